@@ -3,7 +3,7 @@ import { inspectConfig } from '../config/load.ts'
 import { recordNameOf } from '../control/fleet/fleet-sign-in.ts'
 import { createCredentialSource } from '../credentials/sources.ts'
 import { namesOf } from '../fleet/fleet-news.ts'
-import { checksOf } from '../fleet/fleet-secrets.ts'
+import { sealOf } from '../fleet/fleet-secrets.ts'
 import { type FleetState, permitsOf } from '../fleet/fleet-state.ts'
 import { viewOf } from '../fleet/fleet-view.ts'
 import { type FleetEvent, nextFleet } from '../fleet/next-fleet.ts'
@@ -75,8 +75,8 @@ async function openEngine({ env }: CommandCall): Promise<Opened> {
   if (problem !== undefined)
     throw new GatewayError('GW_CONFIG_INVALID', undefined, { message: problem })
   if (url === null) throw new UsageError('FLEET_URL is not set: this gateway is in no fleet')
-  const checks = await checksOf(config.fleet)
-  const engine = await ValkeyEngine.open({ url, name, checks, replicas: 0 })
+  const seal = await sealOf(config.fleet)
+  const engine = await ValkeyEngine.open({ url, name, seal, replicas: 0 })
   const deadline = performance.now() + PATIENCE_MS
   while (!engine.isUp && performance.now() < deadline) await delay(50)
   if (engine.isUp) return { engine, fleetName: name, beatMs: fleetTimes(leaseMs).beatMs }

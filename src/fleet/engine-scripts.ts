@@ -4,7 +4,7 @@ import { MAX_STATE_CHARS } from './fleet-state.ts'
  * The scripts that the engine runs. Each is sent whole every time (EVAL): a few hundred bytes, and nothing that a flush or
  * another process of the engine could have forgotten.
  *
- *   {kiro:NAME}:ledger   hash: rev, era, state (JSON)
+ *   {kiro:NAME}:ledger   hash: rev, era, state (JSON), signature (of the state)
  *   {kiro:NAME}:beats    hash: incarnation → how many beats of it were kept
  *   {kiro:NAME}:record:* hash: rev, value, at (when it was written, by the engine's clock)
  *   {kiro:NAME}:news     channel: the revision of the ledger that was written, or the name of a record
@@ -14,6 +14,8 @@ import { MAX_STATE_CHARS } from './fleet-state.ts'
 const PROCESS = `
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''`
 
+/** In hexadecimal. */
+const SIGNATURE_CHARS = 64
 /** Of all members. A hash that is longer is not ours. */
 const MAX_BEATS_CHARS = 65_536
 /** Milliseconds of the engine's clock, and changes since; more is no revision of ours. */
@@ -23,6 +25,9 @@ const MAX_REV = 2 ** 47
 const BOUNDS = `
 local function stateOf(key)
   return redis.call('HSTRLEN', key, 'state') <= ${MAX_STATE_CHARS} and redis.call('HGET', key, 'state')
+end
+local function signatureOf(key)
+  return redis.call('HSTRLEN', key, 'signature') == ${SIGNATURE_CHARS} and redis.call('HGET', key, 'signature')
 end
 local function beatsOf(key)
   local beats = redis.call('HGETALL', key)
@@ -46,27 +51,27 @@ if not (rev >= 1 and rev < ${MAX_REV} and rev == math.floor(rev)) then
 end
 `
 
-const TELL = `{run, rev, beatsOf(KEYS[2]), stateOf(KEYS[1])}`
+const TELL = `{run, rev, beatsOf(KEYS[2]), stateOf(KEYS[1]), signatureOf(KEYS[1])}`
 
-/** KEYS: ledger, beats. → run, rev, beats, state */
+/** KEYS: ledger, beats. → run, rev, beats, state, signature */
 export const READ_SCRIPT = `${RUN}
 return ${TELL}
 `
 
 /**
- * KEYS: ledger, beats, channel. ARGV: run, rev, next rev, next era, next state, number of members, their incarnations, then
- * incarnations and the beats that they must have had last. → is it written, and what `READ_SCRIPT` tells.
+ * KEYS: ledger, beats, channel. ARGV: run, rev, next rev, next era, next state, its signature, number of members, their
+ * incarnations, then incarnations and the beats that they must have had last. → is it written, and what `READ_SCRIPT` tells.
  */
 export const CAS_SCRIPT = `${RUN}
-local count = tonumber(ARGV[6])
+local count = tonumber(ARGV[7])
 local isFresh = run == ARGV[1] and rev == tonumber(ARGV[2])
-for i = 7 + count, #ARGV, 2 do
+for i = 8 + count, #ARGV, 2 do
   if redis.call('HGET', KEYS[2], ARGV[i]) ~= ARGV[i + 1] then isFresh = false end
 end
 if not isFresh then return {0, ${TELL}} end
 if register[2] ~= ARGV[4] then redis.call('DEL', KEYS[2]) end
 local members = {}
-for i = 7, 6 + count do
+for i = 8, 7 + count do
   members[ARGV[i]] = true
   redis.call('HSETNX', KEYS[2], ARGV[i], '0')
 end
@@ -74,7 +79,7 @@ for _, inc in ipairs(redis.call('HKEYS', KEYS[2])) do
   if not members[inc] then redis.call('HDEL', KEYS[2], inc) end
 end
 rev = tonumber(ARGV[3])
-redis.call('HSET', KEYS[1], 'rev', ARGV[3], 'era', ARGV[4], 'state', ARGV[5])
+redis.call('HSET', KEYS[1], 'rev', ARGV[3], 'era', ARGV[4], 'state', ARGV[5], 'signature', ARGV[6])
 redis.call('PUBLISH', KEYS[3], ARGV[3])
 return {1, ${TELL}}
 `

@@ -31,6 +31,8 @@ export class FleetCore {
   readonly #options: CoreOptions
   readonly #watch: FleetWatch
   #max: number
+  /** The largest that was told: the register may say an earlier one yet. */
+  #largestMax: number
   #replicas: number
   #inc: string
   #ended: readonly string[]
@@ -45,6 +47,8 @@ export class FleetCore {
   /** When the last confirmed beat was sent; `null` before the first of this incarnation. */
   #sentAt: Instant | null = null
   #beatAt = -Infinity
+  /** The number of the last beat that the engine has counted in this era. */
+  #beat = -1
   #cut: string | null = null
   #want = 0
   #waitedMs = 0
@@ -57,6 +61,7 @@ export class FleetCore {
     this.#options = options
     this.#watch = new FleetWatch(options.times)
     this.#max = options.max
+    this.#largestMax = options.max
     this.#replicas = options.replicas
     this.#ended = options.ended.slice(-MAX_ENDED)
     this.#known = options.known
@@ -126,6 +131,7 @@ export class FleetCore {
   /** Settings that were read again. */
   setSize(max: number, replicas: number): void {
     this.#max = max
+    this.#largestMax = Math.max(this.#largestMax, max)
     this.#replicas = replicas
   }
 
@@ -241,8 +247,18 @@ export class FleetCore {
     const { run, rev } = this.#register.reading ?? {}
     if (!answer.isKept || answer.run !== run || answer.rev !== rev) this.#register.isStale = true
     if (answer.isKept && answer.run === run && inc === this.#inc && this.#cut === null) {
-      this.#sentAt = sentAt
+      if (this.#isCounted(answer.beats[inc])) this.#sentAt = sentAt
+      else this.#register.onBeatsLost()
     }
+  }
+
+  /** Beats go up. Where somebody sets them back, others may see none. */
+  #isCounted(told: string | undefined): boolean {
+    if (told === undefined) return true // nor is it told to others, who count nothing then
+    const beat = Number(told)
+    const isMore = beat > this.#beat
+    if (isMore) this.#beat = beat
+    return isMore
   }
 
   #adopt(reading: FleetReading, now: Instant): void {
@@ -262,14 +278,18 @@ export class FleetCore {
       else if (this.#era === state.era) this.#cutOff() // put out
       return
     }
-    if (this.#era !== state.era) this.#beatAt = now.mono // the lease of this era counts from its first beat
+    if (this.#era !== state.era) {
+      this.#beatAt = now.mono // the lease of this era counts from its first beat
+      this.#beat = -1
+    }
     this.#era = state.era
     this.#granted = entry.granted
     this.#known = namesOf(state)
   }
 
   #own(): OwnAccount {
-    return { inc: this.#inc, era: this.#era, granted: this.#granted, returned: this.#returned }
+    const max = this.#largestMax
+    return { inc: this.#inc, era: this.#era, granted: this.#granted, returned: this.#returned, max }
   }
 
   #propose(now: Instant): FleetQuestion | null {

@@ -1,5 +1,5 @@
 import type { FleetReading } from './fleet-engine.ts'
-import { eraNumber, type FleetState } from './fleet-state.ts'
+import { eraNumber, type FleetState, grantableIn, sumOfLeases } from './fleet-state.ts'
 import { newEra } from './next-fleet.ts'
 
 /** What a member knows of itself, which the register must not contradict. */
@@ -9,6 +9,8 @@ export interface OwnAccount {
   readonly era: string
   readonly granted: number
   readonly returned: number
+  /** The largest maximum that it has ever told. */
+  readonly max: number
 }
 
 /** What one member last saw in the register, and how it tells that the register has forgotten something. */
@@ -19,6 +21,10 @@ export class FleetRegister {
   /** The highest revision that was seen of the last era. */
   #rev = 0
   #lastEra = ''
+  /** What there was to grant in the last state that was believed. */
+  #grantable = 0
+  /** An era of which something else than the state was lost. */
+  #lostEra: string | null = null
 
   get state(): FleetState | null {
     const reading = this.reading?.reading
@@ -34,6 +40,12 @@ export class FleetRegister {
     if (rev === null || rev > this.rev) this.isStale = true
   }
 
+  /** Beats of the last era have gone back: whoever judges by them would be wrong. */
+  onBeatsLost(): void {
+    this.#lostEra = this.#lastEra
+    this.isStale = true
+  }
+
   /** Takes an answer of the engine. Returns the state if it can be believed. */
   take(reading: FleetReading, own: OwnAccount): FleetState | null {
     this.isStale = false
@@ -42,21 +54,26 @@ export class FleetRegister {
     if (state === null || this.isLost(own)) return null
     this.#rev = reading.rev
     this.#lastEra = state.era
+    this.#grantable = grantableIn(state)
     return state
   }
 
   /**
-   * Whether the register is not what it was: empty, written to another process of the engine, or older than what was
-   * seen of it.
+   * Whether the register is not what it was: empty, written to another process of the engine, older than what was seen of
+   * it, or nothing that members can have made of it.
    */
-  isLost({ inc, era, granted, returned }: OwnAccount): boolean {
+  isLost({ inc, era, granted, returned, max }: OwnAccount): boolean {
     const { state } = this
     if (state === null || state.run !== this.reading?.run) return true
-    if (eraNumber(state.era) < eraNumber(this.#lastEra)) return true
+    if (state.era === this.#lostEra || eraNumber(state.era) < eraNumber(this.#lastEra)) return true
     if (state.era === this.#lastEra && this.rev < this.#rev) return true
     const entry = state.members[inc]
-    if (state.era !== era || entry === undefined) return false
-    return entry.granted < granted || entry.returned > returned
+    if (entry === undefined) return false
+    if (entry.max > max) return true
+    // Something is granted while there is some. After the limit was lowered there is none, and leases only go down.
+    const most = Math.max(grantableIn(state), this.#grantable)
+    if (entry.granted > granted && sumOfLeases(state.members) > most) return true
+    return state.era === era && (entry.granted < granted || entry.returned > returned)
   }
 
   /** Written by `by`, who has noticed the loss. Its token is unique: nobody else is `by`, and it writes no revision twice. */

@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  hkdfSync,
+  randomBytes,
+  timingSafeEqual
+} from 'node:crypto'
 
 const CIPHER = 'aes-256-gcm'
 const KEY_BYTES = 32
@@ -10,6 +18,9 @@ interface SealKey {
   /** Tells which secret it is, and nothing about it. */
   readonly id: Buffer
   readonly key: Buffer
+  /** For signatures: a cipher and a code never share a key. */
+  readonly signing: Buffer
+  readonly check: string
 }
 
 /**
@@ -24,14 +35,38 @@ export class FleetSeal {
     this.#keys = secrets.map((secret) => keyOf(secret, name))
   }
 
+  /** What stands in clear beside what is signed: of which secret it is, and nothing about it. Of all secrets, the first first. */
+  get checks(): readonly string[] {
+    return this.#keys.map(({ check }) => check)
+  }
+
+  /** Signs what everybody may read. */
+  sign(text: string): string {
+    return signatureOf(text, this.#first).toString('hex')
+  }
+
+  /** Whether one of these secrets has signed it, as it is. */
+  isSigned(text: string, signature: string): boolean {
+    const given = Buffer.from(signature, 'hex')
+    return this.#keys.some((key) => {
+      const own = signatureOf(text, key)
+      return own.length === given.length && timingSafeEqual(own, given)
+    })
+  }
+
   /** `aad` says what is sealed, and where it belongs: it opens nowhere else. */
   seal(plain: string, aad: string): string {
-    const first = this.#keys[0]
-    if (first === undefined) throw new Error('a seal needs a secret')
+    const first = this.#first
     const nonce = randomBytes(NONCE_BYTES)
     const cipher = createCipheriv(CIPHER, first.key, nonce).setAAD(Buffer.from(aad))
     const text = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()])
     return Buffer.concat([first.id, nonce, cipher.getAuthTag(), text]).toString('base64')
+  }
+
+  get #first(): SealKey {
+    const first = this.#keys[0]
+    if (first === undefined) throw new Error('a seal needs a secret')
+    return first
   }
 
   /** `null` for what was not sealed by one of these secrets for `aad`, or was changed since. */
@@ -53,6 +88,17 @@ export class FleetSeal {
 }
 
 function keyOf(secret: string, name: string): SealKey {
-  const key = Buffer.from(hkdfSync('sha256', secret, '', `kiro-gateway seal ${name}`, KEY_BYTES))
-  return { id: createHash('sha256').update(key).digest().subarray(0, ID_BYTES), key }
+  const derive = (what: string): Buffer =>
+    Buffer.from(hkdfSync('sha256', secret, '', `kiro-gateway ${what} ${name}`, KEY_BYTES))
+  const key = derive('seal')
+  return {
+    id: createHash('sha256').update(key).digest().subarray(0, ID_BYTES),
+    key,
+    signing: derive('sign'),
+    check: createHmac('sha256', secret).update(`kiro-gateway fleet ${name}`).digest('hex')
+  }
+}
+
+function signatureOf(text: string, { signing }: SealKey): Buffer {
+  return createHmac('sha256', signing).update(text).digest()
 }

@@ -1,6 +1,6 @@
-import { createHmac } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { GatewayError } from '../shared/errors.ts'
+import { FleetSeal } from './fleet-seal.ts'
 
 /** What a gateway knows of the secret of its fleet. */
 export interface FleetSecretSettings {
@@ -13,17 +13,15 @@ export interface FleetSecretSettings {
 }
 
 /**
- * What the register says of each secret that is accepted, the one that is used first.
+ * The seal of a fleet, by its secrets: the first is used, all are accepted.
  *
- * @throws {GatewayError} GW_CONFIG_INVALID as `fleetSecrets()`
+ * @throws {GatewayError} GW_CONFIG_INVALID for a file that can't be read, or has none in it
  */
-export async function checksOf(settings: FleetSecretSettings): Promise<readonly string[]> {
-  const secrets = await fleetSecrets(settings)
-  return secrets.map((secret) => checkOf(secret, settings.name))
+export async function sealOf(settings: FleetSecretSettings): Promise<FleetSeal> {
+  return new FleetSeal(await fleetSecrets(settings), settings.name)
 }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID for a file that can't be read, or has none in it */
-export async function fleetSecrets({
+async function fleetSecrets({
   secrets,
   secretFile
 }: Pick<FleetSecretSettings, 'secrets' | 'secretFile'>): Promise<readonly string[]> {
@@ -38,11 +36,6 @@ export async function fleetSecrets({
     )
   }
   return found
-}
-
-/** What the register says of a secret: nobody can tell it from that, and each fleet has another. */
-function checkOf(secret: string, name: string): string {
-  return createHmac('sha256', secret).update(`kiro-gateway fleet ${name}`).digest('hex')
 }
 
 function invalid(message: string): GatewayError {

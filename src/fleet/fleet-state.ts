@@ -32,8 +32,9 @@ export interface FleetEntry {
 export type FleetMembers = Readonly<Record<string, FleetEntry>>
 
 export interface FleetState {
-  readonly v: 1
-  /** Proves that whoever wrote it has our secret. */
+  /** What wrote 1 did not sign it. */
+  readonly v: 2
+  /** Tells which secret it was signed with, and nothing about it. */
   readonly check: string
   /** The process of the engine that it was written to. */
   readonly run: string
@@ -57,6 +58,7 @@ export type StateReading =
   /** Of a newer version of this program, or of a fleet with another secret: not ours to write. */
   | { readonly type: 'newer' | 'foreign' }
 
+const VERSION = 2
 export const MAX_MEMBERS = 64
 /** Of one member: it has started or let go more often than that within the memory of the register only by a fault. */
 export const MAX_ENDED = 16
@@ -79,15 +81,15 @@ export function readState(text: string | null, checks: readonly string[]): State
   }
   if (!isRecord(value)) return { type: 'none' }
   const { v } = value
-  if (typeof v === 'number' && v > 1) return { type: 'newer' }
-  if (v === 1 && isText(value['check'], 128) && !checks.includes(value['check']))
+  if (typeof v === 'number' && v > VERSION) return { type: 'newer' }
+  if (v === VERSION && isText(value['check'], 128) && !checks.includes(value['check']))
     return { type: 'foreign' }
-  return isState(value) ? { type: 'state', state: value } : { type: 'none' }
+  return isState(value) && isSettled(value) ? { type: 'state', state: value } : { type: 'none' }
 }
 
 function isState(value: Readonly<Record<string, unknown>>): value is KnownState {
   const { v, check, run, era, rev, phase, cap, max, replicas, awaited, members } = value
-  if (v !== 1 || !isText(check, 128) || !isText(run, 128) || !isText(era, 128)) return false
+  if (v !== VERSION || !isText(check, 128) || !isText(run, 128) || !isText(era, 128)) return false
   if (phase !== 'open' && phase !== 'learning') return false
   if (![rev, cap, max, replicas].every(isCount)) return false
   if (!isRecord(awaited) || !isRecord(members)) return false
@@ -97,6 +99,16 @@ function isState(value: Readonly<Record<string, unknown>>): value is KnownState 
   return (
     entries.length <= MAX_MEMBERS && entries.every(([inc, one]) => isText(inc, 80) && isEntry(one))
   )
+}
+
+/** What follows from the members is as `nextFleet()` leaves it: somebody else has written any other. */
+function isSettled(state: FleetState): boolean {
+  const { members, max, replicas, phase, cap } = state
+  const entries = Object.values(members)
+  if (phase === 'learning' ? sumOfLeases(members) > cap : cap !== 0) return false
+  if (entries.length === 0) return true
+  const isLeast = max === Math.min(...entries.map((one) => one.max))
+  return isLeast && replicas === Math.max(...entries.map((one) => one.replicas))
 }
 
 /** A `FleetState`, told apart from other records by `isState()`. */

@@ -77,7 +77,7 @@ export interface NewEra {
 /** What the register says when what it said is lost. */
 export function newEra({ run, check, by, rev, lastEra }: NewEra): FleetState {
   return {
-    v: 1,
+    v: 2,
     check,
     run,
     era: `${eraNumber(lastEra) + 1}.${by}.${rev}`,

@@ -19,7 +19,8 @@ import type {
   Proposal
 } from './fleet-engine.ts'
 import type { FleetRecords } from './fleet-records.ts'
-import { readState } from './fleet-state.ts'
+import type { FleetSeal } from './fleet-seal.ts'
+import { readState, type StateReading } from './fleet-state.ts'
 import { isRecordNews, ValkeyRecords } from './valkey-records.ts'
 
 export interface FleetEngineOptions {
@@ -27,8 +28,8 @@ export interface FleetEngineOptions {
   readonly url: string
   /** `FLEET_NAME` */
   readonly name: string
-  /** What a register of ours says of the secret; one for each that is accepted. */
-  readonly checks: readonly string[]
+  /** Signs the register, so that nobody without the secret can write one. */
+  readonly seal: Pick<FleetSeal, 'checks' | 'sign' | 'isSigned'>
   /** `FLEET_ENGINE_REPLICAS`: a beat counts only when so many replicas of the engine have it. */
   readonly replicas: number
   /** An engine that was not there at first is, and will not do. */
@@ -36,6 +37,9 @@ export interface FleetEngineOptions {
   /** Connections come and go. Never called with anything secret. */
   readonly onConnection?: (news: { readonly isUp: boolean; readonly reason: string | null }) => void
 }
+
+/** Nothing else that is signed reads alike. */
+const SIGNED_FOR = 'register\n'
 
 /**
  * The register in a Valkey, or a Redis from 7 on: scripts for what must happen at once, a channel for news. Two connections,
@@ -107,7 +111,9 @@ export class ValkeyEngine implements FleetEngine {
 
   async cas({ run, rev, next, expects }: Proposal): Promise<CasAnswer> {
     const incs = Object.keys(next.members)
-    const args = [run, rev, next.rev, next.era, JSON.stringify(next), incs.length, ...incs]
+    const text = JSON.stringify(next)
+    const signature = this.#options.seal.sign(SIGNED_FOR + text)
+    const args = [run, rev, next.rev, next.era, text, signature, incs.length, ...incs]
     const expected = Object.entries(expects).flat()
     const answer = await this.#commands.eval(CAS_SCRIPT, 3, ...this.#keys, ...args, ...expected)
     const [isWritten, told] = listOf(answer)
@@ -176,7 +182,7 @@ export class ValkeyEngine implements FleetEngine {
       await this.read()
       // What it takes to write, asked in a way that writes nothing.
       const [ledger, beats, channel] = this.#keys
-      await this.#commands.eval(CAS_SCRIPT, 3, ledger, beats, channel, '', -1, 0, '', '', 0)
+      await this.#commands.eval(CAS_SCRIPT, 3, ledger, beats, channel, '', -1, 0, '', '', '', 0)
       await this.#commands.eval(PROBE_SCRIPT, 1, `{kiro:${this.#options.name}}:record:probe`)
       await this.#commands.publish(channel, '0')
       if (this.#news.status === 'wait') await this.#news.connect()
@@ -207,13 +213,19 @@ export class ValkeyEngine implements FleetEngine {
   }
 
   #toReading(answer: unknown): FleetReading {
-    const [run, rev, told, state] = listOf(answer)
-    return {
-      run: String(run),
-      rev: Number(rev),
-      beats: pairsOf(told),
-      reading: readState(typeof state === 'string' ? state : null, this.#options.checks)
-    }
+    const [run, rev, told, state, signature] = listOf(answer)
+    const text = typeof state === 'string' ? state : null
+    const reading = this.#read(text, { rev: Number(rev), signature: String(signature) })
+    return { run: String(run), rev: Number(rev), beats: pairsOf(told), reading }
+  }
+
+  /** What was written without the secret, or stood there at another revision, says nothing. */
+  #read(text: string | null, { rev, signature }: { rev: number; signature: string }): StateReading {
+    const { seal } = this.#options
+    const reading = readState(text, seal.checks)
+    if (reading.type !== 'state') return reading
+    const isOurs = reading.state.rev === rev && seal.isSigned(SIGNED_FOR + text, signature)
+    return isOurs ? reading : { type: 'none' }
   }
 }
 

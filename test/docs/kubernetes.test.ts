@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { listSettings } from '../../src/config/setting-text.ts'
 import { ENGINE_RIGHTS } from '../../src/fleet/engine-problems.ts'
+import { FleetSeal } from '../../src/fleet/fleet-seal.ts'
 import { ValkeyEngine } from '../../src/fleet/valkey-engine.ts'
 import { EngineProcess, whyNoEngine } from '../helper/engine-process.ts'
 import {
@@ -168,7 +169,8 @@ t.test('docker/kubernetes', { skip: whyNoKustomize() }, async (t) => {
     t.teardown(() => process.destroy())
     const open = (user: string) => {
       const url = `valkey://${user}127.0.0.1:${process.port}`
-      return ValkeyEngine.open({ url, name: 'kiro', checks: [], replicas: 0 })
+      const seal = new FleetSeal(['s'.repeat(32)], 'kiro')
+      return ValkeyEngine.open({ url, name: 'kiro', seal, replicas: 0 })
     }
     const engine = await open('kiro:secret@')
     t.match(await engine.read(), { reading: { type: 'none' } })

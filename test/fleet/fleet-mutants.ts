@@ -120,6 +120,27 @@ export const FLEET_MUTANTS: readonly FleetMutant[] = [
     to: 'ended: Object.keys(this.#known).slice(-16),'
   },
   {
+    story: 'leases that add up to more than there is are believed',
+    file: 'fleet-register.ts',
+    from: 'if (entry.granted > granted && sumOfLeases(state.members) > most) return true',
+    to: '',
+    scenario: 'more for each than there is'
+  },
+  {
+    story: 'a maximum that was never told is believed',
+    file: 'fleet-register.ts',
+    from: 'if (entry.max > max) return true',
+    to: '',
+    scenario: 'a maximum that is not ours'
+  },
+  {
+    story: 'a beat that goes back renews the lease',
+    file: 'fleet-core.ts',
+    from: 'if (this.#isCounted(answer.beats[inc])) this.#sentAt = sentAt',
+    to: 'if (inc !== null) this.#sentAt = sentAt',
+    scenario: 'beats that are set back'
+  },
+  {
     story: 'those who were seen before the loss are not told of',
     file: 'next-fleet.ts',
     from: '{ ...gone.awaited, ...event.known }',

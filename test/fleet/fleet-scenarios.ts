@@ -1,5 +1,6 @@
 import type { FleetCore } from '../../src/fleet/fleet-core.ts'
 import type { FleetAnswer, FleetQuestion } from '../../src/fleet/fleet-engine.ts'
+import type { FleetEntry } from '../../src/fleet/fleet-state.ts'
 import type { Instant } from '../../src/shared/elapsed.ts'
 import { ModelEngine } from './world/model-engine.ts'
 import { TICK_MS, TIMES, type WorldOptions } from './world/world-terms.ts'
@@ -191,8 +192,78 @@ function countedAnew(duel: Duel): void {
   }
 }
 
+/** Somebody writes that each member has more than there is. */
+function moreForEach(duel: Duel): void {
+  const [a, b] = duel.open()
+  lieOfMembers(duel, ({ granted }) => ({ granted: granted + 1_000 }))
+  for (const one of [a, b, a]) {
+    duel.live(one)
+    duel.judge(a, b)
+  }
+  rest(duel, a, b)
+}
+
+/** Somebody writes a larger maximum, and a word of an operator has that granted. */
+function anotherMaximum(duel: Duel): void {
+  const [a, b] = duel.open()
+  a.setWant(MAX, 0)
+  duel.wait(1)
+  duel.live(a)
+  lieOfMembers(duel, () => ({ max: 1e9 }))
+  duel.engine.command({ type: 'forget', name: 'nobody' })
+  for (const one of [a, b, a]) {
+    duel.live(one)
+    duel.judge(a, b)
+  }
+  rest(duel, a, b)
+}
+
+/** Somebody sets the beats of a member back after each of them: others must not take it for silent while it is sure of its lease. */
+function beatsSetBack(duel: Duel): void {
+  const [a, b] = duel.open()
+  b.setWant(MAX, 0)
+  for (let ticks = 0; ticks < 60; ticks += 1) {
+    duel.wait(1)
+    duel.live(a)
+    duel.engine.lie(({ beats }) => ({
+      beats: Object.fromEntries(
+        Object.entries(beats).map(([inc, beat]) => [inc, inc.startsWith('a') ? '0' : beat])
+      )
+    }))
+    duel.live(b)
+    duel.judge(a, b)
+  }
+}
+
+function lieOfMembers(duel: Duel, change: (entry: FleetEntry) => Partial<FleetEntry>): void {
+  duel.engine.lie(({ state }) => {
+    if (state === null) return {}
+    const members = Object.fromEntries(
+      Object.entries(state.members).map(([inc, entry]) => [inc, { ...entry, ...change(entry) }])
+    )
+    const max = Math.min(...Object.values(members).map((entry) => entry.max))
+    const rev = state.rev + 1
+    return { rev, state: { ...state, rev, max, members } }
+  })
+}
+
+/** It ends in an era of its own, in which both have what is theirs. */
+function rest(duel: Duel, a: FleetCore, b: FleetCore): void {
+  for (let ticks = 0; ticks < 4; ticks += 1) {
+    duel.wait(1)
+    for (const one of [a, b]) duel.live(one)
+    duel.judge(a, b)
+  }
+  const { state } = duel.engine
+  const sum = a.size(duel.at) + b.size(duel.at)
+  if (state?.phase !== 'open' || sum !== MAX) throw new Error(`${sum} of ${MAX} in the end`)
+}
+
 const SCENARIOS = {
   'a beat arrives at last': beatArrivesAtLast,
+  'a maximum that is not ours': anotherMaximum,
+  'beats that are set back': beatsSetBack,
+  'more for each than there is': moreForEach,
   'a beat comes twice': beatComesTwice,
   'back after no beat': backAfterNoBeat,
   'counted anew': countedAnew,

@@ -146,7 +146,7 @@ t.test('a register that is not ours', async (t) => {
   const text = JSON.stringify(good)
   t.same(readState(text, ['new', 'check']), { type: 'state', state: good })
   t.same(readState(text, ['another']), { type: 'foreign' })
-  t.same(readState(JSON.stringify({ ...good, v: 2 }), ['check']), { type: 'newer' })
+  t.same(readState(JSON.stringify({ ...good, v: 3 }), ['check']), { type: 'newer' })
   const entry = good.members['a1']
   for (const wrong of [
     null,
@@ -156,7 +156,11 @@ t.test('a register that is not ours', async (t) => {
     '7',
     'x'.repeat(2_000_000),
     text.replace('"learning"', '"closed"'),
+    JSON.stringify({ ...good, v: 1 }),
     JSON.stringify({ ...good, cap: -1 }),
+    JSON.stringify({ ...good, max: good.max + 1 }),
+    JSON.stringify({ ...good, replicas: 1 }),
+    JSON.stringify({ ...good, members: { ...good.members, a1: { ...entry, granted: 1 } } }),
     JSON.stringify({ ...good, rev: 1e300 }),
     JSON.stringify({ ...good, awaited: [] }),
     JSON.stringify({ ...good, awaited: { x: 7 } }),

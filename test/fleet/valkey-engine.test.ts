@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ENGINE_RIGHTS } from '../../src/fleet/engine-problems.ts'
+import { FleetSeal } from '../../src/fleet/fleet-seal.ts'
 import { readState } from '../../src/fleet/fleet-state.ts'
 import { newEra, nextFleet } from '../../src/fleet/next-fleet.ts'
 import { type FleetEngineOptions, ValkeyEngine } from '../../src/fleet/valkey-engine.ts'
@@ -22,6 +23,9 @@ async function startEngine(t: Test, program: EngineProgram, config: readonly str
   return engine
 }
 
+const SEAL = new FleetSeal(['s'.repeat(32)], 'test')
+const [CHECK = ''] = SEAL.checks
+
 /** With a connection: on a busy machine the first attempt takes too long, and then nothing is queued. */
 async function open(t: Test, url: string, more: Partial<FleetEngineOptions> = {}) {
   const engine = await openSoon(t, url, more)
@@ -34,7 +38,7 @@ async function openSoon(t: Test, url: string, more: Partial<FleetEngineOptions> 
   const engine = await ValkeyEngine.open({
     url,
     name: 'test',
-    checks: ['check'],
+    seal: SEAL,
     replicas: 0,
     ...more
   })
@@ -53,7 +57,7 @@ function stranger(t: Test, url: string): Redis {
 /** What the first member makes of an empty register. */
 function firstState({ run, rev }: { readonly run: string; readonly rev: number }, by = 'a1') {
   const enter = { type: 'enter', name: by, max: 10, replicas: 1, granted: 0, returned: 0 } as const
-  const state = newEra({ run, check: 'check', by, rev, lastEra: '' })
+  const state = newEra({ run, check: CHECK, by, rev, lastEra: '' })
   return nextFleet(state, [{ ...enter, inc: by, ended: [], known: {} }])
 }
 
@@ -183,19 +187,56 @@ for (const program of ENGINE_PROGRAMS) {
       const client = stranger(t, url)
       const state = firstState(await engine.read())
       const cases: readonly [string, object][] = [
-        ['{"v":2}', { type: 'newer' }],
+        ['{"v":3}', { type: 'newer' }],
         [JSON.stringify({ ...state, check: 'of another secret' }), { type: 'foreign' }],
         ['x'.repeat(1_500_000), { type: 'none' }],
-        ['{"v":1,"members":7}', { type: 'none' }]
+        ['{"v":2,"members":7}', { type: 'none' }],
+        [JSON.stringify({ ...state, v: 1 }), { type: 'none' }]
       ]
       for (const [text, reading] of cases) {
         await client.hset('{kiro:test}:ledger', { rev: 'seven', era: 'x', state: text })
         t.match(await engine.read(), { reading }, text.slice(0, 40))
       }
-      t.same(readState(JSON.stringify(state), ['check']).type, 'state')
+      t.same(readState(JSON.stringify(state), SEAL.checks).type, 'state')
       await client.del('{kiro:test}:ledger')
       await client.set('{kiro:test}:ledger', 'of another program')
       t.match(await refusal(t, url), /belong to another program/)
+    })
+
+    t.test('holds what somebody without the secret has written', async (t) => {
+      const { url } = await startEngine(t, program)
+      const engine = await open(t, url)
+      const client = stranger(t, url)
+      const empty = await engine.read()
+      await engine.cas({ ...empty, next: firstState(empty), expects: {} })
+      const { rev, reading } = await engine.read()
+      if (reading.type !== 'state') throw new Error('nothing was written')
+      const told = await client.hgetall('{kiro:test}:ledger')
+      const isBelieved = async (fields: Readonly<Record<string, string | number>>) => {
+        await client.hset('{kiro:test}:ledger', { ...told, ...fields })
+        return (await engine.read()).reading.type === 'state'
+      }
+      t.ok(await isBelieved({}))
+      const { state: text = '', signature = '' } = told
+      t.notOk(await isBelieved({ state: text.replace('"granted":10', '"granted":11') }))
+      t.notOk(await isBelieved({ state: `${text} ` }), 'nor the same in other words')
+      t.notOk(await isBelieved({ rev: rev + 1 }), 'nor at another revision')
+      for (const wrong of [
+        '',
+        'x',
+        signature.replace(/^./, (digit) => (digit === '0' ? '1' : '0'))
+      ])
+        t.notOk(await isBelieved({ signature: wrong }), wrong)
+      const other = new FleetSeal(['o'.repeat(32)], 'test')
+      t.notOk(await isBelieved({ signature: other.sign(`register\n${text}`) }), 'another secret')
+      t.notOk(
+        await isBelieved({ signature: SEAL.sign(text) }),
+        'nor what was signed for another use'
+      )
+      const both = new FleetSeal(['o'.repeat(32), 's'.repeat(32)], 'test')
+      await isBelieved({})
+      const rotated = await open(t, url, { seal: both })
+      t.match(await rotated.read(), { reading: { type: 'state' } }, 'of a secret that is replaced')
     })
 
     t.test('may have to be asked as somebody who may', async (t) => {

@@ -1,9 +1,11 @@
 import { Redis } from 'ioredis'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { ENGINE_RIGHTS } from '../../src/fleet/engine-problems.ts'
+import type { FleetEntry, FleetState } from '../../src/fleet/fleet-state.ts'
 import { parseJsonObject } from '../../src/shared/json.ts'
 import { startChat } from '../helper/chat-client.ts'
 import {
@@ -118,9 +120,9 @@ t.test('an engine that will not do', { skip }, async (t) => {
     await client.set(LEDGER, 'of another program')
     await isRefused(t, start(t, { FLEET_URL: engine.url }), /belong to another program/)
     await client.del(LEDGER)
-    await client.hset(LEDGER, { rev: '7', era: '1.x.7', state: '{"v":2,"members":{"a":1}}' })
+    await client.hset(LEDGER, { rev: '7', era: '1.x.7', state: '{"v":3,"members":{"a":1}}' })
     await isRefused(t, start(t, { FLEET_URL: engine.url }), /newer version/)
-    t.equal(await client.hget(LEDGER, 'state'), '{"v":2,"members":{"a":1}}', 'and is left alone')
+    t.equal(await client.hget(LEDGER, 'state'), '{"v":3,"members":{"a":1}}', 'and is left alone')
   })
 
   t.test('one that is not there yet is waited for; when it comes, it is looked at', async (t) => {
@@ -199,6 +201,72 @@ t.test('what somebody writes into the register', { skip }, async (t) => {
   t.ok((await Promise.all(load.map(({ answer }) => answer))).every(isWhole), 'beats of strangers')
   t.ok(team.census <= max, `${team.census} connections`)
   for (const gateway of team.gateways.values()) t.equal(gateway.child.exitCode, null)
+})
+
+/** The same state with something else said of each member. */
+function each(state: FleetState, change: (entry: FleetEntry) => Partial<FleetEntry>): FleetState {
+  const members = Object.entries(state.members).map(
+    ([inc, entry]) => [inc, { ...entry, ...change(entry) }] as const
+  )
+  return { ...state, members: Object.fromEntries(members) }
+}
+
+t.test('a register that is well-formed and lies', { skip }, async (t) => {
+  const [names, max] = [['a', 'b', 'c'], 15]
+  const team = await FleetTeam.start(t, { names, max })
+  await team.allServe()
+  const client = stranger(t, team.engine)
+  const read = async (): Promise<FleetState | null> => {
+    const { state = '' } = await client.hgetall(LEDGER)
+    const found = parseJsonObject(state)
+    return found === null ? null : (found as unknown as FleetState)
+  }
+  const lies: Readonly<Record<string, (state: FleetState) => FleetState>> = {
+    'each member has 1,000 more': (state) =>
+      each(state, ({ granted }) => ({ granted: granted + 1_000 })),
+    'the maximum is a billion': (state) => ({
+      ...each(state, ({ granted }) => ({ granted: granted + 1_000, max: 1e9 })),
+      max: 1e9
+    }),
+    'one has what another had': (state) =>
+      each(state, ({ name, granted, returned }) => ({
+        granted: name === 'a' ? returned + max : granted,
+        returned: name === 'a' ? returned : granted
+      })),
+    'there is one member alone': (state) => ({
+      ...state,
+      replicas: 1,
+      members: Object.fromEntries(
+        Object.entries(state.members)
+          .filter(([, { name }]) => name === 'a')
+          .map(([inc, entry]) => [inc, { ...entry, replicas: 1 }])
+      )
+    }),
+    'there are ten thousand': (state) => {
+      const [[, entry] = []] = Object.entries(state.members)
+      const many = Array.from({ length: 10_000 }, (_, at) => [`i${at}`, { ...entry, granted: 0 }])
+      return { ...state, members: { ...state.members, ...Object.fromEntries(many) } }
+    }
+  }
+  for (const [what, lie] of Object.entries(lies)) {
+    await until(async () => (await read())?.phase === 'open')
+    await team.allServe()
+    team.simulator.resetStats()
+    const load = names.flatMap((name) =>
+      Array.from({ length: 20 }, () => startChat(team.get(name).url, 'sim:events=30 sim:gap=20'))
+    )
+    await until(() => team.simulator.stats().inFlight >= 10)
+    for (let times = 0; times < 5; times += 1) {
+      const state = await read()
+      if (state === null) continue
+      const rev = state.rev + 1
+      await client.hset(LEDGER, { rev, state: JSON.stringify({ ...lie(state), rev }) })
+      await client.publish('{kiro:kiro}:news', String(rev))
+      await delay(100)
+    }
+    t.ok((await Promise.all(load.map(({ answer }) => answer))).every(isWhole), what)
+    t.ok(team.census <= max, `${what}: ${team.census} connections of ${max}`)
+  }
 })
 
 t.test('clocks a day apart', { skip }, async (t) => {

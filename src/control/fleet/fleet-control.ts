@@ -6,8 +6,7 @@ import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetRefusal } from '../../fleet/fleet-news.ts'
 import type { FleetQuestion } from '../../fleet/fleet-engine.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
-import { FleetSeal } from '../../fleet/fleet-seal.ts'
-import { checksOf, fleetSecrets } from '../../fleet/fleet-secrets.ts'
+import { sealOf } from '../../fleet/fleet-secrets.ts'
 import { ValkeyEngine } from '../../fleet/valkey-engine.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ToWorker } from '../../ipc/messages.ts'
@@ -133,11 +132,11 @@ export class FleetControl {
     this.#folder = folder
     await orphansGone({ ports: portsOf(config), delay: (ms) => sleep(ms) }) // nothing else may keep this process alive yet
     this.#incs = folder.memory.incs
-    const checks = await checksOf(fleet)
+    const seal = await sealOf(fleet)
     const engine = await ValkeyEngine.open({
       url: fleet.url ?? '',
       name: fleet.name,
-      checks,
+      seal,
       replicas: fleet.engineReplicas,
       onRefused: this.#options.onRefused,
       onConnection: ({ isUp, reason }) => {
@@ -151,7 +150,6 @@ export class FleetControl {
       onChange: () => this.#lookSoon()
     })
     this.#records = records
-    const seal = new FleetSeal(await fleetSecrets(fleet), fleet.name)
     this.#shares = new FleetShares({
       config,
       records,
@@ -180,7 +178,7 @@ export class FleetControl {
       name: this.#name,
       max: budget.configured ?? 0,
       replicas: this.#replicas,
-      check: checks[0] ?? '',
+      check: seal.checks[0] ?? '',
       times: this.#times,
       createInc: () => createIncarnation(fleet.podUid),
       ended: this.#incs,

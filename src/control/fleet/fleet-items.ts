@@ -228,9 +228,10 @@ export class FleetItems {
       await this.#remove(one)
       this.#doomed.delete(one)
     }
+    const page = this.#pageName(step.page)
     // The engine does one after the other.
     await Promise.all([
-      this.#put(this.#pageName(step.page), pages.textOf(step.page), maxAgeMs),
+      this.#put(page, seal.seal(pages.textOf(step.page), sealedForPage(page)), maxAgeMs),
       this.#put(recordOf(name), value, ttlMs)
     ])
     this.#begun.delete(name)
@@ -262,12 +263,13 @@ export class FleetItems {
   /** What this gateway has in the engine: an earlier process of it may have left some. */
   async #pagesNow(): Promise<ItemPages> {
     if (this.#pages !== null) return this.#pages
-    const { records } = this.#options
+    const { records, seal } = this.#options
     const texts: (string | null)[] = []
     for (let place = 0; place < ITEM_PAGES; place += 1) {
-      const { run, value } = await records.read(this.#pageName(place))
+      const page = this.#pageName(place)
+      const { run, value } = await records.read(page)
       this.#run = run
-      texts.push(value)
+      texts.push(value === null ? null : seal.open(value, sealedForPage(page)))
     }
     this.#pages = ItemPages.of(texts, this.#now())
     return this.#pages
@@ -333,4 +335,9 @@ function recordOf(name: string): string {
 /** An answer opens under its own name only. */
 function sealedFor(name: string): string {
   return `v1|item|${name}`
+}
+
+/** A page says what its gateway may take away: nobody else can put the answers of others there. */
+function sealedForPage(name: string): string {
+  return `v1|${name}`
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -70,6 +71,19 @@ t.test('what makes room for one that fails is taken away all the same', async (t
   records.broken.delete(`item.${nameOf(2)}`)
   await until(() => isThere(5))
   t.notOk(await isThere(2))
+})
+
+t.test('a page that somebody without the secret has written takes no answer away', async (t) => {
+  const { records, share, isThere } = setUp(t, 1_000)
+  const owner = createHash('sha256').update('a').digest('hex').slice(0, 16)
+  const others = `item.${nameOf(7)}`
+  await records.cas(others, { rev: 0, value: 'of another gateway' })
+  const items = [[nameOf(7), 990, Date.now() + 3_600_000]]
+  const lie = JSON.stringify({ v: 1, page: 0, items })
+  await records.cas(`items.${owner}.0`, { rev: 0, value: lie })
+  share(1)
+  await until(() => isThere(1))
+  t.ok(await isThere(7))
 })
 
 t.test('ItemLine', (t) => {

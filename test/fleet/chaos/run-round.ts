@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { checksOf } from '../../../src/fleet/fleet-secrets.ts'
+import { sealOf } from '../../../src/fleet/fleet-secrets.ts'
 import { type FleetState, permitsOf } from '../../../src/fleet/fleet-state.ts'
 import { ValkeyEngine } from '../../../src/fleet/valkey-engine.ts'
 import type { Random } from '../../chaos/random.ts'
@@ -165,7 +165,7 @@ async function settle(fleet: ChaosFleet): Promise<string | null> {
   const engine = await ValkeyEngine.open({
     url: fleet.team.engine.url,
     name: 'kiro',
-    checks: await checksOf({ name: 'kiro', secrets: [FLEET_TEST_SECRET], secretFile: null }),
+    seal: await sealOf({ name: 'kiro', secrets: [FLEET_TEST_SECRET], secretFile: null }),
     replicas: 0
   })
   const deadline = performance.now() + PATIENCE_MS

@@ -79,6 +79,11 @@ export class ModelEngine {
     if (this.#late.length < 20 && random() < 0.1) this.#late.push(question) // doubled
   }
 
+  /** Somebody writes into the register what no member has made of it. */
+  lie(change: (register: Pick<Register, 'state' | 'beats'>) => Partial<Register>): void {
+    this.#register = { ...this.#register, ...change(this.#register) }
+  }
+
   /** An operator's word, as the commands give it. */
   command(event: FleetEvent): void {
     const { state, run } = this.#register
