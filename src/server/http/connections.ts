@@ -125,6 +125,7 @@ export class ClientConnections {
   #accept(socket: Socket): void {
     const connection = this.#census.add(socket)
     this.#options.load?.arrived()
+    stopAtUpgrades(socket)
     socket.once('close', () => this.#forget(connection))
     // Node calls this after a last answer. Closed then, a socket would live on in the system with what is unread.
     socket.destroySoon = () => this.#end(socket, this.#patienceMs(connection))
@@ -299,6 +300,25 @@ export class ClientConnections {
     if (now - connection.unreadSince >= this.#options.stallTimeoutMs())
       this.#census.drop(connection, 'unread')
   }
+}
+
+/** What llhttp hears of a request behind whose headers it is to parse nothing, not even a body. */
+const PARSE_NO_MORE = 2
+
+/**
+ * Node 24 stops parsing at a request that it takes for an upgrade. Node 26 goes on with its body and all requests behind it,
+ * and while the body is not whole hands out something else than the socket.
+ */
+function stopAtUpgrades(socket: Socket): void {
+  const parser: unknown = Reflect.get(socket, 'parser')
+  const onIncoming: unknown = Reflect.get(Object(parser), 'onIncoming')
+  if (typeof onIncoming !== 'function') return
+  Object.assign(Object(parser), {
+    onIncoming(request: IncomingMessage, ...rest: readonly unknown[]): unknown {
+      const next: unknown = Reflect.apply(onIncoming, parser, [request, ...rest])
+      return Reflect.get(request, 'upgrade') === true ? PARSE_NO_MORE : next
+    }
+  })
 }
 
 /** Reads on, so that the client's end is noticed. */

@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { ClientConnections, type ConnectionsOptions } from '../../../src/server/http/connections.ts'
-import { isInCrumbs } from '../../../src/server/plane/request-body.ts'
+import { isInCrumbs, PacedRequest } from '../../../src/server/plane/request-body.ts'
 import { alivePeers } from '../../chaos/kernel-view.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
@@ -139,6 +139,28 @@ t.test('requests that a client sends before it has an answer', (t) => {
     t.equal(stand.requests.length, 16)
     t.equal(isReset, false)
     t.ok(await gone(stand), 'no socket is left')
+  })
+
+  t.test('are answered although the one that is too many is not whole', async (t) => {
+    const stand = await setUp(t, (_request, response) => {
+      setTimeout(() => response.end('ok'), 5)
+    })
+    const client = await stand.client()
+    client.write(`${GET.repeat(16)}POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nabc`)
+    const { text, isReset } = await rest(client)
+    t.equal(text.split('HTTP/1.1 200').length - 1, 16)
+    t.equal(isReset, false)
+    t.ok(await gone(stand), 'no socket is left')
+  })
+
+  t.test('are not even parsed behind the one that is too many', async (t) => {
+    const stand = await setUp(t)
+    const push = t.capture(PacedRequest.prototype, 'push', PacedRequest.prototype.push)
+    const client = await stand.client()
+    client.write(GET.repeat(1000))
+    await rest(client)
+    const parsed = push().filter(({ args: [chunk] }) => chunk === null).length
+    t.ok(parsed <= 17, `${parsed}`)
   })
 
   t.test('never reach a handler by the thousand, as those did that ended a worker', async (t) => {
