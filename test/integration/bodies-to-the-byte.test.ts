@@ -179,6 +179,7 @@ class Rig {
       const count = (this.counts[name] ??= { asked: 0, wrong: 0 })
       count.asked += some.length
       count.wrong += wrong.length
+      this.#forgetCaptures()
     }
   }
 
@@ -195,18 +196,30 @@ class Rig {
     if (isAsked && !(this.upstream.asked.get(id) ?? '').includes(text))
       return `${what}: something else went upstream`
     this.upstream.asked.delete(id)
-    return (await this.#isCaptured(id, body)) ? null : `${what}: something else was read`
+    const captured = await this.#captured(id, body)
+    return captured === 'same' ? null : `${what}: ${captured}`
   }
 
-  /** What the gateway has captured of a request is its body, or the beginning of it where the disk was too slow. */
-  async #isCaptured(id: string, body: Buffer): Promise<boolean> {
+  /** Whether what the gateway has captured of a request is its body, or the beginning of it where the disk was too slow. */
+  async #captured(
+    id: string,
+    body: Buffer
+  ): Promise<'same' | 'something else was read' | 'not captured'> {
     const folder = await this.#captureOf(id)
-    if (folder === null) return false
+    if (folder === null) return 'not captured'
     const captured = readFileSync(join(folder, 'client-request'))
     const facts = readFileSync(join(folder, 'capture.json'), 'utf8')
     const { cut } = JSON.parse(facts) as { readonly cut: string | null }
-    rmSync(folder, { recursive: true })
-    return body.subarray(0, cut === null ? body.length : captured.length).equals(captured)
+    const isSame = body.subarray(0, cut === null ? body.length : captured.length).equals(captured)
+    return isSame ? 'same' : 'something else was read'
+  }
+
+  /** Room for the next captures: the oldest of 200 are deleted. */
+  #forgetCaptures(): void {
+    const captures = join(this.gateway.folder, 'debug_logs', 'captures')
+    for (const name of readdirSync(captures)) {
+      if (!name.endsWith('.open')) rmSync(join(captures, name), { recursive: true })
+    }
   }
 
   /** Where it is, once it is whole. */
