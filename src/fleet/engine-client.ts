@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { Redis } from 'ioredis'
 
 /** A call that takes longer may still happen: its caller must count with both. */
@@ -19,7 +20,7 @@ export function clientOptions(url: string, connectionName: string) {
     ...(username !== '' && { username: decodeURIComponent(username) }),
     ...(password !== '' && { password: decodeURIComponent(password) }),
     ...(Number.isInteger(db) && { db }),
-    ...(isSecure && { tls: { servername: host } }),
+    ...(isSecure && { tls: isIP(host) === 0 ? { servername: host } : {} }), // Node 26 refuses an address there
     connectionName,
     protocol: 2 as const,
     lazyConnect: true,

@@ -98,7 +98,7 @@ export class ContentCapture {
     await this.flush()
     this.#isOver = true
     try {
-      for (const file of this.#files.values()) await this.#close(file)
+      for (const file of this.#files.values()) await this.#end(file)
       const masked = [...this.#files.values()].flatMap(({ name, masker }) =>
         masker.hits > 0 ? [name] : []
       )
@@ -111,6 +111,7 @@ export class ContentCapture {
     } catch (cause) {
       this.#options.onFailure(cause)
     }
+    await this.#closeAll() // a file that is left open ends the process on Node 26
     await this.#options.onOver(true)
   }
 
@@ -119,8 +120,12 @@ export class ContentCapture {
     this.#isOver = true
     this.#drop()
     await this.#work
-    for (const { handle } of this.#files.values()) await handle?.close().catch(() => {})
+    await this.#closeAll()
     await this.#options.onOver(false)
+  }
+
+  async #closeAll(): Promise<void> {
+    for (const { handle } of this.#files.values()) await handle?.close().catch(() => {})
   }
 
   #file(name: string): CaptureFile {
@@ -145,9 +150,8 @@ export class ContentCapture {
     }
   }
 
-  async #close(file: CaptureFile): Promise<void> {
+  async #end(file: CaptureFile): Promise<void> {
     if (this.#cut === null) await this.#write(file, file.masker.end())
-    await file.handle?.close()
   }
 
   async #write(file: CaptureFile, bytes: Uint8Array): Promise<void> {

@@ -1,8 +1,10 @@
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { boundReplies, clientOptions } from '../../src/fleet/engine-client.ts'
+import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 
 const MEBIBYTE = 2 ** 20
 
@@ -40,4 +42,20 @@ t.test('a reply that is longer than any of ours ends its connection', async (t) 
   await over.promise
   t.ok(sent < 16 * MEBIBYTE, `${sent} bytes were on their way`)
   t.match(errors, [/more has come than a fleet says/])
+})
+
+t.test('an engine behind TLS may be named by its address', async (t) => {
+  const { key, cert } = selfSignedCertificate()
+  const server = createTlsServer({ key, cert }, (socket) => {
+    socket.on('error', () => {}).on('data', () => void socket.write('+OK\r\n'))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const { tls, ...options } = clientOptions(`rediss://127.0.0.1:${port}`, 'test')
+  const client = new Redis({ ...options, tls: { ...tls, ca: cert }, retryStrategy: () => null })
+  t.teardown(() => client.disconnect())
+  client.on('error', (error: Error) => t.fail(error.message))
+  await client.connect()
+  t.equal(await client.set('x', 'y'), 'OK')
 })

@@ -1,4 +1,11 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -48,6 +55,31 @@ function namesIn(folder: string): readonly string[] {
 
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await delay(20)
+}
+
+t.test('leaves no file open that could not be written to its end', async (t) => {
+  const folder = join(t.testdir({}), 'debug')
+  const { recorder, warnings } = recorderIn(t, folder)
+  let isBroken = false
+  const capture = recorder.open('req', () => {
+    if (isBroken) throw new Error('the disk is full')
+    return []
+  })
+  for (const name of ['one', 'two', 'three']) capture?.append(name, Buffer.alloc(8 * KIBIBYTE, 'x'))
+  await capture?.settled()
+  isBroken = true
+  await capture?.keep({})
+  t.equal(warnings.length, 1)
+  const open = readdirSync('/proc/self/fd').filter((fd) => linkOf(fd).startsWith(folder))
+  t.same(open, [])
+})
+
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return '' // it was that of the list
+  }
 }
 
 t.test('keeps a capture in files of our own, piece by piece', async (t) => {
