@@ -5,7 +5,7 @@ import t from 'tap'
 const ROOT = join(import.meta.dirname, '../..')
 
 /** Every page of the project, by its path from the root. */
-const pages = ['.', 'docs', '.github'].flatMap((folder) =>
+const pages = ['.', 'docs', 'docs/design', '.github'].flatMap((folder) =>
   readdirSync(join(ROOT, folder))
     .filter((name) => name.endsWith('.md'))
     .map((name) => join(folder, name))

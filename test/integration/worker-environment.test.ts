@@ -52,3 +52,12 @@ t.test('no secret is in the environment', { skip: process.platform !== 'linux' }
     check(t, { PROXY_API_KEY: SECRETS.PROXY_API_KEY, NODE_AUTH_TOKEN: 'x' }, 3)
   )
 })
+
+t.test('memory of a worker is cleared', { skip: process.platform !== 'linux' }, async (t) => {
+  const gateway = await startGateway({ env: { WORKERS: '2' } })
+  t.teardown(() => gateway.destroy())
+  const pids = gateway.workerPids()
+  t.equal(pids.length, 2)
+  for (const pid of pids)
+    t.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), '\0--zero-fill-buffers\0')
+})
