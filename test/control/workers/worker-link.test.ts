@@ -77,7 +77,8 @@ t.test(
       `--max-old-space-size=${oldSpaceMb}`,
       `--max-semi-space-size=${semiSpaceMb}`,
       '--no-memory-reducer',
-      '--no-allocation-site-pretenuring'
+      '--no-allocation-site-pretenuring',
+      '--zero-fill-buffers'
     ]
     const text = `process.exit(process.execArgv.join() === '${wanted.join()}' ? 3 : 4)`
     setUpForks(`${t.testdir({ 'worker.cjs': text })}/worker.cjs`, plan, { fd: 1, args: [] })
