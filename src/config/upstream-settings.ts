@@ -210,6 +210,11 @@ export const UpstreamSettings = {
       },
       { type: 'boolean' }
     ),
+    newKeysPerMinute: count(
+      'KIRO_KEY_NEW_PER_MINUTE',
+      { min: 1, max: 100_000, default: 60 },
+      'Kiro API keys of clients that may be tried in a minute, over all workers, as long as the upstream has not accepted them. Further ones are answered with 429; accepted keys are not affected.'
+    ),
     profileArn: text(
       'PROFILE_ARN',
       {

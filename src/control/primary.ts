@@ -301,6 +301,7 @@ export class Primary {
       case 'calibration.lesson':
       case 'form.lesson':
       case 'conversation.lesson':
+      case 'kiro-key.lesson':
         this.lessons.onLesson(message)
         break
       case 'metrics.snapshot':

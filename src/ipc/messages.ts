@@ -56,6 +56,8 @@ export type FromWorker =
   | ({ readonly type: 'form.lesson' } & LearntForm)
   /** Something was found out about a conversation that would otherwise cost each worker a call. */
   | ({ readonly type: 'conversation.lesson' } & ConversationParts)
+  /** The upstream has accepted a Kiro key of a client, or does so no longer. */
+  | ({ readonly type: 'kiro-key.lesson' } & KiroKeyVerdict)
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
@@ -91,6 +93,7 @@ export type ToWorker =
   /** What a worker has found out about the form of requests. */
   | ({ readonly type: 'form.learnt' } & LearntForm)
   | ({ readonly type: 'conversation.learnt' } & ConversationParts)
+  | ({ readonly type: 'kiro-key.learnt' } & KiroKeyVerdict)
   /** The settings were read again; what can change while a worker runs, changes. */
   | { readonly type: 'config.changed'; readonly config: Config }
   /** Wants a `metrics.snapshot`, and before it how the worker's allowances stand. */
@@ -138,6 +141,16 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
   'cluster.status',
   'fleet.told'
 ])
+
+/** What the upstream thinks of a Kiro key that a client brings. */
+export interface KiroKeyVerdict {
+  /** Made of its digest: the key itself is told to nobody. */
+  readonly name: string
+  readonly isAccepted: boolean
+}
+
+/** Accepted keys that are remembered. */
+export const MAX_ACCEPTED_KEYS = 1024
 
 /** What a worker must know to begin. */
 export interface WorkerStart {

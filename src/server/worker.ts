@@ -134,6 +134,8 @@ export class GatewayWorker {
         return parts?.plane.forms.onLearnt(message)
       case 'conversation.learnt':
         return parts?.plane.conversations.onLearnt(message)
+      case 'kiro-key.learnt':
+        return parts?.plane.keyTrials.onVerdict(message)
       case 'config.changed':
         if (parts !== null) changeConfig(parts, message.config)
         return

@@ -62,6 +62,10 @@ export const ErrorTable = {
   GW_KEY_INVALID: entry('key', 'The API key is not one of PROXY_API_KEY.'),
   GW_KEY_LIMIT: entry('limit', 'The credits that this key may use are used up.'),
   GW_KEY_RATE: entry('often', 'This key sends more requests a minute than it may.'),
+  GW_NEW_KEYS_OFTEN: entry(
+    'often',
+    'Too many Kiro API keys that are new to this gateway. Wait before trying again.'
+  ),
   GW_KEY_EXPIRED: entry('key', 'The API key has expired.'),
   GW_KEY_REVOKED: entry('key', 'The API key was revoked.'),
   GW_OPERATOR_ONLY: entry(

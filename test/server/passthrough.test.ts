@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
 import { GOOD_STANDING } from '../../src/ipc/messages.ts'
@@ -69,6 +70,11 @@ function serve(request: IncomingMessage, { path, token }: Call, response: Server
   response.end(JSON.stringify(request.method === 'GET' ? used : models))
 }
 
+function refuseKey(response: ServerResponse): void {
+  response.writeHead(403, { 'content-type': 'application/json' })
+  response.end('{"message":"The bearer token included in the request is invalid."}')
+}
+
 t.test('a client’s own Kiro key is what the upstream is asked with', async (t) => {
   const { chat, calls, primary } = await rig(t)
   t.match(await chat('ksk_one'), { status: 200, text: /for ksk_one/ })
@@ -99,16 +105,92 @@ t.test('without keys of the gateway a Kiro key is still needed', async (t) => {
 
 t.test('a refused key is its client’s affair', async (t) => {
   const { chat, replies, calls } = await rig(t)
-  replies.set('ksk_bad', (response) => {
-    response.writeHead(403, { 'content-type': 'application/json' })
-    response.end('{"message":"The bearer token included in the request is invalid."}')
-  })
+  replies.set('ksk_bad', refuseKey)
   const { status, text } = await chat('ksk_bad')
   t.equal(status, 401)
   t.match(text, /does not accept this Kiro API key/)
   t.notMatch(text, /ksk_bad/)
   t.equal(calls.filter(({ path }) => path === '/generateAssistantResponse').length, 1)
   t.match(await chat('ksk_good'), { status: 200 })
+})
+
+t.test('a refused key is not asked about again for a minute', async (t) => {
+  const { chat, get, replies, calls } = await rig(t)
+  replies.set('ksk_bad', refuseKey)
+  t.match(await chat('ksk_bad'), { status: 401 })
+  const before = calls.length
+  t.match(await chat('ksk_bad'), { status: 401, text: /does not accept this Kiro API key/ })
+  t.match(await get('/v1/usage', 'ksk_bad'), { status: 401 })
+  t.match(await get('/v1/models', 'ksk_bad'), { status: 401 })
+  t.equal(calls.length, before)
+})
+
+t.test('keys that are new are tried at a small rate, and others are not held up', async (t) => {
+  const { chat, get, calls } = await rig(t, { KIRO_KEY_NEW_PER_MINUTE: '3' })
+  t.match(await chat('ksk_real'), { status: 200 })
+  t.match(await get('/v1/models', 'ksk_other'), { status: 200 })
+  t.match(await get('/v1/usage', 'ksk_third'), { status: 200 })
+  const before = calls.length
+  for (const key of ['ksk_1', 'ksk_2', 'ksk_3']) {
+    t.match(await chat(key), { status: 429, text: /new to this gateway. Try again in \d+ s/ })
+    t.match(await get('/v1/models', key), { status: 429 })
+    t.match(await get('/v1/usage', key), { status: 429 })
+  }
+  t.equal(calls.length, before, 'nobody is asked about them')
+  for (const key of ['ksk_real', 'ksk_third']) t.match(await chat(key), { status: 200 })
+})
+
+t.test('many requests of a new key at once are one trial', async (t) => {
+  const { chat, replies, calls } = await rig(t, { KIRO_KEY_NEW_PER_MINUTE: '1' })
+  const answers = await Promise.all(Array.from({ length: 20 }, () => chat('ksk_real')))
+  t.ok(answers.every(({ status }) => status === 200))
+  calls.length = 0
+  replies.set('ksk_bad', refuseKey)
+  const refused = await Promise.all(Array.from({ length: 20 }, () => chat('ksk_bad')))
+  t.ok(
+    refused.every(({ status }) => status === 429),
+    'the rate is used up'
+  )
+  t.equal(calls.length, 0)
+})
+
+t.test('a key that another worker has seen accepted needs no trial', async (t) => {
+  const { chat, primary } = await rig(t, { KIRO_KEY_NEW_PER_MINUTE: '1' })
+  t.match(await chat('ksk_one'), { status: 200 })
+  const lesson = primary.messages.find(({ type }) => type === 'kiro-key.lesson')
+  t.match(lesson, { name: /^kiro-[0-9a-f]{32}$/, isAccepted: true })
+  t.match(await chat('ksk_two'), { status: 429 })
+  const digest = createHash('sha256').update('ksk_two').digest('hex')
+  const name = `kiro-${digest.slice(0, 32)}`
+  primary.tell({ type: 'kiro-key.learnt', name, isAccepted: true })
+  t.match(await chat('ksk_two'), { status: 200 })
+})
+
+t.test('made-up keys stand in line as one client', async (t) => {
+  const { chat, replies, primary, calls } = await rig(
+    t,
+    { KIRO_KEY_NEW_PER_MINUTE: '1000' },
+    { permits: 1 }
+  )
+  t.match(await chat('ksk_real'), { status: 200 })
+  const held = Promise.withResolvers<ServerResponse>()
+  replies.set('ksk_held', held.resolve)
+  const first = chat('ksk_held')
+  const response = await held.promise
+  const waiting = async (count: number): Promise<void> => {
+    while ((await primary.heard('lease.report')).waiting !== count);
+  }
+  const madeUp = Array.from({ length: 7 }, (_, index) => chat(`ksk_${index}`))
+  await waiting(7)
+  const real = chat('ksk_real')
+  await waiting(8)
+  calls.length = 0
+  refuseKey(response)
+  t.match(await first, { status: 401 })
+  t.match(await real, { status: 200 })
+  await Promise.all(madeUp)
+  const place = calls.findIndex(({ token }) => token === 'ksk_real')
+  t.ok(place <= 1, `${place} of them were served before`)
 })
 
 t.test('a used-up quota is remembered for its key alone', async (t) => {

@@ -1,14 +1,19 @@
-import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
+import {
+  type FromWorker,
+  type KiroKeyVerdict,
+  MAX_ACCEPTED_KEYS,
+  type ToWorker
+} from '../../ipc/messages.ts'
 import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
 import { TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { LearntForm } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 
-type Subject = 'calibration' | 'form' | 'conversation'
+type Subject = 'calibration' | 'form' | 'conversation' | 'kiro-key'
 type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
 type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
-/** What other gateways learn, too. A conversation is remembered where it is served. */
-export type Lesson = Exclude<Learnt, { type: 'conversation.learnt' }>
+/** What other gateways learn, too. Conversations and keys are remembered where they are served. */
+export type Lesson = Exclude<Learnt, { type: 'conversation.learnt' | 'kiro-key.learnt' }>
 
 /** Hosts and kinds of account that are remembered: a gateway has one of each, or a few. */
 const MAX_FORMS = 64
@@ -40,6 +45,8 @@ export class LessonsDesk {
   readonly #forms = new Map<string, LearntForm>()
   /** By model: requests in a row whose tokens contradict their estimate. Bounded by MAX_DOUBTS. */
   readonly #doubts = new Map<string, number>()
+  /** Kiro keys of clients, by name. Bounded by MAX_ACCEPTED_KEYS. */
+  readonly #acceptedKeys = new Set<string>()
   #tellOthers: ((lesson: Lesson) => void) | null = null
 
   constructor(options: LessonsDeskOptions) {
@@ -54,6 +61,8 @@ export class LessonsDesk {
         const { type: _, ...parts } = lesson
         return this.#conversations.learn(parts)
       }
+      case 'kiro-key.lesson':
+        return this.#onKey(lesson)
       case 'calibration.lesson': {
         const { modelId, estimated, measured } = lesson
         this.#doubt(modelId, estimated, measured)
@@ -84,8 +93,20 @@ export class LessonsDesk {
       ...[...this.#forms.values()].map((learnt) => ({ type: 'form.learnt', ...learnt }) as const),
       ...this.#conversations
         .all()
-        .map((learnt) => ({ type: 'conversation.learnt', ...learnt }) as const)
+        .map((learnt) => ({ type: 'conversation.learnt', ...learnt }) as const),
+      ...[...this.#acceptedKeys].map(
+        (name) => ({ type: 'kiro-key.learnt', name, isAccepted: true }) as const
+      )
     ]
+  }
+
+  #onKey({ name, isAccepted }: KiroKeyVerdict): void {
+    this.#acceptedKeys.delete(name)
+    if (isAccepted) this.#acceptedKeys.add(name)
+    const [oldest] = this.#acceptedKeys
+    if (this.#acceptedKeys.size > MAX_ACCEPTED_KEYS && oldest !== undefined)
+      this.#acceptedKeys.delete(oldest)
+    this.#options.tell({ type: 'kiro-key.learnt', name, isAccepted })
   }
 
   /** The upstream counts in percent of a window, whose size may have changed without a word (kiro-protocol §6.2). */

@@ -28,6 +28,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
   GW_KEY_INVALID: 'key',
   GW_KEY_LIMIT: 'answer',
   GW_KEY_RATE: 'answer',
+  GW_NEW_KEYS_OFTEN: 'account',
   GW_KEY_EXPIRED: 'key',
   GW_KEY_REVOKED: 'key',
   GW_OPERATOR_ONLY: 'operator',

@@ -152,6 +152,7 @@ export class CallWay {
 
   /** The upstream has answered with status 200. */
   accepted(): void {
+    this.#plane.credentials.accepted(this.#snapshot)
     this.#plane.forms.accepted(this.#party, this.form, this.#approach.isOtherForm)
   }
 

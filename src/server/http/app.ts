@@ -56,7 +56,8 @@ export function createApp(options: AppOptions): RequestListener {
         const own = kiroKey === null ? checkKey(authenticator, route, request) : null
         keyName = kiroKey?.name ?? own?.name ?? ''
         namedKey = own?.named ?? null
-        if (kiroKey === null) connections.vouch(request.socket) // any text may look like a Kiro key
+        // Any text may look like a Kiro key.
+        if (kiroKey === null || keys.isAccepted(kiroKey)) connections.vouch(request.socket)
         if (namedKey !== null && route.isOperators === true)
           throw new GatewayError('GW_OPERATOR_ONLY')
       }

@@ -53,10 +53,12 @@ function turnRoute(
     path,
     serve: ({ request, response, requestId, keyName, namedKey, kiroKey }) => {
       const { keys, plane: own, log } = terms
-      const plane = kiroKey === null ? own : keys.planeOf(kiroKey)
+      const plane = kiroKey === null ? own : keys.planeOf(kiroKey, response)
+      const place = kiroKey === null ? keyName : keys.placeOf(kiroKey)
       const { dialect, answerHere } = terms
       const usageKey = namedKey?.id ?? unnamedKeyOf(keyName, kiroKey)
-      const call = { route: path, request, response, requestId, keyName, namedKey, usageKey }
+      const key = { keyName, place, namedKey, usageKey }
+      const call = { route: path, request, response, requestId, ...key }
       const here = answerHere === undefined ? {} : { answerHere }
       return new Turn({ plane, log, dialect, ...here, ...call }).run()
     }
@@ -97,12 +99,12 @@ function lintRoute(parts: TurnParts): Route {
     serve: async (routed) => {
       const { request } = routed
       const dialect = askedDialect(request)
-      const answerHere: LocalAnswer = async ({ body, memory, key }, signal) => {
+      const answerHere: LocalAnswer = async ({ body, memory, key, place }, signal) => {
         const mayRefer = dialect ?? 'openai-responses'
         const answers = await referencedAnswers(plane, { dialect: mayRefer, body, key, memory })
         const options = { ...requestOptionsOf(plane), answers }
         const lint = { dialect: dialect ?? undefined, request: options }
-        return plane.transforms.lint(body, lint, { key, signal })
+        return plane.transforms.lint(body, lint, { key: place, signal })
       }
       // What this route itself refuses, it refuses as its client's API would.
       const spoken = dialect ?? dialectOfHeaders(request.headers)

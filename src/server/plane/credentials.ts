@@ -15,6 +15,8 @@ export interface CredentialLink {
   ready(signal: AbortSignal): Promise<CredentialSnapshot>
   /** Reports a token that the upstream refused, and waits for another. @throws {GatewayError} when there is no other */
   renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot>
+  /** The upstream has taken a request with this one. */
+  accepted(snapshot: CredentialSnapshot): void
   /** The upstream has suspended the account of this token. */
   reportSuspended(token: string, message: string): void
   /** Why there is none, or `null`. */
@@ -86,6 +88,9 @@ export class Credentials implements CredentialLink {
       }
     }
   }
+
+  /** The primary has it from the token service: nothing is learnt. */
+  accepted(): void {}
 
   /** Tells the primary that the upstream has suspended the account, so that no worker goes on asking. */
   reportSuspended(token: string, message: string): void {

@@ -28,6 +28,7 @@ import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import { type CredentialLink, Credentials } from './credentials.ts'
 import { ItemStore } from './item-store.ts'
 import { isKiroKeyName } from './key-planes.ts'
+import { KeyTrials } from './key-trials.ts'
 import { KeyLimits } from './key-limits.ts'
 import type { FleetLink } from './fleet-link.ts'
 import type { OpenTurns } from './open-turns.ts'
@@ -59,6 +60,8 @@ export interface DataPlane {
   /** For images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
+  /** Kiro keys that clients bring. */
+  readonly keyTrials: KeyTrials
   readonly retryWaits: RetryWaits
   readonly conversations: ConversationMemory
   /** Hosts that were seen to close their answers: each worker sees it soon. Bounded by the hosts that there are. */
@@ -272,6 +275,10 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     fetcher,
     retryBudget: new RetryBudget(config.upstream.retryBudgetPercent, memory.workers),
     retryWaits,
+    keyTrials: new KeyTrials({
+      perMinute: () => current.config.credentials.newKeysPerMinute / memory.workers,
+      onVerdict: (verdict) => channel.send({ type: 'kiro-key.lesson', ...verdict })
+    }),
     conversations: new ConversationMemory((learnt) =>
       channel.send({ type: 'conversation.lesson', ...learnt })
     ),

@@ -17,6 +17,7 @@ import {
 import { exchangeJson, type JsonCall } from '../../upstream/call/json-exchange.ts'
 import type { CredentialLink } from './credentials.ts'
 import type { DataPlane } from './data-plane.ts'
+import { type KeyTrials, NEW_KEYS_PLACE } from './key-trials.ts'
 import { AccountLink } from './primary-links.ts'
 
 const MARK = 'kiro-'
@@ -55,6 +56,8 @@ interface KeyAccount {
 
 /** Accounts that are remembered; a forgotten one costs its next request a question. */
 const MAX_ACCOUNTS = 256
+/** The same of keys that are not accepted yet, which must not push out the others. */
+const MAX_NEW_ACCOUNTS = 64
 const MODELS_FRESH_MS = 3_600_000
 /** After an answer that said nothing. */
 const RETRY_MS = 60_000
@@ -68,28 +71,53 @@ const DEFAULT_REGION = 'us-east-1'
 export class KeyPlanes {
   readonly #plane: DataPlane
   readonly #log: Pick<Logger, 'warn'>
-  /** The least recently used first. Bounded by MAX_ACCOUNTS. */
+  readonly #trials: KeyTrials
+  /** Of accepted keys, the least recently used first. Bounded by MAX_ACCOUNTS. */
   readonly #accounts = new Map<string, KeyAccount>()
+  /** Of others. Bounded by MAX_NEW_ACCOUNTS. */
+  readonly #newAccounts = new Map<string, KeyAccount>()
 
   constructor(plane: DataPlane, log: Pick<Logger, 'warn'>) {
     this.#plane = plane
     this.#log = log
+    this.#trials = plane.keyTrials
   }
 
-  planeOf(key: BroughtKey): DataPlane {
+  /** The upstream knows the key. */
+  isAccepted({ name }: BroughtKey): boolean {
+    return this.#trials.isAccepted(name)
+  }
+
+  /** By what its requests take turns with those of others: all that are new have one place together. */
+  placeOf(key: BroughtKey): string {
+    return this.isAccepted(key) ? key.name : NEW_KEYS_PLACE
+  }
+
+  /** For one request, which is over when its response is closed. */
+  planeOf(key: BroughtKey, response: ServerResponse): DataPlane {
     const known = this.#accountOf(key)
     const { account } = known
-    const findRegion = (signal: AbortSignal): Promise<string> => this.#regionOf(key, known, signal)
-    const credentials = new KeyCredential(key, { region: () => known.region, findRegion })
+    const credentials = new KeyCredential(key, {
+      region: () => known.region,
+      findRegion: (signal) => this.#regionOf(key, known, signal),
+      trials: this.#trials,
+      response
+    })
     return { ...this.#plane, credentials, account, catalogue: () => known.catalogue }
   }
 
-  /** The same once the key's models are known, or cannot be: then they are those known of old. */
+  /**
+   * The same once the key's models are known, or cannot be: then they are those known of old.
+   *
+   * @throws {GatewayError} as `KeyTrials.admit()`
+   */
   async planeWithModels(key: BroughtKey, response: ServerResponse): Promise<DataPlane> {
     const known = this.#accountOf(key)
-    const plane = this.planeOf(key)
+    const plane = this.planeOf(key, response)
     if (performance.now() < known.modelsDueAt) return plane
     const signal = goneSignal(response)
+    await plane.credentials.ready(signal)
+    if (performance.now() < known.modelsDueAt) return plane // others have asked meanwhile
     known.modelsAsked ??= this.#askModels(key, known, plane.credentials)
     await known.modelsAsked // never rejects
     signal.throwIfAborted()
@@ -102,6 +130,7 @@ export class KeyPlanes {
     try {
       const snapshot = await credentials.ready(never)
       const models = await askModels(this.#callAs(key, snapshot, never))
+      this.#trials.accept(key.name)
       known.catalogue = { models, isLive: true }
       known.modelsDueAt = performance.now() + MODELS_FRESH_MS
     } catch (err) {
@@ -115,10 +144,13 @@ export class KeyPlanes {
   /** @throws {GatewayError} why it can't be known now */
   async usageOf(key: BroughtKey, response: ServerResponse): Promise<AccountUsage> {
     const signal = goneSignal(response)
-    const snapshot = await this.planeOf(key).credentials.ready(signal)
+    const snapshot = await this.planeOf(key, response).credentials.ready(signal)
     const answer = await askUsage(this.#callAs(key, snapshot, signal))
-    if (isFault(answer)) throw answer.isTokenRefused ? keyRefused() : toGatewayError(answer)
-    return answer
+    if (!isFault(answer)) {
+      this.#trials.accept(key.name)
+      return answer
+    }
+    throw answer.isTokenRefused ? this.#trials.refuse(key.name) : toGatewayError(answer)
   }
 
   async #regionOf(key: BroughtKey, known: KeyAccount, signal: AbortSignal): Promise<string> {
@@ -142,11 +174,11 @@ export class KeyPlanes {
     return known.region ?? DEFAULT_REGION
   }
 
-  #callAs({ name }: BroughtKey, snapshot: CredentialSnapshot, signal: AbortSignal) {
+  #callAs(key: BroughtKey, snapshot: CredentialSnapshot, signal: AbortSignal) {
     const { lease, pool } = this.#plane
     const call: JsonCall = async (request) => {
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
-      const waiter = { key: name, arrivedAt: monotonicNow() }
+      const waiter = { key: this.placeOf(key), arrivedAt: monotonicNow() }
       const permit = await lease.acquire(waiter, deadline)
       return exchangeJson({ pool, permit, request, signal: deadline })
     }
@@ -154,11 +186,16 @@ export class KeyPlanes {
   }
 
   #accountOf({ name }: BroughtKey): KeyAccount {
-    const known = this.#accounts.get(name) ?? newAccount()
+    const known = this.#accounts.get(name) ?? this.#newAccounts.get(name) ?? newAccount()
+    const isAccepted = this.#trials.isAccepted(name)
     this.#accounts.delete(name) // to the end of the line
-    this.#accounts.set(name, known)
-    const [oldest] = this.#accounts.keys()
-    if (this.#accounts.size > MAX_ACCOUNTS && oldest !== undefined) this.#accounts.delete(oldest)
+    this.#newAccounts.delete(name)
+    const [accounts, most] = isAccepted
+      ? ([this.#accounts, MAX_ACCOUNTS] as const)
+      : ([this.#newAccounts, MAX_NEW_ACCOUNTS] as const)
+    accounts.set(name, known)
+    const [oldest] = accounts.keys()
+    if (accounts.size > most && oldest !== undefined) accounts.delete(oldest)
     return known
   }
 }
@@ -181,15 +218,18 @@ function newAccount(): KeyAccount {
   }
 }
 
-/** A key is good until the upstream refuses it: there is nothing to renew. */
+/** A key is good from when the upstream accepts it until it refuses it: there is nothing to renew. Serves one request. */
 class KeyCredential implements CredentialLink {
   readonly problem = null
   readonly #key: BroughtKey
   readonly #home: KeyHome
+  /** The request is its key's first. */
+  #trial: Disposable | null = null
 
   constructor(key: BroughtKey, home: KeyHome) {
     this.#key = key
     this.#home = home
+    home.response.once('close', () => this.#trial?.[Symbol.dispose]())
   }
 
   current(): CredentialSnapshot {
@@ -200,13 +240,27 @@ class KeyCredential implements CredentialLink {
     return this.current()
   }
 
+  /** @throws {GatewayError} as `KeyTrials.admit()` */
   async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
+    this.#trial ??= await this.#admit(signal)
     const region = this.#home.region() ?? (await this.#home.findRegion(signal))
     return snapshotOf(this.#key, region)
   }
 
+  async #admit(signal: AbortSignal): Promise<Disposable | null> {
+    const { trials, response } = this.#home
+    const trial = await trials.admit(this.#key.name, signal)
+    if (response.closed) trial?.[Symbol.dispose]() // meanwhile
+    signal.throwIfAborted()
+    return trial
+  }
+
   renew(): Promise<CredentialSnapshot> {
-    return Promise.reject(keyRefused())
+    return Promise.reject(this.#home.trials.refuse(this.#key.name))
+  }
+
+  accepted(): void {
+    this.#home.trials.accept(this.#key.name)
   }
 
   /** The account is its client's; the next request hears it again. */
@@ -216,6 +270,8 @@ class KeyCredential implements CredentialLink {
 interface KeyHome {
   readonly region: () => string | null
   readonly findRegion: (signal: AbortSignal) => Promise<string>
+  readonly trials: KeyTrials
+  readonly response: ServerResponse
 }
 
 function snapshotOf({ key, name }: BroughtKey, apiRegion: string): CredentialSnapshot {
@@ -228,12 +284,6 @@ function snapshotOf({ key, name }: BroughtKey, apiRegion: string): CredentialSna
     apiRegion,
     expiresAt: null
   }
-}
-
-function keyRefused(): GatewayError {
-  const message =
-    'The upstream does not accept this Kiro API key: it may be mistyped or revoked. Make a new one in Kiro.'
-  return new GatewayError('GW_UPSTREAM_AUTH', undefined, { message })
 }
 
 function goneSignal(response: ServerResponse): AbortSignal {

@@ -26,6 +26,8 @@ export interface ClientBody {
   readonly memory: BodyMemory
   /** Name of its client's key. */
   readonly key: string
+  /** By what it takes turns with others. */
+  readonly place: string
   /** What its client says of its session. */
   readonly marks?: ClientMarks
 }
@@ -40,7 +42,7 @@ export async function convertClientBody(
   client: ClientBody,
   signal: AbortSignal
 ): Promise<ConvertedRequest> {
-  const { dialect, body, memory, key } = client
+  const { dialect, body, memory, key, place } = client
   const answers = await referencedAnswers(plane, client)
   const job: ConvertJob = {
     type: 'convert',
@@ -50,7 +52,7 @@ export async function convertClientBody(
   }
   const { marks } = client
   const marked = marks === undefined ? job : { ...job, options: { ...job.options, marks } }
-  return convertWithAttachments(plane, marked, memory, { key, signal })
+  return convertWithAttachments(plane, marked, memory, { key: place, signal })
 }
 
 /** Hosts on which documents have never been seen (kiro-protocol §4.15). */
@@ -249,7 +251,12 @@ async function fetchAll(
  */
 export async function referencedAnswers(
   plane: Pick<DataPlane, 'items' | 'config'>,
-  { dialect, body, key, memory }: Omit<ClientBody, 'memory'> & { readonly memory: BodyRoom }
+  {
+    dialect,
+    body,
+    key,
+    memory
+  }: Omit<ClientBody, 'memory' | 'place'> & { readonly memory: BodyRoom }
 ): Promise<readonly Uint8Array[]> {
   const ids = Dialects[dialect].itemReferencesOf?.(body) ?? []
   if (ids.length === 0) return []

@@ -47,6 +47,8 @@ export interface TurnOptions {
   readonly response: ServerResponse
   readonly requestId: string
   readonly keyName: string
+  /** By what it takes turns with other requests: the name of its key, or one that several keys share. */
+  readonly place: string
   /** `null` where the client's key is none that has limits. */
   readonly namedKey: NamedKey | null
   /** Whose use it is: the id of a named key, or which other kind of key it was. */
@@ -166,17 +168,17 @@ export class Turn implements OpenTurn {
   }
 
   async #serve(): Promise<void> {
-    const { plane, keyName, namedKey, log, requestId } = this.#options
+    const { plane, place, namedKey, log, requestId } = this.#options
     const { signal } = this.#gone
     const limits = namedKey === null ? null : plane.limits.of(namedKey)
-    const waiter = { key: keyName, arrivedAt: this.#arrivedAt }
+    const waiter = { key: place, arrivedAt: this.#arrivedAt }
     plane.account.check() // a request that can't be served is not worth reading
     await plane.credentials.ready(signal)
     if (limits !== null) await limits.admit({ ...waiter, signal })
     const waited = new WaitClock(this.#arrivedAt)
     using stream = limits?.hasStreams === true ? await this.#takeStream(limits, waited) : null
     // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
-    if (plane.lease.isFull(keyName)) (await plane.lease.acquire(waiter, signal)).release()
+    if (plane.lease.isFull(place)) (await plane.lease.acquire(waiter, signal)).release()
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())
     this.#plan = plan
     this.#payload = payload
@@ -219,16 +221,16 @@ export class Turn implements OpenTurn {
   }
 
   async #readBody(): Promise<ClientBody> {
-    const { plane, request, dialect, keyName: key } = this.#options
+    const { plane, request, dialect, keyName: key, place } = this.#options
     const { signal } = this.#gone
-    const memory = bodyMemoryOf(plane, { key, signal })
+    const memory = bodyMemoryOf(plane, { key: place, signal })
     this.#memory = memory
     const { maxBodyBytes: maxBytes, bodyTimeoutMs: timeoutMs } = plane.config().server
     const body = await readBody(request, { maxBytes, timeoutMs }, memory, signal)
     this.#bodyBytes = body.byteLength
     this.#progress.end('read')
     if (this.#debug !== null) await this.#debug.content?.body(body)
-    return { dialect, body, memory, key, marks: marksOf(request.headers) }
+    return { dialect, body, memory, key, place, marks: marksOf(request.headers) }
   }
 
   /** Body → payload. When this returns, the body is no longer referenced. */

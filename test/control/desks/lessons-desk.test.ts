@@ -64,3 +64,20 @@ t.test(
     t.same(desk.all(), [{ type: 'conversation.learnt', ...parts }])
   }
 )
+
+t.test(
+  'keys that the upstream has accepted are told to all, and to whoever comes later',
+  async (t) => {
+    const { log } = recordedLog()
+    const told: ToWorker[] = []
+    const desk = new LessonsDesk({ log, tell: (learnt) => void told.push(learnt) })
+    for (let index = 0; index <= 1024; index++)
+      desk.onLesson({ type: 'kiro-key.lesson', name: `k${index}`, isAccepted: true })
+    desk.onLesson({ type: 'kiro-key.lesson', name: 'k7', isAccepted: false })
+    t.same(told.at(-1), { type: 'kiro-key.learnt', name: 'k7', isAccepted: false })
+    t.equal(told.length, 1026)
+    const names = desk.all().map((learnt) => 'name' in learnt && learnt.name)
+    t.equal(names.length, 1023, 'the oldest is forgotten, and the one that is refused')
+    t.notOk(names.includes('k0') || names.includes('k7'))
+  }
+)

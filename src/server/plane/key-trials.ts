@@ -1,0 +1,174 @@
+import { type KiroKeyVerdict, MAX_ACCEPTED_KEYS } from '../../ipc/messages.ts'
+import { GatewayError, unlessAborted } from '../../shared/errors.ts'
+
+export interface KeyTrialsOptions {
+  /** `KIRO_KEY_NEW_PER_MINUTE`, as far as it is this worker's. */
+  readonly perMinute: () => number
+  /** A key is accepted now, or no longer. */
+  readonly onVerdict: (verdict: KiroKeyVerdict) => void
+  /** Milliseconds on a clock that never goes back. */
+  readonly now?: () => number
+}
+
+/** The place in every line that all keys share which the upstream has not accepted yet. No key has such a name. */
+export const NEW_KEYS_PLACE = 'kiro-new'
+
+const MAX_REFUSED = 4096
+/** Refusals are sometimes wrong, and keys are mended: nobody waits longer for another trial. */
+const REFUSED_MS = 60_000
+/** Of all keys together: a request that waits holds a connection and what has come of its body. */
+const MAX_WAITING = 64
+const MINUTE_MS = 60_000
+
+/**
+ * What is known of the Kiro keys that clients bring, by the names made of their digests. Any text may look like such a key,
+ * so one that is new has to pass a trial before it counts as a client of its own:
+ *
+ * ```
+ *             ┌──────── the request ends without a verdict ────────┐
+ *             ▼                                                    │
+ *   unknown ──┴─ a request of it, within the rate ──▶ on trial ────┤
+ *     ▲ ▲                                                          ├─ the upstream takes it ──▶ accepted
+ *     │ └────────────────── after REFUSED_MS ────── refused ◀──────┘                               │
+ *     └──────────────────────────── the upstream refuses it ───────────────────────────────────────┘
+ * ```
+ *
+ * One request of a key is on trial; others of the same key wait for what comes of it.
+ */
+export class KeyTrials {
+  readonly #options: KeyTrialsOptions
+  /** The least recently used first. Bounded by MAX_ACCEPTED_KEYS. */
+  readonly #accepted = new Set<string>()
+  /** Until when, the oldest first. Bounded by MAX_REFUSED. */
+  readonly #refused = new Map<string, number>()
+  /** Settles at the end of the trial. Bounded by the requests under way. */
+  readonly #running = new Map<string, PromiseWithResolvers<void>>()
+  #waiting = 0
+  /** Trials that may begin now; a fraction is on its way. */
+  #left: number | null = null
+  #countedAt = 0
+
+  constructor(options: KeyTrialsOptions) {
+    this.#options = options
+  }
+
+  isAccepted(name: string): boolean {
+    return this.#accepted.has(name)
+  }
+
+  /**
+   * Resolves once a request of the key may go to the upstream: with its trial, which the caller must end, or with `null` where
+   * it needs none.
+   *
+   * @throws {GatewayError} GW_UPSTREAM_AUTH for a key that was refused lately; GW_NEW_KEYS_OFTEN where too many are tried, or
+   *   wait for a trial; the signal's reason.
+   */
+  async admit(name: string, signal: AbortSignal): Promise<Disposable | null> {
+    for (;;) {
+      signal.throwIfAborted()
+      if (this.#accepted.has(name)) return null
+      if (this.#isRefused(name)) throw keyRefused()
+      const running = this.#running.get(name)
+      if (running === undefined) return this.#begin(name)
+      await this.#wait(running.promise, signal)
+    }
+  }
+
+  /** The upstream has answered a request of the key. */
+  accept(name: string): void {
+    if (!this.#accepted.has(name)) this.#options.onVerdict({ name, isAccepted: true })
+    this.#accept(name)
+  }
+
+  /** The upstream does not know the key, or no longer. Gives what its client is told. */
+  refuse(name: string): GatewayError {
+    if (this.#accepted.delete(name)) this.#options.onVerdict({ name, isAccepted: false })
+    else this.#remember(name)
+    this.#end(name)
+    return keyRefused()
+  }
+
+  /** A worker has heard this, perhaps this one. */
+  onVerdict({ name, isAccepted }: KiroKeyVerdict): void {
+    if (isAccepted) this.#accept(name)
+    else this.#accepted.delete(name)
+  }
+
+  #accept(name: string): void {
+    this.#refused.delete(name)
+    this.#accepted.delete(name) // to the end of the line
+    this.#accepted.add(name)
+    const [oldest] = this.#accepted
+    if (this.#accepted.size > MAX_ACCEPTED_KEYS && oldest !== undefined)
+      this.#accepted.delete(oldest)
+    this.#end(name)
+  }
+
+  #remember(name: string): void {
+    this.#refused.delete(name) // to the end of the line
+    this.#refused.set(name, this.#now() + REFUSED_MS)
+    const [oldest] = this.#refused.keys()
+    if (this.#refused.size > MAX_REFUSED && oldest !== undefined) this.#refused.delete(oldest)
+  }
+
+  #isRefused(name: string): boolean {
+    const until = this.#refused.get(name)
+    if (until === undefined) return false
+    if (this.#now() < until) return true
+    this.#refused.delete(name)
+    return false
+  }
+
+  #begin(name: string): Disposable {
+    this.#takeOne()
+    const running = Promise.withResolvers<void>()
+    this.#running.set(name, running)
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#running.get(name) === running) this.#end(name)
+      }
+    }
+  }
+
+  #end(name: string): void {
+    this.#running.get(name)?.resolve()
+    this.#running.delete(name)
+  }
+
+  async #wait(verdict: Promise<void>, signal: AbortSignal): Promise<void> {
+    if (this.#waiting >= MAX_WAITING) throw tooOften(1)
+    this.#waiting++
+    try {
+      await unlessAborted(verdict, signal)
+    } finally {
+      this.#waiting--
+    }
+  }
+
+  /** As many may begin at once as in a minute; then one after the other. */
+  #takeOne(): void {
+    const perMs = this.#options.perMinute() / MINUTE_MS
+    const most = Math.max(1, perMs * MINUTE_MS)
+    const now = this.#now()
+    const left = Math.min(most, (this.#left ?? most) + (now - this.#countedAt) * perMs)
+    this.#countedAt = now
+    this.#left = left < 1 ? left : left - 1
+    if (left < 1) throw tooOften((1 - left) / perMs / 1000)
+  }
+
+  #now(): number {
+    return this.#options.now?.() ?? performance.now()
+  }
+}
+
+function keyRefused(): GatewayError {
+  const message =
+    'The upstream does not accept this Kiro API key: it may be mistyped or revoked. Make a new one in Kiro.'
+  return new GatewayError('GW_UPSTREAM_AUTH', undefined, { message })
+}
+
+function tooOften(seconds: number): GatewayError {
+  const retryAfterS = Math.max(1, Math.ceil(seconds))
+  const message = `Too many Kiro API keys that are new to this gateway. Try again in ${retryAfterS} s.`
+  return new GatewayError('GW_NEW_KEYS_OFTEN', undefined, { message, retryAfterS })
+}
