@@ -273,6 +273,7 @@ function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n
     dialect,
     route: turn.route,
     model,
+    modelAsked: turn.modelAsked ?? null,
     isStream: turn.isStream,
     status,
     code,
@@ -287,6 +288,7 @@ function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n
     cachedTokens: row.cachedTokens,
     credits: row.credits / MICROS_PER_CREDIT,
     repairs: turn.repairs,
+    lostCalls: turn.lostCalls ?? 0,
     attempts: turn.attempts,
     bodyBytes: turn.bodyBytes
   }

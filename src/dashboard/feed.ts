@@ -315,6 +315,8 @@ export interface EndedRequest {
   readonly route: string
   /** Empty where it was refused before that was known. */
   readonly model: string
+  /** What the client named; `null` where that one answered. */
+  readonly modelAsked: string | null
   readonly isStream: boolean
   /** 499 when the client had left. */
   readonly status: number
@@ -334,6 +336,8 @@ export interface EndedRequest {
   readonly cachedTokens: number
   readonly credits: number
   readonly repairs: readonly string[]
+  /** Tool calls whose arguments did not come whole. */
+  readonly lostCalls: number
   readonly attempts: number
   readonly bodyBytes: number
 }

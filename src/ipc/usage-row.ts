@@ -46,7 +46,10 @@ export interface TurnFacts {
   readonly bodyBytes: number
   /** Codes, the first few. */
   readonly repairs: readonly string[]
-  /** Left out where nothing failed. */
+  /** The model that the client named; left out where that one answered. */
+  readonly modelAsked?: string
+  /** Tool calls whose arguments did not come whole; left out where there was none, like the next. */
+  readonly lostCalls?: number
   readonly failure?: FailureFacts
 }
 

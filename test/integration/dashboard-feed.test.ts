@@ -226,6 +226,32 @@ t.test('requests that fail are not well, and say why', async (t) => {
   t.equal(page.now?.requests.failed, 3, 'the mistake of a client is not among them')
 })
 
+t.test('an answer that is not what was asked for says so', async (t) => {
+  const gateway = await setUp(t)
+  const page = await watchOn(t, gateway)
+  const ask = async (body: object): Promise<string | null> => {
+    const response = await fetch(`${gateway.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { ...withKey, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'claude-sonet-4.5', ...body })
+    })
+    t.equal(response.status, 200)
+    await response.text()
+    return response.headers.get('x-kiro-gateway-model')
+  }
+  const content = 'sim:truncated-tool use tool get_weather with {"city":"Oslo"}'
+  const parameters = { type: 'object', properties: { city: { type: 'string' } } }
+  const model = await ask({
+    messages: [{ role: 'user', content }],
+    tools: [{ type: 'function', function: { name: 'get_weather', parameters } }]
+  })
+  t.match(model, /^claude-sonnet-/)
+  await page.until(({ requests }) => requests.length === 1)
+  t.match(page.requests, [{ code: '', lostCalls: 1, model, modelAsked: 'claude-sonet-4.5' }])
+  const line = await gateway.logged(({ msg }) => msg === 'tool call lost')
+  t.match(line, { level: 'warn', lost_calls: 1, status: 200, stop_reason: 'length' })
+})
+
 t.test('a dead sign-in is told once, and not as what comes of it', async (t) => {
   const services = await new FakeAuthServer('another').listen()
   t.teardown(() => services.close())

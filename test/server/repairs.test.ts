@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
+import { BUILT_IN_CATALOGUE } from '../../src/kiro/models/models.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
@@ -42,10 +43,10 @@ const requests = {
 } as const
 const REPAIRS = 'tool-name-changed, turns-merged'
 
-async function setUp(t: Test) {
+async function setUp(t: Test, catalogue = BUILT_IN_CATALOGUE) {
   const answer = Buffer.concat([textFrame('hello'), endFrame])
   const upstream = await CountingUpstream.start(t, (_request, response) => response.end(answer))
-  const primary = await FakePrimary.start(t, upstream.url)
+  const primary = await FakePrimary.start(t, upstream.url, { start: { catalogue } })
   const post = (path: string, body: object) =>
     fetch(`${primary.url}${path}`, {
       method: 'POST',
@@ -104,6 +105,7 @@ t.test('repairs are named in a header and counted', async (t) => {
     const body = { model: 'auto', messages: [{ role: 'user', content: 'hi' }] }
     const response = await post('/v1/chat/completions', body)
     t.equal(response.headers.get('x-kiro-gateway-repairs'), null)
+    t.equal(response.headers.get('x-kiro-gateway-model'), null)
     await response.text()
   })
 })
@@ -151,4 +153,19 @@ t.test('a refusal that explains nothing names what is borderline', async (t) => 
     upstream.onRequest = refuse('Improperly formed request.', 'REQUEST_BODY_INVALID')
     t.notMatch(await messageOf('/v1/messages', long(610_000)), /too long/)
   })
+})
+
+t.test('a model that is not listed: the header says which one answers', async (t) => {
+  const { post } = await setUp(t, { ...BUILT_IN_CATALOGUE, isLive: true })
+  for (const stream of [false, true]) {
+    const response = await post('/v1/chat/completions', {
+      model: 'claude-sonet-4.5',
+      messages: [{ role: 'user', content: 'hi' }],
+      stream
+    })
+    const text = await response.text()
+    t.equal(response.headers.get('x-kiro-gateway-repairs'), 'model-substituted')
+    t.match(response.headers.get('x-kiro-gateway-model'), /^claude-sonnet-\d/)
+    t.match(text, '"model":"claude-sonet-4.5"', 'the answer has the name that was asked for')
+  }
 })

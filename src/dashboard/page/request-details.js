@@ -116,7 +116,8 @@ function factsOf(item) {
     ['Phases', phases.length === 0 ? UNKNOWN : phases.join(', ')],
     ['Key', item.key],
     ['Client', item.client],
-    ['Model', item.model === '' ? UNKNOWN : item.model],
+    ['Model', modelOf(item)],
+    ...lostCallsOf(item),
     ['Route', `${item.route} (${item.dialect}${item.isStream ? ', streamed' : ''})`],
     ['Tokens', `${amount(item.inputTokens)} in, ${amount(item.outputTokens)} out${cached}`],
     ['Credits', amount(item.credits)],
@@ -151,4 +152,20 @@ function waitsOf({ phasesMs }) {
     return ms > 0 ? [`${words} ${duration(ms)}`] : []
   })
   return waits.length === 0 ? 'none' : waits.join(', ')
+}
+
+/** @param {Ended} item */
+function modelOf({ model, modelAsked }) {
+  const answered = model === '' ? UNKNOWN : model
+  return modelAsked === null ? answered : `${answered} (asked for ${modelAsked})`
+}
+
+/**
+ * @param {Ended} item
+ * @returns {[string, string][]}
+ */
+function lostCallsOf({ lostCalls }) {
+  return lostCalls === 0
+    ? []
+    : [['Tool calls lost', `${lostCalls}, whose arguments did not come whole`]]
 }

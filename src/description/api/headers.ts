@@ -16,8 +16,11 @@ export const AnswerHeaders = {
   'x-kiro-gateway-repairs': header(
     'What was changed in the request so that the upstream takes it: names of repairs, separated by commas.'
   ),
+  'x-kiro-gateway-model': header(
+    'The model that answers, where the upstream does not list the one that was asked for.'
+  ),
   'server-timing': header(
-    'What the answer has waited for so far, in milliseconds: `read`, `transform`, `queue`, `connect`, `ttfb`, `search`, `stream`, `retry`.'
+    'What the answer has waited for so far, in milliseconds: `read`, `transform`, `key`, `pause`, `pace`, `queue`, `connect`, `ttfb`, `search`, `stream`, `retry`.'
   ),
   traceparent: header(
     'The trace of the request and its span in it (W3C Trace Context), where the operator has traces on.'

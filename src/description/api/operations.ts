@@ -38,7 +38,13 @@ function answersOf(whole: string, event: string): readonly Answer[] {
       status: 200,
       description: 'The answer: in one piece, or with `stream` as server-sent events.',
       content: { [JSON_TYPE]: [whole], [STREAM_TYPE]: [event] },
-      headers: ['x-kiro-gateway-repairs', 'server-timing', 'cache-control', 'x-accel-buffering']
+      headers: [
+        'x-kiro-gateway-repairs',
+        'x-kiro-gateway-model',
+        'server-timing',
+        'cache-control',
+        'x-accel-buffering'
+      ]
     }
   ]
 }

@@ -92,7 +92,9 @@ function toError(errors: readonly ToldError[], operation: Operation): ApiRespons
     ...traceHeaders(operation),
     ...errors.flatMap((one) => one.headers),
     ...(isFinal ? [] : ['retry-after']),
-    ...(operation.errorPlaces.includes('answer') ? ['x-kiro-gateway-repairs'] : []),
+    ...(operation.errorPlaces.includes('answer')
+      ? ['x-kiro-gateway-repairs', 'x-kiro-gateway-model']
+      : []),
     ...(errors.some(({ code }) => code === 'GW_UPGRADE_REFUSED') ? ['upgrade'] : [])
   ]
   return {

@@ -119,6 +119,11 @@ export class PartReader {
     return this.#meter.credits
   }
 
+  /** Tool calls that the model began, and whose arguments did not come whole. */
+  get lostCalls(): number {
+    return this.#tools.broken
+  }
+
   push(event: UpstreamEvent): readonly StreamPart[] {
     if (this.#stop !== null) return NoParts
     const bytes = saidBytesOf(event)
@@ -298,7 +303,7 @@ export class PartReader {
         hasWholeCalls && !(hasCutCalls && this.#plan.asked.isStream) && !this.#room.isFull,
       isCutOff:
         this.#cut === 'limit' ||
-        this.#tools.hasBroken ||
+        this.#tools.broken > 0 ||
         this.#stop?.by === 'limit' ||
         this.#room.isFull,
       isWindowFull: this.#meter.isWindowFull,

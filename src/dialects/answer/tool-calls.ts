@@ -56,7 +56,7 @@ export class ToolCalls {
   /** The first call that is not given out yet; the others follow as `next`, in order of appearance. */
   #first: OpenCall | null = null
   #newest: OpenCall | null = null
-  #hasBroken = false
+  #broken = 0
 
   constructor({ toolNames, room, onLost }: ToolCallsOptions) {
     this.#toolNames = toolNames
@@ -64,9 +64,9 @@ export class ToolCalls {
     this.#onLost = onLost ?? (() => {})
   }
 
-  /** A call broke off: it was cut short, or it never came out. */
-  get hasBroken(): boolean {
-    return this.#hasBroken
+  /** Calls that broke off: cut short, or never given out. */
+  get broken(): number {
+    return this.#broken
   }
 
   /** The model has made a call, whatever became of it. */
@@ -176,7 +176,7 @@ export class ToolCalls {
     const isWhole = !call.isSpoilt && call.name !== '' && call.isWhole
     call.state = isWhole ? 'whole' : 'broken'
     if (!isWhole) {
-      this.#hasBroken = true
+      this.#broken += 1
       if (!call.isBegun) this.#onLost(call.name)
       for (const text of call.unsent.take()) this.#onLost(text)
     }

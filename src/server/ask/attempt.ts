@@ -340,7 +340,8 @@ export class Attempt implements ResponseReader, AnswerSource {
       phase,
       stopReason: this.#stopReason,
       upstreamId: typeof upstreamId === 'string' ? upstreamId : null,
-      isMeasured: this.measuredInputTokens !== null
+      isMeasured: this.measuredInputTokens !== null,
+      lostCalls: outcome.name === 'answered' ? this.#options.parts.lostCalls : 0
     })
   }
 

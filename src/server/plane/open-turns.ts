@@ -136,6 +136,8 @@ export interface CallFacts extends TracedCall {
   readonly upstreamId: string | null
   /** The upstream has counted the tokens of the request. */
   readonly isMeasured: boolean
+  /** Tool calls of an answer that broke off. */
+  readonly lostCalls: number
 }
 
 /**
@@ -154,6 +156,7 @@ export class Progress {
   #metered = 0
   #attempts = 0
   #lastCall: CallFacts | null = null
+  #lostCalls = 0
   #account: string | null = null
   #isWaiting = false
 
@@ -203,10 +206,16 @@ export class Progress {
     return this.#lastCall
   }
 
+  /** Tool calls that clients did not get, because their arguments did not come whole. */
+  get lostCalls(): number {
+    return this.#lostCalls
+  }
+
   /** A call of the upstream is over, however it ended. */
   noteCall(facts: CallFacts): void {
     this.#attempts++
     this.#lastCall = facts
+    this.#lostCalls += facts.lostCalls
     this.#trace?.call(facts)
   }
 

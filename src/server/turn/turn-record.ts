@@ -57,7 +57,8 @@ export function recordTurn({ metrics, log, refusals }: TurnRecorders, record: Tu
     if (!refusals.note({ key, keyHash, code: error.code })) return
   }
   const facts = toFacts(record)
-  if (error === null) log.info(facts, 'request completed')
+  if (error === null && record.progress.lostCalls > 0) log.warn(facts, 'tool call lost')
+  else if (error === null) log.info(facts, 'request completed')
   else if (error.source === 'downstream') log.info(facts, 'request refused')
   else if (error.code === 'GW_INTERNAL') log.error(facts, 'request failed')
   else log.warn(facts, error.name === 'PoolTimeout' ? 'PoolTimeout' : 'request failed')
@@ -117,6 +118,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
     token_source: usage === null ? undefined : source,
     credits: credits > 0 ? credits : undefined,
     stop_reason: lastCall?.stopReason ?? undefined,
+    lost_calls: progress.lostCalls > 0 ? progress.lostCalls : undefined,
     upstream_request_id: lastCall?.upstreamId ?? undefined,
     double_price: isAbovePriceStep(record) || undefined,
     repairs: plan !== null && plan.repairs.length > 0 ? plan.repairs : undefined,
@@ -168,9 +170,17 @@ export function toUsageRow(
       worker,
       bodyBytes,
       repairs: plan?.repairs.slice(0, MAX_REPAIRS_TOLD) ?? [],
+      ...(progress.lostCalls > 0 && { lostCalls: progress.lostCalls }),
+      ...askedFor(plan),
       ...(error !== null && { failure: toFailure(error, progress) })
     }
   }
+}
+
+/** The model that the client named, where another one answers. */
+function askedFor(plan: ReplyPlan | null): Pick<TurnFacts, 'modelAsked'> {
+  if (plan === null || plan.asked.model === plan.upstreamModel) return {}
+  return { modelAsked: cut(plan.asked.model, MAX_MODEL_CHARS) }
 }
 
 /** The beginnings of texts that may be long; the log has them whole. */

@@ -279,9 +279,11 @@ export class Turn implements OpenTurn {
 
   /** Of every answer; of errors, too, since a repair may be what the upstream refused. */
   get #usualHeaders(): Readonly<Record<string, string>> {
-    const repairs = this.#toldPlan?.repairs ?? []
+    const { repairs = [], upstreamModel = '' } = this.#toldPlan ?? {}
+    const isOther = repairs.includes('model-substituted') && HEADER_TEXT.test(upstreamModel)
     return {
       ...(repairs.length > 0 && { 'x-kiro-gateway-repairs': repairs.join(', ') }),
+      ...(isOther && { 'x-kiro-gateway-model': upstreamModel }),
       ...(this.#options.plane.isLeaving() && { connection: 'close' })
     }
   }
@@ -343,6 +345,9 @@ export class Turn implements OpenTurn {
     return this.#plan === null ? null : asCarriedOut(this.#plan, this.#payload)
   }
 }
+
+/** The upstream's list of models may hold anything. */
+const HEADER_TEXT = /^[\x21-\x7e]+$/
 
 /** In seconds. */
 function unixTime(): number {

@@ -61,7 +61,8 @@ t.test('recordTurn()', (t) => {
       code: null,
       chunks: 3,
       phase: 'answering',
-      isMeasured: true
+      isMeasured: true,
+      lostCalls: 0
     } as const
     const progress = new Progress()
     progress.end('queue', progress.startedAt + 3)
@@ -102,6 +103,26 @@ t.test('recordTurn()', (t) => {
     t.notOk('error' in line)
     t.same(await valuesOf(metrics.requests), [], 'the primary counts it')
   })
+  t.test(
+    'is a warning where a tool call was lost, which the client may have waited for',
+    async (t) => {
+      const progress = new Progress()
+      const call = {
+        startedAt: 0,
+        url: new URL('http://127.0.0.1:9'),
+        status: 200,
+        code: null,
+        chunks: 1,
+        phase: 'answering',
+        isMeasured: false,
+        upstreamId: null
+      } as const
+      progress.noteCall({ ...call, stopReason: 'length', lostCalls: 1 })
+      progress.noteCall({ ...call, stopReason: 'stop', lostCalls: 1 })
+      const { line } = record(t, { progress })
+      t.match(line, { level: 'warn', msg: 'tool call lost', lost_calls: 2, status: 200 })
+    }
+  )
   t.test('has no line for one of many refusals, but counts it', async (t) => {
     const error = new GatewayError('GW_KEY_RATE')
     const cheap = { error, status: 429, isLocal: true, progress: new Progress() }
@@ -120,7 +141,8 @@ t.test('recordTurn()', (t) => {
       phase: 'answering',
       isMeasured: false,
       stopReason: null,
-      upstreamId: null
+      upstreamId: null,
+      lostCalls: 0
     })
     t.equal(record(t, { ...cheap, progress: asked }, false).lines, 1, 'nor what the upstream saw')
   })
