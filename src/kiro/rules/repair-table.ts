@@ -14,7 +14,7 @@ interface Repair {
 export const RepairTable = {
   'model-substituted': repair(
     'model-known',
-    'The upstream does not list the model; the newest of its family or tier answers. The header `x-kiro-gateway-model` says which one.'
+    'The upstream does not list the model; the newest of its family or tier answers. The header x-kiro-gateway-model says which one.'
   ),
   'effort-clamped': repair(
     'model-fields',
