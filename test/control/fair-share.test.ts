@@ -103,3 +103,76 @@ t.test('client keys on different workers', (t) => {
   }
   t.end()
 })
+
+/** One request of 270 ms, and where it comes. */
+interface Asked {
+  readonly key: string
+  readonly worker: number
+}
+
+/** Four connections, and all that is asked within 100 ms: when the last request of each key is over. */
+function playOnce(asked: readonly Asked[], seed: number): ReadonlyMap<string, number> {
+  const size = {
+    workers: 2,
+    maxConnections: 4,
+    maxKeepalive: 4,
+    maxWaiting: 1000,
+    maxRequestsPerMinute: null
+  }
+  const cluster = new SimulatedCluster({ LeaseCore, nextLedger, openLedger }, size)
+  const rules = new ClusterRules(cluster)
+  const random = seededRandom(seed)
+  const workers = [...cluster.members.values()].filter(({ slot }) => slot !== 'control')
+  const running: { readonly member: Member; readonly key: string; readonly endsAt: number }[] = []
+  const over = new Map<string, number>()
+  const startsAt = cluster.now
+  const begin = (member: Member, key: string): void => {
+    running.push({ member, key, endsAt: cluster.now + 270 * (0.9 + random() / 5) })
+  }
+  cluster.onIssue = (issue) => {
+    rules.checkOrder(issue)
+    begin(issue.member, issue.waiter.key)
+  }
+  rest(cluster, rules)
+  for (const { key, worker } of asked) {
+    const member = workers[worker] as Member
+    const before = member.core.waiting
+    cluster.acquire(member, key)
+    if (member.core.waiting === before) begin(member, key)
+    cluster.now += random() * 2
+    rest(cluster, rules)
+  }
+  while (running.length > 0) {
+    running.sort((a, b) => a.endsAt - b.endsAt)
+    const first = running.shift()
+    if (first === undefined) break
+    cluster.now = Math.max(cluster.now, first.endsAt)
+    over.set(first.key, cluster.now - startsAt)
+    cluster.release(first.member)
+    rest(cluster, rules)
+  }
+  return over
+}
+
+/** When the few are over, as a part of the time that all take. The first worker has so much of all requests. */
+function partOfTime(seed: number, share: number): number {
+  const random = seededRandom(seed)
+  const worker = (): number => (random() < share ? 0 : 1)
+  const asked = Array.from({ length: 48 }, () => ({ key: 'many', worker: worker() }))
+  for (let i = 0; i < 4; i += 1)
+    asked.splice(Math.floor(random() * asked.length), 0, { key: 'few', worker: worker() })
+  const over = playOnce(asked, seed)
+  return (over.get('few') ?? Infinity) / (over.get('many') ?? 0)
+}
+
+t.test('four requests beside 48 of another key are over in their time', (t) => {
+  for (const share of [0.5, 0.8]) {
+    t.test(`where a worker has ${share * 100} % of all`, (t) => {
+      const parts = Array.from({ length: 50 }, (_, seed) => partOfTime(seed + 1, share))
+      const worst = Math.max(...parts)
+      t.ok(worst < 0.45, `at the latest after ${worst.toFixed(2)} of the time of all`)
+      t.end()
+    })
+  }
+  t.end()
+})

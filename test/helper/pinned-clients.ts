@@ -37,15 +37,16 @@ export class PinnedClients {
   }
 
   /** A streamed chat completion, read to its end. */
-  chat(prompt: string): Promise<PinnedAnswer> {
+  chat(prompt: string, key = 'none'): Promise<PinnedAnswer> {
     const messages = [{ role: 'user', content: prompt }]
     const body = JSON.stringify({ model: 'claude-sonnet-4.5', stream: true, messages })
-    return this.#ask('POST', '/v1/chat/completions', body)
+    return this.#ask('POST', '/v1/chat/completions', { body, key })
   }
 
-  #ask(method: string, path: string, body = ''): Promise<PinnedAnswer> {
+  #ask(method: string, path: string, { body = '', key = 'none' } = {}): Promise<PinnedAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<PinnedAnswer>()
-    request(`${this.#url}${path}`, { method, agent: this.#agent }, (response) => {
+    const headers = { authorization: `Bearer ${key}` }
+    request(`${this.#url}${path}`, { method, agent: this.#agent, headers }, (response) => {
       const { statusCode: status = 0, headers } = response
       let text = ''
       response.setEncoding('utf8').on('data', (piece: string) => {

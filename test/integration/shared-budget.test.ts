@@ -123,3 +123,40 @@ t.test('a token is renewed at once while all is in use and thousands wait', asyn
   t.ok(upstream.open + 1 <= 32, 'within the budget')
   t.ok((await metric(gateway, 'pool_waiters')) > 1900, 'and all the others wait still')
 })
+
+t.test(
+  'four requests of a key are over long before 48 of another, whichever worker has them',
+  async (t) => {
+    const simulator = new Simulator()
+    const { url } = await simulator.start()
+    t.teardown(() => simulator.close())
+    const env = {
+      WORKERS: '2',
+      WORKER_SPREAD: 'even',
+      HTTP_MAX_CONNECTIONS: '4',
+      PROXY_API_KEY: 'few-0123456789abcdef,many-0123456789abcdef'
+    }
+    const gateway = await startGateway({ upstreamUrl: url, env })
+    t.teardown(() => gateway.destroy())
+    const [one = 0, other = 0] = gateway.workerPids()
+    const firsts = await PinnedClients.connect(t, gateway.url, { count: 35, others: [other] })
+    const seconds = await PinnedClients.connect(t, gateway.url, { count: 17, others: [one] })
+    /** When the last of so many is over. */
+    const ask = async (clients: PinnedClients, key: string, count: number): Promise<number> => {
+      const calls = Array.from({ length: count }, () =>
+        clients.chat('sim:events=10 sim:gap=20', `${key}-0123456789abcdef`)
+      )
+      const answers = await Promise.all(calls)
+      t.equal(answers.filter((answer) => answer.text.endsWith('[DONE]\n\n')).length, count)
+      return performance.now()
+    }
+    const startedAt = performance.now()
+    const many = [ask(firsts, 'many', 32)]
+    while (simulator.stats().inFlight < 4) await delay(1) // one worker has all of them, and keeps them busy
+    many.push(ask(seconds, 'many', 16))
+    const few = [ask(firsts, 'few', 3), ask(seconds, 'few', 1)]
+    const fewMs = Math.max(...(await Promise.all(few))) - startedAt
+    const allMs = Math.max(...(await Promise.all(many))) - startedAt
+    t.ok(fewMs < allMs * 0.6, `${fewMs.toFixed(0)} ms of ${allMs.toFixed(0)} ms`)
+  }
+)

@@ -92,11 +92,30 @@ export function queueOf(account: Account): number {
 }
 
 /** The first of those who lack a permit. The primary's own calls go first: they count as having waited since time 0. */
-export function headsOf(account: Account): readonly WaiterHead[] {
+function headsOf(account: Account): readonly WaiterHead[] {
   const from = account.report.gated + underWay(account)
   const heads = account.report.heads.slice(from).slice(0, wantOf(account))
   if (account.slot !== 'control') return heads
   return heads.map(({ key }) => ({ key: `control ${key}`, at: 0, served: 0 }))
+}
+
+/** Waiters of one key in one member. */
+export interface KeyLine {
+  readonly member: string
+  readonly key: string
+}
+
+/**
+ * The first of those who lack a permit, a line for each key in each member, since each key has turns of its own: a member
+ * that has many waiters of one key does not know what that key has had elsewhere.
+ */
+export function keyLinesOf(accounts: Accounts): ReadonlyMap<KeyLine, readonly WaiterHead[]> {
+  const lines = new Map<KeyLine, readonly WaiterHead[]>()
+  for (const [member, account] of accounts) {
+    const byKey = Map.groupBy(headsOf(account), ({ key }) => key)
+    for (const [key, heads] of byKey) lines.set({ member, key }, heads)
+  }
+  return lines
 }
 
 function underWay(account: Account): number {

@@ -1,6 +1,6 @@
 import type { LeaseTerms } from '../../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, type RankedHead, serviceOrder } from '../../ipc/service-order.ts'
-import { type Account, headsOf, leaseOf, queueOf } from './ledger-account.ts'
+import { type Account, keyLinesOf, leaseOf, queueOf } from './ledger-account.ts'
 import type { LedgerView } from './ledger-view.ts'
 import { isPaceNews, paceTermsFor } from './pace.ts'
 
@@ -68,10 +68,9 @@ function headsElsewhere(
 ): readonly RankedHead[] {
   const heads: RankedHead[] = []
   if (wanted === 0) return heads
-  const lines = new Map([...accounts].map(([name, account]) => [name, headsOf(account)]))
-  for (const turn of serviceOrder(lines)) {
-    if (turn.member === member) continue
-    heads.push(turn.head)
+  for (const { member: line, head } of serviceOrder(keyLinesOf(accounts))) {
+    if (line.member === member) continue
+    heads.push(head)
     if (heads.length === Math.min(wanted, HEADS_TOLD)) break
   }
   return heads

@@ -5,7 +5,7 @@ import {
   type Accounts,
   aheadOf,
   type BudgetSize,
-  headsOf,
+  keyLinesOf,
   leaseOf,
   type LedgerSlot,
   newAccount,
@@ -183,10 +183,9 @@ function serveWaiting(view: LedgerView): LedgerView {
     left -= permits
   }
   if (left <= 0) return view
-  const lines = new Map([...accounts].map(([member, account]) => [member, headsOf(account)]))
-  for (const { member } of serviceOrder(lines)) {
+  for (const { member: line } of serviceOrder(keyLinesOf(accounts))) {
     if (left <= 0) break
-    give(member, 1)
+    give(line.member, 1)
   }
   // Those behind the told heads are younger than all of these; their order is not known, but that ours go first.
   const others = [...accounts].toSorted(([, a], [, b]) => guestRank(a) - guestRank(b))

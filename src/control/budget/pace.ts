@@ -1,6 +1,6 @@
 import type { PaceReport, PaceTerms } from '../../ipc/messages.ts'
 import { serviceOrder, type WaiterHead } from '../../ipc/service-order.ts'
-import type { Account, BudgetSize } from './ledger-account.ts'
+import type { Account, BudgetSize, KeyLine } from './ledger-account.ts'
 import type { LedgerView } from './ledger-view.ts'
 
 /*
@@ -120,11 +120,6 @@ export function countUsedStarts(
   for (const { count } of cooling) used += count
   for (const { starts } of accounts) used += startsOut(starts)
   return used
-}
-
-interface KeyLine {
-  readonly member: string
-  readonly key: string
 }
 
 /** At most so many starts that it may not have got yet are granted to one worker: they are in one message. */
