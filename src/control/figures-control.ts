@@ -201,7 +201,7 @@ export class FiguresControl {
 /** `null` for what is no request of a client: credits that died with a worker. */
 function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | null {
   if (turn === undefined) return null
-  const { phaseMs, route, isStream, chunks, isDoublePrice } = turn
+  const { phaseMs, route, isStream, chunks, isAbovePriceStep } = turn
   const { connect = 0, ttfb } = phaseMs
   const before = BEFORE_ASKING.reduce((sum, phase) => sum + (phaseMs[phase] ?? 0), 0)
   const wasAsked = phaseMs['connect'] !== undefined
@@ -211,7 +211,7 @@ function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | nul
     route,
     isStream,
     chunks,
-    isDoublePrice,
+    isAbovePriceStep,
     askedMs: wasAsked ? Math.max(0, row.totalMs - before) : null,
     toFirstChunkMs: ttfb === undefined ? null : connect + ttfb
   }

@@ -40,7 +40,7 @@ export interface TurnFacts {
   /** Upstream calls that were made, and the pieces in which the last one's answer came. */
   readonly attempts: number
   readonly chunks: number
-  readonly isDoublePrice: boolean
+  readonly isAbovePriceStep: boolean
   /** The slot of the worker that served it. */
   readonly worker: number
   readonly bodyBytes: number

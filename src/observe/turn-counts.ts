@@ -25,7 +25,7 @@ export interface CountedTurn {
   readonly toFirstChunkMs: number | null
   /** Pieces in which the answer came. */
   readonly chunks: number
-  readonly isDoublePrice: boolean
+  readonly isAbovePriceStep: boolean
 }
 
 /** Seconds; what the gateway adds should end in the first buckets. */
@@ -72,7 +72,7 @@ export class TurnCounts {
   readonly #firstToken = new Buckets(FIRST_TOKEN_BUCKETS)
   readonly #perToken = new Buckets(PER_TOKEN_BUCKETS)
   #credits = 0
-  #doublePrice = 0
+  #abovePriceStep = 0
   #lost = 0
 
   constructor() {
@@ -86,7 +86,7 @@ export class TurnCounts {
     this.#duration.add([route], turn.totalMs / 1000)
     if (code === POOL_TIMEOUT || code === QUEUE_FULL) this.#pool.add([code], 1)
     this.#credits += turn.credits
-    if (turn.isDoublePrice) this.#doublePrice++
+    if (turn.isAbovePriceStep) this.#abovePriceStep++
     this.#server.add([model, code], turn.totalMs / 1000)
     this.#addCall(turn)
     if (turn.firstMs !== null) this.#addAnswer(turn, turn.firstMs)
@@ -116,7 +116,7 @@ export class TurnCounts {
       this.#firstByte.of(`${PREFIX}first_byte_seconds`, FIRST_BYTE, ['route']),
       this.#tokens.of('tokens_total', 'Tokens, as reported or estimated.', ['type']),
       counter('credits_total', 'Credits that the upstream has metered.', credits),
-      counter('price_step_crossed_total', PRICE_STEP, this.#doublePrice),
+      counter('price_step_crossed_total', PRICE_STEP, this.#abovePriceStep),
       counter('pool_timeouts_total', TIMEOUTS, this.#pool.get([POOL_TIMEOUT])),
       counter('pool_queue_rejected_total', REJECTED, this.#pool.get([QUEUE_FULL])),
       this.#usage.of('gen_ai_client_token_usage', USAGE, [MODEL, 'gen_ai_token_type'], GenAi),
@@ -192,7 +192,8 @@ const GenAi: Labels = { gen_ai_operation_name: 'chat', gen_ai_provider_name: 'aw
 const LOST =
   'Requests that ended with their worker, which died; they are in no other count of requests.'
 const FIRST_BYTE = 'From the request to the first byte of its answer.'
-const PRICE_STEP = 'Requests of GPT models above 272 000 input tokens, all of which cost double.'
+const PRICE_STEP =
+  'Requests with so many input tokens that all of them cost more: GPT above 272 000 double, Claude Haiku from 5.5 on above 100 000 five times as much.'
 const TIMEOUTS = 'Requests that waited longer than HTTP_POOL_TIMEOUT.'
 const REJECTED = 'Requests refused because too many waited.'
 const USAGE = 'Tokens of a request that was answered, as reported or estimated.'

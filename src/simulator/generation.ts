@@ -66,7 +66,7 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   if (words.flags.has('documents-refused') && hasDocuments(view)) return FAULTS.improper
   if (words.flags.has('fields-refused') && 'additionalModelRequestFields' in view.root)
     return FAULTS['fields-refused']
-  const inputTokens = countRequestTokens(view)
+  const inputTokens = countRequestTokens(view, modelId)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
   if (overflow !== null) return overflow
   const cachedTokens = memory.cache.read(view, model, inputTokens)

@@ -46,6 +46,7 @@ export const MODELS: readonly SimulatedModel[] = [
   model('claude-sonnet-4.5', 'Claude Sonnet 4.5', { rate: 1.3 }),
   model('claude-sonnet-4.5-1m', 'Claude Sonnet 4.5 (1M)', { rate: 1.3, input: MILLION }),
   model('claude-sonnet-4', 'Claude Sonnet 4', { rate: 1.3 }),
+  model('claude-haiku-5.5', 'Claude Haiku 5.5', { rate: 0.06, ...alwaysThinks(['adaptive']) }),
   model('claude-haiku-4.5', 'Claude Haiku 4.5', { rate: 0.4 }),
   model('claude-fable-5.1', 'Claude Fable 5.1', { rate: 1.3, ...alwaysThinks(['adaptive']) }),
   model('claude-fable-5', 'Claude Fable 5', { rate: 1.3, ...NEWEST }),
@@ -54,6 +55,7 @@ export const MODELS: readonly SimulatedModel[] = [
   model('gpt-5.6-luna', 'GPT-5.6 Luna', { rate: 1.1, ...GPT }),
   model('deepseek-3.2', 'DeepSeek 3.2', { rate: 0.25, input: 128_000, takesImages: false }),
   model('glm-5', 'GLM 5', { rate: 0.5, input: 128_000, takesImages: false }),
+  model('kimi-k3', 'Kimi K3', { rate: 1, input: MILLION }),
   model('minimax-m2.5', 'MiniMax M2.5', { rate: 0.25, takesImages: false }),
   model('qwen3-coder-next', 'Qwen3 Coder Next', { rate: 0.05, input: 256_000, takesImages: false })
 ]

@@ -80,8 +80,11 @@ const CREDITS_PER_TOKEN = 1.6584e-5
 const OUTPUT_FACTOR = 6.66
 /** What a cached token costs beside another one. */
 const GPT_CACHED = 0.1
-/** A GPT request with more tokens than this costs double, all of it. */
-const PRICE_STEP_TOKENS = 272_000
+/** Ids of models, the tokens above which a request costs more, and how many times as much, all of it. */
+const PRICE_STEPS: readonly (readonly [RegExp, tokens: number, factor: number])[] = [
+  [/^gpt-/, 272_000, 2],
+  [/^claude-haiku-5\.5$/, 100_000, 5]
+]
 const CLAUDE_CACHED = 0.53
 const DECIMALS = 1e6
 
@@ -94,6 +97,7 @@ export function creditsOf(
   const cachedFactor = isGpt ? GPT_CACHED : CLAUDE_CACHED
   const weight =
     tokens.input - tokens.cached + cachedFactor * tokens.cached + OUTPUT_FACTOR * tokens.output
-  const step = isGpt && tokens.input > PRICE_STEP_TOKENS ? 2 : 1
+  const [, , step = 1] =
+    PRICE_STEPS.find(([ids, above]) => ids.test(modelId) && tokens.input > above) ?? []
   return Math.ceil(step * rateMultiplier * CREDITS_PER_TOKEN * weight * DECIMALS) / DECIMALS
 }

@@ -65,8 +65,12 @@ function isLowSurrogate(code: number): boolean {
 /** What every message costs beside its text. */
 const TOKENS_PER_MESSAGE = 3
 
+/** Models with the newer tokenizer of Claude, and how many more tokens it makes of a text. */
+const NEWER_MODELS = /^claude-(?:opus-4\.[78]|(?:opus|sonnet|haiku|fable)-[5-9])/
+const NEWER_RATIO = 1.3
+
 /** The tokens of a whole request by the simulator's own count, images and tools included. */
-export function countRequestTokens(view: RequestView): number {
+export function countRequestTokens(view: RequestView, modelId: string): number {
   let tokens = 0
   for (const turn of [...view.history, view.current]) {
     tokens += TOKENS_PER_MESSAGE + countTokens(turn.content)
@@ -78,7 +82,7 @@ export function countRequestTokens(view: RequestView): number {
       tokens += turn.documents.length * DOCUMENT_TOKENS
     }
   }
-  return tokens
+  return NEWER_MODELS.test(modelId) ? Math.ceil(tokens * NEWER_RATIO) : tokens
 }
 
 function countJson(list: readonly unknown[]): number {

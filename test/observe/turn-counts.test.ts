@@ -19,7 +19,7 @@ function turn(members: Partial<CountedTurn> = {}): CountedTurn {
     askedMs: 2900,
     toFirstChunkMs: 900,
     chunks: 21,
-    isDoublePrice: false,
+    isAbovePriceStep: false,
     ...members
   }
 }
@@ -60,7 +60,7 @@ t.test('TurnCounts', (t) => {
 
   t.test('counts requests, tokens, credits and times', async (t) => {
     counts.add(turn())
-    counts.add(turn({ isDoublePrice: true, outputTokens: 1, chunks: 1 }))
+    counts.add(turn({ isAbovePriceStep: true, outputTokens: 1, chunks: 1 }))
     metrics.requests.inc({ route: '/v1/messages/count_tokens', status: '200', code: 'none' })
     const told = await samples()
     const of = (name: string) => told.get(name)

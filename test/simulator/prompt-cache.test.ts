@@ -106,3 +106,14 @@ t.test('creditsOf() charges cached tokens less, as the family does', async (t) =
   const above = creditsOf(gpt, { input: 272_001, cached: 0, output: 0 })
   t.ok(above > 1.99 * below, 'all of a long GPT request costs double')
 })
+
+t.test(
+  'creditsOf() charges all of a long request of the newest Haiku five times as much',
+  async (t) => {
+    const haiku = simulatedModel('claude-haiku-5.5')
+    if (haiku === undefined) throw new Error('no such model')
+    const below = creditsOf(haiku, { input: 100_000, cached: 0, output: 0 })
+    const above = creditsOf(haiku, { input: 100_001, cached: 0, output: 0 })
+    t.ok(Math.abs(above / below - 5) < 0.01, `${above} of ${below}`)
+  }
+)

@@ -46,11 +46,12 @@ const MODELS = {
       context_length: amount('Tokens that it reads at most.'),
       context_window: amount('The same.'),
       max_output_tokens: amount('Tokens that it writes at most.'),
+      lifecycle: oneOf(words('deprecated retired'), 'Missing for a model that is in use.'),
       supported_reasoning_efforts: list({ type: 'string' }, 'Values of `reasoning_effort`.')
     },
     {
       optional: words(
-        'name description context_length context_window max_output_tokens supported_reasoning_efforts'
+        'name description context_length context_window max_output_tokens lifecycle supported_reasoning_efforts'
       ),
       description: 'Figures are missing where nothing is known of the model.'
     }

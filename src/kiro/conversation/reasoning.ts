@@ -183,6 +183,7 @@ const FALLBACK: Readonly<Record<string, readonly (readonly [rank: number, Native
     [5001, alwaysThinks(WITH_XHIGH, ['summarized'])],
     [5000, claude(WITH_XHIGH, ['summarized'])]
   ],
+  'claude-haiku': [[5005, alwaysThinks(WITH_XHIGH, ['summarized'])]],
   gpt: [[0, { type: 'gpt', efforts: WITH_XHIGH, takesNone: true }]]
 }
 

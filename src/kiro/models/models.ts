@@ -13,9 +13,14 @@ export interface ModelFacts {
   readonly takesImages: boolean
   /** What a request costs beside one of the model that costs 1; 1 where the upstream does not say. */
   readonly rate?: number
+  /** Missing for a model that is in use. */
+  readonly lifecycle?: Lifecycle
   /** `additionalModelRequestFieldsSchema`, where the upstream gave one. */
   readonly requestFieldsSchema?: Readonly<Record<string, unknown>>
 }
+
+/** How far a model is on its way out. A retired one is listed and refused. */
+export type Lifecycle = 'deprecated' | 'retired'
 
 /** Input window in tokens of a model of which nothing is known (§7.3). */
 export const DEFAULT_CONTEXT_WINDOW = 200_000
@@ -41,8 +46,13 @@ export const BUILT_IN_MODELS: readonly ModelFacts[] = [
   builtIn('claude-sonnet-5.5', 'Claude Sonnet 5.5', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-sonnet-5', 'Claude Sonnet 5', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-sonnet-4.6', 'Claude Sonnet 4.6', LONG_CONTEXT_WINDOW),
-  builtIn('claude-sonnet-4.5', 'Claude Sonnet 4.5', DEFAULT_CONTEXT_WINDOW),
+  // Retired by its maker on 30 November 2026; when Kiro stops to serve it is not known.
+  {
+    ...builtIn('claude-sonnet-4.5', 'Claude Sonnet 4.5', DEFAULT_CONTEXT_WINDOW),
+    lifecycle: 'deprecated'
+  },
   builtIn('claude-sonnet-4', 'Claude Sonnet 4', DEFAULT_CONTEXT_WINDOW),
+  builtIn('claude-haiku-5.5', 'Claude Haiku 5.5', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-haiku-4.5', 'Claude Haiku 4.5', DEFAULT_CONTEXT_WINDOW),
   builtIn('claude-fable-5.1', 'Claude Fable 5.1', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-fable-5', 'Claude Fable 5', LONG_CONTEXT_WINDOW, 128_000),
@@ -51,6 +61,7 @@ export const BUILT_IN_MODELS: readonly ModelFacts[] = [
   builtIn('gpt-5.6-luna', 'GPT-5.6 Luna', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('deepseek-3.2', 'DeepSeek 3.2', 164_000),
   builtIn('glm-5', 'GLM 5', DEFAULT_CONTEXT_WINDOW),
+  builtIn('kimi-k3', 'Kimi K3', LONG_CONTEXT_WINDOW),
   builtIn('minimax-m2.5', 'MiniMax M2.5', 196_000),
   builtIn('qwen3-coder-next', 'Qwen3 Coder Next', 256_000)
 ]
@@ -80,12 +91,29 @@ export function rulesFor(id: string): ModelFacts | undefined {
   return newest !== undefined && rankOf(newest) >= 0 ? newest : undefined
 }
 
-/**
- * Input tokens above which the whole request of a GPT model costs double (kiro-protocol §7.5); `null` for models
- * with one price.
- */
-export function priceStepOf(id: string): number | null {
-  return versionOf(id)?.family === 'gpt' ? 272_000 : null
+/** A request with more input tokens than this costs `factor` times as much, all of it and not the part above. */
+export interface PriceStep {
+  readonly aboveTokens: number
+  readonly factor: number
+}
+
+/** By family, from which version on (kiro-protocol §7.5). Ranks are those of `versionOf()`. */
+const PRICE_STEPS: Readonly<Record<string, readonly [rank: number, step: PriceStep]>> = {
+  gpt: [0, { aboveTokens: 272_000, factor: 2 }],
+  'claude-haiku': [5005, { aboveTokens: 100_000, factor: 5 }]
+}
+
+/** Returns the price step of a model; `null` for one that has a single price. */
+export function priceStepOf(id: string): PriceStep | null {
+  const { family, rank } = versionOf(id) ?? { family: '', rank: 0 }
+  const [from, step] = (Object.hasOwn(PRICE_STEPS, family) ? PRICE_STEPS[family] : null) ?? []
+  return from !== undefined && step !== undefined && rank >= from ? step : null
+}
+
+/** Returns how many times the usual price a request of this size costs. */
+export function priceFactorOf(id: string, inputTokens: number): number {
+  const step = priceStepOf(id)
+  return step !== null && inputTokens > step.aboveTokens ? step.factor : 1
 }
 
 /** The names that are one model: case and "dots or dashes in versions" do not tell models apart. */
@@ -151,6 +179,7 @@ function parseModel(model: JsonObject): ModelFacts | null {
   const description = shortTextMember(model, 'description', MAX_DESCRIPTION_CHARS)
   const requestFieldsSchema = readSchema(model['additionalModelRequestFieldsSchema'])
   const rate = model['rateMultiplier']
+  const lifecycle = lifecycleOf(textMember(model, 'status') ?? '')
   return {
     id,
     name:
@@ -163,8 +192,15 @@ function parseModel(model: JsonObject): ModelFacts | null {
     ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
     ...(description === null ? {} : { description }),
     ...(typeof rate === 'number' && rate > 0 && { rate }),
+    ...(lifecycle !== null && { lifecycle }),
     ...(requestFieldsSchema === null ? {} : { requestFieldsSchema })
   }
+}
+
+/** The words of the status are not known; these are the maker's and those of the cloud that it runs in. */
+function lifecycleOf(status: string): Lifecycle | null {
+  if (/^(?:retired|end.?of.?life|eol)$/i.test(status)) return 'retired'
+  return /^(?:deprecated|legacy)$/i.test(status) ? 'deprecated' : null
 }
 
 /** A schema beyond the bounds counts as none. */

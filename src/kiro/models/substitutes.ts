@@ -55,7 +55,9 @@ function tierOf(name: string): (typeof TIERS)[number] {
 function newestOf(line: RegExp, models: readonly ModelFacts[]): ModelFacts | undefined {
   const versions = models.flatMap((facts) => {
     const match = line.exec(facts.id)
-    return match === null ? [] : { facts, version: rank(Number(match[1]), Number(match[2] ?? 0)) }
+    return match === null || facts.lifecycle === 'retired'
+      ? []
+      : { facts, version: rank(Number(match[1]), Number(match[2] ?? 0)) }
   })
   return versions.toSorted((a, b) => b.version - a.version)[0]?.facts
 }

@@ -1,3 +1,5 @@
+import { versionOf } from './models.ts'
+
 /** English prose, code and JSON average 3.6 characters to a token in current tokenizers. */
 const TOKENS_PER_ASCII_CHAR = 1 / 3.6
 
@@ -37,6 +39,17 @@ const MOST_RATIO = 2.5
 
 /** More models than an upstream has; beyond it the one that was learnt first is forgotten. */
 const MAX_MODELS = 64
+
+/** How many more tokens the newer tokenizer of Claude makes of a text, by its maker's own figure. */
+const NEWER_RATIO = 1.3
+/** Of Claude's families, the first version with it: Opus 4.7 and all later models. Ranks are those of `versionOf()`. */
+const FIRST_NEWER = 4007
+
+function firstRatioOf(modelId: string): number {
+  const version = versionOf(modelId)
+  const isNewer = version !== null && version.family !== 'gpt' && version.rank >= FIRST_NEWER
+  return isNewer ? NEWER_RATIO : 1
+}
 
 /** What was learnt of a model's tokenizer: two weighted sums, whose ratio corrects an estimate. */
 export interface Learnt {
@@ -80,10 +93,10 @@ export class TokenCalibration {
     return this.#models.values()
   }
 
-  /** The estimate as it should be for this model; as it is while nothing was learnt. Never 0. */
+  /** The estimate as it should be for this model; by what its maker says while nothing was learnt. Never 0. */
   correct(modelId: string, estimated: number): number {
     const learnt = this.#models.get(modelId)
-    const ratio = learnt === undefined ? 1 : learnt.measured / learnt.estimated
+    const ratio = learnt === undefined ? firstRatioOf(modelId) : learnt.measured / learnt.estimated
     return Math.max(1, Math.round(estimated * ratio))
   }
 }

@@ -1,5 +1,10 @@
 import { effortsOf } from '../../kiro/conversation/reasoning.ts'
-import { type ModelFacts, priceStepOf, versionOf } from '../../kiro/models/models.ts'
+import {
+  type ModelFacts,
+  type PriceStep,
+  priceStepOf,
+  versionOf
+} from '../../kiro/models/models.ts'
 
 /** The API has `created`, which is not known: the day the upstream's API was first seen. */
 const CREATED_AT = new Date('2025-07-14T00:00:00Z')
@@ -36,13 +41,14 @@ export function toOpenAiModel({ id, name, ownedBy, facts }: ListedModel) {
     context_length: maxInputTokens,
     context_window: maxInputTokens,
     ...(maxOutputTokens !== undefined && { max_output_tokens: maxOutputTokens }),
+    ...(facts.lifecycle !== undefined && { lifecycle: facts.lifecycle }),
     ...(efforts.length > 0 && { supported_reasoning_efforts: efforts })
   }
 }
 
 /** For pickers, which show it to people. */
 function describe(facts: ModelFacts): string {
-  const { maxInputTokens, maxOutputTokens, id } = facts
+  const { maxInputTokens, maxOutputTokens, id, lifecycle } = facts
   const { efforts, alwaysThinks } = effortsOf(facts)
   const step = priceStepOf(id)
   const words = [
@@ -50,9 +56,15 @@ function describe(facts: ModelFacts): string {
     `${inThousands(maxInputTokens)} tokens in${maxOutputTokens === undefined ? '' : `, ${inThousands(maxOutputTokens)} out`}`,
     efforts.length === 0 ? '' : `effort ${efforts.join(', ')}`,
     alwaysThinks ? 'always thinks' : '',
-    step === null || step >= maxInputTokens ? '' : `double price above ${inThousands(step)} tokens`
+    step === null || step.aboveTokens >= maxInputTokens ? '' : wordStep(step),
+    lifecycle ?? ''
   ]
   return words.filter((word) => word !== '').join(' · ')
+}
+
+function wordStep({ aboveTokens, factor }: PriceStep): string {
+  const price = factor === 2 ? 'double' : `${factor} ×`
+  return `${price} price above ${inThousands(aboveTokens)} tokens`
 }
 
 function inThousands(tokens: number): string {
@@ -76,7 +88,7 @@ export function toAnthropicModel({ id, name, facts }: ListedModel, { searches }:
     id,
     display_name: name,
     created_at: CREATED_AT.toISOString(),
-    lifecycle: 'active',
+    lifecycle: facts?.lifecycle ?? 'active',
     deprecated_at: null,
     retires_at: null,
     line: facts === undefined ? null : lineOf(facts),

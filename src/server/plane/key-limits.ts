@@ -6,7 +6,7 @@ import type { Config } from '../../config/settings.ts'
 import type { AllowanceStanding } from '../../ipc/allowance.ts'
 import { CostEstimates, type PricedRequest } from '../../keys/cost-estimates.ts'
 import { type CreditLimit, MICROS_PER_CREDIT, MIN_CREDITS, type NamedKey } from '../../keys/key.ts'
-import { findModel, type ModelFacts } from '../../kiro/models/models.ts'
+import { findModel, type ModelFacts, priceFactorOf } from '../../kiro/models/models.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
 export interface KeyLimitsOptions {
@@ -90,7 +90,8 @@ export class TurnLimits {
     const { id, credits } = this.#key
     if (credits === null) return null
     const { allowances, estimates, models } = this.#options
-    const { rate = 1 } = findModel(models(), request.model) ?? {}
+    const { rate: usual = 1 } = findModel(models(), request.model) ?? {}
+    const rate = usual * priceFactorOf(request.model, request.inputTokens)
     const limit = toMicros(credits)
     // What is thought to cost more than the whole limit may go where nothing else was used. A limit below the least that
     // is set aside lets nothing in: no command gives one, and the log says so of a file that has one.

@@ -1,6 +1,6 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { outlineMember } from '../../dialects/request/payload-bytes.ts'
-import { priceStepOf } from '../../kiro/models/models.ts'
+import { priceFactorOf } from '../../kiro/models/models.ts'
 import { cut } from '../../kiro/wire/fault.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { FailureFacts, TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
@@ -81,10 +81,11 @@ function countLocal(metrics: Metrics, { route, status, error, progress }: TurnRe
   metrics.requestSeconds.observe({ route }, progress.totalMs() / 1000)
 }
 
-/** The upstream charges all of such a request double. */
-function isAbovePriceStep({ plan, progress: { usage } }: TurnRecord): boolean {
-  const step = plan === null ? null : priceStepOf(plan.upstreamModel)
-  return step !== null && usage !== null && usage.inputTokens > step
+/** How many times the usual price the upstream charges for all of the request. */
+function priceFactor({ plan, progress: { usage } }: TurnRecord): number {
+  if (plan === null || usage === null) return 1
+  const { inputTokens, cacheReadTokens = 0, cacheWriteTokens = 0 } = usage
+  return priceFactorOf(plan.upstreamModel, inputTokens + cacheReadTokens + cacheWriteTokens)
 }
 
 /** Names that people know from other gateways, as OpenTelemetry writes them. What is undefined is not written. */
@@ -93,6 +94,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
   const { account, attempts, usage, lastCall, metered, charged } = progress
   const credits = (charged > 0 ? charged : metered) / MICROS_PER_CREDIT
   const source = lastCall?.isMeasured === true ? 'upstream' : 'estimated'
+  const factor = priceFactor(record)
   const facts = {
     event: 'request.completed',
     request_id: record.requestId,
@@ -120,7 +122,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
     stop_reason: lastCall?.stopReason ?? undefined,
     lost_calls: progress.lostCalls > 0 ? progress.lostCalls : undefined,
     upstream_request_id: lastCall?.upstreamId ?? undefined,
-    double_price: isAbovePriceStep(record) || undefined,
+    price_factor: factor > 1 ? factor : undefined,
     repairs: plan !== null && plan.repairs.length > 0 ? plan.repairs : undefined,
     client_aborted: record.status === 499 || undefined
   }
@@ -166,7 +168,7 @@ export function toUsageRow(
       phaseMs: progress.toJson(),
       attempts,
       chunks: lastCall?.chunks ?? 0,
-      isDoublePrice: isAbovePriceStep(record),
+      isAbovePriceStep: priceFactor(record) > 1,
       worker,
       bodyBytes,
       repairs: plan?.repairs.slice(0, MAX_REPAIRS_TOLD) ?? [],

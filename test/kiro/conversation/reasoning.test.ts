@@ -54,6 +54,7 @@ t.test('planReasoning()', async (t) => {
       'claude-opus-5.5',
       'claude-sonnet-5.5',
       'claude-fable-5.1',
+      'claude-haiku-5.5',
       'claude-opus-7'
     ]) {
       t.same(plan(id, { mode: 'off' }), {

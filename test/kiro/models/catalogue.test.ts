@@ -4,7 +4,9 @@ import {
   BUILT_IN_MODELS,
   DEFAULT_CONTEXT_WINDOW,
   findModel,
-  parseModelPage
+  parseModelPage,
+  priceFactorOf,
+  priceStepOf
 } from '../../../src/kiro/models/models.ts'
 
 t.test('parseModelPage()', (t) => {
@@ -94,6 +96,23 @@ t.test('parseModelPage()', (t) => {
     t.equal(models[0]!.description!.length, 1000)
   })
 
+  t.test('sees which models are on their way out', async (t) => {
+    const models = ['ACTIVE', 'deprecated', 'LEGACY', 'Retired', 'END_OF_LIFE', 'new', 7, undefined]
+    const page = parseModelPage({ models: models.map((status) => ({ modelId: 'x', status })) })
+    t.same(
+      page.models.map(({ lifecycle }) => lifecycle),
+      [undefined, 'deprecated', 'deprecated', 'retired', 'retired', undefined, undefined, undefined]
+    )
+  })
+
+  t.test(
+    'gives the newest Haiku its window where the upstream says nothing of limits',
+    async (t) => {
+      const { models } = parseModelPage({ models: [{ modelId: 'claude-haiku-5.5' }] })
+      t.match(models, [{ maxInputTokens: 1_000_000, maxOutputTokens: 128_000 }])
+    }
+  )
+
   t.test('sees images among the input types', async (t) => {
     const { models } = parseModelPage({
       models: [{ modelId: 'x', supportedInputTypes: ['TEXT', 'IMAGE'] }]
@@ -103,7 +122,27 @@ t.test('parseModelPage()', (t) => {
   t.end()
 })
 
+t.test('a price step says from where on, and how much more all of a request costs', async (t) => {
+  for (const [id, step] of [
+    ['gpt-5.6-sol', { aboveTokens: 272_000, factor: 2 }],
+    ['gpt-7', { aboveTokens: 272_000, factor: 2 }],
+    ['claude-haiku-5.5', { aboveTokens: 100_000, factor: 5 }],
+    ['claude-haiku-6', { aboveTokens: 100_000, factor: 5 }],
+    ['claude-haiku-4.5', null],
+    ['claude-opus-5.5', null],
+    ['glm-5', null]
+  ] as const) {
+    t.same(priceStepOf(id), step, id)
+  }
+  t.equal(priceFactorOf('claude-haiku-5.5', 100_000), 1)
+  t.equal(priceFactorOf('claude-haiku-5.5', 100_001), 5)
+  t.equal(priceFactorOf('gpt-5.6-luna', 300_000), 2)
+  t.equal(priceFactorOf('claude-opus-5', 900_000), 1)
+})
+
 t.test('the built-in catalogue', async (t) => {
   t.equal(BUILT_IN_CATALOGUE.isLive, false)
   t.equal(BUILT_IN_CATALOGUE.models, BUILT_IN_MODELS)
+  t.ok(findModel(BUILT_IN_MODELS, 'kimi-k3'))
+  t.equal(findModel(BUILT_IN_MODELS, 'claude-sonnet-4.5')?.lifecycle, 'deprecated')
 })

@@ -68,7 +68,8 @@ t.test('resolveModel()', async (t) => {
     const windows: readonly (readonly [string, number])[] = [
       ['claude-opus-5-6', 1_000_000],
       ['claude-opus-7', 1_000_000],
-      ['claude-haiku-6', 200_000],
+      ['claude-haiku-6', 1_000_000],
+      ['claude-haiku-5', 200_000],
       ['gpt-7-sol', 1_000_000],
       ['claude-opus-4.1', 200_000],
       ['claude-future-9', 200_000]
@@ -134,6 +135,23 @@ t.test('resolveModel()', async (t) => {
     t.equal(resolveModel('gpt-5', live(['auto', 'gpt-5.6-sol'])).id, 'gpt-5.6-sol', 'no terra')
     t.equal(resolveModel('gpt-5', live(['auto', 'claude-opus-5'])).id, 'auto', 'no GPT at all')
     t.notOk(resolveModel('gpt-5-6-sol', options).isSubstitute)
+  })
+
+  t.test('gives the small model of Claude Code to the newest Haiku', async (t) => {
+    t.match(resolveModel('claude-haiku-5-5', live(['claude-haiku-5.5'])), {
+      id: 'claude-haiku-5.5',
+      isSubstitute: false
+    })
+    t.equal(resolveModel('claude-haiku-5-5', live(['claude-haiku-4.5'])).id, 'claude-haiku-4.5')
+    t.equal(resolveModel('claude-haiku-5-5', offline).contextWindow, 1_000_000)
+  })
+
+  t.test('lets no retired model stand in for another', async (t) => {
+    const [old, gone] = live(['claude-opus-4.8', 'claude-opus-5']).models
+    const options = { ...offline, isCatalogueLive: true }
+    const models = [old!, { ...gone!, lifecycle: 'retired' as const }]
+    t.equal(resolveModel('claude-opus-5-5', { ...options, models }).id, 'claude-opus-4.8')
+    t.equal(resolveModel('claude-opus-5', { ...options, models }).id, 'claude-opus-5', 'as asked')
   })
 
   t.test('always allows auto', async (t) => {

@@ -9,6 +9,16 @@ t.test('correct()', async (t) => {
     t.equal(calibration.correct('b', 1000), 1000)
   })
 
+  t.test('knows of newer tokenizers at first that they make more tokens of a text', async (t) => {
+    const calibration = new TokenCalibration()
+    for (const id of ['claude-haiku-5.5', 'claude-opus-4.7', 'claude-sonnet-5', 'claude-fable-6'])
+      t.equal(calibration.correct(id, 1000), 1300, id)
+    for (const id of ['claude-haiku-4.5', 'claude-sonnet-4.6', 'gpt-5.6-sol', 'auto'])
+      t.equal(calibration.correct(id, 1000), 1000, id)
+    calibration.learn('claude-haiku-5.5', 1000, 1100)
+    t.equal(calibration.correct('claude-haiku-5.5', 1000), 1100, 'what is learnt counts')
+  })
+
   t.test('is never 0', async (t) => {
     t.equal(new TokenCalibration().correct('a', 0), 1)
   })

@@ -126,6 +126,29 @@ t.test('capabilities are what this gateway does', async (t) => {
   })
 })
 
+t.test('a model on its way out is shown as such', async (t) => {
+  const haiku = factsOf('claude-haiku-4.5')
+  for (const lifecycle of ['deprecated', 'retired'] as const) {
+    const models = [listed({ ...haiku, lifecycle })]
+    const description = new RegExp(`· ${lifecycle}$`)
+    t.match(toAnthropicList(models, { searches: true }).data[0], { lifecycle, description })
+    t.match(toOpenAiList(models).data[0], { lifecycle, description })
+  }
+  const [active] = toOpenAiList([listed(haiku)]).data
+  t.notOk('lifecycle' in active!)
+  t.equal(toAnthropicList([listed(haiku)], { searches: true }).data[0]?.lifecycle, 'active')
+})
+
+function words(id: string): string {
+  return Object(toOpenAiList([listed(factsOf(id))]).data[0]).description
+}
+
+t.test('a price step is told in words', async (t) => {
+  t.match(words('gpt-5.6-sol'), /double price above 272k tokens/)
+  t.match(words('claude-haiku-5.5'), /5 × price above 100k tokens/)
+  t.notMatch(words('claude-opus-5.5'), /price/)
+})
+
 t.test('the line of a model is that of the model behind its name', async (t) => {
   const names: readonly ListedModel[] = [
     listed(factsOf('claude-opus-5.5')),

@@ -12,6 +12,7 @@ import { namedKey, perDay, Team } from '../../helper/allowance-team.ts'
 
 const models = [
   ...BUILT_IN_MODELS,
+  { id: 'gpt-9', name: 'Stepped', maxInputTokens: 1_000_000, takesImages: false, rate: 2.5 },
   { id: 'dear', name: 'Dear', maxInputTokens: 1000, takesImages: false, rate: 2.5 }
 ]
 
@@ -102,6 +103,14 @@ t.test('KeyLimits', (t) => {
       t.ok((refusal as { retryAfterS: number }).retryAfterS <= 86_400)
     }
   )
+
+  t.test('takes the price of a long request from the start', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(8) }))
+    await reserve(limits, 'gpt-9', 272_000)
+    await reserve(limits, 'gpt-9', 272_001)
+    const refusal = await reserve(limits).catch((error: unknown) => error)
+    t.match(refusal, { details: { reserved: 7.5 } })
+  })
 
   t.test('counts what has just begun to run when it says that nothing is left', async (t) => {
     const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))

@@ -49,6 +49,19 @@ async function valuesOf(metric: Countable) {
 }
 
 t.test('recordTurn()', (t) => {
+  t.test('says how many times the usual price a long request costs', async (t) => {
+    const lineOf = (upstreamModel: string, inputTokens: number, cacheReadTokens = 0) => {
+      const progress = new Progress()
+      progress.spend({ inputTokens, outputTokens: 1, cacheReadTokens })
+      return record(t, { progress, plan: replyPlan({ upstreamModel }) }).line
+    }
+    t.equal(lineOf('gpt-5.6-sol', 272_001).price_factor, 2)
+    t.equal(lineOf('claude-haiku-5.5', 100_001).price_factor, 5)
+    t.equal(lineOf('claude-haiku-5.5', 50_000, 50_001).price_factor, 5, 'cached ones count')
+    t.notOk('price_factor' in lineOf('claude-haiku-5.5', 100_000))
+    t.notOk('price_factor' in lineOf('claude-opus-5.5', 900_000))
+  })
+
   t.test('says whose request it was, where its key has a name', async (t) => {
     t.match(record(t, { keyName: 'anna' }).line, { key: 'anna' })
     t.notOk('key' in record(t, {}).line)

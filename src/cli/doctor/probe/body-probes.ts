@@ -6,8 +6,8 @@ import { type Question, userMessage } from './question.ts'
 /** What the upstream takes in the body of a request: documents, and shapes that the gateway avoids (kiro-protocol §4). */
 
 const READING_MODELS = [
+  'claude-haiku-5.5',
   'claude-haiku-4.5',
-  'claude-sonnet-4.5',
   'claude-sonnet-4.6',
   'claude-sonnet-5'
 ]

@@ -62,6 +62,7 @@ export const GREETING = 'Hi. Reply with the word OK alone.'
 /** Models that take text, cheapest first. */
 export const CHEAP_MODELS: readonly string[] = [
   'qwen3-coder-next',
+  'claude-haiku-5.5',
   'minimax-m2.5',
   'deepseek-3.2',
   'claude-haiku-4.5',
