@@ -207,7 +207,8 @@ class Rig {
   ): Promise<'same' | 'something else was read' | 'not captured'> {
     const folder = await this.#captureOf(id)
     if (folder === null) return 'not captured'
-    const captured = readFileSync(join(folder, 'client-request'))
+    const file = join(folder, 'client-request')
+    const captured = existsSync(file) ? readFileSync(file) : Buffer.alloc(0) // it had no time
     const facts = readFileSync(join(folder, 'capture.json'), 'utf8')
     const { cut } = JSON.parse(facts) as { readonly cut: string | null }
     const isSame = body.subarray(0, cut === null ? body.length : captured.length).equals(captured)

@@ -45,6 +45,9 @@ const WAYS = [
 ] as const
 const ANSWER_MS = 20_000
 const REST_MS = 60_000
+/** A failed request as the dashboard is told of it, by whose it is. */
+const FAILED_ROW = /"id":"(anna|bert)-\d+"(?:(?!"id":).)*?"failure":\{.*?\}/g
+const REASON = /"reason":"(?:[^"\\]|\\.)*"/g
 
 const step = fc.record({
   who: fc.constantFrom(...PEOPLE),
@@ -177,8 +180,7 @@ class Rig {
     const pages = await Promise.all(
       ['/metrics', '/v1/usage', '/dashboard/events'].map((path) => this.#page(path, OPERATOR))
     )
-    for (const page of pages)
-      if (peopleIn(page).length > 0) this.mixed.push(`words in ${page.slice(0, 300)}`)
+    for (const page of pages) this.#lookAtPage(page)
     for (const who of PEOPLE) {
       const page = await this.#page('/v1/usage', KEYS[who])
       const other = who === 'anna' ? 'bert' : 'anna'
@@ -191,6 +193,16 @@ class Rig {
       debug: debug.length,
       responses: responses.length
     }
+  }
+
+  /** What the operator is told: of a conversation nothing but why a request failed, which the upstream may say in its words. */
+  #lookAtPage(page: string): void {
+    for (const [row = '', who] of page.matchAll(FAILED_ROW)) {
+      if (peopleIn(row).some((one) => one !== who))
+        this.mixed.push(`a row has words of others: ${row}`)
+    }
+    const rest = page.replaceAll(REASON, '')
+    if (peopleIn(rest).length > 0) this.mixed.push(`words in ${rest.slice(0, 300)}`)
   }
 
   /** Resolves when no request runs any more. */
