@@ -143,7 +143,7 @@ interface TakenBytes {
  * Makes the upstream's request of a client's body in any dialect. Pure but for a random conversation id
  * where nothing tells the session. What is repaired is noted in the plan by its codes.
  *
- * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN
+ * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
 export function convertBody(
   dialect: DialectName,

@@ -210,7 +210,7 @@ export function parseLimitBook(text: string): LimitBook | null {
 
 /** The record of a limit, and what its seal binds. */
 export function limitRecordOf(name: string): { readonly record: string; readonly aad: string } {
-  return { record: `limit.${name.replace('/', '.')}`, aad: `v1|limit|${name}` }
+  return { record: `limit.${name.replaceAll('/', '.')}`, aad: `v1|limit|${name}` }
 }
 
 function isSeat(value: unknown): boolean {

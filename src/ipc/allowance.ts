@@ -15,7 +15,10 @@ export const ALLOWANCE_KINDS = ['credits', 'requests', 'streams'] as const
 
 export type AllowanceKind = (typeof ALLOWANCE_KINDS)[number]
 
-/** Of which key and what: `<id of the key>/credits`. The same in every period. */
+/**
+ * Of which key and what: `<id of the key>/credits`. Requests that are answered without the upstream are limited apart from
+ * the others: `<id of the key>/here/requests`. The same in every period.
+ */
 export type AllowanceName = `${string}/${AllowanceKind}`
 
 /** Worker → primary. */

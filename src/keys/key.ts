@@ -1,3 +1,5 @@
+import { fitsPattern } from '../shared/name-pattern.ts'
+
 /** A key of one person or program, with its limits. Times are milliseconds since the epoch. */
 export interface NamedKey {
   /** Random; the same for the key's whole life, also after `rotate`: what is counted and kept is counted and kept under it. */
@@ -75,31 +77,6 @@ export function isModelAllowed(
   names: readonly string[]
 ): boolean {
   return (
-    models === null ||
-    models.some((pattern) =>
-      names.some((name) => matches(pattern.toLowerCase(), name.toLowerCase()))
-    )
+    models === null || models.some((pattern) => names.some((name) => fitsPattern(pattern, name)))
   )
-}
-
-/** In time proportional to the product of the lengths, whatever the pattern: it never goes back behind its last `*`. */
-function matches(pattern: string, name: string): boolean {
-  let at = 0
-  let inName = 0
-  let star = -1
-  let starName = 0
-  while (inName < name.length) {
-    if (pattern[at] === '*') {
-      star = at++
-      starName = inName
-    } else if (pattern[at] === name[inName]) {
-      at++
-      inName++
-    } else if (star >= 0) {
-      at = star + 1
-      inName = ++starName
-    } else return false
-  }
-  while (pattern[at] === '*') at++
-  return at === pattern.length
 }

@@ -39,8 +39,18 @@ function ask(gateway: GatewayProcess, key: string, text: string): ChatCall {
   return startChat(gateway.url, text, { headers: { authorization: `Bearer ${key}` } })
 }
 
+async function countTokens({ url }: GatewayProcess, key: string) {
+  const response = await fetch(`${url}/v1/messages/count_tokens`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'auto', messages: [{ role: 'user', content: 'hi' }] })
+  })
+  await response.body?.cancel()
+  return { status: response.status }
+}
+
 /** Their statuses, counted. */
-function counted(answers: readonly ChatAnswer[]): Record<number, number> {
+function counted(answers: readonly Pick<ChatAnswer, 'status'>[]): Record<number, number> {
   const counts: Record<number, number> = {}
   for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1
   return counts
@@ -104,6 +114,11 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
       answers.push(...(await Promise.all(calls.map(({ answer }) => answer))))
     }
     t.same(counted(answers), { 200: 30, 429: 30 })
+    const counts = []
+    for (let turn = 0; turn < 10; turn += 1) {
+      counts.push(...(await Promise.all(gateways.map((one) => countTokens(one, key)))))
+    }
+    t.same(counted(counts), { 200: 30, 429: 30 }, 'and as many that are answered here')
   })
 
   await t.test('credits for ten, of which each request reserves 1.3', async (t) => {

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import { request, type ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
@@ -330,6 +330,87 @@ t.test('requests of a key are counted by the minute in all workers', async (t) =
   }
 })
 
+/** The routes that are answered without the upstream, and where a key's limits hold all the same. */
+const HERE = [
+  ['POST', '/v1/messages/count_tokens'],
+  ['POST', '/v1/lint'],
+  ['GET', '/v1/usage']
+] as const
+
+const QUESTION = JSON.stringify({
+  model: 'claude-sonnet-4.5',
+  max_tokens: 9,
+  messages: [{ role: 'user', content: 'hi' }]
+})
+
+t.test('counting, linting and usage have as many requests a minute as answers have', async (t) => {
+  const { upstream, headers, start } = await setUp(t, { requestsPerMinute: 3 })
+  upstream.isHolding = false
+  const gateway = await start(2)
+  const ask = async (method: 'GET' | 'POST', path: string) => {
+    const type = { 'content-type': 'application/json', connection: 'close' }
+    const body = method === 'POST' ? { body: QUESTION } : {}
+    const init = { method, headers: { ...headers, ...type }, ...body }
+    const response = await fetch(`${gateway.url}${path}`, init)
+    return { status: response.status, text: await response.text(), headers: response.headers }
+  }
+  for (let before = -1; before !== minute(); ) {
+    before = minute()
+    const chats = Array.from({ length: 4 }, () => startChat(gateway.url, 'hi', { headers }).answer)
+    const answers = await Promise.all(chats)
+    const counted = []
+    for (const [method, path] of [...HERE, ...HERE]) counted.push(await ask(method, path))
+    if (before !== minute()) {
+      const used = minute()
+      while (minute() === used) await delay(100)
+      continue
+    }
+    t.equal(answers.filter(isComplete).length, 3, 'they take nothing from the answers')
+    t.same(
+      counted.map(({ status }) => status),
+      [200, 200, 200, 429, 429, 429]
+    )
+    for (const { text, headers: told } of counted.slice(3)) {
+      t.match(text, 'may send 3 requests a minute')
+      t.ok(Number(told.get('retry-after')) >= 1)
+    }
+  }
+})
+
+t.test('as many are counted and linted at once as a key may have streams', async (t) => {
+  const { upstream, headers, start } = await setUp(t, { maxStreams: 1 })
+  const gateway = await start(1)
+  const answering = startChat(gateway.url, 'hi', { headers })
+  await answering.firstBytes
+  const ask = (path: string) => {
+    const call = request(`${gateway.url}${path}`, {
+      method: 'POST',
+      agent: false,
+      headers: {
+        ...headers,
+        'content-type': 'application/json',
+        'content-length': QUESTION.length
+      }
+    })
+    const answer = new Promise<number>((resolve) => {
+      call.on('response', (response) => resolve(response.resume().statusCode ?? 0))
+    })
+    call.write(QUESTION.slice(0, 10))
+    return { answer, end: () => call.end(QUESTION.slice(10)) }
+  }
+  const first = ask('/v1/messages/count_tokens')
+  await delay(200) // until it has been let in
+  const second = ask('/v1/lint')
+  second.end()
+  const outcome = await Promise.race([second.answer, delay(500, 'waits')])
+  t.equal(outcome, 'waits', 'for the first, and not for the answer')
+  first.end()
+  t.equal(await first.answer, 200)
+  t.equal(await second.answer, 200)
+  upstream.release()
+  t.ok(isComplete(await answering.answer))
+})
+
 t.test(
   'what a key has used is shown soon, though nobody asks and nothing more comes',
   async (t) => {
@@ -364,14 +445,14 @@ t.test(
       for (const { status } of await Promise.all(calls)) t.equal(status, 403)
     }
     for (let count = 0; count < sent; count++) {
-      const { status } = await fetch(`${gateway.url}/v1/models/nothing`, { headers })
-      t.equal(status, 404)
+      const init = { method: 'POST', headers, body: '{}' }
+      t.equal((await fetch(`${gateway.url}/v1/lint?dialect=none`, init)).status, 400)
     }
     while ((await usageOf(gateway, headers)).today.failed < sent) await delay(100)
     t.equal(await gateway.stop(), 0)
     const linesOf = (code: string) => gateway.lines.filter((line) => line['code'] === code)
     const minutes = 2 // the test may run into the next one
-    for (const code of ['GW_MODEL_NOT_ALLOWED', 'GW_MODEL_UNKNOWN']) {
+    for (const code of ['GW_MODEL_NOT_ALLOWED', 'GW_BODY_INVALID']) {
       const lines = linesOf(code)
       t.ok(lines.length <= minutes * 101, `${lines.length} lines of ${sent} refusals, ${code}`)
       const more = lines.reduce((sum, line) => sum + Number(line['more'] ?? 0), 0)

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { BUILT_IN_CATALOGUE } from '../../src/kiro/models/models.ts'
+import { BUILT_IN_CATALOGUE, type Catalogue } from '../../src/kiro/models/models.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
@@ -9,7 +9,7 @@ import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 const anna = namedKey({ hashes: [hashOfKey('annas')], models: ['claude-haiku-*', 'mine'] })
 
 /** A worker that knows anna's key, and counts what it asks of the upstream. */
-async function rig(t: Test) {
+async function rig(t: Test, catalogue: Catalogue = LIVE) {
   let asked = 0
   const upstream = await CountingUpstream.start(t, (_request, response) => {
     asked++
@@ -18,7 +18,7 @@ async function rig(t: Test) {
   })
   const primary = await FakePrimary.start(t, upstream.url, {
     env: { MODEL_ALIASES: 'mine=claude-opus-4.6,claude-haiku-big=claude-opus-4.6' },
-    start: { book: { isKeyRequired: true, keys: [anna] }, catalogue: LIVE }
+    start: { book: { isKeyRequired: true, keys: [anna] }, catalogue }
   })
   const post = async (path: string, body: object, key = 'annas') => {
     const response = await fetch(primary.url + path, {
@@ -97,6 +97,42 @@ t.test('a key with a list of models', (t) => {
     }
     const other = await post('/v1/messages', { model: 'gtp-5' }, 'good-key')
     t.match(other, { status: 404, json: { error: { message: /nearest are: / } } })
+  })
+
+  t.test('has tokens counted for those alone, and is told of no others', async (t) => {
+    const { post } = await rig(t)
+    const count = (model: string) => post('/v1/messages/count_tokens', { model })
+    t.match(await count('claude-haiku-4.5'), { status: 200 })
+    t.match(await count('mine'), { status: 200 })
+    t.match(await count('claude-opus-4.6'), { status: 403, json: { error: { message: /"anna"/ } } })
+    const unknown = await count('claud-opus-4.6')
+    t.equal(unknown.status, 404)
+    t.notMatch(JSON.stringify(unknown.json), /claude-(opus|sonnet|fable)|gpt|auto/)
+  })
+
+  t.test('is told by lint what would become of its request', async (t) => {
+    const { post } = await rig(t)
+    const lint = async (model: string) =>
+      (await post('/v1/lint?dialect=anthropic-messages', { model })).json
+    t.match(await lint('mine'), { ok: true, findings: [] })
+    const refused = {
+      ok: false,
+      findings: [{ rule: 'model-known', severity: 'refused', pointer: '/model', message: /"anna"/ }]
+    }
+    for (const model of ['claude-opus-4.6', 'auto', 'claud-opus-4.6']) {
+      const report = await lint(model)
+      t.match(report, refused, model)
+      t.equal((report as typeof refused).findings.length, 1, 'nothing of what stands in for it')
+      const others = JSON.stringify(report).replaceAll(model, '').replaceAll('claude-haiku', '')
+      t.notMatch(others, /claude-|gpt|auto/)
+    }
+  })
+
+  t.test('does not see another by a name that only looks like one of its own', async (t) => {
+    const models = BUILT_IN_CATALOGUE.models.filter(({ id }) => !id.includes('haiku'))
+    const { get, post } = await rig(t, { models, isLive: true })
+    t.match(await post('/v1/messages', { model: 'claude-haiku-9' }), { status: 403 })
+    t.match(await get('/v1/models/claude-haiku-9'), { status: 403 })
   })
   t.end()
 })

@@ -351,7 +351,7 @@ function isCredits(name: AllowanceName): boolean {
 }
 
 function keyIdOf(name: AllowanceName): string {
-  return name.slice(0, name.lastIndexOf('/'))
+  return name.slice(0, name.indexOf('/'))
 }
 
 function kindOf(name: AllowanceName): AllowanceKind {

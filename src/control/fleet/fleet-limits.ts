@@ -123,11 +123,12 @@ export class FleetLimits implements LimitGovernor {
   }
 }
 
-const KINDS = /^limit\.([\w-]{1,64})\.(credits|requests|streams)$/
+const KINDS = /^limit\.([\w-]{1,64})\.(here\.)?(credits|requests|streams)$/
 
 /** The limit of which a record is; `null` for any other. */
 function limitOf(record: string): AllowanceName | null {
-  const [, key, kind] = KINDS.exec(record) ?? []
+  const [, key, here, kind] = KINDS.exec(record) ?? []
+  if (key === undefined) return null
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- by the pattern
-  return key === undefined ? null : (`${key}/${kind}` as AllowanceName)
+  return (here === undefined ? `${key}/${kind}` : `${key}/here/${kind}`) as AllowanceName
 }

@@ -5,7 +5,8 @@ import { anyObject, fixed, type JsonSchema, orNull, record, string } from '../sc
 
 /**
  * Where a failure is answered: by any route; where a key is needed; where it is the operator's; where a body is read; where a
- * model is named; where the upstream is asked; where an answer is made. `no-route`: by none of the routes described.
+ * model is named; where the upstream is asked; where an answer is made; where a key's requests are counted, or wait for each
+ * other. `no-route`: by none of the routes described.
  * `dashboard`: where only its page asks.
  * `nowhere`: no client reads it.
  */
@@ -17,17 +18,19 @@ export type ErrorPlace =
   | 'model'
   | 'account'
   | 'answer'
+  | 'counted'
+  | 'waiting'
   | 'no-route'
   | 'dashboard'
   | 'nowhere'
 
-const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
+const Places: Readonly<Record<ErrorCode, ErrorPlace | readonly ErrorPlace[]>> = {
   GW_CONFIG_INVALID: 'nowhere',
   GW_CLIENT_FILE: 'nowhere',
   GW_KEY_MISSING: 'key',
   GW_KEY_INVALID: 'key',
   GW_KEY_LIMIT: 'answer',
-  GW_KEY_RATE: 'answer',
+  GW_KEY_RATE: 'counted',
   GW_NEW_KEYS_OFTEN: 'account',
   GW_KEY_EXPIRED: 'key',
   GW_KEY_REVOKED: 'key',
@@ -45,8 +48,8 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
   GW_MODEL_UNKNOWN: 'model',
   GW_CLIENT_CLOSED: 'nowhere',
   GW_CLIENT_STALLED: 'nowhere',
-  GW_POOL_TIMEOUT: 'answer',
-  GW_QUEUE_FULL: 'answer',
+  GW_POOL_TIMEOUT: 'waiting',
+  GW_QUEUE_FULL: 'waiting',
   GW_CONNECTIONS_FULL: 'any',
   GW_DASHBOARD_FULL: 'dashboard',
   GW_MEMORY_FULL: 'body',
@@ -57,7 +60,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace>> = {
   GW_LOGIN_PENDING: 'account',
   GW_LOGIN_DENIED: 'account',
   GW_LOGIN_EXPIRED: 'account',
-  GW_PRIMARY_SILENT: 'account',
+  GW_PRIMARY_SILENT: ['account', 'counted'],
   GW_TRANSFORM_FAILED: 'body',
   GW_TRANSFORM_QUEUE_FULL: 'body',
   GW_TRANSFORM_TIMEOUT: 'body',
@@ -94,7 +97,7 @@ const CODES = Object.keys(ErrorTable).filter((code): code is ErrorCode => code i
 
 /** The codes that are answered in one of these places, as the table of errors has them. */
 export function codesIn(places: readonly ErrorPlace[]): readonly ErrorCode[] {
-  return CODES.filter((code) => places.includes(Places[code]))
+  return CODES.filter((code) => [Places[code]].flat().some((place) => places.includes(place)))
 }
 
 const OPEN_AI_BODY = record({

@@ -28,7 +28,7 @@ const CONVERSATION = {
   tag: 'Conversations',
   method: 'post',
   access: 'key',
-  errorPlaces: ['any', 'key', 'body', 'model', 'account', 'answer']
+  errorPlaces: ['any', 'key', 'body', 'model', 'account', 'answer', 'counted', 'waiting']
 } as const
 
 /** The answer of a conversation, in one piece and as a stream. */
@@ -94,7 +94,7 @@ const LOCAL = {
   tag: 'Requests',
   method: 'post',
   access: 'key',
-  errorPlaces: ['any', 'key', 'body', 'model']
+  errorPlaces: ['any', 'key', 'body', 'model', 'counted', 'waiting']
 } as const
 
 const REQUESTS: readonly Operation[] = [
@@ -187,7 +187,7 @@ const READS: readonly Operation[] = [
       "An operator's key is told of the account and of all keys, a named key of itself alone, a client that brings a Kiro key of that account.",
     access: 'key',
     errors: 'asked',
-    errorPlaces: ['any', 'key', 'account'],
+    errorPlaces: ['any', 'key', 'account', 'counted'],
     parameters: [VERSION],
     answers: inJson(['AccountUsage', 'KeyUsage'], 'Of the account, or of the key that asks.')
   }

@@ -56,11 +56,13 @@ function convertAll(
   for (;;) {
     const repairs = new PlacedRepairs()
     let borderline: readonly Borderline[] = []
+    // A model that stands in for another is none that the client has asked for.
+    const options = standIns.covers('/model') ? withoutAccess(request) : request
     try {
       borderline = convertRequest(
         dialect,
         Buffer.from(JSON.stringify(body)),
-        request,
+        options,
         repairs
       ).borderline
     } catch (error) {
@@ -74,6 +76,10 @@ function convertAll(
     ]
     return [...refusals, ...rest.filter(({ pointer }) => !standIns.covers(pointer))]
   }
+}
+
+function withoutAccess({ access: _access, ...options }: RequestOptions): RequestOptions {
+  return options
 }
 
 /** Attachments are replaced by a note: whether they can be fetched and read shows only when the request is made. */

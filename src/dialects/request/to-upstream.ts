@@ -8,6 +8,7 @@ import {
   type ReasoningOptions,
   type ReasoningWish
 } from '../../kiro/conversation/reasoning.ts'
+import type { ModelAccess } from '../../kiro/models/model-access.ts'
 import { AUTO_MODEL, type ModelFacts } from '../../kiro/models/models.ts'
 import { resolveModel } from '../../kiro/models/resolve-model.ts'
 import { type Borderline, borderlineSize, type Repairs } from '../../kiro/rules/repairs.ts'
@@ -73,7 +74,7 @@ interface ConvertOptions {
  *
  * Gives the room that is needed where `options` bound that.
  *
- * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN
+ * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
 export function toUpstream(
   request: ClientRequest,
@@ -196,6 +197,8 @@ export interface RequestOptions {
   readonly isCatalogueLive: boolean
   /** From `MODEL_CONTEXT_WINDOWS`. */
   readonly windows?: Readonly<Record<string, string>>
+  /** The models that the client's key may ask; left out where that is all of them. */
+  readonly access?: ModelAccess
   readonly toolDescriptionMaxLength: number
   /** Tools offered at most. */
   readonly toolMaxCount: number

@@ -9,6 +9,7 @@ import {
   type ModelFacts,
   rulesFor
 } from './models.ts'
+import { allowedBy, mayAsk, type ModelAccess, modelNotAllowed } from './model-access.ts'
 import { findSubstitute } from './substitutes.ts'
 
 /** What decides which upstream model a client's name means. */
@@ -20,6 +21,8 @@ export interface ModelResolutionOptions {
   readonly isCatalogueLive: boolean
   /** Input windows in tokens, as digits, that the operator knows better, by the upstream's name. */
   readonly windows?: Readonly<Record<string, string>>
+  /** What the client's key may ask; left out where that is everything. Errors name no other models. */
+  readonly access?: ModelAccess
 }
 
 /** The upstream model for one request. */
@@ -45,10 +48,17 @@ const MAX_COMPARED_CHARS = 64
  * Without a live catalogue every name is passed on. With one, unknown Claude and GPT ids go to the newest model
  * of their family, since clients build such ids themselves and give up on a 404.
  *
- * @throws {GatewayError} GW_MODEL_UNKNOWN for any other id that a live catalogue does not list.
+ * @throws {GatewayError} GW_MODEL_UNKNOWN for any other id that a live catalogue does not list; GW_MODEL_NOT_ALLOWED for a
+ *   model that the client's key may not ask: it counts under the upstream's name and under an alias of the operator's, not
+ *   under whatever else a client calls it, since `claude-haiku-of-mine` may be answered by any model.
  */
 export function resolveModel(name: string, options: ModelResolutionOptions): ResolvedModel {
   const model = resolveListed(name, options)
+  const { access, aliases } = options
+  const alias = name.trim()
+  const names = Object.hasOwn(aliases, alias) ? [model.id, alias] : [model.id]
+  if (access !== undefined && !mayAsk(access, names))
+    throw modelNotAllowed(access, name, listedNames(options))
   const own = options.windows?.[model.id]
   return own === undefined ? model : { ...model, contextWindow: Number(own) }
 }
@@ -71,7 +81,7 @@ function resolveListed(name: string, options: ModelResolutionOptions): ResolvedM
     return { id, contextWindow, asksThinking, isSubstitute: false }
   }
   const substitute = findSubstitute(id, models)
-  if (substitute === undefined) throw modelUnknown(name, models)
+  if (substitute === undefined) throw modelUnknown(name, options)
   return resolved(substitute, { asksThinking, isSubstitute: true })
 }
 
@@ -95,21 +105,36 @@ function followAliases(name: string, { aliases }: ModelResolutionOptions): strin
   return current
 }
 
-/** Says which of the models that do exist are nearest to a name. */
-export function modelUnknown(name: string, models: readonly ModelFacts[]): GatewayError {
+type KnownModels = Pick<ModelResolutionOptions, 'models' | 'aliases' | 'access'>
+
+/** All names under which models are listed. */
+export function listedNames({ models, aliases }: KnownModels): readonly string[] {
+  return [...Object.keys(aliases), ...models.map(({ id }) => id)]
+}
+
+/** Says which of the models that do exist are nearest to a name, or which the client's key may ask where not all. */
+export function modelUnknown(name: string, known: KnownModels): GatewayError {
   const shown = name.slice(0, MAX_COMPARED_CHARS)
-  const wanted = shown.toLowerCase()
+  const { access } = known
+  const others =
+    access === undefined
+      ? `The nearest are: ${nearestTo(shown, known.models).join(', ')}. GET /v1/models lists all.`
+      : `The API key of "${access.keyName}" allows ${allowedBy(access, listedNames(known))}.`
+  return new GatewayError('GW_MODEL_UNKNOWN', `model ${shown}`, {
+    message: `The model "${shown}" does not exist. ${others}`,
+    param: 'model',
+    rule: 'model-known' satisfies RuleId
+  })
+}
+
+function nearestTo(name: string, models: readonly ModelFacts[]): readonly string[] {
+  const wanted = name.toLowerCase()
   const distanceTo = (id: string): number =>
     editDistance(wanted, id.slice(0, MAX_COMPARED_CHARS).toLowerCase())
   const byDistance = models
     .map(({ id }) => ({ id, distance: distanceTo(id) }))
     .toSorted((a, b) => a.distance - b.distance)
-  const nearest = byDistance.slice(0, MAX_SUGGESTIONS).map(({ id }) => id)
-  return new GatewayError('GW_MODEL_UNKNOWN', `model ${shown}`, {
-    message: `The model "${shown}" does not exist. The nearest are: ${nearest.join(', ')}. GET /v1/models lists all.`,
-    param: 'model',
-    rule: 'model-known' satisfies RuleId
-  })
+  return byDistance.slice(0, MAX_SUGGESTIONS).map(({ id }) => id)
 }
 
 /** A client's model name after clean-up, and what its decorations asked for. */

@@ -90,7 +90,7 @@ export function routesOf(
     ...modelRoutes(plane, keys),
     ...healthRoutes(plane, options),
     metricsRoute(options),
-    ...usageRoutes(options, keys),
+    ...usageRoutes(plane, options, keys),
     ...descriptionRoutes()
   ]
 }

@@ -6,11 +6,16 @@ import {
   findModel,
   type ModelFacts
 } from '../../kiro/models/models.ts'
-import { modelUnknown, normaliseModelName, resolveModel } from '../../kiro/models/resolve-model.ts'
+import { modelNotAllowed } from '../../kiro/models/model-access.ts'
+import {
+  modelUnknown,
+  listedNames,
+  normaliseModelName,
+  resolveModel
+} from '../../kiro/models/resolve-model.ts'
 import { isModelAllowed, type NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
-import { asToldTo, modelNotAllowed } from '../plane/model-access.ts'
 import { requestOptionsOf } from '../turn/body.ts'
 import {
   type ListedModel,
@@ -37,11 +42,9 @@ export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
   const serveModel: Route['serve'] = async (routed) => {
     const { id = '' } = routed.params
     const plane = await planeOf(routed)
-    const { namedKey } = routed
-    const model = findListed(id, listOf(plane)) ?? findSubstitute(id, plane, namedKey)
-    if (namedKey !== null && !isAllowed(namedKey, model)) throw modelNotAllowed(namedKey, id, plane)
+    const model = findModelOf(id, plane, routed.namedKey)
     const toModel = isAnthropic(routed.request) ? toAnthropicModel : toOpenAiModel
-    sendJson(routed, 200, toModel(model, shapeOptionsOf(plane)))
+    sendJson(routed, 200, toModel({ ...model, id }, shapeOptionsOf(plane)))
   }
   return ['/v1/models', '/models', '/anthropic/v1/models'].flatMap((path) => [
     { method: 'GET', path, serve: serveList },
@@ -77,28 +80,27 @@ function listModels(
   return [...aliased, ...listed.filter((model) => !Object.hasOwn(aliases, model.id))]
 }
 
-/** By any spelling that a request may use, and under the name that was asked for. */
-function findListed(id: string, models: readonly ListedModel[]): ListedModel | undefined {
-  const wanted = canonicalModelId(normaliseModelName(id).id)
-  const model =
-    models.find((one) => one.id === id) ?? models.find((one) => canonicalModelId(one.id) === wanted)
-  return model === undefined ? undefined : { ...model, id }
-}
-
 /**
- * The model that answers in the place of one that is not listed: a client that looks a name up means to use it.
+ * Finds a model by any spelling that a request may use. In the place of one that is not listed stands the one that would
+ * answer: a client that looks a name up means to use it.
  *
- * @throws {GatewayError} GW_MODEL_UNKNOWN
+ * @throws {GatewayError} GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
-function findSubstitute(id: string, plane: DataPlane, namedKey: NamedKey | null): ListedModel {
-  const options = requestOptionsOf(plane)
-  try {
+function findModelOf(id: string, plane: DataPlane, namedKey: NamedKey | null): ListedModel {
+  const options = requestOptionsOf(plane, namedKey)
+  const { access } = options
+  const models = listOf(plane)
+  const wanted = canonicalModelId(normaliseModelName(id).id)
+  const listed =
+    models.find((one) => one.id === id) ?? models.find((one) => canonicalModelId(one.id) === wanted)
+  if (listed === undefined) {
     const { facts } = resolveModel(id, options)
-    if (facts === undefined) throw modelUnknown(id, options.models)
-    return { ...toListed(facts, plane.config().models.windows), id }
-  } catch (cause) {
-    throw asToldTo(namedKey, cause, plane)
+    if (facts === undefined) throw modelUnknown(id, options)
+    return toListed(facts, plane.config().models.windows)
   }
+  if (access !== undefined && !isAllowed(namedKey, listed))
+    throw modelNotAllowed(access, id, listedNames(options))
+  return listed
 }
 
 function toListed(facts: ModelFacts, windows: Readonly<Record<string, string>>): ListedModel {

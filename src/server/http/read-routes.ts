@@ -1,3 +1,4 @@
+import { monotonicNow } from '../../admission/clock.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
@@ -7,6 +8,7 @@ import { PROMETHEUS_CONTENT_TYPE } from '../../observe/snapshots.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
+import type { Wish } from '../plane/key-limits.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
@@ -119,12 +121,14 @@ export function metricsRoute({ metricsText }: Sources): Route {
  * named key is told of itself alone.
  */
 export function usageRoutes(
+  plane: Pick<DataPlane, 'limits'>,
   { accountUsage, keyUsage }: Sources,
   planes: KeyPlanes
 ): readonly Route[] {
   const serve = async (routed: RoutedRequest): Promise<void> => {
     const { namedKey, kiroKey, response } = routed
     if (namedKey !== null) {
+      await plane.limits.here(namedKey)?.admit(wishOf(routed))
       const [own] = await keyUsage(namedKey.id)
       if (own === undefined) throw new GatewayError('GW_KEY_REVOKED', 'gone meanwhile')
       return sendJson(routed, 200, { object: 'usage', unit: 'credits', ...toKeyAnswer(own) })
@@ -136,6 +140,13 @@ export function usageRoutes(
     sendJson(routed, 200, { ...toAnswer(account), keys: keys.map(toKeyAnswer) })
   }
   return ['/v1/usage', '/usage'].map((path) => ({ method: 'GET', path, serve }))
+}
+
+/** Until its client leaves. */
+function wishOf({ response }: RoutedRequest): Wish {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
+  return { arrivedAt: monotonicNow(), signal: gone.signal }
 }
 
 function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {

@@ -99,10 +99,10 @@ function lintRoute(parts: TurnParts): Route {
     serve: async (routed) => {
       const { request } = routed
       const dialect = askedDialect(request)
-      const answerHere: LocalAnswer = async ({ body, memory, key, place }, signal) => {
+      const answerHere: LocalAnswer = async ({ body, memory, key, place, namedKey }, signal) => {
         const mayRefer = dialect ?? 'openai-responses'
         const answers = await referencedAnswers(plane, { dialect: mayRefer, body, key, memory })
-        const options = { ...requestOptionsOf(plane), answers }
+        const options = { ...requestOptionsOf(plane, namedKey), answers }
         const lint = { dialect: dialect ?? undefined, request: options }
         return plane.transforms.lint(body, lint, { key: place, signal })
       }

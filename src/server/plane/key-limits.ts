@@ -3,7 +3,7 @@ import type { Allowances, Share } from '../../admission/allowances.ts'
 import { Permit } from '../../admission/lease.ts'
 import type { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
-import type { AllowanceStanding } from '../../ipc/allowance.ts'
+import type { AllowanceName, AllowanceStanding } from '../../ipc/allowance.ts'
 import { CostEstimates, type PricedRequest } from '../../keys/cost-estimates.ts'
 import { type CreditLimit, MICROS_PER_CREDIT, MIN_CREDITS, type NamedKey } from '../../keys/key.ts'
 import { findModel, type ModelFacts, priceFactorOf } from '../../kiro/models/models.ts'
@@ -28,16 +28,31 @@ export class KeyLimits {
     this.#options = options
   }
 
-  /** Those of one request; `null` for a key that has none. */
+  /** Those of one request that asks the upstream; `null` for a key that has none. */
   of(key: NamedKey): TurnLimits | null {
-    const { credits, requestsPerMinute, maxStreams } = key
-    if (credits === null && requestsPerMinute === null && maxStreams === null) return null
-    return new TurnLimits(key, { ...this.#options, estimates: this.#estimates })
+    if (key.credits === null && !hasCounts(key)) return null
+    return new TurnLimits(key, { ...this.#options, estimates: this.#estimates, isHere: false })
+  }
+
+  /** Those of one request that is answered without the upstream; `null` for a key that has none. */
+  here(key: NamedKey): TurnLimits | null {
+    if (!hasCounts(key)) return null
+    return new TurnLimits(key, { ...this.#options, estimates: this.#estimates, isHere: true })
   }
 }
 
+function hasCounts({ requestsPerMinute, maxStreams }: NamedKey): boolean {
+  return requestsPerMinute !== null || maxStreams !== null
+}
+
+interface TurnLimitsOptions extends KeyLimitsOptions {
+  readonly estimates: CostEstimates
+  /** It is answered without the upstream. Such requests cost no credits, and as many of them may come beside the others. */
+  readonly isHere: boolean
+}
+
 /** Who wants something, and until when. */
-interface Wish {
+export interface Wish {
   /** `monotonicNow()` of the request's arrival. */
   readonly arrivedAt: number
   readonly signal: AbortSignal
@@ -46,9 +61,9 @@ interface Wish {
 /** The limits of the key with which one request came. */
 export class TurnLimits {
   readonly #key: NamedKey
-  readonly #options: KeyLimitsOptions & { readonly estimates: CostEstimates }
+  readonly #options: TurnLimitsOptions
 
-  constructor(key: NamedKey, options: KeyLimitsOptions & { readonly estimates: CostEstimates }) {
+  constructor(key: NamedKey, options: TurnLimitsOptions) {
     this.#key = key
     this.#options = options
   }
@@ -59,13 +74,17 @@ export class TurnLimits {
    * @throws {GatewayError} GW_KEY_RATE, GW_KEY_LIMIT where it is known that nothing is left, or as `Allowances.take()`
    */
   async admit({ arrivedAt, signal }: Wish): Promise<void> {
-    this.#checkCredits()
-    const { id, requestsPerMinute } = this.#key
-    if (requestsPerMinute === null) return
+    const { allowances, isHere } = this.#options
+    if (!isHere) this.#checkCredits()
+    if (this.#key.requestsPerMinute === null) return
     const refusal = (standing: AllowanceStanding): GatewayError => tooOften(this.#key, standing)
-    const { allowances } = this.#options
-    const part = { name: `${id}/requests`, amount: 1, arrivedAt, refusal } as const
+    const part = { name: this.#nameOf('requests'), amount: 1, arrivedAt, refusal } as const
     ;(await allowances.take(part, signal)).settle(1)
+  }
+
+  #nameOf(kind: 'requests' | 'streams'): AllowanceName {
+    const { id } = this.#key
+    return this.#options.isHere ? `${id}/here/${kind}` : `${id}/${kind}`
   }
 
   /** What is used stays used until the period ends, so this worker need not ask, nor read what it would refuse. */
@@ -119,10 +138,11 @@ export class TurnLimits {
   async stream(wish: Wish, unreadBytes: number): Promise<KeyStream | null> {
     const { id, name, maxStreams } = this.#key
     if (maxStreams === null) return null
-    const { allowances, pool, unread } = this.#options
+    const { allowances, pool, unread, isHere } = this.#options
     const { poolTimeoutMs, maxWaiting } = pool()
-    const what = `The key ${JSON.stringify(name)} runs as many streams at once as it may (${maxStreams})`
-    const streams = `${id}/streams` as const
+    const things = isHere ? 'requests of this kind' : 'streams'
+    const what = `The key ${JSON.stringify(name)} runs as many ${things} at once as it may (${maxStreams})`
+    const streams = this.#nameOf('streams')
     // Of this key: one that sends too much keeps no other from waiting. The first is never one too many.
     const waiting = allowances.waitingFor(streams)
     const isRoom = unread.isFreeFor(unreadBytes, id)

@@ -8,6 +8,7 @@ import type {
   ConvertedRequest
 } from '../../dialects/request/to-upstream.ts'
 import { isEncryptedPdf } from '../../kiro/conversation/documents.ts'
+import type { NamedKey } from '../../keys/key.ts'
 import { UpstreamLimits } from '../../kiro/rules/rules.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -28,6 +29,8 @@ export interface ClientBody {
   readonly key: string
   /** By what it takes turns with others. */
   readonly place: string
+  /** `null` where the client's key is none that has limits. */
+  readonly namedKey: NamedKey | null
   /** What its client says of its session. */
   readonly marks?: ClientMarks
 }
@@ -42,13 +45,13 @@ export async function convertClientBody(
   client: ClientBody,
   signal: AbortSignal
 ): Promise<ConvertedRequest> {
-  const { dialect, body, memory, key, place } = client
+  const { dialect, body, memory, key, place, namedKey } = client
   const answers = await referencedAnswers(plane, client)
   const job: ConvertJob = {
     type: 'convert',
     dialect,
     body,
-    options: { ...requestOptionsOf(plane), form: formNow(plane), owner: key, answers }
+    options: { ...requestOptionsOf(plane, namedKey), form: formNow(plane), owner: key, answers }
   }
   const { marks } = client
   const marked = marks === undefined ? job : { ...job, options: { ...job.options, marks } }
@@ -64,8 +67,11 @@ function formNow(plane: DataPlane): RequestForm {
   return credentials.problem === null ? new CallWay(plane, 'generate').form : 'path'
 }
 
-/** What a conversion must know of settings and catalogue as they are now. */
-export function requestOptionsOf(plane: Pick<DataPlane, 'config' | 'catalogue'>): RequestOptions {
+/** What a conversion must know of settings and catalogue as they are now, and of the client's key. */
+export function requestOptionsOf(
+  plane: Pick<DataPlane, 'config' | 'catalogue'>,
+  key: Pick<NamedKey, 'name' | 'models'> | null
+): RequestOptions {
   const config = plane.config()
   const { models, isLive } = plane.catalogue()
   return {
@@ -73,6 +79,7 @@ export function requestOptionsOf(plane: Pick<DataPlane, 'config' | 'catalogue'>)
     models,
     isCatalogueLive: isLive,
     windows: config.models.windows,
+    ...(key?.models != null && { access: { keyName: key.name, patterns: key.models } }),
     sendsDocuments: config.tools.sendsDocuments && !OLD_HOST.test(config.upstream.apiUrl ?? ''),
     toolDescriptionMaxLength: config.tools.descriptionMaxLength,
     toolMaxCount: config.tools.maxCount,
@@ -256,7 +263,7 @@ export async function referencedAnswers(
     body,
     key,
     memory
-  }: Omit<ClientBody, 'memory' | 'place'> & { readonly memory: BodyRoom }
+  }: Omit<ClientBody, 'memory' | 'place' | 'namedKey'> & { readonly memory: BodyRoom }
 ): Promise<readonly Uint8Array[]> {
   const ids = Dialects[dialect].itemReferencesOf?.(body) ?? []
   if (ids.length === 0) return []

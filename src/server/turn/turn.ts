@@ -23,7 +23,6 @@ import { answerInRounds } from '../ask/rounds.ts'
 import { type BodyMemory, bodyMemoryOf } from '../plane/body-memory.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyStream, TurnLimits } from '../plane/key-limits.ts'
-import { asToldTo, requireModel } from '../plane/model-access.ts'
 import { type OpenTurn, Progress } from '../plane/open-turns.ts'
 import { readBody, unreadBytesOf } from '../plane/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
@@ -160,6 +159,14 @@ export class Turn implements OpenTurn {
   }
 
   async #serveHere(answerHere: LocalAnswer): Promise<void> {
+    const { plane, namedKey } = this.#options
+    const limits = namedKey === null ? null : plane.limits.here(namedKey)
+    const waited = new WaitClock(this.#arrivedAt)
+    using held = new DisposableStack()
+    if (limits !== null) {
+      await limits.admit({ arrivedAt: this.#arrivedAt, signal: this.#gone.signal })
+      if (limits.hasStreams) held.use(await this.#takeStream(limits, waited))
+    }
     const answer = await answerHere(await this.#readBody(), this.#gone.signal)
     this.#progress.end('transform')
     this.#memory?.release()
@@ -183,7 +190,6 @@ export class Turn implements OpenTurn {
     this.#plan = plan
     this.#payload = payload
     this.#trace?.asks(plan.upstreamModel)
-    if (namedKey !== null) requireModel(namedKey, plan, plane)
     this.#debug?.noteRequest(payload)
     this.#debug?.content?.noteEstimate(estimatedTokens)
     const maxBytes = plane.config().server.maxAnswerBytes
@@ -221,7 +227,7 @@ export class Turn implements OpenTurn {
   }
 
   async #readBody(): Promise<ClientBody> {
-    const { plane, request, dialect, keyName: key, place } = this.#options
+    const { plane, request, dialect, keyName: key, place, namedKey } = this.#options
     const { signal } = this.#gone
     const memory = bodyMemoryOf(plane, { key: place, signal })
     this.#memory = memory
@@ -230,17 +236,14 @@ export class Turn implements OpenTurn {
     this.#bodyBytes = body.byteLength
     this.#progress.end('read')
     if (this.#debug !== null) await this.#debug.content?.body(body)
-    return { dialect, body, memory, key, place, marks: marksOf(request.headers) }
+    return { dialect, body, memory, key, place, namedKey, marks: marksOf(request.headers) }
   }
 
   /** Body → payload. When this returns, the body is no longer referenced. */
   async #convert(body: ClientBody) {
     const { plane } = this.#options
     const { memory } = body
-    const converted = convertClientBody(plane, body, this.#gone.signal)
-    const { payload: bytes, plan } = await converted.catch((cause: unknown) => {
-      throw asToldTo(this.#options.namedKey, cause, plane)
-    })
+    const { payload: bytes, plan } = await convertClientBody(plane, body, this.#gone.signal)
     this.#progress.end('transform')
     plane.metrics.transformSeconds.observe(this.#progress.spentMs('transform') / 1000)
     memory.shrinkTo(bytes.byteLength, plan.keptBytes)

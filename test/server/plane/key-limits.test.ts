@@ -7,6 +7,7 @@ import { monotonicNow } from '../../../src/admission/clock.ts'
 import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { MICROS_PER_CREDIT as CREDIT, type NamedKey } from '../../../src/keys/key.ts'
 import { BUILT_IN_MODELS } from '../../../src/kiro/models/models.ts'
+import { GatewayError } from '../../../src/shared/errors.ts'
 import { KeyLimits, type TurnLimits } from '../../../src/server/plane/key-limits.ts'
 import { namedKey, perDay, Team } from '../../helper/allowance-team.ts'
 
@@ -46,7 +47,14 @@ async function limitsFor(
   })
   const own = limits.of(key)
   if (own === null) throw new Error('the key has no limits')
-  return { team, limits: own, clock }
+  return { team, limits: own, all: limits, clock }
+}
+
+/** Of requests that are answered without the upstream. */
+function hereOf(limits: KeyLimits, key: NamedKey): TurnLimits {
+  const here = limits.here(key)
+  if (here === null) throw new Error('the key has no such limits')
+  return here
 }
 
 function wish(signal = new AbortController().signal) {
@@ -58,6 +66,32 @@ function reserve(limits: TurnLimits, model = 'auto', inputTokens = 100) {
 }
 
 t.test('KeyLimits', (t) => {
+  t.test('counts requests that cost nothing beside the others', async (t) => {
+    const key = namedKey('anna', { requestsPerMinute: 2, maxStreams: 1, credits: perDay(1) })
+    const { limits, all } = await limitsFor(t, key)
+    const here = hereOf(all, key)
+    for (const one of [limits, here]) {
+      for (let count = 0; count < 2; count += 1) await one.admit(wish())
+      await t.rejects(one.admit(wish()), { code: 'GW_KEY_RATE' })
+    }
+    const stream = await limits.stream(wish(), 0)
+    const other = await here.stream(wish(), 0)
+    t.ok(stream !== null && other !== null, 'neither waits for the other')
+    const gone = new AbortController()
+    const third = here.stream(wish(gone.signal), 0)
+    gone.abort(new GatewayError('GW_CLIENT_CLOSED'))
+    await t.rejects(third, { code: 'GW_CLIENT_CLOSED' }, 'but two of them do')
+    ;(await limits.reserve({ model: 'auto', inputTokens: 1 }, wish()))?.settle()
+    const spent = await limits.reserve({ model: 'auto', inputTokens: 1 }, wish())
+    spent?.add({ credits: 1, isAnswered: true, isLeft: false })
+    spent?.settle()
+    await t.rejects(limits.admit(wish()), { code: 'GW_KEY_LIMIT' })
+    await t.rejects(here.admit(wish()), { code: 'GW_KEY_RATE' }, 'credits are nothing to them')
+    const credits = namedKey('ben', { credits: perDay(1) })
+    t.equal(all.here(credits), null)
+    t.not(all.of(credits), null)
+  })
+
   t.test('has none for a key without limits', async (t) => {
     const team = await Team.start(t.testdir({}), [], 1)
     const [worker] = team.workers
