@@ -33,8 +33,8 @@ export type FromWorker =
   | { readonly type: 'worker.failed'; readonly message: string }
   /** It holds as many connections of clients as it may, or has room again; answered by `clients.accept` or not. */
   | { readonly type: 'clients.full'; readonly isFull: boolean }
-  /** What there is to do for it, from 0 to 1; may be answered by `clients.accept`. */
-  | { readonly type: 'clients.load'; readonly load: number }
+  /** What there is to do for it, from 0 to 1, and whether many clients come at once; may be answered by `clients.accept`. */
+  | { readonly type: 'clients.load'; readonly load: number; readonly isCrowded: boolean }
   /** It has done what `clients.accept` told it. */
   | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
   | LeaseReport

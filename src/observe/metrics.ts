@@ -9,6 +9,7 @@ export const DURATION = 'From the request to the end of its answer.'
 const WAIT_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300]
 /** Seconds; from a handshake for nothing to a connection that is used for hours. */
 const CONNECTION_BUCKETS = [0.1, 1, 10, 60, 300, 1800, 7200, 43_200]
+const ACCEPT_BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.25, 1, 5, 15]
 const TRANSFORM_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
 
 /**
@@ -146,6 +147,11 @@ export class Metrics {
   readonly unknownReasons = this.#counter(
     'upstream_unknown_reasons_total',
     'Refusals of the upstream with a reason that has no known meaning.'
+  )
+  readonly acceptSeconds = this.#histogram(
+    'client_accept_seconds',
+    'Time that a new connection of a client waited to be accepted, at most, since another was.',
+    ACCEPT_BUCKETS
   )
   readonly transformSeconds = this.#histogram(
     'transform_seconds',

@@ -311,6 +311,7 @@ function createParts(
     load: new LoadWatch({
       memory: () => ({ used: plane.memory.reservedBytes, total: plane.memory.totalBytes }),
       isConverting: () => plane.transforms.waiting > 0,
+      arrivals: plane.arrivals,
       channel
     })
   })

@@ -1,5 +1,6 @@
 import { type Context, createContext, Script } from 'node:vm'
 import { abortErrorOf, codeOf, GatewayError } from '../shared/errors.ts'
+import { JobCosts } from './job-costs.ts'
 import type { JobOwner } from './thread-lane.ts'
 import { transformFailed } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
@@ -9,6 +10,12 @@ import type { TurnQueue } from './transform-pool.ts'
  * others are served first.
  */
 const TURN_MS = 5
+/** The same while new connections wait: Node accepts one in each turn. What is known to take longer goes to a thread. */
+const CROWDED_TURN_MS = 2
+/** After a job that took longer, the next one waits for so many times as long, while new connections wait. */
+const CROWDED_REST = 4
+/** Smaller bodies are not worth a thread. */
+const LEAST_MOVED_BYTES = 4 * 1024
 /**
  * One job may take so long: what takes longer is given up here, and belongs in a thread. Usual ones take 0.6 ms per
  * 100 KB. Measured on a busy machine: 200 times as long as the largest of them needs.
@@ -22,17 +29,29 @@ const TRUSTED_BYTES = 32 * 1024
 /** After a job that took too long, larger ones of its key run in threads for this long. */
 const DISTRUST_MS = 10_000
 
-/** What a job came to that took too long: `run()` gives it instead of a result. */
+/** What a job came to that took too long, or would have by the looks of it: `run()` gives it instead of a result. */
 export const TOO_LONG = Symbol('too long')
+
+export interface InlineLaneOptions {
+  /** Must be empty. */
+  readonly queue: TurnQueue
+  /** New connections wait for the event loop. */
+  readonly isCrowded: () => boolean
+  /** A thread would take a job soon. */
+  readonly haveThreadsRoom: () => boolean
+}
 
 /**
  * Jobs on the event loop, one after the other, each for a bounded time: keys take turns, and nothing else on the loop
- * waits longer than for one job.
+ * waits longer than for one job. While new connections wait, jobs have a fifth of the time, so that health checks among these
+ * don't wait for all of them.
  *
  * What waits here is bounded by the memory for bodies, of which each holds some.
  */
 export class InlineLane {
+  readonly #options: InlineLaneOptions
   readonly #queue: TurnQueue
+  readonly #costs = new JobCosts()
   /** Bounded by the memory for bodies, of which each job holds some. */
   readonly #waiting = new Map<number, () => void>()
   /** Keys whose jobs took too long, and until when they are distrusted. Bounded by the number of keys. */
@@ -42,9 +61,11 @@ export class InlineLane {
   /** In this turn of the loop. */
   #spentMs = 0
   #isInTurn = false
+  #restUntil = -Infinity
 
-  constructor(queue: TurnQueue) {
-    this.#queue = queue
+  constructor(options: InlineLaneOptions) {
+    this.#options = options
+    this.#queue = options.queue
   }
 
   /** Whether a job of so many bytes may be run here for this key. */
@@ -56,14 +77,26 @@ export class InlineLane {
    * Runs a job when it is its turn, mostly at once.
    *
    * Gives `TOO_LONG` when it was ended for taking too long, wherever it was by then: it must not leave anything half
-   * done behind.
+   * done behind. The same for one that was not begun, as it is expected to keep new connections waiting.
    *
    * @throws {GatewayError} as a job in a thread; the signal's own error when that aborts first
    */
   async run<T>(job: () => T, bytes: number, owner: JobOwner): Promise<T | typeof TOO_LONG> {
-    const isFree = this.#waiting.size === 0 && this.#spentMs < TURN_MS
-    const run = (): T | typeof TOO_LONG => this.#run(job, bytes, owner.key)
+    const isFree = this.#waiting.size === 0 && this.#mayRun()
+    const run = (): T | typeof TOO_LONG =>
+      this.#isForThread(bytes, owner.key) ? TOO_LONG : this.#run(job, bytes, owner.key)
     return isFree ? run() : this.#runInTurn(run, owner)
+  }
+
+  #mayRun(): boolean {
+    if (!this.#options.isCrowded()) return this.#spentMs < TURN_MS
+    return this.#spentMs < CROWDED_TURN_MS && performance.now() >= this.#restUntil
+  }
+
+  #isForThread(bytes: number, key: string): boolean {
+    const { isCrowded, haveThreadsRoom } = this.#options
+    if (bytes < LEAST_MOVED_BYTES || !isCrowded() || !haveThreadsRoom()) return false
+    return this.#costs.expected(key, bytes) > CROWDED_TURN_MS
   }
 
   #run<T>(job: () => T, bytes: number, key: string): T | typeof TOO_LONG {
@@ -75,8 +108,11 @@ export class InlineLane {
     } catch (cause) {
       throw cause instanceof GatewayError ? cause : transformFailed(cause)
     } finally {
-      const costMs = performance.now() - startedAt
+      const endedAt = performance.now()
+      const costMs = endedAt - startedAt
       this.#queue.charge(key, costMs)
+      this.#costs.note(key, bytes, costMs)
+      if (costMs > CROWDED_TURN_MS) this.#restUntil = endedAt + costMs * CROWDED_REST
       this.#spend(costMs)
     }
   }
@@ -107,10 +143,11 @@ export class InlineLane {
         reject(error)
       }
     })
+    this.#spend(0) // nothing may have been run in this turn
     return promise
   }
 
-  /** The first job of a turn sees to it that the turn has an end. */
+  /** The first job of a turn, or the first that waits, sees to it that the turn has an end. */
   #spend(costMs: number): void {
     if (!this.#isInTurn) setImmediate(() => this.#onNextTurn())
     this.#isInTurn = true
@@ -120,13 +157,14 @@ export class InlineLane {
   #onNextTurn(): void {
     this.#isInTurn = false
     this.#spentMs = 0
-    while (this.#waiting.size > 0 && this.#spentMs < TURN_MS) {
+    while (this.#waiting.size > 0 && this.#mayRun()) {
       const id = this.#queue.shift()
       const run = id === null ? undefined : this.#waiting.get(id)
       if (id === null || run === undefined) return
       this.#waiting.delete(id)
       run()
     }
+    if (this.#waiting.size > 0) this.#spend(0)
   }
 }
 

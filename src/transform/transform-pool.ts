@@ -29,6 +29,8 @@ export interface TransformPoolOptions {
   readonly timeoutMs: number
   /** Makes an empty one. */
   readonly createQueue: () => TurnQueue
+  /** New connections wait for the event loop, which should not be held longer than it must. */
+  readonly isCrowded?: () => boolean
   /** V8 heap of one thread in MiB; a body that needs more fails alone. */
   readonly threadHeapMb: number
   /** V8 heap of the thread that reads PDFs; large bodies are not converted at the same time. */
@@ -75,7 +77,7 @@ const THREAD_FAILURES: readonly ErrorCode[] = [...TOO_COSTLY, 'GW_TRANSFORM_FAIL
  *
  * ```
  *   small ──▶ inline ─────────────────▶ result
- *               └─takes too long─▶┐
+ *               └─takes too long─▶┐        (or would, while new connections wait)
  *   large ────────────────────▶ threads ─▶ result
  *   a PDF ──▶ its own thread ──▶ text ──▶ (with the body) ──▶ threads
  * ```
@@ -91,11 +93,16 @@ export class TransformPool {
 
   constructor(options: TransformPoolOptions) {
     const { threads, threadHeapMb, pdfHeapMb, threadSemiSpaceMb, idleTimeoutMs } = options
-    const { maxQueue, createQueue } = options
+    const { maxQueue, createQueue, isCrowded = () => false } = options
     const heap = new SharedHeap(threadHeapMb * threads)
     const common = { maxQueue, heap, semiSpaceMb: threadSemiSpaceMb }
     this.#options = options
-    this.#inline = new InlineLane(createQueue())
+    this.#inline = new InlineLane({
+      queue: createQueue(),
+      isCrowded,
+      // The rest is for bodies that have no other way.
+      haveThreadsRoom: () => this.#conversions.waiting < maxQueue / 2
+    })
     this.#conversions = new ThreadLane({
       ...common,
       threads,

@@ -15,6 +15,8 @@ export interface Load {
   readonly requests: number
   /** Each request waits a random time up to this before it is sent. */
   readonly thinkMs?: number
+  /** Opens connections of its own, and closes them afterwards. */
+  readonly isFresh?: boolean
   /** API key that each request brings. */
   readonly key?: string
   /** How a whole answer ends, or what stands near its end; else it must have as many bytes as the upstream's. */
@@ -39,25 +41,27 @@ serve(async (load: Load): Promise<LoadResult> => {
   const startedAt = performance.now()
   const firstByteMs: number[] = []
   let left = load.requests
+  const pool = load.isFresh === true ? newPool(load.url) : poolOf(load.url)
   const lanes = Array.from({ length: load.streams }, async () => {
     while (left-- > 0) {
       if (load.thinkMs !== undefined) await delay(Math.random() * load.thinkMs)
-      firstByteMs.push(await ask(load))
+      firstByteMs.push(await ask(load, pool))
     }
   })
   await Promise.all(lanes)
+  if (load.isFresh === true) await pool.close()
   return { firstByteMs, wallMs: performance.now() - startedAt }
 })
 
 /** Resolves with the time to the first byte, once the answer is whole. */
-function ask({ url, conversation, answer, key, wording }: Load): Promise<number> {
+function ask({ conversation, answer, key, wording }: Load, pool: Pool): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const sentAt = performance.now()
   let firstByteMs = 0
   let status = 0
   let bytes = 0
   let last: Buffer = Buffer.alloc(0)
-  poolOf(url).dispatch(
+  pool.dispatch(
     {
       path: wording?.dialect === 'messages' ? '/v1/messages' : '/v1/chat/completions',
       method: 'POST',
@@ -115,7 +119,11 @@ function endsWith(chunk: Buffer, tail: string): boolean {
 function poolOf(url: string): Pool {
   const known = pools.get(url)
   if (known !== undefined) return known
-  const pool = new Pool(url, { connections: 512, pipelining: 1, allowH2: false, bodyTimeout: 0 })
+  const pool = newPool(url)
   pools.set(url, pool)
   return pool
+}
+
+function newPool(url: string): Pool {
+  return new Pool(url, { connections: 512, pipelining: 1, allowH2: false, bodyTimeout: 0 })
 }

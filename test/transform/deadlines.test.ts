@@ -15,6 +15,11 @@ const { signal } = new AbortController()
 const owner = { key: 'one', signal }
 const TERMS: JobTerms = { heapMb: 64, maxMs: 60_000 }
 
+function makeInlineLane(): InlineLane {
+  const queue = new CostQueue()
+  return new InlineLane({ queue, isCrowded: () => false, haveThreadsRoom: () => true })
+}
+
 t.test('in a thread', async (t) => {
   t.test('a job that takes too long ends with its thread, and the next one is done', async (t) => {
     const lane = makeLane(t)
@@ -69,7 +74,7 @@ t.test('a thread has the heap that is planned for it, not that of its process', 
 
 t.test('on the event loop', async (t) => {
   t.test('one job that takes too long is given up', async (t) => {
-    const lane = new InlineLane(new CostQueue())
+    const lane = makeInlineLane()
     t.equal(await lane.run(forever, 100_000, owner), TOO_LONG)
     t.notOk(lane.mayTake(100_000, 'one'), 'and is held against its key')
     t.ok(lane.mayTake(10_000, 'one'), 'though not for small ones')
@@ -77,7 +82,7 @@ t.test('on the event loop', async (t) => {
   })
 
   t.test('eight heavy bodies do not hold the loop in one go', async (t) => {
-    const lane = new InlineLane(new CostQueue())
+    const lane = makeInlineLane()
     let running = 0
     let most = 0
     const job = (): void => {
@@ -99,7 +104,7 @@ t.test('on the event loop', async (t) => {
   })
 
   t.test("another key's job has its turn before a greedy one's second", async (t) => {
-    const lane = new InlineLane(new CostQueue())
+    const lane = makeInlineLane()
     const order: string[] = []
     const run = (key: string, ms: number): Promise<unknown> =>
       lane.run(
@@ -116,7 +121,7 @@ t.test('on the event loop', async (t) => {
   })
 
   t.test('who leaves while waiting is forgotten, and errors come through', async (t) => {
-    const lane = new InlineLane(new CostQueue())
+    const lane = makeInlineLane()
     const leaving = new AbortController()
     const first = lane.run(() => burn(10), 100, owner)
     const left = lane.run(() => t.fail('it ran'), 100, { key: 'one', signal: leaving.signal })

@@ -16,6 +16,8 @@ interface Door {
   isSilent: boolean
   /** From 0 to 1, as the worker reported it last. */
   load: number
+  /** Many clients come to it at once. */
+  isCrowded: boolean
   state: 'open' | 'closing' | 'closed' | 'opening'
 }
 
@@ -23,6 +25,7 @@ interface Door {
 const BUSY_LOAD = 0.75
 /** They are one's again when all together come to no more. */
 const CALM_LOAD = 0.5
+const CALM = { load: 0, isCrowded: false } as const
 
 /**
  * Decides which workers accept new connections of clients. The system gives a connection to the first worker that
@@ -31,7 +34,7 @@ const CALM_LOAD = 0.5
  *
  * Packed, one worker has all of them as long as that is enough: streams that come slowly cost a wake-up for each event, and
  * one process that wakes for several costs a quarter less than two that each wake for a few. The others join when it
- * is busy, full or silent, and leave when there is little to do for all of them.
+ * is busy, full, silent or has a crowd before its door, and leave when there is little to do for all of them.
  *
  * At least one worker accepts at any time, or clients would wait: a door closes only while another is known to be
  * open and has no reason to close. The port stays open in any case, as those whose doors are closed hold it, too.
@@ -58,15 +61,17 @@ export class Doors<Member> {
 
   /** It listens. */
   onReady(member: Member): void {
-    this.#doors.set(member, { isFull: false, isSilent: false, load: 0, state: 'open' })
+    this.#doors.set(member, { isFull: false, isSilent: false, ...CALM, state: 'open' })
     this.settle()
   }
 
   /** It says how it stands, or that it has done what it was told. */
   onMessage(member: Member, message: DoorMessage): void {
     if (message.type === 'clients.full') this.#change(member, { isFull: message.isFull })
-    else if (message.type === 'clients.load') this.#change(member, { load: message.load })
-    else this.#change(member, { state: message.isAccepting ? 'open' : 'closed' })
+    else if (message.type === 'clients.load') {
+      const { load, isCrowded } = message
+      this.#change(member, { load, isCrowded })
+    } else this.#change(member, { state: message.isAccepting ? 'open' : 'closed' })
   }
 
   /** It has not been heard of for longer than usual, or is heard again. */
@@ -110,8 +115,8 @@ export class Doors<Member> {
     )
     if (!this.#isPacked()) return new Set(roomy)
     const isBusy = ({ load }: Door): boolean => load >= BUSY_LOAD
-    if (all.reduce((sum, { load }) => sum + load, 0) <= CALM_LOAD) this.#isSpread = false
-    else if (all.some(isBusy)) this.#isSpread = true
+    if (all.some((door) => isBusy(door) || door.isCrowded)) this.#isSpread = true
+    else if (all.reduce((sum, { load }) => sum + load, 0) <= CALM_LOAD) this.#isSpread = false
     if (!this.#isSpread) return new Set(roomy.toSorted(byDoor).slice(0, 1))
     return new Set(
       orElse(

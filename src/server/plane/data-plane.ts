@@ -25,6 +25,7 @@ import { ConnectionPool } from '../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { createNameLookup } from '../../upstream/names/name-lookup.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
+import { Arrivals } from './arrivals.ts'
 import { type CredentialLink, Credentials } from './credentials.ts'
 import { ItemStore } from './item-store.ts'
 import { isKiroKeyName } from './key-planes.ts'
@@ -102,6 +103,7 @@ export interface OwnPlane extends DataPlane {
   readonly allowances: Allowances
   readonly journal: AllowanceJournal
   readonly rows: RowJournal
+  readonly arrivals: Arrivals
   readonly tracing: { tracer: TurnTracer | null }
   /** How this gateway stands in its fleet. */
   onFleet(told: FleetTold): void
@@ -198,12 +200,14 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     waitTimeoutMs: () => current.config.credentials.waitTimeoutMs
   })
   const calibration = new SharedCalibration(channel)
+  const arrivals = new Arrivals((waitedMs) => counts.acceptSeconds.observe(waitedMs / 1000))
   const transforms = new TransformPool({
     threads: memory.threads,
     inlineMaxBytes: config.transform.inlineMaxBytes,
     maxQueue: config.transform.maxQueue,
     timeoutMs: config.transform.timeoutMs,
     createQueue: () => new CostQueue(),
+    isCrowded: () => arrivals.areWaiting,
     threadHeapMb: memory.thread.oldSpaceMb,
     pdfHeapMb: memory.pdfThread.oldSpaceMb,
     pdfBufferBytes: memory.pdfBufferBytes,
@@ -242,6 +246,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     allowances,
     journal,
     rows,
+    arrivals,
     limits: new KeyLimits({
       allowances,
       pool: () => current.config.pool,

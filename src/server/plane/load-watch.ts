@@ -1,4 +1,5 @@
 import type { ToPrimary } from '../../ipc/channel.ts'
+import type { Arrivals } from './arrivals.ts'
 
 /** What there is of something and how much of it is in use. */
 export interface InUse {
@@ -12,12 +13,17 @@ export interface LoadWatchOptions {
   /** Jobs wait for a thread. */
   readonly isConverting: () => boolean
   readonly channel: ToPrimary
+  readonly arrivals: Pick<Arrivals, 'arrived'>
   /** CPU time of the event loop's thread, and time in all, since it was asked last. */
   readonly cpu?: () => InUse
 }
 
 /** So many new connections between two looks are a crowd, whose requests are about to come. */
 const CROWD = 32
+/** So many that have waited for each other are one, too. */
+const QUEUE = 8
+/** A crowd counts for so many looks. */
+const CROWD_LOOKS = 12
 /** Of the memory in use, which the other workers have as much of. */
 const MEMORY_IN_USE = 0.5
 /** What is left of a load from one look to the next: a short pause is not the end of it. */
@@ -27,7 +33,8 @@ const STEP = 0.1
 
 /**
  * How much there is to do for a worker, from 0 to 1, by which the primary decides whether it has new connections to itself:
- * the part of a CPU that its event loop takes. It is 1 where something else is short that another worker has.
+ * the part of a CPU that its event loop takes. It is 1 where something else is short that another worker has. Beside that, whether
+ * a crowd has come, whose first bytes two workers have sooner than one.
  *
  * Rises at once and falls slowly: by half in some three seconds.
  */
@@ -35,8 +42,10 @@ export class LoadWatch {
   readonly #options: LoadWatchOptions
   readonly #cpu: () => InUse
   #arrivals = 0
+  /** Looks for which the last crowd still counts. */
+  #crowdedLooks = 0
   #load = 0
-  #told = 0
+  #told = { load: 0, isCrowded: false }
 
   constructor(options: LoadWatchOptions) {
     this.#options = options
@@ -46,7 +55,7 @@ export class LoadWatch {
   /** A client has connected. */
   arrived(): void {
     this.#arrivals += 1
-    if (this.#arrivals === CROWD) this.#set(1)
+    if (this.#options.arrivals.arrived() >= QUEUE || this.#arrivals >= CROWD) this.#crowd()
   }
 
   /** Looks again. Called some times a second while there are clients. */
@@ -54,25 +63,35 @@ export class LoadWatch {
     const { used, total } = this.#cpu()
     const now = this.#isShort() ? 1 : total === 0 ? 0 : used / total
     this.#arrivals = 0
+    this.#crowdedLooks = Math.max(0, this.#crowdedLooks - 1)
     this.#set(Math.max(now, this.#load * FADING))
   }
 
   /** There are no clients any more. */
   rest(): void {
+    this.#crowdedLooks = 0
     this.#set(0)
+  }
+
+  #crowd(): void {
+    this.#crowdedLooks = CROWD_LOOKS
+    this.#set(this.#load)
   }
 
   #isShort(): boolean {
     const { memory, isConverting } = this.#options
     const { used, total } = memory()
-    return this.#arrivals >= CROWD || used > total * MEMORY_IN_USE || isConverting()
+    return used > total * MEMORY_IN_USE || isConverting()
   }
 
-  #set(next: number): void {
-    this.#load = next
-    if (Math.abs(next - this.#told) < STEP && (next > 0 || this.#told === 0)) return
-    this.#told = next
-    this.#options.channel.send({ type: 'clients.load', load: next })
+  #set(load: number): void {
+    this.#load = load
+    const told = this.#told
+    const isCrowded = this.#crowdedLooks > 0
+    const isSimilar = Math.abs(load - told.load) < STEP && (load > 0 || told.load === 0)
+    if (isSimilar && isCrowded === told.isCrowded) return
+    this.#told = { load, isCrowded }
+    this.#options.channel.send({ type: 'clients.load', load, isCrowded })
   }
 }
 

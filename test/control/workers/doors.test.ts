@@ -175,7 +175,7 @@ t.test('Doors', (t) => {
   t.test('packed, leave all clients to one worker until it is busy', async (t) => {
     const { doors, since } = setUp({ isPacked: true })
     const load = (member: string, value: number): void =>
-      doors.onMessage(member, { type: 'clients.load', load: value })
+      doors.onMessage(member, { type: 'clients.load', load: value, isCrowded: false })
     const accepting = (member: string, isAccepting: boolean): void =>
       doors.onMessage(member, { type: 'clients.accepting', isAccepting })
     doors.onReady('a')
@@ -205,6 +205,20 @@ t.test('Doors', (t) => {
     t.same(since(), ['a open'])
   })
 
+  t.test('packed, open for a crowd at once, and stay open while there is one', async (t) => {
+    const { doors, since } = setUp({ isPacked: true })
+    doors.onReady('a')
+    doors.onReady('b')
+    doors.onMessage('b', { type: 'clients.accepting', isAccepting: false })
+    since()
+    doors.onMessage('a', { type: 'clients.load', load: 0.1, isCrowded: true })
+    t.same(since(), ['b open'])
+    doors.onMessage('b', { type: 'clients.accepting', isAccepting: true })
+    t.same(since(), [], 'both take some of it')
+    doors.onMessage('a', { type: 'clients.load', load: 0.1, isCrowded: false })
+    t.same(since(), ['b closed'])
+  })
+
   t.test('packed, do not wait for a worker that is silent or full', async (t) => {
     const { doors, since } = setUp({ isPacked: true })
     doors.onReady('a')
@@ -225,7 +239,8 @@ t.test('Doors', (t) => {
     const load = record({
       type: constantFrom('load' as const),
       member,
-      load: constantFrom(0, 0.2, 0.4, 0.8, 1)
+      load: constantFrom(0, 0.2, 0.4, 0.8, 1),
+      isCrowded: boolean()
     })
     assert(
       property(array(oneof(FULLNESS, load, MESSAGES, FATES), { maxLength: 80 }), (events) => {
@@ -234,13 +249,17 @@ t.test('Doors', (t) => {
         for (const one of events) {
           if (one.type === 'full') cluster.full(one.member, one.isFull)
           else if (one.type === 'load') {
-            cluster.doors.onMessage(one.member, { type: 'clients.load', load: one.load })
+            cluster.doors.onMessage(one.member, {
+              type: 'clients.load',
+              load: one.load,
+              isCrowded: one.isCrowded
+            })
           } else cluster[one.type](one.member)
           if (one.type !== 'left' && !cluster.isReachable) return false
         }
         for (const name of ['a', 'b', 'c']) {
           cluster.full(name, false)
-          cluster.doors.onMessage(name, { type: 'clients.load', load: 0 })
+          cluster.doors.onMessage(name, { type: 'clients.load', load: 0, isCrowded: false })
         }
         cluster.settle()
         return cluster.listening === Math.min(1, cluster.size)

@@ -5,16 +5,21 @@ function setUp() {
   const facts = {
     cpu: { used: 0, total: 100 },
     memory: { used: 0, total: 100 },
-    isConverting: false
+    isConverting: false,
+    together: 1
   }
   const told: number[] = []
+  const crowds: boolean[] = []
   const watch = new LoadWatch({
     cpu: (): InUse => facts.cpu,
     memory: (): InUse => facts.memory,
     isConverting: () => facts.isConverting,
+    arrivals: { arrived: () => facts.together },
     channel: {
       send: (message) => {
-        if (message.type === 'clients.load') told.push(message.load)
+        if (message.type !== 'clients.load') return
+        told.push(message.load)
+        crowds.push(message.isCrowded)
       }
     }
   })
@@ -23,7 +28,7 @@ function setUp() {
     watch.look()
     return told.splice(0)
   }
-  return { watch, facts, look, since: () => told.splice(0) }
+  return { watch, facts, look, since: () => told.splice(0), crowds }
 }
 
 t.test('the load of a worker', async (t) => {
@@ -58,14 +63,26 @@ t.test('the load of a worker', async (t) => {
     t.same(look(0), [1])
   })
 
-  t.test('is full at once when a crowd comes', async (t) => {
-    const { look, watch, since } = setUp()
+  t.test('tells of a crowd at once, and of its end', async (t) => {
+    const { look, watch, crowds } = setUp()
     for (let i = 0; i < 31; i++) watch.arrived()
-    t.same(since(), [])
+    t.same(crowds, [])
     watch.arrived()
-    t.same(since(), [1])
-    t.same(look(10), [], 'which it still is')
+    watch.arrived()
+    t.same(crowds, [true])
     for (let i = 0; i < 20; i++) look(10)
-    t.ok((look(10)[0] ?? 0) < 0.5, 'until it was nobody')
+    t.equal(crowds.at(-1), false)
+  })
+
+  t.test('tells of few that have waited together', async (t) => {
+    const { watch, facts, crowds } = setUp()
+    facts.together = 7
+    watch.arrived()
+    t.same(crowds, [])
+    facts.together = 8
+    watch.arrived()
+    t.same(crowds, [true])
+    watch.rest()
+    t.same(crowds, [true, false])
   })
 })

@@ -1,0 +1,29 @@
+/** The cheapest of so many jobs tells what the next will take: a busy machine, or a cold start, spoils some. */
+const LAST_JOBS = 4
+/** Smaller bodies count as this large: what a job takes at least does not come from its size. */
+const LEAST_BYTES = 8 * 1024
+const MAX_KEYS = 64
+
+/** What the last jobs of each key have taken for their size. */
+export class JobCosts {
+  /** Milliseconds for a byte, the newest last. Bounded by MAX_KEYS and LAST_JOBS. */
+  readonly #last = new Map<string, readonly number[]>()
+
+  note(key: string, bytes: number, costMs: number): void {
+    const last = [...(this.#last.get(key) ?? []), costMs / counted(bytes)].slice(-LAST_JOBS)
+    this.#last.delete(key) // so that the newest stands last
+    this.#last.set(key, last)
+    const [oldest] = this.#last.keys()
+    if (this.#last.size > MAX_KEYS && oldest !== undefined) this.#last.delete(oldest)
+  }
+
+  /** Milliseconds that a job will take, by what is known of its key; 0 where too little is. */
+  expected(key: string, bytes: number): number {
+    const last = this.#last.get(key) ?? []
+    return last.length < LAST_JOBS ? 0 : Math.min(...last) * counted(bytes)
+  }
+}
+
+function counted(bytes: number): number {
+  return Math.max(LEAST_BYTES, bytes)
+}

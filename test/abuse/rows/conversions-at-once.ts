@@ -1,0 +1,42 @@
+import { request } from 'node:http'
+import { quadraticBodies } from '../../helper/quadratic-bodies.ts'
+import { tally } from '../probe.ts'
+import type { AbuseRow } from '../row.ts'
+
+const AtOnce = 300
+const Rounds = 3
+/** Its conversion takes some 15 ms and needs no thread. */
+const Bytes = 14_000
+const Dear = 'properties below fifty levels of allOf'
+const Path = '/v1/messages/count_tokens'
+
+/** Many clients connect at once and each has a costly conversion: those who connect next must not wait for all of these. */
+export const row: AbuseRow = {
+  name: 'conversions-at-once',
+  what: `${Rounds} × ${AtOnce} requests at once, each on a new connection and with a conversion of some 15 ms`,
+  async attack({ url, key }) {
+    const dear = quadraticBodies.find(({ name }) => name === Dear)
+    if (dear === undefined) throw new Error(`there is no body of ${Dear}`)
+    const body = Buffer.from(JSON.stringify(dear.bodyOf(Bytes)))
+    const statuses: number[] = []
+    for (let round = 0; round < Rounds; round++) {
+      const asked = Array.from({ length: AtOnce }, () => ask(url, key, body))
+      statuses.push(...(await Promise.all(asked)))
+    }
+    return tally(statuses)
+  }
+}
+
+/** The status, or 0 for a connection that broke. */
+function ask(url: string, key: string, body: Buffer): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>()
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+  const call = request(new URL(Path, url), { method: 'POST', agent: false, headers })
+  call.on('response', (response) => {
+    response.resume().on('end', () => resolve(response.statusCode ?? 0))
+    response.on('error', () => resolve(0))
+  })
+  call.on('error', () => resolve(0))
+  call.end(body)
+  return promise
+}

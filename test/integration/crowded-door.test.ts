@@ -1,0 +1,59 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import t from 'tap'
+import { startGateway } from '../helper/gateway-process.ts'
+import { quadraticBodies } from '../helper/quadratic-bodies.ts'
+
+t.setTimeout(120_000) // real processes, on a machine that may be busy
+
+const CROWD = 300
+/** A conversion of some 15 ms that needs no thread. */
+const DEAR = 'properties below fifty levels of allOf'
+const BYTES = 14_000
+
+t.test('a health check behind a crowd of costly requests', async (t) => {
+  const gateway = await startGateway({ env: { WORKERS: '1' } })
+  t.teardown(() => gateway.destroy())
+  const port = Number(new URL(gateway.url).port)
+  const dear = quadraticBodies.find(({ name }) => name === DEAR)
+  const body = JSON.stringify(dear?.bodyOf(BYTES))
+  const post = `POST /v1/messages/count_tokens HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+  await answerOf(await ask(port, post)) // what has to be loaded is
+  const [worker = 0] = gateway.workerPids()
+
+  process.kill(worker, 'SIGSTOP')
+  const crowd = await Promise.all(Array.from({ length: CROWD }, () => ask(port, post)))
+  let served = 0
+  const all = crowd.map(async (socket) => {
+    const answer = await answerOf(socket)
+    served += 1
+    return answer
+  })
+  const health = await ask(
+    port,
+    'GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n'
+  )
+  process.kill(worker, 'SIGCONT')
+  const startedAt = performance.now()
+  t.match(await answerOf(health), /^HTTP\/1.1 200/)
+  t.comment(
+    `after ${(performance.now() - startedAt).toFixed(0)} ms, ${served} of the crowd before it`
+  )
+  t.ok(served < CROWD / 5, `answered before most of those that came first (${served})`)
+  for (const answer of await Promise.all(all)) t.match(answer, /^HTTP\/1.1 200/)
+})
+
+/** Resolves when the system has the connection and the request, whether or not a worker has. */
+async function ask(port: number, request: string): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port })
+  await once(socket, 'connect')
+  socket.write(request)
+  return socket
+}
+
+async function answerOf(socket: Socket): Promise<string> {
+  let text = ''
+  socket.setEncoding('latin1').on('data', (piece: string) => (text += piece))
+  await once(socket, 'end')
+  return text
+}
