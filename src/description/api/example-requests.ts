@@ -6,7 +6,7 @@ export interface Example {
   readonly value: object
 }
 
-const MODEL = 'claude-sonnet-4.5'
+const MODEL = 'claude-sonnet-5.5'
 const QUESTION = 'How many moons has Mars?'
 
 const WEATHER = {

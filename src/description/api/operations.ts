@@ -171,7 +171,7 @@ const READS: readonly Operation[] = [
         in: 'path',
         description: 'The name of the model.',
         schema: { type: 'string' },
-        example: 'claude-sonnet-4.5'
+        example: 'claude-sonnet-5.5'
       },
       VERSION
     ],
