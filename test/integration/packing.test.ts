@@ -51,7 +51,7 @@ t.test('the other serves at once when the worker that has all clients is killed'
   const [first] = await calmStreams(gateway.url, 1)
   t.ok(first && isComplete(await first.answer))
   const id = (await served(1)).indexOf(1) + 1
-  const packed = gateway.lines.find(({ worker, state }) => worker === id && state === 'ready')
+  const packed = gateway.lines.find(({ workerId, state }) => workerId === id && state === 'ready')
   const calm = await calmStreams(gateway.url, 5)
   process.kill(Number(packed?.['workerPid']), 'SIGKILL')
   const later = Array.from({ length: 10 }, () => startChat(gateway.url, 'sim:events=3'))
