@@ -7,6 +7,7 @@ import { checkAnswer } from '../src/dialects/plan/json-answer.ts'
 import type { AttachmentContent, AttachmentContents } from '../src/dialects/request/attachments.ts'
 import { readPdfText } from '../src/dialects/request/pdf.ts'
 import { outlineMember } from '../src/dialects/request/payload-bytes.ts'
+import { readDocuments, rewritePayload } from '../src/dialects/request/rewrite-payload.ts'
 import { GatewayError } from '../src/shared/errors.ts'
 import { ownsMemory } from '../src/shared/own-memory.ts'
 import {
@@ -66,6 +67,10 @@ async function run(job: MarkedJob): Promise<ThreadResult> {
         return convert(job)
       case 'lint':
         return { type: 'report', report: explain(job) }
+      case 'rewrite':
+        return { type: 'rewritten', payload: rewritePayload(job.body, job.rewrite) }
+      case 'documents':
+        return { type: 'documents', documents: readDocuments(job.body) }
       case 'outline':
         return { type: 'outline', members: outlineMember(textOf(job.body)) }
       case 'check':
@@ -93,6 +98,10 @@ function bytesOf(result: ThreadResult): readonly Uint8Array[] {
       return [result.body, ...result.answers, ...result.needs.pdfs]
     case 'room-needed':
       return [result.body, ...result.answers]
+    case 'rewritten':
+      return result.payload === null ? [] : [result.payload]
+    case 'documents':
+      return result.documents.map(({ bytes }) => bytes)
     case 'pdf':
       return result.text.kind === 'utf8' ? [result.text.bytes] : []
     case 'report':

@@ -4,6 +4,7 @@ import type { LintOptions, LintReport } from '../dialects/lint/lint-request.ts'
 import type { AnswerCheck, JsonForm } from '../dialects/plan/json-answer.ts'
 import { tooCostly } from '../dialects/plan/json-body.ts'
 import type { FetchedContent } from '../dialects/request/attachments.ts'
+import type { PayloadDocument, PayloadRewrite } from '../dialects/request/rewrite-payload.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { codeOf, type ErrorData, GatewayError } from '../shared/errors.ts'
 import { ownsMemory } from '../shared/own-memory.ts'
@@ -43,7 +44,14 @@ function millisecondsOf({ user, system }: NodeJS.CpuUsage): number {
 }
 
 /** What a thread takes. Crosses the thread border as bytes and a small record. */
-export type ThreadJob = ConvertJob | LintJob | CheckJob | PdfJob | OutlineJob
+export type ThreadJob =
+  | ConvertJob
+  | LintJob
+  | CheckJob
+  | PdfJob
+  | OutlineJob
+  | RewriteJob
+  | DocumentsJob
 
 /** Its thread says there when it has begun. */
 export type MarkedJob = ThreadJob & { readonly mark: JobMark }
@@ -88,6 +96,19 @@ export interface OutlineJob {
   readonly body: Uint8Array
 }
 
+/** A request to the upstream that is to be changed. */
+export interface RewriteJob {
+  readonly type: 'rewrite'
+  readonly body: Uint8Array
+  readonly rewrite: PayloadRewrite
+}
+
+/** A request to the upstream whose documents are wanted. */
+export interface DocumentsJob {
+  readonly type: 'documents'
+  readonly body: Uint8Array
+}
+
 /** A PDF to read. */
 export interface PdfJob {
   readonly type: 'pdf'
@@ -106,6 +127,9 @@ export type ThreadResult =
   | { readonly type: 'check'; readonly check: AnswerCheck }
   | { readonly type: 'pdf'; readonly text: PdfText }
   | { readonly type: 'outline'; readonly members: string }
+  /** `null` where it cannot be changed so. */
+  | { readonly type: 'rewritten'; readonly payload: Uint8Array | null }
+  | { readonly type: 'documents'; readonly documents: readonly PayloadDocument[] }
   | { readonly type: 'refused'; readonly error: ErrorData }
 
 /**

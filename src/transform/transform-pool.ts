@@ -2,6 +2,12 @@ import { type Conversion, convertBody } from '../dialects/dialect.ts'
 import { type LintOptions, type LintReport, lintRequest } from '../dialects/lint/lint-request.ts'
 import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/plan/json-answer.ts'
 import { PDF_TOO_COSTLY } from '../dialects/request/pdf.ts'
+import {
+  type PayloadDocument,
+  type PayloadRewrite,
+  readDocuments,
+  rewritePayload
+} from '../dialects/request/rewrite-payload.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { abortErrorOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 import { InlineLane, TOO_LONG } from './inline-lane.ts'
@@ -212,6 +218,46 @@ export class TransformPool {
     const terms = this.#termsFor(body.byteLength)
     const result = await this.#conversions.run({ type: 'outline', body }, terms, owner)
     return resultOf(result, 'outline').members
+  }
+
+  /**
+   * Changes a request to the upstream that was refused. Reads the bytes and keeps them as they are: a socket may still send them,
+   * so that a thread gets a copy. Returns `null` where it cannot be changed so.
+   *
+   * @throws {GatewayError} as `run()`
+   */
+  async rewrite(
+    payload: Uint8Array,
+    rewrite: PayloadRewrite,
+    owner: JobOwner
+  ): Promise<Uint8Array | null> {
+    const inline = await this.#runHere(() => rewritePayload(payload, rewrite), payload, owner)
+    if (inline !== TOO_LONG) return inline
+    const job = { type: 'rewrite', body: new Uint8Array(payload), rewrite } as const
+    const result = await this.#conversions.run(job, this.#termsFor(payload.byteLength), owner)
+    return resultOf(result, 'rewritten').payload
+  }
+
+  /** Returns the documents of a request to the upstream. @throws {GatewayError} as `rewrite()` */
+  async documents(payload: Uint8Array, owner: JobOwner): Promise<readonly PayloadDocument[]> {
+    const inline = await this.#runHere(() => readDocuments(payload), payload, owner)
+    if (inline !== TOO_LONG) return inline
+    const job = { type: 'documents', body: new Uint8Array(payload) } as const
+    const result = await this.#conversions.run(job, this.#termsFor(payload.byteLength), owner)
+    return resultOf(result, 'documents').documents
+  }
+
+  /** Runs a small job on the event loop; `TOO_LONG` for one that is not. */
+  async #runHere<T>(
+    run: () => T,
+    { byteLength }: Uint8Array,
+    owner: JobOwner
+  ): Promise<T | typeof TOO_LONG> {
+    this.#throwIfOver(owner.signal)
+    if (!this.#isInline(byteLength, owner.key)) return TOO_LONG
+    const result = await this.#inline.run(run, byteLength, owner)
+    if (result === TOO_LONG) this.#throwIfOver(owner.signal)
+    return result
   }
 
   /**

@@ -31,6 +31,30 @@ const OPTIONS: TransformPoolOptions = {
   closeTimeoutMs: 10_000
 }
 
+t.test('rewrite()', async (t) => {
+  const inline = makePool(t, { inlineMaxBytes: 10_000_000 })
+  const threaded = makePool(t, { inlineMaxBytes: 0 })
+  const { payload } = converted(await inline.run(largeJob(), idle()))
+  const before = Buffer.from(payload).toString('latin1')
+  for (const rewrite of [
+    { kind: 'reasoning' },
+    { kind: 'trim', share: 0.5 },
+    { kind: 'documents', texts: [] }
+  ] as const) {
+    const here = await inline.rewrite(payload, rewrite, idle())
+    const running = threaded.rewrite(payload, rewrite, idle())
+    while (threaded.running === 0) await new Promise((resolve) => setImmediate(resolve)) // in a thread
+    const there = await running
+    t.ok(here !== null && there !== null && Buffer.from(here).equals(there), rewrite.kind)
+    t.equal(
+      Buffer.from(payload).toString('latin1'),
+      before,
+      'a socket may still send the old bytes'
+    )
+  }
+  t.same(await threaded.documents(payload, idle()), await inline.documents(payload, idle()))
+})
+
 t.test('run()', async (t) => {
   t.test('gives the same inline and through a thread', async (t) => {
     const inline = makePool(t, { inlineMaxBytes: 1_000_000 })

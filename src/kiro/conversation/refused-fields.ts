@@ -56,6 +56,19 @@ export function withoutFields(
   return { ...rest, additionalModelRequestFields: Object.fromEntries(left) }
 }
 
+/** Returns which of the paths a payload still says after `withoutFields()` of those that were dropped. */
+export function leftPaths(
+  paths: readonly string[],
+  dropped: ReadonlySet<string>
+): readonly string[] {
+  const isLeft = (path: string): boolean =>
+    !dropped.has(path) && !dropped.has(path.split('.')[0] ?? '')
+  return paths.filter((path) => {
+    const inner = paths.filter((one) => one.startsWith(`${path}.`))
+    return isLeft(path) && (inner.length === 0 || inner.some(isLeft))
+  })
+}
+
 /** Whose fields they are. */
 export interface FieldsParty {
   /** `CredentialSnapshot.id` */

@@ -84,7 +84,7 @@ async function askUntilAnswered(
   let refusal: GatewayError | null = null
   /** To be remembered should it fare better. */
   const lessons: ConversationParts[] = []
-  if (plan.replay ?? plan.fields) leaveOutRefused(plane, question, way.snapshot)
+  if (plan.replay ?? plan.fields) await leaveOutRefused(plane, question, way.snapshot)
   for (;;) {
     if (plan.documents) await writeOutRefused(plane, question, way.host)
     const call = await startAttempt(plane, question, { way, attempt, sent })
@@ -252,6 +252,7 @@ async function startAttempt(
   if (question.capture !== null) await question.capture.payload(question.payload)
   const permit = await acquireFor(plans.way, plane, question)
   try {
+    await reform(plane, question, plans.way)
     return makeAttempt(plane, question, { ...plans, permit })
   } catch (cause) {
     permit.release() // there was no memory for the other form
@@ -259,7 +260,16 @@ async function startAttempt(
   }
 }
 
-/** The form of the request is looked at with the permit in hand: it may have been learnt while others had it. */
+/** Looks at the form of the request with the permit in hand: it may have been learnt while others had it. */
+async function reform(
+  { transforms }: Pick<DataPlane, 'transforms'>,
+  { payload, plan, waiter, signal }: UpstreamQuestion,
+  { form }: CallWay
+): Promise<void> {
+  const owner = { key: waiter.key, signal }
+  if (payload.form !== form) await reformPayload(transforms, payload, plan, { form, owner })
+}
+
 function makeAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
@@ -268,7 +278,6 @@ function makeAttempt(
   const { plan, payload, room } = question
   const { upstream } = plane.config()
   const { snapshot, host, approach, form } = way
-  if (payload.form !== form) reformPayload(payload, plan, form)
   const request = generationRequest({
     payload: payload.bytes,
     snapshot,

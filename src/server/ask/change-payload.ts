@@ -1,78 +1,80 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import { decodePayload, encodePayload } from '../../dialects/request/payload-bytes.ts'
-import { trimHistory } from '../../kiro/conversation/change.ts'
-import {
-  documentNote,
-  documentsIn,
-  isTextFormat,
-  withoutDocuments
-} from '../../kiro/conversation/documents.ts'
-import { inForm } from '../../kiro/conversation/ids.ts'
-import { withoutFields } from '../../kiro/conversation/refused-fields.ts'
-import { withoutReasoning } from '../../kiro/conversation/signed-reasoning.ts'
-import { Repairs } from '../../kiro/rules/repairs.ts'
+import type { PayloadDocument, PayloadRewrite } from '../../dialects/request/rewrite-payload.ts'
+import { documentNote, isTextFormat } from '../../kiro/conversation/documents.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
-import type { UpstreamDocument } from '../../kiro/wire/payload.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
-import type { RequestPayload } from '../../upstream/call/requests.ts'
+import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 
 /*
- * What is changed in a request after the upstream has refused it. Each of these reads and writes the whole payload on the
- * event loop, some 15 ms for a megabyte, once for such a request.
+ * What is changed in a request after the upstream has refused it, or one like it. The whole request is read and written anew
+ * for that, as in a conversion: with memory set aside first, and in a thread where it is large.
  */
 
-/** Writes a payload anew in the other form: also for requests that were under way when another form was learnt. */
-export function reformPayload(
+type Rewriter = Pick<TransformPool, 'rewrite'>
+
+/**
+ * Writes a request in the other form: also those that were under way when another form was learnt.
+ *
+ * @throws {GatewayError} as `TransformPool.rewrite()`; GW_MEMORY_FULL
+ */
+export async function reformPayload(
+  transforms: Rewriter,
   payload: RequestPayload,
   { ids }: Pick<ReplyPlan, 'ids'>,
-  form: RequestForm
-): void {
-  const written = inForm(decodePayload(payload.bytes), form, ids)
-  payload.replace(encodePayload(written, new Repairs()).bytes)
+  { form, owner }: { readonly form: RequestForm; readonly owner: JobOwner }
+): Promise<void> {
+  const written = await rewrite(transforms, payload, { kind: 'form', form, ids }, owner)
+  if (written !== null) payload.replace(written)
 }
 
-/** Leaves the reasoning of earlier answers out. */
-export function stripReasoning(payload: RequestPayload): void {
-  if (payload.has('reasoning-refused')) return
-  const stripped = withoutReasoning(decodePayload(payload.bytes))
-  payload.change('reasoning-refused', encodePayload(stripped, new Repairs()).bytes)
+/** Leaves the reasoning of earlier answers out. @throws as `reformPayload()` */
+export async function stripReasoning(
+  transforms: Rewriter,
+  payload: RequestPayload,
+  owner: JobOwner
+): Promise<void> {
+  await change(transforms, payload, 'reasoning-refused', { kind: 'reasoning' }, owner)
 }
 
-/** Leaves out what is said beside the conversation, as far as it was refused. */
-export function dropFields(payload: RequestPayload, refused: readonly string[]): void {
-  const left = withoutFields(decodePayload(payload.bytes), refused)
-  payload.change('fields-refused', encodePayload(left, new Repairs()).bytes)
+/** Leaves out what is said beside the conversation, as far as it was refused. @throws as `reformPayload()` */
+export async function dropFields(
+  transforms: Rewriter,
+  payload: RequestPayload,
+  refused: readonly string[],
+  owner: JobOwner
+): Promise<void> {
+  await change(transforms, payload, 'fields-refused', { kind: 'fields', refused }, owner)
+  payload.noteDropped(refused)
 }
 
 /**
  * Puts the text of documents in their place, or a note where they have none that can be read here. PDFs are read in a
  * thread, one after the other.
  *
- * @throws {GatewayError} as `TransformPool.readPdf()`; GW_MEMORY_FULL
+ * @throws as `reformPayload()`, and as `TransformPool.readPdf()`
  */
 export async function writeOutDocuments(
-  transforms: Pick<TransformPool, 'readPdf'>,
+  transforms: Pick<TransformPool, 'rewrite' | 'documents' | 'readPdf'>,
   payload: RequestPayload,
   owner: JobOwner
 ): Promise<void> {
   if (payload.has('document-refused')) return
+  payload.reserve(payload.bytes.byteLength)
   const texts: string[] = []
-  for (const document of documentsIn(decodePayload(payload.bytes))) {
+  for (const document of await transforms.documents(payload.bytes, owner)) {
     texts.push(await textOf(document, transforms, owner))
   }
-  const written = withoutDocuments(decodePayload(payload.bytes), texts)
-  payload.change('document-refused', encodePayload(written, new Repairs()).bytes)
+  await change(transforms, payload, 'document-refused', { kind: 'documents', texts }, owner)
 }
 
 async function textOf(
-  { name, format, source }: UpstreamDocument,
+  { name, format, bytes }: PayloadDocument,
   transforms: Pick<TransformPool, 'readPdf'>,
   owner: JobOwner
 ): Promise<string> {
-  const bytes = Buffer.from(source.bytes, 'base64')
-  if (isTextFormat(format)) return `[Document: ${name}]\n${bytes.toString()}`
+  if (isTextFormat(format)) return `[Document: ${name}]\n${Buffer.from(bytes).toString()}`
   if (format !== 'pdf') return documentNote(name, format)
-  const text = await transforms.readPdf(new Uint8Array(bytes), owner)
+  const text = await transforms.readPdf(bytes, owner)
   if (text.kind === 'failed') return documentNote(name, format)
   return `[Document: ${name}]\n${Buffer.from(text.bytes).toString()}`
 }
@@ -83,15 +85,41 @@ const KEPT_SHARE = 0.6
 /** Of the window: the estimate may be off, and the answer needs room, too. */
 const FILLED_SHARE = 0.8
 
-/** Shortens a conversation that the upstream refused as too long, oldest turns first. False if it can't be shortened. */
-export function trimPayload(
+/**
+ * Shortens a conversation that the upstream refused as too long, oldest turns first. Returns false if it can't be shortened.
+ *
+ * @throws as `reformPayload()`
+ */
+export async function trimPayload(
+  transforms: Rewriter,
   payload: RequestPayload,
-  { inputTokens, contextWindow }: Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>
-): boolean {
+  { inputTokens, contextWindow }: Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>,
+  owner: JobOwner
+): Promise<boolean> {
   const share = Math.min(KEPT_SHARE, (FILLED_SHARE * contextWindow) / inputTokens)
-  const whole = decodePayload(payload.bytes)
-  const trimmed = trimHistory(whole, Math.floor(JSON.stringify(whole).length * share))
-  if (trimmed === null) return false
-  payload.change('history-trimmed', encodePayload(trimmed, new Repairs()).bytes)
-  return true
+  return change(transforms, payload, 'history-trimmed', { kind: 'trim', share }, owner)
+}
+
+/** Returns false where it was changed so before, or can't be. */
+async function change(
+  transforms: Rewriter,
+  payload: RequestPayload,
+  name: PayloadChange,
+  how: PayloadRewrite,
+  owner: JobOwner
+): Promise<boolean> {
+  if (payload.has(name) && name !== 'fields-refused') return false
+  const changed = await rewrite(transforms, payload, how, owner)
+  if (changed !== null) payload.change(name, changed)
+  return changed !== null
+}
+
+async function rewrite(
+  transforms: Rewriter,
+  payload: RequestPayload,
+  how: PayloadRewrite,
+  owner: JobOwner
+): Promise<Uint8Array | null> {
+  payload.reserve(payload.bytes.byteLength) // both are there for a moment
+  return transforms.rewrite(payload.bytes, how, owner)
 }

@@ -1,18 +1,18 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import { decodePayload } from '../../dialects/request/payload-bytes.ts'
 import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
 import {
   fieldsLesson,
   type FieldsParty,
   refusedPath,
-  rememberedPaths,
-  requestFieldsOf
+  leftPaths,
+  rememberedPaths
 } from '../../kiro/conversation/refused-fields.ts'
 import { UpstreamLimits } from '../../kiro/rules/rules.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { UpstreamHost } from '../../kiro/wire/hosts.ts'
 import type { GatewayError } from '../../shared/errors.ts'
+import type { JobOwner } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { PermitWait } from './call-way.ts'
@@ -27,17 +27,20 @@ export interface RefusableRequest extends Pick<PermitWait, 'waiter' | 'signal'> 
 type Account = Pick<CredentialSnapshot, 'id'>
 
 /** Leaves out the reasoning and the fields that were refused before, to this worker or another. */
-export function leaveOutRefused(
-  { conversations }: Pick<DataPlane, 'conversations'>,
-  { payload, plan }: Pick<RefusableRequest, 'payload' | 'plan'>,
+export async function leaveOutRefused(
+  { conversations, transforms }: Pick<DataPlane, 'conversations' | 'transforms'>,
+  request: RefusableRequest,
   account: Account
-): void {
+): Promise<void> {
+  const { payload, plan } = request
+  const owner = ownerOf(request)
   const { replay, fields } = plan
-  if (replay !== undefined && conversations.has(replay)) stripReasoning(payload)
+  if (replay !== undefined && conversations.has(replay))
+    await stripReasoning(transforms, payload, owner)
   if (fields === undefined || payload.has('fields-refused')) return
   const isRefused = (parts: ConversationParts): boolean => conversations.has(parts)
   const refused = rememberedPaths(partyOf(account, plan), fields, isRefused)
-  if (refused.length > 0) dropFields(payload, refused)
+  if (refused.length > 0) await dropFields(transforms, payload, refused, owner)
 }
 
 /** Sends the text of documents that were refused before, or that this host does not take. */
@@ -54,9 +57,13 @@ export async function writeOutRefused(
 
 function writeOut(
   { transforms }: Pick<DataPlane, 'transforms'>,
-  { payload, waiter, signal }: RefusableRequest
+  request: RefusableRequest
 ): Promise<void> {
-  return writeOutDocuments(transforms, payload, { key: waiter.key, signal })
+  return writeOutDocuments(transforms, request.payload, ownerOf(request))
+}
+
+function ownerOf({ waiter, signal }: RefusableRequest): JobOwner {
+  return { key: waiter.key, signal }
 }
 
 /** What the log says of each. */
@@ -86,10 +93,12 @@ export async function changePayload(
   { error, fault, account }: Refused
 ): Promise<Change | null> {
   const { payload, plan } = request
+  const { transforms } = plane
+  const owner = ownerOf(request)
   const mayChange = (change: PayloadChange): boolean => !payload.has(change)
   if (fault?.remedy === 'strip-reasoning' && plan.replay && mayChange('reasoning-refused')) {
     plane.conversations.learn(plan.replay)
-    stripReasoning(payload)
+    await stripReasoning(transforms, payload, owner)
     return { name: 'reasoning-refused' }
   }
   const isTooLong = error.code === 'GW_CONTEXT_OVERFLOW'
@@ -99,27 +108,28 @@ export async function changePayload(
     return { name: 'document-refused', lesson: plan.documents }
   }
   if (fault?.remedy === 'drop-fields') {
-    const lesson = changeFields(request, fault, account)
+    const lesson = await changeFields(plane, request, fault, account)
     if (lesson !== null) return { name: 'fields-refused', lesson }
   }
   const mayTrim = isTooLong && plane.config().payload.isTrimmed && mayChange('history-trimmed')
-  const isTrimmed = mayTrim && trimPayload(payload, plan)
+  const isTrimmed = mayTrim && (await trimPayload(transforms, payload, plan, owner))
   return isTrimmed ? { name: 'history-trimmed' } : null
 }
 
 /** Leaves out the field that a refusal names, or all: where it names none, and where one was left out already. */
-function changeFields(
-  { payload, plan }: RefusableRequest,
+async function changeFields(
+  { transforms }: Pick<DataPlane, 'transforms'>,
+  request: RefusableRequest,
   { message }: UpstreamFault,
   account: Account
-): ConversationParts | null {
-  if (plan.fields === undefined) return null
-  const left = requestFieldsOf(decodePayload(payload.bytes))
-  if (left === undefined) return null
-  const named = refusedPath(left.paths, message)
+): Promise<ConversationParts | null> {
+  const { payload, plan } = request
+  const left = leftPaths(plan.fields?.paths ?? [], payload.droppedFields)
+  if (left.length === 0) return null
+  const named = refusedPath(left, message)
   const isSecond = payload.has('fields-refused')
-  const refused = named === null || isSecond ? left.paths : [named]
-  dropFields(payload, refused)
+  const refused = named === null || isSecond ? left : [named]
+  await dropFields(transforms, payload, refused, ownerOf(request))
   return fieldsLesson(partyOf(account, plan), named === null && !isSecond ? 'all' : refused)
 }
 

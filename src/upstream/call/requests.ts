@@ -174,6 +174,8 @@ export class RequestPayload {
   #isKept: boolean
   /** Bounded by the changes that there are. */
   readonly #changes = new Set<PayloadChange>()
+  /** Bounded by the fields of the request. */
+  readonly #dropped = new Set<string>()
 
   constructor({ bytes, memory, isKept = false }: RequestPayloadOptions) {
     this.#bytes = bytes
@@ -204,6 +206,15 @@ export class RequestPayload {
 
   has(change: PayloadChange): boolean {
     return this.#changes.has(change)
+  }
+
+  /** Fields beside the conversation that were left out. */
+  get droppedFields(): ReadonlySet<string> {
+    return this.#dropped
+  }
+
+  noteDropped(fields: readonly string[]): void {
+    for (const field of fields) this.#dropped.add(field)
   }
 
   /** What is left of the payload, as `bytes` has it; null once it has been let go. Not while it is being sent. */

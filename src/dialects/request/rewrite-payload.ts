@@ -1,0 +1,59 @@
+import { trimHistory } from '../../kiro/conversation/change.ts'
+import { documentsIn, withoutDocuments } from '../../kiro/conversation/documents.ts'
+import { inForm } from '../../kiro/conversation/ids.ts'
+import { withoutFields } from '../../kiro/conversation/refused-fields.ts'
+import { withoutReasoning } from '../../kiro/conversation/signed-reasoning.ts'
+import { Repairs } from '../../kiro/rules/repairs.ts'
+import type { RequestForm } from '../../kiro/wire/hosts.ts'
+import type { UpstreamDocument } from '../../kiro/wire/payload.ts'
+import type { ReplyPlan } from '../plan/plan.ts'
+import { decodePayload, encodePayload } from './payload-bytes.ts'
+
+/** How a request to the upstream is changed after it, or one like it, was refused. Plain data: it crosses a thread border. */
+export type PayloadRewrite =
+  /** Writes it in the other form. */
+  | { readonly kind: 'form'; readonly form: RequestForm; readonly ids: ReplyPlan['ids'] }
+  /** Leaves the reasoning of earlier answers out. */
+  | { readonly kind: 'reasoning' }
+  /** Leaves these fields beside the conversation out. */
+  | { readonly kind: 'fields'; readonly refused: readonly string[] }
+  /** Puts these texts in the place of its documents, in their order. */
+  | { readonly kind: 'documents'; readonly texts: readonly string[] }
+  /** Leaves the oldest turns out, until this share of its length is left. */
+  | { readonly kind: 'trim'; readonly share: number }
+
+/** A document of a request, with its bytes as they were before base64. */
+export interface PayloadDocument {
+  readonly name: string
+  readonly format: UpstreamDocument['format']
+  readonly bytes: Uint8Array
+}
+
+/** Returns the bytes of the changed request, or `null` where it cannot be changed so. */
+export function rewritePayload(bytes: Uint8Array, rewrite: PayloadRewrite): Uint8Array | null {
+  const payload = decodePayload(bytes)
+  const changed = change(payload, rewrite)
+  return changed === null ? null : encodePayload(changed, new Repairs()).bytes
+}
+
+function change(payload: ReturnType<typeof decodePayload>, rewrite: PayloadRewrite) {
+  switch (rewrite.kind) {
+    case 'form':
+      return inForm(payload, rewrite.form, rewrite.ids)
+    case 'reasoning':
+      return withoutReasoning(payload)
+    case 'fields':
+      return withoutFields(payload, rewrite.refused)
+    case 'documents':
+      return withoutDocuments(payload, rewrite.texts)
+    case 'trim':
+      return trimHistory(payload, Math.floor(JSON.stringify(payload).length * rewrite.share))
+  }
+}
+
+/** Returns the documents of a request, in their order. */
+export function readDocuments(bytes: Uint8Array): readonly PayloadDocument[] {
+  return documentsIn(decodePayload(bytes)).map(({ name, format, source }) => {
+    return { name, format, bytes: new Uint8Array(Buffer.from(source.bytes, 'base64')) }
+  })
+}
