@@ -75,7 +75,9 @@ function examine(
     !contradiction.about.some((name) => values.wrong.has(name))
   const moreProblems = checked.problems.filter(isUndisputed).map(({ sentence }) => sentence)
 
-  const isOpen = checked.config.server.apiKeys.length === 0 && !values.wrong.has(CLIENT_KEYS)
+  const { server, credentials } = checked.config
+  const hasNone = server.apiKeys.length === 0 && !credentials.isKeyPassthrough
+  const isOpen = hasNone && !values.wrong.has(CLIENT_KEYS)
   const opens = ({ meant }: MisspeltName): boolean => isOpen && meant === CLIENT_KEYS
   const misspelt = findMisspelt(own, fileNames)
   return {
@@ -95,7 +97,7 @@ function examine(
 const CLIENT_KEYS = 'PROXY_API_KEY'
 /** Why a gateway does not start whose keys are under a misspelt name. */
 const LEFT_OPEN =
-  'Without PROXY_API_KEY the gateway would let anyone in who reaches it. Correct the name or remove it.'
+  'Without PROXY_API_KEY and named keys the gateway lets anyone in who reaches it. Correct the name or remove it.'
 
 function question({ name, meant }: MisspeltName): string {
   return `${name} is not a setting; was ${meant} meant?`

@@ -207,6 +207,8 @@ export function noteBudget(
 }
 
 const PERIOD_MS = 10_000
+/** A wait that HTTP_POOL_TIMEOUT ends within this time is told when it ends. */
+const SHORT_WAIT_MS = 60_000
 
 export interface QueueWatchOptions {
   readonly state: () => BudgetState
@@ -218,15 +220,14 @@ export interface QueueWatchOptions {
 
 /**
  * Says at a steady low rate how the budget is used, while requests wait without an end in sight; until it is cleared. A wait
- * that HTTP_POOL_TIMEOUT ends has one line of its own, the one that says how it ended.
+ * that HTTP_POOL_TIMEOUT ends soon has one line of its own, the one that says how it ended.
  */
 export function watchQueue(options: QueueWatchOptions): NodeJS.Timeout {
   const { log, periodMs = PERIOD_MS } = options
   return setInterval(() => {
-    if (options.poolTimeoutMs() !== null) return
     const { waiting, maxConnections, unleased, members, pace } = options.state()
     if (pace !== null && pace.waiting > 0) log.warn(pace, 'requests wait for their pace')
-    if (waiting === 0) return
+    if (waiting === 0 || (options.poolTimeoutMs() ?? Infinity) <= SHORT_WAIT_MS) return
     log.warn({ waiting, maxConnections, unleased, members }, 'requests wait for a connection')
   }, periodMs).unref()
 }

@@ -194,6 +194,7 @@ function isDocumentBlock(block: JsonObject): boolean {
 }
 
 const DATA_URL_TYPE = /^data:([^;,]*)/i
+const BASE64_URL = /^data:([^;,]*)(?:;[^;,]*)*;base64,/i
 const MAX_HEAD_CHARS = 256
 
 /** The document that a block carries, if its format is one that the upstream knows. */
@@ -223,7 +224,8 @@ export function inlineSource(source: unknown): JsonObject | null {
   if (!isJsonObject(source)) return null
   const { type, url } = source
   if (type !== 'url' || typeof url !== 'string') return source
-  const mediaType = DATA_URL_TYPE.exec(url.slice(0, MAX_HEAD_CHARS))?.[1]
+  const head = BASE64_URL.exec(url.slice(0, MAX_HEAD_CHARS))
+  const mediaType = head?.[1]
   return mediaType === undefined
     ? source
     : { type: 'base64', media_type: mediaType, data: bare(url) }
@@ -273,7 +275,9 @@ function ofUrl(url: unknown): Extract<Attachment, { kind: 'url' }> | null {
 }
 
 function bare(data: string): string {
-  return data.startsWith('data:') ? data.slice(data.indexOf(',') + 1) : data
+  return DATA_URL_TYPE.test(data.slice(0, MAX_HEAD_CHARS))
+    ? data.slice(data.indexOf(',') + 1)
+    : data
 }
 
 function titleOf(block: JsonObject): string {

@@ -56,7 +56,7 @@ function surplusOf(files: readonly FoundFile[], maxBytes: number): readonly Foun
   return files
     .toSorted((a, b) => b.ageMs - a.ageMs)
     .filter(({ owner, isDraft, bytes }) => {
-      if (isDraft || sums.of(owner) <= level) return false
+      if (isDraft || sums.total <= maxBytes || sums.of(owner) <= level) return false
       sums.add(owner, -bytes)
       return true
     })

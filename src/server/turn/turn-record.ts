@@ -71,9 +71,9 @@ export function keyHashOf(keyName: string): string {
   return keyName.slice(0, KEY_HASH_CHARS)
 }
 
-/** A client may have it happen as often as it likes. */
+/** A client may have it happen as often as it likes: the upstream was not asked, and nothing of ours is wrong. */
 function isCheap({ error, progress }: TurnRecord): boolean {
-  return progress.attempts === 0 && error?.code !== 'GW_INTERNAL'
+  return progress.attempts === 0 && error?.source === 'downstream'
 }
 
 function countLocal(metrics: Metrics, { route, status, error, progress }: TurnRecord): void {

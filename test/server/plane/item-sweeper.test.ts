@@ -61,6 +61,14 @@ t.test('deletes the oldest of what is too much, counted in blocks of a disk', as
   t.same(left(), [])
 })
 
+t.test('deletes no more than there is too much, however few and large the files are', async (t) => {
+  const { put, sweep, left } = setUp(t)
+  for (const [index, owner] of Array.from('123456789abcdef').entries())
+    put(nameOf(owner, owner), 1_000 - index, 3 * 4096)
+  await sweep(12 * 3 * 4096)
+  t.equal(left().length, 12)
+})
+
 t.test('who has the most makes room, and nobody else', async (t) => {
   const { put, sweep, left } = setUp(t)
   const old = [put(nameOf('1', 'a'), 90_000), put(nameOf('2', 'b'), 80_000)]
