@@ -33,19 +33,20 @@ t.test('in a terminal the log is for people', inTerminal, async (t) => {
   const before = gateway.output.length
   /** More than the terminal, what shows it and all processes together keep the lines of. */
   let left = 3000
-  let refused = 0
+  const messages = [{ role: 'user', content: 'sim:events=1 sim:gap=0' }]
+  let answered = 0
   const ask = async (): Promise<void> => {
     while (left-- > 0) {
       const { status } = await fetch(`${gateway.url}/v1/chat/completions`, {
         method: 'POST',
         headers: { 'x-request-id': 'x'.repeat(128) },
-        body: '{"model":"x"}'
+        body: JSON.stringify({ model: 'auto', messages })
       })
-      if (status === 400) refused++
+      if (status === 200) answered++
     }
   }
   await Promise.all(Array.from({ length: 20 }, ask))
-  t.equal(refused, 3000)
+  t.equal(answered, 3000)
   t.ok(gateway.output.length - before < 100_000, 'nobody has read')
   gateway.child.stdout?.resume()
   await gateway.shows(/log lines dropped/)
