@@ -6,7 +6,10 @@ import { FakePrimary } from '../helper/fake-primary.ts'
 import { hashOfKey, namedKey } from '../helper/named-key.ts'
 import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
-const anna = namedKey({ hashes: [hashOfKey('annas')], models: ['claude-haiku-*', 'mine'] })
+const anna = namedKey({
+  hashes: [hashOfKey('annas')],
+  models: ['claude-haiku-4*', 'claude-haiku-big', 'mine']
+})
 
 /** A worker that knows anna's key, and counts what it asks of the upstream. */
 async function rig(t: Test, catalogue: Catalogue = LIVE) {

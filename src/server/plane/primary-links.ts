@@ -155,10 +155,11 @@ export class RequestRecords {
     const { isJournalled, journal } = this.#options
     const isWritten = isJournalled()
     const seq = this.#seq++
+    const written = withoutWords(row)
     recordAll(charges, (credits) => {
       if (!isWritten) return false
-      if (credits !== undefined) return journal.note({ seq, row, credits })
-      journal.note({ seq, row })
+      if (credits !== undefined) return journal.note({ seq, row: written, credits })
+      journal.note({ seq, row: written })
       return false
     })
     if (this.#rows.length >= MAX_ROWS_KEPT) this.#rows.shift()
@@ -192,6 +193,13 @@ export class RequestRecords {
     this.flush()
     if (this.#rows.length > 0) this.#wake()
   }
+}
+
+/** Returns the row as it may stand on a disk: why a request failed is told to the operator alone, and may quote a client. */
+function withoutWords(row: UsageRow): UsageRow {
+  if (row.turn?.failure === undefined) return row
+  const { failure: _, ...turn } = row.turn
+  return { ...row, turn }
 }
 
 /** Files of a worker that the primary has not removed: then it records nothing, and neither does this. */

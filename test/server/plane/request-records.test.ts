@@ -36,6 +36,19 @@ function rig() {
   return { records, sent, rows, state, note, journaled, begun }
 }
 
+const TURN = {
+  requestId: 'req_1',
+  route: '/v1/messages',
+  isStream: false,
+  phaseMs: {},
+  attempts: 0,
+  chunks: 0,
+  isAbovePriceStep: false,
+  worker: 1,
+  bodyBytes: 1,
+  repairs: []
+}
+
 t.test('RequestRecords', (t) => {
   t.test('sends some together, after a moment', async (t) => {
     const { rows, note } = rig()
@@ -105,6 +118,20 @@ t.test('RequestRecords', (t) => {
       t.equal(journaled.length, 3)
     }
   )
+
+  t.test('writes down no word of why a request failed', async (t) => {
+    const { records, journaled } = rig()
+    const failure = {
+      reason: 'said in confidence',
+      detail: 'said in confidence',
+      upstreamStatus: null,
+      upstreamId: null
+    }
+    const row = usageRow({ turn: { ...TURN, failure } })
+    records.note(row)
+    t.notMatch(JSON.stringify(journaled), /confidence/)
+    t.match(journaled, [{ row: { turn: { requestId: 'req_1' } } }])
+  })
 
   t.test('keeps what a primary that hangs would not read, up to a bound', async (t) => {
     const { records, rows, state, note } = rig()
