@@ -7,8 +7,12 @@ const ARN_ACCOUNT = /(?<=\barn:aws[\w-]*:codewhisperer:[a-z0-9-]{0,32}:)\d{12}(?
 
 const UNLIKE_IN_BYTES = /[^ -~]|["\\]/
 
-/** Shorter ones are words, which stand everywhere. */
-const MIN_SECRET_CHARS = 8
+/** Shorter ones may be parts of many words, and are hidden only where they are a word of their own. */
+const UNMISTAKABLE_CHARS = 8
+/** Also each byte of a character beyond ASCII. */
+const WORD_CHAR = /[\w\x80-\xff]/
+/** What may stand in JSON without quotes. */
+const JSON_LITERAL = /^(?:\d+|true|false|null)$/
 /** No token is longer; of longer ones the beginning is hidden, which makes them worthless. */
 const MAX_SECRET_CHARS = 4096
 /** What is held back of a text that goes on: a secret may begin in it. */
@@ -24,7 +28,7 @@ const OPEN_HEADERS: ReadonlySet<string> = new Set(['tokentype'])
 
 /**
  * Hides secrets in a text that comes in pieces, cut anywhere: each of their characters becomes an `x`, digits of an account
- * a `0`, so that lengths stay as they are. Secrets are what the caller knows to be one, and what looks like a token.
+ * a `0`, so that lengths stay as they are, and JSON stays JSON. Secrets are what the caller knows to be one, and what looks like a token.
  */
 export class SecretMasker {
   readonly #secrets: () => readonly string[]
@@ -61,8 +65,11 @@ export class SecretMasker {
     const insideChars = this.#isInside ? (TOKEN_REST.exec(rest)?.[0].length ?? 0) : 0
     let masked = this.#before + 'x'.repeat(insideChars) + rest.slice(insideChars)
     for (const secret of this.#secrets()) {
-      if (secret.length < MIN_SECRET_CHARS) continue
-      for (const form of formsOf(secret)) masked = masked.replaceAll(form, hide)
+      if (secret === '') continue
+      const isWord = secret.length < UNMISTAKABLE_CHARS
+      for (const form of formsOf(secret)) {
+        masked = isWord ? hideWord(masked, form) : masked.replaceAll(form, hideKnown)
+      }
     }
     let tokenEnd = start + insideChars
     masked = masked.replace(TOKEN, (token, at: number) => {
@@ -115,6 +122,24 @@ function formsOf(secret: string): readonly string[] {
   if (!UNLIKE_IN_BYTES.test(secret)) return [secret]
   const forms = [secret, JSON.stringify(secret).slice(1, -1)]
   return forms.map((form) => Buffer.from(form).toString('latin1'))
+}
+
+/** Hides a secret where neither the character before it nor the one behind it goes on with a word. */
+function hideWord(text: string, word: string): string {
+  const isOpen = !WORD_CHAR.test(word.charAt(0))
+  const isOpenBehind = !WORD_CHAR.test(word.charAt(word.length - 1))
+  return text.replaceAll(word, (found, at: number) => {
+    const isBegun = !isOpen && WORD_CHAR.test(text.charAt(at - 1))
+    const goesOn = !isOpenBehind && WORD_CHAR.test(text.charAt(at + word.length))
+    return isBegun || goesOn ? found : hideKnown(found)
+  })
+}
+
+/** A number, which may stand wherever a literal of JSON may. */
+function hideKnown(secret: string): string {
+  if (!JSON_LITERAL.test(secret)) return hide(secret)
+  const hidden = `1${'0'.repeat(secret.length - 1)}`
+  return hidden === secret ? '9'.repeat(secret.length) : hidden
 }
 
 function hide(secret: string): string {
