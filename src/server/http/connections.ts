@@ -90,9 +90,17 @@ export class ClientConnections {
       else act(connection)
     }
     const take: RequestListener = (request, response) => this.#take({ request, response, handler })
+    const takeWaiting: RequestListener = (request, response) => {
+      const invite = (): void => {
+        if (!response.headersSent) response.writeContinue()
+      }
+      if (request instanceof PacedRequest) request.awaitInvitation(invite)
+      take(request, response)
+    }
     return server
       .on('connection', (socket) => this.#accept(socket))
       .on('request', take)
+      .on('checkContinue', takeWaiting)
       .on('checkExpectation', take)
       .on('clientError', (error, socket) => of(socket, (one) => this.#onError(error, one)))
       .on('timeout', (socket) => this.#end(socket, this.#lingerMs))

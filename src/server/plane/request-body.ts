@@ -300,8 +300,14 @@ export function isInCrumbs(request: IncomingMessage): boolean {
   return request instanceof PacedRequest && request.isInCrumbs
 }
 
-/** A request of a client, whose body is read no faster than is fair to others. */
+/** Its client waits to be asked for its body (`Expect: 100-continue`), of which nothing has come. */
+export function isUninvited(request: IncomingMessage): boolean {
+  return request instanceof PacedRequest && request.isUninvited
+}
+
+/** A request of a client, whose body is read no faster than is fair to others, and is asked for when it is read first. */
 export abstract class PacedRequest extends IncomingMessage {
+  #invite: (() => void) | null = null
   #chunks = 0
   #bytes = 0
   #chunksInTurn = 0
@@ -312,6 +318,15 @@ export abstract class PacedRequest extends IncomingMessage {
 
   get isInCrumbs(): boolean {
     return this.#state === 'refused'
+  }
+
+  get isUninvited(): boolean {
+    return this.#invite !== null && this.#bytes === 0
+  }
+
+  /** Its client waits: `invite` asks for its body. */
+  awaitInvitation(invite: () => void): void {
+    this.#invite = invite
   }
 
   /** Called once, when it is found to be in crumbs. */
@@ -337,6 +352,8 @@ export abstract class PacedRequest extends IncomingMessage {
   }
 
   override _read(bytes: number): void {
+    this.#invite?.()
+    this.#invite = null
     if (this.#state === 'steady')
       super._read(bytes) // oxlint-disable-line no-underscore-dangle
     else this.#isReadDue = true

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ErrorReply } from '../../dialects/dialect.ts'
-import { isInCrumbs } from '../plane/request-body.ts'
+import { isInCrumbs, isUninvited } from '../plane/request-body.ts'
 
 /** Many clients read no answer before they have sent their body. How much of it is read and discarded, and for how long. */
 export interface Patience {
@@ -16,7 +16,7 @@ export const KNOWN: Patience = { maxBytes: 256 * 1024 * 1024, timeoutMs: 10_000 
 /**
  * Answers a request whose body may not have been read. The answer is sent whole at once, but ended only when the rest
  * of the body has been discarded: the end of an answer may close the connection, and a client that is still
- * sending would then see a reset instead of the answer.
+ * sending would then see a reset instead of the answer. A body that its client has not been asked for is not waited for.
  */
 export function answerEarly(
   request: IncomingMessage,
@@ -24,7 +24,13 @@ export function answerEarly(
   { status, headers, body }: Omit<ErrorReply, 'body'> & { readonly body: string | Buffer },
   patience = STRANGER
 ): void {
-  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+  const own = { ...headers, 'content-length': Buffer.byteLength(body) }
+  if (isUninvited(request)) {
+    // Its client may send the body or not: only a connection that ends is clear to both.
+    response.writeHead(status, { ...own, connection: 'close' }).end(body)
+    return
+  }
+  response.writeHead(status, own)
   if (request.complete || request.destroyed) {
     response.end(body)
     return

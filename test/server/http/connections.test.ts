@@ -426,7 +426,7 @@ t.test('CONNECT and strange expectations leave no socket', async (t) => {
   for (const [request, status] of [
     ['CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n', 405],
     [GET.replace('host', 'expect: a-pony\r\nhost'), 200],
-    [GET.replace('host', 'expect: 100-continue\r\nhost'), 100],
+    [GET.replace('host', 'expect: 100-continue\r\nhost'), 200],
     [GET.replace('host', 'connection: upgrade\r\nupgrade: h2c\r\nhost'), 200],
     ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 0]
   ] as const) {
