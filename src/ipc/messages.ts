@@ -10,6 +10,7 @@ import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
 import type { LearntForm } from '../kiro/wire/hosts.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import type { ErrorCode } from '../shared/errors.ts'
+import type { FailureCode } from '../shared/failures.ts'
 import type { FleetTold } from './life-signs.ts'
 import type { AllowanceReport, AllowanceTerms } from './allowance.ts'
 import type { DashboardNews, DashboardWish } from './dashboard.ts'
@@ -227,6 +228,8 @@ export interface Problem {
   readonly code: ErrorCode
   /** For clients, `/readyz` and the log. */
   readonly message: string
+  /** What is the matter, where the code does not tell it. */
+  readonly failure?: FailureCode
 }
 
 /** What `/readyz` reports beyond the worker that answers it. */

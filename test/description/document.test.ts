@@ -10,6 +10,7 @@ import { KeyPlanes } from '../../src/server/plane/key-planes.ts'
 import { routesOf } from '../../src/server/http/app.ts'
 import { ErrorTable } from '../../src/shared/error-table.ts'
 import { DescribedAnswers } from '../helper/described-answers.ts'
+import { Authenticator } from '../../src/server/http/auth.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 
 const api = describeApi()
@@ -45,7 +46,10 @@ t.test('every route is described, and every described route is there', async (t)
   const options = {
     plane: plane as DataPlane,
     log,
-    current: { status: { workers: [], isCrashLooping: false, isEnding: false } },
+    current: {
+      status: { workers: [], isCrashLooping: false, isEnding: false },
+      authenticator: new Authenticator([])
+    },
     isPrimarySilent: () => false,
     metricsText: async () => '',
     accountUsage: () => Promise.reject(new Error('not asked')),

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { FailureTable } from '../../src/shared/failures.ts'
 import { ErrorTable } from '../../src/shared/error-table.ts'
 
 /** Rows of Markdown whose first cell is a code; other tables of the page are none of our business. */
@@ -31,6 +32,16 @@ const expected = Object.entries(ErrorTable).map(([code, { status, source, retry,
 t.test('the table of docs/errors.md', async (t) => {
   const page = readFileSync(join(import.meta.dirname, '../../docs/errors.md'), 'utf8')
   t.same(errorRows(page), expected, 'is the table of src/shared/errors.ts, row by row')
+})
+
+t.test('the codes of docs/errors.md for what stands in the way of answers', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/errors.md'), 'utf8')
+  const [, section = ''] = /^## Why there are no answers\n(.*?)^## /ms.exec(page) ?? []
+  const rows = [...section.matchAll(/^\| `([a-z-]+)` \| (.*) \|$/gm)]
+  t.same(
+    rows.map(([, code, what]) => [code, what]),
+    Object.entries(FailureTable)
+  )
 })
 
 t.test('errorRows()', async (t) => {

@@ -551,6 +551,40 @@ t.test('a gateway that runs already', async (t) => {
       { what: /No sign-in\./, level: 'problem' }
     )
   })
+
+  t.test('says more to those who have its key, which no other program is shown', async (t) => {
+    const shown: (string | undefined)[] = []
+    const ask = async (answerTo: (key: string | undefined) => object) => {
+      const port = await listenHttp(t, ({ headers }, response) => {
+        const key = headers['x-api-key']?.toString()
+        shown.push(key)
+        response.writeHead(503, { 'content-type': 'application/json' })
+        response.end(JSON.stringify(answerTo(key)))
+      })
+      const place = { ...env, SERVER_PORT: new URL(port).port }
+      const run = await runDoctor({ folder: room.folder, env: place, args: ['--json'] })
+      return reportOf(run).findings.filter(({ id }) => /^(port|gateway)-/.test(id))
+    }
+    const brief = { status: 'not ready' }
+    const all = {
+      ...brief,
+      version: '0.0.9',
+      upstream: 'kiro',
+      problems: ['Sign in again.', 'Odd.'],
+      codes: ['refresh-token-dead', 'made-up']
+    }
+    t.match(await ask((key) => (key === SECRETS.apiKey ? all : brief)), [
+      { id: 'port-ours' },
+      { id: 'gateway-other-version' },
+      { id: 'gateway-not-ready', code: 'refresh-token-dead' },
+      { id: 'gateway-not-ready', code: undefined }
+    ])
+    t.same(shown.splice(0), [undefined, SECRETS.apiKey])
+    t.match(await ask(() => brief), [{ id: 'port-ours' }, { what: /those who have one of its/ }])
+    shown.length = 0
+    t.match(await ask(() => ({ status: 'ready', by: 'another' })), [{ id: 'port-taken' }])
+    t.same(shown, [undefined])
+  })
 })
 
 t.test('where no source of credentials is set', async (t) => {
@@ -570,7 +604,12 @@ t.test('where no source of credentials is set', async (t) => {
 
   t.test('says how to sign in', async (t) => {
     t.match(await doctor(), [
-      { id: 'credentials-none', level: 'warning', change: /kiro-gateway login/ }
+      {
+        id: 'credentials-none',
+        level: 'warning',
+        change: /kiro-gateway login/,
+        code: 'no-credentials'
+      }
     ])
     t.match(await doctor({ NODE_ENV: 'production' }), [
       { id: 'credentials-none', level: 'problem', why: /does not start/ }

@@ -10,7 +10,8 @@ t.test('DRAIN_DELAY: says no before it takes nothing any more', async (t) => {
   const env = { PROXY_API_KEY: KEY, DRAIN_DELAY: '600', DRAIN_TIMEOUT: '5' }
   const gateway = await startGateway({ env })
   t.teardown(() => gateway.destroy())
-  const readyz = () => fetch(`${gateway.url}/readyz`)
+  const withKey = { headers: { authorization: `Bearer ${KEY}` } }
+  const readyz = () => fetch(`${gateway.url}/readyz`, withKey)
   t.equal((await readyz()).status, 200)
   gateway.child.kill('SIGTERM')
   let answer = await readyz()
@@ -20,7 +21,10 @@ t.test('DRAIN_DELAY: says no before it takes nothing any more', async (t) => {
     answer = await readyz()
   }
   t.equal(answer.status, 503)
-  t.match(await answer.json(), { problems: ['The gateway is shutting down.'] })
+  t.match(await answer.json(), {
+    problems: ['The gateway is shutting down.'],
+    codes: ['shutting-down']
+  })
   t.equal((await fetch(`${gateway.url}/health`)).status, 200, 'it lives')
   const served = await fetch(`${gateway.url}/v1/chat/completions`, {
     method: 'POST',

@@ -8,6 +8,7 @@ import type { CredentialNews, FromWorker, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
+import { failureOf } from '../../shared/failures.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 import { LoginDesk } from './login-desk.ts'
 import { ProfileFinder } from './profile-finder.ts'
@@ -214,5 +215,6 @@ function toNews(state: CredentialState): CredentialNews {
   const { problem, retryAt } = state
   if (problem === null) return { snapshot: null, problem: WAITING, retryAt }
   const message = `The sign-in cannot be renewed at the moment. ${problem.message}`
-  return { snapshot: null, problem: { code: 'GW_NOT_READY', message }, retryAt, isFailing: true }
+  const failing: Problem = { code: 'GW_NOT_READY', message, failure: failureOf(problem.code) }
+  return { snapshot: null, problem: failing, retryAt, isFailing: true }
 }

@@ -1,5 +1,6 @@
 import { RepairTable } from '../../kiro/rules/repair-table.ts'
 import { RuleTable } from '../../kiro/rules/rules.ts'
+import { FailureTable } from '../../shared/failures.ts'
 import {
   amount,
   anyOf,
@@ -188,6 +189,7 @@ const STATE = {
     {
       status: oneOf(['ready', 'not ready']),
       problems: list({ type: 'string' }, 'Why requests cannot be served, for people.'),
+      codes: list(oneOf(Object.keys(FailureTable)), 'The same for programs, in the same order.'),
       version: string('Of the gateway.'),
       workers: list(
         record({ id: amount('Its place.'), state: string('`ready` where it serves.') }),
@@ -196,7 +198,10 @@ const STATE = {
       upstream: oneOf(['simulator', 'kiro']),
       fleet: refTo('FleetStanding')
     },
-    { optional: ['fleet'], description: '`fleet` where the gateway is one of several.' }
+    {
+      optional: words('problems codes version workers upstream fleet'),
+      description: 'Only `status` without a key. `fleet` where the gateway is one of several.'
+    }
   ),
   FleetStanding: record({
     name: string('Of the fleet.'),

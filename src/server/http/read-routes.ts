@@ -1,16 +1,19 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import { monotonicNow } from '../../admission/clock.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
-import type { ClusterStatus } from '../../ipc/messages.ts'
+import type { ClusterStatus, Problem } from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../../observe/snapshots.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { type FailureCode, failureOf } from '../../shared/failures.ts'
 import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { Wish } from '../plane/key-limits.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
 import { answerEarly } from '../turn/answer-early.ts'
+import type { Authenticator } from './auth.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
 /** Where this worker says whether it lives. Answered whatever else is refused. */
@@ -19,7 +22,10 @@ export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz',
 /** Where the answers of these routes come from, besides the worker itself. */
 export interface Sources {
   /** What the primary has told last. Changes in place. */
-  readonly current: { readonly status: ClusterStatus }
+  readonly current: {
+    readonly status: ClusterStatus
+    readonly authenticator: Pick<Authenticator, 'check' | 'checkMetrics'>
+  }
   readonly isPrimarySilent: () => boolean
   /** The metrics of the whole cluster in Prometheus' text format. */
   readonly metricsText: () => Promise<string>
@@ -29,8 +35,8 @@ export interface Sources {
 }
 
 /**
- * Whether this worker lives (`/health`) and whether requests can be served (`/readyz`), and if not, why. Open: health
- * checks have no key.
+ * Whether this worker lives (`/health`) and whether requests can be served (`/readyz`). Open: health checks have no key. With
+ * one, `/readyz` says why not, and how everything stands.
  */
 export function healthRoutes(
   plane: DataPlane,
@@ -41,12 +47,18 @@ export function healthRoutes(
     sendJson(routed, isDraining ? 503 : 200, { status: isDraining ? 'draining' : 'ok' })
   }
   const serveReady: Route['serve'] = (routed) => {
-    const problems = findProblems(plane, current.status)
-    if (isPrimarySilent()) problems.push(PRIMARY_SILENT)
+    const found = findProblems(plane, current.status)
+    if (isPrimarySilent()) found.push(PRIMARY_SILENT)
+    const isReady = found.length === 0
+    const status = { status: isReady ? 'ready' : 'not ready' }
+    if (!hasKey(current.authenticator, routed.request.headers)) {
+      return sendJson(routed, isReady ? 200 : 503, status)
+    }
     const fleet = plane.fleet()
-    sendJson(routed, problems.length === 0 ? 200 : 503, {
-      status: problems.length === 0 ? 'ready' : 'not ready',
-      problems,
+    sendJson(routed, isReady ? 200 : 503, {
+      ...status,
+      problems: found.map(({ message }) => message),
+      codes: found.map(({ code }) => code),
       version,
       workers: current.status.workers,
       upstream: plane.isSimulated ? 'simulator' : 'kiro',
@@ -65,24 +77,68 @@ function openRoute(path: string, serve: Route['serve']): Route {
   return { method: 'GET', path, isOpen: true, serve }
 }
 
-const PRIMARY_SILENT =
-  'The primary process hangs or was stopped: tokens are not renewed and connections are not lent.'
+/** One of a client, or that of the metrics; where there are no keys, a client of this machine needs none. */
+function hasKey(
+  authenticator: Sources['current']['authenticator'],
+  headers: IncomingHttpHeaders
+): boolean {
+  return (
+    passes(() => authenticator.check(headers)) || passes(() => authenticator.checkMetrics(headers))
+  )
+}
 
-const FLEET_UNHEARD = 'This worker has not heard of the fleet of this gateway yet.'
+function passes(check: () => unknown): boolean {
+  try {
+    check()
+    return true
+  } catch {
+    return false
+  }
+}
 
-function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterStatus): string[] {
-  const problems: string[] = []
-  if (plane.isDraining() || isEnding) problems.push('The gateway is shutting down.')
+/** Why no request can be served now. */
+interface Obstacle {
+  readonly code: FailureCode
+  readonly message: string
+}
+
+const PRIMARY_SILENT: Obstacle = {
+  code: 'primary-silent',
+  message:
+    'The primary process hangs or was stopped: tokens are not renewed and connections are not lent.'
+}
+
+const FLEET_UNHEARD: Obstacle = {
+  code: 'fleet-unheard',
+  message: 'This worker has not heard of the fleet of this gateway yet.'
+}
+
+const SHUTTING_DOWN: Obstacle = {
+  code: 'shutting-down',
+  message: 'The gateway is shutting down.'
+}
+
+const WORKERS_DYING: Obstacle = {
+  code: 'workers-dying',
+  message: 'A worker keeps dying before it serves: the log says why.'
+}
+
+function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterStatus): Obstacle[] {
+  const found: Obstacle[] = []
+  const add = ({ code, message, failure = failureOf(code) }: Problem): void => {
+    found.push({ code: failure, message })
+  }
+  if (plane.isDraining() || isEnding) found.push(SHUTTING_DOWN)
   const { problem } = plane.credentials
   const isMoot = problem?.code === 'GW_KEY_INVALID' // clients bring keys of their own
-  if (problem !== null && !isMoot) problems.push(problem.message)
+  if (problem !== null && !isMoot) add(problem)
   const { problem: refusal } = plane.account
-  if (refusal !== null) problems.push(refusal.message)
-  if (plane.config().fleet.url !== null && plane.fleet() === null) problems.push(FLEET_UNHEARD)
+  if (refusal !== null) add(refusal)
+  if (plane.config().fleet.url !== null && plane.fleet() === null) found.push(FLEET_UNHEARD)
   const { bar } = plane.lease
-  if (bar !== null) problems.push(bar.message)
-  if (isCrashLooping) problems.push('A worker keeps dying before it serves: the log says why.')
-  return problems
+  if (bar !== null) add(bar)
+  if (isCrashLooping) found.push(WORKERS_DYING)
+  return found
 }
 
 /** How the fleet stands, as the primary has told last. */

@@ -3,6 +3,7 @@ import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
+import { failureOf } from '../../shared/failures.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
 /** The credential that requests are made with. */
@@ -50,7 +51,7 @@ export class Credentials implements CredentialLink {
   current(): CredentialSnapshot {
     const { snapshot, problem } = this.#news
     if (snapshot !== null) return snapshot
-    throw new GatewayError(problem.code, undefined, { message: problem.message })
+    throw toError(problem)
   }
 
   get problem(): Problem | null {
@@ -170,14 +171,21 @@ export class Credentials implements CredentialLink {
   }
 }
 
+/** Clients read what is the matter in words, and programs by a code. */
+function toError({ code, message, failure = failureOf(code) }: Problem): GatewayError {
+  return new GatewayError(code, undefined, { message, details: { failure } })
+}
+
 /** By this machine's clock, which the primary went by when it told when the token ends. */
 function isOver({ expiresAt }: CredentialSnapshot): boolean {
   return expiresAt !== null && expiresAt <= Date.now()
 }
 
 function stillRenewing({ problem }: CredentialNews): GatewayError {
+  const failure = problem?.failure ?? 'not-ready'
   const message =
     problem?.message ??
     'The sign-in of this gateway is still being renewed (CREDENTIAL_WAIT_TIMEOUT). Try again in a moment.'
-  return new GatewayError('GW_NOT_READY', 'waited for a token', { message, retryAfterS: 1 })
+  const options = { message, retryAfterS: 1, details: { failure } }
+  return new GatewayError('GW_NOT_READY', 'waited for a token', options)
 }

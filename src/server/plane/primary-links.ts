@@ -7,6 +7,7 @@ import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import { ROWS_PER_FILE, type UsageRow, type WrittenRow } from '../../ipc/usage-row.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { failureOf } from '../../shared/failures.ts'
 import { makeInnerFolderNow } from '../../shared/private-files.ts'
 import { markOf, type ProcessMark } from '../../shared/process-mark.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
@@ -54,7 +55,9 @@ export class AccountLink {
     const { code, until } = bar
     const said = code === 'GW_UPSTREAM_QUOTA' ? `${bar.message} ${QUOTA_EXHAUSTED}` : bar.message
     const message = `${said} The gateway asks the upstream again after ${new Date(until).toISOString()}.`
-    return new GatewayError(code, 'remembered', { message, retryAfterS: (until - now) / 1000 })
+    const retryAfterS = (until - now) / 1000
+    const details = { failure: failureOf(code) }
+    return new GatewayError(code, 'remembered', { message, retryAfterS, details })
   }
 
   /** @throws {GatewayError} when the upstream is not to be asked for a time. */

@@ -128,9 +128,12 @@ t.test('the account', (t) => {
     t.equal(headers.get('x-should-retry'), 'false')
     t.match(text, /You have reached the limit.*asks the upstream again after 20\d\d-/)
     t.equal(upstream.requests, 1)
-    const ready = await fetch(`${primary.url}/readyz`)
+    const ready = await fetch(`${primary.url}/readyz`, { headers: { 'x-api-key': 'good-key' } })
     t.equal(ready.status, 503)
-    t.match(await ready.text(), /You have reached the limit/)
+    t.match(await ready.json(), {
+      problems: [/You have reached the limit/],
+      codes: ['quota-used-up']
+    })
     primary.tell({ type: 'account.standing', standing: GOOD_STANDING })
     await post('/v1/messages')
     t.equal(upstream.requests, 2, 'once the primary says so')

@@ -310,10 +310,58 @@ t.test('a gateway without credentials says why before it reads a body', async (t
   const response = await post('/v1/messages', question)
   t.equal(response.status, 503)
   t.match(await errorOf(response), { error: { message: 'Sign in again.' } })
-  const ready = await ask('/readyz')
+  t.match(await errorOf(await post('/v1/messages', question)), {
+    error: { details: { failure: 'not-ready' } }
+  })
+  const ready = await ask('/readyz', { headers: key })
   t.equal(ready.status, 503)
-  t.match(await ready.json(), { status: 'not ready', problems: ['Sign in again.'] })
+  t.match(await ready.json(), {
+    status: 'not ready',
+    problems: ['Sign in again.'],
+    codes: ['not-ready']
+  })
+  const brief = await ask('/readyz')
+  t.equal(brief.status, 503)
+  t.same(await brief.json(), { status: 'not ready' })
   t.equal((await ask('/health')).status, 200)
+})
+
+t.test('what is the matter with the sign-in has a code for programs', async (t) => {
+  for (const [code, failure] of [
+    ['GW_UPSTREAM_AUTH', 'refresh-token-dead'],
+    ['GW_REGISTRATION_EXPIRED', 'registration-expired'],
+    ['GW_UPSTREAM_SUSPENDED', 'account-suspended'],
+    ['GW_LOGIN_PENDING', 'no-credentials']
+  ] as const) {
+    const problem = { code, message: 'Something.' }
+    const { post, ask } = await setUp(t, { start: { news: { snapshot: null, problem } } })
+    const told = { error: { details: { failure } } }
+    t.match(await errorOf(await post('/v1/messages', question)), told, code)
+    t.match(await (await ask('/readyz', { headers: key })).json(), { codes: [failure] })
+  }
+  const problem = {
+    code: 'GW_NOT_READY',
+    message: 'The host is unknown.',
+    failure: 'region-unreachable'
+  } as const
+  const { ask } = await setUp(t, { start: { news: { snapshot: null, problem } } })
+  t.match(await (await ask('/readyz', { headers: key })).json(), { codes: ['region-unreachable'] })
+})
+
+t.test('/readyz says to a client without a key whether it is ready, and no more', async (t) => {
+  const { ask } = await setUp(t)
+  for (const headers of [{}, { 'x-api-key': 'wrong' }] as const) {
+    const answer = await ask('/readyz', { headers })
+    t.equal(answer.status, 200)
+    t.same(await answer.json(), { status: 'ready' })
+  }
+  const all = await (await ask('/readyz', { headers: key })).json()
+  t.match(all, { status: 'ready', problems: [], codes: [], version: String, workers: [{}] })
+  const open = await setUp(t, { env: { PROXY_API_KEY: '' } })
+  t.match(await (await open.ask('/readyz')).json(), { version: String }, 'where no key is needed')
+  const metered = await setUp(t, { env: { METRICS_KEY: 'a-key-of-metrics' } })
+  const reader = await metered.ask('/readyz', { headers: { 'x-api-key': 'a-key-of-metrics' } })
+  t.match(await reader.json(), { version: String })
 })
 
 t.test('a client that leaves gives its permit back in time', async (t) => {

@@ -7,6 +7,7 @@ import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.
 import type { UpstreamFault } from '../../../kiro/wire/fault.ts'
 import type { ModelFacts } from '../../../kiro/models/models.ts'
 import type { ErrorCode, GatewayError } from '../../../shared/errors.ts'
+import { failureOf } from '../../../shared/failures.ts'
 import { isConnectFailure } from '../../../upstream/classify.ts'
 import type { Check, Checkup } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
@@ -148,7 +149,11 @@ function judgeRefusal(fault: UpstreamFault, loginHint: string | null): DoctorFin
   if (status >= 500 || PASSING.includes(code)) return found('models-unavailable', what)
   const signIn = `If a gateway runs, it renews the token. ${loginHint ?? ''}`.trim()
   const change = code === 'GW_UPSTREAM_AUTH' ? signIn : CHANGES[code]
-  return found('models-refused', what, change === undefined ? {} : { change })
+  const failure = code === 'GW_UPSTREAM_AUTH' ? null : failureOf(code) // a token may only be old
+  return found('models-refused', what, {
+    ...(change !== undefined && { change }),
+    ...(failure !== null && failure !== 'not-ready' && { code: failure })
+  })
 }
 
 async function renewNothing(): Promise<void> {}

@@ -1,3 +1,5 @@
+import type { FailureCode } from '../../../shared/failures.ts'
+
 /** `ok` needs nothing; a `warning` can be lived with; with a `problem` the gateway does not work, or not safely. */
 export type Level = 'ok' | 'warning' | 'problem'
 
@@ -11,15 +13,19 @@ export interface DoctorFinding {
   readonly why: string | null
   /** What to change; `null` where nothing is to be. */
   readonly change: string | null
+  /** As `/readyz` says it, where this is why there are no answers. */
+  readonly code?: FailureCode
 }
 
 /** What may differ from what the table says of a kind of finding. */
-type Changes = Partial<Pick<DoctorFinding, 'level' | 'why' | 'change'>>
+type Changes = Partial<Pick<DoctorFinding, 'level' | 'why' | 'change' | 'code'>>
 
 /** A finding of a kind; `what` says what was found. */
 export function found(id: FindingId, what: string, changes: Changes = {}): DoctorFinding {
   const { level, why, change }: FindingKind = FindingTable[id]
-  return { id, level, what, why: why ?? null, change: change ?? null, ...changes }
+  const code = CODES[id]
+  const own = code === undefined ? {} : { code }
+  return { id, level, what, why: why ?? null, change: change ?? null, ...own, ...changes }
 }
 
 /** The most serious level of some findings. */
@@ -348,3 +354,20 @@ export const FindingTable = {
 } as const satisfies Record<string, FindingKind>
 
 export type FindingId = keyof typeof FindingTable
+
+/** Findings that are why there are no answers; others say themselves which. */
+const CODES: Readonly<Partial<Record<FindingId, FailureCode>>> = {
+  'credentials-none': 'no-credentials',
+  'credentials-awaited': 'no-credentials',
+  'credentials-unreadable': 'credentials-unreadable',
+  'credentials-dead': 'refresh-token-dead',
+  'profile-missing': 'profile-missing',
+  'account-used-up': 'quota-used-up',
+  'host-unknown': 'region-unreachable',
+  'dns-silent': 'region-unreachable',
+  'host-refused': 'region-unreachable',
+  'host-unreachable': 'region-unreachable',
+  'host-silent': 'region-unreachable',
+  'host-mute': 'region-unreachable',
+  'host-cut': 'region-unreachable'
+}

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { codeOf } from '../../../shared/errors.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../../../shared/json.ts'
+import { isFailureCode } from '../../../shared/failures.ts'
 import { version } from '../../../shared/version.ts'
 import { readText } from '../../read-text.ts'
 import type { Check } from './checkup.ts'
@@ -26,7 +27,8 @@ export const portCheck: Check = {
     if (code !== 'EADDRINUSE') {
       return [found('address-unusable', `${address} is no address to listen on (${code}).`)]
     }
-    const ready = await askReady(host, port, signal)
+    const key = config.server.apiKeys[0] ?? config.server.metricsKey
+    const ready = await askReady({ host, port, key }, signal)
     if (ready === null) return [found('port-taken', `Another program listens on ${address}.`)]
     return judgeGateway(address, ready)
   }
@@ -46,22 +48,32 @@ async function tryListen(host: string, port: number): Promise<string | null> {
   }
 }
 
-/** What a gateway says of itself; `null` for any other program. */
+/** What a gateway says of itself; `null` for any other program, which is shown no key. */
 async function askReady(
-  host: string,
-  port: number,
+  { host, port, key }: GatewayAddress,
   signal: AbortSignal
 ): Promise<JsonObject | null> {
   const asked = ['0.0.0.0', '::'].includes(host) ? '127.0.0.1' : host
   const url = `http://${asked.includes(':') ? `[${asked}]` : asked}:${port}/readyz`
+  const told = await readReady(url, {}, signal)
+  if (told === null || key === null || 'upstream' in told) return told
+  return (await readReady(url, { 'x-api-key': key }, signal)) ?? told
+}
+
+async function readReady(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal
+): Promise<JsonObject | null> {
   try {
     const response = await fetch(url, {
       redirect: 'manual',
+      headers,
       signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)])
     })
     const answer = parseJsonObject(await readText(response, MAX_ANSWER_BYTES))
-    const isOurs = answer !== null && ['ready', 'not ready'].includes(String(answer['status']))
-    return isOurs && 'upstream' in answer ? answer : null
+    if (answer === null || !['ready', 'not ready'].includes(String(answer['status']))) return null
+    return 'upstream' in answer || Object.keys(answer).length === 1 ? answer : null
   } catch {
     return null // no HTTP, or no answer: another program
   }
@@ -69,8 +81,16 @@ async function askReady(
 
 const MAX_ANSWER_BYTES = 65_536
 
+interface GatewayAddress {
+  readonly host: string
+  readonly port: number
+  /** Without one it says no more than whether it is ready. */
+  readonly key: string | null
+}
+
 function judgeGateway(address: string, ready: JsonObject): readonly DoctorFinding[] {
   const running = textMember(ready, 'version')
+  if (!('upstream' in ready)) return judgeStatus(address, ready)
   const upstream =
     textMember(ready, 'upstream') === 'simulator' ? ', which answers by its simulator' : ''
   const findings = [
@@ -83,10 +103,22 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
     const what = `The gateway on ${address} is ${running ?? 'an older version'}, this program is ${version}.`
     findings.push(found('gateway-other-version', what))
   }
-  const { problems } = ready
+  const { problems, codes } = ready
   const reasons = Array.isArray(problems) ? problems.filter((one) => typeof one === 'string') : []
   return [
     ...findings,
-    ...reasons.map((reason) => found('gateway-not-ready', `The gateway on ${address}: ${reason}`))
+    ...reasons.map((reason, index) => {
+      const code: unknown = Array.isArray(codes) ? codes[index] : null
+      const known = isFailureCode(code) ? { code } : {}
+      return found('gateway-not-ready', `The gateway on ${address}: ${reason}`, known)
+    })
   ]
+}
+
+/** What is known without a key of the gateway. */
+function judgeStatus(address: string, ready: JsonObject): readonly DoctorFinding[] {
+  const ours = found('port-ours', `A kiro-gateway runs on ${address}.`)
+  if (textMember(ready, 'status') === 'ready') return [ours]
+  const what = `The gateway on ${address} is not ready. It tells why to those who have one of its keys.`
+  return [ours, found('gateway-not-ready', what)]
 }

@@ -1,0 +1,55 @@
+import type { ErrorCode } from './errors.ts'
+
+/**
+ * Why there are no answers, for programs: `/readyz`, errors and `doctor` say it by the same codes, which stay as they are
+ * whatever words are put beside them. The table of docs/errors.md is checked against this one.
+ */
+export const FailureTable = {
+  'no-credentials': 'Nobody has signed in yet.',
+  'refresh-token-dead': 'The sign-in cannot be renewed any more: sign in again.',
+  'registration-expired': 'The client registration of the sign-in has run out: sign in again.',
+  'sign-in-host-not-allowed': 'The sign-in names a token service that is none of Kiro.',
+  'credentials-unreadable': 'The sign-in cannot be read.',
+  'account-suspended': 'The upstream has suspended the account.',
+  'account-restricted': 'The upstream suspects abuse and limits the account.',
+  'quota-used-up': 'The quota of the account is used up.',
+  'client-not-admitted': 'The seat of the account is for other programs.',
+  'profile-missing': "No profile is known for an organisation's account.",
+  'region-unreachable': 'No host of the region can be reached.',
+  'shutting-down': 'The gateway is shutting down.',
+  'primary-silent': 'The primary process hangs or was stopped.',
+  'workers-dying': 'A worker keeps dying before it serves.',
+  'fleet-unheard': 'The worker has not heard of its fleet yet.',
+  'fleet-lost': 'The gateway has no connections of its fleet to use.',
+  'not-ready': 'Something else, which may pass by itself.'
+} as const
+
+export type FailureCode = keyof typeof FailureTable
+
+export function isFailureCode(value: unknown): value is FailureCode {
+  return typeof value === 'string' && Object.hasOwn(FailureTable, value)
+}
+
+const FAILURES: Readonly<Partial<Record<ErrorCode, FailureCode>>> = {
+  GW_LOGIN_PENDING: 'no-credentials',
+  GW_UPSTREAM_AUTH: 'refresh-token-dead',
+  GW_REGISTRATION_EXPIRED: 'registration-expired',
+  GW_IDP_NOT_ALLOWED: 'sign-in-host-not-allowed',
+  GW_CONFIG_INVALID: 'credentials-unreadable',
+  GW_UPSTREAM_SUSPENDED: 'account-suspended',
+  GW_UPSTREAM_RESTRICTED: 'account-restricted',
+  GW_UPSTREAM_QUOTA: 'quota-used-up',
+  GW_CLIENT_NOT_ADMITTED: 'client-not-admitted',
+  GW_UPSTREAM_DNS: 'region-unreachable',
+  GW_UPSTREAM_CONNECT: 'region-unreachable',
+  GW_UPSTREAM_CONNECT_TIMEOUT: 'region-unreachable',
+  GW_UPSTREAM_TLS: 'region-unreachable',
+  GW_DRAINING: 'shutting-down',
+  GW_PRIMARY_SILENT: 'primary-silent',
+  GW_FLEET_LOST: 'fleet-lost'
+}
+
+/** What an error of the sign-in or of the account means. */
+export function failureOf(code: ErrorCode): FailureCode {
+  return FAILURES[code] ?? 'not-ready'
+}
