@@ -7,6 +7,7 @@ import { createCredentialSource } from '../../../src/credentials/sources.ts'
 import type { CredentialNews } from '../../../src/ipc/messages.ts'
 import { Credentials } from '../../../src/server/plane/credentials.ts'
 import { FakeAuthServer } from '../../helper/fake-auth-server.ts'
+import { GatewayError } from '../../../src/shared/errors.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 import { undiciJsonCall } from '../../helper/undici-json-call.ts'
 
@@ -145,7 +146,11 @@ t.test('a service that is down for a moment is waited for, and told as such', as
   })
   t.match(desk.news(), {
     snapshot: null,
-    problem: { code: 'GW_NOT_READY', message: /cannot be renewed at the moment.*HTTP 429/ },
+    problem: {
+      code: 'GW_NOT_READY',
+      message: /cannot be renewed at the moment.*HTTP 429/,
+      failure: 'not-ready'
+    },
     retryAt: Number
   })
   t.notMatch(JSON.stringify(desk.news()), /[Ll]og in/)
@@ -154,6 +159,32 @@ t.test('a service that is down for a moment is waited for, and told as such', as
   const waiting = addWorker().ready(abort.signal)
   abort.abort(new Error('left'))
   await t.rejects(waiting, { message: 'left' })
+})
+
+t.test('a region that cannot be reached is told apart from other trouble', async (t) => {
+  const expiresAt = new Date(Date.now() - 1).toISOString()
+  const content = { accessToken: 'a1', refreshToken: 'r1', expiresAt }
+  const dir = t.testdir({ 'token.json': JSON.stringify(content) })
+  const config = configOf({
+    KIRO_CREDS_FILE: join(dir, 'token.json'),
+    STATE_DIR: join(dir, 'state')
+  })
+  const { log } = recordedLog()
+  const told = Promise.withResolvers<CredentialNews>()
+  const desk = new CredentialDesk({
+    config,
+    source: createCredentialSource(config.credentials, log),
+    call: () => Promise.reject(new GatewayError('GW_UPSTREAM_DNS')),
+    log,
+    onNews: (news) => {
+      if (news.problem?.failure !== undefined) told.resolve(news)
+    },
+    onUnusable: () => {}
+  })
+  await desk.start()
+  const problem = { code: 'GW_NOT_READY', failure: 'region-unreachable' }
+  t.match(await told.promise, { problem })
+  await desk.close()
 })
 
 t.test('there may be no sign-in at all', async (t) => {
