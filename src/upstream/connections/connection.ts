@@ -150,6 +150,9 @@ export class Connection {
       this.#state = 'closing'
       return false
     }
+    // It was answered before all of it was sent. What is left would go before the next request, and is still being read from
+    // memory that is freed once the request has been answered elsewhere: the connection has to be closed.
+    if (this.socket.writableLength > 0) return false
     this.#state = 'idle'
     this.#isSettled = true
     this.hasRested = true
