@@ -97,7 +97,7 @@ t.test('refuses to start, with everything that is wrong and exit code 78', async
     [
       'a key under a misspelt name',
       { PROXY_APIKEY: 'a-key-of-a-test-0123' },
-      [/^- PROXY_APIKEY is not a setting; was PROXY_API_KEY meant\? .*let anyone in/m]
+      [/^- PROXY_APIKEY is not a setting; was PROXY_API_KEY meant\? .*lets anyone in/m]
     ]
   ]
   for (const [name, env, said] of cases) {
