@@ -39,8 +39,13 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
   ]
 }
 
-/** Real gateways: each file has its own time, and what goes wrong must not reach the next. */
-const APART = ['test/integration/', 'test/transform/', 'test/fuzz/']
+/** Real gateways, and many processes one after another: each file has its own time, and what goes wrong must not reach the next. */
+const APART = [
+  'test/integration/',
+  'test/transform/',
+  'test/fuzz/',
+  'test/credentials/killed-renewal.test.ts'
+]
 
 /** What concerns the whole process, by what a source says: measured there, or changed for all. */
 const OF_THE_PROCESS = [
