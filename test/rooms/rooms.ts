@@ -44,7 +44,8 @@ const APART = [
   'test/integration/',
   'test/transform/',
   'test/fuzz/',
-  'test/credentials/killed-renewal.test.ts'
+  'test/credentials/killed-renewal.test.ts',
+  'test/fleet/fleet-model.test.ts'
 ]
 
 /** What concerns the whole process, by what a source says: measured there, or changed for all. */
