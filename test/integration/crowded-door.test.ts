@@ -40,7 +40,7 @@ t.test('a health check behind a crowd of costly requests', async (t) => {
   t.comment(
     `after ${(performance.now() - startedAt).toFixed(0)} ms, ${served} of the crowd before it`
   )
-  t.ok(served < CROWD / 5, `answered before most of those that came first (${served})`)
+  t.ok(served < CROWD / 2, `answered before most of those that came first (${served})`)
   // On a machine that is starved conversions take so long that they go to threads, whose queue has a bound.
   for (const answer of await Promise.all(all)) t.match(answer, /^HTTP\/1.1 200|TRANSFORM_MAX_QUEUE/)
   t.ok(served > 0)

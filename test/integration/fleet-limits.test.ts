@@ -187,6 +187,7 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     await until(() => inFlight() === 10)
     for (const pid of [victim.child.pid ?? 0, ...victim.workerPids()]) process.kill(pid, 'SIGKILL')
     await Promise.all(there.map(({ answer }) => answer.catch(() => null)))
+    await until(() => inFlight() === 0) // the upstream has heard of it, too
     const seen = watch(t, team)
     const calls = [a, c].flatMap((one) => Array.from({ length: 10 }, () => ask(one, key, LONG)))
     const took = await until(() => inFlight() === 10)
