@@ -165,9 +165,14 @@ t.test('ControlLane.call()', (t) => {
     const upstream = await CountingUpstream.start(t, (_request, response) => {
       response.end('x'.repeat(6 * 2 ** 20))
     })
-    const { text } = await setUp(t).call(request(upstream.url), never)
-    t.ok(text.length <= 4 * 2 ** 20)
-    t.ok(text.length > 3 * 2 ** 20)
+    const lane = setUp(t)
+    for (const maxBytes of [undefined, 4 * 2 ** 20]) {
+      const asked = request(upstream.url, maxBytes === undefined ? {} : { maxBytes })
+      const { text } = await lane.call(asked, never)
+      const most = maxBytes ?? 256 * 1024
+      t.ok(text.length <= most, `${text.length} of at most ${most}`)
+      t.ok(text.length > most / 2, `${text.length} of at most ${most}`)
+    }
   })
 
   t.test('names what kept it from an answer', async (t) => {
