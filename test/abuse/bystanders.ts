@@ -153,7 +153,7 @@ class Bystanders {
   async #chat(wish: string): Promise<BystanderAnswer> {
     const owner = `bystander-${++this.#asked}`
     const answer = await this.#ask('POST', '/v1/chat/completions', {
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       stream: true,
       messages: [{ role: 'user', content: `${bystanderPrompt(owner)} ${wish}` }]
     })

@@ -55,7 +55,7 @@ export async function ask(
 }
 
 function bodyOf({ dialect, isStream, prompt }: LongQuestion): object {
-  const common = { model: 'claude-sonnet-4.5', stream: isStream }
+  const common = { model: 'claude-haiku-4.5', stream: isStream }
   const messages = [{ role: 'user', content: prompt }]
   if (dialect === 'chat') {
     const tool = { type: 'function', function: { ...Write, parameters: Schema } }

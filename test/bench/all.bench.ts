@@ -45,7 +45,7 @@ const { values } = parseArgs({
     row: { type: 'string', multiple: true },
     against: { type: 'string' },
     dialect: { type: 'string', default: 'chat' },
-    model: { type: 'string', default: 'claude-sonnet-4.5' },
+    model: { type: 'string', default: 'claude-haiku-4.5' },
     pid: { type: 'string' },
     'upstream-port': { type: 'string' }
   }

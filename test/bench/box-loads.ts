@@ -37,7 +37,7 @@ export const BoxLoads: readonly BoxLoad[] = [
 /** So many requests at a time, each read to its end; a refusal is an answer, too. */
 function lanes(name: string, count: number, text: string, fields: object): BoxLoad {
   const body = JSON.stringify({
-    model: 'claude-sonnet-4.5',
+    model: 'claude-haiku-4.5',
     stream: true,
     messages: [{ role: 'user', content: text }],
     ...fields
@@ -81,7 +81,7 @@ function post({ url, key }: BoxTarget): ClientRequest {
 async function stalledReaders(target: BoxTarget, signal: AbortSignal): Promise<void> {
   const words = 'sim:events=4000 sim:size=2500 sim:gap=0'
   const messages = [{ role: 'user', content: words }]
-  const body = JSON.stringify({ model: 'claude-sonnet-4.5', stream: true, messages })
+  const body = JSON.stringify({ model: 'claude-haiku-4.5', stream: true, messages })
   const calls: ClientRequest[] = []
   while (calls.length < 100 && !signal.aborted) {
     const call = post(target).on('error', () => {})
@@ -127,7 +127,7 @@ async function endlessUploads(target: BoxTarget, signal: AbortSignal): Promise<v
       const call = post(target).on('error', () => {})
       call.on('response', (response) => response.on('error', () => {}).resume())
       const closed = once(call, 'close').catch(() => {})
-      call.write('{"model":"claude-sonnet-4.5","messages":[{"role":"user","content":"')
+      call.write('{"model":"claude-haiku-4.5","messages":[{"role":"user","content":"')
       while (!signal.aborted && !call.destroyed) {
         if (call.write(piece)) await delay(1)
         else await Promise.race([once(call, 'drain').catch(() => {}), closed, delay(200)])

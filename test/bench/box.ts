@@ -153,7 +153,7 @@ function smallRequest() {
   return {
     url: `${gateway.url}/v1/chat/completions`,
     headers: { 'content-type': 'application/json', authorization: `Bearer ${SmallKey}` },
-    body: JSON.stringify({ model: 'claude-sonnet-4.5', stream: true, messages })
+    body: JSON.stringify({ model: 'claude-haiku-4.5', stream: true, messages })
   }
 }
 
@@ -161,7 +161,7 @@ function smallRequest() {
 function sameUpstream() {
   const userInputMessage = {
     content: SmallText,
-    modelId: 'claude-sonnet-4.5',
+    modelId: 'claude-haiku-4.5',
     origin: 'AI_EDITOR'
   }
   const conversationState = {

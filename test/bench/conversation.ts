@@ -7,7 +7,7 @@ export interface Wording {
   readonly model: string
 }
 
-const Model = 'claude-sonnet-4.5'
+const Model = 'claude-haiku-4.5'
 const LongBytes = 400 * 1024
 const Tools = 20
 const Prose = 'Reads the file and says what is in it; "quotes", ümlauts and\tescapes\\n included. '

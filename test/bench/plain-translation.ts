@@ -88,7 +88,7 @@ function wordingOf(path: string): Wording {
 
 function chatCompletions(id: string): Wording {
   const created = Math.floor(Date.now() / 1000)
-  const head = `data: {"id":"${id}","object":"chat.completion.chunk","created":${created},"model":"claude-sonnet-4.5","choices":[{"index":0,"delta":`
+  const head = `data: {"id":"${id}","object":"chat.completion.chunk","created":${created},"model":"claude-haiku-4.5","choices":[{"index":0,"delta":`
   return {
     start: `${head}{"role":"assistant","content":""},"finish_reason":null}]}\n\n`,
     before: `${head}{"content":`,

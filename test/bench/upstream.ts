@@ -36,7 +36,7 @@ export interface UpstreamFacts {
 
 const Words = ['The ', 'quick brown ', 'fox\n', '"jumps" ', 'over — ', 'the lazy dog. ']
 const Models = JSON.stringify({
-  models: [{ modelId: 'claude-sonnet-4.5', tokenLimits: { maxInputTokens: 200_000 } }]
+  models: [{ modelId: 'claude-haiku-4.5', tokenLimits: { maxInputTokens: 200_000 } }]
 })
 
 const server = createServer({ keepAliveTimeout: 300_000 }, answer)

@@ -130,7 +130,7 @@ function bodyOf(wish: { readonly id: string; readonly isStream: boolean; readonl
   const content = `chaos-id:${wish.id} ${wordsOf(owner, wish.bytes)}`
   return Buffer.from(
     JSON.stringify({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       max_tokens: 4096,
       stream: wish.isStream,
       messages: [{ role: 'user', content }]

@@ -40,7 +40,7 @@ async function streamLong(url: string, agent: Agent, index: number): Promise<str
   const content = `chaos-id:${id} ${LONG_MARK}`
   const body = Buffer.from(
     JSON.stringify({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       stream: true,
       messages: [{ role: 'user', content }]
     })

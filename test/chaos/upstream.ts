@@ -44,7 +44,7 @@ export interface UpstreamFacts extends ConnectionFigures {
 }
 
 const Models = JSON.stringify({
-  models: [{ modelId: 'claude-sonnet-4.5', tokenLimits: { maxInputTokens: 200_000 } }]
+  models: [{ modelId: 'claude-haiku-4.5', tokenLimits: { maxInputTokens: 200_000 } }]
 })
 /** Renewed after a quarter of its life: the control lane has something to do. */
 const Token = JSON.stringify({

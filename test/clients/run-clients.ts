@@ -12,7 +12,7 @@ import { QUOTA, THINKING_GPT, THINKING_MODEL } from './upstream-trials.ts'
 import { USUAL_TRIALS } from './usual-trials.ts'
 
 const KEY = 'a-key-of-the-gateway'
-const MODEL = 'claude-sonnet-4.5'
+const MODEL = 'claude-haiku-4.5'
 const GATEWAY_ENVIRONMENT = {
   WORKERS: '2',
   PROXY_API_KEY: KEY,

@@ -42,7 +42,7 @@ function looped(result: object, more: Omit<Probe, 'with'> = {}): Probe {
 
 export const BLOCK_FIELDS: Probed = {
   dialect: 'anthropic-messages',
-  base: { model: 'claude-sonnet-4.5', messages: [{ role: 'user', content: 'hi' }] },
+  base: { model: 'claude-haiku-4.5', messages: [{ role: 'user', content: 'hi' }] },
   probes: {
     'type: text, input_text, output_text, summary_text': said(
       { type: 'input_text', text: ' MORE' },

@@ -41,7 +41,7 @@ const assistant = (more: object) => ({
 
 export const CHAT_FIELDS: Probed = {
   dialect: 'openai-chat',
-  base: { model: 'claude-sonnet-4.5', messages: [HI] },
+  base: { model: 'claude-haiku-4.5', messages: [HI] },
   probes: {
     model: { with: { model: 'claude-opus-5' }, sent: '"modelId":"claude-opus-5"' },
     'messages[].role': {

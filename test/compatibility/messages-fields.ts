@@ -14,7 +14,7 @@ const oldSchema = (value: unknown) => ({ output_format: { type: 'json_schema', s
 
 export const MESSAGES_FIELDS: Probed = {
   dialect: 'anthropic-messages',
-  base: { model: 'claude-sonnet-4.5', messages: [HI] },
+  base: { model: 'claude-haiku-4.5', messages: [HI] },
   probes: {
     model: { with: { model: 'claude-opus-5' }, sent: '"modelId":"claude-opus-5"' },
     'messages[].role': {

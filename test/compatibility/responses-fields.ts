@@ -45,7 +45,7 @@ const SEARCH = { type: 'tool_search', execution: 'client' }
 
 export const RESPONSES_FIELDS: Probed = {
   dialect: 'openai-responses',
-  base: { model: 'claude-sonnet-4.5', input: [HI] },
+  base: { model: 'claude-haiku-4.5', input: [HI] },
   probes: {
     model: { with: { model: 'claude-opus-5' }, sent: '"modelId":"claude-opus-5"' },
     input: { with: { input: 'ho' }, sent: '"ho"' },

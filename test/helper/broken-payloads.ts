@@ -59,7 +59,7 @@ const PAYLOADS: Partial<Record<RuleId, unknown>> = {
   'reasoning-signature': history(user('a'), {
     assistantResponseMessage: { content: 'b', reasoningContent: { text: 'c', signature: 'd' } }
   }),
-  'model-known': upstreamRequest('hi', { message: { modelId: 'claude-sonnet-4-5' } }),
+  'model-known': upstreamRequest('hi', { message: { modelId: 'claude-haiku-4-5' } }),
   'model-fields': upstreamRequest('hi', {
     message: { modelId: 'claude-opus-4.6' },
     root: { additionalModelRequestFields: { output_config: { effort: 'xhigh' } } }

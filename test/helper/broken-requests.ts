@@ -48,7 +48,7 @@ const tool = (name: string, more: Json = {}) => ({
 })
 
 function claude(messages: unknown[], more: Json = {}): object {
-  return { model: 'claude-sonnet-4.5', max_tokens: 100, messages, ...more }
+  return { model: 'claude-haiku-4.5', max_tokens: 100, messages, ...more }
 }
 const withTool = (messages: unknown[]) => claude(messages, { tools: [tool('f')] })
 const tools = (...offered: unknown[]) => claude([hi], { tools: offered })

@@ -52,7 +52,7 @@ export function startChat(
   })
   call.end(
     JSON.stringify({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-sonnet-4.6',
       stream: true,
       messages: [{ role: 'user', content: prompt }]
     })

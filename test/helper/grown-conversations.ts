@@ -61,7 +61,7 @@ const turn: fc.Arbitrary<GrownTurn> = fc.record({
 })
 
 export const grownConversations: fc.Arbitrary<GrownConversation> = fc.record({
-  model: fc.constantFrom('claude-opus-4.8', 'claude-sonnet-4.5', 'gpt-5.6-sol', 'auto'),
+  model: fc.constantFrom('claude-opus-4.8', 'claude-haiku-4.5', 'gpt-5.6-sol', 'auto'),
   system: fc.array(text, { maxLength: 3 }),
   tools: fc.oneof(fc.constant(NAMES), fc.subarray(NAMES)),
   effort: fc.constantFrom(null, null, 'high'),

@@ -128,7 +128,7 @@ export const description = fc.oneof(
 
 const anthropicBody = fc.record(
   {
-    model: fc.constantFrom('claude-sonnet-4-5', 'auto', 'glm-5', 'claude-opus-5[1m]'),
+    model: fc.constantFrom('claude-haiku-4-5', 'auto', 'glm-5', 'claude-opus-5[1m]'),
     system: fc.oneof(text, fc.array(textBlock, { maxLength: 3 })),
     messages: fc.array(
       fc.record(
@@ -181,7 +181,7 @@ const openAiTool = (name: string, description = name, parameters: unknown = {}) 
 })
 const openAiBody = fc.record(
   {
-    model: fc.constantFrom('claude-sonnet-4-5', 'gpt-5.6-sol', 'auto'),
+    model: fc.constantFrom('claude-haiku-4-5', 'gpt-5.6-sol', 'auto'),
     messages: fc.array(openAiMessage, { minLength: 1, maxLength: 12 }),
     tools: toolsOf(
       fc

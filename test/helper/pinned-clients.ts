@@ -39,7 +39,7 @@ export class PinnedClients {
   /** A streamed chat completion, read to its end. */
   chat(prompt: string, key = 'none'): Promise<PinnedAnswer> {
     const messages = [{ role: 'user', content: prompt }]
-    const body = JSON.stringify({ model: 'claude-sonnet-4.5', stream: true, messages })
+    const body = JSON.stringify({ model: 'claude-haiku-4.5', stream: true, messages })
     return this.#ask('POST', '/v1/chat/completions', { body, key })
   }
 

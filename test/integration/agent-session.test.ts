@@ -98,7 +98,7 @@ t.test('two hours of an agent in fast motion', async (t) => {
   let worstCount = 0
   for (let turn = 0; turn < TURNS; turn++) {
     session.prepare(last)
-    const request = { model: 'claude-sonnet-4.5', messages: session.messages, tools }
+    const request = { model: 'claude-haiku-4.5', messages: session.messages, tools }
     const counted = turn % 10 === 9 ? await client.messages.countTokens(request) : null
     const stream = client.messages.stream({ ...request, max_tokens: 8000 })
     let started = 0

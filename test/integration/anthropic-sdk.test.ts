@@ -26,7 +26,7 @@ const gateway = await startGateway({
 t.teardown(() => gateway.destroy())
 
 const client = new Anthropic({ baseURL: gateway.url, apiKey: KEY, maxRetries: 0 })
-const model = 'claude-sonnet-4.5'
+const model = 'claude-haiku-4.5'
 
 const weather: Anthropic.Tool = {
   name: 'get_weather',

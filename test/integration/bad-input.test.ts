@@ -55,7 +55,7 @@ async function post(
 
 function request(changes: Record<string, unknown>): string {
   return JSON.stringify({
-    model: 'claude-sonnet-4.5',
+    model: 'claude-haiku-4.5',
     max_tokens: 100_000_000,
     messages: [{ role: 'user', content: 'hello' }],
     ...changes

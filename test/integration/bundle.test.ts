@@ -101,7 +101,7 @@ t.test('the bundle serves', async (t) => {
   const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
   const ask = async (content: unknown, stream = false): Promise<string> => {
     const body = JSON.stringify({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       stream,
       messages: [{ role: 'user', content }]
     })
@@ -134,7 +134,7 @@ t.test('the bundle describes itself, and traces', async (t) => {
   await gateway.ready()
   t.match(await (await fetch(`${gateway.url}/openapi.json`)).json(), { openapi: /^3\.1/ })
   t.match(await (await fetch(`${gateway.url}/docs`)).text(), '</html>')
-  const body = { model: 'claude-sonnet-4.5', messages: [{ role: 'user', content: 'hi' }] }
+  const body = { model: 'claude-haiku-4.5', messages: [{ role: 'user', content: 'hi' }] }
   const url = `${gateway.url}/v1/chat/completions`
   t.equal((await fetch(url, { method: 'POST', body: JSON.stringify(body) })).status, 200)
   gateway.child.kill('SIGTERM')

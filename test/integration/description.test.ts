@@ -95,7 +95,7 @@ for (const one of Operations.filter(({ request }) => request !== undefined)) {
 }
 
 t.test('what else may come in an answer', async (t) => {
-  const model = 'claude-sonnet-4.5'
+  const model = 'claude-haiku-4.5'
   const tool = { name: 'f', description: 'F', input_schema: { type: 'object', properties: {} } }
   const odd = [
     'sim:max-tokens',
@@ -194,7 +194,7 @@ t.test('what else may come in an answer', async (t) => {
 t.test('models, usage, state and metrics', async (t) => {
   for (const one of Operations.filter(({ method }) => method === 'get')) {
     for (const headers of [{}, ANTHROPIC]) {
-      const { status, problems } = await ask(one, { headers, id: 'claude-sonnet-4.5' })
+      const { status, problems } = await ask(one, { headers, id: 'claude-haiku-4.5' })
       t.equal(status, 200, one.path)
       t.same(problems, [], one.path)
     }
@@ -223,7 +223,7 @@ t.test('models, usage, state and metrics', async (t) => {
 })
 
 t.test('errors', async (t) => {
-  const model = 'claude-sonnet-4.5'
+  const model = 'claude-haiku-4.5'
   // The last is remembered of the account.
   const words =
     'sim:reset-first sim:context-overflow sim:improper sim:invalid-model sim:html sim:quota'.split(
@@ -250,7 +250,7 @@ t.test('errors', async (t) => {
     }
   }
   for (const one of Operations.filter(({ request, id }) => request && id !== 'lintRequest')) {
-    for (const body of ['{}', 'x', '{"model":"claude-sonnet-4.5","messages":7,"input":7}'])
+    for (const body of ['{}', 'x', '{"model":"claude-haiku-4.5","messages":7,"input":7}'])
       await check(one, { body }, body)
     await check(one, { body: 'x', headers: { 'content-encoding': 'gzip' } }, 'a packed body')
   }

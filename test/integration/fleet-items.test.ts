@@ -25,7 +25,7 @@ async function ask(gateway: GatewayProcess, body: object, key = FIRST): Promise<
   const answer = await fetch(`${gateway.url}/v1/responses`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
-    body: JSON.stringify({ model: 'claude-sonnet-4.5', ...body })
+    body: JSON.stringify({ model: 'claude-haiku-4.5', ...body })
   })
   const text = await answer.text()
   return { status: answer.status, body: JSON.parse(text), ms: performance.now() - began }

@@ -27,7 +27,7 @@ t.teardown(() => gateway.destroy())
 
 const openai = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: KEY, maxRetries: 0 })
 const anthropic = new Anthropic({ baseURL: gateway.url, apiKey: KEY, maxRetries: 0 })
-const model = 'claude-sonnet-4.5'
+const model = 'claude-haiku-4.5'
 
 const schema = {
   type: 'object',

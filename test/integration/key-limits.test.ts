@@ -338,7 +338,7 @@ const HERE = [
 ] as const
 
 const QUESTION = JSON.stringify({
-  model: 'claude-sonnet-4.5',
+  model: 'claude-haiku-4.5',
   max_tokens: 9,
   messages: [{ role: 'user', content: 'hi' }]
 })
@@ -434,7 +434,7 @@ t.test(
 t.test(
   'a client that goes on after it was refused fills neither the log nor the record',
   async (t) => {
-    const { start, headers } = await setUp(t, { models: ['claude-haiku-4.5'] })
+    const { start, headers } = await setUp(t, { models: ['claude-opus-5'] })
     const gateway = await start(1)
     const sent = 400
     for (let count = 0; count < sent; count += 20) {

@@ -39,7 +39,7 @@ t.test('in the memory of a container of 512 MiB', async (t) => {
 
   /** As the SDKs do it: 503 says when to try again, and on a machine without a CPU to spare it may come to that. */
   const send = async (path: string, members: object, tries = 4): Promise<[number, string]> => {
-    const body = JSON.stringify({ model: 'claude-sonnet-4.5', max_tokens: 100, ...members })
+    const body = JSON.stringify({ model: 'claude-haiku-4.5', max_tokens: 100, ...members })
     const response = await fetch(`${gateway.url}${path}`, { method: 'POST', body })
     const text = await response.text()
     const retryAfterS = response.headers.get('retry-after')

@@ -24,7 +24,7 @@ t.test('in a terminal the log is for people', inTerminal, async (t) => {
   t.match(gateway.text, `${gateway.url}/v1`)
   t.match(gateway.text, `${gateway.url}/metrics`)
   await startChat(gateway.url, 'hi').answer
-  await gateway.shows(/POST \/v1\/chat\/completions 200 claude-sonnet-4\.5 in \d/)
+  await gateway.shows(/POST \/v1\/chat\/completions 200 claude-sonnet-4\.6 in \d/)
   t.match(gateway.output, `${COLOUR}32m200${COLOUR}0m`, 'a worker knows of the terminal, too')
   t.notMatch(gateway.text, '{"level"')
 

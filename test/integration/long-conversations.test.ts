@@ -15,7 +15,7 @@ const turns = Array.from({ length: 18 }, (_, index) => [
 ]).flat()
 
 const body = {
-  model: 'claude-sonnet-4.5',
+  model: 'claude-haiku-4.5',
   max_tokens: 500,
   messages: [...turns, { role: 'user', content: 'And now? sim:gap=0' }]
 }
@@ -71,7 +71,7 @@ t.test('an improper request says which rules it is near to break', async (t) => 
   const gateway = await startGateway({ env: { PROXY_API_KEY: 'k' } })
   t.teardown(() => gateway.destroy())
   const answer = await post(gateway.url, '/v1/chat/completions', {
-    model: 'claude-sonnet-4.5',
+    model: 'claude-haiku-4.5',
     messages: [{ role: 'user', content: `${'x'.repeat(450_000)} sim:improper` }]
   })
   t.equal(answer.status, 400)

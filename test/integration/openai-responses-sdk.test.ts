@@ -19,7 +19,7 @@ import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 const KEY = 'test-key'
-const model = 'claude-sonnet-4.5'
+const model = 'claude-haiku-4.5'
 const env = { PROXY_API_KEY: KEY, UPSTREAM_MAX_ATTEMPTS: '1', WORKERS: '2' }
 
 const weather: FunctionTool = {

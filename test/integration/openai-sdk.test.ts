@@ -27,7 +27,7 @@ const gateway = await startGateway({
 t.teardown(() => gateway.destroy())
 
 const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: KEY, maxRetries: 0 })
-const model = 'claude-sonnet-4.5'
+const model = 'claude-haiku-4.5'
 
 const weather: OpenAI.ChatCompletionFunctionTool = {
   type: 'function',

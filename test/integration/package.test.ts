@@ -152,7 +152,7 @@ t.test('the program, started by its name', async (t) => {
     const response = await fetch(`${gateway.url}/v1/chat/completions`, {
       method: 'POST',
       headers: { authorization: 'Bearer the-key-of-this-test', 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'claude-sonnet-4.5', messages: [{ role: 'user', content }] })
+      body: JSON.stringify({ model: 'claude-haiku-4.5', messages: [{ role: 'user', content }] })
     })
     const body = JSON.parse(await response.text())
     return String(body.choices?.[0]?.message.content ?? JSON.stringify(body))
@@ -187,7 +187,7 @@ t.test('the program, started by its name', async (t) => {
     const response = await fetch(`${gateway.url}/v1/responses`, {
       method: 'POST',
       headers: { authorization: 'Bearer the-key-of-this-test', 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'claude-sonnet-4.5', input: 'Hello' })
+      body: JSON.stringify({ model: 'claude-haiku-4.5', input: 'Hello' })
     })
     t.match(await response.json(), { status: 'completed' })
     gateway.child.kill('SIGTERM')

@@ -130,7 +130,7 @@ async function meetEverything(url: string, keys: { readonly anna: string; readon
     fetch(`${url}/v1/messages${path}`, {
       method: 'POST',
       headers: { 'x-api-key': OPERATOR, 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'claude-sonnet-4.5', max_tokens: 2000, ...body })
+      body: JSON.stringify({ model: 'claude-haiku-4.5', max_tokens: 2000, ...body })
     }).then((response) => response.text())
   const plain = ['hi', 'sim:cut-frame', 'sim:unknown-event', 'sim:events=20 sim:gap=5']
   for (const prompt of plain) await chat(prompt)

@@ -24,7 +24,7 @@ t.jobs = 6 // they wait for processes more than they work
 const ROOT = join(import.meta.dirname, '../..')
 const KEY = 'secret-client-key-of-the-gateway'
 const TOKEN = 'test-access-token'
-const MODEL = 'claude-sonnet-4.5'
+const MODEL = 'claude-haiku-4.5'
 const DEBUG = { DEBUG_MODE: 'all', DEBUG_CONTENT: 'true', PROXY_API_KEY: KEY }
 
 const simulator = new Simulator({ gapMs: 1 })

@@ -5,7 +5,7 @@ import { OneFormUpstream } from '../helper/one-form-upstream.ts'
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 const messages = [{ role: 'user', content: 'hi' }]
-const model = 'claude-sonnet-4.5'
+const model = 'claude-haiku-4.5'
 
 /** One request of each dialect, streamed and not. */
 const ASKED: readonly (readonly [path: string, body: object])[] = [

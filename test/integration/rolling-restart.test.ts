@@ -155,7 +155,7 @@ t.test('SIGUSR2', async (t) => {
     const { gateway } = await setUp(t)
     const headers = { 'content-type': 'application/json', connection: 'close' }
     const messages = [{ role: 'user', content: `${'word and word '.repeat(500)} sim:gap=0` }]
-    const body = JSON.stringify({ model: 'claude-sonnet-4.5', max_tokens: 999, messages })
+    const body = JSON.stringify({ model: 'claude-haiku-4.5', max_tokens: 999, messages })
     const post = async (path: string): Promise<string> =>
       (await fetch(`${gateway.url}${path}`, { method: 'POST', headers, body })).text()
     const count = (): Promise<string> => post('/v1/messages/count_tokens')

@@ -180,7 +180,7 @@ t.test('images whose names nobody answers for hold up no new connection', async 
   const images = fetch(`${gateway.url}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ model: 'claude-sonnet-4.5', messages: [{ role: 'user', content }] }),
+    body: JSON.stringify({ model: 'claude-haiku-4.5', messages: [{ role: 'user', content }] }),
     signal: abort.signal
   }).catch(() => 'left')
   await names.asked('7.example')

@@ -64,7 +64,7 @@ async function setUp(t: Test, stallTimeout: string) {
 
 function ask(client: Socket): void {
   const body = JSON.stringify({
-    model: 'claude-sonnet-4.5',
+    model: 'claude-haiku-4.5',
     max_tokens: 10_000_000, // of them the queries take a part
     stream: true,
     messages: [{ role: 'user', content: 'Find out\nall of it.' }],

@@ -41,7 +41,7 @@ function asker({ url }: GatewayProcess): Rig['ask'] {
       method: 'POST',
       headers,
       body: JSON.stringify({
-        model: 'claude-sonnet-4.5',
+        model: 'claude-haiku-4.5',
         max_tokens: 1000,
         messages: [{ role: 'user', content: prompt }],
         ...body
@@ -101,8 +101,8 @@ for (const protocol of ['http/protobuf', 'http/json']) {
       'http.response.status_code': 200,
       'gen_ai.operation.name': 'chat',
       'gen_ai.provider.name': 'aws.kiro',
-      'gen_ai.request.model': 'claude-sonnet-4.5',
-      'gen_ai.response.model': 'claude-sonnet-4.5',
+      'gen_ai.request.model': 'claude-haiku-4.5',
+      'gen_ai.response.model': 'claude-haiku-4.5',
       'gen_ai.request.stream': true,
       'kiro_gateway.request_id': line['request_id'],
       'kiro_gateway.dialect': 'anthropic-messages',
@@ -125,7 +125,7 @@ for (const protocol of ['http/protobuf', 'http/json']) {
     t.equal(calls.length, 2)
     for (const call of calls) {
       t.equal(call.parentSpanId, root.spanId)
-      t.equal(call.name, 'chat claude-sonnet-4.5')
+      t.equal(call.name, 'chat claude-haiku-4.5')
       t.match(call.attributes, { 'server.address': '127.0.0.1', 'server.port': Number })
       t.ok(call.startNs >= root.startNs && call.endNs <= root.endNs, 'inside its request')
     }
@@ -202,7 +202,7 @@ t.test('a large request and a large call are small spans', async (t) => {
   const answers = [
     await ask('', { body, headers }),
     await ask('', { body: { ...body, model: nasty.repeat(1000) }, headers }),
-    await ask('', { body: { ...body, model: `claude-sonnet-4.5 ${nasty}` }, headers })
+    await ask('', { body: { ...body, model: `claude-haiku-4.5 ${nasty}` }, headers })
   ]
   t.equal(answers[0]?.status, 200)
   t.equal(await gateway.stop(), 0)

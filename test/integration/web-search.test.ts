@@ -26,7 +26,7 @@ t.teardown(() => gateway.destroy())
 
 const openai = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: KEY, maxRetries: 0 })
 const anthropic = new Anthropic({ baseURL: gateway.url, apiKey: KEY, maxRetries: 0 })
-const model = 'claude-sonnet-4.5'
+const model = 'claude-haiku-4.5'
 const max_tokens = 2000
 
 const search: Anthropic.WebSearchTool20250305 = { type: 'web_search_20250305', name: 'web_search' }

@@ -33,7 +33,7 @@ async function gateway(
 function question(prompt: string, more: object = {}): string {
   const messages = [{ role: 'user', content: prompt }]
   return JSON.stringify({
-    model: 'claude-sonnet-4.5',
+    model: 'claude-haiku-4.5',
     max_tokens: 1000,
     stream: true,
     messages,

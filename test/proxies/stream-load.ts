@@ -71,7 +71,7 @@ export class StreamLoad {
   async #ask(): Promise<string | null> {
     const { url, key, prompt } = this.#options
     const body = JSON.stringify({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       max_tokens: 1000,
       stream: true,
       messages: [{ role: 'user', content: prompt }]

@@ -123,7 +123,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
       { type: 'between_tools' },
       { type: 'disabled' }
     ]) {
-      for (const model of ['claude-sonnet-4.5', 'claude-sonnet-5', 'claude-haiku-4.5']) {
+      for (const model of ['claude-haiku-5.5', 'claude-sonnet-5', 'claude-haiku-4.5']) {
         const body = messages.ask('hi', { model, max_tokens: 4096, thinking })
         const { status } = await stand.call(messages.path, { body })
         t.equal(status, 200, `${model} ${JSON.stringify(thinking)}`)

@@ -72,7 +72,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
 
   t.test('a function of a namespace comes back with its namespace apart', async (t) => {
     const tools = [fn('exec_command', 'cmd'), AGENTS, MCP, { type: 'web_search' }]
-    const request = { model: 'claude-sonnet-4.5', tools, reasoning: { summary: 'auto' } }
+    const request = { model: 'claude-haiku-4.5', tools, reasoning: { summary: 'auto' } }
     const call = await callOf(t, {
       ...request,
       input: [user('use tool multi_agent_v1__close_agent with {"id":"a"}')]
@@ -102,7 +102,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
 
   t.test('gpt-5.5: custom tools take and give raw text', async (t) => {
     const tools = [custom('apply_patch'), TOOL_SEARCH, fn('exec_command', 'cmd')]
-    const request = { model: 'claude-sonnet-4.5', tools, text: { verbosity: 'low' } }
+    const request = { model: 'claude-haiku-4.5', tools, text: { verbosity: 'low' } }
     const raw = '*** Begin Patch\n"quoted" \\ 世界\n'
     const input = [user(`use tool apply_patch with ${JSON.stringify({ input: raw })}`)]
     const call = await callOf(t, { ...request, input })
@@ -116,7 +116,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   })
 
   t.test('tool_search: its arguments are an object, and what it found can be called', async (t) => {
-    const request = { model: 'claude-sonnet-4.5', tools: [TOOL_SEARCH] }
+    const request = { model: 'claude-haiku-4.5', tools: [TOOL_SEARCH] }
     const input = [user('use tool tool_search with {"query":"calendar"}')]
     const search = await callOf(t, { ...request, input })
     t.match(search, {
@@ -171,7 +171,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   t.test('images in outputs and in user content', async (t) => {
     const image_url = `data:image/png;base64,${PIXEL}`
     const items = await itemsOf(t, {
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       tools: [fn('view_image', 'path')],
       input: [
         { role: 'user', content: [{ type: 'input_image', image_url, detail: 'auto' }] },

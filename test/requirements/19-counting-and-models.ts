@@ -55,18 +55,18 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   })
 
   t.test('one model, dots and dashes alike', async (t) => {
-    for (const id of ['claude-sonnet-4.5', 'claude-sonnet-4-5', 'claude-sonnet-4-5-20250929']) {
+    for (const id of ['claude-haiku-4.5', 'claude-haiku-4-5', 'claude-haiku-4-5-20251001']) {
       const openAi = await stand.call(`/v1/models/${id}`)
       t.match(openAi.json, { id, object: 'model', owned_by: 'anthropic' })
       const anthropic = await stand.call(`/v1/models/${id}?beta=true`, { headers: ANTHROPIC })
-      t.match(anthropic.json, { id, type: 'model', display_name: 'Claude Sonnet 4.5' })
+      t.match(anthropic.json, { id, type: 'model', display_name: 'Claude Haiku 4.5' })
       const { status, json } = await stand.call(MESSAGES, {
         body: messages.ask('hi', { model: id })
       })
       t.equal(status, 200)
       t.equal(json['model'], id, 'echoed as it was sent')
       const { modelId } = stand.lastSent.conversationState.currentMessage.userInputMessage
-      t.equal(modelId, 'claude-sonnet-4.5')
+      t.equal(modelId, 'claude-haiku-4.5')
     }
   })
 

@@ -10,7 +10,7 @@ import { serverUrl } from '../helper/server-url.ts'
 export const KEY = 'key-one'
 export const OTHER_KEY = 'key-two'
 /** Without reasoning of its own, window of 200 000. */
-export const MODEL = 'claude-sonnet-4.5'
+export const MODEL = 'claude-haiku-4.5'
 /** With reasoning of its own, window of 1 000 000. */
 export const THINKING_MODEL = 'claude-sonnet-5'
 export const HEARTBEAT_MS = 60

@@ -84,7 +84,7 @@ async function stream(prompt: string, onText?: (text: string) => Promise<void>):
   call.on('error', reject)
   call.end(
     JSON.stringify({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       max_tokens: 4096,
       stream: true,
       messages: [{ role: 'user', content: prompt }]

@@ -64,7 +64,7 @@ t.test('a worker that retires', async (t) => {
       method: 'POST',
       headers: { authorization: 'Bearer good-key', 'content-type': 'application/json' },
       body: JSON.stringify({
-        model: 'claude-sonnet-4.5',
+        model: 'claude-haiku-4.5',
         max_tokens: 10,
         messages: [{ role: 'user', content: 'hi' }]
       })

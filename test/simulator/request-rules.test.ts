@@ -100,7 +100,7 @@ const SHAPE: Violation[] = [
   },
   {
     name: 'a model with dashes for dots',
-    request: upstreamRequest('hi', { message: { modelId: 'claude-sonnet-4-5' } }),
+    request: upstreamRequest('hi', { message: { modelId: 'claude-haiku-4-5' } }),
     reason: 'INVALID_MODEL_ID',
     message: /Invalid model/
   }

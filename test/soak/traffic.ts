@@ -28,7 +28,7 @@ export interface TrafficCounts {
   readonly unexpected: string[]
 }
 
-const MODEL = 'claude-sonnet-4.5'
+const MODEL = 'claude-haiku-4.5'
 const CHAT = '/v1/chat/completions'
 const MESSAGES = '/v1/messages'
 const RESPONSES = '/v1/responses'

@@ -114,7 +114,7 @@ t.test('settings', async (t) => {
 })
 
 t.test('texts in spans', async (t) => {
-  t.equal(shown('claude-sonnet-4.5'), 'claude-sonnet-4.5')
+  t.equal(shown('claude-haiku-4.5'), 'claude-haiku-4.5')
   t.equal(shown('a\u0000b\nc\u001b[31m\u0085'), 'a b c [31m ')
   t.equal(shown('half a pair \ud83d'), 'half a pair \ufffd')
   t.ok(shown('x'.repeat(1_000_000)).length <= 256)

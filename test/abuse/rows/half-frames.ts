@@ -48,7 +48,7 @@ async function waitFor(
       method: 'POST',
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
       body: JSON.stringify({
-        model: 'claude-sonnet-4.5',
+        model: 'claude-haiku-4.5',
         stream: true,
         messages: [{ role: 'user', content: `hi sim:events=2 sim:gap=0 sim:half-frame=${bytes}` }]
       }),

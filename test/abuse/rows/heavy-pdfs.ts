@@ -38,7 +38,7 @@ const OTHERS = Array.from({ length: UpstreamLimits.documents }, (_, index) =>
 function bodyWith(pdf: Buffer = Buffer.alloc(0)): Uint8Array<ArrayBuffer> {
   const content = [documentOf('application/pdf', pdf), ...OTHERS]
   const messages = [{ role: 'user', content }]
-  const body = { model: 'claude-sonnet-4.5', max_tokens: 9, messages }
+  const body = { model: 'claude-haiku-4.5', max_tokens: 9, messages }
   return new TextEncoder().encode(JSON.stringify(body))
 }
 

@@ -45,7 +45,7 @@ async function askWithImages(url: string, key: string, request: number): Promise
       method: 'POST',
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
       body: JSON.stringify({
-        model: 'claude-sonnet-4.5',
+        model: 'claude-haiku-4.5',
         messages: [{ role: 'user', content: [{ type: 'text', text: 'What is this?' }, ...images] }]
       }),
       signal: AbortSignal.timeout(Seconds * 1000)

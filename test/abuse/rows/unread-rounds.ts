@@ -65,7 +65,7 @@ class Client {
 
   constructor({ host, port, key }: AbuseStand, prompt: string, after: string) {
     const body = JSON.stringify({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       max_tokens: 64_000_000,
       stream: true,
       messages: [{ role: 'user', content: prompt }],

@@ -98,7 +98,7 @@ export async function allOnOneWorker(): Promise<string> {
   )
   process.kill(other, 'SIGCONT')
   const body = JSON.stringify({
-    model: 'claude-sonnet-4.5',
+    model: 'claude-haiku-4.5',
     stream: true,
     messages: [{ role: 'user', content: 'Hello' }]
   })

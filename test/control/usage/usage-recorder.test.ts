@@ -245,11 +245,11 @@ t.test('UsageRecorder', (t) => {
 
   t.test('records no names of models that a terminal would obey', async (t) => {
     const { recorder, path, written } = rig(t)
-    const models = ['claude-sonnet-4.5', '', '\u001b[2J', 'a\rb', '\u009b2J', 'm'.repeat(129)]
+    const models = ['claude-haiku-4.5', '', '\u001b[2J', 'a\rb', '\u009b2J', 'm'.repeat(129)]
     recorder.record(models.map((model) => usageRow({ model })))
     await written(models.length)
     const lines = await readUsage(path, { by: 'model', since: 0, key: null })
-    t.same(lines.map(({ group }) => group).toSorted(), ['', 'claude-sonnet-4.5', 'other'])
+    t.same(lines.map(({ group }) => group).toSorted(), ['', 'claude-haiku-4.5', 'other'])
   })
 
   t.test(

@@ -89,7 +89,7 @@ t.test('a Chat Completions body with content that cannot be sent is refused', as
 
 t.test('what Chat Completions clients send beside the messages is taken or ignored', async (t) => {
   const { plan, payload } = convert('openai-chat', {
-    model: 'claude-sonnet-4-5',
+    model: 'claude-haiku-4-5',
     messages: [USER],
     stream: true,
     stream_options: { include_usage: true },
@@ -109,8 +109,8 @@ t.test('what Chat Completions clients send beside the messages is taken or ignor
   })
   t.match(flatPlan(plan), {
     dialect: 'openai-chat',
-    model: 'claude-sonnet-4-5',
-    upstreamModel: 'claude-sonnet-4.5',
+    model: 'claude-haiku-4-5',
+    upstreamModel: 'claude-haiku-4.5',
     isStream: true,
     wantsUsage: true,
     stopSequences: ['END'],

@@ -57,7 +57,7 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
   t.test('an unknown name: functions, a namespace and a search that is dropped', async (t) => {
     const { plan, tools, history, toolResults, current } = convert({
       ...CODEX,
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       reasoning: { summary: null },
       tools: [
         { ...fn('exec_command'), parameters: EXEC_SCHEMA, strict: false },
@@ -265,7 +265,7 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
     const image = { type: 'input_image', image_url: 'data:image/png;base64,iVBORw0KGgo=' }
     const { current } = convert({
       ...CODEX,
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       tools: [fn('view_image')],
       input: [
         ...OPENING,
@@ -281,7 +281,7 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
     )
     const compaction = convert({
       ...CODEX,
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       tools: [],
       input: [
         ...OPENING,
@@ -301,7 +301,7 @@ t.test('requirement 9: Codex, by the name of the model', async (t) => {
 t.test('other clients', async (t) => {
   t.test('OpenCode and pi: a system role with a string, calls without item ids', async (t) => {
     const { history, toolResults, plan } = convert({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       stream: true,
       store: false,
       prompt_cache_key: 'ses_1',
@@ -321,7 +321,7 @@ t.test('other clients', async (t) => {
 
   t.test('Cline: tools of the vendor beside its own', async (t) => {
     const { tools, plan } = convert({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       stream: true,
       truncation: 'auto',
       include: ['web_search_call.action.sources'],
@@ -346,7 +346,7 @@ t.test('other clients', async (t) => {
     const { history, toolResults } = convertAny(
       'openai-responses',
       {
-        model: 'claude-sonnet-4.5',
+        model: 'claude-haiku-4.5',
         tools: [fn('f')],
         input: [
           { role: 'user', content: [{ type: 'input_text', text: 'hi' }] },
@@ -366,7 +366,7 @@ t.test('other clients', async (t) => {
 
   t.test('OpenAI Agents: items sent back as they came', async (t) => {
     const { history, plan } = convert({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       instructions: 'Be brief.',
       include: [],
       tools: [{ ...fn('f'), strict: true }],

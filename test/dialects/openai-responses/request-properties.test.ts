@@ -154,7 +154,7 @@ const item = fc.oneof(
 )
 const body = fc.record(
   {
-    model: fc.constantFrom('claude-sonnet-4-5', 'gpt-5.6-sol', 'auto'),
+    model: fc.constantFrom('claude-haiku-4-5', 'gpt-5.6-sol', 'auto'),
     input: fc.oneof(text, fc.array(item, { minLength: 1, maxLength: 12 })),
     instructions: text,
     tools,

@@ -470,7 +470,7 @@ t.test('items of the vendor’s own tools lose no text', async (t) => {
 t.test('what Responses clients send beside the input is taken or ignored', async (t) => {
   const { plan, payload } = convert({
     ...body([USER]),
-    model: 'claude-sonnet-4-5',
+    model: 'claude-haiku-4-5',
     stream: true,
     parallel_tool_calls: false,
     store: false,
@@ -490,8 +490,8 @@ t.test('what Responses clients send beside the input is taken or ignored', async
   })
   t.match(flatPlan(plan), {
     dialect: 'openai-responses',
-    model: 'claude-sonnet-4-5',
-    upstreamModel: 'claude-sonnet-4.5',
+    model: 'claude-haiku-4-5',
+    upstreamModel: 'claude-haiku-4.5',
     isStream: true,
     stopSequences: [],
     isSingleToolCall: true,

@@ -38,7 +38,7 @@ const bodies: Readonly<Record<DialectName, (block: Block) => unknown>> = {
 }
 
 function convert(dialect: DialectName, block: Block): string {
-  const body = { model: 'claude-sonnet-4.5', ...(bodies[dialect](block) as object) }
+  const body = { model: 'claude-haiku-4.5', ...(bodies[dialect](block) as object) }
   const { payload } = convertRequest(dialect, Buffer.from(JSON.stringify(body)), requestOptions())
   return Buffer.from(payload).toString()
 }

@@ -47,7 +47,7 @@ const requests = [
   }
 ]
 const payloads = requests.map((request) => {
-  const model = 'claude-sonnet-4.5'
+  const model = 'claude-haiku-4.5'
   return Buffer.from(JSON.stringify(convert('anthropic-messages', { model, ...request }).payload))
 })
 

@@ -93,7 +93,7 @@ t.test('requests that break a rule', async (t) => {
 t.test('a request without fault has no finding', async (t) => {
   const bytes = Buffer.from(
     JSON.stringify({
-      model: 'claude-sonnet-4.5',
+      model: 'claude-haiku-4.5',
       max_tokens: 100,
       tools: [
         { name: 'f', description: 'F', input_schema: { type: 'object', properties: { a: {} } } }

@@ -67,7 +67,7 @@ const lessonsOf = ({ messages }: FakePrimary) =>
 const ask = { type: 'text', text: 'Summarise' }
 const filename = 'report.csv'
 const file_data = `data:text/csv;base64,${CSV}`
-const model = 'claude-sonnet-4.5'
+const model = 'claude-haiku-4.5'
 const source = { type: 'base64', media_type: 'text/csv', data: CSV }
 const said = { role: 'assistant', content: 'It is short.' }
 

@@ -113,7 +113,7 @@ function growingBody(bytes: number): Uint8Array {
     { role: 'assistant', content: [{ type: 'tool_use', id: 'call', name: 'bash', input }] },
     { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'call', content }] }
   ]
-  const body = JSON.stringify({ model: 'claude-sonnet-4.5', max_tokens: 100, messages })
+  const body = JSON.stringify({ model: 'claude-haiku-4.5', max_tokens: 100, messages })
   return new Uint8Array(Buffer.from(body))
 }
 
