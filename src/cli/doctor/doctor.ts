@@ -51,7 +51,7 @@ for 20 seconds at most. Nothing is changed, and nothing that costs credits is as
 The output holds no secrets: it can be put into a bug report. docs/doctor.md says what each finding means.
 Exit codes: 0 no problems (there may be warnings), 1 problems, 2 the command line makes no sense.
 
-  --probe            Also asks the upstream how it treats this account: about 20 small requests, two seconds apart, which
+  --probe            Also asks the upstream how it treats this account: about 12 small requests, two seconds apart, which
                      cost a few credits. Stops at the first sign of suspicion.
   --yes              Does not ask before that.
   --idle SECONDS     Also tries how long an idle connection is kept, up to so long (1 to 300).`,

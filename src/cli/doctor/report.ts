@@ -3,7 +3,7 @@ import { redactText } from '../../kiro/wire/fault.ts'
 import { version } from '../../shared/version.ts'
 import type { CheckResult } from './checks/checkup.ts'
 import { type DoctorFinding, type Level, worstOf } from './checks/finding.ts'
-import { BY_HAND, type ProbeRun } from './probe/ask-probes.ts'
+import type { ProbeRun } from './probe/ask-probes.ts'
 import type { ProbeCall } from './probe/probe.ts'
 
 /** What doctor has found, fit to be shown to anyone. */
@@ -122,8 +122,7 @@ export function probeLines({ results, stopped, credits }: ProbeRun): readonly st
           ...(stopped.change === null ? [] : [stopped.change])
         ]
   const spent = Math.round(credits * 10_000) / 10_000
-  const byHand = Object.entries(BY_HAND).map(([id, text]) => `${id.padEnd(4)} by hand: ${text}`)
-  return ['', ...lines, ...byHand, '', ...end, `${spent} credits were spent.`]
+  return ['', ...lines, '', ...end, `${spent} credits were spent.`]
 }
 
 function describeCall({ label, status, type, reason, message, credits }: ProbeCall): string {

@@ -6,41 +6,20 @@ import { listModelsOf } from '../checks/known-models.ts'
 import { renewSignIn, withProfile } from '../checks/known-sign-in.ts'
 import { gptWindow, promptCache, webSearch } from './account-probes.ts'
 import { Asker, type Outcome, PAUSE_MS, ProbesStopped } from './asker.ts'
-import { documents, shapes } from './body-probes.ts'
-import {
-  answersEnd,
-  attribution,
-  ownName,
-  requestForms,
-  tokenTypeOfOrganisation
-} from './form-probes.ts'
+import { documents } from './document-probe.ts'
+import { ownName, requestForms } from './form-probes.ts'
 import { idleProbe } from './idle-probe.ts'
 import { type AnswerClass, type Probe, type ProbeResult, toCall } from './probe.ts'
-import { effortAlone, signatures, thinkingOff } from './reasoning-probes.ts'
 
 /** In the order in which they are asked: what others depend on, then what tells most. */
 export const PROBES: readonly Probe[] = [
   requestForms,
   ownName,
   gptWindow,
-  attribution,
-  tokenTypeOfOrganisation,
   webSearch,
   documents,
-  ...shapes,
-  signatures,
-  thinkingOff,
-  effortAlone,
-  promptCache,
-  answersEnd
+  promptCache
 ]
-
-/** Questions of the same list that no program can ask by itself. */
-export const BY_HAND: Readonly<Record<string, string>> = {
-  P12: 'Is a sign-in of "kiro-gateway login" good for answers? Sign in with it, then look at P1.',
-  P14: 'Does the browser come back on another port than 3128? Try "kiro-gateway login" with Google or GitHub.',
-  P16: 'What do used-up quotas look like? Never provoke one: keep the log lines of those that come.'
-}
 
 /** What the refusal means after which nothing more is asked. */
 export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
@@ -150,7 +129,7 @@ export async function askProbes(call: CommandCall, checkup: Checkup): Promise<Pr
 function consentQuestion(): string {
   const requests = 2 * PROBES.length
   const minutes = Math.ceil((requests * (PAUSE_MS + ANSWER_MS)) / 60_000)
-  return `About ${requests} small requests will be sent for this account, in ${minutes} minutes or so, which costs a few credits. Go on?`
+  return `About ${requests} small requests will be sent for this account, in ${minutes === 1 ? 'a minute' : `${minutes} minutes`} or so, which costs a few credits. Go on?`
 }
 
 /** A short answer takes about so long. */

@@ -31,12 +31,8 @@ export interface Outcome {
   /** What the upstream said against it, or why no answer came. */
   readonly fault: Pick<UpstreamFault, 'code' | 'type' | 'message' | 'reason'> | null
   readonly text: string
-  readonly reasoning: string
-  readonly signature: string
   /** `null` where the upstream did not say. */
   readonly credits: number | null
-  /** The answer ends with what closes one (kiro-protocol §5.11). */
-  readonly isClosed: boolean
   /** The body of an answer that is no stream. */
   readonly body: string
 }
@@ -119,21 +115,21 @@ export class Asker {
   /** @throws {ProbesStopped}; the signal's reason when it aborts. */
   async generate(label: string, question: Question): Promise<Outcome> {
     const { config, snapshot, host } = this
-    const request = generationRequest({
-      payload: Buffer.from(JSON.stringify(writeQuestion(question))),
-      snapshot,
-      host,
-      approach: { isWithoutProfile: false, isNewConversation: false },
-      form: question.form,
-      userAgent: config.upstream.userAgent,
-      invocationId: randomUUID(),
-      attempt: 1,
-      maxAttempts: 1,
-      bodyTimeoutMs: ANSWER_TIMEOUT_MS
-    })
-    const headers = Object.entries({ ...request.headers, ...question.headers })
-    const kept = headers.filter((header): header is [string, string] => header[1] !== undefined)
-    return this.#ask(label, { ...request, headers: Object.fromEntries(kept) })
+    return this.#ask(
+      label,
+      generationRequest({
+        payload: Buffer.from(JSON.stringify(writeQuestion(question))),
+        snapshot,
+        host,
+        approach: { isWithoutProfile: false, isNewConversation: false },
+        form: question.form,
+        userAgent: config.upstream.userAgent,
+        invocationId: randomUUID(),
+        attempt: 1,
+        maxAttempts: 1,
+        bodyTimeoutMs: ANSWER_TIMEOUT_MS
+      })
+    )
   }
 
   /** A small call whose answer is JSON. @throws as `generate()` */
@@ -215,23 +211,15 @@ const SILENCE: Omit<Outcome, 'label'> = {
   status: 0,
   fault: null,
   text: '',
-  reasoning: '',
-  signature: '',
   credits: null,
-  isClosed: false,
   body: ''
 }
 
 function readStream(body: Buffer): Omit<Outcome, 'label'> {
-  let { fault, text, reasoning, signature, credits, isClosed } = SILENCE
+  let { fault, text, credits } = SILENCE
   const take = (event: UpstreamEvent): void => {
     if (event.type === 'text') text += event.text
-    if (event.type === 'reasoning') {
-      reasoning += event.text ?? ''
-      signature += event.signature ?? ''
-    }
     if (event.type === 'metering') credits = (credits ?? 0) + event.credits
-    if (event.type === 'metadata' || event.type === 'metering') isClosed = true
     if (event.type === 'exception') fault = faultOfException(event)
   }
   try {
@@ -242,7 +230,7 @@ function readStream(body: Buffer): Omit<Outcome, 'label'> {
     const { code, message } = asGatewayError(cause)
     fault = { code, type: '', message, reason: null }
   }
-  return { ...SILENCE, status: 200, fault, text, reasoning, signature, credits, isClosed }
+  return { ...SILENCE, status: 200, fault, text, credits }
 }
 
 /** It was answered, and not with an exception. */

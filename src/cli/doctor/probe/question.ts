@@ -14,14 +14,8 @@ export interface Question {
   readonly content: string
   readonly history?: readonly HistoryEntry[]
   readonly documents?: readonly UpstreamDocument[]
-  readonly context?: NonNullable<UserInputMessage['userInputMessageContext']>
-  readonly fields?: Readonly<Record<string, unknown>>
   /** A UUID; a new one if left out. */
   readonly conversationId?: string
-  /** Members of the target form that are left out. */
-  readonly without?: 'rootConversationId' | 'agentMode'
-  /** Headers that differ; `undefined` leaves one out. */
-  readonly headers?: Readonly<Record<string, string | undefined>>
 }
 
 /** A user's message to a model. */
@@ -34,16 +28,15 @@ export function userMessage(
 
 /** The body of a question, in its form, without the profile (kiro-protocol §4.1, §4.16). */
 export function writeQuestion(question: Question): UpstreamPayload {
-  const { form, content, history, documents, context, fields, without } = question
-  const { conversationId = randomUUID() } = question
+  const { form, content, history, documents, conversationId = randomUUID() } = question
   const isTarget = form === 'target'
   const id = isTarget ? `sess_${conversationId}` : conversationId
   return {
-    ...(isTarget && without !== 'agentMode' && { agentMode: 'vibe' }),
+    ...(isTarget && { agentMode: 'vibe' }),
     conversationState: {
       conversationId: id,
       ...(isTarget && {
-        ...(without !== 'rootConversationId' && { rootConversationId: id }),
+        rootConversationId: id,
         agentContinuationId: randomUUID(),
         agentTaskType: 'vibe'
       }),
@@ -52,11 +45,9 @@ export function writeQuestion(question: Question): UpstreamPayload {
       currentMessage: {
         userInputMessage: {
           ...userMessage(question, content),
-          ...(documents !== undefined && { documents }),
-          ...(context !== undefined && { userInputMessageContext: context })
+          ...(documents !== undefined && { documents })
         }
       }
-    },
-    ...(fields !== undefined && { additionalModelRequestFields: fields })
+    }
   }
 }

@@ -1,9 +1,7 @@
 import { randomInt } from 'node:crypto'
-import { type Asker, isAnswered, isRefused } from './asker.ts'
-import { CHEAP_MODELS, GREETING, NO_FORM, type Probe, UNCLEAR } from './probe.ts'
+import { isAnswered, isRefused } from './asker.ts'
+import { NO_FORM, type Probe, UNCLEAR } from './probe.ts'
 import { type Question, userMessage } from './question.ts'
-
-/** What the upstream takes in the body of a request: documents, and shapes that the gateway avoids (kiro-protocol §4). */
 
 const READING_MODELS = [
   'claude-haiku-5.5',
@@ -85,73 +83,3 @@ function wordPdf(word: string): Buffer {
     `${text}${table}trailer\n<< /Size ${size} /Root 1 0 R >>\nstartxref\n${text.length}\n%%EOF\n`
   )
 }
-
-const TAKEN = {
-  means: 'The upstream takes it: the gateway repairs more than it has to.',
-  change: 'Report it: the rule can be relaxed.'
-}
-
-/** A shape of which reports differ: taken, or refused as the gateway expects. */
-function shapeProbe(
-  id: string,
-  question: string,
-  shape: (asker: Asker) => Partial<Question>
-): Probe {
-  return {
-    id,
-    question,
-    answers: {
-      taken: TAKEN,
-      refused: { means: 'It is refused, as expected: the gateway repairs it.', change: null },
-      unclear: UNCLEAR
-    },
-    skip: ({ form }) => (form === null ? NO_FORM : null),
-    async ask(asker) {
-      const modelId = asker.modelOf(CHEAP_MODELS) ?? 'auto'
-      const asked: Question = { form: asker.form ?? 'path', modelId, content: GREETING }
-      const outcome = await asker.generate(question, { ...asked, ...shape(asker) })
-      return isAnswered(outcome) ? 'taken' : isRefused(outcome) ? 'refused' : 'unclear'
-    }
-  }
-}
-
-interface ToolOptions {
-  readonly name?: string
-  readonly description?: string
-  readonly schema?: object
-}
-
-function tool({ name = 'look_up', description = 'Looks up.', schema = {} }: ToolOptions) {
-  const json = { type: 'object', properties: { q: { type: 'string' } }, ...schema }
-  return { toolSpecification: { name, description, inputSchema: { json } } }
-}
-
-export const shapes: readonly Probe[] = [
-  shapeProbe('P7a', 'Is a blank text beside tool results taken?', (asker) => {
-    const modelId = asker.modelOf(CHEAP_MODELS) ?? 'auto'
-    const use = { toolUseId: 'probe_1', name: 'look_up', input: { q: 'x' } }
-    const result = { toolUseId: 'probe_1', content: [{ text: 'one' }], status: 'success' } as const
-    return {
-      form: 'path',
-      content: '',
-      history: [
-        { userInputMessage: userMessage({ modelId }, 'Look up x, then reply with OK.') },
-        { assistantResponseMessage: { content: 'I look.', toolUses: [use] } }
-      ],
-      context: { tools: [tool({})], toolResults: [{ ...result, content: [{ text: 'one' }] }] }
-    }
-  }),
-  shapeProbe(
-    'P7b',
-    'Is a tool with "additionalProperties: false" and "required: []" taken?',
-    () => ({
-      context: { tools: [tool({ schema: { additionalProperties: false, required: [] } })] }
-    })
-  ),
-  shapeProbe('P7c', 'Is a tool description of 15 000 characters taken?', () => ({
-    context: { tools: [tool({ description: 'Looks up a word. '.repeat(883).slice(0, 15_000) })] }
-  })),
-  shapeProbe('P7d', 'Is a tool name of 64 characters with a dot in it taken?', () => ({
-    context: { tools: [tool({ name: `look.up_${'x'.repeat(56)}` })] }
-  }))
-]
