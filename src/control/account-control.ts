@@ -39,7 +39,7 @@ const USAGE_AGE_MS = 300_000
 export interface AccountListener {
   onStanding(standing: AccountStanding, suspicions: number): void
   /** The upstream has said so to this gateway. */
-  onSuspended(token: string, message: string): void
+  onSuspended(token: string): void
   onSignIn(news: CredentialNews): void
   /** The operator wants everything to be asked once more. */
   onForgiven(): void
@@ -109,8 +109,8 @@ export class AccountControl {
   }
 
   /** Another gateway was told that the account of this token is suspended. */
-  suspend(token: string, message: string): void {
-    this.#credentials.suspended(token, message)
+  suspend(token: string): void {
+    this.#credentials.suspended(token, 'said to another gateway')
   }
 
   /** A sign-in that was suspended is tried once more. */
@@ -206,8 +206,8 @@ export class AccountControl {
           .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
         break
       case 'credential.suspended':
-        this.suspend(message.token, message.message)
-        this.#listener?.onSuspended(message.token, message.message)
+        this.#credentials.suspended(message.token, message.reason)
+        this.#listener?.onSuspended(message.token)
         break
       case 'account.refused':
         void this.#desk.refused(message.refusal) // never rejects

@@ -123,11 +123,14 @@ export class CredentialRefresher {
     return snapshot.token === token ? this.#refresh(token) : snapshot // joined one that knew nothing of it
   }
 
-  /** The upstream says that the account of this token is suspended: nothing is renewed until there is a new sign-in. */
-  suspended(token: string, message: string): void {
+  /**
+   * The upstream says that the account of this token is suspended: nothing is renewed until there is a new sign-in.
+   * `reason` is for the log alone.
+   */
+  suspended(token: string, reason: string): void {
     const { stored } = this.#signIn
     if (stored === null || stored.accessToken !== token) return
-    const error = new GatewayError('GW_UPSTREAM_SUSPENDED', undefined, { message })
+    const error = new GatewayError('GW_UPSTREAM_SUSPENDED', reason)
     this.#signIn.fail(error, { stored, refused: token })
     this.#schedule()
   }

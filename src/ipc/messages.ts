@@ -47,8 +47,8 @@ export type FromWorker =
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
   /** The token that the worker has is over. Answered by `credential.renewed`, after the news of what came of it. */
   | { readonly type: 'credential.wanted'; readonly requestId: number }
-  /** The upstream said that the account of this token is suspended. */
-  | { readonly type: 'credential.suspended'; readonly token: string; readonly message: string }
+  /** The upstream said that the account of this token is suspended; `reason` is for the log alone. */
+  | { readonly type: 'credential.suspended'; readonly token: string; readonly reason: string }
   /** The upstream said something of the account as a whole. Answered by `account.standing`, to all. */
   | { readonly type: 'account.refused'; readonly refusal: AccountRefusal }
   /** The upstream has counted what was estimated; one for each model in a second. */
@@ -194,14 +194,15 @@ export type CredentialNews =
 export interface AccountRefusal {
   readonly bar: Bar
   readonly code: ErrorCode
-  /** For clients, `/readyz` and the log. */
-  readonly message: string
+  /** The upstream's words, for the log alone: they may quote the request that was refused. */
+  readonly reason: string
   readonly retryAfterS: number | null
 }
 
-/** Why the account is not asked for a time. */
-export interface AccountBar extends Problem {
+/** Why the account is not asked for a time. The words of the refusal stay with the client that was refused. */
+export interface AccountBar {
   readonly bar: Bar
+  readonly code: ErrorCode
   /** Milliseconds since the epoch. */
   readonly until: number
 }

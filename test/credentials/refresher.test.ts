@@ -381,7 +381,8 @@ t.test('CredentialRefresher.suspended()', async (t) => {
   clock.suspend(5000)
   await t.rejects(refresher.refused('a1'), {
     code: 'GW_UPSTREAM_SUSPENDED',
-    message: 'Your User ID temporarily is suspended.'
+    message: 'The upstream account is suspended.',
+    detail: 'Your User ID temporarily is suspended.'
   })
   t.equal(server.calls.length, 0, 'no refresh loop')
   writeFile(ideFile(60, { accessToken: 'b1', refreshToken: 'q1' }))

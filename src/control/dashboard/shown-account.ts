@@ -2,6 +2,7 @@ import type { Config } from '../../config/settings.ts'
 import type { DashboardProblem, Quota, ShownAccount } from '../../dashboard/feed.ts'
 import type { AccountStanding, CredentialNews, UsageNews } from '../../ipc/messages.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import { ErrorTable } from '../../shared/error-table.ts'
 import { version } from '../../shared/version.ts'
 
 /** What is known of the gateway's own account. */
@@ -81,7 +82,9 @@ function problemsOf(
   { isCrashLooping, now }: AboutGateway
 ): ShownAccount['problems'] {
   return [
-    ...standing.bars.filter(({ until }) => until > now),
+    ...standing.bars
+      .filter(({ until }) => until > now)
+      .map((bar) => ({ ...bar, message: ErrorTable[bar.code].message })),
     ...(isCrashLooping ? [CRASH_LOOPING] : [])
   ]
 }

@@ -87,11 +87,11 @@ export class AccountDesk {
   }
 
   /** Refusals of calls that were under way make it a little longer each; that is told only when it matters. */
-  #pause({ code, message }: AccountRefusal, until: number): void {
+  #pause({ code, reason }: AccountRefusal, until: number): void {
     const before = this.#standing.pausedUntil ?? 0
     if (until < before + PAUSE_STEP_MS) return
     if (before <= this.#now()) {
-      const facts = { code, reason: message, until: new Date(until).toISOString() }
+      const facts = { code, reason, until: new Date(until).toISOString() }
       this.#options.log.warn(facts, 'upstream asked for a pause')
     }
     this.#tell({ ...this.#standing, pausedUntil: until })
@@ -115,13 +115,13 @@ export class AccountDesk {
     this.#standing = { ...this.#standing, suspectedAt: now }
   }
 
-  #enter({ bar, code, message }: AccountRefusal, until: number): void {
+  #enter({ bar, code, reason }: AccountRefusal, until: number): void {
     const now = this.#now()
     const others = this.#standing.bars.filter((one) => one.bar !== bar && one.until > now)
-    const bars = [...others, { bar, code, message, until }].toSorted(byWeight)
+    const bars = [...others, { bar, code, until }].toSorted(byWeight)
     const advice = bar === 'suspicion' ? SUSPICION_ADVICE : undefined
     this.#options.log.warn(
-      { code, reason: message, until: new Date(until).toISOString(), advice },
+      { code, reason, until: new Date(until).toISOString(), advice },
       'upstream account is not asked for a time'
     )
     this.#tell({ ...this.#standing, bars })

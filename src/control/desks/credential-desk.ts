@@ -135,8 +135,8 @@ export class CredentialDesk {
     return this.current()
   }
 
-  suspended(token: string, message: string): void {
-    this.#refresher?.suspended(token, message)
+  suspended(token: string, reason: string): void {
+    this.#refresher?.suspended(token, reason)
   }
 
   /** A suspension may be over: asks whether the sign-in is of use again. */

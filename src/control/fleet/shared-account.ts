@@ -81,11 +81,11 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
     this.#say('pause', { leftMs: pausedUntil - wall })
   }
 
-  onSuspended(token: string, message: string): void {
+  onSuspended(token: string): void {
     const known = this.#known.get('suspended')
     const of = hashOf(token)
     if (known?.of === of && known.endsAt > this.#now()) return
-    this.#say('suspended', { code: 'GW_UPSTREAM_SUSPENDED', message, of, leftMs: SUSPENDED_MS })
+    this.#say('suspended', { code: 'GW_UPSTREAM_SUSPENDED', of, leftMs: SUSPENDED_MS })
   }
 
   onSignIn({ snapshot }: CredentialNews): void {
@@ -157,7 +157,7 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
     const known = this.#known.get('suspended')
     if (known === undefined || known.n <= (this.#spared ?? 0)) return
     if (known.endsAt <= this.#now() || known.of !== hashOf(token)) return
-    this.#options.account.suspend(token, known.message)
+    this.#options.account.suspend(token)
   }
 
   /** As it is known now; what was so before, to the second, stays as it was. */
@@ -171,7 +171,7 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
       const [until, before] = [untilOf(bar), barIn(this.#standing, bar)]
       if (until <= wall) return []
       if (before !== undefined && Math.abs(before.until - until) < SAME_MS) return [before]
-      return [{ bar, code: known.code, message: known.message, until }]
+      return [{ bar, code: known.code, until }]
     })
     const isSuspect = bars.some(({ bar }) => bar === 'suspicion')
     const { suspectedAt, pausedUntil } = this.#standing
@@ -186,9 +186,9 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
 
   #say(subject: Subject, said: Partial<AccountVerdict> & Pick<AccountVerdict, 'leftMs'>): void {
     const { id } = this.#options
-    const { code = 'GW_UPSTREAM_RATE_LIMITED', message = '', of = '', times = 0, leftMs } = said
+    const { code = 'GW_UPSTREAM_RATE_LIMITED', of = '', times = 0, leftMs } = said
     const n = (this.#known.get(subject)?.n ?? 0) + 1
-    const verdict = toVerdict({ n, by: id, code, message, of, times, leftMs })
+    const verdict = toVerdict({ n, by: id, code, of, times, leftMs })
     this.#known.set(subject, { ...verdict, endsAt: this.#now() + verdict.leftMs })
     this.#touch()
   }

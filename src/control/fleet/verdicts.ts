@@ -4,9 +4,10 @@ import type { ErrorCode } from '../../shared/errors.ts'
 import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 
 /*
- * What the upstream has said of the account, as gateways tell each other. Of each subject the newest counts: the one with the
- * larger number, since whoever says something new has seen the one before. So the order in which they hear of each other does
- * not matter, nor how often. How long it holds is told as what is left of it, since clocks may be a day apart.
+ * Gateways tell each other what the upstream has said of the account, as codes: its words may quote a client. The newest verdict
+ * of a subject counts, which is the one with the larger number, since whoever says something new has seen the one before. So the
+ * order in which they hear of each other does not matter, nor how often. A verdict says how much time is left of it, not when it
+ * ends, since clocks may be a day apart.
  */
 
 /** `pause`: requests wait for a moment; `suspended`: the account of a sign-in, until there is another one. */
@@ -20,8 +21,6 @@ export interface AccountVerdict {
   /** Milliseconds for which it holds; 0 where it is over. */
   readonly leftMs: number
   readonly code: ErrorCode
-  /** For clients and the log. */
-  readonly message: string
   /** Of the sign-in that it is about, a hash; '' where it is about the account. */
   readonly of: string
   /** How often in a row, where that matters. */
@@ -48,7 +47,6 @@ export const SUBJECTS: readonly Subject[] = [...BARS, 'pause', 'suspended']
 const LONGEST_MS = 366 * 86_400_000
 const MAX_N = 2 ** 48
 const MAX_TIMES = 1_000
-const MAX_MESSAGE_CHARS = 1_000
 const MAX_ID_CHARS = 64
 
 /** What is known when both are. Commutative, associative, idempotent. */
@@ -80,11 +78,9 @@ export function laterBy(verdicts: AccountVerdicts, ms: number): AccountVerdicts 
   return later
 }
 
-/** The same as it may stand in a record: messages of the upstream have any length and characters. */
+/** Returns the verdict with a time that may stand in a record. */
 export function toVerdict(verdict: AccountVerdict): AccountVerdict {
-  // Not a part that holds on to the whole: it was made anew.
-  const message = verdict.message.replaceAll(UNPRINTABLE, ' ').slice(0, MAX_MESSAGE_CHARS)
-  return { ...verdict, message, leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
+  return { ...verdict, leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
 }
 
 /** `null` for what is none. Never throws: whoever can write there may write anything. */
@@ -104,13 +100,12 @@ export function parseVerdicts(text: string): AccountVerdicts | null {
 
 function readVerdict(value: unknown): AccountVerdict | null {
   if (!isJsonObject(value)) return null
-  const { n, by, leftMs, code, message, of, times } = value
+  const { n, by, leftMs, code, of, times } = value
   if (!isWithin(n, MAX_N) || !isWithin(leftMs, LONGEST_MS) || !isWithin(times, MAX_TIMES))
     return null
   if (!isText(by, MAX_ID_CHARS) || !isText(of, MAX_ID_CHARS)) return null
-  if (!isText(message, MAX_MESSAGE_CHARS) || message.search(UNPRINTABLE) !== -1) return null
   if (typeof code !== 'string' || !isErrorCode(code)) return null
-  return { n, by, leftMs, code, message, of, times }
+  return { n, by, leftMs, code, of, times }
 }
 
 function newestOf(
@@ -134,5 +129,3 @@ function isText(value: unknown, maxChars: number): value is string {
 function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ErrorTable, text)
 }
-
-const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}]/gu

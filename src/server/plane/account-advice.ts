@@ -1,5 +1,6 @@
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
-import type { GatewayError } from '../../shared/errors.ts'
+import { ErrorTable } from '../../shared/error-table.ts'
+import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
 
 const NOT_ADMITTED =
   'The sign-in is good, but this subscription or seat does not admit other programs than it knows; the gateway names itself and does not pose as another. ' +
@@ -9,11 +10,19 @@ const NOT_ADMITTED =
 const LIKELY_LOCKED =
   'The upstream has suspected abuse on this account within a day, so this is likely to be part of it: stop using the account for automation and contact its support.'
 
-/**
- * Said of what is remembered, for the upstream's own refusal goes on as it is (kiro-protocol §8.6). Qwen Code asks for 40
- * minutes after any other 429; it looks for "quota", "exhausted" and "reset at".
- */
-export const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
+/** Qwen Code asks for 40 minutes after any other 429; it looks for "quota", "exhausted" and "reset at" (kiro-protocol §8.6). */
+const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
+
+/** Explains a refusal to those who did not meet it. The upstream's own words may quote the client that did. */
+export function wordBar(code: ErrorCode, isSuspect: boolean): string {
+  const { message } = ErrorTable[code]
+  if (code === 'GW_UPSTREAM_QUOTA') return `${message} ${QUOTA_EXHAUSTED}`
+  return code === 'GW_CLIENT_NOT_ADMITTED' ? `${message} ${adviceFor(isSuspect)}` : message
+}
+
+function adviceFor(isSuspect: boolean): string {
+  return isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
+}
 
 /** A refusal, with what it means for an account on which abuse was suspected lately, or not. */
 export function inContext(
@@ -22,8 +31,7 @@ export function inContext(
   isSuspect: boolean
 ): GatewayError {
   if (error.code === 'GW_CLIENT_NOT_ADMITTED') {
-    const advice = isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
-    return error.with({ message: `${error.message} ${advice}` })
+    return error.with({ message: `${error.message} ${adviceFor(isSuspect)}` })
   }
   const isLocked = isSuspect && status === 403 && /^user is not authorized\.?$/i.test(message)
   return isLocked ? error.with({ code: 'GW_UPSTREAM_SUSPENDED', message }) : error

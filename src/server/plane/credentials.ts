@@ -18,8 +18,8 @@ export interface CredentialLink {
   renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot>
   /** The upstream has taken a request with this one. */
   accepted(snapshot: CredentialSnapshot): void
-  /** The upstream has suspended the account of this token. */
-  reportSuspended(token: string, message: string): void
+  /** The upstream has suspended the account of this token; `reason` is for the log alone. */
+  reportSuspended(token: string, reason: string): void
   /** Why there is none, or `null`. */
   readonly problem: Problem | null
 }
@@ -94,8 +94,8 @@ export class Credentials implements CredentialLink {
   accepted(): void {}
 
   /** Tells the primary that the upstream has suspended the account, so that no worker goes on asking. */
-  reportSuspended(token: string, message: string): void {
-    this.#options.channel.send({ type: 'credential.suspended', token, message })
+  reportSuspended(token: string, reason: string): void {
+    this.#options.channel.send({ type: 'credential.suspended', token, reason })
   }
 
   onNews(news: CredentialNews): void {

@@ -11,7 +11,7 @@ import { failureOf } from '../../shared/failures.ts'
 import { makeInnerFolderNow } from '../../shared/private-files.ts'
 import { markOf, type ProcessMark } from '../../shared/process-mark.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
-import { inContext, QUOTA_EXHAUSTED } from './account-advice.ts'
+import { inContext, wordBar } from './account-advice.ts'
 import { type Charged, recordAll } from './open-turns.ts'
 
 const DAY_MS = 86_400_000
@@ -53,8 +53,7 @@ export class AccountLink {
     const bar = [...this.#standing.bars, this.#heard].find((one) => one !== null && one.until > now)
     if (bar === undefined || bar === null) return null
     const { code, until } = bar
-    const said = code === 'GW_UPSTREAM_QUOTA' ? `${bar.message} ${QUOTA_EXHAUSTED}` : bar.message
-    const message = `${said} The gateway asks the upstream again after ${new Date(until).toISOString()}.`
+    const message = `${wordBar(code, this.#isSuspect)} The gateway asks the upstream again after ${new Date(until).toISOString()}.`
     const retryAfterS = (until - now) / 1000
     const details = { failure: failureOf(code) }
     return new GatewayError(code, 'remembered', { message, retryAfterS, details })
@@ -84,17 +83,17 @@ export class AccountLink {
     if (bar === null || told.code !== fault.code) return told
     const ms = barMs({ bar, retryAfterS }, 0)
     if (ms === 0) return told
-    const { code, message } = told
+    const { code, message: reason } = told
     const now = this.#now()
     // Calls that were under way tell nothing new, and not as exactly as it is known.
     const isKnown = this.#standing.bars.some((one) => one.bar === bar && one.until > now)
     if (isKnown) return told.with({ retryAfterS: ms / 1000 })
-    this.#channel.send({ type: 'account.refused', refusal: { bar, code, message, retryAfterS } })
+    this.#channel.send({ type: 'account.refused', refusal: { bar, code, reason, retryAfterS } })
     if (isWaitedFor(bar, ms)) {
       this.#pause(ms)
       return told
     }
-    this.#heard = { bar, code, message, until: now + ms }
+    this.#heard = { bar, code, until: now + ms }
     this.#refuseOthers()
     return told.with({ retryAfterS: ms / 1000 })
   }

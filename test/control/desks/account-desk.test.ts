@@ -31,7 +31,7 @@ function setUp(resetsAt: number | null = RESET) {
 }
 
 function refusal(bar: Bar, retryAfterS: number | null = null): AccountRefusal {
-  return { bar, code: 'GW_UPSTREAM_QUOTA', message: `said of ${bar}`, retryAfterS }
+  return { bar, code: 'GW_UPSTREAM_QUOTA', reason: `said of ${bar}`, retryAfterS }
 }
 
 t.test('AccountDesk', (t) => {
@@ -49,10 +49,15 @@ t.test('AccountDesk', (t) => {
       ['rate', 90, 90_000]
     ]
     for (const [bar, retryAfterS, ms] of table) {
-      const { desk, told } = setUp()
+      const { desk, told, lines } = setUp()
       await desk.refused(refusal(bar, retryAfterS))
       const { bars } = desk.standing
-      t.match(bars, [{ bar, until: START + ms, message: `said of ${bar}` }], bar)
+      t.same(
+        bars,
+        [{ bar, until: START + ms, code: 'GW_UPSTREAM_QUOTA' }],
+        `${bar}, without the upstream's words`
+      )
+      t.match(lines.at(-1), { reason: `said of ${bar}` }, 'which are logged')
       t.same(told.at(-1), desk.standing)
     }
   })

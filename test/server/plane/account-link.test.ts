@@ -28,22 +28,18 @@ function setUp() {
 
 const untilReset: AccountStanding = {
   ...GOOD_STANDING,
-  bars: [
-    {
-      bar: 'monthly',
-      code: 'GW_UPSTREAM_QUOTA',
-      message: 'You have reached the limit.',
-      until: NOW + 5 * MINUTE_MS
-    }
-  ]
+  bars: [{ bar: 'monthly', code: 'GW_UPSTREAM_QUOTA', until: NOW + 5 * MINUTE_MS }]
 }
 
 t.test('a refusal bars the account at once, until the primary knows better', async (t) => {
   const { link, clock, sent, refused, hear } = setUp()
-  t.equal(hear('MONTHLY_REQUEST_COUNT').retryAfterS, 3600)
+  t.match(hear('MONTHLY_REQUEST_COUNT'), { message: /reached the limit/, retryAfterS: 3600 })
   t.match(sent, [{ type: 'account.refused', refusal: { bar: 'monthly' } }])
   t.match(refused, [{ code: 'GW_UPSTREAM_QUOTA' }], 'whoever waits is told')
-  t.match(link.problem, { retryAfterS: 3600 })
+  t.match(link.problem, {
+    retryAfterS: 3600,
+    message: /^The quota of the upstream account is used up/
+  })
   link.onStanding(untilReset)
   t.match(link.problem, { retryAfterS: 300 })
   clock.now += 5 * MINUTE_MS

@@ -82,7 +82,7 @@ t.test('renew()', (t) => {
 t.test('reportSuspended()', async (t) => {
   const { credentials, sent } = setUp()
   credentials.reportSuspended('old', 'suspended')
-  t.same(sent, [{ type: 'credential.suspended', token: 'old', message: 'suspended' }])
+  t.same(sent, [{ type: 'credential.suspended', token: 'old', reason: 'suspended' }])
 })
 
 const over = () => credentialSnapshot({ token: 'over', expiresAt: Date.now() - 1 })
