@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeFolder, makeInnerFolder } from '../shared/private-files.ts'
 import { ContentCapture } from './content-capture.ts'
+import { debugName } from './debug-name.ts'
 
 export interface ContentRecorderOptions {
   /** That of the debug files; captures are in `captures` below it. */
@@ -38,8 +39,8 @@ const CAPTURE_NAME = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-[\w-]*(\.o
  * a disk that is too slow costs the capture.
  *
  * ```
- *   captures/20261126T120102003Z-ID.open ──keep()──▶ captures/20261126T120102003Z-ID
- *                                        └─discard()──▶ gone; killed: stays, and is swept like the others
+ *   captures/20261126T120102003Z-ID-0a1b2c3d.open ──keep()──▶ captures/20261126T120102003Z-ID-0a1b2c3d
+ *                                                 └─discard()──▶ gone; killed: stays, and is swept like the others
  * ```
  */
 export class ContentRecorder {
@@ -78,8 +79,7 @@ export class ContentRecorder {
       this.#warnOnce('some requests are not captured: too many at once, or DEBUG_CONTENT_MAX_BYTES')
       return null
     }
-    const timestamp = new Date(this.#now()).toISOString().replaceAll(/[-:.]/g, '')
-    const name = `${timestamp}-${requestId.replaceAll(/[^\w-]/g, '').slice(0, 64)}`
+    const name = debugName(requestId, this.#now())
     const capture = new ContentCapture({
       folder: join(this.#folder, `${name}.open`),
       secrets,

@@ -1,6 +1,7 @@
 import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createPrivateFile, makeFolder } from '../shared/private-files.ts'
+import { debugName } from './debug-name.ts'
 
 export interface DebugCaptureOptions {
   /** Made when the first file is written. */
@@ -63,8 +64,7 @@ export class DebugCapture {
   keep(requestId: string, facts: Readonly<Record<string, unknown>>, members = ''): Promise<void> {
     if (this.#waiting >= MAX_WAITING) return this.#writing
     this.#waiting++
-    const timestamp = new Date(this.#now()).toISOString().replaceAll(/[-:.]/g, '')
-    const name = `${timestamp}-${requestId.replaceAll(/[^\w-]/g, '').slice(0, 64)}.json`
+    const name = `${debugName(requestId, this.#now())}.json`
     const own = JSON.stringify(facts, null, 2)
     const text = members === '' ? own : `${own.slice(0, -2)},\n${members}\n}`
     const kept =

@@ -91,7 +91,7 @@ t.test('keeps a capture in files of our own, piece by piece', async (t) => {
   capture?.append('frames', Buffer.from(' two'))
   await capture?.settled()
   const [open = ''] = namesIn(folder)
-  t.match(open, /^\d{8}T\d{9}Z-req1\.open$/)
+  t.match(open, /^\d{8}T\d{9}Z-req1-[0-9a-f]{8}\.open$/)
   await capture?.keep({ status: 200 })
   const [name = ''] = namesIn(folder)
   t.equal(`${name}.open`, open)
@@ -101,6 +101,24 @@ t.test('keeps a capture in files of our own, piece by piece', async (t) => {
   for (const file of readdirSync(path)) t.equal(statSync(join(path, file)).mode & 0o777, 0o600)
   t.ok(readFileSync(join(path, 'frames'), 'utf8') === `one ${LONG} two`)
   t.match(JSON.parse(readFileSync(join(path, 'capture.json'), 'utf8')), { status: 200, cut: null })
+})
+
+t.test('requests of one id in one millisecond have a capture each', async (t) => {
+  const folder = t.testdir({})
+  const { recorder, warnings } = recorderIn(t, folder, { now: () => Date.UTC(2026, 10, 24) })
+  const captures = ['one', 'two', 'three', 'unwanted'].map((words) => {
+    const capture = recorder.open('same', noSecrets)
+    capture?.append('frames', Buffer.from(words))
+    return capture
+  })
+  for (const capture of captures) await capture?.settled()
+  await captures.pop()?.discard()
+  for (const capture of captures) await capture?.keep({})
+  const kept = namesIn(folder).map((name) =>
+    readFileSync(join(folder, 'captures', name, 'frames'), 'utf8')
+  )
+  t.same(kept.toSorted(), ['one', 'three', 'two'])
+  t.same(warnings, [])
 })
 
 t.test('leaves nothing of one that is not wanted', async (t) => {

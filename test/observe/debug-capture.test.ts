@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { DebugCapture } from '../../src/observe/debug-capture.ts'
@@ -21,23 +21,28 @@ t.test('keep()', async (t) => {
     const { capture } = setUp(folder)
     await capture.keep('../r/1', { code: 'GW_X' })
     const [name] = readdirSync(folder)
-    t.equal(name, '20261124T000000000Z-r1.json')
+    t.match(name, /^20261124T000000000Z-r1-[0-9a-f]{8}\.json$/)
     t.same(JSON.parse(readFileSync(join(folder, name!), 'utf8')), { code: 'GW_X' })
     t.equal(statSync(join(folder, name!)).mode & 0o777, 0o600)
     t.equal(statSync(folder).mode & 0o777, 0o700)
   })
 
-  t.test('follows no link, and replaces no file', async (t) => {
-    const dir = t.testdir({ debug: {}, target: 'old' })
-    const folder = join(dir, 'debug')
-    const { capture, warnings } = setUp(folder)
-    symlinkSync(join(dir, 'target'), join(folder, '20261124T000000000Z-r1.json'))
-    writeFileSync(join(folder, '20261124T000000001Z-r2.json'), 'old')
-    for (const id of ['r1', 'r2', 'r3']) await capture.keep(id, { code: 'GW_X' })
-    t.equal(readFileSync(join(dir, 'target'), 'utf8'), 'old')
-    t.equal(readFileSync(join(folder, '20261124T000000001Z-r2.json'), 'utf8'), 'old')
-    t.match(readFileSync(join(folder, '20261124T000000002Z-r3.json'), 'utf8'), 'GW_X')
-    t.same(warnings, ['debug files cannot be written; check DEBUG_DIR'])
+  t.test('requests of one id in one millisecond have a file each', async (t) => {
+    const folder = t.testdir({})
+    const at = Date.UTC(2026, 10, 24)
+    const warnings: string[] = []
+    const warn = (_facts: unknown, message: string) => void warnings.push(message)
+    const options = { folder, maxFiles: 9, log: { warn }, now: () => at }
+    const workers = [new DebugCapture(options), new DebugCapture(options)]
+    const kept = workers.flatMap((capture, worker) =>
+      [1, 2].map((request) => capture.keep('same', { of: `${worker}/${request}` }))
+    )
+    await Promise.all(kept)
+    const found = readdirSync(folder).map((name): unknown => {
+      return JSON.parse(readFileSync(join(folder, name), 'utf8')).of
+    })
+    t.same(new Set(found), new Set(['0/1', '0/2', '1/1', '1/2']))
+    t.same(warnings, [])
   })
 
   t.test('keeps the newest and leaves alone what is not its own', async (t) => {
@@ -47,7 +52,7 @@ t.test('keep()', async (t) => {
     await Promise.all(['a', 'b', 'c', 'd', 'e'].map((id) => capture.keep(id, {})))
     const names = readdirSync(folder).toSorted()
     t.same(
-      names.map((name) => name.replace(/^.*-/, '')),
+      names.map((name) => name.replace(/^.*Z-|-[0-9a-f]{8}/g, '')),
       ['.gitkeep', 'c.json', 'd.json', 'e.json']
     )
   })
