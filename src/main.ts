@@ -31,7 +31,7 @@ import {
   WORKER_LOG_FD
 } from './observe/logger.ts'
 import { DeferredSignals, SAME_SIGNAL_MS } from './shared/deferred-signals.ts'
-import { GatewayError } from './shared/errors.ts'
+import { operatorError, GatewayError } from './shared/errors.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
@@ -173,7 +173,7 @@ async function findSource(config: Config, log: Logger): Promise<CredentialSource
   const source = await findCredentialSource(config.credentials, { log })
   if (source !== null || !config.isProduction || config.credentials.isKeyPassthrough) return source
   const { NO_CREDENTIALS: message } = await import('./config/cross-checks.ts')
-  throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+  throw operatorError(message)
 }
 
 async function simulatedSource(): Promise<CredentialSource> {

@@ -10,7 +10,7 @@ import { type FleetEvent, nextFleet } from '../fleet/next-fleet.ts'
 import { readSignInRecord } from '../fleet/sign-in-record.ts'
 import { ValkeyEngine } from '../fleet/valkey-engine.ts'
 import { fleetTimes } from '../shared/elapsed.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { operatorError, GatewayError } from '../shared/errors.ts'
 import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
 
@@ -72,8 +72,7 @@ async function openEngine({ env }: CommandCall): Promise<Opened> {
   const { config, problems } = inspectConfig(env)
   const { url, name, leaseMs } = config.fleet
   const [problem] = problems.filter((sentence) => sentence.includes('FLEET_'))
-  if (problem !== undefined)
-    throw new GatewayError('GW_CONFIG_INVALID', undefined, { message: problem })
+  if (problem !== undefined) throw operatorError(problem)
   if (url === null) throw new UsageError('FLEET_URL is not set: this gateway is in no fleet')
   const seal = await sealOf(config.fleet)
   const engine = await ValkeyEngine.open({ url, name, seal, replicas: 0 })
@@ -82,7 +81,7 @@ async function openEngine({ env }: CommandCall): Promise<Opened> {
   if (engine.isUp) return { engine, fleetName: name, beatMs: fleetTimes(leaseMs).beatMs }
   await engine.close()
   const message = 'The engine of FLEET_URL does not answer.'
-  throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+  throw operatorError(message)
 }
 
 async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
@@ -93,7 +92,7 @@ async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
     newer: 'The fleet is run by a newer version of this program.',
     foreign: 'The fleet has another FLEET_SECRET.'
   }[reading.type]
-  throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+  throw operatorError(message)
 }
 
 /** A member beats so often; who is not heard of within this time is told as silent. */
@@ -190,5 +189,5 @@ function requireKnown({ members, awaited }: FleetState, name: string): void {
   const names = [...new Set(known)].toSorted()
   const hint = names.length === 0 ? 'There are none.' : `There are: ${names.join(', ')}.`
   const message = `No gateway of the fleet is called ${JSON.stringify(name.slice(0, 64))}. ${hint}`
-  throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+  throw operatorError(message)
 }

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { inspectConfig } from '../config/load.ts'
 import { awaitedSignIn, removeSignIn, signInPath } from '../credentials/own-sign-in.ts'
 import { OverlayStore } from '../credentials/vault.ts'
-import { codeOf, GatewayError } from '../shared/errors.ts'
+import { codeOf, operatorError } from '../shared/errors.ts'
 import { type Command, EXIT_OK, UsageError } from './command.ts'
 
 /** Takes back what `login` has kept. */
@@ -21,7 +21,7 @@ until it is restarted.
     const path = signInPath(stateDir)
     const wasSignedIn = await forget(stateDir, region).catch((cause: unknown) => {
       const message = `STATE_DIR: ${path} cannot be removed (${codeOf(cause)}).`
-      throw new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+      throw operatorError(message, cause)
     })
     if (isJson) terminal.write(JSON.stringify({ event: 'signed-out', wasSignedIn, path }))
     else terminal.write(wasSignedIn ? `Removed ${path}.` : `There is no sign-in in ${path}.`)

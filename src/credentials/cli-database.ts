@@ -1,12 +1,13 @@
-import { access, constants, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import type { Logger } from '../observe/logger.ts'
-import { codeOf, GatewayError } from '../shared/errors.ts'
+import { codeOf, operatorError, GatewayError } from '../shared/errors.ts'
 import { isProfileArn } from '../kiro/wire/hosts.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
+import { isWritable } from '../shared/private-files.ts'
 import { inlineClient, parseSignIn } from './parse-sign-in.ts'
 import { lockPathOf } from '../shared/file-lock.ts'
 import {
@@ -140,10 +141,10 @@ export class CliDatabaseSource implements CredentialSource {
   }
 
   #error(problem: string, cause?: unknown): GatewayError {
-    return new GatewayError('GW_CONFIG_INVALID', undefined, {
-      message: `${this.name} ${problem} Expected the database of kiro-cli or Amazon Q, signed in.`,
+    return operatorError(
+      `${this.name} ${problem} Expected the database of kiro-cli or Amazon Q, signed in.`,
       cause
-    })
+    )
   }
 
   #warn(oddities: readonly string[]): void {
@@ -328,13 +329,4 @@ function describeProblem(cause: unknown): string {
 
 function quoted(keys: readonly string[]): string {
   return keys.map((key) => `'${key}'`).join(', ')
-}
-
-async function isWritable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.W_OK)
-    return true
-  } catch {
-    return false // whatever the reason is
-  }
 }

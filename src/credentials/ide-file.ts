@@ -1,9 +1,9 @@
-import { access, constants, realpath, stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
 import { type JsonObject, textMember } from '../shared/json.ts'
-import { removeDrafts, replaceFile } from '../shared/private-files.ts'
+import { isWritable, removeDrafts, replaceFile } from '../shared/private-files.ts'
 import { fileError, type JsonFileOptions, readJsonFile } from './json-file.ts'
 import { inlineClient, type ParsedSignIn, parseSignIn, type Registration } from './parse-sign-in.ts'
 import { lockPathOf } from '../shared/file-lock.ts'
@@ -135,13 +135,3 @@ export class IdeFileSource implements CredentialSource {
 
 const CAMEL = ['refreshToken', 'accessToken', 'expiresAt', 'profileArn'] as const
 const SNAKE = ['refresh_token', 'access_token', 'expires_at', 'profile_arn'] as const
-
-/** Knows of read-only mounts too. */
-async function isWritable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.W_OK)
-    return true
-  } catch {
-    return false // whatever the reason is
-  }
-}

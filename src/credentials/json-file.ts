@@ -1,6 +1,6 @@
 import { lstat, readFile, stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { codeOf, GatewayError } from '../shared/errors.ts'
+import { codeOf, operatorError, GatewayError } from '../shared/errors.ts'
 import { type JsonObject, parseJsonObject } from '../shared/json.ts'
 import { isOwnFile, openPrivateFile } from '../shared/private-files.ts'
 
@@ -39,10 +39,7 @@ export function fileError(
   problem: string,
   cause?: unknown
 ): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, {
-    message: `${setting}: ${path} ${problem} ${expected}`,
-    cause
-  })
+  return operatorError(`${setting}: ${path} ${problem} ${expected}`, cause)
 }
 
 function parseObject(text: string): JsonObject | null {

@@ -1,7 +1,7 @@
 import { access, constants, lstat, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
-import { codeOf, GatewayError } from '../shared/errors.ts'
+import { codeOf, operatorError, type GatewayError } from '../shared/errors.ts'
 import type { JsonObject } from '../shared/json.ts'
 import { makeFolder, replaceFile } from '../shared/private-files.ts'
 import { IdeFileSource } from './ide-file.ts'
@@ -164,10 +164,10 @@ export async function prepareSignIn(stateDir: string): Promise<void> {
 
 /** The error that a sign-in could not be saved, for the operator. */
 export function signInNotKept(stateDir: string, cause: unknown): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, {
-    message: `STATE_DIR: ${resolve(stateDir)} cannot be written (${codeOf(cause)}), so that a sign-in would be lost. Make the folder writable, or let STATE_DIR name another.`,
+  return operatorError(
+    `STATE_DIR: ${resolve(stateDir)} cannot be written (${codeOf(cause)}), so that a sign-in would be lost. Make the folder writable, or let STATE_DIR name another.`,
     cause
-  })
+  )
 }
 
 function fileSource(

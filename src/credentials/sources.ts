@@ -1,6 +1,6 @@
 import type { Config } from '../config/settings.ts'
 import type { Logger } from '../observe/logger.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { operatorError } from '../shared/errors.ts'
 import { CliDatabaseSource } from './cli-database.ts'
 import { IdeFileSource } from './ide-file.ts'
 import {
@@ -69,9 +69,7 @@ function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
  */
 function refreshTokenSource(refreshToken: string, ssoRegion: string): CredentialSource {
   if (refreshToken.includes('...') || !isTokenText(refreshToken)) {
-    throw new GatewayError('GW_CONFIG_INVALID', undefined, {
-      message: 'REFRESH_TOKEN is not a whole token: it was cut short when it was copied.'
-    })
+    throw operatorError('REFRESH_TOKEN is not a whole token: it was cut short when it was copied.')
   }
   return {
     id: hashOf(`refresh-token:${refreshToken}`),

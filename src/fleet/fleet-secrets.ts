@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { GatewayError } from '../shared/errors.ts'
+import { operatorError } from '../shared/errors.ts'
 import { FleetSeal } from './fleet-seal.ts'
 
 /** What a gateway knows of the secret of its fleet. */
@@ -27,17 +27,13 @@ async function fleetSecrets({
 }: Pick<FleetSecretSettings, 'secrets' | 'secretFile'>): Promise<readonly string[]> {
   if (secretFile === null) return secrets
   const text = await readFile(secretFile, 'utf8').catch(() => {
-    throw invalid('FLEET_SECRET_FILE can not be read.')
+    throw operatorError('FLEET_SECRET_FILE can not be read.')
   })
   const found = text.split(/[\s,]+/).filter((secret) => secret !== '')
   if (found.length === 0 || found.some(({ length }) => length < 32 || length > 512)) {
-    throw invalid(
+    throw operatorError(
       'FLEET_SECRET_FILE must hold secrets of at least 32 characters, separated by commas.'
     )
   }
   return found
-}
-
-function invalid(message: string): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
 }

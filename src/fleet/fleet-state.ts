@@ -1,3 +1,5 @@
+import { isJsonObject } from '../shared/json.ts'
+
 /*
  * What the register of a fleet holds: who is a member, and how many permits each of them has. One text, changed by
  * compare-and-set alone, so that every change is the work of one member that had seen the one before.
@@ -79,7 +81,7 @@ export function readState(text: string | null, checks: readonly string[]): State
   } catch {
     return { type: 'none' }
   }
-  if (!isRecord(value)) return { type: 'none' }
+  if (!isJsonObject(value)) return { type: 'none' }
   const { v } = value
   if (typeof v === 'number' && v > VERSION) return { type: 'newer' }
   if (v === VERSION && isText(value['check'], 128) && !checks.includes(value['check']))
@@ -92,7 +94,7 @@ function isState(value: Readonly<Record<string, unknown>>): value is KnownState 
   if (v !== VERSION || !isText(check, 128) || !isText(run, 128) || !isText(era, 128)) return false
   if (phase !== 'open' && phase !== 'learning') return false
   if (![rev, cap, max, replicas].every(isCount)) return false
-  if (!isRecord(awaited) || !isRecord(members)) return false
+  if (!isJsonObject(awaited) || !isJsonObject(members)) return false
   const names = Object.entries(awaited)
   if (names.length > MAX_MEMBERS ** 2 || !names.every(isName)) return false
   const entries = Object.entries(members)
@@ -115,7 +117,7 @@ function isSettled(state: FleetState): boolean {
 type KnownState = FleetState & Readonly<Record<string, unknown>>
 
 function isEntry(value: unknown): boolean {
-  if (!isRecord(value)) return false
+  if (!isJsonObject(value)) return false
   const { name, max, replicas, granted, returned, want, waitedMs, isQuiet, ended } = value
   if (!isText(name, MAX_NAME_CHARS) || typeof isQuiet !== 'boolean') return false
   if (![max, replicas, granted, returned, want, waitedMs].every(isCount)) return false
@@ -125,10 +127,6 @@ function isEntry(value: unknown): boolean {
 
 function isName([inc, name]: [string, unknown]): boolean {
   return isText(inc, 80) && isText(name, MAX_NAME_CHARS)
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isText(value: unknown, maxChars: number): value is string {

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { isJsonObject } from '../shared/json.ts'
 
 /** Who may trade the refresh token of a generation for the next one, and how far that has come. */
 export type SignInPhase =
@@ -61,7 +62,7 @@ export function readSignInRecord(text: string | null): SignInReading {
   } catch {
     return { type: 'damaged' }
   }
-  if (!isObject(value)) return { type: 'damaged' }
+  if (!isJsonObject(value)) return { type: 'damaged' }
   const { v, sealed } = value
   if (typeof v === 'number' && v > 1) return { type: 'newer' }
   const facts = readSignInFacts(value)
@@ -125,10 +126,6 @@ export function newSignInFacts(facts: SignInFacts | null, proof: string): SignIn
 function withSpent(spent: readonly string[], proof: string): readonly string[] {
   const short = proof.slice(0, SPENT_CHARS)
   return [...spent.filter((one) => one !== short), short].slice(-MAX_SPENT)
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isCount(value: unknown): value is number {

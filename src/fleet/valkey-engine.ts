@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { GatewayError } from '../shared/errors.ts'
+import { operatorError, type GatewayError, messageOf } from '../shared/errors.ts'
 import {
   boundReplies,
   clientOptions,
@@ -157,14 +157,14 @@ export class ValkeyEngine implements FleetEngine {
       await this.#commands.connect()
     } catch (cause) {
       const refusal = refusalOf(this.#reason ?? '') ?? refusalOf(messageOf(cause))
-      if (refusal !== null) throw invalid(refusal)
+      if (refusal !== null) throw operatorError(refusal)
       this.#isUnseen = true
       this.#commands.once('ready', () => void this.#findProblem().then((one) => this.#onLate(one)))
       void this.#news.connect().catch(() => {}) // it goes on trying
       return
     }
     const problem = await this.#findProblem()
-    if (problem !== null) throw invalid(problem)
+    if (problem !== null) throw operatorError(problem)
     if (this.#news.status === 'wait') void this.#news.connect().catch(() => {})
   }
 
@@ -197,7 +197,7 @@ export class ValkeyEngine implements FleetEngine {
   #onLate(problem: string | null): void {
     if (problem === null || !this.#isUnseen) return
     this.#isUnseen = false
-    this.#options.onRefused?.(invalid(problem))
+    this.#options.onRefused?.(operatorError(problem))
   }
 
   /** On every new connection. Until one hears news, every beat tells whether something was written. Never rejects. */
@@ -227,12 +227,4 @@ export class ValkeyEngine implements FleetEngine {
     const isOurs = reading.state.rev === rev && seal.isSigned(SIGNED_FOR + text, signature)
     return isOurs ? reading : { type: 'none' }
   }
-}
-
-function invalid(message: string): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }

@@ -101,6 +101,16 @@ export function codeOf(error: unknown): string {
   return isObject && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
+/** An error that the operator has to put right: settings, files or a command line are wrong, as `message` says. */
+export function operatorError(message: string, cause?: unknown): GatewayError {
+  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+}
+
+/** The message of an error, or the text of anything else that was thrown. */
+export function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
 /** Any error that is not ours by now is a bug: the log gets all of it, the client none. */
 export function asGatewayError(cause: unknown): GatewayError {
   return cause instanceof GatewayError

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs'
 import {
+  access,
   chmod,
   constants,
   lstat,
@@ -205,4 +206,14 @@ async function isFolder(path: string): Promise<boolean> {
 
 function isTrusted(uid: number): boolean {
   return process.getuid === undefined || uid === process.getuid() || uid === 0
+}
+
+/** Whether we may write there; also false on a read-only mount. */
+export async function isWritable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.W_OK)
+    return true
+  } catch {
+    return false // whatever the reason is
+  }
 }

@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Check } from 'typebox/schema'
 import { CAPTURE_FILES, CAPTURE_FORMAT } from '../../server/plane/turn-capture.ts'
-import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { codeOf, operatorError, type GatewayError } from '../../shared/errors.ts'
 import { readPrivateFile } from '../../shared/private-files.ts'
 import { type Static, Type } from '../../shared/schema-type.ts'
 
@@ -154,18 +154,18 @@ export async function readCapture(folder: string): Promise<RecordedTurn> {
 
 async function readFacts(folder: string): Promise<Static<typeof Facts>> {
   const found = await lstat(folder).catch((cause: unknown) => {
-    throw unusable(`${folder} cannot be read (${codeOf(cause)}).`)
+    throw operatorError(`${folder} cannot be read (${codeOf(cause)}).`)
   })
-  if (found.isSymbolicLink()) throw unusable(`${folder} is a link: name the folder itself.`)
+  if (found.isSymbolicLink()) throw operatorError(`${folder} is a link: name the folder itself.`)
   if (!found.isDirectory()) {
-    throw unusable(`${folder} is no folder: a capture is a folder in DEBUG_DIR/captures.`)
+    throw operatorError(`${folder} is no folder: a capture is a folder in DEBUG_DIR/captures.`)
   }
   const name = 'capture.json'
   if (
     basename(folder).endsWith('.open') &&
     (await lstat(join(folder, name)).catch(() => null)) === null
   ) {
-    throw unusable(
+    throw operatorError(
       `${folder} is not complete: the request still runs, or the gateway was killed while it ran.`
     )
   }
@@ -173,15 +173,15 @@ async function readFacts(folder: string): Promise<Static<typeof Facts>> {
   const format: unknown = Reflect.get(Object(facts), 'format')
   if (typeof format === 'number' && format > CAPTURE_FORMAT) {
     const version: unknown = Reflect.get(Object(facts), 'version')
-    throw unusable(
+    throw operatorError(
       `${folder} was made by a newer version (${String(version).slice(0, 40)}), whose captures this one cannot read.`
     )
   }
   if (format !== CAPTURE_FORMAT || !Check(Facts, facts)) {
-    throw unusable(`${folder} is no capture of this program: its ${name} has another form.`)
+    throw operatorError(`${folder} is no capture of this program: its ${name} has another form.`)
   }
   if (facts.cut !== null) {
-    throw unusable(
+    throw operatorError(
       `${folder} was cut off, because ${facts.cut.slice(0, 200)}: it cannot be replayed. DEBUG_CONTENT_MAX_BYTES says how large captures may be.`
     )
   }
@@ -191,11 +191,12 @@ async function readFacts(folder: string): Promise<Static<typeof Facts>> {
 function parseTimeline(bytes: Buffer): readonly AnyHappening[] {
   const lines = bytes.toString().split('\n')
   if (lines.pop() !== '') throw truncated(CAPTURE_FILES.timeline)
-  if (lines.length > MAX_LINES) throw unusable('The timeline of the capture has too many lines.')
+  if (lines.length > MAX_LINES)
+    throw operatorError('The timeline of the capture has too many lines.')
   return lines.map((line, index) => {
     const parsed = parseJson(line)
     if (isHappening(parsed)) return parsed
-    throw unusable(
+    throw operatorError(
       `Line ${index + 1} of ${CAPTURE_FILES.timeline} is none that this program has written.`
     )
   })
@@ -217,7 +218,7 @@ async function readFile(folder: string, name: string, maxBytes: number): Promise
   } catch (cause) {
     const code = codeOf(cause)
     const why = WHY[code] ?? `it cannot be read (${code})`
-    throw unusable(`${join(folder, name)}: ${why}. The capture cannot be replayed.`, cause)
+    throw operatorError(`${join(folder, name)}: ${why}. The capture cannot be replayed.`, cause)
   }
 }
 
@@ -240,9 +241,5 @@ function parseJson(text: string): unknown {
 }
 
 function truncated(file: string): GatewayError {
-  return unusable(`${file} of the capture is truncated: not all that was written is there.`)
-}
-
-function unusable(message: string, cause?: unknown): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+  return operatorError(`${file} of the capture is truncated: not all that was written is there.`)
 }

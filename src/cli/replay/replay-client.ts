@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { codeOf, operatorError } from '../../shared/errors.ts'
 import { Coverage } from './answer-pieces.ts'
 import type { RecordedTurn } from './capture-reader.ts'
 
@@ -43,7 +43,7 @@ export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<New
   } catch (cause) {
     signal.throwIfAborted()
     const message = `No gateway answers at ${url.origin} (${codeOf(cause)}).`
-    throw new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+    throw operatorError(message, cause)
   } finally {
     request.destroy()
   }
@@ -69,9 +69,7 @@ async function readAnswer(response: IncomingMessage, enough: Coverage | null): P
 /** A recorded path is one of ours, whatever the folder says. */
 function pathOf(url: string): string {
   if (/^\/[\w/.~-]*(\?[\w=&%.~-]*)?$/.test(url) && !url.startsWith('//')) return url
-  throw new GatewayError('GW_CONFIG_INVALID', undefined, {
-    message: 'The recorded request goes to no path of a gateway.'
-  })
+  throw operatorError('The recorded request goes to no path of a gateway.')
 }
 
 const OF_CONNECTION = new Set(

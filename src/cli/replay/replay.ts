@@ -1,5 +1,5 @@
 import { inspectConfig } from '../../config/load.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { operatorError } from '../../shared/errors.ts'
 import { version } from '../../shared/version.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { gatewayUrl } from '../setup/gateway.ts'
@@ -78,7 +78,7 @@ async function play(
   try {
     const upstreamUrl = await player.start().catch((cause: unknown) => {
       const message = `Port ${port} is in use: name another one with --listen.`
-      throw new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+      throw operatorError(message, cause)
     })
     const { signal } = call
     call.terminal.progress('replaying')
@@ -123,9 +123,9 @@ function portOf(call: CommandCall): number {
 function checkPlayable({ calls, facts }: RecordedTurn): void {
   const index = calls.findIndex(isUnconnected)
   if (index !== -1) {
-    throw new GatewayError('GW_CONFIG_INVALID', undefined, {
-      message: `Call ${index + 1} of the capture found no connection to the upstream: there is nothing to play.`
-    })
+    throw operatorError(
+      `Call ${index + 1} of the capture found no connection to the upstream: there is nothing to play.`
+    )
   }
   for (const [at, call] of calls.entries()) {
     const isMasked = facts.masked.includes(`upstream-answer-${at + 1}`)
@@ -143,9 +143,9 @@ interface Asked {
 /** @throws {GatewayError} GW_CONFIG_INVALID where the gateway has asked another upstream */
 function checkAsked({ player, turn, against, upstreamUrl }: Asked): void {
   if (against === null || player.asked.length > 0 || turn.calls.length === 0) return
-  throw new GatewayError('GW_CONFIG_INVALID', undefined, {
-    message: `The gateway at ${against} did not ask the upstream that is played: start it with KIRO_API_URL=${upstreamUrl}.`
-  })
+  throw operatorError(
+    `The gateway at ${against} did not ask the upstream that is played: start it with KIRO_API_URL=${upstreamUrl}.`
+  )
 }
 
 function compare(turn: RecordedTurn, { asked }: UpstreamPlayer, now: NewAnswer): Difference | null {

@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import { inspectConfig, loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/settings.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { operatorError, GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { type ClientFile, readClientFile } from './client-files.ts'
 import { Clients, type ClientSetup } from './clients.ts'
@@ -138,7 +138,7 @@ async function learnGateway(call: CommandCall, config: Config) {
     throw new GatewayError('GW_KEY_INVALID', undefined, { message: refusedKey(url, key) })
   if (list.name === 'stranger') {
     const message = `What answers at ${url} is not this gateway: say with --url where it is.`
-    throw new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+    throw operatorError(message)
   }
   if (list.name === 'silent') {
     notes.push(

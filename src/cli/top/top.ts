@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspectConfig } from '../../config/load.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { operatorError } from '../../shared/errors.ts'
 import { type Command, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { gatewayUrl } from '../setup/gateway.ts'
 import { toColumns } from '../terminal.ts'
@@ -58,17 +58,18 @@ async function read({ url, key, signal }: Asked): Promise<Reading> {
     ;[status, text] = [response.status, await response.text()]
   } catch (cause) {
     signal.throwIfAborted()
-    throw refused(`No gateway answers at ${url}: is it running? --url says where it is.`, cause)
+    throw operatorError(
+      `No gateway answers at ${url}: is it running? --url says where it is.`,
+      cause
+    )
   }
   if (status === 200) return readFigures(text, performance.now())
   if (status === 401 || status === 403) {
-    throw refused(`The gateway at ${url} wants a key of the operator's: one of PROXY_API_KEY.`)
+    throw operatorError(
+      `The gateway at ${url} wants a key of the operator's: one of PROXY_API_KEY.`
+    )
   }
-  throw refused(`${url}/metrics answers with status ${status}.`)
-}
-
-function refused(message: string, cause?: unknown): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
+  throw operatorError(`${url}/metrics answers with status ${status}.`)
 }
 
 /** Those who are at work first, then those who have used most. */

@@ -11,6 +11,7 @@ import type {
 import { DashboardHistory, HISTORY_STEP_MS } from '../../dashboard/history.ts'
 import { Latencies } from '../../dashboard/latencies.ts'
 import type { DashboardNews } from '../../ipc/dashboard.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
 
 /** Where the dashboard's figures come from. */
@@ -64,7 +65,7 @@ export class DashboardDesk {
   readonly #points: NodeJS.Timeout
   #ticks: NodeJS.Timeout | null = null
   #requestTimer: NodeJS.Timeout | null = null
-  #looking: Promise<Look> | null = null
+  readonly #lookOnce = singleFlight((isFresh: boolean) => this.#lookAnew(isFresh))
   #last: Look | null = null
   #isTicking = false
   #quota: Quota | null = null
@@ -167,10 +168,7 @@ export class DashboardDesk {
   #look(isFresh: boolean): Promise<Look> {
     const last = this.#last
     if (last !== null && performance.now() - last.at < FRESH_MS) return Promise.resolve(last)
-    this.#looking ??= this.#lookAnew(isFresh).finally(() => {
-      this.#looking = null
-    })
-    return this.#looking
+    return this.#lookOnce(isFresh)
   }
 
   async #lookAnew(isFresh: boolean): Promise<Look> {

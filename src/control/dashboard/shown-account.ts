@@ -1,7 +1,7 @@
 import type { Config } from '../../config/settings.ts'
 import type { DashboardProblem, Quota, ShownAccount } from '../../dashboard/feed.ts'
 import type { AccountStanding, CredentialNews, UsageNews } from '../../ipc/messages.ts'
-import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import { sumOfAllowances } from '../../kiro/wire/account-usage.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import { version } from '../../shared/version.ts'
 
@@ -103,8 +103,8 @@ export function toQuota({ usage, problem }: UsageNews, at: number): Quota {
     return { ...NO_QUOTA, at, problem: { code, message } }
   }
   const { plan, resetsAt, allowances, overage } = usage
-  const used = sumOf(allowances, 'used')
-  const limit = sumOf(allowances, 'limit')
+  const used = sumOfAllowances(allowances, 'used')
+  const limit = sumOfAllowances(allowances, 'limit')
   return {
     at,
     plan,
@@ -129,7 +129,3 @@ const NO_QUOTA = {
   allowances: [],
   overage: null
 } as const
-
-function sumOf(allowances: AccountUsage['allowances'], member: 'used' | 'limit'): number {
-  return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
-}

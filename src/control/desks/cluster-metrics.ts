@@ -5,6 +5,7 @@ import {
   toPrometheusText,
   withoutGauges
 } from '../../observe/snapshots.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 
 export interface ClusterMetricsOptions {
   /** The primary's own. */
@@ -40,7 +41,8 @@ export class ClusterMetrics {
   #isMerging = false
   /** Bounded by the number of workers. */
   #awaited: { readonly members: Set<string>; readonly onAll: () => void } | null = null
-  #collecting: Promise<void> | null = null
+  /** Resolves when every worker has told how it stands, or had time enough to. */
+  readonly collect = singleFlight(() => this.#collect())
 
   constructor(options: ClusterMetricsOptions) {
     this.#options = options
@@ -83,14 +85,6 @@ export class ClusterMetrics {
   /** What the workers that run have told last, by their names. */
   get members(): ReadonlyMap<string, MetricsSnapshot> {
     return this.#latest
-  }
-
-  /** Resolves when every worker has told how it stands, or had time enough to. */
-  collect(): Promise<void> {
-    this.#collecting ??= this.#collect().finally(() => {
-      this.#collecting = null
-    })
-    return this.#collecting
   }
 
   /** Lost if the worker's counts have been merged with others: they cannot be separated again. */

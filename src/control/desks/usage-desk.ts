@@ -1,9 +1,10 @@
 import type { CredentialNews, UsageNews } from '../../ipc/messages.ts'
-import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import { type AccountUsage, sumOfAllowances } from '../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { toGatewayError, type UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { HostOverrides } from '../../kiro/wire/hosts.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import { askUsage, isFault } from '../../upstream/call/account-calls.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 import type { CredentialDesk } from './credential-desk.ts'
@@ -33,7 +34,7 @@ export class UsageDesk {
   readonly #options: UsageDeskOptions
   readonly #abort = new AbortController()
   #last: { readonly usage: AccountUsage; readonly at: number } | null = null
-  #asking: Promise<UsageNews> | null = null
+  readonly #askOnce = singleFlight(() => this.#ask())
   #nextAskAt = 0
   #sharing: UsageSharing = async (ask) => ({ usage: await ask(), ageMs: 0 })
 
@@ -51,10 +52,7 @@ export class UsageDesk {
     if (last !== null && this.#options.now() - last.at < FRESH_MS) {
       return Promise.resolve({ usage: last.usage, problem: null })
     }
-    this.#asking ??= this.#ask().finally(() => {
-      this.#asking = null
-    })
-    return this.#asking
+    return this.#askOnce()
   }
 
   /** What was told last, asked for again in the background when that was so long ago; empty where nothing was told. */
@@ -67,7 +65,10 @@ export class UsageDesk {
     }
     if (last === null) return {}
     const { allowances } = last.usage
-    return { used: sumOf(allowances, 'used'), limit: sumOf(allowances, 'limit') }
+    return {
+      used: sumOfAllowances(allowances, 'used'),
+      limit: sumOfAllowances(allowances, 'limit')
+    }
   }
 
   close(): void {
@@ -102,10 +103,6 @@ export class UsageDesk {
     const { call, upstream } = this.#options
     return askUsage({ call, upstream, snapshot, signal: this.#abort.signal })
   }
-}
-
-function sumOf(allowances: AccountUsage['allowances'], member: 'used' | 'limit'): number {
-  return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
 }
 
 function snapshotOf({ snapshot, problem }: CredentialNews): CredentialSnapshot {

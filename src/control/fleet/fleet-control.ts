@@ -12,7 +12,7 @@ import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ToWorker } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { fleetTimes, type FleetTimes, type Instant, instantNow } from '../../shared/elapsed.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { operatorError, type GatewayError } from '../../shared/errors.ts'
 import type { Budget } from '../budget/budget.ts'
 import type { KeyControl } from '../key-control.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
@@ -128,7 +128,7 @@ export class FleetControl {
     const { fleet, credentials, cluster } = config
     const patienceMs = cluster.drainTimeoutMs + PREDECESSOR_MS
     const folder = await FleetFolder.take(credentials.stateDir, patienceMs)
-    if (folder === null) throw invalid(FOLDER_IN_USE)
+    if (folder === null) throw operatorError(FOLDER_IN_USE)
     this.#folder = folder
     await orphansGone({ ports: portsOf(config), delay: (ms) => sleep(ms) }) // nothing else may keep this process alive yet
     this.#incs = folder.memory.incs
@@ -298,7 +298,7 @@ export class FleetControl {
     }
     // Whoever serves goes on as without an engine, until its lease has run out.
     if (refusal !== null && core.sentAt === null)
-      this.#options.onRefused(invalid(REFUSALS[refusal]))
+      this.#options.onRefused(operatorError(REFUSALS[refusal]))
     this.#lookSoon()
   }
 
@@ -332,7 +332,3 @@ export class FleetControl {
 
 const FOLDER_IN_USE =
   'STATE_DIR belongs to another gateway that still runs: each replica of a fleet needs a STATE_DIR of its own.'
-
-function invalid(message: string): GatewayError {
-  return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
-}

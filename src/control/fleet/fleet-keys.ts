@@ -17,6 +17,7 @@ import {
   withFile
 } from '../../keys/shared-keys.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { messageOf } from '../../shared/errors.ts'
 import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
 
 export interface FleetKeysOptions {
@@ -204,7 +205,7 @@ export class FleetKeys {
 
   /** Once for each reason. Without the engine everybody goes on with the file, and somebody else says that it is away. */
   #complain(err: unknown): void {
-    const reason = err instanceof Error ? err.message : String(err)
+    const reason = messageOf(err)
     if (reason === this.#said) return
     this.#said = reason
     this.#options.log.warn({ reason }, 'named keys are not the same in the whole fleet now')

@@ -4,6 +4,7 @@ import type { MemoryPlan } from '../../config/memory-plan.ts'
 import type { Config } from '../../config/settings.ts'
 import { Channel } from '../../ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../ipc/messages.ts'
+import { messageOf } from '../../shared/errors.ts'
 import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
 
 /**
@@ -118,7 +119,7 @@ export class WorkerLink implements WorkerProcess {
 }
 
 function notStarted(cause: unknown): string {
-  return `cannot be started: ${cause instanceof Error ? cause.message : String(cause)}`
+  return `cannot be started: ${messageOf(cause)}`
 }
 
 /**

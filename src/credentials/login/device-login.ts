@@ -1,5 +1,5 @@
 import { isRegion, oidcUrl } from '../../kiro/wire/hosts.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { operatorError, GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import type { NewSignIn } from '../own-sign-in.ts'
 import { type RenewedTokens, receivedTokens } from '../renew.ts'
@@ -81,9 +81,9 @@ export async function loginByDeviceCode(options: DeviceLoginOptions): Promise<Ne
 export function readStartUrl(text: string, setting: string): string {
   const url = URL.parse(text.trim())
   if (url?.protocol !== 'https:' || url.username !== '' || url.hostname === '') {
-    throw new GatewayError('GW_CONFIG_INVALID', undefined, {
-      message: `${setting} is not the start URL of an organisation, such as https://d-1234567890.awsapps.com/start.`
-    })
+    throw operatorError(
+      `${setting} is not the start URL of an organisation, such as https://d-1234567890.awsapps.com/start.`
+    )
   }
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '')
 }
@@ -91,9 +91,7 @@ export function readStartUrl(text: string, setting: string): string {
 /** @throws {GatewayError} GW_CONFIG_INVALID */
 export function readLoginRegion(text: string, setting: string): string {
   if (isRegion(text)) return text
-  throw new GatewayError('GW_CONFIG_INVALID', undefined, {
-    message: `${setting} is not an AWS region such as us-east-1.`
-  })
+  throw operatorError(`${setting} is not an AWS region such as us-east-1.`)
 }
 
 /** A code that waits to be confirmed. */

@@ -1,6 +1,6 @@
 import type { TLocalizedValidationError } from 'typebox/error'
 import { Compile } from 'typebox/schema'
-import { isJsonObject, type JsonObject, resolvePointer } from '../../shared/json.ts'
+import { type JsonObject, objectsIn, resolvePointer } from '../../shared/json.ts'
 import { type TSchema, Type } from '../../shared/schema-type.ts'
 import { invalidPart } from '../plan/json-body.ts'
 
@@ -167,7 +167,6 @@ const MAX_MESSAGES = 200
 /** How many of the signs a body has. */
 export function countSigns(body: JsonObject, signs: Signs): number {
   const messages = objectsIn(body['messages']).slice(0, MAX_MESSAGES)
-  const typesOf = ({ content }: JsonObject) => objectsIn(content).map(({ type }) => type)
   return (
     signs.members.filter((name) => body[name] !== undefined).length +
     objectsIn(body['tools']).filter((tool) => signs.isTool(tool)).length +
@@ -176,8 +175,8 @@ export function countSigns(body: JsonObject, signs: Signs): number {
   )
 }
 
-function objectsIn(value: unknown): readonly JsonObject[] {
-  return Array.isArray(value) ? value.filter(isJsonObject) : []
+function typesOf({ content }: JsonObject): readonly unknown[] {
+  return objectsIn(content).map(({ type }) => type)
 }
 
 /** A function as OpenAI's APIs declare it. */

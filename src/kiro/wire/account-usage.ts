@@ -1,7 +1,7 @@
 import {
   asJsonObject,
-  isJsonObject,
   type JsonObject,
+  objectsIn,
   shortTextMember,
   textMember
 } from '../../shared/json.ts'
@@ -31,6 +31,14 @@ export interface AccountUsage {
     readonly charges: number
     readonly currency: string | null
   }
+}
+
+/** What all allowances come to together. */
+export function sumOfAllowances(
+  allowances: readonly Allowance[],
+  member: 'used' | 'limit'
+): number {
+  return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
 }
 
 /** More are left out: an account has a few. */
@@ -110,8 +118,4 @@ const LAST_DATE_MS = 8.64e15
 
 function memberOf(object: JsonObject, name: string): JsonObject {
   return asJsonObject(object[name]) ?? {}
-}
-
-function objectsIn(value: unknown): readonly JsonObject[] {
-  return Array.isArray(value) ? value.filter(isJsonObject) : []
 }

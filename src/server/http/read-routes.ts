@@ -4,7 +4,7 @@ import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ClusterStatus, Problem } from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
-import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
+import { type AccountUsage, sumOfAllowances } from '../../kiro/wire/account-usage.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../../observe/snapshots.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type FailureCode, failureOf } from '../../shared/failures.ts'
@@ -206,8 +206,8 @@ function wishOf({ response }: RoutedRequest): Wish {
 }
 
 function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {
-  const used = sumOf(allowances, 'used')
-  const limit = sumOf(allowances, 'limit')
+  const used = sumOfAllowances(allowances, 'used')
+  const limit = sumOfAllowances(allowances, 'limit')
   return {
     object: 'usage',
     plan,
@@ -249,8 +249,4 @@ function toKeyAnswer({ id, name, credits, today, last30Days }: KeyUsage) {
 
 function toSumsAnswer(sums: UsageSums | null) {
   return sums === null ? null : namedSums(sums)
-}
-
-function sumOf(allowances: readonly Allowance[], member: 'used' | 'limit'): number {
-  return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
 }

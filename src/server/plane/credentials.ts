@@ -4,6 +4,7 @@ import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
 /** The credential that requests are made with. */
@@ -41,7 +42,7 @@ export class Credentials implements CredentialLink {
   readonly #renewals = new Pending<void>()
   #news: CredentialNews
   /** One question to the primary for all who wait. */
-  #asked: Promise<void> | null = null
+  readonly #askOnce = singleFlight(() => this.#ask())
 
   constructor(options: CredentialOptions) {
     this.#options = options
@@ -151,10 +152,7 @@ export class Credentials implements CredentialLink {
       })
       if (this.#news.snapshot !== null) return
     }
-    this.#asked ??= this.#ask().finally(() => {
-      this.#asked = null
-    })
-    await unlessAborted(this.#asked, signal)
+    await unlessAborted(this.#askOnce(), signal)
     const { snapshot } = this.#news
     if (snapshot !== null && isOver(snapshot)) await delay(MIN_PAUSE_MS)
   }

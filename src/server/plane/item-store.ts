@@ -12,6 +12,7 @@ import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
 import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { makeInnerFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import { inBatches, sweepItems } from './item-sweeper.ts'
 import type { ItemsElsewhere } from './items-elsewhere.ts'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
@@ -85,7 +86,9 @@ export class ItemStore {
   #unsweptBytes = 0
   /** Bytes. */
   readonly #writing = new OwnerSums()
-  #sweeping: Promise<void> | null = null
+
+  /** Deletes what is too old or too much. */
+  readonly sweep = singleFlight(() => this.#sweep())
 
   constructor(options: ItemStoreOptions) {
     this.#options = options
@@ -138,14 +141,6 @@ export class ItemStore {
     await admit(kept.reduce((sum, { size }) => sum + size, 0))
     const answers = await inBatches(kept, ({ name, size }) => this.#read(name, size))
     return answers.filter((answer) => answer !== null)
-  }
-
-  /** Deletes what is too old or too much. One at a time; never rejects. */
-  sweep(): Promise<void> {
-    this.#sweeping ??= this.#sweep().finally(() => {
-      this.#sweeping = null
-    })
-    return this.#sweeping
   }
 
   close(): void {

@@ -7,7 +7,7 @@ import type { ContentCapture } from '../../observe/content-capture.ts'
 import { ContentRecorder } from '../../observe/content-recorder.ts'
 import { CONTENT_BUFFER_BYTES } from '../../observe/debug-capture.ts'
 import { maskHeaders, secretsOf } from '../../observe/secret-masker.ts'
-import { codeOf } from '../../shared/errors.ts'
+import { codeOf, messageOf } from '../../shared/errors.ts'
 import { version } from '../../shared/version.ts'
 import type { ResponseReader } from '../../upstream/call/exchange.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
@@ -215,7 +215,7 @@ export class TurnCapture {
         reader.onEnd()
       },
       onError: (cause) => {
-        const name = cause instanceof Error ? cause.message : String(cause)
+        const name = messageOf(cause)
         this.#note({ call, type: 'error', code: codeOf(cause), message: name.slice(0, 300) })
         reader.onError(cause)
       }

@@ -1,9 +1,10 @@
 import type { Stats } from 'node:fs'
-import { access, constants, lstat, readdir, stat } from 'node:fs/promises'
+import { lstat, readdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { listSettings } from '../../../config/setting-text.ts'
 import type { Config } from '../../../config/settings.ts'
 import { codeOf } from '../../../shared/errors.ts'
+import { isWritable } from '../../../shared/private-files.ts'
 import type { Check, Checkup } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { envFileOf } from './settings-check.ts'
@@ -168,15 +169,6 @@ async function factsOf(
   } catch (cause) {
     if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'ELOOP'].includes(codeOf(cause))) return null
     throw cause
-  }
-}
-
-async function isWritable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.W_OK)
-    return true
-  } catch {
-    return false // whatever the reason is
   }
 }
 

@@ -1,5 +1,5 @@
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
-import { type ErrorCode, GatewayError } from '../../../shared/errors.ts'
+import { operatorError, type ErrorCode, GatewayError } from '../../../shared/errors.ts'
 import { type CommandCall, textOption, UsageError } from '../../command.ts'
 import type { Checkup } from '../checks/checkup.ts'
 import { listModelsOf } from '../checks/known-models.ts'
@@ -141,7 +141,7 @@ async function snapshotFor(checkup: Checkup): Promise<CredentialSnapshot | Gatew
     const renewed = await renewSignIn(checkup)
     if (renewed !== null) return await withProfile(renewed, checkup)
     const message = 'There is no sign-in to ask with: "kiro-gateway login" makes one.'
-    return new GatewayError('GW_CONFIG_INVALID', undefined, { message })
+    return operatorError(message)
   } catch (cause) {
     if (cause instanceof GatewayError) return cause
     throw cause
