@@ -29,11 +29,11 @@ export interface ItemStep {
 }
 
 /**
- * What one gateway has in the engine. Each item stands in a page, wherever there was a place; an item that is taken away
+ * The items that one gateway has in the engine. Each stands in a page, wherever there was a place; an item that is taken away
  * may stand in its page until something else is put there.
  *
  * Where there is no more room, or no more place, the oldest items of those owners go who have the most: an owner who has no
- * more than an even part loses nothing.
+ * more than an even part loses nothing, nor does one who has no more than what is put there now.
  *
  * Invariant: what was put and not taken away takes `maxBytes` at most, and all of it is named in the pages.
  */
@@ -70,7 +70,7 @@ export class ItemPages {
     return made
   }
 
-  /** `null` for one that is larger than its owner's part. */
+  /** Returns `null` where the item is too large: it would take the place of what owners have who have no more than it. */
   add(item: SharedItem, { maxBytes, now }: ItemTerms): ItemStep | null {
     const over: SharedItem[] = []
     for (const one of this.#items.keys()) {
@@ -79,23 +79,31 @@ export class ItemPages {
       over.push(one)
     }
     this.#count(item, 1)
-    const bytesEach = this.#bytes.levelFor(maxBytes)
-    const placesEach = this.#places.levelFor(MAX_ITEMS)
-    if (item.bytes > Math.min(maxBytes, bytesEach)) {
+    const doomed = this.#surplus(item.bytes, maxBytes)
+    if (this.#bytes.total > maxBytes) {
+      for (const one of doomed) this.#count(one, 1)
       this.#count(item, -1)
       return null
     }
+    for (const one of doomed) this.#remove(one)
+    const page = this.#counts.findIndex((count) => count < ITEMS_PER_PAGE)
+    this.#place(item, page)
+    return { doomed, over, page }
+  }
+
+  /** Returns what has to go for an item of so many bytes, which is counted already. They do not count any more. */
+  #surplus(bytes: number, maxBytes: number): readonly SharedItem[] {
+    const bytesEach = Math.max(bytes, this.#bytes.levelFor(maxBytes))
+    const placesEach = this.#places.levelFor(MAX_ITEMS)
     const doomed: SharedItem[] = []
     for (const one of this.#items.keys()) {
       if (this.#bytes.total <= maxBytes && this.#places.total <= MAX_ITEMS) break
       const owner = ownerPartOf(one.name)
       if (this.#bytes.of(owner) <= bytesEach && this.#places.of(owner) <= placesEach) continue
-      this.#forget(one)
+      this.#count(one, -1)
       doomed.push(one)
     }
-    const page = this.#counts.findIndex((count) => count < ITEMS_PER_PAGE)
-    this.#place(item, page)
-    return { doomed, over, page }
+    return doomed
   }
 
   /** The text of a page. */
@@ -111,10 +119,14 @@ export class ItemPages {
   }
 
   #forget(item: SharedItem): void {
+    this.#remove(item)
+    this.#count(item, -1)
+  }
+
+  #remove(item: SharedItem): void {
     const page = this.#items.get(item) ?? 0
     this.#items.delete(item)
     this.#counts[page] = (this.#counts[page] ?? 0) - 1
-    this.#count(item, -1)
   }
 
   #count({ name, bytes }: SharedItem, times: 1 | -1): void {

@@ -134,6 +134,23 @@ t.test('an item that is larger than an even part has no place beside many others
   t.equal(world.items.size, 10, 'and nothing made room for it')
 })
 
+t.test(
+  'an item that is larger than an even part takes room from those who have more',
+  async (t) => {
+    const world = begin()
+    put(world, 9_000, Infinity, 'a')
+    put(world, 5_500, Infinity, 'b')
+    const owners = () => [...world.items.keys()].map(([digit]) => digit)
+    t.same(owners(), ['b'], 'as an item of 5,000 bytes would have done')
+    put(world, 1_000, Infinity, 'b')
+    put(world, 6_500, Infinity, 'c')
+    t.same(owners(), ['b', 'b'], 'others who have as much or less keep what they have')
+    put(world, 9_000, Infinity, 'b')
+    const sizes = [...world.items.values()].map(({ bytes }) => bytes)
+    t.same(sizes, [1_000, 9_000], 'its own oldest goes first')
+  }
+)
+
 t.test('what stands in the engine may be anything', async (t) => {
   const hostile = [
     'no json',
