@@ -1,5 +1,3 @@
-import { fitsPattern } from '../shared/name-pattern.ts'
-
 /** A key of one person or program, with its limits. Times are milliseconds since the epoch. */
 export interface NamedKey {
   /** Random; the same for the key's whole life, also after `rotate`: what is counted and kept is counted and kept under it. */
@@ -12,7 +10,7 @@ export interface NamedKey {
   readonly credits: CreditLimit | null
   readonly requestsPerMinute: number | null
   readonly maxStreams: number | null
-  /** Patterns of model names, `*` for any text; see `isModelAllowed()`. */
+  /** Patterns of model names, `*` for any text; see `mayAskModel()`. */
   readonly models: readonly string[] | null
   readonly expiresAt: number | null
   readonly revokedAt: number | null
@@ -66,17 +64,4 @@ export function whyRefused(
 ): 'revoked' | 'expired' | null {
   if (revokedAt !== null) return 'revoked'
   return expiresAt !== null && expiresAt <= now ? 'expired' : null
-}
-
-/**
- * Whether a key may ask a model, by any of the names that it goes by: the upstream's and the operator's aliases, but not what
- * a client may write for it. A pattern matches a whole name; upper and lower case are the same.
- */
-export function isModelAllowed(
-  { models }: Pick<NamedKey, 'models'>,
-  names: readonly string[]
-): boolean {
-  return (
-    models === null || models.some((pattern) => names.some((name) => fitsPattern(pattern, name)))
-  )
 }

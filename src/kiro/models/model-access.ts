@@ -13,9 +13,15 @@ export interface ModelAccess {
 const MAX_NAMED = 20
 const MAX_ASKED_CHARS = 128
 
-/** By any of the names that a model goes by: the upstream's, and the operator's aliases. */
-export function mayAsk({ patterns }: ModelAccess, names: readonly string[]): boolean {
-  return patterns.some((pattern) => names.some((name) => fitsPattern(pattern, name)))
+/**
+ * Whether a key with these patterns (`null`: any model) may ask a model, by any of the names that it goes by: the upstream's and
+ * the operator's aliases, but not what a client may write for it. A pattern matches a whole name, in upper or lower case.
+ */
+export function mayAskModel(patterns: readonly string[] | null, names: readonly string[]): boolean {
+  return (
+    patterns === null ||
+    patterns.some((pattern) => names.some((name) => fitsPattern(pattern, name)))
+  )
 }
 
 /** Names the models that the key may ask, of all that there are. */
@@ -31,7 +37,7 @@ export function modelNotAllowed(
 
 /** Those that the key may ask, as the list of models has them, or its patterns where they fit none. */
 export function allowedBy(access: ModelAccess, all: readonly string[]): string {
-  const names = all.filter((name) => mayAsk(access, [name]))
+  const names = all.filter((name) => mayAskModel(access.patterns, [name]))
   const allowed = names.length > 0 ? names : access.patterns
   return allowed.slice(0, MAX_NAMED).join(', ') + (allowed.length > MAX_NAMED ? ', …' : '')
 }

@@ -9,7 +9,7 @@ import {
   type ModelFacts,
   rulesFor
 } from './models.ts'
-import { allowedBy, mayAsk, type ModelAccess, modelNotAllowed } from './model-access.ts'
+import { allowedBy, mayAskModel, type ModelAccess, modelNotAllowed } from './model-access.ts'
 import { findSubstitute } from './substitutes.ts'
 
 /** What decides which upstream model a client's name means. */
@@ -57,7 +57,7 @@ export function resolveModel(name: string, options: ModelResolutionOptions): Res
   const { access, aliases } = options
   const alias = name.trim()
   const names = Object.hasOwn(aliases, alias) ? [model.id, alias] : [model.id]
-  if (access !== undefined && !mayAsk(access, names))
+  if (access !== undefined && !mayAskModel(access.patterns, names))
     throw modelNotAllowed(access, name, listedNames(options))
   const own = options.windows?.[model.id]
   return own === undefined ? model : { ...model, contextWindow: Number(own) }

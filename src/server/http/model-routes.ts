@@ -6,14 +6,14 @@ import {
   findModel,
   type ModelFacts
 } from '../../kiro/models/models.ts'
-import { modelNotAllowed } from '../../kiro/models/model-access.ts'
+import { mayAskModel, modelNotAllowed } from '../../kiro/models/model-access.ts'
 import {
   modelUnknown,
   listedNames,
   normaliseModelName,
   resolveModel
 } from '../../kiro/models/resolve-model.ts'
-import { isModelAllowed, type NamedKey } from '../../keys/key.ts'
+import type { NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
 import { requestOptionsOf } from '../turn/body.ts'
@@ -53,7 +53,7 @@ export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
 }
 
 function isAllowed(key: NamedKey | null, { id, facts }: ListedModel): boolean {
-  return key === null || isModelAllowed(key, facts === undefined ? [id] : [id, facts.id])
+  return key === null || mayAskModel(key.models, facts === undefined ? [id] : [id, facts.id])
 }
 
 function listOf(plane: DataPlane): readonly ListedModel[] {
