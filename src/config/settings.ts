@@ -227,7 +227,7 @@ export const Settings = Type.Object({
     ),
     maxQueue: count(
       'TRANSFORM_MAX_QUEUE',
-      { restart: true, min: 1, max: 10_000, default: 32 },
+      { restart: true, min: 1, max: 10_000, default: 1000 },
       'Large requests of a worker that may wait for a thread; more are refused.'
     ),
     timeoutMs: seconds(

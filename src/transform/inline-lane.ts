@@ -83,8 +83,11 @@ export class InlineLane {
    */
   async run<T>(job: () => T, bytes: number, owner: JobOwner): Promise<T | typeof TOO_LONG> {
     const isFree = this.#waiting.size === 0 && this.#mayRun()
-    const run = (): T | typeof TOO_LONG =>
-      this.#isForThread(bytes, owner.key) ? TOO_LONG : this.#run(job, bytes, owner.key)
+    const run = (): T | typeof TOO_LONG => {
+      if (!this.#isForThread(bytes, owner.key)) return this.#run(job, bytes, owner.key)
+      this.#spend(CROWDED_TURN_MS) // one in a turn: the next one has to see it in the threads' queue
+      return TOO_LONG
+    }
     return isFree ? run() : this.#runInTurn(run, owner)
   }
 

@@ -50,6 +50,9 @@ export interface TransformPoolOptions {
   readonly closeTimeoutMs: number
 }
 
+/** Jobs go to a thread instead of the event loop while so few wait there: beyond, the loop is sooner done with them. */
+const MAX_MOVED = 16
+
 /** Explaining takes several conversions, so even of small bodies only the smallest are explained on the event loop. */
 const LINT_SHARE = 8
 
@@ -106,8 +109,7 @@ export class TransformPool {
     this.#inline = new InlineLane({
       queue: createQueue(),
       isCrowded,
-      // The rest is for bodies that have no other way.
-      haveThreadsRoom: () => this.#conversions.waiting < maxQueue / 2
+      haveThreadsRoom: () => this.#conversions.waiting < Math.min(maxQueue / 2, MAX_MOVED)
     })
     this.#conversions = new ThreadLane({
       ...common,

@@ -120,6 +120,27 @@ t.test('on the event loop', async (t) => {
     t.same(order.slice(0, 3).includes('modest'), true, order.join())
   })
 
+  t.test(
+    'of those that would hold up new connections only so many go to a thread as it has room for',
+    async (t) => {
+      let isCrowded = false
+      let moved = 0
+      const lane = new InlineLane({
+        queue: new CostQueue(),
+        isCrowded: () => isCrowded,
+        haveThreadsRoom: () => moved < 4
+      })
+      const run = async (): Promise<void> => {
+        if ((await lane.run(() => burn(3), 10_000, owner)) === TOO_LONG) moved += 1
+      }
+      for (let job = 0; job < 4; job++) await run()
+      t.equal(moved, 0, 'while no connection waits')
+      isCrowded = true
+      await Promise.all(Array.from({ length: 20 }, run))
+      t.equal(moved, 4)
+    }
+  )
+
   t.test('who leaves while waiting is forgotten, and errors come through', async (t) => {
     const lane = makeInlineLane()
     const leaving = new AbortController()

@@ -23,7 +23,9 @@ export const row: AbuseRow = {
       const asked = Array.from({ length: AtOnce }, () => ask(url, key, body))
       statuses.push(...(await Promise.all(asked)))
     }
-    return tally(statuses)
+    const text = tally(statuses)
+    if (statuses.some((status) => status !== 200)) throw new Error(`some were refused: ${text}`)
+    return text
   }
 }
 
