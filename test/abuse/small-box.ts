@@ -10,6 +10,9 @@ const SampleMs = 250
 /** A hundredth of what a group usually has. */
 const UnifiedWeight = { 'cpu.weight': 1 }
 const LegacyWeight = { 'cpu.shares': 10 }
+/** A hundred times as much: beside other work of the machine, a group counts as one process, however many are in it. */
+const UnifiedLead = { 'cpu.weight': 10_000 }
+const LegacyLead = { 'cpu.shares': 102_400 }
 
 /** The limits of the compose file around one process tree, and how much memory it took. */
 export interface SmallBox {
@@ -41,7 +44,7 @@ function launcherInto(folders: readonly string[]): readonly string[] {
 function unifiedBox(name: string): SmallBox | null {
   const folder = `/sys/fs/cgroup/${name}`
   const cpus = `${Cpus * CpuPeriodUs} ${CpuPeriodUs}`
-  if (!made(folder, { 'memory.max': LimitBytes, 'cpu.max': cpus })) return null
+  if (!made(folder, { 'memory.max': LimitBytes, 'cpu.max': cpus, ...UnifiedLead })) return null
   return {
     launcher: launcherInto([folder]),
     name: 'cgroup v2, 512 MB and 2 CPUs',
@@ -56,7 +59,11 @@ function legacyBox(name: string): SmallBox | null {
   const memory = `/sys/fs/cgroup/memory/${name}`
   const cpu = `/sys/fs/cgroup/cpu/${name}`
   if (!made(memory, { 'memory.limit_in_bytes': LimitBytes })) return null
-  const quota = { 'cpu.cfs_period_us': CpuPeriodUs, 'cpu.cfs_quota_us': Cpus * CpuPeriodUs }
+  const quota = {
+    'cpu.cfs_period_us': CpuPeriodUs,
+    'cpu.cfs_quota_us': Cpus * CpuPeriodUs,
+    ...LegacyLead
+  }
   const folders = made(cpu, quota) ? [memory, cpu] : [memory]
   return {
     launcher: launcherInto(folders),

@@ -3,6 +3,7 @@ import { Service } from '../bench/service.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import type { BystanderFigures, BystanderQuestion } from './bystanders.ts'
 import type { SimulatorFacts, SimulatorQuestion } from './marked-simulator.ts'
+import type { MemoryFacts, MemoryQuestion } from './memory-watch.ts'
 import type { AbuseFindings, AbuseRow } from './row.ts'
 import { createSmallBox, standBack, type SmallBox } from './small-box.ts'
 
@@ -37,7 +38,9 @@ export async function runRow(
   const simulator = await startSimulator()
   const box = createSmallBox()
   const bystanders = new Service<BystanderQuestion, BystanderFigures>('../abuse/bystanders.ts')
-  const reunite = standBack([simulator.pid, bystanders.pid].filter((pid) => pid !== undefined))
+  const memory = new Service<MemoryQuestion, MemoryFacts>('../abuse/memory-watch.ts')
+  const ahead = [simulator.pid, bystanders.pid, memory.pid]
+  const reunite = standBack(ahead.filter((pid) => pid !== undefined))
   progress(`${row.name}: ${row.what} (${box.name})`)
   const prepared = await row.prepare?.()
   const gateway = new GatewayProcess({
@@ -54,10 +57,14 @@ export async function runRow(
   })
   try {
     await gateway.ready()
-    if (gateway.child.pid !== undefined) box.watch(gateway.child.pid)
-    return await attack({ row, gateway, box, bystanders, simulator, progress })
+    const { pid } = gateway.child
+    if (pid !== undefined) {
+      box.watch(pid)
+      await memory.ask({ type: 'begin', pid })
+    }
+    return await attack({ row, gateway, box, bystanders, memory, simulator, progress })
   } finally {
-    await bystanders.close()
+    await Promise.all([bystanders.close(), memory.close()])
     await gateway.destroy()
     await simulator.close()
     prepared?.close()
@@ -71,12 +78,13 @@ interface Attack {
   readonly gateway: GatewayProcess
   readonly box: SmallBox
   readonly bystanders: Service<BystanderQuestion, BystanderFigures>
+  readonly memory: Service<MemoryQuestion, MemoryFacts>
   readonly simulator: Simulator
   readonly progress: (text: string) => void
 }
 
 async function attack(options: Attack): Promise<AbuseFindings> {
-  const { row, gateway, box, bystanders, simulator, progress } = options
+  const { row, gateway, box, bystanders, memory, simulator, progress } = options
   const simulatorUrl = simulator.url
   const { url } = gateway
   const begin = { type: 'begin', url, key: OtherKey, streams: Streams } as const
@@ -99,6 +107,7 @@ async function attack(options: Attack): Promise<AbuseFindings> {
   const seconds = (performance.now() - startedAt) / 1000
   await delay(AftermathMs)
   const during = await bystanders.ask({ type: 'end' })
+  const { peakPssMb } = await memory.ask({ type: 'end' })
   progress(`${row.name}: slowest small request ${during.slowest}`)
   for (const problem of during.problems) progress(`${row.name}: ${problem}`)
   return {
@@ -111,6 +120,7 @@ async function attack(options: Attack): Promise<AbuseFindings> {
     during,
     mixed: [...during.mixed, ...idle.mixed, ...(await simulator.mixed())],
     memoryMb: box.peakMb(),
+    peakPssMb,
     seconds
   }
 }
