@@ -1,14 +1,16 @@
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import type { LoadResult } from './load-generator.ts'
+import { burstCase } from './rows/burst.ts'
 import { type CpuCase, cpuCases } from './rows/cpu.ts'
 import { gatewayAnswer, progress, Stand } from './stand.ts'
-import { median } from './statistics.ts'
+import { median, quantile } from './statistics.ts'
 import type { Target } from './target.ts'
 
 /**
  * `npm run bench:beside -- --program PATH [--program PATH] [--node PATH] [--env NAME=VALUE]... [--row NAME]... [--rounds 5]`: this gateway and another
- * version of it, or the same with another Node or other settings, take turns under the same load; CPU and memory of both. With two
+ * version of it, or the same with another Node or other settings, take turns under the same load; CPU, memory and times to the first byte of both. With two
  * programs the second is the other, and both have the settings.
  */
 
@@ -26,7 +28,9 @@ const { values } = parseArgs({
   }
 })
 const [first, second = first] = values.program.map((program) => resolve(program))
-const cases = cpuCases.filter(({ name }) => values.row.length === 0 || values.row.includes(name))
+const cases = [...cpuCases, burstCase].filter(
+  ({ name }) => values.row.length === 0 || values.row.includes(name)
+)
 const env = Object.fromEntries(
   values.env.map((pair) => [pair.split('=')[0], pair.split('=').slice(1).join('=')])
 )
@@ -59,40 +63,49 @@ async function compare(one: CpuCase, targets: readonly Target[]): Promise<void> 
   await stand.play(one.script)
   const spent: [number[], number[]] = [[], []]
   const taken: [number[], number[]] = [[], []]
+  const waited: [number[], number[]] = [[], []]
   for (let round = 0; round < Number(values.rounds); round++) {
     const turns = [...targets.entries()]
     for (const [index, target] of round % 2 === 0 ? turns : turns.toReversed()) {
       const before = target.tree.cpuMs()
-      const highestMb = await peakDuring(target, ask(target, { ...one, requests }))
+      const { highestMb, firstByteMs } = await peakDuring(target, ask(target, { ...one, requests }))
       await delay(50) // what is left to do after the last byte belongs to it, too
       spent[index]?.push((target.tree.cpuMs() - before) / requests)
       taken[index]?.push(highestMb)
+      waited[index]?.push(quantile(firstByteMs, 0.99))
     }
-    progress(`${one.name}: ${spent.map((ms) => ms.at(-1)?.toFixed(3)).join(' / ')} ms`)
+    const [cpu, p99] = [spent, waited].map((of) =>
+      of.map((ms) => ms.at(-1)?.toFixed(3)).join(' / ')
+    )
+    progress(`${one.name}: ${cpu} ms of CPU, first byte p99 ${p99} ms`)
   }
   tell(`${one.name}, ms of CPU`, spent)
   tell(`${one.name}, MB`, taken)
+  tell(`${one.name}, first byte p99, ms`, waited)
 }
 
 async function ask(
   { url }: Target,
-  { streams, requests, conversation }: Pick<CpuCase, 'streams' | 'requests' | 'conversation'>
-): Promise<void> {
-  await stand.load({ url, answer: gatewayAnswer, streams, requests, conversation })
+  load: Pick<CpuCase, 'streams' | 'requests' | 'conversation' | 'isFresh'>
+): Promise<LoadResult> {
+  const { streams, requests, conversation, isFresh = false } = load
+  return stand.load({ url, answer: gatewayAnswer, streams, requests, conversation, isFresh })
 }
 
-async function peakDuring({ tree }: Target, work: Promise<void>): Promise<number> {
+async function peakDuring(
+  { tree }: Target,
+  work: Promise<LoadResult>
+): Promise<{ readonly highestMb: number; readonly firstByteMs: readonly number[] }> {
   let isOver = false
   const over = work.finally(() => {
     isOver = true
   })
-  let highest = 0
+  let highestMb = 0
   while (!isOver) {
-    highest = Math.max(highest, tree.privateMb())
-    await delay(SampleMs)
+    await delay(SampleMs) // a burst is over by then, and not disturbed
+    highestMb = Math.max(highestMb, tree.privateMb())
   }
-  await over
-  return highest
+  return { highestMb, firstByteMs: (await over).firstByteMs }
 }
 
 /** Medians, and the median of the ratios within a round: what disturbs one disturbs its neighbour. */
@@ -101,6 +114,6 @@ function tell(what: string, values: readonly (readonly number[])[]): void {
   const ratio = median(ours.map((value, round) => value / (others[round] ?? Number.NaN)))
   const [our, other] = [ours, others].map((all) => median(all).toPrecision(3))
   process.stdout.write(
-    `${what.padEnd(24)}this ${our}   other ${other}   this / other ${ratio.toFixed(3)}\n`
+    `${what.padEnd(30)}this ${our}   other ${other}   this / other ${ratio.toFixed(3)}\n`
   )
 }

@@ -15,6 +15,8 @@ export interface CpuCase {
   readonly warmUp: number
   readonly rounds: number
   readonly requests: number
+  /** Each round has connections of its own. */
+  readonly isFresh?: true
 }
 
 const atOnce: CpuCase = {
