@@ -229,7 +229,7 @@ class Rig {
     const deadline = performance.now() + CAPTURE_MS
     while (performance.now() < deadline) {
       const names = existsSync(captures) ? readdirSync(captures) : []
-      const name = names.find((one) => one.endsWith(`-${id}`))
+      const name = names.find((one) => one.includes(`-${id}-`) && !one.endsWith('.open'))
       if (name !== undefined) return join(captures, name)
       await turn()
     }
