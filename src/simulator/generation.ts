@@ -28,25 +28,38 @@ export function generate(
   credential: Credential,
   memory: PromptMemory
 ): Refusal | Script {
+  return refuseTooDeep(() => {
+    const payload = parseJson(body)
+    if (payload === undefined) return NO_JSON
+    const refusal = checkProfile(withBodyProfile(credential, payload)) ?? checkWeight(body)
+    if (refusal !== null) return refusal
+    const view = checkRequest(payload, form)
+    return 'status' in view ? view : answer(view, credential, memory)
+  })
+}
+
+/** Judges a generation request by the upstream's rules alone: not by who sends it, and not by what its prompt asks for. */
+export function judgeRequest(body: string, form: RequestForm): Refusal | null {
+  return refuseTooDeep(() => {
+    const payload = parseJson(body)
+    const view =
+      payload === undefined ? NO_JSON : (checkWeight(body) ?? checkRequest(payload, form))
+    if ('status' in view) return view
+    const { modelId } = splitModelName(view.modelId)
+    const maxTokens = simulatedModel(modelId)?.tokenLimits.maxInputTokens ?? Infinity
+    return checkWindow(countRequestTokens(view, modelId), maxTokens)
+  })
+}
+
+const NO_JSON = improper('request-shape', 'the body is no JSON')
+
+function refuseTooDeep<T>(decide: () => T): T | Refusal {
   try {
-    return decide({ body, form }, credential, memory)
+    return decide()
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     return improper('request-shape', 'the body nests too deeply')
   }
-}
-
-function decide(
-  { body, form }: { readonly body: string; readonly form: RequestForm },
-  credential: Credential,
-  memory: PromptMemory
-): Refusal | Script {
-  const payload = parseJson(body)
-  if (payload === undefined) return improper('request-shape', 'the body is no JSON')
-  const refusal = checkProfile(withBodyProfile(credential, payload)) ?? checkWeight(body)
-  if (refusal !== null) return refusal
-  const view = checkRequest(payload, form)
-  return 'status' in view ? view : answer(view, credential, memory)
 }
 
 function answer(view: RequestView, credential: Credential, memory: PromptMemory): Refusal | Script {

@@ -342,5 +342,29 @@ t.test('--simulate says what the upstream would', async (t) => {
   writeFileSync(path, JSON.stringify(payload))
   const refused = await replay('--simulate', '--json', folder)
   t.equal(refused.code, 1)
-  t.match(JSON.parse(refused.stdout), { ok: false, calls: [{ status: 400, rule: /./ }] })
+  t.match(JSON.parse(refused.stdout), { ok: false, calls: [{ status: 400, rule: /^turn-text: / }] })
 })
+
+t.test(
+  '--simulate takes reasoning that the upstream signed, and prompts as they are',
+  async (t) => {
+    const gateway = await startGateway({ upstreamUrl, env: DEBUG })
+    t.teardown(() => gateway.destroy())
+    const folder = keep(await capture(gateway, messages('Hello', stream)), 'signed')
+    const path = join(folder, 'upstream-request-1')
+    const payload = JSON.parse(readFileSync(path, 'utf8'))
+    const reasoningText = {
+      text: 'Hm.',
+      signature: Buffer.from('of the upstream').toString('base64')
+    }
+    payload.conversationState.history = [
+      { userInputMessage: { content: 'Hi', modelId: MODEL, origin: 'AI_EDITOR' } },
+      { assistantResponseMessage: { content: 'Yes?', reasoningContent: { reasoningText } } }
+    ]
+    payload.conversationState.currentMessage.userInputMessage.content = 'What does sim:quota do?'
+    writeFileSync(path, JSON.stringify(payload))
+    const { code, stdout } = await replay('--simulate', folder)
+    t.equal(stdout, 'request 1 to the upstream (generation): taken\n')
+    t.equal(code, 0)
+  }
+)

@@ -212,8 +212,8 @@ function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
-async function showVerdicts(call: CommandCall, turn: RecordedTurn): Promise<number> {
-  const verdicts = await simulate(turn, call.signal)
+function showVerdicts(call: CommandCall, turn: RecordedTurn): number {
+  const verdicts = simulate(turn)
   const isOk = verdicts.every(({ isTaken }) => isTaken)
   if (call.isJson) call.terminal.write(JSON.stringify({ ok: isOk, calls: verdicts }, null, 2))
   else if (verdicts.length === 0) call.terminal.write('The upstream was not asked anything.')

@@ -1,6 +1,5 @@
-import { PROFILE_ARN } from '../../simulator/control-plane.ts'
-import { Simulator } from '../../simulator/simulator.ts'
-import { parseJsonObject, textMember } from '../../shared/json.ts'
+import { judgeRequest } from '../../simulator/generation.ts'
+import { parseJsonObject } from '../../shared/json.ts'
 import type { RecordedCall, RecordedTurn } from './capture-reader.ts'
 
 /** What the simulator says of one request to the upstream. */
@@ -16,50 +15,24 @@ export interface SimulatedVerdict {
   readonly rule: string | null
 }
 
-const MAX_MESSAGE_CHARS = 500
+const TAKEN = { status: 200, isTaken: true, message: null, rule: null }
+const NO_JSON = { status: 400, isTaken: false, message: 'The body is no JSON object.', rule: null }
 
-/** Sends each request that the upstream was sent to the simulator, which is strict and explains itself. */
-export async function simulate(
-  { calls }: RecordedTurn,
-  signal: AbortSignal
-): Promise<readonly SimulatedVerdict[]> {
-  const simulator = new Simulator({ gapMs: 0 })
-  const { url } = await simulator.start()
-  try {
-    const verdicts: SimulatedVerdict[] = []
-    for (const [index, call] of calls.entries()) {
-      verdicts.push({ call: index + 1, kind: call.kind, ...(await judge(url, call, signal)) })
-    }
-    return verdicts
-  } finally {
-    await simulator.close()
-  }
+/** Judges each request that the upstream was sent by its rules. Who signed reasoning and whose profile it was is not looked at. */
+export function simulate({ calls }: RecordedTurn): readonly SimulatedVerdict[] {
+  return calls.map((call, index) => ({ call: index + 1, kind: call.kind, ...judge(call) }))
 }
 
-async function judge(url: string, call: RecordedCall, signal: AbortSignal) {
-  const isTarget = call.form === 'target'
-  const path = isTarget ? '/' : call.kind === 'mcp' ? '/mcp' : '/generateAssistantResponse'
-  const target = call.kind === 'mcp' ? 'InvokeMCP' : 'GenerateAssistantResponse'
-  const isGeneration = call.kind === 'generate'
-  const headers: Record<string, string> = {
-    authorization: 'Bearer simulated',
-    'content-type': isTarget ? 'application/x-amz-json-1.0' : 'application/json',
-    ...(isTarget && { 'x-amz-target': `KiroRuntimeService.${target}` }),
-    ...(!isTarget && { 'x-amzn-kiro-profile-arn': PROFILE_ARN })
-  }
-  // The profile was left out of what was written down: it stands in front of the request.
-  const profile = `{"profileArn":${JSON.stringify(PROFILE_ARN)},`
-  const body = isGeneration
-    ? Buffer.concat([Buffer.from(profile), call.body.subarray(1)])
-    : call.body
-  const answered = await fetch(url + path, { method: 'POST', headers, body, signal })
-  const isTaken = answered.status === 200
-  if (isTaken) await answered.body?.cancel()
-  const said = isTaken ? {} : (parseJsonObject(await answered.text()) ?? {})
+function judge({ kind, form, body }: RecordedCall) {
+  const text = body.toString()
+  if (kind === 'mcp') return parseJsonObject(text) === null ? NO_JSON : TAKEN
+  const refusal = judgeRequest(text, form)
+  if (refusal === null) return TAKEN
+  const { status, message, rule, violation } = refusal
   return {
-    status: answered.status,
-    isTaken,
-    message: textMember(said, 'message')?.slice(0, MAX_MESSAGE_CHARS) ?? null,
-    rule: answered.headers.get('x-simulator-rule')
+    status,
+    isTaken: false,
+    message,
+    rule: rule === undefined ? null : `${rule}: ${violation}`
   }
 }
