@@ -7,8 +7,8 @@ import { peopleIn, REPLIES, startEchoUpstream } from '../helper/echo-upstream.ts
 import * as fc from '../helper/fast-check.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { hashOfKey, namedKey } from '../helper/named-key.ts'
-import { wordsOf } from '../helper/own-words.ts'
-import { headOf, RawConnection } from '../helper/raw-connection.ts'
+import { ownersIn, wordsOf } from '../helper/own-words.ts'
+import { headOf, type RawAnswer, RawConnection } from '../helper/raw-connection.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 
 /**
@@ -43,8 +43,15 @@ const WAYS = [
   'refers to an answer of its own',
   'refers to an answer of the other'
 ] as const
+/** Ways in which requests have answers, which must come: all could fail, and no word would be in the wrong place. */
+const ANSWERED_WAYS = [
+  'usual',
+  'in pieces',
+  'chunked',
+  'behind the other',
+  'refers to an answer of its own'
+] as const satisfies readonly (typeof WAYS)[number][]
 const ANSWER_MS = 20_000
-const REST_MS = 60_000
 /** A failed request as the dashboard is told of it, by whose it is. */
 const FAILED_ROW = /"id":"(anna|bert)-\d+"(?:(?!"id":).)*?"failure":\{.*?\}/g
 const REASON = /"reason":"(?:[^"\\]|\\.)*"/g
@@ -65,6 +72,8 @@ class Rig {
   readonly mixed: string[]
   /** Items of answers, by whose they are. */
   readonly #items: Readonly<Record<Person, string[]>> = { anna: [], bert: [] }
+  /** Answers with all words of their client, by the way in which it asked. */
+  readonly whole = new Map<Step['way'], number>()
   asked = 0
 
   constructor(gateway: GatewayProcess, stateDir: string, mixed: string[]) {
@@ -143,7 +152,10 @@ class Rig {
       if (way.startsWith('leaves')) await delay(way.endsWith('answer') ? 50 : 5)
       else
         await Promise.race([
-          readAnswers(connection, way === 'behind the other' ? 2 : 1, answers),
+          readAnswers(connection, way === 'behind the other' ? 2 : 1, (answer) => {
+            answers.push(answer.body)
+            if (isWhole(answer, owner)) this.whole.set(way, (this.whole.get(way) ?? 0) + 1)
+          }),
           delay(ANSWER_MS)
         ])
     } finally {
@@ -167,7 +179,8 @@ class Rig {
   /** Everything that the gateway keeps and tells, and whose it is. */
   async look(): Promise<Readonly<Record<string, number>>> {
     const { gateway, stateDir } = this
-    await this.#rest()
+    await this.#lookAtPages()
+    await this.#end()
     const logs = gateway.lines.map((line) => JSON.stringify(line))
     for (const line of logs) this.#look(line, `log: ${line.slice(0, 500)}`)
     const debug = filesIn(join(gateway.folder, 'debug_logs'))
@@ -177,6 +190,16 @@ class Rig {
     for (const path of filesIn(stateDir).filter((one) => one.includes('usage'))) {
       if (peopleIn(readFileSync(path)).length > 0) this.mixed.push(`${path} has words`)
     }
+    return {
+      asked: this.asked,
+      logs: logs.length,
+      debug: debug.length,
+      responses: responses.length,
+      ...Object.fromEntries(ANSWERED_WAYS.map((way) => [`whole, ${way}`, this.whole.get(way) ?? 0]))
+    }
+  }
+
+  async #lookAtPages(): Promise<void> {
     const pages = await Promise.all(
       ['/metrics', '/v1/usage', '/dashboard/events'].map((path) => this.#page(path, OPERATOR))
     )
@@ -186,12 +209,6 @@ class Rig {
       const other = who === 'anna' ? 'bert' : 'anna'
       if (page.includes(other) || peopleIn(page).length > 0)
         this.mixed.push(`usage of ${who}: ${page}`)
-    }
-    return {
-      asked: this.asked,
-      logs: logs.length,
-      debug: debug.length,
-      responses: responses.length
     }
   }
 
@@ -205,14 +222,10 @@ class Rig {
     if (peopleIn(rest).length > 0) this.mixed.push(`words in ${rest.slice(0, 300)}`)
   }
 
-  /** Resolves when no request runs any more. */
-  async #rest(): Promise<void> {
-    const captures = join(this.gateway.folder, 'debug_logs', 'captures')
-    const deadline = performance.now() + REST_MS
-    while (readdirSync(captures).some((name) => name.endsWith('.open'))) {
-      if (performance.now() > deadline) throw new Error('a request does not end')
-      await delay(50)
-    }
+  /** Ends the gateway, and with it all requests, so that no file changes any more. */
+  async #end(): Promise<void> {
+    this.gateway.child.kill('SIGTERM')
+    await this.gateway.exited
   }
 
   /** What is one request's has the words of its client alone; the ids of requests begin with their client. */
@@ -303,14 +316,21 @@ async function sendBody(
   }
 }
 
+/** What the upstream has said to this request is there, to its end. */
+function isWhole({ status, body }: RawAnswer, owner: string): boolean {
+  const ends =
+    /\[DONE\]|"?message_stop|response\.completed|"finish_reason":"|"stop_reason":"|"status":"completed"/
+  return status === 200 && ownersIn(body).has(owner) && ends.test(body)
+}
+
 /** Those that come, as far as they do. */
 async function readAnswers(
   connection: RawConnection,
   count: number,
-  answers: string[]
+  onAnswer: (answer: RawAnswer) => void
 ): Promise<void> {
   try {
-    for (let at = 0; at < count; at++) answers.push((await connection.answer()).body)
+    for (let at = 0; at < count; at++) onAnswer(await connection.answer())
   } catch {
     // What is left is in `rest`.
   }
@@ -325,6 +345,14 @@ function filesIn(folder: string): readonly string[] {
 
 t.test('no word of one key is in anything of another', async (t) => {
   const rig = await Rig.start(t)
+  for (const path of ['/v1/chat/completions', '/v1/messages', '/v1/responses'] as const) {
+    const asked = ANSWERED_WAYS.flatMap((way) =>
+      PEOPLE.map((who) =>
+        rig.ask({ who, path, way, reply: 'text', isStream: false, bytes: 66_000 })
+      )
+    )
+    await Promise.all(asked)
+  }
   const steps = fc.array(step, { minLength: 12, maxLength: 24 })
   await fc.assert(
     fc.asyncProperty(steps, async (all) => {
