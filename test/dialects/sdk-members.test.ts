@@ -126,7 +126,10 @@ t.test('so have the events of its stream', async (t) => {
   for (const { content_block: block } of find('content_block_start')) {
     t.same(missingIn(block, BLOCKS[String((block as Json)['type'])] ?? {}), [])
   }
+  // The SDK merges the sum of the delta, which has no parts in it. Clients price by the parts wherever there are any.
+  t.equal((message['usage'] as Json)['cache_creation'], null)
   const [end] = find('message_delta')
+  t.match(end?.['usage'], { cache_creation_input_tokens: 2 })
   t.same(missingIn(end?.['delta'], DELTA), [])
   t.same(missingIn(end?.['usage'], DELTA_USAGE), [])
 })

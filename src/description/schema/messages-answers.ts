@@ -174,10 +174,12 @@ export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
   ...BLOCKS,
   MessageUsage: record({
     ...DELTA_USAGE,
-    cache_creation: record({
-      ephemeral_5m_input_tokens: amount('All that was written to the cache.'),
-      ephemeral_1h_input_tokens: amount('Always 0.')
-    }),
+    cache_creation: orNull(
+      record({
+        ephemeral_5m_input_tokens: amount('All that was written to the cache.'),
+        ephemeral_1h_input_tokens: amount('Always 0.')
+      })
+    ),
     inference_geo: { type: 'null' },
     service_tier: fixed('standard'),
     speed: { type: 'null' }

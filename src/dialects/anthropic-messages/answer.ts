@@ -70,8 +70,12 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
       stop_reason: null,
       stop_sequence: null,
       stop_details: null,
-      // Clients add the cache counts up, so they are told from the start; so far nothing is known of any.
-      usage: toMessageUsage({ inputTokens: this.plan.inputTokens, outputTokens: 1 }, 0)
+      // Clients add the cache counts up, so they are told from the start; so far nothing is known of any. The end has the sum
+      // of what was written to the cache, but not its parts: clients that found parts here would price by these zeros.
+      usage: {
+        ...toMessageUsage({ inputTokens: this.plan.inputTokens, outputTokens: 1 }, 0),
+        cache_creation: null
+      }
     }
     const json = JSON.stringify({ type: 'message_start', message })
     return toSseEvent('message_start', json) + Ping

@@ -24,7 +24,7 @@ function stream(
 }
 
 const opening = `event: message_start
-data: {"type":"message_start","message":{"id":"msg_1f","type":"message","role":"assistant","model":"claude-haiku-4.5","container":null,"diagnostics":null,"content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":{"input_tokens":900,"output_tokens":1,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"output_tokens_details":null,"server_tool_use":null,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"inference_geo":null,"service_tier":"standard","speed":null}}}
+data: {"type":"message_start","message":{"id":"msg_1f","type":"message","role":"assistant","model":"claude-haiku-4.5","container":null,"diagnostics":null,"content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":{"input_tokens":900,"output_tokens":1,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,"output_tokens_details":null,"server_tool_use":null,"cache_creation":null,"inference_geo":null,"service_tier":"standard","speed":null}}}
 
 event: ping
 data: {"type":"ping"}
