@@ -28,7 +28,10 @@ export interface MemoryPlan {
   readonly smallLaneBytesPerWorker: number
   /** Answers of a usual size that are held, while the memory for bodies is in use. */
   readonly answerLaneBytesPerWorker: number
-  /** Sockets: what the kernel holds for them, which the container pays for, and Node outside its heaps. */
+  /**
+   * Sockets: what the kernel holds for them, answers that clients have not read included, and Node outside its heaps. The
+   * container pays for both.
+   */
   readonly socketBytes: number
   /** Connections of clients that fit while nothing is sent on them. */
   readonly connectionsPerWorker: number
@@ -93,14 +96,19 @@ const ANSWER_LANE_MB = 2
  * An idle connection of a client, measured with 4,000 of them on Node 24: 7 KiB outside the heap and 4 KiB in the
  * kernel, without buffers. Of a worker's heap it takes 4 KiB more.
  */
-const CONNECTION_BYTES = 11 * 1024
+export const CONNECTION_BYTES = 11 * 1024
+/**
+ * Part of the memory for sockets that is kept for answers which clients have not read yet. They may take more while there are
+ * fewer connections than planned, and for a moment, while clients read, as much again of the headroom.
+ */
+export const UNREAD_PART = 1 / 4
 /** A worker has no use for more, whatever memory there is. */
 const MAX_CONNECTIONS = 16_384
 
 /**
  * ```
  * limit ─┬─ headroom 1/16, of which buffers of PDFs may take all
- *        ├─ sockets  1/16
+ *        ├─ sockets  1/16, of which unread answers have a quarter
  *        ├─ base     for each process and thread, and one more for PDFs
  *        └─ rest ─┬─ primary heap 12 %
  *                 └─ 15 % bodies · 47 % worker heaps, of which 2 MiB each for small bodies and answers · 38 % thread heaps
@@ -140,7 +148,7 @@ function share(
     socketBytes: socketMb * MEBIBYTE,
     connectionsPerWorker: Math.min(
       MAX_CONNECTIONS,
-      Math.floor((socketMb * MEBIBYTE) / workers / CONNECTION_BYTES)
+      Math.floor((socketMb * MEBIBYTE * (1 - UNREAD_PART)) / workers / CONNECTION_BYTES)
     ),
     headroomBytes: headroomMb * MEBIBYTE,
     usedBytes: usedMb * MEBIBYTE

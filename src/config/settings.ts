@@ -70,12 +70,12 @@ export const Settings = Type.Object({
     maxConnections: count(
       'MAX_CLIENT_CONNECTIONS',
       { nullWord: 'auto', restart: true, min: 1, max: 1_000_000, default: null },
-      'Connections that clients may hold open, over all workers; auto takes as many as there are memory and open files for: about 3000 in 512M.'
+      'Connections that clients may hold open, over all workers; auto takes as many as there are memory and open files for: about 2200 in 512M.'
     ),
     clientStallTimeoutMs: seconds(
       'CLIENT_STALL_TIMEOUT',
       { min: 0.1, max: DAY, default: 60 },
-      'Longest time a client may leave an answer unread before its connection is reset.'
+      'Longest time a client may leave an answer unread before its connection is reset; without a key at most 10 s.'
     ),
     heartbeatMs: seconds(
       'HEARTBEAT_INTERVAL',

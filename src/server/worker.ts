@@ -302,6 +302,7 @@ function createParts(
     get maxConnections() {
       return maxConnections()
     },
+    socketBytes: memory.socketBytes / memory.workers,
     stallTimeoutMs: () => current.config.server.clientStallTimeoutMs,
     headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
     describeError: (error) => describeBadRequest(refusals, error),

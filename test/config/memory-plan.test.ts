@@ -94,14 +94,15 @@ t.test('traces have room of their own in every worker', async (t) => {
 
 t.test('connections of clients have room among the sockets', async (t) => {
   const plan = planMemory(512 * mebibyte, { workers: 2, threads: 1 })
-  t.ok(plan.connectionsPerWorker * plan.workers > 2_500, 'a few thousand')
+  t.ok(plan.connectionsPerWorker * plan.workers > 2_000, 'a few thousand')
   for (const limitMb of [224, 256, 512, 2048, 65_536]) {
     const { connectionsPerWorker, workers, socketBytes } = planMemory(limitMb * mebibyte, {
       workers: 4,
       threads: 1
     })
     t.ok(connectionsPerWorker >= 500, `${limitMb} MB: ${connectionsPerWorker}`)
-    t.ok(connectionsPerWorker * workers * 11 * 1024 <= socketBytes)
+    const idleBytes = connectionsPerWorker * workers * 11 * 1024
+    t.ok(idleBytes <= socketBytes * 0.75, 'a quarter is left for what clients do not read')
   }
 })
 

@@ -55,7 +55,7 @@ t.test('every route is described, and every described route is there', async (t)
     accountUsage: () => Promise.reject(new Error('not asked')),
     keyUsage: async () => []
   }
-  const routes = routesOf(options, new KeyPlanes(options.plane, log))
+  const routes = routesOf(options, new KeyPlanes(options.plane, log, () => {}))
   const served = routes
     .filter(({ path }) => !isDashboard(path))
     .map((route) => ({

@@ -15,7 +15,7 @@ const skip = executable === null ? NO_CHROMIUM : false
 
 t.test('the page of the description in a browser', { skip }, async (t) => {
   if (executable === null) return
-  const gateway = await startGateway({ env: { PROXY_API_KEY: 'the-key-of-this-test' } })
+  const gateway = await startGateway()
   t.teardown(() => gateway.destroy())
   const url = `${gateway.url}/docs`
   // All six of two schemes and three widths were looked at; these two differ in everything.

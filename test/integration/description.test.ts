@@ -16,7 +16,8 @@ const gateway = await startGateway({
   env: { PROXY_API_KEY: OPERATOR, STATE_DIR: 'state', FAKE_REASONING: 'true' }
 })
 t.teardown(() => gateway.destroy())
-const served = JSON.parse(await (await fetch(`${gateway.url}/openapi.json`)).text())
+const withKey = { headers: { authorization: `Bearer ${OPERATOR}` } }
+const served = JSON.parse(await (await fetch(`${gateway.url}/openapi.json`, withKey)).text())
 const answers = new DescribedAnswers(served)
 
 /** Those of HTTP itself. */
@@ -265,7 +266,7 @@ t.test('errors', async (t) => {
 })
 
 t.test('the page', async (t) => {
-  const response = await fetch(`${gateway.url}/docs`)
+  const response = await fetch(`${gateway.url}/docs`, withKey)
   t.equal(response.status, 200)
   const policy = response.headers.get('content-security-policy') ?? ''
   t.match(policy, /^default-src 'none'; style-src 'sha256-[^']+';/)

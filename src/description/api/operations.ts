@@ -244,14 +244,22 @@ const STATE: readonly Operation[] = [
   }
 ]
 
+const FOR_SIGNED_IN = {
+  method: 'get',
+  access: 'key',
+  errors: 'asked',
+  errorPlaces: ['any', 'key']
+} as const
+
 const DESCRIPTION: readonly Operation[] = [
   {
-    ...OPEN,
+    ...FOR_SIGNED_IN,
     id: 'getDescription',
     tag: 'Description',
     path: '/openapi.json',
     summary: 'This description',
-    description: 'OpenAPI 3.1. It is the same for everybody and tells nothing of this gateway.',
+    description:
+      'OpenAPI 3.1. It is the same for everybody and tells nothing of this gateway. A browser that is signed in to the dashboard needs no key.',
     answers: [
       {
         status: 200,
@@ -262,12 +270,13 @@ const DESCRIPTION: readonly Operation[] = [
     ]
   },
   {
-    ...OPEN,
+    ...FOR_SIGNED_IN,
     id: 'readDescription',
     tag: 'Description',
     path: '/docs',
     summary: 'This description as a page',
-    description: 'Without scripts, and without requests to anywhere.',
+    description:
+      'Without scripts, and without requests to anywhere. A browser that is signed in to the dashboard needs no key.',
     answers: [
       {
         status: 200,

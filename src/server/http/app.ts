@@ -1,18 +1,18 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type {
+  IncomingHttpHeaders,
+  IncomingMessage,
+  RequestListener,
+  ServerResponse
+} from 'node:http'
 import type { Logger } from '../../observe/logger.ts'
+import { Sessions } from '../../dashboard/session.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { codeOf, GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { KeyPlanes } from '../plane/key-planes.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
-import {
-  type Authenticator,
-  type ClientKey,
-  type KiroKey,
-  refuseWebSocket,
-  requestIdOf
-} from './auth.ts'
+import { type ClientKey, type KiroKey, refuseWebSocket, requestIdOf } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
 import { descriptionRoutes } from './description-routes.ts'
@@ -34,10 +34,13 @@ export interface AppOptions extends Sources {
 /** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
 export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
-  const keys = new KeyPlanes(plane, log)
+  const keys = new KeyPlanes(plane, log, (socket) => connections.vouch(socket))
+  const sessions = new Sessions(options.dashboard.sessionSecret)
   const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, connections, current })
   const router = new Router([...routesOf(options, keys), ...shown])
+  const isSignedIn = ({ isForSignedIn }: Route, { cookie }: IncomingHttpHeaders): boolean =>
+    isForSignedIn === true && sessions.find(cookie, current.authenticator.operatorDigests) !== null
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     let keyName = ''
@@ -50,10 +53,11 @@ export function createApp(options: AppOptions): RequestListener {
       const match = router.find(request, response)
       if (match === null) throw noSuchRoute(router, request, response)
       const { route, params } = match
-      if (route.isOpen !== true) {
+      if (isSignedIn(route, request.headers)) connections.vouch(request.socket)
+      else if (route.isOpen !== true) {
         const { authenticator } = current
         kiroKey = route.isOperators === true ? null : authenticator.kiroKeyOf(request.headers)
-        const own = kiroKey === null ? checkKey(authenticator, route, request) : null
+        const own = kiroKey === null ? checkKey(current, route, request) : null
         keyName = kiroKey?.name ?? own?.name ?? ''
         namedKey = own?.named ?? null
         // Any text may look like a Kiro key.
@@ -70,13 +74,23 @@ export function createApp(options: AppOptions): RequestListener {
 }
 
 function checkKey(
-  authenticator: Authenticator,
+  { authenticator, config }: AppOptions['current'],
   route: Route,
   { headers }: IncomingMessage
 ): ClientKey {
-  return route.isForMetrics === true
-    ? authenticator.checkMetrics(headers)
-    : authenticator.check(headers)
+  if (route.isForMetrics === true) return authenticator.checkMetrics(headers)
+  try {
+    return authenticator.check(headers)
+  } catch (cause) {
+    const isPage = route.isForSignedIn === true && config.observe.dashboard !== 'off'
+    if (!isPage || authenticator.isOpen || codeOf(cause) !== 'GW_KEY_MISSING') throw cause
+    throw new GatewayError('GW_KEY_MISSING', undefined, SIGN_IN_FIRST)
+  }
+}
+
+const SIGN_IN_FIRST = {
+  message:
+    'This page needs an API key. In a browser, sign in to the dashboard at / first. Programs send "Authorization: Bearer <key>" or "x-api-key: <key>".'
 }
 
 /** All that is served to programs. */

@@ -19,6 +19,9 @@ const MAX_HEADER_BYTES = 4 * 1024 * 1024
 /** Of `maxConnections`: with fewer there is room again. */
 const ROOM_AGAIN = 15 / 16
 const REPORT_MS = 10_000
+/** The system keeps what is unread in whole pages, and with each packet what it needs itself (206 KB in 266). */
+const PAGE_BYTES = 4096
+const PACKET_OVERHEAD = 1.3
 
 /**
  * How a connection stands with us. A client is a stranger until a request on the connection was let in.
@@ -73,6 +76,15 @@ export class ClientConnection {
   /** Since when an answer that is whole has not been taken by the system; while it ends: until when it may. */
   unreadSince: number | null = null
   endsAt = 0
+  /** `performance.now()` when its last answer had been sent. */
+  answeredAt = 0
+  /** Part of `socket.bytesWritten` that `unreadBytes` knows of. */
+  countedBytes = 0
+  /** Upper bound of what lies unread; `ClientCensus.setUnread()` changes it. */
+  unreadBytes = 0
+  /** Bytes that its client has read for certain, and `performance.now()` when they became more. */
+  takenBytes = 0
+  readAt = 0
 
   constructor(socket: Socket) {
     this.socket = socket
@@ -110,6 +122,8 @@ export class ClientCensus {
   /** Bounded by MAX_GUESTS. */
   readonly #guests = new Set<ClientConnection>()
   #isFull = false
+  #strangersUnreadBytes = 0
+  #unreadBytes = 0
   #drops = noDrops()
   #reportedAt = -Infinity
 
@@ -119,6 +133,16 @@ export class ClientCensus {
 
   get size(): number {
     return this.#connections.size
+  }
+
+  /** Memory that the system may need for what clients leave unread. */
+  get unreadBytes(): number {
+    return this.#unreadBytes
+  }
+
+  /** The part of `unreadBytes` on connections whose clients have shown no key. */
+  get strangersUnreadBytes(): number {
+    return this.#strangersUnreadBytes
   }
 
   get(socket: Duplex): ClientConnection | undefined {
@@ -157,6 +181,21 @@ export class ClientCensus {
     connection.standing = standing
   }
 
+  /** The client of the connection has shown a key. */
+  vouch(connection: ClientConnection): void {
+    if (connection.isKnown) return
+    connection.isKnown = true
+    this.#strangersUnreadBytes -= systemBytes(connection.unreadBytes)
+    if (connection.standing === 'stranger-busy') this.move(connection, 'busy')
+  }
+
+  setUnread(connection: ClientConnection, bytes: number): void {
+    const more = systemBytes(bytes) - systemBytes(connection.unreadBytes)
+    connection.unreadBytes = bytes
+    this.#unreadBytes += more
+    if (!connection.isKnown) this.#strangersUnreadBytes += more
+  }
+
   /** Gives a guest a place, if there is one by now. */
   seat(guest: ClientConnection): void {
     const hasRoom = this.size - this.#guests.size < this.#options.maxConnections
@@ -169,6 +208,7 @@ export class ClientCensus {
     this.#connections.delete(connection.socket)
     this.#byStanding[connection.standing].delete(connection)
     this.#guests.delete(connection)
+    this.setUnread(connection, 0)
     if (this.size === 0) this.#setFull(false)
   }
 
@@ -238,6 +278,10 @@ export class ClientCensus {
     this.#drops = noDrops()
     this.#options.onDropped?.(drops)
   }
+}
+
+function systemBytes(unreadBytes: number): number {
+  return Math.ceil((unreadBytes * PACKET_OVERHEAD) / PAGE_BYTES) * PAGE_BYTES
 }
 
 function noDrops(): Record<DropReason, number> {

@@ -16,6 +16,7 @@ import {
   type ClientConnection
 } from './client-census.ts'
 import { codeOf } from '../../shared/errors.ts'
+import { UnreadWatch } from './unread-watch.ts'
 
 export interface ConnectionsOptions extends CensusOptions {
   /** Longest time a client may leave an answer unread. */
@@ -28,6 +29,8 @@ export interface ConnectionsOptions extends CensusOptions {
   readonly refuse: (request: IncomingMessage, response: ServerResponse) => boolean
   readonly keepAliveTimeoutMs?: number
   readonly lingerMs?: number
+  /** Memory for the connections and for what lies unread on them. */
+  readonly socketBytes: number
   /** Told of new connections, some times a second while there are any, and of the end of the last. */
   readonly load?: Pick<LoadWatch, 'arrived' | 'look' | 'rest'>
 }
@@ -46,6 +49,10 @@ const MAX_DISCARDED_BYTES = 256 * 1024
 /** Answers up to this size are with any client within `LINGER_MS`. */
 const SHORT_ANSWER_BYTES = 64 * 1024
 const LINGER_MS = 5_000
+/** Longest time that a client without a key may leave an answer unread: all that it gets is short. */
+const STRANGER_STALL_MS = 10_000
+/** More than all small answers on a connection to such a client; it does not keep a connection that may hold this unread. */
+const MUCH_FOR_STRANGER_BYTES = 16 * 1024
 /** Longer than the minute that proxies in front keep theirs. */
 const KEEP_ALIVE_MS = 65_000
 const SWEEP_MS = 250
@@ -60,12 +67,14 @@ const SWEEP_MS = 250
 export class ClientConnections {
   readonly #options: ConnectionsOptions
   readonly #census: ClientCensus
+  readonly #unread: UnreadWatch
   #waiting = 0
   #sweep: NodeJS.Timeout | null = null
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
     this.#census = new ClientCensus(options)
+    this.#unread = new UnreadWatch({ census: this.#census, socketBytes: options.socketBytes })
   }
 
   get size(): number {
@@ -111,9 +120,7 @@ export class ClientConnections {
   /** The request that is answered on this connection was let in: its client is one of ours. */
   vouch(socket: Socket): void {
     const connection = this.#census.get(socket)
-    if (connection === undefined || connection.isKnown) return
-    connection.isKnown = true
-    if (connection.standing === 'stranger-busy') this.#census.move(connection, 'busy')
+    if (connection !== undefined) this.#census.vouch(connection)
   }
 
   /** Ends those on which nothing is asked. */
@@ -163,6 +170,8 @@ export class ClientConnections {
     connection.bytesWritten = socket.bytesWritten
     this.#census.move(connection, connection.isKnown ? 'busy' : 'stranger-busy')
     response.once('close', () => this.#onAnswered(connection))
+    // In the next tick all of the answer is written.
+    response.once('prefinish', () => process.nextTick(() => this.#unread.onWritten(connection)))
     if (connection.isGuest) this.#census.seat(connection)
     const isLast = !connection.isKnown && ++connection.answers >= MAX_ANSWERS_TO_STRANGER
     if (isLast || connection.isGuest) response.setHeader('connection', 'close')
@@ -183,6 +192,7 @@ export class ClientConnections {
       this.#end(socket, this.#patienceMs(connection))
     } else {
       connection.bytesRead = socket.bytesRead
+      connection.answeredAt = performance.now()
       this.#census.move(connection, connection.isKnown ? 'idle' : 'stranger-idle')
     }
   }
@@ -193,9 +203,14 @@ export class ClientConnections {
   }
 
   /** What was written may be long, and with a client that reads slowly for a while. */
-  #patienceMs({ socket, bytesWritten }: ClientConnection): number {
-    const isShort = socket.bytesWritten - bytesWritten <= SHORT_ANSWER_BYTES
-    return isShort ? this.#lingerMs : Math.max(this.#lingerMs, this.#options.stallTimeoutMs())
+  #patienceMs(connection: ClientConnection): number {
+    const isShort = connection.socket.bytesWritten - connection.bytesWritten <= SHORT_ANSWER_BYTES
+    return isShort ? this.#lingerMs : Math.max(this.#lingerMs, this.#stallMs(connection))
+  }
+
+  #stallMs({ isKnown }: ClientConnection): number {
+    const stallMs = this.#options.stallTimeoutMs()
+    return isKnown ? stallMs : Math.min(stallMs, STRANGER_STALL_MS)
   }
 
   /**
@@ -211,6 +226,7 @@ export class ClientConnections {
     connection.bytesRead = socket.bytesRead
     if (last === undefined) socket.end()
     else socket.end(last)
+    this.#unread.onWritten(connection)
     if (connection.isDetached) discard(connection)
   }
 
@@ -292,7 +308,14 @@ export class ClientConnections {
       }
     }
     for (const connection of this.#census.with('busy', 'stranger-busy')) {
+      this.#unread.onWritten(connection)
       this.#checkUnread(connection, now)
+    }
+    this.#unread.check()
+    for (const connection of this.#census.with('stranger-idle')) {
+      const isDue = now - connection.answeredAt >= this.#lingerMs
+      if (isDue && connection.unreadBytes > MUCH_FOR_STRANGER_BYTES)
+        this.#end(connection.socket, this.#lingerMs)
     }
     this.#census.check(now)
     this.#options.load?.look()
@@ -305,7 +328,7 @@ export class ClientConnections {
       return
     }
     connection.unreadSince ??= now
-    if (now - connection.unreadSince >= this.#options.stallTimeoutMs())
+    if (now - connection.unreadSince >= this.#stallMs(connection))
       this.#census.drop(connection, 'unread')
   }
 }

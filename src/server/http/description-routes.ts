@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { DescriptionFiles } from '../../description/description.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Route, RoutedRequest } from './router.ts'
@@ -5,9 +6,13 @@ import type { Route, RoutedRequest } from './router.ts'
 /** Both are the same for everybody, and change with the version. */
 const KEPT = { 'cache-control': 'no-cache' } as const
 
+/** In a worker, what the system holds for clients that do not read it is some 5 MB. */
+const MAX_READERS = 16
+
 /**
- * The description of all routes, for programs and for people. Open: it tells nothing of this gateway. Not a module of it is
- * loaded before somebody asks, and then it is kept.
+ * The description of all routes, for programs and for people. It tells nothing of this gateway, but has 200 to 300 KB, which
+ * the system holds until a client has read it: where there are keys, it wants one, or a session of the dashboard. Not a
+ * module of it is loaded before somebody asks, and then it is kept.
  */
 export function descriptionRoutes(): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null
@@ -18,12 +23,15 @@ export function descriptionRoutes(): readonly Route[] {
     })
     return made
   }
+  const readers = new DescriptionReaders()
   const serveJson = async (routed: RoutedRequest): Promise<void> => {
     const { json } = await files(routed)
+    readers.add(routed)
     send(routed, json, { 'content-type': 'application/json; charset=utf-8' })
   }
   const servePage = async (routed: RoutedRequest): Promise<void> => {
     const { page, pagePolicy } = await files(routed)
+    readers.add(routed)
     send(routed, page, {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy': pagePolicy,
@@ -32,9 +40,24 @@ export function descriptionRoutes(): readonly Route[] {
     })
   }
   return [
-    { method: 'GET', path: '/openapi.json', isOpen: true, serve: serveJson },
-    { method: 'GET', path: '/docs', isOpen: true, serve: servePage }
+    { method: 'GET', path: '/openapi.json', isForSignedIn: true, serve: serveJson },
+    { method: 'GET', path: '/docs', isForSignedIn: true, serve: servePage }
   ]
+}
+
+/** The clients that read it now. Each connection ends with the answer, and the oldest is reset where they are too many. */
+class DescriptionReaders {
+  /** Bounded by MAX_READERS. */
+  readonly #sockets = new Set<Socket>()
+
+  add({ request, response }: RoutedRequest): void {
+    const { socket } = request
+    response.setHeader('connection', 'close')
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    const [oldest] = this.#sockets
+    if (this.#sockets.size > MAX_READERS) oldest?.resetAndDestroy()
+  }
 }
 
 /** A worker listens on one port, so that the first request tells it. */

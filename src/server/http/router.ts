@@ -29,6 +29,8 @@ export interface Route {
   readonly isOperators?: boolean
   /** METRICS_KEY opens it, too. */
   readonly isForMetrics?: boolean
+  /** A session of the dashboard opens it, too. */
+  readonly isForSignedIn?: boolean
   readonly serve: (routed: RoutedRequest) => Promise<void> | void
 }
 

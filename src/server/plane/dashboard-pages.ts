@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import { type DashboardNews, type DashboardWish, SHOWN_METRICS } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { MetricsDesk } from './metrics-desk.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
+import { portPairOf, readUnsentBytes } from './unsent-bytes.ts'
 
 type Opened = Extract<DashboardNews, { readonly name: 'opened' }>
 
@@ -220,7 +220,7 @@ export class DashboardPages {
     for (const { page, bytes } of given) {
       const { socket } = page.response
       if (socket === null) continue
-      const inSystem = unsent.get(portsOf(socket.localPort, socket.remotePort)) ?? 0
+      const inSystem = unsent.get(portPairOf(socket)) ?? 0
       const hasAll = inSystem === 0 && socket.writableLength === 0
       if (hasAll || bytes - inSystem > page.taken) page.tookAt = now
       page.taken = Math.max(page.taken, bytes - inSystem)
@@ -237,30 +237,4 @@ function bytesGiven({ socket }: ServerResponse): number {
 /** With all that the system keeps of it. */
 function drop({ socket }: ServerResponse): void {
   socket?.resetAndDestroy()
-}
-
-function portsOf(local: number | undefined, remote: number | undefined): string {
-  return `${local} ${remote}`
-}
-
-/** A line of /proc/net/tcp: addresses and ports in hexadecimal, the state, and what waits to be sent. */
-const SOCKET_LINE =
-  /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]{2} ([0-9A-F]{8}):/gm
-
-/**
- * How much of what was written to sockets is still with the system, by their two ports: it takes megabytes for a reader that
- * does not read, and only there shows that it does not. Of several sockets with the same ports the least; empty where there
- * is no such table. Never rejects.
- */
-async function readUnsentBytes(): Promise<ReadonlyMap<string, number>> {
-  const unsent = new Map<string, number>()
-  for (const path of ['/proc/net/tcp', '/proc/net/tcp6']) {
-    const text = await readFile(path, 'latin1').catch(() => '')
-    for (const [, local = '', remote = '', bytes = ''] of text.matchAll(SOCKET_LINE)) {
-      const ports = portsOf(Number.parseInt(local, 16), Number.parseInt(remote, 16))
-      const count = Number.parseInt(bytes, 16)
-      unsent.set(ports, Math.min(count, unsent.get(ports) ?? Infinity))
-    }
-  }
-  return unsent
 }

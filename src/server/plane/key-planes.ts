@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { monotonicNow } from '../../admission/clock.ts'
 import { GOOD_STANDING } from '../../ipc/messages.ts'
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../kiro/models/models.ts'
@@ -72,14 +73,17 @@ export class KeyPlanes {
   readonly #plane: DataPlane
   readonly #log: Pick<Logger, 'warn'>
   readonly #trials: KeyTrials
+  readonly #vouch: (socket: Socket) => void
   /** Of accepted keys, the least recently used first. Bounded by MAX_ACCOUNTS. */
   readonly #accounts = new Map<string, KeyAccount>()
   /** Of others. Bounded by MAX_NEW_ACCOUNTS. */
   readonly #newAccounts = new Map<string, KeyAccount>()
 
-  constructor(plane: DataPlane, log: Pick<Logger, 'warn'>) {
+  /** `vouch` hears of connections on which a key was accepted. */
+  constructor(plane: DataPlane, log: Pick<Logger, 'warn'>, vouch: (socket: Socket) => void) {
     this.#plane = plane
     this.#log = log
+    this.#vouch = vouch
     this.#trials = plane.keyTrials
   }
 
@@ -101,6 +105,7 @@ export class KeyPlanes {
       region: () => known.region,
       findRegion: (signal) => this.#regionOf(key, known, signal),
       trials: this.#trials,
+      vouch: this.#vouch,
       response
     })
     return { ...this.#plane, credentials, account, catalogue: () => known.catalogue }
@@ -260,7 +265,9 @@ class KeyCredential implements CredentialLink {
   }
 
   accepted(): void {
-    this.#home.trials.accept(this.#key.name)
+    const { trials, vouch, response } = this.#home
+    trials.accept(this.#key.name)
+    vouch(response.req.socket)
   }
 
   /** The account is its client's; the next request hears it again. */
@@ -271,6 +278,7 @@ interface KeyHome {
   readonly region: () => string | null
   readonly findRegion: (signal: AbortSignal) => Promise<string>
   readonly trials: KeyTrials
+  readonly vouch: (socket: Socket) => void
   readonly response: ServerResponse
 }
 

@@ -4,12 +4,14 @@ import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { ClientConnections, type ConnectionsOptions } from '../../../src/server/http/connections.ts'
 import { isInCrumbs, PacedRequest } from '../../../src/server/plane/request-body.ts'
-import { alivePeers } from '../../chaos/kernel-view.ts'
+import { alivePeers, heldFor } from '../../chaos/kernel-view.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
 const GET = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n'
 /** More than the kernel takes for a client that reads nothing. */
 const LARGE = Buffer.alloc(32 * 2 ** 20, 'x')
+
+const NO_TABLE = process.platform === 'linux' ? false : 'only Linux says what is unsent'
 
 interface Stand {
   readonly connections: ClientConnections
@@ -29,6 +31,7 @@ async function setUp(
   const requests: Stand['requests'] = []
   const connections = new ClientConnections({
     maxConnections: 1000,
+    socketBytes: 2 ** 30,
     stallTimeoutMs: () => 60_000,
     headersTimeoutMs: 60_000,
     describeError: () => 'HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n',
@@ -83,6 +86,18 @@ function turn(): Promise<void> {
 async function ask(client: Socket): Promise<string> {
   client.write(GET)
   return String(await Promise.race([once(client, 'data'), once(client, 'close')]))
+}
+
+/** Reads more than so many bytes, unless it is cut off. Gives how many. */
+async function readBeyond(client: Socket, bytes: number): Promise<number> {
+  let got = 0
+  const take = (chunk: Buffer): void => {
+    got += chunk.byteLength
+  }
+  client.on('data', take).resume()
+  while (got <= bytes && !client.destroyed) await turn()
+  client.off('data', take).pause()
+  return got
 }
 
 /** For those that may be reset. */
@@ -233,6 +248,101 @@ t.test('an answer that is not read', (t) => {
     t.ok(await gone(stand), 'no socket is left')
   })
   t.end()
+})
+
+/** As the kernel has it. */
+function unsentAt(port: number): number {
+  return heldFor(port).reduce((sum, { unsentBytes }) => sum + unsentBytes, 0)
+}
+
+t.test('all that lies unread', (t) => {
+  const socketBytes = 8 * 2 ** 20
+  t.test('with clients that have shown no key is bounded, whoever has one', async (t) => {
+    const page = Buffer.alloc(400_000, 'x')
+    const stand: Stand = await setUp(
+      t,
+      (request, response) => {
+        if (request.url === '/known') stand.connections.vouch(request.socket)
+        response.end(page)
+      },
+      { socketBytes }
+    )
+    const known = await stand.client()
+    known.write(GET.replace('/', '/known'))
+    const strangers = await Promise.all(Array.from({ length: 40 }, () => stand.client()))
+    for (const stranger of strangers) stranger.write(GET)
+    while (stand.requests.length < 41) await turn()
+    await turn()
+    t.ok(stand.connections.size < 10, `${stand.connections.size} of 41 connections are left`)
+    const mostBytes = socketBytes / 4 + 400_000 // and that of the one with a key
+    t.ok(unsentAt(stand.port) < mostBytes, `${unsentAt(stand.port)} bytes`)
+    const got = await readBeyond(known, page.byteLength)
+    t.ok(got > page.byteLength, 'the client with a key has its answer')
+  })
+
+  t.test(
+    'with others, too: the connections on which nothing is read are reset',
+    { skip: NO_TABLE },
+    async (t) => {
+      const answer = Buffer.alloc(2 ** 20, 'x')
+      const stand: Stand = await setUp(
+        t,
+        (request, response) => {
+          stand.connections.vouch(request.socket)
+          response.end(answer)
+        },
+        { socketBytes }
+      )
+      const reader = await stand.client()
+      reader.write(GET)
+      await readBeyond(reader, answer.byteLength)
+      const silent = await Promise.all(Array.from({ length: 12 }, () => stand.client()))
+      for (const client of silent) client.write(GET)
+      while (stand.requests.length < 13) await turn()
+      t.equal(stand.connections.size, 13, 'nothing is reset at once')
+      while (stand.connections.size > 9) await turn() // of a megabyte the client's own side has taken a part
+      t.ok(unsentAt(stand.port) < socketBytes, `${unsentAt(stand.port)} bytes`)
+      reader.write(GET)
+      const got = await readBeyond(reader, answer.byteLength)
+      t.ok(got > answer.byteLength, 'a client that reads keeps its connection')
+    }
+  )
+
+  t.test('beyond all measure is looked for at once', { skip: NO_TABLE }, async (t) => {
+    const answer = Buffer.alloc(2 ** 20, 'x')
+    const stand: Stand = await setUp(
+      t,
+      (request, response) => {
+        stand.connections.vouch(request.socket)
+        response.end(answer)
+      },
+      { socketBytes }
+    )
+    const silent = await Promise.all(Array.from({ length: 60 }, () => stand.client()))
+    for (const client of silent) client.write(GET)
+    while (stand.requests.length < 60) await turn()
+    while (unsentAt(stand.port) > 2 * socketBytes) await turn()
+    t.ok(stand.connections.size < 60, `${stand.connections.size} of 60 connections are left`)
+  })
+  t.end()
+})
+
+t.test('a client without a key keeps no connection on which much may be unread', async (t) => {
+  const stand: Stand = await setUp(
+    t,
+    (request, response) => {
+      if (request.url === '/known') stand.connections.vouch(request.socket)
+      response.end(request.url === '/short' ? 'ok' : 'x'.repeat(20_000))
+    },
+    { lingerMs: 200 }
+  )
+  const [known, short, long] = [await stand.client(), await stand.client(), await stand.client()]
+  known.write(GET.replace('/', '/known'))
+  short.write(GET.replace('/', '/short'))
+  long.write(GET)
+  await closed(long.resume())
+  while (stand.connections.size > 2) await turn()
+  t.equal(stand.connections.size, 2)
 })
 
 t.test('a client that never shows a key gets only so many answers on a connection', async (t) => {

@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { DashboardNews, DashboardWish } from '../../../src/ipc/dashboard.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
+import { heldFor } from '../../chaos/kernel-view.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'
 
 t.setTimeout(120_000)
@@ -160,6 +162,58 @@ t.test('signing in, and out', async (t) => {
   const out = await ask('/dashboard/session', { method: 'DELETE', headers: { cookie } })
   t.equal(out.status, 204)
   t.match(out.headers.getSetCookie()[0], /^kiro_gateway_session=; Path=\/; Max-Age=0; HttpOnly/)
+})
+
+t.test(
+  'the description is for those with a key, and for browsers that are signed in',
+  async (t) => {
+    const book = {
+      isKeyRequired: true,
+      keys: [namedKey({ name: 'anna', hashes: [hashOfKey('kg_anna')] })]
+    }
+    const { ask, allowTries, signIn } = await setUp(t, { start: { book } })
+    allowTries()
+    const cookie = cookieOf(await signIn('good-key'))
+    for (const path of ['/openapi.json', '/docs']) {
+      const refused = await ask(path)
+      t.equal(refused.status, 401, path)
+      t.match(await refused.text(), /sign in to the dashboard at \/ first/)
+      for (const headers of [{ cookie: `${cookie}x` }, { authorization: 'Bearer wrong-key' }]) {
+        t.equal((await ask(path, { headers })).status, 401)
+      }
+      for (const headers of [{ cookie }, withKey, { 'x-api-key': 'kg_anna' }] as const) {
+        const answer = await ask(path, { headers: { ...headers } })
+        t.equal(answer.status, 200, `${path} with ${Object.keys(headers).join()}`)
+        t.ok((await answer.text()).length > 100_000)
+      }
+    }
+    const elsewhere = await ask('/v1/models', { headers: { cookie } })
+    t.equal(elsewhere.status, 401, 'a session opens nothing else')
+  }
+)
+
+t.test('without keys the description is for everybody on this machine', async (t) => {
+  const { ask } = await setUp(t, { env: { PROXY_API_KEY: '' } })
+  t.equal((await ask('/docs')).status, 200)
+  t.equal((await ask('/openapi.json')).status, 200)
+  const page = { origin: 'https://elsewhere.example' }
+  t.equal((await ask('/openapi.json', { headers: page })).status, 401)
+})
+
+t.test('only so many clients at once leave the description unread', async (t) => {
+  const { primary, ask } = await setUp(t)
+  const { hostname, port } = new URL(primary.url)
+  const clients = Array.from({ length: 40 }, () => connect(Number(port), hostname).pause())
+  for (const client of clients) {
+    t.teardown(() => client.destroy())
+    client.on('error', () => {}) // most are reset
+    client.write('GET /docs HTTP/1.1\r\nhost: localhost\r\nx-api-key: good-key\r\n\r\n')
+  }
+  const unread = (): number =>
+    heldFor(Number(port)).filter(({ unsentBytes }) => unsentBytes > 1).length
+  while (unread() < 16) await delay(10)
+  t.ok((await (await ask('/docs', { headers: withKey })).text()).length > 100_000)
+  t.ok(unread() <= 16, `${unread()} of 40: the oldest were reset`)
 })
 
 t.test('a key that does not come whole in time is answered with 408', async (t) => {
