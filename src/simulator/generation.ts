@@ -1,12 +1,13 @@
 import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { asJsonObject } from '../shared/json.ts'
 import { checkProfile, type Credential } from './control-plane.ts'
+import type { Equipment } from './equipment.ts'
 import { simulatedModel } from './models.ts'
+import { refuseReplay } from './reasoning.ts'
 import { FAULTS, improper, type Refusal } from './refusal.ts'
 import { checkRequest, checkWeight, checkWindow } from './request-rules.ts'
 import type { RequestView } from './request-view.ts'
 import { type Step, writeScript } from './script.ts'
-import { accountOf, checkReplay, refuseReplay, signerFor } from './signatures.ts'
 import { countRequestTokens } from './tokens.ts'
 import {
   findControlWords,
@@ -22,11 +23,17 @@ export interface Script {
   readonly words: FoundWords
 }
 
+/** What decides besides the request. */
+export interface GenerationParts {
+  readonly memory: PromptMemory
+  readonly equipment: Equipment
+}
+
 /** Decides the answer to one generation request, in the order in which the upstream would. */
 export function generate(
   { body, form }: { readonly body: string; readonly form: RequestForm },
   credential: Credential,
-  memory: PromptMemory
+  parts: GenerationParts
 ): Refusal | Script {
   return refuseTooDeep(() => {
     const payload = parseJson(body)
@@ -34,7 +41,7 @@ export function generate(
     const refusal = checkProfile(withBodyProfile(credential, payload)) ?? checkWeight(body)
     if (refusal !== null) return refusal
     const view = checkRequest(payload, form)
-    return 'status' in view ? view : answer(view, credential, memory)
+    return 'status' in view ? view : answer(view, credential, parts)
   })
 }
 
@@ -62,7 +69,11 @@ function refuseTooDeep<T>(decide: () => T): T | Refusal {
   }
 }
 
-function answer(view: RequestView, credential: Credential, memory: PromptMemory): Refusal | Script {
+function answer(
+  view: RequestView,
+  { token }: Credential,
+  { memory, equipment }: GenerationParts
+): Refusal | Script {
   const { modelId, words: modelWords } = splitModelName(view.modelId)
   const content = promptOf(view)
   const prompt = `${content}\n${modelWords}`
@@ -70,11 +81,10 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   if (words.flags.has(`refuse-${view.form}`)) return FAULTS['wrong-form']
   const model = simulatedModel(modelId)
   if (model === undefined) return FAULTS['invalid-model']
-  const fault = findFault(words, () => memory.note(prompt, credential.token))
+  const fault = findFault(words, () => memory.note(prompt, token))
   if (fault !== null) return fault
-  const account = accountOf(credential.token)
   const isAsked = words.flags.has('signature-refused')
-  const replay = isAsked ? refuseReplay(view) : checkReplay(view, modelId, account)
+  const replay = isAsked ? refuseReplay(view) : equipment.checkReplay(view, modelId, token)
   if (replay !== null) return replay
   if (words.flags.has('documents-refused') && hasDocuments(view)) return FAULTS.improper
   if (words.flags.has('fields-refused') && 'additionalModelRequestFields' in view.root)
@@ -82,9 +92,9 @@ function answer(view: RequestView, credential: Credential, memory: PromptMemory)
   const inputTokens = countRequestTokens(view, modelId)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
   if (overflow !== null) return overflow
-  const cachedTokens = memory.cache.read(view, model, inputTokens)
+  const cachedTokens = equipment.cachedTokens(view, model, inputTokens)
   const asked = { ...view, current: { ...view.current, content } }
-  const sign = signerFor(view, account)
+  const sign = equipment.signerFor(view, token)
   const steps = writeScript({ view: asked, words, model, cachedTokens, inputTokens, sign })
   return { steps, words }
 }

@@ -3,46 +3,33 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { type AnswerEncoder, wrapPayload } from './answer.ts'
-import type { ConnectionCensus } from './connection-census.ts'
 import {
   callMcp,
   checkToken,
-  createToken,
   type Credential,
   getUsageLimits,
   type JsonAnswer,
   listAvailableModels,
-  listAvailableProfiles,
-  refreshDesktop,
-  type TokenIssuer
+  listAvailableProfiles
 } from './control-plane.ts'
+import type { Equipment } from './equipment.ts'
 import { generate, type Script } from './generation.ts'
 import { type Performance, play } from './player.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
-import type { RequestRate } from './request-rate.ts'
 import type { PromptMemory } from './words.ts'
 
 /** What the requests of one simulator share. */
 export interface SharedParts {
-  readonly census: ConnectionCensus
+  readonly equipment: Equipment
   readonly encoder: AnswerEncoder
-  readonly issuer: TokenIssuer
   readonly memory: PromptMemory
   /** Milliseconds between events where the prompt does not say. */
   readonly gapMs: number
-  /** The form of request that is refused, as by a host that does not take it. */
-  readonly refusedForm: RequestForm | null
-  readonly rate: RequestRate
-  /** Hears the body of each request. */
-  readonly onBody: (text: string) => void
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
 
-const STATS_PATH = '/__simulator/stats'
-const RESET_PATH = '/__simulator/reset-stats'
-
-/** What is written in either form of request, and what a rate is of. */
+/** What is written in either form of request. */
 const HAVE_FORMS: ReadonlySet<string | undefined> = new Set(['generateAssistantResponse', 'mcp'])
 
 /** Serves every request of one simulator. */
@@ -56,54 +43,34 @@ export class SimulatedUpstream {
   /** Resolves when the answer has ended or the client has left; rejects only for a bug. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://simulator')
-    if (url.pathname === STATS_PATH || url.pathname === RESET_PATH) {
-      this.#serveStats(request, response, url.pathname)
-      return
-    }
+    const { equipment } = this.#shared
+    if (equipment.serve(request, response, url.pathname)) return
     const target = headerOf(request, 'x-amz-target')
     const operation = findOperation(request.method ?? '', url.pathname, target)
     const form = target?.startsWith(TARGET_SERVICE) === true ? 'target' : 'path'
     const signal = this.#track(request, response, operation ?? 'unknown')
-    const refusal = HAVE_FORMS.has(operation) ? this.#shared.rate.take() : null // counted as it arrives
+    const isGeneration = operation === 'generateAssistantResponse'
+    const refusal = HAVE_FORMS.has(operation) ? equipment.refuse(isGeneration, form) : null
     const body = await readWholeBody(request)
-    if (body !== null) this.#shared.onBody(body)
+    if (body !== null) equipment.onBody(body)
     if (body === null) response.destroy()
     else if (operation === undefined) answerJson(response, 404, { message: 'UnknownOperation' })
     else if (refusal !== null) sendRefusal(response, refusal)
-    else if (this.#isRefused(operation, form)) {
-      const isGeneration = operation === 'generateAssistantResponse'
-      sendRefusal(response, FAULTS[isGeneration ? 'wrong-form' : 'unknown-operation'])
-    } else if (operation === 'generateAssistantResponse') {
+    else if (operation === 'generateAssistantResponse') {
       await this.#serveGeneration(request, response, { body, form, signal })
     } else await sendAnswer(response, this.#answer(operation, { url, body, form, request }), signal)
   }
 
-  #isRefused(operation: Operation, form: RequestForm): boolean {
-    return HAVE_FORMS.has(operation) && form === this.#shared.refusedForm
-  }
-
   /** Counts the request until its response is closed; the signal fires then. */
   #track(request: IncomingMessage, response: ServerResponse, operation: string): AbortSignal {
-    const { census } = this.#shared
-    const { socket } = request
     const client = new AbortController()
-    census.begin(socket, operation)
+    const end = this.#shared.equipment.begin(request.socket, operation)
     response.on('error', () => {}) // a write to a client that has left; 'close' follows
     response.once('close', () => {
-      census.end(socket)
+      end()
       client.abort()
     })
     return client.signal
-  }
-
-  #serveStats(request: IncomingMessage, response: ServerResponse, path: string): void {
-    const { census, rate } = this.#shared
-    census.exclude(request.socket)
-    if (path === RESET_PATH) {
-      census.reset()
-      rate.reset()
-    }
-    answerJson(response, 200, { ...census.stats(), ...rate.stats() })
   }
 
   async #serveGeneration(
@@ -118,7 +85,7 @@ export class SimulatedUpstream {
     if (received.form === 'target' && contentType !== TARGET_CONTENT_TYPE) {
       return sendRefusal(response, FAULTS['wrong-form'])
     }
-    const answer = generate(received, credential, this.#shared.memory)
+    const answer = generate(received, credential, this.#shared)
     if ('status' in answer) return sendRefusal(response, answer)
     const performance = toPerformance(answer, this.#shared.gapMs)
     startStream(response, answer.words.flags.has('close-after') ? 'close' : 'keep-alive')
@@ -126,7 +93,9 @@ export class SimulatedUpstream {
   }
 
   #refuseToken(credential: Credential): Refusal | null {
-    return this.#shared.issuer.isExpired(credential.token) ? FAULTS.expired : checkToken(credential)
+    return this.#shared.equipment.isExpired(credential.token)
+      ? FAULTS.expired
+      : checkToken(credential)
   }
 
   #answer(
@@ -138,10 +107,11 @@ export class SimulatedUpstream {
       readonly request: IncomingMessage
     }
   ): JsonAnswer | Refusal | null {
-    const { issuer, now } = this.#shared
+    const { equipment, now } = this.#shared
     const { body, url, form } = asked
-    if (operation === 'refreshToken') return this.#countRefresh(refreshDesktop(body, issuer))
-    if (operation === 'createToken') return this.#countRefresh(createToken(body, issuer))
+    if (operation === 'refreshToken' || operation === 'createToken') {
+      return equipment.renew(operation, body)
+    }
     const credential = credentialOf(asked.request)
     const isQuotaAsked = operation === 'getUsageLimits' && credential.token === 'quota-token'
     const refusal = isQuotaAsked ? null : this.#refuseToken(credential)
@@ -159,11 +129,6 @@ export class SimulatedUpstream {
           form === 'path' ? credential : { ...credential, profileArn: undefined }
         )
     }
-  }
-
-  #countRefresh(answer: JsonAnswer): JsonAnswer {
-    if (answer.status === 200) this.#shared.census.countRefresh()
-    return answer
   }
 }
 
@@ -231,7 +196,8 @@ function commonHeaders(): Record<string, string> {
   return { connection: 'keep-alive', 'x-amzn-requestid': randomUUID() }
 }
 
-function answerJson(response: ServerResponse, status: number, json: object): void {
+/** Answers with JSON. */
+export function answerJson(response: ServerResponse, status: number, json: object): void {
   const body = Buffer.from(JSON.stringify(json))
   response.writeHead(status, {
     ...commonHeaders(),
@@ -274,7 +240,7 @@ function toHeaderText(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200)
 }
 
-/** What the simulator serves, by the names that its statistics use. */
+/** What the simulator serves, by the names that statistics use. */
 type Operation =
   | 'generateAssistantResponse'
   | 'listAvailableModels'

@@ -4,7 +4,7 @@ import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { simulatedModel } from './models.ts'
 import { FAULTS, improper, invalidBody, type Refusal } from './refusal.ts'
 import { type RequestView, viewRequest } from './request-view.ts'
-import { checkReasoning } from './signatures.ts'
+import { checkReasoning } from './reasoning.ts'
 import { checkTools } from './tool-rules.ts'
 import {
   checkContent,

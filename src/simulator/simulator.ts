@@ -1,11 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { AnswerEncoder } from './answer.ts'
-import { ConnectionCensus, type SimulatorStats } from './connection-census.ts'
-import { TokenIssuer } from './control-plane.ts'
+import { type Equipment, NO_EQUIPMENT } from './equipment.ts'
 import { SimulatedUpstream } from './request-handler.ts'
-import { type RateLimit, RequestRate, type RateStats } from './request-rate.ts'
 import { PromptMemory } from './words.ts'
 
 export interface SimulatorOptions {
@@ -14,23 +11,15 @@ export interface SimulatorOptions {
   readonly port?: number
   /** Milliseconds between events where the prompt does not say. */
   readonly gapMs?: number
-  /** A form of request to refuse. */
-  readonly refusedForm?: RequestForm
-  /** Requests that it takes in a time; more are refused with 429. */
-  readonly rate?: RateLimit
   /** How long an idle connection is kept before the simulator closes it. */
   readonly keepAliveTimeoutMs?: number
-  /** Seconds after which an access token that it issued is refused. */
-  readonly tokenLifetimeS?: number
-  /** Hears the body of each request. */
-  readonly onBody?: (text: string) => void
   /** Milliseconds since the epoch. */
   readonly now?: () => number
+  readonly equipment?: Equipment
 }
 
 const DEFAULT_GAP_MS = 15
 const DEFAULT_KEEP_ALIVE_MS = 600_000
-const DEFAULT_TOKEN_LIFETIME_S = 3_600
 /** A cluster opens its whole budget at once. */
 const LISTEN_BACKLOG = 4_096
 
@@ -41,31 +30,24 @@ const LISTEN_BACKLOG = 4_096
 export class Simulator {
   readonly #options: SimulatorOptions
   readonly #server: Server
-  readonly #census = new ConnectionCensus()
-  readonly #rate: RequestRate
   #closing: Promise<void> | null = null
 
   constructor(options: SimulatorOptions = {}) {
     this.#options = options
-    const now = options.now ?? Date.now
-    this.#rate = new RequestRate(options.rate ?? null, now)
+    const { equipment = NO_EQUIPMENT } = options
     const handler = new SimulatedUpstream({
-      census: this.#census,
+      equipment,
       encoder: new AnswerEncoder(),
-      issuer: new TokenIssuer(options.tokenLifetimeS ?? DEFAULT_TOKEN_LIFETIME_S, now),
       memory: new PromptMemory(),
       gapMs: options.gapMs ?? DEFAULT_GAP_MS,
-      refusedForm: options.refusedForm ?? null,
-      rate: this.#rate,
-      onBody: options.onBody ?? (() => {}),
-      now
+      now: options.now ?? Date.now
     })
     this.#server = createServer((request: IncomingMessage, response: ServerResponse) => {
       void handler.handle(request, response) // rejects only for a bug, which must be seen
     })
     this.#server.keepAliveTimeout = options.keepAliveTimeoutMs ?? DEFAULT_KEEP_ALIVE_MS
     this.#server.keepAliveTimeoutBuffer = 0
-    this.#server.on('connection', (socket) => this.#census.accept(socket))
+    this.#server.on('connection', (socket) => equipment.onConnection(socket))
   }
 
   /** Resolves when it listens. */
@@ -82,15 +64,6 @@ export class Simulator {
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
-  }
-
-  stats(): SimulatorStats & { readonly rate?: RateStats } {
-    return { ...this.#census.stats(), ...this.#rate.stats() }
-  }
-
-  resetStats(): void {
-    this.#census.reset()
-    this.#rate.reset()
   }
 
   async #close(): Promise<void> {

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { PromptCache } from './prompt-cache.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
 
 interface ControlWord {
@@ -221,7 +220,6 @@ export interface Repetition {
 
 /** Knows which prompts came before: `sim:flaky` and `sim:expired` answer a repetition differently. */
 export class PromptMemory {
-  readonly cache = new PromptCache()
   readonly #prompts = new Map<string, Remembered>()
 
   /** Notes one more attempt at `prompt`. */

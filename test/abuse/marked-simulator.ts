@@ -1,4 +1,4 @@
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { serve } from '../bench/service.ts'
 import { bystanderPrompt, OWNER_OF_PROMPT } from './bystander-prompt.ts'
 import { ownersIn } from '../helper/own-words.ts'

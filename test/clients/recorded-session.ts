@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Simulator } from '../../src/simulator/simulator.ts'
+import type { Simulator } from '../strict-simulator/simulator.ts'
 import type { GatewayProcess, LogLine } from '../helper/gateway-process.ts'
 import type { Command, Place, Way } from './client.ts'
 import { endLeftovers } from './leftovers.ts'

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import type { Client, Way } from './client.ts'
 import { installClient } from './install-client.ts'

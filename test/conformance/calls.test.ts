@@ -8,7 +8,7 @@ import {
   SharedProfileArn,
   runtimeHeaders
 } from '../../src/kiro/wire/hosts.ts'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { credentialRig } from '../helper/credential-rig.ts'
 import { credentialSnapshot } from '../helper/credential-snapshot.ts'

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
+import { Simulator, type SimulatorOptions } from '../strict-simulator/simulator.ts'
 import { EngineProcess, type EngineProgram, TEST_ENGINE } from './engine-process.ts'
 import { GatewayProcess, type LogLine } from './gateway-process.ts'
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { startGateway } from './gateway-process.ts'
 import { PinnedClients, queuedMs } from './pinned-clients.ts'
 

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
+import { Simulator, type SimulatorOptions } from '../strict-simulator/simulator.ts'
 
 /** A simulator for one test. */
 

@@ -7,7 +7,7 @@ import Anthropic, {
   RateLimitError
 } from '@anthropic-ai/sdk'
 import t from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy

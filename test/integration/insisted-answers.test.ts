@@ -4,7 +4,7 @@ import { jsonSchemaOutputFormat } from '@anthropic-ai/sdk/helpers/json-schema'
 import OpenAI from 'openai'
 import { makeParseableResponseFormat } from 'openai/lib/parser'
 import t from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { next, say } from '../helper/simulated-words.ts'
 

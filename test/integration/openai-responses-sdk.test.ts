@@ -10,7 +10,7 @@ import type {
   ResponseOutputItem
 } from 'openai/resources/responses/responses'
 import t from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { readResponsesStream } from '../helper/responses-grammar.ts'

@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { startGateway } from '../helper/gateway-process.ts'
+import { startSimulator } from '../helper/run-simulator.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
@@ -73,7 +74,11 @@ t.test('signed reasoning outlives a restart, and goes to no other account twice'
 })
 
 t.test('A46, C26. signed reasoning', async (t) => {
-  const { post, strips } = await start(t)
+  const { url } = await startSimulator(t)
+  const { post, strips } = await start(t, {
+    KIRO_API_URL: url,
+    KIRO_API_KEY: 'ksk_0123456789abcdef'
+  })
 
   const question = { role: 'user', content: 'What is it? sim:gap=0 sim:split-signature' }
   const first = await post(ask([question]))

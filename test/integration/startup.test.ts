@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import t from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 

@@ -10,7 +10,7 @@ import {
 import { join } from 'node:path'
 import t from 'tap'
 import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { namedKey } from '../helper/allowance-team.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { type ChatCall, isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 

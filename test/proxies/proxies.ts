@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { type ProxyName, ProxyProcess } from './proxy-process.ts'
 import { send, StreamLoad } from './stream-load.ts'

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { ConnectionCensus } from '../../src/simulator/connection-census.ts'
+import { ConnectionCensus } from '../strict-simulator/connection-census.ts'
 
 t.test('ConnectionCensus', async (t) => {
   t.test('counts connections that are open, idle and used again', async (t) => {

@@ -4,12 +4,13 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { CONTROL_WORDS } from '../../src/simulator/words.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
+const OWN = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
+const ALONE = fileURLToPath(new URL('../strict-simulator/main.ts', import.meta.url))
 
 t.test('started alone', async (t) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     t.test(`prints where it listens and ends cleanly on ${signal}`, async (t) => {
-      const child = spawn(process.execPath, [MAIN, '--port', '0'])
+      const child = spawn(process.execPath, [ALONE, '--port', '0'])
       t.teardown(() => child.kill('SIGKILL'))
       const [line] = (await once(child.stdout, 'data')) as [Buffer]
       const url = /http:\/\/127\.0\.0\.1:\d+/.exec(line.toString())![0]
@@ -23,7 +24,7 @@ t.test('started alone', async (t) => {
 
 t.test('started by fork()', async (t) => {
   t.test('tells its port, prints nothing and ends with the channel', async (t) => {
-    const child = fork(MAIN, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
+    const child = fork(OWN, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
     t.teardown(() => child.kill('SIGKILL'))
     let printed = ''
     child.stdout!.on('data', (chunk: Buffer) => {
@@ -33,14 +34,14 @@ t.test('started by fork()', async (t) => {
     t.match(message, { type: 'simulator.ready', port: Number })
     child.kill('SIGINT') // a Ctrl-C that also reached the parent, which is not done yet
     child.kill('SIGHUP')
-    t.equal((await fetch(`http://127.0.0.1:${message.port}/__simulator/stats`)).status, 200)
+    t.equal((await fetch(`http://127.0.0.1:${message.port}/`)).status, 404, 'it serves on')
     child.disconnect()
     t.same(await once(child, 'exit'), [0, null])
     t.equal(printed, '')
   })
 
   t.test('ends cleanly on SIGTERM', async (t) => {
-    const child = fork(MAIN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    const child = fork(OWN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     t.teardown(() => child.kill('SIGKILL'))
     await once(child, 'message')
     child.kill('SIGTERM')

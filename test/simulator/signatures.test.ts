@@ -1,6 +1,6 @@
 import t from 'tap'
 import { viewRequest, type RequestView } from '../../src/simulator/request-view.ts'
-import { checkReplay, signerFor } from '../../src/simulator/signatures.ts'
+import { checkReplay, signerFor } from '../strict-simulator/signatures.ts'
 import { growthOf } from '../helper/growth.ts'
 
 const ACCOUNT = 'account'

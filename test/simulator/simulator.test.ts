@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
-import { Simulator } from '../../src/simulator/simulator.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import { startSimulator, tick } from '../helper/run-simulator.ts'
 import {
   call,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { join } from 'node:path'
-import { Simulator } from '../../../src/simulator/simulator.ts'
+import { Simulator } from '../../strict-simulator/simulator.ts'
 import { ProcessTree } from '../../bench/process-tree.ts'
 import { median } from '../../bench/statistics.ts'
 import { startChat } from '../../helper/chat-client.ts'

@@ -1,4 +1,4 @@
-import { FAULTS, type Refusal } from './refusal.ts'
+import { FAULTS, type Refusal } from '../../src/simulator/refusal.ts'
 
 export interface RateLimit {
   /** Requests that are taken within any window. */

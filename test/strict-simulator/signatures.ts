@@ -1,13 +1,15 @@
 import { createHash, createHmac } from 'node:crypto'
-import { asJsonObject, type JsonObject } from '../shared/json.ts'
-import { firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
-import type { ConversationTurn, RequestView } from './request-view.ts'
-
-/** Signs the reasoning of one answer. */
-export type Signer = (text: string) => string
+import type { JsonObject } from '../../src/shared/json.ts'
+import {
+  INVALID_SIGNATURE,
+  readReasoning,
+  SIGNATURE_REASON,
+  type Signer
+} from '../../src/simulator/reasoning.ts'
+import { firstRefusal, improper, type Refusal } from '../../src/simulator/refusal.ts'
+import type { ConversationTurn, RequestView } from '../../src/simulator/request-view.ts'
 
 const SECRET = 'kiro-gateway simulator'
-const REASON = 'THINKING_SIGNATURE_INVALID'
 /** What the gateway writes beside tool results, where the user said nothing: it differs with the place of the turn. */
 const UNSAID = ['', 'Continue.']
 
@@ -27,21 +29,12 @@ export function signerFor({ history, current }: RequestView, account: string): S
   return (text) => Buffer.concat([bind([account, text]), bind([prefix])]).toString('base64')
 }
 
-/** The shape of reasoning that is sent back. */
-export function checkReasoning({ history }: RequestView): Refusal | null {
-  return firstRefusal(history, ({ message }, index) => {
-    const content = message['reasoningContent']
-    if (content === undefined || readContent(content) !== null) return null
-    return invalidBody('reasoning-signature', `the reasoning of history[${index}] has a flat form`)
-  })
-}
-
 /** Refuses reasoning that is not sent back as it came; that of other families is not looked at. */
 export function checkReplay(view: RequestView, modelId: string, account: string): Refusal | null {
   if (!modelId.startsWith('claude')) return null
   const said = new SaidBefore()
   return firstRefusal(view.history, (turn, index) => {
-    const kept = readContent(turn.message['reasoningContent'])
+    const kept = readReasoning(turn.message['reasoningContent'])
     const problem = kept && problemOf(kept, said, account)
     said.add(turn)
     if (problem === null) return null
@@ -49,20 +42,11 @@ export function checkReplay(view: RequestView, modelId: string, account: string)
       'reasoning-signature',
       problem,
       `messages.${index}.content.0: ${problem}`,
-      REASON
+      SIGNATURE_REASON
     )
   })
 }
 
-/** The refusal on demand, for a request that sends any reasoning back. */
-export function refuseReplay({ history }: RequestView): Refusal | null {
-  const index = history.findIndex(({ message }) => message['reasoningContent'] !== undefined)
-  if (index === -1) return null
-  const message = `messages.${index}.content.0: ${INVALID}`
-  return { status: 400, errorType: 'ValidationException', message, reason: REASON }
-}
-
-const INVALID = 'Invalid `signature` in `thinking` block'
 const MOVED = 'The thinking block is bound to a different conversation'
 
 function problemOf(
@@ -70,20 +54,11 @@ function problemOf(
   before: SaidBefore,
   account: string
 ): string | null {
-  if (typeof text !== 'string' || typeof signature !== 'string') return INVALID
+  if (typeof text !== 'string' || typeof signature !== 'string') return INVALID_SIGNATURE
   const bytes = Buffer.from(signature, 'base64')
   const own = bind([account, text])
-  if (!bytes.subarray(0, own.length).equals(own)) return INVALID
+  if (!bytes.subarray(0, own.length).equals(own)) return INVALID_SIGNATURE
   return bytes.subarray(own.length).equals(bind([before.digest()])) ? null : MOVED
-}
-
-/** `{}` for what only the upstream can read; `null` for a shape that does not exist. */
-function readContent(value: unknown): JsonObject | null {
-  const content = asJsonObject(value)
-  const [name, ...others] = Object.keys(content ?? {})
-  if (content === null || others.length > 0) return null
-  if (name === 'reasoningText') return asJsonObject(content[name])
-  return name === 'redactedContent' && typeof content[name] === 'string' ? {} : null
 }
 
 /** A conversation so far. Without reasoning: what a client leaves out of that is found by the next signature. */

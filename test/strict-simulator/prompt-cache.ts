@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { SimulatedModel } from './models.ts'
-import type { ConversationTurn, RequestView } from './request-view.ts'
+import type { SimulatedModel } from '../../src/simulator/models.ts'
+import type { ConversationTurn, RequestView } from '../../src/simulator/request-view.ts'
 
 /** A prompt is known by blocks of this many characters; where one differs, it and all behind it are new. */
 const BLOCK_CHARS = 256
@@ -72,32 +72,4 @@ const HASH_BYTES = 12
 
 function hashOf(text: string): string {
   return createHash('sha256').update(text).digest().toString('base64', 0, HASH_BYTES)
-}
-
-/** Credits of a token that was not cached, for a model whose multiplier is 1. */
-const CREDITS_PER_TOKEN = 1.6584e-5
-/** What a token of the answer costs beside one of the request. */
-const OUTPUT_FACTOR = 6.66
-/** What a cached token costs beside another one. */
-const GPT_CACHED = 0.1
-/** Ids of models, the tokens above which a request costs more, and how many times as much, all of it. */
-const PRICE_STEPS: readonly (readonly [RegExp, tokens: number, factor: number])[] = [
-  [/^gpt-/, 272_000, 2],
-  [/^claude-haiku-5\.5$/, 100_000, 5]
-]
-const CLAUDE_CACHED = 0.53
-const DECIMALS = 1e6
-
-/** What an answer costs (kiro-protocol §7.5). */
-export function creditsOf(
-  { modelId, rateMultiplier }: SimulatedModel,
-  tokens: Readonly<Record<'input' | 'cached' | 'output', number>>
-): number {
-  const isGpt = modelId.startsWith('gpt-')
-  const cachedFactor = isGpt ? GPT_CACHED : CLAUDE_CACHED
-  const weight =
-    tokens.input - tokens.cached + cachedFactor * tokens.cached + OUTPUT_FACTOR * tokens.output
-  const [, , step = 1] =
-    PRICE_STEPS.find(([ids, above]) => ids.test(modelId) && tokens.input > above) ?? []
-  return Math.ceil(step * rateMultiplier * CREDITS_PER_TOKEN * weight * DECIMALS) / DECIMALS
 }
