@@ -11,6 +11,7 @@ import { AccountControl } from './account-control.ts'
 import { AlertControl } from './alerts/alert-control.ts'
 import { Budget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
+import { KeyTrialPace } from './desks/key-trial-pace.ts'
 import { LessonsDesk } from './desks/lessons-desk.ts'
 import { FiguresControl } from './figures-control.ts'
 import { KeyControl } from './key-control.ts'
@@ -58,6 +59,7 @@ export class Primary {
   readonly #lane: ControlLane
   readonly account: AccountControl
   readonly lessons: LessonsDesk
+  readonly #keyTrials = new KeyTrialPace(() => this.#config.credentials.newKeysPerMinute)
   readonly keys: KeyControl
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
@@ -304,6 +306,11 @@ export class Primary {
       case 'kiro-key.lesson':
         this.lessons.onLesson(message)
         break
+      case 'kiro-key.try': {
+        const { requestId } = message
+        link.send({ type: 'kiro-key.may-try', requestId, waitMs: this.#keyTrials.take() })
+        break
+      }
       case 'metrics.snapshot':
       case 'metrics.wanted':
       case 'dashboard.wish':

@@ -59,6 +59,8 @@ export type FromWorker =
   | ({ readonly type: 'conversation.lesson' } & ConversationParts)
   /** The upstream has accepted a Kiro key of a client, or does so no longer. */
   | ({ readonly type: 'kiro-key.lesson' } & KiroKeyVerdict)
+  /** A Kiro key of a client is new; answered by `kiro-key.may-try` with the same `requestId`. */
+  | { readonly type: 'kiro-key.try'; readonly requestId: number }
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
@@ -95,6 +97,8 @@ export type ToWorker =
   | ({ readonly type: 'form.learnt' } & LearntForm)
   | ({ readonly type: 'conversation.learnt' } & ConversationParts)
   | ({ readonly type: 'kiro-key.learnt' } & KiroKeyVerdict)
+  /** In how many ms a new key may be tried; 0 where this one may. */
+  | { readonly type: 'kiro-key.may-try'; readonly requestId: number; readonly waitMs: number }
   /** The settings were read again; what can change while a worker runs, changes. */
   | { readonly type: 'config.changed'; readonly config: Config }
   /** Wants a `metrics.snapshot`, and before it how the worker's allowances stand. */

@@ -136,6 +136,8 @@ export class GatewayWorker {
         return parts?.plane.conversations.onLearnt(message)
       case 'kiro-key.learnt':
         return parts?.plane.keyTrials.onVerdict(message)
+      case 'kiro-key.may-try':
+        return parts?.plane.keyTrials.onMayTry(message.requestId, message.waitMs)
       case 'config.changed':
         if (parts !== null) changeConfig(parts, message.config)
         return

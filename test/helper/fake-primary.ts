@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../../src/config/load.ts'
 import { planMemory } from '../../src/config/memory-plan.ts'
+import { KeyTrialPace } from '../../src/control/desks/key-trial-pace.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import {
   type FromWorker,
@@ -84,6 +85,13 @@ export class FakePrimary {
     )
     if (result.name !== 'config') throw new Error('there is no config')
     const ready = primary.heard('worker.ready')
+    const { newKeysPerMinute } = result.config.credentials
+    const pace = new KeyTrialPace(() => newKeysPerMinute)
+    primary.#endpoint.on('said', (message: FromWorker) => {
+      if (message.type !== 'kiro-key.try') return
+      const { requestId } = message
+      primary.tell({ type: 'kiro-key.may-try', requestId, waitMs: pace.take() })
+    })
     const beat = setInterval(() => primary.tell({ type: 'primary.alive' }), BEAT_MS)
     t.teardown(() => clearInterval(beat))
     primary.tell({

@@ -46,7 +46,7 @@ async function rig(
     const response = await fetch(primary.url + path, { headers: { 'x-api-key': key }, signal })
     return { status: response.status, text: await response.text() }
   }
-  return { calls, replies, primary, chat, get }
+  return { calls, replies, primary, chat, get, manage: upstream.url.origin }
 }
 
 function callOf({ url = '', headers }: IncomingMessage): Call {
@@ -140,6 +140,60 @@ t.test('keys that are new are tried at a small rate, and others are not held up'
   for (const key of ['ksk_real', 'ksk_third']) t.match(await chat(key), { status: 200 })
 })
 
+/** Answers that say that the upstream has taken the key, and the status that its client gets. */
+const PROOFS = [
+  [402, '{"message":"You have reached the limit.","reason":"MONTHLY_REQUEST_COUNT"}', 429],
+  [429, '{"message":"Slow down.","reason":"USER_REQUEST_RATE_EXCEEDED"}', 429],
+  [400, '{"__type":"ValidationException","message":"Improperly formed request."}', 400],
+  [400, '{"message":"Input is too long.","reason":"CONTENT_LENGTH_EXCEEDS_THRESHOLD"}', 400]
+] as const
+
+t.test('a refusal that only an accepted key can meet ends its trial', async (t) => {
+  for (const [status, body, told] of PROOFS) {
+    const { chat, get, replies, primary } = await rig(t, { KIRO_KEY_NEW_PER_MINUTE: '1' })
+    replies.set('ksk_real', (response) => {
+      response.writeHead(status, { 'content-type': 'application/json' }).end(body)
+    })
+    t.match(await chat('ksk_real'), { status: told }, body)
+    const lesson = primary.messages.find(({ type }) => type === 'kiro-key.lesson')
+    t.match(lesson, { isAccepted: true }, body)
+    replies.delete('ksk_real')
+    t.match(await get('/v1/usage', 'ksk_real'), { status: 200 }, 'no other try is needed')
+  }
+})
+
+t.test('a rate that may be of the whole service says nothing of a key', async (t) => {
+  const { chat, replies, primary } = await rig(t, { UPSTREAM_MAX_ATTEMPTS: '1' })
+  replies.set('ksk_any', (response) => {
+    response.writeHead(429, { 'content-type': 'application/json' })
+    response.end('{"__type":"ThrottlingException","message":"Rate exceeded"}')
+  })
+  t.match(await chat('ksk_any'), { status: 429 })
+  t.notOk(primary.messages.some(({ type }) => type === 'kiro-key.lesson'))
+})
+
+t.test('a key that is refused when its models are asked for is refused', async (t) => {
+  const { get, chat, replies, calls } = await rig(t)
+  replies.set('ksk_bad', refuseKey)
+  t.match(await get('/v1/models', 'ksk_bad'), { status: 401, text: /does not accept this/ })
+  t.equal(calls.length, 1)
+  t.match(await get('/v1/models', 'ksk_bad'), { status: 401 })
+  t.match(await chat('ksk_bad'), { status: 401 })
+  t.equal(calls.length, 1, 'nor is it asked about again')
+})
+
+t.test('a key that is refused when its region is looked for is refused', async (t) => {
+  const { chat, replies, calls, manage } = await rig(t)
+  const open = await rig(t, { KIRO_MANAGEMENT_URL: `${manage}/{region}` })
+  replies.set('ksk_bad', refuseKey)
+  open.replies.set('ksk_bad', refuseKey)
+  t.match(await open.chat('ksk_bad'), { status: 401, text: /does not accept this/ })
+  t.equal(calls.length, 1, 'one question, of the region')
+  t.equal(open.calls.length, 0, 'and none of the answer')
+  t.match(await chat('ksk_good'), { status: 200 })
+  t.match(await open.chat('ksk_good'), { status: 200 })
+})
+
 t.test('many requests of a new key at once are one trial', async (t) => {
   const { chat, replies, calls } = await rig(t, { KIRO_KEY_NEW_PER_MINUTE: '1' })
   const answers = await Promise.all(Array.from({ length: 20 }, () => chat('ksk_real')))
@@ -220,7 +274,7 @@ t.test('a used-up quota of the gateway’s own account ends no waits of others',
   const until = Date.now() + 60_000
   const bar = { bar: 'monthly', code: 'GW_UPSTREAM_QUOTA', message: 'Used up.', until } as const
   primary.tell({ type: 'account.standing', standing: { ...GOOD_STANDING, bars: [bar] } })
-  t.match(await own, { status: 429, text: /Used up/ })
+  t.match(await own, { status: 429, text: /quota of the upstream account is used up/ })
   primary.grant({ granted: 1 })
   t.match(await other, { status: 200, text: /for ksk_one/ })
 })

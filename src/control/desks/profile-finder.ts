@@ -98,8 +98,9 @@ export class ProfileFinder {
     signal: AbortSignal
   ): Promise<'found' | 'unknown'> {
     const { call, upstream, log } = this.#options
-    const apiRegion = await findKeyRegion({ call, upstream, snapshot, signal })
-    if (apiRegion === null) return 'unknown'
+    const found = await findKeyRegion({ call, upstream, snapshot, signal })
+    if (found === null) return 'unknown'
+    const { region: apiRegion } = found
     this.#regions.set(snapshot.id, apiRegion)
     log.info({ apiRegion }, 'region of the API key found')
     return 'found'

@@ -2,7 +2,14 @@ import { ErrorTable } from '../../shared/error-table.ts'
 import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import type { UpstreamEvent } from './event.ts'
-import { type Bar, type FaultFacts, judgeFault, type Remedy, statusOfType } from './fault-table.ts'
+import {
+  type Bar,
+  type FaultFacts,
+  isKnownReason,
+  judgeFault,
+  type Remedy,
+  statusOfType
+} from './fault-table.ts'
 
 /** This much of a refusal is read to find out what it means. */
 const MAX_READ_CHARS = 2000
@@ -64,6 +71,20 @@ export function faultOfException(
   const body = { form: 'json', type: name, message: message || null, reason } as const
   const told = { secrets: [], retryAfterS: null, requestId: null }
   return { ...makeFault(statusOfType(normalizeType(name)), body, told), bar: null }
+}
+
+/**
+ * The upstream has taken the credential before it refused the request: it names a quota or a rate of the account, or what is
+ * wrong with the request. A rate that may be that of its whole service, or of our address, says nothing of a credential.
+ */
+export function provesCredential(fault: UpstreamFault): boolean {
+  const { bar, code, status, type, reason } = fault
+  if (fault.isTokenRefused) return false
+  if (bar !== null) return bar !== 'rate'
+  if (code === 'GW_UPSTREAM_SUSPENDED') return true
+  const isJudged =
+    normalizeType(type) === 'validation' || (reason !== null && isKnownReason(reason))
+  return status === 400 && isJudged
 }
 
 /** The error that the client is answered with; dialects refine status and wording. */

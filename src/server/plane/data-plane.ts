@@ -280,10 +280,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     fetcher,
     retryBudget: new RetryBudget(config.upstream.retryBudgetPercent, memory.workers),
     retryWaits,
-    keyTrials: new KeyTrials({
-      perMinute: () => current.config.credentials.newKeysPerMinute / memory.workers,
-      onVerdict: (verdict) => channel.send({ type: 'kiro-key.lesson', ...verdict })
-    }),
+    keyTrials: new KeyTrials({ channel, pulse }),
     conversations: new ConversationMemory((learnt) =>
       channel.send({ type: 'conversation.lesson', ...learnt })
     ),

@@ -5,7 +5,7 @@ import { GOOD_STANDING } from '../../ipc/messages.ts'
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../kiro/models/models.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
-import { toGatewayError } from '../../kiro/wire/fault.ts'
+import { provesCredential, toGatewayError, type UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import {
@@ -13,7 +13,8 @@ import {
   askUsage,
   findKeyRegion,
   hasOpenRegion,
-  isFault
+  isFault,
+  ModelsRefused
 } from '../../upstream/call/account-calls.ts'
 import { exchangeJson, type JsonCall } from '../../upstream/call/json-exchange.ts'
 import type { CredentialLink } from './credentials.ts'
@@ -44,13 +45,13 @@ interface KeyAccount {
   readonly account: AccountLink
   /** `null` while it is not known. */
   region: string | null
-  /** One question at a time. */
+  /** One question at a time. Rejects where the answer is that the key is refused. */
   regionAsked: Promise<string | null> | null
   /** `performance.now()` from which on it is asked for again. */
   regionDueAt: number
   catalogue: Catalogue
-  /** One question at a time. */
-  modelsAsked: Promise<void> | null
+  /** One question at a time. Resolves with why the key is refused, if it is. Never rejects. */
+  modelsAsked: Promise<GatewayError | null> | null
   /** `performance.now()` from which on the models are asked for again. */
   modelsDueAt: number
 }
@@ -108,13 +109,23 @@ export class KeyPlanes {
       vouch: this.#vouch,
       response
     })
-    return { ...this.#plane, credentials, account, catalogue: () => known.catalogue }
+    const watched: DataPlane['account'] = {
+      get problem() {
+        return account.problem
+      },
+      check: () => account.check(),
+      heed: (error, fault) => {
+        if (fault !== null && provesCredential(fault)) credentials.accepted()
+        return account.heed(error, fault)
+      }
+    }
+    return { ...this.#plane, credentials, account: watched, catalogue: () => known.catalogue }
   }
 
   /**
    * The same once the key's models are known, or cannot be: then they are those known of old.
    *
-   * @throws {GatewayError} as `KeyTrials.admit()`
+   * @throws {GatewayError} as `KeyTrials.admit()`, or GW_UPSTREAM_AUTH because the upstream refuses the key now
    */
   async planeWithModels(key: BroughtKey, response: ServerResponse): Promise<DataPlane> {
     const known = this.#accountOf(key)
@@ -124,13 +135,18 @@ export class KeyPlanes {
     await plane.credentials.ready(signal)
     if (performance.now() < known.modelsDueAt) return plane // others have asked meanwhile
     known.modelsAsked ??= this.#askModels(key, known, plane.credentials)
-    await known.modelsAsked // never rejects
+    const refusal = await known.modelsAsked
     signal.throwIfAborted()
+    if (refusal !== null) throw refusal
     return plane
   }
 
-  /** Asks for all who wait: the first of them may leave. Never rejects. */
-  async #askModels(key: BroughtKey, known: KeyAccount, credentials: CredentialLink): Promise<void> {
+  /** Asks for all who wait: the first of them may leave. Resolves with why the key is refused. Never rejects. */
+  async #askModels(
+    key: BroughtKey,
+    known: KeyAccount,
+    credentials: CredentialLink
+  ): Promise<GatewayError | null> {
     const { signal: never } = new AbortController()
     try {
       const snapshot = await credentials.ready(never)
@@ -138,9 +154,13 @@ export class KeyPlanes {
       this.#trials.accept(key.name)
       known.catalogue = { models, isLive: true }
       known.modelsDueAt = performance.now() + MODELS_FRESH_MS
+      return null
     } catch (err) {
+      const refusal = err instanceof ModelsRefused ? this.#judge(key, err.fault) : null
+      if (refusal !== null) return refusal
       known.modelsDueAt = performance.now() + RETRY_MS
       this.#log.warn({ err }, 'models of a client key not available, the built-in list stays')
+      return null
     } finally {
       known.modelsAsked = null
     }
@@ -155,7 +175,14 @@ export class KeyPlanes {
       this.#trials.accept(key.name)
       return answer
     }
-    throw answer.isTokenRefused ? this.#trials.refuse(key.name) : toGatewayError(answer)
+    throw this.#judge(key, answer) ?? toGatewayError(answer)
+  }
+
+  /** What a refusal of the upstream says of the key. Gives the error where it is refused, else `null`. */
+  #judge({ name }: BroughtKey, fault: UpstreamFault): GatewayError | null {
+    if (fault.isTokenRefused) return this.#trials.refuse(name)
+    if (provesCredential(fault)) this.#trials.accept(name)
+    return null
   }
 
   async #regionOf(key: BroughtKey, known: KeyAccount, signal: AbortSignal): Promise<string> {
@@ -168,15 +195,26 @@ export class KeyPlanes {
     if (known.regionAsked === null && performance.now() < known.regionDueAt) return DEFAULT_REGION
     // Asked for all who wait: the first of them may leave.
     const { signal: never } = new AbortController()
-    known.regionAsked ??= findKeyRegion(
-      this.#callAs(key, snapshotOf(key, DEFAULT_REGION), never)
-    ).finally(() => {
+    known.regionAsked ??= this.#askRegion(key, never).finally(() => {
       known.regionAsked = null
       known.regionDueAt = performance.now() + RETRY_MS
     })
     known.region = await known.regionAsked
     signal.throwIfAborted()
     return known.region ?? DEFAULT_REGION
+  }
+
+  /** @throws {GatewayError} GW_UPSTREAM_AUTH where the upstream refuses the key */
+  async #askRegion(key: BroughtKey, signal: AbortSignal): Promise<string | null> {
+    const found = await findKeyRegion(this.#callAs(key, snapshotOf(key, DEFAULT_REGION), signal))
+    if (found === null) return null
+    const { region, answer } = found
+    if (!isFault(answer)) this.#trials.accept(key.name)
+    else {
+      const refusal = this.#judge(key, answer)
+      if (refusal !== null) throw refusal
+    }
+    return region
   }
 
   #callAs(key: BroughtKey, snapshot: CredentialSnapshot, signal: AbortSignal) {

@@ -1,11 +1,12 @@
 import { type KiroKeyVerdict, MAX_ACCEPTED_KEYS } from '../../ipc/messages.ts'
+import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
+import type { PrimaryPulse } from './primary-pulse.ts'
 
 export interface KeyTrialsOptions {
-  /** `KIRO_KEY_NEW_PER_MINUTE`, as far as it is this worker's. */
-  readonly perMinute: () => number
-  /** A key is accepted now, or no longer. */
-  readonly onVerdict: (verdict: KiroKeyVerdict) => void
+  /** The primary keeps the rate of all workers, and tells all of them which keys are accepted. */
+  readonly channel: ToPrimary
+  readonly pulse: Pick<PrimaryPulse, 'silence'>
   /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number
 }
@@ -18,7 +19,8 @@ const MAX_REFUSED = 4096
 const REFUSED_MS = 60_000
 /** Of all keys together: a request that waits holds a connection and what has come of its body. */
 const MAX_WAITING = 64
-const MINUTE_MS = 60_000
+/** After a "no" of the primary it is not asked again for so long. */
+const ASK_AGAIN_MS = 1_000
 
 /**
  * What is known of the Kiro keys that clients bring, by the names made of their digests. Any text may look like such a key,
@@ -44,9 +46,9 @@ export class KeyTrials {
   /** Settles at the end of the trial. Bounded by the requests under way. */
   readonly #running = new Map<string, PromiseWithResolvers<void>>()
   #waiting = 0
-  /** Trials that may begin now; a fraction is on its way. */
-  #left: number | null = null
-  #countedAt = 0
+  readonly #questions = new Pending<number>()
+  /** What the primary has said last: none before `until`. */
+  #often = { askAgainAt: -Infinity, until: -Infinity }
 
   constructor(options: KeyTrialsOptions) {
     this.#options = options
@@ -61,7 +63,7 @@ export class KeyTrials {
    * it needs none.
    *
    * @throws {GatewayError} GW_UPSTREAM_AUTH for a key that was refused lately; GW_NEW_KEYS_OFTEN where too many are tried, or
-   *   wait for a trial; the signal's reason.
+   *   wait for a trial; GW_PRIMARY_SILENT; the signal's reason.
    */
   async admit(name: string, signal: AbortSignal): Promise<Disposable | null> {
     for (;;) {
@@ -76,13 +78,13 @@ export class KeyTrials {
 
   /** The upstream has answered a request of the key. */
   accept(name: string): void {
-    if (!this.#accepted.has(name)) this.#options.onVerdict({ name, isAccepted: true })
+    if (!this.#accepted.has(name)) this.#tell({ name, isAccepted: true })
     this.#accept(name)
   }
 
   /** The upstream does not know the key, or no longer. Gives what its client is told. */
   refuse(name: string): GatewayError {
-    if (this.#accepted.delete(name)) this.#options.onVerdict({ name, isAccepted: false })
+    if (this.#accepted.delete(name)) this.#tell({ name, isAccepted: false })
     else this.#remember(name)
     this.#end(name)
     return keyRefused()
@@ -92,6 +94,15 @@ export class KeyTrials {
   onVerdict({ name, isAccepted }: KiroKeyVerdict): void {
     if (isAccepted) this.#accept(name)
     else this.#accepted.delete(name)
+  }
+
+  /** The primary answers whether a trial may begin. */
+  onMayTry(requestId: number, waitMs: number): void {
+    this.#questions.answer(requestId, waitMs)
+  }
+
+  #tell(verdict: KiroKeyVerdict): void {
+    this.#options.channel.send({ type: 'kiro-key.lesson', ...verdict })
   }
 
   #accept(name: string): void {
@@ -119,15 +130,19 @@ export class KeyTrials {
     return false
   }
 
-  #begin(name: string): Disposable {
-    this.#takeOne()
+  async #begin(name: string): Promise<Disposable> {
     const running = Promise.withResolvers<void>()
     this.#running.set(name, running)
-    return {
-      [Symbol.dispose]: () => {
-        if (this.#running.get(name) === running) this.#end(name)
-      }
+    const end = (): void => {
+      if (this.#running.get(name) === running) this.#end(name)
     }
+    try {
+      await this.#takeOne()
+    } catch (cause) {
+      end()
+      throw cause
+    }
+    return { [Symbol.dispose]: end }
   }
 
   #end(name: string): void {
@@ -145,15 +160,18 @@ export class KeyTrials {
     }
   }
 
-  /** As many may begin at once as in a minute; then one after the other. */
-  #takeOne(): void {
-    const perMs = this.#options.perMinute() / MINUTE_MS
-    const most = Math.max(1, perMs * MINUTE_MS)
-    const now = this.#now()
-    const left = Math.min(most, (this.#left ?? most) + (now - this.#countedAt) * perMs)
-    this.#countedAt = now
-    this.#left = left < 1 ? left : left - 1
-    if (left < 1) throw tooOften((1 - left) / perMs / 1000)
+  /** Not for one client alone: others wait for what comes of the trial, and the first of them may leave. */
+  async #takeOne(): Promise<void> {
+    const { channel, pulse } = this.#options
+    if (this.#now() >= this.#often.askAgainAt) {
+      const waitMs = await this.#questions.ask((requestId) => {
+        channel.send({ type: 'kiro-key.try', requestId })
+      }, pulse.silence)
+      if (waitMs === 0) return
+      const now = this.#now()
+      this.#often = { askAgainAt: now + Math.min(waitMs, ASK_AGAIN_MS), until: now + waitMs }
+    }
+    throw tooOften((this.#often.until - this.#now()) / 1000)
   }
 
   #now(): number {

@@ -77,15 +77,24 @@ export function hasOpenRegion(overrides: HostOverrides): boolean {
 /** Answers that say something of the account, and so that it is at home there. */
 const AT_HOME: readonly number[] = [401, 402, 403]
 
+export interface KeyRegion {
+  readonly region: string
+  /** What was said there of the key's account. */
+  readonly answer: AccountUsage | UpstreamFault
+}
+
 /**
- * The region of an API key, which carries none (kiro-protocol §1.4): the first whose answer says something of the account.
+ * Finds the region of an API key, which carries none (kiro-protocol §1.4): the first whose answer says something of the account.
  * `null` where none does, or one could not be asked.
  */
-export async function findKeyRegion(asked: AccountCall): Promise<string | null> {
-  for (const apiRegion of regionsToAsk('us-east-1')) {
+export async function findKeyRegion(asked: AccountCall): Promise<KeyRegion | null> {
+  for (const region of regionsToAsk('us-east-1')) {
     try {
-      const answer = await askUsage({ ...asked, snapshot: { ...asked.snapshot, apiRegion } })
-      if (!isFault(answer) || AT_HOME.includes(answer.status)) return apiRegion
+      const answer = await askUsage({
+        ...asked,
+        snapshot: { ...asked.snapshot, apiRegion: region }
+      })
+      if (!isFault(answer) || AT_HOME.includes(answer.status)) return { region, answer }
       if (answer.status === 429 || answer.status >= 500) return null
     } catch {
       return null // it is asked again later
@@ -94,10 +103,21 @@ export async function findKeyRegion(asked: AccountCall): Promise<string | null> 
   return null
 }
 
+/** The upstream has answered instead of telling the models. */
+export class ModelsRefused extends Error {
+  readonly fault: UpstreamFault
+
+  constructor(fault: UpstreamFault) {
+    super(`the model list was answered with status ${fault.status}`)
+    this.fault = fault
+  }
+}
+
 /**
  * The models of an account.
  *
- * @throws {Error} when they are not told, or are more than there can be.
+ * @throws {ModelsRefused} when the upstream does not tell them.
+ * @throws {Error} when there is no answer, or there are more than there can be.
  */
 export async function askModels(asked: AccountCall): Promise<readonly ModelFacts[]> {
   const models = new Map<string, ModelFacts>()
@@ -141,8 +161,13 @@ async function askModelPage(
     },
     signal
   )
-  const { status, text } = response
-  if (status !== 200) throw new Error(`the model list was answered with status ${status}`)
+  const { status, headers, text } = response
+  if (status !== 200) {
+    const { token } = snapshot
+    throw new ModelsRefused(
+      faultOfResponse({ status, headers, body: text, token, now: Date.now() })
+    )
+  }
   const bytes = Buffer.byteLength(text)
   const page = bytes > maxBytes ? null : jsonObjectOf(response)
   if (page === null) {

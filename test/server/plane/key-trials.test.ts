@@ -1,18 +1,41 @@
 import t from 'tap'
-import type { KiroKeyVerdict } from '../../../src/ipc/messages.ts'
+import { KeyTrialPace } from '../../../src/control/desks/key-trial-pace.ts'
+import type { FromWorker, KiroKeyVerdict } from '../../../src/ipc/messages.ts'
 import { KeyTrials } from '../../../src/server/plane/key-trials.ts'
 
-function setUp(perMinute = 60) {
-  const clock = { now: 1_000_000 }
+/** Trials of one worker, or of a second one with the `pace` of the first. */
+function setUp(
+  perMinute = 60,
+  { clock = { now: 1_000_000 }, pace = paceOf(perMinute, clock) } = {}
+) {
   const verdicts: KiroKeyVerdict[] = []
+  const silence = new AbortController()
+  let questions = 0
+  const send = (message: FromWorker): void => {
+    if (message.type === 'kiro-key.lesson') {
+      const { name, isAccepted } = message
+      verdicts.push({ name, isAccepted })
+    }
+    if (message.type !== 'kiro-key.try') return
+    questions++
+    const waitMs = pace.take()
+    setImmediate(() => trials.onMayTry(message.requestId, waitMs))
+  }
   const trials = new KeyTrials({
-    perMinute: () => perMinute,
-    onVerdict: (verdict) => void verdicts.push(verdict),
+    channel: { send },
+    pulse: { silence: silence.signal },
     now: () => clock.now
   })
   const abort = new AbortController()
   const admit = (name: string) => trials.admit(name, abort.signal)
-  return { trials, clock, abort, admit, verdicts }
+  return { trials, clock, pace, abort, silence, admit, verdicts, questions: () => questions }
+}
+
+function paceOf(perMinute: number, clock: { readonly now: number }): KeyTrialPace {
+  return new KeyTrialPace(
+    () => perMinute,
+    () => clock.now
+  )
 }
 
 const refused = { code: 'GW_UPSTREAM_AUTH' }
@@ -75,7 +98,8 @@ t.test('KeyTrials', async (t) => {
       { name: 'a', isAccepted: true },
       { name: 'a', isAccepted: false }
     ])
-    const waits = admit('c').then(() => admit('c'))
+    await admit('c')
+    const waits = admit('c')
     trials.onVerdict({ name: 'c', isAccepted: true })
     t.equal(await waits, null)
     trials.onVerdict({ name: 'c', isAccepted: false })
@@ -83,11 +107,14 @@ t.test('KeyTrials', async (t) => {
     t.equal(verdicts.length, 2, 'what comes from others is not told again')
   })
 
-  t.test('lets as many begin at once as in a minute, then one after the other', async (t) => {
+  t.test('lets so many begin in any minute, and no more', async (t) => {
     const { clock, admit } = setUp(6)
-    for (let index = 0; index < 6; index++) t.ok(await admit(`k${index}`))
-    await t.rejects(admit('next'), { ...tooOften, retryAfterS: 10 })
-    clock.now += 9_999
+    for (let index = 0; index < 6; index++) {
+      t.ok(await admit(`k${index}`))
+      clock.now += 1_000
+    }
+    await t.rejects(admit('next'), { ...tooOften, retryAfterS: 54 })
+    clock.now += 53_999
     await t.rejects(admit('next'), { ...tooOften, retryAfterS: 1 })
     clock.now += 1
     t.ok(await admit('next'))
@@ -97,12 +124,33 @@ t.test('KeyTrials', async (t) => {
     await t.rejects(admit('one too many'), tooOften)
   })
 
-  t.test('lets one begin where its part of the rate is less', async (t) => {
-    const { clock, admit } = setUp(0.5)
+  t.test('has the whole rate in whichever worker it is wanted', async (t) => {
+    const first = setUp(6)
+    const second = setUp(6, first)
+    for (let index = 0; index < 5; index++) t.ok(await first.admit(`k${index}`))
+    t.ok(await second.admit('other'))
+    await t.rejects(second.admit('more'), tooOften)
+    await t.rejects(first.admit('more'), tooOften)
+  })
+
+  t.test('asks the primary once in a second where it says no', async (t) => {
+    const { clock, admit, questions } = setUp(1)
     t.ok(await admit('a'))
-    await t.rejects(admit('b'), { ...tooOften, retryAfterS: 120 })
-    clock.now += 120_000
-    t.ok(await admit('b'))
+    await t.rejects(admit('b'), tooOften)
+    for (let index = 0; index < 100; index++) {
+      await t.rejects(admit(`k${index}`), { ...tooOften, retryAfterS: 60 })
+    }
+    t.equal(questions(), 2)
+    clock.now += 1_000
+    await t.rejects(admit('c'), { ...tooOften, retryAfterS: 59 })
+    t.equal(questions(), 3)
+  })
+
+  t.test('lets nobody begin while the primary is silent', async (t) => {
+    const { silence, admit } = setUp()
+    silence.abort(new Error('silent'))
+    await t.rejects(admit('a'), { message: 'silent' })
+    await t.rejects(admit('a'), { message: 'silent' }, 'and no one waits for the first')
   })
 
   t.test('bounds how many wait, and lets those go whose clients left', async (t) => {
@@ -128,4 +176,22 @@ t.test('KeyTrials', async (t) => {
     clock.now += 60_000
     t.ok(await admit('r1'))
   })
+})
+
+t.test('KeyTrialPace takes a lower rate at once, and a higher one', async (t) => {
+  const clock = { now: 0 }
+  let perMinute = 4
+  const pace = new KeyTrialPace(
+    () => perMinute,
+    () => clock.now
+  )
+  for (let index = 0; index < 4; index++) {
+    t.equal(pace.take(), 0)
+    clock.now += 10_000
+  }
+  t.equal(pace.take(), 20_000)
+  perMinute = 2
+  t.equal(pace.take(), 40_000, 'when the third is over')
+  perMinute = 5
+  t.equal(pace.take(), 0)
 })
