@@ -6,11 +6,26 @@ export function allocateWithHeadroom(bytes: number): Buffer<ArrayBuffer> {
   return Buffer.from(new ArrayBuffer(HEADROOM_BYTES + bytes), HEADROOM_BYTES, bytes)
 }
 
-/** Whether nothing but these bytes, and room in front of them, is in their memory: then it can be moved or freed. */
+/** Whether whoever was lent a memory still reads it. */
+type IsReading = () => boolean
+
+/** Memory that was lent, with all who may still read it. Bounded by how often one memory is lent. */
+const lent = new WeakMap<ArrayBufferLike, readonly IsReading[]>()
+
+/** Keeps the memory of these bytes from being freed or moved for as long as `isReading()` says, perhaps on behalf of the kernel. */
+export function lendMemory({ buffer }: Uint8Array, isReading: IsReading): void {
+  lent.set(buffer, [...(lent.get(buffer) ?? []), isReading])
+}
+
+/**
+ * Whether nothing but these bytes, and room in front of them, is in their memory, and nobody reads it who was lent it: then it
+ * can be moved or freed.
+ */
 export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = bytes
   const isWhole = byteOffset <= HEADROOM_BYTES && byteOffset + byteLength === buffer.byteLength
-  return isWhole && buffer instanceof ArrayBuffer && !buffer.detached
+  if (!isWhole || !(buffer instanceof ArrayBuffer) || buffer.detached) return false
+  return lent.get(buffer)?.some((isReading) => isReading()) !== true
 }
 
 /** What has memory of its own gives the rest of it back, and can still be moved out of a thread. */

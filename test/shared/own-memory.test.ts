@@ -3,6 +3,7 @@ import {
   allocateWithHeadroom,
   freeMemory,
   HEADROOM_BYTES,
+  lendMemory,
   ownsMemory,
   UnwrittenMemory
 } from '../../src/shared/own-memory.ts'
@@ -40,6 +41,22 @@ t.test('freeMemory()', async (t) => {
   const shared = new Uint8Array(10).subarray(0, 5)
   freeMemory(shared)
   t.equal(shared.byteLength, 5)
+})
+
+t.test('lendMemory()', async (t) => {
+  const own = allocateWithHeadroom(100)
+  const readers = new Set(['one', 'two'])
+  for (const reader of readers) lendMemory(own, () => readers.has(reader))
+  lendMemory(own.subarray(50), () => false)
+  freeMemory(own)
+  t.notOk(ownsMemory(own), 'nor is it moved')
+  readers.delete('one')
+  freeMemory(own)
+  t.equal(own.byteLength, 100, 'while anybody reads it')
+  readers.delete('two')
+  t.ok(ownsMemory(own))
+  freeMemory(own)
+  t.equal(own.byteLength, 0)
 })
 
 t.test('UnwrittenMemory', async (t) => {

@@ -1,4 +1,4 @@
-import { freeMemory } from '../../shared/own-memory.ts'
+import { freeMemory, lendMemory } from '../../shared/own-memory.ts'
 import type { CallPhase } from '../classify.ts'
 import type { Connection } from '../connections/connection.ts'
 import {
@@ -106,11 +106,7 @@ export class Exchange {
 
   /** The answer has begun, so the request is never sent again: frees its body's memory. */
   releaseBody(): void {
-    const socket = this.#connection?.socket
-    // What the socket has not sent yet is still being read by the kernel's writer.
-    if (this.#phase === 'headers' && socket?.writableLength === 0) {
-      releaseSentBody(this.#options.request.body)
-    }
+    if (this.#phase === 'headers') releaseSentBody(this.#options.request.body)
   }
 
   async #start(idle: Connection | null): Promise<void> {
@@ -152,6 +148,7 @@ export class Exchange {
     reader.onSent()
     if (this.#hasEnded()) return // by the reader
     this.#options.permit.sent?.()
+    if (request.body instanceof Uint8Array) lendMemory(request.body, () => connection.isSending)
     connection.dispatch(
       {
         origin: request.url.origin,
@@ -248,7 +245,7 @@ export class Exchange {
 
 /**
  * Frees the memory of a body that was sent, although the HTTP engine keeps a reference to it until the end of the
- * answer. Does nothing unless the body has its memory for itself.
+ * answer. Does nothing unless the body has its memory for itself, nor while any connection still sends it.
  */
 export function releaseSentBody(body: Uint8Array | string | null): void {
   if (body instanceof Uint8Array) freeMemory(body)

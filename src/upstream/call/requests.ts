@@ -250,8 +250,8 @@ export class RequestPayload {
 
   /**
    * The answer to a call with this body has begun: frees the payload, unless it is kept. True where the body is of no more
-   * use: not so a kept payload that went out as it is. Where it lies in the payload's memory, the call knows when it is
-   * safe to free that (`releaseSentBody`).
+   * use: not so a kept payload that went out as it is. Where it lies in the payload's memory, its call frees that
+   * (`releaseSentBody`).
    */
   onAnswer(sent: Uint8Array | string | null): boolean {
     const isPayload = sent instanceof Uint8Array && sent.buffer === this.#bytes?.buffer

@@ -124,6 +124,12 @@ export class Connection {
     this.socket.on('readable', this.#onEarlyBytes)
   }
 
+  /** The kernel may still read what was written: it was not all sent, and the socket is not gone. */
+  get isSending(): boolean {
+    const { closed, destroyed, writableLength } = this.socket
+    return !closed && (destroyed || writableLength > 0)
+  }
+
   /** Not a byte has come since the last request was sent: it may never have been seen. */
   get isUnanswered(): boolean {
     return this.socket.bytesRead === this.#bytesReadBefore
@@ -152,7 +158,7 @@ export class Connection {
     }
     // It was answered before all of it was sent. What is left would go before the next request, and is still being read from
     // memory that is freed once the request has been answered elsewhere: the connection has to be closed.
-    if (this.socket.writableLength > 0) return false
+    if (this.isSending) return false
     this.#state = 'idle'
     this.#isSettled = true
     this.hasRested = true

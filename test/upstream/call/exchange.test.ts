@@ -5,7 +5,10 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
+import { allocateWithHeadroom, freeMemory } from '../../../src/shared/own-memory.ts'
+import { chooseProxy } from '../../../src/upstream/proxy/proxy.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { CountingProxy } from '../../helper/counting-proxy.ts'
 import { inTime, SETTLE_MS } from '../../helper/in-time.ts'
 import { connectionPool, RecordedExchange } from '../../helper/recorded-exchange.ts'
 import { selfSignedCertificate } from '../../helper/self-signed-certificate.ts'
@@ -595,6 +598,34 @@ t.test('an upstream that resets a connection over TLS', async (t) => {
   }
 })
 
+function refuseUnread(socket: Socket): void {
+  socket.on('error', () => {})
+  socket.once('data', () => {
+    socket.pause()
+    socket.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno')
+  })
+}
+
+t.test('an upstream that answers before it has read a request, and ends at once', async (t) => {
+  for (const isTls of [false, true]) {
+    t.test(isTls ? 'over TLS' : 'in the clear', async (t) => {
+      const server = isTls ? createTlsServer(certificate, refuseUnread) : createServer(refuseUnread)
+      t.teardown(() => server.close())
+      const url = await serverUrl(server, isTls ? 'https' : 'http')
+      const pool = connectionPool(t, { ca: certificate.cert })
+      const body = allocateWithHeadroom(16 * 1024 * 1024).fill('x')
+      for (let i = 0; i < 5; i++) {
+        const call = new RecordedExchange(pool, url, { body })
+        await call.over()
+        t.same([call.statuses, call.text], [[400], 'no'])
+        t.match(pool.stats(), { busy: 0, idle: 0, closing: 0, opened: i + 1 })
+      }
+      freeMemory(body)
+      t.equal(body.byteLength, 0, 'nobody sends it any more')
+    })
+  }
+})
+
 t.test('an upstream that ends a connection whose request it has not read', async (t) => {
   for (const isTls of [false, true]) {
     t.test(isTls ? 'over TLS' : 'in the clear', async (t) => {
@@ -623,3 +654,47 @@ t.test('an upstream that ends a connection whose request it has not read', async
     })
   }
 })
+
+for (const way of ['in the clear', 'over TLS', 'through a proxy'] as const) {
+  t.test(
+    `memory that one connection still sends is not freed by the answer on another, ${way}`,
+    async (t) => {
+      const sockets: Socket[] = []
+      const onSocket = (socket: Socket): void => {
+        sockets.push(socket)
+        socket.on('error', () => {})
+        socket.pause()
+      }
+      const isTls = way === 'over TLS'
+      const server = isTls ? createTlsServer(certificate, onSocket) : createServer(onSocket)
+      t.teardown(() => server.close())
+      const url = await serverUrl(server, isTls ? 'https' : 'http')
+      const proxy = way === 'through a proxy' ? await CountingProxy.start(t, 'http') : null
+      const proxies = { url: proxy?.url ?? null, httpsUrl: null, exceptions: null }
+      const pool = connectionPool(t, { ca: certificate.cert, chooseProxy: chooseProxy(proxies) })
+      const body = allocateWithHeadroom(16 * 1024 * 1024).fill('x')
+      const first = new RecordedExchange(pool, url, { body })
+      while (first.sent === 0 || sockets.length === 0) await delay(5)
+      const second = new RecordedExchange(pool, url, {
+        body,
+        onHeaders: () => second.exchange.releaseBody()
+      })
+      while (sockets.length < 2) await delay(5)
+      sockets[1]?.resume()
+      let read = 0
+      sockets[1]?.on('data', (chunk: Buffer) => {
+        read += chunk.byteLength
+        if (read < body.byteLength) return
+        sockets[1]?.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+      })
+      await second.over()
+      t.equal(second.text, 'ok')
+      t.equal(body.byteLength, 16 * 1024 * 1024, 'the first has not sent all of it')
+      first.abort()
+      await first.over()
+      while (pool.stats().closing > 0) await delay(5)
+      freeMemory(body)
+      t.equal(body.byteLength, 0, 'once that is closed, nobody reads it')
+    }
+  )
+}
