@@ -50,7 +50,13 @@ const layers: LayerTable = {
   // Frames are refused with codes of shared/errors.ts, which knows nothing of frames.
   frames: ['shared'],
   shared: [],
-  workers: ['dialects', 'transform/transform-job.ts', 'shared']
+  workers: [
+    'dialects',
+    'transform/transform-job.ts',
+    'control/book/book-database.ts',
+    'control/book/book-messages.ts',
+    'shared'
+  ]
 }
 
 function words(text: string): readonly string[] {

@@ -10,8 +10,11 @@ import {
 
 const NOTHING: readonly AllowanceCommand[] = []
 
+/** Half of what requests have asked for is forgotten after so long. */
+const PACE_MS = 50
+
 /**
- * This worker's part of one allowance of a named key, without its promises, messages and journal.
+ * This worker's part of one allowance of a named key, without its promises and messages.
  *
  * ```
  *              terms.granted            take               settle: what it cost …
@@ -28,13 +31,13 @@ export class AllowanceCore {
   #terms: AllowanceTerms
   #told: AllowanceReport
   #used = 0
-  /** So much of what is used has rows in the record of usage. */
-  #recorded = 0
   #reserved = 0
   #returned = 0
   #waitingFor = 0
-  /** Of the entry: grows with whatever changes it. */
-  #version = 0
+  /** What requests ask for within PACE_MS, the last one at least. */
+  #usual = 0
+  #usualAt = -Infinity
+  #isLeaving = false
   /** What requests hold. Bounded by the requests that are under way, like the next. */
   readonly #held = new Map<number, Holding>()
   /** In the order of their arrival. Bounded by the requests that are under way. */
@@ -62,16 +65,14 @@ export class AllowanceCore {
     return { ...standing, used, reserved: standing.reserved + this.#reserved }
   }
 
-  /** What a death of this worker must not lose: written down before the upstream is asked, and when it has answered. */
-  get entry(): AllowanceEntry {
-    return {
-      name: this.name,
-      period: this.#terms.period,
-      used: this.#used,
-      reserved: this.#reserved,
-      recorded: this.#recorded,
-      version: this.#version
-    }
+  /** Number of the period to which everything here belongs. */
+  get period(): number {
+    return this.#terms.period
+  }
+
+  /** What requests of this worker have used in the period, and what they hold. */
+  get content(): { readonly used: number; readonly reserved: number } {
+    return { used: this.#used, reserved: this.#reserved }
   }
 
   /**
@@ -79,6 +80,7 @@ export class AllowanceCore {
    * unless `leave` came first.
    */
   take(id: number, amount: number, at: number): 'taken' | 'waiting' {
+    this.#notePace(amount, at)
     if (this.#waiting.size === 0 && amount <= this.#spare) {
       this.#hold(id, amount)
       return 'taken'
@@ -101,15 +103,14 @@ export class AllowanceCore {
     if (held.period !== this.#terms.period) return NOTHING
     this.#reserved -= held.amount
     this.#used += cost
-    this.#version += 1
     return this.#settle()
   }
 
-  /** A request of that period has a row of what it has used. */
-  record(period: number, cost: number): void {
-    if (period !== this.#terms.period) return
-    this.#recorded += cost
-    this.#version += 1
+  /** Gives back all that no request holds, and wants nothing more: the worker is about to end. */
+  giveBack(): void {
+    this.#usual = 0
+    this.#isLeaving = true
+    this.#returned += Math.max(0, this.#spare)
   }
 
   /** Terms that were overtaken by newer ones are ignored. */
@@ -153,9 +154,17 @@ export class AllowanceCore {
       returned: this.#returned,
       spare: this.#spare,
       wanted: this.#wanted,
-      oldestAt: this.#oldestAt
+      oldestAt: this.#oldestAt,
+      usual: this.#usual,
+      isLast: this.#isLeaving
     }
     return this.#told
+  }
+
+  #notePace(amount: number, at: number): void {
+    const passedMs = Math.max(0, at - this.#usualAt)
+    this.#usual = amount + Math.floor(this.#usual * 2 ** (-passedMs / PACE_MS))
+    this.#usualAt = Math.max(at, this.#usualAt)
   }
 
   get #spare(): number {
@@ -178,7 +187,6 @@ export class AllowanceCore {
   #hold(id: number, amount: number): void {
     this.#held.set(id, { amount, period: this.#terms.period })
     this.#reserved += amount
-    this.#version += 1
   }
 
   #forget(id: number): boolean {
@@ -188,10 +196,8 @@ export class AllowanceCore {
 
   #begin(): void {
     this.#used = 0
-    this.#recorded = 0
     this.#reserved = 0
     this.#returned = 0
-    this.#version += 1
     for (const waiter of this.#waiting.values()) waiter.toldIn = null
   }
 
@@ -244,16 +250,4 @@ interface Waiter {
 export interface AllowanceCommand {
   readonly type: 'give' | 'refuse'
   readonly id: number
-}
-
-/** Where a worker is with an allowance. */
-export interface AllowanceEntry {
-  readonly name: AllowanceName
-  readonly period: number
-  readonly used: number
-  readonly reserved: number
-  /** So much of what is used has rows in the record of usage. */
-  readonly recorded: number
-  /** Of two entries of a worker the one with the higher is newer. */
-  readonly version: number
 }

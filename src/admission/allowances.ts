@@ -6,17 +6,17 @@ import {
   isUsedUp
 } from '../ipc/allowance.ts'
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
-import { type AllowanceCommand, AllowanceCore, type AllowanceEntry } from './allowance-core.ts'
+import { type AllowanceCommand, AllowanceCore } from './allowance-core.ts'
 import { type Clock, DeadlineTimer, SYSTEM_CLOCK } from './clock.ts'
 
 /**
- * The primary's figures of credits are so old at most while there is nothing to ask it for: many requests are one message.
+ * Oldest age of the primary's figures of credits while there is nothing to ask it for: many requests are one message.
  */
 const TELL_MS = 200
 
 /**
  * This worker's parts of what named keys may use. A part at hand costs no message to the primary. The decisions are
- * `AllowanceCore`'s; here are its promises, its messages (one per turn of the event loop) and its journal.
+ * `AllowanceCore`'s; here are its promises and its messages, one per turn of the event loop.
  */
 export class Allowances {
   readonly #options: AllowancesOptions
@@ -27,8 +27,6 @@ export class Allowances {
   readonly #waiters = new Map<number, WaitingRequest>()
   /** Bounded by the cores. */
   readonly #changed = new Set<AllowanceCore>()
-  /** Requests were settled, and that is not written down yet. Bounded by the cores. */
-  readonly #settled = new Set<AllowanceCore>()
   /** Credits of which the primary has older figures. Bounded by the cores. */
   readonly #stale = new Set<AllowanceCore>()
   readonly #tellTimer: DeadlineTimer
@@ -64,11 +62,6 @@ export class Allowances {
     }
   }
 
-  /** Where everything is, for a primary that wants to know exactly. */
-  reports(): readonly AllowanceReport[] {
-    return [...this.#cores.values()].map((core) => core.takeReport())
-  }
-
   /** Tells the primary what of used and reserved credits it does not know yet. Otherwise it hears of it within TELL_MS. */
   tell(): void {
     this.#tellTimer.aim(null)
@@ -76,6 +69,14 @@ export class Allowances {
     const stale = [...this.#stale].filter(({ isStale }) => isStale)
     this.#stale.clear()
     if (stale.length > 0) this.#options.send(stale.map((core) => core.takeReport()))
+  }
+
+  /** Gives back all that no request holds: this worker is about to end. */
+  giveBack(): void {
+    this.#tellTimer.aim(null)
+    const cores = [...this.#cores.values()]
+    for (const core of cores) core.giveBack()
+    if (cores.length > 0) this.#options.send(cores.map((core) => core.takeReport()))
   }
 
   /** As far as this worker has heard; `null` for what was never asked for here. */
@@ -103,28 +104,11 @@ export class Allowances {
     if (known !== undefined) return known
     const core = new AllowanceCore(name)
     this.#cores.set(name, core)
-    this.#note(core) // a journal that is missing says that it could not be written
     return core
   }
 
   #share(core: AllowanceCore, id: number, amount: number): Share {
-    this.#note(core)
-    const { period } = core.entry
-    return new Share(amount, {
-      onSettled: (cost) => {
-        const commands = core.settle(id, cost)
-        this.#noteSoon(core)
-        this.#apply(core, commands)
-      },
-      onRecorded: (cost, write) => {
-        core.record(period, cost)
-        const { entry } = core
-        const isWritten = write(entry)
-        if (isWritten) this.#owe(core, entry)
-        else this.#note(core)
-        return isWritten
-      }
-    })
+    return new Share(amount, core.period, (cost) => this.#apply(core, core.settle(id, cost)))
   }
 
   #wait(core: AllowanceCore, id: number, part: TakeOptions, signal: AbortSignal): Promise<Share> {
@@ -162,29 +146,8 @@ export class Allowances {
     this.#after(core)
   }
 
-  #note(core: AllowanceCore): void {
-    this.#settled.delete(core)
-    if (isCredits(core)) this.#options.note(core.entry)
-  }
-
-  /** A row has said it. */
-  #owe(core: AllowanceCore, entry: AllowanceEntry): void {
-    this.#settled.delete(core)
-    this.#options.owe(entry)
-  }
-
-  /** Most requests have a row in the same turn of the event loop, which says it, too. */
-  #noteSoon(core: AllowanceCore): void {
-    if (!isCredits(core)) return
-    this.#settled.add(core)
-    if (this.#settled.size > 1) return
-    this.#clock.setImmediate(() => {
-      for (const one of this.#settled) this.#note(one)
-    })
-  }
-
   #after(core: AllowanceCore): void {
-    if (isCredits(core) && core.isStale) {
+    if (core.name.endsWith('/credits') && core.isStale) {
       this.#stale.add(core)
       this.#tellTimer.aim(this.#clock.now() + TELL_MS)
     }
@@ -203,10 +166,6 @@ export class Allowances {
 export interface AllowancesOptions {
   /** Hands reports to the primary. Called at most once per turn of the event loop. */
   readonly send: (reports: readonly AllowanceReport[]) => void
-  /** Writes down where this worker is with credits; what it says counts when the worker has died. */
-  readonly note: (entry: AllowanceEntry) => void
-  /** The same of what a row says already: before the primary hears of the row. */
-  readonly owe: (entry: AllowanceEntry) => void
   /** Aborts when the primary falls silent; the one in force. */
   readonly silence: () => AbortSignal
   readonly clock?: Clock
@@ -229,46 +188,25 @@ interface WaitingRequest extends TakeOptions {
   readonly unlisten: () => void
 }
 
-interface ShareEvents {
-  readonly onSettled: (cost: number) => void
-  readonly onRecorded: (cost: number, write: WriteRow) => boolean
-}
-
-/** Writes a row that says where the worker is; false where it could not, or does not say it. */
-type WriteRow = (entry: AllowanceEntry | null) => boolean
-
-function isCredits({ name }: AllowanceCore): boolean {
-  return name.endsWith('/credits')
-}
-
 /** What one request holds of an allowance. Settled once, by its holder. */
 export class Share {
   readonly amount: number
-  readonly #events: ShareEvents
-  #state: 'held' | 'settled' | 'recorded' = 'held'
-  #cost = 0
+  /** Number of the period in which it was taken. */
+  readonly period: number
+  readonly #onSettled: (cost: number) => void
+  #isSettled = false
 
-  constructor(amount: number, events: ShareEvents) {
+  constructor(amount: number, period: number, onSettled: (cost: number) => void) {
     this.amount = amount
-    this.#events = events
+    this.period = period
+    this.#onSettled = onSettled
   }
 
   /** So much of it was used up, which may be more than there was; the rest goes back. Later calls do nothing. */
   settle(cost: number): void {
-    if (this.#state !== 'held') return
-    this.#state = 'settled'
-    this.#cost = cost
-    this.#events.onSettled(cost)
-  }
-
-  /**
-   * What it has cost is in a row: `write` writes that down, together with where the worker is then, so that either both
-   * count or none. Gives what `write` does.
-   */
-  record(write: WriteRow): boolean {
-    if (this.#state !== 'settled') return write(null)
-    this.#state = 'recorded'
-    return this.#events.onRecorded(this.#cost, write)
+    if (this.#isSettled) return
+    this.#isSettled = true
+    this.#onSettled(cost)
   }
 }
 

@@ -1,6 +1,5 @@
 import { inspectConfig } from '../config/load.ts'
-import { addSums, DAY_MS, NOTHING_USED } from '../control/usage/usage-database.ts'
-import { usagePath } from '../control/usage/usage-recorder.ts'
+import { addSums, DAY_MS, NOTHING_USED, usagePath } from '../control/book/usage-sums.ts'
 import { readUsage, type UsageGroup, type UsageLine } from '../control/usage/usage-report.ts'
 import { namedSums, type UsageSums } from '../ipc/usage-row.ts'
 import { spanOf } from '../keys/key-text.ts'

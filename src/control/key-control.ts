@@ -3,28 +3,28 @@ import type { AllowanceTerms } from '../ipc/allowance.ts'
 import type { FromWorker } from '../ipc/messages.ts'
 import type { KeyCredits, KeyUsage, UnnamedKey, UsageRow, UsageSums } from '../ipc/usage-row.ts'
 import { type KeyBook, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
+import type { PriceLessons } from '../keys/prices.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { keyAlert } from './alerts/alert.ts'
 import type { AlertDesk } from './alerts/alert-desk.ts'
 import { AllowanceDesk } from './allowances/allowance-desk.ts'
-import { AllowanceStore } from './allowances/allowance-store.ts'
+import { type BookProblem, UsageBook } from './book/usage-book.ts'
+import { DAY_MS, NOTHING_USED } from './book/usage-sums.ts'
 import { KeyDesk } from './desks/key-desk.ts'
+import { PriceDesk } from './desks/price-desk.ts'
 import { KeyCounts } from './usage/key-counts.ts'
-import { DAY_MS, NOTHING_USED } from './usage/usage-database.ts'
-import { UsageJournals, workerOf } from './usage/usage-journals.ts'
-import { UsageRecorder } from './usage/usage-recorder.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
 /** Those of a worker that are about keys. */
 type KeyMessage = Extract<
   FromWorker,
-  { readonly type: 'allowance.reports' | 'usage.rows' | 'key-usage.wanted' }
+  { readonly type: 'allowance.reports' | 'usage.rows' | 'price.lessons' | 'key-usage.wanted' }
 >
 
 /** The worker that says something. */
 interface Teller {
-  readonly link: Pick<WorkerLink, 'member' | 'journal' | 'send'>
+  readonly link: Pick<WorkerLink, 'member' | 'send'>
   /** It has died, and what it held has been counted. */
   readonly isGone: boolean
 }
@@ -41,19 +41,26 @@ export interface KeyControlOptions {
   readonly onRows: (rows: readonly UsageRow[]) => void
   /** Called with how many died with a worker. */
   readonly onLost: (requests: number) => void
+  /** Called when used credits can no longer be written down, and when they can again. */
+  readonly onBook: () => void
   /** To all workers. */
   readonly onChange: (book: KeyBook) => void
+  /** Tells all workers what was learnt of prices. */
+  readonly tellPrice: (lessons: PriceLessons) => void
 }
 
 const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
 /** Everything about keys in the primary: who they are, what they may use, and what they have used. */
 export class KeyControl {
-  readonly #store: AllowanceStore
+  readonly #book: UsageBook
   readonly allowances: AllowanceDesk
+  readonly #prices: PriceDesk
   readonly #desk: KeyDesk
-  readonly #recorder: UsageRecorder
-  readonly #journals: UsageJournals
+  /** Requests that have begun in a worker and have no row yet, by worker. Bounded by the workers. */
+  readonly #begun = new Map<string, number>()
+  readonly #onLost: KeyControlOptions['onLost']
+  readonly #log: KeyControlOptions['log']
   readonly #counts = new KeyCounts()
   #heard: Promise<void> | null = null
   /** `performance.now()` when they were asked, like the next. */
@@ -67,19 +74,27 @@ export class KeyControl {
   constructor(options: KeyControlOptions) {
     const { stateDir, config, log, alerts, collect, sendTerms, onChange } = options
     this.#tellRows = options.onRows
+    this.#onLost = options.onLost
     this.#alerts = alerts
     this.#collect = collect
-    const store = new AllowanceStore({ stateDir, log })
-    this.#store = store
-    this.allowances = new AllowanceDesk({
-      store,
+    this.#log = log
+    this.#book = new UsageBook({
+      stateDir,
+      settings: () => config().usage,
       log,
-      send: sendTerms,
-      onLeft: (left) => {
-        for (const { id } of left) store.hold(id)
-        for (const one of left) void this.#journals.recover(one) // never rejects
+      periods: () => this.allowances.periods(),
+      onOpened: (prices) => this.#prices.adopt(prices),
+      onPages: (pages) => this.allowances.onPages(pages),
+      onChange: () => {
+        this.allowances.onBook()
+        options.onBook()
       }
     })
+    this.#prices = new PriceDesk({
+      tell: options.tellPrice,
+      keep: (lessons) => this.#book.keepPrices(lessons)
+    })
+    this.allowances = new AllowanceDesk({ book: this.#book, send: sendTerms })
     this.#desk = new KeyDesk({
       stateDir,
       log,
@@ -88,35 +103,24 @@ export class KeyControl {
         onChange(book)
       }
     })
-    this.#recorder = new UsageRecorder({
-      stateDir,
-      settings: () => config().usage,
-      log,
-      onRecorded: (journal, seq) => this.#journals.onRecorded(journal, seq),
-      isJournal: () => {
-        const ids = store.idsThere()
-        return (journal) => ids.has(workerOf(journal))
-      }
-    })
-    this.#journals = new UsageJournals({
-      pathOf: (id) => store.rowsPath(id),
-      recorder: this.#recorder,
-      onRows: (rows) => this.#onRows(rows),
-      onLost: options.onLost,
-      onDone: (id) => store.release(id),
-      log
-    })
   }
 
   get book(): KeyBook {
     return this.#desk.book
   }
 
+  /** Why the account book cannot be written; `null` where it can. */
+  get bookProblem(): BookProblem | null {
+    return this.#book.problem
+  }
+
   /** @throws {GatewayError} GW_CONFIG_INVALID for a file of keys that cannot be used */
   async start(): Promise<void> {
     await this.#desk.start()
-    await this.allowances.start()
     this.#setKeys(this.book.keys)
+    if (this.book.keys.every(({ credits }) => credits === null)) return
+    await this.#book.start()
+    await this.#book.flush() // what the keys have used is known before a worker asks
   }
 
   /** The file of keys may say something new. Never rejects. */
@@ -124,26 +128,28 @@ export class KeyControl {
     return this.#desk.look()
   }
 
-  /** Where a worker writes down what its requests hold. */
-  journalPath(journal: string): string {
-    return this.allowances.journalPath(journal)
-  }
-
-  /** Where it writes down what they have used. */
-  rowsPath(journal: string): string {
-    return this.#store.rowsPath(this.#store.journalId(journal))
+  /** Returns what is known of prices, for a worker that begins. */
+  prices(): readonly PriceLessons[] {
+    return this.#prices.all()
   }
 
   onMessage(message: KeyMessage, { link, isGone }: Teller): void {
+    const { member } = link
     switch (message.type) {
       case 'allowance.reports':
-        if (!isGone) this.allowances.onReports(link.member, message.reports)
+        if (!isGone) this.allowances.onReports(member, message.reports)
         break
       case 'usage.rows':
-        if (!isGone) {
-          // Otherwise they were found in its files.
-          this.#journals.hear(this.#store.journalId(link.journal), message.from, message.rows)
-        }
+        if (isGone) break // what its rows would have said was counted as lost
+        this.#begun.set(
+          member,
+          (this.#begun.get(member) ?? 0) + message.begun - message.rows.length
+        )
+        this.allowances.onRows(member, message.rows)
+        this.#onRows(message.rows)
+        break
+      case 'price.lessons':
+        this.#prices.onLessons(message.lessons)
         break
       case 'key-usage.wanted': {
         const { requestId, key } = message
@@ -155,11 +161,21 @@ export class KeyControl {
     }
   }
 
-  /** A worker is gone. `journal` is what its journal was made with. */
-  onLeft(member: string, journal: string): void {
-    const id = this.#store.journalId(journal)
-    this.#store.hold(id)
-    this.#journals.leave(id, this.allowances.onLeft(member, journal))
+  /** A worker is gone. All credits that it held count as used: nobody knows better. */
+  onLeft(member: string, worker: number): void {
+    const lost = this.allowances.onLeft(member)
+    for (const { key, credits } of lost) {
+      this.#log.warn(
+        { workerId: worker, key: this.nameOf(key), credits: credits / MICROS_PER_CREDIT },
+        'credits that were lost with a worker count as used'
+      )
+    }
+    this.#onRows(lost)
+    const requests = this.#begun.get(member) ?? 0
+    this.#begun.delete(member)
+    if (requests <= 0) return
+    this.#log.warn({ workerId: worker, requests }, 'requests that died with their worker')
+    this.#onLost(requests)
   }
 
   /** Metrics by the names of keys; none where there are no keys. */
@@ -187,11 +203,14 @@ export class KeyControl {
 
   async close(): Promise<void> {
     this.#desk.close()
-    await this.#recorder.close()
-    await this.allowances.close() // what the record has need not be kept any more
+    this.#prices.close()
+    await this.#book.close()
+    this.allowances.close()
   }
 
   #onRows(rows: readonly UsageRow[]): void {
+    if (rows.length === 0) return
+    this.#book.record(rows)
     this.#tellRows(rows)
     this.#counts.add(rows)
     if (this.#alerts.isWanted) this.#lookAtLimits(rows)
@@ -235,15 +254,15 @@ export class KeyControl {
     this.#sumsDueAt = Infinity
     const began = performance.now()
     const now = Date.now()
-    const today = await this.#recorder.sums(now)
-    const month = await this.#recorder.sums(now - 29 * DAY_MS)
+    const today = await this.#book.sums(now)
+    const month = await this.#book.sums(now - 29 * DAY_MS)
     this.#sumsDueAt = began + Math.max(FRESH_MS, (performance.now() - began) * REST)
     return { today, month }
   }
 
   #setKeys(keys: readonly NamedKey[]): void {
     this.allowances.setKeys(keys)
-    this.#recorder.setKeys(keys)
+    this.#book.setKeys(keys)
     const known: ReadonlySet<string> = new Set([...UNNAMED, ...keys.map(({ id }) => id)])
     this.#counts.keep((key) => known.has(key))
   }

@@ -123,12 +123,14 @@ export class Primary {
       collect: () => this.figures.collect(),
       onRows: (rows) => this.figures.onRows(rows),
       onLost: (requests) => this.figures.onLost(requests),
+      onBook: () => this.#tellStatus(),
       stateDir: config.credentials.stateDir,
       config: () => this.#config,
       log,
       sendTerms: (member, terms) =>
         this.#links.get(member)?.send({ type: 'allowance.terms', terms }),
-      onChange: (book) => this.broadcast({ type: 'keys.changed', book })
+      onChange: (book) => this.broadcast({ type: 'keys.changed', book }),
+      tellPrice: (lessons) => this.broadcast({ type: 'price.learnt', ...lessons })
     })
     this.#watch = watchQueue({
       state: () => this.budget.state(),
@@ -290,6 +292,7 @@ export class Primary {
         break
       case 'allowance.reports':
       case 'usage.rows':
+      case 'price.lessons':
       case 'key-usage.wanted':
         this.keys.onMessage(message, { link, isGone: this.#links.get(link.member) !== link })
         break
@@ -330,19 +333,18 @@ export class Primary {
       ...this.account.forWorker(),
       book: this.keys.book,
       isSimulated,
-      journalPath: this.keys.journalPath(link.journal),
-      rowsPath: this.keys.rowsPath(link.journal),
       sessionSecret: this.figures.dashboard.sessionSecret,
       memory,
       status: this.#status()
     })
     for (const learnt of this.lessons.all()) link.send(learnt)
+    for (const price of this.keys.prices()) link.send({ type: 'price.learnt', ...price })
     this.budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
   }
 
   #onExit(link: WorkerLink): void {
     this.#links.delete(link.member)
-    this.keys.onLeft(link.member, link.journal)
+    this.keys.onLeft(link.member, link.id)
     this.#doors.onLeft(link.member)
     this.#stalls.remove(link)
     this.figures.onLeft(link.member)
@@ -368,6 +370,8 @@ export class Primary {
   }
 
   #status(): ClusterStatus {
-    return this.#supervisor.status((pid) => this.#stalls.isSuspect(pid))
+    const status = this.#supervisor.status((pid) => this.#stalls.isSuspect(pid))
+    const problem = this.keys.bookProblem
+    return problem === null ? status : { ...status, bookProblem: problem.reason }
   }
 }

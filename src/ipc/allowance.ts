@@ -10,8 +10,11 @@
  * Amounts are whole numbers: micro-credits, requests or streams.
  */
 
-/** What is limited. Credits and requests are used up until the next period; streams are given back. */
-export const ALLOWANCE_KINDS = ['credits', 'requests', 'streams'] as const
+/**
+ * What is limited. Credits and requests are used up until the next period; streams are given back, and so is the one request
+ * that a key may have under way while nobody knows what it will cost.
+ */
+export const ALLOWANCE_KINDS = ['credits', 'requests', 'streams', 'unpriced'] as const
 
 export type AllowanceKind = (typeof ALLOWANCE_KINDS)[number]
 
@@ -41,6 +44,10 @@ export interface AllowanceReport {
   readonly wanted: number
   /** When the first of them arrived; `null` where none waits. Monotonic time of the machine. */
   readonly oldestAt: number | null
+  /** What requests ask for in a twentieth of a second, the last one at least: the worker should hold as much beforehand. */
+  readonly usual: number
+  /** The worker is about to end and uses nothing more, not even what it is being granted now. */
+  readonly isLast: boolean
 }
 
 /** Primary → worker. */
@@ -75,9 +82,13 @@ export interface AllowanceStanding {
   readonly reserved: number
   /** Epoch ms at which the next period begins; `null` for never. */
   readonly endsAt: number | null
-  /** What other gateways of a fleet have of the limit, used or not; left out where there is nothing. */
+  /** What other gateways have of the limit, used or not; left out where there is nothing. */
   readonly away?: number
+  /** Why nothing is given that was not given before: the account book cannot be written, or was damaged. Left out where it is sound. */
+  readonly problem?: BookTrouble
 }
+
+export type BookTrouble = 'unwritable' | 'damaged'
 
 /** What binds a worker before its first terms: it has nothing. */
 export function noTerms(name: AllowanceName): AllowanceTerms {
@@ -108,11 +119,13 @@ export function noReport(name: AllowanceName, period: number): AllowanceReport {
     returned: 0,
     spare: 0,
     wanted: 0,
-    oldestAt: null
+    oldestAt: null,
+    usual: 0,
+    isLast: false
   }
 }
 
 /** What becomes of an allowance's part that a worker held when it died. */
 export function isUsedUp(name: AllowanceName): boolean {
-  return !name.endsWith('/streams')
+  return name.endsWith('/credits') || name.endsWith('/requests')
 }

@@ -2,6 +2,7 @@ import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConversationParts } from '../kiro/conversation/conversation-memory.ts'
 import type { KeyBook } from '../keys/key.ts'
+import type { PricedRequest, PriceLessons } from '../keys/prices.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { Learnt } from '../kiro/models/tokens.ts'
 import type { AccountUsage } from '../kiro/wire/account-usage.ts'
@@ -61,14 +62,16 @@ export type FromWorker =
   | ({ readonly type: 'kiro-key.lesson' } & KiroKeyVerdict)
   /** A Kiro key of a client is new; answered by `kiro-key.may-try` with the same `requestId`. */
   | { readonly type: 'kiro-key.try'; readonly requestId: number }
+  /** Answers were metered. */
+  | { readonly type: 'price.lessons'; readonly lessons: readonly PriceTold[] }
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
   /** What requests have used that are over. */
   | {
       readonly type: 'usage.rows'
-      /** Of the first of them; each worker counts its rows from 0. */
-      readonly from: number
+      /** So many requests have begun since the last of these messages. */
+      readonly begun: number
       readonly rows: readonly UsageRow[]
     }
   /** A client wants to know how a key stands, or all of them; answered by `key-usage.told`. */
@@ -93,6 +96,8 @@ export type ToWorker =
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   /** What all workers together have learnt of a model's tokenizer. */
   | ({ readonly type: 'calibration.learnt' } & Learnt)
+  /** What answers of a model have cost in all workers. */
+  | ({ readonly type: 'price.learnt' } & PriceLessons)
   /** What a worker has found out about the form of requests. */
   | ({ readonly type: 'form.learnt' } & LearntForm)
   | ({ readonly type: 'conversation.learnt' } & ConversationParts)
@@ -157,6 +162,11 @@ export interface KiroKeyVerdict {
 /** Accepted keys that are remembered. */
 export const MAX_ACCEPTED_KEYS = 1024
 
+/** What one answer has cost, in micro-credits. */
+export interface PriceTold extends PricedRequest {
+  readonly credits: number
+}
+
 /** What a worker must know to begin. */
 export interface WorkerStart {
   readonly type: 'worker.start'
@@ -171,10 +181,6 @@ export interface WorkerStart {
   readonly book: KeyBook
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
-  /** Path of the file in which it writes down what its requests hold and use of credits; not there yet. */
-  readonly journalPath: string
-  /** The same for its rows of usage; a dash and a number follow. */
-  readonly rowsPath: string
   /** What sign-ins to the dashboard are signed with, in hexadecimal; of the gateway, until it ends. */
   readonly sessionSecret: string
   /** Of the container; a worker takes its share. */
@@ -243,6 +249,8 @@ export interface ClusterStatus {
   readonly workers: readonly { readonly id: number; readonly state: string }[]
   /** A worker has died several times in a row without serving in between. */
   readonly isCrashLooping: boolean
+  /** Why used credits cannot be written down; left out while they can. Requests of keys without a limit are served. */
+  readonly bookProblem?: string
   /** It has been told to end, and serves for a moment yet (`DRAIN_DELAY`). */
   readonly isEnding: boolean
 }

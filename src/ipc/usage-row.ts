@@ -1,3 +1,4 @@
+import type { BookTrouble } from './allowance.ts'
 import { MICROS_PER_CREDIT, type CreditPeriod } from '../keys/key.ts'
 
 /** What is kept of one request that is over: figures, and never a word of it. Worker → primary, some at a time. */
@@ -26,8 +27,17 @@ export interface UsageRow {
   /** To the first byte of the answer; `null` where there was none. */
   readonly firstMs: number | null
   readonly repairs: number
+  /** What its key with a limit was charged, all of it among the credits; left out where there is no limit. */
+  readonly charges?: readonly RowCharge[]
   /** Left out for what died with its worker, and by other versions. */
   readonly turn?: TurnFacts
+}
+
+/** Micro-credits that a request has cost. */
+export interface RowCharge {
+  /** The number of the period in which they were reserved. */
+  readonly period: number
+  readonly credits: number
 }
 
 /** What metrics and the dashboard want to know of a request beside that. It is not recorded. */
@@ -96,26 +106,8 @@ export interface KeyCredits {
   readonly reserved: number
   /** Epoch ms at which it starts anew; `null` for never. */
   readonly endsAt: number | null
-}
-
-/** A worker writes so many rows into one file, so that what the record has can go. */
-export const ROWS_PER_FILE = 1_000
-
-/** One line of such a file. The first tells of processes instead: of those that are gone nothing more comes. */
-export interface WrittenRow {
-  readonly seq: number
-  readonly row: UsageRow
-  /** Where the worker was with its key's credits then; left out where there is no limit, or it stands in its journal. */
-  readonly credits?: RowCredits
-}
-
-/** As the entry of `AllowanceJournal`. */
-export interface RowCredits {
-  readonly period: number
-  readonly used: number
-  readonly reserved: number
-  readonly recorded: number
-  readonly version: number
+  /** Why it may use nothing more for now; left out where the account book is sound. */
+  readonly problem?: BookTrouble
 }
 
 /** As commands and clients name them, credits as people count them. */

@@ -1,6 +1,6 @@
 import { GatewayError } from '../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
-import type { KeyHash, NamedKey } from './key.ts'
+import { type KeyHash, MAX_CREDITS, MICROS_PER_CREDIT, type NamedKey } from './key.ts'
 import {
   checkCredits,
   checkModels,
@@ -22,7 +22,8 @@ import {
  *       "hashes": [{ "sha256": "…" }, { "sha256": "…", "until": "2026-09-02T00:00:00.000Z" }],
  *       "credits": { "limit": 200, "period": "month" },   // this and what follows may be missing: no limit
  *       "requestsPerMinute": 30, "maxStreams": 4, "models": ["claude-sonnet-*"],
- *       "expiresAt": "…", "revokedAt": "…"
+ *       "expiresAt": "…", "revokedAt": "…",
+ *       "reopened": { "at": "…", "used": 12.5 }           // credits, said by an operator after the account book was damaged
  *     }
  *   ]
  * }
@@ -108,8 +109,20 @@ function parseKey(entry: JsonObject): NamedKey {
     models: Array.isArray(models) ? checkModels(models) : null,
     expiresAt: timeOf(entry, 'expiresAt'),
     revokedAt: timeOf(entry, 'revokedAt'),
-    createdAt: timeOf(entry, 'createdAt') ?? 0
+    createdAt: timeOf(entry, 'createdAt') ?? 0,
+    reopened: parseReopened(entry['reopened'])
   }
+}
+
+function parseReopened(value: unknown): NamedKey['reopened'] {
+  if (isMissing(value)) return null
+  const object = asJsonObject(value) ?? {}
+  const at = timeOf(object, 'at')
+  const { used } = object
+  if (at === null || typeof used !== 'number' || !(used >= 0 && used <= MAX_CREDITS)) {
+    throw invalidMember('reopened')
+  }
+  return { at, used: Math.round(used * MICROS_PER_CREDIT) }
 }
 
 function parseHashes(value: unknown): readonly KeyHash[] {
@@ -156,7 +169,8 @@ const KNOWN: ReadonlySet<string> = new Set<keyof NamedKey>([
   'models',
   'expiresAt',
   'revokedAt',
-  'createdAt'
+  'createdAt',
+  'reopened'
 ])
 
 function writeKey(key: NamedKey, before: JsonObject): JsonObject {
@@ -178,6 +192,9 @@ function writeKey(key: NamedKey, before: JsonObject): JsonObject {
     ...(models !== null && { models }),
     ...(key.expiresAt !== null && { expiresAt: toIso(key.expiresAt) }),
     ...(key.revokedAt !== null && { revokedAt: toIso(key.revokedAt) }),
+    ...(key.reopened !== null && {
+      reopened: { at: toIso(key.reopened.at), used: key.reopened.used / MICROS_PER_CREDIT }
+    }),
     ...withoutMembers(before, KNOWN)
   }
 }

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { codeOf, GatewayError } from '../shared/errors.ts'
 import { FileLock } from '../shared/file-lock.ts'
 import { isOwnFile, makeFolder, openPrivateFile, replaceFile } from '../shared/private-files.ts'
-import { MIN_CREDITS, type NamedKey } from './key.ts'
+import type { NamedKey } from './key.ts'
 import { formatKeysFile, type KeysFile, NO_KEYS, parseKeysFile } from './key-file.ts'
 
 /** Thousand keys with all that they may have are smaller. */
@@ -40,7 +40,7 @@ export async function readKeys(path: string): Promise<FoundKeys | null> {
     const warnings = isOpen
       ? [`${path} can be read by other users of this machine: chmod 600 ${path}`]
       : []
-    return { ...found, warnings: [...warnings, ...warningsOfLimits(found.keys)] }
+    return { ...found, warnings }
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause
     const code = codeOf(cause)
@@ -60,20 +60,6 @@ export async function keysVersion(path: string): Promise<string | null> {
     return codeOf(cause) === 'ENOENT' ? null : codeOf(cause)
   }
 }
-
-/** One for all of them: a file may have a thousand. */
-function warningsOfLimits(keys: readonly NamedKey[]): readonly string[] {
-  const names = keys
-    .filter(({ credits, revokedAt }) => revokedAt === null && (credits?.limit ?? 1) < MIN_CREDITS)
-    .map(({ name }) => JSON.stringify(name))
-  if (names.length === 0) return []
-  const list = names.length > MAX_NAMED ? [...names.slice(0, MAX_NAMED), '…'] : names
-  return [
-    `the credits of ${list.join(', ')} let no request in, since at least ${MIN_CREDITS} credit is set aside for each: give them ${MIN_CREDITS} or more with key set NAME --credits`
-  ]
-}
-
-const MAX_NAMED = 10
 
 /**
  * Puts what `change` makes of the keys in their place, readable by us alone; resolves with it once the disk has it. Of several

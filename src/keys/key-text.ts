@@ -4,7 +4,6 @@ import {
   type CreditLimit,
   MAX_CREDITS,
   MICROS_PER_CREDIT,
-  MIN_CREDITS,
   type NamedKey
 } from './key.ts'
 
@@ -68,11 +67,15 @@ export function toCredits(text: string): CreditLimit {
   const [, amount = '', period = ''] =
     /^([0-9]{1,9}(?:\.[0-9]{1,9})?)\/([a-z]+)$/.exec(text.trim()) ?? []
   if (amount === '') throw badCredits(text)
-  const credits = checkCredits({ limit: Number(amount), period }, text)
-  if (credits.limit >= MIN_CREDITS) return credits
-  throw invalid(
-    `${quoted(text)} would let no request in: for each at least ${MIN_CREDITS} credit is set aside until it is known what it costs. A limit is ${MIN_CREDITS} or more; fractions above that are fine.`
-  )
+  return checkCredits({ limit: Number(amount), period }, text)
+}
+
+/** Returns micro-credits, as a person says that so much was used: `12.5`. */
+export function toUsed(text: string): number {
+  const isNumber = /^[0-9]{1,9}(?:\.[0-9]{1,6})?$/.test(text.trim())
+  const credits = Number(text)
+  if (isNumber && credits <= MAX_CREDITS) return Math.round(credits * MICROS_PER_CREDIT)
+  throw invalid(`${quoted(text)} is not an amount of credits such as 12.5.`)
 }
 
 /** What a file may hold, too, that no command would write. `text` is what to say of it where it is wrong. */
@@ -93,7 +96,7 @@ function isWholeMicros(credits: number): boolean {
 
 function badCredits(text: string): GatewayError {
   return invalid(
-    `${quoted(text)} is no limit of credits: a number from ${MIN_CREDITS} to ${MAX_CREDITS} with at most six decimals, and after it /${CREDIT_PERIODS.join(', /')}, as in 200/month.`
+    `${quoted(text)} is no limit of credits: a number above 0 and up to ${MAX_CREDITS} with at most six decimals, and after it /${CREDIT_PERIODS.join(', /')}, as in 200/month.`
   )
 }
 

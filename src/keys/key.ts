@@ -15,6 +15,8 @@ export interface NamedKey {
   readonly expiresAt: number | null
   readonly revokedAt: number | null
   readonly createdAt: number
+  /** What an operator has said, at this time, that was used of the credits before: the account book was damaged. Micro-credits. */
+  readonly reopened: { readonly at: number; readonly used: number } | null
 }
 
 export interface KeyHash {
@@ -25,7 +27,7 @@ export interface KeyHash {
 }
 
 export interface CreditLimit {
-  /** Credits, at most MAX_CREDITS, and above 0: with less than MIN_CREDITS no request is let in; six decimals at most, so that it is a whole number of micro-credits. */
+  /** Credits, above 0 and at most MAX_CREDITS; six decimals at most, so that it is a whole number of micro-credits. */
   readonly limit: number
   readonly period: CreditPeriod
 }
@@ -39,9 +41,6 @@ export const CREDIT_PERIODS = [
   'month',
   'total'
 ] as const satisfies readonly CreditPeriod[]
-
-/** Lowest limit that is of use: so much is set aside for a request at least, however little it will cost. */
-export const MIN_CREDITS = 1
 
 /** Highest limit: as micro-credits, a thousand of them still add up exactly. */
 export const MAX_CREDITS = 1_000_000

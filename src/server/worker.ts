@@ -130,6 +130,8 @@ export class GatewayWorker {
         return
       case 'calibration.learnt':
         return parts?.plane.calibration.onLearnt(message)
+      case 'price.learnt':
+        return parts?.plane.prices.onLearnt(message)
       case 'form.learnt':
         return parts?.plane.forms.onLearnt(message)
       case 'conversation.learnt':
@@ -164,8 +166,6 @@ export class GatewayWorker {
   }
 
   #tellAll({ metrics, plane }: Parts): void {
-    const reports = plane.allowances.reports()
-    if (reports.length > 0) this.#channel.send({ type: 'allowance.reports', reports })
     plane.records.flush()
     void metrics.push() // cannot reject
   }
@@ -214,6 +214,7 @@ export class GatewayWorker {
     plane.fetcher.close()
     await Promise.all([plane.pool.close(), plane.transforms.close()])
     plane.records.flush()
+    plane.allowances.giveBack()
     await plane.tracing.tracer?.close()
     await metrics.push()
     connections.destroy()
@@ -221,8 +222,6 @@ export class GatewayWorker {
     refusals.close()
     plane.refusals.close()
     plane.items.close()
-    plane.journal.close()
-    plane.rows.close()
     await plane.recorder?.close()
   }
 }

@@ -61,6 +61,10 @@ export const ErrorTable = {
   ),
   GW_KEY_INVALID: entry('key', 'The API key is not one of PROXY_API_KEY.'),
   GW_KEY_LIMIT: entry('limit', 'The credits that this key may use are used up.'),
+  GW_KEY_BOOK: entry(
+    'busy',
+    'What is used cannot be written down, so keys with a limit of credits have to wait.'
+  ),
   GW_KEY_RATE: entry('often', 'This key sends more requests a minute than it may.'),
   GW_NEW_KEYS_OFTEN: entry(
     'often',

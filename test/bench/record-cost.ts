@@ -1,17 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { AllowanceJournal } from '../../src/admission/allowance-journal.ts'
 import { Allowances } from '../../src/admission/allowances.ts'
 import { MemoryBudget } from '../../src/admission/memory-budget.ts'
 import { noTerms } from '../../src/ipc/allowance.ts'
 import { Channel } from '../../src/ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../src/ipc/messages.ts'
 import { BUILT_IN_MODELS } from '../../src/kiro/models/models.ts'
-import { type Charge, KeyLimits } from '../../src/server/plane/key-limits.ts'
+import { type Charge, KeyLimits, WorkerPrices } from '../../src/server/plane/key-limits.ts'
 import { Progress } from '../../src/server/plane/open-turns.ts'
-import { RequestRecords, RowJournal } from '../../src/server/plane/primary-links.ts'
+import { RequestRecords } from '../../src/server/plane/primary-links.ts'
 import { clientFamilyOf, toUsageRow, type TurnRecord } from '../../src/server/turn/turn-record.ts'
 import { namedKey } from '../helper/allowance-team.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
@@ -19,7 +15,7 @@ import { serve } from './service.ts'
 
 /**
  * What a worker does for the record of usage, by itself, in a process of its own: makes a row of a request that is over and sends
- * it to its parent, with those of others, which it does for metrics in any case; writes it down, where it is recorded; and
+ * it to its parent, with those of others, which it does for metrics in any case; and
  * reserves and settles credits, where the key has a limit of them.
  */
 export interface RecordCostQuestion {
@@ -41,25 +37,17 @@ serve(async (question: RecordCostQuestion): Promise<number> => {
   return (user + system) / REQUESTS
 })
 
-async function run(requests: number, { isRecorded, hasLimit }: RecordCostQuestion): Promise<void> {
+async function run(requests: number, { hasLimit }: RecordCostQuestion): Promise<void> {
   const channel = new Channel<ToWorker, FromWorker>(process)
-  const folder = mkdtempSync(join(tmpdir(), 'record-cost-'))
-  const allowances = new AllowanceJournal(join(folder, 'worker'), { onFailure })
-  const rows = join(folder, 'rows')
-  mkdirSync(rows)
-  const journal = new RowJournal(join(rows, 'rows'), {
-    onFailure,
-    onNextFile: () => allowances.flush()
-  })
+  const allowances = new Allowances({ send: () => {}, silence: () => signal })
+  const prices = new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons }))
   const records = new RequestRecords({
     channel,
-    journal,
     allowances,
-    tellCredits: () => {},
-    isPrimarySilent: () => false,
-    isJournalled: () => isRecorded
+    prices,
+    isPrimarySilent: () => false
   })
-  const limits = hasLimit ? limitsWith(allowances) : null
+  const limits = hasLimit ? limitsWith(allowances, prices) : null
   for (let n = 1; n <= requests; n++) {
     const client = clientFamilyOf('claude-cli/2.0.14 (external, cli)')
     const who = { key: KEY.id, client, dialect: 'anthropic-messages', worker: 1 }
@@ -67,35 +55,23 @@ async function run(requests: number, { isRecorded, hasLimit }: RecordCostQuestio
     const record = answered()
     const charge = limits === null ? null : await reserve(limits, n)
     if (charge !== null) record.progress.charge(charge)
-    records.note(toUsageRow(record, who), record.progress.charges)
+    prices.learn({ model: 'claude-sonnet-4.5', inputTokens: 21_500 }, 250_000)
+    records.note(toUsageRow(record, who))
     if (n % TOGETHER !== 0) continue
     records.flush()
-    for (const name of readdirSync(rows).slice(0, -1)) rmSync(join(rows, name)) // as the primary does
     await setImmediate()
   }
-  journal.close()
-  allowances.close()
-  rmSync(folder, { recursive: true })
-}
-
-function onFailure(cause: unknown): never {
-  throw cause
 }
 
 const { signal } = new AbortController()
 
 /** The worker has a lease that outlasts the bench. */
-function limitsWith(journal: AllowanceJournal): KeyLimits {
-  const allowances = new Allowances({
-    send: () => {},
-    note: (entry) => journal.note(entry),
-    owe: (entry) => journal.owe(entry),
-    silence: () => signal
-  })
+function limitsWith(allowances: Allowances, prices: WorkerPrices): KeyLimits {
   const terms = noTerms(`${KEY.id}/credits`)
   allowances.onTerms([{ ...terms, seq: 1, period: 1, granted: 1e12, ahead: 1e6 }])
   return new KeyLimits({
     allowances,
+    prices,
     pool: () => ({ poolTimeoutMs: null, maxWaiting: 0 }),
     models: () => BUILT_IN_MODELS,
     unread: new MemoryBudget(0, 0)

@@ -1,11 +1,11 @@
-import { DAY_MS, UsageDatabase } from '../../src/control/usage/usage-database.ts'
-import { usagePath } from '../../src/control/usage/usage-recorder.ts'
+import { BookDatabase } from '../../src/control/book/book-database.ts'
+import { DAY_MS, usagePath } from '../../src/control/book/usage-sums.ts'
 import type { UsageRow } from '../../src/ipc/usage-row.ts'
+import { markOf } from '../../src/shared/process-mark.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
 
-/** As the recorder writes them. */
+/** Rows of a busy gateway that are written together. */
 const BATCH = 250
-const BATCHES_A_CHECKPOINT = 20
 
 export interface RecordSize {
   readonly rows: number
@@ -27,9 +27,10 @@ export async function fillRecord(
   { rows, days }: RecordSize
 ): Promise<RecordCost> {
   const now = Date.now()
-  const database = await UsageDatabase.open(usagePath(stateDir))
+  const run = { id: 'bench', mark: markOf(process.pid) }
+  const { book } = await BookDatabase.open({ path: usagePath(stateDir), now, run, periods: [] })
   const random = seededRandom(1)
-  const names = new Map(Array.from({ length: 30 }, (_, n) => [`k_${n}`, `person-${n}`]))
+  const names = Array.from({ length: 30 }, (_, n) => [`k_${n}`, `person-${n}`] as const)
   const rowOf = (n: number): UsageRow => ({
     at: Math.floor(now - (1 - n / rows) * days * DAY_MS),
     key: `k_${Math.floor(random() * 30)}`,
@@ -49,21 +50,23 @@ export async function fillRecord(
   let cpuMs = 0
   let longestBatch = 0
   for (let at = 0; at < rows; at += BATCH) {
-    const batch = Array.from({ length: BATCH }, (_, n) => {
-      return { journal: 'worker', seq: at + n, row: rowOf(at + n) }
+    const before = process.threadCpuUsage()
+    await book.commit({
+      seq: at / BATCH,
+      now,
+      rows: Array.from({ length: BATCH }, (_, n) => rowOf(at + n)),
+      sums: [],
+      names: at === 0 ? names : [],
+      charges: [],
+      asks: [],
+      prices: [],
+      pruneBefore: 0
     })
-    const ms = cpuMsOf(() => database.write(batch, at === 0 ? names : new Map()))
+    const { user, system } = process.threadCpuUsage(before)
+    const ms = (user + system) / 1000
     cpuMs += ms
     longestBatch = Math.max(longestBatch, ms)
-    if ((at / BATCH) % BATCHES_A_CHECKPOINT === 0) await database.checkpoint()
   }
-  await database.close()
+  book.close()
   return { perRow: (cpuMs * 1000) / rows, longestBatch }
-}
-
-function cpuMsOf(work: () => void): number {
-  const before = process.threadCpuUsage()
-  work()
-  const { user, system } = process.threadCpuUsage(before)
-  return (user + system) / 1000
 }

@@ -1,26 +1,11 @@
-import { execFileSync } from 'node:child_process'
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync
-} from 'node:fs'
-import { basename, join } from 'node:path'
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { parseJournal } from '../../src/admission/allowance-journal.ts'
-import { AllowanceStore } from '../../src/control/allowances/allowance-store.ts'
-import { markOf } from '../../src/shared/process-mark.ts'
-import { usageRow } from '../helper/usage-row.ts'
-import { recordedLog } from '../helper/recorded-log.ts'
 import type { Share } from '../../src/admission/allowances.ts'
 import { MICROS_PER_CREDIT as CREDIT } from '../../src/keys/key.ts'
 import { namedKey, perDay, Team, type TeamWorker } from '../helper/allowance-team.ts'
+import { MemoryBook } from '../helper/memory-book.ts'
 
-/** What came of so many requests at once, each of one credit. */
+/** Returns what came of so many requests at once, each of one credit. */
 async function rush(workers: readonly TeamWorker[], count: number): Promise<readonly Share[]> {
   const outcomes = await Promise.allSettled(
     Array.from({ length: count }, async (_, i) => workers[i % workers.length]?.takeCredit())
@@ -28,28 +13,25 @@ async function rush(workers: readonly TeamWorker[], count: number): Promise<read
   return outcomes.flatMap((one) => (one.status === 'fulfilled' ? (one.value ?? []) : []))
 }
 
-function filesOf(stateDir: string): readonly string[] {
-  return readdirSync(join(stateDir, 'credits'))
-}
-
-/** Waits until something holds, and no longer than ten seconds. */
-async function until(holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!holds() && performance.now() < deadline) {
-    await new Promise((resume) => setTimeout(resume, 2))
-  }
-}
-
 async function quiet(): Promise<void> {
-  for (let i = 0; i < 20; i += 1) await turn()
+  for (let i = 0; i < 40; i += 1) await turn()
 }
+
+/** Ends requests at their worker, each for one credit. */
+function endAll(worker: TeamWorker | undefined, shares: readonly Share[], cost = CREDIT): void {
+  for (const share of shares) worker?.end(share, cost)
+}
+
+// Timers of the desk keep no process alive.
+const alive = setInterval(() => {}, 1_000)
+t.teardown(() => clearInterval(alive))
+
+const anna = namedKey('anna', { credits: perDay(10) })
 
 t.test('AllowanceDesk', (t) => {
-  const anna = namedKey('anna', { credits: perDay(10) })
-
-  t.test('lets exactly ten of a hundred pass, and refuses the rest at once', async (t) => {
+  t.test('lets exactly ten of a hundred pass, and refuses the rest', async (t) => {
     for (const count of [1, 2, 4]) {
-      const team = await Team.start(t.testdir({}), [anna], count)
+      const team = new Team([anna], count)
       const shares = await rush(team.workers, 100)
       t.equal(shares.length, 10, `${count} workers`)
       for (const share of shares) share.settle(CREDIT)
@@ -61,242 +43,149 @@ t.test('AllowanceDesk', (t) => {
     }
   })
 
+  t.test('leases what is in the book before a worker may use it', async (t) => {
+    const team = new Team([anna], 1)
+    const [worker] = team.workers
+    const share = await worker?.takeCredit()
+    const held = team.book.pages.get('anna')?.leases.get(team.run.name)?.held ?? 0
+    t.ok(held >= CREDIT && held < 2.5 * CREDIT, `${held / CREDIT} credits for a request of one`)
+    if (share !== undefined) worker?.end(share, CREDIT / 4)
+    await quiet()
+    t.match(team.desk.creditsOf('anna'), { used: CREDIT / 4, reserved: 0 })
+    t.equal(team.book.pages.get('anna')?.used, CREDIT / 4)
+    await team.close()
+    t.equal(team.book.pages.get('anna')?.leases.size, 0, 'and gives the rest back')
+  })
+
   t.test(
-    'starts whatever lies in its folder',
-    { skip: process.platform === 'win32' },
+    'takes all that a dead worker held for used, with a row for what no row has said',
     async (t) => {
-      const stateDir = t.testdir({ credits: {} })
-      const run = 'f'.repeat(32)
-      const names = ['rows-RUN-a-0', 'worker-RUN-a', 'settled-RUN.json'].map((name) =>
-        join(stateDir, 'credits', name.replace('RUN', run))
-      )
-      execFileSync('mkfifo', names) // to read one would wait for somebody who writes
-      const team = await Team.start(stateDir, [anna], 1)
-      t.equal((await rush(team.workers, 20)).length, 10)
+      const team = new Team([anna], 2)
+      const [first, second] = team.workers as [TeamWorker, TeamWorker]
+      const held = await Promise.all([first.takeCredit(), first.takeCredit(), first.takeCredit()])
+      endAll(first, held.slice(0, 1), CREDIT / 2)
+      await quiet()
+      team.kill(first)
+      await quiet()
+      const { used = 0, reserved } = team.desk.creditsOf('anna') ?? {}
+      const [lost] = team.lost
+      t.equal(team.lost.length, 1)
+      t.ok((lost?.credits ?? 0) >= 2 * CREDIT, 'what its requests had reserved')
+      t.ok((lost?.credits ?? 0) <= 4 * CREDIT, 'and little more')
+      t.equal(used, CREDIT / 2 + (lost?.credits ?? 0), 'the limit counts what the rows say')
+      t.equal(team.book.pages.get('anna')?.used, used, 'and so does the book')
+      t.equal(reserved, 0)
+      const left = Math.floor((10 * CREDIT - used) / CREDIT)
+      t.equal((await rush([second], 20)).length, left)
       await team.close()
     }
   )
 
-  t.test('finds what very many workers have left, some at a time', async (t) => {
-    const stateDir = t.testdir({ credits: {} })
-    const run = 'e'.repeat(32)
-    const gone = JSON.stringify({ processes: [{ ...markOf(process.pid), start: '1' }] })
-    for (let n = 0; n < 1_500; n += 1) {
-      writeFileSync(join(stateDir, 'credits', `rows-${run}-w${n}-0`), `${gone}\n`)
-    }
-    const { log } = recordedLog()
-    const { left } = await new AllowanceStore({ stateDir, log }).survey()
-    t.equal(left.length, 1_000)
-    t.ok(left.every(({ files }) => files.length === 1))
-  })
-
-  t.test('opens no file without a limit', async (t) => {
-    const stateDir = t.testdir({})
-    const team = await Team.start(stateDir, [namedKey('ben')], 1)
-    t.equal(team.desk.creditsOf('ben'), null)
-    await team.close()
-    t.same(readdirSync(stateDir), [])
-  })
-
-  t.test('takes what a dead worker had reserved for used, and has its lease back', async (t) => {
-    const team = await Team.start(t.testdir({}), [anna], 2)
-    const [first, second] = team.workers as [TeamWorker, TeamWorker]
-    const held = await Promise.all([first.takeCredit(), first.takeCredit(), first.takeCredit()])
-    held[0]?.settle(CREDIT / 2)
-    await turn() // it has no row in the same turn
-    team.kill(first)
-    t.match(team.lost, [
-      { name: 'anna/credits', used: CREDIT / 2, reserved: 2 * CREDIT, recorded: 0 }
-    ])
-    t.equal(team.lost.length, 1)
-    const rest = await second.take('anna/credits', 7.5 * CREDIT)
-    rest.settle(7.5 * CREDIT)
-    t.equal((await rush([second], 3)).length, 0)
-    await team.close()
-  })
-
-  t.test('knows from its last rows where a dead worker was', async (t) => {
-    const stateDir = t.testdir({})
-    const team = await Team.start(stateDir, [anna], 1)
-    const [worker] = team.workers as [TeamWorker]
-    const [first, second] = [await worker.takeCredit(), await worker.takeCredit()]
-    first.settle(CREDIT / 4)
-    worker.record(first, usageRow({ key: 'anna', credits: CREDIT / 4 }))
+  t.test('says nothing is lost with a worker that ends in order', async (t) => {
+    const team = new Team([anna], 2)
+    const [first] = team.workers as [TeamWorker]
+    endAll(first, await rush([first], 3))
+    first.allowances.giveBack()
     await quiet()
-    const written = () => parseJournal(readFileSync(worker.path, 'latin1'))
-    t.match(written(), [{ used: 0, reserved: 2 * CREDIT }], 'that is one write less')
-    second.settle(CREDIT / 4)
-    worker.record(second, usageRow({ key: 'anna', credits: CREDIT / 4 }))
-    team.kill(worker)
-    const known = { used: CREDIT / 2, reserved: 0, recorded: CREDIT / 2 }
-    t.match(team.lost, [known])
-    t.match(team.desk.creditsOf('anna'), { used: CREDIT / 2, reserved: 0 })
+    team.kill(first)
+    t.same(team.lost, [])
+    t.match(team.desk.creditsOf('anna'), { used: 3 * CREDIT, reserved: 0 })
+    t.equal((await rush(team.workers, 20)).length, 7)
     await team.close()
   })
 
-  t.test('and after a restart, also when the rows are gone then', async (t) => {
-    const stateDir = t.testdir({})
-    const team = await Team.start(stateDir, [anna], 1)
-    const [worker] = team.workers as [TeamWorker]
-    const share = await worker.takeCredit()
-    share.settle(CREDIT / 4)
-    worker.record(share, usageRow({ key: 'anna', credits: CREDIT / 4 }))
-    team.killAll()
-    const rows = filesOf(stateDir).find((name) => name.startsWith('rows-')) ?? ''
-    const path = join(stateDir, 'credits', rows)
-    const [, ...lines] = readFileSync(path, 'utf8').split('\n')
-    const gone = JSON.stringify({ processes: [{ ...markOf(process.pid), start: '1' }] })
-    writeFileSync(path, [gone, ...lines].join('\n'))
-    const known = [{ used: CREDIT / 4, reserved: 0, recorded: CREDIT / 4 }]
-    const { log } = recordedLog()
-    const store = new AllowanceStore({ stateDir, log, staleMs: 0 })
-    for (const _ of [1, 2]) {
-      const { left, inherited } = await store.survey()
-      t.match(left[0]?.entries, known)
-      t.match(inherited.get('anna'), { settled: CREDIT / 4 })
-      // The record has them, and the next run dies before it has saved what it has taken over.
-      rmSync(path, { force: true })
-    }
-    await team.close()
+  t.test('is where it was after a restart, and never gives out again what was held', async (t) => {
+    const book = new MemoryBook()
+    const first = new Team([anna], 2, book)
+    const [worker] = first.workers as [TeamWorker]
+    endAll(worker, await rush([worker], 4))
+    await quiet()
+    await first.close()
+    const second = new Team([anna], 2, book)
+    await quiet()
+    t.match(second.desk.creditsOf('anna'), { used: 4 * CREDIT }, 'known without a request')
+    t.equal((await rush(second.workers, 3)).length, 3)
+    second.killAll()
+    const third = new Team([anna], 2, book)
+    await quiet()
+    const { used = 0 } = third.desk.creditsOf('anna') ?? {}
+    t.ok(used >= 7 * CREDIT && used <= 10 * CREDIT, `${used / CREDIT} of 10 are used`)
+    t.equal((await rush(third.workers, 20)).length, Math.floor(10 - used / CREDIT))
+    await third.close()
   })
 
-  t.test('is where it was after a restart, whoever was killed', async (t) => {
-    const stateDir = t.testdir({})
-    for (const isKilled of [true, false, true]) {
-      const team = await Team.start(stateDir, [anna], 2)
-      const shares = await rush(team.workers, 2)
-      shares[0]?.settle(CREDIT / 4)
-      shares[1]?.settle(CREDIT / 4)
-      await rush(team.workers, 1)
-      await turn()
-      if (isKilled) team.killAll()
-      else await team.close()
-      await team.desk.close()
-    }
-    const team = await Team.start(stateDir, [anna], 1)
-    const { used, reserved } = team.desk.creditsOf('anna') ?? { used: 0, reserved: 0 }
-    t.same({ used, reserved }, { used: 4.5 * CREDIT, reserved: 0 })
-    await team.close()
-    const left = filesOf(stateDir)
-    t.equal(left.filter((name) => name.startsWith('worker-')).length, 0, 'no journal is left')
-  })
-
-  t.test('inherits from runs that are gone, and removes their files', async (t) => {
-    const stateDir = t.testdir({})
-    const ended = await Team.start(stateDir, [anna], 1)
-    for (const share of await rush(ended.workers, 2)) share.settle(CREDIT)
-    await ended.close()
-    const killed = await Team.start(stateDir, [anna], 1)
-    await rush(killed.workers, 3)
-    killed.killAll()
-    await killed.desk.close()
-    const next = await Team.start(stateDir, [anna], 1, { staleMs: 0, surveyMs: 1 })
-    t.match(next.desk.creditsOf('anna'), { used: 5 * CREDIT })
-    while (filesOf(stateDir).length > 1) await turn()
-    t.match(next.desk.creditsOf('anna'), { used: 5 * CREDIT })
-    t.match(
-      next.lost,
-      [{ name: 'anna/credits', reserved: 3 * CREDIT }],
-      'of which there is no record'
-    )
-    t.equal((await rush(next.workers, 20)).length, 5)
-    await next.close()
-    t.equal(filesOf(stateDir).length, 1)
-  })
-
-  t.test('counts what another gateway on the same folder uses', async (t) => {
-    const stateDir = t.testdir({})
-    const pace = { surveyMs: 1 }
-    const one = await Team.start(stateDir, [anna], 1, pace)
-    const other = await Team.start(stateDir, [anna], 1, pace)
+  t.test('shares a book with another gateway, and has what that does not need', async (t) => {
+    const book = new MemoryBook()
+    const [one, other] = [new Team([anna], 1, book), new Team([anna], 1, book)]
     const shares = await rush(one.workers, 3)
-    shares[0]?.settle(CREDIT / 2)
-    while (other.desk.creditsOf('anna')?.used !== 2.5 * CREDIT) await turn()
+    endAll(one.workers[0], shares)
+    await quiet()
     t.equal((await rush(other.workers, 20)).length, 7)
-    shares[1]?.settle(0)
-    while (other.desk.creditsOf('anna')?.used !== 1.5 * CREDIT) await turn()
+    t.equal((await rush(one.workers, 5)).length, 0)
     await one.close()
+    t.match(one.desk.creditsOf('anna'), { used: 3 * CREDIT })
     await other.close()
-    const last = await Team.start(stateDir, [anna], 1)
-    t.match(last.desk.creditsOf('anna'), { used: 8.5 * CREDIT })
-    await last.close()
   })
 
-  t.test('is told what was used without asking for it, and without further requests', async (t) => {
-    const team = await Team.start(t.testdir({}), [anna], 2)
-    const shares = await rush(team.workers, 4)
-    await until(() => team.desk.creditsOf('anna')?.reserved === 4 * CREDIT)
-    const began = performance.now()
-    for (const share of shares) share.settle(CREDIT / 100)
-    await until(() => team.desk.creditsOf('anna')?.used === CREDIT / 25)
-    const afterMs = performance.now() - began
-    t.comment(`known after ${Math.round(afterMs)} ms`)
-    t.match(team.desk.creditsOf('anna'), { used: CREDIT / 25, reserved: 0 })
+  t.test('lets requests cost more than was reserved, and takes that from the rest', async (t) => {
+    const team = new Team([anna], 2)
+    const [first] = team.workers as [TeamWorker]
+    endAll(first, await rush([first], 1), 8 * CREDIT)
+    await quiet()
+    t.match(team.desk.creditsOf('anna'), { used: 8 * CREDIT })
+    t.equal((await rush(team.workers, 20)).length, 2)
     await team.close()
   })
 
-  t.test('hears of many requests in few messages, and of nothing while none comes', async (t) => {
-    const key = namedKey('anna', { credits: perDay(1_000_000) })
-    const team = await Team.start(t.testdir({}), [key], 1)
-    const [worker] = team.workers as [TeamWorker]
-    const before = worker.sent
-    const began = performance.now()
-    for (let count = 0; count < 2_000; count += 1) {
-      ;(await worker.takeCredit()).settle(CREDIT / 100)
-      if (count % 100 === 0) await turn()
+  t.test(
+    'goes on for a minute with what workers hold when the book cannot be written',
+    async (t) => {
+      const team = new Team([anna], 1)
+      const [worker] = team.workers as [TeamWorker]
+      endAll(worker, await rush([worker], 2))
+      await quiet()
+      team.run.problem = { since: Date.now(), reason: 'the disk is full' }
+      team.desk.onBook()
+      const small = await worker.take('anna/credits', CREDIT / 10)
+      t.ok(small, 'it holds enough for that')
+      const late = Date.now()
+      await t.rejects(worker.take('anna/credits', 9 * CREDIT), 'and not for this')
+      t.ok(Date.now() - late >= 4_000, 'which waits a while for the book')
+      t.match(worker.allowances.standingOf('anna/credits'), { problem: 'unwritable' })
+      team.run.problem = { since: Date.now() - 61_000, reason: 'the disk is full' }
+      team.desk.onBook()
+      await quiet()
+      await t.rejects(worker.take('anna/credits', 1), 'after a minute nothing is given')
+      small.settle(0)
+      team.run.problem = null
+      team.desk.onBook()
+      await quiet()
+      t.equal((await rush([worker], 20)).length, 8, 'and all goes on when it can be written again')
+      await team.close()
     }
-    await until(() => team.desk.creditsOf('anna')?.used === 20 * CREDIT)
-    const seconds = (performance.now() - began) / 1_000
-    t.ok(worker.sent - before <= 4 + seconds * 6, `${worker.sent - before} messages`)
-    const told = worker.sent
-    await new Promise((resume) => setTimeout(resume, 500))
-    t.equal(worker.sent, told)
-    worker.silence.abort()
-    ;(await worker.takeCredit()).settle(1)
-    await new Promise((resume) => setTimeout(resume, 500))
-    t.equal(worker.sent, told, 'a primary that hangs is told nothing')
-    await team.close()
-  })
+  )
 
-  t.test('looks again after a look that has failed', async (t) => {
-    const stateDir = t.testdir({})
-    const team = await Team.start(stateDir, [anna], 1, { surveyMs: 1 })
-    const survey = team.store.survey.bind(team.store)
-    let looks = 0
-    team.store.survey = () => {
-      looks += 1
-      return looks === 1 ? Promise.reject(new Error('a disk that is gone')) : survey()
+  t.test(
+    'lets nothing in where the book was damaged, until somebody says what was used',
+    async (t) => {
+      const book = new MemoryBook()
+      book.isDamaged = true
+      const team = new Team([anna, namedKey('ben')], 1, book)
+      await quiet()
+      t.equal((await rush(team.workers, 3)).length, 0)
+      t.match(team.desk.creditsOf('anna'), { problem: 'damaged' })
+      team.desk.setKeys([{ ...anna, reopened: { at: Date.now(), used: 4 * CREDIT } }])
+      while ((team.desk.creditsOf('anna')?.used ?? 0) === 0) await delay(10)
+      t.equal((await rush(team.workers, 20)).length, 6)
+      await team.close()
     }
-    await rush(team.workers, 1)
-    await until(() => looks > 2)
-    t.match(team.log.text(), /a disk that is gone/)
-    await team.close()
-  })
-
-  t.test('counts no journal twice when it dies before it has removed it', async (t) => {
-    const stateDir = t.testdir({})
-    const team = await Team.start(stateDir, [anna], 1)
-    const [worker] = team.workers as [TeamWorker]
-    await worker.takeCredit()
-    const journal = readFileSync(worker.path)
-    team.kill(worker)
-    await team.desk.close()
-    t.equal(existsSync(worker.path), false)
-    const [file = ''] = filesOf(stateDir)
-    const path = join(stateDir, 'credits', file)
-    const saved = JSON.parse(readFileSync(path, 'utf8'))
-    writeFileSync(worker.path, journal)
-    writeFileSync(path, JSON.stringify({ ...saved, taken: [basename(worker.path)] }))
-    const next = await Team.start(stateDir, [anna], 1)
-    t.match(next.desk.creditsOf('anna'), { used: CREDIT })
-    await next.close()
-  })
+  )
 
   t.test('begins a new period in time, with all of the limit', async (t) => {
-    const team = await Team.start(t.testdir({}), [anna], 2)
-    for (const share of await rush(team.workers, 10)) share.settle(CREDIT)
-    const late = await rush(team.workers, 1)
-    t.equal(late.length, 0)
+    const team = new Team([anna], 2)
+    endAll(team.workers[0], await rush(team.workers.slice(0, 1), 10))
+    await quiet()
+    t.equal((await rush(team.workers, 1)).length, 0)
     team.now = Date.parse('2026-11-27T00:00:00Z')
     t.equal((await rush(team.workers, 30)).length, 10)
     team.now = Date.parse('2026-11-26T23:00:00Z')
@@ -304,8 +193,24 @@ t.test('AllowanceDesk', (t) => {
     await team.close()
   })
 
+  t.test(
+    'knows the period of the book after a restart with a clock that was set back',
+    async (t) => {
+      const book = new MemoryBook()
+      const first = new Team([anna], 1, book)
+      endAll(first.workers[0], await rush(first.workers, 10))
+      await quiet()
+      await first.close()
+      const second = new Team([anna], 1, book)
+      second.now = Date.parse('2026-11-25T12:00:00Z')
+      await quiet()
+      t.equal((await rush(second.workers, 5)).length, 0)
+      await second.close()
+    }
+  )
+
   t.test('obeys another limit at once', async (t) => {
-    const team = await Team.start(t.testdir({}), [anna], 2)
+    const team = new Team([anna], 2)
     for (const share of await rush(team.workers, 4)) share.settle(CREDIT)
     team.desk.setKeys([namedKey('anna', { credits: perDay(3) })])
     await quiet()
@@ -322,8 +227,7 @@ t.test('AllowanceDesk', (t) => {
 
   t.test('counts requests by the minute, and streams while they run', async (t) => {
     const ben = namedKey('ben', { requestsPerMinute: 3, maxStreams: 2 })
-    const stateDir = t.testdir({})
-    const team = await Team.start(stateDir, [ben], 2)
+    const team = new Team([ben], 2)
     const [first, second] = team.workers as [TeamWorker, TeamWorker]
     for (const worker of [first, second, first]) (await worker.take('ben/requests', 1)).settle(1)
     await t.rejects(second.take('ben/requests', 1))
@@ -343,13 +247,26 @@ t.test('AllowanceDesk', (t) => {
     team.kill(second)
     await Promise.all([first.take('ben/streams', 1), first.take('ben/streams', 1)])
     await team.close()
-    t.same(readdirSync(stateDir), [], 'neither has to outlast the processes')
+    t.equal(team.book.pages.size, 0, 'neither has to outlast the processes')
+  })
+
+  t.test('lets one request of unknown price go at a time, in all workers', async (t) => {
+    const team = new Team([anna], 2)
+    const [first, second] = team.workers as [TeamWorker, TeamWorker]
+    const running = await first.take('anna/unpriced', 1)
+    let isServed = false
+    const next = second.take('anna/unpriced', 1).then(() => (isServed = true))
+    await quiet()
+    t.equal(isServed, false)
+    running.settle(0)
+    t.equal(await next, true)
+    await team.close()
   })
 
   t.test(
     'refuses those who wait when the primary is silent, the client leaves or it drains',
     async (t) => {
-      const team = await Team.start(t.testdir({}), [anna], 0)
+      const team = new Team([anna], 0)
       const worker = team.join()
       team.workers.length = 0 // nobody hears it
       const silent = worker.takeCredit()
@@ -367,60 +284,14 @@ t.test('AllowanceDesk', (t) => {
       worker.allowances.drain()
       await t.rejects(waiting, { code: 'GW_DRAINING' })
       await t.rejects(worker.take('ben/streams', 1), { code: 'GW_DRAINING' })
-      worker.close()
       await team.close()
     }
   )
 
-  t.test('goes on when nothing can be saved, and says so once', async (t) => {
-    const stateDir = t.testdir({ credits: 'a file where a folder should be' })
-    const team = await Team.start(stateDir, [anna], 0)
-    team.desk.creditsOf('anna')
-    team.desk.setKeys([namedKey('anna', { credits: perDay(4) })])
-    await team.desk.close()
-    team.desk.setKeys([namedKey('anna', { credits: perDay(5) })])
-    await team.desk.close()
-    t.equal(team.log.lines.filter((line) => line.includes('cannot be saved')).length, 1)
-  })
-
-  t.test('says what it cannot believe, and goes on without it', async (t) => {
-    const run = '0'.repeat(32)
-    for (const text of [
-      '{"version":1',
-      '{"version":2,"credits":{},"taken":[]}',
-      '{"version":1,"credits":{"anna":{"period":{"number":1},"settled":-1}},"taken":[]}'
-    ]) {
-      const files = { [`settled-${run}.json`]: text, [`worker-${run}-x`]: 'damaged', other: '' }
-      const stateDir = t.testdir({ credits: files })
-      const team = await Team.start(stateDir, [anna], 1)
-      t.match(team.desk.creditsOf('anna'), { used: 0 })
-      t.match(team.log.text(), /used credits cannot be read/)
-      t.match(team.log.text(), /journal of a worker is damaged/)
-      await team.close()
-      t.ok(filesOf(stateDir).includes('other'), 'what is not ours stays')
-    }
-  })
-
-  t.test('believes a journal where nothing else was saved', async (t) => {
-    const stateDir = t.testdir({})
-    const team = await Team.start(stateDir, [anna], 1)
-    const [worker] = team.workers as [TeamWorker]
-    const [share] = await rush(team.workers, 1)
-    share?.settle(CREDIT)
-    team.killAll()
-    await team.desk.close()
-    const fresh = join(t.testdirName, 'fresh')
-    mkdirSync(join(fresh, 'credits'), { recursive: true })
-    copyFileSync(worker.path, join(fresh, 'credits', basename(worker.path)))
-    const next = await Team.start(fresh, [anna], 1)
-    t.match(next.desk.creditsOf('anna'), { used: CREDIT })
-    t.equal((await rush(next.workers, 20)).length, 9)
-    await next.close()
-  })
-
   t.test('counts on where a key loses its limit, or is gone, for a while', async (t) => {
-    const team = await Team.start(t.testdir({}), [anna], 1)
-    for (const share of await rush(team.workers, 4)) share.settle(CREDIT)
+    const team = new Team([anna], 1)
+    endAll(team.workers[0], await rush(team.workers, 4))
+    await quiet()
     for (const keys of [[], [namedKey('anna')]]) {
       team.desk.setKeys(keys)
       await quiet()

@@ -57,7 +57,7 @@ t.test('AllowanceLedger', (t) => {
       team.settle(workers[i % 2 === 0 ? 0 : 1], 0, 900_000)
       messages += rest(team)
     }
-    t.equal(waited, 0)
+    t.ok(waited <= 40, `${waited} waited, the first of each worker`)
     t.ok(messages < 100, `${messages} messages`)
     t.same(sumsOf(team.state).used <= 450_000_000, true)
     t.end()

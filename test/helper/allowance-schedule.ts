@@ -1,6 +1,11 @@
 import type { AllowanceKind } from '../../src/ipc/allowance.ts'
 import * as fc from './fast-check.ts'
-import { type AllowanceMachines, type Holder, SimulatedAllowance } from './simulated-allowance.ts'
+import {
+  type AllowanceMachines,
+  contentOf,
+  type Holder,
+  SimulatedAllowance
+} from './simulated-allowance.ts'
 
 /** A step of a schedule, written so that a counter-example reads like a story. The first number says which worker. */
 type AllowanceStep =
@@ -17,7 +22,7 @@ type HolderStep =
   | readonly ['burst', number, number, number]
   | readonly ['settles', number, number, number]
   | readonly ['leaves', number, number]
-  | readonly ['reports' | 'is killed' | 'is buried' | 'is buried without a journal', number]
+  | readonly ['reports' | 'is killed' | 'is buried' | 'ends', number]
   | readonly ['report arrives' | 'terms arrive', number, number]
 
 export interface AllowanceSchedule {
@@ -54,7 +59,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.tuple(fc.constant('a worker joins')) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('is killed'), who) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('is buried'), who) },
-  { weight: 1, arbitrary: fc.tuple(fc.constant('is buried without a journal'), who) }
+  { weight: 1, arbitrary: fc.tuple(fc.constant('ends'), who) }
 ) as fc.Arbitrary<AllowanceStep>
 
 export const allowanceSchedules: fc.Arbitrary<AllowanceSchedule> = fc.record({
@@ -126,8 +131,7 @@ function playAt(team: SimulatedAllowance, step: HolderStep): void {
   if (holder === undefined) return
   if (step[0] === 'report arrives') return void team.deliverReport(holder, step[2])
   if (holder.state === 'killed') {
-    if (step[0] === 'is buried') team.bury(holder, true)
-    if (step[0] === 'is buried without a journal') team.bury(holder, false)
+    if (step[0] === 'is buried') team.bury(holder)
     return
   }
   const amountOf = (amount: number): number => (team.kind === 'credits' ? amount : 1)
@@ -147,8 +151,9 @@ function playAt(team: SimulatedAllowance, step: HolderStep): void {
       return void team.deliverTerms(holder, step[2])
     case 'is killed':
       return team.kill(holder)
+    case 'ends':
+      return team.end(holder)
     case 'is buried':
-    case 'is buried without a journal':
   }
 }
 
@@ -161,7 +166,7 @@ function rest(team: SimulatedAllowance): void {
       while (team.report(holder) || team.deliverReport(holder, 0)) moved = true
       while (team.deliverTerms(holder, 0)) moved = true
       if (holder.state !== 'killed') continue
-      team.bury(holder, true)
+      team.bury(holder)
       moved = true
     }
     if (!moved) return
@@ -178,13 +183,13 @@ function checkNoneWaits(team: SimulatedAllowance): void {
 /** What the primary believes adds up to what has happened. */
 function checkBooks(team: SimulatedAllowance): void {
   const { settled, stakes, period } = team.state
-  let known = settled
+  let known = settled + team.state.elsewhere.used
   for (const [name, { granted, report }] of stakes) {
     const holder = team.holders.get(name)
     if (holder === undefined) throw new Error(`${name} is gone and still has a stake`)
-    const { entry } = holder.core
-    known += entry.period === period ? entry.used + entry.reserved : 0
-    if (entry.period === period && entry.used + entry.reserved > granted - report.returned)
+    const { used, reserved, ...content } = contentOf(holder.core)
+    known += content.period === period ? used + reserved : 0
+    if (content.period === period && used + reserved > granted - report.returned)
       throw new Error(`${name} has used more than it was granted`)
   }
   const { truth } = team

@@ -1,80 +1,42 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { AllowanceEntry } from '../../src/admission/allowance-core.ts'
-import { AllowanceJournal } from '../../src/admission/allowance-journal.ts'
 import { Allowances, type Share } from '../../src/admission/allowances.ts'
 import { AllowanceDesk } from '../../src/control/allowances/allowance-desk.ts'
-import { AllowanceStore } from '../../src/control/allowances/allowance-store.ts'
 import type { AllowanceName, AllowanceReport, AllowanceTerms } from '../../src/ipc/allowance.ts'
-import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
 import type { UsageRow } from '../../src/ipc/usage-row.ts'
-import { RowJournal } from '../../src/server/plane/primary-links.ts'
+import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
-import { recordedLog } from './recorded-log.ts'
+import { MemoryBook, MemoryRun } from './memory-book.ts'
+import { namedKey as anyKey } from './named-key.ts'
+import { usageRow } from './usage-row.ts'
 
 export function namedKey(id: string, limits: Partial<NamedKey> = {}): NamedKey {
-  return {
-    id,
-    name: id,
-    hashes: [],
-    credits: null,
-    requestsPerMinute: null,
-    maxStreams: null,
-    models: null,
-    expiresAt: null,
-    revokedAt: null,
-    createdAt: 0,
-    ...limits
-  }
+  return anyKey({ id, name: id, hashes: [], createdAt: 0, ...limits })
 }
 
 export function perDay(limit: number): CreditLimit {
   return { limit, period: 'day' }
 }
 
-/** A worker without its process: its allowances, its journal and its end of the channel. */
+/** A worker without its process: its allowances and its end of the channel. */
 export class TeamWorker {
   readonly name: string
-  readonly journal: string
-  /** Of its journal. */
-  readonly path: string
   readonly allowances: Allowances
   readonly silence = new AbortController()
   /** Messages to the primary. */
   sent = 0
-  isAlive = true
-  readonly #written: AllowanceJournal
-  readonly #rows: RowJournal
-  #seq = 0
+  readonly #tell: (rows: readonly UsageRow[]) => void
 
   constructor(
     name: string,
-    { desk, store }: Pick<Team, 'desk' | 'store'>,
-    send: (reports: readonly AllowanceReport[]) => void
+    send: (reports: readonly AllowanceReport[]) => void,
+    tell: (rows: readonly UsageRow[]) => void
   ) {
     this.name = name
-    this.journal = name.replaceAll(' ', '-')
-    this.path = desk.journalPath(this.journal)
-    this.#written = new AllowanceJournal(this.path, {
-      onFailure: (cause) => {
-        throw cause
-      }
-    })
-    this.#rows = new RowJournal(store.rowsPath(store.journalId(this.journal)), {
-      onFailure: (cause) => {
-        throw cause
-      },
-      onNextFile: () => this.#written.flush()
-    })
+    this.#tell = tell
     this.allowances = new Allowances({
       send: (reports) => {
         this.sent += 1
         send(reports)
-      },
-      note: (entry) => {
-        if (this.isAlive) this.#written.note(entry)
-      },
-      owe: (entry) => {
-        if (this.isAlive) this.#written.owe(entry)
       },
       silence: () => this.silence.signal
     })
@@ -89,96 +51,87 @@ export class TeamWorker {
     return this.take(`${keyId}/credits`, MICROS_PER_CREDIT)
   }
 
-  /** As at the end of a request: its row says what it has cost. */
-  record(share: Share, row: UsageRow): void {
-    const seq = this.#seq++
-    share.record((entry) => {
-      if (entry === null) return false
-      const { name: _, ...credits } = entry
-      return this.#rows.note({ seq, row, credits })
-    })
-  }
-
-  /** A killed process writes nothing more. */
-  close(): void {
-    if (this.isAlive) this.#written.close()
-    this.#rows.close()
+  /** Ends a request as a turn does: it is settled, and its row goes to the primary. */
+  end(share: Share, credits: number, key = 'anna'): void {
+    share.settle(credits)
+    this.#tell([usageRow({ key, credits, charges: [{ period: share.period, credits }] })])
+    this.allowances.tell()
   }
 }
 
-/** How long a run is waited for, and how often others are looked at. */
-interface TeamPace {
-  readonly staleMs?: number
-  readonly surveyMs?: number
-}
-
-/** The primary's desk with its files, and workers that speak with it as over the channel. */
+/** The primary's desk with a book in memory, and workers that speak with it as over the channel. */
 export class Team {
   readonly desk: AllowanceDesk
-  readonly store: AllowanceStore
+  readonly book: MemoryBook
+  readonly run: MemoryRun
   readonly workers: TeamWorker[] = []
-  /** What workers have left that are gone. */
-  readonly lost: AllowanceEntry[] = []
-  readonly log = recordedLog()
+  /** Rows for credits that died with a worker. */
+  readonly lost: UsageRow[] = []
   now = Date.parse('2026-11-26T12:00:00Z')
   static #count = 0
 
-  constructor(stateDir: string, { staleMs = 120_000, surveyMs = 10_000 }: TeamPace = {}) {
-    this.store = new AllowanceStore({ stateDir, log: this.log.log, staleMs })
+  constructor(keys: readonly NamedKey[], workers: number, book = new MemoryBook()) {
+    this.book = book
+    this.run = new MemoryRun(book, `run ${Team.#count++}`)
     this.desk = new AllowanceDesk({
-      store: this.store,
-      log: this.log.log,
+      book: this.run,
       send: (member, terms) => this.#deliver(member, terms),
-      onLeft: (left) => this.lost.push(...left.flatMap(({ entries }) => entries)),
-      now: () => this.now,
-      surveyMs
+      now: () => this.now
     })
-  }
-
-  static async start(
-    stateDir: string,
-    keys: readonly NamedKey[],
-    workers: number,
-    pace?: TeamPace
-  ): Promise<Team> {
-    const team = new Team(stateDir, pace)
-    await team.desk.start()
-    team.desk.setKeys(keys)
-    for (let i = 0; i < workers; i += 1) team.join()
-    return team
+    this.desk.setKeys(keys)
+    for (let i = 0; i < workers; i += 1) this.join()
   }
 
   join(): TeamWorker {
-    const worker: TeamWorker = new TeamWorker(`worker ${Team.#count++}`, this, (reports) =>
-      setImmediate(() => {
-        if (this.workers.includes(worker)) this.desk.onReports(worker.name, copyOf(reports))
-      })
+    const name = `worker ${Team.#count++}`
+    const isThere = (): boolean => this.workers.includes(worker)
+    const worker: TeamWorker = new TeamWorker(
+      name,
+      (reports) =>
+        setImmediate(() => {
+          if (isThere()) this.desk.onReports(name, copyOf(reports))
+        }),
+      (rows) =>
+        setImmediate(() => {
+          if (isThere()) this.#onRows(name, rows)
+        })
     )
     this.workers.push(worker)
     return worker
   }
 
-  /** As SIGKILL: nothing more is written, and nothing more heard. */
+  /** As SIGKILL: nothing more is heard. */
   kill(worker: TeamWorker): void {
-    worker.isAlive = false
-    worker.close()
     this.workers.splice(this.workers.indexOf(worker), 1)
-    this.lost.push(...this.desk.onLeft(worker.name, worker.journal))
+    const rows = this.desk.onLeft(worker.name)
+    this.lost.push(...rows)
+    this.#settle(rows)
   }
 
-  /** As SIGKILL of all processes. */
+  /** As SIGKILL of all processes, which another run has noticed. */
   killAll(): void {
-    for (const worker of this.workers.splice(0)) {
-      worker.isAlive = false
-      worker.close()
-    }
+    this.workers.splice(0)
+    this.desk.close()
+    this.run.end('lose')
   }
 
-  /** In order: what has been settled is written. */
+  /** In order. */
   async close(): Promise<void> {
-    await turn()
+    for (const worker of this.workers) worker.allowances.giveBack()
+    for (let i = 0; i < 5; i++) await turn()
     for (const worker of this.workers.slice()) this.kill(worker)
-    await this.desk.close()
+    this.desk.close()
+    this.run.end('end')
+  }
+
+  #onRows(member: string, rows: readonly UsageRow[]): void {
+    this.desk.onRows(member, rows)
+    this.#settle(rows)
+  }
+
+  #settle(rows: readonly UsageRow[]): void {
+    const charges = rows.flatMap(({ key, charges: of = [] }) => of.map((one) => ({ key, ...one })))
+    setImmediate(() => this.desk.onPages(this.run.settle(charges)))
   }
 
   #deliver(member: string, terms: readonly AllowanceTerms[]): void {

@@ -104,8 +104,6 @@ export class FakePrimary {
       catalogue: BUILT_IN_CATALOGUE,
       book: NO_KEY_BOOK,
       isSimulated: false,
-      journalPath: join(stateDir, 'credits', 'worker-test'),
-      rowsPath: join(stateDir, 'credits', 'rows-test'),
       sessionSecret: '00'.repeat(32),
       memory: {
         ...planMemory(512 * 2 ** 20, { workers: 1, threads: 1 }),

@@ -156,7 +156,7 @@ export class LimitGateway {
 
   /** What is used up for good, in this process and before. */
   get usedUp(): number {
-    return this.#state.settled + this.core.entry.used
+    return this.#state.settled + this.core.content.used
   }
 
   take(): void {

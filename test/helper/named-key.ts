@@ -14,6 +14,7 @@ export function namedKey(members: Partial<NamedKey> = {}): NamedKey {
     expiresAt: null,
     revokedAt: null,
     createdAt: Date.parse('2026-09-01T00:00:00Z'),
+    reopened: null,
     ...members
   }
 }

@@ -151,14 +151,16 @@ export class SimulatedAllowance {
     if (this.kind !== 'credits') return
     this.truth.settled += amount
     this.truth.overrun += amount
-    this.tell({ type: 'used', amount })
+    const { away, mayCome, elsewhere } = this.state
+    const used = elsewhere.used + amount
+    this.tell({ type: 'away', away: away + amount, mayCome, elsewhere: { ...elsewhere, used } })
   }
 
   beginPeriod(): void {
     const period = this.state.period + 1
     const { limit } = this.state
     this.truths.set(period, { settled: 0, reserved: 0, overrun: 0, limit })
-    this.tell({ type: 'terms', period, endsAt: null, limit })
+    this.tell({ type: 'terms', period, endsAt: null, limit, away: 0 })
   }
 
   /** Nothing more comes from it; what it has sent still arrives. */
@@ -173,30 +175,52 @@ export class SimulatedAllowance {
     holder.held = []
   }
 
-  /** Its journal has been read, or there is none. */
-  bury(holder: Holder, hasJournal: boolean): void {
+  /** Nobody knows more of it than what it was granted. */
+  bury(holder: Holder): void {
     const stake = this.state.stakes.get(holder.name)
-    const { entry } = holder.core
-    if (!hasJournal && stake !== undefined && this.kind !== 'streams') {
-      const counted = entry.period === this.state.period ? entry.used + entry.reserved : 0
+    if (stake !== undefined && this.kind !== 'streams') {
+      const { period, used, reserved } = contentOf(holder.core)
+      const counted = period === this.state.period ? used + reserved : 0
       this.truth.settled += stake.granted - stake.report.returned - counted
     }
     this.holders.delete(holder.name)
-    this.tell({ type: 'left', member: holder.name, entry: hasJournal ? entry : null })
+    this.tell({ type: 'left', member: holder.name, used: 0 })
   }
 
-  /** All processes die at once; the next primary knows what the last one wrote down, and finds the journals. */
+  /** A worker ends in order: it gives back what no request holds, and its last report arrives. */
+  end(holder: Holder): void {
+    while (holder.held.length > 0) this.settle(holder, 0, 0)
+    for (const { id } of holder.waiting.slice())
+      this.leave(
+        holder,
+        holder.waiting.findIndex((one) => one.id === id)
+      )
+    holder.core.giveBack()
+    holder.up.push(copyOf(holder.core.takeReport()))
+    while (holder.up.length > 0) this.deliverReport(holder, 0)
+    const { granted = 0, report } = this.state.stakes.get(holder.name) ?? {}
+    const { period, used } = contentOf(holder.core)
+    const isNow = report !== undefined && period === this.state.period
+    if (isNow && granted - report.returned !== used)
+      throw new Error(`${granted - report.returned} of a worker count as used, and it was ${used}`)
+    this.bury(holder)
+  }
+
+  /** All processes die at once. */
   restart(): void {
     for (const holder of this.running) this.kill(holder)
-    const { name, limit, period, endsAt } = this.state
-    let { settled } = this.state
-    for (const { core } of this.holders.values()) {
-      const { entry } = core
-      if (entry.period === period && this.kind !== 'streams') settled += entry.used + entry.reserved
-    }
     const workers = this.holders.size
-    this.holders.clear()
-    this.state = this.machines.openAllowance({ name, limit, period, endsAt, settled })
+    for (const holder of this.holders.values()) this.bury(holder)
+    const { name, limit, period, endsAt, settled, away, elsewhere } = this.state
+    this.state = this.machines.openAllowance({
+      name,
+      limit,
+      period,
+      endsAt,
+      settled,
+      away,
+      elsewhere
+    })
     for (let index = 0; index < workers; index += 1) this.join()
   }
 
@@ -231,11 +255,17 @@ export class SimulatedAllowance {
   }
 
   #admit(holder: Holder, waiter: Waiting, isAtOnce: boolean): void {
-    const { period } = holder.core.entry
+    const { period } = holder.core
     holder.held.push({ id: waiter.id, amount: waiter.amount, period })
     this.truthOf(period).reserved += waiter.amount
     this.onAdmitted({ waiter, period, isAtOnce })
   }
+}
+
+/** What a worker's requests have used and hold, by its own count. */
+export function contentOf(core: Holder['core']) {
+  const { used, reserved } = core.content
+  return { period: core.period, used, reserved }
 }
 
 /** Messages overtake each other, and one number stands for one that arrives twice. */

@@ -208,7 +208,9 @@ t.test(
     let gateway = await team.start(t)
     const clients = team.run()
     for (let round = 0; round < KILLS; round++) {
-      await delay(250 + 170 * (round % 8))
+      const { anna } = team.metered
+      while (team.metered.anna < anna + 4) await delay(20)
+      await delay(170 * (round % 8))
       team.noteKill()
       const pids = gateway.workerPids()
       gateway.child.kill('SIGKILL')

@@ -63,13 +63,8 @@ t.test('toCredits()', async (t) => {
   t.same(toCredits('50/week'), { limit: 50, period: 'week' })
   t.same(toCredits('1/day'), { limit: 1, period: 'day' })
   t.same(toCredits('1.000001/day'), { limit: 1.000001, period: 'day' })
-  for (const text of ['0.5/month', '0.999999/total', '0.000001/day']) {
-    t.throws(
-      () => toCredits(text),
-      { message: /would let no request in: for each at least 1 credit/ },
-      text
-    )
-  }
+  t.same(toCredits('0.05/day'), { limit: 0.05, period: 'day' })
+  t.same(toCredits('0.000001/day'), { limit: 0.000001, period: 'day' })
   t.same(toCredits('1000000/total'), { limit: 1_000_000, period: 'total' })
   t.equal(creditsText(toCredits('12.50/day')), '12.5/day')
   for (const text of [

@@ -1,6 +1,6 @@
 import { type Command, type CommandCall, UsageError } from '../command.ts'
 import { makeOperatorKey } from './env-key.ts'
-import { addKey, listKeys, revokeKey, rotateKey, setKey, showKey } from './named-keys.ts'
+import { addKey, listKeys, reopenKey, revokeKey, rotateKey, setKey, showKey } from './named-keys.ts'
 
 /** What each verb does, and which options it takes; all but `new` and `list` take one name. */
 const VERBS: Readonly<Record<string, Verb>> = {
@@ -16,13 +16,15 @@ const VERBS: Readonly<Record<string, Verb>> = {
   },
   rotate: { run: rotateKey, takes: ['grace'] },
   revoke: { run: revokeKey, takes: [] },
+  reopen: { run: reopenKey, takes: ['used', 'all'], isNameless: 'perhaps' },
   new: { run: makeOperatorKey, takes: ['write'], isNameless: true }
 }
 
 interface Verb {
   readonly run: (call: CommandCall, name: string) => Promise<number>
   readonly takes: readonly string[]
-  readonly isNameless?: boolean
+  /** It takes no name, or may do without one. */
+  readonly isNameless?: boolean | 'perhaps'
 }
 
 /** Keys for the people and programs that use a gateway. */
@@ -35,6 +37,7 @@ kiro-gateway key show NAME
 kiro-gateway key set NAME [--name NEW] [LIMITS]
 kiro-gateway key rotate NAME [--grace 24h]
 kiro-gateway key revoke NAME
+kiro-gateway key reopen NAME|--all [--used CREDITS]
 kiro-gateway key new [--write]`,
   options: {
     credits: { type: 'string' },
@@ -44,6 +47,8 @@ kiro-gateway key new [--write]`,
     expires: { type: 'string' },
     name: { type: 'string' },
     grace: { type: 'string' },
+    used: { type: 'string' },
+    all: { type: 'boolean' },
     write: { type: 'boolean' }
   },
   help: `"add" makes a key for a person or a program and prints it, once: only its hash is kept, in STATE_DIR. A gateway that
@@ -63,6 +68,11 @@ Limits, of which "set" changes those that are given; "none" takes one away:
 "rotate" makes another key for the same person, with the same limits and the same use. "revoke" ends a key for good.
   --grace 24h               So long the old key is good besides; by default not at all.
 
+"reopen" lets keys with a limit of credits in again after the account book (usage.db) was damaged: nobody knows then what they
+have used in their period.
+  --used CREDITS            What they have used, by default nothing.
+  --all                     All keys with a limit of credits.
+
 "new" prints a key of the operator's, for PROXY_API_KEY:
   --write            Adds it to .env, or to the file that ENV_FILE names, and closes that to other users; nothing else
                      in it changes.`,
@@ -70,9 +80,9 @@ Limits, of which "set" changes those that are given; "none" takes one away:
     const [word = '', name = '', ...more] = call.positionals
     const verb = Object.hasOwn(VERBS, word) ? VERBS[word] : undefined
     if (verb === undefined) throw new UsageError(`it can ${Object.keys(VERBS).join(', ')}`)
-    const wantsName = verb.isNameless !== true
+    const wantsName = verb.isNameless === undefined
     if (wantsName && name === '') throw new UsageError(`"${word}" takes the name of a key`)
-    if (more.length > 0 || (!wantsName && name !== '')) {
+    if (more.length > 0 || (verb.isNameless === true && name !== '')) {
       throw new UsageError(`"${word}" takes ${wantsName ? 'one name' : 'no name'}`)
     }
     for (const option of Object.keys(key.options)) {

@@ -10,7 +10,8 @@ import {
   toKeyName,
   toMaxStreams,
   toModels,
-  toRequestsPerMinute
+  toRequestsPerMinute,
+  toUsed
 } from '../../keys/key-text.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -32,7 +33,8 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
     name,
     hashes: [{ sha256, until: null }],
     revokedAt: null,
-    createdAt: now
+    createdAt: now,
+    reopened: null
   }
   const keys = await change(call, (before) => {
     requireFree(before, name)
@@ -84,6 +86,22 @@ export async function rotateKey(call: CommandCall, name: string): Promise<number
 export async function revokeKey(call: CommandCall, name: string): Promise<number> {
   const changed = await changeOne(call, name, (found) => ({ ...found, revokedAt: Date.now() }))
   return tellChanged(call, changed)
+}
+
+/** `key reopen NAME`, or `--all`: says what was used before the account book was damaged. */
+export async function reopenKey(call: CommandCall, name: string): Promise<number> {
+  const isAll = call.values['all'] === true
+  if (isAll === (name !== '')) throw new UsageError('"reopen" takes the name of a key, or --all')
+  const used = toUsed(textOption(call, 'used') ?? '0')
+  const reopened = { at: Date.now(), used }
+  if (!isAll) return tellChanged(call, await changeOne(call, name, (key) => ({ ...key, reopened })))
+  const keys = await change(call, (before) =>
+    before.map((key) => (key.credits === null ? key : { ...key, reopened }))
+  )
+  const names = keys.filter(({ credits }) => credits !== null).map((key) => key.name)
+  if (call.isJson) call.terminal.write(JSON.stringify({ reopened: names }))
+  else call.terminal.note(`Reopened: ${names.join(', ') || 'no key has a limit of credits'}.`)
+  return EXIT_OK
 }
 
 /** `key list`. */

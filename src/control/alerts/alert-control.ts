@@ -3,7 +3,15 @@ import type { ClusterStatus, CredentialNews, UsageNews } from '../../ipc/message
 import type { Logger } from '../../observe/logger.ts'
 import { AlertDesk } from './alert-desk.ts'
 import { AlertLane } from './alert-lane.ts'
-import { CRASH_LOOP, endingAlert, planAlert, SIGN_IN_ALERTS, signInAlert } from './alert.ts'
+import {
+  BOOK_ID,
+  bookAlert,
+  CRASH_LOOP,
+  endingAlert,
+  planAlert,
+  SIGN_IN_ALERTS,
+  signInAlert
+} from './alert.ts'
 
 export interface AlertControlOptions {
   readonly config: () => Config
@@ -46,7 +54,9 @@ export class AlertControl {
     else this.desk.settle(...SIGN_IN_ALERTS)
   }
 
-  onStatus({ isCrashLooping }: ClusterStatus): void {
+  onStatus({ isCrashLooping, bookProblem }: ClusterStatus): void {
+    if (bookProblem === undefined) this.desk.settle(BOOK_ID)
+    else this.desk.raise(bookAlert(bookProblem))
     if (isCrashLooping) this.desk.raise(CRASH_LOOP)
     else this.desk.settle(CRASH_LOOP.id)
   }

@@ -23,6 +23,7 @@ export type AlertType =
   | 'sign-in-dead'
   | 'account-suspended'
   | 'crash-loop'
+  | 'usage-book'
 
 /** Of a limit, from which on it is worth a word. */
 const STEPS = [100, 80] as const
@@ -38,7 +39,8 @@ export function keyAlert(
   { limit, period, used, endsAt }: KeyCredits,
   isRefused = false
 ): Alert | null {
-  const step = isRefused ? 100 : stepOf(used, limit)
+  const reached = stepOf(used, limit)
+  const step = isRefused && reached !== 100 ? 'refused' : reached
   if (step === null) return null
   const figures = {
     limit: limit / MICROS_PER_CREDIT,
@@ -46,14 +48,25 @@ export function keyAlert(
     resets_at: toIso(endsAt)
   }
   const anew = endsAt === null ? '' : ` The limit starts anew at ${toIso(endsAt)}.`
-  const state = step === 100 ? 'has used up its limit' : 'has used 80 % of its limit'
   return {
     type: 'key-limit',
     id: `key/${id}/${endsAt}/${limit}/${step}`,
-    text: `The key "${name}" ${state}: ${figures.used} of ${figures.limit} credits ${PERIODS[period]}.${anew}`,
-    facts: { key: name, key_id: id, percent: step, period, ...figures }
+    text: `The key "${name}" ${STATES[step]}: ${figures.used} of ${figures.limit} credits ${PERIODS[period]}.${anew}`,
+    facts: {
+      key: name,
+      key_id: id,
+      percent: step === 'refused' ? Math.floor((used / limit) * 100) : step,
+      period,
+      ...figures
+    }
   }
 }
+
+const STATES = {
+  100: 'has used up its limit',
+  80: 'has used 80 % of its limit',
+  refused: 'has too little left for a request, which was refused'
+} as const
 
 const PERIODS: Readonly<Record<CreditPeriod, string>> = {
   day: 'of the day',
@@ -122,6 +135,18 @@ export const CRASH_LOOP: Alert = {
   id: 'crash-loop',
   text: 'A worker of the gateway keeps dying before it serves. The log says why.',
   facts: {}
+}
+
+export const BOOK_ID = 'usage-book'
+
+/** What there is to say while used credits cannot be written down. */
+export function bookAlert(reason: string): Alert {
+  return {
+    type: 'usage-book',
+    id: BOOK_ID,
+    text: `The gateway cannot write down what is used (usage.db: ${reason}). Keys with a limit of credits are refused after a minute. Is the disk full or read-only?`,
+    facts: { reason }
+  }
 }
 
 function toIso(at: number | null): string | null {

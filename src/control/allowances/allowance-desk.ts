@@ -1,4 +1,3 @@
-import type { AllowanceEntry } from '../../admission/allowance-core.ts'
 import type {
   AllowanceKind,
   AllowanceName,
@@ -6,35 +5,30 @@ import type {
   AllowanceStanding,
   AllowanceTerms
 } from '../../ipc/allowance.ts'
+import type { UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import { type Period, periodAt, type PeriodKind } from '../../keys/period.ts'
-import type { Logger } from '../../observe/logger.ts'
+import type { BookOpening, PageNews } from '../book/book-messages.ts'
+import type { UsageBook } from '../book/usage-book.ts'
+import { lostRow } from '../book/usage-sums.ts'
 import {
   type AllowanceEvent,
-  type AllowanceRemains,
   type AllowanceState,
+  heldBy,
   nextAllowance,
+  NOTHING_ELSEWHERE,
   openAllowance,
   sumsOf
 } from './allowance-ledger.ts'
-import type { LeftJournal } from '../usage/usage-journals.ts'
-import type { AllowanceStore, Survey } from './allowance-store.ts'
-import { addCredits, type CreditSums, type SavedCredits } from './saved-credits.ts'
+import { CreditLease } from './credit-lease.ts'
 
 export interface AllowanceDeskOptions {
-  readonly store: AllowanceStore
+  readonly book: Pick<UsageBook, 'ask' | 'problem' | 'hasOthers'>
   /** Hands terms to a worker. */
   readonly send: (member: string, terms: readonly AllowanceTerms[]) => void
-  /** Called with what workers of earlier runs have left, and again until it is gone: what they had reserved counts as used, too. */
-  readonly onLeft: (left: readonly LeftJournal[]) => void
-  readonly log: Pick<Logger, 'error'>
   /** Epoch ms. */
   readonly now?: () => number
-  readonly surveyMs?: number
 }
-
-const SURVEY_FAILED =
-  'what other processes have used of credits cannot be looked at: the next look is soon'
 
 /** What a key without a limit may use, should a worker still ask. */
 export const UNLIMITED = 1e15
@@ -50,25 +44,27 @@ export interface LimitGovernor {
   onChange(name: AllowanceName): void
 }
 
-/** Keys whose credits are remembered: twice as many as there may be. */
-const MAX_SAVED = 2000
-
 /** A clock may be set at any time, which timers do not hear of. */
 const LONGEST_SLEEP_MS = 30_000
-
-/** How often is looked at what another gateway on the same folder has used. */
-const SURVEY_MS = 10_000
 
 interface OpenAllowance {
   state: AllowanceState
   period: Period
-  /** So much of what is settled was used by other runs of the gateway. */
-  elsewhere: number
+  /** What other gateways of a fleet have of it. */
+  fleet: Pick<AllowanceState, 'away' | 'mayCome'>
+  /** `null` for what is not in the account book. */
+  readonly lease: CreditLease | null
+}
+
+/** What rows of one worker have charged to a key in a period. */
+interface Charged {
+  readonly period: number
+  readonly credits: number
 }
 
 /**
- * The primary's end of the allowances: a ledger for each, opened when a worker first asks for it, and what of them has
- * to outlast the processes.
+ * The primary's end of the allowances: a ledger for each, opened when a worker first asks for it, and for credits the lease in
+ * the account book that the ledger deals out.
  */
 export class AllowanceDesk {
   readonly #options: AllowanceDeskOptions
@@ -77,13 +73,11 @@ export class AllowanceDesk {
   #keys: ReadonlyMap<string, NamedKey> = new Map()
   /** Bounded by the limits that keys have, or had when a worker asked. */
   readonly #open = new Map<AllowanceName, OpenAllowance>()
-  /** Of keys that nobody has used since the start. Bounded by MAX_SAVED, or the keys that there are. */
-  readonly #own: CreditSums = new Map()
-  /** What other runs of the gateway have used. Bounded by the keys that there were. */
-  #elsewhere: CreditSums = new Map()
+  /** By worker and key. Bounded by the workers that run and the keys that they have served. */
+  readonly #charged = new Map<string, Map<string, Charged>>()
+  /** Leases at which something has changed. Bounded by the keys. */
+  readonly #changed = new Set<AllowanceName>()
   #timer: NodeJS.Timeout | null = null
-  #surveys: NodeJS.Timeout | null = null
-  #isSurveying = false
   #isClosed = false
   /** `null` without a fleet. Set before a worker is heard. */
   governor: LimitGovernor | null = null
@@ -93,22 +87,21 @@ export class AllowanceDesk {
     this.#now = options.now ?? (() => Date.now())
   }
 
-  /** Reads what earlier processes have left. Before that no worker may be heard. */
-  async start(): Promise<void> {
-    const survey = await this.#options.store.survey()
-    this.#heed(survey)
-    if (survey.hasOthers) this.#watch()
-  }
-
-  /** Where a worker keeps its journal; no other worker may have the name. */
-  journalPath(worker: string): string {
-    return this.#options.store.journalPath(worker)
-  }
-
-  /** The keys that there are, with their limits. */
+  /** Opens the limits of all keys, so that it is known what they have used. */
   setKeys(keys: readonly NamedKey[]): void {
     this.#keys = new Map(keys.map((key) => [key.id, key]))
-    for (const [name, one] of this.#open) this.#refresh(name, one)
+    for (const { id, credits } of keys) if (credits !== null) this.#allowanceOf(`${id}/credits`)
+    for (const [name, one] of this.#open) {
+      this.#refresh(name, one)
+      this.#look(name)
+    }
+  }
+
+  /** Returns the keys with a limit of credits, and their periods. */
+  periods(): BookOpening['periods'] {
+    return [...this.#keys.values()].flatMap(({ id, credits }) =>
+      credits === null ? [] : [{ key: id, period: periodAt(credits.period, null, this.#now()) }]
+    )
   }
 
   onReports(member: string, reports: readonly AllowanceReport[]): void {
@@ -123,37 +116,89 @@ export class AllowanceDesk {
     this.#wake()
   }
 
-  /**
-   * A process is gone, and so is everything that it held. `journal` is what its journal was made with; gives what that says,
-   * where it used any credits.
-   */
-  onLeft(member: string, journal: string): readonly AllowanceEntry[] {
-    const stakes = [...this.#open].filter(([, { state }]) => state.stakes.has(member))
-    const usesCredits = stakes.some(([name]) => isCredits(name))
-    const entries = usesCredits ? this.#options.store.takeJournal(journal) : null
-    for (const [name, one] of stakes) {
-      const isWritten = isCredits(name) && entries !== null
-      const entry = entries?.find((written) => written.name === name) ?? nothingIn(one.period)
-      this.#tell(one, { type: 'left', member, entry: isWritten ? entry : null })
+  /** Notes what rows of a worker say, so that it is known after its death what they have not said. */
+  onRows(member: string, rows: readonly UsageRow[]): void {
+    for (const { key, charges = [] } of rows) {
+      const keys = this.#charged.get(member) ?? new Map<string, Charged>()
+      for (const { period, credits } of charges) {
+        const before = keys.get(key)
+        const sum = before?.period === period ? before.credits : 0
+        if (before === undefined || before.period <= period)
+          keys.set(key, { period, credits: sum + credits })
+      }
+      if (keys.size > 0) this.#charged.set(member, keys)
     }
-    if (usesCredits) this.#save()
-    return entries ?? []
   }
 
-  /** How a limit stands here; `null` for what is none. Opens it where nobody has asked for it yet. */
+  /** A worker is gone. Returns a row for each key of which it held credits that no row has told of: they count as used. */
+  onLeft(member: string): readonly UsageRow[] {
+    const charged = this.#charged.get(member)
+    this.#charged.delete(member)
+    const lost: UsageRow[] = []
+    for (const [name, one] of this.#open) {
+      const stake = one.state.stakes.get(member)
+      if (stake === undefined) continue
+      const key = keyIdOf(name)
+      const { period } = one.state
+      const told = isCredits(name) ? charged?.get(key) : undefined
+      const used = told?.period === period ? told.credits : 0
+      const credits = isCredits(name) ? heldBy(stake) - used : 0
+      if (credits > 0)
+        lost.push({ ...lostRow(key, credits, this.#now()), charges: [{ period, credits }] })
+      this.#tell(one, { type: 'left', member, used })
+    }
+    return lost
+  }
+
+  /** Takes in what the account book says. */
+  onPages(pages: readonly PageNews[]): void {
+    for (const page of pages) {
+      const name: AllowanceName = `${page.key}/credits`
+      const one = this.#open.get(name)
+      if (one === undefined) continue
+      if (page.period.number > one.period.number) {
+        one.period = page.period
+        this.#begin(name, one)
+        this.#refresh(name, one)
+      }
+      if (page.period.number === one.period.number) one.lease?.onPage(page)
+    }
+  }
+
+  /** The book can be written, or not, or other gateways use it: that concerns all leases. */
+  onBook(): void {
+    for (const [name, { lease }] of this.#open) {
+      if (lease === null) continue
+      this.#onLease(name)
+      this.#look(name)
+    }
+  }
+
+  /** How a limit stands as far as other gateways of a fleet are concerned; `null` for what is none. */
   stateOf(name: AllowanceName): AllowanceState | null {
     const { limit } = this.#termsOf(name)
     if (limit === 0 || limit === UNLIMITED) return null
     const one = this.#allowanceOf(name)
     this.#refresh(name, one)
-    return one.state
+    if (one.lease === null) return one.state
+    // What the book has not leased is as good as free here.
+    const { settled, elsewhere } = one.state
+    return {
+      ...one.state,
+      ...one.fleet,
+      settled: settled + elsewhere.used + elsewhere.held,
+      elsewhere: NOTHING_ELSEWHERE
+    }
   }
 
-  /** Other gateways have so much of it. */
-  setAway(name: AllowanceName, { away, mayCome }: Pick<AllowanceState, 'away' | 'mayCome'>): void {
+  /** Other gateways of a fleet have so much of it. */
+  setAway(name: AllowanceName, fleet: Pick<AllowanceState, 'away' | 'mayCome'>): void {
     const one = this.#open.get(name)
-    const isNews = one?.state.away !== away || one.state.mayCome !== mayCome
-    if (one !== undefined && isNews) this.#tell(one, { type: 'away', away, mayCome })
+    if (one === undefined) return
+    if (one.fleet.away === fleet.away && one.fleet.mayCome === fleet.mayCome) return
+    one.fleet = fleet
+    if (one.lease === null) this.#tell(one, { type: 'away', ...fleet })
+    else this.#onLease(name)
   }
 
   /** How a key stands with its credits, as far as has been heard; `null` where it has no limit. */
@@ -161,79 +206,104 @@ export class AllowanceDesk {
     if (this.#keys.get(keyId)?.credits == null) return null
     const one = this.#allowanceOf(`${keyId}/credits`)
     this.#refresh(one.state.name, one)
-    const { limit, endsAt } = one.state
-    return { limit, endsAt, ...sumsOf(one.state) }
+    const { limit, endsAt, elsewhere } = one.state
+    const { problem } = elsewhere
+    return { limit, endsAt, ...sumsOf(one.state), ...(problem !== null && { problem }) }
   }
 
-  /** Resolves when everything is on disk. */
-  async close(): Promise<void> {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    if (this.#surveys !== null) clearInterval(this.#surveys)
+  close(): void {
     this.#isClosed = true
-    await this.#options.store.close(() => this.#sums())
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    for (const { lease } of this.#open.values()) lease?.close()
   }
 
   #allowanceOf(name: AllowanceName): OpenAllowance {
     const known = this.#open.get(name)
     if (known !== undefined) return known
-    const keyId = keyIdOf(name)
     const { limit, kind } = this.#termsOf(name)
-    const own = isCredits(name) ? this.#own.get(keyId) : undefined
-    const other = isCredits(name) ? this.#elsewhere.get(keyId) : undefined
-    const period = periodAfter(kind, newer(own, other), this.#now())
+    const period = periodAt(kind ?? 'never', null, this.#now())
     const { number, endsAt } = period
-    const elsewhere = amountIn(other, number)
-    const settled = amountIn(own, number) + elsewhere
-    const away = this.governor?.awayOf(name, { limit, period: number })
-    const state = openAllowance({ name, limit, period: number, endsAt, settled, ...away })
-    const one = { period, elsewhere, state }
+    const fleet = this.governor?.awayOf(name, { limit, period: number }) ?? NO_FLEET
+    const lease = isCredits(name) ? this.#leaseOf(name) : null
+    const away = lease === null ? fleet : lease.away(limit, capOf(limit, fleet))
+    const state = openAllowance({ name, limit, period: number, endsAt, ...away })
+    const one: OpenAllowance = { period, fleet, state, lease }
     this.#open.set(name, one)
-    if (!isCredits(name)) return one
-    this.#own.delete(keyId)
-    this.#save()
-    this.#watch()
+    this.#look(name)
     return one
+  }
+
+  #leaseOf(name: AllowanceName): CreditLease {
+    const key = keyIdOf(name)
+    const one = (): OpenAllowance => this.#allowanceOf(name)
+    return new CreditLease({
+      book: this.#options.book,
+      terms: () => {
+        const { period, state, fleet } = one()
+        const { createdAt = 0, reopened = null } = this.#keys.get(key) ?? {}
+        return { key, period, cap: capOf(state.limit, fleet), createdAt, reopened }
+      },
+      state: () => one().state,
+      onChange: () => this.#onLease(name),
+      onNews: (page) => this.onPages([page])
+    })
+  }
+
+  /** The lease says something else than before. */
+  #onLease(name: AllowanceName): void {
+    const one = this.#open.get(name)
+    if (one?.lease == null) return
+    const { limit } = one.state
+    const { away, mayCome, elsewhere } = one.lease.away(limit, capOf(limit, one.fleet))
+    const next = { away, mayCome: mayCome || one.fleet.mayCome, elsewhere }
+    const isSame =
+      one.state.away === away &&
+      one.state.mayCome === next.mayCome &&
+      JSON.stringify(one.state.elsewhere) === JSON.stringify(elsewhere)
+    if (!isSame) this.#tell(one, { type: 'away', ...next })
+  }
+
+  /** Has the lease looked at, once for all changes of this turn of the event loop. */
+  #look(name: AllowanceName): void {
+    if (this.#changed.size === 0) setImmediate(() => this.#lookAll())
+    this.#changed.add(name)
+  }
+
+  #lookAll(): void {
+    const changed = [...this.#changed]
+    this.#changed.clear()
+    if (this.#isClosed) return
+    for (const name of changed) {
+      this.#open.get(name)?.lease?.look()
+      this.#onLease(name)
+    }
   }
 
   /** Limit and period as they are now. */
   #refresh(name: AllowanceName, one: OpenAllowance): void {
     const { limit, kind } = this.#termsOf(name)
     const period = periodAt(kind ?? one.period.kind, one.period, this.#now())
+    const isNew = period.number !== one.period.number
     if (limit === one.state.limit && period === one.period) return
-    const { number, endsAt } = period
-    const isNew = number !== one.period.number
     one.period = period
-    const away = this.governor?.awayOf(name, { limit, period: number }).away ?? 0
-    this.#tell(one, { type: 'terms', limit, period: number, endsAt, away })
-    if (!isCredits(name)) return
-    if (isNew) {
-      one.elsewhere = amountIn(this.#elsewhere.get(keyIdOf(name)), number)
-      this.#tell(one, { type: 'used', amount: one.elsewhere })
+    if (isNew) this.#begin(name, one, limit)
+    else {
+      one.fleet = this.governor?.awayOf(name, { limit, period: period.number }) ?? one.fleet
+      const { away } = one.lease?.away(limit, capOf(limit, one.fleet)) ?? one.fleet
+      const { number, endsAt } = period
+      this.#tell(one, { type: 'terms', limit, period: number, endsAt, away })
     }
-    this.#save()
+    this.#look(name)
   }
 
-  #heed({ inherited, elsewhere, files, left }: Survey): void {
-    this.#options.onLeft(left)
-    this.#options.store.inherit(files)
-    this.#elsewhere = elsewhere
-    for (const [keyId, credits] of inherited) {
-      if (!this.#open.has(`${keyId}/credits`)) addCredits(this.#own, keyId, credits)
-    }
-    for (const [name, one] of this.#open) {
-      if (!isCredits(name)) continue
-      const { number } = one.period
-      const before = one.elsewhere
-      one.elsewhere = amountIn(elsewhere.get(keyIdOf(name)), number)
-      const amount = amountIn(inherited.get(keyIdOf(name)), number) + one.elsewhere - before
-      if (amount !== 0) this.#tell(one, { type: 'used', amount })
-    }
-    for (const keyId of this.#own.keys()) {
-      // A key may be missing only because its file cannot be read just now.
-      if (this.#own.size <= MAX_SAVED) break
-      if (!this.#keys.has(keyId)) this.#own.delete(keyId)
-    }
-    if (files.length > 0) this.#save()
+  /** Another period has begun, of which the book has said nothing yet. */
+  #begin(name: AllowanceName, one: OpenAllowance, limit = one.state.limit): void {
+    const { number, endsAt } = one.period
+    one.fleet = this.governor?.awayOf(name, { limit, period: number }) ?? NO_FLEET
+    one.lease?.begin()
+    const { away } = one.lease?.away(limit, capOf(limit, one.fleet)) ?? one.fleet
+    this.#tell(one, { type: 'terms', limit, period: number, endsAt, away })
+    this.#onLease(name)
   }
 
   /** Of a key that is gone, or has no limit now, what it uses is counted on as before: it may have one again. */
@@ -249,6 +319,8 @@ export class AllowanceDesk {
         return { limit: requestsPerMinute ?? UNLIMITED, kind: 'minute' }
       case 'streams':
         return { limit: maxStreams ?? UNLIMITED, kind: 'never' }
+      case 'unpriced':
+        return { limit: 1, kind: 'never' }
     }
   }
 
@@ -262,46 +334,13 @@ export class AllowanceDesk {
       else this.#options.send(other, [news])
     }
     this.governor?.onChange(state.name)
+    if (one.lease !== null) this.#look(state.name)
     return held
-  }
-
-  #save(): void {
-    this.#options.store.save(() => this.#sums())
-  }
-
-  /** What this run has used, and what it has inherited. */
-  #sums(): CreditSums {
-    const sums: CreditSums = new Map(this.#own)
-    for (const [name, { period, state, elsewhere }] of this.#open) {
-      if (!isCredits(name)) continue
-      sums.set(keyIdOf(name), { period, settled: state.settled - elsewhere })
-    }
-    return sums
-  }
-
-  /** Another gateway may use the same folder; and a run that has ended may be known to have only later. */
-  #watch(): void {
-    if (this.#surveys !== null || this.#isClosed) return
-    this.#surveys = setInterval(() => void this.#survey(), this.#options.surveyMs ?? SURVEY_MS) // cannot reject
-    this.#surveys.unref()
-  }
-
-  async #survey(): Promise<void> {
-    if (this.#isSurveying) return // a slow disk
-    this.#isSurveying = true
-    try {
-      const survey = await this.#options.store.survey()
-      if (!this.#isClosed) this.#heed(survey)
-    } catch (err) {
-      this.#options.log.error({ err }, SURVEY_FAILED)
-    } finally {
-      this.#isSurveying = false
-    }
   }
 
   /** Has periods end in time: workers hold leases of them. */
   #wake(): void {
-    if (this.#timer !== null || this.#open.size === 0) return
+    if (this.#timer !== null || this.#open.size === 0 || this.#isClosed) return
     let next = this.#now() + LONGEST_SLEEP_MS
     for (const { period } of this.#open.values()) next = Math.min(next, period.endsAt ?? next)
     this.#timer = setTimeout(
@@ -316,34 +355,10 @@ export class AllowanceDesk {
   }
 }
 
-function periodAfter(
-  kind: PeriodKind | null,
-  saved: SavedCredits | undefined,
-  now: number
-): Period {
-  const { number = 0, startsAt, endsAt, kind: savedKind } = saved?.period ?? {}
-  if (savedKind !== undefined && startsAt !== undefined && endsAt !== undefined) {
-    return periodAt(kind ?? savedKind, { kind: savedKind, number, startsAt, endsAt }, now)
-  }
-  const period = periodAt(kind ?? 'never', null, now)
-  return { ...period, number: Math.max(period.number, number) }
-}
+const NO_FLEET = { away: 0, mayCome: false } as const
 
-function newer(
-  one: SavedCredits | undefined,
-  other: SavedCredits | undefined
-): SavedCredits | undefined {
-  if (one === undefined || other === undefined) return one ?? other
-  return other.period.number > one.period.number ? other : one
-}
-
-/** Micro-credits that were used in a certain period. */
-function amountIn(credits: SavedCredits | undefined, number: number): number {
-  return credits?.period.number === number ? credits.settled : 0
-}
-
-function nothingIn({ number }: Period): AllowanceRemains {
-  return { period: number, used: 0, reserved: 0 }
+function capOf(limit: number, { away }: OpenAllowance['fleet']): number {
+  return Math.max(0, limit - away)
 }
 
 function isCredits(name: AllowanceName): boolean {

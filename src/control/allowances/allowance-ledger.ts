@@ -2,6 +2,7 @@ import {
   type AllowanceName,
   type AllowanceReport,
   type AllowanceTerms,
+  type BookTrouble,
   isUsedUp,
   noReport
 } from '../../ipc/allowance.ts'
@@ -9,7 +10,7 @@ import {
 /*
  * The primary's record of one allowance of a named key, as a pure state machine:
  *
- *   join ─▶ stake opened ──report──▶ (what was used, given back, is wanted) ──left──▶ what it held is settled
+ *   join ─▶ stake opened ──report──▶ (what was used, given back, is wanted) ──left──▶ all that it held is settled
  *
  * A part of the allowance is in exactly one place: free, held by one worker, or settled by workers that are gone. Held
  * is what was granted and not reported back, used or not. Hence settled + held never exceeds the limit, however late
@@ -28,13 +29,26 @@ export interface AllowanceState {
   readonly endsAt: number | null
   /** What workers that are gone have used up in this period. */
   readonly settled: number
-  /** What other gateways of a fleet have of the limit. */
+  /** What this gateway may not hand out: of credits all that it has no lease of in the account book. */
   readonly away: number
-  /** They are asked for some of it: nobody is told yet that there is no more. */
+  /** Some of that may come: nobody is told yet that there is no more. */
   readonly mayCome: boolean
+  /** What others have done with the limit, for those who ask how it stands. */
+  readonly elsewhere: Elsewhere
   /** By member. */
   readonly stakes: ReadonlyMap<string, Stake>
 }
+
+/** What other gateways have done with a limit, and what is wrong with the account book. */
+export interface Elsewhere {
+  /** Used up, and settled in the book. */
+  readonly used: number
+  /** Held by other gateways. */
+  readonly held: number
+  readonly problem: BookTrouble | null
+}
+
+export const NOTHING_ELSEWHERE: Elsewhere = { used: 0, held: 0, problem: null }
 
 /** What is known of one worker. */
 export interface Stake {
@@ -51,25 +65,14 @@ export type AllowanceEvent =
   /** A process uses this allowance. Each process is a member of its own, also in the slot of a predecessor. */
   | { readonly type: 'join'; readonly member: string }
   | { readonly type: 'report'; readonly member: string; readonly report: AllowanceReport }
-  /**
-   * A process is gone, and its journal was read: what it had used and what its requests still held, if that was in this
-   * period. `null` where there is none: then all that it may have had is taken for used.
-   */
-  | { readonly type: 'left'; readonly member: string; readonly entry: AllowanceRemains | null }
-  /** So much was used by processes that have no stake: those of another gateway, or of an earlier start. May be negative. */
-  | { readonly type: 'used'; readonly amount: number }
+  /** A process is gone: all that it may have had counts as used, and so much at least. */
+  | { readonly type: 'left'; readonly member: string; readonly used: number }
   /** The key has another limit, or another period has begun; periods only grow. */
   | ({ readonly type: 'terms' } & Pick<AllowanceState, 'limit' | 'period' | 'endsAt'> &
       Partial<Pick<AllowanceState, 'away'>>)
-  /** Other gateways have so much of it. */
-  | ({ readonly type: 'away' } & Pick<AllowanceState, 'away' | 'mayCome'>)
-
-/** What a process that is gone has left in its journal. */
-export interface AllowanceRemains {
-  readonly period: number
-  readonly used: number
-  readonly reserved: number
-}
+  /** Another part of it may be handed out. */
+  | ({ readonly type: 'away' } & Pick<AllowanceState, 'away' | 'mayCome'> &
+      Partial<Pick<AllowanceState, 'elsewhere'>>)
 
 export interface AllowanceStep {
   readonly state: AllowanceState
@@ -78,9 +81,11 @@ export interface AllowanceStep {
 }
 
 export function openAllowance(
-  facts: Omit<AllowanceState, 'stakes' | 'settled' | 'away' | 'mayCome'> & Partial<AllowanceState>
+  facts: Omit<AllowanceState, 'stakes' | 'settled' | 'away' | 'mayCome' | 'elsewhere'> &
+    Partial<AllowanceState>
 ): AllowanceState {
-  return { settled: 0, away: 0, mayCome: false, ...facts, stakes: new Map() }
+  const elsewhere = NOTHING_ELSEWHERE
+  return { settled: 0, away: 0, mayCome: false, elsewhere, ...facts, stakes: new Map() }
 }
 
 /** Reports of members that are unknown or have left, or of another period, are ignored. */
@@ -100,13 +105,13 @@ export function nextAllowance(state: AllowanceState, event: AllowanceEvent): All
 
 /** What is used up and what requests hold, as far as is known; of all workers but one, where that is named. */
 export function sumsOf(
-  { settled, stakes }: AllowanceState,
+  { settled, elsewhere, stakes }: AllowanceState,
   but?: string
 ): {
   readonly used: number
   readonly reserved: number
 } {
-  let used = settled
+  let used = settled + elsewhere.used
   let reserved = 0
   for (const [member, { report }] of stakes) {
     if (member === but) continue
@@ -118,8 +123,10 @@ export function sumsOf(
 
 function record(state: AllowanceState, event: AllowanceEvent): AllowanceState {
   if (event.type === 'terms') return begin(state, event)
-  if (event.type === 'away') return { ...state, away: event.away, mayCome: event.mayCome }
-  if (event.type === 'used') return { ...state, settled: state.settled + event.amount }
+  if (event.type === 'away') {
+    const { away, mayCome, elsewhere = state.elsewhere } = event
+    return { ...state, away, mayCome, elsewhere }
+  }
   const stake = state.stakes.get(event.member)
   const stakes = new Map(state.stakes)
   switch (event.type) {
@@ -134,7 +141,7 @@ function record(state: AllowanceState, event: AllowanceEvent): AllowanceState {
     case 'left':
       if (stake === undefined) return state
       stakes.delete(event.member)
-      return { ...state, stakes, settled: state.settled + remainsOf(state, stake, event.entry) }
+      return { ...state, stakes, settled: state.settled + remainsOf(state, stake, event.used) }
   }
 }
 
@@ -146,11 +153,22 @@ function newStake(name: AllowanceName, period: number): Stake {
 function withReport(stake: Stake, report: AllowanceReport, period: number): Stake {
   if (report.period !== period) {
     // Its numbers belong to another period; who comes next must still be told from who came before.
-    const { seq, seen } = report
-    return { ...stake, report: { ...stake.report, seq, seen }, isBehind: true }
+    const { seq, seen, isLast } = report
+    const before = { ...stake.report, seq, seen, isLast }
+    return {
+      ...stake,
+      report: before,
+      granted: isLast ? spentOf(before) : stake.granted,
+      isBehind: true
+    }
   }
-  const { used, reserved, returned } = report
-  return { ...stake, report, granted: Math.max(stake.granted, used + reserved + returned) }
+  const spent = spentOf(report)
+  return { ...stake, report, granted: report.isLast ? spent : Math.max(stake.granted, spent) }
+}
+
+/** What a worker has done with what it was granted, but for what it has to spare. */
+function spentOf({ used, reserved, returned }: AllowanceReport): number {
+  return used + reserved + returned
 }
 
 function begin(
@@ -169,21 +187,16 @@ function begin(
       isBehind: oldestAt !== null
     })
   }
-  return { ...state, limit, period, endsAt, away, settled: 0, stakes }
+  const elsewhere = { ...state.elsewhere, used: 0, held: 0 }
+  return { ...state, limit, period, endsAt, away, elsewhere, settled: 0, stakes }
 }
 
-function remainsOf(
-  { name, period }: AllowanceState,
-  stake: Stake,
-  entry: AllowanceRemains | null
-): number {
-  if (!isUsedUp(name)) return 0
-  if (entry === null) return heldBy(stake)
-  return entry.period === period ? entry.used + entry.reserved : 0
+function remainsOf({ name }: AllowanceState, stake: Stake, used: number): number {
+  return isUsedUp(name) ? Math.max(used, heldBy(stake)) : 0
 }
 
 /** What a worker has had and not given back. */
-function heldBy({ granted, report }: Stake): number {
+export function heldBy({ granted, report }: Stake): number {
   return granted - report.returned
 }
 
@@ -247,7 +260,7 @@ function grant(state: AllowanceState, reporter: string | null): AllowanceState {
   }
   const stake = reporter === null ? undefined : stakes.get(reporter)
   if (reporter !== null && stake !== undefined) {
-    const ahead = aheadIn(state)
+    const ahead = aheadIn(state, stake)
     const spare = spareSoon(stake)
     const given = spare * 2 < ahead ? Math.min(free, ahead - Math.max(0, spare)) : 0
     if (given > 0) stakes.set(reporter, { ...stake, granted: stake.granted + given })
@@ -258,10 +271,19 @@ function grant(state: AllowanceState, reporter: string | null): AllowanceState {
 /** Workers hold this part of what is left, together: less and less of it, so that little has to come back. */
 const LEASED_AHEAD = 1 / 8
 
-function aheadIn(state: AllowanceState): number {
+function aheadIn(state: AllowanceState, { report }: Stake): number {
+  if (report.isLast) return 0
   const { used, reserved } = sumsOf(state)
-  const left = Math.max(0, state.limit - state.away - used - reserved)
-  return Math.floor((left * LEASED_AHEAD) / Math.max(1, state.stakes.size))
+  const { limit, elsewhere, stakes, name } = state
+  const left = Math.max(0, limit - elsewhere.held - used - reserved)
+  const most = Math.floor((left * LEASED_AHEAD) / Math.max(1, stakes.size))
+  // What a worker holds of credits is lost when it dies.
+  return name.endsWith('/credits') ? Math.min(most, report.usual) : most
+}
+
+/** Returns what the most expensive of the last requests asked for. */
+export function usualIn({ stakes }: AllowanceState): number {
+  return stakes.values().reduce((most, { report }) => Math.max(most, report.usual), 0)
 }
 
 /** What has to come back, and for whom. */
@@ -293,7 +315,8 @@ function termsFor(state: AllowanceState, member: string, recall: Recall): Allowa
   const recalled = Math.min(heldBy(stake), owed)
   const isGoingOn = before?.period === state.period && before.asked !== 0
   const final = before?.period === state.period ? before.final : 0
-  const { limit, endsAt, away } = state
+  const { limit, endsAt, elsewhere } = state
+  const { held, problem } = elsewhere
   return {
     name: state.name,
     seq,
@@ -304,8 +327,14 @@ function termsFor(state: AllowanceState, member: string, recall: Recall): Allowa
     recalledFor: recalled === 0 || recall.isOwed ? null : (recall.first?.at ?? null),
     asked: recalled === 0 ? 0 : isGoingOn ? before.asked : seq,
     final: isFirst && isAllGiven(state, member) ? stake.report.seq : final,
-    ahead: aheadIn(state),
-    standing: { limit, endsAt, ...sumsOf(state, member), ...(away > 0 && { away }) }
+    ahead: aheadIn(state, stake),
+    standing: {
+      limit,
+      endsAt,
+      ...sumsOf(state, member),
+      ...(held > 0 && { away: held }),
+      ...(problem !== null && { problem })
+    }
   }
 }
 
@@ -339,6 +368,7 @@ function isNews({ terms: before, isBehind }: Stake, terms: AllowanceTerms): bool
   if (before.granted !== granted || before.final !== final) return true
   if (before.standing.limit !== standing.limit || before.standing.endsAt !== standing.endsAt)
     return true
+  if (before.standing.problem !== standing.problem) return true
   if ((before.asked === 0) !== (terms.asked === 0) || before.recalledFor !== terms.recalledFor)
     return true
   if (before.returned + before.recalled !== terms.returned + terms.recalled && terms.recalled > 0)

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { isMeant } from '../../keys/key-text.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { UsageSums } from '../../ipc/usage-row.ts'
-import { DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from './usage-database.ts'
+import { DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
 
 /** What the sums are of: each value of it has a line. */
 export type UsageGroup = 'key' | 'model' | 'client' | 'day' | 'hour'

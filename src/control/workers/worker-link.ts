@@ -1,5 +1,4 @@
 import cluster, { type Worker } from 'node:cluster'
-import { randomUUID } from 'node:crypto'
 import type { MemoryPlan } from '../../config/memory-plan.ts'
 import type { Config } from '../../config/settings.ts'
 import { Channel } from '../../ipc/channel.ts'
@@ -50,8 +49,6 @@ export class WorkerLink implements WorkerProcess {
   readonly pid: number
   /** Epoch ms. */
   readonly startedAt = Date.now()
-  /** What its journal is called by: no other worker has ever had that. */
-  readonly journal = randomUUID()
   /** Under a debugger it may stop for as long as it likes. */
   isDebugged = false
   readonly #options: WorkerLinkOptions
@@ -98,7 +95,16 @@ export class WorkerLink implements WorkerProcess {
     try {
       const worker = cluster.fork({ ...this.#options.env, ...WORKER_ENV })
       worker.process.stderr?.setEncoding('utf8').on('data', this.#options.onStderr)
-      worker.once('exit', (code, signal) => this.#exited(signal ?? `exit code ${code}`))
+      worker.once('exit', (code, signal) => {
+        const reason = signal ?? `exit code ${code}`
+        // What it has sent may still be on its way.
+        if (!worker.isConnected()) return this.#exited(reason)
+        const timer = setTimeout(() => this.#exited(reason), LAST_WORDS_MS)
+        worker.once('disconnect', () => {
+          clearTimeout(timer)
+          setImmediate(() => this.#exited(reason))
+        })
+      })
       worker.on('error', (cause) => {
         // A message that failed has no receiver, whose exit is reported; a fork that failed has none to report.
         if (worker.process.pid === undefined) this.#exited(notStarted(cause))
@@ -117,6 +123,9 @@ export class WorkerLink implements WorkerProcess {
     this.#options.events.onExit(this.#killReason ?? reason)
   }
 }
+
+/** Longest wait for the last messages of a worker that has exited. */
+const LAST_WORDS_MS = 500
 
 function notStarted(cause: unknown): string {
   return `cannot be started: ${messageOf(cause)}`

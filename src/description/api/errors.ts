@@ -30,6 +30,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace | readonly ErrorPlace[]>> = 
   GW_KEY_MISSING: 'key',
   GW_KEY_INVALID: 'key',
   GW_KEY_LIMIT: 'answer',
+  GW_KEY_BOOK: 'answer',
   GW_KEY_RATE: 'counted',
   GW_NEW_KEYS_OFTEN: 'account',
   GW_KEY_EXPIRED: 'key',

@@ -3,6 +3,7 @@ import type { Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
+import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { findModel } from '../../kiro/models/models.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { isKnownReason } from '../../kiro/wire/fault-table.ts'
@@ -91,6 +92,7 @@ async function askUntilAnswered(
     const outcome = await call.outcome
     charge?.add(toCost(call, outcome, signal))
     progress.meter(call.credits)
+    if (outcome.name === 'answered') learnPrice(plane, plan, call.credits)
     progress.noteAccount(way.snapshot.id)
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     noteStrange(plane, question, call.strangeEvents)
@@ -151,6 +153,16 @@ async function askUntilAnswered(
     attempt += 1
     if (isEmptyAnswer(outcome)) sent = newCall(attempt)
   }
+}
+
+/** Answers of all keys teach what the keys with a limit reserve. */
+function learnPrice(
+  { prices }: Pick<DataPlane, 'prices'>,
+  { upstreamModel: model, inputTokens }: ReplyPlan,
+  credits: number | null
+): void {
+  if (credits !== null)
+    prices.learn({ model, inputTokens }, Math.round(credits * MICROS_PER_CREDIT))
 }
 
 function toCost(

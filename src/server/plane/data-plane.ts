@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { AllowanceJournal } from '../../admission/allowance-journal.ts'
 import { Allowances } from '../../admission/allowances.ts'
 import { CostQueue } from '../../admission/fair-queue.ts'
 import { Lease } from '../../admission/lease.ts'
@@ -30,10 +29,10 @@ import { type CredentialLink, Credentials } from './credentials.ts'
 import { ItemStore } from './item-store.ts'
 import { isKiroKeyName } from './key-planes.ts'
 import { KeyTrials } from './key-trials.ts'
-import { KeyLimits } from './key-limits.ts'
+import { KeyLimits, WorkerPrices } from './key-limits.ts'
 import type { FleetLink } from './fleet-link.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountLink, RequestRecords, RowJournal, SharedCalibration } from './primary-links.ts'
+import { AccountLink, RequestRecords, SharedCalibration } from './primary-links.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 import { isPublicAddress } from './public-address.ts'
 import type { TurnRecorder } from './turn-capture.ts'
@@ -46,6 +45,7 @@ export interface DataPlane {
   readonly lease: Lease
   /** What named keys may use. */
   readonly limits: KeyLimits
+  readonly prices: WorkerPrices
   readonly pool: ConnectionPool
   readonly memory: MemoryBudget
   /** Memory for small bodies while `memory` is in use. */
@@ -101,8 +101,6 @@ export interface OwnPlane extends DataPlane {
   readonly credentials: Credentials
   readonly account: AccountLink
   readonly allowances: Allowances
-  readonly journal: AllowanceJournal
-  readonly rows: RowJournal
   readonly arrivals: Arrivals
   readonly tracing: { tracer: TurnTracer | null }
   /** How this gateway stands in its fleet. */
@@ -175,24 +173,11 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
   let fleet: Promise<FleetLink> | null = null
   let fleetTold: FleetTold | null = null
   const retryWaits = new RetryWaits()
-  const journal = new AllowanceJournal(start.journalPath, {
-    onFailure: (err) => log.error({ err }, 'what requests use of credits cannot be written down'),
-    onMended: () => log.info('what requests use of credits is written down again')
-  })
-  const rows = new RowJournal(start.rowsPath, {
-    onFailure: (err) =>
-      log.warn({ err }, 'what requests have used cannot be written down: a death would lose it'),
-    onNextFile: () => journal.flush()
-  })
   const allowances = new Allowances({
     send: (reports) => channel.send({ type: 'allowance.reports', reports }),
-    note: (entry) => {
-      rows.begin() // it tells whose journal the other is
-      journal.note(entry)
-    },
-    owe: (entry) => journal.owe(entry),
     silence: () => pulse.silence
   })
+  const prices = new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons }))
   const credentials = new Credentials({
     channel,
     news: start.news,
@@ -244,11 +229,11 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     slot: start.workerId,
     lease,
     allowances,
-    journal,
-    rows,
     arrivals,
+    prices,
     limits: new KeyLimits({
       allowances,
+      prices,
       pool: () => current.config.pool,
       models: () => current.catalogue.models,
       unread: new MemoryBudget(memory.bodyBytesPerWorker / UNREAD_PART, 0)
@@ -298,11 +283,9 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     turns,
     records: new RequestRecords({
       channel,
-      journal: rows,
-      allowances: journal,
-      tellCredits: () => allowances.tell(),
-      isPrimarySilent: () => pulse.isSilent,
-      isJournalled: () => current.config.usage.isKept || current.book.isKeyRequired
+      allowances,
+      prices,
+      isPrimarySilent: () => pulse.isSilent
     }),
     fleet: () => fleetTold,
     onFleet: (told) => {

@@ -3,14 +3,21 @@ import type { Allowances, Share } from '../../admission/allowances.ts'
 import { Permit } from '../../admission/lease.ts'
 import type { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
-import type { AllowanceName, AllowanceStanding } from '../../ipc/allowance.ts'
-import { CostEstimates, type PricedRequest } from '../../keys/cost-estimates.ts'
-import { type CreditLimit, MICROS_PER_CREDIT, MIN_CREDITS, type NamedKey } from '../../keys/key.ts'
+import type { AllowanceName, AllowanceStanding, BookTrouble } from '../../ipc/allowance.ts'
+import type { PriceTold } from '../../ipc/messages.ts'
+import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
+import {
+  type Estimate,
+  type PricedRequest,
+  type PriceLessons,
+  PriceTable
+} from '../../keys/prices.ts'
 import { findModel, type ModelFacts, priceFactorOf } from '../../kiro/models/models.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
 export interface KeyLimitsOptions {
   readonly allowances: Allowances
+  readonly prices: Pick<WorkerPrices, 'estimate'>
   readonly pool: () => Pick<Config['pool'], 'poolTimeoutMs' | 'maxWaiting'>
   readonly models: () => readonly ModelFacts[]
   /** For what has come of bodies that are not read while their requests wait for a stream of their key. */
@@ -22,7 +29,6 @@ export interface KeyLimitsOptions {
 /** What the limits of named keys mean for the requests of this worker. */
 export class KeyLimits {
   readonly #options: KeyLimitsOptions
-  readonly #estimates = new CostEstimates()
 
   constructor(options: KeyLimitsOptions) {
     this.#options = options
@@ -31,13 +37,13 @@ export class KeyLimits {
   /** Those of one request that asks the upstream; `null` for a key that has none. */
   of(key: NamedKey): TurnLimits | null {
     if (key.credits === null && !hasCounts(key)) return null
-    return new TurnLimits(key, { ...this.#options, estimates: this.#estimates, isHere: false })
+    return new TurnLimits(key, { ...this.#options, isHere: false })
   }
 
   /** Those of one request that is answered without the upstream; `null` for a key that has none. */
   here(key: NamedKey): TurnLimits | null {
     if (!hasCounts(key)) return null
-    return new TurnLimits(key, { ...this.#options, estimates: this.#estimates, isHere: true })
+    return new TurnLimits(key, { ...this.#options, isHere: true })
   }
 }
 
@@ -46,7 +52,6 @@ function hasCounts({ requestsPerMinute, maxStreams }: NamedKey): boolean {
 }
 
 interface TurnLimitsOptions extends KeyLimitsOptions {
-  readonly estimates: CostEstimates
   /** It is answered without the upstream. Such requests cost no credits, and as many of them may come beside the others. */
   readonly isHere: boolean
 }
@@ -95,33 +100,69 @@ export class TurnLimits {
     const standing = allowances.standingOf(`${id}/credits`)
     // Terms of another limit may be under way.
     if (standing?.limit !== toMicros(credits)) return
-    if (standing.used + LEAST_AMOUNT <= standing.limit) return
+    if (standing.problem !== undefined) throw bookTrouble(this.#key, standing.problem)
+    if (standing.used < standing.limit) return
     if (standing.endsAt !== null && standing.endsAt <= now()) return
-    throw usedUp({ key: this.#key, credits, standing, amount: LEAST_AMOUNT })
+    throw usedUp({ key: this.#key, credits, standing, amount: 0 })
   }
 
   /**
-   * Reserves what a question may cost. The caller must settle it.
+   * Reserves what a question may cost. While nobody knows what answers of its model cost, the key has one such question
+   * under way, and the next ones wait. The caller must settle the charge.
    *
-   * @throws {GatewayError} GW_KEY_LIMIT, or as `Allowances.take()`
+   * @throws {GatewayError} GW_KEY_LIMIT, GW_KEY_BOOK, GW_POOL_TIMEOUT, or as `Allowances.take()`
    */
-  async reserve(request: PricedRequest, { arrivedAt, signal }: Wish): Promise<Charge | null> {
-    const { id, credits } = this.#key
+  async reserve(request: PricedRequest, wish: Wish): Promise<Charge | null> {
+    const { credits } = this.#key
     if (credits === null) return null
-    const { allowances, estimates, models } = this.#options
+    let estimate = this.#estimate(request)
+    let turn: Share | null = null
+    if (estimate.isUnknown) {
+      turn = await this.#waitForPrice(wish)
+      estimate = this.#estimate(request)
+    }
+    if (!estimate.isUnknown) {
+      turn?.settle(0) // another one has shown it meanwhile
+      turn = null
+    }
+    try {
+      return new Charge(await this.#takeCredits(credits, estimate, wish), turn)
+    } catch (error) {
+      turn?.settle(0)
+      throw error
+    }
+  }
+
+  #estimate(request: PricedRequest): Estimate {
+    const { prices, models } = this.#options
     const { rate: usual = 1 } = findModel(models(), request.model) ?? {}
     const rate = usual * priceFactorOf(request.model, request.inputTokens)
-    const limit = toMicros(credits)
-    // What is thought to cost more than the whole limit may go where nothing else was used. A limit below the least that
-    // is set aside lets nothing in: no command gives one, and the log says so of a file that has one.
-    const amount = Math.max(LEAST_AMOUNT, Math.min(estimates.estimate(request, rate), limit))
+    return prices.estimate(request, rate * MICROS_PER_CREDIT)
+  }
+
+  #takeCredits(credits: CreditLimit, { credits: estimated }: Estimate, wish: Wish): Promise<Share> {
+    const { allowances } = this.#options
+    // An answer that may cost more than the whole limit is let in where nothing else was used.
+    const amount = Math.max(1, Math.min(estimated, toMicros(credits)))
     const refusal = (standing: AllowanceStanding): GatewayError =>
-      usedUp({ key: this.#key, credits, standing, amount })
-    const share = await allowances.take(
-      { name: `${id}/credits`, amount, arrivedAt, refusal },
-      signal
-    )
-    return new Charge(share, (cost) => estimates.learn(request, cost))
+      standing.problem === undefined
+        ? usedUp({ key: this.#key, credits, standing, amount })
+        : bookTrouble(this.#key, standing.problem)
+    const { arrivedAt, signal } = wish
+    return allowances.take({ name: `${this.#key.id}/credits`, amount, arrivedAt, refusal }, signal)
+  }
+
+  /** Waits until no other question of the key is under way whose price nobody knows. */
+  async #waitForPrice(wish: Wish): Promise<Share> {
+    const { allowances, pool } = this.#options
+    const { id, name } = this.#key
+    using deadline = new StreamDeadline(wish, pool().poolTimeoutMs, () => {
+      const message = `PoolTimeout: nobody knows yet what answers of this model cost, so the key ${JSON.stringify(name)} asks it one question at a time, and the one before did not end within HTTP_POOL_TIMEOUT.`
+      return new GatewayError('GW_POOL_TIMEOUT', 'price', { message })
+    })
+    const { arrivedAt } = wish
+    const part = { name: `${id}/unpriced`, amount: 1, arrivedAt, refusal: neverRefused } as const
+    return await allowances.take(part, deadline.signal)
   }
 
   /** There is a limit of streams at once. */
@@ -198,9 +239,6 @@ export class KeyStream implements Disposable {
   }
 }
 
-/** What is set aside for a request at least. */
-const LEAST_AMOUNT = MIN_CREDITS * MICROS_PER_CREDIT
-
 /** The other workers must be asked, however short HTTP_POOL_TIMEOUT is. */
 const ASKING_MS = 100
 
@@ -243,12 +281,13 @@ export interface CallCost {
 /** What is reserved for a question, and what its calls have really cost. Settled once. */
 export class Charge {
   readonly #share: Share
-  readonly #onLearnt: (cost: number) => void
+  /** Held while nobody knows the price. */
+  readonly #turn: Share | null
   #cost = 0
 
-  constructor(share: Share, onLearnt: (cost: number) => void) {
+  constructor(share: Share, turn: Share | null) {
     this.#share = share
-    this.#onLearnt = onLearnt
+    this.#turn = turn
   }
 
   /** Micro-credits of all calls so far. */
@@ -256,12 +295,15 @@ export class Charge {
     return this.#cost
   }
 
+  /** Number of the period in which it was reserved, and which it is charged to. */
+  get period(): number {
+    return this.#share.period
+  }
+
   /** What an answer cost that nobody has metered can only be estimated; a failure costs nothing unless it was metered. */
   add({ credits, isAnswered, isLeft }: CallCost): void {
     if (credits !== null) {
-      const cost = Math.round(credits * MICROS_PER_CREDIT)
-      this.#cost += cost
-      if (isAnswered) this.#onLearnt(cost)
+      this.#cost += Math.round(credits * MICROS_PER_CREDIT)
     } else if (isAnswered || isLeft) {
       this.#cost += this.#share.amount
     }
@@ -269,12 +311,51 @@ export class Charge {
 
   settle(): void {
     this.#share.settle(this.#cost)
+    this.#turn?.settle(0)
+  }
+}
+
+/** A worker's copy of the prices. What it learns counts here at once; the primary puts the lessons of all in one order. */
+export class WorkerPrices {
+  readonly #table = new PriceTable()
+  readonly #send: (lessons: readonly PriceTold[]) => void
+  /** Bounded by the answers that end within 150 ms. */
+  #untold: PriceTold[] = []
+
+  constructor(send: (lessons: readonly PriceTold[]) => void) {
+    this.#send = send
   }
 
-  /** As `Share.record()`. */
-  record(write: Parameters<Share['record']>[0]): boolean {
-    return this.#share.record(write)
+  estimate(request: PricedRequest, listed: number): Estimate {
+    return this.#table.estimate(request, listed, Date.now())
   }
+
+  /** Those who wait for a price of this model may go on: the primary hears of it before anything else. */
+  learn(request: PricedRequest, credits: number): void {
+    const { isUnknown } = this.#table.estimate(request, credits, Date.now())
+    this.#table.learn(request, credits, Date.now())
+    this.#untold.push({ ...request, credits })
+    if (isUnknown) this.tell()
+  }
+
+  /** Tells the primary what was learnt since the last time. */
+  tell(): void {
+    if (this.#untold.length === 0) return
+    this.#send(this.#untold)
+    this.#untold = []
+  }
+
+  onLearnt({ model, size, lessons }: PriceLessons): void {
+    this.#table.adopt({ model, size, lessons })
+  }
+}
+
+function bookTrouble({ name }: NamedKey, problem: BookTrouble): GatewayError {
+  const message =
+    problem === 'damaged'
+      ? `The record of used credits (usage.db) was damaged, so nobody knows what the key ${JSON.stringify(name)} has used. An operator restores the file, or says what was used: kiro-gateway key reopen ${JSON.stringify(name)} --used CREDITS.`
+      : `The gateway cannot write down what is used (usage.db), so keys with a limit of credits wait until it can: the disk may be full or read-only.`
+  return new GatewayError('GW_KEY_BOOK', problem, { message })
 }
 
 const DAY_S = 86_400
@@ -296,7 +377,7 @@ function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
     `The key ${JSON.stringify(key.name)} may use ${toCredits(limit)} credits ${PERIODS[credits.period]}: ` +
     `${toCredits(used)} are used, ${toCredits(reserved)} are reserved for requests that run. ` +
     (away > 0 ? `Other gateways of the fleet have used or hold ${toCredits(away)}. ` : '') +
-    (left > 0
+    (left > 0 && amount > 0
       ? `What is left, ${toCredits(left)}, is less than the ${toCredits(amount)} that this request may cost. `
       : 'Nothing is left. ') +
     (resetsAt === null ? 'The limit does not start anew.' : `It starts anew at ${resetsAt}.`)

@@ -1,31 +1,13 @@
 import type { EndReason, Usage } from '../../dialects/answer/stream-part.ts'
 import { addUsage } from '../../dialects/answer/usage.ts'
-import type { WrittenRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import type { TracedCall, TurnTrace } from '../../tracing/turn-trace.ts'
 import type { CallPhase } from '../../upstream/classify.ts'
 import type { Charge } from './key-limits.ts'
 
-/** What the key of a request was charged, to be written down once. */
-export type Charged = Pick<Charge, 'cost' | 'record'>
-
-/**
- * Calls `write` once, when all of them count as recorded and before any of them is noted as that. False where the row does not
- * say it.
- */
-export function recordAll(
-  [first, ...others]: readonly Pick<Charged, 'record'>[],
-  write: (credits: WrittenRow['credits']) => boolean
-): boolean {
-  if (first === undefined) return write(undefined)
-  return first.record((entry) => {
-    if (others.length > 0) return recordAll(others, write)
-    if (entry === null) return write(undefined)
-    const { name: _, ...credits } = entry
-    return write(credits)
-  })
-}
+/** What the key of a request was charged. */
+export type Charged = Pick<Charge, 'cost' | 'period'>
 
 /** A request that is being served. */
 export interface OpenTurn {

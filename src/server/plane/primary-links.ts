@@ -1,18 +1,14 @@
-import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
-import type { AllowanceJournal } from '../../admission/allowance-journal.ts'
+import type { Allowances } from '../../admission/allowances.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import { type AccountBar, type AccountStanding, GOOD_STANDING } from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
-import { ROWS_PER_FILE, type UsageRow, type WrittenRow } from '../../ipc/usage-row.ts'
+import type { UsageRow } from '../../ipc/usage-row.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'
-import { makeInnerFolderNow } from '../../shared/private-files.ts'
-import { markOf, type ProcessMark } from '../../shared/process-mark.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 import { inContext, wordBar } from './account-advice.ts'
-import { type Charged, recordAll } from './open-turns.ts'
+import type { WorkerPrices } from './key-limits.ts'
 
 const DAY_MS = 86_400_000
 
@@ -111,25 +107,22 @@ export class AccountLink {
 
 export interface RequestRecordsOptions {
   readonly channel: ToPrimary
-  readonly journal: Pick<RowJournal, 'note' | 'noteBegun'>
-  /** What rows have said of credits stands there before the primary hears of them: then their files may go. */
-  readonly allowances: Pick<AllowanceJournal, 'flush'>
-  /** The primary hears of what was used before it hears of rows, by which it looks whether a limit is near. */
-  readonly tellCredits: () => void
+  /** Tells the primary what is used up and reserved, with the rows that say by whom. */
+  readonly allowances: Pick<Allowances, 'tell'>
+  /** Tells it what answers have cost. */
+  readonly prices: Pick<WorkerPrices, 'tell'>
   /** Nobody reads what is sent now: the primary hangs. */
   readonly isPrimarySilent: () => boolean
-  /** They are kept, or keys have limits: what a killed worker has not told must be found. */
-  readonly isJournalled: () => boolean
 }
 
 /**
- * So long after a request is over the primary hears of it, with those of others: a message for each would cost it more than
- * all else that it does for a request. Of a worker that is killed meanwhile it finds them in the journal.
+ * The primary hears of a request so long after its end, with those of others: a message for each would cost it more than all
+ * else that it does for a request.
  */
-const RECORDS_DELAY_MS = 200
+const RECORDS_DELAY_MS = 150
 /** A message stays small. */
 const MAX_ROWS = 200
-/** While the primary hangs. Of more the oldest are left to the journal. */
+/** While the primary hangs. Of more the oldest are lost: the primary is replaced soon, and its workers with it. */
 const MAX_ROWS_KEPT = 5_000
 
 /** What this worker's requests have used, on its way to the primary: a few messages a second, however many requests. */
@@ -137,8 +130,6 @@ export class RequestRecords {
   readonly #options: RequestRecordsOptions
   /** The newest. Bounded by MAX_ROWS_KEPT. */
   #rows: UsageRow[] = []
-  /** Of the next row. */
-  #seq = 0
   #begun = 0
   #timer: NodeJS.Timeout | null = null
 
@@ -149,21 +140,11 @@ export class RequestRecords {
   /** A request has come, of which there will be a row. */
   begin(): void {
     this.#begun++
-    if (this.#options.isJournalled()) this.#options.journal.noteBegun(this.#begun)
+    this.#wake()
   }
 
-  /** A request is over; `charges` are what its key was charged, all of it in the row. */
-  note(row: UsageRow, charges: readonly Pick<Charged, 'record'>[] = []): void {
-    const { isJournalled, journal } = this.#options
-    const isWritten = isJournalled()
-    const seq = this.#seq++
-    const written = withoutWords(row)
-    recordAll(charges, (credits) => {
-      if (!isWritten) return false
-      if (credits !== undefined) return journal.note({ seq, row: written, credits })
-      journal.note({ seq, row: written })
-      return false
-    })
+  /** A request is over. */
+  note(row: UsageRow): void {
     if (this.#rows.length >= MAX_ROWS_KEPT) this.#rows.shift()
     this.#rows.push(row)
     if (this.#rows.length >= MAX_ROWS) this.flush()
@@ -172,15 +153,17 @@ export class RequestRecords {
 
   /** Sends what there is. */
   flush(): void {
-    const { channel, allowances, tellCredits, isPrimarySilent } = this.#options
+    const { channel, allowances, prices, isPrimarySilent } = this.#options
     if (isPrimarySilent()) return
-    allowances.flush()
-    tellCredits()
+    prices.tell()
+    allowances.tell() // before the rows, by which it looks whether a limit is near
     const rows = this.#rows
-    const first = this.#seq - rows.length
+    let begun = this.#begun
     this.#rows = []
-    for (let at = 0; at < rows.length; at += MAX_ROWS) {
-      channel.send({ type: 'usage.rows', from: first + at, rows: rows.slice(at, at + MAX_ROWS) })
+    this.#begun = 0
+    for (let at = 0; at < rows.length || begun > 0; at += MAX_ROWS) {
+      channel.send({ type: 'usage.rows', begun, rows: rows.slice(at, at + MAX_ROWS) })
+      begun = 0
     }
   }
 
@@ -195,122 +178,6 @@ export class RequestRecords {
     this.flush()
     if (this.#rows.length > 0) this.#wake()
   }
-}
-
-/** Returns the row as it may stand on a disk: why a request failed is told to the operator alone, and may quote a client. */
-function withoutWords(row: UsageRow): UsageRow {
-  if (row.turn?.failure === undefined) return row
-  const { failure: _, ...turn } = row.turn
-  return { ...row, turn }
-}
-
-/** Files of a worker that the primary has not removed: then it records nothing, and neither does this. */
-const MAX_FILES = 16
-/** Of the usual line there are some five hundred. */
-const LINE_BYTES = 8_192
-
-/**
- * Where a worker writes down what its requests have used, for the case that it dies before the primary has it in the record.
- * A line for each, see `WrittenRow`; ROWS_PER_FILE in a file, which the primary removes once the record has them. A line for
- * each request that begins, too, so that those are known that die with the worker. Of credits only the last file says what the
- * journal of the allowances may not say yet.
- * What is written is safe from the death of all processes, though not from a power cut. It takes some five microseconds.
- */
-export class RowJournal {
-  readonly #path: string
-  readonly #options: RowJournalOptions
-  #file: { readonly fd: number | null; readonly number: number } | null = null
-  #hasFailed = false
-  #begun = 0
-  #isBegunDue = false
-  /** For most lines: one for each would cost a fifth of what it takes to write it. */
-  readonly #line = Buffer.alloc(LINE_BYTES)
-  /** This one and its primary, by which it is told whether they still run. */
-  #processes: readonly ProcessMark[] | null = null
-
-  constructor(path: string, options: RowJournalOptions) {
-    this.#path = path
-    this.#options = options
-  }
-
-  /** Has a first file, which says who writes. */
-  begin(): void {
-    if (this.#file === null) this.#open(0)
-  }
-
-  /** False where it could not be written. */
-  note(written: WrittenRow): boolean {
-    const number = Math.floor(written.seq / ROWS_PER_FILE)
-    if (this.#file?.number !== number) this.#open(number)
-    return this.#write(`${this.#takeBegun()}${JSON.stringify(written)}\n`)
-  }
-
-  /** So many requests have begun. Written with the next row of this turn of the event loop, or at its end. */
-  noteBegun(begun: number): void {
-    this.#begun = begun
-    if (this.#file === null) return this.#open(0)
-    if (!this.#isBegunDue) setImmediate(() => this.#write(this.#takeBegun()))
-    this.#isBegunDue = true
-  }
-
-  #takeBegun(): string {
-    if (!this.#isBegunDue) return ''
-    this.#isBegunDue = false
-    return `{"begun":${this.#begun}}\n`
-  }
-
-  /** The files stay for the primary. */
-  close(): void {
-    if (this.#file !== null && this.#file.fd !== null) closeSync(this.#file.fd)
-    this.#file = { fd: null, number: Infinity }
-  }
-
-  #open(number: number): void {
-    if (this.#file?.number === Infinity) return // closed
-    this.#options.onNextFile()
-    if (this.#file !== null && this.#file.fd !== null) closeSync(this.#file.fd)
-    this.#file = { fd: null, number }
-    if (existsSync(`${this.#path}-${number - MAX_FILES}`)) return
-    try {
-      makeInnerFolderNow(dirname(this.#path))
-      this.#file = { fd: openSync(`${this.#path}-${number}`, 'wx', 0o600), number }
-      this.#processes ??= [markOf(process.pid), markOf(process.ppid)]
-      this.#isBegunDue = true
-      this.#write(`${JSON.stringify({ processes: this.#processes })}\n${this.#takeBegun()}`)
-    } catch (cause) {
-      this.#fail(cause)
-    }
-  }
-
-  #write(text: string): boolean {
-    const { fd = null, number = 0 } = this.#file ?? {}
-    if (fd === null || text === '') return false
-    try {
-      const bytes = text.length * 3 <= LINE_BYTES ? this.#line : Buffer.alloc(text.length * 3)
-      const length = bytes.write(text)
-      // A disk that is nearly full takes a part without saying so; the next line would go on in the middle of this one.
-      if (writeSync(fd, bytes, 0, length) < length)
-        throw Object.assign(new Error('a part was written'), { code: 'ENOSPC' })
-      return true
-    } catch (cause) {
-      this.#file = { fd: null, number } // half a line may be there: nothing comes behind it
-      closeSync(fd)
-      this.#fail(cause)
-      return false
-    }
-  }
-
-  #fail(cause: unknown): void {
-    if (!this.#hasFailed) this.#options.onFailure(cause)
-    this.#hasFailed = true
-  }
-}
-
-export interface RowJournalOptions {
-  /** Called once; with the next file it is tried again. */
-  readonly onFailure: (cause: unknown) => void
-  /** Called before another file is begun: what rows have said of credits must stand in the journal of the allowances then. */
-  readonly onNextFile: () => void
 }
 
 /** As many messages and no more, however many requests end. */

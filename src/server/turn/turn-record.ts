@@ -146,7 +146,7 @@ export function toUsageRow(
   { worker, ...who }: Pick<UsageRow, 'key' | 'client' | 'dialect'> & Pick<TurnFacts, 'worker'>
 ): UsageRow {
   const { requestId, route, status, error, plan, bodyBytes, progress } = record
-  const { usage, charged, metered, attempts, lastCall } = progress
+  const { usage, charged, charges, metered, attempts, lastCall } = progress
   const totalMs = progress.totalMs()
   return {
     ...who,
@@ -158,6 +158,9 @@ export function toUsageRow(
     outputTokens: usage?.outputTokens ?? 0,
     cachedTokens: (usage?.cacheReadTokens ?? 0) + (usage?.cacheWriteTokens ?? 0),
     credits: charged > 0 ? charged : metered,
+    ...(charges.length > 0 && {
+      charges: charges.map(({ cost, period }) => ({ credits: cost, period }))
+    }),
     totalMs: Math.round(totalMs),
     firstMs: usage === null ? null : Math.round(totalMs - progress.spentMs('stream')),
     repairs: plan?.repairs.length ?? 0,

@@ -338,7 +338,7 @@ export class Turn implements OpenTurn {
     const client = clientFamilyOf(request.headers['user-agent'])
     if (answerHere === undefined) {
       const row = toUsageRow(record, { key: usageKey, client, dialect, worker: plane.slot })
-      plane.records.note(row, this.#progress.charges)
+      plane.records.note(row)
     }
     this.#trace?.end(toTracedTurn(record, { client, dialect }))
     void this.#debug?.keep(record) // cannot reject

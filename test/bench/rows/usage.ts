@@ -1,5 +1,5 @@
 import { mkdirSync, statSync } from 'node:fs'
-import { usagePath } from '../../../src/control/usage/usage-recorder.ts'
+import { usagePath } from '../../../src/control/book/usage-sums.ts'
 import { runKiroGateway } from '../../helper/cli-process.ts'
 import type { Line, Row } from '../row.ts'
 import { progress } from '../stand.ts'
@@ -34,7 +34,7 @@ export const usageRow: Row = {
     progress(`usage: ${megabytes.toFixed(0)} MB are written`)
     const all = `${rows / 1e6} million requests of ${Days} days`
     const lines: Line[] = [
-      line('µs', '  the primary writes a request, in batches of 250', [cost.perRow], {
+      line('µs', "  the primary's thread writes a request, in batches of 250", [cost.perRow], {
         samples: all
       }),
       line('ms', '  the longest of these batches', [cost.longestBatch], { most: 20, samples: all }),

@@ -39,7 +39,12 @@ t.test('keyAlert()', async (t) => {
   const at100 = keyAlert(anna, credits(10_000_000))
   t.match(at100, { facts: { percent: 100 }, text: /has used up its limit/ })
   t.not(at100?.id, at80?.id)
-  t.equal(keyAlert(anna, credits(9_500_000), true)?.id, at100?.id, 'what is left is of no use')
+  const refused = keyAlert(anna, credits(9_500_000), true)
+  t.match(refused, {
+    text: /has too little left for a request, which was refused: 9.5 of 10 credits/,
+    facts: { percent: 95 }
+  })
+  t.not(refused?.id, at100?.id)
   t.not(keyAlert(anna, credits(16_000_000, 20_000_000))?.id, at80?.id, 'of another limit')
 })
 

@@ -1,14 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { monotonicNow } from '../../../src/admission/clock.ts'
 import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { MICROS_PER_CREDIT as CREDIT, type NamedKey } from '../../../src/keys/key.ts'
 import { BUILT_IN_MODELS } from '../../../src/kiro/models/models.ts'
-import { GatewayError } from '../../../src/shared/errors.ts'
-import { KeyLimits, type TurnLimits } from '../../../src/server/plane/key-limits.ts'
+import { codeOf, GatewayError } from '../../../src/shared/errors.ts'
+import { KeyLimits, type TurnLimits, WorkerPrices } from '../../../src/server/plane/key-limits.ts'
 import { namedKey, perDay, Team } from '../../helper/allowance-team.ts'
 
 const models = [
@@ -16,6 +13,12 @@ const models = [
   { id: 'gpt-9', name: 'Stepped', maxInputTokens: 1_000_000, takesImages: false, rate: 2.5 },
   { id: 'dear', name: 'Dear', maxInputTokens: 1000, takesImages: false, rate: 2.5 }
 ]
+
+/** Micro-credits. */
+const KNOWN_PRICES = [
+  ['auto', CREDIT],
+  ['dear', 2.5 * CREDIT]
+] as const
 
 interface PoolSettings {
   readonly poolTimeoutMs: number | null
@@ -27,19 +30,18 @@ async function limitsFor(
   key: NamedKey,
   pool: PoolSettings = { poolTimeoutMs: null, maxWaiting: 10 }
 ) {
-  const stateDir = mkdtempSync(join(tmpdir(), 'key-limits-'))
-  const team = await Team.start(stateDir, [key], 1)
+  const team = new Team([key], 1)
   team.now = Date.now()
-  t.teardown(async () => {
-    await team.close()
-    rmSync(stateDir, { recursive: true, force: true })
-  })
+  t.teardown(() => team.close())
   const [worker] = team.workers
   if (worker === undefined) throw new Error('there is no worker')
   const { allowances } = worker
   const clock = { now: team.now }
+  const prices = new WorkerPrices(() => {})
+  for (const [model, cost] of KNOWN_PRICES) prices.learn({ model, inputTokens: 100 }, cost)
   const limits = new KeyLimits({
     allowances,
+    prices,
     pool: () => pool,
     models: () => models,
     unread: new MemoryBudget(1000, 0),
@@ -47,7 +49,7 @@ async function limitsFor(
   })
   const own = limits.of(key)
   if (own === null) throw new Error('the key has no limits')
-  return { team, limits: own, all: limits, clock }
+  return { team, limits: own, all: limits, clock, prices }
 }
 
 /** Of requests that are answered without the upstream. */
@@ -64,6 +66,10 @@ function wish(signal = new AbortController().signal) {
 function reserve(limits: TurnLimits, model = 'auto', inputTokens = 100) {
   return limits.reserve({ model, inputTokens }, wish())
 }
+
+// Timers of the desk keep no process alive.
+const alive = setInterval(() => {}, 1_000)
+t.teardown(() => clearInterval(alive))
 
 t.test('KeyLimits', (t) => {
   t.test('counts requests that cost nothing beside the others', async (t) => {
@@ -93,12 +99,13 @@ t.test('KeyLimits', (t) => {
   })
 
   t.test('has none for a key without limits', async (t) => {
-    const team = await Team.start(t.testdir({}), [], 1)
+    const team = new Team([], 1)
     const [worker] = team.workers
     if (worker === undefined) throw new Error('there is no worker')
     const { allowances } = worker
     const limits = new KeyLimits({
       allowances,
+      prices: new WorkerPrices(() => {}),
       pool: () => ({ poolTimeoutMs: null, maxWaiting: 1 }),
       models: () => models,
       unread: new MemoryBudget(1000, 0)
@@ -159,6 +166,7 @@ t.test('KeyLimits', (t) => {
   t.test('tells no time to wait where that is long or never comes', async (t) => {
     const key = namedKey('anna', { credits: { limit: 0.5, period: 'total' } })
     const { limits } = await limitsFor(t, key)
+    await reserve(limits)
     const refusal = await reserve(limits).catch((error: unknown) => error)
     t.match(refusal, {
       code: 'GW_KEY_LIMIT',
@@ -167,32 +175,29 @@ t.test('KeyLimits', (t) => {
     })
   })
 
-  t.test(
-    'says what is left of a limit that is not used up, also before a body is read',
-    async (t) => {
-      const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(3) }))
-      const charge = await reserve(limits)
-      charge?.add({ credits: 2.2, isAnswered: true, isLeft: false })
-      charge?.settle()
-      const left = {
-        code: 'GW_KEY_LIMIT',
-        message: /What is left, 0\.8, is less than the (1|2\.2) that/
-      }
-      await t.rejects(reserve(limits), left)
-      await t.rejects(limits.admit(wish()), left)
+  t.test('says what is left of a limit that is not used up', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(3) }))
+    const charge = await reserve(limits)
+    charge?.add({ credits: 2.2, isAnswered: true, isLeft: false })
+    charge?.settle()
+    const left = {
+      code: 'GW_KEY_LIMIT',
+      message: /What is left, 0\.8, is less than the 1 that/
     }
-  )
+    await t.rejects(reserve(limits), left)
+  })
 
-  t.test(
-    'lets nothing in where a file has a limit below the least that is set aside',
-    async (t) => {
-      const key = namedKey('anna', { credits: { limit: 0.5, period: 'day' } })
-      const { limits } = await limitsFor(t, key)
-      const left = { code: 'GW_KEY_LIMIT', message: /What is left, 0\.5, is less than the 1 that/ }
-      await t.rejects(reserve(limits), left)
-      await t.rejects(limits.admit(wish()), left)
-    }
-  )
+  t.test('lets as many run as the limit has room for, however small it is', async (t) => {
+    const key = namedKey('anna', { credits: { limit: 0.05, period: 'day' } })
+    const { limits, prices } = await limitsFor(t, key)
+    for (let n = 0; n < 9; n++) prices.learn({ model: 'cheap', inputTokens: 100 }, CREDIT / 100)
+    const asked = Array.from({ length: 8 }, () =>
+      reserve(limits, 'cheap').catch((error: unknown) => error)
+    )
+    const refused = (await Promise.all(asked)).filter((one) => one instanceof Error)
+    t.equal(refused.length, 3)
+    t.match(refused, [{ code: 'GW_KEY_LIMIT', message: /Nothing is left/ }])
+  })
 
   t.test('lets a request that may cost more than the whole limit use all of it', async (t) => {
     const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(2) }))
@@ -241,12 +246,12 @@ t.test('KeyLimits', (t) => {
     const { team, limits, clock } = await limitsFor(t, key)
     await limits.admit(wish())
     const charge = await reserve(limits)
-    charge?.add({ credits: 1.5, isAnswered: true, isLeft: false })
+    charge?.add({ credits: 2, isAnswered: true, isLeft: false })
     charge?.settle()
     await t.rejects(reserve(limits), { code: 'GW_KEY_LIMIT' })
     const [worker] = team.workers
     const before = worker?.sent
-    await t.rejects(limits.admit(wish()), { code: 'GW_KEY_LIMIT', message: /1.5 are used/ })
+    await t.rejects(limits.admit(wish()), { code: 'GW_KEY_LIMIT', message: /2 are used/ })
     t.equal(worker?.sent, before)
     team.desk.setKeys([namedKey('anna', { credits: perDay(5) })])
     for (let i = 0; i < 10; i += 1) await turn()
@@ -260,13 +265,34 @@ t.test('KeyLimits', (t) => {
     await reserve(limits)
   })
 
-  t.test('learns what requests cost', async (t) => {
-    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))
-    const charge = await reserve(limits)
-    charge?.add({ credits: 4, isAnswered: true, isLeft: false })
-    charge?.settle()
-    await reserve(limits)
-    await t.rejects(reserve(limits), { message: /less than the 4 that this request may cost/ })
+  t.test('asks one question at a time while nobody knows what it costs', async (t) => {
+    const { limits, prices } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))
+    const first = await reserve(limits, 'unheard-of')
+    const waiting = Array.from({ length: 5 }, () => reserve(limits, 'unheard-of').catch(codeOf))
+    let served = 0
+    for (const one of waiting) void one.then(() => served++)
+    for (let i = 0; i < 20; i += 1) await turn()
+    t.equal(served, 0, 'the others wait and are not refused')
+    prices.learn({ model: 'unheard-of', inputTokens: 100 }, 4 * CREDIT)
+    first?.add({ credits: 4, isAnswered: true, isLeft: false })
+    first?.settle()
+    const outcomes = await Promise.all(waiting)
+    t.equal(
+      outcomes.filter((one) => one === 'GW_KEY_LIMIT').length,
+      4,
+      'there is room for one of 4'
+    )
+  })
+
+  t.test('does not have it wait for longer than for a connection', async (t) => {
+    const pool = { poolTimeoutMs: 10, maxWaiting: 2 }
+    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }), pool)
+    const first = await reserve(limits, 'unheard-of')
+    await t.rejects(reserve(limits, 'unheard-of'), {
+      code: 'GW_POOL_TIMEOUT',
+      message: /nobody knows yet what answers of this model cost/
+    })
+    first?.settle()
   })
 
   t.test('refuses what comes too often, with the seconds to wait', async (t) => {

@@ -99,10 +99,10 @@ t.test('toUsageRow()', async (t) => {
   })
   const { totalMs, firstMs } = toUsageRow(answered, who)
   t.ok([totalMs, firstMs].every(Number.isInteger), 'as the record keeps them')
-  progress.charge({ cost: 1_000_000, record: () => true })
-  t.equal(
-    toUsageRow(answered, who).credits,
-    1_000_000,
+  progress.charge({ cost: 1_000_000, period: 7 })
+  t.match(
+    toUsageRow(answered, who),
+    { credits: 1_000_000, charges: [{ credits: 1_000_000, period: 7 }] },
     'what its limit was charged, estimates included'
   )
 })

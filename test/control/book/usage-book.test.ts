@@ -1,9 +1,9 @@
+import { execFile } from 'node:child_process'
 import {
   copyFileSync,
   existsSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -12,10 +12,14 @@ import {
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
-import { DAY_MS, UsageDatabase } from '../../../src/control/usage/usage-database.ts'
-import { UsageRecorder, usagePath } from '../../../src/control/usage/usage-recorder.ts'
+import type { BookOpening, PageAsk, PageNews } from '../../../src/control/book/book-messages.ts'
+import { UsageBook } from '../../../src/control/book/usage-book.ts'
+import { DAY_MS, usagePath } from '../../../src/control/book/usage-sums.ts'
 import { readUsage } from '../../../src/control/usage/usage-report.ts'
 import type { UsageRow } from '../../../src/ipc/usage-row.ts'
+import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
+import { type Period, periodAt } from '../../../src/keys/period.ts'
+import type { PriceLessons } from '../../../src/keys/prices.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 import { seededRandom } from '../../helper/seeded-random.ts'
 import { usageRow } from '../../helper/usage-row.ts'
@@ -23,26 +27,33 @@ import { usageRow } from '../../helper/usage-row.ts'
 const NOON = Date.parse('2026-09-10T12:00:00Z')
 const TODAY = Math.floor(NOON / DAY_MS) * DAY_MS
 
-function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {}, busyMs = 20) {
+function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {}) {
   const stateDir = t.testdir({})
   const path = usagePath(stateDir)
   const { log, text } = recordedLog()
-  const create = () =>
-    new UsageRecorder({
+  const periods: BookOpening['periods'][number][] = []
+  const prices: PriceLessons[] = []
+  const pages: PageNews[] = []
+  const create = () => {
+    const book = new UsageBook({
       stateDir,
       settings: () => ({ isKept: true, retentionDays: 90, ...settings }),
       log,
+      periods: () => periods,
+      onOpened: (known) => prices.push(...known),
+      onPages: (news) => pages.push(...news),
+      onChange: () => {},
       now: () => NOON,
-      writeMs: 1,
-      retryMs: 5,
-      busyMs
+      timing: { writeMs: 1, retryMs: 20 }
     })
+    t.teardown(() => book.close())
+    return book
+  }
   const recorder = create()
   recorder.setKeys([
     { id: 'k_1', name: 'anna' },
     { id: 'k_2', name: 'ben' }
   ])
-  t.teardown(() => recorder.close())
   const rows = (): number => {
     if (!existsSync(path)) return 0
     const db = new DatabaseSync(path, { readOnly: true })
@@ -56,27 +67,41 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
   }
   /** Waits until so many are in the file. */
   const written = async (count: number): Promise<void> => {
-    while (rows() !== count) await new Promise((resolve) => setTimeout(resolve, 2))
+    while (rows() !== count) await sleep(2)
   }
-  return { recorder, create, path, text, written, rows }
+  return { recorder, create, path, text, written, rows, periods, prices, pages }
 }
 
-/** The files that this process has open, by their paths. */
-function openFiles(): readonly string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      return [readlinkSync(`/proc/self/fd/${fd}`)]
-    } catch {
-      return [] // it was closed meanwhile
-    }
-  })
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+const MONTH = periodAt('month', null, NOON)
+
+function askFor(want: number, more: Partial<PageAsk> = {}): PageAsk {
+  return {
+    key: 'k_1',
+    period: MONTH,
+    cap: 10 * CREDIT,
+    want,
+    release: 0,
+    createdAt: 0,
+    reopened: null,
+    ...more
+  }
+}
+
+function charged(credits: number, period: Period = MONTH): UsageRow {
+  return usageRow({ credits, charges: [{ period: period.number, credits }] })
 }
 
 function many(count: number, make: (n: number) => Partial<UsageRow> = () => ({})): UsageRow[] {
   return Array.from({ length: count }, (_, n) => usageRow(make(n)))
 }
 
-t.test('UsageRecorder', (t) => {
+t.setTimeout(300_000) // seconds alone, more on a busy machine
+
+t.test('UsageBook', (t) => {
   t.test('opens no file before the first request, and none where it may not', async (t) => {
     const { recorder, path } = rig(t)
     t.equal(await recorder.sums(TODAY), null)
@@ -135,8 +160,8 @@ t.test('UsageRecorder', (t) => {
     t.teardown(() => clearInterval(alive))
     const record = async (rows: readonly UsageRow[]): Promise<void> => {
       for (let at = 0; at < rows.length; at += 1_000) {
-        await recorder.whenRoomFor(1_000)
         recorder.record(rows.slice(at, at + 1_000))
+        await recorder.flush()
       }
     }
     await record(many(20_000, () => refused))
@@ -252,55 +277,6 @@ t.test('UsageRecorder', (t) => {
     t.same(lines.map(({ group }) => group).toSorted(), ['', 'claude-haiku-4.5', 'other'])
   })
 
-  t.test(
-    'costs the record where the file is damaged, says so once, and goes on when it is not',
-    async (t) => {
-      const { recorder, path, text, written } = rig(t)
-      writeFileSync(path, 'this is no database, whatever it is called. '.repeat(100))
-      recorder.record(many(2))
-      while (!text().includes('usage cannot be recorded'))
-        await new Promise((resolve) => setTimeout(resolve, 2))
-      recorder.record(many(2))
-      await new Promise((resolve) => setTimeout(resolve, 60)) // some attempts more
-      t.match(readFileSync(path, 'latin1'), /^this is no database/, 'it may be of use to somebody')
-      t.equal(await recorder.sums(TODAY), null)
-      t.equal(text().match(/usage cannot be recorded/g)?.length, 1)
-      renameSync(path, `${path}.damaged`)
-      await written(4)
-      while (!text().includes('usage is recorded again'))
-        await new Promise((resolve) => setTimeout(resolve, 2))
-    }
-  )
-
-  t.test(
-    'opens the file once, however often it writes',
-    { skip: process.platform === 'linux' ? false : 'open files are counted in /proc' },
-    async (t) => {
-      const { recorder, path, written } = rig(t)
-      for (let count = 1; count <= 12; count += 1) {
-        recorder.record(many(1))
-        await written(count)
-      }
-      const count = openFiles().filter((name) => name === path).length
-      t.ok(count <= 3, `${count} times, of which one is this test's and one a checkpoint's`)
-    }
-  )
-
-  t.test('survives that the file is written over while it is open', async (t) => {
-    const { recorder, path, written } = rig(t)
-    recorder.record(many(1))
-    await written(1)
-    await new Promise((resolve) => setTimeout(resolve, 60)) // until it is no more in the log alone
-    writeFileSync(path, 'this is no database, whatever it is called. '.repeat(300))
-    const rejections: unknown[] = []
-    const onRejection = (cause: unknown): number => rejections.push(cause)
-    process.on('unhandledRejection', onRejection)
-    recorder.record(many(1))
-    await new Promise((resolve) => setTimeout(resolve, 60)) // some attempts
-    process.off('unhandledRejection', onRejection)
-    t.same(rejections, [])
-  })
-
   t.test('goes on in a new file where the old one was removed or replaced', async (t) => {
     const { recorder, path, text, written } = rig(t)
     recorder.record(many(3))
@@ -311,20 +287,6 @@ t.test('UsageRecorder', (t) => {
     await written(2)
     t.match(await readUsage(path, { by: 'key', since: 0, key: null }), [{ group: 'anna' }])
     t.equal(text(), '')
-  })
-
-  t.test('keeps its lock, or the next to close the file takes its log away', async (t) => {
-    const { path } = rig(t)
-    const database = await UsageDatabase.open(path)
-    t.teardown(() => database.close())
-    database.write(
-      many(3).map((row) => ({ journal: null, seq: 0, row })),
-      new Map()
-    )
-    await database.checkpoint()
-    const { ino } = statSync(path)
-    const locks = readFileSync('/proc/locks', 'utf8').split('\n')
-    t.ok(locks.some((line) => line.includes(` ${process.pid} `) && line.includes(`:${ino} `)))
   })
 
   t.test('is not disturbed by shared memory that is not its own', async (t) => {
@@ -342,79 +304,151 @@ t.test('UsageRecorder', (t) => {
     }
   })
 
-  t.test('leaves nothing beside its file, however soon it is closed', async (t) => {
-    for (let ms = 0; ms < 12; ms++) {
-      const { recorder, path } = rig(t)
-      recorder.record(many(1))
-      if (ms > 2) await new Promise((resolve) => setTimeout(resolve, ms))
-      if (ms % 2 === 1) void recorder.sums(0)
-      await recorder.close()
-      t.same(readdirSync(dirname(path)), ['usage.db'])
-      t.same(
-        openFiles().filter((file) => file.startsWith(path)),
-        []
-      )
-    }
-    const { recorder, create, path } = rig(t)
-    recorder.record(many(1))
+  t.test('keeps sums of what waits too long to be written, and no row of it twice', async (t) => {
+    const { recorder, path, text } = rig(t)
+    const lock = new DatabaseSync(path)
+    lock.exec(
+      'PRAGMA journal_mode = WAL; CREATE TABLE x (a); BEGIN IMMEDIATE; INSERT INTO x VALUES (1)'
+    )
+    for (let n = 0; n < 12; n++) recorder.record(many(1_000))
+    while (!text().includes('usage cannot be recorded')) await sleep(20)
+    lock.exec('ROLLBACK')
+    lock.close()
+    while (!text().includes('usage is recorded again')) await sleep(20)
     await recorder.close()
-    const reader = create()
-    const sums = reader.sums(0)
-    await new Promise((resolve) => setTimeout(resolve, 0))
-    await reader.close()
-    await sums
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    t.same(readdirSync(dirname(path)), ['usage.db'])
-    t.same(
-      openFiles().filter((file) => file.startsWith(path)),
-      [],
-      'not even to read'
+    const db = new DatabaseSync(path, { readOnly: true })
+    t.equal(db.prepare('SELECT sum(requests) AS n FROM days').get()?.['n'], 12_000)
+    const rows = Number(db.prepare('SELECT count(*) AS n FROM requests').get()?.['n'])
+    t.ok(rows >= 2_500 && rows <= 5_000, `${rows} rows`)
+    db.close()
+  })
+
+  t.test('leases what is free, settles what rows say, and has the rest back', async (t) => {
+    const { recorder, create, pages } = rig(t)
+    t.match(await recorder.ask(askFor(4 * CREDIT)), { share: 4 * CREDIT, used: 0, settled: 0 })
+    recorder.record([charged(1.5 * CREDIT), charged(CREDIT)])
+    while (pages.at(-1)?.used !== 2.5 * CREDIT) await sleep(2)
+    t.match(pages.at(-1), { share: 4 * CREDIT, settled: 2.5 * CREDIT, heldElsewhere: 0 })
+    t.match(await recorder.ask(askFor(20 * CREDIT)), { share: 10 * CREDIT }, 'and no more')
+    t.match(await recorder.ask(askFor(0, { release: 3 * CREDIT })), { share: 7 * CREDIT })
+    await recorder.close()
+    t.match(
+      await create().ask(askFor(0)),
+      { used: 2.5 * CREDIT, share: 0, heldElsewhere: 0 },
+      'a run that ends in order holds nothing'
     )
   })
 
   t.test(
-    'waits for a file that another program has locked, but never in the event loop',
+    'charges requests that cost more than was leased, and those of an old period not',
     async (t) => {
-      const { recorder, path, text, written, rows } = rig(t)
-      recorder.record(many(1))
-      await written(1)
-      const other = new DatabaseSync(path)
-      other.exec('BEGIN IMMEDIATE')
-      recorder.record(many(2))
-      while (!text().includes('usage cannot be recorded'))
-        await new Promise((resolve) => setTimeout(resolve, 2))
-      t.equal(rows(), 1)
-      other.exec('ROLLBACK')
-      other.close()
-      await written(3)
+      const { recorder, pages } = rig(t)
+      await recorder.ask(askFor(CREDIT))
+      recorder.record([charged(5 * CREDIT)])
+      while (pages.at(-1)?.used !== 5 * CREDIT) await sleep(2)
+      t.match(await recorder.ask(askFor(9 * CREDIT)), { share: 10 * CREDIT })
+      const next = periodAt('month', MONTH, NOON + 31 * DAY_MS)
+      t.match(await recorder.ask(askFor(CREDIT, { period: next })), { used: 0, share: CREDIT })
+      recorder.record([charged(2 * CREDIT)])
+      await sleep(50)
+      t.match(await recorder.ask(askFor(0, { period: next })), { used: 0, share: CREDIT })
+      const late = await recorder.ask(askFor(CREDIT))
+      t.equal(late.period.number, next.number, 'the period that is over does not come back')
     }
   )
 
-  t.test('says nothing of a neighbour that writes for a moment', async (t) => {
-    const { recorder, path, text, written, rows } = rig(t, {}, 60_000)
-    recorder.record(many(1))
-    await written(1)
-    const other = new DatabaseSync(path)
-    other.exec('BEGIN IMMEDIATE')
-    recorder.record(many(2))
-    await new Promise((resolve) => setTimeout(resolve, 30)) // some attempts
-    t.equal(rows(), 1)
-    other.exec('ROLLBACK')
-    other.close()
-    await written(3)
-    t.notMatch(text(), 'usage cannot be recorded')
+  t.test('is shared by two gateways, and one wishes for what the other holds', async (t) => {
+    const { recorder, create } = rig(t)
+    const other = create()
+    t.match(await recorder.ask(askFor(8 * CREDIT)), { share: 8 * CREDIT })
+    t.match(await other.ask(askFor(5 * CREDIT)), { share: 2 * CREDIT, heldElsewhere: 8 * CREDIT })
+    t.match(await recorder.ask(askFor(0)), { wishedElsewhere: 3 * CREDIT })
+    await recorder.ask(askFor(0, { release: 3 * CREDIT }))
+    t.match(await other.ask(askFor(3 * CREDIT)), { share: 5 * CREDIT, heldElsewhere: 5 * CREDIT })
   })
 
-  t.test('loses the newest where nothing can be written for long', async (t) => {
-    const { recorder, path, text } = rig(t)
-    writeFileSync(path, 'no database '.repeat(100))
-    recorder.record(many(6_000))
-    while (!text().includes('usage cannot be recorded'))
-      await new Promise((resolve) => setTimeout(resolve, 2))
-    rmSync(path)
-    while (!/"lost":1000.*usage is recorded again/.test(text()))
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    t.equal((await recorder.sums(TODAY))?.get('k_1')?.requests, 5_000)
+  t.test('counts what a killed gateway held as used, with a row, once', async (t) => {
+    const { create, path, written, text } = rig(t)
+    await killedWith(path, 3 * CREDIT)
+    const next = create()
+    t.match(await next.ask(askFor(0)), { used: 3 * CREDIT, share: 0, heldElsewhere: 0 })
+    await written(1)
+    t.match(text(), /ended with an earlier gateway/)
+    const lines = await readUsage(path, { by: 'key', since: 0, key: null })
+    t.match(lines, [{ credits: 3 * CREDIT, requests: 1, failed: 1 }])
+    t.match(await create().ask(askFor(0)), { used: 3 * CREDIT })
+  })
+
+  t.test(
+    'sets a damaged book aside, and nothing is leased until somebody says what was used',
+    async (t) => {
+      for (const harm of ['no database', 'cut short', 'another number'] as const) {
+        const { recorder, create, path, text } = rig(t)
+        await recorder.ask(askFor(CREDIT))
+        recorder.record([charged(CREDIT), ...many(200)])
+        await recorder.close()
+        damage(path, harm)
+        const next = create()
+        t.match(await next.ask(askFor(CREDIT)), { share: 0, isClosed: true }, harm)
+        t.match(text(), /set aside/)
+        const aside = readdirSync(dirname(path)).filter((name) => /\.damaged-[\dTZ-]+$/.test(name))
+        t.equal(aside.length, 1, 'the old file stays for those who can read it')
+        const young = askFor(CREDIT, { key: 'k_2', createdAt: NOON + 1 })
+        t.match(await next.ask(young), { share: CREDIT }, 'a key that is younger')
+        const early = { at: NOON - 1, used: 0 }
+        t.match(await next.ask(askFor(CREDIT, { reopened: early })), { isClosed: true })
+        const reopened = { at: NOON + 1, used: 7 * CREDIT }
+        t.match(await next.ask(askFor(9 * CREDIT, { reopened })), {
+          used: 7 * CREDIT,
+          share: 3 * CREDIT,
+          isClosed: false
+        })
+        t.match(await next.ask(askFor(0, { reopened })), { share: 3 * CREDIT }, 'and once')
+        await next.close()
+      }
+    }
+  )
+
+  t.test('takes over what the version before has recorded', async (t) => {
+    const { recorder, create, path, periods } = rig(t)
+    await recorder.start()
+    await recorder.close()
+    const db = new DatabaseSync(path)
+    db.exec(
+      'DROP TABLE pages; DROP TABLE runs; DROP TABLE meta; DROP TABLE prices; PRAGMA user_version = 2'
+    )
+    const today = NOON / DAY_MS
+    for (const [day, credits] of [
+      [0, 2],
+      [1, 3],
+      [20, 50]
+    ] as const) {
+      db.prepare("INSERT INTO days VALUES (?, 'k_1', 'c', 'm', 1, 0, 0, 0, 0, ?)").run(
+        Math.floor(today - day),
+        credits * CREDIT
+      )
+    }
+    db.close()
+    periods.push({ key: 'k_1', period: MONTH })
+    t.match(await create().ask(askFor(0)), { used: 5 * CREDIT }, 'in the period that is under way')
+  })
+
+  t.test('keeps prices over a restart', async (t) => {
+    const { recorder, create, prices, written } = rig(t)
+    const lessons = {
+      model: 'auto',
+      size: 3,
+      lessons: [
+        [NOON, 5],
+        [NOON, 7]
+      ]
+    } as const
+    recorder.keepPrices(lessons)
+    recorder.record(many(1))
+    await written(1)
+    await recorder.close()
+    await create().start()
+    t.same(prices, [lessons])
   })
 
   t.test('leaves a newer version alone', async (t) => {
@@ -433,6 +467,37 @@ t.test('UsageRecorder', (t) => {
   })
   t.end()
 })
+
+/** A gateway that has leased so much, and is killed. */
+async function killedWith(path: string, want: number): Promise<void> {
+  const script = `
+    import { BookDatabase } from ${JSON.stringify(new URL('../../../src/control/book/book-database.ts', import.meta.url).href)}
+    import { markOf } from ${JSON.stringify(new URL('../../../src/shared/process-mark.ts', import.meta.url).href)}
+    const run = { id: 'killed', mark: markOf(process.pid) }
+    const { book } = await BookDatabase.open({ path: process.argv[1], now: Date.now(), run, periods: [] })
+    const batch = { seq: 0, now: Date.now(), rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
+    await book.commit({ ...batch, asks: [JSON.parse(process.argv[2])] })
+    process.kill(process.pid, 'SIGKILL')`
+  const args = [
+    '--input-type=module-typescript',
+    '--eval',
+    script,
+    path,
+    JSON.stringify(askFor(want))
+  ]
+  await new Promise((resolve) => execFile(process.execPath, args, resolve))
+}
+
+function damage(path: string, harm: 'no database' | 'cut short' | 'another number'): void {
+  const bytes = readFileSync(path)
+  if (harm === 'no database') writeFileSync(path, 'this is no database. '.repeat(1000))
+  else if (harm === 'cut short') writeFileSync(path, bytes.subarray(0, 4096 * 3))
+  else {
+    const at = bytes.indexOf('"used":1000000')
+    bytes.write('"used":0000000'.replace('0000000', '1000001'), at)
+    writeFileSync(path, bytes)
+  }
+}
 
 t.test('readUsage()', async (t) => {
   const { recorder, path, written } = rig(t)

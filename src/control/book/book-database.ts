@@ -1,0 +1,540 @@
+import type { BigIntStats } from 'node:fs'
+import { lstat, rename, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { crc32 } from 'node:zlib'
+import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
+import type { Period } from '../../keys/period.ts'
+import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
+import { codeOf } from '../../shared/errors.ts'
+import { createPrivateFile, makeFolder, refuseLink } from '../../shared/private-files.ts'
+import { fateOf, type ProcessMark } from '../../shared/process-mark.ts'
+import type {
+  BookAnswer,
+  BookBatch,
+  BookOpening,
+  BookRun,
+  LostCredits,
+  PageAsk,
+  PageNews
+} from './book-messages.ts'
+import { inCommon, RefusedRows, type SharedRow } from './refused-rows.ts'
+import {
+  heldIn,
+  type PageLease,
+  leaseIn,
+  nextPage,
+  openPage,
+  type Page,
+  type PageEvent,
+  wishedIn
+} from './page.ts'
+import { DAY_MS, lostRow, SUM_COLUMNS, sumsOfDays, toSums, USAGE_SCHEMA } from './usage-sums.ts'
+
+/*
+ * `requests` has a row for each request, for as long as USAGE_RETENTION_DAYS says, and `days` the sums of each day for ever.
+ * Refused requests of a key beyond the first hundred of a minute have one row together, which counts them as `times`.
+ * `day` counts days since the epoch, in UTC. Credits are micro-credits. `pages` has what each key with a limit has used and what
+ * runs of the gateway hold of it (page.ts), as JSON with a checksum: a damaged number must not pass for a limit. `runs` are the
+ * gateways that use this file, `prices` what answers have cost.
+ */
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS requests (
+    at INTEGER NOT NULL, key TEXT NOT NULL, client TEXT NOT NULL, dialect TEXT NOT NULL, model TEXT NOT NULL,
+    status INTEGER NOT NULL, code TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
+    credits INTEGER NOT NULL, total_ms INTEGER NOT NULL, first_ms INTEGER, repairs INTEGER NOT NULL,
+    times INTEGER NOT NULL DEFAULT 1
+  );
+  CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
+  CREATE TABLE IF NOT EXISTS days (
+    day INTEGER NOT NULL, key TEXT NOT NULL, client TEXT NOT NULL, model TEXT NOT NULL,
+    requests INTEGER NOT NULL, failed INTEGER NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
+    cached INTEGER NOT NULL, credits INTEGER NOT NULL,
+    PRIMARY KEY (day, key, client, model)
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS pages (key TEXT PRIMARY KEY, page TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, mark TEXT NOT NULL, seen_at INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS prices (
+    model TEXT NOT NULL, size INTEGER NOT NULL, lessons TEXT NOT NULL, PRIMARY KEY (model, size)
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  DROP TABLE IF EXISTS journals;
+  PRAGMA user_version = ${USAGE_SCHEMA};`
+
+const ADD_TIMES = 'ALTER TABLE requests ADD COLUMN times INTEGER NOT NULL DEFAULT 1;'
+
+/** No JavaScript number is larger and exact: what an upstream meters must not make a sum unreadable. */
+function sumUpTo(column: string): string {
+  return `min(${column} + excluded.${column}, ${Number.MAX_SAFE_INTEGER})`
+}
+
+const SQL = {
+  insert: `INSERT INTO requests (at, key, client, dialect, model, status, code, input, output, cached, credits, total_ms, first_ms, repairs)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  countOn: `UPDATE requests SET times = times + ?, client = iif(client = ?, client, 'other'),
+      dialect = iif(dialect = ?, dialect, 'other'), model = iif(model = ?, model, 'other')
+    WHERE rowid = ? AND key = ? AND code = ?`,
+  addDay: `INSERT INTO days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (day, key, client, model) DO UPDATE SET
+      requests = requests + excluded.requests, failed = failed + excluded.failed,
+      input = ${sumUpTo('input')}, output = ${sumUpTo('output')},
+      cached = ${sumUpTo('cached')}, credits = ${sumUpTo('credits')}`,
+  name: 'INSERT INTO keys VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name',
+  prune:
+    'DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE at < ? ORDER BY at LIMIT ?)',
+  daySums: `SELECT key, ${SUM_COLUMNS} FROM days WHERE day BETWEEN ? AND ? GROUP BY key`,
+  usedSince: 'SELECT sum(credits) AS used FROM days WHERE key = ? AND day >= ?',
+  page: 'SELECT page, crc FROM pages WHERE key = ?',
+  pages: 'SELECT key, page, crc FROM pages',
+  putPage: `INSERT INTO pages VALUES (?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET page = excluded.page, crc = excluded.crc`,
+  runs: 'SELECT id, mark, seen_at FROM runs',
+  putRun: `INSERT INTO runs VALUES (?, ?, ?, -1)
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at`,
+  seq: 'SELECT seq FROM runs WHERE id = ?',
+  putSeq: 'UPDATE runs SET seq = ? WHERE id = ?',
+  dropRun: 'DELETE FROM runs WHERE id = ?',
+  prices: 'SELECT model, size, lessons FROM prices',
+  putPrice: `INSERT INTO prices VALUES (?, ?, ?)
+    ON CONFLICT (model, size) DO UPDATE SET lessons = excluded.lessons`,
+  damagedAt: `SELECT value FROM meta WHERE name = 'damaged-at'`,
+  putDamagedAt: `INSERT INTO meta VALUES ('damaged-at', ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value`
+} as const
+
+/** Rows deleted with each batch: a millisecond or two. */
+const PRUNED_ROWS = 250
+/** How often it is looked whether other runs still live, and said that this one does. */
+const LOOK_MS = 10_000
+/** A run in another container, whose processes cannot be seen, is over when it has not been heard of for so long. */
+const STALE_MS = 120_000
+/** Another gateway on the same folder writes for a few milliseconds at a time. */
+const BUSY_MS = 5_000
+
+/**
+ * The account book: `usage.db`, as one gateway writes it. Runs in a thread of the primary, since each call may wait for the disk.
+ * Other gateways on the same folder have it open, too: each batch is one transaction that begins by reading what it changes.
+ *
+ * A batch that leases credits is on the disk before it returns. The others may be lost in a power cut, the newest first, which
+ * gives nobody more: what is not settled is still held.
+ */
+export class BookDatabase {
+  readonly #path: string
+  readonly #run: BookRun
+  #db: DatabaseSync
+  #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
+  /** The device and inode of the file that is open. */
+  #identity: string
+  /** As written last, for a file that is removed while it is in use. Bounded by the keys that there are. */
+  readonly #written = new Map<string, Page>()
+  /** Names of keys. Bounded by the keys that there are. */
+  readonly #names = new Map<string, string>()
+  readonly #refused = new RefusedRows()
+  #lookedAt = -Infinity
+  #hasOthers = false
+
+  private constructor(path: string, run: BookRun, { db, identity }: OpenFile) {
+    this.#path = path
+    this.#run = run
+    this.#db = db
+    this.#identity = identity
+    this.#statements = prepare(db)
+  }
+
+  /**
+   * Opens the book, or makes it where it is missing, readable by its owner alone. A damaged file is renamed, and the new one says
+   * since when nothing is known.
+   *
+   * @throws the error of SQLite or the file system
+   */
+  static async open({ path, now, run, periods }: BookOpening) {
+    let setAside: string | null = null
+    const file = await openFile(path).catch(async (cause: unknown) => {
+      if (!isDamage(cause)) throw cause
+      setAside = await putAside(path, now)
+      return openFile(path)
+    })
+    const book = new BookDatabase(path, run, file)
+    try {
+      const lost = book.#inTransaction(() => {
+        if (setAside !== null) book.#statements.putDamagedAt.run(now)
+        if (file.isOld) for (const { key, period } of periods) book.#takeOver(key, period)
+        return book.#look(now)
+      })
+      return {
+        book,
+        opened: { prices: book.#prices(), lost, setAside, hasOthers: book.#hasOthers }
+      }
+    } catch (error) {
+      book.#db.close()
+      throw error
+    }
+  }
+
+  /**
+   * Writes a batch, or nothing of it.
+   *
+   * @throws the error of SQLite or the file system
+   */
+  async commit(batch: BookBatch): Promise<BookAnswer> {
+    await this.#followFile()
+    const isLease = batch.asks.some(({ want, reopened }) => want > 0 || reopened !== null)
+    this.#db.exec(`PRAGMA synchronous = ${isLease ? 'FULL' : 'NORMAL'}`)
+    return this.#inTransaction(() => {
+      const lost = this.#look(batch.now)
+      const isWritten = Number(this.#statements.seq.get(this.#run.id)?.['seq'] ?? -1) >= batch.seq
+      if (!isWritten) this.#writeRows(batch)
+      const pages = this.#turnPages(isWritten ? { ...batch, charges: [] } : batch)
+      this.#statements.putSeq.run(batch.seq, this.#run.id)
+      return { pages, lost, hasOthers: this.#hasOthers }
+    })
+  }
+
+  #writeRows(batch: BookBatch): void {
+    this.#insertAll(batch.rows)
+    for (const { day, key, client, model, sums } of sumsOfDays(batch.rows, batch.sums)) {
+      this.#statements.addDay.run(day, key, client, model, ...Object.values(sums))
+    }
+    for (const [id, name] of batch.names) {
+      this.#statements.name.run(id, name)
+      this.#names.set(id, name)
+    }
+    for (const { model, size, lessons } of batch.prices) {
+      this.#statements.putPrice.run(model, size, JSON.stringify(lessons))
+    }
+    this.#statements.prune.run(batch.pruneBefore, PRUNED_ROWS)
+  }
+
+  #insertAll(rows: readonly UsageRow[]): void {
+    const shared = new Map<SharedRow, [UsageRow, ...UsageRow[]]>()
+    for (const row of rows) {
+      const place = this.#refused.sharedRowOf(row)
+      const others = place === null ? null : shared.get(place)
+      if (place === null) this.#statements.insert.run(...valuesOf(row))
+      else if (others === undefined) shared.set(place, [row])
+      else others?.push(row)
+    }
+    for (const [place, some] of shared) this.#count(place, some)
+  }
+
+  /** Counts refused requests in the row that they share, which may have to be made. */
+  #count(place: SharedRow, some: readonly [UsageRow, ...UsageRow[]]): void {
+    const row = inCommon(some)
+    const { client, dialect, model, key, code } = row
+    const countOn = (times: number): boolean =>
+      place.rowid !== null &&
+      this.#statements.countOn.run(times, client, dialect, model, place.rowid, key, code).changes >
+        0
+    if (countOn(some.length)) return
+    place.rowid = this.#statements.insert.run(...valuesOf(row)).lastInsertRowid
+    countOn(some.length - 1)
+  }
+
+  /** Returns the sums of all days from `since` to `until`, by key. */
+  sums(since: number, until: number): readonly (readonly [string, UsageSums])[] {
+    const days = [Math.floor(since / DAY_MS), Math.floor(until / DAY_MS)] as const
+    return this.#statements.daySums.all(...days).map((row) => [String(row['key']), toSums(row)])
+  }
+
+  /** Lets go of the file; what this run holds stays held. */
+  destroy(): void {
+    this.#db.close()
+  }
+
+  /** Ends this run in order: all that its workers had is settled, and the rest of its leases goes back. */
+  close(): void {
+    try {
+      this.#inTransaction(() => {
+        const run = this.#run.id
+        for (const row of this.#statements.pages.all()) {
+          const key = String(row['key'])
+          const page = parsePage(key, row)
+          if (page.leases.has(run)) this.#write(key, nextPage(page, { type: 'end', run }))
+        }
+        this.#statements.dropRun.run(run)
+      })
+    } finally {
+      this.#db.close()
+    }
+  }
+
+  /** Settles and leases what a batch says, and returns how all pages stand that it names. */
+  #turnPages({ charges, asks, now }: BookBatch): readonly PageNews[] {
+    const changes = new Map<string, PageEvent[]>()
+    const changesOf = (key: string): PageEvent[] => {
+      const known = changes.get(key) ?? []
+      changes.set(key, known)
+      return known
+    }
+    const run = this.#run.id
+    for (const { key, period, credits } of charges) {
+      changesOf(key).push({ type: 'settle', run, period, amount: credits })
+    }
+    for (const ask of asks) changesOf(ask.key).push(...eventsOf(ask, run))
+    const news: PageNews[] = []
+    for (const [key, events] of changes) {
+      const ask = asks.find((one) => one.key === key)
+      const before = this.#read(key) ?? (ask === undefined ? null : this.#newPage(ask, now))
+      if (before === null) continue // a key that has had no limit since the book was made
+      const page = events.reduce(nextPage, before)
+      this.#write(key, page)
+      news.push(toNews(key, page, run))
+    }
+    return news
+  }
+
+  /** Begins a page. Of a book that was damaged it stays closed, unless the key is younger than that. */
+  #newPage({ period, createdAt }: PageAsk, now: number): Page {
+    const damagedAt = Number(this.#statements.damagedAt.get()?.['value'] ?? 0)
+    const closedAt = damagedAt > 0 && createdAt < damagedAt && damagedAt <= now ? damagedAt : null
+    return openPage(period, { closedAt })
+  }
+
+  #read(key: string): Page | null {
+    const row = this.#statements.page.get(key)
+    return row === undefined ? null : parsePage(key, row)
+  }
+
+  #write(key: string, page: Page): void {
+    const text = formatPage(page)
+    this.#statements.putPage.run(key, text, crc32(key + text))
+    this.#written.set(key, page)
+  }
+
+  /** A file of the version before knows what was used from its rows alone. */
+  #takeOver(key: string, period: Period): void {
+    const day = Math.floor(period.startsAt / DAY_MS)
+    const used = Number(this.#statements.usedSince.get(key, day)?.['used'] ?? 0)
+    this.#write(key, openPage(period, { used }))
+  }
+
+  /** Says that this run lives, and looks now and then whether the others do. Returns what those held that do not. */
+  #look(now: number): readonly LostCredits[] {
+    if (Math.abs(now - this.#lookedAt) < LOOK_MS) return []
+    this.#lookedAt = now
+    this.#statements.putRun.run(this.#run.id, JSON.stringify(this.#run.mark), now)
+    const lost: LostCredits[] = []
+    this.#hasOthers = false
+    for (const { id, mark, seen_at: seenAt } of this.#statements.runs.all()) {
+      if (id === this.#run.id) continue
+      if (isOver(parseMark(mark), now - Number(seenAt))) {
+        lost.push(...this.#lose(String(id), now))
+        this.#statements.dropRun.run(String(id))
+      } else this.#hasOthers = true
+    }
+    return lost
+  }
+
+  /** Counts all that a run holds as used, each with a row of its own, so that the sums stay the same everywhere. */
+  #lose(run: string, now: number): readonly LostCredits[] {
+    const lost: LostCredits[] = []
+    for (const row of this.#statements.pages.all()) {
+      const key = String(row['key'])
+      const page = parsePage(key, row)
+      if (!page.leases.has(run)) continue
+      const { held } = leaseIn(page, run)
+      this.#write(key, nextPage(page, { type: 'lose', run }))
+      if (held === 0) continue
+      lost.push({ key, credits: held })
+      const gone = lostRow(key, held, now)
+      this.#statements.insert.run(...valuesOf(gone))
+      for (const { day, client, model, sums } of sumsOfDays([gone])) {
+        this.#statements.addDay.run(day, key, client, model, ...Object.values(sums))
+      }
+    }
+    return lost
+  }
+
+  #prices(): readonly PriceLessons[] {
+    return this.#statements.prices.all().map(({ model, size, lessons }) => ({
+      model: String(model),
+      size: Number(size),
+      lessons: parseLessons(String(lessons))
+    }))
+  }
+
+  /** A file that was removed or replaced would be written as before, and nobody could read that. */
+  async #followFile(): Promise<void> {
+    if ((await identityOf(this.#path)) === this.#identity) return
+    const { db, identity } = await openFile(this.#path)
+    const before = this.#db
+    this.#db = db
+    this.#identity = identity
+    this.#statements = prepare(db)
+    this.#lookedAt = -Infinity
+    before.close()
+    this.#inTransaction(() => {
+      for (const [key, page] of this.#written) if (this.#read(key) === null) this.#write(key, page)
+      for (const [id, name] of this.#names) this.#statements.name.run(id, name)
+    })
+  }
+
+  #inTransaction<T>(write: () => T): T {
+    this.#db.exec('BEGIN IMMEDIATE')
+    try {
+      const result = write()
+      this.#db.exec('COMMIT')
+      return result
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      throw error
+    }
+  }
+}
+
+/** Returns in which order a page is changed: what is given back may be leased again at once. */
+function eventsOf(
+  { period, cap, want, release, reopened }: PageAsk,
+  run: string
+): readonly PageEvent[] {
+  return [
+    ...(reopened === null ? [] : [{ type: 'reopen', ...reopened } as const]),
+    { type: 'begin', period },
+    { type: 'release', run, amount: release },
+    { type: 'lease', run, want, cap }
+  ]
+}
+
+function toNews(key: string, page: Page, run: string): PageNews {
+  const { held, settled } = leaseIn(page, run)
+  return {
+    key,
+    period: page.period,
+    used: page.used,
+    share: held + settled,
+    settled,
+    heldElsewhere: heldIn(page, run),
+    wishedElsewhere: wishedIn(page, run),
+    isClosed: page.closedAt !== null
+  }
+}
+
+interface OpenFile {
+  readonly db: DatabaseSync
+  readonly identity: string
+  /** It was written by an earlier version. */
+  readonly isOld: boolean
+}
+
+async function openFile(path: string): Promise<OpenFile> {
+  await makeFolder(dirname(path))
+  await createPrivateFile(path, '').catch((cause: unknown) => {
+    if (codeOf(cause) !== 'EEXIST') throw cause
+  })
+  refuseLink(path, await lstat(path)) // SQLite would follow it
+  const identity = await identityOf(path)
+  if (identity === null) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' })
+  const db = new DatabaseSync(path, { timeout: BUSY_MS })
+  try {
+    const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
+    if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = -512')
+    const changes = version === 1 ? ADD_TIMES + TABLES : TABLES
+    if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${changes} COMMIT;`)
+    for (const row of db.prepare(SQL.pages).all()) parsePage(String(row['key']), row)
+    return { db, identity, isOld: version > 0 && version < USAGE_SCHEMA }
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+function prepare(db: DatabaseSync): Readonly<Record<keyof typeof SQL, StatementSync>> {
+  const prepared = Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)] as const)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same names
+  return Object.fromEntries(prepared) as Record<keyof typeof SQL, StatementSync>
+}
+
+/** Renames a damaged book and what SQLite keeps beside it. Returns where it is. */
+async function putAside(path: string, now: number): Promise<string> {
+  const target = `${path}.damaged-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`
+  for (const end of ['-wal', '-shm', '']) {
+    await rename(path + end, target + end).catch((cause: unknown) => {
+      if (codeOf(cause) !== 'ENOENT') throw cause
+    })
+  }
+  return target
+}
+
+/** Whether a failure says that the file itself is damaged, and not that it cannot be written just now. */
+export function isDamage(cause: unknown): boolean {
+  if (cause instanceof DamagedPage) return true
+  const code = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
+  return code % 256 === SQLITE_CORRUPT || code % 256 === SQLITE_NOTADB
+}
+
+const [SQLITE_CORRUPT, SQLITE_NOTADB] = [11, 26]
+
+class DamagedPage extends Error {}
+
+interface WrittenPage {
+  readonly period: Period
+  readonly used: number
+  readonly leases: Readonly<Record<string, PageLease>>
+  readonly closedAt: number | null
+}
+
+function formatPage({ period, used, leases, closedAt }: Page): string {
+  const kept = [...leases].filter(([, { held, settled, wish }]) => held + settled + wish > 0)
+  const written: WrittenPage = { period, used, leases: Object.fromEntries(kept), closedAt }
+  return JSON.stringify(written)
+}
+
+/** @throws {DamagedPage} */
+function parsePage(key: string, row: Readonly<Record<string, unknown>>): Page {
+  const text = String(row['page'])
+  if (crc32(key + text) !== Number(row['crc']))
+    throw new DamagedPage(`the page of ${key} is damaged`)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as it was written, by its checksum
+  const written = JSON.parse(text) as WrittenPage
+  return { ...written, leases: new Map(Object.entries(written.leases)) }
+}
+
+function parseLessons(text: string): readonly PriceLesson[] {
+  const lessons: unknown = JSON.parse(text)
+  if (!Array.isArray(lessons)) return []
+  return lessons.flatMap((one: unknown) =>
+    Array.isArray(one) && one.every(Number.isFinite) ? [[Number(one[0]), Number(one[1])]] : []
+  )
+}
+
+function parseMark(text: unknown): ProcessMark {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as it was written
+  return JSON.parse(String(text)) as ProcessMark
+}
+
+function isOver(mark: ProcessMark, silentMs: number): boolean {
+  const fate = fateOf(mark)
+  return fate === 'gone' || (fate === 'unknown' && silentMs > STALE_MS)
+}
+
+function valuesOf(row: UsageRow) {
+  const { at, key, client, dialect, model, status, code, credits, firstMs, repairs } = row
+  const { inputTokens, outputTokens, cachedTokens, totalMs } = row
+  const who = [at, key, client, dialect, model, status, code] as const
+  return [
+    ...who,
+    inputTokens,
+    outputTokens,
+    cachedTokens,
+    credits,
+    totalMs,
+    firstMs,
+    repairs
+  ] as const
+}
+
+/** `null` where there is no file. */
+async function identityOf(path: string): Promise<string | null> {
+  try {
+    return identityIn(await stat(path, { bigint: true }))
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return null
+    throw cause
+  }
+}
+
+function identityIn({ dev, ino }: BigIntStats): string {
+  return `${dev} ${ino}`
+}

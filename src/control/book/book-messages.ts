@@ -1,0 +1,141 @@
+import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
+import type { Period } from '../../keys/period.ts'
+import type { PriceLessons } from '../../keys/prices.ts'
+import type { ProcessMark } from '../../shared/process-mark.ts'
+import type { DaySums } from './usage-sums.ts'
+
+/*
+ * What the primary and the thread that has `usage.db` open say to each other. One batch is one transaction: all of it is in
+ * the book, or none.
+ *
+ *   primary ── open ──▶ thread        primary ── commit(batch) ──▶ thread
+ *           ◀─ opened ─                       ◀─ committed(answer) or failed ─
+ */
+
+/** What one run of a gateway is. */
+export interface BookRun {
+  readonly id: string
+  readonly mark: ProcessMark
+}
+
+export interface BookOpening {
+  readonly path: string
+  /** Epoch ms. */
+  readonly now: number
+  readonly run: BookRun
+  /** Keys with a limit, for a file of an earlier version: what they have used in their period is added up from its rows. */
+  readonly periods: readonly { readonly key: string; readonly period: Period }[]
+}
+
+/** Credits that requests have cost. They settle what their run holds. */
+export interface BookCharge {
+  readonly key: string
+  /** The number of the period in which they were reserved. */
+  readonly period: number
+  readonly credits: number
+}
+
+/** What one key needs of the book. */
+export interface PageAsk {
+  readonly key: string
+  readonly period: Period
+  /** The limit, less what other gateways of a fleet have of it. */
+  readonly cap: number
+  readonly want: number
+  readonly release: number
+  /** The key was made then: a book that was damaged before says nothing of it. Epoch ms. */
+  readonly createdAt: number
+  /** What an operator has said of a damaged book. */
+  readonly reopened: { readonly at: number; readonly used: number } | null
+}
+
+export interface BookBatch {
+  /** Grows from batch to batch of a run. One that is in the book already is not written again. */
+  readonly seq: number
+  readonly now: number
+  /** For the table of requests; none where USAGE_LOG is false. */
+  readonly rows: readonly UsageRow[]
+  /** Of requests that came faster than they could be written: they have no rows. */
+  readonly sums: readonly DaySums[]
+  readonly names: readonly (readonly [id: string, name: string])[]
+  readonly charges: readonly BookCharge[]
+  readonly asks: readonly PageAsk[]
+  readonly prices: readonly PriceLessons[]
+  /** Rows from before then are deleted, some with each batch. Epoch ms. */
+  readonly pruneBefore: number
+}
+
+/** How a page of the book stands for one run. */
+export interface PageNews {
+  readonly key: string
+  readonly period: Period
+  /** Settled by all runs in this period. */
+  readonly used: number
+  /** What this run may hand out in this period, used or not. */
+  readonly share: number
+  /** Settled by this run. */
+  readonly settled: number
+  /** Held by other runs. */
+  readonly heldElsewhere: number
+  /** Other runs wish for so much. */
+  readonly wishedElsewhere: number
+  readonly isClosed: boolean
+}
+
+/** What a run that has died held of a key, and has used as far as anybody can know. */
+export interface LostCredits {
+  readonly key: string
+  readonly credits: number
+}
+
+export interface BookAnswer {
+  /** Of all keys that were charged or asked for. */
+  readonly pages: readonly PageNews[]
+  readonly lost: readonly LostCredits[]
+  /** Other runs use this book. */
+  readonly hasOthers: boolean
+}
+
+/** What a book says when it is opened. */
+export interface BookOpened {
+  readonly prices: readonly PriceLessons[]
+  readonly lost: readonly LostCredits[]
+  /** Where a damaged file was put; `null` for one that is sound. */
+  readonly setAside: string | null
+  readonly hasOthers: boolean
+}
+
+export type ToBook =
+  | { readonly type: 'open'; readonly id: number; readonly opening: BookOpening }
+  | { readonly type: 'commit'; readonly id: number; readonly batch: BookBatch }
+  | {
+      readonly type: 'sums'
+      readonly id: number
+      /** Epoch ms, both days included. */
+      readonly since: number
+      readonly until: number
+    }
+  | { readonly type: 'close'; readonly id: number }
+
+export type FromBook =
+  | { readonly type: 'opened'; readonly id: number; readonly opened: BookOpened }
+  | { readonly type: 'committed'; readonly id: number; readonly answer: BookAnswer }
+  | {
+      readonly type: 'summed'
+      readonly id: number
+      readonly sums: readonly (readonly [key: string, sums: UsageSums])[]
+    }
+  | { readonly type: 'closed'; readonly id: number }
+  | { readonly type: 'failed'; readonly id: number; readonly reason: BookFailure }
+
+export interface BookFailure {
+  /** SQLite's extended result code, or 0. */
+  readonly errcode: number
+  /** Node's, such as ENOSPC; empty where there is none. */
+  readonly code: string
+  readonly message: string
+  /** The file itself is damaged: opening it again puts it aside. */
+  readonly isDamage: boolean
+  /** The thread has ended, and nobody knows whether it had written the batch. */
+  readonly isUnsure: boolean
+}

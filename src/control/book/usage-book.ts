@@ -1,0 +1,498 @@
+import { randomUUID } from 'node:crypto'
+import { access } from 'node:fs/promises'
+import { Worker } from 'node:worker_threads'
+import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
+import type { NamedKey } from '../../keys/key.ts'
+import type { PriceLessons } from '../../keys/prices.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { markOf } from '../../shared/process-mark.ts'
+import type {
+  BookBatch,
+  BookCharge,
+  BookFailure,
+  BookOpened,
+  BookOpening,
+  FromBook,
+  LostCredits,
+  PageAsk,
+  PageNews,
+  ToBook
+} from './book-messages.ts'
+import { DAY_MS, type DaySums, sumsOfDays, usagePath } from './usage-sums.ts'
+
+export interface UsageBookOptions {
+  /** `STATE_DIR`. */
+  readonly stateDir: string
+  readonly settings: () => { readonly isKept: boolean; readonly retentionDays: number }
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
+  /** Keys with a limit, and their periods. */
+  readonly periods: () => BookOpening['periods']
+  readonly onOpened: (prices: readonly PriceLessons[]) => void
+  /** Called with each page that a commit has changed. */
+  readonly onPages: (pages: readonly PageNews[]) => void
+  /** Called when the book can no longer be written, when it can again, and when another gateway begins or ends to use it. */
+  readonly onChange: () => void
+  /** Epoch ms. */
+  readonly now?: () => number
+  readonly timing?: Partial<typeof TIMING>
+}
+
+const TIMING = {
+  /** Rows of so long are written together. */
+  writeMs: 200,
+  /** After a failure. A full disk heals by itself. */
+  retryMs: 1_000,
+  /** A commit that takes longer is a disk that stands still. */
+  stallMs: 2_000,
+  /** How often a book that is open is told that this gateway lives. */
+  beatMs: 10_000
+}
+
+/** A kilobyte each at most. Rows beyond that become sums of days. */
+const MAX_WAITING_ROWS = 5_000
+/** So many are written at once. */
+const MANY_WAITING_ROWS = 1_000
+/** Clients and models that one day may have, since clients choose their names. */
+const MAX_CLIENTS = 100
+const MAX_MODELS = 200
+const OTHER = 'other'
+/** V8's heap of the thread, in MiB. */
+const THREAD_HEAP_MB = 24
+
+/** Why the book cannot be written. */
+export interface BookProblem {
+  /** Epoch ms. */
+  readonly since: number
+  readonly reason: string
+}
+
+type Answer = Exclude<FromBook, { readonly type: 'failed' }>
+
+interface Pending {
+  readonly resolve: (answer: Answer) => void
+  readonly reject: (reason: BookFailed) => void
+}
+
+/** The book could not do what it was told. */
+export class BookFailed extends Error {
+  readonly failure: BookFailure
+
+  constructor(failure: BookFailure) {
+    super(failure.message)
+    this.failure = failure
+  }
+}
+
+interface Ask {
+  readonly ask: PageAsk
+  readonly resolve: (news: PageNews) => void
+  readonly reject: (cause: unknown) => void
+}
+
+/** What is being written. */
+interface Taken {
+  readonly batch: BookBatch
+  /** By key. */
+  readonly asks: ReadonlyMap<string, Ask>
+}
+
+/**
+ * The account book as the primary sees it: collects what is to be written, has the thread write it, and keeps it until that
+ * has succeeded. Nothing of it holds up a request but credits that must be leased first.
+ *
+ * ```
+ *   unused ──first row or key with a limit──▶ opening ──▶ open ◀──▶ failing, tried again each second
+ * ```
+ */
+export class UsageBook {
+  readonly run = randomUUID()
+  readonly #options: UsageBookOptions
+  readonly #timing: typeof TIMING
+  readonly #now: () => number
+  #thread: Worker | null = null
+  /** By id. Bounded by what is under way: one commit, one look at the sums. */
+  readonly #pending = new Map<number, Pending>()
+  #nextId = 0
+  #opening: Promise<void> | null = null
+  /** Bounded by MAX_WAITING_ROWS. */
+  #rows: UsageRow[] = []
+  /** Bounded by the clients and models of a day, and the keys. */
+  #sums: readonly DaySums[] = []
+  /** By key and period. Bounded by the keys with a limit. */
+  readonly #charges = new Map<string, BookCharge>()
+  /** Names that the book does not have yet, by id. Bounded by the keys that there are. */
+  #names = new Map<string, string>()
+  /** Names that the book has. Bounded by the same. */
+  #known = new Map<string, string>()
+  /** One for each key. Bounded by the keys that there are. */
+  readonly #asks = new Map<string, Ask>()
+  /** By model and size. Bounded by the prices that are learnt. */
+  readonly #prices = new Map<string, PriceLessons>()
+  #timer: { readonly handle: NodeJS.Timeout; readonly dueAt: number } | null = null
+  #committing: Promise<void> | null = null
+  #seq = 0
+  /** May be written, or not: the thread ended meanwhile. It goes first, as it was. */
+  #unsure: Taken | null = null
+  #problem: BookProblem | null = null
+  #hasOthers = false
+  #beat: NodeJS.Timeout | null = null
+  #isBeatDue = false
+  #isClosed = false
+  /** Clients and models of today. Bounded by MAX_CLIENTS and MAX_MODELS. */
+  readonly #today = { day: 0, clients: new Set<string>(), models: new Set<string>() }
+
+  constructor(options: UsageBookOptions) {
+    this.#options = options
+    this.#timing = { ...TIMING, ...options.timing }
+    this.#now = options.now ?? (() => Date.now())
+  }
+
+  /** `null` while the book can be written. */
+  get problem(): BookProblem | null {
+    return this.#problem
+  }
+
+  /** Other gateways use the same book. */
+  get hasOthers(): boolean {
+    return this.#hasOthers
+  }
+
+  /** Names of keys, for reports. */
+  setKeys(keys: readonly Pick<NamedKey, 'id' | 'name'>[]): void {
+    this.#known = new Map([...this.#known].filter(([id]) => keys.some((key) => key.id === id)))
+    const unknown = keys.filter(({ id, name }) => this.#known.get(id) !== name)
+    this.#names = new Map(unknown.map(({ id, name }) => [id, name]))
+  }
+
+  /** Opens the book. Resolves when that has succeeded or failed for the first time; it is tried again. */
+  async start(): Promise<void> {
+    await this.#open().catch((cause: unknown) => this.#fail(cause))
+  }
+
+  /** Writes down requests that are over, and settles what they have cost. */
+  record(rows: readonly UsageRow[]): void {
+    if (this.#isClosed) return
+    const { isKept } = this.#options.settings()
+    for (const row of rows) {
+      for (const { period, credits } of row.charges ?? []) this.#charge(row.key, period, credits)
+      if (isKept) this.#rows.push(this.#within(row))
+    }
+    if (this.#rows.length > MAX_WAITING_ROWS) {
+      this.#sums = sumsOfDays(this.#rows.splice(0, this.#rows.length / 2), this.#sums)
+    }
+    const isMany = this.#rows.length >= MANY_WAITING_ROWS && this.#problem === null
+    if (isKept || this.#charges.size > 0) this.#wake(isMany ? 0 : this.#timing.writeMs)
+  }
+
+  /** Keeps what was learnt of prices; it is written with the next rows. */
+  keepPrices(lessons: PriceLessons): void {
+    this.#prices.set(`${lessons.size} ${lessons.model}`, lessons)
+  }
+
+  /**
+   * Asks for credits of a key, or gives some back; one call for a key at a time.
+   *
+   * @throws {BookFailed} when the book cannot be written just now
+   */
+  ask(ask: PageAsk): Promise<PageNews> {
+    const { promise, resolve, reject } = Promise.withResolvers<PageNews>()
+    this.#asks.set(ask.key, { ask, resolve, reject })
+    this.#wake(this.#problem === null ? 0 : this.#timing.retryMs)
+    return promise
+  }
+
+  /** Returns what is recorded from that day on, by key; `null` where nothing can be read. Never rejects. */
+  async sums(since: number): Promise<ReadonlyMap<string, UsageSums> | null> {
+    try {
+      const path = usagePath(this.#options.stateDir)
+      if (this.#thread === null) await access(path)
+      if (this.#isClosed) return null
+      await this.#open()
+      const answer = await this.#call({ type: 'sums', since, until: this.#now() })
+      return answer.type === 'summed' ? new Map(answer.sums) : null
+    } catch {
+      return null // the next attempt to write says why
+    }
+  }
+
+  /** Resolves when all that there is has been written, or cannot be. */
+  async flush(): Promise<void> {
+    await this.#committing
+    if (this.#isDue && this.#problem === null) await this.#commit()
+  }
+
+  /** Writes what there is and ends the run. Never rejects. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    if (this.#timer !== null) clearTimeout(this.#timer.handle)
+    if (this.#beat !== null) clearInterval(this.#beat)
+    await this.#committing
+    if (this.#isDue) await this.#commit()
+    const thread = this.#thread
+    if (thread === null) return
+    if (this.#problem === null) await this.#call({ type: 'close' }).catch(() => {}) // then it is lost at the next start
+    this.#thread = null
+    await thread.terminate()
+  }
+
+  get #isDue(): boolean {
+    const waiting = this.#rows.length + this.#sums.length + this.#charges.size + this.#asks.size
+    return waiting > 0 || this.#unsure !== null || this.#isBeatDue
+  }
+
+  #charge(key: string, period: number, credits: number): void {
+    const name = `${period} ${key}`
+    const before = this.#charges.get(name)?.credits ?? 0
+    this.#charges.set(name, { key, period, credits: before + credits })
+  }
+
+  #wake(delayMs: number): void {
+    if (this.#isClosed || this.#committing !== null) return
+    const dueAt = performance.now() + delayMs
+    if (this.#timer !== null) {
+      if (this.#timer.dueAt <= dueAt) return
+      clearTimeout(this.#timer.handle)
+    }
+    const handle = setTimeout(() => {
+      this.#timer = null
+      void this.#commit() // never rejects
+    }, delayMs)
+    this.#timer = { handle, dueAt }
+  }
+
+  /** Never rejects. */
+  #commit(): Promise<void> {
+    this.#committing ??= this.#doCommit().finally(() => {
+      this.#committing = null
+      const { writeMs, retryMs } = this.#timing
+      if (!this.#isDue) return
+      this.#wake(this.#problem !== null ? retryMs : this.#asks.size > 0 ? 0 : writeMs)
+    })
+    return this.#committing
+  }
+
+  async #doCommit(): Promise<void> {
+    const taken = this.#unsure ?? this.#take()
+    this.#unsure = null
+    const stall = setTimeout(
+      () => this.#setProblem('the disk does not answer'),
+      this.#timing.stallMs
+    )
+    try {
+      await this.#open()
+      const answer = await this.#call({ type: 'commit', batch: taken.batch })
+      if (answer.type !== 'committed') throw new Error(`the book answers ${answer.type}`)
+      const { pages, lost, hasOthers } = answer.answer
+      this.#setOthers(hasOthers)
+      for (const [id, name] of taken.batch.names) this.#known.set(id, name)
+      this.#mend()
+      this.#tellLost(lost)
+      this.#options.onPages(pages)
+      for (const { ask, resolve, reject } of taken.asks.values()) {
+        const news = pages.find(({ key }) => key === ask.key)
+        if (news === undefined) reject(new Error('the book says nothing of the key'))
+        else resolve(news)
+      }
+    } catch (cause) {
+      const isUnsure = cause instanceof BookFailed && cause.failure.isUnsure
+      if (isUnsure) this.#unsure = { batch: { ...taken.batch, asks: [] }, asks: new Map() }
+      else this.#putBack(taken)
+      this.#fail(cause)
+      for (const { reject } of taken.asks.values()) reject(cause)
+    } finally {
+      clearTimeout(stall)
+    }
+  }
+
+  #take(): Taken {
+    const now = this.#now()
+    const { retentionDays } = this.#options.settings()
+    const asks = new Map(this.#asks)
+    this.#isBeatDue = false
+    const batch: BookBatch = {
+      seq: this.#seq++,
+      now,
+      rows: this.#rows,
+      sums: this.#sums,
+      names: [...this.#names],
+      charges: [...this.#charges.values()],
+      asks: [...asks.values()].map(({ ask }) => ask),
+      prices: [...this.#prices.values()],
+      pruneBefore: now - retentionDays * DAY_MS
+    }
+    this.#rows = []
+    this.#sums = []
+    this.#names = new Map()
+    this.#charges.clear()
+    this.#asks.clear()
+    this.#prices.clear()
+    return { batch, asks }
+  }
+
+  #putBack({ batch }: Taken): void {
+    this.#rows = [...batch.rows, ...this.#rows]
+    this.#sums = sumsOfDays([], [...batch.sums, ...this.#sums])
+    this.#names = new Map([...batch.names, ...this.#names])
+    for (const { key, period, credits } of batch.charges) this.#charge(key, period, credits)
+    for (const price of batch.prices) {
+      const name = `${price.size} ${price.model}`
+      if (!this.#prices.has(name)) this.#prices.set(name, price)
+    }
+    const over = this.#rows.length - MAX_WAITING_ROWS
+    if (over > 0) this.#sums = sumsOfDays(this.#rows.splice(0, over), this.#sums)
+  }
+
+  /** Opens the book once, for all who want it at the same time. */
+  #open(): Promise<void> {
+    if (this.#thread !== null && this.#opening === null) return Promise.resolve()
+    this.#opening ??= this.#openAnew().finally(() => {
+      this.#opening = null
+    })
+    return this.#opening
+  }
+
+  async #openAnew(): Promise<void> {
+    this.#thread ??= this.#startThread()
+    const { stateDir, periods } = this.#options
+    const opening: BookOpening = {
+      path: usagePath(stateDir),
+      now: this.#now(),
+      run: { id: this.run, mark: markOf(process.pid) },
+      periods: periods()
+    }
+    try {
+      const answer = await this.#call({ type: 'open', opening })
+      if (answer.type === 'opened') this.#onOpened(answer.opened)
+    } catch (cause) {
+      await this.#leaveThread()
+      throw cause
+    }
+  }
+
+  #onOpened({ prices, lost, setAside, hasOthers }: BookOpened): void {
+    this.#setOthers(hasOthers)
+    this.#beat ??= setInterval(() => {
+      this.#isBeatDue = true
+      this.#wake(0)
+    }, this.#timing.beatMs).unref()
+    if (setAside !== null) {
+      const message =
+        'usage.db was damaged and has been set aside. Keys with limits are refused until the file is restored or `kiro-gateway key reopen` says what was used'
+      this.#options.log.error({ setAside }, message)
+    }
+    this.#tellLost(lost)
+    this.#options.onOpened(prices)
+    this.#mend()
+  }
+
+  #startThread(): Worker {
+    const thread = new Worker(new URL('../../../workers/usage-book.ts', import.meta.url), {
+      env: {},
+      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 2 }
+    })
+    thread.on('message', (message: FromBook) => this.#onMessage(message))
+    const onGone = (cause: unknown): void => {
+      if (this.#thread === thread) this.#thread = null
+      const message = cause instanceof Error ? cause.message : 'the thread of the book has ended'
+      const failure = { errcode: 0, code: '', message, isDamage: false, isUnsure: true }
+      for (const { reject } of this.#pending.values()) reject(new BookFailed(failure))
+      this.#pending.clear()
+    }
+    thread.on('error', onGone)
+    thread.on('exit', onGone)
+    thread.unref()
+    return thread
+  }
+
+  async #leaveThread(): Promise<void> {
+    const thread = this.#thread
+    this.#thread = null
+    await thread?.terminate()
+  }
+
+  #onMessage(message: FromBook): void {
+    const pending = this.#pending.get(message.id)
+    this.#pending.delete(message.id)
+    if (message.type === 'failed') pending?.reject(new BookFailed(message.reason))
+    else pending?.resolve(message)
+    if (this.#pending.size === 0) this.#thread?.unref()
+  }
+
+  #call(message: DistributiveOmit<ToBook, 'id'>): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    const id = this.#nextId++
+    this.#pending.set(id, { resolve, reject })
+    this.#thread?.ref() // the process does not end before it has answered
+    this.#thread?.postMessage({ ...message, id })
+    return promise
+  }
+
+  #tellLost(lost: readonly LostCredits[]): void {
+    for (const { key, credits } of lost) {
+      this.#options.log.warn(
+        { key: this.#known.get(key) ?? key, credits },
+        'credits of requests that ended with an earlier gateway count as used'
+      )
+    }
+  }
+
+  #setOthers(hasOthers: boolean): void {
+    if (hasOthers === this.#hasOthers) return
+    this.#hasOthers = hasOthers
+    this.#options.onChange()
+  }
+
+  #mend(): void {
+    if (this.#problem === null) return
+    this.#problem = null
+    this.#options.log.info({}, 'usage is recorded again')
+    this.#options.onChange()
+  }
+
+  #fail(cause: unknown): void {
+    const message = cause instanceof Error ? cause.message : String(cause)
+    this.#setProblem(message)
+    // Opened anew: it may have been replaced, or is to be set aside.
+    if (cause instanceof BookFailed && cause.failure.isDamage) void this.#leaveThread()
+  }
+
+  #setProblem(reason: string): void {
+    if (this.#problem !== null) return
+    this.#problem = { since: this.#now(), reason }
+    const path = usagePath(this.#options.stateDir)
+    this.#options.log.warn(
+      { path, reason },
+      'usage cannot be recorded: is the disk full or read-only?'
+    )
+    this.#options.onChange()
+  }
+
+  /** Returns the row, with a client and a model of which there are not too many today. */
+  #within(row: UsageRow): UsageRow {
+    const today = this.#today
+    const day = Math.floor(row.at / DAY_MS)
+    if (today.day !== day) {
+      today.day = day
+      today.clients.clear()
+      today.models.clear()
+    }
+    const { turn: _, charges: __, ...recorded } = row
+    return {
+      ...recorded,
+      client: countedName(today.clients, row.client, MAX_CLIENTS),
+      model: countedName(today.models, row.model, MAX_MODELS)
+    }
+  }
+}
+
+type DistributiveOmit<T, Name extends keyof T> = T extends unknown ? Omit<T, Name> : never
+
+/** Without a list of models clients choose their names: nothing that a terminal could obey. */
+const RECORDED_NAME = /^[\x21-\x7e]{0,128}$/
+
+function countedName(names: Set<string>, name: string, max: number): string {
+  if (names.has(name)) return name
+  if (names.size >= max || !RECORDED_NAME.test(name)) return OTHER
+  names.add(name)
+  return name
+}

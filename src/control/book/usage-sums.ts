@@ -1,0 +1,108 @@
+import { join, resolve } from 'node:path'
+import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
+
+export const DAY_MS = 86_400_000
+
+/** Returns where the account book is. `stateDir` is `STATE_DIR`. */
+export function usagePath(stateDir: string): string {
+  return resolve(join(stateDir, 'usage.db'))
+}
+
+/** Version of the tables in `usage.db`. In version 1 `requests` had no column `times`, in version 2 there were no pages. */
+export const USAGE_SCHEMA = 3
+
+/** `total` gives a number of any size, where `sum` would fail; it is exact as long as JavaScript's are. */
+export const SUM_COLUMNS =
+  'total(requests) AS requests, total(failed) AS failed, total(input) AS input, total(output) AS output, total(cached) AS cached, total(credits) AS credits'
+
+export const NOTHING_USED: UsageSums = {
+  requests: 0,
+  failed: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  cachedTokens: 0,
+  credits: 0
+}
+
+export function addSums(sums: UsageSums, more: UsageSums): UsageSums {
+  return {
+    requests: sums.requests + more.requests,
+    failed: sums.failed + more.failed,
+    inputTokens: sums.inputTokens + more.inputTokens,
+    outputTokens: sums.outputTokens + more.outputTokens,
+    cachedTokens: sums.cachedTokens + more.cachedTokens,
+    credits: sums.credits + more.credits
+  }
+}
+
+/** Reads sums as a query has them, with the names of the columns. */
+export function toSums(row: Readonly<Record<string, unknown>>): UsageSums {
+  return {
+    requests: Number(row['requests']),
+    failed: Number(row['failed']),
+    inputTokens: Number(row['input']),
+    outputTokens: Number(row['output']),
+    cachedTokens: Number(row['cached']),
+    credits: Number(row['credits'])
+  }
+}
+
+/** What one key, client and model have used on one day, counted since the epoch in UTC. */
+export interface DaySums {
+  readonly day: number
+  readonly key: string
+  readonly client: string
+  readonly model: string
+  readonly sums: UsageSums
+}
+
+export function sumsOfRow(row: UsageRow): UsageSums {
+  return {
+    requests: 1,
+    failed: row.code === '' ? 0 : 1,
+    inputTokens: row.inputTokens,
+    outputTokens: row.outputTokens,
+    cachedTokens: row.cachedTokens,
+    credits: row.credits
+  }
+}
+
+/** Adds up rows by day, key, client and model. */
+export function sumsOfDays(
+  rows: readonly UsageRow[],
+  more: readonly DaySums[] = []
+): readonly DaySums[] {
+  const days = new Map<string, DaySums>()
+  const add = (one: DaySums): void => {
+    const { day, key, client, model } = one
+    const place = `${day} ${client.length} ${client} ${model.length} ${model} ${key}`
+    const before = days.get(place)
+    days.set(place, before === undefined ? one : { ...one, sums: addSums(before.sums, one.sums) })
+  }
+  for (const one of more) add(one)
+  for (const row of rows) {
+    const { at, key, client, model } = row
+    add({ day: Math.floor(at / DAY_MS), key, client, model, sums: sumsOfRow(row) })
+  }
+  return [...days.values()]
+}
+
+/** Returns the row for credits of requests that died with their gateway or worker. */
+export function lostRow(key: string, credits: number, at: number): UsageRow {
+  return {
+    at,
+    key,
+    client: 'other',
+    dialect: '',
+    model: '',
+    status: 499,
+    code: 'GW_INTERNAL',
+    inputTokens: 0,
+    outputTokens: 0,
+    cachedTokens: 0,
+    credits,
+    totalMs: 0,
+    firstMs: null,
+    repairs: 0
+  }
+}

@@ -1,0 +1,61 @@
+import type { PriceTold } from '../../ipc/messages.ts'
+import { type PriceLessons, PriceTable } from '../../keys/prices.ts'
+
+export interface PriceDeskOptions {
+  /** Tells all workers. */
+  readonly tell: (lessons: PriceLessons) => void
+  /** Has them written down. */
+  readonly keep: (lessons: PriceLessons) => void
+}
+
+/** A price that is known already is told again so long after it has changed. */
+const TELL_MS = 500
+/** So many lessons of a model and size are told at once. */
+const EAGER_LESSONS = 3
+
+/** The prices of all workers together: what one of them learns all of them know, also after a restart. */
+export class PriceDesk {
+  readonly #options: PriceDeskOptions
+  readonly #table = new PriceTable()
+  /** By model and size. Bounded by the table. */
+  readonly #untold = new Map<string, PriceLessons>()
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(options: PriceDeskOptions) {
+    this.#options = options
+  }
+
+  /** Takes over what the account book says. */
+  adopt(prices: readonly PriceLessons[]): void {
+    for (const one of prices) {
+      this.#table.adopt(one)
+      this.#options.tell(one)
+    }
+  }
+
+  /** Takes in what answers have cost. Workers hear of a first price at once: requests may wait for it. */
+  onLessons(told: readonly PriceTold[]): void {
+    const now = Date.now()
+    for (const { model, inputTokens, credits } of told) {
+      const learnt = this.#table.learn({ model, inputTokens }, credits, now)
+      this.#options.keep(learnt)
+      if (learnt.lessons.length <= EAGER_LESSONS) this.#options.tell(learnt)
+      else this.#untold.set(`${learnt.size} ${model}`, learnt)
+    }
+    if (this.#untold.size > 0) this.#timer ??= setTimeout(() => this.#tellAll(), TELL_MS).unref()
+  }
+
+  all(): readonly PriceLessons[] {
+    return this.#table.all()
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  #tellAll(): void {
+    this.#timer = null
+    for (const learnt of this.#untold.values()) this.#options.tell(learnt)
+    this.#untold.clear()
+  }
+}

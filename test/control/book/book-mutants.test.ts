@@ -1,0 +1,210 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+import { seededRandom } from '../../helper/seeded-random.ts'
+import { type BookMachines, SimulatedBook } from '../../helper/simulated-book.ts'
+
+/** A fault, written as what a hasty change might do to one place of the source. */
+type Mutant = readonly [story: string, file: string, from: string, to: string]
+
+const PAGE = 'control/book/page.ts'
+const LEDGER = 'control/allowances/allowance-ledger.ts'
+const CORE = 'admission/allowance-core.ts'
+
+const mutants: readonly Mutant[] = [
+  [
+    'what one request costs frees all that its run holds',
+    PAGE,
+    'held: Math.max(0, lease.held - event.amount),\n        settled',
+    'held: 0,\n        settled'
+  ],
+  [
+    'a run that ends in order has used all that it held',
+    PAGE,
+    '      leases.delete(event.run)\n      return { ...page, leases }',
+    '      leases.delete(event.run)\n      return { ...page, leases, used: page.used + leaseIn(page, event.run).held }'
+  ],
+  [
+    'a lease is larger than what is free',
+    PAGE,
+    'const got = Math.min(free, event.want)',
+    'const got = Math.min(free + 1, event.want)'
+  ],
+  [
+    'a lease is as large as it is wanted',
+    PAGE,
+    'const got = Math.min(free, event.want)',
+    'const got = event.want'
+  ],
+  [
+    'what is used does not count when something is leased',
+    PAGE,
+    'event.cap - page.used - heldIn(page)',
+    'event.cap - heldIn(page)'
+  ],
+  [
+    'what others hold does not count when something is leased',
+    PAGE,
+    'event.cap - page.used - heldIn(page)',
+    'event.cap - page.used - leaseIn(page, event.run).held'
+  ],
+  [
+    'what a run holds itself does not count when it leases more',
+    PAGE,
+    'event.cap - page.used - heldIn(page)',
+    'event.cap - page.used - heldIn(page, event.run)'
+  ],
+  ['a lease takes the place of the one before', PAGE, 'held: lease.held + got,', 'held: got,'],
+  ['what is settled is not used', PAGE, 'used: page.used + event.amount }', 'used: page.used }'],
+  [
+    'what is settled is used twice',
+    PAGE,
+    'used: page.used + event.amount }',
+    'used: page.used + 2 * event.amount }'
+  ],
+  [
+    'requests of an old period are charged to the new one',
+    PAGE,
+    'if (event.period !== page.period.number) return page',
+    ''
+  ],
+  [
+    'requests of this period are not charged',
+    PAGE,
+    'if (event.period !== page.period.number) return page',
+    'if (event.period === page.period.number) return page'
+  ],
+  [
+    'what a dead run held is free again',
+    PAGE,
+    'used: page.used + leaseIn(page, event.run).held }',
+    'used: page.used }'
+  ],
+  [
+    'a dead run has used what it had settled once more',
+    PAGE,
+    'used: page.used + leaseIn(page, event.run).held }',
+    'used: page.used + leaseIn(page, event.run).held + leaseIn(page, event.run).settled }'
+  ],
+  [
+    'a dead run holds its credits for ever',
+    PAGE,
+    '      const leases = new Map(page.leases)\n      leases.delete(event.run)\n      return { ...page, leases, used',
+    '      const leases = new Map(page.leases)\n      return { ...page, leases, used'
+  ],
+  [
+    'a run that ends in order holds its credits for ever',
+    PAGE,
+    '      const leases = new Map(page.leases)\n      leases.delete(event.run)\n      return { ...page, leases }',
+    '      const leases = new Map(page.leases)\n      return { ...page, leases }'
+  ],
+  [
+    'a run gives back more than it has',
+    PAGE,
+    'held: Math.max(0, lease.held - event.amount)\n      })',
+    'held: lease.held - event.amount - 1\n      })'
+  ],
+  [
+    'a new period begins with what was used in the old one',
+    PAGE,
+    'used: 0, leases: new Map() }\n    case',
+    'leases: new Map() }\n    case'
+  ],
+  [
+    'a new period begins with the leases of the old one',
+    PAGE,
+    'return { ...page, period: event.period, used: 0, leases: new Map() }',
+    'return { ...page, period: event.period, used: 0 }'
+  ],
+  [
+    'an old period comes back',
+    PAGE,
+    'if (event.period.number < page.period.number) return page',
+    ''
+  ],
+  [
+    'the same period begins again and again',
+    PAGE,
+    'if (event.period.number === page.period.number) return { ...page, period: event.period }',
+    ''
+  ],
+  [
+    'what a worker that died held is handed out again',
+    LEDGER,
+    'isUsedUp(name) ? Math.max(used, heldBy(stake)) : 0',
+    '0'
+  ],
+  [
+    'the ledger hands out what it has no lease of',
+    LEDGER,
+    'let free = limit - away - settled',
+    'let free = limit - settled'
+  ],
+  [
+    'what workers that are gone have used does not count',
+    LEDGER,
+    'let free = limit - away - settled',
+    'let free = limit - away'
+  ],
+  [
+    'grants that are under way are granted again',
+    LEDGER,
+    'return granted - report.returned',
+    'return report.used + report.reserved + report.spare'
+  ],
+  [
+    'a worker uses what it does not have',
+    CORE,
+    'this.#waiting.size === 0 && amount <= this.#spare',
+    'this.#waiting.size === 0 && amount <= this.#spare + 2'
+  ],
+  ['a worker that is about to end keeps what it has', CORE, 'this.#isLeaving = true', '']
+]
+
+t.setTimeout(600_000)
+
+t.test('the simulated book notices when', (t) => {
+  for (const [story, file, from, to] of mutants) {
+    t.test(story, async (t) => {
+      t.match(play(await mutate(t.testdir({}), { file, from, to })), /^Error: /)
+    })
+  }
+  t.test('nothing is wrong', async (t) => {
+    t.equal(play(await mutate(t.testdir({}), { file: PAGE, from: '', to: '' })), '')
+  })
+  t.end()
+})
+
+/** What the first world says in which something is wrong. */
+function play(machines: BookMachines): string {
+  for (let seed = 1; seed <= 400; seed++) {
+    const random = seededRandom(seed)
+    const world = new SimulatedBook(machines, random, 1 + Math.floor(random() * 40))
+    try {
+      for (let n = 0; n < 300; n++) world.step()
+      world.conclude()
+    } catch (cause) {
+      return String(cause)
+    }
+  }
+  return ''
+}
+
+async function mutate(
+  folder: string,
+  { file, from, to }: { readonly file: string; readonly from: string; readonly to: string }
+): Promise<BookMachines> {
+  for (const part of ['admission', 'control/allowances', 'control/book', 'ipc', 'keys', 'shared'])
+    cpSync(join(import.meta.dirname, '../../../src', part), join(folder, part), { recursive: true })
+  const path = join(folder, file)
+  const source = readFileSync(path, 'utf8')
+  if (from !== '' && source.split(from).length !== 2)
+    throw new Error(`${file} has to hold this once: ${from}`)
+  writeFileSync(
+    path,
+    source.replace(from, () => to)
+  )
+  const parts = [CORE, LEDGER, PAGE].map((one) => import(pathToFileURL(join(folder, one)).href))
+  return Object.assign({}, ...(await Promise.all(parts))) as BookMachines
+}

@@ -1,0 +1,94 @@
+import t from 'tap'
+import { MICROS_PER_CREDIT as CREDIT } from '../../src/keys/key.ts'
+import { PriceTable, sizeOf } from '../../src/keys/prices.ts'
+
+const NOW = Date.parse('2026-11-30T12:00:00Z')
+const DAY = 86_400_000
+const SMALL = { model: 'auto', inputTokens: 900 }
+const LARGE = { model: 'auto', inputTokens: 120_000 }
+
+function learnt(costs: readonly number[], request = SMALL, at = NOW): PriceTable {
+  const table = new PriceTable()
+  for (const credits of costs) table.learn(request, credits * CREDIT, at)
+  return table
+}
+
+t.test('PriceTable', (t) => {
+  t.test('says what is listed while nothing is known of a model', (t) => {
+    t.same(new PriceTable().estimate(SMALL, 0.06 * CREDIT, NOW), {
+      credits: 60_000,
+      isUnknown: true
+    })
+    t.end()
+  })
+
+  t.test('has no floor but what was learnt', (t) => {
+    const { credits, isUnknown } = learnt([0.01, 0.01, 0.01]).estimate(SMALL, CREDIT, NOW)
+    t.same({ credits, isUnknown }, { credits: 10_000, isUnknown: false })
+    t.end()
+  })
+
+  t.test('believes the first answer of a model, unless it is beyond reason', (t) => {
+    t.match(learnt([4]).estimate(SMALL, CREDIT, NOW), { credits: 4 * CREDIT, isUnknown: false })
+    t.match(learnt([100]).estimate(SMALL, CREDIT, NOW), { credits: CREDIT, isUnknown: true })
+    t.match(learnt([100, 100, 100]).estimate(SMALL, CREDIT, NOW), { credits: 100 * CREDIT })
+    t.end()
+  })
+
+  t.test('takes a high quantile, and one outlier teaches nothing', (t) => {
+    for (const count of [2, 5, 19, 31]) {
+      const table = learnt([...Array<number>(count).fill(1), 100])
+      t.equal(table.estimate(SMALL, CREDIT, NOW).credits, CREDIT, `among ${count + 1}`)
+    }
+    const mixed = learnt(Array.from({ length: 30 }, (_, n) => (n % 5 === 0 ? 3 : 1)))
+    t.equal(mixed.estimate(SMALL, CREDIT, NOW).credits, 3 * CREDIT, 'what is usual is not one')
+    t.end()
+  })
+
+  t.test('forgets without traffic', (t) => {
+    const table = learnt([1, 1, 1, 50, 50, 50])
+    t.equal(table.estimate(SMALL, CREDIT, NOW).credits, 50 * CREDIT)
+    t.equal(table.estimate(SMALL, CREDIT, NOW + 2 * DAY).credits, CREDIT, 'after a day the median')
+    t.match(table.estimate(SMALL, CREDIT, NOW + 31 * DAY), { credits: CREDIT, isUnknown: true })
+    table.learn(SMALL, 2 * CREDIT, NOW + 2 * DAY)
+    t.equal(table.estimate(SMALL, CREDIT, NOW + 2 * DAY).credits, 2 * CREDIT, 'news counts alone')
+    t.end()
+  })
+
+  t.test('does not take a short question to price a long one at its multiple', (t) => {
+    const table = learnt([0.5, 0.5, 0.5, 7, 7])
+    t.ok(table.estimate(LARGE, CREDIT, NOW).credits <= 2 * CREDIT, 'four times the median at most')
+    t.match(
+      table.estimate(LARGE, CREDIT, NOW),
+      { isUnknown: false },
+      'of the model something is known'
+    )
+    t.equal(learnt([6, 6, 6], LARGE).estimate(SMALL, CREDIT, NOW).credits, 6 * CREDIT)
+    t.end()
+  })
+
+  t.test('has bounds', (t) => {
+    const table = new PriceTable()
+    for (let n = 0; n < 100; n++) {
+      for (let size = 0; size < 30; size++)
+        table.learn({ model: `m${n}`, inputTokens: 1000 * 2 ** size }, CREDIT, NOW)
+    }
+    for (let n = 0; n < 100; n++) table.learn({ model: 'm99', inputTokens: 1 }, CREDIT, NOW)
+    const all = table.all()
+    t.equal(new Set(all.map(({ model }) => model)).size, 64)
+    t.ok(all.every(({ lessons, size }) => lessons.length <= 32 && size <= 12))
+    t.equal(sizeOf(Infinity), 12)
+    const huge = learnt([1e300, 1e300, 1e300]).estimate(SMALL, CREDIT, NOW).credits
+    t.ok(Number.isSafeInteger(huge), String(huge))
+    t.end()
+  })
+
+  t.test('is the same when it is told again', (t) => {
+    const table = learnt([1, 2, 3])
+    const copy = new PriceTable()
+    for (const one of table.all()) copy.adopt(one)
+    t.same(copy.all(), table.all())
+    t.end()
+  })
+  t.end()
+})

@@ -1,0 +1,62 @@
+import { parentPort } from 'node:worker_threads'
+import { BookDatabase, isDamage } from '../src/control/book/book-database.ts'
+import type { BookFailure, FromBook, ToBook } from '../src/control/book/book-messages.ts'
+
+/*
+ * The thread of the primary that has the account book open: SQLite waits for the disk, and a disk may stand still. It does one
+ * thing after the other, in the order in which it is told.
+ */
+
+let book: BookDatabase | null = null
+let turn = Promise.resolve()
+
+parentPort?.on('message', (message: ToBook) => {
+  turn = inTurn(turn, message)
+})
+
+async function inTurn(before: Promise<void>, message: ToBook): Promise<void> {
+  await before
+  try {
+    tell(await obey(message))
+  } catch (cause) {
+    tell({ type: 'failed', id: message.id, reason: reasonOf(cause) })
+  }
+}
+
+function tell(message: FromBook): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  parentPort?.postMessage(message)
+}
+
+async function obey(message: ToBook): Promise<FromBook> {
+  const { id } = message
+  switch (message.type) {
+    case 'open': {
+      book?.destroy()
+      book = null
+      const { book: next, opened: news } = await BookDatabase.open(message.opening)
+      book = next
+      return { type: 'opened', id, opened: news }
+    }
+    case 'commit':
+      return { type: 'committed', id, answer: await opened().commit(message.batch) }
+    case 'sums':
+      return { type: 'summed', id, sums: opened().sums(message.since, message.until) }
+    case 'close':
+      book?.close()
+      book = null
+      return { type: 'closed', id }
+  }
+}
+
+function opened(): BookDatabase {
+  if (book === null) throw new Error('the book is not open')
+  return book
+}
+
+function reasonOf(cause: unknown): BookFailure {
+  const errcode = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return { errcode, code, message, isDamage: isDamage(cause), isUnsure: false }
+}
