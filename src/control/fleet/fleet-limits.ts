@@ -47,7 +47,9 @@ export class FleetLimits implements LimitGovernor {
   }
 
   awayOf(name: AllowanceName, terms: Pick<AllowanceState, 'limit' | 'period'>) {
-    if (terms.limit === 0 || terms.limit >= UNLIMITED) return { away: 0, mayCome: false }
+    // Each gateway learns prices for itself.
+    const isShared = terms.limit > 0 && terms.limit < UNLIMITED && !name.endsWith('/unpriced')
+    if (!isShared) return { away: 0, mayCome: false }
     return this.#limit(name).awayOf(terms)
   }
 

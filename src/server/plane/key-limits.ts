@@ -100,7 +100,6 @@ export class TurnLimits {
     const standing = allowances.standingOf(`${id}/credits`)
     // Terms of another limit may be under way.
     if (standing?.limit !== toMicros(credits)) return
-    if (standing.problem !== undefined) throw bookTrouble(this.#key, standing.problem)
     if (standing.used < standing.limit) return
     if (standing.endsAt !== null && standing.endsAt <= now()) return
     throw usedUp({ key: this.#key, credits, standing, amount: 0 })
