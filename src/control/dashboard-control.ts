@@ -193,7 +193,7 @@ export class DashboardControl {
             startedAt: this.#desk?.startedAt ?? Date.now(),
             isSimulated,
             workers: memory.workers,
-            isCrashLooping: this.#options.status().isCrashLooping,
+            status: this.#options.status(),
             config: config(),
             quota,
             now: Date.now()

@@ -9,7 +9,8 @@ import type { Metrics } from '../observe/metrics.ts'
 import { keyAlert } from './alerts/alert.ts'
 import type { AlertDesk } from './alerts/alert-desk.ts'
 import { AllowanceDesk } from './allowances/allowance-desk.ts'
-import { type BookProblem, UsageBook } from './book/usage-book.ts'
+import type { PageNews } from './book/book-messages.ts'
+import { UsageBook } from './book/usage-book.ts'
 import { DAY_MS, NOTHING_USED } from './book/usage-sums.ts'
 import { KeyDesk } from './desks/key-desk.ts'
 import { PriceDesk } from './desks/price-desk.ts'
@@ -41,13 +42,16 @@ export interface KeyControlOptions {
   readonly onRows: (rows: readonly UsageRow[]) => void
   /** Called with how many died with a worker. */
   readonly onLost: (requests: number) => void
-  /** Called when used credits can no longer be written down, and when they can again. */
+  /** Called when `bookProblem` may have changed. */
   readonly onBook: () => void
   /** To all workers. */
   readonly onChange: (book: KeyBook) => void
   /** Tells all workers what was learnt of prices. */
   readonly tellPrice: (lessons: PriceLessons) => void
 }
+
+/** Keys that a sentence names. */
+const MAX_NAMED = 5
 
 const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
@@ -61,6 +65,9 @@ export class KeyControl {
   readonly #begun = new Map<string, number>()
   readonly #onLost: KeyControlOptions['onLost']
   readonly #log: KeyControlOptions['log']
+  /** Keys of which the book was damaged. Bounded by the keys that there are. */
+  readonly #closed = new Set<string>()
+  readonly #onBook: KeyControlOptions['onBook']
   readonly #counts = new KeyCounts()
   #heard: Promise<void> | null = null
   /** `performance.now()` when they were asked, like the next. */
@@ -84,12 +91,13 @@ export class KeyControl {
       log,
       periods: () => this.allowances.periods(),
       onOpened: (prices) => this.#prices.adopt(prices),
-      onPages: (pages) => this.allowances.onPages(pages),
+      onPages: (pages) => this.#onPages(pages),
       onChange: () => {
         this.allowances.onBook()
         options.onBook()
       }
     })
+    this.#onBook = options.onBook
     this.#prices = new PriceDesk({
       tell: options.tellPrice,
       keep: (lessons) => this.#book.keepPrices(lessons)
@@ -109,9 +117,19 @@ export class KeyControl {
     return this.#desk.book
   }
 
-  /** Why the account book cannot be written; `null` where it can. */
-  get bookProblem(): BookProblem | null {
-    return this.#book.problem
+  /** What is wrong with the account book, in a sentence; `null` where nothing is. */
+  get bookProblem(): string | null {
+    const { problem } = this.#book
+    if (problem !== null) {
+      return `What is used cannot be written down (usage.db: ${problem.reason}). Keys with a limit of credits are refused after a minute, all others are served. Is the disk full or read-only?`
+    }
+    const closed = this.book.keys.filter(
+      ({ id, credits, revokedAt }) => credits !== null && revokedAt === null && this.#closed.has(id)
+    )
+    if (closed.length === 0) return null
+    const names = closed.slice(0, MAX_NAMED).map(({ name }) => JSON.stringify(name))
+    const more = closed.length > names.length ? ` and ${closed.length - names.length} more` : ''
+    return `The account book (usage.db) was damaged, and nobody knows what these keys have used: ${names.join(', ')}${more}. They are refused until you restore the file, or say what was used: kiro-gateway key reopen NAME --used CREDITS.`
   }
 
   /** @throws {GatewayError} GW_CONFIG_INVALID for a file of keys that cannot be used */
@@ -206,6 +224,16 @@ export class KeyControl {
     this.#prices.close()
     await this.#book.close()
     this.allowances.close()
+  }
+
+  #onPages(pages: readonly PageNews[]): void {
+    this.allowances.onPages(pages)
+    const before = this.#closed.size
+    for (const { key, isClosed } of pages) {
+      if (isClosed) this.#closed.add(key)
+      else this.#closed.delete(key)
+    }
+    if (this.#closed.size !== before) this.#onBook()
   }
 
   #onRows(rows: readonly UsageRow[]): void {

@@ -372,6 +372,6 @@ export class Primary {
   #status(): ClusterStatus {
     const status = this.#supervisor.status((pid) => this.#stalls.isSuspect(pid))
     const problem = this.keys.bookProblem
-    return problem === null ? status : { ...status, bookProblem: problem.reason }
+    return problem === null ? status : { ...status, bookProblem: problem }
   }
 }

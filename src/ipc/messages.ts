@@ -249,7 +249,7 @@ export interface ClusterStatus {
   readonly workers: readonly { readonly id: number; readonly state: string }[]
   /** A worker has died several times in a row without serving in between. */
   readonly isCrashLooping: boolean
-  /** Why used credits cannot be written down; left out while they can. Requests of keys without a limit are served. */
+  /** What is wrong with the account book; left out while nothing is. It concerns keys with a limit of credits alone. */
   readonly bookProblem?: string
   /** It has been told to end, and serves for a moment yet (`DRAIN_DELAY`). */
   readonly isEnding: boolean

@@ -21,6 +21,8 @@ export const FailureTable = {
   'workers-dying': 'A worker keeps dying before it serves.',
   'fleet-unheard': 'The worker has not heard of its fleet yet.',
   'fleet-lost': 'The gateway has no connections of its fleet to use.',
+  'usage-book':
+    'Used credits cannot be written down, or are unknown: keys with a limit of credits are refused.',
   'not-ready': 'Something else, which may pass by itself.'
 } as const
 

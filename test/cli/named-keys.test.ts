@@ -149,7 +149,7 @@ t.test('kiro-gateway key set, show, rotate, revoke, list', async (t) => {
 t.test('kiro-gateway key, called wrongly', async (t) => {
   const { run } = rig(t)
   for (const [args, problem] of [
-    [[], /it can add, list, show, set, rotate, revoke, new/],
+    [[], /it can add, list, show, set, rotate, revoke, reopen, new/],
     [['toString'], /it can add/],
     [['add'], /"add" takes the name of a key/],
     [['add', 'a', 'b'], /"add" takes one name/],

@@ -139,14 +139,9 @@ export const CRASH_LOOP: Alert = {
 
 export const BOOK_ID = 'usage-book'
 
-/** What there is to say while used credits cannot be written down. */
-export function bookAlert(reason: string): Alert {
-  return {
-    type: 'usage-book',
-    id: BOOK_ID,
-    text: `The gateway cannot write down what is used (usage.db: ${reason}). Keys with a limit of credits are refused after a minute. Is the disk full or read-only?`,
-    facts: { reason }
-  }
+/** Returns what there is to say of an account book that cannot be written, or was damaged. */
+export function bookAlert(text: string): Alert {
+  return { type: 'usage-book', id: BOOK_ID, text, facts: {} }
 }
 
 function toIso(at: number | null): string | null {

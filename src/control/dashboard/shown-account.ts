@@ -1,6 +1,11 @@
 import type { Config } from '../../config/settings.ts'
 import type { DashboardProblem, Quota, ShownAccount } from '../../dashboard/feed.ts'
-import type { AccountStanding, CredentialNews, UsageNews } from '../../ipc/messages.ts'
+import type {
+  AccountStanding,
+  ClusterStatus,
+  CredentialNews,
+  UsageNews
+} from '../../ipc/messages.ts'
 import { sumOfAllowances } from '../../kiro/wire/account-usage.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import { version } from '../../shared/version.ts'
@@ -20,7 +25,7 @@ export interface AboutGateway {
   readonly startedAt: number
   readonly isSimulated: boolean
   readonly workers: number
-  readonly isCrashLooping: boolean
+  readonly status: Pick<ClusterStatus, 'isCrashLooping' | 'bookProblem'>
   readonly config: Pick<Config, 'server' | 'usage' | 'pool'>
   readonly quota: Quota | null
   readonly now: number
@@ -79,13 +84,14 @@ function toProblem({ problem }: CredentialNews): DashboardProblem | null {
 /** The sign-in's own problem is told with the sign-in. */
 function problemsOf(
   { standing }: AccountView,
-  { isCrashLooping, now }: AboutGateway
+  { status: { isCrashLooping, bookProblem }, now }: AboutGateway
 ): ShownAccount['problems'] {
   return [
     ...standing.bars
       .filter(({ until }) => until > now)
       .map((bar) => ({ ...bar, message: ErrorTable[bar.code].message })),
-    ...(isCrashLooping ? [CRASH_LOOPING] : [])
+    ...(isCrashLooping ? [CRASH_LOOPING] : []),
+    ...(bookProblem === undefined ? [] : [{ ...BOOK_TROUBLE, message: bookProblem }])
   ]
 }
 
@@ -95,6 +101,8 @@ const CRASH_LOOPING = {
   until: null,
   bar: null
 } as const
+
+const BOOK_TROUBLE = { code: 'GW_KEY_BOOK', until: null, bar: null } as const
 
 /** `at` is when the upstream told it. */
 export function toQuota({ usage, problem }: UsageNews, at: number): Quota {

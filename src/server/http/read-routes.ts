@@ -50,6 +50,8 @@ export function healthRoutes(
     const found = findProblems(plane, current.status)
     if (isPrimarySilent()) found.push(PRIMARY_SILENT)
     const isReady = found.length === 0
+    const { bookProblem } = current.status
+    if (bookProblem !== undefined) found.push({ code: 'usage-book', message: bookProblem })
     const status = { status: isReady ? 'ready' : 'not ready' }
     if (!hasKey(current.authenticator, routed.request.headers)) {
       return sendJson(routed, isReady ? 200 : 503, status)

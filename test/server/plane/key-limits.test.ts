@@ -146,11 +146,16 @@ t.test('KeyLimits', (t) => {
   )
 
   t.test('takes the price of a long request from the start', async (t) => {
-    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(8) }))
-    await reserve(limits, 'gpt-9', 272_000)
-    await reserve(limits, 'gpt-9', 272_001)
-    const refusal = await reserve(limits).catch((error: unknown) => error)
-    t.match(refusal, { details: { reserved: 7.5 } })
+    const prices = [
+      [272_000, 2.5],
+      [272_001, 5]
+    ] as const
+    for (const [inputTokens, reserved] of prices) {
+      const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(reserved + 0.5) }))
+      await reserve(limits, 'gpt-9', inputTokens)
+      const refusal = await reserve(limits).catch((error: unknown) => error)
+      t.match(refusal, { details: { reserved } })
+    }
   })
 
   t.test('counts what has just begun to run when it says that nothing is left', async (t) => {

@@ -191,6 +191,10 @@ export const FindingTable = {
     'The gateway that runs there refuses requests.',
     'Do what the message says; /readyz has it, too.'
   ),
+  'gateway-usage': problem(
+    'The gateway that runs there refuses keys that have a limit of credits.',
+    'Make room on the disk of STATE_DIR, or do what the message says.'
+  ),
 
   'proxy-used': OK,
   'proxy-ignored': warning(

@@ -110,7 +110,8 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
     ...reasons.map((reason, index) => {
       const code: unknown = Array.isArray(codes) ? codes[index] : null
       const known = isFailureCode(code) ? { code } : {}
-      return found('gateway-not-ready', `The gateway on ${address}: ${reason}`, known)
+      const id = code === 'usage-book' ? 'gateway-usage' : 'gateway-not-ready'
+      return found(id, `The gateway on ${address}: ${reason}`, known)
     })
   ]
 }

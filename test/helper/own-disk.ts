@@ -1,0 +1,75 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+
+export type DiskType = 'tmpfs' | 'ext4'
+
+/** A small disk that a test has for itself. */
+export class OwnDisk {
+  readonly folder: string
+  readonly #base: string
+  #isFrozen = false
+
+  private constructor(type: DiskType, sizeMb: number) {
+    this.#base = mkdtempSync(join(tmpdir(), 'kiro-gateway-disk-'))
+    this.folder = join(this.#base, 'mount')
+    mkdirSync(this.folder)
+    try {
+      if (type === 'tmpfs') run('mount', '-t', type, '-o', `size=${sizeMb}m`, type, this.folder)
+      else mountImage(join(this.#base, 'image'), sizeMb, this.folder)
+    } catch (error) {
+      rmSync(this.#base, { recursive: true })
+      throw error
+    }
+  }
+
+  /** Mounts one. Make it before the gateways that use it, which end first then. */
+  static mount(t: Test, type: DiskType, sizeMb: number): OwnDisk {
+    const disk = new OwnDisk(type, sizeMb)
+    t.teardown(() => disk.#unmount())
+    return disk
+  }
+
+  /** Returns why this process cannot mount such a disk, or `false`. */
+  static whyNot(type: DiskType): string | false {
+    try {
+      new OwnDisk(type, 8).#unmount()
+      return false
+    } catch {
+      return `this process may not mount a ${type}`
+    }
+  }
+
+  remount(options: string): void {
+    run('mount', '-o', `remount,${options}`, this.folder)
+  }
+
+  /** Suspends every write until `thaw()`, as a device does that stands still. Of `ext4` alone. */
+  freeze(): void {
+    run('fsfreeze', '-f', this.folder)
+    this.#isFrozen = true
+  }
+
+  thaw(): void {
+    if (this.#isFrozen) run('fsfreeze', '-u', this.folder)
+    this.#isFrozen = false
+  }
+
+  #unmount(): void {
+    this.thaw()
+    run('umount', '-l', this.folder)
+    rmSync(this.#base, { recursive: true, force: true })
+  }
+}
+
+function mountImage(image: string, sizeMb: number, folder: string): void {
+  run('truncate', '-s', `${sizeMb}M`, image)
+  run('mkfs.ext4', '-q', image)
+  run('mount', '-o', 'loop', image, folder)
+}
+
+function run(command: string, ...args: readonly string[]): void {
+  execFileSync(command, args, { stdio: 'ignore' })
+}
