@@ -182,11 +182,10 @@ export class AllowanceDesk {
     this.#refresh(name, one)
     if (one.lease === null) return one.state
     // What the book has not leased is as good as free here.
-    const { settled, elsewhere } = one.state
     return {
       ...one.state,
       ...one.fleet,
-      settled: settled + elsewhere.used + elsewhere.held,
+      settled: one.state.settled + one.lease.others,
       elsewhere: NOTHING_ELSEWHERE
     }
   }

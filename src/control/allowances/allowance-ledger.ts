@@ -43,7 +43,7 @@ export interface AllowanceState {
 export interface Elsewhere {
   /** Used up, and settled in the book. */
   readonly used: number
-  /** Held by other gateways. */
+  /** Held by other gateways; of those of a fleet, used or held. */
   readonly held: number
   readonly problem: BookTrouble | null
 }
@@ -274,11 +274,12 @@ const LEASED_AHEAD = 1 / 8
 function aheadIn(state: AllowanceState, { report }: Stake): number {
   if (report.isLast) return 0
   const { used, reserved } = sumsOf(state)
-  const { limit, elsewhere, stakes, name } = state
-  const left = Math.max(0, limit - elsewhere.held - used - reserved)
+  const { limit, away, elsewhere, stakes, name } = state
+  const isCredits = name.endsWith('/credits') // more of them may be leased in the book
+  const left = Math.max(0, limit - (isCredits ? elsewhere.held : away) - used - reserved)
   const most = Math.floor((left * LEASED_AHEAD) / Math.max(1, stakes.size))
   // What a worker holds of credits is lost when it dies.
-  return name.endsWith('/credits') ? Math.min(most, report.usual) : most
+  return isCredits ? Math.min(most, report.usual) : most
 }
 
 /** Returns what the most expensive of the last requests asked for. */

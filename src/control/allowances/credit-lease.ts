@@ -71,10 +71,15 @@ export class CreditLease {
     const share = this.#isShut ? 0 : Math.min(this.#share ?? 0, this.#most(cap))
     const elsewhere: Elsewhere = {
       used: this.#usedElsewhere,
-      held: this.#heldElsewhere,
+      held: this.#heldElsewhere + limit - cap,
       problem: this.#trouble
     }
     return { away: limit - share + this.#hold, mayCome: this.#mayCome, elsewhere }
+  }
+
+  /** What other gateways on the same folder have used and hold. */
+  get others(): number {
+    return this.#usedElsewhere + this.#heldElsewhere
   }
 
   /** Another period has begun. */
