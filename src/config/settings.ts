@@ -255,6 +255,22 @@ export const Settings = Type.Object({
       'How long each request is kept there; sums of days are kept for ever.'
     )
   }),
+  plan: Type.Object({
+    allowsOverage: flag(
+      'ALLOW_OVERAGE',
+      false,
+      "Goes on when the plan's credits are used up and Kiro charges extra for each further one. Otherwise requests are refused then until the plan is reset, but for keys that may (kiro-gateway key set NAME --overage)."
+    ),
+    lastsUntil: text(
+      'PLAN_LASTS_UNTIL',
+      {
+        default: 'reset',
+        pattern: '^(reset|none|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))$',
+        allowed: 'reset, a day such as 2026-12-21, or none'
+      },
+      'How long the plan should last: ALERT_WEBHOOK_URL is told when it will be used up before that day ends, at the rate of the last weeks; reset means until it is reset.'
+    )
+  }),
   alerts: Type.Object({
     webhookUrl: text(
       'ALERT_WEBHOOK_URL',
@@ -265,7 +281,7 @@ export const Settings = Type.Object({
         pattern: '^https?://[^\\s/?#@]+([/?][^\\s#]*)?$',
         allowed: 'an http:// or https:// URL without user and password'
       },
-      'Address that is told, by a small JSON document, when keys and the plan come to 80 and 100 % of their limits, the sign-in dies, the account is suspended or workers keep dying. It is told each once, and shown nowhere.'
+      'Address that is told, by a small JSON document, when keys and the plan come to 80 and 100 % of their limits, the plan will not last (PLAN_LASTS_UNTIL), credits are used outside the gateway, the sign-in dies, the account is suspended or workers keep dying. It is told each once, and shown nowhere.'
     ),
     webhookSecret: text(
       'ALERT_WEBHOOK_SECRET',

@@ -10,6 +10,7 @@ import type {
 } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
+import type { AccountUsage } from '../kiro/wire/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { JsonCall } from '../upstream/call/json-exchange.ts'
@@ -57,6 +58,8 @@ export interface AccountControlOptions {
   readonly onUnusable: (cause: unknown) => void
   /** Called with news of the sign-in before the workers are told. */
   readonly onSignIn: (news: CredentialNews) => void
+  /** Called with what the upstream says that the account has used, whoever wanted to know. */
+  readonly onUsage: (usage: AccountUsage) => void
   /** To all workers. */
   readonly tell: (message: ToWorker) => void
 }
@@ -70,7 +73,8 @@ export class AccountControl {
   /** Where other gateways have the account, too. */
   #listener: AccountListener | null = null
 
-  constructor({ config, source, call, log, onUnusable, onSignIn, tell }: AccountControlOptions) {
+  constructor(options: AccountControlOptions) {
+    const { config, source, call, log, onUnusable, onSignIn, onUsage, tell } = options
     const { upstream } = config
     const onNews = (news: CredentialNews): void => {
       onSignIn(news)
@@ -86,7 +90,13 @@ export class AccountControl {
       onChange: (catalogue) => tell({ type: 'catalogue.changed', catalogue })
     })
     const credentials = this.#credentials
-    this.#usage = new UsageDesk({ call, upstream, credentials, now: () => performance.now() })
+    this.#usage = new UsageDesk({
+      call,
+      upstream,
+      credentials,
+      now: () => performance.now(),
+      onUsage
+    })
     this.#desk = new AccountDesk({
       usage: () => this.usage(),
       log,

@@ -21,6 +21,7 @@ import type { ProcessReadings } from './dashboard/shown-figures.ts'
 import { toKeyStandings } from './dashboard/shown-keys.ts'
 import type { ClusterMetrics } from './desks/cluster-metrics.ts'
 import type { KeyControl } from './key-control.ts'
+import type { PlanControl } from './plan-control.ts'
 import { WorkerViews } from './dashboard/worker-views.ts'
 import type { Supervisor } from './workers/supervisor.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
@@ -57,6 +58,7 @@ export interface FleetView {
 export interface DashboardParts {
   readonly account: AccountControl
   readonly keys: KeyControl
+  readonly plan: PlanControl
   readonly supervisor: Pick<Supervisor, 'states' | 'leavingPids'>
 }
 

@@ -168,12 +168,13 @@ export class FiguresControl {
   /** Puts what is known now into the primary's own metrics. */
   #note(): void {
     const { budget, parts, status } = this.#options
-    const { lane, account, keys } = parts()
+    const { lane, account, keys, plan } = parts()
     const ready = status().workers.filter(({ state }) => state === 'ready')
     this.own.workersReady.set(ready.length)
     this.own.memoryUsed.set(this.#memoryUsed().bytes)
     lane.noteMetrics()
     account.noteMetrics(this.own)
+    plan.noteMetrics(this.own)
     keys.noteMetrics(this.own)
     noteBudget(this.own, budget(), (member) => this.#nameOf(member))
   }

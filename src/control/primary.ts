@@ -15,6 +15,7 @@ import { KeyTrialPace } from './desks/key-trial-pace.ts'
 import { LessonsDesk } from './desks/lessons-desk.ts'
 import { FiguresControl } from './figures-control.ts'
 import { KeyControl } from './key-control.ts'
+import { PlanControl } from './plan-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
 import { StallWatch } from './workers/stall-watch.ts'
@@ -61,6 +62,7 @@ export class Primary {
   readonly lessons: LessonsDesk
   readonly #keyTrials = new KeyTrialPace(() => this.#config.credentials.newKeysPerMinute)
   readonly keys: KeyControl
+  readonly plan: PlanControl
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
   readonly figures: FiguresControl
@@ -94,6 +96,7 @@ export class Primary {
         lane: this.#lane,
         account: this.account,
         keys: this.keys,
+        plan: this.plan,
         supervisor: this.#supervisor
       }),
       status: () => this.#status()
@@ -107,8 +110,10 @@ export class Primary {
       onUnusable: options.onFatal,
       onSignIn: (news) => {
         this.#alerts.onSignIn(news)
+        if (news.snapshot !== null) this.plan.onSignIn()
         this.figures.dashboard.onSignIn(news)
       },
+      onUsage: (usage) => this.plan.onUsage(usage),
       tell: (message) => this.broadcast(message)
     })
     this.lessons = new LessonsDesk({ log, tell: (learnt) => this.broadcast(learnt) })
@@ -118,10 +123,20 @@ export class Primary {
       signInEndsAt: () => this.account.signInEndsAt,
       log
     })
+    this.plan = new PlanControl({
+      config: () => this.#config,
+      usage: () => this.account.usage(),
+      alerts: this.#alerts.desk,
+      log,
+      tell: (message) => this.broadcast(message)
+    })
     this.keys = new KeyControl({
       alerts: this.#alerts.desk,
       collect: () => this.figures.collect(),
-      onRows: (rows) => this.figures.onRows(rows),
+      onRows: (rows) => {
+        this.figures.onRows(rows)
+        this.plan.onRows(rows)
+      },
       onLost: (requests) => this.figures.onLost(requests),
       onBook: () => this.#tellStatus(),
       stateDir: config.credentials.stateDir,
@@ -184,6 +199,7 @@ export class Primary {
     }
     this.#mayServe.resolve()
     this.account.startModels()
+    if (this.account.isExpected) this.plan.start()
     return this.#ready.promise
   }
 
@@ -203,6 +219,7 @@ export class Primary {
     this.#doors.settle()
     this.#lane.onConfig(config)
     this.account.forgive()
+    this.plan.reload()
     void this.figures.dashboard.adapt() // never rejects
     this.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings read again')
@@ -215,6 +232,7 @@ export class Primary {
   async drain(): Promise<void> {
     const { drainDelayMs } = this.#config.cluster
     await this.#supervisor.announceEnd(drainDelayMs, () => this.#tellStatus())
+    this.plan.close()
     this.account.drain()
     const patienceMs = this.#config.cluster.drainTimeoutMs + LEAVING.closingMs
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
@@ -331,6 +349,7 @@ export class Primary {
       config: toWorkerConfig(this.#config),
       boundPort: this.#boundPort,
       ...this.account.forWorker(),
+      planBar: this.plan.bar,
       book: this.keys.book,
       isSimulated,
       sessionSecret: this.figures.dashboard.sessionSecret,

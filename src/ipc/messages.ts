@@ -91,6 +91,8 @@ export type ToWorker =
   /** A token that was refused or over was renewed, or could not be: `credential.changed` has said so. */
   | { readonly type: 'credential.renewed'; readonly requestId: number }
   | { readonly type: 'account.standing'; readonly standing: AccountStanding }
+  /** The plan is used up and more would cost extra, or it is so no longer. */
+  | { readonly type: 'plan.standing'; readonly bar: PlanBar | null }
   /** Named keys were made, changed or revoked. */
   | { readonly type: 'keys.changed'; readonly book: KeyBook }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
@@ -177,6 +179,7 @@ export interface WorkerStart {
   readonly boundPort: number | null
   readonly news: CredentialNews
   readonly standing: AccountStanding
+  readonly planBar: PlanBar | null
   readonly catalogue: Catalogue
   readonly book: KeyBook
   /** Upstream answers come from the built-in simulator. */
@@ -215,6 +218,12 @@ export interface AccountBar {
   readonly code: ErrorCode
   /** Milliseconds since the epoch. */
   readonly until: number
+}
+
+/** Why nothing is asked that would cost extra (`ALLOW_OVERAGE`), but for keys that may. */
+export interface PlanBar extends Problem {
+  /** When the plan is reset, in epoch ms; `null` where that is not known. */
+  readonly until: number | null
 }
 
 /** What refusals have said of the account. Times are milliseconds since the epoch. */

@@ -21,7 +21,7 @@ import {
  *       "id": "k_…", "name": "anna", "createdAt": "2026-09-01T00:00:00.000Z",
  *       "hashes": [{ "sha256": "…" }, { "sha256": "…", "until": "2026-09-02T00:00:00.000Z" }],
  *       "credits": { "limit": 200, "period": "month" },   // this and what follows may be missing: no limit
- *       "requestsPerMinute": 30, "maxStreams": 4, "models": ["claude-sonnet-*"],
+ *       "requestsPerMinute": 30, "maxStreams": 4, "models": ["claude-sonnet-*"], "overage": true,
  *       "expiresAt": "…", "revokedAt": "…",
  *       "reopened": { "at": "…", "used": 12.5 }           // credits, said by an operator after the account book was damaged
  *     }
@@ -107,6 +107,7 @@ function parseKey(entry: JsonObject): NamedKey {
     requestsPerMinute: isMissing(requestsPerMinute) ? null : toRequestsPerMinute(requestsPerMinute),
     maxStreams: isMissing(maxStreams) ? null : toMaxStreams(maxStreams),
     models: Array.isArray(models) ? checkModels(models) : null,
+    mayOverage: flagOf(entry, 'overage'),
     expiresAt: timeOf(entry, 'expiresAt'),
     revokedAt: timeOf(entry, 'revokedAt'),
     createdAt: timeOf(entry, 'createdAt') ?? 0,
@@ -136,6 +137,13 @@ function parseHashes(value: unknown): readonly KeyHash[] {
   })
 }
 
+function flagOf(object: JsonObject, name: string): boolean {
+  const value = object[name]
+  if (isMissing(value)) return false
+  if (typeof value !== 'boolean') throw invalidMember(name)
+  return value
+}
+
 /** A time that cannot be read must not be taken for none: the key would never end. */
 function timeOf(object: JsonObject, name: string): number | null {
   const value = object[name]
@@ -159,7 +167,7 @@ function findDouble(keys: readonly NamedKey[]): string | null {
   return double === undefined ? null : `the name ${JSON.stringify(double)}`
 }
 
-const KNOWN: ReadonlySet<string> = new Set<keyof NamedKey>([
+const KNOWN: ReadonlySet<string> = new Set<Exclude<keyof NamedKey, 'mayOverage'> | 'overage'>([
   'id',
   'name',
   'hashes',
@@ -167,6 +175,7 @@ const KNOWN: ReadonlySet<string> = new Set<keyof NamedKey>([
   'requestsPerMinute',
   'maxStreams',
   'models',
+  'overage',
   'expiresAt',
   'revokedAt',
   'createdAt',
@@ -190,6 +199,7 @@ function writeKey(key: NamedKey, before: JsonObject): JsonObject {
     ...(requestsPerMinute !== null && { requestsPerMinute }),
     ...(maxStreams !== null && { maxStreams }),
     ...(models !== null && { models }),
+    ...(key.mayOverage && { overage: true }),
     ...(key.expiresAt !== null && { expiresAt: toIso(key.expiresAt) }),
     ...(key.revokedAt !== null && { revokedAt: toIso(key.revokedAt) }),
     ...(key.reopened !== null && {

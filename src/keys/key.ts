@@ -12,6 +12,8 @@ export interface NamedKey {
   readonly maxStreams: number | null
   /** Patterns of model names, `*` for any text; see `mayAskModel()`. */
   readonly models: readonly string[] | null
+  /** Its requests go on where the plan is used up and each further credit costs extra (`ALLOW_OVERAGE`). */
+  readonly mayOverage: boolean
   readonly expiresAt: number | null
   readonly revokedAt: number | null
   readonly createdAt: number

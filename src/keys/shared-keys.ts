@@ -210,7 +210,8 @@ function freeName(name: string, taken: readonly string[]): string {
 }
 
 function bodyOf(key: NamedKey): string {
-  const { id, name, credits, requestsPerMinute, maxStreams, models, expiresAt, createdAt } = key
+  const { id, name, credits, requestsPerMinute, maxStreams, models, mayOverage } = key
+  const { expiresAt, createdAt } = key
   const limit = credits === null ? null : [credits.limit, credits.period]
   return JSON.stringify([
     id,
@@ -220,7 +221,8 @@ function bodyOf(key: NamedKey): string {
     maxStreams,
     models,
     expiresAt,
-    createdAt
+    createdAt,
+    ...(mayOverage ? [mayOverage] : []) // a gateway of an earlier version does not know it
   ])
 }
 

@@ -122,11 +122,13 @@ export class GatewayWorker {
         return parts?.plane.credentials.onRenewed(message.requestId)
       case 'account.standing':
         return parts?.plane.account.onStanding(message.standing)
+      case 'plan.standing':
+        return parts?.plane.account.onPlan(message.bar)
       case 'catalogue.changed':
         if (parts !== null) parts.current.catalogue = message.catalogue
         return
       case 'keys.changed':
-        if (parts !== null) changeKeys(parts.current, message.book)
+        if (parts !== null) changeKeys(parts, message.book)
         return
       case 'calibration.learnt':
         return parts?.plane.calibration.onLearnt(message)
@@ -261,9 +263,10 @@ function authenticatorOf({ config, book }: Pick<Current, 'config' | 'book'>): Au
   })
 }
 
-function changeKeys(current: Current, book: KeyBook): void {
+function changeKeys({ current, plane }: Pick<Parts, 'current' | 'plane'>, book: KeyBook): void {
   current.book = book
   current.authenticator = authenticatorOf(current)
+  plane.account.refuseOthers()
 }
 
 /** Takes settings that were read again into use; streams go on as they are. */

@@ -179,6 +179,10 @@ export const ErrorTable = {
   ),
   GW_UPSTREAM_RATE_LIMITED: entry('rate', 'The upstream limits the request rate.', 'if-unanswered'),
   GW_UPSTREAM_QUOTA: entry('quota', 'The quota of the upstream account is used up.'),
+  GW_PLAN_LIMIT: entry(
+    'quota',
+    'The credits of the plan are used up, and more would cost extra, which ALLOW_OVERAGE=false forbids.'
+  ),
   GW_UPSTREAM_RESTRICTED: entry(
     'restricted',
     'The upstream suspects abuse and limits the account for a time.'

@@ -41,6 +41,7 @@ const FAILURES: Readonly<Partial<Record<ErrorCode, FailureCode>>> = {
   GW_UPSTREAM_SUSPENDED: 'account-suspended',
   GW_UPSTREAM_RESTRICTED: 'account-restricted',
   GW_UPSTREAM_QUOTA: 'quota-used-up',
+  GW_PLAN_LIMIT: 'quota-used-up',
   GW_CLIENT_NOT_ADMITTED: 'client-not-admitted',
   GW_UPSTREAM_DNS: 'region-unreachable',
   GW_UPSTREAM_CONNECT: 'region-unreachable',

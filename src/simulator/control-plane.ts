@@ -1,4 +1,5 @@
 import { type JsonObject, parseJsonObject, textMember } from '../shared/json.ts'
+import { SimulatedAccount } from './account.ts'
 import { listModels } from './models.ts'
 import { FAULTS, forbidden, improper, invalidBody, type Refusal } from './refusal.ts'
 import { faultOfSearch, searchWeb } from './web-search.ts'
@@ -11,8 +12,6 @@ export interface JsonAnswer {
 
 /** The profile of every account here. */
 export const PROFILE_ARN = 'arn:aws:codewhisperer:us-east-1:123456789012:profile/SIMULATED'
-
-const USAGE_LIMIT = 1_000
 
 /** Models (§7.4), page by page when `maxResults` is given in the query or in the body. */
 export function listAvailableModels(query: URLSearchParams, body: string): JsonAnswer {
@@ -34,31 +33,21 @@ export function listAvailableProfiles(credential: Credential): JsonAnswer | Refu
 }
 
 /** Usage limits (§9.8). Asked with `quota-token`, everything is used up. */
-export function getUsageLimits(token: string, nowMs: number): JsonAnswer {
-  const used = token === 'quota-token' ? USAGE_LIMIT : 42.5
+export function getUsageLimits(
+  { token, account }: { readonly token: string; readonly account: SimulatedAccount },
+  nowMs: number
+): JsonAnswer {
+  const { limit, isOverageEnabled } = account.figures
+  const asked = token === 'quota-token' ? new SimulatedAccount({ limit, used: limit }) : account
   const now = new Date(nowMs)
   const resetMs = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1)
-  const breakdown = {
-    resourceType: 'CREDIT',
-    displayName: 'Credits',
-    unit: 'CREDITS',
-    currency: 'USD',
-    currentUsage: Math.floor(used),
-    currentUsageWithPrecision: used,
-    usageLimit: USAGE_LIMIT,
-    usageLimitWithPrecision: USAGE_LIMIT,
-    currentOverages: 0,
-    currentOveragesWithPrecision: 0,
-    overageCharges: 0,
-    overageRate: 0.04
-  }
   const json = {
     nextDateReset: resetMs / 1000,
     daysUntilReset: Math.ceil((resetMs - nowMs) / 86_400_000),
     limits: [],
-    usageBreakdownList: [breakdown],
+    usageBreakdownList: [asked.toBreakdown()],
     subscriptionInfo: { type: 'Q_DEVELOPER_STANDALONE_PRO', subscriptionTitle: 'KIRO SIMULATOR' },
-    overageConfiguration: { overageStatus: 'DISABLED' },
+    overageConfiguration: { overageStatus: isOverageEnabled ? 'ENABLED' : 'DISABLED' },
     userInfo: { userId: 'd-simulated', email: 'simulator@example.com' }
   }
   return { status: 200, json }

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RequestForm } from '../kiro/wire/hosts.ts'
+import { asJsonObject } from '../shared/json.ts'
+import type { SimulatedAccount } from './account.ts'
 import { type AnswerEncoder, wrapPayload } from './answer.ts'
 import {
   callMcp,
@@ -15,6 +17,7 @@ import {
 import type { Equipment } from './equipment.ts'
 import { generate, type Script } from './generation.ts'
 import { type Performance, play } from './player.ts'
+import type { Step } from './script.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
 import type { PromptMemory } from './words.ts'
 
@@ -22,6 +25,7 @@ import type { PromptMemory } from './words.ts'
 export interface SharedParts {
   readonly equipment: Equipment
   readonly encoder: AnswerEncoder
+  readonly account: SimulatedAccount
   readonly memory: PromptMemory
   /** Milliseconds between events where the prompt does not say. */
   readonly gapMs: number
@@ -79,7 +83,8 @@ export class SimulatedUpstream {
     received: { readonly body: string; readonly form: RequestForm; readonly signal: AbortSignal }
   ): Promise<void> {
     const credential = credentialOf(request)
-    const refusal = this.#refuseToken(credential)
+    const { account } = this.#shared
+    const refusal = this.#refuseToken(credential) ?? account.refusal
     if (refusal !== null) return sendRefusal(response, refusal)
     const { 'content-type': contentType } = request.headers
     if (received.form === 'target' && contentType !== TARGET_CONTENT_TYPE) {
@@ -87,7 +92,8 @@ export class SimulatedUpstream {
     }
     const answer = generate(received, credential, this.#shared)
     if ('status' in answer) return sendRefusal(response, answer)
-    const performance = toPerformance(answer, this.#shared.gapMs)
+    const steps = metered(answer.steps, account)
+    const performance = toPerformance({ ...answer, steps }, this.#shared.gapMs)
     startStream(response, answer.words.flags.has('close-after') ? 'close' : 'keep-alive')
     await play(performance, { response, encoder: this.#shared.encoder, signal: received.signal })
   }
@@ -107,7 +113,7 @@ export class SimulatedUpstream {
       readonly request: IncomingMessage
     }
   ): JsonAnswer | Refusal | null {
-    const { equipment, now } = this.#shared
+    const { equipment, account, now } = this.#shared
     const { body, url, form } = asked
     if (operation === 'refreshToken' || operation === 'createToken') {
       return equipment.renew(operation, body)
@@ -122,7 +128,7 @@ export class SimulatedUpstream {
       case 'listAvailableProfiles':
         return listAvailableProfiles(credential)
       case 'getUsageLimits':
-        return getUsageLimits(credential.token, now())
+        return getUsageLimits({ token: credential.token, account }, now())
       case 'mcp':
         return callMcp(
           body,
@@ -132,10 +138,22 @@ export class SimulatedUpstream {
   }
 }
 
-function toPerformance({ steps, words: { flags, numbers } }: Script, gapMs: number): Performance {
+/** Counts what an answer costs, when it is metered. */
+function* metered(steps: Iterable<Step>, account: SimulatedAccount): Generator<Step> {
+  for (const step of steps) {
+    yield step
+    if (step.type !== 'event' || step.name !== 'meteringEvent') continue
+    account.meter(Number(asJsonObject(step.payload)?.['usage'] ?? 0))
+  }
+}
+
+function toPerformance(
+  { steps, words: { flags, numbers } }: Pick<Script, 'words'> & Pick<Performance, 'steps'>,
+  gapMs: number
+): Performance {
   const opening = flags.has('reset-first') ? 'reset' : flags.has('stall-headers') ? 'stall' : 'head'
   return {
-    steps: flags.has('wrapped') ? steps.map(wrapPayload) : steps,
+    steps: flags.has('wrapped') ? Iterator.from(steps).map(wrapPayload) : steps,
     opening,
     headDelayMs: numbers.headers ?? 0,
     gapMs: numbers.gap ?? gapMs,

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { type AccountFigures, SimulatedAccount } from './account.ts'
 import { AnswerEncoder } from './answer.ts'
 import { type Equipment, NO_EQUIPMENT } from './equipment.ts'
 import { SimulatedUpstream } from './request-handler.ts'
@@ -13,6 +14,8 @@ export interface SimulatorOptions {
   readonly gapMs?: number
   /** How long an idle connection is kept before the simulator closes it. */
   readonly keepAliveTimeoutMs?: number
+  /** What its account has used before; as it is on the first day where that is left out. */
+  readonly account?: Partial<AccountFigures>
   /** Milliseconds since the epoch. */
   readonly now?: () => number
   readonly equipment?: Equipment
@@ -30,14 +33,17 @@ const LISTEN_BACKLOG = 4_096
 export class Simulator {
   readonly #options: SimulatorOptions
   readonly #server: Server
+  readonly account: SimulatedAccount
   #closing: Promise<void> | null = null
 
   constructor(options: SimulatorOptions = {}) {
     this.#options = options
     const { equipment = NO_EQUIPMENT } = options
+    this.account = new SimulatedAccount(options.account)
     const handler = new SimulatedUpstream({
       equipment,
       encoder: new AnswerEncoder(),
+        account: this.account,
       memory: new PromptMemory(),
       gapMs: options.gapMs ?? DEFAULT_GAP_MS,
       now: options.now ?? Date.now

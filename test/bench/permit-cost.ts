@@ -31,7 +31,7 @@ export async function takeAtHand(rounds: number): Promise<void> {
 
 /** The same as a request does it, with its clocks and metrics. */
 export async function takeAsRequest(rounds: number): Promise<void> {
-  const account = { problem: null }
+  const account = { problemOf: () => null }
   const plane = { lease: openLease(100), metrics: new Metrics(), account }
   for (let i = 0; i < rounds; i += 1) {
     const waiter = { key: 'a', arrivedAt: i }

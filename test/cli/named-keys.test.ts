@@ -120,6 +120,11 @@ t.test('kiro-gateway key set, show, rotate, revoke, list', async (t) => {
     name: 'anne',
     credits: null
   })
+  t.match(await json('set', 'anne', '--overage'), { overage: true, maxStreams: 2 })
+  t.match(await run('show', 'anne'), { stdout: /overage +allowed/ })
+  t.match(await run('set', 'anne', '--overage', '--no-overage'), { code: 2, stderr: /either/ })
+  t.match(await json('set', 'anne', '--no-overage'), { overage: false })
+  t.notOk('overage' in JSON.parse(text()).keys[0])
   t.match(await run('set', 'anne'), { code: 2, stderr: /takes what to change/ })
   t.match(await run('show', 'anna'), { code: 2, stderr: /no key "anna"\. There are: anne/ })
 

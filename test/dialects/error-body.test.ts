@@ -51,6 +51,7 @@ const table: readonly [
     'authentication_error'
   ],
   ['GW_UPSTREAM_QUOTA', 429, 'insufficient_quota', 'insufficient_quota', 429, 'rate_limit_error'],
+  ['GW_PLAN_LIMIT', 429, 'insufficient_quota', 'insufficient_quota', 429, 'rate_limit_error'],
   ['GW_UPSTREAM_SUSPENDED', 403, 'permission_error', null, 403, 'permission_error'],
   ['GW_UPSTREAM_FORBIDDEN', 403, 'permission_error', null, 403, 'permission_error'],
   ['GW_MODEL_UNKNOWN', 404, 'invalid_request_error', 'model_not_found', 404, 'not_found_error'],
@@ -110,7 +111,8 @@ t.test('every error', async (t) => {
       for (const dialect of ['openai-chat', 'openai-responses', 'anthropic-messages'] as const) {
         const { status, headers } = toErrorReply(dialect, new GatewayError(code), 'r1')
         const isFinal =
-          ['GW_KEY_LIMIT', 'GW_UPSTREAM_QUOTA', 'GW_UPSTREAM_RESTRICTED'].includes(code) ||
+          ['GW_KEY_LIMIT', 'GW_PLAN_LIMIT', 'GW_UPSTREAM_QUOTA'].includes(code) ||
+          code === 'GW_UPSTREAM_RESTRICTED' ||
           ['GW_ANSWER_INVALID', 'GW_ANSWER_TOO_LARGE'].includes(code) ||
           [400, 401, 403, 404, 405, 413, 415, 426].includes(status)
         const isLater = [429, 503, 529].includes(status) && !isFinal

@@ -101,6 +101,7 @@ export class FakePrimary {
       boundPort: null,
       news: { snapshot: credentialSnapshot(), problem: null },
       standing: GOOD_STANDING,
+      planBar: null,
       catalogue: BUILT_IN_CATALOGUE,
       book: NO_KEY_BOOK,
       isSimulated: false,

@@ -11,6 +11,7 @@ export function namedKey(members: Partial<NamedKey> = {}): NamedKey {
     requestsPerMinute: null,
     maxStreams: null,
     models: null,
+    mayOverage: false,
     expiresAt: null,
     revokedAt: null,
     createdAt: Date.parse('2026-09-01T00:00:00Z'),

@@ -28,6 +28,7 @@ const full = namedKey({
   requestsPerMinute: 30,
   maxStreams: 4,
   models: ['claude-*', 'auto'],
+  mayOverage: true,
   expiresAt: 1_900_000_000_000,
   revokedAt: 1_850_000_000_000
 })
@@ -105,6 +106,7 @@ t.test('says what is wrong with a file', async (t) => {
     [fileOf(entry({ requestsPerMinute: 1.5 })), /requests per minute/],
     [fileOf(entry({ models: [] })), /1 to 64/],
     [fileOf(entry({ models: 'auto' })), /"models"/],
+    [fileOf(entry({ overage: 'yes' })), /"overage"/],
     [fileOf(entry({ expiresAt: 'never' })), /"expiresAt"/],
     [fileOf(entry({ revokedAt: true })), /"revokedAt"/],
     ['{"version": 1, "keys": [null]}', /number 1/],

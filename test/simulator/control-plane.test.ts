@@ -74,3 +74,29 @@ t.test('control plane', async (t) => {
 function target(action: string): Record<string, string> {
   return { 'x-amz-target': `AmazonCodeWhispererService.${action}` }
 }
+
+t.test('an account that is told what it has used', async (t) => {
+  const { simulator, url } = await startSimulator(t, {
+    account: { used: 998, limit: 1_000, isOverageEnabled: true, overageCap: 10 }
+  })
+  const limits = async () =>
+    jsonOf(call(url, 'GET', '/getUsageLimits?origin=AI_EDITOR&resourceType=AGENTIC_REQUEST'))
+  simulator.account.meter(5.5)
+  t.match(await limits(), {
+    overageConfiguration: { overageStatus: 'ENABLED' },
+    usageBreakdownList: [
+      {
+        currentUsageWithPrecision: 1_000,
+        currentOveragesWithPrecision: 3.5,
+        overageCap: 10,
+        overageRate: 0.04,
+        overageCharges: 0.14
+      }
+    ]
+  })
+  t.equal(simulator.account.refusal, null)
+  simulator.account.set({ used: 1_010 })
+  t.match(simulator.account.refusal, { reason: 'OVERAGE_REQUEST_LIMIT_EXCEEDED' })
+  simulator.account.set({ isOverageEnabled: false })
+  t.match(simulator.account.refusal, { reason: 'MONTHLY_REQUEST_COUNT' })
+})

@@ -2,17 +2,19 @@ import { type Command, type CommandCall, UsageError } from '../command.ts'
 import { makeOperatorKey } from './env-key.ts'
 import { addKey, listKeys, reopenKey, revokeKey, rotateKey, setKey, showKey } from './named-keys.ts'
 
+const LIMITS = ['credits', 'requests-per-minute', 'max-streams', 'models', 'expires'] as const
+
 /** What each verb does, and which options it takes; all but `new` and `list` take one name. */
 const VERBS: Readonly<Record<string, Verb>> = {
   add: {
     run: addKey,
-    takes: ['credits', 'requests-per-minute', 'max-streams', 'models', 'expires']
+    takes: [...LIMITS, 'overage']
   },
   list: { run: listKeys, takes: [], isNameless: true },
   show: { run: showKey, takes: [] },
   set: {
     run: setKey,
-    takes: ['credits', 'requests-per-minute', 'max-streams', 'models', 'expires', 'name']
+    takes: [...LIMITS, 'overage', 'no-overage', 'name']
   },
   rotate: { run: rotateKey, takes: ['grace'] },
   revoke: { run: revokeKey, takes: [] },
@@ -45,6 +47,8 @@ kiro-gateway key new [--write]`,
     'max-streams': { type: 'string' },
     models: { type: 'string' },
     expires: { type: 'string' },
+    overage: { type: 'boolean' },
+    'no-overage': { type: 'boolean' },
     name: { type: 'string' },
     grace: { type: 'string' },
     used: { type: 'string' },
@@ -63,6 +67,8 @@ Limits, of which "set" changes those that are given; "none" takes one away:
   --models 'claude-sonnet-*,auto'
                             Nothing else may be asked; * stands for any text.
   --expires 2027-01-31      After that day; or a time (2027-01-31T18:00Z), or a while (90d).
+  --overage                 Requests of this key go on when the plan is used up and Kiro charges extra. Otherwise
+                            ALLOW_OVERAGE decides. "set" takes it away with --no-overage.
   --name NEW                Another name, for "set" alone.
 
 "rotate" makes another key for the same person, with the same limits and the same use. "revoke" ends a key for good.

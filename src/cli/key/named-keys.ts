@@ -132,10 +132,18 @@ const NO_LIMITS = {
   requestsPerMinute: null,
   maxStreams: null,
   models: null,
+  mayOverage: false,
   expiresAt: null
 } as const satisfies Partial<NamedKey>
 
 type Limits = Pick<NamedKey, keyof typeof NO_LIMITS>
+
+/** Whether the key may cost extra; `undefined` where the command line does not say. */
+function givenOverage({ values }: CommandCall): boolean | undefined {
+  const [may, mayNot] = [values['overage'] === true, values['no-overage'] === true]
+  if (may && mayNot) throw new UsageError('either --overage or --no-overage')
+  return may ? true : mayNot ? false : undefined
+}
 
 /** Those that the command line names. @throws {GatewayError} GW_CONFIG_INVALID */
 function givenLimits(call: CommandCall, now: number): Partial<Limits> {
@@ -149,6 +157,7 @@ function givenLimits(call: CommandCall, now: number): Partial<Limits> {
     requestsPerMinute: given('requests-per-minute', toRequestsPerMinute),
     maxStreams: given('max-streams', toMaxStreams),
     models: given('models', toModels),
+    mayOverage: givenOverage(call),
     expiresAt: given('expires', (text) => toExpiry(text, now))
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))

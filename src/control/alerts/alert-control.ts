@@ -8,7 +8,6 @@ import {
   bookAlert,
   CRASH_LOOP,
   endingAlert,
-  planAlert,
   SIGN_IN_ALERTS,
   signInAlert
 } from './alert.ts'
@@ -77,8 +76,7 @@ export class AlertControl {
   async #look(): Promise<void> {
     if (this.desk.isWanted) {
       this.desk.raise(endingAlert(this.#options.signInEndsAt(), Date.now()))
-      const { usage } = await this.#options.usage()
-      if (usage !== null) this.desk.raise(planAlert(usage))
+      await this.#options.usage() // whoever sees it tells of it
     }
     this.#lookLater(LOOK_MS)
   }

@@ -1,7 +1,7 @@
 import type { CredentialNews } from '../../ipc/messages.ts'
 import type { KeyCredits } from '../../ipc/usage-row.ts'
 import { type CreditPeriod, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
-import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
 import type { JsonObject } from '../../shared/json.ts'
 
 /** Something that the operator wants to hear of. */
@@ -76,12 +76,11 @@ const PERIODS: Readonly<Record<CreditPeriod, string>> = {
 }
 
 /** What there is to say of the account's plan. */
-export function planAlert({ plan, allowances, resetsAt }: AccountUsage): Alert | null {
-  const used = allowances.reduce((sum, one) => sum + one.used, 0)
-  const limit = allowances.reduce((sum, one) => sum + one.limit, 0)
+export function planAlert(usage: AccountUsage): Alert | null {
+  const { plan, resetsAt } = usage
+  const { used, limit, unit } = planTotals(usage)
   const step = stepOf(used, limit)
   if (step === null) return null
-  const unit = allowances[0]?.unit ?? 'credits'
   const state = step === 100 ? 'is used up' : 'is used to 80 %'
   return {
     type: 'plan-limit',

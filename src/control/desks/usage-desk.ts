@@ -1,5 +1,5 @@
 import type { CredentialNews, UsageNews } from '../../ipc/messages.ts'
-import { type AccountUsage, sumOfAllowances } from '../../kiro/wire/account-usage.ts'
+import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { toGatewayError, type UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { HostOverrides } from '../../kiro/wire/hosts.ts'
@@ -15,6 +15,8 @@ export interface UsageDeskOptions {
   readonly credentials: Pick<CredentialDesk, 'news' | 'refused' | 'wanted'>
   /** Milliseconds on a clock that never goes back. */
   readonly now: () => number
+  /** Called with each answer that is news here, before those who asked get it. */
+  readonly onUsage?: (usage: AccountUsage) => void
 }
 
 /** An answer this young is given again: dashboards ask every few seconds. */
@@ -64,11 +66,8 @@ export class UsageDesk {
       void this.current() // never rejects
     }
     if (last === null) return {}
-    const { allowances } = last.usage
-    return {
-      used: sumOfAllowances(allowances, 'used'),
-      limit: sumOfAllowances(allowances, 'limit')
-    }
+    const { used, limit } = planTotals(last.usage)
+    return { used, limit }
   }
 
   close(): void {
@@ -79,6 +78,7 @@ export class UsageDesk {
     try {
       const { usage, ageMs } = await this.#sharing(() => this.#fetch())
       this.#last = { usage, at: this.#options.now() - ageMs }
+      this.#options.onUsage?.(usage)
       return { usage, problem: null }
     } catch (cause) {
       const { code, message } = asGatewayError(cause)

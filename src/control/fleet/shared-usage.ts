@@ -97,8 +97,9 @@ function isUsage(value: unknown): value is AccountUsage {
   if (!(plan === null || isWord(plan)) || !(resetsAt === null || isAmount(resetsAt))) return false
   if (!Array.isArray(allowances) || allowances.length > MAX_ALLOWANCES) return false
   if (!allowances.every(isAllowance) || !isJsonObject(overage)) return false
-  const { isEnabled, used, charges, currency } = overage
-  const areAmounts = isAmount(used) && isAmount(charges)
+  const { isEnabled, used, charges, currency, rate, cap } = overage
+  const areKnown = isAmount(used) && isAmount(charges)
+  const areAmounts = areKnown && [rate, cap].every((one) => one === null || isAmount(one))
   return typeof isEnabled === 'boolean' && areAmounts && (currency === null || isWord(currency))
 }
 

@@ -75,6 +75,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace | readonly ErrorPlace[]>> = 
   GW_UPSTREAM_IDLE_TIMEOUT: 'account',
   GW_UPSTREAM_RATE_LIMITED: 'account',
   GW_UPSTREAM_QUOTA: 'account',
+  GW_PLAN_LIMIT: 'answer',
   GW_UPSTREAM_RESTRICTED: 'account',
   GW_UPSTREAM_OVERLOADED: 'account',
   GW_UPSTREAM_AUTH: 'account',

@@ -130,7 +130,9 @@ const USAGE = {
         enabled: boolean('Requests go on beyond the limit, and cost extra.'),
         used: figure('Beyond the limit.'),
         charges: figure('What that costs.'),
-        currency: orNull(string('Of the charges.'))
+        currency: orNull(string('Of the charges and the rate.')),
+        rate: orNull(figure('Price of one credit beyond the limit.')),
+        cap: orNull(figure('Credits beyond the limit at most.'))
       }),
       keys: list(refTo('KeyUsage'), "How each key stands; for the operator's keys alone.")
     },

@@ -30,6 +30,10 @@ export interface AccountUsage {
     readonly used: number
     readonly charges: number
     readonly currency: string | null
+    /** Price of one credit beyond the limit; `null` where it is not told, like the next. */
+    readonly rate: number | null
+    /** Credits beyond the limit after which requests are refused. */
+    readonly cap: number | null
   }
 }
 
@@ -39,6 +43,33 @@ export function sumOfAllowances(
   member: 'used' | 'limit'
 ): number {
   return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
+}
+
+/** Everything that an account has used and may use, of whichever kind. */
+export interface PlanTotals {
+  readonly used: number
+  readonly limit: number
+  readonly unit: string
+}
+
+export function planTotals({ allowances }: Pick<AccountUsage, 'allowances'>): PlanTotals {
+  return {
+    used: sumOfAllowances(allowances, 'used'),
+    limit: sumOfAllowances(allowances, 'limit'),
+    unit: allowances[0]?.unit ?? 'credits'
+  }
+}
+
+/**
+ * Returns the credits that the account has been counted, overages included, whether the upstream counts those among the used ones
+ * or beside them; `null` where it does not count in credits.
+ */
+export function creditsCounted({ allowances, overage }: AccountUsage): number | null {
+  const credits = allowances.filter(({ unit }) => unit.startsWith('credit'))
+  if (credits.length === 0 || credits.length < allowances.length) return null
+  const used = credits.reduce((sum, one) => sum + one.used, 0)
+  const within = credits.reduce((sum, one) => sum + Math.min(one.used, one.limit), 0)
+  return Math.max(used, within + overage.used)
 }
 
 /** More are left out: an account has a few. */
@@ -51,6 +82,7 @@ export function parseAccountUsage(answer: JsonObject): AccountUsage {
   const sumOf = (read: (breakdown: JsonObject) => number): number =>
     breakdowns.reduce((sum, breakdown) => sum + read(breakdown), 0)
   const currencies = breakdowns.map((one) => shortText(one, 'currency'))
+  const caps = breakdowns.flatMap((one) => knownAmounts(one, 'overageCap'))
   return {
     plan: shortText(memberOf(answer, 'subscriptionInfo'), 'subscriptionTitle'),
     resetsAt: epochMs(answer['nextDateReset']),
@@ -60,7 +92,9 @@ export function parseAccountUsage(answer: JsonObject): AccountUsage {
         textMember(memberOf(answer, 'overageConfiguration'), 'overageStatus') === 'ENABLED',
       used: sumOf((one) => amountOf(one, 'currentOverages')),
       charges: sumOf((one) => toAmount(one['overageCharges'])),
-      currency: currencies.find((currency) => currency !== null) ?? null
+      currency: currencies.find((currency) => currency !== null) ?? null,
+      rate: breakdowns.flatMap((one) => knownAmounts(one, 'overageRate'))[0] ?? null,
+      cap: caps.length === 0 ? null : caps.reduce((sum, cap) => sum + cap, 0)
     }
   }
 }
@@ -94,6 +128,12 @@ function shortText(object: JsonObject, name: string): string | null {
 /** The exact amount where the upstream tells it beside the rounded one. */
 function amountOf(object: JsonObject, name: string): number {
   return toAmount(object[`${name}WithPrecision`] ?? object[name])
+}
+
+/** None where it is not told. */
+function knownAmounts(object: JsonObject, name: string): readonly number[] {
+  const value = object[`${name}WithPrecision`] ?? object[name]
+  return typeof value === 'number' ? [toAmount(value)] : []
 }
 
 /** More than any account has: figures that cannot be would make sums of them no numbers at all. */

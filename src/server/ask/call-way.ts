@@ -38,10 +38,12 @@ export interface PermitWait {
  * @throws {GatewayError} as `Lease.acquire()`; when the upstream is not to be asked for a time.
  */
 export async function acquirePermit(
-  plane: Pick<DataPlane, 'lease' | 'metrics'> & { readonly account: Pick<AccountLink, 'problem'> },
+  plane: Pick<DataPlane, 'lease' | 'metrics'> & {
+    readonly account: Pick<AccountLink, 'problemOf'>
+  },
   { waiter, stream, waited, progress, signal }: PermitWait
 ): Promise<Permit> {
-  const { problem: known } = plane.account
+  const known = plane.account.problemOf(waiter.key)
   if (known !== null) throw known
   const { lease } = plane
   const startedAt = monotonicNow()
@@ -51,7 +53,7 @@ export async function acquirePermit(
   try {
     const arrivedAt = waited.resume(startedAt)
     const permit = await lease.acquire({ ...waiter, arrivedAt }, signal)
-    const { problem } = plane.account // it may have come up meanwhile
+    const problem = plane.account.problemOf(waiter.key) // it may have come up meanwhile
     if (problem === null) return stream?.holdFor(permit) ?? permit
     permit.release()
     throw problem

@@ -136,6 +136,8 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   if (problem !== null && !isMoot) add(problem)
   const { problem: refusal } = plane.account
   if (refusal !== null) add(refusal)
+  const { planProblem, hasOverageKeys } = plane.account
+  if (planProblem !== null && !hasOverageKeys) add(planProblem)
   if (plane.config().fleet.url !== null && plane.fleet() === null) found.push(FLEET_UNHEARD)
   const { bar } = plane.lease
   if (bar !== null) add(bar)
@@ -223,7 +225,9 @@ function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {
       enabled: overage.isEnabled,
       used: overage.used,
       charges: overage.charges,
-      currency: overage.currency
+      currency: overage.currency,
+      rate: overage.rate,
+      cap: overage.cap
     }
   }
 }

@@ -57,7 +57,10 @@ export interface DataPlane {
   readonly transforms: TransformPool
   readonly credentials: CredentialLink
   /** What refusals have said of the account. */
-  readonly account: Pick<AccountLink, 'problem' | 'check' | 'heed'>
+  readonly account: Pick<
+    AccountLink,
+    'problem' | 'problemOf' | 'planProblem' | 'hasOverageKeys' | 'check' | 'heed'
+  >
   /** For images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
@@ -252,9 +255,12 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       channel,
       standing: start.standing,
       pause: (ms) => lease.pause(ms),
-      refuseWaiting: (error) => {
-        lease.refuseWaiting(error, hasNoKiroKey)
-        retryWaits.refuse(error, hasNoKiroKey)
+      planBar: start.planBar,
+      overageKeys: overageKeysOf(() => current.book),
+      refuseWaiting: (error, isMeant) => {
+        const isOurs = (key: string): boolean => hasNoKiroKey(key) && isMeant(key)
+        lease.refuseWaiting(error, isOurs)
+        retryWaits.refuse(error, isOurs)
       }
     }),
     calibration,
@@ -308,4 +314,20 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
 /** Whether a client of this name is served with the gateway's own sign-in. */
 function hasNoKiroKey(name: string): boolean {
   return !isKiroKeyName(name)
+}
+
+/** Returns what gives the keys that may cost extra. All keys are looked through once after each change. */
+function overageKeysOf(book: () => KeyBook): () => ReadonlySet<string> {
+  let known: KeyBook | null = null
+  let ids: ReadonlySet<string> = new Set()
+  return () => {
+    if (known !== book()) {
+      known = book()
+      const keys = known.keys.filter(
+        ({ mayOverage, revokedAt }) => mayOverage && revokedAt === null
+      )
+      ids = new Set(keys.map(({ id }) => id))
+    }
+    return ids
+  }
 }

@@ -113,7 +113,14 @@ export class KeyPlanes {
       get problem() {
         return account.problem
       },
-      check: () => account.check(),
+      get planProblem() {
+        return account.planProblem
+      },
+      get hasOverageKeys() {
+        return account.hasOverageKeys
+      },
+      problemOf: (client) => account.problemOf(client),
+      check: (client) => account.check(client),
       heed: (error, fault) => {
         if (fault !== null && provesCredential(fault)) credentials.accepted()
         return account.heed(error, fault)

@@ -1,6 +1,11 @@
 import type { Allowances } from '../../admission/allowances.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
-import { type AccountBar, type AccountStanding, GOOD_STANDING } from '../../ipc/messages.ts'
+import {
+  type AccountBar,
+  type AccountStanding,
+  GOOD_STANDING,
+  type PlanBar
+} from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { UsageRow } from '../../ipc/usage-row.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
@@ -12,13 +17,19 @@ import type { WorkerPrices } from './key-limits.ts'
 
 const DAY_MS = 86_400_000
 
+const NO_KEYS: ReadonlySet<string> = new Set()
+
 export interface AccountLinkOptions {
   readonly channel: ToPrimary
   readonly standing: AccountStanding
   /** Nothing is to be asked for so many milliseconds; requests wait. */
   readonly pause: (ms: number) => void
-  /** Nothing is to be asked for longer: whoever waits is told so. */
-  readonly refuseWaiting: (error: GatewayError) => void
+  /** Nothing is to be asked for longer: those who wait and are meant are told so. */
+  readonly refuseWaiting: (error: GatewayError, isMeant: (key: string) => boolean) => void
+  /** What the plan says at the start; left out for accounts whose plan is nobody's concern here. */
+  readonly planBar?: PlanBar | null
+  /** Keys in force that may ask for what costs extra. */
+  readonly overageKeys?: () => ReadonlySet<string>
   /** Milliseconds since the epoch. */
   readonly now?: () => number
 }
@@ -28,8 +39,10 @@ export class AccountLink {
   readonly #channel: ToPrimary
   readonly #pause: AccountLinkOptions['pause']
   readonly #refuseWaiting: AccountLinkOptions['refuseWaiting']
+  readonly #overageKeys: () => ReadonlySet<string>
   readonly #now: () => number
   #standing = GOOD_STANDING
+  #planBar: PlanBar | null
   /** Heard here; the primary's word on it is under way. */
   #heard: AccountBar | null = null
 
@@ -38,8 +51,25 @@ export class AccountLink {
     this.#channel = channel
     this.#pause = pause
     this.#refuseWaiting = refuseWaiting
+    this.#overageKeys = options.overageKeys ?? (() => NO_KEYS)
+    this.#planBar = options.planBar ?? null
     this.#now = now
     this.onStanding(standing)
+  }
+
+  /** Why no request of a key may be served now, or `null`. */
+  problemOf(key: string): GatewayError | null {
+    const { problem } = this
+    if (problem !== null || this.#planBar === null) return problem
+    return this.#overageKeys().has(key) ? null : this.planProblem
+  }
+
+  /** Why no request may be served now but those of keys that may cost extra, or `null`. */
+  get planProblem(): GatewayError | null {
+    if (this.#planBar === null) return null
+    const { code, message, until } = this.#planBar
+    if (until !== null && until <= this.#now()) return null
+    return new GatewayError(code, undefined, { message, details: { failure: failureOf(code) } })
   }
 
   /** Why no request may be served now, or `null`. */
@@ -55,10 +85,20 @@ export class AccountLink {
     return new GatewayError(code, 'remembered', { message, retryAfterS, details })
   }
 
-  /** @throws {GatewayError} when the upstream is not to be asked for a time. */
-  check(): void {
-    const { problem } = this
+  /** Whether any key in force may ask for what costs extra. */
+  get hasOverageKeys(): boolean {
+    return this.#overageKeys().size > 0
+  }
+
+  /** @throws {GatewayError} when the upstream is not to be asked for this key for a time. */
+  check(key: string): void {
+    const problem = this.problemOf(key)
     if (problem !== null) throw problem
+  }
+
+  onPlan(bar: PlanBar | null): void {
+    this.#planBar = bar
+    this.refuseOthers()
   }
 
   onStanding(standing: AccountStanding): void {
@@ -68,7 +108,7 @@ export class AccountLink {
     this.#standing = standing
     this.#heard = null
     if (isNews && pausedUntil > now) this.#pause(pausedUntil - now)
-    this.#refuseOthers()
+    this.refuseOthers()
   }
 
   /** Takes in what the upstream's refusal says of the account. Gives the error for the client. */
@@ -90,13 +130,18 @@ export class AccountLink {
       return told
     }
     this.#heard = { bar, code, until: now + ms }
-    this.#refuseOthers()
+    this.refuseOthers()
     return told.with({ retryAfterS: ms / 1000 })
   }
 
-  #refuseOthers(): void {
-    const { problem } = this
-    if (problem !== null) this.#refuseWaiting(problem)
+  /** Refuses those who wait and may not be served any more. To be called when the rights of keys have changed. */
+  refuseOthers(): void {
+    const { problem, planProblem } = this
+    if (problem !== null) this.#refuseWaiting(problem, () => true)
+    else if (planProblem !== null) {
+      const may = this.#overageKeys()
+      this.#refuseWaiting(planProblem, (key) => !may.has(key))
+    }
   }
 
   get #isSuspect(): boolean {

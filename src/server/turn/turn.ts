@@ -179,7 +179,7 @@ export class Turn implements OpenTurn {
     const { signal } = this.#gone
     const limits = namedKey === null ? null : plane.limits.of(namedKey)
     const waiter = { key: place, arrivedAt: this.#arrivedAt }
-    plane.account.check() // a request that can't be served is not worth reading
+    plane.account.check(place) // a request that can't be served is not worth reading
     await plane.credentials.ready(signal)
     if (limits !== null) await limits.admit({ ...waiter, signal })
     const waited = new WaitClock(this.#arrivedAt)

@@ -18,7 +18,7 @@ function planUsage(used: number) {
       { kind: 'plan' as const, name: 'Credits', unit: 'credits', used, limit: 900 },
       { kind: 'bonus' as const, name: 'Bonus', unit: 'credits', used: 0, limit: 100 }
     ],
-    overage: { isEnabled: false, used: 0, charges: 0, currency: null }
+    overage: { isEnabled: false, used: 0, charges: 0, currency: null, rate: null, cap: null }
   }
 }
 

@@ -17,7 +17,7 @@ function setUp(resetsAt: number | null = RESET) {
       plan: null,
       resetsAt,
       allowances: [],
-      overage: { isEnabled: false, used: 0, charges: 0, currency: null }
+      overage: { isEnabled: false, used: 0, charges: 0, currency: null, rate: null, cap: null }
     },
     problem: null
   }

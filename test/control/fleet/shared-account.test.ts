@@ -28,7 +28,7 @@ function join(t: Test, records: FakeRecords, { skewMs = 0, token = 'token' } = {
     plan: null,
     resetsAt: wallNow() + RESET_MS,
     allowances: [],
-    overage: { isEnabled: false, used: 0, charges: 0, currency: null }
+    overage: { isEnabled: false, used: 0, charges: 0, currency: null, rate: null, cap: null }
   }
   const log = { warn: () => {}, debug: () => {} }
   const desk: AccountDesk = new AccountDesk({

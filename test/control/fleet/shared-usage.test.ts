@@ -9,7 +9,7 @@ const USAGE = {
   plan: 'PRO',
   resetsAt: 1_800_000_000_000,
   allowances: [{ kind: 'plan', name: 'Credits', unit: 'credits', used: 1.5, limit: 1_000 }],
-  overage: { isEnabled: false, used: 0, charges: 0, currency: null }
+  overage: { isEnabled: false, used: 0, charges: 0, currency: null, rate: null, cap: null }
 } as const
 
 function setUp() {

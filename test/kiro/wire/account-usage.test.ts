@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseAccountUsage } from '../../../src/kiro/wire/account-usage.ts'
+import { creditsCounted, parseAccountUsage } from '../../../src/kiro/wire/account-usage.ts'
 
 const breakdown = {
   resourceType: 'CREDIT',
@@ -10,6 +10,9 @@ const breakdown = {
   unit: 'CREDITS',
   currency: 'USD',
   currentOverages: 3,
+  overageCap: 200,
+  overageCapWithPrecision: 200.5,
+  overageRate: 0.04,
   overageCharges: 0.12
 }
 
@@ -43,7 +46,14 @@ t.test('parseAccountUsage()', (t) => {
         { kind: 'free_trial', name: 'CREDIT', unit: 'credits', used: 10, limit: 500 },
         { kind: 'bonus', name: 'Welcome', unit: 'credits', used: 1, limit: 50 }
       ],
-      overage: { isEnabled: true, used: 3, charges: 0.12, currency: 'USD' }
+      overage: {
+        isEnabled: true,
+        used: 3,
+        charges: 0.12,
+        currency: 'USD',
+        rate: 0.04,
+        cap: 200.5
+      }
     })
   })
   t.test('leaves out a trial that is over, and knows the older name of the list', async (t) => {
@@ -76,7 +86,7 @@ t.test('parseAccountUsage()', (t) => {
         plan: null,
         resetsAt: null,
         allowances: [],
-        overage: { isEnabled: false, used: 0, charges: 0, currency: null }
+        overage: { isEnabled: false, used: 0, charges: 0, currency: null, rate: null, cap: null }
       })
     })
   }
@@ -98,4 +108,18 @@ t.test('parseAccountUsage()', (t) => {
     t.match(overage, { used: 2e12, charges: 2e12 })
   })
   t.end()
+})
+
+t.test('creditsCounted() counts overages once, wherever the upstream counts them', async (t) => {
+  const usage = parseAccountUsage({ usageBreakdownList: [{ ...breakdown, currentOverages: 0 }] })
+  t.equal(creditsCounted(usage), 42.5)
+  const [plan] = usage.allowances
+  if (plan === undefined) throw new Error('there is no plan')
+  const beyond = { ...usage, overage: { ...usage.overage, used: 50 } }
+  t.equal(creditsCounted({ ...beyond, allowances: [{ ...plan, used: 1_000 }] }), 1_050, 'beside')
+  t.equal(creditsCounted({ ...beyond, allowances: [{ ...plan, used: 1_050 }] }), 1_050, 'among')
+  const calls = { ...plan, unit: 'invocations' }
+  t.equal(creditsCounted({ ...usage, allowances: [calls] }), null)
+  t.equal(creditsCounted({ ...usage, allowances: [plan, calls] }), null)
+  t.equal(creditsCounted({ ...usage, allowances: [] }), null)
 })

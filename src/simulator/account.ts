@@ -1,0 +1,77 @@
+import { FAULTS, type Refusal } from './refusal.ts'
+
+/** What an account has used, as `getUsageLimits` tells it (kiro-protocol §9.8). */
+export interface AccountFigures {
+  /** Credits of the plan; what goes beyond the limit are overages. */
+  readonly used: number
+  readonly limit: number
+  /** Requests go on beyond the limit, at a price. */
+  readonly isOverageEnabled: boolean
+  /** Credits beyond the limit at most. */
+  readonly overageCap: number
+}
+
+const FIGURES: AccountFigures = {
+  used: 42.5,
+  limit: 1_000,
+  isOverageEnabled: false,
+  overageCap: 10_000
+}
+
+/** Of a dollar, for each credit beyond the plan. */
+const OVERAGE_RATE = 0.04
+
+/** The one account of a simulator: what its answers were metered with counts as used. */
+export class SimulatedAccount {
+  #figures: AccountFigures
+  /** Whoever tries the gateway for long is not to run out of credits that nobody has set. */
+  readonly #isLimited: boolean
+
+  constructor(figures?: Partial<AccountFigures>) {
+    this.#figures = { ...FIGURES, ...figures }
+    this.#isLimited = figures !== undefined
+  }
+
+  get figures(): AccountFigures {
+    return this.#figures
+  }
+
+  set(figures: Partial<AccountFigures>): void {
+    this.#figures = { ...this.#figures, ...figures }
+  }
+
+  meter(credits: number): void {
+    this.set({ used: this.#figures.used + credits })
+  }
+
+  /** Why nothing more is answered, or `null`. */
+  get refusal(): Refusal | null {
+    const { used, limit, isOverageEnabled, overageCap } = this.#figures
+    if (used < limit || !this.#isLimited) return null
+    if (!isOverageEnabled) return FAULTS.quota
+    return used < limit + overageCap ? null : FAULTS.overage
+  }
+
+  /** The entry of `usageBreakdownList`. */
+  toBreakdown() {
+    const { used, limit, overageCap } = this.#figures
+    const overages = Math.max(0, used - limit)
+    const current = used - overages
+    return {
+      resourceType: 'CREDIT',
+      displayName: 'Credits',
+      unit: 'CREDITS',
+      currency: 'USD',
+      currentUsage: Math.floor(current),
+      currentUsageWithPrecision: current,
+      usageLimit: limit,
+      usageLimitWithPrecision: limit,
+      currentOverages: Math.floor(overages),
+      currentOveragesWithPrecision: overages,
+      overageCap,
+      overageCapWithPrecision: overageCap,
+      overageCharges: overages * OVERAGE_RATE,
+      overageRate: OVERAGE_RATE
+    }
+  }
+}

@@ -1,0 +1,131 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { startChat } from '../helper/chat-client.ts'
+import { runKiroGateway } from '../helper/cli-process.ts'
+import { startGateway } from '../helper/gateway-process.ts'
+import { startSimulator } from '../helper/run-simulator.ts'
+
+t.setTimeout(600_000) // real processes, on a machine that may be busy
+
+/** After the start nothing looks at the plan by itself for so long. */
+const SOON_MS = 25_000
+
+t.test('a plan that is used to 85 % is told of as soon as anybody looks', async (t) => {
+  const { url } = await startSimulator(t, { account: { used: 850 } })
+  const receiver = await startReceiver(t)
+  const env = { PROXY_API_KEY: 'my-key', ALERT_WEBHOOK_URL: receiver.url }
+  const gateway = await startGateway({ upstreamUrl: url, env })
+  t.teardown(() => gateway.destroy())
+  t.match(await usageOf(gateway.url), { used: 850, limit: 1_000 })
+  t.match(await receiver.told('plan-limit', SOON_MS), {
+    text: 'The plan of the Kiro account is used to 80 %: 850 of 1000 credits.',
+    percent: 80
+  })
+})
+
+t.test('requests that would cost extra are refused, but those of keys that may', async (t) => {
+  const account = { used: 999.995, limit: 1_000, isOverageEnabled: true }
+  const { simulator, url } = await startSimulator(t, { account })
+  const gateway = await startGateway({
+    upstreamUrl: url,
+    envFile: {},
+    env: { PROXY_API_KEY: 'my-key', STATE_DIR: 'state', WORKERS: '2', HTTP_MAX_CONNECTIONS: '32' }
+  })
+  t.teardown(() => gateway.destroy())
+  const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
+  const made = await runKiroGateway(['key', 'add', 'anna'], cwd)
+  const anna = made.stdout.trim()
+  const ask = (key: string, prompt = 'hi') =>
+    startChat(gateway.url, prompt, { headers: { 'x-api-key': key } })
+  const isReady = async () => (await fetch(`${gateway.url}/readyz`)).status === 200
+  const streams = Array.from({ length: 40 }, () => ask('my-key', 'sim:stall'))
+  t.teardown(() => streams.forEach(({ request }) => request.destroy()))
+  while (simulator.stats().inFlight < 30) await delay(20)
+  const waiting = ask('my-key')
+  while (/pool_waiters [1-9]/.exec(await metricsOf(gateway.url)) === null) await delay(20)
+  simulator.account.meter(1) // by another program
+  const usage = async () => (await usageOf(gateway.url)) as { used: number; overage: object }
+  while ((await usage()).used < 1_000) await delay(1_000) // an answer is given again for 15 s
+  t.match((await usage()).overage, { enabled: true, rate: 0.04, cap: 10_000 })
+
+  const refused = await waiting.answer
+  t.equal(refused.status, 429, 'also who waits')
+  t.match(JSON.parse(refused.text), {
+    error: {
+      type: 'insufficient_quota',
+      code: 'insufficient_quota',
+      message: /credits of the Kiro plan are used up.*quota is exhausted until it is reset at/
+    }
+  })
+  t.match(refused.headers, { 'x-should-retry': 'false', 'retry-after': undefined })
+  const messages = await fetch(`${gateway.url}/v1/messages`, {
+    method: 'POST',
+    headers: { 'x-api-key': 'my-key', 'content-type': 'application/json' },
+    body: '{"model":"claude-sonnet-4.6","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
+  })
+  t.equal(messages.status, 429)
+  t.match(await messages.json(), { type: 'error', error: { type: 'rate_limit_error' } })
+  t.notOk(await isReady())
+  t.match(await metricsOf(gateway.url), /kiro_gateway_account_bars\{bar="overage"\} 1/)
+  for (const { request } of streams) request.destroy()
+
+  await runKiroGateway(['key', 'set', 'anna', '--overage'], cwd)
+  while ((await ask(anna).answer).status !== 200) await delay(20)
+  t.ok(await isReady(), 'there is a key that it serves')
+  t.equal((await ask('my-key').answer).status, 429, 'the others are refused as before')
+  await runKiroGateway(['key', 'set', 'anna', '--no-overage'], cwd)
+  while ((await ask(anna).answer).status !== 429) await delay(20)
+  await gateway.reload({ ALLOW_OVERAGE: 'true' })
+  while ((await ask('my-key').answer).status !== 200) await delay(20)
+  t.ok(await isReady())
+})
+
+async function usageOf(url: string): Promise<unknown> {
+  return (await fetch(`${url}/v1/usage`, { headers: { 'x-api-key': 'my-key' } })).json()
+}
+
+async function metricsOf(url: string): Promise<string> {
+  return (await fetch(`${url}/metrics`, { headers: { 'x-api-key': 'my-key' } })).text()
+}
+
+/** A receiver of alerts. */
+async function startReceiver(t: Test) {
+  const bodies: Record<string, unknown>[] = []
+  const news = new EventTarget()
+  const server = createServer((request, response) => {
+    let text = ''
+    request.setEncoding('utf8').on('data', (piece: string) => (text += piece))
+    request.on('end', () => {
+      bodies.push(JSON.parse(text) as Record<string, unknown>)
+      response.writeHead(204).end()
+      news.dispatchEvent(new Event('body'))
+    })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    bodies,
+    /** Resolves with the first alert of a type; with `undefined` when none came in time. */
+    told: async (type: string, withinMs: number) => {
+      const { promise, resolve } = Promise.withResolvers<Record<string, unknown> | undefined>()
+      const look = (): void => {
+        const found = bodies.find((body) => body['type'] === type)
+        if (found !== undefined) resolve(found)
+      }
+      news.addEventListener('body', look)
+      look()
+      const timer = setTimeout(() => resolve(undefined), withinMs)
+      const found = await promise
+      clearTimeout(timer)
+      news.removeEventListener('body', look)
+      return found
+    }
+  }
+}
