@@ -23,6 +23,10 @@ class FakeWorker extends EventEmitter {
     this.process = { pid, kill: () => this.emit('exit', null, 'SIGKILL') }
   }
 
+  isConnected(): boolean {
+    return false
+  }
+
   send(message: Sent): void {
     this.sent.push(message)
     if (message.type === 'worker.drain') this.emit('exit', 0, null)

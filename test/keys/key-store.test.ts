@@ -111,22 +111,6 @@ t.test('readKeys()', (t) => {
     t.same((await readKeys(path))?.warnings, [], 'written again, it is private again')
   })
 
-  t.test('warns of limits that let nobody in, and not of those of revoked keys', async (t) => {
-    const path = keysPath(t.testdir({}))
-    await add(path, namedKey({ credits: { limit: 0.5, period: 'day' } }))
-    await add(path, { ...another(), credits: { limit: 0.5, period: 'day' }, revokedAt: 1 })
-    const found = await readKeys(path)
-    t.match(found?.warnings, [
-      /^the credits of "anna" let no request in, .* key set NAME --credits$/
-    ])
-    await add(path, {
-      ...namedKey({ id: 'k_3', name: 'cid' }),
-      hashes: [{ sha256: 'c'.repeat(64), until: null }],
-      credits: { limit: 1, period: 'day' }
-    })
-    t.equal((await readKeys(path))?.warnings.length, 1)
-  })
-
   t.test('believes no link, no folder and no giant', async (t) => {
     const folder = t.testdir({ link: {}, folder: {}, giant: {}, real: '{"version":1,"keys":[]}' })
     symlinkSync(join(folder, 'real'), keysPath(join(folder, 'link')))
