@@ -28,7 +28,13 @@ export async function fillRecord(
 ): Promise<RecordCost> {
   const now = Date.now()
   const run = { id: 'bench', mark: markOf(process.pid) }
-  const { book } = await BookDatabase.open({ path: usagePath(stateDir), now, run, periods: [] })
+  const { book } = await BookDatabase.open({
+    path: usagePath(stateDir),
+    now,
+    run,
+    isKept: true,
+    periods: []
+  })
   const random = seededRandom(1)
   const names = Array.from({ length: 30 }, (_, n) => [`k_${n}`, `person-${n}`] as const)
   const rowOf = (n: number): UsageRow => ({
@@ -54,6 +60,7 @@ export async function fillRecord(
     await book.commit({
       seq: at / BATCH,
       now,
+      isKept: true,
       rows: Array.from({ length: BATCH }, (_, n) => rowOf(at + n)),
       sums: [],
       names: at === 0 ? names : [],

@@ -29,7 +29,15 @@ import {
   type PageEvent,
   wishedIn
 } from './page.ts'
-import { DAY_MS, lostRow, SUM_COLUMNS, sumsOfDays, toSums, USAGE_SCHEMA } from './usage-sums.ts'
+import {
+  DAY_MS,
+  type DaySums,
+  lostRow,
+  SUM_COLUMNS,
+  sumsOfDays,
+  toSums,
+  USAGE_SCHEMA
+} from './usage-sums.ts'
 
 /*
  * `requests` has a row for each request, for as long as USAGE_RETENTION_DAYS says, and `days` the sums of each day for ever.
@@ -148,7 +156,7 @@ export class BookDatabase {
    *
    * @throws the error of SQLite or the file system
    */
-  static async open({ path, now, run, periods }: BookOpening) {
+  static async open({ path, now, run, isKept, periods }: BookOpening) {
     let setAside: string | null = null
     const file = await openFile(path).catch(async (cause: unknown) => {
       if (!isDamage(cause)) throw cause
@@ -160,7 +168,7 @@ export class BookDatabase {
       const lost = book.#inTransaction(() => {
         if (setAside !== null) book.#statements.putDamagedAt.run(now)
         if (file.isOld) for (const { key, period } of periods) book.#takeOver(key, period)
-        return book.#look(now)
+        return book.#look({ now, isKept })
       })
       return {
         book,
@@ -182,7 +190,7 @@ export class BookDatabase {
     const isLease = batch.asks.some(({ want, reopened }) => want > 0 || reopened !== null)
     this.#db.exec(`PRAGMA synchronous = ${isLease ? 'FULL' : 'NORMAL'}`)
     return this.#inTransaction(() => {
-      const lost = this.#look(batch.now)
+      const lost = this.#look(batch)
       const isWritten = Number(this.#statements.seq.get(this.#run.id)?.['seq'] ?? -1) >= batch.seq
       if (!isWritten) this.#writeRows(batch)
       const pages = this.#turnPages(isWritten ? { ...batch, charges: [] } : batch)
@@ -192,10 +200,7 @@ export class BookDatabase {
   }
 
   #writeRows(batch: BookBatch): void {
-    this.#insertAll(batch.rows)
-    for (const { day, key, client, model, sums } of sumsOfDays(batch.rows, batch.sums)) {
-      this.#statements.addDay.run(day, key, client, model, ...Object.values(sums))
-    }
+    this.#insertSums(batch.rows, batch.sums)
     for (const [id, name] of batch.names) {
       this.#statements.name.run(id, name)
       this.#names.set(id, name)
@@ -204,6 +209,14 @@ export class BookDatabase {
       this.#statements.putPrice.run(model, size, JSON.stringify(lessons))
     }
     this.#statements.prune.run(batch.pruneBefore, PRUNED_ROWS)
+  }
+
+  /** Inserts rows, and adds them and sums that have none to the sums of their days. */
+  #insertSums(rows: readonly UsageRow[], more: readonly DaySums[] = []): void {
+    this.#insertAll(rows)
+    for (const { day, key, client, model, sums } of sumsOfDays(rows, more)) {
+      this.#statements.addDay.run(day, key, client, model, ...Object.values(sums))
+    }
   }
 
   #insertAll(rows: readonly UsageRow[]): void {
@@ -310,7 +323,7 @@ export class BookDatabase {
   }
 
   /** Says that this run lives, and looks now and then whether the others do. Returns what those held that do not. */
-  #look(now: number): readonly LostCredits[] {
+  #look({ now, isKept }: Moment): readonly LostCredits[] {
     if (Math.abs(now - this.#lookedAt) < LOOK_MS) return []
     this.#lookedAt = now
     this.#statements.putRun.run(this.#run.id, JSON.stringify(this.#run.mark), now)
@@ -319,15 +332,15 @@ export class BookDatabase {
     for (const { id, mark, seen_at: seenAt } of this.#statements.runs.all()) {
       if (id === this.#run.id) continue
       if (isOver(parseMark(mark), now - Number(seenAt))) {
-        lost.push(...this.#lose(String(id), now))
+        lost.push(...this.#lose(String(id), isKept ? now : null))
         this.#statements.dropRun.run(String(id))
       } else this.#hasOthers = true
     }
     return lost
   }
 
-  /** Counts all that a run holds as used, each with a row of its own, so that the sums stay the same everywhere. */
-  #lose(run: string, now: number): readonly LostCredits[] {
+  /** Counts all that a run holds as used. Where requests have rows it gets some, too, so that the sums stay the same everywhere. */
+  #lose(run: string, rowsAt: number | null): readonly LostCredits[] {
     const lost: LostCredits[] = []
     for (const row of this.#statements.pages.all()) {
       const key = String(row['key'])
@@ -337,11 +350,7 @@ export class BookDatabase {
       this.#write(key, nextPage(page, { type: 'lose', run }))
       if (held === 0) continue
       lost.push({ key, credits: held })
-      const gone = lostRow(key, held, now)
-      this.#statements.insert.run(...valuesOf(gone))
-      for (const { day, client, model, sums } of sumsOfDays([gone])) {
-        this.#statements.addDay.run(day, key, client, model, ...Object.values(sums))
-      }
+      if (rowsAt !== null) this.#insertSums([lostRow(key, held, rowsAt)])
     }
     return lost
   }
@@ -409,6 +418,8 @@ function toNews(key: string, page: Page, run: string): PageNews {
     isClosed: page.closedAt !== null
   }
 }
+
+type Moment = Pick<BookBatch, 'now' | 'isKept'>
 
 interface OpenFile {
   readonly db: DatabaseSync

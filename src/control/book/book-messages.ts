@@ -23,6 +23,8 @@ export interface BookOpening {
   /** Epoch ms. */
   readonly now: number
   readonly run: BookRun
+  /** Requests have rows; not where USAGE_LOG is false. */
+  readonly isKept: boolean
   /** Keys with a limit, for a file of an earlier version: what they have used in their period is added up from its rows. */
   readonly periods: readonly { readonly key: string; readonly period: Period }[]
 }
@@ -53,7 +55,8 @@ export interface BookBatch {
   /** Grows from batch to batch of a run. One that is in the book already is not written again. */
   readonly seq: number
   readonly now: number
-  /** For the table of requests; none where USAGE_LOG is false. */
+  /** Requests have rows; not where USAGE_LOG is false. */
+  readonly isKept: boolean
   readonly rows: readonly UsageRow[]
   /** Of requests that came faster than they could be written: they have no rows. */
   readonly sums: readonly DaySums[]

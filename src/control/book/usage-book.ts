@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { access } from 'node:fs/promises'
 import { Worker } from 'node:worker_threads'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
-import type { NamedKey } from '../../keys/key.ts'
+import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import type { PriceLessons } from '../../keys/prices.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { markOf } from '../../shared/process-mark.ts'
@@ -306,12 +306,13 @@ export class UsageBook {
 
   #take(): Taken {
     const now = this.#now()
-    const { retentionDays } = this.#options.settings()
+    const { isKept, retentionDays } = this.#options.settings()
     const asks = new Map(this.#asks)
     this.#isBeatDue = false
     const batch: BookBatch = {
       seq: this.#seq++,
       now,
+      isKept,
       rows: this.#rows,
       sums: this.#sums,
       names: [...this.#names],
@@ -353,11 +354,12 @@ export class UsageBook {
 
   async #openAnew(): Promise<void> {
     this.#thread ??= this.#startThread()
-    const { stateDir, periods } = this.#options
+    const { stateDir, periods, settings } = this.#options
     const opening: BookOpening = {
       path: usagePath(stateDir),
       now: this.#now(),
       run: { id: this.run, mark: markOf(process.pid) },
+      isKept: settings().isKept,
       periods: periods()
     }
     try {
@@ -430,7 +432,7 @@ export class UsageBook {
   #tellLost(lost: readonly LostCredits[]): void {
     for (const { key, credits } of lost) {
       this.#options.log.warn(
-        { key: this.#known.get(key) ?? key, credits },
+        { key: this.#known.get(key) ?? key, credits: credits / MICROS_PER_CREDIT },
         'credits of requests that ended with an earlier gateway count as used'
       )
     }

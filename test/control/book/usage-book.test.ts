@@ -9,7 +9,7 @@ import {
   statSync,
   writeFileSync
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import type { BookOpening, PageAsk, PageNews } from '../../../src/control/book/book-messages.ts'
@@ -373,10 +373,48 @@ t.test('UsageBook', (t) => {
     const next = create()
     t.match(await next.ask(askFor(0)), { used: 3 * CREDIT, share: 0, heldElsewhere: 0 })
     await written(1)
-    t.match(text(), /ended with an earlier gateway/)
+    t.match(text(), /"credits":3,.*ended with an earlier gateway/)
     const lines = await readUsage(path, { by: 'key', since: 0, key: null })
     t.match(lines, [{ credits: 3 * CREDIT, requests: 1, failed: 1 }])
     t.match(await create().ask(askFor(0)), { used: 3 * CREDIT })
+  })
+
+  t.test('keeps limits exact where nothing is recorded, and has no rows then', async (t) => {
+    const { recorder, create, path, pages, rows } = rig(t, { isKept: false })
+    await recorder.ask(askFor(4 * CREDIT))
+    recorder.record([charged(1.5 * CREDIT)])
+    while (pages.at(-1)?.used !== 1.5 * CREDIT) await sleep(2)
+    await recorder.close()
+    await killedWith(path, 3 * CREDIT)
+    t.match(await create().ask(askFor(0)), { used: 4.5 * CREDIT, share: 0 })
+    t.equal(rows(), 0)
+    t.same(await readUsage(path, { by: 'key', since: 0, key: null }), [])
+  })
+
+  t.test('has no word of why a request failed', async (t) => {
+    const { recorder, path, written } = rig(t)
+    const words = { reason: 'secret words', detail: 'of a client' }
+    const failure = { ...words, upstreamStatus: 400, upstreamId: 'of the upstream' }
+    const turn = {
+      requestId: 'req_1',
+      route: '/v1/messages',
+      isStream: true,
+      phaseMs: {},
+      attempts: 1,
+      chunks: 0,
+      isAbovePriceStep: false,
+      worker: 1,
+      bodyBytes: 100,
+      repairs: [],
+      failure
+    }
+    recorder.record([usageRow({ status: 400, code: 'GW_UPSTREAM_REFUSED', turn })])
+    await written(1)
+    await recorder.close()
+    for (const name of readdirSync(dirname(path))) {
+      const bytes = readFileSync(join(dirname(path), name), 'latin1')
+      t.notMatch(bytes, /secret words|of a client|of the upstream/, name)
+    }
   })
 
   t.test(
@@ -474,8 +512,8 @@ async function killedWith(path: string, want: number): Promise<void> {
     import { BookDatabase } from ${JSON.stringify(new URL('../../../src/control/book/book-database.ts', import.meta.url).href)}
     import { markOf } from ${JSON.stringify(new URL('../../../src/shared/process-mark.ts', import.meta.url).href)}
     const run = { id: 'killed', mark: markOf(process.pid) }
-    const { book } = await BookDatabase.open({ path: process.argv[1], now: Date.now(), run, periods: [] })
-    const batch = { seq: 0, now: Date.now(), rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
+    const { book } = await BookDatabase.open({ path: process.argv[1], now: Date.now(), run, isKept: true, periods: [] })
+    const batch = { seq: 0, now: Date.now(), isKept: true, rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
     await book.commit({ ...batch, asks: [JSON.parse(process.argv[2])] })
     process.kill(process.pid, 'SIGKILL')`
   const args = [
