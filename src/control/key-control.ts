@@ -68,6 +68,8 @@ export class KeyControl {
   /** Keys of which the book was damaged. Bounded by the keys that there are. */
   readonly #closed = new Set<string>()
   readonly #onBook: KeyControlOptions['onBook']
+  /** All keys. Bounded by the file of them. */
+  #byId: ReadonlyMap<string, NamedKey> = new Map()
   readonly #counts = new KeyCounts()
   #heard: Promise<void> | null = null
   /** `performance.now()` when they were asked, like the next. */
@@ -216,7 +218,7 @@ export class KeyControl {
 
   /** What a key is called in metrics. */
   nameOf(key: string): string {
-    return this.book.keys.find(({ id }) => id === key)?.name ?? key
+    return this.#byId.get(key)?.name ?? key
   }
 
   async close(): Promise<void> {
@@ -257,17 +259,19 @@ export class KeyControl {
   /** How a key stands, or all that are in force or were used lately. Never rejects. */
   async #usageOf(key: string | null): Promise<readonly KeyUsage[]> {
     const { today, month } = await this.#recentSums()
-    const named = this.book.keys.filter(
-      ({ id, revokedAt }) => id === key || (key === null && (revokedAt === null || month?.has(id)))
-    )
+    const one = this.#byId.get(key ?? '')
+    const named =
+      key === null
+        ? this.book.keys.filter(({ id, revokedAt }) => revokedAt === null || month?.has(id))
+        : [one].filter((known) => known !== undefined)
     const unnamed = UNNAMED.filter((id) => key === null && month?.has(id) === true)
     return [
-      ...named.map((one) => ({ id: one.id, name: one.name, credits: this.creditsOf(one) })),
+      ...named.map((known) => ({ id: known.id, name: known.name, credits: this.creditsOf(known) })),
       ...unnamed.map((id) => ({ id, name: id, credits: null }))
-    ].map((one) => ({
-      ...one,
-      today: today === null ? null : (today.get(one.id) ?? NOTHING_USED),
-      last30Days: month === null ? null : (month.get(one.id) ?? NOTHING_USED)
+    ].map((standing) => ({
+      ...standing,
+      today: today === null ? null : (today.get(standing.id) ?? NOTHING_USED),
+      last30Days: month === null ? null : (month.get(standing.id) ?? NOTHING_USED)
     }))
   }
 
@@ -289,6 +293,7 @@ export class KeyControl {
   }
 
   #setKeys(keys: readonly NamedKey[]): void {
+    this.#byId = new Map(keys.map((key) => [key.id, key]))
     this.allowances.setKeys(keys)
     this.#book.setKeys(keys)
     const known: ReadonlySet<string> = new Set([...UNNAMED, ...keys.map(({ id }) => id)])
@@ -297,10 +302,11 @@ export class KeyControl {
 
   /** Of keys that have just used something. */
   #lookAtLimits(rows: readonly UsageRow[]): void {
-    const used = new Set(rows.map(({ key }) => key))
-    for (const key of this.book.keys.filter(({ id }) => used.has(id))) {
+    for (const id of new Set(rows.map((row) => row.key))) {
+      const key = this.#byId.get(id)
+      if (key === undefined) continue
       const credits = this.creditsOf(key)
-      const isRefused = rows.some(({ key: id, code }) => id === key.id && code === 'GW_KEY_LIMIT')
+      const isRefused = rows.some((row) => row.key === id && row.code === 'GW_KEY_LIMIT')
       if (credits !== null) this.#alerts.raise(keyAlert(key, credits, isRefused))
     }
   }

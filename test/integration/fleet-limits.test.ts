@@ -49,6 +49,16 @@ async function countTokens({ url }: GatewayProcess, key: string) {
   return { status: response.status }
 }
 
+/** What a key has used today at one gateway, once it has used something. */
+async function creditsOf({ url }: GatewayProcess, key: string): Promise<number> {
+  for (;;) {
+    const answer = await fetch(`${url}/v1/usage`, { headers: { authorization: `Bearer ${key}` } })
+    const { today }: { today: { credits: number } | null } = JSON.parse(await answer.text())
+    if (today !== null && today.credits > 0) return today.credits
+    await delay(50)
+  }
+}
+
 /** Their statuses, counted. */
 function counted(answers: readonly Pick<ChatAnswer, 'status'>[]): Record<number, number> {
   const counts: Record<number, number> = {}
@@ -121,8 +131,12 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     t.same(counted(counts), { 200: 30, 429: 30 }, 'and as many that are answered here')
   })
 
-  await t.test('credits for ten, of which each request reserves 1.3', async (t) => {
-    const key = await addKey(team, '--credits', '13/day')
+  await t.test('credits for ten, once each gateway has learnt the price', async (t) => {
+    const teacher = await addKey(team)
+    for (const one of [a, b, c]) await ask(one, teacher, 'sim:events=1 sim:gap=0').answer
+    const price = await creditsOf(a, teacher)
+    const limit = Math.round(price * 10 * 1e6) / 1e6
+    const key = await addKey(team, '--credits', `${limit}/day`)
     const calls = Array.from({ length: 30 }, (_, at) => {
       const one = [a, b, c][at % 3] ?? a
       return ask(one, key, LONG)
@@ -135,7 +149,7 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     const answers = await Promise.all(calls.map(({ answer }) => answer.catch(() => null)))
     const refused = answers.filter((one) => one?.status === 429)
     t.equal(refused.length, 20)
-    t.match(refused[0]?.text, /may use 13 credits a day/)
+    t.match(refused[0]?.text, `may use ${limit} credits a day`)
   })
 
   await t.test('requests within the parts cost the engine nothing', async (t) => {

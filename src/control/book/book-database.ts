@@ -285,9 +285,10 @@ export class BookDatabase {
       changesOf(key).push({ type: 'settle', run, period, amount: credits })
     }
     for (const ask of asks) changesOf(ask.key).push(...eventsOf(ask, run))
+    const asked = new Map(asks.map((ask) => [ask.key, ask]))
     const news: PageNews[] = []
     for (const [key, events] of changes) {
-      const ask = asks.find((one) => one.key === key)
+      const ask = asked.get(key)
       const before = this.#read(key) ?? (ask === undefined ? null : this.#newPage(ask, now))
       if (before === null) continue // a key that has had no limit since the book was made
       const page = events.reduce(nextPage, before)

@@ -159,7 +159,8 @@ export class UsageBook {
 
   /** Names of keys, for reports. */
   setKeys(keys: readonly Pick<NamedKey, 'id' | 'name'>[]): void {
-    this.#known = new Map([...this.#known].filter(([id]) => keys.some((key) => key.id === id)))
+    const ids = new Set(keys.map(({ id }) => id))
+    this.#known = new Map([...this.#known].filter(([id]) => ids.has(id)))
     const unknown = keys.filter(({ id, name }) => this.#known.get(id) !== name)
     this.#names = new Map(unknown.map(({ id, name }) => [id, name]))
   }
@@ -288,8 +289,9 @@ export class UsageBook {
       this.#mend()
       this.#tellLost(lost)
       this.#options.onPages(pages)
-      for (const { ask, resolve, reject } of taken.asks.values()) {
-        const news = pages.find(({ key }) => key === ask.key)
+      const byKey = new Map(pages.map((page) => [page.key, page]))
+      for (const [key, { resolve, reject }] of taken.asks) {
+        const news = byKey.get(key)
         if (news === undefined) reject(new Error('the book says nothing of the key'))
         else resolve(news)
       }
