@@ -43,6 +43,16 @@ t.test('AllowanceDesk', (t) => {
     }
   })
 
+  t.test('leases what is wanted while the book answers something else', async (t) => {
+    const team = new Team([], 1)
+    team.run.turns = 30
+    team.desk.setKeys([anna])
+    for (let i = 0; i < 10; i += 1) await turn() // it asks how the key stands
+    const share = team.workers[0]?.takeCredit()
+    t.not(await Promise.race([share, delay(2_000)]), undefined)
+    await team.close()
+  })
+
   t.test('leases what is in the book before a worker may use it', async (t) => {
     const team = new Team([anna], 1)
     const [worker] = team.workers

@@ -31,12 +31,14 @@ export class MemoryBook {
   }
 }
 
-/** The book as one run of a gateway sees it. Answers come a turn of the event loop later. */
+/** The book as one run of a gateway sees it. Answers come some turns of the event loop later. */
 export class MemoryRun {
   readonly name: string
   readonly #book: MemoryBook
   /** Set while the book cannot be written. */
   problem: BookProblem | null = null
+  /** How many turns of the event loop an answer takes. */
+  turns = 1
   /** How many leases were asked for. */
   asks = 0
   #isDead = false
@@ -52,7 +54,8 @@ export class MemoryRun {
   }
 
   async ask(ask: PageAsk): Promise<PageNews> {
-    await new Promise((resolve) => setImmediate(resolve))
+    for (let turn = 0; turn < this.turns; turn++)
+      await new Promise((resolve) => setImmediate(resolve))
     if (this.problem !== null || this.#isDead) throw new Error('the disk is full')
     this.asks += 1
     const { key, period, cap, want, release, reopened } = ask

@@ -216,6 +216,7 @@ export class CreditLease {
       const news = await this.#options.book.ask({ ...this.#options.terms(), want, release })
       this.#isBusy = false
       this.#options.onNews(news)
+      this.look() // more may be wanted by now
     } catch {
       // Tried again while there is a need; the book says what is wrong.
       this.#isBusy = false

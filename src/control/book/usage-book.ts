@@ -207,7 +207,7 @@ export class UsageBook {
     try {
       const path = usagePath(this.#options.stateDir)
       if (this.#thread === null) await access(path)
-      if (this.#isClosed) return null
+      if (this.#isClosed || !this.#options.settings().isKept) return null
       await this.#open()
       const answer = await this.#call({ type: 'sums', since, until: this.#now() })
       return answer.type === 'summed' ? new Map(answer.sums) : null
