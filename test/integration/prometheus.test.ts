@@ -114,7 +114,7 @@ async function rig(t: Test) {
   return {
     gateway,
     anna: await key('anna', '--credits=100/month'),
-    ben: await key('ben', '--credits=1/total')
+    ben: await key('ben', '--credits=0.01/total')
   }
 }
 
