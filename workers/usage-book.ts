@@ -42,6 +42,8 @@ async function obey(message: ToBook): Promise<FromBook> {
       return { type: 'committed', id, answer: await opened().commit(message.batch) }
     case 'sums':
       return { type: 'summed', id, sums: opened().sums(message.since, message.until) }
+    case 'look':
+      return { type: 'looked', id, story: await opened().look(message.account, message.look) }
     case 'close':
       book?.close()
       book = null

@@ -1,7 +1,22 @@
 import { inspectConfig } from '../config/load.ts'
 import { addSums, DAY_MS, NOTHING_USED, usagePath } from '../control/book/usage-sums.ts'
-import { readUsage, type UsageGroup, type UsageLine } from '../control/usage/usage-report.ts'
+import { forecastOf } from '../control/plan/forecast.ts'
+import {
+  dayOf,
+  type Growth,
+  growthOn,
+  outsideOf,
+  type PlanStory
+} from '../control/plan/plan-record.ts'
+import { planSentences } from '../control/plan/plan-text.ts'
+import {
+  readPlan,
+  readUsage,
+  type UsageGroup,
+  type UsageLine
+} from '../control/usage/usage-report.ts'
 import { namedSums, type UsageSums } from '../ipc/usage-row.ts'
+import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import { spanOf } from '../keys/key-text.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
@@ -24,7 +39,8 @@ export const usage: Command = {
   --by               What the lines are: key (by default), model, client, day or hour.
   --since 7d         From that day on, in UTC: a while (7d, 4w), a day (2026-09-01), or hours (12h) to the minute.
                      By default 30d; what is older than USAGE_RETENTION_DAYS has no hours any more.
-  --key NAME         Of one key alone; "operator" are those of PROXY_API_KEY.
+  --key NAME         Of one key alone; "operator" are those of PROXY_API_KEY. Without it, below the table: how much of the plan is
+                     used, how much of that elsewhere, and how long it lasts.
   --csv              Prints it as comma-separated values.`,
   async run(call) {
     if (call.positionals.length > 0) throw new UsageError('usage takes options alone')
@@ -33,8 +49,10 @@ export const usage: Command = {
     const key = textOption(call, 'key')
     if (call.isJson && call.values['csv'] === true) throw new UsageError('either --json or --csv')
     const { stateDir } = inspectConfig(call.env).config.credentials
-    const lines = await readUsage(usagePath(stateDir), { by, since, key })
-    tell(call, lines, { by, since })
+    const path = usagePath(stateDir)
+    const lines = await readUsage(path, { by, since, key })
+    const plan = key === null ? await readPlan(path) : null
+    tell(call, lines, { by, since, plan })
     return EXIT_OK
   }
 }
@@ -60,17 +78,25 @@ function sinceOf(text: string, now: number): number {
 interface Told {
   readonly by: UsageGroup
   readonly since: number
+  /** `null` where it is not known, or one key alone is asked for. */
+  readonly plan: PlanStory | null
 }
 
 function tell(
   { terminal, isJson, values }: CommandCall,
   lines: readonly UsageLine[],
-  { by, since }: Told
+  { by, since, plan }: Told
 ): void {
   const total = lines.reduce(addSums, NOTHING_USED)
   if (isJson) {
     const rows = lines.map(({ group, ...sums }) => ({ [by]: group, ...namedSums(sums) }))
-    const answer = { by, since: new Date(since).toISOString(), rows, total: namedSums(total) }
+    const answer = {
+      by,
+      since: new Date(since).toISOString(),
+      rows,
+      total: namedSums(total),
+      plan: plan === null ? null : toPlanJson(plan, Date.now())
+    }
     return terminal.write(JSON.stringify(answer))
   }
   if (values['csv'] === true) {
@@ -87,6 +113,40 @@ function tell(
   if (lines.length === 0)
     terminal.note(`Nothing is recorded since ${new Date(since).toISOString()}.`)
   else for (const line of toColumns([headings, ...rows, ...sum])) terminal.write(line.trimEnd())
+  if (plan !== null) for (const line of planSentences(plan, Date.now())) terminal.note(line)
+}
+
+function toPlanJson(story: PlanStory, now: number) {
+  const { record } = story
+  const forecast = forecastOf(story, now)
+  return {
+    plan: record.plan,
+    at: new Date(record.at).toISOString(),
+    used: record.used / MICROS_PER_CREDIT,
+    limit: record.limit / MICROS_PER_CREDIT,
+    resets_at: toIso(record.resetsAt),
+    today: toGrowthJson(growthOn(record, dayOf(now))),
+    since: { at: toIso(record.since.at), ...toGrowthJson(record.since) },
+    forecast:
+      forecast === null
+        ? null
+        : {
+            per_day: Math.round(forecast.perDay) / MICROS_PER_CREDIT,
+            used_up_at: toIso(forecast.usedUpAt)
+          }
+  }
+}
+
+function toGrowthJson({ used, booked }: Growth) {
+  return {
+    account: used / MICROS_PER_CREDIT,
+    gateway: booked / MICROS_PER_CREDIT,
+    outside: outsideOf({ used, booked }) / MICROS_PER_CREDIT
+  }
+}
+
+function toIso(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString()
 }
 
 function cellsOf(sums: UsageSums): readonly string[] {

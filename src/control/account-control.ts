@@ -29,7 +29,6 @@ type AccountMessage = Extract<
       | 'credential.wanted'
       | 'credential.suspended'
       | 'account.refused'
-      | 'usage.wanted'
   }
 >
 
@@ -149,6 +148,11 @@ export class AccountControl {
     if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
   }
 
+  /** Tells accounts apart, and nothing about them; `null` while there is no sign-in. */
+  get id(): string | null {
+    return this.#credentials.news().snapshot?.id ?? null
+  }
+
   /** What a worker has to know when it begins. */
   forWorker(): {
     readonly news: CredentialNews
@@ -221,10 +225,6 @@ export class AccountControl {
         break
       case 'account.refused':
         void this.#desk.refused(message.refusal) // never rejects
-        break
-      case 'usage.wanted':
-        void this.usage() // never rejects
-          .then((news) => link.send({ type: 'usage.told', requestId: message.requestId, news }))
         break
     }
   }

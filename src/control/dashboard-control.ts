@@ -186,11 +186,19 @@ export class DashboardControl {
         }
       },
       account: (quota) => {
-        const { account } = parts()
+        const { account, plan } = parts()
         const { news, standing } = account.forWorker()
         const { isExpected, signInEndsAt: endsAt, loginHint } = account
         return toShownAccount(
-          { news, standing, isExpected, endsAt, loginHint },
+          {
+            planBar: plan.bar,
+            outlook: plan.outlook,
+            news,
+            standing,
+            isExpected,
+            endsAt,
+            loginHint
+          },
           {
             startedAt: this.#desk?.startedAt ?? Date.now(),
             isSimulated,

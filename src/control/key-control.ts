@@ -14,6 +14,7 @@ import { UsageBook } from './book/usage-book.ts'
 import { DAY_MS, NOTHING_USED } from './book/usage-sums.ts'
 import { KeyDesk } from './desks/key-desk.ts'
 import { PriceDesk } from './desks/price-desk.ts'
+import type { PlanLook, PlanStory } from './plan/plan-record.ts'
 import { KeyCounts } from './usage/key-counts.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
@@ -214,6 +215,11 @@ export class KeyControl {
       keyUsed.set({ key }, credits.used / MICROS_PER_CREDIT)
       keyReserved.set({ key }, credits.reserved / MICROS_PER_CREDIT)
     }
+  }
+
+  /** As `UsageBook.look()`. */
+  lookAtPlan(account: string, look: PlanLook): Promise<PlanStory | null> {
+    return this.#book.look(account, look)
   }
 
   /** What a key is called in metrics. */

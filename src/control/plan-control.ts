@@ -1,18 +1,34 @@
 import type { Config } from '../config/settings.ts'
-import type { PlanBar, ToWorker, UsageNews } from '../ipc/messages.ts'
+import type { PlanBar, PlanGrowth, PlanOutlook, ToWorker, UsageNews } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import { type AccountUsage, planTotals } from '../kiro/wire/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
-import { planAlert } from './alerts/alert.ts'
+import { driftAlert, forecastAlert, planAlert } from './alerts/alert.ts'
 import type { AlertDesk } from './alerts/alert-desk.ts'
+import { forecastOf } from './plan/forecast.ts'
 import { PlanGauge } from './plan/plan-gauge.ts'
+import {
+  dayOf,
+  type Growth,
+  growthOn,
+  isDrifting,
+  outsideOf,
+  type PlanLook,
+  type PlanStory,
+  toLook
+} from './plan/plan-record.ts'
+import type { WorkerLink } from './workers/worker-link.ts'
 
 export interface PlanControlOptions {
   readonly config: () => Pick<Config, 'plan'>
+  /** Tells accounts apart; `null` while there is no sign-in. */
+  readonly account: () => string | null
   /** What the account has used; never rejects. `onUsage()` hears of each answer, too. */
   readonly usage: () => Promise<UsageNews>
+  /** Compares that with the account book; `null` where nothing is recorded. Never rejects. */
+  readonly look: (account: string, look: PlanLook) => Promise<PlanStory | null>
   readonly alerts: Pick<AlertDesk, 'raise'>
   readonly log: Pick<Logger, 'info' | 'warn'>
   /** To all workers. */
@@ -35,7 +51,8 @@ const NEAR_PART = 0.05
 const STEPS = [0.8, 1] as const
 
 /**
- * Everything about the account's plan: whether it is used up and would cost extra (`ALLOW_OVERAGE`), and who is told of that.
+ * Everything about the account's plan: whether it is used up and would cost extra (`ALLOW_OVERAGE`), how long it will last, how much of
+ * it was used elsewhere, and who is told of that.
  *
  * The upstream is asked while requests are served; in between, what they were metered with counts. Where it has not answered yet,
  * or not since the plan was reset, requests go: its own answer to them counts.
@@ -44,11 +61,16 @@ export class PlanControl {
   readonly #options: PlanControlOptions
   readonly #now: () => number
   readonly #gauge = new PlanGauge()
+  #story: PlanStory | null = null
+  /** One after the other; never rejects. */
+  #comparing: Promise<void> = Promise.resolve()
   #bar: PlanBar | null = null
   #timer: NodeJS.Timeout | null = null
   /** `performance.now()` of the last time when the upstream was asked from here. */
   #askedAt = -Infinity
   #isAsking = false
+  /** Of the last warning. */
+  #driftDay: number | null = null
 
   constructor(options: PlanControlOptions) {
     this.#options = options
@@ -76,6 +98,19 @@ export class PlanControl {
     this.#gauge.onUsage(usage, this.#now())
     this.#options.alerts.raise(planAlert(usage))
     this.#judge()
+    this.#comparing = this.#compareAfter(this.#comparing, usage)
+  }
+
+  /** What the book says of the plan; `null` where that is not known. */
+  get outlook(): PlanOutlook | null {
+    return this.#story === null ? null : toOutlook(this.#story, this.#now())
+  }
+
+  /** Tells a worker what the account has used, and what the book says of that. Never rejects. */
+  async tellUsage(requestId: number, link: Pick<WorkerLink, 'send'>): Promise<void> {
+    const news = await this.#options.usage()
+    await this.#comparing
+    link.send({ type: 'usage.told', requestId, news, outlook: this.outlook })
   }
 
   /** Requests are over. */
@@ -95,8 +130,16 @@ export class PlanControl {
     this.#judge()
   }
 
-  noteMetrics({ accountBars }: Metrics): void {
+  noteMetrics({ accountBars, accountOutside, planUsedUp }: Metrics): void {
     if (this.#bar !== null) accountBars.set({ bar: 'overage' }, 1)
+    const { outlook } = this
+    accountOutside.reset()
+    planUsedUp.reset()
+    if (outlook === null) return
+    accountOutside.set({ since: 'day' }, outlook.today.outside / MICROS_PER_CREDIT)
+    accountOutside.set({ since: 'reset' }, outlook.since.outside / MICROS_PER_CREDIT)
+    const usedUpAt = outlook.forecast?.usedUpAt ?? null
+    if (usedUpAt !== null) planUsedUp.set({ rate: 'weeks' }, usedUpAt / 1000)
   }
 
   close(): void {
@@ -105,18 +148,39 @@ export class PlanControl {
     this.#isAsking = true
   }
 
+  async #compareAfter(before: Promise<void>, usage: AccountUsage): Promise<void> {
+    const at = this.#now()
+    await before
+    const { account, look, alerts, config, log } = this.#options
+    const id = account()
+    const seen = toLook(usage, { at, others: {} })
+    if (id === null || seen === null) return
+    const story = await look(id, seen)
+    if (story === null) return
+    this.#story = story
+    const { record } = story
+    const forecast = forecastOf(story, at)
+    const { lastsUntil } = config().plan
+    if (forecast !== null) alerts.raise(forecastAlert(forecast, { record, lastsUntil, now: at }))
+    const drift = driftAlert(record, at)
+    alerts.raise(drift)
+    if (drift === null || this.#driftDay === dayOf(at)) return
+    this.#driftDay = dayOf(at)
+    log.warn(drift.facts, 'the account has used more today than this gateway has recorded')
+  }
+
   #tick(): void {
     this.#judge()
     const sinceMs = performance.now() - this.#askedAt
     const { usage, left, sinceLook } = this.#gauge
     const isKnown = usage !== null && !this.#isReset(usage)
-    const isUsed = sinceLook > 0
-    if (
+    // The account book is opened with the first row.
+    const isNear = left <= NEAR_PART || this.#story === null
+    const isDue =
       (!isKnown && sinceMs >= NEAR_MS) ||
       (this.#bar !== null && sinceMs >= BARRED_MS) ||
-      (isUsed && sinceMs >= (left <= NEAR_PART ? NEAR_MS : USUAL_MS))
-    )
-      this.#look()
+      (sinceLook > 0 && sinceMs >= (isNear ? NEAR_MS : USUAL_MS))
+    if (isDue) this.#look()
   }
 
   /** What the upstream told last is over. */
@@ -150,6 +214,22 @@ export class PlanControl {
       log.warn(facts, message)
     } else log.info(facts, 'requests are no longer refused for the plan')
   }
+}
+
+function toOutlook(story: PlanStory, now: number): PlanOutlook {
+  const { record } = story
+  const day = dayOf(now)
+  return {
+    at: record.at,
+    today: withOutside(growthOn(record, day)),
+    since: { at: record.since.at, ...withOutside(record.since) },
+    isDrifting: isDrifting(record, day),
+    forecast: forecastOf(story, now)
+  }
+}
+
+function withOutside({ used, booked }: Growth): PlanGrowth {
+  return { used, booked, outside: outsideOf({ used, booked }) }
 }
 
 /** Qwen Code looks for "quota", "exhausted" and "reset at" before it waits for long. */

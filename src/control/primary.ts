@@ -125,7 +125,9 @@ export class Primary {
     })
     this.plan = new PlanControl({
       config: () => this.#config,
+      account: () => this.account.id,
       usage: () => this.account.usage(),
+      look: (account, look) => this.keys.lookAtPlan(account, look),
       alerts: this.#alerts.desk,
       log,
       tell: (message) => this.broadcast(message)
@@ -318,8 +320,10 @@ export class Primary {
       case 'credential.wanted':
       case 'credential.suspended':
       case 'account.refused':
-      case 'usage.wanted':
         this.account.onMessage(message, link)
+        break
+      case 'usage.wanted':
+        void this.plan.tellUsage(message.requestId, link) // never rejects
         break
       case 'calibration.lesson':
       case 'form.lesson':

@@ -177,6 +177,19 @@ export interface ShownAccount {
   }
   /** `null` until it was asked for. */
   readonly quota: Quota | null
+  /** What the account book says of the plan; `null` where that is not known. */
+  readonly outlook: {
+    /** Credits that were not used through this gateway, or not metered: of today in UTC, and since then in epoch ms. */
+    readonly outsideToday: number
+    readonly outside: number
+    readonly since: number
+    /** Those of today are more than can be passed over. */
+    readonly isDrifting: boolean
+    /** Credits of a usual day; `null` where nothing can be foretold yet. */
+    readonly perDay: number | null
+    /** When the plan will be used up; `null` where it lasts until it is reset, or that is not known. */
+    readonly usedUpAt: number | null
+  } | null
   /** What the upstream has said of the account, and what ails the gateway as a whole. */
   readonly problems: readonly AccountProblem[]
   readonly settings: {

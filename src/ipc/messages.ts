@@ -116,7 +116,12 @@ export type ToWorker =
       readonly requestId: number
       readonly keys: readonly KeyUsage[]
     }
-  | { readonly type: 'usage.told'; readonly requestId: number; readonly news: UsageNews }
+  | {
+      readonly type: 'usage.told'
+      readonly requestId: number
+      readonly news: UsageNews
+      readonly outlook: PlanOutlook | null
+    }
   | { readonly type: 'dashboard.news'; readonly news: DashboardNews }
   /**
    * A successor serves: accept no new connections, serve those that are open a last time, then exit. What still
@@ -242,6 +247,27 @@ export const GOOD_STANDING: AccountStanding = { bars: [], suspectedAt: null, pau
 export type UsageNews =
   | { readonly usage: AccountUsage; readonly problem: null }
   | { readonly usage: null; readonly problem: Problem }
+
+/** What the account book says of the plan; credits are micro-credits. */
+export interface PlanOutlook {
+  /** Epoch ms of the look at the account that it is about. */
+  readonly at: number
+  /** Of the day of that look, in UTC. */
+  readonly today: PlanGrowth
+  /** Since the first look at this period, in epoch ms. */
+  readonly since: PlanGrowth & { readonly at: number }
+  /** More of today was used elsewhere than can be passed over. */
+  readonly isDrifting: boolean
+  /** `null` before there is a whole day to judge by. */
+  readonly forecast: { readonly perDay: number; readonly usedUpAt: number | null } | null
+}
+
+/** What the account has used, as Kiro counts it, what of it is recorded, and the rest. */
+export interface PlanGrowth {
+  readonly used: number
+  readonly booked: number
+  readonly outside: number
+}
 
 /** A failure in the primary, told to workers. */
 export interface Problem {

@@ -243,6 +243,16 @@ export class Metrics {
     'What the account has used and may use in its period, as the upstream told last.',
     ['state']
   )
+  readonly accountOutside = this.#gauge(
+    'account_outside_credits',
+    'What the account has used beyond what this gateway has recorded, today or since the plan was reset.',
+    ['since']
+  )
+  readonly planUsedUp = this.#gauge(
+    'plan_used_up_timestamp_seconds',
+    'When the plan will be used up, at the rate of the last weeks, where that is before it is reset.',
+    ['rate']
+  )
   readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers that were replaced.')
   readonly workerStalls = this.#counter(
     'worker_stalls_total',

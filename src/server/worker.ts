@@ -150,7 +150,7 @@ export class GatewayWorker {
       case 'metrics.text':
         return parts?.metrics.onText(message.requestId, message.text)
       case 'usage.told':
-        return parts?.usage.onTold(message.requestId, message.news)
+        return parts?.usage.onTold(message.requestId, message.news, message.outlook)
       case 'key-usage.told':
         return parts?.usage.onKeysTold(message.requestId, message.keys)
       case 'dashboard.news':

@@ -73,6 +73,7 @@ const account: ShownAccount = {
     remedy: LOGIN_HINT,
     problem: null
   },
+  outlook: null,
   quota: {
     at: AT,
     plan: 'KIRO PRO',
@@ -324,6 +325,32 @@ t.test('a quota that is used up says of which time, and on which day it resets',
   const [unnamed] = barred('unnamed', AT + 3_600_000)
   t.equal(unnamed?.what, "The Kiro account's quota is used up.")
   t.match(unnamed?.remedy, /^Kiro is asked again (at|on) .* \(in 1 h\)\./)
+})
+
+t.test('a plan that would cost extra says what to do about it', async (t) => {
+  const until = account.quota?.resetsAt ?? 0
+  const bar = { code: 'GW_PLAN_LIMIT', message: 'Used up.', until, bar: 'overage' }
+  const [one, ...more] = judge(failing(5, 'GW_PLAN_LIMIT'), {
+    ...withQuota(0),
+    problems: [bar]
+  }).problems
+  t.same(more, [], 'once')
+  t.match(one, { level: 'bad', code: 'GW_PLAN_LIMIT', what: /credits are used up/ })
+  t.match(one?.remedy, /^It resets on .*ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage/)
+})
+
+t.test('credits that were used elsewhere are told of where they are many', async (t) => {
+  const outlook = {
+    outsideToday: 3.1,
+    outside: 40,
+    since: AT,
+    isDrifting: true,
+    perDay: null,
+    usedUpAt: null
+  }
+  const [drift] = judge(calm, { ...account, outlook }).problems
+  t.match(drift, { level: 'fair', what: /^3\.1 credits of today were not used through/ })
+  t.same(judge(calm, { ...account, outlook: { ...outlook, isDrifting: false } }).problems, [])
 })
 
 t.test('a pause that the upstream asked for is not a lack of connections', async (t) => {

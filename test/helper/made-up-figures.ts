@@ -198,6 +198,14 @@ export function madeUpAccount(at: number): ShownAccount {
       overage: null,
       problem: null
     },
+    outlook: {
+      outsideToday: 3.1,
+      outside: 12.4,
+      since: at - 9 * 24 * HOUR_MS,
+      isDrifting: false,
+      perDay: 90,
+      usedUpAt: null
+    },
     problems: [],
     settings: { usageLog: true, poolTimeoutMs: null, workers: 2 }
   }

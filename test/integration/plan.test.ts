@@ -3,10 +3,13 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { UsageBook } from '../../src/control/book/usage-book.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { startGateway } from '../helper/gateway-process.ts'
+import { recordedLog } from '../helper/recorded-log.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
+import { usageRow } from '../helper/usage-row.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -82,6 +85,70 @@ t.test('requests that would cost extra are refused, but those of keys that may',
   while ((await ask('my-key').answer).status !== 200) await delay(20)
   t.ok(await isReady())
 })
+
+t.test('what is used elsewhere is shown everywhere, and how long the plan lasts', async (t) => {
+  const stateDir = t.testdir({})
+  await recordDays(stateDir, 5_000)
+  const { simulator, url } = await startSimulator(t, { account: { used: 900, limit: 1_000 } })
+  const receiver = await startReceiver(t)
+  const env = { PROXY_API_KEY: 'my-key', STATE_DIR: stateDir, ALERT_WEBHOOK_URL: receiver.url }
+  const gateway = await startGateway({ upstreamUrl: url, env })
+  t.teardown(() => gateway.destroy())
+  const usage = async () => (await usageOf(gateway.url)) as OperatorUsage
+  while ((await usage()).recorded === null) await delay(100)
+  const headers = { 'x-api-key': 'my-key' }
+  t.equal((await startChat(gateway.url, 'hi', { headers }).answer).status, 200)
+  simulator.account.meter(3.1) // by another program
+
+  while ((await usage()).used < 903) await delay(1_000) // an answer is given again for 15 s
+  const { recorded, forecast } = await usage()
+  t.match(recorded, { drifting: true, today: { account: Number, gateway: Number, outside: 3.1 } })
+  t.equal(recorded?.since.outside, 3.1)
+  t.equal(forecast?.per_day, 5_003.1)
+  const usedUpAt = Date.parse(forecast?.used_up_at ?? '')
+  t.ok(usedUpAt > Date.now() && usedUpAt < Date.now() + 3_600_000, forecast?.used_up_at ?? '')
+  const metrics = await metricsOf(gateway.url)
+  t.match(metrics, /kiro_gateway_account_outside_credits\{since="day"\} 3\.1\n/)
+  t.match(metrics, /kiro_gateway_plan_used_up_timestamp_seconds\{rate="weeks"\} \d/)
+  t.match(await receiver.told('plan-drift', SOON_MS), {
+    text: /^3\.1 credits of today were not used through this gateway, or not metered\./,
+    outside: 3.1
+  })
+  t.match(await receiver.told('plan-forecast', SOON_MS), { per_day: 5_000 })
+
+  const cwd = { cwd: gateway.folder, env: { STATE_DIR: stateDir } }
+  const shown = await runKiroGateway(['usage'], cwd)
+  t.match(shown.stderr, /3\.1 credits of today were not used through this gateway/)
+  t.match(
+    shown.stderr,
+    /At the rate of the last weeks, 5003.1 credits a day, the plan lasts until 2/
+  )
+  const json = JSON.parse((await runKiroGateway(['usage', '--json'], cwd)).stdout)
+  t.match(json, { plan: { plan: 'KIRO SIMULATOR', limit: 1_000, today: { outside: 3.1 } } })
+  t.equal(JSON.parse((await runKiroGateway(['usage', '--json', '--key=a'], cwd)).stdout).plan, null)
+})
+
+interface OperatorUsage {
+  readonly used: number
+  readonly recorded: { readonly since: { readonly outside: number } } | null
+  readonly forecast: { readonly per_day: number; readonly used_up_at: string | null } | null
+}
+
+/** Writes a record of four days, of which the first is not a whole one. */
+async function recordDays(stateDir: string, credits: number): Promise<void> {
+  const book = new UsageBook({
+    stateDir,
+    settings: () => ({ isKept: true, retentionDays: 90 }),
+    log: recordedLog().log,
+    periods: () => [],
+    onOpened: () => {},
+    onPages: () => {},
+    onChange: () => {}
+  })
+  const ago = [4, 3, 2, 1].map((days) => Date.now() - days * 86_400_000)
+  book.record(ago.map((at) => usageRow({ at, key: 'operator', credits: credits * 1e6 })))
+  await book.close()
+}
 
 async function usageOf(url: string): Promise<unknown> {
   return (await fetch(`${url}/v1/usage`, { headers: { 'x-api-key': 'my-key' } })).json()

@@ -3,6 +3,8 @@ import type { KeyCredits } from '../../ipc/usage-row.ts'
 import { type CreditPeriod, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
 import type { JsonObject } from '../../shared/json.ts'
+import type { Forecast } from '../plan/forecast.ts'
+import { dayOf, growthOn, isDrifting, outsideOf, type PlanRecord } from '../plan/plan-record.ts'
 
 /** Something that the operator wants to hear of. */
 export interface Alert {
@@ -18,6 +20,8 @@ export interface Alert {
 export type AlertType =
   | 'key-limit'
   | 'plan-limit'
+  | 'plan-forecast'
+  | 'plan-drift'
   | 'sign-in-ending'
   | 'sign-in-failing'
   | 'sign-in-dead'
@@ -88,6 +92,69 @@ export function planAlert(usage: AccountUsage): Alert | null {
     text: `The plan of the Kiro account ${state}: ${used} of ${limit} ${unit}.`,
     facts: { plan, percent: step, used, limit, unit, resets_at: toIso(resetsAt) }
   }
+}
+
+/** What there is to say of a plan that will be used up sooner than it should (`PLAN_LASTS_UNTIL`). */
+export function forecastAlert(
+  { usedUpAt, perDay }: Forecast,
+  { record, lastsUntil, now }: ForecastContext
+): Alert | null {
+  if (usedUpAt === null || lastsUntil === 'none') return null
+  const { resetsAt } = record
+  const wanted = lastsUntil === 'reset' ? resetsAt : Date.parse(lastsUntil) + DAY_MS
+  if (wanted === null || wanted <= now || usedUpAt >= wanted) return null
+  const rate = round(perDay / MICROS_PER_CREDIT)
+  const should = lastsUntil === 'reset' ? 'before it is reset on' : 'and should last until'
+  const day = lastsUntil === 'reset' ? toDay(wanted) : lastsUntil
+  return {
+    type: 'plan-forecast',
+    id: `forecast/${resetsAt}/${lastsUntil}`,
+    text: `The plan of the Kiro account will be used up on ${toDay(usedUpAt)}, ${should} ${day}: the last weeks took ${rate} credits a day.`,
+    facts: {
+      used_up_at: toIso(usedUpAt),
+      lasts_until: toIso(wanted),
+      per_day: rate,
+      resets_at: toIso(resetsAt)
+    }
+  }
+}
+
+interface ForecastContext {
+  readonly record: Pick<PlanRecord, 'resetsAt'>
+  /** `PLAN_LASTS_UNTIL`. */
+  readonly lastsUntil: string
+  readonly now: number
+}
+
+/** What there is to say of credits that were used elsewhere. Told once a day. */
+export function driftAlert(record: PlanRecord, now: number): Alert | null {
+  const day = dayOf(now)
+  if (!isDrifting(record, day)) return null
+  const { used, booked } = growthOn(record, day)
+  const outside = round(outsideOf({ used, booked }) / MICROS_PER_CREDIT)
+  return {
+    type: 'plan-drift',
+    id: `drift/${day}`,
+    text: `${outside} credits of today were not used through this gateway, or not metered. ${DRIFT_CAUSES}`,
+    facts: {
+      day: toDay(now),
+      outside,
+      account: round(used / MICROS_PER_CREDIT),
+      gateway: round(booked / MICROS_PER_CREDIT)
+    }
+  }
+}
+
+export const DRIFT_CAUSES =
+  'Likely causes: the Kiro IDE, kiro-cli or another gateway uses the same account; a client brings a Kiro key of this account; the gateway has signed in with another account.'
+
+/** Credits as people read them. */
+function round(credits: number): number {
+  return Math.round(credits * 100) / 100
+}
+
+function toDay(at: number): string {
+  return new Date(at).toISOString().slice(0, 10)
 }
 
 /** What there is to say of the sign-in; `null` while there is a token, or one is on its way. */

@@ -20,6 +20,14 @@ import type {
 } from './book-messages.ts'
 import { inCommon, RefusedRows, type SharedRow } from './refused-rows.ts'
 import {
+  dayOf,
+  MAX_DAYS,
+  nextPlan,
+  parsePlan,
+  type PlanLook,
+  type PlanStory
+} from '../plan/plan-record.ts'
+import {
   heldIn,
   type PageLease,
   leaseIn,
@@ -30,6 +38,7 @@ import {
   wishedIn
 } from './page.ts'
 import {
+  BOOK_DAYS,
   DAY_MS,
   type DaySums,
   lostRow,
@@ -44,7 +53,7 @@ import {
  * Refused requests of a key beyond the first hundred of a minute have one row together, which counts them as `times`.
  * `day` counts days since the epoch, in UTC. Credits are micro-credits. `pages` has what each key with a limit has used and what
  * runs of the gateway hold of it (page.ts), as JSON with a checksum: a damaged number must not pass for a limit. `runs` are the
- * gateways that use this file, `prices` what answers have cost.
+ * gateways that use this file, `prices` what answers have cost, `plans` what Kiro says of the accounts beside it (plan-record.ts).
  */
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
@@ -66,6 +75,7 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS prices (
     model TEXT NOT NULL, size INTEGER NOT NULL, lessons TEXT NOT NULL, PRIMARY KEY (model, size)
   ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS plans (account TEXT PRIMARY KEY, record TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   DROP TABLE IF EXISTS journals;
   PRAGMA user_version = ${USAGE_SCHEMA};`
@@ -106,6 +116,11 @@ const SQL = {
   prices: 'SELECT model, size, lessons FROM prices',
   putPrice: `INSERT INTO prices VALUES (?, ?, ?)
     ON CONFLICT (model, size) DO UPDATE SET lessons = excluded.lessons`,
+  booked: `SELECT total(credits) AS booked FROM days WHERE key <> 'kiro'`,
+  bookDays: BOOK_DAYS,
+  plan: 'SELECT record FROM plans WHERE account = ?',
+  putPlan: `INSERT INTO plans VALUES (?, ?, ?)
+    ON CONFLICT (account) DO UPDATE SET record = excluded.record, at = excluded.at`,
   damagedAt: `SELECT value FROM meta WHERE name = 'damaged-at'`,
   putDamagedAt: `INSERT INTO meta VALUES ('damaged-at', ?)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value`
@@ -248,6 +263,26 @@ export class BookDatabase {
   sums(since: number, until: number): readonly (readonly [string, UsageSums])[] {
     const days = [Math.floor(since / DAY_MS), Math.floor(until / DAY_MS)] as const
     return this.#statements.daySums.all(...days).map((row) => [String(row['key']), toSums(row)])
+  }
+
+  /**
+   * Adds a look at the account. What clients use of accounts of their own is not counted.
+   *
+   * @throws the error of SQLite or the file system
+   */
+  async look(account: string, look: PlanLook): Promise<PlanStory> {
+    await this.#followFile()
+    return this.#inTransaction(() => {
+      const before = parsePlan(String(this.#statements.plan.get(account)?.['record']))
+      const booked = Number(this.#statements.booked.get()?.['booked'])
+      const record = nextPlan(before, look, booked)
+      this.#statements.putPlan.run(account, JSON.stringify(record), record.at)
+      const days = this.#statements.bookDays.all(dayOf(look.at) - MAX_DAYS)
+      return {
+        record,
+        bookDays: days.map(({ day, credits }) => [Number(day), Number(credits)])
+      }
+    })
   }
 
   /** Lets go of the file; what this run holds stays held. */

@@ -2,6 +2,7 @@ import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import type { Period } from '../../keys/period.ts'
 import type { PriceLessons } from '../../keys/prices.ts'
 import type { ProcessMark } from '../../shared/process-mark.ts'
+import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
 import type { DaySums } from './usage-sums.ts'
 
 /*
@@ -118,6 +119,12 @@ export type ToBook =
       readonly since: number
       readonly until: number
     }
+  | {
+      readonly type: 'look'
+      readonly id: number
+      readonly account: string
+      readonly look: PlanLook
+    }
   | { readonly type: 'close'; readonly id: number }
 
 export type FromBook =
@@ -128,6 +135,7 @@ export type FromBook =
       readonly id: number
       readonly sums: readonly (readonly [key: string, sums: UsageSums])[]
     }
+  | { readonly type: 'looked'; readonly id: number; readonly story: PlanStory }
   | { readonly type: 'closed'; readonly id: number }
   | { readonly type: 'failed'; readonly id: number; readonly reason: BookFailure }
 

@@ -18,6 +18,7 @@ import type {
   PageNews,
   ToBook
 } from './book-messages.ts'
+import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
 import { DAY_MS, type DaySums, sumsOfDays, usagePath } from './usage-sums.ts'
 
 export interface UsageBookOptions {
@@ -110,7 +111,7 @@ export class UsageBook {
   readonly #timing: typeof TIMING
   readonly #now: () => number
   #thread: Worker | null = null
-  /** By id. Bounded by what is under way: one commit, one look at the sums. */
+  /** By id. Bounded by what is under way: one commit, one look at the sums, one at the plan. */
   readonly #pending = new Map<number, Pending>()
   #nextId = 0
   #opening: Promise<void> | null = null
@@ -211,6 +212,24 @@ export class UsageBook {
       await this.#open()
       const answer = await this.#call({ type: 'sums', since, until: this.#now() })
       return answer.type === 'summed' ? new Map(answer.sums) : null
+    } catch {
+      return null // the next attempt to write says why
+    }
+  }
+
+  /**
+   * Compares what the account has used with what is recorded. `null` where nothing is recorded, or it cannot be written. Never
+   * rejects.
+   */
+  async look(account: string, look: PlanLook): Promise<PlanStory | null> {
+    try {
+      if (!this.#options.settings().isKept || this.#isClosed) return null
+      await this.flush()
+      if (this.#thread === null) await access(usagePath(this.#options.stateDir))
+      if (this.#problem !== null || this.#isClosed) return null
+      await this.#open()
+      const answer = await this.#call({ type: 'look', account, look })
+      return answer.type === 'looked' ? answer.story : null
     } catch {
       return null // the next attempt to write says why
     }

@@ -4,8 +4,11 @@ import type {
   AccountStanding,
   ClusterStatus,
   CredentialNews,
+  PlanBar,
+  PlanOutlook,
   UsageNews
 } from '../../ipc/messages.ts'
+import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { sumOfAllowances } from '../../kiro/wire/account-usage.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import { version } from '../../shared/version.ts'
@@ -19,6 +22,9 @@ export interface AccountView {
   readonly endsAt: number | null
   /** How to sign in again; `null` where there is no source. */
   readonly loginHint: string | null
+  /** Why requests that would cost extra are refused; `null` where they are not. */
+  readonly planBar: PlanBar | null
+  readonly outlook: PlanOutlook | null
 }
 
 export interface AboutGateway {
@@ -41,12 +47,24 @@ export function toShownAccount(view: AccountView, about: AboutGateway): ShownAcc
     isSimulated,
     signIn: toSignIn(view, isSimulated),
     quota,
+    outlook: view.outlook === null ? null : toShownOutlook(view.outlook),
     problems: problemsOf(view, about),
     settings: {
       usageLog: config.usage.isKept,
       poolTimeoutMs: config.pool.poolTimeoutMs,
       workers
     }
+  }
+}
+
+function toShownOutlook({ today, since, isDrifting, forecast }: PlanOutlook) {
+  return {
+    outsideToday: today.outside / MICROS_PER_CREDIT,
+    outside: since.outside / MICROS_PER_CREDIT,
+    since: since.at,
+    isDrifting,
+    perDay: forecast === null ? null : forecast.perDay / MICROS_PER_CREDIT,
+    usedUpAt: forecast?.usedUpAt ?? null
   }
 }
 
@@ -83,13 +101,14 @@ function toProblem({ problem }: CredentialNews): DashboardProblem | null {
 
 /** The sign-in's own problem is told with the sign-in. */
 function problemsOf(
-  { standing }: AccountView,
+  { standing, planBar }: AccountView,
   { status: { isCrashLooping, bookProblem }, now }: AboutGateway
 ): ShownAccount['problems'] {
   return [
     ...standing.bars
       .filter(({ until }) => until > now)
       .map((bar) => ({ ...bar, message: ErrorTable[bar.code].message })),
+    ...(planBar === null ? [] : [{ ...planBar, bar: 'overage' }]),
     ...(isCrashLooping ? [CRASH_LOOPING] : []),
     ...(bookProblem === undefined ? [] : [{ ...BOOK_TROUBLE, message: bookProblem }])
   ]

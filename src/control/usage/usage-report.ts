@@ -2,7 +2,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { isMeant } from '../../keys/key-text.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { UsageSums } from '../../ipc/usage-row.ts'
-import { DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
+import { BOOK_DAYS, DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
+import { dayOf, MAX_DAYS, parsePlan, type PlanStory } from '../plan/plan-record.ts'
 
 /** What the sums are of: each value of it has a line. */
 export type UsageGroup = 'key' | 'model' | 'client' | 'day' | 'hour'
@@ -65,6 +66,24 @@ export async function readUsage(
     return rows.map((row) => ({ group: groupText(by, row['grp']), ...toSums(row) }))
   } catch (cause) {
     throw unreadable(path, cause)
+  } finally {
+    db.close()
+  }
+}
+
+/** Reads what a gateway has found out about the plan; `null` where it has not, or that cannot be read. Never rejects. */
+export async function readPlan(path: string): Promise<PlanStory | null> {
+  const found = await openRecord(path).catch(() => null)
+  if (found === null) return null
+  const { db } = found
+  try {
+    const last = db.prepare('SELECT record FROM plans ORDER BY at DESC LIMIT 1').get()
+    const record = parsePlan(String(last?.['record']))
+    if (record === null) return null
+    const days = db.prepare(BOOK_DAYS).all(dayOf(record.at) - MAX_DAYS)
+    return { record, bookDays: days.map(({ day, credits }) => [Number(day), Number(credits)]) }
+  } catch {
+    return null // of an earlier version
   } finally {
     db.close()
   }

@@ -139,7 +139,7 @@ const SIGN_IN_STATES = {
 }
 
 /** @param {Account} account */
-export function showAccount({ version, node, startedAt, signIn, quota, isSimulated }) {
+export function showAccount({ version, node, startedAt, signIn, quota, outlook, isSimulated }) {
   const chip = byId('version', HTMLElement)
   chip.hidden = false
   setMetric('version', version, `v${version}`)
@@ -153,6 +153,7 @@ export function showAccount({ version, node, startedAt, signIn, quota, isSimulat
   const expiry = expiresAt === null ? UNKNOWN : `${timeOfDay(expiresAt)}${renewed}`
   setMetric('sign-in-expires', expiresAt, expiry, fullTime(expiresAt))
   showQuota(quota, isUsable)
+  showOutlook(outlook)
   setMetric(
     'started-at',
     startedAt,
@@ -160,6 +161,19 @@ export function showAccount({ version, node, startedAt, signIn, quota, isSimulat
     fullTime(startedAt)
   )
   setMetric('node-version', node, node)
+}
+
+/** @param {Account['outlook']} outlook */
+function showOutlook(outlook) {
+  const { outsideToday = null, perDay = null, usedUpAt = null } = outlook ?? {}
+  const rate = perDay === null ? '' : `${amount(perDay)} credits a day in the last weeks`
+  const lasts = perDay === null ? UNKNOWN : usedUpAt === null ? 'it is reset' : date(usedUpAt)
+  setMetric('plan-lasts', usedUpAt ?? perDay, lasts, rate)
+  setMetric(
+    'plan-outside',
+    outsideToday,
+    outsideToday === null ? UNKNOWN : `${amount(outsideToday)} credits`
+  )
 }
 
 /**

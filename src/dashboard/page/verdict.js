@@ -2,7 +2,7 @@
  * Is all well? One sentence, and of each thing that is not well what it is, why, and what to change. Pure, so that tests can
  * try each case without a browser.
  */
-import { bytes, date, duration, moment, percent, plural, timeOfDay } from './format.js'
+import { amount, bytes, date, duration, moment, percent, plural, timeOfDay } from './format.js'
 
 /** @typedef {import('../feed.ts').Now} Now */
 /** @typedef {import('../feed.ts').ShownAccount} Account */
@@ -58,6 +58,7 @@ export function judge(now, account) {
     ...accountProblems(now, account),
     ...signInProblems(now, account),
     ...quotaProblems(now, account),
+    ...driftProblems(account),
     ...workerProblems(now),
     ...fleetProblems(now),
     ...waitProblems(now, account),
@@ -116,6 +117,7 @@ function factsOf({ workers, requests, waiting, connections }, { isSimulated }) {
 function accountProblems({ at }, { problems, quota }) {
   return problems.map(({ code, message, until, bar }) => {
     const again = until === null ? '' : `Kiro is asked again ${moment(until, at)}.`
+    if (code === PLAN) return problem('bad', code, PLAN_USED_UP, planRemedy(until, at))
     if (code !== QUOTA) return problem('bad', code, message, again)
     const what = QUOTAS[bar ?? ''] ?? "The Kiro account's quota is used up."
     const isReset = until !== null && until === quota?.resetsAt
@@ -125,6 +127,18 @@ function accountProblems({ at }, { problems, quota }) {
 }
 
 const QUOTA = 'GW_UPSTREAM_QUOTA'
+const PLAN = 'GW_PLAN_LIMIT'
+const PLAN_USED_UP = "The plan's credits are used up; requests that would cost extra are refused."
+
+/**
+ * @param {number | null} until
+ * @param {number} at
+ */
+function planRemedy(until, at) {
+  const resets = until === null ? '' : `It resets ${moment(until, at)}. `
+  return `${resets}To go on at a price: ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage for one key.`
+}
+
 /** @type {Readonly<Record<string, string>>} */
 const QUOTAS = {
   monthly: "The Kiro account's monthly quota is used up.",
@@ -173,7 +187,7 @@ function signInProblems({ at }, { signIn }) {
  * @returns {Problem[]}
  */
 function quotaProblems({ at }, { quota, problems }) {
-  if (quota === null || problems.some(({ code }) => code === QUOTA)) return []
+  if (quota === null || problems.some(({ code }) => code === QUOTA || code === PLAN)) return []
   const { remaining, limit, unit, resetsAt, overage } = quota
   if (remaining === null || limit === null || limit <= 0) return []
   const until = resetsAt === null ? '' : `It resets ${moment(resetsAt, at)}.`
@@ -184,6 +198,18 @@ function quotaProblems({ at }, { quota, problems }) {
   if (share > 0.1 || remaining <= 0) return []
   const what = `${percent(share)} of the plan's ${unit} are left.`
   return [problem('fair', 'quota-low', what, until)]
+}
+
+/**
+ * @param {Account} account
+ * @returns {Problem[]}
+ */
+function driftProblems({ outlook }) {
+  if (outlook?.isDrifting !== true) return []
+  const what = `${amount(outlook.outsideToday)} credits of today were not used through this gateway, or not metered.`
+  const causes =
+    'The Kiro IDE, kiro-cli or another gateway may use the same account, or a client brings a Kiro key of it.'
+  return [problem('fair', 'plan-drift', what, causes)]
 }
 
 /**

@@ -107,6 +107,12 @@ const SUMS = {
 
 const WHO = { key: string('The name of the key.'), id: string('Of the key.') }
 
+const GROWTH = {
+  account: figure('Credits that Kiro has counted.'),
+  gateway: figure('Credits that are recorded here.'),
+  outside: figure('Credits beyond those: not used through this gateway, or not metered.')
+}
+
 const USAGE = {
   AccountUsage: record(
     {
@@ -134,9 +140,35 @@ const USAGE = {
         rate: orNull(figure('Price of one credit beyond the limit.')),
         cap: orNull(figure('Credits beyond the limit at most.'))
       }),
+      recorded: orNull(
+        record(
+          {
+            at: moment('Of the look at the account that this is about.'),
+            drifting: boolean('More of today was used elsewhere than can be passed over.'),
+            today: record(GROWTH, { description: 'Since midnight, in UTC.' }),
+            since: record(
+              { at: moment('Of the first look at this period.'), ...GROWTH },
+              { description: 'Since then.' }
+            )
+          },
+          { description: "What the gateway has recorded of it; for the operator's keys alone." }
+        )
+      ),
+      forecast: orNull(
+        record(
+          {
+            per_day: figure('Credits of a usual day of the last weeks.'),
+            used_up_at: orNull(moment('When the plan will be used up; null where it lasts.'))
+          },
+          { description: "How long the plan lasts; for the operator's keys alone." }
+        )
+      ),
       keys: list(refTo('KeyUsage'), "How each key stands; for the operator's keys alone.")
     },
-    { optional: ['keys'], description: 'What the upstream says of the account.' }
+    {
+      optional: ['recorded', 'forecast', 'keys'],
+      description: 'What the upstream says of the account.'
+    }
   ),
   KeyUsage: anyOf([refTo('LimitedKeyUsage'), refTo('UnlimitedKeyUsage')]),
   LimitedKeyUsage: record(

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { monotonicNow } from '../../admission/clock.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
-import type { ClusterStatus, Problem } from '../../ipc/messages.ts'
+import type { ClusterStatus, PlanGrowth, PlanOutlook, Problem } from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { type AccountUsage, sumOfAllowances } from '../../kiro/wire/account-usage.ts'
@@ -12,6 +12,7 @@ import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { Wish } from '../plane/key-limits.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'
+import type { AccountReport } from '../plane/usage-reports.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
@@ -29,7 +30,7 @@ export interface Sources {
   readonly isPrimarySilent: () => boolean
   /** The metrics of the whole cluster in Prometheus' text format. */
   readonly metricsText: () => Promise<string>
-  readonly accountUsage: () => Promise<AccountUsage>
+  readonly accountUsage: () => Promise<AccountReport>
   /** How one named key stands, or all keys. */
   readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
 }
@@ -197,7 +198,9 @@ export function usageRoutes(
       return sendJson(routed, 200, toAnswer(await planes.usageOf(kiroKey, response)))
     }
     const [account, keys] = await Promise.all([accountUsage(), keyUsage(null)])
-    sendJson(routed, 200, { ...toAnswer(account), keys: keys.map(toKeyAnswer) })
+    const { usage, outlook } = account
+    const answer = { ...toAnswer(usage), ...toOutlookAnswer(outlook), keys: keys.map(toKeyAnswer) }
+    sendJson(routed, 200, answer)
   }
   return ['/v1/usage', '/usage'].map((path) => ({ method: 'GET', path, serve }))
 }
@@ -229,6 +232,36 @@ function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {
       rate: overage.rate,
       cap: overage.cap
     }
+  }
+}
+
+/** Beside what the upstream says: what of it is recorded, and how long the plan lasts. For the operator alone. */
+function toOutlookAnswer(outlook: PlanOutlook | null) {
+  if (outlook === null) return { recorded: null, forecast: null }
+  const { at, today, since, isDrifting, forecast } = outlook
+  return {
+    recorded: {
+      at: new Date(at).toISOString(),
+      drifting: isDrifting,
+      today: toGrowthAnswer(today),
+      since: { at: new Date(since.at).toISOString(), ...toGrowthAnswer(since) }
+    },
+    forecast: forecast === null ? null : toForecastAnswer(forecast)
+  }
+}
+
+function toForecastAnswer({ perDay, usedUpAt }: NonNullable<PlanOutlook['forecast']>) {
+  return {
+    per_day: Math.round(perDay) / MICROS_PER_CREDIT,
+    used_up_at: usedUpAt === null ? null : new Date(usedUpAt).toISOString()
+  }
+}
+
+function toGrowthAnswer({ used, booked, outside }: PlanGrowth) {
+  return {
+    account: used / MICROS_PER_CREDIT,
+    gateway: booked / MICROS_PER_CREDIT,
+    outside: outside / MICROS_PER_CREDIT
   }
 }
 

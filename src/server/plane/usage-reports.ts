@@ -1,15 +1,24 @@
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
-import type { UsageNews } from '../../ipc/messages.ts'
+import type { PlanOutlook, UsageNews } from '../../ipc/messages.ts'
 import type { KeyUsage } from '../../ipc/usage-row.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
+/** What the account has used, and what the account book says of that. */
+export interface AccountReport {
+  readonly usage: AccountUsage
+  readonly outlook: PlanOutlook | null
+}
+
 /** What the account and its keys have used, as the primary tells it: it alone asks the upstream, and keeps the record. */
 export class UsageReports {
   readonly #channel: ToPrimary
   readonly #pulse: Pick<PrimaryPulse, 'silence'>
-  readonly #reports = new Pending<UsageNews>()
+  readonly #reports = new Pending<{
+    readonly news: UsageNews
+    readonly outlook: PlanOutlook | null
+  }>()
   readonly #keys = new Pending<readonly KeyUsage[]>()
 
   constructor(channel: ToPrimary, pulse: Pick<PrimaryPulse, 'silence'>) {
@@ -18,11 +27,12 @@ export class UsageReports {
   }
 
   /** @throws {GatewayError} why it can't be known now; GW_PRIMARY_SILENT */
-  async current(): Promise<AccountUsage> {
-    const { usage, problem } = await this.#reports.ask((requestId) => {
+  async current(): Promise<AccountReport> {
+    const { news, outlook } = await this.#reports.ask((requestId) => {
       this.#channel.send({ type: 'usage.wanted', requestId })
     }, this.#pulse.silence)
-    if (usage !== null) return usage
+    const { usage, problem } = news
+    if (usage !== null) return { usage, outlook }
     throw new GatewayError(problem.code, undefined, { message: problem.message })
   }
 
@@ -37,7 +47,7 @@ export class UsageReports {
     this.#keys.answer(requestId, keys)
   }
 
-  onTold(requestId: number, news: UsageNews): void {
-    this.#reports.answer(requestId, news)
+  onTold(requestId: number, news: UsageNews, outlook: PlanOutlook | null): void {
+    this.#reports.answer(requestId, { news, outlook })
   }
 }

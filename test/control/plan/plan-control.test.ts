@@ -4,6 +4,7 @@ import { PlanControl } from '../../../src/control/plan-control.ts'
 import type { ToWorker, UsageNews } from '../../../src/ipc/messages.ts'
 import type { AccountUsage } from '../../../src/kiro/wire/account-usage.ts'
 import { accountUsage } from '../../helper/account-usage.ts'
+import { type PlanRecord, nextPlan } from '../../../src/control/plan/plan-record.ts'
 import { tick } from '../../helper/run-simulator.ts'
 
 const NOW = Date.parse('2026-12-15T12:00:00Z')
@@ -14,8 +15,10 @@ function setUp(allowsOverage = false) {
   const clock = { now: NOW }
   const told: (boolean | string)[] = []
   const alerts: string[] = []
+  const texts: string[] = []
   const logged: string[] = []
   const asked: PromiseWithResolvers<UsageNews>[] = []
+  const book = { booked: 0, isOpen: true, record: null as PlanRecord | null }
   const plan = new PlanControl({
     config: () => ({ plan: settings }),
     usage: () => {
@@ -23,7 +26,19 @@ function setUp(allowsOverage = false) {
       asked.push(answer)
       return answer.promise
     },
-    alerts: { raise: (alert: Alert | null) => void (alert !== null && alerts.push(alert.id)) },
+    account: () => 'account',
+    look: async (_, look) => {
+      if (!book.isOpen) return null
+      book.record = nextPlan(book.record, look, book.booked * 1e6)
+      return { record: book.record, bookDays: [] }
+    },
+    alerts: {
+      raise: (alert: Alert | null) => {
+        if (alert === null) return
+        alerts.push(alert.id)
+        texts.push(alert.text)
+      }
+    },
     log: {
       info: (_: unknown, message?: string) => void logged.push(message ?? ''),
       warn: (_: unknown, message?: string) => void logged.push(message ?? '')
@@ -39,7 +54,7 @@ function setUp(allowsOverage = false) {
     asked.shift()?.resolve({ usage, problem: null })
     await tick()
   }
-  return { plan, settings, clock, told, alerts, logged, asked, answer }
+  return { plan, settings, clock, told, alerts, texts, logged, asked, book, answer }
 }
 
 function usageOf(used: number, isEnabled = true) {
@@ -123,6 +138,46 @@ t.test('PlanControl', (t) => {
     await answer(usageOf(850))
     await answer(usageOf(1_000))
     t.match(alerts, [/^plan\/.*\/80$/, /^plan\/.*\/100$/])
+  })
+  t.test('tells what was used elsewhere, once a day, and charges nobody', async (t) => {
+    const { plan, clock, alerts, texts, logged, book, answer } = setUp()
+    await answer(usageOf(100, false))
+    clock.now += 60_000
+    book.booked = 50
+    await answer(usageOf(153.1, false))
+    t.match(texts, [
+      /^3\.1 credits of today were not used through this gateway, or not metered\. L/
+    ])
+    t.match(plan.outlook, {
+      today: { used: 53.1e6, booked: 50e6, outside: 3.1e6 },
+      isDrifting: true
+    })
+    await answer(usageOf(170, false))
+    t.equal(logged.length, 1)
+    t.equal(new Set(alerts).size, 1, 'told once')
+  })
+
+  t.test('passes over little, and what it cannot compare', async (t) => {
+    const { plan, clock, alerts, book, answer } = setUp()
+    await answer(usageOf(100, false))
+    book.booked = 60
+    clock.now += 60_000
+    await answer(usageOf(162.9, false)) // 2.9 of 62.9 are less than 5 %
+    t.same(alerts, [])
+    book.isOpen = false
+    await answer(usageOf(500, false))
+    t.same(alerts, [])
+    t.match(plan.outlook, { today: { used: 62.9e6 } }, 'as it was known last')
+  })
+
+  t.test('tells a worker once the look is compared', async (t) => {
+    const { plan, asked } = setUp()
+    const sent: ToWorker[] = []
+    const told = plan.tellUsage(7, { send: (message) => void sent.push(message) })
+    plan.onUsage(usageOf(100, false))
+    asked.shift()?.resolve({ usage: usageOf(100, false), problem: null })
+    await told
+    t.match(sent, [{ type: 'usage.told', requestId: 7, outlook: { since: { at: NOW, used: 0 } } }])
   })
   t.end()
 })

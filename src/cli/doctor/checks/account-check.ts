@@ -1,7 +1,12 @@
 import type { Config } from '../../../config/settings.ts'
+import { DRIFT_CAUSES } from '../../../control/alerts/alert.ts'
+import { usagePath } from '../../../control/book/usage-sums.ts'
 import { UsageDesk } from '../../../control/desks/usage-desk.ts'
+import { dayOf, growthOn, isDrifting, outsideOf } from '../../../control/plan/plan-record.ts'
+import { readPlan } from '../../../control/usage/usage-report.ts'
 import type { StoredCredential } from '../../../credentials/stored-credential.ts'
 import type { LookedAt } from '../../../credentials/usual-places.ts'
+import { MICROS_PER_CREDIT } from '../../../keys/key.ts'
 import type { AccountUsage } from '../../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamFault } from '../../../kiro/wire/fault.ts'
@@ -98,10 +103,8 @@ export const accountCheck: Check = {
   async run(checkup) {
     const snapshot = await checkup.account()
     if (snapshot === null) return [found('models-not-asked', 'Not asked: there is no valid token.')]
-    const findings = await Promise.all([
-      checkModels(checkup, snapshot),
-      checkUsage(checkup, snapshot)
-    ])
+    const asked = await Promise.all([checkModels(checkup, snapshot), checkUsage(checkup, snapshot)])
+    const findings = [...asked, ...(await checkDrift(checkup))]
     const isOrganisation = snapshot.authType === 'idc' || snapshot.authType === 'external-idp'
     if (snapshot.profileArn !== null || !isOrganisation) return findings
     return [...findings, found('profile-missing', 'No profile was found for this account.')]
@@ -169,8 +172,18 @@ async function checkUsage(checkup: Checkup, snapshot: CredentialSnapshot): Promi
   const { upstream } = config
   const desk = new UsageDesk({ call, upstream, credentials, now: () => performance.now() })
   const { usage, problem } = await desk.current()
-  if (usage !== null) return judgeUsage(usage)
+  if (usage !== null) return judgeUsage(usage, config.plan)
   return found('account-unknown', `The account's usage cannot be had: ${reasonOf(problem)}`)
+}
+
+/** What the gateway has found out of today. */
+async function checkDrift({ config }: Checkup): Promise<readonly DoctorFinding[]> {
+  const story = await readPlan(usagePath(config.credentials.stateDir))
+  const today = dayOf(Date.now())
+  if (story === null || !isDrifting(story.record, today)) return []
+  const outside = outsideOf(growthOn(story.record, today)) / MICROS_PER_CREDIT
+  const what = `${round(outside)} credits of today were not used through this gateway, or not metered.`
+  return [found('account-drift', what, { why: DRIFT_CAUSES })]
 }
 
 /** A host that cannot be reached is told of with the hosts, and what to change there. */
@@ -178,7 +191,10 @@ function reasonOf(problem: Pick<GatewayError, 'code' | 'message'>): string {
   return isConnectFailure(problem) ? 'its host cannot be reached.' : problem.message
 }
 
-function judgeUsage({ plan, allowances, overage, resetsAt }: AccountUsage): DoctorFinding {
+function judgeUsage(
+  { plan, allowances, overage, resetsAt }: AccountUsage,
+  { allowsOverage }: Config['plan']
+): DoctorFinding {
   const total = (member: 'used' | 'limit'): number =>
     allowances.reduce((sum, allowance) => sum + allowance[member], 0)
   const [used, limit] = [total('used'), total('limit')]
@@ -186,9 +202,13 @@ function judgeUsage({ plan, allowances, overage, resetsAt }: AccountUsage): Doct
   const reset =
     resetsAt === null ? '' : `, reset on ${new Date(resetsAt).toISOString().slice(0, 10)}`
   const what = `Plan ${plan ?? 'unknown'}: ${round(used)} of ${round(limit)} ${unit} used${reset}.`
-  const isUsedUp = limit > 0 && used >= limit && !overage.isEnabled
+  const isUsedUp = limit > 0 && used >= limit && !(overage.isEnabled && allowsOverage)
+  if (isUsedUp && overage.isEnabled) return found('account-used-up', what, { change: MAY_COST })
   return found(isUsedUp ? 'account-used-up' : 'account-good', what)
 }
+
+const MAY_COST =
+  'Wait for the reset, or pay for each further credit: ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage.'
 
 function round(amount: number): number {
   return Math.round(amount * 100) / 100

@@ -354,6 +354,10 @@ export const FindingTable = {
   'account-used-up': problem(
     'Requests are refused until the reset.',
     'Wait for the reset, or allow overage in the settings of the Kiro account.'
+  ),
+  'account-drift': warning(
+    'The account is used elsewhere, or answers were not metered.',
+    'Sign the other programs in with another account, or share its credits with them knowingly: keys and reports know nothing of them.'
   )
 } as const satisfies Record<string, FindingKind>
 
