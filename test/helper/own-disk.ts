@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import type { Test } from 'tap'
 
 export type DiskType = 'tmpfs' | 'ext4'
@@ -47,18 +48,18 @@ export class OwnDisk {
   }
 
   /** Suspends every write until `thaw()`, as a device does that stands still. Of `ext4` alone. */
-  freeze(): void {
-    run('fsfreeze', '-f', this.folder)
+  async freeze(): Promise<void> {
     this.#isFrozen = true
+    await promisify(execFile)('fsfreeze', ['-f', this.folder]) // the caller's streams go on meanwhile
   }
 
-  thaw(): void {
-    if (this.#isFrozen) run('fsfreeze', '-u', this.folder)
+  async thaw(): Promise<void> {
+    await promisify(execFile)('fsfreeze', ['-u', this.folder])
     this.#isFrozen = false
   }
 
   #unmount(): void {
-    this.thaw()
+    if (this.#isFrozen) run('fsfreeze', '-u', this.folder)
     run('umount', '-l', this.folder)
     rmSync(this.#base, { recursive: true, force: true })
   }
