@@ -43,7 +43,7 @@ export class Simulator {
     const handler = new SimulatedUpstream({
       equipment,
       encoder: new AnswerEncoder(),
-        account: this.account,
+      account: this.account,
       memory: new PromptMemory(),
       gapMs: options.gapMs ?? DEFAULT_GAP_MS,
       now: options.now ?? Date.now
