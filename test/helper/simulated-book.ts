@@ -139,7 +139,7 @@ export class SimulatedBook {
 
   /** Everything comes to rest, all processes end in order, and the sums are compared. */
   conclude(): void {
-    for (const run of [...this.#runs]) this.#endRun(run)
+    for (const run of this.#runs.slice()) this.#endRun(run)
     this.#notice()
     for (const [period, { cost, hasLost, untold }] of this.#truths) {
       if (period !== this.#page.period.number) continue
@@ -438,7 +438,7 @@ export class SimulatedBook {
   }
 
   #endRun(run: SimRun): void {
-    for (const worker of [...run.workers]) {
+    for (const worker of run.workers.slice()) {
       this.#endWorker(run, worker)
       const joined = run.workers.at(-1)
       if (joined !== undefined) this.#bury(run, joined)

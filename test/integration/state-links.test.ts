@@ -44,13 +44,12 @@ t.test('a link inside STATE_DIR is not written through', async (t) => {
   const old = join(elsewhere, 'responses', 'a'.repeat(28))
   writeFileSync(old, 'mine')
   const [anna, ben] = [makeKey(), makeKey()]
-  const hashes = ({ sha256 }: { readonly sha256: string }) => [{ sha256, until: null }]
   const keys = [
-    namedKey({ name: 'anna', hashes: hashes(anna) }),
+    namedKey({ name: 'anna', hashes: [{ sha256: anna.sha256, until: null }] }),
     namedKey({
       id: makeKeyId(),
       name: 'ben',
-      hashes: hashes(ben),
+      hashes: [{ sha256: ben.sha256, until: null }],
       credits: { limit: 1000, period: 'day' }
     })
   ]
