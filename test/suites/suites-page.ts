@@ -5,7 +5,9 @@ const HEADING = '## Test suites of others'
 const EXPLANATION = `\`npm run suites -- --write\` installs these suites at pinned versions, runs them against a gateway, and writes this section.
 Behind the gateway stands the simulator with a model that does what a prompt asks for. A [workflow](../.github/workflows/suites.yml)
 runs them every night; a test that fails and is not excluded below fails it, as does an exclusion that nothing needs. Suites for
-Python take the package that is installed (\`SUITES_PYTHON\`); "not run" means that the machine which wrote this table had none.
+Python run with the package that is installed (\`SUITES_PYTHON\`), whose version the table shows: it may be older than the one that the workflow
+installs (\`test/suites/programs/requirements.txt\`). "Not run" means that the machine which wrote this table had no such package, so that
+suite has no result yet.
 A copy of a repository's tests may lack comments and have smaller pictures than the original, which the workflow fetches.
 
 The rows about types compare every answer, whole and streamed, with the types that the vendor's SDK declares: nothing that
