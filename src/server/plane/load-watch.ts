@@ -21,7 +21,7 @@ export interface LoadWatchOptions {
 /** So many new connections between two looks are a crowd, whose requests are about to come. */
 const CROWD = 32
 /** So many that have waited for each other are one, too. */
-const QUEUE = 8
+const QUEUE = 4
 /** A crowd counts for so many looks. */
 const CROWD_LOOKS = 12
 /** Of the memory in use, which the other workers have as much of. */

@@ -2,6 +2,7 @@ import type { Load, LoadResult } from '../load-generator.ts'
 import type { Line, Row } from '../row.ts'
 import { loadTargets, type Pair, progress, type Stand } from '../stand.ts'
 import { quantile } from '../statistics.ts'
+import { burstCase } from './burst.ts'
 
 const Streams = { conversation: 'short', streams: 37 } as const
 /** Before the upstream's first event. */
@@ -31,6 +32,13 @@ export const firstByteRow: Row = {
         ...Streams,
         requests: Streams.streams
       })
+      progress('first-byte: the same on new connections')
+      const newcomers = await measure(stand, pair, stand.isQuick ? 2 : 10, {
+        conversation: burstCase.conversation,
+        streams: burstCase.streams,
+        requests: burstCase.requests,
+        isFresh: true
+      })
       const samples = `${rounds} × ${running[0]?.gateway.length} requests, ${Streams.streams} streams`
       const burstSamples = `${bursts.length} × ${Streams.streams} requests`
       return [
@@ -43,7 +51,15 @@ export const firstByteRow: Row = {
         line('first byte added, 37 sent at one moment, p99', bursts, 0.99, {
           samples: burstSamples,
           most: null
-        })
+        }),
+        ...[0.5, 0.99].map((part) =>
+          line(
+            `first byte added, ${burstCase.streams} sent at one moment on new connections, p${part * 100}`,
+            newcomers,
+            part,
+            { samples: `${newcomers.length} × ${burstCase.requests} requests`, most: null }
+          )
+        )
       ]
     })
 }

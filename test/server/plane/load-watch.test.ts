@@ -76,10 +76,10 @@ t.test('the load of a worker', async (t) => {
 
   t.test('tells of few that have waited together', async (t) => {
     const { watch, facts, crowds } = setUp()
-    facts.together = 7
+    facts.together = 3
     watch.arrived()
     t.same(crowds, [])
-    facts.together = 8
+    facts.together = 4
     watch.arrived()
     t.same(crowds, [true])
     watch.rest()
