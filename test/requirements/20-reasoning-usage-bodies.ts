@@ -117,7 +117,8 @@ export async function check(t: Test, stand: Stand): Promise<void> {
     t.match(response.json['usage'], { input_tokens: input, output_tokens: output })
     const streamed = await stand.call(MESSAGES, { body: messages.ask(prompt, { stream: true }) })
     const { message, usage: end } = readAnthropicStream(streamed.text)
-    t.match({ ...Object(message['usage']), ...end }, usage)
+    // Its start cannot know what will be written to the cache, and its end has no member for the parts of that.
+    t.match({ ...Object(message['usage']), ...end }, { ...usage, cache_creation: null })
   })
 
   t.test('usage grows with the conversation, also where only a percentage is told', async (t) => {
