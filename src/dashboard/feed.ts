@@ -1,7 +1,7 @@
 import type { FleetStanding, OwnStanding } from '../shared/fleet-standing.ts'
 
 /*
- * What the dashboard's page is sent, as server-sent events. The primary makes it, once for all who look; plain JSON. Milliseconds
+ * The server-sent events of the dashboard's page. The primary makes them once for all open pages; plain JSON. Milliseconds
  * are `…Ms`, times since the epoch `…At` or `at`, bytes `…Bytes`, credits as people count them. `null` is not known, or no limit.
  *
  *   snapshot   Snapshot        the first event of each connection: all that the page needs
@@ -65,7 +65,7 @@ export interface Now {
   readonly memory: {
     readonly limitBytes: number
     readonly usedBytes: number
-    /** Whose figure it is: the container's own, or the sum of the processes'. */
+    /** Source of the figure: the container's own, or the sum of the processes. */
     readonly of: 'container' | 'processes'
   }
   readonly cpu: { readonly cores: number; readonly limit: number }
@@ -108,7 +108,7 @@ export interface Quantiles {
   readonly p95: number
 }
 
-/** Of requests that were answered within `windowMs`; `null` where there was none. */
+/** Latency of the requests answered within `windowMs`; `null` where there was none. */
 export interface Latency {
   readonly windowMs: number
   readonly samples: number
@@ -154,7 +154,7 @@ export interface WorkerFigures {
   readonly restarts: number
 }
 
-/** What changes seldom. */
+/** Facts about the gateway and its account that seldom change. */
 export interface ShownAccount {
   readonly version: string
   readonly node: string
@@ -166,7 +166,7 @@ export interface ShownAccount {
     readonly state: 'signed-in' | 'waiting' | 'failing' | 'signed-out' | 'client-keys' | 'simulator'
     readonly method: string | null
     readonly region: string | null
-    /** Of the token, which is renewed by itself where `renewsItself`. */
+    /** End of the token, which is renewed automatically where `renewsItself`. */
     readonly expiresAt: number | null
     readonly renewsItself: boolean
     /** When somebody has to sign in again. */
@@ -177,20 +177,20 @@ export interface ShownAccount {
   }
   /** `null` until it was asked for. */
   readonly quota: Quota | null
-  /** What the account book says of the plan; `null` where that is not known. */
+  /** Forecast of the plan's credits by the account book; `null` where it is not known. */
   readonly outlook: {
     /** Credits that were not used through this gateway, or not metered: of today in UTC, and since then in epoch ms. */
     readonly outsideToday: number
     readonly outside: number
     readonly since: number
-    /** Those of today are more than can be passed over. */
+    /** Today's credits outside the gateway are too many to ignore. */
     readonly isDrifting: boolean
     /** Credits of a usual day; `null` where nothing can be foretold yet. */
     readonly perDay: number | null
     /** When the plan will be used up; `null` where it lasts until it is reset, or that is not known. */
     readonly usedUpAt: number | null
   } | null
-  /** What the upstream has said of the account, and what ails the gateway as a whole. */
+  /** Limits that the upstream has put on the account, and faults of the gateway as a whole. */
   readonly problems: readonly AccountProblem[]
   readonly settings: {
     readonly usageLog: boolean
@@ -201,7 +201,7 @@ export interface ShownAccount {
 
 export interface AccountProblem extends DashboardProblem {
   readonly until: number | null
-  /** What of the account is barred, such as `monthly`; `null` where it is not the upstream that said so. */
+  /** Kind of the account's limit, such as `monthly`; `null` where the upstream did not set it. */
   readonly bar: string | null
 }
 
@@ -245,7 +245,7 @@ export interface KeyStandings {
 }
 
 export interface KeyStanding {
-  /** Of a named key; else `operator`, `kiro` or `anyone`, like the name. */
+  /** Id of a named key; else `operator`, `kiro` or `anyone`, like the name. */
   readonly id: string
   readonly name: string
   readonly state: 'active' | 'expired' | 'revoked'
@@ -306,9 +306,9 @@ export type HistoryColumn = (typeof HISTORY_COLUMNS)[number]
 
 /** Why a request failed, in the words of the log. */
 export interface Failure {
-  /** What the client was told. */
+  /** Message that the client got. */
   readonly reason: string
-  /** What it was not; empty where there is nothing more. */
+  /** Detail that the client did not get; empty where there is none. */
   readonly detail: string
   /** HTTP status and request id of the upstream's last answer; `null` where there was none. */
   readonly upstreamStatus: number | null
@@ -328,12 +328,12 @@ export interface EndedRequest {
   readonly route: string
   /** Empty where it was refused before that was known. */
   readonly model: string
-  /** What the client named; `null` where that one answered. */
+  /** Model that the client named; `null` where that one answered. */
   readonly modelAsked: string | null
   readonly isStream: boolean
   /** 499 when the client had left. */
   readonly status: number
-  /** Of the error; empty where there was none. */
+  /** Code of the error; empty where there was none. */
   readonly code: string
   /** `null` where there was no error, like the next. */
   readonly fault: Fault | null

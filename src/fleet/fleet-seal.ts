@@ -35,7 +35,7 @@ export class FleetSeal {
     this.#keys = secrets.map((secret) => keyOf(secret, name))
   }
 
-  /** What stands in clear beside what is signed: of which secret it is, and nothing about it. Of all secrets, the first first. */
+  /** Public names of the secrets, in their order. One stands beside each signature and reveals nothing about its secret. */
   get checks(): readonly string[] {
     return this.#keys.map(({ check }) => check)
   }
@@ -45,7 +45,7 @@ export class FleetSeal {
     return signatureOf(text, this.#first).toString('hex')
   }
 
-  /** Whether one of these secrets has signed it, as it is. */
+  /** Returns whether one of these secrets has signed exactly this. */
   isSigned(text: string, signature: string): boolean {
     const given = Buffer.from(signature, 'hex')
     return this.#keys.some((key) => {

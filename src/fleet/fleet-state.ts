@@ -1,7 +1,7 @@
 import { isJsonObject } from '../shared/json.ts'
 
 /*
- * What the register of a fleet holds: who is a member, and how many permits each of them has. One text, changed by
+ * The register of a fleet: its members and how many permits each of them has. One text, changed by
  * compare-and-set alone, so that every change is the work of one member that had seen the one before.
  *
  *   era      "number.by.rev": what this engine process knows of the fleet; a new one begins when that is lost
@@ -34,7 +34,7 @@ export interface FleetEntry {
 export type FleetMembers = Readonly<Record<string, FleetEntry>>
 
 export interface FleetState {
-  /** What wrote 1 did not sign it. */
+  /** Version 1 was not signed. */
   readonly v: 2
   /** Tells which secret it was signed with, and nothing about it. */
   readonly check: string
@@ -52,17 +52,17 @@ export interface FleetState {
   readonly members: FleetMembers
 }
 
-/** What a register that was read is. */
+/** The outcome of reading a register. */
 export type StateReading =
   | { readonly type: 'state'; readonly state: FleetState }
   /** Nothing, or nothing that can be understood: what it said is lost. */
   | { readonly type: 'none' }
-  /** Of a newer version of this program, or of a fleet with another secret: not ours to write. */
+  /** Written by a newer version of this program, or by a fleet with another secret: not ours to write. */
   | { readonly type: 'newer' | 'foreign' }
 
 const VERSION = 2
 export const MAX_MEMBERS = 64
-/** Of one member: it has started or let go more often than that within the memory of the register only by a fault. */
+/** Most ended incarnations of one member that are remembered. Only a fault makes a member start more often. */
 export const MAX_ENDED = 16
 export const MAX_NAME_CHARS = 63
 /** A register that is longer is not ours. */
@@ -103,7 +103,7 @@ function isState(value: Readonly<Record<string, unknown>>): value is KnownState 
   )
 }
 
-/** What follows from the members is as `nextFleet()` leaves it: somebody else has written any other. */
+/** Returns whether everything that follows from the members is as `nextFleet()` leaves it. Anything else was written by others. */
 function isSettled(state: FleetState): boolean {
   const { members, max, replicas, phase, cap } = state
   const entries = Object.values(members)
@@ -156,12 +156,12 @@ export function sumOfLeases(members: FleetMembers): number {
   return sum
 }
 
-/** What may be granted in all. */
+/** Returns how many permits may be granted in all. */
 export function grantableIn({ phase, max, cap }: FleetState): number {
   return phase === 'open' ? max : cap
 }
 
-/** What each member has when nobody wants more: an equal part, the remainder one each to the first by name. */
+/** Returns each member's share while none needs more: an equal part, the remainder one each to the first by name. */
 export function sharesOf({
   members,
   max,
@@ -179,7 +179,7 @@ export function sharesOf({
   return shares
 }
 
-/** What a member keeps of its share when it lends: enough to renew a token, and to go on when the engine is gone. */
+/** Returns how much of its share a lending member keeps: enough to renew a token, and to go on without Valkey. */
 export function floorOf(share: number): number {
   return share === 0 ? 0 : Math.max(1, Math.min(4, Math.floor(share / 16)))
 }

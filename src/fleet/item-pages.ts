@@ -5,20 +5,20 @@ import { OwnerSums } from '../shared/owner-sums.ts'
 /** An answer of the Responses API that this gateway has put where the others find it. */
 export interface SharedItem {
   readonly name: string
-  /** What it takes in the engine. */
+  /** Its size in the engine. */
   readonly bytes: number
   /** Epoch ms at which the engine forgets it. */
   readonly until: number
 }
 
-/** Of them in a page: one is written whole with each change. */
+/** Items in a page, which is written whole with each change. */
 export const ITEMS_PER_PAGE = 64
 /** Pages of one gateway: together they name all that it has put there. */
 export const ITEM_PAGES = 64
 const MAX_ITEMS = ITEM_PAGES * ITEMS_PER_PAGE
 const NAME = new RegExp(`^[0-9a-f]{${ITEM_NAME_DIGITS}}$`)
 
-/** What to do so that an item may be put there, in this order. */
+/** The steps before an item may be put there, in this order. */
 export interface ItemStep {
   /** To be taken away first. */
   readonly doomed: readonly SharedItem[]
@@ -70,7 +70,7 @@ export class ItemPages {
     return made
   }
 
-  /** Returns `null` where the item is too large: it would take the place of what owners have who have no more than it. */
+  /** Returns `null` where the item is too large: only owners who have no more than its size could make room for it. */
   add(item: SharedItem, { maxBytes, now }: ItemTerms): ItemStep | null {
     const over: SharedItem[] = []
     for (const one of this.#items.keys()) {
@@ -137,7 +137,7 @@ export class ItemPages {
 }
 
 export interface ItemTerms {
-  /** Of all that this gateway has there. */
+  /** Most bytes that this gateway may have there. */
   readonly maxBytes: number
   /** Epoch ms. */
   readonly now: number
@@ -148,7 +148,7 @@ interface ItemPage {
   readonly items: readonly SharedItem[]
 }
 
-/** What stands in the engine may be anybody's: `null` for what is no page. */
+/** Reads a page; `null` for any other text, since others may write to the engine. */
 function parsePage(text: string | null): ItemPage | null {
   const raw = text === null ? null : parseJsonObject(text)
   if (!isJsonObject(raw)) return null

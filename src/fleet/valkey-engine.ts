@@ -219,7 +219,7 @@ export class ValkeyEngine implements FleetEngine {
     return { run: String(run), rev: Number(rev), beats: pairsOf(told), reading }
   }
 
-  /** What was written without the secret, or stood there at another revision, says nothing. */
+  /** Reads a register. One written without the secret, or for another revision, counts as none. */
   #read(text: string | null, { rev, signature }: { rev: number; signature: string }): StateReading {
     const { seal } = this.#options
     const reading = readState(text, seal.checks)

@@ -6,12 +6,12 @@ const WINDOW_MS = 60_000
 /** Keys and codes that are told apart in a period. Those beyond count as one. */
 const MAX_COUNTS = 1_000
 
-/** Whose request was refused, and why. */
+/** A refused request: the reason and the key. */
 export interface KeyRefusal {
   readonly code: string
   /** The name of a named key; else `null`. */
   readonly key: string | null
-  /** What tells keys apart in the log; `null` where there are none. */
+  /** Tells keys apart in the log; `null` where there are none. */
   readonly keyHash: string | null
 }
 
@@ -26,7 +26,7 @@ interface Count {
  */
 export class KeyRefusals {
   readonly #log: Pick<Logger, 'info'>
-  /** Of this period. Bounded by MAX_COUNTS. */
+  /** Refusals of this period. Bounded by MAX_COUNTS. */
   readonly #counts = new Map<string, Count>()
   #timer: NodeJS.Timeout | null = null
 

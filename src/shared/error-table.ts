@@ -74,7 +74,7 @@ export const ErrorTable = {
   GW_KEY_REVOKED: entry('key', 'The API key was revoked.'),
   GW_OPERATOR_ONLY: entry(
     'denied',
-    "This tells of all clients together: it needs one of the operator's keys (PROXY_API_KEY)."
+    'This page needs an operator key (PROXY_API_KEY). Your own usage is at GET /v1/usage.'
   ),
   GW_SIGN_IN_OFTEN: entry(
     'often',
@@ -125,7 +125,7 @@ export const ErrorTable = {
   GW_FLEET_LOST: entry('busy', 'This gateway has no connections of its fleet to use.'),
   GW_FLEET_SILENT: entry(
     'busy',
-    'What other gateways of the fleet keep cannot be had now: its engine does not answer.'
+    "Data held by other gateways is unavailable because the fleet's Valkey does not answer."
   ),
   GW_NOT_READY: entry('busy', 'The gateway has no usable credentials yet.'),
   GW_LOGIN_PENDING: entry(

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
  *
  *   0a1b2c3d 4e5f…          whose it is (8 digits), and which of that owner's it is (32)
  *
- * So whoever has to make room can tell what belongs together, without a list of it.
+ * Code that makes room can tell by the name what belongs together, without keeping a list.
  */
 
 /** Hexadecimal digits of a name. */

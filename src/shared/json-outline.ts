@@ -23,12 +23,12 @@ export function isValueDeeper(value: unknown, levels: number): boolean {
   return false
 }
 
-/** What JSON text is made of, strings aside. */
+/** The structure of a JSON text, without its strings. */
 export interface TextOutline {
   readonly isDeeper: boolean
   readonly objects: number
   readonly arrays: number
-  /** Of all objects. */
+  /** Members of all objects. */
   readonly members: number
   /** Items after the first, of all arrays and objects. */
   readonly commas: number
@@ -62,7 +62,7 @@ export function outlineText(bytes: Uint8Array, levels: number): TextOutline {
   return { isDeeper: depth > levels, objects, arrays, members, commas }
 }
 
-/** Where the string that begins at `start` has its closing quote. */
+/** Returns the index of the closing quote of the string that begins at `start`. */
 function endOfString(bytes: Uint8Array, start: number): number {
   const { length } = bytes
   let at = start + 1
@@ -70,7 +70,7 @@ function endOfString(bytes: Uint8Array, start: number): number {
   return at
 }
 
-/** Of an answer to a small call. The longest that is known, a list of 30 models, has 1,500 and is 12 levels deep. */
+/** Most parts of an answer to a small call. The longest known answer, a list of 30 models, has 1,500 and is 12 levels deep. */
 const MAX_PARTS = 50_000
 const MAX_LEVELS = 64
 

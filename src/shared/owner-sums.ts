@@ -1,9 +1,9 @@
 /**
- * What owners have of something that has a bound, so that nobody can push out what others have: where it is full, those make
- * room who have the most.
+ * Shares of a bounded resource by owner, so that no owner can push out what others have: where it is full, the owners with the
+ * most make room.
  */
 export class OwnerSums {
-  /** Of those who have anything. Bounded by what is counted. */
+  /** Sums above 0, by owner. Bounded by what is counted. */
   readonly #sums = new Map<string, number>()
   #total = 0
 

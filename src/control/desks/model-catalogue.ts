@@ -18,7 +18,7 @@ const REFRESH_MS = 3_600_000
 const RETRY_MS = 60_000
 
 /**
- * The upstream's list of models: fetched at the start, then hourly. While it cannot be had the last one stays, at
+ * The upstream's list of models: fetched at the start, then hourly. While it is unavailable the last one stays, at
  * first the built-in one.
  */
 export class ModelCatalogue {

@@ -4,7 +4,6 @@ import type { RuleId } from '../rules/rules.ts'
 
 /** The models that a client's key may ask, where not all of them. Plain data: it crosses threads. */
 export interface ModelAccess {
-  /** Of the key. */
   readonly keyName: string
   /** `*` stands for any text. */
   readonly patterns: readonly string[]
@@ -35,7 +34,7 @@ export function modelNotAllowed(
   return new GatewayError('GW_MODEL_NOT_ALLOWED', undefined, { message, param: 'model', rule })
 }
 
-/** Those that the key may ask, as the list of models has them, or its patterns where they fit none. */
+/** Names the models that the key may ask, as the list of models has them, or its patterns where they fit none. */
 export function allowedBy(access: ModelAccess, all: readonly string[]): string {
   const names = all.filter((name) => mayAskModel(access.patterns, [name]))
   const allowed = names.length > 0 ? names : access.patterns

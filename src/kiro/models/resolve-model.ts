@@ -12,7 +12,7 @@ import {
 import { allowedBy, mayAskModel, type ModelAccess, modelNotAllowed } from './model-access.ts'
 import { findSubstitute } from './substitutes.ts'
 
-/** What decides which upstream model a client's name means. */
+/** The settings and lists by which a client's name is resolved. */
 export interface ModelResolutionOptions {
   /** Client name → upstream name; values may be aliases again. */
   readonly aliases: Readonly<Record<string, string>>
@@ -21,7 +21,7 @@ export interface ModelResolutionOptions {
   readonly isCatalogueLive: boolean
   /** Input windows in tokens, as digits, that the operator knows better, by the upstream's name. */
   readonly windows?: Readonly<Record<string, string>>
-  /** What the client's key may ask; left out where that is everything. Errors name no other models. */
+  /** Models that the client's key may ask; left out where it may ask all. Errors name no other models. */
   readonly access?: ModelAccess
 }
 

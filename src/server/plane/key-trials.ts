@@ -17,13 +17,13 @@ export const NEW_KEYS_PLACE = 'kiro-new'
 const MAX_REFUSED = 4096
 /** Refusals are sometimes wrong, and keys are mended: nobody waits longer for another trial. */
 const REFUSED_MS = 60_000
-/** Of all keys together: a request that waits holds a connection and what has come of its body. */
+/** Most requests that wait, of all keys together: each holds a connection and the part of its body that has come. */
 const MAX_WAITING = 64
 /** After a "no" of the primary it is not asked again for so long. */
 const ASK_AGAIN_MS = 1_000
 
 /**
- * What is known of the Kiro keys that clients bring, by the names made of their digests. Any text may look like such a key,
+ * Verdicts on the Kiro keys that clients bring, by the names made of their digests. Any text may look like such a key,
  * so one that is new has to pass a trial before it counts as a client of its own:
  *
  * ```
@@ -47,7 +47,7 @@ export class KeyTrials {
   readonly #running = new Map<string, PromiseWithResolvers<void>>()
   #waiting = 0
   readonly #questions = new Pending<number>()
-  /** What the primary has said last: none before `until`. */
+  /** The primary's last refusal: no key is tried before `until`. */
   #often = { askAgainAt: -Infinity, until: -Infinity }
 
   constructor(options: KeyTrialsOptions) {

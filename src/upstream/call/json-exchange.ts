@@ -18,7 +18,7 @@ export interface JsonExchangeOptions {
   readonly tap?: ((reader: ResponseReader) => ResponseReader) | undefined
 }
 
-/** What is read of an answer, unless its request says otherwise. Tokens, usage and profiles have a few KB. */
+/** Most bytes read of an answer, unless its request says otherwise. Tokens, usage and profiles have a few KB. */
 const MAX_BODY_BYTES = 256 * 1024
 
 /**
@@ -98,7 +98,7 @@ export interface JsonRequest {
   readonly isOnce?: boolean
   /** For the whole call, connecting included. */
   readonly timeoutMs: number
-  /** What is read of the answer: enough for any that is known, and so little that nothing of an upstream fills a heap. */
+  /** Most bytes read of the answer: more than any known one has, and too few for an upstream to fill the heap. */
   readonly maxBytes?: number
 }
 

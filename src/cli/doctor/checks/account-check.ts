@@ -121,7 +121,7 @@ async function checkModels(checkup: Checkup, snapshot: CredentialSnapshot): Prom
     case 'unanswered':
       break
   }
-  return found('models-unavailable', `The list of models cannot be had: ${reasonOf(known.error)}`)
+  return found('models-unavailable', `The list of models is unavailable: ${reasonOf(known.error)}`)
 }
 
 function judgeModels(models: readonly ModelFacts[]): DoctorFinding {
@@ -173,7 +173,7 @@ async function checkUsage(checkup: Checkup, snapshot: CredentialSnapshot): Promi
   const desk = new UsageDesk({ call, upstream, credentials, now: () => performance.now() })
   const { usage, problem } = await desk.current()
   if (usage !== null) return judgeUsage(usage, config.plan)
-  return found('account-unknown', `The account's usage cannot be had: ${reasonOf(problem)}`)
+  return found('account-unknown', `The account's usage is unavailable: ${reasonOf(problem)}`)
 }
 
 /** What the gateway has found out of today. */

@@ -23,7 +23,7 @@ export interface CertificateOptions {
 
 /**
  * Looks at the certificate of a host that was not trusted: who signed it tells who opens TLS on the way. Nothing is sent
- * on this connection. `null` where it cannot be had.
+ * on this connection. `null` where it is unavailable.
  */
 export async function readCertificate(options: CertificateOptions): Promise<Certificate | null> {
   const { origin, proxy, nameServers, timeoutMs } = options

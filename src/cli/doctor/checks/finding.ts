@@ -50,7 +50,7 @@ function problem(why: string, change: string): FindingKind {
   return { level: 'problem', why, change }
 }
 
-const NO_ANSWERS = 'Without this host there are no answers.'
+const NO_ANSWERS = 'The gateway cannot answer requests without this host.'
 
 /** Every kind of finding. The table of docs/doctor.md is checked against this one. */
 export const FindingTable = {
@@ -296,7 +296,7 @@ export const FindingTable = {
     'Run "kiro-gateway login", or set one of the sources of docs/settings.md.'
   ),
   'credentials-awaited': warning(
-    'There are no answers before somebody has signed in.',
+    'The gateway cannot answer requests until you sign in.',
     'Start the gateway and follow the link in its log (LOGIN_ON_START), or run "kiro-gateway login".'
   ),
   'credentials-of-clients': OK,
@@ -316,11 +316,11 @@ export const FindingTable = {
     'Start the gateway and run doctor again, so that models and account are checked, too.'
   ),
   'credentials-not-renewable': warning(
-    'When the token expires, there are no answers.',
+    'Once the token expires, the gateway cannot answer requests.',
     'Sign in again before that.'
   ),
   'credentials-dead': problem(
-    'There are no answers before somebody signs in again.',
+    'The gateway cannot answer requests until you sign in again.',
     'Sign in again.'
   ),
 

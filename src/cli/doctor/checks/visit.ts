@@ -8,7 +8,7 @@ import { type DoctorFinding, type FindingId, found } from './finding.ts'
 
 /** A host that the gateway calls. */
 export interface UsedHost {
-  /** What it is for, in a few words. */
+  /** Its purpose, in a few words. */
   readonly role: string
   readonly url: URL
   /** The setting that replaces it. */
@@ -17,7 +17,7 @@ export interface UsedHost {
   readonly isFallback: boolean
 }
 
-/** What came of a call to a host, made without any token. */
+/** The outcome of a call to a host, made without a token. */
 export interface Visit {
   readonly host: UsedHost
   readonly proxy: Proxy | null
@@ -29,7 +29,7 @@ export interface Visit {
   readonly aheadMs: number | null
 }
 
-/** What a visit says of the host and of the way to it. */
+/** Judges the host and the way to it by a visit. */
 export function judgeVisit(visit: Visit): DoctorFinding {
   const { host, outcome, ms, proxy } = visit
   const name = nameOf(host)
@@ -130,7 +130,7 @@ function judgeFailure({ host, certificate }: Visit, error: GatewayError): Doctor
 /** Names that exist for certain, so that the region is not the reason why none of them is known. */
 const USUAL_REGION = 'us-east-1'
 
-/** What to look at where the names of hosts are not known. */
+/** Says where to look when host names cannot be resolved. */
 function adviceForNames(hosts: readonly UsedHost[]): string {
   const [own, others] = [hosts.filter(isOwn), hosts.filter((host) => !isOwn(host))]
   const isUsual = others.every(({ url }) => url.host.includes(USUAL_REGION))
