@@ -10,14 +10,13 @@ import type {
 } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
-import type { AccountUsage } from '../kiro/wire/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { JsonCall } from '../upstream/call/json-exchange.ts'
 import { AccountDesk } from './desks/account-desk.ts'
 import { CredentialDesk } from './desks/credential-desk.ts'
 import { ModelCatalogue } from './desks/model-catalogue.ts'
-import { UsageDesk, type UsageSharing } from './desks/usage-desk.ts'
+import { type AgedUsage, UsageDesk, type UsageSharing } from './desks/usage-desk.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
 /** Those of a worker that are about the account. */
@@ -58,7 +57,7 @@ export interface AccountControlOptions {
   /** Called with news of the sign-in before the workers are told. */
   readonly onSignIn: (news: CredentialNews) => void
   /** Called with what the upstream says that the account has used, whoever wanted to know. */
-  readonly onUsage: (usage: AccountUsage) => void
+  readonly onUsage: (aged: AgedUsage) => void
   /** To all workers. */
   readonly tell: (message: ToWorker) => void
 }

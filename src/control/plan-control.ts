@@ -7,11 +7,13 @@ import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { driftAlert, forecastAlert, planAlert } from './alerts/alert.ts'
 import type { AlertDesk } from './alerts/alert-desk.ts'
+import type { AgedUsage } from './desks/usage-desk.ts'
 import { forecastOf } from './plan/forecast.ts'
 import { PlanGauge } from './plan/plan-gauge.ts'
 import {
   dayOf,
   type Growth,
+  growthOf,
   growthOn,
   isDrifting,
   outsideOf,
@@ -62,6 +64,10 @@ export class PlanControl {
   readonly #now: () => number
   readonly #gauge = new PlanGauge()
   #story: PlanStory | null = null
+  /** What processes of other gateways of a fleet have recorded; `null` before that is known. */
+  #others: PlanLook['others'] | null = {}
+  #onRecorded: () => void = () => {}
+  #recorded = 0
   /** One after the other; never rejects. */
   #comparing: Promise<void> = Promise.resolve()
   #bar: PlanBar | null = null
@@ -94,11 +100,33 @@ export class PlanControl {
   }
 
   /** The upstream has said what is used. */
-  onUsage(usage: AccountUsage): void {
-    this.#gauge.onUsage(usage, this.#now())
+  onUsage({ usage, ageMs, isAlone }: AgedUsage): void {
+    const now = this.#now()
+    this.#gauge.onUsage(usage, now)
     this.#options.alerts.raise(planAlert(usage))
     this.#judge()
-    this.#comparing = this.#compareAfter(this.#comparing, usage)
+    // Nobody knows what other gateways have recorded: the next look says all of it.
+    if (isAlone === true || this.#others === null) return
+    const seen = toLook(usage, { at: now - ageMs, others: this.#others })
+    if (seen !== null) this.#comparing = this.#compareAfter(this.#comparing, seen)
+  }
+
+  /** Other gateways use the account, too: what they have recorded is told before anything is compared. */
+  share(onRecorded: () => void): void {
+    this.#onRecorded = onRecorded
+    this.#others = null
+  }
+
+  /** What processes of other gateways have recorded, by their names. */
+  setOthers(others: PlanLook['others']): void {
+    const before = this.#others
+    this.#others = others
+    if (before !== null) this.#noteMetered(growthOf(before, others, this.#now()))
+  }
+
+  /** Micro-credits that this process has recorded. */
+  get recorded(): number {
+    return this.#recorded
   }
 
   /** What the book says of the plan; `null` where that is not known. */
@@ -115,9 +143,17 @@ export class PlanControl {
 
   /** Requests are over. */
   onRows(rows: readonly Pick<UsageRow, 'key' | 'credits'>[]): void {
-    const before = this.#gauge.left
     let credits = 0
     for (const row of rows) if (row.key !== 'kiro') credits += row.credits
+    if (credits === 0) return
+    this.#recorded += credits
+    this.#noteMetered(credits)
+    this.#onRecorded()
+  }
+
+  /** So many micro-credits were metered, here or by another gateway. */
+  #noteMetered(credits: number): void {
+    const before = this.#gauge.left
     this.#gauge.onMetered(credits / MICROS_PER_CREDIT, this.#now())
     const { left } = this.#gauge
     const isStep = STEPS.some((step) => before > 1 - step && left <= 1 - step)
@@ -148,13 +184,12 @@ export class PlanControl {
     this.#isAsking = true
   }
 
-  async #compareAfter(before: Promise<void>, usage: AccountUsage): Promise<void> {
-    const at = this.#now()
+  async #compareAfter(before: Promise<void>, seen: PlanLook): Promise<void> {
     await before
     const { account, look, alerts, config, log } = this.#options
+    const { at } = seen
     const id = account()
-    const seen = toLook(usage, { at, others: {} })
-    if (id === null || seen === null) return
+    if (id === null) return
     const story = await look(id, seen)
     if (story === null) return
     this.#story = story

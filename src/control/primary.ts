@@ -113,7 +113,7 @@ export class Primary {
         if (news.snapshot !== null) this.plan.onSignIn()
         this.figures.dashboard.onSignIn(news)
       },
-      onUsage: (usage) => this.plan.onUsage(usage),
+      onUsage: (aged) => this.plan.onUsage(aged),
       tell: (message) => this.broadcast(message)
     })
     this.lessons = new LessonsDesk({ log, tell: (learnt) => this.broadcast(learnt) })

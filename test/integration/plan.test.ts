@@ -6,6 +6,8 @@ import t, { type Test } from 'tap'
 import { UsageBook } from '../../src/control/book/usage-book.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
+import { whyNoEngine } from '../helper/engine-process.ts'
+import { FleetTeam } from '../helper/fleet-team.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
@@ -127,6 +129,45 @@ t.test('what is used elsewhere is shown everywhere, and how long the plan lasts'
   t.match(json, { plan: { plan: 'KIRO SIMULATOR', limit: 1_000, today: { outside: 3.1 } } })
   t.equal(JSON.parse((await runKiroGateway(['usage', '--json', '--key=a'], cwd)).stdout).plan, null)
 })
+
+t.test(
+  'a gateway of a fleet takes nothing for used elsewhere that another one has recorded',
+  { skip: whyNoEngine() },
+  async (t) => {
+    const names = ['a', 'b']
+    const env = { PROXY_API_KEY: 'my-key' }
+    const upstream = { gapMs: 0, account: { used: 100 } }
+    const team = await FleetTeam.start(t, { names, max: 32, env, upstream })
+    await team.allServe()
+    const gateways = names.map((name) => team.get(name))
+    const headers = { 'x-api-key': 'my-key' }
+    const askAll = (): Promise<unknown> =>
+      Promise.all(gateways.map(({ url }) => startChat(url, 'hi', { headers }).answer))
+    const outside = async (): Promise<readonly (number | undefined)[]> => {
+      const all = await Promise.all(gateways.map(({ url }) => usageOf(url)))
+      const { used } = team.simulator.account.figures
+      const isNewest = (one: OperatorUsage): boolean => Math.abs(one.used - used) < 1e-6
+      return (all as OperatorUsage[]).map((one) =>
+        isNewest(one) ? one.recorded?.since.outside : undefined
+      )
+    }
+    /** An answer is given again for 15 s, and what others have recorded is told some seconds later. */
+    const becomes = async (credits: number): Promise<void> => {
+      const isSo = (one: number | undefined): boolean =>
+        one !== undefined && Math.abs(one - credits) < 0.001
+      while (!(await outside()).every(isSo)) await delay(1_000)
+    }
+    await askAll()
+    await becomes(0)
+    const before = team.simulator.account.figures.used
+    for (let n = 0; n < 10; n++) await askAll()
+    t.ok(team.simulator.account.figures.used > before + 0.01)
+    await becomes(0)
+    team.simulator.account.meter(3.1)
+    await becomes(3.1)
+    t.pass('as much on both')
+  }
+)
 
 interface OperatorUsage {
   readonly used: number

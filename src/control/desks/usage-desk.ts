@@ -16,7 +16,7 @@ export interface UsageDeskOptions {
   /** Milliseconds on a clock that never goes back. */
   readonly now: () => number
   /** Called with each answer that is news here, before those who asked get it. */
-  readonly onUsage?: (usage: AccountUsage) => void
+  readonly onUsage?: (aged: AgedUsage) => void
 }
 
 /** An answer this young is given again: dashboards ask every few seconds. */
@@ -26,6 +26,8 @@ export const FRESH_MS = 15_000
 export interface AgedUsage {
   readonly usage: AccountUsage
   readonly ageMs: number
+  /** The other gateways of the fleet could not be reached. */
+  readonly isAlone?: true
 }
 
 /** Gives what another gateway with the account was told within `FRESH_MS`, else has the upstream asked. Rejects as that does. */
@@ -76,9 +78,10 @@ export class UsageDesk {
 
   async #ask(): Promise<UsageNews> {
     try {
-      const { usage, ageMs } = await this.#sharing(() => this.#fetch())
+      const aged = await this.#sharing(() => this.#fetch())
+      const { usage, ageMs } = aged
       this.#last = { usage, at: this.#options.now() - ageMs }
-      this.#options.onUsage?.(usage)
+      this.#options.onUsage?.(aged)
       return { usage, problem: null }
     } catch (cause) {
       const { code, message } = asGatewayError(cause)

@@ -6,10 +6,12 @@ import type { FleetTimes } from '../../shared/elapsed.ts'
 import type { AccountControl } from '../account-control.ts'
 import type { Budget } from '../budget/budget.ts'
 import type { LessonsDesk } from '../desks/lessons-desk.ts'
+import type { PlanControl } from '../plan-control.ts'
 import { SharedAccount } from './shared-account.ts'
 import { SharedLessons } from './shared-lessons.ts'
 import { SharedPace } from './shared-pace.ts'
 import { SharedRecords } from './shared-records.ts'
+import { SharedSums } from './shared-sums.ts'
 import { shareUsage } from './shared-usage.ts'
 
 /** What a gateway knows of the upstream, and shares. */
@@ -17,6 +19,7 @@ export interface UpstreamKnowledge {
   readonly budget: Budget
   readonly account: AccountControl
   readonly lessons: LessonsDesk
+  readonly plan: PlanControl
 }
 
 export interface SharedUpstreamOptions {
@@ -42,7 +45,7 @@ export class SharedUpstream {
   constructor(options: SharedUpstreamOptions) {
     const { knows, records, seal, times, log } = options
     const { name, replicas, seenReplicas, hasPredecessor } = options
-    const { budget, account, lessons } = knows
+    const { budget, account, lessons, plan } = knows
     const id = randomUUID()
     const hub = new SharedRecords({ records, seal, log, paceMs: times.beatMs / 2 })
     this.#hub = hub
@@ -51,6 +54,7 @@ export class SharedUpstream {
     const own = { id, name, replicas, seenReplicas, hasPredecessor }
     this.#pace = new SharedPace({ ...own, termMs, budget, hub })
     new SharedLessons({ lessons, hub, gapMs: termMs }).start()
+    new SharedSums({ name, id, plan, hub }).start()
   }
 
   /** Requests that may be sent from here within a minute. */

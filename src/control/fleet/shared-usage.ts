@@ -28,7 +28,7 @@ type Shared = { readonly isAsked: true } | { readonly usage: AccountUsage }
 export function shareUsage(options: SharedUsageOptions): UsageSharing {
   return async (ask) => {
     const found = await askTogether(options, ask)
-    return found ?? { usage: await ask(), ageMs: 0 }
+    return found ?? { usage: await ask(), ageMs: 0, isAlone: true }
   }
 }
 

@@ -21,8 +21,15 @@ export interface PlanLook {
   readonly limit: number
   /** Epoch ms; `null` where it is not told. */
   readonly resetsAt: number | null
-  /** What other gateways of a fleet have recorded in all, by their names. */
-  readonly others: Readonly<Record<string, number>>
+  /** What processes of other gateways of a fleet have recorded, by their names. */
+  readonly others: Readonly<Record<string, OtherSum>>
+}
+
+/** What a process of another gateway has recorded, and since when. */
+export interface OtherSum {
+  readonly sum: number
+  /** Epoch ms. */
+  readonly from: number
 }
 
 /** How much Kiro's figure has grown, and how much of that is recorded. */
@@ -54,6 +61,8 @@ export interface PlanStory {
 
 export const MAX_DAYS = 35
 
+/** A gateway that has begun may be told of so much later, and clocks of machines differ. */
+const JOINING_MS = 600_000
 const HOUR_MS = 3_600_000
 const DAY_MS = 86_400_000
 /** A figure that is rounded may fall by a little. */
@@ -89,7 +98,7 @@ export function nextPlan(before: PlanRecord | null, look: PlanLook, booked: numb
   if (isFallen || isOtherPeriod(before, look)) return { ...anew, days: before.days }
   const growth = {
     used: Math.max(0, look.used - before.used),
-    booked: booked - before.booked + growthOf(before.others, look.others)
+    booked: booked - before.booked + growthOf(before.others, look.others, before.at)
   }
   const { since } = before
   return {
@@ -102,12 +111,12 @@ export function nextPlan(before: PlanRecord | null, look: PlanLook, booked: numb
   }
 }
 
-/** Gateways that are new begin with what they tell first. */
-function growthOf(before: PlanLook['others'], now: PlanLook['others']): number {
+/** Returns what other gateways have recorded since. Of one that was not known then, all if it has begun since. */
+export function growthOf(before: PlanLook['others'], now: PlanLook['others'], at: number): number {
   let growth = 0
-  for (const [name, booked] of Object.entries(now)) {
-    const known = before[name]
-    if (known !== undefined) growth += Math.max(0, booked - known)
+  for (const [name, { sum, from }] of Object.entries(now)) {
+    const known = before[name]?.sum ?? (from >= at - JOINING_MS ? 0 : sum)
+    growth += Math.max(0, sum - known)
   }
   return growth
 }
@@ -164,9 +173,13 @@ export function parsePlan(text: string): PlanRecord | null {
   const { at, used, limit, booked, others, resetsAt } = found
   if (![at, used, limit, booked].every(Number.isFinite) || !isJsonObject(others)) return null
   if (resetsAt !== null && !Number.isFinite(resetsAt)) return null
-  if (!found['days'].every(isGrowth) || !Object.values(others).every(Number.isFinite)) return null
+  if (!found['days'].every(isGrowth) || !Object.values(others).every(isOtherSum)) return null
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as it was written
   return found as unknown as PlanRecord
+}
+
+function isOtherSum(value: unknown): boolean {
+  return isJsonObject(value) && Number.isFinite(value['sum']) && Number.isFinite(value['from'])
 }
 
 function isGrowth(value: unknown): boolean {

@@ -166,9 +166,9 @@ export function showAccount({ version, node, startedAt, signIn, quota, outlook, 
 /** @param {Account['outlook']} outlook */
 function showOutlook(outlook) {
   const { outsideToday = null, perDay = null, usedUpAt = null } = outlook ?? {}
-  const rate = perDay === null ? '' : `${amount(perDay)} credits a day in the last weeks`
+  const usual = perDay === null ? '' : `${amount(perDay)} credits a day in the last weeks`
   const lasts = perDay === null ? UNKNOWN : usedUpAt === null ? 'it is reset' : date(usedUpAt)
-  setMetric('plan-lasts', usedUpAt ?? perDay, lasts, rate)
+  setMetric('plan-lasts', usedUpAt ?? perDay, lasts, usual)
   setMetric(
     'plan-outside',
     outsideToday,

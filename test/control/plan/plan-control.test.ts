@@ -50,7 +50,7 @@ function setUp(allowsOverage = false) {
   })
   t.teardown(() => plan.close())
   const answer = async (usage: AccountUsage): Promise<void> => {
-    plan.onUsage(usage)
+    plan.onUsage({ usage, ageMs: 0 })
     asked.shift()?.resolve({ usage, problem: null })
     await tick()
   }
@@ -170,11 +170,33 @@ t.test('PlanControl', (t) => {
     t.match(plan.outlook, { today: { used: 62.9e6 } }, 'as it was known last')
   })
 
+  t.test('compares with the sum of all gateways of a fleet, once that is known', async (t) => {
+    const { plan, clock, told, book, answer } = setUp()
+    const recorded: number[] = []
+    plan.share(() => recorded.push(plan.recorded))
+    await answer(usageOf(100))
+    t.equal(plan.outlook, null, 'nobody knows what the others have recorded')
+    plan.setOthers({ b: { sum: 500e6, from: 0 } })
+    await answer(usageOf(100))
+    t.match(plan.outlook, { today: { used: 0 } })
+    plan.onRows([rowOf(2)])
+    book.booked = 2
+    plan.setOthers({ b: { sum: 520e6, from: 0 } })
+    clock.now += 60_000
+    await answer(usageOf(123))
+    t.match(plan.outlook, { today: { used: 23e6, booked: 22e6, outside: 1e6 } })
+    plan.onUsage({ usage: usageOf(400), ageMs: 0, isAlone: true })
+    t.match(plan.outlook, { today: { used: 23e6 } }, 'the others cannot be reached')
+    t.same(recorded, [2e6])
+    plan.setOthers({ b: { sum: 1_120e6, from: 0 }, c: { sum: 9_000e6, from: 0 } })
+    t.same(told, ['GW_PLAN_LIMIT'], 'what others were metered with counts, too')
+  })
+
   t.test('tells a worker once the look is compared', async (t) => {
     const { plan, asked } = setUp()
     const sent: ToWorker[] = []
     const told = plan.tellUsage(7, { send: (message) => void sent.push(message) })
-    plan.onUsage(usageOf(100, false))
+    plan.onUsage({ usage: usageOf(100, false), ageMs: 0 })
     asked.shift()?.resolve({ usage: usageOf(100, false), problem: null })
     await told
     t.match(sent, [{ type: 'usage.told', requestId: 7, outlook: { since: { at: NOW, used: 0 } } }])

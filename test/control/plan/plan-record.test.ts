@@ -110,13 +110,14 @@ t.test('nextPlan()', (t) => {
   })
 
   t.test('counts what other gateways of a fleet have recorded', async (t) => {
+    const sumOf = (credits: number, from = NOON - DAY_MS) => ({ sum: credits * 1e6, from })
     const record = records(
-      [NOON, 700, 0, { others: { b: 5e6, gone: 1e6 } }],
-      [NOON + 1, 720, 8, { others: { b: 15e6, c: 7e6 } }],
-      [NOON + 2, 730, 8, { others: { b: 16e6, c: 16e6 } }],
-      [NOON + 3, 730, 8, { others: { b: 2e6, c: 16e6 } }] // another book
+      [NOON, 700, 0, { others: { b: sumOf(5), gone: sumOf(1) } }],
+      [NOON + 1, 720, 8, { others: { b: sumOf(15), joined: sumOf(70) } }],
+      [NOON + 2, 735, 8, { others: { b: sumOf(16), joined: sumOf(79), begun: sumOf(4, NOON) } }],
+      [NOON + 3, 735, 8, { others: { b: sumOf(2), begun: sumOf(4, NOON) } }]
     )
-    t.equal(outsideToday(record), 2, '30 more than before, of which 8, 11 and 9 are recorded')
+    t.equal(outsideToday(record), 3, '35 more than before, of which 8, 11, 9 and 4 are recorded')
   })
 
   t.test('keeps so many days and no more', async (t) => {
@@ -146,14 +147,17 @@ t.test('isDrifting()', async (t) => {
 })
 
 t.test('parsePlan() reads what is kept, and nothing else', async (t) => {
-  const record = records([NOON, 700, 20, { others: { b: 1 } }], [NOON + 1, 710, 25])
+  const record = records(
+    [NOON, 700, 20, { others: { b: { sum: 1, from: 1 } } }],
+    [NOON + 1, 710, 25]
+  )
   t.same(parsePlan(JSON.stringify(record)), record)
   const damaged = [
     'undefined',
     '{}',
     '[]',
     JSON.stringify({ ...record, used: null }),
-    JSON.stringify({ ...record, others: { b: 'x' } }),
+    JSON.stringify({ ...record, others: { b: 1 } }),
     JSON.stringify({ ...record, days: [{ day: 1 }] }),
     JSON.stringify({ ...record, since: 5 }),
     JSON.stringify({ ...record, resetsAt: 'soon' })

@@ -1,0 +1,99 @@
+import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
+import type { PlanControl } from '../plan-control.ts'
+import type { OtherSum } from '../plan/plan-record.ts'
+import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
+
+/** What one process of a gateway has recorded. */
+interface RecordedSum extends OtherSum {
+  /** Epoch ms by its own clock when it said so: the oldest make room for others. */
+  readonly at: number
+}
+
+/** By the name of the gateway, a slash, and the id of the process: what it has recorded before is in its own book. */
+export type RecordedSums = Readonly<Record<string, RecordedSum>>
+
+export interface SharedSumsOptions {
+  /** Of this gateway in its fleet. */
+  readonly name: string
+  /** Of this process. */
+  readonly id: string
+  readonly plan: Pick<PlanControl, 'share' | 'setOthers' | 'recorded'>
+  readonly hub: Pick<SharedRecords, 'add'>
+  /** Epoch ms. */
+  readonly now?: () => number
+}
+
+/** Processes that are remembered. */
+const MAX_PROCESSES = 64
+const MAX_NAME_CHARS = 128
+/** Credits of so long are told at once. */
+const GAP_MS = 5_000
+
+/** What all gateways of a fleet have recorded: they use one account, whose figure each compares with the sum of them. */
+export class SharedSums implements SharedValue<RecordedSums> {
+  readonly name = 'recorded'
+  readonly gapMs = GAP_MS
+  readonly parse = parseSums
+  readonly #options: SharedSumsOptions
+  readonly #now: () => number
+  /** Epoch ms. */
+  readonly #from: number
+
+  constructor(options: SharedSumsOptions) {
+    this.#options = options
+    this.#now = options.now ?? (() => Date.now())
+    this.#from = this.#now()
+  }
+
+  start(): void {
+    const { plan, hub } = this.#options
+    plan.share(hub.add(this))
+  }
+
+  readonly next = (found: FoundValue<RecordedSums> | null): RecordedSums | null => {
+    const { name, id, plan } = this.#options
+    const there = found?.value ?? {}
+    plan.setOthers(this.#othersIn(there))
+    const { recorded: sum } = plan
+    const own = `${name}/${id}`
+    if (there[own]?.sum === sum) return null
+    return bounded({ ...there, [own]: { sum, from: this.#from, at: this.#now() } })
+  }
+
+  readonly onFound = ({ value }: FoundValue<RecordedSums>): void => {
+    this.#options.plan.setOthers(this.#othersIn(value))
+  }
+
+  #othersIn(sums: RecordedSums): Readonly<Record<string, OtherSum>> {
+    const own = `${this.#options.name}/`
+    const others = Object.entries(sums).filter(([name]) => !name.startsWith(own))
+    return Object.fromEntries(others.map(([name, { sum, from }]) => [name, { sum, from }]))
+  }
+}
+
+function bounded(sums: RecordedSums): RecordedSums {
+  const all = Object.entries(sums)
+  if (all.length <= MAX_PROCESSES) return sums
+  const newest = all.toSorted(([, a], [, b]) => b.at - a.at).slice(0, MAX_PROCESSES)
+  return Object.fromEntries(newest)
+}
+
+/** `null` for what is none. Never throws: whoever can write there may write anything. */
+export function parseSums(text: string): RecordedSums | null {
+  const found = parseJsonObject(text)
+  if (found === null) return null
+  const all = Object.entries(found)
+  if (all.length > MAX_PROCESSES) return null
+  const sums: Record<string, RecordedSum> = {}
+  for (const [name, value] of all) {
+    if (!isJsonObject(value) || name.length > MAX_NAME_CHARS) return null
+    const { sum, from, at } = value
+    if (!isAmount(sum) || !isAmount(from) || !isAmount(at)) return null
+    sums[name] = { sum, from, at }
+  }
+  return sums
+}
+
+function isAmount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
+}

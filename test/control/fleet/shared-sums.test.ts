@@ -1,0 +1,80 @@
+import t, { type Test } from 'tap'
+import { SharedRecords } from '../../../src/control/fleet/shared-records.ts'
+import { parseSums, SharedSums } from '../../../src/control/fleet/shared-sums.ts'
+import type { PlanLook } from '../../../src/control/plan/plan-record.ts'
+import { FleetSeal } from '../../../src/fleet/fleet-seal.ts'
+import { FakeRecords } from '../../helper/fake-records.ts'
+import { recordedLog } from '../../helper/recorded-log.ts'
+
+const SEAL = new FleetSeal(['a-secret-of-at-least-32-characters'], 'test')
+
+function gatewayOf(t: Test, records: FakeRecords, name: string, id = 'first') {
+  const { log } = recordedLog()
+  const hub = new SharedRecords({ records, seal: SEAL, log, paceMs: 1 })
+  t.teardown(() => hub.close())
+  const plan = {
+    recorded: 0,
+    others: null as PlanLook['others'] | null,
+    touch: () => {},
+    share: (onRecorded: () => void) => {
+      plan.touch = onRecorded
+    },
+    setOthers: (others: PlanLook['others']) => {
+      plan.others = others
+    }
+  }
+  new SharedSums({ name, id, plan, hub, now: () => 5 }).start()
+  const tell = async (recorded: number): Promise<void> => {
+    plan.recorded = recorded
+    plan.touch()
+    await hub.settle(20_000)
+  }
+  return { plan, hub, tell }
+}
+
+t.test('SharedSums', async (t) => {
+  const records = new FakeRecords()
+  const [a, b] = [gatewayOf(t, records, 'a'), gatewayOf(t, records, 'b')]
+  const settled = async (): Promise<void> => {
+    for (const { hub } of [a, b, a]) await hub.settle(20_000)
+  }
+  await settled()
+  t.same(a.plan.others, { 'b/first': { sum: 0, from: 5 } }, 'before it has recorded anything')
+  await a.tell(7e6)
+  await settled()
+  t.same(b.plan.others, { 'a/first': { sum: 7e6, from: 5 } })
+  await b.tell(3e6)
+  await settled()
+  t.same(a.plan.others, { 'b/first': { sum: 3e6, from: 5 } }, 'not itself')
+  const successor = gatewayOf(t, records, 'a', 'second')
+  await successor.hub.settle(20_000)
+  t.same(successor.plan.others, a.plan.others, 'what it had recorded before is in its book')
+  await settled()
+  t.same(Object.keys(b.plan.others ?? {}), ['a/first', 'a/second'])
+})
+
+t.test('a record of sums', async (t) => {
+  const one = { sum: 5, from: 0, at: 1 }
+  t.same(parseSums(JSON.stringify({ a: one })), { a: one })
+  t.same(parseSums('{}'), {})
+  const many = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`g${i}`, one]))
+  const wrong = [[], { a: 5 }, { a: { ...one, sum: -1 } }, { a: { ...one, sum: 0.5 } }, many]
+  for (const value of [...wrong, { ['x'.repeat(129)]: one }, { a: { sum: 1, at: 1 } }])
+    t.equal(parseSums(JSON.stringify(value)), null)
+
+  const gateways = Object.fromEntries(
+    Array.from({ length: 64 }, (_, i) => [`g${i}`, { sum: 1, from: 0, at: i }])
+  )
+  const plan = { recorded: 9, share: () => {}, setOthers: () => {} }
+  const sums = new SharedSums({
+    name: 'new',
+    id: 'x',
+    plan,
+    hub: { add: () => () => {} },
+    now: () => 100
+  })
+  const next = sums.next({ value: gateways, ageMs: 0 })
+  t.equal(Object.keys(next ?? {}).length, 64, 'the oldest makes room')
+  t.notOk('g0' in (next ?? {}))
+  t.match(next, { 'new/x': { sum: 9, from: 100, at: 100 } })
+})
