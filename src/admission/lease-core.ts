@@ -78,6 +78,13 @@ export class LeaseCore {
     return this.#queue.size - this.#lacking
   }
 
+  /** Permits that requests lack, here and elsewhere, and that none but those in use can give. */
+  get missing(): number {
+    if (this.#pause !== null || this.#held < this.size) return 0
+    const { returned, owed, wanted } = this.#terms
+    return this.#lacking + Math.max(0, returned + owed + wanted - this.#surrendered)
+  }
+
   get oldest(): { readonly id: number; readonly at: number } | null {
     return this.#queue.oldest
   }

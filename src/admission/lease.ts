@@ -80,6 +80,11 @@ export class Lease {
     return { budget: terms.budget, size, held, waiting, gated, keepAlive: terms.keepAlive }
   }
 
+  /** Permits that requests lack, here and elsewhere, and that none but those in use can give. */
+  get missing(): number {
+    return this.#core.missing
+  }
+
   /** How long the oldest of those that wait has waited; 0 where none does. */
   get longestWaitMs(): number {
     const { oldest } = this.#core
@@ -186,6 +191,8 @@ export class Lease {
     this.#deadline.aim(oldest === null || timeoutMs === null ? null : oldest.at + timeoutMs)
     this.#wake.aim(this.#core.wakeAt)
     if (this.#core.isReportDue) this.#reportSoon()
+    const { missing } = this.#core
+    if (missing > 0) this.#options.onMissing?.(missing)
   }
 
   #notePause(): void {
@@ -310,6 +317,8 @@ export interface LeaseOptions {
   readonly trimSockets: (max: number) => Promise<void>
   /** Called when fewer connections than before may sit idle. */
   readonly onKeepAlive?: (keepAlive: number) => void
+  /** Called, perhaps often, while requests lack so many permits that only those in use can give. Must not call back at once. */
+  readonly onMissing?: (permits: number) => void
   /** `null`: as long as the client waits. */
   readonly poolTimeoutMs: number | null
   /** How many may wait until the primary has said how many. */
@@ -341,6 +350,7 @@ export interface LeaseState {
 /** Hears what becomes of its permits. */
 interface PermitIssuer {
   onSent(permit: Permit): void
+  onAnswered?(): void
   onRelease(permit: Permit): void
 }
 
@@ -355,6 +365,11 @@ export class Permit {
   /** The request is being sent, or sent once more. */
   sent(): void {
     this.#issuer?.onSent(this)
+  }
+
+  /** The client has its answer, although the upstream has not ended it. */
+  answered(): void {
+    this.#issuer?.onAnswered?.()
   }
 
   /** Gives the permit back. Later calls do nothing, so `finally` blocks need no guard. */

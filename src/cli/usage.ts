@@ -21,13 +21,21 @@ import { spanOf } from '../keys/key-text.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
 
-const GROUPS = ['key', 'model', 'client', 'day', 'hour'] as const satisfies readonly UsageGroup[]
+const GROUPS = [
+  'key',
+  'model',
+  'client',
+  'metering',
+  'day',
+  'hour'
+] as const satisfies readonly UsageGroup[]
 
 /** Who used how much. */
 export const usage: Command = {
   name: 'usage',
-  summary: 'Says who used how much: by key, model, client, day or hour.',
-  usage: 'kiro-gateway usage [--by key|model|client|day|hour] [--since 30d] [--key NAME] [--csv]',
+  summary: 'Says who used how much: by key, model, client, metering, day or hour.',
+  usage:
+    'kiro-gateway usage [--by key|model|client|metering|day|hour] [--since 30d] [--key NAME] [--csv]',
   options: {
     by: { type: 'string' },
     since: { type: 'string' },
@@ -36,9 +44,10 @@ export const usage: Command = {
   },
   help: `Reads what a gateway that uses this STATE_DIR has recorded, also while it runs: requests, tokens and credits.
 
-  --by               What the lines are: key (by default), model, client, day or hour.
+  --by               What the lines are: key (by default), model, client, metering, day or hour. Metering says how
+                     credits came about: metered with the answer, read on for behind it, or measured by its tokens.
   --since 7d         From that day on, in UTC: a while (7d, 4w), a day (2026-09-01), or hours (12h) to the minute.
-                     By default 30d; what is older than USAGE_RETENTION_DAYS has no hours any more.
+                     By default 30d; what is older than USAGE_RETENTION_DAYS has no hours and no metering any more.
   --key NAME         Of one key alone; "operator" are those of PROXY_API_KEY. Without it, below the table: how much of the plan is
                      used, how much of that elsewhere, and how long it lasts.
   --csv              Prints it as comma-separated values.`,

@@ -297,6 +297,7 @@ function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n
     outputTokens: row.outputTokens,
     cachedTokens: row.cachedTokens,
     credits: row.credits / MICROS_PER_CREDIT,
+    metering: row.metering ?? null,
     repairs: turn.repairs,
     lostCalls: turn.lostCalls ?? 0,
     attempts: turn.attempts,

@@ -348,6 +348,8 @@ export interface EndedRequest {
   readonly outputTokens: number
   readonly cachedTokens: number
   readonly credits: number
+  /** How the credits came about; `null` where there were none. */
+  readonly metering: 'metered' | 'read on' | 'measured' | null
   readonly repairs: readonly string[]
   /** Tool calls whose arguments did not come whole. */
   readonly lostCalls: number

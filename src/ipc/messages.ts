@@ -2,7 +2,7 @@ import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConversationParts } from '../kiro/conversation/conversation-memory.ts'
 import type { KeyBook } from '../keys/key.ts'
-import type { PricedRequest, PriceLessons } from '../keys/prices.ts'
+import type { PricedAnswer, PriceLessons } from '../keys/prices.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { Learnt } from '../kiro/models/tokens.ts'
 import type { AccountUsage } from '../kiro/wire/account-usage.ts'
@@ -170,7 +170,7 @@ export interface KiroKeyVerdict {
 export const MAX_ACCEPTED_KEYS = 1024
 
 /** What one answer has cost, in micro-credits. */
-export interface PriceTold extends PricedRequest {
+export interface PriceTold extends PricedAnswer {
   readonly credits: number
 }
 

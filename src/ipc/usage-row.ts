@@ -22,6 +22,8 @@ export interface UsageRow {
   readonly cachedTokens: number
   /** Micro-credits. */
   readonly credits: number
+  /** How they came about; left out where there were none. */
+  readonly metering?: Metering
   /** Whole, like the next. */
   readonly totalMs: number
   /** To the first byte of the answer; `null` where there was none. */
@@ -32,6 +34,13 @@ export interface UsageRow {
   /** Left out for what died with its worker, and by other versions. */
   readonly turn?: TurnFacts
 }
+
+/**
+ * How the credits of a request came about: as the upstream metered them with its answer (`metered`), or behind an answer that
+ * was over for its client (`read on`); or `measured`, by the tokens so far and the learnt price, because it was left before that.
+ * Where several calls were made, the last of these words that fits one of them.
+ */
+export type Metering = 'metered' | 'read on' | 'measured'
 
 /** Micro-credits that a request has cost. */
 export interface RowCharge {

@@ -7,8 +7,14 @@ export interface PricedRequest {
   readonly inputTokens: number
 }
 
-/** What an answer has cost, in micro-credits. `at` is epoch ms. */
-export type PriceLesson = readonly [at: number, credits: number]
+/** A request, and how long its answer became. */
+export interface PricedAnswer extends PricedRequest {
+  /** By the local estimate; missing where nobody has counted them. */
+  readonly outputTokens?: number
+}
+
+/** What an answer has cost, in micro-credits. `at` is epoch ms; `weight` is that of its tokens, 0 or missing where that is unknown. */
+export type PriceLesson = readonly [at: number, credits: number, weight?: number]
 
 /** What answers of one model to requests of one size have cost lately, the oldest first. */
 export interface PriceLessons {
@@ -40,6 +46,8 @@ const PLAUSIBLE = 8
 /** A request of a size that was not seen yet costs at most so many times the median of the next smaller one that was. */
 const MAX_GROWTH = 4
 const HIGH = 0.9
+/** What a token of the answer costs beside one of the request (kiro-protocol §7.5). */
+const OUTPUT_WEIGHT = 6.66
 /** No answer is believed to cost more: a thousand of them still add up exactly. */
 const MAX_CREDITS = 1_000_000 * MICROS_PER_CREDIT
 
@@ -52,11 +60,13 @@ export class PriceTable {
   readonly #models = new Map<string, Map<number, readonly PriceLesson[]>>()
 
   /** Takes in what an answer has cost, and returns the lessons that this changes. */
-  learn({ model, inputTokens }: PricedRequest, credits: number, now: number): PriceLessons {
+  learn(answer: PricedAnswer, credits: number, now: number): PriceLessons {
+    const { model, inputTokens } = answer
     const size = sizeOf(inputTokens)
     const cost = Math.max(0, Math.min(MAX_CREDITS, credits))
     const before = this.#models.get(model)?.get(size) ?? []
-    const lessons = [...before, [now, cost] as const].slice(-MAX_LESSONS)
+    const lesson = [now, cost, weightOf(answer)] as const
+    const lessons = [...before, lesson].slice(-MAX_LESSONS)
     this.adopt({ model, size, lessons })
     return { model, size, lessons }
   }
@@ -80,18 +90,38 @@ export class PriceTable {
   /** `listed` is what its maker says that a request of the model costs, in micro-credits. */
   estimate({ model, inputTokens }: PricedRequest, listed: number, now: number): Estimate {
     const size = sizeOf(inputTokens)
-    let nearest: { readonly size: number; readonly figures: Figures } | null = null
+    const nearest = this.#nearest({ model, inputTokens }, listed, now)
+    if (nearest === null) return { credits: Math.ceil(listed), isUnknown: true }
+    const { high, median } = nearest.figures
+    if (nearest.size === size) return { credits: Math.ceil(high), isUnknown: false }
+    const growth = Math.min(MAX_GROWTH, 2 ** Math.max(0, size - nearest.size))
+    return { credits: Math.ceil(Math.max(listed, median * growth)), isUnknown: false }
+  }
+
+  /**
+   * Returns what an answer of so many tokens costs by the price of a token that was learnt, in micro-credits; `null` where
+   * none was. For answers that nobody has metered: at the same high quantile as an estimate, since nobody is to gain by
+   * leaving before the metering.
+   */
+  measure(answer: PricedAnswer, listed: number, now: number): number | null {
+    const { lessons = [], isFresh } = this.#nearest(answer, listed, now)?.figures ?? {}
+    const rates = lessons
+      .flatMap(([, credits, weight = 0]) => (weight > 0 ? credits / weight : []))
+      .toSorted((a, b) => a - b)
+    const rate = isFresh === true ? highOf(rates) : medianOf(rates)
+    return rate === null ? null : Math.min(MAX_CREDITS, Math.round(rate * weightOf(answer)))
+  }
+
+  #nearest({ model, inputTokens }: PricedRequest, listed: number, now: number): Nearest | null {
+    const size = sizeOf(inputTokens)
+    let nearest: Nearest | null = null
     for (const [known, lessons] of this.#models.get(model) ?? []) {
       const figures = figuresOf(lessons, now)
       if (figures === null || !isBelieved(figures, listed)) continue
       if (nearest !== null && Math.abs(nearest.size - size) <= Math.abs(known - size)) continue
       nearest = { size: known, figures }
     }
-    if (nearest === null) return { credits: Math.ceil(listed), isUnknown: true }
-    const { high, median } = nearest.figures
-    if (nearest.size === size) return { credits: Math.ceil(high), isUnknown: false }
-    const growth = Math.min(MAX_GROWTH, 2 ** Math.max(0, size - nearest.size))
-    return { credits: Math.ceil(Math.max(listed, median * growth)), isUnknown: false }
+    return nearest
   }
 }
 
@@ -101,25 +131,48 @@ export function sizeOf(inputTokens: number): number {
   return Math.min(MAX_SIZE, Math.max(0, size))
 }
 
+/** Returns what the tokens of an answer weigh, in tokens of its request; 0 where nobody has counted those of the answer. */
+function weightOf({ inputTokens, outputTokens }: PricedAnswer): number {
+  if (outputTokens === undefined) return 0
+  return Math.max(1, Math.round(inputTokens + OUTPUT_WEIGHT * outputTokens))
+}
+
+interface Nearest {
+  readonly size: number
+  readonly figures: Figures
+}
+
 interface Figures {
   readonly count: number
   readonly median: number
   readonly high: number
+  /** Those that count. */
+  readonly lessons: readonly PriceLesson[]
+  readonly isFresh: boolean
 }
 
 /** `null` where nothing is known any more. */
 function figuresOf(lessons: readonly PriceLesson[], now: number): Figures | null {
   const isYounger = (ms: number) => (lesson: PriceLesson) => Math.abs(now - lesson[0]) < ms
   const fresh = lessons.filter(isYounger(FRESH_MS))
-  const costs = (fresh.length > 0 ? fresh : lessons.filter(isYounger(FORGOTTEN_MS)))
-    .map(([, credits]) => credits)
-    .toSorted((a, b) => a - b)
-  const count = costs.length
-  if (count === 0) return null
-  const median = costs[Math.floor((count - 1) / 2)] ?? 0
-  if (fresh.length === 0) return { count, median, high: median }
+  const isFresh = fresh.length > 0
+  const counting = isFresh ? fresh : lessons.filter(isYounger(FORGOTTEN_MS))
+  const costs = counting.map(([, credits]) => credits).toSorted((a, b) => a - b)
+  const median = medianOf(costs)
+  const high = isFresh ? highOf(costs) : median
+  if (median === null || high === null) return null
+  return { count: costs.length, median, high, lessons: counting, isFresh }
+}
+
+/** Leaves the highest of some out: a single outlier teaches nothing. `null` where there is none, like the next. */
+function highOf(sorted: readonly number[]): number | null {
+  const count = sorted.length
   const last = count < MIN_LESSONS ? count - 1 : Math.min(count - 2, Math.ceil(HIGH * count) - 1)
-  return { count, median, high: costs[last] ?? 0 }
+  return sorted[last] ?? null
+}
+
+function medianOf(sorted: readonly number[]): number | null {
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? null
 }
 
 function isBelieved({ count, high }: Figures, listed: number): boolean {

@@ -36,11 +36,18 @@ export interface MomentaryRoom {
   lend(bytes: number): void
 }
 
+/** All that is held of an answer to which nobody listens. */
+const SMALL_FRAMES: MomentaryRoom = {
+  lend: (bytes) => {
+    if (bytes > LARGE_FRAME_BYTES) throw new GatewayError('GW_MEMORY_FULL', 'a large frame')
+  }
+}
+
 /**
  * Upstream bytes → stream parts: frames are cut, typed and read.
  *
  * ```
- *   empty ──frame──▶ opened ──▶ stopped: what follows is of no interest
+ *   empty ──frame──▶ opened ──▶ stopped: of what follows only its metering is of interest
  *                      │ once the model has said something:
  *                      ├─exception at the model's limit──▶ cut-off
  *                      └─no capacity any more────────────▶ lost
@@ -48,7 +55,7 @@ export interface MomentaryRoom {
  */
 export class AnswerReader {
   readonly #decoder: FrameDecoder
-  readonly #room: MomentaryRoom | null
+  #room: MomentaryRoom | null
   readonly #parts: PartReader
   #phase: 'empty' | 'opened' | 'stopped' | 'cut-off' | 'lost' = 'empty'
   #strangeCount = 0
@@ -59,7 +66,7 @@ export class AnswerReader {
   constructor(parts: PartReader, room: MomentaryRoom | null = null) {
     this.#parts = parts
     this.#room = room
-    this.#decoder = new FrameDecoder((bytes) => room?.lend(bytes))
+    this.#decoder = new FrameDecoder((bytes) => this.#room?.lend(bytes))
   }
 
   get strangeEvents(): StrangeEvents {
@@ -74,31 +81,67 @@ export class AnswerReader {
    */
   feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
     if (this.#isStopped) return 'stopped'
+    let news: UpstreamFault | 'stopped' | null = null
     for (const frame of this.#decoder.feed(chunk)) {
-      if (this.#phase === 'empty') this.#phase = 'opened'
-      const isLarge = frame.payload.byteLength > LARGE_FRAME_BYTES
-      if (isLarge) {
-        turnShare.spend(frame.payload.byteLength) // the last of its chunks is small beside what is read now
-        this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
-      }
-      const event = parseUpstreamEvent(frame)
-      if (event.type === 'exception') {
-        // Before that the request is what was too long, and it can be asked again.
-        const end = this.#parts.hasContent ? endOf(event) : null
-        if (end === null) return faultOfException(event)
-        this.#phase = end
-        return 'stopped'
-      }
-      if (event.type === 'ignored') this.#noteStrange(event.eventType)
-      else for (const part of this.#parts.push(event)) onPart(part)
-      if (isLarge) this.#room?.lend(this.#decoder.heldBytes)
-      if (this.#parts.isStopped) {
-        this.#phase = 'stopped'
-        return 'stopped'
-      }
+      if (news === null) news = this.#read(frame, onPart)
+      else this.#overhear(frame)
     }
+    if (news === null) this.#decoder.throwIfFailed()
+    return news
+  }
+
+  /**
+   * Nothing more is wanted of the answer but its metering: from now on `overhear()` reads it. False where it holds too much
+   * of a frame for that.
+   */
+  stopListening(): boolean {
+    if (this.#decoder.heldBytes > LARGE_FRAME_BYTES) return false
+    this.#room?.lend(0)
+    this.#room = SMALL_FRAMES
+    return true
+  }
+
+  /**
+   * Reads a chunk of an answer that nobody listens to any more, for its metering and how much is said.
+   *
+   * @throws {GatewayError} as `feed()`; GW_MEMORY_FULL for a large frame: there is no memory for that now.
+   */
+  overhear(chunk: Uint8Array): void {
+    for (const frame of this.#decoder.feed(chunk)) this.#overhear(frame)
     this.#decoder.throwIfFailed()
-    return null
+  }
+
+  #read(frame: Frame, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
+    if (this.#phase === 'empty') this.#phase = 'opened'
+    const isLarge = frame.payload.byteLength > LARGE_FRAME_BYTES
+    if (isLarge) {
+      turnShare.spend(frame.payload.byteLength) // the last of its chunks is small beside what is read now
+      this.#room?.lend(this.#decoder.heldBytes + heapBytesOf(frame))
+    }
+    const event = parseUpstreamEvent(frame)
+    if (event.type === 'exception') {
+      // Before that the request is what was too long, and it can be asked again.
+      const end = this.#parts.hasContent ? endOf(event) : null
+      if (end === null) return faultOfException(event)
+      this.#phase = end
+      return 'stopped'
+    }
+    if (event.type === 'ignored') this.#noteStrange(event.eventType)
+    else for (const part of this.#parts.push(event)) onPart(part)
+    if (isLarge) this.#room?.lend(this.#decoder.heldBytes)
+    if (!this.#parts.isStopped) return null
+    this.#phase = 'stopped'
+    return 'stopped'
+  }
+
+  /** What is wrong with a frame that nobody listens to is nobody's concern. */
+  #overhear(frame: Frame): void {
+    if (frame.payload.byteLength > LARGE_FRAME_BYTES) return
+    try {
+      this.#parts.overhear(parseUpstreamEvent(frame))
+    } catch (cause) {
+      if (!(cause instanceof GatewayError)) throw cause
+    }
   }
 
   /**

@@ -208,6 +208,7 @@ export class GatewayWorker {
     void listener.close()
     pages.close()
     plane.lease.drain()
+    plane.readings.close()
     plane.retryWaits.refuse(new GatewayError('GW_DRAINING'))
     plane.allowances.drain()
     plane.memory.drain()

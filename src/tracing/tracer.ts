@@ -147,7 +147,7 @@ class TurnSpan implements TurnTrace {
     const { code, isClientsFault } = turn
     this.#span.setAttributes(turnAttributes(turn))
     if (code !== null && !isClientsFault) this.#span.setStatus({ code: SpanStatusCode.ERROR })
-    this.#span.end(toEpoch(performance.now()))
+    this.#span.end(toEpoch(turn.endedAt))
   }
 }
 

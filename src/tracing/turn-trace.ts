@@ -45,6 +45,8 @@ export interface TracedCall {
 /** A request that is over: figures and names, and never a word of its content. */
 export interface TracedTurn {
   readonly requestId: string
+  /** `performance.now()` when its client had its answer, or was gone. */
+  readonly endedAt: number
   /** The name of a named key. */
   readonly keyName: string | null
   readonly client: string

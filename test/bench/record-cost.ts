@@ -98,7 +98,7 @@ function answered(): TurnRecord {
     cacheWriteTokens: 0,
     credits: 0.25
   })
-  progress.meter(0.25)
+  progress.meter(250_000, 'metered')
   return {
     requestId: 'req_bench',
     route: '/v1/messages',

@@ -297,6 +297,7 @@ export function madeUpRequest(n: number, at: number): EndedRequest {
     cachedTokens: Math.floor(inputTokens * 0.7),
     credits: Math.round(inputTokens * 0.004 + outputTokens * 0.09) / 1000,
     repairs: pick(12) < 0.15 ? ['tool-name'] : [],
+    metering: 'metered',
     lostCalls: 0,
     attempts: fate?.[1] === 429 ? 3 : 1,
     bodyBytes: 20_000 + Math.floor(pick(13) * 600_000)

@@ -45,6 +45,33 @@ t.test('PriceTable', (t) => {
     t.end()
   })
 
+  t.test('measures an answer that nobody has metered by its tokens', (t) => {
+    const table = new PriceTable()
+    t.equal(table.measure({ ...SMALL, outputTokens: 100 }, CREDIT, NOW), null, 'nothing is known')
+    table.learn(SMALL, CREDIT, NOW)
+    t.equal(table.measure({ ...SMALL, outputTokens: 100 }, CREDIT, NOW), null, 'of no token')
+    for (let n = 0; n < 5; n++) table.learn({ ...SMALL, outputTokens: 100 }, 4 * CREDIT, NOW)
+    const measured = (outputTokens: number, inputTokens = 900) =>
+      (table.measure({ ...SMALL, inputTokens, outputTokens }, CREDIT, NOW) ?? NaN) / CREDIT
+    t.equal(measured(100), 4, 'as much as the others')
+    t.ok(measured(0) > 2 && measured(0) < 2.5, 'the request alone is a part of it')
+    t.ok(measured(1000) > 19, 'and a long answer more than any that was seen')
+    table.learn({ ...SMALL, outputTokens: 100 }, 400 * CREDIT, NOW)
+    t.equal(measured(100), 4, 'one outlier teaches nothing')
+    t.ok(measured(0, 40_000) > 90, 'the nearest size tells of others')
+    t.end()
+  })
+
+  t.test('lets nobody gain by leaving: what is measured is a high price', (t) => {
+    const table = new PriceTable()
+    for (let n = 0; n < 30; n++)
+      table.learn({ ...SMALL, outputTokens: 100 }, (n % 5 === 0 ? 8 : 4) * CREDIT, NOW)
+    t.equal(table.measure({ ...SMALL, outputTokens: 100 }, CREDIT, NOW), 8 * CREDIT)
+    const later = table.measure({ ...SMALL, outputTokens: 100 }, CREDIT, NOW + 2 * DAY)
+    t.equal(later, 4 * CREDIT, 'after a day the median')
+    t.end()
+  })
+
   t.test('forgets without traffic', (t) => {
     const table = learnt([1, 1, 1, 50, 50, 50])
     t.equal(table.estimate(SMALL, CREDIT, NOW).credits, 50 * CREDIT)

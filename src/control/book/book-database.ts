@@ -60,7 +60,7 @@ const TABLES = `
     at INTEGER NOT NULL, key TEXT NOT NULL, client TEXT NOT NULL, dialect TEXT NOT NULL, model TEXT NOT NULL,
     status INTEGER NOT NULL, code TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
     credits INTEGER NOT NULL, total_ms INTEGER NOT NULL, first_ms INTEGER, repairs INTEGER NOT NULL,
-    times INTEGER NOT NULL DEFAULT 1
+    times INTEGER NOT NULL DEFAULT 1, metering TEXT NOT NULL DEFAULT ''
   );
   CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
   CREATE TABLE IF NOT EXISTS days (
@@ -81,6 +81,7 @@ const TABLES = `
   PRAGMA user_version = ${USAGE_SCHEMA};`
 
 const ADD_TIMES = 'ALTER TABLE requests ADD COLUMN times INTEGER NOT NULL DEFAULT 1;'
+const ADD_METERING = `ALTER TABLE requests ADD COLUMN metering TEXT NOT NULL DEFAULT '';`
 
 /** No JavaScript number is larger and exact: what an upstream meters must not make a sum unreadable. */
 function sumUpTo(column: string): string {
@@ -88,8 +89,8 @@ function sumUpTo(column: string): string {
 }
 
 const SQL = {
-  insert: `INSERT INTO requests (at, key, client, dialect, model, status, code, input, output, cached, credits, total_ms, first_ms, repairs)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insert: `INSERT INTO requests (at, key, client, dialect, model, status, code, input, output, cached, credits, total_ms, first_ms, repairs, metering)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   countOn: `UPDATE requests SET times = times + ?, client = iif(client = ?, client, 'other'),
       dialect = iif(dialect = ?, dialect, 'other'), model = iif(model = ?, model, 'other')
     WHERE rowid = ? AND key = ? AND code = ?`,
@@ -477,8 +478,8 @@ async function openFile(path: string): Promise<OpenFile> {
     const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
     if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = -512')
-    const changes = version === 1 ? ADD_TIMES + TABLES : TABLES
-    if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${changes} COMMIT;`)
+    const columns = (version === 1 ? ADD_TIMES : '') + (version > 0 ? ADD_METERING : '')
+    if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${columns}${TABLES} COMMIT;`)
     for (const row of db.prepare(SQL.pages).all()) parsePage(String(row['key']), row)
     return { db, identity, isOld: version > 0 && version < USAGE_SCHEMA }
   } catch (error) {
@@ -542,7 +543,9 @@ function parseLessons(text: string): readonly PriceLesson[] {
   const lessons: unknown = JSON.parse(text)
   if (!Array.isArray(lessons)) return []
   return lessons.flatMap((one: unknown) =>
-    Array.isArray(one) && one.every(Number.isFinite) ? [[Number(one[0]), Number(one[1])]] : []
+    Array.isArray(one) && one.every(Number.isFinite)
+      ? [[Number(one[0]), Number(one[1]), Number(one[2] ?? 0)]]
+      : []
   )
 }
 
@@ -558,6 +561,7 @@ function isOver(mark: ProcessMark, silentMs: number): boolean {
 
 function valuesOf(row: UsageRow) {
   const { at, key, client, dialect, model, status, code, credits, firstMs, repairs } = row
+  const { metering = '' } = row
   const { inputTokens, outputTokens, cachedTokens, totalMs } = row
   const who = [at, key, client, dialect, model, status, code] as const
   return [
@@ -568,7 +572,8 @@ function valuesOf(row: UsageRow) {
     credits,
     totalMs,
     firstMs,
-    repairs
+    repairs,
+    metering
   ] as const
 }
 

@@ -36,11 +36,11 @@ export class PriceDesk {
   /** Takes in what answers have cost. Workers hear of a first price at once: requests may wait for it. */
   onLessons(told: readonly PriceTold[]): void {
     const now = Date.now()
-    for (const { model, inputTokens, credits } of told) {
-      const learnt = this.#table.learn({ model, inputTokens }, credits, now)
+    for (const one of told) {
+      const learnt = this.#table.learn(one, one.credits, now)
       this.#options.keep(learnt)
       if (learnt.lessons.length <= EAGER_LESSONS) this.#options.tell(learnt)
-      else this.#untold.set(`${learnt.size} ${model}`, learnt)
+      else this.#untold.set(`${learnt.size} ${learnt.model}`, learnt)
     }
     if (this.#untold.size > 0) this.#timer ??= setTimeout(() => this.#tellAll(), TELL_MS).unref()
   }

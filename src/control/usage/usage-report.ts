@@ -6,7 +6,7 @@ import { BOOK_DAYS, DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/us
 import { dayOf, MAX_DAYS, parsePlan, type PlanStory } from '../plan/plan-record.ts'
 
 /** What the sums are of: each value of it has a line. */
-export type UsageGroup = 'key' | 'model' | 'client' | 'day' | 'hour'
+export type UsageGroup = 'key' | 'model' | 'client' | 'metering' | 'day' | 'hour'
 
 export interface UsageQuestion {
   readonly by: UsageGroup
@@ -24,20 +24,23 @@ export interface UsageLine extends UsageSums {
 const HOUR_MS = 3_600_000
 
 /**
- * Rows in the form of sums of days, for what those do not tell: hours, and parts of a day. `times`: how many requests a row
- * stands for.
+ * Rows in the form of sums of days, for what those do not tell: hours, parts of a day, and how credits came about. A row stands
+ * for `times` requests; files of earlier versions do not have every column.
  */
-function rowsSql(times: string): string {
-  return `SELECT key, client, model, at, ${times} AS requests, (code <> '') * ${times} AS failed, input, output, cached, credits
+function rowsSql(version: number): string {
+  const times = version < 2 ? '1' : 'times'
+  const metering = version < 3 ? `''` : 'metering'
+  return `SELECT key, client, model, ${metering} AS metering, at, ${times} AS requests, (code <> '') * ${times} AS failed, input, output, cached, credits
     FROM requests WHERE at >= :since AND at < :until`
 }
-const DAYS = `SELECT key, client, model, day * ${DAY_MS} AS at, requests, failed, input, output, cached, credits
+const DAYS = `SELECT key, client, model, '' AS metering, day * ${DAY_MS} AS at, requests, failed, input, output, cached, credits
   FROM days WHERE day >= :until / ${DAY_MS}`
 
 const GROUPS: Readonly<Record<UsageGroup, string>> = {
   key: 'coalesce(name, key)',
   model: 'model',
   client: 'client',
+  metering: 'metering',
   day: `at / ${DAY_MS}`,
   hour: `at / ${HOUR_MS}`
 }
@@ -54,11 +57,12 @@ export async function readUsage(
   const { db, version } = await openRecord(path)
   try {
     const midnight = Math.ceil(since / DAY_MS) * DAY_MS
-    const until = by === 'hour' ? Number.MAX_SAFE_INTEGER : midnight
+    const isOfRows = by === 'hour' || by === 'metering'
+    const until = isOfRows ? Number.MAX_SAFE_INTEGER : midnight
     const isTime = by === 'day' || by === 'hour'
     const rows = db
       .prepare(
-        `SELECT ${GROUPS[by]} AS grp, ${SUM_COLUMNS} FROM (${rowsSql(version === 1 ? '1' : 'times')} UNION ALL ${DAYS}) LEFT JOIN keys ON keys.id = key
+        `SELECT ${GROUPS[by]} AS grp, ${SUM_COLUMNS} FROM (${rowsSql(version)} UNION ALL ${DAYS}) LEFT JOIN keys ON keys.id = key
          WHERE :keys IS NULL OR key IN (SELECT value FROM json_each(:keys))
          GROUP BY grp ORDER BY ${isTime ? 'grp' : 'credits DESC, requests DESC, grp'}`
       )
@@ -137,6 +141,7 @@ function groupText(by: UsageGroup, value: unknown): string {
     case 'key':
     case 'model':
     case 'client':
+    case 'metering':
       return String(value)
   }
 }

@@ -120,7 +120,7 @@ function factsOf(item) {
     ...lostCallsOf(item),
     ['Route', `${item.route} (${item.dialect}${item.isStream ? ', streamed' : ''})`],
     ['Tokens', `${amount(item.inputTokens)} in, ${amount(item.outputTokens)} out${cached}`],
-    ['Credits', amount(item.credits)],
+    ['Credits', creditsOf(item)],
     ['Body', bytes(item.bodyBytes)],
     ['Worker', String(item.worker)]
   ]
@@ -141,6 +141,18 @@ function failureOf({ failure, attempts }) {
     ['Upstream', upstream],
     ['Upstream id', upstreamId ?? UNKNOWN]
   ]
+}
+
+/** How credits came about, where they did not come with the answer. */
+const METERINGS = {
+  metered: '',
+  'read on': ' (read on: metered after the client had its end)',
+  measured: ' (measured by the tokens so far: left before it was metered)'
+}
+
+/** @param {Ended} item */
+function creditsOf({ credits, metering }) {
+  return amount(credits) + (metering === null ? '' : METERINGS[metering])
 }
 
 const WAITS = ['key', 'pause', 'pace', 'queue']

@@ -41,6 +41,11 @@ export class Closing {
     return this.#isClosed || this.#isMetered
   }
 
+  /** Metering has come, and no content behind it. */
+  get isMetered(): boolean {
+    return this.#isMetered
+  }
+
   /** An answer that ends now was cut. */
   get isMissing(): boolean {
     return this.#isDue && !this.isSeen

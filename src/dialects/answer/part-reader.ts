@@ -119,6 +119,16 @@ export class PartReader {
     return this.#meter.credits
   }
 
+  /** Metering has come behind the last of the content: nothing more is to be expected of it. */
+  get isMetered(): boolean {
+    return this.#closing.isMetered
+  }
+
+  /** Tokens of all that the model has said, by the local estimate, heard by the client or not. */
+  get saidTokens(): number {
+    return this.#meter.saidTokens
+  }
+
   /** Tool calls that the model began, and whose arguments did not come whole. */
   get lostCalls(): number {
     return this.#tools.broken
@@ -130,6 +140,18 @@ export class PartReader {
     if (!this.#room.say(bytes)) return NoParts
     this.#closing.note(event, bytes)
     return this.#read(event)
+  }
+
+  /** Takes in what an event says of the cost, once nothing of the answer comes out any more. */
+  overhear(event: UpstreamEvent): void {
+    this.#closing.note(event, saidBytesOf(event))
+    if (event.type === 'metering') this.#meter.addCredits(event.credits)
+    else if (event.type === 'text') this.#meter.addText(event.text)
+    else if (event.type === 'reasoning') this.#meter.addReasoning(event.text ?? '')
+    else if (event.type === 'tool' && event.input !== undefined)
+      this.#meter.addText(
+        typeof event.input === 'string' ? event.input : JSON.stringify(event.input)
+      )
   }
 
   #read(event: UpstreamEvent): readonly StreamPart[] {

@@ -54,6 +54,11 @@ export class UsageMeter {
     return this.#credits ?? null
   }
 
+  /** Tokens of what was said, by the local estimate alone. */
+  get saidTokens(): number {
+    return this.#answer.total() + this.#reasoning.total()
+  }
+
   /** Later frames add to earlier ones, member by member. */
   addCounts(counts: TokenUsage): void {
     this.#counts = { ...this.#counts, ...counts }

@@ -3,7 +3,6 @@ import type { Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
-import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { findModel } from '../../kiro/models/models.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { isKnownReason } from '../../kiro/wire/fault-table.ts'
@@ -15,9 +14,10 @@ import type { GatewayError } from '../../shared/errors.ts'
 import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import type { CallCost, Charge, TurnLimits } from '../plane/key-limits.ts'
+import type { TurnLimits } from '../plane/key-limits.ts'
 import type { TurnCapture } from '../plane/turn-capture.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
+import { Bill } from './bill.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 import { reformPayload } from './change-payload.ts'
 import { explainRefusal } from './explain-refusal.ts'
@@ -54,15 +54,14 @@ export async function askUpstream(
   plane: DataPlane,
   question: UpstreamQuestion
 ): Promise<AnsweredCall> {
-  const { plan, limits, waiter, signal, progress } = question
-  if (limits === null) return askUntilAnswered(plane, question, null)
+  const { plan, limits, waiter, signal } = question
   const request = { model: plan.upstreamModel, inputTokens: plan.inputTokens }
-  const charge = await limits.reserve(request, { ...waiter, signal })
+  const charge = limits === null ? null : await limits.reserve(request, { ...waiter, signal })
+  const bill = new Bill({ ...question, plane, charge })
   try {
-    return await askUntilAnswered(plane, question, charge)
+    return await askUntilAnswered(plane, question, bill)
   } finally {
-    charge?.settle()
-    if (charge !== null) progress.charge(charge)
+    bill.close()
   }
 }
 
@@ -73,7 +72,7 @@ export async function askUpstream(
 async function askUntilAnswered(
   plane: DataPlane,
   question: UpstreamQuestion,
-  charge: Charge | null
+  bill: Bill
 ): Promise<AnsweredCall> {
   const { log, requestId: request_id, payload, plan, progress, sink, signal } = question
   plane.retryBudget.earn()
@@ -88,11 +87,9 @@ async function askUntilAnswered(
   if (plan.replay ?? plan.fields) await leaveOutRefused(plane, question, way.snapshot)
   for (;;) {
     if (plan.documents) await writeOutRefused(plane, question, way.host)
-    const call = await startAttempt(plane, question, { way, attempt, sent })
+    const call = await startAttempt(plane, question, { way, attempt, sent, bill })
     const outcome = await call.outcome
-    charge?.add(toCost(call, outcome, signal))
-    progress.meter(call.credits)
-    if (outcome.name === 'answered') learnPrice(plane, plan, call.credits)
+    bill.add(call, outcome)
     progress.noteAccount(way.snapshot.id)
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     noteStrange(plane, question, call.strangeEvents)
@@ -153,25 +150,6 @@ async function askUntilAnswered(
     attempt += 1
     if (isEmptyAnswer(outcome)) sent = newCall(attempt)
   }
-}
-
-/** Answers of all keys teach what the keys with a limit reserve. */
-function learnPrice(
-  { prices }: Pick<DataPlane, 'prices'>,
-  { upstreamModel: model, inputTokens }: ReplyPlan,
-  credits: number | null
-): void {
-  if (credits !== null)
-    prices.learn({ model, inputTokens }, Math.round(credits * MICROS_PER_CREDIT))
-}
-
-function toCost(
-  { credits }: Pick<Attempt, 'credits'>,
-  outcome: AttemptOutcome,
-  { aborted }: AbortSignal
-): CallCost {
-  if (outcome.name === 'answered') return { credits, isAnswered: true, isLeft: false }
-  return { credits, isAnswered: false, isLeft: aborted && outcome.phase !== 'connecting' }
 }
 
 /** How often a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
@@ -253,6 +231,7 @@ interface AttemptPlan {
   readonly way: CallWay
   readonly attempt: number
   readonly sent: SentCall
+  readonly bill: Bill
 }
 
 /** Waits for a permit, and for a token where that is over. */
@@ -285,9 +264,9 @@ async function reform(
 function makeAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
-  { way, attempt, sent, permit }: AttemptPlan & { readonly permit: Permit }
+  { way, attempt, sent, bill, permit }: AttemptPlan & { readonly permit: Permit }
 ): Attempt {
-  const { plan, payload, room } = question
+  const { plan, payload, room, waiter } = question
   const { upstream } = plane.config()
   const { snapshot, host, approach, form } = way
   const request = generationRequest({
@@ -324,7 +303,12 @@ function makeAttempt(
       needsClosing: host.kind !== 'q' || plane.closingHosts.has(host.url)
     }),
     firstTokenTimeoutMs: upstream.firstTokenTimeoutMs * (plan.isSlow ? SLOW_FACTOR : 1),
-    onAccepted: () => way.accepted()
+    onAccepted: () => way.accepted(),
+    readOn: (stop) => {
+      const { isUnpriced } = bill
+      return plane.readings.begin({ key: waiter.key, isUnpriced, stop })
+    },
+    outlivesClient: bill.isUnpriced
   })
 }
 

@@ -14,7 +14,7 @@ import {
 } from '../../reply/answer-reader.ts'
 import type { AnswerSink, AnswerSource } from '../../reply/sinks.ts'
 import { ByteBlocks } from '../../shared/own-memory.ts'
-import { asGatewayError, GatewayError } from '../../shared/errors.ts'
+import { asGatewayError, codeOf, GatewayError } from '../../shared/errors.ts'
 import {
   Exchange,
   type ExchangeRequest,
@@ -27,6 +27,7 @@ import { type CallPhase, classifyFailure, isLoss } from '../../upstream/classify
 import type { ConnectionPool } from '../../upstream/connections/pool.ts'
 import type { CallTap } from '../plane/turn-capture.ts'
 import type { Progress } from '../plane/open-turns.ts'
+import type { MeterReading } from '../plane/meter-readings.ts'
 
 export interface AttemptOptions {
   readonly pool: ConnectionPool
@@ -48,6 +49,10 @@ export interface AttemptOptions {
   readonly onAccepted: () => void
   /** Ends the attempt with its reason: the client is gone, or the gateway gives up. */
   readonly signal: AbortSignal
+  /** Asked before an answer is read on for its metering; `null` where its connection is to be closed. Without it none is read on. */
+  readonly readOn?: (stop: () => void) => MeterReading | null
+  /** A client that leaves does not end the call: nobody knows yet what it costs. */
+  readonly outlivesClient?: boolean
 }
 
 export type AttemptOutcome =
@@ -65,6 +70,14 @@ export type AttemptOutcome =
       readonly phase: CallPhase
     }
 
+/** What a signal says of a client that is gone; other reasons are the gateway's own, and end the call. */
+const LEAVING: readonly string[] = ['GW_CLIENT_CLOSED', 'GW_CLIENT_STALLED']
+
+/** The upstream was at work when the gateway had no more room for its answer. */
+export function isWantOfRoom(error: unknown): boolean {
+  return ['GW_ANSWER_TOO_LARGE', 'GW_MEMORY_FULL'].includes(codeOf(error))
+}
+
 /** Thrown at an exchange whose answer is of no more interest. */
 class NothingMoreWanted extends Error {}
 
@@ -76,8 +89,10 @@ class NothingMoreWanted extends Error {}
  *                   ▲ └──── a deadline ────┘                        ▲ any failure, from anywhere
  *                   └─ again on another connection, before any byte of an answer
  * ```
+ *
+ * An answer that is over for its client before the upstream has ended it may be read on for its metering (`reading`).
  */
-export class Attempt implements ResponseReader, AnswerSource {
+export class Attempt implements ResponseReader, AnswerSource, Releasable {
   readonly #options: AttemptOptions
   readonly #reader: AnswerReader
   readonly #outcome = Promise.withResolvers<AttemptOutcome>()
@@ -98,7 +113,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   readonly #held: Buffer[] = []
   readonly #readHeld = (): void => {
     this.#readRest()
-    if (!this.#isSinkFull && this.#phase !== 'over') this.#exchange.resume()
+    if (!this.#isSinkFull && !this.#isDone) this.#exchange.resume()
   }
   readonly #flush = (): void => {
     const isDue = this.#isFlushDue && this.#phase !== 'over'
@@ -116,18 +131,51 @@ export class Attempt implements ResponseReader, AnswerSource {
     this.#options.sink.push(part)
   }
   #firstToken: NodeJS.Timeout | null = null
+  #reading: MeterReading | null = null
+  readonly #readOn = Promise.withResolvers<void>()
+  #isReadOut = false
+  #isRefused = false
+  /** The request's body is still held, for a client that left before the answer began. */
+  #holdsBody = false
 
   constructor(options: AttemptOptions) {
     this.#options = options
-    const { pool, permit, request, parts, room, signal, sink, tap } = options
+    const { pool, request, parts, room, signal, sink, tap } = options
     this.#reader = new AnswerReader(parts, room)
-    this.#exchange = new Exchange({ pool, permit, request, reader: tap?.(this) ?? this, signal })
+    this.#exchange = new Exchange({
+      pool,
+      permit: this,
+      request,
+      reader: tap?.(this) ?? this,
+      signal,
+      outlives: () => this.#outlives()
+    })
     sink.attach(this)
   }
 
   /** Never rejects. */
   get outcome(): Promise<AttemptOutcome> {
     return this.#outcome.promise
+  }
+
+  /** Where the answer is read on for its metering when the outcome is known: resolves when that is over. Else `null`. */
+  get reading(): Promise<void> | null {
+    return this.#reading === null ? null : this.#readOn.promise
+  }
+
+  /** The upstream has said all that it will: it has ended the answer, or metered the whole of it. */
+  get isReadOut(): boolean {
+    return this.#isReadOut || this.#options.parts.isMetered
+  }
+
+  /** The upstream did not take it, as was heard after its client had left. */
+  get isRefused(): boolean {
+    return this.#isRefused
+  }
+
+  /** Tokens of what the model has said, by the local estimate. */
+  get saidTokens(): number {
+    return this.#options.parts.saidTokens
   }
 
   /** Tokens of the request as the upstream counted them; null while it has not, and if it never does. */
@@ -149,7 +197,17 @@ export class Attempt implements ResponseReader, AnswerSource {
     return this.#options.parts.credits
   }
 
+  sent(): void {
+    this.#options.permit.sent?.()
+  }
+
+  release(): void {
+    this.#options.permit.release()
+    this.#reading?.released()
+  }
+
   pause(): void {
+    if (this.#reading !== null) return
     this.#isSinkFull = true
     this.#exchange.pause()
   }
@@ -172,6 +230,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
 
   onHeaders(status: number, headers: ResponseHeaders): void {
+    if (this.#reading !== null) return this.#readOnFrom(status)
     this.#phase = 'headers'
     this.#status = status
     this.#headers = headers
@@ -179,7 +238,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
 
   onChunk(chunk: Buffer): void {
-    if (this.#phase === 'over') return
+    if (this.#isDone) return
     this.#chunks++
     if (this.#status !== 200) this.#collectFault(chunk)
     else if (turnShare.hasRoom) this.#readAnswer(chunk)
@@ -187,18 +246,22 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
 
   onEnd(): void {
-    if (this.#phase === 'over') return
+    if (this.#isDone) return
     if (this.#status !== 200) return this.#failWith(this.#faultOfBody())
     this.#readRest()
-    this.#finishAnswer()
+    this.#isReadOut = true
+    if (this.#isBeingRead) this.#endReading()
+    else this.#finishAnswer()
   }
 
   onError(cause: unknown): void {
+    if (this.#reading !== null) return this.#endReading()
     if (this.#phase === 'over') return
     // A refusal whose body breaks off still is that refusal.
     if (this.#status !== 0 && this.#status !== 200) return this.#failWith(this.#faultOfBody())
     if (!this.#options.signal.aborted) this.#readRest()
-    this.#failBecause(cause)
+    if (this.#isBeingRead) this.#endReading()
+    else this.#failBecause(cause)
   }
 
   #hold(chunk: Buffer): void {
@@ -213,15 +276,21 @@ export class Attempt implements ResponseReader, AnswerSource {
   }
 
   #readAnswer(chunk: Buffer): void {
-    if (this.#phase === 'over') return
+    if (this.#isDone) return
     turnShare.spend(chunk.byteLength)
+    if (this.#reading !== null) return this.#overhear(chunk, this.#reading)
     try {
       const news = this.#reader.feed(chunk, this.#onPart)
       if (this.#phase === 'answering') this.#flushSoon()
       if (news === null) return
-      this.#leave(() => (news === 'stopped' ? this.#finishAnswer() : this.#failWith(news)))
+      const isCut = news === 'stopped' || this.#phase === 'answering'
+      const conclude = () => (news === 'stopped' ? this.#finishAnswer() : this.#failWith(news))
+      if (isCut) this.#leaveToMeter(conclude)
+      else this.#leave(conclude)
     } catch (cause) {
-      this.#leave(() => this.#failBecause(cause))
+      const conclude = () => this.#failBecause(cause)
+      if (this.#phase === 'answering' && isWantOfRoom(cause)) this.#leaveToMeter(conclude)
+      else this.#leave(conclude)
     }
   }
 
@@ -247,6 +316,75 @@ export class Attempt implements ResponseReader, AnswerSource {
   #leave(conclude: () => void): void {
     conclude()
     this.#exchange.abort(new NothingMoreWanted('nothing more is wanted'))
+  }
+
+  /** The rest is of no interest but for its metering. */
+  #leaveToMeter(conclude: () => void): void {
+    conclude()
+    if (!this.#beginReading()) this.#exchange.abort(new NothingMoreWanted('nothing more is wanted'))
+  }
+
+  /** The client has left. True where the call goes on without it. */
+  #outlives(): boolean {
+    if (this.#reading !== null) return true
+    const { outlivesClient = false, signal } = this.#options
+    const hasLeft = LEAVING.includes(codeOf(signal.reason))
+    if (this.#isDone || !outlivesClient || !hasLeft || !this.#beginReading()) return false
+    this.#holdsBody = this.#phase !== 'answering'
+    this.#failBecause(signal.reason)
+    return true
+  }
+
+  #beginReading(): boolean {
+    const { readOn, permit } = this.#options
+    if (this.#isReadOut || readOn === undefined || !this.#reader.stopListening()) return false
+    this.#reading = readOn(() => this.#exchange.abort(new NothingMoreWanted('read on for long')))
+    if (this.#reading === null) return false
+    permit.answered?.()
+    this.#isSinkFull = false
+    if (this.#held.length === 0) this.#exchange.resume()
+    return true
+  }
+
+  /** The head of the answer has come, and its client has left. */
+  #readOnFrom(status: number): void {
+    this.#status = status
+    this.#isRefused = status !== 200
+    if (this.#isRefused) this.#reading?.stop()
+  }
+
+  #overhear(chunk: Buffer, reading: MeterReading): void {
+    this.#letBodyGo()
+    try {
+      if (reading.take(chunk.byteLength)) this.#reader.overhear(chunk)
+    } catch (cause) {
+      if (!(cause instanceof GatewayError)) throw cause
+      reading.stop()
+    }
+  }
+
+  #letBodyGo(): void {
+    if (!this.#holdsBody) return
+    this.#holdsBody = false
+    const { payload, request } = this.#options
+    if (payload.onAnswer(request.body)) this.#exchange.releaseBody()
+  }
+
+  /** Asked anew: it may have begun within a call. */
+  get #isBeingRead(): boolean {
+    return this.#reading !== null
+  }
+
+  #endReading(): void {
+    this.#held.length = 0
+    this.#reading?.over()
+    this.#readOn.resolve()
+    this.#clearFirstToken()
+  }
+
+  /** What comes is of no interest any more. */
+  get #isDone(): boolean {
+    return this.#phase === 'over' && this.#reading === null
   }
 
   #collectFault(chunk: Buffer): void {
@@ -318,7 +456,7 @@ export class Attempt implements ResponseReader, AnswerSource {
   #end(outcome: AttemptOutcome): void {
     if (this.#phase !== 'over') this.#noteCall(outcome, this.#phase)
     this.#phase = 'over'
-    this.#held.length = 0
+    if (this.#reading === null) this.#held.length = 0
     this.#clearFirstToken()
     this.#outcome.resolve(outcome)
   }

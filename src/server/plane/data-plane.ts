@@ -35,6 +35,7 @@ import type { OpenTurns } from './open-turns.ts'
 import { AccountLink, RequestRecords, SharedCalibration } from './primary-links.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 import { isPublicAddress } from './public-address.ts'
+import { MeterReadings } from './meter-readings.ts'
 import type { TurnRecorder } from './turn-capture.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
@@ -46,6 +47,8 @@ export interface DataPlane {
   /** What named keys may use. */
   readonly limits: KeyLimits
   readonly prices: WorkerPrices
+  /** Answers that are read on for their metering. */
+  readonly readings: MeterReadings
   readonly pool: ConnectionPool
   readonly memory: MemoryBudget
   /** Memory for small bodies while `memory` is in use. */
@@ -169,10 +172,12 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     send: (report) => channel.send(report),
     trimSockets: (max) => pool.trim(max),
     onKeepAlive: () => pool.trimIdle(),
+    onMissing: (permits) => readings.giveWay(permits),
     poolTimeoutMs: config.pool.poolTimeoutMs,
     maxWaiting: config.pool.maxWaiting,
     ...(config.fleet.url !== null && { lendingMs: FLEET_LENDING_MS })
   })
+  const readings = new MeterReadings({ missing: () => lease.missing })
   let fleet: Promise<FleetLink> | null = null
   let fleetTold: FleetTold | null = null
   const retryWaits = new RetryWaits()
@@ -234,6 +239,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     allowances,
     arrivals,
     prices,
+    readings,
     limits: new KeyLimits({
       allowances,
       prices,
@@ -298,7 +304,14 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       fleetTold = told
       fleet ??= import('./fleet-link.ts').then(
         (room) =>
-          new room.FleetLink({ stateDir: config.credentials.stateDir, lease, pool, turns, log })
+          new room.FleetLink({
+            stateDir: config.credentials.stateDir,
+            lease,
+            pool,
+            turns,
+            readings,
+            log
+          })
       )
       void fleet.then((link) => link.onTold(told)) // rejects only by a bug
     },

@@ -6,12 +6,14 @@ import { instantNow, msToNextStage, termStage } from '../../shared/elapsed.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { ConnectionPool } from '../../upstream/connections/pool.ts'
 import type { OpenTurns } from './open-turns.ts'
+import type { MeterReadings } from './meter-readings.ts'
 
 export interface FleetLinkOptions {
   readonly stateDir: string
   readonly lease: Pick<Lease, 'setBar'>
   readonly pool: Pick<ConnectionPool, 'trim'>
   readonly turns: Pick<OpenTurns, 'abort' | 'size'>
+  readonly readings: Pick<MeterReadings, 'giveUp'>
   readonly log: Pick<Logger, 'error'>
 }
 
@@ -70,9 +72,10 @@ export class FleetLink {
     this.#bar(CUT)
     if (this.#isCut) return
     this.#isCut = true
-    const { turns, pool, log } = this.#options
+    const { turns, readings, pool, log } = this.#options
     log.error({ streams: turns.size }, 'cut off from the fleet: all connections are closed')
     turns.abort(lost(CUT))
+    readings.giveUp()
     void pool.trim(0) // rejects only by a bug of the pool
   }
 

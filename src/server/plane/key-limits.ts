@@ -8,6 +8,7 @@ import type { PriceTold } from '../../ipc/messages.ts'
 import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import {
   type Estimate,
+  type PricedAnswer,
   type PricedRequest,
   type PriceLessons,
   PriceTable
@@ -134,9 +135,7 @@ export class TurnLimits {
 
   #estimate(request: PricedRequest): Estimate {
     const { prices, models } = this.#options
-    const { rate: usual = 1 } = findModel(models(), request.model) ?? {}
-    const rate = usual * priceFactorOf(request.model, request.inputTokens)
-    return prices.estimate(request, rate * MICROS_PER_CREDIT)
+    return prices.estimate(request, listedPrice(request, models()))
   }
 
   #takeCredits(credits: CreditLimit, { credits: estimated }: Estimate, wish: Wish): Promise<Share> {
@@ -205,7 +204,19 @@ export class TurnLimits {
   }
 }
 
-/** One of the streams that a key may have: over once its turn is, and the upstream has let go of its connections. */
+/** Returns what the maker of its model lists for a request, in micro-credits. */
+export function listedPrice(
+  { model, inputTokens }: PricedRequest,
+  models: readonly ModelFacts[]
+): number {
+  const { rate = 1 } = findModel(models, model) ?? {}
+  return rate * priceFactorOf(model, inputTokens) * MICROS_PER_CREDIT
+}
+
+/**
+ * One of the streams that a key may have: over once its turn is, and the upstream has let go of its connections, or has been
+ * left with those by the client's answer.
+ */
 export class KeyStream implements Disposable {
   readonly #share: Share
   /** The turn, and its permits. */
@@ -218,11 +229,17 @@ export class KeyStream implements Disposable {
   /** The permit, which keeps the stream from being over while it is held. */
   holdFor(permit: Permit): Permit {
     this.#holders += 1
+    let isHeld = true
+    const letGo = (): void => {
+      if (isHeld) this.#letGo()
+      isHeld = false
+    }
     return new Permit({
       onSent: () => permit.sent(),
+      onAnswered: letGo,
       onRelease: () => {
         permit.release()
-        this.#letGo()
+        letGo()
       }
     })
   }
@@ -273,8 +290,13 @@ export interface CallCost {
   /** As the upstream metered it; `null` where it said nothing. */
   readonly credits: number | null
   readonly isAnswered: boolean
-  /** It was sent, and the client left before it was over: the upstream was at work. */
+  /** It was sent, and the client left, or the gateway broke it off, before it was over: the upstream was at work. */
   readonly isLeft: boolean
+  /**
+   * Micro-credits that its tokens cost by the learnt price, where it was left before its metering; `null` or missing where
+   * no price is known, or nothing is to be measured.
+   */
+  readonly measured?: number | null
 }
 
 /** What is reserved for a question, and what its calls have really cost. Settled once. */
@@ -294,17 +316,25 @@ export class Charge {
     return this.#cost
   }
 
+  /** Nobody knows yet what answers of its model cost. */
+  get isUnpriced(): boolean {
+    return this.#turn !== null
+  }
+
   /** Number of the period in which it was reserved, and which it is charged to. */
   get period(): number {
     return this.#share.period
   }
 
-  /** What an answer cost that nobody has metered can only be estimated; a failure costs nothing unless it was metered. */
-  add({ credits, isAnswered, isLeft }: CallCost): void {
+  /**
+   * What an answer cost that nobody has metered is measured by its tokens, or is what was reserved; a failure costs nothing
+   * unless it was metered.
+   */
+  add({ credits, isAnswered, isLeft, measured = null }: CallCost): void {
     if (credits !== null) {
-      this.#cost += Math.round(credits * MICROS_PER_CREDIT)
+      this.#cost += Math.max(Math.round(credits * MICROS_PER_CREDIT), measured ?? 0)
     } else if (isAnswered || isLeft) {
-      this.#cost += this.#share.amount
+      this.#cost += measured ?? this.#share.amount
     }
   }
 
@@ -329,11 +359,16 @@ export class WorkerPrices {
     return this.#table.estimate(request, listed, Date.now())
   }
 
+  /** As `PriceTable.measure()`. */
+  measure(answer: PricedAnswer, listed: number): number | null {
+    return this.#table.measure(answer, listed, Date.now())
+  }
+
   /** Those who wait for a price of this model may go on: the primary hears of it before anything else. */
-  learn(request: PricedRequest, credits: number): void {
-    const { isUnknown } = this.#table.estimate(request, credits, Date.now())
-    this.#table.learn(request, credits, Date.now())
-    this.#untold.push({ ...request, credits })
+  learn(answer: PricedAnswer, credits: number): void {
+    const { isUnknown } = this.#table.estimate(answer, credits, Date.now())
+    this.#table.learn(answer, credits, Date.now())
+    this.#untold.push({ ...answer, credits })
     if (isUnknown) this.tell()
   }
 

@@ -1,6 +1,6 @@
 import type { EndReason, Usage } from '../../dialects/answer/stream-part.ts'
 import { addUsage } from '../../dialects/answer/usage.ts'
-import { MICROS_PER_CREDIT } from '../../keys/key.ts'
+import type { Metering } from '../../ipc/usage-row.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import type { TracedCall, TurnTrace } from '../../tracing/turn-trace.ts'
 import type { CallPhase } from '../../upstream/classify.ts'
@@ -17,6 +17,8 @@ export interface OpenTurn {
   readonly keyLabel: string
   /** It stands in line for a connection, or for a stream of its key. */
   readonly isWaiting: boolean
+  /** Its client has its answer, or is gone; it is not known yet what that has cost. */
+  readonly isOver?: boolean
 }
 
 /** What a key has under way. */
@@ -44,7 +46,8 @@ export class OpenTurns {
   /** By the labels of keys. */
   byKey(): ReadonlyMap<string, KeyTurns> {
     const counts = new Map<string, KeyTurns>()
-    for (const { keyLabel, isWaiting } of this.#turns) {
+    for (const { keyLabel, isWaiting, isOver } of this.#turns) {
+      if (isOver === true) continue
       const { streams, waiting } = counts.get(keyLabel) ?? { streams: 0, waiting: 0 }
       const next = isWaiting ? { streams, waiting: waiting + 1 } : { streams: streams + 1, waiting }
       counts.set(keyLabel, next)
@@ -108,6 +111,9 @@ export type PhaseName = (typeof NAMES)[number]
 /** What a request stands in line for when no pause keeps it back. */
 export type WaitName = Extract<PhaseName, 'key' | 'pace' | 'queue'>
 
+/** The most exact first. */
+const EXACTNESS: readonly Metering[] = ['metered', 'read on', 'measured']
+
 /** What is told of one upstream call that is over. */
 export interface CallFacts extends TracedCall {
   /** How far it had come. */
@@ -136,6 +142,9 @@ export class Progress {
   /** Bounded by the questions that a turn may ask. */
   readonly #charges: Charged[] = []
   #metered = 0
+  #metering: Metering | null = null
+  #owed: Promise<void> | null = null
+  #endedAt: number | null = null // see `over()`
   #attempts = 0
   #lastCall: CallFacts | null = null
   #lostCalls = 0
@@ -169,14 +178,32 @@ export class Progress {
     this.#charges.push(charged)
   }
 
-  /** Micro-credits that the upstream has metered, of failed calls, too. */
+  /** Micro-credits of all calls, of failed ones, too, as they were metered or measured. */
   get metered(): number {
     return this.#metered
   }
 
-  /** What the upstream has metered of a call; `null` where it said nothing. */
-  meter(credits: number | null): void {
-    if (credits !== null) this.#metered += Math.round(credits * MICROS_PER_CREDIT)
+  /** The least exact way in which the credits of a call came about; `null` where none cost anything. */
+  get metering(): Metering | null {
+    return this.#metering
+  }
+
+  /** What a call has cost, in micro-credits, and how that is known. */
+  meter(credits: number, how: Metering): void {
+    this.#metered += credits
+    if (this.#metering === null || EXACTNESS.indexOf(how) > EXACTNESS.indexOf(this.#metering))
+      this.#metering = how
+  }
+
+  /** A call is being read on for its metering: only then it is known what the request has cost. */
+  owe(metered: Promise<void>): void {
+    const before = this.#owed
+    this.#owed = before === null ? metered : before.then(() => metered)
+  }
+
+  /** Resolves when it is known what all calls have cost; `null` where it is already. */
+  get owed(): Promise<void> | null {
+    return this.#owed
   }
 
   /** Upstream calls that are over. */
@@ -235,9 +262,23 @@ export class Progress {
     this.#isWaiting = false
   }
 
-  /** Milliseconds since the request arrived. */
+  /** The client has its answer, or is gone: what follows is no time of the request. */
+  over(): void {
+    this.#endedAt ??= performance.now()
+  }
+
+  get isOver(): boolean {
+    return this.#endedAt !== null
+  }
+
+  /** `performance.now()` when it was over, or now. */
+  get endedAt(): number {
+    return this.#endedAt ?? performance.now()
+  }
+
+  /** Milliseconds since the request arrived, until it was over. */
   totalMs(): number {
-    return performance.now() - this.startedAt
+    return this.endedAt - this.startedAt
   }
 
   spentMs(name: PhaseName): number {

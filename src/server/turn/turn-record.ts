@@ -119,6 +119,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
     reasoning_tokens: usage?.reasoningTokens,
     token_source: usage === null ? undefined : source,
     credits: credits > 0 ? credits : undefined,
+    metering: progress.metering ?? undefined,
     stop_reason: lastCall?.stopReason ?? undefined,
     lost_calls: progress.lostCalls > 0 ? progress.lostCalls : undefined,
     upstream_request_id: lastCall?.upstreamId ?? undefined,
@@ -146,7 +147,7 @@ export function toUsageRow(
   { worker, ...who }: Pick<UsageRow, 'key' | 'client' | 'dialect'> & Pick<TurnFacts, 'worker'>
 ): UsageRow {
   const { requestId, route, status, error, plan, bodyBytes, progress } = record
-  const { usage, charged, charges, metered, attempts, lastCall } = progress
+  const { usage, charged, charges, metered, metering, attempts, lastCall } = progress
   const totalMs = progress.totalMs()
   return {
     ...who,
@@ -158,6 +159,7 @@ export function toUsageRow(
     outputTokens: usage?.outputTokens ?? 0,
     cachedTokens: (usage?.cacheReadTokens ?? 0) + (usage?.cacheWriteTokens ?? 0),
     credits: charged > 0 ? charged : metered,
+    ...(metering !== null && { metering }),
     ...(charges.length > 0 && {
       charges: charges.map(({ cost, period }) => ({ credits: cost, period }))
     }),
@@ -215,6 +217,7 @@ export function toTracedTurn(
   return {
     ...who,
     requestId,
+    endedAt: progress.endedAt,
     keyName,
     status,
     code: error?.code ?? null,

@@ -62,7 +62,8 @@ export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<obj
 
 /**
  * One request, from its first byte to its log line (architecture §2): body, transform, permit, upstream, answer.
- * Everything it holds is given back by the time `run()` resolves, or shortly after by the exchange.
+ * Everything it holds is given back by the time `run()` resolves, or shortly after by the exchange. An answer that is read on
+ * for its metering keeps its turn, and nothing else.
  */
 export class Turn implements OpenTurn {
   readonly #options: TurnOptions
@@ -102,7 +103,7 @@ export class Turn implements OpenTurn {
 
   /**
    * Never rejects: a failure is answered, in the client's dialect, and logged. Resolves once the client has been
-   * sent everything, or is gone.
+   * sent everything, or is gone, and it is known what that has cost.
    */
   async run(): Promise<void> {
     const { plane, response, answerHere } = this.#options
@@ -110,19 +111,33 @@ export class Turn implements OpenTurn {
     plane.metrics.requestsInFlight.inc()
     if (answerHere === undefined) plane.records.begin()
     let error: GatewayError | null = null
+    let status = 0
     try {
       error = await this.#answer()
       await whenSent(response)
       if (this.#debug !== null) await this.#debug.content?.settled()
     } finally {
-      this.#memory?.release()
+      this.#progress.over()
       this.#room?.release()
       plane.metrics.requestsInFlight.dec()
+      status = this.#status
+      const { signal } = this.#gone
+      if (signal.aborted && !response.writableFinished) error ??= abortErrorOf(signal)
+      await this.#progress.owed // its metering may come long after its client has left
+      this.#memory?.release()
       plane.turns.remove(this)
     }
-    const { signal } = this.#gone
-    const isCutShort = signal.aborted && !response.writableFinished
-    this.#record(error ?? (isCutShort ? abortErrorOf(signal) : null))
+    this.#record(error, status)
+  }
+
+  /** As answered; 499 when the client has left. */
+  get #status(): number {
+    const { response } = this.#options
+    return response.destroyed && !response.writableFinished ? 499 : response.statusCode
+  }
+
+  get isOver(): boolean {
+    return this.#progress.isOver
   }
 
   get keyLabel(): string {
@@ -149,7 +164,8 @@ export class Turn implements OpenTurn {
       return null
     } catch (cause) {
       const error = asGatewayError(cause)
-      this.#memory?.release() // its client may take 10 s to send the rest of a body that is discarded
+      // Its client may take 10 s to send the rest of a body that is discarded.
+      if (this.#progress.owed === null) this.#memory?.release()
       this.#debug?.noteFailure(error)
       this.#answerError(error)
       return error
@@ -316,14 +332,14 @@ export class Turn implements OpenTurn {
     new StallTimer({ response, timeoutMs, gone: this.#gone }).watchEnd()
   }
 
-  #record(error: GatewayError | null): void {
-    const { plane, request, response, route, dialect, log, requestId } = this.#options
+  #record(error: GatewayError | null, status: number): void {
+    const { plane, request, route, dialect, log, requestId } = this.#options
     const { namedKey, keyName, usageKey, answerHere } = this.#options
     const record = {
       requestId,
       route,
       keyName: namedKey?.name ?? null,
-      status: response.destroyed && !response.writableFinished ? 499 : response.statusCode,
+      status,
       error,
       plan: this.#toldPlan,
       method: request.method ?? '',

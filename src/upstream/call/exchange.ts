@@ -39,6 +39,8 @@ export interface ResponseReader {
 export interface Releasable {
   /** Called each time the request is sent: twice where a reused connection was closed meanwhile. */
   sent?(): void
+  /** The client has its answer; the connection is still needed. */
+  answered?(): void
   release(): void
 }
 
@@ -47,12 +49,15 @@ export interface ExchangeOptions {
   readonly request: ExchangeRequest
   readonly reader: ResponseReader
   readonly signal: AbortSignal
+  /** Asked when the signal fires after the request was sent; true where the exchange goes on without it. */
+  readonly outlives?: () => boolean
   /** Released once, always, when the connection is idle again or gone: not before the peer has let go of it. */
   readonly permit: Releasable
 }
 
 /**
- * One request and its answer on a connection of the pool. Ends early only through the signal and `abort()`.
+ * One request and its answer on a connection of the pool. Ends early only through the signal, unless it outlives that, and
+ * `abort()`.
  *
  * ```
  *   connecting ──connected──▶ sent ──headers──▶ headers ──▶ over
@@ -62,7 +67,10 @@ export interface ExchangeOptions {
  */
 export class Exchange {
   readonly #options: ExchangeOptions
-  readonly #onAbort = (): void => this.abort(this.#options.signal.reason)
+  readonly #onAbort = (): void => {
+    const { signal, outlives } = this.#options
+    if (this.#phase === 'connecting' || outlives?.() !== true) this.abort(signal.reason)
+  }
   #phase: Exclude<CallPhase, 'answering'> | 'over' = 'connecting'
   /** Ends the opening of a connection; made only where one is opened, since it costs more than all else here. */
   #opening: AbortController | null = null

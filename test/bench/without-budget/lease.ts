@@ -25,6 +25,7 @@ export class Lease implements Public<RealLease> {
   readonly bar = null
   readonly pausedMs = 0
   readonly isPacing = false
+  readonly missing = 0
 
   setBar(): void {}
 

@@ -6,6 +6,7 @@ import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import type { AnswerSink, AnswerSource } from '../../../src/reply/sinks.ts'
 import { Attempt, type AttemptOptions } from '../../../src/server/ask/attempt.ts'
 import { Progress } from '../../../src/server/plane/open-turns.ts'
+import { MeterReadings } from '../../../src/server/plane/meter-readings.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
@@ -447,6 +448,209 @@ t.test('a client that leaves', (t) => {
     t.match(await over(), { name: 'failed', error, phase: 'connecting' })
     t.equal(seen.settlements, 1)
     t.equal(upstream.requests, 0)
+  })
+  t.end()
+})
+
+const metering = eventFrame('meteringEvent', { unit: 'credit', usage: 8 })
+
+/** What has an attempt read on, as the plane does. */
+function readOnWith(readings: MeterReadings, isUnpriced = false): Changes {
+  return {
+    readOn: (stop) => readings.begin({ key: 'anna', isUnpriced, stop }),
+    outlivesClient: isUnpriced
+  }
+}
+
+/** No request lacks a connection. */
+const missing = (): number => 0
+
+t.test('an answer that is over for its client', (t) => {
+  const stops = { stopSequences: ['STOP'] }
+
+  t.test('is read on for its metering, and holds nothing back', async (t) => {
+    const held = Promise.withResolvers<void>()
+    const readings = new MeterReadings({ missing })
+    const { call, sink, seen, pool, over } = await attempt(
+      t,
+      (_request, response) => {
+        response.write(textFrame('one STOP two'))
+        void held.promise.then(() =>
+          response.end(Buffer.concat([textFrame('three'), endFrame, metering]))
+        )
+      },
+      { ...stops, ...readOnWith(readings) }
+    )
+    t.same(await call.outcome, { name: 'answered' })
+    t.match(summarize(sink.parts), { text: 'one ', reason: 'stop-sequence' })
+    t.equal(sink.calls.at(-1), 'ended')
+    t.same([call.credits, call.isReadOut, seen.settlements, readings.size], [null, false, 0, 1])
+    const said = call.saidTokens
+    const { length } = sink.calls
+    held.resolve()
+    await call.reading
+    await over()
+    t.same([call.credits, call.isReadOut, seen.settlements, readings.size], [8, true, 1, 0])
+    t.ok(call.saidTokens > said, 'what came since is counted')
+    t.equal(sink.calls.length, length, 'and nothing of it came out')
+    t.match(pool.stats(), { idle: 1, busy: 0 }, 'its connection lives on')
+  })
+
+  t.test('is not read on for what has come with its end', async (t) => {
+    const readings = new MeterReadings({ missing })
+    const whole = Buffer.concat([textFrame('one STOP two'), endFrame, metering])
+    const { call, over } = await attempt(t, (_request, response) => void response.end(whole), {
+      ...stops,
+      ...readOnWith(readings)
+    })
+    await call.outcome
+    t.same([call.credits, call.isReadOut], [8, true])
+    await over()
+    await call.reading
+    t.equal(readings.size, 0)
+  })
+
+  t.test('by an exception, may be metered behind that', async (t) => {
+    const readings = new MeterReadings({ missing })
+    const { call, over } = await attempt(
+      t,
+      (_request, response) => {
+        response.write(textFrame('so far'))
+        response.write(exceptionFrame('InternalServerException', 'broken'))
+        setTimeout(() => response.end(metering), 20)
+      },
+      readOnWith(readings)
+    )
+    t.match(await call.outcome, { name: 'failed', phase: 'answering' })
+    await call.reading
+    await over()
+    t.equal(call.credits, 8)
+  })
+
+  for (const [how, bounds] of [
+    ['for long', { ms: 20 }],
+    ['for many bytes', { bytes: 1000 }]
+  ] as const) {
+    t.test(`is not read on ${how}`, async (t) => {
+      const readings = new MeterReadings({ missing, bounds })
+      const { call, upstream, over } = await attempt(
+        t,
+        (_request, response) => {
+          response.write(textFrame('one STOP two'))
+          setTimeout(() => response.write(textFrame('x'.repeat(2000))), how === 'for long' ? 0 : 1)
+        },
+        { ...stops, ...readOnWith(readings) }
+      )
+      await call.outcome
+      await call.reading
+      await over()
+      t.same([call.credits, call.isReadOut, readings.size], [null, false, 0])
+      await upstream.empty()
+    })
+  }
+
+  t.test('is left where what follows cannot be read', async (t) => {
+    for (const rest of [
+      Buffer.from('<html>an error page</html>'),
+      textFrame('x'.repeat(200_000))
+    ]) {
+      const readings = new MeterReadings({ missing })
+      const { call, upstream, over } = await attempt(
+        t,
+        (_request, response) => {
+          response.write(textFrame('one STOP two'), () => void response.write(rest))
+        },
+        { ...stops, ...readOnWith(readings) }
+      )
+      t.same(await call.outcome, { name: 'answered' })
+      await call.reading
+      await over()
+      t.equal(call.credits, null)
+      await upstream.empty()
+    }
+  })
+
+  t.test('is read on although its client has not read the rest', async (t) => {
+    const readings = new MeterReadings({ missing })
+    const { call, sink, over } = await attempt(
+      t,
+      (_request, response) => {
+        response.write(textFrame('one STOP two'))
+        setTimeout(() => response.end(metering), 50)
+      },
+      { ...stops, ...readOnWith(readings) }
+    )
+    await call.outcome
+    sink.source?.pause()
+    await call.reading
+    await over()
+    t.equal(call.credits, 8)
+  })
+
+  t.test('because that has left, is read on while nobody knows the price', async (t) => {
+    for (const before of [Buffer.alloc(0), textFrame('one')]) {
+      const readings = new MeterReadings({ missing })
+      const began = Promise.withResolvers<void>()
+      const left = Promise.withResolvers<void>()
+      const { abort, call, sink, body, over } = await attempt(
+        t,
+        (_request, response) => {
+          if (before.length > 0) response.write(before)
+          began.resolve()
+          void left.promise.then(() =>
+            response.end(Buffer.concat([textFrame('two'), endFrame, metering]))
+          )
+        },
+        { ...readOnWith(readings, true), ...(before.length > 0 && { onFirstPart: began.resolve }) }
+      )
+      await began.promise
+      const error = new GatewayError('GW_CLIENT_CLOSED')
+      abort.abort(error)
+      t.match(await call.outcome, { name: 'failed', error })
+      const { length } = sink.calls
+      left.resolve()
+      await call.reading
+      await over()
+      t.same([call.credits, call.isReadOut], [8, true])
+      t.equal(sink.calls.length, length)
+      t.equal(body.byteLength, 0, 'the memory of the request is free')
+    }
+  })
+
+  t.test('because that has left, costs nothing where the upstream refuses it', async (t) => {
+    const readings = new MeterReadings({ missing })
+    const began = Promise.withResolvers<void>()
+    const left = Promise.withResolvers<void>()
+    const { abort, call, over } = await attempt(
+      t,
+      (_request, response) => {
+        began.resolve()
+        void left.promise.then(() => response.writeHead(429).end('{}'))
+      },
+      readOnWith(readings, true)
+    )
+    await began.promise
+    abort.abort(new GatewayError('GW_CLIENT_CLOSED'))
+    await call.outcome
+    left.resolve()
+    await call.reading
+    await over()
+    t.equal(call.isRefused, true)
+  })
+
+  t.test('because the gateway ends it, is not read on', async (t) => {
+    const readings = new MeterReadings({ missing })
+    const began = Promise.withResolvers<void>()
+    const { abort, call, over, upstream } = await attempt(
+      t,
+      () => began.resolve(),
+      readOnWith(readings, true)
+    )
+    await began.promise
+    abort.abort(new GatewayError('GW_DRAINING'))
+    await over()
+    t.equal(call.reading, null)
+    await upstream.empty()
   })
   t.end()
 })

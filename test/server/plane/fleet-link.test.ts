@@ -11,6 +11,7 @@ t.test('a lease that is over for the primary is cut off by the worker, too', asy
     lease: { setBar: (error: GatewayError | null) => void cut.push(error?.code ?? null) },
     pool: { trim: async () => void cut.push('trim') },
     turns: { size: 1, abort: (error: GatewayError) => void cut.push(`abort ${error.code}`) },
+    readings: { giveUp: () => void cut.push('give up') },
     log: { error: () => {} }
   })
   const told: FleetTold = {
@@ -39,5 +40,5 @@ t.test('a lease that is over for the primary is cut off by the worker, too', asy
   link.onTold({ ...told, sentAt: instantNow() })
   t.same(cut, [])
   link.onTold(told)
-  t.same(cut.slice(0, 3), ['GW_FLEET_LOST', 'abort GW_FLEET_LOST', 'trim'])
+  t.same(cut.slice(0, 3), ['GW_FLEET_LOST', 'abort GW_FLEET_LOST', 'give up'])
 })

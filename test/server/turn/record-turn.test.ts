@@ -80,7 +80,7 @@ t.test('recordTurn()', (t) => {
     const progress = new Progress()
     progress.end('queue', progress.startedAt + 3)
     progress.spend({ inputTokens: 5, outputTokens: 7 })
-    progress.meter(0.25)
+    progress.meter(250_000, 'metered')
     progress.noteAccount('a1')
     progress.noteCall({ ...call, stopReason: null, upstreamId: null })
     progress.noteCall({ ...call, stopReason: 'stop', upstreamId: 'up-1' })

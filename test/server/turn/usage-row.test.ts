@@ -77,9 +77,8 @@ t.test('toUsageRow()', async (t) => {
     cacheWriteTokens: 1,
     credits: 9
   })
-  progress.meter(0.5)
-  progress.meter(null)
-  progress.meter(0.25)
+  progress.meter(500_000, 'read on')
+  progress.meter(250_000, 'metered')
   const answered = {
     ...record,
     status: 200,

@@ -1,0 +1,103 @@
+import { MICROS_PER_CREDIT } from '../../keys/key.ts'
+import type { ReplyPlan } from '../../dialects/plan/plan.ts'
+import type { Metering } from '../../ipc/usage-row.ts'
+import type { DataPlane } from '../plane/data-plane.ts'
+import { type Charge, listedPrice } from '../plane/key-limits.ts'
+import type { Progress } from '../plane/open-turns.ts'
+import { type Attempt, type AttemptOutcome, isWantOfRoom } from './attempt.ts'
+
+export interface BillOptions {
+  readonly plane: Pick<DataPlane, 'prices' | 'catalogue'>
+  readonly plan: ReplyPlan
+  readonly progress: Progress
+  readonly signal: AbortSignal
+  /** `null` for a key without a limit of credits. */
+  readonly charge: Charge | null
+}
+
+type BilledCall = Pick<Attempt, 'credits' | 'reading' | 'isReadOut' | 'isRefused' | 'saidTokens'>
+
+/**
+ * What the calls of one question have cost: as the upstream metered it, or as the tokens so far cost by the learnt price.
+ * Settled when the last of them is: one that is read on for its metering may come to its end long after the answer has.
+ */
+export class Bill {
+  readonly #options: BillOptions
+  #unmetered = 0
+  #isClosed = false
+
+  constructor(options: BillOptions) {
+    this.#options = options
+  }
+
+  /** Nobody knows what the question costs, and its key has a limit: it must be metered, whatever its client does. */
+  get isUnpriced(): boolean {
+    return this.#options.charge?.isUnpriced ?? false
+  }
+
+  /** A call is over, as far as its client is concerned. */
+  add(call: BilledCall, outcome: AttemptOutcome): void {
+    const { signal, progress } = this.#options
+    const facts = { outcome, isGone: signal.aborted, creditsBefore: call.credits }
+    const { reading } = call
+    if (reading === null) return this.#enter(call, facts)
+    this.#unmetered += 1
+    progress.owe(this.#enterOnce(reading, call, facts))
+  }
+
+  async #enterOnce(metered: Promise<void>, call: BilledCall, facts: CallFacts): Promise<void> {
+    await metered
+    this.#unmetered -= 1
+    this.#enter(call, facts)
+    this.#settle()
+  }
+
+  /** No call follows. */
+  close(): void {
+    this.#isClosed = true
+    this.#settle()
+  }
+
+  #settle(): void {
+    const { charge, progress } = this.#options
+    if (!this.#isClosed || this.#unmetered > 0 || charge === null) return
+    charge.settle()
+    progress.charge(charge)
+  }
+
+  #enter(call: BilledCall, { outcome, isGone, creditsBefore }: CallFacts): void {
+    const { plane, plan, charge, progress } = this.#options
+    const { credits, isReadOut } = call
+    const isAnswered = outcome.name === 'answered'
+    const isLeft = !isAnswered && !call.isRefused && wasAtWork(outcome, isGone)
+    const isMeant = isAnswered || isLeft
+    const { upstreamModel: model, inputTokens } = plan
+    const answer = { model, inputTokens, outputTokens: call.saidTokens }
+    const isWhole = credits !== null && isReadOut
+    const listed = listedPrice(answer, plane.catalogue().models)
+    const measured = isMeant && !isWhole ? plane.prices.measure(answer, listed) : null
+    charge?.add({ credits, isAnswered, isLeft, measured })
+    const metered = credits === null ? 0 : Math.round(credits * MICROS_PER_CREDIT)
+    if (credits !== null || measured !== null || (isMeant && charge !== null)) {
+      const how: Metering =
+        isMeant && !isWhole ? 'measured' : credits === creditsBefore ? 'metered' : 'read on'
+      progress.meter(Math.max(metered, measured ?? 0), how)
+    }
+    // Answers of all keys teach what the keys with a limit reserve.
+    if (isMeant && isWhole) plane.prices.learn(answer, metered)
+  }
+}
+
+interface CallFacts {
+  readonly outcome: AttemptOutcome
+  /** The client had left, or the gateway given up, by the time of the outcome. */
+  readonly isGone: boolean
+  /** What the upstream had metered by then. */
+  readonly creditsBefore: number | null
+}
+
+/** The upstream was at work when the call was left, and it was not the upstream's fault. */
+function wasAtWork(outcome: Extract<AttemptOutcome, { name: 'failed' }>, isGone: boolean): boolean {
+  const { phase, error } = outcome
+  return isGone ? phase !== 'connecting' : phase === 'answering' && isWantOfRoom(error)
+}

@@ -1,0 +1,165 @@
+/** How long an answer is read on for its metering: it is near where the answer was about to end, and worth no more where not. */
+const READ_ON_MS = 10_000
+/** So much may still come. Metering has a hundred bytes. */
+const READ_ON_BYTES = 1_048_576
+/**
+ * The same while nobody knows what such answers cost: any answer that is shorter teaches it, whatever its client does. A
+ * key has one of them at a time, and only until one of them, or of another key, was metered.
+ */
+const UNPRICED_MS = 300_000
+const UNPRICED_BYTES = 16_777_216
+/** A key that cuts every answer short must not use up connections, and the upstream's work, for each of them. */
+const MAX_OF_KEY = 4
+
+export interface MeterReadingsOptions {
+  /** How many requests lack a connection now. */
+  readonly missing: () => number
+  readonly bounds?: Partial<typeof BOUNDS>
+}
+
+const BOUNDS = {
+  ms: READ_ON_MS,
+  bytes: READ_ON_BYTES,
+  unpricedMs: UNPRICED_MS,
+  unpricedBytes: UNPRICED_BYTES
+}
+
+export interface MeterReadingOptions {
+  /** Whose answer it is: as for a fair share of the connections. */
+  readonly key: string
+  /** Nobody knows what it costs, and its key has a limit: it gives way to nobody. */
+  readonly isUnpriced: boolean
+  /** Closes the connection; `MeterReading.over()` follows. */
+  readonly stop: () => void
+}
+
+/**
+ * The answers that are read on for their metering alone: their clients have had all that they get. Each keeps its permit for
+ * that. Where a request lacks a connection, they are given up, and cost what their tokens so far cost by the learnt price:
+ * a client that waits is worse than credits that are off by a little. Only while that price is unknown they are not, since
+ * whoever kept all connections busy could keep it unknown.
+ *
+ * ```
+ *   begin ──▶ reading ──the upstream's end────────────────────────────────────────▶ over
+ *                └─ time, bytes, a request that waits, the worker's end ─▶ closing ──┘
+ * ```
+ */
+export class MeterReadings {
+  readonly #options: MeterReadingsOptions
+  readonly #bounds: typeof BOUNDS
+  /** The oldest first. Bounded by the permits. */
+  readonly #open = new Set<MeterReading>()
+  /** Given up, and the permit is not back yet. */
+  #closing = 0
+  #isClosed = false
+
+  constructor(options: MeterReadingsOptions) {
+    this.#options = options
+    this.#bounds = { ...BOUNDS, ...options.bounds }
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  /** `null` where there is no room for it: then the connection is to be closed at once. */
+  begin(options: MeterReadingOptions): MeterReading | null {
+    const { key, isUnpriced } = options
+    if (this.#isClosed) return null
+    if (!isUnpriced && this.#options.missing() > this.#closing) return null
+    const { ms, bytes, unpricedMs, unpricedBytes } = this.#bounds
+    if (!isUnpriced) this.#giveUpOf(key)
+    const reading = new MeterReading(options, {
+      ms: isUnpriced ? unpricedMs : ms,
+      bytes: isUnpriced ? unpricedBytes : bytes,
+      onClosing: () => (this.#closing += 1),
+      onOver: () => this.#open.delete(reading),
+      onClosed: () => (this.#closing -= 1)
+    })
+    this.#open.add(reading)
+    return reading
+  }
+
+  /** So many requests lack a connection. */
+  giveWay(missing: number): void {
+    for (const reading of this.#open) {
+      if (this.#closing >= missing) return
+      if (!reading.isUnpriced) reading.stop()
+    }
+  }
+
+  /** Gives up all of them: the connections must go. */
+  giveUp(): void {
+    for (const reading of this.#open) reading.stop()
+  }
+
+  /** Gives up all of them, and begins none any more: the worker is about to end. */
+  close(): void {
+    this.#isClosed = true
+    this.giveUp()
+  }
+
+  #giveUpOf(key: string): void {
+    const own = [...this.#open].filter((one) => one.key === key && !one.isUnpriced)
+    if (own.length >= MAX_OF_KEY) own[0]?.stop()
+  }
+}
+
+interface ReadingBounds {
+  readonly ms: number
+  readonly bytes: number
+  readonly onClosing: () => void
+  readonly onOver: () => void
+  readonly onClosed: () => void
+}
+
+/** One answer that is read on. */
+export class MeterReading {
+  readonly key: string
+  readonly isUnpriced: boolean
+  readonly #stop: () => void
+  readonly #bounds: ReadingBounds
+  readonly #timer: NodeJS.Timeout
+  #bytes = 0
+  #state: 'reading' | 'closing' | 'over' = 'reading'
+  #isClosed = false
+
+  constructor({ key, isUnpriced, stop }: MeterReadingOptions, bounds: ReadingBounds) {
+    this.key = key
+    this.isUnpriced = isUnpriced
+    this.#stop = stop
+    this.#bounds = bounds
+    this.#timer = setTimeout(() => this.stop(), bounds.ms)
+  }
+
+  /** So many bytes have come. False where no more are wanted. */
+  take(bytes: number): boolean {
+    this.#bytes += bytes
+    if (this.#bytes > this.#bounds.bytes) this.stop()
+    return this.#state === 'reading'
+  }
+
+  /** Gives it up. */
+  stop(): void {
+    if (this.#state !== 'reading') return
+    this.#state = 'closing'
+    this.#bounds.onClosing()
+    this.#stop()
+  }
+
+  /** The upstream has ended it, or it was given up. */
+  over(): void {
+    if (this.#state === 'over') return
+    this.#isClosed = this.#state === 'reading' // there is nothing to wait for
+    this.#state = 'over'
+    clearTimeout(this.#timer)
+    this.#bounds.onOver()
+  }
+
+  /** Its permit is back. */
+  released(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#bounds.onClosed()
+  }
+}

@@ -1,0 +1,435 @@
+import { type ClientRequest, request, type ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { DatabaseSync } from 'node:sqlite'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { NamedKey } from '../../src/keys/key.ts'
+import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
+import { CountingUpstream } from '../helper/counting-upstream.ts'
+import { type GatewayProcess, type LogLine, startGateway } from '../helper/gateway-process.ts'
+import { namedKey } from '../helper/named-key.ts'
+import { stateFolder } from '../helper/state-folder.ts'
+import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
+
+t.setTimeout(300_000) // real processes, on a machine that may be busy
+
+const MODEL = 'claude-sonnet-4.6'
+/** What each answer costs: most of a limit of ten. */
+const PRICE = 8
+const TEN = { credits: { limit: 10, period: 'total' } } as const
+const STOPPED = textFrame('one STOP two')
+const MORE = textFrame(' and so on')
+
+function trailer(credits = PRICE): Buffer {
+  return Buffer.concat([endFrame, eventFrame('meteringEvent', { unit: 'credit', usage: credits })])
+}
+
+/** An upstream whose answers the test writes by hand, in the order of the questions. */
+class ManualUpstream {
+  readonly counting: CountingUpstream
+  readonly asked: ServerResponse[] = []
+  /** Answers questions by itself, where it is set. */
+  onQuestion: ((response: ServerResponse) => void) | null = null
+  #next = 0
+  #onAsked: (() => void) | null = null
+
+  private constructor(counting: CountingUpstream) {
+    this.counting = counting
+    counting.onRequest = (asking, response) => {
+      asking.resume()
+      if (asking.url?.includes('generateAssistantResponse') !== true) {
+        response.writeHead(404).end('{}')
+        return
+      }
+      this.asked.push(response)
+      this.onQuestion?.(response)
+      this.#onAsked?.()
+    }
+  }
+
+  static async start(t: Test): Promise<ManualUpstream> {
+    return new ManualUpstream(await CountingUpstream.start(t))
+  }
+
+  /** Returns the next question's answer, to be written. */
+  async next(): Promise<ServerResponse> {
+    const at = this.#next++
+    for (;;) {
+      const response = this.asked[at]
+      if (response !== undefined) return response
+      await new Promise<void>((resolve) => (this.#onAsked = resolve))
+    }
+  }
+}
+
+type Headers = Record<string, string>
+
+interface Rig {
+  readonly upstream: ManualUpstream
+  readonly gateway: GatewayProcess
+  readonly stateDir: string
+  /** What the client of each key has to send. */
+  readonly keys: readonly Headers[]
+}
+
+interface RigOptions {
+  readonly env?: Readonly<Record<string, string>>
+  /** The limits of each key; by default there is one, of ten credits. */
+  readonly limits?: readonly Partial<NamedKey>[]
+}
+
+async function setUp(t: Test, { env = {}, limits = [TEN] }: RigOptions = {}): Promise<Rig> {
+  const stateDir = stateFolder(t)
+  const upstream = await ManualUpstream.start(t)
+  const made = limits.map((own, at) => {
+    const { text, sha256 } = makeKey()
+    const hashes = [{ sha256, until: null }]
+    return { text, key: namedKey({ id: makeKeyId(), name: `anna-${at}`, hashes, ...own }) }
+  })
+  const { signal } = new AbortController()
+  await changeKeys(keysPath(stateDir), () => made.map(({ key }) => key), signal)
+  const gateway = await startGateway({
+    upstreamUrl: upstream.counting.url.origin,
+    env: {
+      STATE_DIR: stateDir,
+      WORKERS: '1',
+      WORKER_STALL_TIMEOUT: 'none',
+      PROXY_API_KEY: 'operator-key',
+      ...env
+    }
+  })
+  t.teardown(() => gateway.destroy())
+  return { upstream, gateway, stateDir, keys: made.map(({ text }) => ({ 'x-api-key': text })) }
+}
+
+/** The next key of a rig that has not been used. */
+function keyOf({ keys }: Pick<Rig, 'keys'>, at = 0): Headers {
+  return keys[at] ?? {}
+}
+
+interface Asked {
+  readonly call: ClientRequest
+  /** All that the client got, once that is over, however it ended. */
+  readonly answer: Promise<{ readonly status: number; readonly text: string }>
+  readonly firstBytes: Promise<void>
+}
+
+/** Asks as a client does; `more` stands beside model and messages. */
+function ask(
+  { gateway }: Pick<Rig, 'gateway'>,
+  headers: Headers,
+  { path = '/v1/messages', ...more }: Readonly<Record<string, unknown>> & { path?: string } = {}
+): Asked {
+  const first = Promise.withResolvers<void>()
+  first.promise.catch(() => {})
+  const { promise, resolve } = Promise.withResolvers<{ status: number; text: string }>()
+  const call = request(`${gateway.url}${path}`, {
+    method: 'POST',
+    agent: false,
+    headers: { 'content-type': 'application/json', ...headers }
+  })
+  call.on('error', () => resolve({ status: 0, text: '' }))
+  call.on('response', (response) => {
+    let text = ''
+    response.setEncoding('utf8').on('data', (piece: string) => {
+      text += piece
+      first.resolve()
+    })
+    response.on('error', () => {})
+    response.on('close', () => resolve({ status: response.statusCode ?? 0, text }))
+  })
+  const said =
+    path === '/v1/responses'
+      ? { input: 'hi' }
+      : { messages: [{ role: 'user', content: 'hi' }], max_tokens: 1000 }
+  call.end(JSON.stringify({ model: MODEL, stream: true, ...said, ...more }))
+  return { call, answer: promise, firstBytes: first.promise }
+}
+
+interface Usage {
+  readonly used: number
+  readonly reserved: number
+  readonly today: { readonly credits: number; readonly requests: number } | null
+}
+
+async function usageOf({ gateway }: Pick<Rig, 'gateway'>, headers: Headers): Promise<Usage> {
+  return (await (await fetch(`${gateway.url}/v1/usage`, { headers })).json()) as Usage
+}
+
+/** The log lines of requests that are over, once there are so many. */
+async function linesOf({ gateway }: Pick<Rig, 'gateway'>, count: number): Promise<LogLine[]> {
+  const all = () => gateway.lines.filter(({ event }) => event === 'request.completed')
+  await gateway.logged(() => all().length >= count)
+  return all()
+}
+
+/** How the rows of the record say that credits came about, once there are so many. */
+async function rowsOf({ stateDir }: Pick<Rig, 'stateDir'>, count: number) {
+  for (;;) {
+    const db = new DatabaseSync(join(stateDir, 'usage.db'), { readOnly: true, timeout: 5000 })
+    const rows = db.prepare('SELECT status, credits, metering FROM requests ORDER BY at').all()
+    db.close()
+    if (rows.length >= count) return rows.map((row) => ({ ...row }))
+    await delay(50)
+  }
+}
+
+/** Has an answer of so many credits teach what answers cost. */
+async function teach(rig: Rig, credits = PRICE): Promise<void> {
+  const { answer } = ask(rig, { 'x-api-key': 'operator-key' })
+  const response = await rig.upstream.next()
+  response.end(Buffer.concat([STOPPED, MORE, trailer(credits)]))
+  await answer
+}
+
+/** Asks the next question of a key that has used its limit up: it must not come through. */
+async function isOver(t: Test, rig: Rig, headers: Headers): Promise<void> {
+  const before = rig.upstream.asked.length
+  const { status } = await ask(rig, headers).answer
+  t.equal(status, 429, 'the next one is refused')
+  t.equal(rig.upstream.asked.length, before)
+}
+
+const CUTS = [
+  ['/v1/messages', { stop_sequences: ['STOP'] }],
+  ['/v1/messages', { max_tokens: 2 }],
+  ['/v1/chat/completions', { stop: 'STOP' }],
+  ['/v1/chat/completions', { max_tokens: 2 }],
+  ['/v1/responses', { max_output_tokens: 2 }]
+] as const
+
+t.test(
+  'an answer that the gateway cuts is metered, and its client has its end before',
+  async (t) => {
+    const cases = CUTS.flatMap(([path, cut]) =>
+      [true, false].flatMap((stream) => [TEN, {}].map((limits) => ({ path, cut, stream, limits })))
+    )
+    const rig = await setUp(t, { limits: cases.map(({ limits }) => limits) })
+    const sockets = new Set<unknown>()
+    let count = 0
+    for (const [at, { path, cut, stream, limits }] of cases.entries()) {
+      const what = JSON.stringify({ path, ...cut, stream, ...limits })
+      const headers = keyOf(rig, at)
+      const asked = ask(rig, headers, { path, stream, ...cut })
+      const response = await rig.upstream.next()
+      sockets.add(response.socket)
+      response.write(STOPPED)
+      const { status, text } = await asked.answer
+      t.equal(status, 200, `${what}: its client waits for nothing`)
+      t.match(text, /stop_sequence|max_tokens|"stop"|length|max_output_tokens/, what)
+      response.write(MORE)
+      response.end(trailer())
+      count += 1
+      const line = (await linesOf(rig, count)).at(-1)
+      t.match(line, { status: 200, credits: PRICE, metering: 'read on' }, what)
+      if (limits === TEN) await isOver(t, rig, headers)
+      if (limits === TEN) count += 1
+      while ((await usageOf(rig, headers)).today?.credits !== PRICE) await delay(20)
+    }
+    t.ok(sockets.size <= 2, 'a connection that is read to its end is kept')
+  }
+)
+
+t.test('a client that hangs up while nobody knows the price teaches it', async (t) => {
+  const rig = await setUp(t, { limits: [TEN, TEN, TEN] })
+  const moments = [
+    ['the first byte', 'claude-opus-5'],
+    ['the middle', 'glm-5'],
+    ['the metering', 'kimi-k3']
+  ] as const
+  for (const [n, [at, model]] of moments.entries()) {
+    const headers = keyOf(rig, n)
+    const asked = ask(rig, headers, { model })
+    const response = await rig.upstream.next()
+    if (at !== 'the first byte') {
+      response.write(at === 'the metering' ? Buffer.concat([STOPPED, endFrame]) : STOPPED)
+      await asked.firstBytes
+    }
+    asked.call.destroy()
+    const next = ask(rig, headers, { model })
+    await delay(200)
+    t.equal(response.destroyed, false, `before ${at}: it is read on`)
+    if (at === 'the first byte') response.write(STOPPED)
+    response.end(trailer())
+    t.equal((await next.answer).status, 429, 'one that came meanwhile waited for the price')
+    t.match(await usageOf(rig, headers), { used: PRICE, reserved: 0 }, `before ${at}`)
+  }
+  const hungUp = (await rowsOf(rig, 6)).filter(({ status }) => status === 499)
+  const readOn = { status: 499, credits: PRICE * 1e6, metering: 'read on' }
+  t.same(hungUp, [readOn, readOn, readOn])
+})
+
+t.test('a client that hangs up when the price is known pays what came so far', async (t) => {
+  const rig = await setUp(t, { limits: [TEN, TEN] })
+  for (let n = 0; n < 3; n++) await teach(rig)
+  const headers = keyOf(rig)
+  const asked = ask(rig, headers)
+  const response = await rig.upstream.next()
+  response.write(Buffer.concat([STOPPED, MORE]))
+  await asked.firstBytes
+  const closed = new Promise((resolve) => response.once('close', resolve))
+  asked.call.destroy()
+  await closed
+  const line = (await linesOf(rig, 4)).at(-1)
+  t.match(line, { status: 499, metering: 'measured' })
+  const { used } = await usageOf(rig, headers)
+  t.equal(Math.round(used * 100) / 100, PRICE, 'as much was said as in the answers before')
+  await isOver(t, rig, headers)
+
+  const silent = keyOf(rig, 1)
+  const early = ask(rig, silent)
+  const unanswered = await rig.upstream.next()
+  const gone = new Promise((resolve) => unanswered.once('close', resolve))
+  early.call.destroy()
+  await gone
+  await linesOf(rig, 6)
+  const left = (await usageOf(rig, silent)).used
+  t.ok(left > 0 && left < PRICE, `the request alone costs less: ${left}`)
+})
+
+t.test('reading on gives way to requests that wait for a connection', async (t) => {
+  const rig = await setUp(t, { env: { HTTP_MAX_CONNECTIONS: '1' } })
+  for (let n = 0; n < 3; n++) await teach(rig)
+  const headers = keyOf(rig)
+  const asked = ask(rig, headers, { stop_sequences: ['STOP'] })
+  const response = await rig.upstream.next()
+  const closed = new Promise((resolve) => response.once('close', resolve))
+  response.write(STOPPED)
+  await asked.answer
+  await delay(200)
+  t.equal(response.destroyed, false, 'it is read on')
+  const other = ask(rig, { 'x-api-key': 'operator-key' })
+  ;(await rig.upstream.next()).end(Buffer.concat([STOPPED, trailer()]))
+  t.equal((await other.answer).status, 200, 'without waiting for the end of the other')
+  await closed
+  t.ok(rig.upstream.counting.max <= 1)
+  const { used } = await usageOf(rig, headers)
+  t.ok(used > PRICE / 2 && used < PRICE, `up to STOP it is less than all: ${used}`)
+  t.match(
+    (await linesOf(rig, 5)).find(({ metering }) => metering === 'measured'),
+    { status: 200 }
+  )
+})
+
+t.test('while the price is unknown it gives way to nobody', async (t) => {
+  const rig = await setUp(t, { env: { HTTP_MAX_CONNECTIONS: '1' } })
+  const headers = keyOf(rig)
+  const asked = ask(rig, headers, { stop_sequences: ['STOP'] })
+  const response = await rig.upstream.next()
+  response.write(STOPPED)
+  await asked.answer
+  const other = ask(rig, { 'x-api-key': 'operator-key' })
+  await delay(300)
+  t.equal(response.destroyed, false)
+  response.end(trailer())
+  ;(await rig.upstream.next()).end(Buffer.concat([STOPPED, trailer()]))
+  t.equal((await other.answer).status, 200)
+  t.match(await usageOf(rig, headers), { used: PRICE })
+})
+
+for (const what of ['never ends', 'has no end of bytes'] as const) {
+  t.test(`an answer that ${what} is not read for ever`, async (t) => {
+    const rig = await setUp(t)
+    for (let n = 0; n < 3; n++) await teach(rig)
+    const headers = keyOf(rig)
+    const asked = ask(rig, headers, { stop_sequences: ['STOP'] })
+    const response = await rig.upstream.next()
+    const closed = new Promise((resolve) => response.once('close', resolve))
+    response.write(STOPPED)
+    await asked.answer
+    const before = response.socket?.bytesWritten ?? 0
+    const { socket } = response
+    const more = Buffer.concat(Array.from({ length: 500 }, () => textFrame('x'.repeat(1000))))
+    const write = (): void => {
+      if (response.destroyed) return
+      if (what === 'never ends') setTimeout(() => response.write(textFrame('x'), write), 100)
+      else response.write(more, write)
+    }
+    const startedAt = performance.now()
+    write()
+    await closed
+    const seconds = (performance.now() - startedAt) / 1000
+    t.ok(seconds < (what === 'never ends' ? 30 : 8), `${seconds} s`)
+    const read = ((socket?.bytesWritten ?? 0) - before) / 2 ** 20
+    t.ok(read < 20, `${read} MiB, of which the kernel holds some`)
+    const line = (await linesOf(rig, 4)).at(-1)
+    t.match(line, { status: 200, metering: 'measured' })
+    t.ok((await usageOf(rig, headers)).used >= PRICE - 1.5)
+  })
+}
+
+t.test('SIGTERM does not wait for what is read on', async (t) => {
+  const rig = await setUp(t)
+  const headers = keyOf(rig)
+  const asked = ask(rig, headers, { stop_sequences: ['STOP'] })
+  const response = await rig.upstream.next()
+  response.write(STOPPED)
+  await asked.answer
+  const startedAt = performance.now()
+  t.equal(await rig.gateway.stop(), 0)
+  const seconds = (performance.now() - startedAt) / 1000
+  t.ok(seconds < 5, `${seconds} s`)
+  t.match(await rowsOf(rig, 1), [{ status: 200, credits: 1e6, metering: 'measured' }])
+})
+
+t.test('a stream of a key is over when its client has its end', async (t) => {
+  const rig = await setUp(t, { limits: [{ ...TEN, maxStreams: 1 }] })
+  for (let n = 0; n < 3; n++) await teach(rig, 0.1)
+  const headers = keyOf(rig)
+  const asked = ask(rig, headers, { stop_sequences: ['STOP'] })
+  const response = await rig.upstream.next()
+  response.write(STOPPED)
+  await asked.answer
+  const second = ask(rig, headers)
+  ;(await rig.upstream.next()).end(Buffer.concat([STOPPED, trailer(0.1)]))
+  t.equal((await second.answer).status, 200)
+  t.equal(response.destroyed, false, 'and the first is still read on')
+  response.end(trailer(0.1))
+  await linesOf(rig, 5)
+  t.match(await usageOf(rig, headers), { used: 0.2, reserved: 0 })
+})
+
+t.test('thinking before a stop sequence is paid for, too', async (t) => {
+  const rig = await setUp(t)
+  const headers = keyOf(rig)
+  const asked = ask(rig, headers, {
+    stop_sequences: ['STOP'],
+    thinking: { type: 'enabled', budget_tokens: 1024 },
+    max_tokens: 4000
+  })
+  const response = await rig.upstream.next()
+  response.write(eventFrame('reasoningContentEvent', { text: 'Let me think of STOP.' }))
+  response.write(eventFrame('reasoningContentEvent', { signature: 'signed' }))
+  response.write(STOPPED)
+  const { text } = await asked.answer
+  t.match(text, /thinking_delta[^]*STOP\.[^]*"stop_reason":"stop_sequence"/)
+  response.write(eventFrame('reasoningContentEvent', { text: 'And more.' }))
+  response.end(trailer())
+  await linesOf(rig, 1)
+  t.match(await usageOf(rig, headers), { used: PRICE })
+  t.match(await rowsOf(rig, 1), [{ metering: 'read on' }])
+})
+
+t.test('ten credits buy one answer of eight, however its client behaves', async (t) => {
+  for (const behaves of ['hangs up', 'stops', 'is short'] as const) {
+    const rig = await setUp(t)
+    rig.upstream.onQuestion = (response) => {
+      response.write(STOPPED)
+      setTimeout(() => response.end(trailer()), 100)
+    }
+    const headers = keyOf(rig)
+    const more = {
+      stops: { stop_sequences: ['STOP'] },
+      'is short': { max_tokens: 2 },
+      'hangs up': {}
+    }
+    for (let n = 0; n < 6; n++) {
+      const asked = ask(rig, headers, more[behaves])
+      await Promise.race([asked.firstBytes.catch(() => {}), asked.answer])
+      if (behaves === 'hangs up') asked.call.destroy()
+      await asked.answer
+    }
+    t.equal(rig.upstream.asked.length, 1, behaves)
+    t.match(await usageOf(rig, headers), { used: PRICE, reserved: 0 })
+  }
+})
