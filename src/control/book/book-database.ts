@@ -542,11 +542,12 @@ function parsePage(key: string, row: Readonly<Record<string, unknown>>): Page {
 function parseLessons(text: string): readonly PriceLesson[] {
   const lessons: unknown = JSON.parse(text)
   if (!Array.isArray(lessons)) return []
-  return lessons.flatMap((one: unknown) =>
-    Array.isArray(one) && one.every(Number.isFinite)
-      ? [[Number(one[0]), Number(one[1]), Number(one[2] ?? 0)]]
-      : []
-  )
+  return lessons.flatMap((one: unknown): readonly PriceLesson[] => {
+    if (!Array.isArray(one) || !one.every(Number.isFinite)) return []
+    const [at, credits, weight] = one.map(Number)
+    if (at === undefined || credits === undefined) return []
+    return [weight === undefined ? [at, credits] : [at, credits, weight]]
+  })
 }
 
 function parseMark(text: unknown): ProcessMark {

@@ -206,8 +206,10 @@ t.test('UsageBook', (t) => {
     const { recorder, create, path, written } = rig(t)
     recorder.record(many(2))
     await recorder.close()
-    const old = new DatabaseSync(path)
-    old.exec('ALTER TABLE requests DROP COLUMN times; PRAGMA user_version = 1')
+    const old = new DatabaseSync(path, { timeout: 5000 })
+    old.exec(
+      'ALTER TABLE requests DROP COLUMN times; ALTER TABLE requests DROP COLUMN metering; PRAGMA user_version = 1'
+    )
     old.close()
     const ask = () => readUsage(path, { by: 'hour', since: TODAY, key: null })
     t.match(await ask(), [{ requests: 2 }], 'it can be read before')
@@ -216,6 +218,18 @@ t.test('UsageBook', (t) => {
     await written(5)
     await next.close()
     t.match(await ask(), [{ requests: 5 }])
+  })
+
+  t.test('says how credits came about', async (t) => {
+    const { recorder, path } = rig(t)
+    recorder.record(many(3, (n) => ({ metering: n === 0 ? 'read on' : 'metered', credits: 10 })))
+    recorder.record(many(1, () => ({ credits: 0 })))
+    await recorder.close()
+    t.match(await readUsage(path, { by: 'metering', since: TODAY, key: null }), [
+      { group: 'metered', requests: 2, credits: 20 },
+      { group: 'read on', requests: 1, credits: 10 },
+      { group: '', requests: 1 }
+    ])
   })
 
   t.test('can be read whatever an upstream has metered', async (t) => {
@@ -453,7 +467,7 @@ t.test('UsageBook', (t) => {
     await recorder.close()
     const db = new DatabaseSync(path)
     db.exec(
-      'DROP TABLE pages; DROP TABLE runs; DROP TABLE meta; DROP TABLE prices; PRAGMA user_version = 2'
+      'DROP TABLE pages; DROP TABLE runs; DROP TABLE meta; DROP TABLE prices; ALTER TABLE requests DROP COLUMN metering; PRAGMA user_version = 2'
     )
     const today = NOON / DAY_MS
     for (const [day, credits] of [
@@ -478,7 +492,7 @@ t.test('UsageBook', (t) => {
       size: 3,
       lessons: [
         [NOON, 5],
-        [NOON, 7]
+        [NOON, 7, 100]
       ]
     } as const
     recorder.keepPrices(lessons)
