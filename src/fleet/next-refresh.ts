@@ -8,7 +8,7 @@ import {
 } from './sign-in-record.ts'
 
 /*
- * Which gateway of a fleet presents a refresh token, which works once, and when: as a pure function over what one gateway
+ * Decides which gateway of a fleet presents a refresh token, which works once, and when: a pure function over what one gateway
  * has seen of the record.
  *
  *            take (acknowledged)                        renewed: gen + 1
@@ -29,7 +29,7 @@ export interface RefreshTimes {
   readonly turnMs: number
   /** A token is presented while so much of it is left. */
   readonly marginMs: number
-  /** What the engine says is believed when others have had so long to say more. */
+  /** Time that others have to contradict the engine before it is believed. */
   readonly settleMs: number
 }
 
@@ -43,7 +43,7 @@ export function refreshTimes(leaseMs: number | null): RefreshTimes {
   return { turnMs: lease / 6, marginMs: lease / 30, settleMs: Math.min(SETTLE_MS, lease / 6) }
 }
 
-/** What the engine said last. */
+/** The record as the engine had it last. */
 export interface SeenRecord {
   readonly run: string
   readonly rev: number
@@ -69,7 +69,7 @@ interface Turn {
   readonly stage: 'asked' | 'granted' | 'presented' | 'lost'
 }
 
-/** What one gateway knows. */
+/** The knowledge of one gateway. */
 export interface RefreshState {
   /** Its name. */
   readonly self: string
@@ -79,7 +79,7 @@ export interface RefreshState {
   readonly filed: string
   readonly seen: SeenRecord | null
   readonly turn: Turn | null
-  /** So many turns of this gateway, one after the other, were lost. */
+  /** Turns in a row that this gateway has lost. */
   readonly lost: number
   /** Since when nobody is missing in the fleet; `null` while somebody is. */
   readonly openSince: Instant | null
@@ -93,12 +93,12 @@ export function newRefreshState(
 }
 
 export type RefreshEvent =
-  /** What the engine says; only facts whose seal was opened count. */
+  /** The engine's record; only facts whose seal was opened count. */
   | ({ readonly type: 'seen'; readonly at: Instant } & Pick<
       SeenRecord,
       'run' | 'rev' | 'facts' | 'isNewer' | 'isForeign'
     >)
-  /** What the own files hold now; '' for no sign-in. */
+  /** The sign-in in the gateway's own files; '' for none. */
   | { readonly type: 'filed'; readonly proof: string }
   | { readonly type: 'fleet'; readonly isOpen: boolean; readonly at: Instant }
   /** A turn is asked for. */
@@ -176,7 +176,7 @@ function isAhead(facts: SignInFacts, own: SignInFacts): boolean {
   return own.phase === 'presenting' && facts.phase !== 'presenting'
 }
 
-/** What the engine should be told, after `nextRefresh()` was told what it says; `null` if it is up to date. */
+/** Facts that the engine should be told, once `nextRefresh()` knows what it has; `null` if it is up to date. */
 export function publication({ own, seen }: RefreshState): SignInFacts | null {
   if (seen === null || seen.isNewer || own === null) return null
   return seen.facts !== null && isSame(seen.facts, own) ? null : own
@@ -198,7 +198,7 @@ export function newSignIn({ own, filed, seen }: RefreshState, proof: string): Si
 /** Two who cannot read each other must not write as fast as they can. */
 const FOREIGN_MS = 1_000
 
-/** What is none of ours stays for a moment. */
+/** Returns whether a record of somebody else is left alone for now. */
 export function isHeldBack({ seen }: RefreshState, now: Instant): boolean {
   return seen !== null && seen.isForeign && watchedMs(seen.since, now) < FOREIGN_MS
 }
@@ -266,7 +266,7 @@ function watchedMs(since: Instant, now: Instant): number {
   return now.mono - since.mono
 }
 
-/** Of this process: the next one of the same name knows nothing of it. */
+/** Returns whether this process has the turn; a later one of the same name does not. */
 export function isTurnOfMine({ self, turn }: RefreshState, own: SignInFacts): boolean {
   return own.holder === self && turn?.fence === own.fence
 }

@@ -6,7 +6,7 @@ import { SecretMasker } from './secret-masker.ts'
 
 export interface ContentCaptureOptions {
   readonly folder: string
-  /** What is known by now to be secret. */
+  /** Secrets that are known by now. */
   readonly secrets: () => readonly string[]
   readonly maxBytes: number
   /** Makes the folder. */
@@ -14,21 +14,21 @@ export interface ContentCaptureOptions {
   /** Memory for what waits for the disk. False where there is none. */
   readonly take: (bytes: number) => boolean
   readonly free: (bytes: number) => void
-  /** So many bytes more are on disk. False where that is too much for all captures together. */
+  /** Counts more bytes on disk. False where all captures together have too many. */
   readonly grow: (bytes: number) => boolean
   /** Nothing is written any more. */
   readonly onOver: (isKept: boolean) => Promise<void>
   readonly onFailure: (cause: unknown) => void
 }
 
-/** What is masked and written at a time: it takes the event loop a fraction of a millisecond. */
+/** Bytes that are masked and written at a time: it takes the event loop a fraction of a millisecond. */
 const PIECE_BYTES = 32 * 1024
 /** How long a request waits for the disk, in all. */
 const PATIENCE_MS = 2_000
 /** The facts about a request, which are written last. */
 const FACTS_FILE = 'capture.json'
 
-/** What is held by its owner until it has been written. */
+/** Content that its owner holds until it has been written. */
 export type HeldContent = string | Uint8Array
 
 /**
@@ -175,7 +175,7 @@ export class ContentCapture {
     this.#drop()
   }
 
-  /** What waits is not written. */
+  /** Drops the content that waits to be written. */
   #drop(): void {
     for (const file of this.#files.values()) this.#options.free(file.drop())
   }
@@ -187,14 +187,14 @@ interface Piece {
   readonly copied: number
 }
 
-/** What waits to be written into one file, in order. */
+/** Content that waits to be written into one file, in order. */
 class CaptureFile {
   readonly name: string
   readonly masker: SecretMasker
   handle: FileHandle | null = null
   /** Bounded by the memory for what is copied, and by what the owner of the rest holds. */
   readonly #queue: (ByteBlocks | HeldContent)[] = []
-  /** Of the first in the queue, as far as it has been written. */
+  /** Position in the first piece of the queue up to which it has been written. */
   #at = 0
 
   constructor(name: string, masker: SecretMasker) {

@@ -1,6 +1,6 @@
 /** Tokens as the upstream and this gateway issue them: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
 const TOKEN = /\b[Bb]earer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|kgw_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/g
-/** What such a token goes on with. */
+/** The rest of such a token. */
 const TOKEN_REST = /^[\w~+/.=:-]*/
 /** The account in the ARN of a profile. */
 const ARN_ACCOUNT = /(?<=\barn:aws[\w-]*:codewhisperer:[a-z0-9-]{0,32}:)\d{12}(?=:)/g
@@ -11,11 +11,11 @@ const UNLIKE_IN_BYTES = /[^ -~]|["\\]/
 const UNMISTAKABLE_CHARS = 8
 /** Also each byte of a character beyond ASCII. */
 const WORD_CHAR = /[\w\x80-\xff]/
-/** What may stand in JSON without quotes. */
+/** JSON values without quotes. */
 const JSON_LITERAL = /^(?:\d+|true|false|null)$/
 /** No token is longer; of longer ones the beginning is hidden, which makes them worthless. */
 const MAX_SECRET_CHARS = 4096
-/** What is held back of a text that goes on: a secret may begin in it. */
+/** Bytes that are held back of a text that goes on: a secret may begin in them. */
 const TAIL_BYTES = MAX_SECRET_CHARS
 
 /** Longer than an ARN up to its account. */
@@ -23,7 +23,7 @@ const CONTEXT_CHARS = 128
 
 /** Headers whose values are secrets, whatever they are called. */
 const SECRET_HEADER = /auth|cookie|token|secret|api-?key|credential|signature|password/i
-/** What is called like one and says what kind of token another header has. */
+/** Headers that sound like secrets and only name the kind of token in another header. */
 const OPEN_HEADERS: ReadonlySet<string> = new Set(['tokentype'])
 
 /**
@@ -33,7 +33,7 @@ const OPEN_HEADERS: ReadonlySet<string> = new Set(['tokentype'])
 export class SecretMasker {
   readonly #secrets: () => readonly string[]
   #tail = ''
-  /** What stands before it, as it came: a token begins with a word, an account follows the rest of its ARN. */
+  /** The text before it, as it came: a token begins with a word, an account follows the rest of its ARN. */
   #before = ''
   #hits = 0
   /** The tail begins inside a token. */
@@ -43,7 +43,7 @@ export class SecretMasker {
     this.#secrets = secrets
   }
 
-  /** What was hidden. */
+  /** Number of secrets that were hidden. */
   get hits(): number {
     return this.#hits
   }
@@ -103,7 +103,7 @@ export function maskHeaders(
 
 const MAX_HEADER_CHARS = 1024
 
-/** What a client shows to be let in; each may stand in what it sends, too. */
+/** Returns the secrets with which a client authenticates; each may also stand in its body. */
 export function secretsOf(
   headers: Readonly<Record<string, string | readonly string[] | undefined>>
 ): readonly string[] {

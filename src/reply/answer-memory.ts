@@ -3,11 +3,11 @@ import type { Reservation } from '../admission/reservation.ts'
 import type { AnswerRoom } from '../dialects/answer/output-text.ts'
 import { GatewayError } from '../shared/errors.ts'
 
-/** What every answer may hold beside the budget; nearly all need no more. */
+/** Bytes that every answer may hold beside the budget; nearly all need no more. */
 const FREE_BYTES = 16_384
-/** And for a moment: nearly all frames are shorter. */
+/** Bytes that it may hold for a moment beside that: nearly all frames are shorter. */
 const FREE_MOMENT_BYTES = 4096
-/** What is taken at a time. */
+/** Bytes that are taken at a time. */
 const STEP_BYTES = 65_536
 /** Answers up to this size have a lane of their own, so that bodies never leave them without room. */
 const LANE_ANSWER_BYTES = 262_144
@@ -20,18 +20,18 @@ export interface AnswerBudgetOptions {
 }
 
 export interface AnswerLimits {
-  /** Of all that the model says. */
+  /** Longest answer, in bytes of the model's words. */
   readonly maxBytes: number
   /** A stream ends as an incomplete answer where its room ends; one in one piece fails. */
   readonly isStream: boolean
 }
 
-/** Of the memory for request bodies, what answers may hold together, and what while no body waits for some. */
+/** Parts of the memory for request bodies that answers may hold together: usually, and while no body waits for memory. */
 const SHARE = 1 / 2
 const IDLE_SHARE = 7 / 8
 
 /**
- * What a worker's answers may hold together: half of the memory for request bodies. The length of an answer is not known in
+ * The memory that a worker's answers hold together: at most half of that for request bodies. The length of an answer is not known in
  * advance, and bodies that wait for memory must not wait for all of them to end. Where none waits, answers have nearly
  * all of it: bodies that come later still find the rest, and small ones have a lane. What an upstream makes them hold for
  * a moment is never more than the half.
@@ -57,7 +57,7 @@ export class AnswerBudget {
   }
 
   /**
-   * So many bytes more for an answer that has `heldBytes` by now; never waits.
+   * Takes more bytes for an answer that has `heldBytes` by now. Never waits.
    *
    * @throws {GatewayError} GW_MEMORY_FULL
    */
@@ -156,7 +156,7 @@ export class AnswerMemory implements AnswerRoom, Disposable {
   }
 
   /**
-   * So many bytes are held for a moment, in place of those before. It is the upstream's doing that they are many, not the
+   * Sets how many bytes are held for a moment. It is the upstream's doing that they are many, not the
    * length of the answer, so that this breaks off.
    *
    * @throws {GatewayError} GW_MEMORY_FULL
@@ -181,9 +181,9 @@ export class AnswerMemory implements AnswerRoom, Disposable {
 }
 
 interface StepLimits {
-  /** What is not taken. */
+  /** Bytes that need not be taken. */
   readonly freeBytes: number
-  /** What of a usual step may stay taken beyond what is needed. */
+  /** Bytes of a usual step that may stay taken although they are not needed. */
   readonly spareBytes: number
 }
 
@@ -200,12 +200,12 @@ class Steps {
     this.#take = take
   }
 
-  /** What has been taken. */
+  /** Bytes that have been taken. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** So many are needed now. @throws what `take` throws, and nothing has changed */
+  /** Takes or gives back until the needed bytes are covered. @throws what `take` throws, and nothing has changed */
   cover(neededBytes: number): void {
     const { freeBytes, spareBytes } = this.#limits
     const missing = neededBytes - freeBytes - this.#bytes

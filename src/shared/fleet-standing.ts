@@ -7,7 +7,7 @@ export interface FleetStanding {
   readonly name: string
   /** The gateway that tells this. */
   readonly member: string
-  /** What it may do: it is taken in, serves, takes nothing new, or has closed everything. */
+  /** Stage of its life: it is taken in, serves, takes nothing new, or has closed everything. */
   readonly stage: 'joining' | 'serving' | 'closing' | 'cut'
   /** Why it can't serve; `null` where it can. */
   readonly problem: string | null
@@ -17,22 +17,22 @@ export interface FleetStanding {
   readonly phase: 'open' | 'learning' | null
   /** Goes up whenever the engine has lost what it knew. */
   readonly era: number | null
-  /** Of all together. */
+  /** Limit of all gateways together. */
   readonly maxConnections: number
-  /** Of these, in nobody's lease. */
+  /** Unassigned connections among these. */
   readonly free: number
   /** `FLEET_REPLICAS`, the largest of all members. */
   readonly replicas: number
-  /** Who renews the sign-in of all; `null` where nobody does, or that is not known. */
+  /** Gateway that renews the sign-in of all; `null` where none does, or it is not known. */
   readonly holder: string | null
   readonly members: readonly FleetMemberStanding[]
-  /** Who may have connections and has not come in this era. */
+  /** Gateways that may have connections and have not come in this era. */
   readonly awaited: readonly string[]
 }
 
 export interface FleetMemberStanding {
   readonly name: string
-  /** Of its lease, used or not. */
+  /** Connections of its lease, used or not. */
   readonly connections: number
   /** Requests that wait for more. */
   readonly waiting: number
@@ -40,7 +40,7 @@ export interface FleetMemberStanding {
   readonly isSilent: boolean
 }
 
-/** What only the gateway that is asked knows of itself. */
+/** Facts that a gateway alone knows of itself. */
 export interface OwnStanding {
   /** Milliseconds since the last confirmed sign of life was sent, from which its lease counts; `null` where there is none. */
   readonly contactMs: number | null

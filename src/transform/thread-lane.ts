@@ -29,7 +29,7 @@ export interface ThreadLaneOptions {
   readonly maxQueue: number
   /** Decides whose turn it is; must be empty. */
   readonly queue: TurnQueue
-  /** Of all threads of all lanes together. */
+  /** Heap of all threads of all lanes together. */
   readonly heap: SharedHeap
   /** V8 heap of one thread in MiB; a job that needs more fails alone. */
   readonly heapMb: number
@@ -38,9 +38,9 @@ export interface ThreadLaneOptions {
   readonly idleTimeoutMs: number
 }
 
-/** What a job may take. */
+/** Limits of a job. */
 export interface JobTerms {
-  /** Of the heap that all threads share. */
+  /** MiB of the heap that all threads share. */
   readonly heapMb: number
   /** Longest run, in milliseconds of a CPU; its thread ends with it. */
   readonly maxMs: number
@@ -57,8 +57,8 @@ export type Lane = Piscina<MarkedJob, ThreadResult>
 const SEMI_SPACES = 3
 
 /**
- * What a process is started with wins over the limits of its threads, which would have its own heap each. It counts
- * when a heap is made: that of the process has been.
+ * The flags of the process override the limits of its threads, each of which would get a heap of that size. They count
+ * when a heap is made, and that of the process has been made.
  */
 const HEAP_FLAGS = ['--max-old-space-size=0', '--max-semi-space-size=0']
 /** A thread clears up between its jobs. */
@@ -71,7 +71,7 @@ const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.ur
  * CPU and the warmth of the old one.
  */
 const GRACE_MS = 250
-/** What unpacks fills some hundred megabytes a second. */
+/** Interval between two looks at the heap: unpacking fills some hundred megabytes a second. */
 const LOOK_MS = 10
 
 /** One job on its way through a thread. */
@@ -93,7 +93,7 @@ export class ThreadLane {
   readonly #options: ThreadLaneOptions
   /** Bounded by `maxQueue`, and the answers under way. */
   readonly #waiting = new Map<number, PendingJob>()
-  /** Of those that wait: it was their turn, but there was not enough heap. Bounded by them. */
+  /** Waiting jobs whose turn it was while there was not enough heap. Bounded by those that wait. */
   readonly #parked = new Set<PendingJob>()
   /** Bounded by the number of threads. */
   readonly #running = new Map<PendingJob, Promise<void>>()

@@ -34,7 +34,7 @@ export function threadOf(mark: JobMark): number {
   return Atomics.load(mark, THREAD)
 }
 
-/** What the job has taken of a CPU, by what its thread has taken now. */
+/** CPU time of the job, by that of its thread. */
 export function spentOn(mark: JobMark, usage: NodeJS.CpuUsage): number {
   return millisecondsOf(usage) - Atomics.load(mark, SPENT_MS)
 }
@@ -43,7 +43,7 @@ function millisecondsOf({ user, system }: NodeJS.CpuUsage): number {
   return Math.floor((user + system) / 1000)
 }
 
-/** What a thread takes. Crosses the thread border as bytes and a small record. */
+/** A job for a thread. Crosses the thread border as bytes and a small record. */
 export type ThreadJob =
   | ConvertJob
   | LintJob
@@ -63,15 +63,15 @@ export interface ConvertJob {
   /** The client's body as it came. */
   readonly body: Uint8Array
   readonly options: RequestOptions
-  /** What was got for the body; given in the second run for one that needed it. */
+  /** Contents of the body's attachments, in the second run of a body that needs some. */
   readonly attachments?: GotAttachments
 }
 
-/** What the attachments of a body came to. */
+/** Contents of the attachments of a body. */
 export interface GotAttachments {
-  /** What URLs lead to. */
+  /** Contents by URL. */
   readonly fetched: Readonly<Record<string, FetchedContent | PdfText>>
-  /** Of the PDFs in the body, in their order. */
+  /** Texts of the PDFs in the body, in their order. */
   readonly pdfs: readonly PdfText[]
 }
 
@@ -115,12 +115,12 @@ export interface PdfJob {
   readonly body: Uint8Array
 }
 
-/** What is in a PDF, in bytes: they are moved from thread to thread, and are on no heap on their way. */
+/** The text of a PDF, in bytes: they are moved from thread to thread and are on no heap on their way. */
 export type PdfText =
   | { readonly kind: 'utf8'; readonly bytes: Uint8Array }
   | { readonly kind: 'failed'; readonly reason: string }
 
-/** What a thread gives. */
+/** The result of a thread's job. */
 export type ThreadResult =
   | Conversion
   | { readonly type: 'report'; readonly report: LintReport }

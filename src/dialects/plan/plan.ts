@@ -18,7 +18,7 @@ import {
   type WebSearchWish
 } from './search-tool.ts'
 
-/** What a client asks of its answer, as its dialect has read it. */
+/** The client's wishes about its answer, as its dialect has read them. */
 export interface AskedAnswer<Own = unknown> {
   /** Its name in `dialects/dialect.ts`. */
   readonly dialect: string
@@ -34,7 +34,7 @@ export interface AskedAnswer<Own = unknown> {
   readonly keepsItems: boolean
   /** The client keeps reasoning that it can't read, whether it asked for any or not, and brings it back. */
   readonly isSealed?: true
-  /** What the writer of the dialect alone must know. */
+  /** Facts for the writer of the dialect alone. */
   readonly own: Own
 }
 
@@ -46,11 +46,11 @@ export interface ReplyPlan<Own = unknown> extends RefusableParts {
   readonly asked: AskedAnswer<Own>
   /** As sent upstream. */
   readonly upstreamModel: string
-  /** What the conversation goes by upstream, in either form of request. */
+  /** Ids of the conversation upstream, in either form of request. */
   readonly ids: ConversationIds
   /** Upstream tool name → the client's, only where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
-  /** Where reasoning comes from: nowhere, events of its own, or tags in the text. */
+  /** Source of the reasoning: none, events of its own, or tags in the text. */
   readonly reasoning: 'none' | 'native' | 'tags'
   /** The client's bound on the answer in tokens, where the upstream does not keep it. */
   readonly maxOutputTokens?: number
@@ -62,15 +62,15 @@ export interface ReplyPlan<Own = unknown> extends RefusableParts {
   readonly isSlow: boolean
   /** The model's input window in tokens, to turn the upstream's percentage into tokens. */
   readonly contextWindow: number
-  /** What may make the gateway ask more than once; `null` where the first answer is the answer. */
+  /** Reasons to ask more than once; `null` where the first answer is the answer. */
   readonly rounds: RoundPlan | null
-  /** Where the conversation can be told from others. */
+  /** Beginning of the conversation; left out where it cannot be told from others. */
   readonly start?: ConversationStart
   /** Codes of the repairs that were made, in order, without duplicates. */
   readonly repairs: readonly string[]
   /** Ids of the rules that the request may break in the upstream's eyes, see `Borderline`. */
   readonly borderline: readonly string[]
-  /** What all of this takes in memory until the answer has ended, see `keptBytesOf()`. */
+  /** Memory that the plan takes until the answer has ended, see `keptBytesOf()`. */
   readonly keptBytes: number
 }
 
@@ -80,7 +80,7 @@ export interface RefusableParts {
   readonly replay?: ConversationParts
   /** Documents that go up as they are. */
   readonly documents?: ConversationParts
-  /** What is said beside the conversation. */
+  /** Fields of the request beside the conversation. */
   readonly fields?: RequestFields
 }
 
@@ -106,7 +106,7 @@ export function keptBytesOf(value: unknown): number {
   return bytes
 }
 
-/** What may make the gateway ask the model more than once for one answer. */
+/** Reasons for the gateway to ask the model more than once for one answer. */
 export interface RoundPlan {
   /** The text must be this; `null` for any text. */
   readonly jsonForm: JsonForm | null
@@ -117,9 +117,9 @@ export interface RoundPlan {
 
 /** A call that the client insists on. */
 export type DueCall =
-  /** Of this tool, as the client knows it. */
+  /** A call of this tool, by the client's name for it. */
   | { readonly name: string }
-  /** Of any tool; the model is reminded of these. */
+  /** A call of any tool; the model is reminded of these. */
   | { readonly name: null; readonly oneOf: readonly string[] }
 
 /** The model knows the others from the request. */
@@ -183,7 +183,7 @@ function toolsOf({ conversationState }: UpstreamPayload) {
   return conversationState.currentMessage.userInputMessage.userInputMessageContext?.tools ?? []
 }
 
-/** What cannot be called is not insisted on. */
+/** Returns the call that the client insists on, if the tool can be called at all. */
 function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | null {
   if (choice.type === 'required') {
     return offered.length > 0 ? { name: null, oneOf: offered.slice(0, MaxReminded) } : null
@@ -231,7 +231,7 @@ export function refusablePartsOf(payload: UpstreamPayload, conversationId: strin
   }
 }
 
-/** What must be known of a tool to tell whether a text is exactly a call of it. */
+/** Facts about a tool that tell whether a text is exactly a call of it. */
 export interface TextCallForm {
   /** Parameter → whether its value stands as it is, or as JSON. */
   readonly parameters: Readonly<Record<string, 'text' | 'json'>>
@@ -243,7 +243,7 @@ export interface TextCallForm {
  * have some 15,000. A call of a tool beyond that is not recognised in a text.
  */
 const MAX_NAME_CHARS = 65_536
-/** What a name takes beside its characters, in characters. */
+/** Overhead of a name, in characters. */
 const NAME_OVERHEAD_CHARS = 16
 
 /** The forms of the tools on offer, by the names that the model knows. */

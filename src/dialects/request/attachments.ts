@@ -26,7 +26,7 @@ export interface CarriedDocument {
   readonly base64: string
 }
 
-/** What became of an attachment. */
+/** The content of an attachment, or why there is none. */
 export type AttachmentContent =
   /** A PDF that the upstream may take as it is. */
   | { readonly kind: 'pdf'; readonly base64: string }
@@ -35,7 +35,7 @@ export type AttachmentContent =
   /** The reason is for the client. */
   | { readonly kind: 'failed'; readonly reason: string }
 
-/** What was got from the web. */
+/** The content of a URL. */
 export type FetchedContent = AttachmentContent
 
 /** One block that has to be replaced. */
@@ -52,14 +52,14 @@ export interface AttachmentBlock {
   /** RFC 6901, from the body's root. */
   readonly pointer: string
   readonly title: string
-  /** What its sender says about it. */
+  /** The sender's words about it. */
   readonly context: string
   /** The user has just sent it, so that they can be told if it can't be read; else the conversation must go on. */
   readonly isNew: boolean
   replaceWith(block: JsonObject): void
 }
 
-/** Where bodies of the three dialects have their messages. */
+/** Members that hold the messages, in the three dialects. */
 const MESSAGE_MEMBERS = ['messages', 'input'] as const
 
 /** Members of blocks that hold blocks; a tool's arguments are data, whatever they look like. */
@@ -231,7 +231,7 @@ export function inlineSource(source: unknown): JsonObject | null {
     : { type: 'base64', media_type: mediaType, data: bare(url) }
 }
 
-/** What a block needs; `null` for one that can be read as it is. */
+/** Returns the attachment of a block; `null` for a block that can be read as it is. */
 export function attachmentOf(block: JsonObject): Exclude<Attachment, CarriedDocument> | null {
   switch (block['type']) {
     case 'image':
@@ -305,12 +305,12 @@ export function toBlock(
   }
 }
 
-/** What a request must have got before it can be converted. */
+/** Contents that a request needs before it can be converted. */
 export interface AttachmentNeeds {
   readonly urls: readonly string[]
-  /** Those of them that are left as they are, should they turn out to be PDFs. */
+  /** URLs among them that are left as they are if they lead to PDFs. */
   readonly documentUrls?: readonly string[]
-  /** Those that it carries, which only have to be turned into text. Each has memory of its own. */
+  /** PDFs in the body, which only have to be turned into text. Each has memory of its own. */
   readonly pdfs: readonly Uint8Array<ArrayBuffer>[]
 }
 
@@ -332,10 +332,10 @@ function urlsOf(attachments: readonly Attachment[]): readonly string[] {
   return [...new Set(attachments.flatMap((one) => (one.kind === 'url' ? [one.url] : [])))]
 }
 
-/** What was got for the attachments of a body. */
+/** Contents of the attachments of a body. */
 export interface AttachmentContents {
   /** From the web, by URL. */
   readonly fetched: Readonly<Record<string, AttachmentContent>>
-  /** What is in the PDFs that it carries, in their order. */
+  /** Contents of the PDFs in the body, in their order. */
   readonly pdfs: readonly AttachmentContent[]
 }

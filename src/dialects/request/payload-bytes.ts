@@ -25,9 +25,9 @@ interface EncodedPayload {
 // kiro-protocol §6.2, but for images
 const TOKENS_PER_MESSAGE = 4
 const TOKENS_PER_TOOL = 4
-/** What a model takes for a picture of a screen; the upstream scales larger ones down. */
+/** Tokens of a picture of a screen; the upstream scales larger ones down. */
 const TOKENS_PER_IMAGE = 1500
-/** What is read of a document takes so many characters of its base64 for a token; small ones take some for their pages. */
+/** Characters of a document's base64 for each token that is read of it; small documents take some for their pages. */
 const DOCUMENT_CHARS_PER_TOKEN = 30
 const TOKENS_PER_DOCUMENT = 100
 const TOKENS_AT_END = 3
@@ -57,7 +57,7 @@ const ROOT_CHARS =
  */
 const MAX_GROWTH = 2
 const FREE_BYTES = 256 * 1024
-/** What memory is set aside for without being asked: nearly all payloads have less. */
+/** Growth from body to payload that is reserved in advance: nearly all payloads have less. */
 const USUAL_GROWTH = 1.125
 const USUAL_FREE_BYTES = 16 * 1024
 
@@ -65,7 +65,7 @@ const USUAL_FREE_BYTES = 16 * 1024
 export interface RoomNeeded {
   readonly type: 'room-needed'
   readonly payloadBytes: number
-  /** Of all that it is made of, attachments included. */
+  /** Size of everything that it is made of, attachments included. */
   readonly bodyBytes: number
 }
 
@@ -132,7 +132,7 @@ function toText(json: string): PayloadText {
   return { bytes: toBytes(json), chars: json.length, maySplit: json.includes(LONE_SURROGATE) }
 }
 
-/** Where a copy would cost something, there is room in front for what only the call knows. */
+/** Encodes a payload; a large one with room in front for what only the call knows, so that it need not be copied. */
 function toBytes(json: string): Buffer<ArrayBuffer> {
   if (json.length < MIN_HEADROOM_CHARS) return Buffer.from(json)
   const bytes = allocateWithHeadroom(Buffer.byteLength(json))
@@ -166,7 +166,7 @@ function leastBytesOf({ conversationState }: UpstreamPayload): number {
   return bytes
 }
 
-/** What a short text may become is not worth the look; it takes a millisecond for a megabyte. */
+/** Shorter texts are not looked at: that takes a millisecond for each megabyte. */
 const MIN_LOOKED_AT_CHARS = 65_536
 const SPACE = 0x20
 const DELETE = 0x7f
@@ -197,7 +197,7 @@ function grownTooMuch(bodyBytes: number, maxBytes: number): GatewayError {
   })
 }
 
-/** What is longer says nothing that its beginning does not. */
+/** Longest outline: the rest would say nothing that its beginning does not. */
 const MAX_OUTLINE_CHARS = 1024 * 1024
 
 /** How a payload is built (`outlineOf()`): the member `request` of an indented JSON object, without the braces around it. */
@@ -253,7 +253,7 @@ function overheadOf(entry: HistoryEntry): Overhead {
   }
 }
 
-/** Of what the model itself never reads. */
+/** Characters of signatures, which the model itself never reads. */
 function signatureCharsOf(entry: HistoryEntry): number {
   const content = reasoningOf(entry)
   if (content === undefined) return 0

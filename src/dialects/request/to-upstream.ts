@@ -30,40 +30,40 @@ import {
 import type { WebSearchWish } from '../plan/search-tool.ts'
 import { encodeWithin, type RoomNeeded } from './payload-bytes.ts'
 
-/** What a client's request became: the body to send and what to remember for the answer. */
+/** A converted request: the body to send and the plan for the answer. */
 export interface ConvertedRequest {
   readonly type: 'converted'
   /** JSON that begins with `{"conversationState"`, or in the target form with `{"agentMode"`. */
   readonly payload: Uint8Array<ArrayBuffer>
   readonly plan: ReplyPlan
-  /** What `plan.borderline` means, with figures. */
+  /** The rules of `plan.borderline`, with figures. */
   readonly borderline: readonly Borderline[]
 }
 
 /** A client's request as its dialect has read it. */
 export interface ClientRequest {
-  /** Who uses the client; one of them has many conversations. */
+  /** The client's user, who may have many conversations. */
   readonly user?: string | undefined
   readonly conversation: Conversation
   readonly reasoning: ReasoningWish
   /** The client's bound for the answer, in tokens. */
   readonly maxTokens: number | undefined
-  /** Where the client asks for JSON: how, and the path of the schema. */
+  /** The JSON format that the client asks for, and the path of its schema. */
   readonly jsonFormat: (JsonFormat & { readonly path: string }) | undefined
   /** The vendor's web search, which the gateway makes for the model (`findSearchTool`). */
   readonly webSearch?: WebSearchWish | undefined
-  /** What all requests of one session have in common. */
+  /** Key that all requests of one session share. */
   readonly sessionKey: string | undefined
-  /** What all requests of one sub-agent in it have in common. */
+  /** Key that all requests of one sub-agent in the session share. */
   readonly agentKey?: string | undefined
   readonly answer: Omit<AskedAnswer, 'dialect' | 'isJsonAnswer' | 'own'>
-  /** What its writer alone must know, by the client's names of the tools that are on offer in the end. */
+  /** Facts for the dialect's writer, by the client's names of the tools that are on offer in the end. */
   readonly own: (offered: readonly string[]) => unknown
 }
 
 interface ConvertOptions {
   readonly dialect: string
-  /** Of the client's body, and of what stands outside it. */
+  /** Size of the client's body and of its attachments. */
   readonly bodyBytes: number
   readonly options: RequestOptions
   readonly repairs: Repairs
@@ -188,7 +188,7 @@ function unknownModel(id: string): Borderline {
   return { rule: 'model-known', message, pointer: '/model' }
 }
 
-/** What a dialect's `request.ts` needs to know of settings and catalogue. Plain data: it crosses threads. */
+/** Settings and models that a dialect's `request.ts` needs. Plain data: it crosses threads. */
 export interface RequestOptions {
   /** Client name → upstream name, from `MODEL_ALIASES`. */
   readonly aliases: Readonly<Record<string, string>>
@@ -223,11 +223,11 @@ export interface RequestOptions {
    * object. Bytes, not objects: they may be large even if the body is small.
    */
   readonly answers?: readonly Uint8Array[]
-  /** What the client's headers say of its session; see `marksOf()`. */
+  /** Marks of the session in the client's headers; see `marksOf()`. */
   readonly marks?: ClientMarks
 }
 
-/** What a client says of its session beside the body. */
+/** A client's marks of its session outside the body. */
 export interface ClientMarks {
   readonly session?: string | undefined
   /** A sub-agent of Claude Code, under its parent's session. */
@@ -240,7 +240,7 @@ export interface ClientMarks {
 const MAX_STOPS = 16
 const MAX_STOP_CHARS = 4096
 
-/** What asks a model without JSON mode for JSON (kiro-protocol §9.9). */
+/** Words the prompt that asks a model without JSON mode for JSON (kiro-protocol §9.9). */
 function jsonInstruction(schema: unknown): string {
   const form =
     'Your final answer must be one valid JSON value and nothing else: no words around it and no Markdown code fence. ' +

@@ -5,13 +5,13 @@ import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/pa
 import { type ConversationStart, hashOfPart } from './conversation-memory.ts'
 import { uuidOf } from './tools.ts'
 
-/** Who a request belongs to, as UUIDs: the same for the same conversation in every process, also after a restart. */
+/** UUIDs of a conversation: the same for the same conversation in every process, also after a restart. */
 export interface ConversationIds {
-  /** Of the session, or of the sub-agent in it. */
+  /** Id of the session, or of the sub-agent in it. */
   readonly conversation: string
-  /** Of the session; the sub-agent's parent. */
+  /** Id of the session, which is the sub-agent's parent. */
   readonly root: string
-  /** Of the user's turn, tool rounds included. */
+  /** Id of the user's turn, tool rounds included. */
   readonly turn: string
 }
 
@@ -48,7 +48,7 @@ function sessionOf({ sessionKey, conversation, modelId }: IdSource): string | nu
   return JSON.stringify([modelId, ...texts.map((text) => text.slice(0, TOLD_APART_CHARS))])
 }
 
-/** What a user said, or else showed. */
+/** The user's words, or else the pictures and documents. */
 function beginOf({ text, images, documents = [] }: Message): string {
   if (!isBlank(text)) return text
   const [shown] = [...images, ...documents]
@@ -85,7 +85,7 @@ function hashOf(...parts: readonly string[]): string {
 }
 
 /**
- * What the conversation begins with: it is told from others by its session, else by its first exchange, and so not before
+ * The beginning of the conversation. It is told from others by its session, else by its first exchange, and so not before
  * there is one. Side calls of a client have no tools, and other words in their session.
  */
 export function startOf(source: IdSource, systemText: string): ConversationStart | undefined {
@@ -103,14 +103,14 @@ export function startOf(source: IdSource, systemText: string): ConversationStart
   }
 }
 
-/** What the user says where a client left the user's last turn empty. */
+/** Text for a last turn of the user that the client left empty. */
 export const CONTINUE = 'Continue.'
 /**
  * A history turn without text and results; words there would be taken for content and echoed (kiro-protocol §4.9).
  */
 export const BLANK = ' '
 
-/** What stands in turns without words of their own, beside results and beside calls. */
+/** Texts for turns without words of their own, beside results and beside calls. */
 const FILLERS = {
   path: { results: CONTINUE, calls: BLANK },
   target: { results: '', calls: '' }
@@ -121,13 +121,13 @@ export function formOf(payload: UpstreamPayload): RequestForm {
   return payload.agentMode === undefined ? 'path' : 'target'
 }
 
-/** What a message without words says: nothing in the target form, where there is something else in it. */
+/** Returns the text for a message without words: none in the target form, where there is something else in it. */
 export function fillerFor(form: RequestForm, beside: 'results' | 'calls'): string {
   return FILLERS[form][beside]
 }
 
 /**
- * The same request in the other form: its ids, and what stands in turns without words. A user's own "Continue." beside
+ * Rewrites a request in the other form: its ids, and the text of turns without words. A user's own "Continue." beside
  * the results of tools is taken for the gateway's, whose sense it has.
  */
 export function inForm(

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../shared/errors.ts'
 
 /**
- * What can make a failed call succeed:
+ * A remedy that can make a failed call succeed:
  *
  * - `back-off`: the same call, later; `retry-once`: the same, once; `wait-once`: the same, once, after the wait that the
  *   refusal asks for, unless that is long; `retry-model`: the same, if the model is in the live list, since the upstream
@@ -28,7 +28,7 @@ export type Remedy =
   | 'drop-fields'
 
 /**
- * What a refusal says of the account as a whole, so that other requests need not be refused by the upstream, too:
+ * A refusal's meaning for the account as a whole, so that other requests need not be refused by the upstream, too:
  *
  * - a quota that is used up: `monthly` until the account's next reset, `daily`, `hourly`, or `unnamed`;
  * - a rate: `credit-rate` for minutes, `user-rate` for seconds, `rate`, of the user or the service, for as long as the refusal says;
@@ -46,7 +46,7 @@ export type Bar =
   | 'suspicion'
   | 'not-admitted'
 
-/** What the rules look at. `type` is normalized, `text` is the message in lower case. */
+/** Facts that the rules look at. `type` is normalized, `text` is the message in lower case. */
 export interface FaultFacts {
   readonly status: number
   readonly type: string
@@ -77,7 +77,7 @@ const FIELDS_WORDS = [
   'must have a maximum value'
 ]
 
-/** What the upstream was seen, or is modelled, to give as a reason (kiro-protocol §4.14, §8.8). */
+/** Reasons that the upstream was seen, or is modelled, to give (kiro-protocol §4.14, §8.8). */
 const REASONS: ReadonlySet<string> = new Set([
   ...Object.keys(QUOTAS),
   ...CAPACITY,
@@ -166,7 +166,7 @@ export interface Verdict {
   readonly bar: Bar | null
 }
 
-/** What a refusal of the upstream means, and what can be done about it. */
+/** Judges a refusal of the upstream: its meaning and its remedy. */
 export function judgeFault(facts: FaultFacts): Verdict {
   const found = MEANINGS.find(([, , applies]) => applies(facts))
   const [code, remedy, , bar = null] = found ?? ['GW_UPSTREAM_STATUS', 'none']
@@ -209,13 +209,13 @@ function isOverflow({ status, type, reason, text }: FaultFacts): boolean {
   )
 }
 
-/** Of reasoning that was sent back (kiro-protocol §9.10). */
+/** Returns whether reasoning that was sent back is refused (kiro-protocol §9.10). */
 function isSignatureRefusal({ status, reason, text }: FaultFacts): boolean {
   const isSaid = SIGNATURE_WORDS.some((words) => text.includes(words))
   return status === 400 && (reason === 'THINKING_SIGNATURE_INVALID' || isSaid)
 }
 
-/** Of `additionalModelRequestFields` (kiro-protocol §4.14). Tool schemas are refused with reasons of their own. */
+/** Returns whether `additionalModelRequestFields` are refused (kiro-protocol §4.14). Tool schemas are refused with reasons of their own. */
 function isFieldsRefusal({ status, reason, text }: FaultFacts): boolean {
   const mayBe = status === 400 && ['', 'REQUEST_BODY_INVALID'].includes(reason)
   return mayBe && FIELDS_WORDS.some((words) => text.includes(words))

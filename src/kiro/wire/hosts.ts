@@ -68,7 +68,7 @@ const OPERATIONS = {
   mcp: { path: '/mcp', target: 'InvokeMCP' }
 } as const satisfies Record<RuntimeOperation, Record<RequestForm, string>>
 
-/** Where an operation is called: the target form names it in a header. */
+/** URL of an operation; the target form names the operation in a header. */
 export function runtimeUrl(
   host: UpstreamHost,
   operation: RuntimeOperation,
@@ -86,7 +86,7 @@ export function managementUrl(
   return fill(template, snapshot.apiRegion)
 }
 
-/** Where a desktop sign-in is made (kiro-protocol §3.12) and renewed (§3.5). */
+/** URL at which a desktop sign-in is made (kiro-protocol §3.12) and renewed (§3.5). */
 export function desktopUrl(
   ssoRegion: string,
   path: '/refreshToken' | '/oauth/token',
@@ -95,7 +95,7 @@ export function desktopUrl(
   return `${fill(overrides.authUrl ?? HostTemplate.auth, ssoRegion)}${path}`
 }
 
-/** Where an AWS SSO sign-in is made (kiro-protocol §3.12) and renewed (§3.6). */
+/** URL at which an AWS SSO sign-in is made (kiro-protocol §3.12) and renewed (§3.6). */
 export function oidcUrl(
   ssoRegion: string,
   path: '/client/register' | '/device_authorization' | '/token',
@@ -131,7 +131,7 @@ function fill(template: string, region: string): string {
   return template.replaceAll('{region}', region).replace(/\/+$/, '')
 }
 
-/** Where the API is known to exist; other regions are used only when they are named. */
+/** Regions that are known to have the API; others are used only when they are named. */
 const API_REGIONS: readonly string[] = ['us-east-1', 'eu-central-1']
 /** GovCloud, which has accounts and hosts of its own. */
 const GOV_REGIONS: readonly string[] = ['us-gov-west-1', 'us-gov-east-1']
@@ -164,7 +164,7 @@ export function resolveApiRegion({ explicit, profileArn, ssoRegion }: RegionHint
   return ssoRegion !== null && isApiRegion ? ssoRegion : DEFAULT_REGION
 }
 
-/** Where an account may be at home: the region itself, then the others of its partition. Tokens leave none. */
+/** Regions that may be an account's home: the given one, then the others of its partition. Tokens never leave a partition. */
 export function regionsToAsk(region: string): readonly string[] {
   const others = region.startsWith('us-gov-') ? GOV_REGIONS : API_REGIONS
   return [...new Set([region, ...others])]
@@ -194,7 +194,7 @@ export interface RuntimeCall {
   /** From 1. */
   readonly attempt: number
   readonly maxAttempts: number
-  /** What `profileArnFor` said for this host; it also goes into the body. */
+  /** Result of `profileArnFor` for this host; it also goes into the body. */
   readonly profileArn: string | null
 }
 
@@ -264,14 +264,14 @@ export interface LearntForm extends Omit<FormParty, 'host'> {
   readonly form: RequestForm
 }
 
-/** What a refusal says of the form. `body`: it is the form, or what was asked; `operation`: the host does not know the call. */
+/** Sign of a wrong form in a refusal. `body`: the form is wrong, or the content; `operation`: the host does not know the call. */
 export type FormSign = 'body' | 'operation'
 
 const OTHER_OPERATION = { generate: 'mcp', mcp: 'generate' } as const
 
 /** A process knows a few hosts, in a few regions. */
 const MAX_PARTIES = 64
-/** So many refusals in a row without an answer between them: the upstream may have changed. */
+/** Refusals in a row, without an answer between them, after which the upstream may have changed. */
 const MAX_REFUSALS = 3
 
 interface Experience {
@@ -284,8 +284,8 @@ interface Experience {
 }
 
 /**
- * Which of the two forms of request the upstream takes (kiro-protocol §1.5). Kept by each process, never on disk: what one
- * worker has found out the primary tells the others.
+ * Remembers which of the two forms of request the upstream takes (kiro-protocol §1.5), in each process and never on disk: the
+ * primary tells the other workers what one has found out.
  */
 export class RequestForms {
   readonly #setting: () => 'auto' | RequestForm
@@ -293,7 +293,7 @@ export class RequestForms {
   /** By operation, kind of account and host. Bounded by MAX_PARTIES. */
   readonly #parties = new Map<string, Experience>()
 
-  /** What is found out beyond the first form is passed to `tell`. */
+  /** Calls `tell` when another form than the first is found to work. */
   constructor(setting: () => 'auto' | RequestForm, tell: (learnt: LearntForm) => void) {
     this.#setting = setting
     this.#tell = tell

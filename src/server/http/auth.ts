@@ -11,20 +11,20 @@ import {
 import { GatewayError } from '../../shared/errors.ts'
 import { kiroKeyName } from '../plane/key-planes.ts'
 
-/** Of a key's digest: enough that no other key has the name, since what is kept for a client is kept under it. */
+/** Bytes of a key's digest in its name: enough that no other key has the name, under which a client's data is kept. */
 const NAME_BYTES = 16
 
 /** The name of clients where there are no keys. */
 export const ANYONE = 'anyone'
 
-/** Who has the key of the metrics. */
+/** The holder of the metrics key. */
 const METRICS_READER: ClientKey = { name: 'metrics', named: null }
 
-/** Whose request it is. */
+/** The client of a request. */
 export interface ClientKey {
   /**
-   * The same in all workers and after every start: what is kept for a client is kept under it, and clients share fairly by it.
-   * A key cannot be told from it.
+   * Name of the client, the same in all workers and after every start: its data is kept under it, and clients share fairly by it.
+   * It does not reveal the key.
    */
   readonly name: string
   /** `null` for the operator's keys, for Kiro keys, and where there are no keys. */
@@ -124,7 +124,7 @@ export class Authenticator {
   }
 
   /**
-   * The same for who wants to read metrics. Where there is a key for that, nobody does without one.
+   * Like `check()`, for `/metrics`. If METRICS_KEY is set, a key is always required.
    *
    * @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key
    */
@@ -153,7 +153,7 @@ export class Authenticator {
     return known?.of === null ? known.digest : null
   }
 
-  /** What to send, where it is more than the keys of PROXY_API_KEY. */
+  /** Names the keys that are taken beside those of PROXY_API_KEY. */
   get #advice(): { readonly message: string } | undefined {
     if (this.#isKeyPassthrough) return KIRO_KEYS_WANTED
     return this.#book.isKeyRequired ? OWN_KEYS_WANTED : undefined
@@ -186,7 +186,7 @@ export class Authenticator {
     return !this.#isOwn(name)
   }
 
-  /** Of a name as `URL` gives it: lower case, and addresses in their usual form. */
+  /** Returns whether a host name is ours. `name` is as `URL` gives it: lower case, and addresses in their usual form. */
   #isOwn(name: string): boolean {
     return isOwnMachine(name) || name === this.#ownName
   }
@@ -221,7 +221,7 @@ const FOREIGN_NAME = {
     'A gateway that asks for no key answers only by a name of its own machine, such as http://localhost or http://127.0.0.1: call it so, or set PROXY_API_KEY and send one of its keys.'
 }
 
-/** What nearly all programs call this machine: nothing else is said by the name that `URL` would make of it. */
+/** Usual names of this machine, which need no parsing by `URL`. */
 const USUAL_HOST = /^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/
 
 /** `localhost`, below it or with the dot of the root, and the loopback addresses; not what only begins like them. */

@@ -5,7 +5,7 @@ import { ErrorTable } from '../../shared/error-table.ts'
 import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { isConnectFailure } from '../classify.ts'
 
-/** What the policy needs of a failure: a `GatewayError` and an `UpstreamFault` both fit. */
+/** Facts about a failure that the policy needs: a `GatewayError` and an `UpstreamFault` both fit. */
 export interface RetryCause {
   readonly code: ErrorCode
   readonly retryAfterS?: number | null | undefined
@@ -170,9 +170,9 @@ export const PLAIN_APPROACH: Approach = {
 
 export interface ApproachFailure {
   readonly error: GatewayError
-  /** What the upstream advised, if it answered at all. */
+  /** The upstream's advice, if it answered at all. */
   readonly remedy: Remedy | null
-  /** What the refusal says of the form of the request; nothing where it is left out. */
+  /** Sign of a wrong form of request in the refusal; left out where there is none. */
   readonly formSign?: FormSign | null
 }
 
@@ -191,7 +191,7 @@ export interface ApproachMeans {
   readonly hosts: number
   /** The account has a profile ARN of its own. */
   readonly hasProfile: boolean
-  /** What was refused may be written in the other form. */
+  /** The refused request may be written in the other form. */
   readonly hasOtherForm: boolean
 }
 

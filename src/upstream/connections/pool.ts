@@ -6,11 +6,11 @@ import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
 import { openSocket } from './open-socket.ts'
 import { ReadyConnections } from './ready-connections.ts'
 
-/** What the pool may hold, asked anew each time because leases move. */
+/** Limits of the pool, asked anew each time because leases move. */
 export interface PoolLimits {
   /** Sockets in any state: busy, idle, connecting or closing. */
   maxSockets(): number
-  /** Of these, how many may sit idle. */
+  /** Sockets among these that may sit idle. */
   maxIdle(): number
   /** How many are kept open and idle after requests, as far as there is room; none where it is left out. */
   minIdle?(): number
@@ -33,14 +33,14 @@ export interface PoolOptions {
 /** Why a connection was opened: none to the origin was open, all of them were busy, or before it is needed. */
 export type OpenReason = 'first' | 'all_busy' | 'ahead'
 
-/** What is open now, and counts since start. */
+/** Connections that are open now, and counts since the start. */
 export interface PoolStats {
   readonly busy: number
   readonly idle: number
   readonly connecting: number
   readonly closing: number
   readonly opened: number
-  /** The same by what made it necessary. */
+  /** Opened connections by their reason. */
   readonly openedFor: Readonly<Partial<Record<OpenReason, number>>>
   readonly reused: number
   readonly closed: Readonly<Partial<Record<CloseReason, number>>>
@@ -68,7 +68,7 @@ export class ConnectionPool {
   readonly #closed: Partial<Record<CloseReason, number>> = {}
   /** Callers who wait for room; each connection that goes, or can be made to, wakes one. Bounded by the permits. */
   readonly #roomWaiters = new Set<() => void>()
-  /** Of those that were told to close: resolves when they are gone. Bounded by `limits.maxSockets()`. */
+  /** Promises of those that were told to close, resolved when they are gone. Bounded by `limits.maxSockets()`. */
   readonly #closing = new Map<Connection, PromiseWithResolvers<void>>()
   readonly #ready: ReadyConnections
   #keepaliveExpiryMs: number | null
