@@ -10,6 +10,7 @@ interface Stand {
   readonly sent: LeaseReport[]
   readonly trims: { readonly max: number; readonly done: () => void }[]
   readonly idleLimits: number[]
+  readonly missing: number[]
   readonly tell: (terms: Partial<LeaseTerms>) => void
   readonly ask: (options?: {
     readonly key?: string
@@ -22,10 +23,12 @@ function stand(options: { readonly poolTimeoutMs?: number | null } = {}): Stand 
   const sent: LeaseReport[] = []
   const trims: Stand['trims'] = []
   const idleLimits: number[] = []
+  const missing: number[] = []
   const lease = new Lease({
     send: (report) => sent.push(report),
     trimSockets: (max) => new Promise((resolve) => trims.push({ max, done: resolve })),
     onKeepAlive: (keepAlive) => idleLimits.push(keepAlive),
+    onMissing: (permits) => missing.push(permits),
     poolTimeoutMs: options.poolTimeoutMs ?? null,
     maxWaiting: 3,
     clock
@@ -42,7 +45,7 @@ function stand(options: { readonly poolTimeoutMs?: number | null } = {}): Stand 
   }
   const ask: Stand['ask'] = ({ key = 'a', signal = new AbortController().signal } = {}) =>
     lease.acquire({ key, arrivedAt: clock.now() }, signal)
-  return { lease, clock, sent, trims, idleLimits, tell, ask }
+  return { lease, clock, sent, trims, idleLimits, missing, tell, ask }
 }
 
 /** Lets promise reactions run. */
@@ -85,6 +88,23 @@ t.test('acquire()', (t) => {
     ;(await second).release()
     await third
     t.same(order, ['second', 'third'])
+  })
+  t.test('tells how many permits are missing that only those in use can give', async (t) => {
+    const { lease, clock, missing, tell, ask } = stand()
+    tell({ granted: 2 })
+    const permits = [await ask(), await ask()]
+    t.same([missing, lease.missing], [[], 0], 'nobody waits')
+    const waiting = [ask(), ask()]
+    t.same([missing.at(-1), lease.missing], [2, 2])
+    tell({ wanted: 1 })
+    t.equal(lease.missing, 3, 'and one that waits in another worker')
+    lease.pause(1000)
+    t.equal(lease.missing, 0, 'in a pause a permit is of no use')
+    clock.advance(2000)
+    for (const permit of permits) permit.release()
+    for (const one of waiting) void one.then((permit) => permit.release())
+    await settle()
+    t.equal(lease.missing, 0)
   })
   t.test('forgets a waiter whose client left', async (t) => {
     const { lease, clock, sent, ask } = stand()

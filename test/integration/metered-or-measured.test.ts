@@ -311,6 +311,23 @@ t.test('reading on gives way to requests that wait for a connection', async (t) 
   )
 })
 
+t.test('also where two workers share the connections', async (t) => {
+  const rig = await setUp(t, { env: { WORKERS: '2', HTTP_MAX_CONNECTIONS: '2' } })
+  for (let n = 0; n < 3; n++) await teach(rig)
+  const operator = { 'x-api-key': 'operator-key' }
+  for (let n = 0; n < 6; n++) {
+    const before = rig.upstream.asked.length
+    const cut = [1, 2].map(() => ask(rig, operator, { stop_sequences: ['STOP'] }))
+    for (let i = 0; i < 2; i++) (await rig.upstream.next()).write(STOPPED)
+    for (const { answer } of cut) await answer
+    const others = [1, 2].map(() => ask(rig, operator))
+    for (let i = 0; i < 2; i++) (await rig.upstream.next()).end(Buffer.concat([STOPPED, trailer()]))
+    for (const { answer } of others) t.equal((await answer).status, 200)
+    t.equal(rig.upstream.asked.length, before + 4)
+  }
+  t.ok(rig.upstream.counting.max <= 2)
+})
+
 t.test('while the price is unknown it gives way to nobody', async (t) => {
   const rig = await setUp(t, { env: { HTTP_MAX_CONNECTIONS: '1' } })
   const headers = keyOf(rig)
