@@ -19,7 +19,7 @@ export interface RenewOptions {
   readonly upstream: HostOverrides & { readonly userAgent: string }
   /** Hosts of identity providers, besides the known ones. */
   readonly idpHosts?: readonly string[]
-  /** What the operator has to do when the sign-in is dead. */
+  /** Advice for the operator when the sign-in is dead. */
   readonly loginHint: string
   /** Aborts when nothing new is to be sent. */
   readonly leaving: AbortSignal
@@ -64,7 +64,7 @@ export async function renewTokens(
   }
 }
 
-/** What has come of presenting a refresh token once. */
+/** The outcome of presenting a refresh token once. */
 export type RenewalOutcome =
   | { readonly type: 'renewed'; readonly tokens: RenewedTokens }
   /** The token service takes this refresh token never again. */
@@ -98,7 +98,7 @@ export async function renewOnce(
   }
 }
 
-/** Of a token that was sent; `status` is `null` where no answer was read to its end. */
+/** Judges the failure of a token that was sent; `status` is `null` where no answer was read to its end. */
 function outcomeOf(
   { code }: GatewayError,
   status: number | null
@@ -108,7 +108,7 @@ function outcomeOf(
   return isTurnedAway(status) || code === 'GW_UPSTREAM_RATE_LIMITED' ? 'unspent' : 'unknown'
 }
 
-/** Of another refusal, such as a suspension, the refresh token may outlive the reason. */
+/** Codes that end a refresh token. It may outlive other refusals, such as a suspension. */
 const DEAD: ReadonlySet<ErrorCode> = new Set(['GW_UPSTREAM_AUTH', 'GW_REGISTRATION_EXPIRED'])
 
 /**
@@ -125,7 +125,7 @@ function internal(cause: unknown): GatewayError {
 }
 
 /**
- * What asks for new tokens: the Kiro desktop service for sign-ins with GitHub or Google (kiro-protocol §3.5), AWS SSO for
+ * Asks for new tokens: the Kiro desktop service for sign-ins with GitHub or Google (kiro-protocol §3.5), AWS SSO for
  * Builder ID and IAM Identity Center (§3.6), which wants JSON in camel case, too, and an external identity provider for
  * its own (§3.11).
  */
@@ -190,7 +190,7 @@ const REFRESH_TIMEOUT_MS = 15_000
 const DEFAULT_LIFE_S = 3600
 const MAX_LIFE_S = 30 * 86_400
 
-/** What a token service gives. */
+/** Tokens from a token service. */
 export interface RenewedTokens {
   readonly accessToken: string
   /** Replaces the old one; `null` keeps it. */

@@ -27,7 +27,7 @@ export interface StoredCredential {
   /** Epoch ms; `null` is unknown, which counts as expired where the token can be renewed. */
   readonly expiresAt: number | null
   readonly profileArn: string | null
-  /** Where the sign-in is renewed. */
+  /** Region in which the sign-in is renewed. */
   readonly ssoRegion: string
   /** Named by the source for this account. */
   readonly apiRegion: string | null
@@ -39,19 +39,19 @@ export interface StoredCredential {
   readonly isAwaited?: true
 }
 
-/** Where a sign-in comes from. One instance for one configured source. */
+/** Source of a sign-in. One instance for one configured source. */
 export interface CredentialSource {
   /** Names the source in logs and the overlay; a hash, so that it gives nothing away. */
   readonly id: string
   /** For logs and messages: the setting, and the path if there is one. */
   readonly name: string
-  /** What the operator has to do when the sign-in is dead. */
+  /** Advice for the operator when the sign-in is dead. */
   readonly loginHint: string
   /** The gateway itself can make a new one. */
   readonly isOwn?: boolean
   /** The sign-in is the setting itself: with another value it is another source. */
   readonly isSetting?: boolean
-  /** Where others who renew the same sign-in look for a lock; left out where there is no such place. */
+  /** Path of the lock that other programs with the same sign-in look at; left out where there is none. */
   readonly lockPath?: string
   /** @throws {GatewayError} GW_CONFIG_INVALID with a message for the operator. */
   read(): Promise<StoredCredential>
@@ -67,7 +67,7 @@ export function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 32)
 }
 
-/** What an HTTP header can carry. Anything else in a token is damage. */
+/** Returns whether an HTTP header can carry the token. Anything else in a token is damage. */
 export function isTokenText(text: string): boolean {
   return /^[\x21-\x7e]{1,65536}$/.test(text)
 }

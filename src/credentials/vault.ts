@@ -21,7 +21,7 @@ import {
 
 type VaultLog = Pick<Logger, 'info' | 'warn' | 'error'>
 
-/** What other gateways have, too. */
+/** The sign-in that other gateways share. */
 export interface VaultSharing {
   readonly share: SharedSignIn
   /** Epoch ms. */
@@ -29,8 +29,8 @@ export interface VaultSharing {
 }
 
 /**
- * Where the tokens are kept: the source, our overlay, and memory in case neither can be written. What it hands
- * out is always the newest of the three; where the sign-in is shared, of what any gateway has.
+ * Keeps the tokens: in the source, in our overlay, and in memory in case neither can be written. It hands out the
+ * newest of the three; where the sign-in is shared, the newest that any gateway has.
  */
 export class CredentialVault {
   readonly source: CredentialSource
@@ -38,11 +38,11 @@ export class CredentialVault {
   readonly #log: VaultLog
   /** `null` where no other gateway has the sign-in. */
   sharing: VaultSharing | null = null
-  /** What the source said when it could be read last. */
+  /** The source's content when it could be read last. */
   #read: StoredCredential | null = null
   #trouble: GatewayError | null = null
   #renewed: Successor | null = null
-  /** What was loaded last, where the source has not got it. */
+  /** The tokens loaded last, where the source does not have them. */
   #unpublished: StoredCredential | null = null
   /** Why the source was left alone last, so that the log says it once. */
   #obstacle = ''
@@ -137,7 +137,7 @@ export class CredentialVault {
     return shared.stored
   }
 
-  /** What another gateway has got for the sign-in that our own files hold an earlier form of: they must outlive the sharing. */
+  /** Keeps another gateway's newer tokens for the sign-in of our own files, which must outlive the sharing. */
   async #follow({ stored, isOfFiles }: SharedTokens, now: number): Promise<void> {
     const { accessToken, refreshToken, expiresAt, profileArn } = stored
     if (!isOfFiles || accessToken === null || expiresAt === null) return
@@ -322,7 +322,7 @@ export function reconcile(
   return { ...source, accessToken, refreshToken, expiresAt, profileArn }
 }
 
-/** Where the time of issue is not known, lives are taken to be of one length. */
+/** Compares times of issue. Where one is not known, lives are taken to be of one length. */
 function wasIssuedLater(one: Successor, other: Successor): boolean {
   const isKnown = one.issuedAt !== undefined && other.issuedAt !== undefined
   if (!isKnown) return one.expiresAt > other.expiresAt

@@ -36,7 +36,7 @@ interface Dialect {
   readonly counter?: { readonly path: string; readonly toAnswer: (tokens: number) => object }
   readonly errors: ErrorFormat
   /**
-   * What a request asks for; `answers` as in `RequestOptions`.
+   * Reads the wishes of a request; `answers` as in `RequestOptions`.
    *
    * @throws {GatewayError} GW_BODY_INVALID
    */
@@ -89,7 +89,7 @@ const SESSION_HEADERS = [
 /** No id of a client is longer; what is longer is none. */
 const MAX_MARK_CHARS = 512
 
-/** What a client's headers say of its session; they have lower-case names. */
+/** Reads the marks of a session in a client's headers, whose names are in lower case. */
 export function marksOf(headers: Readonly<Record<string, unknown>>): ClientMarks {
   const valueOf = (name: string): string | undefined => {
     const value = headers[name]
@@ -124,7 +124,7 @@ export function dialectOfBody(body: JsonObject): DialectName {
   return DIALECT_NAMES[likeness.indexOf(Math.max(...likeness))] ?? USUAL_DIALECT
 }
 
-/** What a body's conversion comes to. */
+/** The outcome of converting a body. */
 export type Conversion =
   | ConvertedRequest
   /** It can't be converted before there is memory for what becomes of it. */
@@ -132,7 +132,7 @@ export type Conversion =
   /** It can't be converted before these have been fetched and read. */
   | (TakenBytes & { readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds })
 
-/** What was passed in, to be passed again with what it needs. */
+/** The bytes that were passed in, to be passed again with what they need. */
 interface TakenBytes {
   readonly body: Uint8Array
   /** See `RequestOptions`. */
@@ -169,7 +169,7 @@ export function convertBody(
 
 const NO_CONTENTS: AttachmentContents = { fetched: {}, pdfs: [] }
 
-/** Of an attachment's content on the heap: itself and its part of the payload's text. */
+/** Copies of an attachment's content on the heap: itself and its part of the payload's text. */
 const ATTACHMENT_COPIES = 2
 
 /**
@@ -206,7 +206,7 @@ function convert(
   return toUpstream(request, { dialect, bodyBytes, options, repairs })
 }
 
-/** What writes the answer to the request that `plan` was made of. */
+/** Creates the writer of the answer to the request that `plan` was made of. */
 export function createWriter(
   plan: ReplyPlan,
   identity: WriterOptions['identity'],
@@ -235,7 +235,7 @@ const RetryLaterStatuses: readonly number[] = [429, 503, 529]
 /** Seconds, if the error does not say. */
 const DefaultRetryAfterS = 3
 
-/** The same request will fail again, so the SDKs must not repeat it (they would for minutes on a 401). */
+/** Statuses of requests that would fail again, so that SDKs must not repeat them (they would for minutes on a 401). */
 const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 415, 426]
 
 /** The next attempt would cost as much and come to the same, or do harm. */

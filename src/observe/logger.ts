@@ -13,7 +13,7 @@ import { codeOf } from '../shared/errors.ts'
 
 export type { Logger } from 'pino'
 
-/** Where lines go; what loses some says so in a line of its own. */
+/** Stream for log lines; one that loses lines says so in a line of its own. */
 export interface LogStream extends DestinationStream {
   /** Lines that were lost so far. */
   readonly lost?: number
@@ -86,7 +86,7 @@ function withoutClashes(fields: Record<string, unknown>, taken: readonly string[
 
 /** Linux writes this much to a pipe in one piece. */
 const MAX_LINE_BYTES = 4096
-/** What a line keeps that is too long in spite of all: who, when, what. */
+/** Fields that a line keeps if it is too long in spite of all. */
 const KEPT_NAMES = ['level', 'time', 'pid', 'worker', 'request_id', 'status', 'code', 'msg']
 const MAX_KEPT_LENGTH = 256
 
@@ -108,7 +108,7 @@ export const STDOUT = 1
 export const STDERR = 2
 
 /**
- * Where workers find the descriptor that the primary has opened for log lines. Not below 3: whenever libuv starts a
+ * Descriptor in workers that the primary has opened for log lines. Not below 3: whenever libuv starts a
  * process it makes the child's descriptors 0 to 2 blocking again for all that share them, and so does Node at its end.
  */
 export const WORKER_LOG_FD = 4
@@ -161,7 +161,7 @@ export class LineWriter {
   readonly #fd: number
   readonly #maxWaitingBytes: number
   #state: 'flowing' | 'waiting' | 'losing' = 'flowing'
-  /** What is left of the line that was begun, or has its turn. */
+  /** Rest of the line that was begun, or is next. */
   #rest: Buffer = NOTHING
   /** The lines after it, oldest first. Bounded by `maxWaitingBytes`. */
   #waiting: Buffer[] = []

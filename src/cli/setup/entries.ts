@@ -9,21 +9,21 @@ import {
   valueOnPath
 } from './text/text-format.ts'
 
-/** What setup wants at one place of a configuration. */
+/** A value that setup wants at one place of a configuration. */
 export interface Entry {
   readonly path: Path
   /** A `Leaf`, or what is there already. */
   readonly value: unknown
-  /** What is there already stays, whatever it is. */
+  /** An existing value stays, whatever it is. */
   readonly isDefault?: true
 }
 
-/** What setup wrote at a place, and what was there before: enough to take it back from a file that has changed since. */
+/** A value that setup wrote, and the one before it: enough to undo it in a file that has changed since. */
 export interface WrittenEntry {
   readonly path: Path
-  /** Of the value that was written. */
+  /** Hash of the value that was written. */
   readonly hash: string
-  /** What was there; missing for nothing. */
+  /** Value before; missing where there was none. */
   readonly before?: unknown
   /** How many steps of the path led to something before. */
   readonly depth: number
@@ -52,7 +52,7 @@ export function wantedEntries(values: unknown, entries: readonly Entry[]): reado
   )
 }
 
-/** What has to be remembered of entries that are written over these values. */
+/** Returns what must be remembered of the values that entries are written over. */
 export function rememberEntries(
   values: unknown,
   entries: readonly Entry[]
@@ -111,7 +111,7 @@ function isAlone(values: unknown, path: Path): boolean {
   return Object.keys(Object(around)).every((name) => name === step || name === identity)
 }
 
-/** What is compared to tell whether a value is still as it was written. */
+/** Hashes a value, to tell whether it is still as it was written. */
 export function hashValue(value: unknown): string {
   return textHash(JSON.stringify(value ?? null))
 }

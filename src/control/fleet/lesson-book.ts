@@ -4,8 +4,8 @@ import type { LearntForm, RequestForm, RuntimeOperation } from '../../kiro/wire/
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 
 /*
- * What all gateways of a fleet have learnt of the upstream. Of two that have learnt the same thing at once one is believed: what
- * is lost of that, the next lessons bring again.
+ * The lessons of all gateways of a fleet about the upstream. If two have learnt the same thing at once, one is believed: the next
+ * lessons make up for the loss.
  */
 
 /** How many lessons are in it: what rests on more of them counts. */
@@ -14,9 +14,9 @@ interface Counted {
 }
 
 export interface LessonBook {
-  /** Of tokenizers, by model. */
+  /** Lessons about tokenizers, by model. */
   readonly tokens: Readonly<Record<string, Learnt & Counted>>
-  /** Of forms of request, by operation, kind of account and host. */
+  /** Lessons about forms of request, by operation, kind of account and host. */
   readonly forms: Readonly<Record<string, LearntForm & Counted>>
 }
 
@@ -26,14 +26,14 @@ export const NO_LESSONS: LessonBook = { tokens: {}, forms: {} }
 const MAX_LESSONS = 64
 const MAX_NAME_CHARS = 512
 const MAX_N = 2 ** 48
-/** So much must a correction of estimates have changed to be worth telling. */
+/** Least change in a correction of estimates that is worth telling. */
 const WORTH = 0.02
 
 export function formName({ operation, authType, host }: Omit<LearntForm, 'form'>): string {
   return `${operation} ${authType} ${host}`
 }
 
-/** What is known when both are. Commutative, associative, idempotent. */
+/** Merges two books. Commutative, associative, idempotent. */
 export function mergeLessons(a: LessonBook, b: LessonBook): LessonBook {
   return {
     tokens: mergeBy(a.tokens, b.tokens, ({ measured, estimated }) => [measured, estimated]),

@@ -16,7 +16,7 @@ import {
 } from './verdicts.ts'
 
 export interface SharedAccountOptions {
-  /** Of this process. */
+  /** Id of this process. */
   readonly id: string
   readonly account: Pick<AccountControl, 'adopt' | 'forWorker' | 'revive' | 'suspend'>
   readonly hub: Pick<SharedRecords, 'add'>
@@ -34,12 +34,12 @@ type Known = Omit<AccountVerdict, 'leftMs'> & { readonly endsAt: number }
 const JITTER = { part: 0.1, mostMs: 2_000 } as const
 /** Until there is another sign-in, or somebody finds that it is over. */
 const SUSPENDED_MS = 366 * 86_400_000
-/** Of times that are told in milliseconds from different moments. */
+/** Difference below which times told in milliseconds from different moments count as the same. */
 const SAME_MS = 1_000
 
 /**
- * What the upstream has said of the account, for all gateways of a fleet: what one has heard holds for all, and what one has
- * found to be over is over for all. A gateway that starts heeds what it finds there, but for a suspension: it asks once.
+ * Shares the upstream's verdicts on the account among all gateways of a fleet: a verdict that one has heard holds for all, and one
+ * that it has found to be over is over for all. A gateway that starts heeds what it finds, but for a suspension: it asks once.
  */
 export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListener {
   readonly name = 'account'

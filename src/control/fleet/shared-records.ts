@@ -3,7 +3,7 @@ import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { Logger } from '../../observe/logger.ts'
 
-/** What stands in a record, and how long it has, by the engine's clock. */
+/** The value of a record, and its age by the engine's clock. */
 export interface FoundValue<V> {
   readonly value: V
   readonly ageMs: number
@@ -11,15 +11,14 @@ export interface FoundValue<V> {
 
 /** A value that all members of a fleet know and change: each adds what it knows to what it finds. */
 export interface SharedValue<V> {
-  /** Of the record. */
   readonly name: string
   /** Understands what stands there; `null` for what is not to be believed. Never throws. */
   readonly parse: (text: string) => V | null
-  /** What should stand there instead; `null` where it may stay. Asked again after every change by anybody. */
+  /** Returns the value that should stand there instead; `null` where it may stay. Asked again after every change by anybody. */
   readonly next: (found: FoundValue<V> | null) => V | null
   /** Hears everything that others have written. */
   readonly onFound: (found: FoundValue<V>) => void
-  /** Of a value that has lost its meaning after so many ms; `null` for others. */
+  /** Returns after how many ms a value has lost its meaning; `null` for never. */
   readonly ttlMs?: (value: V) => number | null
   /** Least time between two changes by this replica: what happens meanwhile is one change. 0 for what must be known at once. */
   readonly gapMs: number
@@ -42,7 +41,7 @@ export interface SharedRecordsOptions {
 const BURST = 6
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 8_000
-/** Of two that change the same record at once one has to look again. */
+/** Wait before looking again when another gateway changed the same record at once. */
 const CONFLICT_MS = 40
 
 /**

@@ -16,12 +16,12 @@ export type Subject = Bar | 'pause' | 'suspended'
 export interface AccountVerdict {
   /** Goes up with each news of the subject. */
   readonly n: number
-  /** Who said it; decides between two that came at once. */
+  /** Gateway that said it; decides between two that came at once. */
   readonly by: string
   /** Milliseconds for which it holds; 0 where it is over. */
   readonly leftMs: number
   readonly code: ErrorCode
-  /** Of the sign-in that it is about, a hash; '' where it is about the account. */
+  /** Hash of the sign-in that it is about; '' where it is about the account. */
   readonly of: string
   /** How often in a row, where that matters. */
   readonly times: number
@@ -49,7 +49,7 @@ const MAX_N = 2 ** 48
 const MAX_TIMES = 1_000
 const MAX_ID_CHARS = 64
 
-/** What is known when both are. Commutative, associative, idempotent. */
+/** Merges two sets of verdicts. Commutative, associative, idempotent. */
 export function mergeVerdicts(a: AccountVerdicts, b: AccountVerdicts): AccountVerdicts {
   const merged: Partial<Record<Subject, AccountVerdict>> = {}
   for (const subject of SUBJECTS) {
@@ -67,7 +67,7 @@ export function isNewer(
   return b === undefined || a.n > b.n || (a.n === b.n && a.by > b.by)
 }
 
-/** The same so much later. */
+/** Returns the verdicts as they are `ms` later. */
 export function laterBy(verdicts: AccountVerdicts, ms: number): AccountVerdicts {
   const later: Partial<Record<Subject, AccountVerdict>> = {}
   for (const subject of SUBJECTS) {

@@ -4,7 +4,7 @@ import type { ReplyPlan } from '../plan/plan.ts'
 import { type AnswerRoom, heapBytesOf, glue, OutputText, type Written } from './output-text.ts'
 import type { EndPart, SearchPart, StreamPart } from './stream-part.ts'
 
-/** What the model says, what it thinks, or a call. */
+/** Kind of a block: the model's words, its reasoning, or a call. */
 export type BlockKind = 'text' | 'reasoning' | 'call'
 
 /** One block of an answer in a client API's words. Every method returns text to send, `''` for nothing. */
@@ -12,7 +12,7 @@ export interface AnswerBlock {
   readonly kind: BlockKind
   begin(): Written
   add(text: string): Written
-  /** What only the upstream can read: the last thing in its block. */
+  /** Writes a signature that only the upstream can read, as the last thing in its block. */
   sign(opaque: string): Written
   /** `cut`: it broke off, and must not look like a whole one. */
   end(how: 'whole' | 'cut'): Written
@@ -21,7 +21,7 @@ export interface AnswerBlock {
 /** The finished items of an answer as JSON text, by their ids, where clients may refer to them by these. */
 export type KeptItems = ReadonlyMap<string, Written>
 
-/** What names an answer to its client; made by the caller, so that answers can be reproduced. */
+/** Id and time of an answer, made by the caller so that answers can be reproduced. */
 export interface AnswerIdentity {
   /** With the dialect's prefix (`toAnswerId`). */
   readonly id: string
@@ -115,7 +115,7 @@ export abstract class AnswerWriter<Own = unknown> {
     return SseComment
   }
 
-  /** What stands before all blocks. */
+  /** Writes the beginning, before all blocks. */
   protected start(): Written {
     return ''
   }
@@ -166,7 +166,7 @@ export abstract class AnswerWriter<Own = unknown> {
     return glue(before, block.begin())
   }
 
-  /** What must stand before the next block. */
+  /** Writes everything that must come before the next block. */
   #next(): Written {
     return glue(this.#start(), this.#close('whole'))
   }
@@ -198,7 +198,7 @@ const NothingKept: KeptItems = new Map()
 
 interface CollectedBlockOptions {
   readonly kind: BlockKind
-  /** Of the answer; some are there as a whole. */
+  /** Blocks of the answer; some are there as a whole. */
   readonly blocks: (CollectedBlock | string)[]
   /** JSON text of the block up to its own text, which is a string of JSON unless it is `plain`. */
   readonly head: string
@@ -273,11 +273,11 @@ export interface ErrorFormat {
   toStatus(error: GatewayError): number
   /** The JSON text of the body; `requestId` is left out where it is `''`. */
   toBody(error: GatewayError, requestId: string): string
-  /** The same inside a stream: one SSE message. The stream's end marker must not follow it. */
+  /** Writes the error inside a stream: one SSE message. The stream's end marker must not follow it. */
   toEvent(error: GatewayError): string
 }
 
-/** What may be told to a client: of a foreign error only that the gateway failed. */
+/** Returns the error for a client: a foreign one becomes "the gateway failed". */
 export function toTellable(error: Error): GatewayError {
   return error instanceof GatewayError ? error : new GatewayError('GW_INTERNAL')
 }

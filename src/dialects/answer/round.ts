@@ -3,7 +3,7 @@ import type { DueCall, RoundPlan } from '../plan/plan.ts'
 import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './output-text.ts'
 import type { CompleteCall, EndPart, EndReason, StreamPart } from './stream-part.ts'
 
-/** What one round of an answer came to, where it was not simply the answer. */
+/** The outcome of a round that was not simply the answer. */
 export interface RoundReport {
   /** Everything that the model said, as far as it can be sent back to it. */
   readonly text: string
@@ -19,7 +19,7 @@ export interface RoundReport {
 /** Text and arguments that are held or sent back, in UTF-16 units; the longest answer of any model is half of it. */
 export const MAX_HELD_CHARS = 1_048_576
 
-/** What a call takes beside its texts, at most. */
+/** Most bytes of a call beside its texts. */
 const CALL_BYTES = 1024
 
 const NoParts: readonly StreamPart[] = []
@@ -34,7 +34,7 @@ export class RoundReader {
   readonly #mustBeJson: boolean
   #isHolding: boolean
   readonly #room: AnswerRoom
-  /** What has passed, and what has not yet. */
+  /** Text that has passed, and text that has not yet. */
   readonly #passed = new LongText()
   readonly #held = new LongText()
   /** Nothing is added to the text any more, so that it has no gaps. */
@@ -55,7 +55,7 @@ export class RoundReader {
     this.#isHolding = this.#mustBeJson || dueCall !== null
   }
 
-  /** What goes to the client now. */
+  /** Returns the parts that go to the client now. */
   push(part: StreamPart): readonly StreamPart[] {
     switch (part.type) {
       case 'text':
@@ -131,7 +131,7 @@ export class RoundReader {
     return this.#isHolding ? NoParts : [part]
   }
 
-  /** Where one tool was named no other may be called. */
+  /** Returns whether a call is of another tool than the one that was named. */
   #isStray(name: string): boolean {
     const wanted = this.#dueCall?.name ?? null
     return wanted !== null && name !== wanted
@@ -149,7 +149,7 @@ export class RoundReader {
   }
 }
 
-/** What becomes of a round. */
+/** The verdict on a round. */
 export type RoundVerdict =
   /** It is the answer; what is held goes out, and the end with this reason. */
   | { readonly type: 'deliver'; readonly reason: EndReason }

@@ -19,7 +19,7 @@ interface ToolCallsOptions {
   readonly toolNames: Readonly<Record<string, string>>
   /** For what is held: endless unless given. */
   readonly room?: AnswerRoom
-  /** What the model said in a call that broke off: it is in no part, but costs tokens. */
+  /** Hears the text of a call that broke off: it is in no part, but costs tokens. */
   readonly onLost?: (text: string) => void
 }
 
@@ -29,7 +29,7 @@ interface ToolCallsOptions {
  */
 const HoldChars = 2048
 
-/** What a call takes beside its texts, at most; and beside its id once it has been given out. */
+/** Most bytes of a call beside its texts, and beside its id once it has been given out. */
 const CallBytes = 1024
 const SettledBytes = 128
 
@@ -74,7 +74,7 @@ export class ToolCalls {
     return this.#open.size + this.#settledIds.size > 0
   }
 
-  /** What can be given out after this event. Repeats of a settled call are ignored. */
+  /** Returns the parts that can be given out after this event. Repeats of a settled call are ignored. */
   push(event: ToolEvent): readonly StreamPart[] {
     const id = event.id === '' ? this.#nameless.idOf(event) : event.id
     if (id === null || this.#settledIds.has(id)) return []
@@ -239,13 +239,13 @@ class OpenCall {
   isPlaceholder = false
   /** Nothing but blanks so far. */
   isBlank = true
-  /** Of the answer's room. */
+  /** Bytes held of the answer's room. */
   heldBytes = 0
-  /** What has not been given out. */
+  /** Text that has not been given out. */
   readonly unsent = new LongText()
   #scanner = new JsonScanner()
   #sentChars = 0
-  /** Of what has been given out. */
+  /** Checksum of the text that has been given out. */
   #checksum = 0
 
   constructor(id: string) {
@@ -288,7 +288,7 @@ class OpenCall {
     for (const text of this.unsent.take()) this.#give(text, out)
   }
 
-  /** What has been given out, and what is about to be, is exactly this. */
+  /** Returns whether the text given out, together with the rest, is exactly this. */
   isSame(json: string): boolean {
     const rest = this.unsent.toString()
     const isLong = this.#sentChars + rest.length === json.length

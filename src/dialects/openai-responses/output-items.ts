@@ -11,7 +11,7 @@ import type { SearchPart } from '../answer/stream-part.ts'
 import type { ToolForm } from './declared-tools.ts'
 import type { JsonObject } from '../../shared/json.ts'
 
-/** What a client of this API asks of its answer beside what all may ask. */
+/** A client's wishes about its answer that only this API has. */
 export interface ResponsesWishes {
   /** How tools on offer were declared, by the client's full name, except plain functions. */
   readonly toolForms: Readonly<Record<string, ToolForm>>
@@ -49,7 +49,7 @@ export interface OutputItem {
   opaque: string | null
 }
 
-/** What the ids of items begin with. */
+/** Prefixes of the ids of items. */
 const PREFIXES = {
   message: 'msg',
   reasoning: 'rs',
@@ -69,7 +69,7 @@ const CALL_KINDS = {
 
 /** Their text is an object, or sealed. */
 const PLAIN_KINDS: ReadonlySet<ItemKind> = new Set(['tool_search_call', 'compaction'])
-/** What an item takes beside its texts, at most. */
+/** Most bytes of an item beside its texts. */
 const ITEM_BYTES = 2048
 
 /** Makes the items of one answer: each gets the next place, and an id that tells its answer and its place. */
@@ -78,7 +78,7 @@ export class ItemMaker {
   readonly #forms: ResponsesWishes['toolForms']
   readonly #room: AnswerRoom
   #count = 0
-  /** What the model's words are. */
+  /** Kind of item for the model's words. */
   readonly textKind: 'message' | 'compaction'
 
   constructor(responseId: string, wishes: ResponsesWishes, room: AnswerRoom) {
@@ -198,7 +198,7 @@ export function toItemId(prefix: ItemPrefix, responseId: string, index: number):
 }
 
 /**
- * What the id of a response has in common with those of its items: 28 hexadecimal digits and nothing else, so that
+ * Returns the part that the id of a response shares with those of its items: 28 hexadecimal digits and nothing else, so that
  * it may name a file. `null` for every other text.
  */
 export function responseKeyOf(id: string): string | null {
@@ -211,7 +211,7 @@ export function responseKeyOf(id: string): string | null {
  */
 export const COMPACTION_TRIGGER = 'compaction_trigger'
 
-/** What the model is asked for; the vendor keeps its own way to itself. */
+/** Prompt for a summary; the vendor does not publish its own. */
 export const COMPACTION_REQUEST =
   'The conversation up to here will be replaced by a summary of it that you write now, for the assistant that goes on ' +
   'with the work. It must have everything that is needed for that: what the user wants, with all instructions and ' +
@@ -222,7 +222,7 @@ const SUMMARY_HEADING = '[Summary of the conversation so far]'
 const UNREADABLE =
   '[A part of the conversation stood here in a form that only the service which compacted it can read.]'
 
-/** What a sealed summary of this gateway begins with; it needs no secret, since the client has seen all that is in it. */
+/** Prefix of a sealed summary of this gateway. It needs no secret, since the client has seen all that is in it. */
 const SEAL = 'kiro-gateway.'
 
 /** A summary as clients keep it: a word that means nothing to them. */
@@ -230,7 +230,7 @@ export function sealSummary(summary: string | Uint8Array): string {
   return SEAL + Buffer.from(summary).toString('base64')
 }
 
-/** What a `compaction` item says to the model; `isRead` unless another service has made it. */
+/** Reads the text of a `compaction` item for the model; `isRead` unless another service has made it. */
 export function readCompaction({ encrypted_content: content }: JsonObject): {
   readonly text: string
   readonly isRead: boolean

@@ -12,7 +12,7 @@ import {
 import { invalidPart } from './json-body.ts'
 import { codeOf } from '../../shared/errors.ts'
 
-/** What an answer in JSON must be. */
+/** Required form of an answer in JSON. */
 export type JsonForm =
   | { readonly type: 'value' | 'object' }
   /** The schema is kept as JSON text: as objects it would take many times the memory for as long as the answer lasts. */
@@ -25,7 +25,7 @@ export interface JsonFormat {
 }
 
 /**
- * What a client's format asks for; `undefined` where it does not ask for JSON. `path` leads to the schema.
+ * Reads a client's format; `undefined` where it does not ask for JSON. `path` leads to the schema.
  *
  * @throws {GatewayError} GW_BODY_INVALID for an invalid schema.
  */
@@ -41,9 +41,9 @@ export function readJsonForm(format: JsonFormat, path: string): JsonForm | undef
 const MAX_PROBLEMS = 8
 const MAX_PROBLEM_CHARS = 300
 
-/** What a check found. */
+/** The result of a check. */
 export interface AnswerCheck {
-  /** What keeps the text from being the JSON that was asked for, in words for the model; nothing when it is. */
+  /** Reasons why the text is not the JSON that was asked for, in words for the model; empty when it is. */
   readonly problems: readonly string[]
   /**
    * False when the check was given up: the text is JSON, but patterns or references of the schema cost too much, which
@@ -158,7 +158,7 @@ function parseAnswerSchema(json: string): AnswerSchema {
   return schema === false ? false : (asJsonObject(schema) ?? true)
 }
 
-/** Where the references of a schema lead. */
+/** Scope in which the references of a schema are resolved. */
 interface Scope {
   /** The nearest schema around that has an `$id`, or the root. */
   readonly resource: JsonObject
@@ -179,7 +179,7 @@ function checkSchema(schema: JsonObject, path: string, outer: Scope): void {
   }
 }
 
-/** What is wrong with a keyword's own value; the schemas inside it are looked at for themselves. */
+/** Returns the fault of a keyword's own value; the schemas inside it are checked separately. */
 function problemOf(kind: WordKind, value: unknown, scope: Scope): string | null {
   if (kind === 'reference') return problemOfReference(value, scope)
   const rule = WordRules[kind]

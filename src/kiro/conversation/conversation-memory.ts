@@ -3,15 +3,15 @@ import { hash as hashOf } from 'node:crypto'
 /** Parts of a conversation that something is remembered of; of an account, where its id stands for one. */
 export interface ConversationParts {
   readonly conversationId: string
-  /** Of what the parts are; never a word of it. */
+  /** Hashes of the parts; never a word of them. */
   readonly hashes: readonly string[]
   /** It may be another matter in an hour. */
   readonly isBrief?: boolean
 }
 
-/** What a request begins with. */
+/** The beginning of a request. */
 export interface ConversationStart {
-  /** Of whose conversation, see `startOf()`. */
+  /** Id of the conversation, see `startOf()`. */
   readonly conversationId: string
   /** Its hash. */
   readonly systemText: string
@@ -43,7 +43,7 @@ interface Known {
 }
 
 /**
- * What has been found out about conversations: the parts that the upstream refused, so that not every round of them costs
+ * Remembers lessons about conversations: the parts that the upstream refused, so that not every round of them costs
  * two calls, and which of them change their system text. Forgets what is a day old, or an hour, and the oldest where it is too
  * much.
  */
@@ -55,7 +55,7 @@ export class ConversationMemory {
   /** The last system text of each, by its hash. Bounded by MAX_STARTS; of this process alone. */
   readonly #starts = new Map<string, string>()
 
-  /** What is found out here is passed to `tell`; `now` gives monotonic milliseconds. */
+  /** Calls `tell` with every lesson that is learnt here; `now` gives monotonic milliseconds. */
   constructor(tell: (learnt: ConversationParts) => void = () => {}, now = () => performance.now()) {
     this.#tell = tell
     this.#now = now

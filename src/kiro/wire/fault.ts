@@ -13,7 +13,7 @@ import {
 
 /** This much of a refusal is read to find out what it means. */
 const MAX_READ_CHARS = 2000
-/** What clients and logs are told of it. The longest known message has about 300 characters. */
+/** Longest part of it in answers and logs. The longest known message has about 300 characters. */
 const MAX_MESSAGE_CHARS = 400
 const MAX_RETRY_AFTER_S = 86_400
 
@@ -32,7 +32,7 @@ export interface UpstreamFault {
   readonly reason: string | null
   readonly retryAfterS: number | null
   readonly remedy: Remedy
-  /** What it says of the account as a whole; never of one inside a stream, as the next request meets the real status. */
+  /** Meaning for the account as a whole; `null` inside a stream, as the next request meets the real status. */
   readonly bar: Bar | null
   /** Report the token to the refresher and try once more: not counted as an attempt. */
   readonly isTokenRefused: boolean
@@ -155,7 +155,7 @@ export const MAX_FAULT_BODY_BYTES = 64 * 1024
 
 type HeaderLookup = Readonly<Record<string, string | readonly string[] | undefined>>
 
-/** What an error body says, whichever of its shapes it has (kiro-protocol §8.1). */
+/** Content of an error body, whichever of its shapes it has (kiro-protocol §8.1). */
 interface FaultBody {
   /** `json` has members, `text` is its own message, `html` comes from a CDN and not from the service. */
   readonly form: FaultFacts['form']
@@ -253,7 +253,7 @@ const MAX_QUOTED_CHARS = 64
 /** As AWS words it: the value is the client's, whatever its length, and may itself hold quotation marks. */
 const REFUSED_VALUE = /\b(value) '(.*)' at '([\w.[\]-]{1,200})'/gis
 
-/** The same where the message was cut off inside it. */
+/** Like REFUSED_VALUE, where the message was cut off inside it. */
 const CUT_VALUE = /\b(value) '.*$/is
 
 /** An apostrophe inside a word is not a quotation mark. */
@@ -288,7 +288,7 @@ export function withoutQuotations(text: string): string {
   return shown + rest
 }
 
-/** The same of the values alone that AWS names as refused: what a refusal means is not for its client to say. */
+/** Hides only the values that AWS names as refused: a client must not decide what a refusal means. */
 function withoutRefusedValues(text: string): string {
   const rest = text.replace(
     REFUSED_VALUE,

@@ -198,19 +198,19 @@ function toStrayResult({ id }: CompleteCall): ToolResult {
   return { id, text: 'This call was not made: another tool has to be called now.', isError: true }
 }
 
-/** What a round came to, for the next one. */
+/** The words of a round, for the next one. */
 interface RoundWords {
-  /** What the model said. */
+  /** The model's text. */
   readonly text: string
-  /** What it called, by the client's names. */
+  /** The model's calls, by the client's names. */
   readonly calls: readonly CompleteCall[]
-  /** What it is told. */
+  /** The reply to the model. */
   readonly reply: FollowUp['reply']
   /** Tokens of the model's words that the client got. */
   readonly deliveredTokens: number
 }
 
-/** What the next round of an answer is asked with: the conversation so far, and the plan for what is said to it. */
+/** Payload and plan of the next round: the conversation so far, and the plan for its answer. */
 class RoundPayload {
   readonly #plane: DataPlane
   readonly #payload: RequestPayload

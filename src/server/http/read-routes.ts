@@ -17,12 +17,12 @@ import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
-/** Where this worker says whether it lives. Answered whatever else is refused. */
+/** Paths at which this worker says whether it lives. Answered whatever else is refused. */
 export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez'])
 
-/** Where the answers of these routes come from, besides the worker itself. */
+/** Sources of these routes' answers, besides the worker itself. */
 export interface Sources {
-  /** What the primary has told last. Changes in place. */
+  /** The primary's latest news. Changes in place. */
   readonly current: {
     readonly status: ClusterStatus
     readonly authenticator: Pick<Authenticator, 'check' | 'checkMetrics'>
@@ -178,8 +178,8 @@ export function metricsRoute({ metricsText }: Sources): Route {
 }
 
 /**
- * What the account has used of what it may use, as the upstream counts it, and what each key has, as it was recorded here. A
- * named key is told of itself alone.
+ * The account's usage and limits, as the upstream counts them, and each key's usage, as it was recorded here. A named key is told
+ * of itself alone.
  */
 export function usageRoutes(
   plane: Pick<DataPlane, 'limits'>,

@@ -41,7 +41,7 @@ export function generationRequest(options: GenerationOptions): ExchangeRequest {
   }
 }
 
-/** Those that were called, and what stands before the payload by its ARN: the same few for all requests. */
+/** URLs that were called, and heads of payloads by profile ARN: the same few for all requests. */
 const Urls = new Map<string, URL>()
 const Heads = new Map<string, Uint8Array>()
 /** A sign-in has one ARN and a few hosts; clients may bring keys of their own. */
@@ -83,7 +83,7 @@ const MAX_HEAD_BYTES = 512
 const CONVERSATION_HEAD =
   /^\{(?:"agentMode":"[a-z-]+",)?"conversationState":\{"conversationId":"(?:sess_)?([0-9a-f-]{36})"/
 
-/** The same payload under another conversation id, a UUID like the one that it has; also where it names itself as its root. */
+/** Copies a payload under another conversation id, a UUID like its own, which may also be named as its root. */
 export function withConversationId(payload: Uint8Array, conversationId: string): Uint8Array {
   const copy = Buffer.from(payload)
   const start = copy.toString('latin1', 0, MAX_HEAD_BYTES)
@@ -157,7 +157,7 @@ export interface RequestPayloadOptions {
   readonly isKept?: boolean
 }
 
-/** What was changed in a conversation after it had been refused, by the code of that repair. */
+/** A change of a conversation after it had been refused, by the code of that repair. */
 export type PayloadChange =
   | 'reasoning-refused'
   | 'document-refused'
@@ -217,7 +217,7 @@ export class RequestPayload {
     for (const field of fields) this.#dropped.add(field)
   }
 
-  /** What is left of the payload, as `bytes` has it; null once it has been let go. Not while it is being sent. */
+  /** Returns the payload as `bytes` has it; null once it has been let go. Not while it is being sent. */
   peek(): Uint8Array | null {
     return this.#bytes === null ? null : this.bytes
   }
