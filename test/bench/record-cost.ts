@@ -82,7 +82,7 @@ function limitsWith(allowances: Allowances, prices: WorkerPrices): KeyLimits {
 async function reserve(limits: KeyLimits, arrivedAt: number): Promise<Charge | null> {
   const own = limits.of(KEY)
   await own?.admit({ arrivedAt, signal })
-  const request = { model: 'claude-haiku-4.5', inputTokens: 21_500 }
+  const request = { model: 'claude-sonnet-4.5', inputTokens: 21_500 }
   const charge = (await own?.reserve(request, { arrivedAt, signal })) ?? null
   charge?.add({ credits: 0.25, isAnswered: true, isLeft: false })
   charge?.settle()
