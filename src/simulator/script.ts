@@ -69,6 +69,7 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   yield* opaqueSteps(input)
   if (flags.has('cut-frame')) yield { type: 'half-frame', bytes: CUT_FRAME_BYTES }
   if (flags.has('cut-frame') || flags.has('no-end')) return
+  if (numbers.trailer !== undefined) yield { type: 'pause', ms: numbers.trailer }
   const called = calls.length === 0 ? 0 : countTokens(JSON.stringify(calls))
   yield* endSteps(input, { calls, outputTokens: thought.tokens + said.tokens + called })
 }

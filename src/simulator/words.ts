@@ -26,6 +26,7 @@ export const CONTROL_WORDS = {
   gap: number('Milliseconds between events; 0 sends all in one write.'),
   first: number('Milliseconds between the headers and the first event.'),
   headers: number('Milliseconds before the status line and headers.'),
+  trailer: number('Milliseconds between the content and what closes and meters it.'),
   chunk: number('Sends the body in pieces of so many bytes, cut anywhere.'),
   throttled: number('429 with so many seconds in `retry-after` (1 without a value).'),
   flaky: number('500 for the first so many attempts of the same prompt, then an answer.'),

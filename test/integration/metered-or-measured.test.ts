@@ -427,6 +427,33 @@ t.test('thinking before a stop sequence is paid for, too', async (t) => {
   t.match(await rowsOf(rig, 1), [{ metering: 'read on' }])
 })
 
+t.test('an answer of the simulator costs the same, cut or whole', async (t) => {
+  const gateway = await startGateway({
+    env: { STATE_DIR: stateFolder(t), WORKERS: '1', PROXY_API_KEY: 'operator-key' }
+  })
+  t.teardown(() => gateway.destroy())
+  const prompt = 'sim:say="one STOP two" sim:trailer=200 sim:gap=1'
+  let count = 0
+  const creditsOf = async (more: Readonly<Record<string, unknown>> & { path: string }) => {
+    const said =
+      more.path === '/v1/responses'
+        ? { input: prompt }
+        : { messages: [{ role: 'user', content: prompt }] }
+    const { answer } = ask({ gateway }, { 'x-api-key': 'operator-key' }, { ...more, ...said })
+    t.equal((await answer).status, 200)
+    const line = (await linesOf({ gateway }, ++count)).at(-1)
+    return [line?.['credits'], line?.['metering']]
+  }
+  for (const [path, cut] of CUTS) {
+    for (const stream of [true, false]) {
+      const what = JSON.stringify({ path, stream, ...cut })
+      const [credits] = await creditsOf({ path, stream })
+      t.ok(Number(credits) > 0)
+      t.same(await creditsOf({ path, stream, ...cut }), [credits, 'read on'], what)
+    }
+  }
+})
+
 t.test('ten credits buy one answer of eight, however its client behaves', async (t) => {
   for (const behaves of ['hangs up', 'stops', 'is short'] as const) {
     const rig = await setUp(t)
