@@ -7,9 +7,9 @@ export type UnsentBytes = ReadonlyMap<string, number>
 
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 
-/** A line of /proc/net/tcp: addresses and ports in hexadecimal, the state, and what waits to be sent. */
+/** A line of /proc/net/tcp where something waits to be sent: addresses and ports in hexadecimal, the state, and how much it is. */
 const SOCKET_LINE =
-  /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]{2} ([0-9A-F]{8}):/gm
+  /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]{2} (?!0{8})([0-9A-F]{8}):/gm
 
 export function portPairOf({ localPort, remotePort }: Pick<Socket, 'localPort' | 'remotePort'>) {
   return `${localPort} ${remotePort}`
@@ -42,7 +42,6 @@ function unsentIn(tables: readonly string[]): UnsentBytes {
   for (const text of tables) {
     for (const [, local = '', remote = '', bytes = ''] of text.matchAll(SOCKET_LINE)) {
       const count = Number.parseInt(bytes, 16)
-      if (count === 0) continue
       const ports = portPairOf({
         localPort: Number.parseInt(local, 16),
         remotePort: Number.parseInt(remote, 16)

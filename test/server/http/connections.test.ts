@@ -299,7 +299,6 @@ t.test('all that lies unread', (t) => {
       const silent = await Promise.all(Array.from({ length: 12 }, () => stand.client()))
       for (const client of silent) client.write(GET)
       while (stand.requests.length < 13) await turn()
-      t.equal(stand.connections.size, 13, 'nothing is reset at once')
       while (stand.connections.size > 9) await turn() // of a megabyte the client's own side has taken a part
       t.ok(unsentAt(stand.port) < socketBytes, `${unsentAt(stand.port)} bytes`)
       reader.write(GET)
