@@ -166,7 +166,7 @@ export function signInAlert({ problem, ...news }: CredentialNews): Alert | null 
     return {
       type: 'account-suspended',
       id: 'suspended',
-      text: `The Kiro account is suspended: ${message}`,
+      text: `${message} Its requests fail until the gateway has another sign-in. The log has the reason.`,
       facts
     }
   }
