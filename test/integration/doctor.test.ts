@@ -14,14 +14,18 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { UsageBook } from '../../src/control/book/usage-book.ts'
+import type { AccountFigures } from '../../src/simulator/account.ts'
 import { CountingProxy } from '../helper/counting-proxy.ts'
 import { deafPort } from '../helper/deaf-port.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { NameServer } from '../helper/name-server.ts'
+import { recordedLog } from '../helper/recorded-log.ts'
 import { type DoctorRun, DoctorRoom, reportOf, runDoctor, SECRETS } from '../helper/run-doctor.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { serverUrl } from '../helper/server-url.ts'
+import { usageRow } from '../helper/usage-row.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -41,6 +45,8 @@ interface BrokenSetUp {
   readonly what: RegExp
   readonly change: RegExp
   readonly level?: 'warning'
+  /** What the account has used. */
+  readonly account?: Partial<AccountFigures>
 }
 
 const isRoot = process.getuid?.() === 0
@@ -400,13 +406,54 @@ const broken: readonly BrokenSetUp[] = [
     id: 'account-used-up',
     what: /1000 of 1000 credits used, reset on/,
     change: /Wait for the reset/
+  },
+  {
+    name: 'a plan that would cost extra',
+    account: { used: 1_003, limit: 1_000, isOverageEnabled: true },
+    breakIt: async () => ({}),
+    id: 'account-used-up',
+    what: /1000 of 1000 credits used, reset on/,
+    change: /ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage/
+  },
+  {
+    name: 'credits that were used elsewhere',
+    async breakIt(t) {
+      const stateDir = t.testdir({})
+      chmodSync(stateDir, 0o700)
+      await recordDrift(stateDir)
+      return { env: { STATE_DIR: stateDir } }
+    },
+    id: 'account-drift',
+    level: 'warning',
+    what: /^13\.1 credits of today were not used through this gateway, or not metered\.$/,
+    change: /another account/
   }
 ]
+
+/** Has a gateway look at the account twice, while another program uses it. */
+async function recordDrift(stateDir: string): Promise<void> {
+  const book = new UsageBook({
+    stateDir,
+    settings: () => ({ isKept: true, retentionDays: 90 }),
+    log: recordedLog().log,
+    periods: () => [],
+    onOpened: () => {},
+    onPages: () => {},
+    onChange: () => {}
+  })
+  const at = Date.now()
+  const look = { at, plan: 'PRO', used: 0, limit: 1e9, resetsAt: null, others: {} }
+  book.record([usageRow({ at, key: 'operator', credits: 1 })])
+  await book.look('account', look)
+  await book.look('account', { ...look, at: at + 1, used: 13_100_000 })
+  await book.close()
+}
 
 t.test('doctor names cause and cure of', async (t) => {
   for (const setUp of broken) {
     t.test(setUp.name, async (t) => {
-      const { url } = await startSimulator(t)
+      const { account } = setUp
+      const { url } = await startSimulator(t, account === undefined ? {} : { account })
       const room = new DoctorRoom(t)
       const { env = {}, launcher = [] } = await setUp.breakIt(t, room, url)
       const run = await runDoctor({

@@ -1,5 +1,13 @@
 import t from 'tap'
-import { endingAlert, keyAlert, planAlert, signInAlert } from '../../../src/control/alerts/alert.ts'
+import {
+  driftAlert,
+  endingAlert,
+  forecastAlert,
+  keyAlert,
+  planAlert,
+  signInAlert
+} from '../../../src/control/alerts/alert.ts'
+import { nextPlan, type PlanLook } from '../../../src/control/plan/plan-record.ts'
 import type { CredentialNews } from '../../../src/ipc/messages.ts'
 import type { ErrorCode } from '../../../src/shared/errors.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
@@ -53,6 +61,51 @@ t.test('planAlert()', async (t) => {
   t.match(planAlert(planUsage(800)), { type: 'plan-limit', facts: { percent: 80 } })
   t.match(planAlert(planUsage(1_000)), { text: /is used up: 1000 of 1000 credits/ })
   t.equal(planAlert({ ...planUsage(0), allowances: [] }), null, 'an account without limits')
+})
+
+t.test('forecastAlert()', async (t) => {
+  const now = Date.parse('2026-12-01T12:00:00Z')
+  const record = { resetsAt: Date.parse('2027-01-01') }
+  const alertOf = (usedUpAt: string | null, lastsUntil = 'reset') =>
+    forecastAlert(
+      { perDay: 12_345_678, usedUpAt: usedUpAt === null ? null : Date.parse(usedUpAt) },
+      { record, lastsUntil, now }
+    )
+  t.match(alertOf('2026-12-21T10:00Z'), {
+    type: 'plan-forecast',
+    text: 'The plan of the Kiro account will be used up on 2026-12-21, before it is reset on 2027-01-01: the last weeks took 12.35 credits a day.',
+    facts: { used_up_at: '2026-12-21T10:00:00.000Z', per_day: 12.35 }
+  })
+  t.equal(alertOf('2026-12-21')?.id, alertOf('2026-12-22')?.id, 'one thing in a period')
+  t.equal(alertOf(null), null)
+  t.equal(alertOf('2026-12-21', 'none'), null)
+  t.match(alertOf('2026-12-21T10:00Z', '2026-12-21'), {
+    text: /on 2026-12-21, and should last until 2026-12-21: /
+  })
+  t.equal(alertOf('2026-12-22T00:00Z', '2026-12-21'), null, 'it lasts until that day has ended')
+  t.equal(alertOf('2026-12-21', '2026-11-30'), null, 'that day is over')
+  const unknown = { record: { resetsAt: null }, lastsUntil: 'reset', now }
+  t.equal(forecastAlert({ perDay: 1, usedUpAt: now + 5 }, unknown), null)
+})
+
+t.test('driftAlert()', async (t) => {
+  const now = Date.parse('2026-12-15T12:00:00Z')
+  const look: PlanLook = {
+    at: now,
+    plan: 'PRO',
+    used: 0,
+    limit: 1e9,
+    resetsAt: null,
+    others: {}
+  }
+  const later = { ...look, at: now + 1, used: 63_100_000 }
+  const record = nextPlan(nextPlan(null, look, 0), later, 50_000_000)
+  t.match(driftAlert(record, now), {
+    type: 'plan-drift',
+    text: /^13\.1 credits of today were not used through this gateway, or not metered\. Likely causes: /,
+    facts: { day: '2026-12-15', outside: 13.1, account: 63.1, gateway: 50 }
+  })
+  t.equal(driftAlert(record, now + 86_400_000), null, 'another day')
 })
 
 t.test('endingAlert()', async (t) => {
