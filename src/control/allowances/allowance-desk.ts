@@ -30,7 +30,7 @@ export interface AllowanceDeskOptions {
   readonly now?: () => number
 }
 
-/** What a key without a limit may use, should a worker still ask. */
+/** Limit of a key that has none, should a worker still ask. */
 export const UNLIMITED = 1e15
 
 /** Knows what other gateways of a fleet have of limits. */
@@ -50,13 +50,13 @@ const LONGEST_SLEEP_MS = 30_000
 interface OpenAllowance {
   state: AllowanceState
   period: Period
-  /** What other gateways of a fleet have of it. */
+  /** Share of other gateways of a fleet. */
   fleet: Pick<AllowanceState, 'away' | 'mayCome'>
   /** `null` for what is not in the account book. */
   readonly lease: CreditLease | null
 }
 
-/** What rows of one worker have charged to a key in a period. */
+/** Credits that rows of one worker have charged to a key in a period. */
 interface Charged {
   readonly period: number
   readonly credits: number
@@ -305,7 +305,7 @@ export class AllowanceDesk {
     this.#onLease(name)
   }
 
-  /** Of a key that is gone, or has no limit now, what it uses is counted on as before: it may have one again. */
+  /** Returns limit and period of an allowance. A key that is gone or has no limit is counted on: it may have one again. */
   #termsOf(name: AllowanceName): { readonly limit: number; readonly kind: PeriodKind | null } {
     const key = this.#keys.get(keyIdOf(name))
     if (key === undefined) return { limit: 0, kind: null }

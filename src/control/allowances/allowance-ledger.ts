@@ -29,17 +29,17 @@ export interface AllowanceState {
   readonly endsAt: number | null
   /** What workers that are gone have used up in this period. */
   readonly settled: number
-  /** What this gateway may not hand out: of credits all that it has no lease of in the account book. */
+  /** Part of the limit that this gateway may not hand out: of credits, all that it has not leased in the account book. */
   readonly away: number
   /** Some of that may come: nobody is told yet that there is no more. */
   readonly mayCome: boolean
-  /** What others have done with the limit, for those who ask how it stands. */
+  /** Part of the limit that other gateways have used or hold. */
   readonly elsewhere: Elsewhere
   /** By member. */
   readonly stakes: ReadonlyMap<string, Stake>
 }
 
-/** What other gateways have done with a limit, and what is wrong with the account book. */
+/** Part of a limit that other gateways have, and the trouble of the account book. */
 export interface Elsewhere {
   /** Used up, and settled in the book. */
   readonly used: number
@@ -282,7 +282,7 @@ function aheadIn(state: AllowanceState, { report }: Stake): number {
   return isCredits ? Math.min(most, report.usual) : most
 }
 
-/** Returns what the most expensive of the last requests asked for. */
+/** Returns the highest pace that a worker has reported. */
 export function usualIn({ stakes }: AllowanceState): number {
   return stakes.values().reduce((most, { report }) => Math.max(most, report.usual), 0)
 }

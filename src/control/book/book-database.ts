@@ -150,7 +150,7 @@ export class BookDatabase {
   #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
   /** The device and inode of the file that is open. */
   #identity: string
-  /** As written last, for a file that is removed while it is in use. Bounded by the keys that there are. */
+  /** Pages as written last, for a file that is removed while it is in use. Bounded by the keys that there are. */
   readonly #written = new Map<string, Page>()
   /** Names of keys. Bounded by the keys that there are. */
   readonly #names = new Map<string, string>()
@@ -461,7 +461,7 @@ type Moment = Pick<BookBatch, 'now' | 'isKept'>
 interface OpenFile {
   readonly db: DatabaseSync
   readonly identity: string
-  /** It was written by an earlier version. */
+  /** An earlier version has written it. */
   readonly isOld: boolean
 }
 

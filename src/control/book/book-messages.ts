@@ -13,7 +13,7 @@ import type { DaySums } from './usage-sums.ts'
  *           ◀─ opened ─                       ◀─ committed(answer) or failed ─
  */
 
-/** What one run of a gateway is. */
+/** One run of a gateway. */
 export interface BookRun {
   readonly id: string
   readonly mark: ProcessMark
@@ -38,7 +38,7 @@ export interface BookCharge {
   readonly credits: number
 }
 
-/** What one key needs of the book. */
+/** Credits that one key needs of the book, or gives back. */
 export interface PageAsk {
   readonly key: string
   readonly period: Period
@@ -48,7 +48,7 @@ export interface PageAsk {
   readonly release: number
   /** The key was made then: a book that was damaged before says nothing of it. Epoch ms. */
   readonly createdAt: number
-  /** What an operator has said of a damaged book. */
+  /** Use of the key as an operator has stated it after the book was damaged. */
   readonly reopened: { readonly at: number; readonly used: number } | null
 }
 
@@ -59,7 +59,7 @@ export interface BookBatch {
   /** Requests have rows; not where USAGE_LOG is false. */
   readonly isKept: boolean
   readonly rows: readonly UsageRow[]
-  /** Of requests that came faster than they could be written: they have no rows. */
+  /** Sums of requests that came faster than they could be written. They have no rows. */
   readonly sums: readonly DaySums[]
   readonly names: readonly (readonly [id: string, name: string])[]
   readonly charges: readonly BookCharge[]
@@ -75,7 +75,7 @@ export interface PageNews {
   readonly period: Period
   /** Settled by all runs in this period. */
   readonly used: number
-  /** What this run may hand out in this period, used or not. */
+  /** Credits that this run may hand out in this period, used or not. */
   readonly share: number
   /** Settled by this run. */
   readonly settled: number
@@ -86,25 +86,25 @@ export interface PageNews {
   readonly isClosed: boolean
 }
 
-/** What a run that has died held of a key, and has used as far as anybody can know. */
+/** Credits of a key that a run held when it died. They count as used. */
 export interface LostCredits {
   readonly key: string
   readonly credits: number
 }
 
 export interface BookAnswer {
-  /** Of all keys that were charged or asked for. */
+  /** Pages of all keys that were charged or asked for. */
   readonly pages: readonly PageNews[]
   readonly lost: readonly LostCredits[]
   /** Other runs use this book. */
   readonly hasOthers: boolean
 }
 
-/** What a book says when it is opened. */
+/** Answer of the thread to `open`. */
 export interface BookOpened {
   readonly prices: readonly PriceLessons[]
   readonly lost: readonly LostCredits[]
-  /** Where a damaged file was put; `null` for one that is sound. */
+  /** Path of a damaged file that was set aside; `null` for a sound one. */
   readonly setAside: string | null
   readonly hasOthers: boolean
 }

@@ -40,7 +40,7 @@ export class RefusedRows {
   }
 }
 
-/** What several requests have in common, as one row. */
+/** Returns one row with what several requests have in common. */
 export function inCommon(rows: readonly [UsageRow, ...UsageRow[]]): UsageRow {
   const [first] = rows
   const common = (member: 'client' | 'dialect' | 'model'): string =>
@@ -48,7 +48,7 @@ export function inCommon(rows: readonly [UsageRow, ...UsageRow[]]): UsageRow {
   return { ...first, client: common('client'), dialect: common('dialect'), model: common('model') }
 }
 
-/** It has failed and used nothing. */
+/** Whether a request has failed and used nothing. */
 function isRefusal({ code, credits, inputTokens, outputTokens, cachedTokens }: UsageRow): boolean {
   return code !== '' && credits === 0 && inputTokens + outputTokens + cachedTokens === 0
 }

@@ -51,7 +51,7 @@ const TIMING = {
 
 /** A kilobyte each at most. Rows beyond that become sums of days. */
 const MAX_WAITING_ROWS = 5_000
-/** So many are written at once. */
+/** Rows that are written at once, without waiting for more. */
 const MANY_WAITING_ROWS = 1_000
 /** Clients and models that one day may have, since clients choose their names. */
 const MAX_CLIENTS = 100
@@ -90,7 +90,7 @@ interface Ask {
   readonly reject: (cause: unknown) => void
 }
 
-/** What is being written. */
+/** A batch that is being written. */
 interface Taken {
   readonly batch: BookBatch
   /** By key. */

@@ -51,7 +51,7 @@ export function toSums(row: Readonly<Record<string, unknown>>): UsageSums {
   }
 }
 
-/** What one key, client and model have used on one day, counted since the epoch in UTC. */
+/** Sums of one key, client and model on one day, counted since the epoch in UTC. */
 export interface DaySums {
   readonly day: number
   readonly key: string
