@@ -48,6 +48,7 @@ async function run(requests: number, { hasLimit }: RecordCostQuestion): Promise<
     isPrimarySilent: () => false
   })
   const limits = hasLimit ? limitsWith(allowances, prices) : null
+  prices.learn({ model: 'claude-sonnet-4.5', inputTokens: 21_500 }, 250_000) // it is known before the first reserve
   for (let n = 1; n <= requests; n++) {
     const client = clientFamilyOf('claude-cli/2.0.14 (external, cli)')
     const who = { key: KEY.id, client, dialect: 'anthropic-messages', worker: 1 }
