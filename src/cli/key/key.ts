@@ -68,7 +68,8 @@ Limits, of which "set" changes those that are given; "none" takes one away:
                             Nothing else may be asked; * stands for any text.
   --expires 2027-01-31      After that day; or a time (2027-01-31T18:00Z), or a while (90d).
   --overage                 Requests of this key go on when the plan is used up and Kiro charges extra. Otherwise
-                            ALLOW_OVERAGE decides. "set" takes it away with --no-overage.
+                            ALLOW_OVERAGE decides.
+  --no-overage              Takes --overage away from a key ("set").
   --name NEW                Another name, for "set" alone.
 
 "rotate" makes another key for the same person, with the same limits and the same use. "revoke" ends a key for good.
