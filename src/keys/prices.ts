@@ -112,6 +112,15 @@ export class PriceTable {
     return rate === null ? null : Math.min(MAX_CREDITS, Math.round(rate * weightOf(answer)))
   }
 
+  /** True where so much was learnt of a model lately that one more answer is no news. */
+  isKnown(model: string, now: number): boolean {
+    for (const lessons of this.#models.get(model)?.values() ?? []) {
+      const [at] = lessons.at(-MIN_LESSONS) ?? []
+      if (at !== undefined && Math.abs(now - at) < FRESH_MS) return true
+    }
+    return false
+  }
+
   #nearest({ model, inputTokens }: PricedRequest, listed: number, now: number): Nearest | null {
     const size = sizeOf(inputTokens)
     let nearest: Nearest | null = null

@@ -110,6 +110,18 @@ t.test('PriceTable', (t) => {
     t.end()
   })
 
+  t.test('takes another answer for news until three of a size are fresh', (t) => {
+    const isNews = (costs: readonly number[], at = NOW): boolean =>
+      !learnt(costs).isKnown('auto', at)
+    t.same([isNews([]), isNews([1, 1]), isNews([1, 1, 1])], [true, true, false])
+    t.ok(isNews([1, 1, 1], NOW + DAY))
+    const table = learnt([1, 1, 1])
+    table.learn(SMALL, CREDIT, NOW + DAY)
+    t.notOk(table.isKnown('auto', NOW + DAY), 'a single fresh one may still be an outlier')
+    t.notOk(table.isKnown('another', NOW))
+    t.end()
+  })
+
   t.test('is the same when it is told again', (t) => {
     const table = learnt([1, 2, 3])
     const copy = new PriceTable()

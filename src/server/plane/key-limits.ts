@@ -366,10 +366,11 @@ export class WorkerPrices {
 
   /** Those who wait for a price of this model may go on: the primary hears of it before anything else. */
   learn(answer: PricedAnswer, credits: number): void {
-    const { isUnknown } = this.#table.estimate(answer, credits, Date.now())
-    this.#table.learn(answer, credits, Date.now())
+    const now = Date.now()
+    const isKnown = this.#table.isKnown(answer.model, now)
+    this.#table.learn(answer, credits, now)
     this.#untold.push({ ...answer, credits })
-    if (isUnknown) this.tell()
+    if (!isKnown) this.tell()
   }
 
   /** Tells the primary what was learnt since the last time. */
