@@ -62,6 +62,8 @@ export function createApp(options: AppOptions): RequestListener {
         namedKey = own?.named ?? null
         // Any text may look like a Kiro key.
         if (kiroKey === null || keys.isAccepted(kiroKey)) connections.vouch(request.socket)
+        else if (route.isForSignedIn === true)
+          throw new GatewayError('GW_KEY_INVALID', undefined, ACCEPTED_FIRST)
         if (namedKey !== null && route.isOperators === true)
           throw new GatewayError('GW_OPERATOR_ONLY')
       }
@@ -91,6 +93,11 @@ function checkKey(
 const SIGN_IN_FIRST = {
   message:
     'This page needs an API key. In a browser, sign in to the dashboard at / first. Programs send "Authorization: Bearer <key>" or "x-api-key: <key>".'
+}
+
+const ACCEPTED_FIRST = {
+  message:
+    'This page is open to Kiro API keys that the upstream has accepted. Ask a model, or GET /v1/models, with this key first.'
 }
 
 /** All that is served to programs. */
