@@ -194,6 +194,31 @@ t.test('a key that is refused when its region is looked for is refused', async (
   t.match(await open.chat('ksk_good'), { status: 200 })
 })
 
+/** Serves answers, and refuses with an empty 403 whatever is asked of the account. */
+function refuseSilently(response: ServerResponse): void {
+  if (response.req.url !== '/generateAssistantResponse') response.writeHead(403).end()
+  else serve(response.req, callOf(response.req), response)
+}
+
+t.test('models or usage that are refused without a word say nothing of a key', async (t) => {
+  const regions = await rig(t)
+  for (const env of [{}, { KIRO_MANAGEMENT_URL: `${regions.manage}/{region}` }]) {
+    const { get, chat, replies, primary } = await rig(t, env)
+    regions.replies.clear()
+    t.match(await chat('ksk_old'), { status: 200 })
+    for (const key of ['ksk_old', 'ksk_new']) {
+      for (const one of [replies, regions.replies]) one.set(key, refuseSilently)
+      t.match(await get('/v1/models', key), { status: 200, text: /auto/ }, 'the built-in list')
+      t.not((await get('/v1/usage', key)).status, 200)
+      t.match(await chat(key), { status: 200 }, key)
+    }
+    t.notOk(
+      primary.messages.some((one) => one.type === 'kiro-key.lesson' && !one.isAccepted),
+      'no worker is told that one is refused'
+    )
+  }
+})
+
 t.test('many requests of a new key at once are one trial', async (t) => {
   const { chat, replies, calls } = await rig(t, { KIRO_KEY_NEW_PER_MINUTE: '1' })
   const answers = await Promise.all(Array.from({ length: 20 }, () => chat('ksk_real')))
@@ -277,6 +302,18 @@ t.test('a used-up quota of the gateway’s own account ends no waits of others',
   t.match(await own, { status: 429, text: /quota of the upstream account is used up/ })
   primary.grant({ granted: 1 })
   t.match(await other, { status: 200, text: /for ksk_one/ })
+})
+
+t.test('what needs any key needs a Kiro key that the upstream has accepted', async (t) => {
+  const { get, chat, calls } = await rig(t)
+  for (const path of ['/openapi.json', '/docs']) {
+    t.match(await get(path, 'ksk_madeup'), { status: 401, text: /accepted.*\/v1\/models/ }, path)
+    t.match(await get(path, 'good-key'), { status: 200 }, path)
+  }
+  t.equal(calls.length, 0)
+  t.match(await chat('ksk_one'), { status: 200 })
+  for (const path of ['/openapi.json', '/docs'])
+    t.match(await get(path, 'ksk_one'), { status: 200 }, path)
 })
 
 t.test('models and usage are the key’s, metrics the operator’s', async (t) => {

@@ -152,7 +152,9 @@ const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => bo
   ['GW_UPSTREAM_REFUSED', 'add-profile', ({ text }) => text.includes('profilearn is required')],
   ['GW_UPSTREAM_AUTH', 'none', ({ text }) => text.includes('provided credential is invalid')],
   ['GW_UPSTREAM_STATUS', 'back-off', ({ status, form }) => status === 403 && form === 'html'],
-  ['GW_UPSTREAM_AUTH', 'refresh-token', isTokenRefusal],
+  ['GW_UPSTREAM_AUTH', 'refresh-token', namesToken],
+  // A 403 that says nothing may be a token as well as anything else, and one refresh does no harm.
+  ['GW_UPSTREAM_AUTH', 'refresh-token', ({ status, form }) => status === 403 && form === 'empty'],
   ['GW_UPSTREAM_FORBIDDEN', 'drop-profile', isForeignProfile],
   ['GW_UPSTREAM_FORBIDDEN', 'none', ({ status }) => status === 403],
   ['GW_UPSTREAM_STATUS', 'back-off', ({ status }) => [500, 502, 504].includes(status)],
@@ -235,11 +237,10 @@ function isThrottle({ status, type }: FaultFacts): boolean {
   return status === 429 || type === 'throttling'
 }
 
-function isTokenRefusal({ status, type, text, form }: FaultFacts): boolean {
+/** Returns whether the refusal says that it is the token's. */
+export function namesToken({ status, type, text }: FaultFacts): boolean {
   if (status === 401 || TOKEN_TYPES.includes(type)) return true
-  if (status !== 403) return false
-  // A 403 that says nothing may be a token as well as anything else, and one refresh does no harm.
-  return form === 'empty' || /\btoken\b.*\b(?:invalid|expired)\b/.test(text)
+  return status === 403 && /\btoken\b.*\b(?:invalid|expired)\b/.test(text)
 }
 
 function isForeignProfile({ status, text }: FaultFacts): boolean {

@@ -7,6 +7,7 @@ import {
   type FaultFacts,
   isKnownReason,
   judgeFault,
+  namesToken,
   type Remedy,
   statusOfType
 } from './fault-table.ts'
@@ -36,6 +37,8 @@ export interface UpstreamFault {
   readonly bar: Bar | null
   /** Report the token to the refresher and try once more: not counted as an attempt. */
   readonly isTokenRefused: boolean
+  /** The same, and the upstream has said so: it is no guess. */
+  readonly isTokenNamed: boolean
   /** The upstream's own id of the call, for its support. */
   readonly requestId: string | null
 }
@@ -119,13 +122,15 @@ function makeFault(
   const reason = body.reason === null ? null : clean(body.reason, 100)
   const said = body.message === null ? null : clean(body.message, MAX_READ_CHARS)
   const type = clean(body.type ?? '', 100)
-  const verdict = judgeFault({
+  const facts: FaultFacts = {
     status,
     type: normalizeType(type),
     reason: reason?.toUpperCase() ?? '',
     text: withoutRefusedValues(said ?? '').toLowerCase(),
     form: body.form
-  })
+  }
+  const verdict = judgeFault(facts)
+  const isTokenRefused = verdict.remedy === 'refresh-token'
   const message = said === null ? null : cut(withoutQuotations(said), MAX_MESSAGE_CHARS)
   const shown = message ?? describeSilence(status, body.form, verdict.code)
   return {
@@ -135,7 +140,8 @@ function makeFault(
     message: reason === null ? shown : `${shown} (reason: ${reason})`,
     reason,
     retryAfterS,
-    isTokenRefused: verdict.remedy === 'refresh-token',
+    isTokenRefused,
+    isTokenNamed: isTokenRefused && namesToken(facts),
     requestId: requestId === null ? null : clean(requestId, 100)
   }
 }

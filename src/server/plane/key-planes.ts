@@ -185,9 +185,12 @@ export class KeyPlanes {
     throw this.#judge(key, answer) ?? toGatewayError(answer)
   }
 
-  /** What a refusal of the upstream says of the key. Gives the error where it is refused, else `null`. */
+  /**
+   * Heeds what a refusal of a question about the account says of the key. Gives the error where the key is refused, else `null`:
+   * a question may be refused to a key that is good for answers.
+   */
   #judge({ name }: BroughtKey, fault: UpstreamFault): GatewayError | null {
-    if (fault.isTokenRefused) return this.#trials.refuse(name)
+    if (fault.isTokenNamed) return this.#trials.refuse(name)
     if (provesCredential(fault)) this.#trials.accept(name)
     return null
   }

@@ -174,7 +174,9 @@ t.test('faultOfResponse()', (t) => {
   for (const [status, body, code, remedy] of table) {
     const fault = respond(status, body)
     const name = `${status} ${JSON.stringify(body).slice(0, 90)}`
-    t.match(fault, { code, remedy, status, isTokenRefused: remedy === 'refresh-token' }, name)
+    const isTokenRefused = remedy === 'refresh-token'
+    const isTokenNamed = isTokenRefused && (status === 401 || body !== '')
+    t.match(fault, { code, remedy, status, isTokenRefused, isTokenNamed }, name)
     t.not(fault.message, '', `${name} has a message`)
     t.equal(toGatewayError(fault).code, code)
   }
