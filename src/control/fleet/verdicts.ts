@@ -21,6 +21,8 @@ export interface AccountVerdict {
   /** Milliseconds for which it holds; 0 where it is over. */
   readonly leftMs: number
   readonly code: ErrorCode
+  /** Says nothing. Gateways of before took a record without it for none. */
+  readonly message: ''
   /** Hash of the sign-in that it is about; '' where it is about the account. */
   readonly of: string
   /** How often in a row, where that matters. */
@@ -78,9 +80,9 @@ export function laterBy(verdicts: AccountVerdicts, ms: number): AccountVerdicts 
   return later
 }
 
-/** Returns the verdict with a time that may stand in a record. */
-export function toVerdict(verdict: AccountVerdict): AccountVerdict {
-  return { ...verdict, leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
+/** Returns the verdict as it may stand in a record. */
+export function toVerdict(verdict: Omit<AccountVerdict, 'message'>): AccountVerdict {
+  return { ...verdict, message: '', leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
 }
 
 /** `null` for what is none. Never throws: whoever can write there may write anything. */
@@ -105,7 +107,7 @@ function readVerdict(value: unknown): AccountVerdict | null {
     return null
   if (!isText(by, MAX_ID_CHARS) || !isText(of, MAX_ID_CHARS)) return null
   if (typeof code !== 'string' || !isErrorCode(code)) return null
-  return { n, by, leftMs, code, of, times }
+  return { n, by, leftMs, code, message: '', of, times }
 }
 
 function newestOf(

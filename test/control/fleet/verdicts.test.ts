@@ -15,6 +15,7 @@ const VERDICT: AccountVerdict = {
   by: 'a',
   leftMs: 1_000,
   code: 'GW_UPSTREAM_QUOTA',
+  message: '',
   of: '',
   times: 0
 }
@@ -51,6 +52,13 @@ t.test('the words of a refusal are left where an older gateway has written them'
     daily: { ...VERDICT, message: 'The limit of anna is reached.' }
   })
   t.same(parseVerdicts(written), { daily: VERDICT })
+})
+
+t.test('every verdict is written with the text that older gateways demand', async (t) => {
+  const { message, ...unworded } = VERDICT
+  const found = parseVerdicts(JSON.stringify({ daily: unworded })) ?? {}
+  const merged = mergeVerdicts(found, { suspended: toVerdict(unworded) })
+  t.match(JSON.parse(JSON.stringify(merged)), { daily: { message }, suspended: { message } })
 })
 
 t.test('the newest of a subject counts, and what is over stays over', async (t) => {
