@@ -75,6 +75,7 @@ export class PlanControl {
   /** `performance.now()` of the last time when the upstream was asked from here. */
   #askedAt = -Infinity
   #isAsking = false
+  #token: string | null = null
   /** Of the last warning. */
   #driftDay: number | null = null
 
@@ -94,9 +95,11 @@ export class PlanControl {
     this.#look()
   }
 
-  /** There is another sign-in. */
-  onSignIn(): void {
-    if (this.#timer !== null && this.#gauge.usage === null) this.#look()
+  /** There is a token: the same, a renewed one, or that of another account, which only its usage tells apart. */
+  onSignIn(token: string): void {
+    if (token !== this.#token) this.#gauge.onToken()
+    this.#token = token
+    if (this.#timer !== null && this.#gauge.isDoubted) this.#look()
   }
 
   /** The upstream has said what is used. */
@@ -207,8 +210,8 @@ export class PlanControl {
   #tick(): void {
     this.#judge()
     const sinceMs = performance.now() - this.#askedAt
-    const { usage, left, sinceLook } = this.#gauge
-    const isKnown = usage !== null && !this.#isReset(usage)
+    const { usage, left, sinceLook, isDoubted } = this.#gauge
+    const isKnown = usage !== null && !isDoubted && !this.#isReset(usage)
     // The account book is opened with the first row.
     const isNear = left <= NEAR_PART || this.#story === null
     const isDue =

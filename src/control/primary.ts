@@ -110,7 +110,7 @@ export class Primary {
       onUnusable: options.onFatal,
       onSignIn: (news) => {
         this.#alerts.onSignIn(news)
-        if (news.snapshot !== null) this.plan.onSignIn()
+        if (news.snapshot !== null) this.plan.onSignIn(news.snapshot.token)
         this.figures.dashboard.onSignIn(news)
       },
       onUsage: (aged) => this.plan.onUsage(aged),

@@ -37,7 +37,13 @@ export type UsageSharing = (ask: () => Promise<AccountUsage>) => Promise<AgedUsa
 export class UsageDesk {
   readonly #options: UsageDeskOptions
   readonly #abort = new AbortController()
-  #last: { readonly usage: AccountUsage; readonly at: number } | null = null
+  #last: {
+    readonly usage: AccountUsage
+    readonly at: number
+    readonly token: string | null
+  } | null = null
+  /** The upstream was asked with it last: another one may be of another account. */
+  #token: string | null = null
   readonly #askOnce = singleFlight(() => this.#ask())
   #nextAskAt = 0
   #sharing: UsageSharing = async (ask) => ({ usage: await ask(), ageMs: 0 })
@@ -53,7 +59,8 @@ export class UsageDesk {
   /** Never rejects: a failure is news, too. */
   current(): Promise<UsageNews> {
     const last = this.#last
-    if (last !== null && this.#options.now() - last.at < FRESH_MS) {
+    const isFresh = last !== null && this.#options.now() - last.at < FRESH_MS
+    if (isFresh && !this.#isOther(last.token)) {
       return Promise.resolve({ usage: last.usage, problem: null })
     }
     return this.#askOnce()
@@ -78,15 +85,23 @@ export class UsageDesk {
 
   async #ask(): Promise<UsageNews> {
     try {
+      this.#token = this.#options.credentials.news().snapshot?.token ?? null
       const aged = await this.#sharing(() => this.#fetch())
+      if (this.#isOther(this.#token)) return await this.#ask()
       const { usage, ageMs } = aged
-      this.#last = { usage, at: this.#options.now() - ageMs }
+      this.#last = { usage, at: this.#options.now() - ageMs, token: this.#token }
       this.#options.onUsage?.(aged)
       return { usage, problem: null }
     } catch (cause) {
       const { code, message } = asGatewayError(cause)
       return { usage: null, problem: { code, message } }
     }
+  }
+
+  /** Another token is in use by now. */
+  #isOther(token: string | null): boolean {
+    const current = this.#options.credentials.news().snapshot?.token ?? null
+    return current !== null && current !== token
   }
 
   async #fetch(): Promise<AccountUsage> {
@@ -104,6 +119,7 @@ export class UsageDesk {
 
   #fetchWith(snapshot: CredentialSnapshot): Promise<AccountUsage | UpstreamFault> {
     const { call, upstream } = this.#options
+    this.#token = snapshot.token
     return askUsage({ call, upstream, snapshot, signal: this.#abort.signal })
   }
 }

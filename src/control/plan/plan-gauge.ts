@@ -15,13 +15,15 @@ interface Metered {
  * How much of the plan is used between two looks at the upstream: its figure of the last look, and what was metered here since.
  *
  * A look may tell less than that, since the upstream's figure lags. Then the higher figure stands, as far as the credits of the
- * last quarter of an hour explain it: what was counted too much here is forgotten by then.
+ * last quarter of an hour explain it: what was counted too much here is forgotten by then. Where there was another token since,
+ * a look that tells less than the one before is of another account, and stands as it is.
  */
 export class PlanGauge {
   #usage: AccountUsage | null = null
   /** Credits, like the next. */
   #used = 0
   #sinceLook = 0
+  #isDoubted = true
   /** The oldest first. Bounded by the minutes of LAG_MS. */
   readonly #metered: Metered[] = []
 
@@ -40,9 +42,23 @@ export class PlanGauge {
     return this.#sinceLook
   }
 
+  /** Nothing is known yet of the account of the token in use. */
+  get isDoubted(): boolean {
+    return this.#isDoubted
+  }
+
+  /** There is another token. Its account may be another, too. */
+  onToken(): void {
+    this.#isDoubted = true
+  }
+
   onUsage(usage: AccountUsage, now: number): void {
     const { used } = planTotals(usage)
-    const isSamePlan = this.#usage !== null && isSameReset(this.#usage, usage)
+    const before = this.#usage
+    const isOther = before !== null && this.#isDoubted && used < planTotals(before).used
+    const isSamePlan = before !== null && isSameReset(before, usage) && !isOther
+    this.#isDoubted = false
+    if (isOther) this.#metered.length = 0
     const lately = this.#lately(now)
     this.#used = isSamePlan ? Math.max(used, Math.min(this.#used, used + lately)) : used
     this.#usage = usage

@@ -71,6 +71,22 @@ t.test('UsageDesk', (t) => {
     t.match(requests[0], { method: 'GET', headers: { authorization: 'Bearer old' } })
   })
 
+  t.test('asks again where another token is in use by now, maybe of another account', async (t) => {
+    const { desk, requests, renewed } = setUp([used, used, used])
+    const asked = desk.current()
+    renewed.push('by a new sign-in')
+    t.match(await asked, { usage: {} })
+    t.match(
+      requests.map(({ headers }) => headers),
+      [{ authorization: 'Bearer old' }, { authorization: 'Bearer new' }]
+    )
+    await desk.current()
+    t.equal(requests.length, 2)
+    renewed.pop()
+    await desk.current()
+    t.equal(requests.length, 3, 'an answer that is fresh is of another token')
+  })
+
   t.test('asks without the ARN where it is refused with it', async (t) => {
     for (const status of [400, 403]) {
       const denied = { status, headers: {}, text: '{"message":"not for this account"}' }

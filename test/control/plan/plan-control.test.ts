@@ -113,6 +113,30 @@ t.test('PlanControl', (t) => {
     t.same(told, ['GW_PLAN_LIMIT', false])
   })
 
+  t.test('asks at once with another token, and takes less for another account', async (t) => {
+    const { plan, clock, told, asked, answer } = setUp()
+    plan.onSignIn('first')
+    plan.start()
+    await answer(usageOf(990))
+    plan.onRows([rowOf(60)])
+    t.same(told, ['GW_PLAN_LIMIT'])
+    await answer(usageOf(991)) // what it asked for at the end of the plan: it lags
+    t.same(told, ['GW_PLAN_LIMIT'])
+    plan.onSignIn('first')
+    t.equal(asked.length, 0, 'the same token is no news')
+    plan.onSignIn('renewed')
+    t.equal(asked.length, 1)
+    await answer(usageOf(992))
+    t.same(told, ['GW_PLAN_LIMIT'], 'the same account, which still lags')
+    clock.now += 1_000
+    plan.onSignIn('another')
+    await answer(usageOf(950))
+    t.same(told, ['GW_PLAN_LIMIT', false])
+    plan.onSignIn('used up')
+    await answer(usageOf(1_200))
+    t.same(told, ['GW_PLAN_LIMIT', false, 'GW_PLAN_LIMIT'])
+  })
+
   t.test('lets requests go where the upstream does not say, or refuses by itself', async (t) => {
     const { plan, told, asked, answer } = setUp()
     plan.start()
