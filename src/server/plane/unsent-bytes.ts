@@ -9,15 +9,22 @@ const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 
 /** A line of /proc/net/tcp where something waits to be sent: addresses and ports in hexadecimal, the state, and how much it is. */
 const SOCKET_LINE =
-  /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]{2} (?!0{8})([0-9A-F]{8}):/gm
+  /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) (?:0{16}FFFF0{4})?([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]{2} (?!0{8})([0-9A-F]{8}):/gm
+/** An IPv4 address, in IPv6 or not. */
+const IPV4 = /(?:^|:)(\d+\.[\d.]+)$/
 
-export function portPairOf({ localPort, remotePort }: Pick<Socket, 'localPort' | 'remotePort'>) {
-  return `${localPort} ${remotePort}`
+/** Names a socket by its ports and, where that is IPv4, the client's address: clients behind two addresses may have one port. */
+export function portPairOf({
+  localPort,
+  remotePort,
+  remoteAddress = ''
+}: Pick<Socket, 'localPort' | 'remotePort' | 'remoteAddress'>): string {
+  return `${localPort} ${remotePort} ${IPV4.exec(remoteAddress)?.[1] ?? ''}`
 }
 
 /**
  * Reads how much of what was written to sockets is still with the system: megabytes for a client that does not read, and only
- * there shows that it does not. Counts the most of several sockets with the same ports. Empty where there is no such
+ * there shows that it does not. Counts the most of several sockets with the same `portPairOf()`. Empty where there is no such
  * table. Takes 10 ms and more of another thread, as the system goes through all sockets that there are. Never rejects.
  */
 export async function readUnsentBytes(): Promise<UnsentBytes> {
@@ -40,14 +47,23 @@ export function readUnsentBytesNow(): UnsentBytes {
 function unsentIn(tables: readonly string[]): UnsentBytes {
   const unsent = new Map<string, number>()
   for (const text of tables) {
-    for (const [, local = '', remote = '', bytes = ''] of text.matchAll(SOCKET_LINE)) {
+    for (const [, local = '', address = '', remote = '', bytes = ''] of text.matchAll(
+      SOCKET_LINE
+    )) {
       const count = Number.parseInt(bytes, 16)
       const ports = portPairOf({
         localPort: Number.parseInt(local, 16),
-        remotePort: Number.parseInt(remote, 16)
+        remotePort: Number.parseInt(remote, 16),
+        remoteAddress: ipv4Of(address)
       })
       unsent.set(ports, Math.max(count, unsent.get(ports) ?? 0))
     }
   }
   return unsent
+}
+
+/** Reads an address of the table, whose bytes are the last first; '' for one of IPv6. */
+function ipv4Of(hex: string): string {
+  if (hex.length !== 8) return ''
+  return Buffer.from(hex, 'hex').toReversed().join('.')
 }
