@@ -91,7 +91,11 @@ t.test('requests that would cost extra are refused, but those of keys that may',
 t.test('what is used elsewhere is shown everywhere, and how long the plan lasts', async (t) => {
   const stateDir = t.testdir({})
   await recordDays(stateDir, 5_000)
-  const { simulator, url } = await startSimulator(t, { account: { used: 900, limit: 1_000 } })
+  const tomorrow = Date.now() + 86_400_000 // so that the plan is not reset within hours, on whichever day
+  const { simulator, url } = await startSimulator(t, {
+    account: { used: 900, limit: 1_000 },
+    now: () => tomorrow
+  })
   const receiver = await startReceiver(t)
   const env = { PROXY_API_KEY: 'my-key', STATE_DIR: stateDir, ALERT_WEBHOOK_URL: receiver.url }
   const gateway = await startGateway({ upstreamUrl: url, env })
