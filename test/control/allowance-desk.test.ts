@@ -137,6 +137,25 @@ t.test('AllowanceDesk', (t) => {
     await other.close()
   })
 
+  t.test('refuses nothing before another gateway can have noticed this one', async (t) => {
+    const book = new MemoryBook()
+    const one = new Team([anna], 1, book)
+    one.run.isAware = false
+    const share = await one.workers[0]?.take('anna/credits', 9 * CREDIT)
+    if (share !== undefined) one.workers[0]?.end(share, CREDIT)
+    await quiet()
+    const other = new Team([anna], 1, book)
+    other.run.isNoticed = false
+    const taken = other.workers[0]?.take('anna/credits', 5 * CREDIT)
+    const early = await Promise.race([taken?.catch(() => 'refused'), delay(2_500, 'waits')])
+    t.equal(early, 'waits')
+    one.run.isAware = true
+    one.desk.onBook()
+    t.ok(await taken)
+    await one.close()
+    await other.close()
+  })
+
   t.test('lets requests cost more than was reserved, and takes that from the rest', async (t) => {
     const team = new Team([anna], 2)
     const [first] = team.workers as [TeamWorker]

@@ -41,6 +41,9 @@ export class MemoryRun {
   turns = 1
   /** How many leases were asked for. */
   asks = 0
+  /** Knows that there are others. */
+  isAware = true
+  isNoticed = true
   #isDead = false
 
   constructor(book: MemoryBook, name: string) {
@@ -50,7 +53,7 @@ export class MemoryRun {
   }
 
   get hasOthers(): boolean {
-    return this.#book.runs.size > 1
+    return this.isAware && this.#book.runs.size > 1
   }
 
   async ask(ask: PageAsk): Promise<PageNews> {

@@ -9,7 +9,6 @@ import type { UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import { type Period, periodAt, type PeriodKind } from '../../keys/period.ts'
 import type { BookOpening, PageNews } from '../book/book-messages.ts'
-import type { UsageBook } from '../book/usage-book.ts'
 import { lostRow } from '../book/usage-sums.ts'
 import {
   type AllowanceEvent,
@@ -20,10 +19,10 @@ import {
   openAllowance,
   sumsOf
 } from './allowance-ledger.ts'
-import { CreditLease } from './credit-lease.ts'
+import { CreditLease, type CreditLeaseOptions } from './credit-lease.ts'
 
 export interface AllowanceDeskOptions {
-  readonly book: Pick<UsageBook, 'ask' | 'problem' | 'hasOthers'>
+  readonly book: CreditLeaseOptions['book']
   /** Hands terms to a worker. */
   readonly send: (member: string, terms: readonly AllowanceTerms[]) => void
   /** Epoch ms. */

@@ -11,7 +11,7 @@ import {
 } from './allowance-ledger.ts'
 
 export interface CreditLeaseOptions {
-  readonly book: Pick<UsageBook, 'ask' | 'problem' | 'hasOthers'>
+  readonly book: Pick<UsageBook, 'ask' | 'problem' | 'hasOthers' | 'isNoticed'>
   /** What the book has to know of the key now. */
   readonly terms: () => Pick<PageAsk, 'key' | 'period' | 'cap' | 'createdAt' | 'reopened'>
   readonly state: () => AllowanceState
@@ -25,7 +25,7 @@ export interface CreditLeaseOptions {
 
 /** Beyond what its workers hold this gateway leases what the next requests of one of them need, and no more than this part of what is left. */
 const LEASED_AHEAD = 1 / 8
-/** What other gateways on the same folder hold may be given back within this time; then requests are refused. */
+/** What other gateways on the same folder hold may be given back within this time, once they know this one; then requests are refused. */
 const ASKING_MS = 1_500
 /** How often it is looked what they have used, and what they wish for. */
 const POLL_MS = 200
@@ -159,7 +159,8 @@ export class CreditLease {
     if (this.#options.book.problem !== null) return !this.#isShut && this.#waitedMs < PATIENCE_MS
     if (this.#share === null || this.#isBusy) return true
     if (this.#isFree) return true
-    return this.#heldElsewhere > 0 && this.#options.book.hasOthers && this.#waitedMs < ASKING_MS
+    const { hasOthers, isNoticed } = this.#options.book
+    return this.#heldElsewhere > 0 && hasOthers && (!isNoticed || this.#waitedMs < ASKING_MS)
   }
 
   /** As far as is known there is something in the book. */

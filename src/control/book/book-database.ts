@@ -129,8 +129,8 @@ const SQL = {
 
 /** Rows deleted with each batch: a millisecond or two. */
 const PRUNED_ROWS = 250
-/** How often it is looked whether other runs still live, and said that this one does. */
-const LOOK_MS = 10_000
+/** How often it is looked whether other runs still live, and said that this one does: with each beat of the primary. */
+const LOOK_MS = 9_000
 /** A run in another container, whose processes cannot be seen, is over when it has not been heard of for so long. */
 const STALE_MS = 120_000
 /** Another gateway on the same folder writes for a few milliseconds at a time. */
@@ -157,6 +157,8 @@ export class BookDatabase {
   readonly #refused = new RefusedRows()
   #lookedAt = -Infinity
   #hasOthers = false
+  /** The last transaction was not written: the next batch says whether one can be. */
+  #hasFailed = false
 
   private constructor(path: string, run: BookRun, { db, identity }: OpenFile) {
     this.#path = path
@@ -203,6 +205,8 @@ export class BookDatabase {
    */
   async commit(batch: BookBatch): Promise<BookAnswer> {
     await this.#followFile()
+    const unchanged = this.#pagesUnchanged(batch)
+    if (unchanged !== null) return { pages: unchanged, lost: [], hasOthers: this.#hasOthers }
     const isLease = batch.asks.some(({ want, reopened }) => want > 0 || reopened !== null)
     this.#db.exec(`PRAGMA synchronous = ${isLease ? 'FULL' : 'NORMAL'}`)
     return this.#inTransaction(() => {
@@ -213,6 +217,25 @@ export class BookDatabase {
       this.#statements.putSeq.run(batch.seq, this.#run.id)
       return { pages, lost, hasOthers: this.#hasOthers }
     })
+  }
+
+  /**
+   * Returns how the pages stand that a batch only asks for, without a transaction: gateways on one folder ask several times a
+   * second what the others wish for. `null` where there is something to write.
+   */
+  #pagesUnchanged(batch: BookBatch): readonly PageNews[] | null {
+    const { rows, sums, names, charges, prices, asks, now } = batch
+    const { length } = [...rows, ...sums, ...names, ...charges, ...prices]
+    if (length > 0 || this.#hasFailed || this.#isLookDue(now)) return null
+    const news: PageNews[] = []
+    for (const ask of asks) {
+      const page = this.#read(ask.key)
+      if (page === null) return null
+      const next = eventsOf(ask, this.#run.id).reduce(nextPage, page)
+      if (formatPage(next) !== formatPage(page)) return null
+      news.push(toNews(ask.key, page, this.#run.id))
+    }
+    return news
   }
 
   #writeRows(batch: BookBatch): void {
@@ -361,7 +384,7 @@ export class BookDatabase {
 
   /** Says that this run lives, and looks now and then whether the others do. Returns what those held that do not. */
   #look({ now, isKept }: Moment): readonly LostCredits[] {
-    if (Math.abs(now - this.#lookedAt) < LOOK_MS) return []
+    if (!this.#isLookDue(now)) return []
     this.#lookedAt = now
     this.#statements.putRun.run(this.#run.id, JSON.stringify(this.#run.mark), now)
     const lost: LostCredits[] = []
@@ -374,6 +397,10 @@ export class BookDatabase {
       } else this.#hasOthers = true
     }
     return lost
+  }
+
+  #isLookDue(now: number): boolean {
+    return Math.abs(now - this.#lookedAt) >= LOOK_MS
   }
 
   /** Counts all that a run holds as used. Where requests have rows it gets some, too, so that the sums stay the same everywhere. */
@@ -417,10 +444,12 @@ export class BookDatabase {
   }
 
   #inTransaction<T>(write: () => T): T {
+    this.#hasFailed = true
     this.#db.exec('BEGIN IMMEDIATE')
     try {
       const result = write()
       this.#db.exec('COMMIT')
+      this.#hasFailed = false
       return result
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')

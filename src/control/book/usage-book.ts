@@ -46,7 +46,9 @@ const TIMING = {
   /** A commit that takes longer is a disk that stands still. */
   stallMs: 2_000,
   /** How often a book that is open is told that this gateway lives. */
-  beatMs: 10_000
+  beatMs: 10_000,
+  /** Other gateways on the folder have noticed this one by then, and have given back what they can spare. */
+  noticeMs: 12_000
 }
 
 /** A kilobyte each at most. Rows beyond that become sums of days. */
@@ -138,6 +140,8 @@ export class UsageBook {
   #hasOthers = false
   #beat: NodeJS.Timeout | null = null
   #isBeatDue = false
+  /** `performance.now()` of the first time; `null` before. */
+  #openedAt: number | null = null
   #isClosed = false
   /** Clients and models of today. Bounded by MAX_CLIENTS and MAX_MODELS. */
   readonly #today = { day: 0, clients: new Set<string>(), models: new Set<string>() }
@@ -156,6 +160,11 @@ export class UsageBook {
   /** Other gateways use the same book. */
   get hasOthers(): boolean {
     return this.#hasOthers
+  }
+
+  /** Other gateways that use the book have had the time to notice this one. */
+  get isNoticed(): boolean {
+    return this.#openedAt !== null && performance.now() - this.#openedAt >= this.#timing.noticeMs
   }
 
   /** Names of keys, for reports. */
@@ -394,6 +403,7 @@ export class UsageBook {
 
   #onOpened({ prices, lost, setAside, hasOthers }: BookOpened): void {
     this.#setOthers(hasOthers)
+    this.#openedAt ??= performance.now()
     this.#beat ??= setInterval(() => {
       this.#isBeatDue = true
       this.#wake(0)

@@ -411,7 +411,9 @@ function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
   const message =
     `The key ${JSON.stringify(key.name)} may use ${toCredits(limit)} credits ${PERIODS[credits.period]}: ` +
     `${toCredits(used)} are used, ${toCredits(reserved)} are reserved for requests that run. ` +
-    (away > 0 ? `Other gateways of the fleet have used or hold ${toCredits(away)}. ` : '') +
+    (away > 0
+      ? `${toCredits(away)} are used or held by other gateways, or were held by one that did not end in order. `
+      : '') +
     (left > 0 && amount > 0
       ? `What is left, ${toCredits(left)}, is less than the ${toCredits(amount)} that this request may cost. `
       : 'Nothing is left. ') +

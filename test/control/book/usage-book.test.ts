@@ -44,7 +44,7 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
       onPages: (news) => pages.push(...news),
       onChange: () => {},
       now: () => NOON,
-      timing: { writeMs: 1, retryMs: 20 }
+      timing: { writeMs: 1, retryMs: 20, noticeMs: 1 }
     })
     t.teardown(() => book.close())
     return book
@@ -374,11 +374,33 @@ t.test('UsageBook', (t) => {
   t.test('is shared by two gateways, and one wishes for what the other holds', async (t) => {
     const { recorder, create } = rig(t)
     const other = create()
+    t.equal(other.isNoticed, false)
     t.match(await recorder.ask(askFor(8 * CREDIT)), { share: 8 * CREDIT })
     t.match(await other.ask(askFor(5 * CREDIT)), { share: 2 * CREDIT, heldElsewhere: 8 * CREDIT })
     t.match(await recorder.ask(askFor(0)), { wishedElsewhere: 3 * CREDIT })
+    await sleep(2)
+    t.equal(other.isNoticed, true)
     await recorder.ask(askFor(0, { release: 3 * CREDIT }))
     t.match(await other.ask(askFor(3 * CREDIT)), { share: 5 * CREDIT, heldElsewhere: 5 * CREDIT })
+  })
+
+  t.test('is only read by gateways that ask what others wish for', async (t) => {
+    const { recorder, create, path } = rig(t)
+    const other = create()
+    await recorder.ask(askFor(4 * CREDIT))
+    await other.ask(askFor(4 * CREDIT))
+    const db = new DatabaseSync(path, { readOnly: true })
+    const version = (): number => Number(db.prepare('PRAGMA data_version').get()?.['data_version'])
+    const before = version()
+    for (let i = 0; i < 3; i++) {
+      t.match(await recorder.ask(askFor(0)), { share: 4 * CREDIT, wishedElsewhere: 0 })
+      t.match(await other.ask(askFor(0)), { share: 4 * CREDIT, heldElsewhere: 4 * CREDIT })
+    }
+    t.equal(version(), before)
+    await other.ask(askFor(3 * CREDIT))
+    t.not(version(), before, 'a wish is written')
+    t.match(await recorder.ask(askFor(0)), { wishedElsewhere: CREDIT })
+    db.close()
   })
 
   t.test('counts what a killed gateway held as used, with a row, once', async (t) => {

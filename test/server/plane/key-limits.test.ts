@@ -192,6 +192,20 @@ t.test('KeyLimits', (t) => {
     await t.rejects(reserve(limits), left)
   })
 
+  t.test('says what gateways have that may have ended, and of no fleet', async (t) => {
+    const key = namedKey('anna', { credits: perDay(3) })
+    const { team, limits } = await limitsFor(t, key)
+    const other = new Team([key], 1, team.book)
+    other.now = team.now
+    await other.workers[0]?.take('anna/credits', 3 * CREDIT)
+    await t.rejects(reserve(limits), {
+      code: 'GW_KEY_LIMIT',
+      message:
+        / 3 are used or held by other gateways, or were held by one that did not end in order\. Nothing/
+    })
+    await other.close()
+  })
+
   t.test('lets as many run as the limit has room for, however small it is', async (t) => {
     const key = namedKey('anna', { credits: { limit: 0.05, period: 'day' } })
     const { limits, prices } = await limitsFor(t, key)
