@@ -21,7 +21,7 @@ const TELL_MS = 200
 export class Allowances {
   readonly #options: AllowancesOptions
   readonly #clock: Clock
-  /** Bounded by the limits that keys have. */
+  /** Bounded by the limits that keys have, and the models that are listed. */
   readonly #cores = new Map<AllowanceName, AllowanceCore>()
   /** Bounded by the requests that are under way. */
   readonly #waiters = new Map<number, WaitingRequest>()

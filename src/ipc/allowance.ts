@@ -12,7 +12,7 @@
 
 /**
  * What is limited. Credits and requests are used up until the next period; streams are given back, and so is the one request
- * that a key may have under way while nobody knows what it will cost.
+ * that a key may have under way to a model while nobody knows what it will cost.
  */
 export const ALLOWANCE_KINDS = ['credits', 'requests', 'streams', 'unpriced'] as const
 
@@ -20,7 +20,8 @@ export type AllowanceKind = (typeof ALLOWANCE_KINDS)[number]
 
 /**
  * Of which key and what: `<id of the key>/credits`. Requests that are answered without the upstream are limited apart from
- * the others: `<id of the key>/here/requests`. The same in every period.
+ * the others: `<id of the key>/here/requests`; those of unknown price by model: `<id of the key>/<model>/unpriced`. The same in
+ * every period.
  */
 export type AllowanceName = `${string}/${AllowanceKind}`
 

@@ -26,7 +26,7 @@ export interface PriceLessons {
 /** What a request is going to cost, in micro-credits. */
 export interface Estimate {
   readonly credits: number
-  /** Nothing is known of the model but what its maker lists. */
+  /** No answer to a request of about this size has shown its price: `credits` is but a guess. */
   readonly isUnknown: boolean
 }
 
@@ -43,8 +43,11 @@ const FORGOTTEN_MS = 30 * FRESH_MS
 const MIN_LESSONS = 3
 /** The first lessons of a model are believed up to this many times its listed price. */
 const PLAUSIBLE = 8
-/** A request of a size that was not seen yet costs at most so many times the median of the next smaller one that was. */
-const MAX_GROWTH = 4
+/**
+ * A request of a size that was not seen yet costs at most two to the power of this times the median of the next smaller one
+ * that was. What is larger still may cost anything.
+ */
+const MAX_STEPS = 2
 const HIGH = 0.9
 /** What a token of the answer costs beside one of the request (kiro-protocol §7.5). */
 const OUTPUT_WEIGHT = 6.66
@@ -81,6 +84,16 @@ export class PriceTable {
     sizes.set(Math.min(MAX_SIZE, size), lessons)
   }
 
+  /** Adds what was learnt before this was known, and returns both. */
+  merge({ model, size, lessons }: PriceLessons): PriceLessons {
+    const known = this.#models.get(model)?.get(size) ?? []
+    const told = new Set(lessons.map(String))
+    const both = [...lessons, ...known.filter((lesson) => !told.has(String(lesson)))]
+    const merged = both.toSorted(([at], [other]) => at - other).slice(-MAX_LESSONS)
+    this.adopt({ model, size, lessons: merged })
+    return { model, size, lessons: merged }
+  }
+
   all(): readonly PriceLessons[] {
     return [...this.#models].flatMap(([model, sizes]) =>
       [...sizes].map(([size, lessons]) => ({ model, size, lessons }))
@@ -94,8 +107,11 @@ export class PriceTable {
     if (nearest === null) return { credits: Math.ceil(listed), isUnknown: true }
     const { high, median } = nearest.figures
     if (nearest.size === size) return { credits: Math.ceil(high), isUnknown: false }
-    const growth = Math.min(MAX_GROWTH, 2 ** Math.max(0, size - nearest.size))
-    return { credits: Math.ceil(Math.max(listed, median * growth)), isUnknown: false }
+    const steps = size - nearest.size
+    // A long question says little of a short one, whose price may be all in its answer.
+    if (steps < 0) return { credits: Math.ceil(median * 2 ** steps), isUnknown: true }
+    const credits = Math.ceil(Math.max(listed, median * 2 ** Math.min(MAX_STEPS, steps)))
+    return { credits, isUnknown: steps > MAX_STEPS }
   }
 
   /**
@@ -112,13 +128,11 @@ export class PriceTable {
     return rate === null ? null : Math.min(MAX_CREDITS, Math.round(rate * weightOf(answer)))
   }
 
-  /** True where so much was learnt of a model lately that one more answer is no news. */
-  isKnown(model: string, now: number): boolean {
-    for (const lessons of this.#models.get(model)?.values() ?? []) {
-      const [at] = lessons.at(-MIN_LESSONS) ?? []
-      if (at !== undefined && Math.abs(now - at) < FRESH_MS) return true
-    }
-    return false
+  /** True where so much was learnt of such requests lately that one more answer is no news. */
+  isKnown({ model, inputTokens }: PricedRequest, now: number): boolean {
+    const lessons = this.#models.get(model)?.get(sizeOf(inputTokens))
+    const [at] = lessons?.at(-MIN_LESSONS) ?? []
+    return at !== undefined && Math.abs(now - at) < FRESH_MS
   }
 
   #nearest({ model, inputTokens }: PricedRequest, listed: number, now: number): Nearest | null {

@@ -140,9 +140,9 @@ for (const workers of [1, 2, 4]) {
       const rig = await Rig.create(t)
       rig.upstream.cost = 4
       const [cold, known, again] = await Promise.all([
-        rig.addKey('cold', '--credits', '10/month'),
-        rig.addKey('known', '--credits', '10/month'),
-        rig.addKey('again', '--credits', '10/month')
+        rig.addKey('cold', '--credits', '10/total'),
+        rig.addKey('known', '--credits', '10/total'),
+        rig.addKey('again', '--credits', '10/total')
       ])
       const teacher = await rig.addKey('teacher')
       const gateway = await rig.start(workers)
@@ -217,7 +217,7 @@ t.test(
     const disk = OwnDisk.mount(t, 'tmpfs', 2)
     const rig = await Rig.create(t, { stateDir: disk.folder })
     const [anna, ben] = [
-      await rig.addKey('anna', '--credits', '1000/month'),
+      await rig.addKey('anna', '--credits', '1000/total'),
       await rig.addKey('ben')
     ]
     const gateway = await rig.start()
@@ -237,7 +237,7 @@ t.test(
 t.test('a disk that is read-only when the gateway starts', NO_TMPFS, async (t) => {
   const disk = OwnDisk.mount(t, 'tmpfs', 8)
   const rig = await Rig.create(t, { stateDir: disk.folder })
-  const [anna, ben] = [await rig.addKey('anna', '--credits', '1000/month'), await rig.addKey('ben')]
+  const [anna, ben] = [await rig.addKey('anna', '--credits', '1000/total'), await rig.addKey('ben')]
   disk.remount('ro')
   const gateway = await rig.start()
   t.match(await ask(gateway, anna), { status: 503, text: /cannot write down/ })
@@ -251,7 +251,7 @@ t.test('a disk that is read-only when the gateway starts', NO_TMPFS, async (t) =
 t.test('a disk that stands still for five seconds holds up no stream', NO_EXT4, async (t) => {
   const disk = OwnDisk.mount(t, 'ext4', 32)
   const rig = await Rig.create(t, { stateDir: disk.folder })
-  const [anna, ben] = [await rig.addKey('anna', '--credits', '1000/month'), await rig.addKey('ben')]
+  const [anna, ben] = [await rig.addKey('anna', '--credits', '1000/total'), await rig.addKey('ben')]
   const gateway = await rig.start()
   for (const key of [anna, ben]) t.ok(isComplete(await ask(gateway, key)))
   rig.upstream.events = 160
@@ -284,7 +284,7 @@ for (const [what, damage] of [
     async (t) => {
       const rig = await Rig.create(t)
       const [anna, ben] = [
-        await rig.addKey('anna', '--credits', '10/month'),
+        await rig.addKey('anna', '--credits', '10/total'),
         await rig.addKey('ben')
       ]
       const first = await rig.start()
@@ -301,7 +301,7 @@ for (const [what, damage] of [
         names.join(' ')
       )
       await checkTold(t, gateway, /was damaged.*"anna".*key reopen/)
-      const young = await rig.addKey('chloe', '--credits', '10/month')
+      const young = await rig.addKey('chloe', '--credits', '10/total')
       await askUntil(gateway, young, 200)
       t.equal((await rig.command('key', 'reopen', 'anna', '--used', '8')).code, 0)
       await askUntil(gateway, anna, 200)
@@ -360,11 +360,11 @@ async function pacedGap({ url }: GatewayProcess, headers: Record<string, string>
 async function checkSums(t: Test, rig: Rig, gateway: GatewayProcess, key: Record<string, string>) {
   const told = async () => {
     const answer = await fetch(`${gateway.url}/v1/usage`, { headers: key })
-    const own = (await answer.json()) as { used: number; today: { credits: number } }
+    const { used } = (await answer.json()) as { used: number }
     const { stdout } = await rig.command('usage', '--json')
-    const rows: readonly { credits: number }[] = JSON.parse(stdout).rows
+    const rows: readonly { key: string; credits: number }[] = JSON.parse(stdout).rows
     const all = rows.reduce((sum, { credits }) => sum + credits, 0)
-    return { used: own.used, recorded: own.today.credits, all }
+    return { used, recorded: rows.find(({ key: name }) => name === 'anna')?.credits, all }
   }
   let last = await told()
   for (let n = 0; n < 50 && (last.used !== last.recorded || last.all < rig.upstream.metered); n++) {

@@ -82,15 +82,24 @@ t.test('PriceTable', (t) => {
     t.end()
   })
 
-  t.test('does not take a short question to price a long one at its multiple', (t) => {
-    const table = learnt([0.5, 0.5, 0.5, 7, 7])
-    t.ok(table.estimate(LARGE, CREDIT, NOW).credits <= 2 * CREDIT, 'four times the median at most')
-    t.match(
-      table.estimate(LARGE, CREDIT, NOW),
-      { isUnknown: false },
-      'of the model something is known'
-    )
-    t.equal(learnt([6, 6, 6], LARGE).estimate(SMALL, CREDIT, NOW).credits, 6 * CREDIT)
+  t.test('prices a longer question at a multiple, up to four times as long', (t) => {
+    const table = learnt([0.02, 0.02, 0.02])
+    const estimateOf = (inputTokens: number) =>
+      table.estimate({ model: 'auto', inputTokens }, CREDIT / 100, NOW)
+    t.same(estimateOf(2000), { credits: 0.04 * CREDIT, isUnknown: false })
+    t.same(estimateOf(4000), { credits: 0.08 * CREDIT, isUnknown: false })
+    t.same(estimateOf(8000), { credits: 0.08 * CREDIT, isUnknown: true }, 'beyond, nobody knows')
+    const mixed = learnt([0.5, 0.5, 0.5, 7, 7]).estimate(LARGE, CREDIT, NOW)
+    t.same(mixed, { credits: 2 * CREDIT, isUnknown: true }, 'short ones do not double their way up')
+    t.end()
+  })
+
+  t.test('does not take a long question to price a short one', (t) => {
+    const table = learnt([6.4, 6.4, 6.4], LARGE)
+    t.same(table.estimate(SMALL, CREDIT, NOW), { credits: 0.05 * CREDIT, isUnknown: true })
+    table.learn(SMALL, CREDIT / 100, NOW)
+    t.same(table.estimate(SMALL, CREDIT, NOW), { credits: CREDIT / 100, isUnknown: false })
+    t.equal(table.estimate(LARGE, CREDIT, NOW).credits, 6.4 * CREDIT)
     t.end()
   })
 
@@ -112,13 +121,29 @@ t.test('PriceTable', (t) => {
 
   t.test('takes another answer for news until three of a size are fresh', (t) => {
     const isNews = (costs: readonly number[], at = NOW): boolean =>
-      !learnt(costs).isKnown('auto', at)
+      !learnt(costs).isKnown(SMALL, at)
     t.same([isNews([]), isNews([1, 1]), isNews([1, 1, 1])], [true, true, false])
     t.ok(isNews([1, 1, 1], NOW + DAY))
     const table = learnt([1, 1, 1])
     table.learn(SMALL, CREDIT, NOW + DAY)
-    t.notOk(table.isKnown('auto', NOW + DAY), 'a single fresh one may still be an outlier')
-    t.notOk(table.isKnown('another', NOW))
+    t.notOk(table.isKnown(SMALL, NOW + DAY), 'a single fresh one may still be an outlier')
+    t.notOk(table.isKnown({ ...SMALL, model: 'another' }, NOW))
+    t.notOk(learnt([1, 1, 1]).isKnown(LARGE, NOW), 'another size')
+    t.end()
+  })
+
+  t.test('adds what the book says to what was learnt before it said so', (t) => {
+    const table = learnt([3], SMALL, NOW)
+    const stored = learnt([1, 2], SMALL, NOW - 1000).all()
+    const [first] = stored
+    if (first === undefined) throw new Error('nothing is stored')
+    const merged = table.merge(first)
+    t.same(
+      merged.lessons.map(([, credits]) => credits / CREDIT),
+      [1, 2, 3]
+    )
+    t.same(table.merge(first), merged, 'once')
+    t.same(table.all(), [merged])
     t.end()
   })
 

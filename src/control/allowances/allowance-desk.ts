@@ -70,7 +70,7 @@ export class AllowanceDesk {
   readonly #now: () => number
   /** By id. Bounded by the keys that there may be. */
   #keys: ReadonlyMap<string, NamedKey> = new Map()
-  /** Bounded by the limits that keys have, or had when a worker asked. */
+  /** Bounded by the limits that keys have, or had when a worker asked, and the models that are listed. */
   readonly #open = new Map<AllowanceName, OpenAllowance>()
   /** By worker and key. Bounded by the workers that run and the keys that they have served. */
   readonly #charged = new Map<string, Map<string, Charged>>()

@@ -25,11 +25,12 @@ export class PriceDesk {
     this.#options = options
   }
 
-  /** Takes over what the account book says. */
+  /** Takes in what the account book says. What was learnt before it was open is added, and may have overwritten it. */
   adopt(prices: readonly PriceLessons[]): void {
     for (const one of prices) {
-      this.#table.adopt(one)
-      this.#options.tell(one)
+      const merged = this.#table.merge(one)
+      this.#options.tell(merged)
+      if (String(merged.lessons) !== String(one.lessons)) this.#options.keep(merged)
     }
   }
 

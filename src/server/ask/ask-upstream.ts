@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { monotonicNow } from '../../admission/clock.ts'
 import type { Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
@@ -14,7 +15,7 @@ import type { GatewayError } from '../../shared/errors.ts'
 import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
-import type { TurnLimits } from '../plane/key-limits.ts'
+import type { Charge, TurnLimits } from '../plane/key-limits.ts'
 import type { TurnCapture } from '../plane/turn-capture.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import { Bill } from './bill.ts'
@@ -43,6 +44,18 @@ export type AnsweredCall = Pick<Attempt, 'measuredInputTokens'>
 
 type Failure = Extract<AttemptOutcome, { name: 'failed' }>
 
+/** A wait for a price may last for what those before it left of HTTP_POOL_TIMEOUT, as one for a connection. */
+async function reserveFor(question: UpstreamQuestion): Promise<Charge | null> {
+  const { plan, limits, waited, signal } = question
+  if (limits === null) return null
+  const request = { model: plan.upstreamModel, inputTokens: plan.inputTokens }
+  try {
+    return await limits.reserve(request, { arrivedAt: waited.resume(monotonicNow()), signal })
+  } finally {
+    waited.stop(monotonicNow())
+  }
+}
+
 /**
  * Asks the upstream, with credits reserved for that where the client's key has a limit of them.
  *
@@ -54,9 +67,7 @@ export async function askUpstream(
   plane: DataPlane,
   question: UpstreamQuestion
 ): Promise<AnsweredCall> {
-  const { plan, limits, waiter, signal } = question
-  const request = { model: plan.upstreamModel, inputTokens: plan.inputTokens }
-  const charge = limits === null ? null : await limits.reserve(request, { ...waiter, signal })
+  const charge = await reserveFor(question)
   const bill = new Bill({ ...question, plane, charge })
   try {
     return await askUntilAnswered(plane, question, bill)

@@ -85,6 +85,7 @@ export class Bill {
     }
     // Answers of all keys teach what the keys with a limit reserve.
     if (isMeant && isWhole) plane.prices.learn(answer, metered)
+    else if (isAnswered && isReadOut) plane.prices.learnUnmetered(answer, listed)
   }
 }
 

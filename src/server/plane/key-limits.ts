@@ -18,7 +18,7 @@ import { GatewayError } from '../../shared/errors.ts'
 
 export interface KeyLimitsOptions {
   readonly allowances: Allowances
-  readonly prices: Pick<WorkerPrices, 'estimate'>
+  readonly prices: Pick<WorkerPrices, 'estimate' | 'watch'>
   readonly pool: () => Pick<Config['pool'], 'poolTimeoutMs' | 'maxWaiting'>
   readonly models: () => readonly ModelFacts[]
   /** For what has come of bodies that are not read while their requests wait for a stream of their key. */
@@ -107,8 +107,8 @@ export class TurnLimits {
   }
 
   /**
-   * Reserves what a question may cost. While nobody knows what answers of its model cost, the key has one such question
-   * under way, and the next ones wait. The caller must settle the charge.
+   * Reserves what a question may cost. While nobody knows what such answers of its model cost, the key has one question
+   * of that kind under way, and the next ones wait. The caller must settle the charge.
    *
    * @throws {GatewayError} GW_KEY_LIMIT, GW_KEY_BOOK, GW_POOL_TIMEOUT, or as `Allowances.take()`
    */
@@ -118,7 +118,7 @@ export class TurnLimits {
     let estimate = this.#estimate(request)
     let turn: Share | null = null
     if (estimate.isUnknown) {
-      turn = await this.#waitForPrice(wish)
+      turn = await this.#waitForPrice(request, wish)
       estimate = this.#estimate(request)
     }
     if (!estimate.isUnknown) {
@@ -150,17 +150,35 @@ export class TurnLimits {
     return allowances.take({ name: `${this.#key.id}/credits`, amount, arrivedAt, refusal }, signal)
   }
 
-  /** Waits until no other question of the key is under way whose price nobody knows. */
-  async #waitForPrice(wish: Wish): Promise<Share> {
-    const { allowances, pool } = this.#options
+  /**
+   * Waits until no other question of the key is under way to this model whose price nobody knows. Returns `null` where the
+   * price has become known.
+   */
+  async #waitForPrice(request: PricedRequest, wish: Wish): Promise<Share | null> {
+    const { allowances, pool, prices, models } = this.#options
     const { id, name } = this.#key
+    const { model } = request
     using deadline = new StreamDeadline(wish, pool().poolTimeoutMs, () => {
-      const message = `PoolTimeout: nobody knows yet what answers of this model cost, so the key ${JSON.stringify(name)} asks it one question at a time, and the one before did not end within HTTP_POOL_TIMEOUT.`
+      const message = `PoolTimeout: nobody knows yet what such answers of this model cost, so the key ${JSON.stringify(name)} asks it one question at a time, and the one before did not end within HTTP_POOL_TIMEOUT.`
       return new GatewayError('GW_POOL_TIMEOUT', 'price', { message })
     })
+    const known = new AbortController()
+    const unwatch = prices.watch(model, () => {
+      if (!this.#estimate(request).isUnknown) known.abort()
+    })
+    // Clients may make up any number of names: models that are not listed share a turn.
+    const isListed = findModel(models(), model) !== undefined
+    const turns = isListed ? (`${id}/${model}/unpriced` as const) : (`${id}/unpriced` as const)
     const { arrivedAt } = wish
-    const part = { name: `${id}/unpriced`, amount: 1, arrivedAt, refusal: neverRefused } as const
-    return await allowances.take(part, deadline.signal)
+    const part = { name: turns, amount: 1, arrivedAt, refusal: neverRefused }
+    try {
+      return await allowances.take(part, AbortSignal.any([deadline.signal, known.signal]))
+    } catch (error) {
+      if (known.signal.aborted && !deadline.signal.aborted) return null
+      throw error
+    } finally {
+      unwatch()
+    }
   }
 
   /** There is a limit of streams at once. */
@@ -344,12 +362,21 @@ export class Charge {
   }
 }
 
+/** After so many whole answers of a model that nobody has metered nobody is expected to. */
+const MAX_UNMETERED = 3
+/** Models of which that is counted. */
+const MAX_UNMETERED_MODELS = 64
+
 /** A worker's copy of the prices. What it learns counts here at once; the primary puts the lessons of all in one order. */
 export class WorkerPrices {
   readonly #table = new PriceTable()
   readonly #send: (lessons: readonly PriceTold[]) => void
   /** Bounded by the answers that end within 150 ms. */
   #untold: PriceTold[] = []
+  /** Those who wait for a price, by model. Bounded by the requests that are under way. */
+  readonly #watchers = new Map<string, Set<() => void>>()
+  /** Whole answers since the last one that was metered, by model. Bounded by MAX_UNMETERED_MODELS. */
+  readonly #unmetered = new Map<string, number>()
 
   constructor(send: (lessons: readonly PriceTold[]) => void) {
     this.#send = send
@@ -366,11 +393,33 @@ export class WorkerPrices {
 
   /** Those who wait for a price of this model may go on: the primary hears of it before anything else. */
   learn(answer: PricedAnswer, credits: number): void {
+    this.#unmetered.delete(answer.model)
+    this.#take(answer, credits)
+  }
+
+  /**
+   * An answer was whole, and nobody has metered it. Where that is usual for its model, and its price is unknown, it is taken
+   * to cost what is listed: keys would ask for one at a time for ever.
+   */
+  learnUnmetered({ model, inputTokens }: PricedAnswer, listed: number): void {
+    const request = { model, inputTokens }
+    if (!this.estimate(request, listed).isUnknown) return
+    const count = Math.min(MAX_UNMETERED, (this.#unmetered.get(model) ?? 0) + 1)
+    this.#unmetered.delete(model)
+    this.#unmetered.set(model, count)
+    const [oldest] = this.#unmetered.keys()
+    if (this.#unmetered.size > MAX_UNMETERED_MODELS && oldest !== undefined)
+      this.#unmetered.delete(oldest)
+    if (count === MAX_UNMETERED) this.#take(request, listed)
+  }
+
+  #take(answer: PricedAnswer, credits: number): void {
     const now = Date.now()
-    const isKnown = this.#table.isKnown(answer.model, now)
+    const isKnown = this.#table.isKnown(answer, now)
     this.#table.learn(answer, credits, now)
     this.#untold.push({ ...answer, credits })
     if (!isKnown) this.tell()
+    this.#wake(answer.model)
   }
 
   /** Tells the primary what was learnt since the last time. */
@@ -382,6 +431,21 @@ export class WorkerPrices {
 
   onLearnt({ model, size, lessons }: PriceLessons): void {
     this.#table.adopt({ model, size, lessons })
+    this.#wake(model)
+  }
+
+  /** Has `onLearnt` called whenever something was learnt of a model, in the order of these calls. Returns what ends that. */
+  watch(model: string, onLearnt: () => void): () => void {
+    const watchers = this.#watchers.get(model) ?? new Set<() => void>()
+    this.#watchers.set(model, watchers.add(onLearnt))
+    return () => {
+      watchers.delete(onLearnt)
+      if (watchers.size === 0) this.#watchers.delete(model)
+    }
+  }
+
+  #wake(model: string): void {
+    for (const onLearnt of this.#watchers.get(model) ?? []) onLearnt()
   }
 }
 

@@ -4,7 +4,7 @@ const READ_ON_MS = 10_000
 const READ_ON_BYTES = 1_048_576
 /**
  * The same while nobody knows what such answers cost: any answer that is shorter teaches it, whatever its client does. A
- * key has one of them at a time, and only until one of them, or of another key, was metered.
+ * key has one of them at a time of a model, and only until one of them, or of another key, was metered.
  */
 const UNPRICED_MS = 300_000
 const UNPRICED_BYTES = 16_777_216

@@ -1,9 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { monotonicNow, WaitClock } from '../../../src/admission/clock.ts'
+import { askUpstream } from '../../../src/server/ask/ask-upstream.ts'
+import type { Wish } from '../../../src/server/plane/key-limits.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary } from '../../helper/fake-primary.ts'
+import { replyPlan } from '../../helper/reply-plan.ts'
 import { endFrame, eventFrame, textFrame } from '../../helper/upstream-frames.ts'
 
 const answer = Buffer.concat([textFrame('hello'), endFrame])
@@ -118,6 +122,28 @@ t.test('HTTP_POOL_TIMEOUT', (t) => {
       return (await retried).status === 200
     })
     t.ok(holds, 'the retry waits, and is answered')
+  })
+
+  t.test('bounds the wait for a price in the same way', async (t) => {
+    const now = monotonicNow()
+    const waited = new WaitClock(now - 20_000)
+    waited.stop(now - 18_000) // then the round before was answered
+    const wishes: Wish[] = []
+    const limits = {
+      reserve: (_: unknown, wish: Wish) => {
+        wishes.push(wish)
+        return Promise.reject(new Error('enough'))
+      }
+    }
+    const { signal } = new AbortController()
+    const plan = replyPlan({})
+    const question = { limits, plan, waited, signal, waiter: { key: 'a', arrivedAt: now - 20_000 } }
+    await t.rejects(askUpstream({} as never, question as never), /enough/)
+    const hasWaitedMs = monotonicNow() - (wishes[0]?.arrivedAt ?? NaN)
+    t.ok(hasWaitedMs >= 2000 && hasWaitedMs < 15_000, `${hasWaitedMs} ms`)
+    await delay(5)
+    const later = monotonicNow()
+    t.ok(later - waited.resume(later) < hasWaitedMs + 5, 'what follows is no wait')
   })
   t.end()
 })

@@ -123,6 +123,18 @@ t.test('Bill', (t) => {
     t.match(estimate(), { credits: 8 * CREDIT, isUnknown: false })
   })
 
+  t.test('teaches the listed price once three whole answers were not metered', (t) => {
+    const { bill: own, estimate } = bill({ isKnown: false })
+    const unmetered = call({ credits: null })
+    for (let n = 0; n < 2; n++) own.add(unmetered, ANSWERED)
+    for (let n = 0; n < 5; n++) own.add(call(UNMETERED), ANSWERED) // cut: it may have been metered
+    t.ok(estimate().isUnknown)
+    own.add(unmetered, ANSWERED)
+    t.notOk(estimate().isUnknown)
+    own.close()
+    t.end()
+  })
+
   t.test('names the least exact of its calls', (t) => {
     const { bill: own, progress } = bill()
     own.add(call(UNMETERED), ANSWERED)

@@ -303,13 +303,98 @@ t.test('KeyLimits', (t) => {
     )
   })
 
+  t.test('lets a small question go when only large ones have a price', async (t) => {
+    const { limits, prices } = await limitsFor(t, namedKey('ci', { credits: perDay(2) }))
+    for (let n = 0; n < 5; n++) prices.learn({ model: 'claude', inputTokens: 200_000 }, 6 * CREDIT)
+    const ask = () => reserve(limits, 'claude', 500)
+    const first = await ask()
+    const second = ask()
+    prices.learn({ model: 'claude', inputTokens: 500 }, CREDIT / 100)
+    first?.add({ credits: 0.01, isAnswered: true, isLeft: false })
+    first?.settle()
+    await second
+    for (let n = 0; n < 5; n++) await ask()
+  })
+
+  t.test('lets one large question go at a time when only small ones have a price', async (t) => {
+    const { limits, prices } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))
+    for (let n = 0; n < 5; n++) prices.learn({ model: 'claude', inputTokens: 500 }, CREDIT / 50)
+    let served = 0
+    const asked = Array.from({ length: 30 }, async () => {
+      const charge = await reserve(limits, 'claude', 200_000)
+      served += 1
+      return charge
+    })
+    const outcomes = Promise.allSettled(asked)
+    for (let i = 0; i < 20; i += 1) await turn()
+    t.equal(served, 1)
+    const first = await asked[0]
+    prices.learn({ model: 'claude', inputTokens: 200_000 }, 8 * CREDIT)
+    first?.add({ credits: 8, isAnswered: true, isLeft: false })
+    first?.settle()
+    const answered = (await outcomes).filter(({ status }) => status === 'fulfilled')
+    t.equal(answered.length, 1, '2 are left, and the next may cost 8')
+  })
+
+  t.test('has nobody wait whose price another key has shown, and nobody overtake', async (t) => {
+    for (const teach of ['learn', 'onLearnt'] as const) {
+      const { limits, prices } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))
+      const long = await reserve(limits, 'unheard-of')
+      const order: number[] = []
+      const waiting = [0, 1, 2].map(async (n) => {
+        await reserve(limits, 'unheard-of')
+        order.push(n)
+      })
+      for (let i = 0; i < 20; i += 1) await turn()
+      t.same(order, [], 'the first one runs')
+      const lessons = [[Date.now(), CREDIT]] as const
+      if (teach === 'learn') prices.learn({ model: 'unheard-of', inputTokens: 100 }, CREDIT)
+      else prices.onLearnt({ model: 'unheard-of', size: 0, lessons })
+      await turn()
+      const later = reserve(limits, 'unheard-of').then(() => order.push(3))
+      await Promise.all([...waiting, later])
+      t.same(order, [0, 1, 2, 3])
+      long?.settle()
+    }
+  })
+
+  t.test('has questions to one model wait for no other', async (t) => {
+    const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }))
+    await reserve(limits, 'gpt-9')
+    await reserve(limits, 'claude-opus-4.6')
+    let isServed = false
+    await reserve(limits, 'made-up-1')
+    const next = reserve(limits, 'made-up-2').then(() => (isServed = true))
+    for (let i = 0; i < 20; i += 1) await turn()
+    t.notOk(isServed, 'but those to models that are not listed wait for each other')
+    void next.catch(() => {})
+  })
+
+  t.test('takes the listed price of a model that nobody ever meters', async (t) => {
+    const { limits, prices } = await limitsFor(t, namedKey('anna', { credits: perDay(100) }))
+    const answer = { model: 'gpt-9', inputTokens: 100, outputTokens: 10 }
+    const listed = 2.5 * CREDIT
+    for (let n = 0; n < 3; n++) {
+      t.ok(prices.estimate(answer, listed).isUnknown)
+      ;(await reserve(limits, 'gpt-9'))?.settle()
+      prices.learnUnmetered(answer, listed)
+    }
+    t.same(prices.estimate(answer, listed), { credits: listed, isUnknown: false })
+    const large = { ...answer, inputTokens: 50_000 }
+    prices.learnUnmetered(large, listed)
+    t.same(prices.estimate(large, listed), { credits: listed, isUnknown: false }, 'of any size')
+    for (let n = 0; n < 5; n++) prices.learn(answer, CREDIT)
+    prices.learnUnmetered(answer, listed)
+    t.same(prices.estimate(answer, listed).credits, CREDIT, 'until somebody does')
+  })
+
   t.test('does not have it wait for longer than for a connection', async (t) => {
     const pool = { poolTimeoutMs: 10, maxWaiting: 2 }
     const { limits } = await limitsFor(t, namedKey('anna', { credits: perDay(10) }), pool)
     const first = await reserve(limits, 'unheard-of')
     await t.rejects(reserve(limits, 'unheard-of'), {
       code: 'GW_POOL_TIMEOUT',
-      message: /nobody knows yet what answers of this model cost/
+      message: /nobody knows yet what such answers of this model cost/
     })
     first?.settle()
   })

@@ -1,0 +1,31 @@
+import t from 'tap'
+import { PriceDesk } from '../../../src/control/desks/price-desk.ts'
+import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
+import type { PriceLesson, PriceLessons } from '../../../src/keys/prices.ts'
+
+function costs(one: PriceLessons | undefined) {
+  return one?.lessons.map(([, credits]) => credits / CREDIT)
+}
+
+t.test('PriceDesk', (t) => {
+  t.test('adds what was learnt before the book was open to what it says', (t) => {
+    const told: PriceLessons[] = []
+    const kept: PriceLessons[] = []
+    const desk = new PriceDesk({ tell: (one) => told.push(one), keep: (one) => kept.push(one) })
+    t.teardown(() => desk.close())
+    desk.onLessons([{ model: 'auto', inputTokens: 100, credits: 3 * CREDIT }])
+    const at = Date.now() - 1000
+    const lessons: readonly PriceLesson[] = [
+      [at, CREDIT, 0],
+      [at + 1, 2 * CREDIT, 0]
+    ]
+    const other = { model: 'auto', size: 5, lessons }
+    desk.adopt([{ model: 'auto', size: 0, lessons }, other])
+    t.same(costs(desk.all().find(({ size }) => size === 0)), [1, 2, 3])
+    t.same(costs(told.at(-2)), [1, 2, 3], 'workers hear of all')
+    t.same(kept.map(costs), [[3], [1, 2, 3]], 'and so does the book, but not of what it has')
+    t.same(told.at(-1), other)
+    t.end()
+  })
+  t.end()
+})
