@@ -84,8 +84,9 @@ function checkKey(
   try {
     return authenticator.check(headers)
   } catch (cause) {
-    const isPage = route.isForSignedIn === true && config.observe.dashboard !== 'off'
-    if (!isPage || authenticator.isOpen || codeOf(cause) !== 'GW_KEY_MISSING') throw cause
+    const canSignIn = authenticator.operatorDigests.length > 0 && config.observe.dashboard !== 'off'
+    const isPage = route.isForSignedIn === true && canSignIn
+    if (!isPage || codeOf(cause) !== 'GW_KEY_MISSING') throw cause
     throw new GatewayError('GW_KEY_MISSING', undefined, SIGN_IN_FIRST)
   }
 }

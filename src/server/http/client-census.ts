@@ -212,10 +212,14 @@ export class ClientCensus {
     if (this.size === 0) this.#setFull(false)
   }
 
-  /** The system forgets it at once, with all that it holds for it; a closed socket would live on for minutes. */
+  /**
+   * The system forgets it at once, with all that it holds for it; a closed socket would live on for minutes. The answer that is
+   * cut for being unread hears of it as `unread`, before its `close`.
+   */
   drop(connection: ClientConnection, reason: DropReason): void {
     this.#drops[reason] += 1
     connection.socket.resetAndDestroy()
+    if (reason === 'unread') connection.answering?.emit('unread')
     this.forget(connection)
   }
 
@@ -280,7 +284,8 @@ export class ClientCensus {
   }
 }
 
-function systemBytes(unreadBytes: number): number {
+/** Memory that the system needs for so many unread bytes of one connection. */
+export function systemBytes(unreadBytes: number): number {
   return Math.ceil((unreadBytes * PACKET_OVERHEAD) / PAGE_BYTES) * PAGE_BYTES
 }
 

@@ -36,6 +36,7 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
     method,
     path,
     isOpen: true, // asks for a session itself
+    isForSignedIn: true, // but who has one is no stranger
     serve: async (routed) => {
       if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
       await act(await load(), routed)

@@ -52,6 +52,7 @@ class DescriptionReaders {
 
   add({ request, response }: RoutedRequest): void {
     const { socket } = request
+    if (socket.destroyed) return // while the description was loaded; its `close` has been told
     response.setHeader('connection', 'close')
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))

@@ -5,7 +5,7 @@ import {
   readUnsentBytesNow,
   type UnsentBytes
 } from '../plane/unsent-bytes.ts'
-import type { ClientCensus, ClientConnection } from './client-census.ts'
+import { type ClientCensus, type ClientConnection, systemBytes } from './client-census.ts'
 
 export interface UnreadWatchOptions {
   readonly census: ClientCensus
@@ -18,26 +18,30 @@ export interface UnreadWatchOptions {
 /** Parts of a bound: above the first the system is asked, and room is made down to the second. */
 const LOOK_FROM = 3 / 4
 const ROOM_AGAIN = 15 / 16
-/** Between two looks. One that holds up the event loop may take a fifth of its time. */
+/** Between two looks. They may take a fifth of the event loop's time. */
 const LOOK_MS = 250
 const PAUSE_AFTER_LOOK = 4
-/** A client that has read nothing for so long goes before others. */
+/** A client that reads less than this part of what it holds in so long a time goes before others. */
+const READ_PART = 1 / 16
 const STALLED_MS = 2_000
 
 /**
  * Bounds what clients leave unread. An answer that was sent lies in the memory of the system until its client reads it, and
  * nothing else shows that it is there.
  *
- * Everything that is written counts as unread. For clients without a key it counts until their connection ends, and
- * together they have a quarter of the memory for sockets. For clients with a key the system is asked what it still holds
- * before the bound is reached. Beyond the bound, connections on which nothing is read are reset; beyond twice the bound,
- * those that hold most. Where the system does not tell (it is not Linux), clients with a key have no bound.
+ * Everything that is written counts as unread until the system is asked what it still holds, before a bound is reached.
+ * Clients without a key have a quarter of the memory for sockets together; beyond that, connections that hold most are
+ * reset. Beyond the bound of all clients, connections on which hardly anything is read are reset; beyond twice the bound,
+ * those that hold most. A connection that holds less than an even part of the bound is left alone: it would free
+ * little, and while there is too much another one holds more. Where the system does not tell (it is not Linux), what was
+ * written to a client without a key counts until its connection ends, and clients with a key have no bound.
  */
 export class UnreadWatch {
   readonly #options: UnreadWatchOptions
   #isLooking = false
   #nextLookAt = -Infinity
-  #bytesAtLook = 0
+  #nextLookNowAt = -Infinity
+  #fillAtLook = 0
 
   constructor(options: UnreadWatchOptions) {
     this.#options = options
@@ -52,23 +56,25 @@ export class UnreadWatch {
     if (unreadBytes === 0) connection.readAt = performance.now()
     connection.countedBytes += more
     census.setUnread(connection, unreadBytes + more)
-    if (!connection.isKnown) this.#boundStrangers()
     this.check()
+    if (!connection.isKnown) this.#boundStrangers()
   }
 
   /** Makes room where too much is unread, or finds out whether it is. */
   check(): void {
-    const { unreadBytes } = this.#options.census
-    const bound = this.#bound
-    if (unreadBytes <= bound * LOOK_FROM || performance.now() < this.#nextLookAt) return
-    if (unreadBytes > 2 * bound) return this.#lookNow()
-    const isMore = unreadBytes > (this.#bytesAtLook + bound) / 2
-    if (isMore || unreadBytes > bound) void this.#look() // cannot reject
+    const fill = this.#fill
+    if (fill <= LOOK_FROM) return
+    const now = performance.now()
+    if (fill > 2 && now >= this.#nextLookNowAt) return this.#lookNow()
+    const isMore = fill > 1 || fill > (this.#fillAtLook + 1) / 2
+    if (isMore && now >= this.#nextLookAt) void this.#look() // cannot reject
   }
 
   #boundStrangers(): void {
-    const { census, socketBytes } = this.#options
-    const bound = socketBytes * UNREAD_PART
+    const { census } = this.#options
+    const bound = this.#strangersBound
+    if (census.strangersUnreadBytes <= bound) return
+    if (performance.now() >= this.#nextLookNowAt) this.#lookNow()
     if (census.strangersUnreadBytes <= bound) return
     for (const connection of this.#largest()) {
       if (census.strangersUnreadBytes <= bound * ROOM_AGAIN) return
@@ -79,7 +85,17 @@ export class UnreadWatch {
   /** Connections that are not there leave their memory to what is unread. */
   get #bound(): number {
     const { census, socketBytes } = this.#options
-    return Math.max(socketBytes * UNREAD_PART, socketBytes - census.size * CONNECTION_BYTES)
+    return Math.max(this.#strangersBound, socketBytes - census.size * CONNECTION_BYTES)
+  }
+
+  get #strangersBound(): number {
+    return this.#options.socketBytes * UNREAD_PART
+  }
+
+  /** How full the bound is, of strangers or of all, that is fuller; 1 is full. */
+  get #fill(): number {
+    const { unreadBytes, strangersUnreadBytes } = this.#options.census
+    return Math.max(unreadBytes / this.#bound, strangersUnreadBytes / this.#strangersBound)
   }
 
   async #look(): Promise<void> {
@@ -87,18 +103,15 @@ export class UnreadWatch {
     const { read = readUnsentBytes } = this.#options
     this.#isLooking = true
     const counted = this.#counted() // what is written meanwhile must not look as if it had been read
-    this.#learn(counted, await read())
-    this.#nextLookAt = performance.now() + LOOK_MS
+    const unsent = await read()
+    this.#learn(counted, unsent)
     this.#isLooking = false
   }
 
   /** The look on the side was not fast enough. */
   #lookNow(): void {
     const { readNow = readUnsentBytesNow } = this.#options
-    const begunAt = performance.now()
     this.#learn(this.#counted(), readNow())
-    const now = performance.now()
-    this.#nextLookAt = now + PAUSE_AFTER_LOOK * (now - begunAt)
   }
 
   #counted(): ReadonlyMap<ClientConnection, number> {
@@ -106,36 +119,42 @@ export class UnreadWatch {
     return new Map(Array.from(all, (connection) => [connection, connection.countedBytes]))
   }
 
-  #learn(counted: ReadonlyMap<ClientConnection, number>, unsent: UnsentBytes): void {
+  #learn(counted: ReadonlyMap<ClientConnection, number>, { byPorts, tookMs }: UnsentBytes): void {
     const { census } = this.#options
     const now = performance.now()
+    this.#nextLookNowAt = now + PAUSE_AFTER_LOOK * tookMs
+    this.#nextLookAt = Math.max(now + LOOK_MS, this.#nextLookNowAt)
     for (const connection of census.all()) {
-      const { socket, countedBytes, unreadBytes } = connection
+      if (byPorts === null && !connection.isKnown) continue // only its count is known
+      const { socket, countedBytes, unreadBytes, takenBytes } = connection
       const since = countedBytes - (counted.get(connection) ?? 0)
-      const left = Math.min(unreadBytes, (unsent.get(portPairOf(socket)) ?? 0) + since)
+      const left = Math.min(unreadBytes, (byPorts?.get(portPairOf(socket)) ?? 0) + since)
       census.setUnread(connection, left)
-      if (countedBytes - left <= connection.takenBytes) continue
+      if (countedBytes - left - takenBytes <= left * READ_PART) continue
       connection.takenBytes = countedBytes - left
       connection.readAt = now
     }
-    this.#bytesAtLook = census.unreadBytes
-    this.#makeRoom(this.#bound, ({ isKnown, readAt }) => !isKnown || now - readAt >= STALLED_MS)
+    this.#fillAtLook = this.#fill
+    this.#makeRoom(this.#bound, ({ readAt }) => now - readAt >= STALLED_MS)
     this.#makeRoom(2 * this.#bound, () => true)
   }
 
   #makeRoom(bound: number, mayGo: (connection: ClientConnection) => boolean): void {
     const { census } = this.#options
     if (census.unreadBytes <= bound) return
-    for (const connection of this.#largest()) {
-      if (census.unreadBytes <= bound * ROOM_AGAIN) return
+    const largest = this.#largest()
+    const evenPart = bound / largest.length
+    for (const connection of largest) {
+      const isSmall = systemBytes(connection.unreadBytes) < evenPart
+      if (isSmall || census.unreadBytes <= bound * ROOM_AGAIN) return
       if (mayGo(connection)) census.drop(connection, 'unread')
     }
   }
 
-  /** Connections that may hold something unread, of clients without a key first, then by how much it is. */
+  /** Connections that may hold something unread, by how much it is. */
   #largest(): readonly ClientConnection[] {
     return Array.from(this.#options.census.all())
       .filter(({ unreadBytes }) => unreadBytes > 0)
-      .toSorted((a, b) => Number(a.isKnown) - Number(b.isKnown) || b.unreadBytes - a.unreadBytes)
+      .toSorted((a, b) => b.unreadBytes - a.unreadBytes)
   }
 }

@@ -215,12 +215,12 @@ export class DashboardPages {
     // Before the system tells what it has: what is written meanwhile must not look as if it had been taken.
     const given = Array.from(this.#pages, (page) => ({ page, bytes: bytesGiven(page.response) }))
     if (given.every(({ page, bytes }) => bytes - page.taken < LOOK_BYTES)) return
-    const unsent = await unsentBytes()
+    const { byPorts } = await unsentBytes()
     const now = performance.now()
     for (const { page, bytes } of given) {
       const { socket } = page.response
       if (socket === null) continue
-      const inSystem = unsent.get(portPairOf(socket)) ?? 0
+      const inSystem = byPorts?.get(portPairOf(socket)) ?? 0
       const hasAll = inSystem === 0 && socket.writableLength === 0
       if (hasAll || bytes - inSystem > page.taken) page.tookAt = now
       page.taken = Math.max(page.taken, bytes - inSystem)

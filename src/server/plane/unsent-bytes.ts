@@ -2,8 +2,13 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 
-/** Bytes that the system still holds for a socket, by `portPairOf()` it. */
-export type UnsentBytes = ReadonlyMap<string, number>
+/** What the system still holds for sockets. */
+export interface UnsentBytes {
+  /** Bytes by `portPairOf()` the socket; `null` where the system does not tell. */
+  readonly byPorts: ReadonlyMap<string, number> | null
+  /** Time of the event loop that it took. */
+  readonly tookMs: number
+}
 
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 
@@ -24,27 +29,35 @@ export function portPairOf({
 
 /**
  * Reads how much of what was written to sockets is still with the system: megabytes for a client that does not read, and only
- * there shows that it does not. Counts the most of several sockets with the same `portPairOf()`. Empty where there is no such
- * table. Takes 10 ms and more of another thread, as the system goes through all sockets that there are. Never rejects.
+ * there shows that it does not. Counts the most of several sockets with the same `portPairOf()`. Another thread reads the
+ * table, for 10 ms and more, as the system goes through all sockets that there are; it is parsed on the event loop, 57 ms
+ * for 200,000 sockets. Never rejects.
  */
 export async function readUnsentBytes(): Promise<UnsentBytes> {
-  return unsentIn(await Promise.all(TABLES.map((path) => readFile(path, 'latin1').catch(() => ''))))
+  const texts = await Promise.all(TABLES.map((path) => readFile(path, 'latin1').catch(() => null)))
+  return unsentIn(texts, performance.now())
 }
 
-/** Like readUnsentBytes(), on the event loop. */
+/** Like readUnsentBytes(), all of it on the event loop. */
 export function readUnsentBytesNow(): UnsentBytes {
-  return unsentIn(
-    TABLES.map((path) => {
-      try {
-        return readFileSync(path, 'latin1')
-      } catch {
-        return ''
-      }
-    })
-  )
+  const begunAt = performance.now()
+  const texts = TABLES.map((path) => {
+    try {
+      return readFileSync(path, 'latin1')
+    } catch {
+      return null
+    }
+  })
+  return unsentIn(texts, begunAt)
 }
 
-function unsentIn(tables: readonly string[]): UnsentBytes {
+function unsentIn(texts: readonly (string | null)[], begunAt: number): UnsentBytes {
+  const tables = texts.filter((text) => text !== null)
+  const byPorts = tables.length === 0 ? null : unsentByPorts(tables)
+  return { byPorts, tookMs: performance.now() - begunAt }
+}
+
+function unsentByPorts(tables: readonly string[]): ReadonlyMap<string, number> {
   const unsent = new Map<string, number>()
   for (const text of tables) {
     for (const [, local = '', address = '', remote = '', bytes = ''] of text.matchAll(

@@ -75,6 +75,13 @@ export class Turn implements OpenTurn {
     if (!this.#options.response.writableFinished)
       this.#gone.abort(new GatewayError('GW_CLIENT_CLOSED'))
   }
+  /** Its connection was reset, as what its client left unread took too much memory. */
+  readonly #onUnread = (): void => {
+    const { response } = this.#options
+    if (response.writableFinished) return
+    this.#gone.abort(new GatewayError('GW_CLIENT_STALLED', 'unread'))
+    response.destroy()
+  }
   readonly #debug: TurnDebug | null
   #plan: ReplyPlan | null = null
   #payload: RequestPayload | null = null
@@ -98,7 +105,7 @@ export class Turn implements OpenTurn {
     const content = debugMode === 'off' ? null : (plane.recorder?.open(request, requestId) ?? null)
     this.#debug = debugMode === 'off' ? null : new TurnDebug(plane, debugMode, content)
     this.#writtenBefore = request.socket.bytesWritten
-    response.once('close', this.#onClose)
+    response.once('close', this.#onClose).once('unread', this.#onUnread)
   }
 
   /**

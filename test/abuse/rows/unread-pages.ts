@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { heldFor } from '../../chaos/kernel-view.ts'
+import { alivePeers, heldFor } from '../../chaos/kernel-view.ts'
 import type { AbuseRow } from '../row.ts'
 import type { AbuseStand } from '../stand.ts'
 
 const Connections = 3_000
-/** Those that are reset are replaced, up to so many in all. */
+/** Those that are reset are replaced, up to so many in all. A client that does not read hears of no reset: the kernel tells. */
 const Opened = 4_000
 const AtOnce = 100
 /** Where the machine has no time for the attacker it opens fewer. */
@@ -53,7 +53,12 @@ async function flood(stand: AbuseStand, header: string): Promise<number> {
   while (opened < Opened && performance.now() - begunAt < MostSeconds * 1000) {
     for (let i = 0; i < AtOnce && sockets.size < Connections; i++) open()
     await delay(50)
-    if (opened % (10 * AtOnce) === 0) look()
+    look()
+    const alive = alivePeers(port)
+    for (const socket of sockets) {
+      const { connecting, localPort = 0 } = socket
+      if (!connecting && !alive.has(localPort)) sockets.delete(socket.destroy())
+    }
   }
   await delay(1000)
   look()

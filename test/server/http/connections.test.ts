@@ -273,7 +273,8 @@ t.test('all that lies unread', (t) => {
     for (const stranger of strangers) stranger.write(GET)
     while (stand.requests.length < 41) await turn()
     await turn()
-    t.ok(stand.connections.size < 10, `${stand.connections.size} of 41 connections are left`)
+    // Of 400 KB the client's own side takes some 200.
+    t.ok(stand.connections.size < 20, `${stand.connections.size} of 41 connections are left`)
     const mostBytes = socketBytes / 4 + 400_000 // and that of the one with a key
     t.ok(unsentAt(stand.port) < mostBytes, `${unsentAt(stand.port)} bytes`)
     const got = await readBeyond(known, page.byteLength)

@@ -103,7 +103,7 @@ t.test('a page to which nothing is sent stays', async (t) => {
   t.equal(pages.size, 1)
 })
 
-const unsentBytes = () => Promise.resolve(new Map<string, number>())
+const unsentBytes = () => Promise.resolve({ byPorts: null, tookMs: 0 })
 
 t.test('where the system does not tell what it holds, our own memory does', async (t) => {
   const { pages, open, left, tellAll } = await setUp(t, { checkMs: 50, unreadMs: 200, unsentBytes })

@@ -1,0 +1,158 @@
+import { ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import t from 'tap'
+import { CONNECTION_BYTES } from '../../../src/config/memory-plan.ts'
+import { ClientCensus, type ClientConnection } from '../../../src/server/http/client-census.ts'
+import { UnreadWatch } from '../../../src/server/http/unread-watch.ts'
+import { portPairOf } from '../../../src/server/plane/unsent-bytes.ts'
+
+const MIB = 2 ** 20
+
+/** A watch over connections that are made up, as is what the system tells of them. */
+function setUp({ socketBytes = 16 * MIB, tookMs = 0, isTold = true } = {}) {
+  const census = new ClientCensus({ maxConnections: 10_000 })
+  const unsent = new Map<string, number>()
+  const looks = { aside: 0, now: 0 }
+  const tell = () => ({ byPorts: isTold ? new Map(unsent) : null, tookMs })
+  const watch = new UnreadWatch({
+    census,
+    socketBytes,
+    read: () => {
+      looks.aside += 1
+      return Promise.resolve(tell())
+    },
+    readNow: () => {
+      looks.now += 1
+      return tell()
+    }
+  })
+  const dropped = new Set<ClientConnection>()
+  let ports = 0
+  const connect = (isKnown: boolean): ClientConnection => {
+    const socket = new Socket()
+    const remotePort = ++ports
+    Object.defineProperties(socket, {
+      localPort: { value: 8000 },
+      remotePort: { value: remotePort },
+      bytesWritten: { value: 0, writable: true },
+      resetAndDestroy: { value: () => dropped.add(connection) }
+    })
+    const connection = census.add(socket)
+    if (isKnown) census.vouch(connection)
+    return connection
+  }
+  /** Writes to it; so much of all is then still with the system. */
+  const write = (connection: ClientConnection, bytes: number, left = bytes): void => {
+    unsent.set(portPairOf(connection.socket), left)
+    Object.assign(connection.socket, { bytesWritten: connection.socket.bytesWritten + bytes })
+    watch.onWritten(connection)
+  }
+  /** Its client reads so much of it. */
+  const read = ({ socket }: ClientConnection, bytes: number): void => {
+    const ports = portPairOf(socket)
+    unsent.set(ports, (unsent.get(ports) ?? 0) - bytes)
+  }
+  /** The next time that it asks the system. */
+  const look = async (): Promise<void> => {
+    const { aside } = looks
+    while (looks.aside === aside) {
+      watch.check()
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+  return { census, watch, dropped, looks, connect, write, read, look }
+}
+
+/** As if what was read last had been read so long ago. */
+function wait(connections: readonly ClientConnection[], ms: number): void {
+  for (const connection of connections) connection.readAt -= ms
+}
+
+t.test('clients that drip go, not one that pauses with little unread', async (t) => {
+  const { census, dropped, connect, write, read, look } = setUp()
+  const pausing = connect(true)
+  write(pausing, 3_000)
+  const dripping = Array.from({ length: 20 }, () => connect(true))
+  for (const connection of dripping) write(connection, 690_000)
+  wait([pausing], 3_000)
+  await look()
+  t.same(dropped, new Set(), 'what was just sent may be read yet')
+  wait(dripping, 2_500)
+  wait([pausing], 2_500)
+  for (const connection of dripping) read(connection, 10)
+  await look()
+  t.ok(dropped.size > 0, 'ten bytes are no progress')
+  t.notOk(dropped.has(pausing))
+  t.ok(census.unreadBytes <= 16 * MIB - 21 * CONNECTION_BYTES)
+})
+
+t.test('a short answer to a stranger stays where others that read hold too much', async (t) => {
+  const { dropped, connect, write, read, look } = setUp()
+  const stranger = connect(false)
+  const readers = Array.from({ length: 20 }, () => connect(true))
+  for (const connection of readers) write(connection, 750_000)
+  write(stranger, 400)
+  await look()
+  wait([...readers, stranger], 2_500)
+  for (const connection of readers) read(connection, 60_000)
+  await look()
+  t.same(dropped, new Set())
+})
+
+t.test('what strangers have read is not held against them', async (t) => {
+  const { census, dropped, looks, connect, write } = setUp()
+  for (let i = 0; i < 1_100; i++) {
+    write(connect(false), 300, 0)
+    if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  const reader = connect(false)
+  write(reader, 51_000)
+  t.same(dropped, new Set())
+  t.ok(looks.aside + looks.now > 0)
+  t.ok(looks.aside + looks.now < 5, `${looks.aside} and ${looks.now} looks`)
+  t.ok(census.strangersUnreadBytes < 4 * MIB)
+})
+
+t.test('what strangers have not read stays bounded', async (t) => {
+  for (const [what, isTold] of [
+    ['where the system tells', true],
+    ['where it does not', false]
+  ] as const) {
+    t.test(what, async (t) => {
+      const { census, dropped, connect, write } = setUp({ isTold })
+      for (let i = 0; i < 400; i++) {
+        write(connect(false), 51_000)
+        if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+        if (census.strangersUnreadBytes > 4 * MIB) t.fail(`${census.strangersUnreadBytes} bytes`)
+      }
+      t.ok(dropped.size > 300, `${dropped.size} of 400`)
+    })
+  }
+})
+
+t.test('a look takes a fifth of the time at most', async (t) => {
+  const { looks, connect, write, watch } = setUp({ tookMs: 500 })
+  const reader = connect(true)
+  write(reader, 14 * MIB) // beyond the bound, not beyond twice
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(looks.aside, 1)
+  for (const begunAt = performance.now(); performance.now() - begunAt < 600; ) {
+    write(reader, 1)
+    watch.check()
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  t.same(looks, { aside: 1, now: 0 })
+})
+
+t.test('an answer that is cut hears that it was unread', async (t) => {
+  const { census, connect } = setUp()
+  const connection = connect(true)
+  const response = Reflect.construct(ServerResponse, [{ method: 'GET' }]) as ServerResponse
+  connection.answering = response
+  let heard = 0
+  response.once('unread', () => {
+    heard += 1
+  })
+  census.drop(connection, 'unread')
+  t.equal(heard, 1)
+})
