@@ -60,5 +60,6 @@ function reasonOf(cause: unknown): BookFailure {
   const errcode = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   const message = cause instanceof Error ? cause.message : String(cause)
-  return { errcode, code, message, isDamage: isDamage(cause), isUnsure: false }
+  const damagedFile = isDamage(cause) ? (book?.identity ?? null) : null
+  return { errcode, code, message, damagedFile, isUnsure: false }
 }

@@ -33,7 +33,8 @@ export async function fillRecord(
     now,
     run,
     isKept: true,
-    periods: []
+    periods: [],
+    damagedFile: null
   })
   const random = seededRandom(1)
   const names = Array.from({ length: 30 }, (_, n) => [`k_${n}`, `person-${n}`] as const)

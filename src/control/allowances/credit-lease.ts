@@ -140,7 +140,7 @@ export class CreditLease {
 
   get #unwrittenMs(): number {
     const { problem } = this.#options.book
-    return problem === null ? 0 : Date.now() - problem.since
+    return problem === null ? 0 : this.#now() - problem.since
   }
 
   get #trouble(): BookTrouble | null {

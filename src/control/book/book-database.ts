@@ -7,6 +7,7 @@ import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import type { Period } from '../../keys/period.ts'
 import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
 import { codeOf } from '../../shared/errors.ts'
+import { isJsonObject } from '../../shared/json.ts'
 import { createPrivateFile, makeFolder, refuseLink } from '../../shared/private-files.ts'
 import { fateOf, type ProcessMark } from '../../shared/process-mark.ts'
 import type {
@@ -148,7 +149,6 @@ export class BookDatabase {
   readonly #run: BookRun
   #db: DatabaseSync
   #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
-  /** The device and inode of the file that is open. */
   #identity: string
   /** Pages as written last, for a file that is removed while it is in use. Bounded by the keys that there are. */
   readonly #written = new Map<string, Page>()
@@ -169,33 +169,48 @@ export class BookDatabase {
   }
 
   /**
-   * Opens the book, or makes it where it is missing, readable by its owner alone. A damaged file is renamed, and the new one says
-   * since when nothing is known.
+   * Opens the book, or makes it where it is missing, readable by its owner alone. A damaged file is renamed, whatever of it is
+   * damaged, and the new one says since when nothing is known.
    *
    * @throws the error of SQLite or the file system
    */
-  static async open({ path, now, run, isKept, periods }: BookOpening) {
-    let setAside: string | null = null
-    const file = await openFile(path).catch(async (cause: unknown) => {
-      if (!isDamage(cause)) throw cause
-      setAside = await putAside(path, now)
-      return openFile(path)
-    })
-    const book = new BookDatabase(path, run, file)
+  static async open(opening: BookOpening) {
+    const { path, now, damagedFile } = opening
+    const identity = await identityOf(path)
+    if (damagedFile !== null && identity === damagedFile) {
+      return BookDatabase.#openSound(opening, await putAside(path, now))
+    }
     try {
-      const lost = book.#inTransaction(() => {
-        if (setAside !== null) book.#statements.putDamagedAt.run(now)
-        if (file.isOld) for (const { key, period } of periods) book.#takeOver(key, period)
-        return book.#look({ now, isKept })
-      })
+      return await BookDatabase.#openSound(opening, null)
+    } catch (cause) {
+      if (!isDamage(cause)) throw cause
+      const isReplaced = identity !== null && (await identityOf(path)) !== identity
+      return BookDatabase.#openSound(opening, isReplaced ? null : await putAside(path, now))
+    }
+  }
+
+  static async #openSound(opening: BookOpening, setAside: string | null) {
+    const { path, now, run, isKept, periods } = opening
+    const file = await openFile(path, (db) => {
+      if (setAside !== null) db.prepare(SQL.putDamagedAt).run(now)
+      else takeOver(db, periods)
+    })
+    try {
+      const book = new BookDatabase(path, run, file)
+      const lost = book.#inTransaction(() => book.#look({ now, isKept }))
       return {
         book,
         opened: { prices: book.#prices(), lost, setAside, hasOthers: book.#hasOthers }
       }
     } catch (error) {
-      book.#db.close()
+      file.db.close()
       throw error
     }
+  }
+
+  /** The device and inode of the file that is open. */
+  get identity(): string {
+    return this.#identity
   }
 
   /**
@@ -357,11 +372,12 @@ export class BookDatabase {
     return news
   }
 
-  /** Begins a page. Of a book that was damaged it stays closed, unless the key is younger than that. */
+  /** Begins a page. Of a book that was damaged it stays closed, unless the key or its period is younger than that. */
   #newPage({ period, createdAt }: PageAsk, now: number): Page {
     const damagedAt = Number(this.#statements.damagedAt.get()?.['value'] ?? 0)
-    const closedAt = damagedAt > 0 && createdAt < damagedAt && damagedAt <= now ? damagedAt : null
-    return openPage(period, { closedAt })
+    const isOlder = createdAt < damagedAt && period.startsAt < damagedAt
+    // A clock may have been set back since: whoever says now what was used is heard.
+    return openPage(period, { closedAt: isOlder ? Math.min(damagedAt, now) : null })
   }
 
   #read(key: string): Page | null {
@@ -373,13 +389,6 @@ export class BookDatabase {
     const text = formatPage(page)
     this.#statements.putPage.run(key, text, crc32(key + text))
     this.#written.set(key, page)
-  }
-
-  /** A file of the version before knows what was used from its rows alone. */
-  #takeOver(key: string, period: Period): void {
-    const day = Math.floor(period.startsAt / DAY_MS)
-    const used = Number(this.#statements.usedSince.get(key, day)?.['used'] ?? 0)
-    this.#write(key, openPage(period, { used }))
   }
 
   /** Says that this run lives, and looks now and then whether the others do. Returns what those held that do not. */
@@ -445,16 +454,9 @@ export class BookDatabase {
 
   #inTransaction<T>(write: () => T): T {
     this.#hasFailed = true
-    this.#db.exec('BEGIN IMMEDIATE')
-    try {
-      const result = write()
-      this.#db.exec('COMMIT')
-      this.#hasFailed = false
-      return result
-    } catch (error) {
-      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
-      throw error
-    }
+    const result = inTransaction(this.#db, write)
+    this.#hasFailed = false
+    return result
   }
 }
 
@@ -490,11 +492,13 @@ type Moment = Pick<BookBatch, 'now' | 'isKept'>
 interface OpenFile {
   readonly db: DatabaseSync
   readonly identity: string
-  /** An earlier version has written it. */
-  readonly isOld: boolean
 }
 
-async function openFile(path: string): Promise<OpenFile> {
+/** Opens a file. One that is new or of an earlier version is as it was, or all that `begin` writes is in it, too. */
+async function openFile(
+  path: string,
+  begin: (db: DatabaseSync) => void = () => {}
+): Promise<OpenFile> {
   await makeFolder(dirname(path))
   await createPrivateFile(path, '').catch((cause: unknown) => {
     if (codeOf(cause) !== 'EEXIST') throw cause
@@ -504,15 +508,48 @@ async function openFile(path: string): Promise<OpenFile> {
   if (identity === null) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' })
   const db = new DatabaseSync(path, { timeout: BUSY_MS })
   try {
-    const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
+    const version = versionOf(db)
     if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = -512')
-    const columns = (version === 1 ? ADD_TIMES : '') + (version > 0 ? ADD_METERING : '')
-    if (version < USAGE_SCHEMA) db.exec(`BEGIN IMMEDIATE; ${columns}${TABLES} COMMIT;`)
+    if (version < USAGE_SCHEMA) inTransaction(db, () => upgrade(db, begin))
     for (const row of db.prepare(SQL.pages).all()) parsePage(String(row['key']), row)
-    return { db, identity, isOld: version > 0 && version < USAGE_SCHEMA }
+    return { db, identity }
   } catch (error) {
     db.close()
+    throw error
+  }
+}
+
+function upgrade(db: DatabaseSync, begin: (db: DatabaseSync) => void): void {
+  const version = versionOf(db)
+  if (version >= USAGE_SCHEMA) return // another gateway was first
+  const columns = (version === 1 ? ADD_TIMES : '') + (version > 0 ? ADD_METERING : '')
+  db.exec(columns + TABLES)
+  begin(db)
+}
+
+function versionOf(db: DatabaseSync): number {
+  return Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
+}
+
+/** A file of the version before knows what was used from its rows alone. */
+function takeOver(db: DatabaseSync, periods: BookOpening['periods']): void {
+  for (const { key, period } of periods) {
+    const day = Math.floor(period.startsAt / DAY_MS)
+    const used = Number(db.prepare(SQL.usedSince).get(key, day)?.['used'] ?? 0)
+    const text = formatPage(openPage(period, { used }))
+    db.prepare(SQL.putPage).run(key, text, crc32(key + text))
+  }
+}
+
+function inTransaction<T>(db: DatabaseSync, write: () => T): T {
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    const result = write()
+    db.exec('COMMIT')
+    return result
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK')
     throw error
   }
 }
@@ -536,14 +573,14 @@ async function putAside(path: string, now: number): Promise<string> {
 
 /** Whether a failure says that the file itself is damaged, and not that it cannot be written just now. */
 export function isDamage(cause: unknown): boolean {
-  if (cause instanceof DamagedPage) return true
+  if (cause instanceof DamagedText) return true
   const code = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
   return code % 256 === SQLITE_CORRUPT || code % 256 === SQLITE_NOTADB
 }
 
 const [SQLITE_CORRUPT, SQLITE_NOTADB] = [11, 26]
 
-class DamagedPage extends Error {}
+class DamagedText extends Error {}
 
 interface WrittenPage {
   readonly period: Period
@@ -558,19 +595,19 @@ function formatPage({ period, used, leases, closedAt }: Page): string {
   return JSON.stringify(written)
 }
 
-/** @throws {DamagedPage} */
+/** @throws {DamagedText} */
 function parsePage(key: string, row: Readonly<Record<string, unknown>>): Page {
   const text = String(row['page'])
   if (crc32(key + text) !== Number(row['crc']))
-    throw new DamagedPage(`the page of ${key} is damaged`)
+    throw new DamagedText(`the page of ${key} is damaged`)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as it was written, by its checksum
   const written = JSON.parse(text) as WrittenPage
   return { ...written, leases: new Map(Object.entries(written.leases)) }
 }
 
 function parseLessons(text: string): readonly PriceLesson[] {
-  const lessons: unknown = JSON.parse(text)
-  if (!Array.isArray(lessons)) return []
+  const lessons = parseJson(text)
+  if (!Array.isArray(lessons)) return [] // they are learnt again
   return lessons.flatMap((one: unknown): readonly PriceLesson[] => {
     if (!Array.isArray(one) || !one.every(Number.isFinite)) return []
     const [at, credits, weight] = one.map(Number)
@@ -579,9 +616,20 @@ function parseLessons(text: string): readonly PriceLesson[] {
   })
 }
 
+/** @throws {DamagedText} */
 function parseMark(text: unknown): ProcessMark {
+  const mark = parseJson(String(text))
+  if (!isJsonObject(mark)) throw new DamagedText('the mark of a run is damaged')
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as it was written
-  return JSON.parse(String(text)) as ProcessMark
+  return mark as unknown as ProcessMark
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
 }
 
 function isOver(mark: ProcessMark, silentMs: number): boolean {

@@ -28,6 +28,8 @@ export interface BookOpening {
   readonly isKept: boolean
   /** Keys with a limit, for a file of an earlier version: what they have used in their period is added up from its rows. */
   readonly periods: readonly { readonly key: string; readonly period: Period }[]
+  /** `BookFailure.damagedFile` of an attempt to write: it is to be set aside, unless another is in its place. */
+  readonly damagedFile: string | null
 }
 
 /** Credits that requests have cost. They settle what their run holds. */
@@ -145,8 +147,8 @@ export interface BookFailure {
   /** Node's, such as ENOSPC; empty where there is none. */
   readonly code: string
   readonly message: string
-  /** The file itself is damaged: opening it again puts it aside. */
-  readonly isDamage: boolean
+  /** The device and inode of a file that is damaged itself, and has to be set aside; `null` where that is not the trouble. */
+  readonly damagedFile: string | null
   /** The thread has ended, and nobody knows whether it had written the batch. */
   readonly isUnsure: boolean
 }

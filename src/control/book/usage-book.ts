@@ -45,6 +45,8 @@ const TIMING = {
   retryMs: 1_000,
   /** A commit that takes longer is a disk that stands still. */
   stallMs: 2_000,
+  /** The gateway ends after so long, whatever the disk does. */
+  closeMs: 5_000,
   /** How often a book that is open is told that this gateway lives. */
   beatMs: 10_000,
   /** Other gateways on the folder have noticed this one by then, and have given back what they can spare. */
@@ -64,7 +66,7 @@ const THREAD_HEAP_MB = 24
 
 /** Why the book cannot be written. */
 export interface BookProblem {
-  /** Epoch ms. */
+  /** Milliseconds of a clock that never goes back, `performance.now()`. */
   readonly since: number
   readonly reason: string
 }
@@ -137,6 +139,10 @@ export class UsageBook {
   /** May be written, or not: the thread ended meanwhile. It goes first, as it was. */
   #unsure: Taken | null = null
   #problem: BookProblem | null = null
+  /** A commit is under way that takes too long: nothing else would be answered. */
+  #isStalled = false
+  /** To be set aside when it is opened next. */
+  #damagedFile: string | null = null
   #hasOthers = false
   #beat: NodeJS.Timeout | null = null
   #isBeatDue = false
@@ -214,16 +220,17 @@ export class UsageBook {
 
   /** Returns what is recorded from that day on, by key; `null` where nothing can be read. Never rejects. */
   async sums(since: number): Promise<ReadonlyMap<string, UsageSums> | null> {
-    try {
-      const path = usagePath(this.#options.stateDir)
-      if (this.#thread === null) await access(path)
-      if (this.#isClosed || !this.#options.settings().isKept) return null
-      await this.#open()
-      const answer = await this.#call({ type: 'sums', since, until: this.#now() })
-      return answer.type === 'summed' ? new Map(answer.sums) : null
-    } catch {
-      return null // the next attempt to write says why
-    }
+    if (this.#isStalled) return null
+    return soon(this.#sumsSince(since), this.#timing.stallMs).catch(() => null) // the next attempt to write says why
+  }
+
+  async #sumsSince(since: number): Promise<ReadonlyMap<string, UsageSums> | null> {
+    const path = usagePath(this.#options.stateDir)
+    if (this.#thread === null) await access(path)
+    if (this.#isClosed || !this.#options.settings().isKept) return null
+    await this.#open()
+    const answer = await this.#call({ type: 'sums', since, until: this.#now() })
+    return answer.type === 'summed' ? new Map(answer.sums) : null
   }
 
   /**
@@ -231,17 +238,18 @@ export class UsageBook {
    * rejects.
    */
   async look(account: string, look: PlanLook): Promise<PlanStory | null> {
-    try {
-      if (!this.#options.settings().isKept || this.#isClosed) return null
-      await this.flush()
-      if (this.#thread === null) await access(usagePath(this.#options.stateDir))
-      if (this.#problem !== null || this.#isClosed) return null
-      await this.#open()
-      const answer = await this.#call({ type: 'look', account, look })
-      return answer.type === 'looked' ? answer.story : null
-    } catch {
-      return null // the next attempt to write says why
-    }
+    if (this.#problem !== null) return null
+    return soon(this.#lookNow(account, look), this.#timing.stallMs).catch(() => null) // the next attempt to write says why
+  }
+
+  async #lookNow(account: string, look: PlanLook): Promise<PlanStory | null> {
+    if (!this.#options.settings().isKept || this.#isClosed) return null
+    await this.flush()
+    if (this.#thread === null) await access(usagePath(this.#options.stateDir))
+    if (this.#problem !== null || this.#isClosed) return null
+    await this.#open()
+    const answer = await this.#call({ type: 'look', account, look })
+    return answer.type === 'looked' ? answer.story : null
   }
 
   /** Resolves when all that there is has been written, or cannot be. */
@@ -255,8 +263,13 @@ export class UsageBook {
     this.#isClosed = true
     if (this.#timer !== null) clearTimeout(this.#timer.handle)
     if (this.#beat !== null) clearInterval(this.#beat)
+    await soon(this.#finish(), this.#timing.closeMs).catch(() => void this.#leaveThread())
+  }
+
+  async #finish(): Promise<void> {
     await this.#committing
     if (this.#isDue) await this.#commit()
+    while (this.#isDue && this.#problem === null) await this.#commit() // the first may have been one that was unsure
     const thread = this.#thread
     if (thread === null) return
     if (this.#problem === null) await this.#call({ type: 'close' }).catch(() => {}) // then it is lost at the next start
@@ -303,10 +316,10 @@ export class UsageBook {
   async #doCommit(): Promise<void> {
     const taken = this.#unsure ?? this.#take()
     this.#unsure = null
-    const stall = setTimeout(
-      () => this.#setProblem('the disk does not answer'),
-      this.#timing.stallMs
-    )
+    const stall = setTimeout(() => {
+      this.#isStalled = true
+      this.#setProblem(NO_ANSWER)
+    }, this.#timing.stallMs)
     try {
       await this.#open()
       const answer = await this.#call({ type: 'commit', batch: taken.batch })
@@ -331,6 +344,7 @@ export class UsageBook {
       for (const { reject } of taken.asks.values()) reject(cause)
     } finally {
       clearTimeout(stall)
+      this.#isStalled = false
     }
   }
 
@@ -390,7 +404,8 @@ export class UsageBook {
       now: this.#now(),
       run: { id: this.run, mark: markOf(process.pid) },
       isKept: settings().isKept,
-      periods: periods()
+      periods: periods(),
+      damagedFile: this.#damagedFile
     }
     try {
       const answer = await this.#call({ type: 'open', opening })
@@ -402,6 +417,7 @@ export class UsageBook {
   }
 
   #onOpened({ prices, lost, setAside, hasOthers }: BookOpened): void {
+    this.#damagedFile = null
     this.#setOthers(hasOthers)
     this.#openedAt ??= performance.now()
     this.#beat ??= setInterval(() => {
@@ -427,7 +443,7 @@ export class UsageBook {
     const onGone = (cause: unknown): void => {
       if (this.#thread === thread) this.#thread = null
       const message = cause instanceof Error ? cause.message : 'the thread of the book has ended'
-      const failure = { errcode: 0, code: '', message, isDamage: false, isUnsure: true }
+      const failure = { errcode: 0, code: '', message, damagedFile: null, isUnsure: true }
       for (const { reject } of this.#pending.values()) reject(new BookFailed(failure))
       this.#pending.clear()
     }
@@ -485,13 +501,14 @@ export class UsageBook {
   #fail(cause: unknown): void {
     const message = cause instanceof Error ? cause.message : String(cause)
     this.#setProblem(message)
-    // Opened anew: it may have been replaced, or is to be set aside.
-    if (cause instanceof BookFailed && cause.failure.isDamage) void this.#leaveThread()
+    if (!(cause instanceof BookFailed) || cause.failure.damagedFile === null) return
+    this.#damagedFile = cause.failure.damagedFile
+    void this.#leaveThread() // it is opened anew
   }
 
   #setProblem(reason: string): void {
     if (this.#problem !== null) return
-    this.#problem = { since: this.#now(), reason }
+    this.#problem = { since: performance.now(), reason }
     const path = usagePath(this.#options.stateDir)
     this.#options.log.warn(
       { path, reason },
@@ -515,6 +532,19 @@ export class UsageBook {
       client: countedName(today.clients, row.client, MAX_CLIENTS),
       model: countedName(today.models, row.model, MAX_MODELS)
     }
+  }
+}
+
+const NO_ANSWER = 'the disk does not answer'
+
+/** Rejects after so long. */
+async function soon<T>(work: Promise<T>, ms: number): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error(NO_ANSWER)), ms)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -11,10 +11,12 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import type { BookOpening, PageAsk, PageNews } from '../../../src/control/book/book-messages.ts'
-import { UsageBook } from '../../../src/control/book/usage-book.ts'
+import { UsageBook, type UsageBookOptions } from '../../../src/control/book/usage-book.ts'
 import { DAY_MS, usagePath } from '../../../src/control/book/usage-sums.ts'
+import type { PlanLook } from '../../../src/control/plan/plan-record.ts'
 import { readUsage } from '../../../src/control/usage/usage-report.ts'
 import type { UsageRow } from '../../../src/ipc/usage-row.ts'
 import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
@@ -34,7 +36,7 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
   const periods: BookOpening['periods'][number][] = []
   const prices: PriceLessons[] = []
   const pages: PageNews[] = []
-  const create = () => {
+  const create = (timing: UsageBookOptions['timing'] = {}) => {
     const book = new UsageBook({
       stateDir,
       settings: () => ({ isKept: true, retentionDays: 90, ...settings }),
@@ -44,7 +46,7 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
       onPages: (news) => pages.push(...news),
       onChange: () => {},
       now: () => NOON,
-      timing: { writeMs: 1, retryMs: 20, noticeMs: 1 }
+      timing: { writeMs: 1, retryMs: 20, noticeMs: 1, ...timing }
     })
     t.teardown(() => book.close())
     return book
@@ -70,6 +72,30 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
     while (rows() !== count) await sleep(2)
   }
   return { recorder, create, path, text, written, rows, periods, prices, pages }
+}
+
+/** A book as the version before has left it: 5 credits in this month, 50 in the one before. */
+async function oldRig(t: Test) {
+  const { recorder, ...rest } = rig(t)
+  await recorder.start()
+  await recorder.close()
+  const db = new DatabaseSync(rest.path)
+  db.exec(
+    'DROP TABLE pages; DROP TABLE runs; DROP TABLE meta; DROP TABLE prices; ALTER TABLE requests DROP COLUMN metering; PRAGMA user_version = 2'
+  )
+  const today = NOON / DAY_MS
+  for (const [day, credits] of [
+    [0, 2],
+    [1, 3],
+    [20, 50]
+  ] as const) {
+    db.prepare("INSERT INTO days VALUES (?, 'k_1', 'c', 'm', 1, 0, 0, 0, 0, ?)").run(
+      Math.floor(today - day),
+      credits * CREDIT
+    )
+  }
+  db.close()
+  return rest
 }
 
 function sleep(ms: number): Promise<void> {
@@ -483,28 +509,141 @@ t.test('UsageBook', (t) => {
     }
   )
 
-  t.test('takes over what the version before has recorded', async (t) => {
-    const { recorder, create, path, periods } = rig(t)
-    await recorder.start()
+  t.test('sets a book aside whichever of its tables is damaged', async (t) => {
+    const places = ['requests', 'requests_at', 'days', 'keys', 'pages', 'prices', 'runs']
+    for (const name of [...places, 'sqlite_schema']) {
+      const { recorder, create, path, text } = rig(t)
+      recorder.keepPrices({ model: 'auto', size: 3, lessons: [[NOON, 5]] })
+      await recorder.ask(askFor(CREDIT))
+      recorder.record([charged(CREDIT), ...many(200)])
+      await recorder.close()
+      scribble(path, name)
+      const next = create()
+      next.setKeys([{ id: 'k_1', name: 'anna' }])
+      next.record(many(1))
+      let news = await next.ask(askFor(CREDIT)).catch(() => null)
+      while (news === null) news = await next.ask(askFor(CREDIT)).catch(() => null)
+      t.match(news, { share: 0, isClosed: true }, name)
+      t.match(text(), /set aside/, name)
+      t.equal(next.problem, null, name)
+      const reopened = { at: NOON + 1, used: 7 * CREDIT }
+      t.match(await next.ask(askFor(9 * CREDIT, { reopened })), { share: 3 * CREDIT }, name)
+      await next.close()
+      const aside = readdirSync(dirname(path)).filter((file) => /\.damaged-[\dTZ-]+$/.test(file))
+      t.equal(aside.length, 1, name)
+    }
+  })
+
+  t.test('sets no sound book aside that another gateway has put in its place', async (t) => {
+    const { recorder, create, path, rows } = rig(t)
+    recorder.record(many(200))
+    await recorder.close()
+    scribble(path, 'requests')
+    const [one, other] = [create(), create()]
+    await Promise.all([one.start(), other.start()])
+    one.record(many(1))
+    other.record(many(2))
+    while (rows() !== 3) await sleep(5)
+    await one.close()
+    await other.close()
+    const aside = readdirSync(dirname(path)).filter((file) => /\.damaged-[\dTZ-]+$/.test(file))
+    t.equal(aside.length, 1)
+  })
+
+  t.test('opens with prices that cannot be read, without them', async (t) => {
+    const { recorder, create, path, prices } = rig(t)
+    recorder.keepPrices({ model: 'auto', size: 3, lessons: [[NOON, 5]] })
+    recorder.record(many(1))
     await recorder.close()
     const db = new DatabaseSync(path)
-    db.exec(
-      'DROP TABLE pages; DROP TABLE runs; DROP TABLE meta; DROP TABLE prices; ALTER TABLE requests DROP COLUMN metering; PRAGMA user_version = 2'
-    )
-    const today = NOON / DAY_MS
-    for (const [day, credits] of [
-      [0, 2],
-      [1, 3],
-      [20, 50]
-    ] as const) {
-      db.prepare("INSERT INTO days VALUES (?, 'k_1', 'c', 'm', 1, 0, 0, 0, 0, ?)").run(
-        Math.floor(today - day),
-        credits * CREDIT
-      )
-    }
+    db.exec("UPDATE prices SET lessons = '[[1, 2'")
     db.close()
+    const next = create()
+    await next.start()
+    t.equal(next.problem, null)
+    t.match(prices, [{ model: 'auto', lessons: [] }])
+  })
+
+  t.test('knows what a limit that began after the damage has used', async (t) => {
+    const { recorder, path, create } = rig(t)
+    await recorder.start()
+    await recorder.close()
+    writeFileSync(path, 'this is no database. '.repeat(1000))
+    const next = create()
+    const later = periodAt('month', null, NOON + 60 * DAY_MS)
+    t.match(await next.ask(askFor(CREDIT, { period: later })), { share: CREDIT, isClosed: false })
+    t.match(await next.ask(askFor(CREDIT, { key: 'k_2' })), { share: 0, isClosed: true })
+    await next.close()
+    const db = new DatabaseSync(path)
+    db.exec(`UPDATE meta SET value = ${NOON + DAY_MS}`)
+    db.close()
+    const last = create() // its clock was set back
+    t.match(await last.ask(askFor(CREDIT, { key: 'k_3' })), { share: 0, isClosed: true })
+    const reopened = { at: NOON + 1, used: 0 }
+    t.match(await last.ask(askFor(CREDIT, { key: 'k_3', reopened })), { share: CREDIT })
+  })
+
+  t.test('says at once that a disk which stands still says nothing', async (t) => {
+    const { recorder, path, create } = rig(t)
+    recorder.record(many(1))
+    await recorder.close()
+    const book = create({ stallMs: 50, closeMs: 50 })
+    await book.start()
+    const lock = new DatabaseSync(path)
+    lock.exec('BEGIN IMMEDIATE')
+    book.record(many(1))
+    const at = performance.now()
+    t.equal(await book.look('a', LOOK), null, 'while it is not known yet')
+    while (book.problem === null) await sleep(2)
+    t.match(book.problem, { reason: 'the disk does not answer' })
+    t.equal(await book.sums(TODAY), null)
+    t.equal(await book.look('a', LOOK), null)
+    await book.close()
+    const ms = performance.now() - at
+    lock.exec('ROLLBACK')
+    lock.close()
+    t.ok(ms < 4_000, `${ms} ms: the lock lasts for five seconds`)
+  })
+
+  t.test(
+    'writes all before it ends, also what the end of its thread has left unsure',
+    async (t) => {
+      const { recorder, create, path, rows } = rig(t)
+      let thread: Worker | null = null
+      process.once('worker', (worker) => (thread = worker))
+      await recorder.ask(askFor(4 * CREDIT))
+      const lock = new DatabaseSync(path)
+      lock.exec('BEGIN IMMEDIATE')
+      recorder.record([charged(CREDIT)])
+      await sleep(50) // it is being written
+      recorder.record([charged(CREDIT)])
+      const ended = (thread as Worker | null)?.terminate()
+      const closed = recorder.close()
+      lock.exec('ROLLBACK')
+      lock.close()
+      await Promise.all([ended, closed])
+      t.equal(rows(), 2)
+      t.match(await create().ask(askFor(0)), { used: 2 * CREDIT, share: 0, heldElsewhere: 0 })
+    }
+  )
+
+  t.test('takes over what the version before has recorded', async (t) => {
+    const { create, periods } = await oldRig(t)
     periods.push({ key: 'k_1', period: MONTH })
     t.match(await create().ask(askFor(0)), { used: 5 * CREDIT }, 'in the period that is under way')
+  })
+
+  t.test('takes over all or nothing of it, and so again when that has failed', async (t) => {
+    const { create, path, periods, text } = await oldRig(t)
+    const db = new DatabaseSync(path)
+    db.exec('ALTER TABLE days RENAME COLUMN credits TO c') // its sums cannot be read
+    periods.push({ key: 'k_1', period: MONTH })
+    await create().start()
+    t.match(text(), /usage cannot be recorded/)
+    t.equal(Number(db.prepare('PRAGMA user_version').get()?.['user_version']), 2)
+    db.exec('ALTER TABLE days RENAME COLUMN c TO credits')
+    db.close()
+    t.match(await create().ask(askFor(0)), { used: 5 * CREDIT })
   })
 
   t.test('keeps prices over a restart', async (t) => {
@@ -542,13 +681,27 @@ t.test('UsageBook', (t) => {
   t.end()
 })
 
+const LOOK: PlanLook = { at: NOON, plan: 'PRO', used: 0, limit: 1e9, resetsAt: null, others: {} }
+
+/** Writes over the first page of a table or an index. */
+function scribble(path: string, name: string): void {
+  const db = new DatabaseSync(path)
+  const root = db.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?').get(name)
+  const size = Number(db.prepare('PRAGMA page_size').get()?.['page_size'])
+  db.close() // which writes all into the file
+  const page = Number(root?.['rootpage'] ?? 1) - 1
+  const bytes = readFileSync(path)
+  bytes.fill(0x5a, page * size + (page === 0 ? 100 : 0), (page + 1) * size) // the first begins with a header
+  writeFileSync(path, bytes)
+}
+
 /** A gateway that has leased so much, and is killed. */
 async function killedWith(path: string, want: number): Promise<void> {
   const script = `
     import { BookDatabase } from ${JSON.stringify(new URL('../../../src/control/book/book-database.ts', import.meta.url).href)}
     import { markOf } from ${JSON.stringify(new URL('../../../src/shared/process-mark.ts', import.meta.url).href)}
     const run = { id: 'killed', mark: markOf(process.pid) }
-    const { book } = await BookDatabase.open({ path: process.argv[1], now: Date.now(), run, isKept: true, periods: [] })
+    const { book } = await BookDatabase.open({ path: process.argv[1], now: Date.now(), run, isKept: true, periods: [], damagedFile: null })
     const batch = { seq: 0, now: Date.now(), isKept: true, rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
     await book.commit({ ...batch, asks: [JSON.parse(process.argv[2])] })
     process.kill(process.pid, 'SIGKILL')`
