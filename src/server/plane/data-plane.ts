@@ -177,7 +177,10 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     maxWaiting: config.pool.maxWaiting,
     ...(config.fleet.url !== null && { lendingMs: FLEET_LENDING_MS })
   })
-  const readings = new MeterReadings({ missing: () => lease.missing })
+  const readings = new MeterReadings({
+    missing: () => lease.missing,
+    connections: () => lease.state().budget ?? Infinity
+  })
   let fleet: Promise<FleetLink> | null = null
   let fleetTold: FleetTold | null = null
   const retryWaits = new RetryWaits()

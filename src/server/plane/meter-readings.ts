@@ -14,6 +14,8 @@ const MAX_OF_KEY = 4
 export interface MeterReadingsOptions {
   /** How many requests lack a connection now. */
   readonly missing: () => number
+  /** How many connections the gateway has. */
+  readonly connections: () => number
   readonly bounds?: Partial<typeof BOUNDS>
 }
 
@@ -27,7 +29,7 @@ const BOUNDS = {
 export interface MeterReadingOptions {
   /** Whose answer it is: as for a fair share of the connections. */
   readonly key: string
-  /** Nobody knows what it costs, and its key has a limit: it gives way to nobody. */
+  /** Nobody knows what it costs, and its key has a limit: it gives way to nobody, unless nobody else can be served. */
   readonly isUnpriced: boolean
   /** Closes the connection; `MeterReading.over()` follows. */
   readonly stop: () => void
@@ -37,7 +39,8 @@ export interface MeterReadingOptions {
  * The answers that are read on for their metering alone: their clients have had all that they get. Each keeps its permit for
  * that. Where a request lacks a connection, they are given up, and cost what their tokens so far cost by the learnt price:
  * a client that waits is worse than credits that are off by a little. Only while that price is unknown they are not, since
- * whoever kept all connections busy could keep it unknown.
+ * whoever kept all connections busy could keep it unknown. Where they are all the connections that there are, one of them gives
+ * way after the time that others have.
  *
  * ```
  *   begin ──▶ reading ──the upstream's end────────────────────────────────────────▶ over
@@ -72,6 +75,8 @@ export class MeterReadings {
     const reading = new MeterReading(options, {
       ms: isUnpriced ? unpricedMs : ms,
       bytes: isUnpriced ? unpricedBytes : bytes,
+      longMs: ms,
+      onLong: () => this.giveWay(this.#options.missing()),
       onClosing: () => (this.#closing += 1),
       onOver: () => this.#open.delete(reading),
       onClosed: () => (this.#closing -= 1)
@@ -86,6 +91,9 @@ export class MeterReadings {
       if (this.#closing >= missing) return
       if (!reading.isUnpriced) reading.stop()
     }
+    const unpriced = [...this.#open].filter(({ isUnpriced }) => isUnpriced)
+    const hasAll = unpriced.length >= this.#options.connections()
+    if (missing > 0 && this.#closing === 0 && hasAll) unpriced.find(({ isLong }) => isLong)?.stop()
   }
 
   /** Gives up all of them: the connections must go. */
@@ -108,6 +116,8 @@ export class MeterReadings {
 interface ReadingBounds {
   readonly ms: number
   readonly bytes: number
+  readonly longMs: number
+  readonly onLong: () => void
   readonly onClosing: () => void
   readonly onOver: () => void
   readonly onClosed: () => void
@@ -120,6 +130,8 @@ export class MeterReading {
   readonly #stop: () => void
   readonly #bounds: ReadingBounds
   readonly #timer: NodeJS.Timeout
+  readonly #longTimer: NodeJS.Timeout
+  #isLong = false
   #bytes = 0
   #state: 'reading' | 'closing' | 'over' = 'reading'
   #isClosed = false
@@ -130,6 +142,15 @@ export class MeterReading {
     this.#stop = stop
     this.#bounds = bounds
     this.#timer = setTimeout(() => this.stop(), bounds.ms)
+    this.#longTimer = setTimeout(() => {
+      this.#isLong = true
+      bounds.onLong()
+    }, bounds.longMs)
+  }
+
+  /** It has had the time of those whose price is known. */
+  get isLong(): boolean {
+    return this.#isLong
   }
 
   /** So many bytes have come. False where no more are wanted. */
@@ -153,6 +174,7 @@ export class MeterReading {
     this.#isClosed = this.#state === 'reading' // there is nothing to wait for
     this.#state = 'over'
     clearTimeout(this.#timer)
+    clearTimeout(this.#longTimer)
     this.#bounds.onOver()
   }
 

@@ -464,13 +464,14 @@ function readOnWith(readings: MeterReadings, isUnpriced = false): Changes {
 
 /** No request lacks a connection. */
 const missing = (): number => 0
+const connections = (): number => 20
 
 t.test('an answer that is over for its client', (t) => {
   const stops = { stopSequences: ['STOP'] }
 
   t.test('is read on for its metering, and holds nothing back', async (t) => {
     const held = Promise.withResolvers<void>()
-    const readings = new MeterReadings({ missing })
+    const readings = new MeterReadings({ missing, connections })
     const { call, sink, seen, pool, over } = await attempt(
       t,
       (_request, response) => {
@@ -497,7 +498,7 @@ t.test('an answer that is over for its client', (t) => {
   })
 
   t.test('is not read on for what has come with its end', async (t) => {
-    const readings = new MeterReadings({ missing })
+    const readings = new MeterReadings({ missing, connections })
     const whole = Buffer.concat([textFrame('one STOP two'), endFrame, metering])
     const { call, over } = await attempt(t, (_request, response) => void response.end(whole), {
       ...stops,
@@ -511,7 +512,7 @@ t.test('an answer that is over for its client', (t) => {
   })
 
   t.test('by an exception, may be metered behind that', async (t) => {
-    const readings = new MeterReadings({ missing })
+    const readings = new MeterReadings({ missing, connections })
     const { call, over } = await attempt(
       t,
       (_request, response) => {
@@ -532,7 +533,7 @@ t.test('an answer that is over for its client', (t) => {
     ['for many bytes', { bytes: 1000 }]
   ] as const) {
     t.test(`is not read on ${how}`, async (t) => {
-      const readings = new MeterReadings({ missing, bounds })
+      const readings = new MeterReadings({ missing, connections, bounds })
       const { call, upstream, over } = await attempt(
         t,
         (_request, response) => {
@@ -554,7 +555,7 @@ t.test('an answer that is over for its client', (t) => {
       Buffer.from('<html>an error page</html>'),
       textFrame('x'.repeat(200_000))
     ]) {
-      const readings = new MeterReadings({ missing })
+      const readings = new MeterReadings({ missing, connections })
       const { call, upstream, over } = await attempt(
         t,
         (_request, response) => {
@@ -571,7 +572,7 @@ t.test('an answer that is over for its client', (t) => {
   })
 
   t.test('is read on although its client has not read the rest', async (t) => {
-    const readings = new MeterReadings({ missing })
+    const readings = new MeterReadings({ missing, connections })
     const { call, sink, over } = await attempt(
       t,
       (_request, response) => {
@@ -589,7 +590,7 @@ t.test('an answer that is over for its client', (t) => {
 
   t.test('because that has left, is read on while nobody knows the price', async (t) => {
     for (const before of [Buffer.alloc(0), textFrame('one')]) {
-      const readings = new MeterReadings({ missing })
+      const readings = new MeterReadings({ missing, connections })
       const began = Promise.withResolvers<void>()
       const left = Promise.withResolvers<void>()
       const { abort, call, sink, body, over } = await attempt(
@@ -618,7 +619,7 @@ t.test('an answer that is over for its client', (t) => {
   })
 
   t.test('because that has left, costs nothing where the upstream refuses it', async (t) => {
-    const readings = new MeterReadings({ missing })
+    const readings = new MeterReadings({ missing, connections })
     const began = Promise.withResolvers<void>()
     const left = Promise.withResolvers<void>()
     const { abort, call, over } = await attempt(
@@ -639,7 +640,7 @@ t.test('an answer that is over for its client', (t) => {
   })
 
   t.test('because the gateway ends it, is not read on', async (t) => {
-    const readings = new MeterReadings({ missing })
+    const readings = new MeterReadings({ missing, connections })
     const began = Promise.withResolvers<void>()
     const { abort, call, over, upstream } = await attempt(
       t,

@@ -8,7 +8,7 @@ import {
 
 /** MeterReadings whose connections are closed when the test says so. */
 function rig(options: Partial<MeterReadingsOptions> = {}) {
-  const readings = new MeterReadings({ missing: () => 0, ...options })
+  const readings = new MeterReadings({ missing: () => 0, connections: () => 2, ...options })
   const closing: MeterReading[] = []
   const begin = (key = 'anna', isUnpriced = false): MeterReading | null => {
     const reading: MeterReading | null = readings.begin({
@@ -80,6 +80,31 @@ t.test('MeterReadings', (t) => {
     unpriced?.over()
     t.end()
   })
+
+  t.test(
+    'give way in time where they have all connections, though the price is unknown',
+    async (t) => {
+      const bounds = { ms: 20, unpricedMs: 60_000 }
+      const { readings, begin, closing } = rig({ missing: () => 2, bounds })
+      const first = begin('anna', true)
+      await delay(60)
+      t.same(closing, [], 'there is another connection')
+      const second = begin('ben', true)
+      while (closing.length === 0) await delay(5)
+      t.same(closing, [first])
+      await delay(60)
+      readings.giveWay(2)
+      t.same(closing, [first], 'one of them is enough')
+      second?.over()
+      const alone = rig({ bounds })
+      const unpriced = [alone.begin('anna', true), alone.begin('ben', true)]
+      await delay(60)
+      t.same(alone.closing, [], 'nobody waits')
+      alone.readings.giveWay(1)
+      t.same(alone.closing, unpriced.slice(0, 1))
+      unpriced[1]?.over()
+    }
+  )
 
   t.test('are not begun where somebody waits, unless the price is unknown', (t) => {
     const { begin } = rig({ missing: () => 1 })
