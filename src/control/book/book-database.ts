@@ -20,6 +20,7 @@ import type {
   PageNews
 } from './book-messages.ts'
 import { inCommon, RefusedRows, type SharedRow } from './refused-rows.ts'
+import { type EarlierCredits, readEarlier, removeEarlier, usedIn } from './earlier-credits.ts'
 import {
   dayOf,
   MAX_DAYS,
@@ -191,10 +192,12 @@ export class BookDatabase {
 
   static async #openSound(opening: BookOpening, setAside: string | null) {
     const { path, now, run, isKept, periods } = opening
+    const earlier = await readEarlier(path)
     const file = await openFile(path, (db) => {
       if (setAside !== null) db.prepare(SQL.putDamagedAt).run(now)
-      else takeOver(db, periods)
+      else takeOver(db, periods, earlier)
     })
+    if (earlier !== null) await removeEarlier(path)
     try {
       const book = new BookDatabase(path, run, file)
       const lost = book.#inTransaction(() => book.#look({ now, isKept }))
@@ -532,11 +535,18 @@ function versionOf(db: DatabaseSync): number {
   return Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
 }
 
-/** A file of the version before knows what was used from its rows alone. */
-function takeOver(db: DatabaseSync, periods: BookOpening['periods']): void {
+/** What the version before has kept beside its rows is exact; without it the rows have to do. */
+function takeOver(
+  db: DatabaseSync,
+  periods: BookOpening['periods'],
+  earlier: readonly EarlierCredits[] | null
+): void {
   for (const { key, period } of periods) {
     const day = Math.floor(period.startsAt / DAY_MS)
-    const used = Number(db.prepare(SQL.usedSince).get(key, day)?.['used'] ?? 0)
+    const used =
+      earlier === null
+        ? Number(db.prepare(SQL.usedSince).get(key, day)?.['used'] ?? 0)
+        : usedIn(earlier, key, period)
     const text = formatPage(openPage(period, { used }))
     db.prepare(SQL.putPage).run(key, text, crc32(key + text))
   }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -633,6 +634,36 @@ t.test('UsageBook', (t) => {
     t.match(await create().ask(askFor(0)), { used: 5 * CREDIT }, 'in the period that is under way')
   })
 
+  t.test('prefers what the version before has kept of credits, also without rows', async (t) => {
+    for (const make of [oldRig, rig]) {
+      const { create, path, periods } = await make(t)
+      const folder = join(dirname(path), 'credits')
+      const [one, other] = ['1'.repeat(32), '2'.repeat(32)]
+      const journal = (key: string) =>
+        `${`${key}/credits ${MONTH.number} ${CREDIT} ${CREDIT / 2} 0 7`.padEnd(255)}\n`
+      const old = periodAt('month', null, NOON - 31 * DAY_MS)
+      const files = {
+        [`settled-${one}.json`]: settled(
+          { k_1: { period: MONTH, settled: 2 * CREDIT }, k_2: { period: old, settled: CREDIT } },
+          [`worker-${one}-1`]
+        ),
+        [`settled-${other}.json`]: settled({ k_1: { period: MONTH, settled: CREDIT } }),
+        [`worker-${one}-1`]: journal('k_1'),
+        [`worker-${one}-2`]: journal('k_1') + journal('k_3'),
+        [`rows-${one}-2-0`]: ''
+      }
+      mkdirSync(folder)
+      for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+      for (const key of ['k_1', 'k_2', 'k_3', 'k_4']) periods.push({ key, period: MONTH })
+      const book = create()
+      for (const [key, used] of Object.entries({ k_1: 4.5, k_2: 0, k_3: 1.5, k_4: 0 })) {
+        t.match(await book.ask(askFor(0, { key })), { used: used * CREDIT }, key)
+      }
+      t.same(readdirSync(folder), [])
+      await book.close()
+    }
+  })
+
   t.test('takes over all or nothing of it, and so again when that has failed', async (t) => {
     const { create, path, periods, text } = await oldRig(t)
     const db = new DatabaseSync(path)
@@ -682,6 +713,10 @@ t.test('UsageBook', (t) => {
 })
 
 const LOOK: PlanLook = { at: NOON, plan: 'PRO', used: 0, limit: 1e9, resetsAt: null, others: {} }
+
+function settled(credits: object, taken: readonly string[] = []): string {
+  return JSON.stringify({ version: 1, isOver: false, credits, taken })
+}
 
 /** Writes over the first page of a table or an index. */
 function scribble(path: string, name: string): void {
