@@ -437,6 +437,7 @@ export class UsageBook {
   #startThread(): Worker {
     const thread = new Worker(new URL('../../../workers/usage-book.ts', import.meta.url), {
       env: {},
+      execArgv: [], // flags of the primary are for the primary
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 2 }
     })
     thread.on('message', (message: FromBook) => this.#onMessage(message))
