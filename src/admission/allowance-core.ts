@@ -34,7 +34,7 @@ export class AllowanceCore {
   #reserved = 0
   #returned = 0
   #waitingFor = 0
-  /** What requests ask for within PACE_MS, the last one at least. */
+  /** Credits that requests ask for within PACE_MS, at least those of the last one. */
   #usual = 0
   #usualAt = -Infinity
   #isLeaving = false
@@ -70,7 +70,7 @@ export class AllowanceCore {
     return this.#terms.period
   }
 
-  /** What requests of this worker have used in the period, and what they hold. */
+  /** Use of the period by requests of this worker, and what they hold. */
   get content(): { readonly used: number; readonly reserved: number } {
     return { used: this.#used, reserved: this.#reserved }
   }

@@ -120,7 +120,7 @@ export class KeyControl {
     return this.#desk.book
   }
 
-  /** What is wrong with the account book, in a sentence; `null` where nothing is. */
+  /** Problem of the account book, in a sentence; `null` while there is none. */
   get bookProblem(): string | null {
     const { problem } = this.#book
     if (problem !== null) {

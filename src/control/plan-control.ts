@@ -27,7 +27,7 @@ export interface PlanControlOptions {
   readonly config: () => Pick<Config, 'plan'>
   /** Tells accounts apart; `null` while there is no sign-in. */
   readonly account: () => string | null
-  /** What the account has used; never rejects. `onUsage()` hears of each answer, too. */
+  /** Returns the use of the account; never rejects. `onUsage()` is called with each answer, too. */
   readonly usage: () => Promise<UsageNews>
   /** Compares that with the account book; `null` where nothing is recorded. Never rejects. */
   readonly look: (account: string, look: PlanLook) => Promise<PlanStory | null>
@@ -64,7 +64,7 @@ export class PlanControl {
   readonly #now: () => number
   readonly #gauge = new PlanGauge()
   #story: PlanStory | null = null
-  /** What processes of other gateways of a fleet have recorded; `null` before that is known. */
+  /** Sums of processes of other gateways of a fleet; `null` before they are known. */
   #others: PlanLook['others'] | null = {}
   #onRecorded: () => void = () => {}
   #recorded = 0
@@ -76,7 +76,7 @@ export class PlanControl {
   #askedAt = -Infinity
   #isAsking = false
   #token: string | null = null
-  /** Of the last warning. */
+  /** Day of the last warning. */
   #driftDay: number | null = null
 
   constructor(options: PlanControlOptions) {
@@ -120,7 +120,7 @@ export class PlanControl {
     this.#others = null
   }
 
-  /** What processes of other gateways have recorded, by their names. */
+  /** Sums of processes of other gateways, by their names. */
   setOthers(others: PlanLook['others']): void {
     const before = this.#others
     this.#others = others
@@ -132,7 +132,7 @@ export class PlanControl {
     return this.#recorded
   }
 
-  /** What the book says of the plan; `null` where that is not known. */
+  /** The book's record of the plan; `null` where there is none. */
   get outlook(): PlanOutlook | null {
     return this.#story === null ? null : toOutlook(this.#story, this.#now())
   }
@@ -154,7 +154,7 @@ export class PlanControl {
     this.#onRecorded()
   }
 
-  /** So many micro-credits were metered, here or by another gateway. */
+  /** Adds micro-credits that were metered, here or by another gateway. */
   #noteMetered(credits: number): void {
     const before = this.#gauge.left
     this.#gauge.onMetered(credits / MICROS_PER_CREDIT, this.#now())
@@ -221,7 +221,7 @@ export class PlanControl {
     if (isDue) this.#look()
   }
 
-  /** What the upstream told last is over. */
+  /** Returns whether the plan has been reset since this answer of the upstream. */
   #isReset({ resetsAt }: AccountUsage): boolean {
     return resetsAt !== null && resetsAt <= this.#now()
   }

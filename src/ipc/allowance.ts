@@ -45,7 +45,7 @@ export interface AllowanceReport {
   readonly wanted: number
   /** When the first of them arrived; `null` where none waits. Monotonic time of the machine. */
   readonly oldestAt: number | null
-  /** What requests ask for in a twentieth of a second, the last one at least: the worker should hold as much beforehand. */
+  /** Credits that requests ask for in a twentieth of a second, at least those of the last one: the worker should hold as much beforehand. */
   readonly usual: number
   /** The worker is about to end and uses nothing more, not even what it is being granted now. */
   readonly isLast: boolean
@@ -83,7 +83,7 @@ export interface AllowanceStanding {
   readonly reserved: number
   /** Epoch ms at which the next period begins; `null` for never. */
   readonly endsAt: number | null
-  /** What other gateways have of the limit, used or not; left out where there is nothing. */
+  /** Part of the limit that other gateways have, used or not; left out where there is none. */
   readonly away?: number
   /** Why nothing is given that was not given before: the account book cannot be written, or was damaged. Left out where it is sound. */
   readonly problem?: BookTrouble

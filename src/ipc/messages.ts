@@ -70,7 +70,7 @@ export type FromWorker =
   /** What requests have used that are over. */
   | {
       readonly type: 'usage.rows'
-      /** So many requests have begun since the last of these messages. */
+      /** Requests that have begun since the last of these messages. */
       readonly begun: number
       readonly rows: readonly UsageRow[]
     }
@@ -98,7 +98,7 @@ export type ToWorker =
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   /** What all workers together have learnt of a model's tokenizer. */
   | ({ readonly type: 'calibration.learnt' } & Learnt)
-  /** What answers of a model have cost in all workers. */
+  /** Prices that all workers have learnt of a model. */
   | ({ readonly type: 'price.learnt' } & PriceLessons)
   /** What a worker has found out about the form of requests. */
   | ({ readonly type: 'form.learnt' } & LearntForm)
@@ -169,7 +169,7 @@ export interface KiroKeyVerdict {
 /** Accepted keys that are remembered. */
 export const MAX_ACCEPTED_KEYS = 1024
 
-/** What one answer has cost, in micro-credits. */
+/** Cost of one answer, in micro-credits. */
 export interface PriceTold extends PricedAnswer {
   readonly credits: number
 }
@@ -248,11 +248,11 @@ export type UsageNews =
   | { readonly usage: AccountUsage; readonly problem: null }
   | { readonly usage: null; readonly problem: Problem }
 
-/** What the account book says of the plan; credits are micro-credits. */
+/** The account book's record of the plan, in micro-credits. */
 export interface PlanOutlook {
   /** Epoch ms of the look at the account that it is about. */
   readonly at: number
-  /** Of the day of that look, in UTC. */
+  /** Growth on the day of that look, in UTC. */
   readonly today: PlanGrowth
   /** Since the first look at this period, in epoch ms. */
   readonly since: PlanGrowth & { readonly at: number }
@@ -262,7 +262,7 @@ export interface PlanOutlook {
   readonly forecast: { readonly perDay: number; readonly usedUpAt: number | null } | null
 }
 
-/** What the account has used, as Kiro counts it, what of it is recorded, and the rest. */
+/** Use of the account as Kiro counts it, the recorded part of it, and the rest. */
 export interface PlanGrowth {
   readonly used: number
   readonly booked: number
@@ -284,7 +284,7 @@ export interface ClusterStatus {
   readonly workers: readonly { readonly id: number; readonly state: string }[]
   /** A worker has died several times in a row without serving in between. */
   readonly isCrashLooping: boolean
-  /** What is wrong with the account book; left out while nothing is. It concerns keys with a limit of credits alone. */
+  /** Problem of the account book, which concerns keys with a limit of credits alone; left out while there is none. */
   readonly bookProblem?: string
   /** It has been told to end, and serves for a moment yet (`DRAIN_DELAY`). */
   readonly isEnding: boolean

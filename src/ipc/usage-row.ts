@@ -29,7 +29,7 @@ export interface UsageRow {
   /** To the first byte of the answer; `null` where there was none. */
   readonly firstMs: number | null
   readonly repairs: number
-  /** What its key with a limit was charged, all of it among the credits; left out where there is no limit. */
+  /** Charges of its key with a limit, all of them among the credits; left out where there is no limit. */
   readonly charges?: readonly RowCharge[]
   /** Left out for what died with its worker, and by other versions. */
   readonly turn?: TurnFacts
@@ -38,7 +38,7 @@ export interface UsageRow {
 /**
  * How the credits of a request came about: as the upstream metered them with its answer (`metered`), or behind an answer that
  * was over for its client (`read on`); or `measured`, by the tokens so far and the learnt price, because it was left before that.
- * Where several calls were made, the last of these words that fits one of them.
+ * The last of these words that fits one of the calls, where several were made.
  */
 export type Metering = 'metered' | 'read on' | 'measured'
 

@@ -17,7 +17,7 @@ export interface NamedKey {
   readonly expiresAt: number | null
   readonly revokedAt: number | null
   readonly createdAt: number
-  /** What an operator has said, at this time, that was used of the credits before: the account book was damaged. Micro-credits. */
+  /** Credits used before, as an operator said at this time after the account book was damaged. Micro-credits. */
   readonly reopened: { readonly at: number; readonly used: number } | null
 }
 

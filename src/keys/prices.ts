@@ -13,17 +13,17 @@ export interface PricedAnswer extends PricedRequest {
   readonly outputTokens?: number
 }
 
-/** What an answer has cost, in micro-credits. `at` is epoch ms; `weight` is that of its tokens, 0 or missing where that is unknown. */
+/** Cost of an answer, in micro-credits. `at` is epoch ms; `weight` is that of its tokens, 0 or missing where that is unknown. */
 export type PriceLesson = readonly [at: number, credits: number, weight?: number]
 
-/** What answers of one model to requests of one size have cost lately, the oldest first. */
+/** Recent costs of answers of one model to requests of one size, the oldest first. */
 export interface PriceLessons {
   readonly model: string
   readonly size: number
   readonly lessons: readonly PriceLesson[]
 }
 
-/** What a request is going to cost, in micro-credits. */
+/** Expected cost of a request, in micro-credits. */
 export interface Estimate {
   readonly credits: number
   /** No answer to a request of about this size has shown its price: `credits` is but a guess. */
@@ -49,7 +49,7 @@ const PLAUSIBLE = 8
  */
 const MAX_STEPS = 2
 const HIGH = 0.9
-/** What a token of the answer costs beside one of the request (kiro-protocol §7.5). */
+/** Cost of a token of the answer, in tokens of the request (kiro-protocol §7.5). */
 const OUTPUT_WEIGHT = 6.66
 /** No answer is believed to cost more: a thousand of them still add up exactly. */
 const MAX_CREDITS = 1_000_000 * MICROS_PER_CREDIT
@@ -169,7 +169,7 @@ interface Figures {
   readonly count: number
   readonly median: number
   readonly high: number
-  /** Those that count. */
+  /** Lessons that count. */
   readonly lessons: readonly PriceLesson[]
   readonly isFresh: boolean
 }

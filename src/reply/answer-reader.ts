@@ -134,7 +134,7 @@ export class AnswerReader {
     return 'stopped'
   }
 
-  /** What is wrong with a frame that nobody listens to is nobody's concern. */
+  /** Takes the metering of a frame behind the end of the client's answer; its faults are ignored. */
   #overhear(frame: Frame): void {
     if (frame.payload.byteLength > LARGE_FRAME_BYTES) return
     try {

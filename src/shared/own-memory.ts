@@ -6,7 +6,7 @@ export function allocateWithHeadroom(bytes: number): Buffer<ArrayBuffer> {
   return Buffer.from(new ArrayBuffer(HEADROOM_BYTES + bytes), HEADROOM_BYTES, bytes)
 }
 
-/** Whether whoever was lent a memory still reads it. */
+/** Returns whether whoever was lent a memory still reads it. */
 type IsReading = () => boolean
 
 /** Memory that was lent, with all who may still read it. Bounded by how often one memory is lent. */
@@ -18,7 +18,7 @@ export function lendMemory({ buffer }: Uint8Array, isReading: IsReading): void {
 }
 
 /**
- * Whether nothing but these bytes, and room in front of them, is in their memory, and nobody reads it who was lent it: then it
+ * Returns whether nothing but these bytes, and room in front of them, is in their memory, and nobody reads it who was lent it: then it
  * can be moved or freed.
  */
 export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {

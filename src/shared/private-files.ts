@@ -208,7 +208,7 @@ function isTrusted(uid: number): boolean {
   return process.getuid === undefined || uid === process.getuid() || uid === 0
 }
 
-/** Whether we may write there; also false on a read-only mount. */
+/** Returns whether we may write there; also false on a read-only mount. */
 export async function isWritable(path: string): Promise<boolean> {
   try {
     await access(path, constants.W_OK)

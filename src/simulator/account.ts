@@ -1,6 +1,6 @@
 import { FAULTS, type Refusal } from './refusal.ts'
 
-/** What an account has used, as `getUsageLimits` tells it (kiro-protocol §9.8). */
+/** Use of an account, as `getUsageLimits` tells it (kiro-protocol §9.8). */
 export interface AccountFigures {
   /** Credits of the plan; what goes beyond the limit are overages. */
   readonly used: number
@@ -18,7 +18,7 @@ const FIGURES: AccountFigures = {
   overageCap: 10_000
 }
 
-/** Of a dollar, for each credit beyond the plan. */
+/** Dollars for each credit beyond the plan. */
 const OVERAGE_RATE = 0.04
 
 /** The one account of a simulator: what its answers were metered with counts as used. */

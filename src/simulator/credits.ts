@@ -2,9 +2,9 @@ import type { SimulatedModel } from './models.ts'
 
 /** Credits of a token that was not cached, for a model whose multiplier is 1. */
 const CREDITS_PER_TOKEN = 1.6584e-5
-/** What a token of the answer costs beside one of the request. */
+/** Cost of a token of the answer, in tokens of the request. */
 const OUTPUT_FACTOR = 6.66
-/** What a cached token costs beside another one. */
+/** Cost of a cached token, in tokens of the request. */
 const GPT_CACHED = 0.1
 /** Ids of models, the tokens above which a request costs more, and how many times as much, all of it. */
 const PRICE_STEPS: readonly (readonly [RegExp, tokens: number, factor: number])[] = [
@@ -14,7 +14,7 @@ const PRICE_STEPS: readonly (readonly [RegExp, tokens: number, factor: number])[
 const CLAUDE_CACHED = 0.53
 const DECIMALS = 1e6
 
-/** What an answer costs (kiro-protocol §7.5). */
+/** Returns the cost of an answer (kiro-protocol §7.5). */
 export function creditsOf(
   { modelId, rateMultiplier }: SimulatedModel,
   tokens: Readonly<Record<'input' | 'cached' | 'output', number>>

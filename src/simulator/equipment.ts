@@ -11,7 +11,7 @@ import type { RequestView } from './request-view.ts'
 /** A request for a new token, by the name of its operation. */
 export type Renewal = 'refreshToken' | 'createToken'
 
-/** What tests add to the simulator: counts, and a memory of what was signed, issued and sent before. */
+/** Parts that tests add to the simulator: counts, and a memory of what was signed, issued and sent before. */
 export interface Equipment {
   onConnection(socket: Socket): void
   /** Answers a request of its own, such as for statistics; false for all others. */

@@ -14,7 +14,7 @@ export interface SimulatorOptions {
   readonly gapMs?: number
   /** How long an idle connection is kept before the simulator closes it. */
   readonly keepAliveTimeoutMs?: number
-  /** What its account has used before; as it is on the first day where that is left out. */
+  /** Use of its account before; that of the first day if left out. */
   readonly account?: Partial<AccountFigures>
   /** Milliseconds since the epoch. */
   readonly now?: () => number

@@ -88,7 +88,8 @@ function otherText({ setting }: ListedSetting): string {
     ALERT_WEBHOOK_URL: 'http://127.0.0.1:9/hook',
     FLEET_URL: 'redis://127.0.0.1:9',
     FLEET_SECRET: 'x'.repeat(32),
-    FLEET_IDENTITY: 'statefulset'
+    FLEET_IDENTITY: 'statefulset',
+    PLAN_LASTS_UNTIL: '2026-12-21'
   }
   if (texts[env] !== undefined) return texts[env]
   if (kind === 'url' || kind === 'proxy' || kind === 'address') return 'http://127.0.0.1:9'

@@ -15,13 +15,12 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
-import { UsageBook } from '../../src/control/book/usage-book.ts'
 import type { AccountFigures } from '../../src/simulator/account.ts'
 import { CountingProxy } from '../helper/counting-proxy.ts'
 import { deafPort } from '../helper/deaf-port.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { NameServer } from '../helper/name-server.ts'
-import { recordedLog } from '../helper/recorded-log.ts'
+import { openBook } from '../helper/open-book.ts'
 import { type DoctorRun, DoctorRoom, reportOf, runDoctor, SECRETS } from '../helper/run-doctor.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
@@ -433,15 +432,7 @@ const broken: readonly BrokenSetUp[] = [
 
 /** Has a gateway look at the account twice, while another program uses it. */
 async function recordDrift(stateDir: string): Promise<void> {
-  const book = new UsageBook({
-    stateDir,
-    settings: () => ({ isKept: true, retentionDays: 90 }),
-    log: recordedLog().log,
-    periods: () => [],
-    onOpened: () => {},
-    onPages: () => {},
-    onChange: () => {}
-  })
+  const book = openBook(stateDir)
   const at = Date.now()
   const look = { at, plan: 'PRO', used: 0, limit: 1e9, resetsAt: null, others: {} }
   book.record([usageRow({ at, key: 'operator', credits: 1 })])

@@ -3,13 +3,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { UsageBook } from '../../src/control/book/usage-book.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam } from '../helper/fleet-team.ts'
 import { startGateway } from '../helper/gateway-process.ts'
-import { recordedLog } from '../helper/recorded-log.ts'
+import { openBook } from '../helper/open-book.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { usageRow } from '../helper/usage-row.ts'
 
@@ -181,15 +180,7 @@ interface OperatorUsage {
 
 /** Writes a record of four days, of which the first is not a whole one. */
 async function recordDays(stateDir: string, credits: number): Promise<void> {
-  const book = new UsageBook({
-    stateDir,
-    settings: () => ({ isKept: true, retentionDays: 90 }),
-    log: recordedLog().log,
-    periods: () => [],
-    onOpened: () => {},
-    onPages: () => {},
-    onChange: () => {}
-  })
+  const book = openBook(stateDir)
   const ago = [4, 3, 2, 1].map((days) => Date.now() - days * 86_400_000)
   book.record(ago.map((at) => usageRow({ at, key: 'operator', credits: credits * 1e6 })))
   await book.close()

@@ -101,7 +101,7 @@ t.test('a token is renewed at once while all is in use and thousands wait', asyn
       WORKERS: '2',
       HTTP_MAX_CONNECTIONS: '32',
       HTTP_POOL_MAX_WAITING: '5000',
-      MAX_CLIENT_CONNECTIONS: '4500', // as many as one worker may get of them, for each
+      MAX_CLIENT_CONNECTIONS: '4500', // room for all of them, whichever worker they come to
       FIRST_TOKEN_TIMEOUT: '240', // longer than two thousand clients take to come on a busy machine
       KIRO_AUTH_URL: auth.url
     }

@@ -138,7 +138,7 @@ const NO_LIMITS = {
 
 type Limits = Pick<NamedKey, keyof typeof NO_LIMITS>
 
-/** Whether the key may cost extra; `undefined` where the command line does not say. */
+/** True if the key may cost extra; `undefined` where the command line does not say. */
 function givenOverage({ values }: CommandCall): boolean | undefined {
   const [may, mayNot] = [values['overage'] === true, values['no-overage'] === true]
   if (may && mayNot) throw new UsageError('either --overage or --no-overage')

@@ -94,7 +94,7 @@ export function planAlert(usage: AccountUsage): Alert | null {
   }
 }
 
-/** What there is to say of a plan that will be used up sooner than it should (`PLAN_LASTS_UNTIL`). */
+/** Alert of a plan that will be used up sooner than it should (`PLAN_LASTS_UNTIL`). */
 export function forecastAlert(
   { usedUpAt, perDay }: Forecast,
   { record, lastsUntil, now }: ForecastContext
@@ -126,7 +126,7 @@ interface ForecastContext {
   readonly now: number
 }
 
-/** What there is to say of credits that were used elsewhere. Told once a day. */
+/** Alert of credits that were used elsewhere. Sent once a day. */
 export function driftAlert(record: PlanRecord, now: number): Alert | null {
   const day = dayOf(now)
   if (!isDrifting(record, day)) return null

@@ -166,7 +166,7 @@ function withReport(stake: Stake, report: AllowanceReport, period: number): Stak
   return { ...stake, report, granted: report.isLast ? spent : Math.max(stake.granted, spent) }
 }
 
-/** What a worker has done with what it was granted, but for what it has to spare. */
+/** A worker's use of what it was granted, without what it has to spare. */
 function spentOf({ used, reserved, returned }: AllowanceReport): number {
   return used + reserved + returned
 }

@@ -12,7 +12,7 @@ import {
 
 export interface CreditLeaseOptions {
   readonly book: Pick<UsageBook, 'ask' | 'problem' | 'hasOthers' | 'isNoticed'>
-  /** What the book has to know of the key now. */
+  /** Returns the key, its limit and its period, as the book asks for them. */
   readonly terms: () => Pick<PageAsk, 'key' | 'period' | 'cap' | 'createdAt' | 'reopened'>
   readonly state: () => AllowanceState
   /** Called when `away()` has changed. */
@@ -25,7 +25,7 @@ export interface CreditLeaseOptions {
 
 /** Beyond what its workers hold this gateway leases what the next requests of one of them need, and no more than this part of what is left. */
 const LEASED_AHEAD = 1 / 8
-/** What other gateways on the same folder hold may be given back within this time, once they know this one; then requests are refused. */
+/** Time for other gateways on the same folder to give back what they hold, once they know this one; after it requests are refused. */
 const ASKING_MS = 1_500
 /** How often it is looked what they have used, and what they wish for. */
 const POLL_MS = 200
@@ -77,7 +77,7 @@ export class CreditLease {
     return { away: limit - share + this.#hold, mayCome: this.#mayCome, elsewhere }
   }
 
-  /** What other gateways on the same folder have used and hold. */
+  /** Credits that other gateways on the same folder have used or hold. */
   get others(): number {
     return this.#usedElsewhere + this.#heldElsewhere
   }
@@ -101,7 +101,7 @@ export class CreditLease {
     this.#options.onChange()
   }
 
-  /** What this gateway may have at most: the limit may have become smaller since it was leased. */
+  /** Most that this gateway may have: the limit may have become smaller since it was leased. */
   #most(cap: number): number {
     return Math.max(0, cap - this.#usedElsewhere - this.#heldElsewhere)
   }

@@ -535,7 +535,7 @@ function versionOf(db: DatabaseSync): number {
   return Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
 }
 
-/** What the version before has kept beside its rows is exact; without it the rows have to do. */
+/** Takes over credits of the version before: its own record of them is exact, its rows are the substitute. */
 function takeOver(
   db: DatabaseSync,
   periods: BookOpening['periods'],
@@ -581,7 +581,7 @@ async function putAside(path: string, now: number): Promise<string> {
   return target
 }
 
-/** Whether a failure says that the file itself is damaged, and not that it cannot be written just now. */
+/** Returns whether a failure says that the file itself is damaged, and not that it cannot be written just now. */
 export function isDamage(cause: unknown): boolean {
   if (cause instanceof DamagedText) return true
   const code = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0

@@ -6,7 +6,7 @@ import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
 import type { DaySums } from './usage-sums.ts'
 
 /*
- * What the primary and the thread that has `usage.db` open say to each other. One batch is one transaction: all of it is in
+ * Messages between the primary and the thread that has `usage.db` open. One batch is one transaction: all of it is in
  * the book, or none.
  *
  *   primary ── open ──▶ thread        primary ── commit(batch) ──▶ thread

@@ -91,7 +91,7 @@ function toEarlier([key, entry]: readonly [string, unknown]): EarlierCredits {
   return { key, period: period as Partial<Period>, used: Number(settled) }
 }
 
-/** What requests held when their worker was killed counts as used. */
+/** Reads a journal. Credits that requests held when their worker was killed count as used. */
 function inJournal(text: string): readonly EarlierCredits[] {
   return text.split('\n').flatMap((line) => {
     const [, key, number, used, reserved] = LINE.exec(line) ?? []

@@ -48,7 +48,7 @@ export function inCommon(rows: readonly [UsageRow, ...UsageRow[]]): UsageRow {
   return { ...first, client: common('client'), dialect: common('dialect'), model: common('model') }
 }
 
-/** Whether a request has failed and used nothing. */
+/** Returns whether a request has failed and used nothing. */
 function isRefusal({ code, credits, inputTokens, outputTokens, cachedTokens }: UsageRow): boolean {
   return code !== '' && credits === 0 && inputTokens + outputTokens + cachedTokens === 0
 }

@@ -437,7 +437,7 @@ export class UsageBook {
   #startThread(): Worker {
     const thread = new Worker(new URL('../../../workers/usage-book.ts', import.meta.url), {
       env: {},
-      execArgv: [], // flags of the primary are for the primary
+      execArgv: [], // those of the primary may name loaders, for which this heap has no room
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 2 }
     })
     thread.on('message', (message: FromBook) => this.#onMessage(message))

@@ -15,7 +15,7 @@ export const USAGE_SCHEMA = 3
 export const SUM_COLUMNS =
   'total(requests) AS requests, total(failed) AS failed, total(input) AS input, total(output) AS output, total(cached) AS cached, total(credits) AS credits'
 
-/** What was recorded of each day since one, but for what clients used of accounts of their own. */
+/** Credits recorded of each day since one, without those that clients used of accounts of their own. */
 export const BOOK_DAYS =
   "SELECT day, total(credits) AS credits FROM days WHERE key <> 'kiro' AND day >= ? GROUP BY day"
 

@@ -10,7 +10,7 @@ export interface PriceDeskOptions {
 
 /** A price that is known already is told again so long after it has changed. */
 const TELL_MS = 500
-/** So many lessons of a model and size are told at once. */
+/** Lessons of a model and size that are told at once. */
 const EAGER_LESSONS = 3
 
 /** The prices of all workers together: what one of them learns all of them know, also after a restart. */

@@ -3,7 +3,7 @@ import type { PlanControl } from '../plan-control.ts'
 import type { OtherSum } from '../plan/plan-record.ts'
 import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
 
-/** What one process of a gateway has recorded. */
+/** Sum that one process of a gateway has recorded. */
 interface RecordedSum extends OtherSum {
   /** Epoch ms by its own clock when it said so: the oldest make room for others. */
   readonly at: number
@@ -13,9 +13,9 @@ interface RecordedSum extends OtherSum {
 export type RecordedSums = Readonly<Record<string, RecordedSum>>
 
 export interface SharedSumsOptions {
-  /** Of this gateway in its fleet. */
+  /** Name of this gateway in its fleet. */
   readonly name: string
-  /** Of this process. */
+  /** Id of this process. */
   readonly id: string
   readonly plan: Pick<PlanControl, 'share' | 'setOthers' | 'recorded'>
   readonly hub: Pick<SharedRecords, 'add'>
@@ -29,7 +29,7 @@ const MAX_NAME_CHARS = 128
 /** Credits of so long are told at once. */
 const GAP_MS = 5_000
 
-/** What all gateways of a fleet have recorded: they use one account, whose figure each compares with the sum of them. */
+/** Sums that the gateways of a fleet have recorded: they use one account, whose figure each compares with the total. */
 export class SharedSums implements SharedValue<RecordedSums> {
   readonly name = 'recorded'
   readonly gapMs = GAP_MS

@@ -27,7 +27,7 @@ export class PlanGauge {
   /** The oldest first. Bounded by the minutes of LAG_MS. */
   readonly #metered: Metered[] = []
 
-  /** What the upstream told last. */
+  /** Last answer of the upstream. */
   get usage(): AccountUsage | null {
     return this.#usage
   }
@@ -76,7 +76,7 @@ export class PlanGauge {
     this.#lately(now)
   }
 
-  /** Whether Kiro goes on at an extra price: the plan is used up and its overage is enabled. Not known once it has been reset. */
+  /** True while Kiro goes on at an extra price: the plan is used up and its overage is enabled. Unknown once it has been reset. */
   isBeyondPlan(now: number): boolean {
     if (this.#usage === null) return false
     const { resetsAt, overage } = this.#usage

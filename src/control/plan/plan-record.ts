@@ -11,7 +11,7 @@ import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
  * a figure that lags, an answer that is under way.
  */
 
-/** What a look at the account says. */
+/** Figures of one look at the account. */
 export interface PlanLook {
   /** Epoch ms. */
   readonly at: number
@@ -21,11 +21,11 @@ export interface PlanLook {
   readonly limit: number
   /** Epoch ms; `null` where it is not told. */
   readonly resetsAt: number | null
-  /** What processes of other gateways of a fleet have recorded, by their names. */
+  /** Sums of processes of other gateways of a fleet, by their names. */
   readonly others: Readonly<Record<string, OtherSum>>
 }
 
-/** What a process of another gateway has recorded, and since when. */
+/** Sum of a process of another gateway, and since when it counts. */
 export interface OtherSum {
   readonly sum: number
   /** Epoch ms. */
@@ -42,9 +42,9 @@ export interface DayGrowth extends Growth {
   readonly day: number
 }
 
-/** What is known of one account. */
+/** Record of one account. */
 export interface PlanRecord extends PlanLook {
-  /** What this book had recorded in all, at the last look. */
+  /** Total of this book at the last look. */
   readonly booked: number
   /** Since the first look at this period. */
   readonly since: Growth & { readonly at: number }
@@ -52,7 +52,7 @@ export interface PlanRecord extends PlanLook {
   readonly days: readonly DayGrowth[]
 }
 
-/** What the book says of the plan. */
+/** The book's record of the plan. */
 export interface PlanStory {
   readonly record: PlanRecord
   /** Credits that are recorded of each day, of the last weeks. */
@@ -126,7 +126,7 @@ function isOtherPeriod({ resetsAt: one }: PlanLook, { resetsAt: other }: PlanLoo
   return one !== null && other !== null && Math.abs(one - other) >= DAY_MS
 }
 
-/** What has grown over a night without looks is of no day. */
+/** Returns whether growth since `before` belongs to one day: after a night without looks it belongs to none. */
 function isOfDay(before: number, at: number): boolean {
   return dayOf(before) === dayOf(at) || at - before <= HOUR_MS
 }
@@ -157,7 +157,7 @@ export function growthOn({ days }: PlanRecord, day: number): Growth {
 }
 
 /**
- * Whether more of a day was used elsewhere than can be passed over. Compared with the day before where that was the larger, since
+ * Returns whether more of a day was used elsewhere than can be passed over. Compared with the day before where that was the larger, since
  * a figure that lags brings a little of it into a day that has just begun.
  */
 export function isDrifting(record: PlanRecord, day: number): boolean {

@@ -13,7 +13,7 @@ const MAX_NAMED = 20
 const MAX_ASKED_CHARS = 128
 
 /**
- * Whether a key with these patterns (`null`: any model) may ask a model, by any of the names that it goes by: the upstream's and
+ * Returns whether a key with these patterns (`null`: any model) may ask a model, by any of the names that it goes by: the upstream's and
  * the operator's aliases, but not what a client may write for it. A pattern matches a whole name, in upper or lower case.
  */
 export function mayAskModel(patterns: readonly string[] | null, names: readonly string[]): boolean {

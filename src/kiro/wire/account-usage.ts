@@ -37,7 +37,7 @@ export interface AccountUsage {
   }
 }
 
-/** What all allowances come to together. */
+/** Sums over all allowances. */
 export function sumOfAllowances(
   allowances: readonly Allowance[],
   member: 'used' | 'limit'

@@ -70,7 +70,7 @@ export type AttemptOutcome =
       readonly phase: CallPhase
     }
 
-/** What a signal says of a client that is gone; other reasons are the gateway's own, and end the call. */
+/** Abort reasons that say that the client is gone; others are the gateway's own, and end the call. */
 const LEAVING: readonly string[] = ['GW_CLIENT_CLOSED', 'GW_CLIENT_STALLED']
 
 /** The upstream was at work when the gateway had no more room for its answer. */
@@ -158,7 +158,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     return this.#outcome.promise
   }
 
-  /** Where the answer is read on for its metering when the outcome is known: resolves when that is over. Else `null`. */
+  /** Resolves when the answer has been read on for its metering; `null` where it is not read on. */
   get reading(): Promise<void> | null {
     return this.#reading === null ? null : this.#readOn.promise
   }
@@ -382,7 +382,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     this.#clearFirstToken()
   }
 
-  /** What comes is of no interest any more. */
+  /** True once neither the answer nor its metering is wanted any more. */
   get #isDone(): boolean {
     return this.#phase === 'over' && this.#reading === null
   }

@@ -18,7 +18,7 @@ export interface BillOptions {
 type BilledCall = Pick<Attempt, 'credits' | 'reading' | 'isReadOut' | 'isRefused' | 'saidTokens'>
 
 /**
- * What the calls of one question have cost: as the upstream metered it, or as the tokens so far cost by the learnt price.
+ * Cost of the calls of one question: as the upstream metered it, or as the tokens so far cost by the learnt price.
  * Settled when the last of them is: one that is read on for its metering may come to its end long after the answer has.
  */
 export class Bill {
@@ -93,7 +93,7 @@ interface CallFacts {
   readonly outcome: AttemptOutcome
   /** The client had left, or the gateway given up, by the time of the outcome. */
   readonly isGone: boolean
-  /** What the upstream had metered by then. */
+  /** Credits that the upstream had metered by then. */
   readonly creditsBefore: number | null
 }
 

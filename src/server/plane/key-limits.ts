@@ -373,7 +373,7 @@ export class WorkerPrices {
   readonly #send: (lessons: readonly PriceTold[]) => void
   /** Bounded by the answers that end within 150 ms. */
   #untold: PriceTold[] = []
-  /** Those who wait for a price, by model. Bounded by the requests that are under way. */
+  /** Waiters for a price, by model. Bounded by the requests that are under way. */
   readonly #watchers = new Map<string, Set<() => void>>()
   /** Whole answers since the last one that was metered, by model. Bounded by MAX_UNMETERED_MODELS. */
   readonly #unmetered = new Map<string, number>()
@@ -391,7 +391,7 @@ export class WorkerPrices {
     return this.#table.measure(answer, listed, Date.now())
   }
 
-  /** Those who wait for a price of this model may go on: the primary hears of it before anything else. */
+  /** Learns from an answer. Waiters for a price of this model go on, and the primary hears of it before anything else. */
   learn(answer: PricedAnswer, credits: number): void {
     this.#unmetered.delete(answer.model)
     this.#take(answer, credits)

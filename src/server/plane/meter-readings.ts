@@ -1,6 +1,6 @@
 /** How long an answer is read on for its metering: it is near where the answer was about to end, and worth no more where not. */
 const READ_ON_MS = 10_000
-/** So much may still come. Metering has a hundred bytes. */
+/** Bytes that may still come. Metering has a hundred. */
 const READ_ON_BYTES = 1_048_576
 /**
  * The same while nobody knows what such answers cost: any answer that is shorter teaches it, whatever its client does. A
@@ -27,7 +27,7 @@ const BOUNDS = {
 }
 
 export interface MeterReadingOptions {
-  /** Whose answer it is: as for a fair share of the connections. */
+  /** Owner of the answer, as for a fair share of the connections. */
   readonly key: string
   /** Nobody knows what it costs, and its key has a limit: it gives way to nobody, unless nobody else can be served. */
   readonly isUnpriced: boolean
@@ -85,7 +85,7 @@ export class MeterReadings {
     return reading
   }
 
-  /** So many requests lack a connection. */
+  /** Ends readings until so many requests have the connections that they lack. */
   giveWay(missing: number): void {
     for (const reading of this.#open) {
       if (this.#closing >= missing) return
@@ -153,7 +153,7 @@ export class MeterReading {
     return this.#isLong
   }
 
-  /** So many bytes have come. False where no more are wanted. */
+  /** Counts bytes that have come. Returns false where no more are wanted. */
   take(bytes: number): boolean {
     this.#bytes += bytes
     if (this.#bytes > this.#bounds.bytes) this.stop()

@@ -6,7 +6,7 @@ import type { TracedCall, TurnTrace } from '../../tracing/turn-trace.ts'
 import type { CallPhase } from '../../upstream/classify.ts'
 import type { Charge } from './key-limits.ts'
 
-/** What the key of a request was charged. */
+/** Charge of the key of a request. */
 export type Charged = Pick<Charge, 'cost' | 'period'>
 
 /** A request that is being served. */
@@ -188,7 +188,7 @@ export class Progress {
     return this.#metering
   }
 
-  /** What a call has cost, in micro-credits, and how that is known. */
+  /** Cost of a call, in micro-credits, and how it is known. */
   meter(credits: number, how: Metering): void {
     this.#metered += credits
     if (this.#metering === null || EXACTNESS.indexOf(how) > EXACTNESS.indexOf(this.#metering))

@@ -26,7 +26,7 @@ export interface AccountLinkOptions {
   readonly pause: (ms: number) => void
   /** Nothing is to be asked for longer: those who wait and are meant are told so. */
   readonly refuseWaiting: (error: GatewayError, isMeant: (key: string) => boolean) => void
-  /** What the plan says at the start; left out for accounts whose plan is nobody's concern here. */
+  /** The plan at the start; left out for accounts whose plan does not matter here. */
   readonly planBar?: PlanBar | null
   /** Keys in force that may ask for what costs extra. */
   readonly overageKeys?: () => ReadonlySet<string>
@@ -85,7 +85,7 @@ export class AccountLink {
     return new GatewayError(code, 'remembered', { message, retryAfterS, details })
   }
 
-  /** Whether any key in force may ask for what costs extra. */
+  /** True if any key in force may ask for what costs extra. */
   get hasOverageKeys(): boolean {
     return this.#overageKeys().size > 0
   }

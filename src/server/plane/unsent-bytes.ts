@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 
-/** What the system still holds for sockets. */
+/** Bytes that the system still holds for sockets. */
 export interface UnsentBytes {
   /** Bytes by `portPairOf()` the socket; `null` where the system does not tell. */
   readonly byPorts: ReadonlyMap<string, number> | null

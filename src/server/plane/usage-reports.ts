@@ -5,7 +5,7 @@ import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
-/** What the account has used, and what the account book says of that. */
+/** Use of the account, and the account book's record of it. */
 export interface AccountReport {
   readonly usage: AccountUsage
   readonly outlook: PlanOutlook | null

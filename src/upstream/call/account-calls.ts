@@ -79,7 +79,7 @@ const AT_HOME: readonly number[] = [401, 402, 403]
 
 export interface KeyRegion {
   readonly region: string
-  /** What was said there of the key's account. */
+  /** Use of the key's account, or the refusal to tell it. */
   readonly answer: AccountUsage | UpstreamFault
 }
 

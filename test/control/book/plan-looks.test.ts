@@ -1,24 +1,17 @@
 import { writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { UsageBook } from '../../../src/control/book/usage-book.ts'
 import { usagePath } from '../../../src/control/book/usage-sums.ts'
 import { dayOf, type PlanLook } from '../../../src/control/plan/plan-record.ts'
 import { readPlan } from '../../../src/control/usage/usage-report.ts'
-import { recordedLog } from '../../helper/recorded-log.ts'
+import { openBook } from '../../helper/open-book.ts'
 import { usageRow } from '../../helper/usage-row.ts'
 
 const NOON = Date.parse('2026-09-10T12:00:00Z')
 const TODAY = dayOf(NOON)
 
 function createBook(t: Test, stateDir: string, isKept = true) {
-  const book = new UsageBook({
-    stateDir,
+  const book = openBook(stateDir, {
     settings: () => ({ isKept, retentionDays: 90 }),
-    log: recordedLog().log,
-    periods: () => [],
-    onOpened: () => {},
-    onPages: () => {},
-    onChange: () => {},
     now: () => NOON
   })
   t.teardown(() => book.close())
