@@ -259,7 +259,7 @@ export const Settings = Type.Object({
     allowsOverage: flag(
       'ALLOW_OVERAGE',
       false,
-      "Goes on when the plan's credits are used up and Kiro charges extra for each further one. Otherwise requests are refused then until the plan is reset, but for keys that may (kiro-gateway key set NAME --overage)."
+      "Lets requests go on when the plan's credits are used up and Kiro charges extra for each further one. Otherwise they are refused until the plan is reset, but for keys that may (kiro-gateway key set NAME --overage)."
     ),
     lastsUntil: text(
       'PLAN_LASTS_UNTIL',
