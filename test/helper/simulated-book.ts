@@ -97,6 +97,8 @@ export class SimulatedBook {
   #runs: SimRun[] = []
   /** Have died, and nobody has noticed. */
   #dead = new Set<string>()
+  /** By run: what another one has written off, since it was silent for long. */
+  readonly #writtenOff = new Map<string, { period: number; held: number; settled: number }>()
   readonly #truths = new Map<number, Truth>()
   #nextId = 0
   #nextRun = 0
@@ -124,7 +126,8 @@ export class SimulatedBook {
     else if (dice < 0.46) this.#report(worker)
     else if (dice < 0.62) this.#hear(run, worker)
     else if (dice < 0.74) this.#obeyTerms(worker)
-    else if (dice < 0.92) this.#commit(run)
+    else if (dice < 0.914) this.#commit(run)
+    else if (dice < 0.92) this.#pause(run)
     else if (dice < 0.94) this.#killWorker(run, worker)
     else if (dice < 0.96) this.#endWorker(run, worker)
     else if (dice < 0.97) this.#notice()
@@ -262,6 +265,7 @@ export class SimulatedBook {
 
   /** The primary writes what it has, asks for more, and perhaps gives something back. */
   #commit(run: SimRun): void {
+    if (this.#writtenOff.has(run.name) && this.#random() < 0.9) return // it is still silent
     const batch = run.unsure ?? this.#batchOf(run)
     const fate = this.#random()
     if (fate < 0.05) {
@@ -311,6 +315,7 @@ export class SimulatedBook {
 
   /** One transaction. What leases credits is on the disk before it is answered. */
   #write(run: string, { seq, events }: Batch): void {
+    this.#regain(run)
     const isWritten = (this.#seqs.get(run) ?? -1) >= seq
     const some = isWritten ? events.filter(({ type }) => type !== 'settle') : events
     this.#page = some.reduce(this.#machines.nextPage, this.#page)
@@ -398,6 +403,23 @@ export class SimulatedBook {
     run.charged.delete(worker.name)
     run.workers = run.workers.filter((one) => one !== worker)
     this.#tell(run, { type: 'left', member: worker.name, used })
+  }
+
+  /** It says nothing for so long that another run takes it for dead; its workers go on with what they hold. */
+  #pause({ name: run }: SimRun): void {
+    const lease = this.#page.leases.get(run)
+    if (lease === undefined || this.#writtenOff.has(run)) return
+    this.#writtenOff.set(run, { ...lease, period: this.#page.period.number })
+    this.#page = this.#machines.nextPage(this.#page, { type: 'lose', run })
+    this.#sync()
+  }
+
+  #regain(run: string): void {
+    const off = this.#writtenOff.get(run)
+    if (off === undefined) return
+    this.#writtenOff.delete(run)
+    this.#page = this.#machines.nextPage(this.#page, { type: 'regain', run, ...off })
+    this.#sync()
   }
 
   #killRun(run: SimRun): void {

@@ -13,6 +13,7 @@ import { fateOf, type ProcessMark } from '../../shared/process-mark.ts'
 import type {
   BookAnswer,
   BookBatch,
+  BookLosses,
   BookOpening,
   BookRun,
   LostCredits,
@@ -55,7 +56,7 @@ import {
  * Refused requests of a key beyond the first hundred of a minute have one row together, which counts them as `times`.
  * `day` counts days since the epoch, in UTC. Credits are micro-credits. `pages` has what each key with a limit has used and what
  * runs of the gateway hold of it (page.ts), as JSON with a checksum: a damaged number must not pass for a limit. `runs` are the
- * gateways that use this file, `prices` what answers have cost, `plans` what Kiro says of the accounts beside it (plan-record.ts).
+ * gateways that use this file, each with what was written off as `lost` while nothing was heard of it; `prices` what answers have cost, `plans` what Kiro says of the accounts beside it (plan-record.ts).
  */
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
@@ -73,7 +74,7 @@ const TABLES = `
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS pages (key TEXT PRIMARY KEY, page TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, mark TEXT NOT NULL, seen_at INTEGER NOT NULL, seq INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, mark TEXT NOT NULL, seen_at INTEGER NOT NULL, seq INTEGER NOT NULL, lost TEXT) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS prices (
     model TEXT NOT NULL, size INTEGER NOT NULL, lessons TEXT NOT NULL, PRIMARY KEY (model, size)
   ) WITHOUT ROWID;
@@ -84,6 +85,7 @@ const TABLES = `
 
 const ADD_TIMES = 'ALTER TABLE requests ADD COLUMN times INTEGER NOT NULL DEFAULT 1;'
 const ADD_METERING = `ALTER TABLE requests ADD COLUMN metering TEXT NOT NULL DEFAULT '';`
+const ADD_LOST = 'ALTER TABLE runs ADD COLUMN lost TEXT;'
 
 /** No JavaScript number is larger and exact: what an upstream meters must not make a sum unreadable. */
 function sumUpTo(column: string): string {
@@ -110,9 +112,12 @@ const SQL = {
   pages: 'SELECT key, page, crc FROM pages',
   putPage: `INSERT INTO pages VALUES (?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET page = excluded.page, crc = excluded.crc`,
-  runs: 'SELECT id, mark, seen_at FROM runs',
-  putRun: `INSERT INTO runs VALUES (?, ?, ?, -1)
-    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at`,
+  runs: 'SELECT id, mark, seen_at, lost FROM runs',
+  putRun: `INSERT INTO runs VALUES (?, ?, ?, -1, NULL)
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, lost = NULL`,
+  lost: 'SELECT lost FROM runs WHERE id = ?',
+  putLost: 'UPDATE runs SET lost = ? WHERE id = ?',
+  dropRow: 'DELETE FROM requests WHERE rowid = ? AND key = ? AND at = ?',
   seq: 'SELECT seq FROM runs WHERE id = ?',
   putSeq: 'UPDATE runs SET seq = ? WHERE id = ?',
   dropRun: 'DELETE FROM runs WHERE id = ?',
@@ -133,8 +138,10 @@ const SQL = {
 const PRUNED_ROWS = 250
 /** How often it is looked whether other runs still live, and said that this one does: with each beat of the primary. */
 const LOOK_MS = 9_000
-/** A run in another container, whose processes cannot be seen, is over when it has not been heard of for so long. */
+/** A run in another container, whose processes cannot be seen, counts as over when it has not been heard of for so long. */
 const STALE_MS = 120_000
+/** It may only have been paused: if it comes back within this time, it holds again what was written off. */
+const FORGOTTEN_MS = 30 * DAY_MS
 /** Another gateway on the same folder writes for a few milliseconds at a time. */
 const BUSY_MS = 5_000
 
@@ -200,10 +207,10 @@ export class BookDatabase {
     if (earlier !== null) await removeEarlier(path)
     try {
       const book = new BookDatabase(path, run, file)
-      const lost = book.#inTransaction(() => book.#look({ now, isKept }))
+      const losses = book.#inTransaction(() => book.#look({ now, isKept }))
       return {
         book,
-        opened: { prices: book.#prices(), lost, setAside, hasOthers: book.#hasOthers }
+        opened: { prices: book.#prices(), setAside, hasOthers: book.#hasOthers, ...losses }
       }
     } catch (error) {
       file.db.close()
@@ -224,16 +231,16 @@ export class BookDatabase {
   async commit(batch: BookBatch): Promise<BookAnswer> {
     await this.#followFile()
     const unchanged = this.#pagesUnchanged(batch)
-    if (unchanged !== null) return { pages: unchanged, lost: [], hasOthers: this.#hasOthers }
+    if (unchanged !== null) return { pages: unchanged, hasOthers: this.#hasOthers, ...NO_LOSS }
     const isLease = batch.asks.some(({ want, reopened }) => want > 0 || reopened !== null)
     this.#db.exec(`PRAGMA synchronous = ${isLease ? 'FULL' : 'NORMAL'}`)
     return this.#inTransaction(() => {
-      const lost = this.#look(batch)
+      const losses = this.#look(batch)
       const isWritten = Number(this.#statements.seq.get(this.#run.id)?.['seq'] ?? -1) >= batch.seq
       if (!isWritten) this.#writeRows(batch)
       const pages = this.#turnPages(isWritten ? { ...batch, charges: [] } : batch)
       this.#statements.putSeq.run(batch.seq, this.#run.id)
-      return { pages, lost, hasOthers: this.#hasOthers }
+      return { pages, hasOthers: this.#hasOthers, ...losses }
     })
   }
 
@@ -269,8 +276,12 @@ export class BookDatabase {
   }
 
   /** Inserts rows, and adds them and sums that have none to the sums of their days. */
-  #insertSums(rows: readonly UsageRow[], more: readonly DaySums[] = []): void {
+  #insertSums(rows: readonly UsageRow[], more: readonly DaySums[]): void {
     this.#insertAll(rows)
+    this.#addToDays(rows, more)
+  }
+
+  #addToDays(rows: readonly UsageRow[], more: readonly DaySums[] = []): void {
     for (const { day, key, client, model, sums } of sumsOfDays(rows, more)) {
       this.#statements.addDay.run(day, key, client, model, ...Object.values(sums))
     }
@@ -337,10 +348,9 @@ export class BookDatabase {
     try {
       this.#inTransaction(() => {
         const run = this.#run.id
-        for (const row of this.#statements.pages.all()) {
-          const key = String(row['key'])
-          const page = parsePage(key, row)
-          if (page.leases.has(run)) this.#write(key, nextPage(page, { type: 'end', run }))
+        this.#regain()
+        for (const [key, page] of this.#pagesOf(run)) {
+          this.#write(key, nextPage(page, { type: 'end', run }))
         }
         this.#statements.dropRun.run(run)
       })
@@ -394,21 +404,27 @@ export class BookDatabase {
     this.#written.set(key, page)
   }
 
-  /** Says that this run lives, and looks now and then whether the others do. Returns what those held that do not. */
-  #look({ now, isKept }: Moment): readonly LostCredits[] {
-    if (!this.#isLookDue(now)) return []
+  /** Says that this run lives, and looks now and then whether the others do. */
+  #look({ now, isKept }: Moment): BookLosses {
+    if (!this.#isLookDue(now)) return NO_LOSS
     this.#lookedAt = now
+    const regained = this.#regain()
     this.#statements.putRun.run(this.#run.id, JSON.stringify(this.#run.mark), now)
-    const lost: LostCredits[] = []
+    const lost: WrittenOff[] = []
     this.#hasOthers = false
-    for (const { id, mark, seen_at: seenAt } of this.#statements.runs.all()) {
+    for (const { id, mark, seen_at: seenAt, lost: before } of this.#statements.runs.all()) {
       if (id === this.#run.id) continue
-      if (isOver(parseMark(mark), now - Number(seenAt))) {
-        lost.push(...this.#lose(String(id), isKept ? now : null))
-        this.#statements.dropRun.run(String(id))
-      } else this.#hasOthers = true
+      const fate = fateOfRun(parseMark(mark), now - Number(seenAt))
+      if (fate === 'running') {
+        this.#hasOthers = true
+        continue
+      }
+      const given = before === null ? this.#lose(String(id), isKept ? now : null) : []
+      lost.push(...given)
+      if (fate === 'gone') this.#statements.dropRun.run(String(id))
+      else if (before === null) this.#statements.putLost.run(withChecksum(given), String(id))
     }
-    return lost
+    return { lost: lost.filter(({ credits }) => credits > 0), regained }
   }
 
   #isLookDue(now: number): boolean {
@@ -416,19 +432,44 @@ export class BookDatabase {
   }
 
   /** Counts all that a run holds as used. Where requests have rows it gets some, too, so that the sums stay the same everywhere. */
-  #lose(run: string, rowsAt: number | null): readonly LostCredits[] {
-    const lost: LostCredits[] = []
-    for (const row of this.#statements.pages.all()) {
-      const key = String(row['key'])
-      const page = parsePage(key, row)
-      if (!page.leases.has(run)) continue
-      const { held } = leaseIn(page, run)
+  #lose(run: string, rowsAt: number | null): readonly WrittenOff[] {
+    return this.#pagesOf(run).map(([key, page]) => {
+      const { held: credits, settled } = leaseIn(page, run)
       this.#write(key, nextPage(page, { type: 'lose', run }))
-      if (held === 0) continue
-      lost.push({ key, credits: held })
-      if (rowsAt !== null) this.#insertSums([lostRow(key, held, rowsAt)])
+      const off = { key, period: page.period.number, credits, settled }
+      if (rowsAt === null || credits === 0) return { ...off, row: null }
+      const row = lostRow(key, credits, rowsAt)
+      const id = Number(this.#statements.insert.run(...valuesOf(row)).lastInsertRowid)
+      this.#addToDays([row])
+      return { ...off, row: { id, at: rowsAt } }
+    })
+  }
+
+  /** Takes back what was written off while nothing was heard of this run, and the rows that said so. */
+  #regain(): readonly LostCredits[] {
+    const run = this.#run.id
+    const text = this.#statements.lost.get(run)?.['lost'] ?? null
+    if (text === null) return []
+    const all = parseLost(String(text))
+    for (const { key, period, credits, settled, row } of all) {
+      const page = this.#read(key)
+      if (page !== null)
+        this.#write(key, nextPage(page, { type: 'regain', run, period, held: credits, settled }))
+      if (row === null) continue
+      this.#statements.dropRow.run(row.id, key, row.at)
+      const [day] = sumsOfDays([lostRow(key, -credits, row.at)])
+      if (day !== undefined)
+        this.#addToDays([], [{ ...day, sums: { ...day.sums, requests: -1, failed: -1 } }])
     }
-    return lost
+    this.#statements.putLost.run(null, run)
+    return all.filter(({ credits }) => credits > 0)
+  }
+
+  #pagesOf(run: string): readonly (readonly [key: string, page: Page])[] {
+    return this.#statements.pages
+      .all()
+      .map((row) => [String(row['key']), parsePage(String(row['key']), row)] as const)
+      .filter(([, page]) => page.leases.has(run))
   }
 
   #prices(): readonly PriceLessons[] {
@@ -526,9 +567,13 @@ async function openFile(
 function upgrade(db: DatabaseSync, begin: (db: DatabaseSync) => void): void {
   const version = versionOf(db)
   if (version >= USAGE_SCHEMA) return // another gateway was first
-  const columns = (version === 1 ? ADD_TIMES : '') + (version > 0 ? ADD_METERING : '')
-  db.exec(columns + TABLES)
-  begin(db)
+  const columns = [
+    version === 1 ? ADD_TIMES : '',
+    version === 1 || version === 2 ? ADD_METERING : '',
+    version === 3 ? ADD_LOST : ''
+  ]
+  db.exec(columns.join('') + TABLES)
+  if (version < 3) begin(db)
 }
 
 function versionOf(db: DatabaseSync): number {
@@ -642,9 +687,34 @@ function parseJson(text: string): unknown {
   }
 }
 
-function isOver(mark: ProcessMark, silentMs: number): boolean {
+/** Returns `unknown` for a run that has not been heard of for long, and whose processes cannot be seen. */
+function fateOfRun(mark: ProcessMark, silentMs: number): ReturnType<typeof fateOf> {
   const fate = fateOf(mark)
-  return fate === 'gone' || (fate === 'unknown' && silentMs > STALE_MS)
+  if (fate !== 'unknown') return fate
+  return silentMs > FORGOTTEN_MS ? 'gone' : silentMs > STALE_MS ? 'unknown' : 'running'
+}
+
+/** Part of a key's page that a run has lost. */
+interface WrittenOff extends LostCredits {
+  readonly period: number
+  readonly settled: number
+  /** In `requests`; `null` where nothing is recorded. */
+  readonly row: { readonly id: number; readonly at: number } | null
+}
+
+const NO_LOSS: BookLosses = { lost: [], regained: [] }
+
+function withChecksum(lost: readonly WrittenOff[]): string {
+  const text = JSON.stringify(lost)
+  return `${crc32(text)} ${text}`
+}
+
+/** @throws {DamagedText} */
+function parseLost(sealed: string): readonly WrittenOff[] {
+  const text = sealed.slice(sealed.indexOf(' ') + 1)
+  if (sealed !== `${crc32(text)} ${text}`) throw new DamagedText('what a run has lost is damaged')
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as it was written, by its checksum
+  return JSON.parse(text) as readonly WrittenOff[]
 }
 
 function valuesOf(row: UsageRow) {

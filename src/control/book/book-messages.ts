@@ -94,18 +94,22 @@ export interface LostCredits {
   readonly credits: number
 }
 
-export interface BookAnswer {
+export interface BookLosses {
+  readonly lost: readonly LostCredits[]
+  /** Held by this run again: it was only paused when another run took it for dead. */
+  readonly regained: readonly LostCredits[]
+}
+
+export interface BookAnswer extends BookLosses {
   /** Pages of all keys that were charged or asked for. */
   readonly pages: readonly PageNews[]
-  readonly lost: readonly LostCredits[]
   /** Other runs use this book. */
   readonly hasOthers: boolean
 }
 
 /** Answer of the thread to `open`. */
-export interface BookOpened {
+export interface BookOpened extends BookLosses {
   readonly prices: readonly PriceLessons[]
-  readonly lost: readonly LostCredits[]
   /** Path of a damaged file that was set aside; `null` for a sound one. */
   readonly setAside: string | null
   readonly hasOthers: boolean

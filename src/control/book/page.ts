@@ -7,6 +7,7 @@ import type { Period } from '../../keys/period.ts'
  *   free ────────────▶ held by a run ────────────────▶ used
  *     ▲                  │      │
  *     └───── release ────┘      └── lose: the run has died ──▶ used
+ *                         ◀── regain: it was only paused ──
  *
  * A run is one start of a gateway. What it holds was written down before a worker could use any of it. So used + held never
  * exceeds the limit, whatever is lost after a write: a lost settlement leaves its credits held, and a run that has died
@@ -47,6 +48,14 @@ export type PageEvent =
   | { readonly type: 'end'; readonly run: string }
   /** A run has died, and what it held counts as used. */
   | { readonly type: 'lose'; readonly run: string }
+  /** A run that was taken for dead in this period goes on. */
+  | {
+      readonly type: 'regain'
+      readonly run: string
+      readonly period: number
+      readonly held: number
+      readonly settled: number
+    }
   /** The period as it is now. Periods only grow: one that is older than the page's changes nothing. */
   | { readonly type: 'begin'; readonly period: Period }
   /** An operator says how much was used before the book was damaged. */
@@ -115,6 +124,16 @@ export function nextPage(page: Page, event: PageEvent): Page {
       const leases = new Map(page.leases)
       leases.delete(event.run)
       return { ...page, leases, used: page.used + leaseIn(page, event.run).held }
+    }
+    case 'regain': {
+      if (event.period !== page.period.number) return page
+      const lease = leaseIn(page, event.run)
+      const next = {
+        ...lease,
+        held: lease.held + event.held,
+        settled: lease.settled + event.settled
+      }
+      return { ...withLease(page, event.run, next), used: page.used - event.held }
     }
     case 'begin':
       if (event.period.number < page.period.number) return page

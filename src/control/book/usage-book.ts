@@ -10,6 +10,7 @@ import type {
   BookBatch,
   BookCharge,
   BookFailure,
+  BookLosses,
   BookOpened,
   BookOpening,
   FromBook,
@@ -324,11 +325,11 @@ export class UsageBook {
       await this.#open()
       const answer = await this.#call({ type: 'commit', batch: taken.batch })
       if (answer.type !== 'committed') throw new Error(`the book answers ${answer.type}`)
-      const { pages, lost, hasOthers } = answer.answer
+      const { pages, hasOthers } = answer.answer
       this.#setOthers(hasOthers)
       for (const [id, name] of taken.batch.names) this.#known.set(id, name)
       this.#mend()
-      this.#tellLost(lost)
+      this.#tellLosses(answer.answer)
       this.#options.onPages(pages)
       const byKey = new Map(pages.map((page) => [page.key, page]))
       for (const [key, { resolve, reject }] of taken.asks) {
@@ -416,7 +417,7 @@ export class UsageBook {
     }
   }
 
-  #onOpened({ prices, lost, setAside, hasOthers }: BookOpened): void {
+  #onOpened({ prices, setAside, hasOthers, ...losses }: BookOpened): void {
     this.#damagedFile = null
     this.#setOthers(hasOthers)
     this.#openedAt ??= performance.now()
@@ -429,7 +430,7 @@ export class UsageBook {
         'usage.db was damaged and has been set aside. Keys with limits are refused until the file is restored or `kiro-gateway key reopen` says what was used'
       this.#options.log.error({ setAside }, message)
     }
-    this.#tellLost(lost)
+    this.#tellLosses(losses)
     this.#options.onOpened(prices)
     this.#mend()
   }
@@ -477,13 +478,15 @@ export class UsageBook {
     return promise
   }
 
-  #tellLost(lost: readonly LostCredits[]): void {
-    for (const { key, credits } of lost) {
-      this.#options.log.warn(
-        { key: this.#known.get(key) ?? key, credits: credits / MICROS_PER_CREDIT },
-        'credits of requests that ended with an earlier gateway count as used'
-      )
+  #tellLosses({ lost, regained }: BookLosses): void {
+    const tell = (all: readonly LostCredits[], message: string): void => {
+      for (const { key, credits } of all) {
+        const name = this.#known.get(key) ?? key
+        this.#options.log.warn({ key: name, credits: credits / MICROS_PER_CREDIT }, message)
+      }
     }
+    tell(lost, 'credits of requests that ended with an earlier gateway count as used')
+    tell(regained, 'credits that counted as used while this gateway was paused are reserved again')
   }
 
   #setOthers(hasOthers: boolean): void {

@@ -8,8 +8,11 @@ export function usagePath(stateDir: string): string {
   return resolve(join(stateDir, 'usage.db'))
 }
 
-/** Version of the tables in `usage.db`. In version 1 `requests` had no column `times`, in version 2 there were no pages. */
-export const USAGE_SCHEMA = 3
+/**
+ * Version of the tables in `usage.db`. In version 1 `requests` had no column `times`, in version 2 there were no pages, in
+ * version 3 `runs` had no column `lost`.
+ */
+export const USAGE_SCHEMA = 4
 
 /** `total` gives a number of any size, where `sum` would fail; it is exact as long as JavaScript's are. */
 export const SUM_COLUMNS =

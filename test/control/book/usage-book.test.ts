@@ -247,6 +247,20 @@ t.test('UsageBook', (t) => {
     t.match(await ask(), [{ requests: 5 }])
   })
 
+  t.test('goes on with pages of an earlier version as they are', async (t) => {
+    const { recorder, create, path, periods, written } = rig(t)
+    await recorder.ask(askFor(CREDIT))
+    recorder.record([charged(CREDIT)])
+    await written(1)
+    await recorder.close()
+    const old = new DatabaseSync(path)
+    old.exec('ALTER TABLE runs DROP COLUMN lost; DELETE FROM days; PRAGMA user_version = 3')
+    old.close()
+    t.match(await readUsage(path, { by: 'key', since: NOON, key: null }), [{ requests: 1 }])
+    periods.push({ key: 'k_1', period: MONTH }) // what its rows say does not count
+    t.match(await create().ask(askFor(0)), { used: CREDIT })
+  })
+
   t.test('says how credits came about', async (t) => {
     const { recorder, path } = rig(t)
     recorder.record(many(3, (n) => ({ metering: n === 0 ? 'read on' : 'metered', credits: 10 })))
