@@ -3,7 +3,6 @@ import { monotonicNow } from '../../admission/clock.ts'
 import type { Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
 import { findModel } from '../../kiro/models/models.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { isKnownReason } from '../../kiro/wire/fault-table.ts'
@@ -13,7 +12,7 @@ import type { StrangeEvents } from '../../reply/answer-reader.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
-import { type ApproachFailure, decideRetry, formSignOf } from '../../upstream/call/retry.ts'
+import { type Approach, type ApproachFailure, formSignOf } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { Charge, TurnLimits } from '../plane/key-limits.ts'
 import type { TurnCapture } from '../plane/turn-capture.ts'
@@ -22,6 +21,15 @@ import { Bill } from './bill.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 import { reformPayload } from './change-payload.ts'
 import { explainRefusal } from './explain-refusal.ts'
+import {
+  type FailedTry,
+  FIRST_TRY,
+  mayChange,
+  type NextCall,
+  nextTry,
+  type TryMeans,
+  type TryState
+} from './next-try.ts'
 import { CHANGES, changePayload, leaveOutRefused, writeOutRefused } from './refused-parts.ts'
 
 export interface UpstreamQuestion extends PermitWait {
@@ -42,7 +50,18 @@ export interface UpstreamQuestion extends PermitWait {
 /** A call that was answered. */
 export type AnsweredCall = Pick<Attempt, 'measuredInputTokens'>
 
-type Failure = Extract<AttemptOutcome, { name: 'failed' }>
+interface FailedCall {
+  readonly way: CallWay
+  readonly state: TryState
+  readonly outcome: Extract<AttemptOutcome, { name: 'failed' }>
+}
+
+interface WayOn {
+  readonly way: CallWay
+  /** `CallWay.after()` */
+  readonly another: Approach | null
+  readonly told: GatewayError
+}
 
 /** A wait for a price may last for what those before it left of HTTP_POOL_TIMEOUT, as one for a connection. */
 async function reserveFor(question: UpstreamQuestion): Promise<Charge | null> {
@@ -77,7 +96,7 @@ export async function askUpstream(
 }
 
 /**
- * Asks the upstream until it answers or there is no point in asking again (kiro-protocol §8.3). A permit is held
+ * Asks the upstream until it answers or there is no point in asking again, as `nextTry()` decides. A permit is held
  * during an attempt and never between two.
  */
 async function askUntilAnswered(
@@ -85,86 +104,124 @@ async function askUntilAnswered(
   question: UpstreamQuestion,
   bill: Bill
 ): Promise<AnsweredCall> {
-  const { log, requestId: request_id, payload, plan, progress, sink, signal } = question
+  const { plan, progress, signal } = question
   plane.retryBudget.earn()
   const way = await CallWay.open(plane, 'generate', signal)
-  let attempt = 1
-  let sent = newCall(attempt)
-  let changes = 0
-  /** Of what was left out on suspicion; to be told should the request fare no better without it. */
-  let refusal: GatewayError | null = null
-  /** To be remembered should it fare better. */
-  const lessons: ConversationParts[] = []
+  let state = FIRST_TRY
+  let invocationId = randomUUID()
   if (plan.replay ?? plan.fields) await leaveOutRefused(plane, question, way.snapshot)
   for (;;) {
     if (plan.documents) await writeOutRefused(plane, question, way.host)
-    const call = await startAttempt(plane, question, { way, attempt, sent, bill })
+    const call = await startAttempt(plane, question, { way, state, invocationId, bill })
     const outcome = await call.outcome
     bill.add(call, outcome)
     progress.noteAccount(way.snapshot.id)
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     noteStrange(plane, question, call.strangeEvents)
     if (outcome.name === 'answered') {
-      if (outcome.lostBy !== undefined) {
-        noteCut(plane, question, outcome.lostBy)
-        question.capture?.noteCut()
-      }
-      for (const lesson of lessons) plane.conversations.learn(lesson)
+      if (outcome.lostBy !== undefined) noteCut(plane, question, outcome.lostBy)
+      for (const lesson of state.lessons) plane.conversations.learn(lesson)
       return call
     }
-    progress.end('retry')
-    const { fault, phase } = outcome
-    noteReason(plane, question, fault)
-    const payloadBytes = payload.peek()?.byteLength ?? 0
-    const explained = explainRefusal(outcome.error, fault, { plan, payloadBytes })
-    const error = plane.account.heed(explained, fault)
-    if (error.code === 'GW_UPSTREAM_SUSPENDED') {
-      plane.credentials.reportSuspended(way.snapshot.token, error.message)
-    }
-    // A heartbeat is a byte, too: the client has its status.
-    if (phase === 'answering' || sink.hasBegun || signal.aborted) throw error
-    const { code, detail } = error
-    const failure = toApproachFailure(error, fault)
-    const { hasRenewedToken } = way.approach
-    const mayChange = changes < MAX_CHANGES
-    if (mayChange && (await way.change(failure, signal))) {
-      changes += 1
-      log.info({ request_id, code, detail, next: way.approach }, 'asking upstream another way')
-      if (way.approach.hasRenewedToken === hasRenewedToken) sent = newCall(attempt)
-      continue
-    }
-    const account = way.snapshot
-    const change = mayChange
-      ? await changePayload(plane, question, { error, fault, account })
-      : null
-    if (change !== null) {
-      changes += 1
-      const { name, lesson } = change
-      log.warn({ request_id, code, detail, change: name }, CHANGES[name])
-      if (lesson !== undefined) {
-        lessons.push(lesson)
-        refusal ??= way.told(failure).error
-      }
-      attempt = 1
-      sent = newCall(attempt)
-      continue
-    }
-    const delayMs = plane.isDraining() ? null : retryDelay(plane, question, outcome, attempt)
-    if (delayMs === null) {
-      if (refusal !== null && code === 'GW_UPSTREAM_REFUSED') throw refusal
-      throw way.told(failure).error
-    }
-    plane.metrics.upstreamRetries.inc({ code })
-    log.warn({ request_id, code, detail, attempt, delayMs }, 'retrying upstream')
-    await plane.retryWaits.wait({ ms: delayMs, key: question.waiter.key }, signal)
-    progress.end('retry')
-    attempt += 1
-    if (isEmptyAnswer(outcome)) sent = newCall(attempt)
+    const next = await prepareNext(plane, question, { way, state, outcome })
+    if (next.isNewCall) invocationId = randomUUID()
+    state = next.state
   }
 }
 
-/** How often a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
-const MAX_CHANGES = 3
+/**
+ * Does what has to be done after a failure before the next call.
+ *
+ * @throws {GatewayError} the failure, where no call follows; why there is no other token; GW_MEMORY_FULL
+ */
+async function prepareNext(
+  plane: DataPlane,
+  question: UpstreamQuestion,
+  { way, state, outcome }: FailedCall
+): Promise<NextCall> {
+  const { log, requestId: request_id, progress, signal } = question
+  progress.end('retry')
+  const failed = heedFailure(plane, question, { way, outcome })
+  const { code, detail } = failed.error
+  const failure = toApproachFailure(failed)
+  const isOver = failed.isFinal || !mayChange(state)
+  const another = isOver ? null : way.after(failure)
+  const means = tryMeans(plane, question, { way, another, told: way.told(failure).error })
+  let next = nextTry(state, failed, means)
+  if (next.type === 'change-payload' && !(await changePayload(plane, question, next.change))) {
+    next = nextTry({ ...state, isShortest: true }, failed, means)
+  }
+  switch (next.type) {
+    case 'give-up':
+      throw next.error
+    case 'change-way':
+      await way.take(next.approach, failure, signal)
+      log.info({ request_id, code, detail, next: next.approach }, 'asking upstream another way')
+      return next
+    case 'change-payload': {
+      const { name } = next.change
+      log.warn({ request_id, code, detail, change: name }, CHANGES[name])
+      return next
+    }
+    case 'again': {
+      const { attempt } = state
+      const { delayMs } = next
+      plane.retryBudget.spend()
+      plane.metrics.upstreamRetries.inc({ code })
+      log.warn({ request_id, code, detail, attempt, delayMs }, 'retrying upstream')
+      await plane.retryWaits.wait({ ms: delayMs, key: question.waiter.key }, signal)
+      progress.end('retry')
+      return next
+    }
+  }
+}
+
+/** Takes in what a failure says of the account, and words it for the client. */
+function heedFailure(
+  plane: DataPlane,
+  question: UpstreamQuestion,
+  { way, outcome }: Pick<FailedCall, 'way' | 'outcome'>
+): FailedTry {
+  const { plan, payload, sink, signal } = question
+  const { fault, phase } = outcome
+  noteReason(plane, question, fault)
+  const request = { plan, payloadBytes: payload.byteLength }
+  const explained = explainRefusal(outcome.error, fault, request)
+  const error = plane.account.heed(explained, fault)
+  if (error.code === 'GW_UPSTREAM_SUSPENDED') {
+    plane.credentials.reportSuspended(way.snapshot.token, error.message)
+  }
+  // A heartbeat is a byte, too: the client has its status.
+  return { error, fault, isFinal: phase === 'answering' || sink.hasBegun || signal.aborted }
+}
+
+function tryMeans(
+  plane: DataPlane,
+  { plan, payload }: UpstreamQuestion,
+  { way, another, told }: WayOn
+): TryMeans {
+  const { upstream, payload: payloads } = plane.config()
+  const { models, isLive } = plane.catalogue()
+  return {
+    approach: way.approach,
+    another,
+    told,
+    plan,
+    payload,
+    account: way.snapshot.id,
+    mayTrim: payloads.isTrimmed,
+    isModelListed: isLive && findModel(models, plan.upstreamModel) !== undefined,
+    retry: plane.isDraining()
+      ? null
+      : {
+          maxAttempts: upstream.maxAttempts,
+          // The upstream was working, and may charge for it.
+          firstTokenMaxRetries: plan.isSlow ? 1 : upstream.firstTokenMaxRetries,
+          hasBudget: plane.retryBudget.hasOne,
+          random: Math.random()
+        }
+  }
+}
 
 function noteStrange(
   plane: Pick<DataPlane, 'metrics' | 'strange'>,
@@ -204,44 +261,26 @@ function tellOnce(
 
 function noteCut(
   { metrics }: Pick<DataPlane, 'metrics'>,
-  { log, requestId: request_id }: UpstreamQuestion,
+  { log, requestId: request_id, capture }: UpstreamQuestion,
   { code, detail }: GatewayError
 ): void {
+  capture?.noteCut()
   metrics.answersCut.inc({ code })
   log.warn({ request_id, code, detail }, 'answer cut off on its way')
 }
 
-/** No refusal says so: the answer was one of nothing (kiro-protocol §5.11). */
-function isEmptyAnswer({ fault, error }: Failure): boolean {
-  return fault === null && error.code === 'GW_UPSTREAM_OVERLOADED'
-}
-
-/** Each may have been paid for. */
-const MAX_EMPTY_ANSWERS = 3
-
 /** How much longer a slow answer may take to begin: 300 s instead of 120 (kiro-protocol §8.4). */
 const SLOW_FACTOR = 2.5
 
-/** One request in the upstream's eyes: what is changed and sent once more is another one (kiro-protocol §8.3). */
-interface SentCall {
-  readonly invocationId: string
-  /** The attempt that was its first. */
-  readonly from: number
-}
-
-function newCall(from: number): SentCall {
-  return { invocationId: randomUUID(), from }
-}
-
-function toApproachFailure(error: GatewayError, fault: UpstreamFault | null): ApproachFailure {
+function toApproachFailure({ error, fault }: FailedTry): ApproachFailure {
   if (fault === null) return { error, remedy: null }
   return { error, remedy: fault.remedy, formSign: formSignOf(fault) }
 }
 
 interface AttemptPlan {
   readonly way: CallWay
-  readonly attempt: number
-  readonly sent: SentCall
+  readonly state: TryState
+  readonly invocationId: string
   readonly bill: Bill
 }
 
@@ -275,7 +314,7 @@ async function reform(
 function makeAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
-  { way, attempt, sent, bill, permit }: AttemptPlan & { readonly permit: Permit }
+  { way, state, invocationId, bill, permit }: AttemptPlan & { readonly permit: Permit }
 ): Attempt {
   const { plan, payload, room, waiter } = question
   const { upstream } = plane.config()
@@ -287,8 +326,8 @@ function makeAttempt(
     approach,
     form,
     userAgent: upstream.userAgent,
-    invocationId: sent.invocationId,
-    attempt: attempt - sent.from + 1,
+    invocationId,
+    attempt: state.attempt - state.sentFrom + 1,
     maxAttempts: upstream.maxAttempts,
     bodyTimeoutMs: upstream.readTimeoutMs
   })
@@ -328,27 +367,4 @@ function boundedPlan({ plan, payload }: Pick<UpstreamQuestion, 'plan' | 'payload
   const { maxTokens } = plan.fields ?? {}
   if (maxTokens === undefined || !payload.has('fields-refused')) return plan
   return { ...plan, maxOutputTokens: Math.min(maxTokens, plan.maxOutputTokens ?? Infinity) }
-}
-
-/** Milliseconds to wait before the next attempt, or `null` if there should be none. */
-function retryDelay(
-  plane: DataPlane,
-  { plan }: UpstreamQuestion,
-  failure: Failure,
-  attempt: number
-): number | null {
-  const { error, fault } = failure
-  const { models, isLive } = plane.catalogue()
-  const isModelListed = isLive && findModel(models, plan.upstreamModel) !== undefined
-  const { upstream } = plane.config()
-  const { maxAttempts } = upstream
-  const limits = {
-    ...upstream,
-    maxAttempts: isEmptyAnswer(failure) ? Math.min(maxAttempts, MAX_EMPTY_ANSWERS) : maxAttempts,
-    // The upstream was working, and may charge for it.
-    firstTokenMaxRetries: plan.isSlow ? 1 : upstream.firstTokenMaxRetries,
-    budget: plane.retryBudget,
-    random: Math.random
-  }
-  return decideRetry(fault ?? error, { attempt, isModelListed }, limits)
 }

@@ -165,14 +165,10 @@ export class CallWay {
     return isRefusal ? (this.#firstFailure ?? failure) : failure
   }
 
-  /**
-   * Takes another way that may succeed where this one failed. False if there is none.
-   *
-   * @throws {GatewayError} when another token is needed and there is none; the signal's reason.
-   */
-  async change(failure: ApproachFailure, signal: AbortSignal): Promise<boolean> {
+  /** Another way that may succeed where this one failed; `null` if there is none. To be asked once for each failure. */
+  after(failure: ApproachFailure): Approach | null {
     const { formSign = null } = failure
-    const next = nextApproach(this.#approach, failure, {
+    return nextApproach(this.#approach, failure, {
       hosts: this.#hosts().length,
       hasProfile: this.#snapshot.profileArn !== null,
       hasOtherForm:
@@ -180,13 +176,19 @@ export class CallWay {
         this.#firstFailure === null &&
         this.#plane.forms.mayBeWrong(this.#party, this.form, formSign)
     })
-    if (next === null) return false
+  }
+
+  /**
+   * Takes another way after a failure.
+   *
+   * @throws {GatewayError} when another token is needed and there is none; the signal's reason.
+   */
+  async take(next: Approach, failure: ApproachFailure, signal: AbortSignal): Promise<void> {
     if (next.isOtherForm && !this.#approach.isOtherForm) this.#firstFailure = failure
     if (next.hasRenewedToken && !this.#approach.hasRenewedToken) {
       this.#snapshot = await this.#plane.credentials.renew(this.#snapshot, signal)
     }
     this.#approach = next
-    return true
   }
 
   get #party(): FormParty {

@@ -1,22 +1,14 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
-import {
-  fieldsLesson,
-  type FieldsParty,
-  refusedPath,
-  leftPaths,
-  rememberedPaths
-} from '../../kiro/conversation/refused-fields.ts'
-import { UpstreamLimits } from '../../kiro/rules/rules.ts'
+import { type FieldsParty, rememberedPaths } from '../../kiro/conversation/refused-fields.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
-import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { UpstreamHost } from '../../kiro/wire/hosts.ts'
-import type { GatewayError } from '../../shared/errors.ts'
 import type { JobOwner } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { PermitWait } from './call-way.ts'
 import { dropFields, stripReasoning, trimPayload, writeOutDocuments } from './change-payload.ts'
+import type { PayloadStep } from './next-try.ts'
 
 /** What may have to be left out of a request. */
 export interface RefusableRequest extends Pick<PermitWait, 'waiter' | 'signal'> {
@@ -74,74 +66,33 @@ export const CHANGES = {
   'history-trimmed': 'conversation trimmed'
 } as const satisfies Record<PayloadChange, string>
 
-interface Change {
-  readonly name: PayloadChange
-  /** It was made on suspicion: this is known once the request is answered. */
-  readonly lesson?: ConversationParts
-}
-
-interface Refused {
-  readonly error: GatewayError
-  readonly fault: UpstreamFault | null
-  readonly account: Account
-}
-
-/** Changes what a refusal may be about, each once (kiro-protocol §8.3). `null` where nothing can be changed. */
+/**
+ * Makes a change that `nextTry()` has decided on. False where no turns can be left out.
+ *
+ * @throws {GatewayError} as `reformPayload()`
+ */
 export async function changePayload(
-  plane: Pick<DataPlane, 'conversations' | 'transforms' | 'config'>,
+  plane: Pick<DataPlane, 'conversations' | 'transforms'>,
   request: RefusableRequest,
-  { error, fault, account }: Refused
-): Promise<Change | null> {
+  change: PayloadStep
+): Promise<boolean> {
   const { payload, plan } = request
-  const { transforms } = plane
+  const { conversations, transforms } = plane
   const owner = ownerOf(request)
-  const mayChange = (change: PayloadChange): boolean => !payload.has(change)
-  if (fault?.remedy === 'strip-reasoning' && plan.replay && mayChange('reasoning-refused')) {
-    plane.conversations.learn(plan.replay)
-    await stripReasoning(transforms, payload, owner)
-    return { name: 'reasoning-refused' }
+  switch (change.name) {
+    case 'reasoning-refused':
+      if (plan.replay !== undefined) conversations.learn(plan.replay)
+      await stripReasoning(transforms, payload, owner)
+      return true
+    case 'document-refused':
+      await writeOut(plane, request)
+      return true
+    case 'fields-refused':
+      await dropFields(transforms, payload, change.refused, owner)
+      return true
+    case 'history-trimmed':
+      return trimPayload(transforms, payload, plan, owner)
   }
-  const isTooLong = error.code === 'GW_CONTEXT_OVERFLOW'
-  const isAboutDocuments = mayBeDocuments(fault) || (isTooLong && mayFitWithoutDocuments(payload))
-  if (plan.documents && isAboutDocuments && mayChange('document-refused')) {
-    await writeOut(plane, request)
-    return { name: 'document-refused', lesson: plan.documents }
-  }
-  if (fault?.remedy === 'drop-fields') {
-    const lesson = await changeFields(plane, request, fault, account)
-    if (lesson !== null) return { name: 'fields-refused', lesson }
-  }
-  const mayTrim = isTooLong && plane.config().payload.isTrimmed && mayChange('history-trimmed')
-  const isTrimmed = mayTrim && (await trimPayload(transforms, payload, plan, owner))
-  return isTrimmed ? { name: 'history-trimmed' } : null
-}
-
-/** Leaves out the field that a refusal names, or all: where it names none, and where one was left out already. */
-async function changeFields(
-  { transforms }: Pick<DataPlane, 'transforms'>,
-  request: RefusableRequest,
-  { message }: UpstreamFault,
-  account: Account
-): Promise<ConversationParts | null> {
-  const { payload, plan } = request
-  const left = leftPaths(plan.fields?.paths ?? [], payload.droppedFields)
-  if (left.length === 0) return null
-  const named = refusedPath(left, message)
-  const isSecond = payload.has('fields-refused')
-  const refused = named === null || isSecond ? left : [named]
-  await dropFields(transforms, payload, refused, ownerOf(request))
-  return fieldsLesson(partyOf(account, plan), named === null && !isSecond ? 'all' : refused)
-}
-
-/** A refusal that no other remedy is known for (kiro-protocol §4.15), but not one of an organisation's key. */
-function mayBeDocuments(fault: UpstreamFault | null): boolean {
-  if (fault?.status !== 400 || fault.code !== 'GW_UPSTREAM_REFUSED') return false
-  return ['none', 'other-form'].includes(fault.remedy) && fault.reason?.includes('KMS') !== true
-}
-
-/** Documents weigh far more than their text: a conversation that grows beside them would be at its end. */
-function mayFitWithoutDocuments({ bytes }: RequestPayload): boolean {
-  return bytes.byteLength <= UpstreamLimits.payloadWeight + UpstreamLimits.documentChars
 }
 
 function partyOf({ id }: Account, { upstreamModel }: ReplyPlan): FieldsParty {

@@ -164,9 +164,9 @@ async function searchWeb(
       asked = shorter
       continue
     }
-    if (!(await way.change(answer, signal))) {
-      return { pages: [], problem: way.told(answer).error.message }
-    }
+    const next = way.after(answer)
+    if (next === null) return { pages: [], problem: way.told(answer).error.message }
+    await way.take(next, answer, signal)
   }
 }
 

@@ -194,6 +194,11 @@ export class RequestPayload {
     return this.#bytes
   }
 
+  /** 0 once it has been let go. */
+  get byteLength(): number {
+    return this.#bytes?.byteLength ?? 0
+  }
+
   /** How the upstream's body is written. */
   get form(): RequestForm {
     return formOfBytes(this.bytes)

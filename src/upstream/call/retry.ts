@@ -24,9 +24,10 @@ export interface RetryLimits {
   readonly maxAttempts: number
   /** Attempts in all when the answer does not begin in time. */
   readonly firstTokenMaxRetries: number
-  readonly budget: Pick<RetryBudget, 'spend'>
+  /** `RetryBudget.hasOne` */
+  readonly hasBudget: boolean
   /** From 0 up to, not including, 1. */
-  readonly random: () => number
+  readonly random: number
 }
 
 const FIRST_DELAY_MS = 1000
@@ -48,14 +49,14 @@ export function decideRetry(
   limits: RetryLimits
 ): number | null {
   const { attempt } = situation
-  if (attempt >= maxAttemptsFor(cause, situation, limits)) return null
+  if (!limits.hasBudget || attempt >= maxAttemptsFor(cause, situation, limits)) return null
   const firstMs = cause.remedy === 'retry-model' ? FIRST_MODEL_DELAY_MS : FIRST_DELAY_MS
-  const backOffMs = firstMs * 2 ** (attempt - 1) * (1 + JITTER * limits.random())
+  const backOffMs = firstMs * 2 ** (attempt - 1) * (1 + JITTER * limits.random)
   const isWaitOnce = cause.remedy === 'wait-once'
   const askedMs = (cause.retryAfterS ?? (isWaitOnce ? USER_RATE_S : 0)) * 1000
   // Earlier is not allowed, and clients do not wait that long.
   if (askedMs > (isWaitOnce ? MAX_WAIT_ONCE_MS : MAX_DELAY_MS)) return null
-  return limits.budget.spend() ? Math.min(Math.max(backOffMs, askedMs), MAX_DELAY_MS) : null
+  return Math.min(Math.max(backOffMs, askedMs), MAX_DELAY_MS)
 }
 
 function maxAttemptsFor(cause: RetryCause, situation: RetrySituation, limits: RetryLimits): number {
@@ -133,10 +134,15 @@ export class RetryBudget {
     this.#left = Math.min(this.#minimum + this.#percent, this.#left + this.#percent / 100)
   }
 
+  /** A retry is left. */
+  get hasOne(): boolean {
+    this.#refill()
+    return this.#left >= 1
+  }
+
   /** Takes one retry. False, and nothing is taken, if none is left. */
   spend(): boolean {
-    this.#refill()
-    if (this.#left < 1) return false
+    if (!this.hasOne) return false
     this.#left -= 1
     return true
   }
