@@ -7,7 +7,6 @@ await Promise.all([
   import('./config/load-process.ts'),
   import('./control/primary.ts'),
   import('./credentials/usual-places.ts'),
-  import('./description/description.ts'),
   import('./server/worker.ts'),
   import('./simulator/simulator.ts'),
   import('./tracing/tracer.ts')

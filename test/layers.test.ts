@@ -13,14 +13,14 @@ import { tokenize } from './helper/source-tokens.ts'
 /** From top to bottom: each row imports only from rows below it, and of these only what stands here. */
 const layers: LayerTable = {
   'start.js': [],
-  'warm-up.ts': words('cli config control credentials server description simulator tracing'),
+  'warm-up.ts': words('cli config control credentials server simulator tracing'),
   'main.ts': ['config', 'control', 'credentials', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.
   cli: words(
     'server control reply credentials admission ipc upstream transform dialects simulator kiro keys fleet config observe frames shared'
   ),
   server: words(
-    'reply admission upstream transform tracing description dialects simulator kiro keys fleet config ipc observe dashboard frames shared'
+    'reply admission upstream transform tracing dialects simulator kiro keys fleet config ipc observe dashboard frames shared'
   ),
   // The primary's own calls hold a lease of the budget like any worker.
   control: words(
@@ -35,8 +35,6 @@ const layers: LayerTable = {
   transform: ['dialects', 'config', 'shared'],
   // Loaded only where traces are on; all others know of it is what it is told.
   tracing: ['config', 'observe', 'shared'],
-  // It says what the dialects take and answer.
-  description: ['dialects', 'kiro', 'shared'],
   dialects: ['kiro', 'frames', 'shared'],
   simulator: ['kiro', 'frames', 'shared'],
   kiro: ['frames', 'shared'],

@@ -8,8 +8,8 @@ import { UpstreamSettings } from './upstream-settings.ts'
 const MEBIBYTE = 1024 * 1024
 
 /**
- * Every setting: where it is read from, its bounds, default and meaning. docs/settings.md and `.env.example` are checked
- * against it. `restart`: a running gateway keeps the old value. `null` means no limit, automatic or left out, as each
+ * Every setting: where it is read from, its bounds, default and meaning. docs/settings.md and `.env.example` are made
+ * of it. `restart`: a running gateway keeps the old value. `null` means no limit, automatic or left out, as each
  * sentence says.
  */
 export const Settings = Type.Object({

@@ -51,7 +51,7 @@ interface ErrorEntry {
   readonly message: string
 }
 
-/** Every way in which the gateway fails. The table of docs/errors.md is checked against this one. */
+/** Every way in which the gateway fails. The table of docs/errors.md is made of this one. */
 export const ErrorTable = {
   GW_CONFIG_INVALID: entry('failed', 'The configuration is not valid.'),
   GW_CLIENT_FILE: entry('failed', "The client's configuration cannot be read or changed."),

@@ -2,7 +2,7 @@ import type { ErrorCode } from './errors.ts'
 
 /**
  * Why there are no answers, for programs: `/readyz`, errors and `doctor` say it by the same codes, which stay as they are
- * whatever words are put beside them. The table of docs/errors.md is checked against this one.
+ * whatever words are put beside them. The table of docs/errors.md is made of this one.
  */
 export const FailureTable = {
   'no-credentials': 'Nobody has signed in yet.',

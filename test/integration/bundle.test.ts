@@ -42,8 +42,8 @@ async function bundle(): Promise<void> {
 }
 
 function layOut(): void {
-  mkdirSync(join(image, 'src'), { recursive: true })
-  for (const name of ['package.json', 'src/start.js'])
+  for (const name of ['src', 'docs']) mkdirSync(join(image, name), { recursive: true })
+  for (const name of ['package.json', 'src/start.js', 'docs/openapi.json', 'docs/openapi.html'])
     copyFileSync(join(ROOT, name), join(image, name))
   cpSync(join(folder, 'dist'), join(image, 'dist'), { recursive: true })
   symlinkSync(join(ROOT, 'node_modules'), join(image, 'node_modules'))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Operations } from '../../src/description/api/operations.ts'
+import { Operations } from '../../docs/generate/openapi/operations.ts'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 

@@ -10,7 +10,7 @@ export type RoomName = 'conversion' | 'control' | 'requests' | 'network'
 
 /** The folders of each room, whose entry is `test/rooms/NAME.ts`. */
 const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
-  conversion: ['description', 'dialects', 'kiro', 'frames', 'reply'],
+  conversion: ['dialects', 'kiro', 'frames', 'reply'],
   control: [
     'control',
     'admission',

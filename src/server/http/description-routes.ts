@@ -1,7 +1,14 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
-import type { DescriptionFiles } from '../../description/description.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Route, RoutedRequest } from './router.ts'
+
+// Generated: `npm run generate`.
+const JSON_FILE = new URL('../../../docs/openapi.json', import.meta.url)
+const PAGE_FILE = new URL('../../../docs/openapi.html', import.meta.url)
+/** Where the examples of the page call. */
+const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
 /** Both are the same for everybody, and change with the version. */
 const KEPT = { 'cache-control': 'no-cache' } as const
@@ -11,13 +18,13 @@ const MAX_READERS = 16
 
 /**
  * The description of all routes, for programs and for people. It tells nothing of this gateway, but has 200 to 300 KB, which
- * the system holds until a client has read it: where there are keys, it wants one, or a session of the dashboard. Not a
- * module of it is loaded before somebody asks, and then it is kept.
+ * the system holds until a client has read it: where there are keys, it wants one, or a session of the dashboard. It is
+ * read when it is first asked for, and then kept.
  */
 export function descriptionRoutes(): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null
   const files = ({ request }: RoutedRequest): Promise<DescriptionFiles> => {
-    made ??= loadDescription(request.socket.localPort).catch((cause: unknown) => {
+    made ??= readDescription(request.socket.localPort).catch((cause: unknown) => {
       made = null
       throw cause
     })
@@ -61,10 +68,34 @@ class DescriptionReaders {
   }
 }
 
-/** A worker listens on one port, so that the first request tells it. */
-async function loadDescription(port = 8000): Promise<DescriptionFiles> {
-  const { makeDescription } = await import('../../description/description.ts')
-  return makeDescription(port)
+interface DescriptionFiles {
+  readonly json: Buffer
+  readonly page: Buffer
+  /** The page's Content-Security-Policy. */
+  readonly pagePolicy: string
+}
+
+/** Reads both. A worker listens on one port, so the first request tells it. */
+async function readDescription(port = 8000): Promise<DescriptionFiles> {
+  const [json, page] = await Promise.all([readFile(JSON_FILE), readFile(PAGE_FILE, 'utf8')])
+  return {
+    json,
+    page: Buffer.from(page.replaceAll(USUAL_ADDRESS, `http://127.0.0.1:${port}`)),
+    pagePolicy: policyOf(page)
+  }
+}
+
+/** The page may load its own style, named by its hash, and nothing else. */
+function policyOf(page: string): string {
+  const [, style = ''] = /<style>(.*?)<\/style>/s.exec(page) ?? []
+  return [
+    "default-src 'none'",
+    `style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'`,
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'"
+  ].join('; ')
 }
 
 function send(

@@ -9,7 +9,7 @@ import {
   record,
   refTo,
   string
-} from './json-schema.ts'
+} from '../json-schema.ts'
 
 const FINISH_REASON = oneOf(
   ['stop', 'length', 'tool_calls', 'function_call', 'content_filter'],

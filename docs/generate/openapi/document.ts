@@ -1,18 +1,12 @@
-import { MessagesBodyCheck } from '../../dialects/anthropic-messages/schema.ts'
-import { ChatBodyCheck } from '../../dialects/openai-chat/schema.ts'
-import { ResponsesBodyCheck } from '../../dialects/openai-responses/schema.ts'
-import { version } from '../../shared/version.ts'
-import { ChatAnswers } from '../schema/chat-answers.ts'
-import { MessagesAnswers } from '../schema/messages-answers.ts'
-import { ReadAnswers } from '../schema/read-answers.ts'
-import { ResponsesAnswers } from '../schema/responses-answers.ts'
+import { version } from '../../../src/shared/version.ts'
+import { ReadAnswers } from './read-answers.ts'
+import { CLIENT_APIS } from './client-apis.ts'
 import { ErrorSchemas } from './errors.ts'
 import { AnswerHeaders } from './headers.ts'
-import { anyObject, describeMembers, type JsonSchema, refTo } from '../schema/json-schema.ts'
+import { anyObject, type JsonSchema, refTo } from './json-schema.ts'
 import { JSON_TYPE, type Operation, type Parameter } from './operation.ts'
 import { Operations, RequestHeaders } from './operations.ts'
 import { toResponses } from './responses.ts'
-import { ChatWords, MessagesWords, ResponsesWords } from '../schema/member-words.ts'
 
 /** An OpenAPI 3.1 document: plain JSON. */
 export type Description = ReturnType<typeof describeApi>
@@ -72,13 +66,8 @@ const TAGS = [
 ] as const satisfies readonly { readonly name: Operation['tag']; readonly description: string }[]
 
 const Schemas: Readonly<Record<string, JsonSchema>> = {
-  ChatRequest: describeMembers(ChatBodyCheck.Schema(), ChatWords),
-  ResponsesRequest: describeMembers(ResponsesBodyCheck.Schema(), ResponsesWords),
-  MessagesRequest: describeMembers(MessagesBodyCheck.Schema(), MessagesWords),
   LintRequest: anyObject('A request of any of the three APIs; it may be as wrong as it likes.'),
-  ...ChatAnswers,
-  ...ResponsesAnswers,
-  ...MessagesAnswers,
+  ...Object.assign({}, ...CLIENT_APIS.map(({ schemas }) => schemas)),
   ...ReadAnswers,
   ...ErrorSchemas,
   AnyObject: anyObject('An OpenAPI document.')

@@ -1,4 +1,4 @@
-import { type JsonSchema, oneOf } from '../schema/json-schema.ts'
+import { type JsonSchema, oneOf } from './json-schema.ts'
 
 interface Header {
   readonly description: string

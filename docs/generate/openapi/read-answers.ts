@@ -1,6 +1,6 @@
-import { RepairTable } from '../../kiro/rules/repair-table.ts'
-import { RuleTable } from '../../kiro/rules/rules.ts'
-import { FailureTable } from '../../shared/failures.ts'
+import { RepairTable } from '../../../src/kiro/rules/repair-table.ts'
+import { RuleTable } from '../../../src/kiro/rules/rules.ts'
+import { FailureTable } from '../../../src/shared/failures.ts'
 import {
   amount,
   anyOf,

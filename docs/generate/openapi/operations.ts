@@ -1,145 +1,47 @@
-import { DIALECT_NAMES, Dialects } from '../../dialects/dialect.ts'
-import { oneOf, string } from '../schema/json-schema.ts'
-import { type Answer, JSON_TYPE, type Operation, type Parameter, STREAM_TYPE } from './operation.ts'
-import {
-  ChatExamples,
-  CountExamples,
-  type ExampleRequests,
-  InputCountExamples,
-  LintExamples,
-  MessagesExamples,
-  ResponsesExamples
-} from './example-requests.ts'
+import { DIALECT_NAMES } from '../../../src/dialects/dialect.ts'
+import { inJson, LOCAL, pathsOf, VERSION } from './client-api.ts'
+import { CLIENT_APIS } from './client-apis.ts'
+import { MODEL, QUESTION } from './examples.ts'
+import { oneOf, string } from './json-schema.ts'
+import { type ExampleRequests, JSON_TYPE, type Operation, type Parameter } from './operation.ts'
 
-const [CHAT, RESPONSES, MESSAGES] = [
-  Dialects['openai-chat'].paths,
-  Dialects['openai-responses'].paths,
-  Dialects['anthropic-messages'].paths
-]
-
-const VERSION: Parameter = {
-  name: 'anthropic-version',
-  in: 'header',
-  description: "Whatever it says, answers and errors are in the shapes of Anthropic's API.",
-  schema: { type: 'string' }
-}
-
-const CONVERSATION = {
-  tag: 'Conversations',
-  method: 'post',
-  access: 'key',
-  errorPlaces: ['any', 'key', 'body', 'model', 'account', 'answer', 'counted', 'waiting']
-} as const
-
-/** The answer of a conversation, in one piece and as a stream. */
-function answersOf(whole: string, event: string): readonly Answer[] {
-  return [
-    {
-      status: 200,
-      description: 'The answer: in one piece, or with `stream` as server-sent events.',
-      content: { [JSON_TYPE]: [whole], [STREAM_TYPE]: [event] },
-      headers: [
-        'x-kiro-gateway-repairs',
-        'x-kiro-gateway-model',
-        'server-timing',
-        'cache-control',
-        'x-accel-buffering'
+const LINT_EXAMPLES: ExampleRequests = {
+  repaired: {
+    summary: 'Two turns of one role, which are joined',
+    value: {
+      model: MODEL,
+      messages: [
+        { role: 'user', content: QUESTION },
+        { role: 'user', content: 'And which?' }
       ]
     }
-  ]
+  },
+  refused: {
+    summary: 'No message at all',
+    value: { model: MODEL, max_tokens: 1024, messages: [] }
+  }
 }
 
-function inJson(schemas: readonly string[], description: string): readonly Answer[] {
-  return [{ status: 200, description, content: { [JSON_TYPE]: schemas } }]
+const LINT: Operation = {
+  ...LOCAL,
+  id: 'lintRequest',
+  path: '/v1/lint',
+  summary: 'What becomes of a request',
+  description:
+    'Says which rules of the upstream a request breaks, where, and what the gateway does about it. Nothing is sent. The request may be of any API: its shape tells which, or `dialect`.',
+  errors: 'asked',
+  parameters: [
+    {
+      name: 'dialect',
+      in: 'query',
+      description: 'The API of the request.',
+      schema: oneOf(DIALECT_NAMES)
+    },
+    VERSION
+  ],
+  request: { schema: 'LintRequest', examples: LINT_EXAMPLES },
+  answers: inJson(['LintReport'], 'What there is to say, also of a request that is refused.')
 }
-
-const CONVERSATIONS: readonly Operation[] = [
-  {
-    ...CONVERSATION,
-    id: 'createChatCompletion',
-    ...pathsOf(CHAT),
-    summary: "OpenAI's Chat Completions",
-    description:
-      'Members that are not listed are ignored. What the upstream would refuse is repaired; `x-kiro-gateway-repairs` says what.',
-    errors: 'openai-chat',
-    request: { schema: 'ChatRequest', examples: ChatExamples },
-    answers: answersOf('ChatCompletion', 'ChatStreamEvent')
-  },
-  {
-    ...CONVERSATION,
-    id: 'createResponse',
-    ...pathsOf(RESPONSES),
-    summary: "OpenAI's Responses",
-    description:
-      'Send the whole conversation with each request: only items of answers with `store` are kept, for a time. An item `{"type":"compaction_trigger"}` at the end has the conversation summed up.',
-    errors: 'openai-responses',
-    request: { schema: 'ResponsesRequest', examples: ResponsesExamples },
-    answers: answersOf('Response', 'ResponsesStreamEvent')
-  },
-  {
-    ...CONVERSATION,
-    id: 'createMessage',
-    ...pathsOf(MESSAGES),
-    summary: "Anthropic's Messages",
-    description:
-      'Members that are not listed, `anthropic-version`, `anthropic-beta` and `?beta=true` are ignored. What the upstream would refuse is repaired; `x-kiro-gateway-repairs` says what.',
-    errors: 'anthropic-messages',
-    parameters: [VERSION],
-    request: { schema: 'MessagesRequest', examples: MessagesExamples },
-    answers: answersOf('Message', 'MessagesStreamEvent')
-  }
-]
-
-const LOCAL = {
-  tag: 'Requests',
-  method: 'post',
-  access: 'key',
-  errorPlaces: ['any', 'key', 'body', 'model', 'counted', 'waiting']
-} as const
-
-const REQUESTS: readonly Operation[] = [
-  {
-    ...LOCAL,
-    id: 'countTokens',
-    ...pathsOf(MESSAGES.map((path) => `${path}/count_tokens`)),
-    summary: 'How many tokens a request has',
-    description: 'An estimate that follows what the upstream has counted of other requests.',
-    errors: 'anthropic-messages',
-    parameters: [VERSION],
-    request: { schema: 'MessagesRequest', examples: CountExamples },
-    answers: inJson(['TokenCount'], 'The estimate.')
-  },
-  {
-    ...LOCAL,
-    id: 'countInputTokens',
-    ...pathsOf(RESPONSES.map((path) => `${path}/input_tokens`)),
-    summary: 'The same of a Responses request',
-    description: 'An estimate that follows what the upstream has counted of other requests.',
-    errors: 'openai-responses',
-    request: { schema: 'ResponsesRequest', examples: InputCountExamples },
-    answers: inJson(['InputTokenCount'], 'The estimate.')
-  },
-  {
-    ...LOCAL,
-    id: 'lintRequest',
-    path: '/v1/lint',
-    summary: 'What becomes of a request',
-    description:
-      'Says which rules of the upstream a request breaks, where, and what the gateway does about it. Nothing is sent. The request may be of any API: its shape tells which, or `dialect`.',
-    errors: 'asked',
-    parameters: [
-      {
-        name: 'dialect',
-        in: 'query',
-        description: 'The API of the request.',
-        schema: oneOf(DIALECT_NAMES)
-      },
-      VERSION
-    ],
-    request: { schema: 'LintRequest', examples: LintExamples },
-    answers: inJson(['LintReport'], 'What there is to say, also of a request that is refused.')
-  }
-]
 
 const READS: readonly Operation[] = [
   {
@@ -295,8 +197,9 @@ const DESCRIPTION: readonly Operation[] = [
 
 /** All that is described, in the order in which it is read. */
 export const Operations: readonly Operation[] = [
-  ...CONVERSATIONS,
-  ...REQUESTS,
+  ...CLIENT_APIS.map(({ conversation }) => conversation),
+  ...CLIENT_APIS.flatMap(({ counter }) => counter ?? []),
+  LINT,
   ...READS,
   ...STATE,
   ...DESCRIPTION
@@ -318,11 +221,6 @@ export const RequestHeaders: readonly Parameter[] = [
     schema: { type: 'string' }
   }
 ]
-
-/** The first leads to it by the name that clients use, the others for those that leave something out. */
-function pathsOf([path = '', ...aliases]: readonly string[]): Pick<Operation, 'path' | 'aliases'> {
-  return { path, aliases }
-}
 
 /** The requests that are shown and can be sent. */
 export function examplesOf({ request }: Operation): ExampleRequests {

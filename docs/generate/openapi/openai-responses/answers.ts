@@ -12,7 +12,7 @@ import {
   record,
   refTo,
   string
-} from './json-schema.ts'
+} from '../json-schema.ts'
 
 const STATUS = oneOf(['in_progress', 'completed', 'incomplete'], '`incomplete` for what broke off.')
 

@@ -1,28 +1,17 @@
-import { createHash } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
-import { type Description, describeApi } from '../api/document.ts'
-import type { Operation } from '../api/operation.ts'
-import { examplesOf, Operations } from '../api/operations.ts'
-import type { ApiResponse } from '../api/responses.ts'
+import { type Description, describeApi } from '../document.ts'
+import type { Operation } from '../operation.ts'
+import { examplesOf, Operations } from '../operations.ts'
+import type { ApiResponse } from '../responses.ts'
 import { html, Markup, phrase, prose } from './markup.ts'
 import { schemaView } from './schema-view.ts'
 import { STYLE } from './style.ts'
 
-/** What the page may load: its own style, by its content, and nothing else from anywhere. */
-export const PAGE_POLICY = [
-  "default-src 'none'",
-  `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
-  'img-src data:',
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'"
-].join('; ')
-
-/** Where the examples call; replaced by the port that is in use. */
+/** Where the examples call; a gateway puts its own port in its place. */
 const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
-/** The description as one page of HTML, without scripts. Its examples call this machine at `port`. */
-export function describeOnPage(port: number): string {
+/** The description as one page of HTML, without scripts. */
+export function describeOnPage(): string {
   const api = describeApi()
   const { title, version } = api.info
   return html`<!doctype html>
@@ -49,7 +38,7 @@ ${api.tags.map((tag) => tagView(api, tag))}
 </main>
 </body>
 </html>
-`.html.replaceAll(USUAL_ADDRESS, `http://127.0.0.1:${port}`)
+`.html
 }
 
 function navView(api: Description): Markup {

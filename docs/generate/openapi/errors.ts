@@ -1,7 +1,7 @@
-import { type DialectName, toErrorReply } from '../../dialects/dialect.ts'
-import { ErrorTable } from '../../shared/error-table.ts'
-import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
-import { anyObject, fixed, type JsonSchema, orNull, record, string } from '../schema/json-schema.ts'
+import { type DialectName, toErrorReply } from '../../../src/dialects/dialect.ts'
+import { ErrorTable } from '../../../src/shared/error-table.ts'
+import { type ErrorCode, GatewayError } from '../../../src/shared/errors.ts'
+import { anyObject, fixed, type JsonSchema, orNull, record, string } from './json-schema.ts'
 
 /**
  * Where a failure is answered: by any route; where a key is needed; where it is the operator's; where a body is read; where a
@@ -127,11 +127,6 @@ export const ErrorSchemas: Readonly<Record<string, JsonSchema>> = {
     request_id: string('As in the header `request-id`.')
   }),
   AnthropicStreamError: record({ type: fixed('error'), error: ANTHROPIC_BODY })
-}
-
-/** The schema of a dialect's errors, by its name. */
-export function errorSchemaOf(dialect: DialectName): string {
-  return dialect === 'anthropic-messages' ? 'AnthropicError' : 'OpenAiError'
 }
 
 /** A failure, and how a dialect tells it. */

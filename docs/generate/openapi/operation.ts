@@ -1,7 +1,6 @@
-import type { DialectName } from '../../dialects/dialect.ts'
+import type { DialectName } from '../../../src/dialects/dialect.ts'
 import type { ErrorPlace } from './errors.ts'
-import type { JsonSchema } from '../schema/json-schema.ts'
-import type { ExampleRequests } from './example-requests.ts'
+import type { JsonSchema } from './json-schema.ts'
 
 /** One thing that a client may ask for, from which its part of the description is made. */
 export interface Operation {
@@ -38,6 +37,14 @@ interface RequestBody {
   /** The name of its schema. */
   readonly schema: string
   readonly examples: ExampleRequests
+}
+
+/** Requests as they may be sent, by name; a test sends each to a gateway. */
+export type ExampleRequests = Readonly<Record<string, Example>>
+
+interface Example {
+  readonly summary: string
+  readonly value: object
 }
 
 /** An answer that is no error. */

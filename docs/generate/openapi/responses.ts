@@ -1,6 +1,7 @@
-import type { DialectName } from '../../dialects/dialect.ts'
-import { anyOf, type JsonSchema, refTo } from '../schema/json-schema.ts'
-import { codesIn, errorSchemaOf, type ToldError, toldErrors } from './errors.ts'
+import type { DialectName } from '../../../src/dialects/dialect.ts'
+import { anyOf, type JsonSchema, refTo } from './json-schema.ts'
+import { ClientApis } from './client-apis.ts'
+import { codesIn, type ToldError, toldErrors } from './errors.ts'
 import { EVERY_ANSWER, headersRefs } from './headers.ts'
 import { type Answer, JSON_TYPE, type Operation } from './operation.ts'
 
@@ -80,7 +81,7 @@ function errorsOf({ errors, errorPlaces }: Operation): ReadonlyMap<number, reado
 
 function toError(errors: readonly ToldError[], operation: Operation): ApiResponse {
   const lines = errors.map(({ code, message }) => `- \`${code}\`: ${message}`)
-  const names = errors.map(({ dialect }) => errorSchemaOf(dialect))
+  const names = errors.map(({ dialect }) => ClientApis[dialect].errorSchema)
   const examples = errors.map(({ code, dialect, body }) => [
     operation.errors === 'asked' ? `${code}.${dialect}` : code,
     { value: body }

@@ -1,4 +1,4 @@
-import { type JsonSchema, nameOfRef } from '../schema/json-schema.ts'
+import { type JsonSchema, nameOfRef } from '../json-schema.ts'
 import { html, type Markup, phrase } from './markup.ts'
 
 /** What a schema says, as a list of members; what has a name is a link to it. */

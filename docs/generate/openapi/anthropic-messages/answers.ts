@@ -10,7 +10,7 @@ import {
   record,
   refTo,
   string
-} from './json-schema.ts'
+} from '../json-schema.ts'
 
 const STOP_REASON = oneOf(
   [

@@ -1,0 +1,16 @@
+import { errorTables } from './errors.ts'
+import { describeApi } from './openapi/document.ts'
+import { describeOnPage } from './openapi/page/page.ts'
+import { envExample, reloadList, settingsTable } from './settings.ts'
+import { between, toLines } from './text.ts'
+
+/** Every generated file, and how its text is made of the one before. */
+export const Generated: Readonly<Record<string, (before: string) => string>> = {
+  '.env.example': envExample,
+  'docs/settings.md': (page) => between(page, 'settings', settingsTable()),
+  'docs/operations.md': (page) => between(page, 'restart', reloadList()),
+  'docs/errors.md': (page) =>
+    Object.entries(errorTables()).reduce((text, [name, table]) => between(text, name, table), page),
+  'docs/openapi.json': () => toLines(describeApi()),
+  'docs/openapi.html': () => describeOnPage()
+}
