@@ -186,22 +186,27 @@ function toLines(what: string, { before, after, worker }: Measured): readonly Li
     },
     {
       ...line,
-      what: '  more than before it recorded, from round to round',
+      what: `  more than before it recorded, from round to round, ${what}`,
       unit: '%',
       gateway: changes,
       samples: `${samples}; half of them ${half}`
     },
-    { ...line, what: '  more in the primary, of all rounds', unit: 'µs', gateway: [primary] },
     {
       ...line,
-      what: '  in a worker: written down, which requests have come and what they have used',
+      what: `  more in the primary, of all rounds, ${what}`,
+      unit: 'µs',
+      gateway: [primary]
+    },
+    {
+      ...line,
+      what: `  in a worker: noted and sent, what a request has used, ${what}`,
       unit: 'µs',
       gateway: worker,
       samples: '5 × 100,000 rows'
     },
     {
       ...line,
-      what: '  both as a part of the answer',
+      what: `  both as a part of the answer, ${what}`,
       unit: '%',
       gateway: worker.map((cost) => (cost + primary) / 10 / perRequestMs),
       must
