@@ -209,7 +209,7 @@ function anotherMaximum(duel: Duel): void {
   a.setWant(MAX, 0)
   duel.wait(1)
   duel.live(a)
-  lieOfMembers(duel, () => ({ max: 1e9 }))
+  lieOfMembers(duel, () => ({ max: 10_000 }))
   duel.engine.command({ type: 'forget', name: 'nobody' })
   for (const one of [a, b, a]) {
     duel.live(one)
