@@ -1,5 +1,5 @@
 import { parentPort } from 'node:worker_threads'
-import { BookDatabase, isDamage } from '../src/control/book/book-database.ts'
+import { BookDatabase, errcodeOf, isDamage } from '../src/control/book/book-database.ts'
 import type { BookFailure, FromBook, ToBook } from '../src/control/book/book-messages.ts'
 
 /*
@@ -57,7 +57,7 @@ function opened(): BookDatabase {
 }
 
 function reasonOf(cause: unknown): BookFailure {
-  const errcode = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
+  const errcode = errcodeOf(cause)
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   const message = cause instanceof Error ? cause.message : String(cause)
   const damagedFile = isDamage(cause) ? (book?.identity ?? null) : null

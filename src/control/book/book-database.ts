@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs'
-import { lstat, rename, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { lstat, readFile, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
@@ -8,7 +8,12 @@ import type { Period } from '../../keys/period.ts'
 import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
 import { codeOf } from '../../shared/errors.ts'
 import { isJsonObject } from '../../shared/json.ts'
-import { createPrivateFile, makeFolder, refuseLink } from '../../shared/private-files.ts'
+import {
+  createPrivateFile,
+  makeFolder,
+  refuseLink,
+  replaceFile
+} from '../../shared/private-files.ts'
 import { fateOf, type ProcessMark } from '../../shared/process-mark.ts'
 import type {
   BookAnswer,
@@ -185,26 +190,31 @@ export class BookDatabase {
   static async open(opening: BookOpening) {
     const { path, now, damagedFile } = opening
     const identity = await identityOf(path)
-    if (damagedFile !== null && identity === damagedFile) {
-      return BookDatabase.#openSound(opening, await putAside(path, now))
+    const begun = await readAside(path)
+    const isBegun = begun !== null && (identity === null || identity === begun.identity)
+    const aside = { identity: identity ?? '', target: isBegun ? begun.target : targetAt(path, now) }
+    if (isBegun || (identity !== null && identity === damagedFile)) {
+      return BookDatabase.#openSound(opening, await putAside(path, aside))
     }
     try {
       return await BookDatabase.#openSound(opening, null)
     } catch (cause) {
       if (!isDamage(cause)) throw cause
       const isReplaced = identity !== null && (await identityOf(path)) !== identity
-      return BookDatabase.#openSound(opening, isReplaced ? null : await putAside(path, now))
+      return BookDatabase.#openSound(opening, isReplaced ? null : await putAside(path, aside))
     }
   }
 
   static async #openSound(opening: BookOpening, setAside: string | null) {
     const { path, now, run, isKept, periods } = opening
     const earlier = await readEarlier(path)
+    const aside = await readAside(path)
     const file = await openFile(path, (db) => {
-      if (setAside !== null) db.prepare(SQL.putDamagedAt).run(now)
+      if (aside !== null) db.prepare(SQL.putDamagedAt).run(now)
       else takeOver(db, periods, earlier)
     })
     if (earlier !== null) await removeEarlier(path)
+    if (aside !== null) await rm(asidePath(path), { force: true }) // the book says it by now, or was restored
     try {
       const book = new BookDatabase(path, run, file)
       const losses = book.#inTransaction(() => book.#look({ now, isKept }))
@@ -237,9 +247,12 @@ export class BookDatabase {
     return this.#inTransaction(() => {
       const losses = this.#look(batch)
       const isWritten = Number(this.#statements.seq.get(this.#run.id)?.['seq'] ?? -1) >= batch.seq
-      if (!isWritten) this.#writeRows(batch)
-      const pages = this.#turnPages(isWritten ? { ...batch, charges: [] } : batch)
-      this.#statements.putSeq.run(batch.seq, this.#run.id)
+      // Nor are its leases: an ended thread may still come to what it was told, when others have gone on.
+      const pages = this.#turnPages(isWritten ? { ...batch, charges: [], asks: [] } : batch)
+      if (!isWritten) {
+        this.#writeRows(batch)
+        this.#statements.putSeq.run(batch.seq, this.#run.id)
+      }
       return { pages, hasOthers: this.#hasOthers, ...losses }
     })
   }
@@ -387,10 +400,15 @@ export class BookDatabase {
 
   /** Begins a page. Of a book that was damaged it stays closed, unless the key or its period is younger than that. */
   #newPage({ period, createdAt }: PageAsk, now: number): Page {
-    const damagedAt = Number(this.#statements.damagedAt.get()?.['value'] ?? 0)
+    const damagedAt = this.#damagedAt
     const isOlder = createdAt < damagedAt && period.startsAt < damagedAt
     // A clock may have been set back since: whoever says now what was used is heard.
     return openPage(period, { closedAt: isOlder ? Math.min(damagedAt, now) : null })
+  }
+
+  /** When the book before this one was found damaged, in epoch ms; 0 for never. */
+  get #damagedAt(): number {
+    return Number(this.#statements.damagedAt.get()?.['value'] ?? 0)
   }
 
   #read(key: string): Page | null {
@@ -483,7 +501,10 @@ export class BookDatabase {
   /** A file that was removed or replaced would be written as before, and nobody could read that. */
   async #followFile(): Promise<void> {
     if ((await identityOf(this.#path)) === this.#identity) return
-    const { db, identity } = await openFile(this.#path)
+    const begun = await readAside(this.#path)
+    const { db, identity } = await openFile(this.#path, (next) => {
+      if (begun !== null) next.prepare(SQL.putDamagedAt).run(Date.now())
+    })
     const before = this.#db
     this.#db = db
     this.#identity = identity
@@ -491,7 +512,9 @@ export class BookDatabase {
     this.#lookedAt = -Infinity
     before.close()
     this.#inTransaction(() => {
-      for (const [key, page] of this.#written) if (this.#read(key) === null) this.#write(key, page)
+      if (this.#damagedAt === 0)
+        for (const [key, page] of this.#written)
+          if (this.#read(key) === null) this.#write(key, page)
       for (const [id, name] of this.#names) this.#statements.name.run(id, name)
     })
   }
@@ -609,15 +632,48 @@ function inTransaction<T>(db: DatabaseSync, write: () => T): T {
   }
 }
 
+/** @throws {DamagedText} for a table that is missing */
 function prepare(db: DatabaseSync): Readonly<Record<keyof typeof SQL, StatementSync>> {
-  const prepared = Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)] as const)
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same names
-  return Object.fromEntries(prepared) as Record<keyof typeof SQL, StatementSync>
+  try {
+    const prepared = Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)] as const)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same names
+    return Object.fromEntries(prepared) as Record<keyof typeof SQL, StatementSync>
+  } catch (cause) {
+    if (errcodeOf(cause) !== SQLITE_ERROR) throw cause
+    throw new DamagedText(cause instanceof Error ? cause.message : String(cause))
+  }
+}
+
+/** A damaged file that is being set aside. It is written down first: a kill between two steps must not open any limit. */
+interface Aside {
+  /** `identityOf()` the file. */
+  readonly identity: string
+  readonly target: string
+}
+
+function asidePath(path: string): string {
+  return `${path}.damaged`
+}
+
+function targetAt(path: string, now: number): string {
+  return `${path}.damaged-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`
+}
+
+async function readAside(path: string): Promise<Aside | null> {
+  try {
+    const [identity = '', name = ''] = (await readFile(asidePath(path), 'utf8')).split('\n')
+    return { identity, target: join(dirname(path), basename(name)) }
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return null
+    throw cause
+  }
 }
 
 /** Renames a damaged book and what SQLite keeps beside it. Returns where it is. */
-async function putAside(path: string, now: number): Promise<string> {
-  const target = `${path}.damaged-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`
+async function putAside(path: string, { identity, target }: Aside): Promise<string> {
+  if ((await identityOf(path)) === null) return target // all of it was renamed
+  const text = `${identity}\n${basename(target)}\n`
+  await replaceFile(asidePath(path), { text, mode: 0o600, isDurable: true })
   for (const end of ['-wal', '-shm', '']) {
     await rename(path + end, target + end).catch((cause: unknown) => {
       if (codeOf(cause) !== 'ENOENT') throw cause
@@ -629,11 +685,16 @@ async function putAside(path: string, now: number): Promise<string> {
 /** Returns whether a failure says that the file itself is damaged, and not that it cannot be written just now. */
 export function isDamage(cause: unknown): boolean {
   if (cause instanceof DamagedText) return true
-  const code = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
-  return code % 256 === SQLITE_CORRUPT || code % 256 === SQLITE_NOTADB
+  const code = errcodeOf(cause) % 256
+  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB
 }
 
-const [SQLITE_CORRUPT, SQLITE_NOTADB] = [11, 26]
+const [SQLITE_ERROR, SQLITE_CORRUPT, SQLITE_NOTADB] = [1, 11, 26]
+
+/** Returns SQLite's extended result code, or 0. */
+export function errcodeOf(cause: unknown): number {
+  return cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
+}
 
 class DamagedText extends Error {}
 

@@ -20,7 +20,10 @@ export interface Page {
   readonly used: number
   /** By run. */
   readonly leases: ReadonlyMap<string, PageLease>
-  /** Epoch ms at which the book was found damaged: nothing is leased until an operator says what was used. */
+  /**
+   * Epoch ms at which the book was found damaged: nothing is leased until an operator says what was used, or a period begins of
+   * which nothing was lost.
+   */
   readonly closedAt: number | null
 }
 
@@ -135,10 +138,12 @@ export function nextPage(page: Page, event: PageEvent): Page {
       }
       return { ...withLease(page, event.run, next), used: page.used - event.held }
     }
-    case 'begin':
+    case 'begin': {
       if (event.period.number < page.period.number) return page
       if (event.period.number === page.period.number) return { ...page, period: event.period }
-      return { ...page, period: event.period, used: 0, leases: new Map() }
+      const isLater = event.period.startsAt >= (page.closedAt ?? 0)
+      return openPage(event.period, { closedAt: isLater ? null : page.closedAt })
+    }
     case 'reopen':
       if (page.closedAt === null || event.at < page.closedAt) return page
       return { ...page, closedAt: null, used: event.used, leases: new Map() }

@@ -22,6 +22,9 @@ import type {
 import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
 import { DAY_MS, type DaySums, sumsOfDays, usagePath } from './usage-sums.ts'
 
+/** The thread in which workers/usage-book.ts has the file open. */
+export type BookThread = Pick<Worker, 'on' | 'postMessage' | 'ref' | 'unref' | 'terminate'>
+
 export interface UsageBookOptions {
   /** `STATE_DIR`. */
   readonly stateDir: string
@@ -36,6 +39,7 @@ export interface UsageBookOptions {
   readonly onChange: () => void
   /** Epoch ms. */
   readonly now?: () => number
+  readonly startThread?: () => BookThread
   readonly timing?: Partial<typeof TIMING>
 }
 
@@ -46,6 +50,8 @@ const TIMING = {
   retryMs: 1_000,
   /** A commit that takes longer is a disk that stands still. */
   stallMs: 2_000,
+  /** A thread that has not answered for so long is ended. Keys with limits are refused by then. */
+  hangMs: 60_000,
   /** The gateway ends after so long, whatever the disk does. */
   closeMs: 5_000,
   /** How often a book that is open is told that this gateway lives. */
@@ -64,6 +70,8 @@ const MAX_MODELS = 200
 const OTHER = 'other'
 /** V8's heap of the thread, in MiB. */
 const THREAD_HEAP_MB = 24
+/** Threads that stand still, beside one that works. */
+const MAX_ENDING = 2
 
 /** Why the book cannot be written. */
 export interface BookProblem {
@@ -75,6 +83,9 @@ export interface BookProblem {
 type Answer = Exclude<FromBook, { readonly type: 'failed' }>
 
 interface Pending {
+  readonly thread: BookThread
+  /** Ends the thread. */
+  readonly watchdog: NodeJS.Timeout
   readonly resolve: (answer: Answer) => void
   readonly reject: (reason: BookFailed) => void
 }
@@ -115,9 +126,11 @@ export class UsageBook {
   readonly #options: UsageBookOptions
   readonly #timing: typeof TIMING
   readonly #now: () => number
-  #thread: Worker | null = null
+  #thread: BookThread | null = null
   /** By id. Bounded by what is under way: one commit, one look at the sums, one at the plan. */
   readonly #pending = new Map<number, Pending>()
+  /** Threads that were ended and have not gone. Bounded by MAX_ENDING. */
+  readonly #ending = new Set<BookThread>()
   #nextId = 0
   #opening: Promise<void> | null = null
   /** Bounded by MAX_WAITING_ROWS. */
@@ -184,7 +197,7 @@ export class UsageBook {
 
   /** Opens the book. Resolves when that has succeeded or failed for the first time; it is tried again. */
   async start(): Promise<void> {
-    await this.#open().catch((cause: unknown) => this.#fail(cause))
+    await soon(this.#open(), this.#timing.stallMs).catch((cause: unknown) => this.#fail(cause))
   }
 
   /** Writes down requests that are over, and settles what they have cost. */
@@ -264,7 +277,9 @@ export class UsageBook {
     this.#isClosed = true
     if (this.#timer !== null) clearTimeout(this.#timer.handle)
     if (this.#beat !== null) clearInterval(this.#beat)
-    await soon(this.#finish(), this.#timing.closeMs).catch(() => void this.#leaveThread())
+    await soon(this.#finish(), this.#timing.closeMs).catch(() => {
+      if (this.#thread !== null) this.#leaveThread(this.#thread, NO_ANSWER)
+    })
   }
 
   async #finish(): Promise<void> {
@@ -412,7 +427,7 @@ export class UsageBook {
       const answer = await this.#call({ type: 'open', opening })
       if (answer.type === 'opened') this.#onOpened(answer.opened)
     } catch (cause) {
-      await this.#leaveThread()
+      if (this.#thread !== null) this.#leaveThread(this.#thread, String(cause))
       throw cause
     }
   }
@@ -435,46 +450,78 @@ export class UsageBook {
     this.#mend()
   }
 
-  #startThread(): Worker {
-    const thread = new Worker(new URL('../../../workers/usage-book.ts', import.meta.url), {
-      env: {},
-      execArgv: [], // those of the primary may name loaders, for which this heap has no room
-      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 2 }
-    })
+  /** @throws {Error} while threads that were ended have not gone: the disk stands still for them, too */
+  #startThread(): BookThread {
+    if (this.#ending.size >= MAX_ENDING) throw new Error(NO_ANSWER)
+    const thread = (this.#options.startThread ?? startThread)()
     thread.on('message', (message: FromBook) => this.#onMessage(message))
     const onGone = (cause: unknown): void => {
-      if (this.#thread === thread) this.#thread = null
       const message = cause instanceof Error ? cause.message : 'the thread of the book has ended'
-      const failure = { errcode: 0, code: '', message, damagedFile: null, isUnsure: true }
-      for (const { reject } of this.#pending.values()) reject(new BookFailed(failure))
-      this.#pending.clear()
+      if (this.#thread === thread) {
+        const { log } = this.#options
+        log.error({ reason: message }, 'the thread of the account book has ended; it starts anew')
+      }
+      this.#leaveThread(thread, message)
     }
     thread.on('error', onGone)
-    thread.on('exit', onGone)
+    thread.on('exit', (code) => {
+      onGone(code)
+      this.#ending.delete(thread)
+    })
     thread.unref()
     return thread
   }
 
-  async #leaveThread(): Promise<void> {
-    const thread = this.#thread
-    this.#thread = null
-    await thread?.terminate()
+  /** Ends a thread, which may take as long as the disk, and does not wait for it. What it was told may be written, or not. */
+  #leaveThread(thread: BookThread, message: string): void {
+    if (this.#thread === thread) {
+      this.#thread = null
+      this.#ending.add(thread)
+      void thread.terminate()
+    }
+    const failure = { errcode: 0, code: '', message, damagedFile: null, isUnsure: true }
+    for (const [id, pending] of this.#pending) {
+      if (pending.thread !== thread) continue
+      this.#forget(id)
+      pending.reject(new BookFailed(failure))
+    }
   }
 
   #onMessage(message: FromBook): void {
     const pending = this.#pending.get(message.id)
-    this.#pending.delete(message.id)
-    if (message.type === 'failed') pending?.reject(new BookFailed(message.reason))
-    else pending?.resolve(message)
+    this.#forget(message.id)
     if (this.#pending.size === 0) this.#thread?.unref()
+    if (message.type !== 'failed') {
+      pending?.resolve(message)
+      return
+    }
+    const { damagedFile } = message.reason
+    pending?.reject(new BookFailed(message.reason))
+    if (damagedFile === null || pending === undefined || pending.thread !== this.#thread) return
+    this.#damagedFile = damagedFile
+    this.#setProblem(message.reason.message)
+    this.#leaveThread(pending.thread, message.reason.message)
+    this.#wake(this.#timing.retryMs) // it is opened anew
   }
 
-  #call(message: DistributiveOmit<ToBook, 'id'>): Promise<Answer> {
+  #forget(id: number): void {
+    clearTimeout(this.#pending.get(id)?.watchdog)
+    this.#pending.delete(id)
+  }
+
+  async #call(message: DistributiveOmit<ToBook, 'id'>): Promise<Answer> {
+    const thread = this.#thread
+    if (thread === null) throw new Error('the book is not open')
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     const id = this.#nextId++
-    this.#pending.set(id, { resolve, reject })
-    this.#thread?.ref() // the process does not end before it has answered
-    this.#thread?.postMessage({ ...message, id })
+    const watchdog = setTimeout(() => {
+      this.#options.log.error({}, 'the thread of the account book does not answer and is ended')
+      this.#leaveThread(thread, NO_ANSWER)
+    }, this.#timing.hangMs).unref()
+    this.#pending.set(id, { thread, watchdog, resolve, reject })
+    thread.ref() // the process does not end before it has answered
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+    thread.postMessage({ ...message, id })
     return promise
   }
 
@@ -505,9 +552,6 @@ export class UsageBook {
   #fail(cause: unknown): void {
     const message = cause instanceof Error ? cause.message : String(cause)
     this.#setProblem(message)
-    if (!(cause instanceof BookFailed) || cause.failure.damagedFile === null) return
-    this.#damagedFile = cause.failure.damagedFile
-    void this.#leaveThread() // it is opened anew
   }
 
   #setProblem(reason: string): void {
@@ -537,6 +581,14 @@ export class UsageBook {
       model: countedName(today.models, row.model, MAX_MODELS)
     }
   }
+}
+
+function startThread(): BookThread {
+  return new Worker(new URL('../../../workers/usage-book.ts', import.meta.url), {
+    env: {},
+    execArgv: [], // those of the primary may name loaders, for which this heap has no room
+    resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 2 }
+  })
 }
 
 const NO_ANSWER = 'the disk does not answer'

@@ -109,14 +109,14 @@ const mutants: readonly Mutant[] = [
   [
     'a new period begins with what was used in the old one',
     PAGE,
-    'used: 0, leases: new Map() }\n    case',
-    'leases: new Map() }\n    case'
+    'openPage(event.period, {',
+    'openPage(event.period, { used: page.used,'
   ],
   [
     'a new period begins with the leases of the old one',
     PAGE,
-    'return { ...page, period: event.period, used: 0, leases: new Map() }',
-    'return { ...page, period: event.period, used: 0 }'
+    'openPage(event.period, {',
+    'openPage(event.period, { leases: page.leases,'
   ],
   [
     'an old period comes back',

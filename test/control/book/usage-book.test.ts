@@ -24,6 +24,7 @@ import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
 import { type Period, periodAt } from '../../../src/keys/period.ts'
 import type { PriceLessons } from '../../../src/keys/prices.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
+import { scribble } from '../../helper/scribble.ts'
 import { seededRandom } from '../../helper/seeded-random.ts'
 import { usageRow } from '../../helper/usage-row.ts'
 
@@ -730,18 +731,6 @@ const LOOK: PlanLook = { at: NOON, plan: 'PRO', used: 0, limit: 1e9, resetsAt: n
 
 function settled(credits: object, taken: readonly string[] = []): string {
   return JSON.stringify({ version: 1, isOver: false, credits, taken })
-}
-
-/** Writes over the first page of a table or an index. */
-function scribble(path: string, name: string): void {
-  const db = new DatabaseSync(path)
-  const root = db.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?').get(name)
-  const size = Number(db.prepare('PRAGMA page_size').get()?.['page_size'])
-  db.close() // which writes all into the file
-  const page = Number(root?.['rootpage'] ?? 1) - 1
-  const bytes = readFileSync(path)
-  bytes.fill(0x5a, page * size + (page === 0 ? 100 : 0), (page + 1) * size) // the first begins with a header
-  writeFileSync(path, bytes)
 }
 
 /** A gateway that has leased so much, and is killed. */

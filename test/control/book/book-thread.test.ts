@@ -1,0 +1,130 @@
+import { existsSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import type { Worker } from 'node:worker_threads'
+import t, { type Test } from 'tap'
+import type { PageAsk } from '../../../src/control/book/book-messages.ts'
+import type { UsageBookOptions } from '../../../src/control/book/usage-book.ts'
+import { usagePath } from '../../../src/control/book/usage-sums.ts'
+import type { PlanLook } from '../../../src/control/plan/plan-record.ts'
+import type { UsageRow } from '../../../src/ipc/usage-row.ts'
+import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
+import { periodAt } from '../../../src/keys/period.ts'
+import { openBook } from '../../helper/open-book.ts'
+import { recordedLog } from '../../helper/recorded-log.ts'
+import { scribble } from '../../helper/scribble.ts'
+import { usageRow } from '../../helper/usage-row.ts'
+
+const NOON = Date.parse('2026-09-10T12:00:00Z')
+const MONTH = periodAt('month', null, NOON)
+const LOOK: PlanLook = { at: NOON, plan: 'PRO', used: 0, limit: 1e9, resetsAt: null, others: {} }
+
+function rig(t: Test) {
+  const stateDir = t.testdir({})
+  const path = usagePath(stateDir)
+  const { log, text } = recordedLog()
+  const alive = setInterval(() => {}, 1_000) // the book's own timers keep no process alive
+  t.teardown(() => clearInterval(alive))
+  const create = (timing: UsageBookOptions['timing'] = {}) => {
+    const times = { writeMs: 1, retryMs: 20, ...timing }
+    const book = openBook(stateDir, { log, now: () => NOON, timing: times })
+    t.teardown(() => book.close())
+    return book
+  }
+  const rows = (): number => {
+    if (!existsSync(path)) return 0
+    const db = new DatabaseSync(path, { readOnly: true })
+    try {
+      return Number(db.prepare('SELECT count(*) AS n FROM requests').get()?.['n'])
+    } finally {
+      db.close()
+    }
+  }
+  return { create, path, text, rows }
+}
+
+/** Collects the threads that are started from now on. */
+function threadsFrom(t: Test): readonly Worker[] {
+  const threads: Worker[] = []
+  const onWorker = (worker: Worker): unknown => threads.push(worker)
+  process.on('worker', onWorker)
+  t.teardown(() => process.off('worker', onWorker))
+  return threads
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+function askFor(want: number): PageAsk {
+  const limit = { key: 'k_1', period: MONTH, cap: 10 * CREDIT }
+  return { ...limit, want, release: 0, createdAt: 0, reopened: null }
+}
+
+function charged(credits: number): UsageRow {
+  return usageRow({ credits, charges: [{ period: MONTH.number, credits }] })
+}
+
+/** Has a thread hang, and not in the disk: it looks through a list of 268 million, which nothing interrupts. */
+function hang(thread: Worker | undefined): void {
+  const nothing = { rows: [], sums: [], charges: [], prices: [] }
+  const asks = Array.from({ length: 0 })
+  asks.length = 2 ** 28
+  const batch = { ...nothing, seq: -1, now: NOON, isKept: true, names: [['k_9', 'x']], asks }
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  thread?.postMessage({ type: 'commit', id: -1, batch })
+}
+
+t.setTimeout(300_000)
+
+t.test('starts its thread anew when that has ended, and says so', async (t) => {
+  const { create, text, rows } = rig(t)
+  const recorder = create()
+  const threads = threadsFrom(t)
+  await recorder.ask(askFor(4 * CREDIT))
+  await threads[0]?.terminate() // while nothing is to be written
+  t.match(text(), /thread of the account book has ended; it starts anew/)
+  recorder.record([charged(CREDIT)])
+  while (rows() !== 1) await sleep(5)
+  await recorder.flush()
+  t.equal(threads.length, 2)
+  threads[1]?.emit('error', new Error('out of memory')) // it exits later
+  const asked = recorder.ask(askFor(6 * CREDIT))
+  while (threads.length < 3) await sleep(0)
+  threads[1]?.emit('exit', 1)
+  t.match(await asked, { share: 10 * CREDIT }, 'the next one is not disturbed')
+})
+
+t.test('ends a thread that does not answer, and starts another one', async (t) => {
+  const { create, text, rows } = rig(t)
+  const threads = threadsFrom(t)
+  const book = create({ stallMs: 50, hangMs: 3_000 })
+  await book.ask(askFor(4 * CREDIT))
+  hang(threads[0])
+  book.record([charged(CREDIT)])
+  while (book.problem === null) await sleep(5)
+  const asked = book.ask(askFor(6 * CREDIT)) // waits meanwhile
+  while (rows() !== 1) await sleep(5)
+  t.match(text(), /thread of the account book does not answer and is ended/)
+  while (book.problem !== null) await sleep(5)
+  t.match(await asked, { used: CREDIT, share: 10 * CREDIT })
+  t.equal(threads.length, 2)
+})
+
+t.test('sets a book aside when a look at the account finds it damaged', async (t) => {
+  for (const harm of ['scribbled', 'gone'] as const) {
+    const { create, path, text } = rig(t)
+    const recorder = create()
+    await recorder.ask(askFor(CREDIT))
+    await recorder.look('a', LOOK)
+    await recorder.close()
+    if (harm === 'scribbled') scribble(path, 'plans')
+    else new DatabaseSync(path).exec('DROP TABLE plans')
+    const next = create()
+    await next.start()
+    if (harm === 'scribbled') t.equal(await next.look('a', LOOK), null)
+    while (!text().includes('set aside')) await sleep(5)
+    while (next.problem !== null) await sleep(5)
+    t.match(await next.ask(askFor(CREDIT)), { share: 0, isClosed: true }, harm)
+    t.match(await next.look('a', LOOK), { record: {} }, harm)
+  }
+})

@@ -1,0 +1,140 @@
+import { execFile } from 'node:child_process'
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { BookDatabase } from '../../../src/control/book/book-database.ts'
+import type { BookBatch, PageAsk, PageNews } from '../../../src/control/book/book-messages.ts'
+import { usagePath } from '../../../src/control/book/usage-sums.ts'
+import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
+import { periodAt } from '../../../src/keys/period.ts'
+import { markOf } from '../../../src/shared/process-mark.ts'
+import { scribble } from '../../helper/scribble.ts'
+
+const NOON = Date.parse('2026-09-10T12:00:00Z')
+const TODAY = periodAt('day', null, NOON)
+const TOMORROW = periodAt('day', TODAY, NOON + 86_400_000)
+
+const ASK: PageAsk = {
+  key: 'k_1',
+  period: TODAY,
+  cap: 10 * CREDIT,
+  want: 0,
+  release: 0,
+  createdAt: 0,
+  reopened: null
+}
+
+t.setTimeout(300_000)
+
+function openingOf(path: string, id: string) {
+  const run = { id, mark: markOf(process.pid) }
+  return { path, now: NOON, run, isKept: true, periods: [], damagedFile: null }
+}
+
+function batchOf(seq: number, ask: Partial<PageAsk>): BookBatch {
+  const nothing = { rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
+  return { ...nothing, seq, now: NOON, isKept: true, asks: [{ ...ASK, ...ask }] }
+}
+
+async function open(t: Test, path: string, id: string) {
+  const { book } = await BookDatabase.open(openingOf(path, id))
+  t.teardown(() => book.destroy())
+  let seq = 0
+  return async (ask: Partial<PageAsk>): Promise<PageNews | undefined> =>
+    (await book.commit(batchOf(seq++, ask))).pages[0]
+}
+
+/** Makes a book in which nine of ten credits are used, and damages it. */
+async function damagedBook(t: Test): Promise<string> {
+  const path = usagePath(t.testdir({}))
+  const { book } = await BookDatabase.open(openingOf(path, 'first'))
+  await book.commit(batchOf(0, { want: 9 * CREDIT }))
+  book.close()
+  scribble(path, 'pages')
+  writeFileSync(`${path}-wal`, '') // as a gateway that was killed leaves it
+  return path
+}
+
+const DATABASE = new URL('../../../src/control/book/book-database.ts', import.meta.url).href
+
+/** Opens the book in a process that is killed behind so many renamed files. Returns whether it was. */
+async function openAndDie(path: string, renames: number): Promise<boolean> {
+  const script = `
+    import fs from 'node:fs'
+    import { syncBuiltinESMExports } from 'node:module'
+    const { rename } = fs.promises
+    let left = ${renames}
+    fs.promises.rename = async (from, to) => {
+      await rename(from, to)
+      if (--left === 0) process.kill(process.pid, 'SIGKILL')
+    }
+    syncBuiltinESMExports()
+    const { BookDatabase } = await import(${JSON.stringify(DATABASE)})
+    const { book } = await BookDatabase.open(${JSON.stringify(openingOf(path, 'killed'))})
+    book.close()`
+  const args = ['--input-type=module', '--eval', script]
+  return promisify(execFile)(process.execPath, args, { env: {} }).then(
+    () => false,
+    (cause: { signal?: string; stderr?: string }) => {
+      if (cause.signal !== 'SIGKILL') throw new Error(String(cause.stderr))
+      return true
+    }
+  )
+}
+
+t.test('a damaged book closes limits, wherever its gateway is killed', async (t) => {
+  for (let renames = 1; ; renames++) {
+    const path = await damagedBook(t)
+    const isKilled = await openAndDie(path, renames)
+    const ask = await open(t, path, 'next')
+    t.match(await ask({ want: CREDIT }), { share: 0, isClosed: true }, `${renames} renamed`)
+    const names = readdirSync(dirname(path)).filter((name) => name.includes('.damaged'))
+    const aside = names.filter((name) => /\.damaged-[\dTZ-]+$/.test(name))
+    t.equal(aside.length, 1, names.join(' '))
+    t.notOk(names.includes('usage.db.damaged'), 'nothing marks it any more')
+    if (!isKilled) break
+    t.ok(renames < 9)
+  }
+})
+
+t.test('a book that was restored after that is not set aside', async (t) => {
+  const path = await damagedBook(t)
+  t.ok(await openAndDie(path, 1))
+  const sound = usagePath(t.testdir({}))
+  const { book } = await BookDatabase.open(openingOf(sound, 'sound'))
+  await book.commit(batchOf(0, { want: 9 * CREDIT }))
+  book.close()
+  writeFileSync(`${path}.new`, readFileSync(sound))
+  renameSync(`${path}.new`, path)
+  const ask = await open(t, path, 'next')
+  t.match(await ask({ want: CREDIT }), { share: CREDIT, isClosed: false })
+})
+
+t.test('a gateway that still runs brings back no open limits', async (t) => {
+  const path = usagePath(t.testdir({}))
+  const one = await open(t, path, 'one')
+  t.match(await one({ want: 9 * CREDIT }), { share: 9 * CREDIT })
+  const db = new DatabaseSync(path)
+  db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  writeFileSync(path, 'this is no database. '.repeat(1000))
+  db.close()
+  const other = await open(t, path, 'other')
+  t.match(await one({ want: CREDIT }), { isClosed: true })
+  t.match(await other({ want: CREDIT }), { isClosed: true })
+})
+
+t.test('a limit that was closed by damage opens with its next period', async (t) => {
+  const path = await damagedBook(t)
+  const ask = await open(t, path, 'next')
+  t.match(await ask({ want: CREDIT }), { share: 0, isClosed: true })
+  const week = periodAt('week', TODAY, NOON)
+  t.match(await ask({ want: CREDIT, period: week }), { isClosed: true }, 'one that began before it')
+  t.match(await ask({ key: 'k_2', want: CREDIT }), { share: 0, isClosed: true })
+  t.match(await ask({ key: 'k_2', want: CREDIT, period: TOMORROW }), {
+    share: CREDIT,
+    used: 0,
+    isClosed: false
+  })
+})
