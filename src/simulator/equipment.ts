@@ -20,8 +20,8 @@ export interface Equipment {
   begin(socket: Socket, operation: string): () => void
   /** Refuses an operation that is written in either form. Asked as the request arrives. */
   refuse(isGeneration: boolean, form: RequestForm): Refusal | null
-  /** Hears the body of each request. */
-  onBody(text: string): void
+  /** Hears the body of each request. Returns true for a request that it answers itself. */
+  onBody(text: string, request: IncomingMessage, response: ServerResponse): boolean
   renew(operation: Renewal, body: string): JsonAnswer
   isExpired(token: string): boolean
   signerFor(view: RequestView, token: string): Signer
@@ -37,7 +37,7 @@ export const NO_EQUIPMENT: Equipment = {
   serve: () => false,
   begin: () => () => {},
   refuse: () => null,
-  onBody: () => {},
+  onBody: () => false,
   renew: () => ({ status: 400, json: { message: 'Nothing is renewed here.' } }),
   isExpired: () => false,
   signerFor: () => (text) => createHash('sha512').update(text).digest('base64'),

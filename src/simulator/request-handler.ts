@@ -56,7 +56,7 @@ export class SimulatedUpstream {
     const isGeneration = operation === 'generateAssistantResponse'
     const refusal = HAVE_FORMS.has(operation) ? equipment.refuse(isGeneration, form) : null
     const body = await readWholeBody(request)
-    if (body !== null) equipment.onBody(body)
+    if (body !== null && equipment.onBody(body, request, response)) return
     if (body === null) response.destroy()
     else if (operation === undefined) answerJson(response, 404, { message: 'UnknownOperation' })
     else if (refusal !== null) sendRefusal(response, refusal)

@@ -1,11 +1,16 @@
-import { Simulator } from '../strict-simulator/simulator.ts'
-import { serve } from '../bench/service.ts'
-import { bystanderPrompt, OWNER_OF_PROMPT } from './bystander-prompt.ts'
+import { Agent, type IncomingMessage, request as ask, type ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream'
+import { serve, Service } from '../bench/service.ts'
 import { ownersIn } from '../helper/own-words.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
+import { bystanderPrompt, OWNER_OF_PROMPT } from './bystander-prompt.ts'
 
-/** The simulator in a process of its own, which looks at whose words each request has. */
+/**
+ * The simulator in a process of its own, which looks at whose words each request has. `start-split` makes the answers to all but
+ * bystanders in one more process: bystanders do not wait until the simulator has made a long answer.
+ */
 
-export type SimulatorQuestion = 'start' | 'mixed'
+export type SimulatorQuestion = 'start' | 'start-split' | 'mixed'
 
 export interface SimulatorFacts {
   readonly url: string
@@ -27,7 +32,32 @@ function check(text: string): void {
     mixed.push(`a request of ${owner || 'the attacker'} has words of ${strangers.join(', ')}`)
 }
 
+/** Starts the other process. Gives what has it answer the attackers' generations. */
+async function startOther(): Promise<
+  (text: string, request: IncomingMessage, response: ServerResponse) => boolean
+> {
+  const other = new Service<SimulatorQuestion, SimulatorFacts>('../abuse/marked-simulator.ts')
+  const { url: otherUrl } = await other.ask('start')
+  const agent = new Agent({ keepAlive: true })
+  return (text, request, response) => {
+    const isGeneration = request.url === '/generateAssistantResponse'
+    if (!isGeneration || OWNER_OF_PROMPT.test(text)) return false
+    const { method = 'POST', headers } = request
+    const call = ask(new URL(request.url ?? '/', otherUrl), { method, headers, agent })
+    call.on('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 0, answer.rawHeaders)
+      pipeline(answer, response, () => {}) // where one breaks off, so does the other
+    })
+    call.on('error', () => response.destroy())
+    response.once('close', () => call.destroy())
+    call.end(text)
+    return true
+  }
+}
+
 serve(async (question: SimulatorQuestion): Promise<SimulatorFacts> => {
-  if (question === 'start') url = (await new Simulator({ onBody: check }).start()).url
+  if (question === 'mixed') return { url, mixed }
+  const answers = question === 'start-split' ? await startOther() : () => false
+  url = (await new Simulator({ onBody: check, answers }).start()).url
   return { url, mixed }
 })

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Service } from '../bench/service.ts'
-import { GatewayProcess } from '../helper/gateway-process.ts'
+import { GatewayProcess, type LogLine } from '../helper/gateway-process.ts'
 import type { BystanderFigures, BystanderQuestion } from './bystanders.ts'
 import type { SimulatorFacts, SimulatorQuestion } from './marked-simulator.ts'
 import type { MemoryFacts, MemoryQuestion } from './memory-watch.ts'
@@ -35,7 +35,7 @@ export async function runRow(
   row: AbuseRow,
   progress: (text: string) => void
 ): Promise<AbuseFindings> {
-  const simulator = await startSimulator()
+  const simulator = await startSimulator('start-split')
   const box = createSmallBox()
   const bystanders = new Service<BystanderQuestion, BystanderFigures>('../abuse/bystanders.ts')
   const memory = new Service<MemoryQuestion, MemoryFacts>('../abuse/memory-watch.ts')
@@ -43,6 +43,7 @@ export async function runRow(
   const reunite = standBack(ahead.filter((pid) => pid !== undefined))
   progress(`${row.name}: ${row.what} (${box.name})`)
   const prepared = await row.prepare?.()
+  const failures = new Map<string, number>()
   const gateway = new GatewayProcess({
     upstreamUrl: simulator.url.replace('127.0.0.1', row.upstreamHost ?? '127.0.0.1'),
     launcher: box.launcher,
@@ -53,7 +54,10 @@ export async function runRow(
       ...row.settings,
       ...prepared?.settings
     },
-    keeps: isTelling
+    keeps(line) {
+      count(line, failures)
+      return isTelling(line)
+    }
   })
   try {
     await gateway.ready()
@@ -62,7 +66,11 @@ export async function runRow(
       box.watch(pid)
       await memory.ask({ type: 'begin', pid })
     }
-    return await attack({ row, gateway, box, bystanders, memory, simulator, progress })
+    const found = await attack({ row, gateway, box, bystanders, memory, simulator, progress })
+    if (found.hasFailed) {
+      for (const [code, times] of failures) progress(`${row.name}: the log has ${times} × ${code}`)
+    }
+    return found
   } finally {
     await Promise.all([bystanders.close(), memory.close()])
     await gateway.destroy()
@@ -125,8 +133,15 @@ async function attack(options: Attack): Promise<AbuseFindings> {
   }
 }
 
+/** Counts how requests ended that were not answered whole. */
+function count({ code, detail }: LogLine, failures: Map<string, number>): void {
+  if (typeof code !== 'string') return
+  const name = detail === 'unread' ? `${code} (unread)` : code
+  failures.set(name, (failures.get(name) ?? 0) + 1)
+}
+
 /** All but the lines of single requests: an attack makes too many. */
-function isTelling({ msg, level }: Readonly<Record<string, unknown>>): boolean {
+function isTelling({ msg, level }: LogLine): boolean {
   return (
     msg === 'gateway ready' ||
     msg === 'worker died' ||
@@ -143,9 +158,11 @@ export interface Simulator {
   close(): Promise<void>
 }
 
-export async function startSimulator(): Promise<Simulator> {
+export async function startSimulator(
+  how: Exclude<SimulatorQuestion, 'mixed'> = 'start'
+): Promise<Simulator> {
   const service = new Service<SimulatorQuestion, SimulatorFacts>('../abuse/marked-simulator.ts')
-  const { url } = await service.ask('start')
+  const { url } = await service.ask(how)
   return {
     url,
     pid: service.pid,

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RequestForm } from '../../src/kiro/wire/hosts.ts'
 import type { Equipment } from '../../src/simulator/equipment.ts'
 import { FAULTS } from '../../src/simulator/refusal.ts'
@@ -21,6 +22,8 @@ export interface SimulatorOptions extends Omit<PlainOptions, 'equipment'> {
   readonly tokenLifetimeS?: number
   /** Hears the body of each request. */
   readonly onBody?: (text: string) => void
+  /** Answers a request in its place; false for all others. */
+  readonly answers?: (text: string, request: IncomingMessage, response: ServerResponse) => boolean
 }
 
 const DEFAULT_TOKEN_LIFETIME_S = 3_600
@@ -57,10 +60,8 @@ interface StrictParts {
   readonly now: () => number
 }
 
-function strictEquipment(
-  { refusedForm, tokenLifetimeS = DEFAULT_TOKEN_LIFETIME_S, onBody = () => {} }: SimulatorOptions,
-  { census, rate, now }: StrictParts
-): Equipment {
+function strictEquipment(options: SimulatorOptions, { census, rate, now }: StrictParts): Equipment {
+  const { refusedForm, tokenLifetimeS = DEFAULT_TOKEN_LIFETIME_S } = options
   const issuer = new TokenIssuer(tokenLifetimeS, now)
   const cache = new PromptCache()
   return {
@@ -84,7 +85,10 @@ function strictEquipment(
       if (refusal !== null || form !== refusedForm) return refusal
       return FAULTS[isGeneration ? 'wrong-form' : 'unknown-operation']
     },
-    onBody,
+    onBody(text, request, response) {
+      options.onBody?.(text)
+      return options.answers?.(text, request, response) ?? false
+    },
     renew(operation, body) {
       const answer =
         operation === 'refreshToken' ? refreshDesktop(body, issuer) : createToken(body, issuer)
