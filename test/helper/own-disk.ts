@@ -1,11 +1,22 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  truncateSync,
+  writeSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Test } from 'tap'
 
 export type DiskType = 'tmpfs' | 'ext4'
+
+interface Teardown {
+  teardown(close: () => unknown): void
+}
 
 /** A small disk that a test has for itself. */
 export class OwnDisk {
@@ -27,7 +38,7 @@ export class OwnDisk {
   }
 
   /** Mounts one. Make it before the gateways that use it, which end first then. */
-  static mount(t: Test, type: DiskType, sizeMb: number): OwnDisk {
+  static mount(t: Teardown, type: DiskType, sizeMb: number): OwnDisk {
     const disk = new OwnDisk(type, sizeMb)
     t.teardown(() => disk.#unmount())
     return disk
@@ -45,6 +56,28 @@ export class OwnDisk {
 
   remount(options: string): void {
     run('mount', '-o', `remount,${options}`, this.folder)
+  }
+
+  /** Fills it to its last byte. */
+  fill(): void {
+    const fd = openSync(this.#filler, 'w')
+    for (const size of [65_536, 4_096, 1]) {
+      try {
+        for (;;) if (writeSync(fd, Buffer.alloc(size)) < size) break
+      } catch {
+        // there is no room for so much
+      }
+    }
+    closeSync(fd)
+  }
+
+  /** Takes back what `fill()` did. */
+  makeRoom(): void {
+    truncateSync(this.#filler)
+  }
+
+  get #filler(): string {
+    return join(this.folder, 'filler')
   }
 
   /** Suspends every write until `thaw()`, as a device does that stands still. Of `ext4` alone. */

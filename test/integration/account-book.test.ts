@@ -1,12 +1,4 @@
-import {
-  closeSync,
-  openSync,
-  readdirSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-  writeSync
-} from 'node:fs'
+import { readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -222,12 +214,12 @@ t.test(
     ]
     const gateway = await rig.start()
     t.ok(isComplete(await ask(gateway, anna)))
-    fill(join(disk.folder, 'filler'))
+    disk.fill()
     const refusal = await askUntil(gateway, anna, 503)
     t.match(refusal.text, /GW_KEY_BOOK|cannot write down what is used/)
     t.ok(isComplete(await ask(gateway, ben)), 'a key without a limit is served')
     await checkTold(t, gateway, /cannot be written down .*full/)
-    truncateSync(join(disk.folder, 'filler'))
+    disk.makeRoom()
     await askUntil(gateway, anna, 200)
     await until(async () => (await readyOf(gateway)).codes.length === 0)
     await checkSums(t, rig, gateway, anna)
@@ -309,19 +301,6 @@ for (const [what, damage] of [
       t.ok((await burst(gateway, anna, 10)) <= 1, 'eight are used, and one')
     }
   )
-}
-
-/** Fills the disk to its last byte. */
-function fill(path: string): void {
-  const fd = openSync(path, 'w')
-  for (const size of [65_536, 4_096, 1]) {
-    try {
-      for (;;) if (writeSync(fd, Buffer.alloc(size)) < size) break
-    } catch {
-      // there is no room for so much
-    }
-  }
-  closeSync(fd)
 }
 
 function scribble(path: string): void {
