@@ -397,8 +397,10 @@ export class SimulatedBook {
       this.#truth(period).hasLost = true
     }
     for (const row of worker.rows) {
-      this.#truth(row.period).hasLost = true
-      this.#truth(row.period).untold += row.over ?? 0
+      const truth = this.#truth(row.period)
+      truth.hasLost = true
+      // In another period its primary does not know any more what it held of this one, which is over.
+      truth.untold += row.period === period ? (row.over ?? 0) : row.credits
     }
     run.charged.delete(worker.name)
     run.workers = run.workers.filter((one) => one !== worker)
