@@ -20,6 +20,7 @@ const findings = await runCredits({
   seconds: Number(values.minutes) * 60,
   clients: Number(values.clients),
   seed: Number(values.seed),
+  pauseMs: 8_000,
   onProgress: (line) => void process.stderr.write(`credits ${line}\n`)
 })
 process.stdout.write(creditsText(findings))

@@ -14,6 +14,8 @@ export interface CreditsOptions {
   readonly seed: number
   /** Clients of each of three keys. */
   readonly clients: number
+  /** Longest time between two things that are done to the gateway. */
+  readonly pauseMs: number
   /** Hears a line with each comparison. */
   readonly onProgress: (line: string) => void
   readonly signal: AbortSignal
@@ -48,8 +50,8 @@ const OPERATOR = 'operators-own-key'
 const DISK_MB = 32
 /** Within so long after an answer processes are killed: its row is on its way to the account book. */
 const KILLED_WITHIN_MS = 400
-/** Between two deeds. */
-const PAUSE_MS = [1_000, 8_000] as const
+/** An answer comes within this time, unless all clients wait or are refused. */
+const ANSWER_MS = 8_000
 const FULL_MS = 5_000
 /** Credits that Ci may use until the next comparison: a few dozen answers. */
 const CREDITS_OF_A_ROUND = 2
@@ -186,7 +188,7 @@ class CreditsRun {
 
   async #act(deed: Deed): Promise<void> {
     const { random, disk } = this.#stand
-    await delay(random.between(...PAUSE_MS))
+    await delay(random.between(500, this.#options.pauseMs))
     const gateway = this.#gateway
     if (gateway === null) throw new Error('there is no gateway')
     if (deed === 'fill-disk' && disk === null) return
@@ -240,7 +242,7 @@ class CreditsRun {
   /** Resolves soon after the next answer was metered. */
   async #untilAnswered(): Promise<void> {
     const { upstream, random } = this.#stand
-    await Promise.race([upstream.next, delay(PAUSE_MS[1])])
+    await Promise.race([upstream.next, delay(ANSWER_MS)])
     await delay(random.between(0, KILLED_WITHIN_MS))
   }
 

@@ -1,0 +1,23 @@
+import t from 'tap'
+import { creditsText } from '../chaos/credits/credits-text.ts'
+import { runCredits } from '../chaos/credits/run-credits.ts'
+
+t.setTimeout(900_000) // real processes, on a machine that may be busy
+
+t.test('used credits are the same everywhere, whatever is done to the gateway', async (t) => {
+  const ended = new AbortController()
+  t.teardown(() => ended.abort(new Error('the test is over')))
+  const findings = await runCredits({
+    seconds: 1,
+    seed: 24,
+    clients: 2,
+    pauseMs: 2_000,
+    onProgress: (line) => t.comment(line),
+    signal: ended.signal
+  })
+  for (const line of creditsText(findings).trimEnd().split('\n')) t.comment(line)
+  t.same(findings.violations, [])
+  t.ok(findings.metered > 50, 'answers were metered')
+  t.ok(findings.done['kill-worker'] > 0 && findings.done['kill-gateway'] > 0)
+  t.ok(findings.comparisons > 1)
+})
