@@ -99,7 +99,7 @@ function bytesOf(result: ThreadResult): readonly Uint8Array[] {
     case 'room-needed':
       return [result.body, ...result.answers]
     case 'rewritten':
-      return result.payload === null ? [] : [result.payload]
+      return result.payload === null ? [] : [result.payload.bytes]
     case 'documents':
       return result.documents.map(({ bytes }) => bytes)
     case 'pdf':

@@ -4,6 +4,7 @@ import type { LintOptions, LintReport } from '../dialects/lint/lint-request.ts'
 import type { AnswerCheck, JsonForm } from '../dialects/plan/json-answer.ts'
 import { tooCostly } from '../dialects/plan/json-body.ts'
 import type { FetchedContent } from '../dialects/request/attachments.ts'
+import type { EncodedPayload } from '../dialects/request/payload-bytes.ts'
 import type { PayloadDocument, PayloadRewrite } from '../dialects/request/rewrite-payload.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { codeOf, type ErrorData, GatewayError } from '../shared/errors.ts'
@@ -128,7 +129,7 @@ export type ThreadResult =
   | { readonly type: 'pdf'; readonly text: PdfText }
   | { readonly type: 'outline'; readonly members: string }
   /** `null` where it cannot be changed so. */
-  | { readonly type: 'rewritten'; readonly payload: Uint8Array | null }
+  | { readonly type: 'rewritten'; readonly payload: EncodedPayload | null }
   | { readonly type: 'documents'; readonly documents: readonly PayloadDocument[] }
   | { readonly type: 'refused'; readonly error: ErrorData }
 

@@ -2,6 +2,7 @@ import { type Conversion, convertBody } from '../dialects/dialect.ts'
 import { type LintOptions, type LintReport, lintRequest } from '../dialects/lint/lint-request.ts'
 import { type AnswerCheck, checkAnswer, type JsonForm } from '../dialects/plan/json-answer.ts'
 import { PDF_TOO_COSTLY } from '../dialects/request/pdf.ts'
+import type { EncodedPayload } from '../dialects/request/payload-bytes.ts'
 import {
   type PayloadDocument,
   type PayloadRewrite,
@@ -223,7 +224,7 @@ export class TransformPool {
   }
 
   /**
-   * Changes a request to the upstream that was refused. Reads the bytes and keeps them as they are: a socket may still send them,
+   * Changes a request to the upstream that was refused, or that is to be asked again. Reads the bytes and keeps them as they are: a socket may still send them,
    * so that a thread gets a copy. Returns `null` where it cannot be changed so.
    *
    * @throws {GatewayError} as `run()`
@@ -232,7 +233,7 @@ export class TransformPool {
     payload: Uint8Array,
     rewrite: PayloadRewrite,
     owner: JobOwner
-  ): Promise<Uint8Array | null> {
+  ): Promise<EncodedPayload | null> {
     const inline = await this.#runHere(() => rewritePayload(payload, rewrite), payload, owner)
     if (inline !== TOO_LONG) return inline
     const job = { type: 'rewrite', body: new Uint8Array(payload), rewrite } as const

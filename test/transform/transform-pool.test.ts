@@ -39,11 +39,22 @@ t.test('rewrite()', async (t) => {
   for (const rewrite of [
     { kind: 'reasoning' },
     { kind: 'trim', share: 0.5 },
-    { kind: 'documents', texts: [] }
+    { kind: 'documents', texts: [] },
+    {
+      kind: 'follow-up',
+      followUp: {
+        answer: { text: 'Let me see.', toolCalls: [] },
+        reply: { text: 'Go on.', toolResults: [] }
+      }
+    }
   ] as const) {
     const here = await inline.rewrite(payload, rewrite, idle())
     const there = await threaded.rewrite(payload, rewrite, idle())
-    t.ok(here !== null && there !== null && Buffer.from(here).equals(there), rewrite.kind)
+    t.ok(
+      here !== null && there !== null && Buffer.from(here.bytes).equals(there.bytes),
+      rewrite.kind
+    )
+    t.equal(here?.tokens, there?.tokens)
     t.equal(
       Buffer.from(payload).toString('latin1'),
       before,

@@ -1,7 +1,6 @@
-import { addFollowUp, type FollowUp } from '../../kiro/conversation/change.ts'
 import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
 import { tokensOf } from '../../kiro/models/tokens.ts'
-import { Repairs } from '../../kiro/rules/repairs.ts'
+import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { UpstreamLimits, weighJson } from '../../kiro/rules/rules.ts'
 import {
   type HistoryEntry,
@@ -15,7 +14,7 @@ import { allocateWithHeadroom, shorten } from '../../shared/own-memory.ts'
 import { LONE_SURROGATE, type PayloadText, writePieces } from './payload-pieces.ts'
 
 /** The upstream's body in bytes, and how many tokens it comes to. */
-interface EncodedPayload {
+export interface EncodedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly tokens: number
   /** As the upstream weighs it, see `weighJson()`; its length while that is far from the limit. */
@@ -304,14 +303,4 @@ function isEscapeAt(bytes: Buffer, at: number): boolean {
   let first = at
   while (first > 0 && bytes[first - 1] === BACKSLASH) first--
   return (at - first) % 2 === 0
-}
-
-/**
- * A payload's bytes (`encodePayload`) with another round behind them.
- *
- * Runs on the event loop: the upstream refuses more than 1.34 MB, which take 7 ms here (test/bench/follow-up.bench.ts).
- */
-export function extendPayload(bytes: Uint8Array, followUp: FollowUp): EncodedPayload {
-  const payload = decodePayload(bytes)
-  return encodePayload(addFollowUp(payload, followUp), new Repairs())
 }

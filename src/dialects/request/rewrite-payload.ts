@@ -1,4 +1,4 @@
-import { trimHistory } from '../../kiro/conversation/change.ts'
+import { addFollowUp, type FollowUp, trimHistory } from '../../kiro/conversation/change.ts'
 import { documentsIn, withoutDocuments } from '../../kiro/conversation/documents.ts'
 import { inForm } from '../../kiro/conversation/ids.ts'
 import { withoutFields } from '../../kiro/conversation/refused-fields.ts'
@@ -7,9 +7,9 @@ import { Repairs } from '../../kiro/rules/repairs.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import type { UpstreamDocument } from '../../kiro/wire/payload.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
-import { decodePayload, encodePayload } from './payload-bytes.ts'
+import { decodePayload, type EncodedPayload, encodePayload } from './payload-bytes.ts'
 
-/** How a request to the upstream is changed after it, or one like it, was refused. Plain data: it crosses a thread border. */
+/** How a request to the upstream is changed after it was refused, or for another round. Plain data: it crosses a thread border. */
 export type PayloadRewrite =
   /** Writes it in the other form. */
   | { readonly kind: 'form'; readonly form: RequestForm; readonly ids: ReplyPlan['ids'] }
@@ -19,6 +19,8 @@ export type PayloadRewrite =
   | { readonly kind: 'fields'; readonly refused: readonly string[] }
   /** Puts these texts in the place of its documents, in their order. */
   | { readonly kind: 'documents'; readonly texts: readonly string[] }
+  /** Goes on with an answer and a reply to it. */
+  | { readonly kind: 'follow-up'; readonly followUp: FollowUp }
   /** Leaves the oldest turns out, until this share of its length is left. */
   | { readonly kind: 'trim'; readonly share: number }
 
@@ -29,11 +31,11 @@ export interface PayloadDocument {
   readonly bytes: Uint8Array
 }
 
-/** Returns the bytes of the changed request, or `null` where it cannot be changed so. */
-export function rewritePayload(bytes: Uint8Array, rewrite: PayloadRewrite): Uint8Array | null {
+/** Returns the changed request, or `null` where it cannot be changed so. */
+export function rewritePayload(bytes: Uint8Array, rewrite: PayloadRewrite): EncodedPayload | null {
   const payload = decodePayload(bytes)
   const changed = change(payload, rewrite)
-  return changed === null ? null : encodePayload(changed, new Repairs()).bytes
+  return changed === null ? null : encodePayload(changed, new Repairs())
 }
 
 function change(payload: ReturnType<typeof decodePayload>, rewrite: PayloadRewrite) {
@@ -46,6 +48,8 @@ function change(payload: ReturnType<typeof decodePayload>, rewrite: PayloadRewri
       return withoutFields(payload, rewrite.refused)
     case 'documents':
       return withoutDocuments(payload, rewrite.texts)
+    case 'follow-up':
+      return addFollowUp(payload, rewrite.followUp)
     case 'trim':
       return trimHistory(payload, Math.floor(JSON.stringify(payload).length * rewrite.share))
   }

@@ -1,6 +1,11 @@
 import { buildPayload, composeSystemText } from '../../kiro/conversation/build.ts'
 import { type IdSource, startOf } from '../../kiro/conversation/ids.ts'
 import {
+  leaveOutRefused,
+  type LeftOut,
+  type RefusedBefore
+} from '../../kiro/conversation/leave-out.ts'
+import {
   type Effort,
   hasOwnReasoning,
   isEffort,
@@ -38,6 +43,8 @@ export interface ConvertedRequest {
   readonly plan: ReplyPlan
   /** The rules of `plan.borderline`, with figures. */
   readonly borderline: readonly Borderline[]
+  /** What the payload leaves out of `plan`'s refusable parts. */
+  readonly leftOut?: LeftOut
 }
 
 /** A client's request as its dialect has read it. */
@@ -115,7 +122,12 @@ export function toUpstream(
     form: options.form,
     repairs
   })
-  const encoded = encodeWithin(built.payload, repairs, {
+  const parts = refusablePartsOf(built.payload, built.ids.conversation)
+  const { payload, leftOut } =
+    options.refused === undefined
+      ? { payload: built.payload, leftOut: undefined }
+      : leaveOutRefused(built.payload, parts, { ...options.refused, model: model.id })
+  const encoded = encodeWithin(payload, repairs, {
     bodyBytes,
     roomBytes: options.payloadRoomBytes ?? Infinity
   })
@@ -149,7 +161,7 @@ export function toUpstream(
     isSlow: isSlow(tokens, built.payload.additionalModelRequestFields),
     rounds: planRounds({ jsonForm: jsonForm ?? null, webSearch }, conversation.toolChoice, offered),
     contextWindow,
-    ...refusablePartsOf(built.payload, built.ids.conversation),
+    ...parts,
     ...(start !== undefined && { start }),
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
@@ -158,7 +170,8 @@ export function toUpstream(
     type: 'converted',
     payload: bytes,
     plan: { ...plan, keptBytes: keptBytesOf(plan) },
-    borderline
+    borderline,
+    ...(leftOut !== undefined && { leftOut })
   }
 }
 
@@ -207,6 +220,8 @@ export interface RequestOptions {
   /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
   readonly servesWebSearch: boolean
   readonly fakeReasoning: ReasoningOptions['tags']
+  /** Left out, as far as the request has it. */
+  readonly refused?: RefusedBefore
   /** How the upstream takes requests now; `path` unless given. */
   readonly form?: RequestForm
   /** The client's key by its short name. */

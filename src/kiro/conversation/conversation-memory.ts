@@ -19,6 +19,18 @@ export interface ConversationStart {
   readonly isGrown: boolean
 }
 
+/** Parts of conversations that were refused, by the id of each: hashes, one a line. Plain data: it crosses threads. */
+export type Lessons = ReadonlyMap<string, string>
+
+/** Whether one of these parts is among the lessons. */
+export function isLearnt(
+  lessons: Lessons,
+  { conversationId, hashes }: Omit<ConversationParts, 'isBrief'>
+): boolean {
+  const lines = lessons.get(conversationId)
+  return lines !== undefined && hashes.some((hash) => lines.includes(`\n${hash}\n`))
+}
+
 /** In base64: 12 bytes. */
 const HASH_CHARS = 16
 
@@ -52,6 +64,8 @@ export class ConversationMemory {
   readonly #now: () => number
   /** Bounded by MAX_CONVERSATIONS. */
   readonly #known = new Map<string, Known>()
+  /** What `lessons()` gives until something is learnt, or the first of them is forgotten. */
+  #lessons: { readonly all: Lessons; readonly until: number } | null = null
   /** The last system text of each, by its hash. Bounded by MAX_STARTS; of this process alone. */
   readonly #starts = new Map<string, string>()
 
@@ -73,6 +87,7 @@ export class ConversationMemory {
     const all = [...new Set([...earlier, ...hashes])].slice(-MAX_HASHES)
     const lines = ['', ...all, ''].join('\n')
     setNewest(this.#known, MAX_CONVERSATIONS, conversationId, { until, isBrief, lines })
+    this.#lessons = null
   }
 
   /** One of these is remembered of this conversation. */
@@ -82,6 +97,19 @@ export class ConversationMemory {
     if (known.until <= this.#now()) this.#known.delete(conversationId)
     else return hashes.some((hash) => known.lines.includes(`\n${hash}\n`))
     return false
+  }
+
+  /** Everything that conversations are to be written without. */
+  lessons(): Lessons {
+    const now = this.#now()
+    if (this.#lessons === null || this.#lessons.until <= now) {
+      const known = [...this.#known].filter(
+        ([, { until, lines }]) => until > now && lines !== `\n${SYSTEM_TEXT}\n`
+      )
+      const all = new Map(known.map(([id, { lines }]) => [id, lines]))
+      this.#lessons = { all, until: Math.min(...known.map(([, { until }]) => until)) }
+    }
+    return this.#lessons.all
   }
 
   /** Everything, for a process that begins. */

@@ -30,7 +30,7 @@ import {
   type TryMeans,
   type TryState
 } from './next-try.ts'
-import { CHANGES, changePayload, leaveOutRefused, writeOutRefused } from './refused-parts.ts'
+import { CHANGES, changePayload, writeOutRefused } from './refused-parts.ts'
 
 export interface UpstreamQuestion extends PermitWait {
   /** What its key may use; `null` without limits. */
@@ -109,7 +109,6 @@ async function askUntilAnswered(
   const way = await CallWay.open(plane, 'generate', signal)
   let state = FIRST_TRY
   let invocationId = randomUUID()
-  if (plan.replay ?? plan.fields) await leaveOutRefused(plane, question, way.snapshot)
   for (;;) {
     if (plan.documents) await writeOutRefused(plane, question, way.host)
     const call = await startAttempt(plane, question, { way, state, invocationId, bill })

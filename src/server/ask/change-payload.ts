@@ -1,12 +1,14 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { PayloadDocument, PayloadRewrite } from '../../dialects/request/rewrite-payload.ts'
+import type { EncodedPayload } from '../../dialects/request/payload-bytes.ts'
+import type { FollowUp } from '../../kiro/conversation/change.ts'
 import { documentNote, isTextFormat } from '../../kiro/conversation/documents.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 
 /*
- * What is changed in a request after the upstream has refused it, or one like it. The whole request is read and written anew
+ * What is changed in a request after the upstream has refused it, and for another round. The whole request is read and written anew
  * for that, as in a conversion: with memory set aside first, and in a thread where it is large.
  */
 
@@ -24,7 +26,7 @@ export async function reformPayload(
   { form, owner }: { readonly form: RequestForm; readonly owner: JobOwner }
 ): Promise<void> {
   const written = await rewrite(transforms, payload, { kind: 'form', form, ids }, owner)
-  if (written !== null) payload.replace(written)
+  if (written !== null) payload.replace(written.bytes)
 }
 
 /** Leaves the reasoning of earlier answers out. @throws as `reformPayload()` */
@@ -100,6 +102,21 @@ export async function trimPayload(
   return change(transforms, payload, 'history-trimmed', { kind: 'trim', share }, owner)
 }
 
+/** Adds another round to a conversation. Gives the tokens of all of it. @throws as `reformPayload()` */
+export async function extendPayload(
+  transforms: Rewriter,
+  payload: RequestPayload,
+  followUp: FollowUp,
+  owner: JobOwner
+): Promise<number> {
+  const addedBytes = Buffer.byteLength(JSON.stringify(followUp))
+  const how = { kind: 'follow-up', followUp } as const
+  const extended = await rewrite(transforms, payload, how, owner, addedBytes)
+  if (extended === null) throw new Error('every conversation can go on')
+  payload.replace(extended.bytes)
+  return extended.tokens
+}
+
 /** Returns false where it was changed so before, or can't be. */
 async function change(
   transforms: Rewriter,
@@ -110,7 +127,7 @@ async function change(
 ): Promise<boolean> {
   if (payload.has(name) && name !== 'fields-refused') return false
   const changed = await rewrite(transforms, payload, how, owner)
-  if (changed !== null) payload.change(name, changed)
+  if (changed !== null) payload.change(name, changed.bytes)
   return changed !== null
 }
 
@@ -118,8 +135,9 @@ async function rewrite(
   transforms: Rewriter,
   payload: RequestPayload,
   how: PayloadRewrite,
-  owner: JobOwner
-): Promise<Uint8Array | null> {
-  payload.reserve(payload.bytes.byteLength) // both are there for a moment
+  owner: JobOwner,
+  addedBytes = 0
+): Promise<EncodedPayload | null> {
+  payload.reserve(payload.bytes.byteLength + addedBytes) // both are there for a moment
   return transforms.rewrite(payload.bytes, how, owner)
 }

@@ -1,7 +1,4 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
-import { type FieldsParty, rememberedPaths } from '../../kiro/conversation/refused-fields.ts'
-import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { UpstreamHost } from '../../kiro/wire/hosts.ts'
 import type { JobOwner } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
@@ -14,25 +11,6 @@ import type { PayloadStep } from './next-try.ts'
 export interface RefusableRequest extends Pick<PermitWait, 'waiter' | 'signal'> {
   readonly payload: RequestPayload
   readonly plan: ReplyPlan
-}
-
-type Account = Pick<CredentialSnapshot, 'id'>
-
-/** Leaves out the reasoning and the fields that were refused before, to this worker or another. */
-export async function leaveOutRefused(
-  { conversations, transforms }: Pick<DataPlane, 'conversations' | 'transforms'>,
-  request: RefusableRequest,
-  account: Account
-): Promise<void> {
-  const { payload, plan } = request
-  const owner = ownerOf(request)
-  const { replay, fields } = plan
-  if (replay !== undefined && conversations.has(replay))
-    await stripReasoning(transforms, payload, owner)
-  if (fields === undefined || payload.has('fields-refused')) return
-  const isRefused = (parts: ConversationParts): boolean => conversations.has(parts)
-  const refused = rememberedPaths(partyOf(account, plan), fields, isRefused)
-  if (refused.length > 0) await dropFields(transforms, payload, refused, owner)
 }
 
 /** Sends the text of documents that were refused before, or that this host does not take. */
@@ -93,8 +71,4 @@ export async function changePayload(
     case 'history-trimmed':
       return trimPayload(transforms, payload, plan, owner)
   }
-}
-
-function partyOf({ id }: Account, { upstreamModel }: ReplyPlan): FieldsParty {
-  return { account: id, model: upstreamModel }
 }

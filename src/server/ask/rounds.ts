@@ -8,16 +8,17 @@ import {
 import type { EndReason, CompleteCall } from '../../dialects/answer/stream-part.ts'
 import type { JsonForm } from '../../dialects/plan/json-answer.ts'
 import type { ReplyPlan, RoundPlan } from '../../dialects/plan/plan.ts'
-import { extendPayload } from '../../dialects/request/payload-bytes.ts'
 import type { FollowUp } from '../../kiro/conversation/change.ts'
 import { estimateTokens } from '../../kiro/models/tokens.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
 import { RoundSink } from '../../reply/sinks.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
+import type { JobOwner } from '../../transform/transform-pool.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import { askUpstream, type UpstreamQuestion } from './ask-upstream.ts'
+import { extendPayload } from './change-payload.ts'
 import { createSearches, type RoundSearches } from './searches.ts'
 
 /** `payload` must be a kept one. */
@@ -79,7 +80,7 @@ class AnswerRounds {
           this.#finish(report, verdict.reason)
           return
         case 'repair':
-          this.#repair(report, verdict)
+          await this.#repair(report, verdict)
           break
         case 'search':
           // Words around a search do not belong to an answer in JSON.
@@ -124,7 +125,7 @@ class AnswerRounds {
       this.#finish(null, 'stop')
       return true
     }
-    this.#tell({ text: '', calls: [call], deliveredTokens: 0 }, results)
+    await this.#tell({ text: '', calls: [call], deliveredTokens: 0 }, results)
     return false
   }
 
@@ -136,10 +137,10 @@ class AnswerRounds {
     await askUpstream(this.#plane, { ...this.#question, plan, sink: new RoundSink(sink, reader) })
   }
 
-  #repair(
+  async #repair(
     { text, strays }: RoundReport,
     { reply, problem }: Extract<RoundVerdict, { type: 'repair' }>
-  ): void {
+  ): Promise<void> {
     const { log, requestId: request_id } = this.#question
     const reason = this.#rounds.dueCall === null ? 'json' : 'tool-choice'
     if (this.#isRepaired) {
@@ -150,7 +151,7 @@ class AnswerRounds {
     this.#plane.metrics.answersAskedAgain.inc({ reason })
     log.info({ request_id, reason }, 'asking for another answer')
     const toolResults = strays.map(toStrayResult)
-    this.#payload.extend({
+    await this.#payload.extend({
       text,
       calls: strays,
       reply: { text: reply, toolResults },
@@ -167,19 +168,19 @@ class AnswerRounds {
       this.#finish({ end }, isLast ? end.reason : 'pause')
       return true
     }
-    this.#tell({ text, calls: [...searches, ...strays], deliveredTokens: end.usage.outputTokens }, [
-      ...results,
-      ...strays.map(toStrayResult)
-    ])
+    await this.#tell(
+      { text, calls: [...searches, ...strays], deliveredTokens: end.usage.outputTokens },
+      [...results, ...strays.map(toStrayResult)]
+    )
     return false
   }
 
   /** Tells the model what was found. A search that had to be made has been made by now. */
-  #tell(said: Omit<RoundWords, 'reply'>, toolResults: readonly ToolResult[]): void {
+  #tell(said: Omit<RoundWords, 'reply'>, toolResults: readonly ToolResult[]): Promise<void> {
     const mustAnswer = this.#searches?.isSpent === true || this.#rounds.dueCall !== null
     this.#rounds = { ...this.#rounds, dueCall: null }
     const text = mustAnswer ? 'Answer now with what was found.' : ''
-    this.#payload.extend({ ...said, reply: { text, toolResults } })
+    return this.#payload.extend({ ...said, reply: { text, toolResults } })
   }
 
   #release(reader: RoundReader): void {
@@ -214,11 +215,13 @@ interface RoundWords {
 class RoundPayload {
   readonly #plane: DataPlane
   readonly #payload: RequestPayload
+  readonly #owner: JobOwner
   #plan: ReplyPlan
 
-  constructor(plane: DataPlane, { payload, plan }: RoundsQuestion) {
+  constructor(plane: DataPlane, { payload, plan, waiter, signal }: RoundsQuestion) {
     this.#plane = plane
     this.#payload = payload
+    this.#owner = { key: waiter.key, signal }
     this.#plan = plan
   }
 
@@ -227,13 +230,10 @@ class RoundPayload {
   }
 
   /** @throws {GatewayError} GW_MEMORY_FULL; the signal's reason when the client has left. */
-  extend({ text, calls, reply, deliveredTokens }: RoundWords): void {
+  async extend({ text, calls, reply, deliveredTokens }: RoundWords): Promise<void> {
     const answer = { text, toolCalls: this.#toWireCalls(calls) }
-    // Before it is there; what stands around it is little.
-    const addedBytes = Buffer.byteLength(JSON.stringify({ answer, reply }))
-    this.#payload.reserve(addedBytes)
-    const { bytes, tokens } = extendPayload(this.#payload.bytes, { answer, reply })
-    this.#payload.replace(bytes)
+    const { transforms } = this.#plane
+    const tokens = await extendPayload(transforms, this.#payload, { answer, reply }, this.#owner)
     const { upstreamModel, maxOutputTokens } = this.#plan
     this.#plan = {
       ...this.#plan,

@@ -10,7 +10,6 @@ import type {
 import { isEncryptedPdf } from '../../kiro/conversation/documents.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import { UpstreamLimits } from '../../kiro/rules/rules.ts'
-import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
@@ -51,7 +50,7 @@ export async function convertClientBody(
     type: 'convert',
     dialect,
     body,
-    options: { ...requestOptionsOf(plane, namedKey), form: formNow(plane), owner: key, answers }
+    options: { ...requestOptionsOf(plane, namedKey), ...wayNow(plane), owner: key, answers }
   }
   const { marks } = client
   const marked = marks === undefined ? job : { ...job, options: { ...job.options, marks } }
@@ -61,10 +60,15 @@ export async function convertClientBody(
 /** Hosts on which documents have never been seen (kiro-protocol §4.15). */
 const OLD_HOST = /^https:\/\/(?:q|codewhisperer)\./i
 
-/** The form that the upstream takes, as far as is known: should it be another in the end, the payload is written anew. */
-function formNow(plane: DataPlane): RequestForm {
-  const { credentials } = plane
-  return credentials.problem === null ? new CallWay(plane, 'generate').form : 'path'
+/**
+ * The form that the upstream takes and what it has refused before, as far as that is known. Should it be another matter in the
+ * end, the payload is written anew.
+ */
+function wayNow(plane: DataPlane): Pick<RequestOptions, 'form' | 'refused'> {
+  const { credentials, conversations } = plane
+  if (credentials.problem !== null) return { form: 'path' }
+  const { form, snapshot } = new CallWay(plane, 'generate')
+  return { form, refused: { account: snapshot.id, lessons: conversations.lessons() } }
 }
 
 /** What a conversion must know of settings and catalogue as they are now, and of the client's key. */

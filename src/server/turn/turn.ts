@@ -266,13 +266,14 @@ export class Turn implements OpenTurn {
   async #convert(body: ClientBody) {
     const { plane } = this.#options
     const { memory } = body
-    const { payload: bytes, plan } = await convertClientBody(plane, body, this.#gone.signal)
+    const converted = await convertClientBody(plane, body, this.#gone.signal)
+    const { payload: bytes, plan, leftOut } = converted
     this.#progress.end('transform')
     plane.metrics.transformSeconds.observe(this.#progress.spentMs('transform') / 1000)
     memory.shrinkTo(bytes.byteLength, plan.keptBytes)
     const estimatedTokens = plan.inputTokens // before what was learnt corrects it
     const inputTokens = plane.calibration.correct(plan.upstreamModel, estimatedTokens)
-    const payload = new RequestPayload({ bytes, memory, isKept: plan.rounds !== null })
+    const payload = new RequestPayload({ bytes, memory, isKept: plan.rounds !== null, leftOut })
     const isCostly = plan.start !== undefined && plane.conversations.hasNewSystemText(plan.start)
     const noted: readonly RepairCode[] = isCostly ? ['system-text-changed'] : []
     const repairs = [...plan.repairs, ...noted]

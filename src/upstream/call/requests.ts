@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { LeftOut } from '../../kiro/conversation/leave-out.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import {
   profileArnFor,
@@ -155,6 +156,8 @@ export interface RequestPayloadOptions {
   readonly memory: PayloadMemory
   /** Another round may have to be made of it: it stays until `drop()`, or until `hand()` makes it like any other. */
   readonly isKept?: boolean
+  /** It was written without these. */
+  readonly leftOut?: LeftOut | undefined
 }
 
 /** A change of a conversation after it had been refused, by the code of that repair. */
@@ -177,10 +180,13 @@ export class RequestPayload {
   /** Bounded by the fields of the request. */
   readonly #dropped = new Set<string>()
 
-  constructor({ bytes, memory, isKept = false }: RequestPayloadOptions) {
+  constructor({ bytes, memory, isKept = false, leftOut }: RequestPayloadOptions) {
     this.#bytes = bytes
     this.#memory = memory
     this.#isKept = isKept
+    if (leftOut?.reasoning === true) this.#changes.add('reasoning-refused')
+    if (leftOut !== undefined && leftOut.fields.length > 0) this.#changes.add('fields-refused')
+    this.noteDropped(leftOut?.fields ?? [])
   }
 
   /**

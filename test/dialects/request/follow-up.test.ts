@@ -1,5 +1,5 @@
 import t from 'tap'
-import { extendPayload } from '../../../src/dialects/request/payload-bytes.ts'
+import { rewritePayload } from '../../../src/dialects/request/rewrite-payload.ts'
 import type { FollowUp } from '../../../src/kiro/conversation/change.ts'
 import type { UpstreamPayload } from '../../../src/kiro/wire/payload.ts'
 import { checkRequest } from '../../../src/simulator/request-rules.ts'
@@ -75,7 +75,14 @@ function read(bytes: Uint8Array): UpstreamPayload {
   return JSON.parse(Buffer.from(bytes).toString())
 }
 
-t.test('extendPayload() keeps every rule of the upstream, whatever the model said', async (t) => {
+/** The payload of the next round. */
+function extendPayload(bytes: Uint8Array, followUp: FollowUp) {
+  const extended = rewritePayload(bytes, { kind: 'follow-up', followUp })
+  if (extended === null) throw new Error('every conversation can go on')
+  return extended
+}
+
+t.test('a follow-up keeps every rule of the upstream, whatever the model said', async (t) => {
   assert(
     property(
       constantFrom(...payloads),
@@ -114,7 +121,7 @@ function assertSaid(turn: object | undefined, words: string): void {
   }
 }
 
-t.test('extendPayload()', async (t) => {
+t.test('a follow-up', async (t) => {
   t.test('moves the tools on with the current message and pairs the results', async (t) => {
     const [, withTools = Buffer.from('')] = payloads
     const followUp: FollowUp = {

@@ -2,7 +2,8 @@ import t from 'tap'
 import {
   ConversationMemory,
   type ConversationParts,
-  hashOfPart
+  hashOfPart,
+  isLearnt
 } from '../../../src/kiro/conversation/conversation-memory.ts'
 import { heapGrowth } from '../../helper/cost.ts'
 
@@ -22,6 +23,25 @@ t.test('refusals are remembered by conversation, for a day', async (t) => {
   now = DAY_MS
   t.notOk(memory.has(parts('c999', '1')))
   t.same(memory.all(), [])
+})
+
+t.test('lessons are plain data, as long as they are remembered', async (t) => {
+  let now = 0
+  const memory = new ConversationMemory(undefined, () => now)
+  t.equal(memory.lessons().size, 0)
+  memory.learn({ ...parts('a', '1', '2'), isBrief: true })
+  memory.learn(parts('b', '3'))
+  memory.hasNewSystemText({ conversationId: 'c', systemText: 's', isGrown: true })
+  memory.hasNewSystemText({ conversationId: 'c', systemText: 't', isGrown: true })
+  const lessons = memory.lessons()
+  t.same([...lessons.keys()], ['a', 'b'], 'nothing was refused of a changed system text')
+  t.ok(isLearnt(structuredClone(lessons), parts('a', '2', '4')))
+  t.notOk(isLearnt(lessons, parts('a', '3')))
+  t.equal(memory.lessons(), lessons, 'made once')
+  memory.onLearnt(parts('b', '4'))
+  t.ok(isLearnt(memory.lessons(), parts('b', '4')))
+  now = DAY_MS / 24
+  t.same([...memory.lessons().keys()], ['b'])
 })
 
 t.test('of one conversation the newest hashes stay', async (t) => {

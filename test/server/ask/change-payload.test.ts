@@ -43,7 +43,7 @@ function setUp(memory: { readonly isFull: boolean }) {
         (grown.at(-1) ?? 0) >= 2 * bytes.byteLength,
         'there is memory for both before it is read'
       )
-      return new Uint8Array(bytes)
+      return { bytes: new Uint8Array(bytes), tokens: 1, weight: 1 }
     }
   }
   return { payload, transforms, rewrites }

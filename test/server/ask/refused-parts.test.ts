@@ -5,6 +5,7 @@ import type { FromWorker } from '../../../src/ipc/messages.ts'
 import type { ModelFacts } from '../../../src/kiro/models/models.ts'
 import { Simulator } from '../../strict-simulator/simulator.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { captureRewrites } from '../../helper/capture-rewrites.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
 import { NameServer } from '../../helper/name-server.ts'
 import { smallPdf } from '../../helper/small-pdf.ts'
@@ -263,8 +264,17 @@ t.test('signatures that one worker has met the refusal of are left out by all', 
     ]
   }
   const { calls, primary, post } = await setUp(t, refuseReasoning)
+  const rewrites = captureRewrites(t)
   t.match(await post('/v1/messages', body), { status: 200, repairs: /reasoning-refused/ })
   t.equal(calls.length, 2)
+  t.equal(rewrites().length, 1)
+  t.match(await post('/v1/messages', body), { status: 200, repairs: /reasoning-refused/ })
+  t.same(
+    [calls.length, rewrites().length],
+    [3, 0],
+    'the next request is written without it at once'
+  )
+  t.equal(calls[2]?.text, calls[1]?.text)
   const [lesson] = lessonsOf(primary)
   const other = await setUp(t, refuseReasoning)
   other.primary.tell({
@@ -317,7 +327,9 @@ t.test('C39. fields that are refused are left out once, and from then on', async
   for (const [path, body] of wishes) {
     t.test(path, async (t) => {
       const { calls, primary, post } = await setUp(t, refuseFields)
+      const rewrites = captureRewrites(t)
       t.match(await post(path, body), { status: 200, text: /hello/, repairs: /fields-refused/ })
+      t.equal(rewrites().length, 1)
       t.equal(calls.length, 2, 'not in the other form')
       t.match(fieldsOf(calls[0]), { output_config: { effort: 'high' } })
       t.equal(fieldsOf(calls[1]), undefined)
@@ -325,6 +337,8 @@ t.test('C39. fields that are refused are left out once, and from then on', async
       t.match(calls[1]?.attempt, /^attempt=1;/)
       t.match(await post(path, body), { status: 200, repairs: /fields-refused/ })
       t.equal(calls.length, 3, 'the next request costs one call')
+      t.equal(rewrites().length, 0, 'and is written without them at once')
+      t.equal(calls[2]?.text, calls[1]?.text)
       const [lesson] = lessonsOf(primary)
       t.match(lessonsOf(primary), [{ isBrief: true }])
 

@@ -1,0 +1,39 @@
+import type { UpstreamPayload } from '../wire/payload.ts'
+import { type ConversationParts, isLearnt, type Lessons } from './conversation-memory.ts'
+import { rememberedPaths, type RequestFields, withoutFields } from './refused-fields.ts'
+import { withoutReasoning } from './signed-reasoning.ts'
+
+/** What was refused before, and of whom. */
+export interface RefusedBefore {
+  /** `CredentialSnapshot.id` */
+  readonly account: string
+  readonly lessons: Lessons
+}
+
+/** What a request is sent without. */
+export interface LeftOut {
+  readonly reasoning: boolean
+  /** Paths of fields beside the conversation. */
+  readonly fields: readonly string[]
+}
+
+interface SentParts {
+  readonly replay?: ConversationParts
+  readonly fields?: RequestFields
+}
+
+/** Returns a request without the reasoning and the fields that were refused before. */
+export function leaveOutRefused(
+  payload: UpstreamPayload,
+  { replay, fields }: SentParts,
+  { model, account, lessons }: RefusedBefore & { readonly model: string }
+): { readonly payload: UpstreamPayload; readonly leftOut: LeftOut } {
+  const isRefused = (parts: ConversationParts): boolean => isLearnt(lessons, parts)
+  const reasoning = replay !== undefined && isRefused(replay)
+  const refused = fields === undefined ? [] : rememberedPaths({ account, model }, fields, isRefused)
+  const thoughtless = reasoning ? withoutReasoning(payload) : payload
+  return {
+    payload: refused.length > 0 ? withoutFields(thoughtless, refused) : thoughtless,
+    leftOut: { reasoning, fields: refused }
+  }
+}
