@@ -1,11 +1,10 @@
-import cluster from 'node:cluster'
 import { renameSync, writeFileSync } from 'node:fs'
 import { type Profiler, Session } from 'node:inspector'
 import { isMainThread } from 'node:worker_threads'
 
 /**
- * Loaded into a worker (`--import`): counts calls of the gateway's functions. Each SIGUSR2 writes what was called since the
- * one before to `ROAD_PROBE_DIR/<pid>.<n>`, n from 0 on.
+ * Loaded into the primary and its workers (`--import`): counts calls of the gateway's functions. Each SIGWINCH writes what was
+ * called since the one before to `<pid>.<n>` in the folder that `folder` names, n from 0 on.
  */
 
 /** Functions that were called, by file below `src/`. */
@@ -13,13 +12,13 @@ export type Called = Readonly<Record<string, readonly string[]>>
 
 const folder = new URL(import.meta.url).searchParams.get('folder')
 
-if (isMainThread && cluster.isWorker && folder !== null) {
+if (isMainThread && folder !== null) {
   const session = new Session()
   session.connect()
   session.post('Profiler.enable')
   session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: false })
   let taken = 0
-  process.on('SIGUSR2', () => {
+  process.on('SIGWINCH', () => {
     session.post('Profiler.takePreciseCoverage', (error, coverage) => {
       const file = `${folder}/${process.pid}.${taken++}`
       writeFileSync(`${file}.part`, JSON.stringify(error ?? toCalled(coverage.result)))

@@ -3,48 +3,98 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { runKiroGateway } from '../helper/cli-process.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import type { Called } from './coverage-probe.ts'
 
 /**
- * `npm run road`: which files and functions of `src/` a warm streamed request runs through, and one frame of its answer.
- * Exits with 1 if these are more than somebody can follow.
+ * `npm run road`: which files and functions of `src/` a warm streamed request runs through, and one frame of its answer; which
+ * files a row of usage is handed through, from the end of a turn to the database; what a key's limit of credits and the
+ * renewal of a token run besides. Exits with 1 if these are more than somebody can follow.
  */
 
-const MaxFiles = { request: 70, frame: 15 }
+const MaxFiles = { request: 70, frame: 15, row: 9 }
+const Short = 'sim:events=10 sim:gap=0'
 const WarmUps = 20
+/** A row is in the database, and the dashboard and metrics know of it. */
+const SettledMs = 1000
 const PatienceMs = 10_000
 /** Longer than the interval of anything that runs by itself: metrics go to the primary every five seconds. */
 const SilenceMs = 5500
 
 const folder = mkdtempSync(join(tmpdir(), 'road-'))
-const probe = new URL('coverage-probe.ts', import.meta.url)
-probe.searchParams.set('folder', folder)
+const notes = join(folder, 'notes')
+const probes = [probeOf('coverage-probe.ts', { folder }), probeOf('row-probe.ts', { notes })]
 const gateway = await startGateway({
   isMeasured: true,
-  env: { WORKERS: '1', NODE_OPTIONS: `--import=${probe.href}` }
+  env: { WORKERS: '1', NODE_OPTIONS: probes.map((probe) => `--import=${probe}`).join(' ') }
 })
 try {
   const pid = gateway.workerPids()[0]
-  if (pid === undefined) throw new Error('there is no worker')
-  let taken = 0
-  const take = async (): Promise<Called> => {
-    process.kill(pid, 'SIGUSR2')
-    return readSoon(join(folder, `${pid}.${taken++}`))
+  const primaryPid = gateway.child.pid
+  if (pid === undefined || primaryPid === undefined) throw new Error('there is no worker')
+  const take = taker(pid)
+  const takePrimary = taker(primaryPid)
+  const keys = {
+    plain: await addKey('plain'),
+    limited: await addKey('limited', '--credits=1000/day')
   }
-  for (let count = 0; count < WarmUps; count++) await stream('sim:events=10 sim:gap=0')
-  const ofNothing = await stillLife(take)
-  await stream('sim:events=10 sim:gap=0')
-  const ofRequest = without(await take(), ofNothing)
+  for (const key of [keys.plain, keys.limited])
+    for (let count = 0; count < WarmUps; count++) await stream(Short, { key })
+  await delay(SilenceMs)
+  const still = await stillLife(take, keys.plain)
+  await delay(2 * SettledMs)
+  await takePrimary()
+  await delay(SilenceMs)
+  const stillPrimary = await takePrimary()
+
+  await stream(Short, { key: keys.plain })
+  await delay(SettledMs)
+  const request = without(await take(), still)
+  const primary = without(await takePrimary(), stillPrimary)
+  const row = await rowFiles(() => stream(Short, { key: keys.plain }))
+  await take()
+  await takePrimary()
+  await stream(Short, { key: keys.limited })
+  await delay(SettledMs)
+  const charge = both(
+    without(without(await take(), still), request),
+    without(without(await takePrimary(), stillPrimary), primary)
+  )
+  await stream('sim:flaky=1 once', { key: keys.plain })
+  await delay(SettledMs)
+  const again = await take()
+  await takePrimary()
+  await stream('sim:expired once', { key: keys.plain })
+  await delay(SettledMs)
+  const renewal = both(
+    without(without(await take(), still), both(request, again)),
+    without(without(await takePrimary(), stillPrimary), primary)
+  )
   const frames: Called[] = []
-  await stream('sim:events=10 sim:gap=200', async (text) => {
-    if (text.includes('event: content_block_delta')) frames.push(await take())
+  await stream('sim:events=10 sim:gap=200', {
+    key: keys.plain,
+    onText: async (text) => {
+      if (text.includes('event: content_block_delta')) frames.push(await take())
+    }
   })
-  const ofFrame = without(commonTo(frames.slice(2, 8)), ofNothing) // timers run beside some frames, too
-  show('a warm streamed /v1/messages', ofRequest)
-  show('one frame of it', ofFrame)
-  const counts = { request: Object.keys(ofRequest).length, frame: Object.keys(ofFrame).length }
-  for (const what of ['request', 'frame'] as const) {
+  const frame = without(commonTo(frames.slice(2, 8)), still) // timers run beside some frames, too
+
+  show('a warm streamed /v1/messages, in the worker', request)
+  show('the same in the primary', primary)
+  show('one frame of it', frame)
+  show('what a limit of credits adds, in both', charge)
+  show('the renewal of a token, in both', renewal)
+  process.stdout.write(
+    `a row of usage, from the end of a turn to the database: ${row.length} files\n`
+  )
+  for (const file of row) process.stdout.write(`  ${file}\n`)
+  const counts = {
+    request: Object.keys(request).length,
+    frame: Object.keys(frame).length,
+    row: row.length
+  }
+  for (const what of ['request', 'frame', 'row'] as const) {
     const isFine = counts[what] > 0 && counts[what] <= MaxFiles[what]
     process.stdout.write(`${what}: ${counts[what]} files, at most ${MaxFiles[what]}\n`)
     if (!isFine) process.exitCode = 1
@@ -54,22 +104,76 @@ try {
   rmSync(folder, { recursive: true, force: true })
 }
 
+function probeOf(file: string, parameters: Readonly<Record<string, string>>): string {
+  const probe = new URL(file, import.meta.url)
+  for (const [name, value] of Object.entries(parameters)) probe.searchParams.set(name, value)
+  return probe.href
+}
+
+/** Returns a function that resolves with what a process has called since it was asked last. */
+function taker(pid: number): () => Promise<Called> {
+  let taken = 0
+  return () => {
+    process.kill(pid, 'SIGWINCH')
+    return readSoon(join(folder, `${pid}.${taken++}`))
+  }
+}
+
+async function addKey(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await runKiroGateway(['key', 'add', ...args, '--json'], {
+    cwd: gateway.folder
+  })
+  if (code !== 0) throw new Error(stderr)
+  const { key } = JSON.parse(stdout) as { readonly key: string }
+  const headers = { 'x-api-key': key }
+  while ((await fetch(`${gateway.url}/v1/usage`, { headers })).status !== 200) await delay(50)
+  return key
+}
+
+/** The files that hand the row of one request on, in the order in which they first do. */
+async function rowFiles(run: () => Promise<void>): Promise<readonly string[]> {
+  rmSync(notes, { force: true })
+  await run()
+  await delay(SettledMs)
+  const stacks = readFileSync(notes, 'utf8').trim().split('\n')
+  const files = stacks.flatMap((stack) => (JSON.parse(stack) as string[]).toReversed())
+  return [...new Set(files)].filter((file) => file !== 'src/server/http/app.ts') // it runs the whole turn
+}
+
+function both(one: Called, other: Called): Called {
+  const files = new Set([...Object.keys(one), ...Object.keys(other)])
+  return Object.fromEntries(
+    Array.from(files, (file) => [file, [...(one[file] ?? []), ...(other[file] ?? [])]])
+  )
+}
+
 /** What runs while a client waits and nothing comes: sweeps, life signs, and what still awaits something. */
-async function stillLife(take: () => Promise<Called>): Promise<Called> {
+async function stillLife(take: () => Promise<Called>, key: string): Promise<Called> {
   let called: Called | undefined
-  await stream(`sim:events=2 sim:gap=${2 * SilenceMs}`, async () => {
+  const onText = async () => {
     if (called !== undefined) return
     await take()
     await delay(SilenceMs)
     called = await take()
-  })
+  }
+  await stream(`sim:events=2 sim:gap=${2 * SilenceMs}`, { key, onText })
   return called ?? {}
 }
 
-/** One request to its end; `onText` sees each piece of its answer before the next is read. */
-async function stream(prompt: string, onText?: (text: string) => Promise<void>): Promise<void> {
+interface Streaming {
+  readonly key: string
+  /** Sees each piece of the answer before the next is read. */
+  readonly onText?: (text: string) => Promise<void>
+}
+
+/** Sends one request and resolves at the end of its answer. */
+async function stream(prompt: string, { key, onText }: Streaming): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const headers = { 'content-type': 'application/json', 'anthropic-version': '2023-06-01' }
+  const headers = {
+    'content-type': 'application/json',
+    'anthropic-version': '2023-06-01',
+    'x-api-key': key
+  }
   const call = request(`${gateway.url}/v1/messages`, { method: 'POST', headers }, (response) => {
     response.setEncoding('utf8')
     void (async () => {
@@ -123,7 +227,11 @@ async function readSoon(file: string): Promise<Called> {
 
 function show(title: string, called: Called): void {
   const functions = Object.values(called).flat().length
-  process.stdout.write(`${title}: ${Object.keys(called).length} files, ${functions} functions\n`)
+  const files = Object.keys(called)
+  const rooms = new Set(files.map((file) => file.slice(0, Math.max(0, file.indexOf('/')))))
+  process.stdout.write(
+    `${title}: ${files.length} files, ${functions} functions, ${rooms.size} rooms\n`
+  )
   for (const [file, names] of Object.entries(called).toSorted(([a], [b]) => a.localeCompare(b)))
     process.stdout.write(`  ${file}: ${names.join(' ')}\n`)
 }
