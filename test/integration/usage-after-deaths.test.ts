@@ -1,3 +1,7 @@
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
@@ -17,6 +21,21 @@ const OPERATOR = 'operators-own-key'
 const KILLS = Number(process.env['KILLS'] ?? 3)
 /** So much an answer costs: three of them are no round number of anything. */
 const COST = 0.123457
+
+/** So long an answer takes, and no client asks again before it has one. */
+const ANSWER_MS = 100
+/** Of each key. */
+const CLIENTS = 4
+
+/*
+ * What a worker held when it was killed counts as used: what its requests have reserved, and what it had ahead. Each request
+ * reserves what such answers cost. Ahead a worker has no more than what was asked for lately, of which half is forgotten each
+ * 50 ms: of a client that asks every ANSWER_MS at most 1 + 1/4 + 1/16 + … = 4/3 of an answer. A gateway's lease has as much ahead
+ * once more, beside that of its two workers.
+ */
+const AHEAD = CLIENTS / (1 - 2 ** (-ANSWER_MS / 50))
+/** Most that a kill may count beyond what was used. */
+const LOST_AT_MOST = { worker: (CLIENTS + AHEAD) * COST, gateway: (CLIENTS + 3 * AHEAD) * COST }
 
 /** Rows are written after so long: 150 ms in the worker and 200 in the primary, on a machine that may be busy. */
 const UNWRITTEN_MS = 700
@@ -59,10 +78,11 @@ class Team {
       response.write(textFrame('x'))
       setTimeout(() => {
         if (response.destroyed) return
-        this.metered[body.includes('of anna') ? 'anna' : 'ben']++
+        for (const name of ['anna', 'ben'] as const)
+          if (body.includes(`of ${name}`)) this.metered[name]++
         const cost = eventFrame('meteringEvent', { unit: 'credit', usage: COST })
         response.end(Buffer.concat([endFrame, cost]))
-      }, 20)
+      }, ANSWER_MS)
     }
   }
 
@@ -94,6 +114,14 @@ class Team {
     return gateway
   }
 
+  /** Has the price be known, in both workers. */
+  async teach(): Promise<void> {
+    for (let n = 0; n < 10; n++) {
+      const headers = { 'x-api-key': OPERATOR }
+      await startChat(this.#url, 'of the operator', { headers }).answer
+    }
+  }
+
   /** Clients that ask until `end()`. */
   run(): { readonly end: () => Promise<void> } {
     const client = async (name: 'anna' | 'ben'): Promise<void> => {
@@ -112,7 +140,9 @@ class Team {
         if (name === 'ben') this.#gotAt.push(performance.now())
       }
     }
-    const clients = Array.from({ length: 8 }, (_, n) => client(n % 2 === 0 ? 'anna' : 'ben'))
+    const clients = Array.from({ length: 2 * CLIENTS }, (_, n) =>
+      client(n % 2 === 0 ? 'anna' : 'ben')
+    )
     return {
       end: async () => {
         this.#isOver = true
@@ -170,15 +200,53 @@ class Team {
     t.ok(requests >= least, `${requests} of ${this.got.ben} that were answered`)
   }
 
-  /** What was under way at a death may count as more than it cost, at the estimate, but never as less. */
-  checkMetered(t: Test, limit: number): void {
-    const sum = Math.round(this.metered.anna * COST * 1e6) / 1e6
-    const lostAtMost = this.doomed.anna
+  /** What was under way at a death may count as more than it cost, by so much at most, but never as less. */
+  checkMetered(t: Test, limit: number, lostAtMost: number): void {
+    const metered = inCredits(this.metered.anna * COST * 1e6)
+    const { told, lost } = rowsIn(join(this.stateDir, 'usage.db'))
     t.comment('metered, got and doomed', this.metered, this.got, this.doomed)
+    t.comment(`${limit} used: ${told} in rows and ${lost} lost, of ${metered} that were metered`)
     t.ok(this.metered.anna > 10)
-    t.ok(limit >= sum, `${limit} of ${sum}`)
-    t.ok(limit <= sum + lostAtMost, `${limit} of ${sum} and ${lostAtMost} estimates`)
+    t.equal(inCredits((told + lost) * 1e6), limit)
+    t.ok(told <= metered, 'no answer has two rows')
+    t.ok(limit >= metered, `${limit} of ${metered}`)
+    t.ok(limit <= metered + lostAtMost, `${limit} of ${metered} and ${lostAtMost}`)
   }
+}
+
+function inCredits(micros: number): number {
+  return Math.round(micros) / 1e6
+}
+
+/** Credits of anna's requests that have rows, and of rows of what was lost. */
+function rowsIn(path: string): { readonly told: number; readonly lost: number } {
+  const db = new DatabaseSync(path, { readOnly: true, timeout: 5_000 })
+  const [row] = db
+    .prepare(
+      `SELECT sum(iif(dialect <> '', credits, 0)) AS told, sum(iif(dialect = '', credits, 0)) AS lost
+       FROM requests JOIN keys ON keys.id = requests.key WHERE name = 'anna'`
+    )
+    .all()
+  db.close()
+  return { told: Number(row?.['told']) / 1e6, lost: Number(row?.['lost']) / 1e6 }
+}
+
+/** What a gateway that was killed holds of anna's limit, and what is lost by then. The account book is left as it is. */
+function leftBy(stateDir: string): { readonly held: number; readonly lost: number } {
+  const folder = mkdtempSync(join(tmpdir(), 'kiro-gateway-book-'))
+  for (const name of ['usage.db', 'usage.db-wal'])
+    if (existsSync(join(stateDir, name))) cpSync(join(stateDir, name), join(folder, name))
+  const path = join(folder, 'usage.db')
+  const db = new DatabaseSync(path)
+  const [row] = db.prepare('SELECT page FROM pages').all()
+  db.close()
+  const { leases }: { leases: Readonly<Record<string, { readonly held: number }>> } = JSON.parse(
+    String(row?.['page'])
+  )
+  const held = Object.values(leases).reduce((sum, lease) => sum + lease.held, 0) / 1e6
+  const { lost } = rowsIn(path)
+  rmSync(folder, { recursive: true })
+  return { held, lost }
 }
 
 t.test(
@@ -186,6 +254,7 @@ t.test(
   async (t) => {
     const team = await Team.create(t)
     const gateway = await team.start(t)
+    await team.teach()
     const clients = team.run()
     for (let round = 0; round < KILLS; round++) {
       await delay(300)
@@ -209,7 +278,7 @@ t.test(
       recorded: last.limit,
       command: last.limit
     })
-    team.checkMetered(t, last.limit)
+    team.checkMetered(t, last.limit, KILLS * LOST_AT_MOST.worker)
     team.checkRecorded(t, Number(ben?.requests))
   }
 )
@@ -219,6 +288,7 @@ t.test(
   async (t) => {
     const team = await Team.create(t)
     let gateway = await team.start(t)
+    await team.teach()
     const clients = team.run()
     for (let round = 0; round < KILLS; round++) {
       const { anna } = team.metered
@@ -229,13 +299,16 @@ t.test(
       gateway.child.kill('SIGKILL')
       for (const pid of pids) process.kill(pid, 'SIGKILL')
       await gateway.exited
+      const left = leftBy(team.stateDir)
       gateway = await team.start(t)
+      const { lost } = rowsIn(join(team.stateDir, 'usage.db'))
+      t.equal(lost, inCredits((left.held + left.lost) * 1e6), 'all that it held')
     }
     await delay(300)
     await clients.end()
     const { metrics: _, ben, ...last } = await team.toldAtLast()
     t.same(last, { limit: last.limit, reserved: 0, recorded: last.limit, command: last.limit })
-    team.checkMetered(t, last.limit)
+    team.checkMetered(t, last.limit, KILLS * LOST_AT_MOST.gateway)
     team.checkRecorded(t, Number(ben?.requests))
     t.ok(Number(ben?.credits) <= Math.round(team.metered.ben * COST * 1e6) / 1e6, 'and none twice')
     t.equal(await gateway.stop(), 0)
