@@ -194,9 +194,13 @@ t.test('a key that is refused when its region is looked for is refused', async (
   t.match(await open.chat('ksk_good'), { status: 200 })
 })
 
+function refuseWithoutWords(response: ServerResponse): void {
+  response.writeHead(403).end()
+}
+
 /** Serves answers, and refuses with an empty 403 whatever is asked of the account. */
 function refuseSilently(response: ServerResponse): void {
-  if (response.req.url !== '/generateAssistantResponse') response.writeHead(403).end()
+  if (response.req.url !== '/generateAssistantResponse') refuseWithoutWords(response)
   else serve(response.req, callOf(response.req), response)
 }
 
@@ -217,6 +221,23 @@ t.test('models or usage that are refused without a word say nothing of a key', a
       'no worker is told that one is refused'
     )
   }
+})
+
+t.test('a generation that is refused without a word says nothing of a key', async (t) => {
+  const { chat, replies, calls, primary } = await rig(t)
+  t.match(await chat('ksk_old'), { status: 200 })
+  for (const key of ['ksk_old', 'ksk_new']) {
+    replies.set(key, refuseWithoutWords)
+    const before = calls.length
+    t.match(await chat(key), { status: 401, text: /without a body/ }, key)
+    t.equal(calls.length, before + 1, 'a key cannot be renewed')
+    replies.delete(key)
+    t.match(await chat(key), { status: 200 }, `${key} is tried again at once`)
+  }
+  t.notOk(
+    primary.messages.some((one) => one.type === 'kiro-key.lesson' && !one.isAccepted),
+    'no worker is told that one is refused'
+  )
 })
 
 t.test('many requests of a new key at once are one trial', async (t) => {

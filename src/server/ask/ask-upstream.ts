@@ -273,7 +273,8 @@ const SLOW_FACTOR = 2.5
 
 function toApproachFailure({ error, fault }: FailedTry): ApproachFailure {
   if (fault === null) return { error, remedy: null }
-  return { error, remedy: fault.remedy, formSign: formSignOf(fault) }
+  const { remedy, isTokenNamed } = fault
+  return { error, remedy, isTokenNamed, formSign: formSignOf(fault) }
 }
 
 interface AttemptPlan {

@@ -186,7 +186,8 @@ export class CallWay {
   async take(next: Approach, failure: ApproachFailure, signal: AbortSignal): Promise<void> {
     if (next.isOtherForm && !this.#approach.isOtherForm) this.#firstFailure = failure
     if (next.hasRenewedToken && !this.#approach.hasRenewedToken) {
-      this.#snapshot = await this.#plane.credentials.renew(this.#snapshot, signal)
+      const { isTokenNamed = false } = failure
+      this.#snapshot = await this.#plane.credentials.renew(this.#snapshot, signal, isTokenNamed)
     }
     this.#approach = next
   }

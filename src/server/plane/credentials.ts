@@ -15,8 +15,16 @@ export interface CredentialLink {
   usable(): CredentialSnapshot | null
   /** The same, if it is valid; else waits while it is being renewed. @throws {GatewayError} why there is none */
   ready(signal: AbortSignal): Promise<CredentialSnapshot>
-  /** Reports a token that the upstream refused, and waits for another. @throws {GatewayError} when there is no other */
-  renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot>
+  /**
+   * Reports a token that the upstream refused, and waits for another. `isNamed`: the upstream has said that it is the token.
+   *
+   * @throws {GatewayError} when there is no other
+   */
+  renew(
+    refused: CredentialSnapshot,
+    signal: AbortSignal,
+    isNamed: boolean
+  ): Promise<CredentialSnapshot>
   /** The upstream has taken a request with this one. */
   accepted(snapshot: CredentialSnapshot): void
   /** The upstream has suspended the account of this token; `reason` is for the log alone. */

@@ -308,8 +308,12 @@ class KeyCredential implements CredentialLink {
     return trial
   }
 
-  renew(): Promise<CredentialSnapshot> {
-    return Promise.reject(this.#home.trials.refuse(this.#key.name))
+  renew(
+    _refused: CredentialSnapshot,
+    _signal: AbortSignal,
+    isNamed: boolean
+  ): Promise<CredentialSnapshot> {
+    return Promise.reject(isNamed ? this.#home.trials.refuse(this.#key.name) : keyDoubted())
   }
 
   accepted(): void {
@@ -320,6 +324,13 @@ class KeyCredential implements CredentialLink {
 
   /** The account is its client's; the next request hears it again. */
   reportSuspended(): void {}
+}
+
+/** A refusal without a word may be of the key or of anything else: the next request of the key is sent, too. */
+function keyDoubted(): GatewayError {
+  const message =
+    'The upstream refused the request without a body, so the reason is unknown. If other requests with this Kiro API key fail, too, make a new key in Kiro.'
+  return new GatewayError('GW_UPSTREAM_AUTH', undefined, { message })
 }
 
 interface KeyHome {

@@ -178,6 +178,8 @@ export interface ApproachFailure {
   readonly error: GatewayError
   /** The upstream's advice, if it answered at all. */
   readonly remedy: Remedy | null
+  /** Its reason is the token, and the upstream has said so. */
+  readonly isTokenNamed?: boolean
   /** Sign of a wrong form of request in the refusal; left out where there is none. */
   readonly formSign?: FormSign | null
 }
