@@ -1,4 +1,5 @@
 import { errorTables } from './errors.ts'
+import { metricsPage } from './metrics.ts'
 import { describeApi } from './openapi/document.ts'
 import { describeOnPage } from './openapi/page/page.ts'
 import { envExample, reloadList, settingsTable } from './settings.ts'
@@ -11,6 +12,7 @@ export const Generated: Readonly<Record<string, (before: string) => string>> = {
   'docs/operations.md': (page) => between(page, 'restart', reloadList()),
   'docs/errors.md': (page) =>
     Object.entries(errorTables()).reduce((text, [name, table]) => between(text, name, table), page),
+  'docs/metrics.md': metricsPage,
   'docs/openapi.json': () => toLines(describeApi()),
   'docs/openapi.html': () => describeOnPage()
 }

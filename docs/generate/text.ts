@@ -15,8 +15,12 @@ export function between(page: string, name: string, text: string): string {
 
 /** A table in Markdown. */
 export function toTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [head, head.map(() => '---'), ...rows]
-  return lines.map((cells) => `| ${cells.join(' | ')} |\n`.replace('|  |', '| |')).join('')
+  return [head, head.map(() => '---'), ...rows].map((cells) => `${toRow(cells)}\n`).join('')
+}
+
+/** A row of a table. */
+export function toRow(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`.replace('|  |', '| |')
 }
 
 /** How deep JSON has lines of its own: one for each operation, each schema, each header. */

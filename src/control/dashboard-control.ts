@@ -10,6 +10,7 @@ import type { ClusterStatus, CredentialNews } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import type { FleetStanding, OwnStanding } from '../shared/fleet-standing.ts'
 import type { AccountControl } from './account-control.ts'
@@ -39,8 +40,6 @@ export interface DashboardControlOptions {
   readonly parts: () => DashboardParts
   /** Of the primary, by SHOWN_METRICS. */
   readonly own: () => Promise<MetricsSnapshot>
-  /** Of requests, as the primary counts them. */
-  readonly counts: () => MetricsSnapshot
   /** `null` where there is none. */
   readonly fleet: () => Pick<FleetView, 'standing' | 'own'> | null
   readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
@@ -52,7 +51,7 @@ export interface DashboardControlOptions {
 export interface FleetView {
   readonly standing: FleetStanding
   readonly own: OwnStanding
-  readonly snapshot: () => MetricsSnapshot
+  readonly noteMetrics: (metrics: Metrics) => void
 }
 
 export interface DashboardParts {
@@ -222,11 +221,11 @@ export class DashboardControl {
   }
 
   async #read(isFresh: boolean): Promise<ProcessReadings> {
-    const { links, budget, nameOf, parts, own: ownNow, counts, cluster } = this.#options
+    const { links, budget, nameOf, parts, own: ownNow, cluster } = this.#options
     if (isFresh) await this.#views.look()
     const own = await ownNow()
     const members = isFresh ? this.#views.latest(cluster.members) : cluster.members
-    const all = [own, counts(), ...cluster.gone, ...members.values()]
+    const all = [own, ...cluster.gone, ...members.values()]
     const leaving = new Set(parts().supervisor.leavingPids())
     const now = performance.now()
     const processOf = (member: string, name: string, pid: number, snapshot?: readonly object[]) => {

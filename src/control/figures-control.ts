@@ -55,7 +55,7 @@ export class FiguresControl {
   readonly dashboard: DashboardControl
   readonly #options: FiguresControlOptions
   readonly #metrics: ClusterMetrics
-  readonly #turns = new TurnCounts()
+  readonly #turns = new TurnCounts(this.own)
   #fleet: FleetView | null = null
   /** What was read last, at this `performance.now()`. */
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
@@ -68,7 +68,6 @@ export class FiguresControl {
     this.own.buildInfo.set({ version, node: process.versions.node }, 1)
     this.#metrics = new ClusterMetrics({
       own: this.own,
-      counts: () => [...this.#turns.snapshot(), ...(this.#fleet?.snapshot() ?? [])],
       onCollected: () => this.#note(),
       ask: () => {
         for (const link of links.values()) link.send({ type: 'metrics.collect' })
@@ -79,7 +78,6 @@ export class FiguresControl {
       ...options,
       nameOf: (member) => this.#nameOf(member),
       own: () => this.#some(),
-      counts: () => this.#turns.sums(),
       fleet: () => this.#fleet,
       cluster: this.#metrics,
       memoryUsed: () => this.#memoryUsed()
@@ -172,6 +170,8 @@ export class FiguresControl {
     const ready = status().workers.filter(({ state }) => state === 'ready')
     this.own.workersReady.set(ready.length)
     this.own.memoryUsed.set(this.#memoryUsed().bytes)
+    this.#turns.note()
+    this.#fleet?.noteMetrics(this.own)
     lane.noteMetrics()
     account.noteMetrics(this.own)
     plan.noteMetrics(this.own)

@@ -4,6 +4,8 @@ import type { MetricsSnapshot } from '../observe/snapshots.ts'
 export const SHOWN_METRICS: readonly string[] = [
   'kiro_gateway_requests_total',
   'kiro_gateway_requests_in_flight',
+  'kiro_gateway_tokens_total',
+  'kiro_gateway_credits_total',
   'kiro_gateway_upstream_connections',
   'kiro_gateway_worker_upstream_connections',
   'kiro_gateway_pool_permits_in_use',

@@ -3,8 +3,7 @@ import { Counter, Gauge, Histogram, Registry } from './prom-client.ts'
 import type { MetricsSnapshot } from './snapshots.ts'
 
 /** Seconds; answers take from a second to many minutes. */
-export const DURATION_BUCKETS = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
-export const DURATION = 'From the request to the end of its answer.'
+const DURATION_BUCKETS = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
 /** Seconds; from a permit at hand to a client that waits for minutes. */
 const WAIT_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300]
 /** Seconds; from a handshake for nothing to a connection that is used for hours. */
@@ -13,271 +12,291 @@ const ACCEPT_BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.25, 1, 5, 15]
 const TRANSFORM_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
 
 /**
- * Counters, gauges and histograms of one process. Every label has a closed set of values (routes, codes, slots):
- * nothing a client sends ever becomes one. The primary merges the snapshots of all, and counts the requests that ask the
- * upstream (`turn-counts.ts`): those of workers are answered without it.
+ * Counters, gauges and histograms of one process. The primary merges the snapshots of all, and counts the requests that ask
+ * the upstream (`turn-counts.ts`): those of workers are answered without it.
  */
 export class Metrics {
-  readonly #registry = new Registry()
+  readonly registry = new Registry()
   readonly #process: ProcessMetrics
 
   /** `name` is the process's among the metrics: `primary`, or the slot of a worker. */
   constructor(name = 'primary') {
-    this.#process = new ProcessMetrics(this.#registry, name)
+    this.#process = new ProcessMetrics(this.registry, name)
   }
 
-  readonly requests = this.#counter('requests_total', 'Requests answered.', [
-    'route',
-    'status',
-    'code'
-  ])
-  readonly requestsInFlight = this.#gauge('requests_in_flight', 'Requests being served.')
-  readonly requestSeconds = this.#histogram(
-    'request_duration_seconds',
-    DURATION,
+  readonly requests = this.counter(
+    'kiro_gateway_requests_total',
+    'Requests that are over. `code` is one of docs/errors.md, or `none`; `status` 499 is a client that left.',
+    ['route', 'status', 'code']
+  )
+  readonly requestsInFlight = this.gauge(
+    'kiro_gateway_requests_in_flight',
+    'Requests that are being served.'
+  )
+  readonly requestSeconds = this.histogram(
+    'kiro_gateway_request_duration_seconds',
+    'From the request to the end of its answer.',
     DURATION_BUCKETS,
     ['route']
   )
-  readonly upstreamConnections = this.#gauge(
-    'upstream_connections',
-    'Connections to the upstream.',
+  readonly upstreamConnections = this.gauge(
+    'kiro_gateway_upstream_connections',
+    'Connections: `active`, `idle`, `connecting`, `closing`.',
     ['state']
   )
-  readonly workerConnections = this.#gauge(
-    'worker_upstream_connections',
-    "The same of one worker, by its slot; 'control' are those of the gateway's own calls.",
+  readonly workerConnections = this.gauge(
+    'kiro_gateway_worker_upstream_connections',
+    "Connections of one worker; `control` are the gateway's own calls.",
     ['worker', 'state']
   )
   /** Named by OpenTelemetry, with its attributes as Prometheus writes them. */
-  readonly openConnections = new Gauge({
-    name: 'http_client_open_connections',
-    help: 'Connections to the upstream, as OpenTelemetry names them.',
-    labelNames: ['http_connection_state'],
-    registers: [this.#registry]
-  })
-  readonly connectionSeconds = new Histogram({
-    name: 'http_client_connection_duration_seconds',
-    help: 'How long connections to the upstream were open.',
-    buckets: CONNECTION_BUCKETS,
-    registers: [this.#registry]
-  })
-  readonly connectionBudget = this.#gauge(
-    'upstream_connection_budget',
+  readonly openConnections = this.gauge(
+    'http_client_open_connections',
+    'Connections, as OpenTelemetry names them.',
+    ['http_connection_state']
+  )
+  readonly connectionSeconds = this.histogram(
+    'http_client_connection_duration_seconds',
+    'How long connections were open.',
+    CONNECTION_BUCKETS
+  )
+  readonly connectionBudget = this.gauge(
+    'kiro_gateway_upstream_connection_budget',
     'Connections that all workers together may hold; 0 means no limit.'
   )
-  readonly permitsLeased = this.#gauge(
-    'pool_permits_leased',
-    'Part of the budget that a worker holds, by its slot.',
+  readonly permitsLeased = this.gauge(
+    'kiro_gateway_pool_permits_leased',
+    'Part of the budget that a worker holds; `leaving` is one that has died.',
     ['worker']
   )
-  readonly permitsInUse = this.#gauge('pool_permits_in_use', 'Permits held by requests.')
-  readonly workerPermits = this.#gauge(
-    'worker_permits_in_use',
-    'The same of one worker, by its slot.',
+  readonly permitsInUse = this.gauge(
+    'kiro_gateway_pool_permits_in_use',
+    'Connections that requests hold.'
+  )
+  readonly workerPermits = this.gauge(
+    'kiro_gateway_worker_permits_in_use',
+    'Connections that requests of one worker hold.',
     ['worker']
   )
-  readonly waiters = this.#gauge('pool_waiters', 'Requests waiting for a permit.')
-  readonly workerWaiters = this.#gauge(
-    'worker_pool_waiters',
-    'The same of one worker, by its slot.',
+  readonly waiters = this.gauge('kiro_gateway_pool_waiters', 'Requests that wait for a connection.')
+  readonly workerWaiters = this.gauge(
+    'kiro_gateway_worker_pool_waiters',
+    'Requests of one worker that wait for a connection.',
     ['worker']
   )
-  readonly longestWait = new Gauge({
-    name: prefixed('pool_longest_wait_seconds'),
-    help: 'How long the request that has waited longest has waited; 0 where none waits.',
-    registers: [this.#registry],
-    aggregator: 'max'
-  })
-  readonly gatedRequests = this.#gauge(
-    'gated_requests',
-    'Requests that wait for their pace or for the end of a pause, not for a permit.'
+  readonly longestWait = this.gauge(
+    'kiro_gateway_pool_longest_wait_seconds',
+    'How long the request that has waited longest has waited.',
+    [],
+    'max'
   )
-  readonly paceLimit = this.#gauge(
-    'upstream_requests_per_minute_limit',
-    'Requests that all workers together may send in a minute; 0 means no limit.'
+  readonly gatedRequests = this.gauge(
+    'kiro_gateway_gated_requests',
+    'Requests that wait for their pace, or the end of a pause.'
   )
-  readonly paceFree = this.#gauge(
-    'upstream_requests_per_minute_free',
-    'How many of these may still be sent now.'
+  readonly paceLimit = this.gauge(
+    'kiro_gateway_upstream_requests_per_minute_limit',
+    'Requests that may be sent in a minute (`UPSTREAM_MAX_REQUESTS_PER_MINUTE`); 0 means no limit.'
   )
-  readonly waitSeconds = this.#histogram(
-    'pool_wait_seconds',
-    'Time a request waited for its permit.',
+  readonly paceFree = this.gauge(
+    'kiro_gateway_upstream_requests_per_minute_free',
+    'Requests that may be sent now without waiting for the pace.'
+  )
+  readonly waitSeconds = this.histogram(
+    'kiro_gateway_pool_wait_seconds',
+    'How long requests waited for a connection.',
     WAIT_BUCKETS
   )
-  readonly connectionsOpened = this.#counter(
-    'upstream_connections_opened_total',
-    'Connections opened to the upstream, because there was none to the host or all were busy.',
+  readonly connectionsOpened = this.counter(
+    'kiro_gateway_upstream_connections_opened_total',
+    'Connections that were opened: there was none, all were busy, or ahead of need.',
     ['reason']
   )
-  readonly connectionsClosed = this.#counter(
-    'upstream_connections_closed_total',
-    'Connections to the upstream that ended.',
+  readonly connectionsClosed = this.counter(
+    'kiro_gateway_upstream_connections_closed_total',
+    'Connections that ended, and why.',
     ['reason']
   )
-  readonly connectionReuse = this.#counter(
-    'connection_reuse_total',
-    'Upstream calls made on a connection that was open already.'
+  readonly connectionReuse = this.counter(
+    'kiro_gateway_connection_reuse_total',
+    'Calls on a connection that was open already.'
   )
-  readonly upstreamRetries = this.#counter('upstream_retries_total', 'Upstream calls repeated.', [
-    'code'
-  ])
-  readonly answersAskedAgain = this.#counter(
-    'answers_asked_again_total',
+  readonly upstreamRetries = this.counter(
+    'kiro_gateway_upstream_retries_total',
+    'Calls that were repeated, by what had failed.',
+    ['code']
+  )
+  readonly answersAskedAgain = this.counter(
+    'kiro_gateway_answers_asked_again_total',
     'Answers that were not as the client insists on, so that the model was asked once more.',
     ['reason']
   )
-  readonly answersCut = this.#counter(
-    'answers_cut_total',
-    'Answers whose rest was lost on its way from the upstream, so that they ended as cut off.',
+  readonly answersCut = this.counter(
+    'kiro_gateway_answers_cut_total',
+    'Answers whose rest was lost on its way, so that they ended as cut off.',
     ['code']
   )
-  readonly webSearches = this.#counter('web_searches_total', 'Web searches made for a model.', [
-    'outcome'
-  ])
-  readonly repairs = this.#counter(
-    'repairs_total',
-    'Repairs of requests that the upstream would have refused.',
+  readonly webSearches = this.counter(
+    'kiro_gateway_web_searches_total',
+    'Web searches for a model.',
+    ['outcome']
+  )
+  readonly repairs = this.counter(
+    'kiro_gateway_repairs_total',
+    'Repairs of requests that the upstream would have refused (docs/rules.md).',
     ['code']
   )
-  readonly unknownEvents = this.#counter(
-    'upstream_unknown_events_total',
-    'Events of the upstream that have no known type.'
+  readonly unknownEvents = this.counter(
+    'kiro_gateway_upstream_unknown_events_total',
+    'Events of a type that is not known.'
   )
-  readonly unknownReasons = this.#counter(
-    'upstream_unknown_reasons_total',
-    'Refusals of the upstream with a reason that has no known meaning.'
+  readonly unknownReasons = this.counter(
+    'kiro_gateway_upstream_unknown_reasons_total',
+    'Refusals for a reason that is not known.'
   )
-  readonly acceptSeconds = this.#histogram(
-    'client_accept_seconds',
-    'Time that a new connection of a client waited to be accepted, at most, since another was.',
+  readonly acceptSeconds = this.histogram(
+    'kiro_gateway_client_accept_seconds',
+    'How long a new connection waited at most to be accepted, since another was.',
     ACCEPT_BUCKETS
   )
-  readonly transformSeconds = this.#histogram(
-    'transform_seconds',
-    'Time to convert a request, waiting for a thread included.',
+  readonly transformSeconds = this.histogram(
+    'kiro_gateway_transform_seconds',
+    'Conversion of a request, its wait for a thread included.',
     TRANSFORM_BUCKETS
   )
-  readonly transformJobs = this.#gauge(
-    'transform_jobs',
-    'Conversions of large bodies, by state: those that wait for a thread, and those that are in one.',
+  readonly transformJobs = this.gauge(
+    'kiro_gateway_transform_jobs',
+    'Conversions of large bodies: `waiting` for a thread, `running` in one.',
     ['state']
   )
-  readonly admittedBytes = this.#gauge(
-    'admitted_bytes',
-    'Memory set aside for request bodies at the moment.'
+  readonly admittedBytes = this.gauge(
+    'kiro_gateway_admitted_bytes',
+    'Memory set aside for request bodies now.'
   )
-  readonly admissibleBytes = this.#gauge(
-    'admissible_bytes',
-    'Memory that there is for request bodies, in all workers.'
+  readonly admissibleBytes = this.gauge(
+    'kiro_gateway_admissible_bytes',
+    'Memory that there is for request bodies.'
   )
-  readonly admittedLaneBytes = this.#gauge(
-    'admitted_lane_bytes',
-    "Beside that, by lane: 'small' bodies, 'answer'; 'kept' is what of all this answers need of their requests.",
+  readonly admittedLaneBytes = this.gauge(
+    'kiro_gateway_admitted_lane_bytes',
+    'Memory set aside beside that: `small` bodies, `answer`; `kept` is what answers need of their requests.',
     ['lane']
   )
-  readonly keyRequests = this.#counter('key_requests_total', 'Requests by the name of their key.', [
+  readonly keyRequests = this.counter('kiro_gateway_key_requests_total', 'Requests of a key.', [
     'key'
   ])
-  readonly keyRefusals = this.#counter(
-    'key_refusals_total',
-    'Requests that were refused for a limit of their key.',
+  readonly keyRefusals = this.counter(
+    'kiro_gateway_key_refusals_total',
+    'Requests refused for a limit of the key.',
     ['key', 'code']
   )
-  readonly keyTokens = this.#counter('key_tokens_total', 'Tokens by the name of the key.', [
+  readonly keyTokens = this.counter('kiro_gateway_key_tokens_total', 'Tokens of a key.', [
     'key',
     'type'
   ])
-  readonly keyCredits = this.#counter('key_credits_total', 'Credits by the name of the key.', [
-    'key'
-  ])
-  readonly keyStreams = this.#gauge(
-    'key_streams',
-    'Requests that are being served and do not wait, by the name of the key.',
+  readonly keyCredits = this.counter('kiro_gateway_key_credits_total', 'Credits of a key.', ['key'])
+  readonly keyStreams = this.gauge(
+    'kiro_gateway_key_streams',
+    'Requests of a key that are being served and do not wait.',
     ['key']
   )
-  readonly keyWaiting = this.#gauge(
-    'key_waiting',
-    'Requests that wait for a connection, or for a stream of their key, by the name of the key.',
+  readonly keyWaiting = this.gauge(
+    'kiro_gateway_key_waiting',
+    'Requests of a key that wait for a connection or for one of its streams.',
     ['key']
   )
-  readonly keyLimit = this.#gauge(
-    'key_credits_limit',
-    'Credits that a key may use in its period, by its name.',
+  readonly keyLimit = this.gauge(
+    'kiro_gateway_key_credits_limit',
+    'Credits that the key may use in its period.',
     ['key']
   )
-  readonly keyUsed = this.#gauge(
-    'key_credits_used',
-    'Credits that a key with a limit has used in its period, by its name.',
+  readonly keyUsed = this.gauge(
+    'kiro_gateway_key_credits_used',
+    'Credits that a key with a limit has used in its period.',
     ['key']
   )
-  readonly keyReserved = this.#gauge(
-    'key_credits_reserved',
-    'Credits that are reserved for requests under way, by the name of the key.',
+  readonly keyReserved = this.gauge(
+    'kiro_gateway_key_credits_reserved',
+    'Credits reserved for requests of a key under way.',
     ['key']
   )
-  readonly memoryUsed = this.#gauge(
-    'memory_used_bytes',
-    'Memory that the container uses, without the cache of files; of the primary alone where there is none.'
+  readonly memoryUsed = this.gauge(
+    'kiro_gateway_memory_used_bytes',
+    'Memory of the container, without the cache of files; of the primary alone where nothing limits it.'
   )
-  readonly memoryLimit = this.#gauge('memory_limit_bytes', 'Memory that the gateway plans with.')
-  readonly buildInfo = this.#gauge('build_info', 'Always 1; what runs.', ['version', 'node'])
-  readonly workersReady = this.#gauge('workers_ready', 'Workers that serve.')
-  readonly workersConfigured = this.#gauge('workers_configured', 'Workers that there should be.')
-  readonly signInUsable = this.#gauge(
-    'sign_in_usable',
-    '1 while there is a token that the upstream takes, as far as is known; else 0.'
+  readonly memoryLimit = this.gauge(
+    'kiro_gateway_memory_limit_bytes',
+    'Memory that the gateway plans with.'
   )
-  readonly signInEnds = this.#gauge(
-    'sign_in_ends_timestamp_seconds',
+  readonly buildInfo = this.gauge(
+    'kiro_gateway_build_info',
+    'Always 1; the labels say what runs.',
+    ['version', 'node']
+  )
+  readonly workersReady = this.gauge('kiro_gateway_workers_ready', 'Workers that serve.')
+  readonly workersConfigured = this.gauge(
+    'kiro_gateway_workers_configured',
+    'Workers that there should be.'
+  )
+  readonly signInUsable = this.gauge(
+    'kiro_gateway_sign_in_usable',
+    '1 while there is a token, else 0.'
+  )
+  readonly signInEnds = this.gauge(
+    'kiro_gateway_sign_in_ends_timestamp_seconds',
     'When a new sign-in is needed, where that is known.',
     ['sign_in']
   )
-  readonly accountBars = this.#gauge(
-    'account_bars',
-    'Why the upstream refuses this account for now, 1 for each reason.',
+  readonly accountBars = this.gauge(
+    'kiro_gateway_account_bars',
+    '1 for each reason for which the account is refused now, such as `monthly` or `suspicion`; `overage` while `ALLOW_OVERAGE` refuses requests.',
     ['bar']
   )
-  readonly accountCredits = this.#gauge(
-    'account_credits',
-    'What the account has used and may use in its period, as the upstream told last.',
+  readonly accountCredits = this.gauge(
+    'kiro_gateway_account_credits',
+    'What the account has `used` in its period and its `limit`; asked for every five minutes while metrics are read.',
     ['state']
   )
-  readonly accountOutside = this.#gauge(
-    'account_outside_credits',
-    'What the account has used beyond what this gateway has recorded, today or since the plan was reset.',
+  readonly accountOutside = this.gauge(
+    'kiro_gateway_account_outside_credits',
+    'What the account has used beyond what this gateway has recorded, since midnight UTC (`day`) or since the plan was reset (`reset`).',
     ['since']
   )
-  readonly planUsedUp = this.#gauge(
-    'plan_used_up_timestamp_seconds',
-    'When the plan will be used up, at the rate of the last weeks, where that is before it is reset.',
+  readonly planUsedUp = this.gauge(
+    'kiro_gateway_plan_used_up_timestamp_seconds',
+    'When the plan will be used up at the rate of the last weeks (`weeks`); missing where it lasts until it is reset.',
     ['rate']
   )
-  readonly workerRestarts = this.#counter('worker_restarts_total', 'Workers that were replaced.')
-  readonly workerStalls = this.#counter(
-    'worker_stalls_total',
-    'Workers that were killed because they gave no sign of life for WORKER_STALL_TIMEOUT.'
+  readonly workerRestarts = this.counter(
+    'kiro_gateway_worker_restarts_total',
+    'Workers that died and were replaced.'
   )
-  readonly logLinesLost = this.#counter(
-    'log_lines_lost_total',
-    'Log lines that were dropped because nobody read them in time.'
+  readonly workerStalls = this.counter(
+    'kiro_gateway_worker_stalls_total',
+    'Workers that were killed because they gave no sign of life for `WORKER_STALL_TIMEOUT`.'
   )
-
-  readonly spansSent = this.#counter('trace_spans_sent_total', 'Spans that were taken.')
-  readonly spansDropped = this.#counter(
-    'trace_spans_dropped_total',
-    'Spans that were dropped: there was no room, they were refused, or the worker ended.',
+  readonly logLinesLost = this.counter(
+    'kiro_gateway_log_lines_lost_total',
+    'Log lines dropped because their reader was too slow.'
+  )
+  readonly spansSent = this.counter(
+    'kiro_gateway_trace_spans_sent_total',
+    'Spans that were taken; 0 without traces (docs/tracing.md).'
+  )
+  readonly spansDropped = this.counter(
+    'kiro_gateway_trace_spans_dropped_total',
+    'Spans that were dropped: `full`, `refused`, `closed`.',
     ['reason']
   )
 
   /** Everything as plain JSON for IPC. */
   async snapshot(): Promise<MetricsSnapshot> {
-    return (await this.#registry.getMetricsAsJSON()).map((metric) => ({ ...metric }))
+    return (await this.registry.getMetricsAsJSON()).map((metric) => ({ ...metric }))
   }
 
   /** The same of some of them, without what explains them. */
   async some(names: readonly string[]): Promise<MetricsSnapshot> {
-    const metrics = names.map((name) => this.#registry.getSingleMetric(name))
+    const metrics = names.map((name) => this.registry.getSingleMetric(name))
     return Promise.all(
       metrics
         .filter((metric) => metric !== undefined)
@@ -293,25 +312,26 @@ export class Metrics {
     this.#process.close()
   }
 
-  #counter<Label extends string = never>(name: string, help: string, labelNames: Label[] = []) {
-    return new Counter({ name: prefixed(name), help, labelNames, registers: [this.#registry] })
+  /** Adds a counter; `help` stands in docs/metrics.md, too. */
+  counter<Label extends string = never>(name: string, help: string, labelNames: Label[] = []) {
+    return new Counter({ name, help, labelNames, registers: [this.registry] })
   }
 
-  #gauge<Label extends string = never>(name: string, help: string, labelNames: Label[] = []) {
-    return new Gauge({ name: prefixed(name), help, labelNames, registers: [this.#registry] })
+  gauge<Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: Label[] = [],
+    aggregator: 'sum' | 'max' = 'sum'
+  ) {
+    return new Gauge({ name, help, labelNames, aggregator, registers: [this.registry] })
   }
 
-  #histogram<Label extends string = never>(
+  histogram<Label extends string = never>(
     name: string,
     help: string,
     buckets: number[],
     labelNames: Label[] = []
   ) {
-    const registers = [this.#registry]
-    return new Histogram({ name: prefixed(name), help, buckets, labelNames, registers })
+    return new Histogram({ name, help, buckets, labelNames, registers: [this.registry] })
   }
-}
-
-function prefixed(name: string): string {
-  return `kiro_gateway_${name}`
 }

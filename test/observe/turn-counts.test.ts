@@ -24,9 +24,10 @@ function turn(members: Partial<CountedTurn> = {}): CountedTurn {
   }
 }
 
-/** The samples of counts, beside those of a process, as Prometheus gets them. */
+/** The samples of a process, as Prometheus gets them. */
 async function samplesOf(counts: TurnCounts, metrics: Metrics) {
-  const text = await toPrometheusText([[...(await metrics.snapshot()), ...counts.snapshot()]])
+  counts.note()
+  const text = await toPrometheusText([await metrics.snapshot()])
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   return new Map(
     lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))])
@@ -34,8 +35,8 @@ async function samplesOf(counts: TurnCounts, metrics: Metrics) {
 }
 
 t.test('TurnCounts', (t) => {
-  const counts = new TurnCounts()
   const metrics = new Metrics()
+  const counts = new TurnCounts(metrics)
   t.teardown(() => metrics.close())
   const samples = () => samplesOf(counts, metrics)
   const own = 'gen_ai_operation_name="chat",gen_ai_provider_name="aws.kiro"'
@@ -68,7 +69,7 @@ t.test('TurnCounts', (t) => {
     t.equal(
       of('kiro_gateway_requests_total{route="/v1/messages/count_tokens",status="200",code="none"}'),
       1,
-      'those of a process are merged with them'
+      'those of others are beside them'
     )
     t.equal(of('kiro_gateway_tokens_total{type="output"}'), 102)
     t.equal(of('kiro_gateway_credits_total'), 2.5)

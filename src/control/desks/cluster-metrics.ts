@@ -10,8 +10,6 @@ import { singleFlight } from '../../shared/single-flight.ts'
 export interface ClusterMetricsOptions {
   /** The primary's own. */
   readonly own: Pick<Metrics, 'snapshot'>
-  /** What the primary counts beside them. */
-  readonly counts?: () => MetricsSnapshot
   /** Asks every worker for a snapshot; returns the members that were asked. */
   readonly ask: () => readonly string[]
   /** The workers have told everything: what the primary's own are made of can be counted. */
@@ -73,8 +71,7 @@ export class ClusterMetrics {
     await this.collect()
     this.#options.onCollected?.()
     const own = await this.#options.own.snapshot()
-    const counts = this.#options.counts?.() ?? []
-    return toPrometheusText([[...own, ...counts], ...this.gone, ...this.#latest.values()])
+    return toPrometheusText([own, ...this.gone, ...this.#latest.values()])
   }
 
   /** Counts of the workers that are gone. */

@@ -1,7 +1,7 @@
 import type { FleetCore } from '../../fleet/fleet-core.ts'
 import type { EngineCounts } from '../../fleet/fleet-engine.ts'
 import { viewOf } from '../../fleet/fleet-view.ts'
-import type { MetricsSnapshot } from '../../observe/snapshots.ts'
+import type { Metrics } from '../../observe/metrics.ts'
 import { elapsedMs, type Instant, instantNow } from '../../shared/elapsed.ts'
 import type { FleetStanding, OwnStanding } from '../../shared/fleet-standing.ts'
 
@@ -20,6 +20,7 @@ export interface FleetFiguresOptions {
 
 /** What is told of this gateway's membership, and counted. Costs nothing but a comparison while nobody asks. */
 export class FleetFigures {
+  #metrics: ReturnType<typeof declare> | null = null
   readonly #options: FleetFiguresOptions
   #standing: FleetStanding
   #sentAt: Instant | null = null
@@ -80,67 +81,91 @@ export class FleetFigures {
     }
   }
 
-  /** As prom-client writes its own, to be merged with those. */
-  snapshot(): MetricsSnapshot {
+  /** Puts how it stands into the metrics of the primary. */
+  noteMetrics(metrics: Metrics): void {
     const { stage, phase, era, free, replicas, members, awaited } = this.#standing
     const { holder, member, unshared } = this.#standing
     const { contactMs, granted, returned } = this.own
     const { commands, failures } = this.#options.counts() ?? { commands: 0, failures: 0 }
     const silent = members.filter(({ isSilent }) => isSilent).length
     const standsAs = stage === 'serving' && phase !== null ? phase : stage
-    return [
-      gauge('fleet_replicas', 'Gateways that the fleet should have.', { '': replicas }),
-      gauge(
-        'fleet_members',
-        'Gateways of the fleet, by state.',
-        { present: members.length - silent, silent, awaited: awaited.length },
-        'state'
-      ),
-      gauge(
-        'fleet_phase',
-        '1 for how this gateway stands in its fleet.',
-        Object.fromEntries(PHASES.map((one) => [one, one === standsAs ? 1 : 0])),
-        'phase'
-      ),
-      gauge('fleet_era', 'Goes up whenever the engine has lost what it knew.', { '': era ?? 0 }),
-      gauge('fleet_lease', 'Connections that this gateway may have.', { '': granted - returned }),
-      gauge('fleet_free', 'Connections in no lease.', { '': free }),
-      counter('fleet_granted_total', 'Connections granted to this gateway.', granted),
-      counter('fleet_returned_total', 'Connections that it gave back.', returned),
-      gauge(
-        'fleet_contact_seconds',
-        'Since the last confirmed sign of life, from which the lease counts; none before the first.',
-        contactMs === null ? {} : { '': contactMs / 1000 }
-      ),
-      gauge('fleet_unshared', 'Kinds of records that cannot be read or written now.', {
-        '': unshared.length
-      }),
-      gauge('fleet_sign_in_holder', '1 where this gateway renews the sign-in of all.', {
-        '': holder === member ? 1 : 0
-      }),
-      counter('fleet_engine_commands_total', 'Commands sent to the engine.', commands),
-      counter('fleet_engine_failures_total', 'Of these, those without a good answer.', failures)
-    ]
+    this.#metrics ??= declare(metrics)
+    const { counters, gauges } = this.#metrics
+    gauges.replicas.set(replicas)
+    gauges.members.set({ state: 'present' }, members.length - silent)
+    gauges.members.set({ state: 'silent' }, silent)
+    gauges.members.set({ state: 'awaited' }, awaited.length)
+    for (const one of PHASES) gauges.phase.set({ phase: one }, one === standsAs ? 1 : 0)
+    gauges.era.set(era ?? 0)
+    gauges.lease.set(granted - returned)
+    gauges.free.set(free)
+    if (contactMs === null) gauges.contact.remove()
+    else gauges.contact.set(contactMs / 1000)
+    gauges.unshared.set(unshared.length)
+    gauges.signInHolder.set(holder === member ? 1 : 0)
+    for (const counter of Object.values(counters)) counter.reset()
+    counters.granted.inc(granted)
+    counters.returned.inc(returned)
+    counters.commands.inc(commands)
+    counters.failures.inc(failures)
   }
 }
 
 const PHASES = ['joining', 'learning', 'open', 'closing', 'cut'] as const
 
-/** `values` by that of its one label; '' where there is none. */
-function gauge(name: string, help: string, values: Readonly<Record<string, number>>, label = '') {
+function declare(metrics: Metrics) {
   return {
-    name: `kiro_gateway_${name}`,
-    help,
-    type: 'gauge',
-    aggregator: 'sum',
-    values: Object.entries(values).map(([key, value]) => ({
-      labels: label === '' ? {} : { [label]: key },
-      value
-    }))
+    gauges: {
+      replicas: metrics.gauge(
+        'kiro_gateway_fleet_replicas',
+        'Gateways that there should be (maximum).'
+      ),
+      members: metrics.gauge(
+        'kiro_gateway_fleet_members',
+        'Gateways: `present`, `silent` (not heard of for a while), `awaited` (may have connections, and has not come) (maximum).',
+        ['state']
+      ),
+      phase: metrics.gauge(
+        'kiro_gateway_fleet_phase',
+        '1 for the phase of this gateway: `joining`, `learning`, `open`, `closing`, `cut`.',
+        ['phase']
+      ),
+      era: metrics.gauge(
+        'kiro_gateway_fleet_era',
+        'Goes up when Valkey has lost what it knew (maximum).'
+      ),
+      lease: metrics.gauge('kiro_gateway_fleet_lease', 'Connections that this gateway may have.'),
+      free: metrics.gauge('kiro_gateway_fleet_free', 'Connections in no lease (maximum).'),
+      contact: metrics.gauge(
+        'kiro_gateway_fleet_contact_seconds',
+        'Since the last confirmed sign of life, from which its lease counts; left out before the first.'
+      ),
+      unshared: metrics.gauge(
+        'kiro_gateway_fleet_unshared',
+        'Kinds of records (pace, lessons, limits …) that this gateway cannot read or write although Valkey answers.'
+      ),
+      signInHolder: metrics.gauge(
+        'kiro_gateway_fleet_sign_in_holder',
+        '1 where this gateway renews the sign-in of all.'
+      )
+    },
+    counters: {
+      granted: metrics.counter(
+        'kiro_gateway_fleet_granted_total',
+        'Connections granted to this gateway.'
+      ),
+      returned: metrics.counter(
+        'kiro_gateway_fleet_returned_total',
+        'Connections that this gateway gave back.'
+      ),
+      commands: metrics.counter(
+        'kiro_gateway_fleet_engine_commands_total',
+        'Commands sent to Valkey.'
+      ),
+      failures: metrics.counter(
+        'kiro_gateway_fleet_engine_failures_total',
+        'Commands to Valkey that were refused, timed out or had no connection.'
+      )
+    }
   }
-}
-
-function counter(name: string, help: string, value: number) {
-  const values = [{ labels: {}, value }]
-  return { name: `kiro_gateway_${name}`, help, type: 'counter', aggregator: 'sum', values }
 }
