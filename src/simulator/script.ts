@@ -128,7 +128,7 @@ function* endSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
   const percentage = (totalTokens / model.tokenLimits.maxInputTokens) * 100
   const contextUsagePercentage = Math.round(percentage * 1e6) / 1e6
   const isCut = words.flags.has('truncated-tool') && facts.calls.length > 0
-  // A call that was cut off has no stop reason either (A26).
+  // A call that was cut off has no stop reason either.
   if (!isCut) yield* metadataSteps(input, facts)
   yield event('contextUsageEvent', { contextUsagePercentage })
   const usage = creditsOf(model, { input: inputTokens, cached, output: facts.outputTokens })

@@ -27,7 +27,7 @@ function problemsOf(env: Environment, argv: readonly string[] = []): readonly st
 }
 
 t.test('loadConfig()', (t) => {
-  t.test('has the documented defaults in an empty environment (C34)', async (t) => {
+  t.test('has the documented defaults in an empty environment', async (t) => {
     const { config, warnings } = load({})
     t.match(config.server, { host: '127.0.0.1', port: 8000, apiKeys: [] })
     t.match(config.server, { maxBodyBytes: 33_554_432, bodyTimeoutMs: 60_000, heartbeatMs: 10_000 })

@@ -15,12 +15,12 @@ import { credentialSnapshot } from '../helper/credential-snapshot.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
 
-// kiro-protocol, Appendix C, 11 to 14, 19 and 20, and A30: tokens, hosts, retries, and what must not get out.
+// Tokens, hosts, retries, and what must not get out.
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 t.test(
-  'C11. one refresh for all; a 403 forces one, a suspension none; what is rotated is kept',
+  'one refresh for all; a 403 forces one, a suspension none; what is rotated is kept',
   async (t) => {
     const { refresher, server, dir, readFile } = await credentialRig(t, {
       file: {
@@ -49,7 +49,7 @@ t.test(
   }
 )
 
-t.test('C12. the region of the sign-in is not that of the API', async (t) => {
+t.test('the region of the sign-in is not that of the API', async (t) => {
   const stored = { ...storedCredential({ ssoRegion: 'ap-southeast-1' }), accessToken: 'a1' }
   const snapshot = toSnapshot('id', stored, { profileArn: null, apiRegion: null })
   t.equal(snapshot.apiRegion, 'us-east-1')
@@ -60,7 +60,7 @@ t.test('C12. the region of the sign-in is not that of the API', async (t) => {
   )
 })
 
-t.test('C13. an API key says so and has no profile; Builder ID has one by host', async (t) => {
+t.test('an API key says so and has no profile; Builder ID has one by host', async (t) => {
   const options = {
     operation: 'generate' as const,
     form: 'path' as const,
@@ -101,7 +101,7 @@ async function setUp(t: Test) {
 t.test('against a whole gateway', async (t) => {
   const { simulator, gateway, chat, generations } = await setUp(t)
 
-  t.test('A30. an expired token: one forced refresh, then the answer', async (t) => {
+  t.test('an expired token: one forced refresh, then the answer', async (t) => {
     const before = generations()
     const { status, text } = await chat('sim:expired hi').answer
     t.equal(status, 200)
@@ -110,28 +110,25 @@ t.test('against a whole gateway', async (t) => {
     t.equal(simulator.stats().refreshes, 1)
   })
 
-  t.test(
-    'C14. nothing is asked for again after the first byte; Retry-After is honoured',
-    async (t) => {
-      for (const [prompt, status] of [
-        ['sim:reset', 200],
-        ['sim:exception-mid', 200]
-      ] as const) {
-        const before = generations()
-        t.equal((await chat(prompt).answer).status, status)
-        t.equal(generations() - before, 1, prompt)
-      }
+  t.test('nothing is asked for again after the first byte; Retry-After is honoured', async (t) => {
+    for (const [prompt, status] of [
+      ['sim:reset', 200],
+      ['sim:exception-mid', 200]
+    ] as const) {
       const before = generations()
-      t.equal((await chat('sim:flaky=1 hi').answer).status, 200)
-      t.equal(generations() - before, 2, 'what failed before it began is')
-      const begunAt = performance.now()
-      const { headers } = await chat('sim:throttled=1 again').answer
-      t.equal(headers['retry-after'], '1')
-      t.ok(performance.now() - begunAt >= 1000, 'the upstream’s own time is waited for')
+      t.equal((await chat(prompt).answer).status, status)
+      t.equal(generations() - before, 1, prompt)
     }
-  )
+    const before = generations()
+    t.equal((await chat('sim:flaky=1 hi').answer).status, 200)
+    t.equal(generations() - before, 2, 'what failed before it began is')
+    const begunAt = performance.now()
+    const { headers } = await chat('sim:throttled=1 again').answer
+    t.equal(headers['retry-after'], '1')
+    t.ok(performance.now() - begunAt >= 1000, 'the upstream’s own time is waited for')
+  })
 
-  t.test('C19. a client that leaves ends the call upstream', async (t) => {
+  t.test('a client that leaves ends the call upstream', async (t) => {
     const call = chat('sim:stall sim:events=4')
     await call.firstBytes
     t.equal(simulator.stats().inFlight, 1)
@@ -144,7 +141,7 @@ t.test('against a whole gateway', async (t) => {
     t.equal(simulator.stats().inFlight, 0)
   })
 
-  t.test('C20. no token and no key is in the log', async (t) => {
+  t.test('no token and no key is in the log', async (t) => {
     await gateway.logged((line) => line['msg'] === 'request completed')
     const log = JSON.stringify(gateway.lines) + gateway.stderr
     t.ok(gateway.lines.length > 5)

@@ -3,7 +3,7 @@ import { idpTokenUrl } from '../../src/credentials/idp-endpoint.ts'
 import { runtimeHeaders } from '../../src/kiro/wire/hosts.ts'
 import { credentialRig, ideFile, type RigOptions } from '../helper/credential-rig.ts'
 
-// kiro-protocol §3.11 and §3.13, A52 and Appendix C, 36: sign-ins through an organisation's own provider.
+// kiro-protocol §3.11 and §3.13: sign-ins through an organisation's own provider.
 
 const TENANT = 'https://login.microsoftonline.com/tenant'
 const GRANT = {
@@ -30,7 +30,7 @@ function rig(t: Test, minutes: number, options: RigOptions = {}) {
 
 const invalidGrant = { status: 400, body: { error: 'invalid_grant' } }
 
-t.test('A52: a sign-in through an external provider is renewed there', async (t) => {
+t.test('a sign-in through an external provider is renewed there', async (t) => {
   const { refresher, server, readFile } = await rig(t, 0)
   const answer = { access_token: 'a2', expires_in: '3599', token_type: 'Bearer' }
   server.replies.push({ status: 200, body: answer })
@@ -64,7 +64,7 @@ t.test('A52: a sign-in through an external provider is renewed there', async (t)
   })
 })
 
-t.test('C36. an endpoint that a file names is looked at before a token goes there', async (t) => {
+t.test('an endpoint that a file names is looked at before a token goes there', async (t) => {
   const endpoints = [
     'http://login.microsoftonline.com/tenant/token',
     'https://10.0.0.1/token',
@@ -89,7 +89,7 @@ t.test('C36. an endpoint that a file names is looked at before a token goes ther
   t.ok(idpTokenUrl({ ...client, issuerUrl: null }, ['.example']), 'what the operator allows')
 })
 
-t.test('C36. a rotated refresh token is kept and used from then on', async (t) => {
+t.test('a rotated refresh token is kept and used from then on', async (t) => {
   const { refresher, server, readFile } = await rig(t, 0)
   await refresher.start()
   t.match(readFile(), { accessToken: 'a2', refreshToken: 'r2' })
@@ -98,7 +98,7 @@ t.test('C36. a rotated refresh token is kept and used from then on', async (t) =
   t.match(readFile(), { accessToken: 'a3', refreshToken: 'r3' })
 })
 
-t.test('C36. what may pass does not sign out; what is dead does', async (t) => {
+t.test('what may pass does not sign out; what is dead does', async (t) => {
   const passing = [
     { status: 400, body: { error: 'interaction_required' } },
     { status: 400, body: { error: 'invalid_request', error_description: 'unknown parameter' } },
@@ -133,7 +133,7 @@ t.test('C36. what may pass does not sign out; what is dead does', async (t) => {
   }
 })
 
-t.test('C36. while the token is good, nobody is told to sign in for what may pass', async (t) => {
+t.test('while the token is good, nobody is told to sign in for what may pass', async (t) => {
   const { refresher, server, clock, states, changed, text } = await rig(t, 30)
   await refresher.start()
   server.replies.push(...Array.from({ length: 3 }, () => ({ status: 503, body: '' })))

@@ -8,7 +8,7 @@ import * as fc from '../helper/fast-check.ts'
 import { assertUpstreamRules } from '../helper/payload-rules.ts'
 import { bodyOf, REQUEST_EXAMPLES, sentAs } from '../helper/request-examples.ts'
 
-// kiro-protocol, Appendix C, 3 to 6, 25, 26 and 34: what is sent upstream. Each point is tested in depth beside its code, too.
+// What is sent upstream. Each point is tested in depth beside its code, too.
 
 const id = fc.constantFrom('a', 'b', 'c d', '')
 const content = fc.array(
@@ -35,7 +35,7 @@ const messages = fc.array(
 const tools = fc.constantFrom(undefined, [], [{ name: 'f', input_schema: {} }])
 
 t.test(
-  'C3. A1 to A17 become the exact bodies, and any message list one that obeys H1 to H8',
+  'the worked examples become the exact bodies, and any message list one that obeys H1 to H8',
   async (t) => {
     for (const example of REQUEST_EXAMPLES.filter(({ name }) => /^A1?\d\./.test(name))) {
       t.same(sentAs(example, 'path').payload, bodyOf(example, 'path'), example.name)
@@ -50,7 +50,7 @@ t.test(
   }
 )
 
-t.test('C4. sanitisers are idempotent and pure; names come back as they were', async (t) => {
+t.test('sanitisers are idempotent and pure; names come back as they were', async (t) => {
   fc.assert(
     fc.property(fc.string({ maxLength: 200 }), (text) => {
       for (const clean of [toWireToolName, toWireToolId]) {
@@ -72,7 +72,7 @@ t.test('C4. sanitisers are idempotent and pure; names come back as they were', a
   )
 })
 
-t.test('C5. the schema sanitiser keeps properties that are named like keywords', async (t) => {
+t.test('the schema sanitiser keeps properties that are named like keywords', async (t) => {
   const names = ['additionalProperties', 'required', '$ref', '$schema', 'anyOf', 'type', 'default']
   const properties = Object.fromEntries(names.map((name) => [name, { type: 'string' }]))
   const schema = { type: 'object', properties, required: names, additionalProperties: false }
@@ -84,7 +84,7 @@ t.test('C5. the schema sanitiser keeps properties that are named like keywords',
   t.same(cleaned, { type: 'object', properties, required: names })
 })
 
-t.test('C6. nothing empty is ever sent', async (t) => {
+t.test('nothing empty is ever sent', async (t) => {
   for (const body of [
     { tools: [], messages: [user('hi')] },
     { messages: [user([])] },
@@ -99,35 +99,38 @@ t.test('C6. nothing empty is ever sent', async (t) => {
   }
 })
 
-t.test('C25. A49, a turn later: nothing that was sent has changed', async (t) => {
-  const more = [
-    { role: 'assistant', content: 'four' },
-    { role: 'user', content: 'five' },
-    { role: 'system', content: 'And on.' }
-  ]
-  for (const example of REQUEST_EXAMPLES.filter(({ name }) => name.startsWith('A49.'))) {
-    const request = example.request as Readonly<Record<string, readonly object[] | undefined>>
-    const said = request['messages'] === undefined ? 'input' : 'messages'
-    const later = {
-      ...example,
-      request: { ...request, [said]: [...(request[said] ?? []), ...more] }
-    }
-    for (const form of ['path', 'target'] as const) {
-      const { history = [], currentMessage } = sentAs(example, form).payload.conversationState
-      const after = sentAs(later, form).payload.conversationState
-      const before = [...history, currentMessage].map((entry) => JSON.stringify(entry))
-      t.equal(before.length, 3)
-      t.same(
-        after.history?.slice(0, 3).map((entry) => JSON.stringify(entry)),
-        before,
-        example.name
-      )
-      t.equal(after.currentMessage.userInputMessage.content, 'five\nAnd on.')
+t.test(
+  'a system message in mid-conversation, a turn later: nothing that was sent has changed',
+  async (t) => {
+    const more = [
+      { role: 'assistant', content: 'four' },
+      { role: 'user', content: 'five' },
+      { role: 'system', content: 'And on.' }
+    ]
+    for (const example of REQUEST_EXAMPLES.filter(({ name }) => name.startsWith('A49.'))) {
+      const request = example.request as Readonly<Record<string, readonly object[] | undefined>>
+      const said = request['messages'] === undefined ? 'input' : 'messages'
+      const later = {
+        ...example,
+        request: { ...request, [said]: [...(request[said] ?? []), ...more] }
+      }
+      for (const form of ['path', 'target'] as const) {
+        const { history = [], currentMessage } = sentAs(example, form).payload.conversationState
+        const after = sentAs(later, form).payload.conversationState
+        const before = [...history, currentMessage].map((entry) => JSON.stringify(entry))
+        t.equal(before.length, 3)
+        t.same(
+          after.history?.slice(0, 3).map((entry) => JSON.stringify(entry)),
+          before,
+          example.name
+        )
+        t.equal(after.currentMessage.userInputMessage.content, 'five\nAnd on.')
+      }
     }
   }
-})
+)
 
-t.test('C26. Chat Completions has no way for signed reasoning', async (t) => {
+t.test('Chat Completions has no way for signed reasoning', async (t) => {
   const signature = 'c2lnbmF0dXJl'.repeat(8)
   const reasoning_details = [{ type: 'reasoning.text', text: 'hm', signature }]
   const said = { role: 'assistant', content: 'a', reasoning_content: 'hm', reasoning_details }
@@ -136,7 +139,7 @@ t.test('C26. Chat Completions has no way for signed reasoning', async (t) => {
   t.notMatch(JSON.stringify(payload), 'reasoningContent')
 })
 
-t.test('C34. no client of the vendor’s is named, and no machine', async (t) => {
+t.test('no client of the vendor’s is named, and no machine', async (t) => {
   const root = join(import.meta.dirname, '../../src')
   const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) =>
     entry.isFile()

@@ -5,7 +5,7 @@ import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
-// kiro-protocol, Appendix C, 21, 29, 37 and 38: what is sent once more, how it is marked, and what is not.
+// What is sent once more, how it is marked, and what is not.
 
 t.setTimeout(300_000) // some tests wait as the gateway does, on a machine that may be busy
 
@@ -81,7 +81,7 @@ async function setUp(
   return { sent, upstream, post, attempts, calls }
 }
 
-t.test('C21. one request keeps its id over its attempts, which are counted', async (t) => {
+t.test('one request keeps its id over its attempts, which are counted', async (t) => {
   const { sent, post, calls, attempts } = await setUp(t, [refuse(500, {}), said], {
     KIRO_REQUEST_FORM: 'target'
   })
@@ -110,7 +110,7 @@ const BAD_SIGNATURE = {
   reason: 'THINKING_SIGNATURE_INVALID'
 }
 
-t.test('C37. a request is changed three times at most, and the changes add up', async (t) => {
+t.test('a request is changed three times at most, and the changes add up', async (t) => {
   const { sent, post, calls, attempts } = await setUp(t, [
     refuse(400, WRONG_FORM),
     refuse(403, FOREIGN_PROFILE),
@@ -137,7 +137,7 @@ t.test('C37. a request is changed three times at most, and the changes add up', 
   )
 })
 
-t.test('C37. each change is made once', async (t) => {
+t.test('each change is made once', async (t) => {
   for (const [status, body] of [
     [400, WRONG_FORM],
     [403, FOREIGN_PROFILE],
@@ -150,7 +150,7 @@ t.test('C37. each change is made once', async (t) => {
   }
 })
 
-t.test('C37. signed reasoning is left out at once, and stays out (A46)', async (t) => {
+t.test('signed reasoning is left out at once, and stays out', async (t) => {
   const { sent, post } = await setUp(t, [refuse(400, BAD_SIGNATURE), said])
   t.same([(await post()).status, (await post()).status], [200, 200])
   t.same(
@@ -160,7 +160,7 @@ t.test('C37. signed reasoning is left out at once, and stays out (A46)', async (
   )
 })
 
-t.test('C38. what was asked is not asked again after a silence', async (t) => {
+t.test('what was asked is not asked again after a silence', async (t) => {
   const once = await setUp(t, [silence], { FIRST_TOKEN_TIMEOUT: '0.3' })
   t.match(await once.post(), { status: 504, text: /FIRST_TOKEN_TIMEOUT/ })
   t.equal(once.sent.length, 1, 'the upstream may charge for it')
@@ -170,7 +170,7 @@ t.test('C38. what was asked is not asked again after a silence', async (t) => {
   t.same(twice.attempts(), ['attempt=1; max=3', 'attempt=2; max=3'])
 })
 
-t.test('C38. what may take minutes to begin is never asked twice', async (t) => {
+t.test('what may take minutes to begin is never asked twice', async (t) => {
   const env = { FIRST_TOKEN_TIMEOUT: '0.1', FIRST_TOKEN_MAX_RETRIES: '2' }
   const { sent, post } = await setUp(t, [silence], env)
   const startedAt = performance.now()
@@ -181,7 +181,7 @@ t.test('C38. what may take minutes to begin is never asked twice', async (t) => 
   t.same([isSlow({}), isSlow({ messages: large })], [false, true])
 })
 
-t.test('C38. a reset of a reused connection is no attempt', async (t) => {
+t.test('a reset of a reused connection is no attempt', async (t) => {
   const reused = await setUp(t, [said, reset, said], { UPSTREAM_MAX_ATTEMPTS: '1' })
   t.same([(await reused.post()).status, (await reused.post()).status], [200, 200])
   t.same([reused.sent.length, reused.calls(), reused.upstream.sockets.length], [3, 2, 2])
@@ -192,7 +192,7 @@ t.test('C38. a reset of a reused connection is no attempt', async (t) => {
   t.equal(fresh.sent.length, 1)
 })
 
-t.test('C29. an answer without anything is asked for three times, and no more', async (t) => {
+t.test('an answer without anything is asked for three times, and no more', async (t) => {
   const { sent, post } = await setUp(t, [empty])
   t.match(await post(), { status: 529, text: /overloaded_error/ })
   t.equal(sent.length, 3)

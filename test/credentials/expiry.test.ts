@@ -42,7 +42,7 @@ t.test('tokenAge()', (t) => {
   t.end()
 })
 
-t.test('a token of an hour expires a minute early and is due 600 s before (A33)', (t) => {
+t.test('a token of an hour expires a minute early and is due 600 s before', (t) => {
   const now = at('2026-09-01T00:00:00Z')
   const expiresAt = expiryOf(3600, now)
   t.equal(expiresAt, at('2026-09-01T00:59:00Z'))

@@ -65,7 +65,7 @@ t.test('CredentialRefresher.start()', (t) => {
   t.end()
 })
 
-t.test('A33: a renewed token expires and is renewed again when it should', async (t) => {
+t.test('a renewed token expires and is renewed again when it should', async (t) => {
   const file = ideFile(0, { clientId: 'ci', clientSecret: 'cs', region: 'eu-west-1' })
   const { refresher, server, clock, changed, readFile } = await credentialRig(t, { file })
   await refresher.start()

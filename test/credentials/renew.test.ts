@@ -35,7 +35,7 @@ async function setUp(t: Test) {
 }
 
 t.test('renewTokens()', (t) => {
-  t.test('asks the OIDC service exactly as it wants to be asked (A33)', async (t) => {
+  t.test('asks the OIDC service exactly as it wants to be asked', async (t) => {
     const requests: JsonRequest[] = []
     const tokens = await renewTokens(oidc, {
       call: (request) => {

@@ -127,14 +127,14 @@ t.test('context overflow', async (t) => {
   const said = 'Input is too long. (reason: CONTENT_LENGTH_EXCEEDS_THRESHOLD)'
   const error = new GatewayError('GW_CONTEXT_OVERFLOW', undefined, { message: said })
 
-  t.test('is exactly the body of A29 for OpenAI', async (t) => {
+  t.test('of an overlong request is exactly this body for OpenAI', async (t) => {
     t.equal(
       toErrorReply('openai-chat', error, '').body,
       '{"error":{"message":"Input is too long and exceeds the model context window. (reason: CONTENT_LENGTH_EXCEEDS_THRESHOLD)","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}'
     )
   })
 
-  t.test('is exactly the body of A29 for Anthropic', async (t) => {
+  t.test('of an overlong request is exactly this body for Anthropic', async (t) => {
     t.equal(
       toErrorReply('anthropic-messages', error, '').body,
       '{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: Input is too long. (reason: CONTENT_LENGTH_EXCEEDS_THRESHOLD)"}}'
@@ -164,7 +164,7 @@ t.test('context overflow', async (t) => {
 })
 
 t.test('toErrorReply()', async (t) => {
-  t.test('says the upstream message, as in A27', async (t) => {
+  t.test('says the upstream message', async (t) => {
     const error = new GatewayError('GW_UPSTREAM_RATE_LIMITED', '', { message: 'Slow down' })
     t.equal(
       toErrorReply('openai-chat', error, '').body,

@@ -26,7 +26,7 @@ const RUNS = Number(process.env['PREFIX_RUNS'] ?? 300)
 for (const dialect of DIALECT_NAMES) {
   for (const form of ['path', 'target'] as const) {
     const options = simulatorOptions({ form })
-    t.test(`C24. a ${dialect} conversation that grows keeps its bytes, ${form} form`, async () => {
+    t.test(`a ${dialect} conversation that grows keeps its bytes, ${form} form`, async () => {
       const property = fc.property(grownConversations, (conversation) => {
         const requests = conversation.turns.map((_, last) =>
           sent(dialect, requestAt(dialect, conversation, last), options)

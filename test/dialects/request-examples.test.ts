@@ -6,7 +6,7 @@ import { requestOptions } from '../helper/request-options.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[48][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
-t.test('the worked examples of kiro-protocol, Appendix A', async (t) => {
+t.test('the worked examples of fixtures/request-examples.json', async (t) => {
   for (const example of REQUEST_EXAMPLES) {
     for (const form of ['path', 'target'] as const) {
       t.test(`${example.name}, ${form} form`, async (t) => {

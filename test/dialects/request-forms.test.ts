@@ -32,7 +32,7 @@ const agentRequest = (messages: readonly unknown[]) => ({
   messages
 })
 
-t.test('A40. a turn lasts through all its rounds, and ends with what is typed', async (t) => {
+t.test('a turn lasts through all its rounds, and ends with what is typed', async (t) => {
   const first = inBothForms(
     'anthropic-messages',
     agentRequest([go, call('toolu_1', 1), result('toolu_1', 'one')])

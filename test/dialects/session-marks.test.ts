@@ -13,7 +13,7 @@ function idOf(dialect: DialectName, request: object, headers: Record<string, str
   return convert(dialect, request, options).payload.conversationState.conversationId
 }
 
-t.test('C23. every client has one conversation id for a session', async (t) => {
+t.test('every client has one conversation id for a session', async (t) => {
   const user_id = JSON.stringify({ session_id: 's-1' })
   for (const [client, dialect, body, headers] of [
     ['Claude Code', 'anthropic-messages', { ...MESSAGES, metadata: { user_id } }, {}],
@@ -49,7 +49,7 @@ const user = (text: string) => ({ role: 'user', content: text })
 const first = (session: string, agent?: string) =>
   user(agent === undefined ? `the task of ${session}` : `${agent} of ${session}, look for it`)
 
-/** Their header, metadata or key (kiro-protocol §11.2); the beginning of the conversation where they have none. */
+/** Their header, metadata or key; the beginning of the conversation where they have none. */
 const clients: readonly Client[] = [
   {
     name: 'Claude Code',

@@ -3,7 +3,7 @@ import { openReasoning, sealReasoning } from '../../src/kiro/conversation/signed
 import type { HistoryEntry } from '../../src/kiro/wire/payload.ts'
 import { convert } from '../helper/convert.ts'
 
-// kiro-protocol §9.10: reasoning that clients bring back (A45, A47, C26).
+// kiro-protocol §9.10: reasoning that clients bring back.
 
 const SIG = 'c2lnbmF0dXJl'.repeat(8)
 const tool = { name: 'f', description: 'F', input_schema: { type: 'object', properties: {} } }
@@ -54,7 +54,7 @@ const reasoningOf = (history: readonly HistoryEntry[]) =>
     'assistantResponseMessage' in entry ? [entry.assistantResponseMessage.reasoningContent] : []
   )
 
-t.test('A45. a signed block goes back as it came', async (t) => {
+t.test('a signed block goes back as it came', async (t) => {
   const { history, plan } = messages([thinking()])
   t.same(history.at(-1), {
     assistantResponseMessage: {
@@ -71,7 +71,7 @@ t.test('A45. a signed block goes back as it came', async (t) => {
   t.same(reasoningOf(messages([foreign]).history), [{ redactedContent: 'QUJDREVG' }])
 })
 
-t.test('C26. what cannot be the upstream’s stays out, and everything with it', async (t) => {
+t.test('what cannot be the upstream’s stays out, and everything with it', async (t) => {
   for (const signature of ['zz', '', null, 7, `sig_${SIG}`, `${SIG}!`, `${SIG} `, undefined]) {
     const block = {
       type: 'thinking',
@@ -115,7 +115,7 @@ const item = (word: unknown) => ({
   encrypted_content: word
 })
 
-t.test('A47. reasoning items belong to the calls around them', async (t) => {
+t.test('reasoning items belong to the calls around them', async (t) => {
   const word = sealed('gpt-5.6-sol')
   for (const items of [
     [call, item(word), output],
@@ -133,7 +133,7 @@ t.test('A47. reasoning items belong to the calls around them', async (t) => {
   }
 })
 
-t.test('A47. words of another form, model or size stay out', async (t) => {
+t.test('words of another form, model or size stay out', async (t) => {
   for (const word of [
     sealed('claude-opus-5'),
     'gAAAA',

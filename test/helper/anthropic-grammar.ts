@@ -27,7 +27,7 @@ const DeltaRules: Record<string, Record<string, string>> = {
 }
 
 /**
- * Checks a whole stream against the grammar of kiro-protocol §10.4.3 and puts its blocks together.
+ * Checks a whole stream against the grammar of Messages and puts its blocks together.
  * Throws at the first event that may not stand where it does.
  */
 export function readAnthropicStream(text: string): AnthropicStream {

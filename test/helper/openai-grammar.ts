@@ -25,7 +25,7 @@ interface ToolDelta {
 }
 
 /**
- * Checks a whole stream against the rules of kiro-protocol §10.2.3 and §11.7 and puts
+ * Checks a whole stream against the rules of Chat Completions and puts
  * its message together. Throws at the first chunk that may not stand where it does.
  */
 export function readOpenAiStream(text: string): OpenAiStream {

@@ -5,7 +5,7 @@ import type { HistoryEntry, UpstreamPayload } from '../../src/kiro/wire/payload.
 import { convert } from './convert.ts'
 import { requestOptions } from './request-options.ts'
 
-/** A worked example of kiro-protocol, Appendix A: what a client sends, and what the upstream is sent. */
+/** A worked example: what a client sends, and what the upstream is sent. */
 export interface RequestExample {
   readonly name: string
   readonly dialect: DialectName

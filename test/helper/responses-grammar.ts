@@ -51,7 +51,7 @@ const Prefixes: Record<string, string> = {
 const Ends = ['response.completed', 'response.incomplete', 'response.failed']
 
 /**
- * Checks a whole stream against the grammar of kiro-protocol §10.3.3. Throws at the first event that may not stand
+ * Checks a whole stream against the grammar of Responses. Throws at the first event that may not stand
  * where it does. Only what broke off may stay without its `done`: then the response is not complete either.
  */
 export function readResponsesStream(text: string): ResponsesStream {

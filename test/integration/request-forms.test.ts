@@ -68,7 +68,7 @@ for (const takes of ['path', 'target'] as const) {
   })
 }
 
-t.test('C22. what one worker finds out, the other is told: one extra call in all', async (t) => {
+t.test('what one worker finds out, the other is told: one extra call in all', async (t) => {
   const { upstream, gateway } = await setUp(t, 'target', { WORKERS: '2' })
   const [[path, body] = ['', {}]] = ASKED
   t.equal((await ask(gateway.url, path, body)).status, 200)

@@ -5,7 +5,7 @@ import { startSimulator } from '../helper/run-simulator.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
-// kiro-protocol §9.10: signed reasoning goes back, and stays out once it was refused (A46).
+// kiro-protocol §9.10: signed reasoning goes back, and stays out once it was refused.
 
 interface Block {
   readonly type: string
@@ -73,7 +73,7 @@ t.test('signed reasoning outlives a restart, and goes to no other account twice'
   }
 })
 
-t.test('A46, C26. signed reasoning', async (t) => {
+t.test('signed reasoning', async (t) => {
   const { url } = await startSimulator(t)
   const { post, strips } = await start(t, {
     KIRO_API_URL: url,

@@ -7,7 +7,7 @@ import { MODEL, type Stand, THINKING_MODEL } from './stand.ts'
 
 type Json = Record<string, unknown>
 
-/** Every member without which a client of Responses loops, fails or loses calls (kiro-protocol §11.7). */
+/** Every member without which a client of Responses loops, fails or loses calls. */
 export async function check(t: Test, stand: Stand): Promise<void> {
   const streamOf = async (prompt: string, more: Json = {}): Promise<string> =>
     (await stand.call(RESPONSES, { body: responses.ask(prompt, { stream: true, ...more }) })).text

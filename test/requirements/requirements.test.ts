@@ -3,7 +3,7 @@ import { Stand } from './stand.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
-/** kiro-protocol §11.8, in its order and in short. */
+/** What clients need of the gateway, seen on the wire. */
 const REQUIREMENTS = {
   '01-keys-and-versions': 'keys in either header on every route, any version, beta or query',
   '02-final-errors': 'final errors say x-should-retry: false, the others retry-after',

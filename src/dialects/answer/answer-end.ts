@@ -88,7 +88,10 @@ const StopReasons = new Map<string, EndReason>([
   ['PAUSE_TURN', 'pause']
 ])
 
-/** Names the reason by the precedence of kiro-protocol §10.1; unknown words of the upstream are `stop`. */
+/**
+ * Names the reason: where several hold, stop-sequence, tool, context, length, filter, stop, in this order. Unknown words of the
+ * upstream are `stop`.
+ */
 export function toEndReason(signs: EndSigns): EndReason {
   if (signs.isStopped) return 'stop-sequence'
   if (signs.isLost) return 'length'

@@ -26,7 +26,7 @@ export interface PartReaderOptions {
 const NoParts: readonly StreamPart[] = []
 
 /**
- * Makes the parts of one answer from the upstream's events (kiro-protocol §5.5-§6, §10.1).
+ * Makes the parts of one answer from the upstream's events (kiro-protocol §5.5-§6).
  *
  * ```
  *   text ──────▶ AnswerText ──────────────────┐

@@ -3,8 +3,8 @@ import type { FoundPage } from '../../kiro/wire/web-search.ts'
 import { wholeCharsEnd } from './output-text.ts'
 
 /**
- * Our own vocabulary for an answer, between the upstream's events and the clients' dialects
- * (kiro-protocol §10.1). A `PartReader` makes parts from events, an `AnswerWriter` makes dialect text.
+ * Our own vocabulary for an answer, between the upstream's events and the clients' dialects. A
+ * `PartReader` makes parts from events, an `AnswerWriter` makes dialect text.
  */
 export type StreamPart =
   | { readonly type: 'reasoning'; readonly text: string }
@@ -37,7 +37,7 @@ export type StreamPart =
 export type SearchPart = Extract<StreamPart, { type: 'search' }>
 export type EndPart = Extract<StreamPart, { type: 'end' }>
 
-/** Why an answer ended (kiro-protocol §10.1); each dialect has its own words for these. */
+/** Why an answer ended; each dialect has its own words for these. */
 export type EndReason =
   | 'stop'
   | 'tool'

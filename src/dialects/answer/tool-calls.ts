@@ -24,7 +24,7 @@ interface ToolCallsOptions {
 }
 
 /**
- * Shorter calls are held until they are complete, so that one that breaks off leaves no trace (A26). The arguments of
+ * Shorter calls are held until they are complete, so that one that breaks off leaves no trace. The arguments of
  * longer ones go out as they come: otherwise their client would see nothing for a minute.
  */
 const HoldChars = 2048

@@ -49,7 +49,7 @@ const Blocks = {
 } as const
 
 /**
- * Writes one answer as Anthropic's events (kiro-protocol §10.4.3) or as a message (§10.4.2). Indexes count from 0
+ * Writes one answer as Anthropic's events or as a message. Indexes count from 0
  * without gaps, `message_stop` only after a whole answer.
  */
 export class MessageWriter extends AnswerWriter<MessagesWishes> {
@@ -191,7 +191,7 @@ function toBlockJson(block: CollectedBlock | string): Written {
   return glue(head, text.written(), `${signed}}`)
 }
 
-/** Anthropic's words for why an answer ended (kiro-protocol §10.1). */
+/** Anthropic's words for why an answer ended. */
 const StopReasons = {
   stop: 'end_turn',
   tool: 'tool_use',
@@ -234,7 +234,7 @@ function toMessageUsage(usage: Usage, searches: number): object {
 }
 
 /**
- * A web search as the two blocks that the Messages API has for one (kiro-protocol §9.4, A36): what was asked and
+ * A web search as the two blocks that the Messages API has for one (kiro-protocol §9.4): what was asked and
  * what was found, each as JSON text.
  */
 function toSearchBlocks(part: SearchPart): readonly [call: string, found: string] {
@@ -291,7 +291,7 @@ export function safeguardTypesOf(safeguards: unknown): readonly string[] {
 
 /**
  * The verdicts, as a member beside the stop reason: nothing here judges tool calls, and saying so lets Claude Code ask
- * its user. An invented verdict would be worse (kiro-protocol §11.3).
+ * its user. An invented verdict would be worse.
  */
 function safeguardMembers({ safeguards }: MessagesWishes): object {
   if (safeguards.length === 0) return {}

@@ -37,7 +37,7 @@ export const AnthropicMessages = {
   createWriter: (options: WriterOptions<MessagesWishes>) => new MessageWriter(options)
 }
 
-/** Reads a Messages request (kiro-protocol §10.4.1). */
+/** Reads a Messages request. */
 function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
   const messages = checkShape(MessagesBodyCheck, json, '')
   refuseThread(messages)

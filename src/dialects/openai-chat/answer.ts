@@ -24,7 +24,7 @@ const DeltaTail = '},"finish_reason":null}]}\n\n'
 const Members = { text: '"content":', reasoning: '"reasoning_content":' } as const
 
 /**
- * Writes one answer as chat completion chunks (kiro-protocol §10.2.3) or as a chat completion (§10.2.2). The role comes
+ * Writes one answer as chat completion chunks or as a chat completion. The role comes
  * with the first chunk and never again; `[DONE]` only after a whole answer.
  *
  * A chunk is glued from texts made once per answer: only what the model said goes through
@@ -157,7 +157,7 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
   }
 }
 
-/** OpenAI's words for why an answer ended (kiro-protocol §10.1). */
+/** OpenAI's words for why an answer ended. */
 const FinishReasons = {
   stop: 'stop',
   tool: 'tool_calls',

@@ -34,7 +34,7 @@ export const OpenAiChat = {
   createWriter: (options: WriterOptions<ChatWishes>) => new ChatWriter(options)
 }
 
-/** Reads a Chat Completions request (kiro-protocol §10.2.1). */
+/** Reads a Chat Completions request. */
 function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
   const chat = checkShape(ChatBodyCheck, json, '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')

@@ -28,7 +28,7 @@ const Heads = {
 } as const satisfies Record<ResponseState['status'] | 'created', unknown>
 
 /**
- * Writes one answer as the events of a response (kiro-protocol §10.3.3), or as a response (§10.3.2), whose items are
+ * Writes one answer as the events of a response, or as one object, whose items are
  * those of the stream. Every text is glued from texts made once per item, and the last event is `response.completed`
  * only for a whole answer.
  *

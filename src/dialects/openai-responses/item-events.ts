@@ -85,7 +85,7 @@ interface ItemEventsOptions {
   readonly sealedFor: string | null
 }
 
-/** Writes the events of one item, from its announcement to its end (kiro-protocol §10.3.3). */
+/** Writes the events of one item, from its announcement to its end. */
 export class ItemEvents implements AnswerBlock {
   readonly kind: BlockKind
   readonly #output: Output
@@ -215,7 +215,7 @@ export function toEventHead(type: string): EventHead {
   return `event: ${type}\ndata: {"type":"${type}","sequence_number":`
 }
 
-/** Writes the events of one stream, numbered from 0 without gaps (kiro-protocol §10.3.3). */
+/** Writes the events of one stream, numbered from 0 without gaps. */
 export class EventWriter {
   /** The answer is not streamed. */
   readonly isSilent: boolean

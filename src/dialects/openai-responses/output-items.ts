@@ -97,7 +97,7 @@ export class ItemMaker {
     return { kind, id, index, head, callMembers, calledName, text, opaque: null }
   }
 
-  /** A call as its tool was declared (kiro-protocol §11.4); `fullName` is the client's. */
+  /** A call as its tool was declared; `fullName` is the client's. */
   makeCall(callId: string, fullName: string): OutputItem {
     const form = Object.hasOwn(this.#forms, fullName) ? this.#forms[fullName] : undefined
     const kind = CALL_KINDS[form?.kind ?? 'function']

@@ -42,7 +42,7 @@ const SUMMARY_ALONE = {
   response_format: null
 } as const
 
-/** Reads a Responses request (kiro-protocol §10.3.1). */
+/** Reads a Responses request. */
 function readRequest(
   json: JsonObject,
   repairs: Repairs,

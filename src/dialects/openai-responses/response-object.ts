@@ -44,7 +44,7 @@ const DEFAULTS = {
   metadata: {}
 } as const
 
-/** Writes the response object of one answer (kiro-protocol §10.3.2), whose fixed members are made once. */
+/** Writes the response object of one answer, whose fixed members are made once. */
 export class ResponseObject {
   readonly #head: string
   readonly #now: () => number
@@ -77,7 +77,7 @@ export class ResponseObject {
 
 type IncompleteReason = 'max_output_tokens' | 'content_filter'
 
-/** Why a response is not complete, by why the answer ended; `null` where it is (kiro-protocol §10.1). */
+/** Why a response is not complete, by why the answer ended; `null` where it is. */
 export const IncompleteReasons = {
   stop: null,
   tool: null,
@@ -107,7 +107,7 @@ const DEFAULT_RETRY_AFTER_S = 3
 
 /**
  * Codes that clients act on: they compact, wait or give up. Every other failure is one that may pass, and Codex tries
- * again on `server_error` (kiro-protocol §11.4).
+ * again on `server_error`.
  */
 const CODES: Readonly<Partial<Record<ErrorKind, string>>> = {
   overflow: 'context_length_exceeded',

@@ -74,7 +74,7 @@ function declareFunction(tool: JsonObject, { path, declared, namespace }: ToolPl
   )
 }
 
-/** A custom tool becomes a function with one text, which is the whole payload (kiro-protocol §10.3.1). */
+/** A custom tool becomes a function with one text, which is the whole payload. */
 function declareCustom(tool: JsonObject, { path, declared, namespace }: ToolPlace): void {
   const { custom: nested } = tool
   const { name, description, format } = isJsonObject(nested)

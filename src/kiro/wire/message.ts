@@ -1,7 +1,7 @@
 import type { ReasoningContent, UpstreamDocument, UpstreamImage } from './payload.ts'
 
 /**
- * A conversation without any client API's habits (kiro-protocol §10.1): what every dialect's
+ * A conversation without any client API's habits: what every dialect's
  * `request.ts` makes and what `conversation.ts` turns into the upstream's body.
  */
 export interface Conversation {

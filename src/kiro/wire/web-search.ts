@@ -41,7 +41,7 @@ export function makeSearchId(now: number): string {
   return `web_search_tooluse_${randomText(ALPHANUMERIC, 22)}_${now}_${randomText(LOWER_ALPHANUMERIC, 8)}`
 }
 
-/** The JSON-RPC request for one search (A36). The target form has the profile beside it (A53), the path form in a header. */
+/** The JSON-RPC request for one search. The target form has the profile beside it, the path form in a header. */
 export function searchBody(id: string, query: string, profileArn: string | null): string {
   const params = { name: 'web_search', arguments: { query } }
   const call = { id, jsonrpc: '2.0', method: 'tools/call', params }

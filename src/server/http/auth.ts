@@ -288,7 +288,7 @@ const WEBSOCKET = /\bwebsocket\b/i
 
 /**
  * Refuses to speak WebSocket, whatever the path and before any other check: Codex asks for it first, goes on over HTTP
- * at once when it reads 426, and comes back for seconds after any other status (kiro-protocol §11.4).
+ * at once when it reads 426, and comes back for seconds after any other status.
  *
  * @throws {GatewayError} GW_UPGRADE_REFUSED
  */

@@ -97,7 +97,7 @@ t.test('AccountDesk', (t) => {
   })
 
   t.test(
-    'C32. doubles the time of a suspicion up to a day, and counts calls under way once',
+    'doubles the time of a suspicion up to a day, and counts calls under way once',
     async (t) => {
       const { desk, clock, lines } = setUp()
       for (const ms of [30, 60, 120, 240, 480, 960, 1440, 1440]) {

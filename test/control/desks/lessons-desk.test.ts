@@ -26,7 +26,7 @@ t.test('a form is told to all and logged once, and told to whoever comes later',
   ])
 })
 
-t.test('C40. a window that contradicts the estimates is told of once', async (t) => {
+t.test('a window that contradicts the estimates is told of once', async (t) => {
   const { log, text } = recordedLog()
   const desk = new LessonsDesk({ log, tell: () => {} })
   const learn = (measured: number, times: number, modelId = 'm') => {

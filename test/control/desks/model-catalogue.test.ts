@@ -114,7 +114,7 @@ t.test('ModelCatalogue', (t) => {
     t.equal(requests.length, 2)
   })
 
-  t.test('C40. tells once of a list without Claude models', async (t) => {
+  t.test('tells once of a list without Claude models', async (t) => {
     const { catalogue, replies, text } = setUp(t)
     const told = () => text().split('no Claude model').length - 1
     for (const [ids, times] of [

@@ -14,7 +14,7 @@ import {
 } from '../../helper/reply-plan.ts'
 import { endFrame, eventFrame, exceptionFrame, textFrame } from '../../helper/upstream-frames.ts'
 
-// kiro-protocol §5.11: what closes an answer, and what becomes of one that is not closed (A50, A51, C29).
+// kiro-protocol §5.11: what closes an answer, and what becomes of one that is not closed.
 
 const opening = eventFrame('initial-response', {})
 const counted = eventFrame('metadataEvent', { tokenUsage: { uncachedInputTokens: 7 } })
@@ -40,7 +40,7 @@ const endOf = (frames: readonly Buffer[], needsClosing = true) => {
   return [reason, calls.length]
 }
 
-t.test('A50. an answer that is not closed was cut', async (t) => {
+t.test('an answer that is not closed was cut', async (t) => {
   t.same(endOf([opening, said]), ['length', 0])
   t.same(endOf([said, ...wholeCall]), ['length', 1], 'another call may be missing')
   t.same(endOf([said, ...wholeCall, call({ input: '{"a":1}' }, 't2')]), ['length', 1])
@@ -50,7 +50,7 @@ t.test('A50. an answer that is not closed was cut', async (t) => {
   t.throws(() => partsOf([opening]), { code: 'GW_UPSTREAM_OVERLOADED' })
 })
 
-t.test('A50. one that is closed is whole', async (t) => {
+t.test('one that is closed is whole', async (t) => {
   for (const closing of [endFrame, metering]) {
     t.same(endOf([said, closing]), ['stop', 0])
     t.same(endOf([said, ...wholeCall, closing]), ['tool', 1])
@@ -66,7 +66,7 @@ t.test('A50. one that is closed is whole', async (t) => {
 
 const closed = (stopReason: string) => eventFrame('metadataEvent', { stopReason })
 
-t.test('C29. one without words is none, unless its reason is final', async (t) => {
+t.test('one without words is none, unless its reason is final', async (t) => {
   const named = eventFrame('assistantResponseEvent', { content: '', modelId: 'claude-opus-5' })
   for (const frames of [[endFrame], [metering], [named, endFrame], [closed('PAUSE_TURN')]]) {
     for (const needsClosing of [true, false]) {
@@ -90,7 +90,7 @@ function lostAfter(frames: readonly Buffer[]): readonly StreamPart[] {
   return parts
 }
 
-t.test('A50. one whose rest was lost was cut, from any host', async (t) => {
+t.test('one whose rest was lost was cut, from any host', async (t) => {
   const leftOver = textFrame('never').subarray(0, 7)
   t.match(summarize(lostAfter([said, leftOver])), { text: 'Step 1 is done. Now', reason: 'length' })
   t.match(summarize(lostAfter([said, ...wholeCall, leftOver])), { calls: [{ id: 't1' }] })
@@ -100,7 +100,7 @@ t.test('A50. one whose rest was lost was cut, from any host', async (t) => {
   t.equal(summarize(lostAfter([said, endFrame, leftOver])).reason, 'stop', 'it was closed')
 })
 
-t.test('A51. a model that loses its capacity ends its answer', async (t) => {
+t.test('a model that loses its capacity ends its answer', async (t) => {
   const begun = [said, ...wholeCall, call({}, 't2'), call({ input: '{"path":"a' }, 't2')]
   const kinds = [
     eventFrame('someFutureEvent', lost),
@@ -147,7 +147,7 @@ const dialects: readonly [DialectName, typeof openAiIdentity, object, RegExp][] 
 ]
 
 for (const [dialect, identity, whole, stream] of dialects) {
-  t.test(`A50, A51, C29. ${dialect} has a word for it, streamed and not`, async (t) => {
+  t.test(`${dialect} has a word for it, streamed and not`, async (t) => {
     for (const parts of [
       partsOf([said]),
       partsOf([said, eventFrame('someFutureEvent', lost)]),
@@ -162,7 +162,7 @@ for (const [dialect, identity, whole, stream] of dialects) {
   })
 }
 
-t.test('C27. a signature in pieces is whole for its client', async (t) => {
+t.test('a signature in pieces is whole for its client', async (t) => {
   const pieces = ['c2ln', 'bmF0', 'dXJl'].map((signature) =>
     eventFrame('reasoningContentEvent', { signature })
   )
@@ -177,7 +177,7 @@ t.test('C27. a signature in pieces is whole for its client', async (t) => {
   )
 })
 
-t.test('A47, C27. three dots are never shown', async (t) => {
+t.test('three dots are never shown', async (t) => {
   const signature = 'c2lnbmF0dXJl'.repeat(8)
   const frames = [
     ...wholeCall,

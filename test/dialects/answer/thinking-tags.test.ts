@@ -14,7 +14,7 @@ function read(deltas: readonly string[]): { reasoning: string; text: string } {
 }
 
 const cases: readonly [name: string, answer: string, reasoning: string, text: string][] = [
-  ['takes the block of A24', '<thinking>a<b</thinking>\n\nDone', 'a<b', 'Done'],
+  ['takes a block with a tag in its words', '<thinking>a<b</thinking>\n\nDone', 'a<b', 'Done'],
   ['knows <think>', '<think>a</think>b', 'a', 'b'],
   ['knows <reasoning>', '<reasoning>a</reasoning>b', 'a', 'b'],
   ['knows <thought>', '<thought>a</thought>b', 'a', 'b'],

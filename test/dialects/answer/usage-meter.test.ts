@@ -31,7 +31,7 @@ t.test('without a word from the upstream', async (t) => {
 })
 
 t.test('with a percentage', async (t) => {
-  t.test('takes the window less the answer, as in A20', async (t) => {
+  t.test('takes the window less the answer', async (t) => {
     const usage = meter()
     usage.addText('abc')
     usage.setPercentage(1.5)
@@ -77,7 +77,7 @@ t.test('with a percentage', async (t) => {
 })
 
 t.test('with counts', async (t) => {
-  t.test('takes them all and no percentage, as in A38', async (t) => {
+  t.test('takes them all and no percentage', async (t) => {
     const usage = meter()
     usage.addText('abc')
     usage.addCounts({ uncachedInputTokens: 100, cacheReadInputTokens: 900 })
@@ -130,7 +130,7 @@ t.test('with counts', async (t) => {
   })
 })
 
-t.test('C30. adds up credits', async (t) => {
+t.test('adds up credits', async (t) => {
   const usage = meter()
   usage.addCredits(0.25)
   usage.addCredits(0.5)

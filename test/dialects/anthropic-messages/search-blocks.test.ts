@@ -22,7 +22,6 @@ const parts: readonly StreamPart[] = [
   { type: 'end', reason: 'stop', usage: { inputTokens: 9, outputTokens: 8 } }
 ]
 
-/** A36. */
 const blocks = [
   {
     type: 'server_tool_use',
@@ -48,7 +47,7 @@ const blocks = [
   { type: 'text', text: '1. T (https://e.example/)\nS' }
 ]
 
-t.test('a search in a message is its two blocks, and is counted (A36)', async (t) => {
+t.test('a search in a message is its two blocks, and is counted', async (t) => {
   const answer = createCollector(plan, anthropicIdentity)
   for (const part of parts) answer.push(part)
   const message = JSON.parse(toText(answer.toJson()))

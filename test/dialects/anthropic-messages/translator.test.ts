@@ -36,8 +36,8 @@ function deltaOf(reason: string, sequence: string | null = null) {
   return { stop_reason: reason, stop_sequence: sequence, stop_details: null, container: null }
 }
 
-// With the cache counts in message_start that requirement 15 adds (kiro-protocol §11.8).
-t.test('two parallel calls are exactly the events of A22', async (t) => {
+// With the cache counts in message_start that clients need.
+t.test('two parallel calls are exactly these events', async (t) => {
   const events = [
     tool('t1', 'a'),
     tool('t1', 'a', { stop: true }),
@@ -77,7 +77,7 @@ data: {"type":"message_stop"}
   )
 })
 
-t.test('native reasoning is exactly the blocks of A23', async (t) => {
+t.test('native reasoning is exactly these blocks', async (t) => {
   const events: readonly UpstreamEvent[] = [
     { type: 'reasoning', text: 'Let me ' },
     { type: 'reasoning', text: 'see' },
@@ -117,7 +117,7 @@ data: {"type":"content_block_stop","index":1}
   t.same(readAnthropicStream(out).delta, deltaOf('end_turn'))
 })
 
-t.test('a stop sequence ends the answer as in A25', async (t) => {
+t.test('a stop sequence ends the answer', async (t) => {
   const plan = replyPlan({ dialect: 'anthropic-messages', stopSequences: ['END'] })
   const stopped = readAnthropicStream(stream([text('abcE'), text('N'), text('Dxyz')], plan))
   t.equal(stopped.blocks[0]?.text, 'abc')
@@ -127,7 +127,7 @@ t.test('a stop sequence ends the answer as in A25', async (t) => {
   t.same(readAnthropicStream(missed).delta, deltaOf('end_turn'))
 })
 
-t.test('an exception after output is exactly the event of A28', async (t) => {
+t.test('an exception after output is exactly this event', async (t) => {
   const translator = createTranslator(plain, anthropicIdentity)
   const before = translator.push({ type: 'text', text: 'a' })
   const out = translator.fail(new GatewayError('GW_UPSTREAM_STATUS', '', { message: 'boom' }))
@@ -139,7 +139,7 @@ t.test('an exception after output is exactly the event of A28', async (t) => {
   t.equal(translator.heartbeat(), '')
 })
 
-t.test('token counts of the upstream are told as in A38', async (t) => {
+t.test('token counts of the upstream are told', async (t) => {
   const events: readonly UpstreamEvent[] = [
     { type: 'metadata', tokenUsage: { uncachedInputTokens: 100, cacheReadInputTokens: 900 } },
     { type: 'metadata', tokenUsage: { outputTokens: 50, totalTokens: 1050 } },

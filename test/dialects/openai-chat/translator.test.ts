@@ -23,7 +23,7 @@ const charsOf = (chars: number): number => chars
 const head =
   'data: {"id":"chatcmpl-1f","object":"chat.completion.chunk","created":1760000000,"model":"claude-haiku-4.5","choices":'
 
-t.test('a text answer is exactly the chunks of A20', async (t) => {
+t.test('a text answer is exactly these chunks, a repeated delta included', async (t) => {
   const events = [text('Hel'), text('lo'), text('lo'), ...closing()]
   const out = stream(events, replyPlan(), { weigh: () => 3 })
   t.equal(
@@ -40,7 +40,7 @@ t.test('a text answer is exactly the chunks of A20', async (t) => {
   )
 })
 
-t.test('a tool call is exactly the deltas of A21, its ghost is not seen', async (t) => {
+t.test('a tool call is exactly these deltas, its ghost is not seen', async (t) => {
   const events = [
     text('Checking.'),
     tool('tooluse_a', 'get_weather'),
@@ -70,7 +70,7 @@ t.test('a tool call is exactly the deltas of A21, its ghost is not seen', async 
   t.equal(finishReason, 'tool_calls')
 })
 
-t.test('reasoning in tags comes out as reasoning_content, as in A24', async (t) => {
+t.test('reasoning in tags comes out as reasoning_content', async (t) => {
   const events = [text('<thi'), text('nking>a<b</thin'), text('king>\n\nDone'), ...closing()]
   const {
     text: content,
@@ -82,7 +82,7 @@ t.test('reasoning in tags comes out as reasoning_content, as in A24', async (t) 
   t.notMatch(JSON.stringify(deltas), /thin|king/)
 })
 
-t.test('a truncated call is dropped and the finish is length, as in A26', async (t) => {
+t.test('a truncated call is dropped and the finish is length', async (t) => {
   const events = [
     tool('t9', 'write'),
     tool('t9', 'write', { input: '{"path":"a.txt","body":"xxxx' }),
@@ -93,7 +93,7 @@ t.test('a truncated call is dropped and the finish is length, as in A26', async 
   t.same(deltas, [{ role: 'assistant', content: '' }, {}])
 })
 
-t.test('token counts of the upstream are told as in A38', async (t) => {
+t.test('token counts of the upstream are told', async (t) => {
   const events: readonly UpstreamEvent[] = [
     text('x'),
     { type: 'metadata', tokenUsage: { uncachedInputTokens: 100, cacheReadInputTokens: 900 } },

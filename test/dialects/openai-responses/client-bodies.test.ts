@@ -3,7 +3,7 @@ import { convert as convertAny } from '../../helper/convert.ts'
 import { requestOptions, toAnswer } from '../../helper/request-options.ts'
 import { flatPlan } from '../../helper/reply-plan.ts'
 
-// Bodies of the clients of kiro-protocol §11.4 to §11.6, with their long texts cut.
+// Bodies of Codex, other clients and SDKs, with their long texts cut.
 
 const EXEC_SCHEMA = {
   type: 'object',
@@ -53,7 +53,7 @@ const OPENING = [
 const SYSTEM_TEXT =
   'You are a coding agent running in the Codex CLI.\n<skills_instructions><permissions instructions>'
 
-t.test('requirement 9: Codex, by the name of the model', async (t) => {
+t.test('Codex, by the name of the model', async (t) => {
   t.test('an unknown name: functions, a namespace and a search that is dropped', async (t) => {
     const { plan, tools, history, toolResults, current } = convert({
       ...CODEX,

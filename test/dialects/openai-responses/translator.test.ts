@@ -56,7 +56,7 @@ function call(name: string, ...pieces: readonly string[]): readonly StreamPart[]
 
 const hex = '0123456789abcdef0123456789ab'
 
-t.test('A34: a text answer, event by event', async (t) => {
+t.test('a text answer, event by event', async (t) => {
   const plan = planWith()
   const stream = translate(createTranslator(plan, responsesIdentity), readParts(plan, [text('Hi')]))
   const message = (status: string, content: object[]) => ({
@@ -96,7 +96,7 @@ t.test('A34: a text answer, event by event', async (t) => {
   t.match(told, { input_tokens: 900, output_tokens: Number, total_tokens: Number })
 })
 
-t.test('A35: a custom tool call has the raw text', async (t) => {
+t.test('a custom tool call has the raw text', async (t) => {
   const plan = planWith()
   const parts = readParts(plan, [
     tool('tooluse_q', 'apply_patch', { input: '{"input":"*** Begin\\n"}', stop: true })

@@ -172,7 +172,7 @@ t.test('filterPages()', async (t) => {
   ])
 })
 
-t.test('wordSearch() numbers the pages (A36)', async (t) => {
+t.test('wordSearch() numbers the pages', async (t) => {
   const page = { title: 'T', url: 'https://e.example/', snippet: 'S' }
   t.equal(wordSearch('q', { results: [page] }), '1. T (https://e.example/)\nS')
   t.equal(

@@ -34,7 +34,7 @@ const document = (name: string, format = 'pdf', bytes = PDF) => ({
   source: { bytes }
 })
 
-t.test('A48, C28. a PDF goes up as it is, in every dialect', async (t) => {
+t.test('a PDF goes up as it is, in every dialect', async (t) => {
   const filename = 'Q3 report (final).pdf'
   const fileData = `data:application/pdf;base64,${PDF}`
   const text = { type: 'text', text: 'Summarise' }
@@ -61,7 +61,7 @@ t.test('A48, C28. a PDF goes up as it is, in every dialect', async (t) => {
   }
 })
 
-t.test('A48, C28. names', async (t) => {
+t.test('names', async (t) => {
   const names: readonly (readonly [string, string])[] = [
     ['../a/Übersicht_2026.v2.pdf', 'Ubersicht_2026-v2'],
     ['報告.pdf', '--'],
@@ -95,7 +95,7 @@ t.test('A48, C28. names', async (t) => {
   )
 })
 
-t.test('A48, C28. the sixth from the newest becomes a note behind its message', async (t) => {
+t.test('the sixth from the newest becomes a note behind its message', async (t) => {
   const said = Array.from({ length: 6 }, (_, index) => [
     user([pdf(`${index}.pdf`), { type: 'text', text: 'Read' }]),
     { role: 'assistant', content: 'ok' }
@@ -130,7 +130,7 @@ t.test('older text formats stand as text where they were', async (t) => {
   t.same(current.documents[0], document('x (2)', 'csv', 'YSxi'))
 })
 
-t.test('C28. a document without words, and one in the result of a tool', async (t) => {
+t.test('a document without words, and one in the result of a tool', async (t) => {
   t.equal(sent('anthropic-messages', [user([pdf()])]).current.content, 'Continue.')
   const tools = [{ name: 'f', description: 'f', input_schema: { type: 'object', properties: {} } }]
   const said = [
@@ -157,7 +157,7 @@ t.test('C28. a document without words, and one in the result of a tool', async (
   t.same(repairs, ['document-omitted'], 'the conversation can go on')
 })
 
-t.test('A48, C28. what is not what it says is refused by name of its place', async (t) => {
+t.test('what is not what it says is refused by name of its place', async (t) => {
   const docx = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
   const bad: readonly [mediaType: string, data: string, RegExp][] = [
     ['application/pdf', 'QUJD', /content\/0: is called pdf/],

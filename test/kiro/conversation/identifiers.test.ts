@@ -8,7 +8,7 @@ import {
 } from '../../../src/kiro/conversation/tools.ts'
 import * as fc from '../../helper/fast-check.ts'
 
-t.test('the table of kiro-protocol, A13', async (t) => {
+t.test('names and ids that clients have sent', async (t) => {
   const long = 'mcp__filesystem_server_with_a_really_long_name__read_multiple_files_recursively_v2'
   t.equal(toWireToolName(long), 'mcp__filesystem_server_with_a_really_long_name__read_m_b7d6349f')
   t.equal(toWireToolName('mcp__github__get.file contents'), 'mcp__github__get_file_contents')

@@ -23,7 +23,7 @@ const results = (text = ''): Message => ({
   toolResults: [{ id: 'c1', text: 'one', isError: false }]
 })
 
-t.test('C23. one session has one id, whatever is said in it', async (t) => {
+t.test('one session has one id, whatever is said in it', async (t) => {
   const first = idsOf([typed('go')])
   t.same(idsOf([typed('go')]), first, 'the same in every process')
   t.equal(idsOf([typed('other')]).conversation, first.conversation)
@@ -50,7 +50,7 @@ t.test('without a key of the session its beginning counts', async (t) => {
   t.not(idsOf([results()], unnamed).conversation, idsOf([results()], unnamed).conversation)
 })
 
-t.test('C23. a sub-agent has an id of its own and that of its parent', async (t) => {
+t.test('a sub-agent has an id of its own and that of its parent', async (t) => {
   const parent = idsOf([typed('go')])
   const agent = idsOf([typed('look')], { agentKey: 'a7' })
   t.equal(agent.root, parent.root)
@@ -77,7 +77,7 @@ t.test('C23. a sub-agent has an id of its own and that of its parent', async (t)
   })
 })
 
-t.test('C23. a turn lasts until something is typed', async (t) => {
+t.test('a turn lasts until something is typed', async (t) => {
   const { turn } = idsOf([typed('go')])
   t.equal(idsOf([typed('go'), said, results()]).turn, turn, 'results of tools')
   t.equal(idsOf([typed('go'), said, results('a reminder')]).turn, turn, 'words beside results')

@@ -49,7 +49,7 @@ t.test('planReasoning()', async (t) => {
     t.same(plan('claude-haiku-4.5', { mode: 'off' }), { source: 'none' })
   })
 
-  t.test('C39. never switches off what always thinks', async (t) => {
+  t.test('never switches off what always thinks', async (t) => {
     for (const id of [
       'claude-opus-5.5',
       'claude-sonnet-5.5',
@@ -67,7 +67,7 @@ t.test('planReasoning()', async (t) => {
     t.match(plan('claude-opus-5', { mode: 'off' }).fields, { thinking: { type: 'disabled' } })
   })
 
-  t.test('C39. sends adaptive with every effort', async (t) => {
+  t.test('sends adaptive with every effort', async (t) => {
     t.same(plan('claude-sonnet-5', { mode: 'unsaid', effort: 'high' }), {
       source: 'none',
       fields: { thinking: { type: 'adaptive' }, output_config: { effort: 'high' } }

@@ -37,12 +37,12 @@ function payloadOf(fields?: Readonly<Record<string, unknown>>): UpstreamPayload 
   }
 }
 
-t.test('C39. requestFieldsOf()', async (t) => {
+t.test('requestFieldsOf()', async (t) => {
   t.equal(requestFieldsOf(payloadOf()), undefined)
   t.same(requestFieldsOf(payloadOf(claude)), { paths, maxTokens: 2000 })
 })
 
-t.test('C39. a refusal names a field, or none', async (t) => {
+t.test('a refusal names a field, or none', async (t) => {
   const prefix = 'Invalid additionalModelRequestFields: '
   const isUndefined = 'is not defined in the schema'
   const cases: readonly (readonly [refusal: string, path: string | null])[] = [
@@ -59,7 +59,7 @@ t.test('C39. a refusal names a field, or none', async (t) => {
   for (const [refusal, path] of cases) t.equal(refusedPath(paths, refusal), path, refusal)
 })
 
-t.test('C39. withoutFields() leaves nothing empty', async (t) => {
+t.test('withoutFields() leaves nothing empty', async (t) => {
   const left = (...refused: string[]) =>
     withoutFields(payloadOf(claude), refused).additionalModelRequestFields
   t.same(left('max_tokens'), { thinking: claude.thinking, output_config: { effort: 'high' } })
@@ -68,7 +68,7 @@ t.test('C39. withoutFields() leaves nothing empty', async (t) => {
   t.same(withoutFields(payloadOf(claude), paths), payloadOf(), 'the whole member goes')
 })
 
-t.test('C39. what was refused is remembered of the account, for an hour', async (t) => {
+t.test('what was refused is remembered of the account, for an hour', async (t) => {
   let now = 0
   const told: ConversationParts[] = []
   const memory = new ConversationMemory(

@@ -14,7 +14,7 @@ t.test('cleanSchema()', async (t) => {
     t.same(clean({ type: 'string', properties: null }), { type: 'object', properties: {} })
   })
 
-  t.test('merges combinators at the root (A37)', async (t) => {
+  t.test('merges combinators at the root', async (t) => {
     const schema = {
       anyOf: [
         { type: 'object', properties: { a: { type: 'string' } }, required: ['a'] },

@@ -159,13 +159,13 @@ const EVENTS: readonly EventCase[] = [
     event: { type: 'metering', credits: 0.0897 }
   },
   {
-    name: 'C30. metering whose number is called amount',
+    name: 'metering whose number is called amount',
     eventType: 'meteringEvent',
     payload: { unit: 'CREDITS', amount: 0.5 },
     event: { type: 'metering', credits: 0.5 }
   },
   {
-    name: 'C30. metering in another unit',
+    name: 'metering in another unit',
     eventType: 'meteringEvent',
     payload: { unit: 'invocation', usage: 1 },
     event: ignored('meteringEvent')

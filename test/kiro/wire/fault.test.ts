@@ -217,7 +217,7 @@ t.test('faultOfResponse()', (t) => {
     }
     t.end()
   })
-  t.test('keeps the upstream’s message and names the reason (A29, A31, A32)', (t) => {
+  t.test('keeps the upstream’s message and names the reason', (t) => {
     const overflow = respond(400, {
       message: 'Input is too long.',
       reason: 'CONTENT_LENGTH_EXCEEDS_THRESHOLD'
@@ -290,7 +290,7 @@ t.test('faultOfException()', (t) => {
   for (const [name, code, status] of names) {
     t.match(faultOfException({ name, message: 'm' }), { code, status, message: 'm' }, name)
   }
-  t.test('keeps the message exact (A27, A28)', (t) => {
+  t.test('keeps the message exact', (t) => {
     const slow = faultOfException({ name: 'ThrottlingException', message: 'Slow down' })
     t.equal(toGatewayError(slow).message, 'Slow down')
     t.equal(toGatewayError(slow).status, 429)

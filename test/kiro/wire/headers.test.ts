@@ -13,7 +13,7 @@ const options = {
 } as const
 
 t.test('runtimeHeaders()', (t) => {
-  t.test('says who calls with a key, and that it is a key (A18)', (t) => {
+  t.test('says who calls with a key, and that it is a key', (t) => {
     t.same(runtimeHeaders({ token: 'ksk_EXAMPLE', tokenType: 'API_KEY' }, options), {
       authorization: 'Bearer ksk_EXAMPLE',
       tokentype: 'API_KEY',
@@ -36,7 +36,7 @@ t.test('runtimeHeaders()', (t) => {
     t.equal(headers['x-amzn-kiro-profile-arn'], 'arn:x')
     t.end()
   })
-  t.test('of the target form are those of A39 and A53, and none besides', async (t) => {
+  t.test('of the target form are these, and none besides', async (t) => {
     const target = { ...options, form: 'target', profileArn: 'arn:x' } as const
     const common = {
       authorization: 'Bearer a1',

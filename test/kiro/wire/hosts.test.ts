@@ -68,12 +68,12 @@ t.test('profileArnFor() follows the table of auth types and hosts', (t) => {
   const table: [AuthType, string | null, Record<HostKind, string | null>][] = [
     ['social', own, { runtime: own, custom: own, q: own }],
     ['social', null, { runtime: social, custom: social, q: social }],
-    ['builder-id', null, { runtime: builderId, custom: builderId, q: null }], // A19
+    ['builder-id', null, { runtime: builderId, custom: builderId, q: null }],
     ['builder-id', own, { runtime: own, custom: own, q: null }],
     ['idc', own, { runtime: own, custom: own, q: own }],
     ['idc', null, { runtime: null, custom: null, q: null }],
     ['external-idp', own, { runtime: own, custom: own, q: own }],
-    ['api-key', own, { runtime: null, custom: null, q: null }] // A18
+    ['api-key', own, { runtime: null, custom: null, q: null }]
   ]
   for (const [authType, profileArn, expected] of table) {
     for (const kind of ['runtime', 'custom', 'q'] as const) {

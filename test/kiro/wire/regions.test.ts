@@ -50,7 +50,7 @@ t.test('resolveApiRegion()', (t) => {
   t.end()
 })
 
-t.test('C35. isRegion() refuses what could change a host name', (t) => {
+t.test('isRegion() refuses what could change a host name', (t) => {
   for (const region of [
     'us-east-1',
     'ap-southeast-2',
@@ -79,7 +79,7 @@ t.test('C35. isRegion() refuses what could change a host name', (t) => {
   t.end()
 })
 
-t.test('C35. isProfileArn()', (t) => {
+t.test('isProfileArn()', (t) => {
   t.ok(isProfileArn(own))
   t.ok(isProfileArn(SharedProfileArn.social))
   t.ok(isProfileArn(own.replace('arn:aws:', 'arn:aws-us-gov:')))

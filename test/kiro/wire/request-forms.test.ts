@@ -22,7 +22,7 @@ function setUp(setting: 'auto' | 'path' | 'target' = 'auto') {
 }
 
 t.test(
-  'auto begins with the path form and keeps to what was taken on the second try (A42)',
+  'auto begins with the path form and keeps to what was taken on the second try',
   async (t) => {
     const { forms, sent } = setUp()
     t.equal(forms.first(runtime), 'path')
@@ -39,7 +39,7 @@ t.test(
   }
 )
 
-t.test('C22. a proof lapses after three refusals in a row', async (t) => {
+t.test('a proof lapses after three refusals in a row', async (t) => {
   const { forms } = setUp()
   forms.accepted(runtime, 'path', false)
   const refuse = () => forms.mayBeWrong(runtime, 'path', 'body')
@@ -55,7 +55,7 @@ t.test('an unknown operation says so whatever is proven', async (t) => {
   t.ok(forms.mayBeWrong(runtime, 'path', 'operation'))
 })
 
-t.test('C22. a form that is set is final, and q takes one only', async (t) => {
+t.test('a form that is set is final, and q takes one only', async (t) => {
   for (const setting of ['path', 'target'] as const) {
     const { forms } = setUp(setting)
     t.equal(forms.first(runtime), setting)

@@ -23,7 +23,7 @@ const page = {
   publicDomain: false
 }
 
-t.test('searchBody() is the request of A36', async (t) => {
+t.test('searchBody() is exactly this request', async (t) => {
   const id = makeSearchId(1_760_000_000_000)
   t.match(id, /^web_search_tooluse_[A-Za-z0-9]{22}_1760000000000_[a-z0-9]{8}$/)
   t.same(JSON.parse(searchBody(id, 'kiro pricing', null)), {
@@ -33,7 +33,7 @@ t.test('searchBody() is the request of A36', async (t) => {
     params: { name: 'web_search', arguments: { query: 'kiro pricing' } }
   })
   const { profileArn, ...call } = JSON.parse(searchBody(id, 'kiro pricing', 'arn:x'))
-  t.equal(profileArn, 'arn:x', 'beside the others in the target form (A53)')
+  t.equal(profileArn, 'arn:x', 'beside the others in the target form')
   t.same(call, JSON.parse(searchBody(id, 'kiro pricing', null)))
 })
 

@@ -14,7 +14,7 @@ import {
   type UpstreamRefusal
 } from '../../helper/upstream-refusals.ts'
 
-// kiro-protocol, §8.6, §8.8, §8.9 (A43, A44, C31, C32, C33): what clients get of every refusal, and how often it is asked for.
+// kiro-protocol, §8.6, §8.8, §8.9: what clients get of every refusal, and how often it is asked for.
 
 t.setTimeout(600_000)
 
@@ -148,7 +148,7 @@ t.test('the account', (t) => {
     const { post } = await setUp(t, UPSTREAM_REFUSALS['monthly quota'] as UpstreamRefusal)
     const first = JSON.parse((await post('/v1/chat/completions')).text) as Told
     const said = 'You have reached the limit. (reason: MONTHLY_REQUEST_COUNT)'
-    t.equal(first.error.message, said, 'what the upstream has said goes on as it is (A43)')
+    t.equal(first.error.message, said, 'what the upstream has said goes on as it is')
     for (const path of ['/v1/messages', '/v1/chat/completions', '/v1/responses'] as const) {
       const { text } = await post(path)
       t.match(text, /quota[^"]*exhausted[^"]*reset at/, 'as Qwen Code looks for them')

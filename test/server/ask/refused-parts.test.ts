@@ -323,7 +323,7 @@ const fieldsOf = (call: Call | undefined): unknown => {
   )?.[1]
 }
 
-t.test('C39. fields that are refused are left out once, and from then on', async (t) => {
+t.test('fields that are refused are left out once, and from then on', async (t) => {
   for (const [path, body] of wishes) {
     t.test(path, async (t) => {
       const { calls, primary, post } = await setUp(t, refuseFields)
@@ -351,7 +351,7 @@ t.test('C39. fields that are refused are left out once, and from then on', async
   }
 })
 
-t.test('C39. an account that has no fields, as the simulator plays it', async (t) => {
+t.test('an account that has no fields, as the simulator plays it', async (t) => {
   const simulator = new Simulator({ gapMs: 0 })
   const { url } = await simulator.start()
   t.teardown(() => simulator.close())
@@ -373,7 +373,7 @@ t.test('C39. an account that has no fields, as the simulator plays it', async (t
   }
 })
 
-t.test('C39. a field that is named goes alone', async (t) => {
+t.test('a field that is named goes alone', async (t) => {
   for (const [path, body] of wishes) {
     const { calls, post } = await setUp(t, (text) =>
       text.includes('output_config') ? undeclared('output_config') : null
@@ -385,7 +385,7 @@ t.test('C39. a field that is named goes alone', async (t) => {
   }
 })
 
-t.test('C39. where a second one is refused, all of them go; then it is a 400', async (t) => {
+t.test('where a second one is refused, all of them go; then it is a 400', async (t) => {
   for (const [path, body] of wishes) {
     const { calls, primary, post } = await setUp(t, (text) =>
       text.includes('output_config') ? undeclared('output_config') : undeclared('thinking')
@@ -412,7 +412,7 @@ const bounded: ModelFacts = {
 const refuseBound: Refusals = (text) =>
   text.includes('max_tokens') ? undeclared('max_tokens') : null
 
-t.test('C39. a bound that the upstream does not take is kept here', async (t) => {
+t.test('a bound that the upstream does not take is kept here', async (t) => {
   const messages = [{ role: 'user', content: 'go' }]
   const asked: readonly (readonly [path: string, body: object, end: RegExp])[] = [
     ['/v1/messages', { messages, max_tokens: 1 }, /"stop_reason":"max_tokens"/],
@@ -436,7 +436,7 @@ t.test('C39. a bound that the upstream does not take is kept here', async (t) =>
   }
 })
 
-t.test('C39. without fields their refusal is final', async (t) => {
+t.test('without fields their refusal is final', async (t) => {
   const { calls, post } = await setUp(t, () => ({ message: 'additionalModelRequestFields' }))
   const messages = [{ role: 'user', content: 'go' }]
   t.equal((await post('/v1/chat/completions', { model, messages })).status, 400)

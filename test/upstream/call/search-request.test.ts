@@ -38,7 +38,7 @@ t.test('searchRequest() is a generation’s call to another path (kiro-protocol 
   t.notOk('x-amzn-kiro-profile-arn' in headers)
 })
 
-t.test('searchRequest() in the target form has the profile in its body (A53)', async (t) => {
+t.test('searchRequest() in the target form has the profile in its body', async (t) => {
   const snapshot = credentialSnapshot({ authType: 'social' })
   const call = { query: 'kiro pricing', snapshot, host, form: 'target', userAgent } as const
   const { url, headers, body } = searchRequest({ ...call, approach: { isWithoutProfile: false } })
