@@ -5,6 +5,7 @@ import { GatewayError } from '../../src/shared/errors.ts'
 import * as fc from '../helper/fast-check.ts'
 import { type GrowingField, growingFields } from '../helper/growing-fields.ts'
 import { growthOf } from '../helper/growth.ts'
+import { isNightly } from '../helper/nightly.ts'
 import { requestOptions } from '../helper/request-options.ts'
 
 const KIB = 1024
@@ -34,7 +35,7 @@ t.test('whatever a field is filled with, twice of it takes twice the time', asyn
     })
     assert.ok(growth.isLinear, `${field.name}: ${growth.told}`)
   })
-  fc.assert(property, { numRuns: 30 })
+  fc.assert(property, { numRuns: isNightly ? 100 : 10 }) // of a second each
 })
 
 t.test('and neither what is sent nor what is kept is many times as much', async () => {

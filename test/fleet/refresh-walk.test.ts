@@ -1,11 +1,12 @@
 import t from 'tap'
+import { isNightly } from '../helper/nightly.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
 import { POINTS, RefreshWorld } from './refresh-world.ts'
 
 t.setTimeout(240_000)
 
 const MINUTE = 60_000
-const WALKS = 30
+const WALKS = isNightly ? 30 : 10
 const STEPS = 60
 
 /** Everything goes wrong, drawn by chance. */

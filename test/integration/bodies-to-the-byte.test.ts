@@ -18,6 +18,7 @@ import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakeAuthServer } from '../helper/fake-auth-server.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { hashOfKey, namedKey } from '../helper/named-key.ts'
+import { isNightly } from '../helper/nightly.ts'
 import { strangersIn, wordsOf } from '../helper/own-words.ts'
 import { headOf, type RawAnswer, RawConnection } from '../helper/raw-connection.ts'
 import { stateFolder } from '../helper/state-folder.ts'
@@ -25,12 +26,11 @@ import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
 /**
  * What is read of a request is to the byte what was sent: at any size, however it comes, and whatever the request waits for
- * before its body is read. `BODY_SIZES=all node test/integration/bodies-to-the-byte.test.ts` tries every size in every way.
+ * before its body is read. `NIGHTLY=1 node test/integration/bodies-to-the-byte.test.ts` tries every size in every way.
  */
 
 t.setTimeout(3_600_000) // real processes, on a machine that may be busy
 
-const IS_WHOLE_RUN = process.env['BODY_SIZES'] === 'all'
 const KIB = 1024
 /** Around the limits of Node's buffers, of the lane for small bodies, and of conversions on the event loop. */
 const SIZES = [
@@ -269,11 +269,11 @@ function uploadsFor(paths: readonly UploadPath[]): readonly Upload[] {
     CUTS.flatMap((cut) => [true, false].map((isEarly) => ({ path, cut, isEarly })))
   )
   const chosen = ways.flatMap((way) => {
-    const sizes = IS_WHOLE_RUN
+    const sizes = isNightly
       ? wholeSizes()
       : [random.pick(SIZES.slice(0, 12))!, random.pick(SIZES.slice(12))!]
     return sizes
-      .slice(0, IS_WHOLE_RUN ? Infinity : SIZES_OF_A_WAY)
+      .slice(0, isNightly ? Infinity : SIZES_OF_A_WAY)
       .map((bytes) => uploadOf({ ...way, bytes }))
   })
   return chosen
@@ -379,11 +379,11 @@ t.test('bodies', async (t) => {
   await t.test('of megabytes', async (t) => {
     const stream = { name: 'a stream', key: LIMITED, wait: heldRequest(rig, LIMITED) }
     for (const bytes of LARGE_SIZES) {
-      for (const isEarly of IS_WHOLE_RUN ? [true, false] : [true]) {
+      for (const isEarly of isNightly ? [true, false] : [true]) {
         const of = (path: UploadPath) => [uploadOf({ path, bytes, cut: 'many', isEarly })]
-        for (const path of IS_WHOLE_RUN ? LOCAL : LOCAL.slice(0, 1))
+        for (const path of isNightly ? LOCAL : LOCAL.slice(0, 1))
           await rig.check(t, of(path), { name: 'nothing', wait: atOnce })
-        for (const path of IS_WHOLE_RUN ? GENERATIONS : GENERATIONS.slice(1, 2))
+        for (const path of isNightly ? GENERATIONS : GENERATIONS.slice(1, 2))
           await rig.check(t, of(path), stream)
       }
     }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { Operations } from '../../docs/generate/openapi/operations.ts'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { startGateway } from '../helper/gateway-process.ts'
+import { isNightly } from '../helper/nightly.ts'
 
 t.setTimeout(300_000) // a browser, on a machine that may be busy
 
@@ -18,11 +19,10 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
   const gateway = await startGateway()
   t.teardown(() => gateway.destroy())
   const url = `${gateway.url}/docs`
-  // All six of two schemes and three widths were looked at; these two differ in everything.
-  for (const [colorScheme, width] of [
-    ['light', 320],
-    ['dark', 1920]
-  ] as const) {
+  const widths = isNightly ? [320, 768, 1920] : [320]
+  const schemes = isNightly ? (['light', 'dark'] as const) : (['dark'] as const)
+  const views = widths.flatMap((width) => schemes.map((colorScheme) => ({ width, colorScheme })))
+  for (const { width, colorScheme } of views) {
     await t.test(`${colorScheme}, ${width} px`, async (t) => {
       const browser = await Browser.start({ executable, width, colorScheme })
       t.teardown(() => browser.close())

@@ -348,16 +348,6 @@ t.test('SIGHUP with another maximum', { skip }, async (t) => {
   await stateIs(30, 30)
 })
 
-t.test('FLEET_LEASE=none: without its engine it serves for ever', { skip }, async (t) => {
-  const team = await FleetTeam.start(t, { names: ['a'], max: 10, env: { FLEET_LEASE: 'none' } })
-  await team.allServe()
-  const stream = startChat(team.get('a').url, 'sim:events=100 sim:gap=150')
-  await stream.firstBytes
-  await team.engine.stop('SIGKILL')
-  t.ok(isWhole(await stream.answer), 'longer than the shortest lease would last')
-  t.ok(isWhole(await startChat(team.get('a').url, 'hi').answer))
-})
-
 t.test('a pod of the same name proves that the one before has ended', { skip }, async (t) => {
   const team = await FleetTeam.start(t, { names: ['a'], max: 20, env: { FLEET_REPLICAS: '2' } })
   const first = team.add('b', pod('uid-1'))

@@ -1,7 +1,31 @@
 import t from 'tap'
+import { isNightly } from '../helper/nightly.ts'
 import { runSoak } from '../soak/run-soak.ts'
 
-t.setTimeout(600_000) // on a machine that may be busy
+t.setTimeout(1_200_000) // on a machine that may be busy
+
+/** Of the soak in which nothing may be found. */
+const SECONDS = isNightly ? 300 : 40
+
+t.test('people who ask, with faults: nothing grows, is lost or odd', async (t) => {
+  const findings = await runSoak({ seconds: SECONDS, people: 5, crowd: 30, seed: 7 })
+  const { requests, starved, processes, complaints } = findings
+  t.ok(requests > SECONDS, `${requests} requests, ${starved} without a core`)
+  t.same(
+    processes.map(({ name }) => name),
+    ['primary', 'worker 1', 'worker 2']
+  )
+  for (const { name, samples } of processes) {
+    t.ok(samples.length >= 8, `${name} was looked at ${samples.length} times`)
+    // A rush is more than one takes: both have been asked.
+    if (name !== 'primary') t.ok((samples.at(-1)?.requests ?? 0) > 10, `${name} was asked`)
+  }
+  // A page of memory, or a disk, that a busy machine lets wait for as long is no fault of the gateway's.
+  t.same(
+    complaints.filter((text) => !text.includes('stood still')),
+    []
+  )
+})
 
 t.test('everything that is left behind with requests is found', async (t) => {
   const leaks = ['memory', 'timers', 'listeners', 'sockets', 'stall', 'permits', 'counters']

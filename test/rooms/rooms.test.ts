@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
-import { entries, filesOf, isAlone, type RoomName, testFiles } from './rooms.ts'
+import { entries, filesOf, isAlone, nightlyFiles, type RoomName, testFiles } from './rooms.ts'
 
 const RUN_ROOM = pathToFileURL(join(import.meta.dirname, 'run-room.ts')).href
 
@@ -13,6 +13,13 @@ t.test('npm test runs every test file once', (t) => {
   for (const path of rooms)
     files.push(...filesOf(path.replace(/^test\/rooms\/(.*)\.ts$/, '$1') as RoomName))
   t.same(files.toSorted(), testFiles())
+  t.end()
+})
+
+t.test('npm run nightly runs the files that have a longer form', (t) => {
+  t.ok(nightlyFiles().includes('test/integration/soak.test.ts'))
+  t.ok(nightlyFiles().includes('test/fleet/refresh-walk.test.ts'), 'of a room, too')
+  t.notOk(nightlyFiles().includes('test/integration/signals.test.ts'))
   t.end()
 })
 

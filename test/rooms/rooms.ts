@@ -70,7 +70,7 @@ export function testFiles(): readonly string[] {
 /** Whether a test file needs a process of its own. */
 export function isAlone(path: string): boolean {
   if (APART.some((folder) => path.startsWith(folder))) return true
-  const source = readFileSync(join(root, path), 'utf8')
+  const source = sourceOf(path)
   return OF_THE_PROCESS.some((sign) => sign.test(source))
 }
 
@@ -79,17 +79,26 @@ export function filesOf(room: RoomName): readonly string[] {
   return testFiles().filter((path) => !isAlone(path) && FOLDERS[room].includes(folderOf(path)))
 }
 
-/** It mostly waits, and takes as long as half of the others together. */
-const FIRST = 'test/integration/soak-of-five-minutes.test.ts'
-
-/** What `npm test` gives to tap: what takes longest first, then the files that are alone. */
+/** What `npm test` gives to tap: the rooms, which take longest, then the files that are alone. */
 export function entries(): readonly string[] {
   const rooms = Object.keys(FOLDERS).map((name) => `test/rooms/${name}.ts`)
-  return [FIRST, ...rooms, ...testFiles().filter((path) => isAlone(path) && path !== FIRST)]
+  return [...rooms, ...testFiles().filter(isAlone)]
+}
+
+/** What `npm run nightly` gives to tap: the files that have a longer form. */
+export function nightlyFiles(): readonly string[] {
+  return testFiles().filter((path) => sourceOf(path).includes("/helper/nightly.ts'"))
+}
+
+function sourceOf(path: string): string {
+  return readFileSync(join(root, path), 'utf8')
 }
 
 function folderOf(path: string): string {
   return posix.dirname(path).split('/')[1] ?? '.'
 }
 
-if (import.meta.main) process.stdout.write(entries().join('\n'))
+if (import.meta.main) {
+  const files = process.argv.includes('--nightly') ? nightlyFiles() : entries()
+  process.stdout.write(files.join('\n'))
+}
