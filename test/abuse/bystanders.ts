@@ -1,7 +1,7 @@
 import { type ClientRequest, createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { serve } from '../bench/service.ts'
+import { serve } from '../helper/subprocess.ts'
 import { strangersIn } from '../helper/own-words.ts'
 import { bystanderPrompt } from './bystander-prompt.ts'
 

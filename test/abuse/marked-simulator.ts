@@ -1,6 +1,6 @@
 import { Agent, type IncomingMessage, request as ask, type ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream'
-import { serve, Service } from '../bench/service.ts'
+import { serve, Subprocess } from '../helper/subprocess.ts'
 import { ownersIn } from '../helper/own-words.ts'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { bystanderPrompt, OWNER_OF_PROMPT } from './bystander-prompt.ts'
@@ -36,7 +36,9 @@ function check(text: string): void {
 async function startOther(): Promise<
   (text: string, request: IncomingMessage, response: ServerResponse) => boolean
 > {
-  const other = new Service<SimulatorQuestion, SimulatorFacts>('../abuse/marked-simulator.ts')
+  const other = new Subprocess<SimulatorQuestion, SimulatorFacts>(
+    new URL('./marked-simulator.ts', import.meta.url)
+  )
   const { url: otherUrl } = await other.ask('start')
   const agent = new Agent({ keepAlive: true })
   return (text, request, response) => {

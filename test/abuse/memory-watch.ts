@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ProcessTree } from '../bench/process-tree.ts'
-import { serve } from '../bench/service.ts'
+import { serve } from '../helper/subprocess.ts'
 
 /** Reads the memory of the whole gateway again and again, in a process of its own: to read it holds up nobody who measures times. */
 

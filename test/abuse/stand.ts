@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Service } from '../bench/service.ts'
+import { Subprocess } from '../helper/subprocess.ts'
 import { GatewayProcess, type LogLine } from '../helper/gateway-process.ts'
 import type { BystanderFigures, BystanderQuestion } from './bystanders.ts'
 import type { SimulatorFacts, SimulatorQuestion } from './marked-simulator.ts'
@@ -37,8 +37,12 @@ export async function runRow(
 ): Promise<AbuseFindings> {
   const simulator = await startSimulator('start-split')
   const box = createSmallBox()
-  const bystanders = new Service<BystanderQuestion, BystanderFigures>('../abuse/bystanders.ts')
-  const memory = new Service<MemoryQuestion, MemoryFacts>('../abuse/memory-watch.ts')
+  const bystanders = new Subprocess<BystanderQuestion, BystanderFigures>(
+    new URL('./bystanders.ts', import.meta.url)
+  )
+  const memory = new Subprocess<MemoryQuestion, MemoryFacts>(
+    new URL('./memory-watch.ts', import.meta.url)
+  )
   const ahead = [simulator.pid, bystanders.pid, memory.pid]
   const reunite = standBack(ahead.filter((pid) => pid !== undefined))
   progress(`${row.name}: ${row.what} (${box.name})`)
@@ -85,8 +89,8 @@ interface Attack {
   readonly row: AbuseRow
   readonly gateway: GatewayProcess
   readonly box: SmallBox
-  readonly bystanders: Service<BystanderQuestion, BystanderFigures>
-  readonly memory: Service<MemoryQuestion, MemoryFacts>
+  readonly bystanders: Subprocess<BystanderQuestion, BystanderFigures>
+  readonly memory: Subprocess<MemoryQuestion, MemoryFacts>
   readonly simulator: Simulator
   readonly progress: (text: string) => void
 }
@@ -161,7 +165,9 @@ export interface Simulator {
 export async function startSimulator(
   how: Exclude<SimulatorQuestion, 'mixed'> = 'start'
 ): Promise<Simulator> {
-  const service = new Service<SimulatorQuestion, SimulatorFacts>('../abuse/marked-simulator.ts')
+  const service = new Subprocess<SimulatorQuestion, SimulatorFacts>(
+    new URL('./marked-simulator.ts', import.meta.url)
+  )
   const { url } = await service.ask(how)
   return {
     url,

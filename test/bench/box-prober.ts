@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { serve } from './service.ts'
+import { serve } from '../helper/subprocess.ts'
 
 /** Small requests while a box is under load, in turn at the gateway and straight at its upstream, in a process of its own. */
 

@@ -7,7 +7,7 @@ import { GatewayProcess } from '../helper/gateway-process.ts'
 import type { ProberFigures, ProberQuestion } from './box-prober.ts'
 import { BoxLoads, type BoxTarget } from './box-loads.ts'
 import { MemoryGroup } from './memory-group.ts'
-import { Service } from './service.ts'
+import { Subprocess } from '../helper/subprocess.ts'
 import { progress } from './stand.ts'
 import { quantile } from './statistics.ts'
 
@@ -46,7 +46,9 @@ const plays = [
 ]
 
 const simulator = await startSimulator()
-const prober = new Service<ProberQuestion, ProberFigures>('box-prober.ts')
+const prober = new Subprocess<ProberQuestion, ProberFigures>(
+  new URL('./box-prober.ts', import.meta.url)
+)
 const box = createSmallBox()
 const reunite = standBack([simulator.pid, prober.pid].filter((pid) => pid !== undefined))
 const gateway = new GatewayProcess({

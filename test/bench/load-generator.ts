@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Pool } from 'undici'
 import { type ConversationName, type Wording, writeConversation } from './conversation.ts'
-import { serve } from './service.ts'
+import { serve } from '../helper/subprocess.ts'
 
 /** Asks and listens, in a process of its own, so that its work is not taken for that of what is measured. */
 

@@ -11,7 +11,7 @@ import { RequestRecords } from '../../src/server/plane/primary-links.ts'
 import { clientFamilyOf, toUsageRow, type TurnRecord } from '../../src/server/turn/turn-record.ts'
 import { namedKey } from '../helper/allowance-team.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
-import { serve } from './service.ts'
+import { serve } from '../helper/subprocess.ts'
 
 /**
  * What a worker does for the record of usage, by itself, in a process of its own: makes a row of a request that is over and sends

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Load, LoadResult } from './load-generator.ts'
-import { Service } from './service.ts'
+import { Subprocess } from '../helper/subprocess.ts'
 import {
   type PipeKind,
   startGateway,
@@ -31,8 +31,12 @@ export class Stand {
   /** A smaller number of everything. */
   readonly isQuick: boolean
   readonly #folder = mkdtempSync(join(tmpdir(), 'kiro-gateway-bench-'))
-  readonly #upstream = new Service<UpstreamQuestion, UpstreamFacts>('upstream.ts')
-  readonly #generator = new Service<Load, LoadResult>('load-generator.ts')
+  readonly #upstream = new Subprocess<UpstreamQuestion, UpstreamFacts>(
+    new URL('./upstream.ts', import.meta.url)
+  )
+  readonly #generator = new Subprocess<Load, LoadResult>(
+    new URL('./load-generator.ts', import.meta.url)
+  )
   readonly #targets = new Set<Target>()
   #closing: Promise<void> | null = null
   #folders = 0

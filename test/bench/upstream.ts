@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { FrameEncoder } from '../../src/frames/frame-encoder.ts'
-import { serve } from './service.ts'
+import { serve } from '../helper/subprocess.ts'
 
 /**
  * The upstream of the bench, a process of its own: real HTTP and real frames, all of them encoded before a request

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ChaosGateway } from './chaos-gateway.ts'
 import { type PoolSize, usableOf } from './pool-size.ts'
-import type { Subprocess } from './subprocess.ts'
+import type { Subprocess } from '../helper/subprocess.ts'
 import type { UpstreamFacts, UpstreamQuestion } from './upstream.ts'
 
 /** What idles too much after a change has this long to go. */

@@ -7,7 +7,7 @@ import { type Dialect, judgeAnswer, type ReceivedAnswer } from './judge-answer.t
 import { loadAt } from './load-curve.ts'
 import { LONG_MARK } from './one-sided.ts'
 import { Random } from './random.ts'
-import { serve } from './subprocess.ts'
+import { serve } from '../helper/subprocess.ts'
 import { wordsOf } from '../helper/own-words.ts'
 
 /** The clients of the chaos test, all in one process of their own: each asks, thinks, asks again, and often leaves early. */

@@ -6,7 +6,7 @@ import type { Crowd, Findings } from './findings.ts'
 import type { PoolView } from './gateway-probe.ts'
 import { crowdOneWorker } from './one-sided.ts'
 import { type PoolSize, usableOf } from './pool-size.ts'
-import type { Subprocess } from './subprocess.ts'
+import type { Subprocess } from '../helper/subprocess.ts'
 import type { UpstreamFacts, UpstreamQuestion } from './upstream.ts'
 
 export interface Cast {

@@ -8,7 +8,7 @@ import type { Findings } from './findings.ts'
 import { GatewayClock } from './gateway-clock.ts'
 import { nextPoolSize } from './pool-size.ts'
 import { Random } from './random.ts'
-import { Subprocess } from './subprocess.ts'
+import { Subprocess } from '../helper/subprocess.ts'
 import type { UpstreamFacts, UpstreamQuestion } from './upstream.ts'
 import { WaitMonitor } from './wait-monitor.ts'
 import { WorkerKiller } from './worker-killer.ts'
@@ -66,7 +66,10 @@ class ChaosRun {
     this.#certificate = options.tls ? new CertificateFiles() : null
     const files =
       this.#certificate === null ? [] : [this.#certificate.keyFile, this.#certificate.certFile]
-    this.#upstream = new Subprocess('./upstream.ts', [String(options.seed), ...files])
+    this.#upstream = new Subprocess(new URL('./upstream.ts', import.meta.url), [
+      String(options.seed),
+      ...files
+    ])
     this.#budget = new BudgetChanges(this.#upstream, nextPoolSize(this.#random))
   }
 
@@ -81,7 +84,10 @@ class ChaosRun {
       certFile: this.#certificate?.certFile ?? null
     })
     this.#gateway = gateway
-    const clients: Clients = new Subprocess('./clients.ts', [await gateway.ready(), String(seed)])
+    const clients: Clients = new Subprocess(new URL('./clients.ts', import.meta.url), [
+      await gateway.ready(),
+      String(seed)
+    ])
     this.#clients = clients
     await clients.ask({ type: 'start', clients: count })
     const killer = new WorkerKiller(this.#random, () => clients.ask({ type: 'bereft' }))

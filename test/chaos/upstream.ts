@@ -12,7 +12,7 @@ import { LONG_MARK } from './one-sided.ts'
 import { playScript } from './play-script.ts'
 import { Random } from './random.ts'
 import type { Ceilings } from './socket-census.ts'
-import { serve } from './subprocess.ts'
+import { serve } from '../helper/subprocess.ts'
 import { strangersIn } from '../helper/own-words.ts'
 
 /**

@@ -12,6 +12,8 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Another program than this project's source. */
   readonly entry?: string
+  /** Program and arguments that start it, where it is not started directly. */
+  readonly launcher?: readonly string[]
   /** All of standard input; without, it stays open until `end()`. */
   readonly input?: string
 }
@@ -30,8 +32,10 @@ export class CliProcess {
   #stderr = ''
   readonly #watchers = new Set<() => void>()
 
-  constructor(args: readonly string[], { cwd, env = {}, entry = ENTRY, input }: CliOptions) {
-    this.child = spawn(process.execPath, [entry, ...args], {
+  constructor(args: readonly string[], options: CliOptions) {
+    const { cwd, env = {}, entry = ENTRY, launcher = [], input } = options
+    const [program = '', ...rest] = [...launcher, process.execPath, entry, ...args]
+    this.child = spawn(program, rest, {
       cwd,
       env: { PATH: process.env['PATH'] ?? '', HOME: cwd, ...env }
     })

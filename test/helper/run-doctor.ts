@@ -1,13 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Report } from '../../src/cli/doctor/report.ts'
 import type { ProbeRun } from '../../src/cli/doctor/probe/ask-probes.ts'
-
-const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
+import { type CliOptions, type CliOutcome, runKiroGateway } from './cli-process.ts'
 
 /** What it must never show. */
 export const SECRETS = {
@@ -70,44 +66,20 @@ export class DoctorRoom {
   }
 }
 
-export interface DoctorRun {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-export interface DoctorOptions {
+export interface DoctorOptions extends Pick<CliOptions, 'launcher' | 'input'> {
   readonly folder: string
   readonly env: Readonly<Record<string, string>>
   readonly args?: readonly string[]
-  /** Program and arguments that start it, where it is not started directly. */
-  readonly launcher?: readonly string[]
-  readonly input?: string
 }
 
 /** Runs the real program. */
-export async function runDoctor(options: DoctorOptions): Promise<DoctorRun> {
-  const { folder, env, args = [], launcher = [], input = '' } = options
-  const command = [...launcher, process.execPath, ENTRY, 'doctor', ...args]
-  const child = spawn(command[0] ?? '', command.slice(1), {
-    cwd: folder,
-    env: { PATH: process.env['PATH'] ?? '', HOME: folder, ...env }
-  })
-  const output = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => {
-      output[name] += text
-    })
-  }
-  child.stdin.on('error', () => {}) // it need not read
-  child.stdin.end(input)
-  const [code] = (await once(child, 'close')) as [number | null]
-  return { code, ...output }
+export function runDoctor({ folder, args = [], ...options }: DoctorOptions): Promise<CliOutcome> {
+  return runKiroGateway(['doctor', ...args], { cwd: folder, ...options })
 }
 
 export type DoctorJson = Report & { readonly probes?: ProbeRun }
 
-export function reportOf({ stdout, stderr }: DoctorRun): DoctorJson {
+export function reportOf({ stdout, stderr }: CliOutcome): DoctorJson {
   try {
     return JSON.parse(stdout) as DoctorJson
   } catch {

@@ -21,7 +21,8 @@ import { deafPort } from '../helper/deaf-port.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { NameServer } from '../helper/name-server.ts'
 import { openBook } from '../helper/open-book.ts'
-import { type DoctorRun, DoctorRoom, reportOf, runDoctor, SECRETS } from '../helper/run-doctor.ts'
+import type { CliOutcome } from '../helper/cli-process.ts'
+import { DoctorRoom, reportOf, runDoctor, SECRETS } from '../helper/run-doctor.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { serverUrl } from '../helper/server-url.ts'
@@ -730,7 +731,7 @@ t.test('a command line that makes no sense ends with 2', async (t) => {
 })
 
 /** Nothing secret. */
-function checkDiscretion(t: Test, { stdout, stderr }: DoctorRun): void {
+function checkDiscretion(t: Test, { stdout, stderr }: CliOutcome): void {
   for (const [name, secret] of Object.entries(SECRETS)) {
     t.notOk(`${stdout}${stderr}`.includes(secret), `no ${name}`)
   }

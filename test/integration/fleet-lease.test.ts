@@ -1,16 +1,13 @@
-import { execFile } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { isComplete, startChat } from '../helper/chat-client.ts'
+import { runKiroGateway } from '../helper/cli-process.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FLEET_TEST_SECRET, FleetTeam, isReady, until } from '../helper/fleet-team.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const skip = whyNoEngine()
-const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
 const MAX = 20
 /** The lane that streams never get, of one that has everything. */
 const LANE = 3
@@ -61,16 +58,15 @@ t.test('FLEET_LEASE=none', { skip }, async (t) => {
   await delay(15_000)
   const most = simulator.stats().inFlight
   t.ok(most < MAX - LANE, `what the other had does not come back by silence: ${most} of ${MAX}`)
-  await promisify(execFile)(process.execPath, [ENTRY, 'fleet', 'forget', 'b', '--yes'], {
+  const forgotten = await runKiroGateway(['fleet', 'forget', 'b', '--yes'], {
     cwd: a.folder,
     env: {
-      PATH: process.env['PATH'] ?? '',
-      HOME: a.folder,
       FLEET_URL: team.engine.url,
       FLEET_REPLICAS: '2',
       FLEET_SECRET: FLEET_TEST_SECRET
     }
   })
+  t.equal(forgotten.code, 0, forgotten.stderr)
   await until(() => simulator.stats().inFlight >= MAX - LANE)
   t.ok(team.census <= MAX, `${team.census} connections`)
   for (const { request } of [stream, ...calls]) request.destroy()

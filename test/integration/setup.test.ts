@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import {
   chmodSync,
   existsSync,
@@ -12,24 +10,18 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { type CliOutcome, runKiroGateway } from '../helper/cli-process.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
 /** `kiro-gateway setup` as its users call it: a process, a home folder, and a gateway that runs or does not. */
 
-const ENTRY = join(import.meta.dirname, '../../src/start.js')
 const KEY = 'a-key-of-the-gateway'
 const NOBODY = 'http://127.0.0.1:9'
-
-interface Outcome {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
 
 interface Home {
   readonly folder: string
   /** Runs a command in it. */
-  readonly run: (argv: readonly string[], input?: string) => Promise<Outcome>
+  readonly run: (argv: readonly string[], input?: string) => Promise<CliOutcome>
   readonly pathOf: (path: string) => string
 }
 
@@ -40,27 +32,19 @@ function makeHome(t: Test, files: Readonly<Record<string, string>> = {}, env = {
     mkdirSync(dirname(pathOf(path)), { recursive: true })
     writeFileSync(pathOf(path), text)
   }
-  const run = async (argv: readonly string[], input = ''): Promise<Outcome> => {
-    const child = spawn(process.execPath, [ENTRY, 'setup', ...argv], {
+  const run = async (argv: readonly string[], input = ''): Promise<CliOutcome> => {
+    const outcome = await runKiroGateway(['setup', ...argv], {
       cwd: join(folder, 'work'),
       env: {
-        PATH: process.env['PATH'] ?? '',
         HOME: join(folder, 'home'),
         STATE_DIR: join(folder, 'state'),
         PROXY_API_KEY: KEY,
         ...env
       },
-      stdio: 'pipe'
+      input
     })
-    const output = { stdout: '', stderr: '' }
-    for (const name of ['stdout', 'stderr'] as const) {
-      child[name].setEncoding('utf8').on('data', (text: string) => (output[name] += text))
-    }
-    child.stdin.on('error', () => {}) // it may not ask at all
-    child.stdin.end(input)
-    const [code] = (await once(child, 'close')) as [number | null]
-    t.notMatch(output.stdout + output.stderr, KEY, 'says no key')
-    return { code, ...output }
+    t.notMatch(outcome.stdout + outcome.stderr, KEY, 'says no key')
+    return outcome
   }
   return { folder, run, pathOf }
 }

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { runKiroGateway } from '../../helper/cli-process.ts'
 import type { RecordCostQuestion } from '../record-cost.ts'
 import type { Line, Row } from '../row.ts'
-import { Service } from '../service.ts'
+import { Subprocess } from '../../helper/subprocess.ts'
 import { gatewayAnswer, progress, type Stand } from '../stand.ts'
 import { median, quantile } from '../statistics.ts'
 import type { Target } from '../target.ts'
@@ -140,7 +140,9 @@ interface WorkerCosts {
 }
 
 async function measureWorker(): Promise<WorkerCosts> {
-  const worker = new Service<RecordCostQuestion, number>('record-cost.ts')
+  const worker = new Subprocess<RecordCostQuestion, number>(
+    new URL('../record-cost.ts', import.meta.url)
+  )
   const row: number[] = []
   const limit: number[] = []
   for (let run = 0; run < 5; run++) {

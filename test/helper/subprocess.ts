@@ -2,25 +2,30 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
+/** What travels to a process of the bench and back: one answer for each question. */
 interface Envelope {
   readonly id: number
   readonly content?: unknown
   readonly problem?: string
 }
 
-/** A process of the chaos test, seen from its driver: one answer for each question. */
+/** A process of a test's own, seen from outside: one answer for each question. Questions may overlap. */
 export class Subprocess<Question, Answer> {
   readonly #child: ChildProcess
   readonly #pending = new Map<number, PromiseWithResolvers<Answer>>()
   #nextId = 1
 
-  /** Starts the process; `file` is relative to this folder. */
-  constructor(file: string, argv: readonly string[]) {
-    this.#child = fork(fileURLToPath(new URL(file, import.meta.url)), argv, { execArgv: [] })
+  constructor(file: URL, argv: readonly string[] = []) {
+    this.#child = fork(fileURLToPath(file), argv, { execArgv: [] })
     this.#child.on('message', (message) => this.#onAnswer(message as Envelope))
     this.#child.once('exit', (code) => {
-      for (const { reject } of this.#pending.values()) reject(new Error(`${file} ended: ${code}`))
+      const error = new Error(`${file.pathname} ended with exit code ${code}`)
+      for (const { reject } of this.#pending.values()) reject(error)
     })
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
   }
 
   ask(question: Question): Promise<Answer> {
@@ -48,7 +53,7 @@ export class Subprocess<Question, Answer> {
   }
 }
 
-/** The same process from inside: answers what its driver asks, and ends with it. */
+/** The same process from inside: answers what its parent asks, ends with it. */
 export function serve(answer: (question: never) => Promise<unknown>): void {
   process.once('disconnect', () => process.exit(0))
   process.on('message', ({ id, content }: Envelope) => {
