@@ -95,23 +95,6 @@ t.test('what one worker finds out, the other is told: one extra call in all', as
   t.same([others.length, upstream.calls.length], [1, asked + 1])
 })
 
-t.test('a search may be the first to find out', async (t) => {
-  const { upstream, gateway } = await setUp(t, 'target')
-  upstream.refusal = { status: 404, json: { message: '' } }
-  const search = {
-    model,
-    max_tokens: 100,
-    messages: [{ role: 'user', content: 'Perform a web search for the query: kiro' }],
-    tools: [{ type: 'web_search_20250305', name: 'web_search' }]
-  }
-  t.match((await ask(gateway.url, '/v1/messages', search)).text, 'https://kiro.dev/')
-  t.equal((await ask(gateway.url, '/v1/messages', { model, messages, max_tokens: 9 })).status, 200)
-  t.same(
-    upstream.calls.map(({ operation, form }) => `${operation} ${form}`),
-    ['search path', 'search target', 'generate target']
-  )
-})
-
 t.test('answers and searches may be taken in different forms', async (t) => {
   const { upstream, gateway } = await setUp(t, 'path')
   upstream.takesSearches = 'target'
@@ -141,22 +124,6 @@ t.test('answers and searches may be taken in different forms', async (t) => {
     ],
     'one extra call for each'
   )
-})
-
-t.test('a form that is proven is not doubted for one refusal; one that is set never', async (t) => {
-  const { upstream, gateway } = await setUp(t, 'path')
-  const [[path, body] = ['', {}]] = ASKED
-  t.equal((await ask(gateway.url, path, body)).status, 200)
-  upstream.takes = 'target' // the upstream changes under a running gateway
-  for (let refused = 1; refused <= 3; refused++) {
-    t.equal((await ask(gateway.url, path, body)).status, 400)
-    t.equal(upstream.calls.length, 1 + refused, 'the request is at fault, as far as is known')
-  }
-  t.equal((await ask(gateway.url, path, body)).status, 200, 'three in a row are enough')
-
-  const fixed = await setUp(t, 'target', { KIRO_REQUEST_FORM: 'path' })
-  t.equal((await ask(fixed.gateway.url, path, body)).status, 400)
-  t.equal(fixed.upstream.calls.length, 1)
 })
 
 t.test('where both are refused the client is told what was said first', async (t) => {
