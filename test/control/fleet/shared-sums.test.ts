@@ -12,10 +12,13 @@ const SEAL = new FleetSeal(['a-secret-of-at-least-32-characters'], 'test')
 const FASTER = 50
 const PATIENCE_MS = 600_000
 
+function fasterNow(): number {
+  return performance.now() * FASTER
+}
+
 function gatewayOf(t: Test, records: FakeRecords, name: string, id = 'first') {
   const { log } = recordedLog()
-  const now = (): number => performance.now() * FASTER
-  const hub = new SharedRecords({ records, seal: SEAL, log, paceMs: 1, now })
+  const hub = new SharedRecords({ records, seal: SEAL, log, paceMs: 1, now: fasterNow })
   t.teardown(() => hub.close())
   const plan = {
     recorded: 0,
