@@ -8,6 +8,7 @@ import {
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LoadWatch } from '../plane/load-watch.ts'
+import { cutOffBehind, stopAtUpgrades } from '../plane/node-insides.ts'
 import { BodyInCrumbs, PacedRequest } from '../plane/request-body.ts'
 import {
   type ArrivedRequest,
@@ -258,18 +259,14 @@ export class ClientConnections {
     this.#onDetached(connection)
   }
 
-  /**
-   * Thousands of requests fit into one read, and Node parses all of them before the first can be answered. The only way to
-   * stop it there is to call one an upgrade: it then parses no further and gives the socket away.
-   */
+  /** Thousands of requests fit into one read: those beyond the bounds are cut off. */
   #requestClass(): typeof IncomingMessage {
     const isTooMany = (socket: Socket): boolean => this.#isTooMany(socket)
     const refuseCrumbs = (request: IncomingMessage): void => this.#refuseCrumbs(request)
     return class ClientRequest extends PacedRequest {
       constructor(socket: Socket) {
         super(socket)
-        if (!isTooMany(socket)) return
-        Object.defineProperty(this, 'upgrade', { get: () => true, set: () => {} })
+        if (isTooMany(socket)) cutOffBehind(this)
       }
 
       override onCrumbs(): void {
@@ -331,25 +328,6 @@ export class ClientConnections {
     if (now - connection.unreadSince >= this.#stallMs(connection))
       this.#census.drop(connection, 'unread')
   }
-}
-
-/** What llhttp hears of a request behind whose headers it is to parse nothing, not even a body. */
-const PARSE_NO_MORE = 2
-
-/**
- * Node 24 stops parsing at a request that it takes for an upgrade. Node 26 goes on with its body and all requests behind it,
- * and while the body is not whole hands out something else than the socket.
- */
-function stopAtUpgrades(socket: Socket): void {
-  const parser: unknown = Reflect.get(socket, 'parser')
-  const onIncoming: unknown = Reflect.get(Object(parser), 'onIncoming')
-  if (typeof onIncoming !== 'function') return
-  Object.assign(Object(parser), {
-    onIncoming(request: IncomingMessage, ...rest: readonly unknown[]): unknown {
-      const next: unknown = Reflect.apply(onIncoming, parser, [request, ...rest])
-      return Reflect.get(request, 'upgrade') === true ? PARSE_NO_MORE : next
-    }
-  })
 }
 
 /** Reads on, so that the client's end is noticed. */

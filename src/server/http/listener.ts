@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { type ListenOptions, Server } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { holdListening } from '../plane/node-insides.ts'
 
 export interface ListenerOptions {
   readonly host: string
@@ -100,7 +101,6 @@ const AGAIN_MS = 500
  * ```
  *   none ──open()──▶ asking ──its socket has come──▶ open ──hold()──▶ asking ──▶ held ──open()──▶ open
  * ```
- * Node begins to accept in `_listen2`, and keeps that name for those who put something in its place.
  */
 class SharedSocket {
   readonly #server: Server
@@ -114,15 +114,12 @@ class SharedSocket {
     this.#server = server
     // Whoever opens it is told. One that could not be held is opened when it is wanted.
     server.on('error', () => (this.#state = 'none')).on('listening', () => (this.#state = 'open'))
-    const listen: unknown = Reflect.get(server, '_listen2')
-    if (typeof listen !== 'function') return // it is never held then, and accepts
-    const onSocket = (...args: readonly unknown[]): void => {
-      this.#begin = () => void Reflect.apply(listen, server, args)
-      if (this.#wanted === 'open') return this.#begin()
+    holdListening(server, (begin) => {
+      this.#begin = begin
+      if (this.#wanted === 'open') return begin()
       this.#state = 'held'
       if (this.#wanted === 'closed') void this.close()
-    }
-    Object.assign(server, { _listen2: onSocket })
+    })
   }
 
   /** Resolves with the port when it accepts. @throws what the system says */

@@ -1,6 +1,7 @@
-import { IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
 import { ByteBlocks, freeMemory, UnwrittenMemory } from '../../shared/own-memory.ts'
+import { PausableRequest } from './node-insides.ts'
 
 export interface BodyLimits {
   readonly maxBytes: number
@@ -306,7 +307,7 @@ export function isUninvited(request: IncomingMessage): boolean {
 }
 
 /** A request of a client, whose body is read no faster than is fair to others, and is asked for when it is read first. */
-export abstract class PacedRequest extends IncomingMessage {
+export abstract class PacedRequest extends PausableRequest {
   #invite: (() => void) | null = null
   #chunks = 0
   #bytes = 0
@@ -332,9 +333,7 @@ export abstract class PacedRequest extends IncomingMessage {
   /** Called once, when it is found to be in crumbs. */
   abstract onCrumbs(): void
 
-  /** Node's parser calls it with each chunk, and stops to read the socket when it gives false. */
-  override push(chunk: Buffer | null): boolean {
-    if (chunk === null) return super.push(chunk)
+  protected override onChunk(chunk: Buffer): boolean {
     if (this.#state === 'refused') return false
     this.#chunks += 1
     this.#bytes += chunk.byteLength
@@ -348,15 +347,15 @@ export abstract class PacedRequest extends IncomingMessage {
     if (this.#chunksInTurn === 2) setImmediate(() => this.#onNextTurn())
     if (this.#chunksInTurn > MAX_CHUNKS_A_TURN) this.#state = 'held'
     const isSteady = this.#state === 'steady'
-    return super.push(chunk) && isSteady
+    return this.pass(chunk) && isSteady
   }
 
-  override _read(bytes: number): void {
+  protected override onWanted(): boolean {
     this.#invite?.()
     this.#invite = null
-    if (this.#state === 'steady')
-      super._read(bytes) // oxlint-disable-line no-underscore-dangle
-    else this.#isReadDue = true
+    const isSteady = this.#state === 'steady'
+    this.#isReadDue ||= !isSteady
+    return isSteady
   }
 
   #onNextTurn(): void {
@@ -365,6 +364,6 @@ export abstract class PacedRequest extends IncomingMessage {
     this.#state = 'steady'
     const isWanted = this.#isReadDue || this.readableLength < this.readableHighWaterMark
     this.#isReadDue = false
-    if (isWanted && !this.complete) super._read(0) // oxlint-disable-line no-underscore-dangle
+    if (isWanted) this.readOn()
   }
 }
