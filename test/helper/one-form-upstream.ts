@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { serverUrl } from './server-url.ts'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { CountingUpstream } from './counting-upstream.ts'
 import { endFrame, textFrame } from './upstream-frames.ts'
 
 interface Teardown {
@@ -34,12 +34,10 @@ export class OneFormUpstream {
 
   static async start(t: Teardown, takes: 'path' | 'target'): Promise<OneFormUpstream> {
     const upstream = new OneFormUpstream(takes)
-    const server = createServer((request, response) => void upstream.#serve(request, response))
-    upstream.url = (await serverUrl(server)).origin
-    t.teardown(() => {
-      server.close()
-      server.closeAllConnections()
+    const { url } = await CountingUpstream.start(t, (request, response) => {
+      void upstream.#serve(request, response)
     })
+    upstream.url = url.origin
     return upstream
   }
 

@@ -1,5 +1,5 @@
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
-import { serverUrl } from './server-url.ts'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { CountingUpstream } from './counting-upstream.ts'
 import { endFrame, eventFrame, textFrame } from './upstream-frames.ts'
 
 /** A request as an upstream sees it. */
@@ -58,7 +58,7 @@ export class ProbeUpstream {
     behind: string
   ): Promise<ProbeUpstream> {
     const upstream = new ProbeUpstream(behind)
-    const server = createServer((request, response) => {
+    const { url } = await CountingUpstream.start(t, (request, response) => {
       void (async () => {
         const chunks: Buffer[] = []
         for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk)
@@ -67,11 +67,7 @@ export class ProbeUpstream {
         await upstream.#serve(response, toSeen({ path, headers, text }), method)
       })()
     })
-    upstream.url = (await serverUrl(server)).origin
-    t.teardown(() => {
-      server.close()
-      server.closeAllConnections()
-    })
+    upstream.url = url.origin
     return upstream
   }
 

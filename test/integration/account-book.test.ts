@@ -1,9 +1,9 @@
 import { readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { AlertReceiver } from '../helper/alert-receiver.ts'
 import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { DashboardReader } from '../helper/dashboard-reader.ts'
@@ -11,7 +11,6 @@ import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { isNightly } from '../helper/nightly.ts'
 import { OwnDisk } from '../helper/own-disk.ts'
 import { PricedUpstream } from '../helper/priced-upstream.ts'
-import { serverUrl } from '../helper/server-url.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
@@ -152,30 +151,23 @@ for (const workers of isNightly ? [1, 2, 4] : [2]) {
 }
 
 t.test('what was used is told at once: at 80 %, and why a request was refused', async (t) => {
-  const told: string[] = []
-  const receiver = createServer((request, response) => {
-    let body = ''
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
-    request.on('end', () => {
-      told.push(String(JSON.parse(body).text))
-      response.end()
-    })
-  })
-  const { href } = await serverUrl(receiver)
-  t.teardown(() => receiver.close())
-  const rig = await Rig.create(t, { env: { ALERT_WEBHOOK_URL: href } })
+  const receiver = await AlertReceiver.start(t)
+  const rig = await Rig.create(t, { env: { ALERT_WEBHOOK_URL: receiver.url } })
   rig.upstream.cost = 4
   const anna = await rig.addKey('anna', '--credits', '5/total')
   const gateway = await rig.start()
   t.ok(isComplete(await ask(gateway, anna)))
   const endedAt = performance.now()
-  while (told.length < 1) await delay(5)
+  await receiver.count(1)
   t.comment(`told ${Math.round(performance.now() - endedAt)} ms after the end`)
-  t.match(told, [/"anna" has used 80 % of its limit: 4 of 5 credits/])
+  t.match(receiver.received[0]?.json['text'], /"anna" has used 80 % of its limit: 4 of 5 credits/)
   const { text } = await ask(gateway, anna)
   t.match(text, /What is left, 1, is less than the 4 that/)
-  while (told.length < 2) await delay(5)
-  t.match(told[1], /has too little left for a request, which was refused: 4 of 5 credits/)
+  await receiver.count(2)
+  t.match(
+    receiver.received[1]?.json['text'],
+    /has too little left for a request, which was refused: 4 of 5 credits/
+  )
 })
 
 t.test(

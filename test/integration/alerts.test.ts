@@ -1,14 +1,14 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { buffer as readBuffer } from 'node:stream/consumers'
+import { createServer, type ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { AlertReceiver, UNSENT } from '../helper/alert-receiver.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { isNightly } from '../helper/nightly.ts'
+import { serverUrl } from '../helper/server-url.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 
@@ -17,22 +17,14 @@ t.setTimeout(600_000) // real processes, on a machine that may be busy
 t.test(
   'a receiver of alerts hears of a limit, and one that is silent holds up no request',
   async (t) => {
-    const bodies: string[] = []
-    const receiver = createServer((request) => {
-      request.setEncoding('utf8').on('data', (text: string) => void bodies.push(text))
-    })
-    await once(receiver.listen(0, '127.0.0.1'), 'listening')
-    t.teardown(() => {
-      receiver.closeAllConnections()
-      receiver.close()
-    })
+    const receiver = await AlertReceiver.start(t, () => {})
     const url = await startUpstream(t)
     const gateway = new GatewayProcess({
       upstreamUrl: url,
       env: {
         STATE_DIR: 'state',
         HTTP_MAX_CONNECTIONS: '2',
-        ALERT_WEBHOOK_URL: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/of-mine`
+        ALERT_WEBHOOK_URL: `${receiver.url}of-mine`
       }
     })
     t.teardown(() => gateway.destroy())
@@ -44,8 +36,8 @@ t.test(
       startChat(gateway.url, 'hi', { headers: { 'x-api-key': made.stdout.trim() } }).answer
     const statuses = [(await ask()).status, (await ask()).status]
     t.same(statuses, [200, 429])
-    while (bodies.length === 0) await delay(5)
-    t.match(JSON.parse(bodies[0] ?? ''), {
+    await receiver.count(1)
+    t.match(receiver.received[0]?.json, {
       text: /^The key "anna" has used up its limit/,
       type: 'key-limit',
       key: 'anna',
@@ -101,20 +93,11 @@ for (const [what, answer] of Object.entries(RECEIVERS)) {
   t.test(
     `a receiver of alerts that ${what} affects no request, and can check who tells it`,
     async (t) => {
-      const received = Promise.withResolvers<{ signature: unknown; body: Buffer }>()
-      const receive = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-        const body = await readBuffer(request)
-        received.resolve({ signature: request.headers['x-kiro-gateway-signature'], body })
-        answer(response)
-      }
-      const receiver = createServer((request, response) => void receive(request, response))
-      await once(receiver.listen(0, '127.0.0.1'), 'listening')
-      t.teardown(() => {
-        receiver.closeAllConnections()
-        receiver.close()
-      })
-      await checkReceiver(t, (receiver.address() as AddressInfo).port, async () => {
-        const { signature, body } = await received.promise
+      const receiver = await AlertReceiver.start(t, answer)
+      await checkReceiver(t, receiver.url, async () => {
+        await receiver.count(1)
+        const [{ headers, body } = UNSENT] = receiver.received
+        const signature = headers['x-kiro-gateway-signature']
         t.equal(signature, `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`)
       })
     }
@@ -122,16 +105,19 @@ for (const [what, answer] of Object.entries(RECEIVERS)) {
 }
 
 t.test('a receiver of alerts that is gone affects no request', async (t) => {
-  const receiver = createServer()
-  await once(receiver.listen(0, '127.0.0.1'), 'listening')
-  const { port } = receiver.address() as AddressInfo
-  receiver.close()
-  await once(receiver, 'close')
-  await checkReceiver(t, port, () => Promise.resolve())
+  const server = createServer()
+  const { href } = await serverUrl(server)
+  server.close()
+  await once(server, 'close')
+  await checkReceiver(t, href, () => Promise.resolve())
 })
 
 /** Has a limit reached, which is told, and looks at requests of another key meanwhile. */
-async function checkReceiver(t: Test, port: number, told: () => Promise<void>): Promise<void> {
+async function checkReceiver(
+  t: Test,
+  receiverUrl: string,
+  told: () => Promise<void>
+): Promise<void> {
   const url = await startUpstream(t)
   const gateway = new GatewayProcess({
     upstreamUrl: url,
@@ -139,7 +125,7 @@ async function checkReceiver(t: Test, port: number, told: () => Promise<void>): 
       STATE_DIR: 'state',
       PROXY_API_KEY: 'operators-own-key',
       HTTP_MAX_CONNECTIONS: '1',
-      ALERT_WEBHOOK_URL: `http://127.0.0.1:${port}/of-mine`,
+      ALERT_WEBHOOK_URL: `${receiverUrl}of-mine`,
       ALERT_WEBHOOK_SECRET: SECRET
     }
   })

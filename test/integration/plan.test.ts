@@ -1,8 +1,6 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import { AlertReceiver } from '../helper/alert-receiver.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
@@ -19,7 +17,7 @@ const SOON_MS = 25_000
 
 t.test('a plan that is used to 85 % is told of as soon as anybody looks', async (t) => {
   const { url } = await startSimulator(t, { account: { used: 850 } })
-  const receiver = await startReceiver(t)
+  const receiver = await AlertReceiver.start(t)
   const env = { PROXY_API_KEY: 'my-key', ALERT_WEBHOOK_URL: receiver.url }
   const gateway = await startGateway({ upstreamUrl: url, env })
   t.teardown(() => gateway.destroy())
@@ -95,7 +93,7 @@ t.test('what is used elsewhere is shown everywhere, and how long the plan lasts'
     account: { used: 900, limit: 1_000 },
     now: () => tomorrow
   })
-  const receiver = await startReceiver(t)
+  const receiver = await AlertReceiver.start(t)
   const env = { PROXY_API_KEY: 'my-key', STATE_DIR: stateDir, ALERT_WEBHOOK_URL: receiver.url }
   const gateway = await startGateway({ upstreamUrl: url, env })
   t.teardown(() => gateway.destroy())
@@ -192,43 +190,4 @@ async function usageOf(url: string): Promise<unknown> {
 
 async function metricsOf(url: string): Promise<string> {
   return (await fetch(`${url}/metrics`, { headers: { 'x-api-key': 'my-key' } })).text()
-}
-
-/** A receiver of alerts. */
-async function startReceiver(t: Test) {
-  const bodies: Record<string, unknown>[] = []
-  const news = new EventTarget()
-  const server = createServer((request, response) => {
-    let text = ''
-    request.setEncoding('utf8').on('data', (piece: string) => (text += piece))
-    request.on('end', () => {
-      bodies.push(JSON.parse(text) as Record<string, unknown>)
-      response.writeHead(204).end()
-      news.dispatchEvent(new Event('body'))
-    })
-  })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
-    bodies,
-    /** Resolves with the first alert of a type; with `undefined` when none came in time. */
-    told: async (type: string, withinMs: number) => {
-      const { promise, resolve } = Promise.withResolvers<Record<string, unknown> | undefined>()
-      const look = (): void => {
-        const found = bodies.find((body) => body['type'] === type)
-        if (found !== undefined) resolve(found)
-      }
-      news.addEventListener('body', look)
-      look()
-      const timer = setTimeout(() => resolve(undefined), withinMs)
-      const found = await promise
-      clearTimeout(timer)
-      news.removeEventListener('body', look)
-      return found
-    }
-  }
 }

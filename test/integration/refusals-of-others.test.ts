@@ -1,11 +1,10 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { changeKeys, keysPath } from '../../src/keys/key-store.ts'
 import { ErrorTable } from '../../src/shared/error-table.ts'
 import type { ErrorCode } from '../../src/shared/errors.ts'
+import { AlertReceiver } from '../helper/alert-receiver.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { DashboardReader } from '../helper/dashboard-reader.ts'
@@ -73,27 +72,6 @@ const TRIED = isNightly
   ? REFUSALS
   : REFUSALS.filter(({ status }) => status === 402 || status === 423)
 
-/** A receiver of alerts. */
-async function startReceiver(t: Test) {
-  const bodies: string[] = []
-  const receiver = createServer((request, response) => {
-    let body = ''
-    request.setEncoding('utf8').on('data', (text: string) => {
-      body += text
-    })
-    request.on('end', () => {
-      bodies.push(body)
-      response.end()
-    })
-  })
-  await once(receiver.listen(0, '127.0.0.1'), 'listening')
-  t.teardown(() => {
-    receiver.closeAllConnections()
-    receiver.close()
-  })
-  return { bodies, url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/` }
-}
-
 /** A gateway with one connection, so that Bert waits behind Anna, whose request is refused. */
 async function setUp(t: Test, { status, body, headers }: Refusal) {
   const upstream = await CountingUpstream.start(t)
@@ -120,7 +98,7 @@ async function setUp(t: Test, { status, body, headers }: Refusal) {
     namedKey({ id: `k_${name}`, name, hashes: [hashOfKey(key)] })
   )
   await changeKeys(keysPath(stateDir), () => keys, new AbortController().signal)
-  const receiver = await startReceiver(t)
+  const receiver = await AlertReceiver.start(t)
   const gateway = await startGateway({
     upstreamUrl: upstream.url.origin,
     env: {
@@ -162,7 +140,7 @@ t.test('the words of a refusal reach its own client and the log, and nobody else
       const told = { waiting: (await waiting.answer).text, next: (await ask(BERT).answer).text }
       for (const [who, text] of Object.entries(told)) t.notMatch(text, MARK, who)
       t.match(told.next, ErrorTable[code].message)
-      if (code === 'GW_UPSTREAM_SUSPENDED') while (receiver.bodies.length === 0) await delay(20)
+      if (code === 'GW_UPSTREAM_SUSPENDED') await receiver.count(1)
       const dashboard = new DashboardReader(gateway.url, { 'x-api-key': OPERATOR })
       const { account } = await dashboard.until((reader) => reader.account !== null)
       dashboard.close()
@@ -172,7 +150,7 @@ t.test('the words of a refusal reach its own client and the log, and nobody else
         'readiness for the operator': await read('/readyz', OPERATOR),
         usage: await read('/v1/usage', BERT),
         metrics: await read('/metrics', OPERATOR),
-        alerts: receiver.bodies.join('\n')
+        alerts: receiver.text
       }
       for (const [page, text] of Object.entries(pages)) t.notMatch(text, MARK, page)
       t.match(pages.readiness, /"status":"not ready"/)

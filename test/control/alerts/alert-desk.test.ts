@@ -1,24 +1,12 @@
 import { createHmac } from 'node:crypto'
-import { once } from 'node:events'
-import {
-  createServer,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type ServerResponse
-} from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { text as readText } from 'node:stream/consumers'
+import type { ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
 import { AlertDesk } from '../../../src/control/alerts/alert-desk.ts'
 import { AlertLane } from '../../../src/control/alerts/alert-lane.ts'
 import { CRASH_LOOP } from '../../../src/control/alerts/alert.ts'
+import { AlertReceiver, UNSENT } from '../../helper/alert-receiver.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
-
-interface Received {
-  readonly headers: IncomingHttpHeaders
-  readonly body: string
-}
 
 /** A desk, and a receiver that answers each message by the next of `answers`, then with 204. */
 async function rig(
@@ -26,26 +14,17 @@ async function rig(
   answers: ((response: ServerResponse) => void)[] = [],
   secret: string | null = null
 ) {
-  const received: Received[] = []
-  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    received.push({ headers: request.headers, body: await readText(request) })
+  const receiver = await AlertReceiver.start(t, (response) => {
     const answer = answers.shift()
     if (answer === undefined) response.writeHead(204).end()
     else answer(response)
-  }
-  const server = createServer((request, response) => void serve(request, response))
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
   })
-  const { port } = server.address() as AddressInfo
   const loaded = loadConfig({ KIRO_API_KEY: 'ksk_x' }, [])
   if (loaded.name !== 'config') throw new Error('there is no config')
   const lane = new AlertLane(loaded.config)
   const { log, text } = recordedLog()
   const stateDir = t.testdir({})
-  const settings = { webhookUrl: `http://127.0.0.1:${port}/hook/of-mine`, webhookSecret: secret }
+  const settings = { webhookUrl: `${receiver.url}hook/of-mine`, webhookSecret: secret }
   const create = () =>
     new AlertDesk({
       stateDir,
@@ -65,7 +44,7 @@ async function rig(
     await desk.close()
     await lane.close()
   })
-  return { desk, create, received, says, text }
+  return { desk, create, received: receiver.received, says, text }
 }
 
 const other = { ...CRASH_LOOP, id: 'other', type: 'key-limit' as const, facts: { key: 'anna' } }
@@ -79,7 +58,7 @@ t.test('AlertDesk', (t) => {
     desk.raise(other)
     await says(/"key-limit".*alert sent/)
     t.same(
-      received.map(({ body }) => JSON.parse(body)),
+      received.map(({ json }) => json),
       [
         { text: CRASH_LOOP.text, type: 'crash-loop', at: '2026-09-10T12:00:00.000Z' },
         { text: CRASH_LOOP.text, type: 'key-limit', at: '2026-09-10T12:00:00.000Z', key: 'anna' }
@@ -99,7 +78,7 @@ t.test('AlertDesk', (t) => {
     const { desk, received, says } = await rig(t, [], 'between-us')
     desk.raise(CRASH_LOOP)
     await says(/alert sent/)
-    const [{ headers, body } = { headers: {}, body: '' }] = received
+    const [{ headers, body } = UNSENT] = received
     const mac = createHmac('sha256', 'between-us').update(body).digest('hex')
     t.equal(headers['x-kiro-gateway-signature'], `sha256=${mac}`)
   })
