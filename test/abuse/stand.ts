@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { Subprocess } from '../helper/subprocess.ts'
 import { GatewayProcess, type LogLine } from '../helper/gateway-process.ts'
 import type { BystanderFigures, BystanderQuestion } from './bystanders.ts'
@@ -72,7 +73,7 @@ export async function runRow(
     }
     const found = await attack({ row, gateway, box, bystanders, memory, simulator, progress })
     if (found.hasFailed) {
-      for (const [code, times] of failures) progress(`${row.name}: the log has ${times} × ${code}`)
+      for (const [code, times] of failures) progress(`${row.name}: in the log ${times} × ${code}`)
     }
     return found
   } finally {
@@ -113,7 +114,7 @@ async function attack(options: Attack): Promise<AbuseFindings> {
   try {
     seen = await row.attack(stand)
   } catch (error) {
-    seen = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    seen = inspect(error) // with its causes
     hasFailed = true
   }
   const seconds = (performance.now() - startedAt) / 1000
@@ -137,10 +138,11 @@ async function attack(options: Attack): Promise<AbuseFindings> {
   }
 }
 
-/** Counts how requests ended that were not answered whole. */
-function count({ code, detail }: LogLine, failures: Map<string, number>): void {
-  if (typeof code !== 'string') return
-  const name = detail === 'unread' ? `${code} (unread)` : code
+/** Counts requests that were not answered whole, by their code, and other warnings by their message. */
+function count({ level, code, detail, msg }: LogLine, failures: Map<string, number>): void {
+  const isWarning = level === 'warn' || level === 'error'
+  if (code === undefined && !isWarning) return
+  const name = [code ?? msg, detail === 'unread' ? 'unread' : ''].join(' ').trim()
   failures.set(name, (failures.get(name) ?? 0) + 1)
 }
 

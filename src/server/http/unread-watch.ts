@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { CONNECTION_BYTES, UNREAD_PART } from '../../config/memory-plan.ts'
 import {
   portPairOf,
@@ -29,6 +30,9 @@ const STALLED_MS = 2_000
  * Bounds what clients leave unread. An answer that was sent lies in the memory of the system until its client reads it, and
  * nothing else shows that it is there.
  *
+ * From three quarters of a bound on, the connections that hold most are given no more until they have been read: their answers
+ * wait, and the upstream with them. So a client that reads slowly loses nothing.
+ *
  * Everything that is written counts as unread until the system is asked what it still holds, before a bound is reached.
  * Clients without a key have a quarter of the memory for sockets together; beyond that, connections that hold most are
  * reset. Beyond the bound of all clients, connections on which hardly anything is read are reset; beyond twice the bound,
@@ -42,6 +46,8 @@ export class UnreadWatch {
   #nextLookAt = -Infinity
   #nextLookNowAt = -Infinity
   #fillAtLook = 0
+  /** Connections whose answers wait in this process, which makes the upstream wait. Bounded by the connections. */
+  readonly #held = new Set<Socket>()
 
   constructor(options: UnreadWatchOptions) {
     this.#options = options
@@ -63,10 +69,10 @@ export class UnreadWatch {
   /** Makes room where too much is unread, or finds out whether it is. */
   check(): void {
     const fill = this.#fill
-    if (fill <= LOOK_FROM) return
+    if (fill <= LOOK_FROM) return this.#hold(new Set())
     const now = performance.now()
     if (fill > 2 && now >= this.#nextLookNowAt) return this.#lookNow()
-    const isMore = fill > 1 || fill > (this.#fillAtLook + 1) / 2
+    const isMore = this.#held.size > 0 || fill > 1 || fill > (this.#fillAtLook + 1) / 2
     if (isMore && now >= this.#nextLookAt) void this.#look() // cannot reject
   }
 
@@ -135,8 +141,31 @@ export class UnreadWatch {
       connection.readAt = now
     }
     this.#fillAtLook = this.#fill
+    this.#hold(this.#fillAtLook <= LOOK_FROM ? new Set() : this.#largeSockets())
     this.#makeRoom(this.#bound, ({ readAt }) => now - readAt >= STALLED_MS)
     this.#makeRoom(2 * this.#bound, () => true)
+  }
+
+  /** Sockets that hold an even part or more of what may be unread before the system is asked. */
+  #largeSockets(): ReadonlySet<Socket> {
+    const largest = this.#largest()
+    const evenPart = (this.#bound * LOOK_FROM) / largest.length
+    const large = largest.filter(({ unreadBytes }) => systemBytes(unreadBytes) >= evenPart)
+    return new Set(large.map(({ socket }) => socket))
+  }
+
+  /** Has these sockets give the system no more, so that their `write()` is soon false, and the others go on. */
+  #hold(sockets: ReadonlySet<Socket>): void {
+    for (const socket of this.#held) {
+      if (sockets.has(socket)) continue
+      this.#held.delete(socket)
+      socket.uncork()
+    }
+    for (const socket of sockets) {
+      if (this.#held.has(socket)) continue
+      this.#held.add(socket)
+      socket.cork()
+    }
   }
 
   #makeRoom(bound: number, mayGo: (connection: ClientConnection) => boolean): void {

@@ -156,3 +156,38 @@ t.test('an answer that is cut hears that it was unread', async (t) => {
   census.drop(connection, 'unread')
   t.equal(heard, 1)
 })
+
+function isHeld({ socket }: ClientConnection): boolean {
+  return socket.writableCorked > 0
+}
+
+t.test('a client that reads slowly waits, and is not reset, while much is unread', async (t) => {
+  const { connect, write, read, look, dropped } = setUp()
+  const slow = Array.from({ length: 10 }, () => connect(true))
+  const other = connect(true)
+  write(other, 1_000)
+  for (const connection of slow) write(connection, 1.05 * MIB)
+  await look()
+  t.ok(slow.every(isHeld), 'no more is given to the system')
+  t.notOk(isHeld(other))
+  const [first] = slow
+  if (first === undefined) return
+  read(first, MIB)
+  await look()
+  t.notOk(isHeld(first), 'the one that has read goes on')
+  for (const connection of slow.slice(1)) read(connection, MIB)
+  await look()
+  t.notOk(slow.some(isHeld), 'as all do')
+  t.equal(dropped.size, 0)
+})
+
+t.test('a client that waited goes on when others are gone', async (t) => {
+  const { connect, write, look, watch, census } = setUp()
+  const [gone, left] = [connect(true), connect(true)]
+  for (const connection of [gone, left]) write(connection, 5 * MIB)
+  await look()
+  t.equal(left.socket.writableCorked, 1)
+  census.forget(gone)
+  watch.check()
+  t.equal(left.socket.writableCorked, 0)
+})
