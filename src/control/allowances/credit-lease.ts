@@ -55,6 +55,10 @@ export class CreditLease {
   #hold = 0
   #isDamaged = false
   #isBusy = false
+  /** Part of what the book is asked just now. */
+  #releasing = 0
+  /** The book did not answer: nobody knows whether something was given back. */
+  #isBehind = false
   /** Since when there is a need that the book has not met. */
   #neededAt: number | null = null
   #askedAt = -Infinity
@@ -93,7 +97,8 @@ export class CreditLease {
 
   /** Takes in what the book says of this period. */
   onPage({ used, share, settled, heldElsewhere, wishedElsewhere, isClosed }: PageNews): void {
-    this.#share = share
+    this.#share = Math.max(0, share - this.#releasing)
+    this.#isBehind = false
     this.#usedElsewhere = used - settled
     this.#heldElsewhere = heldElsewhere
     this.#wished = wishedElsewhere
@@ -121,6 +126,7 @@ export class CreditLease {
     const isShared = book.hasOthers && this.#holdsAny(state)
     const isDue =
       this.#share === null ||
+      this.#isBehind ||
       release > 0 ||
       (want > 0 && this.#mayGet) ||
       (isShared && this.#isPollDue)
@@ -212,16 +218,19 @@ export class CreditLease {
   /** Never rejects. */
   async #ask(want: number, release: number): Promise<void> {
     this.#isBusy = true
+    this.#releasing = release
     this.#askedAt = this.#now()
     try {
       const news = await this.#options.book.ask({ ...this.#options.terms(), want, release })
       this.#isBusy = false
+      this.#releasing = 0
       this.#options.onNews(news)
       this.look() // more may be wanted by now
     } catch {
-      // Tried again while there is a need; the book says what is wrong.
+      // Asked again; the book says what is wrong.
       this.#isBusy = false
-      if (this.#share !== null) this.#share += release
+      this.#releasing = 0
+      this.#isBehind = true
       this.#options.onChange()
       this.#wake(POLL_MS)
     }

@@ -424,9 +424,10 @@ export class BookDatabase {
 
   /** Says that this run lives, and looks now and then whether the others do. */
   #look({ now, isKept }: Moment): BookLosses {
-    if (!this.#isLookDue(now)) return NO_LOSS
+    const own = this.#statements.lost.get(this.#run.id)
+    const regained = this.#regain() // a batch may be older than the pause in which it was not written
+    if (own !== undefined && !this.#isLookDue(now)) return { lost: [], regained }
     this.#lookedAt = now
-    const regained = this.#regain()
     this.#statements.putRun.run(this.#run.id, JSON.stringify(this.#run.mark), now)
     const lost: WrittenOff[] = []
     this.#hasOthers = false

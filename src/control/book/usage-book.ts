@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { EventEmitter } from 'node:events'
 import { access } from 'node:fs/promises'
 import { Worker } from 'node:worker_threads'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
@@ -23,7 +24,8 @@ import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
 import { DAY_MS, type DaySums, sumsOfDays, usagePath } from './usage-sums.ts'
 
 /** The thread in which workers/usage-book.ts has the file open. */
-export type BookThread = Pick<Worker, 'on' | 'postMessage' | 'ref' | 'unref' | 'terminate'>
+export type BookThread = Pick<Worker, 'postMessage' | 'ref' | 'unref' | 'terminate'> &
+  Pick<EventEmitter, 'on'>
 
 export interface UsageBookOptions {
   /** `STATE_DIR`. */
@@ -286,11 +288,15 @@ export class UsageBook {
     await this.#committing
     if (this.#isDue) await this.#commit()
     while (this.#isDue && this.#problem === null) await this.#commit() // the first may have been one that was unsure
+    if (this.#openedAt !== null) {
+      // Its thread may just have ended, or the disk is full no longer. What cannot be given back is lost at the next start.
+      await this.#open()
+        .then(() => this.#call({ type: 'close' }))
+        .catch(() => {})
+    }
     const thread = this.#thread
-    if (thread === null) return
-    if (this.#problem === null) await this.#call({ type: 'close' }).catch(() => {}) // then it is lost at the next start
     this.#thread = null
-    await thread.terminate()
+    await thread?.terminate()
   }
 
   get #isDue(): boolean {
@@ -330,7 +336,8 @@ export class UsageBook {
   }
 
   async #doCommit(): Promise<void> {
-    const taken = this.#unsure ?? this.#take()
+    const unsure = this.#unsure
+    const taken = unsure ?? this.#take()
     this.#unsure = null
     const stall = setTimeout(() => {
       this.#isStalled = true
@@ -353,8 +360,10 @@ export class UsageBook {
         else resolve(news)
       }
     } catch (cause) {
+      // It stays unsure, with its number, until it is known to be written.
       const isUnsure = cause instanceof BookFailed && cause.failure.isUnsure
-      if (isUnsure) this.#unsure = { batch: { ...taken.batch, asks: [] }, asks: new Map() }
+      if (isUnsure || unsure !== null)
+        this.#unsure = { batch: { ...taken.batch, asks: [] }, asks: new Map() }
       else this.#putBack(taken)
       this.#fail(cause)
       for (const { reject } of taken.asks.values()) reject(cause)

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
+import { BookDatabase } from '../../../src/control/book/book-database.ts'
 import type { PageAsk } from '../../../src/control/book/book-messages.ts'
 import type { UsageBookOptions } from '../../../src/control/book/usage-book.ts'
 import { usagePath } from '../../../src/control/book/usage-sums.ts'
@@ -9,6 +10,7 @@ import type { PlanLook } from '../../../src/control/plan/plan-record.ts'
 import type { UsageRow } from '../../../src/ipc/usage-row.ts'
 import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
 import { periodAt } from '../../../src/keys/period.ts'
+import { SimThread } from '../../helper/shared-folder.ts'
 import { openBook } from '../../helper/open-book.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 import { scribble } from '../../helper/scribble.ts'
@@ -128,3 +130,37 @@ t.test('sets a book aside when a look at the account finds it damaged', async (t
     t.match(await next.look('a', LOOK), { record: {} }, harm)
   }
 })
+
+t.test(
+  'writes nothing twice when its thread dies, and the next one cannot open the book',
+  async (t) => {
+    const threads: SimThread[] = []
+    const startThread = (): SimThread => {
+      const thread = new SimThread(BookDatabase, 'place', () => {})
+      threads.push(thread)
+      return thread
+    }
+    const times = { writeMs: 1, retryMs: 5 }
+    const options = { now: () => NOON, timing: times, startThread }
+    const book = openBook(t.testdir({}), options)
+    const work = async (fate: Parameters<SimThread['work']>[0]): Promise<void> => {
+      while (threads.at(-1)?.isBusy !== true) await sleep(1)
+      await threads.at(-1)?.work(fate)
+    }
+    const first = book.ask(askFor(4 * CREDIT))
+    await work('done')
+    await work('done')
+    await first
+    book.record([charged(CREDIT)])
+    await work('dies after')
+    await work('full') // to open it
+    await work('done')
+    await work('done')
+    const news = book.ask(askFor(0))
+    await work('done')
+    t.match(await news, { used: CREDIT, share: 4 * CREDIT })
+    const closed = book.close()
+    await work('done')
+    await closed
+  }
+)

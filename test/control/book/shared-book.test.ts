@@ -121,6 +121,19 @@ t.test('a gateway that was paused for so long that another one has written it of
     t.same(recorded(), [0, 0])
   })
 
+  t.test('holds it again with a batch from before the pause, too', async (t) => {
+    const { clock, open } = rig(t)
+    const paused = await open('paused', 'another container')
+    const other = await open('other')
+    await paused.commit({ want: 4 * CREDIT })
+    clock.now += PAUSED_MS
+    t.match(await other.commit({}), { used: 4 * CREDIT })
+    clock.now = NOON + 1_000
+    t.match(await paused.commit({ want: 2 * CREDIT }), { used: 0, share: 6 * CREDIT })
+    clock.now += 2 * PAUSED_MS
+    t.match(await other.commit({}), { used: 6 * CREDIT, heldElsewhere: 0 }, 'all of it is lost')
+  })
+
   t.test('gets nothing back of a period that is over', async (t) => {
     const { clock, open, recorded } = rig(t)
     const paused = await open('paused', 'another container')
