@@ -42,7 +42,7 @@ const STYLE_OPTION = '--log-style='
 const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))
 const SIMULATOR_BANNER =
   'NO CREDENTIALS ARE CONFIGURED: answers come from the built-in simulator, not from a model. ' +
-  'To use your Kiro subscription: "kiro-gateway login", "kiro-gateway setup claude" (or another client), then start again.'
+  'To use your Kiro subscription, run "kiro-gateway login" and "kiro-gateway setup claude" (or another client), then start again.'
 const SIMULATOR = fileURLToPath(new URL('simulator/main.ts', import.meta.url))
 
 /** For everything but log lines: why the gateway can't run, and what workers write when they crash. */
@@ -70,7 +70,7 @@ async function runPrimary(): Promise<void> {
   const shutdown: Shutdown = { begunAt: null }
   const onSimulatorGone = (error: GatewayError): void => {
     if (shutdown.begunAt !== null) return // a signal to the whole group ends it first
-    log.error({ err: error }, 'no simulator, no answers: ending')
+    log.error({ err: error }, 'the simulator cannot start: exiting')
     fail(error)
   }
   const [{ Primary }, { logLinks, logReady, logStart }, found, room] = await Promise.all([
@@ -98,7 +98,7 @@ async function runPrimary(): Promise<void> {
     forkLog: { fd: logFd, args: [STYLE_OPTION + style] },
     onStderr: (text) => stderr.write(text),
     onFatal: (cause) => {
-      log.error({ err: cause }, 'the credentials are unusable: ending')
+      log.error({ err: cause }, 'the credentials are unusable: exiting')
       fail(cause)
     }
   })
@@ -128,7 +128,7 @@ async function runPrimary(): Promise<void> {
       primary.reload(withUpstream(next.config, simulatorUrl))
       envFile = next.file
     } catch (err) {
-      log.error({ err }, 'settings not read again, nothing has changed')
+      log.error({ err }, 'settings cannot be reloaded, nothing was changed')
     }
   }
   await fleet?.start()
@@ -188,7 +188,7 @@ function planFor(config: Config, limits: ContainerLimits, log: Logger): MemoryPl
   const plan = planMemory(limitBytes, { ...wanted, isTracing: isTracing(config) })
   if (plan.workers < wanted.workers || plan.threads < wanted.threads) {
     const facts = { limitBytes, wanted, workers: plan.workers, threads: plan.threads }
-    log.warn(facts, 'memory is too small for all workers')
+    log.warn(facts, 'not enough memory for all workers')
   }
   return { ...plan, connectionsPerWorker: chooseConnections(config, plan, readOpenFilesLimit()) }
 }
@@ -223,7 +223,7 @@ function startSimulator(
 }
 
 function simulatorEnded(code: number | string | null): GatewayError {
-  const message = `The built-in simulator ended (${code}).`
+  const message = `The built-in simulator exited (${code}).`
   return new GatewayError('GW_INTERNAL', undefined, { message })
 }
 
@@ -232,7 +232,7 @@ function firstSteps(): string {
   const isInstalled = ENTRY.includes(`${path.sep}node_modules${path.sep}`)
   const program = isInstalled ? 'npx kiro-gateway' : `node ${path.relative('', ENTRY)}`
   return `
-  Nobody is signed in, so a simulator answers. Three steps to Claude Code on your Kiro subscription:
+  The gateway is not signed in, so a simulator answers. Three steps to Claude Code on your Kiro subscription:
 
     ${program} login
     ${program} setup claude      or codex, opencode, qwen, cline, continue, pi
@@ -270,7 +270,7 @@ function onShutdown({
     const { begunAt } = shutdown
     if (begunAt !== null) {
       if (signal === 'SIGHUP' || performance.now() - begunAt < SAME_SIGNAL_MS) return
-      log.warn({ signal }, 'second signal, ending now')
+      log.warn({ signal }, 'second signal, exiting now')
       primary.destroy()
       process.exit(EXIT_CRASH)
     }
@@ -295,7 +295,7 @@ async function tellRunning(primary: Primary): Promise<void> {
   if (requests === 0) return
   const what = requests === 1 ? '1 request is' : `${requests} requests are`
   stderr.write(
-    `\n  ${what} still running, for up to ${longestMs / 1000} s. Press Ctrl-C again to end now.\n\n`
+    `\n  ${what} still running, for up to ${longestMs / 1000} s. Press Ctrl-C again to exit now.\n\n`
   )
 }
 
@@ -339,7 +339,7 @@ function logWarnings(log: Logger): void {
   if (process.listenerCount('warning') === 0) return // not wanted, says NODE_OPTIONS
   process.removeAllListeners('warning').on('warning', (err) => {
     const isExpected = err.name === 'ExperimentalWarning' && err.message.includes('SQLite')
-    if (!isExpected) log.warn({ err }, 'warning of the runtime')
+    if (!isExpected) log.warn({ err }, 'Node.js warning')
   })
 }
 

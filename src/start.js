@@ -25,7 +25,7 @@ if (isOlder(process.versions.node, needed)) {
   if (bundled !== null && !isWarmUp) handOver(bundled)
   else {
     process.stderr.write(
-      `kiro-gateway needs Node ${needed} or newer and this is ${process.versions.node}: run "npm ci && npm start", which brings its own to most systems, or install a newer one.\n`
+      `kiro-gateway needs Node ${needed} or newer and this is ${process.versions.node}: run "npm ci && npm start", which brings its own Node on most systems, or install a newer one.\n`
     )
     process.exitCode = isWarmUp ? 0 : 78
   }

@@ -211,5 +211,5 @@ export class Share {
 }
 
 function clientClosed(signal: AbortSignal): GatewayError {
-  return abortErrorOf(signal, 'while waiting for a part of what its key may use')
+  return abortErrorOf(signal, 'while waiting for a share of its key limit')
 }

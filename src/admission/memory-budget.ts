@@ -288,8 +288,8 @@ export class MemoryBudget {
   #neverFits(bytes: number): GatewayError {
     return new GatewayError('GW_BODY_TOO_LARGE', `needs ${bytes} of ${this.totalBytes} bytes`, {
       message:
-        `The request needs ${mebibytes(bytes)} of memory and the gateway has ` +
-        `${mebibytes(this.totalBytes)} for request bodies in all. Give its container more memory.`
+        `The request needs ${mebibytes(bytes)} of memory, and the gateway has ` +
+        `${mebibytes(this.totalBytes)} in total for request bodies. Give its container more memory.`
     })
   }
 

@@ -30,7 +30,7 @@ export function poolTimeout(state: WaitState, poolTimeoutMs: number): GatewayErr
 /** HTTP_POOL_MAX_WAITING requests wait already. */
 export function queueFull(state: WaitState, maxWaiting: number): GatewayError {
   const message =
-    `Too many requests wait ${AWAITED[state.waitsFor]} already: ${describe(state)} ` +
+    `Too many requests are already waiting ${AWAITED[state.waitsFor]}: ${describe(state)} ` +
     `(this worker may queue ${maxWaiting}), waited ${seconds(state.waitedMs)}. ` +
     adviceFor(state, 'HTTP_POOL_MAX_WAITING (a longer queue)')
   return new GatewayError('GW_QUEUE_FULL', detailOf(state), {
@@ -41,18 +41,18 @@ export function queueFull(state: WaitState, maxWaiting: number): GatewayError {
 
 const MISSING = {
   permit: 'no upstream connection became free',
-  start: 'the pace let no request start',
-  pause: 'the pause that the upstream asked for did not end'
+  start: 'the request rate limit let no request start',
+  pause: 'the pause requested by the upstream did not end'
 } as const
 
 const AWAITED = {
   permit: 'for an upstream connection',
-  start: 'for their pace',
-  pause: 'for the end of a pause that the upstream asked for'
+  start: 'for the request rate limit',
+  pause: 'for the end of a pause requested by the upstream'
 } as const
 
 function adviceFor({ waitsFor }: WaitState, other: string): string {
-  if (waitsFor === 'pause') return `Send less at once, or raise ${other}.`
+  if (waitsFor === 'pause') return `Send fewer requests at once, or raise ${other}.`
   const first =
     waitsFor === 'start'
       ? 'UPSTREAM_MAX_REQUESTS_PER_MINUTE (more a minute)'

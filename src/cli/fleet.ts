@@ -22,27 +22,27 @@ const TRIES = 20
 /** Looks at the fleet that FLEET_URL leads to, and says what only a person can know. */
 export const fleet: Command = {
   name: 'fleet',
-  summary: 'Says how a fleet of gateways does, and gives back what a lost one had.',
+  summary: 'Shows the state of a fleet, and releases what a lost gateway held.',
   usage: `kiro-gateway fleet status
 kiro-gateway fleet open
 kiro-gateway fleet forget NAME`,
   options: { yes: { type: 'boolean' } },
-  help: `Needs FLEET_URL, FLEET_NAME and FLEET_SECRET of the gateways.
+  help: `Needs the FLEET_URL, FLEET_NAME and FLEET_SECRET of the gateways.
 
-  status        Who is a member, with how many connections, and who was heard of: takes up to six seconds.
-  open          Waits for nobody any more: no gateway is alive that has connections and is not listed.
-  forget NAME   Gives to others what this one had: no process of that name is alive.
+  status        Lists members, their connections and when they were last seen. Takes up to six seconds.
+  open          Stops waiting for missing gateways. Only if no unlisted gateway is alive and holds connections.
+  forget NAME   Gives this gateway's connections to the others. Only if no process of that name is alive.
 
-The last two are an operator's word: if it is not true, the upstream sees more than HTTP_MAX_CONNECTIONS.
+The last two rely on your word: if it is wrong, the upstream sees more connections than HTTP_MAX_CONNECTIONS.
 
-  --yes         Does not ask.`,
+  --yes         Does not ask for confirmation.`,
   async run(call) {
     const [action = 'status', name, ...more] = call.positionals
     const isForget = action === 'forget'
     if (!['status', 'open', 'forget'].includes(action) || more.length > 0) {
-      throw new UsageError('fleet takes status, open or forget NAME')
+      throw new UsageError('expected status, open or forget NAME')
     }
-    if (isForget !== (name !== undefined)) throw new UsageError('fleet forget takes one name')
+    if (isForget !== (name !== undefined)) throw new UsageError('fleet forget needs one name')
     const opened = await openEngine(call)
     const { engine } = opened
     try {
@@ -73,14 +73,15 @@ async function openEngine({ env }: CommandCall): Promise<Opened> {
   const { url, name, leaseMs } = config.fleet
   const [problem] = problems.filter((sentence) => sentence.includes('FLEET_'))
   if (problem !== undefined) throw operatorError(problem)
-  if (url === null) throw new UsageError('FLEET_URL is not set: this gateway is in no fleet')
+  if (url === null)
+    throw new UsageError('FLEET_URL is not set: this gateway is not part of a fleet')
   const seal = await sealOf(config.fleet)
   const engine = await ValkeyEngine.open({ url, name, seal, replicas: 0 })
   const deadline = performance.now() + PATIENCE_MS
   while (!engine.isUp && performance.now() < deadline) await delay(50)
   if (engine.isUp) return { engine, fleetName: name, beatMs: fleetTimes(leaseMs).beatMs }
   await engine.close()
-  const message = 'The engine of FLEET_URL does not answer.'
+  const message = 'The Valkey at FLEET_URL does not answer.'
   throw operatorError(message)
 }
 
@@ -88,9 +89,9 @@ async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
   const { reading } = await engine.read()
   if (reading.type === 'state') return reading.state
   const message = {
-    none: 'There is no fleet yet: no gateway has come.',
-    newer: 'The fleet is run by a newer version of this program.',
-    foreign: 'The fleet has another FLEET_SECRET.'
+    none: 'There is no fleet yet: no gateway has joined.',
+    newer: 'The fleet runs a newer version of this program.',
+    foreign: 'The fleet has a different FLEET_SECRET.'
   }[reading.type]
   throw operatorError(message)
 }
@@ -157,16 +158,16 @@ async function tell(call: CommandCall, { engine, beatMs, fleetName }: Opened): P
     String(one.waiting),
     one.silent ? `not for ${((BEATS * beatMs) / 1000).toFixed(1)} s` : 'now'
   ])
-  for (const line of toColumns([['NAME', 'CONNECTIONS', 'WAITING', 'HEARD OF'], ...rows])) {
+  for (const line of toColumns([['NAME', 'CONNECTIONS', 'WAITING', 'LAST SEEN'], ...rows])) {
     call.terminal.write(line)
   }
-  if (awaited.length > 0) call.terminal.write(`waits for ${awaited.join(', ')}`)
+  if (awaited.length > 0) call.terminal.write(`waiting for ${awaited.join(', ')}`)
 }
 
 async function change(call: CommandCall, engine: ValkeyEngine, event: FleetEvent): Promise<void> {
   const state = await stateOf(engine)
   if (event.type === 'forget') requireKnown(state, event.name)
-  const question = 'If that gateway is alive, the upstream will see too many connections. Go on?'
+  const question = 'If that gateway is alive, the upstream will see too many connections. Continue?'
   if (call.values['yes'] !== true && !(await call.terminal.confirm(question))) return
   for (let tries = 0; tries < TRIES; tries += 1) {
     const { run, rev } = await engine.read()
@@ -178,7 +179,7 @@ async function change(call: CommandCall, engine: ValkeyEngine, event: FleetEvent
     }
   }
   throw new GatewayError('GW_INTERNAL', undefined, {
-    message: 'The fleet changes too fast: try again.'
+    message: 'The fleet is changing too fast. Try again.'
   })
 }
 

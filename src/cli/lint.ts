@@ -14,18 +14,18 @@ const MAX_BYTES = 64 * 1024 * 1024
 /** Explains a request as `POST /v1/lint` does, with the settings of this folder and without a gateway. */
 export const lint: Command = {
   name: 'lint',
-  summary: 'Explains a request: which rules of the upstream it breaks.',
+  summary: 'Checks a request against the rules of the upstream.',
   usage: 'kiro-gateway lint [--json] [--dialect=NAME] FILE',
   options: { dialect: { type: 'string' } },
-  help: `Says which rules of the upstream a request breaks, where, and what the gateway does about it.
-FILE holds the body of a request; "-" reads it from standard input.
-Exit codes: 0 the gateway takes the request, 1 it refuses it, 2 nothing could be looked at.
+  help: `Shows which upstream rules a request breaks, where, and what the gateway does about it.
+FILE holds a request body; "-" reads it from standard input.
+Exit codes: 0 the gateway accepts the request, 1 it refuses it, 2 the request could not be checked.
 
-  --dialect=NAME     openai-chat, openai-responses or anthropic-messages; without, the body's shape tells.`,
+  --dialect=NAME     openai-chat, openai-responses or anthropic-messages; by default detected from the body.`,
   async run(call) {
     const dialect = textOption(call, 'dialect') ?? undefined
     const [file, ...more] = call.positionals
-    if (file === undefined || more.length > 0) throw new UsageError('one file is needed')
+    if (file === undefined || more.length > 0) throw new UsageError('expected one file')
     if (dialect !== undefined && !isDialectName(dialect)) {
       throw new UsageError(`there is no dialect "${dialect}"`)
     }

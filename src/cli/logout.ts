@@ -8,15 +8,15 @@ import { type Command, EXIT_OK, UsageError } from './command.ts'
 /** Takes back what `login` has kept. */
 export const logout: Command = {
   name: 'logout',
-  summary: 'Removes the sign-in that login has kept.',
+  summary: 'Removes the stored sign-in.',
   usage: 'kiro-gateway logout',
   options: {},
-  help: `Removes the sign-in that "kiro-gateway login" has kept in STATE_DIR, and the tokens it was renewed to. Those of other
-programs, such as the Kiro IDE, and keys in the settings stay as they are. A gateway that runs keeps what it has in memory
+  help: `Removes the sign-in that "kiro-gateway login" stored in STATE_DIR, with its renewed tokens. Sign-ins of other
+programs, such as the Kiro IDE, and keys in the settings are not changed. A running gateway keeps its sign-in in memory
 until it is restarted.
 `,
   async run({ env, terminal, isJson, positionals }) {
-    if (positionals.length > 0) throw new UsageError('logout takes nothing')
+    if (positionals.length > 0) throw new UsageError('logout takes no arguments')
     const { stateDir, region } = inspectConfig(env).config.credentials
     const path = signInPath(stateDir)
     const wasSignedIn = await forget(stateDir, region).catch((cause: unknown) => {

@@ -68,14 +68,17 @@ export class ProcessTerminal implements Terminal, Disposable {
 
   async ask(question: string): Promise<string> {
     const answer = await this.#answerTo(question)
-    if (answer === null) throw new UsageError('There is no answer: standard input has ended.')
+    if (answer === null)
+      throw new UsageError('There is no answer, because standard input has ended.')
     return answer
   }
 
   async confirm(question: string): Promise<boolean> {
     const answer = await this.#answerTo(`${question} [y/N]`)
     if (answer === null) {
-      throw new UsageError('There is no answer, as standard input has ended: --yes does not ask.')
+      throw new UsageError(
+        'There is no answer, because standard input has ended. Use --yes to skip the question.'
+      )
     }
     return /^y(es)?$/i.test(answer)
   }

@@ -33,7 +33,7 @@ const GROUPS = [
 /** Who used how much. */
 export const usage: Command = {
   name: 'usage',
-  summary: 'Says who used how much: by key, model, client, metering, day or hour.',
+  summary: 'Reports usage by key, model, client, metering, day or hour.',
   usage:
     'kiro-gateway usage [--by key|model|client|metering|day|hour] [--since 30d] [--key NAME] [--csv]',
   options: {
@@ -42,21 +42,22 @@ export const usage: Command = {
     key: { type: 'string' },
     csv: { type: 'boolean' }
   },
-  help: `Reads what a gateway that uses this STATE_DIR has recorded, also while it runs: requests, tokens and credits.
+  help: `Reports the requests, tokens and credits recorded in this STATE_DIR, also while the gateway runs.
 
-  --by               What the lines are: key (by default), model, client, metering, day or hour. Metering says how
-                     credits came about: metered with the answer, read on for behind it, or measured by its tokens.
-  --since 7d         From that day on, in UTC: a while (7d, 4w), a day (2026-09-01), or hours (12h) to the minute.
-                     By default 30d; what is older than USAGE_RETENTION_DAYS has no hours and no metering any more.
-  --key NAME         Of one key alone; "operator" are those of PROXY_API_KEY. Without it, below the table: how much of the plan is
-                     used, how much of that elsewhere, and how long it lasts.
-  --csv              Prints it as comma-separated values.`,
+  --by               Groups by key (the default), model, client, metering, day or hour. Metering shows how
+                     credits were counted: metered with the answer, metered after the client left, or estimated from tokens.
+  --since 7d         Start, in UTC: a duration (7d, 4w), a day (2026-09-01), or hours (12h) to the minute.
+                     By default 30d. Data older than USAGE_RETENTION_DAYS has no hours and no metering.
+  --key NAME         Only this key; "operator" means PROXY_API_KEY. Without it, the plan is shown below the table: its
+                     usage, the part used elsewhere, and how long it lasts.
+  --csv              Prints comma-separated values.`,
   async run(call) {
-    if (call.positionals.length > 0) throw new UsageError('usage takes options alone')
+    if (call.positionals.length > 0) throw new UsageError('usage takes only options')
     const by = groupOf(textOption(call, 'by') ?? 'key')
     const since = sinceOf(textOption(call, 'since') ?? '30d', Date.now())
     const key = textOption(call, 'key')
-    if (call.isJson && call.values['csv'] === true) throw new UsageError('either --json or --csv')
+    if (call.isJson && call.values['csv'] === true)
+      throw new UsageError('use either --json or --csv')
     const { stateDir } = inspectConfig(call.env).config.credentials
     const path = usagePath(stateDir)
     const lines = await readUsage(path, { by, since, key })
@@ -68,7 +69,7 @@ export const usage: Command = {
 
 function groupOf(text: string): UsageGroup {
   const group = GROUPS.find((one) => one === text)
-  if (group === undefined) throw new UsageError(`--by takes ${GROUPS.join(', ')}`)
+  if (group === undefined) throw new UsageError(`--by needs one of ${GROUPS.join(', ')}`)
   return group
 }
 
@@ -79,7 +80,9 @@ function sinceOf(text: string, now: number): number {
   const at = isDay ? Date.parse(text) : now - span
   // The 30th of February would be the 2nd of March.
   if (Number.isNaN(at) || (isDay && !new Date(at).toISOString().startsWith(text))) {
-    throw new UsageError('--since takes a while such as 7d, 4w or 12h, or a day such as 2026-09-01')
+    throw new UsageError(
+      '--since needs a duration such as 7d, 4w or 12h, or a day such as 2026-09-01'
+    )
   }
   return span % DAY_MS === 0 ? Math.floor(at / DAY_MS) * DAY_MS : at
 }
@@ -120,7 +123,7 @@ function tell(
   const rows = lines.map(({ group, ...sums }) => [group || '-', ...cellsOf(sums)])
   const sum = lines.length > 1 ? [['total', ...cellsOf(total)]] : []
   if (lines.length === 0)
-    terminal.note(`Nothing is recorded since ${new Date(since).toISOString()}.`)
+    terminal.note(`No usage is recorded since ${new Date(since).toISOString()}.`)
   else for (const line of toColumns([headings, ...rows, ...sum])) terminal.write(line.trimEnd())
   if (plan !== null) for (const line of planSentences(plan, Date.now())) terminal.note(line)
 }

@@ -18,15 +18,15 @@ const KINDS = {
 /** Says which sign-in a gateway uses that starts here, and nothing that is secret. */
 export const whoami: Command = {
   name: 'whoami',
-  summary: 'Says which sign-in is used, where it is from, and until when it is good.',
+  summary: 'Shows which sign-in is used, its source, and when it expires.',
   usage: 'kiro-gateway whoami',
   options: {},
-  help: `Says which sign-in a gateway uses that is started in this folder: its kind, where it is from, until when its token is
-good, its regions and profile (--json has the profile whole). Asks nobody and changes nothing; "kiro-gateway doctor" asks.
-Exit codes: 0 there is one that can be used, 1 there is none.
+  help: `Shows the sign-in of a gateway started in this folder: its kind, its source, when its token
+expires, its regions and profile (--json has the full profile). It changes nothing and calls no host; "kiro-gateway doctor" does.
+Exit codes: 0 there is a usable sign-in, 1 there is none.
 `,
   async run({ env, terminal, isJson, positionals }) {
-    if (positionals.length > 0) throw new UsageError('whoami takes nothing')
+    if (positionals.length > 0) throw new UsageError('whoami takes no arguments')
     const { config } = inspectConfig(env)
     const { source, places } = await lookForSource(config.credentials, { log: logTo(terminal) })
     const passedOver = places.filter(({ problem }) => problem !== null)
@@ -40,7 +40,7 @@ Exit codes: 0 there is one that can be used, 1 there is none.
   }
 }
 
-const NOBODY = ['Nobody is signed in.', 'Sign in with: kiro-gateway login']
+const NOBODY = ['Not signed in.', 'Sign in with: kiro-gateway login']
 
 interface Found {
   readonly kind: AuthType
@@ -116,7 +116,7 @@ function linesOf(found: Found): readonly string[] {
     ['from', source],
     ['token', isKey ? expiry : `${expiry}; ${renewal}`],
     ['region', isKey ? apiRegion : `${apiRegion} (sign-in: ${ssoRegion})`],
-    ['profile', shortened(profileArn) ?? 'none of its own, or found when the gateway starts'],
+    ['profile', shortened(profileArn) ?? 'none, or found when the gateway starts'],
     ...(found.fleet === undefined
       ? []
       : [['shared with', `the fleet ${found.fleet.name}; ${renewedText(found.fleet.renewedBy)}`]])
@@ -130,14 +130,14 @@ function shortened(profileArn: string | null): string | undefined {
 }
 
 function renewedText(by: string | null): string {
-  return by === null ? 'no gateway of it has renewed it yet' : `renewed last by ${by}`
+  return by === null ? 'not renewed yet' : `last renewed by ${by}`
 }
 
 function expiryText(expiresAt: string | null): string {
-  if (expiresAt === null) return 'nobody knows how long it is good'
+  if (expiresAt === null) return 'expiry unknown'
   const minutes = Math.round((Date.parse(expiresAt) - Date.now()) / 60_000)
   return minutes > 0
-    ? `good until ${expiresAt}, ${minutes} minutes from now`
+    ? `valid until ${expiresAt}, in ${minutes} minutes`
     : `has expired (${expiresAt})`
 }
 

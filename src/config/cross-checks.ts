@@ -47,7 +47,7 @@ function limitKeepalive(config: Config): Corrected {
   const corrected = { ...config, pool: { ...config.pool, maxKeepalive: maxConnections } }
   if (maxKeepalive === null) return { config: corrected, warnings: [] } // none: as many as connections
   if (maxKeepalive <= maxConnections) return { config, warnings: [] }
-  const sentence = `HTTP_MAX_KEEPALIVE_CONNECTIONS is ${maxKeepalive}, more than HTTP_MAX_CONNECTIONS; ${maxConnections} is used.`
+  const sentence = `HTTP_MAX_KEEPALIVE_CONNECTIONS is ${maxKeepalive}, more than HTTP_MAX_CONNECTIONS. Using ${maxConnections}.`
   const about = ['HTTP_MAX_KEEPALIVE_CONNECTIONS', 'HTTP_MAX_CONNECTIONS']
   return { config: corrected, warnings: [{ about, sentence }] }
 }
@@ -58,7 +58,7 @@ function limitWorkers(config: Config): Corrected {
   if (workers === null || maxConnections === null || workers <= maxConnections) {
     return { config, warnings: [] }
   }
-  const sentence = `WORKERS is ${workers}, more than HTTP_MAX_CONNECTIONS; ${maxConnections} workers are started, one for each connection.`
+  const sentence = `WORKERS is ${workers}, more than HTTP_MAX_CONNECTIONS. Starting ${maxConnections} workers, one per connection.`
   const corrected = { ...config, cluster: { ...config.cluster, workers: maxConnections } }
   return { config: corrected, warnings: [{ about: ['WORKERS', 'HTTP_MAX_CONNECTIONS'], sentence }] }
 }
@@ -67,7 +67,7 @@ function openToAnyone(config: Config): readonly Contradiction[] {
   const { host, apiKeys } = config.server
   if (apiKeys.length > 0 || isLoopback(host)) return []
   if (config.credentials.isKeyPassthrough) return [] // who has no Kiro key is not let in
-  const sentence = `SERVER_HOST is "${host}": anyone on the network could use your subscription; set PROXY_API_KEY.`
+  const sentence = `SERVER_HOST is "${host}", so anyone on the network could use your subscription. Set PROXY_API_KEY.`
   return [{ about: ['SERVER_HOST', 'PROXY_API_KEY'], sentence }]
 }
 
@@ -88,7 +88,7 @@ function noCredentials(config: Config): readonly Contradiction[] {
 
 /** For operators of a gateway that may not simulate. */
 export const NO_CREDENTIALS =
-  'There are no credentials: sign in with "kiro-gateway login", let the log ask for it with LOGIN_ON_START=true, or set KIRO_API_KEY, KIRO_CREDS_FILE, KIRO_CLI_DB_FILE or REFRESH_TOKEN (the simulator does not start with NODE_ENV=production).'
+  'There are no credentials. Sign in with "kiro-gateway login", set LOGIN_ON_START=true to sign in through the log, or set KIRO_API_KEY, KIRO_CREDS_FILE, KIRO_CLI_DB_FILE or REFRESH_TOKEN. (The simulator does not start with NODE_ENV=production.)'
 
 /** The resolver itself checks them: it knows all ways to write an address and a port. */
 function noNameServers({ names }: Config): readonly Contradiction[] {
@@ -102,7 +102,7 @@ function noNameServers({ names }: Config): readonly Contradiction[] {
     }
   })
   if (wrong === undefined) return []
-  const sentence = `DNS_SERVERS has "${wrong}", which is no IP address with or without a port: 10.0.0.2, 10.0.0.2:5353, [fd00::2]:53.`
+  const sentence = `DNS_SERVERS has "${wrong}", which is not an IP address with an optional port, such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53.`
   return [{ about: ['DNS_SERVERS'], sentence }]
 }
 
@@ -119,8 +119,8 @@ function keptContent({ observe }: Config): readonly Contradiction[] {
   if (!keepsContent) return []
   const sentence =
     debugMode === 'off'
-      ? 'DEBUG_CONTENT keeps nothing while DEBUG_MODE is off.'
-      : `DEBUG_CONTENT is on: prompts and answers are kept in plain text in ${debugDir}/captures. Turn it off, and remove that folder, when you have found what you look for.`
+      ? 'DEBUG_CONTENT has no effect while DEBUG_MODE is off.'
+      : `DEBUG_CONTENT is on: prompts and answers are kept in plain text in ${debugDir}/captures. Turn it off and delete that folder when you are done.`
   return [{ about: ['DEBUG_CONTENT', 'DEBUG_MODE'], sentence }]
 }
 
@@ -131,7 +131,7 @@ const MIN_KEY_CHARS = 16
 function shortKeys({ server: { apiKeys, metricsKey } }: Config): readonly Contradiction[] {
   const short = shortApiKeys(apiKeys)
   if (metricsKey === null || metricsKey.length >= MIN_KEY_CHARS) return short
-  const sentence = `METRICS_KEY has fewer than ${MIN_KEY_CHARS} characters and could be guessed: "openssl rand -hex 24" makes a good one.`
+  const sentence = `METRICS_KEY has fewer than ${MIN_KEY_CHARS} characters and could be guessed. "openssl rand -hex 24" generates a strong one.`
   return [...short, { about: ['METRICS_KEY'], sentence }]
 }
 
@@ -139,7 +139,7 @@ function shortApiKeys(apiKeys: readonly string[]): readonly Contradiction[] {
   const places = apiKeys.flatMap((key, index) => (key.length < MIN_KEY_CHARS ? [index + 1] : []))
   if (places.length === 0) return []
   const which = apiKeys.length === 1 ? 'The key' : `Of the keys, number ${places.join(', ')}`
-  const sentence = `${which} in PROXY_API_KEY has fewer than ${MIN_KEY_CHARS} characters and could be guessed: "openssl rand -hex 24" makes a good one.`
+  const sentence = `${which} in PROXY_API_KEY has fewer than ${MIN_KEY_CHARS} characters and could be guessed. "openssl rand -hex 24" generates a strong one.`
   return [{ about: ['PROXY_API_KEY'], sentence }]
 }
 

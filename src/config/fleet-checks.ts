@@ -11,12 +11,12 @@ export function fleetProblems({ fleet, pool }: Config): readonly Contradiction[]
   const { replicas, secrets, secretFile, identity, podUid } = fleet
   const { maxConnections, maxRequestsPerMinute: pace } = pool
   if (replicas === null) {
-    say(['FLEET_REPLICAS'], 'FLEET_URL needs FLEET_REPLICAS, the number of gateways that share.')
+    say(['FLEET_REPLICAS'], 'FLEET_URL needs FLEET_REPLICAS, the number of gateways in the fleet.')
   }
   if (maxConnections === null) {
     say(
       ['HTTP_MAX_CONNECTIONS'],
-      'FLEET_URL needs a number in HTTP_MAX_CONNECTIONS: that is what the gateways share.'
+      'FLEET_URL needs a number in HTTP_MAX_CONNECTIONS, which the gateways share.'
     )
   } else if (replicas !== null && maxConnections < replicas) {
     say(
@@ -33,13 +33,13 @@ export function fleetProblems({ fleet, pool }: Config): readonly Contradiction[]
   if (secrets.length === 0 && secretFile === null) {
     say(
       ['FLEET_SECRET', 'FLEET_SECRET_FILE'],
-      'FLEET_URL needs FLEET_SECRET or FLEET_SECRET_FILE, the same for all gateways: "openssl rand -hex 32" makes one.'
+      'FLEET_URL needs FLEET_SECRET or FLEET_SECRET_FILE, the same for all gateways. "openssl rand -hex 32" generates one.'
     )
   }
   if (secrets.length > 0 && secretFile !== null) {
     say(
       ['FLEET_SECRET', 'FLEET_SECRET_FILE'],
-      'FLEET_SECRET and FLEET_SECRET_FILE are both set: leave one of them out.'
+      'FLEET_SECRET and FLEET_SECRET_FILE are both set. Remove one of them.'
     )
   }
   if (identity === 'statefulset' && podUid === null) {

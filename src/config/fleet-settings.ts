@@ -20,27 +20,27 @@ export const FleetSettings = {
         pattern: '^(redis|rediss|valkey|valkeys)://[^\\s/?#]+(/[0-9]{0,4})?$',
         allowed: 'a URL with redis://, rediss://, valkey:// or valkeys://'
       },
-      'Valkey, or Redis from 7 on, by which several gateways share HTTP_MAX_CONNECTIONS; left out, this gateway is alone.'
+      'Valkey, or Redis from version 7 on, through which several gateways share HTTP_MAX_CONNECTIONS. By default this gateway is alone.'
     ),
     name: text(
       'FLEET_NAME',
       { ...NAME, default: 'kiro' },
-      'Name of the fleet: gateways with the same one share.'
+      'Name of the fleet. Gateways with the same name share.'
     ),
     member: text(
       'FLEET_MEMBER',
       { ...NAME, default: null },
-      'Name of this gateway in the fleet, no other may have it; left out, the name of the host.'
+      'Unique name of this gateway in the fleet. By default the host name.'
     ),
     replicas: count(
       'FLEET_REPLICAS',
       { restart: true, min: 1, max: 64, default: null },
-      'How many gateways the fleet has. It begins when so many have come; never fewer than there are.'
+      'Number of gateways in the fleet, never fewer than are running. The fleet starts when all have joined.'
     ),
     leaseMs: seconds(
       'FLEET_LEASE',
       { nullWord: 'none', restart: true, min: 10, max: DAY, default: 1800 },
-      'Longest time without the engine: closing begins after five sixths of it, then every connection is cut, and a tenth later others take what was here. With none that never happens, and what a lost gateway had comes back with its successor in the same STATE_DIR only.'
+      'Longest time without contact to Valkey. After five sixths of it the gateway starts to close, at its end every connection is cut, and a tenth later other gateways may use them. With none this never happens, and only a successor with the same STATE_DIR gets back what a lost gateway held.'
     ),
     secrets: setting<string[]>(
       {
@@ -51,29 +51,29 @@ export const FleetSettings = {
         restart: true,
         allowed: 'secrets of at least 32 characters, separated by commas',
         description:
-          'What all gateways of the fleet have in common and nobody else knows: "openssl rand -hex 32" makes one. Of several, separated by commas, the first is used and all are accepted.'
+          'Secret that all gateways of the fleet share. "openssl rand -hex 32" generates one. Of several, separated by commas, the first is used and all are accepted.'
       },
       { type: 'array', items: { type: 'string', pattern: '^[\\x21-\\x7e]{32,512}$' } }
     ),
     secretFile: text(
       'FLEET_SECRET_FILE',
       { restart: true, default: null, kind: 'path' },
-      'File that holds FLEET_SECRET instead.'
+      'File that contains FLEET_SECRET.'
     ),
     engineReplicas: count(
       'FLEET_ENGINE_REPLICAS',
       { restart: true, min: 0, max: 16, default: 0 },
-      'Replicas of the engine that must have a sign of life before it counts.'
+      'Replicas of Valkey that must confirm a sign of life before it counts.'
     ),
     identity: choice(
       'FLEET_IDENTITY',
       { restart: true, default: 'folder', enum: ['folder', 'statefulset'] },
-      'What proves that an earlier process of this gateway has ended: the lock in STATE_DIR, or the name of a pod in a StatefulSet, of which Kubernetes runs one at most.'
+      'Proof that an earlier process of this gateway has ended: the lock in STATE_DIR, or the name of a pod in a StatefulSet, which Kubernetes runs at most once.'
     ),
     podUid: text(
       'FLEET_POD_UID',
       { ...NAME, default: null },
-      'UID of the pod, where FLEET_IDENTITY is statefulset.'
+      'UID of the pod if FLEET_IDENTITY is statefulset.'
     )
   })
 }

@@ -124,7 +124,7 @@ function readRulingFile(path: string, warnings: string[]): Environment | null {
   try {
     return parse(readFileSync(path))
   } catch (cause) {
-    warnings.push(`ENV_FILE cannot be read, so the environment alone counts: ${String(cause)}`)
+    warnings.push(`ENV_FILE cannot be read, so only the environment applies: ${String(cause)}`)
     return null
   }
 }

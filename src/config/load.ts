@@ -97,10 +97,10 @@ function examine(
 const CLIENT_KEYS = 'PROXY_API_KEY'
 /** Why a gateway does not start whose keys are under a misspelt name. */
 const LEFT_OPEN =
-  'Without PROXY_API_KEY and named keys the gateway lets anyone in who reaches it. Correct the name or remove it.'
+  'Without PROXY_API_KEY and named keys, anyone who reaches the gateway can use it. Correct the name or remove it.'
 
 function question({ name, meant }: MisspeltName): string {
-  return `${name} is not a setting; was ${meant} meant?`
+  return `${name} is not a setting. Did you mean ${meant}?`
 }
 
 function readOptions(argv: readonly string[]) {
@@ -151,7 +151,7 @@ function readValue(
   if (value !== undefined) return value
   const name = option === undefined ? setting.env : `--${setting.option}`
   const given = describeGiven(setting, text)
-  wrong.set(setting.env, `${name} is ${given}, allowed is ${describeAllowed(setting)}.`)
+  wrong.set(setting.env, `${name} is ${given}. Allowed: ${describeAllowed(setting)}.`)
   return fallback
 }
 
@@ -259,7 +259,7 @@ export function usageText(commands: readonly string[] = []): string {
   const options = settings.flatMap((setting) =>
     setting.option === undefined
       ? []
-      : `  ${`--${setting.option} <value>`.padEnd(18)} ${setting.description} Wins over ${setting.env}.`
+      : `  ${`--${setting.option} <value>`.padEnd(18)} ${setting.description} Overrides ${setting.env}.`
   )
   const rows = settings.map((setting) => {
     const value = writeSetting(setting, setting.default)
@@ -270,7 +270,7 @@ export function usageText(commands: readonly string[] = []): string {
     `kiro-gateway ${version}: the models of a Kiro subscription behind OpenAI and Anthropic APIs.`,
     '',
     'Usage: kiro-gateway [options]             starts the gateway',
-    '       kiro-gateway COMMAND [options]     does something else; with --help it says what it takes',
+    '       kiro-gateway COMMAND [options]     runs a command; see COMMAND --help',
     '',
     ...(commands.length === 0 ? [] : ['Commands:', '', ...commands, '']),
     'Options:',

@@ -23,12 +23,12 @@ export const Settings = Type.Object({
         pattern: '^[A-Za-z0-9:._%-]+$',
         allowed: 'an IP address or a host name'
       },
-      'Address to listen on; 0.0.0.0 means every interface and needs PROXY_API_KEY.'
+      'Address to listen on. 0.0.0.0 means every interface and needs PROXY_API_KEY.'
     ),
     port: count(
       'SERVER_PORT',
       { restart: true, min: 0, max: 65_535, default: 8000, option: 'port' },
-      'Port to listen on; 0 takes any free one.'
+      'Port to listen on. 0 chooses any free port.'
     ),
     apiKeys: setting<string[]>(
       {
@@ -38,7 +38,7 @@ export const Settings = Type.Object({
         isSecret: true,
         allowed: 'keys separated by commas, each of printable ASCII characters without spaces',
         description:
-          'Keys that clients must send, separated by commas; without any, everyone may call. Shorter ones than 16 characters are warned of.'
+          'Operator keys, separated by commas. Without any key, everyone may call. Keys of fewer than 16 characters cause a warning.'
       },
       { type: 'array', items: { type: 'string', pattern: '^[\\x21-\\x7e]+$' } }
     ),
@@ -50,64 +50,64 @@ export const Settings = Type.Object({
         pattern: '^[\\x21-\\x7e]+$',
         allowed: 'printable ASCII characters without spaces'
       },
-      'A key that opens /metrics and nothing else, for the program that collects them; keys of PROXY_API_KEY open it, too.'
+      'Key for /metrics only, for the metrics collector. Keys of PROXY_API_KEY work there as well.'
     ),
     maxBodyBytes: bytes(
       'MAX_BODY_BYTES',
       { min: 1024, max: 1024 * MEBIBYTE, default: 32 * MEBIBYTE },
-      'Largest request body that is read, as far as there is memory for it: 512M allow 11 MB, 2G the whole 32 MB.'
+      'Largest request body. Memory may lower it: 512M allows 11 MB, 2G the full 32 MB.'
     ),
     maxAnswerBytes: bytes(
       'MAX_ANSWER_BYTES',
       { min: 65_536, max: 1024 * MEBIBYTE, default: 16 * MEBIBYTE },
-      'Longest answer, reasoning and tool calls included. A stream ends there as an incomplete answer, one that is sent in one piece is an error, as it is where there is no memory for it: 512M hold 11 MB at once.'
+      'Largest answer, including reasoning and tool calls. A longer stream ends there as incomplete; a longer non-streamed answer is an error, as is one without enough memory (512M holds 11 MB at once).'
     ),
     bodyTimeoutMs: seconds(
       'BODY_TIMEOUT',
       { min: 0.1, max: DAY, default: 60 },
-      'Longest time a client may take to send its request body, and longest wait for memory to read it into.'
+      'Longest time for a client to send its request body, and longest wait for the memory to read it.'
     ),
     maxConnections: count(
       'MAX_CLIENT_CONNECTIONS',
       { nullWord: 'auto', restart: true, min: 1, max: 1_000_000, default: null },
-      'Connections that clients may hold open, over all workers; auto takes as many as there are memory and open files for: about 2200 in 512M.'
+      'Client connections over all workers. auto allows as many as memory and open files permit: about 2200 in 512M.'
     ),
     clientStallTimeoutMs: seconds(
       'CLIENT_STALL_TIMEOUT',
       { min: 0.1, max: DAY, default: 60 },
-      'Longest time a client may leave an answer unread before its connection is reset; without a key at most 10 s.'
+      'Longest time a client may leave an answer unread before its connection is reset. At most 10 s without a key.'
     ),
     heartbeatMs: seconds(
       'HEARTBEAT_INTERVAL',
       { min: 0.01, max: DAY, default: 10 },
-      'Silence on a healthy stream after which the client is sent a heartbeat.'
+      'Time without data on a healthy stream after which the client gets a heartbeat.'
     )
   }),
   cluster: Type.Object({
     workers: count(
       'WORKERS',
       { nullWord: 'auto', restart: true, min: 1, max: 64, default: null, option: 'workers' },
-      'Worker processes; auto takes one for each CPU of the container, at most 2.'
+      'Worker processes. auto starts one per CPU of the container, at most 2.'
     ),
     spread: choice(
       'WORKER_SPREAD',
       { default: 'packed', enum: ['packed', 'even'] },
-      'Which workers take new connections: packed leaves them to one as long as that is enough, which costs less CPU; even to whichever is first.'
+      'Which workers accept new connections. packed uses one worker while that is enough, which costs less CPU; even uses whichever is first.'
     ),
     drainTimeoutMs: seconds(
       'DRAIN_TIMEOUT',
       { min: 0, max: DAY, default: 30 },
-      'Longest time running streams get to finish at shutdown.'
+      'Longest time for running streams to finish at shutdown.'
     ),
     drainDelayMs: seconds(
       'DRAIN_DELAY',
       { min: 0, max: 600, default: 0 },
-      'Time between SIGTERM and the drain: /readyz says no at once, and everything is served until then, so that a proxy in front can send requests elsewhere.'
+      'Time between SIGTERM and the drain. /readyz fails at once while requests are still served, so that a load balancer can redirect them.'
     ),
     stallTimeoutMs: seconds(
       'WORKER_STALL_TIMEOUT',
       { nullWord: 'none', min: 2, max: DAY, default: 10 },
-      'Time without a sign of life after which a worker is killed and replaced; none means never.'
+      'Time without a sign of life after which a worker is killed and replaced. none means never.'
     )
   }),
   ...UpstreamSettings,
@@ -118,7 +118,7 @@ export const Settings = Type.Object({
         kind: 'pairs',
         default: {},
         allowed: 'name=model pairs separated by commas, each name once',
-        description: 'Further model names and what they stand for, as in my-opus=claude-opus-4.6.'
+        description: 'Aliases of models, such as my-opus=claude-opus-4.6.'
       },
       { type: 'object', additionalProperties: { type: 'string', minLength: 1 } }
     ),
@@ -129,7 +129,7 @@ export const Settings = Type.Object({
         default: {},
         allowed: 'model=tokens pairs separated by commas, each model once, 1000 to 99999999 tokens',
         description:
-          "Input windows that count instead of the upstream's list, as in gpt-5.6-sol=1000000; the names are the upstream's."
+          "Context windows that replace those of the upstream's model list, such as gpt-5.6-sol=1000000. Names are the upstream's."
       },
       { type: 'object', additionalProperties: { type: 'string', pattern: '^[1-9][0-9]{3,7}$' } }
     )
@@ -138,128 +138,128 @@ export const Settings = Type.Object({
     isEnabled: flag(
       'FAKE_REASONING',
       true,
-      'Asks models without native reasoning to think in tags and tells it apart.'
+      'Asks models without native reasoning to think inside tags, and returns that as reasoning.'
     ),
     maxTokens: count(
       'FAKE_REASONING_MAX_TOKENS',
       { min: 1, max: 1_000_000, default: 4000 },
-      'Thinking budget where the request does not name one.'
+      'Default thinking budget.'
     ),
     budgetCap: count(
       'FAKE_REASONING_BUDGET_CAP',
       { min: 1, max: 1_000_000, default: 10_000 },
-      'Largest thinking budget that a request may ask for.'
+      'Largest thinking budget that a request may set.'
     )
   }),
   payload: Type.Object({
     isTrimmed: flag(
       'AUTO_TRIM_PAYLOAD',
       false,
-      'Leaves out the oldest turns of a conversation that the upstream refuses as too long, and asks once more; otherwise the client is told, so that it can compact.'
+      'Drops the oldest turns of a conversation that the upstream refuses as too long, and retries once. Otherwise the client gets the error, so that it can compact.'
     )
   }),
   tools: Type.Object({
     descriptionMaxLength: count(
       'TOOL_DESCRIPTION_MAX_LENGTH',
       { min: 1, max: 1_000_000, default: 10_000 },
-      'Characters of a tool description; what is longer moves into the system prompt.'
+      'Longest tool description, in characters. Longer ones move into the system prompt.'
     ),
     maxCount: count(
       'TOOL_MAX_COUNT',
       { min: 1, max: 10_000, default: 120 },
-      'Tools offered to the model; refusals of more are reported. Those that were called come first, the rest is named in the system prompt.'
+      'Tools offered to the model; the upstream is reported to refuse more. Tools already called come first, and the rest are named in the system prompt.'
     ),
     webSearch: flag(
       'WEB_SEARCH',
       true,
-      "Makes the web searches that a model asks for where a client offers the vendor's tool for it; `false` leaves that tool out."
+      "Runs web searches for a model when the client offers the vendor's search tool. `false` removes that tool."
     ),
     sendsDocuments: flag(
       'NATIVE_DOCUMENTS',
       true,
-      'Sends PDF, office and text documents as they are, the newest five of a request; `false` sends their text.'
+      'Sends PDF, office and text documents natively, the newest five per request. `false` sends their text.'
     )
   }),
   fetch: Type.Object({
     isEnabled: flag(
       'FETCH_URLS',
       true,
-      'Fetches images and documents that requests name by http(s) URL, from the public internet only.'
+      'Fetches images and documents given by http(s) URL, from the public internet only.'
     ),
     maxBytes: bytes(
       'FETCH_MAX_BYTES',
       { min: 1024, max: 256 * MEBIBYTE, default: 10 * MEBIBYTE },
-      'Largest image or document that is fetched.'
+      'Largest image or document to fetch.'
     ),
     timeoutMs: seconds(
       'FETCH_TIMEOUT',
       { min: 1, max: 120, default: 15 },
-      'Longest time that one of them may take, and may wait for its turn.'
+      'Longest time to fetch one of them, and longest wait for its turn.'
     ),
     maxConcurrent: count(
       'FETCH_MAX_CONCURRENT',
       { min: 1, max: 1000, default: 16 },
-      'Images and documents that a worker fetches at once; half of it for one client key, the rest waits.'
+      'Concurrent fetches per worker, half of them for one client key. Further ones wait.'
     )
   }),
   responses: Type.Object({
     storeMaxBytes: bytes(
       'RESPONSE_STORE_MAX_BYTES',
       { min: 0, max: 1024 * 1024 * MEBIBYTE, default: 64 * MEBIBYTE },
-      'Most room on disk, in STATE_DIR, for answers that clients of the Responses API may refer to by id; 0 keeps none. Where it is full, the key that keeps the most makes room.'
+      'Disk space in STATE_DIR for answers that Responses API clients can reference by id. 0 stores none. When it is full, the key with the most stored answers loses its oldest.'
     ),
     storeMaxAgeMs: seconds(
       'RESPONSE_STORE_MAX_AGE',
       { min: 1, max: 30 * DAY, default: 7 * DAY },
-      'How long such answers are kept.'
+      'How long these answers are stored.'
     )
   }),
   transform: Type.Object({
     threads: count(
       'TRANSFORM_THREADS',
       { restart: true, min: 1, max: 16, default: 1 },
-      'Threads of each worker for converting large requests.'
+      'Threads per worker for converting large requests.'
     ),
     inlineMaxBytes: bytes(
       'TRANSFORM_INLINE_MAX_BYTES',
       { restart: true, min: 0, max: 1024 * MEBIBYTE, default: 131_072 },
-      'Largest body that is converted without a thread.'
+      'Largest body converted without a thread.'
     ),
     maxQueue: count(
       'TRANSFORM_MAX_QUEUE',
       { restart: true, min: 1, max: 10_000, default: 1000 },
-      'Large requests of a worker that may wait for a thread; more are refused.'
+      'Large requests per worker that may wait for a thread. Further ones are refused.'
     ),
     timeoutMs: seconds(
       'TRANSFORM_TIMEOUT',
       { restart: true, min: 0.1, max: 600, default: 5 },
-      'Longest conversion of one request, in seconds of a CPU; one that takes longer is refused.'
+      'Longest conversion of one request, in CPU seconds. A request that needs longer is refused.'
     )
   }),
   memory: Type.Object({
     limitBytes: bytes(
       'MEMORY_LIMIT',
       { restart: true, min: MIN_MEMORY_BYTES, max: 1024 * 1024 * MEBIBYTE, default: null },
-      'Memory to plan for, as in 512M; left out, the limit of the container, or 512M where it has none.'
+      "Memory to plan for, such as 512M. By default the container's limit, or 512M without one."
     )
   }),
   usage: Type.Object({
     isKept: flag(
       'USAGE_LOG',
       true,
-      'Keeps who used how much in STATE_DIR/usage.db: key, client, model, tokens, credits and times of each request, and never a word of it.'
+      'Records usage in STATE_DIR/usage.db: key, client, model, tokens, credits and times of each request, never its text.'
     ),
     retentionDays: count(
       'USAGE_RETENTION_DAYS',
       { min: 1, max: 3650, default: 90 },
-      'How long each request is kept there; sums of days are kept for ever.'
+      'Days to keep single requests there. Daily sums are kept forever.'
     )
   }),
   plan: Type.Object({
     allowsOverage: flag(
       'ALLOW_OVERAGE',
       false,
-      "Lets requests go on when the plan's credits are used up and Kiro charges extra for each further one. Otherwise they are refused until the plan is reset, but for keys that may (kiro-gateway key set NAME --overage)."
+      "Continues to serve requests when the plan's credits are used up and Kiro charges extra. Otherwise they are refused until the plan is reset, except for keys with --overage (kiro-gateway key set NAME --overage)."
     ),
     lastsUntil: text(
       'PLAN_LASTS_UNTIL',
@@ -268,7 +268,7 @@ export const Settings = Type.Object({
         pattern: '^(reset|none|[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))$',
         allowed: 'reset, a day such as 2026-12-21, or none'
       },
-      'How long the plan should last: ALERT_WEBHOOK_URL is told when it will be used up before that day ends, at the rate of the last weeks; reset means until it is reset.'
+      'How long the plan should last. ALERT_WEBHOOK_URL gets an alert when it will be used up before that day ends, at the rate of the last weeks. reset means until it is reset.'
     )
   }),
   alerts: Type.Object({
@@ -281,12 +281,12 @@ export const Settings = Type.Object({
         pattern: '^https?://[^\\s/?#@]+([/?][^\\s#]*)?$',
         allowed: 'an http:// or https:// URL without user and password'
       },
-      'Address that is told, by a small JSON document, when keys and the plan come to 80 and 100 % of their limits, the plan will not last (PLAN_LASTS_UNTIL), credits are used outside the gateway, the sign-in dies, the account is suspended or workers keep dying. It is told each once, and shown nowhere.'
+      'Webhook that gets a small JSON document when keys or the plan reach 80 and 100 % of their limits, the plan will not last (PLAN_LASTS_UNTIL), credits are used outside the gateway, the sign-in fails, the account is suspended or workers repeatedly die. Each alert is sent once. The address is never shown.'
     ),
     webhookSecret: text(
       'ALERT_WEBHOOK_SECRET',
       { default: null, isSecret: true },
-      'Signs these messages: their header x-kiro-gateway-signature is sha256= and the HMAC-SHA256 of the body, in hex.'
+      'Secret that signs these messages: their header x-kiro-gateway-signature is sha256= followed by the HMAC-SHA256 of the body in hex.'
     )
   }),
   ...FleetSettings,
@@ -295,32 +295,32 @@ export const Settings = Type.Object({
     level: choice(
       'LOG_LEVEL',
       { default: 'info', enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] },
-      'Least severe level that is logged.'
+      'Lowest level to log.'
     ),
     logFormat: choice(
       'LOG_FORMAT',
       { restart: true, default: 'auto', enum: ['auto', 'json', 'pretty'] },
-      'How log lines look: json, one object a line; pretty, for people; auto is pretty where the log is a terminal.'
+      'Format of log lines: json, one object per line; pretty, for people; auto, pretty in a terminal.'
     ),
     noColor: text(
       'NO_COLOR',
       { restart: true, default: null },
-      'With any text, the log has no colours in a terminal, as with many programs (no-color.org).'
+      'Any value turns colours off in a terminal, as in many programs (no-color.org).'
     ),
     dashboard: choice(
       'DASHBOARD',
       { default: 'on', enum: ['on', 'off'] },
-      'Shows at `/` how the gateway does, to those who sign in with a key of PROXY_API_KEY.'
+      'Serves a dashboard at `/`, to those who sign in with a key of PROXY_API_KEY.'
     ),
     debugMode: choice(
       'DEBUG_MODE',
       { default: 'off', enum: ['off', 'errors', 'all'] },
-      'Which requests leave a file in DEBUG_DIR: how they were built and what became of them, but none of their text.'
+      'Which requests write a file to DEBUG_DIR: how they were built and their outcome, but none of their text.'
     ),
     debugDir: text(
       'DEBUG_DIR',
       { restart: true, kind: 'path', default: 'debug_logs' },
-      'Folder for these files; the newest 200 are kept.'
+      'Folder for these files. The newest 200 are kept.'
     ),
     keepsContent: setting<boolean>(
       {
@@ -329,14 +329,14 @@ export const Settings = Type.Object({
         kind: 'flag',
         default: false,
         description:
-          'Also keeps what was said, by the requests of DEBUG_MODE: request, upstream request, raw answer and the client\'s, in DEBUG_DIR/captures, for "kiro-gateway replay". Prompts and answers stand there in plain text.'
+          'Also stores the content of the requests that DEBUG_MODE selects: request, upstream request, raw answer and client answer, in DEBUG_DIR/captures, for "kiro-gateway replay". Prompts and answers are stored there in plain text.'
       },
       { type: 'boolean' }
     ),
     contentMaxBytes: bytes(
       'DEBUG_CONTENT_MAX_BYTES',
       { min: MEBIBYTE, max: 1024 * 1024 * MEBIBYTE, default: 256 * MEBIBYTE },
-      'Most room on disk for these captures; the oldest go first, of 200 at most.'
+      'Disk space for these captures, of which there are at most 200. The oldest are deleted first.'
     ),
     contentMaxAgeMs: seconds(
       'DEBUG_CONTENT_MAX_AGE',

@@ -16,7 +16,7 @@ export const TraceSettings = {
         pattern: '^https?://[^\\s/?#@]+(/[^\\s?#]*)?$',
         allowed: 'an http:// or https:// URL without user and password'
       },
-      'Collector that is sent a trace of each request, below /v1/traces; left out, there are no traces.'
+      'Collector for a trace of each request, below /v1/traces. By default there are no traces.'
     ),
     headers: setting<Record<string, string>>(
       {
@@ -26,7 +26,7 @@ export const TraceSettings = {
         default: {},
         isSecret: true,
         allowed: 'name=value pairs separated by commas, values percent-encoded',
-        description: 'Headers for it, such as a key.'
+        description: 'Headers for the collector, such as a key.'
       },
       {
         type: 'object',
@@ -37,12 +37,12 @@ export const TraceSettings = {
     protocol: choice(
       'OTEL_EXPORTER_OTLP_PROTOCOL',
       { restart: true, default: 'http/protobuf', enum: ['http/protobuf', 'http/json'] },
-      'How traces are written.'
+      'Encoding of traces.'
     ),
     timeoutMs: count(
       'OTEL_EXPORTER_OTLP_TIMEOUT',
       { restart: true, min: 1, max: 600_000, default: 10_000 },
-      'Longest time that it may take to be sent some, in milliseconds.'
+      'Longest time for one export to the collector, in milliseconds.'
     ),
     sampler: choice(
       'OTEL_TRACES_SAMPLER',
@@ -58,7 +58,7 @@ export const TraceSettings = {
           'parentbased_traceidratio'
         ]
       },
-      'Which requests are traced; parentbased_ leaves it to clients that send a traceparent.'
+      'Which requests are traced. parentbased_ follows clients that send a traceparent.'
     ),
     samplerArg: text(
       'OTEL_TRACES_SAMPLER_ARG',
@@ -68,12 +68,12 @@ export const TraceSettings = {
         pattern: '^(0(\\.[0-9]*)?|1(\\.0*)?|\\.[0-9]+)$',
         allowed: 'a number from 0 to 1'
       },
-      'Which part of the requests the traceidratio samplers take; left out, all.'
+      'Share of the requests that the traceidratio samplers trace. By default all.'
     ),
     serviceName: text(
       'OTEL_SERVICE_NAME',
       { restart: true, default: null },
-      'What the gateway is called in traces; left out, kiro-gateway.'
+      'Service name in traces. By default kiro-gateway.'
     ),
     resourceAttributes: setting<Record<string, string>>(
       {
@@ -82,7 +82,8 @@ export const TraceSettings = {
         kind: 'pairs',
         default: {},
         allowed: 'name=value pairs separated by commas, values percent-encoded',
-        description: 'What else traces say of the gateway, as in deployment.environment.name=home.'
+        description:
+          'Further resource attributes in traces, such as deployment.environment.name=home.'
       },
       { type: 'object', additionalProperties: { type: 'string', minLength: 1 } }
     ),
@@ -92,7 +93,7 @@ export const TraceSettings = {
         restart: true,
         kind: 'flag',
         default: false,
-        description: 'Turns traces off, whatever else is set.'
+        description: 'Turns traces off, regardless of the other settings.'
       },
       { type: 'boolean' }
     )

@@ -15,74 +15,74 @@ export const UpstreamSettings = {
     maxConnections: count(
       'HTTP_MAX_CONNECTIONS',
       { nullWord: 'none', min: 1, max: 65_535, default: 300 },
-      'Connections to the upstream that all workers together may hold, busy and idle; none means no limit.'
+      'Upstream connections of all workers together, busy and idle. none means no limit.'
     ),
     maxKeepalive: count(
       'HTTP_MAX_KEEPALIVE_CONNECTIONS',
       { nullWord: 'none', min: 0, max: 65_535, default: 150 },
-      'How many of these may sit idle; none means all of them.'
+      'How many of these may be idle. none means all.'
     ),
     minIdle: count(
       'HTTP_MIN_IDLE_CONNECTIONS',
       { min: 0, max: 1000, default: 2 },
-      'Connections that each worker keeps open and idle for half an hour after its last request, of those that may sit idle, so that a request after a pause pays no handshake.'
+      'Idle connections that each worker keeps open for half an hour after its last request, so that a request after a pause needs no handshake.'
     ),
     keepaliveExpiryMs: seconds(
       'HTTP_KEEPALIVE_EXPIRY',
       { nullWord: 'none', min: 0, max: DAY, default: 60 },
-      'Time after which an idle connection is closed; none means never.'
+      'Time after which an idle connection is closed. none means never.'
     ),
     poolTimeoutMs: seconds(
       'HTTP_POOL_TIMEOUT',
       { nullWord: 'none', min: 0, max: DAY, default: null },
-      'Longest wait of a request for connections, from its arrival and over all its attempts together; none means as long as its client waits.'
+      'Longest time a request waits for connections, over all its attempts. none means as long as its client waits.'
     ),
     maxWaiting: count(
       'HTTP_POOL_MAX_WAITING',
       { min: 0, max: 100_000, default: 1000 },
-      'Requests that may wait for a connection at once, over all workers; more are refused.'
+      'Requests that may wait for a connection at once, over all workers. Further ones are refused.'
     ),
     maxRequestsPerMinute: count(
       'UPSTREAM_MAX_REQUESTS_PER_MINUTE',
       { nullWord: 'none', min: 1, max: 100_000, default: null },
-      'Requests to the upstream in any minute, over all workers, retries and web searches included; more wait as for a connection. none means no limit.'
+      'Upstream requests in any minute, over all workers, including retries and web searches. Further ones wait as they do for a connection. none means no limit.'
     )
   }),
   upstream: Type.Object({
     connectTimeoutMs: seconds(
       'HTTP_CONNECT_TIMEOUT',
       { restart: true, min: 0.1, max: DAY, default: 30 },
-      'Longest time to open a connection to the upstream, TLS included.'
+      'Longest time to open an upstream connection, including TLS.'
     ),
     firstTokenTimeoutMs: seconds(
       'FIRST_TOKEN_TIMEOUT',
       { min: 0.1, max: DAY, default: 120 },
-      "Longest wait for the first event of an answer, which the upstream's headers come with."
+      "Longest wait for the first event of an answer, which arrives with the upstream's headers."
     ),
     firstTokenMaxRetries: count(
       'FIRST_TOKEN_MAX_RETRIES',
       { min: 1, max: 10, default: 1 },
-      'Attempts in all when the first event does not come: the upstream may charge for each of them.'
+      'Total attempts when the first event does not arrive. The upstream may charge for each of them.'
     ),
     readTimeoutMs: seconds(
       'STREAMING_READ_TIMEOUT',
       { min: 0.1, max: DAY, default: 300 },
-      'Longest silence of the upstream in the middle of an answer.'
+      'Longest time without data in the middle of an upstream answer.'
     ),
     maxAttempts: count(
       'UPSTREAM_MAX_ATTEMPTS',
       { min: 1, max: 10, default: 3 },
-      'Attempts in all for a call that failed before a byte of its answer reached the client.'
+      'Total attempts for a call that fails before any of its answer reached the client.'
     ),
     retryBudgetPercent: count(
       'RETRY_BUDGET_PERCENT',
       { restart: true, min: 0, max: 100, default: 20 },
-      'Retries allowed for every hundred requests, so that retries never make an outage worse; besides, ten a minute are, over all workers.'
+      'Retries per hundred requests, so that retries never worsen an outage, plus ten a minute over all workers.'
     ),
     requestForm: choice(
       'KIRO_REQUEST_FORM',
       { default: 'auto', enum: ['auto', 'path', 'target'] },
-      'How requests are written: `path` or `target`; auto begins with `path` and keeps to what the upstream takes.'
+      'Request form: `path` or `target`. auto starts with `path` and keeps the form that the upstream accepts.'
     ),
     apiUrl: url('KIRO_API_URL', 'Replaces the upstream host for generation, model list and usage.'),
     managementUrl: url(
@@ -93,7 +93,7 @@ export const UpstreamSettings = {
     oidcUrl: url('KIRO_OIDC_URL', 'Replaces the host for the token refresh of an AWS SSO sign-in.'),
     idpUrl: url(
       'KIRO_IDP_URL',
-      'Replaces the token endpoint that a sign-in through an external identity provider names, KIRO_IDP_HOSTS or not.'
+      'Replaces the token endpoint of a sign-in through an external identity provider, regardless of KIRO_IDP_HOSTS.'
     ),
     userAgent: text(
       'KIRO_USER_AGENT',
@@ -103,7 +103,7 @@ export const UpstreamSettings = {
         pattern: HEADER_TEXT,
         allowed: 'printable ASCII characters'
       },
-      'How the gateway names itself to the upstream.'
+      'User agent of the gateway at the upstream.'
     )
   }),
   names: Type.Object({
@@ -115,7 +115,7 @@ export const UpstreamSettings = {
         default: [],
         allowed:
           'IP addresses separated by commas, each with :port if wanted: 10.0.0.2, [fd00::2]:53',
-        description: 'Name servers to ask instead of those of the system (/etc/resolv.conf).'
+        description: 'Name servers that replace those of the system (/etc/resolv.conf).'
       },
       { type: 'array', items: { type: 'string', pattern: '^[0-9A-Fa-f.:\\[\\]]+$' } }
     )
@@ -124,12 +124,12 @@ export const UpstreamSettings = {
     url: proxy(
       'VPN_PROXY_URL',
       undefined,
-      'Proxy for every call to the upstream, token refresh included, and for what FETCH_URLS fetches; wins over HTTPS_PROXY.'
+      'Proxy for every upstream call, including token refresh, and for FETCH_URLS. Overrides HTTPS_PROXY.'
     ),
     httpsUrl: proxy(
       'HTTPS_PROXY',
       'https_proxy',
-      'Proxy for calls to https:// hosts, where VPN_PROXY_URL is not set.'
+      'Proxy for calls to https:// hosts if VPN_PROXY_URL is not set.'
     ),
     exceptions: text(
       'NO_PROXY',
@@ -140,7 +140,7 @@ export const UpstreamSettings = {
         allowed:
           'hosts separated by commas: example.com, .example.com for its subdomains, an IP address or range (10.0.0.0/8), each with :port if wanted; * for all'
       },
-      'Hosts that are called without a proxy.'
+      'Hosts to call without a proxy.'
     )
   }),
   credentials: Type.Object({
@@ -152,7 +152,7 @@ export const UpstreamSettings = {
         default: 'auto',
         enum: ['auto', 'none'],
         description:
-          'Where credentials come from if none of the settings below names them: auto looks for the sign-in of "kiro-gateway login", then in the usual places of Kiro IDE, kiro-cli and Amazon Q, and the log says what it found.'
+          'Source of credentials if none of the settings below is set. auto looks for the sign-in of "kiro-gateway login", then in the usual places of Kiro IDE, kiro-cli and Amazon Q, and logs what it found.'
       },
       { type: 'string' }
     ),
@@ -173,7 +173,7 @@ export const UpstreamSettings = {
         kind: 'flag',
         default: false,
         description:
-          'Never writes renewed tokens back to that database: they stay in STATE_DIR, and the program whose database it is has to sign in again.'
+          'Never writes renewed tokens back to that database. They stay in STATE_DIR, and the program that owns the database must sign in again.'
       },
       { type: 'boolean' }
     ),
@@ -197,7 +197,7 @@ export const UpstreamSettings = {
         pattern: '^ksk_[\\x21-\\x7e]+$',
         allowed: 'a Kiro API key, which starts with ksk_'
       },
-      'Kiro API key; wins over the other sources of credentials.'
+      'Kiro API key. Overrides the other sources of credentials.'
     ),
     isKeyPassthrough: setting<boolean>(
       {
@@ -206,14 +206,14 @@ export const UpstreamSettings = {
         kind: 'flag',
         default: false,
         description:
-          'Lets clients send a Kiro API key of their own (ksk_…) as their key: the request is made with it, and it is kept nowhere. PROXY_API_KEY is optional then.'
+          'Lets clients send their own Kiro API key (ksk_…) as their key. The request uses it, and it is never stored. PROXY_API_KEY is then optional.'
       },
       { type: 'boolean' }
     ),
     newKeysPerMinute: count(
       'KIRO_KEY_NEW_PER_MINUTE',
       { min: 1, max: 100_000, default: 60 },
-      'Kiro API keys of clients that may be tried in a minute, over all workers, as long as the upstream has not accepted them. Further ones are answered with 429; accepted keys are not affected.'
+      'New Kiro API keys of clients to try per minute, over all workers, before the upstream has accepted them. Further ones get 429. Accepted keys are not affected.'
     ),
     profileArn: text(
       'PROFILE_ARN',
@@ -223,17 +223,17 @@ export const UpstreamSettings = {
         pattern: '^arn:aws(-[a-z]+)*:codewhisperer:[a-z0-9-]+:[0-9]{12}:profile/[A-Za-z0-9._-]+$',
         allowed: 'arn:aws:codewhisperer:<region>:<12 digits>:profile/<id>'
       },
-      'Profile that pays, where the credentials do not name it.'
+      'Profile to charge if the credentials do not name one.'
     ),
     region: text(
       'KIRO_REGION',
       { default: 'us-east-1', ...REGION },
-      'Region of the sign-in, where the credentials do not name it.'
+      'Region of the sign-in if the credentials do not name one.'
     ),
     apiRegion: text(
       'KIRO_API_REGION',
       { default: null, ...REGION },
-      'Region of the API, where it is another.'
+      'Region of the API if it differs.'
     ),
     idpHosts: setting<string[]>(
       {
@@ -244,7 +244,7 @@ export const UpstreamSettings = {
         allowed:
           'host names separated by commas: login.example.com, .example.com for its subdomains',
         description:
-          'Hosts at which a sign-in through an external identity provider may be renewed, besides its issuer and those of Microsoft Entra ID.'
+          'Hosts that may renew a sign-in through an external identity provider, besides its issuer and Microsoft Entra ID.'
       },
       {
         type: 'array',
@@ -258,7 +258,7 @@ export const UpstreamSettings = {
         kind: 'flag',
         default: false,
         description:
-          'Without credentials, the log shows a link and a code to sign in with, again and again until somebody has confirmed one. Requests are refused until then.'
+          'Without credentials, the log shows a sign-in link and code, renewed until one is confirmed. Requests are refused until then.'
       },
       { type: 'boolean' }
     ),
@@ -271,17 +271,17 @@ export const UpstreamSettings = {
         pattern: '^https://[^\\s/?#@]+(/[^\\s?#]*)?$',
         allowed: 'the start URL of an organisation, such as https://d-1234567890.awsapps.com/start'
       },
-      'Start URL of the IAM Identity Center at which LOGIN_ON_START signs in, in KIRO_REGION; AWS Builder ID without.'
+      'Start URL of the IAM Identity Center for LOGIN_ON_START, in KIRO_REGION. By default AWS Builder ID.'
     ),
     waitTimeoutMs: seconds(
       'CREDENTIAL_WAIT_TIMEOUT',
       { min: 0, max: 600, default: 30 },
-      'Longest time a request waits while the sign-in is being renewed.'
+      'Longest time a request waits for the sign-in to be renewed.'
     ),
     stateDir: text(
       'STATE_DIR',
       { restart: true, kind: 'path', default: '~/.local/state/kiro-gateway' },
-      'Folder for what the gateway must remember, such as rotated tokens; on macOS ~/Library/Application Support/kiro-gateway, on Windows %LOCALAPPDATA%\\kiro-gateway.'
+      'Folder for persistent state, such as rotated tokens. On macOS ~/Library/Application Support/kiro-gateway, on Windows %LOCALAPPDATA%\\kiro-gateway.'
     )
   })
 }

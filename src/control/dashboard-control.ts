@@ -98,7 +98,7 @@ export class DashboardControl {
       if (this.#desk !== null || this.#isClosed) return
       this.#desk = new DashboardDesk(this.#sources(), process.uptime() * 1000)
     } catch (err) {
-      this.#options.log.error({ err }, 'no dashboard: it cannot be loaded')
+      this.#options.log.error({ err }, 'dashboard cannot be loaded')
     }
   }
 

@@ -124,7 +124,7 @@ export class KeyControl {
   get bookProblem(): string | null {
     const { problem } = this.#book
     if (problem !== null) {
-      return `What is used cannot be written down (usage.db: ${problem.reason}). Keys with a limit of credits are refused after a minute, all others are served. Is the disk full or read-only?`
+      return `Usage cannot be recorded (usage.db: ${problem.reason}). Keys with a credit limit are refused after a minute; all others are served. Check whether the disk is full or read-only.`
     }
     const closed = this.book.keys.filter(
       ({ id, credits, revokedAt }) => credits !== null && revokedAt === null && this.#closed.has(id)
@@ -132,7 +132,7 @@ export class KeyControl {
     if (closed.length === 0) return null
     const names = closed.slice(0, MAX_NAMED).map(({ name }) => JSON.stringify(name))
     const more = closed.length > names.length ? ` and ${closed.length - names.length} more` : ''
-    return `The account book (usage.db) was damaged, and nobody knows what these keys have used: ${names.join(', ')}${more}. They are refused until you restore the file, or say what was used: kiro-gateway key reopen NAME --used CREDITS.`
+    return `usage.db was damaged, and the usage of these keys is unknown: ${names.join(', ')}${more}. They are refused until you restore the file or set their usage: kiro-gateway key reopen NAME --used CREDITS.`
   }
 
   /** @throws {GatewayError} GW_CONFIG_INVALID for a file of keys that cannot be used */
@@ -188,14 +188,14 @@ export class KeyControl {
     for (const { key, credits } of lost) {
       this.#log.warn(
         { workerId: worker, key: this.nameOf(key), credits: credits / MICROS_PER_CREDIT },
-        'credits that were lost with a worker count as used'
+        'credits held by a dead worker count as used'
       )
     }
     this.#onRows(lost)
     const requests = this.#begun.get(member) ?? 0
     this.#begun.delete(member)
     if (requests <= 0) return
-    this.#log.warn({ workerId: worker, requests }, 'requests that died with their worker')
+    this.#log.warn({ workerId: worker, requests }, 'requests lost with their worker')
     this.#onLost(requests)
   }
 

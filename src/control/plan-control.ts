@@ -204,7 +204,7 @@ export class PlanControl {
     alerts.raise(drift)
     if (drift === null || this.#driftDay === dayOf(at)) return
     this.#driftDay = dayOf(at)
-    log.warn(drift.facts, 'the account has used more today than this gateway has recorded')
+    log.warn(drift.facts, 'the account has used more credits today than this gateway recorded')
   }
 
   #tick(): void {
@@ -248,9 +248,9 @@ export class PlanControl {
     const facts = { used: this.#gauge.used, limit, unit, rate, cap, currency }
     if (isBarred) {
       const message =
-        'the plan is used up and Kiro would go on at an extra price: requests are refused (ALLOW_OVERAGE)'
+        'the plan is used up and Kiro would charge extra: requests are refused (ALLOW_OVERAGE)'
       log.warn(facts, message)
-    } else log.info(facts, 'requests are no longer refused for the plan')
+    } else log.info(facts, 'requests are no longer refused because of the plan')
   }
 }
 

@@ -215,7 +215,7 @@ export class Primary {
     const { log, memory } = this.#options
     const { config, needRestart } = reload(this.#config, next)
     this.#config = config
-    if (needRestart.length > 0) log.warn({ needRestart }, 'settings that need a restart stay')
+    if (needRestart.length > 0) log.warn({ needRestart }, 'changed settings that need a restart')
     log.level = config.observe.level
     this.budget.resize(config, memory.workers, log)
     this.#doors.settle()
@@ -224,7 +224,7 @@ export class Primary {
     this.plan.reload()
     void this.figures.dashboard.adapt() // never rejects
     this.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
-    log.info('settings read again')
+    log.info('settings reloaded')
   }
 
   /**

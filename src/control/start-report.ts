@@ -44,7 +44,7 @@ export function logStart(log: Pick<Logger, 'info'>, { config, limits, memory }: 
   const settings = differingSettings(config)
   for (let from = 0; from < settings.length; from += MAX_MEMBERS) {
     const some = Object.fromEntries(settings.slice(from, from + MAX_MEMBERS))
-    log.info({ settings: some }, 'settings that are not the defaults')
+    log.info({ settings: some }, 'settings that differ from the defaults')
   }
 }
 
@@ -64,7 +64,7 @@ export async function logLinks(
   { credentials: { stateDir } }: Pick<Config, 'credentials'>
 ): Promise<void> {
   const links = (await linksIn(stateDir)).toSorted()
-  if (links.length > 0) log.warn({ folder: stateDir, links }, 'links are not written through')
+  if (links.length > 0) log.warn({ folder: stateDir, links }, 'symbolic links are not followed')
 }
 
 /** Says where it listens, and what is to be found there. */

@@ -73,7 +73,7 @@ export class CliDatabaseSource implements CredentialSource {
   readonly id: string
   readonly name: string
   readonly loginHint =
-    'Sign in again with "kiro-cli login"; the gateway notices the new tokens by itself within a minute.'
+    'Sign in again with "kiro-cli login"; the gateway picks up the new tokens within a minute.'
   readonly lockPath: string
   readonly #options: CliDatabaseOptions
   readonly #path: string
@@ -151,7 +151,10 @@ export class CliDatabaseSource implements CredentialSource {
     const text = oddities.join('; ')
     if (text !== '' && text !== this.#warned) {
       const { log } = this.#options
-      log.warn({ source: this.name, problems: oddities }, 'credentials database is odd')
+      log.warn(
+        { source: this.name, problems: oddities },
+        'credentials database has unusable entries'
+      )
     }
     this.#warned = text
   }
@@ -183,7 +186,7 @@ function signInOf(rows: Rows, fallbackRegion: string) {
   for (const { key, method, registrations } of TOKEN_KEYS) {
     const token = jsonOf(rows, key)
     if (token === null) {
-      if (rows.has(key)) oddities.push(`${key} holds no JSON object`)
+      if (rows.has(key)) oddities.push(`${key} is not a JSON object`)
       continue
     }
     const withProfile = { ...token, ...profileOf(rows, token) }
@@ -256,7 +259,7 @@ function writeTokens(
     })
     if (found === undefined) {
       database.exec('ROLLBACK')
-      return 'somebody else changed it'
+      return 'another program changed it'
     }
     const value = JSON.stringify({ ...jsonOf(rows, found.key), ...tokensOf(renewed) })
     database.prepare('UPDATE auth_kv SET value = ? WHERE key = ?').run(value, found.key)
@@ -314,15 +317,15 @@ function describeProblem(cause: unknown): string {
   const code = codeOf(cause)
   if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist.'
   if (code === 'EACCES' || code === 'EPERM') {
-    return `may not be read by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
+    return `is not readable by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
   }
   const sqlite = sqliteCode(cause)
   if (BUSY.includes(sqlite)) return 'is locked by another program.'
-  if (CORRUPT.includes(sqlite)) return 'is damaged, or no SQLite database.'
+  if (CORRUPT.includes(sqlite)) return 'is damaged, or not an SQLite database.'
   if (CANNOT_OPEN.includes(sqlite))
-    return 'cannot be opened: the user of the gateway may not read it.'
+    return 'cannot be opened: the user that runs the gateway has no read permission.'
   if (sqlite === OTHER_SCHEMA)
-    return 'has another schema: the table "auth_kv", of "key" and "value", is missing.'
+    return 'has an unknown schema: the table "auth_kv" with "key" and "value" is missing.'
   if (sqlite !== 0) return `cannot be read (SQLite error ${sqlite}).`
   return cause instanceof Error ? cause.message : 'cannot be read.'
 }

@@ -52,7 +52,7 @@ export class IdeFileSource implements CredentialSource {
     this.name = name ?? `KIRO_CREDS_FILE ${path}`
     this.loginHint =
       loginHint ??
-      'Log in again in Kiro IDE; the gateway notices the new token file by itself within a minute.'
+      'Sign in again in Kiro IDE; the gateway picks up the new token file within a minute.'
     this.lockPath = lockPathOf(path)
   }
 
@@ -79,7 +79,7 @@ export class IdeFileSource implements CredentialSource {
     const file = await readJsonFile({ ...this.#file, path })
     const wasSnake = Object.hasOwn(file, 'refresh_token')
     const [refreshName, accessName, expiryName, arnName] = wasSnake ? SNAKE : CAMEL
-    if (textMember(file, refreshName) !== previous) return 'somebody else changed it'
+    if (textMember(file, refreshName) !== previous) return 'another program changed it'
     const next = {
       ...file,
       [accessName]: renewed.accessToken,
@@ -127,7 +127,10 @@ export class IdeFileSource implements CredentialSource {
     const all = renewalProblem === null ? oddities : [...oddities, renewalProblem]
     const text = all.join('; ')
     if (text !== '' && text !== this.#warned) {
-      this.#options.log.warn({ source: this.name, problems: all }, 'credentials file is odd')
+      this.#options.log.warn(
+        { source: this.name, problems: all },
+        'credentials file has unusable fields'
+      )
     }
     this.#warned = text
   }

@@ -17,9 +17,9 @@ export function idpTokenUrl(
   allowedHosts: readonly string[]
 ): string {
   const url = URL.parse(tokenEndpoint)
-  if (url === null) throw notAllowed('it is no URL')
-  if (url.protocol !== 'https:') throw notAllowed('it is not https')
-  if (url.username !== '' || url.password !== '') throw notAllowed('it holds a user name')
+  if (url === null) throw notAllowed('it is not a URL')
+  if (url.protocol !== 'https:') throw notAllowed('it does not use https')
+  if (url.username !== '' || url.password !== '') throw notAllowed('it contains a user name')
   if (url.port !== '') throw notAllowed('it names a port')
   const host = url.hostname.toLowerCase().replace(/\.$/, '')
   if (isIP(host.replace(/^\[(.*)\]$/, '$1')) !== 0) throw notAllowed('it names an address')
@@ -38,6 +38,6 @@ function fits(host: string, rule: string): boolean {
 
 function notAllowed(problem: string): GatewayError {
   return new GatewayError('GW_IDP_NOT_ALLOWED', undefined, {
-    message: `The sign-in names a token endpoint to which nothing is sent: ${problem}. KIRO_IDP_HOSTS and KIRO_IDP_URL say where it may be renewed.`
+    message: `The sign-in names a token endpoint that is not allowed: ${problem}. KIRO_IDP_HOSTS and KIRO_IDP_URL set where it may be renewed.`
   })
 }

@@ -50,14 +50,18 @@ async function readText(options: JsonFileOptions): Promise<string> {
   const { path, isOwn = false } = options
   try {
     const facts = isOwn ? await lstat(path) : await stat(path)
-    if (facts.isSymbolicLink()) throw fileError(options, 'is a link, which is not followed here.')
+    if (facts.isSymbolicLink())
+      throw fileError(options, 'is a symbolic link, which is not followed here.')
     if (facts.isDirectory()) {
       // Docker makes a folder when the file to mount does not exist.
-      throw fileError(options, 'is a folder. In a container: does the mounted file exist?')
+      throw fileError(
+        options,
+        'is a folder. In a container, check that the mounted file exists on the host.'
+      )
     }
     if (!facts.isFile()) throw fileError(options, 'is not a plain file.') // a pipe would wait for ever
     if (facts.size > MAX_FILE_BYTES)
-      throw fileError(options, `has ${facts.size} bytes, over the limit of 1 MB.`)
+      throw fileError(options, `has ${facts.size} bytes, more than the limit of 1 MB.`)
     if (!isOwn) return await readFile(path, 'utf8')
     await using file = await openPrivateFile(path)
     if (!isOwnFile(await file.stat()))
@@ -73,7 +77,7 @@ function describeCause(cause: unknown): string {
   const code = codeOf(cause)
   if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist.'
   if (code === 'EACCES' || code === 'EPERM') {
-    return `may not be read by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
+    return `is not readable by this user (uid ${process.geteuid?.() ?? 'unknown'}).`
   }
   return `cannot be read (${code}).`
 }

@@ -133,7 +133,7 @@ export function awaitedSignIn(
     ssoRegion: options.region,
     apiRegion: null,
     client: null,
-    renewalProblem: 'nobody has signed in yet',
+    renewalProblem: 'there is no sign-in yet',
     isAwaited: true
   }
   return {
@@ -165,7 +165,7 @@ export async function prepareSignIn(stateDir: string): Promise<void> {
 /** The error that a sign-in could not be saved, for the operator. */
 export function signInNotKept(stateDir: string, cause: unknown): GatewayError {
   return operatorError(
-    `STATE_DIR: ${resolve(stateDir)} cannot be written (${codeOf(cause)}), so that a sign-in would be lost. Make the folder writable, or let STATE_DIR name another.`,
+    `STATE_DIR: ${resolve(stateDir)} cannot be written (${codeOf(cause)}), so a sign-in would be lost. Make the folder writable, or set STATE_DIR to another.`,
     cause
   )
 }
@@ -181,12 +181,12 @@ function fileSource(
     log,
     file: fileOptions(path),
     name: `the sign-in of "kiro-gateway login" in ${path}`,
-    loginHint: 'Run "kiro-gateway login" again; the gateway notices by itself.'
+    loginHint: 'Run "kiro-gateway login" again; the gateway picks it up.'
   })
 }
 
 function fileOptions(path: string): JsonFileOptions {
-  const expected = 'Expected what "kiro-gateway login" writes; run it again.'
+  const expected = 'It was not written by "kiro-gateway login"; run that again.'
   return { path, setting: 'STATE_DIR', expected, isOwn: true }
 }
 

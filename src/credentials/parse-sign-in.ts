@@ -42,7 +42,7 @@ export function parseSignIn(
   }
   const authType = authTypeOf(file, accessToken, registration)
   const arn = textMember(file, 'profileArn')
-  if (arn !== null && !isProfileArn(arn)) oddities.push('profileArn is malformed and not used')
+  if (arn !== null && !isProfileArn(arn)) oddities.push('profileArn is malformed and ignored')
   const expiresAt = parseExpiry(file['expiresAt'])
   if (expiresAt === null && authType !== 'api-key')
     oddities.push('expiresAt is missing or unreadable')
@@ -112,7 +112,8 @@ function authTypeOf(
 ): AuthType {
   const method = methodOf(file)
   if (accessToken?.startsWith('ksk_') === true) return 'api-key'
-  if (method === 'apikey') throw new Error('says it holds an API key, but "accessToken" is none.')
+  if (method === 'apikey')
+    throw new Error('claims to hold an API key, but "accessToken" is not one.')
   // Before the next rule: such a sign-in has a "clientId", too, but no secret.
   const hasEndpoint = textMember(file, 'tokenEndpoint') !== null
   if (IDP_METHODS.includes(method) || hasEndpoint) return 'external-idp'
@@ -158,10 +159,10 @@ function renewalProblemOf({
   if (authType === 'api-key') return 'an API key cannot be renewed'
   if (authType === 'external-idp') {
     if (refreshToken === null) {
-      return 'the identity provider has given no refresh token ("offline_access" among the scopes asks for one)'
+      return 'the identity provider issued no refresh token (the scope "offline_access" requests one)'
     }
     return idp === null
-      ? 'the file does not say where and as whom the identity provider renews it ("tokenEndpoint" and "clientId")'
+      ? 'the file lacks the "tokenEndpoint" and "clientId" that renewal needs'
       : null
   }
   if (authType === 'social') return null
@@ -182,7 +183,7 @@ function tokenOf(file: JsonObject, name: string): string | null {
 function regionOf(file: JsonObject, name: string): string | null {
   const region = textMember(file, name)
   if (region !== null && !isRegion(region)) {
-    throw new Error(`has a "${name}" that is no AWS region.`)
+    throw new Error(`has a "${name}" that is not an AWS region.`)
   }
   return region
 }

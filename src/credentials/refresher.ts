@@ -325,4 +325,4 @@ function toGatewayError(cause: unknown): GatewayError {
 }
 
 const TOO_MANY_REFUSALS =
-  'The upstream refuses the tokens of this gateway although they were just renewed. Try again in a minute.'
+  "The upstream rejects this gateway's tokens although they were just renewed. Try again in a minute."

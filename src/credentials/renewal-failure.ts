@@ -93,7 +93,7 @@ function isDead(
 function registrationExpired(endedAt: number, loginHint: string): GatewayError {
   const day = new Date(endedAt).toISOString().slice(0, 10)
   return new GatewayError('GW_REGISTRATION_EXPIRED', undefined, {
-    message: `The client registration of this gateway's Kiro sign-in ran out on ${day}; the password is not at fault. ${loginHint}`
+    message: `The client registration of this gateway's Kiro sign-in expired on ${day}; your password is still valid. ${loginHint}`
   })
 }
 

@@ -56,7 +56,7 @@ function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
   return {
     id: hashOf(`api-key:${apiKey}`),
     name: 'KIRO_API_KEY',
-    loginHint: 'Make a new key in Kiro, put it into KIRO_API_KEY and restart.',
+    loginHint: 'Create a new key in Kiro, set KIRO_API_KEY to it, and restart.',
     read: () => Promise.resolve(stored)
   }
 }
@@ -69,14 +69,14 @@ function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
  */
 function refreshTokenSource(refreshToken: string, ssoRegion: string): CredentialSource {
   if (refreshToken.includes('...') || !isTokenText(refreshToken)) {
-    throw operatorError('REFRESH_TOKEN is not a whole token: it was cut short when it was copied.')
+    throw operatorError('REFRESH_TOKEN is incomplete: part of it was lost when it was copied.')
   }
   return {
     id: hashOf(`refresh-token:${refreshToken}`),
     name: 'REFRESH_TOKEN',
     isSetting: true,
     loginHint:
-      'Log in again in Kiro IDE, put the new refresh token into REFRESH_TOKEN and restart.',
+      'Sign in again in Kiro IDE, set REFRESH_TOKEN to the new refresh token, and restart.',
     read: () => Promise.resolve({ ...UNKNOWN, authType: 'social', refreshToken, ssoRegion })
   }
 }

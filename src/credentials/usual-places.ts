@@ -86,7 +86,7 @@ export async function searchUsualPlaces(
   for (const one of found) {
     const { name: place } = one
     if (source !== null) {
-      places.push({ place, problem: 'another one comes first' })
+      places.push({ place, problem: 'another one takes precedence' })
       continue
     }
     const problem = await problemOf(one, now)

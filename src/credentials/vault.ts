@@ -77,7 +77,7 @@ export class CredentialVault {
     } catch (err) {
       if (this.#read === null) throw err
       if (this.#trouble === null)
-        this.#log.warn({ source: this.source.name, err }, 'credentials cannot be read again')
+        this.#log.warn({ source: this.source.name, err }, 'credentials cannot be reloaded')
       trouble = asGatewayError(err)
       read = this.#read
     }
@@ -164,7 +164,7 @@ export class CredentialVault {
     } catch (err) {
       this.#log.error(
         { path: this.#overlay.path, err },
-        'renewed tokens cannot be saved, a restart will lose them: make STATE_DIR writable'
+        'renewed tokens cannot be saved and a restart will lose them: make STATE_DIR writable'
       )
     }
   }
@@ -175,7 +175,7 @@ export class CredentialVault {
     try {
       const obstacle = await source.writeBack(renewed, this.#read?.refreshToken ?? null)
       if (obstacle !== null && obstacle !== this.#obstacle) {
-        this.#log.info({ source: source.name, obstacle }, 'credentials file is left as it is')
+        this.#log.info({ source: source.name, obstacle }, 'credentials file is not updated')
       }
       this.#obstacle = obstacle ?? ''
     } catch (err) {
@@ -235,7 +235,7 @@ export class OverlayStore {
       await using file = await openPrivateFile(this.path)
       const facts = await file.stat()
       if (!isOwnFile(facts)) {
-        this.#log.warn({ path: this.path, uid: facts.uid }, 'overlay file is of another user')
+        this.#log.warn({ path: this.path, uid: facts.uid }, 'overlay file belongs to another user')
         return null
       }
       if (facts.size > MAX_OVERLAY_BYTES) return {}

@@ -12,17 +12,17 @@ export function problemOfEngine(server: string, memory: string): string | null {
   const version = fieldOf(server, 'redis_version')
   const major = Number.parseInt(version ?? '', 10)
   if (Number.isInteger(major) && major < OLDEST_MAJOR) {
-    return `FLEET_URL leads to an engine of version ${version?.slice(0, 20)}: it must be a Valkey, or a Redis from ${OLDEST_MAJOR} on.`
+    return `FLEET_URL leads to a server of version ${version?.slice(0, 20)}: it must be Valkey, or Redis from version ${OLDEST_MAJOR} on.`
   }
   if (fieldOf(server, 'redis_mode') === 'cluster') {
-    return 'FLEET_URL leads to a cluster of engines: a fleet needs one engine of its own.'
+    return 'FLEET_URL leads to a cluster: a fleet needs a single Valkey of its own.'
   }
   if (fieldOf(server, 'run_id') === undefined) {
-    return 'FLEET_URL leads to an engine that does not tell its run_id (INFO server): a restart could not be noticed.'
+    return 'FLEET_URL leads to a server that does not report its run_id (INFO server), so a restart could not be noticed.'
   }
   const policy = fieldOf(memory, 'maxmemory_policy')
   if (policy?.startsWith('allkeys-') === true) {
-    return `FLEET_URL leads to an engine that may drop any key when its memory is full (maxmemory-policy ${policy.slice(0, 20)}): set noeviction or a volatile- policy.`
+    return `FLEET_URL leads to a server that may evict any key when its memory is full (maxmemory-policy ${policy.slice(0, 20)}): set noeviction or a volatile- policy.`
   }
   return null
 }
@@ -32,19 +32,19 @@ export function refusalOf(message: string): string | null {
   if (
     /^(WRONGPASS|NOAUTH)|invalid username-password|without any password configured/.test(message)
   ) {
-    return 'FLEET_URL has a user or password that the engine does not take.'
+    return 'Valkey rejects the user or password of FLEET_URL.'
   }
   if (/^NOPERM|ACL failure in script/.test(message)) {
-    return `The user of FLEET_URL may not do all that a fleet needs: ${ENGINE_RIGHTS}.`
+    return `The user of FLEET_URL lacks permissions that a fleet needs: ${ENGINE_RIGHTS}.`
   }
   if (message.includes('WRONGTYPE')) {
-    return 'The keys of FLEET_NAME in the engine belong to another program: choose another FLEET_NAME, or an engine of its own.'
+    return 'The keys of FLEET_NAME in Valkey belong to another program: choose another FLEET_NAME, or a separate Valkey.'
   }
   if (/unknown command|disabled/i.test(message)) {
-    return 'FLEET_URL leads to an engine that refuses scripts (EVAL), which a fleet needs.'
+    return 'FLEET_URL leads to a server that refuses scripts (EVAL), which a fleet needs.'
   }
   if (/invalid DB index|out of range/i.test(message)) {
-    return 'FLEET_URL names a database that the engine does not have.'
+    return 'FLEET_URL names a database that does not exist in Valkey.'
   }
   return null
 }

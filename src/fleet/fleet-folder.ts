@@ -12,7 +12,7 @@ const MAX_INCS = 16
 const MAX_BYTES = 262_144
 const POLL_MS = 250
 const LOCK = 'fleet.lock'
-const LINKED = { message: 'STATE_DIR: fleet.lock is a link, which is not written through.' }
+const LINKED = { message: 'STATE_DIR: fleet.lock is a symbolic link, which is not followed.' }
 
 /** What the processes of this replica have left for the next. */
 export interface FolderMemory {

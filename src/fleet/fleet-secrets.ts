@@ -27,7 +27,7 @@ async function fleetSecrets({
 }: Pick<FleetSecretSettings, 'secrets' | 'secretFile'>): Promise<readonly string[]> {
   if (secretFile === null) return secrets
   const text = await readFile(secretFile, 'utf8').catch(() => {
-    throw operatorError('FLEET_SECRET_FILE can not be read.')
+    throw operatorError('FLEET_SECRET_FILE cannot be read.')
   })
   const found = text.split(/[\s,]+/).filter((secret) => secret !== '')
   if (found.length === 0 || found.some(({ length }) => length < 32 || length > 512)) {

@@ -48,12 +48,12 @@ export function parseKeysFile(text: string, path: string): KeysFile {
   const raw = parseJsonObject(text.replace(/^\uFEFF/, ''))
   const list = raw?.['keys']
   const version = raw?.['version']
-  if (raw === null) throw fileInvalid(path, 'is not a whole JSON object.')
+  if (raw === null) throw fileInvalid(path, 'is not a complete JSON object.')
   if (typeof version === 'number' && version > VERSION) {
     throw fileInvalid(path, `is of a newer version of this program (${version}): update it.`)
   }
   if (version !== VERSION || !Array.isArray(list)) {
-    throw fileInvalid(path, 'is not what "kiro-gateway key add" writes.')
+    throw fileInvalid(path, 'was not written by "kiro-gateway key add".')
   }
   if (list.length > MAX_KEYS) throw fileInvalid(path, `has more than ${MAX_KEYS} keys.`)
   const keys = list.map((entry: unknown, index) => {

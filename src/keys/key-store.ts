@@ -34,7 +34,7 @@ export async function readKeys(path: string): Promise<FoundKeys | null> {
     if (!isOwnFile(facts) && facts.uid !== (await gatewayOf(path))?.uid) {
       throw refused(path, `belongs to another user (uid ${facts.uid}).`)
     }
-    if (facts.size > MAX_FILE_BYTES) throw refused(path, `has ${facts.size} bytes: too many.`)
+    if (facts.size > MAX_FILE_BYTES) throw refused(path, `is too large (${facts.size} bytes).`)
     const found = parseKeysFile(await file.readFile('utf8'), path)
     const isOpen = process.platform !== 'win32' && (facts.mode & 0o077) !== 0
     const warnings = isOpen
@@ -46,7 +46,7 @@ export async function readKeys(path: string): Promise<FoundKeys | null> {
     const code = codeOf(cause)
     if (code === 'ENOENT' || code === 'ENOTDIR') return null
     const problem =
-      code === 'ELOOP' ? 'is a link, which is not followed.' : `cannot be read (${code}).`
+      code === 'ELOOP' ? 'is a symbolic link, which is not followed.' : `cannot be read (${code}).`
     throw refused(path, problem, cause)
   }
 }
@@ -124,7 +124,7 @@ export function makeKeyId(): string {
 function notWritten(path: string, cause: unknown): GatewayError {
   return refused(
     path,
-    `cannot be written (${codeOf(cause)}). Make the folder writable, or let STATE_DIR name another.`,
+    `cannot be written (${codeOf(cause)}). Make the folder writable, or set STATE_DIR to another.`,
     cause
   )
 }

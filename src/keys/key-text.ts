@@ -30,10 +30,10 @@ export const NO_LIMIT = 'none'
 export function toKeyName(text: string): string {
   const name = text.length > 4 * MAX_KEY_NAME_CHARS ? text : composed(text)
   if (RESERVED.has(name.toLowerCase())) {
-    throw invalid(`"${name}" is what keys without a name are called in reports.`)
+    throw invalid(`"${name}" is reserved: reports use it for keys without a name.`)
   }
   if (LOOK_ALIKES.filter((script) => script.test(name)).length > 1) {
-    throw invalid(`${quoted(text)} has letters of several scripts that look alike.`)
+    throw invalid(`${quoted(text)} mixes letters of different scripts that look alike.`)
   }
   if (name.length <= MAX_KEY_NAME_CHARS && NAME.test(name)) return name
   throw invalid(
@@ -96,7 +96,7 @@ function isWholeMicros(credits: number): boolean {
 
 function badCredits(text: string): GatewayError {
   return invalid(
-    `${quoted(text)} is no limit of credits: a number above 0 and up to ${MAX_CREDITS} with at most six decimals, and after it /${CREDIT_PERIODS.join(', /')}, as in 200/month.`
+    `${quoted(text)} is not a credit limit: give a number above 0 and up to ${MAX_CREDITS} with at most six decimals, followed by /${CREDIT_PERIODS.join(', /')}, as in 200/month.`
   )
 }
 
@@ -119,7 +119,7 @@ function toCount(value: unknown, what: string, max: number): number {
   const isCount = typeof count === 'number' && Number.isInteger(count) && count >= 1 && count <= max
   if (isCount) return count
   throw invalid(
-    `${quoted(String(value))} is no number of ${what}: a whole number from 1 to ${max}.`
+    `${quoted(String(value))} is not a number of ${what}: give a whole number from 1 to ${max}.`
   )
 }
 
@@ -136,7 +136,7 @@ export function checkModels(patterns: readonly unknown[]): readonly string[] {
   for (const pattern of patterns) {
     if (typeof pattern !== 'string' || !PATTERN.test(pattern)) {
       throw invalid(
-        `${quoted(String(pattern))} is no model: names without spaces, in which * stands for any text, separated by commas.`
+        `${quoted(String(pattern))} is not a model: give names without spaces, separated by commas; * stands for any text.`
       )
     }
     unique.add(pattern)
@@ -157,10 +157,10 @@ export function toExpiry(text: string, now: number): number {
   const isDate = !Number.isNaN(at) && at <= LAST_MS && (!isDay || isOfCalendar(word))
   if (!isDate) {
     throw invalid(
-      `${quoted(text)} is no date: a day such as 2027-01-31, a time such as 2027-01-31T18:00Z, or a while such as 90d.`
+      `${quoted(text)} is not a date: give a day such as 2027-01-31, a time such as 2027-01-31T18:00Z, or a duration such as 90d.`
     )
   }
-  if (at <= now) throw invalid(`${quoted(text)} is over already.`)
+  if (at <= now) throw invalid(`${quoted(text)} is already past.`)
   return at
 }
 
@@ -173,7 +173,7 @@ function isOfCalendar(day: string): boolean {
 export function toGraceMs(text: string): number {
   const ms = text.trim() === '0' ? 0 : spanOf(text.trim())
   if (ms >= 0 && ms <= MAX_GRACE_MS) return ms // false for NaN
-  throw invalid(`${quoted(text)} is no time of grace: 0, or up to 30d, such as 24h or 45m.`)
+  throw invalid(`${quoted(text)} is not a grace period: give 0, or up to 30d, such as 24h or 45m.`)
 }
 
 /** Milliseconds; NaN for what is no span of time. */

@@ -137,7 +137,7 @@ export function formatShared({ keys, gone }: SharedKeys): string {
 /** `null` for what is nothing of the kind. Never throws. */
 export function parseShared(text: string): SharedKeys | null {
   try {
-    const { keys, raw } = parseKeysFile(text, 'what the fleet says of keys')
+    const { keys, raw } = parseKeysFile(text, "the fleet's record of keys")
     const { keys: entries, gone } = raw
     if (!Array.isArray(entries) || !Array.isArray(gone) || gone.length > MAX_GONE) return null
     const shared = new Map<string, SharedKey>()

@@ -76,7 +76,9 @@ export class ContentRecorder {
     const isFull = this.#freshBytes >= this.#freshLimit || this.#open.size >= MAX_OPEN
     if (this.#isClosed) return null
     if (isFull) {
-      this.#warnOnce('some requests are not captured: too many at once, or DEBUG_CONTENT_MAX_BYTES')
+      this.#warnOnce(
+        'some requests are not captured: too many at once, or DEBUG_CONTENT_MAX_BYTES reached'
+      )
       return null
     }
     const name = debugName(requestId, this.#now())

@@ -33,13 +33,13 @@ export class ProcessMetrics {
     sum('process_cpu_seconds_total', 'CPU time of a process, in user and system mode.', cpuSeconds)
     sum(
       'kiro_gateway_event_loop_busy_seconds_total',
-      'Time in which the event loop of a process had something to do.',
+      'Time in which the event loop of a process was busy.',
       () => performance.eventLoopUtilization().active / 1000
     )
     const start = new Gauge({
       ...common,
       name: 'process_start_time_seconds',
-      help: 'When a process was started; of two in one slot the newer.',
+      help: 'Start time of a process; with two in one slot, of the newer.',
       aggregator: 'max'
     })
     start.set(labels, Math.round(performance.timeOrigin) / 1000)
@@ -47,7 +47,7 @@ export class ProcessMetrics {
     const rss = new Gauge({
       ...common,
       name: 'process_resident_memory_bytes',
-      help: 'Memory of a process, shared pages too.',
+      help: 'Memory of a process, including shared pages.',
       collect: () => {
         const now = performance.now()
         if (now - rssAt < RSS_MS) return
@@ -71,7 +71,10 @@ export class ProcessMetrics {
     const memory = (metric: string, help: string) => new Gauge({ ...common, name: metric, help })
     const heapUsed = memory('nodejs_heap_size_used_bytes', 'Used part of the V8 heap of a process.')
     const heap = memory('nodejs_heap_size_total_bytes', 'V8 heap of a process.')
-    const external = memory('nodejs_external_memory_bytes', 'Buffers of a process beside its heap.')
+    const external = memory(
+      'nodejs_external_memory_bytes',
+      'Buffers of a process outside its heap.'
+    )
     this.#delay = new LoopDelay(registry, windowMs)
   }
 

@@ -91,8 +91,8 @@ export class AnswerBudget {
 const RETRY_AFTER_S = 5
 
 const FULL_MESSAGE =
-  'The answer became too long for the memory that is free. Try again shortly, ask for a shorter answer, or stream it: ' +
-  'streams need hardly any.'
+  'The answer is too long for the free memory. Try again shortly, ask for a shorter answer, or stream it: ' +
+  'streams need hardly any memory.'
 
 /**
  * The memory of one answer. Counts what is held, in bytes of this process, and takes it from the budget in steps.

@@ -155,7 +155,7 @@ export class AnswerReader {
     if (this.#phase === 'empty')
       throw new GatewayError('GW_UPSTREAM_RESET', 'an answer of no bytes')
     if (this.#parts.isVoid) {
-      const message = 'The upstream gave an empty answer.'
+      const message = 'The upstream sent an empty answer.'
       throw new GatewayError('GW_UPSTREAM_OVERLOADED', 'an answer of nothing', { message })
     }
     const isCutOff = this.#phase === 'cut-off'

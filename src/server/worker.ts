@@ -352,9 +352,9 @@ function listenProblem(cause: unknown, host: string, port: number): string {
   const code = codeOf(cause) || 'unknown'
   const why =
     code === 'EADDRINUSE'
-      ? 'another program listens there. Stop it, or choose another SERVER_PORT (or --port).'
+      ? 'the port is already in use. Stop the other program, or choose another SERVER_PORT (or --port).'
       : code === 'EACCES'
-        ? 'the system does not allow it. Ports below 1024 need rights; choose another SERVER_PORT.'
-        : 'see the code. SERVER_HOST must be an address of this machine.'
+        ? 'permission denied. Ports below 1024 need special rights; choose another SERVER_PORT.'
+        : 'SERVER_HOST must be an address of this machine.'
   return `cannot listen on ${host}:${port} (${code}): ${why}`
 }

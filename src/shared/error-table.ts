@@ -54,21 +54,18 @@ interface ErrorEntry {
 /** Every way in which the gateway fails. The table of docs/errors.md is made of this one. */
 export const ErrorTable = {
   GW_CONFIG_INVALID: entry('failed', 'The configuration is not valid.'),
-  GW_CLIENT_FILE: entry('failed', "The client's configuration cannot be read or changed."),
+  GW_CLIENT_FILE: entry('failed', "The client's configuration file cannot be read or changed."),
   GW_KEY_MISSING: entry(
     'key',
     'No API key was sent. Use "Authorization: Bearer <key>" or "x-api-key: <key>" with a key of PROXY_API_KEY.'
   ),
   GW_KEY_INVALID: entry('key', 'The API key is not one of PROXY_API_KEY.'),
-  GW_KEY_LIMIT: entry('limit', 'The credits that this key may use are used up.'),
-  GW_KEY_BOOK: entry(
-    'busy',
-    'What is used cannot be written down, so keys with a limit of credits have to wait.'
-  ),
-  GW_KEY_RATE: entry('often', 'This key sends more requests a minute than it may.'),
+  GW_KEY_LIMIT: entry('limit', 'This key has used up its credit limit.'),
+  GW_KEY_BOOK: entry('busy', 'Usage cannot be recorded, so keys with a credit limit have to wait.'),
+  GW_KEY_RATE: entry('often', 'This key has reached its limit of requests per minute.'),
   GW_NEW_KEYS_OFTEN: entry(
     'often',
-    'Too many Kiro API keys that are new to this gateway. Wait before trying again.'
+    'Too many new Kiro API keys were sent to this gateway. Wait before trying again.'
   ),
   GW_KEY_EXPIRED: entry('key', 'The API key has expired.'),
   GW_KEY_REVOKED: entry('key', 'The API key was revoked.'),
@@ -80,19 +77,19 @@ export const ErrorTable = {
     'often',
     'Too many sign-in attempts with wrong keys. Wait before trying again.'
   ),
-  GW_OTHER_SITE: entry('denied', 'Only its own page may ask this of the gateway.'),
-  GW_MODEL_NOT_ALLOWED: entry('denied', 'The API key does not allow this model.'),
-  GW_ROUTE_UNKNOWN: entry('route', 'There is no such route.'),
-  GW_METHOD_NOT_ALLOWED: entry('method', 'This route does not take this method.'),
-  GW_UPGRADE_REFUSED: entry(
-    'upgrade',
-    'WebSocket connections are not served. Send the request over HTTP.'
+  GW_OTHER_SITE: entry(
+    'denied',
+    "This request is accepted only from the gateway's own dashboard page."
   ),
+  GW_MODEL_NOT_ALLOWED: entry('denied', 'The API key does not allow this model.'),
+  GW_ROUTE_UNKNOWN: entry('route', 'This route does not exist.'),
+  GW_METHOD_NOT_ALLOWED: entry('method', 'This route does not support this method.'),
+  GW_UPGRADE_REFUSED: entry('upgrade', 'WebSocket is not supported. Send the request over HTTP.'),
   GW_BODY_INVALID: entry('request', 'The request body is not valid.'),
   GW_BODY_TOO_LARGE: entry('size', 'The request body is larger than MAX_BODY_BYTES.'),
   GW_BODY_ENCODED: entry(
     'encoding',
-    'Compressed request bodies are not taken. Send the body without content-encoding.'
+    'Compressed request bodies are not supported. Send the body without content-encoding.'
   ),
   GW_BODY_TIMEOUT: entry('late', 'The request body did not arrive within BODY_TIMEOUT.'),
   GW_MODEL_UNKNOWN: entry('model', 'The model does not exist.'),
@@ -107,22 +104,22 @@ export const ErrorTable = {
   ),
   GW_QUEUE_FULL: entry(
     'busy',
-    'Too many requests wait for an upstream connection already (HTTP_POOL_MAX_WAITING).'
+    'Too many requests are already waiting for an upstream connection (HTTP_POOL_MAX_WAITING).'
   ),
   GW_CONNECTIONS_FULL: entry(
     'busy',
-    'All client connections that the gateway may hold are in use (MAX_CLIENT_CONNECTIONS). Try again shortly.'
+    'All client connections are in use (MAX_CLIENT_CONNECTIONS). Try again shortly.'
   ),
   GW_DASHBOARD_FULL: entry(
     'busy',
-    'Too many pages of the dashboard are open already. Close some, or try again shortly.'
+    'Too many dashboard pages are open. Close one, or try again shortly.'
   ),
   GW_MEMORY_FULL: entry(
     'busy',
-    'The memory set aside for request bodies and answers is in use. Try again shortly.'
+    'The memory for request bodies and answers is fully in use. Try again shortly.'
   ),
   GW_DRAINING: entry('busy', 'The gateway is shutting down.'),
-  GW_FLEET_LOST: entry('busy', 'This gateway has no connections of its fleet to use.'),
+  GW_FLEET_LOST: entry('busy', 'This gateway holds no connections of its fleet at the moment.'),
   GW_FLEET_SILENT: entry(
     'busy',
     "Data held by other gateways is unavailable because the fleet's Valkey does not answer."
@@ -130,22 +127,22 @@ export const ErrorTable = {
   GW_NOT_READY: entry('busy', 'The gateway has no usable credentials yet.'),
   GW_LOGIN_PENDING: entry(
     'busy',
-    'The gateway is not signed in yet: its log shows a link and a code that its operator has to confirm.'
+    'The gateway is not signed in yet. Its operator must open the link in the log and confirm the code.'
   ),
   GW_LOGIN_DENIED: entry('account', 'The sign-in was denied in the browser.'),
-  GW_LOGIN_EXPIRED: entry('account', 'Nobody confirmed the sign-in in time.'),
+  GW_LOGIN_EXPIRED: entry('account', 'The sign-in was not confirmed in time.'),
   GW_PRIMARY_SILENT: entry(
     'busy',
-    'The process that knows this does not answer: it hangs or was stopped. Running answers go on. Try again shortly, and restart the gateway if that does not help.'
+    'The primary process does not respond: it hangs or was stopped. Running answers continue. Try again shortly; if that does not help, restart the gateway.'
   ),
   GW_TRANSFORM_FAILED: entry('failed', 'The request could not be converted.'),
   GW_TRANSFORM_QUEUE_FULL: entry(
     'busy',
-    'Too many large requests wait to be converted already (TRANSFORM_MAX_QUEUE).'
+    'Too many large requests are already waiting to be converted (TRANSFORM_MAX_QUEUE).'
   ),
   GW_TRANSFORM_TIMEOUT: entry(
     'costly',
-    'The request took longer to convert than it may (TRANSFORM_TIMEOUT). Send a shorter conversation or fewer tools.'
+    'Converting the request took longer than TRANSFORM_TIMEOUT. Send a shorter conversation or fewer tools.'
   ),
   GW_UPSTREAM_DNS: entry(
     'upstream',
@@ -155,7 +152,7 @@ export const ErrorTable = {
   GW_UPSTREAM_CONNECT: entry('upstream', 'The upstream refused the connection.', 'if-unanswered'),
   GW_PROXY_REFUSED: entry(
     'upstream',
-    'The proxy before the upstream does not accept its user and password.'
+    'The proxy to the upstream rejects the configured user and password.'
   ),
   GW_UPSTREAM_TLS: entry('upstream', 'The TLS handshake with the upstream failed.'),
   GW_UPSTREAM_CONNECT_TIMEOUT: entry(
@@ -170,51 +167,48 @@ export const ErrorTable = {
   ),
   GW_UPSTREAM_HEADERS_TIMEOUT: entry(
     'silent',
-    'The upstream did not begin to answer within FIRST_TOKEN_TIMEOUT.',
+    'The upstream did not start to answer within FIRST_TOKEN_TIMEOUT.',
     'if-unanswered'
   ),
   GW_UPSTREAM_IDLE_TIMEOUT: entry(
     'silent',
-    'The upstream fell silent for longer than STREAMING_READ_TIMEOUT.'
+    'The upstream sent nothing for longer than STREAMING_READ_TIMEOUT.'
   ),
   GW_UPSTREAM_RATE_LIMITED: entry('rate', 'The upstream limits the request rate.', 'if-unanswered'),
   GW_UPSTREAM_QUOTA: entry('quota', 'The quota of the upstream account is used up.'),
   GW_PLAN_LIMIT: entry(
     'quota',
-    'The credits of the plan are used up, and more would cost extra, which ALLOW_OVERAGE=false forbids.'
+    "The plan's credits are used up. Further requests would cost extra, which ALLOW_OVERAGE=false forbids."
   ),
   GW_UPSTREAM_RESTRICTED: entry(
     'restricted',
-    'The upstream suspects abuse and limits the account for a time.'
+    'The upstream suspects abuse and has temporarily limited the account.'
   ),
   GW_UPSTREAM_OVERLOADED: entry('overloaded', 'The upstream is overloaded.', 'if-unanswered'),
-  GW_UPSTREAM_AUTH: entry(
-    'account',
-    'The upstream does not accept the credentials of this gateway.'
-  ),
+  GW_UPSTREAM_AUTH: entry('account', "The upstream rejects this gateway's credentials."),
   GW_REGISTRATION_EXPIRED: entry(
     'account',
-    'The client registration of the sign-in has run out: sign in again.'
+    'The client registration of the sign-in has expired. Sign in again.'
   ),
   GW_IDP_NOT_ALLOWED: entry(
     'account',
-    'The sign-in would be renewed at a host that is not allowed (KIRO_IDP_HOSTS).'
+    'The sign-in names a token host that is not allowed (KIRO_IDP_HOSTS).'
   ),
   GW_UPSTREAM_SUSPENDED: entry('forbidden', 'The upstream account is suspended.'),
-  GW_UPSTREAM_FORBIDDEN: entry('forbidden', 'The upstream account may not do this.'),
+  GW_UPSTREAM_FORBIDDEN: entry('forbidden', 'The upstream account is not permitted to do this.'),
   GW_CLIENT_NOT_ADMITTED: entry(
     'barred',
-    'The subscription of the upstream account does not admit this gateway.'
+    "The upstream account's subscription does not admit this gateway."
   ),
   GW_UPSTREAM_REFUSED: entry('refused', 'The upstream refused the request.'),
   GW_CONTEXT_OVERFLOW: entry('overflow', 'The conversation is too long for the model.'),
-  GW_UPSTREAM_STATUS: entry('upstream', 'The upstream failed.', 'if-unanswered'),
+  GW_UPSTREAM_STATUS: entry('upstream', 'The upstream answered with an error.', 'if-unanswered'),
   GW_FRAME_CORRUPT: entry(
     'upstream',
-    'The upstream sent bytes that are no event stream.',
+    "The upstream's answer is not an event stream.",
     'if-unanswered'
   ),
-  GW_FRAME_TOO_LARGE: entry('upstream', 'The upstream sent a frame over the size limit.'),
+  GW_FRAME_TOO_LARGE: entry('upstream', 'The upstream sent a frame larger than the limit.'),
   GW_STREAM_TRUNCATED: entry(
     'upstream',
     'The upstream stream ended in the middle of a frame.',
@@ -222,7 +216,7 @@ export const ErrorTable = {
   ),
   GW_ANSWER_INVALID: entry(
     'answer',
-    'The model did not answer in the form that was asked for, not even when it was asked again.'
+    'The model did not answer in the requested form, even after a second attempt.'
   ),
   GW_ANSWER_TOO_LARGE: entry(
     'answer',
@@ -230,7 +224,7 @@ export const ErrorTable = {
   ),
   GW_INTERNAL: entry(
     'internal',
-    'The gateway failed. The log has the reason under this request id.'
+    'The gateway failed. The reason is in its log under this request id.'
   )
 } as const satisfies Record<string, ErrorEntry>
 

@@ -5,25 +5,25 @@ import type { ErrorCode } from './errors.ts'
  * whatever words are put beside them. The table of docs/errors.md is made of this one.
  */
 export const FailureTable = {
-  'no-credentials': 'Nobody has signed in yet.',
-  'refresh-token-dead': 'The sign-in cannot be renewed any more: sign in again.',
-  'registration-expired': 'The client registration of the sign-in has run out: sign in again.',
-  'sign-in-host-not-allowed': 'The sign-in names a token service that is none of Kiro.',
+  'no-credentials': 'The gateway is not signed in yet.',
+  'refresh-token-dead': 'The sign-in can no longer be renewed. Sign in again.',
+  'registration-expired': 'The client registration of the sign-in has expired. Sign in again.',
+  'sign-in-host-not-allowed': "The sign-in names a token service that is not Kiro's.",
   'credentials-unreadable': 'The sign-in cannot be read.',
   'account-suspended': 'The upstream has suspended the account.',
-  'account-restricted': 'The upstream suspects abuse and limits the account.',
+  'account-restricted': 'The upstream suspects abuse and has limited the account.',
   'quota-used-up': 'The quota of the account is used up.',
-  'client-not-admitted': 'The seat of the account is for other programs.',
-  'profile-missing': "No profile is known for an organisation's account.",
-  'region-unreachable': 'No host of the region can be reached.',
+  'client-not-admitted': "The account's seat does not admit this gateway.",
+  'profile-missing': "No profile was found for the organisation's account.",
+  'region-unreachable': "None of the region's hosts can be reached.",
   'shutting-down': 'The gateway is shutting down.',
   'primary-silent': 'The primary process hangs or was stopped.',
-  'workers-dying': 'A worker keeps dying before it serves.',
-  'fleet-unheard': 'The worker has not heard of its fleet yet.',
+  'workers-dying': 'A worker repeatedly dies during start-up.',
+  'fleet-unheard': 'The worker has no state of its fleet yet.',
   'fleet-lost': 'The gateway has no connections of its fleet to use.',
   'usage-book':
-    'Used credits cannot be written down, or are unknown: keys with a limit of credits are refused.',
-  'not-ready': 'Something else, which may pass by itself.'
+    'Used credits are unknown or cannot be recorded, so keys with a credit limit are refused.',
+  'not-ready': 'Another problem, which may resolve by itself.'
 } as const
 
 export type FailureCode = keyof typeof FailureTable

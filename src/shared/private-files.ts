@@ -150,7 +150,7 @@ export function openPrivateFile(path: string) {
 export async function readPrivateFile(path: string, maxBytes: number): Promise<Buffer> {
   await using file = await openPrivateFile(path)
   const facts = await file.stat()
-  if (!facts.isFile()) throw Object.assign(new Error('it is no plain file'), { code: 'EINVAL' })
+  if (!facts.isFile()) throw Object.assign(new Error('it is not a plain file'), { code: 'EINVAL' })
   if (facts.size > maxBytes) throw Object.assign(new Error('it is too large'), { code: 'EFBIG' })
   return await file.readFile()
 }

@@ -81,8 +81,8 @@ function createQueue({ settings, log, metrics }: TracerOptions, sender: OtlpSend
     onSent: (count) => metrics.spansSent.inc(count),
     onDropped: (count, why) => metrics.spansDropped.inc({ reason: why }, count),
     onTrouble: (why) =>
-      log.warn({ why }, 'traces are not taken by OTEL_EXPORTER_OTLP_ENDPOINT: spans may be lost'),
-    onMended: () => log.info('traces are taken again')
+      log.warn({ why }, 'OTEL_EXPORTER_OTLP_ENDPOINT does not accept traces: spans may be lost'),
+    onMended: () => log.info('traces are accepted again')
   })
 }
 

@@ -180,7 +180,7 @@ export const FailureKinds = {
   },
   exhausted: {
     code: 'GW_UPSTREAM_CONNECT',
-    event: 'could not be called because this process may open no more sockets',
+    event: 'could not be called because this process has reached its limit of open sockets',
     hint: 'Raise the limit of open files (ulimit -n) or lower HTTP_MAX_CONNECTIONS.'
   },
   'connect-timeout': {
@@ -191,7 +191,7 @@ export const FailureKinds = {
   tls: {
     code: 'GW_UPSTREAM_TLS',
     event: 'failed the TLS handshake',
-    hint: 'Check {setting} and any proxy that opens TLS connections.'
+    hint: 'Check {setting} and any proxy that inspects TLS.'
   },
   'not-tls': {
     code: 'GW_UPSTREAM_TLS',
@@ -200,8 +200,8 @@ export const FailureKinds = {
   },
   certificate: {
     code: 'GW_UPSTREAM_TLS',
-    event: 'showed a certificate that is not trusted',
-    hint: 'Behind a proxy that opens TLS connections, set NODE_EXTRA_CA_CERTS to its CA; check the clock.'
+    event: 'presented an untrusted certificate',
+    hint: 'Behind a proxy that inspects TLS, set NODE_EXTRA_CA_CERTS to its CA. Also check the clock.'
   },
   reset: {
     code: 'GW_UPSTREAM_RESET',
@@ -210,8 +210,8 @@ export const FailureKinds = {
   },
   'broken-tls': {
     code: 'GW_UPSTREAM_RESET',
-    event: 'broke off TLS before its answer was complete',
-    hint: 'Check any proxy, VPN or firewall that opens TLS connections, and whether {setting} wants a client certificate.'
+    event: 'ended the TLS connection before its answer was complete',
+    hint: 'Check any proxy, VPN or firewall that inspects TLS, and whether {setting} requires a client certificate.'
   },
   'not-http': {
     code: 'GW_UPSTREAM_STATUS',
@@ -220,12 +220,12 @@ export const FailureKinds = {
   },
   'headers-timeout': {
     code: 'GW_UPSTREAM_HEADERS_TIMEOUT',
-    event: 'did not begin to answer in time',
+    event: 'did not start to answer in time',
     hint: 'Long conversations take longer to start: raise FIRST_TOKEN_TIMEOUT.'
   },
   'idle-timeout': {
     code: 'GW_UPSTREAM_IDLE_TIMEOUT',
-    event: 'fell silent in the middle of its answer',
+    event: 'stopped sending in the middle of its answer',
     hint: 'Raise STREAMING_READ_TIMEOUT if such pauses are normal.'
   }
 } as const satisfies Record<FailureKind, KindEntry>

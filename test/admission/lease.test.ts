@@ -93,7 +93,7 @@ t.test('acquire()', (t) => {
     const { lease, clock, missing, tell, ask } = stand()
     tell({ granted: 2 })
     const permits = [await ask(), await ask()]
-    t.same([missing, lease.missing], [[], 0], 'nobody waits')
+    t.same([missing, lease.missing], [[], 0], 'none waiting')
     const waiting = [ask(), ask()]
     t.same([missing.at(-1), lease.missing], [2, 2])
     tell({ wanted: 1 })
@@ -328,14 +328,14 @@ t.test('a pace', (t) => {
       detail: 'pace',
       retryAfterS: 7,
       message:
-        /^PoolTimeout: the pace let no request start within HTTP_POOL_TIMEOUT=5s: UPSTREAM_MAX_REQUESTS_PER_MINUTE=60, 6 requests waiting, waited 5s\. Raise UPSTREAM_MAX_REQUESTS_PER_MINUTE /
+        /^PoolTimeout: the request rate limit let no request start within HTTP_POOL_TIMEOUT=5s: UPSTREAM_MAX_REQUESTS_PER_MINUTE=60, 6 requests waiting, waited 5s\. Raise UPSTREAM_MAX_REQUESTS_PER_MINUTE /
     })
     const many = [ask(), ask(), ask()]
     const { signal } = new AbortController()
     void Promise.allSettled(many)
     await t.rejects(ask({ signal }), {
       code: 'GW_QUEUE_FULL',
-      message: /wait for their pace already: UPSTREAM_MAX_REQUESTS_PER_MINUTE=60/
+      message: /are already waiting for the request rate limit: UPSTREAM_MAX_REQUESTS_PER_MINUTE=60/
     })
   })
   t.end()
@@ -424,7 +424,7 @@ t.test('pause()', (t) => {
     await t.rejects(waiting, {
       code: 'GW_POOL_TIMEOUT',
       detail: 'pause',
-      message: /the pause that the upstream asked for did not end within HTTP_POOL_TIMEOUT=0.5s/
+      message: /the pause requested by the upstream did not end within HTTP_POOL_TIMEOUT=0.5s/
     })
   })
   t.end()

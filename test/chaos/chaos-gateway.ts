@@ -17,14 +17,14 @@ const REQUEST_LINES = [
   'request failed',
   'PoolTimeout',
   'retrying upstream',
-  'asking upstream another way'
+  'retrying upstream with a changed request'
 ]
 
 /** Lines of deaths, which are errors unless it was us. */
 const DEATH_LINES = [
   'worker died',
-  'the new worker died before it served, the old one stays',
-  'rolling restart stopped: the new worker did not serve'
+  'the new worker died during start-up, the old one stays',
+  'rolling restart stopped: the new worker did not start'
 ]
 
 export interface ChaosGatewayOptions {

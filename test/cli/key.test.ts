@@ -86,9 +86,9 @@ t.test('kiro-gateway key new', async (t) => {
 
   await t.test('changes nothing that it does not understand', async (t) => {
     for (const [before, problem] of [
-      ['PROXY_API_KEY=one\n', /has a PROXY_API_KEY already/],
-      [Buffer.from('A=\xe4\n', 'latin1'), /no UTF-8/],
-      ['A=1\n'.repeat(300_000), /larger than/]
+      ['PROXY_API_KEY=one\n', /already has a PROXY_API_KEY/],
+      [Buffer.from('A=\xe4\n', 'latin1'), /not UTF-8/],
+      ['A=1\n'.repeat(300_000), /too large/]
     ] as const) {
       const { code, stdout, stderr, text } = await write(t, before)
       t.match({ code, stdout, stderr }, { code: 2, stdout: '', stderr: problem })

@@ -27,7 +27,7 @@ t.test('kiro-gateway whoami and logout', async (t) => {
   await t.test('say that nobody is signed in', async (t) => {
     t.match(await run(['whoami']), {
       code: 1,
-      stdout: 'Nobody is signed in.\nSign in with: kiro-gateway login\n',
+      stdout: 'Not signed in.\nSign in with: kiro-gateway login\n',
       stderr: ''
     })
     const { stdout } = await run(['whoami', '--json'])
@@ -48,7 +48,7 @@ t.test('kiro-gateway whoami and logout', async (t) => {
     await new SignInOverlay(stateDir, 'sign-in.files').save({ facts, tokens, filed: '' })
     const fleet = { STATE_DIR: stateDir, FLEET_URL: 'redis://127.0.0.1:1', FLEET_REPLICAS: '2' }
     const { stdout } = await run(['whoami'], fleet)
-    t.match(stdout, /shared with +the fleet kiro; renewed last by b/)
+    t.match(stdout, /shared with +the fleet kiro; last renewed by b/)
     const { signIn } = JSON.parse((await run(['whoami', '--json'], fleet)).stdout)
     t.match(signIn, { fleet: { name: 'kiro', renewedBy: 'b' } })
   })
@@ -67,7 +67,7 @@ t.test('kiro-gateway whoami and logout', async (t) => {
     t.same([code, stderr], [0, ''])
     t.match(stdout, /^signed in with {2}an organisation \(IAM Identity Center\)$/m)
     t.match(stdout, /^from .*"kiro-gateway login" in .*sign-in\.json$/m)
-    t.match(stdout, /^token .*good until 2.*Z, \d+ minutes from now; the gateway renews it$/m)
+    t.match(stdout, /^token .*valid until 2.*Z, in \d+ minutes; the gateway renews it$/m)
     t.match(stdout, /^region {10}eu-central-1 \(sign-in: eu-west-1\)$/m)
     t.match(stdout, 'profile         arn:aws:codewhisperer:eu-central-1:…:profile/MINE\n')
     t.notMatch(stdout, 'secret')
@@ -115,7 +115,7 @@ t.test('kiro-gateway whoami and logout', async (t) => {
     writeFileSync(join(env.STATE_DIR, 'sign-in.json'), '{"accessToken": "secret-')
     const { code, stdout, stderr } = await run(['whoami'])
     t.equal(code, 1)
-    t.match(stdout, /^Nobody is signed in/)
+    t.match(stdout, /^Not signed in/)
     t.match(stderr, /^Not used: .*sign-in\.json: .*is not a JSON object/)
     t.notMatch(stderr, 'secret-')
   })

@@ -94,7 +94,7 @@ t.test('loadProcessConfig() with ENV_FILE', (t) => {
     for (const path of [join(folder, 'missing'), folder]) {
       const { config, warnings } = loadWithFile(t, path, { HTTP_MAX_CONNECTIONS: '30' })
       t.equal(config.pool.maxConnections, 30)
-      t.match(warnings, [/^ENV_FILE cannot be read, so the environment alone counts: /])
+      t.match(warnings, [/^ENV_FILE cannot be read, so only the environment applies: /])
     }
   })
   t.end()

@@ -216,11 +216,11 @@ t.test('loadConfig()', (t) => {
       t.same(problems, [
         '- --nonsense is not an option.',
         '- "stray" is not an option.',
-        '- SERVER_PORT is "70000", allowed is a whole number from 0 to 65535.',
-        '- --workers is "0", allowed is a whole number from 1 to 64, or auto.',
-        '- HTTP_POOL_TIMEOUT is "soon", allowed is seconds from 0 to 86400, fractions included, or none.',
-        '- LOG_LEVEL is "loud", allowed is one of fatal, error, warn, info, debug, trace, silent.',
-        '- SERVER_HOST is "0.0.0.0": anyone on the network could use your subscription; set PROXY_API_KEY.'
+        '- SERVER_PORT is "70000". Allowed: a whole number from 0 to 65535.',
+        '- --workers is "0". Allowed: a whole number from 1 to 64, or auto.',
+        '- HTTP_POOL_TIMEOUT is "soon". Allowed: seconds from 0 to 86400, fractions included, or none.',
+        '- LOG_LEVEL is "loud". Allowed: one of fatal, error, warn, info, debug, trace, silent.',
+        '- SERVER_HOST is "0.0.0.0", so anyone on the network could use your subscription. Set PROXY_API_KEY.'
       ])
     }
   )
@@ -244,8 +244,8 @@ t.test('loadConfig()', (t) => {
       HTTPS_PROXY: 'socks4://me:hunter2@proxy.test'
     })
     t.match(problems, [
-      /VPN_PROXY_URL is a secret of 26 characters, allowed is http:\/\/, https:\/\/ or socks5:\/\//,
-      /HTTPS_PROXY is a secret of 30 characters that begins with socks4:\/\/, allowed is http/
+      /VPN_PROXY_URL is a secret of 26 characters. Allowed: http:\/\/, https:\/\/ or socks5:\/\//,
+      /HTTPS_PROXY is a secret of 30 characters that begins with socks4:\/\/. Allowed: http/
     ])
     t.notMatch(problems.join(), 'hunter2')
   })
@@ -324,7 +324,7 @@ t.test('settings that depend on each other', (t) => {
 
   t.test('refuses to serve the network without a key', async (t) => {
     for (const SERVER_HOST of ['0.0.0.0', '::', '192.168.1.2', 'example.org']) {
-      t.match(problemsOf({ SERVER_HOST }), [/set PROXY_API_KEY/], SERVER_HOST)
+      t.match(problemsOf({ SERVER_HOST }), [/Set PROXY_API_KEY/], SERVER_HOST)
       t.same(problemsOf({ SERVER_HOST, PROXY_API_KEY: 'k' }), [])
     }
     for (const SERVER_HOST of ['127.0.0.1', '127.8.8.8', '::1', 'LOCALHOST']) {

@@ -65,7 +65,7 @@ t.test('a misspelt PROXY_API_KEY', (t) => {
   t.test('stops the start: the gateway would let everyone in', async (t) => {
     for (const name of ['PROXY_APIKEY', 'PROXY_API_KEYS', 'proxy_api_key']) {
       const { problems, warnings } = judge({ [name]: 'a-long-enough-key' })
-      t.match(problems, [/was PROXY_API_KEY meant\?.*anyone/], name)
+      t.match(problems, [/Did you mean PROXY_API_KEY\?.*anyone/], name)
       t.ok(problems[0]?.startsWith(`${name} is not a setting`), name)
       t.notMatch(problems, [/long-enough/], 'and does not tell the key')
       t.same(warnings, [], name)
@@ -77,7 +77,7 @@ t.test('a misspelt PROXY_API_KEY', (t) => {
   t.test('is a warning beside the right one', async (t) => {
     const { problems, warnings } = judge({ PROXY_APIKEY: 'x', PROXY_API_KEY: 'y'.repeat(20) })
     t.same(problems, [])
-    t.match(warnings, [/PROXY_APIKEY is not a setting; was PROXY_API_KEY meant\?/])
+    t.match(warnings, [/PROXY_APIKEY is not a setting. Did you mean PROXY_API_KEY\?/])
   })
   t.end()
 })
@@ -88,8 +88,8 @@ t.test('other misspelt names are warnings', async (t) => {
   ])
   t.same(problems, [])
   t.same(warnings, [
-    'LOGLEVEL is not a setting; was LOG_LEVEL meant?',
-    'SERVER_PROT is not a setting; was SERVER_PORT meant?',
-    'MODEL_ALIAS is not a setting; was MODEL_ALIASES meant?'
+    'LOGLEVEL is not a setting. Did you mean LOG_LEVEL?',
+    'SERVER_PROT is not a setting. Did you mean SERVER_PORT?',
+    'MODEL_ALIAS is not a setting. Did you mean MODEL_ALIASES?'
   ])
 })

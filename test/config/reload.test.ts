@@ -54,7 +54,7 @@ t.test('refuses what is wrong together with what stays', async (t) => {
   })
   t.throws(() => reload(running, configOf({ KIRO_API_KEY: 'ksk_a' })), {
     code: 'GW_CONFIG_INVALID',
-    message: /SERVER_HOST is "0\.0\.0\.0".*set PROXY_API_KEY/
+    message: /SERVER_HOST is "0\.0\.0\.0".*Set PROXY_API_KEY/
   })
 })
 

@@ -48,7 +48,7 @@ t.test('logStart()', (t) => {
     const lines = linesOf((log) => logStart(log, { config, limits, memory }))
     t.notMatch(JSON.stringify(lines), /secret-(one|two|three|four)/)
     t.match(lines[1], {
-      msg: 'settings that are not the defaults',
+      msg: 'settings that differ from the defaults',
       settings: { HTTP_MAX_CONNECTIONS: '40', HTTP_POOL_TIMEOUT: '2.5', MODEL_ALIASES: 'a=b' }
     })
     for (const name of ['PROXY_API_KEY', 'METRICS_KEY', 'ALERT_WEBHOOK_URL'])

@@ -141,7 +141,7 @@ t.test('CliDatabaseSource.read()', (t) => {
     })
     const { source, text } = rig(t, { auth: { ...both, [OIDC]: 'no JSON' } })
     t.match(await source.read(), { accessToken: 'old', client: { clientId: 'old-ci' } })
-    t.match(text(), `${OIDC} holds no JSON object`)
+    t.match(text(), `${OIDC} is not a JSON object`)
     const wrapped = rig(t, { auth: { [SOCIAL]: JSON.stringify(JSON.stringify(social)) } })
     t.match(await wrapped.source.read(), { accessToken: 'a1' })
   })
@@ -164,11 +164,11 @@ t.test('CliDatabaseSource.read()', (t) => {
     const { log } = recordedLog()
     for (const [path, problem] of [
       [join(dir, 'missing'), /does not exist\./],
-      [join(dir, 'text'), /is damaged, or no SQLite database\./],
-      [corrupt, /is damaged, or no SQLite database\./],
+      [join(dir, 'text'), /is damaged, or not an SQLite database\./],
+      [corrupt, /is damaged, or not an SQLite database\./],
       [join(dir, 'folder'), /is not a plain file\./],
-      [other, /has another schema: the table "auth_kv", of "key" and "value", is missing\./],
-      [columns, /has another schema/]
+      [other, /has an unknown schema: the table "auth_kv" with "key" and "value" is missing\./],
+      [columns, /has an unknown schema/]
     ] as const) {
       const source = new CliDatabaseSource({ path, ssoRegion: 'us-east-1', isReadonly: false, log })
       const error = await t.rejects(source.read(), { code: 'GW_CONFIG_INVALID', message: problem })
@@ -203,7 +203,7 @@ t.test('CliDatabaseSource.read()', (t) => {
     const before = process.memoryUsage.rss()
     t.match(await source.read(), { accessToken: 'a1', authType: 'idc' })
     t.ok(process.memoryUsage.rss() - before < 64 * 2 ** 20)
-    t.match(text(), `${SOCIAL} holds no JSON object`)
+    t.match(text(), `${SOCIAL} is not a JSON object`)
   })
   t.test('reads one row of a large one', async (t) => {
     const { source, path } = rig(t, { auth: { [SOCIAL]: social } })
@@ -258,7 +258,7 @@ t.test('CliDatabaseSource.writeBack()', (t) => {
     const { source, path } = rig(t, { auth: { [SOCIAL]: social } })
     const stored = await source.read()
     writeCliToken(path, SOCIAL, { refresh_token: 'other' })
-    t.equal(await source.writeBack(stored, 'r1'), 'somebody else changed it')
+    t.equal(await source.writeBack(stored, 'r1'), 'another program changed it')
     t.match(readCliToken(path, SOCIAL), { refresh_token: 'other' })
     const readonly = rig(t, { auth: { [SOCIAL]: social } }, true)
     t.equal(await readonly.source.writeBack(stored, 'r1'), 'SQLITE_READONLY is set')

@@ -121,8 +121,8 @@ t.test('idpTokenUrl()', (t) => {
   })
   t.test('refuses everything else', async (t) => {
     for (const [url, problem] of [
-      ['nowhere', /no URL/],
-      ['http://login.microsoftonline.com/t', /not https/],
+      ['nowhere', /not a URL/],
+      ['http://login.microsoftonline.com/t', /does not use https/],
       ['https://user@login.microsoftonline.com/t', /user name/],
       ['https://login.microsoftonline.com:8443/t', /port/],
       ['https://10.0.0.1/t', /address/],

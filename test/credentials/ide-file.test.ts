@@ -132,7 +132,7 @@ t.test('IdeFileSource.writeBack()', (t) => {
   })
   t.test('leaves a file alone that somebody else changed meanwhile', async (t) => {
     const dir = t.testdir({ 'token.json': JSON.stringify({ ...good, refreshToken: 'other' }) })
-    t.equal(await createSource(dir).source.writeBack(renewed, 'r1'), 'somebody else changed it')
+    t.equal(await createSource(dir).source.writeBack(renewed, 'r1'), 'another program changed it')
     t.match(readFileSync(join(dir, 'token.json'), 'utf8'), '"other"')
   })
   t.test('leaves a read-only file alone', async (t) => {

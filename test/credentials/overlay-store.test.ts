@@ -87,7 +87,7 @@ t.test('OverlayStore', (t) => {
     if (process.geteuid?.() !== 0) return
     chownSync(store.path, 4242, 4242)
     t.equal(await store.load(), null)
-    t.match(text(), /overlay file is of another user/)
+    t.match(text(), /overlay file belongs to another user/)
   })
   t.test('reports a file that it may not read', async (t) => {
     const dir = t.testdir({ credentials: {} })

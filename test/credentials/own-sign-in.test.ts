@@ -115,7 +115,7 @@ t.test('saveSignIn()', (t) => {
     if (linked === null) throw new Error('no source')
     const error = await t.rejects(linked.read(), {
       code: 'GW_CONFIG_INVALID',
-      message: /is a link, which is not followed here\./
+      message: /is a symbolic link, which is not followed here\./
     })
     t.notMatch(String(error), 'secret')
     if (process.geteuid?.() !== 0) return

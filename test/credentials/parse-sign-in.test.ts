@@ -72,7 +72,7 @@ t.test('parseSignIn()', (t) => {
     t.equal(builder.stored.profileArn, null)
     const bad = parse({ profileArn: 'arn:x', expiresAt: '2026-09-01T00:00:00Z' })
     t.equal(bad.stored.profileArn, null)
-    t.match(bad.oddities, ['profileArn is malformed and not used'])
+    t.match(bad.oddities, ['profileArn is malformed and ignored'])
     t.end()
   })
   t.test('takes the sign-in region from the settings where the file has none', (t) => {
@@ -86,9 +86,9 @@ t.test('parseSignIn()', (t) => {
       [{ accessToken: '', refreshToken: 7 }, 'neither'],
       [{ accessToken: 'secret\r\nx: y' }, 'damaged "accessToken"'],
       [{ refreshToken: 'secret...' }, 'damaged "refreshToken"'],
-      [{ region: 'secret.evil.com/' }, '"region" that is no AWS region'],
+      [{ region: 'secret.evil.com/' }, '"region" that is not an AWS region'],
       [{ apiRegion: 'secret' }, '"apiRegion"'],
-      [{ accessToken: 'secret', authMethod: 'api_key' }, 'says it holds an API key']
+      [{ accessToken: 'secret', authMethod: 'api_key' }, 'claims to hold an API key']
     ]
     for (const [file, message] of table) {
       const error = t.throws(() => parse(file), { message: new RegExp(message) })

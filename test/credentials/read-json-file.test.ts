@@ -33,7 +33,7 @@ t.test('readJsonFile()', (t) => {
       ['folder.json', /is a folder\. In a container/],
       ['list.json', /is not a JSON object\./],
       ['broken.json', /is not a JSON object\./],
-      ['over.json', /has 1048577 bytes, over the limit of 1 MB\./]
+      ['over.json', /has 1048577 bytes, more than the limit of 1 MB\./]
     ]
     for (const [name, problem] of table) {
       const error = await t.rejects(read(name), { code: 'GW_CONFIG_INVALID' }, name)

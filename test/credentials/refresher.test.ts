@@ -125,7 +125,7 @@ t.test('CredentialRefresher.refused()', (t) => {
     await refresher.start()
     server.replies.push(dead)
     const error = await t.rejects(refresher.refused('a1'), { code: 'GW_UPSTREAM_AUTH' })
-    t.match(String(error), /no longer valid.*Log in again in Kiro IDE/)
+    t.match(String(error), /no longer valid.*Sign in again in Kiro IDE/)
     t.equal(refresher.current(), null)
     t.match(states.at(-1), { name: 'dead' })
     await t.rejects(refresher.refused('a1'), { code: 'GW_UPSTREAM_AUTH' })
@@ -186,7 +186,7 @@ t.test('renewal in the background', (t) => {
     clock.moveTo('2026-09-01T00:49:59.999Z')
     t.equal(server.calls.length, 0)
     clock.moveTo('2026-09-01T00:50:00Z')
-    t.match(refresher.current(), { token: 'a1' }, 'nobody waits')
+    t.match(refresher.current(), { token: 'a1' }, 'none waiting')
     while (server.calls.length === 0) await new Promise(setImmediate)
     t.match(refresher.current(), { token: 'a1' })
     answer.resolve()
@@ -325,7 +325,7 @@ t.test('a renewal whose answer is lost on its way', async (t) => {
   const { refresher, server } = await credentialRig(t)
   await refresher.start()
   server.isUndelivered = true
-  await t.rejects(refresher.refused('a1'), { code: 'GW_UPSTREAM_AUTH', message: /Log in again/ })
+  await t.rejects(refresher.refused('a1'), { code: 'GW_UPSTREAM_AUTH', message: /Sign in again/ })
   t.equal(refresher.current(), null, 'the refresh token is used up, and nobody has the next')
 })
 

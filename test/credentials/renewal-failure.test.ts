@@ -80,7 +80,7 @@ t.test('a registration that has run out is named, one that has not is not', asyn
     t.equal(error.code, code)
     t.ok(isFinalRefusal(error))
     if (code === 'GW_REGISTRATION_EXPIRED') {
-      t.match(error.message, /registration.*ran out on 2026-08-31; the password is not at fault/)
+      t.match(error.message, /registration.*expired on 2026-08-31; your password is still valid/)
     }
   }
 })

@@ -65,7 +65,7 @@ t.test('findCredentialSource()', (t) => {
       })
       t.match((await find())?.name, /kiro-gateway login/)
       t.match(text(), /credentials found/)
-      t.match(text(), /another one comes first/)
+      t.match(text(), /another one takes precedence/)
       t.notMatch(text(), /"a1"|"r1"/)
     }
   )

@@ -6,7 +6,7 @@ import { judge, SteadyVerdict } from '../../src/dashboard/page/verdict.js'
 const AT = Date.UTC(2026, 10, 26, 12)
 const DAY_MS = 86_400_000
 const LOGIN_HINT =
-  'Log in again in Kiro IDE, put the new refresh token into REFRESH_TOKEN and restart.'
+  'Sign in again in Kiro IDE, set REFRESH_TOKEN to the new refresh token, and restart.'
 /** As the gateway words it, for a sign-in of REFRESH_TOKEN. */
 const DEAD = {
   code: 'GW_UPSTREAM_AUTH',
@@ -102,7 +102,7 @@ const withQuota = (remaining: number): ShownAccount => ({
 t.test('a calm gateway is well, in figures', async (t) => {
   const { level, sentence, facts, problems } = judge(calm, account)
   t.same([level, sentence, problems], ['good', 'All is well.', []])
-  t.equal(facts, '2 workers serve 37 streams, nobody waits, 37 of 300 connections in use.')
+  t.equal(facts, '2 workers serve 37 streams, none waiting, 37 of 300 connections in use.')
   const simulated = judge(calm, { ...account, isSimulated: true })
   t.match(simulated.facts, /simulator, not from a model/)
   t.equal(
@@ -130,7 +130,7 @@ t.test('each trouble says what it is and what to do', async (t) => {
       signedIn({ isUsable: false, state: 'signed-out', problem: DEAD }),
       /^The sign-in has ended\..*REFRESH_TOKEN and restart/
     ],
-    ['sign-in-failing', 'fair', calm, signedIn({ state: 'failing' }), /still serves/],
+    ['sign-in-failing', 'fair', calm, signedIn({ state: 'failing' }), /is still valid/],
     ['sign-in-failing', 'bad', calm, signedIn({ isUsable: false, state: 'failing' }), /doctor/],
     ['sign-in-waiting', 'fair', calm, signedIn({ isUsable: false, state: 'waiting' }), /passes/],
     ['sign-in-ends', 'fair', calm, signedIn({ endsAt: AT + DAY_MS }), /REFRESH_TOKEN/],
@@ -324,7 +324,7 @@ t.test('a quota that is used up says of which time, and on which day it resets',
   t.match(monthly?.remedy, /^It resets on .*2026.* \(in 5 days\)\. Kiro says: You have/)
   const [unnamed] = barred('unnamed', AT + 3_600_000)
   t.equal(unnamed?.what, "The Kiro account's quota is used up.")
-  t.match(unnamed?.remedy, /^Kiro is asked again (at|on) .* \(in 1 h\)\./)
+  t.match(unnamed?.remedy, /^The gateway calls Kiro again (at|on) .* \(in 1 h\)\./)
 })
 
 t.test('a plan that would cost extra says what to do about it', async (t) => {
@@ -349,7 +349,7 @@ t.test('credits that were used elsewhere are told of where they are many', async
     usedUpAt: null
   }
   const [drift] = judge(calm, { ...account, outlook }).problems
-  t.match(drift, { level: 'fair', what: /^3\.1 credits of today were not used through/ })
+  t.match(drift, { level: 'fair', what: /^3\.1 credits used today did not go through/ })
   t.same(judge(calm, { ...account, outlook: { ...outlook, isDrifting: false } }).problems, [])
 })
 
@@ -361,7 +361,7 @@ t.test('a pause that the upstream asked for is not a lack of connections', async
     ['paused']
   )
   const ending = judge({ ...calm, waiting: { ...waiting, pausedUntil: AT - 1 } }, account)
-  t.match(ending.sentence, /one after the other after a pause/, 'nor a pace, where there is none')
+  t.match(ending.sentence, /one by one after a pause/, 'nor a pace, where there is none')
   const both = judge({ ...calm, waiting: { ...waiting, permits: 10 } }, account)
   t.match(both.problems[1]?.what, /^2 requests wait for a connection/)
 })
@@ -402,10 +402,10 @@ t.test('a fleet that is whole is no news, and one that is not says who is missin
   }
   t.same(codeOf({}), ['good', 'well', 'All is well.'])
   const away = codeOf({ contactMs: 41_000 })
-  t.same(away, ['bad', 'fleet-engine', 'The engine of the fleet has not answered for 41 s.'])
-  const reason = 'This gateway waits for the engine of its fleet.'
+  t.same(away, ['bad', 'fleet-engine', "The fleet's Valkey has not answered for 41 s."])
+  const reason = "This gateway is waiting for its fleet's Valkey."
   t.same(codeOf({ problem: reason, stage: 'joining' }), ['bad', 'fleet-outside', reason])
-  const unshared = 'The engine of the fleet does not take or tell: items, pace.'
+  const unshared = "The fleet's Valkey cannot read or write: items, pace."
   t.same(codeOf({ unshared: ['items', 'pace'] }), ['fair', 'fleet-unshared', unshared])
   const [first] = fleet.members
   const members = first === undefined ? [] : [first]

@@ -23,7 +23,10 @@ t.test('one that would is refused, with words that help', async (t) => {
     content: 'a'
   }))
   const body = { model: 'm'.repeat(250), messages }
-  const told = { code: 'GW_BODY_TOO_LARGE', message: /frame of its own and repeats the name/ }
+  const told = {
+    code: 'GW_BODY_TOO_LARGE',
+    message: /wrapper of its own that repeats the model name/
+  }
   t.match(refusalOf('openai-chat', body), told)
   t.match(refusalOf('anthropic-messages', body), told)
 })

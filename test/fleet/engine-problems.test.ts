@@ -23,7 +23,7 @@ t.test('what waiting does not mend, and never a word of the engine', async (t) =
   for (const [said, meant] of [
     ['WRONGPASS invalid username-password pair or user is disabled.', /user or password/],
     ['NOAUTH Authentication required.', /user or password/],
-    ["NOPERM User eve has no permissions to run the 'eval' command", /may not do all/],
+    ["NOPERM User eve has no permissions to run the 'eval' command", /lacks permissions/],
     ["ERR unknown command 'eval'", /refuses scripts/],
     ['ERR Error running script: WRONGTYPE Operation against a key', /another program/],
     ['ERR DB index is out of range', /database/]

@@ -259,7 +259,11 @@ for (const program of ENGINE_PROGRAMS) {
         t.notMatch(message, /wrong|nobody|hidden/)
       }
       for (const [at, right] of rights.entries()) {
-        t.match(await refusal(t, as(`narrow${at}:narrow@`)), /may not do all/, `without ${right}`)
+        t.match(
+          await refusal(t, as(`narrow${at}:narrow@`)),
+          /lacks permissions/,
+          `without ${right}`
+        )
       }
     })
 

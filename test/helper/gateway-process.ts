@@ -148,7 +148,7 @@ export class GatewayProcess {
     const before = this.lines.length
     this.#writeEnvFile(envFile)
     this.child.kill('SIGHUP')
-    await this.logged((line) => line['msg'] === 'settings read again', before)
+    await this.logged((line) => line['msg'] === 'settings reloaded', before)
   }
 
   /** Ends it with SIGTERM and resolves with its exit code. */

@@ -183,7 +183,7 @@ export function madeUpAccount(at: number): ShownAccount {
       expiresAt: at + 0.7 * HOUR_MS,
       renewsItself: true,
       endsAt: null,
-      remedy: 'Run "kiro-gateway login" again; the gateway notices by itself.',
+      remedy: 'Run "kiro-gateway login" again; the gateway picks it up.',
       problem: null
     },
     quota: {

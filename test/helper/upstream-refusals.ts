@@ -177,7 +177,7 @@ export const UPSTREAM_REFUSALS: Readonly<Record<string, UpstreamRefusal>> = {
     ...forbidden,
     openAi: [403, 'permission_error', 'client_not_supported'],
     bar: 'not-admitted',
-    says: /API keys are the official way.*KIRO_API_KEY.*KIRO_USER_AGENT/
+    says: /API key .*the official way.*KIRO_API_KEY.*KIRO_USER_AGENT/
   },
   suspended: because(403, 'TEMPORARILY_SUSPENDED', forbidden),
   'suspended, in words': worded(403, 'Your User ID (x) temporarily is suspended.', forbidden),

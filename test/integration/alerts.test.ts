@@ -62,7 +62,7 @@ async function startUpstream(t: Test): Promise<string> {
 
 /** Resolves when the worker knows a key: it hears of it after the primary. */
 async function known(gateway: GatewayProcess, key: string): Promise<void> {
-  await gateway.logged((line) => line['msg'] === 'named keys read again') // until then anybody is served
+  await gateway.logged((line) => line['msg'] === 'named keys reloaded') // until then anybody is served
   const status = async () =>
     (await fetch(`${gateway.url}/v1/models`, { headers: { 'x-api-key': key } })).status
   while ((await status()) === 401) await delay(5)

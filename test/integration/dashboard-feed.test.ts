@@ -266,7 +266,7 @@ t.test('a dead sign-in is told once, and not as what comes of it', async (t) => 
   t.equal(level, 'bad')
   t.match(
     problems.map(({ what, remedy }) => `${what} ${remedy}`),
-    [/^The sign-in has ended\. .*put the new refresh token into REFRESH_TOKEN and restart\.$/]
+    [/^The sign-in has ended\. .*set REFRESH_TOKEN to the new refresh token, and restart\.$/]
   )
 })
 

@@ -179,7 +179,7 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
   await t.test('says that the gateway is gone, and asks for the key of the next one', async (t) => {
     await gateway.stop()
     await page.locator('#live[data-state="lost"]').waitFor()
-    t.match(await page.locator('#live').innerText(), /old, trying again/)
+    t.match(await page.locator('#live').innerText(), /old, retrying/)
     t.equal(await page.locator('#board').getAttribute('data-stale'), '')
     await begin()
     await page.locator('#key:visible').or(live).first().waitFor()

@@ -127,7 +127,10 @@ check('trouble leads the page with what to do, and passes', async (t, stand, pag
   stand.tell('tick', { ...now, workers, processes })
   await page.locator('[data-metric="status"][data-value="fair"]').waitFor()
   await metricIs(page, 'worker-count', 1)
-  t.match(await page.locator('#verdict').innerText(), /worker 2 is restarting.*replaced by itself/s)
+  t.match(
+    await page.locator('#verdict').innerText(),
+    /worker 2 is restarting.*replaced automatically/s
+  )
   t.match(await page.title(), /^1 worker of 2 serves/)
   t.match(await page.locator('.plot[data-state="lost"]').innerText(), /Worker 2: restarting/)
   t.match(await page.locator('#processes tr', { hasText: 'worker 2' }).innerText(), /restarting/)
@@ -199,7 +202,7 @@ check('a request opens by click, Enter and Space, and the list waits', async (t,
     if (key === 'Enter') await page.keyboard.press('Space')
   }
   stand.tell('requests', [madeUpRequest(5_001, AT), madeUpRequest(5_002, AT)])
-  await page.getByRole('button', { name: 'Go on (2 new)' }).click()
+  await page.getByRole('button', { name: 'Resume (2 new)' }).click()
   const newest = page.locator('tr[data-n="5002"]')
   await newest.waitFor()
   t.equal(await rows.first().getAttribute('data-n'), '5002')
@@ -250,7 +253,7 @@ check('sentence, tiles and charts are of one moment', async (t, stand, page) => 
   const sentence = await page.locator('#verdict').innerText()
   t.match(sentence, /16 of 30 requests failed/)
   t.match(sentence, /A moment ago: 4 requests wait/)
-  t.match(sentence, /10 streams, nobody waits/)
+  t.match(sentence, /10 streams, none waiting/)
   t.match(await legend('connections'), /waiting\s+0/)
   t.match(await legend('requests'), /failed\s+16/)
 })
@@ -308,7 +311,7 @@ check(
     while (stand.opened === before) await delay(10)
     await page.locator('#live[data-state="live"]').waitFor()
     t.equal(stand.listening, 1)
-    await page.getByText(/No figures for [3-9] s/).waitFor()
+    await page.getByText(/No data for [3-9] s/).waitFor()
     const complaints = browser?.complaints.splice(0) ?? []
     t.ok(
       complaints.every((text) => /ERR_|Failed to load/.test(text)),

@@ -209,7 +209,7 @@ t.test('models, usage, state and metrics', async (t) => {
       cwd: gateway.folder,
       env: { STATE_DIR: 'state' }
     })
-    await gateway.logged((line) => line['msg'] === 'named keys read again', from)
+    await gateway.logged((line) => line['msg'] === 'named keys reloaded', from)
     const { key } = JSON.parse(stdout)
     const headers = { authorization: `Bearer ${key}` }
     const { status, text, problems } = await ask(usage, { headers })

@@ -58,7 +58,7 @@ const broken: readonly BrokenSetUp[] = [
     breakIt: async () => ({ env: { HTTP_MAX_CONECTIONS: '10' } }),
     id: 'settings-odd',
     level: 'warning',
-    what: /HTTP_MAX_CONECTIONS is not a setting; was HTTP_MAX_CONNECTIONS meant/,
+    what: /HTTP_MAX_CONECTIONS is not a setting. Did you mean HTTP_MAX_CONNECTIONS/,
     change: /\.env/
   },
   {
@@ -87,14 +87,14 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'settings-odd',
     level: 'warning',
-    what: /SERVR_PROT is not a setting; was SERVER_PORT meant/,
+    what: /SERVR_PROT is not a setting. Did you mean SERVER_PORT/,
     change: /\.env/
   },
   {
     name: 'client keys under a misspelt name',
     breakIt: async () => ({ env: { PROXY_APIKEY: SECRETS.apiKey, PROXY_API_KEY: '' } }),
     id: 'settings-invalid',
-    what: /PROXY_APIKEY is not a setting; was PROXY_API_KEY meant/,
+    what: /PROXY_APIKEY is not a setting. Did you mean PROXY_API_KEY/,
     change: /docs\/settings\.md/
   },
   {
@@ -131,7 +131,7 @@ const broken: readonly BrokenSetUp[] = [
     name: 'a refresh token that was cut off',
     breakIt: async () => ({ env: { KIRO_CREDS_FILE: '', REFRESH_TOKEN: 'cut...' } }),
     id: 'credentials-unreadable',
-    what: /REFRESH_TOKEN is not a whole token/,
+    what: /REFRESH_TOKEN is incomplete/,
     change: /^Correct the file or the setting, or remove it and run "kiro-gateway login"/
   },
   {
@@ -175,7 +175,7 @@ const broken: readonly BrokenSetUp[] = [
     name: 'more memory planned with than there is',
     breakIt: async () => ({ env: { MEMORY_LIMIT: '1048576M' } }),
     id: 'memory-beyond',
-    what: /1048576 MB are planned with/,
+    what: /MEMORY_LIMIT is 1048576 MB/,
     change: /Lower MEMORY_LIMIT/
   },
   {
@@ -205,8 +205,8 @@ const broken: readonly BrokenSetUp[] = [
       return { env: { DNS_SERVERS: address, KIRO_API_URL: 'http://kiro.test:1' } }
     },
     id: 'host-unknown',
-    what: /kiro\.test:1 .*not known to the name servers \(ENOTFOUND\)/,
-    change: /^Check KIRO_API_URL: no such name is known\.$/
+    what: /kiro\.test:1 .*unknown to the name servers \(ENOTFOUND\)/,
+    change: /^Check KIRO_API_URL: the name does not exist\.$/
   },
   {
     name: 'a machine that is offline, or whose name server knows nothing',
@@ -217,7 +217,7 @@ const broken: readonly BrokenSetUp[] = [
     id: 'host-unknown',
     what: /^The name servers know none of runtime\.us-east-1.*q\.us-east-1.*management\.us-east-1.*\(sign-in\)/,
     change:
-      /^Is this machine online\? If it is, check its name servers \(\/etc\/resolv\.conf, DNS_SERVERS\)\.$/
+      /^Check that this machine is online, and its name servers \(\/etc\/resolv\.conf, DNS_SERVERS\)\.$/
   },
   {
     name: 'a region that there is not',
@@ -304,7 +304,7 @@ const broken: readonly BrokenSetUp[] = [
     name: 'a port whose packets are dropped',
     breakIt: async (t) => ({ env: { KIRO_API_URL: `http://127.0.0.1:${await deafPort(t)}` } }),
     id: 'host-silent',
-    what: /did not take the connection in time/,
+    what: /did not accept the connection in time/,
     change: /Allow connections|VPN_PROXY_URL/
   },
   {
@@ -314,7 +314,7 @@ const broken: readonly BrokenSetUp[] = [
       return { env: { KIRO_API_URL: url.origin } }
     },
     id: 'host-mute',
-    what: /took the connection and did not answer/,
+    what: /accepted the connection but did not answer/,
     change: /VPN_PROXY_URL/
   },
   {
@@ -350,7 +350,7 @@ const broken: readonly BrokenSetUp[] = [
       return { env: { VPN_PROXY_URL: url } }
     },
     id: 'proxy-credentials',
-    what: /^The proxy http:\/\/127\.0\.0\.1:\d+ of VPN_PROXY_URL does not accept the user/,
+    what: /^The proxy http:\/\/127\.0\.0\.1:\d+ of VPN_PROXY_URL rejects the configured user/,
     change: /percent-encoded/
   },
   {
@@ -426,7 +426,7 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'account-drift',
     level: 'warning',
-    what: /^13\.1 credits of today were not used through this gateway, or not metered\.$/,
+    what: /^13\.1 credits used today did not go through this gateway, or were not metered\.$/,
     change: /another account/
   }
 ]
@@ -488,7 +488,7 @@ t.test('a state folder that another user has linked', { skip: !isRoot }, async (
   lchownSync(room.stateDir, 12_345, 12_345)
   const run = await runDoctor({ folder: room.folder, env: room.settings(url), args: ['--json'] })
   const finding = reportOf(run).findings.find(({ id }) => id === 'state-link')
-  t.match(finding, { what: /link that another user has made \(uid 12345\)/ })
+  t.match(finding, { what: /symbolic link created by another user \(uid 12345\)/ })
 })
 
 t.test('a set-up that is well', async (t) => {
@@ -561,7 +561,7 @@ t.test('a gateway that runs already', async (t) => {
     const { findings } = reportOf(await runDoctor({ folder: room.folder, env, args: ['--json'] }))
     t.match(
       findings.find(({ id }) => id === 'port-ours'),
-      { what: /A kiro-gateway \d/ }
+      { what: /^kiro-gateway \d/ }
     )
     t.notOk(findings.some(({ level }) => level === 'problem'))
   })
@@ -621,7 +621,7 @@ t.test('a gateway that runs already', async (t) => {
       { id: 'gateway-not-ready', code: undefined }
     ])
     t.same(shown.splice(0), [undefined, SECRETS.apiKey])
-    t.match(await ask(() => brief), [{ id: 'port-ours' }, { what: /those who have one of its/ }])
+    t.match(await ask(() => brief), [{ id: 'port-ours' }, { what: /callers with one of its/ }])
     shown.length = 0
     t.match(await ask(() => ({ status: 'ready', by: 'another' })), [{ id: 'port-taken' }])
     t.same(shown, [undefined])
@@ -692,7 +692,7 @@ t.test('--probe', async (t) => {
     room.signIn({ accessToken: 'not-admitted-token' })
     const run = await probe([])
     t.match(run.stdout, /\nP2 {3}Does the subscription admit .* not-admitted\n/)
-    t.match(run.stdout, /will not pretend otherwise/)
+    t.match(run.stdout, /does not pose as another program/)
     t.equal(run.code, 1, 'the list of models is refused, too')
   })
 

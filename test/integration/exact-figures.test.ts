@@ -69,7 +69,7 @@ t.test(
     const long = [...(await streamsOf(other, 20)), ...(await streamsOf(pid, 20))]
     steps.push(await countersOf(gateway))
     process.kill(pid, 'SIGKILL')
-    await gateway.logged((line) => line['msg'] === 'requests that died with their worker')
+    await gateway.logged((line) => line['msg'] === 'requests lost with their worker')
     steps.push(await countersOf(gateway))
 
     const cut = new Set<ChatCall>()

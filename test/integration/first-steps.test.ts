@@ -62,7 +62,7 @@ t.test('at a terminal', { skip: hasTerminals() ? false : 'there is no script(1)'
     const services = await new FakeSignInServices().listen()
     t.teardown(() => services.close())
     const { ended, shows, shown } = atTerminal(t, 'login', { KIRO_OIDC_URL: services.url })
-    await shows(/Waiting until you have confirmed it · \d+:\d\d left/)
+    await shows(/Waiting for you to confirm the code · \d+:\d\d left/)
     services.device = 'confirmed'
     t.equal(await ended, 0)
     t.match(shown(), '\r\u001b[2KSigned in with AWS Builder ID.')

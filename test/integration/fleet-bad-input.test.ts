@@ -96,7 +96,7 @@ t.test('an engine that will not do', { skip }, async (t) => {
     await isRefused(
       t,
       start(t, { FLEET_URL: at('narrow:word') }),
-      /may not do all that a fleet needs: ~/
+      /lacks permissions that a fleet needs: ~/
     )
   })
 

@@ -83,5 +83,5 @@ t.test('kiro-gateway fleet', { skip: whyNoEngine() }, async (t) => {
   t.match(await run('forget'), { code: 2 })
   t.match(await run('close'), { code: 2 })
   await team.engine.stop()
-  t.match(await run('status'), { code: 2, stderr: /engine of FLEET_URL does not answer/ })
+  t.match(await run('status'), { code: 2, stderr: /Valkey at FLEET_URL does not answer/ })
 })

@@ -59,7 +59,7 @@ t.test('records that cannot be had are told of, and all goes on', { skip }, asyn
   await until(async () => /"unshared":\[[^\]]*"pace"/.test(await problemsOf(a)))
   t.ok(await isReady(a), 'it serves')
   t.ok(await serves(a))
-  const line = await a.logged(starts('the engine of the fleet answers, but does not take'))
+  const line = await a.logged(starts("the fleet's Valkey answers, but"))
   t.equal(line['level'], 'warn')
   await client.call('ACL', 'SETUSER', 'default', '~*')
   await until(async () => (await problemsOf(a)).includes('"unshared":[]'))

@@ -84,7 +84,7 @@ t.test('a format that there is not is said to be none', async (t) => {
   t.teardown(() => gateway.stop())
   const [code] = await once(gateway.child, 'close')
   t.equal(code, 78)
-  t.match(gateway.output, 'LOG_FORMAT is "fancy", allowed is one of auto, json, pretty.')
+  t.match(gateway.output, 'LOG_FORMAT is "fancy". Allowed: one of auto, json, pretty.')
 })
 
 t.test('what shows lines to people is loaded for that alone', async (t) => {

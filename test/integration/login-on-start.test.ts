@@ -43,7 +43,7 @@ t.test('a container without credentials signs in through its log', async (t) => 
   await t.test('refuses requests until then, and says why', async (t) => {
     const refused = await startChat(gateway.url, 'Say hello.').answer
     t.equal(refused.status, 503)
-    t.match(refused.text, /not signed in yet: its log shows a link/)
+    t.match(refused.text, /not signed in yet\. Its operator must open the link/)
     t.notMatch(refused.text, /CODE-|device\.example/, 'which clients do not see')
     const readiness = await fetch(`${gateway.url}/readyz`)
     t.equal(readiness.status, 503)
@@ -54,7 +54,7 @@ t.test('a container without credentials signs in through its log', async (t) => 
   await t.test('shows a new code when one has run out', async (t) => {
     services.expiresIn = 600
     await gateway.logged((line) => isAsking(line) && lastsLong(line))
-    t.ok(gateway.lines.some(({ msg }) => msg === 'the code has run out, there will be a new one'))
+    t.ok(gateway.lines.some(({ msg }) => msg === 'the code has expired, a new one follows'))
   })
 
   await t.test('answers once the code is confirmed', async (t) => {

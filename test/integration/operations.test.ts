@@ -50,7 +50,7 @@ t.test('SIGHUP', async (t) => {
     )
     await Promise.all(calls.map(({ firstBytes }) => firstBytes))
     writeEnv(gateway, 'HTTP_MAX_CONNECTIONS=6\nHTTP_MAX_KEEPALIVE_CONNECTIONS=2\n')
-    const reloaded = nextLogged(gateway, 'settings read again')
+    const reloaded = nextLogged(gateway, 'settings reloaded')
     gateway.child.kill('SIGHUP')
     await reloaded
     t.ok(
@@ -77,7 +77,7 @@ t.test('SIGHUP', async (t) => {
 
   t.test('grows it at once', async (t) => {
     writeEnv(gateway, 'HTTP_MAX_CONNECTIONS=40\n')
-    const reloaded = nextLogged(gateway, 'settings read again')
+    const reloaded = nextLogged(gateway, 'settings reloaded')
     gateway.child.kill('SIGHUP')
     await reloaded
     const calls = Array.from({ length: 30 }, () =>
@@ -90,7 +90,7 @@ t.test('SIGHUP', async (t) => {
 
   t.test('changes nothing when the file has a mistake, and says which', async (t) => {
     writeEnv(gateway, 'HTTP_MAX_CONNECTIONS=many\n')
-    const refused = nextLogged(gateway, 'settings not read again, nothing has changed')
+    const refused = nextLogged(gateway, 'settings cannot be reloaded, nothing was changed')
     gateway.child.kill('SIGHUP')
     t.match(JSON.stringify(await refused), 'HTTP_MAX_CONNECTIONS')
     const metric = await metricsOf(gateway)
@@ -100,7 +100,7 @@ t.test('SIGHUP', async (t) => {
 
   t.test('takes new client keys into use', async (t) => {
     writeEnv(gateway, 'PROXY_API_KEY=fresh\n')
-    const reloaded = nextLogged(gateway, 'settings read again')
+    const reloaded = nextLogged(gateway, 'settings reloaded')
     gateway.child.kill('SIGHUP')
     await reloaded
     t.equal((await startChat(gateway.url, 'hi').answer).status, 401)

@@ -114,14 +114,14 @@ t.test('what is used elsewhere is shown everywhere, and how long the plan lasts'
   t.match(metrics, /kiro_gateway_account_outside_credits\{since="day"\} 3\.1\n/)
   t.match(metrics, /kiro_gateway_plan_used_up_timestamp_seconds\{rate="weeks"\} \d/)
   t.match(await receiver.told('plan-drift', SOON_MS), {
-    text: /^3\.1 credits of today were not used through this gateway, or not metered\./,
+    text: /^3\.1 credits used today did not go through this gateway, or were not metered\./,
     outside: 3.1
   })
   t.match(await receiver.told('plan-forecast', SOON_MS), { per_day: 5_000 })
 
   const cwd = { cwd: gateway.folder, env: { STATE_DIR: stateDir } }
   const shown = await runKiroGateway(['usage'], cwd)
-  t.match(shown.stderr, /3\.1 credits of today were not used through this gateway/)
+  t.match(shown.stderr, /3\.1 credits used today did not go through this gateway/)
   t.match(
     shown.stderr,
     /At the rate of the last weeks, 5003.1 credits a day, the plan lasts until 2/

@@ -108,7 +108,7 @@ async function rig(t: Test) {
     const from = gateway.lines.length
     const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
     const made = await runKiroGateway(['key', 'add', ...terms], options)
-    await gateway.logged((line) => line['msg'] === 'named keys read again', from)
+    await gateway.logged((line) => line['msg'] === 'named keys reloaded', from)
     return made.stdout.trim()
   }
   return {

@@ -321,7 +321,7 @@ t.test('--against a gateway that runs', async (t) => {
   t.equal(wrong.code, 2)
   t.match(
     wrong.stderr,
-    /did not ask the upstream that is played: start it with KIRO_API_URL=http:\/\/127/
+    /did not call the recorded upstream\. Start it with KIRO_API_URL=http:\/\/127/
   )
   const gone = await replay(...args, '--against', 'http://127.0.0.1:9', folder)
   t.equal(gone.code, 2)

@@ -63,7 +63,7 @@ for (const takes of ['path', 'target'] as const) {
     t.equal(upstream.calls.length, ASKED.length + 1 + others.length)
     const ids = upstream.calls.map(({ headers }) => headers['amz-sdk-invocation-id'])
     t.equal(new Set(ids).size, ids.length, 'the second try is a request of its own')
-    const told = gateway.lines.filter(({ msg }) => msg === 'upstream takes this form')
+    const told = gateway.lines.filter(({ msg }) => msg === 'upstream accepts this request form')
     t.equal(told.length, others.length, 'logged once')
   })
 }
@@ -72,7 +72,7 @@ t.test('what one worker finds out, the other is told: one extra call in all', as
   const { upstream, gateway } = await setUp(t, 'target', { WORKERS: '2' })
   const [[path, body] = ['', {}]] = ASKED
   t.equal((await ask(gateway.url, path, body)).status, 200)
-  await gateway.logged(({ msg }) => msg === 'upstream takes this form')
+  await gateway.logged(({ msg }) => msg === 'upstream accepts this request form')
   // All workers are asked for their counts, behind what they were told before.
   t.equal((await fetch(`${gateway.url}/metrics`)).status, 200)
   const workers = () =>

@@ -195,8 +195,8 @@ t.test('SIGUSR2', async (t) => {
     const children = childrenOf(gateway.child.pid)
     gateway.child.kill('SIGUSR2')
     process.kill(await nextWorker(gateway, children), 'SIGKILL')
-    await says(gateway, 'rolling restart stopped: the new worker did not serve')
-    t.match(await says(gateway, 'the new worker died before it served, the old one stays'), {
+    await says(gateway, 'rolling restart stopped: the new worker did not start')
+    t.match(await says(gateway, 'the new worker died during start-up, the old one stays'), {
       level: 'error',
       reason: 'SIGKILL'
     })
@@ -231,9 +231,9 @@ t.test('while workers are replaced', async (t) => {
     const { gateway, simulator } = await setUp(t, { DRAIN_TIMEOUT: '60' })
     const streams = await startStreams(gateway.url, 30)
     gateway.child.kill('SIGUSR2')
-    await says(gateway, 'rolling restart begins')
+    await says(gateway, 'rolling restart started')
     gateway.child.kill('SIGUSR2')
-    await says(gateway, 'rolling restart goes on already')
+    await says(gateway, 'a rolling restart is already running')
     await gateway.logged((line) => line['state'] === 'replacing')
     await gateway.reload({ HTTP_MAX_CONNECTIONS: '5', HTTP_MAX_KEEPALIVE_CONNECTIONS: '2' })
     t.equal((await Promise.all(streams)).filter(isComplete).length, 30)
@@ -254,7 +254,7 @@ t.test('while workers are replaced', async (t) => {
     const code = gateway.stop()
     t.equal((await Promise.all(streams)).filter(isComplete).length, 20)
     t.equal(await code, 0)
-    t.ok(await says(gateway, 'rolling restart stopped: the gateway ends'))
+    t.ok(await says(gateway, 'rolling restart stopped: the gateway is shutting down'))
   })
 
   t.test('a second SIGTERM ends all of them at once', async (t) => {

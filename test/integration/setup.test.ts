@@ -97,10 +97,10 @@ t.test('asks before it writes', async (t) => {
   t.equal(readFileSync(path, 'utf8'), before)
 
   const done = await run(call, 'y\n')
-  t.match(done, { code: 0, stdout: /asks http:\/\/127.0.0.1:9 now. Start it with: claude/ })
-  t.match(done.stderr, /other users can no longer read it/)
+  t.match(done, { code: 0, stdout: /now uses http:\/\/127.0.0.1:9. Start it with: claude/ })
+  t.match(done.stderr, /readable only by you/)
   t.match(readFileSync(path, 'utf8'), `\t\t"ANTHROPIC_AUTH_TOKEN": "${KEY}",\r\n`)
-  t.match(await run([...call, '--yes']), { code: 0, stdout: /is set up like that already/ })
+  t.match(await run([...call, '--yes']), { code: 0, stdout: /is already set up like this/ })
   t.equal(statSync(path).mode & 0o777, 0o600)
   t.match(await run(['claude', '--undo'], 'y\n'), { code: 0 })
   t.equal(readFileSync(path, 'utf8'), before)
@@ -119,7 +119,10 @@ t.test('undo takes no notice of settings that are wrong', async (t) => {
 
 t.test('says what to do where nobody can answer', async (t) => {
   const { run, pathOf } = makeHome(t)
-  t.match(await run(['codex', '--url', NOBODY]), { code: 2, stderr: /: --yes does not ask/ })
+  t.match(await run(['codex', '--url', NOBODY]), {
+    code: 2,
+    stderr: /Use --yes to skip the question/
+  })
   t.notOk(existsSync(pathOf('.codex')))
 })
 
@@ -204,7 +207,7 @@ t.test('asks the gateway for its models, and for its key', async (t) => {
   t.teardown(() => gateway.destroy())
   const { run, pathOf } = makeHome(t)
   const call = ['opencode', '--url', `${gateway.url}/v1/`, '--yes']
-  t.match(await run([...call, '--key', 'another-key']), { code: 1, stderr: /refuses this key/ })
+  t.match(await run([...call, '--key', 'another-key']), { code: 1, stderr: /rejects this key/ })
   t.match(await run([...call, '--model', 'glm-1']), { code: 1, stderr: /"glm-1" does not exist/ })
   const done = await run([...call, '--key', '-', '--model', 'my-own', '--json'], `${KEY}\n`)
   t.equal(done.code, 0)

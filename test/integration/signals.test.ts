@@ -20,11 +20,11 @@ t.test('SIGHUP', async (t) => {
     const envFile = `/proc/${gateway.child.pid}/cwd/.env`
     writeFileSync(envFile, 'PROXY_API_KEY=secret\n')
     gateway.child.kill('SIGHUP')
-    await gateway.logged((line) => line['msg'] === 'settings read again')
+    await gateway.logged((line) => line['msg'] === 'settings reloaded')
     rmSync(envFile)
     gateway.child.kill('SIGHUP')
     const refused = await gateway.logged(
-      (line) => line['msg'] === 'settings not read again, nothing has changed'
+      (line) => line['msg'] === 'settings cannot be reloaded, nothing was changed'
     )
     t.match(JSON.stringify(refused), '.env cannot be read')
     t.equal((await fetch(`${gateway.url}/v1/models`)).status, 401)
@@ -36,7 +36,7 @@ t.test('SIGHUP', async (t) => {
     const pids = gateway.workerPids()
     for (const pid of pids) process.kill(pid, 'SIGHUP')
     gateway.child.kill('SIGHUP')
-    await gateway.logged((line) => line['msg'] === 'settings read again')
+    await gateway.logged((line) => line['msg'] === 'settings reloaded')
     t.equal(await gateway.stop(), 0)
     t.notOk(gateway.lines.some((line) => line['msg'] === 'worker died'))
     t.ok(pids.length > 0)
@@ -44,7 +44,7 @@ t.test('SIGHUP', async (t) => {
 })
 
 for (const [signal, message] of [
-  ['SIGHUP', 'settings read again'],
+  ['SIGHUP', 'settings reloaded'],
   ['SIGUSR2', 'rolling restart complete']
 ] as const) {
   t.test(`${signal} that comes while the gateway starts is acted on when it has`, async (t) => {
@@ -108,6 +108,6 @@ t.test('a gateway whose simulator is gone ends, and says so', async (t) => {
   )
   process.kill(Number(simulatorPid), 'SIGKILL')
   t.equal(await gateway.exited, 1)
-  t.match(gateway.stderr, 'The built-in simulator ended (SIGKILL)')
-  t.ok(gateway.lines.some((one) => one['msg'] === 'no simulator, no answers: ending'))
+  t.match(gateway.stderr, 'The built-in simulator exited (SIGKILL)')
+  t.ok(gateway.lines.some((one) => one['msg'] === 'the simulator cannot start: exiting'))
 })

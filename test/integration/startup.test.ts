@@ -97,7 +97,7 @@ t.test('refuses to start, with everything that is wrong and exit code 78', async
     [
       'a key under a misspelt name',
       { PROXY_APIKEY: 'a-key-of-a-test-0123' },
-      [/^- PROXY_APIKEY is not a setting; was PROXY_API_KEY meant\? .*lets anyone in/m]
+      [/^- PROXY_APIKEY is not a setting. Did you mean PROXY_API_KEY\? .*anyone who reaches/m]
     ]
   ]
   for (const [name, env, said] of cases) {
@@ -118,8 +118,8 @@ t.test('starts with a misspelt setting in .env, and says what it ignores', async
     .filter((line) => line['msg'] === 'configuration warning')
     .map((line) => line['warning'])
   t.same(warnings, [
-    'LOGLEVEL is not a setting; was LOG_LEVEL meant?',
-    'SERVR_PROT is not a setting; was SERVER_PORT meant?'
+    'LOGLEVEL is not a setting. Did you mean LOG_LEVEL?',
+    'SERVR_PROT is not a setting. Did you mean SERVER_PORT?'
   ])
   t.equal(await gateway.stop(), 0)
 })

@@ -91,7 +91,7 @@ t.test('a link inside STATE_DIR is not written through', async (t) => {
   for (const name of FILES) t.equal(readFileSync(join(elsewhere, name), 'utf8'), '', name)
   const linesOf = (msg: string) =>
     gateway.lines.filter((line) => String(line['msg']).startsWith(msg))
-  const [told] = linesOf('links are not written through')
+  const [told] = linesOf('symbolic links are not followed')
   t.same(told?.['links'], [...FOLDERS, ...FILES].toSorted())
   for (const msg of ['usage cannot be recorded', 'captures cannot be written; check DEBUG_DIR']) {
     t.match(JSON.stringify(linesOf(msg)), /is a link/, msg)

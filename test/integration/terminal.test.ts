@@ -41,7 +41,7 @@ t.test('one Ctrl-C under npm start', inTerminal, async (t) => {
     gateway.interrupt()
     t.equal((await call.answer).isCut, true)
     if (gateway.child.exitCode === null) await once(gateway.child, 'exit')
-    t.match(gateway.text, 'second signal, ending now')
+    t.match(gateway.text, 'second signal, exiting now')
   })
 })
 
@@ -74,7 +74,7 @@ t.test('a terminal that is closed', inTerminal, async (t) => {
     const { pid } = gateway
     t.teardown(() => process.kill(pid, 'SIGKILL'))
     gateway.closeTerminal()
-    await written(log, /"settings read again"/)
+    await written(log, /"settings reloaded"/)
     t.equal((await fetch(`${url}/health`)).status, 200)
   })
 })
@@ -82,7 +82,7 @@ t.test('a terminal that is closed', inTerminal, async (t) => {
 t.test('SIGHUP in a terminal that is there reads the settings again', inTerminal, async (t) => {
   const gateway = await start(t)
   process.kill(gateway.pid, 'SIGHUP')
-  await gateway.shows(/settings read again/)
+  await gateway.shows(/settings reloaded/)
   t.notMatch(gateway.text, /draining/)
 })
 

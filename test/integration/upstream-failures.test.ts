@@ -84,7 +84,7 @@ t.test('text and half a frame: the answer was cut', async (t) => {
   t.match(body, '"content":"hi"')
   t.match(body, '"finish_reason":"length"')
   t.notMatch(body, '"error"')
-  t.match(await gateway.logged(({ msg }) => msg === 'answer cut off on its way'), {
+  t.match(await gateway.logged(({ msg }) => msg === 'answer cut off in transit'), {
     code: 'GW_STREAM_TRUNCATED'
   })
 })

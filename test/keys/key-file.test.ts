@@ -86,10 +86,10 @@ t.test('keeps what it does not know', async (t) => {
 
 t.test('says what is wrong with a file', async (t) => {
   for (const [text, problem] of [
-    ['', /is not a whole JSON object/],
-    ['{"version": 1, "keys": [', /is not a whole JSON object/],
-    ['[]', /is not a whole JSON object/],
-    ['{}', /is not what "kiro-gateway key add" writes/],
+    ['', /is not a complete JSON object/],
+    ['{"version": 1, "keys": [', /is not a complete JSON object/],
+    ['[]', /is not a complete JSON object/],
+    ['{}', /was not written by "kiro-gateway key add"/],
     ['{"version": "1", "keys": []}', /is not what/],
     ['{"version": 1, "keys": {}}', /is not what/],
     ['{"version": 2, "keys": "?"}', /newer version.*\(2\)/],
@@ -101,7 +101,7 @@ t.test('says what is wrong with a file', async (t) => {
     [fileOf(entry({ hashes: [{ sha256: 'a'.repeat(64), until: 'soon' }] })), /"until"/],
     [fileOf(entry({ credits: 5 })), /"credits"/],
     [fileOf(entry({ credits: { limit: 5, period: 'quarter' } })), /quarter/],
-    [fileOf(entry({ credits: { limit: '5', period: 'day' } })), /no limit of credits/],
+    [fileOf(entry({ credits: { limit: '5', period: 'day' } })), /not a credit limit/],
     [fileOf(entry({ maxStreams: 0 })), /streams/],
     [fileOf(entry({ requestsPerMinute: 1.5 })), /requests per minute/],
     [fileOf(entry({ models: [] })), /1 to 64/],

@@ -69,7 +69,7 @@ t.test('answers leave some of the memory to bodies', async (t) => {
   t.ok(second.isFull)
   t.notOk(second.hold(1), 'and it stays so')
   t.match(second.refusal, { code: 'GW_MEMORY_FULL', retryAfterS: 5 })
-  t.match(second.refusal?.message, /too long for the memory/)
+  t.match(second.refusal?.message, /too long for the free memory/)
   t.throws(() => third.hold(MIB), { code: 'GW_MEMORY_FULL' }, 'an answer in one piece fails')
   t.throws(() => third.say(1), { code: 'GW_MEMORY_FULL' })
   first.release()

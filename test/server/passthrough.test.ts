@@ -108,7 +108,7 @@ t.test('a refused key is its client’s affair', async (t) => {
   replies.set('ksk_bad', refuseKey)
   const { status, text } = await chat('ksk_bad')
   t.equal(status, 401)
-  t.match(text, /does not accept this Kiro API key/)
+  t.match(text, /rejects this Kiro API key/)
   t.notMatch(text, /ksk_bad/)
   t.equal(calls.filter(({ path }) => path === '/generateAssistantResponse').length, 1)
   t.match(await chat('ksk_good'), { status: 200 })
@@ -119,7 +119,7 @@ t.test('a refused key is not asked about again for a minute', async (t) => {
   replies.set('ksk_bad', refuseKey)
   t.match(await chat('ksk_bad'), { status: 401 })
   const before = calls.length
-  t.match(await chat('ksk_bad'), { status: 401, text: /does not accept this Kiro API key/ })
+  t.match(await chat('ksk_bad'), { status: 401, text: /rejects this Kiro API key/ })
   t.match(await get('/v1/usage', 'ksk_bad'), { status: 401 })
   t.match(await get('/v1/models', 'ksk_bad'), { status: 401 })
   t.equal(calls.length, before)
@@ -132,7 +132,7 @@ t.test('keys that are new are tried at a small rate, and others are not held up'
   t.match(await get('/v1/usage', 'ksk_third'), { status: 200 })
   const before = calls.length
   for (const key of ['ksk_1', 'ksk_2', 'ksk_3']) {
-    t.match(await chat(key), { status: 429, text: /new to this gateway. Try again in \d+ s/ })
+    t.match(await chat(key), { status: 429, text: /sent to this gateway. Try again in \d+ s/ })
     t.match(await get('/v1/models', key), { status: 429 })
     t.match(await get('/v1/usage', key), { status: 429 })
   }
@@ -175,7 +175,7 @@ t.test('a rate that may be of the whole service says nothing of a key', async (t
 t.test('a key that is refused when its models are asked for is refused', async (t) => {
   const { get, chat, replies, calls } = await rig(t)
   replies.set('ksk_bad', refuseKey)
-  t.match(await get('/v1/models', 'ksk_bad'), { status: 401, text: /does not accept this/ })
+  t.match(await get('/v1/models', 'ksk_bad'), { status: 401, text: /rejects this/ })
   t.equal(calls.length, 1)
   t.match(await get('/v1/models', 'ksk_bad'), { status: 401 })
   t.match(await chat('ksk_bad'), { status: 401 })
@@ -187,7 +187,7 @@ t.test('a key that is refused when its region is looked for is refused', async (
   const open = await rig(t, { KIRO_MANAGEMENT_URL: `${manage}/{region}` })
   replies.set('ksk_bad', refuseKey)
   open.replies.set('ksk_bad', refuseKey)
-  t.match(await open.chat('ksk_bad'), { status: 401, text: /does not accept this/ })
+  t.match(await open.chat('ksk_bad'), { status: 401, text: /rejects this/ })
   t.equal(calls.length, 1, 'one question, of the region')
   t.equal(open.calls.length, 0, 'and none of the answer')
   t.match(await chat('ksk_good'), { status: 200 })

@@ -136,10 +136,7 @@ t.test('a refusal that explains nothing names what is borderline', async (t) => 
       t.match(told, /turn-length/)
       t.match(told, 'POST /v1/lint')
     }
-    t.match(
-      await messageOf('/v1/messages', long(5)),
-      /Nothing in the request is near a known limit/
-    )
+    t.match(await messageOf('/v1/messages', long(5)), /The request is not near any known limit/)
   }
   upstream.onRequest = refuse('profile is not allowed', null)
   t.notMatch(await messageOf('/v1/messages', large), /payload-size/, 'others explain themselves')

@@ -42,7 +42,7 @@ const STARVED_PART = 0.5
 const HEARTBEAT_MS = 10_000
 /** More says that the run was none. */
 const MOST_STARVED_PART = 1 / 500
-const WITHOUT_HEAD = /^refused \(408\) .*headers of the request/
+const WITHOUT_HEAD = /^refused \(408\) .*request headers/
 /** There is a rush for a quarter of the time. */
 const RUSH_EVERY_MS = 4 * 60_000
 const RUSH_PART = 0.25

@@ -126,7 +126,7 @@ for (const kind of kinds) {
     t.match(missing.message, `The proxy of VPN_PROXY_URL wants a user and a password`)
     const refused = await failureOf(t, `${kind}://joe:hunter2@127.0.0.1:${proxy.port}`)
     t.equal(refused.code, 'GW_PROXY_REFUSED')
-    t.match(refused.message, /does not accept the user and password .*VPN_PROXY_URL/)
+    t.match(refused.message, /rejects the configured user and password .*VPN_PROXY_URL/)
     t.notMatch(
       JSON.stringify([refused.message, refused.detail, String(refused.cause)]),
       /joe|hunter2/

@@ -244,7 +244,7 @@ const STATE = {
     phase: orNull(
       oneOf(words('open learning'), 'Of the fleet. While it learns, nothing is granted anew.')
     ),
-    era: orNull(amount('Goes up whenever the engine has lost what it knew.')),
+    era: orNull(amount('Era of the fleet; it increases whenever Valkey has lost its data.')),
     last_contact_ms: orNull(amount('Since the last confirmed sign of life of this gateway.')),
     max_connections: amount('Of all together.'),
     free: amount("Of these, in nobody's lease."),

@@ -38,7 +38,7 @@ export const CHECKS: readonly Check[] = [
 /** Says what is wrong with a set-up, and what to change. */
 export const doctor: Command = {
   name: 'doctor',
-  summary: 'Looks for what is wrong with this set-up, and says what to change.',
+  summary: 'Checks this installation and says what to change.',
   usage:
     'kiro-gateway doctor [--json]\nkiro-gateway doctor --probe [--yes] [--idle SECONDS] [--json]',
   options: {
@@ -46,20 +46,20 @@ export const doctor: Command = {
     yes: { type: 'boolean', short: 'y' },
     idle: { type: 'string' }
   },
-  help: `Looks at settings, files, limits, the port, proxies, hosts, the clock, the sign-in and the account, all at once and
-for 20 seconds at most. Nothing is changed, and nothing that costs credits is asked without --probe.
-The output holds no secrets: it can be put into a bug report. docs/doctor.md says what each finding means.
-Exit codes: 0 no problems (there may be warnings), 1 problems, 2 the command line makes no sense.
+  help: `Checks settings, files, limits, the port, proxies, hosts, the clock, the sign-in and the account, all at once and
+for 20 seconds at most. It changes nothing, and costs no credits without --probe.
+The output contains no secrets and is safe to put into a bug report. docs/doctor.md explains each finding.
+Exit codes: 0 no problems (warnings are possible), 1 problems, 2 invalid command line.
 
-  --probe            Also asks the upstream how it treats this account: about 12 small requests, two seconds apart, which
-                     cost a few credits. Stops at the first sign of suspicion.
-  --yes              Does not ask before that.
-  --idle SECONDS     Also tries how long an idle connection is kept, up to so long (1 to 300).`,
+  --probe            Also tests how the upstream treats this account, with about 12 small requests two seconds apart that
+                     cost a few credits. Stops at the first sign that the upstream suspects abuse.
+  --yes              Does not ask for confirmation first.
+  --idle SECONDS     Also tests how long an idle connection stays open, up to this limit (1 to 300).`,
   async run(call) {
     const { terminal, signal, env, isJson, positionals } = call
     if (positionals.length > 0) throw new UsageError(`"${positionals[0]}" is not an option`)
     if (call.values['probe'] === true) requireConsent(call)
-    else if (call.values['idle'] !== undefined) throw new UsageError('--idle goes with --probe')
+    else if (call.values['idle'] !== undefined) throw new UsageError('--idle needs --probe')
     const fileNames = new Set(namesIn(envFileOf(env)))
     const checkup = new Checkup({ ...inspectConfig(env, fileNames), env, signal })
     try {
@@ -85,7 +85,7 @@ function writeLines(terminal: Terminal, lines: readonly string[]): void {
 
 function showProgress({ terminal }: CommandCall, running: readonly Check[]): void {
   const names = running.map(({ id }) => id).join(', ')
-  if (running.length > 0) terminal.progress(`Looking at ${names} …`)
+  if (running.length > 0) terminal.progress(`Checking ${names} …`)
 }
 
 /** What settings hold that must not be shown. */

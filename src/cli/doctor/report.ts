@@ -80,7 +80,7 @@ export function reportLines({ findings, node, platform, ...report }: Report): re
     '',
     ...lines,
     '',
-    `${plural(count('problem'), 'problem')}, ${plural(count('warning'), 'warning')}, ${count('ok')} ok. docs/doctor.md says what each finding means.`
+    `${plural(count('problem'), 'problem')}, ${plural(count('warning'), 'warning')}, ${count('ok')} ok. docs/doctor.md explains each finding.`
   ]
 }
 

@@ -17,7 +17,7 @@ export async function makeOperatorKey(call: CommandCall): Promise<number> {
   if (call.isJson) call.terminal.write(JSON.stringify({ key: made, path }))
   else call.terminal.write(made)
   if (path !== null)
-    call.terminal.note(`Added to ${path}. A gateway that runs takes it with SIGHUP.`)
+    call.terminal.note(`Added to ${path}. Send SIGHUP to a running gateway to load it.`)
   return EXIT_OK
 }
 
@@ -29,14 +29,14 @@ async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promi
   const before = text === '' || text.endsWith('\n') ? text : `${text}${eol}`
   const after = `${before}${SETTING}=${made}${eol}`
   if ((parse(text)[SETTING] ?? '') !== '') {
-    throw refused(path, `has a ${SETTING} already. It may hold several keys, separated by commas.`)
+    throw refused(path, `already has a ${SETTING}. It may hold several keys, separated by commas.`)
   }
   try {
     await replaceFile(path, { text: after, mode, isDurable: true })
   } catch (cause) {
     throw refused(path, `cannot be written (${codeOf(cause)}).`, cause)
   }
-  if (env[SETTING] !== undefined) terminal.note(`${SETTING} of the environment wins over the file.`)
+  if (env[SETTING] !== undefined) terminal.note(`${SETTING} in the environment overrides the file.`)
   return path
 }
 
@@ -56,9 +56,9 @@ async function readEnvFile(name: string): Promise<FoundEnvFile> {
     if (process.geteuid !== undefined && uid !== process.geteuid()) {
       throw refused(path, 'belongs to another user.')
     }
-    if (size > MAX_ENV_BYTES) throw refused(path, 'is larger than any settings are.')
+    if (size > MAX_ENV_BYTES) throw refused(path, 'is too large for a settings file.')
     const text = await readFile(path, 'utf8')
-    if (text.includes('\ufffd')) throw refused(path, 'is no UTF-8 text.') // would not be the same when written
+    if (text.includes('\ufffd')) throw refused(path, 'is not UTF-8 text.') // would not be the same when written
     return { path, text, mode: mode & 0o770 }
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause
@@ -69,7 +69,7 @@ async function readEnvFile(name: string): Promise<FoundEnvFile> {
 
 function refused(path: string, problem: string, cause?: unknown): GatewayError {
   return new GatewayError('GW_CONFIG_INVALID', undefined, {
-    message: `${path} ${problem} Nothing was changed: add the key by hand.`,
+    message: `${path} ${problem} Nothing was changed; add the key yourself.`,
     cause
   })
 }

@@ -53,7 +53,7 @@ export function keyDetails(key: NamedKey, now: number): readonly string[] {
     ['per minute', requestsPerMinute === null ? NO_LIMIT : `${requestsPerMinute} requests`],
     ['streams', maxStreams === null ? NO_LIMIT : `${maxStreams} at a time`],
     ['models', models === null ? 'all' : models.join(', ')],
-    ['overage', key.mayOverage ? 'allowed' : 'as ALLOW_OVERAGE says'],
+    ['overage', key.mayOverage ? 'allowed' : 'per ALLOW_OVERAGE'],
     ['expires', toIso(expiresAt) ?? 'never'],
     ['made', toIso(key.createdAt) ?? ''],
     ...(revokedAt === null ? [] : [['revoked', toIso(revokedAt) ?? ''] as const]),
@@ -64,8 +64,8 @@ export function keyDetails(key: NamedKey, now: number): readonly string[] {
 
 const NO_LIMIT = 'no limit'
 
-function stateOf(key: NamedKey, now: number): 'in force' | 'revoked' | 'expired' {
-  return whyRefused(key, now) ?? 'in force'
+function stateOf(key: NamedKey, now: number): 'active' | 'revoked' | 'expired' {
+  return whyRefused(key, now) ?? 'active'
 }
 
 /** Until when the key before the current one lets in; `null` if it does not. */

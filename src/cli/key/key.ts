@@ -32,7 +32,7 @@ interface Verb {
 /** Keys for the people and programs that use a gateway. */
 export const key: Command = {
   name: 'key',
-  summary: 'Makes keys for people, with limits, and changes, lists and revokes them.',
+  summary: 'Creates, changes, lists and revokes keys with limits.',
   usage: `kiro-gateway key add NAME [LIMITS]
 kiro-gateway key list
 kiro-gateway key show NAME
@@ -55,40 +55,40 @@ kiro-gateway key new [--write]`,
     all: { type: 'boolean' },
     write: { type: 'boolean' }
   },
-  help: `"add" makes a key for a person or a program and prints it, once: only its hash is kept, in STATE_DIR. A gateway that
-runs notices within a second. As soon as there is such a key, every request needs one, or one of PROXY_API_KEY, which
-are the operator's and have no limits.
+  help: `"add" creates a key for a person or program and prints it once: only its hash is stored, in STATE_DIR. A running
+gateway picks it up within a second. Once there is such a key, every request needs one, or an operator key
+(PROXY_API_KEY), which has no limits.
 
-Limits, of which "set" changes those that are given; "none" takes one away:
+Limits ("set" changes only those given; "none" removes one):
 
-  --credits 200/month       Credits in a day, a week, a month (UTC), or in all: /day, /week, /month, /total.
+  --credits 200/month       Credits per day, week or month (UTC), or in total: /day, /week, /month, /total.
   --requests-per-minute 30
-  --max-streams 4           Answers at the same time; further requests wait.
+  --max-streams 4           Concurrent answers; further requests wait.
   --models 'claude-sonnet-*,auto'
-                            Nothing else may be asked; * stands for any text.
-  --expires 2027-01-31      After that day; or a time (2027-01-31T18:00Z), or a while (90d).
-  --overage                 Requests of this key go on when the plan is used up and Kiro charges extra. Otherwise
+                            Allowed models; * stands for any text.
+  --expires 2027-01-31      Expires after that day; or a time (2027-01-31T18:00Z), or a duration (90d).
+  --overage                 Requests of this key continue when the plan is used up and Kiro charges extra. By default
                             ALLOW_OVERAGE decides.
-  --no-overage              Takes --overage away from a key ("set").
-  --name NEW                Another name, for "set" alone.
+  --no-overage              Removes --overage from a key ("set").
+  --name NEW                Renames the key ("set").
 
-"rotate" makes another key for the same person, with the same limits and the same use. "revoke" ends a key for good.
-  --grace 24h               So long the old key is good besides; by default not at all.
+"rotate" creates a new key with the same name, limits and usage. "revoke" disables a key permanently.
+  --grace 24h               How long the old key stays valid; by default not at all.
 
-"reopen" lets keys with a limit of credits in again after the account book (usage.db) was damaged: nobody knows then what they
-have used in their period.
-  --used CREDITS            What they have used, by default nothing.
-  --all                     All keys with a limit of credits.
+"reopen" enables keys with a credit limit again after usage.db was damaged, when their usage in the current
+period is unknown.
+  --used CREDITS            Credits they have used; by default 0.
+  --all                     All keys with a credit limit.
 
-"new" prints a key of the operator's, for PROXY_API_KEY:
-  --write            Adds it to .env, or to the file that ENV_FILE names, and closes that to other users; nothing else
+"new" prints an operator key, for PROXY_API_KEY:
+  --write            Adds it to .env, or to the file named by ENV_FILE, and makes the file private. Nothing else
                      in it changes.`,
   async run(call) {
     const [word = '', name = '', ...more] = call.positionals
     const verb = Object.hasOwn(VERBS, word) ? VERBS[word] : undefined
-    if (verb === undefined) throw new UsageError(`it can ${Object.keys(VERBS).join(', ')}`)
+    if (verb === undefined) throw new UsageError(`expected one of ${Object.keys(VERBS).join(', ')}`)
     const wantsName = verb.isNameless === undefined
-    if (wantsName && name === '') throw new UsageError(`"${word}" takes the name of a key`)
+    if (wantsName && name === '') throw new UsageError(`"${word}" needs the name of a key`)
     if (more.length > 0 || (verb.isNameless === true && name !== '')) {
       throw new UsageError(`"${word}" takes ${wantsName ? 'one name' : 'no name'}`)
     }

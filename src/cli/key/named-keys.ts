@@ -39,13 +39,13 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   const keys = await change(call, (before) => {
     requireFree(before, name)
     const kept = before.length < MAX_KEYS ? before : withoutOldestRevoked(before)
-    if (kept.length >= MAX_KEYS) throw refused(`There are ${MAX_KEYS} keys already.`)
+    if (kept.length >= MAX_KEYS) throw refused(`There are already ${MAX_KEYS} keys.`)
     return [...kept, added]
   })
   tellMade(call, made, added)
   if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {
     call.terminal.note(
-      'From now on this gateway wants a key with every request. Make one for yourself, which has no limits, with: kiro-gateway key new --write'
+      'From now on every request needs a key. Create an operator key without limits for yourself: kiro-gateway key new --write'
     )
   }
   return EXIT_OK
@@ -58,7 +58,8 @@ export async function setKey(call: CommandCall, name: string): Promise<number> {
     ...givenLimits(call, Date.now()),
     ...(newName !== null && { name: toKeyName(newName) })
   }
-  if (Object.keys(changes).length === 0) throw new UsageError('"set" takes what to change')
+  if (Object.keys(changes).length === 0)
+    throw new UsageError('"set" needs at least one option to change')
   const changed = await changeOne(call, name, (found, others) => {
     if (changes.name !== undefined) requireFree(others, changes.name)
     return { ...found, ...changes }
@@ -77,7 +78,7 @@ export async function rotateKey(call: CommandCall, name: string): Promise<number
   }))
   tellMade(call, text, changed)
   if (!call.isJson && graceMs > 0) {
-    call.terminal.note(`The old key is good until ${new Date(until).toISOString()}.`)
+    call.terminal.note(`The old key is valid until ${new Date(until).toISOString()}.`)
   }
   return EXIT_OK
 }
@@ -91,7 +92,7 @@ export async function revokeKey(call: CommandCall, name: string): Promise<number
 /** `key reopen NAME`, or `--all`: says what was used before the account book was damaged. */
 export async function reopenKey(call: CommandCall, name: string): Promise<number> {
   const isAll = call.values['all'] === true
-  if (isAll === (name !== '')) throw new UsageError('"reopen" takes the name of a key, or --all')
+  if (isAll === (name !== '')) throw new UsageError('"reopen" needs the name of a key, or --all')
   const used = toUsed(textOption(call, 'used') ?? '0')
   const reopened = { at: Date.now(), used }
   if (!isAll) return tellChanged(call, await changeOne(call, name, (key) => ({ ...key, reopened })))
@@ -100,7 +101,7 @@ export async function reopenKey(call: CommandCall, name: string): Promise<number
   )
   const names = keys.filter(({ credits }) => credits !== null).map((key) => key.name)
   if (call.isJson) call.terminal.write(JSON.stringify({ reopened: names }))
-  else call.terminal.note(`Reopened: ${names.join(', ') || 'no key has a limit of credits'}.`)
+  else call.terminal.note(`Reopened: ${names.join(', ') || 'no key has a credit limit'}.`)
   return EXIT_OK
 }
 
@@ -111,7 +112,7 @@ export async function listKeys(call: CommandCall): Promise<number> {
   if (call.isJson)
     call.terminal.write(JSON.stringify({ keys: keys.map((one) => toKeyJson(one, now)) }))
   else if (keys.length === 0)
-    call.terminal.note('There are no named keys: kiro-gateway key add NAME')
+    call.terminal.note('There are no named keys. Create one with: kiro-gateway key add NAME')
   else for (const line of keyTable(keys, now)) call.terminal.write(line)
   return EXIT_OK
 }
@@ -141,7 +142,7 @@ type Limits = Pick<NamedKey, keyof typeof NO_LIMITS>
 /** True if the key may cost extra; `undefined` where the command line does not say. */
 function givenOverage({ values }: CommandCall): boolean | undefined {
   const [may, mayNot] = [values['overage'] === true, values['no-overage'] === true]
-  if (may && mayNot) throw new UsageError('either --overage or --no-overage')
+  if (may && mayNot) throw new UsageError('use either --overage or --no-overage')
   return may ? true : mayNot ? false : undefined
 }
 
@@ -227,7 +228,7 @@ function requireFree(keys: readonly NamedKey[], name: string): void {
   const taken = findInForce(keys, name)
   if (taken === undefined) return
   throw refused(
-    `There is a key ${JSON.stringify(taken.name)} already. "key set" changes its limits, "key rotate" makes a new key for it.`
+    `A key ${JSON.stringify(taken.name)} already exists. "key set" changes its limits, "key rotate" replaces it.`
   )
 }
 
@@ -243,7 +244,7 @@ function noSuchKey(keys: readonly NamedKey[], name: string): GatewayError {
       : `There are: ${list}${known.length > MAX_NAMED ? ', …' : ''}.`
   const said = JSON.stringify(name.slice(0, 64))
   return refused(
-    isRevoked ? `The key ${said} is revoked already.` : `There is no key ${said}. ${hint}`
+    isRevoked ? `The key ${said} is already revoked.` : `There is no key ${said}. ${hint}`
   )
 }
 
@@ -251,7 +252,7 @@ function tellMade({ terminal, isJson }: CommandCall, made: string, key: NamedKey
   const now = Date.now()
   if (isJson) return terminal.write(JSON.stringify({ key: made, ...toKeyJson(key, now) }))
   terminal.write(made)
-  terminal.note(`The key of ${key.name}. It is shown this once, and only its hash is kept.`)
+  terminal.note(`The key of ${key.name}. It is shown only once; only its hash is stored.`)
 }
 
 function tellChanged({ terminal, isJson }: CommandCall, key: NamedKey): number {

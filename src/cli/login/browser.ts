@@ -49,7 +49,7 @@ export async function loginByBrowser(
   const canPaste = way.isPasted || terminal.isInteractive
   if (server === null && !canPaste) {
     throw new UsageError(
-      `port ${way.port}, to which the browser comes back, is taken: end what listens there, or call it with --paste`
+      `port ${way.port}, to which the browser returns, is in use: stop the program that listens there, or use --paste`
     )
   }
   const until = Date.now() + BROWSER_PATIENCE_MS
@@ -89,7 +89,7 @@ async function finish(
     return { status: 200, title: 'Signed in', text: 'You may close this window.' }
   } catch (cause) {
     outcome.reject(cause)
-    return { status: 502, title: 'Not signed in', text: 'The terminal says why.' }
+    return { status: 502, title: 'Not signed in', text: 'See the terminal for the reason.' }
   }
 }
 
@@ -108,8 +108,8 @@ async function askForAddress(call: CommandCall, question: AddressQuestion): Prom
   const { terminal, signal } = call
   const { onCallback, isAlone } = question
   const hint = isAlone
-    ? 'In the end it shows'
-    : 'If the browser runs on another machine, it ends with'
+    ? 'At the end the browser shows'
+    : 'If the browser runs on another machine, it shows at the end'
   terminal.note(
     `${hint} a page that cannot be opened. Copy the address of that page, http://localhost:…`
   )
@@ -119,6 +119,6 @@ async function askForAddress(call: CommandCall, question: AddressQuestion): Prom
     if (address === '') continue
     const { status, text } = await onCallback(address)
     if (status !== 400) return
-    terminal.note(`That is not it. ${text}`)
+    terminal.note(`That address does not work. ${text}`)
   }
 }

@@ -35,17 +35,17 @@ kiro-gateway login --provider=google|github [--paste]`,
     paste: { type: 'boolean' },
     'callback-port': { type: 'string' }
   },
-  help: `Signs the gateway in and keeps the sign-in in STATE_DIR, where a gateway finds it that starts, or runs already.
+  help: `Signs in and stores the sign-in in STATE_DIR, where running gateways and new ones find it.
 
-Builder ID and organisations: prints a link and a code, which any browser on any machine may confirm.
-Google and GitHub: prints a link; the browser comes back to this machine. Where it runs on another one, paste the address
-at which it ends.
+Builder ID and organisations: prints a link and a code to confirm in any browser, on any machine.
+Google and GitHub: prints a link; the browser then returns to this machine. If the browser runs on another machine,
+paste the address at which it ends.
 
   --provider=NAME       builder-id (the default), google or github.
-  --start-url=URL       Of an organisation's IAM Identity Center: https://d-1234567890.awsapps.com/start.
-  --region=REGION       Where that Identity Center is; KIRO_REGION without.
-  --paste               Only asks for the address, and listens for no browser.
-  --callback-port=PORT  Port that the browser comes back to. The sign-in page is known to take ${CALLBACK_PORT} alone.`,
+  --start-url=URL       Start URL of an organisation's IAM Identity Center: https://d-1234567890.awsapps.com/start.
+  --region=REGION       Region of that Identity Center; by default KIRO_REGION.
+  --paste               Asks for the address instead of listening for the browser.
+  --callback-port=PORT  Port that the browser returns to. The sign-in page is known to accept only ${CALLBACK_PORT}.`,
   async run(call) {
     const way = readWay(call)
     const { config } = inspectConfig(call.env)
@@ -66,7 +66,7 @@ at which it ends.
       const facts = { provider, region, startUrl }
       terminal.write(JSON.stringify({ event: 'signed-in', ...facts, path }))
     } else {
-      terminal.write(`Signed in with ${nameOf(signIn)}. The sign-in is kept in ${path}.`)
+      terminal.write(`Signed in with ${nameOf(signIn)}. The sign-in is stored in ${path}.`)
       terminal.write('Next: "kiro-gateway setup claude" (or another client), then "kiro-gateway".')
     }
     for (const line of shadows(config)) terminal.note(line)
@@ -88,12 +88,12 @@ type Way =
 function readWay(call: CommandCall): Way {
   const provider = textOption(call, 'provider')?.toLowerCase() ?? null
   const [startUrl, region] = [textOption(call, 'start-url'), textOption(call, 'region')]
-  if (call.positionals.length > 0) throw new UsageError('login takes options only')
+  if (call.positionals.length > 0) throw new UsageError('login takes only options')
   if (startUrl !== null && provider !== null) {
     throw new UsageError('--start-url is for organisations, --provider for all others')
   }
   if (startUrl === null && region !== null) {
-    throw new UsageError('--region goes with --start-url: all others sign in at one place')
+    throw new UsageError('--region needs --start-url')
   }
   if (provider === 'google' || provider === 'github') {
     return {
@@ -107,7 +107,7 @@ function readWay(call: CommandCall): Way {
     throw new UsageError(`--provider is builder-id, google or github, not "${provider}"`)
   }
   if (call.values['paste'] === true || call.values['callback-port'] !== undefined) {
-    throw new UsageError('--paste and --callback-port go with --provider=google or github')
+    throw new UsageError('--paste and --callback-port need --provider=google or github')
   }
   if (startUrl === null) return { name: 'device', ...BUILDER_ID }
   return {
@@ -121,7 +121,8 @@ function readPort(call: CommandCall): number {
   const text = textOption(call, 'callback-port')
   if (text === null) return CALLBACK_PORT
   const port = Number(text)
-  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new UsageError('--callback-port is no port')
+  if (!/^\d{1,5}$/.test(text) || port > 65_535)
+    throw new UsageError('--callback-port is not a port')
   return port
 }
 
@@ -130,7 +131,7 @@ async function loginByCode(
   { startUrl, region }: Extract<Way, { name: 'device' }>,
   service: SignInServiceOptions
 ): Promise<NewSignIn> {
-  using countdown = new Countdown(terminal, 'Waiting until you have confirmed it')
+  using countdown = new Countdown(terminal, 'Waiting for you to confirm the code')
   const signIn = await loginByDeviceCode({
     ...service,
     startUrl,
@@ -162,7 +163,5 @@ function nameOf({ authMethod, provider, startUrl }: NewSignIn): string {
 function shadows(config: Config): readonly string[] {
   const set = sourcesOf(config)
   if (set.length === 0) return []
-  return [
-    `${set.join(' and ')} is set and wins over this sign-in: take it away to use the new one.`
-  ]
+  return [`${set.join(' and ')} is set and overrides this sign-in. Remove it to use the new one.`]
 }

@@ -130,5 +130,5 @@ function unknownCommand(name: string): string {
     (known) => name.length <= MAX_GUESSED_CHARS && editDistance(name, known) <= 2
   )
   const hint = meant === undefined ? '' : ` Was "${meant}" meant?`
-  return `there is no command "${said}".${hint} The commands are ${commandNames().join(', ')}; "kiro-gateway --help" says what they do.`
+  return `unknown command "${said}".${hint} The commands are ${commandNames().join(', ')}; "kiro-gateway --help" explains them.`
 }

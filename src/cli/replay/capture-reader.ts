@@ -156,9 +156,10 @@ async function readFacts(folder: string): Promise<Static<typeof Facts>> {
   const found = await lstat(folder).catch((cause: unknown) => {
     throw operatorError(`${folder} cannot be read (${codeOf(cause)}).`)
   })
-  if (found.isSymbolicLink()) throw operatorError(`${folder} is a link: name the folder itself.`)
+  if (found.isSymbolicLink())
+    throw operatorError(`${folder} is a symbolic link. Give the folder itself.`)
   if (!found.isDirectory()) {
-    throw operatorError(`${folder} is no folder: a capture is a folder in DEBUG_DIR/captures.`)
+    throw operatorError(`${folder} is not a folder. A capture is a folder in DEBUG_DIR/captures.`)
   }
   const name = 'capture.json'
   if (
@@ -166,7 +167,7 @@ async function readFacts(folder: string): Promise<Static<typeof Facts>> {
     (await lstat(join(folder, name)).catch(() => null)) === null
   ) {
     throw operatorError(
-      `${folder} is not complete: the request still runs, or the gateway was killed while it ran.`
+      `${folder} is incomplete: the request is still running, or the gateway was killed while it ran.`
     )
   }
   const facts = parseJson((await readFile(folder, name, MAX_FACTS_BYTES)).toString())
@@ -174,15 +175,15 @@ async function readFacts(folder: string): Promise<Static<typeof Facts>> {
   if (typeof format === 'number' && format > CAPTURE_FORMAT) {
     const version: unknown = Reflect.get(Object(facts), 'version')
     throw operatorError(
-      `${folder} was made by a newer version (${String(version).slice(0, 40)}), whose captures this one cannot read.`
+      `${folder} was made by a newer version (${String(version).slice(0, 40)}), which this version cannot read.`
     )
   }
   if (format !== CAPTURE_FORMAT || !Check(Facts, facts)) {
-    throw operatorError(`${folder} is no capture of this program: its ${name} has another form.`)
+    throw operatorError(`${folder} is not a capture of this program: its ${name} is not valid.`)
   }
   if (facts.cut !== null) {
     throw operatorError(
-      `${folder} was cut off, because ${facts.cut.slice(0, 200)}: it cannot be replayed. DEBUG_CONTENT_MAX_BYTES says how large captures may be.`
+      `${folder} was cut off, because ${facts.cut.slice(0, 200)}, and cannot be replayed. DEBUG_CONTENT_MAX_BYTES limits the size of captures.`
     )
   }
   return facts
@@ -197,7 +198,7 @@ function parseTimeline(bytes: Buffer): readonly AnyHappening[] {
     const parsed = parseJson(line)
     if (isHappening(parsed)) return parsed
     throw operatorError(
-      `Line ${index + 1} of ${CAPTURE_FILES.timeline} is none that this program has written.`
+      `Line ${index + 1} of ${CAPTURE_FILES.timeline} was not written by this program.`
     )
   })
 }
@@ -224,11 +225,11 @@ async function readFile(folder: string, name: string, maxBytes: number): Promise
 
 const WHY: Readonly<Record<string, string>> = {
   ENOENT: 'it is missing',
-  ELOOP: 'it is a link, which is not followed',
-  EINVAL: 'it is no plain file',
-  ENXIO: 'it is no plain file',
-  EISDIR: 'it is no plain file',
-  EFBIG: 'it is larger than any file of a capture',
+  ELOOP: 'it is a symbolic link, which is not followed',
+  EINVAL: 'it is not a plain file',
+  ENXIO: 'it is not a plain file',
+  EISDIR: 'it is not a plain file',
+  EFBIG: 'it is too large for a file of a capture',
   EACCES: 'only its owner may read it'
 }
 
@@ -241,5 +242,5 @@ function parseJson(text: string): unknown {
 }
 
 function truncated(file: string): GatewayError {
-  return operatorError(`${file} of the capture is truncated: not all that was written is there.`)
+  return operatorError(`${file} of the capture is truncated: some of its data is missing.`)
 }

@@ -44,7 +44,7 @@ export class OwnGateway implements AsyncDisposable {
   static async start(options: OwnGatewayOptions): Promise<OwnGateway> {
     const folder = await mkdtemp(join(tmpdir(), 'kiro-gateway-replay-')).catch((cause: unknown) => {
       throw failed(
-        `A replay needs a folder for a moment, and none can be made in ${tmpdir()} (${codeOf(cause)}).`
+        `A replay needs a temporary folder, and none can be created in ${tmpdir()} (${codeOf(cause)}).`
       )
     })
     const child = spawn(process.execPath, [ENTRY], {
@@ -118,7 +118,7 @@ async function urlOf(child: ChildProcess, signal: AbortSignal): Promise<string> 
   })
   child.once('error', (cause) => reject(failed(`No gateway could be started: ${cause.message}.`)))
   child.once('close', () =>
-    reject(failed(`The gateway of the replay ended at once:\n${said.trim()}`))
+    reject(failed(`The gateway of the replay exited at once:\n${said.trim()}`))
   )
   if (child.stdout !== null) {
     createInterface({ input: child.stdout }).on('line', (line) => {
@@ -129,7 +129,7 @@ async function urlOf(child: ChildProcess, signal: AbortSignal): Promise<string> 
   const onAbort = (): void => reject(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
   const timer = setTimeout(
-    () => reject(failed('The gateway of the replay does not get ready.')),
+    () => reject(failed('The gateway of the replay does not become ready.')),
     START_MS
   )
   try {

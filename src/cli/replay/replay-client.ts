@@ -69,7 +69,7 @@ async function readAnswer(response: IncomingMessage, enough: Coverage | null): P
 /** A recorded path is one of ours, whatever the folder says. */
 function pathOf(url: string): string {
   if (/^\/[\w/.~-]*(\?[\w=&%.~-]*)?$/.test(url) && !url.startsWith('//')) return url
-  throw operatorError('The recorded request goes to no path of a gateway.')
+  throw operatorError('The recorded request has an unknown path.')
 }
 
 const OF_CONNECTION = new Set(

@@ -18,7 +18,7 @@ const MAX_SHOWN_CHARS = 400
 /** Plays a capture again. */
 export const replay: Command = {
   name: 'replay',
-  summary: 'Plays a captured request again, and shows where the answer differs.',
+  summary: 'Replays a captured request, and shows where the answer differs.',
   usage:
     'kiro-gateway replay [--fast] [--against URL [--key KEY] [--listen PORT]] FOLDER\nkiro-gateway replay --simulate FOLDER',
   options: {
@@ -28,23 +28,23 @@ export const replay: Command = {
     listen: { type: 'string' },
     simulate: { type: 'boolean' }
   },
-  help: `Sends the request of a capture (DEBUG_CONTENT, in DEBUG_DIR/captures) to a gateway of this version once more, with the
-settings and models of then. Its upstream answers what it answered then, in the same pieces and pauses. Shows the first
-difference to what the client was sent then, ids and times aside. Nobody else is asked, and no credits are used.
-Exit codes: 0 no difference, 1 a difference, 2 nothing could be played.
+  help: `Sends the request of a capture (DEBUG_CONTENT, in DEBUG_DIR/captures) to a gateway of this version again, with the
+recorded settings and models. A recorded upstream answers, in the same pieces and pauses. Shows the first
+difference to the recorded answer, ignoring ids and times. No other host is called, and no credits are used.
+Exit codes: 0 no difference, 1 a difference, 2 the capture could not be replayed.
 
-  --fast             Leaves the pauses out.
-  --against URL      Asks a gateway that runs already instead. It has to be started with
-                     KIRO_API_URL=http://127.0.0.1:${PLAYER_PORT}: any other would ask the real upstream.
-  --key KEY          A key of that gateway; by default the first of PROXY_API_KEY. It is safer in the settings.
-  --listen PORT      Where that gateway finds the upstream that is played, instead of ${PLAYER_PORT}.
-  --simulate         Shows instead what the simulator, which knows the upstream's rules, says of each request to it.`,
+  --fast             Skips the pauses.
+  --against URL      Sends the request to a running gateway instead. Start that gateway with
+                     KIRO_API_URL=http://127.0.0.1:${PLAYER_PORT}; otherwise it calls the real upstream.
+  --key KEY          Key of that gateway; by default the first of PROXY_API_KEY. Prefer the setting: it is safer.
+  --listen PORT      Port of the recorded upstream, instead of ${PLAYER_PORT}.
+  --simulate         Checks each recorded upstream request with the simulator, which knows the upstream's rules.`,
   async run(call) {
     const [folder, ...more] = call.positionals
-    if (folder === undefined || more.length > 0) throw new UsageError('one folder is needed')
+    if (folder === undefined || more.length > 0) throw new UsageError('expected one folder')
     const against = textOption(call, 'against')
     if (call.values['simulate'] === true && against !== null) {
-      throw new UsageError('--simulate asks no gateway')
+      throw new UsageError('--simulate cannot be combined with options for a gateway')
     }
     const turn = await readCapture(folder)
     if (call.values['simulate'] === true) return showVerdicts(call, turn)
@@ -77,7 +77,7 @@ async function play(
   const player = new UpstreamPlayer({ turn, isFast, port })
   try {
     const upstreamUrl = await player.start().catch((cause: unknown) => {
-      const message = `Port ${port} is in use: name another one with --listen.`
+      const message = `Port ${port} is in use. Choose another one with --listen.`
       throw operatorError(message, cause)
     })
     const { signal } = call
@@ -116,7 +116,7 @@ function portOf(call: CommandCall): number {
   const text = textOption(call, 'listen') ?? String(PLAYER_PORT)
   const port = Number(text)
   if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535) return port
-  throw new UsageError('--listen takes a port from 1 to 65535')
+  throw new UsageError('--listen needs a port from 1 to 65535')
 }
 
 /** @throws {GatewayError} GW_CONFIG_INVALID for what the network did before anything was said */
@@ -124,7 +124,7 @@ function checkPlayable({ calls, facts }: RecordedTurn): void {
   const index = calls.findIndex(isUnconnected)
   if (index !== -1) {
     throw operatorError(
-      `Call ${index + 1} of the capture found no connection to the upstream: there is nothing to play.`
+      `Call ${index + 1} of the capture found no connection to the upstream, so it cannot be replayed.`
     )
   }
   for (const [at, call] of calls.entries()) {
@@ -144,7 +144,7 @@ interface Asked {
 function checkAsked({ player, turn, against, upstreamUrl }: Asked): void {
   if (against === null || player.asked.length > 0 || turn.calls.length === 0) return
   throw operatorError(
-    `The gateway at ${against} did not ask the upstream that is played: start it with KIRO_API_URL=${upstreamUrl}.`
+    `The gateway at ${against} did not call the recorded upstream. Start it with KIRO_API_URL=${upstreamUrl}.`
   )
 }
 
@@ -173,7 +173,7 @@ function linesOf({ request, recorded, against, events, calls, difference }: Repl
   const { at, version: then, status } = recorded
   const head = [
     `${request} of ${at}, answered by version ${then} with status ${status}`,
-    `played again to ${against}`,
+    `replayed to ${against}`,
     ''
   ]
   if (difference === null) {
@@ -195,7 +195,7 @@ function placeOf({ part, number, name, pointer }: Difference): string {
     case 'status':
       return 'the status'
     case 'calls':
-      return 'how often the upstream was asked'
+      return 'the number of upstream requests'
     case 'upstream-request':
       return `request ${number} to the upstream${at}`
     case 'answer':
@@ -216,7 +216,7 @@ function showVerdicts(call: CommandCall, turn: RecordedTurn): number {
   const verdicts = simulate(turn)
   const isOk = verdicts.every(({ isTaken }) => isTaken)
   if (call.isJson) call.terminal.write(JSON.stringify({ ok: isOk, calls: verdicts }, null, 2))
-  else if (verdicts.length === 0) call.terminal.write('The upstream was not asked anything.')
+  else if (verdicts.length === 0) call.terminal.write('The upstream was not called.')
   else for (const verdict of verdicts) call.terminal.write(lineOf(verdict))
   return isOk ? EXIT_OK : EXIT_DIFFERS
 }

@@ -16,7 +16,12 @@ export interface SimulatedVerdict {
 }
 
 const TAKEN = { status: 200, isTaken: true, message: null, rule: null }
-const NO_JSON = { status: 400, isTaken: false, message: 'The body is no JSON object.', rule: null }
+const NO_JSON = {
+  status: 400,
+  isTaken: false,
+  message: 'The body is not a JSON object.',
+  rule: null
+}
 
 /** Judges each request that the upstream was sent by its rules. Who signed reasoning and whose profile it was is not looked at. */
 export function simulate({ calls }: RecordedTurn): readonly SimulatedVerdict[] {

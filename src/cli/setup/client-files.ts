@@ -47,7 +47,7 @@ export async function readClientFile(path: string): Promise<ClientFile> {
   const missingFolders = facts === null ? await findMissingFolders(dirname(target)) : []
   if (facts === null) {
     const parent = missingFolders[0] === undefined ? dirname(target) : dirname(missingFolders[0])
-    await ensureWritable(parent, 'no file can be made in it')
+    await ensureWritable(parent, 'no file can be created in it')
     return { path, target, text: null, mode: null, missingFolders }
   }
   if (!facts.isFile()) throw clientFile(`${path} is not a file.`)
@@ -74,7 +74,7 @@ async function followLinks(path: string): Promise<string> {
     if (facts?.isSymbolicLink() !== true) return target
     target = resolve(dirname(target), await readlink(target))
   }
-  throw clientFile(`${path} is a link that leads nowhere.`)
+  throw clientFile(`${path} is a broken symbolic link.`)
 }
 
 async function factsOf(path: string): Promise<Stats | null> {
@@ -82,7 +82,7 @@ async function factsOf(path: string): Promise<Stats | null> {
     return await stat(path)
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT') return null
-    throw clientFile(`${path} cannot be looked at (${codeOf(cause)}).`, cause)
+    throw clientFile(`${path} cannot be accessed (${codeOf(cause)}).`, cause)
   }
 }
 
@@ -144,8 +144,7 @@ export async function removeClientFile(
 
 async function ensureUnchanged({ path, text }: ClientFile): Promise<void> {
   const now = await readClientFile(path)
-  if (now.text !== text)
-    throw clientFile(`${path} has just been changed by somebody else: try again.`)
+  if (now.text !== text) throw clientFile(`${path} was just changed by another program. Try again.`)
 }
 
 /** A file with a second name, of another user, or in a folder that is closed to us, would not be the same afterwards. */

@@ -96,10 +96,10 @@ const claude: ClientSetup = {
 }
 
 const CLAUDE_CONFLICTS: readonly (readonly [string, string])[] = [
-  ['ANTHROPIC_API_KEY', 'Claude Code sends it to the gateway, too. Take it out.'],
-  ['CLAUDE_CODE_USE_BEDROCK', 'Claude Code does not ask the gateway as long as it is.'],
-  ['CLAUDE_CODE_USE_VERTEX', 'Claude Code does not ask the gateway as long as it is.'],
-  ['CLAUDE_CODE_USE_FOUNDRY', 'Claude Code does not ask the gateway as long as it is.']
+  ['ANTHROPIC_API_KEY', 'Claude Code also sends it to the gateway. Remove it.'],
+  ['CLAUDE_CODE_USE_BEDROCK', 'Claude Code does not use the gateway while it is set.'],
+  ['CLAUDE_CODE_USE_VERTEX', 'Claude Code does not use the gateway while it is set.'],
+  ['CLAUDE_CODE_USE_FOUNDRY', 'Claude Code does not use the gateway while it is set.']
 ]
 
 /** The key is in the file: the desktop application and the editors' extensions see no variable of a terminal. */
@@ -258,7 +258,7 @@ const continueDev: ClientSetup = {
     return {
       files: [{ entries, holdsKey: true }],
       start: 'cn',
-      notes: [`Choose the model "${TITLE}" where another one is in use.`]
+      notes: [`Choose the model "${TITLE}" if another one is in use.`]
     }
   }
 }

@@ -62,7 +62,7 @@ async function write(
   })
   await writeClientFile(file, after, mode)
   const isClosed = file.mode !== null && file.mode !== mode
-  return isClosed ? `${file.path} holds a key now: other users can no longer read it.` : null
+  return isClosed ? `${file.path} now holds a key and is readable only by you.` : null
 }
 
 /** The permissions of before, unless somebody has changed them since. */

@@ -42,7 +42,7 @@ const MAX_BYTES = 4 * 1024 * 1024
 export function gatewayUrl(given: string | null, { server }: Config): string {
   if (given === null) {
     if (server.port === 0)
-      throw new UsageError('SERVER_PORT is 0: say with --url where the gateway is')
+      throw new UsageError('SERVER_PORT is 0: give the address of the gateway with --url')
     const isAnywhere = server.host === '0.0.0.0' || server.host === '::'
     const host = isAnywhere ? '127.0.0.1' : server.host
     return `http://${host.includes(':') ? `[${host}]` : host}:${server.port}`
@@ -52,7 +52,7 @@ export function gatewayUrl(given: string | null, { server }: Config): string {
     throw new UsageError('--url must be an http:// or https:// URL')
   }
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    throw new UsageError('--url must have no user, query or fragment; the key goes to --key')
+    throw new UsageError('--url must have no user, query or fragment; give the key with --key')
   }
   return (url.origin + url.pathname).replace(/\/+$/, '').replace(/\/v1$/, '')
 }

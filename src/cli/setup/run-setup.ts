@@ -45,7 +45,7 @@ function clientOf(positionals: readonly string[]) {
   const [word = '', ...more] = positionals
   const found = Object.hasOwn(Clients, word) ? Clients[word] : undefined
   if (found === undefined || more.length > 0)
-    throw new UsageError(`one client is needed: ${Object.keys(Clients).join(', ')}`)
+    throw new UsageError(`expected one client: ${Object.keys(Clients).join(', ')}`)
   return { ...found, word }
 }
 
@@ -84,8 +84,8 @@ async function planToSetUp(call: CommandCall, client: NamedClient, means: Means)
   return {
     changes,
     notes: [...notes, ...plan.notes],
-    done: `${client.title} asks ${gateway.url} now. Start it with: ${plan.start}\nTo undo this: kiro-gateway setup ${client.word} --undo`,
-    alreadyDone: `${client.title} is set up like that already.`,
+    done: `${client.title} now uses ${gateway.url}. Start it with: ${plan.start}\nTo undo this: kiro-gateway setup ${client.word} --undo`,
+    alreadyDone: `${client.title} is already set up like this.`,
     secrets: [gateway.key, ...means.config.server.apiKeys].filter((key) => key !== NO_KEY)
   }
 }
@@ -96,7 +96,7 @@ async function planToUndo(
   { config, memory }: Means
 ): Promise<Todo> {
   for (const name of ['url', 'key', 'model']) {
-    if (call.values[name] !== undefined) throw new UsageError(`--undo takes no --${name}`)
+    if (call.values[name] !== undefined) throw new UsageError(`--undo does not take --${name}`)
   }
   // Each of a client's possible files: which of them exist may have changed since.
   const paths = [...new Set(filesOf(client, call).flat())]
@@ -110,15 +110,15 @@ async function planToUndo(
     const { after, record, kept } = inFile(file, () => planUndo(stateOf(inHand)))
     if (kept.length > 0) {
       const places = kept.map(shownPath).join(', ')
-      notes.push(`Changed since and left as it is in ${file.path}: ${places}`)
+      notes.push(`Changed since, and therefore left unchanged in ${file.path}: ${places}`)
     }
     return { inHand, after, record, holdsKey: false }
   })
   return {
     changes,
     notes,
-    done: `What setup wrote for ${client.title} is taken back.`,
-    alreadyDone: `There is nothing to undo: ${memory.folder} knows of no change for ${client.title}.`,
+    done: `${client.title} is back as it was.`,
+    alreadyDone: `There is nothing to undo: ${memory.folder} has no record of a change for ${client.title}.`,
     secrets: config.server.apiKeys
   }
 }
@@ -137,17 +137,17 @@ async function learnGateway(call: CommandCall, config: Config) {
   if (list.name === 'refused')
     throw new GatewayError('GW_KEY_INVALID', undefined, { message: refusedKey(url, key) })
   if (list.name === 'stranger') {
-    const message = `What answers at ${url} is not this gateway: say with --url where it is.`
+    const message = `Another program answers at ${url}. Give the address of the gateway with --url.`
     throw operatorError(message)
   }
   if (list.name === 'silent') {
     notes.push(
-      `No gateway answers at ${url} yet, so the models are those that are usual. Start it with: kiro-gateway`
+      `No gateway answers at ${url} yet, so the usual models are used. Start it with: kiro-gateway`
     )
   }
   if (key === NO_KEY) {
     notes.push(
-      `PROXY_API_KEY is not set, so the gateway takes any key, and "${NO_KEY}" stands for it. After setting one ("kiro-gateway key new" makes one), run this again.`
+      `PROXY_API_KEY is not set, so the gateway accepts any key, and "${NO_KEY}" is used. Once you set one ("kiro-gateway key new" creates it), run this again.`
     )
   }
   const models = list.name === 'listed' ? list.models : FallbackModels
@@ -162,8 +162,8 @@ async function learnGateway(call: CommandCall, config: Config) {
 
 function refusedKey(url: string, key: string): string {
   return key === NO_KEY
-    ? `The gateway at ${url} wants a key: set PROXY_API_KEY as it is there, or give one with --key.`
-    : `The gateway at ${url} refuses this key: it is not one of its PROXY_API_KEY. Give another with --key.`
+    ? `The gateway at ${url} needs a key. Set PROXY_API_KEY to its value, or give a key with --key.`
+    : `The gateway at ${url} rejects this key. Give another with --key.`
 }
 
 function filesOf(client: ClientSetup, { env }: CommandCall) {

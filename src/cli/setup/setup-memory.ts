@@ -58,10 +58,10 @@ export class SetupMemory {
       kept = JSON.parse(await file.readFile('utf8'))
     } catch (cause) {
       if (codeOf(cause) === 'ENOENT') return null
-      throw clientFile(`${place}, which holds ${path} as it was, cannot be read.`, cause)
+      throw clientFile(`${place}, the backup of ${path}, cannot be read.`, cause)
     }
     if (!Check(Remembered, kept) || kept.path !== path) {
-      throw clientFile(`${place}, which holds ${path} as it was, is damaged: move it away.`)
+      throw clientFile(`${place}, the backup of ${path}, is damaged. Move it away.`)
     }
     return kept
   }
@@ -74,7 +74,7 @@ export class SetupMemory {
       await replaceFile(this.#placeOf(file.path), { text, mode: 0o600, isDurable: true })
     } catch (cause) {
       throw clientFile(
-        `${this.folder}, which is to hold ${file.path} as it was, cannot be written (${codeOf(cause)}): set STATE_DIR.`,
+        `${this.folder}, the place for the backup of ${file.path}, cannot be written (${codeOf(cause)}). Set STATE_DIR.`,
         cause
       )
     }

@@ -6,7 +6,7 @@ const CLIENT_WORDS = Object.keys(Clients).join('|')
 /** Writes the configuration of a client, so that it asks this gateway, and takes that back. */
 export const setup: Command = {
   name: 'setup',
-  summary: 'Has Claude Code, Codex or another client ask this gateway, and undoes it.',
+  summary: 'Sets up Claude Code, Codex or another client for this gateway, or undoes it.',
   usage: `kiro-gateway setup ${CLIENT_WORDS} [--url URL] [--key KEY] [--model MODEL] [--print] [--yes]
 kiro-gateway setup ${CLIENT_WORDS} --undo [--print] [--yes]`,
   options: {
@@ -17,13 +17,13 @@ kiro-gateway setup ${CLIENT_WORDS} --undo [--print] [--yes]`,
     undo: { type: 'boolean' },
     yes: { type: 'boolean', short: 'y' }
   },
-  help: `Shows what it would change in the client's own configuration, and asks. Everything else in the file stays as it is.
-A file that a key comes into is closed to other users.
+  help: `Shows the changes to the client's own configuration, and asks before writing. The rest of the file is not changed.
+A file that receives a key is made private.
 
-  --url URL          Address of the gateway; otherwise as SERVER_HOST and SERVER_PORT say.
-  --key KEY          Key that the client sends, "-" to read it from standard input; otherwise the first of PROXY_API_KEY.
-  --model MODEL      Model to begin with, one of those that GET /v1/models lists.
-  --undo             Restores the files as they were, to the byte. What was changed in them since stays.
+  --url URL          Address of the gateway; by default from SERVER_HOST and SERVER_PORT.
+  --key KEY          Key that the client sends, or "-" to read it from standard input; by default the first of PROXY_API_KEY.
+  --model MODEL      Initial model, one of those listed by GET /v1/models.
+  --undo             Restores the original files byte for byte, but keeps later changes.
   --print            Only prints what would change.
   --yes              Does not ask.`,
   // The parsers of three languages are loaded for it alone.

@@ -12,18 +12,18 @@ const TIMEOUT_MS = 10_000
 /** Who is at work, as it changes. */
 export const top: Command = {
   name: 'top',
-  summary: 'Shows who is at work: streams, waiting requests and credits of each key.',
+  summary: 'Shows the streams, waiting requests and credits of each key.',
   usage: 'kiro-gateway top [--once] [--url URL] [--key KEY]',
   options: { once: { type: 'boolean' }, url: { type: 'string' }, key: { type: 'string' } },
-  help: `Shows of each key how many streams it has, how many requests wait, and what it uses, every two seconds until Ctrl-C.
-Credits per hour are told from what is seen while it runs. It asks a gateway that runs, with a key of the operator's.
+  help: `Shows each key's streams, waiting requests and usage, every two seconds until Ctrl-C.
+Credits per hour are measured while it runs. It reads from a running gateway with an operator key.
 
-  --once             Shows it once.
-  --url URL          Where the gateway is; by default where the settings of this folder say.
-  --key KEY          A key of PROXY_API_KEY; by default the first one of the settings. It is safer in the settings: other users
+  --once             Shows one snapshot and exits.
+  --url URL          Address of the gateway; by default from the settings of this folder.
+  --key KEY          Operator key; by default the first of PROXY_API_KEY. Prefer the setting: other users
                      of this machine may see the command line.`,
   async run(call) {
-    if (call.positionals.length > 0) throw new UsageError('top takes options alone')
+    if (call.positionals.length > 0) throw new UsageError('top takes only options')
     const { config } = inspectConfig(call.env)
     const url = gatewayUrl(textOption(call, 'url'), config)
     const key = textOption(call, 'key') ?? config.server.apiKeys[0] ?? null
@@ -59,17 +59,15 @@ async function read({ url, key, signal }: Asked): Promise<Reading> {
   } catch (cause) {
     signal.throwIfAborted()
     throw operatorError(
-      `No gateway answers at ${url}: is it running? --url says where it is.`,
+      `No gateway answers at ${url}. Check that it is running, or give its address with --url.`,
       cause
     )
   }
   if (status === 200) return readFigures(text, performance.now())
   if (status === 401 || status === 403) {
-    throw operatorError(
-      `The gateway at ${url} wants a key of the operator's: one of PROXY_API_KEY.`
-    )
+    throw operatorError(`The gateway at ${url} needs an operator key (PROXY_API_KEY).`)
   }
-  throw operatorError(`${url}/metrics answers with status ${status}.`)
+  throw operatorError(`${url}/metrics answered with status ${status}.`)
 }
 
 /** Those who are at work first, then those who have used most. */
@@ -99,9 +97,9 @@ const HEADINGS = [
 
 function screenOf(reading: Reading, readings: Readings): readonly string[] {
   const { inFlight, waiting, gated, keys } = reading
-  const others = gated === 0 ? '' : `, ${gated} for the pace or the end of a pause`
-  const head = `${inFlight} requests under way, ${waiting - gated} wait for a connection${others}`
-  if (keys.size === 0) return [head, 'No request came with a named key yet.']
+  const others = gated === 0 ? '' : `, ${gated} for the rate limit or a pause`
+  const head = `${inFlight} requests running, ${waiting - gated} waiting for a connection${others}`
+  if (keys.size === 0) return [head, 'No request has used a named key yet.']
   const rows = sortedKeys(reading).flatMap((name) => {
     const figures = keys.get(name)
     if (figures === undefined) return []

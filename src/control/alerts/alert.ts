@@ -51,7 +51,7 @@ export function keyAlert(
     used: used / MICROS_PER_CREDIT,
     resets_at: toIso(endsAt)
   }
-  const anew = endsAt === null ? '' : ` The limit starts anew at ${toIso(endsAt)}.`
+  const anew = endsAt === null ? '' : ` The limit resets at ${toIso(endsAt)}.`
   return {
     type: 'key-limit',
     id: `key/${id}/${endsAt}/${limit}/${step}`,
@@ -69,7 +69,7 @@ export function keyAlert(
 const STATES = {
   100: 'has used up its limit',
   80: 'has used 80 % of its limit',
-  refused: 'has too little left for a request, which was refused'
+  refused: 'has too few credits left for a request, which was refused'
 } as const
 
 const PERIODS: Readonly<Record<CreditPeriod, string>> = {
@@ -135,7 +135,7 @@ export function driftAlert(record: PlanRecord, now: number): Alert | null {
   return {
     type: 'plan-drift',
     id: `drift/${day}`,
-    text: `${outside} credits of today were not used through this gateway, or not metered. ${DRIFT_CAUSES}`,
+    text: `${outside} credits used today did not go through this gateway, or were not metered. ${DRIFT_CAUSES}`,
     facts: {
       day: toDay(now),
       outside,
@@ -146,7 +146,7 @@ export function driftAlert(record: PlanRecord, now: number): Alert | null {
 }
 
 export const DRIFT_CAUSES =
-  'Likely causes: the Kiro IDE, kiro-cli or another gateway uses the same account; a client brings a Kiro key of this account; the gateway has signed in with another account.'
+  'Likely causes: the Kiro IDE, kiro-cli or another gateway uses the same account; a client sends a Kiro key of this account; the gateway has signed in with another account.'
 
 /** Credits as people read them. */
 function round(credits: number): number {
@@ -166,17 +166,17 @@ export function signInAlert({ problem, ...news }: CredentialNews): Alert | null 
     return {
       type: 'account-suspended',
       id: 'suspended',
-      text: `${message} Its requests fail until the gateway has another sign-in. The log has the reason.`,
+      text: `${message} Requests fail until the gateway has another sign-in. The reason is in the log.`,
       facts
     }
   }
   if (code === 'GW_NOT_READY') {
     if (!('isFailing' in news)) return null
-    const text = `The sign-in of the gateway has run out, and cannot be renewed at the moment: requests fail. ${message}`
+    const text = `The gateway's sign-in has expired and cannot be renewed at the moment, so requests fail. ${message}`
     return { type: 'sign-in-failing', id: 'sign-in/failing', text, facts }
   }
   if (code === 'GW_KEY_INVALID') return null // clients bring keys of their own
-  const text = `The gateway has to be signed in again: ${message}`
+  const text = `The gateway must be signed in again. ${message}`
   return { type: 'sign-in-dead', id: 'sign-in/dead', text, facts }
 }
 
@@ -189,7 +189,7 @@ const ENDING_DAYS = 7
 export function endingAlert(endsAt: number | null, now: number): Alert | null {
   if (endsAt === null || endsAt <= now || endsAt - now > ENDING_DAYS * DAY_MS) return null
   const day = toIso(endsAt)
-  const text = `The sign-in of the gateway ends at ${day}: its client registration runs out. Sign in again before that.`
+  const text = `The gateway's sign-in ends on ${day}, when its client registration expires. Sign in again before that.`
   return { type: 'sign-in-ending', id: `sign-in/ending/${endsAt}`, text, facts: { ends_at: day } }
 }
 
@@ -199,7 +199,7 @@ export const SIGN_IN_ALERTS = ['suspended', 'sign-in/failing', 'sign-in/dead'] a
 export const CRASH_LOOP: Alert = {
   type: 'crash-loop',
   id: 'crash-loop',
-  text: 'A worker of the gateway keeps dying before it serves. The log says why.',
+  text: 'A worker of the gateway repeatedly dies during start-up. The reason is in the log.',
   facts: {}
 }
 

@@ -91,7 +91,7 @@ export class Budget {
   resize(config: Pick<Config, 'pool'>, workers: number, log: Pick<Logger, 'info' | 'warn'>): void {
     const { maxConnections } = config.pool
     if (maxConnections !== null && maxConnections < workers) {
-      log.warn({ maxConnections, workers }, 'fewer connections than workers: they take turns')
+      log.warn({ maxConnections, workers }, 'fewer connections than workers: workers take turns')
     }
     this.#size = { ...config.pool, workers }
     this.adapt()
@@ -226,9 +226,13 @@ export function watchQueue(options: QueueWatchOptions): NodeJS.Timeout {
   const { log, periodMs = PERIOD_MS } = options
   return setInterval(() => {
     const { waiting, maxConnections, unleased, members, pace } = options.state()
-    if (pace !== null && pace.waiting > 0) log.warn(pace, 'requests wait for their pace')
+    if (pace !== null && pace.waiting > 0)
+      log.warn(pace, 'requests are waiting for the request rate limit')
     if (waiting === 0 || (options.poolTimeoutMs() ?? Infinity) <= SHORT_WAIT_MS) return
-    log.warn({ waiting, maxConnections, unleased, members }, 'requests wait for a connection')
+    log.warn(
+      { waiting, maxConnections, unleased, members },
+      'requests are waiting for a connection'
+    )
   }, periodMs).unref()
 }
 

@@ -116,7 +116,7 @@ function problemsOf(
 
 const CRASH_LOOPING = {
   code: 'GW_INTERNAL',
-  message: 'A worker keeps dying before it serves: the log says why.',
+  message: 'A worker repeatedly dies during start-up. The reason is in the log.',
   until: null,
   bar: null
 } as const

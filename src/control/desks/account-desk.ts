@@ -122,7 +122,7 @@ export class AccountDesk {
     const advice = bar === 'suspicion' ? SUSPICION_ADVICE : undefined
     this.#options.log.warn(
       { code, reason, until: new Date(until).toISOString(), advice },
-      'upstream account is not asked for a time'
+      'requests to the upstream are suspended for a while'
     )
     this.#tell({ ...this.#standing, bars })
   }
@@ -134,7 +134,7 @@ export class AccountDesk {
 }
 
 const SUSPICION_ADVICE =
-  'ask less of this account (UPSTREAM_MAX_REQUESTS_PER_MINUTE, HTTP_MAX_CONNECTIONS): going on is known to have led to suspension; its support can lift the limit'
+  'send fewer requests for this account (UPSTREAM_MAX_REQUESTS_PER_MINUTE, HTTP_MAX_CONNECTIONS): accounts that continued have been suspended. Kiro support can lift the limit'
 
 function byWeight(a: AccountBar, b: AccountBar): number {
   return BY_WEIGHT.indexOf(a.bar) - BY_WEIGHT.indexOf(b.bar)

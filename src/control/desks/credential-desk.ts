@@ -191,13 +191,12 @@ const MAX_SEARCH_DELAY_MS = 60_000
 
 const WAITING: Problem = {
   code: 'GW_NOT_READY',
-  message: 'The credentials are being renewed. Try again in a moment.'
+  message: 'The credentials are being renewed. Try again shortly.'
 }
 
 const NONE: Problem = {
   code: 'GW_KEY_INVALID',
-  message:
-    'This gateway has no sign-in of its own: send a Kiro API key (ksk_…) of yours as your key.'
+  message: 'This gateway has no sign-in of its own. Send your Kiro API key (ksk_…) as your key.'
 }
 
 /** What may pass is told as a gateway that is not ready, whatever the token service or the way to it ails. */

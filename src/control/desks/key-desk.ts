@@ -66,12 +66,12 @@ export class KeyDesk {
       this.#version = version // of before it was read: what was written meanwhile is seen the next time
       this.#failedVersion = undefined
       this.#options.onChange(this.#book)
-      this.#options.log.info({ keys: this.#book.keys.length }, 'named keys read again')
+      this.#options.log.info({ keys: this.#book.keys.length }, 'named keys reloaded')
     } catch (err) {
       if (version !== this.#failedVersion) {
         this.#options.log.error(
           { err },
-          'named keys cannot be read again, those before stay in force'
+          'named keys cannot be reloaded, the previous ones stay in force'
         )
       }
       this.#failedVersion = version
@@ -89,7 +89,7 @@ export class KeyDesk {
     if (found === null && this.#book.isKeyRequired) {
       this.#options.log.warn(
         { path: this.#path },
-        'the file of named keys is gone: they are not valid any more, and requests still need a key'
+        'the file of named keys is missing: they are no longer valid, and requests still need a key'
       )
     }
     const keys = found?.keys ?? []

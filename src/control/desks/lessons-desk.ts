@@ -121,7 +121,7 @@ export class LessonsDesk {
     if (inARow !== DOUBTED_AFTER) return
     this.#options.log.warn(
       { model: modelId, estimated, measured },
-      'the context window of this model may be another one (MODEL_CONTEXT_WINDOWS)'
+      'the context window of this model may differ from the list (MODEL_CONTEXT_WINDOWS)'
     )
   }
 
@@ -134,7 +134,7 @@ export class LessonsDesk {
     this.#keepForm(learnt)
     const { origin } = new URL(host)
     const facts = { origin, accountType: authType, operation, form }
-    this.#options.log.info(facts, 'upstream takes this form')
+    this.#options.log.info(facts, 'upstream accepts this request form')
     this.#tell({ type: 'form.learnt', ...learnt })
   }
 

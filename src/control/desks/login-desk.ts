@@ -64,7 +64,7 @@ export class LoginDesk {
         const isExpired = err.code === 'GW_LOGIN_EXPIRED'
         failures = isExpired ? 0 : failures + 1
         const pauseMs = isExpired ? MIN_PAUSE_MS : pauseAfter(failures)
-        if (isExpired) log.warn('the code has run out, there will be a new one')
+        if (isExpired) log.warn('the code has expired, a new one follows')
         else log.warn({ err, pauseMs }, 'not signed in, trying again')
         await clock.sleep(pauseMs, signal).catch(() => {}) // stopped: the loop ends
       }
@@ -90,7 +90,8 @@ export class LoginDesk {
         log.warn(facts, 'not signed in: open the link in a browser and confirm the code')
       },
       onProblem: (err) => {
-        if (err !== null) log.warn({ err }, 'cannot ask whether the code was confirmed, trying on')
+        if (err !== null)
+          log.warn({ err }, 'cannot check whether the code was confirmed, trying again')
       }
     })
     const path = await saveSignIn(stateDir, signIn, clock.now())

@@ -51,7 +51,7 @@ export class ModelCatalogue {
       if (this.#abort.signal.aborted) return
       nextMs = RETRY_MS
       const { isLive } = this.#catalogue
-      log.warn({ err, isLive }, 'model list not available, the last one stays')
+      log.warn({ err, isLive }, 'model list unavailable, keeping the last one')
     }
     this.#timer = setTimeout(() => void this.start(), nextMs).unref() // reports its own failures
   }
@@ -65,7 +65,7 @@ export class ModelCatalogue {
   #tellOfClaude(models: readonly ModelFacts[]): void {
     const lacksClaude = !models.some(({ id }) => id.startsWith('claude'))
     if (lacksClaude && !this.#lacksClaude) {
-      this.#options.log.warn('the upstream offers no Claude model to this account or network')
+      this.#options.log.warn('the upstream offers this account or network no Claude models')
     }
     this.#lacksClaude = lacksClaude
   }

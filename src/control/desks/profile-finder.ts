@@ -80,7 +80,7 @@ export class ProfileFinder {
         return 'found'
       } catch (err) {
         if (signal.aborted) return 'unknown'
-        log.warn({ err, apiRegion }, 'profiles not listed')
+        log.warn({ err, apiRegion }, 'profiles cannot be listed')
         outcome = 'unknown'
       }
     }

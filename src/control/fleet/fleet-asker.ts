@@ -29,7 +29,7 @@ export class FleetAsker {
     } catch (err) {
       core.onUnknown(instantNow())
       const asked = question.type
-      this.#options.log.debug({ err, asked }, 'the engine of the fleet did not answer')
+      this.#options.log.debug({ err, asked }, "the fleet's Valkey did not answer")
       return
     }
     core.onAnswer(answer, instantNow())
@@ -50,7 +50,7 @@ export class FleetAsker {
 
   async #answer(question: FleetQuestion): Promise<FleetAnswer> {
     const engine = this.#options.engine()
-    if (engine === null) throw new Error('no engine')
+    if (engine === null) throw new Error('no Valkey')
     switch (question.type) {
       case 'read':
         return { type: 'read', reading: await engine.read() }
@@ -62,4 +62,4 @@ export class FleetAsker {
   }
 }
 
-const UNWRITTEN = 'STATE_DIR can not be written: the next process would not know of this one'
+const UNWRITTEN = 'STATE_DIR cannot be written: the next process would not know about this one'

@@ -140,8 +140,8 @@ export class FleetControl {
       replicas: fleet.engineReplicas,
       onRefused: this.#options.onRefused,
       onConnection: ({ isUp, reason }) => {
-        if (isUp) log.info('connected to the engine of the fleet')
-        else log.warn({ reason }, 'no connection to the engine of the fleet')
+        if (isUp) log.info("connected to the fleet's Valkey")
+        else log.warn({ reason }, "no connection to the fleet's Valkey")
       }
     })
     this.#engine = engine
@@ -331,4 +331,4 @@ export class FleetControl {
 }
 
 const FOLDER_IN_USE =
-  'STATE_DIR belongs to another gateway that still runs: each replica of a fleet needs a STATE_DIR of its own.'
+  'STATE_DIR is in use by another running gateway. Each replica of a fleet needs its own STATE_DIR.'

@@ -170,7 +170,7 @@ export class FleetItems {
     const end = text?.indexOf('\n') ?? -1
     const savedAt = Number(text?.slice(0, end))
     if (text === null || end < 1 || !Number.isFinite(savedAt)) {
-      this.#warn({ name }, 'an answer of another gateway cannot be opened: it is not used')
+      this.#warn({ name }, 'a stored answer of another gateway cannot be decrypted and is ignored')
       return null
     }
     const now = this.#now()
@@ -183,7 +183,10 @@ export class FleetItems {
       await utimes(path, time, time)
       return null
     } catch (cause) {
-      this.#warn({ code: codeOf(cause) }, 'an answer of another gateway cannot be written here')
+      this.#warn(
+        { code: codeOf(cause) },
+        'a stored answer of another gateway cannot be written here'
+      )
       return 'disk'
     }
   }
@@ -292,7 +295,7 @@ export class FleetItems {
       if (isWritten) return
       rev = record.rev
     }
-    throw new Error(`somebody else writes the record ${name}`)
+    throw new Error(`another gateway is writing the record ${name}`)
   }
 
   async #remove(name: string): Promise<void> {
@@ -323,10 +326,9 @@ export class FleetItems {
   }
 }
 
-const GIVEN_UP =
-  'a stored answer cannot be shared, although others can: it is found at this gateway alone'
+const GIVEN_UP = 'a stored answer cannot be shared: only this gateway can find it'
 const UNSHARED =
-  'stored answers cannot be shared with the other gateways now: they wait for the engine'
+  "stored answers cannot be shared with the other gateways at the moment: they wait for the fleet's Valkey"
 
 function recordOf(name: string): string {
   return `item.${name}`

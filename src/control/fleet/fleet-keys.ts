@@ -58,7 +58,7 @@ export class FleetKeys {
   #known: SharedKeys = NO_SHARED_KEYS
   /** Of the file as it was compared last. */
   #version: string | null | undefined
-  #problem: string | null = 'This gateway waits for the named keys of its fleet.'
+  #problem: string | null = 'This gateway is waiting for the named keys of its fleet.'
   #isMeeting = false
   #isDue = false
   #isClosed = false
@@ -130,8 +130,7 @@ export class FleetKeys {
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
       const found = this.#read(record)
       const both = tidy(found === null ? this.#known : merge(this.#known, found))
-      if (both === null)
-        throw new Error('the fleet has more named keys than there may be: revoke some')
+      if (both === null) throw new Error('the fleet has too many named keys: revoke some')
       await this.#write(both)
       const isThere =
         found === null ? this.#known.keys.size === 0 : isSameShared(found, this.#known)
@@ -139,16 +138,16 @@ export class FleetKeys {
       const value = seal.seal(packed(formatShared(this.#known)), SEALED_FOR)
       if (value.length > MAX_RECORD_LENGTH) {
         this.#setProblem(null) // what others say is in the file by now
-        throw new Error('the named keys are too many to be shared: revoke some')
+        throw new Error('too many named keys to share: revoke some')
       }
       const answer = await records.cas(RECORD, { rev: record.rev, value })
       if (answer.isWritten) {
-        log.info({ keys: this.#known.keys.size }, 'named keys told to the fleet')
+        log.info({ keys: this.#known.keys.size }, 'named keys shared with the fleet')
         return
       }
       record = answer.record
     }
-    throw new Error('the named keys of the fleet change all the time')
+    throw new Error('the named keys of the fleet keep changing')
   }
 
   #read({ value }: FleetRecord): SharedKeys | null {
@@ -157,7 +156,7 @@ export class FleetKeys {
     const found = text === null ? null : parseShared(unpacked(text))
     if (found === null) {
       this.#options.log.warn(
-        'what stands in the engine for named keys is not to be believed: it is written anew'
+        "the record of named keys in the fleet's Valkey is not trusted and is rewritten"
       )
     }
     return found
@@ -208,7 +207,7 @@ export class FleetKeys {
     const reason = messageOf(err)
     if (reason === this.#said) return
     this.#said = reason
-    this.#options.log.warn({ reason }, 'named keys are not the same in the whole fleet now')
+    this.#options.log.warn({ reason }, 'named keys differ between the gateways of the fleet')
   }
 
   #setProblem(problem: string | null): void {

@@ -26,7 +26,7 @@ export interface FleetLimitsOptions {
 const SETTLED_MS = 61_000
 const DAY_MS = 86_400_000
 const FULL =
-  'too many gateways of other names have had a part of the limit of a key, so there is none for this one: give gateways names that stay (FLEET_MEMBER)'
+  'too many gateway names have held a share of a key limit, so none is left for this one: give gateways stable names (FLEET_MEMBER)'
 
 /** The limits of named keys over all gateways of a fleet, each a `FleetLimit` from its first use on. */
 export class FleetLimits implements LimitGovernor {

@@ -48,7 +48,7 @@ export class FleetNotices {
   onUnshared(unshared: readonly string[]): void {
     const { log } = this.#options
     if (unshared.length > 0) log.warn({ records: unshared }, UNSHARED)
-    else log.info('everything is shared with the fleet again')
+    else log.info('all records are shared with the fleet again')
   }
 
   /** Looks whether there is something to say. */
@@ -63,7 +63,7 @@ export class FleetNotices {
     if (era === this.#era) return
     if (this.#era !== '') {
       const facts = { era, phase, awaited: Object.values(awaited) }
-      const because = 'the engine was restarted or emptied, or somebody else has written to it'
+      const because = 'Valkey was restarted, emptied or written to by another program'
       this.#options.log.warn(facts, `the fleet has begun a new era: ${because}`)
     }
     this.#era = era
@@ -90,7 +90,7 @@ export class FleetNotices {
     }
     this.#options.log.warn(
       facts,
-      'gateways of the fleet have different settings: the smallest HTTP_MAX_CONNECTIONS and the largest FLEET_REPLICAS count'
+      'gateways of the fleet have different settings: the smallest HTTP_MAX_CONNECTIONS and the largest FLEET_REPLICAS apply'
     )
   }
 
@@ -99,16 +99,16 @@ export class FleetNotices {
     if (silentMs >= ALARM_MS === this.#isAlarmed) return
     this.#isAlarmed = silentMs >= ALARM_MS
     const { log, times } = this.#options
-    if (!this.#isAlarmed) log.info('the engine of the fleet answers again')
+    if (!this.#isAlarmed) log.info("the fleet's Valkey answers again")
     else {
       const facts = { silentMs: Math.round(silentMs), closesAfterMs: times.closesMs }
       log.error(
         facts,
-        'the engine of the fleet does not answer: nothing is lent, and in time nothing served'
+        "the fleet's Valkey does not answer: no connections are assigned, and after the lease none are served"
       )
     }
   }
 }
 
 const UNSHARED =
-  'the engine of the fleet answers, but does not take or tell these records: each gateway goes on with its own part. Has it memory left (maxmemory), and may its user do all (docs/fleet.md)?'
+  "the fleet's Valkey answers, but these records cannot be read or written: each gateway continues with its own share. Check its memory (maxmemory) and the permissions of its user (docs/fleet.md)"

@@ -9,27 +9,27 @@ export function fleetProblem(core: FleetCore, now: Instant): string | null {
   const { state } = core
   if (stage === 'joining') {
     return state === null
-      ? 'This gateway waits for the engine of its fleet.'
-      : 'This gateway waits to be taken into its fleet.'
+      ? "This gateway is waiting for its fleet's Valkey."
+      : 'This gateway is waiting to join its fleet.'
   }
   if (stage === 'cut' || stage === 'closing') {
-    return 'This gateway has not heard of its fleet for too long, and serves again when it has.'
+    return 'This gateway has lost contact with its fleet. It serves again once contact is restored.'
   }
   if (state?.phase === 'learning' && core.size(now) === 0) {
     const { members, replicas, awaited } = state
     const here = new Set(Object.values(members).map(({ name }) => name)).size
     const missing = Object.keys(awaited).length
-    const gone = missing === 0 ? '' : `, and ${missing} that had connections have not been heard of`
-    return `The fleet waits until all of FLEET_REPLICAS have come: ${here} of ${replicas} are here${gone}.`
+    const gone = missing === 0 ? '' : `, and there is no sign of ${missing} that held connections`
+    return `The fleet is waiting for all gateways of FLEET_REPLICAS: ${here} of ${replicas} are present${gone}.`
   }
   return null
 }
 
 /** Why this gateway cannot be a member, for its operator. */
 export const REFUSALS: Readonly<Record<FleetRefusal, string>> = {
-  newer: 'The fleet is run by a newer version of this program: update this gateway.',
+  newer: 'The fleet runs a newer version of this program. Update this gateway.',
   foreign:
-    'The fleet has another FLEET_SECRET: it must be the same for all gateways of FLEET_NAME.',
-  name: 'Another gateway of the fleet has the same FLEET_MEMBER and is alive: each needs a name of its own.',
-  full: `The fleet has ${MAX_MEMBERS} members already.`
+    'The fleet has a different FLEET_SECRET. It must be the same for all gateways of FLEET_NAME.',
+  name: 'Another running gateway of the fleet has the same FLEET_MEMBER. Each needs its own name.',
+  full: `The fleet already has ${MAX_MEMBERS} members.`
 }

@@ -191,7 +191,7 @@ export class FleetSignIn implements SharedSignIn {
   /** Own overlay first, then the engine; resolves when both have it, or the engine was asked and does not answer. */
   async #keep(got: RenewedTokens): Promise<OurTokens> {
     const before = this.#book.tokens
-    if (before === null) throw new Error('no sign-in was renewed')
+    if (before === null) throw new Error('sign-in not renewed')
     const isTaken = this.#book.take({
       ...before,
       refreshToken: got.refreshToken ?? before.refreshToken,
@@ -203,9 +203,9 @@ export class FleetSignIn implements SharedSignIn {
     const isTold = await this.#sync()
     const { log } = this.#options
     const gen = this.facts?.gen
-    if (!isTaken) log.info({ gen }, 'there was a new sign-in meanwhile, which is used')
+    if (!isTaken) log.info({ gen }, 'a newer sign-in appeared and is used')
     else if (isTold) log.info({ gen }, 'sign-in renewed for the fleet')
-    else log.warn({ gen }, 'sign-in renewed; the engine of the fleet is told when it answers')
+    else log.warn({ gen }, "sign-in renewed; it will be shared once the fleet's Valkey answers")
     return { ...(this.#book.shared() ?? { stored: before, isOfFiles: true }), isOurs: isTaken }
   }
 
@@ -308,19 +308,19 @@ class NewsBell {
 
 const UNREAD: Wait = { type: 'wait', ms: Infinity, why: 'unread' }
 
-const DEAD = 'a gateway of the fleet was refused when it renewed it'
+const DEAD = 'the token service refused the renewal by a gateway of the fleet'
 const SECOND =
-  'the refresh token may be spent, and is presented once more: if that ends the sign-in, sign in again'
+  'the refresh token may already be used; it is tried once more. If that ends the sign-in, sign in again'
 const LOST =
-  'the token service has not said whether it took the refresh token: it may be spent, and nobody presents it before the access token has expired. A new sign-in ends the doubt'
+  'the token service did not say whether it accepted the refresh token, which may be used up: no gateway tries it again before the access token has expired. A new sign-in resolves this'
 const DOUBT =
-  'a gateway that was renewing the sign-in is gone, and the refresh token may be spent: start that gateway again if its STATE_DIR is there, or sign in again, before the access token expires'
+  'a gateway disappeared while renewing the sign-in, and the refresh token may be used up: restart that gateway if its STATE_DIR still exists, or sign in again, before the access token expires'
 
 const REASONS = {
   unread:
-    'The sign-in cannot be renewed while the engine of the fleet does not answer: another gateway may be renewing it.',
-  settling: 'The gateways of the fleet are telling each other what they know of the sign-in.',
+    "The sign-in cannot be renewed while the fleet's Valkey does not answer, because another gateway may be renewing it.",
+  settling: 'The gateways of the fleet are exchanging the state of the sign-in.',
   holder: 'HOLDER, another gateway of the fleet, is renewing the sign-in.',
   doubt:
-    'HOLDER was renewing the sign-in for the fleet, and nobody has what came of it: the refresh token may be spent, and is presented once more when the access token has expired. A new sign-in ends the doubt.'
+    'HOLDER was renewing the sign-in for the fleet, and the result is unknown. The refresh token may be used up; it is tried once more when the access token has expired. A new sign-in resolves this.'
 } as const

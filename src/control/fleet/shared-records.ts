@@ -212,7 +212,7 @@ class OneRecord<V> implements SharedRecord {
       } else await this.#write()
       this.#retryMs = FIRST_RETRY_MS
     } catch (err) {
-      this.#means.log.debug({ err, record: name }, 'a shared record is not known')
+      this.#means.log.debug({ err, record: name }, 'unknown shared record')
       this.#isStale = true
       this.#retryAt = this.#means.now() + this.#retryMs * (0.5 + this.#means.random())
       this.#retryMs = Math.min(LAST_RETRY_MS, this.#retryMs * 2)
@@ -272,7 +272,7 @@ class OneRecord<V> implements SharedRecord {
     const value = text === null ? null : parse(text)
     const isRefused = value === null && (rev > 0 || sealed !== null)
     if (isRefused && !this.#isRefused) {
-      log.warn({ record: name }, 'what stands in the engine of the fleet is not to be believed')
+      log.warn({ record: name }, "a record in the fleet's Valkey is not trusted")
     }
     this.#isRefused = isRefused
     this.#found = value === null ? null : { value, ageMs, at: now() }

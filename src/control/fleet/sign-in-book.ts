@@ -183,7 +183,7 @@ export class SignInBook {
     const fresh = newSignIn(this.#state, this.#proofOfFiles())
     if (fresh !== null) {
       if (!(await this.write(fresh, asTokens(this.#files)))) return false
-      this.#options.log.info({ gen: fresh.gen }, 'a new sign-in for the fleet')
+      this.#options.log.info({ gen: fresh.gen }, 'new sign-in shared with the fleet')
       return true
     }
     const facts = publication(this.#state)
@@ -213,7 +213,7 @@ export class SignInBook {
     if (own.gen === before?.gen && own.proof === before.proof) return
     this.#tokens = tokens
     const { gen, holder } = own
-    if (holder !== self) log.info({ gen, holder }, 'the fleet has another token')
+    if (holder !== self) log.info({ gen, holder }, 'the fleet has a different token')
   }
 
   #proofOfFiles(): string {
@@ -237,7 +237,7 @@ function factsOf({ gen, holder, phase, fence, proof, lineage, spent }: SignInFac
 }
 
 const FOREIGN =
-  'the sign-in in the engine of the fleet is not one of ours, and is replaced: sealed with a secret that is not in FLEET_SECRET, or changed by somebody'
-const NEWER = 'the sign-in in the engine of the fleet is of a newer version: update this gateway'
+  "the sign-in in the fleet's Valkey is not trusted and is replaced: it was encrypted with a secret that is not in FLEET_SECRET, or was modified"
+const NEWER = "the sign-in in the fleet's Valkey is of a newer version: update this gateway"
 const UNSAVED =
-  'the sign-in of the fleet cannot be saved, a restart will lose it: make STATE_DIR writable'
+  'the sign-in of the fleet cannot be saved and a restart will lose it: make STATE_DIR writable'

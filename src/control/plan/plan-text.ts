@@ -12,15 +12,15 @@ export function planSentences(story: PlanStory, now: number): readonly string[] 
   const sinceThen = outsideOf(since)
   return [
     `Plan ${plan ?? 'unknown'}: ${toText(used)} of ${toText(limit)} credits used, as Kiro said at ${time}${reset}.`,
-    ...(today < LEAST ? [] : [`${toText(today)} credits of today ${ELSEWHERE}`]),
+    ...(today < LEAST ? [] : [`${toText(today)} credits used today ${ELSEWHERE}`]),
     ...(sinceThen <= today || sinceThen < LEAST
       ? []
-      : [`${toText(sinceThen)} credits since ${toDay(since.at)} ${ELSEWHERE}`]),
+      : [`${toText(sinceThen)} credits used since ${toDay(since.at)} ${ELSEWHERE}`]),
     ...forecastText(story, now)
   ]
 }
 
-const ELSEWHERE = 'were not used through this gateway, or not metered.'
+const ELSEWHERE = 'did not go through this gateway, or were not metered.'
 
 /** Less is rounding. Micro-credits. */
 const LEAST = MICROS_PER_CREDIT / 100

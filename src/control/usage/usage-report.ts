@@ -117,7 +117,7 @@ async function openRecord(path: string): Promise<OpenRecord> {
     const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
     if (version >= 1 && version <= USAGE_SCHEMA) return { db, version }
     db.close()
-    throw new Error(version > USAGE_SCHEMA ? 'it is of a newer version' : 'it holds nothing yet')
+    throw new Error(version > USAGE_SCHEMA ? 'it is of a newer version' : 'it is still empty')
   } catch (cause) {
     throw unreadable(path, cause)
   }
@@ -128,7 +128,7 @@ const BUSY_MS = 5_000
 
 function unreadable(path: string, cause: unknown): GatewayError {
   const why = cause instanceof Error ? cause.message : String(cause)
-  const message = `${path} cannot be read (${why}). A gateway records usage there from its first request on, unless USAGE_LOG is false.`
+  const message = `${path} cannot be read (${why}). A gateway records usage there from its first request, unless USAGE_LOG is false.`
   return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
 }
 

@@ -35,7 +35,7 @@ export async function freePermits(
   })
   if (news === 'still there') {
     const facts = { workerId: id, workerPid: pid }
-    log.warn(facts, 'upstream keeps connections of a worker that died')
+    log.warn(facts, 'upstream still holds connections of a dead worker')
   }
   budget.record({ type: 'left', member })
 }

@@ -118,7 +118,7 @@ export class Supervisor {
     const left = this.states().filter(({ state }) => state.name === 'draining')
     const workers = left.map(({ id, pid }) => ({ workerId: id, workerPid: pid }))
     const leavingPids = this.leavingPids()
-    log.error({ workers, leavingPids }, 'workers did not end in time and are killed')
+    log.error({ workers, leavingPids }, 'workers did not exit in time and are killed')
     this.destroy()
   }
 
@@ -292,7 +292,7 @@ export function logSlotChange(log: Pick<Logger, 'info' | 'error'>, change: SlotC
   const facts = { workerId, workerPid, state: state.name }
   if (hasDied(change)) log.error({ ...facts, reason, ...state }, 'worker died')
   else if (state.name === 'ready' && reason !== null) {
-    log.error({ workerId, reason }, 'the new worker died before it served, the old one stays')
+    log.error({ workerId, reason }, 'the new worker died during start-up, the old one stays')
   } else log.info(facts, 'worker changed state')
 }
 
@@ -314,7 +314,7 @@ export function rollingRestart(
 ): () => Promise<void> {
   let running: Promise<void> | null = null
   return () => {
-    if (running !== null) log.info('rolling restart goes on already')
+    if (running !== null) log.info('a rolling restart is already running')
     running ??= replaceAll(supervisor, log).finally(() => {
       running = null
     })
@@ -326,13 +326,14 @@ async function replaceAll(
   supervisor: Pick<Supervisor, 'states' | 'replace'>,
   log: Pick<Logger, 'info' | 'error'>
 ): Promise<void> {
-  log.info('rolling restart begins')
+  log.info('rolling restart started')
   for (const { id: worker } of supervisor.states()) {
     const outcome = await supervisor.replace(worker)
-    if (outcome.name === 'drained') return log.info('rolling restart stopped: the gateway ends')
+    if (outcome.name === 'drained')
+      return log.info('rolling restart stopped: the gateway is shutting down')
     if (outcome.name === 'failed') {
       const { reason } = outcome
-      log.error({ worker, reason }, 'rolling restart stopped: the new worker did not serve')
+      log.error({ worker, reason }, 'rolling restart stopped: the new worker did not start')
       return
     }
     log.info({ worker }, 'worker replaced')

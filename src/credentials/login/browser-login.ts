@@ -63,10 +63,10 @@ export class BrowserLogin {
   readCallback(address: string): Callback {
     const whole = address.trim().replace(/^(?=localhost:)/, 'http://') // as browsers show it
     const url = URL.parse(whole, this.#origin)
-    if (url === null) return foreign('It is no address.')
+    if (url === null) return foreign('This is not an address.')
     const { searchParams: params } = url
     if (params.get('state') !== this.#state) {
-      return foreign('It belongs to another sign-in, or a part of it is missing.')
+      return foreign('This address belongs to another sign-in, or is incomplete.')
     }
     const option = params.get('login_option') ?? ''
     const refusal = params.get('error')
@@ -75,7 +75,7 @@ export class BrowserLogin {
       return { name: 'failed', error: otherWay(option, params) }
     }
     const code = params.get('code') ?? ''
-    if (!isTokenText(code)) return foreign('It has no code.')
+    if (!isTokenText(code)) return foreign('This address has no code.')
     // The service compares it with the address that the browser was sent to, and spends the code if it differs.
     const redirectUri = `${this.#origin}${url.pathname}?login_option=${option}`
     return { name: 'code', code, redirectUri, provider: option }
@@ -90,7 +90,7 @@ export class BrowserLogin {
     { code, redirectUri, provider }: Extract<Callback, { name: 'code' }>,
     options: SignInServiceOptions
   ): Promise<NewSignIn> {
-    if (this.#isCodeUsed) throw new Error('a code is used once')
+    if (this.#isCodeUsed) throw new Error('a code can be used only once')
     this.#isCodeUsed = true
     const { upstream } = options
     const answered = await askService(
@@ -113,7 +113,7 @@ function foreign(problem: string): Callback {
 }
 
 function refusedBy(word: string): GatewayError {
-  const shown = /^[\w.-]{1,60}$/.test(word) ? word : 'no known reason'
+  const shown = /^[\w.-]{1,60}$/.test(word) ? word : 'unknown reason'
   return new GatewayError('GW_LOGIN_DENIED', undefined, {
     message: `The sign-in was not finished in the browser (${shown}). Run the command again.`
   })
@@ -129,7 +129,7 @@ function otherWay(option: string, params: URLSearchParams): GatewayError {
     : ''
   const message =
     option === 'external_idp'
-      ? 'The browser chose the identity provider of an organisation. Sign in with the Kiro IDE or kiro-cli; the gateway uses what they keep.'
-      : `The browser chose another way to sign in. That one works with a code: kiro-gateway login${place}`
+      ? 'You chose the identity provider of an organisation. Sign in with the Kiro IDE or kiro-cli instead; the gateway uses their sign-in.'
+      : `You chose a way to sign in that needs a code. Run: kiro-gateway login${place}`
   return new GatewayError('GW_LOGIN_DENIED', undefined, { message })
 }

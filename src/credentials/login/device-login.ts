@@ -222,9 +222,9 @@ function isFinal({ code }: GatewayError): boolean {
 }
 
 function expired(problem: GatewayError | null): GatewayError {
-  const why = problem === null ? '' : ` Asking failed last: ${problem.message}`
+  const why = problem === null ? '' : ` The last check failed: ${problem.message}`
   return new GatewayError('GW_LOGIN_EXPIRED', undefined, {
-    message: `Nobody confirmed the sign-in in time: the code has run out.${why}`,
+    message: `The sign-in was not confirmed in time, and the code has expired.${why}`,
     cause: problem ?? undefined
   })
 }
@@ -241,7 +241,7 @@ async function ask(
   if (isPassing || options.startUrl === BUILDER_ID.startUrl) throw error
   // AWS does not tell a wrong address from a wrong region.
   throw error.with({
-    message: `${error.message} Check the start URL (${options.startUrl}) and the region (${options.region}): your administrator knows them.`
+    message: `${error.message} Check the start URL (${options.startUrl}) and the region (${options.region}); ask your administrator for them.`
   })
 }
 

@@ -95,7 +95,7 @@ function withOwnAdvice(
   if (cause.code === 'GW_UPSTREAM_DNS') {
     const isOwn = (setting === 'KIRO_OIDC_URL' ? oidcUrl : authUrl) !== null
     const also = isOwn ? ` and ${setting}` : ''
-    const message = `${service} could not be resolved. Is this machine online? If it is, check its name servers (DNS_SERVERS)${also}.`
+    const message = `${service} could not be resolved. Check that this machine is online, and its name servers (DNS_SERVERS)${also}.`
     return cause.with({ message })
   }
   if (isConnectFailure(cause)) {
@@ -103,7 +103,7 @@ function withOwnAdvice(
   }
   const isLate = ['GW_UPSTREAM_HEADERS_TIMEOUT', 'GW_UPSTREAM_IDLE_TIMEOUT'].includes(cause.code)
   if (!isLate) return cause
-  const message = `${service} did not answer in full within ${CALL_TIMEOUT_MS / 1000} seconds. Try again, or check the way there (${setting}, VPN_PROXY_URL).`
+  const message = `${service} did not answer in full within ${CALL_TIMEOUT_MS / 1000} seconds. Try again, or check the network and proxy settings (${setting}, VPN_PROXY_URL).`
   return cause.with({ message })
 }
 
@@ -125,7 +125,7 @@ function refusalOf(
   const isPage = fault.form === 'html'
   const isPassing = status === 200 || status === 408 || status === 429 || status >= 500 || isPage
   const advice = isPage
-    ? ' A firewall, CDN or proxy answered in its place: try again, or from another network.'
+    ? ' A firewall, CDN or proxy answered in its place. Try again, or use another network.'
     : status === 404 || status === 405
       ? ` Check ${setting} and the region.`
       : ''
@@ -135,7 +135,7 @@ function refusalOf(
     isPassing,
     retryAfterS,
     error: new GatewayError(codeFor(status, isPassing), `sign-in service: ${facts}`, {
-      message: `The sign-in service did not do what it was asked for (${facts}).${advice}`,
+      message: `The sign-in service refused the request (${facts}).${advice}`,
       ...(retryAfterS !== null && { retryAfterS })
     })
   }

@@ -46,7 +46,7 @@ const PLANS = [
     least: 500,
     tell: duration,
     lines: [
-      { column: 'firstP50Ms', label: 'half within', colour: '--series-1' },
+      { column: 'firstP50Ms', label: 'median', colour: '--series-1' },
       { column: 'firstP95Ms', label: '95 % within', colour: '--series-3' }
     ]
   },
@@ -56,7 +56,7 @@ const PLANS = [
     least: 1000,
     tell: duration,
     lines: [
-      { column: 'totalP50Ms', label: 'half within', colour: '--series-1' },
+      { column: 'totalP50Ms', label: 'median', colour: '--series-1' },
       { column: 'totalP95Ms', label: '95 % within', colour: '--series-3' }
     ]
   },

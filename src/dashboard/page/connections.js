@@ -22,7 +22,7 @@ export class Connections {
     const total = budget ?? inUse + idle + connecting + closing
     const perCell = Math.max(1, Math.ceil(total / MAX_CELLS))
     this.#size.hidden = perCell === 1
-    setText(this.#size, `a square is ${perCell} connections`)
+    setText(this.#size, `each square is ${perCell} connections`)
     const plans = plansOf(now)
     for (const plan of plans) {
       let plot = this.#plots.get(plan.name)
@@ -60,11 +60,11 @@ function plansOf({ connections, workers }) {
     )
     .filter(({ counts }) => counts.some(([, count]) => count > 0))
   if (budget === null || unleased === null || unleased <= 0) return [...slots, ...others]
-  const rest = `${unleased} lent to nobody`
+  const rest = `${unleased} unassigned`
   /** @type {PlotPlan} */
   const free = {
     name: 'free',
-    title: 'Not lent',
+    title: 'Unassigned',
     state: '',
     counts: [['free', unleased]],
     note: rest

@@ -25,7 +25,7 @@ const SESSION_MS = 5_000
 export async function askSession() {
   const signal = AbortSignal.timeout(SESSION_MS)
   const response = await fetch('dashboard/session', { cache: 'no-store', signal })
-  if (!response.ok) throw new Error(`dashboard/session answers with status ${response.status}`)
+  if (!response.ok) throw new Error(`dashboard/session answered with status ${response.status}`)
   return response.json()
 }
 

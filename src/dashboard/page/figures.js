@@ -149,7 +149,7 @@ export function showAccount({ version, node, startedAt, signIn, quota, outlook, 
   const how = state === 'signed-in' && method !== null ? `${words} (${method})` : words
   setMetric('sign-in', isUsable ? 1 : 0, how)
   setMetric('sign-in-state', state, signIn.region ?? UNKNOWN)
-  const renewed = renewsItself ? ', renewed by itself' : ''
+  const renewed = renewsItself ? ', renewed automatically' : ''
   const expiry = expiresAt === null ? UNKNOWN : `${timeOfDay(expiresAt)}${renewed}`
   setMetric('sign-in-expires', expiresAt, expiry, fullTime(expiresAt))
   showQuota(quota, isUsable)
@@ -166,7 +166,7 @@ export function showAccount({ version, node, startedAt, signIn, quota, outlook, 
 /** @param {Account['outlook']} outlook */
 function showOutlook(outlook) {
   const { outsideToday = null, perDay = null, usedUpAt = null } = outlook ?? {}
-  const usual = perDay === null ? '' : `${amount(perDay)} credits a day in the last weeks`
+  const usual = perDay === null ? '' : `${amount(perDay)} credits a day in recent weeks`
   const lasts = perDay === null ? UNKNOWN : usedUpAt === null ? 'it is reset' : date(usedUpAt)
   setMetric('plan-lasts', usedUpAt ?? perDay, lasts, usual)
   setMetric(

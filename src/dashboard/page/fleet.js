@@ -16,10 +16,10 @@ import { amount, duration, UNKNOWN } from './format.js'
 
 /** @type {Readonly<Record<string, string>>} */
 const STAGES = {
-  joining: 'waits to be taken in',
+  joining: 'joining',
   serving: 'serves',
-  closing: 'takes nothing new',
-  cut: 'has closed everything'
+  closing: 'draining',
+  cut: 'cut off'
 }
 
 /** Hidden for a gateway that is alone. */

@@ -105,12 +105,12 @@ function showVerdict() {
   const verdict = steady.next(judge(now, account), performance.now())
   const level = lost ? 'unknown' : verdict.level
   setAttribute(byId('verdict', HTMLElement), 'data-level', level)
-  const refused = 'The gateway sends no figures: it ends, or too many dashboards are open.'
+  const refused = 'The gateway sends no data: it is shutting down, or too many dashboards are open.'
   const gone = feed.isRefused ? refused : 'The gateway does not answer.'
   const sentence = lost ? gone : verdict.sentence
   setText(byId('verdict-sentence', HTMLElement), sentence)
   setAttribute(byId('verdict-sentence', HTMLElement), 'data-value', lost ? 'lost' : verdict.level)
-  const old = `These figures are of ${timeOfDay(toldAt)}. The page looks for it again by itself; docker ps and docker logs kiro-gateway say what became of it.`
+  const old = `This data is from ${timeOfDay(toldAt)}. The page reconnects automatically. docker ps and docker logs kiro-gateway show what happened.`
   setText(byId('verdict-facts', HTMLElement), lost ? old : verdict.facts)
   const list = byId('problems', HTMLElement)
   const items = lost ? [] : verdict.problems
@@ -181,9 +181,9 @@ function showAge() {
  */
 function ageText(age, isLate) {
   const old = age === null ? '' : duration(Math.max(1, Math.round(age / 1000)) * 1000)
-  if (feed.state === 'live') return isLate ? `No figures for ${old}` : 'Live'
+  if (feed.state === 'live') return isLate ? `No data for ${old}` : 'Live'
   if (feed.state === 'lost')
-    return age === null ? 'No connection, trying again' : `Figures are ${old} old, trying again`
+    return age === null ? 'No connection, retrying' : `Data is ${old} old, retrying`
   if (feed.state === 'signed-out') return 'Not signed in'
   return feed.state === 'asleep' ? 'Asleep' : 'Connecting'
 }

@@ -11,8 +11,8 @@ export const PHASES = [
   ['read', 'reading the request'],
   ['transform', 'converting it'],
   ['key', 'waiting for a stream of its key'],
-  ['pause', 'pause asked for by Kiro'],
-  ['pace', 'waiting for the pace'],
+  ['pause', 'pause requested by Kiro'],
+  ['pace', 'waiting for the rate limit'],
   ['queue', 'waiting for a connection'],
   ['connect', 'connecting'],
   ['ttfb', 'until the first token'],
@@ -75,7 +75,7 @@ export class RequestDetails {
       setText(this.#copy, 'Copied')
     } catch {
       getSelection()?.selectAllChildren(this.#list)
-      setText(this.#copy, 'Selected: copy it with Ctrl+C')
+      setText(this.#copy, 'Selected: copy with Ctrl+C')
     }
   }
 }
@@ -112,7 +112,7 @@ function factsOf(item) {
     ['Attempts', amount(item.attempts)],
     ['Repairs', repairs],
     ['Waits', waitsOf(item)],
-    ['First token', item.firstMs === null ? 'none came' : `after ${duration(item.firstMs)}`],
+    ['First token', item.firstMs === null ? 'none' : `after ${duration(item.firstMs)}`],
     ['Phases', phases.length === 0 ? UNKNOWN : phases.join(', ')],
     ['Key', item.key],
     ['Client', item.client],
@@ -146,8 +146,8 @@ function failureOf({ failure, attempts }) {
 /** How credits came about, where they did not come with the answer. */
 const METERINGS = {
   metered: '',
-  'read on': ' (read on: metered after the client had its end)',
-  measured: ' (measured by the tokens so far: left before it was metered)'
+  'read on': ' (metered after the client left)',
+  measured: ' (estimated from tokens: the client left before it was metered)'
 }
 
 /** @param {Ended} item */
@@ -177,7 +177,5 @@ function modelOf({ model, modelAsked }) {
  * @returns {[string, string][]}
  */
 function lostCallsOf({ lostCalls }) {
-  return lostCalls === 0
-    ? []
-    : [['Tool calls lost', `${lostCalls}, whose arguments did not come whole`]]
+  return lostCalls === 0 ? [] : [['Tool calls lost', `${lostCalls} with incomplete arguments`]]
 }

@@ -135,7 +135,7 @@ export class RequestTable {
     const count = this.#held.length
     const more = count === 0 ? '' : ` (${count}${count === MAX_ROWS ? ' or more' : ''} new)`
     setAttribute(this.#hold, 'aria-pressed', String(this.#isStill()))
-    setText(this.#hold, this.#isStill() ? `Go on${more}` : 'Hold the list')
+    setText(this.#hold, this.#isStill() ? `Resume${more}` : 'Pause the list')
   }
 }
 

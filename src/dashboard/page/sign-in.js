@@ -26,8 +26,7 @@ export class SignIn {
     const wasHidden = this.#form.hidden
     this.#form.hidden = false
     if (session?.canSignIn === false) {
-      const text =
-        'This gateway has named keys alone. Set PROXY_API_KEY to have a key of the operator.'
+      const text = 'This gateway has only named keys. Set PROXY_API_KEY to get an operator key.'
       setText(this.#problem, text)
     }
     if (wasHidden) this.#key.focus()

@@ -150,7 +150,7 @@ export class KeyTable {
     this.#nothing.hidden = list.length > 0
     this.#whole.hidden = list.length === 0
     this.#more.hidden = more === 0
-    setText(this.#more, `and ${amount(more)} more, less busy: kiro-gateway usage`)
+    setText(this.#more, `and ${amount(more)} more with less usage: kiro-gateway usage`)
     fillRows(this.#table, list, createKey, fillKey)
   }
 }
@@ -196,7 +196,7 @@ function fillKey(row, key) {
   else {
     const { limit, period, used, reserved, resetsAt } = credits
     const held = reserved > 0 ? `, ${amount(reserved)} reserved` : ''
-    const title = resetsAt === null ? '' : `begins anew ${fullTime(resetsAt)}`
+    const title = resetsAt === null ? '' : `resets ${fullTime(resetsAt)}`
     setFigure(row.credits, used, `${amount(used)} of ${amount(limit)} a ${period}${held}`, title)
     setMeter(row.meter, limit > 0 ? (used + reserved) / limit : 1)
   }

@@ -97,7 +97,7 @@ function factsOf({ workers, requests, waiting, connections }, { isSimulated }) {
   const { budget, inUse } = connections
   const sentences = [
     `${plural(ready, 'worker')} ${ready === 1 ? 'serves' : 'serve'} ${plural(requests.streams, 'stream')}`,
-    waiting.permits === 0 ? 'nobody waits' : `${waiting.permits} wait`,
+    waiting.permits === 0 ? 'none waiting' : `${waiting.permits} wait`,
     budget === null
       ? `${plural(inUse, 'connection')} in use, without a limit`
       : `${inUse} of ${plural(budget, 'connection')} in use`
@@ -116,7 +116,7 @@ function factsOf({ workers, requests, waiting, connections }, { isSimulated }) {
  */
 function accountProblems({ at }, { problems, quota }) {
   return problems.map(({ code, message, until, bar }) => {
-    const again = until === null ? '' : `Kiro is asked again ${moment(until, at)}.`
+    const again = until === null ? '' : `The gateway calls Kiro again ${moment(until, at)}.`
     if (code === PLAN) return problem('bad', code, PLAN_USED_UP, planRemedy(until, at))
     if (code !== QUOTA) return problem('bad', code, message, again)
     const what = QUOTAS[bar ?? ''] ?? "The Kiro account's quota is used up."
@@ -136,7 +136,7 @@ const PLAN_USED_UP = "The plan's credits are used up; requests that would cost e
  */
 function planRemedy(until, at) {
   const resets = until === null ? '' : `It resets ${moment(until, at)}. `
-  return `${resets}To go on at a price: ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage for one key.`
+  return `${resets}To continue at extra cost: ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage for one key.`
 }
 
 /** @type {Readonly<Record<string, string>>} */
@@ -164,15 +164,15 @@ function signInProblems({ at }, { signIn }) {
   }
   if (state === 'failing') {
     const what = isUsable
-      ? 'The sign-in cannot be renewed for now; its token still serves.'
+      ? 'The sign-in cannot be renewed at the moment; its token is still valid.'
       : 'The sign-in cannot be renewed, so requests are refused.'
     const remedy =
-      `${cause} It is tried again by itself. If it stays so: kiro-gateway doctor`.trim()
+      `${cause} The gateway retries automatically. If this lasts, run kiro-gateway doctor`.trim()
     return [problem(isUsable ? 'fair' : 'bad', 'sign-in-failing', what, remedy)]
   }
   if (!isUsable && state === 'waiting') {
     const what = 'The sign-in is being renewed; requests wait for it.'
-    return [problem('fair', 'sign-in-waiting', what, 'It passes in a moment.')]
+    return [problem('fair', 'sign-in-waiting', what, 'This resolves in a moment.')]
   }
   if (endsAt !== null && endsAt - at < 3 * DAY_MS) {
     const what = `The sign-in ends ${endsAt <= at ? 'now' : `on ${date(endsAt)}`}.`
@@ -206,9 +206,9 @@ function quotaProblems({ at }, { quota, problems }) {
  */
 function driftProblems({ outlook }) {
   if (outlook?.isDrifting !== true) return []
-  const what = `${amount(outlook.outsideToday)} credits of today were not used through this gateway, or not metered.`
+  const what = `${amount(outlook.outsideToday)} credits used today did not go through this gateway, or were not metered.`
   const causes =
-    'The Kiro IDE, kiro-cli or another gateway may use the same account, or a client brings a Kiro key of it.'
+    'The Kiro IDE, kiro-cli or another gateway may use the same account, or a client sends a Kiro key of it.'
   return [problem('fair', 'plan-drift', what, causes)]
 }
 
@@ -221,11 +221,11 @@ function workerProblems({ at, workers, isCrashLooping }) {
   if (missing.length === 0) return deaths(at, workers)
   const names = missing.map(({ slot, state }) => `worker ${slot} is ${state}`).join(', ')
   const remedy = isCrashLooping
-    ? 'It ends again and again. The log says why: docker logs kiro-gateway'
-    : 'It is replaced by itself. If it stays so, the log says why.'
+    ? 'It dies repeatedly. The reason is in the log: docker logs kiro-gateway'
+    : 'It is replaced automatically. If this lasts, the reason is in the log.'
   const rest = workers.length - missing.length
   if (rest === 0) {
-    return [problem('bad', 'no-worker', `No worker serves: ${names}.`, remedy)]
+    return [problem('bad', 'no-worker', `No worker is ready: ${names}.`, remedy)]
   }
   const what = `${plural(rest, 'worker')} of ${workers.length} ${rest === 1 ? 'serves' : 'serve'}: ${names}.`
   return [problem(isCrashLooping ? 'bad' : 'fair', 'worker-missing', what, remedy)]
@@ -238,26 +238,27 @@ function workerProblems({ at, workers, isCrashLooping }) {
 function fleetProblems({ fleet }) {
   if (fleet === null) return []
   const { problem: reason, contactMs, members, replicas, phase, awaited } = fleet
-  const ask = 'kiro-gateway fleet status says who is there.'
+  const ask = 'kiro-gateway fleet status lists the members.'
   if (reason !== null) return [problem('bad', 'fleet-outside', reason, ask)]
   if (contactMs !== null && contactMs > FLEET_SILENCE_MS) {
-    const what = `The engine of the fleet has not answered for ${duration(contactMs)}.`
-    const remedy = 'Nothing is lent meanwhile, and in time nothing served. Is it up?'
+    const what = `The fleet's Valkey has not answered for ${duration(contactMs)}.`
+    const remedy =
+      'No connections are assigned meanwhile, and after the lease none are served. Check that it is running.'
     return [problem('bad', 'fleet-engine', what, remedy)]
   }
   if (fleet.unshared.length > 0) {
-    const what = `The engine of the fleet does not take or tell: ${fleet.unshared.join(', ')}.`
-    const remedy = 'Each gateway goes on with its own part of them. Has the engine memory left?'
+    const what = `The fleet's Valkey cannot read or write: ${fleet.unshared.join(', ')}.`
+    const remedy = 'Each gateway continues with its own share. Check the memory of Valkey.'
     return [problem('fair', 'fleet-unshared', what, remedy)]
   }
   const here = members.filter(({ isSilent }) => !isSilent).length
   if (here >= replicas && phase === 'open') return []
   const names = awaited.length === 0 ? '' : ` ${awaited.join(', ')}: awaited.`
-  const what = `${plural(here, 'gateway')} of ${replicas} in the fleet ${here === 1 ? 'is' : 'are'} there.${names}`
+  const what = `${plural(here, 'gateway')} of ${replicas} in the fleet ${here === 1 ? 'is' : 'are'} present.${names}`
   const remedy =
     phase === 'learning'
-      ? `Nothing is granted anew until all are accounted for. ${ask}`
-      : `What the others had comes back when they do. ${ask}`
+      ? `No connections are granted until all are accounted for. ${ask}`
+      : `The connections of the others return with them. ${ask}`
   return [problem('fair', 'fleet-missing', what, remedy)]
 }
 
@@ -271,7 +272,7 @@ function deaths(at, workers) {
   return workers.flatMap(({ slot, restarts, startedAt }) => {
     if (restarts === 0 || startedAt === null || at - startedAt > TOLD_MS) return []
     const what = `Worker ${slot} has died, and was replaced at ${timeOfDay(startedAt)}.`
-    const remedy = 'Its streams were cut. The line "worker died" in the log says why.'
+    const remedy = 'Its streams were cut. The log line "worker died" has the reason.'
     return [problem('fair', 'worker-replaced', what, remedy)]
   })
 }
@@ -286,14 +287,14 @@ function waitProblems({ at, waiting, connections, pace }, { settings }) {
   const { permits, gated, longestMs, max, pausedUntil } = waiting
   const { budget, inUse } = connections
   if (pausedUntil !== null && pausedUntil > at) {
-    const what = `The upstream asked for a pause; requests go on at ${timeOfDay(pausedUntil)}.`
-    found.push(problem('fair', 'paused', what, 'It passes by itself.'))
+    const what = `The upstream asked for a pause; requests continue at ${timeOfDay(pausedUntil)}.`
+    found.push(problem('fair', 'paused', what, 'No action is needed.'))
   } else if (gated > 0 && pace === null) {
-    const what = 'Requests go on one after the other after a pause that the upstream asked for.'
-    found.push(problem('fair', 'paused', what, 'It passes by itself.'))
+    const what = 'Requests resume one by one after a pause requested by the upstream.'
+    found.push(problem('fair', 'paused', what, 'No action is needed.'))
   } else if (gated > 0) {
-    const what = `${plural(gated, 'request')} ${gated === 1 ? 'waits' : 'wait'} for the pace of ${pace?.limit} a minute.`
-    const remedy = 'UPSTREAM_MAX_REQUESTS_PER_MINUTE may be raised if the upstream bears more.'
+    const what = `${plural(gated, 'request')} ${gated === 1 ? 'waits' : 'wait'} for the limit of ${pace?.limit} requests a minute.`
+    const remedy = 'Raise UPSTREAM_MAX_REQUESTS_PER_MINUTE if the upstream allows more.'
     found.push(problem('fair', 'pace', what, remedy))
   }
   // Waits of a moment are what a queue is for.
@@ -303,8 +304,8 @@ function waitProblems({ at, waiting, connections, pace }, { settings }) {
     const what = `${plural(lacking, 'request')} ${lacking === 1 ? 'waits' : 'wait'} for a connection, the longest for ${duration(longestMs)}.`
     const isFull = budget !== null && inUse >= budget * 0.9
     const cause = isFull
-      ? `${inUse} of ${budget} connections are in use. Raise HTTP_MAX_CONNECTIONS if the upstream may take more at once.`
-      : 'Connections are free, so that HTTP_MAX_CONNECTIONS is not the reason. If it lasts, the log says more.'
+      ? `${inUse} of ${budget} connections are in use. Raise HTTP_MAX_CONNECTIONS if the upstream allows more.`
+      : 'Connections are free, so HTTP_MAX_CONNECTIONS is not the reason. If this lasts, see the log.'
     const bound =
       settings.poolTimeoutMs === null
         ? ''
@@ -338,7 +339,7 @@ function failureProblems({ at, requests, errors }, { signIn, problems }) {
     const what = `${Math.round(failedPerMinute)} of ${Math.round(perMinute)} requests failed in the last minute.`
     const most = errors.find(({ fault, lastHour }) => fault !== 'client' && lastHour > 0)
     const code = most === undefined ? '' : `Most are ${most.code}. `
-    const how = 'A failed request below says why when it is opened.'
+    const how = 'Open a failed request below to see the reason.'
     return [problem(level, 'failures', what, `${code}${how}`)]
   }
   if (streak === 0) return []
@@ -375,7 +376,9 @@ function loadProblems({ memory, cpu, processes }) {
   }
   if (cpu.cores !== null && cpu.limit !== null && cpu.cores > cpu.limit * 0.95) {
     const what = `All of the CPU is in use: ${cpu.cores.toFixed(2)} of ${cpu.limit} cores.`
-    found.push(problem('fair', 'cpu', what, 'Give the container more CPUs, or send it less.'))
+    found.push(
+      problem('fair', 'cpu', what, 'Give the container more CPUs, or send fewer requests.')
+    )
   }
   return found
 }

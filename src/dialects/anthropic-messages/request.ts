@@ -175,7 +175,7 @@ function readToolChoice({ tool_choice: choice }: MessagesBody): ToolChoice {
   if (choice.type === 'any') return { type: 'required' }
   if (choice.type !== 'tool') return { type: choice.type }
   if (choice.name) return { type: 'named', name: choice.name }
-  throw invalidPart('tool_choice.name', 'is required: it says which tool must be called')
+  throw invalidPart('tool_choice.name', 'is required: it names the tool that must be called')
 }
 
 const SESSION_SUFFIX = /session_([0-9a-f-]{36})$/i

@@ -91,8 +91,8 @@ function leaveOutAttachments(
   const blocks = found.filter(({ attachment }) => attachment.kind !== 'document')
   for (const block of blocks) block.replaceWith(toBlock(block, LEFT_OUT))
   return blocks.slice(0, MAX_ATTACHMENTS).map((block) => {
-    const what = block.attachment.kind === 'url' ? 'What this URL leads to' : 'This PDF'
-    const message = `${what} is read when the request is made; it was not looked at now.`
+    const what = block.attachment.kind === 'url' ? 'The content of this URL' : 'This PDF'
+    const message = `${what} is read only when the request is sent; it was not checked now.`
     return toFinding('content-text', 'borderline', { pointer: block.pointer, message })
   })
 }

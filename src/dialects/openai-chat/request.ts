@@ -188,7 +188,10 @@ function readToolChoice({ tool_choice: choice, function_call: legacy }: ChatBody
   const { type } = choice
   if (type === 'auto' || type === 'none' || type === 'required') return { type }
   if (type === 'any') return { type: 'required' }
-  throw invalidPart('tool_choice.function.name', 'is required: it says which tool must be called')
+  throw invalidPart(
+    'tool_choice.function.name',
+    'is required: it names the tool that must be called'
+  )
 }
 
 function allowedNames(choice: ChatBody['tool_choice']): ReadonlySet<unknown> | undefined {

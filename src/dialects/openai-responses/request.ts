@@ -90,18 +90,21 @@ const SEALED = 'reasoning.encrypted_content'
 function refuseStateOnServer(request: ResponsesBody): void {
   const { background, previous_response_id: previousId, conversation, prompt } = request
   if (background === true) {
-    throw invalidPart('background', 'must be false: answers are made while their client waits')
+    throw invalidPart('background', 'must be false: background responses are not supported')
   }
   if (isGiven(conversation)) {
-    throw invalidPart('conversation', 'conversations are not kept here; send all items as input')
+    throw invalidPart('conversation', 'conversations are not stored here; send all items as input')
   }
   if (isGiven(prompt)) {
-    throw invalidPart('prompt', 'prompts are not kept here; send its text as instructions or input')
+    throw invalidPart(
+      'prompt',
+      'prompts are not stored here; send the text as instructions or input'
+    )
   }
   if (!previousId) return
   throw new GatewayError('GW_BODY_INVALID', undefined, {
     message:
-      `Previous response with id '${previousId.slice(0, 100)}' not found: responses are not kept here. ` +
+      `Previous response with id '${previousId.slice(0, 100)}' not found: responses are not stored here. ` +
       'Send the whole conversation as input instead.',
     param: 'previous_response_id',
     details: { error_code: 'previous_response_not_found' }

@@ -168,7 +168,7 @@ export function readToolChoice(choice: ChoiceMember, declared: DeclaredTools): T
     case 'custom': {
       const name = choice.name ?? choice.function?.name
       if (name) return { type: 'named', name: declared.fullNameOf(name, namespace) }
-      throw invalidPart('tool_choice.name', 'is required: it says which tool must be called')
+      throw invalidPart('tool_choice.name', 'is required: it names the tool that must be called')
     }
     default:
       if (isSearchTool(choice) && declared.webSearch !== undefined) {

@@ -59,11 +59,11 @@ export function checkAnswer(text: string, form: JsonForm, timeoutMs: number): An
     value = JSON.parse(text)
   } catch (error) {
     const detail = error instanceof Error ? error.message : 'unreadable'
-    return complete([`it is no valid JSON (${detail})`])
+    return complete([`it is not valid JSON (${detail})`])
   }
   if (form.type === 'schema')
     return checkValue(value, parseAnswerSchema(form.schemaJson), timeoutMs)
-  return complete(form.type === 'value' || isJsonObject(value) ? [] : ['it is no JSON object'])
+  return complete(form.type === 'value' || isJsonObject(value) ? [] : ['it is not a JSON object'])
 }
 
 function complete(problems: readonly string[]): AnswerCheck {
@@ -96,7 +96,7 @@ function runWithin<T>(timeoutMs: number, run: () => T): T {
   const outcome: { value?: T } = {}
   runInNewContext('run()', { run: () => void (outcome.value = run()) }, { timeout: timeoutMs })
   if ('value' in outcome) return outcome.value
-  throw new Error('the check did not end')
+  throw new Error('the check took too long')
 }
 
 /**
@@ -237,10 +237,10 @@ function isPattern(source: string, flags: string): boolean {
 
 function problemOfReference(value: unknown, { resource, anchors }: Scope): string | null {
   if (typeof value !== 'string') return 'must be a string'
-  if (!value.startsWith('#')) return 'must begin with "#": other schemas are not fetched'
+  if (!value.startsWith('#')) return 'must begin with "#": external schemas are not fetched'
   const target = value.startsWith('#/') ? valueAt(resource, splitReference(value)) : undefined
   const isSchema = isJsonObject(target) || typeof target === 'boolean'
-  return isSchema || anchors.has(value.slice(1)) ? null : 'leads to nothing in this schema'
+  return isSchema || anchors.has(value.slice(1)) ? null : 'does not exist in this schema'
 }
 
 /** `''` is the root itself. */

@@ -114,7 +114,7 @@ export function tooCostly(outline?: string): GatewayError {
   const what = outline === undefined ? 'The request body' : `The request body, ${outline},`
   return new GatewayError('GW_BODY_TOO_LARGE', outline, {
     message:
-      `${what} takes more memory to convert than there is for one: send a shorter conversation or fewer tools, ` +
+      `${what} needs more memory to convert than one request may use. Send a shorter conversation or fewer tools, ` +
       'give the container more memory, or raise MEMORY_LIMIT.'
   })
 }

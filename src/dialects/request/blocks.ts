@@ -139,7 +139,7 @@ function readImage(block: JsonObject, { draft, path, repairs }: BlockContext): v
   } else {
     throw invalidPart(
       `${path}.source.type`,
-      'must be "base64"; uploaded files do not exist here',
+      'must be "base64"; uploaded files are not supported',
       'image-bytes'
     )
   }
@@ -147,7 +147,7 @@ function readImage(block: JsonObject, { draft, path, repairs }: BlockContext): v
 
 function readImageUrl(block: JsonObject, { draft, path, repairs }: BlockContext): void {
   if (typeof block['file_id'] === 'string' && !block['image_url']) {
-    const problem = 'uploaded files do not exist here; send the image itself as "image_url"'
+    const problem = 'uploaded files are not supported; send the image itself as "image_url"'
     throw invalidPart(`${path}.file_id`, problem, 'image-bytes')
   }
   const { image_url: image } = checkShape(Blocks.imageUrl, block, path)

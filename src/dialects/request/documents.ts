@@ -41,7 +41,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
   } else {
     throw invalidPart(
       `${context.path}.source`,
-      'only PDFs and documents of text are supported, by themselves or by URL; uploaded files do not exist here',
+      'only PDF and text documents are supported, inline or by URL; uploaded files are not supported',
       'content-text'
     )
   }
@@ -68,7 +68,7 @@ export function readFile(block: JsonObject, context: BlockContext): void {
     if (context.isInToolResult) return omitDocument(title, context)
     throw invalidPart(
       path,
-      'only PDFs and files of text are supported, as "file_data" with a data URL; uploaded files do not exist here',
+      'only PDF and text files are supported, as "file_data" with a data URL; uploaded files are not supported',
       'content-text'
     )
   }
@@ -89,7 +89,7 @@ function textOfBase64(data: string, path: string): string {
   while (CONTROL.test(text)) {
     controls++
     if (controls > MAX_TEXT_CONTROLS && controls > text.length * MAX_CONTROL_SHARE) {
-      throw invalidPart(path, 'is called text, and its bytes are none', 'content-text')
+      throw invalidPart(path, 'is declared as text, but its content is not text', 'content-text')
     }
   }
   return text
@@ -178,7 +178,7 @@ export function imageOfBase64(
     const problem =
       claimed === undefined
         ? `only PNG, JPEG, GIF and WebP images are supported, not "${mediaType.slice(0, 60)}"`
-        : 'the bytes are those of no PNG, JPEG, GIF or WebP image; convert the image, or leave it out'
+        : 'the data is not a PNG, JPEG, GIF or WebP image; convert the image, or leave it out'
     throw invalidPart(path, problem, 'image-format')
   }
   if (claimed !== undefined && claimed !== format) repairs.note('image-type-corrected', path)

@@ -158,5 +158,5 @@ function problemOf(
   if (base64 === '') return ['document-bytes', 'is empty']
   if (!isBase64(base64)) return ['document-bytes', 'is not base64']
   if (isOfFormat(bytes, format)) return null
-  return ['document-format', `is called ${format}, and its bytes are none`]
+  return ['document-format', `is declared as ${format}, but its content is not`]
 }

@@ -191,8 +191,8 @@ function isNamedControl(code: number): boolean {
 function grownTooMuch(bodyBytes: number, maxBytes: number): GatewayError {
   return new GatewayError('GW_BODY_TOO_LARGE', `${bodyBytes} bytes`, {
     message:
-      `The request would become more than ${maxBytes} bytes for the upstream, where it has ${bodyBytes}: every turn gets a ` +
-      'frame of its own and repeats the name of the model. Send fewer and longer messages, or a shorter model name.'
+      `The request has ${bodyBytes} bytes but would become more than ${maxBytes} for the upstream: every turn gets a ` +
+      'wrapper of its own that repeats the model name. Send fewer, longer messages, or a shorter model name.'
   })
 }
 

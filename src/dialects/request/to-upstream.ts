@@ -197,7 +197,7 @@ function refuseLongNames({ answer: { model }, conversation }: ClientRequest): vo
 }
 
 function unknownModel(id: string): Borderline {
-  const message = `The model ${id.slice(0, 100)} is not in the list; only the upstream knows whether it exists.`
+  const message = `The model ${id.slice(0, 100)} is not in the list; only the upstream can tell whether it exists.`
   return { rule: 'model-known', message, pointer: '/model' }
 }
 

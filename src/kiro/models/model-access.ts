@@ -29,7 +29,7 @@ export function modelNotAllowed(
   asked: string,
   all: readonly string[]
 ): GatewayError {
-  const message = `The API key of "${access.keyName}" does not allow the model "${asked.slice(0, MAX_ASKED_CHARS)}", but ${allowedBy(access, all)}.`
+  const message = `The API key of "${access.keyName}" does not allow the model "${asked.slice(0, MAX_ASKED_CHARS)}". It allows ${allowedBy(access, all)}.`
   const rule: RuleId = 'model-known'
   return new GatewayError('GW_MODEL_NOT_ALLOWED', undefined, { message, param: 'model', rule })
 }

@@ -36,10 +36,10 @@ function isUnexplained({ code, reason, message }: UpstreamFault): boolean {
 
 function wordBorderline(borderline: readonly string[]): string {
   if (borderline.length === 0) {
-    return 'Nothing in the request is near a known limit; POST /v1/lint says what the gateway repaired in it.'
+    return 'The request is not near any known limit. POST /v1/lint shows what the gateway repaired in it.'
   }
   const rules = borderline.filter(isRuleId).map((id) => `${id} (${RuleTable[id].what})`)
-  return `Near or beyond a limit in this request: ${rules.join(' ')} POST /v1/lint has the figures.`
+  return `Limits that this request is near or beyond: ${rules.join(' ')} POST /v1/lint has the figures.`
 }
 
 const NUMBER = String.raw`(\d[\d,_]{0,14})`

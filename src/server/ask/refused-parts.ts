@@ -40,7 +40,7 @@ function ownerOf({ waiter, signal }: RefusableRequest): JobOwner {
 export const CHANGES = {
   'reasoning-refused': 'reasoning of earlier answers left out',
   'document-refused': 'documents sent as text',
-  'fields-refused': 'wishes about reasoning or length left out',
+  'fields-refused': 'reasoning or length fields left out',
   'history-trimmed': 'conversation trimmed'
 } as const satisfies Record<PayloadChange, string>
 

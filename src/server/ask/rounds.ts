@@ -144,12 +144,12 @@ class AnswerRounds {
     const { log, requestId: request_id } = this.#question
     const reason = this.#rounds.dueCall === null ? 'json' : 'tool-choice'
     if (this.#isRepaired) {
-      const message = `${problem}, not even when it was asked again.`
+      const message = `${problem}, even after a second attempt.`
       throw new GatewayError('GW_ANSWER_INVALID', reason, { message })
     }
     this.#isRepaired = true
     this.#plane.metrics.answersAskedAgain.inc({ reason })
-    log.info({ request_id, reason }, 'asking for another answer')
+    log.info({ request_id, reason }, 'asking the model again')
     const toolResults = strays.map(toStrayResult)
     await this.#payload.extend({
       text,

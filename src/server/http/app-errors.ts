@@ -53,11 +53,11 @@ export function noSuchRoute(
   const path = pathOf(request)
   const allowed = router.methodsOf(request, response)
   if (allowed.length === 0) {
-    const message = `There is no route ${request.method} ${path}.${hintFor(path)}`
+    const message = `The route ${request.method} ${path} does not exist.${hintFor(path)}`
     return new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })
   }
   response.setHeader('allow', allowed.join(', '))
-  const message = `${path} takes ${allowed.join(' and ')}, not ${request.method}.`
+  const message = `${path} supports ${allowed.join(' and ')}, not ${request.method}.`
   return new GatewayError('GW_METHOD_NOT_ALLOWED', undefined, { message })
 }
 
@@ -70,7 +70,7 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
   const requestId = requestIdOf(undefined)
   const isLate = code === 'ERR_HTTP_REQUEST_TIMEOUT'
   const isLarge = code === 'HPE_HEADER_OVERFLOW'
-  const message = BAD_REQUESTS.get(code) ?? 'The connection carried no valid HTTP request.'
+  const message = BAD_REQUESTS.get(code) ?? 'The connection did not carry a valid HTTP request.'
   const error = new GatewayError(isLate ? 'GW_BODY_TIMEOUT' : 'GW_BODY_INVALID', code, { message })
   const { status, headers, body } = toErrorReply(USUAL_DIALECT, error, requestId)
   const shownStatus = isLarge ? 431 : status
@@ -85,8 +85,8 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
 
 /** By the code of what was wrong with it. */
 const BAD_REQUESTS: ReadonlyMap<string, string> = new Map([
-  ['HPE_HEADER_OVERFLOW', 'The headers of the request are too large.'],
-  ['ERR_HTTP_REQUEST_TIMEOUT', 'The headers of the request did not arrive in time.']
+  ['HPE_HEADER_OVERFLOW', 'The request headers are too large.'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', 'The request headers did not arrive in time.']
 ])
 
 /**
@@ -105,7 +105,7 @@ export function refuseCrowd(request: IncomingMessage, response: ServerResponse):
 /** Why there is nothing below a path where the vendor has something. */
 function hintFor(path: string): string {
   return /^(\/v1)?\/responses\//.test(path)
-    ? ' Responses are not kept here, so they can be neither read, changed nor cancelled: send the whole conversation with each request, and an item of type "compaction_trigger" at its end to have it compacted.'
+    ? ' Responses are not stored here, so they cannot be read, changed or cancelled. Send the whole conversation with each request; end it with an item of type "compaction_trigger" to compact it.'
     : ''
 }
 

@@ -98,7 +98,7 @@ const SIGN_IN_FIRST = {
 
 const ACCEPTED_FIRST = {
   message:
-    'This page is open to Kiro API keys that the upstream has accepted. Ask a model, or GET /v1/models, with this key first.'
+    'This page is open only to Kiro API keys that the upstream has accepted. First call a model or GET /v1/models with this key.'
 }
 
 /** All that is served to programs. */

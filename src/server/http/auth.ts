@@ -203,22 +203,22 @@ const KIRO_KEY = /^ksk_[\x21-\x7e]{1,1024}$/
 
 const KIRO_KEYS_WANTED = {
   message:
-    'Send a Kiro API key of yours (ksk_…), or a key of PROXY_API_KEY, as "Authorization: Bearer <key>" or "x-api-key: <key>".'
+    'Send your Kiro API key (ksk_…), or a key of PROXY_API_KEY, as "Authorization: Bearer <key>" or "x-api-key: <key>".'
 }
 
 const OWN_KEYS_WANTED = {
   message:
-    'Send a key of this gateway, as its operator has given it to you, as "Authorization: Bearer <key>" or "x-api-key: <key>".'
+    'Ask the gateway\'s operator for a key, and send it as "Authorization: Bearer <key>" or "x-api-key: <key>".'
 }
 
 const FOREIGN_PAGE = {
   message:
-    'Web pages of other sites may not use a gateway that asks for no key: set PROXY_API_KEY and send one of its keys.'
+    'Web pages of other sites may not use a gateway without keys. Set PROXY_API_KEY and send one of its keys.'
 }
 
 const FOREIGN_NAME = {
   message:
-    'A gateway that asks for no key answers only by a name of its own machine, such as http://localhost or http://127.0.0.1: call it so, or set PROXY_API_KEY and send one of its keys.'
+    'A gateway without keys answers only under a local name such as http://localhost or http://127.0.0.1. Use one of these, or set PROXY_API_KEY and send one of its keys.'
 }
 
 /** Usual names of this machine, which need no parsing by `URL`. */

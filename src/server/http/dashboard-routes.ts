@@ -61,6 +61,6 @@ async function loadServer(options: DashboardOptions): Promise<DashboardServer> {
 
 function turnedOff({ request }: RoutedRequest): GatewayError {
   const [path = ''] = (request.url ?? '').split('?', 1)
-  const message = `There is no route ${request.method} ${path.slice(0, 200)}.`
+  const message = `The route ${request.method} ${path.slice(0, 200)} does not exist.`
   return new GatewayError('GW_ROUTE_UNKNOWN', 'DASHBOARD=off', { message })
 }

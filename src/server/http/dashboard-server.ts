@@ -122,7 +122,7 @@ export class DashboardServer {
 }
 
 const SIGN_IN_FIRST = {
-  message: 'Nobody is signed in here, or no longer: open the page at / and sign in.'
+  message: 'You are not signed in. Open the page at / and sign in.'
 }
 
 const NOT_KEPT = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const
@@ -189,11 +189,11 @@ async function readSmallBody(request: IncomingMessage, timeoutMs: number) {
     request.off('data', onData).off('end', resolve).off('error', onGone).off('close', onGone)
   }
   const body = parseJsonObject(Buffer.concat(chunks).toString())
-  if (body === null) throw badBody('The body is no JSON object.')
+  if (body === null) throw badBody('The body is not a JSON object.')
   return body
 }
 
-const TOO_LARGE = { message: `The body may have ${MAX_BODY_BYTES} bytes.` }
+const TOO_LARGE = { message: `The body may have at most ${MAX_BODY_BYTES} bytes.` }
 
 function tooOften(address: string, waitMs: number): GatewayError {
   return new GatewayError('GW_SIGN_IN_OFTEN', address, { retryAfterS: Math.ceil(waitMs / 1000) })

@@ -108,12 +108,12 @@ interface Obstacle {
 const PRIMARY_SILENT: Obstacle = {
   code: 'primary-silent',
   message:
-    'The primary process hangs or was stopped: tokens are not renewed and connections are not lent.'
+    'The primary process hangs or was stopped: tokens are not renewed and connections are not assigned.'
 }
 
 const FLEET_UNHEARD: Obstacle = {
   code: 'fleet-unheard',
-  message: 'This worker has not heard of the fleet of this gateway yet.'
+  message: 'This worker has not received the state of its fleet yet.'
 }
 
 const SHUTTING_DOWN: Obstacle = {
@@ -123,7 +123,7 @@ const SHUTTING_DOWN: Obstacle = {
 
 const WORKERS_DYING: Obstacle = {
   code: 'workers-dying',
-  message: 'A worker keeps dying before it serves: the log says why.'
+  message: 'A worker repeatedly dies during start-up. The reason is in the log.'
 }
 
 function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterStatus): Obstacle[] {

@@ -3,15 +3,15 @@ import { ErrorTable } from '../../shared/error-table.ts'
 import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
 
 const NOT_ADMITTED =
-  'The sign-in is good, but this subscription or seat does not admit other programs than it knows; the gateway names itself and does not pose as another. ' +
-  'API keys are the official way for programs: create one (ksk_…) for this account and set KIRO_API_KEY; an administrator may have to allow keys first, and knows which applications the seat admits. ' +
-  'How the gateway names itself is set by KIRO_USER_AGENT, at your own responsibility.'
+  'The sign-in is valid, but this subscription or seat admits only certain programs. The gateway identifies itself and does not pose as another program. ' +
+  'Create an API key (ksk_…) for this account, the official way for programs, and set KIRO_API_KEY. An administrator may have to allow API keys first, and knows which applications the seat admits. ' +
+  'KIRO_USER_AGENT sets the name under which the gateway calls the upstream; changing it is at your own risk.'
 
 const LIKELY_LOCKED =
-  'The upstream has suspected abuse on this account within a day, so this is likely to be part of it: stop using the account for automation and contact its support.'
+  'The upstream has suspected abuse of this account within the last day, which is the likely cause. Stop using the account for automation and contact Kiro support.'
 
 /** Qwen Code asks for 40 minutes after any other 429; it looks for "quota", "exhausted" and "reset at" (kiro-protocol §8.6). */
-const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
+const QUOTA_EXHAUSTED = 'The quota is exhausted until the upstream resets it.'
 
 /** Explains a refusal to those who did not meet it. The upstream's own words may quote the client that did. */
 export function wordBar(code: ErrorCode, isSuspect: boolean): string {

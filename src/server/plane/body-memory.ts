@@ -109,8 +109,8 @@ export class BodyMemory implements BodyRoom, Disposable {
     const { totalBytes } = this.#options.budget
     if (Math.max(bytes, payloadBytes * FACTOR_WHILE_HELD) > totalBytes) {
       const message =
-        `The request becomes ${payloadBytes} bytes for the upstream, for which the gateway never has memory: it has ` +
-        `${totalBytes} bytes for all requests. Send a shorter one, or give its container more memory.`
+        `The request would be ${payloadBytes} bytes for the upstream, more than the gateway has memory for: it has ` +
+        `${totalBytes} bytes for all requests. Send a shorter request, or give the container more memory.`
       throw new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
     }
     if (bytes > this.#bytes) this.#add(this.#grow(bytes - this.#bytes))
@@ -161,7 +161,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     const { kept, key } = this.#options
     if (!kept.isFreeFor(bytes, key)) {
       const message =
-        'Answers that are under way need too much of what their requests said. Try again shortly.'
+        'Running answers still hold too much memory of their requests. Try again shortly.'
       throw new GatewayError('GW_MEMORY_FULL', `${bytes} bytes`, { message, retryAfterS: 5 })
     }
     this.#kept = kept.grow(bytes, key)

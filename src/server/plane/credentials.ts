@@ -191,7 +191,7 @@ function stillRenewing({ problem }: CredentialNews): GatewayError {
   const failure = problem?.failure ?? 'not-ready'
   const message =
     problem?.message ??
-    'The sign-in of this gateway is still being renewed (CREDENTIAL_WAIT_TIMEOUT). Try again in a moment.'
+    "The gateway's sign-in is still being renewed (CREDENTIAL_WAIT_TIMEOUT). Try again shortly."
   const options = { message, retryAfterS: 1, details: { failure } }
   return new GatewayError('GW_NOT_READY', 'waited for a token', options)
 }

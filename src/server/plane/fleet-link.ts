@@ -21,9 +21,9 @@ const RETRY_AFTER_S = 5
 /** Node's timers end at 24.8 days. */
 const LONGEST_MS = 2 ** 31 - 1
 const SILENT =
-  'This gateway has not heard of its fleet for too long: it takes nothing new, as others may soon use its connections.'
+  'This gateway has lost contact with its fleet. It accepts no new requests, because other gateways may soon use its connections.'
 const CUT =
-  'This gateway has not heard of its fleet for so long that others may use its connections: all were closed.'
+  'This gateway has lost contact with its fleet for so long that other gateways may use its connections. All of them were closed.'
 
 /**
  * A worker's end of a fleet: what it must not do any more, and when. It counts by itself, so that a primary that was
@@ -73,7 +73,7 @@ export class FleetLink {
     if (this.#isCut) return
     this.#isCut = true
     const { turns, readings, pool, log } = this.#options
-    log.error({ streams: turns.size }, 'cut off from the fleet: all connections are closed')
+    log.error({ streams: turns.size }, 'contact with the fleet lost: all connections are closed')
     turns.abort(lost(CUT))
     readings.giveUp()
     void pool.trim(0) // rejects only by a bug of the pool

@@ -239,7 +239,7 @@ export class ItemStore {
     const { folder: path } = this.#options
     this.#options.log.warn(
       { path, code },
-      'items of answers cannot be written and stay in the memory of this worker'
+      'stored answers cannot be written to disk and stay in this worker'
     )
   }
 }
@@ -252,16 +252,16 @@ function toFileText(items: KeptItems): Written | null {
 }
 
 const WHY = {
-  engine: 'the engine of the fleet does not answer',
-  disk: 'what they have cannot be written to STATE_DIR',
-  busy: 'too many requests ask for such items already'
+  engine: "the fleet's Valkey does not answer",
+  disk: 'their items cannot be written to STATE_DIR',
+  busy: 'too many requests are already asking for such items'
 } as const
 
 /** For a client that refers to an item. */
 function unreachable(id: string, problem: keyof typeof WHY): GatewayError {
   const message =
-    `Item with id '${id.slice(0, 100)}' is not kept by this gateway, and the other gateways of its fleet cannot be asked: ` +
-    `${WHY[problem]}. Try again shortly, or send the item itself instead of a reference to it.`
+    `Item with id '${id.slice(0, 100)}' is not stored at this gateway, and the other gateways of its fleet cannot be asked: ` +
+    `${WHY[problem]}. Try again shortly, or send the item itself instead of a reference.`
   return new GatewayError('GW_FLEET_SILENT', problem, { message, retryAfterS: RETRY_AFTER_S })
 }
 

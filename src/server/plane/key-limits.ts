@@ -159,7 +159,7 @@ export class TurnLimits {
     const { id, name } = this.#key
     const { model } = request
     using deadline = new StreamDeadline(wish, pool().poolTimeoutMs, () => {
-      const message = `PoolTimeout: nobody knows yet what such answers of this model cost, so the key ${JSON.stringify(name)} asks it one question at a time, and the one before did not end within HTTP_POOL_TIMEOUT.`
+      const message = `PoolTimeout: the cost of such answers of this model is not known yet, so requests of the key ${JSON.stringify(name)} run one at a time, and the previous one did not end within HTTP_POOL_TIMEOUT.`
       return new GatewayError('GW_POOL_TIMEOUT', 'price', { message })
     })
     const known = new AbortController()
@@ -198,13 +198,13 @@ export class TurnLimits {
     const { allowances, pool, unread, isHere } = this.#options
     const { poolTimeoutMs, maxWaiting } = pool()
     const things = isHere ? 'requests of this kind' : 'streams'
-    const what = `The key ${JSON.stringify(name)} runs as many ${things} at once as it may (${maxStreams})`
+    const what = `The key ${JSON.stringify(name)} already runs its maximum of ${maxStreams} ${things} at once`
     const streams = this.#nameOf('streams')
     // Of this key: one that sends too much keeps no other from waiting. The first is never one too many.
     const waiting = allowances.waitingFor(streams)
     const isRoom = unread.isFreeFor(unreadBytes, id)
     if (waiting >= maxWaiting || (waiting > 0 && !isRoom)) {
-      const message = `${what}, and too many requests wait already (HTTP_POOL_MAX_WAITING, and the memory for them).`
+      const message = `${what}, and too many requests are already waiting (HTTP_POOL_MAX_WAITING, or the memory for them).`
       throw new GatewayError('GW_QUEUE_FULL', 'streams', { message })
     }
     using deadline = new StreamDeadline(wish, poolTimeoutMs, () => {
@@ -452,8 +452,8 @@ export class WorkerPrices {
 function bookTrouble({ name }: NamedKey, problem: BookTrouble): GatewayError {
   const message =
     problem === 'damaged'
-      ? `The record of used credits (usage.db) was damaged, so nobody knows what the key ${JSON.stringify(name)} has used. An operator restores the file, or says what was used: kiro-gateway key reopen ${JSON.stringify(name)} --used CREDITS.`
-      : `The gateway cannot write down what is used (usage.db), so keys with a limit of credits wait until it can: the disk may be full or read-only.`
+      ? `The record of used credits (usage.db) was damaged, so the usage of the key ${JSON.stringify(name)} is unknown. An operator must restore the file, or set the usage: kiro-gateway key reopen ${JSON.stringify(name)} --used CREDITS.`
+      : `The gateway cannot record usage (usage.db), so keys with a credit limit are refused until it can. The disk may be full or read-only.`
   return new GatewayError('GW_KEY_BOOK', problem, { message })
 }
 
@@ -473,15 +473,15 @@ function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
   const resetsAt = endsAt === null ? null : new Date(endsAt).toISOString()
   const left = Math.max(0, limit - used - reserved - away)
   const message =
-    `The key ${JSON.stringify(key.name)} may use ${toCredits(limit)} credits ${PERIODS[credits.period]}: ` +
-    `${toCredits(used)} are used, ${toCredits(reserved)} are reserved for requests that run. ` +
+    `The key ${JSON.stringify(key.name)} has a limit of ${toCredits(limit)} credits ${PERIODS[credits.period]}: ` +
+    `${toCredits(used)} are used, ${toCredits(reserved)} are reserved for running requests. ` +
     (away > 0
-      ? `${toCredits(away)} are used or held by other gateways, or were held by one that did not end in order. `
+      ? `${toCredits(away)} are used or held by other gateways, or by one that crashed. `
       : '') +
     (left > 0 && amount > 0
-      ? `What is left, ${toCredits(left)}, is less than the ${toCredits(amount)} that this request may cost. `
+      ? `The remaining ${toCredits(left)} are less than the ${toCredits(amount)} that this request may cost. `
       : 'Nothing is left. ') +
-    (resetsAt === null ? 'The limit does not start anew.' : `It starts anew at ${resetsAt}.`)
+    (resetsAt === null ? 'The limit does not reset.' : `It resets at ${resetsAt}.`)
   const retryAfterS = endsAt === null ? Infinity : (endsAt - Date.now()) / 1000
   return new GatewayError('GW_KEY_LIMIT', undefined, {
     message,

@@ -166,7 +166,7 @@ export class KeyPlanes {
       const refusal = err instanceof ModelsRefused ? this.#judge(key, err.fault) : null
       if (refusal !== null) return refusal
       known.modelsDueAt = performance.now() + RETRY_MS
-      this.#log.warn({ err }, 'models of a client key not available, the built-in list stays')
+      this.#log.warn({ err }, 'model list of a client key unavailable, using the built-in list')
       return null
     } finally {
       known.modelsAsked = null

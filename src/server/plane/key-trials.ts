@@ -181,12 +181,12 @@ export class KeyTrials {
 
 function keyRefused(): GatewayError {
   const message =
-    'The upstream does not accept this Kiro API key: it may be mistyped or revoked. Make a new one in Kiro.'
+    'The upstream rejects this Kiro API key: it may be mistyped or revoked. Create a new one in Kiro.'
   return new GatewayError('GW_UPSTREAM_AUTH', undefined, { message })
 }
 
 function tooOften(seconds: number): GatewayError {
   const retryAfterS = Math.max(1, Math.ceil(seconds))
-  const message = `Too many Kiro API keys that are new to this gateway. Try again in ${retryAfterS} s.`
+  const message = `Too many new Kiro API keys were sent to this gateway. Try again in ${retryAfterS} s.`
   return new GatewayError('GW_NEW_KEYS_OFTEN', undefined, { message, retryAfterS })
 }

@@ -113,7 +113,7 @@ class BodySize {
     if (bytes <= this.#maxBytes) return
     const largest = `The request body is larger than ${this.#maxBytes} bytes`
     const message = this.#isMemory
-      ? `${largest}, the most there is memory for: give the container more, or raise MEMORY_LIMIT.`
+      ? `${largest}, the most that memory allows. Give the container more memory, or raise MEMORY_LIMIT.`
       : `${largest} (MAX_BODY_BYTES).`
     throw new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
   }
@@ -258,13 +258,13 @@ class BodyReader {
 
 function tooSlow(): GatewayError {
   const message =
-    'The request body came so slowly that others would have had to wait for the memory it holds. Try again shortly.'
+    'The request body arrived too slowly while other requests needed its memory. Try again shortly.'
   return new GatewayError('GW_MEMORY_FULL', 'slow body', { message, retryAfterS: 1 })
 }
 
 function inCrumbs(): GatewayError {
   const message =
-    'The request body came in chunks of a few bytes each: send it with a content-length, or in larger chunks.'
+    'The request body arrived in chunks of a few bytes each. Send it with a content-length, or in larger chunks.'
   return new GatewayError('GW_BODY_INVALID', 'chunks of a few bytes', { message })
 }
 

@@ -30,7 +30,7 @@ async function loadTracer(
     const { createTurnTracer } = await import('../../tracing/tracer.ts')
     return createTurnTracer({ settings, endpoint, workerId, log, metrics })
   } catch (err) {
-    log.error({ err }, 'requests are not traced: the libraries for it cannot be loaded')
+    log.error({ err }, 'requests are not traced: the tracing libraries cannot be loaded')
     return null
   }
 }

@@ -79,7 +79,7 @@ export class UrlFetcher {
     } catch (cause) {
       signal.throwIfAborted()
       if (cause !== patience.reason) throw cause
-      return { kind: 'failed', reason: `its turn did not come within ${timeoutMs / 1000} s` }
+      return { kind: 'failed', reason: `it waited longer than ${timeoutMs / 1000} s for its turn` }
     }
   }
 
@@ -238,7 +238,7 @@ function toContent(contentType: string | string[] | undefined, content: Buffer):
   const type = typeOf(mediaType.trim(), content)
   if (ImageTypes.includes(type)) {
     if (sniffFormat(content.subarray(0, HeadBytes)) === undefined) {
-      throw new FetchRefused('its bytes are those of no PNG, JPEG, GIF or WebP image')
+      throw new FetchRefused('it is not a PNG, JPEG, GIF or WebP image')
     }
     return { kind: 'image', mediaType: type, base64: content.toString('base64') }
   }

@@ -200,7 +200,7 @@ function isSendable({ base64 }: { readonly base64: string }, besideChars: number
 }
 
 function tooCostly(): GatewayError {
-  const message = 'The PDFs of this request take too much to read.'
+  const message = 'The PDFs of this request take too long to read.'
   return new GatewayError('GW_BODY_INVALID', undefined, { message })
 }
 
@@ -233,7 +233,7 @@ async function fetchAll(
 ): Promise<Readonly<Record<string, FetchedContent>>> {
   if (urls.length > MAX_URLS) {
     throw new GatewayError('GW_BODY_INVALID', undefined, {
-      message: `At most ${MAX_URLS} images or documents can be given by URL; there are ${urls.length}.`
+      message: `At most ${MAX_URLS} images or documents can be given by URL; the request has ${urls.length}.`
     })
   }
   const { isEnabled } = plane.config().fetch
@@ -281,7 +281,7 @@ export async function referencedAnswers(
 
 function tooLarge(maxBytes: number): GatewayError {
   const message =
-    `The request and the answers that it refers to are together larger than ${maxBytes} bytes. That is MAX_BODY_BYTES, ` +
-    'or what the memory of the gateway has room for.'
+    `The request and the stored answers it refers to are together larger than ${maxBytes} bytes. That is MAX_BODY_BYTES, ` +
+    'or the most that fits into memory.'
   return new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
 }

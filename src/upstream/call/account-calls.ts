@@ -108,7 +108,7 @@ export class ModelsRefused extends Error {
   readonly fault: UpstreamFault
 
   constructor(fault: UpstreamFault) {
-    super(`the model list was answered with status ${fault.status}`)
+    super(`the model list request returned status ${fault.status}`)
     this.fault = fault
   }
 }

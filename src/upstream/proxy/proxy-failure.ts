@@ -15,12 +15,12 @@ interface Advice {
 const REFUSALS = {
   'credentials-missing': {
     code: 'GW_PROXY_REFUSED',
-    event: 'wants a user and a password',
+    event: 'requires a user and a password',
     hint: 'Put them into {setting}, as in http://user:password@host:port.'
   },
   'credentials-refused': {
     code: 'GW_PROXY_REFUSED',
-    event: 'does not accept the user and password that it was given',
+    event: 'rejects the configured user and password',
     hint: 'Correct them in {setting}, with special characters percent-encoded.'
   },
   denied: {
@@ -42,7 +42,7 @@ const REFUSALS = {
 
 const CLOSED: Advice = {
   code: 'GW_UPSTREAM_CONNECT',
-  event: 'closed the connection before there was one to the upstream',
+  event: 'closed the connection before it reached the upstream',
   hint: 'Check scheme, port and the rules of the proxy in {setting}.'
 }
 

@@ -77,7 +77,7 @@ export async function badSettings(): Promise<string> {
   writeFileSync(`/proc/${gateway.child.pid}/cwd/.env`, text)
   gateway.child.kill('SIGHUP')
   const line = await gateway.logged(
-    ({ msg }) => msg === 'settings not read again, nothing has changed'
+    ({ msg }) => msg === 'settings cannot be reloaded, nothing was changed'
   )
   const { msg: message } = line['err'] as { readonly msg: string }
   const budget = (await stage.scrape()).sum('upstream_connection_budget')

@@ -150,7 +150,7 @@ t.test('judgeSpace()', async (t) => {
 t.test('judgeNames()', async (t) => {
   t.same(judgeNames(['SERVER_PORT', 'https_proxy', 'COMPOSE_PROJECT_NAME', 'TZ'], []), [])
   t.match(judgeNames(['FOO', 'BAR'], []), [
-    { id: 'settings-unknown', what: 'No settings of the gateway: FOO, BAR.' }
+    { id: 'settings-unknown', what: 'Unknown settings: FOO, BAR.' }
   ])
   t.same(
     judgeNames(['HTTP_MAX_CONECTIONS'], ['HTTP_MAX_CONECTIONS is not a setting']),
@@ -158,7 +158,7 @@ t.test('judgeNames()', async (t) => {
     'said already'
   )
   t.match(judgeNames(['NODE_OPTIONS', 'NODE_ENV'], []), [
-    { id: 'settings-too-late', what: 'NODE_OPTIONS in the file of settings.' }
+    { id: 'settings-too-late', what: 'The settings file contains NODE_OPTIONS.' }
   ])
 })
 

@@ -239,7 +239,7 @@ t.test('asks nothing without consent', async (t) => {
   const call = { values: { probe: true }, positionals: [], isJson: false, env, terminal, signal }
   t.doesNotThrow(() => requireConsent(call))
   t.equal(await askProbes(call, checkup), null)
-  t.match(questions, [/About \d+ small requests .* costs a few credits/])
+  t.match(questions, [/About \d+ small requests .* a cost of a few credits/])
   const stats = (await (await fetch(`${url}/__simulator/stats`)).json()) as {
     requests: { total: number }
   }

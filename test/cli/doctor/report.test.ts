@@ -44,12 +44,12 @@ t.test('the report', async (t) => {
     'ok       a: Node is known.',
     'PROBLEM  b: [secret] listens. [port-taken]',
     '          Why: The gateway cannot listen there.',
-    '          Do:  End the other program, or set SERVER_PORT to another port.',
+    '          Do:  Stop the other program, or set SERVER_PORT to another port.',
     'warning  c: A little late. [clock-off]',
     '          Why: Tokens are renewed too late or too early.',
     '          Do:  Use [secret].',
     '',
-    '1 problem, 1 warning, 1 ok. docs/doctor.md says what each finding means.'
+    '1 problem, 1 warning, 1 ok. docs/doctor.md explains each finding.'
   ])
 })
 

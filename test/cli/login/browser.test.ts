@@ -25,7 +25,7 @@ t.test('kiro-gateway login, through the browser', async (t) => {
     t.match(await page.text(), /<h1>Signed in<\/h1>/)
     const { code, stdout, stderr } = await cli.ended
     t.same([code, stderr], [0, ''])
-    t.match(stdout, `Signed in with Google. The sign-in is kept in ${kept}.`)
+    t.match(stdout, `Signed in with Google. The sign-in is stored in ${kept}.`)
     t.notMatch(stdout, LOGIN_SECRETS)
     t.match(read(), {
       authMethod: 'social',
@@ -40,7 +40,7 @@ t.test('kiro-gateway login, through the browser', async (t) => {
     const cli = start(['--provider=github', '--paste'])
     const [, link = ''] = await cli.says(LINK)
     cli.type('what?')
-    await cli.says(/That is not it/)
+    await cli.says(/That address does not work/)
     cli.type('')
     cli.type(services.browse(link, 'github'))
     t.match(await cli.ended, { code: 0, stdout: /Signed in with GitHub/ })
@@ -73,7 +73,7 @@ t.test('kiro-gateway login, through the browser', async (t) => {
     const port = typeof address === 'object' ? address?.port : null
     const { code, stderr } = await start(['--provider=google', `--callback-port=${port}`]).ended
     t.equal(code, 2)
-    t.match(stderr, new RegExp(`port ${port}, .* is taken: .*--paste`))
+    t.match(stderr, new RegExp(`port ${port}, .* is in use: .*--paste`))
     const cli = start(['--provider=google', '--paste'])
     await cli.says(LINK)
     cli.child.stdin.end()

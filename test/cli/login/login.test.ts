@@ -14,7 +14,7 @@ t.test('kiro-gateway login, by device code', async (t) => {
     services.device = 'confirmed'
     const { code: exit, stdout, stderr } = await cli.ended
     t.same([exit, stderr], [0, ''])
-    t.match(stdout, `Signed in with AWS Builder ID. The sign-in is kept in ${kept}.`)
+    t.match(stdout, `Signed in with AWS Builder ID. The sign-in is stored in ${kept}.`)
     t.notMatch(stdout, LOGIN_SECRETS)
     t.match(read(), {
       authMethod: 'builder-id',
@@ -120,7 +120,7 @@ t.test('kiro-gateway login, by device code', async (t) => {
     services.device = 'confirmed'
     const { code, stderr } = await cli.ended
     t.equal(code, 0)
-    t.match(stderr, /^KIRO_API_KEY is set and wins/)
+    t.match(stderr, /^KIRO_API_KEY is set and overrides/)
     t.notMatch(stderr, 'ksk_secret')
   })
 })

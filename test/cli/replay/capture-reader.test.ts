@@ -96,28 +96,28 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
   'no facts': [(f) => rmSync(join(f, 'capture.json')), /capture\.json: it is missing/],
   'half the facts': [
     (f) => truncateSync(join(f, 'capture.json'), 50),
-    /no capture of this program/
+    /not a capture of this program/
   ],
   'a file that is a link': [
     (f) => {
       rmSync(join(f, 'client-request'))
       symlinkSync('/etc/hostname', join(f, 'client-request'))
     },
-    /client-request: it is a link/
+    /client-request: it is a symbolic link/
   ],
   'facts that are a link': [
     (f) => {
       renameSync(join(f, 'capture.json'), join(f, 'other.json'))
       symlinkSync('other.json', join(f, 'capture.json'))
     },
-    /capture\.json: it is a link/
+    /capture\.json: it is a symbolic link/
   ],
   'a device': [
     (f) => {
       rmSync(join(f, 'upstream-answer-1'))
       symlinkSync('/dev/zero', join(f, 'upstream-answer-1'))
     },
-    /it is a link/
+    /it is a symbolic link/
   ],
   'a pipe': [
     (f) => {
@@ -135,7 +135,7 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
   ],
   'a huge file': [
     (f) => truncateSync(join(f, 'upstream-answer-1'), 300 * 1024 * 1024),
-    /larger than any file of a capture/
+    /too large for a file of a capture/
   ],
   'a newer version': [
     (f) => writeFacts(f, { ...FACTS, format: 2, version: '9.9.9' }),
@@ -143,7 +143,7 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
   ],
   'facts of something else': [
     (f) => writeFacts(f, { format: 1, name: 'x' }),
-    /no capture of this program/
+    /not a capture of this program/
   ],
   'facts of another kind': [(f) => writeFacts(f, { ...FACTS, calls: '../../etc' }), /no capture/],
   'a method that opens a tunnel': [
@@ -154,7 +154,7 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
     (f) => writeFileSync(join(f, 'timeline.jsonl'), `${JSON.stringify({ ...CALL, at: 1e15 })}\n`),
     /Line 1 of timeline/
   ],
-  'too many calls': [(f) => writeFacts(f, { ...FACTS, calls: 1e9 }), /no capture/],
+  'too many calls': [(f) => writeFacts(f, { ...FACTS, calls: 1e9 }), /not a capture/],
   'more calls than there are': [(f) => writeFacts(f, { ...FACTS, calls: 3 }), /truncated/],
   'a call of a request that is not there': [
     (f) => writeFacts(f, { ...FACTS, requests: 0 }),
@@ -172,7 +172,7 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
       }
       writeFacts(f, { ...FACTS, requests: 5 })
     },
-    /upstream-request-3: it is larger than any file/
+    /upstream-request-3: it is too large for a file/
   ],
   'a strange line': [
     (f) => writeFileSync(join(f, 'timeline.jsonl'), '{"type":"__proto__"}\n'),
@@ -199,11 +199,11 @@ for (const [name, [harm, said]] of Object.entries(HARM)) {
 
 t.test('what is no folder of a capture', async (t) => {
   const folder = captureIn(t)
-  t.match(await refusalOf(join(folder, 'capture.json')), /is no folder/)
+  t.match(await refusalOf(join(folder, 'capture.json')), /is not a folder/)
   t.match(await refusalOf(join(folder, 'none')), /cannot be read \(ENOENT\)/)
   const link = join(folder, '..', 'link')
   symlinkSync(folder, link)
-  t.match(await refusalOf(link), /is a link: name the folder itself/)
+  t.match(await refusalOf(link), /is a symbolic link\. Give the folder itself/)
   const open = `${folder}.open`
   renameSync(folder, open)
   rmSync(join(open, 'capture.json'))

@@ -31,7 +31,7 @@ t.test('writeEntries()', (t) => {
     const entries = ['one', 'two', 'three'].map((name) => ({ path: ['a', name], value: 'x' }))
     t.throws(() => writeEntries(JsonText, '{"a": {"two": {"b": 1}}}', entries), {
       code: 'GW_CLIENT_FILE',
-      message: 'a.two holds more than one value: change it by hand.'
+      message: 'a.two holds more than one value. Change it by hand.'
     })
     const lossy: TextFormat = {
       ...JsonText,
@@ -39,7 +39,7 @@ t.test('writeEntries()', (t) => {
     }
     t.throws(() => writeEntries(lossy, '{}', entries), {
       code: 'GW_CLIENT_FILE',
-      message: /^a\.two is written in a way that cannot be changed safely/
+      message: /^a\.two cannot be changed safely in its present form/
     })
     t.end()
   })

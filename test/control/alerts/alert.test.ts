@@ -40,7 +40,7 @@ t.test('keyAlert()', async (t) => {
   const at80 = keyAlert(anna, credits(8_000_000))
   t.match(at80, {
     type: 'key-limit',
-    text: 'The key "anna" has used 80 % of its limit: 8 of 10 credits of the month. The limit starts anew at 2026-10-01T00:00:00.000Z.',
+    text: 'The key "anna" has used 80 % of its limit: 8 of 10 credits of the month. The limit resets at 2026-10-01T00:00:00.000Z.',
     facts: { key: 'anna', percent: 80, used: 8, limit: 10 }
   })
   t.equal(keyAlert(anna, credits(9_999_999))?.id, at80?.id, 'one thing')
@@ -49,7 +49,7 @@ t.test('keyAlert()', async (t) => {
   t.not(at100?.id, at80?.id)
   const refused = keyAlert(anna, credits(9_500_000), true)
   t.match(refused, {
-    text: /has too little left for a request, which was refused: 9.5 of 10 credits/,
+    text: /has too few credits left for a request, which was refused: 9.5 of 10 credits/,
     facts: { percent: 95 }
   })
   t.not(refused?.id, at100?.id)
@@ -102,7 +102,7 @@ t.test('driftAlert()', async (t) => {
   const record = nextPlan(nextPlan(null, look, 0), later, 50_000_000)
   t.match(driftAlert(record, now), {
     type: 'plan-drift',
-    text: /^13\.1 credits of today were not used through this gateway, or not metered\. Likely causes: /,
+    text: /^13\.1 credits used today did not go through this gateway, or were not metered\. Likely causes: /,
     facts: { day: '2026-12-15', outside: 13.1, account: 63.1, gateway: 50 }
   })
   t.equal(driftAlert(record, now + 86_400_000), null, 'another day')
@@ -114,7 +114,7 @@ t.test('endingAlert()', async (t) => {
   for (const endsAt of [null, now - 1, now, now + 8 * DAY_MS])
     t.equal(endingAlert(endsAt, now), null)
   const alert = endingAlert(now + 7 * DAY_MS, now)
-  t.match(alert, { type: 'sign-in-ending', text: /ends at 2026-09-08T/ })
+  t.match(alert, { type: 'sign-in-ending', text: /ends on 2026-09-08T/ })
   t.equal(endingAlert(now + 7 * DAY_MS, now + DAY_MS)?.id, alert?.id, 'one thing')
 })
 
@@ -128,7 +128,7 @@ t.test('signInAlert()', async (t) => {
   })
   t.match(signInAlert(news('GW_UPSTREAM_AUTH')), {
     type: 'sign-in-dead',
-    text: /signed in again: why/
+    text: /signed in again\. why/
   })
   t.match(signInAlert(news('GW_UPSTREAM_SUSPENDED')), { type: 'account-suspended' })
 })

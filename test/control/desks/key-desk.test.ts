@@ -67,7 +67,7 @@ t.test('KeyDesk', (t) => {
     await put(namedKey())
     await desk.start()
     writeFileSync(path, '{"version": 1, "keys": [')
-    await says(/named keys cannot be read again/)
+    await says(/named keys cannot be reloaded/)
     t.same(desk.book.keys, [namedKey()])
     await after(() => rmSync(path))
     await after(() => put(ben))
@@ -86,7 +86,7 @@ t.test('KeyDesk', (t) => {
     failures = 3
     const revoked = { ...namedKey(), revokedAt: 1 }
     t.same((await after(() => put(revoked))).keys, [revoked])
-    t.equal(text().match(/named keys cannot be read again/g)?.length, 1)
+    t.equal(text().match(/named keys cannot be reloaded/g)?.length, 1)
   })
 
   t.test('opens nothing where the file vanishes', async (t) => {
@@ -94,7 +94,7 @@ t.test('KeyDesk', (t) => {
     await put(namedKey())
     await desk.start()
     t.same(await after(() => rmSync(path)), { isKeyRequired: true, keys: [] })
-    t.match(text(), 'the file of named keys is gone')
+    t.match(text(), 'the file of named keys is missing')
   })
 
   t.test('does not start with a file that it cannot use', async (t) => {

@@ -16,7 +16,7 @@ t.test('a form is told to all and logged once, and told to whoever comes later',
   const learnt = { type: 'form.learnt', ...learntForm }
   t.same(told, [learnt])
   t.same(desk.all(), [learnt])
-  t.equal(text().split('upstream takes this form').length, 2)
+  t.equal(text().split('upstream accepts this request form').length, 2)
   desk.onLesson({ ...lesson, form: 'path' })
   t.same(desk.all(), [{ ...learnt, form: 'path' }])
   desk.onLesson({ ...lesson, operation: 'mcp' })

@@ -66,7 +66,7 @@ t.test('LoginDesk', (t) => {
     }
     desk.start()
     await says(/^not signed in: open/)
-    await says(/^the code has run out/)
+    await says(/^the code has expired/)
     t.match(await says(/^not signed in: open/), { userCode: 'CODE-2' })
     services.device = 'confirmed'
     await says(/^signed in$/)

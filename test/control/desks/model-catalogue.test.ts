@@ -156,7 +156,7 @@ t.test('ModelCatalogue', (t) => {
       await catalogue.start()
       t.equal(catalogue.current, BUILT_IN_CATALOGUE)
       t.equal(changed.length, 0)
-      t.match(text(), /model list not available/)
+      t.match(text(), /model list unavailable/)
       t.notMatch(text(), /secret-token/)
       mock.timers.tick(MINUTE_MS)
       await settle()

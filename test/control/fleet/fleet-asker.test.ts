@@ -48,7 +48,7 @@ t.test('a disk that does not take what was learned says nothing of the engine', 
   disk.reject(new Error('the disk is full'))
   await asking
   t.equal(core.next(instantNow()), null, 'the second question is still out')
-  t.match(lines, [/^STATE_DIR can not be written/])
+  t.match(lines, [/^STATE_DIR cannot be written/])
   await asker.remember(core)
   t.equal(lines.length, 1, 'it is said once')
 })

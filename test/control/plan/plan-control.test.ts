@@ -170,7 +170,7 @@ t.test('PlanControl', (t) => {
     book.booked = 50
     await answer(usageOf(153.1, false))
     t.match(texts, [
-      /^3\.1 credits of today were not used through this gateway, or not metered\. L/
+      /^3\.1 credits used today did not go through this gateway, or were not metered\. L/
     ])
     t.match(plan.outlook, {
       today: { used: 53.1e6, booked: 50e6, outside: 3.1e6 },

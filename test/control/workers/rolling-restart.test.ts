@@ -54,7 +54,7 @@ t.test('rollingRestart()', (t) => {
     const first = restart()
     t.equal(restart(), first)
     t.same(ids(), [1])
-    t.equal(lines.at(-1), 'rolling restart goes on already')
+    t.equal(lines.at(-1), 'a rolling restart is already running')
   })
   t.end()
 })

@@ -134,7 +134,7 @@ t.test('BrowserLogin', (t) => {
     const error = await login.redeem(callback, options).catch((cause: unknown) => cause)
     t.match(error, { code: 'GW_UPSTREAM_AUTH' })
     t.notMatch(String(error), callback.code)
-    await t.rejects(login.redeem(callback, options), { message: 'a code is used once' })
+    await t.rejects(login.redeem(callback, options), { message: 'a code can be used only once' })
     t.equal(services.calls.length, 1)
   })
 

@@ -19,7 +19,7 @@ t.test('a Messages body that is not valid is refused by name', async (t) => {
     ],
     [
       { tool_choice: { type: 'tool' } },
-      'tool_choice.name: is required: it says which tool must be called'
+      'tool_choice.name: is required: it names the tool that must be called'
     ],
     [{ tools: [{ description: 'x' }] }, 'tools[0].name: is required'],
     [{ max_tokens: 'many' }, 'max_tokens: must be an integer, not "many"'],
@@ -41,7 +41,7 @@ t.test('a Messages body that is not valid is refused by name', async (t) => {
           { role: 'user', content: [{ type: 'image', source: { type: 'file', file_id: 'x' } }] }
         ]
       },
-      'messages[0].content[0].source.type: must be "base64"; uploaded files do not exist here'
+      'messages[0].content[0].source.type: must be "base64"; uploaded files are not supported'
     ]
   ]
   for (const [more, message] of refusals) {
@@ -227,7 +227,7 @@ t.test('documents', async (t) => {
     const request = { model: 'auto', messages: [{ role: 'user', content: [office] }] }
     t.match(refusalOf('anthropic-messages', request), {
       code: 'GW_BODY_INVALID',
-      message: /^messages\[0\]\.content\[0\]\.source: only PDFs and documents of text/
+      message: /^messages\[0\]\.content\[0\]\.source: only PDF and text documents/
     })
   })
 

@@ -149,7 +149,7 @@ t.test('lintRequest()', async (t) => {
         rule: 'model-known',
         severity: 'borderline',
         pointer: '/model',
-        message: 'The model new is not in the list; only the upstream knows whether it exists.',
+        message: 'The model new is not in the list; only the upstream can tell whether it exists.',
         fix: 'Name a model that GET /v1/models lists.'
       }
     ])

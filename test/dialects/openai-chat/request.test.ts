@@ -79,7 +79,7 @@ t.test('a Chat Completions body with content that cannot be sent is refused', as
     [{ type: 'image_url', image_url: { url: 'data:image/png;base64,' } }, /image is empty/],
     [{ type: 'image_url', image_url: { url: 'picture' } }, /must be a data URL/],
     [{ type: 'input_audio', input_audio: {} }, /audio is not supported/],
-    [{ type: 'file', file: {} }, /only PDFs and files of text/]
+    [{ type: 'file', file: {} }, /only PDF and text files/]
   ]
   for (const [part, message] of parts) {
     const request = { model: 'auto', messages: [{ role: 'user', content: [part] }] }

@@ -208,8 +208,8 @@ t.test('images of a Responses request', async (t) => {
 
   t.test('are refused where they cannot be had', async (t) => {
     for (const [part, message] of [
-      [{ type: 'input_image', file_id: 'file_1' }, /content\[0\]\.file_id: uploaded files do not/],
-      [{ type: 'input_image', file_id: 'f', image_url: null }, /\.file_id: uploaded files do not/],
+      [{ type: 'input_image', file_id: 'file_1' }, /content\[0\]\.file_id: uploaded files are not/],
+      [{ type: 'input_image', file_id: 'f', image_url: null }, /\.file_id: uploaded files are not/],
       [{ type: 'input_image' }, /image_url: is required/],
       [{ type: 'input_audio', input_audio: {} }, /audio is not supported/]
     ] as const) {

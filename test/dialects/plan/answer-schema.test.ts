@@ -81,7 +81,7 @@ t.test('readAnswerSchema()', async (t) => {
       [{ $ref: 'https://example.com/s' }, '.$ref', /not fetched/],
       [{ $ref: 'other.json#/a' }, '.$ref', /not fetched/],
       [{ $ref: '#/$defs/none' }, '.$ref', /leads to nothing/],
-      [{ $ref: '#none' }, '.$ref', /leads to nothing/],
+      [{ $ref: '#none' }, '.$ref', /does not exist/],
       [{ $ref: '#/title/x', title: 'text' }, '.$ref', /leads to nothing/],
       [{ $ref: '#/constructor' }, '.$ref', /leads to nothing/],
       [{ $ref: 1 }, '.$ref', /must be a string/]

@@ -41,7 +41,7 @@ t.test('checkAnswer()', async (t) => {
       'NaN',
       '```{}```'
     ]) {
-      t.match(problemsOf(text, { type: 'value' }), [/no valid JSON/], text)
+      t.match(problemsOf(text, { type: 'value' }), [/not valid JSON/], text)
     }
     for (const text of ['1', 'null', '"a"', '[]', ' {"a":1}\n']) {
       t.same(problemsOf(text, { type: 'value' }), [])

@@ -189,7 +189,7 @@ t.test('a file may be a data URL where others have a URL', async (t) => {
 t.test('uploaded files and other types are refused', async (t) => {
   for (const file of [{ file_id: 'file_1' }, { file_data: 'data:video/mp4;base64,AAAA' }, {}]) {
     const body = bodyOf('openai-chat', { type: 'file', file })
-    await t.rejects(convert('openai-chat', body), { code: 'GW_BODY_INVALID', message: /only PDFs/ })
+    await t.rejects(convert('openai-chat', body), { code: 'GW_BODY_INVALID', message: /only PDF/ })
   }
 })
 

@@ -34,7 +34,7 @@ t.test(
       t.match(refusalOf('anthropic-messages', anthropic([block(PNG), block(data)])), {
         ...told,
         param: 'messages[0].content[1].source',
-        message: /no PNG, JPEG, GIF or WebP/
+        message: /not a PNG, JPEG, GIF or WebP/
       })
       const result = { type: 'tool_result', tool_use_id: 'a', content: [block(data)] }
       t.match(refusalOf('anthropic-messages', anthropic([result])), {

@@ -9,7 +9,7 @@ import type { GatewayProcess, LogLine } from '../../helper/gateway-process.ts'
 import { PausableProxy } from './pausable-proxy.ts'
 
 const NAMES = ['a', 'b', 'c'] as const
-const KEPT_LINES = ['gateway ready', 'worker changed state', 'worker died', 'settings read again']
+const KEPT_LINES = ['gateway ready', 'worker changed state', 'worker died', 'settings reloaded']
 
 const isKept = ({ msg }: LogLine): boolean => KEPT_LINES.includes(String(msg))
 

@@ -189,7 +189,7 @@ t.test('the account', (t) => {
     const foreign = await setUp(t, { status: 403, body: { message: FOREIGN_PROGRAM } })
     foreign.primary.tell({ type: 'account.standing', standing: suspected })
     const { text } = await foreign.post('/v1/messages')
-    t.match(text, /stop using the account for automation/)
+    t.match(text, /Stop using the account for automation/)
     t.notMatch(text, /KIRO_USER_AGENT/)
 
     const locked = await setUp(t, { status: 403, body: { message: 'User is not authorized' } })

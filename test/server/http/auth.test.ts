@@ -216,12 +216,15 @@ t.test('Authenticator with named keys', (t) => {
       ['annas-older', 'GW_KEY_EXPIRED', /"anna" was replaced by a newer one on 2026-09-10/],
       ['bens', 'GW_KEY_EXPIRED', /"ben" has expired on 2026-09-10/],
       ['cleos', 'GW_KEY_REVOKED', /"cleo" was revoked on 2026-09-09/],
-      ['k_1', 'GW_KEY_INVALID', /^Send a key of this gateway/],
-      [anna.hashes[0]?.sha256 ?? '', 'GW_KEY_INVALID', /^Send a key of this gateway/]
+      ['k_1', 'GW_KEY_INVALID', /^Ask the gateway's operator for a key/],
+      [anna.hashes[0]?.sha256 ?? '', 'GW_KEY_INVALID', /^Ask the gateway's operator for a key/]
     ] as const) {
       t.throws(() => gateway.check(bearer(key)), { code, message, status: 401 })
     }
-    t.throws(() => gateway.check({}), { code: 'GW_KEY_MISSING', message: /^Send a key of this/ })
+    t.throws(() => gateway.check({}), {
+      code: 'GW_KEY_MISSING',
+      message: /^Ask the gateway's operator/
+    })
   })
 
   t.test('takes the good one of two', async (t) => {

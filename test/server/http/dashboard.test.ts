@@ -228,10 +228,10 @@ t.test(
 t.test('the description says to sign in only where somebody can', async (t) => {
   const env = { PROXY_API_KEY: '', KIRO_KEY_PASSTHROUGH: 'true' }
   const passthrough = await setUp(t, { env })
-  t.match(await (await passthrough.ask('/docs')).text(), /Send a Kiro API key of yours/)
+  t.match(await (await passthrough.ask('/docs')).text(), /Send your Kiro API key/)
   const book = { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('kg_anna')] })] }
   const named = await setUp(t, { env: { PROXY_API_KEY: '' }, start: { book } })
-  t.match(await (await named.ask('/docs')).text(), /Send a key of this gateway/)
+  t.match(await (await named.ask('/docs')).text(), /Ask the gateway's operator for a key/)
 })
 
 t.test('without keys the description is for everybody on this machine', async (t) => {
@@ -326,13 +326,17 @@ t.test('who may not sign in', async (t) => {
     t.match(await response.json(), { error: { message } })
     t.same(response.headers.getSetCookie(), [], 'no cookie')
   }
-  await refused(await signIn('bad-key'), 401, /not one of PROXY_API_KEY|Send a key/)
+  await refused(
+    await signIn('bad-key'),
+    401,
+    /not one of PROXY_API_KEY|Ask the gateway's operator for a key/
+  )
   await refused(await signIn('anna-key'), 403, /operator key/)
   const foreign = { origin: 'http://evil.example' }
-  await refused(await signIn('good-key', foreign), 403, /its own page/)
+  await refused(await signIn('good-key', foreign), 403, /own dashboard page/)
   for (const site of ['cross-site', 'same-site', 'none']) {
     const headers = { origin: primary.url, 'sec-fetch-site': site }
-    await refused(await signIn('good-key', headers), 403, /its own page/)
+    await refused(await signIn('good-key', headers), 403, /own dashboard page/)
   }
   const post = (headers: Record<string, string>, body: string) =>
     ask('/dashboard/session', { method: 'POST', headers, body })
@@ -346,7 +350,7 @@ t.test('who may not sign in', async (t) => {
   const long = JSON.stringify({ key: 'good-key', more: 'x'.repeat(10_000) })
   await refused(await post(json, long), 413, /bytes/)
   const signOut = { method: 'DELETE', headers: { origin: 'http://evil.example' } }
-  await refused(await ask('/dashboard/session', signOut), 403, /its own page/)
+  await refused(await ask('/dashboard/session', signOut), 403, /own dashboard page/)
 })
 
 t.test('tries with wrong keys are limited by the primary, for all workers', async (t) => {
@@ -464,7 +468,7 @@ t.test('more pages than the primary lets in', async (t) => {
   tell({ name: 'opened', requestId, pages: 0, events: '' })
   const response = await refused
   t.equal(response.status, 503)
-  t.match(await response.json(), { error: { message: /Too many pages/ } })
+  t.match(await response.json(), { error: { message: /Too many dashboard pages/ } })
   const asked = await third
   t.equal(asked.pages, 2, 'asked for together')
   tell({ name: 'opened', requestId: asked.requestId, pages: 0, events: '' })
@@ -521,7 +525,7 @@ t.test('DASHBOARD=off: nothing is there', async (t) => {
   for (const path of ['/', '/dashboard/main.js', '/dashboard/session', '/dashboard/events']) {
     const response = await ask(path, { headers: withKey })
     t.equal(response.status, 404, path)
-    t.match(await response.json(), { error: { message: /There is no route GET/ } })
+    t.match(await response.json(), { error: { message: /The route GET .* does not exist/ } })
   }
 })
 

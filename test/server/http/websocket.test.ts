@@ -54,7 +54,7 @@ t.test('an upgrade to WebSocket is refused with 426 at once', async (t) => {
       t.match(received, /\r\nconnection: upgrade, close\r\n/i)
       t.match(received, /\r\nupgrade: HTTP\/1\.1\r\n/i)
       t.match(received, /\r\nx-should-retry: false\r\n/)
-      t.match(received, /WebSocket connections are not served/)
+      t.match(received, /WebSocket is not supported/)
     })
   }
 })

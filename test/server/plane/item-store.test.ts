@@ -263,7 +263,7 @@ t.test('without a folder that can be written', async (t) => {
     const items = await found(store, OWNER, ids)
     t.same(Object.keys(items), ids.slice(-4), '4 MiB of them')
     t.equal(warnings.length, 1)
-    t.match(warnings[0], { fields: { code: 'ENOTDIR' }, message: /memory of this worker/ })
+    t.match(warnings[0], { fields: { code: 'ENOTDIR' }, message: /stay in this worker/ })
     t.notMatch(JSON.stringify(warnings), /xxx/)
   })
 

@@ -129,9 +129,9 @@ t.test('KeyLimits', (t) => {
         code: 'GW_KEY_LIMIT',
         status: 429,
         message:
-          'The key "anna" may use 3 credits a day: 0.25 are used, 2.5 are reserved for requests that run. ' +
+          'The key "anna" may use 3 credits a day: 0.25 are used, 2.5 are reserved for running requests. ' +
           'What is left, 0.25, is less than the 1 that this request may cost. ' +
-          `It starts anew at ${resetsAt}.`,
+          `It resets at ${resetsAt}.`,
         details: {
           key: 'anna',
           limit: 3,
@@ -164,7 +164,7 @@ t.test('KeyLimits', (t) => {
     const refusals = (await Promise.all(asked)).slice(10)
     t.equal(refusals.length, 2)
     for (const refusal of refusals) {
-      t.match(refusal, { message: /: 0 are used, 10 are reserved for requests that run\. Nothing/ })
+      t.match(refusal, { message: /: 0 are used, 10 are reserved for running requests\. Nothing/ })
     }
   })
 
@@ -175,7 +175,7 @@ t.test('KeyLimits', (t) => {
     const refusal = await reserve(limits).catch((error: unknown) => error)
     t.match(refusal, {
       code: 'GW_KEY_LIMIT',
-      message: /does not start anew/,
+      message: /does not reset/,
       retryAfterS: undefined
     })
   })
@@ -187,7 +187,7 @@ t.test('KeyLimits', (t) => {
     charge?.settle()
     const left = {
       code: 'GW_KEY_LIMIT',
-      message: /What is left, 0\.8, is less than the 1 that/
+      message: /The remaining 0\.8 are less than the 1 that/
     }
     await t.rejects(reserve(limits), left)
   })
@@ -200,8 +200,7 @@ t.test('KeyLimits', (t) => {
     await other.workers[0]?.take('anna/credits', 3 * CREDIT)
     await t.rejects(reserve(limits), {
       code: 'GW_KEY_LIMIT',
-      message:
-        / 3 are used or held by other gateways, or were held by one that did not end in order\. Nothing/
+      message: / 3 are used or held by other gateways, or by one that crashed\. Nothing/
     })
     await other.close()
   })
@@ -394,7 +393,7 @@ t.test('KeyLimits', (t) => {
     const first = await reserve(limits, 'unheard-of')
     await t.rejects(reserve(limits, 'unheard-of'), {
       code: 'GW_POOL_TIMEOUT',
-      message: /nobody knows yet what such answers of this model cost/
+      message: /the cost of such answers of this model is not known yet/
     })
     first?.settle()
   })
@@ -435,7 +434,7 @@ t.test('KeyLimits', (t) => {
     const waiting = [limits.stream(wish(), 10), limits.stream(wish(gone.signal), 10)]
     await t.rejects(limits.stream(wish(), 10), {
       code: 'GW_QUEUE_FULL',
-      message: /"ben" runs as many streams at once as it may \(1\)/
+      message: /"ben" already runs its maximum of 1 streams at once/
     })
     gone.abort()
     await t.rejects(Promise.resolve(waiting[1]), { code: 'GW_CLIENT_CLOSED' })

@@ -99,7 +99,7 @@ t.test('MeterReadings', (t) => {
       const alone = rig({ bounds })
       const unpriced = [alone.begin('anna', true), alone.begin('ben', true)]
       await delay(60)
-      t.same(alone.closing, [], 'nobody waits')
+      t.same(alone.closing, [], 'none waiting')
       alone.readings.giveWay(1)
       t.same(alone.closing, unpriced.slice(0, 1))
       unpriced[1]?.over()

@@ -49,7 +49,7 @@ t.test('fetch()', async (t) => {
         response.writeHead(200, { 'content-type': 'image/png' }).end(content)
       })
       const found = await fetcher(t).fetch(url, forever)
-      t.match(found, { kind: 'failed', reason: /no PNG, JPEG, GIF or WebP/ }, content)
+      t.match(found, { kind: 'failed', reason: /not a PNG, JPEG, GIF or WebP/ }, content)
     }
   })
 
@@ -163,7 +163,7 @@ t.test('fetch()', async (t) => {
     const url = await serve(t, () => {})
     const one = fetcher(t, { timeoutMs: 100, maxConcurrent: 1 })
     const both = await Promise.all([one.fetch(url, forever), one.fetch(url, forever)])
-    t.match(both, [{ reason: /longer than 0.1 s/ }, { reason: /turn did not come within 0.1 s/ }])
+    t.match(both, [{ reason: /longer than 0.1 s/ }, { reason: /waited longer than 0.1 s/ }])
   })
 
   t.test('ends with its client', async (t) => {

@@ -24,7 +24,10 @@ function coded(code: string): Error {
 t.test('toProxyFailure()', (t) => {
   t.test('says for each refusal what to change', async (t) => {
     for (const [kind, sentence] of [
-      ['credentials-missing', 'wants a user and a password (HTTP 1). Put them into HTTPS_PROXY,'],
+      [
+        'credentials-missing',
+        'requires a user and a password (HTTP 1). Put them into HTTPS_PROXY,'
+      ],
       ['credentials-refused', 'was given (HTTP 1). Correct them in HTTPS_PROXY,'],
       ['denied', 'refuses to connect to the upstream (HTTP 1). Allow its host there'],
       ['unreachable', 'could not connect to the upstream (HTTP 1).'],

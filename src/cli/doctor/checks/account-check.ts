@@ -27,7 +27,7 @@ export const signInCheck: Check = {
     const known = await checkup.signIn()
     const { name, loginHint, stored, error } = known
     if (error !== null) {
-      const change = loginHint === null ? {} : { change: `Correct it, or: ${loginHint}` }
+      const change = loginHint === null ? {} : { change: `Correct it, or ${loginHint}` }
       return [found('credentials-unreadable', error.message, change)]
     }
     if (name === null || stored === null) return judgeNone(known, checkup.config)
@@ -48,7 +48,7 @@ function judgeSignIn({
   const isRenewable = renewalProblem === null && stored.refreshToken !== null
   if (snapshot === null) {
     const since = expiresAt === null ? 'has no valid token' : `has expired (${toTime(expiresAt)})`
-    if (isRenewable) return [found('credentials-expired', `${kind}, whose token ${since}.`)]
+    if (isRenewable) return [found('credentials-expired', `${kind}; its token ${since}.`)]
     const why = renewalProblem ?? 'there is no refresh token'
     return [found('credentials-dead', `${kind}, which ${since}: ${why}.`, change)]
   }
@@ -82,7 +82,7 @@ function judgeNone(
   const { creds, isLoginWanted, isKeyPassthrough } = credentials
   const nowhere =
     passedOver.length === 0
-      ? 'nobody is signed in in the usual places.'
+      ? 'none of the usual places holds a sign-in.'
       : `none of the usual places can be used: ${textOf(passedOver)}`
   const none = 'No source of credentials is set'
   const what = creds === 'auto' ? `${none}, and ${nowhere}` : `${none}.`
@@ -102,7 +102,8 @@ export const accountCheck: Check = {
   title: 'models and account',
   async run(checkup) {
     const snapshot = await checkup.account()
-    if (snapshot === null) return [found('models-not-asked', 'Not asked: there is no valid token.')]
+    if (snapshot === null)
+      return [found('models-not-asked', 'Not checked, because there is no valid token.')]
     const asked = await Promise.all([checkModels(checkup, snapshot), checkUsage(checkup, snapshot)])
     const findings = [...asked, ...(await checkDrift(checkup))]
     const isOrganisation = snapshot.authType === 'idc' || snapshot.authType === 'external-idp'
@@ -121,36 +122,36 @@ async function checkModels(checkup: Checkup, snapshot: CredentialSnapshot): Prom
     case 'unanswered':
       break
   }
-  return found('models-unavailable', `The list of models is unavailable: ${reasonOf(known.error)}`)
+  return found('models-unavailable', `The model list is unavailable: ${reasonOf(known.error)}`)
 }
 
 function judgeModels(models: readonly ModelFacts[]): DoctorFinding {
   const claude = models.filter(({ id }) => id.startsWith('claude-'))
-  const what = `The upstream lists ${models.length} models, ${claude.length} of them Claude's.`
+  const what = `The upstream lists ${models.length} models, ${claude.length} of them Claude.`
   return found(claude.length === 0 ? 'models-few' : 'models-listed', what)
 }
 
 const PASSING: readonly ErrorCode[] = ['GW_UPSTREAM_RATE_LIMITED', 'GW_UPSTREAM_OVERLOADED']
 
 const CHANGES: Readonly<Partial<Record<ErrorCode, string>>> = {
-  GW_UPSTREAM_SUSPENDED:
-    'Only the support of Kiro can lift this (https://kiro.dev). Do not try on.',
-  GW_UPSTREAM_RESTRICTED: 'Let the account rest for some hours: each further call makes it longer.',
+  GW_UPSTREAM_SUSPENDED: 'Only Kiro support can lift this (https://kiro.dev). Do not keep trying.',
+  GW_UPSTREAM_RESTRICTED:
+    'Do not use the account for some hours: each further call prolongs the limit.',
   GW_CLIENT_NOT_ADMITTED:
-    'Use an API key of this account (KIRO_API_KEY), or ask the administrator of your organisation to admit the gateway.',
+    "Use an API key of this account (KIRO_API_KEY), or ask your organisation's administrator to admit the gateway.",
   GW_UPSTREAM_FORBIDDEN:
-    'Check PROFILE_ARN and KIRO_API_REGION: they must belong to the account that is signed in.',
+    'Check PROFILE_ARN and KIRO_API_REGION: they must belong to the signed-in account.',
   GW_UPSTREAM_REFUSED:
-    'Check PROFILE_ARN and KIRO_API_REGION: a profile of another region is refused like this, too.'
+    'Check PROFILE_ARN and KIRO_API_REGION: a profile of another region is refused in the same way.'
 }
 
 function judgeRefusal(fault: UpstreamFault, loginHint: string | null): DoctorFinding {
   const { code, status, message } = fault
-  const what = `The list of models was refused with HTTP ${status}: ${message}`
+  const what = `The model list request was refused with HTTP ${status}: ${message}`
   // The only 403 that is no refusal of the service: a web page.
   if (status === 403 && code === 'GW_UPSTREAM_STATUS') return found('models-blocked', what)
   if (status >= 500 || PASSING.includes(code)) return found('models-unavailable', what)
-  const signIn = `If a gateway runs, it renews the token. ${loginHint ?? ''}`.trim()
+  const signIn = `A running gateway renews the token. ${loginHint ?? ''}`.trim()
   const change = code === 'GW_UPSTREAM_AUTH' ? signIn : CHANGES[code]
   const failure = code === 'GW_UPSTREAM_AUTH' ? null : failureOf(code) // a token may only be old
   return found('models-refused', what, {
@@ -182,7 +183,7 @@ async function checkDrift({ config }: Checkup): Promise<readonly DoctorFinding[]
   const today = dayOf(Date.now())
   if (story === null || !isDrifting(story.record, today)) return []
   const outside = outsideOf(growthOn(story.record, today)) / MICROS_PER_CREDIT
-  const what = `${round(outside)} credits of today were not used through this gateway, or not metered.`
+  const what = `${round(outside)} credits used today did not go through this gateway, or were not metered.`
   return [found('account-drift', what, { why: DRIFT_CAUSES })]
 }
 
@@ -208,7 +209,7 @@ function judgeUsage(
 }
 
 const MAY_COST =
-  'Wait for the reset, or pay for each further credit: ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage.'
+  'Wait for the reset, or pay for further credits: set ALLOW_OVERAGE=true, or run kiro-gateway key set NAME --overage.'
 
 function round(amount: number): number {
   return Math.round(amount * 100) / 100

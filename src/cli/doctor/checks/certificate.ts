@@ -61,7 +61,7 @@ export async function readCertificate(options: CertificateOptions): Promise<Cert
 /** A name of several parts is a list; one that is a page long is none to be shown. */
 function cleanName(name: string | readonly string[] | undefined): string {
   const text = typeof name === 'string' ? name : (name?.join(', ') ?? '')
-  return text === '' ? 'nobody that is named' : `"${text.slice(0, 80)}"`
+  return text === '' ? 'an unnamed issuer' : `"${text.slice(0, 80)}"`
 }
 
 function toDay(text: string): string {

@@ -45,10 +45,15 @@ export function judgeSpace(
   { freeBytes, freeFiles }: Space,
   storeMaxBytes: number
 ): readonly DoctorFinding[] {
-  const free = `${Math.floor(freeBytes / MEBIBYTE)} MB are free where STATE_DIR is`
+  const free = `STATE_DIR has ${Math.floor(freeBytes / MEBIBYTE)} MB of free space`
   if (freeFiles === 0)
-    return [found('disk-full', 'No more files can be made where STATE_DIR is (inodes).')]
-  if (freeBytes < LEAST_BYTES) return [found('disk-full', `Only ${free}.`)]
+    return [
+      found(
+        'disk-full',
+        'The file system of STATE_DIR is out of inodes, so no more files can be created.'
+      )
+    ]
+  if (freeBytes < LEAST_BYTES) return [found('disk-full', `${free}, which is too little.`)]
   const wanted = storeMaxBytes + SPARE_BYTES
   if (freeBytes >= wanted) return []
   return [found('disk-low', `${free}; ${Math.ceil(wanted / MEBIBYTE)} MB may be needed.`)]
@@ -76,6 +81,6 @@ function judgeWriteFailure(code: string): readonly DoctorFinding[] {
   // Not there yet, or not ours to write: what is said of the files.
   if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(code)) return []
   if (code === 'ENOSPC' || code === 'EDQUOT')
-    return [found('disk-full', `A file of 4 KB has no room (${code}).`)]
-  return [found('state-unwritable', `A file cannot be written to STATE_DIR (${code}).`)]
+    return [found('disk-full', `There is no space for a file of 4 KB (${code}).`)]
+  return [found('state-unwritable', `STATE_DIR cannot be written (${code}).`)]
 }

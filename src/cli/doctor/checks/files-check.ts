@@ -69,7 +69,7 @@ async function checkSource(env: string, path: string): Promise<readonly DoctorFi
     )
   }
   if (!(await isWritable(path)) || facts.uid !== process.getuid?.()) {
-    const what = `${env} ${path} is not ours to write: renewed tokens are kept in STATE_DIR instead.`
+    const what = `${env} ${path} is not writable for this user: renewed tokens are stored in STATE_DIR instead.`
     findings.push(found('credentials-read-only', what))
   }
   return findings
@@ -83,20 +83,20 @@ async function checkState(stateDir: string): Promise<readonly DoctorFinding[]> {
     return [
       found(
         'state-link',
-        `STATE_DIR ${folder} is a link that another user has made (uid ${facts.uid}).`
+        `STATE_DIR ${folder} is a symbolic link created by another user (uid ${facts.uid}).`
       )
     ]
   }
   const real = await factsOf(folder, stat)
   if (real?.isDirectory() !== true) {
-    return [found('state-unwritable', `STATE_DIR ${folder} is no folder.`)]
+    return [found('state-unwritable', `STATE_DIR ${folder} is not a folder.`)]
   }
   const findings = [...judgeEntry(folder, real), ...(await checkEntries(folder, real.mode))]
   if (!(await isWritable(folder))) {
-    findings.push(found('state-unwritable', `STATE_DIR ${folder} cannot be written by this user.`))
+    findings.push(found('state-unwritable', `STATE_DIR ${folder} is not writable for this user.`))
   }
   if (findings.length > 0) return findings.slice(0, MAX_SHOWN)
-  return [found('state-private', `STATE_DIR ${folder}: what is in it is ours alone.`)]
+  return [found('state-private', `STATE_DIR ${folder}: only this user can access its files.`)]
 }
 
 async function judgeAbsent(folder: string): Promise<DoctorFinding> {
@@ -107,11 +107,11 @@ async function judgeAbsent(folder: string): Promise<DoctorFinding> {
     facts = await factsOf(parent, stat)
   }
   if (facts?.isDirectory() === true && (await isWritable(parent))) {
-    return found('state-absent', `STATE_DIR ${folder} is not there yet; the gateway makes it.`)
+    return found('state-absent', `STATE_DIR ${folder} does not exist yet; the gateway creates it.`)
   }
   return found(
     'state-unwritable',
-    `STATE_DIR ${folder} is not there and cannot be made in ${parent}.`
+    `STATE_DIR ${folder} does not exist and cannot be created in ${parent}.`
   )
 }
 
@@ -142,7 +142,7 @@ async function checkEntries(folder: string, mode: number): Promise<readonly Doct
 function judgeEntry(path: string, facts: Stats): readonly DoctorFinding[] {
   if (!HAS_MODES) return []
   if (facts.isSymbolicLink()) {
-    return [found('state-link', `${path} is a link, which the gateway never makes.`)]
+    return [found('state-link', `${path} is a symbolic link, which the gateway never creates.`)]
   }
   if (!isTrusted(facts.uid)) {
     return [found('state-foreign', `${path} belongs to another user (uid ${facts.uid}).`)]

@@ -55,26 +55,26 @@ const NO_ANSWERS = 'The gateway cannot answer requests without this host.'
 /** Every kind of finding. The table of docs/doctor.md is checked against this one. */
 export const FindingTable = {
   'check-late': problem(
-    'A check that does not end hangs on something: a disk, a name server or a host.',
-    'Run doctor again; if it happens again, look at what the check is about.'
+    'The check hangs on something: a disk, a name server or a host.',
+    'Run doctor again. If it happens again, examine the subject of the check.'
   ),
   'check-failed': problem(
-    'This is a mistake of doctor itself, or of this machine.',
-    'Report it with the whole output of doctor.'
+    'This is a fault of doctor itself, or of this machine.',
+    'Report it with the complete output of doctor.'
   ),
 
   'node-known': OK,
   'node-untried': warning(
-    'The gateway has not been tried with this version of Node.',
-    'If something is odd, use the version that "npm ci" brings.'
+    'The gateway is not tested with this version of Node.',
+    'If you see problems, use the version that "npm ci" installs.'
   ),
   'tls-unchecked': problem(
-    'Anyone on the way could read your tokens and answer in place of the upstream.',
-    'Remove NODE_TLS_REJECT_UNAUTHORIZED; for a proxy that opens TLS set NODE_EXTRA_CA_CERTS to its CA.'
+    'Anyone on the network path can read your tokens and impersonate the upstream.',
+    'Remove NODE_TLS_REJECT_UNAUTHORIZED. Behind a proxy that inspects TLS, set NODE_EXTRA_CA_CERTS to its CA.'
   ),
   'ca-file-unreadable': problem(
-    'Node goes on without these certificates, and hosts behind a proxy that opens TLS are not trusted.',
-    'Let NODE_EXTRA_CA_CERTS name a PEM file that this user can read.'
+    'Node ignores these certificates, so hosts behind a proxy that inspects TLS are not trusted.',
+    'Set NODE_EXTRA_CA_CERTS to a PEM file that this user can read.'
   ),
 
   'settings-valid': OK,
@@ -83,89 +83,89 @@ export const FindingTable = {
     'Correct it in .env or in the environment; docs/settings.md has every setting.'
   ),
   'settings-odd': warning(
-    'The gateway starts, but not with what was written.',
+    'The gateway starts, but does not use the configured value.',
     'Correct it in .env or in the environment; docs/settings.md has every setting.'
   ),
   'settings-unknown': warning(
-    'The gateway does not know these names: what they say has no effect.',
-    'Correct the spelling, or remove them where no other program reads the file.'
+    'The gateway does not know these names, so they have no effect.',
+    'Correct the spelling, or remove them if no other program reads the file.'
   ),
   'settings-too-late': warning(
-    'Node reads these names when it starts, before .env is read: here they have no effect.',
-    'Set them in the real environment: of the shell, the service or the container.'
+    'Node reads these names at start-up, before .env is read. In .env they have no effect.',
+    'Set them in the environment of the shell, service or container.'
   ),
 
   'env-file-private': OK,
   'env-file-open': warning(
-    'It holds secrets, which every user of this machine can read.',
-    'chmod 600 the file.'
+    'It holds secrets that every user of this machine can read.',
+    'Run chmod 600 on the file.'
   ),
   'env-file-writable': problem(
-    'Whoever can write it decides where your tokens are sent.',
-    'chmod 600 the file, and let it belong to the user who runs the gateway.'
+    'Anyone who can write it can redirect your tokens to another host.',
+    'Run chmod 600 on the file, and make the user who runs the gateway its owner.'
   ),
 
   'state-private': OK,
   'state-absent': OK,
   'state-unwritable': problem(
-    'Renewed tokens could not be kept: after a restart the sign-in may be lost.',
-    'Let STATE_DIR name a folder that this user can write to; in a container, mount a volume there.'
+    'Renewed tokens cannot be stored: after a restart the sign-in may be lost.',
+    'Set STATE_DIR to a folder that this user can write to. In a container, mount a volume there.'
   ),
   'state-link': problem(
-    'What is kept there lands where another user wants it.',
-    'Remove the link, or let it belong to the user who runs the gateway.'
+    'Another user can decide where the state is stored.',
+    'Remove the link, or make the user who runs the gateway its owner.'
   ),
   'state-foreign': problem(
-    'Another user can read and replace the tokens that are kept there.',
-    'chown it to the user who runs the gateway, or use another STATE_DIR.'
+    'Another user can read and replace the stored tokens.',
+    'Make the user who runs the gateway its owner (chown), or use another STATE_DIR.'
   ),
   'state-open': warning(
-    'Other users of this machine can read tokens there.',
-    'chmod 700 the folder and 600 its files.'
+    'Other users of this machine can read the tokens stored there.',
+    'Run chmod 700 on the folder and chmod 600 on its files.'
   ),
   'disk-durable': OK,
   'disk-full': problem(
-    'Renewed tokens could not be kept: after a restart the sign-in may be lost.',
-    'Make room, or move STATE_DIR.'
+    'Renewed tokens cannot be stored: after a restart the sign-in may be lost.',
+    'Free disk space, or move STATE_DIR.'
   ),
   'disk-low': warning(
-    'Answers that the Responses API keeps may fill it, and renewed tokens then find no room.',
-    'Make room, move STATE_DIR, or lower RESPONSE_STORE_MAX_BYTES.'
+    'Stored answers of the Responses API may fill the disk, and then renewed tokens cannot be stored.',
+    'Free disk space, move STATE_DIR, or lower RESPONSE_STORE_MAX_BYTES.'
   ),
   'disk-slow': warning(
     'Each renewal of the sign-in waits for this disk.',
     'Move STATE_DIR to a local disk.'
   ),
   'debug-unwritable': warning(
-    'DEBUG_MODE is on, and its files cannot be written.',
-    'Let DEBUG_DIR name a folder that this user can write to.'
+    'DEBUG_MODE is on, but its files cannot be written.',
+    'Set DEBUG_DIR to a folder that this user can write to.'
   ),
 
   'memory-planned': OK,
   'memory-too-small': problem(
-    'The gateway does not start: processes and threads do not fit.',
-    'Give the container 512 MB; 224 MB are the least.'
+    'The gateway does not start: its processes and threads do not fit into memory.',
+    'Give the container 512 MB. The minimum is 224 MB.'
   ),
   'memory-tight': warning(
-    'Fewer workers or threads are started than were asked for: large requests wait for each other.',
+    'Fewer workers or threads than configured are started, so large requests wait for each other.',
     'Give the container more memory (512 MB for two workers), or lower WORKERS and TRANSFORM_THREADS.'
   ),
   'memory-beyond': problem(
-    'The gateway would plan with memory that it is not given, and be killed under load.',
-    'Lower MEMORY_LIMIT to the limit of the container, or leave it out.'
+    'The gateway plans with more memory than it has, and may be killed under load.',
+    "Lower MEMORY_LIMIT to the container's limit, or remove it."
   ),
   'cpus-enough': OK,
   'cpus-few': warning(
-    'Workers wait for each other, and streams stutter under load.',
-    'Give the container as many CPUs as there are workers, or lower WORKERS.'
+    'Workers compete for CPU, and streams stutter under load.',
+    'Give the container one CPU per worker, or lower WORKERS.'
   ),
   'files-enough': OK,
   'files-few': warning(
-    'Each connection is an open file: clients beyond these are refused.',
+    'Each connection is an open file: further clients are refused.',
     'Raise the limit: "ulimit -n 65536", LimitNOFILE= of systemd, or ulimits of the container.'
   ),
   'files-too-few': problem(
-    'Not even the connections to the upstream have room (HTTP_MAX_CONNECTIONS).',
+    'The limit is too low even for the connections to the upstream (HTTP_MAX_CONNECTIONS).',
     'Raise the limit: "ulimit -n 65536", LimitNOFILE= of systemd, or ulimits of the container.'
   ),
 
@@ -173,45 +173,45 @@ export const FindingTable = {
   'port-ours': OK,
   'port-taken': problem(
     'The gateway cannot listen there.',
-    'End the other program, or set SERVER_PORT to another port.'
+    'Stop the other program, or set SERVER_PORT to another port.'
   ),
   'port-forbidden': problem(
-    'Ports below 1024 are for privileged users.',
-    'Set SERVER_PORT to a port from 1024 on.'
+    'Ports below 1024 are reserved for privileged users.',
+    'Set SERVER_PORT to 1024 or higher.'
   ),
   'address-unusable': problem(
     'The gateway cannot listen there.',
     'Set SERVER_HOST to an address of this machine: 127.0.0.1, or 0.0.0.0 for all.'
   ),
   'gateway-other-version': warning(
-    'What you change here has no effect on the gateway that runs there.',
-    'End it and start this one, or use its own doctor.'
+    'Changes made here do not affect the running gateway.',
+    'Stop it and start this version, or use its own doctor.'
   ),
   'gateway-not-ready': problem(
-    'The gateway that runs there refuses requests.',
-    'Do what the message says; /readyz has it, too.'
+    'The running gateway refuses requests.',
+    'Follow the message, which is also at /readyz.'
   ),
   'gateway-usage': problem(
-    'The gateway that runs there refuses keys that have a limit of credits.',
-    'Make room on the disk of STATE_DIR, or do what the message says.'
+    'The running gateway refuses keys with a credit limit.',
+    'Free disk space for STATE_DIR, or follow the message.'
   ),
 
   'proxy-used': OK,
   'proxy-ignored': warning(
-    'Other programs would call the upstream through this proxy, the gateway does not.',
+    'Other programs use this proxy, but the gateway does not.',
     'Set HTTPS_PROXY or VPN_PROXY_URL if the proxy is needed.'
   ),
   'proxy-unreachable': problem(
     'Every call to the upstream goes through it.',
-    'Check that the proxy runs, and its address in the setting that names it.'
+    'Check that the proxy is running, and its address in the setting.'
   ),
   'proxy-credentials': problem(
-    'Every call to the upstream goes through it, and it lets nobody through without them.',
-    'Correct user and password in the setting that names the proxy, with special characters percent-encoded.'
+    'Every call to the upstream goes through it, and it requires a valid user and password.',
+    'Correct the user and password in the proxy setting. Percent-encode special characters.'
   ),
   'proxy-denied': problem(
     NO_ANSWERS,
-    'Allow the host in the rules of the proxy, or name it in NO_PROXY if there is a way without.'
+    "Allow the host in the proxy's rules, or add it to NO_PROXY if it can be reached directly."
   ),
   'proxy-broken': problem(
     'Every call to the upstream goes through it.',
@@ -221,102 +221,99 @@ export const FindingTable = {
   'host-reached': OK,
   'host-unknown': problem(
     NO_ANSWERS,
-    'Check whether this machine is online, its name servers, and the setting that names the host.'
+    'Check that this machine is online, its name servers, and the setting of the host.'
   ),
   'dns-silent': problem(
     NO_ANSWERS,
-    'Check the name servers of this machine or container (/etc/resolv.conf, DNS_SERVERS) and the way to them.'
+    'Check the name servers of this machine or container (/etc/resolv.conf, DNS_SERVERS) and the network to them.'
   ),
-  'host-refused': problem(
-    NO_ANSWERS,
-    'Nothing listens there: check host and port in the setting that names it.'
-  ),
+  'host-refused': problem(NO_ANSWERS, 'Nothing listens there. Check host and port in the setting.'),
   'host-unreachable': problem(NO_ANSWERS, 'Check the network, VPN and firewall of this machine.'),
   'host-silent': problem(
-    'Packets to this host vanish: a firewall drops them, or it is down.',
-    'Allow connections to it on this port, or set VPN_PROXY_URL if there is a proxy.'
+    'Packets to this host are lost: a firewall drops them, or the host is down.',
+    'Allow connections to this port, or set VPN_PROXY_URL if there is a proxy.'
   ),
   'host-mute': problem(
-    'It takes connections and does not answer: a firewall or proxy on the way holds them.',
-    'Check what stands between; try VPN_PROXY_URL or another network.'
+    'It accepts connections but does not answer. A firewall or proxy in between may hold them.',
+    'Check firewalls and proxies in between, or try VPN_PROXY_URL or another network.'
   ),
   'host-cut': problem(
-    'The connection is closed before an answer: a firewall, VPN or proxy on the way cuts it.',
+    'The connection is closed before an answer arrives. A firewall, VPN or proxy in between may cut it.',
     'Allow the host there, or set VPN_PROXY_URL if there is a proxy.'
   ),
   'host-no-http': problem(
-    'Something else than the upstream answers there.',
-    'Check host, port and scheme in the setting that names it.'
+    'Something other than the upstream answers there.',
+    'Check host, port and scheme in the setting.'
   ),
   'host-web-page': warning(
-    'A CDN, firewall or proxy answers in place of the service, and may refuse other calls, too.',
-    'Look at "models": if that is well, nothing needs to be done. Else try another network or VPN_PROXY_URL.'
+    'A CDN, firewall or proxy answers in place of the service, and may refuse other calls as well.',
+    'See the check "models": if it passed, nothing needs to be done. Otherwise try another network or VPN_PROXY_URL.'
   ),
   'tls-expired': problem(
-    'The connection is not trusted. If the certificate is good elsewhere, the clock of this machine is wrong.',
-    'Check the clock; else whoever runs that host, or the proxy that opens TLS, has to renew it.'
+    "The connection is not trusted. If the certificate is valid elsewhere, this machine's clock is wrong.",
+    'Check the clock. If it is right, the operator of that host, or of the proxy that inspects TLS, must renew the certificate.'
   ),
   'tls-early': problem(
-    'The connection is not trusted: the clock of this machine may be behind.',
+    "The connection is not trusted: this machine's clock may be slow.",
     'Set the clock (NTP).'
   ),
   'tls-unknown-ca': problem(
-    'The connection is not trusted: somebody opens TLS on the way, as company proxies and virus scanners do.',
+    'The connection is not trusted: TLS is inspected in between, as company proxies and virus scanners do.',
     'If that is intended, set NODE_EXTRA_CA_CERTS to the CA of that proxy (a PEM file).'
   ),
   'tls-wrong-name': problem(
     'Another host answers there.',
-    'Check the setting that names the host, DNS_SERVERS and the hosts file.'
+    'Check the setting of the host, DNS_SERVERS and the hosts file.'
   ),
   'tls-failed': problem(
-    'There is no agreement on encryption.',
-    'Check what opens TLS on the way: proxy, virus scanner, firewall.'
+    'The TLS handshake failed: no common version or cipher.',
+    'Check anything that inspects TLS in between: proxy, virus scanner, firewall.'
   ),
   'tls-absent': problem(
     'That port does not speak TLS.',
-    'Use http:// in the setting that names the host if that is intended, else another port.'
+    'Use http:// in the setting of the host if that is intended, or another port.'
   ),
 
   'clock-right': OK,
   'clock-unknown': warning(
-    'No host has told its time, so it is not known whether this clock is right.',
-    'Mend the way to the hosts first.'
+    'No host reported its time, so this clock could not be checked.',
+    'First fix the connection to the hosts.'
   ),
   'clock-off': warning(
     'Tokens are renewed too late or too early.',
-    'Set the clock (NTP); in a virtual machine, after it was suspended.'
+    'Set the clock (NTP). A virtual machine may need this after it was suspended.'
   ),
   'clock-wrong': problem(
-    'Tokens that have expired are taken for good, or the other way round, and certificates are refused.',
-    'Set the clock (NTP); in a virtual machine, after it was suspended.'
+    'Expired tokens look valid or valid ones expired, and certificates are refused.',
+    'Set the clock (NTP). A virtual machine may need this after it was suspended.'
   ),
 
   'credentials-none': warning(
     'Answers come from the built-in simulator, not from a model.',
-    'Run "kiro-gateway login", or set one of the sources of docs/settings.md.'
+    'Run "kiro-gateway login", or set one of the credential sources in docs/settings.md.'
   ),
   'credentials-awaited': warning(
     'The gateway cannot answer requests until you sign in.',
-    'Start the gateway and follow the link in its log (LOGIN_ON_START), or run "kiro-gateway login".'
+    'Start the gateway and open the link in its log (LOGIN_ON_START), or run "kiro-gateway login".'
   ),
   'credentials-of-clients': OK,
   'credentials-passed-over': OK,
   'credentials-unreadable': problem(
-    'The gateway does not start without a sign-in that it can read.',
+    'The gateway does not start without a readable sign-in.',
     'Correct the file or the setting, or remove it and run "kiro-gateway login".'
   ),
   'credentials-usable': OK,
   'credentials-file-open': warning(
-    'It holds tokens, which every user of this machine can read.',
-    'chmod 600 the file.'
+    'It holds tokens that every user of this machine can read.',
+    'Run chmod 600 on the file.'
   ),
   'credentials-read-only': OK,
   'credentials-expired': warning(
-    'The gateway renews it when it starts; doctor does not, since a refresh token works only once.',
-    'Start the gateway and run doctor again, so that models and account are checked, too.'
+    'The gateway renews it at start-up. doctor does not, because a refresh token works only once.',
+    'Start the gateway and run doctor again to check models and account.'
   ),
   'credentials-not-renewable': warning(
-    'Once the token expires, the gateway cannot answer requests.',
+    'The gateway cannot answer requests once the token expires.',
     'Sign in again before that.'
   ),
   'credentials-dead': problem(
@@ -327,28 +324,28 @@ export const FindingTable = {
   'models-listed': OK,
   'models-not-asked': OK,
   'models-few': warning(
-    'A list without models of Claude is what some networks and regions are given.',
+    'Some networks and regions are offered no Claude models.',
     'Try another network, or VPN_PROXY_URL.'
   ),
   'profile-missing': problem(
-    "Without a profile the upstream refuses every request of an organisation's account.",
-    'Set PROFILE_ARN to one that your administrator names, or ask for access to Kiro.'
+    "The upstream refuses every request of an organisation's account without a profile.",
+    'Ask your administrator for a profile and set PROFILE_ARN, or ask for access to Kiro.'
   ),
   'models-refused': problem(
-    'The account gets no answers either.',
-    'docs/errors.md says what helps.'
+    'Requests of this account are refused as well.',
+    'See docs/errors.md for remedies.'
   ),
   'models-blocked': problem(
-    'A CDN, firewall or proxy refuses this machine; the service has not seen the call.',
-    'Try another network or VPN_PROXY_URL; wait an hour if there were very many calls.'
+    'A CDN, firewall or proxy refuses this machine; the call did not reach the service.',
+    'Try another network or VPN_PROXY_URL. After very many calls, wait an hour.'
   ),
   'models-unavailable': warning(
-    'The built-in list is used meanwhile; other calls may fail as well.',
+    'The built-in model list is used for now; other calls may fail as well.',
     'Wait and run doctor again.'
   ),
   'account-good': OK,
   'account-unknown': warning(
-    'It is not known what is left of the quota. Answers do not depend on it.',
+    'The remaining quota is unknown. Requests are not affected.',
     'Wait and run doctor again.'
   ),
   'account-used-up': problem(
@@ -356,8 +353,8 @@ export const FindingTable = {
     'Wait for the reset, or allow overage in the settings of the Kiro account.'
   ),
   'account-drift': warning(
-    'The account is used elsewhere, or answers were not metered.',
-    'Sign the other programs in with another account, or share its credits with them knowingly: keys and reports know nothing of them.'
+    'The account is used elsewhere, or some answers were not metered.',
+    'Use another account for the other programs. Credits they use appear in no key limit or report.'
   )
 } as const satisfies Record<string, FindingKind>
 

@@ -54,7 +54,7 @@ export const clockCheck: Check = {
 export function judgeClock(aheadMs: readonly number[]): DoctorFinding {
   const sorted = aheadMs.toSorted((a, b) => a - b)
   const middle = sorted[Math.floor((sorted.length - 1) / 2)]
-  if (middle === undefined) return found('clock-unknown', 'No host has told its time.')
+  if (middle === undefined) return found('clock-unknown', 'No host reported its time.')
   const seconds = Math.round(Math.abs(middle) / 1000)
   const what = `The clock of this machine is ${describeSeconds(seconds)} ${middle < 0 ? 'behind' : 'ahead of'} ${sorted.length === 1 ? 'that of the host that answered' : `those of ${sorted.length} hosts`}.`
   if (Math.abs(middle) > MAX_AHEAD_MS) return found('clock-wrong', what)

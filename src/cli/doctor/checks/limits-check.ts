@@ -63,16 +63,16 @@ interface Planned {
 function judgeMemory(limits: Limits, { limitBytes, wanted, plan }: Planned): DoctorFinding {
   const source =
     limits.memoryBytes === null
-      ? 'nothing limits it but the machine'
+      ? 'no limit but that of the machine'
       : `the container is limited to ${toMb(limits.memoryBytes)}`
   const granted = Math.min(limits.memoryBytes ?? limits.machineBytes, limits.machineBytes)
   if (plan === null) {
-    return found('memory-too-small', `${toMb(limitBytes)} of memory are too few (${source}).`)
+    return found('memory-too-small', `${toMb(limitBytes)} of memory are not enough (${source}).`)
   }
   if (limitBytes > granted) {
     return found(
       'memory-beyond',
-      `${toMb(limitBytes)} are planned with, ${toMb(granted)} are there (${source}).`
+      `MEMORY_LIMIT is ${toMb(limitBytes)}, but only ${toMb(granted)} are available (${source}).`
     )
   }
   if (plan.workers < wanted.workers || plan.threads < wanted.threads) {
@@ -98,7 +98,7 @@ function judgeFiles(openFiles: number | null, config: Config, plan: MemoryPlan):
   const wanted = chooseConnections(config, plan, null)
   const fit = chooseConnections(config, plan, openFiles)
   const upstream = config.pool.maxConnections ?? 0
-  const what = `${openFiles} open files: ${fit} connections of clients for each of ${plan.workers} workers, beside ${upstream} to the upstream.`
+  const what = `${openFiles} open files allow ${fit} client connections for each of ${plan.workers} workers, besides ${upstream} to the upstream.`
   if (openFiles <= upstream + 100) return found('files-too-few', what)
   return found(fit < Math.min(wanted, ENOUGH_CLIENTS) ? 'files-few' : 'files-enough', what)
 }

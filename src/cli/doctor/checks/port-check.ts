@@ -13,19 +13,19 @@ const ASK_TIMEOUT_MS = 3_000
 /** Whether the gateway can listen where it is told to, and who does now. */
 export const portCheck: Check = {
   id: 'port',
-  title: 'port, and a gateway that runs',
+  title: 'port and running gateway',
   async run({ config, signal }) {
     const { host, port } = config.server
     const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
     const code = await tryListen(host, port)
     if (code === null) {
-      const what = port === 0 ? 'Any free port is taken.' : `Nobody listens on ${address}.`
+      const what = port === 0 ? 'The gateway uses any free port.' : `${address} is free.`
       return [found('port-free', what)]
     }
     if (code === 'EACCES')
       return [found('port-forbidden', `This user may not listen on ${address}.`)]
     if (code !== 'EADDRINUSE') {
-      return [found('address-unusable', `${address} is no address to listen on (${code}).`)]
+      return [found('address-unusable', `${address} is not an address to listen on (${code}).`)]
     }
     const key = config.server.apiKeys[0] ?? config.server.metricsKey
     const ready = await askReady({ host, port, key }, signal)
@@ -92,11 +92,11 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
   const running = textMember(ready, 'version')
   if (!('upstream' in ready)) return judgeStatus(address, ready)
   const upstream =
-    textMember(ready, 'upstream') === 'simulator' ? ', which answers by its simulator' : ''
+    textMember(ready, 'upstream') === 'simulator' ? ', which answers with its simulator' : ''
   const findings = [
     found(
       'port-ours',
-      `A kiro-gateway ${running ?? 'of an older version'} runs on ${address}${upstream}.`
+      `kiro-gateway ${running ?? 'of an older version'} is running on ${address}${upstream}.`
     )
   ]
   if (running !== version) {
@@ -118,8 +118,8 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
 
 /** What is known without a key of the gateway. */
 function judgeStatus(address: string, ready: JsonObject): readonly DoctorFinding[] {
-  const ours = found('port-ours', `A kiro-gateway runs on ${address}.`)
+  const ours = found('port-ours', `kiro-gateway is running on ${address}.`)
   if (textMember(ready, 'status') === 'ready') return [ours]
-  const what = `The gateway on ${address} is not ready. It tells why to those who have one of its keys.`
+  const what = `The gateway on ${address} is not ready. /readyz gives the reason to callers with one of its keys.`
   return [ours, found('gateway-not-ready', what)]
 }

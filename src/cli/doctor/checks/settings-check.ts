@@ -61,7 +61,7 @@ export const settingsCheck: Check = {
     const set = listSettings().filter(({ setting }) => (env[setting.env] ?? '').trim() !== '')
     const where = names.length > 0 ? ` (${file} and the environment)` : ''
     const count = set.length === 1 ? '1 setting is' : `${set.length} settings are`
-    return [found('settings-valid', `${count} set${where}, with values that are allowed.`)]
+    return [found('settings-valid', `${count} set${where}, and all values are valid.`)]
   }
 }
 
@@ -72,7 +72,7 @@ function judgeNamedFile({ ENV_FILE: file }: Environment): readonly DoctorFinding
     readFileSync(file)
     return []
   } catch (cause) {
-    const what = `ENV_FILE names ${file}, which cannot be read (${codeOf(cause)}): the environment alone counts.`
+    const what = `ENV_FILE names ${file}, which cannot be read (${codeOf(cause)}), so only the environment applies.`
     return [found('settings-odd', what)]
   }
 }
@@ -114,9 +114,9 @@ export function judgeNames(
   return [
     ...(late.length === 0
       ? []
-      : [found('settings-too-late', `${late.join(', ')} in the file of settings.`)]),
+      : [found('settings-too-late', `The settings file contains ${late.join(', ')}.`)]),
     ...(unknown.length === 0
       ? []
-      : [found('settings-unknown', `No settings of the gateway: ${unknown.join(', ')}.`)])
+      : [found('settings-unknown', `Unknown settings: ${unknown.join(', ')}.`)])
   ]
 }

@@ -36,7 +36,7 @@ export function judgeVisit(visit: Visit): DoctorFinding {
   if (outcome instanceof GatewayError) {
     const finding = isOfProxy(outcome) ? judgeProxy(visit, outcome) : judgeFailure(visit, outcome)
     return host.isFallback && finding.level === 'problem'
-      ? { ...finding, level: 'warning', why: 'It is tried only where the first host fails.' }
+      ? { ...finding, level: 'warning', why: 'It is used only if the first host fails.' }
       : finding
   }
   const way = proxy === null ? '' : ` through ${proxy.name}`
@@ -62,11 +62,8 @@ function isOfProxy({ detail }: GatewayError): boolean {
 }
 
 const REFUSALS = {
-  'credentials-missing': ['proxy-credentials', 'wants a user and a password'],
-  'credentials-refused': [
-    'proxy-credentials',
-    'does not accept the user and password that are set'
-  ],
+  'credentials-missing': ['proxy-credentials', 'requires a user and a password'],
+  'credentials-refused': ['proxy-credentials', 'rejects the configured user and password'],
   denied: ['proxy-denied', 'refuses to connect to'],
   unreachable: ['proxy-denied', 'could not connect to'],
   'not-a-proxy': ['proxy-broken', 'does not answer like a proxy of its kind']
@@ -103,17 +100,17 @@ const FAILURES = {
 } as const satisfies Record<FailureKind, FindingId>
 
 const EVENTS: Readonly<Partial<Record<FindingId, string>>> = {
-  'host-unknown': 'is not known to the name servers',
+  'host-unknown': 'is unknown to the name servers',
   'dns-silent': 'could not be resolved: the name servers do not answer',
   'host-refused': 'refused the connection',
   'host-unreachable': 'cannot be reached',
-  'host-silent': 'did not take the connection in time',
-  'host-mute': 'took the connection and did not answer',
+  'host-silent': 'did not accept the connection in time',
+  'host-mute': 'accepted the connection but did not answer',
   'host-cut': 'closed the connection before it had answered',
   'host-no-http': 'answered with something that is not HTTP',
   'tls-failed': 'failed the TLS handshake',
   'tls-absent': 'does not speak TLS',
-  'files-too-few': 'could not be called, as this process may open no more sockets'
+  'files-too-few': 'could not be called: this process has reached its limit of open sockets'
 }
 
 function judgeFailure({ host, certificate }: Visit, error: GatewayError): DoctorFinding {
@@ -138,9 +135,9 @@ function adviceForNames(hosts: readonly UsedHost[]): string {
     ...new Set(own.map(({ setting }) => setting)),
     ...(isUsual ? [] : ['the region (KIRO_REGION, KIRO_API_REGION)'])
   ]
-  if (others.length === 0) return `Check ${settings.join(' and ')}: no such name is known.`
+  if (others.length === 0) return `Check ${settings.join(' and ')}: the name does not exist.`
   const also = settings.length === 0 ? '' : `, and ${settings.join(' and ')}`
-  return `Is this machine online? If it is, check its name servers (/etc/resolv.conf, DNS_SERVERS)${also}.`
+  return `Check that this machine is online, and its name servers (/etc/resolv.conf, DNS_SERVERS)${also}.`
 }
 
 /** Several hosts whose names are not known are one finding: the machine is offline, or has no name server that answers. */
@@ -174,10 +171,10 @@ function describeCertificate(id: FindingId, certificate: Certificate | null): st
     certificate === null
       ? ''
       : `: valid from ${certificate.validFrom} to ${certificate.validTo}, issued by ${certificate.issuer}`
-  if (id === 'tls-expired') return `shows a certificate that has expired${facts}`
-  if (id === 'tls-early') return `shows a certificate that is not valid yet${facts}`
-  if (id === 'tls-wrong-name') return 'shows a certificate of another host'
-  return `shows a certificate that is not trusted${facts}`
+  if (id === 'tls-expired') return `presents a certificate that has expired${facts}`
+  if (id === 'tls-early') return `presents a certificate that is not valid yet${facts}`
+  if (id === 'tls-wrong-name') return 'presents a certificate of another host'
+  return `presents an untrusted certificate${facts}`
 }
 
 /** It was set by the operator. */

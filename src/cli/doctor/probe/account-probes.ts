@@ -15,16 +15,16 @@ const CHEAPER = 0.8
 
 export const promptCache: Probe = {
   id: 'P5',
-  question: 'Is a repeated beginning cheaper, and only under the same conversation id?',
+  question: 'Is a repeated prompt prefix cheaper, and only with the same conversation id?',
   answers: {
     'same-id': {
       means:
-        'It is cheaper under the same id: the gateway keeps ids, so conversations cost a fraction.',
+        'It is cheaper with the same id. The gateway keeps ids, so conversations cost a fraction.',
       change: null
     },
-    content: { means: 'It is cheaper under any id: the content counts alone.', change: null },
+    content: { means: 'It is cheaper with any id: only the content matters.', change: null },
     never: {
-      means: 'It is not cheaper: conversations cost their full price each round.',
+      means: 'It is not cheaper: each request costs the full price of its conversation.',
       change: 'Prefer short conversations with this model, and compact early.'
     },
     unclear: UNCLEAR
@@ -69,17 +69,17 @@ const LARGE_WINDOW = 800_000
 
 export const gptWindow: Probe = {
   id: 'P10',
-  question: 'Which window does the list give for GPT-5.6?',
+  question: 'Which context window does the model list give for GPT-5.6?',
   answers: {
     large: { means: 'The large one, of about a million tokens.', change: null },
     small: {
       means:
-        'The small one of 272 000 tokens; some accounts are served the large one all the same.',
+        'The small one of 272 000 tokens; some accounts are nevertheless served the large one.',
       change: `MODEL_CONTEXT_WINDOWS=${GPT}=1000000 if longer conversations are answered.`
     }
   },
   skip: ({ models }) =>
-    models.some(({ id }) => id === GPT) ? null : `${GPT} is not in the list of models`,
+    models.some(({ id }) => id === GPT) ? null : `${GPT} is not in the model list`,
   async ask({ models }) {
     const tokens = models.find(({ id }) => id === GPT)?.maxInputTokens ?? 0
     return tokens >= LARGE_WINDOW ? 'large' : 'small'
@@ -88,14 +88,14 @@ export const gptWindow: Probe = {
 
 export const webSearch: Probe = {
   id: 'P9',
-  question: 'Which ways to search the web are answered, with and without a profile?',
+  question: 'Which forms of web search are answered, with and without a profile?',
   answers: {
-    both: { means: 'Searches are answered in both forms.', change: null },
-    path: { means: 'Searches are answered in the path form alone.', change: null },
-    target: { means: 'Searches are answered in the target form alone.', change: null },
+    both: { means: 'Both forms of search are answered.', change: null },
+    path: { means: 'Only the path form of search is answered.', change: null },
+    target: { means: 'Only the target form of search is answered.', change: null },
     none: {
       means: 'Searches are not answered.',
-      change: 'WEB_SEARCH=false spares models the attempt.'
+      change: 'Set WEB_SEARCH=false, so that models do not try.'
     },
     unclear: UNCLEAR
   },

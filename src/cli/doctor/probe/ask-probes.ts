@@ -25,23 +25,24 @@ export const PROBES: readonly Probe[] = [
 export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
   GW_UPSTREAM_RESTRICTED: {
     means: 'The upstream suspects this account of abuse.',
-    change: 'Let the account rest for some hours, also from the gateway: each call makes it longer.'
+    change:
+      'Do not use the account for some hours, not even through the gateway: each call prolongs the limit.'
   },
   GW_UPSTREAM_SUSPENDED: {
     means: 'The account is suspended.',
-    change: 'Only the support of Kiro can lift this (https://kiro.dev).'
+    change: 'Only Kiro support can lift this (https://kiro.dev).'
   },
   GW_UPSTREAM_QUOTA: {
     means: 'The quota of the account is used up.',
     change: 'Wait for its reset, or allow overage in the settings of the account.'
   },
   GW_UPSTREAM_RATE_LIMITED: {
-    means: 'The account is asked too often at the moment, perhaps by other programs.',
+    means: 'The account is being rate-limited, perhaps because of other programs.',
     change: 'Run the probes again when nothing else uses the account.'
   },
   GW_UPSTREAM_AUTH: {
     means: 'The token is refused.',
-    change: 'Sign in anew ("kiro-gateway login"), or start the gateway, which renews it.'
+    change: 'Sign in again ("kiro-gateway login"), or start the gateway, which renews it.'
   }
 }
 
@@ -66,7 +67,7 @@ export async function runProbes(probes: readonly Probe[], asker: Asker): Promise
         id,
         question,
         answer: 'skipped',
-        means: `Not asked: ${reason}.`,
+        means: `Not tested: ${reason}.`,
         change: null,
         calls: []
       })
@@ -91,7 +92,7 @@ export async function runProbes(probes: readonly Probe[], asker: Asker): Promise
 
 function stopOf({ fault, label }: Outcome): NonNullable<ProbeRun['stopped']> {
   const { code = 'GW_INTERNAL', message = '' } = fault ?? {}
-  const known = STOPS[code] ?? { means: 'The upstream wants no more.', change: null }
+  const known = STOPS[code] ?? { means: 'The upstream refuses further requests.', change: null }
   return { after: `${label}: ${message}`, ...known }
 }
 
@@ -103,7 +104,7 @@ function stopOf({ fault, label }: Outcome): NonNullable<ProbeRun['stopped']> {
 export function requireConsent(call: CommandCall): void {
   idleSeconds(call)
   if (call.values['yes'] === true || (call.terminal.isInteractive && !call.isJson)) return
-  throw new UsageError('--probe costs credits: --yes says that this is all right')
+  throw new UsageError('--probe costs credits; confirm with --yes')
 }
 
 /** `--probe`: asks for consent, then the upstream. `null` where the consent is not given. */
@@ -129,7 +130,7 @@ export async function askProbes(call: CommandCall, checkup: Checkup): Promise<Pr
 function consentQuestion(): string {
   const requests = 2 * PROBES.length
   const minutes = Math.ceil((requests * (PAUSE_MS + ANSWER_MS)) / 60_000)
-  return `About ${requests} small requests will be sent for this account, in ${minutes === 1 ? 'a minute' : `${minutes} minutes`} or so, which costs a few credits. Go on?`
+  return `About ${requests} small requests will be sent for this account, over ${minutes === 1 ? 'a minute' : `${minutes} minutes`} or so, at a cost of a few credits. Continue?`
 }
 
 /** A short answer takes about so long. */
@@ -140,7 +141,7 @@ async function snapshotFor(checkup: Checkup): Promise<CredentialSnapshot | Gatew
   try {
     const renewed = await renewSignIn(checkup)
     if (renewed !== null) return await withProfile(renewed, checkup)
-    const message = 'There is no sign-in to ask with: "kiro-gateway login" makes one.'
+    const message = 'There is no sign-in to test with. Run "kiro-gateway login" first.'
     return operatorError(message)
   } catch (cause) {
     if (cause instanceof GatewayError) return cause
@@ -149,7 +150,7 @@ async function snapshotFor(checkup: Checkup): Promise<CredentialSnapshot | Gatew
 }
 
 function unasked({ message }: GatewayError): ProbeRun {
-  const means = 'Nothing was asked: there is no usable sign-in.'
+  const means = 'Nothing was tested, because there is no usable sign-in.'
   return { results: [], stopped: { after: message, means, change: null }, credits: 0 }
 }
 
@@ -160,5 +161,5 @@ function idleSeconds(call: CommandCall): number | null {
   if (text === null) return null
   const seconds = Number(text)
   if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_IDLE_S) return seconds
-  throw new UsageError(`--idle is a whole number of seconds from 1 to ${MAX_IDLE_S}`)
+  throw new UsageError(`--idle needs a whole number of seconds from 1 to ${MAX_IDLE_S}`)
 }

@@ -12,21 +12,22 @@ const READING_MODELS = [
 
 export const documents: Probe = {
   id: 'P4',
-  question: 'Are PDFs read as they are, and also in an earlier turn?',
+  question: 'Are PDFs read natively, and also in earlier turns?',
   answers: {
     read: { means: 'PDFs are read, in the current message and in earlier ones.', change: null },
     'current-only': {
       means:
-        'PDFs are read in the current message alone; in earlier ones they are dropped or refused.',
-      change: 'NATIVE_DOCUMENTS=false keeps their text through a whole conversation; report it.'
+        'PDFs are read only in the current message; in earlier ones they are dropped or refused.',
+      change:
+        'Set NATIVE_DOCUMENTS=false to keep their text throughout a conversation, and report it.'
     },
     dropped: {
       means: 'The upstream answers and does not see the PDF.',
-      change: 'NATIVE_DOCUMENTS=false sends its text instead.'
+      change: 'Set NATIVE_DOCUMENTS=false to send its text instead.'
     },
     refused: {
       means: 'The upstream refuses requests with a PDF.',
-      change: 'NATIVE_DOCUMENTS=false sends its text instead.'
+      change: 'Set NATIVE_DOCUMENTS=false to send its text instead.'
     },
     unclear: UNCLEAR
   },

@@ -15,21 +15,20 @@ function isFormRefused(outcome: Outcome): boolean {
 
 export const requestForms: Probe = {
   id: 'P1',
-  question: 'Which forms of request does the upstream take?',
+  question: 'Which request forms does the upstream accept?',
   answers: {
-    both: { means: 'Both forms are taken.', change: null },
+    both: { means: 'Both forms are accepted.', change: null },
     target: {
-      means: 'Only the target form is taken.',
-      change: 'KIRO_REQUEST_FORM=target saves the second try of each new process.'
+      means: 'Only the target form is accepted.',
+      change: 'Set KIRO_REQUEST_FORM=target to save each new process a second attempt.'
     },
     path: {
-      means: 'Only the path form is taken.',
-      change: 'KIRO_REQUEST_FORM=path saves the second try of each new process.'
+      means: 'Only the path form is accepted.',
+      change: 'Set KIRO_REQUEST_FORM=path to save each new process a second attempt.'
     },
     neither: {
-      means: 'Neither form is taken: this is not about the form.',
-      change:
-        'Check KIRO_API_REGION and PROFILE_ARN: they must belong to the account that is signed in.'
+      means: 'Neither form is accepted, so the form is not the cause.',
+      change: 'Check KIRO_API_REGION and PROFILE_ARN: they must belong to the signed-in account.'
     },
     unclear: UNCLEAR
   },
@@ -50,10 +49,10 @@ export const ownName: Probe = {
   id: 'P2',
   question: 'Does the subscription admit the gateway under its own name?',
   answers: {
-    admitted: { means: 'The name that the gateway gives itself is admitted.', change: null },
+    admitted: { means: "The gateway's own name is admitted.", change: null },
     'not-admitted': {
       means:
-        'The subscription or seat does not admit this program. The gateway says what it is and will not pretend otherwise.',
+        'The subscription or seat does not admit this program. The gateway identifies itself and does not pose as another program.',
       change:
         'Set KIRO_API_KEY to a key of this account and run the probes again, or ask your administrator to admit it.'
     },

@@ -15,16 +15,16 @@ export function idleProbe(seconds: number): Probe {
   const steps = [...STEPS.filter((step) => step < seconds), seconds]
   return {
     id: 'P6',
-    question: `Is an idle connection kept for ${seconds} s?`,
+    question: `Does an idle connection stay open for ${seconds} s?`,
     answers: {
       kept: {
-        means: `It is kept for ${seconds} s at least.`,
-        change: `HTTP_KEEPALIVE_EXPIRY may be up to ${Math.max(1, Math.min(180, seconds))}; the first prompt after a pause then begins sooner.`
+        means: `It stays open for at least ${seconds} s.`,
+        change: `HTTP_KEEPALIVE_EXPIRY may be up to ${Math.max(1, Math.min(180, seconds))}; the first prompt after a pause then starts sooner.`
       },
       dropped: {
-        means: `Something on the way closes it before ${seconds} s are over; the requests that were asked say when.`,
+        means: `Something in between closes it within ${seconds} s; the requests below show when.`,
         change:
-          'Set HTTP_KEEPALIVE_EXPIRY at least 60 s below that; 30 where it is less than two minutes.'
+          'Set HTTP_KEEPALIVE_EXPIRY at least 60 s below that, or to 30 if it is less than two minutes.'
       },
       unclear: UNCLEAR
     },

@@ -49,8 +49,7 @@ export function toCall({ label, status, credits, fault }: Outcome): ProbeCall {
 
 /** Answers that no other probe has. */
 export const UNCLEAR: AnswerClass = {
-  means:
-    'The answers do not fit together, or something failed that has nothing to do with the question.',
+  means: 'The answers contradict each other, or an unrelated failure occurred.',
   change: 'Run the probes again later.'
 }
 

@@ -103,7 +103,7 @@ export function setValue(format: TextFormat, text: string, path: Path, value: un
 
 function ensureReplaceable(there: unknown, { path, value }: PlacedValue): void {
   if (typeof there === 'object' && there !== null && typeof value !== 'object') {
-    throw clientFile(`${shownPath(path)} holds more than one value: change it by hand.`)
+    throw clientFile(`${shownPath(path)} holds more than one value. Change it by hand.`)
   }
 }
 
@@ -175,7 +175,7 @@ function ensureSame(format: TextFormat, text: string, { expected, path }: Expect
 }
 
 function unsafe(path: Path): string {
-  return `${shownPath(path)} is written in a way that cannot be changed safely: change it by hand.`
+  return `${shownPath(path)} cannot be changed safely in its present form. Change it by hand.`
 }
 
 /** Empty containers and null are the same to YAML, which writes all of them as nothing. */

@@ -127,7 +127,7 @@ function fillIn(
   value: unknown
 ): string {
   const key = nodeOf(pair.key)
-  if (key === null) throw clientFile('a key is no text')
+  if (key === null) throw clientFile('a key is not text')
   const [start, end] = node === null ? [rangeOf(key)[1], rangeOf(key)[1]] : rangeOf(node)
   const isWritten = end > start
   if (typeof value !== 'object' || value === null) {
