@@ -35,7 +35,7 @@ import { operatorError, GatewayError } from './shared/errors.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
-/** How long the end of a process may wait for the reader of its log. */
+/** Longest time that the end of a process waits for the reader of its log. */
 const LAST_LINES_MS = 500
 /** Tells a worker how its log lines look: its own settings come later. */
 const STYLE_OPTION = '--log-style='
@@ -164,7 +164,7 @@ async function runWorker(): Promise<void> {
 }
 
 /**
- * Where the sign-in comes from; `null` where there is none.
+ * Finds the source of the sign-in; `null` without one.
  *
  * @throws {GatewayError} GW_CONFIG_INVALID when there must be one.
  */
@@ -301,13 +301,13 @@ async function tellRunning(primary: Primary): Promise<void> {
 
 type LogStyle = 'json' | 'plain' | 'coloured'
 
-/** As `LOG_FORMAT` says; a terminal has colours unless somebody does not want them. */
+/** Chooses the style by `LOG_FORMAT`; a terminal has colours unless they are turned off. */
 function styleOf({ logFormat, noColor }: Config['observe'], isTerminal: boolean): LogStyle {
   if (logFormat === 'json' || (logFormat === 'auto' && !isTerminal)) return 'json'
   return isTerminal && noColor === null ? 'coloured' : 'plain'
 }
 
-/** What shows lines to people is loaded only for that. */
+/** Loads the pretty log only when it is used. */
 async function styled(lines: LineWriter, style = 'json'): Promise<LogStream> {
   if (style === 'json') return lines
   const { PrettyLog } = await import('./observe/pretty-log.ts')

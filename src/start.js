@@ -42,7 +42,9 @@ if (isOlder(process.versions.node, needed)) {
   } else await load('main')
 }
 
-/** What is beside us in a clone, and what `npm run build` made of it in a package, where Node reads no types. */
+/**
+ * Loads the neighbouring sources in a clone, or the output of `npm run build` in a package, where Node reads no types.
+ */
 function load(name) {
   const isClone = fs.existsSync(path.join(root, 'src', 'main.ts'))
   return import(isClone ? `./${name}.ts` : `../dist/${name}.js`)
@@ -76,7 +78,7 @@ function findBundledNode() {
   }
 }
 
-/** Whether the gateway was started by its name alone. A process that has a channel would lose it to the next. */
+/** True if the gateway was started by its name alone. A process that has a channel would lose it to the next. */
 function lacksFlags() {
   const isGiven = process.execArgv.some((flag) => /^--max[-_]old[-_]space[-_]size\b/.test(flag))
   return !isGiven && process.send === undefined
@@ -120,7 +122,7 @@ function enableCompileCache() {
   process.env.NODE_COMPILE_CACHE = folder // for the processes that we start
 }
 
-/** Whether a folder is there or can be made, and only we can write to it: another writer could decide what we run. */
+/** True if a folder exists or can be created, and only we can write to it: another writer could decide what we run. */
 function isOurs(folder) {
   try {
     makeFolder(path.dirname(folder))

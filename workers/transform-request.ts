@@ -21,7 +21,9 @@ import {
   type ThreadResult
 } from '../src/transform/transform-job.ts'
 
-/** So much nicer than the event loops: of busy cores they have three quarters, should they need that, and the next turn. */
+/**
+ * Niceness below the event loops: of busy cores they have three quarters, should they need that, and the next turn.
+ */
 const NICENESS = 5
 const MAX_NICENESS = 19
 
@@ -33,7 +35,7 @@ standBack()
  * conversation takes three quarters of the CPU, V8's helper threads included.
  */
 const CLEARED_BYTES = 256 * 1024
-/** What is larger lives through several collections on its way. Only a full one gives its memory back. */
+/** Size from which data lives through several collections. Only a full one gives its memory back. */
 const LARGE_BYTES = 2 * 1024 * 1024
 
 let bytesSinceCleared = 0
@@ -42,9 +44,8 @@ let bytesSinceCleared = 0
 const CHECK_MS = 2000
 
 /**
- * What piscina calls in a thread: one job in, one result out, both as bytes and plain data. A refusal is a
- * result too; any other error is a bug and fails the job. Bytes are moved, not copied, where they have a buffer
- * of their own.
+ * Entry point for piscina in a thread: one job in, one result out, both as bytes and plain data. A refusal is a result
+ * too; any other error is a bug and fails the job. Bytes are moved, not copied, if they have a buffer of their own.
  */
 export default async function transformRequest(job: MarkedJob): Promise<unknown> {
   const result = await run(job)
@@ -55,7 +56,7 @@ export default async function transformRequest(job: MarkedJob): Promise<unknown>
     : move({ [transferableSymbol]: buffers, [valueSymbol]: result })
 }
 
-/** What the limits of this thread leave for objects that live long. */
+/** Heap for long-lived objects, by the limits of this thread. */
 const HEAP_BYTES = (resourceLimits.maxOldGenerationSizeMb ?? Infinity) * 1024 * 1024
 
 async function run(job: MarkedJob): Promise<ThreadResult> {

@@ -38,7 +38,7 @@ export class AllowanceCore {
   #usual = 0
   #usualAt = -Infinity
   #isLeaving = false
-  /** What requests hold. Bounded by the requests that are under way, like the next. */
+  /** Bounded by the requests that are under way, like the next. */
   readonly #held = new Map<number, Holding>()
   /** In the order of their arrival. Bounded by the requests that are under way. */
   readonly #waiting = new Map<number, Waiter>()
@@ -58,7 +58,6 @@ export class AllowanceCore {
     return this.#waiting.size
   }
 
-  /** What is used and reserved in all workers, as far as is known here. */
   get standing(): AllowanceStanding {
     const { standing } = this.#terms
     const used = standing.used + this.#used
@@ -90,7 +89,7 @@ export class AllowanceCore {
     return 'waiting'
   }
 
-  /** Of one who waits; false if none has this id (any more). */
+  /** Removes a waiter; false if none has this id (any more). */
   leave(id: number): readonly AllowanceCommand[] {
     return this.#forget(id) ? this.#settle() : NOTHING
   }
@@ -121,7 +120,6 @@ export class AllowanceCore {
     return this.#settle()
   }
 
-  /** Whether the primary would decide otherwise if it knew what this worker knows. */
   get isReportDue(): boolean {
     const told = this.#told
     const { seq, asked, ahead, recalled } = this.#terms
@@ -134,7 +132,7 @@ export class AllowanceCore {
     return spare * 4 < ahead && told.seen < seq
   }
 
-  /** What this worker has told of what is used and reserved is not so any more. */
+  /** True if what this worker reported as used and reserved has changed since. */
   get isStale(): boolean {
     const { used, reserved } = this.#told
     return used !== this.#used || reserved !== this.#reserved
@@ -223,7 +221,7 @@ export class AllowanceCore {
     }
   }
 
-  /** What is still to be given back. */
+  /** Amount still to be given back. */
   get #owed(): number {
     return this.#terms.returned + this.#terms.recalled - this.#returned
   }
@@ -246,7 +244,7 @@ interface Waiter {
   toldIn: number | null
 }
 
-/** What becomes of one who waits. */
+/** Outcome for a waiter. */
 export interface AllowanceCommand {
   readonly type: 'give' | 'refuse'
   readonly id: number

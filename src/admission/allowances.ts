@@ -65,7 +65,7 @@ export class Allowances {
   /** Tells the primary what of used and reserved credits it does not know yet. Otherwise it hears of it within TELL_MS. */
   tell(): void {
     this.#tellTimer.aim(null)
-    if (this.#options.silence().aborted) return // nobody reads it; with the next rows it is told
+    if (this.#options.silence().aborted) return // unread at the moment; the next rows report it
     const stale = [...this.#stale].filter(({ isStale }) => isStale)
     this.#stale.clear()
     if (stale.length > 0) this.#options.send(stale.map((core) => core.takeReport()))
@@ -84,7 +84,7 @@ export class Allowances {
     return this.#cores.get(name)?.standing ?? null
   }
 
-  /** How many wait for a part of it. */
+  /** Counts the requests that wait for a share of it. */
   waitingFor(name: AllowanceName): number {
     return this.#cores.get(name)?.waiting ?? 0
   }
@@ -188,7 +188,7 @@ interface WaitingRequest extends TakeOptions {
   readonly unlisten: () => void
 }
 
-/** What one request holds of an allowance. Settled once, by its holder. */
+/** Share of an allowance that one request holds. Settled once, by its holder. */
 export class Share {
   readonly amount: number
   /** Number of the period in which it was taken. */
@@ -202,7 +202,7 @@ export class Share {
     this.#onSettled = onSettled
   }
 
-  /** So much of it was used up, which may be more than there was; the rest goes back. Later calls do nothing. */
+  /** Charges the cost, which may exceed the reservation, and gives the rest back. Later calls do nothing. */
   settle(cost: number): void {
     if (this.#isSettled) return
     this.#isSettled = true

@@ -26,12 +26,12 @@ export function monotonicNow(): number {
   return ORIGIN + performance.now()
 }
 
-/** What the machine's clock showed when this process's `performance.now()` was 0. */
+/** Reading of the machine's clock when this process's `performance.now()` was 0. */
 const ORIGIN = Number(process.hrtime.bigint()) / 1e6 - performance.now()
 
 /**
- * How long one request has waited for connections, over all its attempts. The first wait counts from the request's
- * arrival; the time that it held a permit counts not at all. Starts out waiting.
+ * Time that one request has waited for connections, over all its attempts. The first wait counts from the request's
+ * arrival; the time that it held a permit does not count. Starts out waiting.
  *
  * ```
  *   arrival ──waiting──▶ stop ──attempt fails──▶ resume ──waiting──▶ stop …
@@ -94,7 +94,7 @@ const WINDOW_MS = 30_000
 const UNKNOWN_RETRY_S = 5
 const LONGEST_RETRY_S = 60
 
-/** How fast permits have been coming free lately: what `retry-after` is computed from. */
+/** Recent rate at which permits came free, from which `retry-after` is computed. */
 export class DrainRate {
   #weight = 0
   #since: number | null = null

@@ -5,7 +5,6 @@ interface Line {
   readonly waiters: OrderedList<Waiter>
   /** When the key last had its turn. */
   served: number
-  /** Where the line stands in the ring. */
   place: Place<Line> | null
 }
 
@@ -42,22 +41,19 @@ export class FairQueue {
     return this.#waiters.size
   }
 
-  /** How many keys have waiters. */
   get keys(): number {
     return this.#lines.size
   }
 
-  /** Whether this key has waiters. */
   has(key: string): boolean {
     return this.#lines.has(key)
   }
 
-  /** How many of this key wait. */
   waitingOf(key: string): number {
     return this.#lines.get(key)?.waiters.size ?? 0
   }
 
-  /** How many keys wait that are not among these. */
+  /** Counts the waiting keys that are not among these. */
   keysBeside(keys: ReadonlyMap<string, unknown>): number {
     let count = 0
     for (const key of this.#lines.keys()) if (!keys.has(key)) count++

@@ -20,7 +20,7 @@ export class Starts {
   #used = 0
   #returned = 0
   #extra = 0
-  /** Whose turns the starts at hand are. Bounded by the turns of the terms, and by the permits held. */
+  /** Keys whose turns the available starts are. Bounded by the turns of the terms, and by the permits held. */
   #turns: (string | null)[] = []
 
   /** Total of starts granted. */
@@ -72,7 +72,7 @@ export class Starts {
     }
   }
 
-  /** Whether the primary should hear of it: what was sent counts from when it hears of it. */
+  /** True if the primary should be told: a start counts from when the primary hears of it. */
   isNews({ used, returned, extra }: PaceReport): boolean {
     return this.#used !== used || this.#returned !== returned || this.#extra !== extra
   }
@@ -107,7 +107,7 @@ export class Pause {
     return this.#isOpen || waiting === 0 ? this.#endsAt : this.#opensAt
   }
 
-  /** What is over sooner changes nothing. */
+  /** Extends the pause; an earlier end changes nothing. */
   extend({ opensAt, endsAt }: PauseTimes, now: number): void {
     if (endsAt <= this.#endsAt) return
     this.#opensAt = Math.max(this.#opensAt, opensAt)
@@ -128,11 +128,11 @@ export class Pause {
   }
 }
 
-/** What the shell has to do. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */
+/** Command for the shell. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */
 export type LeaseCommand =
   | { readonly type: 'issue'; readonly id: number; readonly hasStart: boolean }
   | { readonly type: 'refuse'; readonly id: number; readonly reason: 'full' | 'draining' }
   | { readonly type: 'trim'; readonly max: number; readonly permits: number }
 
-/** What becomes of a request for a permit; after `waiting` a command decides. */
+/** Outcome of a request for a permit; after `waiting` a command decides. */
 export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'

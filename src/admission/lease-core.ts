@@ -10,7 +10,7 @@ const NOTHING: readonly LeaseCommand[] = []
 /** Fewer idle permits, or less than this part of the budget, are not enough while more are fetched. */
 const LOW_PERMITS = 8
 const LOW_PART = 5
-/** What a worker without requests keeps. */
+/** Permits kept by a worker without requests. */
 const KEPT_PERMITS = 2
 
 /**
@@ -62,7 +62,7 @@ export class LeaseCore {
     return this.#queue.size
   }
 
-  /** What keeps the requests back that wait longest. */
+  /** Reason why the longest-waiting requests are held back. */
   get waitsFor(): 'permit' | 'start' | 'pause' {
     if (this.#pause !== null) return 'pause'
     return this.isPaced && this.#held < this.size ? 'start' : 'permit'
@@ -101,7 +101,7 @@ export class LeaseCore {
     return 'waiting'
   }
 
-  /** Whether a request could neither go nor wait now. */
+  /** True if a request could neither run nor wait now. */
   get isFull(): boolean {
     const mustWait = this.#held >= this.size || this.#isGated
     return mustWait && this.#queue.size >= this.#terms.maxWaiting
@@ -128,7 +128,6 @@ export class LeaseCore {
     return this.#settle(now)
   }
 
-  /** Whether requests need starts. */
   get isPaced(): boolean {
     return this.#terms.pace !== null
   }
@@ -186,7 +185,6 @@ export class LeaseCore {
     return [...commands, ...this.#settle(now)]
   }
 
-  /** Whether the primary would decide otherwise if it knew what this worker knows. */
   get isReportDue(): boolean {
     const told = this.#told
     if (this.#returned !== told.returned || this.#terms.asked > told.seen) return true
@@ -231,7 +229,7 @@ export class LeaseCore {
     return idle < this.#low ? 2 * this.#low - idle : 0
   }
 
-  /** Whether too few are idle, and none more are under way; or so many that no more are needed. */
+  /** True if too few are idle and none more are coming, or more than needed. */
   #isAheadNews(): boolean {
     const told = this.#told
     const granted = Math.max(0, this.#terms.granted - told.granted - told.waiting)
@@ -264,9 +262,9 @@ export class LeaseCore {
   }
 
   /**
-   * Whether the primary has a wrong picture of the queue: it takes what it was told, less what it has
-   * granted since. More waiting is always news, less only when it matters, since under load every request
-   * would be a message otherwise.
+   * True if the primary has a wrong picture of the queue: it takes what it was told, less what it has granted since.
+   * More waiting is always news, less only when it matters, since under load every request would be a message
+   * otherwise.
    */
   #isQueueNews(): boolean {
     const told = this.#told
@@ -316,7 +314,7 @@ export class LeaseCore {
     return commands
   }
 
-  /** What others would like to have of what is idle, and not needed here soon. */
+  /** Idle permits that others want and that are not needed here soon. */
   #lendable(): number {
     const { returned, owed, wanted, ahead } = this.#terms
     if (ahead === 0 || this.#queue.size > 0) return 0

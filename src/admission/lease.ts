@@ -44,7 +44,7 @@ export class Lease {
     })
   }
 
-  /** Whether a request of this key would be refused at once. */
+  /** True if a request of this key would be refused at once. */
   isFull(key: string): boolean {
     return this.#core.isFull && this.#core.evictionFor(key) === null
   }
@@ -85,13 +85,13 @@ export class Lease {
     return this.#core.missing
   }
 
-  /** How long the oldest of those that wait has waited; 0 where none does. */
+  /** Longest wait of the requests in the queue; 0 if none waits. */
   get longestWaitMs(): number {
     const { oldest } = this.#core
     return oldest === null ? 0 : Math.max(0, this.#clock.now() - oldest.at)
   }
 
-  /** How long pauses have been on, in all. */
+  /** Total time spent in pauses. */
   get pausedMs(): number {
     const since = this.#pausedAt
     return since === null ? this.#pausedMs : this.#pausedMs + this.#clock.now() - since
@@ -115,7 +115,7 @@ export class Lease {
     this.#afterChange()
   }
 
-  /** What they wait for would be of no use to the clients whose keys are meant. Others may wait afterwards. */
+  /** Refuses the waiting requests whose keys match. Later requests may wait again. */
   refuseWaiting(error: GatewayError, isMeant: (key: string) => boolean): void {
     for (const [id, { key }] of this.#waiters) {
       if (!isMeant(key)) continue
@@ -288,7 +288,7 @@ export class Lease {
 }
 
 interface WaitingRequest {
-  /** Of its client. */
+  /** Key of its client. */
   readonly key: string
   readonly arrivedAt: number
   readonly resolve: (permit: Permit) => void
@@ -303,7 +303,7 @@ interface WaitingRequest {
  */
 const LENDING_MS = 100
 
-/** What a pause is longer by, as a part of it, until all that waited has gone. */
+/** Spread of the end of a pause, as a fraction of it, until all that waited has gone. */
 const SPREAD = 0.25
 const MAX_SPREAD_MS = 10_000
 
@@ -321,7 +321,7 @@ export interface LeaseOptions {
   readonly onMissing?: (permits: number) => void
   /** `null`: as long as the client waits. */
   readonly poolTimeoutMs: number | null
-  /** How many may wait until the primary has said how many. */
+  /** Waiters allowed until the primary sends its own number. */
   readonly maxWaiting: number
   readonly lendingMs?: number
   readonly clock?: Clock
@@ -330,7 +330,7 @@ export interface LeaseOptions {
 }
 
 export interface AcquireOptions {
-  /** Whose request it is: a short name of the client key, never the key itself. */
+  /** Short name of the client key, never the key itself. */
   readonly key: string
   /** `monotonicNow()` of the request's arrival; the wait is counted from here. */
   readonly arrivedAt: number
@@ -342,7 +342,7 @@ export interface LeaseState {
   readonly size: number
   readonly held: number
   readonly waiting: number
-  /** Of the requests that wait: not for a permit. */
+  /** Waiting requests that do not wait for a permit. */
   readonly gated: number
   readonly keepAlive: number
 }

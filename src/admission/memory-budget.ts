@@ -3,7 +3,7 @@ import { type Clock, DrainRate, SYSTEM_CLOCK } from './clock.ts'
 import { FairQueue } from './fair-queue.ts'
 import { type Held, type MemoryWait, Reservation, type ReservationOwner } from './reservation.ts'
 
-/** What was being waited for, for the log. */
+/** Reason for the wait, for the log. */
 const WAIT = 'while waiting for memory'
 
 interface Waiter {
@@ -18,7 +18,7 @@ interface Waiter {
   readonly unwatch: () => void
 }
 
-/** What a body that waits keeps at most in its stream, which is not read yet. */
+/** Most that a waiting body keeps in its stream, which is not read yet. */
 const UNREAD_BYTES = 64 * 1024
 /** A body takes at least so much of the budget for each of its bytes. */
 const LEAST_FACTOR = 2
@@ -53,7 +53,7 @@ export class MemoryBudget {
   readonly #turns = new FairQueue()
   /** Requests that hold something already, which stand before all newcomers. Bounded by the bodies that do. */
   readonly #growing = new Set<Waiter>()
-  /** What each key holds, of those that hold something. Bounded by the number of keys. */
+  /** Bytes by key, for keys that hold something. Bounded by the number of keys. */
   readonly #held = new Map<string, number>()
   readonly #owner: ReservationOwner = {
     free: (freed) => this.#free(freed),
@@ -86,7 +86,7 @@ export class MemoryBudget {
     return this.#newcomers.size + this.#growing.size
   }
 
-  /** Whether a reservation of so many bytes need not wait. */
+  /** True if a reservation of this size need not wait. */
   isFree(bytes: number): boolean {
     return this.waiting === 0 && this.#fits(bytes)
   }
@@ -98,14 +98,14 @@ export class MemoryBudget {
     return this.isFree(bytes) && held + bytes <= leftByOthers / 2
   }
 
-  /** Whether a key holds something, and with so much more would have more than its share while others wait. */
+  /** True if a key holds something, and would exceed its share with this much more while others wait. */
   isContested(key: string, moreBytes = 0): boolean {
     const held = this.#held.get(key) ?? 0
     const areOthersWaiting = this.#turns.keys > (this.#turns.has(key) ? 1 : 0)
     return areOthersWaiting && held > 0 && held + moreBytes > this.#share()
   }
 
-  /** Whether a newcomer waits for so much that it does not fit beside the loose reservations. */
+  /** True if a waiting newcomer is so large that it does not fit beside the loose reservations. */
   get isBlocked(): boolean {
     for (const { bytes } of this.#newcomers.values()) if (!this.#isDue(bytes)) return true
     return false
@@ -264,12 +264,12 @@ export class MemoryBudget {
     waiter.resolve(this.#take(bytes, key, heldBytes > 0))
   }
 
-  /** Whether it fits once all reservations have ended whose end is certain. */
+  /** True if it fits once all reservations with a certain end have ended. */
   #isDue(bytes: number): boolean {
     return bytes <= this.totalBytes - this.#looseBytes
   }
 
-  /** Of each key that holds something or waits. */
+  /** Share of each key that holds something or waits. */
   #share(): number {
     return this.totalBytes / Math.max(1, this.#held.size + this.#turns.keysBeside(this.#held))
   }

@@ -1,4 +1,4 @@
-/** How long a request waits for memory, and whose it is. */
+/** Wait of a request for memory. */
 export interface MemoryWait {
   readonly timeoutMs: number
   readonly signal: AbortSignal
@@ -6,7 +6,7 @@ export interface MemoryWait {
   readonly key?: string
 }
 
-/** What is held, or given back. */
+/** Reservation that is held or given back. */
 export interface Held {
   readonly bytes: number
   readonly isLoose: boolean
@@ -14,7 +14,7 @@ export interface Held {
   readonly key: string
 }
 
-/** What a reservation tells its budget. */
+/** Budget as seen by a reservation. */
 export interface ReservationOwner {
   free(freed: Held): void
   loosen(bytes: number): void

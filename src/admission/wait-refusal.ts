@@ -1,6 +1,6 @@
 import { GatewayError } from '../shared/errors.ts'
 
-/** What was going on when a request could not have a permit. */
+/** State in which a request could not get a permit. */
 export interface WaitState {
   /** A connection, a start of the pace, or the end of a pause that the upstream asked for. */
   readonly waitsFor: 'permit' | 'start' | 'pause'

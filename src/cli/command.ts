@@ -7,11 +7,11 @@ export interface Command {
   readonly name: string
   /** One line for the list of commands. */
   readonly summary: string
-  /** How it is called: `kiro-gateway login [--region REGION]`; several ways stand on lines of their own. */
+  /** Usage line: `kiro-gateway login [--region REGION]`; alternatives are on lines of their own. */
   readonly usage: string
-  /** What it takes, as `parseArgs()` wants it; `--help` and `--json` are added for all. */
+  /** Options for `parseArgs()`; `--help` and `--json` are added for all. */
   readonly options: NonNullable<ParseArgsConfig['options']>
-  /** What `--help` says below the usage. */
+  /** Text of `--help` below the usage. */
   readonly help: string
   /**
    * Does it; resolves with the exit code.
@@ -35,13 +35,13 @@ export interface CommandCall {
   readonly signal: AbortSignal
 }
 
-/** Where a command writes, and whom it asks. Control characters in what it is given are left out. */
+/** Output and questions of a command. Control characters are removed from what it is given. */
 export interface Terminal {
   /** A line for standard output: what the command is asked for. */
   write(line: string): void
   /** A line for standard error: what a person should know besides. */
   note(line: string): void
-  /** What goes on, in one line of standard error that the next one replaces. Only people at a terminal see it. */
+  /** Shows progress in one line of standard error that the next one replaces, only on a terminal. */
   progress(line: string): void
   /** Lines of standard output that take the place of those before; where no person sees them, they follow. */
   redraw(lines: readonly string[]): void
@@ -54,7 +54,7 @@ export interface Terminal {
    */
   ask(question: string): Promise<string>
   /**
-   * Whether the answer is yes; anything else, and an empty line, is no. What asks has an option `--yes`.
+   * Asks a yes-or-no question; anything but yes is no. Commands that ask have an option `--yes`.
    *
    * @throws {UsageError} when standard input has ended
    */

@@ -14,9 +14,9 @@ import { operatorError, GatewayError } from '../shared/errors.ts'
 import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
 
-/** How long the engine may take to answer at all. */
+/** Longest wait for Valkey to answer at all. */
 const PATIENCE_MS = 5_000
-/** Somebody else may write at the same moment. */
+/** Attempts when another program writes at the same moment. */
 const TRIES = 20
 
 /** Looks at the fleet that FLEET_URL leads to, and says what only a person can know. */
@@ -63,7 +63,6 @@ The last two rely on your word: if it is wrong, the upstream sees more connectio
 interface Opened {
   readonly engine: ValkeyEngine
   readonly fleetName: string
-  /** How often a member gives a sign of life. */
   readonly beatMs: number
 }
 
@@ -117,7 +116,7 @@ async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<
   return heardMs
 }
 
-/** Who renews the sign-in of all, as the engine says; `null` for nobody yet. */
+/** Reads which member renews the fleet's sign-in; `null` if none does yet. */
 async function holderOf(engine: ValkeyEngine, { env }: CommandCall): Promise<string | null> {
   const { credentials } = inspectConfig(env).config
   const source = createCredentialSource(credentials, { warn: () => {} })

@@ -27,7 +27,7 @@ Exit codes: 0 the gateway accepts the request, 1 it refuses it, 2 the request co
     const [file, ...more] = call.positionals
     if (file === undefined || more.length > 0) throw new UsageError('expected one file')
     if (dialect !== undefined && !isDialectName(dialect)) {
-      throw new UsageError(`there is no dialect "${dialect}"`)
+      throw new UsageError(`unknown dialect "${dialect}"`)
     }
     const body = await readBody(file)
     const report = lintRequest(body, { dialect, request: requestOptions(call) })
@@ -54,7 +54,7 @@ async function readBody(file: string): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** What the settings say; the upstream's own list of models is known to a running gateway only. */
+/** Options from the settings; only a running gateway knows the upstream's own list of models. */
 function requestOptions({ env }: CommandCall) {
   const loaded = loadConfig(env, [])
   if (loaded.name !== 'config') throw new Error('there are no settings')

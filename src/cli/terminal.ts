@@ -15,7 +15,7 @@ export class ProcessTerminal implements Terminal, Disposable {
   readonly #signal: AbortSignal
   /** Standard input, from the first question on: a pipe brings the lines of several answers at once. */
   #input: Interface | null = null
-  /** Of that; keeps those that nobody has asked for yet. */
+  /** Iterator over the input; keeps lines that no question has used yet. */
   #lines: AsyncIterator<string> | null = null
   #hasProgress = false
   /** Lines that the next drawing replaces. */
@@ -25,7 +25,7 @@ export class ProcessTerminal implements Terminal, Disposable {
   constructor(streams: TerminalStreams, signal: AbortSignal) {
     this.#streams = streams
     this.#signal = signal
-    // Whoever reads may leave at any time: `kiro-gateway whoami | head -1`.
+    // The reader may leave at any time: `kiro-gateway whoami | head -1`.
     for (const stream of [streams.stdout, streams.stderr]) stream.on('error', ignoreBrokenPipe)
   }
 

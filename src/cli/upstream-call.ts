@@ -33,5 +33,5 @@ export class UpstreamCalls implements AsyncDisposable {
   }
 }
 
-/** Nobody shares these connections. */
+/** Permit for connections that are not shared. */
 const NO_PERMIT = { release: () => {} }

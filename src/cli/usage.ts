@@ -30,7 +30,7 @@ const GROUPS = [
   'hour'
 ] as const satisfies readonly UsageGroup[]
 
-/** Who used how much. */
+/** Reports usage. */
 export const usage: Command = {
   name: 'usage',
   summary: 'Reports usage by key, model, client, metering, day or hour.',

@@ -33,14 +33,14 @@ Exit codes: 0 there is a usable sign-in, 1 there is none.
     const found = source === null ? null : await describe(source, config, terminal)
     if (isJson) terminal.write(JSON.stringify({ signIn: found, passedOver }))
     else {
-      for (const line of found === null ? NOBODY : linesOf(found)) terminal.write(line)
+      for (const line of found === null ? SIGNED_OUT : linesOf(found)) terminal.write(line)
       for (const { place, problem } of passedOver) terminal.note(`Not used: ${place}: ${problem}`)
     }
     return found?.isUsable === true ? EXIT_OK : EXIT_FAILED
   }
 }
 
-const NOBODY = ['Not signed in.', 'Sign in with: kiro-gateway login']
+const SIGNED_OUT = ['Not signed in.', 'Sign in with: kiro-gateway login']
 
 interface Found {
   readonly kind: AuthType
@@ -141,7 +141,7 @@ function expiryText(expiresAt: string | null): string {
     : `has expired (${expiresAt})`
 }
 
-/** What reading a sign-in has to say goes to the person who asked. */
+/** Sends warnings about a sign-in to the user. */
 function logTo(terminal: Terminal) {
   const tell = (facts: unknown, message?: string): void => {
     const text = typeof facts === 'string' ? facts : `${message ?? ''} ${JSON.stringify(facts)}`

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { MemoryPlan } from './memory-plan.ts'
 import type { Config } from './settings.ts'
 
-/** What the container may use; `null` where nothing limits it. */
+/** Limits of the container; `null` if there are none. */
 export interface ContainerLimits {
   /** CPUs as a fraction: a quota of half a period is 0.5. */
   readonly cpus: number | null
@@ -14,7 +14,7 @@ export interface ContainerLimits {
 /** Reads a file of /proc or /sys; `null` if there is none. */
 export type ReadText = (path: string) => string | null
 
-/** What limits this process: its own cgroup and all above it, v2 or v1, the tightest of them. */
+/** Reads the limits of this process: its own cgroup and all above it, v2 or v1, the tightest of them. */
 export function readContainerLimits(read: ReadText = readText): ContainerLimits {
   const groups = parseOwnGroups(read('/proc/self/cgroup') ?? '')
   const v2 = ancestors(groups.get('') ?? '/').map((path) => join('/sys/fs/cgroup', path))
@@ -63,13 +63,13 @@ export function availableCpus(limits: ContainerLimits, parallelism = availablePa
   return Math.min(parallelism, limits.cpus ?? parallelism)
 }
 
-/** How many workers to start: as configured, else one for each whole CPU up to 2; never more than connections. */
+/** Chooses the number of workers: as configured, or one for each whole CPU up to 2; never more than connections. */
 export function chooseWorkers({ cluster, pool }: Pick<Config, 'cluster' | 'pool'>, cpus: number) {
   const wanted = cluster.workers ?? Math.max(1, Math.min(2, Math.floor(cpus)))
   return Math.min(wanted, pool.maxConnections ?? wanted)
 }
 
-/** How many connections of clients a worker may hold: as configured, else as planned, and as many as files allow. */
+/** Chooses the client connections of a worker: as configured or planned, but no more than open files allow. */
 export function chooseConnections(
   { server, pool }: Pick<Config, 'server' | 'pool'>,
   plan: Pick<MemoryPlan, 'connectionsPerWorker' | 'workers'>,
@@ -104,9 +104,7 @@ export function readOpenFilesLimit(read: ReadText = readText): number | null {
 /** Between two looks at the limit of a running process. */
 const LIMIT_LOOK_MS = 1_000
 
-/**
- * How many connections of clients a worker may hold now: the limit of open files can be lowered and raised at any time.
- */
+/** Follows the limit of open files, which can be lowered and raised at any time. */
 export function followOpenFiles(
   planned: number,
   maxUpstream: () => number | null,

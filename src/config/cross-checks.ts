@@ -71,7 +71,7 @@ function openToAnyone(config: Config): readonly Contradiction[] {
   return [{ about: ['SERVER_HOST', 'PROXY_API_KEY'], sentence }]
 }
 
-/** Where KIRO_CREDS is auto, that shows only when they are looked for. */
+/** Checks for missing credentials. With KIRO_CREDS=auto that shows only when they are looked for. */
 function noCredentials(config: Config): readonly Contradiction[] {
   const { creds, isKeyPassthrough, isLoginWanted } = config.credentials
   if (!config.isProduction || creds === 'auto' || isKeyPassthrough || isLoginWanted) return []

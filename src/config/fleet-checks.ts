@@ -1,7 +1,7 @@
 import type { Contradiction } from './cross-checks.ts'
 import type { Config } from './settings.ts'
 
-/** What is wrong with settings of a fleet that are fine alone. */
+/** Finds settings that contradict each other in a fleet. */
 export function fleetProblems({ fleet, pool }: Config): readonly Contradiction[] {
   if (fleet.url === null) return []
   const problems: Contradiction[] = []

@@ -66,8 +66,8 @@ export function readEnvironment(envFile: string): ReadEnvironment {
 }
 
 /**
- * `STATE_DIR` once was `state` in the working folder: a gateway that has something there goes on with it, so that nobody has
- * to sign in again.
+ * Uses an old state folder: `STATE_DIR` once was `state` in the working folder, and a gateway with data there keeps it,
+ * so that a new sign-in is not needed.
  */
 function withOldState(env: Environment, workingFolder: string): Environment {
   if ((env['STATE_DIR'] ?? '').trim() !== '') return env
@@ -91,10 +91,9 @@ export function readEnvFile(path: string): Environment | null {
 }
 
 /**
- * What of our environment the processes are given that we start: what Node and the system's libraries go by, and no
- * secret. Settings reach workers by messages, without what could renew the sign-in; their environment, which an attacker
- * would read first, has nothing of it. Left-out names are there without a value, because Node adds what
- * is not mentioned.
+ * Environment of child processes: variables of Node and the system's libraries, and no secrets. Settings reach workers
+ * by messages, without what could renew the sign-in; an attacker would read the environment first. Left-out names are
+ * present without a value, because Node adds missing ones.
  */
 export function childEnvironment(): Readonly<Record<string, string | undefined>> {
   const entries = Object.entries(process.env)

@@ -19,7 +19,7 @@ import { type Config, Settings } from './settings.ts'
 /** Names and values as in `process.env`; an empty value counts as not set. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** What the program is to do: run with a config, or print a text (`--help`, `--version`) and leave. */
+/** Task of the program: run with a config, or print a text (`--help`, `--version`) and exit. */
 export type LoadResult =
   | { readonly name: 'config'; readonly config: Config; readonly warnings: readonly string[] }
   | { readonly name: 'print'; readonly text: string }
@@ -170,7 +170,7 @@ function expandHome(path: string, env: Environment): string {
   return join(env['HOME'] ?? homedir(), path.slice(1))
 }
 
-/** Where the system's programs keep what they must remember, and no user looks for files. */
+/** Folder in which the system's programs keep their state. */
 export function usualStateDir(env: Environment, platform: string = process.platform): string {
   return join(stateHome(env, platform), 'kiro-gateway')
 }
@@ -251,9 +251,7 @@ function deepFreeze<T>(value: T): T {
   return value
 }
 
-/**
- * What `--help` prints: the commands, a row for each, options, and every setting with what is allowed and its default.
- */
+/** Text of `--help`: the commands, options, and every setting with its allowed values and default. */
 export function usageText(commands: readonly string[] = []): string {
   const settings = listSettings().map(({ setting }) => setting)
   const options = settings.flatMap((setting) =>

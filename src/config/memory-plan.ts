@@ -5,22 +5,22 @@ export interface HeapPlan {
 }
 
 /**
- * How the container's memory is shared out. `usedBytes` adds up everything that may be in use at the same
- * time; it stays `headroomBytes` below `limitBytes`.
+ * Partition of the container's memory. `usedBytes` is everything that may be in use at the same time; it stays
+ * `headroomBytes` below `limitBytes`.
  */
 export interface MemoryPlan {
   readonly limitBytes: number
   /** At most as many as asked for; fewer where that many do not fit. */
   readonly workers: number
-  /** Of each worker, likewise. */
+  /** Threads of each worker. */
   readonly threads: number
   readonly primary: HeapPlan
   readonly worker: HeapPlan
-  /** Of those that convert; what they have together is shared with the one that reads PDFs. */
+  /** Plan of a converting thread; their total is shared with the one that reads PDFs. */
   readonly thread: HeapPlan
   /** Part of `thread`: while a PDF is read, no large body is converted. */
   readonly pdfThread: HeapPlan
-  /** Of a worker: what unpacking a PDF takes outside that heap, the library included. */
+  /** Buffers outside that heap for unpacking a PDF, per worker, the library included. */
   readonly pdfBufferBytes: number
   /** Request bodies of one worker: being read, transformed and held. */
   readonly bodyBytesPerWorker: number
@@ -35,12 +35,12 @@ export interface MemoryPlan {
   readonly socketBytes: number
   /** Connections of clients that fit while nothing is sent on them. */
   readonly connectionsPerWorker: number
-  /** What no other part accounts for, and the buffers of PDFs while some are read. */
+  /** Rest for everything unaccounted, and the buffers of PDFs while some are read. */
   readonly headroomBytes: number
   readonly usedBytes: number
 }
 
-/** How it is to be shared. */
+/** Wishes for the partition. */
 export interface MemoryWishes extends Pick<MemoryPlan, 'workers' | 'threads'> {
   readonly isTracing?: boolean
 }
@@ -72,7 +72,7 @@ export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan
 const MEBIBYTE = 1024 * 1024
 /** Measured on Node 24 with all libraries loaded: PSS less the heap is 23 MB for each of three processes. */
 const PROCESS_BASE_MB = 26
-/** Of each worker where traces are on: OpenTelemetry's libraries, and spans that wait to be sent. */
+/** OpenTelemetry's libraries and waiting spans, per worker with traces on. */
 const TRACING_MB = 10
 /** An isolate with Node's own code in it, less its heap. */
 const THREAD_BASE_MB = 6

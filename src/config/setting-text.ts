@@ -28,7 +28,7 @@ export function readSetting(setting: Setting<unknown>, text: string): unknown {
   return value !== undefined && Check(setting, value) ? value : undefined
 }
 
-/** What a setting may be, for people: the second half of "SERVER_PORT is "x", allowed is …". */
+/** Describes the allowed values of a setting for people: the second half of "SERVER_PORT is "x". Allowed: …". */
 export function describeAllowed(setting: Setting<unknown>): string {
   const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER, nullWord } = setting
   const range = `from ${writeSetting(setting, minimum)} to ${writeSetting(setting, maximum)}`
@@ -50,7 +50,7 @@ export function writeSetting(setting: Setting<unknown>, value: unknown): string 
 interface KindRules {
   /** `undefined` if the text cannot be one. */
   parse(text: string, setting: Setting<unknown>): unknown
-  /** What is allowed, for people. `range` is "from 1 to 5". */
+  /** Describes the allowed values for people. `range` is "from 1 to 5". */
   describe(range: string, setting: Setting<unknown>): string
 }
 

@@ -1,9 +1,9 @@
 import { type TSchema, type TUnsafe, Type } from '../shared/schema-type.ts'
 
 /**
- * How the text of a setting is written. `seconds` become milliseconds, `bytes` may end in K, M or G (powers of 1024),
- * a `list` is separated by commas, `pairs` are `a=b,c=d`, a `proxy` is what `setting-text.ts` says. A `url` is the beginning of others, an
- * `address` is one as it stands.
+ * Notation of a setting. `seconds` become milliseconds, `bytes` may end in K, M or G (powers of 1024), a `list` is
+ * separated by commas, `pairs` are `a=b,c=d`, for a `proxy` see `setting-text.ts`. A `url` is the beginning of others,
+ * an `address` is used as it is.
  */
 export type SettingKind =
   | 'text'
@@ -19,7 +19,7 @@ export type SettingKind =
   | 'list'
   | 'pairs'
 
-/** What a leaf of `Settings` says besides its JSON Schema; both live in the same object. */
+/** Facts of a leaf of `Settings` besides its JSON Schema; both live in the same object. */
 export interface SettingFacts {
   readonly env: string
   /** Another spelling of `env` that people and tools use; where both are set, this one wins. */
@@ -36,7 +36,7 @@ export interface SettingFacts {
   readonly isSecret?: boolean
   /** A running gateway can't take another value: processes, sockets or the sign-in were made with this one. */
   readonly restart?: true
-  /** What is allowed, where bounds or choices do not say it. */
+  /** Description of the allowed values, if bounds or choices do not suffice. */
   readonly allowed?: string
   readonly minimum?: number
   readonly maximum?: number
@@ -51,7 +51,7 @@ export function setting<T>(facts: SettingFacts, schema: TSchema): Setting<T> {
   return Object.assign(Type.Unsafe<T>(schema), facts)
 }
 
-/** What the builders below take besides name and description. */
+/** Facts for the builders below, besides name and description. */
 interface MoreFacts
   extends Pick<SettingFacts, 'alias' | 'option' | 'isSecret' | 'restart' | 'allowed'> {}
 

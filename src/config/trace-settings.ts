@@ -100,7 +100,6 @@ export const TraceSettings = {
   })
 } as const
 
-/** Whether requests are traced. */
 export function isTracing({ traces }: TracingConfig): boolean {
   return traces.endpoint !== null && !traces.isDisabled
 }

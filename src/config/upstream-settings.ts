@@ -9,7 +9,7 @@ const REGION = {
   allowed: 'an AWS region such as us-east-1'
 } as const
 
-/** How the upstream is reached: connections, patience, hosts, names, proxies, and who calls. */
+/** Settings for reaching the upstream: connections, timeouts, hosts, names, proxies, and credentials. */
 export const UpstreamSettings = {
   pool: Type.Object({
     maxConnections: count(

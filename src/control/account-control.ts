@@ -19,7 +19,7 @@ import { ModelCatalogue } from './desks/model-catalogue.ts'
 import { type AgedUsage, UsageDesk, type UsageSharing } from './desks/usage-desk.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
-/** Those of a worker that are about the account. */
+/** Messages of a worker about the account. */
 type AccountMessage = Extract<
   FromWorker,
   {
@@ -48,7 +48,7 @@ export interface AccountListener {
 
 export interface AccountControlOptions {
   readonly config: Config
-  /** Where the sign-in comes from; `null` where clients bring keys of their own and nothing else is served. */
+  /** Source of the sign-in; `null` if clients send keys of their own and nothing else is served. */
   readonly source: CredentialSource | null
   readonly call: JsonCall
   readonly log: Logger
@@ -56,7 +56,7 @@ export interface AccountControlOptions {
   readonly onUnusable: (cause: unknown) => void
   /** Called with news of the sign-in before the workers are told. */
   readonly onSignIn: (news: CredentialNews) => void
-  /** Called with what the upstream says that the account has used, whoever wanted to know. */
+  /** Called with each usage figure of the upstream, regardless of which part asked. */
   readonly onUsage: (aged: AgedUsage) => void
   /** To all workers. */
   readonly tell: (message: ToWorker) => void
@@ -68,7 +68,7 @@ export class AccountControl {
   readonly #catalogue: ModelCatalogue
   readonly #usage: UsageDesk
   readonly #desk: AccountDesk
-  /** Where other gateways have the account, too. */
+  /** Listener of a fleet. */
   #listener: AccountListener | null = null
 
   constructor(options: AccountControlOptions) {
@@ -147,12 +147,12 @@ export class AccountControl {
     if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
   }
 
-  /** Tells accounts apart, and nothing about them; `null` while there is no sign-in. */
+  /** Distinguishes accounts without revealing them; `null` without a sign-in. */
   get id(): string | null {
     return this.#credentials.news().snapshot?.id ?? null
   }
 
-  /** What a worker has to know when it begins. */
+  /** State that a new worker needs. */
   forWorker(): {
     readonly news: CredentialNews
     readonly standing: AccountStanding
@@ -165,7 +165,7 @@ export class AccountControl {
     }
   }
 
-  /** What the account has used. Never rejects. */
+  /** Usage of the account. */
   usage(): Promise<UsageNews> {
     return this.#usage.current()
   }
@@ -175,7 +175,7 @@ export class AccountControl {
     return this.#catalogue.current.models
   }
 
-  /** How the account stands. What it has used is asked for in the background, so that a later look finds it. */
+  /** Adds the account's metrics. Its usage is read in the background for a later scrape. */
   noteMetrics(metrics: Metrics): void {
     const { signInUsable, signInEnds, accountBars, accountCredits } = metrics
     signInUsable.set(this.#credentials.news().snapshot === null ? 0 : 1)
@@ -199,7 +199,7 @@ export class AccountControl {
     return this.#credentials.endsAt
   }
 
-  /** How to sign in again, as the source of the sign-in wants it; `null` where there is no source. */
+  /** Instructions for a new sign-in, by its source; `null` without a source. */
   get loginHint(): string | null {
     return this.#credentials.loginHint
   }

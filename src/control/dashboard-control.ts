@@ -38,16 +38,21 @@ export interface DashboardControlOptions {
   readonly nameOf: (member: string) => string
   readonly status: () => ClusterStatus
   readonly parts: () => DashboardParts
-  /** Of the primary, by SHOWN_METRICS. */
+  /** Metrics of the primary, by SHOWN_METRICS. */
   readonly own: () => Promise<MetricsSnapshot>
+<<<<<<< HEAD
+=======
+  /** Request counts of the primary. */
+  readonly counts: () => MetricsSnapshot
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
   /** `null` where there is none. */
   readonly fleet: () => Pick<FleetView, 'standing' | 'own'> | null
   readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
-  /** What all of it takes, and whether the container says so. */
+  /** Memory of all processes, and whether the container reports it. */
   readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
 }
 
-/** Of a fleet, what is shown of it and what is counted. */
+/** Parts of a fleet that are shown and counted. */
 export interface FleetView {
   readonly standing: FleetStanding
   readonly own: OwnStanding
@@ -63,14 +68,14 @@ export interface DashboardParts {
 
 /** The dashboard's end in the primary. Its desk, with all that it keeps, is there only while `DASHBOARD` is on. */
 export class DashboardControl {
-  /** What sign-ins are signed with. A restart ends them. */
+  /** Secret that signs sessions. A restart ends them. */
   readonly sessionSecret = newSessionSecret()
   readonly #options: DashboardControlOptions
   readonly #tries = new SignInTries()
   readonly #cpuLimit = availableCpus(readContainerLimits())
   readonly #cpu = new CpuClock()
   readonly #views: WorkerViews
-  /** How many workers of a slot have died. Bounded by the slots. */
+  /** Deaths by slot. Bounded by the slots. */
   readonly #deaths = new Map<number, number>()
   #desk: DashboardDesk | null = null
   #isClosed = false
@@ -270,7 +275,7 @@ function pauseOf(account: AccountControl): number | null {
   return pausedUntil !== null && pausedUntil > Date.now() ? pausedUntil : null
 }
 
-/** `null` for what is no request of a client: credits that died with a worker. */
+/** `null` for a row without a client request: credits that died with a worker. */
 function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n'> | null {
   if (turn === undefined) return null
   const { at, client, dialect, model, status, code } = row

@@ -16,7 +16,7 @@ import { DashboardControl, type DashboardParts, type FleetView } from './dashboa
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
-/** Those of a worker that are about figures. */
+/** Messages of a worker about figures. */
 type FigureMessage = Extract<
   FromWorker,
   { readonly type: 'metrics.snapshot' | 'metrics.wanted' | 'dashboard.wish' }
@@ -26,7 +26,7 @@ export interface FiguresControlOptions {
   /** The workers that run now, by their names in the ledger. */
   readonly links: ReadonlyMap<string, WorkerLink>
   readonly budget: () => BudgetState
-  /** Those in the primary that know something. */
+  /** Parts of the primary that provide figures. */
   readonly parts: () => DashboardParts & { readonly lane: Pick<ControlLane, 'noteMetrics'> }
   readonly status: () => ClusterStatus
   readonly config: () => Config
@@ -42,7 +42,7 @@ interface MemoryUsed {
 
 /** It is looked at twice a second while a dashboard is open, and takes a millisecond. */
 const MEMORY_MS = 2_000
-/** Where a model is counted that is in no list. */
+/** Name under which unlisted models are counted. */
 const OTHER = 'other'
 
 /**
@@ -57,7 +57,7 @@ export class FiguresControl {
   readonly #metrics: ClusterMetrics
   readonly #turns = new TurnCounts(this.own)
   #fleet: FleetView | null = null
-  /** What was read last, at this `performance.now()`. */
+  /** Memory reading and its `performance.now()`. */
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 
   constructor(options: FiguresControlOptions) {
@@ -126,7 +126,7 @@ export class FiguresControl {
     this.dashboard.onRows(rows)
   }
 
-  /** So many requests died with a worker. */
+  /** Counts requests that died with a worker. */
   onLost(requests: number): void {
     this.#turns.lose(requests)
   }
@@ -157,7 +157,7 @@ export class FiguresControl {
     link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
   }
 
-  /** Of the primary's own metrics those that the dashboard shows. */
+  /** Metrics of the primary that the dashboard shows. */
   #some(): Promise<MetricsSnapshot> {
     this.#note()
     return this.own.some(SHOWN_METRICS)
@@ -199,7 +199,7 @@ export class FiguresControl {
   }
 }
 
-/** `null` for what is no request of a client: credits that died with a worker. */
+/** `null` for a row without a client request: credits that died with a worker. */
 function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | null {
   if (turn === undefined) return null
   const { phaseMs, route, isStream, chunks, isAbovePriceStep } = turn

@@ -18,7 +18,7 @@ import type { PlanLook, PlanStory } from './plan/plan-record.ts'
 import { KeyCounts } from './usage/key-counts.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
-/** Those of a worker that are about keys. */
+/** Messages of a worker about keys. */
 type KeyMessage = Extract<
   FromWorker,
   { readonly type: 'allowance.reports' | 'usage.rows' | 'price.lessons' | 'key-usage.wanted' }
@@ -182,7 +182,7 @@ export class KeyControl {
     }
   }
 
-  /** A worker is gone. All credits that it held count as used: nobody knows better. */
+  /** Settles a worker that is gone. All credits that it held count as used, since their use is unknown. */
   onLeft(member: string, worker: number): void {
     const lost = this.allowances.onLeft(member)
     for (const { key, credits } of lost) {
@@ -222,7 +222,7 @@ export class KeyControl {
     return this.#book.look(account, look)
   }
 
-  /** What a key is called in metrics. */
+  /** Name of a key in metrics. */
   nameOf(key: string): string {
     return this.#byId.get(key)?.name ?? key
   }
@@ -262,7 +262,7 @@ export class KeyControl {
     return this.#heard
   }
 
-  /** How a key stands, or all that are in force or were used lately. Never rejects. */
+  /** Usage of one key, or of all that are active or were used lately. */
   async #usageOf(key: string | null): Promise<readonly KeyUsage[]> {
     const { today, month } = await this.#recentSums()
     const one = this.#byId.get(key ?? '')
@@ -309,7 +309,7 @@ export class KeyControl {
     this.#counts.keep((key) => known.has(key))
   }
 
-  /** Of keys that have just used something. */
+  /** Checks the limits of keys that have just used something. */
   #lookAtLimits(rows: readonly UsageRow[]): void {
     for (const id of new Set(rows.map((row) => row.key))) {
       const key = this.#byId.get(id)
@@ -327,7 +327,7 @@ export class KeyControl {
   }
 }
 
-/** So long what the workers have told is new enough. */
+/** Age up to which the workers' reports are new enough. */
 const HEAR_MS = 100
 /** Sums are read again after so long at least, */
 const FRESH_MS = 1_000
@@ -337,6 +337,6 @@ const REST = 50
 /** By key; `null` where nothing is recorded. */
 interface RecentSums {
   readonly today: ReadonlyMap<string, UsageSums> | null
-  /** Of thirty days. */
+  /** Usage of thirty days. */
   readonly month: ReadonlyMap<string, UsageSums> | null
 }

@@ -25,7 +25,7 @@ import type { WorkerLink } from './workers/worker-link.ts'
 
 export interface PlanControlOptions {
   readonly config: () => Pick<Config, 'plan'>
-  /** Tells accounts apart; `null` while there is no sign-in. */
+  /** Distinguishes accounts; `null` without a sign-in. */
   readonly account: () => string | null
   /** Returns the use of the account; never rejects. `onUsage()` is called with each answer, too. */
   readonly usage: () => Promise<UsageNews>
@@ -39,7 +39,7 @@ export interface PlanControlOptions {
   readonly now?: () => number
 }
 
-/** How often it is considered whether the upstream is to be asked. */
+/** Interval at which a call to the upstream is considered. */
 const TICK_MS = 15_000
 /** Beside requests, the upstream is asked no more often than this, */
 const USUAL_MS = 600_000
@@ -108,7 +108,7 @@ export class PlanControl {
     this.#gauge.onUsage(usage, now)
     this.#options.alerts.raise(planAlert(usage))
     this.#judge()
-    // Nobody knows what other gateways have recorded: the next look says all of it.
+    // The records of other gateways are unknown: the next look includes them.
     if (isAlone === true || this.#others === null) return
     const seen = toLook(usage, { at: now - ageMs, others: this.#others })
     if (seen !== null) this.#comparing = this.#compareAfter(this.#comparing, seen)

@@ -31,13 +31,13 @@ import { LEAVING, setUpForks, toWorkerConfig, WorkerLink } from './workers/worke
 
 export interface PrimaryOptions {
   readonly config: Config
-  /** Where the sign-in comes from; `null` where clients bring keys of their own and nothing else is served. */
+  /** Source of the sign-in; `null` if clients send keys of their own and nothing else is served. */
   readonly source: CredentialSource | null
-  /** How memory is shared out; also how many workers there are. */
+  /** Plan of the memory, including the number of workers. */
   readonly memory: MemoryPlan
   /** Upstream answers come from the built-in simulator, whose address is in `config`. */
   readonly isSimulated: boolean
-  /** What a worker process runs. */
+  /** Entry module of worker processes. */
   readonly workerEntry: string
   readonly log: Logger
   readonly forkLog: Parameters<typeof setUpForks>[2]

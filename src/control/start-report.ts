@@ -6,10 +6,10 @@ import type { Logger } from '../observe/logger.ts'
 import { linksIn } from '../shared/private-files.ts'
 import { version } from '../shared/version.ts'
 
-/** What an object in a log line may have of members. */
+/** Most members of an object in a log line. */
 const MAX_MEMBERS = 20
 const MEBIBYTE = 1024 * 1024
-/** Instead of a value that nobody is to read. */
+/** Stands for a secret value. */
 const MASK = '***'
 
 export interface StartFacts {
@@ -89,7 +89,7 @@ export function logReady(
   )
 }
 
-/** Where a browser of this machine finds what listens there. */
+/** Address at which a browser of this machine reaches the gateway. */
 function addressFor(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'

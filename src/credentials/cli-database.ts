@@ -24,7 +24,7 @@ export interface CliDatabaseOptions {
   /** `SQLITE_READONLY` */
   readonly isReadonly: boolean
   readonly log: Pick<Logger, 'warn'>
-  /** What it is called where it was not named by `KIRO_CLI_DB_FILE`. */
+  /** Name in messages, unless `KIRO_CLI_DB_FILE` names it. */
   readonly name?: string
 }
 
@@ -60,7 +60,7 @@ const QUERY = `${QUERY_WITHOUT_STATE}
   UNION ALL SELECT key, value FROM state
   WHERE key = '${PROFILE_KEY}' AND octet_length(value) <= ${MAX_VALUE_BYTES}`
 
-/** How long a database that somebody else has locked is waited for. SQLite's own waiting would stop this process. */
+/** Longest wait for a database locked by another program. SQLite's own waiting would stop this process. */
 const BUSY_MS = 5_000
 const BUSY_POLL_MS = 50
 
@@ -288,7 +288,7 @@ function tokensOf({
 
 /** SQLITE_BUSY, SQLITE_LOCKED */
 const BUSY: readonly number[] = [5, 6]
-/** SQLITE_ERROR: there is no such table or column. */
+/** SQLITE_ERROR: unknown table or column. */
 const OTHER_SCHEMA = 1
 const CORRUPT: readonly number[] = [11, 26]
 /** SQLITE_READONLY, SQLITE_CANTOPEN */

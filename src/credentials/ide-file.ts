@@ -17,9 +17,9 @@ export interface IdeFileOptions {
   /** Region of the sign-in where the file names none. */
   readonly ssoRegion: string
   readonly log: Pick<Logger, 'warn'>
-  /** Where the IDE keeps client registrations, besides the file's own folder. */
+  /** Folder of the IDE's client registrations, besides the file's own folder. */
   readonly cacheDir?: string
-  /** How the file is read, and what logs and messages say of it, where it is not that of `KIRO_CREDS_FILE`. */
+  /** Options for reading the file and for its name in messages, unless it is that of `KIRO_CREDS_FILE`. */
   readonly file?: JsonFileOptions
   readonly name?: string
   readonly loginHint?: string

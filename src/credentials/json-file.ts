@@ -19,8 +19,8 @@ export interface JsonFileOptions {
 }
 
 /**
- * Reads a small JSON file that people or other programs wrote. One that is no JSON is read once more after a moment:
- * somebody may be writing it.
+ * Reads a small JSON file written by people or other programs. Invalid JSON is read once more after a moment: the file
+ * may be half written.
  *
  * @throws {GatewayError} GW_CONFIG_INVALID that names setting, path, problem and what is expected; never content.
  */

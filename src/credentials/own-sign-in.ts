@@ -32,12 +32,12 @@ export interface NewSignIn {
   readonly provider: string
   readonly accessToken: string
   readonly refreshToken: string | null
-  /** What the token service said. */
+  /** Lifetime reported by the token service. */
   readonly expiresInS: number
   readonly region: string
   readonly profileArn?: string | null
   readonly startUrl?: string
-  /** Of the registered client, for `IdC` and `builder-id`; without secret for `external_idp`. */
+  /** Registered client, for `IdC` and `builder-id`; without secret for `external_idp`. */
   readonly client?: {
     readonly clientId: string
     readonly clientSecret?: string
@@ -52,7 +52,7 @@ export interface NewSignIn {
   }
 }
 
-/** Where the sign-in of `kiro-gateway login` is. `stateDir` is `STATE_DIR`. */
+/** Path of the sign-in of `kiro-gateway login`. `stateDir` is `STATE_DIR`. */
 export function signInPath(stateDir: string): string {
   return resolve(join(stateDir, 'sign-in.json'))
 }
@@ -124,7 +124,7 @@ export function awaitedSignIn(
 ): CredentialSource {
   const source = fileSource(stateDir, options)
   const { id, name, loginHint, isOwn, lockPath } = source
-  const nobody: StoredCredential = {
+  const signedOut: StoredCredential = {
     authType: 'builder-id',
     accessToken: null,
     refreshToken: null,
@@ -142,15 +142,15 @@ export function awaitedSignIn(
     loginHint,
     isOwn,
     lockPath,
-    read: async () => ((await isThere(signInPath(stateDir))) ? source.read() : nobody),
+    read: async () => ((await isThere(signInPath(stateDir))) ? source.read() : signedOut),
     writeBack: (renewed, previous) => source.writeBack(renewed, previous)
   }
 }
 
 /**
- * Makes the folder, so that nobody signs in for nothing.
+ * Creates the folder before the sign-in, so that none is lost.
  *
- * @throws {GatewayError} GW_CONFIG_INVALID where a sign-in could not be kept.
+ * @throws {GatewayError} GW_CONFIG_INVALID if a sign-in could not be stored.
  */
 export async function prepareSignIn(stateDir: string): Promise<void> {
   const folder = resolve(stateDir)

@@ -98,7 +98,7 @@ function inCamelCase(file: JsonObject): JsonObject {
   return renamed.length === 0 ? file : { ...file, ...Object.fromEntries(renamed) }
 }
 
-/** What the file says of how it was made, without case and separators. */
+/** Reads the file's sign-in method, without case and separators. */
 function methodOf(file: JsonObject): string {
   return (textMember(file, 'authMethod') ?? '').toLowerCase().replaceAll(/[-_ ]/g, '')
 }

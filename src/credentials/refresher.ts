@@ -91,7 +91,7 @@ export class CredentialRefresher {
     }
   }
 
-  /** The token to use now; `null` while there is no valid one. */
+  /** Token to use now; `null` without a valid one. */
   current(): CredentialSnapshot | null {
     return this.#signIn.current()
   }
@@ -196,18 +196,20 @@ export class CredentialRefresher {
     const lock = await this.#lock.acquire(this.#leaving.signal)
     try {
       const { stored, adopted } = await this.#look(refused)
-      // Somebody may be writing what they got for the refresh token that is remembered.
+      // Another process may be writing what it got for the remembered refresh token.
       const { trouble } = this.#vault
       const isEarly = refused === null && this.current() !== null
       if (trouble !== null && isEarly) throw this.#signIn.fail(trouble, { stored, refused })
       await this.#vault.publish()
       return adopted ?? (await this.#renewOrRecover({ stored, refused }, lock))
     } finally {
-      this.#released = lock?.release() ?? Promise.resolve() // nobody waits for that
+      this.#released = lock?.release() ?? Promise.resolve() // not awaited here
     }
   }
 
-  /** What there is by now; adopted if it is a good token that was not known. @throws {GatewayError} where it is known to be dead */
+  /**
+   * Reads the current sign-in; adopts a valid token that was unknown. @throws {GatewayError} if it is known to be dead
+   */
   async #look(refused: string | null): Promise<LookedUp> {
     const stored = await this.#vault.load()
     if (this.#signIn.isNews(stored, refused)) {
@@ -220,7 +222,7 @@ export class CredentialRefresher {
     return { stored, adopted: null }
   }
 
-  /** The sign-in as it is once somebody else has changed it; as it was where nobody does. */
+  /** Waits for a change by another program; returns the sign-in as it was if none comes. */
   async #loadChanged(before: StoredCredential): Promise<StoredCredential> {
     for (let look = 1; ; look += 1) {
       const stored = await this.#vault.load()

@@ -4,19 +4,19 @@ import { textMember } from '../shared/json.ts'
 import { jsonObjectOf, type JsonResponse } from '../upstream/call/json-exchange.ts'
 import type { StoredCredential } from './stored-credential.ts'
 
-/** What is needed to word a refusal. */
+/** Context for wording a refusal. */
 export interface RefusalContext {
   readonly sent: StoredCredential
-  /** What the operator has to do when the sign-in is dead. */
+  /** Instructions for the operator when the sign-in is dead. */
   readonly loginHint: string
   /** Epoch ms. */
   readonly now: number
 }
 
 /**
- * What a token service's refusal means (kiro-protocol §3.13). Nothing of what was sent is repeated.
+ * Interprets a token service's refusal (kiro-protocol §3.13). Nothing of the request is repeated.
  *
- * Dead sign-ins are GW_UPSTREAM_AUTH, GW_REGISTRATION_EXPIRED or GW_UPSTREAM_SUSPENDED; what may pass is
+ * Dead sign-ins are GW_UPSTREAM_AUTH, GW_REGISTRATION_EXPIRED or GW_UPSTREAM_SUSPENDED; temporary failures are
  * GW_UPSTREAM_RATE_LIMITED or GW_UPSTREAM_STATUS.
  */
 export function renewalFailure(response: JsonResponse, context: RefusalContext): GatewayError {
@@ -77,8 +77,9 @@ const DEAD_TYPES: ReadonlySet<string> = new Set([
 ])
 
 /**
- * A 403 mostly comes from a firewall before the service, a 404 from a wrong host, and a 400 may be the service's mistake:
- * none says anything of the sign-in unless it names it. A web page is no word of the service, whatever its status.
+ * True if the sign-in is dead. A 403 mostly comes from a firewall before the service, a 404 from a wrong host, and a
+ * 400 may be the service's mistake: they count only if the answer names the sign-in. A web page never counts, whatever
+ * its status.
  */
 function isDead(
   status: number,

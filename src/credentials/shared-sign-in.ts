@@ -1,10 +1,10 @@
 import type { RenewalOutcome } from './renew.ts'
 import type { StoredCredential } from './stored-credential.ts'
 
-/** What several gateways have together now. */
+/** Tokens shared by several gateways. */
 export interface SharedTokens {
   readonly stored: StoredCredential
-  /** What the own files hold is an earlier form of this sign-in, so that this may go where that came from. */
+  /** True if the own files hold an earlier form of this sign-in, so that this may be written there. */
   readonly isOfFiles: boolean
 }
 
@@ -24,10 +24,10 @@ export interface SharedSignIn {
   /** The newest that any of them has, once it was looked whether `own`, the newest of the own files, is newer. Never rejects. */
   newest(own: StoredCredential): Promise<SharedTokens>
   /**
-   * Renews it when it is this gateway's turn, else waits for whoever has the turn. What it resolves with is kept already, for
-   * all of them.
+   * Renews it when it is this gateway's turn, else waits for the gateway that has the turn. The result is already
+   * stored for all of them.
    *
-   * @throws {GatewayError} as `renewTokens()`, and GW_NOT_READY when nothing may be presented now
+   * @throws {GatewayError} as `renewTokens()`, and GW_NOT_READY when no token may be presented now
    */
   renew(renewal: SharedRenewal): Promise<SharedTokens & { readonly isOurs: boolean }>
   /** Hears that another gateway has renewed it, or signed in. At most one listens. */

@@ -22,7 +22,7 @@ export interface SignInOptions {
   readonly isShared?: () => boolean
 }
 
-/** What is known of the account's sign-in now: the token in use and the last failure to renew it. No I/O. */
+/** State of the account's sign-in: the token in use and the last failure to renew it. No I/O. */
 export class SignIn {
   readonly #options: SignInOptions
   #held: HeldCredential | null = null
@@ -45,7 +45,7 @@ export class SignIn {
     return { name: 'waiting', problem, retryAt: failure?.retryAt ?? 0 }
   }
 
-  /** The token to use now; `null` while there is no valid one. */
+  /** Token to use now; `null` without a valid one. */
   current(): CredentialSnapshot | null {
     const state = this.state()
     return state.name === 'usable' ? state.snapshot : null
@@ -72,25 +72,27 @@ export class SignIn {
     return this.#failure === null ? (this.#held?.dueAt ?? null) : this.#failure.retryAt
   }
 
-  /** The last failure while it is too early for another attempt. A clock that was put back makes nobody wait for a day. */
+  /**
+   * Last failure while it is too early for another attempt. A clock that was set back never delays requests for a day.
+   */
   get pause(): RenewalFailure | null {
     const [failure, now] = [this.#failure, this.#options.clock.now()]
     const isTooEarly = failure !== null && failure.failedAt <= now && now < failure.retryAt
     return isTooEarly ? failure : null
   }
 
-  /** Whether a source holds a valid token other than those that are known to be bad or about to expire. */
+  /** True if a source holds a valid token other than those known to be bad or about to expire. */
   isNews(stored: StoredCredential, refused: string | null): boolean {
     const known = [refused, this.#failure?.spentToken, this.#held?.snapshot.token]
     if (stored.accessToken === null || known.includes(stored.accessToken)) return false
     const age = tokenAge(stored, this.#options.clock.now())
     if (age !== 'due') return age === 'fresh'
     if (refused !== null || this.current() === null) return true
-    // Somebody else has renewed it, for minutes only.
+    // Another gateway has renewed it, for minutes only.
     return (stored.expiresAt ?? 0) > (this.#held?.snapshot.expiresAt ?? Infinity)
   }
 
-  /** Takes a token into use. `issuedAt` is known of those that were renewed just now, by us or somebody else. */
+  /** Starts to use a token. `issuedAt` is known for tokens that were renewed just now. */
   adopt(stored: StoredCredential, issuedAt?: number): CredentialSnapshot {
     const { source, settings, log, onChange, random = Math.random, clock } = this.#options
     const { accessToken, expiresAt } = stored
@@ -143,7 +145,7 @@ export class SignIn {
 }
 
 /**
- * How the sign-in is, for readiness and for the workers.
+ * State of the sign-in, for readiness and for the workers.
  *
  * ```
  *             ┌────── renewed, or a new sign-in ──────┐
@@ -194,9 +196,9 @@ const MAX_RETRY_DELAY_MS = 60_000
 /** While the token in use still works, there is time. */
 const IN_USE_RETRY_DELAY_MS = 30_000
 const MAX_ASKED_DELAY_MS = 600_000
-/** How often the log says again what has not changed. */
+/** Interval at which the log repeats an unchanged failure. */
 const REMINDER_MS = 600_000
-/** How often a dead sign-in's source is looked at. */
+/** Interval of checks of a dead sign-in's source. */
 const DEAD_RETRY_DELAY_MS = 5_000
 
 export interface FailedAttempt {
@@ -205,7 +207,7 @@ export interface FailedAttempt {
   readonly refused: string | null
 }
 
-/** What is remembered of a failed attempt, after the failures before it. */
+/** Builds the memory of a failed attempt, from the failures before it. */
 function failureAfter(
   before: RenewalFailure | null,
   error: GatewayError,
@@ -215,7 +217,7 @@ function failureAfter(
   const isFinal = isFinalRefusal(error)
   const count = (before?.count ?? 0) + 1
   const leastMs = isInUse ? IN_USE_RETRY_DELAY_MS : 0
-  // Whoever waits for another gateway knows for how long.
+  // The wait for another gateway has a known length.
   const knownS = error.code === 'GW_NOT_READY' ? error.retryAfterS : undefined
   const delayMs =
     knownS === undefined ? Math.max(retryDelayMs(error, count), leastMs) : knownS * 1000
@@ -292,7 +294,7 @@ export function parseExpiry(value: unknown): number | null {
 /** `PROFILE_ARN` and `KIRO_API_REGION` are used where the sign-in does not name its own. */
 type SnapshotSettings = Pick<Config['credentials'], 'profileArn' | 'apiRegion'>
 
-/** What workers are given of a sign-in: no refresh token, no client secret. */
+/** Builds the part of a sign-in for workers: no refresh token, no client secret. */
 export function toSnapshot(
   id: string,
   stored: StoredCredential & { readonly accessToken: string },

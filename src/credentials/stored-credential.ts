@@ -9,7 +9,7 @@ export interface OidcClient {
   readonly expiresAt?: number
 }
 
-/** How a sign-in is renewed by an external identity provider, whose client has no secret. */
+/** Data for renewal by an external identity provider, whose client has no secret. */
 export interface IdpClient {
   /** As the sign-in names it: to be checked before anything is sent there. */
   readonly tokenEndpoint: string
@@ -35,7 +35,7 @@ export interface StoredCredential {
   readonly idp?: IdpClient
   /** Why the sign-in cannot be renewed, although it is of a kind that could be. */
   readonly renewalProblem: string | null
-  /** There is none yet: somebody has to sign in. */
+  /** True until the first sign-in. */
   readonly isAwaited?: true
 }
 

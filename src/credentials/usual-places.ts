@@ -18,7 +18,7 @@ export interface SearchOptions {
   readonly now?: number
 }
 
-/** What became of a place. */
+/** Outcome for one place. */
 export interface LookedAt {
   readonly place: string
   /** Why it is not used; `null` is the one that is. */

@@ -107,8 +107,8 @@ export class CredentialVault {
   }
 
   /**
-   * Keeps renewed tokens; resolves when disks have them. In memory whatever happens, and never fails: the tokens are valid,
-   * saved or not. The overlay comes first, as nobody else can hold that up.
+   * Stores renewed tokens; resolves when they are on disk. Never fails, since the tokens in memory are valid, saved or
+   * not. The overlay comes first, since no other program can delay that.
    */
   async keep(
     before: StoredCredential,

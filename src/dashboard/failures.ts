@@ -11,7 +11,7 @@ interface Step {
   readonly counts: ReadonlyMap<string, number>
 }
 
-/** How often requests have failed in the last hour, give or take five minutes, by code. Times are of a clock that never goes back. */
+/** Failed requests of the last hour, give or take five minutes, by code. Times are of a clock that never goes back. */
 export class Failures {
   /** The oldest is an hour old. Bounded by the steps of an hour, and each by the codes that there are. */
   #steps: readonly Step[]
@@ -47,8 +47,8 @@ export class Failures {
 }
 
 /**
- * The side whose fault an error is. A conversation that is too long is the client's, whoever refuses it, and so is what ails
- * an account that the client has brought.
+ * Side at fault for an error. A conversation that is too long is the client's fault, whichever side refuses it, as are
+ * problems of an account that the client has brought.
  */
 export function faultOf(code: string, account: 'gateway' | 'client' = 'gateway'): Fault {
   if (!isErrorCode(code)) return 'gateway'

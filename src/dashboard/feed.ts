@@ -150,7 +150,7 @@ export interface WorkerFigures {
   readonly state: string
   readonly pid: number | null
   readonly startedAt: number | null
-  /** How many workers of the slot have died. */
+  /** Number of deaths of the slot's workers. */
   readonly restarts: number
 }
 
@@ -169,9 +169,9 @@ export interface ShownAccount {
     /** End of the token, which is renewed automatically where `renewsItself`. */
     readonly expiresAt: number | null
     readonly renewsItself: boolean
-    /** When somebody has to sign in again. */
+    /** Time at which a new sign-in is needed. */
     readonly endsAt: number | null
-    /** How, as its source wants it; `null` where there is none. */
+    /** Remedy, by its source; `null` without one. */
     readonly remedy: string | null
     readonly problem: DashboardProblem | null
   }
@@ -238,7 +238,7 @@ export interface Quota {
 export interface KeyStandings {
   readonly isKeyRequired: boolean
   readonly operatorKeys: number
-  /** How many are left out of the list. */
+  /** Number of entries left out of the list. */
   readonly more: number
   /** The busiest first. */
   readonly list: readonly KeyStanding[]
@@ -348,7 +348,7 @@ export interface EndedRequest {
   readonly outputTokens: number
   readonly cachedTokens: number
   readonly credits: number
-  /** How the credits came about; `null` where there were none. */
+  /** Origin of the credits; `null` without credits. */
   readonly metering: 'metered' | 'read on' | 'measured' | null
   readonly repairs: readonly string[]
   /** Tool calls whose arguments did not come whole. */

@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000
 /** Credits come in lumps: over less the line would be of spikes alone. */
 const CREDIT_WINDOW_MS = 300_000
 const SHOWN_POINTS = SHOWN_MS / HISTORY_STEP_MS
-/** Those of an hour, and before it what the rates of the oldest need. */
+/** Points of an hour, and those before it that the oldest rates need. */
 const CAPACITY = SHOWN_POINTS + CREDIT_WINDOW_MS / HISTORY_STEP_MS
 
 const TOTALS = ['requests', 'failed', 'inputTokens', 'outputTokens', 'credits'] as const
@@ -30,10 +30,10 @@ const RATES = {
   creditsPerHour: { of: 'credits', windowMs: CREDIT_WINDOW_MS, perMs: HOUR_MS }
 } as const satisfies Partial<Record<HistoryColumn, object>>
 
-/** What is told of a moment as it is. */
+/** Values of a moment that are shown as they are. */
 export type Levels = Readonly<Record<Exclude<HistoryColumn, keyof typeof RATES>, number | null>>
 
-/** Of the time before a moment. */
+/** Rates of the time before a moment. */
 export interface Rates {
   readonly requestsPerMinute: number
   readonly failedPerMinute: number
@@ -100,7 +100,7 @@ export class DashboardHistory {
     this.#count++
   }
 
-  /** What has happened until now, where `totals` are those of now. */
+  /** Computes the rates until now, with `totals` as of now. */
   rates(at: number, totals: Totals): Rates {
     const within = (name: keyof Totals, ms: number): number =>
       Math.max(0, totals[name] - this.#totalAt(name, at - ms))

@@ -1,10 +1,10 @@
 import type { Latency, Quantiles } from './feed.ts'
 
-/** Of so many answers the times are known; of more within the window the newest. */
+/** Number of answers kept; beyond that the newest of the window. */
 const SAMPLES = 1_024
 const WINDOW_MS = 300_000
 
-/** How long answers took lately. Times are milliseconds of a clock that never goes back. */
+/** Times that answers took lately, in milliseconds of a clock that never goes back. */
 export class Latencies {
   /** Rings. Bounded by SAMPLES. */
   readonly #at = new Float64Array(SAMPLES)
@@ -32,7 +32,7 @@ export class Latencies {
     }
   }
 
-  /** Of the newest but so many. */
+  /** Time of an answer, counted back from the newest. */
   #timeOf(back: number): number {
     return this.#at[(this.#count - 1 - back) % SAMPLES] ?? 0
   }

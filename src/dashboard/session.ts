@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
 const COOKIE = 'kiro_gateway_session'
-/** How long a sign-in lasts. */
+/** Lifetime of a session. */
 const SESSION_MS = 12 * 3_600_000
 const VALUE = /^1\.([0-9a-z]{6,12})\.([\w-]{22})\.([\w-]{43})$/
 /** More cookies of one name are not looked at: another path or domain may have set some. */
@@ -26,7 +26,7 @@ export class Sessions {
     this.#now = now
   }
 
-  /** The value of `set-cookie` for somebody who has given the key of this digest. */
+  /** Creates a session for the holder of the key with this digest, with its `set-cookie`. */
   begin(digest: Buffer, isSecure: boolean): Session & { readonly cookie: string } {
     const expiresAt = this.#now() + SESSION_MS
     const claim = `1.${expiresAt.toString(36)}.${randomBytes(16).toString('base64url')}`

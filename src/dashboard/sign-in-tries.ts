@@ -4,7 +4,7 @@ import { isIPv6 } from 'node:net'
 const PER_ADDRESS = { burst: 5, everyMs: 60_000 } as const
 /** All addresses together. */
 const IN_ALL = { burst: 60, everyMs: 5_000 } as const
-/** Of more the oldest are forgotten; the limit of all together holds. */
+/** Most addresses remembered, the oldest forgotten first; the limit for all together still holds. */
 const MAX_ADDRESSES = 1_000
 
 interface Bucket {
@@ -13,9 +13,9 @@ interface Bucket {
 }
 
 /**
- * Limits how often somebody may sign in to the dashboard with a wrong key. A try counts before it is known how it ends, so that
- * many at once are no way around it; one that succeeds does not count. Beyond the limit tries are answered late, and a wrong
- * key is told to come back later.
+ * Limits sign-ins to the dashboard with wrong keys. A try counts before its outcome is known, so that many at once are
+ * no way around it; a successful one does not count. Beyond the limit tries are answered late, and a wrong key must
+ * wait.
  */
 export class SignInTries {
   readonly #now: () => number
@@ -66,7 +66,7 @@ function waitOf(
   return bucket.tries < burst ? 0 : bucket.at + everyMs - now
 }
 
-/** Of IPv6 the part that one household or server has; an IPv4 address may come as one of IPv6. */
+/** Network of an address: the IPv6 prefix of one household or server; an IPv4 address may come as one of IPv6. */
 function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (mapped !== undefined) return mapped

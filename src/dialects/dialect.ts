@@ -32,7 +32,7 @@ interface Dialect {
   readonly paths: readonly string[]
   /** The header by which its clients are known on paths that belong to no client API. */
   readonly header?: string
-  /** How a client asks for the tokens of a request, below each of `paths`. */
+  /** Routes that count the tokens of a request, below each of `paths`. */
   readonly counter?: { readonly path: string; readonly toAnswer: (tokens: number) => object }
   readonly errors: ErrorFormat
   /**
@@ -41,7 +41,7 @@ interface Dialect {
    * @throws {GatewayError} GW_BODY_INVALID
    */
   read(body: JsonObject, repairs: Repairs, answers: readonly Uint8Array[]): ClientRequest
-  /** How much a body looks like a request of this API, against the same of the others. */
+  /** Likelihood that a body is a request of this API, compared with the other APIs. */
   likeness(body: JsonObject): number
   /** The ids of parts of earlier answers that a body refers to, each once; for `RequestOptions.answers`. */
   itemReferencesOf?(body: Uint8Array): readonly string[]
@@ -67,7 +67,6 @@ export const USUAL_DIALECT: DialectName = 'openai-chat'
 
 export const DIALECT_NAMES: readonly DialectName[] = Object.keys(Table).filter(isDialectName)
 
-/** Whether a client API of that name is known. */
 export function isDialectName(name: string): name is DialectName {
   return Object.hasOwn(Table, name)
 }
@@ -218,7 +217,7 @@ export function createWriter(
 /** The client API that a plan was made in. */
 export function dialectOf({ asked: { dialect } }: ReplyPlan): Dialect {
   if (isDialectName(dialect)) return Dialects[dialect]
-  throw new Error(`there is no dialect ${dialect}`)
+  throw new Error(`unknown dialect ${dialect}`)
 }
 
 /** An error as one client API says it. */

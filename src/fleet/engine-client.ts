@@ -28,7 +28,7 @@ export function clientOptions(url: string, connectionName: string) {
     disableClientInfo: true,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
-    autoResubscribe: false, // nobody would hear when it fails, which ends a process
+    autoResubscribe: false, // its failure would go unheard, which ends a process
     maxRetriesPerRequest: 0,
     commandTimeout: COMMAND_TIMEOUT_MS,
     socketTimeout: SOCKET_TIMEOUT_MS,

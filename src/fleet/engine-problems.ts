@@ -1,9 +1,9 @@
-/** What makes an engine unusable, in one sentence each for operators. None of them ends by waiting. */
+/** Reasons that make Valkey unusable, in one sentence each for operators. None of them ends by waiting. */
 
 /** Functions, scripts that refuse nothing and `maxmemory_policy` in INFO: what is used here is in all engines from then on. */
 const OLDEST_MAJOR = 7
 
-/** What a user of the engine must be allowed, as its ACL says it. */
+/** Permissions that the user of FLEET_URL needs, in ACL notation. */
 export const ENGINE_RIGHTS =
   '~{kiro:* &{kiro:* +info +eval +hmget +hget +hset +hsetnx +hexists +hgetall +hkeys +hdel +hstrlen +del +pexpire +persist +time +publish +subscribe +wait +select +ping'
 
@@ -27,7 +27,7 @@ export function problemOfEngine(server: string, memory: string): string | null {
   return null
 }
 
-/** What an engine's error says that waiting does not mend; `null` for any other. Never repeats what the engine said. */
+/** Translates a permanent error of Valkey; `null` for any other. Never repeats Valkey's own text. */
 export function refusalOf(message: string): string | null {
   if (
     /^(WRONGPASS|NOAUTH)|invalid username-password|without any password configured/.test(message)

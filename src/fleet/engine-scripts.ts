@@ -16,12 +16,12 @@ local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''`
 
 /** In hexadecimal. */
 const SIGNATURE_CHARS = 64
-/** Of all members. A hash that is longer is not ours. */
+/** Most characters of all members' beats. A longer hash is not ours. */
 const MAX_BEATS_CHARS = 65_536
-/** Milliseconds of the engine's clock, and changes since; more is no revision of ours. */
+/** Highest plausible revision: milliseconds of Valkey's clock, and changes since. */
 const MAX_REV = 2 ** 47
 
-/** What somebody else has written may be of any size: of that nothing is told. */
+/** Limits on what is read: other programs may have written values of any size. */
 const BOUNDS = `
 local function stateOf(key)
   return redis.call('HSTRLEN', key, 'state') <= ${MAX_STATE_CHARS} and redis.call('HGET', key, 'state')
@@ -100,7 +100,7 @@ end
 return {run, rev, beatsOf(KEYS[2]), last and 1 or 0}
 `
 
-/** A key of another kind, which is no record of ours, is told as '' at revision 0. */
+/** Reads a record. A key of another kind, which is not ours, is reported as '' at revision 0. */
 const RECORD = `${PROCESS}
 local first = redis.pcall('HGET', KEYS[1], 'rev')
 local isOther = type(first) == 'table'

@@ -21,11 +21,11 @@ import { FleetWatch } from './fleet-watch.ts'
 import { nextFleet } from './next-fleet.ts'
 
 /**
- * One member of a fleet, without its connections, clocks and timers: it says what to ask the engine next, and learns from
- * the answers how many connections this replica may have.
+ * One member of a fleet, without its connections, clocks and timers: it chooses the next question to Valkey, and learns
+ * from the answers how many connections this replica may have.
  *
  * Invariant: `size` + what was lent and is not `returned` yet never exceeds what the register says of this incarnation,
- * or will say to whoever may take it away.
+ * or will say to any member that may take it away.
  */
 export class FleetCore {
   readonly #options: CoreOptions
@@ -38,7 +38,7 @@ export class FleetCore {
   #ended: readonly string[]
   readonly #register = new FleetRegister()
   #asked: { readonly question: FleetQuestion; readonly at: Instant } | null = null
-  /** Of the last state in which we were: names by incarnation of all its members, and of those awaited there. */
+  /** Names of all members and awaited ones, by incarnation, of the last state that included this one. */
   #known: Readonly<Record<string, string>>
   /** The era in which we have a lease; '' before the first. */
   #era = ''
@@ -108,12 +108,12 @@ export class FleetCore {
     return termStage(this.#options.times, this.#sentAt, now)
   }
 
-  /** How many connections this replica may have, idle or busy. */
+  /** Connections that this replica may have, idle or busy. */
   size(now: Instant): number {
     return this.stage(now) === 'serving' ? this.#granted - this.#returned : 0
   }
 
-  /** What this replica should give back, for others. */
+  /** Connections that this replica should give back, for others. */
   demand(now: Instant): FleetDemand {
     const { state } = this
     if (state === null || this.stage(now) !== 'serving') return NO_DEMAND
@@ -154,12 +154,12 @@ export class FleetCore {
     if (this.#leaving === 'no') this.#leaving = 'leaving'
   }
 
-  /** Somebody has written; `null`: perhaps. */
+  /** Called when another member has written; `null`: perhaps. */
   onNews(rev: number | null): void {
     this.#register.onNews(rev)
   }
 
-  /** What to ask the engine now; it must be asked, and answered by `onAnswer()` or `onUnknown()`. */
+  /** Next question for Valkey; it must be asked, and answered by `onAnswer()` or `onUnknown()`. */
   next(now: Instant): FleetQuestion | null {
     this.#look(now)
     if (this.#asked !== null || now.mono < this.#retryAt) return null
@@ -252,7 +252,7 @@ export class FleetCore {
     }
   }
 
-  /** Beats go up. Where somebody sets them back, others may see none. */
+  /** True if our beat is there. Beats only increase; if they are set back, other members may see none. */
   #isCounted(told: string | undefined): boolean {
     if (told === undefined) return true // nor is it told to others, who count nothing then
     const beat = Number(told)
@@ -332,14 +332,14 @@ export class FleetCore {
     return newsOf({ state, self: this.#self(), watch: this.#watch, toldAt: this.#toldAt, now })
   }
 
-  /** What we had does not fit any more: an operator has opened the fleet without us. */
+  /** Handles an operator's opening of the fleet without us: our connections no longer fit. */
   #onNoRoom({ members }: FleetState): null {
     if (this.#granted > this.#returned) this.#cutOff()
     else this.refusal = Object.keys(members).length > 0 ? 'full' : null
     return null
   }
 
-  /** What may be told of us. */
+  /** Facts about this member that others may read. */
   #self(): Self {
     const { name, isSole } = this.#options
     return {

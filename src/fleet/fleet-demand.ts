@@ -7,19 +7,19 @@ import {
   sumOfLeases
 } from './fleet-state.ts'
 
-/** What others want of a member. */
+/** Demand of others on a member. */
 export interface FleetDemand {
   /** As far as they are idle. */
   readonly permits: number
-  /** Of these, so many before any request here. */
+  /** Part of it that takes precedence over requests here. */
   readonly urgent: number
 }
 
 export const NO_DEMAND: FleetDemand = { permits: 0, urgent: 0 }
 
 /**
- * What a member with this lease should give back. To whoever waits it lends what is idle; of what it has above its share
- * it also gives what falls idle, to those who have less than theirs, and after the limit was lowered to nobody.
+ * Computes what a member with this lease should give back. It lends idle permits to waiters; of those above its share
+ * it also gives up what falls idle, to members below theirs, and after the limit was lowered to none.
  */
 export function demandOn(state: FleetState, own: string, lease: number): FleetDemand {
   const shares = sharesOf(state)

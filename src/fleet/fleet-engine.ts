@@ -1,6 +1,6 @@
 import type { FleetState, StateReading } from './fleet-state.ts'
 
-/** What a register was found to hold. */
+/** Content of a register when it was read. */
 export interface FleetReading {
   /** The process of the engine that answered: another one may have lost anything. */
   readonly run: string
@@ -16,11 +16,11 @@ export interface Proposal {
   readonly run: string
   readonly rev: number
   readonly next: FleetState
-  /** What the change rests on: nothing of it happens if one of these has given another sign of life since. */
+  /** Condition of the change: it fails if one of these has given another sign of life since. */
   readonly expects: Readonly<Record<string, string>>
 }
 
-/** `reading` is what stands there now, whoever wrote it. */
+/** `reading` is the present content, whichever member wrote it. */
 export interface CasAnswer {
   readonly isWritten: boolean
   readonly reading: FleetReading
@@ -38,12 +38,12 @@ export interface BeatAnswer extends Pick<FleetReading, 'run' | 'rev' | 'beats'> 
 
 export interface EngineCounts {
   readonly commands: number
-  /** Of these, those that were refused, timed out or had no connection. */
+  /** Calls that were refused, timed out or had no connection. */
   readonly failures: number
 }
 
 /**
- * What a fleet needs of an engine. A call that fails or takes too long rejects, and means "unknown": what it was to write
+ * Operations that a fleet needs of Valkey. A call that fails or takes too long rejects, and means "unknown": its change
  * may be written, now or later.
  */
 export interface FleetEngine {
@@ -52,12 +52,12 @@ export interface FleetEngine {
   read(): Promise<FleetReading>
   cas(proposal: Proposal): Promise<CasAnswer>
   beat(beat: Beat): Promise<BeatAnswer>
-  /** Hears the revision that somebody has written, or `null` when news may have been missed. Returns what ends that. */
+  /** Listens for written revisions, or `null` when news may have been missed. Returns the function that ends this. */
   onNews(listener: (rev: number | null) => void): () => void
   close(): Promise<void>
 }
 
-/** What a member wants to ask the engine next. One at a time, so that answers never overtake each other. */
+/** Next question of a member to Valkey. One at a time, so that answers never overtake each other. */
 export type FleetQuestion =
   | { readonly type: 'read' }
   | { readonly type: 'beat'; readonly beat: Beat }

@@ -7,14 +7,14 @@ import { GatewayError } from '../shared/errors.ts'
 import { asJsonObject, parseJsonObject } from '../shared/json.ts'
 import { makePrivateFolder, readPrivateFile, replaceFile } from '../shared/private-files.ts'
 
-/** What a folder remembers is bounded like the register. */
+/** Most incarnations that a folder remembers, as in the register. */
 const MAX_INCS = 16
 const MAX_BYTES = 262_144
 const POLL_MS = 250
 const LOCK = 'fleet.lock'
 const LINKED = { message: 'STATE_DIR: fleet.lock is a symbolic link, which is not followed.' }
 
-/** What the processes of this replica have left for the next. */
+/** Memory of this replica's processes for the next one. */
 export interface FolderMemory {
   /** Incarnations of theirs. */
   readonly incs: readonly string[]
@@ -45,9 +45,9 @@ export class FleetFolder {
   }
 
   /**
-   * Waits until nobody else has it; `null` if that takes too long.
+   * Waits until no other process has it; `null` if that takes too long.
    *
-   * @throws {GatewayError} GW_CONFIG_INVALID where the lock is a link, which SQLite would follow
+   * @throws {GatewayError} GW_CONFIG_INVALID if the lock is a link, which SQLite would follow
    */
   static async take(folder: string, patienceMs: number): Promise<FleetFolder | null> {
     await makePrivateFolder(folder)
@@ -68,7 +68,9 @@ export class FleetFolder {
     }
   }
 
-  /** @throws where the folder can't be written: nothing must be held then that nobody would know of. */
+  /**
+   * @throws if the folder cannot be written: then nothing may be held, since the next process would not know of it.
+   */
   remember(memory: FolderMemory): Promise<void> {
     const written = this.#writing.then(() => this.#write(memory)) // what was said last must stand there
     this.#writing = written.catch(() => {})

@@ -4,7 +4,7 @@ import type { FleetWatch } from './fleet-watch.ts'
 import type { EnterEvent, FleetEvent, ReportedFacts } from './next-fleet.ts'
 
 /**
- * How a member stands:
+ * Stage of a member:
  *
  * ```
  *   joining ──entered, first beat confirmed──▶ serving ◀──beat confirmed──┐
@@ -34,7 +34,7 @@ export interface CoreOptions {
   readonly isSole: boolean
 }
 
-/** What a member may tell of itself. */
+/** Facts that a member may report about itself. */
 export interface Self extends ReportedFacts {
   readonly inc: string
   readonly name: string
@@ -45,7 +45,7 @@ export interface Self extends ReportedFacts {
   readonly isSole: boolean
 }
 
-/** What a member has to tell, and the beats that it rests on. */
+/** Report of a member, and the beats that it rests on. */
 export interface Told {
   readonly events: readonly FleetEvent[]
   readonly expects: Readonly<Record<string, string>>

@@ -1,12 +1,12 @@
-/** What stands under a name beside the ledger. */
+/** Value under a name beside the ledger. */
 export interface FleetRecord {
   /** The process of the engine that answered. */
   readonly run: string
   /** Goes up with each change, also over a loss of what was there; 0 where there is nothing. */
   readonly rev: number
   /**
-   * `null` also for what is longer than `MAX_RECORD_LENGTH`, and '' where no record stands but something of another kind, which
-   * the next change replaces: nobody of ours has written that.
+   * `null` also for values longer than `MAX_RECORD_LENGTH`; '' for a key of another kind, which the next change
+   * replaces, since no gateway wrote it.
    */
   readonly value: string | null
   /** Milliseconds since it was written, by the engine's clock alone. */
@@ -20,13 +20,13 @@ export interface RecordChange {
   readonly value: string | null
   /** After which it is forgotten by itself; never, if left out. */
   readonly ttlMs?: number
-  /** Nobody is told. */
+  /** Changes without a notice to others. */
   readonly isQuiet?: boolean
 }
 
 export interface RecordAnswer {
   readonly isWritten: boolean
-  /** What stands there now, whoever wrote it. */
+  /** Present value, whichever gateway wrote it. */
   readonly record: FleetRecord
 }
 
@@ -44,6 +44,9 @@ export interface FleetRecords {
   read(name: string): Promise<FleetRecord>
   /** @throws {RangeError} for a value that is too long */
   cas(name: string, change: RecordChange): Promise<RecordAnswer>
-  /** Hears the name of what somebody has written, or `null` when news may have been missed. Returns what ends that. */
+  /**
+   * Listens for the names of written records, or `null` when news may have been missed. Returns the function that ends
+   * this.
+   */
   onNews(listener: (name: string | null) => void): () => void
 }

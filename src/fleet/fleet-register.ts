@@ -2,7 +2,7 @@ import type { FleetReading } from './fleet-engine.ts'
 import { eraNumber, type FleetState, grantableIn, sumOfLeases } from './fleet-state.ts'
 import { newEra } from './next-fleet.ts'
 
-/** What a member knows of itself, which the register must not contradict. */
+/** Facts of a member about itself, which the register must not contradict. */
 export interface OwnAccount {
   readonly inc: string
   /** In which it has a lease; '' before the first. */
@@ -13,15 +13,15 @@ export interface OwnAccount {
   readonly max: number
 }
 
-/** What one member last saw in the register, and how it tells that the register has forgotten something. */
+/** Last view of one member on the register, with which it notices that the register has lost something. */
 export class FleetRegister {
   reading: FleetReading | null = null
-  /** Somebody may have written since. */
+  /** True if another member may have written since. */
   isStale = true
   /** The highest revision that was seen of the last era. */
   #rev = 0
   #lastEra = ''
-  /** What there was to grant in the last state that was believed. */
+  /** Grantable connections in the last trusted state. */
   #grantable = 0
   /** An era of which something else than the state was lost. */
   #lostEra: string | null = null
@@ -40,7 +40,7 @@ export class FleetRegister {
     if (rev === null || rev > this.rev) this.isStale = true
   }
 
-  /** Beats of the last era have gone back: whoever judges by them would be wrong. */
+  /** Handles beats of the last era that went back: judgements based on them would be wrong. */
   onBeatsLost(): void {
     this.#lostEra = this.#lastEra
     this.isStale = true
@@ -59,8 +59,8 @@ export class FleetRegister {
   }
 
   /**
-   * Whether the register is not what it was: empty, written to another process of the engine, older than what was seen of
-   * it, or nothing that members can have made of it.
+   * True if the register was lost: empty, written to another process of Valkey, older than what was seen of it, or not
+   * a possible state.
    */
   isLost({ inc, era, granted, returned, max }: OwnAccount): boolean {
     const { state } = this
@@ -76,7 +76,9 @@ export class FleetRegister {
     return state.era === era && (entry.granted < granted || entry.returned > returned)
   }
 
-  /** Written by `by`, who has noticed the loss. Its token is unique: nobody else is `by`, and it writes no revision twice. */
+  /**
+   * Starts a new era, written by `by`, which noticed the loss. Its token is unique, and it writes no revision twice.
+   */
   newEra(by: string, check: string): FleetState {
     const rev = Math.max(this.rev, this.#rev)
     return newEra({ run: this.reading?.run ?? '', check, by, rev, lastEra: this.#lastEra })

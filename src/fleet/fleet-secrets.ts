@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { operatorError } from '../shared/errors.ts'
 import { FleetSeal } from './fleet-seal.ts'
 
-/** What a gateway knows of the secret of its fleet. */
+/** Settings of the fleet's secret. */
 export interface FleetSecretSettings {
   /** `FLEET_NAME` */
   readonly name: string

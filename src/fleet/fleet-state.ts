@@ -69,10 +69,7 @@ export const MAX_NAME_CHARS = 63
 export const MAX_STATE_CHARS = 1_048_576
 const MAX_COUNT = 2 ** 48
 
-/**
- * Reads what stands in the register; `checks` are of all the secrets that are accepted. Never throws: whoever can write there
- * may write anything.
- */
+/** Parses the register; `checks` are of all accepted secrets. Never throws: the register may contain anything. */
 export function readState(text: string | null, checks: readonly string[]): StateReading {
   if (text === null || text.length > MAX_STATE_CHARS) return { type: 'none' }
   let value: unknown

@@ -2,9 +2,9 @@ import type { FleetTimes, Instant } from '../shared/elapsed.ts'
 import type { FleetState } from './fleet-state.ts'
 
 /**
- * What one member has seen of the others with its own eyes: since when each has given no sign of life, and since when
- * this era is learning. Only what was watched without a break counts, by the monotonic clock of this machine; no time of
- * another machine is ever compared.
+ * Observations of one member about the others: since when each has given no sign of life, and since when this era is
+ * learning. Only what was watched without a break counts, by the monotonic clock of this machine; no time of another
+ * machine is ever compared.
  */
 export class FleetWatch {
   readonly #times: FleetTimes
@@ -35,7 +35,7 @@ export class FleetWatch {
     }
   }
 
-  /** What the register says. Beats are counted anew in each era: what was seen in another one says nothing. */
+  /** Takes the register's state. Beats are counted afresh in each era, since those of another one say nothing. */
   onState({ era, phase }: FleetState, { mono: now }: Instant): void {
     if (this.#counted !== era) {
       this.#counted = era
@@ -52,7 +52,7 @@ export class FleetWatch {
     return seen === undefined ? 0 : now - seen.since
   }
 
-  /** Whoever had a lease in an earlier era has closed everything by now. */
+  /** True if every member with a lease in an earlier era has closed everything by now. */
   isEraWatched(era: string, { mono: now }: Instant): boolean {
     return this.#era?.era === era && now - this.#era.since >= this.#times.lapsesMs
   }
@@ -71,7 +71,7 @@ export class FleetWatch {
     return { lapsed, hushed }
   }
 
-  /** Whether a member that has our name lives: two of one name can't both be who they say. Known after a while. */
+  /** Tells whether a member with our name is alive: two of one name cannot both be genuine. Known after a while. */
   rivalOf(rival: string | null, now: Instant): 'none' | 'perhaps' | 'alive' {
     if (rival === null) return 'none'
     if (this.#rival?.inc !== rival) this.#rival = { inc: rival, since: now.mono }

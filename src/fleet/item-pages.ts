@@ -24,23 +24,23 @@ export interface ItemStep {
   readonly doomed: readonly SharedItem[]
   /** These the engine has forgotten. */
   readonly over: readonly SharedItem[]
-  /** The page that names it, to be written before the item is: a death in between leaves nothing that nobody knows of. */
+  /** Page that names it, to be written before the item: a death in between leaves no unknown item. */
   readonly page: number
 }
 
 /**
- * The items that one gateway has in the engine. Each stands in a page, wherever there was a place; an item that is taken away
- * may stand in its page until something else is put there.
+ * Items of one gateway in Valkey. Each stands in a page, wherever there was a place; a removed item may stay in its
+ * page until its place is needed.
  *
- * Where there is no more room, or no more place, the oldest items of those owners go who have the most: an owner who has no
- * more than an even part loses nothing, nor does one who has no more than what is put there now.
+ * Without room or places, the oldest items of the owners with the most are removed: an owner with at most an even part
+ * loses nothing, nor does one with no more than the new item's owner.
  *
- * Invariant: what was put and not taken away takes `maxBytes` at most, and all of it is named in the pages.
+ * Invariant: items put and not removed take at most `maxBytes`, and all of them are named in the pages.
  */
 export class ItemPages {
   /** The oldest first, with the page of each. Bounded by MAX_ITEMS. */
   readonly #items = new Map<SharedItem, number>()
-  /** How many items a page has. Bounded by ITEM_PAGES. */
+  /** Number of items by page. Bounded by ITEM_PAGES. */
   readonly #counts = Array.from({ length: ITEM_PAGES }, () => 0)
   readonly #bytes = new OwnerSums()
   readonly #places = new OwnerSums()

@@ -9,31 +9,31 @@ import { isJsonObject, parseJsonObject } from '../shared/json.ts'
  *   part of a gateway = its part by right − what it gave + what it was given − what was lost with an earlier process of it
  */
 
-/** What stands there of one gateway. */
+/** Entry of one gateway. */
 export interface LimitSeat {
   /** In the order in which they came: the first R have a part by right. */
   readonly no: number
   /** Its process, in the words of the fleet. */
   readonly inc: string
-  /** Of the fleet's register, when the process was known to live. */
+  /** Era of the fleet's register when the process was known to be alive. */
   readonly era: string
   readonly rev: number
-  /** How much it needs beyond its part. */
+  /** Amount that it needs beyond its part. */
   readonly want: number
   /** Totals by receiver. */
   readonly gave: Readonly<Record<string, number>>
-  /** What an earlier process had of which nobody knows what it used. */
+  /** Amount held by an earlier process whose use is unknown. */
   readonly lost: number
 }
 
 export interface LimitBook {
-  /** Of which what is used up counts; with another one all begins anew. */
+  /** Period of the used amount; another period starts from zero. */
   readonly period: number
   /** By the name of the gateway. */
   readonly seats: Readonly<Record<string, LimitSeat>>
 }
 
-/** What the parts are parts of. */
+/** Size that the parts divide. */
 export interface LimitSize {
   readonly limit: number
   /** `FLEET_REPLICAS` */
@@ -44,7 +44,7 @@ export interface LimitSize {
 const MAX_SEATS = 128
 const MAX_AMOUNT = 2 ** 50
 
-/** What a gateway has by right: as many have the one more that does not divide. */
+/** Rightful part of a gateway: the remainder goes one each to the first. */
 export function rightOf(rank: number, { limit, replicas }: LimitSize): number {
   if (rank >= replicas) return 0
   return Math.floor(limit / replicas) + (rank < limit % replicas ? 1 : 0)
@@ -68,7 +68,7 @@ function isBefore([one, no]: readonly [string, number], [other, than]: readonly 
   return no < than || (no === than && one < other)
 }
 
-/** What both know, of the first MAX_SEATS. Of a later period the one book says all. */
+/** Joins the knowledge of both, for the first MAX_SEATS. The book of a later period replaces the other. */
 export function joinBooks(known: LimitBook, found: LimitBook): LimitBook {
   if (known.period !== found.period) return known.period > found.period ? known : found
   const seats: Record<string, LimitSeat> = { ...found.seats }
@@ -79,7 +79,7 @@ export function joinBooks(known: LimitBook, found: LimitBook): LimitBook {
   return { ...found, seats: firstOf(seats) }
 }
 
-/** The last have no part by right, and whoever gave them something does not have it back. */
+/** Keeps the first seats. The last have no rightful part, and gifts to them do not return. */
 function firstOf(seats: LimitBook['seats']): LimitBook['seats'] {
   const all = Object.entries(seats)
   if (all.length <= MAX_SEATS) return seats
@@ -89,12 +89,12 @@ function firstOf(seats: LimitBook['seats']): LimitBook['seats'] {
   return Object.fromEntries(inOrder.slice(0, MAX_SEATS))
 }
 
-/** Too many gateways of other names have a seat: nobody could read a book with one more. */
+/** True if too many gateways of other names have a seat: a book with one more would be unreadable. */
 export function isFullFor({ seats }: LimitBook, name: string): boolean {
   return !Object.hasOwn(seats, name) && Object.keys(seats).length >= MAX_SEATS
 }
 
-/** Whether somebody who finds this knows all that is known. */
+/** True if a reader of this learns all that is known. */
 export function isToldIn(known: LimitBook, found: LimitBook | null): boolean {
   if (found === null) return Object.keys(known.seats).length === 0
   if (found.period !== known.period) return found.period > known.period
@@ -168,7 +168,7 @@ export function withGift(
   }
 }
 
-/** What gateways had that have ended goes to one that needs it. */
+/** Passes what ended gateways held to one that needs it. */
 export function withHeritage(
   book: LimitBook,
   heir: string,
@@ -182,7 +182,9 @@ export function withHeritage(
   return next
 }
 
-/** Who needs something of others, the one with least first; a debt is a need. `due`: what they lack of their part by right. */
+/**
+ * Needs of other gateways, the one with least first; a debt is a need. `due`: what they lack of their rightful part.
+ */
 export function wantsIn(book: LimitBook, but: string, size: LimitSize) {
   const right = rightOf(size.replicas - 1, size)
   return Object.entries(book.seats)
@@ -196,7 +198,7 @@ export function wantsIn(book: LimitBook, but: string, size: LimitSize) {
     .toSorted((a, b) => a.part - b.part)
 }
 
-/** `null` for what is no such book. Never throws. */
+/** Parses a limit book; `null` for anything else. Never throws. */
 export function parseLimitBook(text: string): LimitBook | null {
   const raw = parseJsonObject(text)
   if (raw === null || !isAmount(raw['period']) || !isJsonObject(raw['seats'])) return null

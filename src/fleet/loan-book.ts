@@ -9,15 +9,15 @@ export interface Loan {
   readonly termMs: number
 }
 
-/** What a gateway says of its part of a rate. Nobody else changes it. */
+/** Entry of a gateway about its part of a rate. Only that gateway changes it. */
 export interface LoanEntry {
   /** `FLEET_MEMBER` */
   readonly name: string
   /** Goes up with each change. */
   readonly seq: number
-  /** What it takes for the rate of all together; 0 where it has none. */
+  /** Total rate as seen by it; 0 without one. */
   readonly rate: number
-  /** How much it needs beside its own part, as of its last question. */
+  /** Amount that it needs beside its own part, as of its last question. */
   readonly want: number
   /** Number of its last question. */
   readonly ask: number
@@ -46,7 +46,7 @@ export function withEntry(book: LoanBook, id: string, own: LoanEntry): LoanBook 
   return Object.fromEntries([...others.slice(-(MAX_ENTRIES - 1)), [id, own]])
 }
 
-/** `null` for what is no such book. Never throws: whoever can write there may write anything. */
+/** Parses a loan book; `null` for anything else. Never throws: the record may contain anything. */
 export function parseLoanBook(text: string): LoanBook | null {
   const book = parseJsonObject(text)
   if (book === null) return null

@@ -13,7 +13,7 @@ import {
 
 /*
  * All that can happen to a fleet, as a pure function. Who writes the register has read it, makes the next state of it by
- * these events, and writes that if nobody else was faster.
+ * these events, and writes that if no other member was faster.
  *
  *              lost                    all are accounted for, or watched for long enough
  *   (nothing) ──────▶ learning ──────────────────────────────────────────────────────────▶ open
@@ -32,11 +32,11 @@ export type FleetEvent =
   | { readonly type: 'hush'; readonly incs: readonly string[] }
   /** Silent for so long that they have closed everything. */
   | { readonly type: 'lapse'; readonly incs: readonly string[] }
-  /** This era was watched for so long that whoever has not entered it has closed everything. */
+  /** Members that have not entered this era have closed everything: it was watched long enough. */
   | { readonly type: 'watched' }
   /** A goodbye: its sockets are gone. */
   | { readonly type: 'leave'; readonly inc: string }
-  /** An operator's word, like the next: nobody else is alive who could have permits. */
+  /** Confirmed by an operator, like the next: no other gateway is alive that could have permits. */
   | { readonly type: 'open' }
   /** No process of this name is alive. */
   | { readonly type: 'forget'; readonly name: string }
@@ -70,11 +70,11 @@ export interface NewEra {
   readonly by: string
   /** Higher than any it has seen. */
   readonly rev: number
-  /** Of the last era that it has seen; '' if none. */
+  /** Last era that it has seen; '' if none. */
   readonly lastEra: string
 }
 
-/** What the register says when what it said is lost. */
+/** State of the register after its content was lost. */
 export function newEra({ run, check, by, rev, lastEra }: NewEra): FleetState {
   return {
     v: 2,
@@ -125,8 +125,8 @@ function apply(state: FleetState, event: FleetEvent): FleetState {
 }
 
 /**
- * While learning every claim is believed. In an open fleet nobody can claim any more, but that an operator has opened it:
- * whoever comes too late stays if what it has still fits.
+ * Admits a member. While learning every claim is believed. In an open fleet only after an operator opened it: a
+ * latecomer stays if its permits still fit.
  */
 function enter(state: FleetState, event: EnterEvent): FleetState {
   if (state.members[event.inc] !== undefined) return state
@@ -195,7 +195,9 @@ function omit<T>(record: Readonly<Record<string, T>>, names: readonly string[]):
   return Object.fromEntries(Object.entries(record).filter(([name]) => !names.includes(name)))
 }
 
-/** What follows from the facts: who is still awaited, whether that is all, and what is granted. */
+/**
+ * Applies the consequences of the facts: which members are still awaited, whether all have come, and what is granted.
+ */
 function settle(state: FleetState): FleetState {
   const { members } = state
   const entries = Object.values(members)
@@ -224,8 +226,8 @@ function stillAwaited({ awaited, members }: FleetState): FleetState['awaited'] {
 }
 
 /**
- * Free permits go to those who want some, first to whom has least of its share, then to whom has waited longest; what
- * nobody wants goes to those who have less than their share.
+ * Grants free permits to members that want some, first by the smallest part of the share, then by the longest wait;
+ * unwanted ones go to those below their share.
  */
 function grant(state: FleetState): FleetMembers {
   let free = grantableIn(state) - sumOfLeases(state.members)

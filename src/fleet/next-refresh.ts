@@ -19,7 +19,7 @@ import {
  *    │                                   token of no use any more ──▶ take │  once for each turn, and loudly
  *    └───────────────── a new sign-in: gen + 1 ────────────────────────────┘
  *
- * Invariants: a token is presented only under an acknowledged turn, and in its time; by nobody who has seen a higher
+ * Invariants: a token is presented only under an acknowledged turn, and in its time; by no gateway that has seen a higher
  * generation; a second time only in doubt.
  */
 
@@ -75,13 +75,13 @@ export interface RefreshState {
   readonly self: string
   /** The highest generation that it has the tokens of, as it saw it last. */
   readonly own: SignInFacts | null
-  /** Proof of what its own files held when it looked last; '' before that, and where nobody has signed in. */
+  /** Proof of its own files' content at the last look; '' before that, and before the first sign-in. */
   readonly filed: string
   readonly seen: SeenRecord | null
   readonly turn: Turn | null
   /** Turns in a row that this gateway has lost. */
   readonly lost: number
-  /** Since when nobody is missing in the fleet; `null` while somebody is. */
+  /** Time since which no gateway is missing in the fleet; `null` while one is. */
   readonly openSince: Instant | null
 }
 
@@ -135,7 +135,7 @@ export function nextRefresh(state: RefreshState, event: RefreshEvent): RefreshSt
       if (turn === null) return state
       return { ...state, turn: { ...turn, stage: 'lost' }, lost: state.lost + 1 }
     case 'renewed': {
-      // Somebody may have signed in meanwhile, or got further.
+      // Another gateway may have signed in meanwhile, or got further.
       const isLate = own === null || own.gen !== turn?.gen
       return { ...state, own: isLate ? own : renewedFacts(own, event.proof), turn: null, lost: 0 }
     }
@@ -166,8 +166,8 @@ function afterSeen(
 }
 
 /**
- * Whether one is later than the other. Of two sign-ins that were made at once the one in the engine stays, so the same
- * generation of another token is ahead, too.
+ * True if one is later than the other. Of two concurrent sign-ins the one in Valkey stays, so the same generation of
+ * another token is ahead, too.
  */
 function isAhead(facts: SignInFacts, own: SignInFacts): boolean {
   if (facts.gen !== own.gen) return facts.gen > own.gen
@@ -198,7 +198,7 @@ export function newSignIn({ own, filed, seen }: RefreshState, proof: string): Si
 /** Two who cannot read each other must not write as fast as they can. */
 const FOREIGN_MS = 1_000
 
-/** Returns whether a record of somebody else is left alone for now. */
+/** True if a record of another gateway is left alone for now. */
 export function isHeldBack({ seen }: RefreshState, now: Instant): boolean {
   return seen !== null && seen.isForeign && watchedMs(seen.since, now) < FOREIGN_MS
 }
@@ -208,10 +208,10 @@ export type TurnStep =
   | { readonly type: 'take'; readonly facts: SignInFacts; readonly isSecond: boolean }
   /** Others come first, or may have more to say. Something changes after so long, in milliseconds; Infinity: by news only. */
   | { readonly type: 'wait'; readonly ms: number; readonly why: WaitReason }
-  /** The token is dead: somebody has tried. */
+  /** The token service refused the token: it is dead. */
   | { readonly type: 'refused' }
 
-/** `doubt`: the token may be spent, and nobody has what it was spent for. */
+/** `doubt`: the token may be used up, and its successor is lost. */
 export type WaitReason = 'unread' | 'settling' | 'holder' | 'doubt'
 
 export interface TurnSought {
@@ -221,7 +221,7 @@ export interface TurnSought {
   readonly times: RefreshTimes
 }
 
-/** Whether this gateway may renew now. */
+/** Decides whether this gateway may renew now. */
 export function turnFor(state: RefreshState, sought: TurnSought): TurnStep {
   const { own, seen } = state
   const { now, isUseless, times } = sought
@@ -243,7 +243,7 @@ export function turnFor(state: RefreshState, sought: TurnSought): TurnStep {
 
 const UNREAD: TurnStep = { type: 'wait', ms: Infinity, why: 'unread' }
 
-/** How much longer a token may be presented under the turn that was granted, in milliseconds; 0 is not at all. */
+/** Remaining time, in milliseconds, to present a token under the granted turn; 0 forbids it. */
 export function presentableMs({ turn, own }: RefreshState, now: Instant, times: RefreshTimes) {
   if (turn?.stage !== 'granted' || own?.fence !== turn.fence) return 0
   return Math.max(0, times.turnMs - times.marginMs - elapsedMs(turn.sentAt, now))
@@ -280,7 +280,7 @@ function isMineUnpresented(state: RefreshState, own: SignInFacts): boolean {
 /** A gateway that loses one turn after the other may have a bad way to the token service: then others come to it. */
 const QUICK_TURNS = 3
 
-/** Nothing can come of our turn any more, so there is no need to wait for its end. */
+/** True if our turn can have no result any more, so that its end need not be awaited. */
 function isOver({ turn, lost }: RefreshState): boolean {
   return turn?.stage === 'lost' && lost <= QUICK_TURNS
 }

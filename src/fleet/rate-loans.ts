@@ -5,22 +5,21 @@ import type { Loan, LoanBook, LoanEntry } from './loan-book.ts'
 /*
  * A rate that several gateways keep together: so many starts in any window of time, each of which one of them has.
  *
- * Everybody's own part is the R-th of it, which nobody else ever uses unless it is lent; so each may go on with that when the
+ * Everybody's own part is the R-th of it, which no other gateway uses unless it is lent; so each may go on with that when the
  * engine is gone, and what the engine forgets, repeats or writes late does no harm. Also where the book can't be read or written
  * from the start: what a predecessor has lent or used is over after a while.
  *
  *   borrower   asks: "question 7: I want 20"     A loan lasts for a term from when its question was SENT, as it knows.
  *   lender     answers: "to you 12, question 7"  Has it back a term and a window after it has SEEN the question, which is later.
  *
- * No clock is compared with another. A start is lent only while it is free, so whoever has it next has had a whole window.
+ * No clock is compared with another. A start is lent only while it is free, so its next holder has had a whole window.
  */
 
 export interface RateLoansOptions {
-  /** Of this process: no other has had it. */
+  /** Unique id of this process. */
   readonly id: string
-  /** Of the gateway: what processes of that name before this one have used or lent is not used again too early. */
+  /** Name of the gateway: the usage and loans of earlier processes with this name delay reuse. */
   readonly name: string
-  /** How many gateways share. */
   readonly replicas: number
   readonly termMs: number
   /** For how long a start is not free after it was used. */
@@ -29,7 +28,7 @@ export interface RateLoansOptions {
   readonly hasPredecessor: boolean
 }
 
-/** How much of the rate is needed here. */
+/** Need of the rate here. */
 export interface RateUse {
   /** As configured, for all gateways together. */
   readonly rate: number
@@ -51,12 +50,12 @@ interface Lent {
   readonly until: number
 }
 
-/** Whoever says nothing for so long is not counted with; everybody says something before. */
+/** Silence after which a gateway no longer counts; every gateway writes before that. */
 const FORGOTTEN_MS = 900_000
 const SIGN_MS = 300_000
 /** Questions of which an answer may yet come. */
 const MAX_ASKS = 8
-/** Of loans to one borrower that are not back: beyond it the oldest two count as one, the larger for the longer time. */
+/** Most outstanding loans to one borrower: beyond it the oldest two count as one, the larger for the longer time. */
 const MAX_LENT = 8
 /** Clocks run at different speeds. */
 const DRIFT = 1.01
@@ -73,7 +72,7 @@ export class RateLoans {
   #begunAt: number | null = null
   /** `null` until the book was seen. */
   #heldUntil: number | null = null
-  /** Whoever follows can know of us. */
+  /** True once successors can know of us. */
   #isEntered = false
   /** By id. Bounded by MAX_MEMBERS. */
   readonly #others = new Map<string, Other>()
@@ -92,7 +91,7 @@ export class RateLoans {
     this.#own = { name, seq: 0, rate: 0, want: 0, ask: 0, loans: {}, left: null }
   }
 
-  /** What stands in the book of this gateway, when all is said. */
+  /** Complete entry of this gateway in the book. */
   get own(): LoanEntry {
     return this.#own
   }
@@ -158,7 +157,7 @@ export class RateLoans {
     return true
   }
 
-  /** Goes: whoever comes under this name knows how long to wait. */
+  /** Leaves: a successor of this name knows how long to wait. */
   leave(now: Instant): void {
     const lent = [...this.#lent.values()].flat()
     const left = Math.max(
@@ -188,7 +187,7 @@ export class RateLoans {
     return termMs * DRIFT + this.#marginMs + windowMs
   }
 
-  /** When our part is ours although nobody can know of us. Monotonic. */
+  /** Time at which our part is ours although others cannot know of us. Monotonic. */
   get #aloneAt(): number {
     return (this.#begunAt ?? Infinity) + this.#longestMs
   }
@@ -216,7 +215,7 @@ export class RateLoans {
     return Math.floor(this.#rate(mono) / this.#replicas)
   }
 
-  /** The part that is ours alone, as soon as nobody before us can have it. */
+  /** Part that is ours alone, once no predecessor can have it. */
   #base(mono: number): number {
     const isHeld = mono < (this.#heldUntil ?? this.#aloneAt)
     return isHeld || !(this.#isEntered || mono >= this.#aloneAt) ? 0 : this.#part(mono)
@@ -252,7 +251,7 @@ export class RateLoans {
     return sentAt + this.#options.termMs / (want >= 2 * this.#own.want ? 30 : 3)
   }
 
-  /** What others are lent, where somebody has asked; `null` where nobody has. */
+  /** Loans to others that have asked; `null` if none has. */
   #answers(mono: number): Readonly<Record<string, Loan>> | null {
     const { used, waiting } = this.#use
     const asking = [...this.#others].filter(([id, other]) => this.#isAsking(id, other, mono))

@@ -1,16 +1,16 @@
 import { createHmac } from 'node:crypto'
 import { isJsonObject } from '../shared/json.ts'
 
-/** Who may trade the refresh token of a generation for the next one, and how far that has come. */
+/** Right to exchange the refresh token of a generation for the next one, and its progress. */
 export type SignInPhase =
-  /** Nobody has it. */
+  /** No gateway has it. */
   | 'idle'
-  /** The holder may have presented the token: until its tokens are there nobody else must. */
+  /** The holder may have presented the token: until its tokens are there no other gateway may. */
   | 'presenting'
   /** The token service has refused it for good: only a new sign-in helps. */
   | 'refused'
 
-/** What all gateways of a fleet know of the sign-in that they have together. */
+/** Facts about the sign-in that the gateways of a fleet share. */
 export interface SignInFacts {
   /** Goes up with each renewal and with each new sign-in, over all of time. */
   readonly gen: number
@@ -36,7 +36,7 @@ export interface SignInRecord extends SignInFacts {
 export type SignInReading =
   | { readonly type: 'none' }
   | { readonly type: 'damaged' }
-  /** Of a later version of this program. */
+  /** Record of a later version of this program. */
   | { readonly type: 'newer' }
   | { readonly type: 'record'; readonly record: SignInRecord }
 
@@ -76,8 +76,8 @@ export function writeSignInRecord(record: SignInRecord): string {
 }
 
 /**
- * What the seal of a record binds: nobody without the secret can say that nobody presents a token, nor move tokens to another
- * generation, sign-in or fleet. `fleet` is FLEET_NAME, `source` names the record.
+ * Data bound by the seal of a record: without the secret one cannot claim that a token is unused, nor move tokens to
+ * another generation, sign-in or fleet. `fleet` is FLEET_NAME, `source` names the record.
  */
 export function aadOf(facts: SignInFacts, fleet: string, source: string): string {
   const { gen, holder, phase, fence, proof, lineage, spent } = facts
@@ -102,7 +102,7 @@ export function proofOf(refreshToken: string, fleet: string): string {
   return createHmac('sha256', `kiro-gateway sign-in ${fleet}`).update(refreshToken).digest('hex')
 }
 
-/** Whether a refresh token is this generation's, or one that it came from: so no new sign-in. */
+/** True if a refresh token is of this generation or an earlier one, and hence not a new sign-in. */
 export function isKnownTo({ proof, lineage, spent }: SignInFacts, other: string): boolean {
   return other === proof || other === lineage || spent.includes(other.slice(0, SPENT_CHARS))
 }

@@ -28,7 +28,7 @@ export interface FleetEngineOptions {
   readonly url: string
   /** `FLEET_NAME` */
   readonly name: string
-  /** Signs the register, so that nobody without the secret can write one. */
+  /** Signs the register, so that only holders of the secret can write one. */
   readonly seal: Pick<FleetSeal, 'checks' | 'sign' | 'isSigned'>
   /** `FLEET_ENGINE_REPLICAS`: a beat counts only when so many replicas of the engine have it. */
   readonly replicas: number
@@ -42,8 +42,8 @@ export interface FleetEngineOptions {
 const SIGNED_FOR = 'register\n'
 
 /**
- * The register in a Valkey, or a Redis from 7 on: scripts for what must happen at once, a channel for news. Two connections,
- * since one that listens can't ask. Nothing is queued while there is no connection, and nothing is sent twice.
+ * Register in a Valkey, or a Redis from version 7 on: scripts for atomic changes, a channel for news. Two connections,
+ * since a listening one cannot ask. Nothing is queued without a connection, and nothing is sent twice.
  */
 export class ValkeyEngine implements FleetEngine {
   readonly records: FleetRecords
@@ -54,7 +54,7 @@ export class ValkeyEngine implements FleetEngine {
   readonly #keys: readonly [ledger: string, beats: string, channel: string]
   #reason: string | null = null
   #isUp = false
-  /** It was not there when it was opened, and nobody has looked at it yet. */
+  /** True if it was unreachable at the start, and was not checked since. */
   #isUnseen = false
 
   private constructor(options: FleetEngineOptions, client: typeof Redis) {
@@ -83,9 +83,9 @@ export class ValkeyEngine implements FleetEngine {
   }
 
   /**
-   * Connects, and looks whether this engine will do. Resolves also where there is no engine now: it may come.
+   * Connects, and checks that this Valkey is suitable. Resolves also without a connection: it may come later.
    *
-   * @throws {GatewayError} GW_CONFIG_INVALID where waiting would not help
+   * @throws {GatewayError} GW_CONFIG_INVALID if waiting would not help
    */
   static async open(options: FleetEngineOptions): Promise<ValkeyEngine> {
     const { Redis: client } = await import('ioredis')
@@ -193,7 +193,7 @@ export class ValkeyEngine implements FleetEngine {
     }
   }
 
-  /** Nobody waits for `open()` any more. */
+  /** Handles a problem found after `open()` has returned. */
   #onLate(problem: string | null): void {
     if (problem === null || !this.#isUnseen) return
     this.#isUnseen = false

@@ -13,14 +13,14 @@ export interface ValkeyRecordsOptions {
   readonly commands: Redis
   /** Subscribed to the channel by its owner. */
   readonly news: Redis
-  /** Of all keys of the fleet. */
+  /** Prefix of all keys of the fleet. */
   readonly prefix: string
   readonly channel: string
   /** `FLEET_ENGINE_REPLICAS`: a change counts only when so many replicas of the engine have it. */
   readonly replicas: number
 }
 
-/** What is said on the channel of a record, before its name: the ledger says a number there. */
+/** Prefix of a record's name on the channel: the ledger sends a number there. */
 const RECORD_NEWS = 'record '
 
 /** Named values in a Valkey. Its connections are the engine's. */
@@ -83,7 +83,7 @@ export class ValkeyRecords implements FleetRecords {
   }
 }
 
-/** Whether a message of the channel is of a record, so not of the ledger. */
+/** True if a message of the channel is about a record and not the ledger. */
 export function isRecordNews(text: string): boolean {
   return text.startsWith(RECORD_NEWS)
 }

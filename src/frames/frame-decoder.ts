@@ -45,7 +45,7 @@ export class FrameDecoder {
   readonly #onHold: (bytes: number) => void
   /** The bytes of an incomplete frame. */
   #partial: UnwrittenMemory | null = null
-  /** Of the incomplete frame; `null` before its prelude has come. */
+  /** Size of the incomplete frame; `null` before its prelude has come. */
   #frameBytes: number | null = null
   #failure: GatewayError | null = null
 
@@ -85,7 +85,7 @@ export class FrameDecoder {
     if (this.#failure !== null) throw this.#failure
   }
 
-  /** Of a frame that has come in part, its buffer as a whole. */
+  /** Size of the whole buffer of an incomplete frame. */
   get heldBytes(): number {
     return this.#partial?.size ?? 0
   }
@@ -144,7 +144,7 @@ export class FrameDecoder {
     return this.#roomFor(this.#partialBytes + stop - start).append(chunk, start, stop)
   }
 
-  /** Where the incomplete frame is, with room for this many bytes of it. */
+  /** Buffer of the incomplete frame, with room for this many bytes. */
   #roomFor(needed: number): UnwrittenMemory {
     const before = this.#partial
     if (before !== null && needed <= before.size) return before
@@ -306,7 +306,7 @@ function corrupt(detail: string): GatewayError {
   return new GatewayError('GW_FRAME_CORRUPT', detail)
 }
 
-/** What each byte does to a CRC-32 (polynomial 0xEDB88320, reflected). */
+/** Table of a CRC-32 (polynomial 0xEDB88320, reflected). */
 const Steps = Int32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte
   for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1

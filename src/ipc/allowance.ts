@@ -1,5 +1,5 @@
 /*
- * What a named key may use is an allowance: of credits in a period, of requests in a minute, of streams at once. The
+ * An allowance is a limit of a named key: of credits in a period, of requests in a minute, of streams at once. The
  * primary has the whole of it, workers hold leases, and a request takes its part from what its worker holds.
  *
  * As with connections each message is a complete snapshot of one allowance: counts are totals, the highest `seq` wins.
@@ -11,17 +11,17 @@
  */
 
 /**
- * What is limited. Credits and requests are used up until the next period; streams are given back, and so is the one request
- * that a key may have under way to a model while nobody knows what it will cost.
+ * Kinds of limits. Credits and requests are used up until the next period; streams are given back, as is the one
+ * request that a key may have under way to a model of unknown cost.
  */
 export const ALLOWANCE_KINDS = ['credits', 'requests', 'streams', 'unpriced'] as const
 
 export type AllowanceKind = (typeof ALLOWANCE_KINDS)[number]
 
 /**
- * Of which key and what: `<id of the key>/credits`. Requests that are answered without the upstream are limited apart from
- * the others: `<id of the key>/here/requests`; those of unknown price by model: `<id of the key>/<model>/unpriced`. The same in
- * every period.
+ * Name of a limit by key and kind: `<id of the key>/credits`. Requests answered without the upstream are limited apart
+ * from the others: `<id of the key>/here/requests`; those of unknown price by model: `<id of the
+ * key>/<model>/unpriced`. The same in every period.
  */
 export type AllowanceName = `${string}/${AllowanceKind}`
 
@@ -35,13 +35,13 @@ export interface AllowanceReport {
   readonly period: number
   /** Total of what was used up. */
   readonly used: number
-  /** What requests hold now. */
+  /** Amount held by requests now. */
   readonly reserved: number
   /** Total of what was given back. */
   readonly returned: number
-  /** What is neither used, nor reserved, nor given back. Below zero where requests took more than was reserved for them. */
+  /** Amount neither used, nor reserved, nor given back. Negative if requests took more than was reserved for them. */
   readonly spare: number
-  /** What those who wait need beyond that. */
+  /** Amount that waiters need beyond that. */
   readonly wanted: number
   /** When the first of them arrived; `null` where none waits. Monotonic time of the machine. */
   readonly oldestAt: number | null
@@ -67,9 +67,9 @@ export interface AllowanceTerms {
   readonly recalledFor: number | null
   /** `seq` of the terms since which something has been recalled without a break, 0 if nothing is. Wants an answer. */
   readonly asked: number
-  /** Those who waited in the report of this `seq` have been given all that there is, in any worker. */
+  /** Waiters in the report of this `seq` have been given all that there is, in any worker. */
   readonly final: number
-  /** What the worker should hold so that the usual request need not wait; below a quarter of it, it reports. */
+  /** Amount that lets the usual request start without a wait; below a quarter of it, the worker reports. */
   readonly ahead: number
   /** Without what this worker itself has used and reserved, which it knows best. */
   readonly standing: AllowanceStanding
@@ -91,7 +91,7 @@ export interface AllowanceStanding {
 
 export type BookTrouble = 'unwritable' | 'damaged'
 
-/** What binds a worker before its first terms: it has nothing. */
+/** Terms of a worker before its first message: it has nothing. */
 export function noTerms(name: AllowanceName): AllowanceTerms {
   return {
     name,
@@ -108,7 +108,7 @@ export function noTerms(name: AllowanceName): AllowanceTerms {
   }
 }
 
-/** What the primary assumes of a worker that has not reported. */
+/** Assumed report of a worker that has not reported. */
 export function noReport(name: AllowanceName, period: number): AllowanceReport {
   return {
     name,
@@ -126,7 +126,7 @@ export function noReport(name: AllowanceName, period: number): AllowanceReport {
   }
 }
 
-/** What becomes of an allowance's part that a worker held when it died. */
+/** True if the part that a dead worker held counts as used. */
 export function isUsedUp(name: AllowanceName): boolean {
   return name.endsWith('/credits') || name.endsWith('/requests')
 }

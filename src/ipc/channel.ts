@@ -92,7 +92,7 @@ export class Pending<Answer> {
     }
   }
 
-  /** An answer that is no longer waited for is dropped. */
+  /** Answers a request; dropped if the answer is no longer awaited. */
   answer(requestId: number, answer: Answer): void {
     this.#waiting.get(requestId)?.(answer)
   }

@@ -24,22 +24,25 @@ export const SHOWN_METRICS: readonly string[] = [
   'process_resident_memory_bytes'
 ]
 
-/** What a worker wants of the dashboard, of which the primary has the figures and counts what all workers do together. */
+/**
+ * Request of a worker about the dashboard, of which the primary has the figures and counts what all workers do
+ * together.
+ */
 export type DashboardWish =
-  /** So many pages want to be kept up to date; answered by `opened`. */
+  /** Number of pages to keep up to date; answered by `opened`. */
   | { readonly name: 'open'; readonly requestId: number; readonly pages: number }
-  /** So many are there no more. */
+  /** Number of pages that closed. */
   | { readonly name: 'left'; readonly pages: number }
-  /** Somebody at this address tries to sign in; answered by `may-try`. */
+  /** Sign-in attempt from this address; answered by `may-try`. */
   | { readonly name: 'try'; readonly requestId: number; readonly address: string }
   /** They have given an operator's key. */
   | { readonly name: 'signed-in'; readonly address: string }
-  /** How the worker stands now, by SHOWN_METRICS; its answer to `look`. */
+  /** Figures of the worker now, by SHOWN_METRICS; its answer to `look`. */
   | { readonly name: 'seen'; readonly requestId: number; readonly metrics: MetricsSnapshot }
 
-/** What the primary tells of it. `events` are server-sent events, written out. */
+/** Message of the primary about it. `events` are server-sent events, written out. */
 export type DashboardNews =
-  /** So many of the pages may stay; they begin with these events, and the rest is refused. */
+  /** Number of pages that may stay; they begin with these events, and the rest is refused. */
   | {
       readonly name: 'opened'
       readonly requestId: number
@@ -50,5 +53,5 @@ export type DashboardNews =
   | { readonly name: 'look'; readonly requestId: number }
   /** For all pages of this worker. */
   | { readonly name: 'events'; readonly events: string }
-  /** 0: they may; else so long nobody there may. */
+  /** 0: they may; else the time for which that address may not. */
   | { readonly name: 'may-try'; readonly requestId: number; readonly waitMs: number }

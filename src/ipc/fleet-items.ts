@@ -1,5 +1,5 @@
 /*
- * What a worker and the primary say of stored answers where several gateways share them. Names of files alone: each reads
+ * Messages of a worker and the primary about stored answers that several gateways share. Names of files alone: each reads
  * and writes them in STATE_DIR.
  *
  *   worker ──── items.made: "this answer lies there" ───────────────────────▶ primary, which has the engine keep it, too

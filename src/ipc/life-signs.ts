@@ -1,10 +1,10 @@
 import type { FleetTimes, Instant } from '../shared/elapsed.ts'
 import type { FleetStanding } from '../shared/fleet-standing.ts'
 
-/** How often the primary and each worker tell each other that their event loops turn. */
+/** Interval of the signs of life between the primary and each worker. */
 export const BEAT_MS = 1_000
 
-/** How much silence of a process is too much, in milliseconds; `null` for never. */
+/** Silence of a process that is too long, in milliseconds; `null` for never. */
 export interface SilenceLimits {
   readonly ms: number | null
   /** For the first sign, which a process gives when it has loaded its code. */
@@ -43,13 +43,13 @@ export class LifeSigns<Name> {
     for (const signs of this.#signs.values()) signs.silence++
   }
 
-  /** How long there has been no sign; 0 while none is missing. */
+  /** Time without a sign; 0 while none is overdue. */
   silentMs(name: Name): number {
     const silence = this.#signs.get(name)?.silence ?? 0
     return Math.max(0, silence - 1) * BEAT_MS
   }
 
-  /** Those that have been silent for longer. */
+  /** Names that have been silent for longer. */
   silent({ ms, firstMs }: SilenceLimits): readonly Name[] {
     if (ms === null) return []
     return [...this.#signs]
@@ -60,7 +60,7 @@ export class LifeSigns<Name> {
   }
 }
 
-/** How this gateway stands in its fleet. A worker acts on it by itself where the primary does not. */
+/** State of this gateway in its fleet. A worker acts on it by itself if the primary does not. */
 export interface FleetTold {
   readonly type: 'fleet.told'
   /** From when the lease counts; `null` where there is none. */

@@ -35,7 +35,7 @@ export type FromWorker =
   | { readonly type: 'worker.failed'; readonly message: string }
   /** It holds as many connections of clients as it may, or has room again; answered by `clients.accept` or not. */
   | { readonly type: 'clients.full'; readonly isFull: boolean }
-  /** What there is to do for it, from 0 to 1, and whether many clients come at once; may be answered by `clients.accept`. */
+  /** Load from 0 to 1, and whether many clients come at once; may be answered by `clients.accept`. */
   | { readonly type: 'clients.load'; readonly load: number; readonly isCrowded: boolean }
   /** It has done what `clients.accept` told it. */
   | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
@@ -67,7 +67,7 @@ export type FromWorker =
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
   /** A client wants the metrics of the whole cluster; answered by `metrics.text`. */
   | { readonly type: 'metrics.wanted'; readonly requestId: number }
-  /** What requests have used that are over. */
+  /** Usage of completed requests. */
   | {
       readonly type: 'usage.rows'
       /** Requests that have begun since the last of these messages. */
@@ -96,11 +96,11 @@ export type ToWorker =
   /** Named keys were made, changed or revoked. */
   | { readonly type: 'keys.changed'; readonly book: KeyBook }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
-  /** What all workers together have learnt of a model's tokenizer. */
+  /** Correction of a model's tokenizer, learnt by all workers together. */
   | ({ readonly type: 'calibration.learnt' } & Learnt)
   /** Prices that all workers have learnt of a model. */
   | ({ readonly type: 'price.learnt' } & PriceLessons)
-  /** What a worker has found out about the form of requests. */
+  /** Finding of a worker about the request form. */
   | ({ readonly type: 'form.learnt' } & LearntForm)
   | ({ readonly type: 'conversation.learnt' } & ConversationParts)
   | ({ readonly type: 'kiro-key.learnt' } & KiroKeyVerdict)
@@ -159,9 +159,9 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
   'fleet.told'
 ])
 
-/** What the upstream thinks of a Kiro key that a client brings. */
+/** Verdict of the upstream on a client's Kiro key. */
 export interface KiroKeyVerdict {
-  /** Made of its digest: the key itself is told to nobody. */
+  /** Digest of the key; the key itself is never passed on. */
   readonly name: string
   readonly isAccepted: boolean
 }
@@ -174,13 +174,13 @@ export interface PriceTold extends PricedAnswer {
   readonly credits: number
 }
 
-/** What a worker must know to begin. */
+/** Initial state of a worker. */
 export interface WorkerStart {
   readonly type: 'worker.start'
   /** From 1; the same for later workers of the slot. */
   readonly workerId: number
   readonly config: Config
-  /** Where workers listen already, or did. */
+  /** Port on which workers already listen, or did. */
   readonly boundPort: number | null
   readonly news: CredentialNews
   readonly standing: AccountStanding
@@ -189,9 +189,9 @@ export interface WorkerStart {
   readonly book: KeyBook
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
-  /** What sign-ins to the dashboard are signed with, in hexadecimal; of the gateway, until it ends. */
+  /** Secret that signs dashboard sessions, in hexadecimal; of the gateway, until it ends. */
   readonly sessionSecret: string
-  /** Of the container; a worker takes its share. */
+  /** Plan of the container; a worker takes its share. */
   readonly memory: MemoryPlan
   readonly status: ClusterStatus
 }
@@ -231,9 +231,9 @@ export interface PlanBar extends Problem {
   readonly until: number | null
 }
 
-/** What refusals have said of the account. Times are milliseconds since the epoch. */
+/** State of the account according to refusals. Times are milliseconds since the epoch. */
 export interface AccountStanding {
-  /** Those in force, the most serious first; some may be over by now. */
+  /** Active bars, the most serious first; some may be over by now. */
   readonly bars: readonly AccountBar[]
   /** When the upstream suspected abuse last. */
   readonly suspectedAt: number | null
@@ -243,7 +243,7 @@ export interface AccountStanding {
 
 export const GOOD_STANDING: AccountStanding = { bars: [], suspectedAt: null, pausedUntil: null }
 
-/** What the account has used, or why that is not known. */
+/** Usage of the account, or the reason why it is unknown. */
 export type UsageNews =
   | { readonly usage: AccountUsage; readonly problem: null }
   | { readonly usage: null; readonly problem: Problem }
@@ -274,11 +274,11 @@ export interface Problem {
   readonly code: ErrorCode
   /** For clients, `/readyz` and the log. */
   readonly message: string
-  /** What is the matter, where the code does not tell it. */
+  /** Failure, if the code does not tell it. */
   readonly failure?: FailureCode
 }
 
-/** What `/readyz` reports beyond the worker that answers it. */
+/** Facts for `/readyz` beyond the worker that answers it. */
 export interface ClusterStatus {
   /** The state of each slot; `silent` for a worker that seems to hang. */
   readonly workers: readonly { readonly id: number; readonly state: string }[]
@@ -325,7 +325,7 @@ export interface LeaseReport {
   readonly draining: boolean
 }
 
-/** What has become of a worker's starts. A start is the right to send one request where requests are paced. */
+/** Report of a worker's starts. A start is the right to send one request under a rate limit. */
 export interface PaceReport {
   /** Total of starts granted as of the terms that were in force. */
   readonly granted: number
@@ -335,9 +335,9 @@ export interface PaceReport {
   readonly returned: number
   /** Total of requests sent without one: before the pace was known there, or once more on a fresh connection. */
   readonly extra: number
-  /** How many of those who wait would go at once, had they a start. */
+  /** Waiters that would run at once with a start. */
   readonly ready: number
-  /** How many wait in all of each key among the `heads`. */
+  /** Waiters in all of each key among the `heads`. */
   readonly keys: readonly { readonly key: string; readonly waiting: number }[]
 }
 
@@ -346,7 +346,7 @@ export interface PaceTerms {
   readonly limit: number
   /** Total of starts granted. */
   readonly granted: number
-  /** Whose turns the latest of them are, by client key: all those that the worker may not have got yet. */
+  /** Client keys whose turns the latest of them are: all those that the worker may not have got yet. */
   readonly turns: readonly string[]
 }
 
@@ -364,13 +364,13 @@ export interface LeaseTerms {
   readonly wanted: number
   /** Permits that others would like to have after those, before they need them: of what is idle and not needed soon. */
   readonly ahead: number
-  /** Who waits elsewhere: the first of the `wanted`, in order of service. */
+  /** Waiters elsewhere: the first of the `wanted`, in order of service. */
   readonly heads: readonly RankedHead[]
   /** `seq` of the terms since which something has been wanted without a break, 0 if nothing is. Wants an answer. */
   readonly asked: number
-  /** How many of this worker's connections may sit idle. */
+  /** Connections of this worker that may be idle. */
   readonly keepAlive: number
-  /** How many requests may wait in this worker; beyond that they are refused. */
+  /** Requests that may wait in this worker; further ones are refused. */
   readonly maxWaiting: number
   /** `null` unless requests are paced. */
   readonly pace: PaceTerms | null
@@ -379,7 +379,7 @@ export interface LeaseTerms {
   readonly elsewhere: { readonly leased: number; readonly waiting: number }
 }
 
-/** What the primary assumes of a worker that has not reported. */
+/** Assumed report of a worker that has not reported. */
 export const NO_REPORT: LeaseReport = {
   type: 'lease.report',
   seq: 0,
@@ -395,7 +395,7 @@ export const NO_REPORT: LeaseReport = {
   draining: false
 }
 
-/** What binds a worker before its first terms: it has nothing. */
+/** Terms of a worker before its first message: it has nothing. */
 export const NO_TERMS: LeaseTerms = {
   type: 'lease.terms',
   seq: 0,

@@ -1,4 +1,4 @@
-/** How many of its first waiters a worker tells the primary about. */
+/** Number of first waiters that a worker reports to the primary. */
 export const HEADS_TOLD = 16
 
 /**
@@ -6,7 +6,7 @@ export const HEADS_TOLD = 16
  * which all processes share.
  */
 export interface WaiterHead {
-  /** Whose request it is: a short name of the client key, never the key. */
+  /** Short name of the client key, never the key itself. */
   readonly key: string
   /** When the request arrived. */
   readonly at: number
@@ -27,7 +27,7 @@ export interface RankedHead extends WaiterHead {
   readonly turn: number
 }
 
-/** How much older a waiter elsewhere must be, at least, before a permit moves to it. */
+/** Least difference in age before a permit moves to a waiter elsewhere. */
 const TOLERANCE_MS = 50
 /**
  * The same as a part of the time it has waited. Simulated with 300 connections and 600 clients on two workers, 99.9 % of
@@ -36,11 +36,11 @@ const TOLERANCE_MS = 50
 const TOLERANCE_OF_WAIT = 1 / 4
 
 /**
- * Whether a waiter of another worker goes before one's own although that costs a warm connection.
- * A small difference in age does not: under even load each worker then keeps to its own waiters, and
- * connections are reused. No waiter starves, since each becomes the oldest by more than that in time.
- * Between two keys it is not the wait that counts but the time since the key's last turn: the wait of one in a
- * long line says nothing about whether the key has had its share.
+ * True if a waiter of another worker goes before one's own although that costs a warm connection. A small difference in
+ * age does not: under even load each worker then keeps to its own waiters, and connections are reused. No waiter
+ * starves, since each becomes the oldest by more than that in time. Between two keys it is not the wait that counts but
+ * the time since the key's last turn: the wait of one in a long line says nothing about whether the key has had its
+ * share.
  */
 export function outranks(theirs: RankedHead, ours: WaiterHead, now: number): boolean {
   const isSameKey = theirs.key === ours.key
@@ -49,7 +49,7 @@ export function outranks(theirs: RankedHead, ours: WaiterHead, now: number): boo
   return before + tolerance < (isSameKey ? ours.at : turnOf(ours))
 }
 
-/** Whether a list of heads has changed by so much that the other side should hear of it. */
+/** True if a list of heads has changed enough for a message. */
 export function hasMoved(told: readonly WaiterHead[], heads: readonly WaiterHead[]): boolean {
   const [before] = told
   const [after] = heads

@@ -1,7 +1,7 @@
 import type { BookTrouble } from './allowance.ts'
 import { MICROS_PER_CREDIT, type CreditPeriod } from '../keys/key.ts'
 
-/** What is kept of one request that is over: figures, and never a word of it. Worker → primary, some at a time. */
+/** Record of one completed request: figures, and never its text. Worker → primary, some at a time. */
 export interface UsageRow {
   /** Epoch ms at which it was over. */
   readonly at: number
@@ -14,7 +14,7 @@ export interface UsageRow {
   readonly model: string
   /** As answered; 499 when the client had left. */
   readonly status: number
-  /** Of the error; empty where there was none. */
+  /** Error code; empty without one. */
   readonly code: string
   readonly inputTokens: number
   readonly outputTokens: number
@@ -22,23 +22,23 @@ export interface UsageRow {
   readonly cachedTokens: number
   /** Micro-credits. */
   readonly credits: number
-  /** How they came about; left out where there were none. */
+  /** Origin of the credits; missing without credits. */
   readonly metering?: Metering
   /** Whole, like the next. */
   readonly totalMs: number
   /** To the first byte of the answer; `null` where there was none. */
   readonly firstMs: number | null
   readonly repairs: number
-  /** Charges of its key with a limit, all of them among the credits; left out where there is no limit. */
+  /** Charges of its key with a limit, all of them among the credits; missing without a limit. */
   readonly charges?: readonly RowCharge[]
   /** Left out for what died with its worker, and by other versions. */
   readonly turn?: TurnFacts
 }
 
 /**
- * How the credits of a request came about: as the upstream metered them with its answer (`metered`), or behind an answer that
- * was over for its client (`read on`); or `measured`, by the tokens so far and the learnt price, because it was left before that.
- * The last of these words that fits one of the calls, where several were made.
+ * Origin of a request's credits: metered by the upstream with its answer (`metered`), or after the client's answer was
+ * over (`read on`); or `measured`, by the tokens so far and the learnt price, because it ended before that. The last of
+ * these words that fits one of the calls, if several were made.
  */
 export type Metering = 'metered' | 'read on' | 'measured'
 
@@ -49,7 +49,7 @@ export interface RowCharge {
   readonly credits: number
 }
 
-/** What metrics and the dashboard want to know of a request beside that. It is not recorded. */
+/** Further facts about a request, for metrics and the dashboard. Not recorded. */
 export interface TurnFacts {
   readonly requestId: string
   readonly route: string
@@ -76,15 +76,15 @@ export interface TurnFacts {
 export interface FailureFacts {
   readonly reason: string
   readonly detail: string
-  /** Of the upstream's last answer; `null` where there was none, like the next. */
+  /** Status of the upstream's last answer; `null` without one, like the next. */
   readonly upstreamStatus: number | null
   readonly upstreamId: string | null
 }
 
-/** Who asked, where it was no named key. */
+/** Caller without a named key. */
 export type UnnamedKey = 'operator' | 'kiro' | 'anyone'
 
-/** What requests have used together. */
+/** Total usage of requests. */
 export interface UsageSums {
   readonly requests: number
   readonly failed: number
@@ -95,10 +95,10 @@ export interface UsageSums {
   readonly credits: number
 }
 
-/** How a key stands. */
+/** State of a key. */
 export interface KeyUsage {
   readonly id: string
-  /** Of a named key; else `UnnamedKey` again. */
+  /** Name of a named key; else `UnnamedKey` again. */
   readonly name: string
   /** `null` without a limit of credits. */
   readonly credits: KeyCredits | null

@@ -11,7 +11,7 @@ import {
 } from './key-text.ts'
 
 /**
- * What `keys.json` holds. Members that are not known here stay as they are when the file is written again.
+ * Content of `keys.json`. Unknown members are kept when the file is written again.
  *
  * ```json
  * {
@@ -23,7 +23,7 @@ import {
  *       "credits": { "limit": 200, "period": "month" },   // this and what follows may be missing: no limit
  *       "requestsPerMinute": 30, "maxStreams": 4, "models": ["claude-sonnet-*"], "overage": true,
  *       "expiresAt": "…", "revokedAt": "…",
- *       "reopened": { "at": "…", "used": 12.5 }           // credits, said by an operator after the account book was damaged
+ *       "reopened": { "at": "…", "used": 12.5 }           // credits, set by an operator after the account book was damaged
  *     }
  *   ]
  * }
@@ -38,7 +38,7 @@ export interface KeysFile {
 const VERSION = 1
 /** The file is read whole at each change, and all workers are told all of it. */
 export const MAX_KEYS = 1000
-/** Of a key: the current one and those before it, which are told from wrong ones for a while. */
+/** Most hashes of a key: the current one and former ones, which are told from wrong ones for a while. */
 export const MAX_HASHES = 8
 
 export const NO_KEYS: KeysFile = { keys: [], raw: { version: VERSION } }

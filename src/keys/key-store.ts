@@ -11,13 +11,13 @@ import { formatKeysFile, type KeysFile, NO_KEYS, parseKeysFile } from './key-fil
 /** Thousand keys with all that they may have are smaller. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 
-/** Where named keys are kept. `stateDir` is `STATE_DIR`. */
+/** Path of the named keys. `stateDir` is `STATE_DIR`. */
 export function keysPath(stateDir: string): string {
   return resolve(join(stateDir, 'keys.json'))
 }
 
 export interface FoundKeys extends KeysFile {
-  /** What to say of the file although it can be used. */
+  /** Warnings about a usable file. */
   readonly warnings: readonly string[]
 }
 
@@ -51,7 +51,9 @@ export async function readKeys(path: string): Promise<FoundKeys | null> {
   }
 }
 
-/** What differs after every change of the file, also where it was replaced by one of the same size within a moment. */
+/**
+ * Version of the file that differs after every change, also if it was replaced by one of the same size within a moment.
+ */
 export async function keysVersion(path: string): Promise<string | null> {
   try {
     const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
@@ -97,8 +99,8 @@ export async function changeKeys(
 }
 
 /**
- * Whose gateway it is that root changes keys for (`sudo`, `docker exec -u 0`): the folder is its user's, and it has to read
- * the file. `null` for everybody else.
+ * Owner for the file when root changes keys (`sudo`, `docker exec -u 0`): the folder belongs to the gateway's user,
+ * which has to read the file. `null` for other users.
  */
 async function gatewayOf(path: string): Promise<Pick<Stats, 'uid' | 'gid'> | null> {
   return process.geteuid?.() === 0 ? stat(dirname(path)) : null

@@ -57,7 +57,7 @@ export function isSameName(one: string, other: string): boolean {
   return one.toUpperCase() === other.toUpperCase() // of which ß and ς have but one form
 }
 
-/** Whether a key is the one that somebody names on the command line, by its name however it was typed or by its id. */
+/** True if the command line means this key, by its name however typed or by its id. */
 export function isMeant({ id, name }: Pick<NamedKey, 'id' | 'name'>, text: string): boolean {
   return id === text || isSameName(name, composed(text))
 }
@@ -78,7 +78,7 @@ export function toUsed(text: string): number {
   throw invalid(`${quoted(text)} is not an amount of credits such as 12.5.`)
 }
 
-/** What a file may hold, too, that no command would write. `text` is what to say of it where it is wrong. */
+/** Checks credits of a file, which may hold what no command would write. `text` is used in the message. */
 export function checkCredits(
   { limit, period }: { readonly limit: unknown; readonly period: unknown },
   text: string
@@ -112,7 +112,7 @@ export function toMaxStreams(value: unknown): number {
   return toCount(value, 'streams', MAX_STREAMS)
 }
 
-/** Of digits, or the number itself. */
+/** Parses digits, or takes the number itself. */
 function toCount(value: unknown, what: string, max: number): number {
   const isDigits = typeof value === 'string' && /^[0-9]{1,9}$/.test(value.trim())
   const count = isDigits ? Number(value) : value
@@ -176,7 +176,7 @@ export function toGraceMs(text: string): number {
   throw invalid(`${quoted(text)} is not a grace period: give 0, or up to 30d, such as 24h or 45m.`)
 }
 
-/** Milliseconds; NaN for what is no span of time. */
+/** Parses a duration to milliseconds; NaN for anything else. */
 export function spanOf(text: string): number {
   const [, count = '', unit = ''] = /^([0-9]{1,6})([mhdw])$/.exec(text) ?? []
   return count === '' ? Number.NaN : Number(count) * (UNIT_MS[unit] ?? Number.NaN)

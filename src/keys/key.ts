@@ -2,7 +2,7 @@
 export interface NamedKey {
   /** Random; the same for the key's whole life, also after `rotate`: what is counted and kept is counted and kept under it. */
   readonly id: string
-  /** What people call it; no other key that is in force has it. */
+  /** Name for people, unique among the active keys. */
   readonly name: string
   /** The current one and those in grace: any of them lets in. */
   readonly hashes: readonly KeyHash[]
@@ -22,9 +22,9 @@ export interface NamedKey {
 }
 
 export interface KeyHash {
-  /** Of the whole key, prefix included; lower-case hex. */
+  /** SHA-256 of the whole key, prefix included; lower-case hex. */
   readonly sha256: string
-  /** From then on it lets nobody in; `null` for the current one. */
+  /** End of its validity; `null` for the current one. */
   readonly until: number | null
 }
 
@@ -58,7 +58,7 @@ export interface KeyBook {
 
 export const NO_KEY_BOOK: KeyBook = { isKeyRequired: false, keys: [] }
 
-/** Why a key lets nobody in, or `null` where it does. */
+/** Reason why a key is refused, or `null`. */
 export function whyRefused(
   { expiresAt, revokedAt }: Pick<NamedKey, 'expiresAt' | 'revokedAt'>,
   now: number

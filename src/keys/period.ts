@@ -64,7 +64,7 @@ function evenly(now: number, lengthMs: number, from: number): readonly [number, 
   return [startsAt, startsAt + lengthMs]
 }
 
-/** Of a process that remembers nothing, the same as of one that does. At least 1: 0 stands for none. */
+/** Number of a period, which does not depend on memory. At least 1: 0 stands for none. */
 function numberOf(startsAt: number): number {
   return Math.max(1, Math.floor(startsAt / MINUTE_MS))
 }

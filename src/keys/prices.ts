@@ -9,7 +9,7 @@ export interface PricedRequest {
 
 /** A request, and how long its answer became. */
 export interface PricedAnswer extends PricedRequest {
-  /** By the local estimate; missing where nobody has counted them. */
+  /** Local estimate; missing if the tokens were not counted. */
   readonly outputTokens?: number
 }
 
@@ -115,9 +115,9 @@ export class PriceTable {
   }
 
   /**
-   * Returns what an answer of so many tokens costs by the price of a token that was learnt, in micro-credits; `null` where
-   * none was. For answers that nobody has metered: at the same high quantile as an estimate, since nobody is to gain by
-   * leaving before the metering.
+   * Returns the cost of an answer of this size by the learnt price of a token, in micro-credits; `null` without one.
+   * For answers that were not metered: at the same high quantile as an estimate, so that leaving before the metering
+   * does not pay.
    */
   measure(answer: PricedAnswer, listed: number, now: number): number | null {
     const { lessons = [], isFresh } = this.#nearest(answer, listed, now)?.figures ?? {}
@@ -128,7 +128,7 @@ export class PriceTable {
     return rate === null ? null : Math.min(MAX_CREDITS, Math.round(rate * weightOf(answer)))
   }
 
-  /** True where so much was learnt of such requests lately that one more answer is no news. */
+  /** True if enough such requests were seen lately that one more answer changes nothing. */
   isKnown({ model, inputTokens }: PricedRequest, now: number): boolean {
     const lessons = this.#models.get(model)?.get(sizeOf(inputTokens))
     const [at] = lessons?.at(-MIN_LESSONS) ?? []
@@ -154,7 +154,7 @@ export function sizeOf(inputTokens: number): number {
   return Math.min(MAX_SIZE, Math.max(0, size))
 }
 
-/** Returns what the tokens of an answer weigh, in tokens of its request; 0 where nobody has counted those of the answer. */
+/** Returns the weight of an answer's tokens, in tokens of its request; 0 if they were not counted. */
 function weightOf({ inputTokens, outputTokens }: PricedAnswer): number {
   if (outputTokens === undefined) return 0
   return Math.max(1, Math.round(inputTokens + OUTPUT_WEIGHT * outputTokens))

@@ -32,8 +32,8 @@ export const NO_SHARED_KEYS: SharedKeys = { keys: new Map(), gone: new Set() }
 const MAX_GONE = 10_000
 
 /**
- * What people have done to a file since it said what `shared` says. A key that is missing there was revoked; one that was so
- * already has made room for another.
+ * Applies the changes that people made to a file since `shared` was written. A missing key was revoked; a missing one
+ * that already was revoked has made room for another.
  */
 export function withFile(shared: SharedKeys, file: readonly NamedKey[], now: number): SharedKeys {
   const keys = new Map<string, SharedKey>()
@@ -56,7 +56,7 @@ export function withFile(shared: SharedKeys, file: readonly NamedKey[], now: num
   return merge(shared, { keys, gone })
 }
 
-/** Of two gateways what both know. */
+/** Merges the knowledge of two gateways. */
 export function merge(one: SharedKeys, other: SharedKeys): SharedKeys {
   const gone = capped([...one.gone, ...other.gone])
   const keys = new Map<string, SharedKey>()
@@ -68,8 +68,8 @@ export function merge(one: SharedKeys, other: SharedKeys): SharedKeys {
 }
 
 /**
- * What can be written into a file: every name once, and not more than there may be. The same wherever it is done. `null`
- * where so many are in force that none can be left out.
+ * Keys that can be written into a file: every name once, and not too many. The same result wherever it runs. `null` if
+ * so many are active that none can be left out.
  */
 export function tidy(shared: SharedKeys): SharedKeys | null {
   const all = [...shared.keys.values()].toSorted(
@@ -109,7 +109,6 @@ export function isSameShared(one: SharedKeys, other: SharedKeys): boolean {
   return true
 }
 
-/** Whether a file says just that. */
 export function isInFile(shared: SharedKeys, file: readonly NamedKey[]): boolean {
   if (file.length !== shared.keys.size) return false
   return file.every((key) => {
@@ -153,7 +152,7 @@ export function parseShared(text: string): SharedKeys | null {
   }
 }
 
-/** A hash that somebody has taken out of the file lets nobody in any more. */
+/** Ends hashes that were removed from the file. */
 function withEnds(before: NamedKey, found: NamedKey, now: number): NamedKey {
   const known = new Set(found.hashes.map(({ sha256 }) => sha256))
   const missing = before.hashes
@@ -176,7 +175,7 @@ function isNewer(one: SharedKey, other: SharedKey): boolean {
   return bodyOf(one.key) > bodyOf(other.key)
 }
 
-/** Where the newer has as many as there may be, what is not among them may have been dropped. */
+/** Merges hashes. If the newer list is full, hashes missing there may have been dropped. */
 function mergeHashes(newer: readonly KeyHash[], older: readonly KeyHash[]): readonly KeyHash[] {
   const merged = new Map(newer.map((hash) => [hash.sha256, hash]))
   for (const { sha256, until } of older) {
@@ -199,7 +198,7 @@ function earliest(one: number | null, other: number | null): number | null {
   return Math.min(one, other)
 }
 
-/** What people call it must be told apart; the older key has the name. */
+/** Finds a free name: the older key keeps the contested one. */
 function freeName(name: string, taken: readonly string[]): string {
   let free = name
   for (let count = 2; taken.some((one) => isSameName(one, free)); count += 1) {

@@ -23,7 +23,7 @@ export interface ContentCaptureOptions {
 
 /** Bytes that are masked and written at a time: it takes the event loop a fraction of a millisecond. */
 const PIECE_BYTES = 32 * 1024
-/** How long a request waits for the disk, in all. */
+/** Total time that a request waits for the disk. */
 const PATIENCE_MS = 2_000
 /** The facts about a request, which are written last. */
 const FACTS_FILE = 'capture.json'
@@ -115,7 +115,7 @@ export class ContentCapture {
     await this.#options.onOver(true)
   }
 
-  /** Nobody wants it. */
+  /** Deletes the capture. */
   async discard(): Promise<void> {
     this.#isOver = true
     this.#drop()
@@ -183,7 +183,7 @@ export class ContentCapture {
 
 interface Piece {
   readonly bytes: Uint8Array
-  /** Of these, how many were copied. */
+  /** Bytes of it that were copied. */
   readonly copied: number
 }
 

@@ -22,11 +22,11 @@ export interface ContentRecorderOptions {
 const MAX_CAPTURES = 200
 /** Requests of a worker that are captured at once: each has some files open. */
 const MAX_OPEN = 32
-/** What a capture may have of all bytes. */
+/** Share of all bytes that one capture may have. */
 const SHARE = 1 / 8
-/** Of all bytes, half is for what is written now, half for what is kept. */
+/** Share of all bytes for finished captures; the rest is for what is written now. */
 const KEPT_SHARE = 1 / 2
-/** What has come in this time is written together. */
+/** Time over which writes are combined. */
 const FLUSH_MS = 100
 const SWEEP_SOON_MS = 500
 const SWEEP_MS = 60_000
@@ -56,7 +56,7 @@ export class ContentRecorder {
   readonly #flushes: NodeJS.Timeout
   readonly #sweeps: NodeJS.Timeout
   #bufferedBytes = 0
-  /** Of open captures, and of those that were kept since the last sweep. */
+  /** Bytes of open captures, and of those finished since the last sweep. */
   #freshBytes = 0
   #isFlushing = false
   #sweepTimer: NodeJS.Timeout | null = null

@@ -6,7 +6,7 @@ import { debugName } from './debug-name.ts'
 export interface DebugCaptureOptions {
   /** Made when the first file is written. */
   readonly folder: string
-  /** Of all processes together; the oldest go first. */
+  /** Files of all processes together; the oldest are deleted first. */
   readonly maxFiles: number
   readonly log: { warn(facts: object, message: string): void }
   /** Milliseconds since the epoch. */

@@ -103,7 +103,7 @@ function toLogField(name: string, value: unknown, depth: number): unknown {
   return toLoggable(Object.entries(value).slice(0, MAX_ITEMS), depth + 1)
 }
 
-/** What was found of a name: lines have the same few, thousands of times. Bounded by MAX_KNOWN_NAMES. */
+/** Results by name: lines have the same few, thousands of times. Bounded by MAX_KNOWN_NAMES. */
 const KnownNames = new Map<string, boolean>()
 const MAX_KNOWN_NAMES = 512
 

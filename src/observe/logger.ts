@@ -179,7 +179,7 @@ export class LineWriter {
     this.#maxWaitingBytes = maxWaitingBytes
   }
 
-  /** How many lines were lost so far. */
+  /** Number of lines lost so far. */
   get lost(): number {
     return this.#lost
   }

@@ -1,9 +1,9 @@
 import type { LogStream } from './logger.ts'
 
 /**
- * Shows log lines to people: a time, a level, the process and what there is to say, in colours where a terminal has them.
- * Loaded only where somebody reads along; lines come as JSON and go one by one to the stream below, so that whatever holds
- * for that one (it never waits, it counts what is lost) holds here.
+ * Formats log lines for people: time, level, process and message, in colours on a terminal. Loaded only when used;
+ * lines come as JSON and go one by one to the stream below, so that its rules (it never waits, it counts what is lost)
+ * hold here.
  *
  * ```
  *   14:41:11.123 INFO  2        request completed  POST /v1/messages 200 claude-sonnet-4.6 in 1.24 s, first byte 0.80 s …
@@ -100,7 +100,7 @@ function twoDigits(value: number): string {
   return String(value).padStart(2, '0')
 }
 
-/** What most people want to know of a request comes first, then the rest. */
+/** Formats a request: the most useful facts first, then the rest. */
 function ofRequest(fields: Fields, paint: Paint): string {
   const { event: _event, method, route, status, model_requested: model, phase_ms: phases } = fields
   const {
@@ -159,7 +159,7 @@ function ofError(err: unknown, paint: Paint): string {
   return `\n      ${paint(shown(facts), 'red')}${paint(lines.join(''), 'dim')}`
 }
 
-/** What stands in a value must not move the cursor or colour the screen: clients choose some of it. */
+/** Escapes control characters, which could move the cursor or colour the screen: clients choose some values. */
 function shown(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
   return text.replace(UNSAFE, (character) => {

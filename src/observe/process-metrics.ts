@@ -8,8 +8,8 @@ const RSS_MS = 4_000
 const WINDOW_MS = 15_000
 
 /**
- * What one process takes of the machine, under the names that all Prometheus clients have. `process` says which it is: a
- * worker that takes another's place goes on under the name of its slot, and its counts are added.
+ * Resource usage of one process, under the names that all Prometheus clients have. `process` names the process: a
+ * worker that replaces another keeps the name of its slot, and its counts are added.
  */
 export class ProcessMetrics {
   readonly #delay: LoopDelay
@@ -108,8 +108,8 @@ interface Delays {
 const NONE: Delays = { median: 0, p99: 0, worst: 0 }
 
 /**
- * How late the event loop runs its timers: median, 99th percentile and worst of the last quarter of a minute at least, so
- * that none is missed, however many look and when. Merged over processes, the worst one counts. Measures until it is closed.
+ * Delay of the event loop's timers: median, 99th percentile and worst of at least the last quarter of a minute, so that
+ * none is missed, however many look and when. Merged over processes, the worst one counts. Measures until it is closed.
  */
 class LoopDelay {
   readonly #monitor = monitorEventLoopDelay({ resolution: RESOLUTION_MS })

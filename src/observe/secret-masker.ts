@@ -117,7 +117,7 @@ function isSecretHeader(name: string): boolean {
   return SECRET_HEADER.test(name) && !OPEN_HEADERS.has(name.toLowerCase())
 }
 
-/** How a secret stands in bytes, and in JSON; as here, a character a byte. */
+/** Encodings of a secret in bytes and in JSON; a character is a byte. */
 function formsOf(secret: string): readonly string[] {
   if (!UNLIKE_IN_BYTES.test(secret)) return [secret]
   const forms = [secret, JSON.stringify(secret).slice(1, -1)]

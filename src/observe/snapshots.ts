@@ -19,8 +19,8 @@ export function toPrometheusText(snapshots: readonly MetricsSnapshot[]): Promise
 }
 
 /**
- * What stays of a worker that is gone: its counts. Without them the sums would fall when a worker is replaced, which
- * Prometheus takes for a restart of everything.
+ * Counts of a worker that is gone. Without them the sums would fall when a worker is replaced, which Prometheus takes
+ * for a restart of everything.
  */
 export function withoutGauges(snapshot: MetricsSnapshot): MetricsSnapshot {
   return snapshot.filter((metric) => !('type' in metric && metric.type === 'gauge'))

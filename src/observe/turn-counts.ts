@@ -1,11 +1,11 @@
 import type { Metrics } from './metrics.ts'
 
-/** What metrics want to know of one client request that is over. Amounts of time are milliseconds. */
+/** Facts for metrics about one completed client request. Amounts of time are milliseconds. */
 export interface CountedTurn {
   readonly route: string
   /** As answered; 499 when the client had left. */
   readonly status: number
-  /** Of the error; empty where there was none. */
+  /** Error code; empty without one. */
   readonly code: string
   /** The upstream's; one of a bounded set. */
   readonly model: string
@@ -118,7 +118,17 @@ export class TurnCounts {
   }
 }
 
+<<<<<<< HEAD
 type GenAiLabels = ReturnType<typeof labelsOf>
+=======
+const POOL_TIMEOUT = 'GW_POOL_TIMEOUT'
+const QUEUE_FULL = 'GW_QUEUE_FULL'
+const TOKEN_TYPES = ['input', 'output', 'cached'] as const
+const MODEL = 'gen_ai_request_model'
+const ERROR = 'error_type'
+/** Labels of every series of a call. */
+const GenAi: Labels = { gen_ai_operation_name: 'chat', gen_ai_provider_name: 'aws.kiro' }
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
 
 /** Labels of every series of a call. */
 function labelsOf(model: string) {
@@ -129,6 +139,7 @@ function labelsOf(model: string) {
   }
 }
 
+<<<<<<< HEAD
 function declare(metrics: Metrics) {
   const genAi = <Label extends string = never>(
     name: string,
@@ -143,6 +154,22 @@ function declare(metrics: Metrics) {
       ...labels
     ]
     return metrics.histogram(`gen_ai_${name}`, help, buckets, all)
+=======
+interface Series {
+  /** Number of values up to each bound and above the one before it; the last counts those above all. */
+  readonly counts: number[]
+  sum: number
+}
+
+/** A histogram for each combination of label values. Bounded like `Counts`. */
+class Buckets {
+  readonly #bounds: readonly number[]
+  /** Bounded by the combinations that callers add. */
+  readonly #series = new Map<string, Series>()
+
+  constructor(bounds: readonly number[]) {
+    this.#bounds = bounds
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
   }
   return {
     lost: metrics.counter(

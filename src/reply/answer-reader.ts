@@ -12,9 +12,11 @@ const CUT_OFF = 'contentlengthexceeded'
 
 /** Smaller frames are read as they are: what becomes of one of them is gone before the next. */
 const LARGE_FRAME_BYTES = 65_536
-/** Of a frame's text while it is read: as it came, parsed, and written out again, in two bytes for a character. */
+/**
+ * Memory of a frame's text while it is read: as it came, parsed, and written out again, in two bytes for a character.
+ */
 const TEXT_COPIES = 6
-/** What an event takes on the heap while it is read. Measured: an empty object 34 bytes, a member with a new name 76. */
+/** Heap of an event while it is read. Measured: an empty object 34 bytes, a member with a new name 76. */
 const OBJECT_BYTES = 40
 const MEMBER_BYTES = 80
 const ARRAY_BYTES = 24
@@ -27,7 +29,7 @@ const MAX_NAME_CHARS = 100
 /** Events of an answer that are unknown here. */
 export interface StrangeEvents {
   readonly count: number
-  /** Of the first of them, each once. */
+  /** First of the names, each once. */
   readonly names: readonly string[]
 }
 
@@ -36,7 +38,7 @@ export interface MomentaryRoom {
   lend(bytes: number): void
 }
 
-/** All that is held of an answer to which nobody listens. */
+/** Room for an answer without a client. */
 const SMALL_FRAMES: MomentaryRoom = {
   lend: (bytes) => {
     if (bytes > LARGE_FRAME_BYTES) throw new GatewayError('GW_MEMORY_FULL', 'a large frame')
@@ -74,10 +76,10 @@ export class AnswerReader {
   }
 
   /**
-   * Reads a chunk, cut anywhere. Parts are handed on as they appear, so that those before an exception in the
-   * same chunk are not lost. Gives the exception, after which nothing more may be fed, or says that it has stopped.
+   * Reads a chunk, cut anywhere. Parts are handed on as they appear, so that those before an exception in the same
+   * chunk are not lost. Returns the exception, after which nothing more may be fed, or that it has stopped.
    *
-   * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE; GW_MEMORY_FULL for a frame that there is no room for.
+   * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE; GW_MEMORY_FULL for a frame without room.
    */
   feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
     if (this.#isStopped) return 'stopped'
@@ -102,7 +104,7 @@ export class AnswerReader {
   }
 
   /**
-   * Reads a chunk of an answer that nobody listens to any more, for its metering and how much is said.
+   * Reads a chunk of an answer whose client has left, for its metering and size.
    *
    * @throws {GatewayError} as `feed()`; GW_MEMORY_FULL for a large frame: there is no memory for that now.
    */
@@ -165,7 +167,7 @@ export class AnswerReader {
     for (const part of parts) onPart(part)
   }
 
-  /** What closes an answer has come. */
+  /** True once the closing event has come. */
   get isClosed(): boolean {
     return this.#parts.isClosed
   }
@@ -189,7 +191,10 @@ export class AnswerReader {
   }
 }
 
-/** An exception that is no failure where an answer has begun: that is whole up to there (kiro-protocol §5.8, §5.11). */
+/**
+ * Ending of an answer by an exception that is not a failure once it has begun: it is whole up to there (kiro-protocol
+ * §5.8, §5.11).
+ */
 function endOf({
   name,
   reason
@@ -210,8 +215,8 @@ function heapBytesOf({ payload }: Frame): number {
 }
 
 /**
- * Of all answers together, in one turn of the event loop: then everything else has its turn. Where the next bytes are
- * there already, the system hands them over at once, up to 2 MiB for each connection, and 128 KiB of small frames take
+ * Bytes of all answers together in one turn of the event loop: then everything else has its turn. If the next bytes are
+ * already there, the system hands them over at once, up to 2 MiB for each connection, and 128 KiB of small frames take
  * some three milliseconds.
  */
 const TURN_BYTES = 131_072
@@ -237,7 +242,7 @@ class TurnShare {
     return this.#left > 0
   }
 
-  /** So many bytes are being read, or parsed in one piece. */
+  /** Counts bytes that are read, or parsed in one piece. */
   spend(bytes: number): void {
     this.#left -= bytes
     if (this.#left > TURN_BYTES / 2 || this.#isRefillDue) return

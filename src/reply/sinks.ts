@@ -6,7 +6,7 @@ import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import { StallTimer } from './stream-reply.ts'
 
-/** What fills a sink: one call to the upstream. */
+/** Producer for a sink: one call to the upstream. */
 export interface AnswerSource {
   /** Stops reading from the upstream. */
   pause(): void
@@ -14,10 +14,10 @@ export interface AnswerSource {
 }
 
 /**
- * Where an answer goes: as a stream of events or, collected, as one JSON body.
+ * Destination of an answer: a stream of events or, collected, one JSON body.
  *
- * The sink alone knows when its client reads too slowly. It stops the call that fills it until the client has read,
- * and whatever else has something to push waits for `whenDrained()` first.
+ * Only the sink knows when its client reads too slowly. It stops the call that fills it until the client has read, and
+ * any other producer awaits `whenDrained()` first.
  */
 export interface AnswerSink {
   /** The client has been sent a status: failures must travel inside the answer from now on. */
@@ -114,7 +114,7 @@ export interface KeptReplyOptions {
   readonly isGone: () => boolean
 }
 
-/** What stands before the client's sink and leaves to it whether that has begun and keeps up. */
+/** Base of wrappers around the client's sink, which decides whether it has begun and keeps up. */
 abstract class PassingSink implements AnswerSink {
   protected readonly sink: AnswerSink
 

@@ -17,7 +17,7 @@ export interface StreamReplyOptions {
   readonly gone: AbortController
 }
 
-/** What was held of an answer may come out at once; text that is longer is made bytes. */
+/** Length from which a text becomes bytes. Held text of an answer may come out at once. */
 const LONG_TEXT_CHARS = 65_536
 
 /** A piece of what the model says or thinks, or of a call's arguments. */
@@ -42,7 +42,7 @@ export class StreamReply implements AnswerSink {
   #joined: Piece | null = null
   #pieces = 0
   #text = ''
-  /** What stands before the text, where that is long. Bounded by what one chunk of the upstream, or an end, comes to. */
+  /** Parts before the text, if that is long. Bounded by what one chunk of the upstream, or an end, comes to. */
   #parts: (string | Uint8Array)[] = []
   readonly #writer: ChunkWriter
   #hasBegun = false
@@ -285,10 +285,10 @@ export interface StallTimerOptions {
 }
 
 /**
- * How long a client may leave its answer unread. Runs only while something waits to be read.
+ * Timer for unread answers. Runs only while something waits to be read.
  *
- * A connection whose client does not read is reset: closed, it would live on in the system for minutes, with all that is
- * unread.
+ * A connection whose client does not read is reset: closed, it would live on in the system for minutes, with all that
+ * is unread.
  */
 export class StallTimer {
   readonly #options: StallTimerOptions

@@ -26,7 +26,7 @@ import { PrimaryPulse } from './plane/primary-pulse.ts'
 import { addWatchers } from './plane/turn-watchers.ts'
 import { UsageReports } from './plane/usage-reports.ts'
 
-/** How long clients may take to read why their answer was cut short by the drain. */
+/** Time for clients to read why their answer was cut short by the drain. */
 const LAST_WORDS_MS = 1_000
 
 /**
@@ -245,7 +245,7 @@ interface Parts {
   readonly current: Current
 }
 
-/** What the primary has told last. */
+/** Latest message of the primary. */
 interface Current {
   config: Config
   book: KeyBook

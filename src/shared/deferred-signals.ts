@@ -2,8 +2,8 @@
 export const SAME_SIGNAL_MS = 500
 
 /**
- * Calls `abort` for the first Ctrl-C or SIGTERM. Another one, half a second later or more, ends the process as if nobody
- * listened. Returns what ends that.
+ * Calls `abort` for the first Ctrl-C or SIGTERM. Another one, half a second later or more, ends the process as if there
+ * were no listener. Returns the function that ends this.
  */
 export function onInterrupt(source: NodeJS.EventEmitter, abort: () => void): () => void {
   let isInterrupted = false

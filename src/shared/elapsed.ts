@@ -34,7 +34,7 @@ export interface FleetTimes {
   readonly cutsMs: number
   /** After so long of silence others take what it had. */
   readonly lapsesMs: number
-  /** What was watched counts only while the engine was heard at least so often. */
+  /** Longest gap between contacts with Valkey for an observation to count. */
   readonly contactMs: number
 }
 
@@ -57,10 +57,10 @@ export function fleetTimes(leaseMs: number | null): FleetTimes {
   }
 }
 
-/** What may be done with connections: anything, nothing new, or nothing at all. */
+/** Stage of a lease: anything is allowed, nothing new, or nothing at all. */
 export type TermStage = 'serving' | 'closing' | 'cut'
 
-/** How a term stands that counts from `sentAt`. */
+/** Computes the stage of a lease that counts from `sentAt`. */
 export function termStage(times: FleetTimes, sentAt: Instant, now: Instant): TermStage {
   const elapsed = elapsedMs(sentAt, now)
   if (elapsed >= times.cutsMs) return 'cut'

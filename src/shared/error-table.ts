@@ -1,12 +1,12 @@
 /** The side at fault; a failure counts in that side's error rate. */
 export type ErrorSource = 'downstream' | 'upstream' | 'internal'
 
-/** Whether the same request may be sent again: never, or only if the upstream has not answered a byte. */
+/** Rule for repeating the same request: never, or only if the upstream has not answered a byte. */
 export type RetryRule = 'never' | 'if-unanswered'
 
 /**
- * What kinds of failure there are: of each the HTTP status, which a dialect may refine, and the side at fault. The
- * dialects have words for kinds, not for codes.
+ * Kinds of failure: of each the HTTP status, which a dialect may refine, and the side at fault. The dialects have words
+ * for kinds, not for codes.
  */
 const ErrorKinds = {
   key: [401, 'downstream'],
@@ -47,7 +47,7 @@ interface ErrorEntry {
   readonly status: number
   readonly source: ErrorSource
   readonly retry: RetryRule
-  /** What the client reads when the thrower has nothing more exact to say. */
+  /** Message for the client, unless the thrower has a more exact one. */
   readonly message: string
 }
 

@@ -3,7 +3,7 @@ import { type ErrorKind, type ErrorSource, ErrorTable, type RetryRule } from './
 export type ErrorCode = keyof typeof ErrorTable
 
 export interface GatewayErrorOptions {
-  /** What the client reads instead of the table's message. Never a secret, never a foreign stack. */
+  /** Message for the client instead of the table's. Never a secret, never a foreign stack. */
   readonly message?: string
   readonly cause?: unknown
   /** Seconds after which the client may try again; becomes `retry-after`. */
@@ -14,7 +14,7 @@ export interface GatewayErrorOptions {
   readonly details?: Readonly<Record<string, unknown>>
   /** The rule of the upstream that the request breaks, by its id in `kiro/rules.ts`; for lint. */
   readonly rule?: string
-  /** How much too long the conversation is; dialects word it as their clients expect. */
+  /** Excess length of the conversation; dialects word it as their clients expect. */
   readonly overflow?: TokenOverflow
 }
 
@@ -25,7 +25,7 @@ export interface TokenOverflow {
   readonly maximum: number
 }
 
-/** What `GatewayError.toData()` gives. */
+/** Result of `GatewayError.toData()`. */
 export interface ErrorData {
   readonly code: ErrorCode
   readonly detail?: string
@@ -129,7 +129,7 @@ export function abortErrorOf(signal: AbortSignal, detail?: string): GatewayError
     : new GatewayError('GW_CLIENT_CLOSED', detail, { cause: reason })
 }
 
-/** What the promise gives, unless the signal aborts first. @throws the signal's reason, after `onGivenUp` was called */
+/** Result of the promise, unless the signal aborts first. @throws the signal's reason, after `onGivenUp` was called */
 export async function unlessAborted<T>(
   promise: Promise<T>,
   signal: AbortSignal,

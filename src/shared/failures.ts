@@ -52,7 +52,7 @@ const FAILURES: Readonly<Partial<Record<ErrorCode, FailureCode>>> = {
   GW_FLEET_LOST: 'fleet-lost'
 }
 
-/** What an error of the sign-in or of the account means. */
+/** Failure that an error of the sign-in or of the account means. */
 export function failureOf(code: ErrorCode): FailureCode {
   return FAILURES[code] ?? 'not-ready'
 }

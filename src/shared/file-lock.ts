@@ -18,13 +18,13 @@ export interface FileLockOptions {
   readonly path: string | null
   /** In a folder of our own, for where that one cannot be made. */
   readonly fallbackPath: string
-  /** What its owner does, for people who find the file. */
+  /** Purpose of the lock, for people who find the file. */
   readonly note: string
-  /** A lock that was not extended for so long is nobody's any more. */
+  /** Time without an extension after which a lock is free. */
   readonly ttlMs?: number
 }
 
-/** Where the lock of a source is. Who comes to the source by a link finds the same one. */
+/** Path of a source's lock. A source reached through a link has the same one. */
 export function lockPathOf(source: string): string {
   const path = realPathOf(source)
   return join(dirname(path), `.${basename(path)}.kiro-gateway.lock`)
@@ -45,10 +45,10 @@ const POLL_MS = 50
 const MAX_LOCK_BYTES = 1024
 
 /**
- * The right to write a file, or to renew the sign-in in it, among all processes that share it: a file beside it that names
- * its owner and when it lapses.
+ * Exclusive right to write a file, or to renew the sign-in in it, among all processes that share it: a file beside it
+ * that names its owner and when it lapses.
  *
- * A lock is nobody's once its owner is gone (told by pid and start of the process, within one pid namespace), or once it
+ * A lock is free once its owner is gone (told by pid and start of the process, within one pid namespace), or once it
  * has not been extended for its time. For processes that cannot see each other only what they have watched themselves
  * counts: clocks of two machines may be a day apart.
  */
@@ -60,9 +60,9 @@ export class FileLock {
   }
 
   /**
-   * Waits until nobody else has it. `null` where no file can be made: then there is no lock, and nothing to wait for.
+   * Waits until it is free. `null` if files cannot be created: then there is no lock, and nothing to wait for.
    *
-   * @throws the signal's reason, if somebody else has it
+   * @throws the signal's reason, if another process has it
    */
   async acquire(signal: AbortSignal): Promise<HeldLock | null> {
     const { path, fallbackPath } = this.#options
@@ -108,7 +108,7 @@ export class HeldLock {
     this.#terms = terms
   }
 
-  /** Holds it for another while. @throws {GatewayError} GW_NOT_READY when it has become somebody else's. */
+  /** Extends the lock. @throws {GatewayError} GW_NOT_READY when another process has taken it. */
   async extend(): Promise<void> {
     if (!(await this.#isOurs())) {
       throw new GatewayError('GW_NOT_READY', 'the lock was taken over')
@@ -183,7 +183,7 @@ async function takeAway(path: string, text: string): Promise<void> {
   try {
     await rename(path, aside)
   } catch {
-    return // somebody else was first
+    return // another process was first
   }
   if ((await readLock(aside)) !== text) await link(aside, path).catch(() => {})
   await unlink(aside).catch(() => {})

@@ -1,5 +1,5 @@
 /*
- * How a fleet of gateways stands, as one of them has seen it last: for `/readyz`, the dashboard, metrics and people. Names are
+ * State of a fleet of gateways, as one of them has seen it last: for `/readyz`, the dashboard, metrics and people. Names are
  * those of `FLEET_NAME` and `FLEET_MEMBER`.
  */
 

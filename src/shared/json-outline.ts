@@ -9,7 +9,7 @@ const CLOSE_ARRAY = 0x5d
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
-/** Whether a parsed value is nested deeper than `levels`. Looks no deeper, so it never overflows the stack. */
+/** True if a parsed value is nested deeper than `levels`. Looks no deeper, so it never overflows the stack. */
 export function isValueDeeper(value: unknown, levels: number): boolean {
   if (Array.isArray(value)) {
     return levels === 0 || value.some((item) => isValueDeeper(item, levels - 1))

@@ -29,12 +29,12 @@ export function shortTextMember(object: JsonObject, name: string, maxChars: numb
   return text === null || text.length <= maxChars ? text : ownText(text.slice(0, maxChars))
 }
 
-/** Whether a value is an object: no list and not null. */
+/** True for an object: not a list and not null. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The objects in a list; none where the value is no list. */
+/** Objects in a list; none if the value is not a list. */
 export function objectsIn(value: unknown): readonly JsonObject[] {
   return Array.isArray(value) ? value.filter(isJsonObject) : []
 }

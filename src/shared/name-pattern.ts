@@ -1,4 +1,4 @@
-/** Whether a name is what a pattern means, as a whole: `*` stands for any text; upper and lower case are the same. */
+/** True if a name matches a pattern as a whole: `*` stands for any text; case does not matter. */
 export function fitsPattern(pattern: string, name: string): boolean {
   return matches(pattern.toLowerCase(), name.toLowerCase())
 }

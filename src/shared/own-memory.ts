@@ -6,7 +6,7 @@ export function allocateWithHeadroom(bytes: number): Buffer<ArrayBuffer> {
   return Buffer.from(new ArrayBuffer(HEADROOM_BYTES + bytes), HEADROOM_BYTES, bytes)
 }
 
-/** Returns whether whoever was lent a memory still reads it. */
+/** Returns true while the borrower of a memory still reads it. */
 type IsReading = () => boolean
 
 /** Memory that was lent, with all who may still read it. Bounded by how often one memory is lent. */
@@ -18,7 +18,7 @@ export function lendMemory({ buffer }: Uint8Array, isReading: IsReading): void {
 }
 
 /**
- * Returns whether nothing but these bytes, and room in front of them, is in their memory, and nobody reads it who was lent it: then it
+ * Returns true if only these bytes, and room in front of them, are in their memory, and no borrower reads it: then it
  * can be moved or freed.
  */
 export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
@@ -28,7 +28,7 @@ export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> 
   return lent.get(buffer)?.some((isReading) => isReading()) !== true
 }
 
-/** What has memory of its own gives the rest of it back, and can still be moved out of a thread. */
+/** Shortens a buffer with memory of its own, which can still be moved out of a thread. */
 export function shorten(bytes: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer> {
   const { buffer, byteOffset } = bytes
   const isAlone: boolean = ownsMemory(bytes)

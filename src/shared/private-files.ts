@@ -32,7 +32,10 @@ export async function makePrivateFolder(folder: string): Promise<void> {
   await close(folder, await made(folder))
 }
 
-/** Like `makePrivateFolder()`, for a folder inside one of ours. Rejects with ELOOP for a link there, whoever made it. */
+/**
+ * Creates a folder like `makePrivateFolder()`, inside one of ours. Rejects with ELOOP for a link there, whoever made
+ * it.
+ */
 export async function makeInnerFolder(folder: string): Promise<void> {
   const facts = await made(folder)
   refuseLink(folder, facts)
@@ -77,7 +80,7 @@ export interface ReplacedFile {
   readonly mode: number
   /** Waits until the disk has it: for what cannot be had again. */
   readonly isDurable: boolean
-  /** Whose it is from its first moment on, where that is somebody else than us: only root can do that. */
+  /** Owner of the file from its first moment on, if not this user: only root can do that. */
   readonly owner?: Pick<Stats, 'uid' | 'gid'> | null
 }
 
@@ -117,7 +120,7 @@ export async function removeDrafts(path: string): Promise<void> {
   for (const name of names) {
     if (!name.startsWith(start) || !DRAFT_END.test(name.slice(start.length))) continue
     const draft = join(folder, name)
-    const facts = await lstat(draft).catch(() => null) // somebody else was first
+    const facts = await lstat(draft).catch(() => null) // another process was first
     if (facts === null || Date.now() - facts.mtimeMs < DEAD_DRAFT_MS) continue
     await unlink(draft).catch(() => {}) // then it stays
   }
@@ -135,7 +138,7 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Whether a file is ours or root's: what any other user has put there is not to be believed. */
+/** True if a file is ours or root's: files of any other user are not trusted. */
 export function isOwnFile({ uid }: Pick<Stats, 'uid'>): boolean {
   return isTrusted(uid)
 }

@@ -11,7 +11,7 @@ export function placeOf(): string {
   }
 }
 
-/** Which process it is, for those who find what it has left: its place, its id, and when it was started. */
+/** Mark of a process, for those that find what it has left: its place, its id, and when it was started. */
 export interface ProcessMark {
   readonly place: string
   readonly pid: number
@@ -22,7 +22,7 @@ export function markOf(pid: number): ProcessMark {
   return { place: placeOf(), pid, start: startTimeOf(pid) }
 }
 
-/** Of a process in another place nothing is known. */
+/** Fate of a process; unknown in another place. */
 export function fateOf({ place, pid, start }: ProcessMark): 'running' | 'gone' | 'unknown' {
   if (place !== placeOf()) return 'unknown'
   return isAlive(pid, start) ? 'running' : 'gone'

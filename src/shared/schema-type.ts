@@ -31,8 +31,8 @@ function typed(ours: object): object {
 }
 
 /**
- * What is used here of TypeBox's `Type`, with its types, making the same JSON Schema
- * (`test/shared/schema-type.test.ts`). The original brings an interpreter of TypeScript along: 7 MB in every process and
- * every thread.
+ * Subset of TypeBox's `Type` that is used here, with its types, making the same JSON Schema
+ * (`test/shared/schema-type.test.ts`). The original brings an interpreter of TypeScript along: 7 MB in every process
+ * and every thread.
  */
 export const Type = typed(builders)

@@ -24,7 +24,7 @@ const OVERAGE_RATE = 0.04
 /** The one account of a simulator: what its answers were metered with counts as used. */
 export class SimulatedAccount {
   #figures: AccountFigures
-  /** Whoever tries the gateway for long is not to run out of credits that nobody has set. */
+  /** Credits are limited only if a test sets them, so that a long trial does not run out. */
   readonly #isLimited: boolean
 
   constructor(figures?: Partial<AccountFigures>) {

@@ -68,13 +68,13 @@ export function callMcp(body: string, credential: Credential): JsonAnswer | Refu
   return fault === 'refused' ? FAULTS.overloaded : { status: 200, json: searchWeb(request) }
 }
 
-/** What a request says of its sender. */
+/** Claims of a request about its sender. */
 export interface Credential {
   /** The bearer token, empty when there is none. */
   readonly token: string
   /** Header `TokenType`. */
   readonly tokenType: string | undefined
-  /** Of the body, else of the header. */
+  /** Profile of the body, else of the header. */
   readonly profileArn: string | undefined
 }
 

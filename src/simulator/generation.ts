@@ -23,7 +23,7 @@ export interface Script {
   readonly words: FoundWords
 }
 
-/** What decides besides the request. */
+/** Parts that decide besides the request. */
 export interface GenerationParts {
   readonly memory: PromptMemory
   readonly equipment: Equipment
@@ -120,8 +120,8 @@ function parseJson(text: string): unknown {
 }
 
 /**
- * What the current message is answered as: its own text, unless an earlier one said with `sim:next` what its next
- * turns should count as. A message with control words of its own keeps them.
+ * Text to answer: that of the current message, unless an earlier one set with `sim:next` what its next turns should
+ * count as. A message with control words of its own keeps them.
  */
 export function promptOf({ current, history }: RequestView): string {
   const { content } = current

@@ -28,7 +28,7 @@ function alwaysThinks(types: readonly string[]): Omit<ModelTraits, 'rate'> {
   return { ...NEWEST, schema: claudeSchema(EFFORTS, 128_000, types) }
 }
 
-/** What this upstream serves. Ids are exact: dashes for dots are another, unknown, model. */
+/** Models of this upstream. Ids are exact: dashes for dots are another, unknown, model. */
 export const MODELS: readonly SimulatedModel[] = [
   model('auto', 'Auto', { rate: 1 }),
   model('claude-opus-5.5', 'Claude Opus 5.5', { rate: 2, ...alwaysThinks(['adaptive']) }),

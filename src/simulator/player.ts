@@ -8,7 +8,7 @@ const BATCH_BYTES = 64 * 1024
 
 export interface Performance {
   readonly steps: Iterable<Step>
-  /** What comes before the body: the head, nothing for ever, or a TCP reset. */
+  /** Event before the body: the head, nothing for ever, or a TCP reset. */
   readonly opening: 'head' | 'stall' | 'reset'
   readonly headDelayMs: number
   /** Between two frames; 0 sends everything in one write. */
@@ -17,7 +17,7 @@ export interface Performance {
   readonly chunkBytes: number | undefined
 }
 
-/** Where and until when to play. */
+/** Destination and end of a play. */
 export interface Stage {
   /** Its head is set but not sent. */
   readonly response: ServerResponse

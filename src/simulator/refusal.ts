@@ -14,8 +14,7 @@ export interface Refusal {
   /** A page of the network in front of the upstream instead of its JSON. */
   readonly html?: string
   /**
-   * What was broken; missing where the prompt asked for the refusal. Only the simulator says that, in
-   * `x-simulator-rule`.
+   * Broken rule; missing if the prompt asked for the refusal. Only the simulator reports it, in `x-simulator-rule`.
    */
   readonly rule?: RuleId
   /** The same in words. */
@@ -59,7 +58,7 @@ function quota(reason: string): Refusal {
   return throttle(reason, 'You have reached the limit.')
 }
 
-/** What `check` says of the first item it refuses. */
+/** Refusal of the first item that `check` refuses. */
 export function firstRefusal<T>(
   items: readonly T[],
   check: (item: T, index: number) => Refusal | null

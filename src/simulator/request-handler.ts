@@ -21,7 +21,7 @@ import type { Step } from './script.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
 import type { PromptMemory } from './words.ts'
 
-/** What the requests of one simulator share. */
+/** State shared by the requests of one simulator. */
 export interface SharedParts {
   readonly equipment: Equipment
   readonly encoder: AnswerEncoder
@@ -33,7 +33,7 @@ export interface SharedParts {
   readonly now: () => number
 }
 
-/** What is written in either form of request. */
+/** Operations that exist in both request forms. */
 const HAVE_FORMS: ReadonlySet<string | undefined> = new Set(['generateAssistantResponse', 'mcp'])
 
 /** Serves every request of one simulator. */
@@ -258,7 +258,7 @@ function toHeaderText(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200)
 }
 
-/** What the simulator serves, by the names that statistics use. */
+/** Operation of the simulator, by the names that statistics use. */
 type Operation =
   | 'generateAssistantResponse'
   | 'listAvailableModels'
@@ -290,7 +290,7 @@ const BY_TARGET: Readonly<Record<string, Operation>> = {
   InvokeMCP: 'mcp'
 }
 
-/** Of the target form: the one before it took the path form's body, wherever it was sent. */
+/** Service of the target form: the one before it took the path form's body, wherever it was sent. */
 const TARGET_SERVICE = 'KiroRuntimeService.'
 const TARGET_CONTENT_TYPE = 'application/x-amz-json-1.0'
 

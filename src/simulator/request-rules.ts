@@ -27,7 +27,7 @@ const ROOT_MEMBERS: readonly string[] = [
 ]
 const TRIGGERS: readonly unknown[] = ['MANUAL', 'DIAGNOSTIC', 'INLINE_CHAT']
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
-/** Of the target form: a session's id is marked, a sub-agent's is not. */
+/** Session id of the target form: it is marked, a sub-agent's is not. */
 const SESSION_ID = /^sess_[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const AGENT_MODES: readonly unknown[] = ['vibe', 'spec', 'general-task-execution']
 
@@ -52,8 +52,8 @@ const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
 ]
 
 /**
- * What the upstream refuses in a generation request (kiro-protocol §4.13), or the request it accepts.
- * Where reports differ the strictest one counts, except that the credential is checked elsewhere.
+ * Checks a generation request for the upstream's refusals (kiro-protocol §4.13), and returns the accepted request. If
+ * reports differ the strictest one counts, except that the credential is checked elsewhere.
  */
 export function checkRequest(payload: unknown, form: RequestForm = 'path'): RequestView | Refusal {
   const view = viewRequest(payload, form)
@@ -72,7 +72,7 @@ function checkRoot(view: RequestView): Refusal | null {
     : improper('root-members', `the root member ${foreign} does not exist`)
 }
 
-/** What each form of request has and the other must not have (kiro-protocol §4.16). */
+/** Checks the members of each request form that the other must not have (kiro-protocol §4.16). */
 function checkForm({ form, root, state }: RequestView): Refusal | null {
   const { conversationId, rootConversationId, agentContinuationId, agentTaskType } = state
   const { agentMode } = root

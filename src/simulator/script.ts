@@ -33,7 +33,7 @@ export interface ScriptInput {
   readonly view: RequestView
   readonly words: FoundWords
   readonly model: SimulatedModel
-  /** Of `inputTokens` those that the upstream knows from earlier requests; 0 unless given. */
+  /** Part of `inputTokens` that the upstream knows from earlier requests; 0 unless given. */
   readonly cachedTokens?: number
   readonly inputTokens: number
   readonly sign: Signer
@@ -44,7 +44,7 @@ const LAST_STEPS: readonly Step['type'][] = ['exception', 'error', 'stall', 'res
 
 const CUT_FRAME_BYTES = 60
 
-/** What an accepted request is answered, decided by the request alone (kiro-protocol §5.4). */
+/** Writes the answer to an accepted request, decided by the request alone (kiro-protocol §5.4). */
 export function* writeScript(input: ScriptInput): Generator<Step> {
   for (const step of allSteps(input)) {
     yield step

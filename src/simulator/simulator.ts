@@ -12,7 +12,7 @@ export interface SimulatorOptions {
   readonly port?: number
   /** Milliseconds between events where the prompt does not say. */
   readonly gapMs?: number
-  /** How long an idle connection is kept before the simulator closes it. */
+  /** Time after which the simulator closes an idle connection. */
   readonly keepAliveTimeoutMs?: number
   /** Use of its account before; that of the first day if left out. */
   readonly account?: Partial<AccountFigures>

@@ -12,7 +12,7 @@ const FILLER_WORDS = spokenWords(FILLER)
  */
 const TAGGED_BLOCK = /<([a-z]+[_-][\w-]*)>[\s\S]*?<\/\1>/g
 
-/** What the person wrote last: without tagged blocks, system text before it, and control words. */
+/** Last words of the person: without tagged blocks, system text before it, and control words. */
 export function lastWords(content: string): string {
   const bare = content.replace(TAGGED_BLOCK, '\n\n').trim() // a block ends a paragraph
   const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)

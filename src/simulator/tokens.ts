@@ -62,7 +62,7 @@ function isLowSurrogate(code: number): boolean {
   return code >= 0xdc00 && code <= 0xdfff
 }
 
-/** What every message costs beside its text. */
+/** Cost of every message beside its text. */
 const TOKENS_PER_MESSAGE = 3
 
 /** Models with the newer tokenizer of Claude, and how many more tokens it makes of a text. */

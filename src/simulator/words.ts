@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { FAULTS, type Refusal } from './refusal.ts'
 
 interface ControlWord {
-  /** What follows the word: nothing, `=` and a number, or `=` and a JSON string. */
+  /** Form of the word's value: nothing, `=` and a number, or `=` and a JSON string. */
   readonly value: 'none' | 'number' | 'json'
   readonly meaning: string
 }
@@ -108,7 +108,7 @@ export interface FoundWords {
   readonly flags: ReadonlySet<FlagWord>
   readonly numbers: Readonly<Partial<Record<NumberWord, number>>>
   readonly say: string | null
-  /** What the next turn counts as. */
+  /** Text that the next turn counts as. */
   readonly next: string | null
 }
 
@@ -212,7 +212,7 @@ interface Remembered {
   readonly firstToken: string
 }
 
-/** How often a prompt came, and whether the token is the one that sent it first. */
+/** Number of times a prompt came, and whether the token is the one that sent it first. */
 export interface Repetition {
   /** From 1. */
   readonly attempt: number

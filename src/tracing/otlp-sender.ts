@@ -3,15 +3,15 @@ import { Agent as TlsAgent, request as requestHttps } from 'node:https'
 import { codeOf } from '../shared/errors.ts'
 
 export interface SenderOptions {
-  /** Where traces are taken. */
+  /** Address of the collector. */
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly contentType: string
-  /** Of one request, from the connection to the end of its answer. */
+  /** Time for one request, from the connection to the end of its answer. */
   readonly timeoutMs: number
 }
 
-/** What became of spans that were sent. */
+/** Outcome of sending spans. */
 export type SendOutcome =
   | { readonly type: 'taken' }
   /** The same spans may be taken later. */
@@ -21,13 +21,13 @@ export type SendOutcome =
 
 /** Statuses after which OTLP wants the same spans again. */
 const LATER_STATUSES: readonly number[] = [429, 502, 503, 504]
-/** Of an answer; what it says beyond is of no interest. */
+/** Most bytes of an answer that are read. */
 const MAX_ANSWER_BYTES = 64 * 1024
 const MAX_AFTER_MS = 60_000
 
 /**
- * Sends spans over one connection of its own, which is no part of the budget of connections to the upstream: the endpoint
- * is another host. One request at a time; redirects are not followed and proxies not used.
+ * Sends spans over one connection of its own, outside the budget of connections to the upstream: the endpoint is
+ * another host. One request at a time; redirects are not followed and proxies not used.
  */
 export class OtlpSender {
   readonly #options: SenderOptions

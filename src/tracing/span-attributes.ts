@@ -3,15 +3,15 @@ import { cleanText } from '../observe/log-fields.ts'
 import { ownText } from '../shared/own-memory.ts'
 import type { TracedCall, TracedTurn } from './turn-trace.ts'
 
-/** Of a value; what is longer is cut. */
+/** Most characters of a value; longer ones are cut. */
 export const MAX_VALUE_CHARS = 256
 
-/** What the conventions call the vendor; theirs have no word for this one. */
+/** Name of the vendor, for which the conventions have no word. */
 const PROVIDER = 'aws.kiro'
 
 /**
- * What a request's span says when it is over, in the words of OpenTelemetry's conventions for HTTP and for generative AI as
- * far as they have some.
+ * Attributes of a completed request's span, in the words of OpenTelemetry's conventions for HTTP and for generative AI
+ * as far as they exist.
  */
 export function turnAttributes(turn: TracedTurn): Attributes {
   const { model, usage, code, keyName, repairs } = turn
@@ -56,7 +56,7 @@ function usageAttributes(usage: NonNullable<TracedTurn['usage']>): Attributes {
   }
 }
 
-/** What the span of one call says. Tokens are told of the request alone, so that nobody counts them twice. */
+/** Attributes of one call's span. Tokens are reported for the request alone, so that they are not counted twice. */
 export function callAttributes(
   { url, status, chunks, code }: TracedCall,
   upstreamModel: string

@@ -18,10 +18,10 @@ export type SpanLoss = 'full' | 'refused' | 'closed'
 
 interface QueueLimits {
   readonly maxSpans: number
-  /** Of all that wait, as `weightOf()` has it. */
+  /** Limit of all waiting spans, by `weightOf()`. */
   readonly maxBytes: number
   readonly maxBatch: number
-  /** How long a span waits for others to go with. */
+  /** Time that a span waits for others to go with. */
   readonly delayMs: number
   /** Before the second try; then twice as long each time. */
   readonly retryMs: number
@@ -46,8 +46,8 @@ interface Waiting {
 }
 
 /**
- * Spans on their way out. Bounded in number and bytes: where the endpoint is slow or gone, new ones are dropped and counted,
- * and those that wait are tried again. Whoever ends a span waits for nothing.
+ * Queue of spans to send. Bounded in number and bytes: if the endpoint is slow or gone, new ones are dropped and
+ * counted, and those that wait are tried again. Ending a span never waits.
  *
  * ```
  *   onEnd ──▶ waiting ──delay, or a batch is full──▶ one request at a time ──▶ taken, or refused and dropped
@@ -58,7 +58,7 @@ interface Waiting {
 export class SpanQueue implements SpanProcessor {
   readonly #options: SpanQueueOptions
   readonly #limits: QueueLimits
-  /** Those of the batch under way are the first of them. Bounded by `limits`. */
+  /** Waiting spans; those of the batch under way are the first. Bounded by `limits`. */
   #waiting: Waiting[] = []
   #bytes = 0
   #timer: NodeJS.Timeout | null = null
@@ -175,7 +175,7 @@ export class SpanQueue implements SpanProcessor {
     return this.#options.send(body, this.#end.signal)
   }
 
-  /** What the endpoint asked for. */
+  /** Delay requested by the endpoint. */
   #afterMs: number | null = null
 
   /** Until the next request. */
@@ -192,11 +192,11 @@ export class SpanQueue implements SpanProcessor {
   }
 }
 
-/** Of a span, an event and an attribute without their texts; measured with a thousand of them. */
+/** Size of a span, an event and an attribute without their texts; measured with a thousand of them. */
 const SPAN_BYTES = 1500
 const PART_BYTES = 150
 
-/** What a span takes while it waits, about. */
+/** Approximate memory of a waiting span. */
 function weightOf({ name, attributes, events }: ReadableSpan): number {
   const parts = [attributes, ...events.map((event) => event.attributes ?? {})]
   const texts = parts

@@ -10,7 +10,7 @@ import type { Config } from '../config/settings.ts'
 
 type TraceSettings = Config['traces']
 
-/** Which requests are traced, by OTEL_TRACES_SAMPLER and its argument. */
+/** Sampler for OTEL_TRACES_SAMPLER and its argument. */
 export function samplerOf({ sampler, samplerArg }: TraceSettings): Sampler {
   const ratio = samplerArg === null ? 1 : Number(samplerArg)
   switch (sampler) {
@@ -29,7 +29,7 @@ export function samplerOf({ sampler, samplerArg }: TraceSettings): Sampler {
   }
 }
 
-/** Where traces are taken: that of OTEL_EXPORTER_OTLP_ENDPOINT, and below it the place of traces. */
+/** Address for traces: OTEL_EXPORTER_OTLP_ENDPOINT and the path of traces. */
 export function tracesUrl(endpoint: string): string {
   const url = new URL(endpoint)
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/v1/traces`
@@ -68,7 +68,7 @@ export function contextOf(traceparent: unknown): Context {
   return trace.setSpanContext(ROOT_CONTEXT, parent)
 }
 
-/** What a client may go on with. */
+/** Header with which a client may continue the trace. */
 export function toTraceparent(traceId: string, spanId: string, flags: number): string {
   return `00-${traceId}-${spanId}-${flags.toString(16).padStart(2, '0')}`
 }

@@ -21,7 +21,7 @@ export interface TurnTrace {
   readonly traceId: string
   /** For the client: the trace and, as its parent, this request (W3C Trace Context). */
   readonly traceparent: string
-  /** What is asked of the upstream. */
+  /** Starts the span of an upstream question. */
   asks(upstreamModel: string): void
   /** A phase of it has ended. */
   phase(name: string, endedAt: number, spentMs: number): void
@@ -58,7 +58,7 @@ export interface TracedTurn {
   readonly bodyBytes: number
   readonly attempts: number
   readonly repairs: readonly string[]
-  /** What was asked for and what answered; `null` where it did not come to that. */
+  /** Requested and answering model; `null` if it did not come to that. */
   readonly model: {
     readonly asked: string
     readonly upstream: string

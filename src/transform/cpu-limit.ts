@@ -4,7 +4,7 @@ import { type JobMark, spentOn, threadOf } from './transform-job.ts'
 export interface CpuLimitOptions {
   readonly piscina: Pick<Lane, 'threads'>
   readonly mark: JobMark
-  /** Of a CPU, from when the job has begun. */
+  /** CPU time since the job began. */
   readonly maxMs: number
   readonly onTooMuch: () => void
 }

@@ -6,8 +6,8 @@ import { transformFailed } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
 
 /**
- * So long jobs may hold one turn of the event loop, all together; the next ones wait for the turns after it, in which
- * others are served first.
+ * Time that jobs may take of one turn of the event loop together; the next ones wait for later turns, in which others
+ * are served first.
  */
 const TURN_MS = 5
 /** The same while new connections wait: Node accepts one in each turn. What is known to take longer goes to a thread. */
@@ -29,7 +29,7 @@ const TRUSTED_BYTES = 32 * 1024
 /** After a job that took too long, larger ones of its key run in threads for this long. */
 const DISTRUST_MS = 10_000
 
-/** What a job came to that took too long, or would have by the looks of it: `run()` gives it instead of a result. */
+/** Result of a job that took too long, or would have: `run()` returns it instead. */
 export const TOO_LONG = Symbol('too long')
 
 export interface InlineLaneOptions {
@@ -43,10 +43,10 @@ export interface InlineLaneOptions {
 
 /**
  * Jobs on the event loop, one after the other, each for a bounded time: keys take turns, and nothing else on the loop
- * waits longer than for one job. While new connections wait, jobs have a fifth of the time, so that health checks among these
- * don't wait for all of them.
+ * waits longer than for one job. While new connections wait, jobs have a fifth of the time, so that health checks among
+ * these don't wait for all of them.
  *
- * What waits here is bounded by the memory for bodies, of which each holds some.
+ * Waiting jobs are bounded by the memory for bodies, of which each holds some.
  */
 export class InlineLane {
   readonly #options: InlineLaneOptions
@@ -68,7 +68,7 @@ export class InlineLane {
     this.#queue = options.queue
   }
 
-  /** Whether a job of so many bytes may be run here for this key. */
+  /** True if a job of this size may be run here for this key. */
   mayTake(bytes: number, key: string): boolean {
     return bytes <= TRUSTED_BYTES || !this.#isDistrusted(key)
   }

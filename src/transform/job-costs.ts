@@ -4,7 +4,7 @@ const LAST_JOBS = 4
 const LEAST_BYTES = 8 * 1024
 const MAX_KEYS = 64
 
-/** What the last jobs of each key have taken for their size. */
+/** Time per byte of each key's last jobs. */
 export class JobCosts {
   /** Milliseconds for a byte, the newest last. Bounded by MAX_KEYS and LAST_JOBS. */
   readonly #last = new Map<string, readonly number[]>()

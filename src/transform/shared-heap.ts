@@ -45,7 +45,7 @@ export class SharedHeap {
     return true
   }
 
-  /** What was taken is free again. */
+  /** Releases a claim. */
   release(claim: HeapClaim): void {
     this.#freeMb += claim.heapMb
     this.#wake()

@@ -47,7 +47,7 @@ export interface TransformPoolOptions {
   /** V8 semi-space of one thread in MiB, for short-lived objects, beside its heap. */
   readonly threadSemiSpaceMb: number
   readonly idleTimeoutMs: number
-  /** How long `close()` waits for what runs. */
+  /** Longest time that `close()` waits for running jobs. */
   readonly closeTimeoutMs: number
 }
 
@@ -74,10 +74,10 @@ const PDF_IDLE_MS = 2_000
 const CHECK_INLINE_CHARS = 8192
 const CHECK_INLINE_MS = 20
 
-/** Of jobs that no client waits for. */
+/** Signal for jobs without a client. */
 const NEVER = new AbortController().signal
 
-/** What a job fails with that takes too much, and what it may fail with at all in a thread. */
+/** Errors of a job that takes too much, and those possible at all in a thread. */
 const TOO_COSTLY: readonly ErrorCode[] = ['GW_TRANSFORM_TIMEOUT', 'GW_BODY_TOO_LARGE']
 const THREAD_FAILURES: readonly ErrorCode[] = [...TOO_COSTLY, 'GW_TRANSFORM_FAILED']
 
@@ -366,7 +366,7 @@ function fillsMoreThan(maxBytes: number): (lane: Lane) => Promise<boolean> {
   }
 }
 
-/** Whose turn it is among the waiting jobs, by key. Given from above, as this folder knows nothing of admission. */
+/** Order of the waiting jobs, by key. Given from above, as this folder knows nothing of admission. */
 export interface TurnQueue {
   push(id: number, key: string): void
   /** False if no job of this id waits. */

@@ -1,13 +1,13 @@
 import { abortErrorOf, codeOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 
-/** How far a call has come. `answering`: what was asked for has begun to come. */
+/** Phase of a call. `answering`: the answer has begun to come. */
 export type CallPhase = 'connecting' | 'sent' | 'headers' | 'answering'
 
 export interface FailureContext {
   /** Any URL of the host that was called. Only its origin is told, and only to the log: it may be a private one. */
   readonly url: string | URL
   readonly phase: CallPhase
-  /** Aborts when the client is gone; asked first, since a vanished client is no upstream failure. */
+  /** Aborts when the client is gone; asked first, since a vanished client is not an upstream failure. */
   readonly clientSignal?: AbortSignal
   /** The setting that names the host, for the advice; `KIRO_API_URL` if left out. */
   readonly setting?: string | undefined
@@ -98,7 +98,7 @@ function kindOf(error: Error, code: string, phase: CallPhase): FailureKind | nul
   return phase === 'connecting' || kind === null ? kind : (OF_OPEN_CONNECTION[kind] ?? kind)
 }
 
-/** What else the kinds of failed connects mean where there is a connection: the request may have arrived. */
+/** Meaning of failed connects on an open connection: the request may have arrived. */
 const OF_OPEN_CONNECTION: Readonly<Partial<Record<FailureKind, FailureKind>>> = {
   dns: 'reset',
   refused: 'reset',
@@ -158,7 +158,7 @@ interface KindEntry {
   readonly code: ErrorCode
   /** Follows "The upstream", or "The proxy". */
   readonly event: string
-  /** What to look at or to change; `{setting}` is the setting that names the host. */
+  /** Advice; `{setting}` is the setting that names the host. */
   readonly hint: string
 }
 

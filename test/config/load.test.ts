@@ -370,8 +370,8 @@ t.test('settings that depend on each other', (t) => {
   })
 
   t.test('asks about names that look like misspelt settings', async (t) => {
-    t.match(load({ HTTP_MAX_CONECTIONS: '1' }).warnings, [/HTTP_MAX_CONNECTIONS meant/])
-    t.match(load({ KIRO_REGOIN: 'x' }).warnings, [/KIRO_REGION meant/])
+    t.match(load({ HTTP_MAX_CONECTIONS: '1' }).warnings, [/Did you mean HTTP_MAX_CONNECTIONS/])
+    t.match(load({ KIRO_REGOIN: 'x' }).warnings, [/Did you mean KIRO_REGION/])
     t.same(
       load({ KIRO_CLI_DB_FILE: 'x', HTTP_PROXY: 'y', WORKER: '1', KIRO_REGOI: '' }).warnings,
       []

@@ -128,11 +128,11 @@ t.test('each trouble says what it is and what to do', async (t) => {
       'bad',
       calm,
       signedIn({ isUsable: false, state: 'signed-out', problem: DEAD }),
-      /^The sign-in has ended\..*REFRESH_TOKEN and restart/
+      /^The sign-in has ended\..*REFRESH_TOKEN.*restart/
     ],
     ['sign-in-failing', 'fair', calm, signedIn({ state: 'failing' }), /is still valid/],
     ['sign-in-failing', 'bad', calm, signedIn({ isUsable: false, state: 'failing' }), /doctor/],
-    ['sign-in-waiting', 'fair', calm, signedIn({ isUsable: false, state: 'waiting' }), /passes/],
+    ['sign-in-waiting', 'fair', calm, signedIn({ isUsable: false, state: 'waiting' }), /resolves/],
     ['sign-in-ends', 'fair', calm, signedIn({ endsAt: AT + DAY_MS }), /REFRESH_TOKEN/],
     ['quota-out', 'bad', calm, withQuota(0), /All 1000 credits/],
     ['quota-low', 'fair', calm, withQuota(50), /5 % of the plan/],
@@ -183,7 +183,7 @@ t.test('each trouble says what it is and what to do', async (t) => {
       'fair',
       { ...calm, pace: { limit: 60, free: 0 }, waiting: { ...waiting, gated: 12 } },
       account,
-      /of 60 a minute/
+      /limit of 60 requests a minute/
     ],
     [
       'paused',
@@ -409,6 +409,6 @@ t.test('a fleet that is whole is no news, and one that is not says who is missin
   t.same(codeOf({ unshared: ['items', 'pace'] }), ['fair', 'fleet-unshared', unshared])
   const [first] = fleet.members
   const members = first === undefined ? [] : [first]
-  const sentence = '1 gateway of 3 in the fleet is there. x: awaited.'
+  const sentence = '1 gateway of 3 in the fleet is present. x: awaited.'
   t.same(codeOf({ members, awaited: ['x'] }), ['fair', 'fleet-missing', sentence])
 })

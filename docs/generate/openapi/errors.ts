@@ -4,11 +4,9 @@ import { type ErrorCode, GatewayError } from '../../../src/shared/errors.ts'
 import { anyObject, fixed, type JsonSchema, orNull, record, string } from './json-schema.ts'
 
 /**
- * Where a failure is answered: by any route; where a key is needed; where it is the operator's; where a body is read; where a
- * model is named; where the upstream is asked; where an answer is made; where a key's requests are counted, or wait for each
- * other. `no-route`: by none of the routes described.
- * `dashboard`: where only its page asks.
- * `nowhere`: no client reads it.
+ * Place at which a failure is answered: by any route; with a required key; with an operator key; with a body; with a
+ * model; with a call to the upstream; with an answer; with counted or waiting requests of a key. `no-route`: by none of
+ * the routes described. `dashboard`: where only its page asks. `nowhere`: no client reads it.
  */
 export type ErrorPlace =
   | 'any'

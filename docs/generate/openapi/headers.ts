@@ -43,7 +43,7 @@ export const AnswerHeaders = {
 
 type HeaderName = keyof typeof AnswerHeaders
 
-/** Those that any answer may have. */
+/** Headers that any answer may have. */
 export const EVERY_ANSWER: readonly HeaderName[] = [
   'x-request-id',
   'request-id',

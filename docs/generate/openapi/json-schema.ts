@@ -1,7 +1,7 @@
 /** A JSON Schema (2020-12) as it stands in the description. */
 export type JsonSchema = Readonly<Record<string, unknown>>
 
-/** Where the schemas that have a name are. */
+/** Prefix of references to named schemas. */
 const SCHEMAS = '#/components/schemas/'
 
 /** A schema that stands elsewhere, under a name. */

@@ -247,7 +247,7 @@ const STATE = {
     era: orNull(amount('Era of the fleet; it increases whenever Valkey has lost its data.')),
     last_contact_ms: orNull(amount('Since the last confirmed sign of life of this gateway.')),
     max_connections: amount('Of all together.'),
-    free: amount("Of these, in nobody's lease."),
+    free: amount('Connections outside any lease.'),
     replicas: amount('Gateways that there should be.'),
     sign_in_holder: orNull(string('Who renews the sign-in of all.')),
     unshared: list(
@@ -290,7 +290,7 @@ const LINT = {
   )
 } as const
 
-/** Answers of all that is no conversation. */
+/** Schemas of the other answers. */
 export const ReadAnswers: Readonly<Record<string, JsonSchema>> = {
   ...MODELS,
   ...USAGE,

@@ -5,7 +5,7 @@ import { codesIn, type ToldError, toldErrors } from './errors.ts'
 import { EVERY_ANSWER, headersRefs } from './headers.ts'
 import { type Answer, JSON_TYPE, type Operation } from './operation.ts'
 
-/** What may come of a request: an answer, an error, or, where both have one status, either. */
+/** Response to a request: an answer, an error, or either, if both have one status. */
 export interface ApiResponse {
   readonly description: string
   readonly headers: Readonly<Record<string, object>>
@@ -60,12 +60,12 @@ function either(answer: ApiResponse, error: ApiResponse): ApiResponse {
   }
 }
 
-/** Of what is traced: requests with a body. */
+/** Headers of traced operations: requests with a body. */
 function traceHeaders({ request }: Operation): readonly string[] {
   return request === undefined ? [] : ['traceparent']
 }
 
-/** Where the request says in whose words, in those of both vendors. */
+/** Dialects of both vendors, for routes where the request chooses one. */
 const EITHER: readonly DialectName[] = ['openai-chat', 'anthropic-messages']
 
 /** By status, the lowest first. */

@@ -88,7 +88,7 @@ function showProgress({ terminal }: CommandCall, running: readonly Check[]): voi
   if (running.length > 0) terminal.progress(`Checking ${names} …`)
 }
 
-/** What settings hold that must not be shown. */
+/** Values of settings that must not be shown. */
 function secretsOf(env: Environment): readonly string[] {
   return listSettings()
     .filter(({ setting }) => setting.isSecret === true)

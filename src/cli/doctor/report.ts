@@ -6,7 +6,7 @@ import { type DoctorFinding, type Level, worstOf } from './checks/finding.ts'
 import type { ProbeRun } from './probe/ask-probes.ts'
 import type { ProbeCall } from './probe/probe.ts'
 
-/** What doctor has found, fit to be shown to anyone. */
+/** Findings of doctor, fit to be shown to anyone. */
 export interface Report {
   readonly version: string
   readonly node: string
@@ -40,7 +40,7 @@ export function toReport(results: readonly CheckResult[], clean: (text: string) 
 
 /** Secrets of a few characters would blacken every other word. */
 const MIN_SECRET_CHARS = 6
-/** What names a person or an account: addresses, ids of users, and the account in an ARN. */
+/** Personal data: addresses, ids of users, and the account in an ARN. */
 const PERSONAL = /[\w.+-]+@[\w-]+\.[\w.-]+|\bd-[0-9a-z]{8,}\b[\w.-]*|(?<=:)\d{12}(?=:)/gi
 
 /**
@@ -105,7 +105,7 @@ export function cleanRun(run: ProbeRun, clean: (text: string) => string): ProbeR
   }
 }
 
-/** What the probes were answered, for people, line by line. */
+/** Formats the answers to the probes, line by line. */
 export function probeLines({ results, stopped, credits }: ProbeRun): readonly string[] {
   const indent = ' '.repeat(5)
   const lines = results.flatMap(({ id, question, answer, means, change, calls }) => [

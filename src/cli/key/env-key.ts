@@ -41,7 +41,7 @@ async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promi
 }
 
 interface FoundEnvFile {
-  /** Of the file itself, where the name is a link. */
+  /** Target of the file if it is a link. */
   readonly path: string
   readonly text: string
   /** To be written with: what holds a key is not for everybody, and a group is one that was chosen. */

@@ -64,8 +64,8 @@ export function keyDetails(key: NamedKey, now: number): readonly string[] {
 
 const NO_LIMIT = 'no limit'
 
-function stateOf(key: NamedKey, now: number): 'active' | 'revoked' | 'expired' {
-  return whyRefused(key, now) ?? 'active'
+function stateOf(key: NamedKey, now: number): 'in force' | 'revoked' | 'expired' {
+  return whyRefused(key, now) ?? 'in force'
 }
 
 /** Until when the key before the current one lets in; `null` if it does not. */

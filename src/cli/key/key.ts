@@ -4,7 +4,7 @@ import { addKey, listKeys, reopenKey, revokeKey, rotateKey, setKey, showKey } fr
 
 const LIMITS = ['credits', 'requests-per-minute', 'max-streams', 'models', 'expires'] as const
 
-/** What each verb does, and which options it takes; all but `new` and `list` take one name. */
+/** Verbs with their options; all but `new` and `list` take one name. */
 const VERBS: Readonly<Record<string, Verb>> = {
   add: {
     run: addKey,

@@ -18,7 +18,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { keyDetails, keyTable, toKeyJson } from './key-view.ts'
 
-/** How long another process may take to change the file: it writes a few kilobytes. */
+/** Longest time for another process to change the file: it writes a few kilobytes. */
 const PATIENCE_MS = 20_000
 
 /** `key add NAME`. */
@@ -146,7 +146,7 @@ function givenOverage({ values }: CommandCall): boolean | undefined {
   return may ? true : mayNot ? false : undefined
 }
 
-/** Those that the command line names. @throws {GatewayError} GW_CONFIG_INVALID */
+/** Reads the limits of the command line. @throws {GatewayError} GW_CONFIG_INVALID */
 function givenLimits(call: CommandCall, now: number): Partial<Limits> {
   const given = <T>(option: string, parse: (text: string) => T): T | null | undefined => {
     const text = textOption(call, option)

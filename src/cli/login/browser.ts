@@ -15,7 +15,7 @@ export interface BrowserWay {
   readonly provider: SocialProvider
   /** 0 takes any free one. */
   readonly port: number
-  /** Nobody listens: the address is pasted. */
+  /** The address is pasted instead of received by a listener. */
   readonly isPasted: boolean
 }
 
@@ -99,11 +99,11 @@ function refusedPage(problem: string): CallbackPage {
 
 interface AddressQuestion {
   readonly onCallback: (address: string) => Promise<CallbackPage>
-  /** There is no other way for the address to come. */
+  /** True if the address cannot arrive in any other way. */
   readonly isAlone: boolean
 }
 
-/** Asks until an address fits. @throws {UsageError} when there is nobody to ask. */
+/** Asks until an address fits. @throws {UsageError} without a terminal. */
 async function askForAddress(call: CommandCall, question: AddressQuestion): Promise<void> {
   const { terminal, signal } = call
   const { onCallback, isAlone } = question

@@ -9,7 +9,7 @@ export interface CallbackPage {
   readonly text: string
 }
 
-/** Where `localhost` may lead a browser to. */
+/** Addresses to which `localhost` may lead a browser. */
 const ADDRESSES = ['127.0.0.1', '::1']
 
 /**

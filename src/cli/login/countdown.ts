@@ -22,7 +22,7 @@ export class Countdown implements Disposable {
     this.#show()
   }
 
-  /** What else there is to say; empty when that is over. */
+  /** Shows a remark; empty removes it. */
   remark(text: string): void {
     this.#remark = text
     if (this.#timer !== null) this.#show()

@@ -80,7 +80,7 @@ type Way =
       readonly name: 'browser'
       readonly provider: 'google' | 'github'
       readonly port: number
-      /** Nobody listens: the address is pasted. */
+      /** The address is pasted instead of received by a listener. */
       readonly isPasted: boolean
     }
 

@@ -75,7 +75,7 @@ async function runCommand(
   }
 }
 
-/** What `kiro-gateway --help` prints. */
+/** Prints the overview of `kiro-gateway --help`. */
 async function overview(): Promise<string> {
   const commands = await Promise.all(commandNames().map(loadCommand))
   const rows = commands.flatMap((command) =>
@@ -114,14 +114,14 @@ function report(cause: unknown, { command, isJson, terminal }: Failed): number {
   return isMistake ? EXIT_USAGE : EXIT_FAILED
 }
 
-/** What `parseArgs()` throws for options that are unknown, or lack their value. */
+/** True for errors of `parseArgs()`: unknown options, or missing values. */
 function isArgumentError(cause: unknown): cause is Error {
   return (
     cause instanceof Error && 'code' in cause && String(cause.code).startsWith('ERR_PARSE_ARGS_')
   )
 }
 
-/** Nobody mistypes a longer word into a command. */
+/** Longer words are no typing errors of a command. */
 const MAX_GUESSED_CHARS = 32
 
 function unknownCommand(name: string): string {

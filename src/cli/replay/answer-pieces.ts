@@ -22,7 +22,7 @@ export function eventsOf(answer: string): readonly AnswerEvent[] {
   return answer.split(MESSAGE_END).flatMap((message) => eventIn(message) ?? [])
 }
 
-/** How a text is cut depends on how it came from the upstream: its pieces are compared as one. */
+/** Joins the pieces of a text, because their boundaries depend on how they came from the upstream. */
 export function joinPieces(events: readonly AnswerEvent[]): readonly Piece[] {
   const joined: (Omit<Piece, 'text'> & { readonly texts: string[] })[] = []
   for (const event of events) {
@@ -36,15 +36,15 @@ export function joinPieces(events: readonly AnswerEvent[]): readonly Piece[] {
 
 /** Tells, while an answer comes, when it has gone as far as another, of which the rest is not known. */
 export class Coverage {
-  /** Of the other: how many pieces, joined, and how much text the last of them has. */
+  /** Size of the other answer: how many pieces, joined, and how much text the last of them has. */
   readonly #pieces: number
   readonly #chars: number
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
-  /** How long the other is where it is no stream. */
+  /** Length of the other answer if it is not a stream. */
   readonly #bodyChars: number
   #isStream: boolean | null = null
   #readChars = 0
-  /** What has come of the last message. */
+  /** Received part of the last message. */
   #rest: string[] = []
   #last: Omit<Piece, 'text'> | null = null
   #count = 0
@@ -108,10 +108,10 @@ function eventIn(message: string): AnswerEvent | null {
   return data.length === 0 || name === 'ping' ? null : { name, data: data.join('\n') }
 }
 
-/** What stands before a piece of what the model says or thinks, in the words of each client API. */
+/** Prefix of a piece of the model's text or reasoning, in each client API. */
 const HEAD =
   /^.*?"delta":(?:\{(?:"role":"assistant",)?(?:"type":"\w+_delta",)?"(?:content|reasoning_content|text|thinking)":)?"/s
-/** What the first piece has alone. */
+/** Part that only the first piece has. */
 const ROLE = '"role":"assistant",'
 /** The number of an event tells how many pieces came before. */
 const SEQUENCE = /"sequence_number":\d+/
@@ -125,7 +125,10 @@ function pieceIn({ name, data }: AnswerEvent): Piece {
   return { name, head: opening, text, tail: plain.slice(end) }
 }
 
-/** Of a JSON string whose text begins at `start`; a regular expression would need a stack as long as the text. */
+/**
+ * Finds the end of a JSON string whose text begins at `start`; a regular expression would need a stack as long as the
+ * text.
+ */
 function closingQuote(json: string, start: number): number | null {
   for (let at = start; at < json.length; at++) {
     if (json[at] === '"') return at

@@ -83,7 +83,7 @@ type Happening<T extends keyof typeof Happenings> = Static<(typeof Happenings)[T
 }
 type AnyHappening = { [T in keyof typeof Happenings]: Happening<T> }[keyof typeof Happenings]
 
-/** What the upstream did, and when. */
+/** Action of the upstream, with its time. */
 export type UpstreamStep = Exclude<AnyHappening, { type: 'call' | 'answer' }>
 
 /** One call to the upstream, as it went. */
@@ -98,7 +98,6 @@ export interface RecordedCall extends Pick<Happening<'call'>, 'kind' | 'form' | 
 export interface RecordedTurn {
   readonly facts: Static<typeof Facts>
   readonly body: Buffer
-  /** What the client was sent. */
   readonly answer: Buffer
   readonly calls: readonly RecordedCall[]
 }

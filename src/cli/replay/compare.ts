@@ -1,14 +1,14 @@
 import { SecretMasker } from '../../observe/secret-masker.ts'
 import { type AnswerEvent, eventsOf, joinPieces, type Piece } from './answer-pieces.ts'
 
-/** Where two answers, or two requests, first differ. */
+/** First difference of two answers or requests. */
 export interface Difference {
   readonly part: 'status' | 'answer' | 'upstream-request' | 'calls'
-  /** Of the answer's events, or of the requests: from 1. */
+  /** Position among the answer's events or the requests, from 1. */
   readonly number: number
   /** Name of the event. */
   readonly name: string
-  /** Where in it (RFC 6901); empty for all of it. */
+  /** Pointer to the place (RFC 6901); empty for the whole. */
   readonly pointer: string
   /** `null` where there was nothing. */
   readonly was: string | null
@@ -60,7 +60,7 @@ export function compareRequests(was: Buffer, is: Buffer, number: number): Differ
   return found === null ? null : { part: 'upstream-request', number, ...found }
 }
 
-/** How many events an answer has, pings not counted. */
+/** Counts the events of an answer, except pings. */
 export function countEvents(answer: Buffer): number {
   return eventsOf(answer.toString()).length
 }

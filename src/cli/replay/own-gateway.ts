@@ -16,13 +16,12 @@ import { isTimeout } from './upstream-player.ts'
 const ENTRY = fileURLToPath(new URL('../../start.js', import.meta.url))
 const START_MS = 60_000
 const MODELS_MS = 10_000
-/** Where pauses are left out, of an upstream that never answers. */
+/** Timeout for an upstream that never answers, when pauses are skipped. */
 const FAST_TIMEOUT_S = '2'
 const MAX_STDERR_CHARS = 4_000
 
 export interface OwnGatewayOptions {
   readonly turn: RecordedTurn
-  /** Where the recorded upstream is. */
   readonly upstreamUrl: string
   readonly isFast: boolean
   readonly signal: AbortSignal
@@ -83,7 +82,7 @@ export class OwnGateway implements AsyncDisposable {
   }
 }
 
-/** What a recorded folder says is read as settings are, and can name neither hosts nor paths. */
+/** Reads recorded values as settings, which can name neither hosts nor paths. */
 function settingsFor({ turn, upstreamUrl, isFast }: OwnGatewayOptions, folder: string) {
   const recorded = Object.entries(turn.facts.settings).filter(([name]) =>
     CAPTURED_SETTINGS.has(name)
@@ -104,7 +103,7 @@ function settingsFor({ turn, upstreamUrl, isFast }: OwnGatewayOptions, folder: s
     WORKERS: '1',
     DRAIN_TIMEOUT: '0', // nothing of what still runs is wanted when it ends
     USAGE_LOG: 'false',
-    FETCH_URLS: 'false', // a replay asks nobody
+    FETCH_URLS: 'false', // a replay calls no other host
     KIRO_API_KEY: 'ksk_replayed-by-the-gateway-itself',
     KIRO_API_URL: upstreamUrl
   }

@@ -5,7 +5,7 @@ import { codeOf, operatorError } from '../../shared/errors.ts'
 import { Coverage } from './answer-pieces.ts'
 import type { RecordedTurn } from './capture-reader.ts'
 
-/** What a gateway has answered now. */
+/** Answer of a gateway now. */
 export interface NewAnswer {
   readonly status: number
   readonly body: Buffer

@@ -11,7 +11,7 @@ import { simulate, type SimulatedVerdict } from './simulate.ts'
 import { isUnconnected, mendChecksums, UpstreamPlayer } from './upstream-player.ts'
 
 const EXIT_DIFFERS = 1
-/** Where a gateway that runs already is to look for its upstream. */
+/** Port of the recorded upstream for a gateway that is already running. */
 const PLAYER_PORT = 8899
 const MAX_SHOWN_CHARS = 400
 
@@ -58,7 +58,6 @@ Exit codes: 0 no difference, 1 a difference, 2 the capture could not be replayed
 interface ReplayReport {
   readonly request: string
   readonly recorded: { readonly at: string; readonly version: string; readonly status: number }
-  /** What was asked now. */
   readonly against: string
   readonly events: number
   readonly calls: number

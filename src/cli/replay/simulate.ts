@@ -2,7 +2,7 @@ import { judgeRequest } from '../../simulator/generation.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { RecordedCall, RecordedTurn } from './capture-reader.ts'
 
-/** What the simulator says of one request to the upstream. */
+/** Verdict of the simulator on one upstream request. */
 export interface SimulatedVerdict {
   /** From 1. */
   readonly call: number
@@ -11,7 +11,7 @@ export interface SimulatedVerdict {
   readonly isTaken: boolean
   /** Its message, where it refuses. */
   readonly message: string | null
-  /** Which of the upstream's rules it is about, and what breaks it. */
+  /** Broken rule of the upstream, and its cause. */
   readonly rule: string | null
 }
 

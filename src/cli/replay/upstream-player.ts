@@ -21,7 +21,7 @@ const MAX_BODY_BYTES = 256 * 1024 * 1024
 export class UpstreamPlayer {
   readonly #options: PlayerOptions
   readonly #server: Server
-  /** Of what was asked, in order. Bounded by what a gateway asks for one request. */
+  /** Requests in order. Bounded by what a gateway asks for one request. */
   readonly #asked: { readonly kind: RecordedCall['kind']; readonly body: Buffer }[] = []
   #next = 0
 
@@ -94,7 +94,7 @@ export class UpstreamPlayer {
   }
 }
 
-/** How a call ends that did not end well. */
+/** Ends a call in the recorded way. */
 async function breakOff(
   { code, message }: Extract<UpstreamStep, { type: 'error' }>,
   response: ServerResponse
@@ -105,20 +105,20 @@ async function breakOff(
   else response.socket?.resetAndDestroy()
 }
 
-/** Whether the upstream broke it off; otherwise the gateway did, or its client. */
+/** True if the upstream broke it off, and not the gateway or its client. */
 function isUpstreamsDoing(code: string, message: string): boolean {
   if (code.startsWith('GW_') || code === 'UND_ERR_BODY_TIMEOUT') return false
   return code !== '' && message !== 'nothing more is wanted'
 }
 
-/** Whether the gateway gave a call up because nothing came. */
+/** True if the gateway gave a call up because nothing arrived. */
 export function isTimeout({ steps }: RecordedCall): boolean {
   const last = steps.at(-1)
   if (last?.type !== 'error') return false
   return last.code === 'UND_ERR_BODY_TIMEOUT' || last.code === 'GW_UPSTREAM_HEADERS_TIMEOUT'
 }
 
-/** Whether there was no connection for a call, so that there is nothing to play. */
+/** True if a call had no connection, so that there is nothing to replay. */
 export function isUnconnected({ steps }: RecordedCall): boolean {
   return !steps.some(({ type }) => type === 'sent') && steps.at(-1)?.type === 'error'
 }

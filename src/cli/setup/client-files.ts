@@ -24,13 +24,13 @@ const PRIVATE_MODE = 0o600
 
 /** A file of a client, or the place where one will be. */
 export interface ClientFile {
-  /** Where the client looks for it. */
+  /** Path where the client looks for it. */
   readonly path: string
-  /** Where it is: links of dotfile managers are followed, and stay. */
+  /** Real path: links of dotfile managers are followed, and stay. */
   readonly target: string
-  /** `null` where there is no file. */
+  /** `null` without a file. */
   readonly text: string | null
-  /** Permissions; `null` where there is no file, or the system knows none. */
+  /** Permissions; `null` without a file, or on systems without them. */
   readonly mode: number | null
   /** Folders that would have to be made for it, from the outermost. */
   readonly missingFolders: readonly string[]

@@ -11,7 +11,7 @@ const TITLE = 'Kiro'
 /** For clients that insist on a bound of the answer where the model's own is not known. */
 const USUAL_OUTPUT_TOKENS = 32_000
 
-/** Where a client may keep its files. */
+/** Folders in which a client may keep its files. */
 export interface Home {
   readonly folder: string
   readonly env: Environment
@@ -20,7 +20,7 @@ export interface Home {
 /** A file of a client: the first of these that exists, or else the last one. */
 export type FileChoice = readonly [string, ...string[]]
 
-/** What a file of a client is to say. */
+/** Wanted content of a client's file. */
 export interface FileWish {
   readonly entries: readonly Entry[]
   readonly holdsKey: boolean
@@ -29,9 +29,8 @@ export interface FileWish {
 export interface ClientPlan {
   /** For each file that the client has. */
   readonly files: readonly FileWish[]
-  /** How to start the client then. */
   readonly start: string
-  /** What its user has to know besides. */
+  /** Notes for the user. */
   readonly notes: readonly string[]
 }
 

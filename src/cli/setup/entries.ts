@@ -25,7 +25,7 @@ export interface WrittenEntry {
   readonly hash: string
   /** Value before; missing where there was none. */
   readonly before?: unknown
-  /** How many steps of the path led to something before. */
+  /** Number of leading path steps that existed before. */
   readonly depth: number
 }
 
@@ -66,7 +66,7 @@ export function rememberEntries(
 
 export interface Reverted {
   readonly text: string
-  /** Places that have another value than was written: somebody changed them since, and they stay. */
+  /** Places changed by others since setup wrote them; they stay. */
   readonly kept: readonly Path[]
 }
 
@@ -100,7 +100,7 @@ function emptiedBy(values: unknown, { path, depth }: WrittenEntry): Path {
   return target
 }
 
-/** Whether what is around a place has nothing but it, and the member by which a list's element is known. */
+/** True if only this place, and the member that identifies a list element, is there. */
 function isAlone(values: unknown, path: Path): boolean {
   const step = path.at(-1)
   const parent = path.slice(0, -1)

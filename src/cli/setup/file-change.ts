@@ -10,7 +10,7 @@ export interface FileInHand {
   readonly remembered: RememberedFile | null
 }
 
-/** What is to become of a client's file. */
+/** Planned change of a client's file. */
 export interface FileChange {
   readonly inHand: FileInHand
   /** `null`: there is to be none. */
@@ -65,7 +65,7 @@ async function write(
   return isClosed ? `${file.path} now holds a key and is readable only by you.` : null
 }
 
-/** The permissions of before, unless somebody has changed them since. */
+/** Restores the former permissions, unless they were changed since. */
 function formerMode({ file, remembered }: FileInHand): number {
   const former = remembered?.mode ?? null
   const isOurs =

@@ -13,20 +13,19 @@ import { textHash, type Path, type TextFormat, valueOnPath } from './text/text-f
 import { TomlText } from './text/toml-text.ts'
 import { YamlText } from './text/yaml-text.ts'
 
-/** What setup remembers of a file: how it was, and what was written into it. */
+/** Memory of a file: its former content, and what setup wrote into it. */
 export interface FileRecord {
   /** The file as it was; `null` where there was none. */
   readonly original: string | null
-  /** Of the file as it was left. */
+  /** Hash of the file as setup left it. */
   readonly hash: string
   readonly written: readonly WrittenEntry[]
 }
 
-/** How a file is to be changed. */
 export interface FilePlan {
   /** `null`: the file is to go. */
   readonly after: string | null
-  /** What is to be remembered then; `null`: nothing. */
+  /** Record to store afterwards; `null` for none. */
   readonly record: FileRecord | null
   /** Places that setup wrote once and others have changed since; they stay. */
   readonly kept: readonly Path[]
@@ -35,12 +34,12 @@ export interface FilePlan {
 /** A client's file, and what setup remembers of it. */
 export interface FileState {
   readonly format: TextFormat
-  /** `null` where there is no file. */
+  /** `null` without a file. */
   readonly current: string | null
   readonly record: FileRecord | null
 }
 
-/** How a file of that name is written. */
+/** Chooses the format by file name. */
 export function textFormatOf(path: string): TextFormat {
   if (path.endsWith('.toml')) return TomlText
   return path.endsWith('.yaml') ? YamlText : JsonText
@@ -65,7 +64,7 @@ export function planSetup(state: FileState, entries: readonly Entry[]): FilePlan
   return { after, record: { original, hash: textHash(after), written }, kept: [] }
 }
 
-/** What is to be written. What may stay, and was written by setup, is still setup's own, to be taken back with the rest. */
+/** Decides what to write. Values of setup that may stay remain its own, to be undone with the rest. */
 function settle(
   values: unknown,
   entries: readonly Entry[],
@@ -88,8 +87,8 @@ function originalOf({ format, current, record }: FileState): string | null {
 }
 
 /**
- * Plans to take back what setup wrote. A file that nobody has changed since is again what it was, to the byte, and so is
- * one that is gone. From one that was changed, what setup wrote is taken out.
+ * Plans the undo. A file unchanged since setup becomes what it was, byte for byte, as does a missing one. From a
+ * changed file only setup's own values are removed.
  *
  * @throws {GatewayError} GW_CLIENT_FILE
  */

@@ -17,7 +17,7 @@ export interface OfferedModel {
   readonly thinks: boolean
 }
 
-/** What clients have to know of the gateway. */
+/** Facts about the gateway that clients need. */
 export interface GatewayFacts {
   /** Without `/v1` and without a slash at the end. */
   readonly url: string
@@ -27,7 +27,7 @@ export interface GatewayFacts {
   readonly wishedModel: string | null
 }
 
-/** What a gateway that asks for no key is sent: some clients do nothing without one. */
+/** Key for a gateway without keys: some clients do nothing without one. */
 export const NO_KEY = 'no-key-needed'
 
 /** Longest wait for the list of models. */
@@ -57,12 +57,12 @@ export function gatewayUrl(given: string | null, { server }: Config): string {
   return (url.origin + url.pathname).replace(/\/+$/, '').replace(/\/v1$/, '')
 }
 
-/** What `GET /v1/models` said. */
+/** Answer of `GET /v1/models`. */
 export type ModelList =
   | { readonly name: 'listed'; readonly models: readonly OfferedModel[] }
   /** Nothing answers there, or a proxy says so. */
   | { readonly name: 'silent' }
-  /** Something answers, and it is no gateway. */
+  /** Another program answers. */
   | { readonly name: 'stranger' }
   | { readonly name: 'refused' }
 

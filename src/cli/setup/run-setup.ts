@@ -54,9 +54,7 @@ type NamedClient = ReturnType<typeof clientOf>
 interface Todo {
   readonly changes: readonly FileChange[]
   readonly notes: readonly string[]
-  /** What to say when it is done. */
   readonly done: string
-  /** What to say when nothing had to be done. */
   readonly alreadyDone: string
   /** Not to be shown. */
   readonly secrets: readonly string[]
@@ -123,7 +121,7 @@ async function planToUndo(
   }
 }
 
-/** Where the gateway is, what key it takes and what models it has. */
+/** Finds the gateway's address, key and models. */
 async function learnGateway(call: CommandCall, config: Config) {
   const { signal, terminal } = call
   const url = gatewayUrl(textOption(call, 'url'), config)
@@ -211,7 +209,7 @@ interface Order extends Todo {
   readonly isUndo: boolean
 }
 
-/** What becomes of a file, for whoever is to agree to it. */
+/** Change of a file, as shown for confirmation. */
 interface ShownChange {
   readonly path: string
   readonly change: 'create' | 'update' | 'remove'
@@ -266,7 +264,7 @@ function preview(call: CommandCall, order: Order, shown: readonly ShownChange[])
   if (shown.length === 0) say(call, order.alreadyDone)
 }
 
-/** What is said to people, who find it beside the JSON where a program wants that. */
+/** Prints a message for people; with JSON output, to standard error. */
 function say({ isJson, terminal }: CommandCall, text: string): void {
   if (isJson) terminal.note(text)
   else terminal.write(text)

@@ -13,7 +13,7 @@ const StepSchema = Type.Union([
 
 const Remembered = Type.Object({
   version: Type.Integer({ minimum: 1, maximum: 1 }),
-  /** Where the client looks for its file. */
+  /** Path where the client looks for its file. */
   path: Type.String(),
   original: Type.Union([Type.String(), Type.Null()]),
   /** Permissions that the file had. */
@@ -31,11 +31,11 @@ const Remembered = Type.Object({
   )
 })
 
-/** What setup keeps of a client's file until undo: how it was, and what was written into it. */
+/** Record of a client's file until undo: its former content, and what setup wrote into it. */
 export type RememberedFile = Static<typeof Remembered>
 
 /**
- * What setup has done, in `setup/` of the state folder: a file for each file of a client, open to its owner only. The
+ * Records of setup, in `setup/` of the state folder: a file for each file of a client, open to its owner only. The
  * originals may hold keys of other services.
  */
 export class SetupMemory {
@@ -46,9 +46,9 @@ export class SetupMemory {
   }
 
   /**
-   * What is known of a client's file; `null` for nothing.
+   * Reads the record of a client's file; `null` if there is none.
    *
-   * @throws {GatewayError} GW_CLIENT_FILE when what is kept cannot be read: it is not written over
+   * @throws {GatewayError} GW_CLIENT_FILE when the record cannot be read: it is not overwritten
    */
   async recall(path: string): Promise<RememberedFile | null> {
     const place = this.#placeOf(path)

@@ -8,7 +8,7 @@ interface DiffLine {
   readonly text: string
 }
 
-/** What changes between two texts, as `diff -u` shows it, without secrets. Empty where nothing does. */
+/** Diff of two texts as `diff -u` shows it, without secrets. Empty if they are equal. */
 export function textDiff(
   before: string,
   after: string,
@@ -97,7 +97,7 @@ const MASK = '***'
 /** A member whose name says that its value is secret. What stands behind `env_key` is the name of a variable. */
 const SECRET_MEMBER =
   /(?<![\w-])((?!env_?key\b)[\w-]*(?:key|token|secret|password|passwd|authorization|credentials?)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,}#]+)/gi
-/** What looks like a key wherever it stands. */
+/** Pattern of anything that looks like a key. */
 const SECRET_SHAPE = /\b(?:sk|ksk|pk|ghp|gho|xox[abps]|AIza|AKIA|eyJ)[-_]?[A-Za-z0-9._-]{16,}/g
 
 /** A line without the secrets in it: those that are known, and what other members and keys look like secrets. */

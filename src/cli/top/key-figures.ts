@@ -1,4 +1,4 @@
-/** How one key stands at a moment, as the gateway's metrics tell. */
+/** State of one key at a moment, according to the gateway's metrics. */
 export interface KeyFigures {
   readonly streams: number
   readonly waiting: number
@@ -16,9 +16,9 @@ export interface Reading {
   readonly keys: ReadonlyMap<string, KeyFigures>
   /** Requests being served, whatever their key. */
   readonly inFlight: number
-  /** Of these, how many wait: for a connection, the pace or the end of a pause. */
+  /** Requests that wait: for a connection, the rate limit or the end of a pause. */
   readonly waiting: number
-  /** Of these, how many wait for the pace or the end of a pause. */
+  /** Requests that wait for the rate limit or the end of a pause. */
   readonly gated: number
 }
 

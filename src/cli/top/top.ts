@@ -9,7 +9,7 @@ import { type Reading, readFigures, Readings } from './key-figures.ts'
 const EVERY_MS = 2_000
 const TIMEOUT_MS = 10_000
 
-/** Who is at work, as it changes. */
+/** Shows the keys at work, live. */
 export const top: Command = {
   name: 'top',
   summary: 'Shows the streams, waiting requests and credits of each key.',
@@ -70,7 +70,7 @@ async function read({ url, key, signal }: Asked): Promise<Reading> {
   throw operatorError(`${url}/metrics answered with status ${status}.`)
 }
 
-/** Those who are at work first, then those who have used most. */
+/** Active keys first, then those with the most usage. */
 function sortedKeys({ keys }: Reading): readonly string[] {
   const rankOf = (name: string): number => {
     const { streams = 0, waiting = 0 } = keys.get(name) ?? {}

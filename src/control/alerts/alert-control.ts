@@ -14,19 +14,18 @@ import {
 
 export interface AlertControlOptions {
   readonly config: () => Config
-  /** What the account has used; never rejects. */
   readonly usage: () => Promise<UsageNews>
   /** When the sign-in ends, in epoch ms; `null` where that is not known. */
   readonly signInEndsAt: () => number | null
   readonly log: Pick<Logger, 'info' | 'warn'>
 }
 
-/** How often is looked at how much of the plan is used, and how long the sign-in lasts. */
+/** Interval between checks of the plan and of the end of the sign-in. */
 const LOOK_MS = 600_000
 /** After the start there is a sign-in by then. */
 const FIRST_LOOK_MS = 30_000
 
-/** What the primary sees that is worth an alert. */
+/** Watches the primary for events that need an alert. */
 export class AlertControl {
   readonly desk: AlertDesk
   readonly #options: AlertControlOptions
@@ -76,7 +75,7 @@ export class AlertControl {
   async #look(): Promise<void> {
     if (this.desk.isWanted) {
       this.desk.raise(endingAlert(this.#options.signInEndsAt(), Date.now()))
-      await this.#options.usage() // whoever sees it tells of it
+      await this.#options.usage() // its listeners report it
     }
     this.#lookLater(LOOK_MS)
   }

@@ -26,9 +26,9 @@ export interface AlertDeskOptions {
 /** Before the second try and the third. */
 const RETRY_MS = [2_000, 15_000]
 const TIMEOUT_MS = 5_000
-/** What waits to be told. Of more the newest are lost: they stand in the log. */
+/** Most alerts that wait. The newest beyond that are dropped: the log has them. */
 const MAX_WAITING = 100
-/** What was told, the oldest forgotten first. */
+/** Most alerts remembered as sent, the oldest forgotten first. */
 const MAX_TOLD = 1_000
 
 /**
@@ -53,7 +53,7 @@ export class AlertDesk {
     this.#path = join(options.stateDir, 'alerts.json')
   }
 
-  /** Somebody is told. */
+  /** True if a webhook is configured. */
   get isWanted(): boolean {
     return this.#options.settings().webhookUrl !== null
   }
@@ -169,7 +169,7 @@ export class AlertDesk {
 
 const SETTING = 'ALERT_WEBHOOK_URL'
 
-/** Of the body's bytes, by the secret that both sides know, as `sha256=<hex>`. */
+/** Signature of the body's bytes with the shared secret, as `sha256=<hex>`. */
 const SIGNATURE = 'x-kiro-gateway-signature'
 
 function signatureOf(body: string, secret: string): string {

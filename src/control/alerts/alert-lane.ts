@@ -4,7 +4,7 @@ import { ConnectionPool } from '../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 
-/** The way to the receiver of alerts: one connection at a time, which is no part of the upstream's budget. */
+/** Connection to the webhook: one at a time, outside the upstream's budget. */
 export class AlertLane {
   readonly #config: Config
   #pool: ConnectionPool | null = null

@@ -29,7 +29,7 @@ export type AlertType =
   | 'crash-loop'
   | 'usage-book'
 
-/** Of a limit, from which on it is worth a word. */
+/** Percentages of a limit that cause an alert. */
 const STEPS = [100, 80] as const
 
 /** The highest step that is reached; `null` below all of them. */
@@ -37,7 +37,7 @@ function stepOf(used: number, limit: number): (typeof STEPS)[number] | null {
   return STEPS.find((step) => limit > 0 && used * 100 >= limit * step) ?? null
 }
 
-/** What there is to say of a key's credits. `isRefused`: a request of it was refused for them, however much is left. */
+/** Alert about a key's credits. `isRefused`: a request was refused for lack of credits, however many are left. */
 export function keyAlert(
   { id, name }: Pick<NamedKey, 'id' | 'name'>,
   { limit, period, used, endsAt }: KeyCredits,
@@ -79,7 +79,7 @@ const PERIODS: Readonly<Record<CreditPeriod, string>> = {
   total: 'in all'
 }
 
-/** What there is to say of the account's plan. */
+/** Alert about the account's plan. */
 export function planAlert(usage: AccountUsage): Alert | null {
   const { plan, resetsAt } = usage
   const { used, limit, unit } = planTotals(usage)
@@ -157,7 +157,7 @@ function toDay(at: number): string {
   return new Date(at).toISOString().slice(0, 10)
 }
 
-/** What there is to say of the sign-in; `null` while there is a token, or one is on its way. */
+/** Alert about the sign-in; `null` while there is a token, or one is on its way. */
 export function signInAlert({ problem, ...news }: CredentialNews): Alert | null {
   if (problem === null || problem.code === 'GW_LOGIN_PENDING') return null
   const { code, message } = problem
@@ -182,10 +182,10 @@ export function signInAlert({ problem, ...news }: CredentialNews): Alert | null 
 
 const DAY_MS = 86_400_000
 
-/** So long before its end a sign-in is worth a word. */
+/** Days before the end of a sign-in at which the alert is sent. */
 const ENDING_DAYS = 7
 
-/** What there is to say of a sign-in that can be renewed until then, in epoch ms, and no longer. */
+/** Alert about a sign-in that can be renewed only until then, in epoch ms. */
 export function endingAlert(endsAt: number | null, now: number): Alert | null {
   if (endsAt === null || endsAt <= now || endsAt - now > ENDING_DAYS * DAY_MS) return null
   const day = toIso(endsAt)

@@ -173,7 +173,7 @@ export class AllowanceDesk {
     }
   }
 
-  /** How a limit stands as far as other gateways of a fleet are concerned; `null` for what is none. */
+  /** State of a limit for the other gateways of a fleet; `null` if it is unknown. */
   stateOf(name: AllowanceName): AllowanceState | null {
     const { limit } = this.#termsOf(name)
     if (limit === 0 || limit === UNLIMITED) return null
@@ -199,7 +199,7 @@ export class AllowanceDesk {
     else this.#onLease(name)
   }
 
-  /** How a key stands with its credits, as far as has been heard; `null` where it has no limit. */
+  /** Credits of a key, as far as is known; `null` without a limit. */
   creditsOf(keyId: string): AllowanceStanding | null {
     if (this.#keys.get(keyId)?.credits == null) return null
     const one = this.#allowanceOf(`${keyId}/credits`)

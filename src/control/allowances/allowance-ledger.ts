@@ -27,11 +27,11 @@ export interface AllowanceState {
   readonly period: number
   /** Epoch ms; `null` for never. */
   readonly endsAt: number | null
-  /** What workers that are gone have used up in this period. */
+  /** Amount used in this period by workers that are gone. */
   readonly settled: number
   /** Part of the limit that this gateway may not hand out: of credits, all that it has not leased in the account book. */
   readonly away: number
-  /** Some of that may come: nobody is told yet that there is no more. */
+  /** More may still arrive: waiters are not refused yet. */
   readonly mayCome: boolean
   /** Part of the limit that other gateways have used or hold. */
   readonly elsewhere: Elsewhere
@@ -50,12 +50,11 @@ export interface Elsewhere {
 
 export const NOTHING_ELSEWHERE: Elsewhere = { used: 0, held: 0, problem: null }
 
-/** What is known of one worker. */
+/** Ledger entry of one worker. */
 export interface Stake {
   /** Total in this period. */
   readonly granted: number
   readonly report: AllowanceReport
-  /** What it was told last. */
   readonly terms: AllowanceTerms | null
   /** Since then it has reported of an old period, or a new one has begun while requests wait there. */
   readonly isBehind: boolean
@@ -76,7 +75,7 @@ export type AllowanceEvent =
 
 export interface AllowanceStep {
   readonly state: AllowanceState
-  /** What to send to whom; a newer message to a member replaces an unsent one. */
+  /** Messages by member; a newer one replaces an unsent one. */
   readonly terms: ReadonlyMap<string, AllowanceTerms>
 }
 
@@ -103,7 +102,7 @@ export function nextAllowance(state: AllowanceState, event: AllowanceEvent): All
   return { state: { ...view, stakes }, terms: news }
 }
 
-/** What is used up and what requests hold, as far as is known; of all workers but one, where that is named. */
+/** Sums used and held amounts, as far as is known; over all workers except the named one. */
 export function sumsOf(
   { settled, elsewhere, stakes }: AllowanceState,
   but?: string
@@ -195,7 +194,7 @@ function remainsOf({ name }: AllowanceState, stake: Stake, used: number): number
   return isUsedUp(name) ? Math.max(used, heldBy(stake)) : 0
 }
 
-/** What a worker has had and not given back. */
+/** Amount a worker received and has not given back. */
 export function heldBy({ granted, report }: Stake): number {
   return granted - report.returned
 }
@@ -205,25 +204,25 @@ function underWay({ granted, report }: Stake): number {
   return granted - report.used - report.reserved - report.returned - report.spare
 }
 
-/** What those who wait in a worker lack, when all that was granted has arrived. */
+/** Amount a worker's waiters lack when all grants have arrived. */
 function lackOf(stake: Stake): number {
   return Math.max(0, stake.report.wanted - underWay(stake))
 }
 
-/** What a worker will have to spare when all that was granted has arrived, and those who wait have theirs. */
+/** Amount a worker can spare when all grants have arrived and its waiters are served. */
 function spareSoon(stake: Stake): number {
   const { oldestAt, spare, wanted } = stake.report
   return underWay(stake) + (oldestAt === null ? spare : -wanted)
 }
 
-/** What no worker holds; negative by what must come back. */
+/** Amount that no worker holds; negative by what must come back. */
 export function freeIn({ limit, away, settled, stakes }: AllowanceState): number {
   let free = limit - away - settled
   for (const stake of stakes.values()) free -= heldBy(stake)
   return free
 }
 
-/** What those who wait here need of other gateways; 0 while this one may have enough. */
+/** Amount that waiters here need from other gateways; 0 while this one may have enough. */
 export function needOf(state: AllowanceState): number {
   let need = -Math.max(0, freeIn(state))
   for (const stake of state.stakes.values()) {
@@ -232,17 +231,17 @@ export function needOf(state: AllowanceState): number {
   return Math.max(0, need)
 }
 
-/** What the workers have to spare when all that was granted has arrived, and those who wait there have theirs. */
+/** Amount the workers can spare when all grants have arrived and their waiters are served. */
 export function spareIn({ stakes }: AllowanceState): number {
   return stakes.values().reduce((sum, stake) => sum + spareSoon(stake), 0)
 }
 
-/** What lies in workers and is too little for those who wait there. */
+/** Amount in workers that is too small for their waiters. */
 export function scrapsIn({ stakes }: AllowanceState): number {
   return stakes.values().reduce((sum, { report }) => sum + Math.max(0, report.spare), 0)
 }
 
-/** Those who wait, the longest first. */
+/** Iterates over the waiting workers, the longest wait first. */
 function* waiting({ stakes }: AllowanceState): Generator<readonly [string, Stake]> {
   const all = [...stakes].filter(([, { report }]) => report.oldestAt !== null)
   yield* all.toSorted(([, a], [, b]) => (a.report.oldestAt ?? 0) - (b.report.oldestAt ?? 0))
@@ -287,10 +286,10 @@ export function usualIn({ stakes }: AllowanceState): number {
   return stakes.values().reduce((most, { report }) => Math.max(most, report.usual), 0)
 }
 
-/** What has to come back, and for whom. */
+/** Amount that must come back, and its receivers. */
 interface Recall {
   readonly amount: number
-  /** Of whom there is most need: the one that has waited longest and lacks something. */
+  /** Member with the greatest need: the longest-waiting one that lacks something. */
   readonly first: { readonly member: string; readonly at: number } | null
   /** The limit has fallen below what is out. */
   readonly isOwed: boolean
@@ -358,7 +357,7 @@ function isShort(name: AllowanceName): boolean {
   return name.endsWith('/requests')
 }
 
-/** Whether a worker would go on wrongly if it were not told. */
+/** True if a worker would act wrongly without this message. */
 function isNews({ terms: before, isBehind }: Stake, terms: AllowanceTerms): boolean {
   if (before === null) return true
   if (before.period !== terms.period) {

@@ -27,7 +27,7 @@ export interface CreditLeaseOptions {
 const LEASED_AHEAD = 1 / 8
 /** Time for other gateways on the same folder to give back what they hold, once they know this one; after it requests are refused. */
 const ASKING_MS = 1_500
-/** How often it is looked what they have used, and what they wish for. */
+/** Interval between checks of usage and needs. */
 const POLL_MS = 200
 /** Requests wait so long for a book that cannot be written. */
 const PATIENCE_MS = 5_000
@@ -159,7 +159,7 @@ export class CreditLease {
     return this.#neededAt === null ? 0 : this.#now() - this.#neededAt
   }
 
-  /** Nobody is told yet that there is no more. */
+  /** More may still arrive: waiters are not refused yet. */
   get #mayCome(): boolean {
     if (this.#isDamaged) return false
     if (this.#options.book.problem !== null) return !this.#isShut && this.#waitedMs < PATIENCE_MS

@@ -141,7 +141,7 @@ const SQL = {
 
 /** Rows deleted with each batch: a millisecond or two. */
 const PRUNED_ROWS = 250
-/** How often it is looked whether other runs still live, and said that this one does: with each beat of the primary. */
+/** Interval for checking other runs and marking this one as alive: each beat of the primary. */
 const LOOK_MS = 9_000
 /** A run in another container, whose processes cannot be seen, counts as over when it has not been heard of for so long. */
 const STALE_MS = 120_000
@@ -151,11 +151,12 @@ const FORGOTTEN_MS = 30 * DAY_MS
 const BUSY_MS = 5_000
 
 /**
- * The account book: `usage.db`, as one gateway writes it. Runs in a thread of the primary, since each call may wait for the disk.
- * Other gateways on the same folder have it open, too: each batch is one transaction that begins by reading what it changes.
+ * Account book: `usage.db`, as one gateway writes it. Runs in a thread of the primary, since each call may wait for the
+ * disk. Other gateways on the same folder may have it open: each batch is one transaction that begins by reading what
+ * it changes.
  *
- * A batch that leases credits is on the disk before it returns. The others may be lost in a power cut, the newest first, which
- * gives nobody more: what is not settled is still held.
+ * A batch that leases credits is on the disk before it returns. Other batches may be lost in a power cut, the newest
+ * first, which gives no key more: what is not settled is still held.
  */
 export class BookDatabase {
   readonly #path: string
@@ -402,7 +403,7 @@ export class BookDatabase {
   #newPage({ period, createdAt }: PageAsk, now: number): Page {
     const damagedAt = this.#damagedAt
     const isOlder = createdAt < damagedAt && period.startsAt < damagedAt
-    // A clock may have been set back since: whoever says now what was used is heard.
+    // A clock may have been set back since: a statement made now counts all the same.
     return openPage(period, { closedAt: isOlder ? Math.min(damagedAt, now) : null })
   }
 
@@ -499,7 +500,7 @@ export class BookDatabase {
     }))
   }
 
-  /** A file that was removed or replaced would be written as before, and nobody could read that. */
+  /** Reopens the file if it was removed or replaced; otherwise nothing could read what is written. */
   async #followFile(): Promise<void> {
     if ((await identityOf(this.#path)) === this.#identity) return
     const begun = await readAside(this.#path)
@@ -797,7 +798,7 @@ function valuesOf(row: UsageRow) {
   ] as const
 }
 
-/** `null` where there is no file. */
+/** `null` without a file. */
 async function identityOf(path: string): Promise<string | null> {
   try {
     return identityIn(await stat(path, { bigint: true }))

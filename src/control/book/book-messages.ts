@@ -71,7 +71,7 @@ export interface BookBatch {
   readonly pruneBefore: number
 }
 
-/** How a page of the book stands for one run. */
+/** State of a page of the book for one run. */
 export interface PageNews {
   readonly key: string
   readonly period: Period
@@ -153,6 +153,6 @@ export interface BookFailure {
   readonly message: string
   /** The device and inode of a file that is damaged itself, and has to be set aside; `null` where that is not the trouble. */
   readonly damagedFile: string | null
-  /** The thread has ended, and nobody knows whether it had written the batch. */
+  /** The thread ended, and it is unknown whether it had written the batch. */
   readonly isUnsure: boolean
 }

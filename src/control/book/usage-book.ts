@@ -56,7 +56,7 @@ const TIMING = {
   hangMs: 60_000,
   /** The gateway ends after so long, whatever the disk does. */
   closeMs: 5_000,
-  /** How often a book that is open is told that this gateway lives. */
+  /** Interval at which an open book marks this gateway as alive. */
   beatMs: 10_000,
   /** Other gateways on the folder have noticed this one by then, and have given back what they can spare. */
   noticeMs: 12_000

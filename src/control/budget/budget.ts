@@ -17,11 +17,10 @@ export interface BudgetOptions {
 
 /** Other gateways that share the budget: they decide how many of its connections are here. */
 export interface Governor {
-  /** How many there may be. */
   readonly limit: () => number
-  /** How many requests a minute there may be here, of those that are configured for all gateways. */
+  /** Share of the configured requests per minute for this gateway. */
   readonly paceOf: (configured: number) => number
-  /** What was granted for the others. */
+  /** Receives grants for the other members. */
   readonly onTerms: (terms: LeaseTerms) => void
   /** Something has changed. */
   readonly onRecorded: () => void
@@ -30,7 +29,7 @@ export interface Governor {
 /** The name in the ledger under which others take what is not used here. */
 export const FLEET = 'fleet'
 
-/** What the primary knows about the budget, for `/metrics` and the log. */
+/** State of the budget, for `/metrics` and the log. */
 export interface BudgetState {
   readonly maxConnections: number | null
   /** `null` without limit, like `leased`. */
@@ -40,9 +39,9 @@ export interface BudgetState {
   /** `null` without a pace. */
   readonly pace: {
     readonly maxRequestsPerMinute: number
-    /** How many of these may still start now. */
+    /** Starts still available. */
     readonly free: number
-    /** How many have started within a minute, or are about to. */
+    /** Starts of the last minute, or about to happen. */
     readonly used: number
     /** Requests that wait for their pace. */
     readonly waiting: number

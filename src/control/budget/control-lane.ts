@@ -54,7 +54,7 @@ export class ControlLane {
   /**
    * Makes one call (`JsonCall`).
    *
-   * @throws {GatewayError} when there is no answer: the failure by kind.
+   * @throws {GatewayError} without an answer: the failure by kind.
    */
   readonly call = async (request: JsonRequest, signal: AbortSignal): Promise<JsonResponse> => {
     const { unlessSent, timeoutMs } = request

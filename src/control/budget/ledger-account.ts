@@ -24,7 +24,7 @@ export interface Account {
   readonly slot: LedgerSlot
   /** Total of permits granted. */
   readonly granted: number
-  /** Of those who wait, how many are safe from being refused for want of room. */
+  /** Waiters that are safe from a refusal for lack of room. */
   readonly kept: number
   readonly report: LeaseReport
   readonly starts: StartAccount
@@ -77,7 +77,7 @@ export function wantOf(account: Account): number {
   return Math.max(0, account.report.waiting - underWay(account))
 }
 
-/** What a worker would like to have before it needs it, and that is not under way to it. */
+/** Permits that a worker wants ahead of need and that are not on their way. */
 export function aheadOf(account: Account): number {
   if (typeof account.slot !== 'number' || isLeaving(account)) return 0
   const { ahead, waiting } = account.report
@@ -139,7 +139,7 @@ export function apportion(total: number, weights: readonly number[]): readonly n
   return parts
 }
 
-/** What the worker in `slot` (from 0) leases at start: `floor(total / workers)`, the remainder one each to the first. */
+/** Initial lease of the worker in `slot` (from 0): `floor(total / workers)`, the remainder one each to the first. */
 export function shareAt(slot: number, total: number, workers: number): number {
   if (slot >= workers) return 0
   return Math.floor(total / workers) + (slot < total % workers ? 1 : 0)

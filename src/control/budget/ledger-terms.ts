@@ -4,7 +4,7 @@ import { type Account, keyLinesOf, leaseOf, queueOf } from './ledger-account.ts'
 import type { LedgerView } from './ledger-view.ts'
 import { isPaceNews, paceTermsFor } from './pace.ts'
 
-/** What a member should know now, whether or not it does already. */
+/** Computes the terms that a member should know now. */
 export function termsFor(view: LedgerView, member: string, account: Account): LeaseTerms {
   const seq = (account.terms?.seq ?? 0) + 1
   const wanted = view.wantedFrom(member)
@@ -33,7 +33,7 @@ export function termsFor(view: LedgerView, member: string, account: Account): Le
   }
 }
 
-/** Whether the member would do something else if it knew `terms` instead of what it was told last. */
+/** True if the member would act differently on `terms` than on those it was told last. */
 export function hasNews(account: Account, terms: LeaseTerms): boolean {
   const told = account.terms
   if (told === null) return true
@@ -56,7 +56,7 @@ function askedUpTo(terms: LeaseTerms): number {
   return terms.returned + terms.owed + terms.wanted
 }
 
-/** Of the heads it was told, those it has not given a permit back for. */
+/** Heads it was told and has not given a permit back for. */
 function headsLeft(told: LeaseTerms, terms: LeaseTerms): number {
   return told.heads.length - (terms.returned - told.returned)
 }
@@ -78,15 +78,15 @@ function headsElsewhere(
 
 /*
  * HTTP_POOL_MAX_WAITING holds for the cluster, and yet a worker decides at once whether a request may wait.
- * So each may fill all the room that is left: one worker that has all the clients has all of it. When several
+ * Thus each may fill all the room that is left: one worker that has all the clients has all of it. When several
  * fill it at the same moment, the newcomers of one are refused as soon as their report and the answer to it have
  * crossed the channel; for that time, and no longer, there may be as many waiting as workers times the bound.
- * Who was counted once ("kept") is not refused any more.
+ * A waiter that was counted once ("kept") is no longer refused.
  * Requests for which an idle connection may still turn up elsewhere wait beyond the bound until that is known.
  * The primary's own calls stand outside of all this: streams that wait must not keep a token from being renewed.
  */
 
-/** How many of the primary's own calls may wait at once. */
+/** Most of the primary's own calls that may wait at once. */
 export const MAX_CALLS_WAITING = 100
 
 /** Counts newcomers as kept while there is room. */
@@ -105,7 +105,7 @@ export function admitWaiters(view: LedgerView): LedgerView {
   return view.with(next)
 }
 
-/** How many requests may wait in one member. */
+/** Number of requests that may wait in one member. */
 function waitingAllowance(view: LedgerView, member: string, { slot }: Account): number {
   if (slot === 'control') return MAX_CALLS_WAITING
   let room = view.size.maxWaiting
@@ -126,7 +126,7 @@ function waitingAllowance(view: LedgerView, member: string, { slot }: Account): 
   return allowed + Math.max(0, room) + Math.max(0, idle)
 }
 
-/** Whether a member would wrongly refuse or keep a waiter if it were not told of its new allowance. */
+/** True if a member would wrongly refuse or keep a waiter without its new allowance. */
 function isAllowanceNews(account: Account, told: number, allowance: number): boolean {
   if (told === allowance) return false
   const waiting = queueOf(account)

@@ -49,7 +49,7 @@ export class LedgerView {
     return accounts === this.accounts ? this : new LedgerView(this.size, accounts, this.cooling)
   }
 
-  /** What a member holds at rest. */
+  /** Permits of a member at rest. */
   entitlementOf(member: string): number {
     const account = this.accounts.get(member)
     if (account === undefined || isLeaving(account) || account.slot === 'fleet') return 0
@@ -69,9 +69,9 @@ export class LedgerView {
   }
 
   /**
-   * What a member is asked for beyond that: all that waits elsewhere, since the ledger cannot tell who has something
-   * idle. The primary's own calls give back what they borrowed as soon as it is idle, and a worker that retires gives
-   * back everything.
+   * Permits that a member is asked for beyond that: all that waits elsewhere, since the ledger cannot tell which member
+   * has idle ones. The primary's own calls give back what they borrowed as soon as it is idle, and a worker that
+   * retires gives back everything.
    */
   wantedFrom(member: string): number {
     const account = this.accounts.get(member)
@@ -84,7 +84,7 @@ export class LedgerView {
     return Math.max(0, Math.min(lease, wanted))
   }
 
-  /** What others would like to have of a worker's before they need it. */
+  /** Permits of a worker that others want ahead of need. */
   aheadFrom(member: string): number {
     const account = this.accounts.get(member)
     if (typeof account?.slot !== 'number') return 0
@@ -93,7 +93,7 @@ export class LedgerView {
     return Math.min(leaseOf(account), ahead)
   }
 
-  /** How many of a member's connections may sit idle: shared out like the leases, so equal leases have equal shares. */
+  /** Idle connections allowed for a member: divided like the leases, so equal leases have equal shares. */
   keepAliveOf(member: string): number {
     const limit = limitOf(this.size)
     const total = Math.min(this.size.maxKeepalive ?? limit, limit)

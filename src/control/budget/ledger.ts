@@ -52,7 +52,7 @@ export type LedgerEvent =
   | { readonly type: 'retire'; readonly member: string }
   /** A process is gone; its permits stay out until `remains` and `left`. */
   | { readonly type: 'stopped'; readonly member: string }
-  /** Of a member that has stopped at most so many sockets are left: its other permits are free. */
+  /** A stopped member has at most this many sockets left: its other permits are free. */
   | { readonly type: 'remains'; readonly member: string; readonly sockets: number }
   /** The member's sockets are gone, as counted by the operating system or by patience. */
   | { readonly type: 'left'; readonly member: string }
@@ -63,7 +63,7 @@ export type LedgerEvent =
 
 export interface LedgerStep {
   readonly state: LedgerState
-  /** What to send to whom; a newer message to a member replaces an unsent one. */
+  /** Messages by member; a newer one replaces an unsent one. */
   readonly terms: ReadonlyMap<string, LeaseTerms>
   /** When a `tick` is due, in the time of `now`; `null` if none is. */
   readonly wakeAt: number | null
@@ -143,7 +143,7 @@ function record(accounts: Accounts, event: LedgerEvent): Recorded {
   return { accounts: next, sent }
 }
 
-/** What it said itself does not count any more, even if it arrives only now. */
+/** Replaces the member's own report, which no longer counts even if it arrives only now. */
 function withRemains(account: Account, sockets: number): Account {
   const { granted, report } = account
   const returned = Math.max(report.returned, granted - sockets)

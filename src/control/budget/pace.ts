@@ -10,7 +10,7 @@ import type { LedgerView } from './ledger-view.ts'
  *     ▲                └──returned──┐  ▲
  *     └─────────────────────────────┘  └── a worker that has died may have sent all that it had out
  *
- * What was sent counts from when the primary hears of it, which is later. So however late messages are, the upstream
+ * A start counts from when the primary hears of it, which is later. Thus, however late messages are, the upstream
  * sees no more in any minute: the starts that it sees there were cooling or out when the last of them was granted.
  * Starts are granted only to requests that can go at once, in the order of service over all workers, and by name of the
  * client key: a worker that has many waiters of one key does not know what that key has had elsewhere.
@@ -31,13 +31,13 @@ export interface CoolingStarts {
   readonly count: number
 }
 
-/** What the primary knows of one worker's starts. */
+/** State of one worker's starts. */
 export interface StartAccount {
   /** Total granted. */
   readonly granted: number
-  /** Whose turns the latest of them are, and since when: those that the worker may not have got yet. */
+  /** Keys of the latest starts and their times: those that may still be on their way to the worker. */
   readonly turns: readonly { readonly key: string; readonly at: number }[]
-  /** The last that it told; kept while there is no pace. */
+  /** Last report of the worker; kept while there is no pace. */
   readonly told: PaceReport
 }
 
@@ -76,12 +76,12 @@ export function startsOut({ granted, told }: StartAccount): number {
   return granted - told.used - told.returned
 }
 
-/** Of the starts that are out, those that the worker may not have got yet. */
+/** Starts granted that may still be on their way to the worker. */
 export function startsUnderWay({ granted, told }: StartAccount): number {
   return granted - told.granted
 }
 
-/** How exactly the time of a start is kept: bounds the list, however many there are. */
+/** Resolution of the time of a start: bounds the list, however many there are. */
 const STEPS = 600
 
 export function coolDown(

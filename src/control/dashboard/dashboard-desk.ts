@@ -14,9 +14,9 @@ import type { DashboardNews } from '../../ipc/dashboard.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
 
-/** Where the dashboard's figures come from. */
+/** Sources of the dashboard's figures. */
 export interface DashboardSources {
-  /** What the processes tell now, or told last. Never rejects. */
+  /** Reads the processes' metrics, fresh or as last reported. */
   readonly read: (isFresh: boolean) => Promise<ProcessReadings>
   readonly moment: () => Pick<
     Moment,
@@ -37,15 +37,15 @@ export const MAX_DASHBOARDS = 64
 const TICK_MS = 1_000
 /** Requests that have ended are told of together. */
 const REQUESTS_MS = 200
-/** What was looked at so short a time ago is told again. */
+/** Age up to which a reading is reused. */
 const FRESH_MS = 200
 const KEYS_MS = 2_000
 const QUOTA_MS = 60_000
 const MAX_REQUESTS = 100
 
 /**
- * What the dashboard shows: keeps the last hour, and writes the events for all pages, once for all of them. While no page is
- * open it takes a point of what the workers have told anyway, each five seconds, and keeps the last requests; nothing else.
+ * Data of the dashboard: keeps the last hour, and writes the events once for all pages. While no page is open it takes
+ * a point of the workers' reports every five seconds, and keeps the last requests; nothing else.
  */
 export class DashboardDesk {
   readonly #sources: DashboardSources
@@ -58,7 +58,7 @@ export class DashboardDesk {
   readonly #pages = new Map<string, number>()
   /** The last, oldest first. Bounded by MAX_REQUESTS. */
   readonly #requests: EndedRequest[] = []
-  /** How many of them the pages have not been told of. */
+  /** Requests not yet sent to the pages. */
   #untold = 0
   #nextNumber = 1
   #failing: FailingRequests | null = null
@@ -111,7 +111,7 @@ export class DashboardDesk {
     this.#failing = null
   }
 
-  /** So many pages of a worker want to be told. `isThere` is false when the worker is gone. Never rejects. */
+  /** Opens pages of a worker. `isThere` is false when the worker is gone. */
   async open(
     member: string,
     { requestId, pages }: { readonly requestId: number; readonly pages: number },
@@ -131,7 +131,7 @@ export class DashboardDesk {
     this.#sources.send(member, { name: 'opened', requestId, pages: admitted, events })
   }
 
-  /** So many pages of a worker are gone; all of them with the worker. */
+  /** Closes pages of a worker; all of them with the worker. */
   left(member: string, pages = Infinity): void {
     const left = (this.#pages.get(member) ?? 0) - pages
     if (left > 0) this.#pages.set(member, left)
@@ -224,7 +224,7 @@ export class DashboardDesk {
     return event
   }
 
-  /** The upstream is asked only while somebody looks. */
+  /** Calls the upstream only while a page is open. */
   #askQuota(at: number): void {
     if (at < this.#quotaDueAt) return
     this.#quotaDueAt = at + QUOTA_MS
@@ -250,7 +250,7 @@ export class DashboardDesk {
   }
 }
 
-/** What was found at `at`, of a clock that never goes back. */
+/** Reading taken at `at`, of a clock that never goes back. */
 interface Look {
   readonly at: number
   readonly readings: ProcessReadings
@@ -258,7 +258,7 @@ interface Look {
   readonly now: Now
 }
 
-/** What clients did wrong themselves says nothing of the gateway. */
+/** Ignores clients' own errors, which say nothing about the gateway. */
 function failingAfter(
   before: FailingRequests | null,
   { at, code, fault, failure }: Ended

@@ -22,7 +22,7 @@ export class MetricReader {
     }
   }
 
-  /** Of all series whose labels fit; 0 where there is none. */
+  /** Sum of all series whose labels match; 0 without one. */
   sum(name: string, fits: (labels: JsonObject) => boolean = () => true): number {
     let sum = 0
     for (const { value, labels } of this.#series(name)) if (fits(labels)) sum += value
@@ -72,7 +72,7 @@ export function withLabel(name: string, value: string): (labels: JsonObject) => 
 /** Over less the clock of the system is too coarse. */
 const MIN_CPU_MS = 900
 
-/** How many cores processes use, from what each has used in all. */
+/** Computes the cores that processes use, from their total CPU times. */
 export class CpuClock {
   /** Bounded by the processes that there are. */
   readonly #readings = new Map<string, { seconds: number; at: number; cores: number | null }>()

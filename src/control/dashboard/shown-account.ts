@@ -13,14 +13,14 @@ import { sumOfAllowances } from '../../kiro/wire/account-usage.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import { version } from '../../shared/version.ts'
 
-/** What is known of the gateway's own account. */
+/** State of the gateway's own account. */
 export interface AccountView {
   readonly news: CredentialNews
   readonly standing: AccountStanding
   /** There is a sign-in, or will be; else clients bring keys of their own. */
   readonly isExpected: boolean
   readonly endsAt: number | null
-  /** How to sign in again; `null` where there is no source. */
+  /** Instructions for a new sign-in; `null` without a source. */
   readonly loginHint: string | null
   /** Why requests that would cost extra are refused; `null` where they are not. */
   readonly planBar: PlanBar | null

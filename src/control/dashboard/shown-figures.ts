@@ -15,9 +15,9 @@ import type { BudgetState } from '../budget/budget.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import { type MetricReader, withLabel } from './metric-reader.ts'
 
-/** What the processes have told of themselves, and when the dashboard looks. */
+/** Readings of the processes at one moment. */
 export interface ProcessReadings {
-  /** Of all processes as one, those that are gone included. */
+  /** Metrics of all processes as one, including those that are gone. */
   readonly all: MetricReader
   readonly processes: readonly {
     readonly name: string
@@ -28,7 +28,7 @@ export interface ProcessReadings {
     readonly cpu: number | null
   }[]
   readonly budget: BudgetState
-  /** What a member of the budget is called: its slot. */
+  /** Name of a budget member: its slot. */
   readonly nameOf: (member: string) => string
 }
 
@@ -52,14 +52,14 @@ function isFailure(labels: JsonObject): boolean {
 
 const NO_ERROR = 'none'
 
-/** How often requests have failed, by code. */
+/** Counts failures by code. */
 export function failuresOf(all: MetricReader): ReadonlyMap<string, number> {
   const counts = new Map(all.by(REQUESTS, 'code'))
   counts.delete(NO_ERROR)
   return counts
 }
 
-/** What else is told of a moment. */
+/** Further facts of a moment. */
 export interface Moment {
   readonly at: number
   readonly startedAt: number

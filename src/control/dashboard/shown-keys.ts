@@ -14,7 +14,7 @@ interface AboutKeys {
   readonly now: number
 }
 
-/** How all keys stand, as metrics tell it: those are counted by names, which old keys may have, too. */
+/** State of all keys according to the metrics, which count by name; old keys may share a name. */
 export function toKeyStandings(
   all: MetricReader,
   { book, operatorKeys, now }: AboutKeys,

@@ -3,7 +3,7 @@ import type { MetricsSnapshot } from '../../observe/snapshots.ts'
 /** A worker that has not answered by then is busy: what it told last is used. */
 const PATIENCE_MS = 500
 
-/** How the workers stand, as they tell it when the dashboard looks, while pages are open. */
+/** Reports of the workers for the dashboard, while pages are open. */
 export class WorkerViews {
   readonly #ask: (requestId: number) => Iterable<string>
   /** Bounded by the workers that run. */
@@ -40,7 +40,7 @@ export class WorkerViews {
     this.#noLongerAwaited(member)
   }
 
-  /** What each has told, or told others before it was asked for the first time. */
+  /** Latest report of each worker, or `others` before its first. */
   latest(others: ReadonlyMap<string, MetricsSnapshot>): ReadonlyMap<string, MetricsSnapshot> {
     return new Map([...others, ...this.#seen])
   }

@@ -5,7 +5,7 @@ import type { Logger } from '../../observe/logger.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 
 export interface AccountDeskOptions {
-  /** What the account has used; never rejects. */
+  /** Usage of the account. */
   readonly usage: () => Promise<UsageNews>
   readonly log: Pick<Logger, 'warn'>
   /** Called with every news for all workers. */
@@ -31,7 +31,7 @@ const UNFORGIVEN: readonly Bar[] = ['suspicion', 'credit-rate', 'user-rate', 'ra
 
 const DAY_MS = 86_400_000
 
-/** No quota is reset later than in a year: what says so is a mistake that nobody could sit out. */
+/** Longest plausible time to a reset: a later one is an error of the upstream that would lock the account out. */
 const LAST_RESET_MS = 366 * DAY_MS
 
 const PAUSE_STEP_MS = 200

@@ -10,6 +10,11 @@ import { singleFlight } from '../../shared/single-flight.ts'
 export interface ClusterMetricsOptions {
   /** The primary's own. */
   readonly own: Pick<Metrics, 'snapshot'>
+<<<<<<< HEAD
+=======
+  /** Counts of the primary. */
+  readonly counts?: () => MetricsSnapshot
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
   /** Asks every worker for a snapshot; returns the members that were asked. */
   readonly ask: () => readonly string[]
   /** The workers have told everything: what the primary's own are made of can be counted. */
@@ -29,7 +34,7 @@ export class ClusterMetrics {
   readonly #options: ClusterMetricsOptions
   /** Bounded by the number of workers. */
   readonly #members = new Set<string>()
-  /** Of members only. Bounded by their number. */
+  /** Reports of members only. Bounded by their number. */
   readonly #latest = new Map<string, MetricsSnapshot>()
   /**
    * Counts of the workers that are gone, merged when there are many; `member` is null for several. Bounded by MAX_RETIRED
@@ -79,7 +84,7 @@ export class ClusterMetrics {
     return this.#retired.map(({ snapshot }) => snapshot)
   }
 
-  /** What the workers that run have told last, by their names. */
+  /** Latest reports of the running workers, by name. */
   get members(): ReadonlyMap<string, MetricsSnapshot> {
     return this.#latest
   }

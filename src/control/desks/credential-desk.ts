@@ -91,7 +91,7 @@ export class CredentialDesk {
     return this.#refresher?.registrationEndsAt ?? null
   }
 
-  /** How to sign in again, as the source wants it; `null` where there is no source. */
+  /** Instructions for a new sign-in, by its source; `null` without a source. */
   get loginHint(): string | null {
     return this.#source?.loginHint ?? null
   }
@@ -104,16 +104,17 @@ export class CredentialDesk {
   }
 
   /**
-   * The upstream refused this token. Resolves when it was renewed, once for all who report it, or could not be: `news()`
-   * says which. The same token stays if that failed for now: one refusal is no reason to bar what has not expired.
+   * Handles a token that the upstream refused. Resolves when it was renewed, once for all reports, or could not be:
+   * `news()` says which. The token stays in use if that failed for now: one refusal does not bar a token that has not
+   * expired.
    */
   async refused(token: string): Promise<void> {
     await this.#refresher?.refused(token).catch(() => {}) // part of the news
   }
 
   /**
-   * Somebody needs a token and has none that is valid. Resolves when there is one again, or it is known why not: `news()`,
-   * which all workers are told, says which.
+   * Requests a valid token. Resolves when there is one, or the reason for its lack is known: `news()`, which all
+   * workers receive, says which.
    */
   async wanted(): Promise<void> {
     try {
@@ -199,7 +200,7 @@ const NONE: Problem = {
   message: 'This gateway has no sign-in of its own. Send your Kiro API key (ksk_…) as your key.'
 }
 
-/** What may pass is told as a gateway that is not ready, whatever the token service or the way to it ails. */
+/** Converts the state; temporary failures count as a gateway that is not ready, whatever their cause. */
 function toNews(state: CredentialState): CredentialNews {
   switch (state.name) {
     case 'usable':

@@ -20,11 +20,11 @@ export class KeyDesk {
   readonly #path: string
   readonly #options: KeyDeskOptions
   #book = NO_KEY_BOOK
-  /** Of the file as it was read last; `null` where there was none. */
+  /** Version of the file read last; `null` if there was none. */
   #version: string | null = null
-  /** Of the file that could not be read, which was said. */
+  /** Version of the unreadable file that was reported. */
   #failedVersion: string | null | undefined
-  /** What was said of the file. Bounded by the keys that it may hold. */
+  /** Reported warnings of the file. Bounded by the keys that it may hold. */
   #warnings: readonly string[] = []
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
@@ -38,7 +38,7 @@ export class KeyDesk {
     return this.#book
   }
 
-  /** @throws {GatewayError} GW_CONFIG_INVALID for a file that cannot be used: nobody's limits would be known */
+  /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file, which would leave all limits unknown */
   async start(): Promise<void> {
     this.#version = await keysVersion(this.#path)
     await this.#read()
@@ -53,8 +53,8 @@ export class KeyDesk {
   }
 
   /**
-   * A file that cannot be used changes nothing: somebody may be writing it, and mend it. It is read again until it can be, since
-   * what failed may have been the reading (too many open files), and somebody's key may be revoked in it.
+   * Reads the file again. An unusable file changes nothing: it may be half written. It is read again until it can be,
+   * since the failure may lie in the reading (too many open files), and the file may revoke a key.
    */
   async look(): Promise<void> {
     if (this.#isLooking) return

@@ -1,6 +1,6 @@
 const MINUTE_MS = 60_000
 
-/** How many new Kiro keys of clients all workers together may try in any minute (`KIRO_KEY_NEW_PER_MINUTE`). */
+/** Limits new Kiro keys of clients over all workers in any minute (`KIRO_KEY_NEW_PER_MINUTE`). */
 export class KeyTrialPace {
   readonly #perMinute: () => number
   readonly #now: () => number

@@ -12,7 +12,7 @@ import type { Logger } from '../../observe/logger.ts'
 type Subject = 'calibration' | 'form' | 'conversation' | 'kiro-key'
 type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
 type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
-/** What other gateways learn, too. Conversations and keys are remembered where they are served. */
+/** Lessons shared with other gateways. Conversations and keys are remembered where they are served. */
 export type Lesson = Exclude<Learnt, { type: 'conversation.learnt' | 'kiro-key.learnt' }>
 
 /** Hosts and kinds of account that are remembered: a gateway has one of each, or a few. */
@@ -20,7 +20,7 @@ const MAX_FORMS = 64
 
 /** No estimate is further from the truth than this; but it is where the window is not the one that the upstream has. */
 const DOUBT_FACTOR = 2.5
-/** So many requests of a model in a row must say so. */
+/** Consecutive requests of a model that must contradict the list. */
 const DOUBTED_AFTER = 5
 /** Models that are watched for that; beyond it the one that came first is forgotten. */
 const MAX_DOUBTS = 64
@@ -32,8 +32,8 @@ export interface LessonsDeskOptions {
 }
 
 /**
- * What the workers have found out about the upstream. The primary puts the lessons of all in one order, so that workers
- * know the same, and those that are started later, too.
+ * Lessons of the workers about the upstream. The primary puts them in one order, so that all workers, including later
+ * ones, know the same.
  */
 export class LessonsDesk {
   readonly #options: LessonsDeskOptions

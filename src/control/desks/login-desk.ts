@@ -23,19 +23,18 @@ const FIRST_PAUSE_MS = 5000
 const MAX_PAUSE_MS = 300_000
 
 /**
- * `LOGIN_ON_START`: has the log show a link and a code, and another when that has run out, until somebody has confirmed
- * one. The sign-in is kept where `kiro-gateway login` keeps it, and found there like that one.
+ * Signs in through the log (`LOGIN_ON_START`): shows a link and a code, and new ones after they expire, until one is
+ * confirmed. The sign-in is stored like that of `kiro-gateway login`.
  */
 export class LoginDesk {
   readonly #options: LoginDeskOptions
-  /** Of the attempt that goes on. */
   #attempt: { readonly ended: Promise<void>; readonly abort: AbortController } | null = null
 
   constructor(options: LoginDeskOptions) {
     this.#options = options
   }
 
-  /** Somebody has to sign in. Does nothing while that is being asked for. */
+  /** Starts a sign-in. Does nothing while one is pending. */
   start(): void {
     if (this.#attempt !== null) return
     const abort = new AbortController()

@@ -30,7 +30,7 @@ export class ProfileFinder {
   readonly #options: ProfileFinderOptions
   /** By account; a profile does not change while we run. Bounded by the operator's sign-ins. */
   readonly #found = new Map<string, string>()
-  /** Of API keys, by account. Bounded by the operator's sign-ins. */
+  /** Regions of API keys, by account. Bounded by the operator's sign-ins. */
   readonly #regions = new Map<string, string>()
 
   constructor(options: ProfileFinderOptions) {

@@ -33,7 +33,7 @@ export interface AgedUsage {
 /** Gives what another gateway with the account was told within `FRESH_MS`, else has the upstream asked. Rejects as that does. */
 export type UsageSharing = (ask: () => Promise<AccountUsage>) => Promise<AgedUsage>
 
-/** What the account has used, asked once for all who want to know at the same time. */
+/** Usage of the account, fetched once for all concurrent callers. */
 export class UsageDesk {
   readonly #options: UsageDeskOptions
   readonly #abort = new AbortController()
@@ -66,7 +66,7 @@ export class UsageDesk {
     return this.#askOnce()
   }
 
-  /** What was told last, asked for again in the background when that was so long ago; empty where nothing was told. */
+  /** Last known usage, refreshed in the background when it is too old; empty if unknown. */
   lastKnown(maxAgeMs: number): Readonly<Record<string, number>> {
     const now = this.#options.now()
     const last = this.#last

@@ -30,11 +30,11 @@ export interface FleetControlOptions {
   readonly config: Config
   readonly budget: Budget
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
-  /** What the others should know, too. */
+  /** Knowledge to share with the other gateways. */
   readonly knows: UpstreamKnowledge
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
-  /** Where the own sign-in comes from; `null` where there is none. */
+  /** Source of the own sign-in; `null` without one. */
   readonly source: CredentialSource | null
   /** Called before `start()` has resolved: the sign-in is the fleet's. */
   readonly shareSignIn: (signIn: FleetSignIn) => void
@@ -44,10 +44,10 @@ export interface FleetControlOptions {
 
 /** Waiters count for others when they have waited so long: a worker next to them may have something idle. */
 const PATIENCE_MS = 15
-/** Longest time for all that is told at the end; and where there is no connection to the engine, which may come back at once. */
+/** Longest time for all messages at the end, also without a connection to Valkey, which may come back at once. */
 const GOODBYE_MS = 2_000
 const UNHEARD_GOODBYE_MS = 250
-/** What is left of earlier processes may take so long beyond DRAIN_TIMEOUT. */
+/** Time beyond DRAIN_TIMEOUT that remains of earlier processes may take. */
 const PREDECESSOR_MS = 10_000
 
 /**
@@ -55,7 +55,6 @@ const PREDECESSOR_MS = 10_000
  * of it. Until the fleet says so there is nothing to use.
  */
 export class FleetControl {
-  /** How it stands, for whoever looks. */
   readonly figures: FleetFigures
   readonly #options: FleetControlOptions
   readonly #name: string
@@ -296,7 +295,7 @@ export class FleetControl {
       this.#refusal = refusal
       if (refusal !== null) this.#options.log.error({ refusal }, REFUSALS[refusal])
     }
-    // Whoever serves goes on as without an engine, until its lease has run out.
+    // A serving gateway continues as without Valkey, until its lease has run out.
     if (refusal !== null && core.sentAt === null)
       this.#options.onRefused(operatorError(REFUSALS[refusal]))
     this.#lookSoon()

@@ -10,7 +10,7 @@ export interface FleetFiguresOptions {
   readonly name: string
   /** This gateway's. */
   readonly member: string
-  /** Who renews the sign-in of all, as far as is known. */
+  /** Member that renews the fleet's sign-in, as far as is known. */
   readonly holder: () => string | null
   /** Kinds of records that cannot be shared now. */
   readonly unshared: () => readonly string[]
@@ -18,13 +18,13 @@ export interface FleetFiguresOptions {
   readonly counts: () => EngineCounts | null
 }
 
-/** What is told of this gateway's membership, and counted. Costs nothing but a comparison while nobody asks. */
+/** Figures of this gateway's membership. They cost only a comparison unless they are read. */
 export class FleetFigures {
   #metrics: ReturnType<typeof declare> | null = null
   readonly #options: FleetFiguresOptions
   #standing: FleetStanding
   #sentAt: Instant | null = null
-  /** Of incarnations that are over: totals must not go back. */
+  /** Totals of past incarnations: totals must not decrease. */
   #before = { granted: 0, returned: 0 }
   #last = { inc: '', granted: 0, returned: 0 }
 

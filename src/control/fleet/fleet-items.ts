@@ -21,7 +21,7 @@ import { ItemLine } from './item-line.ts'
 export interface FleetItemsOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
-  /** Where workers keep answers. */
+  /** Folder of the workers' stored answers. */
   readonly folder: string
   /** Name of this gateway; no other has it. */
   readonly member: string
@@ -32,7 +32,10 @@ export interface FleetItemsOptions {
   readonly now?: () => number
 }
 
-/** Of an answer: a larger one stays where it was made. Sealed it is a third longer, and takes some milliseconds of this event loop. */
+/**
+ * Largest shared answer: a larger one stays where it was made. Sealed it is a third longer, and takes some milliseconds
+ * of this event loop.
+ */
 export const MAX_SHARED_BYTES = 512 * 1024
 /** Answers that are read from the engine at once: each takes some megabytes for a moment. */
 const MAX_READS = 2
@@ -55,11 +58,11 @@ export class FleetItems {
   #pages: ItemPages | null = null
   /** The process of the engine that has them. */
   #run = ''
-  /** What could not be done to the end, by name. Bounded by what waits. */
+  /** Unfinished steps, by name. Bounded by what waits. */
   readonly #begun = new Map<string, ItemStep>()
   /** To be taken away, since it stands in no page any more. Bounded by the items in the pages. */
   readonly #doomed = new Set<string>()
-  /** Of what this process has put. Bounded by the items in the pages. */
+  /** Revisions written by this process. Bounded by the items in the pages. */
   readonly #revs = new Map<string, number>()
   #isSharing = false
   #retry: NodeJS.Timeout | null = null
@@ -263,7 +266,7 @@ export class FleetItems {
     }
   }
 
-  /** What this gateway has in the engine: an earlier process of it may have left some. */
+  /** Reads this gateway's pages in Valkey: an earlier process of it may have left some. */
   async #pagesNow(): Promise<ItemPages> {
     if (this.#pages !== null) return this.#pages
     const { records, seal } = this.#options
@@ -278,7 +281,7 @@ export class FleetItems {
     return this.#pages
   }
 
-  /** Nobody else writes there, but for a call of ours that was given up. */
+  /** Only this gateway writes there, except for a call of its own that was given up. */
   async #put(name: string, value: string, ttlMs: number): Promise<void> {
     const { records } = this.#options
     let rev = this.#revs.get(name) ?? 0
@@ -339,7 +342,7 @@ function sealedFor(name: string): string {
   return `v1|item|${name}`
 }
 
-/** A page says what its gateway may take away: nobody else can put the answers of others there. */
+/** A page says what its gateway may remove: no other gateway can put answers of others there. */
 function sealedForPage(name: string): string {
   return `v1|${name}`
 }

@@ -35,7 +35,7 @@ export interface FleetKeysOptions {
 
 const RECORD = 'keys'
 const SEALED_FOR = 'v1|keys'
-/** Of the file: a look costs one call of the system. */
+/** Interval of file checks, each one system call. */
 const POLL_MS = 200
 const RETRY_MS = 1_000
 /** Others may change the record at the same time. */
@@ -56,7 +56,6 @@ export class FleetKeys {
   readonly #path: string
   readonly #knownPath: string
   #known: SharedKeys = NO_SHARED_KEYS
-  /** Of the file as it was compared last. */
   #version: string | null | undefined
   #problem: string | null = 'This gateway is waiting for the named keys of its fleet.'
   #isMeeting = false
@@ -73,7 +72,7 @@ export class FleetKeys {
     this.#knownPath = join(options.stateDir, 'fleet-keys.json')
   }
 
-  /** Why nobody may be served: which keys there are is not known yet. */
+  /** Reason why no request may be served: the valid keys are not known yet. */
   get problem(): string | null {
     return this.#problem
   }
@@ -162,7 +161,7 @@ export class FleetKeys {
     return found
   }
 
-  /** What was done to the file since; one that is gone is written again from what it said. */
+  /** Applies changes of the file; a missing one is written again from its last content. */
   async #takeFile(): Promise<void> {
     this.#version = await keysVersion(this.#path)
     const file = await readKeys(this.#path)
@@ -187,7 +186,7 @@ export class FleetKeys {
       }
       await changeKeys(this.#path, change, AbortSignal.timeout(FILE_PATIENCE_MS))
       this.#version = await keysVersion(this.#path)
-      this.#isDue = true // somebody may have written between the two
+      this.#isDue = true // another gateway may have written in between
       await this.#options.onWritten()
     }
     if (isSameShared(next, this.#known)) return
@@ -202,7 +201,9 @@ export class FleetKeys {
     await replaceFile(this.#knownPath, { text, mode: 0o600, isDurable: true })
   }
 
-  /** Once for each reason. Without the engine everybody goes on with the file, and somebody else says that it is away. */
+  /**
+   * Logs each reason once. Without Valkey every gateway continues with the file, and another part reports the outage.
+   */
   #complain(err: unknown): void {
     const reason = messageOf(err)
     if (reason === this.#said) return

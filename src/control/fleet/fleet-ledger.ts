@@ -5,7 +5,7 @@ import { type Budget, FLEET, type Governor } from '../budget/budget.ts'
 
 export interface FleetLedgerOptions {
   readonly budget: Pick<Budget, 'govern' | 'adapt' | 'record' | 'state' | 'leased'>
-  /** How much of the configured pace is this gateway's. */
+  /** Share of the configured pace for this gateway. */
   readonly paceOf: (configured: number) => number
   /** Permits whose sockets are gone, on their way to other gateways. */
   readonly onLent: (permits: number) => void
@@ -45,7 +45,7 @@ export class FleetLedger {
     this.#options.budget.adapt()
   }
 
-  /** What others want from here. */
+  /** Sets the demand of other gateways. */
   setDemand(demand: FleetDemand): void {
     const { permits, urgent } = this.#demand
     if (demand.permits === permits && demand.urgent === urgent) return

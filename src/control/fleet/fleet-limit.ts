@@ -45,33 +45,33 @@ export interface FleetLimitOptions {
   readonly isGone: (seat: LimitSeat) => boolean
   /** No earlier process can have given anything away in this minute. */
   readonly isSettled: () => boolean
-  /** So many gateways of other names have a part that there is none for this one. */
+  /** Called when too many gateways of other names hold a share, so that none is left for this one. */
   readonly onFull: () => void
   readonly now?: () => number
 }
 
-/** So long others are waited for before somebody is told that there is no more. */
+/** Wait for other gateways before waiters are refused. */
 const ASKING_MS = 300
-/** Nobody has needed anything for so long: what is wanted is taken back. */
+/** Time without any need after which demands are withdrawn. */
 const CALM_MS = 1_000
 /** Others need something: workers are asked for so long, and again after so long. */
 const [PROBE_MS, PROBE_EVERY_MS] = [50, 500]
 const GAP_MS = 20
 const RETRY_MS = 500
-/** Of a part by right: asked for at once where a request needs less, so that not every one has to ask. */
+/** Fraction of the rightful share to request at once, so that not every request has to ask. */
 const CHUNK = 1 / 8
 const [MINUTE_TTL_MS, TTL_MS] = [180_000, 40 * 86_400_000]
 
 /**
- * This gateway's part of one limit of a named key: keeps what the ledger may grant, asks other gateways for what it lacks, and
- * gives what it does not need. While nobody lacks anything there is nothing to say.
+ * Share of this gateway in one limit of a named key: keeps what the ledger may grant, requests what it lacks from other
+ * gateways, and gives up what it does not need. While all have enough there are no messages.
  */
 export class FleetLimit {
   readonly #options: FleetLimitOptions
   readonly #record: string
   readonly #aad: string
   readonly #now: () => number
-  /** What stands there, and what was known before. */
+  /** Record in Valkey, and the knowledge before it. */
   #book: LimitBook = { period: 0, seats: {} }
   /** Is being written, or may be: what it gives is given. */
   #pending: LimitBook | null = null
@@ -80,15 +80,15 @@ export class FleetLimit {
   #rev = 0
   #isRead = false
   #isStale = false
-  /** What stands there does not say all that is known: the engine has forgotten it. */
+  /** The record lacks something that is known here: Valkey has lost it. */
   #isUntold = false
-  /** What stands there is of a period that has not begun here. */
+  /** The record is of a period that has not begun here. */
   #isBehind = false
   #isBusy = false
   #isAway = false
   /** Kept from the workers, to be given. */
   #hold = 0
-  /** What nobody needs here, with that. */
+  /** Unneeded amount, since that time. */
   #idle = 0
   #probedAt = -Infinity
   #probedFor = 0
@@ -106,14 +106,14 @@ export class FleetLimit {
     this.#now = options.now ?? (() => performance.now())
   }
 
-  /** What others have of the limit, as the ledger has to take it. */
+  /** Amounts held by others, for the ledger. */
   awayOf({ limit, period }: Pick<AllowanceState, 'limit' | 'period'>) {
     if (period !== this.#book.period) this.#begin(period)
     const part = Math.max(0, Math.min(limit, this.#part(limit)))
     return { away: limit - part + Math.min(part, this.#hold), mayCome: this.#mayCome }
   }
 
-  /** Somebody has written, or may have: perhaps this gateway itself. */
+  /** Reads the record after another gateway, or this one, may have written. */
   onNews(): void {
     this.#isStale = true
     this.look()
@@ -144,17 +144,17 @@ export class FleetLimit {
     }
   }
 
-  /** What earlier processes gave away must be known before anything is used. */
+  /** True until the gifts of earlier processes are known, before which nothing may be used. */
   get #mustRead(): boolean {
     return !this.#isRead && (!this.#isShort || !this.#options.isSettled())
   }
 
-  /** Of minutes there are many: who needs no more than its part says nothing. */
+  /** Minute limits are frequent: a gateway that needs no more than its share stays silent. */
   get #isShort(): boolean {
     return this.#options.name.endsWith('/requests')
   }
 
-  /** What stands there is ours: others take what a process had that has ended, but of what is used up. */
+  /** True if the record is ours: other gateways take over what an ended process held, except what is used up. */
   get #isSeated(): boolean {
     const { name, member, self, isOurs } = this.#options
     const inc = this.#book.seats[member]?.inc
@@ -196,7 +196,7 @@ export class FleetLimit {
     return isKnown ? rightOf(replicas - 1, size) : 0
   }
 
-  /** Keeps back what others need, as far as nobody here does, or as it is more than our part by right. */
+  /** Keeps back what others need, as far as it is unneeded here or exceeds our rightful share. */
   #squeeze(state: AllowanceState): void {
     const { name, desk, replicas } = this.#options
     const { limit } = state
@@ -225,8 +225,8 @@ export class FleetLimit {
   }
 
   /**
-   * Those to whom something is to be given. Where all lack something of what is used up, what each has is too little for anybody:
-   * the first of them by name has it all.
+   * Receivers of gifts. If all lack credits, what each has is too little for any of them: the first by name gets it
+   * all.
    */
   #others(state: AllowanceState) {
     const { member, replicas, isGone } = this.#options

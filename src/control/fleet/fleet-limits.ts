@@ -22,7 +22,7 @@ export interface FleetLimitsOptions {
   readonly log: Pick<Logger, 'warn'>
 }
 
-/** So long after the start an earlier process may have counted requests of this minute. */
+/** Time after the start in which an earlier process may have counted requests of this minute. */
 const SETTLED_MS = 61_000
 const DAY_MS = 86_400_000
 const FULL =
@@ -33,7 +33,7 @@ export class FleetLimits implements LimitGovernor {
   readonly #options: FleetLimitsOptions
   /** Bounded by the limits that keys have. */
   readonly #limits = new Map<AllowanceName, FleetLimit>()
-  /** Of which something has changed. Bounded by the same. */
+  /** Changed limits. Bounded by the same. */
   readonly #changed = new Set<AllowanceName>()
   readonly #startedAt = performance.now()
   readonly #endNews: () => void
@@ -77,7 +77,7 @@ export class FleetLimits implements LimitGovernor {
       return
     }
     const name = limitOf(record)
-    // Somebody else may need what nobody here has asked for yet.
+    // Another gateway may need a limit that is unused here.
     if (name !== null && this.#options.desk.stateOf(name) !== null) this.#limit(name).onNews()
   }
 

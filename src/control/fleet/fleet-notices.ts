@@ -10,10 +10,10 @@ export interface FleetNoticesOptions {
   readonly own: () => { readonly max: number; readonly replicas: number }
 }
 
-/** After so long without the engine somebody should look. */
+/** Time without Valkey after which the log asks for attention. */
 const ALARM_MS = 10_000
 
-/** What operators are told of a fleet, once for each change. */
+/** Log lines about a fleet, one for each change. */
 export class FleetNotices {
   readonly #options: FleetNoticesOptions
   #heardAt = performance.now()
@@ -35,7 +35,7 @@ export class FleetNotices {
     this.#heardAt = performance.now()
   }
 
-  /** Whether it can serve, and why not, has changed. */
+  /** Reports a change of whether it can serve, and why not. */
   onProblem(core: FleetCore, now: Instant, problem: string | null): void {
     const { log } = this.#options
     const { state } = core
@@ -44,7 +44,7 @@ export class FleetNotices {
     else log.warn({ ...facts, problem }, 'not serving in the fleet')
   }
 
-  /** What cannot be read or written has changed, although the engine answers. */
+  /** Reports a change of the records that cannot be read or written although Valkey answers. */
   onUnshared(unshared: readonly string[]): void {
     const { log } = this.#options
     if (unshared.length > 0) log.warn({ records: unshared }, UNSHARED)

@@ -19,7 +19,7 @@ export interface FleetSharesOptions
   readonly log: Logger
 }
 
-/** What gateways of a fleet share of their clients: stored answers, named keys and the limits of these. */
+/** Client data shared in a fleet: stored answers, named keys and their limits. */
 export class FleetShares {
   readonly #items: FleetItems
   readonly #keys: FleetKeys
@@ -54,12 +54,12 @@ export class FleetShares {
     await this.#keys.start()
   }
 
-  /** Why nobody may be served yet; `null` if they may. */
+  /** Reason why no request may be served yet; `null` if there is none. */
   get problem(): string | null {
     return this.#keys.problem
   }
 
-  /** What was answered last is shared before, as far as the engine takes it within this time. */
+  /** Shares the last answers first, as far as Valkey accepts them within this time. */
   async close(patienceMs: number): Promise<void> {
     await this.#items.settle(patienceMs)
     this.#items.close()

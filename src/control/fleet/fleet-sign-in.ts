@@ -20,7 +20,7 @@ import { SignInOverlay } from './shared-tokens.ts'
 
 export interface FleetSignInOptions extends Omit<SignInBookOptions, 'now'> {
   readonly times: RefreshTimes
-  /** What a person has to do when the sign-in is dead. */
+  /** Instructions when the sign-in is dead. */
   readonly loginHint: string
   readonly clock: SignInClock
 }
@@ -39,11 +39,11 @@ export interface SignInClock {
 type Wait = Extract<TurnStep, { readonly type: 'wait' }>
 type OurTokens = SharedTokens & { readonly isOurs: boolean }
 
-/** Who needs a token waits so long for the gateway that renews it. */
+/** Longest wait of a request for the gateway that renews the token. */
 const PATIENCE_MS = 20_000
-/** Nobody says when the fleet is complete. */
+/** The fleet has no signal for being complete. */
 const SETTLING_LOOK_MS = 500
-/** What the engine has not taken is told again so often. */
+/** Interval of repeats while Valkey has not accepted a message. */
 const AGAIN_MS = 1_000
 const LONGEST_WAIT_S = 30
 
@@ -66,7 +66,6 @@ export class FleetSignIn implements SharedSignIn {
     this.#bell = new NewsBell(options.clock)
   }
 
-  /** Of a gateway of this configuration. */
   static of(source: CredentialSource, membership: FleetMembership): Promise<FleetSignIn> {
     const { config, ...rest } = membership
     const { fleet, credentials } = config
@@ -89,7 +88,7 @@ export class FleetSignIn implements SharedSignIn {
     return signIn
   }
 
-  /** What this gateway knows of it; `null` before anybody has signed in. */
+  /** Knowledge of this gateway about it; `null` before the first sign-in. */
   get facts(): SignInFacts | null {
     return this.#book.state.own
   }
@@ -143,7 +142,7 @@ export class FleetSignIn implements SharedSignIn {
     })
   }
 
-  /** Somebody has written, or may have. Never rejects. */
+  /** Reads the record after another gateway may have written. */
   async #look(): Promise<void> {
     if (this.#isLookDue) return
     this.#isLookDue = true
@@ -171,7 +170,7 @@ export class FleetSignIn implements SharedSignIn {
     this.#book.tell({ type: 'asked', facts, at: this.#now() })
     const isTaken = await this.#book.write(facts).catch(() => null)
     if (isTaken === null) return UNREAD
-    if (!isTaken) return { type: 'wait', ms: 0, why: 'holder' } as const // somebody was faster
+    if (!isTaken) return { type: 'wait', ms: 0, why: 'holder' } as const // another gateway was faster
     this.#book.tell({ type: 'granted' })
     await this.#book.save()
     return 'granted'

@@ -8,7 +8,7 @@ const TRIES = 5
 
 interface Trouble {
   readonly failures: number
-  /** So many others had been done when it failed first. */
+  /** Number of other items done before its first failure. */
   readonly doneBefore: number
 }
 

@@ -8,7 +8,7 @@ import { isJsonObject, type JsonObject, parseJsonObject } from '../../shared/jso
  * lessons make up for the loss.
  */
 
-/** How many lessons are in it: what rests on more of them counts. */
+/** Number of lessons in it: more lessons take precedence. */
 interface Counted {
   readonly n: number
 }
@@ -41,7 +41,7 @@ export function mergeLessons(a: LessonBook, b: LessonBook): LessonBook {
   }
 }
 
-/** Whether the others should know of this: another form, another model, or estimates that are corrected otherwise. */
+/** True if the others should learn this: another form, another model, or different corrections of estimates. */
 export function isWorthTelling(own: LessonBook, there: LessonBook): boolean {
   const ofTokens = Object.values(own.tokens).some((learnt) => {
     const known = there.tokens[learnt.modelId]
@@ -54,7 +54,7 @@ export function isWorthTelling(own: LessonBook, there: LessonBook): boolean {
   )
 }
 
-/** `null` for what is no such book. Never throws: whoever can write there may write anything. */
+/** Parses a lesson book; `null` for anything else. Never throws: the record may contain anything. */
 export function parseLessons(text: string): LessonBook | null {
   const book = parseJsonObject(text)
   const tokens = readAll(book?.['tokens'], readLearnt)

@@ -32,7 +32,7 @@ type Known = Omit<AccountVerdict, 'leftMs'> & { readonly endsAt: number }
 
 /** Gateways that wait for the same pause go on within this part of it, or so long if that is less. */
 const JITTER = { part: 0.1, mostMs: 2_000 } as const
-/** Until there is another sign-in, or somebody finds that it is over. */
+/** Lasts until another sign-in, or until it is found to be over. */
 const SUSPENDED_MS = 366 * 86_400_000
 /** Difference below which times told in milliseconds from different moments count as the same. */
 const SAME_MS = 1_000

@@ -16,7 +16,7 @@ export interface SharedLessonsOptions {
   readonly gapMs: number
 }
 
-/** What all gateways of a fleet have learnt of the upstream's tokenizers and forms of request. */
+/** Lessons of all gateways of a fleet about the upstream's tokenizers and request forms. */
 export class SharedLessons implements SharedValue<LessonBook> {
   readonly name = 'lessons'
   readonly gapMs: number

@@ -7,7 +7,7 @@ import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts
 
 export interface SharedPaceOptions
   extends Pick<RateLoansOptions, 'id' | 'name' | 'replicas' | 'termMs' | 'hasPredecessor'> {
-  /** How many there are, or others say that there are. */
+  /** Number of gateways here, or reported by others. */
   readonly seenReplicas: () => number
   readonly budget: Pick<Budget, 'adapt' | 'configuredPace' | 'state'>
   readonly hub: Pick<SharedRecords, 'add'>
@@ -19,8 +19,7 @@ const LOOK_MS = 50
 const LONGEST_WAIT_MS = 60_000
 
 /**
- * UPSTREAM_MAX_REQUESTS_PER_MINUTE for all gateways of a fleet: here is what this one has of it now. Nothing is shared while
- * there is no pace.
+ * Share of UPSTREAM_MAX_REQUESTS_PER_MINUTE for this gateway of a fleet. Nothing is shared while there is no limit.
  */
 export class SharedPace implements SharedValue<LoanBook> {
   readonly name = 'pace'

@@ -26,7 +26,7 @@ export interface SharedValue<V> {
 
 export interface SharedRecordsOptions {
   readonly records: FleetRecords
-  /** Nobody without the secret reads what is shared, or makes it up. */
+  /** Only holders of the secret can read or forge what is shared. */
   readonly seal: FleetSeal
   readonly log: Pick<Logger, 'warn' | 'debug'>
   /** One command of the engine in so many ms, after a few at once. */
@@ -154,7 +154,7 @@ function createRecord<V>(value: SharedValue<V>, means: RecordMeans): SharedRecor
  * ```
  *   stale ──read──▶ known ──next() says something──▶ written
  *     ▲               │ ▲                              │
- *     └─news, unknown─┘ └──somebody else was first─────┘
+ *     └─news, unknown─┘ └──another writer was first────┘
  * ```
  */
 class OneRecord<V> implements SharedRecord {

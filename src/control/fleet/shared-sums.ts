@@ -78,7 +78,7 @@ function bounded(sums: RecordedSums): RecordedSums {
   return Object.fromEntries(newest)
 }
 
-/** `null` for what is none. Never throws: whoever can write there may write anything. */
+/** Parses the sums; `null` for anything else. Never throws: the record may contain anything. */
 export function parseSums(text: string): RecordedSums | null {
   const found = parseJsonObject(text)
   if (found === null) return null

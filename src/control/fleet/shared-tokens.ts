@@ -19,7 +19,10 @@ import {
 /** A sign-in whose tokens are known. */
 export type SignInTokens = StoredCredential & { readonly refreshToken: string }
 
-/** What is sealed for the other gateways. Their clocks may be a day apart, so it says what is left of the access token. */
+/**
+ * Encodes the tokens for the other gateways. Their clocks may be a day apart, so it has the remaining life of the
+ * access token.
+ */
 export function toSharedText(tokens: SignInTokens, now: number): string {
   const { expiresAt } = tokens
   const leftMs = expiresAt === null ? null : Math.max(0, expiresAt - now)
@@ -102,7 +105,7 @@ function isTime(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e14
 }
 
-/** What a gateway keeps of the shared sign-in, so that the engine may forget everything. */
+/** Copy of the shared sign-in at a gateway, so that Valkey may lose everything. */
 export interface KeptSignIn {
   readonly facts: SignInFacts
   readonly tokens: SignInTokens

@@ -14,7 +14,7 @@ import { SharedRecords } from './shared-records.ts'
 import { SharedSums } from './shared-sums.ts'
 import { shareUsage } from './shared-usage.ts'
 
-/** What a gateway knows of the upstream, and shares. */
+/** Knowledge of the upstream that gateways share. */
 export interface UpstreamKnowledge {
   readonly budget: Budget
   readonly account: AccountControl
@@ -27,7 +27,6 @@ export interface SharedUpstreamOptions {
   readonly records: FleetRecords
   readonly seal: FleetSeal
   readonly times: FleetTimes
-  /** Of this gateway. */
   readonly name: string
   /** `FLEET_REPLICAS` */
   readonly replicas: number
@@ -37,7 +36,7 @@ export interface SharedUpstreamOptions {
   readonly log: Logger
 }
 
-/** What gateways of a fleet tell each other of the upstream they share: its verdicts, its pace, its ways. */
+/** Exchanges the fleet's knowledge of the upstream: verdicts, pace, ways. */
 export class SharedUpstream {
   readonly #hub: SharedRecords
   readonly #pace: SharedPace

@@ -12,18 +12,18 @@ export interface SharedUsageOptions {
 
 const RECORD = 'usage'
 const AAD = `v1|record|${RECORD}`
-/** Whoever asks the upstream may take so long; then the next one does. */
+/** Longest time for one gateway to ask the upstream before the next one does. */
 const ASK_MS = 5_000
 const LOOK_MS = 250
 const MAX_ALLOWANCES = 64
 const MAX_WORD_CHARS = 256
 
-/** What stands in the record: somebody is asking, or has asked. */
+/** Record of a question to the upstream, pending or answered. */
 type Shared = { readonly isAsked: true } | { readonly usage: AccountUsage }
 
 /**
- * Has one of all gateways ask what the account has used, for all that want to know within `FRESH_MS`. Whoever can't reach the
- * engine, or has waited long enough for another one, asks for itself.
+ * Has one gateway read the account's usage for all within `FRESH_MS`. A gateway that cannot reach Valkey, or has waited
+ * long enough for another one, reads it itself.
  */
 export function shareUsage(options: SharedUsageOptions): UsageSharing {
   return async (ask) => {
@@ -71,7 +71,7 @@ async function askForAll(
   }
 }
 
-/** The new revision; `null` where somebody else was first, or that is not known. */
+/** Writes the record. Returns the new revision; `null` if another writer was first, or the outcome is unknown. */
 async function write(
   { records, seal }: SharedUsageOptions,
   rev: number,

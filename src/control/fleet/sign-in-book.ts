@@ -42,7 +42,7 @@ export interface SignInBookOptions {
   readonly self: string
   /** Names the record: the same for all gateways that have this sign-in together. */
   readonly source: string
-  /** Nobody is missing in the fleet. */
+  /** True if no gateway of the fleet is missing. */
   readonly isOpen: () => boolean
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   readonly now: () => Instant
@@ -52,17 +52,17 @@ export interface SignInBookOptions {
 const MAX_TRIES = 12
 
 /**
- * What this gateway knows of the fleet's sign-in, tokens included: hears the engine, keeps it in the own overlay, and tells
- * the engine what it does not know. One call at a time.
+ * Knowledge of this gateway about the fleet's sign-in, tokens included: receives it from Valkey, keeps it in its own
+ * overlay, and writes back what is missing. One call at a time.
  */
 export class SignInBook {
   readonly #options: SignInBookOptions
   #state: RefreshState
   #tokens: SignInTokens | null
-  /** What the own files held last. */
+  /** Last content of the own files. */
   #files: StoredCredential | null = null
   #isUnsaved = false
-  /** What was said last: not again and again. */
+  /** Last log line, to avoid repeats. */
   #said = ''
 
   private constructor(options: SignInBookOptions, kept: KeptSignIn | null) {
@@ -90,7 +90,6 @@ export class SignInBook {
     return publication(this.#state) !== null
   }
 
-  /** What the own files hold now. */
   setFiles(files: StoredCredential): void {
     this.#files = files
   }
@@ -141,7 +140,7 @@ export class SignInBook {
     }
   }
 
-  /** Whether the engine has taken it. Rejects where that is not known. */
+  /** Writes the record; true if Valkey accepted it. Rejects if that is unknown. */
   async write(facts: SignInFacts, tokens = this.#tokens): Promise<boolean> {
     if (tokens === null) throw new Error('a sign-in without tokens is not shared')
     const { records, seal, fleet, source, now } = this.#options

@@ -5,7 +5,7 @@ import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 
 /*
  * Gateways tell each other what the upstream has said of the account, as codes: its words may quote a client. The newest verdict
- * of a subject counts, which is the one with the larger number, since whoever says something new has seen the one before. So the
+ * of a subject counts, which is the one with the larger number, since a new statement is made after the one before was seen. So the
  * order in which they hear of each other does not matter, nor how often. A verdict says how much time is left of it, not when it
  * ends, since clocks may be a day apart.
  */
@@ -25,7 +25,7 @@ export interface AccountVerdict {
   readonly message: ''
   /** Hash of the sign-in that it is about; '' where it is about the account. */
   readonly of: string
-  /** How often in a row, where that matters. */
+  /** Consecutive occurrences, if they matter. */
   readonly times: number
 }
 
@@ -61,7 +61,7 @@ export function mergeVerdicts(a: AccountVerdicts, b: AccountVerdicts): AccountVe
   return merged
 }
 
-/** Whether this is news to whoever knows the other. */
+/** True if this is newer than the other. */
 export function isNewer(
   a: Pick<AccountVerdict, 'n' | 'by'>,
   b: Pick<AccountVerdict, 'n' | 'by'> | undefined
@@ -85,7 +85,7 @@ export function toVerdict(verdict: Omit<AccountVerdict, 'message'>): AccountVerd
   return { ...verdict, message: '', leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
 }
 
-/** `null` for what is none. Never throws: whoever can write there may write anything. */
+/** Parses the verdicts; `null` for anything else. Never throws: the record may contain anything. */
 export function parseVerdicts(text: string): AccountVerdicts | null {
   const found = parseJsonObject(text)
   if (found === null) return null

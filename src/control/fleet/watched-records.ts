@@ -13,10 +13,10 @@ export interface WatchedRecordsOptions {
   readonly now?: () => number
 }
 
-/** What fails for so long, and so often, fails for good. */
+/** Time of repeated failures after which they count as lasting. */
 const LASTING_MS = 10_000
 const LEAST_FAILURES = 3
-/** What nobody has tried again for so long is not known to fail. */
+/** Time without attempts after which a failure is forgotten. */
 const FORGOTTEN_MS = 120_000
 
 interface Trouble {

@@ -1,6 +1,6 @@
 import { dayOf, outsideOf, type PlanStory } from './plan-record.ts'
 
-/** How long the plan lasts if the next weeks are like the last. */
+/** Forecast of the plan's end if the next weeks are like the last. */
 export interface Forecast {
   /** Micro-credits of a usual day. */
   readonly perDay: number

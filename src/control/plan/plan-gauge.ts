@@ -12,11 +12,11 @@ interface Metered {
 }
 
 /**
- * How much of the plan is used between two looks at the upstream: its figure of the last look, and what was metered here since.
+ * Usage of the plan between two readings of the upstream: its last figure, and the credits metered here since.
  *
- * A look may tell less than that, since the upstream's figure lags. Then the higher figure stands, as far as the credits of the
- * last quarter of an hour explain it: what was counted too much here is forgotten by then. Where there was another token since,
- * a look that tells less than the one before is of another account, and stands as it is.
+ * A reading may be lower than that, since the upstream's figure lags. Then the higher figure stands, as far as the
+ * credits of the last quarter of an hour explain it: what was counted too much here is forgotten by then. After a
+ * change of token, a reading lower than the one before is of another account, and stands as it is.
  */
 export class PlanGauge {
   #usage: AccountUsage | null = null

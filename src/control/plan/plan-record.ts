@@ -32,7 +32,7 @@ export interface OtherSum {
   readonly from: number
 }
 
-/** How much Kiro's figure has grown, and how much of that is recorded. */
+/** Growth of Kiro's figure, and the recorded part of it. */
 export interface Growth {
   readonly used: number
   readonly booked: number

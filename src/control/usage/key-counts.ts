@@ -21,8 +21,8 @@ interface Counts {
 }
 
 /**
- * What each key has used since the start, for metrics. Whole numbers, so that they are exactly what the record of usage
- * adds up to; prom-client's own counters would add up fractions of credits.
+ * Usage of each key since the start, for metrics. Whole numbers, so that they are exactly what the record of usage adds
+ * up to; prom-client's own counters would add up fractions of credits.
  */
 export class KeyCounts {
   /** Bounded by the keys that there are, and by the kinds of those without a name. */

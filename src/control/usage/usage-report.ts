@@ -5,14 +5,14 @@ import type { UsageSums } from '../../ipc/usage-row.ts'
 import { BOOK_DAYS, DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
 import { dayOf, MAX_DAYS, parsePlan, type PlanStory } from '../plan/plan-record.ts'
 
-/** What the sums are of: each value of it has a line. */
+/** Grouping of the sums: each value has a line. */
 export type UsageGroup = 'key' | 'model' | 'client' | 'metering' | 'day' | 'hour'
 
 export interface UsageQuestion {
   readonly by: UsageGroup
   /** Epoch ms. */
   readonly since: number
-  /** Of one key alone, by its name or id; `null` for all. */
+  /** Only this key, by name or id; `null` for all. */
   readonly key: string | null
 }
 
@@ -46,9 +46,9 @@ const GROUPS: Readonly<Record<UsageGroup, string>> = {
 }
 
 /**
- * Reads what a gateway has recorded, also while it runs. Most used first; days and hours in their order.
+ * Reads the record of a gateway, also while it runs. Most used first; days and hours in their order.
  *
- * @throws {GatewayError} GW_CONFIG_INVALID where there is no record, or none that can be read
+ * @throws {GatewayError} GW_CONFIG_INVALID if there is no record, or an unreadable one
  */
 export async function readUsage(
   path: string,
@@ -93,7 +93,10 @@ export async function readPlan(path: string): Promise<PlanStory | null> {
   }
 }
 
-/** Of all keys that are meant, in JSON: a name may have gone from one to another. SQLite itself knows the case of ASCII alone. */
+/**
+ * Ids of all matching keys, in JSON: a name may have moved from one key to another. SQLite itself ignores the case of
+ * ASCII alone.
+ */
 function idsOf(db: DatabaseSync, text: string): string {
   const ids = db
     .prepare('SELECT id, name FROM keys')
@@ -106,7 +109,7 @@ function idsOf(db: DatabaseSync, text: string): string {
 
 interface OpenRecord {
   readonly db: DatabaseSync
-  /** Of its tables. */
+  /** Schema version. */
   readonly version: number
 }
 

@@ -42,7 +42,7 @@ const CALM = { load: 0, isCrowded: false } as const
 export class Doors<Member> {
   readonly #tell: (member: Member, isAccepting: boolean) => void
   readonly #isPacked: () => boolean
-  /** Of those that serve. Bounded by the number of workers. */
+  /** Doors of the workers that are ready. Bounded by the number of workers. */
   readonly #doors = new Map<Member, Door>()
   /** One worker was too few. */
   #isSpread = false

@@ -16,7 +16,7 @@ export interface StallWatchOptions<Worker extends Watched> {
   readonly onBeat: () => void
 }
 
-/** How long a worker may take to load its code. */
+/** Longest time for a worker to load its code. */
 const START_MS = 30_000
 
 /**
@@ -52,12 +52,12 @@ export class StallWatch<Worker extends Watched> {
     if (this.#suspects.has(worker)) this.#suspect()
   }
 
-  /** Whether it has been silent for half the time after which it is killed. */
+  /** True if it has been silent for half the time after which it is killed. */
   isSuspect(pid: number | null): boolean {
     return [...this.#suspects].some((worker) => worker.pid === pid)
   }
 
-  /** Whether it has missed more than one beat: it hangs, or has very much to do. */
+  /** True if it has missed more than one beat: it hangs, or is very busy. */
   isLate(worker: Worker): boolean {
     return this.#signs.silentMs(worker) > 0
   }

@@ -70,7 +70,7 @@ export class Supervisor {
     return [...this.#leaving.keys()].map(({ pid }) => pid)
   }
 
-  /** What `/readyz` tells. `isSilent` knows of workers that seem to hang. */
+  /** Status for `/readyz`. `isSilent` knows of workers that seem to hang. */
   status(isSilent: (pid: number | null) => boolean): ClusterStatus {
     return {
       workers: this.states().map(({ id, pid, state }) => {
@@ -208,7 +208,7 @@ export class Supervisor {
     }
   }
 
-  /** What a transition means for the replacement that is under way, if it decides it. */
+  /** Applies a transition to the running replacement, if it decides it. */
   #settleReplacement(slot: Slot, event: SlotEvent, reason: string | null): void {
     if (event === 'drain') this.#replaced(slot, { name: 'drained' })
     // The old one died early: all is well once the new one serves, and only then.
@@ -255,7 +255,7 @@ export interface WorkerProcess {
   kill(): void
 }
 
-/** What a fork tells its supervisor. `onExit` is called exactly once, and last. */
+/** Events of a fork. `onExit` is called exactly once, and last. */
 export interface WorkerEvents {
   onReady(): void
   onExit(reason: string): void
@@ -266,11 +266,11 @@ export interface SupervisorOptions {
   readonly fork: (id: number, events: WorkerEvents) => WorkerProcess
   readonly onChange: (change: SlotChange) => void
   readonly backoff?: BackoffPolicy
-  /** How long a worker must have served before its earlier deaths are forgotten. */
+  /** Time that a worker must have served before its earlier deaths are forgotten. */
   readonly settleMs?: number
-  /** How long a successor may take until it serves. */
+  /** Longest start of a successor. */
   readonly startTimeoutMs?: number
-  /** How long a worker may take to leave for its successor, asked when it begins. */
+  /** Longest time for a worker to leave for its successor, read when it begins. */
   readonly retireTimeoutMs: () => number
 }
 
@@ -296,17 +296,17 @@ export function logSlotChange(log: Pick<Logger, 'info' | 'error'>, change: SlotC
   } else log.info(facts, 'worker changed state')
 }
 
-/** How the attempt to replace a worker ended. `drained`: the slot is not to be filled any more. */
+/** Outcome of an attempt to replace a worker. `drained`: the slot is not to be filled any more. */
 export type Replacement =
   | { readonly name: 'replaced' | 'drained' }
   | { readonly name: 'failed'; readonly reason: string | null }
 
 /**
  * Gives every slot a new worker, one after another and without an interruption. There is one process more than usual
- * while it goes on, never two. It stops at the first new worker that does not come to serve: whatever kills that one
- * would kill the next, and the old ones still serve.
+ * while it runs, never two. It stops at the first new worker that does not become ready: its cause of death would kill
+ * the next, and the old ones still serve.
  *
- * What is returned runs it and never rejects; a call while it goes on joins in.
+ * The returned function runs it; a call while it runs joins in.
  */
 export function rollingRestart(
   supervisor: Pick<Supervisor, 'states' | 'replace'>,

@@ -12,7 +12,7 @@ import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
  */
 const WORKER_ENV = { MALLOC_ARENA_MAX: '2' } as const
 
-/** How long a worker that leaves may take. */
+/** Times for a worker that leaves. */
 export const LEAVING = {
   /** To close what is left when its time for streams is over. */
   closingMs: 5_000,
@@ -25,13 +25,13 @@ export const LEAVING = {
 
 export interface WorkerLinkOptions {
   readonly id: number
-  /** What of our environment it is not to have, and what besides. */
+  /** Environment for the worker: removed and added variables. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly events: WorkerEvents
   readonly onMessage: (message: FromWorker) => void
   /** Hears what it writes to standard error. */
   readonly onStderr: (text: string) => void
-  /** How long beyond `DRAIN_TIMEOUT` its streams may last when it leaves for its successor. */
+  /** Time beyond `DRAIN_TIMEOUT` that its streams may take when it leaves for its successor. */
   readonly patienceMs: number
   /** Called when it is asked to leave for its successor. */
   readonly onRetire: () => void
@@ -149,13 +149,13 @@ const STARTS_YOUNG = '--no-allocation-site-pretenuring'
  */
 const CLEARS_MEMORY = '--zero-fill-buffers'
 
-/** Where workers write their log lines, and what tells them how. */
+/** Destination and level of the workers' log lines. */
 export interface ForkLog {
   readonly fd: number
   readonly args: readonly string[]
 }
 
-/** How worker processes are made from now on. They write log lines to `logFd`. */
+/** Sets up how worker processes are created from now on. They write log lines to `logFd`. */
 export function setUpForks(workerEntry: string, { worker }: MemoryPlan, log: ForkLog): void {
   cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it
   cluster.setupPrimary({

@@ -82,7 +82,7 @@ export function nextSlotState(
   throw new Error(`slot: "${event}" cannot happen in state "${state.name}"`)
 }
 
-/** Whether the worker of this slot keeps dying. */
+/** True if the worker of this slot repeatedly dies. */
 export function isCrashLooping(state: SlotState): boolean {
   return 'failures' in state && state.failures >= CRASH_LOOP_FAILURES
 }

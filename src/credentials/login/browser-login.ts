@@ -11,14 +11,14 @@ export type SocialProvider = 'google' | 'github'
 const PORTAL = 'https://app.kiro.dev/signin'
 /** The portal sends the browser back to this port, and is known to take no other (kiro-protocol §3.12). */
 export const CALLBACK_PORT = 3128
-/** How long the portal waits for people. */
+/** Time for which the portal waits for people. */
 export const BROWSER_PATIENCE_MS = 600_000
 /** The only region of this service. */
 const REGION = 'us-east-1'
 
 const PROVIDERS = { google: 'Google', github: 'Github' } as const
 
-/** What the browser brought back. */
+/** Result brought back by the browser. */
 export type Callback =
   | {
       readonly name: 'code'
@@ -33,12 +33,11 @@ export type Callback =
   | { readonly name: 'failed'; readonly error: GatewayError }
 
 /**
- * A sign-in with Google or GitHub, in a browser that comes back to `http://localhost` with a code. Serves one sign-in:
- * the state tells its callback from those of others, and the verifier, which never leaves us before, makes the code
- * worthless to whoever else sees it (RFC 7636).
+ * Signs in with Google or GitHub, in a browser that returns to `http://localhost` with a code. Serves one sign-in: the
+ * state tells its callback from those of others, and the verifier, which stays here until then, makes the code
+ * worthless to anyone else (RFC 7636).
  */
 export class BrowserLogin {
-  /** What to open in the browser. */
   readonly url: string
   readonly #origin: string
   readonly #state = randomBytes(24).toString('base64url')

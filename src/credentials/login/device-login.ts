@@ -24,16 +24,16 @@ const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
 const DEFAULT_INTERVAL_S = 5
 const MAX_INTERVAL_S = 60
-/** What `slow_down` adds to the interval (RFC 8628 §3.5). */
+/** Seconds that `slow_down` adds to the interval (RFC 8628 §3.5). */
 const SLOW_DOWN_S = 5
 const DEFAULT_LIFE_S = 600
 const MAX_LIFE_S = 3600
 
 export interface DeviceLoginOptions extends SignInServiceOptions {
-  /** Of Builder ID, or of an organisation's Identity Center. */
+  /** Start URL of Builder ID, or of an organisation's Identity Center. */
   readonly startUrl: string
   readonly region: string
-  /** Called once: somebody has to open the link and confirm the code. */
+  /** Called once with the link to open and the code to confirm. */
   readonly onCode: (code: DeviceCode) => void
   /** Called when asking fails in a way that may pass, and with `null` when it works again. */
   readonly onProblem?: (problem: GatewayError | null) => void
@@ -43,17 +43,17 @@ export interface DeviceCode {
   readonly userCode: string
   /** Has the code in it. */
   readonly url: string
-  /** Where the code is to be typed in. */
+  /** Page on which to enter the code. */
   readonly verificationUrl: string
   /** Epoch ms. */
   readonly expiresAt: number
 }
 
 /**
- * Signs in with AWS by device code: registers, asks for a code, and asks again and again until somebody has confirmed it
- * in a browser, wherever that runs (kiro-protocol §3.12). Resolves with what is to be kept, at once.
+ * Signs in with AWS by device code: registers, asks for a code, and polls until it is confirmed in a browser, wherever
+ * that runs (kiro-protocol §3.12). Resolves with what must be stored at once.
  *
- * @throws {GatewayError} GW_LOGIN_DENIED, GW_LOGIN_EXPIRED, GW_UPSTREAM_AUTH where the service refuses us, and what
+ * @throws {GatewayError} GW_LOGIN_DENIED, GW_LOGIN_EXPIRED, GW_UPSTREAM_AUTH if the service refuses us, and what
  *   `askService()` throws before there is a code; the signal's reason when it aborts.
  */
 export async function loginByDeviceCode(options: DeviceLoginOptions): Promise<NewSignIn> {
@@ -97,12 +97,12 @@ export function readLoginRegion(text: string, setting: string): string {
 /** A code that waits to be confirmed. */
 interface Device {
   readonly code: DeviceCode
-  /** Ours: whoever has it gets the tokens. */
+  /** Secret of this login: its holder gets the tokens. */
   readonly secret: string
   readonly intervalS: number
 }
 
-/** What we were given when we introduced ourselves. */
+/** Registration of this program as a client. */
 type Registration = NonNullable<NewSignIn['client']> & { readonly clientSecret: string }
 
 async function register(options: DeviceLoginOptions): Promise<Registration> {

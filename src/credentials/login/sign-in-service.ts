@@ -23,7 +23,7 @@ export interface SignInServiceOptions {
   readonly signal: AbortSignal
 }
 
-/** What a service answers: an object, or why there is none. */
+/** Answer of a service: an object, or the reason for its lack. */
 export type ServiceAnswer =
   | { readonly name: 'given'; readonly answer: JsonObject }
   | { readonly name: 'refused'; readonly refusal: ServiceRefusal }
@@ -43,7 +43,7 @@ export interface ServiceQuestion {
   readonly body: Readonly<Record<string, unknown>>
   /** The setting that names the host. */
   readonly setting: 'KIRO_AUTH_URL' | 'KIRO_OIDC_URL'
-  /** What must not be repeated, should the service echo it. */
+  /** Values to hide, should the service echo them. */
   readonly secrets: readonly string[]
 }
 
@@ -54,7 +54,7 @@ const MAX_SAID_CHARS = 300
 /**
  * Asks a sign-in service once, in the JSON that all of them speak.
  *
- * @throws {GatewayError} when there is no answer: the failure by kind.
+ * @throws {GatewayError} without an answer: the failure by kind.
  */
 export async function askService(
   question: ServiceQuestion,
@@ -84,7 +84,7 @@ export async function askService(
   return { name: 'refused', refusal: refusalOf(response, question, options) }
 }
 
-/** Names the host, which is no secret here, and what helps there: settings for long answers are of no use. */
+/** Names the host, which is not secret here, and fitting advice: settings for long answers are of no use. */
 function withOwnAdvice(
   cause: unknown,
   { url, setting }: ServiceQuestion,

@@ -1,5 +1,5 @@
 /*
- * What the gateway tells, as it happens: one stream of events, and what to do when it ends.
+ * News of the gateway, as they happen: one stream of events, and what to do when it ends.
  *
  *   asleep ◀──hidden for a while── connecting ──first event──▶ live
  *      └────────shown────────────▶     ▲                        │ ends, or silence
@@ -21,7 +21,7 @@ const SESSION_MS = 5_000
 /** @typedef {'asleep' | 'connecting' | 'live' | 'lost' | 'signed-out'} FeedState */
 /** @typedef {{ isKeyNeeded: boolean, isSignedIn: boolean, canSignIn: boolean, expiresAt: number | null }} Session */
 
-/** Whether somebody is signed in. @returns {Promise<Session>} */
+/** Reads whether this browser is signed in. @returns {Promise<Session>} */
 export async function askSession() {
   const signal = AbortSignal.timeout(SESSION_MS)
   const response = await fetch('dashboard/session', { cache: 'no-store', signal })
@@ -33,7 +33,7 @@ export async function askSession() {
 export class Feed {
   /** @type {FeedState} */
   state = 'asleep'
-  /** Of the last event, by this machine's clock that never goes back; `null` before the first. */
+  /** Time of the last event, by this machine's clock that never goes back; `null` before the first. */
   /** @type {number | null} */
   heardAt = null
 
@@ -45,7 +45,7 @@ export class Feed {
   #silence
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #hiding
-  /** Whether it answered at last and yet sent nothing: it ends, or too many pages are open. */
+  /** True if it answered but sent nothing: it is shutting down, or too many pages are open. */
   isRefused = false
   #failures = 0
   /** Grows with each try and each end of one: an answer that comes later is of no use. */

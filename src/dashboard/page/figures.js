@@ -46,7 +46,7 @@ function showConnections({ budget, inUse, idle, connecting, closing }) {
 }
 
 /**
- * Of the last minute or hour, and since the start.
+ * Shows the rates of the last minute or hour, and totals since the start.
  * @param {Now} now
  */
 function showRates({ requests, tokens, credits, latency }) {
@@ -177,7 +177,7 @@ function showOutlook(outlook) {
 }
 
 /**
- * What ails the sign-in is not told once more as the reason why the quota is not known.
+ * Shows the quota. A problem of the sign-in is not repeated as the reason for a missing quota.
  * @param {Account['quota']} quota
  * @param {boolean} isUsable
  */

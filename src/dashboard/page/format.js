@@ -12,7 +12,7 @@ const thousandths = new Intl.NumberFormat('en', { maximumFractionDigits: 3 })
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
 
 /**
- * Of the right number of digits: 0.042, 4.2, 420, 42,000.
+ * Formats a number with suitable digits: 0.042, 4.2, 420, 42,000.
  * @param {number | null} value
  */
 export function amount(value) {

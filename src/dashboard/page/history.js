@@ -1,6 +1,6 @@
 /** @typedef {import('../feed.ts').ShownHistory} Columns */
 
-/** What a chart shows at most. */
+/** Time span of a chart. */
 export const WINDOW_MS = 3_600_000
 /** Whatever the gateway says of its steps. */
 const MAX_POINTS = 2_000

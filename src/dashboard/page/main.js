@@ -1,4 +1,4 @@
-/* Wires the page: events come in, at most one picture a frame goes out, and none while nobody looks. */
+/* Wires the page: events come in, at most one picture a frame goes out, and none while the page is hidden. */
 import { Charts } from './charts.js'
 import { Connections } from './connections.js'
 import { byId, make, setAttribute, setText } from './dom.js'
@@ -15,7 +15,7 @@ import { judge, SteadyVerdict } from './verdict.js'
 /** @typedef {import('../feed.ts').Now} Now */
 /** @typedef {import('../feed.ts').ShownAccount} Account */
 
-/** What is told to the ear must have been so for a while: figures that come and go are not read out. */
+/** Delay before a change is announced to screen readers: short-lived ones are not read out. */
 const SETTLED_MS = 4_000
 
 /** @type {Now | null} */
@@ -23,12 +23,12 @@ let now = null
 /** @type {Account | null} */
 let account = null
 let isDrawing = false
-/** Of the gateway's clock at the last event, for "figures of …". */
+/** Gateway's clock at the last event, for "data is from …". */
 let toldAt = 0
 let spoken = 'well'
 /** @type {{ code: string, since: number }} */
 let settling = { code: 'well', since: 0 }
-/** What is to be drawn anew. */
+/** Parts to redraw. */
 const due = { charts: false, account: false }
 
 const history = new History()

@@ -4,7 +4,7 @@ import { amount, bytes, duration, fullTime, UNKNOWN } from './format.js'
 
 /** @typedef {import('../feed.ts').EndedRequest} Ended */
 /**
- * What each phase is called, in the order in which they come.
+ * Names of the phases, in order.
  * @type {readonly (readonly [phase: string, words: string])[]}
  */
 export const PHASES = [
@@ -143,7 +143,7 @@ function failureOf({ failure, attempts }) {
   ]
 }
 
-/** How credits came about, where they did not come with the answer. */
+/** Explains credits that did not come with the answer. */
 const METERINGS = {
   metered: '',
   'read on': ' (metered after the client left)',

@@ -1,6 +1,6 @@
 /*
  * The last requests, the newest first. A hundred rows are made once; a new request takes the row of the oldest. The list holds
- * still while somebody reads the details of one.
+ * still while the details of one are read.
  */
 import { byId, make, nameFigures, setAttribute, setFigure, setText } from './dom.js'
 import { amount, duration, fullTime, short, timeOfDay, UNKNOWN } from './format.js'
@@ -112,7 +112,7 @@ export class RequestTable {
 
   /** @param {boolean} isHeld */
   #setHeld(isHeld) {
-    // Whoever lets the list go on has read what is open.
+    // Resuming the list means that the open details were read.
     if (!isHeld) this.#details.close()
     this.#isHeld = isHeld
     this.#release()
@@ -225,7 +225,7 @@ function fillRow(row, item) {
 }
 
 /**
- * What clients did wrong themselves is no trouble of the gateway.
+ * Level of a row: clients' own errors are not the gateway's.
  * @param {Ended} item
  */
 function levelOf({ fault }) {

@@ -4,7 +4,7 @@ import { duration } from './format.js'
 
 /** @typedef {import('./feed.js').Session} Session */
 
-/** Shows the form when there is no session, and takes a key. */
+/** Shows the form without a session, and accepts a key. */
 export class SignIn {
   #form = byId('sign-in', HTMLFormElement)
   #key = byId('key', HTMLInputElement)

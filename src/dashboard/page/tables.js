@@ -137,7 +137,7 @@ function createProcess() {
   return { element, name, state, memory, meter, cpu, delay }
 }
 
-/** Who may use how much, and has. */
+/** Table of the keys' limits and usage. */
 export class KeyTable {
   /** @type {{ element: HTMLElement, rows: ReturnType<typeof createKey>[] }} Bounded by what the gateway tells: 200. */
   #table = { element: byId('keys', HTMLElement), rows: [] }

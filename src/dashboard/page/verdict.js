@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000
 const SHORT_WAIT_MS = 500
 /** An engine that does not answer for so long is away. */
 const FLEET_SILENCE_MS = 10_000
-/** How long it is told that a worker has died. */
+/** Time for which the death of a worker is shown. */
 const TOLD_MS = 60_000
 /** Trouble stays in sight for so long when it has passed: the page should not jump, and people have to read it. */
 const LINGER_MS = 5_000
@@ -42,7 +42,7 @@ export class SteadyVerdict {
       : toVerdict([...verdict.problems, ...passed], verdict.facts)
   }
 
-  /** What was shown says nothing of what comes: there was no connection meanwhile. */
+  /** Forgets what was shown, after a time without connection. */
   forget() {
     this.#seen.clear()
   }
@@ -109,7 +109,7 @@ function factsOf({ workers, requests, waiting, connections }, { isSimulated }) {
 }
 
 /**
- * What the upstream has said of the account, and when it is asked again.
+ * Lists the upstream's verdicts on the account, and the time of the next attempt.
  * @param {Now} now
  * @param {Account} account
  * @returns {Problem[]}

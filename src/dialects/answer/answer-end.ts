@@ -9,8 +9,8 @@ const FINAL: ReadonlySet<string> = new Set([
 ])
 
 /**
- * What the upstream says of the end of an answer. Metadata closes it, or metering behind the last of the content
- * (kiro-protocol §5.11). Metadata that gives no reason comes in pieces, and closes only what stands before it, too.
+ * End of an answer as signalled by the upstream. Metadata closes it, or metering behind the last of the content
+ * (kiro-protocol §5.11). Metadata that gives no reason comes in pieces, and closes only what stands before it.
  */
 export class Closing {
   readonly #isDue: boolean
@@ -68,7 +68,7 @@ export class Closing {
   }
 }
 
-/** What is known of an answer when it ends. */
+/** Facts about an answer at its end. */
 export interface EndSigns {
   readonly isStopped: boolean
   /** The rest did not come: whole calls may have had others beside them. */

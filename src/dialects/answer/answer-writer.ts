@@ -265,7 +265,7 @@ export function toSseEvent(name: string, json: string): string {
   return `event: ${name}\ndata: ${json}\n\n`
 }
 
-/** How one client API words errors. */
+/** Error format of one client API. */
 export interface ErrorFormat {
   /** Headers that repeat the request's id. */
   readonly requestIdHeaders: readonly string[]

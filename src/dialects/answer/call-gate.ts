@@ -4,8 +4,8 @@ import type { StreamPart } from './stream-part.ts'
 import type { AnswerLimit } from './usage.ts'
 
 /**
- * What stands between the model's tool calls and the client: only the first, where the client wants one at a time,
- * and the client's limit. A call that is there as a whole is cut as a whole; one that comes in pieces is cut off.
+ * Gate between the model's tool calls and the client: passes only the first, if the client wants one at a time, and
+ * enforces the client's limit. A call that arrives whole is dropped whole; one that arrives in pieces is cut off.
  *
  * ```
  *   none ──start──▶ whole | streamed | skipped ──end──▶ none
@@ -83,7 +83,7 @@ function jsonOf(part: StreamPart): string {
   return part.type === 'tool-delta' ? part.json : ''
 }
 
-/** What an event takes that waits, beside its text. */
+/** Memory of a waiting event, beside its text. */
 const EVENT_BYTES = 256
 
 interface WaitingText {
@@ -91,7 +91,10 @@ interface WaitingText {
   readonly pieces: LongText
 }
 
-/** What comes while a call is being given out. Pieces of one text become one: each would take more than its text. */
+/**
+ * Events that arrive while a call is being given out. Pieces of one text become one: each would take more than its
+ * text.
+ */
 export class WaitingEvents {
   readonly #room: AnswerRoom
   #events: (UpstreamEvent | WaitingText)[] = []

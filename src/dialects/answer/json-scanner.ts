@@ -1,13 +1,13 @@
 /** Levels of arguments. Deeper ones count as broken: no client could send them back. */
 export const MAX_DEPTH = 1024
 
-/** What may come next. */
+/** Tokens that may come next. */
 const Next = {
   start: 0,
   /** Nothing but blanks. */
   end: 1,
   value: 2,
-  /** Of an array, which may also be empty. */
+  /** First value of an array, which may also be empty. */
   firstValue: 3,
   /** A name, or the end of an empty object. */
   firstName: 4,
@@ -44,7 +44,7 @@ type State = (typeof Next)[keyof typeof Next]
 export class JsonScanner {
   #progress: 'blank' | 'open' | 'whole' | 'broken' = 'blank'
   #next: State = Next.start
-  /** What is open, from outside to inside: arrays are true. */
+  /** Open containers, from outside to inside: arrays are true. */
   readonly #isArray: boolean[] = []
   #isName = false
   /** The literal that is being read, or how much of an escape. */
@@ -196,7 +196,7 @@ const NumberEnds: ReadonlySet<State> = new Set([
   Next.exponentDigits
 ])
 
-/** Where a number goes on with this character; `null` if it does not. */
+/** State after this character of a number; `null` if it does not belong to the number. */
 function nextOfNumber(state: State, code: number): State | null {
   if (isDigit(code)) {
     if (state === Next.minus) return code === Code.zero ? Next.zero : Next.digits

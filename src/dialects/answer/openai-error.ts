@@ -55,7 +55,7 @@ export const OpenAiErrors: ErrorFormat = {
   toEvent: (error) => toSseData(toBody(error))
 }
 
-/** What a client of OpenAI's APIs reads. */
+/** Error message for a client of OpenAI's APIs. */
 export function toOpenAiMessage(error: GatewayError): string {
   return error.kind === 'overflow' ? toOverflowMessage(error) : error.message
 }

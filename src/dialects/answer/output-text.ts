@@ -1,6 +1,6 @@
 import { UnwrittenMemory } from '../../shared/own-memory.ts'
 
-/** What is sent: a text, or its parts in order where some of them are bytes, which may be sent more than once. */
+/** Text to send, or its parts in order if some of them are bytes, which may be sent more than once. */
 export type Written = string | readonly (string | Uint8Array)[]
 
 /** Up to this length a text is kept as it comes. */
@@ -203,7 +203,7 @@ export function detach(text: string): string {
   return flatten([text])
 }
 
-/** Where a text ends without the first half of a character whose second half is still to come. */
+/** Length of a text without a first half of a character whose second half is still to come. */
 export function wholeCharsEnd(text: string): number {
   const last = text.charCodeAt(text.length - 1)
   return last >= 0xd800 && last <= 0xdbff ? text.length - 1 : text.length

@@ -17,7 +17,7 @@ export interface PartReaderOptions {
   readonly weigh?: UsageMeterOptions['weigh']
   /** The window of an upstream model, undefined if unknown; asked when another model answers than planned. */
   readonly contextWindowOf?: (modelId: string) => number | undefined
-  /** How long the answer may become, and how much of it may be held; endless unless given. */
+  /** Bounds of the answer's length and of the held part; endless unless given. */
   readonly room?: AnswerRoom
   /** The upstream closes whole answers: one that ends without that was cut (kiro-protocol §5.11). */
   readonly needsClosing?: boolean
@@ -34,7 +34,7 @@ const NoParts: readonly StreamPart[] = []
  *   tool ──────▶ ToolCalls ──▶ CallGate ──────┘
  * ```
  *
- * What comes while a call is being given out waits for its end. `exception` events are left to the caller.
+ * Events that arrive while a call is being given out wait for its end. `exception` events are left to the caller.
  */
 export class PartReader {
   readonly #plan: ReplyPlan
@@ -46,7 +46,7 @@ export class PartReader {
   readonly #contextWindowOf: (modelId: string) => number | undefined
   readonly #room: AnswerRoom
   readonly #waiting: WaitingEvents
-  /** What has ended the answer before the model did. A stop string behind the client's limit was never reached. */
+  /** Reason why the answer ended before the model did. A stop string behind the client's limit was never reached. */
   #stop: { readonly by: 'limit' } | { readonly by: 'sequence'; readonly sequence: string } | null =
     null
   /** A call has begun and not ended. */
@@ -89,7 +89,7 @@ export class PartReader {
     this.#closing = new Closing(options.needsClosing ?? false)
   }
 
-  /** What closes an answer has come. */
+  /** True once the closing event has come. */
   get isClosed(): boolean {
     return this.#closing.isSeen
   }

@@ -5,7 +5,7 @@ import { findPartial, type TextStage } from './text-stages.ts'
 
 type Forms = Readonly<Record<string, TextCallForm>>
 
-/** How a call written as text begins. */
+/** Beginnings of a call written as text. */
 const Openings = ['[Called ', '<invoke name="', '<function_calls>'] as const
 
 /** The beginning of a held text up to the tool's name. */
@@ -32,7 +32,7 @@ export class TextCalls implements TextStage {
   #state: 'passing' | 'holding' | 'done' = 'passing'
   readonly #held = new LongText()
   #heldBytes = 0
-  /** What is held names a tool on offer. */
+  /** True if the held text names a tool on offer. */
   #isNamed = false
   #isLineStart = true
 
@@ -127,7 +127,7 @@ export class TextCalls implements TextStage {
   }
 }
 
-/** Whether an opening may begin in there. */
+/** True if an opening may begin in there. */
 function hasOpening(text: string): boolean {
   return text.includes('[') || text.includes('<')
 }
@@ -166,7 +166,7 @@ export function parseTextCalls(text: string, forms: Forms): readonly TextCall[] 
 
 interface ReadCall {
   readonly call: TextCall
-  /** How much of the text it takes. */
+  /** Length of the text that it takes. */
   readonly chars: number
 }
 

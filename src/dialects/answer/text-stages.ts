@@ -9,8 +9,8 @@ export interface TextStage {
 }
 
 /**
- * Where in `text` the longest tail begins that may still grow into `needle`; `text.length` if no tail
- * does. What stands before that place can be sent now, whatever comes next.
+ * Finds the longest tail of `text` that may still grow into `needle`; returns `text.length` if there is none.
+ * Everything before that place can be sent now.
  */
 export function findPartial(text: string, needle: string): number {
   const first = needle.slice(0, 1)
@@ -80,7 +80,7 @@ export class StopSequences implements TextStage {
     }
   }
 
-  /** Where the longest tail begins that may still become a stop string. */
+  /** Finds the longest tail that may still become a stop string. */
   #openAt(end: number): number {
     let begun = 0
     for (const stop of this.#stops) begun = Math.max(begun, stop.begunChars)
@@ -105,9 +105,9 @@ interface StopMatch {
 /** One string that is looked for in a text that comes by characters (Knuth, Morris and Pratt). */
 class StopString {
   readonly text: string
-  /** How much of it the text ends with; all of it counts as much as may be the beginning of the next one. */
+  /** Length of its beginning at the end of the text; a full match counts as the beginning of a next one. */
   begunChars = 0
-  /** How much of the string its first so many characters end with, themselves aside. Made when it is needed. */
+  /** Border lengths of the string's prefixes. Computed on first use. */
   #borders: Uint32Array | null = null
 
   constructor(text: string) {
@@ -153,9 +153,9 @@ const MaxHeldChars = 1024 * 1024
 const MaxLeadingChars = 1024
 
 /**
- * Removes the Markdown code fence that some models put around a JSON answer (kiro-protocol §9.9).
- * Whether a fence wraps the whole answer shows at the end only, so an answer that begins with one is
- * held until then; any other answer passes from its first character on.
+ * Removes the Markdown code fence that some models put around a JSON answer (kiro-protocol §9.9). A fence around the
+ * whole answer shows only at the end, so an answer that begins with one is held until then; any other answer passes
+ * from its first character on.
  */
 export class JsonFence implements TextStage {
   readonly #room: AnswerRoom

@@ -43,13 +43,13 @@ export class UsageMeter {
     this.#reasoning.add(text)
   }
 
-  /** What is metered again is more, but an answer never costs more than one metering may say. */
+  /** Adds a further metering, but an answer never costs more than one metering may report. */
   addCredits(credits: number): void {
     if (!(credits >= 0 && credits <= MaxCredits)) return // false for NaN
     this.#credits = Math.min(MaxCredits, (this.#credits ?? 0) + credits)
   }
 
-  /** What the answer has cost so far; `null` while the upstream has not said. */
+  /** Credits of the answer so far; `null` before the upstream reports any. */
   get credits(): number | null {
     return this.#credits ?? null
   }
@@ -222,7 +222,7 @@ const USAGE_MEMBERS = [
   'credits'
 ] as const satisfies readonly (keyof Usage)[]
 
-/** What several rounds of one answer cost together; a count is known as soon as it is for one of them. */
+/** Adds the usage of several rounds of one answer; a count is known as soon as it is for one of them. */
 export function addUsage(first: Usage | null, second: Usage): Usage {
   if (first === null) return second
   const sum: { -readonly [Name in keyof Usage]: Usage[Name] } = { ...first }

@@ -13,13 +13,13 @@ import { glue, glueWith, heapBytesOf, type Written } from '../answer/output-text
 import type { EndPart, EndReason, SearchPart, Usage } from '../answer/stream-part.ts'
 import { AnthropicErrors } from './error.ts'
 
-/** What a client of this API asks of its answer beside what all may ask. */
+/** Wishes of a client of this API, besides the common ones. */
 export interface MessagesWishes {
   /** Kinds of safety verdict; all are answered as unsupported. */
   readonly safeguards: readonly string[]
 }
 
-/** What a block takes beside its texts, at most. */
+/** Most bytes of a block beside its texts. */
 const BlockBytes = 1024
 
 /** Calls come from the model itself, never from code that it runs. */
@@ -29,7 +29,7 @@ const Caller = JSON.stringify(DirectCaller)
 const Ping = toSseEvent('ping', '{"type":"ping"}')
 const MessageStop = toSseEvent('message_stop', '{"type":"message_stop"}')
 
-/** How a block is written: all of it up to its text, what is empty of it when it begins, and the beginning of a piece. */
+/** Wire form of each block: everything up to its text, its empty form at the start, and the beginning of a piece. */
 const Blocks = {
   text: {
     head: '{"type":"text","text":',
@@ -55,7 +55,7 @@ const Blocks = {
 export class MessageWriter extends AnswerWriter<MessagesWishes> {
   #index = -1
   #searches = 0
-  /** Of a message: blocks, and those that came whole as JSON text. */
+  /** Blocks of a message; those that came whole are JSON text. */
   readonly #blocks: (CollectedBlock | string)[] = []
 
   protected override get ping(): string {

@@ -6,7 +6,7 @@ import { Content, OpenObject, optional, type Signs, TextContent, Tokens } from '
 const Message = Type.Object({
   role: optional(Type.String()),
   content: Type.Optional(Content),
-  /** Of a system message: `next_user_message` when it is for the turn before it only. */
+  /** `next_user_message` if the system message is only for the turn before it. */
   clear_at: optional(Type.String())
 })
 

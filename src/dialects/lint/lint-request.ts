@@ -157,8 +157,8 @@ function visit(value: unknown, names: string[], found: Set<string>): void {
 }
 
 /**
- * What becomes of a request because of a finding: the gateway repairs it; the gateway refuses the request; the
- * request is sent and the upstream may refuse it.
+ * Consequence of a finding: the gateway repairs it, the gateway refuses the request, or the request is sent and the
+ * upstream may refuse it.
  */
 export type Severity = 'repaired' | 'refused' | 'borderline'
 
@@ -170,17 +170,17 @@ export interface Finding {
   readonly pointer: string
   readonly message: string
   readonly fix: string
-  /** Of what was repaired, as in `x-kiro-gateway-repairs`. */
+  /** Code of the repair, as in `x-kiro-gateway-repairs`. */
   readonly code?: RepairCode
 }
 
-/** What there is to say about a request. Plain data: it crosses threads. */
+/** Findings about a request. Plain data: it crosses threads. */
 export interface LintReport {
   /** Nothing is refused. */
   readonly ok: boolean
   /** The name of a dialect, or `unknown` if the body is not JSON. */
   readonly dialect: string
-  /** What is refused first, then what is borderline, then what is repaired. */
+  /** Findings in order: refused, borderline, repaired. */
   readonly findings: readonly Finding[]
 }
 

@@ -6,7 +6,7 @@ import {
   toPointer
 } from '../../shared/json.ts'
 
-/** What takes the place of an element of these lists. */
+/** Replacements for elements of these lists. */
 const ELEMENTS: Readonly<Record<string, (name: string) => unknown>> = {
   messages: () => ({ role: 'user', content: ' ' }),
   input: () => ({ type: 'message', role: 'user', content: ' ' }),
@@ -20,7 +20,7 @@ const ELEMENTS: Readonly<Record<string, (name: string) => unknown>> = {
   stop_sequences: () => ''
 }
 
-/** What takes the place of a member that a request cannot do without. */
+/** Replacements for required members. */
 const MEMBERS: Readonly<Record<string, () => unknown>> = {
   model: () => 'auto',
   messages: () => [{ role: 'user', content: ' ' }],
@@ -52,7 +52,7 @@ export class StandIns {
     return true
   }
 
-  /** Whether something belongs to a stand-in and not to the client's request. */
+  /** True if the place belongs to a stand-in and not to the client's request. */
   covers(pointer: string): boolean {
     return this.#pointers.some((one) => pointer === one || pointer.startsWith(`${one}/`))
   }

@@ -11,7 +11,7 @@ import { glue, glueWith, type Written } from '../answer/output-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import type { EndPart, EndReason, Usage } from '../answer/stream-part.ts'
 
-/** What a client of this API asks of its answer beside what all may ask. */
+/** Wishes of a client of this API, besides the common ones. */
 export interface ChatWishes {
   /** `stream_options.include_usage`; always true for an answer in one piece. */
   readonly wantsUsage: boolean
@@ -133,7 +133,7 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
     return new CollectedBlock({ kind, head, blocks, room: this.room })
   }
 
-  /** What stands around its text is glued once, for thousands of chunks. */
+  /** Builds the text around a piece once, for thousands of chunks. */
   #streamed(kind: BlockKind, begun: string, around: readonly [string, string]): AnswerBlock {
     const [before, after] = around
     const head = this.#deltaHead + before

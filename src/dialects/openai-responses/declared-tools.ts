@@ -3,7 +3,7 @@ import type { ToolDefinition } from '../../kiro/wire/message.ts'
 import { setOwn } from '../../shared/json.ts'
 import type { WebSearchWish } from '../plan/search-tool.ts'
 
-/** How a client declared a tool, which is how a call of it must look in the answer. */
+/** Form in which a client declared a tool, and which a call of it must have in the answer. */
 export interface ToolForm {
   /** `text`: takes one raw text, sent upstream as `{"input": "…"}`; `search`: looks for more tools. */
   readonly kind: 'function' | 'text' | 'search'
@@ -46,8 +46,8 @@ export class DeclaredTools {
   }
 
   /**
-   * How the offered tools were declared, by their full names, except plain functions without a namespace. A request may
-   * declare many more, which cannot be called.
+   * Forms of the offered tools, by full name, except plain functions without a namespace. A request may declare many
+   * more, which cannot be called.
    */
   formsOf(offered: readonly string[]): Readonly<Record<string, ToolForm>> {
     const forms: Record<string, ToolForm> = {}
@@ -59,7 +59,7 @@ export class DeclaredTools {
     return forms
   }
 
-  /** Of two tools with one name in one namespace the first stays; a search may find a tool again. */
+  /** Declares a tool. Of two with one name in one namespace the first stays; a search may find a tool again. */
   declare(form: ToolForm, definition: Omit<ToolDefinition, 'name'>): void {
     const { name, namespace } = form
     const key = keyOf(name, namespace)
@@ -76,7 +76,7 @@ export class DeclaredTools {
     }
   }
 
-  /** Of several the first counts. */
+  /** Declares the web search. Of several the first counts. */
   declareSearch(wish: WebSearchWish): void {
     this.#webSearch ??= wish
   }

@@ -43,7 +43,7 @@ function toUserMessage(text: string, path: string): InputItem {
 const REFERENCE = 'item_reference'
 /** As it stands in JSON; inside a text its quotes would be escaped. */
 const REFERENCE_TEXT = `"${REFERENCE}"`
-/** How far from its type a reference's id may stand, in bytes. */
+/** Bytes that a reference's id may be away from its type. */
 const REACH = 256
 /** References that are looked at; a body could have millions, which would hold up the event loop. */
 const MAX_REFERENCES = 5000

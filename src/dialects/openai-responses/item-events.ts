@@ -19,7 +19,7 @@ const SearchSteps = [
 ] as const
 const SearchCompleted = toEventHead('response.web_search_call.completed')
 
-/** How the text of one kind of item is streamed. */
+/** Events that stream the text of one kind of item. */
 interface TextEvents {
   readonly delta: EventHead
   readonly done: EventHead
@@ -76,7 +76,7 @@ export class Output {
   }
 }
 
-/** What all items of an answer are written to. */
+/** Sinks shared by all items of an answer. */
 interface ItemEventsOptions {
   readonly events: EventWriter
   readonly output: Output
@@ -91,12 +91,12 @@ export class ItemEvents implements AnswerBlock {
   readonly #output: Output
   readonly #room: AnswerRoom
   readonly #sealedFor: string | null
-  /** Of a call of a tool that takes text. */
+  /** Raw input of a call to a text tool. */
   readonly #rawInput: RawInput | null
   readonly #item: OutputItem
   readonly #events: EventWriter
   readonly #stream: TextEvents | null
-  /** What every event about the item says. */
+  /** Members of every event about the item. */
   readonly #place: string
   /** A delta up to its text; made once per item (hot path). */
   readonly #deltaPlace: string
@@ -137,7 +137,7 @@ export class ItemEvents implements AnswerBlock {
     return this.seal(sealReasoning(this.#sealedFor, { reasoningText: { text, signature } }))
   }
 
-  /** What is too long to be taken back is not worth its place. */
+  /** Seals a word, unless it is too long to be accepted back. */
   seal(word: string): string {
     const isKept = word.length <= MAX_SEALED_CHARS && this.#room.hold(heapBytesOf(word))
     if (isKept) this.#item.opaque = word
@@ -166,7 +166,7 @@ export class ItemEvents implements AnswerBlock {
     return this.#events.write(head, glue(`,"output_index":${this.#item.index},"item":`, json))
   }
 
-  /** What there is no room for is not sent either: it could not be repeated at the end. */
+  /** Adds text if there is room: text that cannot be repeated at the end is not sent. */
   #add(text: string): Written {
     this.#isBroken ||= !this.#item.text.add(text)
     if (this.#stream === null || text === '' || this.#isBroken || this.#events.isSilent) return ''

@@ -224,7 +224,7 @@ function readOutput(output: unknown, context: ContentContext): string {
   return JSON.stringify(output)
 }
 
-/** What a tool says in JSON may have types of its own; only what has something to read is a part. */
+/** True for a readable part. JSON of a tool may have types of its own. */
 function isPart(value: unknown): value is Block {
   if (typeof value === 'string') return true
   if (!isJsonObject(value)) return false
@@ -303,7 +303,7 @@ const OTHER_MEMBERS = new Set([
   'encrypted_content'
 ])
 
-/** What came of a call, with the members of a function's output; `null` for items of other types. */
+/** Result of a call, with the members of a function's output; `null` for items of other types. */
 function outputOf({ type, item }: InputItem): JsonObject | null {
   switch (type) {
     case 'local_shell_call_output':

@@ -13,7 +13,7 @@ import type { JsonObject } from '../../shared/json.ts'
 
 /** A client's wishes about its answer that only this API has. */
 export interface ResponsesWishes {
-  /** How tools on offer were declared, by the client's full name, except plain functions. */
+  /** Forms of the tools on offer, by the client's full name, except plain functions. */
   readonly toolForms: Readonly<Record<string, ToolForm>>
   /** JSON text of an object: members of the request that the answer repeats. */
   readonly echo: string

@@ -1,7 +1,7 @@
 import { parseJsonObject } from '../../shared/json.ts'
 import { type AnswerRoom, heapBytesOf, LongText } from '../answer/output-text.ts'
 
-/** What the arguments of a text tool begin with. */
+/** Beginning of a text tool's arguments. */
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/
 /** Longer beginnings are of another form. */
 const MAX_OPENING_CHARS = 256

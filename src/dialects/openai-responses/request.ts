@@ -173,7 +173,7 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
 }
 
-/** What all requests of a session have in common: the key that clients give for caching, Codex's thread. */
+/** Key shared by all requests of a session: the caching key of clients, Codex's thread. */
 function sessionKeyOf(body: ResponsesBody): string | undefined {
   const thread = textMember(body.client_metadata ?? {}, 'thread_id')
   return body.prompt_cache_key || thread || undefined

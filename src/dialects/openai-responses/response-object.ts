@@ -8,7 +8,7 @@ import type { EndReason, Usage } from '../answer/stream-part.ts'
 import type { AskedAnswer } from '../plan/plan.ts'
 import type { ResponsesWishes } from './output-items.ts'
 
-/** How far a response is. */
+/** Progress of a response. */
 export type ResponseState =
   | { readonly status: 'in_progress' }
   | { readonly status: 'completed'; readonly usage: Usage }

@@ -14,7 +14,7 @@ import { checkShape } from '../request/shape.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import { type ResponsesBody, Tools } from './schema.ts'
 
-/** Where a list of tools stands, and where they are declared. */
+/** Place of a list of tools, and the tools declared there. */
 interface ToolPlace {
   /** From the body's root, for error messages. */
   readonly path: string
@@ -23,7 +23,7 @@ interface ToolPlace {
   readonly namespace?: string
 }
 
-/** Of a function that takes one text. */
+/** Schema of a function that takes one text. */
 const textSchema = (name: string) => ({
   type: 'object',
   properties: { [name]: { type: 'string' } },
@@ -117,7 +117,7 @@ function declareSearch(tool: JsonObject, { path, declared, repairs }: ToolPlace)
   )
 }
 
-/** What a search for tools found, in words; the tools themselves are on offer by then. */
+/** Describes the result of a tool search in words; the tools themselves are on offer by then. */
 export function wordFoundTools(
   tools: readonly JsonObject[] | null | undefined,
   declared: DeclaredTools
@@ -147,9 +147,9 @@ const INPUT_NOTE =
 type ChoiceMember = ResponsesBody['tool_choice']
 
 /**
- * What `tool_choice` asks of the model. A tool of the vendor's, which is never on offer, counts by its type.
+ * Reads `tool_choice`. A tool of the vendor's, which is never on offer, counts by its type.
  *
- * @throws {GatewayError} GW_BODY_INVALID when a tool must be called and it is not said which.
+ * @throws {GatewayError} GW_BODY_INVALID when a tool must be called and is not named.
  */
 export function readToolChoice(choice: ChoiceMember, declared: DeclaredTools): ToolChoice {
   if (choice === undefined || choice === null) return { type: 'auto' }

@@ -18,7 +18,7 @@ export type JsonForm =
   /** The schema is kept as JSON text: as objects it would take many times the memory for as long as the answer lasts. */
   | { readonly type: 'schema'; readonly schemaJson: string }
 
-/** How a client asks for JSON, in any dialect. */
+/** JSON format requested by a client, in any dialect. */
 export interface JsonFormat {
   readonly type: string
   readonly schema?: unknown

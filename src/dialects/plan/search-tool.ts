@@ -4,16 +4,16 @@ import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { ownText } from '../../shared/own-memory.ts'
 import { invalidPart, refuseLong } from './json-body.ts'
 
-/** How a client wants the vendor's web search. Plain data. */
+/** Web search requested by a client. Plain data. */
 export interface WebSearchWish {
   /** Searches at most in one answer. */
   readonly maxUses: number
   /** Hosts, with or without a path; empty means all. */
   readonly allowedDomains: readonly string[]
   readonly blockedDomains: readonly string[]
-  /** Where the user is, in words; `''` if unknown. */
+  /** Location of the user, in words; `''` if unknown. */
   readonly location: string
-  /** Where the request names the tool. */
+  /** Place of the tool in the request. */
   readonly source: string
 }
 
@@ -24,7 +24,7 @@ export interface OpeningSearch {
   readonly isWhole: boolean
 }
 
-/** Where the client sets no bound. */
+/** Default bound of searches. */
 const MAX_USES = 10
 const MAX_DOMAINS = 200
 /** A host has at most 253, the rest is for a path. */
@@ -38,7 +38,7 @@ const MAX_QUERY_CHARS = 2000
 const SEARCH_PREFIX = 'Perform a web search for the query: '
 const TOOL_NAMES = ['web_search', 'search_the_web', 'gateway_web_search'] as const
 
-/** Whether a tool of a request is the vendor's own web search, under any of its dated names. */
+/** True for the vendor's own web search tool, under any of its dated names. */
 export function isSearchTool(tool: JsonObject): boolean {
   const { type } = tool
   return typeof type === 'string' && /^web_search(?:_|$)/.test(type)
@@ -140,7 +140,7 @@ export function filterPages(
   )
 }
 
-/** What was found, in words for the model and for clients that read nothing else. */
+/** Describes the results in words, for the model and for clients that read nothing else. */
 export function wordSearch(
   query: string,
   found: { readonly results: readonly FoundPage[]; readonly problem?: string }

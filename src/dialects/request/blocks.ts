@@ -21,7 +21,7 @@ import { Blocks, checkShape } from './shape.ts'
  */
 const MAX_LEVELS = 4
 
-/** What readers of a whole message's content need. */
+/** Context for reading a whole message's content. */
 export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & {
   readonly isInToolResult?: boolean
 }
@@ -244,7 +244,7 @@ const NESTED_MEMBERS = [
   'tabs'
 ] as const
 
-/** What there is to read in a block of a vendor's own tool, whichever of their shapes it has; `''` if there is nothing. */
+/** Readable text of a block of a vendor's own tool, in any of their shapes; `''` if there is none. */
 export function wordsOf(value: unknown): string {
   const lines: string[] = []
   addLines(value, lines)
@@ -286,7 +286,7 @@ interface Said {
   readonly content?: ContentValue
 }
 
-/** What all messages together say about the tools on offer. */
+/** Changes of the offered tools by all messages together. */
 interface ToolChanges {
   /** Tools that came with a message. */
   readonly added: readonly PlacedTool[]

@@ -128,7 +128,7 @@ const PADDING = /^={1,2}$/
 /** Characters that stand for whole bytes. */
 const BASE64_GROUP = 4
 
-/** What image readers need besides the image. */
+/** Context for reading an image. */
 interface ImageContext {
   readonly path: string
   readonly repairs: Repairs

@@ -43,7 +43,7 @@ export class MessageDraft {
     this.#endsWithParagraph = false
   }
 
-  /** What was not text before stands apart from the text around it. */
+  /** Adds a paragraph, set apart from the text around it. */
   addParagraph(text: string): void {
     if (isBlank(text)) return
     this.#text = joinText(this.#text, text, '\n\n')
@@ -55,7 +55,7 @@ export class MessageDraft {
     this.#endNotes.push(text)
   }
 
-  /** What has no place in words, of content inside content. */
+  /** Adopts images and documents of content inside content, which have no words. */
   adopt({ images, documents }: Pick<MessageDraft, 'images' | 'documents'>): void {
     this.images.push(...images)
     this.documents.push(...documents)
@@ -87,7 +87,7 @@ export class MessageDraft {
 
 const PLACED = Symbol('placed document')
 
-/** What a document has become: one that is sent as it is, or a note behind the text of its message. */
+/** Final form of a document: sent natively, or a note behind the text of its message. */
 export type PlacedDocument =
   | { readonly document: UpstreamDocument; readonly context: string }
   | { readonly note: string }
@@ -124,7 +124,7 @@ export class SortedMessages {
     this.#repairs = repairs
   }
 
-  /** Whether a system message that comes now belongs to the system text. */
+  /** True while a system message still belongs to the system text. */
   get isAtSystemText(): boolean {
     return this.messages.length === 0
   }
@@ -152,13 +152,13 @@ export class SortedMessages {
   }
 }
 
-/** What a message says: text, or a list of text and typed blocks. */
+/** Content of a message: text, or a list of text and typed blocks. */
 export type ContentValue = string | null | undefined | readonly Block[]
 
 /** A list may hold bare text too. */
 export type Block = string | JsonObject
 
-/** Where a block stands, and what it belongs to. */
+/** Place of a block, and what it belongs to. */
 export interface BlockContext {
   readonly draft: MessageDraft
   /** From the body's root, for error messages. */

@@ -134,7 +134,7 @@ class DocumentPlacer {
     this.#repairs.note(isTooLarge(base64) ? 'document-large' : 'document-as-text', pointer)
   }
 
-  /** What a tool has said must not end its conversation. */
+  /** Refuses an attachment, except in a tool's result, which must not end its conversation. */
   #refuse(block: AttachmentBlock, rule: RuleId, problem: string): void {
     const { pointer, isUsers, title } = block
     if (isUsers) {

@@ -199,7 +199,10 @@ function grownTooMuch(bodyBytes: number, maxBytes: number): GatewayError {
 /** Longest outline: the rest would say nothing that its beginning does not. */
 const MAX_OUTLINE_CHARS = 1024 * 1024
 
-/** How a payload is built (`outlineOf()`): the member `request` of an indented JSON object, without the braces around it. */
+/**
+ * Builds the member `request` of an indented JSON object, without the braces around it, from the payload
+ * (`outlineOf()`).
+ */
 export function outlineMember(payload: string): string {
   const object = JSON.stringify({ request: outlineOf(parseJsonObject(payload)) }, null, 2)
   return object.slice(2, -2).slice(0, MAX_OUTLINE_CHARS)

@@ -6,11 +6,11 @@ export interface PayloadText {
   readonly bytes: Buffer<ArrayBuffer>
   /** UTF-16 units of the text. */
   readonly chars: number
-  /** Whether there may be halves of surrogate pairs in it, which JSON has as escapes. */
+  /** True if it may contain halves of surrogate pairs, which JSON has as escapes. */
   readonly maySplit: boolean
 }
 
-/** What such an escape begins with. */
+/** Beginning of such an escape. */
 export const LONE_SURROGATE = '\\ud'
 
 /** Most bytes that a UTF-16 unit takes in UTF-8. */

@@ -9,13 +9,15 @@ const MaxChars = 400_000
 /** The library writes warnings to the console otherwise. */
 const SILENT = 0
 
-/** What has been read by then is the text; one page that takes longer ends the thread (`PDF_MAX_MS`). */
+/**
+ * Time for reading, after which the text so far is used; one page that takes longer ends the thread (`PDF_MAX_MS`).
+ */
 const MaxMs = 2_500
 
 /** For the client; the caller's watchdog uses the same words. */
 export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
 
-/** What is in a PDF. */
+/** Content of a PDF. */
 type PdfContent = Exclude<AttachmentContent, { kind: 'image' | 'pdf' }>
 
 interface PdfTextOptions {
@@ -48,7 +50,7 @@ export async function readPdfText(
     }
   } catch (cause) {
     const isLocked = cause instanceof Error && cause.name === 'PasswordException'
-    return failed(isLocked ? 'the PDF is protected by a password' : 'it is no valid PDF')
+    return failed(isLocked ? 'the PDF is protected by a password' : 'it is not a valid PDF')
   }
 }
 
@@ -97,7 +99,7 @@ const ZLIB_HEADER_BYTES = 2
 const CHUNK_BYTES = 4000
 
 /**
- * Whether the streams of a PDF unpack to too much to read, found out before the library unpacks them. Streams packed in
+ * True if the streams of a PDF unpack to too much to read, found out before the library unpacks them. Streams packed in
  * other ways are left to the library's watchdog. Pictures don't count: they are not unpacked for their text.
  *
  * `deadline` is a time of `performance.now()`; looking for longer counts as too much.
@@ -120,7 +122,7 @@ export function unpacksToTooMuch(pdf: Uint8Array, deadline: number): boolean {
   }
 }
 
-/** Where the data after a keyword begins; `null` where it is not packed with zlib. */
+/** Finds the data after a keyword; `null` if it is not packed with zlib. */
 function startOfZlib(bytes: Buffer, from: number): number | null {
   let start = from
   while (bytes[start] === 0x0d || bytes[start] === 0x0a || bytes[start] === 0x20) start++

@@ -4,7 +4,7 @@ import { type JsonObject, objectsIn, resolvePointer } from '../../shared/json.ts
 import { type TSchema, Type } from '../../shared/schema-type.ts'
 import { invalidPart } from '../plan/json-body.ts'
 
-/** What is used here of a compiled TypeBox schema. */
+/** Part of a compiled TypeBox schema that is used here. */
 export interface Shape<T> {
   Check(value: unknown): value is T
   Errors(value: unknown): [isValid: boolean, errors: TLocalizedValidationError[]]
@@ -82,7 +82,7 @@ export function optional<T extends TSchema>(schema: T) {
 /** An object whose members are looked at later, once its `type` says what they should be. */
 export const OpenObject = Type.Unsafe<JsonObject>(Type.Object({}))
 
-/** What a message says: text, or a list of text and typed blocks. */
+/** Content of a message: text, or a list of text and typed blocks. */
 export const Content = Type.Union([
   Type.String(),
   Type.Null(),
@@ -152,7 +152,7 @@ export const Blocks = {
   toolReference: Compile(Type.Object({ tool_name: Type.String() }))
 } as const
 
-/** What tells requests of one API from those of others that have `messages`, too. */
+/** Signs that distinguish requests of one API from those of others with `messages`. */
 export interface Signs {
   readonly members: readonly string[]
   isTool(tool: JsonObject): boolean
@@ -164,7 +164,6 @@ export interface Signs {
 /** Messages that are looked at. */
 const MAX_MESSAGES = 200
 
-/** How many of the signs a body has. */
 export function countSigns(body: JsonObject, signs: Signs): number {
   const messages = objectsIn(body['messages']).slice(0, MAX_MESSAGES)
   return (

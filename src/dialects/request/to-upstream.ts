@@ -179,7 +179,7 @@ export function toUpstream(
 const SLOW_TOKENS = 200_000
 const SLOW_EFFORT = /"effort":"(?:xhigh|max)"/
 
-/** Whether the answer may take much longer to begin than others (kiro-protocol §8.4). */
+/** True if the answer may take much longer to begin than others (kiro-protocol §8.4). */
 function isSlow(tokens: number, fields: UpstreamPayload['additionalModelRequestFields']): boolean {
   return tokens > SLOW_TOKENS || SLOW_EFFORT.test(JSON.stringify(fields ?? {}))
 }
@@ -220,9 +220,13 @@ export interface RequestOptions {
   /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
   readonly servesWebSearch: boolean
   readonly fakeReasoning: ReasoningOptions['tags']
+<<<<<<< HEAD
   /** Left out, as far as the request has it. */
   readonly refused?: RefusedBefore
   /** How the upstream takes requests now; `path` unless given. */
+=======
+  /** Request form that the upstream accepts now; `path` unless given. */
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
   readonly form?: RequestForm
   /** The client's key by its short name. */
   readonly owner?: string

@@ -34,7 +34,7 @@ import {
 import { type OfferedTools, offerTools } from './tools.ts'
 
 export interface PayloadOptions extends IdSource {
-  /** How the body is written; `path` unless given. */
+  /** Request form; `path` unless given. */
   readonly form?: RequestForm | undefined
   readonly takesImages: boolean
   readonly reasoning: ReasoningPlan
@@ -50,11 +50,11 @@ export interface BuiltPayload {
   readonly ids: ConversationIds
   /** Upstream tool name → client's, only where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
-  /** What the upstream takes, as far as is known, and may refuse all the same. */
+  /** Properties that the upstream is thought to accept and may still refuse. */
   readonly borderline: readonly Borderline[]
 }
 
-/** What comes first where the assistant speaks first. */
+/** First turn if the assistant speaks first. */
 const FIRST_TURN: Message = textMessage('user', '')
 
 /** Placeholders of other gateways that models have learned to repeat. */
@@ -276,8 +276,8 @@ function withoutBillingLine(part: string): string {
 }
 
 /**
- * What a model must be told so that it takes the tags of {@link thinkingPrefix} for what they are; without
- * it models call them a prompt injection (kiro-protocol §9.1).
+ * Explains the tags of {@link thinkingPrefix} to a model; without it models call them a prompt injection (kiro-protocol
+ * §9.1).
  */
 export const THINKING_NOTE =
   'User messages may begin with the tags <thinking_mode>, <max_thinking_length> and <thinking_instruction>. ' +

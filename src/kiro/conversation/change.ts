@@ -17,11 +17,11 @@ import { BLANK, CONTINUE, fillerFor, formOf } from './ids.ts'
 import { withoutReasoning } from './signed-reasoning.ts'
 import { assignToolIds, nameToolCalls, pairToolTurns } from './tool-turns.ts'
 
-/** What a conversation goes on with after an answer that is not the last word. */
+/** Continuation of a conversation after an answer that is not final. */
 export interface FollowUp {
-  /** What the model said; calls by the upstream's names. */
+  /** Answer of the model; calls by the upstream's names. */
   readonly answer: { readonly text: string; readonly toolCalls: readonly ToolCall[] }
-  /** What it is told. Every call needs its result. */
+  /** Reply to the model. Every call needs its result. */
   readonly reply: { readonly text: string; readonly toolResults: readonly ToolResult[] }
 }
 
@@ -77,7 +77,7 @@ function withoutTools(message: UserInputMessage): UserInputMessage {
   return toolResults.length === 0 ? rest : { ...rest, userInputMessageContext: { toolResults } }
 }
 
-/** What the model reads where something was left out. */
+/** Note for the model in place of a removed part. */
 const LEFT_OUT = '[Earlier messages were left out here: the conversation had become too long.]'
 
 /** A text is not cut below this: without any of its words a turn makes no sense. */

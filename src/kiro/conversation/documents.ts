@@ -9,7 +9,7 @@ import type {
   UserInputMessage
 } from '../wire/payload.ts'
 
-/** What a format is called in file names and in media types, and how its files begin (kiro-protocol §4.15). */
+/** Names of a format in file names and media types, and the beginning of its files (kiro-protocol §4.15). */
 interface Kind {
   readonly format: DocumentFormat
   readonly extensions: readonly string[]
@@ -63,7 +63,7 @@ export function isTextFormat(format: DocumentFormat): boolean {
   return KINDS.find((one) => one.format === format)?.magic === undefined
 }
 
-/** Whether bytes are what their format says, by their beginning; text is UTF-8 without NUL and mostly to be read. */
+/** True if bytes match their format, by their beginning; text is UTF-8 without NUL and mostly printable. */
 export function isOfFormat(bytes: Buffer, format: DocumentFormat): boolean {
   const { magic } = KINDS.find((one) => one.format === format) ?? {}
   if (magic !== undefined) return bytes.toString('latin1', 0, magic.length) === magic
@@ -86,14 +86,14 @@ function isMostlyControl(bytes: Buffer): boolean {
   return controls > Math.max(MAX_CONTROLS, bytes.length * MAX_CONTROL_SHARE)
 }
 
-/** Whether a document is too large to be sent as it is, however few there are. */
+/** True if a document is too large to be sent natively, however few there are. */
 export function isTooLarge(base64: string): boolean {
   return base64.length > UpstreamLimits.documentChars
 }
 
 const ENCRYPTED = /\/Encrypt[\s\0]*(?:\d|<<)/
 
-/** Whether a PDF says that it is encrypted; that stands outside of what is packed. */
+/** True if a PDF declares that it is encrypted; that stands outside of what is packed. */
 export function isEncryptedPdf(bytes: Buffer): boolean {
   return bytes.includes('/Encrypt') && ENCRYPTED.test(bytes.toString('latin1'))
 }
@@ -146,8 +146,8 @@ export class DocumentNames {
 }
 
 /**
- * Which documents of a request go up as they are, by the characters of their base64: the newest that are few and small
- * enough.
+ * Chooses the documents of a request that are sent natively, by the characters of their base64: the newest that are few
+ * and small enough.
  */
 export function sentAsTheyAre(chars: readonly number[]): readonly boolean[] {
   let [count, sum] = [0, 0]
@@ -163,7 +163,7 @@ export function sentAsTheyAre(chars: readonly number[]): readonly boolean[] {
     .toReversed()
 }
 
-/** What the model reads of a document that is left out. */
+/** Note for the model in place of a removed document. */
 export function documentNote(name: string, format: string): string {
   return `[Document "${name}" (${format}) was attached here.]`
 }

@@ -116,7 +116,6 @@ const FILLERS = {
   target: { results: '', calls: '' }
 } as const satisfies Record<RequestForm, unknown>
 
-/** How a body is written. */
 export function formOf(payload: UpstreamPayload): RequestForm {
   return payload.agentMode === undefined ? 'path' : 'target'
 }

@@ -4,14 +4,14 @@ import type { ResolvedModel } from '../models/resolve-model.ts'
 import type { Repairs } from '../rules/repairs.ts'
 import type { Source } from '../wire/message.ts'
 
-/** What a client says about reasoning. */
+/** Wishes of a client about reasoning. */
 export interface ReasoningWish {
   readonly mode: 'on' | 'off' | 'unsaid'
   readonly effort?: Effort
   readonly budgetTokens?: number
-  /** Of the effort. */
+  /** Source of the effort. */
   readonly source?: Source
-  /** Whether the reasoning's text comes with the answer. */
+  /** Form in which the reasoning's text comes with the answer. */
   readonly display?: 'summarized' | 'omitted'
 }
 
@@ -31,7 +31,7 @@ export interface ReasoningOptions {
   readonly repairs: Repairs
 }
 
-/** How one request reasons, in the upstream's terms. */
+/** Reasoning of one request, in the upstream's terms. */
 export interface ReasoningPlan {
   readonly source: 'none' | 'native' | 'tags'
   /** `additionalModelRequestFields`; absent when there is nothing to say. */
@@ -42,7 +42,7 @@ export interface ReasoningPlan {
 
 /** Budget in tokens for a model whose name ends in `-thinking`. */
 const SUFFIX_BUDGET = 20_000
-/** What a share of the answer is taken of where the client names no bound. */
+/** Basis for a share of the answer if the client sets no bound. */
 const DEFAULT_MAX_TOKENS = 4096
 /** Percent of the answer's tokens (kiro-protocol §9.1). */
 const TAG_SHARE: Readonly<Record<Effort, number>> = {
@@ -147,7 +147,7 @@ function tagBudget(wish: ReasoningWish, { maxTokens, tags }: ReasoningOptions): 
   return Math.max(1, Math.min(Math.floor(wish.budgetTokens ?? share), tags.budgetCap))
 }
 
-/** How a model takes wishes about its own reasoning (kiro-protocol §9.2). */
+/** Form of a model's own reasoning fields (kiro-protocol §9.2). */
 type NativeForm =
   | { readonly type: 'none' }
   | ClaudeForm
@@ -255,7 +255,7 @@ const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
 
 export type Effort = (typeof EFFORTS)[number]
 
-/** Whether a client's word is an effort that the upstream's models know. */
+/** True for an effort that the upstream's models know. */
 export function isEffort(value: unknown): value is Effort {
   return EFFORTS.some((effort) => effort === value)
 }

@@ -2,7 +2,7 @@ import { asJsonObject } from '../../shared/json.ts'
 import type { UpstreamPayload } from '../wire/payload.ts'
 import { type ConversationParts, hashOfPart } from './conversation-memory.ts'
 
-/** What a request says in `additionalModelRequestFields` (kiro-protocol §9.2). */
+/** Fields of a request in `additionalModelRequestFields` (kiro-protocol §9.2). */
 export interface RequestFields {
   /** The fields and what is in them: `thinking`, `thinking.type`. */
   readonly paths: readonly string[]
@@ -69,7 +69,7 @@ export function leftPaths(
   })
 }
 
-/** Whose fields they are. */
+/** Owner of the fields. */
 export interface FieldsParty {
   /** `CredentialSnapshot.id` */
   readonly account: string
@@ -88,7 +88,7 @@ export function fieldsLesson(
 
 const ALL = 'all fields'
 
-/** Those of the fields that `isRefused` says the account was refused before. */
+/** Selects the fields that the account was refused before, according to `isRefused`. */
 export function rememberedPaths(
   party: FieldsParty,
   { paths }: RequestFields,

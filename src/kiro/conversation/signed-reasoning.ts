@@ -11,7 +11,9 @@ const MIN_SIGNATURE_CHARS = 64
 const INVENTED = 'sig_'
 const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/
 
-/** Whether the upstream may have made it: what it cannot have made makes it refuse the conversation (kiro-protocol §9.10). */
+/**
+ * True if the upstream may have made it: a foreign signature makes it refuse the conversation (kiro-protocol §9.10).
+ */
 function isPlausible(signature: unknown): signature is string {
   return (
     typeof signature === 'string' &&
@@ -22,7 +24,7 @@ function isPlausible(signature: unknown): signature is string {
   )
 }
 
-/** What a sealed word of this gateway begins with. It needs no secret: the upstream checks what is inside. */
+/** Prefix of a sealed word of this gateway. It needs no secret: the upstream checks the content. */
 const SEAL = 'kgr1.'
 
 /** Reasoning in one word for clients that keep it without reading it, with the model that it belongs to. */
@@ -36,7 +38,7 @@ function seal(members: JsonObject): string {
   return SEAL + Buffer.from(JSON.stringify(members)).toString('base64url')
 }
 
-/** What is in a sealed word; `null` for every other word. */
+/** Opens a sealed word; `null` for every other word. */
 export function openReasoning(word: unknown): KeptReasoning | null {
   if (typeof word !== 'string' || !word.startsWith(SEAL) || word.length > MAX_SEALED_CHARS) {
     return null

@@ -30,7 +30,7 @@ class ToolIds {
   readonly #taken = new Set<string>()
   /** Made for calls without id, in order. */
   readonly #ofCalls: string[] = []
-  /** How many of these have got their result. A list that gives up its first one is moved each time. */
+  /** Number of answered calls. Removing the first element of a list would move the rest each time. */
   #answered = 0
   #made = 0
 
@@ -88,7 +88,7 @@ export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Mess
   })
 }
 
-/** Of calls with one id the one with the longest arguments stays a call. */
+/** Keeps one of several calls with one id: the one with the longest arguments. */
 function dedupeCalls(turn: Message, repairs: Repairs): Message {
   if (turn.toolCalls.length < 2 && turn.toolResults.length === 0) return turn
   /** Words are made when another call has the same id. */
@@ -147,7 +147,7 @@ function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs
   return { ...turn, toolCalls: [], toolResults, text }
 }
 
-/** What stands for a result without text; the upstream refuses an empty one. */
+/** Placeholder for a result without text; the upstream refuses an empty one. */
 export const EMPTY_RESULT = '(empty result)'
 
 /**
@@ -206,7 +206,7 @@ export function nameToolCalls(
   })
 }
 
-/** What led to a call is not what leads to its words. */
+/** Drops the reasoning of a call that became text: it led to the call. */
 function lostReasoning({ reasoning }: Message): Pick<Message, 'reasoning'> {
   return reasoning === undefined ? {} : { reasoning: null }
 }

@@ -11,7 +11,7 @@ export interface OfferedTools {
   readonly tools: readonly UpstreamTool[]
   /** Upstream name → client's, only where they differ. */
   readonly clientNames: Readonly<Record<string, string>>
-  /** What the model must be told about the tools in the system text. */
+  /** Notes about the tools for the system text. */
   readonly notes: readonly string[]
   /** The upstream's name of a tool on offer, by the client's name in any case. */
   readonly wireNameOf: (name: string) => string | undefined

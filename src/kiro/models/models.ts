@@ -1,7 +1,7 @@
 import { asJsonObject, type JsonObject, shortTextMember, textMember } from '../../shared/json.ts'
 import { isValueDeeper } from '../../shared/json-outline.ts'
 
-/** What the gateway knows of one upstream model (kiro-protocol §7). */
+/** Facts about one upstream model (kiro-protocol §7). */
 export interface ModelFacts {
   readonly id: string
   readonly name: string
@@ -11,7 +11,7 @@ export interface ModelFacts {
   /** Tokens. */
   readonly maxOutputTokens?: number
   readonly takesImages: boolean
-  /** What a request costs beside one of the model that costs 1; 1 where the upstream does not say. */
+  /** Cost of a request relative to the model that costs 1; 1 if the upstream does not say. */
   readonly rate?: number
   /** Missing for a model that is in use. */
   readonly lifecycle?: Lifecycle
@@ -19,7 +19,7 @@ export interface ModelFacts {
   readonly requestFieldsSchema?: Readonly<Record<string, unknown>>
 }
 
-/** How far a model is on its way out. A retired one is listed and refused. */
+/** Stage of a model's retirement. A retired one is listed and refused. */
 export type Lifecycle = 'deprecated' | 'retired'
 
 /** Input window in tokens of a model of which nothing is known (§7.3). */
@@ -76,7 +76,7 @@ export function versionOf(id: string): { readonly family: string; readonly rank:
 }
 
 /**
- * The built-in model whose rules hold for an id: itself, or else the newest of its family that is no newer, so that a
+ * Built-in model whose rules hold for an id: itself, or else the newest of its family that is not newer, so that a
  * version yet to come has the rules of the family's newest.
  */
 export function rulesFor(id: string): ModelFacts | undefined {

@@ -17,7 +17,7 @@ export interface ModelResolutionOptions {
   /** Client name → upstream name; values may be aliases again. */
   readonly aliases: Readonly<Record<string, string>>
   readonly models: readonly ModelFacts[]
-  /** Whether `models` is the upstream's own list, so that what it lacks does not exist. */
+  /** True if `models` is the upstream's own list, so that missing models do not exist. */
   readonly isCatalogueLive: boolean
   /** Input windows in tokens, as digits, that the operator knows better, by the upstream's name. */
   readonly windows?: Readonly<Record<string, string>>
@@ -33,7 +33,7 @@ export interface ResolvedModel {
   /** Tokens. */
   readonly contextWindow: number
   readonly asksThinking: boolean
-  /** Whether another model of the same family stands in for an id that the upstream does not list. */
+  /** True if another model of the same family replaces an unlisted id. */
   readonly isSubstitute: boolean
 }
 

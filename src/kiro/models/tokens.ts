@@ -30,7 +30,7 @@ export function tokensOf(chars: number, extraBytes: number): number {
 /** A smaller request says more about constants than about the tokenizer. */
 const LEAST_TOKENS = 200
 
-/** What earlier requests still weigh when one more is learnt from: the last ten or so decide. */
+/** Weight of earlier requests when a new one is learnt from: the last ten or so decide. */
 const MEMORY = 0.9
 
 /** No tokenizer is further from the estimate than this; a figure beyond is some error of the upstream. */
@@ -40,9 +40,9 @@ const MOST_RATIO = 2.5
 /** More models than an upstream has; beyond it the one that was learnt first is forgotten. */
 const MAX_MODELS = 64
 
-/** How many more tokens the newer tokenizer of Claude makes of a text, by its maker's own figure. */
+/** Ratio of tokens of Claude's newer tokenizer for a text, by its maker's own figure. */
 const NEWER_RATIO = 1.3
-/** Of Claude's families, the first version with it: Opus 4.7 and all later models. Ranks are those of `versionOf()`. */
+/** First version of Claude's families with it: Opus 4.7 and all later models. Ranks are those of `versionOf()`. */
 const FIRST_NEWER = 4007
 
 function firstRatioOf(modelId: string): number {
@@ -51,7 +51,7 @@ function firstRatioOf(modelId: string): number {
   return isNewer ? NEWER_RATIO : 1
 }
 
-/** What was learnt of a model's tokenizer: two weighted sums, whose ratio corrects an estimate. */
+/** Correction learnt for a model's tokenizer: two weighted sums, whose ratio corrects an estimate. */
 export interface Learnt {
   readonly modelId: string
   readonly estimated: number
@@ -88,7 +88,7 @@ export class TokenCalibration {
     this.#models.set(modelId, { modelId, estimated, measured })
   }
 
-  /** Of each model. */
+  /** Corrections of all models. */
   learnt(): Iterable<Learnt> {
     return this.#models.values()
   }

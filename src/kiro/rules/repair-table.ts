@@ -3,7 +3,6 @@ import type { RuleId } from './rules.ts'
 interface Repair {
   /** The rule of the upstream that the request broke. */
   readonly rule: RuleId
-  /** What was done about it. */
   readonly what: string
 }
 

@@ -52,7 +52,7 @@ export interface Borderline {
   readonly pointer: string
 }
 
-/** How much of a limit that is known is still unremarkable. */
+/** Fraction of a known limit that is still unremarkable. */
 const NEAR = 0.9
 /** Characters at which the vendor's own client begins to cut messages and results (kiro-protocol §4.12). */
 const CUT_CHARS = 400_000

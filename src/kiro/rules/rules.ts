@@ -3,9 +3,8 @@
  * "Improperly formed request."
  */
 export interface Rule {
-  /** What must hold. */
   readonly what: string
-  /** What to change in the client's request. */
+  /** Remedy in the client's request. */
   readonly fix: string
   /** Section of `docs/kiro-protocol.md`. */
   readonly source: string
@@ -248,7 +247,7 @@ export const RuleTable = {
 
 export type RuleId = keyof typeof RuleTable
 
-/** Whether a text names a rule. */
+/** True if a text names a rule. */
 export function isRuleId(text: string): text is RuleId {
   return Object.hasOwn(RuleTable, text)
 }
@@ -266,10 +265,7 @@ function own(source: string, what: string): Rule {
   }
 }
 
-/**
- * How much the upstream takes of anything, as far as it is known: the gateway keeps to these, the simulator enforces
- * them.
- */
+/** Limits of the upstream, as far as they are known: the gateway keeps to these, the simulator enforces them. */
 export const UpstreamLimits = {
   /** Entries of a conversation's history (kiro-protocol §4.7, H9). */
   historyEntries: 10_000,
@@ -317,7 +313,7 @@ export function weighJson(json: string): number {
   return weight
 }
 
-/** Whether a text weighs more than `limit`; most are too short to be looked at. */
+/** True if a text weighs more than `limit`; most are too short to be examined. */
 export function isHeavier(json: string, limit: number): boolean {
   return json.length * WIDE_CHAR_WEIGHT > limit && weighJson(json) > limit
 }

@@ -216,7 +216,10 @@ function flattenRoot(
 
 const ROOT_KEYS = new Set<string>([...COMBINATORS, 'type', 'properties', 'required'])
 
-/** Those of all branches, which may have combinators of their own. Nothing is copied for each level between. */
+/**
+ * Merges the properties of all branches, which may have combinators of their own. Nothing is copied for each level
+ * between.
+ */
 function mergeProperties(schema: JsonObject): JsonDraft {
   const merged: JsonDraft = {}
   const add = (branch: JsonObject): void => {
@@ -229,7 +232,10 @@ function mergeProperties(schema: JsonObject): JsonDraft {
   return merged
 }
 
-/** What a schema requires of its object: all of each branch of `allOf`, what all branches of the others agree on. */
+/**
+ * Collects the required members of a schema: all of each branch of `allOf`, and what all branches of the others agree
+ * on.
+ */
 function addRequired(schema: JsonObject, required: Set<string>): void {
   const own = schema['required']
   if (Array.isArray(own)) for (const name of own) required.add(name)

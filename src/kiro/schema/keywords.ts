@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 
-/** What the value of a JSON Schema keyword must be. Keywords that are not here are annotations and hold anything. */
+/** Type of a JSON Schema keyword's value. Keywords that are not here are annotations and hold anything. */
 export type WordKind =
   | 'schema'
   | 'schemas'

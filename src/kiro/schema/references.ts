@@ -13,7 +13,7 @@ const MAX_REF_DEPTH = 8
 /** JSON characters that inlined references may add to all tools of one request. */
 const MAX_INLINED_CHARS = 262_144
 
-/** How much references may still add, and how deep schemas got; shared by the schemas of one request. */
+/** Budget for inlined references: the remaining size and the depth so far; shared by the schemas of one request. */
 export class InlineBudget {
   #chars: number
   /** The schema that nests deepest. */
@@ -69,8 +69,8 @@ export class SchemaRefs {
   }
 
   /**
-   * Where a keyword stands in the document that the schema at `names` has when its references are inlined: in it, or
-   * in the nearest schema that they lead to.
+   * Finds a keyword in the document that the schema at `names` has when its references are inlined: in it, or in the
+   * nearest schema that they lead to.
    */
   placeOf(keyword: string, schema: JsonObject, names: readonly string[]): readonly string[] {
     let [at, holder] = [names, schema]

@@ -8,7 +8,7 @@ import {
 
 /** One allowance of an account. */
 export interface Allowance {
-  /** Where the used amount may come from: the plan itself, a trial, or a gift. */
+  /** Source of the used amount: the plan itself, a trial, or a gift. */
   readonly kind: 'plan' | 'free_trial' | 'bonus'
   readonly name: string
   /** As the upstream counts: `credits`, `invocations`, … */
@@ -17,7 +17,7 @@ export interface Allowance {
   readonly limit: number
 }
 
-/** What an account has used of what it may use (kiro-protocol §9.8); nothing that identifies the account. */
+/** Usage and limits of an account (kiro-protocol §9.8); nothing that identifies the account. */
 export interface AccountUsage {
   readonly plan: string | null
   /** Milliseconds since the epoch. */

@@ -1,12 +1,12 @@
-/** How an account signs in (kiro-protocol §3.4); decides headers, hosts and profile ARN. */
+/** Kind of an account's sign-in (kiro-protocol §3.4); decides headers, hosts and profile ARN. */
 export type AuthType = 'social' | 'builder-id' | 'idc' | 'external-idp' | 'api-key'
 
 /** Value of the `TokenType` header; `none` leaves the header out (kiro-protocol §2.3). */
 export type TokenType = 'none' | 'API_KEY' | 'EXTERNAL_IDP'
 
 /**
- * What one upstream call needs to know of an account. Plain data: it crosses processes. Token, ARN and region
- * belong together, so a call takes one snapshot and never mixes two.
+ * Facts about an account for one upstream call. Plain data: it crosses processes. Token, ARN and region belong
+ * together, so a call takes one snapshot and never mixes two.
  */
 export interface CredentialSnapshot {
   /** The same for all snapshots of one source; safe to log. */

@@ -55,7 +55,10 @@ export function isSignature(event: UpstreamEvent): boolean {
   return event.type === 'reasoning' && !event.text && !event.redacted
 }
 
-/** How much the model says with an event: bytes in UTF-8. Arguments that come as an object are counted where they are written out. */
+/**
+ * Amount of model output in an event: bytes in UTF-8. Arguments that come as an object are counted where they are
+ * written out.
+ */
 export function saidBytesOf(event: UpstreamEvent): number {
   switch (event.type) {
     case 'text':
@@ -110,7 +113,7 @@ const NEEDLESS: ReadonlySet<string> = new Set([
   'binaryPayloadEvent'
 ])
 
-/** Whether an event that was ignored is new, or does not say what it should: whoever reads the log may want to know. */
+/** True if an ignored event is new, or lacks what it should say, and is worth a log line. */
 export function isStrange(eventType: string): boolean {
   return !NEEDLESS.has(eventType)
 }
@@ -153,8 +156,8 @@ function toMetering(payload: JsonObject, eventType: string): UpstreamEvent {
 const MAX_LOSS_BYTES = 4096
 
 /**
- * A model that lost its capacity says so in a frame of which only the reason is known (kiro-protocol §5.11). Text that is no
- * JSON would cost an exception, and an upstream can send 8000 empty frames in one turn of the event loop.
+ * Reads a lost capacity: the model reports it in a frame of which only the reason is known (kiro-protocol §5.11).
+ * Invalid JSON would cost an exception, and an upstream can send 8000 empty frames in one turn of the event loop.
  */
 function toLoss(frame: Frame): UpstreamEvent | null {
   if (frame.payload.byteLength > MAX_LOSS_BYTES) return null
@@ -264,7 +267,7 @@ function toException(name: string, payload: JsonObject): UpstreamEvent {
 function parsePayload(frame: Frame, eventType: string): JsonObject {
   const payload = parseJsonObject(payloadText(frame))
   if (payload === null) {
-    throw new GatewayError('GW_FRAME_CORRUPT', `the payload of ${eventType} is no JSON object`)
+    throw new GatewayError('GW_FRAME_CORRUPT', `the payload of ${eventType} is not a JSON object`)
   }
   const inner = asJsonObject(payload[eventType])
   return inner !== null && Object.keys(payload).length === 1 ? inner : payload

@@ -95,7 +95,7 @@ const REASONS: ReadonlySet<string> = new Set([
   'TOOL_SCHEMA_INVALID'
 ])
 
-/** Whether it is known what a reason means; what is judged by other signs may have any. */
+/** True if the meaning of a reason is known; failures judged by other signs may have any. */
 export function isKnownReason(reason: string): boolean {
   const name = reason.toUpperCase()
   return REASONS.has(name) || name.includes('KMS')
@@ -106,7 +106,7 @@ export function isCapacityReason(reason: string): boolean {
   return CAPACITY.includes(reason.toUpperCase())
 }
 
-/** Whether a text names one of these reasons. Most texts don't, and finding that out costs less than parsing them. */
+/** True if a text names one of these reasons. Most texts don't, and finding that out costs less than parsing them. */
 export function mentionsCapacity(text: string): boolean {
   const upper = text.toUpperCase()
   return CAPACITY.some((reason) => upper.includes(reason))

@@ -37,7 +37,7 @@ export interface UpstreamFault {
   readonly bar: Bar | null
   /** Report the token to the refresher and try once more: not counted as an attempt. */
   readonly isTokenRefused: boolean
-  /** The same, and the upstream has said so: it is no guess. */
+  /** True if the upstream named the token itself: it is not a guess. */
   readonly isTokenNamed: boolean
   /** The upstream's own id of the call, for its support. */
   readonly requestId: string | null

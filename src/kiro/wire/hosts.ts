@@ -187,7 +187,6 @@ function isSharedArn(arn: string): boolean {
 export interface RuntimeCall {
   readonly operation: RuntimeOperation
   readonly form: RequestForm
-  /** How the gateway names itself. */
   readonly userAgent: string
   /** A UUID, the same for all attempts of one request. */
   readonly invocationId: string
@@ -320,7 +319,7 @@ export class RequestForms {
     if (isSecondTry && before !== form) this.#tell({ host: host.url, authType, operation, form })
   }
 
-  /** Whether a request that was refused in this form may be sent in the other one. To be asked once for each refusal. */
+  /** True if a request that was refused in this form may be sent in the other one. Call it once for each refusal. */
   mayBeWrong(party: FormParty, form: RequestForm, sign: FormSign): boolean {
     if (party.host.kind === 'q' || this.#setting() !== 'auto') return false
     if (sign === 'operation') return true

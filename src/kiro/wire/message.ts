@@ -7,7 +7,7 @@ import type { ReasoningContent, UpstreamDocument, UpstreamImage } from './payloa
 export interface Conversation {
   /** In the client's order; joined by line breaks. */
   readonly systemParts: readonly string[]
-  /** What the gateway itself asks of the model, such as an answer in JSON; follows the system text. */
+  /** Instructions of the gateway itself, such as for an answer in JSON; they follow the system text. */
   readonly instructions: readonly string[]
   readonly messages: readonly Message[]
   readonly tools: readonly ToolDefinition[]
@@ -18,13 +18,13 @@ export interface Conversation {
 export interface Message {
   readonly role: Role
   readonly text: string
-  /** Those inside tool results too: the upstream has no other place for them. */
+  /** Images, including those inside tool results: the upstream has no other place for them. */
   readonly images: readonly UpstreamImage[]
   /** The same holds for these. */
   readonly documents?: readonly UpstreamDocument[]
   readonly toolCalls: readonly ToolCall[]
   readonly toolResults: readonly ToolResult[]
-  /** Of an assistant; `null` where there was some that can't go back to the upstream. */
+  /** Reasoning of an assistant; `null` if there was some that can't go back to the upstream. */
   readonly reasoning?: KeptReasoning | null
   readonly source?: Source
 }
@@ -36,7 +36,7 @@ export interface KeptReasoning {
   readonly content: ReasoningContent
 }
 
-/** Where in the client's body something stood, as `Repairs.note()` takes it; missing where it is unknown. */
+/** Place in the client's body, as `Repairs.note()` takes it; missing if unknown. */
 export type Source = string | undefined
 
 export type Role = 'user' | 'assistant'
@@ -79,7 +79,7 @@ export function joinText(first: string, second: string, separator: string): stri
   return second === '' ? first : first + separator + second
 }
 
-/** Whether a text has nothing but white space. */
+/** True if a text has only white space. */
 export function isBlank(text: string): boolean {
   return text.trim() === ''
 }

@@ -102,8 +102,8 @@ const MAX_STRUCTURE_CHARS = 128
 const MAX_KEY_CHARS = 64
 
 /**
- * How an upstream request is built, without a word of what is in it: every text is replaced by its length. Ids, names
- * of tools and models and the keywords of schemas stay, since the upstream refuses requests for those.
+ * Outlines an upstream request without its content: every text is replaced by its length. Ids, names of tools and
+ * models and the keywords of schemas stay, since the upstream refuses requests for those.
  */
 export function outlineOf(value: unknown): unknown {
   return outline(value, { key: '', area: 'payload' })
@@ -131,7 +131,7 @@ function outline(value: unknown, place: Place): unknown {
   )
 }
 
-/** Whether a key is a name, as of a parameter. Arguments may have other keys, written by users. */
+/** True if a key is a name, as of a parameter. Arguments may have other keys, written by users. */
 function isStructural(key: string, { area }: Place): boolean {
   return key.length <= MAX_KEY_CHARS && (area !== 'words' || NAME.test(key))
 }

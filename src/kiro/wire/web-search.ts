@@ -12,7 +12,6 @@ export interface FoundPage {
   readonly publishedAt?: number
 }
 
-/** What came of a search. */
 export type SearchOutcome =
   | {
       readonly pages: readonly FoundPage[]
@@ -28,9 +27,9 @@ const MAX_SNIPPET_CHARS = 4000
 const MAX_TITLE_CHARS = 500
 const MAX_URL_CHARS = 2000
 const MAX_PROBLEM_CHARS = 200
-/** How long a query may be is not known: one that is refused is cut to this. */
+/** Length to which a refused query is cut: the real limit is unknown. */
 const SURE_QUERY_CHARS = 200
-/** Of JSON-RPC, for arguments. */
+/** Error code of JSON-RPC for invalid arguments. */
 const INVALID_PARAMS = -32_602
 
 const ALPHANUMERIC = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
@@ -57,7 +56,7 @@ export function cutQuery(query: string): string | null {
 /** Reads the answer with status 200. Never throws: what cannot be read is a search that failed. */
 export function parseSearchAnswer(text: string): SearchOutcome {
   const envelope = parseForeignObject(text)
-  if (envelope === null) return failed('the answer is no JSON object')
+  if (envelope === null) return failed('the answer is not a JSON object')
   const error = asJsonObject(envelope['error'])
   if (error !== null) {
     const outcome = failed(textMember(error, 'message') ?? 'an error without a message')
@@ -73,7 +72,7 @@ export function parseSearchAnswer(text: string): SearchOutcome {
 }
 
 function readFinds(finds: JsonObject | null): SearchOutcome {
-  if (finds === null) return failed('the finds are no JSON object')
+  if (finds === null) return failed('the results are not a JSON object')
   const { results } = finds
   const problem = textMember(finds, 'error')
   if (problem !== null) return failed(problem)

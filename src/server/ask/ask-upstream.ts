@@ -33,7 +33,7 @@ import {
 import { CHANGES, changePayload, writeOutRefused } from './refused-parts.ts'
 
 export interface UpstreamQuestion extends PermitWait {
-  /** What its key may use; `null` without limits. */
+  /** Limits of its key; `null` without limits. */
   readonly limits: TurnLimits | null
   /** Let go as soon as the answer begins, unless it is a kept one. */
   readonly payload: RequestPayload
@@ -43,7 +43,7 @@ export interface UpstreamQuestion extends PermitWait {
   readonly room: AnswerMemory
   readonly log: Logger
   readonly requestId: string
-  /** What is said is kept there, where the operator has asked for that. */
+  /** Capture of the content, if the operator has turned that on. */
   readonly capture: TurnCapture | null
 }
 
@@ -76,11 +76,11 @@ async function reserveFor(question: UpstreamQuestion): Promise<Charge | null> {
 }
 
 /**
- * Asks the upstream, with credits reserved for that where the client's key has a limit of them.
+ * Asks the upstream, with reserved credits if the client's key has a limit.
  *
  * Resolves once the sink has got the whole answer.
  *
- * @throws {GatewayError} GW_KEY_LIMIT; why there is no answer, or why it broke off: then the sink has begun already.
+ * @throws {GatewayError} GW_KEY_LIMIT; the reason for a missing answer, or a broken one: then the sink has begun already.
  */
 export async function askUpstream(
   plane: DataPlane,
@@ -96,8 +96,13 @@ export async function askUpstream(
 }
 
 /**
+<<<<<<< HEAD
  * Asks the upstream until it answers or there is no point in asking again, as `nextTry()` decides. A permit is held
  * during an attempt and never between two.
+=======
+ * Asks the upstream until it answers or another attempt is useless (kiro-protocol §8.3). A permit is held during an
+ * attempt and never between two.
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
  */
 async function askUntilAnswered(
   plane: DataPlane,
@@ -107,8 +112,19 @@ async function askUntilAnswered(
   const { plan, progress, signal } = question
   plane.retryBudget.earn()
   const way = await CallWay.open(plane, 'generate', signal)
+<<<<<<< HEAD
   let state = FIRST_TRY
   let invocationId = randomUUID()
+=======
+  let attempt = 1
+  let sent = newCall(attempt)
+  let changes = 0
+  /** First refusal, reported if the request fares no better without the suspected part. */
+  let refusal: GatewayError | null = null
+  /** To be remembered should it fare better. */
+  const lessons: ConversationParts[] = []
+  if (plan.replay ?? plan.fields) await leaveOutRefused(plane, question, way.snapshot)
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
   for (;;) {
     if (plan.documents) await writeOutRefused(plane, question, way.host)
     const call = await startAttempt(plane, question, { way, state, invocationId, bill })
@@ -128,6 +144,7 @@ async function askUntilAnswered(
   }
 }
 
+<<<<<<< HEAD
 /**
  * Does what has to be done after a failure before the next call.
  *
@@ -221,6 +238,10 @@ function tryMeans(
         }
   }
 }
+=======
+/** Times that a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
+const MAX_CHANGES = 3
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
 
 function noteStrange(
   plane: Pick<DataPlane, 'metrics' | 'strange'>,
@@ -243,7 +264,7 @@ function noteReason(
   tellOnce(plane, question, { reason })
 }
 
-/** So many things that are new are told of; then there is something else the matter. */
+/** Unknown things to log; with more, the cause lies elsewhere. */
 const MAX_STRANGE = 64
 
 /** There may be one in every answer, and the log is read by people. */
@@ -268,7 +289,19 @@ function noteCut(
   log.warn({ request_id, code, detail }, 'answer cut off on its way')
 }
 
+<<<<<<< HEAD
 /** How much longer a slow answer may take to begin: 300 s instead of 120 (kiro-protocol §8.4). */
+=======
+/** No refusal says so: the answer was one of nothing (kiro-protocol §5.11). */
+function isEmptyAnswer({ fault, error }: Failure): boolean {
+  return fault === null && error.code === 'GW_UPSTREAM_OVERLOADED'
+}
+
+/** Each may have been paid for. */
+const MAX_EMPTY_ANSWERS = 3
+
+/** Factor for slow answers: they may take 300 s to begin instead of 120 (kiro-protocol §8.4). */
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
 const SLOW_FACTOR = 2.5
 
 function toApproachFailure({ error, fault }: FailedTry): ApproachFailure {

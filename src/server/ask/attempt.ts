@@ -33,7 +33,7 @@ export interface AttemptOptions {
   readonly pool: ConnectionPool
   readonly permit: Releasable
   readonly request: ExchangeRequest
-  /** What the request's body was made of: let go as soon as the answer begins. */
+  /** Source of the request's body: released as soon as the answer begins. */
   readonly payload: RequestPayload
   /** The token in the request, so that it is never repeated should the upstream echo it. */
   readonly token: string
@@ -51,22 +51,22 @@ export interface AttemptOptions {
   readonly signal: AbortSignal
   /** Asked before an answer is read on for its metering; `null` where its connection is to be closed. Without it none is read on. */
   readonly readOn?: (stop: () => void) => MeterReading | null
-  /** A client that leaves does not end the call: nobody knows yet what it costs. */
+  /** The call continues after its client has left, because its cost is unknown. */
   readonly outlivesClient?: boolean
 }
 
 export type AttemptOutcome =
   | {
       readonly name: 'answered'
-      /** What kept the rest of it from coming: it ended as cut off. */
+      /** Error that cut the answer off. */
       readonly lostBy?: GatewayError
     }
   | {
       readonly name: 'failed'
       readonly error: GatewayError
-      /** What the upstream said, when it said something. */
+      /** Fault reported by the upstream, if any. */
       readonly fault: UpstreamFault | null
-      /** How far it had come. Once parts of an answer have come, it can't be asked for again. */
+      /** Phase reached. Once parts of an answer have come, it can't be requested again. */
       readonly phase: CallPhase
     }
 
@@ -183,7 +183,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     return this.#options.parts.measuredInputTokens
   }
 
-  /** What closes an answer has come. */
+  /** True once the closing event has come. */
   get isClosed(): boolean {
     return this.#options.parts.isClosed
   }
@@ -427,8 +427,8 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   }
 
   /**
-   * What has come is good, and all there will be (kiro-protocol §5.11): the body ended inside a frame, or only what follows
-   * a whole answer was lost.
+   * True if the answer is complete despite the error (kiro-protocol §5.11): the body ended inside a frame, or only what
+   * follows a whole answer was lost.
    */
   #isEndOf(error: GatewayError): boolean {
     return error.code === 'GW_STREAM_TRUNCATED' || (this.#reader.isClosed && isLoss(error))

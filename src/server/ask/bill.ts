@@ -30,7 +30,7 @@ export class Bill {
     this.#options = options
   }
 
-  /** Nobody knows what the question costs, and its key has a limit: it must be metered, whatever its client does. */
+  /** True if the price is unknown and its key has a limit: the call must be metered, whatever its client does. */
   get isUnpriced(): boolean {
     return this.#options.charge?.isUnpriced ?? false
   }

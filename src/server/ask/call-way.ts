@@ -66,10 +66,10 @@ export async function acquirePermit(
 }
 
 /**
- * A permit for a call this way, with the credential of now: it may have been renewed while the request waited, or have
- * come to its end.
+ * Acquires a permit for a call this way, with the present credential: it may have been renewed while the request
+ * waited, or have come to its end.
  *
- * @throws {GatewayError} as `acquirePermit()`; why there is no credential any more.
+ * @throws {GatewayError} as `acquirePermit()`; the reason for a missing credential.
  */
 export async function acquireFor(
   way: CallWay,
@@ -80,7 +80,7 @@ export async function acquireFor(
     if (!way.useNewest()) await way.ready(wait.signal)
     const permit = await acquirePermit(plane, wait)
     if (way.useNewest()) return permit
-    permit.release() // nobody holds one while there is nothing to send
+    permit.release() // a permit is not held without a request to send
   }
 }
 
@@ -92,10 +92,10 @@ export class CallWay {
   #approach = PLAIN_APPROACH
   /** In which the request was written first; chosen as late as possible, since it may be learnt meanwhile. */
   #firstForm: RequestForm | null = null
-  /** What the first form was refused with. */
+  /** Refusal of the first form. */
   #firstFailure: ApproachFailure | null = null
 
-  /** @throws {GatewayError} why there is no credential. */
+  /** @throws {GatewayError} the reason for a missing credential. */
   constructor(
     plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>,
     operation: RuntimeOperation
@@ -143,7 +143,6 @@ export class CallWay {
     return true
   }
 
-  /** How the request is written now. */
   get form(): RequestForm {
     const party = this.#party
     if (party.host.kind === 'q') return 'path'

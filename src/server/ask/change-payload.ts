@@ -8,7 +8,11 @@ import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 
 /*
+<<<<<<< HEAD
  * What is changed in a request after the upstream has refused it, and for another round. The whole request is read and written anew
+=======
+ * Changes to a request after the upstream has refused it, or one like it. The whole request is read and written anew
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
  * for that, as in a conversion: with memory set aside first, and in a thread where it is large.
  */
 
@@ -81,10 +85,10 @@ async function textOf(
   return `[Document: ${name}]\n${Buffer.from(text.bytes).toString()}`
 }
 
-/** What is left of a conversation that was refused although it should have fitted. */
+/** Fraction to keep of a conversation that was refused although it should have fitted. */
 const KEPT_SHARE = 0.6
 
-/** Of the window: the estimate may be off, and the answer needs room, too. */
+/** Fraction of the window to fill: the estimate may be off, and the answer needs space, too. */
 const FILLED_SHARE = 0.8
 
 /**

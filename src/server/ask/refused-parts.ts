@@ -7,7 +7,7 @@ import type { PermitWait } from './call-way.ts'
 import { dropFields, stripReasoning, trimPayload, writeOutDocuments } from './change-payload.ts'
 import type { PayloadStep } from './next-try.ts'
 
-/** What may have to be left out of a request. */
+/** Request from which parts may have to be removed. */
 export interface RefusableRequest extends Pick<PermitWait, 'waiter' | 'signal'> {
   readonly payload: RequestPayload
   readonly plan: ReplyPlan
@@ -36,7 +36,7 @@ function ownerOf({ waiter, signal }: RefusableRequest): JobOwner {
   return { key: waiter.key, signal }
 }
 
-/** What the log says of each. */
+/** Log message of each change. */
 export const CHANGES = {
   'reasoning-refused': 'reasoning of earlier answers left out',
   'document-refused': 'documents sent as text',

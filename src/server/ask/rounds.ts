@@ -27,8 +27,8 @@ export interface RoundsQuestion extends UpstreamQuestion {
 }
 
 /**
- * One answer for which the upstream may be asked several times: to search the web for the model, or because the
- * answer is not what the client insists on. For that it is asked again once only.
+ * Answers a client with one or more upstream rounds: to search the web for the model, or because the answer lacks the
+ * required form. The latter is asked for again only once.
  *
  * ```
  *   [opening search] ─▶ round ──delivered──▶ end
@@ -91,7 +91,7 @@ class AnswerRounds {
     }
   }
 
-  /** There is no more room: what there is of the answer is told, as an incomplete one. */
+  /** Ends without further rounds for lack of room: the answer so far is sent, as incomplete. */
   #giveUp(reader: RoundReader, report: RoundReport): void {
     this.#release(reader)
     this.#finish(report, 'length')

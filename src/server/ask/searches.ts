@@ -109,7 +109,7 @@ function newId(): string {
   return randomUUID().replaceAll('-', '')
 }
 
-/** What the searches of one answer share. */
+/** State shared by the searches of one answer. */
 export interface SearchContext extends PermitWait {
   readonly sink: AnswerSink
   readonly log: Logger

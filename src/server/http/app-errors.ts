@@ -16,7 +16,7 @@ import { ANYONE, requestIdOf } from './auth.ts'
 import { HEALTH_PATHS } from './read-routes.ts'
 import type { RoutedRequest, Router } from './router.ts'
 
-/** Where refusals are logged; `unknown` for those of clients who have shown no key, `known` for the others. */
+/** Logs of refusals: `unknown` for clients who have shown no key, `known` for the others. */
 export interface RefusalLogs {
   readonly log: Logger
   readonly unknown: Pick<RefusalLog, 'note'>
@@ -44,7 +44,7 @@ export function refuse(
   answerEarly(request, response, answer, keyName === '' ? STRANGER : KNOWN)
 }
 
-/** What to say to a request whose path or method is not served; tells `allow` where the path is. */
+/** Builds the refusal of an unserved path or method, with `allow` for a known path. */
 export function noSuchRoute(
   router: Router,
   request: IncomingMessage,
@@ -62,8 +62,8 @@ export function noSuchRoute(
 }
 
 /**
- * The whole answer to bytes that are not an HTTP request, or to one that never came whole: without a route there is no
- * dialect to speak.
+ * Builds the whole answer to bytes that are not an HTTP request, or to one that never came whole: without a route there
+ * is no dialect to speak.
  */
 export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Error): string {
   const code = codeOf(cause)

@@ -48,10 +48,10 @@ export interface AuthenticatorOptions {
 }
 
 /**
- * Checks client keys without telling anything of them by the time that it takes. A given key is looked up by its SHA-256
- * digest and then compared in constant time. The look-up hashes that digest with the seed of this process, which nobody
- * outside knows, and takes equally long for any digest: neither a key's content, nor its length, nor its place among the
- * others shows, and a guess that is close is as far off as any other.
+ * Checks client keys in a time that reveals nothing about them. A given key is looked up by its SHA-256 digest and then
+ * compared in constant time. The look-up hashes that digest with the secret seed of this process, and takes equally
+ * long for any digest: neither a key's content, nor its length, nor its place among the others shows, and a guess that
+ * is close is as far off as any other.
  */
 export class Authenticator {
   /** By digest, in hexadecimal. */
@@ -147,7 +147,7 @@ export class Authenticator {
     return this.#known.size === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
   }
 
-  /** `null` for what is no key of the operator's. */
+  /** Digest of an operator key; `null` for any other key. */
   operatorDigestOf(key: string): Buffer | null {
     const known = this.#find(digestOf(key))
     return known?.of === null ? known.digest : null

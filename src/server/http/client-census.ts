@@ -16,7 +16,7 @@ const FIRST_WORDS_MS = 1_000
 const FIRST_WORDS_IN_HASTE_MS = 100
 /** Bytes of headers that all clients together may have sent of requests that are not complete. */
 const MAX_HEADER_BYTES = 4 * 1024 * 1024
-/** Of `maxConnections`: with fewer there is room again. */
+/** Fraction of `maxConnections` below which there is room again. */
 const ROOM_AGAIN = 15 / 16
 const REPORT_MS = 10_000
 /** The system keeps what is unread in whole pages, and with each packet what it needs itself (206 KB in 266). */
@@ -24,7 +24,7 @@ const PAGE_BYTES = 4096
 const PACKET_OVERHEAD = 1.3
 
 /**
- * How a connection stands with us. A client is a stranger until a request on the connection was let in.
+ * State of a connection. A client is a stranger until a request on the connection was let in.
  *
  * ```
  *            request              answered            last answer
@@ -36,7 +36,7 @@ const PACKET_OVERHEAD = 1.3
  */
 type Standing = 'ending' | 'new' | 'stranger-idle' | 'stranger-busy' | 'idle' | 'busy'
 
-/** What is given up for a newcomer, in this order, and from what age on; the oldest of each first. */
+/** Connections given up for a newcomer, in this order, from this age on; the oldest of each first. */
 const GIVEN_UP: readonly { readonly standing: Standing; readonly ageMs: number }[] = [
   { standing: 'ending', ageMs: 0 },
   { standing: 'new', ageMs: FIRST_WORDS_MS },
@@ -66,11 +66,11 @@ export class ClientConnection {
   /** Node has stopped to parse it, and to read it. */
   isDetached = false
   answering: ServerResponse | null = null
-  /** So far, as long as it is not known. */
+  /** Count of answers so far. */
   answers = 0
   /** Bounded by MAX_PIPELINED. */
   readonly waiting: ArrivedRequest[] = []
-  /** What was read and written when its present standing began. */
+  /** Bytes read and written when its present standing began. */
   bytesRead = 0
   bytesWritten = 0
   /** Since when an answer that is whole has not been taken by the system; while it ends: until when it may. */
@@ -99,7 +99,7 @@ export class ClientConnection {
 export interface CensusOptions {
   /** Most connections at once, which may change; a few more are taken in to be refused politely. */
   readonly maxConnections: number
-  /** There is no room for a new connection, or there is again. Other workers may have some. */
+  /** Reports that there is no room for a new connection, or room again. Other workers may have some. */
   readonly onFull?: (isFull: boolean) => void
   /** Told at most every ten seconds: how many connections were given up since then, and for what. */
   readonly onDropped?: (counts: Readonly<Record<DropReason, number>>) => void
@@ -153,18 +153,18 @@ export class ClientCensus {
     return this.#connections.values()
   }
 
-  /** Those with one of these standings; may change while they are gone through. */
+  /** Connections with one of these standings; may change during iteration. */
   *with(...standings: readonly Standing[]): Generator<ClientConnection, void, undefined> {
     for (const standing of standings) yield* this.#byStanding[standing]
   }
 
-  /** Those on which nothing is asked. */
+  /** Connections without a running request. */
   resting(): readonly ClientConnection[] {
     const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStanding
     return [...fresh, ...strangers, ...idle]
   }
 
-  /** A client has connected. Where there is no room another connection goes, or this one is a guest. */
+  /** Adds a connection. Without room another one is closed, or this one is a guest. */
   add(socket: Socket): ClientConnection {
     const { maxConnections } = this.#options
     const connection = new ClientConnection(socket)

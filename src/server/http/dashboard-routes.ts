@@ -8,16 +8,16 @@ import type { Route, RoutedRequest } from './router.ts'
 
 export interface DashboardOptions {
   readonly pages: DashboardPages
-  /** What sign-ins are signed with, in hexadecimal. */
+  /** Secret that signs sessions, in hexadecimal. */
   readonly sessionSecret: string
   readonly connections: Pick<ClientConnections, 'vouch'>
-  /** What the primary has told last. Changes in place. */
+  /** Latest message of the primary. Changes in place. */
   readonly current: { readonly config: Config; readonly authenticator: Authenticator }
 }
 
 /**
- * The dashboard: its page at `/`, and below `/dashboard/` the files of that, its sign-in and its events. Files are for everybody,
- * as nothing is in them. What serves it is loaded when somebody comes for the first time.
+ * Serves the dashboard: its page at `/`, and below `/dashboard/` its files, sign-in and events. The files are public,
+ * as they contain no data. Its code is loaded on first use.
  */
 export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
   let loading: Promise<DashboardServer> | null = null
@@ -36,7 +36,7 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
     method,
     path,
     isOpen: true, // asks for a session itself
-    isForSignedIn: true, // but who has one is no stranger
+    isForSignedIn: true, // a client with one is no stranger
     serve: async (routed) => {
       if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
       await act(await load(), routed)

@@ -34,7 +34,7 @@ export class DashboardServer {
     return this.#files.serve(routed, name)
   }
 
-  /** Whether somebody is signed in, and could be. */
+  /** Answers whether this browser is signed in, and whether it could be. */
   session({ request, response }: RoutedRequest): void {
     refuseOtherSites(request.headers)
     const { authenticator } = this.#options.current
@@ -133,8 +133,7 @@ function sendSession(request: IncomingMessage, response: ServerResponse, answer:
 }
 
 /**
- * Lets in what a page of ours asks, what somebody has opened by its address, and programs, which say nothing of where they
- * come from.
+ * Accepts requests of our own page, directly entered addresses, and programs, which do not say where they come from.
  *
  * @throws {GatewayError} GW_OTHER_SITE
  */
@@ -143,8 +142,8 @@ function refuseOtherSites({ 'sec-fetch-site': site = 'none' }: IncomingHttpHeade
 }
 
 /**
- * What changes something comes from our own page or from a program. Browsers that say where a request comes from are believed,
- * as a proxy in front may have changed the name that we are called by; else the page's address must be the one that was called.
+ * Accepts changes only from our own page or a program. A browser's statement about a request's origin is trusted, as a
+ * proxy in front may have changed the host name; without it the page's address must be the called one.
  *
  * @throws {GatewayError} GW_OTHER_SITE
  */

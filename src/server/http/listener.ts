@@ -8,16 +8,16 @@ export interface ListenerOptions {
   readonly host: string
   /** 0 for any: workers of a cluster get the same one, as long as one of them listens there. */
   readonly port: number
-  /** Where workers of this gateway have listened before; it stays the same, whichever of them has died. */
+  /** Port on which workers of this gateway have listened before; it stays the same, whichever of them has died. */
   readonly boundPort: number | null
   /** For each address of the host. */
   readonly createServer: () => Server
 }
 
 /**
- * Where a worker takes connections of clients. It can be held and opened again while clients are connected: those
- * stay. The listening sockets are shared with the other workers, so that no client is lost that has not been accepted
- * yet; a worker that holds them keeps the port open when the others die.
+ * Accepts client connections of a worker. It can be held and opened again while clients are connected: those stay. The
+ * listening sockets are shared with the other workers, so that no client is lost that has not been accepted yet; a
+ * worker that holds them keeps the port open when the others die.
  */
 export class Listener {
   readonly #options: ListenerOptions
@@ -112,7 +112,7 @@ class SharedSocket {
 
   constructor(server: Server) {
     this.#server = server
-    // Whoever opens it is told. One that could not be held is opened when it is wanted.
+    // The caller that opens it gets the error. One that could not be held is opened when it is wanted.
     server.on('error', () => (this.#state = 'none')).on('listening', () => (this.#state = 'open'))
     holdListening(server, (begin) => {
       this.#begin = begin

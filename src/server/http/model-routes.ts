@@ -29,7 +29,7 @@ import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
 /** The models and aliases there are, in the shape of the API that asks: Anthropic's clients say `anthropic-version`. */
 export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
-  /** Of a key's own models, once they are known. */
+  /** Plane of a client's own Kiro key, once its models are known. */
   const planeOf = async ({ kiroKey, response }: RoutedRequest): Promise<DataPlane> =>
     kiroKey === null ? own : keys.planeWithModels(kiroKey, response)
   const serveList: Route['serve'] = async (routed) => {

@@ -14,11 +14,11 @@ export interface ListedModel {
   readonly id: string
   readonly name: string
   readonly ownedBy: string
-  /** Of the upstream's model; missing for a name of the operator's that leads to none. */
+  /** Facts of the upstream's model; missing for an alias that leads to none. */
   readonly facts?: ModelFacts | undefined
 }
 
-/** What does not depend on the model. */
+/** Options that do not depend on the model. */
 export interface ShapeOptions {
   /** The gateway searches the web for models. */
   readonly searches: boolean
@@ -108,7 +108,7 @@ function lineOf({ id }: ModelFacts): string | null {
 const NO = { supported: false }
 const YES = { supported: true }
 
-/** What the model does here, in the words of the vendor's own list. */
+/** Capabilities of the model here, in the words of the vendor's own list. */
 function capabilitiesOf(facts: ModelFacts, searches: boolean) {
   const { efforts, thinks, alwaysThinks } = effortsOf(facts)
   const takes = (effort: (typeof efforts)[number]) => ({ supported: efforts.includes(effort) })

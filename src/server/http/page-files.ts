@@ -9,7 +9,7 @@ import type { RoutedRequest } from './router.ts'
 /** Found by one of its files: the builds for package and image follow files to their new places, not folders. */
 const FOLDER = dirname(fileURLToPath(new URL('../../dashboard/page/index.html', import.meta.url)))
 
-/** What of other packages the page needs, by the name that it has there. */
+/** Files of other packages that the page needs, by the name that they have there. */
 const FROM_PACKAGES: ReadonlyMap<string, string> = new Map([
   ['uplot.js', 'uplot/dist/uPlot.iife.min.js'],
   ['uplot.css', 'uplot/dist/uPlot.min.css']

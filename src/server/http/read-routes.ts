@@ -31,13 +31,13 @@ export interface Sources {
   /** The metrics of the whole cluster in Prometheus' text format. */
   readonly metricsText: () => Promise<string>
   readonly accountUsage: () => Promise<AccountReport>
-  /** How one named key stands, or all keys. */
+  /** Usage of one named key, or of all keys. */
   readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
 }
 
 /**
- * Whether this worker lives (`/health`) and whether requests can be served (`/readyz`). Open: health checks have no key. With
- * one, `/readyz` says why not, and how everything stands.
+ * Serves whether this worker is alive (`/health`) and whether requests can be served (`/readyz`). Open: health checks
+ * have no key. With one, `/readyz` gives the reasons, and the state of everything.
  */
 export function healthRoutes(
   plane: DataPlane,
@@ -146,7 +146,7 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   return found
 }
 
-/** How the fleet stands, as the primary has told last. */
+/** State of the fleet in the primary's last message. */
 function toFleetAnswer({ standing, sentAt }: FleetTold) {
   const monoMs = Number(process.hrtime.bigint() / 1_000_000n)
   const { name, member, stage, phase, era, maxConnections, free, replicas } = standing

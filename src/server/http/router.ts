@@ -37,7 +37,7 @@ export interface Route {
 const METHODS = ['GET', 'POST', 'DELETE'] as const
 type Method = (typeof METHODS)[number]
 
-/** Where a request leads. */
+/** Route of a request. */
 export interface Match extends Pick<RoutedRequest, 'params'> {
   readonly route: Route
 }

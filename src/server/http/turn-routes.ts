@@ -16,7 +16,7 @@ import { type LocalAnswer, Turn, type TurnOptions } from '../turn/turn.ts'
 import { ANYONE, type KiroKey } from './auth.ts'
 import type { Route } from './router.ts'
 
-/** Where each client API is served. */
+/** Paths of each client API. */
 const AnswerPaths: ReadonlyMap<string, DialectName> = new Map(
   DIALECT_NAMES.flatMap((name) => Dialects[name].paths.map((path) => [path, name] as const))
 )
@@ -70,7 +70,7 @@ function unnamedKeyOf(keyName: string, kiroKey: KiroKey | null): UnnamedKey {
   return keyName === ANYONE ? 'anyone' : 'operator'
 }
 
-/** How many tokens a request has (kiro-protocol §9.6): the upstream can't be asked, so it is estimated. */
+/** Serves estimates of a request's tokens (kiro-protocol §9.6): the upstream offers no count. */
 function countRoutes(parts: TurnParts): readonly Route[] {
   const { plane } = parts
   return DIALECT_NAMES.flatMap((dialect) => {

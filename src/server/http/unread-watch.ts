@@ -98,7 +98,7 @@ export class UnreadWatch {
     return this.#options.socketBytes * UNREAD_PART
   }
 
-  /** How full the bound is, of strangers or of all, that is fuller; 1 is full. */
+  /** Fill of the bound that is fuller, of strangers or of all; 1 is full. */
   get #fill(): number {
     const { unreadBytes, strangersUnreadBytes } = this.#options.census
     return Math.max(unreadBytes / this.#bound, strangersUnreadBytes / this.#strangersBound)

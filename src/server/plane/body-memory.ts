@@ -22,7 +22,7 @@ const FACTOR_WHILE_HELD = 2
 /** Bodies up to this size have a lane of their own beside the budget, so that large ones never hold them up. */
 export const SMALL_BODY_BYTES = 128 * 1024
 
-/** What every answer may need of its request is part of the plan for its connection: of a request with thirty tools. */
+/** Part of a request that every answer may keep, planned with its connection: for a request with thirty tools. */
 const FREE_KEPT_BYTES = 32 * 1024
 /** The prompts of the gateway itself may make so much more of a small body. */
 const FREE_PAYLOAD_BYTES = 16 * 1024
@@ -45,13 +45,13 @@ export interface BodyMemoryOptions {
 
 /** The memory set aside for one request. After `release()` nothing is held, and nothing is waited for. */
 export class BodyMemory implements BodyRoom, Disposable {
-  /** Of the bodies that will ever fit. */
+  /** Largest body that will ever fit. */
   readonly largestBytes: number
   readonly #options: BodyMemoryOptions
   /** Bounded by the steps of a body of the largest size. */
   readonly #reservations: Reservation[] = []
   #bytes = 0
-  /** Of these, what is held until the end. */
+  /** Bytes held until the end. */
   #keptBytes = 0
   #kept: Reservation | null = null
   #isReleased = false

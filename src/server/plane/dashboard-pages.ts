@@ -43,7 +43,7 @@ const UNREAD_MS = 20_000
  * through all sockets that there are.
  */
 const LOOK_BYTES = 256 * 1024
-/** What may lie in our own; a first event has some 100 KB. */
+/** Most unsent bytes in our own buffers; a first event has some 100 KB. */
 const MAX_UNSENT_BYTES = 512 * 1024
 
 const HEADERS = {
@@ -101,7 +101,7 @@ export class DashboardPages {
     return answer.promise
   }
 
-  /** 0 where somebody at this address may try to sign in, else in how many ms. @throws {GatewayError} GW_PRIMARY_SILENT */
+  /** Time in ms before this address may try to sign in; 0 if it may now. @throws {GatewayError} GW_PRIMARY_SILENT */
   mayTry(address: string): Promise<number> {
     return this.#tries.ask((requestId) => {
       this.#wish({ name: 'try', requestId, address })
@@ -229,7 +229,7 @@ export class DashboardPages {
   }
 }
 
-/** Of what was written, the part that the system has got. */
+/** Bytes of the response that the system has taken. */
 function bytesGiven({ socket }: ServerResponse): number {
   return socket === null ? 0 : socket.bytesWritten - socket.writableLength
 }

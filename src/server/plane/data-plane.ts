@@ -39,12 +39,11 @@ import { MeterReadings } from './meter-readings.ts'
 import type { TurnRecorder } from './turn-capture.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
-/** What a worker has to serve requests with. Settings and catalogue change in place. */
+/** Parts of a worker that serve requests. Settings and catalogue change in place. */
 export interface DataPlane {
   /** The worker's place in the cluster, from 1. */
   readonly slot: number
   readonly lease: Lease
-  /** What named keys may use. */
   readonly limits: KeyLimits
   readonly prices: WorkerPrices
   /** Answers that are read on for their metering. */
@@ -59,7 +58,7 @@ export interface DataPlane {
   readonly answers: AnswerBudget
   readonly transforms: TransformPool
   readonly credentials: CredentialLink
-  /** What refusals have said of the account. */
+  /** State of the account according to refusals. */
   readonly account: Pick<
     AccountLink,
     'problem' | 'problemOf' | 'planProblem' | 'hasOverageKeys' | 'check' | 'heed'
@@ -77,16 +76,16 @@ export interface DataPlane {
   readonly strange: Set<string>
   readonly metrics: Metrics
   readonly debug: DebugCapture
-  /** Which refusals of clients that have shown a key have a line of the log. */
+  /** Decides which refusals of clients with a valid key are logged. */
   readonly refusals: KeyRefusals
-  /** What was said, for the operator who asks for that; `null` otherwise. */
+  /** Recorder of content, if the operator has turned it on; `null` otherwise. */
   recorder: TurnRecorder | null
   readonly items: ItemStore
-  /** What all workers have learnt of the upstream's tokenizers. */
+  /** Corrections of token estimates learnt by all workers. */
   readonly calibration: SharedCalibration
   readonly forms: RequestForms
   readonly turns: OpenTurns
-  /** What is kept of requests that are over, on its way to the primary. */
+  /** Records of completed requests, on their way to the primary. */
   readonly records: RequestRecords
   /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
@@ -94,7 +93,7 @@ export interface DataPlane {
   readonly tracing: { readonly tracer: TurnTracer | null }
   config(): Config
   catalogue(): Catalogue
-  /** How this gateway stood in its fleet when the primary told last; `null` for one that is alone. */
+  /** State of this gateway in its fleet in the primary's last message; `null` outside a fleet. */
   fleet(): FleetTold | null
   /** Nothing new is served any more. */
   isDraining(): boolean
@@ -109,17 +108,17 @@ export interface OwnPlane extends DataPlane {
   readonly allowances: Allowances
   readonly arrivals: Arrivals
   readonly tracing: { tracer: TurnTracer | null }
-  /** How this gateway stands in its fleet. */
+  /** Takes the state of this gateway in its fleet. */
   onFleet(told: FleetTold): void
 }
 
-/** What a data plane is made with. */
+/** Dependencies of a data plane. */
 export interface Surroundings {
   readonly channel: ToPrimary
   readonly log: Logger
   readonly pulse: PrimaryPulse
   readonly turns: OpenTurns
-  /** What the primary has told last. */
+  /** Latest message of the primary. */
   readonly current: {
     readonly config: Config
     readonly catalogue: Catalogue
@@ -136,7 +135,7 @@ export interface WorkerLife {
   readonly isAccepting: boolean
 }
 
-/** How many bodies may wait for memory: their clients hold a socket each, and what its stream has taken in. */
+/** Most bodies that may wait for memory: their clients hold a socket each, and the bytes in its stream. */
 const MAX_BODIES_WAITING = 500
 /** Workers at most where the settings leave it open. */
 const AUTO_WORKERS_MAX = 2
@@ -144,9 +143,12 @@ const AUTO_WORKERS_MAX = 2
 const DEBUG_FILES_MAX = 200
 /** An idle thread is let go after this time, and its memory with it. */
 const THREAD_IDLE_MS = 30_000
-/** Of the memory for bodies, so much more for those that wait for a stream of their key, of which a little may have come. */
+/**
+ * Extra memory, as a fraction of the body budget, for bodies that have begun to arrive while their request waits for a
+ * stream of its key.
+ */
 const UNREAD_PART = 4
-/** Where other gateways may have to be asked, too. */
+/** Time for asking other gateways, too. */
 const FLEET_LENDING_MS = 300
 /** All requests are over by then; the result of what still runs in a thread is not wanted. */
 const THREAD_CLOSE_MS = 2_000
@@ -327,7 +329,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
   }
 }
 
-/** Whether a client of this name is served with the gateway's own sign-in. */
+/** True if a client of this name is served with the gateway's own sign-in. */
 function hasNoKiroKey(name: string): boolean {
   return !isKiroKeyName(name)
 }

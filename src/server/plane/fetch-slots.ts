@@ -7,8 +7,8 @@ interface Line {
 }
 
 /**
- * How much a worker fetches at once. One key holds at most half, so that what it names can be as slow as it likes and
- * others still find room; keys that hold as much take turns.
+ * Concurrent fetches of a worker. One key holds at most half, so that its hosts can be as slow as they like and others
+ * still have slots; keys that hold equally many take turns.
  *
  * Invariant: slots held by all ≤ `size()`, by one key ≤ half of it, but at least one. A fetch waits as long as its
  * client does.
@@ -16,8 +16,8 @@ interface Line {
 export class FetchSlots {
   readonly #size: () => number
   /**
-   * Of keys that hold or wait; the next in turn stands first.
-   * Bounded by the requests that are converted, and their attachments.
+   * Keys that hold or wait; the next in turn stands first. Bounded by the requests that are converted, and their
+   * attachments.
    */
   readonly #lines = new Map<string, Line>()
   #held = 0

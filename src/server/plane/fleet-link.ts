@@ -31,7 +31,7 @@ const CUT =
  */
 export class FleetLink {
   readonly #options: FleetLinkOptions
-  /** As long as this process lives nobody can say that it has ended. */
+  /** Lock that shows that this process is alive. */
   readonly lock: ReturnType<typeof holdFleetLock>
   #timer: NodeJS.Timeout | null = null
   #told: FleetTold | null = null
@@ -43,7 +43,7 @@ export class FleetLink {
     this.lock = holdFleetLock(options.stateDir)
   }
 
-  /** A lease that is over for the primary is over here, whoever notices first. */
+  /** Applies a lease that is over: the primary or this worker may notice first. */
   onTold(told: FleetTold): void {
     const isOver = told.sentAt === null && (this.#told?.sentAt ?? null) !== null
     this.#told = told

@@ -20,7 +20,7 @@ import { ownerPartOf, toItemName } from '../../shared/item-name.ts'
 import { OwnerSums } from '../../shared/owner-sums.ts'
 
 export interface ItemStoreLimits {
-  /** Of all workers together; 0 keeps nothing. */
+  /** Limit for all workers together; 0 stores nothing. */
   readonly maxBytes: number
   readonly maxAgeMs: number
 }
@@ -28,11 +28,11 @@ export interface ItemStoreLimits {
 export interface ItemStoreOptions {
   /** For these files alone; made when the first is written. */
   readonly folder: string
-  /** How many processes write into the folder. */
+  /** Number of processes that write into the folder. */
   readonly writers: number
   readonly limits: () => ItemStoreLimits
   readonly log: Pick<Logger, 'warn'>
-  /** Where other gateways keep theirs; left out, there are none. */
+  /** Stored answers of other gateways; missing outside a fleet. */
   readonly elsewhere?: Promise<Pick<ItemsElsewhere, 'share' | 'fetch'>>
   /** Milliseconds since the epoch. */
   readonly now?: () => number
@@ -44,11 +44,11 @@ export type Admit = (bytes: number) => Promise<void>
 /** A longer one is not kept. */
 const MAX_ITEM_BYTES = 3 * 1024 * 1024
 const MAX_FILE_BYTES = 4 * 1024 * 1024
-/** Of all answers that are being written; while a disk takes longer than that, further ones are not kept. */
+/** Limit of answers being written; while a disk takes longer than that, further ones are not stored. */
 const MAX_WRITING_BYTES = 8 * 1024 * 1024
-/** Of one owner's, beyond a first one of any size. */
+/** Limit of one owner's, beyond a first one of any size. */
 const MAX_OWN_WRITING_BYTES = 2 * 1024 * 1024
-/** Of memory, where there is no folder. */
+/** Limit of memory without a folder. */
 const MAX_MEMORY_BYTES = 4 * 1024 * 1024
 /** Answers that one request may refer to; a conversation of a few thousand turns fits into no model. */
 const MAX_ANSWERS = 4096
@@ -67,14 +67,15 @@ export interface KeptAnswer {
 }
 
 /**
- * The items of answers that clients may refer to by id, for all workers: one file for each answer, open to us alone,
- * there as a whole or not at all.
+ * Items of answers that clients may reference by id, for all workers: one file for each answer, private, and complete
+ * or absent.
  *
- * A file is named by its owner and by what the ids of its items have in common. So another client that has learnt an
- * id asks for another file, and there is nothing to tell that one exists.
+ * A file is named by its owner and by the common part of its items' ids. So another client that has learnt an id asks
+ * for another file, and cannot tell that one exists.
  *
- * The files together stay below the limit: a worker that has written its share of an eighth of it sweeps down to
- * three quarters. Whoever keeps the most makes room first, so that nobody can push the answers of others out. While the folder can't be written the newest items are held in memory, for this worker only.
+ * The files together stay below the limit: a worker that has written its share of an eighth of it sweeps down to three
+ * quarters. The owner with the most loses the oldest first, so that no client can push the answers of others out. While
+ * the folder can't be written the newest items are held in memory, for this worker only.
  */
 export class ItemStore {
   readonly #options: ItemStoreOptions
@@ -272,7 +273,7 @@ interface Entry {
   readonly savedAt: number
 }
 
-/** The items of answers while there is no folder for them: the newest of each owner, of this worker alone. */
+/** Items of answers while there is no folder for them: the newest of each owner, of this worker only. */
 export class MemoryItems {
   readonly #now: () => number
   /** Oldest first. Bounded by `maxBytes`. */

@@ -11,7 +11,7 @@ export interface SweepLimits {
   readonly now: number
 }
 
-/** What a file takes on a disk at least. */
+/** Least size of a file on a disk. */
 const BLOCK_BYTES = 4096
 /** A draft that is older was left by a worker that died. */
 const MAX_DRAFT_AGE_MS = 60_000
@@ -19,12 +19,11 @@ const ITEM_NAME = `[0-9a-f]{${ITEM_NAME_DIGITS}}`
 const FILE_NAME = new RegExp(
   `^(?:(?<own>${ITEM_NAME})|\\.(?<draft>${ITEM_NAME})\\.[0-9a-f-]{36}\\.tmp)$`
 )
-/** What earlier versions kept, which has no owner and is not found any more. */
+/** Files of earlier versions, which have no owner and are no longer found. */
 const OLD_NAME = /^[0-9a-f]{28}(?:\.draft)?$/
 
 interface FoundFile {
   readonly name: string
-  /** Whose it is. */
   readonly owner: string
   readonly isDraft: boolean
   readonly isOwnerless: boolean

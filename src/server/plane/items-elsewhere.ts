@@ -18,7 +18,7 @@ export interface ItemsElsewhereOptions {
 const PATIENCE_MS = 3_000
 /** An answer may be referred to before the gateway that made it has shared it: soon after, or later on a busy machine. */
 const AGAIN_AFTER_MS = [100, 200, 400, 800] as const
-/** Of more that are missing it is not that. */
+/** Most missing items for which a fresh one may be awaited. */
 const MAX_FRESH = 4
 
 /** A worker's way to the stored answers of the other gateways of its fleet: the primary writes them where it looks. */

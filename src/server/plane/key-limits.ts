@@ -27,7 +27,7 @@ export interface KeyLimitsOptions {
   readonly now?: () => number
 }
 
-/** What the limits of named keys mean for the requests of this worker. */
+/** Limits of named keys, applied to the requests of this worker. */
 export class KeyLimits {
   readonly #options: KeyLimitsOptions
 
@@ -35,13 +35,13 @@ export class KeyLimits {
     this.#options = options
   }
 
-  /** Those of one request that asks the upstream; `null` for a key that has none. */
+  /** Limits of one request that asks the upstream; `null` for a key without limits. */
   of(key: NamedKey): TurnLimits | null {
     if (key.credits === null && !hasCounts(key)) return null
     return new TurnLimits(key, { ...this.#options, isHere: false })
   }
 
-  /** Those of one request that is answered without the upstream; `null` for a key that has none. */
+  /** Limits of one request that is answered without the upstream; `null` for a key without limits. */
   here(key: NamedKey): TurnLimits | null {
     if (!hasCounts(key)) return null
     return new TurnLimits(key, { ...this.#options, isHere: true })
@@ -57,7 +57,7 @@ interface TurnLimitsOptions extends KeyLimitsOptions {
   readonly isHere: boolean
 }
 
-/** Who wants something, and until when. */
+/** Waiter for a limit, and its deadline. */
 export interface Wish {
   /** `monotonicNow()` of the request's arrival. */
   readonly arrivedAt: number
@@ -93,7 +93,10 @@ export class TurnLimits {
     return this.#options.isHere ? `${id}/here/${kind}` : `${id}/${kind}`
   }
 
-  /** What is used stays used until the period ends, so this worker need not ask, nor read what it would refuse. */
+  /**
+   * Refuses early if the credits are used up: usage only grows within a period, so this worker need not ask, nor read
+   * the body.
+   */
   #checkCredits(): void {
     const { id, credits } = this.#key
     if (credits === null) return
@@ -107,8 +110,8 @@ export class TurnLimits {
   }
 
   /**
-   * Reserves what a question may cost. While nobody knows what such answers of its model cost, the key has one question
-   * of that kind under way, and the next ones wait. The caller must settle the charge.
+   * Reserves the possible cost of a question. While the price of such answers of its model is unknown, the key has one
+   * question of that kind under way, and the next ones wait. The caller must settle the charge.
    *
    * @throws {GatewayError} GW_KEY_LIMIT, GW_KEY_BOOK, GW_POOL_TIMEOUT, or as `Allowances.take()`
    */
@@ -151,8 +154,8 @@ export class TurnLimits {
   }
 
   /**
-   * Waits until no other question of the key is under way to this model whose price nobody knows. Returns `null` where the
-   * price has become known.
+   * Waits until the key has no other question of unknown price under way to this model. Returns `null` once the price
+   * is known.
    */
   async #waitForPrice(request: PricedRequest, wish: Wish): Promise<Share | null> {
     const { allowances, pool, prices, models } = this.#options
@@ -303,7 +306,7 @@ function neverRefused(): GatewayError {
   return new GatewayError('GW_INTERNAL', 'a stream was refused')
 }
 
-/** What came of one call to the upstream, as far as its price is concerned. */
+/** Cost of one call to the upstream. */
 export interface CallCost {
   /** As the upstream metered it; `null` where it said nothing. */
   readonly credits: number | null
@@ -317,10 +320,10 @@ export interface CallCost {
   readonly measured?: number | null
 }
 
-/** What is reserved for a question, and what its calls have really cost. Settled once. */
+/** Reservation for a question, and the real cost of its calls. Settled once. */
 export class Charge {
   readonly #share: Share
-  /** Held while nobody knows the price. */
+  /** Held while the price is unknown. */
   readonly #turn: Share | null
   #cost = 0
 
@@ -334,7 +337,7 @@ export class Charge {
     return this.#cost
   }
 
-  /** Nobody knows yet what answers of its model cost. */
+  /** True while the price of its model's answers is unknown. */
   get isUnpriced(): boolean {
     return this.#turn !== null
   }
@@ -345,7 +348,7 @@ export class Charge {
   }
 
   /**
-   * What an answer cost that nobody has metered is measured by its tokens, or is what was reserved; a failure costs nothing
+   * Adds a call. An unmetered answer is measured by its tokens, or costs what was reserved; a failure costs nothing
    * unless it was metered.
    */
   add({ credits, isAnswered, isLeft, measured = null }: CallCost): void {
@@ -362,7 +365,7 @@ export class Charge {
   }
 }
 
-/** After so many whole answers of a model that nobody has metered nobody is expected to. */
+/** Whole answers of a model without metering after which none is expected. */
 const MAX_UNMETERED = 3
 /** Models of which that is counted. */
 const MAX_UNMETERED_MODELS = 64
@@ -398,8 +401,8 @@ export class WorkerPrices {
   }
 
   /**
-   * An answer was whole, and nobody has metered it. Where that is usual for its model, and its price is unknown, it is taken
-   * to cost what is listed: keys would ask for one at a time for ever.
+   * Learns that a whole answer was not metered. If that is usual for its model, and its price is unknown, it is assumed
+   * to cost what is listed: keys would otherwise run one request at a time forever.
    */
   learnUnmetered({ model, inputTokens }: PricedAnswer, listed: number): void {
     const request = { model, inputTokens }

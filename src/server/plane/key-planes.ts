@@ -24,12 +24,12 @@ import { AccountLink } from './primary-links.ts'
 
 const MARK = 'kiro-'
 
-/** What a client with a Kiro key of its own is called; `digest` is of that key. */
+/** Name of a client with its own Kiro key; `digest` is of that key. */
 export function kiroKeyName(digest: string): string {
   return `${MARK}${digest}`
 }
 
-/** Whether a client of this name is served with a key of its own, and not with the gateway's sign-in. */
+/** True if a client of this name is served with its own key, and not with the gateway's sign-in. */
 export function isKiroKeyName(name: string): boolean {
   return name.startsWith(MARK)
 }
@@ -40,7 +40,7 @@ interface BroughtKey {
   readonly name: string
 }
 
-/** What is known of a key's account, by the key's name; of the key itself nothing is kept. */
+/** Facts about a key's account, by the key's name; the key itself is not stored. */
 interface KeyAccount {
   readonly account: AccountLink
   /** `null` while it is not known. */
@@ -75,9 +75,9 @@ export class KeyPlanes {
   readonly #log: Pick<Logger, 'warn'>
   readonly #trials: KeyTrials
   readonly #vouch: (socket: Socket) => void
-  /** Of accepted keys, the least recently used first. Bounded by MAX_ACCOUNTS. */
+  /** Accounts of accepted keys, the least recently used first. Bounded by MAX_ACCOUNTS. */
   readonly #accounts = new Map<string, KeyAccount>()
-  /** Of others. Bounded by MAX_NEW_ACCOUNTS. */
+  /** Accounts of other keys. Bounded by MAX_NEW_ACCOUNTS. */
   readonly #newAccounts = new Map<string, KeyAccount>()
 
   /** `vouch` hears of connections on which a key was accepted. */

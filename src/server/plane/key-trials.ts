@@ -15,7 +15,7 @@ export interface KeyTrialsOptions {
 export const NEW_KEYS_PLACE = 'kiro-new'
 
 const MAX_REFUSED = 4096
-/** Refusals are sometimes wrong, and keys are mended: nobody waits longer for another trial. */
+/** Longest wait before another trial: refusals are sometimes wrong, and keys are mended. */
 const REFUSED_MS = 60_000
 /** Most requests that wait, of all keys together: each holds a connection and the part of its body that has come. */
 const MAX_WAITING = 64

@@ -1,7 +1,7 @@
 import type { ToPrimary } from '../../ipc/channel.ts'
 import type { Arrivals } from './arrivals.ts'
 
-/** What there is of something and how much of it is in use. */
+/** Total and used amount of a resource. */
 export interface InUse {
   readonly used: number
   readonly total: number
@@ -18,23 +18,23 @@ export interface LoadWatchOptions {
   readonly cpu?: () => InUse
 }
 
-/** So many new connections between two looks are a crowd, whose requests are about to come. */
+/** New connections between two looks that count as a crowd, whose requests are about to come. */
 const CROWD = 32
-/** So many that have waited for each other are one, too. */
+/** Connections waiting for each other that count as one, too. */
 const QUEUE = 4
 /** A crowd counts for so many looks. */
 const CROWD_LOOKS = 12
-/** Of the memory in use, which the other workers have as much of. */
+/** Fraction of used memory that counts as full; the other workers have as much. */
 const MEMORY_IN_USE = 0.5
-/** What is left of a load from one look to the next: a short pause is not the end of it. */
+/** Fraction of a load that remains from one look to the next: a short pause is not the end of it. */
 const FADING = 0.95
 /** The primary is told of such changes. */
 const STEP = 0.1
 
 /**
- * How much there is to do for a worker, from 0 to 1, by which the primary decides whether it has new connections to itself:
- * the part of a CPU that its event loop takes. It is 1 where something else is short that another worker has. Beside that, whether
- * a crowd has come, whose first bytes two workers have sooner than one.
+ * Load of a worker, from 0 to 1, by which the primary decides whether it gets all new connections: the part of a CPU
+ * that its event loop takes. It is 1 if another resource is short that another worker has. Also reports whether a crowd
+ * has come, whose first bytes two workers deliver sooner than one.
  *
  * Rises at once and falls slowly: by half in some three seconds.
  */
@@ -96,8 +96,8 @@ export class LoadWatch {
 }
 
 /**
- * Of its thread, in microseconds. The time that the event loop is not idle would also count when the machine has no CPU for it,
- * of which another worker would have no more.
+ * CPU time of its thread, in microseconds. The time that the event loop is not idle would also count when the machine
+ * has no CPU for it, of which another worker would have no more.
  */
 function mainThread(): () => InUse {
   let lastAt = performance.now()

@@ -1,9 +1,9 @@
-/** How long an answer is read on for its metering: it is near where the answer was about to end, and worth no more where not. */
+/** Longest time to read an answer on for its metering: its end is usually near, and waiting longer is not worth it. */
 const READ_ON_MS = 10_000
 /** Bytes that may still come. Metering has a hundred. */
 const READ_ON_BYTES = 1_048_576
 /**
- * The same while nobody knows what such answers cost: any answer that is shorter teaches it, whatever its client does. A
+ * Longest time while the price of such answers is unknown: any shorter answer teaches it, whatever its client does. A
  * key has one of them at a time of a model, and only until one of them, or of another key, was metered.
  */
 const UNPRICED_MS = 300_000
@@ -12,9 +12,9 @@ const UNPRICED_BYTES = 16_777_216
 const MAX_OF_KEY = 4
 
 export interface MeterReadingsOptions {
-  /** How many requests lack a connection now. */
+  /** Number of requests that lack a connection now. */
   readonly missing: () => number
-  /** How many connections the gateway has. */
+  /** Number of the gateway's connections. */
   readonly connections: () => number
   readonly bounds?: Partial<typeof BOUNDS>
 }
@@ -29,18 +29,18 @@ const BOUNDS = {
 export interface MeterReadingOptions {
   /** Owner of the answer, as for a fair share of the connections. */
   readonly key: string
-  /** Nobody knows what it costs, and its key has a limit: it gives way to nobody, unless nobody else can be served. */
+  /** True if the price is unknown, and its key has a limit: it gives way only if no other request could be served. */
   readonly isUnpriced: boolean
   /** Closes the connection; `MeterReading.over()` follows. */
   readonly stop: () => void
 }
 
 /**
- * The answers that are read on for their metering alone: their clients have had all that they get. Each keeps its permit for
- * that. Where a request lacks a connection, they are given up, and cost what their tokens so far cost by the learnt price:
- * a client that waits is worse than credits that are off by a little. Only while that price is unknown they are not, since
- * whoever kept all connections busy could keep it unknown. Where they are all the connections that there are, one of them gives
- * way after the time that others have.
+ * Answers that are read on only for their metering: their clients have had all that they get. Each keeps its permit for
+ * that. If a request lacks a connection, they are given up, and cost what their tokens so far cost by the learnt price:
+ * a client that waits is worse than credits that are off by a little. While that price is unknown they are not, since a
+ * client that kept all connections busy could keep it unknown. If they hold all connections, one of them gives way
+ * after the time that others have.
  *
  * ```
  *   begin ──▶ reading ──the upstream's end────────────────────────────────────────▶ over
@@ -65,7 +65,7 @@ export class MeterReadings {
     return this.#open.size
   }
 
-  /** `null` where there is no room for it: then the connection is to be closed at once. */
+  /** Starts to read on; `null` without room: then the connection must be closed at once. */
   begin(options: MeterReadingOptions): MeterReading | null {
     const { key, isUnpriced } = options
     if (this.#isClosed) return null

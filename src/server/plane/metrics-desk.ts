@@ -54,7 +54,7 @@ export class MetricsDesk {
     })
   }
 
-  /** How this worker stands now, by some metrics; the primary has heard of every request that is counted in them. */
+  /** State of this worker now, by some metrics; the primary has heard of every request that is counted in them. */
   some(names: readonly string[]): Promise<MetricsSnapshot> {
     this.#plane.records.flush()
     this.#noteGauges()

@@ -21,7 +21,7 @@ export interface OpenTurn {
   readonly isOver?: boolean
 }
 
-/** What a key has under way. */
+/** Running requests of a key. */
 export interface KeyTurns {
   readonly streams: number
   readonly waiting: number
@@ -108,15 +108,15 @@ const NAMES = [
  */
 export type PhaseName = (typeof NAMES)[number]
 
-/** What a request stands in line for when no pause keeps it back. */
+/** Queue of a request when no pause keeps it back. */
 export type WaitName = Extract<PhaseName, 'key' | 'pace' | 'queue'>
 
 /** The most exact first. */
 const EXACTNESS: readonly Metering[] = ['metered', 'read on', 'measured']
 
-/** What is told of one upstream call that is over. */
+/** Facts about one completed upstream call. */
 export interface CallFacts extends TracedCall {
-  /** How far it had come. */
+  /** Phase that it reached. */
   readonly phase: CallPhase
   /** Why the answer ended; `null` where it did not come to its end. */
   readonly stopReason: EndReason | null
@@ -129,8 +129,8 @@ export interface CallFacts extends TracedCall {
 }
 
 /**
- * What one turn has come to so far: how long its phases took and what its calls cost. Several passes through a phase
- * (retries) add up, and so do the calls.
+ * Progress of one turn: the time of its phases and the cost of its calls. Several passes through a phase (retries) add
+ * up, and so do the calls.
  */
 export class Progress {
   /** `performance.now()` when the request arrived. */
@@ -156,7 +156,7 @@ export class Progress {
     this.#trace = trace
   }
 
-  /** Of all calls that were answered to their end; `null` before the first. */
+  /** Usage of all calls that were answered to their end; `null` before the first. */
   get usage(): Usage | null {
     return this.#usage
   }
@@ -228,7 +228,7 @@ export class Progress {
     this.#trace?.call(facts)
   }
 
-  /** Whose sign-in it goes with, by its id; `null` before the first call. */
+  /** Id of the sign-in in use; `null` before the first call. */
   get account(): string | null {
     return this.#account
   }
@@ -262,7 +262,7 @@ export class Progress {
     this.#isWaiting = false
   }
 
-  /** The client has its answer, or is gone: what follows is no time of the request. */
+  /** Ends the client's part: the client has its answer or has left, and further time does not count. */
   over(): void {
     this.#endedAt ??= performance.now()
   }

@@ -156,7 +156,7 @@ export interface RequestRecordsOptions {
   readonly allowances: Pick<Allowances, 'tell'>
   /** Tells it what answers have cost. */
   readonly prices: Pick<WorkerPrices, 'tell'>
-  /** Nobody reads what is sent now: the primary hangs. */
+  /** True while the primary hangs and reads nothing. */
   readonly isPrimarySilent: () => boolean
 }
 
@@ -170,7 +170,7 @@ const MAX_ROWS = 200
 /** While the primary hangs. Of more the oldest are lost: the primary is replaced soon, and its workers with it. */
 const MAX_ROWS_KEPT = 5_000
 
-/** What this worker's requests have used, on its way to the primary: a few messages a second, however many requests. */
+/** Usage of this worker's requests, on its way to the primary: a few messages a second, however many requests. */
 export class RequestRecords {
   readonly #options: RequestRecordsOptions
   /** The newest. Bounded by MAX_ROWS_KEPT. */

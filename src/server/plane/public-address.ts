@@ -29,7 +29,7 @@ const SPECIAL_IPV4: readonly Network[] = [
   ['168.63.129.16', 32]
 ]
 
-/** What IANA gives out for the public internet; all other IPv6 is something else, or will be. */
+/** Range that IANA assigns to the public internet; all other IPv6 is something else, or will be. */
 const GLOBAL_IPV6: Network = ['2000::', 3]
 
 /**
@@ -60,7 +60,7 @@ for (const [network, prefix] of SPECIAL_IPV4) {
   special.addSubnet(`2002:${toGroups(network)}::`, SIX_TO_FOUR_PREFIX + prefix, 'ipv6')
 }
 
-/** Whether an IP address is one of the public internet; IPv4 inside IPv6 is judged as IPv4. */
+/** True for an IP address of the public internet; IPv4 inside IPv6 is judged as IPv4. */
 export function isPublicAddress(address: string): boolean {
   const version = isIP(address)
   if (version === 0 || address.includes('%')) return false
@@ -92,8 +92,8 @@ const PRIVATE_ENDINGS: readonly string[] = [
 ]
 
 /**
- * Whether a host may be on the public internet, as far as that can be told without looking it up: for hosts whose name
- * a proxy resolves.
+ * True if a host may be on the public internet, as far as can be told without looking it up: for hosts whose name a
+ * proxy resolves.
  */
 export function mayBePublicHost(host: string, isAllowed: (address: string) => boolean): boolean {
   if (isIP(host) !== 0) return isAllowed(host)

@@ -98,7 +98,7 @@ function readChunk(request: IncomingMessage): Buffer | null {
   return request.read()
 }
 
-/** How large a body may be: as the settings say, or less where the memory for bodies is small. */
+/** Size limit of a body: as configured, or less if the memory for bodies is small. */
 class BodySize {
   readonly #maxBytes: number
   readonly #isMemory: boolean
@@ -238,8 +238,8 @@ class BodyReader {
   }
 
   /**
-   * What comes slowly, or not at all, has room for what has come, and gets more as it comes. Where others wait for
-   * what one key's slow bodies hold, it has to go.
+   * Enforces the pace of a body: a slow one has memory only for what has come, and gets more as it comes. If others
+   * wait for the memory of one key's slow bodies, it has to go.
    */
   #checkPace(elapsedMs: number): void {
     const { room, declared } = this.#options
@@ -274,10 +274,10 @@ function declaredLength(request: IncomingMessage): number | null {
   return request.headers['transfer-encoding'] === undefined ? 0 : null
 }
 
-/** What Node takes in of a body that nobody reads. */
+/** Bytes that Node buffers of an unread body. */
 const UNREAD_BYTES = 64 * 1024
 
-/** How much of a request's body may be in memory although nobody reads it yet. */
+/** Bytes of a request's unread body that may be in memory. */
 export function unreadBytesOf(request: IncomingMessage): number {
   return Math.min(declaredLength(request) ?? UNREAD_BYTES, UNREAD_BYTES)
 }

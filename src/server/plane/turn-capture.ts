@@ -13,14 +13,13 @@ import type { ResponseReader } from '../../upstream/call/exchange.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { DataPlane } from './data-plane.ts'
 
-/** Of what a capture holds: another number is another layout of the folder. */
+/** Format of a capture: another number is another layout of the folder. */
 export const CAPTURE_FORMAT = 1
 
 /** Files of a capture; those of requests to the upstream have a number. */
 export const CAPTURE_FILES = {
   /** The client's body. */
   body: 'client-request',
-  /** What the client was sent. */
   answer: 'client-answer',
   /** One line of JSON for all that happened, in order. */
   timeline: 'timeline.jsonl'
@@ -35,7 +34,7 @@ export const CAPTURED_SETTINGS: ReadonlySet<string> = new Set(
   )
 )
 
-/** What is longer is held for its answer anyway, until that has been sent. */
+/** Length from which a part is not copied: it is held for its answer anyway, until that has been sent. */
 const LONG_PART_BYTES = 32 * 1024
 
 /** One call to the upstream that is about to be made. */
@@ -44,7 +43,7 @@ export interface CapturedCall {
   readonly form: string
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
-  /** What proves who calls. */
+  /** Credential of the caller. */
   readonly token: string
 }
 
@@ -136,7 +135,7 @@ export class TurnCapture {
     this.#answer(body)
   }
 
-  /** What the request was thought to have, before what was learnt of others corrects it. */
+  /** Records the estimate before what was learnt of others corrects it. */
   noteEstimate(tokens: number): void {
     this.#estimatedInputTokens = tokens
   }
@@ -146,7 +145,7 @@ export class TurnCapture {
     this.#isCut = true
   }
 
-  /** Whether it is to be kept although nothing failed. */
+  /** True if it is stored although nothing failed. */
   get isCut(): boolean {
     return this.#isCut
   }
@@ -235,7 +234,7 @@ export type WatchedWriter = Pick<
   'push' | 'fail' | 'heartbeat' | 'toJson' | 'keptItems'
 >
 
-/** What captures turns; made where `DEBUG_CONTENT` is set. */
+/** Recorder that captures turns; created if `DEBUG_CONTENT` is set. */
 export interface TurnRecorder {
   /** `null` where this one cannot be captured. */
   open(request: IncomingMessage, requestId: string): TurnCapture | null
@@ -269,7 +268,7 @@ export function createTurnRecorder(
   }
 }
 
-/** Those that differ from their defaults, as `.env` has them. */
+/** Settings that differ from their defaults, as `.env` has them. */
 function settingsOf(config: Config): Readonly<Record<string, string>> {
   const differing = listSettings().flatMap(({ group, name, setting }) => {
     const value: unknown = Reflect.get(Reflect.get(config, group), name)

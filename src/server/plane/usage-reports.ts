@@ -11,7 +11,7 @@ export interface AccountReport {
   readonly outlook: PlanOutlook | null
 }
 
-/** What the account and its keys have used, as the primary tells it: it alone asks the upstream, and keeps the record. */
+/** Usage of the account and its keys, from the primary: only it calls the upstream and keeps the record. */
 export class UsageReports {
   readonly #channel: ToPrimary
   readonly #pulse: Pick<PrimaryPulse, 'silence'>
@@ -36,7 +36,7 @@ export class UsageReports {
     throw new GatewayError(problem.code, undefined, { message: problem.message })
   }
 
-  /** How one key stands, or all of them. @throws {GatewayError} GW_PRIMARY_SILENT */
+  /** Usage of one key, or of all. @throws {GatewayError} GW_PRIMARY_SILENT */
   keys(key: string | null): Promise<readonly KeyUsage[]> {
     return this.#keys.ask((requestId) => {
       this.#channel.send({ type: 'key-usage.wanted', requestId, key })

@@ -70,17 +70,17 @@ export function discardRest(
 }
 
 const TICK_MS = 20
-/** Of all connections together: 20 MB in a second cost a twentieth of a core. */
+/** Limit for all connections together: 20 MB in a second cost a twentieth of a core. */
 const BYTES_A_TICK = 400 * 1024
-/** What a connection may send when it is its turn; the system gives out no less at once. */
+/** Bytes that a connection may send in its turn; the system gives out no less at once. */
 const MIN_SHARE_BYTES = 64 * 1024
 
 /**
- * How fast unwanted bytes are read: clients that send as fast as they can would otherwise have the event loop read
- * for them alone. Each may send a share, and then waits until it is its turn again; one that is alone is soon through.
+ * Pace of reading unwanted bytes: clients that send as fast as they can would otherwise occupy the event loop. Each may
+ * send a share, and then waits for its next turn; one that is alone is soon through.
  */
 class DiscardPace {
-  /** What each may still send, those first whose turn is next. Bounded by the number of connections. */
+  /** Remaining share of each, those first whose turn is next. Bounded by the number of connections. */
   readonly #shares = new Map<IncomingMessage, number>()
   #ticks: NodeJS.Timeout | null = null
 

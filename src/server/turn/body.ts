@@ -30,7 +30,7 @@ export interface ClientBody {
   readonly place: string
   /** `null` where the client's key is none that has limits. */
   readonly namedKey: NamedKey | null
-  /** What its client says of its session. */
+  /** Session marks given by the client. */
   readonly marks?: ClientMarks
 }
 
@@ -71,7 +71,7 @@ function wayNow(plane: DataPlane): Pick<RequestOptions, 'form' | 'refused'> {
   return { form, refused: { account: snapshot.id, lessons: conversations.lessons() } }
 }
 
-/** What a conversion must know of settings and catalogue as they are now, and of the client's key. */
+/** Options of a conversion from the present settings and catalogue, and the client's key. */
 export function requestOptionsOf(
   plane: Pick<DataPlane, 'config' | 'catalogue'>,
   key: Pick<NamedKey, 'name' | 'models'> | null
@@ -103,9 +103,9 @@ export interface AttachmentPlane {
 const MAX_URLS = 20
 
 /**
- * Converts a body, and first gets what it names by URL or carries as a PDF.
+ * Converts a body, after fetching what it names by URL or reading its PDFs.
  *
- * @throws {GatewayError} GW_MEMORY_FULL when there is no room for what was fetched, and all of `TransformPool.run()`
+ * @throws {GatewayError} GW_MEMORY_FULL without room for what was fetched, and all of `TransformPool.run()`
  */
 export async function convertWithAttachments(
   plane: AttachmentPlane,
@@ -158,7 +158,7 @@ interface PdfTerms {
 interface UnreadAttachments {
   readonly fetched: Readonly<Record<string, FetchedContent>>
   readonly pdfs: readonly Uint8Array[]
-  /** What these lead to is not read if it goes up as it is. */
+  /** Documents to fetch; those sent natively are not read. */
   readonly documentUrls: readonly string[]
 }
 

@@ -25,16 +25,16 @@ export interface TurnRecord {
   readonly status: number
   readonly error: GatewayError | null
   readonly plan: ReplyPlan | null
-  /** Of the client's request, and of all that it was sent. */
+  /** Bytes of the client's request, and of all that it was sent. */
   readonly bodyBytes: number
   readonly bytesOut: number
   readonly method: string
-  /** What tells keys apart in the log and tells nothing of them; `null` where there are none. */
+  /** Hash that distinguishes keys in the log without revealing them; `null` without keys. */
   readonly keyHash: string | null
   readonly progress: Progress
   /** Answered without the upstream: it is counted here, others by the primary, from their rows. */
   readonly isLocal?: boolean
-  /** Where traces are on. */
+  /** Trace id if traces are on. */
   readonly traceId?: string | undefined
 }
 
@@ -81,7 +81,7 @@ function countLocal(metrics: Metrics, { route, status, error, progress }: TurnRe
   metrics.requestSeconds.observe({ route }, progress.totalMs() / 1000)
 }
 
-/** How many times the usual price the upstream charges for all of the request. */
+/** Factor on the usual price that the upstream charges for the whole request. */
 function priceFactor({ plan, progress: { usage } }: TurnRecord): number {
   if (plan === null || usage === null) return 1
   const { inputTokens, cacheReadTokens = 0, cacheWriteTokens = 0 } = usage
@@ -141,7 +141,7 @@ function toErrorFacts({ progress }: TurnRecord, error: GatewayError): object {
   }
 }
 
-/** What the primary is told of it: for metrics, for the limits of keys, and what is kept in the record of usage. */
+/** Row for the primary: for metrics, for the limits of keys, and for the record of usage. */
 export function toUsageRow(
   record: TurnRecord,
   { worker, ...who }: Pick<UsageRow, 'key' | 'client' | 'dialect'> & Pick<TurnFacts, 'worker'>
@@ -207,7 +207,7 @@ function toFailure({ message, detail }: GatewayError, { lastCall }: Progress): F
 /** Most requests need none. */
 const MAX_REPAIRS_TOLD = 8
 
-/** What its trace says of it. */
+/** Facts for the trace. */
 export function toTracedTurn(
   record: TurnRecord,
   who: Pick<TracedTurn, 'client' | 'dialect'>
@@ -265,8 +265,8 @@ const FAMILIES: readonly (readonly [sign: RegExp, family: string])[] = [
 const MAX_LOOKED_AT_CHARS = 256
 
 /**
- * What a client is called in the record of usage: one name for all versions of a program. One that is not known goes by the
- * first word of its user agent, which any client may choose: whoever counts by it needs a bound of his own.
+ * Name of a client in the record of usage: one for all versions of a program. An unknown client goes by the first word
+ * of its user agent, which any client may choose: consumers need a bound of their own.
  */
 export function clientFamilyOf(userAgent: string | undefined): string {
   const text = (userAgent ?? '').slice(0, MAX_LOOKED_AT_CHARS)
@@ -284,7 +284,7 @@ export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): R
   return made.length === 0 ? plan : { ...plan, repairs: [...plan.repairs, ...made] }
 }
 
-/** What a debug file is made with. */
+/** Parts that a debug file needs. */
 export type DebugPlane = Pick<DataPlane, 'debug'> & {
   readonly transforms: Pick<TransformPool, 'inlineMaxBytes' | 'outline'>
 }
@@ -347,7 +347,7 @@ export class TurnDebug {
   }
 }
 
-/** Of a request, what its debug file tells. */
+/** Parts of a request for its debug file. */
 type DebuggedTurn = Pick<
   TurnRecord,
   'requestId' | 'route' | 'status' | 'plan' | 'error' | 'progress'

@@ -50,10 +50,10 @@ export interface TurnOptions {
   readonly place: string
   /** `null` where the client's key is none that has limits. */
   readonly namedKey: NamedKey | null
-  /** Whose use it is: the id of a named key, or which other kind of key it was. */
+  /** Account of the usage: the id of a named key, or the other kind of key. */
   readonly usageKey: string
   readonly log: Logger
-  /** What is answered without the upstream; it needs memory and a thread, but no connection and no credential. */
+  /** Answer without the upstream; it needs memory and a thread, but no connection and no credential. */
   readonly answerHere?: LocalAnswer
 }
 
@@ -262,7 +262,7 @@ export class Turn implements OpenTurn {
     return { dialect, body, memory, key, place, namedKey, marks: marksOf(request.headers) }
   }
 
-  /** Body → payload. When this returns, the body is no longer referenced. */
+  /** Converts the body to the payload. When this returns, the body is no longer referenced. */
   async #convert(body: ClientBody) {
     const { plane } = this.#options
     const { memory } = body
@@ -280,7 +280,7 @@ export class Turn implements OpenTurn {
     return { payload, plan: { ...plan, inputTokens, repairs }, estimatedTokens }
   }
 
-  /** Where the answer goes, as its plan says: streamed or in one piece, and kept for later or not. */
+  /** Creates the sink that its plan asks for: streamed or in one piece, and stored for later or not. */
   #createSink(plan: ReplyPlan, room: AnswerMemory): AnswerSink {
     const { plane, response, keyName: owner } = this.#options
     const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
@@ -304,7 +304,7 @@ export class Turn implements OpenTurn {
     })
   }
 
-  /** Of every answer; of errors, too, since a repair may be what the upstream refused. */
+  /** Headers of every answer; of errors, too, since a repair may be what the upstream refused. */
   get #usualHeaders(): Readonly<Record<string, string>> {
     const { repairs = [], upstreamModel = '' } = this.#toldPlan ?? {}
     const isOther = repairs.includes('model-substituted') && HEADER_TEXT.test(upstreamModel)

@@ -11,7 +11,7 @@ import {
 import { type ModelFacts, type ModelPage, parseModelPage } from '../../kiro/models/models.ts'
 import { type JsonCall, jsonObjectOf } from './json-exchange.ts'
 
-/** What the calls about an account need. */
+/** Parameters of the calls about an account. */
 export interface AccountCall {
   readonly call: JsonCall
   readonly upstream: HostOverrides & { readonly userAgent: string }
@@ -21,15 +21,15 @@ export interface AccountCall {
 
 const CALL_TIMEOUT_MS = 10_000
 const MAX_PAGES = 20
-/** Of all pages of the list of models. The longest that is known, 30 models with their schemas, has 60 KB. */
+/** Limit of all pages of the list of models. The longest known one, 30 models with their schemas, has 60 KB. */
 const MAX_LIST_BYTES = 1024 * 1024
 const MAX_MODELS = 500
 
 /**
- * What the account has used, or why the upstream does not say. Some accounts are refused for the ARN that others are
- * refused without (kiro-protocol §1.3, E6).
+ * Reads the account's usage, or why the upstream does not report it. Some accounts are refused for the ARN that others
+ * are refused without (kiro-protocol §1.3, E6).
  *
- * @throws {GatewayError} when there is no answer.
+ * @throws {GatewayError} without an answer.
  */
 export async function askUsage(asked: AccountCall): Promise<AccountUsage | UpstreamFault> {
   const profileArn = profileArnFor(asked.snapshot, 'runtime')
@@ -68,7 +68,7 @@ async function askUsageWith(
   return faultOfResponse({ status, headers, body: text, token: snapshot.token, now: Date.now() })
 }
 
-/** Whether it takes asking to know where a key belongs: one host for all regions is the operator's choice. */
+/** True if a key's region can only be found by asking: one host for all regions is the operator's choice. */
 export function hasOpenRegion(overrides: HostOverrides): boolean {
   const template = overrides.managementUrl ?? overrides.apiUrl
   return template === null || template.includes('{region}')
@@ -114,10 +114,10 @@ export class ModelsRefused extends Error {
 }
 
 /**
- * The models of an account.
+ * Reads the models of an account.
  *
- * @throws {ModelsRefused} when the upstream does not tell them.
- * @throws {Error} when there is no answer, or there are more than there can be.
+ * @throws {ModelsRefused} when the upstream refuses the list.
+ * @throws {Error} without an answer, or with too many models.
  */
 export async function askModels(asked: AccountCall): Promise<readonly ModelFacts[]> {
   const models = new Map<string, ModelFacts>()
@@ -171,7 +171,7 @@ async function askModelPage(
   const bytes = Buffer.byteLength(text)
   const page = bytes > maxBytes ? null : jsonObjectOf(response)
   if (page === null) {
-    throw new Error(`the model list is no JSON object, or longer than ${MAX_LIST_BYTES} bytes`)
+    throw new Error(`the model list is not a JSON object, or longer than ${MAX_LIST_BYTES} bytes`)
   }
   return { ...parseModelPage(page), bytes }
 }

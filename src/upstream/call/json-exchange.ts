@@ -22,9 +22,9 @@ export interface JsonExchangeOptions {
 const MAX_BODY_BYTES = 256 * 1024
 
 /**
- * One small call on a connection of the pool, whose permit the caller holds. Resolves with any status.
+ * Makes one small call on a connection of the pool, whose permit the caller holds. Resolves with any status.
  *
- * @throws {GatewayError} when there is no answer: the failure by kind.
+ * @throws {GatewayError} without an answer: the failure by kind.
  */
 export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse> {
   const { pool, request, signal, onSent, permit, tap } = options
@@ -110,7 +110,7 @@ export interface JsonResponse {
   readonly text: string
 }
 
-/** Makes one call, without retries. Resolves with any status; rejects when there is no answer. */
+/** Makes one call, without retries. Resolves with any status; rejects without an answer. */
 export type JsonCall = (request: JsonRequest, signal: AbortSignal) => Promise<JsonResponse>
 
 /** The object in an answer; `null` if the answer is something else, or too large for what it can be. */

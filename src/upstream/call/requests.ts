@@ -97,7 +97,7 @@ export function withConversationId(payload: Uint8Array, conversationId: string):
 
 const TARGET_HEAD = Buffer.from('{"agentMode"')
 
-/** How the bytes of a payload are written. */
+/** Detects the form of a payload's bytes. */
 export function formOfBytes(payload: Uint8Array): RequestForm {
   const { byteLength } = TARGET_HEAD
   return TARGET_HEAD.equals(payload.subarray(0, byteLength)) ? 'target' : 'path'
@@ -200,12 +200,15 @@ export class RequestPayload {
     return this.#bytes
   }
 
+<<<<<<< HEAD
   /** 0 once it has been let go. */
   get byteLength(): number {
     return this.#bytes?.byteLength ?? 0
   }
 
   /** How the upstream's body is written. */
+=======
+>>>>>>> 9fc19264 (docs(src): comments name their thing first)
   get form(): RequestForm {
     return formOfBytes(this.bytes)
   }

@@ -15,7 +15,7 @@ export interface RetryCause {
 export interface RetrySituation {
   /** Attempts made so far, from 1. Those after a forced token refresh are not counted. */
   readonly attempt: number
-  /** Whether the live catalogue has the model, so that its denial is the upstream's mistake. */
+  /** True if the live catalogue has the model, so that its denial is the upstream's mistake. */
   readonly isModelListed: boolean
 }
 
@@ -100,7 +100,7 @@ export function barMs(
   }
 }
 
-/** Whether requests wait until a bar is over; else they are refused at once. */
+/** True if requests wait until a bar is over; otherwise they are refused at once. */
 export function isWaitedFor(bar: Bar, ms: number): boolean {
   return ['credit-rate', 'user-rate', 'rate'].includes(bar) && ms <= MAX_DELAY_MS
 }
@@ -156,7 +156,7 @@ export class RetryBudget {
   }
 }
 
-/** How a call differs from the plain one. Each change is made at most once, or once for each host. */
+/** Differences of a call from the plain one. Each change is made at most once, or once for each host. */
 export interface Approach {
   readonly hostIndex: number
   readonly isWithoutProfile: boolean
@@ -184,7 +184,7 @@ export interface ApproachFailure {
   readonly formSign?: FormSign | null
 }
 
-/** Whether a refusal may be one of the request's form (kiro-protocol §1.5 rule 3). */
+/** Sign that a refusal may be about the request's form (kiro-protocol §1.5 rule 3). */
 export function formSignOf(
   fault: Pick<UpstreamFault, 'status' | 'reason' | 'type'> & { readonly remedy?: Remedy }
 ): FormSign | null {

@@ -35,8 +35,8 @@ export interface ConnectionOptions {
 }
 
 /**
- * How long a peer may take to answer our FIN before it gets a reset. There is little time
- * where a request waits for the permit; a surplus connection may take a round trip around the world.
+ * Time for a peer to answer our FIN before it gets a reset. There is little time if a request waits for the permit; a
+ * surplus connection may take a round trip around the world.
  */
 const FIN_PATIENCE_MS: Readonly<Partial<Record<CloseReason, number>>> = {
   abandoned: 30,
@@ -78,7 +78,7 @@ export class Connection {
   #hasPeerLetGo = false
   /** Bytes that had been read when the last request was sent. */
   #bytesReadBefore = 0
-  /** Bytes that nobody has asked for would be taken for the first answer. */
+  /** Closes on unexpected bytes, which would be taken for the first answer. */
   readonly #onEarlyBytes = (): void => {
     if (this.socket.readableLength > 0) this.reset('error')
   }
@@ -173,7 +173,7 @@ export class Connection {
     this.#reason ??= reason
     // Behind bytes that the peer does not take our FIN would never reach it.
     if (this.socket.writableLength > 0) {
-      this.#isSettled = false // whoever destroys it now drops it
+      this.#isSettled = false // the next destroy drops it
       this.reset(reason)
       return
     }

@@ -17,13 +17,13 @@ export type EngineFlow = Dispatcher.DispatchController
 
 export interface EngineOptions {
   readonly origin: URL
-  /** What carries the requests; its end is decided here from now on. */
+  /** Socket that carries the requests; its end is decided here from now on. */
   readonly socket: Socket
   /** The TCP socket underneath; the same without TLS. */
   readonly transport: Socket
   /**
-   * Whether a request was given to the engine that it has not sent: it finds only then that the connection has been
-   * idle for longer than its server allows, where the event loop was late, and would write to a socket that was ended.
+   * True if a request was given to the engine that it has not sent: it finds only then that the connection has been
+   * idle for longer than its server allows, if the event loop was late, and would write to a socket that was ended.
    */
   readonly isUnused: () => boolean
   /** Every request so far was answered to its end, and so read by the peer. */
@@ -75,7 +75,7 @@ export function outsideEngine(run: () => void): void {
   setImmediate(run)
 }
 
-/** Whether a connection was closed by its peer, with or without a reset. */
+/** True if a connection was closed by its peer, with or without a reset. */
 export function isPeerClose(cause: unknown): boolean {
   return [PEER_CLOSED, 'ECONNRESET', 'EPIPE'].includes(codeOf(cause))
 }

@@ -10,13 +10,13 @@ import { ClosedWhileConnecting, dropSocket, socketEvent } from '../socket.ts'
 
 export interface OpenSocketOptions {
   readonly origin: URL
-  /** What the connection goes through; `null` leads straight to the origin. */
+  /** Proxy of the connection; `null` leads straight to the origin. */
   readonly proxy: Proxy | null
-  /** Where a name leads, of the origin or of the proxy. At least one address; rejects when the signal aborts. */
+  /** Resolves the name of the origin or proxy. At least one address; rejects when the signal aborts. */
   readonly resolveHost: (host: string, signal: AbortSignal) => Promise<readonly HostAddress[]>
   /** For the whole way, name, proxy and TLS included. */
   readonly timeoutMs: number
-  /** Where TLS sessions are kept, so that a new handshake can resume. Owned by the pool. */
+  /** TLS sessions for resumption by new handshakes. Owned by the pool. */
   readonly tlsSessions: Map<string, Buffer>
   /** CA certificates in PEM, instead of the system's; for tests and private endpoints. */
   readonly ca?: string
@@ -27,8 +27,8 @@ export interface SocketAttempt {
   /** The TCP socket underneath everything: a TLS socket can't be reset. */
   readonly transport: Socket
   /**
-   * Resolves with what carries the requests, TLS included: `transport` itself where there is no TLS. Rejects with the
-   * raw cause, or with an error of ours where it was the proxy that failed.
+   * Resolves with the socket that carries the requests, TLS included: `transport` itself without TLS. Rejects with the
+   * raw cause, or with an error of ours if the proxy failed.
    */
   readonly ready: Promise<Socket>
   /** Ends it now. What is connected is reset: a peer that is busy would not hear of a FIN, and count on. */
@@ -41,9 +41,9 @@ export class ConnectTimeout extends Error {
 }
 
 /**
- * How long a connection may be silent before the kernel asks whether the peer is still there. A path that has vanished
- * (a VPN that went down, a NAT that forgot) is noticed ten probes later, a second apart, instead of when a timeout of
- * the answer passes; and the NAT is reminded.
+ * Silence of a connection before the kernel probes the peer. A path that has vanished (a VPN that went down, a NAT that
+ * forgot) is noticed ten probes later, a second apart, instead of when a timeout of the answer passes; and the NAT is
+ * reminded.
  */
 const PROBE_AFTER_MS = 15_000
 
@@ -146,7 +146,7 @@ function handshakeWith({ protocol, credentials }: Proxy, target: Address): Proxy
 }
 
 interface TlsOptions extends Pick<OpenSocketOptions, 'tlsSessions' | 'ca'> {
-  /** Whose certificate it has to be. */
+  /** Host whose certificate is required. */
   readonly target: Address
   readonly sessionKey: string
   readonly signal: AbortSignal

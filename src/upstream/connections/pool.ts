@@ -12,7 +12,7 @@ export interface PoolLimits {
   maxSockets(): number
   /** Sockets among these that may sit idle. */
   maxIdle(): number
-  /** How many are kept open and idle after requests, as far as there is room; none where it is left out. */
+  /** Connections to keep open and idle after requests, as far as there is room; none by default. */
   minIdle?(): number
 }
 

@@ -1,10 +1,10 @@
 import type { CloseReason, Connection } from './connection.ts'
 import type { PoolLimits } from './pool.ts'
 
-/** What it knows and may do of the pool that it belongs to. */
+/** Access to the pool that it belongs to. */
 export interface ReadyOptions {
   readonly limits: PoolLimits
-  /** Of all origins; changes in place. */
+  /** Idle connections of all origins; changes in place. */
   readonly idle: readonly Connection[]
   /** `null` where idle connections are never closed. */
   readonly expiryMs: () => number | null
@@ -15,9 +15,9 @@ export interface ReadyOptions {
   readonly rest: (connection: Connection) => void
 }
 
-/** How often it looks. */
+/** Interval between checks. */
 const PERIOD_MS = 1000
-/** After the last request: whoever is still reading an answer goes on within this time. */
+/** Time after the last request: readers of an answer usually continue within this time. */
 export const READY_FOR_MS = 30 * 60_000
 /** One that will be closed for its age within this time is replaced already. */
 const NEAR_END_MS = 2 * PERIOD_MS
@@ -31,18 +31,18 @@ const PAUSE_IN_USE_MS = 10_000
 const LONGEST_OPENING_MS = 3000
 
 /**
- * Keeps some connections open that nobody uses yet (`HTTP_MIN_IDLE_CONNECTIONS`), so that a request after a pause pays
- * no handshake: to where the last request went, and for `READY_FOR_MS` after it. One that grows too old, or that the
- * peer closes, is replaced: later and later where that is in vain.
+ * Keeps some unused connections open (`HTTP_MIN_IDLE_CONNECTIONS`), so that a request after a pause pays no handshake:
+ * to where the last request went, and for `READY_FOR_MS` after it. One that grows too old, or that the peer closes, is
+ * replaced: later and later if that is in vain.
  *
- * They are sockets of the pool like all others: opened only where there is room for one more, given up as soon as
- * permits are to go back. A request that comes while one is being opened does not wait for it.
+ * They are sockets of the pool like all others: opened only if there is room for one more, given up as soon as permits
+ * are to go back. A request that comes while one is being opened does not wait for it.
  */
 export class ReadyConnections {
   /** Set by the pool for each request, and not by a call: that is a step of every request. */
   lastUse: { readonly origin: URL; readonly at: number } | null = null
   readonly #options: ReadyOptions
-  /** Those under way, and what ends them. Bounded by `limits.minIdle()`. */
+  /** Pending attempts, and how to end them. Bounded by `limits.minIdle()`. */
   readonly #attempts = new Map<AbortController, Promise<void>>()
   #timer: NodeJS.Timeout | null = null
   #attemptedAt = -Infinity

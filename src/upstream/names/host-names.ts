@@ -20,7 +20,7 @@ const RETRY_MS = 5_000
 /** Upstream hosts and proxies are a handful; beyond this many the oldest is forgotten. */
 const MAX_HOSTS = 64
 
-/** What is known of one host. */
+/** Cached answers for one host. */
 interface Known {
   readonly addresses: readonly HostAddress[]
   readonly foundAt: number
@@ -50,15 +50,15 @@ export function upstreamNames(servers: readonly string[]): HostNames {
 }
 
 /**
- * The names of the upstream's hosts and of proxies: asked once for all callers, remembered for seconds, and
- * the last good answer kept for a day, so that name servers that fail do not cut off a gateway that works.
+ * Names of the upstream's hosts and of proxies: looked up once for all callers, remembered for seconds, and the last
+ * good answer kept for a day, so that failing name servers do not cut off a working gateway.
  *
  * ```
  *   unknown ──found──▶ fresh ──time──▶ stale ──found──▶ fresh
  *      ▲                                 │ └─ no answer: the last one serves, and is asked for again
- *      └────── there is no such name ────┘
+ *      └──── the name does not exist ────┘
  * ```
- * They share nothing with the look-ups of what clients name. @see https://www.rfc-editor.org/rfc/rfc8767
+ * They share nothing with the look-ups of clients' URLs. @see https://www.rfc-editor.org/rfc/rfc8767
  */
 export class HostNames {
   readonly #lookUp: NameLookup
@@ -175,7 +175,7 @@ export class HostNames {
   }
 }
 
-/** What the system's look-up says has no time to live. */
+/** Lifetime of the system's answers, which have none. */
 const SYSTEM_TTL_MS = MAX_FRESH_MS
 
 /**

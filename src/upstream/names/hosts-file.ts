@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import type { HostAddress } from './name-lookup.ts'
 
-/** What is read of the file; of the longest lists against advertisements the rest is not looked at. */
+/** Most bytes to read; the rest of the longest advertisement lists is ignored. */
 const MAX_BYTES = 256 * 1024
 
 const SYSTEM_PATH =
@@ -34,7 +34,7 @@ export class HostsFile {
     return this.#entries.get(name) ?? null
   }
 
-  /** What can't be read holds no names, as for the system's own look-up. */
+  /** Reads the file. An unreadable one holds no names, as for the system's own look-up. */
   #refresh(): void {
     const version = versionOf(this.#path)
     if (version === this.#version) return

@@ -9,10 +9,10 @@ export interface HostAddress {
   readonly family: 4 | 6
 }
 
-/** What a name stands for, in the order in which the addresses are worth trying; at least one. */
+/** Addresses of a name, in the order in which they are worth trying; at least one. */
 export interface NameAnswer {
   readonly addresses: readonly HostAddress[]
-  /** How long the answer may be used again. */
+  /** Lifetime of the answer. */
   readonly ttlMs: number
 }
 
@@ -57,7 +57,7 @@ const OTHER_KIND_MS = 100
 /** An answer without half of what was asked is soon asked for again. */
 const PARTIAL_TTL_MS = 1_000
 
-/** What servers mean by "there is no such name, or nothing of that kind". */
+/** Codes of servers for a name that does not exist, or has no such record. */
 const DEFINITE: readonly string[] = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
 
 /**
@@ -92,7 +92,7 @@ function localAddresses(name: string): readonly HostAddress[] | null {
   ]
 }
 
-/** What came of one question. */
+/** Outcome of one question. */
 type Reply =
   | { readonly addresses: readonly HostAddress[]; readonly ttlMs: number }
   | { readonly code: string }
@@ -160,7 +160,7 @@ function toAnswer(name: string, replies: readonly Reply[]): NameAnswer {
   }
 }
 
-/** Which IPv6 addresses this machine has itself, beside those of its own links. */
+/** Reach of this machine's own IPv6 addresses, beside those of its own links. */
 export type Ipv6Reach = 'public' | 'private' | 'none'
 
 /**

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { socketStep } from '../socket.ts'
 import { type Address, type ProxyCredentials, toAuthority } from './proxy.ts'
 
-/** What a proxy's bytes lead to. */
+/** Next step after a proxy's bytes. */
 export type HandshakeStep =
   | { readonly name: 'more' }
   | { readonly name: 'send'; readonly bytes: Buffer }
@@ -11,7 +11,7 @@ export type HandshakeStep =
 
 /** Talks a proxy into opening a connection. Pure: bytes in, steps out, however the bytes are cut. */
 export interface ProxyHandshake {
-  /** What to send first. */
+  /** First bytes to send. */
   readonly greeting: Buffer
   /**
    * Takes bytes of the proxy, until the step is `open`.
@@ -80,7 +80,7 @@ function readChunk(socket: Socket): Buffer | null {
   return Buffer.isBuffer(chunk) ? chunk : null
 }
 
-/** Of the answer, without the body of a refusal, which is not read. */
+/** Limit of the answer's head; the body of a refusal is not read. */
 const MAX_HEAD_BYTES = 16 * 1024
 const HEAD_END = '\r\n\r\n'
 const BEGINNING = Buffer.from('HTTP/1.')
@@ -100,7 +100,7 @@ export class HttpTunnel implements ProxyHandshake {
   readonly greeting: Buffer
   readonly #hasCredentials: boolean
   #unread: Buffer = Buffer.alloc(0)
-  /** Of interim answers, which may come before the last. */
+  /** Bytes of interim answers, which may come before the last. */
   #headBytes = 0
 
   constructor(target: Address, credentials: ProxyCredentials | null) {

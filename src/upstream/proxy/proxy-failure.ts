@@ -8,7 +8,7 @@ interface Advice {
   readonly code: ErrorCode
   /** Follows "The proxy". */
   readonly event: string
-  /** What to look at or to change; `{setting}` is the setting that names the proxy. */
+  /** Advice; `{setting}` is the setting that names the proxy. */
   readonly hint: string
 }
 

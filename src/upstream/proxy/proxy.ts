@@ -8,7 +8,7 @@ export interface Proxy extends Address {
   readonly credentials: ProxyCredentials | null
   /** Its URL without credentials: what may be logged and shown. */
   readonly name: string
-  /** Where it was set, for advice. */
+  /** Setting that names it, for advice. */
   readonly setting: 'VPN_PROXY_URL' | 'HTTPS_PROXY'
 }
 
@@ -21,8 +21,8 @@ export interface ProxyCredentials {
 export type ProxyChoice = (origin: URL) => Proxy | null
 
 /**
- * What the settings say for each host: `VPN_PROXY_URL` is for all, `HTTPS_PROXY` for https:// only as in other
- * programs, and hosts of `NO_PROXY` have none.
+ * Chooses the proxy by host: `VPN_PROXY_URL` is for all, `HTTPS_PROXY` for https:// only as in other programs, and
+ * hosts of `NO_PROXY` have none.
  */
 export function chooseProxy(settings: Config['proxy']): ProxyChoice {
   const proxy = proxyOf(settings)
@@ -131,7 +131,7 @@ function toRangeMatch(pattern: string): ((host: string) => boolean) | null {
   return (host) => isIP(host) !== 0 && list.check(host, isIP(host) === 4 ? 'ipv4' : 'ipv6')
 }
 
-/** Where a TCP connection leads. */
+/** Target of a TCP connection. */
 export interface Address {
   /** A name or an IP address, without brackets. */
   readonly host: string

@@ -26,7 +26,7 @@ const REPLIES: readonly (readonly [RefusalKind, string])[] = [
   ['denied', 'address type not supported']
 ]
 
-/** What the next byte belongs to. */
+/** Part to which the next byte belongs. */
 type Phase = 'method' | 'authentication' | 'reply'
 
 /**
@@ -141,7 +141,7 @@ function toAddress(host: string): Buffer {
   return Buffer.concat([Buffer.from([IPV6]), toIpv6Bytes(host)])
 }
 
-/** Of an address as `URL` writes it: hexadecimal groups, the zeros left out at most once. */
+/** Bytes of an address as `URL` writes it: hexadecimal groups, the zeros left out at most once. */
 function toIpv6Bytes(host: string): Buffer {
   const [left = [], right = []] = host.split('::').map(toGroups)
   const zeros = Array<string>(8 - left.length - right.length).fill('0')

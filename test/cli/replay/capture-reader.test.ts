@@ -124,14 +124,14 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
       rmSync(join(f, 'upstream-answer-1'))
       execFileSync('mkfifo', [join(f, 'upstream-answer-1')])
     },
-    /no plain file/
+    /not a plain file/
   ],
   'a folder for a file': [
     (f) => {
       rmSync(join(f, 'client-request'))
       mkdirSync(join(f, 'client-request'))
     },
-    /no plain file/
+    /not a plain file/
   ],
   'a huge file': [
     (f) => truncateSync(join(f, 'upstream-answer-1'), 300 * 1024 * 1024),
@@ -145,10 +145,13 @@ const HARM: Readonly<Record<string, readonly [harm: (folder: string) => void, sa
     (f) => writeFacts(f, { format: 1, name: 'x' }),
     /not a capture of this program/
   ],
-  'facts of another kind': [(f) => writeFacts(f, { ...FACTS, calls: '../../etc' }), /no capture/],
+  'facts of another kind': [
+    (f) => writeFacts(f, { ...FACTS, calls: '../../etc' }),
+    /not a capture/
+  ],
   'a method that opens a tunnel': [
     (f) => writeFacts(f, { ...FACTS, request: { ...FACTS.request, method: 'CONNECT' } }),
-    /no capture/
+    /not a capture/
   ],
   'a pause without end': [
     (f) => writeFileSync(join(f, 'timeline.jsonl'), `${JSON.stringify({ ...CALL, at: 1e15 })}\n`),
@@ -207,7 +210,7 @@ t.test('what is no folder of a capture', async (t) => {
   const open = `${folder}.open`
   renameSync(folder, open)
   rmSync(join(open, 'capture.json'))
-  t.match(await refusalOf(open), /is not complete/)
+  t.match(await refusalOf(open), /is incomplete/)
 })
 
 t.test('other files are not looked at', async (t) => {

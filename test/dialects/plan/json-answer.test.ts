@@ -47,7 +47,7 @@ t.test('checkAnswer()', async (t) => {
       t.same(problemsOf(text, { type: 'value' }), [])
     }
     for (const text of ['1', 'null', '[]']) {
-      t.match(problemsOf(text, { type: 'object' }), [/no JSON object/])
+      t.match(problemsOf(text, { type: 'object' }), [/not a JSON object/])
     }
     t.same(problemsOf('{"a":1}', { type: 'object' }), [])
   })

@@ -103,7 +103,10 @@ t.test('the sixth from the newest becomes a note behind its message', async (t) 
   const body = encode({ model: 'claude-sonnet-5', messages: said.slice(0, -1) })
   const made = convertBody('anthropic-messages', body, options)
   t.equal(made.type === 'attachments-needed' && made.needs.pdfs.length, 1, 'its text is wanted')
-  const unread = { fetched: {}, pdfs: [{ kind: 'failed', reason: 'it is no valid PDF' } as const] }
+  const unread = {
+    fetched: {},
+    pdfs: [{ kind: 'failed', reason: 'it is not a valid PDF' } as const]
+  }
   const second = convertBody('anthropic-messages', body, options, unread)
   if (second.type !== 'converted') throw new Error(second.type)
   const json = JSON.parse(Buffer.from(second.payload).toString())

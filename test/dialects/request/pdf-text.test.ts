@@ -13,9 +13,9 @@ t.test('readPdfText()', async (t) => {
 
   for (const [name, bytes, reason] of [
     ['without text', smallPdf(['', '']), /no text/],
-    ['that is none', Buffer.from('hello'), /no valid PDF/],
-    ['that is empty', Buffer.alloc(0), /no valid PDF/],
-    ['that is cut', smallPdf(['Hello']).subarray(0, 60), /no valid PDF|no text/]
+    ['that is none', Buffer.from('hello'), /not a valid PDF/],
+    ['that is empty', Buffer.alloc(0), /not a valid PDF/],
+    ['that is cut', smallPdf(['Hello']).subarray(0, 60), /not a valid PDF|no text/]
   ] as const) {
     t.test(`says what is wrong with one ${name}`, async (t) => {
       t.match(await readPdfText(bytes), { kind: 'failed', reason })

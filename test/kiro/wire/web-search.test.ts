@@ -67,14 +67,14 @@ t.test('parseSearchAnswer()', async (t) => {
 
   t.test('tells every way to fail', async (t) => {
     for (const [text, problem] of [
-      ['<html>', /no JSON/],
-      ['[]', /no JSON/],
-      [`{"a":[${'[],'.repeat(30_000)}1]}`, /no JSON/],
-      [answer({ results: Array.from({ length: 60_000 }, () => 1) }), /no JSON object/],
+      ['<html>', /not a JSON/],
+      ['[]', /not a JSON/],
+      [`{"a":[${'[],'.repeat(30_000)}1]}`, /not a JSON/],
+      [answer({ results: Array.from({ length: 60_000 }, () => 1) }), /not a JSON object/],
       ['{"error":{"code":-32603,"message":"down"}}', /^down$/],
       ['{"error":{}}', /without a message/],
       ['{"result":{}}', /no text/],
-      ['{"result":{"content":[{"type":"text","text":"{"}]}}', /no JSON object/],
+      ['{"result":{"content":[{"type":"text","text":"{"}]}}', /not a JSON object/],
       [answer({ results: [], error: 'over quota' }), /^over quota$/],
       [answer({}, {}), /no list/],
       [answer({ results: [page] }, { isError: true }), /./]

@@ -190,5 +190,5 @@ export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
     [...Object.keys(EVENTS), 'AnthropicStreamError'].map(refTo),
     'What `data:` of an event has; `event:` has its type. A whole answer ends with `message_stop`, a broken one with `error`.'
   ),
-  TokenCount: record({ input_tokens: amount('An estimate: the upstream counts for nobody.') })
+  TokenCount: record({ input_tokens: amount('An estimate, since the upstream offers no count.') })
 }

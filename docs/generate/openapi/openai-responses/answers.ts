@@ -109,7 +109,7 @@ const ITEMS = {
 
 const ITEM = anyOf(Object.keys(ITEMS).map(refTo))
 
-/** What every event of an item says, beside its type. */
+/** Members of every event of an item, beside its type. */
 const PLACE = {
   sequence_number: amount('From 0, without gaps.'),
   output_index: amount('Which item of the output.'),
@@ -214,7 +214,7 @@ export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
   ...ITEMS,
   InputTokenCount: record({
     object: fixed('response.input_tokens'),
-    input_tokens: amount('An estimate: the upstream counts for nobody.')
+    input_tokens: amount('An estimate, since the upstream offers no count.')
   }),
   ResponseUsage: record(
     {

@@ -1,7 +1,7 @@
 import { type JsonSchema, nameOfRef } from '../json-schema.ts'
 import { html, type Markup, phrase } from './markup.ts'
 
-/** What a schema says, as a list of members; what has a name is a link to it. */
+/** Shows a schema as a list of members; named ones are links. */
 export function schemaView(schema: JsonSchema): Markup {
   const { description, properties } = schema
   const said = typeof description === 'string' ? html`<p>${phrase(description)}</p>` : html``

@@ -1,4 +1,6 @@
-/** Of the page, which stands on its own: from phone to desktop, in light and dark, as the reader's system says. */
+/**
+ * Style of the page, which stands on its own: from phone to desktop, in light and dark, following the reader's system.
+ */
 export const STYLE = `
 :root {
   color-scheme: light dark;

@@ -69,7 +69,7 @@ function textOf(places: readonly LookedAt[]): string {
   return places.map(({ place, problem }) => `${place}: ${problem}`).join('; ')
 }
 
-/** There is no simulator in production. */
+/** Production has no simulator. */
 const NOT_STARTED = {
   level: 'problem',
   why: 'The gateway does not start without one here (NODE_ENV=production).'
@@ -148,7 +148,7 @@ const CHANGES: Readonly<Partial<Record<ErrorCode, string>>> = {
 function judgeRefusal(fault: UpstreamFault, loginHint: string | null): DoctorFinding {
   const { code, status, message } = fault
   const what = `The model list request was refused with HTTP ${status}: ${message}`
-  // The only 403 that is no refusal of the service: a web page.
+  // The only 403 that is not a refusal of the service: a web page.
   if (status === 403 && code === 'GW_UPSTREAM_STATUS') return found('models-blocked', what)
   if (status >= 500 || PASSING.includes(code)) return found('models-unavailable', what)
   const signIn = `A running gateway renews the token. ${loginHint ?? ''}`.trim()

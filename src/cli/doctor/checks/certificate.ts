@@ -5,9 +5,7 @@ import { upstreamNames } from '../../../upstream/names/host-names.ts'
 import { openSocket } from '../../../upstream/connections/open-socket.ts'
 import { addressOf, type Proxy, toAuthority } from '../../../upstream/proxy/proxy.ts'
 
-/** What a certificate says of itself. */
 export interface Certificate {
-  /** Who signed it. */
   readonly issuer: string
   /** Dates, as `2026-11-26`. */
   readonly validFrom: string

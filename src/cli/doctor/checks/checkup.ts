@@ -23,7 +23,7 @@ export interface CheckupOptions {
   readonly env: Environment
   /** With defaults in place of what is wrong. */
   readonly config: Config
-  /** What the loader says of the settings: what stops the gateway, and what does not. */
+  /** Problems that stop the gateway. */
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
   readonly signal: AbortSignal
@@ -32,7 +32,7 @@ export interface CheckupOptions {
 }
 
 /**
- * What all checks of one run share. What takes time is done once, when the first check asks for it: the sign-in is read,
+ * State shared by all checks of one run. Slow work is done once, when the first check asks for it: the sign-in is read,
  * the hosts are visited.
  */
 export class Checkup {
@@ -86,12 +86,12 @@ export class Checkup {
     return this.#visits
   }
 
-  /** Where the account signs in and where it is served, as far as the settings and the sign-in tell. */
+  /** Regions and hosts of the account, as far as the settings and the sign-in tell. */
   async placeOfSignIn(): Promise<{
     readonly authType: AuthType | null
     readonly ssoRegion: string
     readonly apiRegion: string
-    /** Where an external identity provider renews the sign-in. */
+    /** Token endpoint of an external identity provider. */
     readonly idpUrl: string | null
   }> {
     const { stored, idpUrl } = await this.signIn()

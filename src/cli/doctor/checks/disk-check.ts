@@ -12,7 +12,7 @@ const LEAST_BYTES = 8 * MEBIBYTE
 const SPARE_BYTES = 64 * MEBIBYTE
 const SLOW_MS = 2_000
 
-/** Whether renewed tokens find room, and are on the disk when it says so. */
+/** Checks that renewed tokens have space and are on the disk after a sync. */
 export const diskCheck: Check = {
   id: 'disk',
   title: 'disk of STATE_DIR',
@@ -30,7 +30,7 @@ interface Space {
   readonly freeFiles: number | null
 }
 
-/** Of the folder, or of the nearest one above it that is there. */
+/** Free space of the folder, or of the nearest existing one above it. */
 async function spaceOf(folder: string): Promise<Space | null> {
   try {
     const { bavail, bsize, files, ffree } = await statfs(folder)

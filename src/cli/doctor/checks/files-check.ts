@@ -9,7 +9,7 @@ import type { Check, Checkup } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { envFileOf } from './settings-check.ts'
 
-/** Who may read and write what holds secrets: `.env`, the files that credentials come from, STATE_DIR. */
+/** Checks who may read and write files with secrets: `.env`, the sources of credentials, STATE_DIR. */
 export const filesCheck: Check = {
   id: 'files',
   title: 'files and their modes',
@@ -182,7 +182,7 @@ function isTrusted(uid: number): boolean {
   return isOurs(uid) || process.getuid?.() === 0
 }
 
-/** Where each user has a group of his own, what is made is open to that, and so to nobody else. */
+/** True if other users may write. A group of the user alone does not count. */
 function isOpenToWrite({ mode, gid }: Stats): boolean {
   return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== process.getgid?.())
 }

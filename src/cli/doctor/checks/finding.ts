@@ -3,21 +3,20 @@ import type { FailureCode } from '../../../shared/failures.ts'
 /** `ok` needs nothing; a `warning` can be lived with; with a `problem` the gateway does not work, or not safely. */
 export type Level = 'ok' | 'warning' | 'problem'
 
-/** What a check has found. Sentences for people, without anything secret. */
+/** Result of a check. Sentences for people, without secrets. */
 export interface DoctorFinding {
   readonly id: FindingId
   readonly level: Level
-  /** What it is. */
   readonly what: string
   /** Why it matters; `null` where all is well. */
   readonly why: string | null
-  /** What to change; `null` where nothing is to be. */
+  /** Remedy; `null` if nothing needs to change. */
   readonly change: string | null
   /** As `/readyz` says it, where this is why there are no answers. */
   readonly code?: FailureCode
 }
 
-/** What may differ from what the table says of a kind of finding. */
+/** Overrides of the table's entry for a kind of finding. */
 type Changes = Partial<Pick<DoctorFinding, 'level' | 'why' | 'change' | 'code'>>
 
 /** A finding of a kind; `what` says what was found. */

@@ -13,7 +13,7 @@ export const hostsCheck: Check = {
   }
 }
 
-/** Which proxy is used. What it does shows with the hosts. */
+/** Reports which proxy is used. Its effect shows with the hosts. */
 export const proxyCheck: Check = {
   id: 'proxies',
   title: 'proxies',

@@ -13,12 +13,12 @@ import type { Checkup } from './checkup.ts'
 
 /** The sign-in that the gateway would use, as it is kept now. */
 export interface KnownSignIn {
-  /** Where it comes from, such as `KIRO_CREDS_FILE /path`; `null` where there is none. */
+  /** Source, such as `KIRO_CREDS_FILE /path`; `null` if there is none. */
   readonly name: string | null
-  /** What its owner has to do when it is dead. */
+  /** Remedy for the owner when it is dead. */
   readonly loginHint: string | null
   readonly stored: StoredCredential | null
-  /** Where an external identity provider renews it; `null` for others, and where it must not be asked. */
+  /** Token endpoint of an external identity provider; `null` for other sign-ins, and if it must not be called. */
   readonly idpUrl: string | null
   /** Usual places of sign-ins that were looked at and are not used. */
   readonly passedOver: readonly LookedAt[]
@@ -38,7 +38,7 @@ const NONE: KnownSignIn = {
   error: null
 }
 
-/** What would be logged is in the findings. */
+/** The findings already contain everything that would be logged. */
 const log = createLogger('silent', {}, { write: () => {} })
 
 /** Reads source and overlay as the gateway does when it starts. Renews nothing. Never rejects. */
@@ -80,10 +80,10 @@ function withEndpoint(
 }
 
 /**
- * A token that is good now, renewed as the gateway renews it where it has expired: kept before it is used, and once for all
- * who use the same source. `null` where there is no sign-in.
+ * Renews an expired token as the gateway does: stores it before it is used, and once for all users of the same source.
+ * `null` without a sign-in.
  *
- * @throws {GatewayError} GW_CONFIG_INVALID where the sign-in cannot be read, or the failure of its renewal.
+ * @throws {GatewayError} GW_CONFIG_INVALID if the sign-in cannot be read, or the failure of its renewal.
  */
 export async function renewSignIn({
   network,

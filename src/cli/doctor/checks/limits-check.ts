@@ -18,7 +18,7 @@ import { isTracing } from '../../../config/trace-settings.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 
-/** What the machine or the container grants. */
+/** Limits of the machine or container. */
 export interface Limits extends ContainerLimits {
   readonly openFiles: number | null
   readonly machineBytes: number
@@ -90,7 +90,7 @@ function judgeCpus(cpus: number, workers: number): DoctorFinding {
   return found(cpus < Math.min(workers, 1) || cpus < workers / 2 ? 'cpus-few' : 'cpus-enough', what)
 }
 
-/** So many connections of clients are enough for a team. */
+/** Client connections that are enough for a team. */
 const ENOUGH_CLIENTS = 200
 
 function judgeFiles(openFiles: number | null, config: Config, plan: MemoryPlan): DoctorFinding {

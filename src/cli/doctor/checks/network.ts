@@ -30,7 +30,7 @@ export class Network {
   /**
    * Makes one call.
    *
-   * @throws {GatewayError} when there is no answer: the failure by kind.
+   * @throws {GatewayError} without an answer: the failure by kind.
    */
   readonly call: JsonCall = async (request, signal) => {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
@@ -45,5 +45,5 @@ export class Network {
   }
 }
 
-/** What stands for a permit where no budget is kept. */
+/** Permit for calls outside any budget. */
 export const NO_PERMIT = { release: () => {} }

@@ -10,7 +10,7 @@ import { type DoctorFinding, found } from './finding.ts'
 
 const ASK_TIMEOUT_MS = 3_000
 
-/** Whether the gateway can listen where it is told to, and who does now. */
+/** Checks that the gateway can listen on its port, and which program does now. */
 export const portCheck: Check = {
   id: 'port',
   title: 'port and running gateway',
@@ -48,7 +48,7 @@ async function tryListen(host: string, port: number): Promise<string | null> {
   }
 }
 
-/** What a gateway says of itself; `null` for any other program, which is shown no key. */
+/** Reads /readyz of a gateway; `null` for any other program, which never gets a key. */
 async function askReady(
   { host, port, key }: GatewayAddress,
   signal: AbortSignal
@@ -116,7 +116,7 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
   ]
 }
 
-/** What is known without a key of the gateway. */
+/** Judges the answer that needs no key. */
 function judgeStatus(address: string, ready: JsonObject): readonly DoctorFinding[] {
   const ours = found('port-ours', `kiro-gateway is running on ${address}.`)
   if (textMember(ready, 'status') === 'ready') return [ours]

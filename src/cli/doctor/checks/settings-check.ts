@@ -44,7 +44,7 @@ function judgeTlsOfNode(env: Environment): readonly DoctorFinding[] {
   return findings
 }
 
-/** What the loader says of the settings, and names in `.env` that nobody reads. */
+/** Reports problems found by the loader, and unknown names in `.env`. */
 export const settingsCheck: Check = {
   id: 'settings',
   title: 'settings',

@@ -25,7 +25,7 @@ export interface Visit {
   readonly outcome: JsonResponse | GatewayError
   /** Shown by a host whose certificate was not accepted. */
   readonly certificate: Certificate | null
-  /** How far this machine's clock is ahead of the host's, in ms; `null` where the host did not tell its time. */
+  /** Offset of this machine's clock ahead of the host's, in ms; `null` if the host did not report its time. */
   readonly aheadMs: number | null
 }
 
@@ -50,7 +50,7 @@ function nameOf({ role, url }: UsedHost): string {
   return `${url.host} (${role})`
 }
 
-/** Whether an answer comes from something before the service. */
+/** True for a web page, which something in front of the service has sent. */
 function isWebPage({ headers, text }: Pick<JsonResponse, 'headers' | 'text'>): boolean {
   const isHtml = headers['content-type']?.includes('text/html') === true
   return isHtml || /^\s*<(?:!doctype|html)/i.test(text)

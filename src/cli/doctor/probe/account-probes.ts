@@ -5,12 +5,12 @@ import { searchRequest } from '../../../upstream/call/requests.ts'
 import { type Asker, isAnswered, isRefused, type Outcome } from './asker.ts'
 import { NO_FORM, type Probe, UNCLEAR } from './probe.ts'
 
-/** What an account gets: cached prefixes, windows, web searches (kiro-protocol §7, §9.4, §9.7). */
+/** Probes of the account: cached prefixes, windows, web searches (kiro-protocol §7, §9.4, §9.7). */
 
 const GPT = 'gpt-5.6-luna'
 /** More than the 1024 tokens from which on a prefix is known. */
 const PREFIX_CHARS = 16_000
-/** What is known already is clearly cheaper. */
+/** Price ratio below which a known prefix is clearly cheaper. */
 const CHEAPER = 0.8
 
 export const promptCache: Probe = {
@@ -55,7 +55,7 @@ export const promptCache: Probe = {
   }
 }
 
-/** Words that nobody has sent before, the same for the same seed. */
+/** Words never sent before, the same for the same seed. */
 function fillerText(seed: string): string {
   const words = seed.split('-')
   const line = (index: number): string =>

@@ -21,7 +21,7 @@ export const PROBES: readonly Probe[] = [
   promptCache
 ]
 
-/** What the refusal means after which nothing more is asked. */
+/** Refusals after which no more requests are sent, with their meaning. */
 export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
   GW_UPSTREAM_RESTRICTED: {
     means: 'The upstream suspects this account of abuse.',
@@ -48,7 +48,7 @@ export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
 
 export interface ProbeRun {
   readonly results: readonly ProbeResult[]
-  /** What ended the run before its time; `null` where it was asked to its end. */
+  /** Refusal that ended the run early; `null` for a complete run. */
   readonly stopped: (AnswerClass & { readonly after: string }) | null
   readonly credits: number
 }
@@ -97,9 +97,9 @@ function stopOf({ fault, label }: Outcome): NonNullable<ProbeRun['stopped']> {
 }
 
 /**
- * Looks whether `--probe` can be done at all, before anything else is.
+ * Checks the preconditions of `--probe`.
  *
- * @throws {UsageError} where nobody is there to consent to the costs, or an option makes no sense.
+ * @throws {UsageError} if the costs cannot be confirmed, or an option is not valid.
  */
 export function requireConsent(call: CommandCall): void {
   idleSeconds(call)

@@ -22,18 +22,17 @@ import { type Question, writeQuestion } from './question.ts'
 /** Between the end of a request and the next one. */
 export const PAUSE_MS = 2_000
 
-/** What came of one request. */
+/** Result of one request. */
 export interface Outcome {
-  /** What was asked, in a few words. */
   readonly label: string
   /** 0 where no answer came. */
   readonly status: number
-  /** What the upstream said against it, or why no answer came. */
+  /** Fault reported by the upstream, or the reason for no answer. */
   readonly fault: Pick<UpstreamFault, 'code' | 'type' | 'message' | 'reason'> | null
   readonly text: string
   /** `null` where the upstream did not say. */
   readonly credits: number | null
-  /** The body of an answer that is no stream. */
+  /** Body of an answer that is not a stream. */
   readonly body: string
 }
 

@@ -8,7 +8,7 @@ function greeting(asker: Asker, form: Question['form']): Question {
   return { form, modelId: asker.modelOf(CHEAP_MODELS) ?? 'auto', content: GREETING }
 }
 
-/** Whether it may be the form that is refused. */
+/** True if the form may be the reason for the refusal. */
 function isFormRefused(outcome: Outcome): boolean {
   return outcome.status === 400 || outcome.status === 404
 }

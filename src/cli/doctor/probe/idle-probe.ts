@@ -8,8 +8,8 @@ const STEPS = [60, 120, 180, 240, 300]
 const CALL_TIMEOUT_MS = 15_000
 
 /**
- * How long an idle connection is kept, tried up to so many seconds: connections of their own, one for each step, with
- * calls that cost nothing.
+ * Tests how long an idle connection stays open, up to this many seconds: one connection for each step, with calls that
+ * cost nothing.
  */
 export function idleProbe(seconds: number): Probe {
   const steps = [...STEPS.filter((step) => step < seconds), seconds]

@@ -1,9 +1,9 @@
 import type { Asker, Outcome } from './asker.ts'
 
-/** What an answer class of a probe means for whoever runs the gateway. */
+/** Meaning of an answer class for the operator. */
 export interface AnswerClass {
   readonly means: string
-  /** What to set or to do; `null` where nothing is to be. */
+  /** Remedy; `null` if nothing needs to change. */
   readonly change: string | null
 }
 
@@ -19,13 +19,13 @@ export interface Probe {
   ask(asker: Asker): Promise<string>
 }
 
-/** What came of a probe. */
+/** Result of a probe. */
 export interface ProbeResult extends AnswerClass {
   readonly id: string
   readonly question: string
   /** The name of the answer, or `skipped`, or `stopped`. */
   readonly answer: string
-  /** What was sent for it, and what came. */
+  /** Requests sent for it, with their outcomes. */
   readonly calls: readonly ProbeCall[]
 }
 

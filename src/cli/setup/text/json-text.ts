@@ -54,7 +54,7 @@ function membersOf(node: Node) {
   })
 }
 
-/** Of members of the same name the last one counts. */
+/** Finds a member; of several with one name the last one counts. */
 function childOf(node: Node, step: PathStep): Node | undefined {
   if (typeof step === 'string') {
     if (node.type !== 'object') return undefined
@@ -180,7 +180,7 @@ function skipTrivia(text: string, start: number): number {
   }
 }
 
-/** Where the comment that begins here ends; `null` when none does. */
+/** Finds the end of the comment that begins here; `null` without one. */
 function endOfComment(text: string, start: number): number | null {
   if (text.startsWith('//', start)) return lineEnd(text, start)
   if (!text.startsWith('/*', start)) return null
@@ -225,7 +225,7 @@ interface Layout {
   readonly unit: string
   /** Everything in one line. */
   readonly isFlat: boolean
-  /** What stands after commas and colons of one line. */
+  /** White space after commas and colons on one line. */
   readonly space: string
 }
 

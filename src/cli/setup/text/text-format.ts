@@ -15,7 +15,7 @@ export type PathStep = string | ListStep
 /** A place in a configuration, from its root. */
 export type Path = readonly PathStep[]
 
-/** What setup writes at a place; what lies around it is made as needed. */
+/** Value that setup writes at a place; containers around it are created as needed. */
 export type Leaf = string | number | boolean | readonly string[] | Readonly<Record<string, never>>
 
 /**
@@ -46,7 +46,7 @@ export function valueOnPath(root: unknown, path: Path): unknown {
   return value
 }
 
-/** How many steps of a path lead to something. */
+/** Counts the leading path steps that exist. */
 export function depthOf(root: unknown, path: Path): number {
   const missing = path.findIndex(
     (_, index) => (valueOnPath(root, path.slice(0, index + 1)) ?? null) === null
@@ -242,12 +242,11 @@ export function lineBreakOf(text: string): string {
   return text.includes('\r\n') ? '\r\n' : '\n'
 }
 
-/** Where the line of a place begins. */
 export function lineStart(text: string, offset: number): number {
   return text.lastIndexOf('\n', offset - 1) + 1
 }
 
-/** Where the line of a place ends: at its line break, or at the end of the text. */
+/** Finds the end of a place's line: its line break, or the end of the text. */
 export function lineEnd(text: string, offset: number): number {
   const at = text.indexOf('\n', offset)
   if (at === -1) return text.length
@@ -259,7 +258,7 @@ export function indentAt(text: string, offset: number): string {
   return /^[ \t]*/.exec(text.slice(lineStart(text, offset)))?.[0] ?? ''
 }
 
-/** What is compared to tell whether a text is still what it was. */
+/** Hash that tells whether a text has changed. */
 export function textHash(content: string): string {
   return createHash('sha256').update(content).digest('hex')
 }

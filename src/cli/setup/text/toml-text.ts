@@ -210,7 +210,6 @@ function isSame(names: Names, others: Names): boolean {
   return names.length === others.length && names.every((name, index) => name === others[index])
 }
 
-/** Whether names lead below others. */
 function isWithin(names: Names, outer: Names): boolean {
   return names.length > outer.length && outer.every((name, index) => name === names[index])
 }

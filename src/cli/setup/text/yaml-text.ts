@@ -251,7 +251,7 @@ function removeFlow(
   return text.slice(0, from - before.length) + text.slice(to)
 }
 
-/** Where the dash of an element stands. */
+/** Finds the dash of an element. */
 function dashOf(list: YAMLSeq, index: number): number {
   const token = list.srcToken
   const items = token?.type === 'block-seq' ? token.items : []
