@@ -40,11 +40,6 @@ export interface DashboardControlOptions {
   readonly parts: () => DashboardParts
   /** Metrics of the primary, by SHOWN_METRICS. */
   readonly own: () => Promise<MetricsSnapshot>
-<<<<<<< HEAD
-=======
-  /** Request counts of the primary. */
-  readonly counts: () => MetricsSnapshot
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
   /** `null` where there is none. */
   readonly fleet: () => Pick<FleetView, 'standing' | 'own'> | null
   readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
@@ -275,7 +270,7 @@ function pauseOf(account: AccountControl): number | null {
   return pausedUntil !== null && pausedUntil > Date.now() ? pausedUntil : null
 }
 
-/** `null` for a row without a client request: credits that died with a worker. */
+/** `null` for what is no request of a client: credits that died with a worker. */
 function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n'> | null {
   if (turn === undefined) return null
   const { at, client, dialect, model, status, code } = row

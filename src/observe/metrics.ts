@@ -35,7 +35,7 @@ export class Metrics {
   )
   readonly requestSeconds = this.histogram(
     'kiro_gateway_request_duration_seconds',
-    'From the request to the end of its answer.',
+    'Time from the request to the end of its answer.',
     DURATION_BUCKETS,
     ['route']
   )
@@ -62,7 +62,7 @@ export class Metrics {
   )
   readonly connectionBudget = this.gauge(
     'kiro_gateway_upstream_connection_budget',
-    'Connections that all workers together may hold; 0 means no limit.'
+    'Limit of connections for all workers together; 0 means no limit.'
   )
   readonly permitsLeased = this.gauge(
     'kiro_gateway_pool_permits_leased',
@@ -128,7 +128,7 @@ export class Metrics {
   )
   readonly answersAskedAgain = this.counter(
     'kiro_gateway_answers_asked_again_total',
-    'Answers that were not as the client insists on, so that the model was asked once more.',
+    'Answers without the required form, for which the model was asked again.',
     ['reason']
   )
   readonly answersCut = this.counter(
@@ -226,17 +226,17 @@ export class Metrics {
   )
   readonly memoryLimit = this.gauge(
     'kiro_gateway_memory_limit_bytes',
-    'Memory that the gateway plans with.'
+    'Memory that the gateway plans for.'
   )
   readonly buildInfo = this.gauge(
     'kiro_gateway_build_info',
     'Always 1; the labels say what runs.',
     ['version', 'node']
   )
-  readonly workersReady = this.gauge('kiro_gateway_workers_ready', 'Workers that serve.')
+  readonly workersReady = this.gauge('kiro_gateway_workers_ready', 'Workers that are ready.')
   readonly workersConfigured = this.gauge(
     'kiro_gateway_workers_configured',
-    'Workers that there should be.'
+    'Workers that should be running.'
   )
   readonly signInUsable = this.gauge(
     'kiro_gateway_sign_in_usable',
@@ -244,7 +244,7 @@ export class Metrics {
   )
   readonly signInEnds = this.gauge(
     'kiro_gateway_sign_in_ends_timestamp_seconds',
-    'When a new sign-in is needed, where that is known.',
+    'Time at which a new sign-in is needed, if known.',
     ['sign_in']
   )
   readonly accountBars = this.gauge(

@@ -118,17 +118,7 @@ export class TurnCounts {
   }
 }
 
-<<<<<<< HEAD
 type GenAiLabels = ReturnType<typeof labelsOf>
-=======
-const POOL_TIMEOUT = 'GW_POOL_TIMEOUT'
-const QUEUE_FULL = 'GW_QUEUE_FULL'
-const TOKEN_TYPES = ['input', 'output', 'cached'] as const
-const MODEL = 'gen_ai_request_model'
-const ERROR = 'error_type'
-/** Labels of every series of a call. */
-const GenAi: Labels = { gen_ai_operation_name: 'chat', gen_ai_provider_name: 'aws.kiro' }
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
 
 /** Labels of every series of a call. */
 function labelsOf(model: string) {
@@ -139,7 +129,6 @@ function labelsOf(model: string) {
   }
 }
 
-<<<<<<< HEAD
 function declare(metrics: Metrics) {
   const genAi = <Label extends string = never>(
     name: string,
@@ -154,22 +143,6 @@ function declare(metrics: Metrics) {
       ...labels
     ]
     return metrics.histogram(`gen_ai_${name}`, help, buckets, all)
-=======
-interface Series {
-  /** Number of values up to each bound and above the one before it; the last counts those above all. */
-  readonly counts: number[]
-  sum: number
-}
-
-/** A histogram for each combination of label values. Bounded like `Counts`. */
-class Buckets {
-  readonly #bounds: readonly number[]
-  /** Bounded by the combinations that callers add. */
-  readonly #series = new Map<string, Series>()
-
-  constructor(bounds: readonly number[]) {
-    this.#bounds = bounds
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
   }
   return {
     lost: metrics.counter(
@@ -178,7 +151,7 @@ class Buckets {
     ),
     firstByte: metrics.histogram(
       'kiro_gateway_first_byte_seconds',
-      'From the request to the first byte of its answer.',
+      'Time from the request to the first byte of its answer.',
       FIRST_BYTE_BUCKETS,
       ['route']
     ),
@@ -187,13 +160,10 @@ class Buckets {
       'Tokens, as reported or estimated: `input`, `output`, `cached` (not among the input).',
       ['type']
     ),
-    credits: metrics.counter(
-      'kiro_gateway_credits_total',
-      'Credits that the upstream has metered.'
-    ),
+    credits: metrics.counter('kiro_gateway_credits_total', 'Credits metered by the upstream.'),
     abovePriceStep: metrics.counter(
       'kiro_gateway_price_step_crossed_total',
-      'Requests with so many input tokens that all of them cost more: GPT above 272 000 double, Claude Haiku from 5.5 on above 100 000 five times as much.'
+      'Requests whose input is long enough to cost more: GPT above 272 000 tokens twice, Claude Haiku from 5.5 on above 100 000 five times as much.'
     ),
     poolTimeouts: metrics.counter(
       'kiro_gateway_pool_timeouts_total',
@@ -201,7 +171,7 @@ class Buckets {
     ),
     queueRejected: metrics.counter(
       'kiro_gateway_pool_queue_rejected_total',
-      'Requests refused because too many waited.'
+      'Requests refused because too many were waiting.'
     ),
     usage: genAi(
       'client_token_usage',
@@ -227,7 +197,7 @@ class Buckets {
     ),
     server: genAi(
       'server_request_duration_seconds',
-      'From the request to the end of its answer.',
+      'Time from the request to the end of its answer.',
       OPERATION_BUCKETS,
       ['error_type']
     ),

@@ -298,7 +298,7 @@ check(
     await stand.stop()
     await page.locator('#live[data-state="lost"]').waitFor()
     await page.getByText('The gateway does not answer.').first().waitFor()
-    await page.getByText(/Figures are \d+ s old/).waitFor()
+    await page.getByText(/Data is \d+ s old/).waitFor()
     t.equal(await page.locator('#board').getAttribute('data-stale'), '')
     t.same(await findBarriers(page), [], 'old figures can be read, too')
     stand.snapshot = { ...stand.snapshot, now: { ...stand.snapshot.now, dashboards: 77 } }

@@ -149,7 +149,7 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     const answers = await Promise.all(calls.map(({ answer }) => answer.catch(() => null)))
     const refused = answers.filter((one) => one?.status === 429)
     t.equal(refused.length, 20)
-    t.match(refused[0]?.text, `may use ${limit} credits a day`)
+    t.match(refused[0]?.text, `has a limit of ${limit} credits a day`)
   })
 
   await t.test('requests within the parts cost the engine nothing', async (t) => {

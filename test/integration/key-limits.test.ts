@@ -122,7 +122,7 @@ const TEN_IN_ALL = { credits: { limit: 10, period: 'total' } } as const
 function isRefused({ status, text, headers }: ChatAnswer): boolean {
   return (
     status === 429 &&
-    text.includes('The key \\"anna\\" may use 10 credits in all') &&
+    text.includes('The key \\"anna\\" has a limit of 10 credits in all') &&
     headers['x-should-retry'] === 'false'
   )
 }

@@ -235,7 +235,10 @@ t.test('the official openai SDK against the Responses API', async (t) => {
       const error = await t.rejects(client.responses.create({ model, input }))
       t.match(error, { status: 400, message: /not found/ })
     }
-    await t.rejects(client.responses.retrieve('resp_1'), { status: 404, message: /not kept here/ })
+    await t.rejects(client.responses.retrieve('resp_1'), {
+      status: 404,
+      message: /not stored here/
+    })
   })
 })
 

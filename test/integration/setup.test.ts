@@ -74,7 +74,7 @@ t.test('in an empty home, setup makes files that undo takes away with their fold
     const made = Object.keys(contentOf(home)).filter((path) => statSync(join(home, path)).isFile())
     t.ok(made.length > 0)
     for (const path of made) t.equal(statSync(join(home, path)).mode & 0o777, 0o600, path)
-    t.match(await run([client, '--undo', '--yes']), { code: 0, stdout: /is taken back/ })
+    t.match(await run([client, '--undo', '--yes']), { code: 0, stdout: /is back as it was/ })
     t.same(contentOf(home), {}, client)
   }
   t.same(readdirSync(join(folder, 'state', 'setup')), [])
@@ -113,7 +113,7 @@ t.test('undo takes no notice of settings that are wrong', async (t) => {
   await run(['codex', '--url', NOBODY, '--yes'])
   writeFileSync(join(folder, 'work', '.env'), 'WORKERS=many\n')
   t.match(await run(['codex', '--print']), { code: 2, stderr: /WORKERS/ })
-  t.match(await run(['codex', '--undo', '--yes']), { code: 0, stdout: /is taken back/ })
+  t.match(await run(['codex', '--undo', '--yes']), { code: 0, stdout: /is back as it was/ })
   t.notOk(existsSync(pathOf('.codex')))
 })
 

@@ -39,7 +39,6 @@ interface RequestBody {
   readonly examples: ExampleRequests
 }
 
-<<<<<<< HEAD:docs/generate/openapi/operation.ts
 /** Requests as they may be sent, by name; a test sends each to a gateway. */
 export type ExampleRequests = Readonly<Record<string, Example>>
 
@@ -49,9 +48,6 @@ interface Example {
 }
 
 /** An answer that is no error. */
-=======
-/** Successful answer. */
->>>>>>> 9fc19264 (docs(src): comments name their thing first):src/description/api/operation.ts
 export interface Answer {
   readonly status: number
   readonly description: string

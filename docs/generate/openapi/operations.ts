@@ -28,7 +28,7 @@ const LINT: Operation = {
   path: '/v1/lint',
   summary: 'What becomes of a request',
   description:
-    'Says which rules of the upstream a request breaks, where, and what the gateway does about it. Nothing is sent. The request may be of any API: its shape tells which, or `dialect`.',
+    'Shows which upstream rules a request breaks, where, and what the gateway does about it. Nothing is sent. The request may be of any API: its shape tells which, or `dialect`.',
   errors: 'asked',
   parameters: [
     {

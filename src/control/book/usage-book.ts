@@ -451,7 +451,7 @@ export class UsageBook {
     }, this.#timing.beatMs).unref()
     if (setAside !== null) {
       const message =
-        'usage.db was damaged and has been set aside. Keys with limits are refused until the file is restored or `kiro-gateway key reopen` says what was used'
+        'usage.db was damaged and has been moved away. Keys with limits are refused until the file is restored or `kiro-gateway key reopen` sets their usage'
       this.#options.log.error({ setAside }, message)
     }
     this.#tellLosses(losses)
@@ -465,7 +465,7 @@ export class UsageBook {
     const thread = (this.#options.startThread ?? startThread)()
     thread.on('message', (message: FromBook) => this.#onMessage(message))
     const onGone = (cause: unknown): void => {
-      const message = cause instanceof Error ? cause.message : 'the thread of the book has ended'
+      const message = cause instanceof Error ? cause.message : 'the usage thread has ended'
       if (this.#thread === thread) {
         const { log } = this.#options
         log.error({ reason: message }, 'the thread of the account book has ended; it starts anew')
@@ -541,7 +541,7 @@ export class UsageBook {
         this.#options.log.warn({ key: name, credits: credits / MICROS_PER_CREDIT }, message)
       }
     }
-    tell(lost, 'credits of requests that ended with an earlier gateway count as used')
+    tell(lost, 'credits held by requests of an earlier gateway process count as used')
     tell(regained, 'credits that counted as used while this gateway was paused are reserved again')
   }
 
@@ -600,7 +600,7 @@ function startThread(): BookThread {
   })
 }
 
-const NO_ANSWER = 'the disk does not answer'
+const NO_ANSWER = 'the disk does not respond'
 
 /** Rejects after so long. */
 async function soon<T>(work: Promise<T>, ms: number): Promise<T> {

@@ -10,11 +10,6 @@ import { singleFlight } from '../../shared/single-flight.ts'
 export interface ClusterMetricsOptions {
   /** The primary's own. */
   readonly own: Pick<Metrics, 'snapshot'>
-<<<<<<< HEAD
-=======
-  /** Counts of the primary. */
-  readonly counts?: () => MetricsSnapshot
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
   /** Asks every worker for a snapshot; returns the members that were asked. */
   readonly ask: () => readonly string[]
   /** The workers have told everything: what the primary's own are made of can be counted. */

@@ -134,7 +134,7 @@ function declare(metrics: Metrics) {
         'kiro_gateway_fleet_era',
         'Goes up when Valkey has lost what it knew (maximum).'
       ),
-      lease: metrics.gauge('kiro_gateway_fleet_lease', 'Connections that this gateway may have.'),
+      lease: metrics.gauge('kiro_gateway_fleet_lease', 'Connections that this gateway may hold.'),
       free: metrics.gauge('kiro_gateway_fleet_free', 'Connections in no lease (maximum).'),
       contact: metrics.gauge(
         'kiro_gateway_fleet_contact_seconds',
@@ -146,7 +146,7 @@ function declare(metrics: Metrics) {
       ),
       signInHolder: metrics.gauge(
         'kiro_gateway_fleet_sign_in_holder',
-        '1 where this gateway renews the sign-in of all.'
+        '1 if this gateway renews the sign-in for the fleet.'
       )
     },
     counters: {

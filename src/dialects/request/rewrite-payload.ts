@@ -9,11 +9,7 @@ import type { UpstreamDocument } from '../../kiro/wire/payload.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { decodePayload, type EncodedPayload, encodePayload } from './payload-bytes.ts'
 
-<<<<<<< HEAD
-/** How a request to the upstream is changed after it was refused, or for another round. Plain data: it crosses a thread border. */
-=======
-/** Change to an upstream request after it, or one like it, was refused. Plain data: it crosses a thread border. */
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
+/** Change to an upstream request after it was refused, or for another round. Plain data: it crosses a thread border. */
 export type PayloadRewrite =
   /** Writes it in the other form. */
   | { readonly kind: 'form'; readonly form: RequestForm; readonly ids: ReplyPlan['ids'] }

@@ -43,7 +43,7 @@ export interface ConvertedRequest {
   readonly plan: ReplyPlan
   /** The rules of `plan.borderline`, with figures. */
   readonly borderline: readonly Borderline[]
-  /** What the payload leaves out of `plan`'s refusable parts. */
+  /** Refusable parts of `plan` that the payload leaves out. */
   readonly leftOut?: LeftOut
 }
 
@@ -220,13 +220,9 @@ export interface RequestOptions {
   /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
   readonly servesWebSearch: boolean
   readonly fakeReasoning: ReasoningOptions['tags']
-<<<<<<< HEAD
   /** Left out, as far as the request has it. */
   readonly refused?: RefusedBefore
-  /** How the upstream takes requests now; `path` unless given. */
-=======
   /** Request form that the upstream accepts now; `path` unless given. */
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
   readonly form?: RequestForm
   /** The client's key by its short name. */
   readonly owner?: string

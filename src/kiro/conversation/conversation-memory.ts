@@ -22,7 +22,7 @@ export interface ConversationStart {
 /** Parts of conversations that were refused, by the id of each: hashes, one a line. Plain data: it crosses threads. */
 export type Lessons = ReadonlyMap<string, string>
 
-/** Whether one of these parts is among the lessons. */
+/** True if one of these parts is among the lessons. */
 export function isLearnt(
   lessons: Lessons,
   { conversationId, hashes }: Omit<ConversationParts, 'isBrief'>
@@ -64,7 +64,7 @@ export class ConversationMemory {
   readonly #now: () => number
   /** Bounded by MAX_CONVERSATIONS. */
   readonly #known = new Map<string, Known>()
-  /** What `lessons()` gives until something is learnt, or the first of them is forgotten. */
+  /** Result of `lessons()` until something is learnt, or the first of them is forgotten. */
   #lessons: { readonly all: Lessons; readonly until: number } | null = null
   /** The last system text of each, by its hash. Bounded by MAX_STARTS; of this process alone. */
   readonly #starts = new Map<string, string>()

@@ -3,14 +3,14 @@ import { type ConversationParts, isLearnt, type Lessons } from './conversation-m
 import { rememberedPaths, type RequestFields, withoutFields } from './refused-fields.ts'
 import { withoutReasoning } from './signed-reasoning.ts'
 
-/** What was refused before, and of whom. */
+/** Earlier refusals, and the account. */
 export interface RefusedBefore {
   /** `CredentialSnapshot.id` */
   readonly account: string
   readonly lessons: Lessons
 }
 
-/** What a request is sent without. */
+/** Parts that a request is sent without. */
 export interface LeftOut {
   readonly reasoning: boolean
   /** Paths of fields beside the conversation. */

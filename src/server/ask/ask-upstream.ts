@@ -76,11 +76,11 @@ async function reserveFor(question: UpstreamQuestion): Promise<Charge | null> {
 }
 
 /**
- * Asks the upstream, with reserved credits if the client's key has a limit.
+ * Asks the upstream, with credits reserved for that where the client's key has a limit of them.
  *
  * Resolves once the sink has got the whole answer.
  *
- * @throws {GatewayError} GW_KEY_LIMIT; the reason for a missing answer, or a broken one: then the sink has begun already.
+ * @throws {GatewayError} GW_KEY_LIMIT; why there is no answer, or why it broke off: then the sink has begun already.
  */
 export async function askUpstream(
   plane: DataPlane,
@@ -96,13 +96,8 @@ export async function askUpstream(
 }
 
 /**
-<<<<<<< HEAD
  * Asks the upstream until it answers or there is no point in asking again, as `nextTry()` decides. A permit is held
  * during an attempt and never between two.
-=======
- * Asks the upstream until it answers or another attempt is useless (kiro-protocol §8.3). A permit is held during an
- * attempt and never between two.
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
  */
 async function askUntilAnswered(
   plane: DataPlane,
@@ -112,19 +107,8 @@ async function askUntilAnswered(
   const { plan, progress, signal } = question
   plane.retryBudget.earn()
   const way = await CallWay.open(plane, 'generate', signal)
-<<<<<<< HEAD
   let state = FIRST_TRY
   let invocationId = randomUUID()
-=======
-  let attempt = 1
-  let sent = newCall(attempt)
-  let changes = 0
-  /** First refusal, reported if the request fares no better without the suspected part. */
-  let refusal: GatewayError | null = null
-  /** To be remembered should it fare better. */
-  const lessons: ConversationParts[] = []
-  if (plan.replay ?? plan.fields) await leaveOutRefused(plane, question, way.snapshot)
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
   for (;;) {
     if (plan.documents) await writeOutRefused(plane, question, way.host)
     const call = await startAttempt(plane, question, { way, state, invocationId, bill })
@@ -144,7 +128,6 @@ async function askUntilAnswered(
   }
 }
 
-<<<<<<< HEAD
 /**
  * Does what has to be done after a failure before the next call.
  *
@@ -172,7 +155,10 @@ async function prepareNext(
       throw next.error
     case 'change-way':
       await way.take(next.approach, failure, signal)
-      log.info({ request_id, code, detail, next: next.approach }, 'asking upstream another way')
+      log.info(
+        { request_id, code, detail, next: next.approach },
+        'retrying upstream with a changed request'
+      )
       return next
     case 'change-payload': {
       const { name } = next.change
@@ -238,10 +224,6 @@ function tryMeans(
         }
   }
 }
-=======
-/** Times that a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
-const MAX_CHANGES = 3
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
 
 function noteStrange(
   plane: Pick<DataPlane, 'metrics' | 'strange'>,
@@ -276,7 +258,7 @@ function tellOnce(
   const name = JSON.stringify(told)
   if (strange.has(name) || strange.size >= MAX_STRANGE) return
   strange.add(name)
-  log.warn({ request_id, ...told }, 'upstream says something that is not known here')
+  log.warn({ request_id, ...told }, 'unknown reason in an upstream refusal')
 }
 
 function noteCut(
@@ -286,22 +268,10 @@ function noteCut(
 ): void {
   capture?.noteCut()
   metrics.answersCut.inc({ code })
-  log.warn({ request_id, code, detail }, 'answer cut off on its way')
+  log.warn({ request_id, code, detail }, 'answer cut off in transit')
 }
-
-<<<<<<< HEAD
-/** How much longer a slow answer may take to begin: 300 s instead of 120 (kiro-protocol §8.4). */
-=======
-/** No refusal says so: the answer was one of nothing (kiro-protocol §5.11). */
-function isEmptyAnswer({ fault, error }: Failure): boolean {
-  return fault === null && error.code === 'GW_UPSTREAM_OVERLOADED'
-}
-
-/** Each may have been paid for. */
-const MAX_EMPTY_ANSWERS = 3
 
 /** Factor for slow answers: they may take 300 s to begin instead of 120 (kiro-protocol §8.4). */
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
 const SLOW_FACTOR = 2.5
 
 function toApproachFailure({ error, fault }: FailedTry): ApproachFailure {

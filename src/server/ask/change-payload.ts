@@ -8,11 +8,7 @@ import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 
 /*
-<<<<<<< HEAD
- * What is changed in a request after the upstream has refused it, and for another round. The whole request is read and written anew
-=======
- * Changes to a request after the upstream has refused it, or one like it. The whole request is read and written anew
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
+ * Changes to a request after the upstream has refused it, and for another round. The whole request is read and written anew
  * for that, as in a conversion: with memory set aside first, and in a thread where it is large.
  */
 

@@ -25,7 +25,7 @@ import { type Approach, decideRetry, type RetryLimits } from '../../upstream/cal
  * Both kinds of changes together are made MAX_CHANGES times at most.
  */
 
-/** What was tried so far. */
+/** Attempts so far. */
 export interface TryState {
   /** Calls with this payload, from 1. */
   readonly attempt: number
@@ -51,13 +51,13 @@ export const FIRST_TRY: TryState = {
 
 export interface FailedTry {
   readonly error: GatewayError
-  /** What the upstream said, when it said something. */
+  /** Fault reported by the upstream, if any. */
   readonly fault: UpstreamFault | null
   /** The client has a byte of the answer, or is gone. */
   readonly isFinal: boolean
 }
 
-/** What can be done about a failure. */
+/** Remedies for a failure. */
 export interface TryMeans {
   /** The way of the failed call. */
   readonly approach: Approach
@@ -99,10 +99,10 @@ export interface NextCall {
   readonly isNewCall: boolean
 }
 
-/** How often a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
+/** Times that a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
 const MAX_CHANGES = 3
 
-/** Whether a request may still be changed. */
+/** True if a request may still be changed. */
 export function mayChange({ changes }: TryState): boolean {
   return changes < MAX_CHANGES
 }

@@ -7,7 +7,7 @@ import type { Route, RoutedRequest } from './router.ts'
 // Generated: `npm run generate`.
 const JSON_FILE = new URL('../../../docs/openapi.json', import.meta.url)
 const PAGE_FILE = new URL('../../../docs/openapi.html', import.meta.url)
-/** Where the examples of the page call. */
+/** Address in the page's examples. */
 const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
 /** Both are the same for everybody, and change with the version. */
@@ -17,15 +17,9 @@ const KEPT = { 'cache-control': 'no-cache' } as const
 const MAX_READERS = 16
 
 /**
-<<<<<<< HEAD
  * The description of all routes, for programs and for people. It tells nothing of this gateway, but has 200 to 300 KB, which
  * the system holds until a client has read it: where there are keys, it wants one, or a session of the dashboard. It is
  * read when it is first asked for, and then kept.
-=======
- * Serves the description of all routes, for programs and for people. It reveals nothing about this gateway, but has 200
- * to 300 KB, which the system holds until a client has read it: if there are keys, it needs one, or a session of the
- * dashboard. Its modules are loaded on first use and then kept.
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
  */
 export function descriptionRoutes(): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null

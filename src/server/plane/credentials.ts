@@ -16,7 +16,6 @@ export interface CredentialLink {
   /** The same, if it is valid; else waits while it is being renewed. @throws {GatewayError} why there is none */
   ready(signal: AbortSignal): Promise<CredentialSnapshot>
   /**
-<<<<<<< HEAD
    * Reports a token that the upstream refused, and waits for another. `isNamed`: the upstream has said that it is the token.
    *
    * @throws {GatewayError} when there is no other
@@ -26,11 +25,6 @@ export interface CredentialLink {
     signal: AbortSignal,
     isNamed: boolean
   ): Promise<CredentialSnapshot>
-=======
-   * Reports a token that the upstream refused, and waits for another. @throws {GatewayError} when there is no other
-   */
-  renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot>
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
   /** The upstream has taken a request with this one. */
   accepted(snapshot: CredentialSnapshot): void
   /** The upstream has suspended the account of this token; `reason` is for the log alone. */
@@ -39,7 +33,7 @@ export interface CredentialLink {
   readonly problem: Problem | null
 }
 
-/** Shortest time between two requests for a token, whatever the primary says. */
+/** Nobody asks again sooner, whatever the primary says. */
 const MIN_PAUSE_MS = 50
 
 export interface CredentialOptions {

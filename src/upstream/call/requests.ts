@@ -200,15 +200,11 @@ export class RequestPayload {
     return this.#bytes
   }
 
-<<<<<<< HEAD
   /** 0 once it has been let go. */
   get byteLength(): number {
     return this.#bytes?.byteLength ?? 0
   }
 
-  /** How the upstream's body is written. */
-=======
->>>>>>> 9fc19264 (docs(src): comments name their thing first)
   get form(): RequestForm {
     return formOfBytes(this.bytes)
   }

@@ -101,7 +101,7 @@ t.test('what there is of the Responses API and what there is not', async (t) => 
       t.match(await response.json(), {
         error: {
           type: 'invalid_request_error',
-          message: status === 404 ? /not kept here/ : /takes POST/,
+          message: status === 404 ? /not stored here/ : /supports POST/,
           param: null
         }
       })

@@ -129,7 +129,7 @@ t.test('KeyLimits', (t) => {
         code: 'GW_KEY_LIMIT',
         status: 429,
         message:
-          'The key "anna" may use 3 credits a day: 0.25 are used, 2.5 are reserved for running requests. ' +
+          'The key "anna" has a limit of 3 credits a day: 0.25 are used, 2.5 are reserved for running requests. ' +
           'What is left, 0.25, is less than the 1 that this request may cost. ' +
           `It resets at ${resetsAt}.`,
         details: {

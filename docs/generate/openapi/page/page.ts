@@ -7,21 +7,7 @@ import { html, Markup, phrase, prose } from './markup.ts'
 import { schemaView } from './schema-view.ts'
 import { STYLE } from './style.ts'
 
-<<<<<<< HEAD:docs/generate/openapi/page/page.ts
 /** Where the examples call; a gateway puts its own port in its place. */
-=======
-/** Content policy of the page: its own style, by its content, and nothing else from anywhere. */
-export const PAGE_POLICY = [
-  "default-src 'none'",
-  `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
-  'img-src data:',
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'"
-].join('; ')
-
-/** Address in the examples; replaced by the real port. */
->>>>>>> 9fc19264 (docs(src): comments name their thing first):src/description/page/page.ts
 const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
 /** The description as one page of HTML, without scripts. */
