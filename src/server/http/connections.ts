@@ -24,7 +24,7 @@ export interface ConnectionsOptions extends CensusOptions {
   readonly stallTimeoutMs: () => number
   /** Longest time until a client has sent the headers of a request that it began, or of its first. */
   readonly headersTimeoutMs: number
-  /** What was wrong with the bytes of a connection, as the whole last answer on it. */
+  /** Builds the whole last answer on a connection with invalid bytes. */
   readonly describeError: (error: Error) => string
   /** Answers a request for which there is no connection to spare; `false` leaves it to the usual handler. */
   readonly refuse: (request: IncomingMessage, response: ServerResponse) => boolean
@@ -38,14 +38,14 @@ export interface ConnectionsOptions extends CensusOptions {
 
 /** Requests that one client may send before its first is answered; beyond, the connection ends after these. */
 const MAX_PIPELINED = 16
-/** Of all connections together: what is parsed is held in memory, and headers may have 16 KiB each. */
+/** Pipelined requests of all connections together: parsed ones are held in memory, and headers may have 16 KiB each. */
 const MAX_PIPELINED_IN_ALL = 512
 /**
  * Answers on one connection to a client that has shown no key, health checks and refusals: what it leaves unread is in
  * the system's memory, where only its size tells that it is there.
  */
 const MAX_ANSWERS_TO_STRANGER = 32
-/** What a client may go on to send after its last answer, so that it is there to read it. */
+/** Bytes that a client may send after its last answer, so that it is there to read it. */
 const MAX_DISCARDED_BYTES = 256 * 1024
 /** Answers up to this size are with any client within `LINGER_MS`. */
 const SHORT_ANSWER_BYTES = 64 * 1024
@@ -203,7 +203,7 @@ export class ClientConnections {
     waiting.length = 0
   }
 
-  /** What was written may be long, and with a client that reads slowly for a while. */
+  /** Time for reading what was written, which may be long for a client that reads slowly. */
   #patienceMs(connection: ClientConnection): number {
     const isShort = connection.socket.bytesWritten - connection.bytesWritten <= SHORT_ANSWER_BYTES
     return isShort ? this.#lingerMs : Math.max(this.#lingerMs, this.#stallMs(connection))
@@ -275,7 +275,7 @@ export class ClientConnections {
     }
   }
 
-  /** What is left of the body is not read any more. The answer to the request says why. */
+  /** Stops reading the rest of the body. The answer to the request gives the reason. */
   #refuseCrumbs(request: IncomingMessage): void {
     const connection = this.#census.get(request.socket)
     if (connection === undefined || connection.standing === 'ending') return

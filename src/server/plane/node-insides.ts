@@ -22,7 +22,7 @@ export function holdListening(server: Server, onSocket: (begin: () => void) => v
   return true
 }
 
-/** What llhttp hears of a request behind whose headers it is to parse nothing, not even a body. */
+/** Return value that makes llhttp parse nothing behind a request's headers, not even a body. */
 const PARSE_NO_MORE = 2
 
 /**
