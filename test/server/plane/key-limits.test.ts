@@ -130,7 +130,7 @@ t.test('KeyLimits', (t) => {
         status: 429,
         message:
           'The key "anna" has a limit of 3 credits a day: 0.25 are used, 2.5 are reserved for running requests. ' +
-          'What is left, 0.25, is less than the 1 that this request may cost. ' +
+          'The remaining 0.25 are less than the 1 that this request may cost. ' +
           `It resets at ${resetsAt}.`,
         details: {
           key: 'anna',
