@@ -168,6 +168,7 @@ export class SharedFolder {
     } finally {
       for (const gateway of this.#gateways.slice()) this.#kill(gateway)
       this.#time.remove()
+      rmSync(this.#folder, { recursive: true, force: true })
     }
   }
 
