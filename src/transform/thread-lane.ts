@@ -166,7 +166,7 @@ export class ThreadLane {
     await (await this.#piscina)?.destroy()
   }
 
-  /** The youngest job of the key with most that wait, or the new one. Checks of answers wait in any case. */
+  /** The youngest job of the key with most that wait, or the new one. Jobs of answers that were paid for wait in any case. */
   #refuseOne(key: string): void {
     const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
     const id = this.#options.queue.evictionFor(key)

@@ -224,8 +224,9 @@ export class TransformPool {
   }
 
   /**
-   * Changes a request to the upstream that was refused, or that is to be asked again. Reads the bytes and keeps them as they are: a socket may still send them,
-   * so that a thread gets a copy. Returns `null` where it cannot be changed so.
+   * Changes a request to the upstream that was refused, or that is to be asked again. Reads the bytes and keeps them as they
+   * are: a socket may still send them, so that a thread gets a copy. The rounds before another one have been paid for, so that
+   * waits even when the queue is full. Returns `null` where it cannot be changed so.
    *
    * @throws {GatewayError} as `run()`
    */
@@ -237,7 +238,9 @@ export class TransformPool {
     const inline = await this.#runHere(() => rewritePayload(payload, rewrite), payload, owner)
     if (inline !== TOO_LONG) return inline
     const job = { type: 'rewrite', body: new Uint8Array(payload), rewrite } as const
-    const result = await this.#conversions.run(job, this.#termsFor(payload.byteLength), owner)
+    const isPaidFor = rewrite.kind === 'follow-up'
+    const terms = { ...this.#termsFor(payload.byteLength), isPaidFor }
+    const result = await this.#conversions.run(job, terms, owner)
     return resultOf(result, 'rewritten').payload
   }
 

@@ -238,6 +238,22 @@ t.test('run()', async (t) => {
     t.equal(pool.waiting, 0)
   })
 
+  t.test('writes another round of an answer even when the queue is full', async (t) => {
+    const pool = makePool(t, { maxQueue: 0 })
+    const { payload } = converted(await pool.run(largeJob(), idle()))
+    const running = pool.run(largeJob(), idle())
+    await t.rejects(pool.rewrite(payload, { kind: 'reasoning' }, idle()), {
+      code: 'GW_TRANSFORM_QUEUE_FULL'
+    })
+    const followUp = {
+      answer: { text: 'Let me see.', toolCalls: [] },
+      reply: { text: 'Go on.', toolResults: [] }
+    }
+    const round = await pool.rewrite(payload, { kind: 'follow-up', followUp }, idle())
+    t.match(Buffer.from(round?.bytes ?? []).toString(), /"content":"Let me see\."/)
+    await running
+  })
+
   t.test('still serves small bodies when the queue is full', async (t) => {
     const pool = makePool(t, { maxQueue: 0 })
     const large = pool.run(largeJob(), idle())

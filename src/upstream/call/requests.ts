@@ -145,6 +145,12 @@ const OPENING_BRACE = 0x7b
 export interface PayloadMemory {
   /** @throws {GatewayError} GW_MEMORY_FULL; the error that ended the request. */
   growTo(payloadBytes: number): void
+  /**
+   * Takes the payload's new size, and gives back what is beyond it.
+   *
+   * @throws as `growTo()`
+   */
+  shrinkTo(payloadBytes: number): void
   /** The payload is gone. */
   shrinkToKept(): void
 }
@@ -250,7 +256,7 @@ export class RequestPayload {
   /** Takes the bytes of the next round in place of those there were. @throws as `PayloadMemory.growTo()` */
   replace(bytes: Uint8Array): void {
     this.#bytes = bytes
-    this.#memory.growTo(bytes.byteLength)
+    this.#memory.shrinkTo(bytes.byteLength)
   }
 
   /** No round follows the one that is asked now. */

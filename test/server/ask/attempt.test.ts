@@ -97,6 +97,7 @@ async function attempt(t: Test, onRequest: RequestListener, changes: Changes = {
       bytes: body,
       memory: {
         growTo: () => t.fail('it does not grow'),
+        shrinkTo: () => t.fail('it does not change'),
         shrinkToKept: () => {
           seen.firstParts += 1
           changes.onFirstPart?.()

@@ -1,12 +1,15 @@
 import t from 'tap'
+import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { encodePayload } from '../../../src/dialects/request/payload-bytes.ts'
 import { Repairs } from '../../../src/kiro/rules/repairs.ts'
 import {
   dropFields,
+  extendPayload,
   reformPayload,
   stripReasoning,
   trimPayload
 } from '../../../src/server/ask/change-payload.ts'
+import { BodyMemory } from '../../../src/server/plane/body-memory.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 
@@ -32,6 +35,7 @@ function setUp(memory: { readonly isFull: boolean }) {
         grown.push(size)
         if (memory.isFull && size > bytes.byteLength) throw new GatewayError('GW_MEMORY_FULL')
       },
+      shrinkTo: () => {},
       shrinkToKept: () => {}
     }
   })
@@ -74,3 +78,30 @@ t.test('changes of a request that was refused', async (t) => {
     t.equal(payload.has('reasoning-refused'), false)
   })
 })
+
+t.test(
+  'a kept conversation takes no more memory after another round than its bytes do',
+  async (t) => {
+    const MIB = 2 ** 20
+    const budget = new MemoryBudget(64 * MIB, 10)
+    using memory = new BodyMemory({
+      ...owner,
+      budget,
+      kept: new MemoryBudget(MIB, 0),
+      smallLane: new MemoryBudget(MIB, 0),
+      inlineMaxBytes: 1024,
+      timeoutMs: 1000
+    })
+    await memory.reserve(4 * MIB)
+    const payload = new RequestPayload({ bytes: new Uint8Array(4 * MIB), memory, isKept: true })
+    const transforms = {
+      rewrite: async () => ({ bytes: new Uint8Array(5 * MIB), tokens: 1, weight: 1 })
+    }
+    const followUp = {
+      answer: { text: 'Let me see.', toolCalls: [] },
+      reply: { text: 'Go on.', toolResults: [] }
+    }
+    await extendPayload(transforms, payload, followUp, owner)
+    t.equal(budget.reservedBytes, 10 * MIB, 'and once more, for a copy')
+  }
+)

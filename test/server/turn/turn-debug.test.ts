@@ -16,7 +16,7 @@ async function filesOf(t: Test, mode: 'errors' | 'all', code: ErrorCode | null) 
   const plane = { debug: capture, transforms }
   const debug = new TurnDebug(plane, mode)
   const error = code === null ? null : new GatewayError(code)
-  const memory = { growTo: () => {}, shrinkToKept: () => {} }
+  const memory = { growTo: () => {}, shrinkTo: () => {}, shrinkToKept: () => {} }
   const payload = Buffer.from('{"conversationState":{"chatTriggerType":"MANUAL"}}')
   debug.noteRequest(new RequestPayload({ bytes: payload, memory }))
   if (error !== null) debug.noteFailure(error)

@@ -106,7 +106,7 @@ t.test('withProfileArn()', async (t) => {
   )
   const roomy = allocateWithHeadroom(payload.length)
   payload.copy(roomy)
-  const memory = { growTo: () => {}, shrinkToKept: () => {} }
+  const memory = { growTo: () => {}, shrinkTo: () => {}, shrinkToKept: () => {} }
   const kept = new RequestPayload({ bytes: roomy, memory })
   for (const each of [arn, `${arn}2`, null, arn]) {
     const { buffer, byteLength } = withProfileArn(kept.bytes, each)

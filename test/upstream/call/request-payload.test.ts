@@ -21,7 +21,11 @@ t.test('RequestPayload', async (t) => {
 
 t.test('the memory of a RequestPayload follows it', async (t) => {
   const sizes: number[] = []
-  const memory = { growTo: (size: number) => sizes.push(size), shrinkToKept: () => sizes.push(0) }
+  const memory = {
+    growTo: (size: number) => sizes.push(size),
+    shrinkTo: (size: number) => sizes.push(size),
+    shrinkToKept: () => sizes.push(0)
+  }
   const payload = new RequestPayload({ bytes: Buffer.alloc(100), memory, isKept: true })
   payload.reserve(30)
   payload.replace(Buffer.alloc(125))
@@ -134,7 +138,8 @@ t.test('Exchange.releaseBody()', (t) => {
 })
 
 function payloadOf(bytes: Uint8Array, isKept = false): RequestPayload {
-  return new RequestPayload({ bytes, memory: { growTo: () => {}, shrinkToKept: () => {} }, isKept })
+  const memory = { growTo: () => {}, shrinkTo: () => {}, shrinkToKept: () => {} }
+  return new RequestPayload({ bytes, memory, isKept })
 }
 
 function makeBody(bytes: number): Buffer {
