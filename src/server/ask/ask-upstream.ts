@@ -258,7 +258,7 @@ function tellOnce(
   const name = JSON.stringify(told)
   if (strange.has(name) || strange.size >= MAX_STRANGE) return
   strange.add(name)
-  log.warn({ request_id, ...told }, 'unknown reason in an upstream refusal')
+  log.warn({ request_id, ...told }, 'unknown event or reason from the upstream')
 }
 
 function noteCut(

@@ -232,7 +232,7 @@ t.test('what the upstream says that is new is counted, and told of once', async 
   t.same(statuses, [200, 400, 200, 400])
   const told = lines
     .map((line): Record<string, unknown> => JSON.parse(line))
-    .filter(({ msg }) => msg === 'unknown reason in an upstream refusal')
+    .filter(({ msg }) => msg === 'unknown event or reason from the upstream')
   t.same(
     told.map(({ event, reason }) => event ?? reason),
     ['ofTheFutureEvent', 'meteringEvent', 'OF_THE_FUTURE']
