@@ -162,11 +162,11 @@ t.test('what was used is told at once: at 80 %, and why a request was refused', 
   t.comment(`told ${Math.round(performance.now() - endedAt)} ms after the end`)
   t.match(receiver.received[0]?.json['text'], /"anna" has used 80 % of its limit: 4 of 5 credits/)
   const { text } = await ask(gateway, anna)
-  t.match(text, /What is left, 1, is less than the 4 that/)
+  t.match(text, /The remaining 1 are less than the 4 that/)
   await receiver.count(2)
   t.match(
     receiver.received[1]?.json['text'],
-    /has too little left for a request, which was refused: 4 of 5 credits/
+    /has too few credits left for a request, which was refused: 4 of 5 credits/
   )
 })
 
