@@ -38,7 +38,8 @@ const STALLED_MS = 2_000
  * reset. Beyond the bound of all clients, connections on which hardly anything is read are reset; beyond twice the bound,
  * those that hold most. A connection that holds less than an even part of the bound is left alone: it would free
  * little, and while there is too much another one holds more. Where the system does not tell (it is not Linux), what was
- * written to a client without a key counts until its connection ends, and clients with a key have no bound.
+ * written to a client without a key counts until its connection ends. Of a client with a key the last answer counts while
+ * nothing is asked on its connection, where a reset cuts no answer that is being made.
  */
 export class UnreadWatch {
   readonly #options: UnreadWatchOptions
@@ -134,7 +135,10 @@ export class UnreadWatch {
       if (byPorts === null && !connection.isKnown) continue // only its count is known
       const { socket, countedBytes, unreadBytes, takenBytes } = connection
       const since = countedBytes - (counted.get(connection) ?? 0)
-      const left = Math.min(unreadBytes, (byPorts?.get(portPairOf(socket)) ?? 0) + since)
+      const left =
+        byPorts === null
+          ? untoldBytesOf(connection, since)
+          : Math.min(unreadBytes, (byPorts.get(portPairOf(socket)) ?? 0) + since)
       census.setUnread(connection, left)
       if (countedBytes - left - takenBytes <= left * READ_PART) continue
       connection.takenBytes = countedBytes - left
@@ -186,4 +190,15 @@ export class UnreadWatch {
       .filter(({ unreadBytes }) => unreadBytes > 0)
       .toSorted((a, b) => b.unreadBytes - a.unreadBytes)
   }
+}
+
+/**
+ * Returns the bytes that a client with a key may have left unread where the system does not tell. While an answer is being
+ * made, its maker watches the reader. The next request shows that the one before was read.
+ */
+function untoldBytesOf(
+  { socket, standing, bytesWritten }: ClientConnection,
+  since: number
+): number {
+  return standing === 'idle' ? socket.bytesWritten - bytesWritten : since
 }

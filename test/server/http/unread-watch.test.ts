@@ -130,6 +130,51 @@ t.test('what strangers have not read stays bounded', async (t) => {
   }
 })
 
+t.test('clients with a key where the system does not tell', async (t) => {
+  t.test('leave bounded answers unread on connections that rest', async (t) => {
+    const { census, dropped, connect, write, look } = setUp({ isTold: false })
+    const small = connect(true)
+    write(small, 3_000)
+    census.move(small, 'idle')
+    const resting = Array.from({ length: 24 }, () => connect(true))
+    for (const connection of resting) {
+      write(connection, MIB)
+      census.move(connection, 'idle')
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    wait([small, ...resting], 2_500)
+    await look()
+    t.ok(dropped.size > 0, `${dropped.size} dropped`)
+    t.notOk(dropped.has(small))
+    t.ok(census.unreadBytes <= 16 * MIB, `${census.unreadBytes} bytes`)
+  })
+  t.test('lose no answer that is being made, however long it is', async (t) => {
+    const { census, dropped, connect, write, looks } = setUp({ isTold: false })
+    const streaming = Array.from({ length: 24 }, () => connect(true))
+    for (const connection of streaming) census.move(connection, 'busy')
+    while (looks.aside + looks.now < 3) {
+      for (const connection of streaming) write(connection, MIB / 16)
+      wait(streaming, 2_500)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    t.same(dropped, new Set())
+  })
+  t.test('have read what they got before they ask again', async (t) => {
+    const { census, dropped, connect, write, looks } = setUp({ isTold: false })
+    const asking = connect(true)
+    while (looks.aside + looks.now < 3) {
+      asking.bytesWritten = asking.socket.bytesWritten
+      census.move(asking, 'busy')
+      write(asking, MIB)
+      census.move(asking, 'idle')
+      wait([asking], 2_500)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    t.same(dropped, new Set())
+    t.ok(census.unreadBytes > 0, 'but for the last')
+  })
+})
+
 t.test('a look takes a fifth of the time at most', async (t) => {
   const { looks, connect, write, watch } = setUp({ tookMs: 500 })
   const reader = connect(true)
