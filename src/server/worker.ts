@@ -316,7 +316,7 @@ function createParts(
     onDropped: (dropped) => log.warn({ ...dropped }, 'client connections dropped'),
     load: new LoadWatch({
       memory: () => ({ used: plane.memory.reservedBytes, total: plane.memory.totalBytes }),
-      isConverting: () => plane.transforms.waiting > 0,
+      isWaiting: () => plane.memory.waiting > 0 || plane.transforms.waiting > 0,
       arrivals: plane.arrivals,
       channel
     })

@@ -10,8 +10,8 @@ export interface InUse {
 export interface LoadWatchOptions {
   /** Memory for bodies and answers. */
   readonly memory: () => InUse
-  /** Jobs wait for a thread. */
-  readonly isConverting: () => boolean
+  /** Requests wait for memory, or for a thread. */
+  readonly isWaiting: () => boolean
   readonly channel: ToPrimary
   readonly arrivals: Pick<Arrivals, 'arrived'>
   /** CPU time of the event loop's thread, and time in all, since it was asked last. */
@@ -56,6 +56,7 @@ export class LoadWatch {
   arrived(): void {
     this.#arrivals += 1
     if (this.#options.arrivals.arrived() >= QUEUE || this.#arrivals >= CROWD) this.#crowd()
+    if (this.#isShort()) this.#set(1) // hundreds more may come before the next look
   }
 
   /** Looks again. Called some times a second while there are clients. */
@@ -79,9 +80,9 @@ export class LoadWatch {
   }
 
   #isShort(): boolean {
-    const { memory, isConverting } = this.#options
+    const { memory, isWaiting } = this.#options
     const { used, total } = memory()
-    return used > total * MEMORY_IN_USE || isConverting()
+    return used > total * MEMORY_IN_USE || isWaiting()
   }
 
   #set(load: number): void {

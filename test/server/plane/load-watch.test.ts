@@ -5,7 +5,7 @@ function setUp() {
   const facts = {
     cpu: { used: 0, total: 100 },
     memory: { used: 0, total: 100 },
-    isConverting: false,
+    isWaiting: false,
     together: 1
   }
   const told: number[] = []
@@ -13,7 +13,7 @@ function setUp() {
   const watch = new LoadWatch({
     cpu: (): InUse => facts.cpu,
     memory: (): InUse => facts.memory,
-    isConverting: () => facts.isConverting,
+    isWaiting: () => facts.isWaiting,
     arrivals: { arrived: () => facts.together },
     channel: {
       send: (message) => {
@@ -59,8 +59,24 @@ t.test('the load of a worker', async (t) => {
     watch.rest()
     facts.memory.used = 50
     t.same(look(0), [0])
-    facts.isConverting = true
+    facts.isWaiting = true
     t.same(look(0), [1])
+  })
+
+  t.test('is full at once where a client comes while something is short', async (t) => {
+    const { watch, facts, since } = setUp()
+    watch.arrived()
+    t.same(since(), [], 'nothing is short')
+    facts.memory.used = 51
+    watch.arrived()
+    watch.arrived()
+    t.same(since(), [1], 'told once, and not at the next look only')
+    watch.rest()
+    since()
+    facts.memory.used = 0
+    facts.isWaiting = true
+    watch.arrived()
+    t.same(since(), [1])
   })
 
   t.test('tells of a crowd at once, and of its end', async (t) => {
