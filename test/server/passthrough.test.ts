@@ -240,6 +240,28 @@ t.test('a generation that is refused without a word says nothing of a key', asyn
   )
 })
 
+t.test('a key that is refused when the web is searched is refused', async (t) => {
+  const { chat, replies, primary } = await rig(t)
+  t.match(await chat('ksk_old'), { status: 200 })
+  replies.set('ksk_old', refuseKey)
+  const response = await fetch(`${primary.url}/v1/messages`, {
+    method: 'POST',
+    headers: { 'x-api-key': 'ksk_old' },
+    body: JSON.stringify({
+      model: 'auto',
+      max_tokens: 100,
+      messages: [{ role: 'user', content: 'Perform a web search for the query: node' }],
+      tools: [{ type: 'web_search_20250305', name: 'web_search' }]
+    })
+  })
+  t.equal(response.status, 401)
+  t.match(await response.text(), /rejects this Kiro API key/)
+  t.ok(
+    primary.messages.some((one) => one.type === 'kiro-key.lesson' && !one.isAccepted),
+    'all workers are told'
+  )
+})
+
 t.test('many requests of a new key at once are one trial', async (t) => {
   const { chat, replies, calls } = await rig(t, { KIRO_KEY_NEW_PER_MINUTE: '1' })
   const answers = await Promise.all(Array.from({ length: 20 }, () => chat('ksk_real')))

@@ -12,7 +12,7 @@ import type { StrangeEvents } from '../../reply/answer-reader.ts'
 import type { AnswerSink } from '../../reply/sinks.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { generationRequest, type RequestPayload } from '../../upstream/call/requests.ts'
-import { type Approach, type ApproachFailure, formSignOf } from '../../upstream/call/retry.ts'
+import { type Approach, toApproachFailure } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { Charge, TurnLimits } from '../plane/key-limits.ts'
 import type { TurnCapture } from '../plane/turn-capture.ts'
@@ -142,7 +142,7 @@ async function prepareNext(
   progress.end('retry')
   const failed = heedFailure(plane, question, { way, outcome })
   const { code, detail } = failed.error
-  const failure = toApproachFailure(failed)
+  const failure = toApproachFailure(failed.error, failed.fault)
   const isOver = failed.isFinal || !mayChange(state)
   const another = isOver ? null : way.after(failure)
   const means = tryMeans(plane, question, { way, another, told: way.told(failure).error })
@@ -273,12 +273,6 @@ function noteCut(
 
 /** Factor for slow answers: they may take 300 s to begin instead of 120 (kiro-protocol §8.4). */
 const SLOW_FACTOR = 2.5
-
-function toApproachFailure({ error, fault }: FailedTry): ApproachFailure {
-  if (fault === null) return { error, remedy: null }
-  const { remedy, isTokenNamed } = fault
-  return { error, remedy, isTokenNamed, formSign: formSignOf(fault) }
-}
 
 interface AttemptPlan {
   readonly way: CallWay

@@ -11,7 +11,7 @@ import { asGatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { exchangeJson } from '../../upstream/call/json-exchange.ts'
 import { searchRequest } from '../../upstream/call/requests.ts'
-import { type ApproachFailure, formSignOf } from '../../upstream/call/retry.ts'
+import { type ApproachFailure, toApproachFailure } from '../../upstream/call/retry.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { TurnCapture } from '../plane/turn-capture.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
@@ -201,10 +201,10 @@ async function ask(
     const { token } = snapshot
     const fault = faultOfResponse({ status, headers, body: text, token, now: Date.now() })
     const error = plane.account.heed(toGatewayError(fault), fault)
-    return { error, remedy: fault.remedy, formSign: formSignOf(fault) }
+    return toApproachFailure(error, fault)
   } catch (cause) {
     signal.throwIfAborted()
-    return { error: asGatewayError(cause), remedy: null }
+    return toApproachFailure(asGatewayError(cause), null)
   } finally {
     progress.end('search')
   }

@@ -184,6 +184,16 @@ export interface ApproachFailure {
   readonly formSign?: FormSign | null
 }
 
+/** Converts a failure with the upstream's answer, if there was one. */
+export function toApproachFailure(
+  error: GatewayError,
+  fault: UpstreamFault | null
+): ApproachFailure {
+  if (fault === null) return { error, remedy: null }
+  const { remedy, isTokenNamed } = fault
+  return { error, remedy, isTokenNamed, formSign: formSignOf(fault) }
+}
+
 /** Sign that a refusal may be about the request's form (kiro-protocol §1.5 rule 3). */
 export function formSignOf(
   fault: Pick<UpstreamFault, 'status' | 'reason' | 'type'> & { readonly remedy?: Remedy }
