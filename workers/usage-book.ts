@@ -13,6 +13,7 @@ let turn = Promise.resolve()
 parentPort?.on('message', (message: ToBook) => {
   turn = inTurn(turn, message)
 })
+tell({ type: 'started' })
 
 async function inTurn(before: Promise<void>, message: ToBook): Promise<void> {
   await before

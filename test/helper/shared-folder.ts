@@ -43,6 +43,7 @@ export class SimThread extends EventEmitter implements BookThread {
     this.#database = database
     this.#place = place
     this.#onLease = onLease
+    process.nextTick(() => this.emit('message', { type: 'started' } satisfies FromBook))
   }
 
   get isBusy(): boolean {

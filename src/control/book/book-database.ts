@@ -117,7 +117,7 @@ const SQL = {
   pages: 'SELECT key, page, crc FROM pages',
   putPage: `INSERT INTO pages VALUES (?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET page = excluded.page, crc = excluded.crc`,
-  runs: 'SELECT id, mark, seen_at, lost FROM runs',
+  runs: 'SELECT id, mark, seen_at, lost FROM runs ORDER BY seen_at DESC',
   putRun: `INSERT INTO runs VALUES (?, ?, ?, -1, NULL)
     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, lost = NULL`,
   lost: 'SELECT lost FROM runs WHERE id = ?',
@@ -147,6 +147,8 @@ const LOOK_MS = 9_000
 const STALE_MS = 120_000
 /** It may only have been paused: if it comes back within this time, it holds again what was written off. */
 const FORGOTTEN_MS = 30 * DAY_MS
+/** Silent runs that are remembered, the newest ones. A container that dies at each start leaves one every minute. */
+const MAX_SILENT = 100
 /** Another gateway on the same folder writes for a few milliseconds at a time. */
 const BUSY_MS = 5_000
 
@@ -432,6 +434,7 @@ export class BookDatabase {
     this.#statements.putRun.run(this.#run.id, JSON.stringify(this.#run.mark), now)
     const lost: WrittenOff[] = []
     this.#hasOthers = false
+    let silent = 0
     for (const { id, mark, seen_at: seenAt, lost: before } of this.#statements.runs.all()) {
       if (id === this.#run.id) continue
       const fate = fateOfRun(parseMark(mark), now - Number(seenAt))
@@ -441,7 +444,8 @@ export class BookDatabase {
       }
       const given = before === null ? this.#lose(String(id), isKept ? now : null) : []
       lost.push(...given)
-      if (fate === 'gone') this.#statements.dropRun.run(String(id))
+      if (fate === 'unknown') silent += 1
+      if (fate === 'gone' || silent > MAX_SILENT) this.#statements.dropRun.run(String(id))
       else if (before === null) this.#statements.putLost.run(withChecksum(given), String(id))
     }
     return { lost: lost.filter(({ credits }) => credits > 0), regained }

@@ -9,6 +9,8 @@ import type { DaySums } from './usage-sums.ts'
  * Messages between the primary and the thread that has `usage.db` open. One batch is one transaction: all of it is in
  * the book, or none.
  *
+ *   primary ◀── started ── thread
+ *
  *   primary ── open ──▶ thread        primary ── commit(batch) ──▶ thread
  *           ◀─ opened ─                       ◀─ committed(answer) or failed ─
  */
@@ -134,6 +136,8 @@ export type ToBook =
   | { readonly type: 'close'; readonly id: number }
 
 export type FromBook =
+  /** The first message of a thread. */
+  | { readonly type: 'started' }
   | { readonly type: 'opened'; readonly id: number; readonly opened: BookOpened }
   | { readonly type: 'committed'; readonly id: number; readonly answer: BookAnswer }
   | {

@@ -82,7 +82,7 @@ export interface BookProblem {
   readonly reason: string
 }
 
-type Answer = Exclude<FromBook, { readonly type: 'failed' }>
+type Answer = Exclude<FromBook, { readonly type: 'failed' | 'started' }>
 
 interface Pending {
   readonly thread: BookThread
@@ -129,6 +129,8 @@ export class UsageBook {
   readonly #timing: typeof TIMING
   readonly #now: () => number
   #thread: BookThread | null = null
+  /** Resolves when the thread runs or is gone. Its start takes seconds on a busy machine, which is not the disk's fault. */
+  #started = Promise.withResolvers<void>()
   /** By id. Bounded by what is under way: one commit, one look at the sums, one at the plan. */
   readonly #pending = new Map<number, Pending>()
   /** Threads that were ended and have not gone. Bounded by MAX_ENDING. */
@@ -199,7 +201,13 @@ export class UsageBook {
 
   /** Opens the book. Resolves when that has succeeded or failed for the first time; it is tried again. */
   async start(): Promise<void> {
-    await soon(this.#open(), this.#timing.stallMs).catch((cause: unknown) => this.#fail(cause))
+    try {
+      const opening = this.#open()
+      await this.#started.promise
+      await soon(opening, this.#timing.stallMs)
+    } catch (cause) {
+      this.#fail(cause)
+    }
   }
 
   /** Writes down requests that are over, and settles what they have cost. */
@@ -287,9 +295,11 @@ export class UsageBook {
   async #finish(): Promise<void> {
     await this.#committing
     if (this.#isDue) await this.#commit()
+    if (this.#isDue && this.#problem !== null) await this.#commit() // its thread may just have ended
     while (this.#isDue && this.#problem === null) await this.#commit() // the first may have been one that was unsure
-    if (this.#openedAt !== null) {
-      // Its thread may just have ended, or the disk is full no longer. What cannot be given back is lost at the next start.
+    const isSettled = this.#charges.size === 0 && this.#unsure === null
+    if (this.#openedAt !== null && isSettled) {
+      // Credits that cannot be given back, or whose use could not be written, count as used at the next start.
       await this.#open()
         .then(() => this.#call({ type: 'close' }))
         .catch(() => {})
@@ -339,12 +349,15 @@ export class UsageBook {
     const unsure = this.#unsure
     const taken = unsure ?? this.#take()
     this.#unsure = null
-    const stall = setTimeout(() => {
-      this.#isStalled = true
-      this.#setProblem(NO_ANSWER)
-    }, this.#timing.stallMs)
+    let stall: NodeJS.Timeout | undefined
     try {
-      await this.#open()
+      const opening = this.#open()
+      await this.#started.promise
+      stall = setTimeout(() => {
+        this.#isStalled = true
+        this.#setProblem(NO_ANSWER)
+      }, this.#timing.stallMs)
+      await opening
       const answer = await this.#call({ type: 'commit', batch: taken.batch })
       if (answer.type !== 'committed') throw new Error(`the book answers ${answer.type}`)
       const { pages, hasOthers } = answer.answer
@@ -453,20 +466,22 @@ export class UsageBook {
       const message =
         'usage.db was damaged and has been moved away. Keys with limits are refused until the file is restored or `kiro-gateway key reopen` sets their usage'
       this.#options.log.error({ setAside }, message)
+      this.#names = new Map([...this.#known, ...this.#names]) // the new file has none
     }
     this.#tellLosses(losses)
     this.#options.onOpened(prices)
-    this.#mend()
+    if (this.#committing === null) this.#mend() // otherwise the commit says whether it can be written
   }
 
   /** @throws {Error} while threads that were ended have not gone: the disk stands still for them, too */
   #startThread(): BookThread {
     if (this.#ending.size >= MAX_ENDING) throw new Error(NO_ANSWER)
     const thread = (this.#options.startThread ?? startThread)()
+    this.#started = Promise.withResolvers()
     thread.on('message', (message: FromBook) => this.#onMessage(message))
     const onGone = (cause: unknown): void => {
       const message = cause instanceof Error ? cause.message : 'the usage thread has ended'
-      if (this.#thread === thread) {
+      if (this.#thread === thread && this.#problem === null) {
         const { log } = this.#options
         log.error({ reason: message }, 'the thread of the account book has ended; it starts anew')
       }
@@ -485,6 +500,7 @@ export class UsageBook {
   #leaveThread(thread: BookThread, message: string): void {
     if (this.#thread === thread) {
       this.#thread = null
+      this.#started.resolve()
       this.#ending.add(thread)
       void thread.terminate()
     }
@@ -497,6 +513,10 @@ export class UsageBook {
   }
 
   #onMessage(message: FromBook): void {
+    if (message.type === 'started') {
+      this.#started.resolve()
+      return
+    }
     const pending = this.#pending.get(message.id)
     this.#forget(message.id)
     if (this.#pending.size === 0) this.#thread?.unref()

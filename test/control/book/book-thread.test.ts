@@ -1,4 +1,6 @@
-import { existsSync } from 'node:fs'
+import { EventEmitter } from 'node:events'
+import { existsSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
@@ -124,11 +126,159 @@ t.test('sets a book aside when a look at the account finds it damaged', async (t
     const next = create()
     await next.start()
     if (harm === 'scribbled') t.equal(await next.look('a', LOOK), null)
-    while (!text().includes('set aside')) await sleep(5)
+    while (!text().includes('moved away')) await sleep(5)
     while (next.problem !== null) await sleep(5)
     t.match(await next.ask(askFor(CREDIT)), { share: 0, isClosed: true }, harm)
     t.match(await next.look('a', LOOK), { record: {} }, harm)
   }
+})
+
+/** A book whose threads do what the test says. */
+function simulated(t: Test, path = t.testdir({})) {
+  const threads: SimThread[] = []
+  const { log, text } = recordedLog()
+  const startThread = (): SimThread => {
+    const thread = new SimThread(BookDatabase, 'place', () => {})
+    threads.push(thread)
+    return thread
+  }
+  const timing = { writeMs: 1, retryMs: 5 }
+  const book = openBook(path, { log, now: () => NOON, timing, startThread })
+  const work = async (fate: Parameters<SimThread['work']>[0]): Promise<void> => {
+    while (threads.at(-1)?.isBusy !== true) await sleep(1)
+    await threads.at(-1)?.work(fate)
+  }
+  const closed = async (ended = book.close()): Promise<void> => {
+    let isClosed = false
+    void ended.then(() => (isClosed = true))
+    while (!isClosed) {
+      await threads.at(-1)?.work('done')
+      await sleep(1)
+    }
+  }
+  return { book, work, closed, text, path: usagePath(path) }
+}
+
+t.test('frees no credits at its end whose use it could not write', async (t) => {
+  for (const fate of ['full', 'dies before', 'full twice'] as const) {
+    const { book, work, closed, path } = simulated(t)
+    const first = book.ask(askFor(4 * CREDIT))
+    await work('done')
+    await work('done')
+    await first
+    book.record([charged(CREDIT)])
+    const ended = book.close()
+    if (fate === 'full twice') await work('full')
+    await work(fate === 'full twice' ? 'full' : fate)
+    await closed(ended)
+    const db = new DatabaseSync(path)
+    const page = String(db.prepare('SELECT page FROM pages').get()?.['page'])
+    db.close()
+    const used = fate === 'full twice' ? /"used":0,.*"held":4000000/ : /"used":1000000,"leases":{}/
+    t.match(page, used, fate)
+  }
+})
+
+t.test('does not blame the disk for the start of its thread', async (t) => {
+  const thread = Object.assign(new EventEmitter(), {
+    postMessage: () => {},
+    ref: () => {},
+    unref: () => {},
+    terminate: async () => 0
+  })
+  const timing = { writeMs: 1, stallMs: 20, closeMs: 20 }
+  const book = openBook(t.testdir({}), { timing, startThread: () => thread })
+  const started = book.start()
+  book.record([charged(CREDIT)])
+  await sleep(200)
+  t.equal(book.problem, null)
+  thread.emit('message', { type: 'started' })
+  await started
+  t.match(book.problem, { reason: 'the disk does not respond' })
+  await book.close()
+})
+
+t.test('says once that its thread ends, however often it is started', async (t) => {
+  const { log, text } = recordedLog()
+  let starts = 0
+  const startThread = () => {
+    starts += 1
+    const thread = Object.assign(new EventEmitter(), {
+      postMessage: () => setImmediate(() => thread.emit('error', new Error('out of memory'))),
+      ref: () => {},
+      unref: () => {},
+      terminate: async () => (thread.emit('exit', 1) ? 1 : 0)
+    })
+    return thread
+  }
+  const book = openBook(t.testdir({}), { log, timing: { writeMs: 1, retryMs: 5 }, startThread })
+  book.record([charged(CREDIT)])
+  while (starts < 6) await sleep(5)
+  t.equal(text().split('thread of the account book has ended').length, 2)
+  await book.close()
+})
+
+t.test('is not open to limits while its thread dies at each batch', async (t) => {
+  const { book, work, text } = simulated(t)
+  book.record([charged(CREDIT)])
+  await work('done')
+  await work('dies before')
+  while (book.problem === null) await sleep(1)
+  const { since } = book.problem
+  for (let n = 0; n < 3; n++) {
+    await work('done') // it is opened
+    await work('dies before')
+  }
+  t.match(book.problem, { since }, 'it goes on')
+  t.notMatch(text(), /recorded again/)
+  await work('done')
+  await work('done')
+  while (book.problem !== null) await sleep(1)
+  const closed = book.close()
+  await work('done')
+  await closed
+})
+
+t.test('knows the names of keys in the file that replaces a damaged one', async (t) => {
+  const { book, work, closed, path } = simulated(t)
+  book.setKeys([{ id: 'k_1', name: 'anna' }])
+  book.record([charged(CREDIT)])
+  await work('done')
+  await work('done')
+  book.record([charged(CREDIT)])
+  await work('dies after')
+  writeFileSync(path, 'no database')
+  await work('done')
+  await work('done')
+  book.record([charged(CREDIT)])
+  await closed()
+  const db = new DatabaseSync(path)
+  t.match(db.prepare('SELECT id, name FROM keys').all(), [{ id: 'k_1', name: 'anna' }])
+  db.close()
+})
+
+t.test('remembers the newest of many gateways that fell silent, and no more', async (t) => {
+  const first = simulated(t)
+  first.book.record([charged(CREDIT)])
+  await first.work('done')
+  await first.work('done')
+  await first.closed()
+  const { path } = first
+  const db = new DatabaseSync(path)
+  const insert = db.prepare('INSERT INTO runs VALUES (?, ?, ?, 0, NULL)')
+  const mark = JSON.stringify({ place: 'elsewhere', pid: 1, start: '1' })
+  db.exec('BEGIN')
+  for (let n = 0; n < 1_000; n++) insert.run(`run ${n}`, mark, NOON - 200_000 - n)
+  db.exec('COMMIT')
+  const { book, work, closed } = simulated(t, dirname(path))
+  book.record([charged(CREDIT)])
+  await work('done')
+  await work('done')
+  await closed()
+  const runs = db.prepare('SELECT id FROM runs ORDER BY seen_at DESC').all()
+  db.close()
+  t.equal(runs.length, 100)
+  t.match(runs, [{ id: 'run 0' }, { id: 'run 1' }])
 })
 
 t.test(
