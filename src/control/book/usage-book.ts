@@ -203,7 +203,7 @@ export class UsageBook {
   async start(): Promise<void> {
     try {
       const opening = this.#open()
-      await this.#started.promise
+      await Promise.race([this.#started.promise, opening])
       await soon(opening, this.#timing.stallMs)
     } catch (cause) {
       this.#fail(cause)
@@ -350,14 +350,18 @@ export class UsageBook {
     const taken = unsure ?? this.#take()
     this.#unsure = null
     let stall: NodeJS.Timeout | undefined
-    try {
-      const opening = this.#open()
-      await this.#started.promise
+    let isOver = false
+    const watch = (): void => {
+      if (isOver) return
       stall = setTimeout(() => {
         this.#isStalled = true
         this.#setProblem(NO_ANSWER)
       }, this.#timing.stallMs)
-      await opening
+    }
+    try {
+      const opening = this.#open()
+      void this.#started.promise.then(watch) // never rejects
+      await opening // before a look at the sums, which waits for the same
       const answer = await this.#call({ type: 'commit', batch: taken.batch })
       if (answer.type !== 'committed') throw new Error(`the book answers ${answer.type}`)
       const { pages, hasOthers } = answer.answer
@@ -381,6 +385,7 @@ export class UsageBook {
       this.#fail(cause)
       for (const { reject } of taken.asks.values()) reject(cause)
     } finally {
+      isOver = true
       clearTimeout(stall)
       this.#isStalled = false
     }
