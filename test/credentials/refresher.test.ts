@@ -423,7 +423,7 @@ t.test('a source that cannot be read for a while', async (t) => {
     await adopted
     t.match(states.at(-1), { name: 'usable', snapshot: { token: 'a2' }, problem: null })
     t.equal(server.calls.length, 0, 'the token that was used up is not presented')
-    t.equal(text().split('cannot be read again').length, 2, 'said once')
+    t.equal(text().split('cannot be reloaded').length, 2, 'said once')
   })
   t.test('is done without once the token is over', async (t) => {
     const { refresher, clock, path } = await credentialRig(t)

@@ -47,7 +47,7 @@ t.test('createCredentialSource()', (t) => {
     for (const refreshToken of ['abc...', 'abc def']) {
       t.throws(() => createCredentialSource({ ...nothing, refreshToken }, log), {
         code: 'GW_CONFIG_INVALID',
-        message: /cut short/
+        message: /incomplete/
       })
     }
     t.end()

@@ -89,7 +89,7 @@ t.test(`${ROUNDS} expiries, the gateway that renews killed at each of eight poin
     else t.ok(revoked > 0 && revoked < rounds, `${point}: only where nobody has signed in`)
   }
   t.comment(`${unserved} moments at which no gateway had a token`)
-  const loud = world.said.filter((line) => line.includes('presented once more'))
+  const loud = world.said.filter((line) => line.includes('tried once more'))
   t.ok(loud.every((line) => line.startsWith('error')) && loud.length > 0, 'and each loudly')
   t.equal(tokensIn([world.engine.value ?? '', ...world.said]), 0, 'no token in engine or log')
 })
@@ -198,7 +198,9 @@ t.test('a value in the engine that is not of this fleet', async (t) => {
     engine.put(value)
     await clock.until(() => false, MINUTE)
     t.same(JSON.parse(engine.value ?? '').gen, good['gen'], `${value.slice(0, 40)} is replaced`)
-    const lines = world.said.slice(said).filter((line) => line.includes('not one of ours'))
+    const lines = world.said
+      .slice(said)
+      .filter((line) => line.includes('not trusted and is replaced'))
     t.ok(lines.length === 3, `${lines.length} lines by three gateways`)
   }
   await clock.until(() => false, 3 * HOUR)
@@ -226,7 +228,7 @@ t.test('a token service that says nothing when the access token has ended', asyn
   t.ok(await clock.until(() => allHave(world, (one) => one !== 'a1.0'), MINUTE), 'is asked again')
   t.same([...service.presented.values()], [1])
   t.ok(world.said.some((line) => line.startsWith('error') && line.includes('once more')))
-  t.notOk(world.said.some((line) => line.includes('start that gateway again')))
+  t.notOk(world.said.some((line) => line.includes('restart that gateway')))
   t.same(world.violations, [])
 })
 

@@ -125,7 +125,7 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'credentials-unreadable',
     what: /KIRO_CREDS_FILE.*is not a JSON object/,
-    change: /^Correct it, or: Log in again in Kiro IDE/
+    change: /^Correct it, or: Sign in again in Kiro IDE/
   },
   {
     name: 'a refresh token that was cut off',
@@ -142,7 +142,7 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'credentials-dead',
     what: /has expired.*no refresh token/,
-    change: /^Log in again in Kiro IDE/
+    change: /^Sign in again in Kiro IDE/
   },
   {
     name: 'a state folder that cannot be made',
@@ -151,7 +151,7 @@ const broken: readonly BrokenSetUp[] = [
       return { env: { STATE_DIR: join(room.folder, 'file', 'state') } }
     },
     id: 'state-unwritable',
-    what: /cannot be made/,
+    what: /cannot be created/,
     change: /STATE_DIR/
   },
   {
@@ -161,7 +161,7 @@ const broken: readonly BrokenSetUp[] = [
       return {}
     },
     id: 'state-link',
-    what: /is a link/,
+    what: /is a symbolic link/,
     change: /Remove the link/
   },
   {

@@ -130,7 +130,9 @@ t.test('an engine that will not do', { skip }, async (t) => {
     await engine.stop()
     const patient = start(t, { FLEET_URL: engine.url })
     await patient.ready()
-    await until(async () => (await problemsOf(patient)).includes('waits for the engine'))
+    await until(async () =>
+      (await problemsOf(patient)).includes("is waiting for its fleet's Valkey")
+    )
     const live = await fetch(`${patient.url}/livez`)
     t.equal(live.status, 200, 'it lives all the same')
     await engine.start()

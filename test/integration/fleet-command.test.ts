@@ -23,7 +23,7 @@ t.test('kiro-gateway fleet', { skip: whyNoEngine() }, async (t) => {
     t.equal(code, 0, stderr)
     return stdout
   }
-  await until(async () => (await problemsOf(team.get('a'))).includes('waits until all'))
+  await until(async () => (await problemsOf(team.get('a'))).includes('is waiting for all'))
   t.match(
     await fleet('status'),
     /^learning, 10 connections, 1 of 2 gateways\nera 1, 0 connections free, .*\nNAME .*\na +0 +\d +now\n/

@@ -151,8 +151,8 @@ t.test('while the primary is stopped', { buffered: true }, async (t) => {
     get(`${gateway.url}${path}`)
   )
   const [metrics, usage, readyz, health] = await Promise.all(waiting)
-  t.match(metrics, { status: 503, text: /does not answer/ })
-  t.match(usage, { status: 503, text: /does not answer/ })
+  t.match(metrics, { status: 503, text: /does not respond/ })
+  t.match(usage, { status: 503, text: /does not respond/ })
   t.equal(readyz?.status, 200, 'which it was when it was asked')
   t.equal(health?.status, 200)
   const isReady = async (): Promise<boolean> => {

@@ -117,9 +117,9 @@ t.test('readKeys()', (t) => {
     mkdirSync(keysPath(join(folder, 'folder')))
     writeFileSync(keysPath(join(folder, 'giant')), Buffer.alloc(4 * 1024 * 1024 + 1, ' '))
     for (const [name, message] of [
-      ['link', /is a link/],
+      ['link', /is a symbolic link/],
       ['folder', /is not a plain file/],
-      ['giant', /too many/]
+      ['giant', /is too large/]
     ] as const) {
       const path = keysPath(join(folder, name))
       await t.rejects(readKeys(path), { code: 'GW_CONFIG_INVALID', message }, name)

@@ -13,7 +13,7 @@ export const row: AbuseRow = {
   what: `${Answers} answers, ${AtOnce} at once, with a frame of ${Names} headers, and as many with ${Frames} frames of nothing`,
   async attack(stand) {
     const names = await askInTurns(stand, `sim:header-names=${Names}`)
-    const wrong = names.find((text) => !text.includes('frame over the size limit'))
+    const wrong = names.find((text) => !text.includes('frame larger than the limit'))
     if (wrong !== undefined) throw new Error(`not refused: ${wrong.slice(-300)}`)
     const frames = await askInTurns(stand, `sim:empty-frames=${Frames}`)
     const broken = frames.find((text) => !text.endsWith('[DONE]\n\n'))

@@ -385,7 +385,7 @@ t.test('a failure', async (t) => {
     ['GW_UPSTREAM_QUOTA', 'insufficient_quota', /quota/],
     ['GW_UPSTREAM_REFUSED', 'invalid_prompt', /refused/],
     ['GW_UPSTREAM_OVERLOADED', 'server_error', /overloaded/],
-    ['GW_UPSTREAM_IDLE_TIMEOUT', 'server_error', /silent/],
+    ['GW_UPSTREAM_IDLE_TIMEOUT', 'server_error', /sent nothing/],
     ['GW_CLIENT_STALLED', 'server_error', /read/]
   ] as const) {
     t.test(`of ${code} is ${told}`, async (t) => {

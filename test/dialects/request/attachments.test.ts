@@ -182,7 +182,7 @@ t.test('a file may be a data URL where others have a URL', async (t) => {
   })
   await t.rejects(convert('openai-responses', file('data:video/mp4;base64,AAAA')), {
     code: 'GW_BODY_INVALID',
-    message: /only PDFs/
+    message: /only PDF/
   })
 })
 

@@ -163,10 +163,10 @@ t.test('a document without words, and one in the result of a tool', async (t) =>
 t.test('what is not what it says is refused by name of its place', async (t) => {
   const docx = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
   const bad: readonly [mediaType: string, data: string, RegExp][] = [
-    ['application/pdf', 'QUJD', /content\/0: is called pdf/],
-    [docx, PDF, /content\/0: is called docx/],
-    ['text/csv', 'AAECAw==', /content\/0: is called csv/],
-    ['text/plain', Buffer.alloc(2000, 1).toString('base64'), /content\/0: is called txt/],
+    ['application/pdf', 'QUJD', /content\/0: is declared as pdf/],
+    [docx, PDF, /content\/0: is declared as docx/],
+    ['text/csv', 'AAECAw==', /content\/0: is declared as csv/],
+    ['text/plain', Buffer.alloc(2000, 1).toString('base64'), /content\/0: is declared as txt/],
     ['application/pdf', '', /content\/0: is empty/],
     ['application/pdf', 'JVBE!', /content\/0: is not base64/],
     [docx, `UEsDB${'A'.repeat(1_200_003)}`, /content\/0: is too large/]

@@ -27,7 +27,7 @@ export const signInCheck: Check = {
     const known = await checkup.signIn()
     const { name, loginHint, stored, error } = known
     if (error !== null) {
-      const change = loginHint === null ? {} : { change: `Correct it, or ${loginHint}` }
+      const change = loginHint === null ? {} : { change: `Correct it, or: ${loginHint}` }
       return [found('credentials-unreadable', error.message, change)]
     }
     if (name === null || stored === null) return judgeNone(known, checkup.config)
