@@ -109,7 +109,7 @@ t.test('an engine that will not do', { skip }, async (t) => {
       await isRefused(
         t,
         start(t, { FLEET_URL: url }),
-        /version 6\.[0-9.]+: it must be .* from 7 on/
+        /version 6\.[0-9.]+: it must be .* from version 7 on/
       )
     }
   })
