@@ -259,7 +259,7 @@ const broken: readonly BrokenSetUp[] = [
       return { env: { KIRO_API_URL: url } }
     },
     id: 'tls-unknown-ca',
-    what: /not trusted: valid from .* issued by "127\.0\.0\.1"/,
+    what: /an untrusted certificate: valid from .* issued by "127\.0\.0\.1"/,
     change: /NODE_EXTRA_CA_CERTS/
   },
   {
@@ -351,7 +351,7 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'proxy-credentials',
     what: /^The proxy http:\/\/127\.0\.0\.1:\d+ of VPN_PROXY_URL rejects the configured user/,
-    change: /percent-encoded/
+    change: /Percent-encode/
   },
   {
     name: 'a proxy that refuses the host',
@@ -373,7 +373,7 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'proxy-unreachable',
     what: /cannot be used \(ECONNREFUSED\)/,
-    change: /proxy runs/
+    change: /proxy is running/
   },
   {
     name: 'a CDN that refuses this machine',
@@ -396,7 +396,7 @@ const broken: readonly BrokenSetUp[] = [
     },
     id: 'models-refused',
     what: /suspended/,
-    change: /support of Kiro/
+    change: /Kiro support/
   },
   {
     name: 'a quota that is used up',
@@ -414,7 +414,7 @@ const broken: readonly BrokenSetUp[] = [
     breakIt: async () => ({}),
     id: 'account-used-up',
     what: /1000 of 1000 credits used, reset on/,
-    change: /ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage/
+    change: /ALLOW_OVERAGE=true, or run kiro-gateway key set NAME --overage/
   },
   {
     name: 'credits that were used elsewhere',
@@ -680,7 +680,7 @@ t.test('--probe', async (t) => {
     room.signIn({ accessToken: 'suspicious-token' })
     const run = await probe(['--json'])
     const { probes } = reportOf(run)
-    t.match(probes?.stopped, { means: /suspects/, change: /rest/ })
+    t.match(probes?.stopped, { means: /suspects/, change: /Do not use the account/ })
     t.match(probes?.results, [
       { id: 'P1', answer: 'stopped', calls: [{ label: 'path form', status: 429 }] }
     ])
