@@ -59,7 +59,7 @@ t.test('a key with a list of models', (t) => {
         error: {
           type: 'permission_error',
           message:
-            /"anna" does not allow the model "claude-opus-4.6", but mine, .*claude-haiku-4\.5/
+            /"anna" does not allow the model "claude-opus-4.6"\. It allows mine, .*claude-haiku-4\.5/
         }
       }
     })

@@ -85,7 +85,7 @@ t.test('the second one in a request that takes too much ends it', async (t) => {
   const messages = [user(bomb, bomb), { role: 'assistant', content: 'Yes.' }, user(good)]
   await t.rejects(convert(pool, messages), {
     code: 'GW_BODY_INVALID',
-    message: /PDFs of this request take too much/
+    message: /PDFs of this request take too long/
   })
 })
 

@@ -123,7 +123,7 @@ for (const kind of kinds) {
     const name = `${kind}://127.0.0.1:${proxy.port}`
     const missing = await failureOf(t, name)
     t.equal(missing.code, 'GW_PROXY_REFUSED')
-    t.match(missing.message, `The proxy of VPN_PROXY_URL wants a user and a password`)
+    t.match(missing.message, `The proxy of VPN_PROXY_URL requires a user and a password`)
     const refused = await failureOf(t, `${kind}://joe:hunter2@127.0.0.1:${proxy.port}`)
     t.equal(refused.code, 'GW_PROXY_REFUSED')
     t.match(refused.message, /rejects the configured user and password .*VPN_PROXY_URL/)
@@ -208,7 +208,7 @@ t.test('an https proxy that nobody vouches for', async (t) => {
   const proxy = await CountingProxy.start(t, 'https', { certificate: ofUpstream })
   const error = await failureOf(t, proxy.url)
   t.equal(error.code, 'GW_UPSTREAM_TLS')
-  t.match(error.message, `The proxy of VPN_PROXY_URL showed a certificate`)
+  t.match(error.message, `The proxy of VPN_PROXY_URL presented an untrusted certificate`)
   t.same(proxy.targets, [])
 })
 

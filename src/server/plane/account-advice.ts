@@ -11,7 +11,7 @@ const LIKELY_LOCKED =
   'The upstream has suspected abuse of this account within the last day, which is the likely cause. Stop using the account for automation and contact Kiro support.'
 
 /** Qwen Code asks for 40 minutes after any other 429; it looks for "quota", "exhausted" and "reset at" (kiro-protocol §8.6). */
-const QUOTA_EXHAUSTED = 'The quota is exhausted until the upstream resets it.'
+const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
 
 /** Explains a refusal to those who did not meet it. The upstream's own words may quote the client that did. */
 export function wordBar(code: ErrorCode, isSuspect: boolean): string {

@@ -226,7 +226,7 @@ t.test('bodies that stall', (t) => {
     using memory = makeMemory(budget, 'modest')
     t.equal((await readBody(other.incoming, limits, memory, signal)).byteLength, 200 * KIB)
     const [first] = greedy
-    t.match(await first?.outcome, { code: 'GW_MEMORY_FULL', message: /so slowly/, retryAfterS: 1 })
+    t.match(await first?.outcome, { code: 'GW_MEMORY_FULL', message: /too slowly/, retryAfterS: 1 })
     t.ok(budget.waiting > 20, 'and no more of them than had to')
   })
   t.test('hold what has come of them, however little', async (t) => {

@@ -195,7 +195,7 @@ for (const [how, bytes] of [
       await t.rejects(outcome, { code: 'GW_MEMORY_FULL' })
       t.throws(() => memory.growForPayload(40 * MIB, bodyBytes), {
         code: 'GW_BODY_TOO_LARGE',
-        message: /never has memory/
+        message: /more than the gateway has memory for/
       })
     })
   })

@@ -28,7 +28,10 @@ t.test('toProxyFailure()', (t) => {
         'credentials-missing',
         'requires a user and a password (HTTP 1). Put them into HTTPS_PROXY,'
       ],
-      ['credentials-refused', 'was given (HTTP 1). Correct them in HTTPS_PROXY,'],
+      [
+        'credentials-refused',
+        'configured user and password (HTTP 1). Correct them in HTTPS_PROXY,'
+      ],
       ['denied', 'refuses to connect to the upstream (HTTP 1). Allow its host there'],
       ['unreachable', 'could not connect to the upstream (HTTP 1).'],
       ['not-a-proxy', 'Check scheme and port in HTTPS_PROXY']
