@@ -6,10 +6,11 @@ import {
   openSync,
   rmSync,
   truncateSync,
+  writeFileSync,
   writeSync
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 
 export type DiskType = 'tmpfs' | 'ext4'
@@ -80,6 +81,12 @@ export class OwnDisk {
     return join(this.folder, 'filler')
   }
 
+  /** Has the kernel find an error of the disk, after which nothing can be written while it is mounted. Of `ext4` alone. */
+  failForGood(): void {
+    const device = execFileSync('findmnt', ['-no', 'SOURCE', this.folder], { encoding: 'utf8' })
+    writeFileSync(`/sys/fs/ext4/${basename(device.trim())}/trigger_fs_error`, 'a test')
+  }
+
   /** Suspends every write until `thaw()`, as a device does that stands still. Of `ext4` alone. */
   async freeze(): Promise<void> {
     this.#isFrozen = true
@@ -101,7 +108,7 @@ export class OwnDisk {
 function mountImage(image: string, sizeMb: number, folder: string): void {
   run('truncate', '-s', `${sizeMb}M`, image)
   run('mkfs.ext4', '-q', image)
-  run('mount', '-o', 'loop', image, folder)
+  run('mount', '-o', 'loop,errors=remount-ro', image, folder)
 }
 
 function run(command: string, ...args: readonly string[]): void {

@@ -233,6 +233,19 @@ t.test('a disk that is read-only when the gateway starts', NO_TMPFS, async (t) =
   await until(async () => (await readyOf(gateway)).codes.length === 0)
 })
 
+t.test('a disk that becomes read-only while the gateway runs', NO_EXT4, async (t) => {
+  const disk = OwnDisk.mount(t, 'ext4', 32)
+  const rig = await Rig.create(t, { stateDir: disk.folder })
+  const [anna, ben] = [await rig.addKey('anna', '--credits', '1000/total'), await rig.addKey('ben')]
+  const gateway = await rig.start()
+  t.ok(isComplete(await ask(gateway, anna)))
+  disk.failForGood()
+  const refusal = await askUntil(gateway, anna, 503)
+  t.match(refusal.text, /cannot record usage/)
+  t.ok(isComplete(await ask(gateway, ben)), 'a key without a limit is served')
+  await checkTold(t, gateway, /cannot be recorded/)
+})
+
 t.test('a disk that stands still for five seconds holds up no stream', NO_EXT4, async (t) => {
   const disk = OwnDisk.mount(t, 'ext4', 32)
   const rig = await Rig.create(t, { stateDir: disk.folder })
