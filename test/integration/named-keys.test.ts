@@ -24,7 +24,7 @@ t.test('a running gateway takes keys as they are made and revoked', async (t) =>
     startChat(gateway.url, 'hi', { headers: { authorization: `Bearer ${text}` } }).answer
   /** The status once the gateway has read the file, after `change` has begun. */
   const read = (from: number) =>
-    gateway.logged((line) => String(line['msg']).startsWith('named keys read'), from)
+    gateway.logged((line) => String(line['msg']).startsWith('named keys reloaded'), from)
   const change = async (...args: readonly string[]) => {
     const from = gateway.lines.length
     const changed = await key(...args)
@@ -56,7 +56,7 @@ t.test('a wait for a stream of its key is told as that', async (t) => {
   const from = gateway.lines.length
   const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
   const made = await runKiroGateway(['key', 'add', 'ci', '--max-streams', '1', '--json'], options)
-  await gateway.logged((line) => String(line['msg']).startsWith('named keys read'), from)
+  await gateway.logged((line) => String(line['msg']).startsWith('named keys reloaded'), from)
   const headers = { authorization: `Bearer ${JSON.parse(made.stdout).key}` }
   const first = startChat(gateway.url, 'sim:events=10 sim:gap=100', { headers })
   await first.firstBytes
