@@ -70,7 +70,7 @@ async function runPrimary(): Promise<void> {
   const shutdown: Shutdown = { begunAt: null }
   const onSimulatorGone = (error: GatewayError): void => {
     if (shutdown.begunAt !== null) return // a signal to the whole group ends it first
-    log.error({ err: error }, 'the simulator cannot start: exiting')
+    log.error({ err: error }, 'the simulator is not running: exiting')
     fail(error)
   }
   const [{ Primary }, { logLinks, logReady, logStart }, found, room] = await Promise.all([

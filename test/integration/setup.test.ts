@@ -139,7 +139,7 @@ t.test('undo leaves what was changed since', async (t) => {
   const undone = await run(['codex', '--undo', '--yes'])
   t.match(undone, {
     code: 0,
-    stderr: /Changed since .*config.toml: model_providers.kiro-gateway.name/
+    stderr: /Changed since.*config.toml: model_providers.kiro-gateway.name/
   })
   t.equal(
     readFileSync(path, 'utf8'),

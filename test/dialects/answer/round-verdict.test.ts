@@ -62,7 +62,7 @@ t.test('judgeRound()', async (t) => {
     })
     t.match(await judge(report('stop', { text: 'x' }), JSON_PLAN), {
       type: 'repair',
-      reply: /no valid JSON/
+      reply: /not valid JSON/
     })
     t.match(await judge(report('stop', { text: '{}' }), JSON_PLAN, true), {
       type: 'repair',
