@@ -115,7 +115,7 @@ t.test('a proxy that refuses: the client reads which one and what to change', as
   const url = `http://joe:hunter2@127.0.0.1:${proxy.port}`
   const { status, text, everything } = await failureThrough(t, url)
   t.equal(status, 502)
-  t.match(text, `The proxy of VPN_PROXY_URL does not accept`)
+  t.match(text, `The proxy of VPN_PROXY_URL rejects the configured user and password`)
   t.notMatch(everything, /joe|hunter2|am9l/)
 })
 

@@ -171,7 +171,10 @@ t.test('clients with a key where the system does not tell', async (t) => {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     t.same(dropped, new Set())
-    t.ok(census.unreadBytes > 0, 'but for the last')
+    while (census.unreadBytes === 0) {
+      wait([asking], 2_500) // the last look may have begun before the last answer
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
   })
 })
 
