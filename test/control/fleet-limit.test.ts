@@ -121,7 +121,8 @@ for (const limit of ['k/streams', 'k/credits'] as const) {
     async (t) => {
       const runs = Array.from({ length: 12 }, async (_, seed) => {
         const world = new World(seed + 1, limit)
-        await delay(300) // all know of each other: what has no seat yet can't be remembered by others
+        // All know of each other: what has no seat yet can't be remembered by others. One long wait may be over before they had a turn.
+        for (let turn = 0; turn < 100; turn += 1) await delay(3)
         for (let count = 0; count < 800; count += 1) {
           world.step()
           if (world.sum > SIZE) break
