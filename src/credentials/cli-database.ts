@@ -19,16 +19,15 @@ import {
 
 export interface CliDatabaseOptions {
   readonly path: string
-  /** Region of the sign-in where the database names none. */
+  /** Used where the database names no region. */
   readonly ssoRegion: string
-  /** `SQLITE_READONLY` */
   readonly isReadonly: boolean
   readonly log: Pick<Logger, 'warn'>
-  /** Name in messages, unless `KIRO_CLI_DB_FILE` names it. */
+  /** Name in messages; default `KIRO_CLI_DB_FILE`. */
   readonly name?: string
 }
 
-/** Keys of tokens, in the order in which they count, and the registrations that may go with them. */
+/** Token keys by precedence, with the registrations that may belong to them. */
 const TOKEN_KEYS = [
   { key: 'kirocli:social:token', method: 'social', registrations: [] },
   {
@@ -51,7 +50,7 @@ const AUTH_KEYS = [
 ]
 const PROFILE_KEY = 'api.codewhisperer.profile'
 
-/** A sign-in has a few kilobytes. Anything longer is damage, and SQLite tells its length without reading it. */
+/** Anything longer is damage. SQLite tells the length without reading the value. */
 const MAX_VALUE_BYTES = 1024 * 1024
 const QUERY_WITHOUT_STATE = `
   SELECT key, iif(octet_length(value) > ${MAX_VALUE_BYTES}, '', value) AS value
@@ -60,14 +59,14 @@ const QUERY = `${QUERY_WITHOUT_STATE}
   UNION ALL SELECT key, value FROM state
   WHERE key = '${PROFILE_KEY}' AND octet_length(value) <= ${MAX_VALUE_BYTES}`
 
-/** Longest wait for a database locked by another program. SQLite's own waiting would stop this process. */
+/** SQLite's own busy timeout would block this process. */
 const BUSY_MS = 5_000
 const BUSY_POLL_MS = 50
 
 /**
- * The sign-in that kiro-cli or Amazon Q keeps in its SQLite database (kiro-protocol §3.3). Open for the moment of one
- * query, read-only; renewed tokens go back under the key that they came from, if it still holds the token that was used
- * up. The program may write at the same time.
+ * Reads the sign-in of kiro-cli or Amazon Q from its SQLite database (kiro-protocol §3.3). The database is open only
+ * during a query, because the program may write at the same time. Renewed tokens go back only while the key still holds
+ * the used one.
  */
 export class CliDatabaseSource implements CredentialSource {
   readonly id: string
@@ -123,7 +122,7 @@ export class CliDatabaseSource implements CredentialSource {
       return await whileBusy(() => this.#query(this.#path))
     } catch (cause) {
       if (!CANNOT_OPEN.includes(sqliteCode(cause))) throw cause
-      // A database in WAL mode on a read-only mount: what is in its main file can be read all the same.
+      // WAL mode on a read-only mount: the main file is still readable.
       const url = pathToFileURL(this.#path)
       url.searchParams.set('immutable', '1')
       return this.#query(url)
@@ -162,7 +161,7 @@ export class CliDatabaseSource implements CredentialSource {
 
 type Rows = ReadonlyMap<string, string>
 
-/** Loaded only where there is a database: most gateways never need it. */
+/** Imported on demand: most gateways have no such database. */
 async function open(
   path: string | URL,
   { isReadonly }: { readonly isReadonly: boolean }
@@ -175,7 +174,6 @@ function toRows(rows: readonly Record<string, unknown>[]): Rows {
   return new Map(rows.map(({ key, value }) => [String(key), toText(value)]))
 }
 
-/** `state` holds blobs. */
 function toText(value: unknown): string {
   return value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : String(value)
 }
@@ -204,7 +202,7 @@ function signInOf(rows: Rows, fallbackRegion: string) {
   )
 }
 
-/** kiro-cli leaves out the start URL of a Builder ID, and of some organisations. Builder IDs are in one region only. */
+/** kiro-cli omits the start URL for Builder ID and for some organisations. Builder ID exists in one region only. */
 function methodOf(method: string, token: JsonObject): string {
   if (method !== 'IdC' || textMember(token, 'start_url') !== null) return method
   const arn = textMember(token, 'profile_arn') ?? textMember(token, 'profileArn') ?? ''
@@ -214,7 +212,6 @@ function methodOf(method: string, token: JsonObject): string {
 
 const BUILDER_ID_REGION = 'us-east-1'
 
-/** The profile that was chosen in the program, where the token names none. */
 function profileOf(rows: Rows, token: JsonObject): JsonObject {
   const arn = textMember(jsonOf(rows, PROFILE_KEY) ?? {}, 'arn')
   return arn === null || textMember(token, 'profile_arn') !== null ? {} : { profileArn: arn }
@@ -231,7 +228,7 @@ function registrationOf(
   return keys.length === 0 ? null : { problem: 'the database holds no client registration' }
 }
 
-/** A value may be JSON that was wrapped as a JSON string once more. */
+/** Unwraps JSON that was stored as a JSON string again. */
 function jsonOf(rows: Rows, key: string): JsonObject | null {
   const text = rows.get(key)
   if (text === undefined) return null
@@ -243,7 +240,9 @@ function jsonOf(rows: Rows, key: string): JsonObject | null {
   }
 }
 
-/** Says why not; `null` is done. The transaction has the database to itself from the first read on. */
+/**
+ * Returns why the tokens were not written; `null` if they were. The transaction locks the database from its first read.
+ */
 function writeTokens(
   database: DatabaseSync,
   renewed: StoredCredential,
@@ -306,7 +305,6 @@ async function whileBusy<T>(use: () => Promise<T>): Promise<T> {
   }
 }
 
-/** SQLite's primary result code; 0 for any other error. */
 function sqliteCode(cause: unknown): number {
   if (codeOf(cause) !== 'ERR_SQLITE_ERROR') return 0
   const code: unknown = Reflect.get(Object(cause), 'errcode')

@@ -14,23 +14,17 @@ const EXPECTED =
 
 export interface IdeFileOptions {
   readonly path: string
-  /** Region of the sign-in where the file names none. */
   readonly ssoRegion: string
   readonly log: Pick<Logger, 'warn'>
-  /** Folder of the IDE's client registrations, besides the file's own folder. */
   readonly cacheDir?: string
-  /** Options for reading the file and for its name in messages, unless it is that of `KIRO_CREDS_FILE`. */
   readonly file?: JsonFileOptions
   readonly name?: string
   readonly loginHint?: string
 }
 
 /**
- * The sign-in that the Kiro IDE, or the AWS CLI, keeps in a file (`KIRO_CREDS_FILE`).
- *
- * The IDE may run beside us and lives on the same single-use refresh token. So renewed tokens are also written
- * back here where that is safe: the file still holds the token that was used up, belongs to us and may be
- * written. Otherwise it is left alone; the overlay has the tokens.
+ * The sign-in in a file of the Kiro IDE or AWS CLI (`KIRO_CREDS_FILE`). The IDE uses the same single-use refresh token,
+ * so renewed tokens are written back if the file still holds the used token; otherwise only the overlay has them.
  */
 export class IdeFileSource implements CredentialSource {
   readonly id: string
@@ -69,7 +63,7 @@ export class IdeFileSource implements CredentialSource {
     return parsed.stored
   }
 
-  /** Read, change, write: members that we don't know stay. */
+  /** Keeps unknown members. */
   async writeBack(renewed: StoredCredential, previous: string | null): Promise<string | null> {
     const path = await realpath(this.#file.path) // a link must stay one
     const { mode, uid } = await stat(path)
@@ -96,7 +90,7 @@ export class IdeFileSource implements CredentialSource {
     return null
   }
 
-  /** The registration that belongs to the hash; beside the file when it was copied, else where the IDE puts it. */
+  /** The registration may lie beside a copied file or where the IDE puts it. */
   async #readCompanion(file: JsonObject): Promise<Registration> {
     const hash = textMember(file, 'clientIdHash')
     if (hash === null) return null
@@ -121,7 +115,7 @@ export class IdeFileSource implements CredentialSource {
     }
   }
 
-  /** Once for each new set of oddities, not with every read. */
+  /** Warns once per new set of oddities. */
   #warn({ stored, oddities }: ParsedSignIn): void {
     const { renewalProblem } = stored
     const all = renewalProblem === null ? oddities : [...oddities, renewalProblem]

@@ -6,11 +6,10 @@ import type { IdpClient } from './stored-credential.ts'
 const BUILT_IN = ['.microsoftonline.com', '.microsoftonline.us', '.microsoftonline.cn'] as const
 
 /**
- * The URL at which an external identity provider renews a sign-in. It comes out of a file, and a refresh token is sent
- * there: so it must be https, on the usual port, at a host name that is the issuer's or known (kiro-protocol §3.11).
- * `allowedHosts` are those of KIRO_IDP_HOSTS; one that begins with a dot means the hosts below it.
- *
- * @throws {GatewayError} GW_IDP_NOT_ALLOWED that says what is wrong and names the setting.
+ * Returns the URL at which an external identity provider renews a sign-in. The refresh token is sent there and the URL
+ * comes from a file, so it must be https on the usual port, at the issuer's or a known host (kiro-protocol §3.11). A
+ * leading dot in `allowedHosts` means all hosts below.
+ * @throws {GatewayError} GW_IDP_NOT_ALLOWED
  */
 export function idpTokenUrl(
   { tokenEndpoint, issuerUrl }: IdpClient,

@@ -5,24 +5,21 @@ import { type JsonObject, parseJsonObject } from '../shared/json.ts'
 import { isOwnFile, openPrivateFile } from '../shared/private-files.ts'
 
 const MAX_FILE_BYTES = 1024 * 1024
-/** A program that writes in place needs less to finish. */
+/** Delay before reading a file again that may be half written. */
 const HALF_WRITTEN_MS = 100
 
 export interface JsonFileOptions {
   readonly path: string
-  /** The setting that names the file. */
   readonly setting: string
-  /** A sentence about what should be in it. */
+  /** Sentence about the expected content. */
   readonly expected: string
-  /** Only this program writes it: a link, or a file of another user, is refused. */
+  /** Refuses links and files of other users. */
   readonly isOwn?: boolean
 }
 
 /**
- * Reads a small JSON file written by people or other programs. Invalid JSON is read once more after a moment: the file
- * may be half written.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID that names setting, path, problem and what is expected; never content.
+ * Reads a small JSON file, twice if the JSON is invalid: it may be half written.
+ * @throws {GatewayError} GW_CONFIG_INVALID without the file's content.
  */
 export async function readJsonFile(options: JsonFileOptions): Promise<JsonObject> {
   const object = parseObject(await readText(options))
@@ -33,7 +30,6 @@ export async function readJsonFile(options: JsonFileOptions): Promise<JsonObject
   return again
 }
 
-/** An error about a file, for the operator. */
 export function fileError(
   { setting, path, expected }: JsonFileOptions,
   problem: string,

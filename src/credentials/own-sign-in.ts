@@ -28,23 +28,20 @@ import type { CredentialSource, StoredCredential } from './stored-credential.ts'
  */
 export interface NewSignIn {
   readonly authMethod: 'social' | 'IdC' | 'builder-id' | 'external_idp'
-  /** For people; the reader goes by `authMethod`. */
+  /** Display only; `authMethod` decides. */
   readonly provider: string
   readonly accessToken: string
   readonly refreshToken: string | null
-  /** Lifetime reported by the token service. */
   readonly expiresInS: number
   readonly region: string
   readonly profileArn?: string | null
   readonly startUrl?: string
-  /** Registered client, for `IdC` and `builder-id`; without secret for `external_idp`. */
+  /** For `IdC` and `builder-id`; for `external_idp` without a secret. */
   readonly client?: {
     readonly clientId: string
     readonly clientSecret?: string
-    /** Epoch ms. */
     readonly secretExpiresAt?: number
   }
-  /** For `external_idp`. */
   readonly idp?: {
     readonly tokenEndpoint: string
     readonly issuerUrl: string
@@ -52,17 +49,11 @@ export interface NewSignIn {
   }
 }
 
-/** Path of the sign-in of `kiro-gateway login`. `stateDir` is `STATE_DIR`. */
 export function signInPath(stateDir: string): string {
   return resolve(join(stateDir, 'sign-in.json'))
 }
 
-/**
- * Keeps a new sign-in in place of the one before it, readable by its owner alone (0600); resolves with its path once the
- * disk has it. `now` is epoch ms: when the tokens were issued.
- *
- * Rejects with Node's error where the folder cannot be written.
- */
+/** Replaces the saved sign-in (mode 0600); resolves with its path once it is on disk. Rejects with Node's error. */
 export async function saveSignIn(
   stateDir: string,
   signIn: NewSignIn,
@@ -88,7 +79,7 @@ export async function saveSignIn(
   return path
 }
 
-/** Forgets the sign-in. False where there was none. */
+/** Returns false if there was none. */
 export async function removeSignIn(stateDir: string): Promise<boolean> {
   try {
     await unlink(signInPath(stateDir))
@@ -100,16 +91,14 @@ export async function removeSignIn(stateDir: string): Promise<boolean> {
 }
 
 /**
- * The sign-in as the file has it, tokens included; `null` where there is none.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID for a file that is damaged, a link, or another user's.
+ * Returns the file's content, tokens included; `null` if there is none.
+ * @throws {GatewayError} GW_CONFIG_INVALID if it is damaged, a link, or another user's.
  */
 export async function readSavedSignIn(stateDir: string): Promise<JsonObject | null> {
   const path = signInPath(stateDir)
   return (await isThere(path)) ? readJsonFile(fileOptions(path)) : null
 }
 
-/** The source over that file; `null` where there is none. */
 export async function ownSignInSource(
   stateDir: string,
   options: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
@@ -117,7 +106,7 @@ export async function ownSignInSource(
   return (await isThere(signInPath(stateDir))) ? fileSource(stateDir, options) : null
 }
 
-/** The source over that file, which may not be there yet: it is looked for with every reading (`LOGIN_ON_START`). */
+/** Like `ownSignInSource()` for a file that may appear later (`LOGIN_ON_START`). */
 export function awaitedSignIn(
   stateDir: string,
   options: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
@@ -148,8 +137,7 @@ export function awaitedSignIn(
 }
 
 /**
- * Creates the folder before the sign-in, so that none is lost.
- *
+ * Creates the folder before signing in, so that no new sign-in is lost.
  * @throws {GatewayError} GW_CONFIG_INVALID if a sign-in could not be stored.
  */
 export async function prepareSignIn(stateDir: string): Promise<void> {
@@ -162,7 +150,6 @@ export async function prepareSignIn(stateDir: string): Promise<void> {
   }
 }
 
-/** The error that a sign-in could not be saved, for the operator. */
 export function signInNotKept(stateDir: string, cause: unknown): GatewayError {
   return operatorError(
     `STATE_DIR: ${resolve(stateDir)} cannot be written (${codeOf(cause)}), so a sign-in would be lost. Make the folder writable, or set STATE_DIR to another.`,

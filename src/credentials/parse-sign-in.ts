@@ -11,21 +11,17 @@ import {
 
 const BUILDER_ID_START_URL = 'https://view.awsapps.com/start'
 
-/** A sign-in, and what was odd about it but not fatal. */
 export interface ParsedSignIn {
   readonly stored: StoredCredential
-  /** Sentences for a warning; without any secret. */
+  /** Warnings without secrets. */
   readonly oddities: readonly string[]
 }
 
-/** The client registration, or why there is none. */
 export type Registration = OidcClient | { readonly problem: string } | null
 
 /**
- * Reads a sign-in as the Kiro IDE, the AWS CLI, kiro-cli or `kiro-gateway login` keep it (kiro-protocol §3.2 to §3.4); names
- * of members may be written in camelCase or in snake_case. The registration comes from elsewhere where the sign-in does
- * not hold it.
- *
+ * Reads a sign-in of the Kiro IDE, AWS CLI, kiro-cli or `kiro-gateway login` (kiro-protocol §3.2 to §3.4), in camelCase
+ * or snake_case.
  * @throws {Error} whose message completes the sentence "the file …".
  */
 export function parseSignIn(
@@ -46,7 +42,7 @@ export function parseSignIn(
   const expiresAt = parseExpiry(file['expiresAt'])
   if (expiresAt === null && authType !== 'api-key')
     oddities.push('expiresAt is missing or unreadable')
-  // The shared ARN of Builder ID depends on the host; a stored one would be sent where it must not be.
+  // Builder ID's shared ARN depends on the host, so a stored one must not be sent.
   const profileArn = arn !== null && isProfileArn(arn) && authType !== 'builder-id' ? arn : null
   const isKey = authType === 'api-key'
   const idp = authType === 'external-idp' ? idpClientOf(file) : null
@@ -65,13 +61,12 @@ export function parseSignIn(
   return { stored, oddities }
 }
 
-/** A registration that a file holds: the token file itself, or the companion that it names. */
 export function inlineClient(raw: JsonObject): OidcClient | null {
   const file = inCamelCase(raw)
   const clientId = textMember(file, 'clientId')
   const clientSecret = textMember(file, 'clientSecret')
   if (clientId === null || clientSecret === null) return null
-  // In a companion, which holds no token, "expiresAt" is the registration's own.
+  // In a companion file, which holds no token, "expiresAt" is the registration's own.
   const own = file['accessToken'] === undefined ? file['expiresAt'] : undefined
   const expiresAt = parseExpiry(file['clientSecretExpiresAt'] ?? own)
   return { clientId, clientSecret, ...(expiresAt !== null && { expiresAt }) }
@@ -98,7 +93,6 @@ function inCamelCase(file: JsonObject): JsonObject {
   return renamed.length === 0 ? file : { ...file, ...Object.fromEntries(renamed) }
 }
 
-/** Reads the file's sign-in method, without case and separators. */
 function methodOf(file: JsonObject): string {
   return (textMember(file, 'authMethod') ?? '').toLowerCase().replaceAll(/[-_ ]/g, '')
 }
@@ -114,7 +108,7 @@ function authTypeOf(
   if (accessToken?.startsWith('ksk_') === true) return 'api-key'
   if (method === 'apikey')
     throw new Error('claims to hold an API key, but "accessToken" is not one.')
-  // Before the next rule: such a sign-in has a "clientId", too, but no secret.
+  // Must precede the next rule: this sign-in also has a "clientId", but no secret.
   const hasEndpoint = textMember(file, 'tokenEndpoint') !== null
   if (IDP_METHODS.includes(method) || hasEndpoint) return 'external-idp'
   const hasClient = registration !== null && 'clientId' in registration

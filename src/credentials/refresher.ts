@@ -26,11 +26,8 @@ export interface CredentialRefresherOptions
 }
 
 /**
- * The only place in the cluster that renews the sign-in (kiro-protocol §3.8).
- *
- * At most one renewal runs at a time and all callers wait for the same one. A token that is still
- * valid is renewed in the background; an expired or refused one is waited for. Before every renewal the source
- * is locked and read again, so that a refresh token that another process has used up is not used twice.
+ * Renews the sign-in, alone in the cluster (kiro-protocol §3.8). Callers share one renewal at a time. The source is
+ * locked and read again before each, so that a refresh token used by another program is not used twice.
  */
 export class CredentialRefresher {
   readonly #vault: CredentialVault
@@ -65,7 +62,7 @@ export class CredentialRefresher {
     this.#timer = new RenewalTimer(clock, renew)
   }
 
-  /** Other gateways have this sign-in, too. To be called before `start()`. */
+  /** Must be called before `start()`. */
   share(share: SharedSignIn): void {
     this.#share = share
     this.#vault.sharing = { share, now: () => this.#clock.now() }
@@ -73,9 +70,8 @@ export class CredentialRefresher {
   }
 
   /**
-   * Reads the sign-in. Touches the network only if the token is expired; resolves then when it is renewed or the
-   * first attempt has failed, which `state()` tells.
-   *
+   * Reads the sign-in. If the token is expired, resolves after the first attempt to renew it; see `state()` for the
+   * result.
    * @throws {GatewayError} GW_CONFIG_INVALID if the source cannot be read.
    */
   async start(): Promise<void> {
@@ -91,12 +87,11 @@ export class CredentialRefresher {
     }
   }
 
-  /** Token to use now; `null` without a valid one. */
   current(): CredentialSnapshot | null {
     return this.#signIn.current()
   }
 
-  /** When the client's registration ends, without which nothing can be renewed. Epoch ms; `null` where it does not, or is not known. */
+  /** Epoch ms at which the client registration expires; `null` if never or unknown. */
   get registrationEndsAt(): number | null {
     return this.#signIn.stored?.client?.expiresAt ?? null
   }
@@ -105,16 +100,14 @@ export class CredentialRefresher {
     return this.#signIn.state()
   }
 
-  /** A valid token: the one in use, or the next one. @throws {GatewayError} as `refused()` */
+  /** Returns the token in use, or waits for the next. @throws {GatewayError} as `refused()` */
   async usable(): Promise<CredentialSnapshot> {
     return this.current() ?? (await this.#refresh(null))
   }
 
   /**
-   * The upstream refused this token. Renews it unless that has happened since it was handed out.
-   *
-   * @throws {GatewayError} the reason why there is none: GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED for good,
-   *   others for now.
+   * Renews a token that the upstream refused, unless that has happened already.
+   * @throws {GatewayError} GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED for good, others for now.
    */
   async refused(token: string): Promise<CredentialSnapshot> {
     const current = this.current()
@@ -123,10 +116,7 @@ export class CredentialRefresher {
     return snapshot.token === token ? this.#refresh(token) : snapshot // joined one that knew nothing of it
   }
 
-  /**
-   * The upstream says that the account of this token is suspended: nothing is renewed until there is a new sign-in.
-   * `reason` is for the log alone.
-   */
+  /** Stops renewing until there is a new sign-in. `reason` goes to the log only. */
   suspended(token: string, reason: string): void {
     const { stored } = this.#signIn
     if (stored === null || stored.accessToken !== token) return
@@ -135,13 +125,13 @@ export class CredentialRefresher {
     this.#schedule()
   }
 
-  /** That may be over: the sign-in is used once more. */
+  /** Tries a suspended sign-in once more. */
   revive(): void {
     if (!this.#signIn.pardon('GW_UPSTREAM_SUSPENDED')) return
     void this.#refresh(null).catch(() => {}) // remembered by the sign-in
   }
 
-  /** Lets a renewal end that has been sent: its single-use token must not be lost. Any other is given up. */
+  /** Waits for a renewal that has been sent, because its single-use token must not be lost. Gives up any other. */
   async close(): Promise<void> {
     this.#phase = 'closed'
     this.#timer.clear()
@@ -151,7 +141,7 @@ export class CredentialRefresher {
     await this.#released
   }
 
-  /** Tokens that we were killed with before the source had them. */
+  /** Writes tokens that a killed process did not get into the source. */
   async #publish(): Promise<void> {
     let lock: HeldLock | null = null
     try {
@@ -159,7 +149,7 @@ export class CredentialRefresher {
       await this.#vault.load()
       await this.#vault.publish()
     } catch {
-      // we are leaving, or the source cannot be read, which the next renewal tells
+      // Closing, or the source is unreadable, which the next renewal reports.
     } finally {
       await lock?.release()
     }
@@ -183,7 +173,7 @@ export class CredentialRefresher {
     if (pause !== null) throw pause.error
     const seen = await this.#look(refused)
     if (seen.adopted !== null) return seen.adopted
-    // A token that is over would be renewed anyway.
+    // An expired token would be renewed anyway.
     const isForced = refused !== null && this.current() !== null
     if (isForced && !this.#forced.allow(this.#clock.now())) {
       throw new GatewayError('GW_UPSTREAM_AUTH', undefined, { message: TOO_MANY_REFUSALS })
@@ -196,7 +186,7 @@ export class CredentialRefresher {
     const lock = await this.#lock.acquire(this.#leaving.signal)
     try {
       const { stored, adopted } = await this.#look(refused)
-      // Another process may be writing what it got for the remembered refresh token.
+      // Another process may be about to write the successor of the remembered refresh token.
       const { trouble } = this.#vault
       const isEarly = refused === null && this.current() !== null
       if (trouble !== null && isEarly) throw this.#signIn.fail(trouble, { stored, refused })
@@ -207,9 +197,7 @@ export class CredentialRefresher {
     }
   }
 
-  /**
-   * Reads the current sign-in; adopts a valid token that was unknown. @throws {GatewayError} if it is known to be dead
-   */
+  /** Reads the sign-in again; adopts a valid new token. @throws {GatewayError} if it is known to be dead. */
   async #look(refused: string | null): Promise<LookedUp> {
     const stored = await this.#vault.load()
     if (this.#signIn.isNews(stored, refused)) {
@@ -222,7 +210,7 @@ export class CredentialRefresher {
     return { stored, adopted: null }
   }
 
-  /** Waits for a change by another program; returns the sign-in as it was if none comes. */
+  /** Waits briefly for another program to change the sign-in. */
   async #loadChanged(before: StoredCredential): Promise<StoredCredential> {
     for (let look = 1; ; look += 1) {
       const stored = await this.#vault.load()
@@ -233,7 +221,6 @@ export class CredentialRefresher {
     }
   }
 
-  /** Another gateway has got new tokens, or a new sign-in. Never rejects. */
   async #adoptShared(): Promise<void> {
     await this.#flight?.catch(() => {}) // which looks itself
     if (this.#phase !== 'running') return
@@ -243,7 +230,7 @@ export class CredentialRefresher {
       this.#signIn.adopt(stored, this.#clock.now())
       this.#schedule()
     } catch {
-      // the source cannot be read, which the next renewal tells
+      // The next renewal reports an unreadable source.
     }
   }
 
@@ -268,7 +255,7 @@ export class CredentialRefresher {
     return this.#signIn.adopt(await this.#vault.keep(stored, tokens, issuedAt), issuedAt)
   }
 
-  /** When it is this gateway's turn, and once: others could not tell whether the token is spent. */
+  /** Presents the token only once: other gateways could not tell whether a retry spent it. */
   async #renewShared(
     { stored, refused }: FailedAttempt,
     onAttempt: () => Promise<void>
@@ -290,7 +277,7 @@ export class CredentialRefresher {
     return this.#signIn.adopt(await this.#vault.keepShared(shared, now), now)
   }
 
-  /** A refused refresh token may have been used by another program, which has left us a new one. */
+  /** A refused token may have been used by another program that left us a new one. */
   async #recover(
     cause: unknown,
     attempt: FailedAttempt,
@@ -312,7 +299,7 @@ export class CredentialRefresher {
   }
 }
 
-/** A program that has used the refresh token up may still have to write what it got. */
+/** A program that used the refresh token may still have to write the new one. */
 const LOOKS = 4
 const LOOK_AGAIN_MS = 500
 

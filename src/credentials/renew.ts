@@ -17,13 +17,11 @@ export interface RenewOptions {
   readonly call: JsonCall
   readonly clock: WallClock
   readonly upstream: HostOverrides & { readonly userAgent: string }
-  /** Hosts of identity providers, besides the known ones. */
   readonly idpHosts?: readonly string[]
-  /** Advice for the operator when the sign-in is dead. */
   readonly loginHint: string
-  /** Aborts when nothing new is to be sent. */
+  /** Aborts when nothing more may be sent. */
   readonly leaving: AbortSignal
-  /** Called before each attempt; one that rejects ends the renewal before anything is sent. */
+  /** Called before each attempt; a rejection ends the renewal before anything is sent. */
   readonly onAttempt?: () => Promise<void>
   readonly attempts?: number
 }
@@ -33,10 +31,9 @@ const FIRST_DELAY_MS = 1000
 const MAX_DELAY_MS = 10_000
 
 /**
- * Trades the refresh token for new tokens; tries three times where the failure may pass. Remembers nothing. Once we are
- * `leaving`, it only waits for an answer to what was sent: the token in it is used up.
- *
- * @throws {GatewayError} as `renewalFailure`, `idpTokenUrl` and `classifyFailure` say; the last failure counts.
+ * Trades the refresh token for new tokens, with up to three attempts. After `leaving`, only an answer to what was sent
+ * is awaited, because its token is used up.
+ * @throws {GatewayError} the last failure, as `renewalFailure`, `idpTokenUrl` and `classifyFailure` say.
  */
 export async function renewTokens(
   stored: StoredCredential,
@@ -64,17 +61,16 @@ export async function renewTokens(
   }
 }
 
-/** The outcome of presenting a refresh token once. */
 export type RenewalOutcome =
   | { readonly type: 'renewed'; readonly tokens: RenewedTokens }
-  /** The token service takes this refresh token never again. */
+  /** The refresh token is dead. */
   | { readonly type: 'refused'; readonly error: GatewayError }
-  /** Nothing was sent, or it was answered that the token was not taken. */
+  /** Not sent, or answered without using the token. */
   | { readonly type: 'unspent'; readonly error: GatewayError }
-  /** It was sent, and no answer says what has become of it: the refresh token may be spent. */
+  /** Sent without a usable answer: the refresh token may be spent. */
   | { readonly type: 'unknown'; readonly error: GatewayError }
 
-/** Trades the refresh token once, for those who must know what has become of it. Never rejects. */
+/** Presents the refresh token exactly once and says what became of it. */
 export async function renewOnce(
   stored: StoredCredential,
   options: RenewOptions
@@ -98,7 +94,7 @@ export async function renewOnce(
   }
 }
 
-/** Judges the failure of a token that was sent; `status` is `null` where no answer was read to its end. */
+/** `status` is `null` if no answer was read to its end. */
 function outcomeOf(
   { code }: GatewayError,
   status: number | null
@@ -108,13 +104,12 @@ function outcomeOf(
   return isTurnedAway(status) || code === 'GW_UPSTREAM_RATE_LIMITED' ? 'unspent' : 'unknown'
 }
 
-/** Codes that end a refresh token. It may outlive other refusals, such as a suspension. */
+/** Other refusals, such as a suspension, do not end a refresh token. */
 const DEAD: ReadonlySet<ErrorCode> = new Set(['GW_UPSTREAM_AUTH', 'GW_REGISTRATION_EXPIRED'])
 
 /**
- * It was answered that the request is at fault, before anything was done. A service that fails (500) may have done it by
- * then, a proxy says 502, 503, 504 or 520 to 530 where it has lost the answer, 408 and 499 where the request took too long,
- * and an answer without a token says nothing.
+ * Only these statuses show that nothing was done: 500 may come after the work, 502–504 and 520–530 from a proxy that
+ * lost the answer, 408 and 499 from a timeout.
  */
 function isTurnedAway(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 499
@@ -125,9 +120,8 @@ function internal(cause: unknown): GatewayError {
 }
 
 /**
- * Asks for new tokens: the Kiro desktop service for sign-ins with GitHub or Google (kiro-protocol §3.5), AWS SSO for
- * Builder ID and IAM Identity Center (§3.6), which wants JSON in camel case, too, and an external identity provider for
- * its own (§3.11).
+ * GitHub and Google renew at the Kiro desktop service (kiro-protocol §3.5), Builder ID and Identity Center at AWS SSO
+ * (§3.6), others at their identity provider (§3.11).
  */
 function requestFor(stored: StoredCredential, options: RenewOptions): JsonRequest {
   const { authType, refreshToken, client, renewalProblem } = stored
@@ -185,23 +179,20 @@ function idpRequest(
   }
 }
 
-/** A token service that takes longer than this is down. */
 const REFRESH_TIMEOUT_MS = 15_000
 const DEFAULT_LIFE_S = 3600
 const MAX_LIFE_S = 30 * 86_400
 
-/** Tokens from a token service. */
 export interface RenewedTokens {
   readonly accessToken: string
-  /** Replaces the old one; `null` keeps it. */
+  /** `null` keeps the old one. */
   readonly refreshToken: string | null
   readonly expiresInS: number
   readonly profileArn: string | null
 }
 
 /**
- * Reads the answer of any token service; an identity provider's is in snake_case. What was sent is never repeated in errors.
- *
+ * Reads any token service's answer. Errors never repeat what was sent.
  * @throws {GatewayError} as `renewalFailure` says; GW_UPSTREAM_STATUS for an answer without a token.
  */
 function readRefreshAnswer(
@@ -220,7 +211,6 @@ function readRefreshAnswer(
   })
 }
 
-/** The tokens in an answer, also to a new sign-in; `null` if there are none. */
 export function receivedTokens(
   answer: JsonObject,
   names: typeof AWS_NAMES | typeof IDP_NAMES = AWS_NAMES
@@ -253,13 +243,12 @@ function lifeOf(answer: JsonObject, name: string): number {
   return seconds > 0 ? Math.min(seconds, MAX_LIFE_S) : DEFAULT_LIFE_S
 }
 
-/** Time as the refresher sees it; tests bring their own. */
 export interface WallClock {
-  /** Epoch ms: expiry times are wall-clock times. */
+  /** Epoch ms. */
   now(): number
-  /** Runs something later without keeping the process alive; the result calls it off. */
+  /** Does not keep the process alive; the result cancels. */
   after(delayMs: number, run: () => void): () => void
-  /** Waits, and keeps the process alive meanwhile. Rejects when the signal aborts. */
+  /** Keeps the process alive; rejects when the signal aborts. */
   sleep(delayMs: number, signal: AbortSignal): Promise<void>
 }
 

@@ -4,20 +4,16 @@ import { textMember } from '../shared/json.ts'
 import { jsonObjectOf, type JsonResponse } from '../upstream/call/json-exchange.ts'
 import type { StoredCredential } from './stored-credential.ts'
 
-/** Context for wording a refusal. */
 export interface RefusalContext {
   readonly sent: StoredCredential
-  /** Instructions for the operator when the sign-in is dead. */
   readonly loginHint: string
-  /** Epoch ms. */
   readonly now: number
 }
 
 /**
- * Interprets a token service's refusal (kiro-protocol §3.13). Nothing of the request is repeated.
- *
- * Dead sign-ins are GW_UPSTREAM_AUTH, GW_REGISTRATION_EXPIRED or GW_UPSTREAM_SUSPENDED; temporary failures are
- * GW_UPSTREAM_RATE_LIMITED or GW_UPSTREAM_STATUS.
+ * Interprets a token service's refusal (kiro-protocol §3.13), repeating nothing that was sent. Dead sign-ins are
+ * GW_UPSTREAM_AUTH, GW_REGISTRATION_EXPIRED or GW_UPSTREAM_SUSPENDED; temporary failures GW_UPSTREAM_RATE_LIMITED or
+ * GW_UPSTREAM_STATUS.
  */
 export function renewalFailure(response: JsonResponse, context: RefusalContext): GatewayError {
   const { sent, loginHint, now } = context
@@ -46,14 +42,13 @@ export function renewalFailure(response: JsonResponse, context: RefusalContext):
   })
 }
 
-/** The sign-in is dead; says why and what to do. */
 export function deadSignIn(problem: string, loginHint: string): GatewayError {
   return new GatewayError('GW_UPSTREAM_AUTH', undefined, {
     message: `The Kiro sign-in of this gateway is no longer valid (${problem}). ${loginHint}`
   })
 }
 
-/** Asking again with the same refresh token is useless: only a new sign-in, or another setting, helps. */
+/** Only a new sign-in or another setting helps. */
 export function isFinalRefusal({ code }: GatewayError): boolean {
   return FINAL.has(code)
 }
@@ -66,7 +61,7 @@ const FINAL: ReadonlySet<string> = new Set([
   'GW_IDP_NOT_ALLOWED'
 ])
 
-/** Without suffix and separators. */
+/** Error types without suffix and separators. */
 const DEAD_TYPES: ReadonlySet<string> = new Set([
   'invalidgrant',
   'invalidclient',
@@ -77,9 +72,8 @@ const DEAD_TYPES: ReadonlySet<string> = new Set([
 ])
 
 /**
- * True if the sign-in is dead. A 403 mostly comes from a firewall before the service, a 404 from a wrong host, and a
- * 400 may be the service's mistake: they count only if the answer names the sign-in. A web page never counts, whatever
- * its status.
+ * A 403 mostly comes from a firewall, a 404 from a wrong host, and a 400 may be the service's mistake: they count only
+ * if the answer names the sign-in. A web page never counts.
  */
 function isDead(
   status: number,

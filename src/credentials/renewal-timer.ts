@@ -1,14 +1,11 @@
 import type { WallClock } from './renew.ts'
 
-/** Timers do not count while a machine sleeps, so none is longer than this. */
+/** Timers stop while a machine sleeps. */
 const MAX_TIMER_MS = 60_000
-/** Whatever goes wrong, nothing is renewed in a tight loop. */
+/** Prevents a tight loop. */
 const MIN_TIMER_MS = 1000
 
-/**
- * An alarm for a point of wall-clock time; at most one is set. It goes off, too, when the clock was put back: the point may
- * be a day away then. Never keeps the process alive.
- */
+/** Alarm for a point of wall-clock time. Also fires when the clock was set back. Does not keep the process alive. */
 export class RenewalTimer {
   readonly #clock: WallClock
   readonly #onDue: () => void
@@ -19,7 +16,7 @@ export class RenewalTimer {
     this.#onDue = onDue
   }
 
-  /** Replaces the alarm; a time in the past means soon, `null` means never. */
+  /** A past time means soon; `null` means never. */
   set(at: number | null): void {
     this.clear()
     if (at === null) return
@@ -42,15 +39,12 @@ export class RenewalTimer {
 const MAX_FORCED = 5
 const WINDOW_MS = 60_000
 
-/**
- * At most five forced refreshes a minute. An upstream that refuses every new token would otherwise have each
- * request fetch another one.
- */
+/** Limits forced renewals, which an upstream that refuses every new token would otherwise cause with each request. */
 export class ForcedRefreshLimit {
   /** Bounded by MAX_FORCED. */
   #times: readonly number[] = []
 
-  /** Counts one. False, and nothing is counted, if there were too many. */
+  /** Returns false, and counts nothing, if there were too many. */
   allow(now: number): boolean {
     const recent = this.#times.filter((time) => Math.abs(now - time) < WINDOW_MS)
     const isAllowed = recent.length < MAX_FORCED

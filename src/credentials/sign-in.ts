@@ -12,23 +12,21 @@ export interface SignInOptions {
   readonly settings: SnapshotSettings
   readonly clock: Pick<WallClock, 'now'>
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-  /**
-   * Called with every new token, when the sign-in stops working, and when the reason for that changes. Must not throw.
-   */
+  /** Called for every new token, when the sign-in stops working, and when the reason changes. Must not throw. */
   readonly onChange: () => void
-  /** From 0 to 1, so that gateways with one sign-in do not renew it at the same moment. */
+  /** From 0 to 1; spreads the renewals of gateways with one sign-in. */
   readonly random?: () => number
-  /** Several gateways have it: it is renewed at half its life, so that it outlives what they share it by for a while. */
+  /** A shared sign-in is renewed at half its life, so that it survives an outage of the Valkey that it is shared by. */
   readonly isShared?: () => boolean
 }
 
-/** State of the account's sign-in: the token in use and the last failure to renew it. No I/O. */
+/** State of the sign-in: the token in use and the last failed renewal. No I/O. */
 export class SignIn {
   readonly #options: SignInOptions
   #held: HeldCredential | null = null
   #failure: RenewalFailure | null = null
   #reported: CredentialState['name'] = 'waiting'
-  /** Epoch ms of the last line in the log about the failure. */
+  /** Epoch ms of the last logged failure. */
   #loggedAt = 0
 
   constructor(options: SignInOptions) {
@@ -45,13 +43,12 @@ export class SignIn {
     return { name: 'waiting', problem, retryAt: failure?.retryAt ?? 0 }
   }
 
-  /** Token to use now; `null` without a valid one. */
   current(): CredentialSnapshot | null {
     const state = this.state()
     return state.name === 'usable' ? state.snapshot : null
   }
 
-  /** The sign-in behind the token in use, also if that has expired. */
+  /** Also set after the token has expired. */
   get stored(): StoredCredential | null {
     return this.#held?.stored ?? null
   }
@@ -60,7 +57,7 @@ export class SignIn {
     return this.#failure
   }
 
-  /** Forgets a failure of this code. False where there is none. */
+  /** Forgets a failure with this code. Returns false if there is none. */
   pardon(code: ErrorCode): boolean {
     if (this.#failure?.error.code !== code) return false
     this.#failure = null
@@ -72,16 +69,14 @@ export class SignIn {
     return this.#failure === null ? (this.#held?.dueAt ?? null) : this.#failure.retryAt
   }
 
-  /**
-   * Last failure while it is too early for another attempt. A clock that was set back never delays requests for a day.
-   */
+  /** Last failure while another attempt is too early. A clock set back never delays requests for a day. */
   get pause(): RenewalFailure | null {
     const [failure, now] = [this.#failure, this.#options.clock.now()]
     const isTooEarly = failure !== null && failure.failedAt <= now && now < failure.retryAt
     return isTooEarly ? failure : null
   }
 
-  /** True if a source holds a valid token other than those known to be bad or about to expire. */
+  /** True for a valid token that is neither known to be bad nor about to expire. */
   isNews(stored: StoredCredential, refused: string | null): boolean {
     const known = [refused, this.#failure?.spentToken, this.#held?.snapshot.token]
     if (stored.accessToken === null || known.includes(stored.accessToken)) return false
@@ -92,7 +87,7 @@ export class SignIn {
     return (stored.expiresAt ?? 0) > (this.#held?.snapshot.expiresAt ?? Infinity)
   }
 
-  /** Starts to use a token. `issuedAt` is known for tokens that were renewed just now. */
+  /** `issuedAt` is known for tokens renewed just now. */
   adopt(stored: StoredCredential, issuedAt?: number): CredentialSnapshot {
     const { source, settings, log, onChange, random = Math.random, clock } = this.#options
     const { accessToken, expiresAt } = stored
@@ -116,9 +111,8 @@ export class SignIn {
   }
 
   /**
-   * Remembers a failure and returns it, to be thrown. A token that still works stays in use, unless it was
-   * refused and cannot be renewed. What could never be renewed, such as an API key, stays in use in any case:
-   * there is nothing that could replace it, and the refusal may pass.
+   * Records a failure and returns it. A working token stays in use unless it was refused and can be renewed; what
+   * cannot be renewed, such as an API key, always stays, since the refusal may pass.
    */
   fail(error: GatewayError, attempt: FailedAttempt): GatewayError {
     const { clock, log, source, onChange } = this.#options
@@ -156,58 +150,51 @@ export class SignIn {
  * ```
  */
 export type CredentialState =
-  /** `problem` is why renewing fails at the moment, while the token still works. */
+  /** `problem` is why renewing currently fails. */
   | {
       readonly name: 'usable'
       readonly snapshot: CredentialSnapshot
       readonly problem: GatewayError | null
     }
-  /** No valid token now; renewing goes on, after a failure from `retryAt` (epoch ms) on. */
+  /** No valid token. `retryAt` is epoch ms. */
   | { readonly name: 'waiting'; readonly problem: GatewayError | null; readonly retryAt: number }
-  /** Only a new sign-in helps; the source is looked at from time to time. */
+  /** Only a new sign-in helps; the source is polled for one. */
   | { readonly name: 'dead'; readonly problem: GatewayError }
 
-/** The sign-in in use. */
 interface HeldCredential {
   readonly stored: StoredCredential
   readonly snapshot: CredentialSnapshot
-  /** Epoch ms from which on it is renewed in the background; `null` is never. */
+  /** Epoch ms of background renewal; `null` is never. */
   readonly dueAt: number | null
 }
 
-/** The last attempt to renew, if it failed. */
 interface RenewalFailure {
   readonly error: GatewayError
   /** The refresh token is used up; only another one is worth an attempt. */
   readonly isFinal: boolean
-  /** The sign-in that failed. */
   readonly stored: StoredCredential
-  /** Failures in a row. */
+  /** Consecutive failures. */
   readonly count: number
-  /** Epoch ms. */
   readonly failedAt: number
-  /** Epoch ms before which the service is not asked again; callers get `error` until then. */
+  /** Epoch ms until which callers get `error`. */
   readonly retryAt: number
-  /** A token that the upstream refused and that must not come back. */
+  /** Refused by the upstream; must not be adopted again. */
   readonly spentToken: string | null
 }
 
 const MAX_RETRY_DELAY_MS = 60_000
-/** While the token in use still works, there is time. */
+/** Longer, because the token in use still works. */
 const IN_USE_RETRY_DELAY_MS = 30_000
 const MAX_ASKED_DELAY_MS = 600_000
-/** Interval at which the log repeats an unchanged failure. */
 const REMINDER_MS = 600_000
-/** Interval of checks of a dead sign-in's source. */
 const DEAD_RETRY_DELAY_MS = 5_000
 
 export interface FailedAttempt {
   readonly stored: StoredCredential
-  /** The token that the upstream refused, if that was the reason for the attempt. */
+  /** Token refused by the upstream, if that caused the attempt. */
   readonly refused: string | null
 }
 
-/** Builds the memory of a failed attempt, from the failures before it. */
 function failureAfter(
   before: RenewalFailure | null,
   error: GatewayError,
@@ -226,24 +213,20 @@ function failureAfter(
   return { error, isFinal, stored, count, failedAt: now, retryAt, spentToken }
 }
 
-/** Delay after so many failures in a row: 1, 2, 4 … 60 s, or what the service asked for. */
+/** 1, 2, 4 … 60 s, or as long as the service asked. */
 function retryDelayMs(error: GatewayError, count: number): number {
   const askedMs = Math.min((error.retryAfterS ?? 0) * 1000, MAX_ASKED_DELAY_MS)
   return Math.max(askedMs, Math.min(1000 * 2 ** Math.min(count - 1, 10), MAX_RETRY_DELAY_MS))
 }
 
-/** With less than this left, a token is renewed in the background. */
 const REFRESH_AHEAD_MS = 600_000
-/** Our clock, the upstream's clock and a request on its way may differ by this much. */
+/** Clock differences and time on the way. */
 const SKEW_MS = 60_000
 
-/**
- * `fresh` is used as it is; `due` is used while it is renewed in the background; `expired` has to be renewed
- * before anything is sent.
- */
+/** `due` is used while it is renewed in the background; `expired` must be renewed first. */
 export type TokenAge = 'fresh' | 'due' | 'expired'
 
-/** Age of a sign-in's access token. An unknown expiry is only trusted where nothing could be renewed. */
+/** An unknown expiry is trusted only if nothing can be renewed. */
 export function tokenAge(stored: StoredCredential, now: number): TokenAge {
   const { accessToken, expiresAt, refreshToken } = stored
   if (accessToken === null) return 'expired'
@@ -252,18 +235,17 @@ export function tokenAge(stored: StoredCredential, now: number): TokenAge {
   return expiresAt - REFRESH_AHEAD_MS <= now ? 'due' : 'fresh'
 }
 
-/** However short a token is said to live: it must not be renewed without a pause. */
+/** Minimum between renewals, however short-lived the tokens. */
 const MIN_LIFE_MS = 500
 
-/** When a token that was issued now for so many seconds is to be thought of as expired. */
 export function expiryOf(expiresInS: number, now: number): number {
   const lifeMs = expiresInS * 1000
   return now + Math.max(lifeMs - SKEW_MS, lifeMs / 2, MIN_LIFE_MS)
 }
 
 /**
- * When to renew in the background; `null` is never. Tokens that were issued just now and live for minutes only
- * are renewed at half their life, or their renewal would never end.
+ * Epoch ms of background renewal; `null` is never. Tokens that live for minutes are renewed at half their life, or
+ * renewal would never stop.
  */
 export function dueAtOf(expiresAt: number | null, issuedAt?: number): number | null {
   if (expiresAt === null) return null
@@ -271,13 +253,13 @@ export function dueAtOf(expiresAt: number | null, issuedAt?: number): number | n
   return issuedAt === undefined ? ahead : Math.max(ahead, issuedAt + (expiresAt - issuedAt) / 2)
 }
 
-/** Later by up to a tenth of what is left then. `chance` is from 0 to 1. */
+/** Adds up to a tenth of the remaining life. `chance` is from 0 to 1. */
 function jittered(dueAt: number | null, expiresAt: number | null, chance: number): number | null {
   if (dueAt === null || expiresAt === null) return dueAt
   return dueAt + Math.round((expiresAt - dueAt) * 0.1 * chance)
 }
 
-/** Epoch ms of an expiry as files have it; `null` if it is none. */
+/** Returns epoch ms; `null` if invalid. */
 export function parseExpiry(value: unknown): number | null {
   if (typeof value === 'number' && Number.isFinite(value))
     return value < 1e11 ? value * 1000 : value
@@ -291,10 +273,9 @@ export function parseExpiry(value: unknown): number | null {
   return Number.isNaN(time) ? null : time
 }
 
-/** `PROFILE_ARN` and `KIRO_API_REGION` are used where the sign-in does not name its own. */
 type SnapshotSettings = Pick<Config['credentials'], 'profileArn' | 'apiRegion'>
 
-/** Builds the part of a sign-in for workers: no refresh token, no client secret. */
+/** Contains no refresh token and no client secret. */
 export function toSnapshot(
   id: string,
   stored: StoredCredential & { readonly accessToken: string },

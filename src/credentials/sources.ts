@@ -11,9 +11,8 @@ import {
 } from './stored-credential.ts'
 
 /**
- * The source that the settings name: API key, then file, then database, then refresh token; `null` if they name none.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID for a refresh token that was cut short.
+ * Picks API key, file, database or refresh token, in this order; `null` if none is set.
+ * @throws {GatewayError} GW_CONFIG_INVALID for a truncated refresh token.
  */
 export function createCredentialSource(
   settings: Config['credentials'],
@@ -33,7 +32,6 @@ export function createCredentialSource(
   return refreshToken === null ? null : refreshTokenSource(refreshToken, region)
 }
 
-/** A sign-in of which nothing is known yet. */
 const UNKNOWN = {
   accessToken: null,
   refreshToken: null,
@@ -44,7 +42,7 @@ const UNKNOWN = {
   renewalProblem: null
 } as const
 
-/** `KIRO_API_KEY`: valid until it is revoked, so there is nothing to renew. */
+/** `KIRO_API_KEY` never expires, so there is nothing to renew. */
 function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
   const stored: StoredCredential = {
     ...UNKNOWN,
@@ -62,10 +60,8 @@ function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
 }
 
 /**
- * `REFRESH_TOKEN`: a desktop sign-in of which only the refresh token is known. Another token is another source, with an
- * overlay of its own.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID if the token was cut short when it was copied.
+ * `REFRESH_TOKEN`: a desktop sign-in. Another token is another source with its own overlay.
+ * @throws {GatewayError} GW_CONFIG_INVALID for a truncated token.
  */
 function refreshTokenSource(refreshToken: string, ssoRegion: string): CredentialSource {
   if (refreshToken.includes('...') || !isTokenText(refreshToken)) {
@@ -82,8 +78,7 @@ function refreshTokenSource(refreshToken: string, ssoRegion: string): Credential
 }
 
 /**
- * A sign-in that opens nothing, for the built-in simulator. Every reading is a new token, so that a demo in which
- * the simulator refused a token or suspended the account goes on by itself.
+ * Sign-in for the built-in simulator. Each read makes a new token, so that a demo recovers from a refusal by itself.
  */
 export function simulatorSource(): CredentialSource {
   let readings = 0

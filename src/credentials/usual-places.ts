@@ -14,14 +14,12 @@ export interface SearchOptions {
   readonly log: Pick<Logger, 'info' | 'warn'>
   readonly home?: string
   readonly platform?: NodeJS.Platform
-  /** Epoch ms */
   readonly now?: number
 }
 
-/** Outcome for one place. */
 export interface LookedAt {
   readonly place: string
-  /** Why it is not used; `null` is the one that is. */
+  /** `null` for the place that is used. */
   readonly problem: string | null
 }
 
@@ -31,10 +29,8 @@ export interface SearchResult {
 }
 
 /**
- * The source of credentials: the one that the settings name, else what is found in the usual places (`KIRO_CREDS`), else
- * a sign-in that is still to be made (`LOGIN_ON_START`). `null` where there is none.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`, and where a new sign-in could not be kept
+ * Finds the configured source, else one in the usual places (`KIRO_CREDS`), else one yet to be made (`LOGIN_ON_START`).
+ * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`, and if a new sign-in could not be stored
  */
 export async function findCredentialSource(
   settings: Config['credentials'],
@@ -51,8 +47,7 @@ export async function findCredentialSource(
 }
 
 /**
- * The same for those who only look: nothing is logged of it and nothing made. `places` are those that were looked at.
- *
+ * Like `findCredentialSource()`, but logs and creates nothing.
  * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`
  */
 export async function lookForSource(
@@ -72,10 +67,7 @@ async function awaited(
   return awaitedSignIn(stateDir, { region, log })
 }
 
-/**
- * Looks where sign-ins usually are, in this order: that of `kiro-gateway login`, Kiro IDE, kiro-cli, Amazon Q. The first
- * that can be used counts; those after it are only named.
- */
+/** Looks for `kiro-gateway login`, Kiro IDE, kiro-cli, Amazon Q, in this order; the first usable one wins. */
 export async function searchUsualPlaces(
   settings: Pick<Config['credentials'], 'stateDir' | 'region' | 'isDbReadonly'>,
   { log, home = homedir(), platform = process.platform, now = Date.now() }: SearchOptions
@@ -118,7 +110,6 @@ async function sourcesThatAreThere(
   return [own ?? [], ide ?? [], databases].flat()
 }
 
-/** Why a source is of no use; `null` if it is of use. */
 async function problemOf(source: CredentialSource, now: number): Promise<string | null> {
   try {
     const stored = await source.read()
@@ -136,7 +127,7 @@ function dataFolder(home: string, platform: NodeJS.Platform): string {
     : join(home, '.local', 'share')
 }
 
-/** A file that is there and may not be looked at is none: its folder may be another user's. */
+/** An inaccessible file counts as absent: its folder may be another user's. */
 async function isThere(path: string): Promise<boolean> {
   try {
     await access(path)

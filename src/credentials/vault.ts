@@ -21,33 +21,29 @@ import {
 
 type VaultLog = Pick<Logger, 'info' | 'warn' | 'error'>
 
-/** The sign-in that other gateways share. */
 export interface VaultSharing {
   readonly share: SharedSignIn
-  /** Epoch ms. */
   readonly now: () => number
 }
 
 /**
- * Keeps the tokens: in the source, in our overlay, and in memory in case neither can be written. It hands out the
- * newest of the three; where the sign-in is shared, the newest that any gateway has.
+ * Keeps tokens in the source, our overlay, and memory in case neither is writable. Returns the newest of them, or of
+ * any gateway that shares the sign-in.
  */
 export class CredentialVault {
   readonly source: CredentialSource
   readonly #overlay: OverlayStore
   readonly #log: VaultLog
-  /** `null` where no other gateway has the sign-in. */
+  /** `null` if no other gateway has the sign-in. */
   sharing: VaultSharing | null = null
-  /** The source's content when it could be read last. */
   #read: StoredCredential | null = null
   #trouble: GatewayError | null = null
   #renewed: Successor | null = null
-  /** The tokens loaded last, where the source does not have them. */
+  /** Loaded tokens that the source lacks. */
   #unpublished: StoredCredential | null = null
-  /** Why the source was left alone last, so that the log says it once. */
+  /** Last reason for not writing to the source; logged once. */
   #obstacle = ''
 
-  /** `stateDir` is `STATE_DIR`. */
   constructor(source: CredentialSource, stateDir: string, log: VaultLog) {
     this.source = source
     this.#overlay = new OverlayStore(stateDir, source.id, log)
@@ -55,8 +51,7 @@ export class CredentialVault {
   }
 
   /**
-   * Reads source and overlay afresh: another program may have renewed the tokens, or there may be a new sign-in.
-   *
+   * Reads source and overlay again.
    * @throws {GatewayError} GW_CONFIG_INVALID if the source cannot be read and never could.
    */
   async load(): Promise<StoredCredential> {
@@ -84,31 +79,31 @@ export class CredentialVault {
     this.#trouble = trouble
     this.#read = read
     this.#unpublished = null
-    // A sign-in without refresh token has never been renewed, so there is nothing that could follow it.
+    // Without a refresh token it was never renewed, so it has no successor.
     if (read.refreshToken === null) return read
     const newest = reconcile(read, [this.#renewed, await this.#overlay.load()])
     if (newest.refreshToken !== read.refreshToken) this.#unpublished = newest
     return newest
   }
 
-  /** Why the source could not be read when it was loaded last: what it said before may be used up. */
+  /** Why the last read of the source failed; its previous content may be used up. */
   get trouble(): GatewayError | null {
     return this.#trouble
   }
 
-  /** The source does not have the newest tokens: it could not be written, or we were killed before that. */
+  /** True if the source lacks the newest tokens: unwritable, or the process was killed first. */
   get isAhead(): boolean {
     return this.#unpublished !== null && this.source.writeBack !== undefined
   }
 
-  /** Puts what was loaded into a source that is behind, for others who live on it. To be called with its lock held. */
+  /** Brings the source up to date. Call with its lock held. */
   async publish(): Promise<void> {
     if (this.#unpublished !== null) await this.#writeBack(this.#unpublished)
   }
 
   /**
-   * Stores renewed tokens; resolves when they are on disk. Never fails, since the tokens in memory are valid, saved or
-   * not. The overlay comes first, since no other program can delay that.
+   * Stores renewed tokens; resolves once they are on disk, never rejects. The overlay comes first, since no program can
+   * delay it.
    */
   async keep(
     before: StoredCredential,
@@ -127,7 +122,6 @@ export class CredentialVault {
     return renewed
   }
 
-  /** Keeps what we got for all gateways, in our own files, as far as it belongs there. */
   async keepShared(
     shared: SharedTokens & { readonly isOurs: boolean },
     now: number
@@ -137,7 +131,7 @@ export class CredentialVault {
     return shared.stored
   }
 
-  /** Keeps another gateway's newer tokens for the sign-in of our own files, which must outlive the sharing. */
+  /** Keeps another gateway's newer tokens in our own files, which must outlive the sharing. */
   async #follow({ stored, isOfFiles }: SharedTokens, now: number): Promise<void> {
     const { accessToken, refreshToken, expiresAt, profileArn } = stored
     if (!isOfFiles || accessToken === null || expiresAt === null) return
@@ -187,9 +181,8 @@ export class CredentialVault {
 const MAX_OVERLAY_BYTES = 1024 * 1024
 
 /**
- * Rotated tokens in a file of our own, so that they survive a restart although their source is read-only.
- * The folder, in `STATE_DIR`, is made with the first and open to us alone (0700), the file too (0600), and it is never
- * seen half-written.
+ * Keeps renewed tokens in our own file (0600, folder 0700), so that they survive a restart although the source is
+ * read-only.
  */
 export class OverlayStore {
   readonly path: string
@@ -202,7 +195,7 @@ export class OverlayStore {
     this.#log = log
   }
 
-  /** The saved tokens; `null` if there are none. A damaged file is reported and counts as none. */
+  /** Returns `null` if there are none. A damaged file is logged and counts as none. */
   async load(): Promise<Successor | null> {
     const file = await this.#read()
     if (file === null) return null
@@ -212,7 +205,7 @@ export class OverlayStore {
     return successor
   }
 
-  /** Keeps members that we don't know. Rejects with Node's error if the folder cannot be written. */
+  /** Keeps unknown members. Rejects with Node's error. */
   async save(successor: Successor): Promise<void> {
     await makeInnerFolder(this.#dir)
     const before = (await this.#read()) ?? {}
@@ -223,13 +216,13 @@ export class OverlayStore {
       expiresAt: new Date(expiresAt).toISOString(),
       ...(issuedAt !== undefined && { issuedAt: new Date(issuedAt).toISOString() })
     }
-    // A single-use token that is lost cannot be asked for again.
+    // A lost single-use token cannot be replaced, so it must reach the disk.
     const text = `${JSON.stringify(next, null, 2)}\n`
     await replaceFile(this.path, { text, mode: 0o600, isDurable: true })
     await removeDrafts(this.path)
   }
 
-  /** A link, and what another user has put there, is not believed. */
+  /** Ignores links and files of other users. */
   async #read(): Promise<JsonObject | null> {
     try {
       await using file = await openPrivateFile(this.path)
@@ -270,35 +263,31 @@ function parseSuccessor(file: JsonObject): Successor | null {
   }
 }
 
-/** Tokens that we got for what a source holds; they supersede it until there is a new sign-in. */
+/** Tokens derived from those of the source; valid until there is a new sign-in. */
 export interface Successor {
-  /** Hash of the refresh token that the source held when these were issued. */
+  /** Hash of the source's refresh token at that time. */
   readonly derivedFrom: string
-  /** Hash of the access token that the source held then: it may have been refused long before its expiry. */
+  /** Hash of the source's access token at that time; it may have been refused before its expiry. */
   readonly replaces: string
   readonly accessToken: string
   readonly refreshToken: string | null
-  /** Epoch ms. */
   readonly expiresAt: number
-  /** Epoch ms, later for each successor; left out in files of earlier versions. */
+  /** Epoch ms, later for each successor; missing in files of earlier versions. */
   readonly issuedAt?: number
   readonly profileArn: string | null
 }
 
-/** Identifies the sign-in that a source holds now. */
 export function signInOf(source: StoredCredential): string {
   return hashOf(source.refreshToken ?? '')
 }
 
-/** Identifies the access token that a source holds now. */
 export function tokenOf(source: StoredCredential): string {
   return hashOf(source.accessToken ?? '')
 }
 
 /**
- * The newest tokens of a sign-in. Successors of another sign-in are dropped: the source was written since, with
- * newer tokens than ours. Of those that belong to it, the one that was issued last wins; when the source
- * itself has a younger access token by now, that is used with the successor's refresh token.
+ * Picks the newest tokens. Successors of another sign-in are dropped, because the source was written since. Else the
+ * one issued last wins; if the source has a younger access token, that is used with the successor's refresh token.
  */
 export function reconcile(
   source: StoredCredential,
@@ -322,7 +311,7 @@ export function reconcile(
   return { ...source, accessToken, refreshToken, expiresAt, profileArn }
 }
 
-/** Compares times of issue. Where one is not known, lives are taken to be of one length. */
+/** Assumes equal lifetimes where a time of issue is unknown. */
 function wasIssuedLater(one: Successor, other: Successor): boolean {
   const isKnown = one.issuedAt !== undefined && other.issuedAt !== undefined
   if (!isKnown) return one.expiresAt > other.expiresAt

@@ -9,33 +9,29 @@ import { askService, incomplete, type SignInServiceOptions } from './sign-in-ser
 export type SocialProvider = 'google' | 'github'
 
 const PORTAL = 'https://app.kiro.dev/signin'
-/** The portal sends the browser back to this port, and is known to take no other (kiro-protocol §3.12). */
+/** The only port to which the portal is known to return (kiro-protocol §3.12). */
 export const CALLBACK_PORT = 3128
-/** Time for which the portal waits for people. */
+/** The portal's own timeout. */
 export const BROWSER_PATIENCE_MS = 600_000
-/** The only region of this service. */
 const REGION = 'us-east-1'
 
 const PROVIDERS = { google: 'Google', github: 'Github' } as const
 
-/** Result brought back by the browser. */
 export type Callback =
   | {
       readonly name: 'code'
       readonly code: string
       readonly redirectUri: string
-      /** People may take another than they were offered. */
+      /** May differ from the provider that was offered. */
       readonly provider: SocialProvider
     }
-  /** Not of this sign-in, or nothing that could be used: it changes nothing. */
+  /** Belongs to another sign-in or is unusable; ignored. */
   | { readonly name: 'foreign'; readonly problem: string }
-  /** It is, and says that there will be no code. */
   | { readonly name: 'failed'; readonly error: GatewayError }
 
 /**
- * Signs in with Google or GitHub, in a browser that returns to `http://localhost` with a code. Serves one sign-in: the
- * state tells its callback from those of others, and the verifier, which stays here until then, makes the code
- * worthless to anyone else (RFC 7636).
+ * Signs in with Google or GitHub by a callback to `http://localhost`. Serves one sign-in: `state` identifies its
+ * callback, and the PKCE verifier makes the code useless to others (RFC 7636).
  */
 export class BrowserLogin {
   readonly url: string
@@ -58,7 +54,7 @@ export class BrowserLogin {
     this.url = url.href
   }
 
-  /** Reads the address that the browser was sent back to, whole or from its path on. */
+  /** Accepts the whole address or its part from the path on. */
   readCallback(address: string): Callback {
     const whole = address.trim().replace(/^(?=localhost:)/, 'http://') // as browsers show it
     const url = URL.parse(whole, this.#origin)
@@ -75,14 +71,13 @@ export class BrowserLogin {
     }
     const code = params.get('code') ?? ''
     if (!isTokenText(code)) return foreign('This address has no code.')
-    // The service compares it with the address that the browser was sent to, and spends the code if it differs.
+    // The service compares this with the real redirect, and spends the code if they differ.
     const redirectUri = `${this.#origin}${url.pathname}?login_option=${option}`
     return { name: 'code', code, redirectUri, provider: option }
   }
 
   /**
-   * Trades the code for tokens. Once: it is used up by the first attempt, whatever comes of it.
-   *
+   * Trades the code for tokens. The first attempt uses the code up.
    * @throws {GatewayError} as `askService()`, and GW_UPSTREAM_AUTH or GW_UPSTREAM_STATUS for a refusal.
    */
   async redeem(

@@ -17,44 +17,38 @@ export const BUILDER_ID = {
   region: 'us-east-1'
 } as const
 
-/** As we call ourselves to AWS; no other program's name (kiro-protocol §3.12). */
+/** Our own name, not that of an AWS program (kiro-protocol §3.12). */
 const CLIENT_NAME = 'kiro-gateway'
 const SCOPES = ['completions', 'analysis', 'conversations'].map((what) => `codewhisperer:${what}`)
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
 const DEFAULT_INTERVAL_S = 5
 const MAX_INTERVAL_S = 60
-/** Seconds that `slow_down` adds to the interval (RFC 8628 §3.5). */
+/** Added to the interval on `slow_down` (RFC 8628 §3.5). */
 const SLOW_DOWN_S = 5
 const DEFAULT_LIFE_S = 600
 const MAX_LIFE_S = 3600
 
 export interface DeviceLoginOptions extends SignInServiceOptions {
-  /** Start URL of Builder ID, or of an organisation's Identity Center. */
   readonly startUrl: string
   readonly region: string
-  /** Called once with the link to open and the code to confirm. */
   readonly onCode: (code: DeviceCode) => void
-  /** Called when asking fails in a way that may pass, and with `null` when it works again. */
+  /** Called when polling fails temporarily, and with `null` when it works again. */
   readonly onProblem?: (problem: GatewayError | null) => void
 }
 
 export interface DeviceCode {
   readonly userCode: string
-  /** Has the code in it. */
+  /** Contains the code. */
   readonly url: string
-  /** Page on which to enter the code. */
   readonly verificationUrl: string
-  /** Epoch ms. */
   readonly expiresAt: number
 }
 
 /**
- * Signs in with AWS by device code: registers, asks for a code, and polls until it is confirmed in a browser, wherever
- * that runs (kiro-protocol §3.12). Resolves with what must be stored at once.
- *
- * @throws {GatewayError} GW_LOGIN_DENIED, GW_LOGIN_EXPIRED, GW_UPSTREAM_AUTH if the service refuses us, and what
- *   `askService()` throws before there is a code; the signal's reason when it aborts.
+ * Signs in with AWS by device code (kiro-protocol §3.12). The result must be stored at once.
+ * @throws {GatewayError} GW_LOGIN_DENIED, GW_LOGIN_EXPIRED, GW_UPSTREAM_AUTH, errors of `askService()` before there
+ *   is a code; the signal's reason when it aborts.
  */
 export async function loginByDeviceCode(options: DeviceLoginOptions): Promise<NewSignIn> {
   const { startUrl, region, onCode } = options
@@ -74,8 +68,7 @@ export async function loginByDeviceCode(options: DeviceLoginOptions): Promise<Ne
 }
 
 /**
- * The address as AWS wants it: people copy it from the browser, with what the page has put behind it.
- *
+ * Normalises a start URL copied from a browser.
  * @throws {GatewayError} GW_CONFIG_INVALID for anything but an https URL.
  */
 export function readStartUrl(text: string, setting: string): string {
@@ -94,15 +87,13 @@ export function readLoginRegion(text: string, setting: string): string {
   throw operatorError(`${setting} is not an AWS region such as us-east-1.`)
 }
 
-/** A code that waits to be confirmed. */
 interface Device {
   readonly code: DeviceCode
-  /** Secret of this login: its holder gets the tokens. */
+  /** Whoever holds it gets the tokens. */
   readonly secret: string
   readonly intervalS: number
 }
 
-/** Registration of this program as a client. */
 type Registration = NonNullable<NewSignIn['client']> & { readonly clientSecret: string }
 
 async function register(options: DeviceLoginOptions): Promise<Registration> {
@@ -145,7 +136,7 @@ async function askForCode(client: Registration, options: DeviceLoginOptions): Pr
   }
 }
 
-/** Asks until there is an answer. That a single call fails does not end it: the code is still good. */
+/** Polls until there is an answer; a single failed call does not end the login. */
 async function awaitTokens(
   client: Registration,
   device: Device,
@@ -181,7 +172,7 @@ async function awaitTokens(
 type PollOutcome =
   | { readonly name: 'signed-in'; readonly tokens: RenewedTokens }
   | { readonly name: 'pending' | 'slow-down' }
-  /** May pass. */
+  /** Temporary. */
   | { readonly name: 'failed'; readonly error: GatewayError }
 
 async function poll(question: ServiceQuestion, options: DeviceLoginOptions): Promise<PollOutcome> {
@@ -200,7 +191,7 @@ async function poll(question: ServiceQuestion, options: DeviceLoginOptions): Pro
   }
 }
 
-/** @throws {GatewayError} what ends it. */
+/** @throws {GatewayError} for a final refusal. */
 function outcomeOf({ word, isPassing, error }: ServiceRefusal): PollOutcome {
   switch (word) {
     case 'authorizationpending':
@@ -259,7 +250,7 @@ function tokenMember(answer: JsonObject, name: string): string {
   return text !== null && isTokenText(text) ? text : incomplete(name)
 }
 
-/** People are sent there, so it must be what it looks like. */
+/** Opened by people, so only https is accepted. */
 function linkMember(answer: JsonObject, name: string): string | null {
   const url = URL.parse(textMember(answer, name) ?? '')
   return url?.protocol === 'https:' && url.username === '' ? url.href : null

@@ -19,43 +19,35 @@ export interface SignInServiceOptions {
   readonly call: JsonCall
   readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly clock: Pick<WallClock, 'now' | 'sleep'>
-  /** Ends the sign-in. */
   readonly signal: AbortSignal
 }
 
-/** Answer of a service: an object, or the reason for its lack. */
 export type ServiceAnswer =
   | { readonly name: 'given'; readonly answer: JsonObject }
   | { readonly name: 'refused'; readonly refusal: ServiceRefusal }
 
 export interface ServiceRefusal {
-  /** OAuth's word for it, without case, `_` and AWS's `Exception`: `accessdenied`; `''` if there is none. */
+  /** OAuth error in lower case without `_` and AWS's `Exception`, e.g. `accessdenied`; `''` if there is none. */
   readonly word: string
-  /** It says nothing of what was asked: the service is down, or something before it does not let us through. */
+  /** The service, or something before it, is unavailable; says nothing about the question. */
   readonly isPassing: boolean
   readonly retryAfterS: number | null
-  /** To be thrown; free of what was sent. */
+  /** Contains nothing that was sent. */
   readonly error: GatewayError
 }
 
 export interface ServiceQuestion {
   readonly url: string
   readonly body: Readonly<Record<string, unknown>>
-  /** The setting that names the host. */
   readonly setting: 'KIRO_AUTH_URL' | 'KIRO_OIDC_URL'
-  /** Values to hide, should the service echo them. */
+  /** Hidden from messages in case the service echoes them. */
   readonly secrets: readonly string[]
 }
 
-/** A service that takes longer than this is down. */
 const CALL_TIMEOUT_MS = 15_000
 const MAX_SAID_CHARS = 300
 
-/**
- * Asks a sign-in service once, in the JSON that all of them speak.
- *
- * @throws {GatewayError} without an answer: the failure by kind.
- */
+/** Asks a sign-in service once. @throws {GatewayError} if there is no answer, by kind of failure. */
 export async function askService(
   question: ServiceQuestion,
   options: SignInServiceOptions
@@ -84,7 +76,7 @@ export async function askService(
   return { name: 'refused', refusal: refusalOf(response, question, options) }
 }
 
-/** Names the host, which is not secret here, and fitting advice: settings for long answers are of no use. */
+/** The general advice names settings that only affect long answers. */
 function withOwnAdvice(
   cause: unknown,
   { url, setting }: ServiceQuestion,
@@ -146,7 +138,7 @@ function codeFor(status: number, isPassing: boolean): ErrorCode {
   return isPassing ? 'GW_UPSTREAM_STATUS' : 'GW_UPSTREAM_AUTH'
 }
 
-/** @throws {GatewayError} GW_UPSTREAM_STATUS: an answer lacks what it is good for. */
+/** @throws {GatewayError} GW_UPSTREAM_STATUS */
 export function incomplete(member: string): never {
   throw new GatewayError('GW_UPSTREAM_STATUS', undefined, {
     message: `The sign-in service answered without "${member}".`
