@@ -11,17 +11,16 @@
  */
 
 /**
- * Kinds of limits. Credits and requests are used up until the next period; streams are given back, as is the one
- * request that a key may have under way to a model of unknown cost.
+ * Credits and requests are used up until the next period. Streams are given back, as is `unpriced`: the one request
+ * that a key may run on a model of unknown cost.
  */
 export const ALLOWANCE_KINDS = ['credits', 'requests', 'streams', 'unpriced'] as const
 
 export type AllowanceKind = (typeof ALLOWANCE_KINDS)[number]
 
 /**
- * Name of a limit by key and kind: `<id of the key>/credits`. Requests answered without the upstream are limited apart
- * from the others: `<id of the key>/here/requests`; those of unknown price by model: `<id of the
- * key>/<model>/unpriced`. The same in every period.
+ * `<key id>/credits`; `<key id>/here/requests` for requests answered without the upstream; `<key id>/<model>/unpriced`.
+ * The same in every period.
  */
 export type AllowanceName = `${string}/${AllowanceKind}`
 
@@ -29,25 +28,26 @@ export type AllowanceName = `${string}/${AllowanceKind}`
 export interface AllowanceReport {
   readonly name: AllowanceName
   readonly seq: number
-  /** `seq` of the terms that were in force. */
+  /** `seq` of the terms in force. */
   readonly seen: number
-  /** The period of those terms, to which everything below belongs. */
+  /** Period of those terms; all amounts below belong to it. */
   readonly period: number
-  /** Total of what was used up. */
+  /** Total. */
   readonly used: number
-  /** Amount held by requests now. */
   readonly reserved: number
-  /** Total of what was given back. */
+  /** Total. */
   readonly returned: number
-  /** Amount neither used, nor reserved, nor given back. Negative if requests took more than was reserved for them. */
+  /** Neither used, reserved nor returned. Negative if requests took more than they reserved. */
   readonly spare: number
-  /** Amount that waiters need beyond that. */
+  /** Needed by waiters beyond that. */
   readonly wanted: number
-  /** When the first of them arrived; `null` where none waits. Monotonic time of the machine. */
+  /** Arrival of the first waiter, in monotonic time of the machine; `null` if none waits. */
   readonly oldestAt: number | null
-  /** Credits that requests ask for in a twentieth of a second, at least those of the last one: the worker should hold as much beforehand. */
+  /**
+   * Credits that requests take in 50 ms, at least those of the last request. The worker should hold as much in advance.
+   */
   readonly usual: number
-  /** The worker is about to end and uses nothing more, not even what it is being granted now. */
+  /** The worker is ending and uses nothing more, including what it is being granted now. */
   readonly isLast: boolean
 }
 
@@ -55,43 +55,41 @@ export interface AllowanceReport {
 export interface AllowanceTerms {
   readonly name: AllowanceName
   readonly seq: number
-  /** Grows from period to period; with another one all totals begin anew. */
+  /** Grows; a new period resets all totals. */
   readonly period: number
-  /** Total of what was granted in this period. */
+  /** Total in this period. */
   readonly granted: number
-  /** Total of what the primary has back; `recalled` counts from here. */
+  /** Total received by the primary; `recalled` counts from here. */
   readonly returned: number
-  /** To be given back as far as no request holds it. */
+  /** To be returned as far as no request holds it. */
   readonly recalled: number
-  /** Since when the request has waited elsewhere for which that is; `null` where the limit wants it back. */
+  /** Since when the waiter elsewhere waits that needs it; `null` if the limit was lowered. */
   readonly recalledFor: number | null
-  /** `seq` of the terms since which something has been recalled without a break, 0 if nothing is. Wants an answer. */
+  /** `seq` since which something has been recalled without a break; 0 if nothing is. Must be answered. */
   readonly asked: number
-  /** Waiters in the report of this `seq` have been given all that there is, in any worker. */
+  /** Waiters in the report of this `seq` have got all that any worker has. */
   readonly final: number
-  /** Amount that lets the usual request start without a wait; below a quarter of it, the worker reports. */
+  /** Amount with which the usual request starts without a wait; the worker reports below a quarter of it. */
   readonly ahead: number
-  /** Without what this worker itself has used and reserved, which it knows best. */
+  /** Excludes what this worker itself has used and reserved. */
   readonly standing: AllowanceStanding
 }
 
-/** For those who are refused, and for the key's owner. */
 export interface AllowanceStanding {
   readonly limit: number
-  /** As far as the primary has heard, like the next. */
+  /** As far as the primary knows, like `reserved`. */
   readonly used: number
   readonly reserved: number
-  /** Epoch ms at which the next period begins; `null` for never. */
+  /** Epoch ms; `null` for never. */
   readonly endsAt: number | null
-  /** Part of the limit that other gateways have, used or not; left out where there is none. */
+  /** Part of the limit held by other gateways, used or not. */
   readonly away?: number
-  /** Why nothing is given that was not given before: the account book cannot be written, or was damaged. Left out where it is sound. */
+  /** Why nothing new is given. */
   readonly problem?: BookTrouble
 }
 
 export type BookTrouble = 'unwritable' | 'damaged'
 
-/** Terms of a worker before its first message: it has nothing. */
 export function noTerms(name: AllowanceName): AllowanceTerms {
   return {
     name,
@@ -108,7 +106,6 @@ export function noTerms(name: AllowanceName): AllowanceTerms {
   }
 }
 
-/** Assumed report of a worker that has not reported. */
 export function noReport(name: AllowanceName, period: number): AllowanceReport {
   return {
     name,
@@ -126,7 +123,6 @@ export function noReport(name: AllowanceName, period: number): AllowanceReport {
   }
 }
 
-/** True if the part that a dead worker held counts as used. */
 export function isUsedUp(name: AllowanceName): boolean {
   return name.endsWith('/credits') || name.endsWith('/requests')
 }

@@ -1,6 +1,6 @@
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 
-/** The metrics that pages show, of all processes. All of them would take ten times as long, each second. */
+/** Metrics shown by pages. Collecting all metrics each second would take ten times as long. */
 export const SHOWN_METRICS: readonly string[] = [
   'kiro_gateway_requests_total',
   'kiro_gateway_requests_in_flight',
@@ -24,34 +24,30 @@ export const SHOWN_METRICS: readonly string[] = [
   'process_resident_memory_bytes'
 ]
 
-/**
- * Request of a worker about the dashboard, of which the primary has the figures and counts what all workers do
- * together.
- */
+/** Worker → primary. */
 export type DashboardWish =
-  /** Number of pages to keep up to date; answered by `opened`. */
+  /** Answered by `opened`. */
   | { readonly name: 'open'; readonly requestId: number; readonly pages: number }
-  /** Number of pages that closed. */
   | { readonly name: 'left'; readonly pages: number }
-  /** Sign-in attempt from this address; answered by `may-try`. */
+  /** Answered by `may-try`. */
   | { readonly name: 'try'; readonly requestId: number; readonly address: string }
-  /** They have given an operator's key. */
+  /** The address gave an operator's key. */
   | { readonly name: 'signed-in'; readonly address: string }
-  /** Figures of the worker now, by SHOWN_METRICS; its answer to `look`. */
+  /** The worker's SHOWN_METRICS; answers `look`. */
   | { readonly name: 'seen'; readonly requestId: number; readonly metrics: MetricsSnapshot }
 
-/** Message of the primary about it. `events` are server-sent events, written out. */
+/** Primary → worker. `events` are server-sent events as text. */
 export type DashboardNews =
-  /** Number of pages that may stay; they begin with these events, and the rest is refused. */
+  /** Number of pages that may stay, and their first events. */
   | {
       readonly name: 'opened'
       readonly requestId: number
       readonly pages: number
       readonly events: string
     }
-  /** Wants to know how the worker stands; answered by `seen`, after what has happened before. */
+  /** Answered by `seen`, after everything that happened before. */
   | { readonly name: 'look'; readonly requestId: number }
-  /** For all pages of this worker. */
+  /** For all pages of the worker. */
   | { readonly name: 'events'; readonly events: string }
-  /** 0: they may; else the time for which that address may not. */
+  /** 0, or the wait until the address may try again. */
   | { readonly name: 'may-try'; readonly requestId: number; readonly waitMs: number }

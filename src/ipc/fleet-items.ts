@@ -7,21 +7,19 @@
  *   worker ◀─── items.told: "what there is of them lies there now" ────────── primary
  */
 
-/** Worker → primary. */
 export type ItemNews =
   | { readonly type: 'items.made'; readonly name: string }
   /** Answered by `items.told`. */
   | { readonly type: 'items.wanted'; readonly requestId: number; readonly names: readonly string[] }
 
-/** Primary → worker. `problem`: why others may have some that are not there. */
+/** `problem`: why gateways may have items that are not here. */
 export interface ItemsTold {
   readonly type: 'items.told'
   readonly requestId: number
   readonly problem: ItemProblem | null
 }
 
-/** The engine does not answer; what it has cannot be written here; too many ask at once. */
+/** Valkey does not answer; this disk cannot be written; too many questions at once. */
 export type ItemProblem = 'engine' | 'disk' | 'busy'
 
-/** Longest list of one question. */
 export const MAX_ITEMS_WANTED = 512

@@ -1,32 +1,28 @@
 import type { FleetTimes, Instant } from '../shared/elapsed.ts'
 import type { FleetStanding } from '../shared/fleet-standing.ts'
 
-/** Interval of the signs of life between the primary and each worker. */
 export const BEAT_MS = 1_000
 
-/** Silence of a process that is too long, in milliseconds; `null` for never. */
+/** Limits in ms; `null` for never. */
 export interface SilenceLimits {
   readonly ms: number | null
-  /** For the first sign, which a process gives when it has loaded its code. */
+  /** Until the first sign, which follows the loading of code. */
   readonly firstMs: number
 }
 
 /**
- * Tells which of its peers have fallen silent. Silence is counted in beats of the listener's own timer, and not on a
- * clock: one that comes late, because the listener was stopped itself (SIGSTOP, a suspended machine, a frozen
- * container, a debugger, no CPU), counts as one. What the others have said meanwhile is heard before the next, so that
- * time is held against none of them.
+ * Finds silent peers. Silence is counted in beats of the listener's own timer, not by a clock: if the listener itself
+ * was stopped (SIGSTOP, suspended machine, frozen container, debugger), that time counts as one beat.
  */
 export class LifeSigns<Name> {
-  /** Beats since the last sign of each, and whether there was one. Bounded by the peers that were added. */
+  /** Beats since each peer's last sign. Bounded by the added peers. */
   readonly #signs = new Map<Name, { silence: number; wasHeard: boolean }>()
 
-  /** Listens to one more, from now on. */
   add(name: Name): void {
     this.#signs.set(name, { silence: 0, wasHeard: false })
   }
 
-  /** Names that were not added are ignored. */
+  /** Ignores unknown names. */
   heard(name: Name): void {
     const signs = this.#signs.get(name)
     if (signs === undefined) return
@@ -38,18 +34,16 @@ export class LifeSigns<Name> {
     this.#signs.delete(name)
   }
 
-  /** One beat has passed. */
   beat(): void {
     for (const signs of this.#signs.values()) signs.silence++
   }
 
-  /** Time without a sign; 0 while none is overdue. */
+  /** 0 while no sign is overdue. */
   silentMs(name: Name): number {
     const silence = this.#signs.get(name)?.silence ?? 0
     return Math.max(0, silence - 1) * BEAT_MS
   }
 
-  /** Names that have been silent for longer. */
   silent({ ms, firstMs }: SilenceLimits): readonly Name[] {
     if (ms === null) return []
     return [...this.#signs]
@@ -60,14 +54,14 @@ export class LifeSigns<Name> {
   }
 }
 
-/** State of this gateway in its fleet. A worker acts on it by itself if the primary does not. */
+/** State of the fleet. A worker acts on it by itself if the primary does not. */
 export interface FleetTold {
   readonly type: 'fleet.told'
-  /** From when the lease counts; `null` where there is none. */
+  /** Start of the lease; `null` if there is none. */
   readonly sentAt: Instant | null
   readonly times: FleetTimes
-  /** Why nothing can be served; `null` if it can. */
+  /** `null` if requests can be served. */
   readonly problem: string | null
-  /** For `/readyz`. As of the last beat, or of the last change of the above. */
+  /** For `/readyz`, as of the last beat or change. */
   readonly standing: FleetStanding
 }

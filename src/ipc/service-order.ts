@@ -1,46 +1,39 @@
-/** Number of first waiters that a worker reports to the primary. */
 export const HEADS_TOLD = 16
 
-/**
- * A waiter as the rest of the cluster knows it. Times are milliseconds of the machine's monotonic clock,
- * which all processes share.
- */
+/** Waiter as the cluster knows it. Times are ms of the machine's monotonic clock, which all processes share. */
 export interface WaiterHead {
   /** Short name of the client key, never the key itself. */
   readonly key: string
-  /** When the request arrived. */
+  /** Arrival. */
   readonly at: number
-  /** When this key last got a permit after waiting, as far as known; 0 if never. */
+  /** When this key last got a permit after waiting; 0 if never. */
   readonly served: number
 }
 
 /**
- * When a waiter's key joined the back of the ring: at its last turn, or when it began to wait.
- * The lowest turn is served next, which is round robin over keys and first come first served inside one.
+ * Returns the waiter's position. The lowest is served next: round robin over keys, first come first served within one.
  */
 export function turnOf(waiter: WaiterHead): number {
   return Math.max(waiter.at, waiter.served)
 }
 
-/** A waiter and when its turn comes among those of all members; later waiters of a key have later turns. */
+/** `turn` is its position among the waiters of all members. */
 export interface RankedHead extends WaiterHead {
   readonly turn: number
 }
 
-/** Least difference in age before a permit moves to a waiter elsewhere. */
+/** Least difference in age that moves a permit to a waiter elsewhere. */
 const TOLERANCE_MS = 50
 /**
- * The same as a part of the time it has waited. Simulated with 300 connections and 600 clients on two workers, 99.9 % of
- * requests keep to warm connections (97.5 % with 20 ms and 1/8; a new one costs about half a second).
+ * Likewise, as a fraction of the wait. With 300 connections and 600 clients on two workers, 99.9 % of requests keep to
+ * warm connections (97.5 % with 20 ms and 1/8; a new one costs about half a second).
  */
 const TOLERANCE_OF_WAIT = 1 / 4
 
 /**
- * True if a waiter of another worker goes before one's own although that costs a warm connection. A small difference in
- * age does not: under even load each worker then keeps to its own waiters, and connections are reused. No waiter
- * starves, since each becomes the oldest by more than that in time. Between two keys it is not the wait that counts but
- * the time since the key's last turn: the wait of one in a long line says nothing about whether the key has had its
- * share.
+ * Returns whether another worker's waiter goes first although that costs a warm connection. Small differences in age do
+ * not count, so that workers reuse connections; nobody starves, since each waiter becomes the oldest in time. Between
+ * keys the time since the key's last turn counts, not the wait: a long line says nothing about the key's share.
  */
 export function outranks(theirs: RankedHead, ours: WaiterHead, now: number): boolean {
   const isSameKey = theirs.key === ours.key
@@ -49,7 +42,6 @@ export function outranks(theirs: RankedHead, ours: WaiterHead, now: number): boo
   return before + tolerance < (isSameKey ? ours.at : turnOf(ours))
 }
 
-/** True if a list of heads has changed enough for a message. */
 export function hasMoved(told: readonly WaiterHead[], heads: readonly WaiterHead[]): boolean {
   const [before] = told
   const [after] = heads
@@ -62,12 +54,12 @@ export interface ServiceTurn<Member> {
   readonly head: RankedHead
 }
 
-/** Yields waiters of several members in the order in which free permits should reach them. */
+/** Yields waiters of all members in the order in which free permits should reach them. */
 export function* serviceOrder<Member>(
   lines: ReadonlyMap<Member, readonly WaiterHead[]>
 ): Generator<ServiceTurn<Member>, void, undefined> {
   const served = lastServed(lines)
-  /** When each key would next have its turn, if the permits were given out as they are yielded. */
+  /** Turns as if permits were given out as yielded. */
   const turns = new Map(served)
   const next = new Map<Member, number>()
   let latest = 0

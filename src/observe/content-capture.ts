@@ -6,39 +6,33 @@ import { SecretMasker } from './secret-masker.ts'
 
 export interface ContentCaptureOptions {
   readonly folder: string
-  /** Secrets that are known by now. */
   readonly secrets: () => readonly string[]
   readonly maxBytes: number
-  /** Makes the folder. */
   readonly make: () => Promise<void>
-  /** Memory for what waits for the disk. False where there is none. */
+  /** Reserves memory until the disk has the bytes. Returns false if there is none. */
   readonly take: (bytes: number) => boolean
   readonly free: (bytes: number) => void
-  /** Counts more bytes on disk. False where all captures together have too many. */
+  /** Counts bytes on disk. Returns false if all captures together have too many. */
   readonly grow: (bytes: number) => boolean
-  /** Nothing is written any more. */
   readonly onOver: (isKept: boolean) => Promise<void>
   readonly onFailure: (cause: unknown) => void
 }
 
-/** Bytes that are masked and written at a time: it takes the event loop a fraction of a millisecond. */
+/** Masked and written at a time: a fraction of a millisecond of the event loop. */
 const PIECE_BYTES = 32 * 1024
-/** Total time that a request waits for the disk. */
+/** Total wait of a request for the disk. */
 const PATIENCE_MS = 2_000
-/** The facts about a request, which are written last. */
+/** Written last. */
 const FACTS_FILE = 'capture.json'
 
-/** Content that its owner holds until it has been written. */
+/** Held by its owner until it has been written. */
 export type HeldContent = string | Uint8Array
 
-/**
- * The files of one request while it runs. What is too large, or what the disk is too slow for, is cut off: a note in the
- * facts says so. Never rejects.
- */
+/** Files of one request while it runs. If it is too large or the disk too slow, it is cut off, and the facts say so. */
 export class ContentCapture {
   readonly folder: string
   readonly #options: ContentCaptureOptions
-  /** By name. Bounded by what a turn asks the upstream. */
+  /** Bounded by what a turn asks the upstream. */
   readonly #files = new Map<string, CaptureFile>()
   #made: Promise<void> | null = null
   #bytes = 0
@@ -52,29 +46,28 @@ export class ContentCapture {
     this.folder = options.folder
   }
 
-  /** On disk. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** Why not everything is there; `null` where everything is. */
+  /** `null` if it is complete. */
   get cut(): string | null {
     return this.#cut
   }
 
-  /** The bytes are copied, and written soon. */
+  /** Copies the bytes. */
   append(file: string, bytes: Uint8Array): void {
     if (this.#cut !== null || this.#isOver) return
     if (this.#options.take(bytes.byteLength)) this.#file(file).copy(bytes)
     else this.#cutOff('the disk was too slow')
   }
 
-  /** As `append()` for what its owner holds until `settled()`: it is not copied. */
+  /** Like `append()`, without a copy: the owner holds the content until `settled()`. */
   hold(file: string, held: HeldContent): void {
     if (this.#cut === null && !this.#isOver) this.#file(file).hold(held)
   }
 
-  /** Waits until everything is written, or the patience for this request is over: then nothing is held any more. */
+  /** Waits until all is written or the patience of this request is over; nothing is held afterwards. */
   async settled(): Promise<void> {
     const startedAt = performance.now()
     const timeout = new AbortController()
@@ -87,13 +80,12 @@ export class ContentCapture {
     if (!isInTime) this.#cutOff('the disk was too slow')
   }
 
-  /** Writes what has come, piece by piece. */
   flush(): Promise<void> {
     this.#work = this.#work.then(() => this.#flush())
     return this.#work
   }
 
-  /** The request is over: closes the files and leaves the facts beside them. */
+  /** Closes the files and adds the facts. */
   async keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
     await this.flush()
     this.#isOver = true
@@ -115,7 +107,6 @@ export class ContentCapture {
     await this.#options.onOver(true)
   }
 
-  /** Deletes the capture. */
   async discard(): Promise<void> {
     this.#isOver = true
     this.#drop()
@@ -175,7 +166,6 @@ export class ContentCapture {
     this.#drop()
   }
 
-  /** Drops the content that waits to be written. */
   #drop(): void {
     for (const file of this.#files.values()) this.#options.free(file.drop())
   }
@@ -183,18 +173,18 @@ export class ContentCapture {
 
 interface Piece {
   readonly bytes: Uint8Array
-  /** Bytes of it that were copied. */
+  /** Copied bytes among them. */
   readonly copied: number
 }
 
-/** Content that waits to be written into one file, in order. */
+/** Content waiting for one file, in order. */
 class CaptureFile {
   readonly name: string
   readonly masker: SecretMasker
   handle: FileHandle | null = null
-  /** Bounded by the memory for what is copied, and by what the owner of the rest holds. */
+  /** Bounded by the memory for copies, and by the owners of the rest. */
   readonly #queue: (ByteBlocks | HeldContent)[] = []
-  /** Position in the first piece of the queue up to which it has been written. */
+  /** Written part of the queue's first item. */
   #at = 0
 
   constructor(name: string, masker: SecretMasker) {
@@ -215,7 +205,7 @@ class CaptureFile {
     if (held.length > 0) this.#queue.push(held)
   }
 
-  /** Takes the next piece; `null` where nothing waits. */
+  /** `null` if nothing waits. */
   next(): Piece | null {
     const first = this.#queue[0]
     if (first === undefined) return null
@@ -234,7 +224,7 @@ class CaptureFile {
     return { bytes: typeof piece === 'string' ? Buffer.from(piece) : piece, copied: 0 }
   }
 
-  /** Gives how many bytes had been copied. */
+  /** Returns the number of copied bytes. */
   drop(): number {
     const blocks = this.#queue.filter((item) => item instanceof ByteBlocks)
     const copied = blocks.reduce((sum, { bytes }) => sum + bytes, 0)
@@ -244,7 +234,7 @@ class CaptureFile {
   }
 }
 
-/** Not inside a character. */
+/** Never splits a character. */
 function endOf(text: string, at: number): number {
   const end = at + PIECE_BYTES / 2
   const last = text.charCodeAt(end - 1)

@@ -6,27 +6,25 @@ import { ContentCapture } from './content-capture.ts'
 import { debugName } from './debug-name.ts'
 
 export interface ContentRecorderOptions {
-  /** That of the debug files; captures are in `captures` below it. */
+  /** Folder of the debug files; captures are in `captures` below. */
   readonly folder: string
   readonly limits: () => { readonly maxBytes: number; readonly maxAgeMs: number }
-  /** Processes that share the bytes. */
+  /** Processes that share `maxBytes`. */
   readonly writers: number
-  /** Most that may wait for the disk. */
   readonly bufferBytes: number
   readonly log: { warn(facts: object, message: string): void }
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now?: () => number
 }
 
-/** Captures that are kept; the oldest go first. */
+/** The oldest are deleted first. */
 const MAX_CAPTURES = 200
-/** Requests of a worker that are captured at once: each has some files open. */
+/** Captures in one worker at once: each has some files open. */
 const MAX_OPEN = 32
-/** Share of all bytes that one capture may have. */
+/** Share of all bytes for one capture. */
 const SHARE = 1 / 8
-/** Share of all bytes for finished captures; the rest is for what is written now. */
+/** Share of all bytes for finished captures; the rest is for open ones. */
 const KEPT_SHARE = 1 / 2
-/** Time over which writes are combined. */
 const FLUSH_MS = 100
 const SWEEP_SOON_MS = 500
 const SWEEP_MS = 60_000
@@ -49,7 +47,7 @@ export class ContentRecorder {
   readonly #now: () => number
   /** Bounded by MAX_OPEN. */
   readonly #open = new Set<ContentCapture>()
-  /** Sizes of whole captures, by name. Bounded by MAX_CAPTURES, and what is kept between two sweeps. */
+  /** Sizes of finished captures. Bounded by MAX_CAPTURES, and what is kept between two sweeps. */
   #sizes = new Map<string, number>()
   /** Bounded by the warnings that there are. */
   readonly #warned = new Set<string>()
@@ -71,7 +69,7 @@ export class ContentRecorder {
     this.#sweepSoon()
   }
 
-  /** A capture of one request; `null` where too many are written already. The caller must keep or discard it. */
+  /** Returns `null` if too many are being written. The caller must keep or discard the capture. */
   open(requestId: string, secrets: () => readonly string[]): ContentCapture | null {
     const isFull = this.#freshBytes >= this.#freshLimit || this.#open.size >= MAX_OPEN
     if (this.#isClosed) return null
@@ -102,7 +100,7 @@ export class ContentRecorder {
     return capture
   }
 
-  /** Lets what is being written end, for a moment. */
+  /** Waits a moment for writes in progress. */
   async close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#flushes)
@@ -129,7 +127,7 @@ export class ContentRecorder {
     return true
   }
 
-  /** One write at a time: captures take one of libuv's threads, never all of them. */
+  /** Writes one at a time: captures use one of libuv's threads, never all. */
   async #flush(): Promise<void> {
     if (this.#isFlushing) return
     this.#isFlushing = true

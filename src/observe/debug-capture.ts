@@ -4,32 +4,31 @@ import { createPrivateFile, makeFolder } from '../shared/private-files.ts'
 import { debugName } from './debug-name.ts'
 
 export interface DebugCaptureOptions {
-  /** Made when the first file is written. */
+  /** Created with the first file. */
   readonly folder: string
-  /** Files of all processes together; the oldest are deleted first. */
+  /** Limit for all processes together; the oldest are deleted first. */
   readonly maxFiles: number
   readonly log: { warn(facts: object, message: string): void }
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now?: () => number
 }
 
-/** A file holds no more than this: what is longer says nothing that its beginning does not. */
 const MAX_FILE_CHARS = 1024 * 1024
 
-/** Memory of each worker for content on its way to disk (`DEBUG_CONTENT`); bodies have so much less. */
+/** Memory of each worker for content on its way to disk (`DEBUG_CONTENT`); taken from that of bodies. */
 export const CONTENT_BUFFER_BYTES = 2 * 1024 * 1024
 
-/** Files that wait for a slow disk; more would only fill the memory, and are left out. */
+/** Files waiting for a slow disk; more are left out. */
 const MAX_WAITING = 16
 
-/** Long requests that are looked at at once, each in a copy of its own; of more only the facts are kept. */
+/** Long requests examined at once, each in a copy; of more only facts are kept. */
 const MAX_LOOKED_AT = 2
 
 const FILE_NAME = /^\d{8}T\d{9}Z-[\w-]*\.json$/
 
 /**
- * Keeps facts about requests in files that only we can read, to find errors by. The caller must leave out secrets. A
- * full disk or a missing folder is warned about once and hurts no request.
+ * Keeps facts about requests in files readable by us alone. The caller must leave out secrets. A full disk or a missing
+ * folder is warned about once and hurts no request.
  */
 export class DebugCapture {
   readonly #options: DebugCaptureOptions
@@ -44,7 +43,7 @@ export class DebugCapture {
     this.#now = options.now ?? Date.now
   }
 
-  /** Does the work unless much of it is being done already; gives `null` then, and where it fails. */
+  /** Does the work unless too much is under way; returns `null` then, and if it fails. */
   async lookAt<T>(work: () => Promise<T>): Promise<T | null> {
     if (this.#lookedAt >= MAX_LOOKED_AT) return null
     this.#lookedAt++
@@ -57,10 +56,7 @@ export class DebugCapture {
     }
   }
 
-  /**
-   * Resolves when the file is written, or could not be. Never rejects. `members` are further ones of the object, as JSON
-   * text.
-   */
+  /** Resolves once the file is written or failed. `members` are further members as JSON text. */
   keep(requestId: string, facts: Readonly<Record<string, unknown>>, members = ''): Promise<void> {
     if (this.#waiting >= MAX_WAITING) return this.#writing
     this.#waiting++

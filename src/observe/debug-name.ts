@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 
 /**
- * Names what is kept of a request, so that names sort by time. Clients choose ids of requests, and two may send the same one at
- * once, to two workers: the last eight digits tell them apart.
+ * Returns a name that sorts by time. Clients choose request ids and may send one twice at once: the last eight digits
+ * differ.
  */
 export function debugName(requestId: string, now: number): string {
   const timestamp = new Date(now).toISOString().replaceAll(/[-:.]/g, '')

@@ -1,17 +1,16 @@
 import type { Logger } from './logger.ts'
 
-/** Lines of refusals of one key with one code in each period; the rest of it becomes one line with the count. */
+/** Lines per key, code and period; the rest becomes one line with the count. */
 const LINES = 100
 const WINDOW_MS = 60_000
-/** Keys and codes that are told apart in a period. Those beyond count as one. */
+/** Keys and codes told apart in a period; the rest counts as one. */
 const MAX_COUNTS = 1_000
 
-/** A refused request: the reason and the key. */
 export interface KeyRefusal {
   readonly code: string
-  /** The name of a named key; else `null`. */
+  /** `null` for unnamed keys. */
   readonly key: string | null
-  /** Tells keys apart in the log; `null` where there are none. */
+  /** `null` if there are no keys. */
   readonly keyHash: string | null
 }
 
@@ -20,13 +19,10 @@ interface Count {
   times: number
 }
 
-/**
- * Keeps a client that goes on after it was refused from filling the log, and from pushing out the lines of others. Of refusals
- * that cost the upstream nothing a bounded number has a line each.
- */
+/** Keeps a client that goes on after a refusal from flooding the log. */
 export class KeyRefusals {
   readonly #log: Pick<Logger, 'info'>
-  /** Refusals of this period. Bounded by MAX_COUNTS. */
+  /** Bounded by MAX_COUNTS. */
   readonly #counts = new Map<string, Count>()
   #timer: NodeJS.Timeout | null = null
 
@@ -34,7 +30,7 @@ export class KeyRefusals {
     this.#log = log
   }
 
-  /** Counts a refusal. True: it has a line of its own. */
+  /** Returns true if the refusal gets a line of its own. */
   note(refusal: KeyRefusal): boolean {
     this.#timer ??= setTimeout(() => this.#endWindow(), WINDOW_MS).unref()
     const { code, key, keyHash } = refusal
@@ -47,7 +43,6 @@ export class KeyRefusals {
     return count.times <= LINES
   }
 
-  /** Says what was not said yet. */
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#endWindow()

@@ -1,6 +1,6 @@
 import { GatewayError } from '../shared/errors.ts'
 
-/** Bounds of one log line: a prompt that is logged by mistake is cut to 512 characters. */
+/** Limits of one log line: a prompt logged by mistake is cut to 512 characters. */
 const MAX_TEXT_LENGTH = 512
 const MAX_STACK_LENGTH = 1200
 const MAX_ITEMS = 20
@@ -9,7 +9,7 @@ const MAX_CAUSES = 3
 
 const REDACTED = '[redacted]'
 
-/** Names whose value is never logged, compared without case, `-` and `_`. */
+/** Names whose values are never logged; compared without case, `-` and `_`. */
 const SECRET_NAMES = new Set([
   'accesstoken',
   'apikey',
@@ -31,26 +31,23 @@ const SECRET_NAMES = new Set([
   'xamzsecuritytoken'
 ])
 
-/** Secrets inside text: what follows "Bearer", keys and tokens as the upstream and the SDKs issue them, URL passwords. */
+/** Secrets inside text: after "Bearer", keys and tokens of the upstream and the SDKs, URL passwords. */
 const SECRET_TEXT =
   /(\bbearer\s+)[^\s"',;]+|\b(?:ksk_|kgw_|sk-|aoa|aor|eyJ)[\w~+/.=:-]{8,}|(?<=:\/\/)[^/\s@]+(?=@)/gi
 
-/** Fields as they may be logged: secrets out at any depth, long text and lists cut, errors flattened. */
+/** Removes secrets at any depth, cuts long text and lists, flattens errors. */
 export function toLogFields(fields: object): Record<string, unknown> {
   return toLoggable(Object.entries(fields), 1)
 }
 
-/** Filled one by one, so that lines of a kind share their shape: a third of the time of `Object.fromEntries`. */
+/** Filled one by one so that lines share their shape: a third of the time of `Object.fromEntries`. */
 function toLoggable(entries: readonly [string, unknown][], depth: number): Record<string, unknown> {
   const loggable: Record<string, unknown> = {}
   for (const [name, value] of entries) loggable[name] = toLogField(name, value, depth)
   return loggable
 }
 
-/**
- * An error as it may be logged: what it says and where, its causes, and no more. Foreign errors carry whole requests
- * with headers, so only known facts are taken.
- */
+/** Takes only known facts: errors of others carry whole requests with headers. */
 export function toErrorFields(error: Error, depth = 1): Record<string, unknown> {
   const message = messageOf(error)
   const facts: Record<string, unknown> = { type: error.name, msg: cleanText(message) }
@@ -71,14 +68,13 @@ export function toErrorFields(error: Error, depth = 1): Record<string, unknown> 
   return facts
 }
 
-/** `Unexpected token 'x', ..."some text"... is not valid JSON`: a parser quotes what it was given. */
+/** `Unexpected token 'x', ..."some text"... is not valid JSON`: a parser quotes its input. */
 function messageOf({ name, message }: Error): string {
   return name === 'SyntaxError' ? message.replace(/".*"/s, '‹text›') : message
 }
 
-/** Text without secrets, cut to a bearable length. */
 export function cleanText(text: string, maxLength = MAX_TEXT_LENGTH): string {
-  // Cut first: the text may be megabytes. A secret that is cut in half is still recognised by its beginning.
+  // Cut first: the text may be megabytes. A secret cut in half is still recognised by its beginning.
   const cut = text.slice(0, maxLength)
   const clean = cut.replace(SECRET_TEXT, (_match, scheme: string | undefined) =>
     scheme === undefined ? REDACTED : `${scheme}${REDACTED}`
@@ -103,7 +99,7 @@ function toLogField(name: string, value: unknown, depth: number): unknown {
   return toLoggable(Object.entries(value).slice(0, MAX_ITEMS), depth + 1)
 }
 
-/** Results by name: lines have the same few, thousands of times. Bounded by MAX_KNOWN_NAMES. */
+/** Cache, since lines have the same few names. Bounded by MAX_KNOWN_NAMES. */
 const KnownNames = new Map<string, boolean>()
 const MAX_KNOWN_NAMES = 512
 
@@ -116,7 +112,7 @@ function isSecretName(name: string): boolean {
   return isSecret
 }
 
-/** Numbers and flags under such a name are counts and facts, as in `{ token: true }`. */
+/** Numbers and flags under a secret's name are facts, as in `{ token: true }`. */
 function isTelling(value: unknown): boolean {
   return typeof value === 'string' || (typeof value === 'object' && value !== null)
 }

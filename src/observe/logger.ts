@@ -13,9 +13,8 @@ import { codeOf } from '../shared/errors.ts'
 
 export type { Logger } from 'pino'
 
-/** Stream for log lines; one that loses lines says so in a line of its own. */
 export interface LogStream extends DestinationStream {
-  /** Lines that were lost so far. */
+  /** Lines lost so far. */
   readonly lost?: number
   readonly onLoss?: (tell: (lines: number) => void) => void
 }
@@ -50,7 +49,7 @@ export function createLogger(
       hooks: {
         streamWrite: toShortLine,
         logMethod([first, ...rest], method) {
-          // The message of an error is not constant, and may hold a secret.
+          // An error's message is not constant and may hold a secret.
           if (first instanceof Error) method.call(this, { err: first }, 'unexpected error')
           else if (typeof first === 'string') method.call(this, cleanText(first), ...rest)
           else method.call(this, first, ...rest)
@@ -71,10 +70,10 @@ export function createLogger(
   return logger
 }
 
-/** Members that pino writes itself. */
+/** Written by pino itself. */
 const PINO_NAMES = ['level', 'time', 'msg'] as const
 
-/** Renames facts whose name is taken: strict parsers refuse a line that has a member twice. */
+/** Renames facts whose name is taken: strict parsers refuse duplicate members. */
 function withoutClashes(fields: Record<string, unknown>, taken: readonly string[]) {
   for (const name of taken) {
     if (!Object.hasOwn(fields, name)) continue
@@ -84,14 +83,14 @@ function withoutClashes(fields: Record<string, unknown>, taken: readonly string[
   return fields
 }
 
-/** Linux writes this much to a pipe in one piece. */
+/** Linux writes this much to a pipe atomically. */
 const MAX_LINE_BYTES = 4096
-/** Fields that a line keeps if it is too long in spite of all. */
+/** Fields kept in a line that is still too long. */
 const KEPT_NAMES = ['level', 'time', 'pid', 'worker', 'request_id', 'status', 'code', 'msg']
 const MAX_KEPT_LENGTH = 256
 
 function toShortLine(line: string): string {
-  // A character takes 3 bytes at most, so that most lines need no second look.
+  // A character has at most 3 bytes here, so most lines need no exact count.
   if (line.length * 3 < MAX_LINE_BYTES || Buffer.byteLength(line) < MAX_LINE_BYTES) return line
   const fields: unknown = JSON.parse(line)
   const kept: Record<string, unknown> = {}
@@ -103,13 +102,12 @@ function toShortLine(line: string): string {
   return `${JSON.stringify({ ...kept, cutBytes: Buffer.byteLength(line) })}\n`
 }
 
-/** Standard output and standard error. */
 export const STDOUT = 1
 export const STDERR = 2
 
 /**
- * Descriptor in workers that the primary has opened for log lines. Not below 3: whenever libuv starts a
- * process it makes the child's descriptors 0 to 2 blocking again for all that share them, and so does Node at its end.
+ * Descriptor of workers' log lines. Not below 3: when starting a process, libuv makes descriptors 0 to 2 blocking for
+ * all that share them, and so does Node at its end.
  */
 export const WORKER_LOG_FD = 4
 
@@ -135,14 +133,14 @@ export function openOutput(fd: typeof STDOUT | typeof STDERR): number {
   return fd
 }
 
-/** Node does it for its own stream, and nowhere else. */
+/** Node offers this only for its own streams. */
 function makeNonBlocking(fd: typeof STDOUT | typeof STDERR): NodeJS.WriteStream {
   return fd === STDOUT ? process.stdout : process.stderr
 }
 
-/** Lines of a process that wait for a reader. Part of what a process takes outside its heap (`memory-plan.ts`). */
+/** Part of a process's memory outside its heap (`memory-plan.ts`). */
 const MAX_WAITING_BYTES = 256 * 1024
-/** The first new try comes so soon, each further one after twice the time. */
+/** First retry; each further one waits twice as long. */
 const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 250
 
@@ -161,12 +159,12 @@ export class LineWriter {
   readonly #fd: number
   readonly #maxWaitingBytes: number
   #state: 'flowing' | 'waiting' | 'losing' = 'flowing'
-  /** Rest of the line that was begun, or is next. */
+  /** Rest of the current line. */
   #rest: Buffer = NOTHING
-  /** The lines after it, oldest first. Bounded by `maxWaitingBytes`. */
+  /** Further lines, oldest first. Bounded by `maxWaitingBytes`. */
   #waiting: Buffer[] = []
   #waitingBytes = 0
-  /** The last byte that was written did not end a line. */
+  /** True if the last written byte did not end a line. */
   #isMidLine = false
   #pauseMs = FIRST_PAUSE_MS
   #timer: NodeJS.Timeout | null = null
@@ -179,17 +177,15 @@ export class LineWriter {
     this.#maxWaitingBytes = maxWaitingBytes
   }
 
-  /** Number of lines lost so far. */
   get lost(): number {
     return this.#lost
   }
 
-  /** Calls `tell` with the number of lines that were lost since the last call, once one is written again. */
+  /** `tell` gets the number of lines lost since its last call, once a line is written again. */
   onLoss(tell: (lines: number) => void): void {
     this.#tellLoss = tell
   }
 
-  /** Never throws, never waits. */
   write(line: string): void {
     const bytes = Buffer.from(line)
     switch (this.#state) {
@@ -212,7 +208,7 @@ export class LineWriter {
     }
   }
 
-  /** For the end of the process: waits for the reader, but no longer than this. */
+  /** Waits for the reader at the end of the process, at most `maxMs`. */
   flush(maxMs: number): void {
     for (let leftMs = maxMs; this.#state !== 'flowing' && leftMs > 0; leftMs -= FIRST_PAUSE_MS) {
       this.#resume()
@@ -240,7 +236,7 @@ export class LineWriter {
     this.#timer.unref()
   }
 
-  /** Writes what waits, as far as it is taken. Returns whether any of it was. */
+  /** Returns whether anything was written. */
   #resume(): boolean {
     let outcome = this.#put(this.#rest)
     let next = 0
@@ -265,12 +261,12 @@ export class LineWriter {
     this.#tellLoss?.(lines)
   }
 
-  /** A line that broke off does not swallow the next. */
+  /** Ends a line that broke off, so that it does not swallow the next. */
   #begin(line: Buffer): Outcome {
     return this.#put(this.#isMidLine ? Buffer.concat([NEWLINE, line]) : line)
   }
 
-  /** Keeps as `#rest` what did not fit. */
+  /** Keeps the rest in `#rest`. */
   #put(bytes: Buffer): Outcome {
     this.#rest = bytes
     try {

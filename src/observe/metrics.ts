@@ -2,24 +2,24 @@ import { ProcessMetrics } from './process-metrics.ts'
 import { Counter, Gauge, Histogram, Registry } from './prom-client.ts'
 import type { MetricsSnapshot } from './snapshots.ts'
 
-/** Seconds; answers take from a second to many minutes. */
+/** Seconds: from one to many minutes. */
 const DURATION_BUCKETS = [0.05, 0.25, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
-/** Seconds; from a permit at hand to a client that waits for minutes. */
+/** Seconds: from a free permit to minutes of waiting. */
 const WAIT_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300]
-/** Seconds; from a handshake for nothing to a connection that is used for hours. */
+/** Seconds: from an unused handshake to hours. */
 const CONNECTION_BUCKETS = [0.1, 1, 10, 60, 300, 1800, 7200, 43_200]
 const ACCEPT_BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.25, 1, 5, 15]
 const TRANSFORM_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
 
 /**
- * Counters, gauges and histograms of one process. The primary merges the snapshots of all, and counts the requests that ask
- * the upstream (`turn-counts.ts`): those of workers are answered without it.
+ * Metrics of one process; the primary merges the snapshots of all. Requests to the upstream are counted in the primary
+ * (`turn-counts.ts`), others in workers.
  */
 export class Metrics {
   readonly registry = new Registry()
   readonly #process: ProcessMetrics
 
-  /** `name` is the process's among the metrics: `primary`, or the slot of a worker. */
+  /** `primary`, or the slot of a worker. */
   constructor(name = 'primary') {
     this.#process = new ProcessMetrics(this.registry, name)
   }
@@ -49,7 +49,7 @@ export class Metrics {
     "Connections of one worker; `control` are the gateway's own calls.",
     ['worker', 'state']
   )
-  /** Named by OpenTelemetry, with its attributes as Prometheus writes them. */
+  /** OpenTelemetry's name and attributes, as Prometheus writes them. */
   readonly openConnections = this.gauge(
     'http_client_open_connections',
     'Connections, as OpenTelemetry names them.',
@@ -289,12 +289,12 @@ export class Metrics {
     ['reason']
   )
 
-  /** Everything as plain JSON for IPC. */
+  /** Plain JSON for IPC. */
   async snapshot(): Promise<MetricsSnapshot> {
     return (await this.registry.getMetricsAsJSON()).map((metric) => ({ ...metric }))
   }
 
-  /** The same of some of them, without what explains them. */
+  /** Like `snapshot()` for these metrics, without help texts. */
   async some(names: readonly string[]): Promise<MetricsSnapshot> {
     const metrics = names.map((name) => this.registry.getSingleMetric(name))
     return Promise.all(
@@ -307,12 +307,11 @@ export class Metrics {
     )
   }
 
-  /** Stops the timer that measures the event loop. */
   close(): void {
     this.#process.close()
   }
 
-  /** Adds a counter; `help` stands in docs/metrics.md, too. */
+  /** `help` is also in docs/metrics.md. */
   counter<Label extends string = never>(name: string, help: string, labelNames: Label[] = []) {
     return new Counter({ name, help, labelNames, registers: [this.registry] })
   }

@@ -58,7 +58,7 @@ const LEVELS: Readonly<Record<string, Style>> = {
   trace: 'dim'
 }
 
-/** As for other lines: what several processes write must not be mixed. */
+/** As for other lines: processes must not mix their lines. */
 const MAX_BYTES = 4096
 
 type Fields = Readonly<Record<string, unknown>>
@@ -88,7 +88,7 @@ function parsed(line: string): Fields | null {
   }
 }
 
-/** Local time: people at a terminal live in one. */
+/** Local time. */
 function clockOf(time: unknown): string {
   const at = new Date(String(time))
   if (Number.isNaN(at.getTime())) return ''.padEnd(12)
@@ -100,7 +100,7 @@ function twoDigits(value: number): string {
   return String(value).padStart(2, '0')
 }
 
-/** Formats a request: the most useful facts first, then the rest. */
+/** The most useful facts first. */
 function ofRequest(fields: Fields, paint: Paint): string {
   const { event: _event, method, route, status, model_requested: model, phase_ms: phases } = fields
   const {
@@ -130,7 +130,7 @@ function omit(fields: Fields, names: readonly string[]): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
 }
 
-/** Facts stand behind the message; a table of some has lines of its own. */
+/** Facts follow the message; a table gets lines of its own. */
 function ofFields(fields: Fields, paint: Paint): string {
   let inLine = ''
   let below = ''
@@ -159,7 +159,7 @@ function ofError(err: unknown, paint: Paint): string {
   return `\n      ${paint(shown(facts), 'red')}${paint(lines.join(''), 'dim')}`
 }
 
-/** Escapes control characters, which could move the cursor or colour the screen: clients choose some values. */
+/** Escapes control characters, since clients choose some values. */
 function shown(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
   return text.replace(UNSAFE, (character) => {
@@ -168,7 +168,7 @@ function shown(value: unknown): string {
   })
 }
 
-/** Control characters of terminals, and those that turn the direction of writing. */
+/** Control characters of terminals, and those that change the direction of writing. */
 const UNSAFE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
 
 function within(text: string): string {

@@ -2,14 +2,14 @@ import { readdirSync } from 'node:fs'
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { Counter, Gauge, type Registry } from './prom-client.ts'
 
-/** The system takes half a millisecond to say it: it is not asked each time while a dashboard looks each second. */
+/** Reading it takes half a millisecond, and a dashboard looks each second. */
 const RSS_MS = 4_000
-/** A reading this old is replaced by the next; the worst of the one before it is told until then. */
+/** Length of a window; the worst value of the previous window is told until it ends. */
 const WINDOW_MS = 15_000
 
 /**
- * Resource usage of one process, under the names that all Prometheus clients have. `process` names the process: a
- * worker that replaces another keeps the name of its slot, and its counts are added.
+ * Resource usage of one process under the names common to Prometheus clients. A replaced worker's counts go on under
+ * its slot.
  */
 export class ProcessMetrics {
   readonly #delay: LoopDelay
@@ -55,7 +55,7 @@ export class ProcessMetrics {
         rss.set(labels, process.memoryUsage.rss())
       }
     })
-    // The first of these, so that what it finds out for all of them is of the same look.
+    // First, so that its look serves the others.
     const files = new Gauge({
       ...common,
       name: 'process_open_fds',
@@ -78,7 +78,6 @@ export class ProcessMetrics {
     this.#delay = new LoopDelay(registry, windowMs)
   }
 
-  /** Stops the timer that measures the event loop. */
   close(): void {
     this.#delay.close()
   }
@@ -89,7 +88,7 @@ function cpuSeconds(): number {
   return (user + system) / 1e6
 }
 
-/** 0 where that cannot be known. */
+/** 0 if unknown. */
 function countOpenFiles(): number {
   try {
     return readdirSync('/proc/self/fd').length - 1 // without that of the folder itself
@@ -108,8 +107,8 @@ interface Delays {
 const NONE: Delays = { median: 0, p99: 0, worst: 0 }
 
 /**
- * Delay of the event loop's timers: median, 99th percentile and worst of at least the last quarter of a minute, so that
- * none is missed, however many look and when. Merged over processes, the worst one counts. Measures until it is closed.
+ * Delay of the event loop: median, 99th percentile and worst of at least the last 15 s, so that no peak is missed
+ * between two looks. The worst process counts.
  */
 class LoopDelay {
   readonly #monitor = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
@@ -160,12 +159,12 @@ class LoopDelay {
 }
 
 /**
- * Between two looks. Each wakes the process: every 20 ms, an idle gateway took 1 % of a core for it, and a slow stream an
- * eighth more CPU (`npm run bench -- --row paced`).
+ * Each sample wakes the process: with 20 ms an idle gateway took 1 % of a core, and a slow stream an eighth more CPU
+ * (`npm run bench -- --row paced`).
  */
 const RESOLUTION_MS = 100
 
-/** The histogram holds nanoseconds between ticks of its own timer; what is beyond its interval is delay. */
+/** The histogram holds nanoseconds between its own ticks; what exceeds the interval is delay. */
 function toDelaySeconds(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1e3)
 }

@@ -1,13 +1,10 @@
 import type { Logger } from './logger.ts'
 
-/** Lines written in each period; the rest of it becomes one line with the count. */
+/** Lines per period; the rest becomes one line with the count. */
 const LINES = 10
 const WINDOW_MS = 10_000
 
-/**
- * Logs refusals of requests that came without a key. Any client that reaches the port can cause any number of them, so
- * a bounded number of lines is written and the rest counted: they must not push out the lines of others' requests.
- */
+/** Limits log lines of requests without a key: any client that reaches the port can cause them. */
 export class RefusalLog {
   readonly #log: Pick<Logger, 'info'>
   #written = 0
@@ -25,7 +22,6 @@ export class RefusalLog {
     else this.#unwritten.set(refusal.code, (this.#unwritten.get(refusal.code) ?? 0) + 1)
   }
 
-  /** Says what was not said yet. */
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#endWindow()

@@ -1,39 +1,38 @@
-/** Tokens as the upstream and this gateway issue them: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
+/** Tokens of the upstream and this gateway: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
 const TOKEN = /\b[Bb]earer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|kgw_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/g
-/** The rest of such a token. */
 const TOKEN_REST = /^[\w~+/.=:-]*/
-/** The account in the ARN of a profile. */
+/** Account in the ARN of a profile. */
 const ARN_ACCOUNT = /(?<=\barn:aws[\w-]*:codewhisperer:[a-z0-9-]{0,32}:)\d{12}(?=:)/g
 
 const UNLIKE_IN_BYTES = /[^ -~]|["\\]/
 
-/** Shorter ones may be parts of many words, and are hidden only where they are a word of their own. */
+/** Shorter secrets may be parts of words, so they are hidden only as whole words. */
 const UNMISTAKABLE_CHARS = 8
-/** Also each byte of a character beyond ASCII. */
+/** Includes each byte of a character beyond ASCII. */
 const WORD_CHAR = /[\w\x80-\xff]/
 /** JSON values without quotes. */
 const JSON_LITERAL = /^(?:\d+|true|false|null)$/
-/** No token is longer; of longer ones the beginning is hidden, which makes them worthless. */
+/** No token is longer; of longer ones hiding the beginning makes them worthless. */
 const MAX_SECRET_CHARS = 4096
-/** Bytes that are held back of a text that goes on: a secret may begin in them. */
+/** Held back while the text continues: a secret may begin in them. */
 const TAIL_BYTES = MAX_SECRET_CHARS
 
 /** Longer than an ARN up to its account. */
 const CONTEXT_CHARS = 128
 
-/** Headers whose values are secrets, whatever they are called. */
+/** Headers whose values are secrets. */
 const SECRET_HEADER = /auth|cookie|token|secret|api-?key|credential|signature|password/i
-/** Headers that sound like secrets and only name the kind of token in another header. */
+/** Sound like secrets, but only name the kind of token. */
 const OPEN_HEADERS: ReadonlySet<string> = new Set(['tokentype'])
 
 /**
- * Hides secrets in a text that comes in pieces, cut anywhere: each of their characters becomes an `x`, digits of an account
- * a `0`, so that lengths stay as they are, and JSON stays JSON. Secrets are what the caller knows to be one, and what looks like a token.
+ * Hides secrets in a text that arrives in pieces cut anywhere. Each character becomes `x`, account digits `0`: lengths
+ * and JSON stay intact.
  */
 export class SecretMasker {
   readonly #secrets: () => readonly string[]
   #tail = ''
-  /** The text before it, as it came: a token begins with a word, an account follows the rest of its ARN. */
+  /** Unmasked text before the tail: a token begins at a word, an account follows its ARN. */
   #before = ''
   #hits = 0
   /** The tail begins inside a token. */
@@ -43,17 +42,15 @@ export class SecretMasker {
     this.#secrets = secrets
   }
 
-  /** Number of secrets that were hidden. */
   get hits(): number {
     return this.#hits
   }
 
-  /** As much of the text as can be told by now. */
+  /** Returns the text that is safe by now. */
   push(bytes: Uint8Array): Buffer {
     return this.#mask(this.#tail + latin1Of(bytes), TAIL_BYTES)
   }
 
-  /** The rest. */
   end(): Buffer {
     return this.#mask(this.#tail, 0)
   }
@@ -88,7 +85,6 @@ export class SecretMasker {
   }
 }
 
-/** Headers without what must not be kept. */
 export function maskHeaders(
   headers: Readonly<Record<string, string | readonly string[] | number | undefined>>
 ): Record<string, string> {
@@ -103,7 +99,7 @@ export function maskHeaders(
 
 const MAX_HEADER_CHARS = 1024
 
-/** Returns the secrets with which a client authenticates; each may also stand in its body. */
+/** Secrets with which a client authenticates; each may also occur in its body. */
 export function secretsOf(
   headers: Readonly<Record<string, string | readonly string[] | undefined>>
 ): readonly string[] {
@@ -117,14 +113,14 @@ function isSecretHeader(name: string): boolean {
   return SECRET_HEADER.test(name) && !OPEN_HEADERS.has(name.toLowerCase())
 }
 
-/** Encodings of a secret in bytes and in JSON; a character is a byte. */
+/** Encodings of a secret in bytes and in JSON; one character is one byte. */
 function formsOf(secret: string): readonly string[] {
   if (!UNLIKE_IN_BYTES.test(secret)) return [secret]
   const forms = [secret, JSON.stringify(secret).slice(1, -1)]
   return forms.map((form) => Buffer.from(form).toString('latin1'))
 }
 
-/** Hides a secret where neither the character before it nor the one behind it goes on with a word. */
+/** Hides a secret only as a whole word. */
 function hideWord(text: string, word: string): string {
   const isOpen = !WORD_CHAR.test(word.charAt(0))
   const isOpenBehind = !WORD_CHAR.test(word.charAt(word.length - 1))
@@ -135,7 +131,7 @@ function hideWord(text: string, word: string): string {
   })
 }
 
-/** A number, which may stand wherever a literal of JSON may. */
+/** A number may stand wherever a JSON literal may. */
 function hideKnown(secret: string): string {
   if (!JSON_LITERAL.test(secret)) return hide(secret)
   const hidden = `1${'0'.repeat(secret.length - 1)}`

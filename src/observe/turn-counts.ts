@@ -1,13 +1,13 @@
 import type { Metrics } from './metrics.ts'
 
-/** Facts for metrics about one completed client request. Amounts of time are milliseconds. */
+/** Completed request. Durations are ms. */
 export interface CountedTurn {
   readonly route: string
-  /** As answered; 499 when the client had left. */
+  /** 499 if the client left. */
   readonly status: number
-  /** Error code; empty without one. */
+  /** Empty without an error. */
   readonly code: string
-  /** The upstream's; one of a bounded set. */
+  /** One of the upstream's bounded set. */
   readonly model: string
   readonly isStream: boolean
   readonly inputTokens: number
@@ -16,20 +16,19 @@ export interface CountedTurn {
   /** Micro-credits. */
   readonly credits: number
   readonly totalMs: number
-  /** To the first byte of the answer; `null` where there was none. */
+  /** To the answer's first byte; `null` without one. */
   readonly firstMs: number | null
-  /** From the permit to the end; `null` where the upstream was not asked. */
+  /** From the permit to the end; `null` if the upstream was not asked. */
   readonly askedMs: number | null
-  /** From the permit to the first part of the answer; `null` where there was none. */
+  /** From the permit to the answer's first part; `null` without one. */
   readonly toFirstChunkMs: number | null
-  /** Pieces in which the answer came. */
   readonly chunks: number
   readonly isAbovePriceStep: boolean
 }
 
-/** Seconds; what the gateway adds should end in the first buckets. */
+/** Seconds; the gateway's own part should end in the first buckets. */
 const FIRST_BYTE_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60]
-/** OpenTelemetry's advice for GenAI, which dashboards of others count on. Seconds, seconds, seconds, tokens. */
+/** OpenTelemetry's advice for GenAI, expected by common dashboards. Seconds, seconds, seconds, tokens. */
 const OPERATION_BUCKETS = [
   0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92
 ]
@@ -45,21 +44,18 @@ const TOKEN_BUCKETS = [
 const MICROS = 1_000_000
 
 /**
- * Counts of client requests, made in the primary of what the workers tell of each: so they are the same as the record of
- * usage, and a worker that is killed takes none of them along.
+ * Counts client requests in the primary from what workers report: the counts equal the record of usage, and a killed
+ * worker loses none.
  *
- * The names of `gen_ai_…` are OpenTelemetry's: `client` is the gateway's own call of the upstream, `server` what its
- * clients see.
- *
- * @see https://github.com/open-telemetry/semantic-conventions-genai
+ * In `gen_ai_…`, OpenTelemetry's `client` is the gateway's call of the upstream, `server` what clients see
+ * (https://github.com/open-telemetry/semantic-conventions-genai).
  */
 export class TurnCounts {
   readonly #all: Pick<Metrics, 'requests' | 'requestSeconds'>
   readonly #own: ReturnType<typeof declare>
-  /** Micro-credits: whole numbers add up without an error. */
+  /** Micro-credits: whole numbers add up exactly. */
   #credits = 0
 
-  /** Counts in the metrics of the primary. */
   constructor(metrics: Metrics) {
     this.#all = metrics
     this.#own = declare(metrics)
@@ -81,14 +77,13 @@ export class TurnCounts {
     if (turn.firstMs !== null) this.#addAnswer(turn, turn.firstMs, genAi)
   }
 
-  /** Puts the sum of credits into the metrics. */
   note(): void {
     const { credits } = this.#own
     credits.reset()
     credits.inc(this.#credits / MICROS)
   }
 
-  /** Requests that ended with their worker, of which nothing else is known. */
+  /** Requests that ended with their worker. */
   lose(requests: number): void {
     this.#own.lost.inc(requests)
   }
@@ -120,7 +115,6 @@ export class TurnCounts {
 
 type GenAiLabels = ReturnType<typeof labelsOf>
 
-/** Labels of every series of a call. */
 function labelsOf(model: string) {
   return {
     gen_ai_operation_name: 'chat',
