@@ -164,10 +164,12 @@ export class BookDatabase {
   readonly #path: string
   readonly #run: BookRun
   #db: DatabaseSync
-  #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
+  #statements: Statements
   #identity: string
   /** Pages as written last, for a file that is removed while it is in use. Bounded by the keys that there are. */
   readonly #written = new Map<string, Page>()
+  /** Pages of the transaction that runs. Bounded by the same. */
+  readonly #unwritten = new Map<string, Page>()
   /** Names of keys. Bounded by the keys that there are. */
   readonly #names = new Map<string, string>()
   readonly #refused = new RefusedRows()
@@ -403,15 +405,10 @@ export class BookDatabase {
 
   /** Begins a page. Of a book that was damaged it stays closed, unless the key or its period is younger than that. */
   #newPage({ period, createdAt }: PageAsk, now: number): Page {
-    const damagedAt = this.#damagedAt
+    const damagedAt = damagedAtIn(this.#statements)
     const isOlder = createdAt < damagedAt && period.startsAt < damagedAt
     // A clock may have been set back since: a statement made now counts all the same.
     return openPage(period, { closedAt: isOlder ? Math.min(damagedAt, now) : null })
-  }
-
-  /** When the book before this one was found damaged, in epoch ms; 0 for never. */
-  get #damagedAt(): number {
-    return Number(this.#statements.damagedAt.get()?.['value'] ?? 0)
   }
 
   #read(key: string): Page | null {
@@ -420,9 +417,8 @@ export class BookDatabase {
   }
 
   #write(key: string, page: Page): void {
-    const text = formatPage(page)
-    this.#statements.putPage.run(key, text, crc32(key + text))
-    this.#written.set(key, page)
+    putPage(this.#statements, key, page)
+    this.#unwritten.set(key, page)
   }
 
   /** Says that this run lives, and looks now and then whether the others do. */
@@ -509,25 +505,37 @@ export class BookDatabase {
     if ((await identityOf(this.#path)) === this.#identity) return
     const begun = await readAside(this.#path)
     const { db, identity } = await openFile(this.#path, (next) => {
-      if (begun !== null) next.prepare(SQL.putDamagedAt).run(Date.now())
+      if (begun === null) this.#restore(prepare(next))
+      else next.prepare(SQL.putDamagedAt).run(Date.now())
     })
-    const before = this.#db
+    try {
+      const statements = prepare(db)
+      inTransaction(db, () => this.#restore(statements)) // another gateway may have made the file
+      this.#statements = statements
+    } catch (cause) {
+      db.close()
+      throw cause
+    }
+    this.#db.close()
     this.#db = db
     this.#identity = identity
-    this.#statements = prepare(db)
     this.#lookedAt = -Infinity
-    before.close()
-    this.#inTransaction(() => {
-      if (this.#damagedAt === 0)
-        for (const [key, page] of this.#written)
-          if (this.#read(key) === null) this.#write(key, page)
-      for (const [id, name] of this.#names) this.#statements.name.run(id, name)
-    })
+  }
+
+  /** Writes the pages and names that a file does not have. */
+  #restore(statements: Statements): void {
+    if (damagedAtIn(statements) === 0) {
+      for (const [key, page] of this.#written)
+        if (statements.page.get(key) === undefined) putPage(statements, key, page)
+    }
+    for (const [id, name] of this.#names) statements.name.run(id, name)
   }
 
   #inTransaction<T>(write: () => T): T {
     this.#hasFailed = true
+    this.#unwritten.clear()
     const result = inTransaction(this.#db, write)
+    for (const [key, page] of this.#unwritten) this.#written.set(key, page)
     this.#hasFailed = false
     return result
   }
@@ -621,8 +629,7 @@ function takeOver(
       earlier === null
         ? Number(db.prepare(SQL.usedSince).get(key, day)?.['used'] ?? 0)
         : usedIn(earlier, key, period)
-    const text = formatPage(openPage(period, { used }))
-    db.prepare(SQL.putPage).run(key, text, crc32(key + text))
+    putPage({ putPage: db.prepare(SQL.putPage) }, key, openPage(period, { used }))
   }
 }
 
@@ -638,12 +645,14 @@ function inTransaction<T>(db: DatabaseSync, write: () => T): T {
   }
 }
 
+type Statements = Readonly<Record<keyof typeof SQL, StatementSync>>
+
 /** @throws {DamagedText} for a table that is missing */
-function prepare(db: DatabaseSync): Readonly<Record<keyof typeof SQL, StatementSync>> {
+function prepare(db: DatabaseSync): Statements {
   try {
     const prepared = Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)] as const)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same names
-    return Object.fromEntries(prepared) as Record<keyof typeof SQL, StatementSync>
+    return Object.fromEntries(prepared) as Statements
   } catch (cause) {
     if (errcodeOf(cause) !== SQLITE_ERROR) throw cause
     throw new DamagedText(cause instanceof Error ? cause.message : String(cause))
@@ -709,6 +718,16 @@ interface WrittenPage {
   readonly used: number
   readonly leases: Readonly<Record<string, PageLease>>
   readonly closedAt: number | null
+}
+
+function putPage({ putPage: put }: Pick<Statements, 'putPage'>, key: string, page: Page): void {
+  const text = formatPage(page)
+  put.run(key, text, crc32(key + text))
+}
+
+/** Returns when the book before this one was found damaged, in epoch ms; 0 for never. */
+function damagedAtIn({ damagedAt }: Statements): number {
+  return Number(damagedAt.get()?.['value'] ?? 0)
 }
 
 function formatPage({ period, used, leases, closedAt }: Page): string {

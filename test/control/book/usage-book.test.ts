@@ -362,7 +362,7 @@ t.test('UsageBook', (t) => {
 
   t.test('keeps sums of what waits too long to be written, and no row of it twice', async (t) => {
     const { recorder, path, text } = rig(t)
-    const lock = new DatabaseSync(path)
+    const lock = new DatabaseSync(path, { timeout: 5_000 }) // its thread may be writing
     lock.exec(
       'PRAGMA journal_mode = WAL; CREATE TABLE x (a); BEGIN IMMEDIATE; INSERT INTO x VALUES (1)'
     )
@@ -605,7 +605,7 @@ t.test('UsageBook', (t) => {
     await recorder.close()
     const book = create({ stallMs: 50, closeMs: 50 })
     await book.start()
-    const lock = new DatabaseSync(path)
+    const lock = new DatabaseSync(path, { timeout: 5_000 }) // its thread may be writing
     lock.exec('BEGIN IMMEDIATE')
     book.record(many(1))
     const at = performance.now()
@@ -628,7 +628,7 @@ t.test('UsageBook', (t) => {
       let thread: Worker | null = null
       process.once('worker', (worker) => (thread = worker))
       await recorder.ask(askFor(4 * CREDIT))
-      const lock = new DatabaseSync(path)
+      const lock = new DatabaseSync(path, { timeout: 5_000 }) // its thread may be writing
       lock.exec('BEGIN IMMEDIATE')
       recorder.record([charged(CREDIT)])
       await sleep(50) // it is being written
