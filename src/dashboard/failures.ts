@@ -11,16 +11,16 @@ interface Step {
   readonly counts: ReadonlyMap<string, number>
 }
 
-/** Failed requests of the last hour, give or take five minutes, by code. Times are of a clock that never goes back. */
+/** Failures by code in the last hour, to within five minutes. Times are monotonic. */
 export class Failures {
-  /** The oldest is an hour old. Bounded by the steps of an hour, and each by the codes that there are. */
+  /** Steps of an hour. Bounded by their number, and by the known codes. */
   #steps: readonly Step[]
 
   constructor(startedAt: number) {
     this.#steps = [{ at: startedAt, counts: new Map() }]
   }
 
-  /** `counts` are those since the start. */
+  /** `counts` since the start. */
   note(at: number, counts: ReadonlyMap<string, number>): void {
     const last = this.#steps.at(-1)
     if (last !== undefined && at - last.at < STEP_MS) return
@@ -29,7 +29,7 @@ export class Failures {
     this.#steps = steps.slice(Math.max(0, from))
   }
 
-  /** The most frequent of the last hour first. */
+  /** The most frequent first. */
   toJson(counts: ReadonlyMap<string, number>): readonly ErrorCount[] {
     const before = this.#steps[0]?.counts
     return [...counts]
@@ -47,8 +47,8 @@ export class Failures {
 }
 
 /**
- * Side at fault for an error. A conversation that is too long is the client's fault, whichever side refuses it, as are
- * problems of an account that the client has brought.
+ * A conversation that is too long is the client's fault, whichever side refuses it, as are problems of the client's own
+ * account.
  */
 export function faultOf(code: string, account: 'gateway' | 'client' = 'gateway'): Fault {
   if (!isErrorCode(code)) return 'gateway'
@@ -68,7 +68,7 @@ const OF_ACCOUNTS: ReadonlySet<ErrorKind> = new Set([
   'restricted'
 ])
 
-/** Rows may come from workers of another version. */
+/** Workers of another version may send other codes. */
 function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ErrorTable, code)
 }

@@ -18,7 +18,7 @@ export interface Snapshot {
   readonly account: ShownAccount
   readonly keys: KeyStandings
   readonly history: ShownHistory
-  /** The last ones, oldest first. */
+  /** Oldest first. */
   readonly requests: readonly EndedRequest[]
 }
 
@@ -27,29 +27,28 @@ export interface Now {
   readonly uptimeMs: number
   readonly connections: Connections
   readonly waiting: {
-    /** For a permit. */
     readonly permits: number
-    /** For their pace, or the end of a pause. */
+    /** Waiting for their pace, or the end of a pause. */
     readonly gated: number
     readonly longestMs: number
     readonly max: number
     readonly pausedUntil: number | null
   }
-  /** `null` for a gateway that is alone. */
+  /** `null` without a fleet. */
   readonly fleet: FleetShown | null
-  /** `null` where requests are not paced. */
+  /** `null` without a pace. */
   readonly pace: { readonly limit: number; readonly free: number } | null
   readonly requests: {
     readonly inFlight: number
-    /** Permits that requests hold. */
+    /** Requests that hold a permit. */
     readonly streams: number
-    /** Since the start, like all that is not named otherwise. */
+    /** Since the start, like all counts without another span. */
     readonly total: number
-    /** For the fault of the upstream or the gateway, like all failures that are counted here. */
+    /** Faults of the upstream or the gateway only, like all failures here. */
     readonly failed: number
     readonly perMinute: number
     readonly failedPerMinute: number
-    /** Requests that failed since the last one that was answered; `null` where that was the last. */
+    /** Failures since the last answered request; `null` if there are none. */
     readonly failing: FailingRequests | null
   }
   readonly tokens: {
@@ -65,7 +64,7 @@ export interface Now {
   readonly memory: {
     readonly limitBytes: number
     readonly usedBytes: number
-    /** Source of the figure: the container's own, or the sum of the processes. */
+    /** Source of the figure: the container, or the sum of its processes. */
     readonly of: 'container' | 'processes'
   }
   readonly cpu: { readonly cores: number; readonly limit: number }
@@ -74,11 +73,10 @@ export interface Now {
   readonly workerRestarts: number
   readonly workerStalls: number
   readonly isCrashLooping: boolean
-  /** Pages that are open, this one included. */
+  /** Open pages, including this one. */
   readonly dashboards: number
 }
 
-/** The fleet as it was seen last, and this gateway in it. */
 export interface FleetShown extends FleetStanding, OwnStanding {}
 
 export interface SocketCounts {
@@ -89,14 +87,14 @@ export interface SocketCounts {
 }
 
 export interface Connections extends SocketCounts {
-  /** `null` without limit, like the next two. */
+  /** `null` without limit, like `keepaliveBudget` and `unleased`. */
   readonly budget: number | null
   readonly keepaliveBudget: number | null
-  /** Part of the budget that no member holds. */
+  /** Not held by any member. */
   readonly unleased: number | null
   readonly permitsInUse: number
   readonly members: readonly (SocketCounts & {
-    /** The worker's slot, or `control` for the gateway's own calls. */
+    /** Slot of the worker, or `control` for the gateway's own calls. */
     readonly name: string
     readonly leased: number | null
     readonly waiting: number
@@ -108,7 +106,7 @@ export interface Quantiles {
   readonly p95: number
 }
 
-/** Latency of the requests answered within `windowMs`; `null` where there was none. */
+/** Latencies of requests answered within `windowMs`; `null` if there were none. */
 export interface Latency {
   readonly windowMs: number
   readonly samples: number
@@ -116,10 +114,10 @@ export interface Latency {
   readonly totalMs: Quantiles | null
 }
 
-/** Requests that have failed one after the other. */
+/** Consecutive failures. */
 export interface FailingRequests {
   readonly count: number
-  /** The last of them, like the next two. */
+  /** The last of them. */
   readonly at: number
   readonly code: string
   readonly reason: string
@@ -146,15 +144,15 @@ export interface ProcessFigures {
 
 export interface WorkerFigures {
   readonly slot: number
-  /** As `/readyz` says. */
+  /** As in `/readyz`. */
   readonly state: string
   readonly pid: number | null
   readonly startedAt: number | null
-  /** Number of deaths of the slot's workers. */
+  /** Deaths of the slot's workers. */
   readonly restarts: number
 }
 
-/** Facts about the gateway and its account that seldom change. */
+/** Facts that seldom change. */
 export interface ShownAccount {
   readonly version: string
   readonly node: string
@@ -166,31 +164,31 @@ export interface ShownAccount {
     readonly state: 'signed-in' | 'waiting' | 'failing' | 'signed-out' | 'client-keys' | 'simulator'
     readonly method: string | null
     readonly region: string | null
-    /** End of the token, which is renewed automatically where `renewsItself`. */
+    /** Expiry of the token. */
     readonly expiresAt: number | null
     readonly renewsItself: boolean
-    /** Time at which a new sign-in is needed. */
+    /** When a new sign-in is needed. */
     readonly endsAt: number | null
-    /** Remedy, by its source; `null` without one. */
+    /** Depends on the source of the sign-in. */
     readonly remedy: string | null
     readonly problem: DashboardProblem | null
   }
   /** `null` until it was asked for. */
   readonly quota: Quota | null
-  /** Forecast of the plan's credits by the account book; `null` where it is not known. */
+  /** Forecast by the account book; `null` if unknown. */
   readonly outlook: {
-    /** Credits that were not used through this gateway, or not metered: of today in UTC, and since then in epoch ms. */
+    /** Credits used elsewhere or not metered: today in UTC, and since `since` in epoch ms. */
     readonly outsideToday: number
     readonly outside: number
     readonly since: number
-    /** Today's credits outside the gateway are too many to ignore. */
+    /** Too many credits were used elsewhere today. */
     readonly isDrifting: boolean
-    /** Credits of a usual day; `null` where nothing can be foretold yet. */
+    /** On a usual day; `null` until there is a forecast. */
     readonly perDay: number | null
-    /** When the plan will be used up; `null` where it lasts until it is reset, or that is not known. */
+    /** `null` if the plan lasts until its reset, or that is unknown. */
     readonly usedUpAt: number | null
   } | null
-  /** Limits that the upstream has put on the account, and faults of the gateway as a whole. */
+  /** Limits of the account by the upstream, and faults of the whole gateway. */
   readonly problems: readonly AccountProblem[]
   readonly settings: {
     readonly usageLog: boolean
@@ -201,7 +199,6 @@ export interface ShownAccount {
 
 export interface AccountProblem extends DashboardProblem {
   readonly until: number | null
-  /** Kind of the account's limit, such as `monthly`; `null` where the upstream did not set it. */
   readonly bar: string | null
 }
 
@@ -211,7 +208,6 @@ export interface DashboardProblem {
 }
 
 export interface Quota {
-  /** When it was asked for. */
   readonly at: number
   readonly plan: string | null
   readonly unit: string | null
@@ -238,14 +234,14 @@ export interface Quota {
 export interface KeyStandings {
   readonly isKeyRequired: boolean
   readonly operatorKeys: number
-  /** Number of entries left out of the list. */
+  /** Entries left out. */
   readonly more: number
   /** The busiest first. */
   readonly list: readonly KeyStanding[]
 }
 
 export interface KeyStanding {
-  /** Id of a named key; else `operator`, `kiro` or `anyone`, like the name. */
+  /** Id of a named key, else `operator`, `kiro` or `anyone`; likewise `name`. */
   readonly id: string
   readonly name: string
   readonly state: 'active' | 'expired' | 'revoked'
@@ -268,7 +264,7 @@ export interface KeyStanding {
   readonly creditsTotal: number
 }
 
-/** Columns of the same length, oldest first. */
+/** Columns of equal length, oldest first. */
 export interface ShownHistory {
   readonly stepMs: number
   readonly at: readonly number[]
@@ -304,54 +300,53 @@ export const HISTORY_COLUMNS = [
 
 export type HistoryColumn = (typeof HISTORY_COLUMNS)[number]
 
-/** Why a request failed, in the words of the log. */
+/** As in the log. */
 export interface Failure {
-  /** Message that the client got. */
+  /** Shown to the client. */
   readonly reason: string
-  /** Detail that the client did not get; empty where there is none. */
+  /** Not shown to the client; empty if there is none. */
   readonly detail: string
-  /** HTTP status and request id of the upstream's last answer; `null` where there was none. */
+  /** From the upstream's last answer; `null` without one. */
   readonly upstreamStatus: number | null
   readonly upstreamId: string | null
 }
 
-/** One request that is over: figures and names, never a word of it. */
 export interface EndedRequest {
-  /** A running number: ids are chosen by clients. */
+  /** Sequence number, since clients choose ids. */
   readonly n: number
   readonly id: string
   readonly at: number
-  /** The name of a named key; else `operator`, `kiro` or `anyone`. */
+  /** Named key, else `operator`, `kiro` or `anyone`. */
   readonly key: string
   readonly client: string
   readonly dialect: string
   readonly route: string
-  /** Empty where it was refused before that was known. */
+  /** Empty if refused before it was known. */
   readonly model: string
-  /** Model that the client named; `null` where that one answered. */
+  /** `null` if the named model answered. */
   readonly modelAsked: string | null
   readonly isStream: boolean
-  /** 499 when the client had left. */
+  /** 499 if the client left. */
   readonly status: number
-  /** Code of the error; empty where there was none. */
+  /** Error code; empty without an error. */
   readonly code: string
-  /** `null` where there was no error, like the next. */
+  /** `null` without an error, like `failure`. */
   readonly fault: Fault | null
   readonly failure: Failure | null
   readonly worker: number
-  /** By name, those that there were. */
+  /** Only phases that occurred. */
   readonly phasesMs: Readonly<Record<string, number>>
-  /** `null` where nothing was answered. */
+  /** `null` without an answer. */
   readonly firstMs: number | null
   readonly totalMs: number
   readonly inputTokens: number
   readonly outputTokens: number
   readonly cachedTokens: number
   readonly credits: number
-  /** Origin of the credits; `null` without credits. */
+  /** `null` without credits. */
   readonly metering: 'metered' | 'read on' | 'measured' | null
   readonly repairs: readonly string[]
-  /** Tool calls whose arguments did not come whole. */
+  /** Tool calls with incomplete arguments. */
   readonly lostCalls: number
   readonly attempts: number
   readonly bodyBytes: number

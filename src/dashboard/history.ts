@@ -10,18 +10,18 @@ export const HISTORY_STEP_MS = 5_000
 const SHOWN_MS = 3_600_000
 const MINUTE_MS = 60_000
 const HOUR_MS = 3_600_000
-/** Credits come in lumps: over less the line would be of spikes alone. */
+/** Credits come in lumps: a shorter window would show only spikes. */
 const CREDIT_WINDOW_MS = 300_000
 const SHOWN_POINTS = SHOWN_MS / HISTORY_STEP_MS
-/** Points of an hour, and those before it that the oldest rates need. */
+/** An hour, and what the oldest rates need before it. */
 const CAPACITY = SHOWN_POINTS + CREDIT_WINDOW_MS / HISTORY_STEP_MS
 
 const TOTALS = ['requests', 'failed', 'inputTokens', 'outputTokens', 'credits'] as const
 
-/** Since the start of the gateway; they never go back. */
+/** Since the start of the gateway; never decrease. */
 export type Totals = Readonly<Record<(typeof TOTALS)[number], number>>
 
-/** The columns that are rates of totals, over the time before each point. */
+/** Columns that are rates of totals over the time before each point. */
 const RATES = {
   requestsPerMinute: { of: 'requests', windowMs: MINUTE_MS, perMs: MINUTE_MS },
   failedPerMinute: { of: 'failed', windowMs: MINUTE_MS, perMs: MINUTE_MS },
@@ -30,33 +30,28 @@ const RATES = {
   creditsPerHour: { of: 'credits', windowMs: CREDIT_WINDOW_MS, perMs: HOUR_MS }
 } as const satisfies Partial<Record<HistoryColumn, object>>
 
-/** Values of a moment that are shown as they are. */
+/** Momentary values. */
 export type Levels = Readonly<Record<Exclude<HistoryColumn, keyof typeof RATES>, number | null>>
 
-/** Rates of the time before a moment. */
 export interface Rates {
   readonly requestsPerMinute: number
   readonly failedPerMinute: number
   readonly inputTokensPerMinute: number
   readonly outputTokensPerMinute: number
-  /** Used in the last hour, as far as there was one. */
+  /** In the last hour, or since the start. */
   readonly creditsLastHour: number
 }
 
-/**
- * The last hour, a point each five seconds, in arrays of numbers that are there from the start: 90 KB, whatever happens.
- * Times are milliseconds of a clock that never goes back, but for what is shown.
- */
+/** The last hour with a point each five seconds, in preallocated arrays of 90 KB. Times are monotonic unless shown. */
 export class DashboardHistory {
   readonly #startedAt: number
-  /** Clock of the machine when a point was made; rings like all of these. Bounded by CAPACITY, like these. */
+  /** Wall clock of each point. Ring buffers. Bounded by CAPACITY, like these. */
   readonly #shownAt = new Float64Array(CAPACITY)
   readonly #at = new Float64Array(CAPACITY)
   readonly #totals: Readonly<Record<keyof Totals, Float64Array>>
   readonly #levels: Readonly<Record<keyof Levels, Float32Array>>
   #count = 0
 
-  /** Counting began at `startedAt`. */
   constructor(startedAt: number) {
     this.#startedAt = startedAt
     this.#totals = {
@@ -100,7 +95,7 @@ export class DashboardHistory {
     this.#count++
   }
 
-  /** Computes the rates until now, with `totals` as of now. */
+  /** `totals` as of now. */
   rates(at: number, totals: Totals): Rates {
     const within = (name: keyof Totals, ms: number): number =>
       Math.max(0, totals[name] - this.#totalAt(name, at - ms))
@@ -124,7 +119,7 @@ export class DashboardHistory {
     }
   }
 
-  /** The newest; `null` before the first. */
+  /** `null` before the first point. */
   last(): HistoryPoint | null {
     const point = this.#count - 1
     if (point < 0) return null
@@ -146,7 +141,7 @@ export class DashboardHistory {
     return rounded((grown * perMs) / windowMs)
   }
 
-  /** A total as it was at a time, as if it had grown evenly between two points. */
+  /** Interpolates linearly between two points. */
   #totalAt(name: keyof Totals, at: number): number {
     const ring = this.#totals[name]
     const oldest = Math.max(0, this.#count - CAPACITY)
@@ -173,7 +168,7 @@ function isRate(name: HistoryColumn): name is keyof typeof RATES {
   return name in RATES
 }
 
-/** To thousandths: more is noise, and long. */
+/** Three decimals: more is noise, and long. */
 function rounded(value: number): number {
   return Math.round(value * 1000) / 1000
 }

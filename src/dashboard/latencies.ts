@@ -1,12 +1,12 @@
 import type { Latency, Quantiles } from './feed.ts'
 
-/** Number of answers kept; beyond that the newest of the window. */
+/** The newest of the window are kept. */
 const SAMPLES = 1_024
 const WINDOW_MS = 300_000
 
-/** Times that answers took lately, in milliseconds of a clock that never goes back. */
+/** Recent answer times. Times are monotonic ms. */
 export class Latencies {
-  /** Rings. Bounded by SAMPLES. */
+  /** Ring buffers. Bounded by SAMPLES. */
   readonly #at = new Float64Array(SAMPLES)
   readonly #firstMs = new Float32Array(SAMPLES)
   readonly #totalMs = new Float32Array(SAMPLES)
@@ -22,7 +22,7 @@ export class Latencies {
   at(now: number): Latency {
     let samples = 0
     const known = Math.min(this.#count, SAMPLES)
-    // Those of the window are the newest.
+    // The newest are those of the window.
     while (samples < known && now - this.#timeOf(samples) <= WINDOW_MS) samples++
     return {
       windowMs: WINDOW_MS,
@@ -32,7 +32,7 @@ export class Latencies {
     }
   }
 
-  /** Time of an answer, counted back from the newest. */
+  /** `back` counts from the newest. */
   #timeOf(back: number): number {
     return this.#at[(this.#count - 1 - back) % SAMPLES] ?? 0
   }
@@ -48,7 +48,7 @@ export class Latencies {
   }
 }
 
-/** The smallest value that so large a part of all does not exceed. `sorted` is not empty. */
+/** Nearest-rank quantile. `sorted` is not empty. */
 function quantile(sorted: Float32Array, part: number): number {
   return Math.round(sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? 0)
 }

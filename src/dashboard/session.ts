@@ -1,10 +1,9 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
 const COOKIE = 'kiro_gateway_session'
-/** Lifetime of a session. */
 const SESSION_MS = 12 * 3_600_000
 const VALUE = /^1\.([0-9a-z]{6,12})\.([\w-]{22})\.([\w-]{43})$/
-/** More cookies of one name are not looked at: another path or domain may have set some. */
+/** Further cookies of this name are ignored: another path or domain may have set some. */
 const MAX_LOOKED_AT = 4
 
 export interface Session {
@@ -13,20 +12,20 @@ export interface Session {
 }
 
 /**
- * Sign-ins of the dashboard. Nothing of them is kept: a cookie says until when it is good, signed with a secret that all
- * processes of the gateway share and with the operator's key that was given. Without that key it is good for nothing.
+ * Dashboard sessions, stored only in cookies: an expiry, signed with the gateway's secret and the operator's key that
+ * was given. Without that key the cookie is worthless.
  */
 export class Sessions {
   readonly #secret: Buffer
   readonly #now: () => number
 
-  /** `secret` is hexadecimal. `now` gives epoch ms. */
+  /** `secret` is hexadecimal; `now` returns epoch ms. */
   constructor(secret: string, now: () => number = Date.now) {
     this.#secret = Buffer.from(secret, 'hex')
     this.#now = now
   }
 
-  /** Creates a session for the holder of the key with this digest, with its `set-cookie`. */
+  /** Starts a session of the key with this digest; `cookie` is for `set-cookie`. */
   begin(digest: Buffer, isSecure: boolean): Session & { readonly cookie: string } {
     const expiresAt = this.#now() + SESSION_MS
     const claim = `1.${expiresAt.toString(36)}.${randomBytes(16).toString('base64url')}`
@@ -34,13 +33,13 @@ export class Sessions {
     return { expiresAt, cookie: cookieOf(value, SESSION_MS / 1000, isSecure) }
   }
 
-  /** Finds the session that these cookies prove; `null` where they prove none. `digests` are those of the keys in force. */
+  /** `digests` are those of the keys in force. */
   find(cookies: string | undefined, digests: readonly Buffer[]): Session | null {
     for (const value of valuesIn(cookies ?? '')) {
       const [, until = '', nonce = '', signature = ''] = VALUE.exec(value) ?? []
       const expiresAt = Number.parseInt(until, 36)
       const now = this.#now()
-      // One that lasts longer was not made here.
+      // A longer one was not made here.
       if (!(expiresAt > now && expiresAt <= now + SESSION_MS)) continue
       const given = Buffer.from(signature, 'base64url')
       const claim = `1.${until}.${nonce}`
@@ -59,12 +58,12 @@ export class Sessions {
   }
 }
 
-/** The value of `set-cookie` that ends a session in its browser. */
+/** For `set-cookie`, to end a session in its browser. */
 export function endOfSession(isSecure: boolean): string {
   return cookieOf('', 0, isSecure)
 }
 
-/** In hexadecimal. */
+/** Hexadecimal. */
 export function newSessionSecret(): string {
   return randomBytes(32).toString('hex')
 }

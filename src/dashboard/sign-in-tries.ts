@@ -1,10 +1,10 @@
 import { isIPv6 } from 'node:net'
 
-/** An address may try so often at once, and then once in so long. */
+/** An address may try `burst` times at once, then once every `everyMs`. */
 const PER_ADDRESS = { burst: 5, everyMs: 60_000 } as const
-/** All addresses together. */
+/** For all addresses together. */
 const IN_ALL = { burst: 60, everyMs: 5_000 } as const
-/** Most addresses remembered, the oldest forgotten first; the limit for all together still holds. */
+/** The oldest are forgotten first; the limit for all still holds. */
 const MAX_ADDRESSES = 1_000
 
 interface Bucket {
@@ -13,23 +13,22 @@ interface Bucket {
 }
 
 /**
- * Limits sign-ins to the dashboard with wrong keys. A try counts before its outcome is known, so that many at once are
- * no way around it; a successful one does not count. Beyond the limit tries are answered late, and a wrong key must
- * wait.
+ * Limits dashboard sign-ins with wrong keys. An attempt counts before its outcome is known, so that parallel ones do
+ * not evade the limit; a successful one does not count.
  */
 export class SignInTries {
   readonly #now: () => number
-  /** The one that tried last comes last. Bounded by MAX_ADDRESSES. */
+  /** Ordered by last attempt. Bounded by MAX_ADDRESSES. */
   readonly #addresses = new Map<string, Bucket>()
   readonly #all: Bucket
 
-  /** `now` gives milliseconds of a clock that never goes back. */
+  /** `now` returns monotonic ms. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now
     this.#all = { tries: 0, at: now() }
   }
 
-  /** 0 for a try that is counted now; else in how many milliseconds there may be one. */
+  /** Returns 0 and counts the attempt, or the wait in ms. */
   take(address: string): number {
     const name = networkOf(address)
     const now = this.#now()
@@ -47,14 +46,13 @@ export class SignInTries {
     return 0
   }
 
-  /** The key was right. */
   succeeded(address: string): void {
     this.#addresses.delete(networkOf(address))
     this.#all.tries = Math.max(0, this.#all.tries - 1)
   }
 }
 
-/** Lets what has been tried long ago count no more. */
+/** Lets old attempts expire. */
 function waitOf(
   bucket: Bucket,
   { burst, everyMs }: typeof PER_ADDRESS | typeof IN_ALL,
@@ -66,7 +64,7 @@ function waitOf(
   return bucket.tries < burst ? 0 : bucket.at + everyMs - now
 }
 
-/** Network of an address: the IPv6 prefix of one household or server; an IPv4 address may come as one of IPv6. */
+/** Network of an address: the IPv6 prefix of one household or server, or IPv4, also if mapped into IPv6. */
 function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (mapped !== undefined) return mapped

@@ -1,9 +1,9 @@
-/** npm passes on the Ctrl-C that a whole terminal gets, and so does whatever signals a group: what comes within it is one signal. */
+/** Signals this close together are one: npm also passes on the Ctrl-C that the whole terminal gets. */
 export const SAME_SIGNAL_MS = 500
 
 /**
- * Calls `abort` for the first Ctrl-C or SIGTERM. Another one, half a second later or more, ends the process as if there
- * were no listener. Returns the function that ends this.
+ * Calls `abort` for the first Ctrl-C or SIGTERM. Another one, 0.5 s later or more, ends the process. Returns the
+ * function that removes the listener.
  */
 export function onInterrupt(source: NodeJS.EventEmitter, abort: () => void): () => void {
   let isInterrupted = false
@@ -18,9 +18,7 @@ export function onInterrupt(source: NodeJS.EventEmitter, abort: () => void): () 
   return stop
 }
 
-/**
- * Signals that are kept until the program can act on them: without a listener, an early one would end the process.
- */
+/** Keeps signals until the program can act on them: without a listener, an early one would end the process. */
 export class DeferredSignals {
   readonly #kept = new Set<NodeJS.Signals>()
   #act: ((signal: NodeJS.Signals) => void) | null = null
@@ -29,7 +27,7 @@ export class DeferredSignals {
     for (const signal of signals) source.on(signal, () => this.#take(signal))
   }
 
-  /** From now on `act` is called for each, at once for those that were kept. */
+  /** Calls `act` for each signal from now on, and at once for kept ones. */
   handle(act: (signal: NodeJS.Signals) => void): void {
     this.#act = act
     for (const signal of this.#kept) act(signal)

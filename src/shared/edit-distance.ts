@@ -1,6 +1,6 @@
 /**
- * Letters to insert, remove, replace or swap with their neighbour to get from one word to the other. Takes time for each
- * letter of one with each of the other: the caller must bound both.
+ * Letters to insert, remove, replace or swap. Takes time proportional to the product of the lengths: the caller must
+ * bound them.
  */
 export function editDistance(from: string, to: string): number {
   let twoAbove: readonly number[] = []

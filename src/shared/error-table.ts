@@ -1,13 +1,10 @@
-/** The side at fault; a failure counts in that side's error rate. */
+/** Failures count in the error rate of this side. */
 export type ErrorSource = 'downstream' | 'upstream' | 'internal'
 
-/** Rule for repeating the same request: never, or only if the upstream has not answered a byte. */
+/** `if-unanswered`: only if the upstream has not sent a byte. */
 export type RetryRule = 'never' | 'if-unanswered'
 
-/**
- * Kinds of failure: of each the HTTP status, which a dialect may refine, and the side at fault. The dialects have words
- * for kinds, not for codes.
- */
+/** HTTP status, which a dialect may refine, and side at fault. Dialects have words for kinds, not for codes. */
 const ErrorKinds = {
   key: [401, 'downstream'],
   limit: [429, 'downstream'],
@@ -47,11 +44,11 @@ interface ErrorEntry {
   readonly status: number
   readonly source: ErrorSource
   readonly retry: RetryRule
-  /** Message for the client, unless the thrower has a more exact one. */
+  /** Default message for the client. */
   readonly message: string
 }
 
-/** Every way in which the gateway fails. The table of docs/errors.md is made of this one. */
+/** All failures; source of docs/errors.md. */
 export const ErrorTable = {
   GW_CONFIG_INVALID: entry('failed', 'The configuration is not valid.'),
   GW_CLIENT_FILE: entry('failed', "The client's configuration file cannot be read or changed."),

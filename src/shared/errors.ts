@@ -3,36 +3,33 @@ import { type ErrorKind, type ErrorSource, ErrorTable, type RetryRule } from './
 export type ErrorCode = keyof typeof ErrorTable
 
 export interface GatewayErrorOptions {
-  /** Message for the client instead of the table's. Never a secret, never a foreign stack. */
+  /** For the client, instead of the table's message. Never a secret, never a foreign stack. */
   readonly message?: string
   readonly cause?: unknown
-  /** Seconds after which the client may try again; becomes `retry-after`. */
+  /** Becomes `retry-after`. */
   readonly retryAfterS?: number
   /** JSON pointer or name of the request part at fault; becomes OpenAI's `param`. */
   readonly param?: string
-  /** Machine-readable facts for the client; becomes Anthropic's `error.details`. Plain JSON. */
+  /** Machine-readable facts for the client as plain JSON; becomes Anthropic's `error.details`. */
   readonly details?: Readonly<Record<string, unknown>>
-  /** The rule of the upstream that the request breaks, by its id in `kiro/rules.ts`; for lint. */
+  /** Id in `kiro/rules.ts` of the broken upstream rule; for lint. */
   readonly rule?: string
-  /** Excess length of the conversation; dialects word it as their clients expect. */
+  /** Worded by dialects as their clients expect. */
   readonly overflow?: TokenOverflow
 }
 
-/** A conversation that is too long for its model, in tokens. */
 export interface TokenOverflow {
-  /** More than `maximum`. */
   readonly tokens: number
   readonly maximum: number
 }
 
-/** Result of `GatewayError.toData()`. */
 export interface ErrorData {
   readonly code: ErrorCode
   readonly detail?: string
   readonly options: Omit<GatewayErrorOptions, 'cause'>
 }
 
-/** The only error that is answered to clients. `message` is for them, `detail` and `cause` are for the log. */
+/** The only error answered to clients. `message` is for them, `detail` and `cause` are for the log. */
 export class GatewayError extends Error {
   readonly #options: GatewayErrorOptions
   override readonly name: string
@@ -58,13 +55,13 @@ export class GatewayError extends Error {
     this.#options = options
   }
 
-  /** The same error, told in other words or with more facts; under another code it keeps only what was said of it. */
+  /** Copies the error with changes; a new code drops all other facts except those in `changes`. */
   with(changes: GatewayErrorOptions & { readonly code?: ErrorCode }): GatewayError {
     const { code = this.code, ...options } = changes
     return new GatewayError(code, this.detail, { ...this.#options, ...options })
   }
 
-  /** All of it but the cause as plain data, for the way out of a thread: a class would lose its prototype there. */
+  /** Plain data without the cause: a class would lose its prototype on the way out of a thread. */
   toData(): ErrorData {
     const { code, detail } = this
     const { cause: _, ...options } = this.#options
@@ -92,26 +89,22 @@ export class GatewayError extends Error {
   }
 }
 
-/**
- * The code of an error of Node, OpenSSL or undici; `''` where it has none. It may come from another context, so
- * `instanceof` cannot be used.
- */
+/** Code of an error of Node, OpenSSL or undici; `''` if none. Other contexts' errors rule out `instanceof`. */
 export function codeOf(error: unknown): string {
   const isObject = typeof error === 'object' && error !== null
   return isObject && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
-/** An error that the operator has to put right: settings, files or a command line are wrong, as `message` says. */
+/** Error in settings, files or a command line. */
 export function operatorError(message: string, cause?: unknown): GatewayError {
   return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
 }
 
-/** The message of an error, or the text of anything else that was thrown. */
 export function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)
 }
 
-/** Any error that is not ours by now is a bug: the log gets all of it, the client none. */
+/** A foreign error is a bug by now: the log gets all of it, the client nothing. */
 export function asGatewayError(cause: unknown): GatewayError {
   return cause instanceof GatewayError
     ? cause
@@ -119,8 +112,8 @@ export function asGatewayError(cause: unknown): GatewayError {
 }
 
 /**
- * The error of a wait that `signal` has ended: its own reason where that is one of ours, such as GW_DRAINING or
- * GW_CLIENT_STALLED; otherwise the client has left. `detail` says for the log what was being waited for.
+ * Error of a wait that `signal` ended: the signal's reason if it is ours, such as GW_DRAINING; otherwise the client
+ * left. `detail` is for the log.
  */
 export function abortErrorOf(signal: AbortSignal, detail?: string): GatewayError {
   const { reason } = signal
@@ -129,7 +122,7 @@ export function abortErrorOf(signal: AbortSignal, detail?: string): GatewayError
     : new GatewayError('GW_CLIENT_CLOSED', detail, { cause: reason })
 }
 
-/** Result of the promise, unless the signal aborts first. @throws the signal's reason, after `onGivenUp` was called */
+/** Waits for the promise unless the signal aborts first. @throws the signal's reason, after calling `onGivenUp` */
 export async function unlessAborted<T>(
   promise: Promise<T>,
   signal: AbortSignal,

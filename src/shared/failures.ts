@@ -1,9 +1,6 @@
 import type { ErrorCode } from './errors.ts'
 
-/**
- * Why there are no answers, for programs: `/readyz`, errors and `doctor` say it by the same codes, which stay as they are
- * whatever words are put beside them. The table of docs/errors.md is made of this one.
- */
+/** Stable codes for programs, used by `/readyz`, errors and `doctor`; source of docs/errors.md. */
 export const FailureTable = {
   'no-credentials': 'The gateway is not signed in yet.',
   'refresh-token-dead': 'The sign-in can no longer be renewed. Sign in again.',
@@ -52,7 +49,6 @@ const FAILURES: Readonly<Partial<Record<ErrorCode, FailureCode>>> = {
   GW_FLEET_LOST: 'fleet-lost'
 }
 
-/** Failure that an error of the sign-in or of the account means. */
 export function failureOf(code: ErrorCode): FailureCode {
   return FAILURES[code] ?? 'not-ready'
 }

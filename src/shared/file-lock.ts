@@ -14,17 +14,17 @@ import {
 import { isAlive, placeOf, startTimeOf } from './process-mark.ts'
 
 export interface FileLockOptions {
-  /** Beside what it protects, where everybody looks who means to write that. */
+  /** Lock file beside what it protects, respected by other programs. */
   readonly path: string | null
-  /** In a folder of our own, for where that one cannot be made. */
+  /** Used if `path` cannot be created. */
   readonly fallbackPath: string
-  /** Purpose of the lock, for people who find the file. */
+  /** For people who find the file. */
   readonly note: string
-  /** Time without an extension after which a lock is free. */
+  /** A lock not extended for this long is free. */
   readonly ttlMs?: number
 }
 
-/** Path of a source's lock. A source reached through a link has the same one. */
+/** Follows links, so all paths to a source share a lock. */
 export function lockPathOf(source: string): string {
   const path = realPathOf(source)
   return join(dirname(path), `.${basename(path)}.kiro-gateway.lock`)
@@ -39,18 +39,15 @@ function realPathOf(path: string): string {
 }
 
 const TTL_MS = 30_000
-/** A lock without content is one that is just being made, or whose maker was killed then. */
+/** An empty lock is being made, or its maker was killed. */
 const EMPTY_TTL_MS = 2_000
 const POLL_MS = 50
 const MAX_LOCK_BYTES = 1024
 
 /**
- * Exclusive right to write a file, or to renew the sign-in in it, among all processes that share it: a file beside it
- * that names its owner and when it lapses.
- *
- * A lock is free once its owner is gone (told by pid and start of the process, within one pid namespace), or once it
- * has not been extended for its time. For processes that cannot see each other only what they have watched themselves
- * counts: clocks of two machines may be a day apart.
+ * Exclusive right, among processes, to write a file or renew the sign-in in it. A lock is free once its owner is gone
+ * (by pid and start time, within one pid namespace) or has not extended it. Processes that cannot see each other count
+ * only time that they have watched themselves: clocks of two machines may be a day apart.
  */
 export class FileLock {
   readonly #options: FileLockOptions
@@ -60,9 +57,8 @@ export class FileLock {
   }
 
   /**
-   * Waits until it is free. `null` if files cannot be created: then there is no lock, and nothing to wait for.
-   *
-   * @throws the signal's reason, if another process has it
+   * Waits until the lock is free. Returns `null` if files cannot be created: then there is no lock. @throws the
+   * signal's reason
    */
   async acquire(signal: AbortSignal): Promise<HeldLock | null> {
     const { path, fallbackPath } = this.#options
@@ -98,7 +94,6 @@ export class FileLock {
   }
 }
 
-/** A lock that is ours until it is released, or was not extended in time. */
 export class HeldLock {
   readonly path: string
   readonly #terms: LockTerms
@@ -108,7 +103,7 @@ export class HeldLock {
     this.#terms = terms
   }
 
-  /** Extends the lock. @throws {GatewayError} GW_NOT_READY when another process has taken it. */
+  /** @throws {GatewayError} GW_NOT_READY if another process has taken the lock. */
   async extend(): Promise<void> {
     if (!(await this.#isOurs())) {
       throw new GatewayError('GW_NOT_READY', 'the lock was taken over')
@@ -117,7 +112,7 @@ export class HeldLock {
     await replaceFile(this.path, { text, mode: 0o600, isDurable: false }).catch(() => {}) // it lapses later
   }
 
-  /** Never rejects: a lock that stays lapses. */
+  /** Never rejects: a lock that stays expires. */
   async release(): Promise<void> {
     if (await this.#isOurs()) await unlink(this.path).catch(() => {})
   }
@@ -146,7 +141,6 @@ function lockText({ owner, note, ttlMs }: LockTerms): string {
   return `${JSON.stringify(lock)}\n`
 }
 
-/** `null` where there is none. */
 async function readLock(path: string): Promise<string | null> {
   try {
     await using file = await openPrivateFile(path)
@@ -175,8 +169,8 @@ function isAbandoned(text: string, watchedMs: number, ttlMs: number): boolean {
 }
 
 /**
- * Two may find the same lock abandoned: renaming lets only one of them have it. One that is too late gets a lock that was
- * made since, and puts it back.
+ * Two processes may find the same lock abandoned: renaming lets only one have it. A late one gets a newer lock and puts
+ * it back.
  */
 async function takeAway(path: string, text: string): Promise<void> {
   const aside = `${path}.${randomUUID()}`

@@ -1,50 +1,44 @@
-/*
- * State of a fleet of gateways, as one of them has seen it last: for `/readyz`, the dashboard, metrics and people. Names are
- * those of `FLEET_NAME` and `FLEET_MEMBER`.
- */
+/* State of a fleet as one gateway last saw it, for `/readyz`, the dashboard, metrics and people. */
 
 export interface FleetStanding {
   readonly name: string
-  /** The gateway that tells this. */
+  /** The reporting gateway. */
   readonly member: string
-  /** Stage of its life: it is taken in, serves, takes nothing new, or has closed everything. */
+  /** Being admitted, serving, taking nothing new, or all connections closed. */
   readonly stage: 'joining' | 'serving' | 'closing' | 'cut'
-  /** Why it can't serve; `null` where it can. */
+  /** `null` if it can serve. */
   readonly problem: string | null
-  /** Kinds of records that this gateway cannot read or write although the engine answers: of these each has its own for now. */
+  /** Kinds of records that cannot be read or written although Valkey answers; this gateway has its own for now. */
   readonly unshared: readonly string[]
-  /** `learning`: nothing is granted beyond what living members have. `null` where nothing has been seen yet, like the next. */
+  /** `learning`: nothing is granted beyond what living members have. `null` until something was seen, like `era`. */
   readonly phase: 'open' | 'learning' | null
-  /** Goes up whenever the engine has lost what it knew. */
+  /** Grows whenever Valkey has lost its data. */
   readonly era: number | null
-  /** Limit of all gateways together. */
   readonly maxConnections: number
-  /** Unassigned connections among these. */
+  /** Unassigned part of them. */
   readonly free: number
   /** `FLEET_REPLICAS`, the largest of all members. */
   readonly replicas: number
-  /** Gateway that renews the sign-in of all; `null` where none does, or it is not known. */
+  /** Gateway that renews the shared sign-in; `null` if none or unknown. */
   readonly holder: string | null
   readonly members: readonly FleetMemberStanding[]
-  /** Gateways that may have connections and have not come in this era. */
+  /** Gateways that may hold connections and have not joined in this era. */
   readonly awaited: readonly string[]
 }
 
 export interface FleetMemberStanding {
   readonly name: string
-  /** Connections of its lease, used or not. */
+  /** Leased, used or not. */
   readonly connections: number
-  /** Requests that wait for more. */
   readonly waiting: number
-  /** Not heard of for a while. */
   readonly isSilent: boolean
 }
 
-/** Facts that a gateway alone knows of itself. */
+/** Facts that a gateway knows only of itself. */
 export interface OwnStanding {
-  /** Milliseconds since the last confirmed sign of life was sent, from which its lease counts; `null` where there is none. */
+  /** Ms since the last confirmed sign of life was sent, from which its lease counts; `null` if there is none. */
   readonly contactMs: number | null
-  /** Permits since the start: what was granted here, and what was given back. */
+  /** Permits since the start. */
   readonly granted: number
   readonly returned: number
 }

@@ -8,23 +8,21 @@ import { createHash } from 'node:crypto'
  * Code that makes room can tell by the name what belongs together, without keeping a list.
  */
 
-/** Hexadecimal digits of a name. */
 export const ITEM_NAME_DIGITS = 40
 const OWNER_DIGITS = 8
 /**
- * Owners that have one part together: clients without a key, and the operator's keys, of which no digest may be told. People
- * think them up, and a few digits would show which guess is right.
+ * Clients without a key and operator's keys share one part. People invent those keys, and a few digits would confirm a
+ * guess.
  */
 const OPERATOR = /^(?:anyone|[0-9a-f]{32})$/
 const OPERATOR_PART = '0'.repeat(OWNER_DIGITS)
 
-/** `responseKey` is random, so that nothing of its owner's key can be told from the rest of the name. */
+/** `responseKey` is random, so the name tells nothing of its owner's key. */
 export function toItemName(owner: string, responseKey: string): string {
   const part = OPERATOR.test(owner) ? OPERATOR_PART : digits(owner, OWNER_DIGITS)
   return part + digits(`${owner} ${responseKey}`, ITEM_NAME_DIGITS - OWNER_DIGITS)
 }
 
-/** The part of a name that says whose it is. */
 export function ownerPartOf(name: string): string {
   return name.slice(0, OWNER_DIGITS)
 }

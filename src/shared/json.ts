@@ -1,14 +1,12 @@
 import { ownText } from './own-memory.ts'
 
-/** A JSON object whose members have not been checked yet. */
+/** Unchecked JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>
 
-/** The value as an object; null for lists, null and everything else. */
 export function asJsonObject(value: unknown): JsonObject | null {
   return isJsonObject(value) ? value : null
 }
 
-/** The object that a text holds; null when it holds none. Never throws. */
 export function parseJsonObject(text: string): JsonObject | null {
   try {
     return asJsonObject(JSON.parse(text))
@@ -17,32 +15,29 @@ export function parseJsonObject(text: string): JsonObject | null {
   }
 }
 
-/** A member that is text and not empty, else null. */
+/** `null` unless a non-empty text. */
 export function textMember(object: JsonObject, name: string): string | null {
   const value = Object.hasOwn(object, name) ? object[name] : undefined
   return typeof value === 'string' && value !== '' ? value : null
 }
 
-/** The same, cut to so many characters. */
+/** Likewise, cut to `maxChars`. */
 export function shortTextMember(object: JsonObject, name: string, maxChars: number): string | null {
   const text = textMember(object, name)
   return text === null || text.length <= maxChars ? text : ownText(text.slice(0, maxChars))
 }
 
-/** True for an object: not a list and not null. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Objects in a list; none if the value is not a list. */
 export function objectsIn(value: unknown): readonly JsonObject[] {
   return Array.isArray(value) ? value.filter(isJsonObject) : []
 }
 
-/** A JSON object that is being built. */
 export type JsonDraft = Record<string, unknown>
 
-/** Sets a member, also one named `__proto__`, which plain assignment would take for the prototype. */
+/** Also sets `__proto__`, which plain assignment takes for the prototype. */
 export function setOwn(target: JsonDraft, key: string, value: unknown): void {
   if (key !== '__proto__') {
     target[key] = value
@@ -56,15 +51,15 @@ export function setOwn(target: JsonDraft, key: string, value: unknown): void {
   })
 }
 
-/** Reads a member that the object itself has; what it inherits does not count. */
+/** Ignores inherited members. */
 export function getOwn(object: JsonObject, key: string): unknown {
   return Object.hasOwn(object, key) ? object[key] : undefined
 }
 
 /**
- * The JSON pointer (RFC 6901) of a place in a body: `messages[3].content[1]`, the form of error messages, is
- * `/messages/3/content/1`. A pointer stays what it is. `below` are the names of members under it, as they are; names can
- * be as long as a body, so a pointer that would be very long leads to what is around the place.
+ * Converts a place in a body, `messages[3].content[1]`, to a JSON pointer (RFC 6901), `/messages/3/content/1`; a
+ * pointer stays as it is. `below` are member names under it. A very long pointer is cut to what surrounds the place,
+ * since names can be as long as a body.
  */
 export function toPointer(at: string, below: readonly string[] = []): string {
   const start = at === '' || at === 'body' || at.startsWith('/') ? at : `/${tokensOf(at).join('/')}`
@@ -80,12 +75,12 @@ const MAX_POINTER_CHARS = 4096
 
 const INDEX = /^\d+$/
 
-/** The value that a pointer leads to; undefined when it leads nowhere. */
+/** `undefined` if it leads nowhere. */
 export function resolvePointer(root: unknown, pointer: string): unknown {
   return valueAt(root, splitPointer(pointer))
 }
 
-/** The value that members of these names, one in the other, lead to; undefined when there is none. */
+/** `undefined` if there is none. */
 export function valueAt(root: unknown, names: readonly string[]): unknown {
   let current = root
   for (const name of names) {
@@ -97,12 +92,11 @@ export function valueAt(root: unknown, names: readonly string[]): unknown {
   return current
 }
 
-/** The names and indexes that a pointer is made of. */
 export function splitPointer(pointer: string): readonly string[] {
   return pointer.split('/').slice(1).map(unescapeToken)
 }
 
-/** The same of a pointer in a URI fragment (RFC 6901 §6), as in `#/$defs/a%20b`. */
+/** Likewise for a pointer in a URI fragment (RFC 6901 §6), as in `#/$defs/a%20b`. */
 export function splitReference(ref: string): readonly string[] {
   const tokens = ref.split('/').slice(1)
   return tokens.map((token) => unescapeToken(decodeToken(token)))

@@ -1,9 +1,9 @@
-/** True if a name matches a pattern as a whole: `*` stands for any text; case does not matter. */
+/** Matches the whole name without case; `*` stands for any text. */
 export function fitsPattern(pattern: string, name: string): boolean {
   return matches(pattern.toLowerCase(), name.toLowerCase())
 }
 
-/** In time proportional to the product of the lengths, whatever the pattern: it never goes back behind its last `*`. */
+/** Takes time proportional to the product of the lengths: never backtracks behind the last `*`. */
 function matches(pattern: string, name: string): boolean {
   let at = 0
   let inName = 0

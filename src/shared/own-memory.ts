@@ -1,25 +1,23 @@
-/** Bytes that may lie unused in front of others in the same memory. */
+/** Unused bytes in front of others in the same memory. */
 export const HEADROOM_BYTES = 256
 
-/** Memory for so many bytes, with room in front of them. */
 export function allocateWithHeadroom(bytes: number): Buffer<ArrayBuffer> {
   return Buffer.from(new ArrayBuffer(HEADROOM_BYTES + bytes), HEADROOM_BYTES, bytes)
 }
 
-/** Returns true while the borrower of a memory still reads it. */
+/** Returns true while the borrower still reads. */
 type IsReading = () => boolean
 
-/** Memory that was lent, with all who may still read it. Bounded by how often one memory is lent. */
+/** Lent memory and its readers. Bounded by how often one memory is lent. */
 const lent = new WeakMap<ArrayBufferLike, readonly IsReading[]>()
 
-/** Keeps the memory of these bytes from being freed or moved for as long as `isReading()` says, perhaps on behalf of the kernel. */
+/** Keeps this memory from being freed or moved while `isReading()`, perhaps by the kernel. */
 export function lendMemory({ buffer }: Uint8Array, isReading: IsReading): void {
   lent.set(buffer, [...(lent.get(buffer) ?? []), isReading])
 }
 
 /**
- * Returns true if only these bytes, and room in front of them, are in their memory, and no borrower reads it: then it
- * can be moved or freed.
+ * Returns whether these bytes have their memory to themselves and no borrower reads it: then it can be moved or freed.
  */
 export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = bytes
@@ -28,7 +26,7 @@ export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> 
   return lent.get(buffer)?.some((isReading) => isReading()) !== true
 }
 
-/** Shortens a buffer with memory of its own, which can still be moved out of a thread. */
+/** Keeps the memory movable out of a thread. */
 export function shorten(bytes: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer> {
   const { buffer, byteOffset } = bytes
   const isAlone: boolean = ownsMemory(bytes)
@@ -36,25 +34,24 @@ export function shorten(bytes: Buffer<ArrayBuffer>, length: number): Buffer<Arra
   return Buffer.from(buffer.transfer(byteOffset + length), byteOffset, length)
 }
 
-/** Frees the memory of these bytes now instead of with the next garbage collection, if nothing else is in it. */
+/** Frees the memory now instead of with the next garbage collection, unless it is shared. */
 export function freeMemory(bytes: Uint8Array): void {
   if (ownsMemory(bytes)) bytes.buffer.transfer(0)
 }
 
 /**
- * Memory that is filled from its beginning. It is not cleared first, so the bytes that are still unwritten may be another
- * request's: only bytes that were written are ever returned. The one place that allocates such memory.
+ * Memory filled from its beginning. It is not cleared, so unwritten bytes may be another request's: only written bytes
+ * are returned. The one place that allocates such memory.
  */
 export class UnwrittenMemory {
   readonly #memory: Buffer<ArrayBuffer>
   #written = 0
 
   constructor(bytes: number) {
-    // Only `written()` and `whole()` return any of it, and both know how much was written.
+    // Only `written()` and `whole()` return memory, and both know how much was written.
     this.#memory = Buffer.allocUnsafeSlow(bytes) // oxlint-disable-line no-restricted-properties
   }
 
-  /** All bytes, written or not. */
   get size(): number {
     return this.#memory.byteLength
   }
@@ -63,7 +60,7 @@ export class UnwrittenMemory {
     return this.#written
   }
 
-  /** Copies a part of `chunk` as far as there is room. Returns how many bytes that were. */
+  /** Copies as much as fits; returns the number of bytes. */
   append(chunk: Uint8Array, start = 0, end = chunk.byteLength): number {
     const stop = Math.min(end, start + this.size - this.#written)
     if (stop <= start) return 0
@@ -73,34 +70,29 @@ export class UnwrittenMemory {
     return stop - start
   }
 
-  /** Writes the whole characters of `text` that fit, in UTF-8, or a few less. Returns how many UTF-16 units that were. */
+  /** Writes whole characters as UTF-8, as many as fit or a few less; returns the number of UTF-16 units. */
   appendText(text: string): number {
     const { read, written } = Utf8.encodeInto(text, this.#memory.subarray(this.#written))
     this.#written += written
     return read
   }
 
-  /** Forgets what was written after this many bytes. */
   rewindTo(bytes: number): void {
     this.#written = Math.min(bytes, this.#written)
   }
 
-  /** Returns a view of the bytes that were written. */
+  /** View of the written bytes. */
   written(): Buffer<ArrayBuffer> {
     return this.#memory.subarray(0, this.#written)
   }
 
-  /**
-   * Returns all of it.
-   *
-   * @throws {Error} if some of it was not written
-   */
+  /** @throws {Error} if some bytes were not written */
   whole(): Buffer<ArrayBuffer> {
     if (this.#written === this.size) return this.#memory
     throw new Error(`${this.#written} of ${this.size} bytes were written`)
   }
 
-  /** Frees it now instead of with the next garbage collection. */
+  /** Frees the memory now instead of with the next garbage collection. */
   free(): void {
     freeMemory(this.#memory)
     this.#written = 0
@@ -109,10 +101,7 @@ export class UnwrittenMemory {
 
 const Utf8 = new TextEncoder()
 
-/**
- * The same text in memory of its own. A piece that was cut out of a long text keeps all of it alive: whatever outlives
- * the text it was cut from goes through here.
- */
+/** Copies text out of a longer one that it would otherwise keep alive. For whatever outlives its source. */
 export function ownText(text: string): string {
   const copy: unknown = JSON.parse(JSON.stringify(text))
   return typeof copy === 'string' ? copy : text
@@ -122,9 +111,8 @@ const SMALLEST_BYTES = 4 * 1024
 const LARGEST_BYTES = 64 * 1024
 
 /**
- * Bytes that come in chunks and are wanted whole. A chunk may be of one byte and takes a hundred and more of the heap
- * while it is kept, and the whole of what was read with it: so they are copied together. The caller must bound what it
- * appends.
+ * Collects chunks. Each chunk would take a hundred and more bytes of heap, and keep everything that was read with it,
+ * so they are copied together. The caller must bound what it appends.
  */
 export class ByteBlocks {
   /** All but the last are full. Bounded by what is appended, and a block. */
@@ -135,13 +123,13 @@ export class ByteBlocks {
     return this.#bytes
   }
 
-  /** The chunk is copied, and may be freed. */
+  /** Copies the chunk. */
   append(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.byteLength; ) at += this.#last().append(chunk, at)
     this.#bytes += chunk.byteLength
   }
 
-  /** All bytes as one; what they were collected in is freed. */
+  /** Returns all bytes and frees the blocks. */
   take(): Buffer {
     const whole = Buffer.concat(this.#blocks.map((block) => block.written()))
     this.clear()
@@ -154,7 +142,7 @@ export class ByteBlocks {
     this.#bytes = 0
   }
 
-  /** With room for a byte at least. Each is twice as large as the one before it, up to a bound. */
+  /** Has room for at least a byte. Sizes double up to a limit. */
   #last(): UnwrittenMemory {
     const last = this.#blocks.at(-1)
     if (last !== undefined && last.writtenBytes < last.size) return last

@@ -1,9 +1,6 @@
-/**
- * Shares of a bounded resource by owner, so that no owner can push out what others have: where it is full, the owners with the
- * most make room.
- */
+/** Shares of a limited resource by owner: when it is full, the owners with the most make room. */
 export class OwnerSums {
-  /** Sums above 0, by owner. Bounded by what is counted. */
+  /** Sums above 0. Bounded by what is counted. */
   readonly #sums = new Map<string, number>()
   #total = 0
 
@@ -15,7 +12,7 @@ export class OwnerSums {
     return this.#sums.get(owner) ?? 0
   }
 
-  /** `amount` may be negative: so much less. */
+  /** `amount` may be negative. */
   add(owner: string, amount: number): void {
     const sum = this.of(owner) + amount
     this.#total += amount
@@ -24,8 +21,8 @@ export class OwnerSums {
   }
 
   /**
-   * The most that each may have so that all of it fits into `total`: those who have less keep what they have, and what they
-   * leave is shared evenly by the others. Infinity where everything fits.
+   * Most that each owner may have for all to fit into `total`: smaller shares stay, the others get equal parts of the
+   * rest. Infinity if everything fits.
    */
   levelFor(total: number): number {
     let left = total

@@ -16,33 +16,26 @@ import { basename, dirname, join } from 'node:path'
 import { codeOf } from './errors.ts'
 
 /**
- * Makes a folder, open to us alone where it is new. One that is there stays as its owner made it.
- *
- * Rejects with Node's error, or with ELOOP where the folder is a link that another user has made: what is written into
- * it would land where that user wants it. A link of our own or of root's is the operator's choice.
+ * Creates a folder for us alone; an existing one stays as it is. Rejects with Node's error, or ELOOP if it is a link
+ * made by another user, who would control where files land. Links of ours or root's are the operator's choice.
  */
 export async function makeFolder(folder: string): Promise<void> {
   await made(folder)
 }
 
-/**
- * Like `makeFolder()`, for a folder that only this program writes to: one that is there is closed to other users again.
- */
+/** Like `makeFolder()`, for a folder of this program alone: also closes an existing one to others. */
 export async function makePrivateFolder(folder: string): Promise<void> {
   await close(folder, await made(folder))
 }
 
-/**
- * Creates a folder like `makePrivateFolder()`, inside one of ours. Rejects with ELOOP for a link there, whoever made
- * it.
- */
+/** Like `makePrivateFolder()` inside a folder of ours. Rejects with ELOOP for any link. */
 export async function makeInnerFolder(folder: string): Promise<void> {
   const facts = await made(folder)
   refuseLink(folder, facts)
   await close(folder, facts)
 }
 
-/** Names of what is a link in a folder of ours, and so is not written through. Never rejects. */
+/** Names of links in a folder of ours, which must not be written through. Never rejects. */
 export async function linksIn(folder: string): Promise<readonly string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
   return entries.filter((entry) => entry.isSymbolicLink()).map(({ name }) => name)
@@ -62,8 +55,8 @@ export function refuseLink(path: string, facts: Pick<Stats, 'isSymbolicLink'> | 
 }
 
 /**
- * Writes a file that is not there yet and that only we can read. Rejects with EEXIST where the name is taken, also by a
- * link: `x` never follows one. A full disk is left no half of it.
+ * Creates a file for us alone. Rejects with EEXIST if the name is taken, also by a link (`x` never follows one). A full
+ * disk is left no half of it.
  */
 export async function createPrivateFile(path: string, text: string): Promise<void> {
   await using file = await open(path, 'wx', 0o600)
@@ -78,15 +71,15 @@ export async function createPrivateFile(path: string, text: string): Promise<voi
 export interface ReplacedFile {
   readonly text: string | Uint8Array
   readonly mode: number
-  /** Waits until the disk has it: for what cannot be had again. */
+  /** Waits for the disk: for what cannot be had again. */
   readonly isDurable: boolean
-  /** Owner of the file from its first moment on, if not this user: only root can do that. */
+  /** Owner from the first moment on; only root can set another. */
   readonly owner?: Pick<Stats, 'uid' | 'gid'> | null
 }
 
 /**
- * Replaces a file, or the link of that name: readers see the old text or the new one, also after a crash. The folder
- * must exist and be writable. Rejects with Node's own error and leaves nothing behind.
+ * Replaces a file or link: readers see the old or the new text, also after a crash. Rejects with Node's error and
+ * leaves nothing behind.
  */
 export async function replaceFile(path: string, replaced: ReplacedFile): Promise<void> {
   const { text, mode, isDurable, owner = null } = replaced
@@ -109,10 +102,10 @@ export async function replaceFile(path: string, replaced: ReplacedFile): Promise
   if (isDurable) await syncFolder(dirname(path))
 }
 
-/** A draft that is being written is younger. */
+/** Drafts in progress are younger. */
 const DEAD_DRAFT_MS = 60_000
 
-/** Removes what `replaceFile()` has left of a file when a process was killed in it: it may hold secrets. Never rejects. */
+/** Removes drafts of killed processes, which may hold secrets. Never rejects. */
 export async function removeDrafts(path: string): Promise<void> {
   const folder = dirname(path)
   const start = `.${basename(path)}.`
@@ -128,28 +121,28 @@ export async function removeDrafts(path: string): Promise<void> {
 
 const DRAFT_END = /^[0-9a-f-]{36}\.tmp$/
 
-/** Without it a power cut could undo the renaming. */
+/** Without it, a power cut could undo the renaming. */
 async function syncFolder(folder: string): Promise<void> {
   try {
     await using handle = await open(folder)
     await handle.sync()
   } catch {
-    // Windows opens no folders, and some file systems sync none.
+    // Windows cannot open folders, and some file systems cannot sync them.
   }
 }
 
-/** True if a file is ours or root's: files of any other user are not trusted. */
+/** Files of other users are not trusted. */
 export function isOwnFile({ uid }: Pick<Stats, 'uid'>): boolean {
   return isTrusted(uid)
 }
 
-/** Opens a file of ours for reading. Rejects with ELOOP for a link; a pipe that lies there is not waited for. */
+/** Rejects with ELOOP for a link; does not wait for a pipe. */
 export function openPrivateFile(path: string) {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
   return open(path, O_RDONLY | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0)) // Windows has neither
 }
 
-/** All of a plain file of ours. Rejects, too, for one that has more bytes than that. */
+/** Reads a plain file of ours. Rejects if it is larger than `maxBytes`. */
 export async function readPrivateFile(path: string, maxBytes: number): Promise<Buffer> {
   await using file = await openPrivateFile(path)
   const facts = await file.stat()
@@ -167,10 +160,7 @@ async function made(folder: string): Promise<Stats> {
   return facts
 }
 
-/**
- * Node's own `recursive` tries for ever where a folder cannot be made although its parent is there: `/proc` says ENOENT
- * then.
- */
+/** Node's `recursive` loops forever when a folder cannot be made although its parent exists: `/proc` says ENOENT. */
 async function makeWithParents(folder: string, isAgain = false): Promise<void> {
   try {
     await mkdir(folder, 0o700)
@@ -183,7 +173,7 @@ async function makeWithParents(folder: string, isAgain = false): Promise<void> {
   }
 }
 
-/** `makeInnerFolder()` for what must be on the disk before anything else happens. */
+/** Synchronous `makeInnerFolder()`. */
 export function makeInnerFolderNow(folder: string): void {
   makeNow(folder)
   refuseLink(folder, lstatSync(folder))
@@ -201,7 +191,7 @@ function makeNow(folder: string, isAgain = false): void {
   }
 }
 
-/** Links are followed. */
+/** Follows links. */
 async function isFolder(path: string): Promise<boolean> {
   const facts = await stat(path).catch(() => null)
   return facts?.isDirectory() === true
@@ -211,7 +201,7 @@ function isTrusted(uid: number): boolean {
   return process.getuid === undefined || uid === process.getuid() || uid === 0
 }
 
-/** Returns whether we may write there; also false on a read-only mount. */
+/** Also false on a read-only mount. */
 export async function isWritable(path: string): Promise<boolean> {
   try {
     await access(path, constants.W_OK)

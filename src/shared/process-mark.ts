@@ -11,7 +11,7 @@ export function placeOf(): string {
   }
 }
 
-/** Mark of a process, for those that find what it has left: its place, its id, and when it was started. */
+/** Identifies a process, for those that find what it left. */
 export interface ProcessMark {
   readonly place: string
   readonly pid: number
@@ -22,7 +22,7 @@ export function markOf(pid: number): ProcessMark {
   return { place: placeOf(), pid, start: startTimeOf(pid) }
 }
 
-/** Fate of a process; unknown in another place. */
+/** `unknown` in another place. */
 export function fateOf({ place, pid, start }: ProcessMark): 'running' | 'gone' | 'unknown' {
   if (place !== placeOf()) return 'unknown'
   return isAlive(pid, start) ? 'running' : 'gone'
@@ -38,7 +38,7 @@ export function isAlive(pid: number, start: string | null): boolean {
   return start === null || now === null || now === start // another process may have the number by now
 }
 
-/** When a process was started, in the kernel's ticks; `''` for one that is dead but not buried, `null` where it cannot be told. */
+/** Start in the kernel's ticks; `''` for a zombie, `null` if unknown. */
 export function startTimeOf(pid: number): string | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')

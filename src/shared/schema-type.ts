@@ -2,7 +2,7 @@ import type { Static, TSchema, TUnsafe, Type as TypeBox } from 'typebox'
 
 export type { Static, TSchema, TUnsafe }
 
-/** Marks a member that may be left out. JSON Schema says that of the object, and does not see this. */
+/** Marks optional members. JSON Schema lists required ones in the object and ignores this symbol. */
 const isOptional = Symbol('optional')
 
 const builders = {
@@ -24,15 +24,14 @@ const builders = {
   Unsafe: (schema: object) => ({ ...schema })
 }
 
-/** Ours make the same as those of TypeBox, so they may have their types. */
+/** Output equals TypeBox's, so its types apply. */
 function typed(ours: typeof builders): Pick<typeof TypeBox, keyof typeof builders>
 function typed(ours: object): object {
   return ours
 }
 
 /**
- * Subset of TypeBox's `Type` that is used here, with its types, making the same JSON Schema
- * (`test/shared/schema-type.test.ts`). The original brings an interpreter of TypeScript along: 7 MB in every process
- * and every thread.
+ * The part of TypeBox's `Type` used here (`test/shared/schema-type.test.ts` compares the output). TypeBox itself brings
+ * a TypeScript interpreter: 7 MB in every process and thread.
  */
 export const Type = typed(builders)

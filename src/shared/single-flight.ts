@@ -1,4 +1,4 @@
-/** Wraps an asynchronous function: a call while one is under way shares its result. */
+/** Wraps a function: a call while one is under way shares its result. */
 export function singleFlight<Args extends readonly unknown[], Result>(
   run: (...args: Args) => Promise<Result>
 ): (...args: Args) => Promise<Result> {

@@ -1,4 +1,4 @@
-/* The last hour, drawn by uPlot; a figure each, with a legend of our own that tells the figures under the pointer. */
+/* Charts of the last hour by uPlot, with our own legends for the point under the pointer. */
 import { make, setAttribute, setText } from './dom.js'
 import { worstDelayMs } from './figures.js'
 import { amount, bytes, duration, minuteOfDay, short, timeOfDay } from './format.js'
@@ -125,7 +125,7 @@ const LATEST = {
 
 const HEIGHT = 132
 
-/** All charts. They are made when there is room for them, and drawn when a point is added. */
+/** Charts are made once there is room, and drawn when a point is added. */
 export class Charts {
   /** @type {Chart[]} */
   #charts
@@ -151,7 +151,7 @@ export class Charts {
     for (const chart of this.#charts) chart.show(now)
   }
 
-  /** Light is dark now, or the other way round. */
+  /** The colour scheme has changed. */
   recolour() {
     for (const chart of this.#charts) chart.recolour()
   }

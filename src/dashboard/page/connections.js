@@ -1,4 +1,4 @@
-/* The picture of the connection budget: for each worker a cell for each connection that it may hold, and what it does. */
+/* Picture of the connection budget: a cell for each connection that a worker may hold, with its state. */
 import { byId, make, setAttribute, setText } from './dom.js'
 
 /** @typedef {import('../feed.ts').Now} Now */
@@ -6,10 +6,10 @@ import { byId, make, setAttribute, setText } from './dom.js'
 /** @typedef {{ name: string, title: string, state: string, counts: [CellState, number][], note: string }} PlotPlan */
 /** @typedef {'used' | 'idle' | 'leased' | 'free'} CellState */
 
-/** More connections than that share cells. */
+/** Above this, connections share cells. */
 const MAX_CELLS = 400
 
-/** Draws it into the page; plots and cells are made once and used again. */
+/** Plots and cells are made once and reused. */
 export class Connections {
   #place = byId('plots', HTMLElement)
   #size = byId('cell-size', HTMLElement)

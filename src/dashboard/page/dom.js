@@ -1,6 +1,6 @@
 /*
- * Touching the page as little as possible: a text or an attribute is written only when it has changed, and text is all that is
- * ever written, so that nothing from a client becomes markup.
+ * Writes texts and attributes only when they change. Text is all that is ever written, so nothing from a client becomes
+ * markup.
  */
 
 /**

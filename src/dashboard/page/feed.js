@@ -7,14 +7,14 @@
  *   any of them ──no session──▶ signed-out
  */
 
-/** Without an event for so long figures are old; the gateway sends one each second. */
+/** Older figures count as late; the gateway sends one event each second. */
 export const LATE_MS = 3_000
-/** A connection that is silent for so long is given up: its other end is gone without a word. */
+/** A connection silent for this long is dropped. */
 const SILENT_MS = 10_000
-/** Between two tries to reach the gateway; doubles from the first to the last. */
+/** Delay between attempts; doubles from the first to the last. */
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 4_000
-/** A tab that is not seen lets go of its connection: browsers have six for one origin. */
+/** A hidden tab closes its connection: browsers have six per origin. */
 const HIDDEN_MS = 5_000
 const SESSION_MS = 5_000
 
@@ -29,11 +29,10 @@ export async function askSession() {
   return response.json()
 }
 
-/** One feed for the page's life. */
 export class Feed {
   /** @type {FeedState} */
   state = 'asleep'
-  /** Time of the last event, by this machine's clock that never goes back; `null` before the first. */
+  /** Monotonic time of the last event; `null` before the first. */
   /** @type {number | null} */
   heardAt = null
 
@@ -48,7 +47,7 @@ export class Feed {
   /** True if it answered but sent nothing: it is shutting down, or too many pages are open. */
   isRefused = false
   #failures = 0
-  /** Grows with each try and each end of one: an answer that comes later is of no use. */
+  /** Grows with each attempt and each end of one, so that late answers are ignored. */
   #attempt = 0
   #listeners
   #onState
@@ -65,14 +64,13 @@ export class Feed {
     addEventListener('pageshow', (event) => event.persisted && this.#hurry())
   }
 
-  /** Asks whether there is a session, then listens; does nothing where it does that already. */
+  /** Connects if there is a session; does nothing while connecting or live. */
   wake() {
     if (!this.#isOver()) return
     this.#enter('connecting')
     void this.#connect()
   }
 
-  /** After signing out, say. */
   stop() {
     this.#close()
     this.#enter('asleep')
@@ -80,7 +78,7 @@ export class Feed {
 
   async #connect() {
     this.#close()
-    // What was lost stays so until it is live again, so that the page does not flicker.
+    // `lost` stays until it is live again, so that the page does not flicker.
     if (this.state !== 'lost') this.#enter('connecting')
     const attempt = this.#attempt
     try {
@@ -129,7 +127,7 @@ export class Feed {
     this.#silence = setTimeout(() => this.#fail(), SILENT_MS)
   }
 
-  /** This worker goes; another one is there. */
+  /** This worker is leaving; another one is there. */
   #again() {
     this.#close()
     this.#timer = setTimeout(() => void this.#connect(), FIRST_RETRY_MS)
@@ -140,11 +138,11 @@ export class Feed {
     this.#enter('lost')
     const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures)
     this.#failures = Math.min(this.#failures + 1, 10)
-    // Fifty tabs must not come back at the same moment.
+    // Many tabs must not return at the same moment.
     this.#timer = setTimeout(() => void this.#connect(), wait * (0.75 + Math.random() / 2))
   }
 
-  /** The network is back, or the page: no use in waiting on. */
+  /** Retries at once: the network or the page is back. */
   #hurry() {
     if (this.#isOver() || this.#source !== null) return
     void this.#connect()

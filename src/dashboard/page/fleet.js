@@ -1,4 +1,4 @@
-/* The gateways that share the budget, where this one is not alone. */
+/* The gateways that share the budget. */
 import {
   byId,
   fillRows,
@@ -22,7 +22,7 @@ const STAGES = {
   cut: 'cut off'
 }
 
-/** Hidden for a gateway that is alone. */
+/** Hidden without a fleet. */
 export class FleetCard {
   /** @type {{ element: HTMLElement, rows: ReturnType<typeof createMember>[] }} Bounded by a fleet's members and those awaited. */
   #table = { element: byId('fleet-members', HTMLElement), rows: [] }

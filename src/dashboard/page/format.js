@@ -1,6 +1,6 @@
 /*
- * Figures as people read them. What stands in `data-value` stays exact; only the text is rounded.
- * An unknown figure is `null` everywhere and reads as a dash.
+ * Formats figures for people. `data-value` stays exact; only the text is rounded. Unknown figures are `null` and read
+ * as a dash.
  */
 
 export const UNKNOWN = '–'

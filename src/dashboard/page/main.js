@@ -1,4 +1,4 @@
-/* Wires the page: events come in, at most one picture a frame goes out, and none while the page is hidden. */
+/* Wires the page: events come in; it is drawn at most once a frame, and never while hidden. */
 import { Charts } from './charts.js'
 import { Connections } from './connections.js'
 import { byId, make, setAttribute, setText } from './dom.js'
@@ -15,7 +15,7 @@ import { judge, SteadyVerdict } from './verdict.js'
 /** @typedef {import('../feed.ts').Now} Now */
 /** @typedef {import('../feed.ts').ShownAccount} Account */
 
-/** Delay before a change is announced to screen readers: short-lived ones are not read out. */
+/** Delay before a change is announced to screen readers, so that brief ones are not read out. */
 const SETTLED_MS = 4_000
 
 /** @type {Now | null} */
@@ -28,7 +28,6 @@ let toldAt = 0
 let spoken = 'well'
 /** @type {{ code: string, since: number }} */
 let settling = { code: 'well', since: 0 }
-/** Parts to redraw. */
 const due = { charts: false, account: false }
 
 const history = new History()
@@ -207,7 +206,7 @@ themeButton.addEventListener('click', () => {
   try {
     localStorage.setItem('kiro-gateway-theme', next)
   } catch {
-    // Storage is forbidden: it holds until the page is left.
+    // Storage is forbidden: the choice holds until the page is left.
   }
   showTheme()
 })
@@ -220,7 +219,7 @@ byId('sign-out', HTMLElement).addEventListener('click', () => {
   })
 })
 
-// The age grows although nothing comes; a page that is not seen has no age.
+// Age grows without events; a hidden page has no age.
 setInterval(() => {
   if (document.hidden) return
   showAge()

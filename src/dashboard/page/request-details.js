@@ -1,4 +1,4 @@
-/* All that is known of one request, in a row below it; there is one such row for the whole table. */
+/* All facts about one request, in a single row that moves below the opened one. */
 import { make, setAttribute, setText } from './dom.js'
 import { amount, bytes, duration, fullTime, UNKNOWN } from './format.js'
 
@@ -23,7 +23,6 @@ export const PHASES = [
 
 /** @typedef {{ element: HTMLElement, opener: HTMLElement, item: Ended | null }} OpenRow */
 
-/** The row that moves to whatever is opened. */
 export class RequestDetails {
   /** @type {OpenRow | null} */
   #row = null
@@ -66,7 +65,7 @@ export class RequestDetails {
     this.#row = null
   }
 
-  /** For a bug report. A page that did not come over TLS or from this machine may not write to the clipboard. */
+  /** For a bug report. Without TLS, only a page from this machine may write to the clipboard. */
   async #copyFacts() {
     if (this.#row === null || this.#row.item === null) return
     const lines = factsOf(this.#row.item).map(([name, text]) => `${name}: ${text}`)

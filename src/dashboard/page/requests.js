@@ -1,6 +1,6 @@
 /*
- * The last requests, the newest first. A hundred rows are made once; a new request takes the row of the oldest. The list holds
- * still while the details of one are read.
+ * The last requests, newest first. A hundred rows are made once; a new request takes the row of the oldest. The list
+ * pauses while details are read.
  */
 import { byId, make, nameFigures, setAttribute, setFigure, setText } from './dom.js'
 import { amount, duration, fullTime, short, timeOfDay, UNKNOWN } from './format.js'
@@ -11,7 +11,6 @@ import { PHASES, RequestDetails } from './request-details.js'
 
 const MAX_ROWS = 100
 
-/** Keeps the table up to date. */
 export class RequestTable {
   #body = byId('requests', HTMLElement)
   #nothing = byId('no-requests', HTMLElement)
@@ -180,7 +179,6 @@ function createRow() {
   return { element, ...cells, ...figures, item: nothingYet() }
 }
 
-/** A bar with a part for each phase that there may be. */
 function createPhases() {
   const bar = make('div', 'phases')
   bar.setAttribute('role', 'img')

@@ -1,10 +1,9 @@
-/* The form that an operator's key goes into. The key is sent once, and kept nowhere. */
+/* Form for an operator's key. The key is sent once and kept nowhere. */
 import { byId, setText } from './dom.js'
 import { duration } from './format.js'
 
 /** @typedef {import('./feed.js').Session} Session */
 
-/** Shows the form without a session, and accepts a key. */
 export class SignIn {
   #form = byId('sign-in', HTMLFormElement)
   #key = byId('key', HTMLInputElement)

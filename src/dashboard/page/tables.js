@@ -1,4 +1,4 @@
-/* The small tables: errors, processes and keys. Their rows are used again; those that are too many are hidden. */
+/* The small tables: errors, processes and keys. Their rows are reused; surplus ones are hidden. */
 import {
   byId,
   fillRows,
@@ -15,7 +15,7 @@ import { amount, bytes, duration, fullTime, percent, short, UNKNOWN } from './fo
 /** @typedef {import('../feed.ts').KeyStandings} Keys */
 /** @typedef {Keys['list'][number]} Key */
 
-/** Codes that have come in the last hour, the most frequent first. */
+/** Codes of the last hour, the most frequent first. */
 export class ErrorTable {
   /** @type {{ element: HTMLElement, rows: ReturnType<typeof createError>[] }} Bounded by the codes there are. */
   #table = { element: byId('errors', HTMLElement), rows: [] }
@@ -63,7 +63,6 @@ function setMeterPlain(meter, share) {
   setAttribute(meter, 'data-level', 'plain')
 }
 
-/** Primary and workers, with the state of each. */
 export class ProcessTable {
   /** @type {{ element: HTMLElement, rows: ReturnType<typeof createProcess>[] }} Bounded by the processes there were at once. */
   #table = { element: byId('processes', HTMLElement), rows: [] }
@@ -137,7 +136,6 @@ function createProcess() {
   return { element, name, state, memory, meter, cpu, delay }
 }
 
-/** Table of the keys' limits and usage. */
 export class KeyTable {
   /** @type {{ element: HTMLElement, rows: ReturnType<typeof createKey>[] }} Bounded by what the gateway tells: 200. */
   #table = { element: byId('keys', HTMLElement), rows: [] }

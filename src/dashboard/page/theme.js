@@ -1,7 +1,7 @@
-// The reader's choice of light or dark, before anything is painted; a classic script, since modules come later.
+// Sets the chosen colour scheme before anything is painted: a classic script, since modules run later.
 try {
   const theme = localStorage.getItem('kiro-gateway-theme')
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset['theme'] = theme
 } catch {
-  // Storage is forbidden: the system's choice it is.
+  // Storage is forbidden: the system's choice applies.
 }

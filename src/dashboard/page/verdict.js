@@ -1,6 +1,6 @@
 /*
- * Is all well? One sentence, and of each thing that is not well what it is, why, and what to change. Pure, so that tests can
- * try each case without a browser.
+ * Judges whether all is well: one sentence, and for each problem what it is, why, and what to change. Pure, so that
+ * tests need no browser.
  */
 import { amount, bytes, date, duration, moment, percent, plural, timeOfDay } from './format.js'
 
@@ -12,14 +12,14 @@ import { amount, bytes, date, duration, moment, percent, plural, timeOfDay } fro
 
 const DAY_MS = 86_400_000
 const SHORT_WAIT_MS = 500
-/** An engine that does not answer for so long is away. */
+/** Valkey silent for this long counts as away. */
 const FLEET_SILENCE_MS = 10_000
 /** Time for which the death of a worker is shown. */
 const TOLD_MS = 60_000
-/** Trouble stays in sight for so long when it has passed: the page should not jump, and people have to read it. */
+/** Problems stay visible this long after they have passed, so that the page does not jump and people can read them. */
 const LINGER_MS = 5_000
 
-/** Adds problems that have passed a moment ago, so that people can read them; everything else is as it is now. */
+/** Adds problems that have just passed. */
 export class SteadyVerdict {
   /** @type {Map<string, { problem: Problem, trueAt: number }>} By code. Bounded by the codes that there are. */
   #seen = new Map()
@@ -146,7 +146,7 @@ const QUOTAS = {
   hourly: "The Kiro account's hourly quota is used up."
 }
 
-/** A sign-in that has been; others have not been made, or may not be used. */
+/** Errors of a sign-in that existed; others were never made, or may not be used. */
 const ENDED = ['GW_UPSTREAM_AUTH', 'GW_REGISTRATION_EXPIRED']
 
 /**
@@ -297,7 +297,7 @@ function waitProblems({ at, waiting, connections, pace }, { settings }) {
     const remedy = 'Raise UPSTREAM_MAX_REQUESTS_PER_MINUTE if the upstream allows more.'
     found.push(problem('fair', 'pace', what, remedy))
   }
-  // Waits of a moment are what a queue is for.
+  // Brief waits are what a queue is for.
   const lacking = permits - gated
   if (lacking > 0 && longestMs >= SHORT_WAIT_MS) {
     const isLong = longestMs > 10_000 || (max !== null && permits > max / 2)
@@ -354,7 +354,7 @@ function failureProblems({ at, requests, errors }, { signIn, problems }) {
 function loadProblems({ memory, cpu, processes }) {
   const found = []
   const { usedBytes, limitBytes, of } = memory
-  // The sum of processes counts what they share more than once: no reason for an alarm.
+  // The sum of processes counts shared memory more than once: no reason for an alarm.
   if (
     of === 'container' &&
     limitBytes !== null &&
