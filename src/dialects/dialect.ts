@@ -26,32 +26,24 @@ import {
   toUpstream
 } from './request/to-upstream.ts'
 
-/** One client API, in both directions. */
 interface Dialect {
-  /** Some clients drop the `/v1` of a base URL. */
+  /** Several, because some clients drop the `/v1` of a base URL. */
   readonly paths: readonly string[]
-  /** The header by which its clients are known on paths that belong to no client API. */
+  /** Header that identifies its clients on paths of no client API. */
   readonly header?: string
-  /** Routes that count the tokens of a request, below each of `paths`. */
   readonly counter?: { readonly path: string; readonly toAnswer: (tokens: number) => object }
   readonly errors: ErrorFormat
-  /**
-   * Reads the wishes of a request; `answers` as in `RequestOptions`.
-   *
-   * @throws {GatewayError} GW_BODY_INVALID
-   */
+  /** @throws {GatewayError} GW_BODY_INVALID */
   read(body: JsonObject, repairs: Repairs, answers: readonly Uint8Array[]): ClientRequest
-  /** Likelihood that a body is a request of this API, compared with the other APIs. */
   likeness(body: JsonObject): number
-  /** The ids of parts of earlier answers that a body refers to, each once; for `RequestOptions.answers`. */
+  /** Ids of earlier answers' parts that a body refers to, for `RequestOptions.answers`. */
   itemReferencesOf?(body: Uint8Array): readonly string[]
-  /** An answer's id, made of 32 hexadecimal digits. */
   toAnswerId(hex: string): string
-  /** Takes plans that this dialect has made. */
+  /** Accepts only plans of this dialect. */
   createWriter(options: WriterOptions): AnswerWriter
 }
 
-/** Every client API. Another one is a folder beside this file, and a line. */
+/** Client APIs. A new one is a folder beside this file and a line here. */
 const Table = {
   'openai-chat': OpenAiChat,
   'openai-responses': OpenAiResponses,
@@ -62,7 +54,7 @@ export type DialectName = keyof typeof Table
 
 export const Dialects: Readonly<Record<DialectName, Dialect>> = Table
 
-/** Spoken where nothing tells what the client speaks. */
+/** Used if nothing tells the client's API. */
 export const USUAL_DIALECT: DialectName = 'openai-chat'
 
 export const DIALECT_NAMES: readonly DialectName[] = Object.keys(Table).filter(isDialectName)
@@ -71,13 +63,12 @@ export function isDialectName(name: string): name is DialectName {
   return Object.hasOwn(Table, name)
 }
 
-/** The client API that a request's headers are of; they have lower-case names. */
 export function dialectOfHeaders(headers: Readonly<Record<string, unknown>>): DialectName {
   const known = DIALECT_NAMES.find((name) => headers[Dialects[name].header ?? ''] !== undefined)
   return known ?? USUAL_DIALECT
 }
 
-/** Headers in which clients name their session, the surest first. */
+/** Headers that name a session, the most reliable first. */
 const SESSION_HEADERS = [
   'x-claude-code-session-id',
   'session_id',
@@ -85,10 +76,9 @@ const SESSION_HEADERS = [
   'x-session-id',
   'x-session-affinity'
 ]
-/** No id of a client is longer; what is longer is none. */
+/** Longer marks are ignored. */
 const MAX_MARK_CHARS = 512
 
-/** Reads the marks of a session in a client's headers, whose names are in lower case. */
 export function marksOf(headers: Readonly<Record<string, unknown>>): ClientMarks {
   const valueOf = (name: string): string | undefined => {
     const value = headers[name]
@@ -102,10 +92,7 @@ export function marksOf(headers: Readonly<Record<string, unknown>>): ClientMarks
   }
 }
 
-/**
- * A request under its session (kiro-protocol §9.7): what its body says comes first, then its headers, then its user, who
- * has one for each first text.
- */
+/** Sets the request's session (kiro-protocol §9.7): from its body, else its headers, else its user and first text. */
 function withMarks(request: ClientRequest, marks: ClientMarks = {}): ClientRequest {
   const { session, agent, thread } = marks
   const { conversation, user } = request
@@ -117,31 +104,27 @@ function withMarks(request: ClientRequest, marks: ClientMarks = {}): ClientReque
   return { ...request, sessionKey, agentKey: agent ?? (isOwnThread ? thread : undefined) }
 }
 
-/** The client API whose requests a body is most like; of several the first. */
 export function dialectOfBody(body: JsonObject): DialectName {
   const likeness = DIALECT_NAMES.map((name) => Dialects[name].likeness(body))
   return DIALECT_NAMES[likeness.indexOf(Math.max(...likeness))] ?? USUAL_DIALECT
 }
 
-/** The outcome of converting a body. */
 export type Conversion =
   | ConvertedRequest
-  /** It can't be converted before there is memory for what becomes of it. */
+  /** Memory for what the body becomes must be reserved first. */
   | (TakenBytes & RoomNeeded)
-  /** It can't be converted before these have been fetched and read. */
+  /** These attachments must be fetched and read first. */
   | (TakenBytes & { readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds })
 
-/** The bytes that were passed in, to be passed again with what they need. */
+/** Returns the bytes that were passed in, to be passed again. */
 interface TakenBytes {
   readonly body: Uint8Array
-  /** See `RequestOptions`. */
   readonly answers: readonly Uint8Array[]
 }
 
 /**
- * Makes the upstream's request of a client's body in any dialect. Pure but for a random conversation id
- * where nothing tells the session. What is repaired is noted in the plan by its codes.
- *
+ * Converts a client's body to the upstream's request. Pure, but for a random conversation id where no
+ * session is known.
  * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
 export function convertBody(
@@ -168,13 +151,12 @@ export function convertBody(
 
 const NO_CONTENTS: AttachmentContents = { fetched: {}, pdfs: [] }
 
-/** Copies of an attachment's content on the heap: itself and its part of the payload's text. */
+/** An attachment is on the heap twice: by itself and in the payload's text. */
 const ATTACHMENT_COPIES = 2
 
 /**
- * Converts a body that needs no attachments, without a bound on its payload; `repairs` collects the repairs.
- *
- * @throws {GatewayError} as `convertBody()`, and GW_BODY_INVALID for one that needs some
+ * Converts a body that needs no attachments; its payload has no bound.
+ * @throws {GatewayError} as `convertBody()`, and GW_BODY_INVALID for a body that needs some
  */
 export function convertRequest(
   dialect: DialectName,
@@ -193,7 +175,7 @@ export function convertRequest(
   return made
 }
 
-/** `bytes` of the body as it came, and of what was put into it. */
+/** `bytes`: the body, and what was put into it. */
 function convert(
   dialect: DialectName,
   { json, bytes }: { readonly json: JsonObject; readonly bytes: number },
@@ -205,7 +187,6 @@ function convert(
   return toUpstream(request, { dialect, bodyBytes, options, repairs })
 }
 
-/** Creates the writer of the answer to the request that `plan` was made of. */
 export function createWriter(
   plan: ReplyPlan,
   identity: WriterOptions['identity'],
@@ -214,33 +195,31 @@ export function createWriter(
   return dialectOf(plan).createWriter({ plan, identity, room })
 }
 
-/** The client API that a plan was made in. */
 export function dialectOf({ asked: { dialect } }: ReplyPlan): Dialect {
   if (isDialectName(dialect)) return Dialects[dialect]
   throw new Error(`unknown dialect ${dialect}`)
 }
 
-/** An error as one client API says it. */
 export interface ErrorReply {
   readonly status: number
-  /** Lower-case names; `content-type` included. */
+  /** Lower-case names; includes `content-type`. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
-/** Statuses after which clients retry; without a time some give up, others hammer. */
+/** Clients retry after these; without a time some give up and others hammer. */
 const RetryLaterStatuses: readonly number[] = [429, 503, 529]
 
 /** Seconds, if the error does not say. */
 const DefaultRetryAfterS = 3
 
-/** Statuses of requests that would fail again, so that SDKs must not repeat them (they would for minutes on a 401). */
+/** Requests with these would fail again; SDKs must not repeat them (on a 401 they would for minutes). */
 const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 415, 426]
 
-/** The next attempt would cost as much and come to the same, or do harm. */
+/** Another attempt would cost as much for the same result, or do harm. */
 const FinalKinds: readonly ErrorKind[] = ['limit', 'quota', 'restricted', 'answer']
 
-/** The whole HTTP answer for an error, before anything else was sent. */
+/** The whole HTTP answer for an error before anything was sent. */
 export function toErrorReply(
   dialect: DialectName,
   error: GatewayError,
@@ -256,9 +235,9 @@ export function toErrorReply(
   return { status, headers, body: format.toBody(error, requestId) }
 }
 
-/** None for what ends a client's loop: some sleep for whatever time they are told, be it days. */
+/** None for errors that end a client's loop: some clients sleep for as long as they are told, even days. */
 function toRetryAfter(error: GatewayError, status: number): number | null {
-  // The reset of a key's limit is for people to read, and is told only where it is near.
+  // The reset of a key's limit is for people to read, and is sent only if it is near.
   if (isFinal(error, status) && error.kind !== 'limit') return null
   if (error.retryAfterS !== undefined) return Math.max(0, Math.ceil(error.retryAfterS))
   if (error.kind === 'limit') return null

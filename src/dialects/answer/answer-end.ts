@@ -1,7 +1,7 @@
 import type { UpstreamEvent } from '../../kiro/wire/event.ts'
 import type { EndReason } from './stream-part.ts'
 
-/** With these an answer may be empty, and would be so again (kiro-protocol §5.11). */
+/** An answer with one of these reasons may be empty: asking again would change nothing (kiro-protocol §5.11). */
 const FINAL: ReadonlySet<string> = new Set([
   'MAX_TOKENS',
   'MODEL_CONTEXT_WINDOW_EXCEEDED',
@@ -9,8 +9,8 @@ const FINAL: ReadonlySet<string> = new Set([
 ])
 
 /**
- * End of an answer as signalled by the upstream. Metadata closes it, or metering behind the last of the content
- * (kiro-protocol §5.11). Metadata that gives no reason comes in pieces, and closes only what stands before it.
+ * Tells whether the upstream closed its answer: by metadata, or by metering behind the last content
+ * (kiro-protocol §5.11). Metadata without a reason comes in pieces, and closes only what stands before it.
  */
 export class Closing {
   readonly #isDue: boolean
@@ -24,7 +24,6 @@ export class Closing {
     this.#isDue = isDue
   }
 
-  /** `bytes`: what the model says with the event. */
   note(event: UpstreamEvent, bytes: number): void {
     if (event.type === 'metadata') {
       this.#isClosed = true
@@ -41,43 +40,37 @@ export class Closing {
     return this.#isClosed || this.#isMetered
   }
 
-  /** Metering has come, and no content behind it. */
   get isMetered(): boolean {
     return this.#isMetered
   }
 
-  /** An answer that ends now was cut. */
   get isMissing(): boolean {
     return this.#isDue && !this.isSeen
   }
 
-  /** The model has said something. */
   get hasContent(): boolean {
     return this.#hasContent
   }
 
-  /** Nothing has come that a client could use, nor a reason for that which would be the same the next time. */
+  /** Nothing usable has come, and no reason that asking again would repeat. */
   get isVoid(): boolean {
     if (this.#hasContent) return false
     return this.isSeen ? !FINAL.has(this.#stopReason.toUpperCase()) : this.#isDue
   }
 
-  /** The upstream's word, `''` if it said none. */
   get stopReason(): string {
     return this.#stopReason
   }
 }
 
-/** Facts about an answer at its end. */
 export interface EndSigns {
   readonly isStopped: boolean
-  /** The rest did not come: whole calls may have had others beside them. */
+  /** The connection broke: other calls may be missing beside the whole ones. */
   readonly isLost: boolean
   readonly hasToolCall: boolean
-  /** Something is missing: the upstream's limit was met, or a call was dropped. */
+  /** The upstream's limit was met, or a call was dropped. */
   readonly isCutOff: boolean
   readonly isWindowFull: boolean
-  /** The upstream's word, `''` if it said none. */
   readonly stopReason: string
 }
 
@@ -89,7 +82,7 @@ const StopReasons = new Map<string, EndReason>([
 ])
 
 /**
- * Names the reason: where several hold, stop-sequence, tool, context, length, filter, stop, in this order. Unknown words of the
+ * Picks the first that holds of: stop-sequence, tool, context, length, filter, stop. Unknown words of the
  * upstream are `stop`.
  */
 export function toEndReason(signs: EndSigns): EndReason {

@@ -15,21 +15,16 @@ interface AnswerTextOptions {
   readonly plan: ReplyPlan
   readonly meter: UsageMeter
   readonly limit: AnswerLimit
-  /** For what is held. */
   readonly room: AnswerRoom
-  /** A stop string has ended the text. */
   readonly onStop: (sequence: string) => void
 }
 
 const NoCalls: readonly TextCall[] = []
 
 /**
- * Passes the model's text on to the client, through those stages only that the request needs: text is delayed only where
- * one of them must hold it.
+ * Passes the model's text on through the stages that the request needs, so that text is delayed only where one must hold it.
  *
- * ```
  *   thinking tags ─▶ stop strings ─▶ code fence ─▶ calls written as text ─▶ client's limit
- * ```
  */
 export class AnswerText {
   readonly #meter: UsageMeter
@@ -65,19 +60,17 @@ export class AnswerText {
     return out
   }
 
-  /** Reasoning that the model marks as such. */
   reason(text: string, out: StreamPart[]): void {
     this.#meter.addReasoning(text)
     const fitting = this.#limit.push(text)
     if (fitting !== '') out.push({ type: 'reasoning', text: fitting })
   }
 
-  /** Gives out held text, before other parts. */
   release(out: StreamPart[]): void {
     this.#releaseStages((stage) => stage.release(), out)
   }
 
-  /** The end of an answer of text only: what is held may be calls. */
+  /** Ends an answer without real calls: held text may be calls. */
   end(out: StreamPart[]): readonly TextCall[] {
     let found = NoCalls
     const endOf = (stage: TextStage): string => {
@@ -100,7 +93,7 @@ export class AnswerText {
     if (split.text !== '') out.push(...this.#pass(split.text))
   }
 
-  /** Made in one piece: a list that grows has room for many from the start. */
+  /** Makes the array in one piece: one that grows reserves room for many from the start. */
   #pass(delta: string): readonly StreamPart[] {
     this.#meter.addText(delta)
     let text = delta

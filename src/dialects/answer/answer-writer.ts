@@ -4,47 +4,41 @@ import type { ReplyPlan } from '../plan/plan.ts'
 import { type AnswerRoom, heapBytesOf, glue, OutputText, type Written } from './output-text.ts'
 import type { EndPart, SearchPart, StreamPart } from './stream-part.ts'
 
-/** Kind of a block: the model's words, its reasoning, or a call. */
 export type BlockKind = 'text' | 'reasoning' | 'call'
 
-/** One block of an answer in a client API's words. Every method returns text to send, `''` for nothing. */
+/** One block of an answer in a client API's words. Methods return text to send, `''` for nothing. */
 export interface AnswerBlock {
   readonly kind: BlockKind
   begin(): Written
   add(text: string): Written
-  /** Writes a signature that only the upstream can read, as the last thing in its block. */
+  /** Writes a signature that only the upstream can read, last in its block. */
   sign(opaque: string): Written
-  /** `cut`: it broke off, and must not look like a whole one. */
+  /** `cut`: the block broke off and must not look whole. */
   end(how: 'whole' | 'cut'): Written
 }
 
-/** The finished items of an answer as JSON text, by their ids, where clients may refer to them by these. */
+/** Finished items of an answer as JSON text by id, for APIs whose clients may refer to them. */
 export type KeptItems = ReadonlyMap<string, Written>
 
-/** Id and time of an answer, made by the caller so that answers can be reproduced. */
+/** Id and clock of an answer, passed in so that answers can be reproduced. */
 export interface AnswerIdentity {
-  /** With the dialect's prefix (`toAnswerId`). */
   readonly id: string
-  /** Unix time in seconds. */
   readonly created: number
-  /** Unix time in seconds, for when it ends. */
+  /** Unix time in seconds. */
   readonly now: () => number
 }
 
 export interface WriterOptions<Own = unknown> {
   readonly plan: ReplyPlan<Own>
   readonly identity: AnswerIdentity
-  /** For what is held. */
   readonly room: AnswerRoom
 }
 
 /**
- * Writes one answer as blocks, as a stream or in one piece; client APIs say how each block looks. At most one block is
+ * Writes one answer as blocks, streamed or in one piece; client APIs say how each block looks. At most one block is
  * open, and empty blocks are never opened. Methods return text to send, `''` for nothing.
  *
- * ```
  *   new ──first part──▶ open { [block begins · adds · ends]* } ──end──▶ ended
- * ```
  */
 export abstract class AnswerWriter<Own = unknown> {
   protected readonly plan: ReplyPlan<Own>
@@ -86,36 +80,32 @@ export abstract class AnswerWriter<Own = unknown> {
     return ''
   }
 
-  /** A failure after the first byte: the dialect's error event, never its end marker. */
+  /** Writes a failure after the first byte: the dialect's error event, never its end marker. */
   fail(error: Error): Written {
     const text = this.writeFailure(toTellable(error), this.#block, () => this.#start())
     this.#state = 'ended'
     return text
   }
 
-  /** Keeps a silent stream alive; never counts as part of the answer. */
+  /** Keeps a silent stream alive; not part of the answer. */
   heartbeat(): string {
     if (this.#state === 'ended') return ''
     return this.#state === 'new' ? SseComment : this.ping
   }
 
-  /** The JSON text of the whole answer; call once, after the `end` part. */
   toJson(): Written {
     if (this.#ended === null) throw new Error('The answer has not ended')
     return this.writeWhole(this.#ended)
   }
 
-  /** The finished items, where clients may refer to them. */
   get keptItems(): KeptItems {
     return NothingKept
   }
 
-  /** Keeps a stream alive that has begun. */
   protected get ping(): string {
     return SseComment
   }
 
-  /** Writes the beginning, before all blocks. */
   protected start(): Written {
     return ''
   }
@@ -124,7 +114,6 @@ export abstract class AnswerWriter<Own = unknown> {
 
   protected abstract openCall(id: string, name: string): AnswerBlock
 
-  /** Reasoning that only the upstream can read. */
   protected redacted(_content: ReasoningContent): Written {
     return ''
   }
@@ -133,17 +122,15 @@ export abstract class AnswerWriter<Own = unknown> {
     return ''
   }
 
-  /** `last` is the block that is still open; `isCut`: a call broke off. */
   protected abstract writeEnd(end: EndPart, last: AnswerBlock | null, isCut: boolean): Written
 
-  /** Never the end marker. `start` gives what stands before all blocks, unless it is out already. */
+  /** Never writes the end marker. `start`: what precedes all blocks, or `''` if it is out already. */
   protected abstract writeFailure(
     error: GatewayError,
     last: AnswerBlock | null,
     start: () => Written
   ): Written
 
-  /** All of an answer in one piece that has ended. */
   protected abstract writeWhole(end: EndPart): Written
 
   #add(kind: 'text' | 'reasoning', text: string): Written {
@@ -153,7 +140,6 @@ export abstract class AnswerWriter<Own = unknown> {
     return glue(this.#open(block), block.add(text))
   }
 
-  /** Without text before it the block is just that. */
   #sign(opaque: string): Written {
     const isOpen = this.#block?.kind === 'reasoning'
     const before = isOpen ? '' : this.#open(this.open('reasoning'))
@@ -166,7 +152,6 @@ export abstract class AnswerWriter<Own = unknown> {
     return glue(before, block.begin())
   }
 
-  /** Writes everything that must come before the next block. */
   #next(): Written {
     return glue(this.#start(), this.#close('whole'))
   }
@@ -187,7 +172,7 @@ export abstract class AnswerWriter<Own = unknown> {
     const before = this.#start()
     this.#state = 'ended'
     this.#ended = part
-    // What there was no room for is missing, also where that showed after the reason was found.
+    // The room may have filled up after the reason was decided.
     const isHalf = (this.#isCut && part.reason === 'tool') || this.room.isFull
     const end: EndPart = isHalf ? { type: 'end', reason: 'length', usage: part.usage } : part
     return glue(before, this.writeEnd(end, this.#block, this.#isCut))
@@ -198,15 +183,15 @@ const NothingKept: KeptItems = new Map()
 
 interface CollectedBlockOptions {
   readonly kind: BlockKind
-  /** Blocks of the answer; some are there as a whole. */
+  /** Strings are blocks that came whole. */
   readonly blocks: (CollectedBlock | string)[]
-  /** JSON text of the block up to its own text, which is a string of JSON unless it is `plain`. */
+  /** JSON text of the block up to its text, which is written as a JSON string unless it is `plain`. */
   readonly head: string
   readonly form?: 'json' | 'plain'
   readonly room: AnswerRoom
 }
 
-/** A block that is sent once all are there. */
+/** A block of an answer that is sent in one piece. */
 export class CollectedBlock implements AnswerBlock {
   readonly kind: BlockKind
   readonly head: string
@@ -239,45 +224,37 @@ export class CollectedBlock implements AnswerBlock {
   }
 
   end(how: 'whole' | 'cut'): string {
-    // A reader could not tell it from a whole one.
     if (how === 'cut') this.#options.blocks.pop()
     return ''
   }
 }
 
-/** Headers of every event-stream answer. Buffering proxies would hold events back, so they are told not to. */
+/** Headers of event streams; `x-accel-buffering` keeps proxies from holding events back. */
 export const SseHeaders = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-transform',
   'x-accel-buffering': 'no'
 } as const
 
-/** A comment: keeps the connection alive and is invisible to every SSE parser, in any state. */
+/** Invisible to every SSE parser in any state; keeps the connection alive. */
 export const SseComment = ': ping\n\n'
 
-/** A message without an event name; `json` must be one line, which JSON text without indentation is. */
 export function toSseData(json: string): string {
   return `data: ${json}\n\n`
 }
 
-/** A message with an event name; `json` must be one line. */
 export function toSseEvent(name: string, json: string): string {
   return `event: ${name}\ndata: ${json}\n\n`
 }
 
-/** Error format of one client API. */
 export interface ErrorFormat {
-  /** Headers that repeat the request's id. */
   readonly requestIdHeaders: readonly string[]
-  /** The error's status, or the API's own where it has one. */
   toStatus(error: GatewayError): number
-  /** The JSON text of the body; `requestId` is left out where it is `''`. */
   toBody(error: GatewayError, requestId: string): string
-  /** Writes the error inside a stream: one SSE message. The stream's end marker must not follow it. */
+  /** Writes the error as one SSE message. The stream's end marker must not follow it. */
   toEvent(error: GatewayError): string
 }
 
-/** Returns the error for a client: a foreign one becomes "the gateway failed". */
 export function toTellable(error: Error): GatewayError {
   return error instanceof GatewayError ? error : new GatewayError('GW_INTERNAL')
 }

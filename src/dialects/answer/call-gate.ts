@@ -4,13 +4,11 @@ import type { StreamPart } from './stream-part.ts'
 import type { AnswerLimit } from './usage.ts'
 
 /**
- * Gate between the model's tool calls and the client: passes only the first, if the client wants one at a time, and
+ * Gate between the model's tool calls and the client: passes only the first if the client wants one at a time, and
  * enforces the client's limit. A call that arrives whole is dropped whole; one that arrives in pieces is cut off.
  *
- * ```
  *   none ──start──▶ whole | streamed | skipped ──end──▶ none
  *                              └──limit──▶ none
- * ```
  */
 export class CallGate {
   readonly #limit: AnswerLimit
@@ -25,22 +23,21 @@ export class CallGate {
     this.#isSingle = isSingle
   }
 
-  /** A call has begun and not ended: nothing else may come in between. */
+  /** Nothing else may be written while a call is open. */
   get isOpen(): boolean {
     return this.#state !== 'none'
   }
 
-  /** A call was delivered from its start to its end. */
   get hasWholeCalls(): boolean {
     return this.#whole > 0
   }
 
-  /** A call was begun and broke off: a client that reads along has half of it. */
+  /** A streaming client has half of a call. */
   get hasCutCalls(): boolean {
     return this.#hasCutCalls
   }
 
-  /** `made`: the part at `index`, which begins the call, and what is known to come after it. */
+  /** `made[index]` begins the call; the parts after it are known already. */
   start(made: readonly StreamPart[], index: number, out: StreamPart[]): void {
     const part = made[index]
     if (part?.type !== 'tool-start') throw new Error('no call begins there')
@@ -64,7 +61,6 @@ export class CallGate {
     if (fitting !== json) this.cut(out)
   }
 
-  /** Nothing more will come: breaks off what the client has half of. */
   cut(out: StreamPart[]): void {
     this.end({ type: 'tool-end', isCut: true }, out)
   }
@@ -83,7 +79,6 @@ function jsonOf(part: StreamPart): string {
   return part.type === 'tool-delta' ? part.json : ''
 }
 
-/** Memory of a waiting event, beside its text. */
 const EVENT_BYTES = 256
 
 interface WaitingText {
@@ -92,8 +87,8 @@ interface WaitingText {
 }
 
 /**
- * Events that arrive while a call is being given out. Pieces of one text become one: each would take more than its
- * text.
+ * Events that arrive while a call is being written. Joins pieces of one text: each would take more memory
+ * than its text.
  */
 export class WaitingEvents {
   readonly #room: AnswerRoom
@@ -104,7 +99,6 @@ export class WaitingEvents {
     this.#room = room
   }
 
-  /** `bytes`: what the model says with it. */
   add(event: UpstreamEvent, bytes: number): void {
     const text = plainText(event)
     if (text === null) return this.#keep(event, bytes)
@@ -118,7 +112,6 @@ export class WaitingEvents {
     this.#keep({ type: event.type === 'text' ? 'text' : 'reasoning', pieces }, heapBytesOf(text))
   }
 
-  /** In their order; none is left. */
   take(): readonly UpstreamEvent[] {
     if (this.#events.length === 0) return []
     const events = this.#events
@@ -142,7 +135,7 @@ export class WaitingEvents {
   }
 }
 
-/** The text of an event that is nothing else; `null` for others. */
+/** Returns `null` for an event that has more than text. */
 function plainText(event: UpstreamEvent): string | null {
   if (event.type === 'text') return event.text
   if (event.type !== 'reasoning' || event.signature || event.redacted) return null

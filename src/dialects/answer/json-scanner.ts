@@ -1,25 +1,20 @@
-/** Levels of arguments. Deeper ones count as broken: no client could send them back. */
+/** Deeper arguments count as broken: no client could send them back. */
 export const MAX_DEPTH = 1024
 
-/** Tokens that may come next. */
 const Next = {
   start: 0,
-  /** Nothing but blanks. */
   end: 1,
   value: 2,
-  /** First value of an array, which may also be empty. */
   firstValue: 3,
-  /** A name, or the end of an empty object. */
   firstName: 4,
   name: 5,
   colon: 6,
-  /** A comma, or the end of what is open. */
   comma: 7,
   string: 8,
   escape: 9,
   hex: 10,
   literal: 11,
-  // From here on inside a number. A digit has to come after `minus`, `point`, `exponent` and `exponentSign`.
+  // States from here on are inside a number. A digit must follow `minus`, `point`, `exponent` and `exponentSign`.
   minus: 12,
   zero: 13,
   digits: 14,
@@ -36,18 +31,15 @@ type State = (typeof Next)[keyof typeof Next]
  * Follows the text of one JSON object that comes in pieces cut anywhere, as strictly as `JSON.parse`. Keeps neither text
  * nor values, only the nesting.
  *
- * ```
  *   blank ──{──▶ open ──its }──▶ whole
- *     └────────────┴───────────────┴── what JSON has not there ──▶ broken
- * ```
+ *     └────────────┴───────────────┴── anything else ──▶ broken
  */
 export class JsonScanner {
   #progress: 'blank' | 'open' | 'whole' | 'broken' = 'blank'
   #next: State = Next.start
-  /** Open containers, from outside to inside: arrays are true. */
+  /** Open containers, outermost first. Bounded by MAX_DEPTH. */
   readonly #isArray: boolean[] = []
   #isName = false
-  /** The literal that is being read, or how much of an escape. */
   #word = ''
   #read = 0
 
@@ -196,7 +188,7 @@ const NumberEnds: ReadonlySet<State> = new Set([
   Next.exponentDigits
 ])
 
-/** State after this character of a number; `null` if it does not belong to the number. */
+/** Returns `null` if the character does not continue the number. */
 function nextOfNumber(state: State, code: number): State | null {
   if (isDigit(code)) {
     if (state === Next.minus) return code === Code.zero ? Next.zero : Next.digits
@@ -206,13 +198,12 @@ function nextOfNumber(state: State, code: number): State | null {
   }
   const isInteger = state === Next.zero || state === Next.digits
   if (code === Code.point) return isInteger ? Next.point : null
-  // `e` and `E`
   if ((code | 0x20) === 0x65) return isInteger || state === Next.fraction ? Next.exponent : null
   const isSign = code === Code.plus || code === Code.minus
   return isSign && state === Next.exponent ? Next.exponentSign : null
 }
 
-/** Index of the next character that is not plain text of a string. Most arguments are skipped here. */
+/** Skips plain text of a string; most of all arguments is skipped here. */
 function skipPlain(text: string, at: number): number {
   for (let index = at; index < text.length; index++) {
     const code = text.charCodeAt(index)

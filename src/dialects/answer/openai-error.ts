@@ -2,7 +2,7 @@ import type { ErrorKind } from '../../shared/error-table.ts'
 import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { type ErrorFormat, toSseData } from './answer-writer.ts'
 
-/** The gateway's own code in the vendor's spelling; the second without prefix. */
+/** Spells the gateway's own code as OpenAI does; the second drops the prefix. */
 const OwnCode = (code: ErrorCode): string => code.toLowerCase()
 const BareCode = (code: ErrorCode): string => OwnCode(code).slice('gw_'.length)
 
@@ -41,13 +41,12 @@ const Words: Readonly<Record<ErrorKind, readonly [type: string, code: OpenAiCode
   answer: ['server_error', BareCode]
 }
 
-/** The member at fault, where the kind of error says it. */
 const Params: Readonly<Partial<Record<ErrorKind, string>>> = {
   model: 'model',
   overflow: 'messages'
 }
 
-/** `{"error":{"message","type","param","code"}}`, for OpenAI's APIs and routes outside of any API. */
+/** `{"error":{"message","type","param","code"}}` */
 export const OpenAiErrors: ErrorFormat = {
   requestIdHeaders: ['x-request-id'],
   toStatus: (error) => error.status,
@@ -55,7 +54,6 @@ export const OpenAiErrors: ErrorFormat = {
   toEvent: (error) => toSseData(toBody(error))
 }
 
-/** Error message for a client of OpenAI's APIs. */
 export function toOpenAiMessage(error: GatewayError): string {
   return error.kind === 'overflow' ? toOverflowMessage(error) : error.message
 }
@@ -65,15 +63,14 @@ function toBody(error: GatewayError): string {
   const message = toOpenAiMessage(error)
   const param = error.param ?? Params[error.kind] ?? null
   const usual = typeof word === 'function' ? word(error.code) : word
-  // Some refusals have a code of their own, which clients know.
   const code = error.details?.['error_code'] ?? usual
   return JSON.stringify({ error: { message, type, param, code } })
 }
 
 /**
- * Begins with the vendor's words and figures, and names the context window before the upstream's reason: clients compact
- * the conversation when they read these.
- * `Too long. (reason: X)` → `This model's maximum … tokens. Too long and exceeds the … window. (reason: X)`
+ * Begins with OpenAI's words and figures, and names the context window before the upstream's reason:
+ * clients compact the conversation when they read these. `Too long. (reason: X)` → `This model's maximum …
+ * tokens. Too long and exceeds the … window. (reason: X)`
  */
 function toOverflowMessage({ message, overflow }: GatewayError): string {
   const at = message.lastIndexOf(' (reason: ')

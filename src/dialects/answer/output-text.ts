@@ -1,21 +1,18 @@
 import { UnwrittenMemory } from '../../shared/own-memory.ts'
 
-/** Text to send, or its parts in order if some of them are bytes, which may be sent more than once. */
+/** Text to send, or its parts in order. Parts in bytes may be sent more than once. */
 export type Written = string | readonly (string | Uint8Array)[]
 
-/** Up to this length a text is kept as it comes. */
 const PIECES_CHARS = 4096
-/** Size of the first block of bytes; each is twice as large as the last, up to the largest. */
+/** Each block of bytes is twice as large as the last, up to the largest. */
 const FIRST_BLOCK_BYTES = 8192
 const MAX_BLOCK_BYTES = 65_536
 
 /**
- * A text of an answer that is sent, or sent again, once it is complete. It grows by pieces; a long one is kept outside of
- * the heap as the bytes that will be sent.
+ * Text of an answer that is sent once it is complete, maybe more than once. A long one is kept outside of the heap, as
+ * the bytes that will be sent.
  *
- * ```
  *   pieces ──4,096 characters──▶ as JSON, in UTF-8 ──▶ blocks of 8 to 64 KiB, each from the answer's room
- * ```
  *
  * `form`: `json` writes what stands between the quotes of a JSON string, `plain` the text itself.
  */
@@ -37,8 +34,7 @@ export class OutputText {
   }
 
   /**
-   * False, with nothing added, when the room is full.
-   *
+   * Returns false, with nothing added, when the room is full.
    * @throws {GatewayError} as the room
    */
   add(piece: string): boolean {
@@ -53,7 +49,7 @@ export class OutputText {
     return true
   }
 
-  /** All of it, with quotes around it if it is JSON. Bytes in it are shared: they must not be changed. */
+  /** Returns the whole text, quoted if it is JSON. Bytes in it are shared and must not be changed. */
   written(): Written {
     const rest = this.#toForm(this.#pieces.join(''))
     const quote = this.#form === 'json' ? '"' : ''
@@ -62,7 +58,7 @@ export class OutputText {
     return [...(quote === '' ? [] : [quote]), ...blocks, rest + quote]
   }
 
-  /** Pieces and one more; half a character at their end waits for its other half. */
+  /** Keeps half a character at the end until its other half comes. */
   #writeAll(piece: string): boolean {
     const text = this.#pieces.join('') + piece
     const end = wholeCharsEnd(text)
@@ -73,7 +69,6 @@ export class OutputText {
     return true
   }
 
-  /** Fills the last block before adding another, so that little more is held than the text. */
   #write(text: string): boolean {
     const last = this.#blocks.at(-1)
     const before = last?.writtenBytes ?? 0
@@ -101,7 +96,6 @@ export class OutputText {
   }
 }
 
-/** One after the other. */
 export function glue(...texts: readonly Written[]): Written {
   if (texts.every((text) => typeof text === 'string')) return texts.join('')
   const parts: (string | Uint8Array)[] = []
@@ -116,7 +110,6 @@ export function glueWith(separator: string, texts: readonly Written[]): Written 
   return glue(...texts.flatMap((text, index) => (index === 0 ? [text] : [separator, text])))
 }
 
-/** In UTF-8. */
 export function byteLengthOf(written: Written): number {
   if (typeof written === 'string') return Buffer.byteLength(written)
   let bytes = 0
@@ -126,7 +119,7 @@ export function byteLengthOf(written: Written): number {
   return bytes
 }
 
-/** As one string. For what is known to be short. */
+/** Joins into one string; only for short texts. */
 export function toText(written: Written): string {
   return typeof written === 'string' ? written : toBytes(written).toString()
 }
@@ -136,22 +129,19 @@ export function toBytes(written: Written): Buffer {
   return Buffer.concat(written.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
 }
 
-/** Adjacent strings become one, and so one write. */
+/** Joins adjacent strings, so that they are one write. */
 function append(parts: (string | Uint8Array)[], part: string | Uint8Array): void {
   const last = parts.at(-1)
   if (typeof part === 'string' && typeof last === 'string') parts[parts.length - 1] = last + part
   else parts.push(part)
 }
 
-/** Pieces are joined when they reach this length together. */
 const BLOCK_CHARS = 4096
 
 /**
- * A text that grows piece by piece and may become long.
- *
- * `text += piece` would take five times the text for small pieces, copy all of it at every look, and keep the whole text
- * that a piece was sliced from. Here a look is free, and flat copies of some thousand characters are kept: a byte or two
- * for each character.
+ * A text that grows piece by piece and may become long. `text += piece` takes five times the text for small
+ * pieces, copies all of it at every look, and retains the whole string that a piece was sliced from. Here a
+ * look is free, and the text takes one or two bytes a character.
  */
 export class LongText {
   #blocks: string[] = []
@@ -159,7 +149,7 @@ export class LongText {
   #pieceChars = 0
   #length = 0
 
-  /** In UTF-16 units. */
+  /** UTF-16 units. */
   get length(): number {
     return this.#length
   }
@@ -172,7 +162,7 @@ export class LongText {
     if (this.#pieceChars >= BLOCK_CHARS) this.#join()
   }
 
-  /** Gives all of it out, in parts that cut no character. */
+  /** Empties the text into parts that split no character. */
   take(): readonly string[] {
     const parts = this.#blocks
     if (this.#pieceChars > 0) parts.push(flatten(this.#pieces))
@@ -198,47 +188,36 @@ export class LongText {
   }
 }
 
-/** A copy of a text that may be a slice of a longer one, which would live as long as the slice. */
+/** Copies a text that may be a slice, which would retain the string that it was cut from. */
 export function detach(text: string): string {
   return flatten([text])
 }
 
-/** Length of a text without a first half of a character whose second half is still to come. */
+/** Length without a trailing high surrogate, whose other half is still to come. */
 export function wholeCharsEnd(text: string): number {
   const last = text.charCodeAt(text.length - 1)
   return last >= 0xd800 && last <= 0xdbff ? text.length - 1 : text.length
 }
 
-/** V8 joins into a new text, but gives a single one back as it is. */
+/** V8 joins several strings into a new one, but returns a single one as it is. */
 function flatten(pieces: readonly string[]): string {
   const [only = ''] = pieces
   return pieces.length > 1 ? pieces.join('') : [only.slice(0, 1), only.slice(1)].join('')
 }
 
 /**
- * The room of one answer: how much the model may say, and how much of that may be held. When it is full, a stream ends as
- * incomplete, and an answer in one piece fails. What is still held at the end of the answer is freed with it.
+ * Limits of one answer: how much the model may say, and how much of that may be held. When it is full, a
+ * stream ends as incomplete and an answer in one piece fails. Held memory is freed when the answer ends.
  */
 export interface AnswerRoom {
-  /** The answer must end. */
   readonly isFull: boolean
-  /**
-   * Counts what the model has said. False when that is too much.
-   *
-   * @throws {GatewayError} the same, for an answer in one piece.
-   */
+  /** @throws {GatewayError} instead of false, for an answer in one piece */
   say(bytes: number): boolean
-  /**
-   * Takes memory. False when there is none left.
-   *
-   * @throws {GatewayError} the same, for an answer in one piece.
-   */
+  /** @throws {GatewayError} instead of false, for an answer in one piece */
   hold(bytes: number): boolean
-  /** Gives memory back before the answer ends. */
   free(bytes: number): void
 }
 
-/** For answers whose length is known. */
 export const ENDLESS_ROOM: AnswerRoom = {
   isFull: false,
   say: () => true,
@@ -246,7 +225,7 @@ export const ENDLESS_ROOM: AnswerRoom = {
   free: () => {}
 }
 
-/** Bytes of the heap that a text takes at most, held as `LongText`. */
+/** Upper bound of the heap that a `LongText` of this text takes. */
 export function heapBytesOf(text: string): number {
   return text.length * 2
 }

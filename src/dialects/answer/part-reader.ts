@@ -13,13 +13,12 @@ import { ToolCalls, type ToolEvent } from './tool-calls.ts'
 import { AnswerLimit, UsageMeter, type UsageMeterOptions } from './usage.ts'
 
 export interface PartReaderOptions {
-  /** Tokens of so many UTF-16 units, and UTF-8 bytes beyond them; the local estimate unless given. */
+  /** Tokens of so many UTF-16 units, and of UTF-8 bytes beyond them. Default: the local estimate. */
   readonly weigh?: UsageMeterOptions['weigh']
-  /** The window of an upstream model, undefined if unknown; asked when another model answers than planned. */
+  /** Window of an upstream model, undefined if unknown; asked when another model answers than planned. */
   readonly contextWindowOf?: (modelId: string) => number | undefined
-  /** Bounds of the answer's length and of the held part; endless unless given. */
   readonly room?: AnswerRoom
-  /** The upstream closes whole answers: one that ends without that was cut (kiro-protocol §5.11). */
+  /** The upstream closes whole answers: one without a close was cut (kiro-protocol §5.11). */
   readonly needsClosing?: boolean
 }
 
@@ -28,13 +27,11 @@ const NoParts: readonly StreamPart[] = []
 /**
  * Makes the parts of one answer from the upstream's events (kiro-protocol §5.5-§6).
  *
- * ```
- *   text ──────▶ AnswerText ──────────────────┐
- *   reasoning ──▶ (only for those who asked) ─┼─▶ parts
- *   tool ──────▶ ToolCalls ──▶ CallGate ──────┘
- * ```
+ *   text ──────▶ AnswerText ───────────────────┐
+ *   reasoning ──▶ (only if the client asked) ──┼─▶ parts
+ *   tool ──────▶ ToolCalls ──▶ CallGate ───────┘
  *
- * Events that arrive while a call is being given out wait for its end. `exception` events are left to the caller.
+ * Events that arrive while a call is being written wait for its end. `exception` events are left to the caller.
  */
 export class PartReader {
   readonly #plan: ReplyPlan
@@ -46,18 +43,17 @@ export class PartReader {
   readonly #contextWindowOf: (modelId: string) => number | undefined
   readonly #room: AnswerRoom
   readonly #waiting: WaitingEvents
-  /** Reason why the answer ended before the model did. A stop string behind the client's limit was never reached. */
+  /** Why the answer ended before the model did. A stop string behind the client's limit was never reached. */
   #stop: { readonly by: 'limit' } | { readonly by: 'sequence'; readonly sequence: string } | null =
     null
-  /** A call has begun and not ended. */
   #isInCall = false
   #modelId: string
-  /** Comes in pieces, and behind the text that it belongs to. */
+  /** Comes in pieces, after the text that it signs. */
   #signature = ''
-  /** For clients that did not ask for reasoning, and keep it: at the end it parts no text. */
+  /** Reasoning for clients that did not ask for it: written at the end, where it splits no text. */
   #opaque: ReasoningContent | null = null
   readonly #closing: Closing
-  /** At the model's limit, or lost on the way: then a call may be missing, whatever came before. */
+  /** A call may be missing: the model's limit was met, or the connection lost. */
   #cut: 'limit' | 'lost' | null = null
 
   constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
@@ -89,47 +85,42 @@ export class PartReader {
     this.#closing = new Closing(options.needsClosing ?? false)
   }
 
-  /** True once the closing event has come. */
   get isClosed(): boolean {
     return this.#closing.isSeen
   }
 
-  /** The model has said something. */
   get hasContent(): boolean {
     return this.#closing.hasContent
   }
 
-  /** Nothing has come that a client could use, nor a reason for that which would be the same the next time. */
+  /** Nothing usable has come, and no reason that asking again would repeat. */
   get isVoid(): boolean {
     return !this.isStopped && this.#closing.isVoid
   }
 
-  /** Only the end will still come out (stop string, limit or full room), so the upstream can be left. */
   get isStopped(): boolean {
     return this.#stop !== null || this.#room.isFull
   }
 
-  /** Tokens of the request as the upstream counted them; null while it has not. */
+  /** Tokens of the request as counted by the upstream; null until it says them. */
   get measuredInputTokens(): number | null {
     return this.#meter.measuredInput()
   }
 
-  /** Credits that the upstream has charged so far; `null` while it has said nothing of that. */
   get credits(): number | null {
     return this.#meter.credits
   }
 
-  /** Metering has come behind the last of the content: nothing more is to be expected of it. */
+  /** Metering has come behind the last content; no more of it will come. */
   get isMetered(): boolean {
     return this.#closing.isMetered
   }
 
-  /** Tokens of all that the model has said, by the local estimate, heard by the client or not. */
+  /** Local estimate of all that the model said, whether or not the client heard it. */
   get saidTokens(): number {
     return this.#meter.saidTokens
   }
 
-  /** Tool calls that the model began, and whose arguments did not come whole. */
   get lostCalls(): number {
     return this.#tools.broken
   }
@@ -142,7 +133,7 @@ export class PartReader {
     return this.#read(event)
   }
 
-  /** Takes in what an event says of the cost, once nothing of the answer comes out any more. */
+  /** Reads only the cost, once nothing of the answer comes out any more. */
   overhear(event: UpstreamEvent): void {
     this.#closing.note(event, saidBytesOf(event))
     if (event.type === 'metering') this.#meter.addCredits(event.credits)
@@ -188,7 +179,7 @@ export class PartReader {
     return NoParts
   }
 
-  /** The clean end of the upstream's answer: what was held, then the `end` part. Call once. */
+  /** Ends an answer that came whole; call once. */
   end(): readonly StreamPart[] {
     const parts: StreamPart[] = []
     this.#endSignature(parts)
@@ -198,7 +189,6 @@ export class PartReader {
     if (!this.isStopped) this.#deliver(this.#tools.end(this.#cut === 'lost'), parts)
     if (!this.isStopped) this.#endText(parts)
     this.#endSignature(parts)
-    // Text before a stop string may still be held, for what it might have become.
     if (this.#stop?.by === 'sequence') this.#text.release(parts)
     if (this.#opaque !== null) parts.push({ type: 'redacted', content: this.#opaque })
     const stop = this.#stop
@@ -209,7 +199,7 @@ export class PartReader {
     return parts
   }
 
-  /** Like `end()`, after the upstream broke the answer off: at its output limit (§5.8), or for want of capacity (§5.11). */
+  /** Ends an answer that the upstream broke off: at its output limit (§5.8) or for lack of capacity (§5.11). */
   cutOff(cut: 'limit' | 'lost' = 'limit'): readonly StreamPart[] {
     this.#cut = cut
     return this.end()
@@ -239,7 +229,7 @@ export class PartReader {
     return parts
   }
 
-  /** One that is too long to be taken back is not given out. */
+  /** Drops a signature that is too long for clients to send back. */
   #takeSignature(): StreamPart | null {
     if (this.#signature === '') return null
     const signature = this.#signature
@@ -260,19 +250,19 @@ export class PartReader {
     return parts
   }
 
-  /** Blocks can't interleave: what comes inside a call waits until that is out. */
+  /** Defers what comes inside a call: blocks cannot interleave. */
   #postpone(event: UpstreamEvent): readonly StreamPart[] {
     this.#waiting.add(event, saidBytesOf(event))
     return NoParts
   }
 
-  /** The room is full: an open call is cut off, held text is given out. */
+  /** Cuts an open call off and releases held text, because the room is full. */
   #breakOff(out: StreamPart[]): void {
     if (this.#isInCall) this.#calls.cut(out)
     else if (this.#stop?.by !== 'sequence') this.#text.release(out)
   }
 
-  /** The end: held text may be calls, unless the model made real ones. */
+  /** Takes held text as calls, unless the model made real ones. */
   #endText(out: StreamPart[]): void {
     if (this.#tools.hasSeen) return this.#text.release(out)
     for (const { name, json } of this.#text.end(out)) {
@@ -320,7 +310,7 @@ export class PartReader {
     return toEndReason({
       isStopped: this.#stop?.by === 'sequence',
       isLost: this.#cut === 'lost',
-      // Half a call that a client has seen must not end like a whole one, whatever came after it.
+      // A client that has half a call must not see a normal end, whatever came after it.
       hasToolCall:
         hasWholeCalls && !(hasCutCalls && this.#plan.asked.isStream) && !this.#room.isFull,
       isCutOff:
@@ -334,10 +324,9 @@ export class PartReader {
   }
 }
 
-/** Stands for reasoning that comes in a signature alone. */
 const PLACEHOLDER = '...'
 
-/** Tells what clients may read from what only the upstream can (kiro-protocol §5.3). */
+/** Separates what clients may read from what only the upstream can (kiro-protocol §5.3). */
 function toThought({
   text = '',
   signature = '',

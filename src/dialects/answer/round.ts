@@ -3,30 +3,27 @@ import type { DueCall, RoundPlan } from '../plan/plan.ts'
 import { type AnswerRoom, ENDLESS_ROOM, heapBytesOf, LongText } from './output-text.ts'
 import type { CompleteCall, EndPart, EndReason, StreamPart } from './stream-part.ts'
 
-/** The outcome of a round that was not simply the answer. */
 export interface RoundReport {
-  /** Everything that the model said, as far as it can be sent back to it. */
+  /** Everything the model said, as far as it can be sent back. */
   readonly text: string
-  /** Calls of the gateway's own search, whole ones only. */
   readonly searches: readonly CompleteCall[]
-  /** Calls that the client did not want, whole ones only. */
   readonly strays: readonly CompleteCall[]
-  /** A whole call went to the client: the answer ends with this round. */
+  /** A whole call went to the client, which ends the answer. */
   readonly hasDelivered: boolean
   readonly end: EndPart
 }
 
-/** Text and arguments that are held or sent back, in UTF-16 units; the longest answer of any model is half of it. */
+/** UTF-16 units of text and arguments that are held or sent back: twice the longest answer of any model. */
 export const MAX_HELD_CHARS = 1_048_576
 
-/** Most bytes of a call beside its texts. */
+/** Upper bound of a call besides its texts. */
 const CALL_BYTES = 1024
 
 const NoParts: readonly StreamPart[] = []
 
 /**
- * Stands between the parts of one round and the client. Text is held where the round may turn out not to be the
- * answer; calls that are not the client's business, and the `end`, never pass. Reasoning always does.
+ * Stands between the parts of one round and the client. Holds text where the round may turn out not to be
+ * the answer, and keeps calls that are not for the client and the `end`. Reasoning always passes.
  */
 export class RoundReader {
   readonly #dueCall: DueCall | null
@@ -34,15 +31,13 @@ export class RoundReader {
   readonly #mustBeJson: boolean
   #isHolding: boolean
   readonly #room: AnswerRoom
-  /** Text that has passed, and text that has not yet. */
   readonly #passed = new LongText()
   readonly #held = new LongText()
-  /** Nothing is added to the text any more, so that it has no gaps. */
+  /** Nothing more is added, so that the text has no gaps. */
   #isFull = false
   #isTooLong = false
   readonly #searches: CompleteCall[] = []
   readonly #strays: CompleteCall[] = []
-  /** The call that is being kept from the client. */
   #kept: { readonly id: string; readonly name: string; readonly json: LongText } | null = null
   #hasDelivered = false
   #end: EndPart | null = null
@@ -55,7 +50,6 @@ export class RoundReader {
     this.#isHolding = this.#mustBeJson || dueCall !== null
   }
 
-  /** Returns the parts that go to the client now. */
   push(part: StreamPart): readonly StreamPart[] {
     switch (part.type) {
       case 'text':
@@ -90,8 +84,8 @@ export class RoundReader {
   }
 
   /**
-   * The text that is held; later text passes as it comes. Words around a call are dropped where JSON was asked for, since
-   * clients read all text as JSON.
+   * Releases the held text; later text passes as it comes. Words around a call are dropped where JSON was
+   * asked for, since clients parse all text as JSON.
    */
   release(): readonly StreamPart[] {
     if (this.#mustBeJson && this.#hasDelivered) return NoParts
@@ -102,12 +96,11 @@ export class RoundReader {
     })
   }
 
-  /** The text was longer than what can be held, so that its end is missing. */
+  /** The end of the text is missing because it was longer than can be held. */
   get isTooLong(): boolean {
     return this.#isTooLong
   }
 
-  /** Call after the `end` part. */
   report(): RoundReport {
     if (this.#end === null) throw new Error('the round has not ended')
     return {
@@ -131,7 +124,6 @@ export class RoundReader {
     return this.#isHolding ? NoParts : [part]
   }
 
-  /** Returns whether a call is of another tool than the one that was named. */
   #isStray(name: string): boolean {
     const wanted = this.#dueCall?.name ?? null
     return wanted !== null && name !== wanted
@@ -149,21 +141,20 @@ export class RoundReader {
   }
 }
 
-/** The verdict on a round. */
 export type RoundVerdict =
-  /** It is the answer; what is held goes out, and the end with this reason. */
+  /** Sends what is held, then the end with this reason. */
   | { readonly type: 'deliver'; readonly reason: EndReason }
-  /** It is not what was asked for. `reply` tells the model, `problem` the client. */
+  /** `reply` tells the model what is wrong, `problem` the client. */
   | { readonly type: 'repair'; readonly reply: string; readonly problem: string }
-  /** The model wants searches; with a call of the client's beside them they are the end of the answer. */
+  /** The model wants searches; `isLast` if a call for the client is beside them, which ends the answer. */
   | { readonly type: 'search'; readonly isLast: boolean }
 
-/** Finds what keeps a text from being the JSON that was asked for, in words for the model. */
+/** Returns what keeps a text from being the JSON that was asked for, worded for the model. */
 export type FindProblems = (text: string, form: JsonForm) => Promise<readonly string[]>
 
 /**
- * Judges a round by what the client insists on. An answer that was cut short, refused or ended by a stop string is
- * delivered as it is: its reason says so. One that consists of tool calls need not be JSON.
+ * Judges a round by what the client insists on. An answer that was cut short, refused or ended by a stop
+ * string is delivered: its reason says so. One of tool calls alone need not be JSON.
  */
 export async function judgeRound(
   report: RoundReport,

@@ -3,28 +3,23 @@ import type { FoundPage } from '../../kiro/wire/web-search.ts'
 import { wholeCharsEnd } from './output-text.ts'
 
 /**
- * Our own vocabulary for an answer, between the upstream's events and the clients' dialects. A
- * `PartReader` makes parts from events, an `AnswerWriter` makes dialect text.
+ * Parts of an answer: `PartReader` makes them from the upstream's events, `AnswerWriter` turns them into a
+ * client's dialect.
  */
 export type StreamPart =
   | { readonly type: 'reasoning'; readonly text: string }
   | { readonly type: 'signature'; readonly signature: string }
-  /** Reasoning that only the upstream can read. */
   | { readonly type: 'redacted'; readonly content: ReasoningContent }
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'tool-start'; readonly id: string; readonly name: string }
-  /** A piece of the arguments' JSON text. */
   | { readonly type: 'tool-delta'; readonly json: string }
-  /** `isCut`: the arguments broke off, so that the call must not look complete. */
+  /** `isCut`: the arguments broke off, and the call must not look complete. */
   | { readonly type: 'tool-end'; readonly isCut?: true }
-  /** A web search that the gateway made for the model, and what it found. */
   | {
       readonly type: 'search'
-      /** 32 hexadecimal digits. */
       readonly id: string
       readonly query: string
       readonly results: readonly FoundPage[]
-      /** Why there are no results, if it failed. */
       readonly problem?: string
     }
   | {
@@ -37,7 +32,6 @@ export type StreamPart =
 export type SearchPart = Extract<StreamPart, { type: 'search' }>
 export type EndPart = Extract<StreamPart, { type: 'end' }>
 
-/** Why an answer ended; each dialect has its own words for these. */
 export type EndReason =
   | 'stop'
   | 'tool'
@@ -47,7 +41,7 @@ export type EndReason =
   | 'filter'
   | 'pause'
 
-/** Tokens of one answer. `inputTokens` counts uncached ones only where the upstream tells them apart. */
+/** Tokens of one answer. `inputTokens` leaves out cached ones where the upstream counts them apart. */
 export interface Usage {
   readonly inputTokens: number
   readonly outputTokens: number
@@ -57,18 +51,14 @@ export interface Usage {
   readonly credits?: number
 }
 
-/** A call whose arguments are whole: `json` is the text of a JSON object. */
 export interface CompleteCall {
   readonly id: string
-  /** As the client knows it. */
   readonly name: string
   readonly json: string
 }
 
-/** Longest piece of a call's arguments in one part, in UTF-16 units. */
 const MaxSliceChars = 1024
 
-/** Arguments in pieces of a size that clients like. */
 export function toDeltas(json: string): readonly StreamPart[] {
   const parts: StreamPart[] = []
   for (let from = 0; from < json.length; ) {

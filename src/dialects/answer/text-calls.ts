@@ -5,26 +5,20 @@ import { findPartial, type TextStage } from './text-stages.ts'
 
 type Forms = Readonly<Record<string, TextCallForm>>
 
-/** Beginnings of a call written as text. */
 const Openings = ['[Called ', '<invoke name="', '<function_calls>'] as const
 
-/** The beginning of a held text up to the tool's name. */
 const NameHead = /^(?:\[Called |(?:<function_calls>\s*)?<invoke name=")([^\s"]*)[\s"]/
 
-/** Longer texts are not taken for calls. */
 const MaxHeldChars = 256 * 1024
-/** Nor are those without a name by then. */
+/** Longest beginning of a held text without a tool's name. */
 const MaxHeadChars = 512
 
 /**
- * Finds tool calls that a model wrote as text instead of making them (kiro-protocol §5.7). A text is taken for
- * calls only if it is exactly that: from the beginning of a line to the end of the answer nothing but calls of
- * tools on offer, in an answer without real calls. From where such a text may begin it is held.
+ * Finds tool calls that a model wrote as text instead of making them (kiro-protocol §5.7). Text is taken for calls only
+ * if, from the start of a line to the end of an answer without real calls, it is nothing but calls of tools on offer.
  *
- * ```
  *   passing ──an opening at the start of a line──▶ holding ──end of the answer, all calls──▶ calls
  *      ▲                                              └───anything else──▶ text as it was ──▶ done
- * ```
  */
 export class TextCalls implements TextStage {
   readonly #forms: Forms
@@ -32,7 +26,6 @@ export class TextCalls implements TextStage {
   #state: 'passing' | 'holding' | 'done' = 'passing'
   readonly #held = new LongText()
   #heldBytes = 0
-  /** True if the held text names a tool on offer. */
   #isNamed = false
   #isLineStart = true
 
@@ -41,10 +34,10 @@ export class TextCalls implements TextStage {
     this.#room = room
   }
 
-  /** The text that is sure to be no call. */
+  /** Returns the text that is surely no call. */
   push(delta: string): string {
     if (this.#state === 'done') return delta
-    // Nearly all text; for the rest it is cut, joined and looked through.
+    // The fast path of nearly all text.
     if (this.#state === 'passing' && this.#held.length === 0 && !hasOpening(delta)) {
       this.#noteLine(delta)
       return delta
@@ -54,7 +47,6 @@ export class TextCalls implements TextStage {
     return this.#isHopeless(delta) ? passed + this.release() : passed
   }
 
-  /** Gives out what is held: something else follows in the answer, so it was text. */
   release(): string {
     const text = this.#held.take().join('')
     this.#room.free(this.#heldBytes)
@@ -64,7 +56,7 @@ export class TextCalls implements TextStage {
     return text
   }
 
-  /** Call only if the answer has no real calls: the held text as calls, if that is what it is. */
+  /** Returns the held text as calls, if it is nothing else. Only for an answer without real calls. */
   takeCalls(): readonly TextCall[] {
     const text = this.#state === 'holding' ? this.#held.toString() : ''
     const calls = parseTextCalls(text, this.#forms) ?? []
@@ -94,7 +86,6 @@ export class TextCalls implements TextStage {
     return passed
   }
 
-  /** The first opening at the start of a line, or the tail that may become one. */
   #findOpening(text: string): { readonly index: number; readonly isWhole: boolean } {
     let first = { index: text.length, isWhole: false }
     for (const opening of Openings) {
@@ -127,30 +118,23 @@ export class TextCalls implements TextStage {
   }
 }
 
-/** True if an opening may begin in there. */
 function hasOpening(text: string): boolean {
   return text.includes('[') || text.includes('<')
 }
 
-/** A tool call as a model wrote it into its text. */
 export interface TextCall {
-  /** As the model knows the tool. */
   readonly name: string
-  /** The text of a JSON object. */
   readonly json: string
 }
 
 /**
- * Reads a text that is nothing but calls of known tools, in one of the two ways in which models write them
- * (kiro-protocol §5.7):
+ * Reads a text that is nothing but calls of known tools, in one of the two forms that models write (kiro-protocol §5.7):
  *
- * ```
  *   [Called NAME with args: {…}]
  *   <invoke name="NAME"><parameter name="P">value</parameter>…</invoke>, alone or inside <function_calls>
- * ```
  *
- * `null` for anything that is not exactly that: an unknown tool or parameter, a missing one, arguments that are not
- * strict JSON, a word before, between or after.
+ * Returns `null` for anything else: an unknown tool or parameter, a missing one, arguments that are not strict JSON, or
+ * any word around the calls.
  */
 export function parseTextCalls(text: string, forms: Forms): readonly TextCall[] | null {
   const inner = unwrap(text.trim())
@@ -166,7 +150,6 @@ export function parseTextCalls(text: string, forms: Forms): readonly TextCall[] 
 
 interface ReadCall {
   readonly call: TextCall
-  /** Length of the text that it takes. */
   readonly chars: number
 }
 
@@ -229,7 +212,6 @@ function readParameter(
   return value === undefined ? null : { name, value, chars }
 }
 
-/** Undefined for invalid JSON. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

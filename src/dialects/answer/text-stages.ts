@@ -1,17 +1,13 @@
 import { type AnswerRoom, detach, heapBytesOf, LongText } from './output-text.ts'
 
-/** One stage on the way of the model's text to the client. */
 export interface TextStage {
-  /** The text that is sure to go on, which may have been held before; `''` also goes in. */
+  /** Returns the text that is sure to go on, some of it held before; `''` may be passed, too. */
   push(text: string): string
-  /** Gives out what is held, for the end of the text or something else coming up in the answer. */
+  /** Returns what is held: the text ends, or something else follows in the answer. */
   release(): string
 }
 
-/**
- * Finds the longest tail of `text` that may still grow into `needle`; returns `text.length` if there is none.
- * Everything before that place can be sent now.
- */
+/** Finds where a tail of `text` begins that may still grow into `needle`; `text.length` if there is none. */
 export function findPartial(text: string, needle: string): number {
   const first = needle.slice(0, 1)
   let at = text.indexOf(first, Math.max(0, text.length - needle.length + 1))
@@ -23,27 +19,25 @@ export function findPartial(text: string, needle: string): number {
 }
 
 /**
- * Ends an answer before the first of the client's stop strings (kiro-protocol §9.9). The one that
- * begins first wins, of two that begin together the shorter; how the text was cut into deltas makes no
- * difference. A tail that may still become a stop string is held.
- *
- * Every character is looked at once for each stop string, whatever the text and they are like.
+ * Ends an answer before the first of the client's stop strings (kiro-protocol §9.9): the one that begins
+ * first wins, of two that begin together the shorter, however the text was cut into deltas. A tail that may
+ * still become a stop string is held.
+ * Each character is read once for each stop string, whatever they contain.
  */
 export class StopSequences implements TextStage {
   readonly #stops: readonly StopString[]
   readonly #onStop: (sequence: string) => void
   #held = ''
-  /** Begins in what is held; one that began before it may still win. */
+  /** A found string may still lose to one that began before it. */
   #found: StopMatch | null = null
   #isStopped = false
 
-  /** Empty strings are ignored: they would end every answer before it began. */
   constructor(stops: readonly string[], onStop: (sequence: string) => void) {
     this.#stops = stops.filter((stop) => stop !== '').map((stop) => new StopString(stop))
     this.#onStop = onStop
   }
 
-  /** The text that is sure to stand before any stop string. `''` for everything after a match. */
+  /** Returns the text that surely stands before any stop string; `''` after a match. */
   push(delta: string): string {
     if (this.#isStopped) return ''
     const text = this.#held + delta
@@ -53,7 +47,7 @@ export class StopSequences implements TextStage {
       if (found !== null && found.at <= this.#openAt(at + 1)) return this.#stopAt(text, found)
     }
     const open = this.#openAt(text.length)
-    // What is held is short and would keep the whole text, however long that is.
+    // Held text is short, but as a slice would retain the whole text.
     this.#held = detach(text.slice(open))
     if (this.#found !== null) this.#found = { ...this.#found, at: this.#found.at - open }
     return text.slice(0, open)
@@ -67,7 +61,7 @@ export class StopSequences implements TextStage {
     return text
   }
 
-  /** `end`: where the text ends with this character. */
+  /** `end`: index after this character. */
   #read(code: number, end: number): void {
     for (const stop of this.#stops) {
       if (!stop.read(code)) continue
@@ -80,7 +74,6 @@ export class StopSequences implements TextStage {
     }
   }
 
-  /** Finds the longest tail that may still become a stop string. */
   #openAt(end: number): number {
     let begun = 0
     for (const stop of this.#stops) begun = Math.max(begun, stop.begunChars)
@@ -97,24 +90,22 @@ export class StopSequences implements TextStage {
 }
 
 interface StopMatch {
-  /** From the beginning of what is held. */
+  /** From the beginning of the held text. */
   readonly at: number
   readonly stop: string
 }
 
-/** One string that is looked for in a text that comes by characters (Knuth, Morris and Pratt). */
+/** Matches one string in a text that comes by characters (Knuth, Morris and Pratt). */
 class StopString {
   readonly text: string
-  /** Length of its beginning at the end of the text; a full match counts as the beginning of a next one. */
   begunChars = 0
-  /** Border lengths of the string's prefixes. Computed on first use. */
   #borders: Uint32Array | null = null
 
   constructor(text: string) {
     this.text = text
   }
 
-  /** True if the text ends with the whole of it now. */
+  /** Returns true if the text now ends with the whole string. */
   read(code: number): boolean {
     const { text } = this
     let begun = this.begunChars
@@ -147,15 +138,13 @@ function bordersOf(text: string): Uint32Array {
 
 const Fence = '```'
 
-/** Longest fenced answer that is held; a longer one is given out with its fence. */
 const MaxHeldChars = 1024 * 1024
-/** Blanks that may stand before a fence. */
 const MaxLeadingChars = 1024
 
 /**
- * Removes the Markdown code fence that some models put around a JSON answer (kiro-protocol §9.9). A fence around the
- * whole answer shows only at the end, so an answer that begins with one is held until then; any other answer passes
- * from its first character on.
+ * Removes the Markdown code fence that some models put around a JSON answer (kiro-protocol §9.9). An answer
+ * that begins with a fence is held to its end, where it shows whether the fence wraps all of it; any other
+ * passes at once.
  */
 export class JsonFence implements TextStage {
   readonly #room: AnswerRoom
@@ -183,7 +172,7 @@ export class JsonFence implements TextStage {
     return this.#held.length <= MaxHeldChars ? '' : this.#giveOut()
   }
 
-  /** Gives out what is held, without its fence if that wraps all of it. */
+  /** Returns the held text, without a fence around all of it. */
   release(): string {
     const isFenced = this.#state === 'fenced'
     if (this.#held.length === 0) return ''
@@ -199,7 +188,7 @@ export class JsonFence implements TextStage {
   }
 }
 
-/** A fence line inside means that there are several blocks; JSON text can't have such a line. */
+/** A fence line inside means several blocks; JSON text cannot have such a line. */
 function unwrap(text: string): string {
   const block = text.trim()
   const from = block.indexOf('\n')
@@ -211,23 +200,21 @@ function unwrap(text: string): string {
 
 const OpeningTags = ['<thinking>', '<think>', '<reasoning>', '<thought>'] as const
 
-/** Blanks that may stand before an opening tag; with the longest tag's beginning, 20 characters are held. */
+/** Blanks allowed before an opening tag; with the longest tag's beginning, 20 characters are held. */
 const MaxLeadingBlanks = 10
 
-/** One delta taken apart; where both are filled, the reasoning came first. */
+/** One delta taken apart; if both are filled, the reasoning came first. */
 export interface ThinkingSplit {
   readonly reasoning: string
   readonly text: string
 }
 
 /**
- * Takes the reasoning out of answers that carry it in tags at their very beginning
- * (kiro-protocol §5.10, parser A). No delta ever holds a piece of a tag.
+ * Separates reasoning that an answer carries in tags at its very beginning (kiro-protocol §5.10, parser A). No delta
+ * ever holds a piece of a tag.
  *
- * ```
  *   start ──opening tag──▶ inside ──closing tag──▶ gap ──first non-blank──▶ answer
  *     └──────────────────── anything else ──────────────────────────────────▲
- * ```
  */
 export class ThinkingTags {
   #state: 'start' | 'inside' | 'gap' | 'answer' = 'start'
@@ -240,7 +227,6 @@ export class ThinkingTags {
     return this.#state === 'inside' ? this.#readInside(delta) : this.#readStart(delta)
   }
 
-  /** Gives out what is held, for the end of the answer or something else coming up in it. */
   release(): ThinkingSplit {
     const held = this.#held
     this.#held = ''

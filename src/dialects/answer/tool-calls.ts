@@ -15,34 +15,29 @@ import { type StreamPart, toDeltas } from './stream-part.ts'
 export type ToolEvent = Extract<UpstreamEvent, { type: 'tool' }>
 
 interface ToolCallsOptions {
-  /** The client's names for upstream names where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
-  /** For what is held: endless unless given. */
   readonly room?: AnswerRoom
   /** Hears the text of a call that broke off: it is in no part, but costs tokens. */
   readonly onLost?: (text: string) => void
 }
 
 /**
- * Shorter calls are held until they are complete, so that one that breaks off leaves no trace. The arguments of
- * longer ones go out as they come: otherwise their client would see nothing for a minute.
+ * Shorter calls are held until they are whole, so that one that breaks off leaves no trace. Longer ones are
+ * streamed: otherwise the client would see nothing for a minute.
  */
 const HoldChars = 2048
 
-/** Most bytes of a call beside its texts, and beside its id once it has been given out. */
+/** Upper bound of a call's memory besides its texts, and besides its id once it was sent. */
 const CallBytes = 1024
 const SettledBytes = 128
 
 /**
- * Gathers the tool calls of one answer (kiro-protocol §5.5) and gives them out as parts, one call at a time and
- * in the order in which they began. Only a call whose arguments are a strict JSON object ends as a whole one.
+ * Gathers the tool calls of one answer (kiro-protocol §5.5) and turns them into parts, one call at a time and in the
+ * order in which they began. Only a call whose arguments are a strict JSON object ends as whole. Each fragment is
+ * scanned once; arguments are kept only until they are sent.
  *
- * ```
- *   open ──stop, or whole when the next begins──▶ whole ──all before it are out──▶ given out
+ *   open ──stop, or whole when the next begins──▶ whole ──all before it are out──▶ sent
  *     └────stop or end of stream, not whole─────▶ broken ─▶ cut off if it was begun, else never seen
- * ```
- *
- * Each fragment is scanned once; arguments are kept only until they are given out.
  */
 export class ToolCalls {
   readonly #toolNames: Readonly<Record<string, string>>
@@ -50,10 +45,10 @@ export class ToolCalls {
   readonly #onLost: (text: string) => void
   readonly #open = new Map<string, OpenCall>()
   readonly #settledIds = new Set<string>()
-  /** Open calls whose arguments are complete: later fragments cannot belong to them. */
+  /** Open calls whose arguments are whole: later fragments cannot belong to them. */
   readonly #complete = new Set<OpenCall>()
   readonly #nameless = new NamelessCalls()
-  /** The first call that is not given out yet; the others follow as `next`, in order of appearance. */
+  /** The oldest call that is not sent yet; the others follow as `next`. */
   #first: OpenCall | null = null
   #newest: OpenCall | null = null
   #broken = 0
@@ -64,17 +59,15 @@ export class ToolCalls {
     this.#onLost = onLost ?? (() => {})
   }
 
-  /** Calls that broke off: cut short, or never given out. */
   get broken(): number {
     return this.#broken
   }
 
-  /** The model has made a call, whatever became of it. */
   get hasSeen(): boolean {
     return this.#open.size + this.#settledIds.size > 0
   }
 
-  /** Returns the parts that can be given out after this event. Repeats of a settled call are ignored. */
+  /** Returns the parts that can be sent now. Ignores repeats of a settled call. */
   push(event: ToolEvent): readonly StreamPart[] {
     const id = event.id === '' ? this.#nameless.idOf(event) : event.id
     if (id === null || this.#settledIds.has(id)) return []
@@ -92,12 +85,12 @@ export class ToolCalls {
   }
 
   /**
-   * The rest, also of calls that are whole although the stream ended before their stop. `isLost`: more was to come, perhaps
-   * of the last call.
+   * Returns the rest, with calls that are whole although the stream ended before their stop. `isLost`: more
+   * was to come, perhaps of the last call.
    */
   end(isLost = false): readonly StreamPart[] {
     for (const call of this.#open.values()) {
-      // Without arguments it is a call without arguments only if the model went on to another one.
+      // A call without any text has no arguments only if the model went on to another call.
       if (call.next !== null && call.isBlank) this.#replaceText(call, '{}')
       if (call.next === null && isLost) call.isSpoilt = true
       this.#settle(call)
@@ -126,17 +119,17 @@ export class ToolCalls {
     if (input === undefined || call.isSpoilt) return
     if (typeof input !== 'string') return this.#replace(call, input)
     if (input === '') return
-    // Some streams open with a placeholder `{}` before the fragments (an empty object can't go on).
+    // Some streams send a placeholder `{}` before the fragments.
     if (call.isPlaceholder) call.clear()
     this.#add(call, input)
     call.isPlaceholder = call.unsent.length === 2 && call.unsent.toString() === '{}'
     this.#noteComplete(call)
   }
 
-  /** Arguments that come whole stand for the fragments before them, unless those are out already. */
+  /** Arguments that come whole replace the fragments before them, unless those were sent. */
   #replace(call: OpenCall, input: Readonly<Record<string, unknown>>): void {
     if (Object.keys(input).length === 0) return
-    // Writing them would overflow the stack on Node 24.
+    // Writing deeper ones would overflow the stack on Node 24.
     if (isValueDeeper(input, MAX_DEPTH)) {
       call.isSpoilt = true
       return
@@ -161,7 +154,7 @@ export class ToolCalls {
     else call.isSpoilt = true
   }
 
-  /** It will never be seen, unless the arguments come once more as a whole. */
+  /** Drops the call, unless its arguments come once more as a whole. */
   #lose(call: OpenCall, json: string): void {
     for (const text of call.unsent.take()) this.#onLost(text)
     this.#onLost(json)
@@ -229,35 +222,27 @@ class OpenCall {
   readonly id: string
   name = ''
   state: 'open' | 'whole' | 'broken' = 'open'
-  /** The client has seen its beginning. */
   isBegun = false
-  /** The call that began after this one. */
   next: OpenCall | null = null
-  /** Its arguments are too long, or contradict what has been given out. */
+  /** The arguments are too long, or contradict what was sent. */
   isSpoilt = false
-  /** It has an empty object so far, which may stand for arguments that are still to come. */
+  /** The arguments are an empty object so far, which may stand for those still to come. */
   isPlaceholder = false
-  /** Nothing but blanks so far. */
   isBlank = true
-  /** Bytes held of the answer's room. */
   heldBytes = 0
-  /** Text that has not been given out. */
   readonly unsent = new LongText()
   #scanner = new JsonScanner()
   #sentChars = 0
-  /** Checksum of the text that has been given out. */
   #checksum = 0
 
   constructor(id: string) {
     this.id = id
   }
 
-  /** The arguments are an object, which can't go on. */
   get isWhole(): boolean {
     return this.#scanner.progress === 'whole'
   }
 
-  /** The arguments can never become valid. */
   get isHopeless(): boolean {
     return this.#scanner.progress === 'broken' && !this.isBlank
   }
@@ -288,7 +273,7 @@ class OpenCall {
     for (const text of this.unsent.take()) this.#give(text, out)
   }
 
-  /** Returns whether the text given out, together with the rest, is exactly this. */
+  /** Compares `json` with the text that was sent and the rest. */
   isSame(json: string): boolean {
     const rest = this.unsent.toString()
     const isLong = this.#sentChars + rest.length === json.length
@@ -302,7 +287,7 @@ class OpenCall {
   }
 }
 
-/** Frames without an id belong to one call until its stop; clients can't do without an id, so it gets one. */
+/** Gives ids to calls without one, which clients need. Frames without an id belong to one call until its stop. */
 class NamelessCalls {
   #id: string | null = null
   #name = ''

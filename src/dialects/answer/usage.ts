@@ -5,7 +5,7 @@ import type { Usage } from './stream-part.ts'
 import type { TextStage } from './text-stages.ts'
 
 export interface UsageMeterOptions extends Pick<ReplyPlan, 'inputTokens' | 'contextWindow'> {
-  /** Tokens of a text by its lengths: UTF-16 units, and the UTF-8 bytes that go beyond them. */
+  /** Tokens of a text with so many UTF-16 units, and UTF-8 bytes beyond them. */
   readonly weigh: (chars: number, extraBytes: number) => number
 }
 
@@ -15,9 +15,9 @@ const MaxPercentage = 1000
 const MaxCredits = 1_000_000
 
 /**
- * Adds up what one answer cost (kiro-protocol §6). Counts of the upstream win, then its percentage of
- * the window less the local count of the answer, then the local estimate of the request. Never
- * negative, never an input of zero, and cache counts only where the upstream gave some.
+ * Adds up what one answer cost (kiro-protocol §6): counts of the upstream first, then its percentage of the
+ * window less the local count of the answer, then the local estimate of the request. Never negative, never
+ * zero input; cache counts only if the upstream gave some.
  */
 export class UsageMeter {
   readonly #options: UsageMeterOptions
@@ -43,23 +43,20 @@ export class UsageMeter {
     this.#reasoning.add(text)
   }
 
-  /** Adds a further metering, but an answer never costs more than one metering may report. */
   addCredits(credits: number): void {
     if (!(credits >= 0 && credits <= MaxCredits)) return // false for NaN
     this.#credits = Math.min(MaxCredits, (this.#credits ?? 0) + credits)
   }
 
-  /** Credits of the answer so far; `null` before the upstream reports any. */
+  /** `null` until the upstream reports any. */
   get credits(): number | null {
     return this.#credits ?? null
   }
 
-  /** Tokens of what was said, by the local estimate alone. */
   get saidTokens(): number {
     return this.#answer.total() + this.#reasoning.total()
   }
 
-  /** Later frames add to earlier ones, member by member. */
   addCounts(counts: TokenUsage): void {
     this.#counts = { ...this.#counts, ...counts }
   }
@@ -68,17 +65,15 @@ export class UsageMeter {
     if (percentage >= 0 && percentage <= MaxPercentage) this.#percentage = percentage
   }
 
-  /** The window of the model that answers, once it is known to be another one than planned. */
   setContextWindow(tokens: number): void {
     this.#contextWindow = tokens
   }
 
-  /** The input window is used up. */
   get isWindowFull(): boolean {
     return this.#percentage >= 100
   }
 
-  /** `maxOutputTokens`: where the answer was cut there, what the model had said beyond it is not the client's. */
+  /** `maxOutputTokens`: the answer was cut there, and what the model said beyond is not charged to the client. */
   total(maxOutputTokens = Number.POSITIVE_INFINITY): Usage {
     const reasoningTokens = this.#reasoning.total()
     const outputTokens = Math.min(this.#outputTokens(), maxOutputTokens)
@@ -92,14 +87,14 @@ export class UsageMeter {
     }
   }
 
-  /** Tokens of the request, cached ones included, as the upstream tells them; null while it has told nothing. */
+  /** Tokens of the request, cached ones included; null until the upstream gives any. */
   measuredInput(): number | null {
     const { inputTokens, cacheReadTokens, cacheWriteTokens } = this.#toldInput()
     const tokens = inputTokens + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
     return tokens > 0 ? tokens : null
   }
 
-  /** 0 where the upstream told nothing. */
+  /** 0 where the upstream gave none. */
   #toldInput(): Omit<Usage, 'outputTokens'> {
     const counts = this.#toldCounts()
     const cacheReadTokens = countOf(counts.cacheReadInputTokens)
@@ -126,7 +121,7 @@ export class UsageMeter {
   }
 }
 
-/** Counts text that comes in small pieces, by what they come to together: none of it is kept. */
+/** Counts text that comes in small pieces as if it came whole, without keeping it. */
 class TokenCount {
   readonly #weigh: UsageMeterOptions['weigh']
   #chars = 0
@@ -146,7 +141,7 @@ class TokenCount {
   }
 }
 
-/** A count as the upstream gave it, unless it is implausible (negative, beyond any model). */
+/** Drops implausible counts: negative ones, or beyond any model. */
 function countOf(tokens: number | undefined): number | undefined {
   const isCount = tokens !== undefined && tokens >= 0 && tokens <= MaxTokens
   return isCount ? Math.floor(tokens) : undefined
@@ -157,18 +152,19 @@ function sumOf(counts: TokenUsage): number {
 }
 
 /**
- * The client's bound on an answer in tokens, kept by cutting: the upstream has none, or a coarser one.
- * Tokens are the local estimate's, fractions included, so how the answer was cut into pieces makes no difference.
+ * Cuts an answer at the client's token limit, which the upstream does not keep, or only roughly. Counts by
+ * the local estimate with fractions, so that the result does not depend on how the answer was cut into
+ * pieces.
  */
 export class AnswerLimit implements TextStage {
   readonly #maxTokens: number
   readonly #onReached: () => void
-  /** UTF-16 units, and UTF-8 bytes beyond them: whole numbers, so that nothing is lost in adding up. */
+  /** UTF-16 units, and UTF-8 bytes beyond them: whole numbers add up without loss. */
   #chars = 0
   #extraBytes = 0
   #isReached = false
 
-  /** Without a bound everything fits. `onReached`: something did not fit, and the answer ends here. */
+  /** `onReached`: something did not fit, and the answer ends here. */
   constructor(maxTokens: number | undefined, onReached: () => void) {
     this.#maxTokens = maxTokens ?? Number.POSITIVE_INFINITY
     this.#onReached = onReached
@@ -178,7 +174,6 @@ export class AnswerLimit implements TextStage {
     return this.#maxTokens === Number.POSITIVE_INFINITY
   }
 
-  /** As much of the text as fits. */
   push(text: string): string {
     if (this.#isReached) return ''
     if (this.takeWhole(text)) return text
@@ -190,12 +185,10 @@ export class AnswerLimit implements TextStage {
     return text.slice(0, fittingChars)
   }
 
-  /** Nothing is held. */
   release(): string {
     return ''
   }
 
-  /** Takes what makes sense only as a whole; false if it does not fit. */
   takeWhole(text: string): boolean {
     if (this.#isReached || this.isNone || this.#add(text)) return !this.#isReached
     this.#isReached = true
@@ -222,7 +215,7 @@ const USAGE_MEMBERS = [
   'credits'
 ] as const satisfies readonly (keyof Usage)[]
 
-/** Adds the usage of several rounds of one answer; a count is known as soon as it is for one of them. */
+/** Adds the usage of rounds; a count is known if one of them knows it. */
 export function addUsage(first: Usage | null, second: Usage): Usage {
   if (first === null) return second
   const sum: { -readonly [Name in keyof Usage]: Usage[Name] } = { ...first }

@@ -13,13 +13,11 @@ import { glue, glueWith, heapBytesOf, type Written } from '../answer/output-text
 import type { EndPart, EndReason, SearchPart, Usage } from '../answer/stream-part.ts'
 import { AnthropicErrors } from './error.ts'
 
-/** Wishes of a client of this API, besides the common ones. */
 export interface MessagesWishes {
-  /** Kinds of safety verdict; all are answered as unsupported. */
   readonly safeguards: readonly string[]
 }
 
-/** Most bytes of a block beside its texts. */
+/** Upper bound of a block's memory besides its texts. */
 const BlockBytes = 1024
 
 /** Calls come from the model itself, never from code that it runs. */
@@ -29,7 +27,7 @@ const Caller = JSON.stringify(DirectCaller)
 const Ping = toSseEvent('ping', '{"type":"ping"}')
 const MessageStop = toSseEvent('message_stop', '{"type":"message_stop"}')
 
-/** Wire form of each block: everything up to its text, its empty form at the start, and the beginning of a piece. */
+/** Wire form of each block: up to its text, empty at the start, and the beginning of a delta. */
 const Blocks = {
   text: {
     head: '{"type":"text","text":',
@@ -49,13 +47,12 @@ const Blocks = {
 } as const
 
 /**
- * Writes one answer as Anthropic's events or as a message. Indexes count from 0
- * without gaps, `message_stop` only after a whole answer.
+ * Writes one answer as Anthropic's events or as a message. Indexes count from 0 without gaps;
+ * `message_stop` only after a whole answer.
  */
 export class MessageWriter extends AnswerWriter<MessagesWishes> {
   #index = -1
   #searches = 0
-  /** Blocks of a message; those that came whole are JSON text. */
   readonly #blocks: (CollectedBlock | string)[] = []
 
   protected override get ping(): string {
@@ -70,8 +67,8 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
       stop_reason: null,
       stop_sequence: null,
       stop_details: null,
-      // Clients add the cache counts up, so they are told from the start; so far nothing is known of any. The end has the sum
-      // of what was written to the cache, but not its parts: clients that found parts here would price by these zeros.
+      // Clients add up cache counts, so these begin at 0. The end has the sum written to the cache but not
+      // its parts: clients that found parts here would price by their zeros.
       usage: {
         ...toMessageUsage({ inputTokens: this.plan.inputTokens, outputTokens: 1 }, 0),
         cache_creation: null
@@ -90,7 +87,6 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     return this.#block('call', Blocks.call.head + named)
   }
 
-  /** For those who asked for reasoning. */
   protected override redacted(content: ReasoningContent): string {
     const { reasoning, upstreamModel } = this.plan
     if (reasoning === 'none') return ''
@@ -127,7 +123,7 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     )
   }
 
-  /** There are no containers and no diagnostics here; the SDK's types have them in every message. */
+  /** The SDK's types require `container` and `diagnostics` in every message. */
   #head(): object {
     const { model } = this.plan.asked
     const { id } = this.identity
@@ -147,7 +143,6 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     if (this.plan.asked.isStream) {
       const index = ++this.#index
       const event = `event: content_block_delta\ndata: {"type":"content_block_delta","index":${index},"delta":{`
-      // Up to its text; made once per block (hot path).
       const delta = event + Blocks[kind].delta
       const signature = `${event}"type":"signature_delta","signature":`
       return {
@@ -163,7 +158,6 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     return new CollectedBlock({ kind, blocks: this.#blocks, head, form, room: this.room })
   }
 
-  /** A finished block. */
   #whole(json: string): string {
     if (this.plan.asked.isStream) {
       return toBlockStart(++this.#index, json) + toBlockStop(this.#index)
@@ -183,7 +177,7 @@ function toBlockStop(index: number): string {
   return toSseEvent('content_block_stop', `{"type":"content_block_stop","index":${index}}`)
 }
 
-/** Tool arguments go in as the text they are: parsing them would round large numbers. */
+/** Tool arguments stay text: parsing would round large numbers. */
 function toBlockJson(block: CollectedBlock | string): Written {
   if (typeof block === 'string') return block
   const { kind, head, text, signature } = block
@@ -191,7 +185,6 @@ function toBlockJson(block: CollectedBlock | string): Written {
   return glue(head, text.written(), `${signed}}`)
 }
 
-/** Anthropic's words for why an answer ended. */
 const StopReasons = {
   stop: 'end_turn',
   tool: 'tool_use',
@@ -202,7 +195,6 @@ const StopReasons = {
   pause: 'pause_turn'
 } as const satisfies Record<EndReason, string>
 
-/** Usage at the end of a stream, in Anthropic's words. */
 function toDeltaUsage(usage: Usage, searches: number) {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens } = usage
   return {
@@ -217,12 +209,11 @@ function toDeltaUsage(usage: Usage, searches: number) {
   }
 }
 
-/** Usage of a message: the same, with what the vendor says of billing beside it. */
 function toMessageUsage(usage: Usage, searches: number): object {
   const told = toDeltaUsage(usage, searches)
   return {
     ...told,
-    // The upstream does not say for how long it caches; the vendor's default is five minutes.
+    // The upstream does not say for how long it caches; Anthropic's default is five minutes.
     cache_creation: {
       ephemeral_5m_input_tokens: told.cache_creation_input_tokens,
       ephemeral_1h_input_tokens: 0
@@ -233,10 +224,7 @@ function toMessageUsage(usage: Usage, searches: number): object {
   }
 }
 
-/**
- * A web search as the two blocks that the Messages API has for one (kiro-protocol §9.4): what was asked and
- * what was found, each as JSON text.
- */
+/** Writes a web search as the API's two blocks, query and results, each as JSON text (kiro-protocol §9.4). */
 function toSearchBlocks(part: SearchPart): readonly [call: string, found: string] {
   const id = `srvtoolu_${part.id}`
   const caller = DirectCaller
@@ -257,7 +245,6 @@ function toSearchBlocks(part: SearchPart): readonly [call: string, found: string
   return [JSON.stringify(call), JSON.stringify(found)]
 }
 
-/** The vendor's words, and the one for all other problems. */
 const ErrorCodes = [
   'invalid_tool_input',
   'max_uses_exceeded',
@@ -275,11 +262,11 @@ function toResult({ title, url, snippet, publishedAt }: FoundPage): object {
   }
 }
 
-/** More kinds than there are; what a client repeats or invents beyond is not answered. */
+/** More kinds than exist; bounds what a client repeats or invents. */
 const MAX_KINDS = 16
 const MAX_KIND_CHARS = 100
 
-/** The kinds of safety verdict that a request asks for, each once; anything else is ignored. */
+/** Lists the kinds of safety verdict that a request asks for, without duplicates; ignores anything else. */
 export function safeguardTypesOf(safeguards: unknown): readonly string[] {
   if (!Array.isArray(safeguards)) return []
   const kinds = safeguards.flatMap((one: unknown) => {
@@ -290,8 +277,8 @@ export function safeguardTypesOf(safeguards: unknown): readonly string[] {
 }
 
 /**
- * The verdicts, as a member beside the stop reason: nothing here judges tool calls, and saying so lets Claude Code ask
- * its user. An invented verdict would be worse.
+ * Verdicts, beside the stop reason: nothing here judges tool calls, and saying so lets Claude Code ask its
+ * user. An invented verdict would be worse.
  */
 function safeguardMembers({ safeguards }: MessagesWishes): object {
   if (safeguards.length === 0) return {}

@@ -2,10 +2,10 @@ import type { ErrorKind } from '../../shared/error-table.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { type ErrorFormat, toSseEvent } from '../answer/answer-writer.ts'
 
-/** Anthropic's status for an overloaded model; its clients wait and come back on this one. */
+/** Anthropic's status for an overloaded model: its clients wait and retry. */
 const OverloadedStatus = 529
 
-/** Its clients start their compaction on a message that begins like this. */
+/** Clients compact on a message that begins like this. */
 const OverflowPrefix = 'prompt is too long: '
 
 /** Anthropic's `type` of every kind of error (kiro-protocol §8.6). */

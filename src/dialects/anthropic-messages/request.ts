@@ -20,7 +20,6 @@ import {
   ToolCheck
 } from './schema.ts'
 
-/** The Messages API. */
 export const AnthropicMessages = {
   paths: ['/v1/messages', '/messages', '/anthropic/v1/messages'],
   header: 'anthropic-version',
@@ -30,14 +29,13 @@ export const AnthropicMessages = {
   },
   errors: AnthropicErrors,
   read: readRequest,
-  // It insists on `max_tokens`, which tells where nothing else does.
+  // Only this API requires `max_tokens`, which decides where nothing else does.
   likeness: (body: JsonObject) =>
     countSigns(body, MessagesSigns) + (body['max_tokens'] === undefined ? 0 : 0.5),
   toAnswerId: (hex: string) => `msg_${hex.slice(0, 24)}`,
   createWriter: (options: WriterOptions<MessagesWishes>) => new MessageWriter(options)
 }
 
-/** Reads a Messages request. */
 function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
   const messages = checkShape(MessagesBodyCheck, json, '')
   refuseThread(messages)
@@ -59,7 +57,7 @@ function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
   }
 }
 
-/** A thread's later requests come without their history, so ignoring the member would lose it. */
+/** A thread's later requests come without history; ignoring the member would lose it. */
 function refuseThread({ thread }: MessagesBody): void {
   if (thread === undefined || thread === null) return
   throw new GatewayError('GW_BODY_INVALID', undefined, {
@@ -81,7 +79,7 @@ function readConversation(body: MessagesBody, repairs: Repairs): Conversation {
   }
 }
 
-/** `output_config.effort` without `thinking` sets the effort and asks for no reasoning to be shown. */
+/** `output_config.effort` without `thinking` sets the effort, but shows no reasoning. */
 function readReasoning(body: MessagesBody, repairs: Repairs): ReasoningWish {
   const { thinking, output_config: config } = body
   const word = config?.effort
@@ -100,16 +98,12 @@ function readReasoning(body: MessagesBody, repairs: Repairs): ReasoningWish {
   }
 }
 
-/** Older clients say it at the root. */
 function formatOf({ output_config: config, output_format: format }: MessagesBody) {
   if (config?.format) return { ...config.format, path: 'output_config.format.schema' }
   return format ? { ...format, path: 'output_format.schema' } : undefined
 }
 
-/**
- * Reads the messages; system turns between them, as Claude Code sends them, stay where they are, unless their time is
- * over.
- */
+/** Reads the messages. System turns between them, as Claude Code sends, keep their place unless they have expired. */
 function readMessages(messages: readonly MessagesMessage[], repairs: Repairs): SortedMessages {
   const sorted = new SortedMessages(repairs)
   const lastUser = messages.findLastIndex(({ role }) => role === 'user')
@@ -123,7 +117,6 @@ function readMessages(messages: readonly MessagesMessage[], repairs: Repairs): S
   return sorted
 }
 
-/** The parts of the `system` member, one for each block. */
 function readSystem(system: MessagesBody['system'], repairs: Repairs): readonly string[] {
   const blocks = typeof system === 'string' ? [system] : (system ?? [])
   return blocks.map((block, index) => {
@@ -137,15 +130,12 @@ function readSystem(system: MessagesBody['system'], repairs: Repairs): readonly 
   })
 }
 
-/** Claude Code's stand-in for tools that it loads later; a model that calls it gets an error. */
+/** Claude Code's stand-in for tools that it loads later; calling it is an error. */
 const PLACEHOLDER = 'DeferredToolPlaceholder'
 
 const FUNCTION_TYPES = new Set<unknown>([undefined, null, 'custom', 'function'])
 
-/**
- * The tools that a client runs itself, listed or brought by a message. Deferred ones are offered as soon as they are
- * listed.
- */
+/** Reads the client's tools, listed or added by a message. Deferred ones are offered as soon as they are listed. */
 function readTools({ tools, messages }: MessagesBody, repairs: Repairs): readonly ToolDefinition[] {
   const { added, withdrawn } = readToolChanges(messages)
   const listed = (tools ?? [])
@@ -169,7 +159,7 @@ function readTools({ tools, messages }: MessagesBody, repairs: Repairs): readonl
   return definitions
 }
 
-/** @throws {GatewayError} GW_BODY_INVALID when a tool must be called and it is not said which. */
+/** @throws {GatewayError} GW_BODY_INVALID if a tool must be called and is not named */
 function readToolChoice({ tool_choice: choice }: MessagesBody): ToolChoice {
   if (choice === undefined || choice === null) return { type: 'auto' }
   if (choice.type === 'any') return { type: 'required' }
@@ -181,8 +171,8 @@ function readToolChoice({ tool_choice: choice }: MessagesBody): ToolChoice {
 const SESSION_SUFFIX = /session_([0-9a-f-]{36})$/i
 
 /**
- * The session that `metadata.user_id` names: Claude Code sends JSON with a `session_id`, or a name that ends
- * in `session_{uuid}`. Any other id stands for itself.
+ * Reads the session of `metadata.user_id`: Claude Code sends JSON with a `session_id`, or a name that ends
+ * in `session_{uuid}`. Any other id is the key itself.
  */
 function sessionKeyOf(userId: string | null | undefined): string | undefined {
   if (userId === undefined || userId === null || userId === '') return undefined

@@ -6,7 +6,7 @@ import { Content, OpenObject, optional, type Signs, TextContent, Tokens } from '
 const Message = Type.Object({
   role: optional(Type.String()),
   content: Type.Optional(Content),
-  /** `next_user_message` if the system message is only for the turn before it. */
+  /** `next_user_message`: the system message is only for the turn before it. */
   clear_at: optional(Type.String())
 })
 
@@ -22,7 +22,7 @@ const OutputFormat = Type.Object({
   schema: Type.Optional(Type.Unknown())
 })
 
-/** The members of a Messages request that mean something here; all others are ignored. */
+/** Members that mean something here; all others are ignored. */
 const Body = Type.Object({
   model: Type.String({ minLength: 1 }),
   messages: Type.Array(Message, { minItems: 1 }),

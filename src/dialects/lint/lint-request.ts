@@ -9,27 +9,23 @@ import { findAttachments, toBlock } from '../request/attachments.ts'
 import type { RequestOptions } from '../request/to-upstream.ts'
 import { StandIns } from './stand-ins.ts'
 
-/** Refusals that are looked for; each costs one more conversion. */
+/** Each refusal costs one more conversion. */
 const MAX_REFUSALS = 20
-/** The same for bodies whose conversion takes long. */
 const MAX_REFUSALS_OF_LARGE = 4
 const LARGE_BYTES = 1024 * 1024
-/** Attachments that are reported. */
 const MAX_ATTACHMENTS = 100
 const LEFT_OUT = { kind: 'text', text: 'an attachment' } as const
 
 export interface LintOptions {
-  /** As asked for; without, the body's shape tells. */
   readonly dialect?: DialectName | undefined
   readonly request: RequestOptions
 }
 
 /**
- * Says of a request which rules of the upstream it breaks, where, and what becomes of that. Converts it as a real
- * request would be, again and again with something harmless in the place of what was refused, so that all
- * refusals come out and not only the first. Nothing is fetched.
- *
- * @throws {GatewayError} GW_BODY_TOO_LARGE for a request that takes more than `request.heapBytes`
+ * Reports which rules of the upstream a request breaks, where, and what becomes of that. Converts it like a
+ * real request, again and again with something harmless in place of what was refused, so that all refusals
+ * are found. Fetches nothing.
+ * @throws {GatewayError} GW_BODY_TOO_LARGE if it takes more than `request.heapBytes`
  */
 export function lintRequest(bytes: Uint8Array, { dialect, request }: LintOptions): LintReport {
   let body: JsonObject
@@ -56,7 +52,7 @@ function convertAll(
   for (;;) {
     const repairs = new PlacedRepairs()
     let borderline: readonly Borderline[] = []
-    // A model that stands in for another is none that the client has asked for.
+    // The client did not choose a model that stands in for another.
     const options = standIns.covers('/model') ? withoutAccess(request) : request
     try {
       borderline = convertRequest(
@@ -82,7 +78,7 @@ function withoutAccess({ access: _access, ...options }: RequestOptions): Request
   return options
 }
 
-/** Attachments are replaced by a note: whether they can be fetched and read shows only when the request is made. */
+/** Puts notes in place of attachments: whether they can be fetched shows only in a real request. */
 function leaveOutAttachments(
   body: JsonObject,
   { sendsDocuments }: RequestOptions
@@ -108,7 +104,6 @@ function toRefusal(error: unknown): Finding {
 function toRepairs(places: PlacedRepairs['places'], body: JsonObject): readonly Finding[] {
   return places.flatMap(({ code, pointer }) => {
     const { rule, what: message } = RepairTable[code]
-    // The payload was repaired as a whole, in its final text.
     const pointers = code === 'surrogate-replaced' ? findIllFormed(body) : [pointer]
     return pointers.map((one) => ({
       ...toFinding(rule, 'repaired', { pointer: one, message }),
@@ -133,17 +128,16 @@ function toReport(dialect: string, found: readonly Finding[]): LintReport {
   return { ok: by.refused === undefined, dialect, findings }
 }
 
-/** Places that are reported; one is mostly enough. */
 const MAX_PLACES = 100
 
-/** Pointers to the texts that have half a surrogate pair, names of members included; `['']` if there is none. */
+/** Finds the texts and member names with half a surrogate pair; `['']` if there is none. */
 function findIllFormed(body: unknown): readonly string[] {
   const found = new Set<string>()
   visit(body, [], found)
   return found.size === 0 ? [''] : [...found]
 }
 
-/** `names` lead to the value, and do so again when this is over. */
+/** `names` is the path to the value; it is changed and restored. */
 function visit(value: unknown, names: string[], found: Set<string>): void {
   if (found.size >= MAX_PLACES) return
   if (typeof value === 'string' && !value.isWellFormed()) found.add(toPointer('', names))
@@ -156,37 +150,30 @@ function visit(value: unknown, names: string[], found: Set<string>): void {
   }
 }
 
-/**
- * Consequence of a finding: the gateway repairs it, the gateway refuses the request, or the request is sent and the
- * upstream may refuse it.
- */
+/** `repaired` by the gateway, `refused` by it, or `borderline`: sent, but the upstream may refuse it. */
 export type Severity = 'repaired' | 'refused' | 'borderline'
 
-/** One place of a request that breaks, or may break, a rule of the upstream. */
 export interface Finding {
   readonly rule: RuleId
   readonly severity: Severity
-  /** RFC 6901, into the request. */
   readonly pointer: string
   readonly message: string
   readonly fix: string
-  /** Code of the repair, as in `x-kiro-gateway-repairs`. */
   readonly code?: RepairCode
 }
 
-/** Findings about a request. Plain data: it crosses threads. */
+/** Plain data: it crosses threads. */
 export interface LintReport {
-  /** Nothing is refused. */
   readonly ok: boolean
-  /** The name of a dialect, or `unknown` if the body is not JSON. */
+  /** `unknown` if the body is not JSON. */
   readonly dialect: string
-  /** Findings in order: refused, borderline, repaired. */
+  /** Refused first, then borderline, then repaired. */
   readonly findings: readonly Finding[]
 }
 
 const COLUMN = 'borderline  '.length
 
-/** A report for people: two lines for each finding, and a last one that sums up. */
+/** Writes the report for people: two lines for each finding, then a summary. */
 export function reportText({ dialect, findings }: LintReport): string {
   const by = Object.groupBy(findings, ({ severity }) => severity)
   const counts = SEVERITIES.map((severity) => `${by[severity]?.length ?? 0} ${severity}`)
@@ -200,7 +187,7 @@ function findingText({ severity, pointer, rule, message, fix }: Finding): string
   return `${printable(head)}\n${' '.repeat(COLUMN)}Fix: ${fix}\n`
 }
 
-/** Names in a request may hold what a terminal obeys. */
+/** Escapes control characters, which a terminal would obey. */
 function printable(text: string): string {
   return text.toWellFormed().replaceAll(/\p{Cc}|\p{Cf}/gu, '\ufffd')
 }

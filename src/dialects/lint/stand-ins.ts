@@ -6,7 +6,6 @@ import {
   toPointer
 } from '../../shared/json.ts'
 
-/** Replacements for elements of these lists. */
 const ELEMENTS: Readonly<Record<string, (name: string) => unknown>> = {
   messages: () => ({ role: 'user', content: ' ' }),
   input: () => ({ type: 'message', role: 'user', content: ' ' }),
@@ -20,16 +19,13 @@ const ELEMENTS: Readonly<Record<string, (name: string) => unknown>> = {
   stop_sequences: () => ''
 }
 
-/** Replacements for required members. */
 const MEMBERS: Readonly<Record<string, () => unknown>> = {
   model: () => 'auto',
   messages: () => [{ role: 'user', content: ' ' }],
   input: () => ' '
 }
 
-/**
- * Puts something harmless where a request was refused, so that the rest of it can be checked, too. Changes the body.
- */
+/** Replaces refused parts of a request with something harmless, so that the rest can be checked. Changes the body. */
 export class StandIns {
   readonly #body: JsonDraft
   readonly #pointers: string[] = []
@@ -38,7 +34,6 @@ export class StandIns {
     this.#body = body
   }
 
-  /** False if the refusal cannot be worked around. */
   replace(pointer: string): boolean {
     const tokens = splitPointer(pointer)
     const [member] = tokens
@@ -52,12 +47,10 @@ export class StandIns {
     return true
   }
 
-  /** True if the place belongs to a stand-in and not to the client's request. */
   covers(pointer: string): boolean {
     return this.#pointers.some((one) => pointer === one || pointer.startsWith(`${one}/`))
   }
 
-  /** The innermost element on the way whose list is known. */
   #lastElement(tokens: readonly string[]): ListPlace | null {
     for (let at = tokens.length - 1; at > 0; at--) {
       const name = tokens[at - 1] ?? ''

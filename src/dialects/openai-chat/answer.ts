@@ -11,11 +11,10 @@ import { glue, glueWith, type Written } from '../answer/output-text.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import type { EndPart, EndReason, Usage } from '../answer/stream-part.ts'
 
-/** Wishes of a client of this API, besides the common ones. */
 export interface ChatWishes {
   /** `stream_options.include_usage`; always true for an answer in one piece. */
   readonly wantsUsage: boolean
-  /** The client offered `functions`, so it reads its one call from `function_call`. */
+  /** The client offered `functions`, and reads its one call from `function_call`. */
   readonly isLegacyCall: boolean
 }
 
@@ -24,21 +23,17 @@ const DeltaTail = '},"finish_reason":null}]}\n\n'
 const Members = { text: '"content":', reasoning: '"reasoning_content":' } as const
 
 /**
- * Writes one answer as chat completion chunks or as a chat completion. The role comes
- * with the first chunk and never again; `[DONE]` only after a whole answer.
- *
- * A chunk is glued from texts made once per answer: only what the model said goes through
- * `JSON.stringify` (test/bench/translator.bench.ts: an answer of 100 deltas takes 0.06 ms from event to
- * bytes; stringifying whole chunks alone takes 0.09 ms).
+ * Writes one answer as chat completion chunks or as a chat completion. The role comes with the first chunk
+ * only, `[DONE]` only after a whole answer.
+ * Only the model's words go through `JSON.stringify`; the rest of a chunk is made once per answer
+ * (test/bench/translator.bench.ts: 100 deltas take 0.06 ms from event to bytes; stringifying whole chunks
+ * alone takes 0.09 ms).
  */
 export class ChatWriter extends AnswerWriter<ChatWishes> {
-  /** All of a chunk up to `"choices":`. */
   readonly #head: string
-  /** All of a chunk up to the members of its delta. */
   readonly #deltaHead: string
   #hasRole = false
   #toolIndex = -1
-  /** A completion has one place for all that is said, and one for all calls. */
   readonly #said: { text?: CollectedBlock; reasoning?: CollectedBlock } = {}
   readonly #calls: CollectedBlock[] = []
 
@@ -90,7 +85,7 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
       finish_reason: toFinishReason(reason, this.plan.asked.own),
       logprobs: null
     }
-    // OpenRouter's SDK insists on the fingerprint here, and refuses `null` for that of a chunk.
+    // OpenRouter's SDK requires the fingerprint here, and refuses `null` for that of a chunk.
     return glue(
       `${this.#open('chat.completion')},"system_fingerprint":null,"choices":[{"index":0,"message":`,
       this.#message(),
@@ -98,7 +93,6 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
     )
   }
 
-  /** An object's JSON text up to what is not the same in all of an answer. */
   #open(object: string): string {
     const { id, created } = this.identity
     return JSON.stringify({ id, object, created, model: this.plan.asked.model }).slice(0, -1)
@@ -133,7 +127,6 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
     return new CollectedBlock({ kind, head, blocks, room: this.room })
   }
 
-  /** Builds the text around a piece once, for thousands of chunks. */
   #streamed(kind: BlockKind, begun: string, around: readonly [string, string]): AnswerBlock {
     const [before, after] = around
     const head = this.#deltaHead + before
@@ -157,7 +150,6 @@ export class ChatWriter extends AnswerWriter<ChatWishes> {
   }
 }
 
-/** OpenAI's words for why an answer ended. */
 const FinishReasons = {
   stop: 'stop',
   tool: 'tool_calls',
@@ -168,12 +160,11 @@ const FinishReasons = {
   pause: 'stop'
 } as const satisfies Record<EndReason, string>
 
-/** The reason in the words that the client of a request knows. */
 function toFinishReason(reason: EndReason, { isLegacyCall }: ChatWishes): string {
   return reason === 'tool' && isLegacyCall ? 'function_call' : FinishReasons[reason]
 }
 
-/** Usage in OpenAI's words; cached tokens are a part of `prompt_tokens` there (kiro-protocol §6.3). */
+/** Cached tokens are part of `prompt_tokens` in OpenAI's usage (kiro-protocol §6.3). */
 function toOpenAiUsage(usage: Usage): object {
   const { cacheReadTokens, cacheWriteTokens, reasoningTokens, credits } = usage
   const promptTokens = usage.inputTokens + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)

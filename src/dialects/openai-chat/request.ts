@@ -24,7 +24,6 @@ import { type ClientRequest, effortWish, readStops } from '../request/to-upstrea
 import { type ChatWishes, ChatWriter } from './answer.ts'
 import { type ChatBody, ChatBodyCheck, type ChatMessage, ChatSigns } from './schema.ts'
 
-/** The Chat Completions API. */
 export const OpenAiChat = {
   paths: ['/v1/chat/completions', '/chat/completions'],
   errors: OpenAiErrors,
@@ -34,7 +33,6 @@ export const OpenAiChat = {
   createWriter: (options: WriterOptions<ChatWishes>) => new ChatWriter(options)
 }
 
-/** Reads a Chat Completions request. */
 function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
   const chat = checkShape(ChatBodyCheck, json, '')
   if ((chat.n ?? 1) > 1) throw invalidPart('n', 'must be 1: one answer at a time is supported')
@@ -72,7 +70,7 @@ function readReasoning(
   return word === null ? { mode: 'unsaid' } : effortWish(word, repairs, source)
 }
 
-/** Asked for by a member of its own, or by a tool as in the vendor's other APIs. */
+/** A search is asked for by a member of its own, or by a tool as in OpenAI's other APIs. */
 function readSearch({ web_search_options: options, tools }: ChatBody): WebSearchWish | undefined {
   if (options) return readSearchWish(options, 'web_search_options')
   return tools ? findSearchTool(tools, 'tools') : undefined
@@ -84,7 +82,6 @@ function formatOf({ response_format: format }: ChatBody) {
   return { type, schema: wrapped?.schema, path: 'response_format.json_schema.schema' }
 }
 
-/** Reads the messages of a Chat Completions request, the legacy `function` ones too. */
 function readMessages(messages: readonly ChatMessage[], repairs: Repairs): SortedMessages {
   const sorted = new SortedMessages(repairs)
   const functionIds = new Map<string, string>()
@@ -104,7 +101,6 @@ function readMessages(messages: readonly ChatMessage[], repairs: Repairs): Sorte
 interface MessageContext {
   readonly index: number
   readonly repairs: Repairs
-  /** The id of the last legacy call of each function. */
   readonly functionIds: Map<string, string>
 }
 
@@ -153,13 +149,12 @@ function readResult(message: ChatMessage, context: MessageContext): Message {
   return draft.toMessage(source)
 }
 
-/** The tools of a Chat Completions request and which of them must be called, the legacy `functions` included. */
 function readTools(chat: ChatBody, repairs: Repairs): Pick<Conversation, 'tools' | 'toolChoice'> {
   const tools: ToolDefinition[] = []
   for (const [index, tool] of (chat.tools ?? []).entries()) {
     const source = `tools[${index}]`
     if (isSearchTool(tool)) continue // made by the gateway
-    // Other types only the vendor can run.
+    // Only OpenAI can run tools of other types.
     const isFunction = isJsonObject(tool['function']) || (tool['type'] ?? 'function') === 'function'
     if (isFunction) tools.push(readFunction(tool, source))
     else repairs.note('server-tool-dropped', source)

@@ -47,7 +47,7 @@ const ToolChoice = Type.Union([
   })
 ])
 
-/** The members of a Chat Completions request that mean something here; all others are ignored. */
+/** Members that mean something here; all others are ignored. */
 const Body = Type.Object({
   model: Type.String({ minLength: 1 }),
   messages: Type.Array(Message, { minItems: 1 }),

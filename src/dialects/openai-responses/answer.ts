@@ -28,12 +28,10 @@ const Heads = {
 } as const satisfies Record<ResponseState['status'] | 'created', unknown>
 
 /**
- * Writes one answer as the events of a response, or as one object, whose items are
- * those of the stream. Every text is glued from texts made once per item, and the last event is `response.completed`
- * only for a whole answer.
- *
- * An item that broke off is announced but never done, since agents run a call as soon as they see its `done`, whatever
- * its status. The last event lists it as incomplete.
+ * Writes one answer as the events of a response, or as one object with the same items. Texts are made once
+ * per item; `response.completed` ends a whole answer only.
+ * An item that broke off never gets its `done`: agents run a call as soon as they see that, whatever its
+ * status. The last event lists it as incomplete.
  */
 export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
   readonly #response: ResponseObject
@@ -70,7 +68,6 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
     return this.#block('call', this.#items.makeCall(id, name))
   }
 
-  /** An item of its own. */
   protected override redacted(content: ReasoningContent): Written {
     const { asked, upstreamModel } = this.plan
     if (asked.isSealed !== true) return ''

@@ -1,7 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import type { ResponsesBody } from './schema.ts'
 
-/** Members that a response repeats. */
 const ECHOED = [
   'instructions',
   'tools',
@@ -25,15 +24,14 @@ const ECHOED = [
 ] as const satisfies readonly (keyof ResponsesBody)[]
 
 /**
- * Longest member that is repeated, in characters of JSON. A stream repeats them three times, and agents, which
- * send the largest, never read them.
+ * Longest repeated member, in characters of JSON: a stream repeats them three times, and agents, which send
+ * the largest, never read them.
  */
 const MAX_ECHO_CHARS = 16_384
 
 /**
- * Returns what the answer repeats of its request, as JSON text: members that the client set and that are not too large.
- * Clients with generated validators refuse an answer whose tools, tool choice or formats lack a member, so these have
- * all of them, in the form of this API.
+ * Returns the request's members that the answer repeats, as JSON text. Clients with generated validators
+ * refuse tools, tool choices or formats that lack a member, so these have all of them.
  */
 export function echoOf(body: ResponsesBody): string {
   const said: Readonly<Record<string, unknown>> = {
@@ -66,7 +64,7 @@ function toTool(tool: JsonObject): JsonObject {
   }
 }
 
-/** Chat Completions nests what it says of a function. */
+/** Chat Completions nests the members of a function. */
 function flatten(tool: JsonObject): JsonObject {
   const { function: nested, ...rest } = tool
   return isJsonObject(nested) ? { ...rest, ...nested } : tool

@@ -3,18 +3,15 @@ import { invalidPart } from '../plan/json-body.ts'
 import { checkShape } from '../request/shape.ts'
 import { Items, type ResponsesBody } from './schema.ts'
 
-/** One item of a request's input. */
 export interface InputItem {
   readonly type: string
   readonly item: JsonObject
-  /** From the body's root, for error messages. */
   readonly path: string
 }
 
 /**
- * The items of an input in order: text stands for a user message, an item without type is a message, and
- * references are replaced by what `stored` has under their ids, where they stand first.
- *
+ * Lists the items of an input: text becomes a user message, an item without type is a message, and a
+ * reference is replaced by the item in `stored`, the first time it occurs.
  * @throws {GatewayError} GW_BODY_INVALID
  */
 export function listItems(
@@ -28,7 +25,7 @@ export function listItems(
     if (typeof one === 'string') return toUserMessage(one, path)
     const item = resolveReference(one, stored, path)
     if (item !== one) {
-      // A few bytes for each time must not make a megabyte each time.
+      // A repeated reference of a few bytes must not add a megabyte each time.
       if (referred.has(item)) return []
       referred.add(item)
     }
@@ -43,14 +40,13 @@ function toUserMessage(text: string, path: string): InputItem {
 const REFERENCE = 'item_reference'
 /** As it stands in JSON; inside a text its quotes would be escaped. */
 const REFERENCE_TEXT = `"${REFERENCE}"`
-/** Bytes that a reference's id may be away from its type. */
 const REACH = 256
-/** References that are looked at; a body could have millions, which would hold up the event loop. */
+/** Bounds the work on the event loop: a body could hold millions. */
 const MAX_REFERENCES = 5000
 
 /**
- * The ids of the parts of earlier answers that a Responses body names instead of repeating them, each once. Looks only
- * at the bytes around each reference, without parsing the body.
+ * Finds the ids of earlier items that a Responses body refers to, without duplicates. Reads only the bytes
+ * around each reference instead of parsing the body.
  */
 export function itemReferencesOf(body: Uint8Array): readonly string[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
@@ -64,7 +60,7 @@ export function itemReferencesOf(body: Uint8Array): readonly string[] {
   return [...ids]
 }
 
-/** The items of earlier answers, by id; unreadable answers are skipped. */
+/** Maps items of earlier answers by id; skips unreadable answers. */
 export function itemsOf(answers: readonly Uint8Array[]): JsonObject {
   const items = answers.flatMap(({ buffer, byteOffset, byteLength }) => {
     const text = Buffer.from(buffer, byteOffset, byteLength).toString('utf8')
@@ -73,13 +69,12 @@ export function itemsOf(answers: readonly Uint8Array[]): JsonObject {
   return Object.fromEntries(items)
 }
 
-/** OpenAI takes this for a reference, too; as a message it would be an empty one. */
+/** OpenAI takes a bare id for a reference; as a message it would be empty. */
 function isBareId({ type, role, content, id }: JsonObject): boolean {
   const isEmpty = [type, role, content].every((member) => member === undefined || member === null)
   return isEmpty && typeof id === 'string'
 }
 
-/** The id in the object whose type stands `at` a place. */
 function idAround(bytes: Buffer, at: number): string | null {
   const before = bytes.toString('utf8', Math.max(0, at - REACH), at)
   const after = bytes.toString('utf8', at, at + REFERENCE_TEXT.length + REACH)
@@ -89,10 +84,8 @@ function idAround(bytes: Buffer, at: number): string | null {
 }
 
 /**
- * Puts the item that a reference names in its place; every other item stays what it is. Reasoning cannot be
- * sent back to the upstream anyway, so it may be forgotten.
- *
- * @throws {GatewayError} GW_BODY_INVALID when the item is not among `items`.
+ * Replaces a reference by its item. Missing reasoning is left out: it cannot be sent upstream anyway.
+ * @throws {GatewayError} GW_BODY_INVALID if another item is missing
  */
 function resolveReference(
   item: JsonObject,

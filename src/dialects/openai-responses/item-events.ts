@@ -19,16 +19,12 @@ const SearchSteps = [
 ] as const
 const SearchCompleted = toEventHead('response.web_search_call.completed')
 
-/** Events that stream the text of one kind of item. */
 interface TextEvents {
   readonly delta: EventHead
   readonly done: EventHead
-  /** The member of `done` that has the whole text. */
   readonly member: string
-  /** Members of every such event, and of `delta` and `done` only. */
   readonly place: string
   readonly extra: string
-  /** The part that the text stands in. */
   readonly part: PartEvents | null
 }
 
@@ -65,7 +61,6 @@ function toPartEvents(name: string, toJson: PartEvents['toJson']): PartEvents {
   return { added, done: toEventHead(`response.${name}.done`), toJson }
 }
 
-/** The items of an answer that are over, and those of them that a client may refer to. */
 export class Output {
   readonly items: Written[] = []
   readonly kept = new Map<string, Written>()
@@ -76,32 +71,27 @@ export class Output {
   }
 }
 
-/** Sinks shared by all items of an answer. */
 interface ItemEventsOptions {
   readonly events: EventWriter
   readonly output: Output
   readonly room: AnswerRoom
-  /** The model whose reasoning the client will bring back, if it does. */
+  /** The model whose reasoning the client may bring back; null if it keeps none. */
   readonly sealedFor: string | null
 }
 
-/** Writes the events of one item, from its announcement to its end. */
 export class ItemEvents implements AnswerBlock {
   readonly kind: BlockKind
   readonly #output: Output
   readonly #room: AnswerRoom
   readonly #sealedFor: string | null
-  /** Raw input of a call to a text tool. */
   readonly #rawInput: RawInput | null
   readonly #item: OutputItem
   readonly #events: EventWriter
   readonly #stream: TextEvents | null
-  /** Members of every event about the item. */
   readonly #place: string
-  /** A delta up to its text; made once per item (hot path). */
   readonly #deltaPlace: string
   #hasPart = false
-  /** There was no room for some of it: nothing follows, and it is never done. */
+  /** The room was full: nothing follows, and the item is never done. */
   #isBroken = false
 
   constructor(kind: BlockKind, item: OutputItem, options: ItemEventsOptions) {
@@ -127,7 +117,7 @@ export class ItemEvents implements AnswerBlock {
     return this.#add(this.#rawInput?.push(text) ?? text)
   }
 
-  /** The signature is of use only with the text that it belongs to. */
+  /** A signature is valid only with the text that it signs. */
   sign(signature: string): string {
     if (this.#sealedFor === null) return ''
     const json = toText(this.#item.text.written())
@@ -137,7 +127,7 @@ export class ItemEvents implements AnswerBlock {
     return this.seal(sealReasoning(this.#sealedFor, { reasoningText: { text, signature } }))
   }
 
-  /** Seals a word, unless it is too long to be accepted back. */
+  /** Seals a word, unless it would be too long to be accepted back. */
   seal(word: string): string {
     const isKept = word.length <= MAX_SEALED_CHARS && this.#room.hold(heapBytesOf(word))
     if (isKept) this.#item.opaque = word
@@ -145,7 +135,7 @@ export class ItemEvents implements AnswerBlock {
   }
 
   end(how: 'whole' | 'cut'): Written {
-    // What a text tool was called with is held elsewhere until then.
+    // A text tool's decoder may still hold text.
     this.#isBroken ||= this.#rawInput !== null && this.#room.isFull
     const rest = how === 'whole' ? this.#add(this.#rawInput?.end() ?? '') : ''
     if (how === 'whole' && !this.#isBroken) return glue(rest, this.finish('completed'))
@@ -196,7 +186,6 @@ export class ItemEvents implements AnswerBlock {
   }
 }
 
-/** All events of a finished web search. */
 export function toSearchEvents(item: SearchItem, events: EventWriter): string {
   const { id, index, hasFailed, begun, json } = item
   const place = `,"item_id":"${id}","output_index":${index}`
@@ -208,16 +197,14 @@ export function toSearchEvents(item: SearchItem, events: EventWriter): string {
   )
 }
 
-/** The beginning of an event, up to its number. */
 type EventHead = `event: ${string}`
 
 export function toEventHead(type: string): EventHead {
   return `event: ${type}\ndata: {"type":"${type}","sequence_number":`
 }
 
-/** Writes the events of one stream, numbered from 0 without gaps. */
+/** Writes the events of one stream, numbered from 0. */
 export class EventWriter {
-  /** The answer is not streamed. */
   readonly isSilent: boolean
   #count = 0
 
@@ -225,7 +212,7 @@ export class EventWriter {
     this.isSilent = !isStream
   }
 
-  /** `members` is JSON text that begins with a comma. */
+  /** `members`: JSON text that begins with a comma. */
   write(head: EventHead, members: string): string
   write(head: EventHead, members: Written): Written
   write(head: EventHead, members: Written): Written {

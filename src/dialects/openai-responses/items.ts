@@ -13,8 +13,8 @@ import { Items } from './schema.ts'
 import { wordFoundTools } from './tools.ts'
 
 /**
- * Reads the items of an input into system text and messages, one message for each: adjacent ones of one role
- * become one turn later on, so that an assistant's words and all its calls belong together.
+ * Reads input items into system text and messages. Adjacent messages of one role are joined later, so that
+ * an assistant's words and all its calls become one turn.
  */
 export class ItemReader {
   readonly sorted: SortedMessages
@@ -24,7 +24,7 @@ export class ItemReader {
   /** Waits for the words or calls that follow it. */
   #reasoning: KeptReasoning | null | undefined
 
-  /** All tools must have been declared before, also those that stand in later items. */
+  /** Needs all tools declared, also those of later items. */
   constructor(declared: DeclaredTools, repairs: Repairs) {
     this.#declared = declared
     this.#repairs = repairs
@@ -101,7 +101,7 @@ export class ItemReader {
     }
   }
 
-  /** It belongs to what the assistant says around it; alone it says nothing. */
+  /** Keeps reasoning for the words or calls around it; alone it means nothing. */
   #readReasoning(reasoning: KeptReasoning | null): void {
     const { messages } = this.sorted
     const last = messages.at(-1)
@@ -115,14 +115,13 @@ export class ItemReader {
     readContent(content, { draft, path: `${path}.content`, repairs: this.#repairs })
     const isSystem = (role === 'system' || role === 'developer') && this.sorted.isAtSystemText
     this.sorted.add(role, draft, path)
-    // The system text has no place for images.
+    // System text cannot carry images.
     if (isSystem && draft.images.length + draft.documents.length > 0) {
       const { images, documents } = draft
       this.sorted.messages.push({ ...EMPTY, role: 'user', images, documents, source: path })
     }
   }
 
-  /** The output of a function, a custom tool or any other call of a client's. */
   #readOutput(one: InputItem): void {
     const { item, path } = one
     const output = checkShape(Items.output, item, path)
@@ -136,14 +135,14 @@ export class ItemReader {
     this.#addResult(one, output, { text, isError }, draft)
   }
 
-  /** The tool is never on offer, so that such a call ends as words anyway. */
+  /** Such a tool is never on offer, so that the call becomes words. */
   #readVendorCall(one: InputItem): void {
     const { type, item, path } = one
     const ids = checkShape(Items.vendorCall, item, path)
     const name = type.endsWith(SUFFIX) ? type.slice(0, -SUFFIX.length) : type
     const input = inputOf(item)
     if (ids.call_id) return this.#addCall(one, ids, { name, input })
-    // The vendor has run it: what came of it stands in the same item.
+    // The item has the result, too: OpenAI ran the call.
     const id = ids.id ?? ''
     const { output } = item
     const isTold = typeof output === 'string' && output !== ''
@@ -152,7 +151,7 @@ export class ItemReader {
     this.sorted.messages.push({ ...EMPTY, role: 'assistant', text, source: path })
   }
 
-  /** A bare part, or an item of a type to come: what it has of text is kept. */
+  /** Reads a bare part or an item of an unknown type: its text is kept. */
   #readOther({ type, item, path }: InputItem): void {
     const isAssistant = item['role'] === 'assistant' || ASSISTANT_PARTS.has(type)
     const draft = new MessageDraft(isAssistant ? 'assistant' : 'user')
@@ -197,7 +196,6 @@ export class ItemReader {
   }
 }
 
-/** Parts that only an assistant's words are made of. */
 const ASSISTANT_PARTS = new Set(['output_text', 'refusal', 'tool_use'])
 
 interface ItemIds {
@@ -207,24 +205,20 @@ interface ItemIds {
 
 const EMPTY = { text: '', images: [], toolCalls: [], toolResults: [] } as const
 
-/**
- * The text of a tool's output: a string, a list of parts (their images go to the draft), or any other JSON, which
- * is written out.
- */
+/** Reads a tool's output: a string, a list of parts (images go to the draft), or any other JSON as text. */
 function readOutput(output: unknown, context: ContentContext): string {
   if (output === undefined || output === null) return ''
   if (typeof output === 'string') return output
   if (Array.isArray(output) && (output.length === 0 || output.some(isPart))) {
     return readResultText(output.map(toPart), context)
   }
-  // What a computer call shows.
   if (isJsonObject(output) && typeof output['image_url'] === 'string') {
     return readResultText([{ type: 'input_image', image_url: output['image_url'] }], context)
   }
   return JSON.stringify(output)
 }
 
-/** True for a readable part. JSON of a tool may have types of its own. */
+/** JSON of a tool may have types of its own. */
 function isPart(value: unknown): value is Block {
   if (typeof value === 'string') return true
   if (!isJsonObject(value)) return false
@@ -233,12 +227,10 @@ function isPart(value: unknown): value is Block {
   return /^(?:in|out)put_/.test(type) || PART_MEMBERS.some((member) => member in value)
 }
 
-/** Beside parts, everything else is written out, too. */
 function toPart(value: unknown): Block {
   return isPart(value) ? value : { type: 'text', text: JSON.stringify(value) }
 }
 
-/** One of these is in every part that a tool's output may be made of, of whatever vendor. */
 const PART_MEMBERS = [
   'text',
   'refusal',
@@ -253,19 +245,15 @@ const PART_MEMBERS = [
   'tool_name'
 ] as const
 
-/** Between the two ids that some clients join into one: `call_…|fc_…`. */
 const JOINT = /[|\n]/
 const JOINED = 2
 
-/**
- * Brings calls and outputs together that name one call differently: by the id of the call, by the id of its item,
- * or by both joined into one.
- */
+/** Matches outputs to calls that are named by the call's id, the item's id, or both joined. */
 class CallIds {
   readonly #calls = new Set<string>()
   readonly #others = new Map<string, string>()
 
-  /** The id of a call that its item names by `call_id`, or by `id` alone. */
+  /** The call's id: `call_id`, or `id` if it is the only one. */
   ofCall(callId: string | null | undefined, itemId: string | null | undefined): string {
     const id = callId || itemId || ''
     if (id === '') return ''
@@ -276,7 +264,7 @@ class CallIds {
     return id
   }
 
-  /** The id of the call that an output belongs to; its own where no call before it is meant. */
+  /** The id of the call that an output belongs to, or its own if there is no such call. */
   ofOutput(callId: string | null | undefined): string {
     const id = callId ?? ''
     if (this.#calls.has(id)) return id
@@ -288,11 +276,10 @@ class CallIds {
   }
 }
 
-/** Ends the types of calls, such as `web_search_call` or `local_shell_call`. */
+/** Suffix of call types, such as `web_search_call` or `local_shell_call`. */
 const SUFFIX = '_call'
-/** Calls by other names. */
 const CALL_TYPES = new Set(['program', 'mcp_approval_request'])
-/** No part of what was called: marks of the item, what came out of it, bytes. */
+/** Members that are not input: marks of the item, its result, bytes. */
 const OTHER_MEMBERS = new Set([
   'type',
   'id',
@@ -303,7 +290,7 @@ const OTHER_MEMBERS = new Set([
   'encrypted_content'
 ])
 
-/** Result of a call, with the members of a function's output; `null` for items of other types. */
+/** Returns the result as a function's output; `null` for items of other types. */
 function outputOf({ type, item }: InputItem): JsonObject | null {
   switch (type) {
     case 'local_shell_call_output':
@@ -319,7 +306,7 @@ function outputOf({ type, item }: InputItem): JsonObject | null {
   }
 }
 
-/** A search of the web as a function for it would take it, any other call with all that it has. */
+/** Input of a web search as its function takes it; all members for other calls. */
 function inputOf(item: JsonObject): JsonObject {
   const { action } = item
   if (isJsonObject(action) && typeof action['query'] === 'string') return { query: action['query'] }

@@ -11,13 +11,12 @@ import type { SearchPart } from '../answer/stream-part.ts'
 import type { ToolForm } from './declared-tools.ts'
 import type { JsonObject } from '../../shared/json.ts'
 
-/** A client's wishes about its answer that only this API has. */
 export interface ResponsesWishes {
-  /** Forms of the tools on offer, by the client's full name, except plain functions. */
+  /** Forms of the offered tools by the client's full name, without plain functions. */
   readonly toolForms: Readonly<Record<string, ToolForm>>
   /** JSON text of an object: members of the request that the answer repeats. */
   readonly echo: string
-  /** The answer's text is a summary that will stand for the conversation. */
+  /** The text is a summary that will replace the conversation. */
   readonly isCompaction: boolean
 }
 
@@ -31,25 +30,20 @@ export type ItemKind =
   | 'tool_search_call'
   | 'compaction'
 
-/** One item of an answer's output while it is being written. */
 export interface OutputItem {
   readonly kind: ItemKind
   readonly id: string
-  /** Its place in the output. */
   readonly index: number
-  /** JSON text of the members that never change, `id` and `type` first. */
   readonly head: string
-  /** Members of a call that follow its status, as JSON text; `''` for the others. */
+  /** JSON text of a call's members after its status; `''` for other items. */
   readonly callMembers: string
-  /** JSON text of the name of what is called; `''` for the others. */
+  /** JSON text of the called name; `''` for other items. */
   readonly calledName: string
-  /** Words, summary, arguments or input, so far; plain where the item does not have them as a string. */
+  /** Words, summary, arguments or input so far; plain where the item does not have it as a string. */
   readonly text: OutputText
-  /** Reasoning in a form that only the upstream can read. */
   opaque: string | null
 }
 
-/** Prefixes of the ids of items. */
 const PREFIXES = {
   message: 'msg',
   reasoning: 'rs',
@@ -67,18 +61,17 @@ const CALL_KINDS = {
   search: 'tool_search_call'
 } as const
 
-/** Their text is an object, or sealed. */
+/** Items whose text is an object, or sealed. */
 const PLAIN_KINDS: ReadonlySet<ItemKind> = new Set(['tool_search_call', 'compaction'])
-/** Most bytes of an item beside its texts. */
+/** Upper bound of an item's memory besides its texts. */
 const ITEM_BYTES = 2048
 
-/** Makes the items of one answer: each gets the next place, and an id that tells its answer and its place. */
+/** Makes the items of one answer, each with the next place and an id made of the answer's id and that place. */
 export class ItemMaker {
   readonly #responseId: string
   readonly #forms: ResponsesWishes['toolForms']
   readonly #room: AnswerRoom
   #count = 0
-  /** Kind of item for the model's words. */
   readonly textKind: 'message' | 'compaction'
 
   constructor(responseId: string, wishes: ResponsesWishes, room: AnswerRoom) {
@@ -97,7 +90,6 @@ export class ItemMaker {
     return { kind, id, index, head, callMembers, calledName, text, opaque: null }
   }
 
-  /** A call as its tool was declared; `fullName` is the client's. */
   makeCall(callId: string, fullName: string): OutputItem {
     const form = Object.hasOwn(this.#forms, fullName) ? this.#forms[fullName] : undefined
     const kind = CALL_KINDS[form?.kind ?? 'function']
@@ -113,7 +105,7 @@ export class ItemMaker {
     return this.make(kind, JSON.stringify(members).slice(1, -1), JSON.stringify(name))
   }
 
-  /** A finished web search: `begun` is its JSON text before anything was found. */
+  /** `begun`: JSON text of the search before it has results. */
   makeSearch({ query, results, problem }: SearchPart) {
     const index = this.#count++
     const id = toItemId('ws', this.#responseId, index)
@@ -135,8 +127,8 @@ export class ItemMaker {
 export type SearchItem = ReturnType<ItemMaker['makeSearch']>
 
 /**
- * The item as JSON text, empty while it is in progress. `text` is what `item.text` has written, passed so that a long
- * one is written once.
+ * JSON text of the item, empty while in progress. `text`: what `item.text` has written, passed so that a
+ * long one is written once.
  */
 export function toItemJson(item: OutputItem, status: ItemStatus, text: Written): Written {
   const { kind, head, callMembers } = item
@@ -157,13 +149,13 @@ export function toItemJson(item: OutputItem, status: ItemStatus, text: Written):
     case 'custom_tool_call':
       return glue(`${called},"input":`, text, '}')
     case 'tool_search_call': {
-      // An object, unless it broke off.
+      // Arguments are an object, unless they broke off.
       const broken = status === 'incomplete' ? JSON.stringify(toText(text)) : null
       const json = status === 'in_progress' ? '{}' : (broken ?? text)
       return glue(`${called},"arguments":`, json, '}')
     }
     case 'compaction': {
-      // It has no status, and half a summary must not stand for the whole conversation.
+      // A compaction has no status; half a summary must not replace the conversation.
       const sealed = status === 'completed' ? sealSummary(toBytes(text)) : ''
       return `{${head},"encrypted_content":"${sealed}"}`
     }
@@ -179,39 +171,39 @@ export function toSummaryPart(text: Written): Written {
   return glue('{"type":"summary_text","text":', text, '}')
 }
 
-/** Hexadecimal digits that a response's id shares with the ids of its items; the last four of an item's count. */
+/** Hexadecimal digits that a response's id shares with its items' ids; the last four number the item. */
 const KEY_DIGITS = 28
 const RESPONSE_PREFIX = 'resp_'
 const KNOWN_ID = new RegExp(
   `^(?:resp|${Object.values(PREFIXES).join('|')})_([0-9a-f]{28})[0-9a-f]{4}$`
 )
 
-/** The id of a response, made of 32 hexadecimal digits. */
 export function toResponseId(hex: string): string {
   return RESPONSE_PREFIX + hex
 }
 
-/** The id of the item at `index` of a response's output: another one for each, and from each its response is known. */
+/** Makes a unique item id from which its response can be told. */
 export function toItemId(prefix: ItemPrefix, responseId: string, index: number): string {
   const key = responseId.slice(RESPONSE_PREFIX.length, RESPONSE_PREFIX.length + KEY_DIGITS)
   return `${prefix}_${key}${index.toString(16).padStart(4, '0')}`
 }
 
 /**
- * Returns the part that the id of a response shares with those of its items: 28 hexadecimal digits and nothing else, so that
- * it may name a file. `null` for every other text.
+ * Returns the 28 hexadecimal digits that a response's id shares with its items' ids; `null` for other
+ * texts. The result is safe as a file name.
  */
 export function responseKeyOf(id: string): string | null {
   return KNOWN_ID.exec(id)?.[1] ?? null
 }
 
 /**
- * The item by which a client asks for a compaction: the answer is one `compaction` item that stands for all items
- * before. Codex sends it where it takes its provider for OpenAI (`openai_base_url`) and ends the session without one.
+ * Item by which a client asks for a compaction: the answer is one `compaction` item that replaces all
+ * earlier items. Codex sends it to providers that it takes for OpenAI (`openai_base_url`), and ends the
+ * session if none comes back.
  */
 export const COMPACTION_TRIGGER = 'compaction_trigger'
 
-/** Prompt for a summary; the vendor does not publish its own. */
+/** Prompt for a summary; OpenAI does not publish its own. */
 export const COMPACTION_REQUEST =
   'The conversation up to here will be replaced by a summary of it that you write now, for the assistant that goes on ' +
   'with the work. It must have everything that is needed for that: what the user wants, with all instructions and ' +
@@ -222,15 +214,14 @@ const SUMMARY_HEADING = '[Summary of the conversation so far]'
 const UNREADABLE =
   '[A part of the conversation stood here in a form that only the service which compacted it can read.]'
 
-/** Prefix of a sealed summary of this gateway. It needs no secret, since the client has seen all that is in it. */
+/** Marks a summary as this gateway's. It needs no secret: the client has seen all of it. */
 const SEAL = 'kiro-gateway.'
 
-/** A summary as clients keep it: a word that means nothing to them. */
 export function sealSummary(summary: string | Uint8Array): string {
   return SEAL + Buffer.from(summary).toString('base64')
 }
 
-/** Reads the text of a `compaction` item for the model; `isRead` unless another service has made it. */
+/** `isRead` is false for an item that another service made. */
 export function readCompaction({ encrypted_content: content }: JsonObject): {
   readonly text: string
   readonly isRead: boolean

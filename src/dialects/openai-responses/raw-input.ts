@@ -1,30 +1,25 @@
 import { parseJsonObject } from '../../shared/json.ts'
 import { type AnswerRoom, heapBytesOf, LongText } from '../answer/output-text.ts'
 
-/** Beginning of a text tool's arguments. */
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/
-/** Longer beginnings are of another form. */
 const MAX_OPENING_CHARS = 256
-/** Longest arguments of another form that are looked into for a text: what is made of them takes many times as much. */
+/** Longest arguments of another form that are searched for a text: parsing takes many times as much memory. */
 const MAX_OTHER_CHARS = 262_144
 
 /**
- * The raw text of a call whose arguments arrive as `{"input": "…"}` in pieces cut anywhere. Text comes out as soon as
- * it is certain; no half of a character ever does.
+ * The raw text of a call whose arguments arrive as `{"input": "…"}` in pieces cut anywhere. Text is released as soon
+ * as it is certain, never half a character.
  *
- * ```
  *   opening ──{"input":"──▶ text ──closing quote──▶ closed
  *      └──anything else──▶ other: nothing until the end
- * ```
  */
 export class RawInput {
   #state: 'opening' | 'text' | 'closed' | 'other' = 'opening'
-  /** Not yet decoded: what opens the arguments, or an escape that is not whole. */
+  /** The opening, or an incomplete escape: not decoded yet. */
   #held = ''
-  /** Arguments of another form. */
   readonly #other = new LongText()
   readonly #room: AnswerRoom
-  /** The first half of a character that was written as two escapes. */
+  /** High surrogate of a character that was written as two escapes. */
   #half = ''
 
   constructor(room: AnswerRoom) {
@@ -46,7 +41,7 @@ export class RawInput {
     return ''
   }
 
-  /** The arguments are whole: the rest. Without a text named `input` that is all of them as they are. */
+  /** Returns the rest; arguments without a text named `input` are returned as they are. */
   end(): string {
     if (this.#state === 'text' || this.#state === 'closed') return ''
     const json = this.#held + this.#other.take().join('')
@@ -81,14 +76,12 @@ export class RawInput {
   }
 }
 
-/** Index of the first quote that no backslash escapes, or -1. */
 function findClosingQuote(json: string): number {
   let at = json.indexOf('"')
   while (at !== -1 && isEscaped(json, at)) at = json.indexOf('"', at + 1)
   return at
 }
 
-/** Up to where no escape is cut. */
 function wholeEscapesEnd(json: string): number {
   const at = json.lastIndexOf('\\')
   if (at === -1 || isEscaped(json, at)) return json.length
@@ -96,14 +89,13 @@ function wholeEscapesEnd(json: string): number {
   return at + escapeChars <= json.length ? json.length : at
 }
 
-/** An odd number of backslashes stands before it. */
 function isEscaped(json: string, at: number): boolean {
   let from = at
   while (from > 0 && json[from - 1] === '\\') from--
   return (at - from) % 2 === 1
 }
 
-/** Invalid JSON gives nothing: its call is found broken at the end. */
+/** Invalid JSON decodes to nothing: its call is found broken at the end. */
 function decode(json: string): string {
   try {
     return String(JSON.parse(`"${json}"`))

@@ -18,7 +18,6 @@ import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
 import { ResponseWriter } from './answer.ts'
 
-/** The Responses API. */
 export const OpenAiResponses = {
   paths: ['/v1/responses', '/responses'],
   counter: {
@@ -42,7 +41,6 @@ const SUMMARY_ALONE = {
   response_format: null
 } as const
 
-/** Reads a Responses request. */
 function readRequest(
   json: JsonObject,
   repairs: Repairs,
@@ -79,12 +77,10 @@ function readRequest(
   }
 }
 
-/** The member of `include` that asks for reasoning that a client can bring back. */
 const SEALED = 'reasoning.encrypted_content'
 
 /**
- * Members whose meaning is in something kept on the server; to ignore them would lose the conversation.
- *
+ * Refuses members that refer to state on the server: ignoring them would lose the conversation.
  * @throws {GatewayError} GW_BODY_INVALID
  */
 function refuseStateOnServer(request: ResponsesBody): void {
@@ -134,8 +130,8 @@ function readConversation(
 }
 
 /**
- * Declares the tools of the request and of its items: newer models of Codex have them all in the input, and what
- * a search found stays callable for the rest of the conversation.
+ * Declares the tools of the request and of its items: newer models of Codex list them all in the input, and
+ * found tools stay callable for the rest of the conversation.
  */
 function declareAll(
   request: ResponsesBody,
@@ -148,13 +144,13 @@ function declareAll(
     if (type !== 'additional_tools' && type !== 'tool_search_output') continue
     const { tools } = checkShape(Items.toolList, item, path)
     const found = declareTools(tools, { path: `${path}.tools`, declared, repairs })
-    // What a search found is told where it was found, so that the system text stays the same for caches.
+    // Found tools are described where they were found, so that the system text stays the same for caches.
     if (type === 'additional_tools') notes.push(...found)
   }
   return notes
 }
 
-/** A summary that is asked for asks for reasoning, with or without an effort. */
+/** Asking for a reasoning summary asks for reasoning, with or without an effort. */
 function readReasoning({ reasoning }: ResponsesBody, repairs: Repairs): ReasoningWish {
   const { effort, summary } = reasoning ?? {}
   if (effort !== undefined && effort !== null)
@@ -173,7 +169,7 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
 }
 
-/** Key shared by all requests of a session: the caching key of clients, Codex's thread. */
+/** Shared by all requests of a session: the client's caching key, or Codex's thread. */
 function sessionKeyOf(body: ResponsesBody): string | undefined {
   const thread = textMember(body.client_metadata ?? {}, 'thread_id')
   return body.prompt_cache_key || thread || undefined

@@ -8,7 +8,6 @@ import type { EndReason, Usage } from '../answer/stream-part.ts'
 import type { AskedAnswer } from '../plan/plan.ts'
 import type { ResponsesWishes } from './output-items.ts'
 
-/** Progress of a response. */
 export type ResponseState =
   | { readonly status: 'in_progress' }
   | { readonly status: 'completed'; readonly usage: Usage }
@@ -16,8 +15,8 @@ export type ResponseState =
   | { readonly status: 'failed'; readonly error: ReturnType<typeof toResponseError> }
 
 /**
- * Members that a response always has, whether or not its request could set them, with the values of the vendor's own
- * API. Nothing here samples by temperature, but generated clients refuse `null` for it.
+ * Members that every response has, with the values of OpenAI's own API. Nothing here samples by
+ * temperature, but generated clients refuse `null` for it.
  */
 const DEFAULTS = {
   access_programs: null,
@@ -44,7 +43,6 @@ const DEFAULTS = {
   metadata: {}
 } as const
 
-/** Writes the response object of one answer, whose fixed members are made once. */
 export class ResponseObject {
   readonly #head: string
   readonly #now: () => number
@@ -58,7 +56,6 @@ export class ResponseObject {
     this.#head = JSON.stringify(said).slice(0, -1)
   }
 
-  /** JSON text; `output` are the JSON texts of the items. */
   toJson(state: ResponseState, output: readonly Written[]): Written {
     const tail = {
       status: state.status,
@@ -77,7 +74,6 @@ export class ResponseObject {
 
 type IncompleteReason = 'max_output_tokens' | 'content_filter'
 
-/** Why a response is not complete, by why the answer ended; `null` where it is. */
 export const IncompleteReasons = {
   stop: null,
   tool: null,
@@ -88,7 +84,7 @@ export const IncompleteReasons = {
   pause: null
 } as const satisfies Record<EndReason, IncompleteReason | null>
 
-/** Usage in the words of a response; cached tokens are a part of `input_tokens` there (kiro-protocol §6.3). */
+/** Cached tokens are part of `input_tokens` here (kiro-protocol §6.3). */
 function toResponseUsage(usage: Usage): object {
   const { cacheReadTokens = 0, cacheWriteTokens = 0, reasoningTokens = 0, credits } = usage
   const inputTokens = usage.inputTokens + cacheReadTokens + cacheWriteTokens
@@ -102,13 +98,9 @@ function toResponseUsage(usage: Usage): object {
   }
 }
 
-/** Seconds, where the upstream did not say. */
 const DEFAULT_RETRY_AFTER_S = 3
 
-/**
- * Codes that clients act on: they compact, wait or give up. Every other failure is one that may pass, and Codex tries
- * again on `server_error`.
- */
+/** Codes on which clients compact, wait or give up. Every other failure may pass: Codex retries on `server_error`. */
 const CODES: Readonly<Partial<Record<ErrorKind, string>>> = {
   overflow: 'context_length_exceeded',
   rate: 'rate_limit_exceeded',
@@ -123,12 +115,12 @@ const CODES: Readonly<Partial<Record<ErrorKind, string>>> = {
   model: 'model_not_found'
 }
 
-/** A failure after the stream began, which its HTTP status can't tell any more (kiro-protocol §8.7). */
+/** Error of a stream that had begun, when the HTTP status can no longer tell it (kiro-protocol §8.7). */
 export function toResponseError(error: GatewayError) {
   const code = CODES[error.kind] ?? 'server_error'
   const message = toOpenAiMessage(error)
   if (code !== 'rate_limit_exceeded') return { code, message }
-  // Without a header for it, Codex reads the wait from these words.
+  // Codex reads the wait from these words, as there is no header.
   const seconds = Math.max(0, error.retryAfterS ?? DEFAULT_RETRY_AFTER_S)
   return { code, message: `${message} Please try again in ${seconds}s.` }
 }

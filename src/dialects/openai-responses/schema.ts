@@ -8,7 +8,6 @@ const ToolChoice = Type.Union([
     type: Type.String(),
     name: optional(Type.String()),
     namespace: optional(Type.String()),
-    /** As Chat Completions nests it. */
     function: optional(Type.Object({ name: Type.String() })),
     mode: optional(Type.String()),
     tools: optional(Type.Array(OpenObject))
@@ -18,11 +17,10 @@ const ToolChoice = Type.Union([
 const Format = Type.Object({
   type: Type.String(),
   schema: Type.Optional(Type.Unknown()),
-  /** As Chat Completions nests it. */
   json_schema: optional(Type.Object({ schema: Type.Optional(Type.Unknown()) }))
 })
 
-/** The members of a Responses request that mean something here or in the answer; all others are ignored. */
+/** Members that mean something here or in the answer; all others are ignored. */
 const Body = Type.Object({
   model: optional(Type.String({ minLength: 1 })),
   input: Type.Union([Type.String(), Type.Array(Type.Union([Type.String(), OpenObject]))]),
@@ -69,7 +67,6 @@ const Named = {
   namespace: optional(Type.String())
 }
 
-/** The items of an input that are looked at closely; what else they hold is not looked at. */
 export const Items = {
   any: Compile(Type.Object({ type: optional(Type.String()) })),
   message: Compile(Type.Object({ role: optional(Type.String()), content: Type.Optional(Content) })),
@@ -100,7 +97,6 @@ const Described = {
   description: optional(Type.String())
 }
 
-/** The tools of a Responses request that its client runs itself. */
 export const Tools = {
   any: Compile(Type.Object({ type: optional(Type.String()) })),
   custom: Compile(

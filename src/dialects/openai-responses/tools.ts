@@ -14,16 +14,13 @@ import { checkShape } from '../request/shape.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import { type ResponsesBody, Tools } from './schema.ts'
 
-/** Place of a list of tools, and the tools declared there. */
 interface ToolPlace {
-  /** From the body's root, for error messages. */
   readonly path: string
   readonly declared: DeclaredTools
   readonly repairs: Repairs
   readonly namespace?: string
 }
 
-/** Schema of a function that takes one text. */
 const textSchema = (name: string) => ({
   type: 'object',
   properties: { [name]: { type: 'string' } },
@@ -31,9 +28,8 @@ const textSchema = (name: string) => ({
 })
 
 /**
- * Declares the tools of a list and gives back what its namespaces say of themselves. Tools that only the vendor
- * can run are left out, but for the search of the web; deferred ones are offered as soon as they are listed.
- *
+ * Declares a list of tools and returns the descriptions of its namespaces. Tools that only OpenAI can run
+ * are left out, except the web search; deferred ones are offered as soon as they are listed.
  * @throws {GatewayError} GW_BODY_INVALID
  */
 export function declareTools(
@@ -74,7 +70,7 @@ function declareFunction(tool: JsonObject, { path, declared, namespace }: ToolPl
   )
 }
 
-/** A custom tool becomes a function with one text, which is the whole payload. */
+/** A custom tool becomes a function with one text. */
 function declareCustom(tool: JsonObject, { path, declared, namespace }: ToolPlace): void {
   const { custom: nested } = tool
   const { name, description, format } = isJsonObject(nested)
@@ -99,7 +95,7 @@ function declareNamespace(tool: JsonObject, place: ToolPlace): readonly string[]
   return isDescribed ? [`${named} ${description}`, ...notes] : notes
 }
 
-/** Only a search that the client makes is a tool for it; what the vendor would search is all on offer. */
+/** Declares a tool search only if the client runs it; everything that OpenAI would search is on offer. */
 function declareSearch(tool: JsonObject, { path, declared, repairs }: ToolPlace): void {
   const { description, execution, parameters } = checkShape(Tools.search, tool, path)
   if (execution !== 'client') {
@@ -117,7 +113,6 @@ function declareSearch(tool: JsonObject, { path, declared, repairs }: ToolPlace)
   )
 }
 
-/** Describes the result of a tool search in words; the tools themselves are on offer by then. */
 export function wordFoundTools(
   tools: readonly JsonObject[] | null | undefined,
   declared: DeclaredTools
@@ -147,9 +142,8 @@ const INPUT_NOTE =
 type ChoiceMember = ResponsesBody['tool_choice']
 
 /**
- * Reads `tool_choice`. A tool of the vendor's, which is never on offer, counts by its type.
- *
- * @throws {GatewayError} GW_BODY_INVALID when a tool must be called and is not named.
+ * Reads `tool_choice`. A tool of OpenAI's, which is never on offer, counts by its type.
+ * @throws {GatewayError} GW_BODY_INVALID if a tool must be called and is not named
  */
 export function readToolChoice(choice: ChoiceMember, declared: DeclaredTools): ToolChoice {
   if (choice === undefined || choice === null) return { type: 'auto' }
@@ -178,7 +172,7 @@ export function readToolChoice(choice: ChoiceMember, declared: DeclaredTools): T
   }
 }
 
-/** The full names of the tools that may be called; `undefined` for all. */
+/** Full names of the tools that may be called; `undefined` for all. */
 export function allowedNames(
   choice: ChoiceMember,
   declared: DeclaredTools
@@ -189,7 +183,6 @@ export function allowedNames(
   for (const tool of choice.tools ?? []) {
     const { type, namespace } = tool
     const { name } = isJsonObject(tool['function']) ? tool['function'] : tool
-    // A tool by its name, one of the vendor's by its type.
     const word = typeof name === 'string' ? name : type
     if (typeof word !== 'string') continue
     if (type === 'namespace' && word === name) namespaces.add(word)
@@ -202,7 +195,6 @@ export function allowedNames(
   return names
 }
 
-/** The web search, unless it is not among the tools that may be called. */
 export function allowedSearch(
   choice: ChoiceMember,
   { webSearch }: DeclaredTools

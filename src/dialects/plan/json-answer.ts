@@ -12,23 +12,17 @@ import {
 import { invalidPart } from './json-body.ts'
 import { codeOf } from '../../shared/errors.ts'
 
-/** Required form of an answer in JSON. */
 export type JsonForm =
   | { readonly type: 'value' | 'object' }
-  /** The schema is kept as JSON text: as objects it would take many times the memory for as long as the answer lasts. */
+  /** JSON text, because parsed schemas would take many times the memory for as long as the answer lasts. */
   | { readonly type: 'schema'; readonly schemaJson: string }
 
-/** JSON format requested by a client, in any dialect. */
 export interface JsonFormat {
   readonly type: string
   readonly schema?: unknown
 }
 
-/**
- * Reads a client's format; `undefined` where it does not ask for JSON. `path` leads to the schema.
- *
- * @throws {GatewayError} GW_BODY_INVALID for an invalid schema.
- */
+/** @throws {GatewayError} GW_BODY_INVALID for an invalid schema */
 export function readJsonForm(format: JsonFormat, path: string): JsonForm | undefined {
   if (format.type === 'json_object') return { type: 'object' }
   if (format.type !== 'json_schema') return undefined
@@ -37,22 +31,20 @@ export function readJsonForm(format: JsonFormat, path: string): JsonForm | undef
   return { type: 'schema', schemaJson: readAnswerSchema(schema, path) }
 }
 
-/** Problems that are told; the first ones explain most of the others. */
 const MAX_PROBLEMS = 8
 const MAX_PROBLEM_CHARS = 300
 
-/** The result of a check. */
 export interface AnswerCheck {
-  /** Reasons why the text is not the JSON that was asked for, in words for the model; empty when it is. */
+  /** Why the text is not the JSON that was asked for, worded for the model; empty if it is. */
   readonly problems: readonly string[]
   /**
-   * False when the check was given up: the text is JSON, but patterns or references of the schema cost too much, which
-   * the model cannot mend.
+   * False if the check was given up: the text is JSON, but the schema's patterns or references cost too
+   * much, which the model cannot mend.
    */
   readonly isComplete: boolean
 }
 
-/** Checks a text against what was asked for, here and now, and gives up after so many milliseconds. */
+/** Checks synchronously, and gives up after `timeoutMs`. */
 export function checkAnswer(text: string, form: JsonForm, timeoutMs: number): AnswerCheck {
   let value: unknown
   try {
@@ -83,7 +75,7 @@ function checkValue(value: unknown, schema: AnswerSchema, timeoutMs: number): An
   try {
     return complete(runWithin(timeoutMs, check))
   } catch (error) {
-    // A watchdog's end, or a recursion without end; anything else is a bug.
+    // A timeout or endless recursion; anything else is a bug.
     const isEndless =
       error instanceof RangeError || codeOf(error) === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
     if (isEndless) return { problems: [], isComplete: false }
@@ -91,7 +83,7 @@ function checkValue(value: unknown, schema: AnswerSchema, timeoutMs: number): An
   }
 }
 
-/** Runs a function here and now and ends it by force when it takes too long, even inside a regular expression. */
+/** Runs a function synchronously and interrupts it after a time, even inside a regular expression. */
 function runWithin<T>(timeoutMs: number, run: () => T): T {
   const outcome: { value?: T } = {}
   runInNewContext('run()', { run: () => void (outcome.value = run()) }, { timeout: timeoutMs })
@@ -100,8 +92,8 @@ function runWithin<T>(timeoutMs: number, run: () => T): T {
 }
 
 /**
- * The schema in the validator's words, which takes all patterns for Unicode ones and does not know `nullable`. Consumes
- * the schema.
+ * Adapts the schema to the validator, which takes all patterns for Unicode ones and does not know
+ * `nullable`. Consumes the schema.
  */
 function forValidator(schema: AnswerSchema): AnswerSchema {
   if (typeof schema === 'boolean') return schema
@@ -116,7 +108,7 @@ function forValidator(schema: AnswerSchema): AnswerSchema {
   return copy
 }
 
-/** `nullable` is OpenAPI's; the helper of OpenAI's SDK for schemas of Zod 3 says it, too. */
+/** `nullable` is OpenAPI's; OpenAI's SDK helper for Zod 3 writes it, too. */
 function allowNull(schema: JsonDraft): void {
   const { type, enum: values, anyOf, allOf } = schema
   if (type !== undefined) schema['type'] = [type, 'null'].flat()
@@ -126,19 +118,17 @@ function allowNull(schema: JsonDraft): void {
   delete schema['allOf']
 }
 
-/** A JSON Schema that `readAnswerSchema` has looked through. */
 type AnswerSchema = JsonObject | boolean
 
-/** Longest schema, in characters of JSON: it goes into the prompt and stays with the request. */
+/** Characters of JSON: the schema goes into the prompt and stays with the request. */
 export const MAX_SCHEMA_CHARS = 262_144
 
 const TYPES = new Set<unknown>('array boolean integer null number object string'.split(' '))
 
 /**
- * Checks the schema that an answer must match, so that a mistake in it is a 400 and not an answer that cannot be
- * checked, and gives its JSON text. References must lead somewhere inside it: nothing is ever fetched.
- *
- * @throws {GatewayError} GW_BODY_INVALID that names the part at fault.
+ * Validates the answer's schema, so that a mistake in it is a 400 and not an answer that cannot be checked,
+ * and returns its JSON text. References must lead inside it: nothing is fetched.
+ * @throws {GatewayError} GW_BODY_INVALID that names the part at fault
  */
 export function readAnswerSchema(schema: unknown, path: string): string {
   if (typeof schema === 'boolean') return JSON.stringify(schema)
@@ -152,15 +142,13 @@ export function readAnswerSchema(schema: unknown, path: string): string {
   return json
 }
 
-/** Reads what `readAnswerSchema()` gave. */
 function parseAnswerSchema(json: string): AnswerSchema {
   const schema: unknown = JSON.parse(json)
   return schema === false ? false : (asJsonObject(schema) ?? true)
 }
 
-/** Scope in which the references of a schema are resolved. */
 interface Scope {
-  /** The nearest schema around that has an `$id`, or the root. */
+  /** The nearest enclosing schema with an `$id`, or the root. */
   readonly resource: JsonObject
   readonly anchors: ReadonlySet<string>
 }
@@ -179,7 +167,7 @@ function checkSchema(schema: JsonObject, path: string, outer: Scope): void {
   }
 }
 
-/** Returns the fault of a keyword's own value; the schemas inside it are checked separately. */
+/** Checks a keyword's own value; the schemas inside it are checked separately. */
 function problemOf(kind: WordKind, value: unknown, scope: Scope): string | null {
   if (kind === 'reference') return problemOfReference(value, scope)
   const rule = WordRules[kind]
@@ -220,7 +208,7 @@ const WordRules: Readonly<Record<Exclude<WordKind, 'reference'>, WordRule | null
   anything: null
 }
 
-/** The expression of a `pattern`; some were written for engines without the `u` flag. */
+/** Falls back to an expression without the `u` flag, which some were written for. */
 export function toPattern(value: unknown): RegExp | null {
   if (typeof value !== 'string') return null
   const flags = ['u', ''].find((flag) => isPattern(value, flag))
@@ -243,7 +231,6 @@ function problemOfReference(value: unknown, { resource, anchors }: Scope): strin
   return isSchema || anchors.has(value.slice(1)) ? null : 'does not exist in this schema'
 }
 
-/** `''` is the root itself. */
 function anchorsOf(schema: JsonObject): ReadonlySet<string> {
   const anchors = new Set([''])
   const open = [schema]

@@ -5,23 +5,21 @@ import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { isValueDeeper, outlineText, type TextOutline } from '../../shared/json-outline.ts'
 import { ownText } from '../../shared/own-memory.ts'
 
-/** Longest path that an error names. */
 const MAX_PATH_CHARS = 500
 
-/** Deeper nesting is refused: no client needs it, and whatever walks it could overflow the stack. */
+/** Deeper nesting is refused: no client needs it, and recursive walks could overflow the stack. */
 export const MAX_JSON_DEPTH = 256
 
 /**
- * Up to this size the nesting is checked after parsing, which costs a twentieth of reading the bytes first.
+ * Up to this size nesting is checked after parsing, at a twentieth of the cost of reading the bytes first.
  * A megabyte of brackets parses into some 30 MB; 32 MB of them would take a gigabyte.
  */
 const MAX_TRUSTED_BYTES = 1_048_576
 
 /**
- * The JSON object in a request's body. Broken UTF-8 becomes U+FFFD, as every JSON parser here does it.
- *
- * @throws {GatewayError} GW_BODY_INVALID for anything else; GW_BODY_TOO_LARGE for one that seems to take more than
- *   `heapBytes` to convert.
+ * Parses a request's body. Broken UTF-8 becomes U+FFFD.
+ * @throws {GatewayError} GW_BODY_INVALID if it is not a JSON object, GW_BODY_TOO_LARGE if it seems to take
+ * more than `heapBytes` to convert
  */
 export function parseJsonBody(body: Uint8Array, heapBytes = Infinity): JsonObject {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
@@ -37,7 +35,7 @@ export function parseJsonBody(body: Uint8Array, heapBytes = Infinity): JsonObjec
   throw invalidBody('The request body must be a JSON object.')
 }
 
-/** The refusal of one part of a body, and the rule that it breaks; the message begins with the path that leads there. */
+/** Makes the refusal of one part of a body; the message begins with its path. */
 export function invalidPart(
   path: string,
   problem: string,
@@ -57,7 +55,7 @@ export function refuseLong(path: string, text: string, max: number, rule?: RuleI
   throw invalidPart(path, `must have at most ${max} characters, not ${text.length}`, rule)
 }
 
-/** Names inside a schema may be as long as the schema; a place around the one at fault is told then. */
+/** Member names of a schema may be as long as the schema; an enclosing place is named then. */
 function shortenPath(path: string): string {
   if (path.length <= MAX_PATH_CHARS) return path
   const start = path.slice(0, MAX_PATH_CHARS)
@@ -82,22 +80,21 @@ function invalidBody(message: string): GatewayError {
 }
 
 /**
- * Heap in bytes that a conversion takes at its peak for each thing in the body. Measured: an object of two members is about
- * 800 bytes as a message and 300 in a schema, a member with a name of its own about 100, an empty array 40 to 130, a
- * number 8 and a hole for its growth.
+ * Peak heap bytes of a conversion for each thing in the body. Measured: an object of two members takes 800
+ * as a message and 300 in a schema, a member with a unique name 100, an empty array 40 to 130, a number 8
+ * and space to grow.
  */
 const OBJECT_BYTES = 600
 const MEMBER_BYTES = 100
 const ARRAY_BYTES = 120
 const COMMA_BYTES = 12
-/** The text and the strings that are parsed of it, at a byte or two for each character. */
+/** The text and the strings parsed from it, at one or two bytes a character. */
 const COPIES = 2
 const WIDE = 2
 
 /**
- * Refuses a body that would need more heap than there is before anything is built of it: V8 ends the whole process
- * where a limit is overshot inside one call, such as that of `JSON.parse`.
- *
+ * Refuses a body that would need too much heap, before parsing it: V8 ends the whole process if a limit is
+ * overshot within one call such as `JSON.parse`.
  * @throws {GatewayError} GW_BODY_TOO_LARGE
  */
 export function refuseCostly(bytes: Uint8Array, outline: TextOutline, heapBytes: number): void {
@@ -109,7 +106,6 @@ export function refuseCostly(bytes: Uint8Array, outline: TextOutline, heapBytes:
   throw tooCostly(`of ${objects} objects with ${members} members and ${arrays} arrays`)
 }
 
-/** For a body that needs more memory while it is converted than there is for one. */
 export function tooCostly(outline?: string): GatewayError {
   const what = outline === undefined ? 'The request body' : `The request body, ${outline},`
   return new GatewayError('GW_BODY_TOO_LARGE', outline, {

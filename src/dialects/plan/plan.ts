@@ -18,80 +18,66 @@ import {
   type WebSearchWish
 } from './search-tool.ts'
 
-/** The client's wishes about its answer, as its dialect has read them. */
 export interface AskedAnswer<Own = unknown> {
-  /** Its name in `dialects/dialect.ts`. */
   readonly dialect: string
-  /** As the client named it; echoed in the answer. */
+  /** The client's name for it, repeated in the answer. */
   readonly model: string
   readonly isStream: boolean
   readonly stopSequences: readonly string[]
-  /** `parallel_tool_calls: false`: only the first call of the answer is delivered. */
+  /** `parallel_tool_calls: false`: only the first call is delivered. */
   readonly isSingleToolCall: boolean
-  /** The answer must be JSON: a code fence around the whole of it is removed. */
+  /** A code fence around the whole answer is removed. */
   readonly isJsonAnswer: boolean
-  /** The client may refer to parts of the answer by their ids later on. */
+  /** The client may refer to parts of the answer by their ids later. */
   readonly keepsItems: boolean
-  /** The client keeps reasoning that it can't read, whether it asked for any or not, and brings it back. */
+  /** The client keeps reasoning that it cannot read, whether it asked for any or not, and sends it back. */
   readonly isSealed?: true
-  /** Facts for the writer of the dialect alone. */
   readonly own: Own
 }
 
-/**
- * Everything that the answering side must remember of a request. Made with the upstream payload by a
- * dialect's `request.ts`; plain data and small, since it may come back from a thread.
- */
+/** Everything that the answering side needs of a request. Plain data and small: it may come from a thread. */
 export interface ReplyPlan<Own = unknown> extends RefusableParts {
   readonly asked: AskedAnswer<Own>
-  /** As sent upstream. */
   readonly upstreamModel: string
-  /** Ids of the conversation upstream, in either form of request. */
+  /** Upstream ids of the conversation, in either form of request. */
   readonly ids: ConversationIds
-  /** Upstream tool name → the client's, only where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
-  /** Source of the reasoning: none, events of its own, or tags in the text. */
+  /** `native`: in events of its own; `tags`: in the text. */
   readonly reasoning: 'none' | 'native' | 'tags'
-  /** The client's bound on the answer in tokens, where the upstream does not keep it. */
+  /** Token limit of the answer that the upstream does not keep. */
   readonly maxOutputTokens?: number
-  /** The tools on offer by upstream name, to recognise calls that a model writes as text. */
+  /** Offered tools by upstream name, to recognise calls that a model writes as text. */
   readonly textCallForms: Readonly<Record<string, TextCallForm>>
-  /** Local estimate of the request's tokens, used until the upstream says better. */
+  /** Local estimate, used until the upstream gives a figure. */
   readonly inputTokens: number
-  /** The answer may take much longer to begin than others: it is a large request, or one that asks for much thought. */
+  /** The first byte may take much longer than usual: the request is large or asks for much thought. */
   readonly isSlow: boolean
-  /** The model's input window in tokens, to turn the upstream's percentage into tokens. */
+  /** Tokens. */
   readonly contextWindow: number
-  /** Reasons to ask more than once; `null` where the first answer is the answer. */
+  /** `null`: the first answer is the answer. */
   readonly rounds: RoundPlan | null
-  /** Beginning of the conversation; left out where it cannot be told from others. */
   readonly start?: ConversationStart
-  /** Codes of the repairs that were made, in order, without duplicates. */
   readonly repairs: readonly string[]
-  /** Ids of the rules that the request may break in the upstream's eyes, see `Borderline`. */
+  /** Rules that the upstream may find broken, see `Borderline`. */
   readonly borderline: readonly string[]
-  /** Memory that the plan takes until the answer has ended, see `keptBytesOf()`. */
+  /** Memory of the plan until the answer ends, see `keptBytesOf()`. */
   readonly keptBytes: number
 }
 
-/** The parts of a request that the upstream may refuse by themselves, where there are such. */
 export interface RefusableParts {
-  /** Reasoning that goes back to the model. */
   readonly replay?: ConversationParts
-  /** Documents that go up as they are. */
   readonly documents?: ConversationParts
-  /** Fields of the request beside the conversation. */
   readonly fields?: RequestFields
 }
 
-// Of V8 with pointers of eight bytes, rounded up.
+// V8 with 8-byte pointers, rounded up.
 const STRING_BYTES = 24
 const OBJECT_BYTES = 56
 const SLOT_BYTES = 8
-/** A character that is not Latin-1 makes a whole string take two for each. */
+/** One character outside of Latin-1 makes a whole string take two bytes for each. */
 const CHAR_BYTES = 2
 
-/** About how much memory plain data takes, at most. Walks all of it, so it is for what has a bound. */
+/** Upper bound, roughly, of the memory of plain data. Walks all of it, so the data must be bounded. */
 export function keptBytesOf(value: unknown): number {
   if (typeof value === 'string') return STRING_BYTES + value.length * CHAR_BYTES
   if (typeof value !== 'object' || value === null) return SLOT_BYTES
@@ -106,34 +92,27 @@ export function keptBytesOf(value: unknown): number {
   return bytes
 }
 
-/** Reasons for the gateway to ask the model more than once for one answer. */
 export interface RoundPlan {
-  /** The text must be this; `null` for any text. */
+  /** `null` for any text. */
   readonly jsonForm: JsonForm | null
-  /** The answer must call a tool; `null` where it need not. */
   readonly dueCall: DueCall | null
   readonly webSearch: WebSearchPlan | null
 }
 
-/** A call that the client insists on. */
 export type DueCall =
-  /** A call of this tool, by the client's name for it. */
   | { readonly name: string }
-  /** A call of any tool; the model is reminded of these. */
+  /** Any tool; the model is reminded of these. */
   | { readonly name: null; readonly oneOf: readonly string[] }
 
-/** The model knows the others from the request. */
 const MaxReminded = 8
 
-/** Searches that the gateway makes for the model. */
 export interface WebSearchPlan extends WebSearchWish {
-  /** Under which the model is offered it. */
+  /** The tool's name for the model. */
   readonly toolName: string
-  /** To be made before the model is asked. */
+  /** Done before the model is asked. */
   readonly opening: OpeningSearch | null
 }
 
-/** The search that will be made for the model, and the conversation in which it is offered. */
 export function planSearch(
   {
     conversation,
@@ -150,7 +129,7 @@ export function planSearch(
   }
   const toolName = nameSearchTool(conversation.tools)
   const opening = openingSearch(conversation)
-  // First, so that no other tool's cleaned-up name can take its own.
+  // First, so that no cleaned-up name of another tool can take its name.
   const tools = [searchTool(toolName, webSearch), ...conversation.tools]
   return {
     conversation: { ...conversation, tools },
@@ -169,7 +148,6 @@ export function planRounds(
   return { jsonForm, dueCall, webSearch }
 }
 
-/** The client's names of the tools that a payload offers. */
 export function offeredNames(
   payload: UpstreamPayload,
   toolNames: Readonly<Record<string, string>>
@@ -183,7 +161,7 @@ function toolsOf({ conversationState }: UpstreamPayload) {
   return conversationState.currentMessage.userInputMessage.userInputMessageContext?.tools ?? []
 }
 
-/** Returns the call that the client insists on, if the tool can be called at all. */
+/** Returns the call that the client insists on, if its tool is offered. */
 function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | null {
   if (choice.type === 'required') {
     return offered.length > 0 ? { name: null, oneOf: offered.slice(0, MaxReminded) } : null
@@ -197,8 +175,8 @@ function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | nu
 }
 
 /**
- * A refusal is repeated as long as one of its signatures is there: the first is for as long as a conversation only grows, some
- * of the newest are where a client leaves out the oldest.
+ * A refusal is remembered while one of its signatures is in the request: the first lasts as long as a
+ * conversation only grows, the newest where a client drops the oldest.
  */
 const MAX_SIGNATURES = 64
 
@@ -231,22 +209,20 @@ export function refusablePartsOf(payload: UpstreamPayload, conversationId: strin
   }
 }
 
-/** Facts about a tool that tell whether a text is exactly a call of it. */
+/** Parameters of a tool, to tell whether a text is exactly a call of it. */
 export interface TextCallForm {
-  /** Parameter → whether its value stands as it is, or as JSON. */
+  /** Says of each parameter if its value is plain text or JSON. */
   readonly parameters: Readonly<Record<string, 'text' | 'json'>>
   readonly required: readonly string[]
 }
 
 /**
- * Characters of parameters' names that are remembered for as long as the answer lasts: 100 tools with 10 parameters
- * have some 15,000. A call of a tool beyond that is not recognised in a text.
+ * Characters of parameter names kept with an answer: 100 tools with 10 parameters have some 15,000. Calls
+ * of tools beyond that are not recognised in a text.
  */
 const MAX_NAME_CHARS = 65_536
-/** Overhead of a name, in characters. */
 const NAME_OVERHEAD_CHARS = 16
 
-/** The forms of the tools on offer, by the names that the model knows. */
 export function textCallFormsOf(payload: UpstreamPayload): Readonly<Record<string, TextCallForm>> {
   const forms: [name: string, form: TextCallForm][] = []
   let chars = 0

@@ -4,51 +4,41 @@ import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { ownText } from '../../shared/own-memory.ts'
 import { invalidPart, refuseLong } from './json-body.ts'
 
-/** Web search requested by a client. Plain data. */
+/** Web search as a client asks for it. Plain data. */
 export interface WebSearchWish {
-  /** Searches at most in one answer. */
   readonly maxUses: number
-  /** Hosts, with or without a path; empty means all. */
+  /** Hosts with or without a path; empty for all. */
   readonly allowedDomains: readonly string[]
   readonly blockedDomains: readonly string[]
-  /** Location of the user, in words; `''` if unknown. */
+  /** User's location in words; `''` if unknown. */
   readonly location: string
-  /** Place of the tool in the request. */
   readonly source: string
 }
 
 /** A search that the client's words ask for. */
 export interface OpeningSearch {
   readonly query: string
-  /** The words are nothing but that: what is found is the answer. */
+  /** The words ask for nothing else: the results are the answer. */
   readonly isWhole: boolean
 }
 
-/** Default bound of searches. */
 const MAX_USES = 10
 const MAX_DOMAINS = 200
-/** A host has at most 253, the rest is for a path. */
+/** A host has at most 253; the rest is for a path. */
 const MAX_DOMAIN_CHARS = 512
 const MAX_LOCATION_CHARS = 200
-/** Longest words that are taken for a query as they are. */
 const MAX_OPENING_CHARS = 400
-/** Longest query that is asked as it is; the upstream's own limit is unknown. */
+/** Longest query; the upstream's own limit is unknown. */
 const MAX_QUERY_CHARS = 2000
 
 const SEARCH_PREFIX = 'Perform a web search for the query: '
 const TOOL_NAMES = ['web_search', 'search_the_web', 'gateway_web_search'] as const
 
-/** True for the vendor's own web search tool, under any of its dated names. */
 export function isSearchTool(tool: JsonObject): boolean {
   const { type } = tool
   return typeof type === 'string' && /^web_search(?:_|$)/.test(type)
 }
 
-/**
- * The web search among a request's tools; `undefined` if there is none. `path` leads to the tools.
- *
- * @throws {GatewayError} GW_BODY_INVALID
- */
 export function findSearchTool(
   tools: readonly JsonObject[],
   path: string
@@ -58,11 +48,7 @@ export function findSearchTool(
   return tool === undefined ? undefined : readSearchWish(tool, `${path}[${index}]`)
 }
 
-/**
- * Reads what Messages, Responses and Chat Completions say of a search.
- *
- * @throws {GatewayError} GW_BODY_INVALID
- */
+/** @throws {GatewayError} GW_BODY_INVALID */
 export function readSearchWish(tool: JsonObject, path: string): WebSearchWish {
   const { max_uses: maxUses, user_location: location } = tool
   const filters = isJsonObject(tool['filters']) ? tool['filters'] : tool
@@ -79,7 +65,6 @@ export function readSearchWish(tool: JsonObject, path: string): WebSearchWish {
   }
 }
 
-/** The function that a model is offered in place of the vendor's tool. */
 export function searchTool(name: string, wish: WebSearchWish): ToolDefinition {
   const { allowedDomains, blockedDomains, location } = wish
   const sentences = [
@@ -99,7 +84,7 @@ export function searchTool(name: string, wish: WebSearchWish): ToolDefinition {
   }
 }
 
-/** A name that differs from all of the client's own tools. */
+/** Finds a name that no tool of the client has. */
 export function nameSearchTool(tools: readonly ToolDefinition[]): string {
   const taken = new Set(tools.map(({ name }) => name.toLowerCase()))
   const free = TOOL_NAMES.find((name) => !taken.has(name))
@@ -110,8 +95,8 @@ export function nameSearchTool(tools: readonly ToolDefinition[]): string {
 }
 
 /**
- * The search that opens an answer: where the web search is all that a client offers, its first words ask for one
- * (kiro-protocol §9.4, path A). Longer words are for the model to make a query of.
+ * Finds the search that opens an answer: if web search is the only tool, the first words ask for one
+ * (kiro-protocol §9.4, path A). Longer words are left for the model to make a query of.
  */
 export function openingSearch({ tools, messages }: Conversation): OpeningSearch | null {
   const [message] = messages
@@ -128,7 +113,6 @@ export function openingSearch({ tools, messages }: Conversation): OpeningSearch 
   return isQuery ? { query: ownText(text), isWhole: false } : null
 }
 
-/** The pages that the client's domains leave. */
 export function filterPages(
   pages: readonly FoundPage[],
   { allowedDomains, blockedDomains }: WebSearchWish
@@ -140,7 +124,7 @@ export function filterPages(
   )
 }
 
-/** Describes the results in words, for the model and for clients that read nothing else. */
+/** Words the results for the model, and for clients that read nothing else. */
 export function wordSearch(
   query: string,
   found: { readonly results: readonly FoundPage[]; readonly problem?: string }
@@ -158,7 +142,7 @@ function wordPage({ title, url, snippet, publishedAt }: FoundPage, index: number
   return `${index + 1}. ${title} (${url})${date}${snippet === '' ? '' : `\n${snippet}`}`
 }
 
-/** `example.com` takes its subdomains in, `example.com/blog` only what is below that path. */
+/** `example.com` includes subdomains, `example.com/blog` only what is below that path. */
 function isWithin(url: string, domain: string): boolean {
   if (!URL.canParse(url)) return false
   const { hostname, pathname } = new URL(url)
@@ -186,7 +170,6 @@ function readDomains(value: unknown, path: string): readonly string[] {
     .filter((domain) => domain !== '')
 }
 
-/** City, region and country; OpenAI's chat has them one level deeper. */
 function readLocation(value: unknown): string {
   if (!isJsonObject(value)) return ''
   const place = isJsonObject(value['approximate']) ? value['approximate'] : value

@@ -4,73 +4,64 @@ import type { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
 
-/** The refusal of an attachment that stands where `findAttachments()` does not look. */
 export function misplacedAttachment(path: string): GatewayError {
   const problem =
     'what has to be fetched, or turned into text, can stand in the content of messages only'
   return invalidPart(path, problem, 'content-text')
 }
 
-/** Content that a request names or carries in a form that the upstream does not take. */
+/** Content that a request names, or carries in a form that the upstream does not take. */
 export type Attachment =
   | { readonly kind: 'url'; readonly url: string }
-  /** Base64 text; its text is what is wanted. */
+  /** Base64 of a PDF whose text is wanted. */
   | { readonly kind: 'pdf'; readonly base64: string }
-  /** One that the upstream may take as it is. */
   | CarriedDocument
 
-/** A document in a request whose format the upstream knows. */
 export interface CarriedDocument {
   readonly kind: 'document'
   readonly format: DocumentFormat
   readonly base64: string
 }
 
-/** The content of an attachment, or why there is none. */
 export type AttachmentContent =
-  /** A PDF that the upstream may take as it is. */
+  /** A PDF that may be sent natively. */
   | { readonly kind: 'pdf'; readonly base64: string }
   | { readonly kind: 'image'; readonly mediaType: string; readonly base64: string }
   | { readonly kind: 'text'; readonly text: string }
-  /** The reason is for the client. */
+  /** `reason` is for the client. */
   | { readonly kind: 'failed'; readonly reason: string }
 
-/** The content of a URL. */
 export type FetchedContent = AttachmentContent
 
-/** One block that has to be replaced. */
 export interface AttachmentBlock {
   readonly attachment: Attachment
-  /** It is, or may turn out to be, a document and goes up as it is. */
+  /** It is a document, or may prove to be one, and is sent natively. */
   readonly isSent: boolean
-  /** It would be, were it not one too many or too large. */
+  /** It would be sent, but there are too many, or it is too large. */
   readonly isSurplus: boolean
-  /** A block before it names the same URL. */
+  /** An earlier block names the same URL. */
   readonly isRepeated: boolean
-  /** A user's own words, not what a tool has said. */
   readonly isUsers: boolean
-  /** RFC 6901, from the body's root. */
   readonly pointer: string
   readonly title: string
-  /** The sender's words about it. */
   readonly context: string
-  /** The user has just sent it, so that they can be told if it can't be read; else the conversation must go on. */
+  /** Just sent, so that the user can be told if it is unreadable; older ones must not stop the conversation. */
   readonly isNew: boolean
   replaceWith(block: JsonObject): void
 }
 
-/** Members that hold the messages, in the three dialects. */
+/** Members that hold the messages in the three dialects. */
 const MESSAGE_MEMBERS = ['messages', 'input'] as const
 
-/** Members of blocks that hold blocks; a tool's arguments are data, whatever they look like. */
+/** Members that hold blocks; a tool's arguments are data, whatever they look like. */
 const NESTED_MEMBERS = ['content', 'output', 'source'] as const
 
 const PDF_DATA_URL = /^data:application\/pdf;base64,/i
 const WEB_URL = /^https?:\/\//i
 
 /**
- * Every block of a parsed body whose content must be fetched or turned into text first, and where the upstream is sent
- * documents as they are, those.
+ * Finds every block whose content must be fetched or turned into text, and the documents that may be sent
+ * natively.
  */
 export function findAttachments(
   body: JsonObject,
@@ -113,7 +104,6 @@ function markRepeated(found: readonly FoundBlock[]): readonly MarkedBlock[] {
   })
 }
 
-/** The newest documents are sent; a PDF that is not, or that is encrypted, is read for its text. */
 function chooseSent(found: readonly MarkedBlock[]): readonly AttachmentBlock[] {
   const documents = found.filter(({ isDocument, isRepeated }) => isDocument && !isRepeated)
   const isSent = sentAsTheyAre(documents.map(({ attachment }) => charsIn(attachment)))
@@ -184,7 +174,7 @@ function visitList(list: unknown[], place: Omit<Place, 'replace'>, found: FoundB
   })
 }
 
-/** A source itself is never replaced, only blocks in lists inside it. */
+/** A source is never replaced itself, only blocks in lists inside it. */
 function ignore(): void {}
 
 const DOCUMENT_BLOCKS = new Set<unknown>(['document', 'input_file', 'file'])
@@ -197,7 +187,6 @@ const DATA_URL_TYPE = /^data:([^;,]*)/i
 const BASE64_URL = /^data:([^;,]*)(?:;[^;,]*)*;base64,/i
 const MAX_HEAD_CHARS = 256
 
-/** The document that a block carries, if its format is one that the upstream knows. */
 function carriedDocumentOf(block: JsonObject): CarriedDocument | null {
   if (!isDocumentBlock(block)) return null
   const isSource = block['type'] === 'document'
@@ -213,13 +202,13 @@ function carriedDocumentOf(block: JsonObject): CarriedDocument | null {
   return format === null ? null : { kind: 'document', format, base64: bare(data) }
 }
 
-/** The content of a file: LangChain puts data URLs where others put the address of a file. */
+/** LangChain puts data URLs where others put the file's address. */
 export function fileDataOf({ file_data: data, file_url: url }: JsonObject): unknown {
   const isInline = typeof url === 'string' && DATA_URL_TYPE.test(url.slice(0, MAX_HEAD_CHARS))
   return typeof data !== 'string' && isInline ? url : data
 }
 
-/** A source with a data URL in place of a web address, as the base64 text that it is; any other as it came. */
+/** Turns a data URL into base64; returns other sources unchanged. */
 export function inlineSource(source: unknown): JsonObject | null {
   if (!isJsonObject(source)) return null
   const { type, url } = source
@@ -231,7 +220,7 @@ export function inlineSource(source: unknown): JsonObject | null {
     : { type: 'base64', media_type: mediaType, data: bare(url) }
 }
 
-/** Returns the attachment of a block; `null` for a block that can be read as it is. */
+/** `null` for a block that can be read as it is. */
 export function attachmentOf(block: JsonObject): Exclude<Attachment, CarriedDocument> | null {
   switch (block['type']) {
     case 'image':
@@ -286,7 +275,6 @@ function titleOf(block: JsonObject): string {
   return typeof title === 'string' ? title : ''
 }
 
-/** The block that stands for an attachment once its content is there; every dialect reads these. */
 export function toBlock(
   { title, context }: Pick<AttachmentBlock, 'title' | 'context'>,
   content: Exclude<AttachmentContent, { kind: 'pdf' }>
@@ -305,12 +293,10 @@ export function toBlock(
   }
 }
 
-/** Contents that a request needs before it can be converted. */
 export interface AttachmentNeeds {
   readonly urls: readonly string[]
-  /** URLs among them that are left as they are if they lead to PDFs. */
   readonly documentUrls?: readonly string[]
-  /** PDFs in the body, which only have to be turned into text. Each has memory of its own. */
+  /** PDFs in the body whose text is needed. Each has memory of its own. */
   readonly pdfs: readonly Uint8Array<ArrayBuffer>[]
 }
 
@@ -321,7 +307,7 @@ export function attachmentNeedsOf(blocks: readonly AttachmentBlock[]): Attachmen
   return {
     urls: urlsOf(attachments),
     ...(documentUrls.length > 0 && { documentUrls }),
-    // In memory of its own, however small it is.
+    // Copies even small ones: the thread takes their memory.
     pdfs: attachments.flatMap((one) =>
       one.kind === 'pdf' ? [new Uint8Array(Buffer.from(one.base64, 'base64'))] : []
     )
@@ -332,10 +318,7 @@ function urlsOf(attachments: readonly Attachment[]): readonly string[] {
   return [...new Set(attachments.flatMap((one) => (one.kind === 'url' ? [one.url] : [])))]
 }
 
-/** Contents of the attachments of a body. */
 export interface AttachmentContents {
-  /** From the web, by URL. */
   readonly fetched: Readonly<Record<string, AttachmentContent>>
-  /** Contents of the PDFs in the body, in their order. */
   readonly pdfs: readonly AttachmentContent[]
 }

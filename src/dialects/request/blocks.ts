@@ -16,21 +16,20 @@ import {
 import { Blocks, checkShape } from './shape.ts'
 
 /**
- * Clients nest a text in a document in a tool result, and nothing deeper. Below that the words are read in one pass,
- * since every level would copy them.
+ * Clients nest a text in a document in a tool result, and nothing deeper. Text below that is read in one
+ * pass, since every level would copy it.
  */
 const MAX_LEVELS = 4
 
-/** Context for reading a whole message's content. */
 export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & {
   readonly isInToolResult?: boolean
 }
 
 /**
  * Reads a message's content into its draft. Clients mix the vendors' block types, so every dialect takes
- * all of them; the path in an error says which block it was.
- *
- * @throws {GatewayError} GW_BODY_INVALID for malformed blocks of a known type, audio, and unresolved attachments
+ * all of them.
+ * @throws {GatewayError} GW_BODY_INVALID for malformed blocks of a known type, audio, and unresolved
+ * attachments
  */
 export function readContent(content: ContentValue, context: ContentContext): void {
   const { draft, path } = context
@@ -44,13 +43,12 @@ export function readContent(content: ContentValue, context: ContentContext): voi
   }
 }
 
-/** The same for a single block at `context.path`. */
 export function readPart(block: Block, context: ContentContext): void {
   const isInToolResult = context.isInToolResult ?? false
   readBlock(block, { ...context, isInToolResult, level: 0, readBlock })
 }
 
-/** The text of a tool's answer, each block on lines of its own; images go to the draft. */
+/** Reads a tool's answer as text, each block on its own lines; images go to the draft. */
 export function readResultText(content: ContentValue, context: ContentContext): string {
   return readResultContent(content, { ...context, isInToolResult: true, level: 0, readBlock })
 }
@@ -116,7 +114,7 @@ function readTypedBlock(block: JsonObject, context: BlockContext): void {
     case 'input_audio':
     case 'audio':
       if (!context.isInToolResult) throw invalidPart(path, 'audio is not supported', 'content-text')
-      // Where a tool has said it, every later request would be refused as well.
+      // Refusing audio of a tool's would also refuse every later request.
       repairs.note('document-omitted', path)
       draft.addParagraph('[Audio]\n(It cannot be heard here.)')
       break
@@ -162,7 +160,7 @@ function readToolUse(block: JsonObject, { draft, path, repairs }: BlockContext):
   draft.toolCalls.push({ id: id ?? '', name, input: args, source: path })
 }
 
-/** In words; what is on offer is another matter (`readToolChanges`). */
+/** Describes the change in words; `readToolChanges` applies it. */
 function readToolChange(block: JsonObject, { draft, path, repairs }: BlockContext): void {
   const name = changedToolName(block)
   if (name === '') return repairs.note('block-dropped', path)
@@ -171,8 +169,8 @@ function readToolChange(block: JsonObject, { draft, path, repairs }: BlockContex
 }
 
 /**
- * Blocks of the vendors' own tools and of future types: a call becomes words, any text is kept, and blocks without text
- * are dropped.
+ * Reads blocks of the vendors' own tools and of unknown types: calls become words, text is kept, others are
+ * dropped.
  */
 function readOther(block: JsonObject, context: BlockContext): void {
   const { draft, path, repairs } = context
@@ -193,7 +191,7 @@ function readWords(block: JsonObject, { draft, path, repairs }: BlockContext): v
   draft.addParagraph(words)
 }
 
-/** A `tool_result` block. Its images go to the message: the upstream has no place for them in results. */
+/** Reads a `tool_result`; its images go to the message, since the upstream takes none in results. */
 function readToolResult(block: JsonObject, context: BlockContext): ToolResult {
   const result = checkShape(Blocks.toolResult, block, context.path)
   const { content } = result
@@ -208,7 +206,6 @@ function readToolResult(block: JsonObject, context: BlockContext): ToolResult {
   }
 }
 
-/** The text of a tool's answer, each block on lines of its own; images go to `context.draft`. */
 function readResultContent(content: ContentValue, context: BlockContext): string {
   if (typeof content === 'string') return content
   const lines: string[] = []
@@ -229,10 +226,8 @@ function readResultContent(content: ContentValue, context: BlockContext): string
   return lines.join('\n')
 }
 
-/** Members that have words for one line together. */
 const LINE_MEMBERS = ['title', 'url', 'tool_name', 'text'] as const
 
-/** Members that have lines of their own: words, or more of the same. */
 const NESTED_MEMBERS = [
   'stdout',
   'stderr',
@@ -244,7 +239,7 @@ const NESTED_MEMBERS = [
   'tabs'
 ] as const
 
-/** Readable text of a block of a vendor's own tool, in any of their shapes; `''` if there is none. */
+/** Finds the readable text in a block of a vendor's tool, whatever its shape; `''` if there is none. */
 export function wordsOf(value: unknown): string {
   const lines: string[] = []
   addLines(value, lines)
@@ -259,7 +254,7 @@ function addLines(value: unknown, lines: string[]): void {
 
 function addLinesOfObject(value: JsonObject, lines: string[]): void {
   const { error_code: code, encrypted_content: content, type, data } = value
-  // Ours is what the page says; the vendor's is one long word that only the vendor can read.
+  // Our content is the page's text; Anthropic's is one long encrypted word.
   const excerpt = typeof content === 'string' && content.includes(' ') ? content : ''
   const words = [...LINE_MEMBERS.map((name) => textOf(value[name])), excerpt]
   addLine(words.filter((word) => word !== '').join(' '), lines)
@@ -276,7 +271,6 @@ function textOf(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
 
-/** A tool and where in the body it stands. */
 interface PlacedTool {
   readonly tool: JsonObject
   readonly source: string
@@ -286,17 +280,15 @@ interface Said {
   readonly content?: ContentValue
 }
 
-/** Changes of the offered tools by all messages together. */
 interface ToolChanges {
-  /** Tools that came with a message. */
   readonly added: readonly PlacedTool[]
-  /** Names that were withdrawn and not added again. */
+  /** Names withdrawn and not added again. */
   readonly withdrawn: ReadonlySet<unknown>
 }
 
 /**
- * Reads the `tool_addition` and `tool_removal` blocks in their order. The upstream takes one list of tools for a whole
- * conversation, so what holds at the end of it holds for all of it.
+ * Applies `tool_addition` and `tool_removal` blocks in order. The upstream takes one list of tools for a
+ * conversation, so the final state holds for all of it.
  */
 export function readToolChanges(messages: readonly Said[]): ToolChanges {
   const added = new Map<string, PlacedTool>()
@@ -311,7 +303,6 @@ export function readToolChanges(messages: readonly Said[]): ToolChanges {
   return { added: [...added.values()], withdrawn }
 }
 
-/** The tool that a change is about, or the server whose tools they all are; `''` where it names none. */
 function changedToolName(block: JsonObject): string {
   const tool = asJsonObject(block['tool']) ?? {}
   const name = definitionOf(block)?.['name'] ?? tool['name'] ?? tool['server_name']
@@ -322,7 +313,7 @@ function definitionOf(block: JsonObject): JsonObject | null {
   return asJsonObject(asJsonObject(block['tool'])?.['definition'])
 }
 
-/** A compaction brings the changes of what it stands for. */
+/** A compaction carries the changes of what it replaces. */
 function* changesIn(messages: readonly Said[]) {
   for (const [index, { content }] of messages.entries()) {
     if (!Array.isArray(content)) continue

@@ -10,11 +10,10 @@ const IMAGE_DATA_URL = /^data:image\/(?:png|jpe?g|gif|webp)[;,]/i
 const TEXT_DATA_URL = /^data:text\/[^;,]+(?:;[^;,]*)*;base64,/i
 
 /**
- * A `document` or `search_result` block: the upstream has no documents, so their text goes inline under a
- * line with their title.
- *
+ * Reads a `document` or `search_result` block: its text goes inline under its title, since the upstream has
+ * no place for it.
  * @throws {GatewayError} GW_BODY_INVALID for documents that are not text, except in tool results: an agent
- *   that once opened one must be able to go on
+ * that once opened one must be able to go on
  */
 export function readDocument(block: JsonObject, context: BlockContext): void {
   if (block['type'] === 'search_result') {
@@ -48,8 +47,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
 }
 
 /**
- * OpenAI's `file` and `input_file`: text inline under its name, like a document, and images as images.
- *
+ * Reads OpenAI's `file` and `input_file`: text inline under its name, images as images.
  * @throws {GatewayError} GW_BODY_INVALID for everything else, except in tool results
  */
 export function readFile(block: JsonObject, context: BlockContext): void {
@@ -76,12 +74,12 @@ export function readFile(block: JsonObject, context: BlockContext): void {
   draft.addParagraph(`${title}\n${text}`)
 }
 
-/** Each of these takes six characters of JSON, where base64 has not two for it. */
+/** A control character takes six characters of JSON, where base64 has less than two for it. */
 const CONTROL = /[^\P{Cc}\s]/gu
 const MAX_CONTROL_SHARE = 0.1
 const MAX_TEXT_CONTROLS = 1000
 
-/** @throws {GatewayError} GW_BODY_INVALID for binary content. */
+/** @throws {GatewayError} GW_BODY_INVALID for binary content */
 function textOfBase64(data: string, path: string): string {
   const text = Buffer.from(data, 'base64').toString()
   let controls = 0
@@ -116,29 +114,22 @@ const FORMATS: Readonly<Record<string, ImageFormat>> = {
   gif: 'gif',
   webp: 'webp'
 }
-/** Base64 characters that hold the 12 bytes by which the four types are known. */
 const SNIFFED_CHARS = 16
 
 const DATA_URL = /^data:([^;,]*)((?:;[^;,]*)*),/i
 const WHITE_SPACE = /\s/
-/** Sets of characters and no repetition: an image is as long as a body, and a repetition remembers each character. */
+/** Uses no repetition: it would remember each character, and an image is as long as a body. */
 const NOT_BASE64 = /[^A-Za-z0-9+/]/
 const NOT_BASE64_OR_SPACE = /[^A-Za-z0-9+/=\s]/
 const PADDING = /^={1,2}$/
-/** Characters that stand for whole bytes. */
 const BASE64_GROUP = 4
 
-/** Context for reading an image. */
 interface ImageContext {
   readonly path: string
   readonly repairs: Repairs
 }
 
-/**
- * The image of a `data:` URL.
- *
- * @throws {GatewayError} GW_BODY_INVALID for other URLs and other content
- */
+/** @throws {GatewayError} GW_BODY_INVALID for other URLs and content */
 export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
   const head = DATA_URL.exec(url.slice(0, 256))
   if (head !== null && (head[2] ?? '').toLowerCase().includes(';base64')) {
@@ -153,17 +144,16 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
 }
 
 /**
- * The image of base64 text. Its first bytes say what it is, whatever its media type says: the upstream refuses a whole
- * conversation for one image that it cannot read.
- *
- * @throws {GatewayError} GW_BODY_INVALID for anything but a PNG, JPEG, GIF or WebP image
+ * Reads an image from base64. Its first bytes decide the type, whatever its media type says: the upstream
+ * refuses a whole conversation for one image that it cannot read.
+ * @throws {GatewayError} GW_BODY_INVALID for anything but PNG, JPEG, GIF and WebP
  */
 export function imageOfBase64(
   mediaType: string,
   text: string,
   { path, repairs }: ImageContext
 ): UpstreamImage {
-  // Some clients put a whole data URL where the bytes belong.
+  // Some clients put a whole data URL here.
   const bare = text.startsWith('data:') ? text.slice(text.indexOf(',') + 1) : text
   const bytes = toCanonical(bare)
   if (bytes === '') throw invalidPart(path, 'the image is empty', 'image-bytes')
@@ -185,7 +175,6 @@ export function imageOfBase64(
   return { format, source: { bytes } }
 }
 
-/** The type of an image by its first 12 bytes. */
 export function sniffFormat(head: Buffer): ImageFormat | undefined {
   const text = head.toString('latin1')
   if (text.startsWith('\x89PNG')) return 'png'
@@ -194,7 +183,7 @@ export function sniffFormat(head: Buffer): ImageFormat | undefined {
   return text.startsWith('RIFF') && text.startsWith('WEBP', 8) ? 'webp' : undefined
 }
 
-/** Without white space, and padded. What is not base64 stays as it is. */
+/** Removes white space and pads base64; returns other text unchanged. */
 export function toCanonical(text: string): string {
   const isCanonical = text.length % BASE64_GROUP === 0 && !WHITE_SPACE.test(text)
   if (isCanonical || NOT_BASE64_OR_SPACE.test(text)) return text

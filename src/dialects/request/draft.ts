@@ -15,14 +15,13 @@ import type { UpstreamDocument, UpstreamImage } from '../../kiro/wire/payload.ts
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { checkShape, NamedFunctionCheck } from './shape.ts'
 
-/** One message while its blocks are read. */
 export class MessageDraft {
   readonly role: Role
   readonly images: UpstreamImage[] = []
   readonly documents: UpstreamDocument[] = []
   readonly toolCalls: ToolCall[] = []
   readonly toolResults: ToolResult[] = []
-  /** That of the last block of reasoning, see `Message`. */
+  /** Belongs to the last block of reasoning, see `Message`. */
   reasoning: KeptReasoning | null | undefined
   #text = ''
   #endsWithParagraph = false
@@ -36,38 +35,34 @@ export class MessageDraft {
     return this.#text
   }
 
-  /** Text blocks continue each other without a separator, as the vendors' own APIs read them. */
+  /** Text blocks continue each other without a separator, as in the vendors' APIs. */
   addText(text: string): void {
     if (text === '') return
     this.#text = this.#endsWithParagraph ? joinText(this.#text, text, '\n\n') : this.#text + text
     this.#endsWithParagraph = false
   }
 
-  /** Adds a paragraph, set apart from the text around it. */
   addParagraph(text: string): void {
     if (isBlank(text)) return
     this.#text = joinText(this.#text, text, '\n\n')
     this.#endsWithParagraph = true
   }
 
-  /** Stands behind all text, wherever in the message it was. */
   addEndNote(text: string): void {
     this.#endNotes.push(text)
   }
 
-  /** Adopts images and documents of content inside content, which have no words. */
   adopt({ images, documents }: Pick<MessageDraft, 'images' | 'documents'>): void {
     this.images.push(...images)
     this.documents.push(...documents)
   }
 
-  /** Everything but images and documents, in words: for content inside content, which must be text. */
+  /** Writes everything but images and documents as text, for nested content. */
   toText(): string {
     const pieces = [...this.toolCalls.map(callText), ...this.toolResults.map(resultText)]
     return appendPieces(this.#textWithNotes(), pieces)
   }
 
-  /** `source` is the path of the message in the client's body. */
   toMessage(source?: string): Message {
     const { role, images, documents, toolCalls, toolResults, reasoning } = this
     const text = this.#textWithNotes()
@@ -87,7 +82,7 @@ export class MessageDraft {
 
 const PLACED = Symbol('placed document')
 
-/** Final form of a document: sent natively, or a note behind the text of its message. */
+/** A document in its final form: sent natively, or a note behind its message's text. */
 export type PlacedDocument =
   | { readonly document: UpstreamDocument; readonly context: string }
   | { readonly note: string }
@@ -96,7 +91,7 @@ interface PlacedBlock extends JsonObject {
   readonly [PLACED]: PlacedDocument
 }
 
-/** A block that no client can write, and otherwise looks like one of a client's. */
+/** Makes a block of a type that no client can write. */
 export function toPlacedBlock(placed: PlacedDocument): JsonObject {
   const block: PlacedBlock = { type: 'document', source: {}, [PLACED]: placed }
   return block
@@ -111,9 +106,9 @@ function isPlaced(block: JsonObject): block is PlacedBlock {
 }
 
 /**
- * The messages of a request, sorted into system text and turns as they are read. Only what stands before the first turn
- * is system text: moved there from further down, each new message would change the first bytes of all requests that
- * follow, and nothing of the conversation would be found in the upstream's cache (kiro-protocol §4.8 step 1).
+ * Sorts messages into system text and turns as they are read. Only what precedes the first turn is system
+ * text: moving later system messages there would change the first bytes of all following requests, and the
+ * upstream's cache would miss the whole conversation (kiro-protocol §4.8 step 1).
  */
 export class SortedMessages {
   readonly systemParts: string[] = []
@@ -124,12 +119,10 @@ export class SortedMessages {
     this.#repairs = repairs
   }
 
-  /** True while a system message still belongs to the system text. */
   get isAtSystemText(): boolean {
     return this.messages.length === 0
   }
 
-  /** `source` is the path of the message in the client's body. */
   add(role: string | null | undefined, draft: MessageDraft, source: string): void {
     switch (role ?? '') {
       case 'system':
@@ -152,29 +145,23 @@ export class SortedMessages {
   }
 }
 
-/** Content of a message: text, or a list of text and typed blocks. */
 export type ContentValue = string | null | undefined | readonly Block[]
 
-/** A list may hold bare text too. */
 export type Block = string | JsonObject
 
-/** Place of a block, and what it belongs to. */
 export interface BlockContext {
   readonly draft: MessageDraft
-  /** From the body's root, for error messages. */
   readonly path: string
   readonly repairs: Repairs
-  /** Unreadable documents are noted there instead of refused. */
+  /** Unreadable documents become notes instead of refusals. */
   readonly isInToolResult: boolean
-  /** Blocks around it; 0 in the message itself. */
   readonly level: number
-  /** Reads a block inside a block. */
   readonly readBlock: (block: Block, context: BlockContext) => void
 }
 
 /**
- * The arguments of a call as the object that the upstream wants (kiro-protocol §4.5). Objects come as they
- * are or as JSON text; what is neither is wrapped, so that nothing is lost and nothing is guessed.
+ * Makes a call's arguments the object that the upstream wants (kiro-protocol §4.5): parses JSON text, and
+ * wraps what is no object, so that nothing is lost or guessed.
  */
 export function toToolInput(input: unknown, repairs: Repairs, source?: Source): JsonObject {
   if (input === undefined || input === null) return {}
@@ -193,11 +180,7 @@ export function toToolInput(input: unknown, repairs: Repairs, source?: Source): 
   return { value }
 }
 
-/**
- * A function tool of OpenAI's APIs: nested as Chat Completions has it, or flat as Responses does, and Cursor and others.
- *
- * @throws {GatewayError} GW_BODY_INVALID
- */
+/** @throws {GatewayError} GW_BODY_INVALID */
 export function readFunction(tool: JsonObject, path: string): ToolDefinition {
   const { function: nested } = tool
   const [named, source] = isJsonObject(nested) ? [nested, `${path}.function`] : [tool, path]

@@ -20,16 +20,16 @@ import { isBase64, toCanonical } from './documents.ts'
 import { toPlacedBlock } from './draft.ts'
 
 /**
- * A URL is a few bytes wherever it stands, its content megabytes: that stands once, as memory was set aside for it once, and
- * where it was sent first, so that a conversation stays as it was.
+ * Stands for a URL's content where it is named again: memory was reserved for it once. The first place
+ * keeps the content, so that the conversation stays as it was.
  */
 const NAMED_AGAIN = '[What stands here is shown above, where it was named first.]'
 
 /**
- * Puts the content of every attachment in its place, as blocks that every dialect reads. Gives how many characters.
- *
- * @throws {GatewayError} GW_BODY_INVALID when one that the user has just sent can't be read; an older one becomes a
- *   note, so that the conversation can go on
+ * Puts every attachment's content in its place, as blocks that every dialect reads, and returns how many
+ * characters that added.
+ * @throws {GatewayError} GW_BODY_INVALID if one that was just sent is unreadable; an older one becomes a
+ * note
  */
 export function inlineAttachments(
   blocks: readonly AttachmentBlock[],
@@ -84,8 +84,8 @@ function unreadable(pointer: string, reason: string): GatewayError {
 }
 
 /**
- * Puts documents where the readers of every dialect find them: those that are sent as they are, checked and with a name
- * of their own, and the rest as text.
+ * Places documents as blocks that every dialect reads: validated and uniquely named if sent natively, else
+ * as text.
  */
 class DocumentPlacer {
   readonly #repairs: Repairs
@@ -95,7 +95,7 @@ class DocumentPlacer {
     this.#repairs = repairs
   }
 
-  /** @throws {GatewayError} GW_BODY_INVALID for one of the user's own that is not what it says, or too large */
+  /** @throws {GatewayError} GW_BODY_INVALID for a user's document that is too large, or not of its type */
   place(block: AttachmentBlock, { format, base64 }: CarriedDocument): void {
     const name = this.#names.take(block.title)
     const text = toCanonical(base64)
@@ -116,8 +116,8 @@ class DocumentPlacer {
   }
 
   /**
-   * Notes that a PDF goes as text. False if it is one too many and has none: then a note stands in its place, since the
-   * user need not send fewer.
+   * Records that a PDF goes as text. Returns false if it is surplus and has no text: a note replaces it,
+   * since the user need not send fewer.
    */
   placeText(block: AttachmentBlock, base64: string, content: AttachmentContent): boolean {
     if (!block.isSurplus) return true

@@ -13,31 +13,28 @@ import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 import { allocateWithHeadroom, shorten } from '../../shared/own-memory.ts'
 import { LONE_SURROGATE, type PayloadText, writePieces } from './payload-pieces.ts'
 
-/** The upstream's body in bytes, and how many tokens it comes to. */
 export interface EncodedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly tokens: number
-  /** As the upstream weighs it, see `weighJson()`; its length while that is far from the limit. */
+  /** The upstream's weight of the body, see `weighJson()`; its length while that is far from the limit. */
   readonly weight: number
 }
 
 // kiro-protocol §6.2, but for images
 const TOKENS_PER_MESSAGE = 4
 const TOKENS_PER_TOOL = 4
-/** Tokens of a picture of a screen; the upstream scales larger ones down. */
+/** A screenshot; the upstream scales larger images down. */
 const TOKENS_PER_IMAGE = 1500
-/** Characters of a document's base64 for each token that is read of it; small documents take some for their pages. */
+/** Small documents take some more for their pages. */
 const DOCUMENT_CHARS_PER_TOKEN = 30
 const TOKENS_PER_DOCUMENT = 100
 const TOKENS_AT_END = 3
 
-/** A character that is not ASCII takes at least one byte more than units, and weighs 7 more. */
+/** A character outside of ASCII has at least one byte more than units, and weighs 7 more. */
 const WIDE_CHAR_EXTRA = 7
 
-/** Smaller bodies come out of a pool, and are cheap to copy. */
 const MIN_HEADROOM_CHARS = 16_384
 
-/** Characters of JSON around every message, tool and image, which the model never sees. */
 const USER_CHARS = '{"userInputMessage":{"content":"","modelId":"","origin":"AI_EDITOR"}},'.length
 const ASSISTANT_CHARS = '{"assistantResponseMessage":{"content":""}},'.length
 const TOOL_CHARS = '{"toolSpecification":{"name":"","description":"","inputSchema":{"json":}}},'
@@ -50,29 +47,27 @@ const ROOT_CHARS =
     .length + 36
 
 /**
- * Bytes of a payload for each byte of its body, and beside them. Conversations of agents become 1.03 of their size;
- * memory is set aside for that and not for what a request could be made to become: a million empty messages have a
- * frame each, and every turn names the model.
+ * Most payload bytes per byte of a body. Agents' conversations grow to 1.03; memory is reserved for that,
+ * not for the worst case: a million empty messages get a frame each, and every turn names the model.
  */
 const MAX_GROWTH = 2
 const FREE_BYTES = 256 * 1024
-/** Growth from body to payload that is reserved in advance: nearly all payloads have less. */
+/** Growth that is reserved in advance; nearly all payloads stay below. */
 const USUAL_GROWTH = 1.125
 const USUAL_FREE_BYTES = 16 * 1024
 
-/** A payload that is larger than usual for its body: nothing of it is written before there is memory for it. */
+/** The payload is larger than usual for its body: nothing is written before memory is reserved. */
 export interface RoomNeeded {
   readonly type: 'room-needed'
   readonly payloadBytes: number
-  /** Size of everything that it is made of, attachments included. */
   readonly bodyBytes: number
 }
 
 /**
- * Writes a body that is not much larger than the `bodyBytes` it was made of; for `roomBytes` memory has been set aside. If
- * it needs more room than it has, gives a lower bound of that, mostly before any of it is written.
- *
- * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than `bodyBytes`, mostly before any of it is written.
+ * Writes a payload within the reserved `roomBytes`. If it needs more, returns a lower bound of that, mostly
+ * before any of it is written.
+ * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than `bodyBytes`, mostly before any of it is
+ * written
  */
 export function encodeWithin(
   payload: UpstreamPayload,
@@ -93,19 +88,15 @@ export function encodeWithin(
   return roomFor(Buffer.byteLength(json)) ?? encodeText(payload, toText(json), repairs)
 }
 
-/** Writes a body, however large it is. */
 export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
   return encodeText(payload, toText(JSON.stringify(payload)), repairs)
 }
 
-/** For what memory is set aside without being asked. */
 function usualRoom(bodyBytes: number): number {
   return Math.floor(bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)
 }
 
-/**
- * Writes the body once and estimates its tokens from the length of that text, without walking the messages.
- */
+/** Writes the body once and estimates its tokens from the length of that text, without walking the messages. */
 function encodeText(payload: UpstreamPayload, text: PayloadText, repairs: Repairs): EncodedPayload {
   const { bytes, replaced } = replaceLoneSurrogates(text)
   if (replaced > 0) repairs.note('surrogate-replaced')
@@ -131,7 +122,7 @@ function toText(json: string): PayloadText {
   return { bytes: toBytes(json), chars: json.length, maySplit: json.includes(LONE_SURROGATE) }
 }
 
-/** Encodes a payload; a large one with room in front for what only the call knows, so that it need not be copied. */
+/** Leaves room in front of a large payload for the call's own members, so that it need not be copied. */
 function toBytes(json: string): Buffer<ArrayBuffer> {
   if (json.length < MIN_HEADROOM_CHARS) return Buffer.from(json)
   const bytes = allocateWithHeadroom(Buffer.byteLength(json))
@@ -139,7 +130,7 @@ function toBytes(json: string): Buffer<ArrayBuffer> {
   return bytes
 }
 
-/** The lengths alone tell nearly always that a body is far from the limit. */
+/** The lengths alone nearly always show that a body is far from the limit. */
 function weigh(bytes: Buffer, chars: number): number {
   const extraBytes = bytes.length - chars
   const most = chars + extraBytes * WIDE_CHAR_EXTRA
@@ -147,7 +138,7 @@ function weigh(bytes: Buffer, chars: number): number {
   return isFar ? chars : weighJson(bytes.toString())
 }
 
-/** Bytes of a payload at least: its texts, of which only the long ones are looked at, and what is around them. */
+/** Lower bound of a payload's bytes: its frame and texts, of which only long ones are scanned. */
 function leastBytesOf({ conversationState }: UpstreamPayload): number {
   const { currentMessage, history = [] } = conversationState
   let bytes = 0
@@ -165,13 +156,12 @@ function leastBytesOf({ conversationState }: UpstreamPayload): number {
   return bytes
 }
 
-/** Shorter texts are not looked at: that takes a millisecond for each megabyte. */
 const MIN_LOOKED_AT_CHARS = 65_536
 const SPACE = 0x20
 const DELETE = 0x7f
 const CONTROL_EXTRA = '\\u0001'.length - 1
 
-/** As JSON in UTF-8, without its quotes. */
+/** JSON in UTF-8, without quotes. */
 function leastBytesOfText(text: string): number {
   if (text.length < MIN_LOOKED_AT_CHARS) return text.length
   let bytes = text.length
@@ -183,7 +173,7 @@ function leastBytesOfText(text: string): number {
   return bytes
 }
 
-/** Backspace to carriage return, but for the vertical tab, have an escape of one letter. */
+/** Backspace to carriage return, except vertical tab, have an escape of one letter. */
 function isNamedControl(code: number): boolean {
   return code >= 0x08 && code <= 0x0d && code !== 0x0b
 }
@@ -199,16 +189,13 @@ function grownTooMuch(bodyBytes: number, maxBytes: number): GatewayError {
 /** Longest outline: the rest would say nothing that its beginning does not. */
 const MAX_OUTLINE_CHARS = 1024 * 1024
 
-/**
- * Builds the member `request` of an indented JSON object, without the braces around it, from the payload
- * (`outlineOf()`).
- */
+/** Makes the member `request` of an indented JSON object, without its braces, from a payload (`outlineOf()`). */
 export function outlineMember(payload: string): string {
   const object = JSON.stringify({ request: outlineOf(parseJsonObject(payload)) }, null, 2)
   return object.slice(2, -2).slice(0, MAX_OUTLINE_CHARS)
 }
 
-/** Reads a body back. Throws for bytes that `encodePayload()` has not written. */
+/** Throws for bytes that `encodePayload()` has not written. */
 export function decodePayload(bytes: Uint8Array): UpstreamPayload {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
   const payload: unknown = JSON.parse(text)
@@ -255,7 +242,7 @@ function overheadOf(entry: HistoryEntry): Overhead {
   }
 }
 
-/** Characters of signatures, which the model itself never reads. */
+/** Signatures are never read by the model. */
 function signatureCharsOf(entry: HistoryEntry): number {
   const content = reasoningOf(entry)
   if (content === undefined) return 0
@@ -269,8 +256,8 @@ const QUOTE = 0x22
 const REPLACEMENT = Buffer.from('\ufffd')
 
 /**
- * JSON has half a surrogate pair only as an escape, `\ud8xx` with an odd number of backslashes. Works on the bytes and in
- * their place: a text may have a million of them, and as many that only look like one.
+ * JSON has half a surrogate pair only as an escape, `\ud8xx` with an odd number of backslashes. Works on
+ * the bytes in place: a text may have a million of them, and as many look-alikes.
  */
 function replaceLoneSurrogates({ bytes, maySplit }: PayloadText): {
   readonly bytes: Buffer<ArrayBuffer>
@@ -292,7 +279,6 @@ function replaceLoneSurrogates({ bytes, maySplit }: PayloadText): {
   return { bytes: shorten(bytes, to), replaced }
 }
 
-/** Gives where the moved bytes end. */
 function move(
   bytes: Buffer,
   { from, end, to }: { readonly from: number; readonly end: number; readonly to: number }
@@ -301,7 +287,6 @@ function move(
   return to + end - from
 }
 
-/** A backslash behind an even number of others. */
 function isEscapeAt(bytes: Buffer, at: number): boolean {
   let first = at
   while (first > 0 && bytes[first - 1] === BACKSLASH) first--

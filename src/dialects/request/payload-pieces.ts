@@ -1,25 +1,21 @@
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { allocateWithHeadroom, shorten } from '../../shared/own-memory.ts'
 
-/** A payload as JSON text. */
 export interface PayloadText {
   readonly bytes: Buffer<ArrayBuffer>
-  /** UTF-16 units of the text. */
   readonly chars: number
-  /** True if it may contain halves of surrogate pairs, which JSON has as escapes. */
+  /** May contain halves of surrogate pairs, which JSON has as escapes. */
   readonly maySplit: boolean
 }
 
-/** Beginning of such an escape. */
 export const LONE_SURROGATE = '\\ud'
 
-/** Most bytes that a UTF-16 unit takes in UTF-8. */
 const MAX_UTF8_BYTES = 3
 
 /**
- * Writes the text that `JSON.stringify(payload)` gives, message by message: of 400 KB that takes two thirds of the time,
- * since a string of that size has memory of its own, for which the kernel is asked each time. `null` where it would take
- * more than `maxBytes`.
+ * Writes the same text as `JSON.stringify(payload)`, message by message: for 400 KB that takes two thirds
+ * of the time, since V8 asks the kernel for memory for each string of that size. `null` if it would exceed
+ * `maxBytes`.
  */
 export function writePieces(payload: UpstreamPayload, maxBytes: number): PayloadText | null {
   const whole = allocateWithHeadroom(maxBytes)

@@ -3,32 +3,31 @@ import type { getDocumentProxy } from 'unpdf'
 import type { AttachmentContent } from './attachments.ts'
 import { codeOf } from '../../shared/errors.ts'
 
-/** More text than this fits into no model's window. */
+/** More text fits into no model's window. */
 const MaxChars = 400_000
 
-/** The library writes warnings to the console otherwise. */
+/** Otherwise the library writes warnings to the console. */
 const SILENT = 0
 
 /**
- * Time for reading, after which the text so far is used; one page that takes longer ends the thread (`PDF_MAX_MS`).
+ * Milliseconds of reading, after which the text so far is used; one page that takes longer ends the thread
+ * (`PDF_MAX_MS`).
  */
 const MaxMs = 2_500
 
-/** For the client; the caller's watchdog uses the same words. */
+/** For the client; the caller's watchdog uses it, too. */
 export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
 
-/** Content of a PDF. */
 type PdfContent = Exclude<AttachmentContent, { kind: 'image' | 'pdf' }>
 
 interface PdfTextOptions {
   readonly maxChars?: number
-  /** The library has been loaded. */
   readonly onBegin?: () => void
 }
 
 /**
- * The text of a PDF, page by page; the upstream takes none. Never rejects: what can't be read is `failed` with
- * words for the client. Takes the bytes. The library is loaded with the first PDF.
+ * Reads the text of a PDF, page by page. What is unreadable is `failed`, worded for the client. Takes
+ * ownership of the bytes. Loads the library with the first PDF.
  */
 export async function readPdfText(
   bytes: Uint8Array,
@@ -40,7 +39,7 @@ export async function readPdfText(
   const deadline = performance.now() + MaxMs
   try {
     if (unpacksToTooMuch(bytes, deadline)) return failed(PDF_TOO_COSTLY)
-    // The library takes no `Buffer`.
+    // The library refuses a `Buffer`.
     const taken = Buffer.isBuffer(bytes) ? new Uint8Array(bytes) : bytes
     const pdf = await open(taken, { verbosity: SILENT })
     try {
@@ -86,23 +85,21 @@ function failed(reason: string): PdfContent {
   return { kind: 'failed', reason }
 }
 
-/** Decoded bytes of one stream; a page of text has some ten thousand, a detailed map a few million. */
+/** Decoded bytes per stream: a page of text has some ten thousand, a detailed map a few million. */
 const MAX_STREAM_BYTES = 16 * 1024 * 1024
-/** And of all: fonts and pages of a book of some thousand pages. */
+/** Decoded bytes in all: fonts and pages of a book of some thousand pages. */
 const MAX_TOTAL_BYTES = 64 * 1024 * 1024
 
 const KEYWORD = 'stream'
-/** The dictionary of a stream stands in front of it. */
 const DICTIONARY_BYTES = 512
 const ZLIB_HEADER_BYTES = 2
-/** Small enough for Node's pool: by default every stream, however short, would take 16 KiB of its own. */
+/** Fits Node's pool: the default takes 16 KiB for every stream, however short. */
 const CHUNK_BYTES = 4000
 
 /**
- * True if the streams of a PDF unpack to too much to read, found out before the library unpacks them. Streams packed in
- * other ways are left to the library's watchdog. Pictures don't count: they are not unpacked for their text.
- *
- * `deadline` is a time of `performance.now()`; looking for longer counts as too much.
+ * Tells before the library unpacks anything whether the streams unpack to too much. Pictures do not count,
+ * as they are not unpacked for text; other packings are left to the library's watchdog.
+ * `deadline`: a time of `performance.now()`; reaching it counts as too much.
  */
 export function unpacksToTooMuch(pdf: Uint8Array, deadline: number): boolean {
   const bytes = Buffer.from(pdf.buffer, pdf.byteOffset, pdf.byteLength)
@@ -122,7 +119,6 @@ export function unpacksToTooMuch(pdf: Uint8Array, deadline: number): boolean {
   }
 }
 
-/** Finds the data after a keyword; `null` if it is not packed with zlib. */
 function startOfZlib(bytes: Buffer, from: number): number | null {
   let start = from
   while (bytes[start] === 0x0d || bytes[start] === 0x0a || bytes[start] === 0x20) start++
@@ -136,7 +132,7 @@ function isPicture(bytes: Buffer, keywordAt: number): boolean {
   return /\/Subtype\s*\/Image\b/.test(near.slice(near.lastIndexOf(' obj') + 1))
 }
 
-/** Without the checksum, which readers of PDFs ignore as well; what is broken counts nothing. */
+/** Ignores the checksum, as PDF readers do; broken data counts nothing. */
 function unpackedSize(packed: Buffer): number {
   try {
     return inflateRawSync(packed, {

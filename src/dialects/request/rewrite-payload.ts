@@ -9,29 +9,23 @@ import type { UpstreamDocument } from '../../kiro/wire/payload.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { decodePayload, type EncodedPayload, encodePayload } from './payload-bytes.ts'
 
-/** Change to an upstream request after it was refused, or for another round. Plain data: it crosses a thread border. */
+/** Change of an upstream request after a refusal, or for another round. Plain data: it crosses threads. */
 export type PayloadRewrite =
-  /** Writes it in the other form. */
   | { readonly kind: 'form'; readonly form: RequestForm; readonly ids: ReplyPlan['ids'] }
-  /** Leaves the reasoning of earlier answers out. */
   | { readonly kind: 'reasoning' }
-  /** Leaves these fields beside the conversation out. */
   | { readonly kind: 'fields'; readonly refused: readonly string[] }
-  /** Puts these texts in the place of its documents, in their order. */
+  /** Replaces its documents by these texts, in order. */
   | { readonly kind: 'documents'; readonly texts: readonly string[] }
-  /** Goes on with an answer and a reply to it. */
+  /** Continues it with an answer and a reply to that. */
   | { readonly kind: 'follow-up'; readonly followUp: FollowUp }
-  /** Leaves the oldest turns out, until this share of its length is left. */
   | { readonly kind: 'trim'; readonly share: number }
 
-/** A document of a request, with its bytes as they were before base64. */
 export interface PayloadDocument {
   readonly name: string
   readonly format: UpstreamDocument['format']
   readonly bytes: Uint8Array
 }
 
-/** Returns the changed request, or `null` where it cannot be changed so. */
 export function rewritePayload(bytes: Uint8Array, rewrite: PayloadRewrite): EncodedPayload | null {
   const payload = decodePayload(bytes)
   const changed = change(payload, rewrite)
@@ -55,7 +49,6 @@ function change(payload: ReturnType<typeof decodePayload>, rewrite: PayloadRewri
   }
 }
 
-/** Returns the documents of a request, in their order. */
 export function readDocuments(bytes: Uint8Array): readonly PayloadDocument[] {
   return documentsIn(decodePayload(bytes)).map(({ name, format, source }) => {
     return { name, format, bytes: new Uint8Array(Buffer.from(source.bytes, 'base64')) }

@@ -4,23 +4,20 @@ import { type JsonObject, objectsIn, resolvePointer } from '../../shared/json.ts
 import { type TSchema, Type } from '../../shared/schema-type.ts'
 import { invalidPart } from '../plan/json-body.ts'
 
-/** Part of a compiled TypeBox schema that is used here. */
 export interface Shape<T> {
   Check(value: unknown): value is T
   Errors(value: unknown): [isValid: boolean, errors: TLocalizedValidationError[]]
 }
 
 /**
- * Checks a value against a compiled schema and gives it its type.
- *
- * `path` leads to the value from the body's root, `''` for the body itself.
- *
- * @throws {GatewayError} GW_BODY_INVALID that names the part at fault and what is expected there.
+ * Checks a value against a compiled schema. `path` leads to the value from the body's root, `''` for the
+ * body itself.
+ * @throws {GatewayError} GW_BODY_INVALID that names the part at fault and what is expected
  */
 export function checkShape<T>(shape: Shape<T>, value: unknown, path: string): T {
   if (shape.Check(value)) return value
   const [, errors] = shape.Errors(value)
-  // Of an alternative that failed everywhere, the branch that came furthest is the one that was meant.
+  // Of alternatives that all failed, the one that got furthest was meant.
   const deepest = errors.reduce((best, error) => (depthOf(error) > depthOf(best) ? error : best))
   const atDeepest = errors.filter((error) => error.instancePath === deepest.instancePath)
   const missing = atDeepest.find((error) => error.keyword === 'required')
@@ -36,7 +33,7 @@ function depthOf(error: TLocalizedValidationError): number {
   return error.instancePath.split('/').length
 }
 
-/** `/messages/0/content` below `''` is `messages[0].content`. */
+/** `/messages/0/content` → `messages[0].content` */
 function joinPath(path: string, pointer: string): string {
   let joined = path
   for (const token of pointer.split('/').slice(1)) {
@@ -74,22 +71,20 @@ function nameOf(value: unknown): string {
   return 'an object'
 }
 
-/** A member that may be missing or null; many clients send null for "not set". */
+/** Many clients send null for "not set". */
 export function optional<T extends TSchema>(schema: T) {
   return Type.Optional(Type.Union([schema, Type.Null()]))
 }
 
-/** An object whose members are looked at later, once its `type` says what they should be. */
+/** An object whose members are validated once its `type` is known. */
 export const OpenObject = Type.Unsafe<JsonObject>(Type.Object({}))
 
-/** Content of a message: text, or a list of text and typed blocks. */
 export const Content = Type.Union([
   Type.String(),
   Type.Null(),
   Type.Array(Type.Union([Type.String(), OpenObject]))
 ])
 
-/** Text alone, in either form. */
 export const TextContent = Type.Union([
   Type.String(),
   Type.Array(Type.Union([Type.String(), OpenObject]))
@@ -97,7 +92,7 @@ export const TextContent = Type.Union([
 
 export const Tokens = Type.Integer({ minimum: 0 })
 
-/** The blocks that messages of any dialect are made of; what else they hold is not looked at. */
+/** Blocks of every dialect; only the members listed are validated. */
 export const Blocks = {
   text: Compile(Type.Object({ text: Type.String() })),
   refusal: Compile(Type.Object({ refusal: Type.String() })),
@@ -152,16 +147,14 @@ export const Blocks = {
   toolReference: Compile(Type.Object({ tool_name: Type.String() }))
 } as const
 
-/** Signs that distinguish requests of one API from those of others with `messages`. */
+/** Signs that tell requests of one API from others with `messages`. */
 export interface Signs {
   readonly members: readonly string[]
   isTool(tool: JsonObject): boolean
-  /** `types` are those of its blocks. */
   isMessage(message: JsonObject, types: readonly unknown[]): boolean
   isToolChoice(choice: unknown): boolean
 }
 
-/** Messages that are looked at. */
 const MAX_MESSAGES = 200
 
 export function countSigns(body: JsonObject, signs: Signs): number {
@@ -178,7 +171,6 @@ function typesOf({ content }: JsonObject): readonly unknown[] {
   return objectsIn(content).map(({ type }) => type)
 }
 
-/** A function as OpenAI's APIs declare it. */
 export const NamedFunction = Type.Object({
   name: Type.String({ minLength: 1 }),
   description: optional(Type.String()),

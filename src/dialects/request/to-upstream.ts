@@ -35,52 +35,41 @@ import {
 import type { WebSearchWish } from '../plan/search-tool.ts'
 import { encodeWithin, type RoomNeeded } from './payload-bytes.ts'
 
-/** A converted request: the body to send and the plan for the answer. */
 export interface ConvertedRequest {
   readonly type: 'converted'
   /** JSON that begins with `{"conversationState"`, or in the target form with `{"agentMode"`. */
   readonly payload: Uint8Array<ArrayBuffer>
   readonly plan: ReplyPlan
-  /** The rules of `plan.borderline`, with figures. */
   readonly borderline: readonly Borderline[]
-  /** Refusable parts of `plan` that the payload leaves out. */
   readonly leftOut?: LeftOut
 }
 
-/** A client's request as its dialect has read it. */
 export interface ClientRequest {
-  /** The client's user, who may have many conversations. */
   readonly user?: string | undefined
   readonly conversation: Conversation
   readonly reasoning: ReasoningWish
-  /** The client's bound for the answer, in tokens. */
+  /** Tokens. */
   readonly maxTokens: number | undefined
-  /** The JSON format that the client asks for, and the path of its schema. */
   readonly jsonFormat: (JsonFormat & { readonly path: string }) | undefined
-  /** The vendor's web search, which the gateway makes for the model (`findSearchTool`). */
   readonly webSearch?: WebSearchWish | undefined
-  /** Key that all requests of one session share. */
+  /** Shared by all requests of a session. */
   readonly sessionKey: string | undefined
-  /** Key that all requests of one sub-agent in the session share. */
   readonly agentKey?: string | undefined
   readonly answer: Omit<AskedAnswer, 'dialect' | 'isJsonAnswer' | 'own'>
-  /** Facts for the dialect's writer, by the client's names of the tools that are on offer in the end. */
+  /** Makes the writer's facts from the client's names of the tools that are finally offered. */
   readonly own: (offered: readonly string[]) => unknown
 }
 
 interface ConvertOptions {
   readonly dialect: string
-  /** Size of the client's body and of its attachments. */
   readonly bodyBytes: number
   readonly options: RequestOptions
   readonly repairs: Repairs
 }
 
 /**
- * The part that all dialects share: model, reasoning, the upstream's body, the plan for the answer.
- *
- * Gives the room that is needed where `options` bound that.
- *
+ * Does the part that all dialects share: model, reasoning, payload, plan. Returns the room needed where
+ * `options` bound it.
  * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
 export function toUpstream(
@@ -175,18 +164,17 @@ export function toUpstream(
   }
 }
 
-/** From here on the upstream takes minutes to begin. */
+/** Above this the upstream takes minutes to begin. */
 const SLOW_TOKENS = 200_000
 const SLOW_EFFORT = /"effort":"(?:xhigh|max)"/
 
-/** True if the answer may take much longer to begin than others (kiro-protocol §8.4). */
 function isSlow(tokens: number, fields: UpstreamPayload['additionalModelRequestFields']): boolean {
   return tokens > SLOW_TOKENS || SLOW_EFFORT.test(JSON.stringify(fields ?? {}))
 }
 
-/** Far above any real name; names are repeated in every turn and with every call. */
+/** Far above any real name; names are repeated in every turn and call. */
 const MAX_MODEL_CHARS = 256
-/** The vendors take 64 and 128; here a namespace may stand before. */
+/** The vendors allow 64 and 128; a namespace may precede. */
 const MAX_TOOL_NAME_CHARS = 512
 
 function refuseLongNames({ answer: { model }, conversation }: ClientRequest): void {
@@ -201,61 +189,49 @@ function unknownModel(id: string): Borderline {
   return { rule: 'model-known', message, pointer: '/model' }
 }
 
-/** Settings and models that a dialect's `request.ts` needs. Plain data: it crosses threads. */
+/** Settings and models for the conversion. Plain data: it crosses threads. */
 export interface RequestOptions {
-  /** Client name → upstream name, from `MODEL_ALIASES`. */
   readonly aliases: Readonly<Record<string, string>>
   /** The upstream's catalogue, or the built-in list while `isCatalogueLive` is false. */
   readonly models: readonly ModelFacts[]
   readonly isCatalogueLive: boolean
-  /** From `MODEL_CONTEXT_WINDOWS`. */
   readonly windows?: Readonly<Record<string, string>>
-  /** The models that the client's key may ask; left out where that is all of them. */
+  /** Models that the client's key may use; all if left out. */
   readonly access?: ModelAccess
   readonly toolDescriptionMaxLength: number
-  /** Tools offered at most. */
   readonly toolMaxCount: number
-  /** The upstream is sent documents as they are; otherwise their text. */
   readonly sendsDocuments?: boolean
-  /** Web searches are made for the model; otherwise the vendor's tool for it is left out. */
   readonly servesWebSearch: boolean
   readonly fakeReasoning: ReasoningOptions['tags']
-  /** Left out, as far as the request has it. */
   readonly refused?: RefusedBefore
-  /** Request form that the upstream accepts now; `path` unless given. */
+  /** The form that the upstream accepts now; default `path`. */
   readonly form?: RequestForm
-  /** The client's key by its short name. */
   readonly owner?: string
-  /** Heap that there is for the conversion, where it is bounded. */
+  /** Heap allowed for the conversion. */
   readonly heapBytes?: number
-  /**
-   * For the payload, where it becomes larger than usual: so much memory has been set aside. 0 asks for it first;
-   * unbounded unless given.
-   */
+  /** Memory reserved for a payload that is larger than usual. 0: ask first; unbounded if left out. */
   readonly payloadRoomBytes?: number
   /**
-   * Earlier answers that the request refers to: of each, its items by id as the client saw them, as the JSON text of one
-   * object. Bytes, not objects: they may be large even if the body is small.
+   * Earlier answers that the request refers to, each as the JSON text of an object of items by id. Bytes,
+   * because they may be large even if the body is small.
    */
   readonly answers?: readonly Uint8Array[]
-  /** Marks of the session in the client's headers; see `marksOf()`. */
   readonly marks?: ClientMarks
 }
 
-/** A client's marks of its session outside the body. */
 export interface ClientMarks {
   readonly session?: string | undefined
-  /** A sub-agent of Claude Code, under its parent's session. */
+  /** A Claude Code sub-agent, within its parent's session. */
   readonly agent?: string | undefined
-  /** Codex's thread: that of a sub-agent where it is not the session's key. */
+  /** Codex's thread: a sub-agent's if it is not the session's key. */
   readonly thread?: string | undefined
 }
 
-/** OpenAI takes 4 stop strings; every part of an answer is searched for all of them. */
+/** OpenAI allows 4; every part of an answer is searched for all of them. */
 const MAX_STOPS = 16
 const MAX_STOP_CHARS = 4096
 
-/** Words the prompt that asks a model without JSON mode for JSON (kiro-protocol §9.9). */
+/** Prompts a model without JSON mode for JSON (kiro-protocol §9.9). */
 function jsonInstruction(schema: unknown): string {
   const form =
     'Your final answer must be one valid JSON value and nothing else: no words around it and no Markdown code fence. ' +
@@ -265,14 +241,14 @@ function jsonInstruction(schema: unknown): string {
     : `${form} It must match this JSON Schema:\n${JSON.stringify(schema)}`
 }
 
-/** Reasoning asked for by effort alone: `none` turns it off, an unknown word leaves the amount open. */
+/** Reads an effort: `none` turns reasoning off, an unknown word leaves the amount open. */
 export function effortWish(effort: string, repairs: Repairs, source?: Source): ReasoningWish {
   if (effort === 'none') return { mode: 'off' }
   const known = knownEffort(effort, repairs, source)
   return known === undefined ? { mode: 'on' } : { mode: 'on', effort: known, source }
 }
 
-/** The effort that a client's word names, in any case. */
+/** Reads an effort in any letter case. */
 export function knownEffort(word: string, repairs: Repairs, source?: Source): Effort | undefined {
   const effort = word.toLowerCase()
   if (isEffort(effort)) return effort
@@ -281,9 +257,8 @@ export function knownEffort(word: string, repairs: Repairs, source?: Source): Ef
 }
 
 /**
- * The strings that end an answer, without empty ones. `path` leads to them.
- *
- * @throws {GatewayError} GW_BODY_INVALID for more or longer ones than are looked for.
+ * Reads stop strings, without empty ones.
+ * @throws {GatewayError} GW_BODY_INVALID for too many or too long ones
  */
 export function readStops(
   stops: string | readonly string[] | null | undefined,
