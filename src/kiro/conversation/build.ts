@@ -34,11 +34,9 @@ import {
 import { type OfferedTools, offerTools } from './tools.ts'
 
 export interface PayloadOptions extends IdSource {
-  /** Request form; `path` unless given. */
   readonly form?: RequestForm | undefined
   readonly takesImages: boolean
   readonly reasoning: ReasoningPlan
-  /** The model takes its own reasoning back. */
   readonly canReplay?: boolean
   readonly toolDescriptionMaxLength: number
   readonly maxTools: number
@@ -48,21 +46,18 @@ export interface PayloadOptions extends IdSource {
 export interface BuiltPayload {
   readonly payload: UpstreamPayload
   readonly ids: ConversationIds
-  /** Upstream tool name → client's, only where they differ. */
+  /** Upstream tool names → the client's, where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
-  /** Properties that the upstream is thought to accept and may still refuse. */
   readonly borderline: readonly Borderline[]
 }
 
-/** First turn if the assistant speaks first. */
 const FIRST_TURN: Message = textMessage('user', '')
 
-/** Placeholders of other gateways that models have learned to repeat. */
 const ECHOED = new Set(['(empty)', '(empty placeholder)'])
 
 /**
- * Makes the upstream's body of any conversation, repairing what the upstream would refuse: the pipeline of
- * kiro-protocol §4.8, step by step. The result always satisfies the invariants H1–H8 of §4.7.
+ * Makes the upstream's body of any conversation: the pipeline of kiro-protocol §4.8, step by step. The
+ * result satisfies the invariants H1–H8 of §4.7.
  */
 export function buildPayload(options: PayloadOptions): BuiltPayload {
   const { conversation, reasoning, repairs } = options
@@ -91,7 +86,7 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     options.modelId,
     offered.tools
   )
-  // As it is sent: a line of it may be another one in each request.
+  // The text as sent: one of the client's lines may differ in each request.
   const systemParts = [composeSystemText(conversation.systemParts, [])]
   const ids = conversationIdsOf({ ...options, conversation: { ...conversation, systemParts } })
   const payload: UpstreamPayload = {
@@ -115,7 +110,6 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
   }
 }
 
-/** Steps 3 to 11: ids, tool turns, alternation, pairs. */
 function repairTurns(
   messages: readonly Message[],
   offered: OfferedTools,
@@ -133,8 +127,8 @@ function repairTurns(
 }
 
 /**
- * Turns that alternate, begin with the user and end with the user (kiro-protocol §4.8 steps 7–9). Adjacent
- * messages of one role become one turn; a blank first turn and a last "Continue." fill what is missing.
+ * Makes turns alternate, and begin and end with the user (kiro-protocol §4.8 steps 7–9). Adjacent messages
+ * of one role become one turn; a blank first turn and a last "Continue." fill gaps.
  */
 function alternateTurns(messages: readonly Message[], repairs: Repairs): Message[] {
   const turns = mergeAdjacent(messages, repairs)
@@ -166,14 +160,13 @@ function mergeAdjacent(messages: readonly Message[], repairs: Repairs): Message[
   return turns
 }
 
-/** Joins a whole run at once: pairwise joining would copy its lists again for every message. */
+/** Joins a whole run at once: pairwise joining would copy its lists for every message. */
 function mergeRun(run: readonly Message[], repairs: Repairs): Message | undefined {
   const [first] = run
   if (first === undefined || run.length === 1) return first
-  // Tool results and the user's words after them are one turn by design, not by repair.
+  // Tool results and the user's words after them belong in one turn: no repair.
   const [, ...joined] = run.filter((message) => !isBlank(message.text))
   for (const { source } of joined) repairs.note('turns-merged', source)
-  // A turn has one place for reasoning.
   const reasoning = run.findLast((message) => message.reasoning !== undefined)?.reasoning
   return {
     role: first.role,
@@ -187,7 +180,7 @@ function mergeRun(run: readonly Message[], repairs: Repairs): Message | undefine
   }
 }
 
-/** Step 13, before prefixes could hide that there is nothing behind them. */
+/** Step 13, before prefixes make blank texts look filled. */
 function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message {
   const isEcho = turn.role === 'assistant' && ECHOED.has(turn.text.trim())
   if (isEcho) repairs.note('placeholder-removed', turn.source)
@@ -197,7 +190,7 @@ function fillBlank(turn: Message, isCurrent: boolean, repairs: Repairs): Message
   if (!isWordless && toolCalls.length === 0 && !isEcho && turn !== FIRST_TURN) {
     repairs.note('turn-blank', turn.source)
   }
-  // What has no words is history in the next request: what stands there once stays, for the cache.
+  // A turn without words is history in the next request, where its text must stay the same for the cache.
   return { ...turn, text: isCurrent || isWordless ? CONTINUE : BLANK }
 }
 
@@ -226,7 +219,7 @@ export function toEntry(turn: Message, modelId: string): HistoryEntry {
   }
 }
 
-/** Step 16: nothing empty is sent, and tools only with the current message. */
+/** Step 16: sends nothing empty, and tools only with the current message. */
 export function toUserInput(
   { text, images, documents, toolResults }: Message,
   modelId: string,
@@ -259,12 +252,12 @@ function unreachable(): never {
   throw new Error('alternateTurns() returned no turn')
 }
 
-/** Claude Code's first system line: it differs with every request, which would defeat caching. */
+/** Claude Code's first system line differs in every request, which would defeat caching. */
 const BILLING_LINE = /^x-anthropic-billing-header:.*(?:\r?\n|$)/gm
 
 /**
- * The system text of a request: the client's parts in order, then what the gateway has to add, each as a
- * paragraph of its own (kiro-protocol §4.8 steps 1 and 2). Blank parts are left out.
+ * Joins the client's system parts and the gateway's additions as paragraphs, without blank ones
+ * (kiro-protocol §4.8 steps 1 and 2).
  */
 export function composeSystemText(parts: readonly string[], additions: readonly string[]): string {
   const own = parts.map(withoutBillingLine).filter((part) => !isBlank(part))
@@ -276,8 +269,8 @@ function withoutBillingLine(part: string): string {
 }
 
 /**
- * Explains the tags of {@link thinkingPrefix} to a model; without it models call them a prompt injection (kiro-protocol
- * §9.1).
+ * Explains the tags of {@link thinkingPrefix}; without it models call them a prompt injection
+ * (kiro-protocol §9.1).
  */
 export const THINKING_NOTE =
   'User messages may begin with the tags <thinking_mode>, <max_thinking_length> and <thinking_instruction>. ' +
@@ -288,7 +281,6 @@ const THINKING_INSTRUCTION =
   'Think before you answer: what is asked, what is known, which ways lead there and what could be wrong with ' +
   'each. Keep the reasoning inside the thinking tags and answer in the language of the user.'
 
-/** The tags that ask for reasoning in the text; they stand before the current user text. */
 export function thinkingPrefix(budgetTokens: number): string {
   return (
     '<thinking_mode>enabled</thinking_mode>\n' +
@@ -297,10 +289,7 @@ export function thinkingPrefix(budgetTokens: number): string {
   )
 }
 
-/**
- * Keeps the newest images that the upstream takes: none for a model that takes no images, else ten. A note tells model
- * and user where images were left out.
- */
+/** Keeps the newest images: ten, or none for a model that takes none. A note says where images were left out. */
 export function limitImages(
   messages: readonly Message[],
   takesImages: boolean,
@@ -326,8 +315,8 @@ export function limitImages(
 }
 
 /**
- * Moves images and documents of the assistant to the user turn after it: the upstream has no place for them elsewhere. Expects
- * alternating turns that end with the user.
+ * Moves the assistant's images and documents to the user turn after it, the only place for them upstream.
+ * Expects alternating turns that end with the user.
  */
 export function moveAssistantImages(turns: readonly Message[], repairs: Repairs): Message[] {
   let moved: Pick<Message, 'images' | 'documents'> | null = null

@@ -17,18 +17,16 @@ import { BLANK, CONTINUE, fillerFor, formOf } from './ids.ts'
 import { withoutReasoning } from './signed-reasoning.ts'
 import { assignToolIds, nameToolCalls, pairToolTurns } from './tool-turns.ts'
 
-/** Continuation of a conversation after an answer that is not final. */
 export interface FollowUp {
-  /** Answer of the model; calls by the upstream's names. */
+  /** Calls by the upstream's names. */
   readonly answer: { readonly text: string; readonly toolCalls: readonly ToolCall[] }
-  /** Reply to the model. Every call needs its result. */
   readonly reply: { readonly text: string; readonly toolResults: readonly ToolResult[] }
 }
 
 /**
- * The payload of the next round: the current message, the model's answer and a new current message behind it.
- * Keeps the invariants H1–H9 of kiro-protocol §4.7, whatever the model said: tools stay with the current message,
- * calls of tools that are not on offer become words, ids get a form that the upstream takes.
+ * Makes the payload of the next round: history, the model's answer and a new current message. Keeps the
+ * invariants H1–H9 of kiro-protocol §4.7 whatever the model said: tools stay with the current message,
+ * calls of unknown tools become words, ids get a valid form.
  */
 export function addFollowUp(payload: UpstreamPayload, followUp: FollowUp): UpstreamPayload {
   const { history = [], currentMessage, ...ids } = payload.conversationState
@@ -51,7 +49,7 @@ export function addFollowUp(payload: UpstreamPayload, followUp: FollowUp): Upstr
   }
 }
 
-/** The two turns with ids that the upstream takes, each call with one result and the other way round. */
+/** Pairs each call with one result, and gives both ids that the upstream takes. */
 function toTurns(
   { answer, reply }: FollowUp,
   tools: readonly UpstreamTool[]
@@ -77,19 +75,17 @@ function withoutTools(message: UserInputMessage): UserInputMessage {
   return toolResults.length === 0 ? rest : { ...rest, userInputMessageContext: { toolResults } }
 }
 
-/** Note for the model in place of a removed part. */
 const LEFT_OUT = '[Earlier messages were left out here: the conversation had become too long.]'
 
-/** A text is not cut below this: without any of its words a turn makes no sense. */
+/** Without any of its words a turn makes no sense. */
 const SHORTEST_CUT_CHARS = 2000
 
 /**
- * Makes a conversation fit into so many characters of JSON, the oldest first (kiro-protocol §4.12): a call goes with
- * its result or not at all, so nothing is orphaned. The first turn stays, since it carries the system text, and so
- * do the latest answer and the current message. If that is still too much, the longest texts lose their middle. Reasoning
- * goes first: its signatures are bound to what stood before it.
- *
- * `null` when it can't be made to fit.
+ * Shortens a conversation to so many characters of JSON, oldest turns first (kiro-protocol §4.12); a call
+ * and its result go together. The first turn stays, as it has the system text, and so do the latest answer
+ * and the current message. If that is not enough, the longest texts lose their middle. Reasoning goes
+ * first: its signatures are bound to what precedes it.
+ * `null` if it cannot be made to fit.
  */
 export function trimHistory(payload: UpstreamPayload, maxChars: number): UpstreamPayload | null {
   const shorter = dropOldest(withoutReasoning(payload), maxChars)
@@ -122,7 +118,6 @@ function addNote(entry: HistoryEntry): HistoryEntry {
   return { userInputMessage: { ...message, content: `${message.content}\n\n${LEFT_OUT}` } }
 }
 
-/** Halves the longest text again and again. */
 function cutTexts(payload: UpstreamPayload, maxChars: number): UpstreamPayload | null {
   let cut = payload
   for (let limit = longestText(cut); limit > SHORTEST_CUT_CHARS; limit = Math.floor(limit / 2)) {
@@ -149,7 +144,6 @@ function longestText(payload: UpstreamPayload): number {
   return longest
 }
 
-/** Changes what users and tools said; tools, calls and the model's own words stay as they are. */
 function mapTexts(payload: UpstreamPayload, change: (text: string) => string): UpstreamPayload {
   const { history = [], currentMessage } = payload.conversationState
   const changed = withHistory(

@@ -1,28 +1,23 @@
 import { hash as hashOf } from 'node:crypto'
 
-/** Parts of a conversation that something is remembered of; of an account, where its id stands for one. */
+/** Refused parts of a conversation; of an account, if its id is `conversationId`. */
 export interface ConversationParts {
   readonly conversationId: string
-  /** Hashes of the parts; never a word of them. */
+  /** Hashes of the parts. */
   readonly hashes: readonly string[]
-  /** It may be another matter in an hour. */
+  /** Forget it after an hour instead of a day. */
   readonly isBrief?: boolean
 }
 
-/** The beginning of a request. */
 export interface ConversationStart {
-  /** Id of the conversation, see `startOf()`. */
   readonly conversationId: string
-  /** Its hash. */
   readonly systemText: string
-  /** The conversation had a request before. */
   readonly isGrown: boolean
 }
 
-/** Parts of conversations that were refused, by the id of each: hashes, one a line. Plain data: it crosses threads. */
+/** Refused parts by conversation: hashes, one a line. Plain data: it crosses threads. */
 export type Lessons = ReadonlyMap<string, string>
 
-/** True if one of these parts is among the lessons. */
 export function isLearnt(
   lessons: Lessons,
   { conversationId, hashes }: Omit<ConversationParts, 'isBrief'>
@@ -31,7 +26,6 @@ export function isLearnt(
   return lines !== undefined && hashes.some((hash) => lines.includes(`\n${hash}\n`))
 }
 
-/** In base64: 12 bytes. */
 const HASH_CHARS = 16
 
 export function hashOfPart(...words: readonly string[]): string {
@@ -44,7 +38,7 @@ const REMEMBERED_MS = 24 * BRIEF_MS
 const MAX_CONVERSATIONS = 1000
 const MAX_HASHES = 128
 const MAX_STARTS = 2000
-/** Stands among the hashes of a conversation whose changing system text was told of. */
+/** Marks a conversation whose changing system text was logged. */
 const SYSTEM_TEXT = 'system text'
 
 interface Known {
@@ -55,21 +49,19 @@ interface Known {
 }
 
 /**
- * Remembers lessons about conversations: the parts that the upstream refused, so that not every round of them costs
- * two calls, and which of them change their system text. Forgets what is a day old, or an hour, and the oldest where it is too
- * much.
+ * Remembers which parts of conversations the upstream refused, so that not every round costs two calls, and
+ * which conversations change their system text. Forgets after a day or an hour, and the oldest when full.
  */
 export class ConversationMemory {
   readonly #tell: (learnt: ConversationParts) => void
   readonly #now: () => number
   /** Bounded by MAX_CONVERSATIONS. */
   readonly #known = new Map<string, Known>()
-  /** Result of `lessons()` until something is learnt, or the first of them is forgotten. */
+  /** Cached until something is learnt or expires. */
   #lessons: { readonly all: Lessons; readonly until: number } | null = null
-  /** The last system text of each, by its hash. Bounded by MAX_STARTS; of this process alone. */
+  /** Hash of each conversation's last system text. Bounded by MAX_STARTS; of this process alone. */
   readonly #starts = new Map<string, string>()
 
-  /** Calls `tell` with every lesson that is learnt here; `now` gives monotonic milliseconds. */
   constructor(tell: (learnt: ConversationParts) => void = () => {}, now = () => performance.now()) {
     this.#tell = tell
     this.#now = now
@@ -80,7 +72,6 @@ export class ConversationMemory {
     this.#tell(parts)
   }
 
-  /** Another process has found this out. */
   onLearnt({ conversationId, hashes, isBrief = false }: ConversationParts): void {
     const earlier = hashesIn(this.#known.get(conversationId)?.lines ?? '')
     const until = this.#now() + (isBrief ? BRIEF_MS : REMEMBERED_MS)
@@ -90,7 +81,6 @@ export class ConversationMemory {
     this.#lessons = null
   }
 
-  /** One of these is remembered of this conversation. */
   has({ conversationId, hashes }: ConversationParts): boolean {
     const known = this.#known.get(conversationId)
     if (known === undefined) return false
@@ -99,7 +89,6 @@ export class ConversationMemory {
     return false
   }
 
-  /** Everything that conversations are to be written without. */
   lessons(): Lessons {
     const now = this.#now()
     if (this.#lessons === null || this.#lessons.until <= now) {
@@ -112,7 +101,6 @@ export class ConversationMemory {
     return this.#lessons.all
   }
 
-  /** Everything, for a process that begins. */
   all(): readonly ConversationParts[] {
     const now = this.#now()
     return [...this.#known].flatMap(([conversationId, { until, isBrief, lines }]) =>
@@ -120,7 +108,7 @@ export class ConversationMemory {
     )
   }
 
-  /** True where the system text is another than in the request before, once for each conversation. */
+  /** True if the system text changed since the last request; once per conversation. */
   hasNewSystemText({ conversationId, systemText, isGrown }: ConversationStart): boolean {
     const before = this.#starts.get(conversationId)
     setNewest(this.#starts, MAX_STARTS, conversationId, systemText)
@@ -136,7 +124,6 @@ function hashesIn(lines: string): readonly string[] {
   return lines.split('\n').filter((line) => line !== '')
 }
 
-/** The oldest goes where there are more than `max`. */
 function setNewest<V>(map: Map<string, V>, max: number, key: string, value: V): void {
   map.delete(key)
   map.set(key, value)

@@ -9,12 +9,11 @@ import type {
   UserInputMessage
 } from '../wire/payload.ts'
 
-/** Names of a format in file names and media types, and the beginning of its files (kiro-protocol §4.15). */
+/** A format's names in file names and media types, and how its files begin (kiro-protocol §4.15). */
 interface Kind {
   readonly format: DocumentFormat
   readonly extensions: readonly string[]
   readonly mediaTypes: readonly string[]
-  /** Bytes of a text begin with nothing in particular. */
   readonly magic?: string
 }
 
@@ -42,14 +41,13 @@ function kind(
   return { format, mediaTypes, extensions: [format], ...more }
 }
 
-/** Longer names are names of nothing; what else is in them is not looked at. */
 const MAX_LOOKED_AT_CHARS = 1000
 
-/** The format that a media type names, or else the extension of a file name. */
+/** Finds the format by media type, or else by file extension. */
 export function formatOf(mediaType: string, name: string): DocumentFormat | null {
   const type = mediaType.slice(0, MAX_LOOKED_AT_CHARS).split(';')[0]?.trim().toLowerCase() ?? ''
   const named = KINDS.find(({ mediaTypes }) => mediaTypes.includes(type))
-  // Many programs call every file so.
+  // Many programs send every file as octet-stream.
   const isOpen = type === '' || type === 'application/octet-stream'
   const extension = isOpen ? extensionOf(name) : ''
   return (named ?? KINDS.find(({ extensions }) => extensions.includes(extension)))?.format ?? null
@@ -63,14 +61,14 @@ export function isTextFormat(format: DocumentFormat): boolean {
   return KINDS.find((one) => one.format === format)?.magic === undefined
 }
 
-/** True if bytes match their format, by their beginning; text is UTF-8 without NUL and mostly printable. */
+/** Checks the beginning of a file; a text must be UTF-8 without NUL and mostly printable. */
 export function isOfFormat(bytes: Buffer, format: DocumentFormat): boolean {
   const { magic } = KINDS.find((one) => one.format === format) ?? {}
   if (magic !== undefined) return bytes.toString('latin1', 0, magic.length) === magic
   return !bytes.includes(0) && isUtf8(bytes) && !isMostlyControl(bytes)
 }
 
-/** Should their text be sent, each takes six characters of JSON. */
+/** As text, each control character takes six characters of JSON. */
 const MAX_CONTROL_SHARE = 0.1
 const MAX_CONTROLS = 1000
 const SPACE = 0x20
@@ -86,21 +84,19 @@ function isMostlyControl(bytes: Buffer): boolean {
   return controls > Math.max(MAX_CONTROLS, bytes.length * MAX_CONTROL_SHARE)
 }
 
-/** True if a document is too large to be sent natively, however few there are. */
 export function isTooLarge(base64: string): boolean {
   return base64.length > UpstreamLimits.documentChars
 }
 
 const ENCRYPTED = /\/Encrypt[\s\0]*(?:\d|<<)/
 
-/** True if a PDF declares that it is encrypted; that stands outside of what is packed. */
 export function isEncryptedPdf(bytes: Buffer): boolean {
   return bytes.includes('/Encrypt') && ENCRYPTED.test(bytes.toString('latin1'))
 }
 
 const MAX_NAME_CHARS = 200
 
-/** The name of a document as the upstream takes it, made of a client's title or file name (kiro-protocol §4.15). */
+/** Makes a valid document name of a title or file name (kiro-protocol §4.15). */
 export function toDocumentName(title: string): string {
   const last = title.slice(-MAX_LOOKED_AT_CHARS).split(/[/\\]/).at(-1) ?? ''
   const extension = extensionOf(last)
@@ -120,19 +116,18 @@ function extensionOf(name: string): string {
   return dot < 0 ? '' : name.slice(dot + 1).toLowerCase()
 }
 
-/** Room for a number behind a name. */
 const MAX_STEM_CHARS = MAX_NAME_CHARS - ' (9999999)'.length
 
-/** Gives every document of a request a name of its own: the second of one name is `… (2)`. */
+/** Makes document names unique within a request: the second of a name is `… (2)`. */
 export class DocumentNames {
   readonly #taken = new Set<string>()
-  /** The last number behind each name, by what is left of that before a number: long names may have this in common. */
+  /** Last number used for each name, keyed by the name cut to leave room for it. */
   readonly #numbers = new Map<string, number>()
 
   take(title: string): string {
     const name = toDocumentName(title)
     let own = name
-    // Clients may have numbered them alike.
+    // Clients may have numbered names alike.
     while (this.#taken.has(own)) own = this.#number(name.slice(0, MAX_STEM_CHARS).trim())
     this.#taken.add(own)
     return own
@@ -146,8 +141,8 @@ export class DocumentNames {
 }
 
 /**
- * Chooses the documents of a request that are sent natively, by the characters of their base64: the newest that are few
- * and small enough.
+ * Chooses the documents to send natively, by the length of their base64: the newest that are few and small
+ * enough.
  */
 export function sentAsTheyAre(chars: readonly number[]): readonly boolean[] {
   let [count, sum] = [0, 0]
@@ -163,12 +158,10 @@ export function sentAsTheyAre(chars: readonly number[]): readonly boolean[] {
     .toReversed()
 }
 
-/** Note for the model in place of a removed document. */
 export function documentNote(name: string, format: string): string {
   return `[Document "${name}" (${format}) was attached here.]`
 }
 
-/** All documents of a request, the oldest first. */
 export function documentsIn({ conversationState }: UpstreamPayload): readonly UpstreamDocument[] {
   const { history = [], currentMessage } = conversationState
   return [...history, currentMessage].flatMap((entry) =>
@@ -176,7 +169,7 @@ export function documentsIn({ conversationState }: UpstreamPayload): readonly Up
   )
 }
 
-/** The same request with a text for each document, in the order of `documentsIn()`, behind what its message says. */
+/** Replaces each document by a text behind its message, in the order of `documentsIn()`. */
 export function withoutDocuments(
   payload: UpstreamPayload,
   texts: readonly string[]

@@ -5,32 +5,29 @@ import type { HistoryEntry, UpstreamPayload, UserInputMessage } from '../wire/pa
 import { type ConversationStart, hashOfPart } from './conversation-memory.ts'
 import { uuidOf } from './tools.ts'
 
-/** UUIDs of a conversation: the same for the same conversation in every process, also after a restart. */
+/** UUIDs that are the same for a conversation in every process and after a restart. */
 export interface ConversationIds {
-  /** Id of the session, or of the sub-agent in it. */
+  /** The session, or the sub-agent in it. */
   readonly conversation: string
-  /** Id of the session, which is the sub-agent's parent. */
+  /** The session, which is the sub-agent's parent. */
   readonly root: string
-  /** Id of the user's turn, tool rounds included. */
+  /** The user's turn, tool rounds included. */
   readonly turn: string
 }
 
 export interface IdSource {
   readonly conversation: Conversation
-  /** As the upstream spells it. */
   readonly modelId: string
-  /** Identifies the client's session; without it model, system text and first user text do. */
+  /** Without one, model, system text and first user text identify the session. */
   readonly sessionKey: string | undefined
-  /** Identifies a sub-agent inside the session. */
   readonly agentKey?: string | undefined
-  /** The client's key by its short name: two clients with one session key have two sessions. */
+  /** Short name of the client's key: two clients with one session key have two sessions. */
   readonly owner?: string | undefined
 }
 
-/** Characters of a text that tell sessions and turns apart. */
 const TOLD_APART_CHARS = 8192
 
-/** The ids of kiro-protocol §4.16. A client's own id never goes upstream, only a hash of it. */
+/** Makes the ids of kiro-protocol §4.16. A client's own id never goes upstream, only its hash. */
 export function conversationIdsOf(source: IdSource): ConversationIds {
   const { conversation, agentKey, owner = '' } = source
   const session = sessionOf(source)
@@ -48,14 +45,12 @@ function sessionOf({ sessionKey, conversation, modelId }: IdSource): string | nu
   return JSON.stringify([modelId, ...texts.map((text) => text.slice(0, TOLD_APART_CHARS))])
 }
 
-/** The user's words, or else the pictures and documents. */
 function beginOf({ text, images, documents = [] }: Message): string {
   if (!isBlank(text)) return text
   const [shown] = [...images, ...documents]
   return shown?.source.bytes ?? ''
 }
 
-/** The number of the last user turn and what was typed in it. */
 function turnOf(messages: readonly Message[]): readonly [number: string, text: string] {
   let number = 0
   let typed = ''
@@ -70,10 +65,10 @@ function turnOf(messages: readonly Message[]): readonly [number: string, text: s
   return [String(number), typed]
 }
 
-/** Codex tells the model so that a sub-agent has ended: no user has said it. */
+/** Codex tells the model like this that a sub-agent has ended: the user typed nothing. */
 const NOTIFICATION = /^\s*<subagent_notification>[\s\S]*<\/subagent_notification>\s*$/
 
-/** A message that a user has typed: what comes with the results of tools belongs to the turn before. */
+/** Words beside tool results belong to the turn before. */
 function isTyped(message: Message, before: Message | undefined): boolean {
   if (message.role !== 'user' || message.toolResults.length > 0) return false
   const followsResults = before !== undefined && before.toolResults.length > 0
@@ -85,8 +80,8 @@ function hashOf(...parts: readonly string[]): string {
 }
 
 /**
- * The beginning of the conversation. It is told from others by its session, else by its first exchange, and so not before
- * there is one. Side calls of a client have no tools, and other words in their session.
+ * Identifies the conversation's beginning by its session, or else by its first exchange, so not before
+ * there is one. Ignores side calls: they have no tools, and another system text in the same session.
  */
 export function startOf(source: IdSource, systemText: string): ConversationStart | undefined {
   const { conversation, modelId, sessionKey, agentKey = '', owner = '' } = source
@@ -103,14 +98,14 @@ export function startOf(source: IdSource, systemText: string): ConversationStart
   }
 }
 
-/** Text for a last turn of the user that the client left empty. */
+/** Fills a last user turn that the client left empty. */
 export const CONTINUE = 'Continue.'
 /**
- * A history turn without text and results; words there would be taken for content and echoed (kiro-protocol §4.9).
+ * Fills a history turn without text and results; words would be taken for content and echoed (kiro-protocol
+ * §4.9).
  */
 export const BLANK = ' '
 
-/** Texts for turns without words of their own, beside results and beside calls. */
 const FILLERS = {
   path: { results: CONTINUE, calls: BLANK },
   target: { results: '', calls: '' }
@@ -120,14 +115,14 @@ export function formOf(payload: UpstreamPayload): RequestForm {
   return payload.agentMode === undefined ? 'path' : 'target'
 }
 
-/** Returns the text for a message without words: none in the target form, where there is something else in it. */
+/** Text for a message without words; none in the target form if the message has something else. */
 export function fillerFor(form: RequestForm, beside: 'results' | 'calls'): string {
   return FILLERS[form][beside]
 }
 
 /**
- * Rewrites a request in the other form: its ids, and the text of turns without words. A user's own "Continue." beside
- * the results of tools is taken for the gateway's, whose sense it has.
+ * Rewrites ids and filler texts for the other form. A user's own "Continue." beside tool results is taken
+ * for the gateway's: it means the same.
  */
 export function inForm(
   payload: UpstreamPayload,
@@ -157,7 +152,7 @@ type StateIds = Pick<
   'conversationId' | 'rootConversationId' | 'agentContinuationId' | 'agentTaskType'
 >
 
-/** A session's id is marked in the target form, a sub-agent's is not. */
+/** The target form marks a session's id, but not a sub-agent's. */
 function stateIds(form: RequestForm, ids: ConversationIds): StateIds {
   if (form === 'path') return { conversationId: ids.conversation }
   return {

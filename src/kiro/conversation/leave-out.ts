@@ -3,17 +3,14 @@ import { type ConversationParts, isLearnt, type Lessons } from './conversation-m
 import { rememberedPaths, type RequestFields, withoutFields } from './refused-fields.ts'
 import { withoutReasoning } from './signed-reasoning.ts'
 
-/** Earlier refusals, and the account. */
 export interface RefusedBefore {
   /** `CredentialSnapshot.id` */
   readonly account: string
   readonly lessons: Lessons
 }
 
-/** Parts that a request is sent without. */
 export interface LeftOut {
   readonly reasoning: boolean
-  /** Paths of fields beside the conversation. */
   readonly fields: readonly string[]
 }
 
@@ -22,7 +19,6 @@ interface SentParts {
   readonly fields?: RequestFields
 }
 
-/** Returns a request without the reasoning and the fields that were refused before. */
 export function leaveOutRefused(
   payload: UpstreamPayload,
   { replay, fields }: SentParts,

@@ -4,47 +4,40 @@ import type { ResolvedModel } from '../models/resolve-model.ts'
 import type { Repairs } from '../rules/repairs.ts'
 import type { Source } from '../wire/message.ts'
 
-/** Wishes of a client about reasoning. */
 export interface ReasoningWish {
   readonly mode: 'on' | 'off' | 'unsaid'
   readonly effort?: Effort
   readonly budgetTokens?: number
-  /** Source of the effort. */
   readonly source?: Source
-  /** Form in which the reasoning's text comes with the answer. */
   readonly display?: 'summarized' | 'omitted'
 }
 
 export interface ReasoningOptions {
   readonly wish: ReasoningWish
   readonly model: ResolvedModel
-  /** The client's bound for the answer, if it gave one. */
   readonly maxTokens: number | undefined
-  /** Reasoning by tags in the text, for models without reasoning of their own (kiro-protocol §9.1). */
   readonly tags: {
     readonly isEnabled: boolean
-    /** Budget in tokens when the client names none. */
+    /** Tokens, if the client sets no budget. */
     readonly maxTokens: number
-    /** Largest budget in tokens, whatever the client names. */
+    /** Tokens, whatever the client sets. */
     readonly budgetCap: number
   }
   readonly repairs: Repairs
 }
 
-/** Reasoning of one request, in the upstream's terms. */
 export interface ReasoningPlan {
   readonly source: 'none' | 'native' | 'tags'
-  /** `additionalModelRequestFields`; absent when there is nothing to say. */
+  /** `additionalModelRequestFields` */
   readonly fields?: Readonly<Record<string, unknown>>
   /** Tokens; only for tags. */
   readonly budgetTokens?: number
 }
 
-/** Budget in tokens for a model whose name ends in `-thinking`. */
+/** Tokens, for a model name that ends in `-thinking`. */
 const SUFFIX_BUDGET = 20_000
-/** Basis for a share of the answer if the client sets no bound. */
 const DEFAULT_MAX_TOKENS = 4096
-/** Percent of the answer's tokens (kiro-protocol §9.1). */
+/** Share of the answer's tokens (kiro-protocol §9.1). */
 const TAG_SHARE: Readonly<Record<Effort, number>> = {
   minimal: 10,
   low: 20,
@@ -55,8 +48,8 @@ const TAG_SHARE: Readonly<Record<Effort, number>> = {
 }
 
 /**
- * Decides where reasoning comes from: the model's own, if it has any (§9.2), else tags in the text, if
- * the operator allows them (§9.1). Only requests that ask get reasoning.
+ * Decides how a request that asks for reasoning gets it: from the model itself if it can (§9.2), else by
+ * tags in the text if the operator allows them (§9.1).
  */
 export function planReasoning(options: ReasoningOptions): ReasoningPlan {
   const wish = withSuffix(options.wish, options.model)
@@ -69,12 +62,11 @@ export function planReasoning(options: ReasoningOptions): ReasoningPlan {
   return { source: 'tags', budgetTokens: tagBudget(wish, options), ...said }
 }
 
-/** The model reasons by itself, and takes its reasoning back. */
 export function hasOwnReasoning(model: ResolvedModel): boolean {
   return nativeForm(model).type !== 'none'
 }
 
-/** `-thinking` in the model's name asks like a field would, unless a field says otherwise. */
+/** Treats a `-thinking` suffix as a field, unless a real field contradicts. */
 function withSuffix(wish: ReasoningWish, model: ResolvedModel): ReasoningWish {
   if (!model.asksThinking || wish.mode !== 'unsaid') return wish
   return { budgetTokens: SUFFIX_BUDGET, ...wish, mode: 'on' }
@@ -100,12 +92,12 @@ function claudeFields(
 ): Record<string, unknown> {
   const isOff = mode === 'off'
   if (isOff && form.takesDisabled) return { thinking: { type: 'disabled' } }
-  // What always thinks is to think little, unless the client names an effort.
+  // A model that always thinks is told to think little, unless the client sets an effort.
   const effort = wanted ?? (isOff ? nearestEffort('low', form.efforts) : undefined)
   if (mode === 'unsaid' && effort === undefined) return {}
   const showsHow = mode === 'on' && form.displays.includes(display)
   return {
-    // A model was seen that takes an effort without this for no reasoning at all.
+    // A model was seen that without this takes an effort for no reasoning at all.
     thinking: { type: 'adaptive', ...(showsHow && { display }) },
     ...(effort !== undefined && { output_config: { effort } })
   }
@@ -129,7 +121,7 @@ function effortOfBudget(tokens: number): Effort {
   return tokens < 32_000 ? 'high' : 'max'
 }
 
-/** Only where the model's own schema lists it: an undeclared member is refused. */
+/** The upstream refuses the member unless the model's schema lists it. */
 function maxTokensField({ maxTokens, model }: ReasoningOptions): { max_tokens?: number } {
   const bounds = schemaAt(model.facts?.requestFieldsSchema, 'max_tokens')
   if (bounds === undefined || maxTokens === undefined) return {}
@@ -147,7 +139,7 @@ function tagBudget(wish: ReasoningWish, { maxTokens, tags }: ReasoningOptions): 
   return Math.max(1, Math.min(Math.floor(wish.budgetTokens ?? share), tags.budgetCap))
 }
 
-/** Form of a model's own reasoning fields (kiro-protocol §9.2). */
+/** The reasoning fields that a model takes (kiro-protocol §9.2). */
 type NativeForm =
   | { readonly type: 'none' }
   | ClaudeForm
@@ -155,7 +147,7 @@ type NativeForm =
 
 interface ClaudeForm {
   readonly type: 'claude'
-  /** Empty where effort cannot be set. */
+  /** Empty if effort cannot be set. */
   readonly efforts: readonly Effort[]
   readonly displays: readonly string[]
   readonly takesDisabled: boolean
@@ -165,7 +157,7 @@ const WITH_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'xhigh', 'max']
 const WITHOUT_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'max']
 
 /**
- * For models of which no schema is known: from which version of a family on, the newest first. Ranks are those of
+ * Reasoning fields of models without a schema: by family, from a version on, newest first. Ranks as in
  * `versionOf()`.
  */
 const FALLBACK: Readonly<Record<string, readonly (readonly [rank: number, NativeForm])[]>> = {
@@ -193,7 +185,6 @@ function fallbackForm(id: string): NativeForm {
   return forms?.find(([from]) => from <= rank)?.[1] ?? { type: 'none' }
 }
 
-/** The form that the model's schema declares; the fallback table's where the upstream sent no schema. */
 function nativeForm({
   id,
   facts
@@ -226,7 +217,7 @@ function alwaysThinks(efforts: readonly Effort[], displays: readonly string[]): 
   return { ...claude(efforts, displays), takesDisabled: false }
 }
 
-/** Returns the efforts that a model takes, least first, whether it reasons and whether always; for lists of models. */
+/** Efforts that a model takes, least first, and whether it reasons at all and always. */
 export function effortsOf(facts: ModelFacts): {
   readonly efforts: readonly Effort[]
   readonly thinks: boolean
@@ -238,7 +229,6 @@ export function effortsOf(facts: ModelFacts): {
   return { efforts: form.efforts, thinks: true, alwaysThinks: !takesNone }
 }
 
-/** The schema of a member; undefined where it is not declared. */
 function schemaAt(schema: JsonObject | undefined, name: string): JsonObject | undefined {
   const properties = schema?.['properties']
   const member = isJsonObject(properties) ? getOwn(properties, name) : undefined
@@ -250,17 +240,15 @@ function enumOf(schema: JsonObject | undefined): readonly string[] | undefined {
   return Array.isArray(values) ? values.filter((value) => typeof value === 'string') : undefined
 }
 
-/** Reasoning efforts, least first. */
 const EFFORTS = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const
 
 export type Effort = (typeof EFFORTS)[number]
 
-/** True for an effort that the upstream's models know. */
 export function isEffort(value: unknown): value is Effort {
   return EFFORTS.some((effort) => effort === value)
 }
 
-/** The allowed effort nearest to the wanted one, the higher of two equally near (kiro-protocol §9.2). */
+/** Picks the nearest allowed effort, the higher of two equally near (kiro-protocol §9.2). */
 export function nearestEffort(wanted: Effort, allowed: readonly Effort[]): Effort | undefined {
   const distanceOf = (effort: Effort): number =>
     Math.abs(EFFORTS.indexOf(effort) - EFFORTS.indexOf(wanted))

@@ -2,11 +2,10 @@ import { asJsonObject } from '../../shared/json.ts'
 import type { UpstreamPayload } from '../wire/payload.ts'
 import { type ConversationParts, hashOfPart } from './conversation-memory.ts'
 
-/** Fields of a request in `additionalModelRequestFields` (kiro-protocol §9.2). */
+/** Fields in `additionalModelRequestFields` (kiro-protocol §9.2). */
 export interface RequestFields {
-  /** The fields and what is in them: `thinking`, `thinking.type`. */
+  /** Fields and their members: `thinking`, `thinking.type`. */
   readonly paths: readonly string[]
-  /** The bound for the answer that is among them. */
   readonly maxTokens?: number
 }
 
@@ -25,7 +24,7 @@ export function requestFieldsOf({
 const PROPERTY = /\bproperty ['"`]([\w.]+)['"`]/i
 const UNDECLARED = /not defined in the schema/i
 
-/** The field that a refusal is about; `null` where it names none of these. */
+/** Finds the refused field; `null` if the refusal names none of these. */
 export function refusedPath(paths: readonly string[], refusal: string): string | null {
   const [, property = ''] = PROPERTY.exec(refusal) ?? []
   const words = new Set(refusal.split(/[^\w.]+/))
@@ -33,11 +32,11 @@ export function refusedPath(paths: readonly string[], refusal: string): string |
     paths.find((path) => path === property || path.endsWith(`.${property}`)) ??
     paths.find((path) => words.has(path))
   if (named === undefined) return null
-  // A value that is refused was all that its field had to say.
+  // A refused value was all that its field had to say.
   return UNDECLARED.test(refusal) ? named : (named.split('.')[0] ?? null)
 }
 
-/** A payload that does not say these; what was left with nothing in it goes, too. */
+/** Removes the fields, and what is empty without them. */
 export function withoutFields(
   payload: UpstreamPayload,
   refused: readonly string[]
@@ -56,7 +55,6 @@ export function withoutFields(
   return { ...rest, additionalModelRequestFields: Object.fromEntries(left) }
 }
 
-/** Returns which of the paths a payload still says after `withoutFields()` of those that were dropped. */
 export function leftPaths(
   paths: readonly string[],
   dropped: ReadonlySet<string>
@@ -69,15 +67,12 @@ export function leftPaths(
   })
 }
 
-/** Owner of the fields. */
 export interface FieldsParty {
-  /** `CredentialSnapshot.id` */
   readonly account: string
-  /** As the upstream spells it. */
   readonly model: string
 }
 
-/** Fields that an account was refused, as they are remembered: for the model that it was, or all of them for all models. */
+/** Remembers refused fields for the model, or all fields for all models of the account. */
 export function fieldsLesson(
   { account, model }: FieldsParty,
   refused: readonly string[] | 'all'
@@ -88,7 +83,6 @@ export function fieldsLesson(
 
 const ALL = 'all fields'
 
-/** Selects the fields that the account was refused before, according to `isRefused`. */
 export function rememberedPaths(
   party: FieldsParty,
   { paths }: RequestFields,

@@ -2,18 +2,14 @@ import { type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import type { KeptReasoning, Message } from '../wire/message.ts'
 import type { HistoryEntry, ReasoningContent, UpstreamPayload } from '../wire/payload.ts'
 
-/** Longest reasoning that is kept by a client and taken back, in characters. */
 export const MAX_SEALED_CHARS = 262_144
 
 const PLAUSIBLE = /^[A-Za-z0-9+/_-]{62,}={0,2}$/
 const MIN_SIGNATURE_CHARS = 64
-/** Signatures that gateways invent begin like this. */
 const INVENTED = 'sig_'
 const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/
 
-/**
- * True if the upstream may have made it: a foreign signature makes it refuse the conversation (kiro-protocol §9.10).
- */
+/** Filters foreign signatures, which make the upstream refuse the conversation (kiro-protocol §9.10). */
 function isPlausible(signature: unknown): signature is string {
   return (
     typeof signature === 'string' &&
@@ -24,10 +20,10 @@ function isPlausible(signature: unknown): signature is string {
   )
 }
 
-/** Prefix of a sealed word of this gateway. It needs no secret: the upstream checks the content. */
+/** Marks sealed reasoning of this gateway. It needs no secret: the upstream checks the content. */
 const SEAL = 'kgr1.'
 
-/** Reasoning in one word for clients that keep it without reading it, with the model that it belongs to. */
+/** Encodes reasoning and its model as one opaque word for the client to keep. */
 export function sealReasoning(model: string, content: ReasoningContent): string {
   if ('redactedContent' in content) return seal({ m: model, d: content.redactedContent })
   const { text, signature } = content.reasoningText
@@ -38,7 +34,6 @@ function seal(members: JsonObject): string {
   return SEAL + Buffer.from(JSON.stringify(members)).toString('base64url')
 }
 
-/** Opens a sealed word; `null` for every other word. */
 export function openReasoning(word: unknown): KeptReasoning | null {
   if (typeof word !== 'string' || !word.startsWith(SEAL) || word.length > MAX_SEALED_CHARS) {
     return null
@@ -53,7 +48,7 @@ export function openReasoning(word: unknown): KeptReasoning | null {
   return { model, content: { reasoningText: { text, signature } } }
 }
 
-/** A `thinking` or `redacted_thinking` block; `null` where it has nothing that can go back. */
+/** Reads a `thinking` or `redacted_thinking` block; `null` if nothing in it can go back. */
 export function readThinking({ thinking, signature, data }: JsonObject): KeptReasoning | null {
   if (data !== undefined) return openReasoning(data) ?? readForeign(data)
   if (!isPlausible(signature)) return null
@@ -61,16 +56,12 @@ export function readThinking({ thinking, signature, data }: JsonObject): KeptRea
   return { model: null, content: { reasoningText: { text, signature } } }
 }
 
-/** Claude's own, sealed by the vendor. */
 function readForeign(data: unknown): KeptReasoning | null {
   const isRead = typeof data === 'string' && data.length <= MAX_SEALED_CHARS && BASE64.test(data)
   return isRead ? { model: null, content: { redactedContent: data } } : null
 }
 
-/**
- * The turns as far as their reasoning can go back to this model: all of it or none, since a signature may be bound to the
- * reasoning before it.
- */
+/** Keeps all reasoning or none: a signature may be bound to the reasoning before it. */
 export function chooseReplay(
   turns: readonly Message[],
   { modelId, canReplay }: { readonly modelId: string; readonly canReplay: boolean }
@@ -101,7 +92,6 @@ export function reasoningOf(entry: HistoryEntry): ReasoningContent | undefined {
     : undefined
 }
 
-/** A payload that sends no reasoning back. */
 export function withoutReasoning(payload: UpstreamPayload): UpstreamPayload {
   const { conversationState: state } = payload
   if (state.history === undefined || !state.history.some(reasoningOf)) return payload

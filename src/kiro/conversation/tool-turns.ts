@@ -10,9 +10,8 @@ import {
 import { makeToolId, type OfferedTools, toHashedToolId, toWireToolId } from './tools.ts'
 
 /**
- * Gives every call and every result an id that the upstream takes (kiro-protocol §4.8 step 3, §4.10).
- * One id is always one id: calls and results stay together, different ids stay different. Results
- * without id belong to the calls without id before them, in order.
+ * Gives calls and results ids that the upstream takes (kiro-protocol §4.8 step 3, §4.10). Equal ids stay
+ * equal and different ones different. Results without id answer the calls without id before them, in order.
  */
 export function assignToolIds(messages: readonly Message[], repairs: Repairs): Message[] {
   const ids = new ToolIds(repairs)
@@ -28,9 +27,8 @@ class ToolIds {
   readonly #repairs: Repairs
   readonly #wireIds = new Map<string, string>()
   readonly #taken = new Set<string>()
-  /** Made for calls without id, in order. */
   readonly #ofCalls: string[] = []
-  /** Number of answered calls. Removing the first element of a list would move the rest each time. */
+  /** A counter, since removing the first element of a list would move the rest each time. */
   #answered = 0
   #made = 0
 
@@ -74,9 +72,8 @@ class ToolIds {
 const INTERRUPTED = 'Tool execution was interrupted.'
 
 /**
- * Makes every call have its result in the very next turn and every result its call in the turn before
- * (kiro-protocol §4.8 step 10). Expects alternating turns that begin and end with the user. What cannot
- * stay structured becomes text; nothing that was said is lost.
+ * Pairs every call with a result in the next turn (kiro-protocol §4.8 step 10). What cannot be paired
+ * becomes text, so that nothing is lost. Expects alternating turns that begin and end with the user.
  */
 export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Message[] {
   let calls: readonly ToolCall[] = []
@@ -88,10 +85,10 @@ export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Mess
   })
 }
 
-/** Keeps one of several calls with one id: the one with the longest arguments. */
+/** Keeps one of several calls with one id: that with the longest arguments. */
 function dedupeCalls(turn: Message, repairs: Repairs): Message {
   if (turn.toolCalls.length < 2 && turn.toolResults.length === 0) return turn
-  /** Words are made when another call has the same id. */
+  /** Worded only when another call has the same id. */
   const kept = new Map<string, { readonly call: ToolCall; words: CallWords | null }>()
   const pieces: string[] = []
   for (const call of turn.toolCalls) {
@@ -101,7 +98,7 @@ function dedupeCalls(turn: Message, repairs: Repairs): Message {
       continue
     }
     repairs.note('call-duplicate', call.source)
-    // The one that stays may be long and meet many others, so it is put into words once.
+    // A long call may meet many others: word it once.
     earlier.words ??= callWords(earlier.call)
     const later = { call, words: callWords(call) }
     const isLonger = later.words.json.length > earlier.words.json.length
@@ -109,7 +106,7 @@ function dedupeCalls(turn: Message, repairs: Repairs): Message {
     const [stays, goes] = isLonger ? [later.words, earlier.words] : [earlier.words, later.words]
     if (stays.json !== goes.json || stays.head !== goes.head) pieces.push(goes.head + goes.json)
   }
-  // An assistant cannot answer calls; what claims so is kept as text.
+  // An assistant cannot answer calls: its results become text.
   for (const result of turn.toolResults) {
     repairs.note('result-orphan', result.source)
     pieces.push(resultText(result))
@@ -138,7 +135,7 @@ function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs
   }
   for (const call of missing.values()) repairs.note('call-interrupted', call.source)
   const interrupted = [...missing.keys()].map((id) => ({ id, text: INTERRUPTED, isError: true }))
-  // In the calls' order, which alone ties an image to its result.
+  // The order of the calls alone ties an image to its result.
   const answers = calls.flatMap(({ id }) => first.get(id) ?? [])
   const toolResults = [...answers, ...interrupted]
   for (const call of turn.toolCalls) repairs.note('call-misplaced', call.source)
@@ -147,12 +144,12 @@ function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs
   return { ...turn, toolCalls: [], toolResults, text }
 }
 
-/** Placeholder for a result without text; the upstream refuses an empty one. */
+/** Replaces an empty result, which the upstream refuses. */
 export const EMPTY_RESULT = '(empty result)'
 
 /**
- * Without tools on offer the upstream refuses tool turns, so all of them become text (kiro-protocol §4.8
- * step 4): a message's own text first, then its calls, then its results.
+ * Turns all calls and results into text, because the upstream refuses them without tools (kiro-protocol
+ * §4.8 step 4). A message's own text comes first, then calls, then results.
  */
 export function toolTurnsToText(messages: readonly Message[], repairs: Repairs): Message[] {
   return messages.map((message) => {
@@ -166,10 +163,7 @@ export function toolTurnsToText(messages: readonly Message[], repairs: Repairs):
   })
 }
 
-/**
- * Gives calls the names under which their tools are on offer; calls of tools that are not become text,
- * and so do their results (step 5).
- */
+/** Renames calls to the names of the offered tools; other calls and their results become text (step 5). */
 export function nameToolCalls(
   messages: readonly Message[],
   wireNameOf: OfferedTools['wireNameOf'],
@@ -206,30 +200,25 @@ export function nameToolCalls(
   })
 }
 
-/** Drops the reasoning of a call that became text: it led to the call. */
 function lostReasoning({ reasoning }: Message): Pick<Message, 'reasoning'> {
   return reasoning === undefined ? {} : { reasoning: null }
 }
 
-/** A call in words. */
 export function callText(call: ToolCall): string {
   const { head, json } = callWords(call)
   return head + json
 }
 
-/** The two halves of a call in words: which one it is, and its arguments. */
 type CallWords = Readonly<Record<'head' | 'json', string>>
 
 function callWords({ name, id, input }: ToolCall): CallWords {
   return { head: `[Tool: ${name} (${id})]\n`, json: JSON.stringify(input) }
 }
 
-/** A result in words. */
 export function resultText({ id, text }: ToolResult): string {
   return `[Tool Result (${id})]\n${isBlank(text) ? EMPTY_RESULT : text}`
 }
 
-/** Adds pieces to a text as paragraphs of their own. */
 export function appendPieces(text: string, pieces: readonly string[]): string {
   return pieces.reduce((all, piece) => joinText(all, piece, '\n\n'), text)
 }

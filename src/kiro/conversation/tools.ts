@@ -6,16 +6,13 @@ import { InlineBudget } from '../schema/references.ts'
 import { isBlank, type Message, type ToolChoice, type ToolDefinition } from '../wire/message.ts'
 import type { UpstreamTool } from '../wire/payload.ts'
 
-/** A request's tools as the upstream takes them, and what came of the client's names. */
 export interface OfferedTools {
   readonly tools: readonly UpstreamTool[]
-  /** Upstream name → client's, only where they differ. */
+  /** Upstream names → the client's, where they differ. */
   readonly clientNames: Readonly<Record<string, string>>
-  /** Notes about the tools for the system text. */
   readonly notes: readonly string[]
-  /** The upstream's name of a tool on offer, by the client's name in any case. */
+  /** Upstream name by the client's name in any letter case. */
   readonly wireNameOf: (name: string) => string | undefined
-  /** The schema that nests deepest. */
   readonly deepestSchema: InlineBudget['deepest']
 }
 
@@ -30,7 +27,6 @@ const NO_TOOLS: OfferedTools = {
 export interface OfferToolsOptions {
   readonly tools: readonly ToolDefinition[]
   readonly choice: ToolChoice
-  /** Their calls tell which tools matter when there are too many. */
   readonly messages: readonly Message[]
   readonly maxTools: number
   /** Longer descriptions move to the system text. */
@@ -38,7 +34,7 @@ export interface OfferToolsOptions {
   readonly repairs: Repairs
 }
 
-/** Names, describes and cleans the tools (kiro-protocol §4.4, §4.10, §4.11) and words the tool choice (§9.9). */
+/** Names, describes and cleans tools (kiro-protocol §4.4, §4.10, §4.11) and words the tool choice (§9.9). */
 export function offerTools(options: OfferToolsOptions): OfferedTools {
   const { choice, repairs } = options
   const wanted = choice.type === 'none' ? [] : withoutDuplicates(options.tools, repairs)
@@ -96,7 +92,7 @@ function withoutDuplicates(
   })
 }
 
-/** Two names that clean-up made equal are told apart by a hash of the later one. */
+/** A hash separates two names that clean-up made equal. */
 function nameTool(name: string, taken: Set<string>): string {
   let wireName = toWireToolName(name)
   for (let attempt = 0; taken.has(wireName); attempt++) {
@@ -123,7 +119,7 @@ function describeTool(
   }
 }
 
-/** The upstream has no tool choice of its own, so the model is told. */
+/** Tells the model in words: the upstream has no tool choice. */
 function wordChoice(
   choice: ToolChoice,
   wireNameOf: OfferedTools['wireNameOf']
@@ -137,8 +133,8 @@ function wordChoice(
 }
 
 /**
- * Keeps as many tools as the upstream takes, in the client's order: the one that must be called, those that were
- * called already, then the first ones; the others are left. Takes tools without duplicates.
+ * Keeps as many tools as the upstream takes, in the client's order: first the one that must be called, then
+ * those called before. Expects no duplicates.
  */
 export function limitTools(
   tools: readonly ToolDefinition[],
@@ -154,7 +150,6 @@ export function limitTools(
   return { kept: tools.filter((tool) => offered.has(tool)), left }
 }
 
-/** Names in lower case with their rank: the lowest matters most. */
 function rankNames(choice: ToolChoice, messages: readonly Message[]): ReadonlyMap<string, number> {
   const ranks = new Map<string, number>()
   const add = (name: string): void => {
@@ -174,39 +169,36 @@ const HASH_CHARS = 8
 const FORBIDDEN = /[^A-Za-z0-9_-]/g
 const STARTS_WITH_LETTER = /^[A-Za-z]/
 
-/** The name under which the upstream takes a tool (§4.10). Pure and idempotent. */
+/** Pure and idempotent (§4.10). */
 export function toWireToolName(name: string): string {
   const clean = cleanName(name)
   return clean.length > MAX_TOOL_NAME_CHARS ? toHashedToolName(name) : clean
 }
 
-/** The form that tells apart two names which clean-up made equal. `seed` is hashed, usually the name itself. */
 function toHashedToolName(name: string, seed = name): string {
   return withHash(cleanName(name), MAX_TOOL_NAME_CHARS, seed)
 }
 
-/** The id under which the upstream takes a call and its result (§4.10); `''` stays `''`. Pure and idempotent. */
+/** Pure and idempotent (§4.10); `''` stays `''`. */
 export function toWireToolId(id: string): string {
   const trimmed = id.trim()
   const clean = trimmed.replace(FORBIDDEN, '_')
   return clean.length > MAX_TOOL_ID_CHARS ? toHashedToolId(trimmed) : clean
 }
 
-/** The form that tells apart two ids which clean-up made equal. */
 export function toHashedToolId(id: string): string {
   const trimmed = id.trim()
   return withHash(trimmed.replace(FORBIDDEN, '_'), MAX_TOOL_ID_CHARS, trimmed)
 }
 
-/** An id for the `index`th call without one. The same request always gets the same id, so prefixes stay cacheable. */
+/** Deterministic, so that prefixes stay cacheable. */
 export function makeToolId(index: number): string {
   return `toolu_${sha256(`call ${index}`).slice(0, 24)}`
 }
 
-/** The digit of a UUID that says how it is to be read, by the two bits that are left in it. */
 const VARIANTS = '89ab'
 
-/** A UUID that is always the same for the same text: version 8 (RFC 9562), made of its SHA-256. */
+/** Makes a UUID of a text: version 8 (RFC 9562), from its SHA-256. */
 export function uuidOf(text: string): string {
   const hex = sha256(text)
   const variant = VARIANTS.charAt(Number.parseInt(hex.charAt(16), 16) & 0x3)
@@ -223,7 +215,7 @@ function withHash(clean: string, maxChars: number, seed: string): string {
   return `${clean.slice(0, maxChars - HASH_CHARS - 1)}_${sha256(seed).slice(0, HASH_CHARS)}`
 }
 
-/** Each request has some of them, and making a `Hash` takes several times as long as hashing. */
+/** `crypto.hash`, because making a `Hash` takes several times as long as hashing. */
 function sha256(text: string): string {
   return hash('sha256', text)
 }

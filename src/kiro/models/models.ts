@@ -1,40 +1,33 @@
 import { asJsonObject, type JsonObject, shortTextMember, textMember } from '../../shared/json.ts'
 import { isValueDeeper } from '../../shared/json-outline.ts'
 
-/** Facts about one upstream model (kiro-protocol §7). */
 export interface ModelFacts {
   readonly id: string
   readonly name: string
   readonly description?: string
-  /** Tokens. */
   readonly maxInputTokens: number
-  /** Tokens. */
   readonly maxOutputTokens?: number
   readonly takesImages: boolean
-  /** Cost of a request relative to the model that costs 1; 1 if the upstream does not say. */
+  /** Cost relative to a model that costs 1; 1 if unknown. */
   readonly rate?: number
-  /** Missing for a model that is in use. */
   readonly lifecycle?: Lifecycle
-  /** `additionalModelRequestFieldsSchema`, where the upstream gave one. */
+  /** `additionalModelRequestFieldsSchema` */
   readonly requestFieldsSchema?: Readonly<Record<string, unknown>>
 }
 
-/** Stage of a model's retirement. A retired one is listed and refused. */
+/** A retired model is listed and refused. */
 export type Lifecycle = 'deprecated' | 'retired'
 
-/** Input window in tokens of a model of which nothing is known (§7.3). */
+/** Tokens, for an unknown model (§7.3). */
 export const DEFAULT_CONTEXT_WINDOW = 200_000
 
-/** Input window in tokens of the `-1m` variants (§7.3). */
+/** Tokens, for `-1m` variants (§7.3). */
 export const LONG_CONTEXT_WINDOW = 1_000_000
 
-/** The model that lets the upstream choose; allowed whatever the catalogue says. */
+/** Lets the upstream choose; allowed whatever the catalogue says. */
 export const AUTO_MODEL = 'auto'
 
-/**
- * The models of §7.1 that were still served when this list was made: what `/v1/models` shows and
- * what names are matched against until the upstream's own list has arrived.
- */
+/** Models of §7.1 that were served when this list was made, used until the upstream's own list arrives. */
 export const BUILT_IN_MODELS: readonly ModelFacts[] = [
   builtIn(AUTO_MODEL, 'Auto', LONG_CONTEXT_WINDOW, 64_000),
   builtIn('claude-opus-5.5', 'Claude Opus 5.5', LONG_CONTEXT_WINDOW, 128_000),
@@ -46,7 +39,7 @@ export const BUILT_IN_MODELS: readonly ModelFacts[] = [
   builtIn('claude-sonnet-5.5', 'Claude Sonnet 5.5', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-sonnet-5', 'Claude Sonnet 5', LONG_CONTEXT_WINDOW, 128_000),
   builtIn('claude-sonnet-4.6', 'Claude Sonnet 4.6', LONG_CONTEXT_WINDOW),
-  // Retired by its maker on 30 November 2026; when Kiro stops to serve it is not known.
+  // Anthropic retired it on 30 November 2026; when Kiro will is not known.
   {
     ...builtIn('claude-sonnet-4.5', 'Claude Sonnet 4.5', DEFAULT_CONTEXT_WINDOW),
     lifecycle: 'deprecated'
@@ -68,17 +61,13 @@ export const BUILT_IN_MODELS: readonly ModelFacts[] = [
 
 const VERSIONED = /^(claude-[a-z]+|gpt)-(\d{1,3})(?:[.-](\d{1,3}))?(?:-[a-z][a-z0-9-]*|-1m)?$/
 
-/** The family of a model and how new it is in it; `null` for a name without a version. */
 export function versionOf(id: string): { readonly family: string; readonly rank: number } | null {
   const match = VERSIONED.exec(id.toLowerCase())
   if (match?.[1] === undefined) return null
   return { family: match[1], rank: Number(match[2]) * 1000 + Number(match[3] ?? 0) }
 }
 
-/**
- * Built-in model whose rules hold for an id: itself, or else the newest of its family that is not newer, so that a
- * version yet to come has the rules of the family's newest.
- */
+/** Finds the built-in model whose rules hold for an id: itself, or the newest of its family that is not newer. */
 export function rulesFor(id: string): ModelFacts | undefined {
   const known = findModel(BUILT_IN_MODELS, id)
   const wanted = versionOf(id)
@@ -91,37 +80,34 @@ export function rulesFor(id: string): ModelFacts | undefined {
   return newest !== undefined && rankOf(newest) >= 0 ? newest : undefined
 }
 
-/** A request with more input tokens than this costs `factor` times as much, all of it and not the part above. */
+/** Above so many input tokens the whole request costs `factor` times as much, not only the part above. */
 export interface PriceStep {
   readonly aboveTokens: number
   readonly factor: number
 }
 
-/** By family, from which version on (kiro-protocol §7.5). Ranks are those of `versionOf()`. */
+/** By family, from a version on (kiro-protocol §7.5). Ranks as in `versionOf()`. */
 const PRICE_STEPS: Readonly<Record<string, readonly [rank: number, step: PriceStep]>> = {
   gpt: [0, { aboveTokens: 272_000, factor: 2 }],
   'claude-haiku': [5005, { aboveTokens: 100_000, factor: 5 }]
 }
 
-/** Returns the price step of a model; `null` for one that has a single price. */
 export function priceStepOf(id: string): PriceStep | null {
   const { family, rank } = versionOf(id) ?? { family: '', rank: 0 }
   const [from, step] = (Object.hasOwn(PRICE_STEPS, family) ? PRICE_STEPS[family] : null) ?? []
   return from !== undefined && step !== undefined && rank >= from ? step : null
 }
 
-/** Returns how many times the usual price a request of this size costs. */
 export function priceFactorOf(id: string, inputTokens: number): number {
   const step = priceStepOf(id)
   return step !== null && inputTokens > step.aboveTokens ? step.factor : 1
 }
 
-/** The names that are one model: case and "dots or dashes in versions" do not tell models apart. */
+/** Maps the spellings of one model, such as "dots or dashes in versions", to one name. */
 export function canonicalModelId(id: string): string {
   return id.toLowerCase().replaceAll('.', '-')
 }
 
-/** Finds a model by any spelling of its id. */
 export function findModel(models: readonly ModelFacts[], id: string): ModelFacts | undefined {
   const wanted = canonicalModelId(id)
   return (
@@ -129,7 +115,10 @@ export function findModel(models: readonly ModelFacts[], id: string): ModelFacts
   )
 }
 
-/** Images are assumed until the upstream's list says otherwise: a refusal upstream is readable, a guess is not. */
+/**
+ * Images are assumed until the upstream's list says otherwise: a refusal upstream is readable, a wrong
+ * guess is not.
+ */
 function builtIn(
   id: string,
   name: string,
@@ -140,16 +129,16 @@ function builtIn(
   return maxOutputTokens === undefined ? facts : { ...facts, maxOutputTokens }
 }
 
-/** The models there are. Plain data: it crosses processes and threads. */
+/** Plain data: it crosses processes and threads. */
 export interface Catalogue {
   readonly models: readonly ModelFacts[]
-  /** It is the upstream's own list; otherwise the built-in one, which may be out of date. */
+  /** The upstream's own list; otherwise the built-in one, which may be out of date. */
   readonly isLive: boolean
 }
 
 export const BUILT_IN_CATALOGUE: Catalogue = { models: BUILT_IN_MODELS, isLive: false }
 
-/** One page of the upstream's model list (kiro-protocol §7.4). Members may be missing; entries without id are left out. */
+/** Page of the upstream's model list (kiro-protocol §7.4). Entries without id are left out. */
 export interface ModelPage {
   readonly models: readonly ModelFacts[]
   readonly nextToken: string | null
@@ -163,7 +152,7 @@ export function parseModelPage(page: JsonObject): ModelPage {
   }
 }
 
-/** The list goes to every process and thread, and its texts to clients: those of known models are a tenth of this. */
+/** Known models have a tenth of this; the list goes to every process, thread and client. */
 const MAX_ID_CHARS = 200
 const MAX_DESCRIPTION_CHARS = 1000
 const MAX_SCHEMA_CHARS = 16_384
@@ -197,13 +186,12 @@ function parseModel(model: JsonObject): ModelFacts | null {
   }
 }
 
-/** The words of the status are not known; these are the maker's and those of the cloud that it runs in. */
+/** The upstream's words are not known; these are Anthropic's and AWS's. */
 function lifecycleOf(status: string): Lifecycle | null {
   if (/^(?:retired|end.?of.?life|eol)$/i.test(status)) return 'retired'
   return /^(?:deprecated|legacy)$/i.test(status) ? 'deprecated' : null
 }
 
-/** A schema beyond the bounds counts as none. */
 function readSchema(value: unknown): JsonObject | null {
   const schema = asJsonObject(value)
   if (schema === null || isValueDeeper(schema, MAX_SCHEMA_LEVELS)) return null

@@ -12,45 +12,36 @@ import {
 import { allowedBy, mayAskModel, type ModelAccess, modelNotAllowed } from './model-access.ts'
 import { findSubstitute } from './substitutes.ts'
 
-/** The settings and lists by which a client's name is resolved. */
 export interface ModelResolutionOptions {
-  /** Client name → upstream name; values may be aliases again. */
+  /** Client name → upstream name, which may be another alias. */
   readonly aliases: Readonly<Record<string, string>>
   readonly models: readonly ModelFacts[]
-  /** True if `models` is the upstream's own list, so that missing models do not exist. */
   readonly isCatalogueLive: boolean
-  /** Input windows in tokens, as digits, that the operator knows better, by the upstream's name. */
+  /** Operator's input windows by upstream name: tokens as digits. */
   readonly windows?: Readonly<Record<string, string>>
-  /** Models that the client's key may ask; left out where it may ask all. Errors name no other models. */
+  /** Models that the client's key may use; all if left out. Errors name no others. */
   readonly access?: ModelAccess
 }
 
-/** The upstream model for one request. */
 export interface ResolvedModel {
   readonly id: string
-  /** Missing where the id is passed through unknown. */
   readonly facts?: ModelFacts
-  /** Tokens. */
   readonly contextWindow: number
   readonly asksThinking: boolean
-  /** True if another model of the same family replaces an unlisted id. */
   readonly isSubstitute: boolean
 }
 
-/** Error messages name this many models at most. */
 const MAX_SUGGESTIONS = 3
-/** Longer names are cut before they are compared or shown. */
 const MAX_COMPARED_CHARS = 64
 
 /**
- * Finds the upstream model for a client's name: aliases, spelling, catalogue (§7.2, §7.3).
- *
- * Without a live catalogue every name is passed on. With one, unknown Claude and GPT ids go to the newest model
- * of their family, since clients build such ids themselves and give up on a 404.
- *
- * @throws {GatewayError} GW_MODEL_UNKNOWN for any other id that a live catalogue does not list; GW_MODEL_NOT_ALLOWED for a
- *   model that the client's key may not ask: it counts under the upstream's name and under an alias of the operator's, not
- *   under whatever else a client calls it, since `claude-haiku-of-mine` may be answered by any model.
+ * Finds the upstream model for a client's name: aliases, spelling, catalogue (§7.2, §7.3). Without a live
+ * catalogue every name is passed on. With one, unknown Claude and GPT ids go to the newest model of their
+ * family: clients build such ids themselves and give up on a 404.
+ * A key's patterns apply to the upstream's name and the operator's aliases only, since
+ * `claude-haiku-of-mine` may be answered by any model.
+ * @throws {GatewayError} GW_MODEL_UNKNOWN for another id that a live catalogue does not list;
+ * GW_MODEL_NOT_ALLOWED
  */
 export function resolveModel(name: string, options: ModelResolutionOptions): ResolvedModel {
   const model = resolveListed(name, options)
@@ -92,7 +83,6 @@ function resolved(
   return { id: facts.id, facts, contextWindow: facts.maxInputTokens, ...how }
 }
 
-/** A chain that comes back to a name it has seen ends there. */
 function followAliases(name: string, { aliases }: ModelResolutionOptions): string {
   const seen = new Set<string>()
   let current = name.trim()
@@ -107,12 +97,11 @@ function followAliases(name: string, { aliases }: ModelResolutionOptions): strin
 
 type KnownModels = Pick<ModelResolutionOptions, 'models' | 'aliases' | 'access'>
 
-/** All names under which models are listed. */
 export function listedNames({ models, aliases }: KnownModels): readonly string[] {
   return [...Object.keys(aliases), ...models.map(({ id }) => id)]
 }
 
-/** Says which of the models that do exist are nearest to a name, or which the client's key may ask where not all. */
+/** Suggests the nearest models, of those that the key may use. */
 export function modelUnknown(name: string, known: KnownModels): GatewayError {
   const shown = name.slice(0, MAX_COMPARED_CHARS)
   const { access } = known
@@ -137,17 +126,16 @@ function nearestTo(name: string, models: readonly ModelFacts[]): readonly string
   return byDistance.slice(0, MAX_SUGGESTIONS).map(({ id }) => id)
 }
 
-/** A client's model name after clean-up, and what its decorations asked for. */
+/** A cleaned-up model name, and what its decorations asked for. */
 export interface ModelName {
-  /** The spelling that the upstream uses, if it has such a model. */
+  /** The upstream's spelling, if it has the model. */
   readonly id: string
-  /** `-thinking` at the end: reasoning was asked for by name. */
+  /** Suffix `-thinking`: reasoning. */
   readonly asksThinking: boolean
-  /** `[1m]` at the end: the variant with the long context window was asked for. */
+  /** Suffix `[1m]`: the variant with the long context window. */
   readonly asksLongContext: boolean
 }
 
-/** Names longer than any model's are not looked at further: they cannot match. */
 const MAX_NAME_CHARS = 200
 
 const WINDOW_MARKER = /\[(\d+)([mk])\]$/i
@@ -156,7 +144,7 @@ const SUFFIX = /-(thinking|agentic)$/i
 
 const FAMILY = '(haiku|sonnet|opus|fable)'
 
-/** Spellings and what the upstream writes for them, in the order of kiro-protocol §7.2; the first that matches decides. */
+/** Spellings and their replacements in the order of kiro-protocol §7.2; the first match decides. */
 const SPELLINGS: readonly (readonly [RegExp, string])[] = [
   [`${FAMILY}-(\\d+)-(\\d{1,2})(-1m)?(?:-\\d+|-latest)?`, 'claude-$1-$2.$3$4'],
   [`${FAMILY}-(\\d+)(-1m)?(?:-\\d{8}|-latest)?`, 'claude-$1-$2$3'],
@@ -166,9 +154,8 @@ const SPELLINGS: readonly (readonly [RegExp, string])[] = [
 ].map(([pattern, id = '']) => [new RegExp(`^claude-${pattern}$`), id])
 
 /**
- * Turns any known spelling of a model's name into the upstream's (§7.2): window markers, `-thinking`
- * and `-agentic` come off, dates go, dashes in Claude versions become dots. Pure and idempotent; a name
- * that no rule knows keeps its spelling and its case.
+ * Turns any known spelling into the upstream's (§7.2): window markers, `-thinking`, `-agentic` and dates
+ * are removed, dashes in Claude versions become dots. Pure and idempotent; an unknown name is unchanged.
  */
 export function normaliseModelName(name: string): ModelName {
   const trimmed = name.trim()

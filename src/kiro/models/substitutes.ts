@@ -1,12 +1,10 @@
 import { AUTO_MODEL, findModel, type ModelFacts } from './models.ts'
 
-/** Claude's families, in the order in which they stand in for one that the catalogue lacks. */
 const FAMILIES = ['sonnet', 'opus', 'haiku', 'fable'] as const
 
-/** GPT's tiers, in the order in which they stand in for one that the catalogue lacks. */
 const TIERS = ['terra', 'sol', 'luna'] as const
 
-/** The tiers by the words in a name: their own, then what sizes were called before there were tiers. */
+/** Words in names: the tiers' own, and what sizes were called before. */
 const TIER_WORDS: readonly (readonly [RegExp, (typeof TIERS)[number]])[] = [
   [/-terra\b/, 'terra'],
   [/-sol\b/, 'sol'],
@@ -15,12 +13,12 @@ const TIER_WORDS: readonly (readonly [RegExp, (typeof TIERS)[number]])[] = [
   [/-pro\b/, 'sol']
 ]
 
-/** From this version on a name without a tier is the vendor's alias for its largest model. */
+/** From this version on, a name without a tier is OpenAI's alias for its largest model. */
 const FIRST_TIERED = [5, 6] as const
 
 /**
- * Returns the model that answers in the place of one that the catalogue does not list: of Claude's the newest of the
- * family, of GPT's the newest of the nearest tier. `undefined` for names of other vendors.
+ * Picks the model that replaces an unlisted one: of Claude the newest of the family, of GPT the newest of
+ * the nearest tier. `undefined` for other vendors.
  */
 export function findSubstitute(id: string, models: readonly ModelFacts[]): ModelFacts | undefined {
   const lines = linesFor(id.toLowerCase())
@@ -32,7 +30,6 @@ export function findSubstitute(id: string, models: readonly ModelFacts[]): Model
   return findModel(models, AUTO_MODEL)
 }
 
-/** Ids of the models that may answer, the nearest line first. */
 function linesFor(name: string): readonly RegExp[] {
   if (name.startsWith('claude')) {
     const own = FAMILIES.filter((family) => name.includes(family))

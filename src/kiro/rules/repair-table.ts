@@ -1,14 +1,13 @@
 import type { RuleId } from './rules.ts'
 
 interface Repair {
-  /** The rule of the upstream that the request broke. */
   readonly rule: RuleId
   readonly what: string
 }
 
 /**
- * Everything that the gateway changes in a request so that the upstream takes it. What every request of a dialect goes
- * through anyway (tool messages becoming results, system text moving into a turn) is mapping and has no entry.
+ * Changes that make the upstream take a request. What happens to every request of a dialect (tool messages
+ * become results, system text moves into a turn) is no repair.
  */
 export const RepairTable = {
   'model-substituted': repair(

@@ -4,16 +4,15 @@ import type { UpstreamTool } from '../wire/payload.ts'
 import type { RepairCode } from './repair-table.ts'
 import { type RuleId, UpstreamLimits } from './rules.ts'
 
-/** Places that are told of one repair; a long conversation may need it at every message. */
 const MAX_PLACES = 100
 
-/** Collects the repairs of one request: each code once, in the order of first use. */
+/** Codes of one request's repairs in the order of first use. */
 export class Repairs {
   readonly #codes = new Set<RepairCode>()
 
   /**
-   * `at` says where: a path as in error messages (`messages[3].content[1]`) or a JSON pointer, with the members
-   * `below` it, which may have any name. Only a `PlacedRepairs` looks at it.
+   * `at`: a path as in error messages (`messages[3].content[1]`) or a JSON pointer; `below`: member names
+   * below it. Only `PlacedRepairs` reads them.
    */
   note(code: RepairCode, _at?: string, _below?: readonly string[]): void {
     this.#codes.add(code)
@@ -24,7 +23,7 @@ export class Repairs {
   }
 }
 
-/** Keeps the places, too: for lint. */
+/** Also keeps the places, for lint. */
 export class PlacedRepairs extends Repairs {
   readonly #places = new Map<RepairCode, Set<string>>()
 
@@ -35,7 +34,6 @@ export class PlacedRepairs extends Repairs {
     this.#places.set(code, pointers)
   }
 
-  /** Each place of each repair once, at most `MAX_PLACES` of a kind: JSON pointers, `''` for the whole body. */
   get places(): readonly { readonly code: RepairCode; readonly pointer: string }[] {
     return [...this.#places].flatMap(([code, pointers]) =>
       [...pointers].map((pointer) => ({ code, pointer }))
@@ -43,24 +41,19 @@ export class PlacedRepairs extends Repairs {
   }
 }
 
-/** Something close to a limit of the upstream, or beyond one that is not certain. */
 export interface Borderline {
   readonly rule: RuleId
-  /** With the figures. */
   readonly message: string
-  /** Into the client's body. */
   readonly pointer: string
 }
 
-/** Fraction of a known limit that is still unremarkable. */
 const NEAR = 0.9
-/** Characters at which the vendor's own client begins to cut messages and results (kiro-protocol §4.12). */
+/** Characters at which Kiro's own client begins to cut messages and results (kiro-protocol §4.12). */
 const CUT_CHARS = 400_000
-/** A description may be that long; the upstream has refused longer ones. */
+/** Allowed, but the upstream has refused longer ones. */
 const LONG_DESCRIPTION_CHARS = 10_000
 const BASE64_RATIO = 4 / 3
 
-/** Turns as they are sent. */
 export function borderlineTurns(turns: readonly Message[]): readonly Borderline[] {
   const found: Borderline[] = []
   const {
@@ -104,7 +97,6 @@ interface BorderlineTools {
   readonly deepestSchema: { readonly depth: number; readonly source?: Source }
 }
 
-/** Tools as they are offered, and the schema among them that nests deepest. */
 export function borderlineTools({ tools, deepestSchema }: BorderlineTools): readonly Borderline[] {
   const found: Borderline[] = []
   const { tools: maxTools, schemaDepth, descriptionChars } = UpstreamLimits
@@ -128,7 +120,7 @@ export function borderlineTools({ tools, deepestSchema }: BorderlineTools): read
   return found
 }
 
-/** The body as a whole; `weight` is at least what the upstream weighs it, see `weighJson()`. */
+/** `weight`: at least `weighJson()` of the body. */
 export function borderlineSize(
   sent: Readonly<Record<'bytes' | 'weight' | 'tokens' | 'contextWindow', number>>
 ): readonly Borderline[] {

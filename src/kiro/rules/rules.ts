@@ -1,24 +1,22 @@
 /**
- * One thing that the upstream insists on. A request that breaks it gets a 400, mostly the one that explains nothing:
- * "Improperly formed request."
+ * A requirement of the upstream. Breaking it gives a 400, mostly "Improperly formed request." without an
+ * explanation.
  */
 export interface Rule {
   readonly what: string
-  /** Remedy in the client's request. */
+  /** Advice for the client's developer. */
   readonly fix: string
   /** Section of `docs/kiro-protocol.md`. */
   readonly source: string
-  /** Why no client can break it: there is nothing to repair and nothing to find. */
   readonly own?: string
-  /** Why the simulator does not enforce it. */
   readonly notSimulated?: string
 }
 
 const GATEWAY_WRITES_IT = 'The gateway writes this part; nothing of a client’s request gets there.'
 
 /**
- * Every rule of the upstream that is known (kiro-protocol §4.13). The repair code keeps them (each repair names its
- * rule), the simulator refuses what breaks them, lint explains them.
+ * Known rules of the upstream (kiro-protocol §4.13). Repairs keep them, the simulator refuses what breaks
+ * them, lint explains them.
  */
 export const RuleTable = {
   'request-shape': rule(
@@ -247,7 +245,6 @@ export const RuleTable = {
 
 export type RuleId = keyof typeof RuleTable
 
-/** True if a text names a rule. */
 export function isRuleId(text: string): text is RuleId {
   return Object.hasOwn(RuleTable, text)
 }
@@ -265,37 +262,36 @@ function own(source: string, what: string): Rule {
   }
 }
 
-/** Limits of the upstream, as far as they are known: the gateway keeps to these, the simulator enforces them. */
+/** Known limits of the upstream: the gateway keeps them, the simulator enforces them. */
 export const UpstreamLimits = {
-  /** Entries of a conversation's history (kiro-protocol §4.7, H9). */
+  /** Per conversation (kiro-protocol §4.7, H9). */
   historyEntries: 10_000,
   /** Characters of one user message (§4.12). */
   messageChars: 600_000,
-  /** Characters of one tool result (§4.12). */
+  /** Characters of one result (§4.12). */
   resultChars: 800_000,
   /** Refusals are reported above this; no limit is published. */
   tools: 120,
-  /** 64 is documented, 63 is what works everywhere (§4.4). */
+  /** 64 is documented, 63 works everywhere (§4.4). */
   toolNameChars: 63,
   /** Characters (§4.5). */
   toolIdChars: 64,
-  /** The largest that was seen to pass; longer descriptions move to the system text at 10 000 (§4.4). */
+  /** The largest seen to pass; longer ones move to the system text at 10 000 (§4.4). */
   descriptionChars: 10_240,
-  /** Schemas inside schemas. */
   schemaDepth: 100,
-  /** Images of one request (§4.6). */
+  /** Per request (§4.6). */
   images: 10,
-  /** Bytes of one image, decoded (§4.6). */
+  /** Per image, decoded (§4.6). */
   imageBytes: 10 * 1024 * 1024,
-  /** Documents of one request (§4.15). */
+  /** Per request (§4.15). */
   documents: 5,
-  /** Characters of their base64 together: they count in the weight of the payload. */
+  /** Base64 of all documents: part of the payload's weight. */
   documentChars: 1_200_000,
-  /** UTF-8 bytes of a body that an older host refused (§4.12). */
+  /** UTF-8 bytes that an older host refused (§4.12). */
   payloadBytes: 600_000,
   /** Weight of a body, see `weighJson()`: 1.32 M passed, 1.36 M did not (§4.12). */
   payloadWeight: 1_340_000,
-  /** Cache points of one request (§9.7). */
+  /** Per request (§9.7). */
   cachePoints: 4
 } as const
 
@@ -306,14 +302,13 @@ export function weighJson(json: string): number {
   let weight = json.length
   for (let i = 0; i < json.length; i++) {
     const code = json.charCodeAt(i)
-    // Both halves of a wide pair are one character: 1 for the second half was counted too much.
+    // A surrogate pair is one character: do not count its second half.
     if (code >= 0xdc00 && code <= 0xdfff) weight--
     else if (code > 0x7f) weight += WIDE_CHAR_WEIGHT - 1
   }
   return weight
 }
 
-/** True if a text weighs more than `limit`; most are too short to be examined. */
 export function isHeavier(json: string, limit: number): boolean {
   return json.length * WIDE_CHAR_WEIGHT > limit && weighJson(json) > limit
 }

@@ -12,24 +12,22 @@ import type { Source } from '../wire/message.ts'
 import { COMBINATORS, NAME_LISTS, SCHEMA_MAPS, VALUES } from './keywords.ts'
 import { type InlineBudget, SchemaRefs } from './references.ts'
 
-/** Subschemas below this depth are left open (`{}`), so that the schema is as deep as the upstream takes. */
+/** Deeper subschemas become `{}`, so that the upstream takes the depth. */
 const MAX_DEPTH = UpstreamLimits.schemaDepth - 1
 
-/** Refused somewhere upstream, or pointless once references are inlined (§4.11). */
+/** Refused somewhere upstream, or useless once references are inlined (§4.11). */
 const DROPPED = new Set([
   ...'additionalProperties $schema $id $ref $dynamicRef $recursiveRef $anchor'.split(' '),
   ...'$dynamicAnchor $recursiveAnchor $defs definitions'.split(' '),
   'required' // comes back filtered, after the properties are known
 ])
-/** Keywords for which null is a value like any other. */
 const TAKES_NULL = new Set(['default', 'const'])
 
 /**
- * Makes of anything a tool schema that the upstream takes (kiro-protocol §4.11): an object schema without
- * combinators at its root, without references, `additionalProperties` and empty or wrong `required`.
- *
- * Never changes its argument; cleaning twice is cleaning once. `budget` bounds what references may add
- * and is shared by all tools of a request, so that nested references cannot grow without end.
+ * Makes any value a tool schema that the upstream takes (kiro-protocol §4.11): an object schema without
+ * root combinators, references, `additionalProperties`, and empty or wrong `required`.
+ * Idempotent; never changes its argument. All tools of a request share `budget`, so that nested references
+ * cannot grow without end.
  */
 export function cleanSchema(
   schema: unknown,
@@ -52,7 +50,6 @@ class SchemaCleaner {
   readonly #refs: SchemaRefs
   readonly #repairs: Repairs
   readonly #source: Source
-  /** Names that lead from the root of the client's schema to where the cleaner is. */
   #names: string[] = []
   deepest = 0
 
@@ -72,7 +69,7 @@ class SchemaCleaner {
     return typeof ref === 'string' ? this.#inline(schema, ref, depth) : this.#copy(schema, depth)
   }
 
-  /** Keywords beside a reference win over those of its target. */
+  /** Keywords beside a reference override its target's. */
   #inline(schema: JsonObject, ref: string, depth: number): JsonDraft {
     const target = this.#refs.enter(ref)
     const own = this.#copy(schema, depth)
@@ -89,7 +86,7 @@ class SchemaCleaner {
     this.#refs.leave()
     for (const key of Object.keys(own)) setOwn(inlined, key, own[key])
     const { required, ...rest } = inlined
-    // The two halves may not know each other's properties.
+    // Each half may lack the other's properties.
     this.#copyRequired(required, rest, () =>
       own['required'] === undefined
         ? this.#refs.placeOf('required', target, splitReference(ref))
@@ -114,7 +111,6 @@ class SchemaCleaner {
     return copy
   }
 
-  /** Unknown keywords may hold schemas as well as anything else. */
   #copyKeyword(key: string, value: unknown, depth: number): unknown {
     if (VALUES.has(key)) return value
     if (isJsonObject(value)) {
@@ -163,19 +159,17 @@ class SchemaCleaner {
   }
 }
 
-/** A keyword that must go, or whose value says nothing. */
 function isDropped(key: string, value: unknown): boolean {
   if (DROPPED.has(key)) return true
   if (isNothing(value)) return !TAKES_NULL.has(key)
   return SCHEMA_MAPS.has(key) && !isJsonObject(value)
 }
 
-/** Null, or a number beyond what JSON can carry, which would become null on the way. */
+/** Numbers beyond JSON's range would become null on the way. */
 function isNothing(value: unknown): boolean {
   return value === null || value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY
 }
 
-/** The names in `required` that are strings, known and not repeated. */
 function filterRequired(required: unknown, properties: unknown): string[] {
   if (!Array.isArray(required) || !isJsonObject(properties)) return []
   const names = new Set<string>()
@@ -186,10 +180,10 @@ function filterRequired(required: unknown, properties: unknown): string[] {
 }
 
 /**
- * Gives a clean schema the root that the upstream insists on: type `object`, `properties`, and no `oneOf`,
- * `anyOf` or `allOf`, whose branches are merged into it. The first definition of a property wins; a
- * property is required if all branches require it (`allOf`: if any does). `placeOf` knows where the client wrote
- * a keyword of it.
+ * Gives a clean schema the root that the upstream requires: type `object`, `properties`, and no `oneOf`,
+ * `anyOf` or `allOf`, whose branches are merged. The first definition of a property wins; a property is
+ * required if all branches require it (`allOf`: if any does). `placeOf` finds where the client wrote a
+ * keyword.
  */
 function flattenRoot(
   schema: JsonObject,
@@ -216,10 +210,6 @@ function flattenRoot(
 
 const ROOT_KEYS = new Set<string>([...COMBINATORS, 'type', 'properties', 'required'])
 
-/**
- * Merges the properties of all branches, which may have combinators of their own. Nothing is copied for each level
- * between.
- */
 function mergeProperties(schema: JsonObject): JsonDraft {
   const merged: JsonDraft = {}
   const add = (branch: JsonObject): void => {
@@ -232,10 +222,7 @@ function mergeProperties(schema: JsonObject): JsonDraft {
   return merged
 }
 
-/**
- * Collects the required members of a schema: all of each branch of `allOf`, and what all branches of the others agree
- * on.
- */
+/** Collects what any branch of `allOf` requires, and what all branches of the others do. */
 function addRequired(schema: JsonObject, required: Set<string>): void {
   const own = schema['required']
   if (Array.isArray(own)) for (const name of own) required.add(name)

@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 
-/** Type of a JSON Schema keyword's value. Keywords that are not here are annotations and hold anything. */
+/** Type of a keyword's value. Keywords that are not here are annotations and hold anything. */
 export type WordKind =
   | 'schema'
   | 'schemas'
@@ -21,7 +21,7 @@ export type WordKind =
   | 'values'
   | 'anything'
 
-/** The keywords of drafts 4 to 2020-12: clients send any of them, mostly without saying which draft they mean. */
+/** Keywords of drafts 4 to 2020-12: clients send any of them, mostly without naming the draft. */
 export const SchemaWords: ReadonlyMap<string, WordKind> = new Map([
   ...wordsOf('schema', 'additionalProperties propertyNames contains not if then else'),
   ...wordsOf('schema', 'unevaluatedProperties unevaluatedItems additionalItems contentSchema'),
@@ -45,13 +45,11 @@ export const SchemaWords: ReadonlyMap<string, WordKind> = new Map([
   ...wordsOf('anything', 'const default examples example')
 ])
 
-/** A schema inside a schema, and the path that leads there. */
 interface SubSchema {
   readonly value: unknown
   readonly path: string
 }
 
-/** The schemas directly inside one, wherever its keywords have some. */
 export function* schemasIn(schema: JsonObject, path: string): Generator<SubSchema> {
   for (const [word, value] of Object.entries(schema)) {
     const kind = SchemaWords.get(word)
@@ -62,7 +60,6 @@ export function* schemasIn(schema: JsonObject, path: string): Generator<SubSchem
       else if (kind === 'schema-or-schemas') yield { value, path: place }
     } else if (kind?.startsWith('schemas-by-') || kind === 'dependencies') {
       for (const [name, inner] of Object.entries(isJsonObject(value) ? value : {})) {
-        // A dependency may be a list of names instead.
         if (!Array.isArray(inner)) yield { value: inner, path: `${place}.${name}` }
       }
     }
@@ -77,16 +74,14 @@ function wordsOf(kind: WordKind, words: string): (readonly [string, WordKind])[]
   return words.split(' ').map((word) => [word, kind])
 }
 
-/** Members are schemas under names of the user's choice, which are never keywords. */
+/** Member names are the user's and never keywords. */
 export const SCHEMA_MAPS = wordsThatAre(
   'schemas-by-name',
   'schemas-by-pattern',
   'dependencies',
   'names-by-name'
 )
-/** Members of these maps may also be lists of names. */
 export const NAME_LISTS = wordsThatAre('dependencies', 'names-by-name')
-/** Values, whatever they look like. */
 export const VALUES = wordsThatAre('values', 'anything')
 export const COMBINATORS = ['oneOf', 'anyOf', 'allOf'] as const
 

@@ -7,16 +7,14 @@ import {
 } from '../../shared/json.ts'
 import type { Source } from '../wire/message.ts'
 
-/** References inside references are followed this deep (§4.11). */
 const MAX_REF_DEPTH = 8
 
-/** JSON characters that inlined references may add to all tools of one request. */
+/** For all tools of one request, in JSON. */
 const MAX_INLINED_CHARS = 262_144
 
-/** Budget for inlined references: the remaining size and the depth so far; shared by the schemas of one request. */
+/** Budget for inlined references, shared by the schemas of one request. */
 export class InlineBudget {
   #chars: number
-  /** The schema that nests deepest. */
   deepest: { readonly depth: number; readonly source: Source } = { depth: 0, source: undefined }
 
   constructor(chars: number = MAX_INLINED_CHARS) {
@@ -31,7 +29,7 @@ export class InlineBudget {
     return this.#chars === 0
   }
 
-  /** Takes `chars` out of the budget. The first that does not fit ends it, so that measuring ends too. */
+  /** The first size that does not fit ends the budget, and with it the measuring. */
   take(chars: number): boolean {
     const fits = chars <= this.#chars
     this.#chars = fits ? this.#chars - chars : 0
@@ -39,7 +37,7 @@ export class InlineBudget {
   }
 }
 
-/** Resolves the local references of one schema document, and knows which of them are being inlined now. */
+/** Tracks which references of one document are being inlined. */
 export class SchemaRefs {
   readonly #root: JsonObject
   readonly #budget: InlineBudget
@@ -52,8 +50,8 @@ export class SchemaRefs {
   }
 
   /**
-   * The schema that `ref` points to; then the caller owes a `leave()`. `cut` when following it would not
-   * end or cost too much, `unknown` when it points to nothing in this document.
+   * Resolves `ref`; after a schema the caller must call `leave()`. `cut`: following it would not end or
+   * cost too much; `unknown`: it points to nothing.
    */
   enter(ref: string): JsonObject | 'cut' | 'unknown' {
     const target = this.#targetOf(ref)
@@ -69,8 +67,8 @@ export class SchemaRefs {
   }
 
   /**
-   * Finds a keyword in the document that the schema at `names` has when its references are inlined: in it, or in the
-   * nearest schema that they lead to.
+   * Finds where the document has a keyword of the schema at `names`: in it, or in the nearest schema that
+   * its references lead to.
    */
   placeOf(keyword: string, schema: JsonObject, names: readonly string[]): readonly string[] {
     let [at, holder] = [names, schema]

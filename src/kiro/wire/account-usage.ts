@@ -6,38 +6,33 @@ import {
   textMember
 } from '../../shared/json.ts'
 
-/** One allowance of an account. */
 export interface Allowance {
-  /** Source of the used amount: the plan itself, a trial, or a gift. */
   readonly kind: 'plan' | 'free_trial' | 'bonus'
   readonly name: string
-  /** As the upstream counts: `credits`, `invocations`, … */
   readonly unit: string
   readonly used: number
   readonly limit: number
 }
 
-/** Usage and limits of an account (kiro-protocol §9.8); nothing that identifies the account. */
+/** Usage and limits (kiro-protocol §9.8), without anything that identifies the account. */
 export interface AccountUsage {
   readonly plan: string | null
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly resetsAt: number | null
-  /** Only those that count now: a trial that is over is left out. */
   readonly allowances: readonly Allowance[]
   readonly overage: {
-    /** Requests go on beyond the limit, and cost extra. */
+    /** Requests go on beyond the limit, at extra cost. */
     readonly isEnabled: boolean
     readonly used: number
     readonly charges: number
     readonly currency: string | null
-    /** Price of one credit beyond the limit; `null` where it is not told, like the next. */
+    /** Price of a credit beyond the limit; `null` if unknown. */
     readonly rate: number | null
-    /** Credits beyond the limit after which requests are refused. */
+    /** Credits beyond the limit at which requests are refused; `null` if unknown. */
     readonly cap: number | null
   }
 }
 
-/** Sums over all allowances. */
 export function sumOfAllowances(
   allowances: readonly Allowance[],
   member: 'used' | 'limit'
@@ -45,7 +40,7 @@ export function sumOfAllowances(
   return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
 }
 
-/** Everything that an account has used and may use, of whichever kind. */
+/** All allowances together. */
 export interface PlanTotals {
   readonly used: number
   readonly limit: number
@@ -61,8 +56,8 @@ export function planTotals({ allowances }: Pick<AccountUsage, 'allowances'>): Pl
 }
 
 /**
- * Returns the credits that the account has been counted, overages included, whether the upstream counts those among the used ones
- * or beside them; `null` where it does not count in credits.
+ * Credits used, overages included, whether or not the upstream counts those among the used ones; `null` if
+ * it does not count in credits.
  */
 export function creditsCounted({ allowances, overage }: AccountUsage): number | null {
   const credits = allowances.filter(({ unit }) => unit.startsWith('credit'))
@@ -72,11 +67,9 @@ export function creditsCounted({ allowances, overage }: AccountUsage): number | 
   return Math.max(used, within + overage.used)
 }
 
-/** More are left out: an account has a few. */
 const MAX_ALLOWANCES = 100
 const MAX_TEXT_CHARS = 200
 
-/** Reads the upstream's answer. Any member may be missing. */
 export function parseAccountUsage(answer: JsonObject): AccountUsage {
   const breakdowns = objectsIn(answer['usageBreakdownList'] ?? answer['usageBreakdown'])
   const sumOf = (read: (breakdown: JsonObject) => number): number =>
@@ -125,18 +118,15 @@ function shortText(object: JsonObject, name: string): string | null {
   return shortTextMember(object, name, MAX_TEXT_CHARS)
 }
 
-/** The exact amount where the upstream tells it beside the rounded one. */
 function amountOf(object: JsonObject, name: string): number {
   return toAmount(object[`${name}WithPrecision`] ?? object[name])
 }
 
-/** None where it is not told. */
 function knownAmounts(object: JsonObject, name: string): readonly number[] {
   const value = object[`${name}WithPrecision`] ?? object[name]
   return typeof value === 'number' ? [toAmount(value)] : []
 }
 
-/** More than any account has: figures that cannot be would make sums of them no numbers at all. */
 const MAX_AMOUNT = 1e12
 
 function toAmount(value: unknown): number {
@@ -147,13 +137,12 @@ function numberOf(value: unknown): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0
 }
 
-/** The upstream tells seconds, with a fraction. */
+/** The upstream sends seconds with a fraction. */
 function epochMs(value: unknown): number | null {
   const ms = Math.round(numberOf(value) * 1000)
   return ms > 0 && ms <= LAST_DATE_MS ? ms : null
 }
 
-/** Beyond it JavaScript has no dates. */
 const LAST_DATE_MS = 8.64e15
 
 function memberOf(object: JsonObject, name: string): JsonObject {

@@ -3,10 +3,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
 import { isCapacityReason, mentionsCapacity } from './fault-table.ts'
 
-/**
- * One frame of an answer, typed (kiro-protocol §5.3). Events that are not acted on are
- * `ignored` with their type, so that they can be counted.
- */
+/** One typed frame of an answer (kiro-protocol §5.3). Events without effect are `ignored` and counted by type. */
 export type UpstreamEvent =
   | { readonly type: 'text'; readonly text: string; readonly modelId?: string }
   | {
@@ -19,7 +16,7 @@ export type UpstreamEvent =
       readonly type: 'tool'
       readonly id: string
       readonly name: string
-      /** A fragment of the arguments' JSON text, or the whole arguments as an object. */
+      /** A fragment of JSON text, or the whole arguments as an object. */
       readonly input?: string | Readonly<Record<string, unknown>>
       readonly stop: boolean
     }
@@ -27,21 +24,21 @@ export type UpstreamEvent =
       readonly type: 'metadata'
       readonly stopReason?: string
       readonly tokenUsage?: TokenUsage
-      /** Some accounts get it here, inside the token usage, and no `context-usage` event. */
+      /** Some accounts get it here instead of in a `context-usage` event. */
       readonly contextUsagePercentage?: number
     }
   | { readonly type: 'context-usage'; readonly percentage: number }
   | { readonly type: 'metering'; readonly credits: number }
   | {
       readonly type: 'exception'
-      /** As sent, without namespace: `ThrottlingException`; compare by §5.9. */
+      /** `ThrottlingException`, without namespace; compare by §5.9. */
       readonly name: string
       readonly message: string
       readonly reason?: string
     }
   | { readonly type: 'ignored'; readonly eventType: string }
 
-/** Token counts of `metadataEvent`; any member may be missing, later frames add to earlier ones. */
+/** Counts of `metadataEvent`; members may be missing, later frames add to earlier ones. */
 export interface TokenUsage {
   readonly uncachedInputTokens?: number
   readonly cacheReadInputTokens?: number
@@ -50,15 +47,11 @@ export interface TokenUsage {
   readonly totalTokens?: number
 }
 
-/** A piece of a signature, without anything else. */
 export function isSignature(event: UpstreamEvent): boolean {
   return event.type === 'reasoning' && !event.text && !event.redacted
 }
 
-/**
- * Amount of model output in an event: bytes in UTF-8. Arguments that come as an object are counted where they are
- * written out.
- */
+/** UTF-8 bytes that the model said. Arguments that come as an object are counted when they are written. */
 export function saidBytesOf(event: UpstreamEvent): number {
   switch (event.type) {
     case 'text':
@@ -80,21 +73,20 @@ export function saidBytesOf(event: UpstreamEvent): number {
 }
 
 /**
- * Gives a frame its type. Unknown types, headers and members never throw.
- *
- * @throws {GatewayError} GW_FRAME_CORRUPT when an event that matters carries no JSON object:
- *   passing over it would lose text silently.
+ * Gives a frame its type; unknown types, headers and members are accepted.
+ * @throws {GatewayError} GW_FRAME_CORRUPT if an event that matters has no JSON object: skipping it would
+ * lose text silently
  */
 export function parseUpstreamEvent(frame: Frame): UpstreamEvent {
   const messageType = textHeader(frame, ':message-type')
-  // A frame without a message type is an event (§5.2).
+  // A missing message type means event (§5.2).
   if (messageType === 'event' || messageType === '') return parseEvent(frame)
   if (messageType === 'exception') return parseException(frame)
   if (messageType === 'error') return parseError(frame)
   return toLoss(frame) ?? { type: 'ignored', eventType: messageType }
 }
 
-/** Events that say nothing that is needed here (kiro-protocol §5.3); of content, those without any. */
+/** Events that are not needed (kiro-protocol §5.3), or content without any. */
 const NEEDLESS: ReadonlySet<string> = new Set([
   'initial-response',
   'messageMetadataEvent',
@@ -113,7 +105,7 @@ const NEEDLESS: ReadonlySet<string> = new Set([
   'binaryPayloadEvent'
 ])
 
-/** True if an ignored event is new, or lacks what it should say, and is worth a log line. */
+/** True for an ignored event that is new or lacks members, and is worth a log line. */
 export function isStrange(eventType: string): boolean {
   return !NEEDLESS.has(eventType)
 }
@@ -144,7 +136,7 @@ function parseEvent(frame: Frame): UpstreamEvent {
   }
 }
 
-/** Whatever is counted in another unit is nothing that an account is charged (kiro-protocol §5.3). */
+/** The account is not charged in other units (kiro-protocol §5.3). */
 function toMetering(payload: JsonObject, eventType: string): UpstreamEvent {
   const { unit = 'credit', usage, amount } = payload
   const credits = asNumber(usage) ?? asNumber(amount)
@@ -156,8 +148,9 @@ function toMetering(payload: JsonObject, eventType: string): UpstreamEvent {
 const MAX_LOSS_BYTES = 4096
 
 /**
- * Reads a lost capacity: the model reports it in a frame of which only the reason is known (kiro-protocol §5.11).
- * Invalid JSON would cost an exception, and an upstream can send 8000 empty frames in one turn of the event loop.
+ * Reads a lost capacity: a frame of which only the reason is known (kiro-protocol §5.11). Searches before
+ * parsing: invalid JSON costs an exception, and an upstream can send 8000 empty frames in one turn of the
+ * event loop.
  */
 function toLoss(frame: Frame): UpstreamEvent | null {
   if (frame.payload.byteLength > MAX_LOSS_BYTES) return null
@@ -172,7 +165,7 @@ function toPlainText({ payload }: Frame): UpstreamEvent | null {
   return text === null || text === '' ? null : { type: 'text', text }
 }
 
-/** Empty text around tool calls says nothing, unless it names the model behind `auto`. */
+/** Ignores empty text around tool calls, unless it names the model behind `auto`. */
 function toText(payload: JsonObject, eventType: string): UpstreamEvent {
   const text = asText(payload['content']) ?? ''
   const modelId = asText(payload['modelId'])
@@ -235,7 +228,6 @@ function toTokenUsage(counts: JsonObject): TokenUsage | undefined {
   return Object.keys(usage).length === 0 ? undefined : usage
 }
 
-/** An exception is one whatever its payload looks like: text that is not JSON becomes the message. */
 function parseException(frame: Frame): UpstreamEvent {
   const text = payloadText(frame)
   const payload = parseJsonObject(text) ?? { message: text }
@@ -260,9 +252,8 @@ function toException(name: string, payload: JsonObject): UpstreamEvent {
 }
 
 /**
- * The payload's object; one that is wrapped in its own event name is taken out (§5.2).
- *
- * @throws {GatewayError} GW_FRAME_CORRUPT when it is not a JSON object.
+ * Unwraps an object that is inside its own event name (§5.2).
+ * @throws {GatewayError} GW_FRAME_CORRUPT if it is not a JSON object
  */
 function parsePayload(frame: Frame, eventType: string): JsonObject {
   const payload = parseJsonObject(payloadText(frame))
@@ -273,24 +264,21 @@ function parsePayload(frame: Frame, eventType: string): JsonObject {
   return inner !== null && Object.keys(payload).length === 1 ? inner : payload
 }
 
-/** UTF-8 is decoded per payload: chunks may split a character, frames never do. */
+/** Decodes UTF-8 per payload: chunks may split a character, frames never do. */
 function payloadText(frame: Frame): string {
   const { payload } = frame
   if (Buffer.isBuffer(payload)) return payload.toString()
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString()
 }
 
-/** The header's text; empty when it is missing or of another type. */
 function textHeader(frame: Frame, name: string): string {
   return frame.headers[name] ?? ''
 }
 
-/** A string as it is, else undefined. */
 function asText(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** A finite number as it is, else undefined. */
 function asNumber(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }
@@ -299,14 +287,13 @@ const HEAD = Buffer.from('{"content":"')
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const CLOSING_BRACE = 0x7d
-/** Below are control characters, which JSON text has only as escapes. */
 const SPACE = 0x20
-/** Longer payloads are rare, and JSON.parse overtakes this loop there. */
+/** Longer payloads are rare, and faster with JSON.parse. */
 const MAX_BYTES = 512
 
 /**
- * The text of a payload that is exactly `{"content":"…"}`, which nearly all of an answer is; `null` for every other,
- * which JSON.parse has to read. Takes less than half of its time (`test/bench/frames.bench.ts`).
+ * Reads a payload that is exactly `{"content":"…"}`, as nearly all are; `null` for others. Takes less than
+ * half the time of JSON.parse (`test/bench/frames.bench.ts`).
  */
 export function plainContent(payload: Buffer): string | null {
   const end = payload.length - 2
@@ -328,7 +315,6 @@ export function plainContent(payload: Buffer): string | null {
     : payload.toString('utf8', HEAD.length, end)
 }
 
-/** The value of a JSON string; `null` if it has an escape that JSON does not know. */
 function unescapeText(json: string): string | null {
   try {
     const value: unknown = JSON.parse(json)

@@ -9,8 +9,8 @@ import type { ErrorCode } from '../../shared/errors.ts'
  * - `refresh-token`: one forced refresh, then once more.
  * - `add-profile` / `drop-profile`: resolve the profile ARN, or leave it out (or try the next host), once.
  * - `new-conversation`: another conversation id, once. `next-host`: the next of `hostsFor`.
- * - `other-form`: the other way to write a request. `strip-reasoning`: without the reasoning that was sent back.
- *   `drop-fields`: without the `additionalModelRequestFields` that it is about.
+ * - `other-form`: the other form of request. `strip-reasoning`: without the reasoning of earlier answers.
+ *   `drop-fields`: without the refused `additionalModelRequestFields`.
  */
 export type Remedy =
   | 'none'
@@ -28,12 +28,12 @@ export type Remedy =
   | 'drop-fields'
 
 /**
- * A refusal's meaning for the account as a whole, so that other requests need not be refused by the upstream, too:
+ * Consequence of a refusal for the whole account, so that other requests need not be refused upstream, too:
  *
- * - a quota that is used up: `monthly` until the account's next reset, `daily`, `hourly`, or `unnamed`;
- * - a rate: `credit-rate` for minutes, `user-rate` for seconds, `rate`, of the user or the service, for as long as the refusal says;
- * - `suspicion`: the guard against abuse, whom more calls make suspend the account;
- * - `not-admitted`: the account's seat takes other programs than this one.
+ * - a used-up quota: `monthly` until the account's next reset, `daily`, `hourly`, or `unnamed`;
+ * - a rate: `credit-rate` for minutes, `user-rate` for seconds, `rate`, of the user or the service, for as long as it says;
+ * - `suspicion`: abuse protection; more calls make it suspend the account;
+ * - `not-admitted`: the account's seat does not admit this program.
  */
 export type Bar =
   | 'monthly'
@@ -46,7 +46,6 @@ export type Bar =
   | 'suspicion'
   | 'not-admitted'
 
-/** Facts that the rules look at. `type` is normalized, `text` is the message in lower case. */
 export interface FaultFacts {
   readonly status: number
   readonly type: string
@@ -55,7 +54,7 @@ export interface FaultFacts {
   readonly form: 'json' | 'text' | 'html' | 'empty'
 }
 
-/** Quotas by the upstream's reason, which is compared exactly: prose speaks of limits of any kind. */
+/** By the exact reason: prose speaks of limits of any kind. */
 const QUOTAS: Readonly<Record<string, Bar>> = {
   MONTHLY_REQUEST_COUNT: 'monthly',
   WEEKLY_REQUEST_COUNT: 'monthly',
@@ -77,7 +76,7 @@ const FIELDS_WORDS = [
   'must have a maximum value'
 ]
 
-/** Reasons that the upstream was seen, or is modelled, to give (kiro-protocol §4.14, §8.8). */
+/** Reasons seen or modelled (kiro-protocol §4.14, §8.8). */
 const REASONS: ReadonlySet<string> = new Set([
   ...Object.keys(QUOTAS),
   ...CAPACITY,
@@ -95,18 +94,15 @@ const REASONS: ReadonlySet<string> = new Set([
   'TOOL_SCHEMA_INVALID'
 ])
 
-/** True if the meaning of a reason is known; failures judged by other signs may have any. */
 export function isKnownReason(reason: string): boolean {
   const name = reason.toUpperCase()
   return REASONS.has(name) || name.includes('KMS')
 }
 
-/** The model has no capacity left; another one of the same account may. */
 export function isCapacityReason(reason: string): boolean {
   return CAPACITY.includes(reason.toUpperCase())
 }
 
-/** True if a text names one of these reasons. Most texts don't, and finding that out costs less than parsing them. */
 export function mentionsCapacity(text: string): boolean {
   const upper = text.toUpperCase()
   return CAPACITY.some((reason) => upper.includes(reason))
@@ -119,7 +115,7 @@ const hasReason =
   ({ reason }: FaultFacts): boolean =>
     reason === name
 
-/** kiro-protocol §4.14, §8.2 and §8.8, most telling first: a reason beats a status, a status a guess. */
+/** Rules of kiro-protocol §4.14, §8.2 and §8.8, most telling first: a reason beats a status, a status a guess. */
 const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => boolean, Bar?])[] = [
   ['GW_UPSTREAM_SUSPENDED', 'none', isSuspension],
   ['GW_UPSTREAM_RESTRICTED', 'none', isSuspicion, 'suspicion'],
@@ -153,7 +149,7 @@ const MEANINGS: readonly (readonly [ErrorCode, Remedy, (facts: FaultFacts) => bo
   ['GW_UPSTREAM_AUTH', 'none', ({ text }) => text.includes('provided credential is invalid')],
   ['GW_UPSTREAM_STATUS', 'back-off', ({ status, form }) => status === 403 && form === 'html'],
   ['GW_UPSTREAM_AUTH', 'refresh-token', namesToken],
-  // A 403 that says nothing may be a token as well as anything else, and one refresh does no harm.
+  // A bare 403 may be about the token, and one refresh does no harm.
   ['GW_UPSTREAM_AUTH', 'refresh-token', ({ status, form }) => status === 403 && form === 'empty'],
   ['GW_UPSTREAM_FORBIDDEN', 'drop-profile', isForeignProfile],
   ['GW_UPSTREAM_FORBIDDEN', 'none', ({ status }) => status === 403],
@@ -168,14 +164,13 @@ export interface Verdict {
   readonly bar: Bar | null
 }
 
-/** Judges a refusal of the upstream: its meaning and its remedy. */
 export function judgeFault(facts: FaultFacts): Verdict {
   const found = MEANINGS.find(([, , applies]) => applies(facts))
   const [code, remedy, , bar = null] = found ?? ['GW_UPSTREAM_STATUS', 'none']
   return { code, remedy, bar }
 }
 
-/** The HTTP status that an exception inside a stream stands for (kiro-protocol §5.9). */
+/** Status of an exception inside a stream (kiro-protocol §5.9). */
 export function statusOfType(type: string): number {
   if (type === 'internalserver') return 500
   if (type === 'serviceunavailable') return 503
@@ -185,15 +180,14 @@ export function statusOfType(type: string): number {
 }
 
 /**
- * The message is the reliable sign: the reason is often missing. Not with any status: other refusals may repeat what a
- * client has written, who must not be able to say this of the account.
+ * Trusts the message, since the reason is often missing, but only with certain statuses: other refusals may
+ * repeat words of a client, who could feign a suspension.
  */
 function isSuspension({ status, reason, text }: FaultFacts): boolean {
   if (status === 423 || reason === 'TEMPORARILY_SUSPENDED') return true
   return status === 403 && /temporarily (?:is )?suspended/.test(text)
 }
 
-/** More calls make it worse. */
 function isSuspicion(facts: FaultFacts): boolean {
   return isThrottle(facts) && facts.text.includes('suspicious')
 }
@@ -211,13 +205,13 @@ function isOverflow({ status, type, reason, text }: FaultFacts): boolean {
   )
 }
 
-/** Returns whether reasoning that was sent back is refused (kiro-protocol §9.10). */
+/** See kiro-protocol §9.10. */
 function isSignatureRefusal({ status, reason, text }: FaultFacts): boolean {
   const isSaid = SIGNATURE_WORDS.some((words) => text.includes(words))
   return status === 400 && (reason === 'THINKING_SIGNATURE_INVALID' || isSaid)
 }
 
-/** Returns whether `additionalModelRequestFields` are refused (kiro-protocol §4.14). Tool schemas are refused with reasons of their own. */
+/** See kiro-protocol §4.14. Refusals of tool schemas have reasons of their own. */
 function isFieldsRefusal({ status, reason, text }: FaultFacts): boolean {
   const mayBe = status === 400 && ['', 'REQUEST_BODY_INVALID'].includes(reason)
   return mayBe && FIELDS_WORDS.some((words) => text.includes(words))
@@ -237,7 +231,6 @@ function isThrottle({ status, type }: FaultFacts): boolean {
   return status === 429 || type === 'throttling'
 }
 
-/** Returns whether the refusal says that it is the token's. */
 export function namesToken({ status, type, text }: FaultFacts): boolean {
   if (status === 401 || TOKEN_TYPES.includes(type)) return true
   return status === 403 && /\btoken\b.*\b(?:invalid|expired)\b/.test(text)

@@ -12,50 +12,41 @@ import {
   statusOfType
 } from './fault-table.ts'
 
-/** This much of a refusal is read to find out what it means. */
 const MAX_READ_CHARS = 2000
-/** Longest part of it in answers and logs. The longest known message has about 300 characters. */
+/** Characters in answers and logs; the longest known message has about 300. */
 const MAX_MESSAGE_CHARS = 400
 const MAX_RETRY_AFTER_S = 86_400
 
-/** A refusal by the upstream, by HTTP status or inside a stream, and what follows from it. Plain data. */
 export interface UpstreamFault {
   readonly code: ErrorCode
-  /** For exceptions inside a stream the status they stand for. */
+  /** Status of the response, or the one that an exception inside a stream stands for. */
   readonly status: number
-  /** Exception name as sent, `''` if none was. */
+  /** Exception name as sent; `''` if none. */
   readonly type: string
-  /**
-   * The upstream's message with ` (reason: X)` after it; free of secrets and of what it quotes, bounded, fit for clients
-   * and logs.
-   */
+  /** The upstream's message and ` (reason: X)`, bounded, without secrets and quotations; fit for clients and logs. */
   readonly message: string
   readonly reason: string | null
   readonly retryAfterS: number | null
   readonly remedy: Remedy
-  /** Meaning for the account as a whole; `null` inside a stream, as the next request meets the real status. */
+  /** `null` inside a stream: the next request meets the real status. */
   readonly bar: Bar | null
-  /** Report the token to the refresher and try once more: not counted as an attempt. */
+  /** The token is to be refreshed, and the call repeated without counting as an attempt. */
   readonly isTokenRefused: boolean
-  /** True if the upstream named the token itself: it is not a guess. */
+  /** The upstream named the token: no guess. */
   readonly isTokenNamed: boolean
-  /** The upstream's own id of the call, for its support. */
+  /** The upstream's id of the call, for its support. */
   readonly requestId: string | null
 }
 
 export interface FaultResponse {
   readonly status: number
-  /** Names in lower case. */
   readonly headers: HeaderLookup
-  /** At most `MAX_FAULT_BODY_BYTES` of it are looked at. */
   readonly body: string
-  /** The token the call was made with; never repeated, should the upstream echo it. */
   readonly token?: string
-  /** Epoch ms, to read a `retry-after` that is a date. */
+  /** Epoch ms, to read a date in `retry-after`. */
   readonly now: number
 }
 
-/** Reads a response whose status is not 200. Never throws. */
 export function faultOfResponse(response: FaultResponse): UpstreamFault {
   const { status, headers, now, token = '' } = response
   const body = parseFaultBody(headers, response.body)
@@ -66,7 +57,6 @@ export function faultOfResponse(response: FaultResponse): UpstreamFault {
   })
 }
 
-/** Reads an exception inside a stream that began with status 200. Never throws. */
 export function faultOfException(
   event: Omit<Extract<UpstreamEvent, { type: 'exception' }>, 'type'>
 ): UpstreamFault {
@@ -77,8 +67,8 @@ export function faultOfException(
 }
 
 /**
- * The upstream has taken the credential before it refused the request: it names a quota or a rate of the account, or what is
- * wrong with the request. A rate that may be that of its whole service, or of our address, says nothing of a credential.
+ * True if the upstream accepted the credential before it refused: the refusal names an account's quota or
+ * rate, or a fault of the request. A rate of the whole service, or of our address, proves nothing.
  */
 export function provesCredential(fault: UpstreamFault): boolean {
   const { bar, code, status, type, reason } = fault
@@ -90,7 +80,6 @@ export function provesCredential(fault: UpstreamFault): boolean {
   return status === 400 && isJudged
 }
 
-/** The error that the client is answered with; dialects refine status and wording. */
 export function toGatewayError(fault: UpstreamFault): GatewayError {
   const { status, type, requestId, remedy } = fault
   const parts = [`upstream status ${status}`]
@@ -103,7 +92,7 @@ export function toGatewayError(fault: UpstreamFault): GatewayError {
   })
 }
 
-/** Seconds of a `retry-after` header, which is a number or a date; `null` if it is neither. */
+/** Seconds; `null` if it is neither a number nor a date. */
 export function parseRetryAfter(value: string | null, now: number): number | null {
   if (value === null) return null
   const text = value.trim()
@@ -156,23 +145,21 @@ function describeSilence(status: number, form: FaultBody['form'], code: ErrorCod
   return ErrorTable[code].message
 }
 
-/** Upstream errors are a few hundred bytes; of anything longer only this much is worth reading. */
 export const MAX_FAULT_BODY_BYTES = 64 * 1024
 
 type HeaderLookup = Readonly<Record<string, string | readonly string[] | undefined>>
 
-/** Content of an error body, whichever of its shapes it has (kiro-protocol §8.1). */
+/** An error body in any of its shapes (kiro-protocol §8.1). */
 interface FaultBody {
-  /** `json` has members, `text` is its own message, `html` comes from a CDN and not from the service. */
+  /** `json` has members, `text` is the message itself, `html` comes from a CDN. */
   readonly form: FaultFacts['form']
-  /** As sent, with namespace and suffix; `normalizeType` makes it comparable. */
+  /** As sent, with namespace and suffix. */
   readonly type: string | null
   readonly message: string | null
   readonly reason: string | null
   readonly retryAfterS: number | null
 }
 
-/** Reads an error answer. Header names are lower-case. Never throws. */
 export function parseFaultBody(headers: HeaderLookup, body: string): FaultBody {
   const text = body.trim()
   const type = headerOf(headers, 'x-amzn-errortype')
@@ -198,7 +185,7 @@ function secondsOf(ms: unknown): number | null {
   return Math.min(Math.ceil(ms / 1000), MAX_RETRY_AFTER_S)
 }
 
-/** `com.amazon#ThrottlingException:http://…` → `throttling`: AWS's clients name one shape in several ways. */
+/** AWS's clients name one shape in several ways: `com.amazon#ThrottlingException:http://…` → `throttling`. */
 export function normalizeType(type: string): string {
   const [name = ''] = type.split(':')
   return name
@@ -222,14 +209,14 @@ function firstText(
   return texts.find((text) => text !== null) ?? null
 }
 
-/** Tokens as this upstream issues them: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
+/** The upstream's tokens: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
 const TOKEN = /\bbearer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/gi
 /** Longer than a UUID or any part of an ARN. */
 const LONG_RUN = /[\w+=-]{40,}/g
 
 /**
- * Foreign text made fit for logs and clients: secrets out, one line, at most `maxLength` characters.
- * `secrets` are values that the caller knows to be secret, whatever they look like.
+ * Makes foreign text fit for logs and clients: without secrets, on one line, at most `maxLength`
+ * characters. `secrets`: known values, whatever they look like.
  */
 export function redactText(
   text: string,
@@ -248,21 +235,20 @@ export function redactText(
   return cut(clean, maxLength)
 }
 
-/** The beginning of a text, at most `maxLength` characters. */
 export function cut(text: string, maxLength: number): string {
   return text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`
 }
 
-/** Names of tools and models have at most this many characters; a longer passage in quotation marks is a user's text. */
+/** Tools and models have shorter names; a longer quotation is a user's text. */
 const MAX_QUOTED_CHARS = 64
 
-/** As AWS words it: the value is the client's, whatever its length, and may itself hold quotation marks. */
+/** AWS's wording: the value is the client's, of any length, and may hold quotation marks. */
 const REFUSED_VALUE = /\b(value) '(.*)' at '([\w.[\]-]{1,200})'/gis
 
-/** Like REFUSED_VALUE, where the message was cut off inside it. */
+/** Like REFUSED_VALUE, in a message that was cut. */
 const CUT_VALUE = /\b(value) '.*$/is
 
-/** An apostrophe inside a word is not a quotation mark. */
+/** An apostrophe inside a word opens nothing. */
 const OPENING = /["`“„‘]|(?<![\p{L}\p{N}])'/u
 const CLOSING: Readonly<Record<string, RegExp>> = {
   '"': /.*"/s,
@@ -274,9 +260,9 @@ const CLOSING: Readonly<Record<string, RegExp>> = {
 }
 
 /**
- * Leaves out what a message quotes, so that it repeats nothing of a conversation: the upstream explains some refusals by
- * the text that it refuses. A passage goes from the first quotation mark to the last of its kind, since the text may
- * hold others, and to the end of a message that was cut off.
+ * Removes quotations, because the upstream explains some refusals by repeating the user's text: from the
+ * first quotation mark to the last of its kind, since the text may hold others, or to the end of a cut
+ * message.
  */
 export function withoutQuotations(text: string): string {
   let rest = withoutRefusedValues(text)
@@ -294,7 +280,7 @@ export function withoutQuotations(text: string): string {
   return shown + rest
 }
 
-/** Hides only the values that AWS names as refused: a client must not decide what a refusal means. */
+/** Hides values that AWS names as refused: a client's text must not decide what a refusal means. */
 function withoutRefusedValues(text: string): string {
   const rest = text.replace(
     REFUSED_VALUE,
@@ -307,7 +293,7 @@ function lengthOf(text: string): string {
   return `‹${text.length} characters›`
 }
 
-/** Tool names are long too, and clients need to read them. */
+/** Spares tool names, which are long and must stay readable. */
 function looksRandom(run: string): boolean {
   return /\d/.test(run) && /[a-z]/.test(run) && /[A-Z]/.test(run)
 }

@@ -1,20 +1,19 @@
 import type { CredentialSnapshot } from './credential-snapshot.ts'
 
-/** Replacements for the upstream's hosts; may have a path, may be plain http, may contain `{region}`. */
+/** Replaces the upstream's hosts; may be plain http, with a path and `{region}`. */
 export interface HostOverrides {
   readonly apiUrl: string | null
   readonly managementUrl: string | null
   readonly authUrl: string | null
   readonly oidcUrl: string | null
-  /** The whole token endpoint of an external identity provider. */
+  /** Token endpoint of an external identity provider. */
   readonly idpUrl?: string | null
 }
 
-/** `custom` is an override; it is treated like `runtime`. */
+/** `custom`: an override, treated like `runtime`. */
 export type HostKind = 'runtime' | 'q' | 'custom'
 
 export interface UpstreamHost {
-  /** Base URL without a slash at the end. */
   readonly url: string
   readonly kind: HostKind
 }
@@ -28,8 +27,8 @@ const HostTemplate = {
 } as const
 
 /**
- * Hosts that generate, in the order to try them. The next one is due only after a failure to connect or a
- * fault whose remedy says so (kiro-protocol §1.2): the throttle is per account, not per host.
+ * Hosts that generate, in the order to try them. The next is due only if connecting fails or a fault's
+ * remedy says so (kiro-protocol §1.2): the throttle is per account, not per host.
  */
 export function hostsFor(
   snapshot: Pick<CredentialSnapshot, 'apiRegion'>,
@@ -43,7 +42,10 @@ export function hostsFor(
   return hosts
 }
 
-/** Asked half a dozen times for each request, and nearly always the same: settings change with a SIGHUP, regions with an account. */
+/**
+ * Saves the same computation half a dozen times per request: settings change with SIGHUP, regions with an
+ * account.
+ */
 const LastHosts = new WeakMap<
   HostOverrides,
   { apiRegion: string; hosts: readonly UpstreamHost[] }
@@ -57,7 +59,7 @@ function makeHosts(apiRegion: string, { apiUrl }: HostOverrides): readonly Upstr
   ]
 }
 
-/** The two ways to write a request to the host that generates (kiro-protocol §1.5). */
+/** Forms of a request to the host that generates (kiro-protocol §1.5). */
 export type RequestForm = 'path' | 'target'
 
 /** `mcp`: the upstream's own tools (kiro-protocol §9.4). */
@@ -68,7 +70,6 @@ const OPERATIONS = {
   mcp: { path: '/mcp', target: 'InvokeMCP' }
 } as const satisfies Record<RuntimeOperation, Record<RequestForm, string>>
 
-/** URL of an operation; the target form names the operation in a header. */
 export function runtimeUrl(
   host: UpstreamHost,
   operation: RuntimeOperation,
@@ -77,7 +78,6 @@ export function runtimeUrl(
   return `${host.url}${form === 'path' ? OPERATIONS[operation].path : '/'}`
 }
 
-/** Base URL for model list, profiles and usage. */
 export function managementUrl(
   snapshot: Pick<CredentialSnapshot, 'apiRegion'>,
   overrides: HostOverrides
@@ -86,7 +86,7 @@ export function managementUrl(
   return fill(template, snapshot.apiRegion)
 }
 
-/** URL at which a desktop sign-in is made (kiro-protocol §3.12) and renewed (§3.5). */
+/** For desktop sign-in (kiro-protocol §3.12) and its renewal (§3.5). */
 export function desktopUrl(
   ssoRegion: string,
   path: '/refreshToken' | '/oauth/token',
@@ -95,7 +95,7 @@ export function desktopUrl(
   return `${fill(overrides.authUrl ?? HostTemplate.auth, ssoRegion)}${path}`
 }
 
-/** URL at which an AWS SSO sign-in is made (kiro-protocol §3.12) and renewed (§3.6). */
+/** For AWS SSO sign-in (kiro-protocol §3.12) and its renewal (§3.6). */
 export function oidcUrl(
   ssoRegion: string,
   path: '/client/register' | '/device_authorization' | '/token',
@@ -105,8 +105,8 @@ export function oidcUrl(
 }
 
 /**
- * The ARN to send to a host; `null` sends none (kiro-protocol §3.9). An ARN that a host does not want gives
- * 403, a missing one 400, so this follows the table to the letter.
+ * The ARN for a host; `null` for none (kiro-protocol §3.9). An unwanted ARN gives 403, a missing one 400,
+ * so this follows the table to the letter.
  */
 export function profileArnFor(
   snapshot: Pick<CredentialSnapshot, 'authType' | 'profileArn'>,
@@ -131,30 +131,29 @@ function fill(template: string, region: string): string {
   return template.replaceAll('{region}', region).replace(/\/+$/, '')
 }
 
-/** Regions that are known to have the API; others are used only when they are named. */
+/** Regions known to have the API; others are used only if they are configured. */
 const API_REGIONS: readonly string[] = ['us-east-1', 'eu-central-1']
-/** GovCloud, which has accounts and hosts of its own. */
+/** GovCloud has accounts and hosts of its own. */
 const GOV_REGIONS: readonly string[] = ['us-gov-west-1', 'us-gov-east-1']
 const DEFAULT_REGION = 'us-east-1'
 const REGION = /^[a-z]{2,4}(-[a-z0-9]+)+-[1-9]\d?$/
 const MAX_REGION_CHARS = 63
 const PROFILE_ARN = /^arn:aws(-[a-z]+)*:codewhisperer:[a-z0-9-]+:\d{12}:profile\/[A-Za-z0-9._-]+$/
 
-/** Fixed ARNs that all accounts of a kind share; no secrets (kiro-protocol §3.9). */
+/** Shared by all accounts of a kind; not secret (kiro-protocol §3.9). */
 export const SharedProfileArn = {
   social: 'arn:aws:codewhisperer:us-east-1:699475941385:profile/EHGA3GRVQMUK',
   builderId: 'arn:aws:codewhisperer:us-east-1:638616132270:profile/AAAACCCCXXXX'
 } as const
 
 export interface RegionHints {
-  /** Named for this account or by `KIRO_API_REGION`; wins. */
   readonly explicit: string | null
   readonly profileArn: string | null
-  /** Region of the sign-in. Says little about the API: most sign-in regions have no API host. */
+  /** Says little about the API: most sign-in regions have no API host. */
   readonly ssoRegion: string | null
 }
 
-/** Region of the API hosts (kiro-protocol §1.4). */
+/** See kiro-protocol §1.4. */
 export function resolveApiRegion({ explicit, profileArn, ssoRegion }: RegionHints): string {
   if (explicit !== null) return explicit
   const ofArn =
@@ -164,13 +163,13 @@ export function resolveApiRegion({ explicit, profileArn, ssoRegion }: RegionHint
   return ssoRegion !== null && isApiRegion ? ssoRegion : DEFAULT_REGION
 }
 
-/** Regions that may be an account's home: the given one, then the others of its partition. Tokens never leave a partition. */
+/** Possible home regions: the given one, then the others of its partition, which tokens never leave. */
 export function regionsToAsk(region: string): readonly string[] {
   const others = region.startsWith('us-gov-') ? GOV_REGIONS : API_REGIONS
   return [...new Set([region, ...others])]
 }
 
-/** Regions become parts of host names, so nothing else may pass for one. */
+/** Regions become parts of host names, so nothing else may pass. */
 export function isRegion(text: string): boolean {
   return text.length <= MAX_REGION_CHARS && REGION.test(text)
 }
@@ -179,7 +178,7 @@ export function isProfileArn(text: string): boolean {
   return PROFILE_ARN.test(text)
 }
 
-/** A shared ARN says nothing about where its account lives. */
+/** A shared ARN does not say where the account lives. */
 function isSharedArn(arn: string): boolean {
   return arn === SharedProfileArn.social || arn === SharedProfileArn.builderId
 }
@@ -188,16 +187,14 @@ export interface RuntimeCall {
   readonly operation: RuntimeOperation
   readonly form: RequestForm
   readonly userAgent: string
-  /** A UUID, the same for all attempts of one request. */
   readonly invocationId: string
   /** From 1. */
   readonly attempt: number
   readonly maxAttempts: number
-  /** Result of `profileArnFor` for this host; it also goes into the body. */
   readonly profileArn: string | null
 }
 
-/** Headers of one call to the host that generates (kiro-protocol §2). */
+/** See kiro-protocol §2. */
 export function runtimeHeaders(
   snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,
   call: RuntimeCall
@@ -228,8 +225,8 @@ export function runtimeHeaders(
 }
 
 /**
- * Headers that identify the caller, for every operation. A key or an identity provider's token without its
- * `TokenType` is taken for an ordinary one and refused.
+ * Headers of every operation. A key or an identity provider's token without `TokenType` is taken for an
+ * ordinary one and refused.
  */
 export function bearerHeaders(
   snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,
@@ -249,42 +246,40 @@ function identityHeaders(
   }
 }
 
-/** With whom, and for what, a form of request has been tried: what they take may differ. */
 export interface FormParty {
   readonly host: UpstreamHost
   readonly authType: CredentialSnapshot['authType']
   readonly operation: RuntimeOperation
 }
 
-/** In which form a host takes an operation from a kind of account. */
 export interface LearntForm extends Omit<FormParty, 'host'> {
-  /** The host's base URL. */
   readonly host: string
   readonly form: RequestForm
 }
 
-/** Sign of a wrong form in a refusal. `body`: the form is wrong, or the content; `operation`: the host does not know the call. */
+/**
+ * Suspicion that a refusal raises. `body`: form or content is wrong; `operation`: the host does not know
+ * the call.
+ */
 export type FormSign = 'body' | 'operation'
 
 const OTHER_OPERATION = { generate: 'mcp', mcp: 'generate' } as const
 
-/** A process knows a few hosts, in a few regions. */
 const MAX_PARTIES = 64
-/** Refusals in a row, without an answer between them, after which the upstream may have changed. */
+/** Refusals in a row after which the upstream may have changed. */
 const MAX_REFUSALS = 3
 
 interface Experience {
-  /** To begin with; `null` until something was taken. */
+  /** Tried first; `null` until one was accepted. */
   form: RequestForm | null
-  /** Has been answered. */
   readonly proven: Set<RequestForm>
   /** Since the last answer. */
   refusals: number
 }
 
 /**
- * Remembers which of the two forms of request the upstream takes (kiro-protocol §1.5), in each process and never on disk: the
- * primary tells the other workers what one has found out.
+ * Remembers in memory which form of request the upstream takes (kiro-protocol §1.5). What one process finds
+ * out, the primary tells the others.
  */
 export class RequestForms {
   readonly #setting: () => 'auto' | RequestForm
@@ -292,13 +287,13 @@ export class RequestForms {
   /** By operation, kind of account and host. Bounded by MAX_PARTIES. */
   readonly #parties = new Map<string, Experience>()
 
-  /** Calls `tell` when another form than the first is found to work. */
+  /** Calls `tell` if the second form is found to work. */
   constructor(setting: () => 'auto' | RequestForm, tell: (learnt: LearntForm) => void) {
     this.#setting = setting
     this.#tell = tell
   }
 
-  /** The form to begin with. An operation that is new follows the other one, but proves itself. */
+  /** The form to try first. A new operation begins with the others' form, but must prove it. */
   first(party: FormParty): RequestForm {
     if (party.host.kind === 'q') return 'path' // has never been seen to take the other one
     const setting = this.#setting()
@@ -307,7 +302,7 @@ export class RequestForms {
     return this.#experienceOf(party).form ?? this.#experienceOf(other).form ?? 'path'
   }
 
-  /** Status 200: nothing that is refused later says anything of this form. Another one than the first is told to all workers. */
+  /** Status 200: later refusals say nothing about this form. `isSecondTry`: all workers are told. */
   accepted(party: FormParty, form: RequestForm, isSecondTry: boolean): void {
     if (party.host.kind === 'q') return
     const experience = this.#experienceOf(party)
@@ -319,7 +314,7 @@ export class RequestForms {
     if (isSecondTry && before !== form) this.#tell({ host: host.url, authType, operation, form })
   }
 
-  /** True if a request that was refused in this form may be sent in the other one. Call it once for each refusal. */
+  /** True if the refused request may be sent in the other form. Call once per refusal. */
   mayBeWrong(party: FormParty, form: RequestForm, sign: FormSign): boolean {
     if (party.host.kind === 'q' || this.#setting() !== 'auto') return false
     if (sign === 'operation') return true

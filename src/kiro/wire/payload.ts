@@ -1,14 +1,14 @@
 import { isJsonObject } from '../../shared/json.ts'
 
 /**
- * The upstream's request body as this gateway writes it (kiro-protocol §4). Keys that would be empty are
- * absent, never `[]` or `{}`. `profileArn` is added where the credential is held.
+ * The upstream's request body (kiro-protocol §4). Empty members are absent, never `[]` or `{}`.
+ * `profileArn` is added with the credential.
  */
 export interface UpstreamPayload {
-  /** Like the other members of the target form alone (§4.16): absent in the path form. */
+  /** Target form only, as other optional members (§4.16). */
   readonly agentMode?: 'vibe' | 'general-task-execution'
   readonly conversationState: {
-    /** A UUID; with `sess_` before it where a session is named in the target form. */
+    /** UUID; for a session in the target form preceded by `sess_`. */
     readonly conversationId: string
     readonly rootConversationId?: string
     readonly agentContinuationId?: string
@@ -18,7 +18,7 @@ export interface UpstreamPayload {
     readonly history?: readonly HistoryEntry[]
     readonly currentMessage: { readonly userInputMessage: UserInputMessage }
   }
-  /** Native reasoning and output bounds, only what the model's schema declares (§9.2). */
+  /** Only what the model's schema declares (§9.2). */
   readonly additionalModelRequestFields?: Readonly<Record<string, unknown>>
 }
 
@@ -28,18 +28,17 @@ export type HistoryEntry =
       readonly assistantResponseMessage: {
         readonly content: string
         readonly toolUses?: readonly UpstreamToolUse[]
-        /** The model's own, as it came (§9.10). */
         readonly reasoningContent?: ReasoningContent
       }
     }
 
-/** Reasoning of an earlier answer: signed, or readable by the upstream alone. */
+/** Signed, or readable by the upstream alone. */
 export type ReasoningContent =
   | { readonly reasoningText: { readonly text: string; readonly signature: string } }
   | { readonly redactedContent: string }
 
 export interface UserInputMessage {
-  /** Never blank in the current message, but beside results in the target form; a single space where a history turn has no text. */
+  /** Blank only in history (a single space), or beside results in the target form. */
   readonly content: string
   readonly modelId: string
   readonly origin: 'AI_EDITOR'
@@ -90,20 +89,18 @@ interface UpstreamToolResult {
   readonly status: 'success' | 'error'
 }
 
-/** Members whose text says how a request is built, and holds nothing that a user wrote. */
 const STRUCTURE = new Set(
   'conversationId rootConversationId agentContinuationId agentTaskType agentMode chatTriggerType'
     .concat(' modelId origin format toolUseId name status')
     .split(' ')
 )
 
-/** A longer value would be a user's text under a structural name. */
 const MAX_STRUCTURE_CHARS = 128
 const MAX_KEY_CHARS = 64
 
 /**
- * Outlines an upstream request without its content: every text is replaced by its length. Ids, names of tools and
- * models and the keywords of schemas stay, since the upstream refuses requests for those.
+ * Replaces every text by its length. Ids, names of tools and models and schema keywords stay, since the
+ * upstream refuses requests for those.
  */
 export function outlineOf(value: unknown): unknown {
   return outline(value, { key: '', area: 'payload' })
@@ -111,11 +108,10 @@ export function outlineOf(value: unknown): unknown {
 
 interface Place {
   readonly key: string
-  /** In a schema, texts other than descriptions are keywords; in the arguments of a call no text is. */
+  /** In a schema, texts other than descriptions are keywords; in a call's arguments none are. */
   readonly area: 'payload' | 'schema' | 'words'
 }
 
-/** Members of schemas that hold words of their authors, or values. */
 const SCHEMA_TEXTS = new Set(['description', 'title', 'default', 'example', 'examples', '$comment'])
 
 function outline(value: unknown, place: Place): unknown {
@@ -131,7 +127,7 @@ function outline(value: unknown, place: Place): unknown {
   )
 }
 
-/** True if a key is a name, as of a parameter. Arguments may have other keys, written by users. */
+/** Keys of arguments may be written by users. */
 function isStructural(key: string, { area }: Place): boolean {
   return key.length <= MAX_KEY_CHARS && (area !== 'words' || NAME.test(key))
 }

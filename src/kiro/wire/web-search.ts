@@ -3,12 +3,12 @@ import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
 import { parseForeignObject } from '../../shared/json-outline.ts'
 import { cut, redactText, withoutQuotations } from './fault.ts'
 
-/** One page that a search found (kiro-protocol §9.4). */
+/** See kiro-protocol §9.4. */
 export interface FoundPage {
   readonly title: string
   readonly url: string
   readonly snippet: string
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly publishedAt?: number
 }
 
@@ -18,42 +18,39 @@ export type SearchOutcome =
       readonly problem?: undefined
       readonly isUnfit?: undefined
     }
-  /** `problem` in the upstream's words, for the log alone. `isUnfit`: the query is what it does not take. */
+  /** `problem`: the upstream's words, only for the log. `isUnfit`: it does not take the query. */
   | { readonly pages: readonly []; readonly problem: string; readonly isUnfit?: boolean }
 
-/** Pages and characters of a page's text that are taken from one search. */
 const MAX_PAGES = 20
 const MAX_SNIPPET_CHARS = 4000
 const MAX_TITLE_CHARS = 500
 const MAX_URL_CHARS = 2000
 const MAX_PROBLEM_CHARS = 200
-/** Length to which a refused query is cut: the real limit is unknown. */
+/** Length of a shortened query: the real limit is unknown. */
 const SURE_QUERY_CHARS = 200
-/** Error code of JSON-RPC for invalid arguments. */
 const INVALID_PARAMS = -32_602
 
 const ALPHANUMERIC = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const LOWER_ALPHANUMERIC = 'abcdefghijklmnopqrstuvwxyz0123456789'
 
-/** An id as the vendor's client makes them. `now` in milliseconds since the epoch. */
 export function makeSearchId(now: number): string {
   return `web_search_tooluse_${randomText(ALPHANUMERIC, 22)}_${now}_${randomText(LOWER_ALPHANUMERIC, 8)}`
 }
 
-/** The JSON-RPC request for one search. The target form has the profile beside it, the path form in a header. */
+/** The target form has the profile in the body, the path form in a header. */
 export function searchBody(id: string, query: string, profileArn: string | null): string {
   const params = { name: 'web_search', arguments: { query } }
   const call = { id, jsonrpc: '2.0', method: 'tools/call', params }
   return JSON.stringify(profileArn === null ? call : { ...call, profileArn })
 }
 
-/** The beginning of a query that was refused; `null` where it is short, so that its length can't be why. */
+/** Shortens a refused query; `null` if it was short, so that its length cannot be why. */
 export function cutQuery(query: string): string | null {
   if (query.length <= SURE_QUERY_CHARS) return null
   return query.slice(0, SURE_QUERY_CHARS).replace(/[\uD800-\uDBFF]$/, '')
 }
 
-/** Reads the answer with status 200. Never throws: what cannot be read is a search that failed. */
+/** Reads an answer with status 200; an unreadable one is a failed search. */
 export function parseSearchAnswer(text: string): SearchOutcome {
   const envelope = parseForeignObject(text)
   if (envelope === null) return failed('the answer is not a JSON object')
@@ -98,7 +95,6 @@ function readPage(item: JsonObject): FoundPage | null {
   }
 }
 
-/** A date that `Date` can write. */
 function isTime(value: unknown): value is number {
   return typeof value === 'number' && !Number.isNaN(new Date(value).getTime())
 }
