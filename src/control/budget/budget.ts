@@ -18,7 +18,7 @@ export interface BudgetOptions {
 /** Other gateways that share the budget: they decide how many of its connections are here. */
 export interface Governor {
   readonly limit: () => number
-  /** Share of the configured requests per minute for this gateway. */
+  /** Part of the configured requests per minute for this gateway. */
   readonly paceOf: (configured: number) => number
   /** Receives grants for the other members. */
   readonly onTerms: (terms: LeaseTerms) => void
@@ -126,11 +126,6 @@ export class Budget {
   /** `HTTP_MAX_CONNECTIONS`. */
   get configured(): number | null {
     return this.#size.maxConnections
-  }
-
-  /** `UPSTREAM_MAX_REQUESTS_PER_MINUTE`. */
-  get configuredPace(): number | null {
-    return this.#size.maxRequestsPerMinute
   }
 
   /** Permits that are out, those of processes that have died included. */

@@ -12,8 +12,6 @@ import type { Logger } from '../../observe/logger.ts'
 type Subject = 'calibration' | 'form' | 'conversation' | 'kiro-key'
 type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
 type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
-/** Lessons shared with other gateways. Conversations and keys are remembered where they are served. */
-export type Lesson = Exclude<Learnt, { type: 'conversation.learnt' | 'kiro-key.learnt' }>
 
 /** Hosts and kinds of account that are remembered: a gateway has one of each, or a few. */
 const MAX_FORMS = 64
@@ -47,7 +45,6 @@ export class LessonsDesk {
   readonly #doubts = new Map<string, number>()
   /** Kiro keys of clients, by name. Bounded by MAX_ACCEPTED_KEYS. */
   readonly #acceptedKeys = new Set<string>()
-  #tellOthers: ((lesson: Lesson) => void) | null = null
 
   constructor(options: LessonsDeskOptions) {
     this.#options = options
@@ -67,21 +64,9 @@ export class LessonsDesk {
         const { modelId, estimated, measured } = lesson
         this.#doubt(modelId, estimated, measured)
         const learnt = this.#calibration.learn(modelId, estimated, measured)
-        if (learnt !== null) this.#tell({ type: 'calibration.learnt', ...learnt })
+        if (learnt !== null) this.#options.tell({ type: 'calibration.learnt', ...learnt })
       }
     }
-  }
-
-  /** From now on other gateways are told of what is learnt here. */
-  share(tellOthers: (lesson: Lesson) => void): void {
-    this.#tellOthers = tellOthers
-  }
-
-  /** Another gateway has learnt this. */
-  adopt(lesson: Lesson): void {
-    if (lesson.type === 'form.learnt') this.#keepForm(lesson)
-    else this.#calibration.adopt(lesson)
-    this.#options.tell(lesson)
   }
 
   /** Everything that is known, for a worker that begins. */
@@ -135,7 +120,7 @@ export class LessonsDesk {
     const { origin } = new URL(host)
     const facts = { origin, accountType: authType, operation, form }
     this.#options.log.info(facts, 'upstream accepts this request form')
-    this.#tell({ type: 'form.learnt', ...learnt })
+    this.#options.tell({ type: 'form.learnt', ...learnt })
   }
 
   #keepForm({ host, authType, operation, form }: LearntForm): void {
@@ -144,10 +129,5 @@ export class LessonsDesk {
     const isFull = this.#forms.size >= MAX_FORMS && !this.#forms.has(name)
     if (isFull && oldest !== undefined) this.#forms.delete(oldest)
     this.#forms.set(name, { host, authType, operation, form })
-  }
-
-  #tell(lesson: Lesson): void {
-    this.#options.tell(lesson)
-    this.#tellOthers?.(lesson)
   }
 }

@@ -109,15 +109,11 @@ export class FleetControl {
     })
     this.#ledger = new FleetLedger({
       budget: options.budget,
-      paceOf: () => this.#upstream?.pace ?? 0,
       onLent: (permits) => {
         this.#core?.giveBack(permits)
         this.#lookSoon()
       },
-      onChange: () => {
-        this.#lookSoon()
-        this.#upstream?.onRecorded()
-      }
+      onChange: () => this.#lookSoon()
     })
   }
 
@@ -168,9 +164,6 @@ export class FleetControl {
       seal,
       times: this.#times,
       name: this.#name,
-      replicas: this.#replicas,
-      seenReplicas: () => this.#seenReplicas,
-      hasPredecessor: this.#incs.length > 0,
       log
     })
     this.#core = new FleetCore({
@@ -247,6 +240,7 @@ export class FleetControl {
     const question = core.next(now)
     if (question !== null) void this.#ask(core, question) // never rejects
     const stage = core.stage(now)
+    this.#ledger.setReplicas(Math.max(this.#replicas, this.#seenReplicas))
     this.#ledger.setSize(core.size(now))
     this.#ledger.setDemand(core.demand(now))
     if (stage === 'cut' && this.#ledger.isEmpty) {

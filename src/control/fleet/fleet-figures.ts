@@ -142,7 +142,7 @@ function declare(metrics: Metrics) {
       ),
       unshared: metrics.gauge(
         'kiro_gateway_fleet_unshared',
-        'Kinds of records (pace, lessons, limits …) that this gateway cannot read or write although Valkey answers.'
+        'Kinds of records (account, limits, usage …) that this gateway cannot read or write although Valkey answers.'
       ),
       signInHolder: metrics.gauge(
         'kiro_gateway_fleet_sign_in_holder',

@@ -5,8 +5,6 @@ import { type Budget, FLEET, type Governor } from '../budget/budget.ts'
 
 export interface FleetLedgerOptions {
   readonly budget: Pick<Budget, 'govern' | 'adapt' | 'record' | 'state' | 'leased'>
-  /** Share of the configured pace for this gateway. */
-  readonly paceOf: (configured: number) => number
   /** Permits whose sockets are gone, on their way to other gateways. */
   readonly onLent: (permits: number) => void
   /** Something has changed: waiters, or what is out. */
@@ -23,6 +21,8 @@ const FIRST_OF_ALL = { key: 'other gateways', at: 0, served: 0 } as const
 export class FleetLedger {
   readonly #options: FleetLedgerOptions
   #size = 0
+  /** Unknown until the fleet is: then nothing may be sent. */
+  #replicas = Infinity
   #demand: FleetDemand = { permits: 0, urgent: 0 }
   #report: LeaseReport = NO_REPORT
   #terms: Pick<LeaseTerms, 'seq' | 'granted'> = { seq: 0, granted: 0 }
@@ -31,7 +31,7 @@ export class FleetLedger {
     this.#options = options
     const governor: Governor = {
       limit: () => this.#size,
-      paceOf: options.paceOf,
+      paceOf: (configured) => Math.floor(configured / this.#replicas),
       onTerms: (terms) => this.#onTerms(terms),
       onRecorded: options.onChange
     }
@@ -42,6 +42,13 @@ export class FleetLedger {
   setSize(size: number): void {
     if (size === this.#size) return
     this.#size = size
+    this.#options.budget.adapt()
+  }
+
+  /** Gateways that divide the pace. */
+  setReplicas(replicas: number): void {
+    if (replicas === this.#replicas) return
+    this.#replicas = replicas
     this.#options.budget.adapt()
   }
 
