@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 
 /** Writes over the first page of a table or an index. */
 export function scribble(path: string, name: string): void {
-  const db = new DatabaseSync(path)
+  const db = new DatabaseSync(path, { timeout: 20_000 })
   const root = db.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?').get(name)
   const size = Number(db.prepare('PRAGMA page_size').get()?.['page_size'])
   db.close() // which writes all into the file

@@ -237,7 +237,7 @@ function leftBy(stateDir: string): { readonly held: number; readonly lost: numbe
   for (const name of ['usage.db', 'usage.db-wal'])
     if (existsSync(join(stateDir, name))) cpSync(join(stateDir, name), join(folder, name))
   const path = join(folder, 'usage.db')
-  const db = new DatabaseSync(path)
+  const db = new DatabaseSync(path, { timeout: 20_000 })
   const [row] = db.prepare('SELECT page FROM pages').all()
   db.close()
   const { leases }: { leases: Readonly<Record<string, { readonly held: number }>> } = JSON.parse(

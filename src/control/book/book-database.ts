@@ -7,6 +7,7 @@ import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import type { Period } from '../../keys/period.ts'
 import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
 import { codeOf } from '../../shared/errors.ts'
+import { FileLock } from '../../shared/file-lock.ts'
 import { isJsonObject } from '../../shared/json.ts'
 import {
   createPrivateFile,
@@ -205,8 +206,7 @@ export class BookDatabase {
       return await BookDatabase.#openSound(opening, null)
     } catch (cause) {
       if (!isDamage(cause)) throw cause
-      const isReplaced = identity !== null && (await identityOf(path)) !== identity
-      return BookDatabase.#openSound(opening, isReplaced ? null : await putAside(path, aside))
+      return BookDatabase.#openSound(opening, await putAside(path, aside))
     }
   }
 
@@ -684,17 +684,33 @@ async function readAside(path: string): Promise<Aside | null> {
   }
 }
 
-/** Renames a damaged book and what SQLite keeps beside it. Returns where it is. */
-async function putAside(path: string, { identity, target }: Aside): Promise<string> {
-  if ((await identityOf(path)) === null) return target // all of it was renamed
-  const text = `${identity}\n${basename(target)}\n`
-  await replaceFile(asidePath(path), { text, mode: 0o600, isDurable: true })
-  for (const end of ['-wal', '-shm', '']) {
-    await rename(path + end, target + end).catch((cause: unknown) => {
-      if (codeOf(cause) !== 'ENOENT') throw cause
-    })
+/**
+ * Renames a damaged book and what SQLite keeps beside it. Returns where it is, or `null` where another gateway was first and has
+ * put a new one in its place. Of several that find the damage at once, one renames and the others wait.
+ *
+ * @throws a TimeoutError while another process does it
+ */
+async function putAside(path: string, { identity, target }: Aside): Promise<string | null> {
+  const lockPath = `${asidePath(path)}.lock`
+  const note = 'kiro-gateway sets a damaged usage.db aside'
+  const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note }).acquire(
+    AbortSignal.timeout(BUSY_MS)
+  )
+  try {
+    const now = await identityOf(path)
+    if (now === null) return target // all of it was renamed
+    if (now !== identity) return null
+    const text = `${identity}\n${basename(target)}\n`
+    await replaceFile(asidePath(path), { text, mode: 0o600, isDurable: true })
+    for (const end of ['-wal', '-shm', '']) {
+      await rename(path + end, target + end).catch((cause: unknown) => {
+        if (codeOf(cause) !== 'ENOENT') throw cause
+      })
+    }
+    return target
+  } finally {
+    await lock?.release()
   }
-  return target
 }
 
 /** Returns whether a failure says that the file itself is damaged, and not that it cannot be written just now. */

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process'
-import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import fs, { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { BookDatabase } from '../../../src/control/book/book-database.ts'
@@ -116,7 +118,7 @@ t.test('a gateway that still runs brings back no open limits', async (t) => {
   const path = usagePath(t.testdir({}))
   const one = await open(t, path, 'one')
   t.match(await one({ want: 9 * CREDIT }), { share: 9 * CREDIT })
-  const db = new DatabaseSync(path)
+  const db = new DatabaseSync(path, { timeout: 20_000 })
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   writeFileSync(path, 'this is no database. '.repeat(1000))
   db.close()
@@ -138,3 +140,37 @@ t.test('a limit that was closed by damage opens with its next period', async (t)
     isClosed: false
   })
 })
+
+t.test('a book that another gateway has put in place of a damaged one stays', async (t) => {
+  for (const slow of [1, 2, 3]) {
+    const path = await damagedBook(t)
+    const damaged = statSync(path).ino
+    const { rename } = fs.promises
+    t.teardown(() => setRename(rename))
+    let renames = 0
+    let other: Promise<Awaited<ReturnType<typeof open>>> | null = null
+    setRename(async (from, to) => {
+      if (String(from).startsWith(path) && ++renames === slow) {
+        other = open(t, path, 'other')
+        await Promise.race([other, sleep(500)]) // which now waits for this one, or has a new book by now
+      }
+      await rename(from, to)
+    })
+    const one = await open(t, path, 'one')
+    setRename(rename)
+    const inode = statSync(path).ino
+    t.not(inode, damaged)
+    const two = await (other as Promise<Awaited<ReturnType<typeof open>>> | null)
+    t.match(await one({}), { isClosed: true })
+    t.match(await two?.({}), { isClosed: true })
+    t.equal(statSync(path).ino, inode, `rename ${slow}: both have the same`)
+    const aside = readdirSync(dirname(path)).filter((name) => /\.damaged-[\dTZ-]+$/.test(name))
+    t.equal(aside.length, 1)
+    t.equal(statSync(join(dirname(path), aside[0] ?? '')).ino, damaged)
+  }
+})
+
+function setRename(rename: typeof fs.promises.rename): void {
+  fs.promises.rename = rename
+  syncBuiltinESMExports()
+}

@@ -81,7 +81,7 @@ async function oldRig(t: Test) {
   const { recorder, ...rest } = rig(t)
   await recorder.start()
   await recorder.close()
-  const db = new DatabaseSync(rest.path)
+  const db = new DatabaseSync(rest.path, { timeout: 5_000 })
   db.exec(
     'DROP TABLE pages; DROP TABLE runs; DROP TABLE meta; DROP TABLE prices; ALTER TABLE requests DROP COLUMN metering; PRAGMA user_version = 2'
   )
@@ -254,7 +254,7 @@ t.test('UsageBook', (t) => {
     recorder.record([charged(CREDIT)])
     await written(1)
     await recorder.close()
-    const old = new DatabaseSync(path)
+    const old = new DatabaseSync(path, { timeout: 5_000 })
     old.exec('ALTER TABLE runs DROP COLUMN lost; DELETE FROM days; PRAGMA user_version = 3')
     old.close()
     t.match(await readUsage(path, { by: 'key', since: NOON, key: null }), [{ requests: 1 }])
@@ -571,7 +571,7 @@ t.test('UsageBook', (t) => {
     recorder.keepPrices({ model: 'auto', size: 3, lessons: [[NOON, 5]] })
     recorder.record(many(1))
     await recorder.close()
-    const db = new DatabaseSync(path)
+    const db = new DatabaseSync(path, { timeout: 5_000 })
     db.exec("UPDATE prices SET lessons = '[[1, 2'")
     db.close()
     const next = create()
@@ -590,7 +590,7 @@ t.test('UsageBook', (t) => {
     t.match(await next.ask(askFor(CREDIT, { period: later })), { share: CREDIT, isClosed: false })
     t.match(await next.ask(askFor(CREDIT, { key: 'k_2' })), { share: 0, isClosed: true })
     await next.close()
-    const db = new DatabaseSync(path)
+    const db = new DatabaseSync(path, { timeout: 5_000 })
     db.exec(`UPDATE meta SET value = ${NOON + DAY_MS}`)
     db.close()
     const last = create() // its clock was set back
@@ -681,7 +681,7 @@ t.test('UsageBook', (t) => {
 
   t.test('takes over all or nothing of it, and so again when that has failed', async (t) => {
     const { create, path, periods, text } = await oldRig(t)
-    const db = new DatabaseSync(path)
+    const db = new DatabaseSync(path, { timeout: 5_000 })
     db.exec('ALTER TABLE days RENAME COLUMN credits TO c') // its sums cannot be read
     periods.push({ key: 'k_1', period: MONTH })
     await create().start()
@@ -712,7 +712,7 @@ t.test('UsageBook', (t) => {
 
   t.test('leaves a newer version alone', async (t) => {
     const { recorder, path, text } = rig(t)
-    const newer = new DatabaseSync(path)
+    const newer = new DatabaseSync(path, { timeout: 5_000 })
     newer.exec('PRAGMA user_version = 9')
     newer.close()
     recorder.record(many(1))
