@@ -140,8 +140,7 @@ export class KeyControl {
     await this.#desk.start()
     this.#setKeys(this.book.keys)
     if (this.book.keys.every(({ credits }) => credits === null)) return
-    await this.#book.start()
-    await this.#book.flush() // what the keys have used is known before a worker asks
+    await this.#book.start() // what the keys have used is known before a worker asks
   }
 
   /** The file of keys may say something new. Never rejects. */

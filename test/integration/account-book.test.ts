@@ -1,6 +1,7 @@
 import { readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { AlertReceiver } from '../helper/alert-receiver.ts'
@@ -218,6 +219,26 @@ t.test(
     await checkSums(t, rig, gateway, anna)
   }
 )
+
+t.test('a book that another program has locked when the gateway starts', async (t) => {
+  const rig = await Rig.create(t)
+  const [anna, ben] = [await rig.addKey('anna', '--credits', '1000/total'), await rig.addKey('ben')]
+  const first = await rig.start()
+  t.ok(isComplete(await ask(first, anna)))
+  t.equal(await first.stop(), 0)
+  const lock = new DatabaseSync(join(rig.stateDir, 'usage.db'))
+  lock.exec('BEGIN EXCLUSIVE')
+  const begun = performance.now()
+  const gateway = await rig.start()
+  t.comment(`ready after ${Math.round(performance.now() - begun)} ms`)
+  t.ok(isComplete(await ask(gateway, ben)), 'a key without a limit is served at once')
+  t.match(await ask(gateway, anna), { status: 503, text: /cannot record usage/ })
+  await checkTold(t, gateway, /cannot be recorded/)
+  lock.close()
+  await askUntil(gateway, anna, 200)
+  await until(async () => (await readyOf(gateway)).codes.length === 0)
+  await checkSums(t, rig, gateway, anna)
+})
 
 t.test('a disk that is read-only when the gateway starts', NO_TMPFS, async (t) => {
   const disk = OwnDisk.mount(t, 'tmpfs', 8)

@@ -146,9 +146,10 @@ const PRUNED_ROWS = 250
 const LOOK_MS = 9_000
 /** A run in another container, whose processes cannot be seen, counts as over when it has not been heard of for so long. */
 const STALE_MS = 120_000
-/** It may only have been paused: if it comes back within this time, it holds again what was written off. */
-const FORGOTTEN_MS = 30 * DAY_MS
-/** Silent runs that are remembered, the newest ones. A container that dies at each start leaves one every minute. */
+/**
+ * Silent runs that are remembered, the newest ones: one that was only paused holds again what was written off. A container that
+ * dies at each start leaves one every minute.
+ */
 const MAX_SILENT = 100
 /** Another gateway on the same folder writes for a few milliseconds at a time. */
 const BUSY_MS = 5_000
@@ -793,7 +794,7 @@ function parseJson(text: string): unknown {
 function fateOfRun(mark: ProcessMark, silentMs: number): ReturnType<typeof fateOf> {
   const fate = fateOf(mark)
   if (fate !== 'unknown') return fate
-  return silentMs > FORGOTTEN_MS ? 'gone' : silentMs > STALE_MS ? 'unknown' : 'running'
+  return silentMs > STALE_MS ? 'unknown' : 'running'
 }
 
 /** Part of a key's page that a run has lost. */

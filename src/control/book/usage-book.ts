@@ -129,6 +129,8 @@ export class UsageBook {
   readonly #timing: typeof TIMING
   readonly #now: () => number
   #thread: BookThread | null = null
+  /** The thread has the file open. */
+  #isOpen = false
   /** Resolves when the thread runs or is gone. Its start takes seconds on a busy machine, which is not the disk's fault. */
   #started = Promise.withResolvers<void>()
   /** By id. Bounded by what is under way: one commit, one look at the sums, one at the plan. */
@@ -199,12 +201,13 @@ export class UsageBook {
     this.#names = new Map(unknown.map(({ id, name }) => [id, name]))
   }
 
-  /** Opens the book. Resolves when that has succeeded or failed for the first time; it is tried again. */
+  /** Opens the book and writes what there is. Resolves when that has succeeded or failed for the first time; it is tried again. */
   async start(): Promise<void> {
     try {
       const opening = this.#open()
       await Promise.race([this.#started.promise, opening])
       await soon(opening, this.#timing.stallMs)
+      await soon(this.flush(), this.#timing.stallMs)
     } catch (cause) {
       this.#fail(cause)
     }
@@ -310,8 +313,9 @@ export class UsageBook {
   }
 
   get #isDue(): boolean {
-    const waiting = this.#rows.length + this.#sums.length + this.#charges.size + this.#asks.size
-    return waiting > 0 || this.#unsure !== null || this.#isBeatDue
+    const used = this.#rows.length + this.#sums.length + this.#charges.size + this.#asks.size
+    const prices = this.#openedAt === null ? 0 : this.#prices.size // no file is made for them alone
+    return used + prices > 0 || this.#unsure !== null || this.#isBeatDue
   }
 
   #charge(key: string, period: number, credits: number): void {
@@ -432,7 +436,7 @@ export class UsageBook {
 
   /** Opens the book once, for all who want it at the same time. */
   #open(): Promise<void> {
-    if (this.#thread !== null && this.#opening === null) return Promise.resolve()
+    if (this.#isOpen && this.#opening === null) return Promise.resolve()
     this.#opening ??= this.#openAnew().finally(() => {
       this.#opening = null
     })
@@ -450,13 +454,10 @@ export class UsageBook {
       periods: periods(),
       damagedFile: this.#damagedFile
     }
-    try {
-      const answer = await this.#call({ type: 'open', opening })
-      if (answer.type === 'opened') this.#onOpened(answer.opened)
-    } catch (cause) {
-      if (this.#thread !== null) this.#leaveThread(this.#thread, String(cause))
-      throw cause
-    }
+    const answer = await this.#call({ type: 'open', opening })
+    if (answer.type !== 'opened') throw new Error(`the book answers ${answer.type}`)
+    this.#isOpen = true
+    this.#onOpened(answer.opened)
   }
 
   #onOpened({ prices, setAside, hasOthers, ...losses }: BookOpened): void {
@@ -505,6 +506,7 @@ export class UsageBook {
   #leaveThread(thread: BookThread, message: string): void {
     if (this.#thread === thread) {
       this.#thread = null
+      this.#isOpen = false
       this.#started.resolve()
       this.#ending.add(thread)
       void thread.terminate()

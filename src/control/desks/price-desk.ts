@@ -27,11 +27,10 @@ export class PriceDesk {
 
   /** Takes in what the account book says. What was learnt before it was open is added, and may have overwritten it. */
   adopt(prices: readonly PriceLessons[]): void {
-    for (const one of prices) {
-      const merged = this.#table.merge(one)
-      this.#options.tell(merged)
-      if (String(merged.lessons) !== String(one.lessons)) this.#options.keep(merged)
-    }
+    for (const one of prices) this.#options.tell(this.#table.merge(one))
+    const written = new Map(prices.map((one) => [nameOf(one), String(one.lessons)]))
+    for (const one of this.#table.all())
+      if (written.get(nameOf(one)) !== String(one.lessons)) this.#options.keep(one)
   }
 
   /** Takes in what answers have cost. Workers hear of a first price at once: requests may wait for it. */
@@ -41,7 +40,7 @@ export class PriceDesk {
       const learnt = this.#table.learn(one, one.credits, now)
       this.#options.keep(learnt)
       if (learnt.lessons.length <= EAGER_LESSONS) this.#options.tell(learnt)
-      else this.#untold.set(`${learnt.size} ${learnt.model}`, learnt)
+      else this.#untold.set(nameOf(learnt), learnt)
     }
     if (this.#untold.size > 0) this.#timer ??= setTimeout(() => this.#tellAll(), TELL_MS).unref()
   }
@@ -59,4 +58,8 @@ export class PriceDesk {
     for (const learnt of this.#untold.values()) this.#options.tell(learnt)
     this.#untold.clear()
   }
+}
+
+function nameOf({ model, size }: PriceLessons): string {
+  return `${size} ${model}`
 }

@@ -134,7 +134,7 @@ t.test('sets a book aside when a look at the account finds it damaged', async (t
 })
 
 /** A book whose threads do what the test says. */
-function simulated(t: Test, path = t.testdir({})) {
+function simulated(t: Test, path = t.testdir({}), times: UsageBookOptions['timing'] = {}) {
   const threads: SimThread[] = []
   const { log, text } = recordedLog()
   const startThread = (): SimThread => {
@@ -142,7 +142,7 @@ function simulated(t: Test, path = t.testdir({})) {
     threads.push(thread)
     return thread
   }
-  const timing = { writeMs: 1, retryMs: 5 }
+  const timing = { writeMs: 1, retryMs: 5, ...times }
   const book = openBook(path, { log, now: () => NOON, timing, startThread })
   const work = async (fate: Parameters<SimThread['work']>[0]): Promise<void> => {
     while (threads.at(-1)?.isBusy !== true) await sleep(1)
@@ -156,7 +156,7 @@ function simulated(t: Test, path = t.testdir({})) {
       await sleep(1)
     }
   }
-  return { book, work, closed, text, path: usagePath(path) }
+  return { book, threads, work, closed, text, path: usagePath(path) }
 }
 
 t.test('frees no credits at its end whose use it could not write', async (t) => {
@@ -216,6 +216,34 @@ t.test('says once that its thread ends, however often it is started', async (t) 
   while (starts < 6) await sleep(5)
   t.equal(text().split('thread of the account book has ended').length, 2)
   await book.close()
+})
+
+t.test('holds up no start longer than a disk that responds would', async (t) => {
+  const { book, work, closed } = simulated(t, t.testdir({}), { stallMs: 20 })
+  const asked = book.ask(askFor(CREDIT))
+  const started = book.start()
+  await work('done') // it is opened, and then the disk stands still
+  await started
+  t.match(book.problem, { reason: 'the disk does not respond' })
+  await work('done')
+  t.match(await asked, { share: CREDIT })
+  t.equal(book.problem, null)
+  await closed()
+})
+
+t.test('opens the book in the same thread until that succeeds', async (t) => {
+  const { book, threads, work, closed } = simulated(t)
+  const asked = book.ask(askFor(CREDIT))
+  await Promise.all([t.rejects(asked, /full/), work('full')])
+  for (let n = 0; n < 5; n++) {
+    book.record([charged(CREDIT)])
+    await work('full')
+  }
+  await work('done')
+  await work('done')
+  while (book.problem !== null) await sleep(1)
+  t.equal(threads.length, 1)
+  await closed()
 })
 
 t.test('is not open to limits while its thread dies at each batch', async (t) => {

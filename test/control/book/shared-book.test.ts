@@ -163,16 +163,17 @@ t.test('a gateway that was paused for so long that another one has written it of
     t.match(await again.commit({}), { used: CREDIT, share: 10 * CREDIT })
   })
 
-  t.test('is not waited for when it cannot come back', async (t) => {
+  t.test('is charged once and holds it again after months, too', async (t) => {
     const { clock, open } = rig(t)
-    const gone = await open('gone', 'another container')
+    const period = periodAt('total', null, NOON)
+    const paused = await open('paused', 'another container')
     const other = await open('other')
-    await gone.commit({ want: 9 * CREDIT })
+    await paused.commit({ period, want: 9 * CREDIT })
     clock.now += PAUSED_MS
-    t.match(await other.commit({}), { used: 9 * CREDIT })
-    clock.now += 40 * 86_400_000
-    t.match(await other.commit({}), { used: 9 * CREDIT, lost: [] })
-    t.match(await gone.commit({}), { used: 9 * CREDIT, share: 0 }, 'after a month')
+    t.match(await other.commit({ period }), { used: 9 * CREDIT })
+    clock.now += 200 * 86_400_000
+    t.match(await other.commit({ period }), { used: 9 * CREDIT, lost: [] })
+    t.match(await paused.commit({ period }), { used: 0, share: 9 * CREDIT })
   })
   t.end()
 })

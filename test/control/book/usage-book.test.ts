@@ -706,8 +706,15 @@ t.test('UsageBook', (t) => {
     recorder.record(many(1))
     await written(1)
     await recorder.close()
-    await create().start()
+    const next = create()
+    await next.start()
     t.same(prices, [lessons])
+    const more = { model: 'auto', size: 4, lessons: [[NOON, 9]] } as const
+    next.keepPrices(more)
+    await next.close() // with nothing else to write
+    prices.length = 0
+    await create().start()
+    t.same(prices, [lessons, more])
   })
 
   t.test('leaves a newer version alone', async (t) => {

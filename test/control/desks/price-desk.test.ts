@@ -27,5 +27,18 @@ t.test('PriceDesk', (t) => {
     t.same(told.at(-1), other)
     t.end()
   })
+
+  t.test('has all written that a new book does not have', (t) => {
+    const kept: PriceLessons[] = []
+    const desk = new PriceDesk({ tell: () => {}, keep: (one) => kept.push(one) })
+    t.teardown(() => desk.close())
+    desk.adopt([{ model: 'auto', size: 5, lessons: [[Date.now(), CREDIT, 0]] }])
+    desk.onLessons([{ model: 'other', inputTokens: 100, credits: 3 * CREDIT }])
+    kept.length = 0
+    desk.adopt([]) // a damaged one was set aside
+    t.same(kept, desk.all())
+    t.equal(kept.length, 2)
+    t.end()
+  })
   t.end()
 })
