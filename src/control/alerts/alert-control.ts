@@ -15,17 +15,16 @@ import {
 export interface AlertControlOptions {
   readonly config: () => Config
   readonly usage: () => Promise<UsageNews>
-  /** When the sign-in ends, in epoch ms; `null` where that is not known. */
+  /** Epoch ms; `null` if unknown. */
   readonly signInEndsAt: () => number | null
   readonly log: Pick<Logger, 'info' | 'warn'>
 }
 
-/** Interval between checks of the plan and of the end of the sign-in. */
+/** Interval of checks of the plan and the sign-in's end. */
 const LOOK_MS = 600_000
-/** After the start there is a sign-in by then. */
+/** The sign-in is available by then. */
 const FIRST_LOOK_MS = 30_000
 
-/** Watches the primary for events that need an alert. */
 export class AlertControl {
   readonly desk: AlertDesk
   readonly #options: AlertControlOptions

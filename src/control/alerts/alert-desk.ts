@@ -10,37 +10,33 @@ import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 import type { Alert } from './alert.ts'
 
 export interface AlertDeskOptions {
-  /** `STATE_DIR`. */
   readonly stateDir: string
   readonly settings: () => {
     readonly webhookUrl: string | null
     readonly webhookSecret: string | null
   }
-  /** By connections of its own: a receiver that is slow must hold up nothing else. */
+  /** Uses its own connections, so that a slow receiver delays nothing else. */
   readonly call: JsonCall
   readonly log: Pick<Logger, 'info' | 'warn'>
   readonly retryMs?: readonly number[]
   readonly now?: () => number
 }
 
-/** Before the second try and the third. */
+/** Before the second and third attempts. */
 const RETRY_MS = [2_000, 15_000]
 const TIMEOUT_MS = 5_000
-/** Most alerts that wait. The newest beyond that are dropped: the log has them. */
+/** Newer alerts are dropped; the log has them. */
 const MAX_WAITING = 100
-/** Most alerts remembered as sent, the oldest forgotten first. */
+/** The oldest are forgotten first. */
 const MAX_TOLD = 1_000
 
-/**
- * Tells the receiver of `ALERT_WEBHOOK_URL` what goes wrong, each thing once, one after the other. Nothing waits for it, and
- * nothing of it fails but the message itself.
- */
+/** Sends alerts to `ALERT_WEBHOOK_URL`, each once, one by one. Nothing waits for it or fails with it. */
 export class AlertDesk {
   readonly #options: AlertDeskOptions
   readonly #now: () => number
   readonly #path: string
   readonly #abort = new AbortController()
-  /** Ids of what was told, or is about to be. Bounded by MAX_TOLD. */
+  /** Ids sent or about to be. Bounded by MAX_TOLD. */
   readonly #told = new Set<string>()
   /** Bounded by MAX_WAITING. */
   readonly #waiting: { readonly alert: Alert; readonly at: number }[] = []
@@ -53,12 +49,11 @@ export class AlertDesk {
     this.#path = join(options.stateDir, 'alerts.json')
   }
 
-  /** True if a webhook is configured. */
   get isWanted(): boolean {
     return this.#options.settings().webhookUrl !== null
   }
 
-  /** Reads what was told before the last restart. Never rejects. */
+  /** Reads the ids sent before the last restart. Never rejects. */
   async start(): Promise<void> {
     const saved = parseJsonObject(await readFile(this.#path, 'utf8').catch(() => ''))?.['told']
     if (!Array.isArray(saved)) return
@@ -79,13 +74,13 @@ export class AlertDesk {
     this.#begin()
   }
 
-  /** It is over: should it come again, it is told again. */
+  /** Allows these alerts to be sent again. */
   settle(...ids: readonly string[]): void {
     const isKnown = ids.map((id) => this.#told.delete(id)).includes(true)
     if (isKnown) this.#save()
   }
 
-  /** Leaves to the next start what is not told yet. Never rejects. */
+  /** Leaves unsent alerts to the next start. Never rejects. */
   async close(): Promise<void> {
     this.#abort.abort()
     const untold = this.#waiting.splice(0)
@@ -114,7 +109,7 @@ export class AlertDesk {
     }
   }
 
-  /** Gives why it failed, or `null`. The address is a secret for many receivers, so it is not told. */
+  /** Returns why it failed, or `null`. The address may be a secret, so it is never repeated. */
   async #tell({ type, text, facts }: Alert, at: number): Promise<string | null> {
     const { webhookUrl: url, webhookSecret } = this.#options.settings()
     if (url === null) return null
@@ -162,7 +157,7 @@ export class AlertDesk {
       await makeFolder(this.#options.stateDir)
       await replaceFile(this.#path, { text, mode: 0o600, isDurable: false })
     } catch {
-      // Told twice is better than not at all.
+      // A duplicate alert is better than none.
     }
   }
 }

@@ -4,7 +4,7 @@ import { ConnectionPool } from '../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 
-/** Connection to the webhook: one at a time, outside the upstream's budget. */
+/** One connection to the webhook at a time, outside the upstream's budget. */
 export class AlertLane {
   readonly #config: Config
   #pool: ConnectionPool | null = null

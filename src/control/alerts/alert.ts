@@ -6,14 +6,12 @@ import type { JsonObject } from '../../shared/json.ts'
 import type { Forecast } from '../plan/forecast.ts'
 import { dayOf, growthOn, isDrifting, outsideOf, type PlanRecord } from '../plan/plan-record.ts'
 
-/** Something that the operator wants to hear of. */
 export interface Alert {
   readonly type: AlertType
-  /** The same for what is told once: a limit in a period, or one stretch of trouble. */
+  /** Equal for what is told once: a limit in a period, or one stretch of trouble. */
   readonly id: string
-  /** A sentence for people. */
   readonly text: string
-  /** The same for programs. */
+  /** `text` for programs. */
   readonly facts: JsonObject
 }
 
@@ -29,15 +27,15 @@ export type AlertType =
   | 'crash-loop'
   | 'usage-book'
 
-/** Percentages of a limit that cause an alert. */
+/** Percentages of a limit. */
 const STEPS = [100, 80] as const
 
-/** The highest step that is reached; `null` below all of them. */
+/** Highest step reached, or `null`. */
 function stepOf(used: number, limit: number): (typeof STEPS)[number] | null {
   return STEPS.find((step) => limit > 0 && used * 100 >= limit * step) ?? null
 }
 
-/** Alert about a key's credits. `isRefused`: a request was refused for lack of credits, however many are left. */
+/** `isRefused`: a request was refused for lack of credits, however many are left. */
 export function keyAlert(
   { id, name }: Pick<NamedKey, 'id' | 'name'>,
   { limit, period, used, endsAt }: KeyCredits,
@@ -79,7 +77,6 @@ const PERIODS: Readonly<Record<CreditPeriod, string>> = {
   total: 'in all'
 }
 
-/** Alert about the account's plan. */
 export function planAlert(usage: AccountUsage): Alert | null {
   const { plan, resetsAt } = usage
   const { used, limit, unit } = planTotals(usage)
@@ -94,7 +91,7 @@ export function planAlert(usage: AccountUsage): Alert | null {
   }
 }
 
-/** Alert of a plan that will be used up sooner than it should (`PLAN_LASTS_UNTIL`). */
+/** For a plan that runs out before `PLAN_LASTS_UNTIL`. */
 export function forecastAlert(
   { usedUpAt, perDay }: Forecast,
   { record, lastsUntil, now }: ForecastContext
@@ -121,12 +118,11 @@ export function forecastAlert(
 
 interface ForecastContext {
   readonly record: Pick<PlanRecord, 'resetsAt'>
-  /** `PLAN_LASTS_UNTIL`. */
   readonly lastsUntil: string
   readonly now: number
 }
 
-/** Alert of credits that were used elsewhere. Sent once a day. */
+/** Sent once a day. */
 export function driftAlert(record: PlanRecord, now: number): Alert | null {
   const day = dayOf(now)
   if (!isDrifting(record, day)) return null
@@ -148,7 +144,6 @@ export function driftAlert(record: PlanRecord, now: number): Alert | null {
 export const DRIFT_CAUSES =
   'Likely causes: the Kiro IDE, kiro-cli or another gateway uses the same account; a client sends a Kiro key of this account; the gateway has signed in with another account.'
 
-/** Credits as people read them. */
 function round(credits: number): number {
   return Math.round(credits * 100) / 100
 }
@@ -157,7 +152,7 @@ function toDay(at: number): string {
   return new Date(at).toISOString().slice(0, 10)
 }
 
-/** Alert about the sign-in; `null` while there is a token, or one is on its way. */
+/** `null` while there is a token, or a first sign-in is pending. */
 export function signInAlert({ problem, ...news }: CredentialNews): Alert | null {
   if (problem === null || problem.code === 'GW_LOGIN_PENDING') return null
   const { code, message } = problem
@@ -182,10 +177,10 @@ export function signInAlert({ problem, ...news }: CredentialNews): Alert | null 
 
 const DAY_MS = 86_400_000
 
-/** Days before the end of a sign-in at which the alert is sent. */
+/** Days before the end. */
 const ENDING_DAYS = 7
 
-/** Alert about a sign-in that can be renewed only until then, in epoch ms. */
+/** For a sign-in that can be renewed only until `endsAt` (epoch ms). */
 export function endingAlert(endsAt: number | null, now: number): Alert | null {
   if (endsAt === null || endsAt <= now || endsAt - now > ENDING_DAYS * DAY_MS) return null
   const day = toIso(endsAt)
@@ -193,7 +188,7 @@ export function endingAlert(endsAt: number | null, now: number): Alert | null {
   return { type: 'sign-in-ending', id: `sign-in/ending/${endsAt}`, text, facts: { ends_at: day } }
 }
 
-/** Ids of what is over once there is a token again. */
+/** Ids settled by a new token. */
 export const SIGN_IN_ALERTS = ['suspended', 'sign-in/failing', 'sign-in/dead'] as const
 
 export const CRASH_LOOP: Alert = {
@@ -205,7 +200,6 @@ export const CRASH_LOOP: Alert = {
 
 export const BOOK_ID = 'usage-book'
 
-/** Returns what there is to say of an account book that cannot be written, or was damaged. */
 export function bookAlert(text: string): Alert {
   return { type: 'usage-book', id: BOOK_ID, text, facts: {} }
 }

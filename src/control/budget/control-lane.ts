@@ -16,12 +16,11 @@ import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from './budget.ts'
 import { MAX_CALLS_WAITING } from './ledger-terms.ts'
 
-/** The lane's name in the ledger. */
 export const CONTROL = 'control'
 
 /**
- * The primary's own calls: token refresh, model list, usage. They have a few connections of the budget for
- * themselves, so that streams never hold them up, and use them like a worker does.
+ * Connections for the primary's own calls: token refresh, model list, usage. Reserved, so that streams never delay
+ * them.
  */
 export class ControlLane {
   readonly #lease: Lease
@@ -51,11 +50,7 @@ export class ControlLane {
     budget.record({ type: 'join', member: CONTROL, slot: 'control' })
   }
 
-  /**
-   * Makes one call (`JsonCall`).
-   *
-   * @throws {GatewayError} without an answer: the failure by kind.
-   */
+  /** @throws {GatewayError} without an answer: the failure by kind. */
   readonly call = async (request: JsonRequest, signal: AbortSignal): Promise<JsonResponse> => {
     const { unlessSent, timeoutMs } = request
     const unsent = new AbortController()
@@ -84,12 +79,10 @@ export class ControlLane {
     this.#lease.onMessage(terms)
   }
 
-  /** Takes what can change while the gateway runs from settings that were read again. */
   onConfig(config: Config): void {
     this.#pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
   }
 
-  /** Tells the metrics about the lane's connections. */
   noteMetrics(): void {
     this.#metrics.note()
   }

@@ -2,43 +2,42 @@ import { type LeaseReport, type LeaseTerms, NO_REPORT } from '../../ipc/messages
 import type { WaiterHead } from '../../ipc/service-order.ts'
 import { NO_STARTS, type StartAccount, startsUnderWay } from './pace.ts'
 
-/** Stands for `none`: no machine has as many sockets, and so "unlimited" is not a special case. */
+/** `none` as a number that no machine reaches, so that "unlimited" needs no special case. */
 const UNLIMITED = 2 ** 24
 
 export interface BudgetSize {
-  /** `HTTP_MAX_CONNECTIONS`; `null` without limit. */
+  /** `null` without limit. */
   readonly maxConnections: number | null
-  /** `HTTP_MAX_KEEPALIVE_CONNECTIONS`; `null` without a limit of its own. */
+  /** `null` without a limit of its own. */
   readonly maxKeepalive: number | null
-  /** `HTTP_POOL_MAX_WAITING`, over the cluster. */
+  /** Over the cluster. */
   readonly maxWaiting: number
-  /** `UPSTREAM_MAX_REQUESTS_PER_MINUTE`; `null` without limit. */
+  /** `null` without limit. */
   readonly maxRequestsPerMinute: number | null
   readonly workers: number
 }
 
-/** A worker's place in the cluster from 0, the primary's own calls, or other gateways, which take what is not used here. */
+/** Worker's place from 0, the primary's own calls, or other gateways. */
 export type LedgerSlot = number | 'control' | 'fleet'
 
 export interface Account {
   readonly slot: LedgerSlot
-  /** Total of permits granted. */
+  /** Total. */
   readonly granted: number
-  /** Waiters that are safe from a refusal for lack of room. */
+  /** Waiters that must not be refused any more for lack of room. */
   readonly kept: number
   readonly report: LeaseReport
   readonly starts: StartAccount
-  /** The last terms sent to the member. */
+  /** Last terms sent. */
   readonly terms: LeaseTerms | null
-  /** Serves only the clients it has: whatever falls idle goes back. */
+  /** Serves only its present clients; returns whatever falls idle. */
   readonly isRetiring: boolean
-  /** Its process is gone, its sockets may not be. */
+  /** Its process is gone; its sockets may not be. */
   readonly hasStopped: boolean
 }
 
 export type Accounts = ReadonlyMap<string, Account>
 
-/** The account of a member that has said nothing yet. */
 export function newAccount(slot: LedgerSlot): Account {
   return {
     slot,
@@ -52,7 +51,6 @@ export function newAccount(slot: LedgerSlot): Account {
   }
 }
 
-/** Connections that there may be. */
 export function limitOf({ maxConnections }: BudgetSize): number {
   return maxConnections ?? UNLIMITED
 }
@@ -62,7 +60,7 @@ export function reserveOf(size: BudgetSize): number {
   return Math.min(4, Math.floor(limitOf(size) / 16))
 }
 
-/** One that leaves is entitled to nothing, nor is its successor until it does. */
+/** True if the member, and its successor until it has left, gets no share. */
 export function isLeaving({ report, isRetiring, hasStopped }: Account): boolean {
   return report.draining || isRetiring || hasStopped
 }
@@ -71,27 +69,27 @@ export function leaseOf(account: Account): number {
   return account.granted - account.report.returned
 }
 
-/** Waiters of a member that lack a permit, and that none is under way to. */
+/** Waiters without a permit, granted ones included. */
 export function wantOf(account: Account): number {
   if (account.report.draining || account.hasStopped) return 0
   return Math.max(0, account.report.waiting - underWay(account))
 }
 
-/** Permits that a worker wants ahead of need and that are not on their way. */
+/** Permits wanted in advance and not granted yet. */
 export function aheadOf(account: Account): number {
   if (typeof account.slot !== 'number' || isLeaving(account)) return 0
   const { ahead, waiting } = account.report
   return Math.max(0, ahead - Math.max(0, underWay(account) - waiting))
 }
 
-/** All waiters of a member that nothing is under way to. */
+/** Waiters to which nothing has been granted. */
 export function queueOf(account: Account): number {
   const { report, starts, hasStopped } = account
   if (report.draining || hasStopped) return 0
   return wantOf(account) + Math.max(0, report.gated - startsUnderWay(starts))
 }
 
-/** The first of those who lack a permit. The primary's own calls go first: they count as having waited since time 0. */
+/** First waiters without a permit. The primary's own calls precede all: they count as waiting since time 0. */
 function headsOf(account: Account): readonly WaiterHead[] {
   const from = account.report.gated + underWay(account)
   const heads = account.report.heads.slice(from).slice(0, wantOf(account))
@@ -106,8 +104,8 @@ export interface KeyLine {
 }
 
 /**
- * The first of those who lack a permit, a line for each key in each member, since each key has turns of its own: a member
- * that has many waiters of one key does not know what that key has had elsewhere.
+ * First waiters without a permit by member and key. Keys take turns, and a member does not know what a key has had
+ * elsewhere.
  */
 export function keyLinesOf(accounts: Accounts): ReadonlyMap<KeyLine, readonly WaiterHead[]> {
   const lines = new Map<KeyLine, readonly WaiterHead[]>()
@@ -123,8 +121,8 @@ function underWay(account: Account): number {
 }
 
 /**
- * Divides `total` in proportion to `weights` into whole numbers that add up to it exactly (largest
- * remainder; of equal remainders the first). All zero if the weights are.
+ * Divides `total` by `weights` into integers with exactly that sum (largest remainder, ties to the first). All 0 if the
+ * weights are.
  */
 export function apportion(total: number, weights: readonly number[]): readonly number[] {
   const sum = weights.reduce((a, b) => a + b, 0)
@@ -139,7 +137,7 @@ export function apportion(total: number, weights: readonly number[]): readonly n
   return parts
 }
 
-/** Initial lease of the worker in `slot` (from 0): `floor(total / workers)`, the remainder one each to the first. */
+/** Initial lease of a slot (from 0): `floor(total / workers)`, the remainder one each to the first. */
 export function shareAt(slot: number, total: number, workers: number): number {
   if (slot >= workers) return 0
   return Math.floor(total / workers) + (slot < total % workers ? 1 : 0)

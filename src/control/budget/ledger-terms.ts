@@ -4,7 +4,6 @@ import { type Account, keyLinesOf, leaseOf, queueOf } from './ledger-account.ts'
 import type { LedgerView } from './ledger-view.ts'
 import { isPaceNews, paceTermsFor } from './pace.ts'
 
-/** Computes the terms that a member should know now. */
 export function termsFor(view: LedgerView, member: string, account: Account): LeaseTerms {
   const seq = (account.terms?.seq ?? 0) + 1
   const wanted = view.wantedFrom(member)
@@ -33,7 +32,7 @@ export function termsFor(view: LedgerView, member: string, account: Account): Le
   }
 }
 
-/** True if the member would act differently on `terms` than on those it was told last. */
+/** True if the member would act differently on `terms` than on the last ones. */
 export function hasNews(account: Account, terms: LeaseTerms): boolean {
   const told = account.terms
   if (told === null) return true
@@ -56,7 +55,7 @@ function askedUpTo(terms: LeaseTerms): number {
   return terms.returned + terms.owed + terms.wanted
 }
 
-/** Heads it was told and has not given a permit back for. */
+/** Announced heads for which no permit has been given back. */
 function headsLeft(told: LeaseTerms, terms: LeaseTerms): number {
   return told.heads.length - (terms.returned - told.returned)
 }
@@ -77,16 +76,14 @@ function headsElsewhere(
 }
 
 /*
- * HTTP_POOL_MAX_WAITING holds for the cluster, and yet a worker decides at once whether a request may wait.
- * Thus each may fill all the room that is left: one worker that has all the clients has all of it. When several
- * fill it at the same moment, the newcomers of one are refused as soon as their report and the answer to it have
- * crossed the channel; for that time, and no longer, there may be as many waiting as workers times the bound.
- * A waiter that was counted once ("kept") is no longer refused.
- * Requests for which an idle connection may still turn up elsewhere wait beyond the bound until that is known.
- * The primary's own calls stand outside of all this: streams that wait must not keep a token from being renewed.
+ * HTTP_POOL_MAX_WAITING holds for the cluster, yet a worker must decide at once whether a request may wait. Each worker
+ * may fill all the remaining room. If several do so at once, newcomers of one are refused after one round trip; until
+ * then up to workers × the limit may wait. A waiter once counted as `kept` is not refused. Requests that may get an
+ * idle connection elsewhere wait beyond the limit until that is known. The primary's own calls are exempt: waiting
+ * streams must not delay a token renewal.
  */
 
-/** Most of the primary's own calls that may wait at once. */
+/** Limit for the primary's own calls. */
 export const MAX_CALLS_WAITING = 100
 
 /** Counts newcomers as kept while there is room. */
@@ -105,7 +102,6 @@ export function admitWaiters(view: LedgerView): LedgerView {
   return view.with(next)
 }
 
-/** Number of requests that may wait in one member. */
 function waitingAllowance(view: LedgerView, member: string, { slot }: Account): number {
   if (slot === 'control') return MAX_CALLS_WAITING
   let room = view.size.maxWaiting
@@ -114,7 +110,7 @@ function waitingAllowance(view: LedgerView, member: string, { slot }: Account): 
   const isPaced = view.size.maxRequestsPerMinute !== null
   for (const [name, account] of view.accounts) {
     room -= account.kept
-    // A permit at hand is enough for a request that needs no start.
+    // A free permit suffices for a request that needs no start.
     if (name !== member || isPaced) idle += view.perhapsIdleIn(name)
   }
   if (isPaced) idle = Math.min(idle, view.freeStarts)
@@ -126,7 +122,7 @@ function waitingAllowance(view: LedgerView, member: string, { slot }: Account): 
   return allowed + Math.max(0, room) + Math.max(0, idle)
 }
 
-/** True if a member would wrongly refuse or keep a waiter without its new allowance. */
+/** True if the member would wrongly refuse or keep a waiter without the new allowance. */
 function isAllowanceNews(account: Account, told: number, allowance: number): boolean {
   if (told === allowance) return false
   const waiting = queueOf(account)

@@ -12,18 +12,17 @@ import {
 } from './ledger-account.ts'
 import { type CoolingStarts, countFreeStarts } from './pace.ts'
 
-/** One state of the ledger, and what follows from it for its members. */
+/** One state of the ledger and its consequences for members. */
 export class LedgerView {
   readonly size: BudgetSize
   readonly accounts: Accounts
   readonly cooling: readonly CoolingStarts[]
   /** Permits that streams never get. */
   readonly reserve: number
-  /** Permits that no member has; negative by what must come back after a shrink. */
+  /** Negative while permits must come back after a shrink. */
   readonly unleased: number
-  /** The same without what is kept for the primary's own calls. */
+  /** `unleased` without the reserve of the primary's own calls. */
   readonly free: number
-  /** Starts that may be granted. */
   readonly freeStarts: number
   #owed: ReadonlyMap<string, number> | null = null
   #keepAlive: ReadonlyMap<string, number> | null = null
@@ -44,12 +43,11 @@ export class LedgerView {
     this.freeStarts = countFreeStarts(size, cooling, accounts.values())
   }
 
-  /** The same ledger with other accounts. */
   with(accounts: Accounts): LedgerView {
     return accounts === this.accounts ? this : new LedgerView(this.size, accounts, this.cooling)
   }
 
-  /** Permits of a member at rest. */
+  /** Share of a member at rest. */
   entitlementOf(member: string): number {
     const account = this.accounts.get(member)
     if (account === undefined || isLeaving(account) || account.slot === 'fleet') return 0
@@ -61,7 +59,7 @@ export class LedgerView {
     return shareAt(account.slot, limitOf(this.size) - this.reserve, this.size.workers)
   }
 
-  /** A member's part of what must come back after a shrink, in proportion to what it has above its share. */
+  /** Part of a shrink that the member must return, in proportion to its excess over its share. */
   owedBy(member: string): number {
     if (this.free >= 0) return 0
     this.#owed ??= this.#owedByAll()
@@ -69,9 +67,8 @@ export class LedgerView {
   }
 
   /**
-   * Permits that a member is asked for beyond that: all that waits elsewhere, since the ledger cannot tell which member
-   * has idle ones. The primary's own calls give back what they borrowed as soon as it is idle, and a worker that
-   * retires gives back everything.
+   * Further permits asked back from a member: all that waiters elsewhere need, since the ledger does not know who has
+   * idle ones. The primary's own calls return borrowed permits once idle; a retiring worker returns everything.
    */
   wantedFrom(member: string): number {
     const account = this.accounts.get(member)
@@ -84,7 +81,7 @@ export class LedgerView {
     return Math.max(0, Math.min(lease, wanted))
   }
 
-  /** Permits of a worker that others want ahead of need. */
+  /** Permits that others want in advance. */
   aheadFrom(member: string): number {
     const account = this.accounts.get(member)
     if (typeof account?.slot !== 'number') return 0
@@ -93,7 +90,7 @@ export class LedgerView {
     return Math.min(leaseOf(account), ahead)
   }
 
-  /** Idle connections allowed for a member: divided like the leases, so equal leases have equal shares. */
+  /** Idle connections allowed; divided like the leases. */
   keepAliveOf(member: string): number {
     const limit = limitOf(this.size)
     const total = Math.min(this.size.maxKeepalive ?? limit, limit)
@@ -101,7 +98,7 @@ export class LedgerView {
     return this.#keepAlive.get(member) ?? 0
   }
 
-  /** Permits of a member that may be idle as far as is known: all of them until it has answered. */
+  /** Permits that may be idle as far as is known: all, until the member answers. */
   perhapsIdleIn(member: string): number {
     const account = this.accounts.get(member)
     if (account === undefined || account.report.draining || account.hasStopped) return 0

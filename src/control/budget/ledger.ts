@@ -25,59 +25,55 @@ import {
 } from './pace.ts'
 
 /*
- * The primary's record of leases, as a pure state machine:
+ * Leases of the primary, as a pure state machine:
  *
  *   join ─▶ account opened ──report──▶ (permits back, waiters known) ──stopped──▶ asks for nothing more
  *             └──retire──▶ gives back what falls idle ────────────────────┘    └──remains, left──▶ permits free again
  *
- * After each event free permits are granted, oldest waiter first, and each member is told what has changed
- * for it. A permit is in exactly one place: free, or granted to one member until that member reports it
- * returned or `remains` or `left` says that its sockets are gone. Hence the leases never add up to more than the budget,
- * however late messages are; after a shrink they only go down until they fit.
+ * After each event free permits go to the oldest waiters, and members hear of changes for them. A permit is free, or
+ * granted to one member until that reports it returned or `remains` or `left` says that its sockets are gone. Leases
+ * therefore never exceed the budget, however late messages are; after a shrink they only fall until they fit.
  */
 
 export interface LedgerState {
   readonly size: BudgetSize
   readonly accounts: Accounts
-  /** Starts that are not free yet, the first to be so first. */
+  /** Ordered by the time at which they become free. */
   readonly cooling: readonly CoolingStarts[]
   readonly window: PaceWindow
 }
 
 export type LedgerEvent =
-  /** A process has started. Each process is a member of its own, also in the slot of a predecessor. */
+  /** Each process is a member of its own, also in its predecessor's slot. */
   | { readonly type: 'join'; readonly member: string; readonly slot: LedgerSlot }
   | { readonly type: 'report'; readonly member: string; readonly report: LeaseReport }
-  /** The member's successor serves: it gets no share any more, only what its last clients wait for. */
+  /** A successor serves: the member gets only what its last clients wait for. */
   | { readonly type: 'retire'; readonly member: string }
-  /** A process is gone; its permits stay out until `remains` and `left`. */
+  /** Process gone; its permits stay out until `remains` and `left`. */
   | { readonly type: 'stopped'; readonly member: string }
-  /** A stopped member has at most this many sockets left: its other permits are free. */
+  /** At most this many sockets are left; other permits are free. */
   | { readonly type: 'remains'; readonly member: string; readonly sockets: number }
-  /** The member's sockets are gone, as counted by the operating system or by patience. */
+  /** No sockets are left, according to the system or to patience. */
   | { readonly type: 'left'; readonly member: string }
-  /** Growing is at once; when it shrinks, what is in flight ends first. */
+  /** Growth is immediate; a shrink waits for requests in flight. */
   | { readonly type: 'resize'; readonly size: BudgetSize }
-  /** It is `wakeAt`. */
+  /** Sent at `wakeAt`. */
   | { readonly type: 'tick' }
 
 export interface LedgerStep {
   readonly state: LedgerState
-  /** Messages by member; a newer one replaces an unsent one. */
+  /** By member; newer terms replace unsent ones. */
   readonly terms: ReadonlyMap<string, LeaseTerms>
-  /** When a `tick` is due, in the time of `now`; `null` if none is. */
+  /** Time of the next `tick` on the clock of `now`; `null` if none. */
   readonly wakeAt: number | null
 }
 
-/** `window` is for tests, which have no minutes. */
+/** `window` is shorter in tests. */
 export function openLedger(size: BudgetSize, window = MINUTE): LedgerState {
   return { size, accounts: new Map(), cooling: [], window }
 }
 
-/**
- * Reports of members that are unknown or have left are ignored: they may still have been under way. `now` is any clock
- * that never goes back, if there is a pace that of the waiters' times.
- */
+/** Ignores late reports of unknown members. `now` is monotonic; with a pace, it is the clock of waiters' times. */
 export function nextLedger(state: LedgerState, event: LedgerEvent, now: number): LedgerStep {
   const { window } = state
   const size = event.type === 'resize' ? event.size : state.size
@@ -99,7 +95,7 @@ export function nextLedger(state: LedgerState, event: LedgerEvent, now: number):
 
 interface Recorded {
   readonly accounts: Accounts
-  /** Requests that were sent, as far as is known only now. */
+  /** Requests sent, as known only now. */
   readonly sent: number
 }
 
@@ -143,7 +139,7 @@ function record(accounts: Accounts, event: LedgerEvent): Recorded {
   return { accounts: next, sent }
 }
 
-/** Replaces the member's own report, which no longer counts even if it arrives only now. */
+/** Replaces the member's report, which no longer counts even if it arrives now. */
 function withRemains(account: Account, sockets: number): Account {
   const { granted, report } = account
   const returned = Math.max(report.returned, granted - sockets)
@@ -151,8 +147,8 @@ function withRemains(account: Account, sockets: number): Account {
 }
 
 /**
- * Grants what is free: the reserve to the primary's own calls, the rest to those who wait, in order of
- * service, to those who will soon need more, and what is left to members that are below their share.
+ * Grants free permits: the reserve to the primary's own calls, then to waiters in order of service, to members that
+ * soon need more, and to those below their share.
  */
 function grantPermits(view: LedgerView): LedgerView {
   const withReserve = topUp(view, 'control', view.unleased)
@@ -187,7 +183,7 @@ function serveWaiting(view: LedgerView): LedgerView {
     if (left <= 0) break
     give(line.member, 1)
   }
-  // Those behind the told heads are younger than all of these; their order is not known, but that ours go first.
+  // Waiters behind the reported heads are younger; their order is unknown, except that ours precede other gateways'.
   const others = [...accounts].toSorted(([, a], [, b]) => guestRank(a) - guestRank(b))
   for (const [member, account] of others) {
     const rest = Math.min(left, wantOf(account) - (grants.get(member) ?? 0))

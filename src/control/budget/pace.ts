@@ -16,28 +16,27 @@ import type { LedgerView } from './ledger-view.ts'
  * client key: a worker that has many waiters of one key does not know what that key has had elsewhere.
  */
 
-/** For how long a start is not free again after it was used. */
+/** Time until a used start is free again. */
 export interface PaceWindow {
   readonly ms: number
-  /** Requests that were sent in this order may arrive so much closer to each other. */
+  /** Requests may arrive this much closer together than they were sent. */
   readonly marginMs: number
 }
 
 export const MINUTE: PaceWindow = { ms: 60_000, marginMs: 1_000 }
 
-/** Starts that are free again at the same time. */
 export interface CoolingStarts {
   readonly freeAt: number
   readonly count: number
 }
 
-/** State of one worker's starts. */
+/** Starts of one worker. */
 export interface StartAccount {
-  /** Total granted. */
+  /** Total. */
   readonly granted: number
-  /** Keys of the latest starts and their times: those that may still be on their way to the worker. */
+  /** Keys and times of the latest starts, which may still be on their way to the worker. */
   readonly turns: readonly { readonly key: string; readonly at: number }[]
-  /** Last report of the worker; kept while there is no pace. */
+  /** Last report; kept without a pace. */
   readonly told: PaceReport
 }
 
@@ -47,7 +46,7 @@ export const NO_STARTS: StartAccount = {
   told: { granted: 0, used: 0, returned: 0, extra: 0, ready: 0, keys: [] }
 }
 
-/** The account after a report, and how many requests were sent according to it. */
+/** Also returns how many requests were sent according to the report. */
 export function withPaceReport(
   starts: StartAccount,
   report: PaceReport | null
@@ -61,7 +60,7 @@ export function withPaceReport(
   }
 }
 
-/** A worker is gone: whatever it had out counts as sent. */
+/** For a worker that is gone: all its starts count as sent. */
 export function writeOff(starts: StartAccount): {
   readonly starts: StartAccount
   readonly sent: number
@@ -71,17 +70,17 @@ export function writeOff(starts: StartAccount): {
   return { starts: { ...starts, turns: [], told }, sent }
 }
 
-/** Granted, and neither sent nor given back as far as is known. */
+/** Neither sent nor returned as far as is known. */
 export function startsOut({ granted, told }: StartAccount): number {
   return granted - told.used - told.returned
 }
 
-/** Starts granted that may still be on their way to the worker. */
+/** May still be on their way to the worker. */
 export function startsUnderWay({ granted, told }: StartAccount): number {
   return granted - told.granted
 }
 
-/** Resolution of the time of a start: bounds the list, however many there are. */
+/** Limits the list of start times, however many there are. */
 const STEPS = 600
 
 export function coolDown(
@@ -101,7 +100,7 @@ export function coolDown(
   return [...still.slice(0, -1), { freeAt, count: last.count + sent }]
 }
 
-/** Starts that may be granted now; none without a pace. */
+/** Without a pace none. */
 export function countFreeStarts(
   { maxRequestsPerMinute }: BudgetSize,
   cooling: readonly CoolingStarts[],
@@ -111,7 +110,7 @@ export function countFreeStarts(
   return Math.max(0, maxRequestsPerMinute - countUsedStarts(cooling, accounts))
 }
 
-/** Starts that are out or cooling: after the pace was lowered there may be more of them than it says. */
+/** Out or cooling; may exceed the pace after it was lowered. */
 export function countUsedStarts(
   cooling: readonly CoolingStarts[],
   accounts: Iterable<Account>
@@ -122,12 +121,12 @@ export function countUsedStarts(
   return used
 }
 
-/** At most so many starts that it may not have got yet are granted to one worker: they are in one message. */
+/** Most unconfirmed starts of one worker: they are in one message. */
 const MOST_UNSEEN = 1_000
-/** The same where no request of another key is known to wait: one that comes at the same moment is heard of in time. */
+/** Likewise while no other key is known to wait; a newcomer is then heard of in time. */
 const MOST_UNSEEN_ALONE = 8
 
-/** Grants free starts to those who are told of as ready, in order of service. */
+/** Grants free starts to ready waiters in order of service. */
 export function grantStarts(view: LedgerView, now: number): LedgerView {
   let left = view.freeStarts
   if (left === 0) return view
@@ -149,7 +148,7 @@ export function grantStarts(view: LedgerView, now: number): LedgerView {
   return view.with(next)
 }
 
-/** A line for each key in each worker, since each key has turns of its own. */
+/** Lines by worker and key, since keys take turns. */
 function linesOf({ accounts, freeStarts }: LedgerView): Map<KeyLine, readonly WaiterHead[]> {
   const servedAt = new Map<string, number>()
   for (const { starts } of accounts.values())
@@ -168,7 +167,7 @@ function linesOf({ accounts, freeStarts }: LedgerView): Map<KeyLine, readonly Wa
   return lines
 }
 
-/** The waiters of a key, as far as no start is under way to them. Those who are not told of are as old as the last who is. */
+/** Waiters of a key without a granted start. Unreported ones count as old as the last reported one. */
 function lineOf({ report, starts }: Account, key: string, waiting: number): WaiterHead[] {
   const told = report.heads.filter((head) => head.key === key)
   const last = told.at(-1)
@@ -190,7 +189,7 @@ export function isPaceNews(told: PaceTerms | null, terms: PaceTerms | null): boo
   return told?.limit !== terms?.limit || told?.granted !== terms?.granted
 }
 
-/** When starts are free again although nothing happens; `null` if there is nothing to wait for. */
+/** When starts become free by themselves; `null` if nothing is waited for. */
 export function nextFreeAt({ cooling, freeStarts, accounts }: LedgerView): number | null {
   const hasWorkers = accounts.values().some(({ slot }) => slot !== 'control')
   return freeStarts > 0 || !hasWorkers ? null : (cooling[0]?.freeAt ?? null)

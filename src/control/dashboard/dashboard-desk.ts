@@ -14,9 +14,8 @@ import type { DashboardNews } from '../../ipc/dashboard.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
 
-/** Sources of the dashboard's figures. */
 export interface DashboardSources {
-  /** Reads the processes' metrics, fresh or as last reported. */
+  /** Fresh, or as last reported. */
   readonly read: (isFresh: boolean) => Promise<ProcessReadings>
   readonly moment: () => Pick<
     Moment,
@@ -29,13 +28,12 @@ export interface DashboardSources {
   readonly send: (member: string, news: DashboardNews) => void
 }
 
-/** One request that is over, before it has its number. */
 type Ended = Omit<EndedRequest, 'n'>
 
-/** Pages of all workers together. A browser opens six to one address. */
+/** Over all workers. A browser opens six to one address. */
 export const MAX_DASHBOARDS = 64
 const TICK_MS = 1_000
-/** Requests that have ended are told of together. */
+/** Interval at which ended requests are sent together. */
 const REQUESTS_MS = 200
 /** Age up to which a reading is reused. */
 const FRESH_MS = 200
@@ -44,8 +42,8 @@ const QUOTA_MS = 60_000
 const MAX_REQUESTS = 100
 
 /**
- * Data of the dashboard: keeps the last hour, and writes the events once for all pages. While no page is open it takes
- * a point of the workers' reports every five seconds, and keeps the last requests; nothing else.
+ * Keeps the dashboard's data and writes events once for all pages. Without an open page it only adds a point every five
+ * seconds and keeps the last requests.
  */
 export class DashboardDesk {
   readonly #sources: DashboardSources
@@ -54,11 +52,11 @@ export class DashboardDesk {
   readonly #history: DashboardHistory
   readonly #failures: Failures
   readonly #latencies = new Latencies()
-  /** Pages by worker. Bounded by the workers; their sum by MAX_DASHBOARDS. */
+  /** Bounded by the workers; their sum by MAX_DASHBOARDS. */
   readonly #pages = new Map<string, number>()
-  /** The last, oldest first. Bounded by MAX_REQUESTS. */
+  /** Oldest first. Bounded by MAX_REQUESTS. */
   readonly #requests: EndedRequest[] = []
-  /** Requests not yet sent to the pages. */
+  /** Requests not yet sent. */
   #untold = 0
   #nextNumber = 1
   #failing: FailingRequests | null = null
@@ -69,13 +67,12 @@ export class DashboardDesk {
   #last: Look | null = null
   #isTicking = false
   #quota: Quota | null = null
-  /** `performance.now()`, like the next. */
+  /** `performance.now()`, like `#keysDueAt`. */
   #quotaDueAt = 0
   #keysDueAt = 0
   #toldAccount = ''
   #toldKeys = ''
 
-  /** The gateway was started so many milliseconds ago. */
   constructor(sources: DashboardSources, uptimeMs: number) {
     this.#sources = sources
     this.#startedAt = Math.round(Date.now() - uptimeMs)
@@ -89,7 +86,7 @@ export class DashboardDesk {
     return this.#startedAt
   }
 
-  /** Requests are over, the last of them last; of more than are shown the first are not converted. */
+  /** `rows` are oldest first; only those that can be shown are converted. */
   onEnded<Row>(rows: readonly Row[], convert: (row: Row) => Ended | null): void {
     const ended = rows.slice(-MAX_REQUESTS).flatMap((row) => convert(row) ?? [])
     if (ended.length === 0) return
@@ -106,12 +103,12 @@ export class DashboardDesk {
     this.#requestTimer ??= setTimeout(() => this.#tellRequests(), REQUESTS_MS).unref()
   }
 
-  /** The next request may fare better than those before it. */
+  /** The next request may succeed. */
   forgetFailing(): void {
     this.#failing = null
   }
 
-  /** Opens pages of a worker. `isThere` is false when the worker is gone. */
+  /** `isThere` returns false once the worker is gone. */
   async open(
     member: string,
     { requestId, pages }: { readonly requestId: number; readonly pages: number },
@@ -131,7 +128,7 @@ export class DashboardDesk {
     this.#sources.send(member, { name: 'opened', requestId, pages: admitted, events })
   }
 
-  /** Closes pages of a worker; all of them with the worker. */
+  /** Default: all pages of a worker. */
   left(member: string, pages = Infinity): void {
     const left = (this.#pages.get(member) ?? 0) - pages
     if (left > 0) this.#pages.set(member, left)
@@ -164,7 +161,7 @@ export class DashboardDesk {
     }
   }
 
-  /** One at a time, however many want to know. */
+  /** One reading at a time. */
   #look(isFresh: boolean): Promise<Look> {
     const last = this.#last
     if (last !== null && performance.now() - last.at < FRESH_MS) return Promise.resolve(last)
@@ -207,7 +204,7 @@ export class DashboardDesk {
     this.#tell(eventOf('tick', now) + this.#accountNews() + this.#keyNews(at, readings))
   }
 
-  /** Empty where nothing has changed. */
+  /** Empty if nothing has changed. */
   #accountNews(): string {
     const event = eventOf('account', this.#sources.account(this.#quota))
     if (event === this.#toldAccount) return ''
@@ -224,7 +221,7 @@ export class DashboardDesk {
     return event
   }
 
-  /** Calls the upstream only while a page is open. */
+  /** Asks the upstream only while a page is open. */
   #askQuota(at: number): void {
     if (at < this.#quotaDueAt) return
     this.#quotaDueAt = at + QUOTA_MS
@@ -250,7 +247,7 @@ export class DashboardDesk {
   }
 }
 
-/** Reading taken at `at`, of a clock that never goes back. */
+/** `at` is monotonic. */
 interface Look {
   readonly at: number
   readonly readings: ProcessReadings
@@ -258,7 +255,7 @@ interface Look {
   readonly now: Now
 }
 
-/** Ignores clients' own errors, which say nothing about the gateway. */
+/** Ignores errors that are the client's fault. */
 function failingAfter(
   before: FailingRequests | null,
   { at, code, fault, failure }: Ended

@@ -1,12 +1,12 @@
 import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
 
-/** One value of a metric, as prom-client writes it to JSON. */
+/** prom-client's JSON. */
 interface Series {
   readonly value: number
   readonly labels: JsonObject
 }
 
-/** Reads metrics of one process, or of several as one: values with the same labels add up. */
+/** Reads metrics of one or more processes; values with equal labels add up. */
 export class MetricReader {
   /** Bounded by the metrics that there are, and the snapshots that are read. */
   readonly #values = new Map<string, unknown[]>()
@@ -22,14 +22,14 @@ export class MetricReader {
     }
   }
 
-  /** Sum of all series whose labels match; 0 without one. */
+  /** Sum of matching series; 0 without one. */
   sum(name: string, fits: (labels: JsonObject) => boolean = () => true): number {
     let sum = 0
     for (const { value, labels } of this.#series(name)) if (fits(labels)) sum += value
     return sum
   }
 
-  /** The largest; `null` where there is none. */
+  /** `null` without a matching series. */
   max(name: string, fits: (labels: JsonObject) => boolean = () => true): number | null {
     let max: number | null = null
     for (const { value, labels } of this.#series(name)) {
@@ -38,7 +38,7 @@ export class MetricReader {
     return max
   }
 
-  /** The sums by what a label says. */
+  /** Sums by the value of a label. */
   by(
     name: string,
     label: string,
@@ -64,20 +64,20 @@ export class MetricReader {
   }
 }
 
-/** For `sum()` and `max()`: series with this label. */
+/** Filter for `sum()` and `max()`. */
 export function withLabel(name: string, value: string): (labels: JsonObject) => boolean {
   return (labels) => labels[name] === value
 }
 
-/** Over less the clock of the system is too coarse. */
+/** Below this the system's clock is too coarse. */
 const MIN_CPU_MS = 900
 
-/** Computes the cores that processes use, from their total CPU times. */
+/** Computes cores in use from total CPU times. */
 export class CpuClock {
   /** Bounded by the processes that there are. */
   readonly #readings = new Map<string, { seconds: number; at: number; cores: number | null }>()
 
-  /** Cores in use between the last two readings; `null` before there are two. `now` is of a clock that never goes back. */
+  /** `null` before two readings. `now` is monotonic. */
   read(name: string, metrics: MetricReader | null, now: number): number | null {
     const seconds = metrics?.sum('process_cpu_seconds_total') ?? 0
     const last = this.#readings.get(name)

@@ -13,16 +13,15 @@ import { sumOfAllowances } from '../../kiro/wire/account-usage.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import { version } from '../../shared/version.ts'
 
-/** State of the gateway's own account. */
 export interface AccountView {
   readonly news: CredentialNews
   readonly standing: AccountStanding
-  /** There is a sign-in, or will be; else clients bring keys of their own. */
+  /** There is or will be a sign-in; otherwise clients bring their own keys. */
   readonly isExpected: boolean
   readonly endsAt: number | null
-  /** Instructions for a new sign-in; `null` without a source. */
+  /** `null` without a source. */
   readonly loginHint: string | null
-  /** Why requests that would cost extra are refused; `null` where they are not. */
+  /** Set while requests that would cost extra are refused. */
   readonly planBar: PlanBar | null
   readonly outlook: PlanOutlook | null
 }
@@ -99,7 +98,7 @@ function toProblem({ problem }: CredentialNews): DashboardProblem | null {
   return problem === null ? null : { code: problem.code, message: problem.message }
 }
 
-/** The sign-in's own problem is told with the sign-in. */
+/** Without the sign-in's own problem, which is shown with the sign-in. */
 function problemsOf(
   { standing, planBar }: AccountView,
   { status: { isCrashLooping, bookProblem }, now }: AboutGateway
@@ -123,7 +122,7 @@ const CRASH_LOOPING = {
 
 const BOOK_TROUBLE = { code: 'GW_KEY_BOOK', until: null, bar: null } as const
 
-/** `at` is when the upstream told it. */
+/** `at`: when the upstream reported it. */
 export function toQuota({ usage, problem }: UsageNews, at: number): Quota {
   if (usage === null) {
     const { code, message } = problem

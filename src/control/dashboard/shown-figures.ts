@@ -15,24 +15,23 @@ import type { BudgetState } from '../budget/budget.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import { type MetricReader, withLabel } from './metric-reader.ts'
 
-/** Readings of the processes at one moment. */
 export interface ProcessReadings {
-  /** Metrics of all processes as one, including those that are gone. */
+  /** All processes together, including dead ones. */
   readonly all: MetricReader
   readonly processes: readonly {
     readonly name: string
     readonly pid: number
-    /** `null` for one that has told nothing yet. */
+    /** `null` before its first report. */
     readonly metrics: MetricReader | null
     /** Cores in use. */
     readonly cpu: number | null
   }[]
   readonly budget: BudgetState
-  /** Name of a budget member: its slot. */
+  /** Slot of a budget member. */
   readonly nameOf: (member: string) => string
 }
 
-/** Counts since the start. Credits are what people count, to the sixth decimal. */
+/** Since the start. Credits have six decimals. */
 export function totalsOf(all: MetricReader): Totals {
   return {
     requests: all.sum(REQUESTS),
@@ -52,14 +51,12 @@ function isFailure(labels: JsonObject): boolean {
 
 const NO_ERROR = 'none'
 
-/** Counts failures by code. */
 export function failuresOf(all: MetricReader): ReadonlyMap<string, number> {
   const counts = new Map(all.by(REQUESTS, 'code'))
   counts.delete(NO_ERROR)
   return counts
 }
 
-/** Further facts of a moment. */
 export interface Moment {
   readonly at: number
   readonly startedAt: number
@@ -207,7 +204,7 @@ function toThousandths(value: number): number {
   return Math.round(value * 1_000) / 1_000
 }
 
-/** Micro-credits are whole; their sums as fractions may be off by less than any of them. */
+/** Removes rounding errors of sums of micro-credits. */
 function toSixDecimals(value: number): number {
   return Math.round(value * 1_000_000) / 1_000_000
 }

@@ -3,7 +3,7 @@ import type { KeyCredits, UnnamedKey } from '../../ipc/usage-row.ts'
 import { type KeyBook, MICROS_PER_CREDIT, type NamedKey, whyRefused } from '../../keys/key.ts'
 import type { MetricReader } from './metric-reader.ts'
 
-/** There may be thousands; the page shows those that are at work. */
+/** The page shows the busiest of possibly thousands. */
 const MAX_SHOWN = 200
 const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
@@ -14,7 +14,7 @@ interface AboutKeys {
   readonly now: number
 }
 
-/** State of all keys according to the metrics, which count by name; old keys may share a name. */
+/** Metrics count by name, which old keys may share. */
 export function toKeyStandings(
   all: MetricReader,
   { book, operatorKeys, now }: AboutKeys,

@@ -1,9 +1,9 @@
 import type { MetricsSnapshot } from '../../observe/snapshots.ts'
 
-/** A worker that has not answered by then is busy: what it told last is used. */
+/** A worker that has not answered by then is busy: its last report is used. */
 const PATIENCE_MS = 500
 
-/** Reports of the workers for the dashboard, while pages are open. */
+/** Reports of workers while pages are open. */
 export class WorkerViews {
   readonly #ask: (requestId: number) => Iterable<string>
   /** Bounded by the workers that run. */
@@ -13,12 +13,12 @@ export class WorkerViews {
   #requestId = 0
   #onAll: () => void = () => {}
 
-  /** `ask` asks every worker, and gives the members that were asked. */
+  /** `ask` asks every worker and returns their members. */
   constructor(ask: (requestId: number) => Iterable<string>) {
     this.#ask = ask
   }
 
-  /** Resolves when all have told, or had time enough to. One at a time. */
+  /** Resolves when all have answered or time is up. One at a time. */
   async look(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#requestId++
@@ -40,7 +40,7 @@ export class WorkerViews {
     this.#noLongerAwaited(member)
   }
 
-  /** Latest report of each worker, or `others` before its first. */
+  /** Before a worker's first report, uses `others`. */
   latest(others: ReadonlyMap<string, MetricsSnapshot>): ReadonlyMap<string, MetricsSnapshot> {
     return new Map([...others, ...this.#seen])
   }

@@ -5,16 +5,14 @@ import type { Logger } from '../../observe/logger.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 
 export interface AccountDeskOptions {
-  /** Usage of the account. */
   readonly usage: () => Promise<UsageNews>
   readonly log: Pick<Logger, 'warn'>
-  /** Called with every news for all workers. */
   readonly onNews: (standing: AccountStanding) => void
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now?: () => number
 }
 
-/** The most serious first: of several that are in force clients read one. */
+/** The most serious first: clients read one. */
 const BY_WEIGHT: readonly Bar[] = [
   'suspicion',
   'not-admitted',
@@ -31,14 +29,14 @@ const UNFORGIVEN: readonly Bar[] = ['suspicion', 'credit-rate', 'user-rate', 'ra
 
 const DAY_MS = 86_400_000
 
-/** Longest plausible time to a reset: a later one is an error of the upstream that would lock the account out. */
+/** A later reset is an error of the upstream that would lock the account out. */
 const LAST_RESET_MS = 366 * DAY_MS
 
 const PAUSE_STEP_MS = 200
 
 /**
- * Remembers what the upstream has said of the account as a whole, for all workers: a quota until its reset, a suspicion
- * for a time that doubles, a short wait as a pause in which requests wait. Kept in memory: a restart asks once more.
+ * Remembers the upstream's statements about the account for all workers: a quota until its reset, a suspicion for a
+ * doubling time, a short wait as a pause. Kept in memory only: a restart asks once more.
  */
 export class AccountDesk {
   readonly #options: AccountDeskOptions
@@ -56,24 +54,23 @@ export class AccountDesk {
     return this.#standing
   }
 
-  /** Suspicions within a day of each other, up to the last. */
   get suspicions(): number {
     return this.#suspicions
   }
 
-  /** Another gateway with this account has heard what is told here. */
+  /** Another gateway with this account has heard this. */
   adopt(standing: AccountStanding, suspicions: number): void {
     this.#suspicions = Math.max(this.#suspicions, suspicions)
     this.#tell({ ...standing, bars: standing.bars.toSorted(byWeight) })
   }
 
-  /** A worker was refused. Never rejects; resolves when all that follows is known. */
+  /** Never rejects; resolves when all consequences are known. */
   async refused(refusal: AccountRefusal): Promise<void> {
     const now = this.#now()
     const { bar } = refusal
     const known = this.#standing.bars.find((one) => one.bar === bar && one.until > now)
     if (bar === 'suspicion') this.#countSuspicion(now, known !== undefined)
-    // Calls that were under way when the first was refused tell nothing new.
+    // Calls under way at the first refusal tell nothing new.
     if (known !== undefined) return
     const until = now + barMs(refusal, Math.max(0, this.#suspicions - 1))
     if (isWaitedFor(bar, until - now)) return this.#pause(refusal, until)
@@ -86,7 +83,7 @@ export class AccountDesk {
     if (isInForce && isCredible) this.#enter(refusal, resetsAt)
   }
 
-  /** Refusals of calls that were under way make it a little longer each; that is told only when it matters. */
+  /** Calls under way prolong the pause a little; announced only if it matters. */
   #pause({ code, reason }: AccountRefusal, until: number): void {
     const before = this.#standing.pausedUntil ?? 0
     if (until < before + PAUSE_STEP_MS) return
@@ -98,8 +95,8 @@ export class AccountDesk {
   }
 
   /**
-   * The operator may have raised a quota or had the gateway admitted: that is asked again. What the upstream has set a
-   * time for stays, and so does a suspicion: the settings that are read again are what it advises to lower.
+   * After a reload asks again whether quota and admission hold: the operator may have changed them. Timed limits stay,
+   * and so does suspicion, which advises changing the settings that were reloaded.
    */
   forgive(): void {
     const bars = this.#standing.bars.filter(({ bar }) => UNFORGIVEN.includes(bar))

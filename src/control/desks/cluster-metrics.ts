@@ -8,38 +8,36 @@ import {
 import { singleFlight } from '../../shared/single-flight.ts'
 
 export interface ClusterMetricsOptions {
-  /** The primary's own. */
   readonly own: Pick<Metrics, 'snapshot'>
-  /** Asks every worker for a snapshot; returns the members that were asked. */
+  /** Asks every worker for a snapshot; returns their members. */
   readonly ask: () => readonly string[]
-  /** The workers have told everything: what the primary's own are made of can be counted. */
+  /** All workers have answered: the primary's own metrics can be computed. */
   readonly onCollected?: () => void
 }
 
 /** A worker that has not answered by then is busy: its last snapshot is used. */
 const PATIENCE_MS = 500
-/** Snapshots of workers that are gone before they are merged into one. */
+/** Beyond this, snapshots of dead workers are merged. */
 const MAX_RETIRED = 16
 
 /**
- * The metrics of all processes as one. Counts survive the workers that made them, each once: they never go back, and the
- * last words of a worker, which may come after its exit, take the place of those before.
+ * Merges the metrics of all processes. Counts of dead workers stay, each once, so sums never fall; a worker's last
+ * report may arrive after its exit and replaces the earlier one.
  */
 export class ClusterMetrics {
   readonly #options: ClusterMetricsOptions
   /** Bounded by the number of workers. */
   readonly #members = new Set<string>()
-  /** Reports of members only. Bounded by their number. */
+  /** Bounded by the number of members. */
   readonly #latest = new Map<string, MetricsSnapshot>()
   /**
-   * Counts of the workers that are gone, merged when there are many; `member` is null for several. Bounded by MAX_RETIRED
-   * and the workers that leave meanwhile.
+   * Counts of dead workers; `member` is null once merged. Bounded by MAX_RETIRED and the workers that leave meanwhile.
    */
   readonly #retired: { readonly member: string | null; readonly snapshot: MetricsSnapshot }[] = []
   #isMerging = false
   /** Bounded by the number of workers. */
   #awaited: { readonly members: Set<string>; readonly onAll: () => void } | null = null
-  /** Resolves when every worker has told how it stands, or had time enough to. */
+  /** Resolves when every worker has answered or time is up. */
   readonly collect = singleFlight(() => this.#collect())
 
   constructor(options: ClusterMetricsOptions) {
@@ -56,7 +54,7 @@ export class ClusterMetrics {
     this.#noLongerAwaited(member)
   }
 
-  /** A worker is gone: its counts stay. Several may leave at once. */
+  /** Keeps the worker's counts. Several may leave at once. */
   onLeft(member: string): void {
     this.#noLongerAwaited(member)
     this.#members.delete(member)
@@ -66,7 +64,7 @@ export class ClusterMetrics {
     if (this.#retired.length > MAX_RETIRED && !this.#isMerging) void this.#mergeRetired() // never rejects
   }
 
-  /** Everything in Prometheus' text format, fresh from the workers. Several who ask at once share one round. */
+  /** Prometheus' text format, with fresh figures. */
   async toText(): Promise<string> {
     await this.collect()
     this.#options.onCollected?.()
@@ -74,23 +72,23 @@ export class ClusterMetrics {
     return toPrometheusText([own, ...this.gone, ...this.#latest.values()])
   }
 
-  /** Counts of the workers that are gone. */
+  /** Dead workers. */
   get gone(): readonly MetricsSnapshot[] {
     return this.#retired.map(({ snapshot }) => snapshot)
   }
 
-  /** Latest reports of the running workers, by name. */
+  /** Running workers. */
   get members(): ReadonlyMap<string, MetricsSnapshot> {
     return this.#latest
   }
 
-  /** Lost if the worker's counts have been merged with others: they cannot be separated again. */
+  /** Ignored if the worker's counts have been merged already. */
   #onLastWords(member: string, snapshot: MetricsSnapshot): void {
     const at = this.#retired.findLastIndex((retired) => retired.member === member)
     if (at !== -1) this.#retired[at] = { member, snapshot: withoutGauges(snapshot) }
   }
 
-  /** Only what was there before is replaced: others may leave meanwhile. */
+  /** Replaces only what was there before: others may leave meanwhile. */
   async #mergeRetired(): Promise<void> {
     this.#isMerging = true
     const before = [...this.#retired]

@@ -15,13 +15,12 @@ import { ProfileFinder } from './profile-finder.ts'
 
 export interface CredentialDeskOptions {
   readonly config: Config
-  /** `null` where clients bring keys of their own and nothing else is served. */
+  /** `null` if clients bring their own keys. */
   readonly source: CredentialSource | null
   readonly call: JsonCall
   readonly log: Logger
-  /** Called with every news for all workers. */
   readonly onNews: (news: CredentialNews) => void
-  /** Called when the source turns out to be unusable only after `start()` has resolved. */
+  /** Called if the source proves unusable after `start()` has resolved. */
   readonly onUnusable: (cause: unknown) => void
 }
 
@@ -30,17 +29,17 @@ type CredentialQuestion = Extract<
   { readonly type: 'credential.refused' | 'credential.wanted' }
 >
 
-/** A refresh at the start may take this long before workers serve without it. */
+/** Time that the first refresh may take before workers serve without it. */
 const START_PATIENCE_MS = 1000
 
-/** Turns what the refresher knows of the credential into news for the workers. */
+/** Turns the state of the sign-in into news for workers. */
 export class CredentialDesk {
   readonly #source: CredentialSource | null
   readonly #refresher: CredentialRefresher | null
   readonly #profiles: ProfileFinder
   readonly #onNews: CredentialDeskOptions['onNews']
   readonly #onUnusable: CredentialDeskOptions['onUnusable']
-  /** Has the log ask for a sign-in; `null` where that is not wanted, or the sign-in is another program's. */
+  /** Prompts for a sign-in in the log; `null` if unwanted, or if the sign-in is another program's. */
   readonly #login: LoginDesk | null
   readonly #abort = new AbortController()
   #search: Promise<void> | null = null
@@ -61,9 +60,8 @@ export class CredentialDesk {
   }
 
   /**
-   * Reads the source. Resolves when the credential is known, or after a moment in which a refresh has not ended yet.
-   *
-   * @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read.
+   * Resolves when the credential is known, or the first refresh takes too long.
+   * @throws {GatewayError} GW_CONFIG_INVALID if the source is unreadable.
    */
   async start(): Promise<void> {
     if (this.#refresher === null) return
@@ -72,7 +70,7 @@ export class CredentialDesk {
     if ((await Promise.race([started, late])) === 'late') started.catch(this.#onUnusable)
   }
 
-  /** Other gateways have the sign-in, too. To be called before `start()`. */
+  /** Must be called before `start()`. */
   shareSignIn(share: SharedSignIn): void {
     this.#refresher?.share(share)
   }
@@ -81,17 +79,17 @@ export class CredentialDesk {
     return this.news().snapshot
   }
 
-  /** There is a sign-in, or there will be. */
+  /** There is or will be a sign-in. */
   get isExpected(): boolean {
     return this.#refresher !== null
   }
 
-  /** Epoch ms after which the sign-in cannot be renewed; `null` where no such end is known. */
+  /** Epoch ms after which the sign-in cannot be renewed; `null` if unknown. */
   get endsAt(): number | null {
     return this.#refresher?.registrationEndsAt ?? null
   }
 
-  /** Instructions for a new sign-in, by its source; `null` without a source. */
+  /** `null` without a source. */
   get loginHint(): string | null {
     return this.#source?.loginHint ?? null
   }
@@ -104,18 +102,14 @@ export class CredentialDesk {
   }
 
   /**
-   * Handles a token that the upstream refused. Resolves when it was renewed, once for all reports, or could not be:
-   * `news()` says which. The token stays in use if that failed for now: one refusal does not bar a token that has not
-   * expired.
+   * Resolves when a refused token was renewed, once for all reports, or could not be: see `news()`. After a temporary
+   * failure the token stays in use: one refusal does not prove that it is invalid.
    */
   async refused(token: string): Promise<void> {
     await this.#refresher?.refused(token).catch(() => {}) // part of the news
   }
 
-  /**
-   * Requests a valid token. Resolves when there is one, or the reason for its lack is known: `news()`, which all
-   * workers receive, says which.
-   */
+  /** Resolves when there is a valid token, or the reason for its lack is known: see `news()`. */
   async wanted(): Promise<void> {
     try {
       await this.#refresher?.usable()
@@ -125,12 +119,12 @@ export class CredentialDesk {
     }
   }
 
-  /** A worker's token was refused, or it has none that is valid; never rejects. */
+  /** Never rejects. */
   onMessage(message: CredentialQuestion): Promise<void> {
     return message.type === 'credential.refused' ? this.refused(message.token) : this.wanted()
   }
 
-  /** The token once it is valid; `null` where there is none, see `news()`. */
+  /** `null` without a valid token: see `news()`. */
   async valid(): Promise<CredentialSnapshot | null> {
     await this.wanted()
     return this.current()
@@ -140,7 +134,7 @@ export class CredentialDesk {
     this.#refresher?.suspended(token, reason)
   }
 
-  /** A suspension may be over: asks whether the sign-in is of use again. */
+  /** Tries a suspended sign-in again. */
   revive(): void {
     this.#refresher?.revive()
   }
@@ -163,8 +157,7 @@ export class CredentialDesk {
   }
 
   /**
-   * Goes on asking until the upstream has answered. Requests go out without a profile meanwhile: some hosts and
-   * models need none.
+   * Repeats until the upstream answers. Requests go out without a profile meanwhile: some hosts and models need none.
    */
   async #findProfile(snapshot: CredentialSnapshot): Promise<void> {
     const { signal } = this.#abort
@@ -180,7 +173,7 @@ export class CredentialDesk {
   }
 }
 
-/** Problems that a new sign-in ends. */
+/** Problems that a new sign-in solves. */
 const NEW_SIGN_IN: ReadonlySet<ErrorCode> = new Set([
   'GW_LOGIN_PENDING',
   'GW_UPSTREAM_AUTH',
@@ -200,7 +193,7 @@ const NONE: Problem = {
   message: 'This gateway has no sign-in of its own. Send your Kiro API key (ksk_…) as your key.'
 }
 
-/** Converts the state; temporary failures count as a gateway that is not ready, whatever their cause. */
+/** Temporary failures count as not ready, whatever their cause. */
 function toNews(state: CredentialState): CredentialNews {
   switch (state.name) {
     case 'usable':

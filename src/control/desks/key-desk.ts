@@ -3,28 +3,27 @@ import { type KeyBook, NO_KEY_BOOK } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
 
 export interface KeyDeskOptions {
-  /** `STATE_DIR`. */
   readonly stateDir: string
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-  /** Called with what the file says now, not at the start. */
+  /** Not called at the start. */
   readonly onChange: (book: KeyBook) => void
   readonly pollMs?: number
   readonly read?: typeof readKeys
 }
 
-/** Changes count within a second. A look costs one call of the system, and works where nothing is told of changes: in volumes. */
+/** Polling costs one system call and works in volumes without change events. */
 const POLL_MS = 500
 
-/** The named keys, as `kiro-gateway key` keeps them: read at the start, and again whenever the file has changed. */
+/** Named keys as kept by `kiro-gateway key`, read again whenever the file changes. */
 export class KeyDesk {
   readonly #path: string
   readonly #options: KeyDeskOptions
   #book = NO_KEY_BOOK
-  /** Version of the file read last; `null` if there was none. */
+  /** `null` without a file. */
   #version: string | null = null
-  /** Version of the unreadable file that was reported. */
+  /** Version of the unreadable file already reported. */
   #failedVersion: string | null | undefined
-  /** Reported warnings of the file. Bounded by the keys that it may hold. */
+  /** Bounded by the keys that it may hold. */
   #warnings: readonly string[] = []
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
@@ -38,7 +37,7 @@ export class KeyDesk {
     return this.#book
   }
 
-  /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file, which would leave all limits unknown */
+  /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file, since all limits would be unknown */
   async start(): Promise<void> {
     this.#version = await keysVersion(this.#path)
     await this.#read()
@@ -53,8 +52,8 @@ export class KeyDesk {
   }
 
   /**
-   * Reads the file again. An unusable file changes nothing: it may be half written. It is read again until it can be,
-   * since the failure may lie in the reading (too many open files), and the file may revoke a key.
+   * Reads the file again. An unusable file changes nothing and is retried: it may be half written, reading may have
+   * failed (too many open files), and it may revoke a key.
    */
   async look(): Promise<void> {
     if (this.#isLooking) return

@@ -17,14 +17,14 @@ export interface LoginDeskOptions {
   readonly clock?: Pick<WallClock, 'now' | 'sleep'>
 }
 
-/** Between two codes, should they run out at once. */
+/** Minimum time between two codes. */
 const MIN_PAUSE_MS = 1000
 const FIRST_PAUSE_MS = 5000
 const MAX_PAUSE_MS = 300_000
 
 /**
- * Signs in through the log (`LOGIN_ON_START`): shows a link and a code, and new ones after they expire, until one is
- * confirmed. The sign-in is stored like that of `kiro-gateway login`.
+ * Signs in through the log (`LOGIN_ON_START`): shows a link and a code, and new ones after they expire. The sign-in is
+ * stored like that of `kiro-gateway login`.
  */
 export class LoginDesk {
   readonly #options: LoginDeskOptions
@@ -34,7 +34,7 @@ export class LoginDesk {
     this.#options = options
   }
 
-  /** Starts a sign-in. Does nothing while one is pending. */
+  /** Does nothing while a sign-in is pending. */
   start(): void {
     if (this.#attempt !== null) return
     const abort = new AbortController()
@@ -44,7 +44,7 @@ export class LoginDesk {
     this.#attempt = { ended, abort }
   }
 
-  /** There is a sign-in, or we are leaving. A code that is shown may still be confirmed, to no effect. */
+  /** A code on display may still be confirmed, without effect. */
   async stop(): Promise<void> {
     this.#attempt?.abort.abort()
     await this.#attempt?.ended

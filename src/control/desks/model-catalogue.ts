@@ -18,8 +18,8 @@ const REFRESH_MS = 3_600_000
 const RETRY_MS = 60_000
 
 /**
- * The upstream's list of models: fetched at the start, then hourly. While it is unavailable the last one stays, at
- * first the built-in one.
+ * The upstream's models, fetched at the start, then hourly. While unavailable, the last list stays, at first the
+ * built-in one.
  */
 export class ModelCatalogue {
   readonly #options: ModelCatalogueOptions
@@ -36,7 +36,7 @@ export class ModelCatalogue {
     return this.#catalogue
   }
 
-  /** Fetches the list and goes on doing so; resolves after the first try, whatever came of it. */
+  /** Resolves after the first attempt, whatever came of it. */
   async start(): Promise<void> {
     const { log, onChange } = this.#options
     let nextMs = REFRESH_MS
@@ -61,7 +61,9 @@ export class ModelCatalogue {
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
-  /** Once, until there are some: networks of some countries get such a list (kiro-protocol §7.4). */
+  /**
+   * Logged once until Claude models appear: networks of some countries get a list without them (kiro-protocol §7.4).
+   */
   #tellOfClaude(models: readonly ModelFacts[]): void {
     const lacksClaude = !models.some(({ id }) => id.startsWith('claude'))
     if (lacksClaude && !this.#lacksClaude) {

@@ -2,18 +2,17 @@ import type { PriceTold } from '../../ipc/messages.ts'
 import { type PriceLessons, PriceTable } from '../../keys/prices.ts'
 
 export interface PriceDeskOptions {
-  /** Tells all workers. */
   readonly tell: (lessons: PriceLessons) => void
-  /** Has them written down. */
+  /** Stores them. */
   readonly keep: (lessons: PriceLessons) => void
 }
 
-/** A price that is known already is told again so long after it has changed. */
+/** Delay before a changed price is sent again. */
 const TELL_MS = 500
-/** Lessons of a model and size that are told at once. */
+/** Lessons per model and size sent at once. */
 const EAGER_LESSONS = 3
 
-/** The prices of all workers together: what one of them learns all of them know, also after a restart. */
+/** Prices learnt by any worker, shared by all and kept over restarts. */
 export class PriceDesk {
   readonly #options: PriceDeskOptions
   readonly #table = new PriceTable()
@@ -25,7 +24,7 @@ export class PriceDesk {
     this.#options = options
   }
 
-  /** Takes in what the account book says. What was learnt before it was open is added, and may have overwritten it. */
+  /** Adds the account book's prices to what was learnt before it was open, which may have overwritten them. */
   adopt(prices: readonly PriceLessons[]): void {
     for (const one of prices) this.#options.tell(this.#table.merge(one))
     const written = new Map(prices.map((one) => [nameOf(one), String(one.lessons)]))
@@ -33,7 +32,7 @@ export class PriceDesk {
       if (written.get(nameOf(one)) !== String(one.lessons)) this.#options.keep(one)
   }
 
-  /** Takes in what answers have cost. Workers hear of a first price at once: requests may wait for it. */
+  /** Workers hear of a first price at once: requests may wait for it. */
   onLessons(told: readonly PriceTold[]): void {
     const now = Date.now()
     for (const one of told) {

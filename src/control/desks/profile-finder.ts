@@ -16,28 +16,27 @@ export interface ProfileFinderOptions {
   readonly call: JsonCall
   readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly log: Logger
-  /** `KIRO_API_REGION`: then a key's region needs no finding. */
+  /** `KIRO_API_REGION`: a key's region is then known. */
   readonly apiRegion?: string | null
 }
 
 const CALL_TIMEOUT_MS = 10_000
 
 /**
- * Finds what sign-ins do not carry: the profile ARN of organisations' (IdC and external identity providers), without which
- * the upstream refuses every request (kiro-protocol §3.9, E4), and the region of API keys (§1.4).
+ * Finds what sign-ins lack: the profile ARN of organisations (IdC and external identity providers), without which the
+ * upstream refuses every request (kiro-protocol §3.9, E4), and the region of API keys (§1.4).
  */
 export class ProfileFinder {
   readonly #options: ProfileFinderOptions
-  /** By account; a profile does not change while we run. Bounded by the operator's sign-ins. */
+  /** By account; constant while we run. Bounded by the operator's sign-ins. */
   readonly #found = new Map<string, string>()
-  /** Regions of API keys, by account. Bounded by the operator's sign-ins. */
+  /** By account. Bounded by the operator's sign-ins. */
   readonly #regions = new Map<string, string>()
 
   constructor(options: ProfileFinderOptions) {
     this.#options = options
   }
 
-  /** Something is to be found out. */
   isIncomplete(snapshot: CredentialSnapshot): boolean {
     const isAtHome = this.#regions.has(snapshot.id)
     return this.needsProfile(snapshot) || (this.#needsRegion(snapshot) && !isAtHome)
@@ -47,7 +46,7 @@ export class ProfileFinder {
     return profileArn === null && (authType === 'idc' || authType === 'external-idp')
   }
 
-  /** The snapshot with its ARN and the region that goes with it, as far as that is known by now. */
+  /** Adds the ARN and its region as far as known. */
   complete(snapshot: CredentialSnapshot): CredentialSnapshot {
     const apiRegion = this.#regions.get(snapshot.id)
     if (apiRegion !== undefined && this.#needsRegion(snapshot)) return { ...snapshot, apiRegion }
@@ -60,10 +59,7 @@ export class ProfileFinder {
     }
   }
 
-  /**
-   * Asks the upstream for the account's profiles, in its own region first. `unknown` when a region could not be
-   * asked, so that it is worth asking again.
-   */
+  /** Asks for the account's profiles, its own region first. `unknown` if a region could not be asked: try again. */
   async find(
     snapshot: CredentialSnapshot,
     signal: AbortSignal
@@ -123,7 +119,7 @@ export class ProfileFinder {
     )
     const { status } = response
     if (status === 429 || status >= 500) throw new Error(`profiles answered with status ${status}`)
-    // 403 is how a region says that the account is not one of its own.
+    // 403 means that the account is not of this region.
     if (status !== 200) return null
     const profiles: unknown = jsonObjectOf(response)?.['profiles']
     if (!Array.isArray(profiles)) return null

@@ -13,27 +13,26 @@ export interface UsageDeskOptions {
   readonly call: JsonCall
   readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly credentials: Pick<CredentialDesk, 'news' | 'refused' | 'wanted'>
-  /** Milliseconds on a clock that never goes back. */
+  /** Monotonic ms. */
   readonly now: () => number
-  /** Called with each answer that is news here, before those who asked get it. */
+  /** Called with each new answer, before callers get it. */
   readonly onUsage?: (aged: AgedUsage) => void
 }
 
-/** An answer this young is given again: dashboards ask every few seconds. */
+/** Age up to which an answer is reused: dashboards ask every few seconds. */
 export const FRESH_MS = 15_000
 
-/** An answer of the upstream, and how old it is. */
 export interface AgedUsage {
   readonly usage: AccountUsage
   readonly ageMs: number
-  /** The other gateways of the fleet could not be reached. */
+  /** Other gateways of the fleet were unreachable. */
   readonly isAlone?: true
 }
 
-/** Gives what another gateway with the account was told within `FRESH_MS`, else has the upstream asked. Rejects as that does. */
+/** Returns another gateway's answer of the last `FRESH_MS`, else calls `ask`. Rejects as that does. */
 export type UsageSharing = (ask: () => Promise<AccountUsage>) => Promise<AgedUsage>
 
-/** Usage of the account, fetched once for all concurrent callers. */
+/** Usage of the account, fetched once for concurrent callers. */
 export class UsageDesk {
   readonly #options: UsageDeskOptions
   readonly #abort = new AbortController()
@@ -42,7 +41,7 @@ export class UsageDesk {
     readonly at: number
     readonly token: string | null
   } | null = null
-  /** The upstream was asked with it last: another one may be of another account. */
+  /** Token of the last question: another one may belong to another account. */
   #token: string | null = null
   readonly #askOnce = singleFlight(() => this.#ask())
   #nextAskAt = 0
@@ -66,7 +65,7 @@ export class UsageDesk {
     return this.#askOnce()
   }
 
-  /** Last known usage, refreshed in the background when it is too old; empty if unknown. */
+  /** Refreshed in the background when too old; empty if unknown. */
   lastKnown(maxAgeMs: number): Readonly<Record<string, number>> {
     const now = this.#options.now()
     const last = this.#last

@@ -14,43 +14,38 @@ type DoorMessage = Extract<FromWorker, { readonly type: `clients.${string}` }>
 interface Door {
   isFull: boolean
   isSilent: boolean
-  /** From 0 to 1, as the worker reported it last. */
+  /** From 0 to 1. */
   load: number
-  /** Many clients come to it at once. */
+  /** Many clients arrive at once. */
   isCrowded: boolean
   state: 'open' | 'closing' | 'closed' | 'opening'
 }
 
-/** One worker alone has all new connections up to this load. */
+/** Up to this load one worker takes all new connections. */
 const BUSY_LOAD = 0.75
-/** They are one's again when all together come to no more. */
+/** At this total load, one worker takes them again. */
 const CALM_LOAD = 0.5
 const CALM = { load: 0, isCrowded: false } as const
 
 /**
- * Decides which workers accept new connections of clients. The system gives a connection to the first worker that
- * accepts, whether it has room or not, so full workers stop accepting. When all are full, all accept, to refuse politely
- * what they can't serve.
+ * Decides which workers accept new client connections. The system gives a connection to the first worker that accepts,
+ * so full ones stop accepting; if all are full, all accept in order to refuse politely.
  *
- * Packed, one worker has all of them as long as that is enough: streams that come slowly cost a wake-up for each event, and
- * one process that wakes for several costs a quarter less than two that each wake for a few. The others join when it
- * is busy, full, silent or has a crowd before its door, and leave when there is little to do for all of them.
+ * Packed, one worker takes all new connections while it can: one process that wakes for several slow streams costs a
+ * quarter less CPU than two. Others join when it is busy, full, silent or crowded.
  *
- * At least one worker accepts at any time, or clients would wait: a door closes only while another is known to be
- * open and has no reason to close. The port stays open in any case, as those whose doors are closed hold it, too.
+ * A door closes only while another is known to be open, or clients would wait. The port stays open: closed workers hold
+ * it too.
  */
 export class Doors<Member> {
   readonly #tell: (member: Member, isAccepting: boolean) => void
   readonly #isPacked: () => boolean
-  /** Doors of the workers that are ready. Bounded by the number of workers. */
+  /** Ready workers. Bounded by the number of workers. */
   readonly #doors = new Map<Member, Door>()
-  /** One worker was too few. */
+  /** One worker was not enough. */
   #isSpread = false
 
-  /**
-   * `tell` tells a worker whether to accept new connections of clients; it reports when it has done so. `isPacked`
-   * is asked at each decision.
-   */
+  /** `tell` tells a worker whether to accept; it confirms when it has done so. `isPacked` is asked at each decision. */
   constructor(
     tell: (member: Member, isAccepting: boolean) => void,
     isPacked: () => boolean = () => false
@@ -59,13 +54,11 @@ export class Doors<Member> {
     this.#isPacked = isPacked
   }
 
-  /** It listens. */
   onReady(member: Member): void {
     this.#doors.set(member, { isFull: false, isSilent: false, ...CALM, state: 'open' })
     this.settle()
   }
 
-  /** It says how it stands, or that it has done what it was told. */
   onMessage(member: Member, message: DoorMessage): void {
     if (message.type === 'clients.full') this.#change(member, { isFull: message.isFull })
     else if (message.type === 'clients.load') {
@@ -74,18 +67,15 @@ export class Doors<Member> {
     } else this.#change(member, { state: message.isAccepting ? 'open' : 'closed' })
   }
 
-  /** It has not been heard of for longer than usual, or is heard again. */
   onSilence(member: Member, isSilent: boolean): void {
     if (this.#doors.get(member)?.isSilent !== isSilent) this.#change(member, { isSilent })
   }
 
-  /** It leaves or is gone. */
   onLeft(member: Member): void {
     this.#doors.delete(member)
     this.settle()
   }
 
-  /** Decides again. */
   settle(): void {
     const wanted = this.#wanted()
     const isOpenElsewhere = [...wanted].some(({ state }) => state === 'open')
@@ -131,7 +121,7 @@ function orElse<Item>(some: readonly Item[], others: readonly Item[]): readonly 
   return some.length > 0 ? some : others
 }
 
-/** The one that is open stays so, and of several the one with the most to do: fewest clients have to move. */
+/** Prefers the open and busiest worker, so that the fewest clients move. */
 function byDoor(one: Door, other: Door): number {
   const isOpen = ({ state }: Door): number => Number(state === 'open')
   return isOpen(other) - isOpen(one) || other.load - one.load

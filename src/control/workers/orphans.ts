@@ -7,16 +7,16 @@ import type { Budget } from '../budget/budget.ts'
 import type { WorkerLink } from './worker-link.ts'
 
 export interface OrphanOptions {
-  /** Ports of the upstream, and of proxies before it. */
+  /** Ports of the upstream and its proxies. */
   readonly ports: ReadonlySet<number>
-  /** Hears how many are left, each time that it is looked up. */
+  /** Called after each look. */
   readonly onLeft?: (sockets: number) => void
-  /** The kernel's tables of TCP sockets, or `null` where there are none to read. Replaceable in tests. */
+  /** The kernel's TCP tables; `null` if unreadable. */
   readonly readTables?: () => Promise<string | null>
   readonly delay?: (ms: number) => Promise<unknown>
 }
 
-/** The permits of a worker that died are free when the upstream has let go of its connections. Never rejects. */
+/** Frees the permits of a dead worker once the upstream has let go of its connections. Never rejects. */
 export async function freePermits(
   { id, pid, member }: Pick<WorkerLink, 'id' | 'pid' | 'member'>,
   {
@@ -40,19 +40,19 @@ export async function freePermits(
   budget.record({ type: 'left', member })
 }
 
-/** A socket that was reset is in no table any more, but its peer has to hear of it first. */
+/** A reset socket leaves the table before its peer hears of it. */
 const NOTICE_MS = 150
-/** The first pause between two looks; later ones grow with the time that has passed. */
+/** First pause between looks; later pauses grow with the time passed. */
 const LOOK_MS = 50
 const LATER = 1 / 10
-/** Linux forgets a connection whose peer does not answer a FIN after a minute, or two when not even the FIN arrives. */
+/** Linux forgets a connection after one minute without an answer to a FIN, or two if the FIN does not arrive. */
 const PATIENCE_MS = 150_000
-/** States in which the kernel says goodbye for a process that is gone: FIN-WAIT-1, FIN-WAIT-2, LAST-ACK, CLOSING. */
+/** FIN-WAIT-1, FIN-WAIT-2, LAST-ACK, CLOSING: closed by the kernel for a dead process. */
 const LEAVING: ReadonlySet<string> = new Set(['04', '05', '09', '0B'])
 
 /**
- * Waits until no connection to these ports is left over from a process that has died. Other programs' dying
- * connections to the same ports may make it wait longer, but not beyond the time after which the kernel gives them up.
+ * Waits until no connection of a dead process to these ports is left. Other programs' closing connections may prolong
+ * the wait, up to the kernel's own timeout.
  */
 export async function orphansGone({
   ports,
@@ -93,7 +93,7 @@ export function countOrphans(tables: string, ports: ReadonlySet<number>): number
   return orphans.length
 }
 
-/** Ports of all hosts that the budget's connections go to, primary and workers alike; behind a proxy they may be both. */
+/** Behind a proxy, connections may go to either. */
 export function portsOf({ upstream, proxy: settings }: Pick<Config, 'upstream' | 'proxy'>) {
   const { apiUrl, managementUrl, authUrl, oidcUrl } = upstream
   const hosts = [apiUrl, managementUrl ?? apiUrl, authUrl, oidcUrl]

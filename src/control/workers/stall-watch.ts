@@ -5,24 +5,23 @@ import type { WorkerLink } from './worker-link.ts'
 type Watched = Pick<WorkerLink, 'id' | 'pid' | 'isDebugged' | 'kill'>
 
 export interface StallWatchOptions<Worker extends Watched> {
-  /** `WORKER_STALL_TIMEOUT`, asked at every beat; `null` means never. */
+  /** Read at every beat; `null` means never. */
   readonly timeoutMs: () => number | null
   readonly log: Pick<Logger, 'error'>
-  /** Called when a worker is about to be killed. */
+  /** Called before a worker is killed. */
   readonly onStalled: (worker: Worker) => void
-  /** Called when another one has fallen silent, or has spoken again. */
+  /** Called when another worker has fallen silent or spoken again. */
   readonly onChange: () => void
-  /** Called at every beat: workers want to hear from us, too. */
+  /** Called at every beat, to send our own sign of life. */
   readonly onBeat: () => void
 }
 
-/** Longest time for a worker to load its code. */
+/** Limit for loading the code. */
 const START_MS = 30_000
 
 /**
- * Kills workers whose event loop hangs, in any state: starting, serving, leaving or draining. They hold clients and
- * permits, and no exit would ever report them. SIGKILL also ends a stopped process; what follows is that of any worker
- * that has died.
+ * Kills workers whose event loop hangs, in any state: they hold clients and permits, and no exit would be reported.
+ * SIGKILL also ends a stopped process.
  */
 export class StallWatch<Worker extends Watched> {
   readonly #options: StallWatchOptions<Worker>
@@ -41,7 +40,7 @@ export class StallWatch<Worker extends Watched> {
     this.#signs.add(worker)
   }
 
-  /** Whatever a worker says is a sign of life. */
+  /** Any message is a sign of life. */
   heard(worker: Worker): void {
     this.#signs.heard(worker)
     if (this.#suspects.has(worker)) this.#suspect()
@@ -52,12 +51,12 @@ export class StallWatch<Worker extends Watched> {
     if (this.#suspects.has(worker)) this.#suspect()
   }
 
-  /** True if it has been silent for half the time after which it is killed. */
+  /** True after half the time until it is killed. */
   isSuspect(pid: number | null): boolean {
     return [...this.#suspects].some((worker) => worker.pid === pid)
   }
 
-  /** True if it has missed more than one beat: it hangs, or is very busy. */
+  /** True if it has missed more than one beat: hanging or very busy. */
   isLate(worker: Worker): boolean {
     return this.#signs.silentMs(worker) > 0
   }

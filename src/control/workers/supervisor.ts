@@ -13,23 +13,23 @@ interface Slot {
   readonly id: number
   state: SlotState
   worker: WorkerProcess | null
-  /** Starts while `worker` serves. */
+  /** Starting while `worker` serves. */
   successor: WorkerProcess | null
   replacement: PromiseWithResolvers<Replacement> | null
   timer: NodeJS.Timeout | null
 }
 
 /**
- * Keeps every slot filled: replaces workers that die, with doubling delay, until it is told to drain.
- * The first delay is short, since a lone crash should cost its own streams and nothing else.
+ * Replaces dead workers with doubling delay until told to drain. The first delay is short: a single crash should cost
+ * only its own streams.
  */
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #backoff: BackoffPolicy
   readonly #slots: readonly Slot[]
   /**
-   * Workers that belong to no slot any more: each has a successor, and ends when its last clients have left. Bounded by
-   * one for each slot and restart, killed when its patience is over.
+   * Workers with a successor that still serve their last clients. Bounded by one for each slot and restart, killed when
+   * its patience is over.
    */
   readonly #leaving = new Map<WorkerProcess, { readonly timer: NodeJS.Timeout; onGone(): void }>()
   #isEnding = false
@@ -48,7 +48,7 @@ export class Supervisor {
     }))
   }
 
-  /** Forks the first workers. A second call is a bug and throws. */
+  /** @throws on a second call. */
   start(): void {
     for (const slot of this.#slots) this.#on(slot, 'start', null)
   }
@@ -65,12 +65,12 @@ export class Supervisor {
     return this.#slots.every(({ state }) => state.name === 'ready')
   }
 
-  /** Workers that have a successor and are not gone yet. */
+  /** Workers that have a successor and still run. */
   leavingPids(): readonly number[] {
     return [...this.#leaving.keys()].map(({ pid }) => pid)
   }
 
-  /** Status for `/readyz`. `isSilent` knows of workers that seem to hang. */
+  /** For `/readyz`. `isSilent` recognises workers that seem to hang. */
   status(isSilent: (pid: number | null) => boolean): ClusterStatus {
     return {
       workers: this.states().map(({ id, pid, state }) => {
@@ -82,8 +82,8 @@ export class Supervisor {
   }
 
   /**
-   * Gives a slot a new worker without an interruption: the old one serves until the new one does, and then its last
-   * clients. Resolves when the old one is gone; a slot that is being filled anyway counts as replaced.
+   * Replaces a slot's worker without interruption; resolves when the old one is gone. A slot being filled anyway counts
+   * as replaced.
    */
   replace(id: number): Promise<Replacement> {
     const slot = this.#slots.find((one) => one.id === id)
@@ -98,7 +98,7 @@ export class Supervisor {
     return promise
   }
 
-  /** Says in `status()` that it will drain, and resolves when that is due. */
+  /** Announces the drain in `status()` and resolves when it is due. */
   async announceEnd(delayMs: number, onChange: () => void): Promise<void> {
     if (delayMs === 0) return
     this.#isEnding = true
@@ -113,7 +113,7 @@ export class Supervisor {
     return this.#allStopped.promise
   }
 
-  /** Kills the workers that should have drained by now, and says which. */
+  /** Kills and logs workers that should have drained. */
   killStuck(log: Pick<Logger, 'error'>): void {
     const left = this.states().filter(({ state }) => state.name === 'draining')
     const workers = left.map(({ id, pid }) => ({ workerId: id, workerPid: pid }))
@@ -122,7 +122,7 @@ export class Supervisor {
     this.destroy()
   }
 
-  /** Kills what is left and replaces nothing. */
+  /** Kills all workers without replacement. */
   destroy(): void {
     void this.drain() // so that no slot is filled again and callers of drain() learn of the end
     for (const { worker } of this.#slots) worker?.kill()
@@ -139,7 +139,7 @@ export class Supervisor {
     this.#resolveIfStopped()
   }
 
-  /** Does what the state that was just entered asks for. */
+  /** Acts on the state just entered. */
   #enter(slot: Slot): void {
     const { state } = slot
     this.#clearTimer(slot)
@@ -208,10 +208,10 @@ export class Supervisor {
     }
   }
 
-  /** Applies a transition to the running replacement, if it decides it. */
+  /** Resolves the running replacement if the event decides it. */
   #settleReplacement(slot: Slot, event: SlotEvent, reason: string | null): void {
     if (event === 'drain') this.#replaced(slot, { name: 'drained' })
-    // The old one died early: all is well once the new one serves, and only then.
+    // The old one died early: the replacement succeeds only once the new one serves.
     if (event === 'ready') this.#replaced(slot, { name: 'replaced' })
     if (event === 'successor exit') this.#replaced(slot, { name: 'failed', reason })
     if (slot.state.name === 'backoff') this.#replaced(slot, { name: 'failed', reason })
@@ -244,18 +244,17 @@ export class Supervisor {
   }
 }
 
-/** One worker process, as far as the supervisor is concerned. */
 export interface WorkerProcess {
   readonly pid: number
-  /** Asks it to take no new clients, serve those it has, and exit when they have left or its time is up. */
+  /** Take no new clients, serve the present ones, exit when they have left or time is up. */
   retire(): void
-  /** Asks it to accept nothing new, finish what runs and exit. */
+  /** Accept nothing new, finish, exit. */
   drain(): void
-  /** Ends it now (SIGKILL). */
+  /** SIGKILL. */
   kill(): void
 }
 
-/** Events of a fork. `onExit` is called exactly once, and last. */
+/** `onExit` is called exactly once, and last. */
 export interface WorkerEvents {
   onReady(): void
   onExit(reason: string): void
@@ -266,11 +265,11 @@ export interface SupervisorOptions {
   readonly fork: (id: number, events: WorkerEvents) => WorkerProcess
   readonly onChange: (change: SlotChange) => void
   readonly backoff?: BackoffPolicy
-  /** Time that a worker must have served before its earlier deaths are forgotten. */
+  /** Service time after which earlier deaths are forgotten. */
   readonly settleMs?: number
   /** Longest start of a successor. */
   readonly startTimeoutMs?: number
-  /** Longest time for a worker to leave for its successor, read when it begins. */
+  /** Longest time to leave for a successor; read when it begins. */
   readonly retireTimeoutMs: () => number
 }
 
@@ -278,11 +277,11 @@ export interface SlotChange {
   readonly id: number
   readonly pid: number | null
   readonly state: SlotState
-  /** Why a worker of the slot is gone, when one is. */
+  /** Set when a worker of the slot is gone. */
   readonly reason: string | null
 }
 
-/** A worker has died that is to be replaced. */
+/** True if a worker died and is to be replaced. */
 export function hasDied({ state, reason }: SlotChange): boolean {
   return reason !== null && state.name !== 'stopped' && state.name !== 'ready'
 }
@@ -296,17 +295,14 @@ export function logSlotChange(log: Pick<Logger, 'info' | 'error'>, change: SlotC
   } else log.info(facts, 'worker changed state')
 }
 
-/** Outcome of an attempt to replace a worker. `drained`: the slot is not to be filled any more. */
+/** `drained`: the slot is not to be filled any more. */
 export type Replacement =
   | { readonly name: 'replaced' | 'drained' }
   | { readonly name: 'failed'; readonly reason: string | null }
 
 /**
- * Gives every slot a new worker, one after another and without an interruption. There is one process more than usual
- * while it runs, never two. It stops at the first new worker that does not become ready: its cause of death would kill
- * the next, and the old ones still serve.
- *
- * The returned function runs it; a call while it runs joins in.
+ * Replaces all workers one by one, with at most one additional process. Stops at the first new worker that does not
+ * become ready: its cause of death would kill the next, and the old ones still serve. A call during a run joins it.
  */
 export function rollingRestart(
   supervisor: Pick<Supervisor, 'states' | 'replace'>,

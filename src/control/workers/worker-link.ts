@@ -7,41 +7,35 @@ import { messageOf } from '../../shared/errors.ts'
 import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
 
 /**
- * glibc gives every thread a heap of its own, up to 8 for each core, and Node has many threads: with two of them a worker
- * takes 4 to 7 MB less when idle, 15 under large bodies, and no more CPU. One would take a sixth more.
+ * glibc gives each thread its own heap, up to 8 per core. With two, a worker takes 4 to 7 MB less when idle and 15 MB
+ * less under large bodies, without more CPU. One would take a sixth more CPU.
  */
 const WORKER_ENV = { MALLOC_ARENA_MAX: '2' } as const
 
-/** Times for a worker that leaves. */
 export const LEAVING = {
-  /** To close what is left when its time for streams is over. */
+  /** To close what is left after the time for streams. */
   closingMs: 5_000,
-  /**
-   * A replaced worker may go on with streams. Each of them ends by itself, for silence of either side is bounded; this
-   * is for what never does, or the next worker would never be replaced.
-   */
+  /** For streams that never end. Others end by themselves, since silence of either side is limited. */
   patienceMs: 3_600_000
 } as const
 
 export interface WorkerLinkOptions {
   readonly id: number
-  /** Environment for the worker: removed and added variables. */
+  /** Removed and added variables. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly events: WorkerEvents
   readonly onMessage: (message: FromWorker) => void
-  /** Hears what it writes to standard error. */
+  /** Text from its standard error. */
   readonly onStderr: (text: string) => void
-  /** Time beyond `DRAIN_TIMEOUT` that its streams may take when it leaves for its successor. */
+  /** Beyond `DRAIN_TIMEOUT`, for streams of a worker that leaves for its successor. */
   readonly patienceMs: number
-  /** Called when it is asked to leave for its successor. */
   readonly onRetire: () => void
   /** Called before the supervisor hears of it. */
   readonly onExit: () => void
 }
 
 /**
- * A forked worker: its process, its channel, and its name in the ledger, which no other worker ever has. A process
- * that can't be started at all counts as one that has died.
+ * A forked worker and its channel. `member` is unique in the ledger. A process that cannot be started counts as dead.
  */
 export class WorkerLink implements WorkerProcess {
   readonly id: number
@@ -49,7 +43,7 @@ export class WorkerLink implements WorkerProcess {
   readonly pid: number
   /** Epoch ms. */
   readonly startedAt = Date.now()
-  /** Under a debugger it may stop for as long as it likes. */
+  /** A debugger may stop it for any time. */
   isDebugged = false
   readonly #options: WorkerLinkOptions
   readonly #worker: Worker | null
@@ -78,26 +72,26 @@ export class WorkerLink implements WorkerProcess {
     this.send({ type: 'worker.retire', patienceMs: this.#options.patienceMs })
   }
 
-  /** A process that does not serve yet holds nothing: it is killed, as it would first load code that it never uses. */
+  /** A process that does not serve yet is killed: otherwise it would load code that it never uses. */
   drain(): void {
     if (this.#mayServe) this.send({ type: 'worker.drain' })
     else this.kill()
   }
 
-  /** `reason` is what its exit is reported with. */
+  /** `reason` is reported with its exit. */
   kill(reason?: string): void {
     this.#killReason = reason ?? this.#killReason
     this.#worker?.process.kill('SIGKILL')
   }
 
-  /** Some systems refuse another process at once, others a moment later. */
+  /** Some systems refuse a process at once, others a moment later. */
   #fork(): Worker | null {
     try {
       const worker = cluster.fork({ ...this.#options.env, ...WORKER_ENV })
       worker.process.stderr?.setEncoding('utf8').on('data', this.#options.onStderr)
       worker.once('exit', (code, signal) => {
         const reason = signal ?? `exit code ${code}`
-        // What it has sent may still be on its way.
+        // Its last messages may still be on their way.
         if (!worker.isConnected()) return this.#exited(reason)
         const timer = setTimeout(() => this.#exited(reason), LAST_WORDS_MS)
         worker.once('disconnect', () => {
@@ -106,7 +100,7 @@ export class WorkerLink implements WorkerProcess {
         })
       })
       worker.on('error', (cause) => {
-        // A message that failed has no receiver, whose exit is reported; a fork that failed has none to report.
+        // The exit of a message's receiver is reported elsewhere; only a failed fork has no exit.
         if (worker.process.pid === undefined) this.#exited(notStarted(cause))
       })
       return worker
@@ -124,7 +118,7 @@ export class WorkerLink implements WorkerProcess {
   }
 }
 
-/** Longest wait for the last messages of a worker that has exited. */
+/** Longest wait for the last messages of an exited worker. */
 const LAST_WORDS_MS = 500
 
 function notStarted(cause: unknown): string {
@@ -132,30 +126,26 @@ function notStarted(cause: unknown): string {
 }
 
 /**
- * After eight idle seconds V8 would give up to 15 MB of a heap back, and with the types of what it collects all code that
- * was compiled for them: the next few hundred answers cost a quarter more. The memory is planned for anyway.
+ * After eight idle seconds V8 would return up to 15 MB of heap, and discard compiled code with it: the next few hundred
+ * answers would cost a quarter more. The memory is planned for anyway.
  */
 const KEEPS_CODE = '--no-memory-reducer'
 
 /**
- * V8 would learn from the survivors of one conversion to make what the next ones need in the old generation, where only a
- * full collection frees it: some processes came to that, and took a fifth more of a CPU for a conversation of 400 KB.
+ * V8 would learn to allocate conversions in the old generation, which only full collections free: some processes took a
+ * fifth more CPU for a conversation of 400 KB.
  */
 const STARTS_YOUNG = '--no-allocation-site-pretenuring'
 
-/**
- * Memory that Node and libraries allocate without writing it holds what was there before: in a worker, the words of other
- * clients. Costs no CPU that could be measured for conversations of 400 KB and for short ones.
- */
+/** Unwritten memory would hold earlier content: in a worker, words of other clients. Costs no measurable CPU. */
 const CLEARS_MEMORY = '--zero-fill-buffers'
 
-/** Destination and level of the workers' log lines. */
 export interface ForkLog {
   readonly fd: number
   readonly args: readonly string[]
 }
 
-/** Sets up how worker processes are created from now on. They write log lines to `logFd`. */
+/** Configures `cluster` for further forks. */
 export function setUpForks(workerEntry: string, { worker }: MemoryPlan, log: ForkLog): void {
   cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it
   cluster.setupPrimary({
@@ -173,8 +163,8 @@ export function setUpForks(workerEntry: string, { worker }: MemoryPlan, log: For
 }
 
 /**
- * The config as workers get it: without what could renew or replace the sign-in, and without where alerts go. They are handed tokens one by one
- * (architecture §1), so that a worker that is taken over gives away no more than the one it has.
+ * Removes what could renew or replace the sign-in, and the alert address. Workers get single tokens (architecture §1),
+ * so a compromised worker reveals no more than one.
  */
 export function toWorkerConfig(config: Config): Config {
   const secrets = { credsFile: null, refreshToken: null, apiKey: null, profileArn: null }

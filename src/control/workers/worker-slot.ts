@@ -38,10 +38,10 @@ export interface BackoffPolicy {
   readonly maxMs: number
 }
 
-/** A worker that died this often in a row, without `settled` in between, is in a crash loop. */
+/** Consecutive deaths without `settled` in between. */
 export const CRASH_LOOP_FAILURES = 3
 
-/** @throws Error when the event cannot happen in this state, which is a bug. */
+/** @throws Error if the event cannot happen in this state, which is a bug. */
 export function nextSlotState(
   state: SlotState,
   event: SlotEvent,
@@ -82,7 +82,6 @@ export function nextSlotState(
   throw new Error(`slot: "${event}" cannot happen in state "${state.name}"`)
 }
 
-/** True if the worker of this slot repeatedly dies. */
 export function isCrashLooping(state: SlotState): boolean {
   return 'failures' in state && state.failures >= CRASH_LOOP_FAILURES
 }
