@@ -19,7 +19,6 @@ import { ModelCatalogue } from './desks/model-catalogue.ts'
 import { type AgedUsage, UsageDesk, type UsageSharing } from './desks/usage-desk.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
-/** Messages of a worker about the account. */
 type AccountMessage = Extract<
   FromWorker,
   {
@@ -31,16 +30,15 @@ type AccountMessage = Extract<
   }
 >
 
-/** For metrics, which are asked for every few seconds, the upstream is asked no more often than this. */
+/** The upstream is asked no more often than this for metrics. */
 const USAGE_AGE_MS = 300_000
 
-/** Hears of what other gateways with the same account should know. */
+/** Receives what other gateways with the account should know. */
 export interface AccountListener {
   onStanding(standing: AccountStanding, suspicions: number): void
-  /** The upstream has said so to this gateway. */
   onSuspended(token: string): void
   onSignIn(news: CredentialNews): void
-  /** The operator wants everything to be asked once more. */
+  /** The operator wants everything asked again. */
   onForgiven(): void
   /** The upstream has answered a request. */
   onAnswered(): void
@@ -48,27 +46,25 @@ export interface AccountListener {
 
 export interface AccountControlOptions {
   readonly config: Config
-  /** Source of the sign-in; `null` if clients send keys of their own and nothing else is served. */
+  /** `null` if clients bring their own keys and nothing else is served. */
   readonly source: CredentialSource | null
   readonly call: JsonCall
   readonly log: Logger
-  /** Called when the credentials turn out to be unusable after `start()` could have said so. */
+  /** Called if the credentials prove unusable after `start()` has resolved. */
   readonly onUnusable: (cause: unknown) => void
-  /** Called with news of the sign-in before the workers are told. */
+  /** Called before the workers are told. */
   readonly onSignIn: (news: CredentialNews) => void
-  /** Called with each usage figure of the upstream, regardless of which part asked. */
+  /** Called with each usage figure, whichever part asked. */
   readonly onUsage: (aged: AgedUsage) => void
-  /** To all workers. */
   readonly tell: (message: ToWorker) => void
 }
 
-/** Everything about the gateway's own account in the primary: its sign-in, its models, what it has used, and how it stands. */
+/** The gateway's own account: sign-in, models, usage and standing. */
 export class AccountControl {
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
   readonly #usage: UsageDesk
   readonly #desk: AccountDesk
-  /** Listener of a fleet. */
   #listener: AccountListener | null = null
 
   constructor(options: AccountControlOptions) {
@@ -105,7 +101,6 @@ export class AccountControl {
     })
   }
 
-  /** From now on other gateways with the account know what this one does, and ask for its usage together. */
   share(listener: AccountListener, usage: UsageSharing): void {
     this.#listener = listener
     this.#usage.share(usage)
@@ -116,28 +111,26 @@ export class AccountControl {
     this.#desk.adopt(standing, suspicions)
   }
 
-  /** Another gateway was told that the account of this token is suspended. */
+  /** Another gateway was told so. */
   suspend(token: string): void {
     this.#credentials.suspended(token, 'said to another gateway')
   }
 
-  /** A sign-in that was suspended is tried once more. */
   revive(): void {
     this.#credentials.revive()
   }
 
-  /** Requests are over. */
   onRows(rows: readonly Pick<UsageRow, 'status'>[]): void {
     if (this.#listener !== null && rows.some(({ status }) => status === 200))
       this.#listener.onAnswered()
   }
 
-  /** @throws {GatewayError} GW_CONFIG_INVALID when the source can't be read */
+  /** @throws {GatewayError} GW_CONFIG_INVALID if the source is unreadable */
   start(): Promise<void> {
     return this.#credentials.start()
   }
 
-  /** Other gateways have the sign-in, too. To be called before `start()`. */
+  /** Must be called before `start()`. */
   shareSignIn(share: SharedSignIn): void {
     this.#credentials.shareSignIn(share)
   }
@@ -152,7 +145,6 @@ export class AccountControl {
     return this.#credentials.news().snapshot?.id ?? null
   }
 
-  /** State that a new worker needs. */
   forWorker(): {
     readonly news: CredentialNews
     readonly standing: AccountStanding
@@ -165,17 +157,15 @@ export class AccountControl {
     }
   }
 
-  /** Usage of the account. */
   usage(): Promise<UsageNews> {
     return this.#usage.current()
   }
 
-  /** The models that there are, as far as is known. */
   get models(): Catalogue['models'] {
     return this.#catalogue.current.models
   }
 
-  /** Adds the account's metrics. Its usage is read in the background for a later scrape. */
+  /** Usage is read in the background for a later scrape. */
   noteMetrics(metrics: Metrics): void {
     const { signInUsable, signInEnds, accountBars, accountCredits } = metrics
     signInUsable.set(this.#credentials.news().snapshot === null ? 0 : 1)
@@ -189,22 +179,22 @@ export class AccountControl {
       accountCredits.set({ state }, credits)
   }
 
-  /** There is a sign-in, or there will be; else clients bring keys of their own. */
+  /** False if clients bring their own keys. */
   get isExpected(): boolean {
     return this.#credentials.isExpected
   }
 
-  /** Epoch ms after which the sign-in cannot be renewed; `null` where no such end is known. */
+  /** Epoch ms after which the sign-in cannot be renewed; `null` if unknown. */
   get signInEndsAt(): number | null {
     return this.#credentials.endsAt
   }
 
-  /** Instructions for a new sign-in, by its source; `null` without a source. */
+  /** `null` without a source. */
   get loginHint(): string | null {
     return this.#credentials.loginHint
   }
 
-  /** The operator has read the settings again, and may have mended what the upstream had refused. */
+  /** After a reload: the operator may have solved what the upstream refused. */
   forgive(): void {
     this.#desk.forgive()
     this.#listener?.onForgiven()
@@ -228,7 +218,7 @@ export class AccountControl {
     }
   }
 
-  /** Asks for nothing more that only new requests would need. */
+  /** Stops requests that only new clients would need. */
   drain(): void {
     this.#catalogue.close()
     this.#usage.close()

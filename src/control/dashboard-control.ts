@@ -32,22 +32,21 @@ export interface DashboardControlOptions {
   readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
   readonly isSimulated: boolean
   readonly log: Pick<Logger, 'error'>
-  /** The workers that run now, by their names in the ledger. */
+  /** By member. */
   readonly links: ReadonlyMap<string, Pick<WorkerLink, 'id' | 'pid' | 'startedAt' | 'send'>>
   readonly budget: () => BudgetState
   readonly nameOf: (member: string) => string
   readonly status: () => ClusterStatus
   readonly parts: () => DashboardParts
-  /** Metrics of the primary, by SHOWN_METRICS. */
+  /** The primary's, by SHOWN_METRICS. */
   readonly own: () => Promise<MetricsSnapshot>
-  /** `null` where there is none. */
+  /** `null` without a fleet. */
   readonly fleet: () => Pick<FleetView, 'standing' | 'own'> | null
   readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
-  /** Memory of all processes, and whether the container reports it. */
+  /** Memory of all processes, and its source. */
   readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
 }
 
-/** Parts of a fleet that are shown and counted. */
 export interface FleetView {
   readonly standing: FleetStanding
   readonly own: OwnStanding
@@ -61,9 +60,9 @@ export interface DashboardParts {
   readonly supervisor: Pick<Supervisor, 'states' | 'leavingPids'>
 }
 
-/** The dashboard's end in the primary. Its desk, with all that it keeps, is there only while `DASHBOARD` is on. */
+/** The dashboard's part in the primary. Its desk exists only while `DASHBOARD` is on. */
 export class DashboardControl {
-  /** Secret that signs sessions. A restart ends them. */
+  /** Sessions end with a restart. */
   readonly sessionSecret = newSessionSecret()
   readonly #options: DashboardControlOptions
   readonly #tries = new SignInTries()
@@ -84,7 +83,7 @@ export class DashboardControl {
     })
   }
 
-  /** Opens or closes it as the settings say. Never rejects. */
+  /** Follows the settings. Never rejects. */
   async adapt(): Promise<void> {
     const isOn = this.#options.config().observe.dashboard === 'on'
     if (isOn === (this.#desk !== null) || this.#isClosed) return
@@ -102,14 +101,13 @@ export class DashboardControl {
     }
   }
 
-  /** Requests are over, each told of once. */
   onRows(rows: readonly UsageRow[]): void {
     if (this.#desk === null) return
     const { keys } = this.#options.parts()
     this.#desk.onEnded(rows, (row) => toEnded(row, keys.nameOf(row.key)))
   }
 
-  /** The sign-in has changed. What failed for want of one says nothing of the next request. */
+  /** Failures for lack of a sign-in say nothing about the next request. */
   onSignIn({ snapshot }: CredentialNews): void {
     if (snapshot !== null && !this.#isSignedIn) this.#desk?.forgetFailing()
     this.#isSignedIn = snapshot !== null
@@ -270,7 +268,7 @@ function pauseOf(account: AccountControl): number | null {
   return pausedUntil !== null && pausedUntil > Date.now() ? pausedUntil : null
 }
 
-/** `null` for what is no request of a client: credits that died with a worker. */
+/** `null` for credits that died with a worker. */
 function toEnded({ turn, ...row }: UsageRow, key: string): Omit<EndedRequest, 'n'> | null {
   if (turn === undefined) return null
   const { at, client, dialect, model, status, code } = row

@@ -16,17 +16,15 @@ import { DashboardControl, type DashboardParts, type FleetView } from './dashboa
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
-/** Messages of a worker about figures. */
 type FigureMessage = Extract<
   FromWorker,
   { readonly type: 'metrics.snapshot' | 'metrics.wanted' | 'dashboard.wish' }
 >
 
 export interface FiguresControlOptions {
-  /** The workers that run now, by their names in the ledger. */
+  /** By member. */
   readonly links: ReadonlyMap<string, WorkerLink>
   readonly budget: () => BudgetState
-  /** Parts of the primary that provide figures. */
   readonly parts: () => DashboardParts & { readonly lane: Pick<ControlLane, 'noteMetrics'> }
   readonly status: () => ClusterStatus
   readonly config: () => Config
@@ -40,24 +38,20 @@ interface MemoryUsed {
   readonly of: 'container' | 'processes'
 }
 
-/** It is looked at twice a second while a dashboard is open, and takes a millisecond. */
+/** Reading takes a millisecond, twice a second while a dashboard is open. */
 const MEMORY_MS = 2_000
-/** Name under which unlisted models are counted. */
+/** Counts unlisted models. */
 const OTHER = 'other'
 
-/**
- * Everything in the primary that counts: its own metrics, the requests of all workers, all processes together, and what of it the
- * dashboard shows.
- */
+/** Everything in the primary that counts: own metrics, requests of all workers, and the dashboard. */
 export class FiguresControl {
-  /** The primary's own. */
   readonly own = new Metrics()
   readonly dashboard: DashboardControl
   readonly #options: FiguresControlOptions
   readonly #metrics: ClusterMetrics
   readonly #turns = new TurnCounts(this.own)
   #fleet: FleetView | null = null
-  /** Memory reading and its `performance.now()`. */
+  /** `at` is `performance.now()`. */
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 
   constructor(options: FiguresControlOptions) {
@@ -85,7 +79,6 @@ export class FiguresControl {
     void this.dashboard.adapt() // never rejects
   }
 
-  /** From now on this gateway is one of a fleet. */
   showFleet(fleet: FleetView): void {
     this.#fleet = fleet
   }
@@ -94,7 +87,6 @@ export class FiguresControl {
     this.#metrics.onJoined(member)
   }
 
-  /** A worker is gone. */
   onLeft(member: string): void {
     this.#metrics.onLeft(member)
     this.dashboard.onLeft(member)
@@ -114,7 +106,7 @@ export class FiguresControl {
     }
   }
 
-  /** Requests are over, each told of once. */
+  /** Each request is counted once. */
   onRows(rows: readonly UsageRow[]): void {
     const { account } = this.#options.parts()
     account.onRows(rows)
@@ -126,23 +118,21 @@ export class FiguresControl {
     this.dashboard.onRows(rows)
   }
 
-  /** Counts requests that died with a worker. */
   onLost(requests: number): void {
     this.#turns.lose(requests)
   }
 
-  /** Requests that are being served now. Never rejects. */
+  /** Never rejects. */
   async inFlight(): Promise<number> {
     await this.collect()
     return new MetricReader(this.#metrics.members.values()).sum('kiro_gateway_requests_in_flight')
   }
 
-  /** Has every worker tell how it stands. Never rejects. */
+  /** Collects reports of all workers. Never rejects. */
   collect(): Promise<void> {
     return this.#metrics.collect()
   }
 
-  /** A worker of a slot has died. */
   onDied(slot: number): void {
     this.own.workerRestarts.inc()
     this.dashboard.onDied(slot)
@@ -157,13 +147,11 @@ export class FiguresControl {
     link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
   }
 
-  /** Metrics of the primary that the dashboard shows. */
   #some(): Promise<MetricsSnapshot> {
     this.#note()
     return this.own.some(SHOWN_METRICS)
   }
 
-  /** Puts what is known now into the primary's own metrics. */
   #note(): void {
     const { budget, parts, status } = this.#options
     const { lane, account, keys, plan } = parts()
@@ -179,7 +167,7 @@ export class FiguresControl {
     noteBudget(this.own, budget(), (member) => this.#nameOf(member))
   }
 
-  /** The container's own figure; where nothing limits it, what the processes say of themselves. */
+  /** The container's figure, or the processes' own if there is no limit. */
   #memoryUsed(): MemoryUsed {
     const now = performance.now()
     if (now - this.#memory.at >= MEMORY_MS) this.#memory = { at: now, ...this.#readMemory() }
@@ -199,7 +187,7 @@ export class FiguresControl {
   }
 }
 
-/** `null` for a row without a client request: credits that died with a worker. */
+/** `null` for credits that died with a worker. */
 function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | null {
   if (turn === undefined) return null
   const { phaseMs, route, isStream, chunks, isAbovePriceStep } = turn
@@ -218,5 +206,5 @@ function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | nul
   }
 }
 
-/** Phases in which the upstream has not been asked. */
+/** Before the upstream is asked. */
 const BEFORE_ASKING: readonly string[] = ['read', 'transform', 'key', 'pause', 'pace', 'queue']

@@ -18,13 +18,11 @@ import type { PlanLook, PlanStory } from './plan/plan-record.ts'
 import { KeyCounts } from './usage/key-counts.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
-/** Messages of a worker about keys. */
 type KeyMessage = Extract<
   FromWorker,
   { readonly type: 'allowance.reports' | 'usage.rows' | 'price.lessons' | 'key-usage.wanted' }
 >
 
-/** The worker that says something. */
 interface Teller {
   readonly link: Pick<WorkerLink, 'member' | 'send'>
   /** It has died, and what it held has been counted. */
@@ -37,43 +35,39 @@ export interface KeyControlOptions {
   readonly log: Logger
   readonly sendTerms: (member: string, terms: readonly AllowanceTerms[]) => void
   readonly alerts: Pick<AlertDesk, 'raise' | 'isWanted'>
-  /** Has every worker tell how it stands. Never rejects. */
+  /** Collects reports of all workers. Never rejects. */
   readonly collect: () => Promise<void>
-  /** Called with each request that is over, once. */
+  /** Called once per completed request. */
   readonly onRows: (rows: readonly UsageRow[]) => void
-  /** Called with how many died with a worker. */
   readonly onLost: (requests: number) => void
   /** Called when `bookProblem` may have changed. */
   readonly onBook: () => void
-  /** To all workers. */
   readonly onChange: (book: KeyBook) => void
-  /** Tells all workers what was learnt of prices. */
   readonly tellPrice: (lessons: PriceLessons) => void
 }
 
-/** Keys that a sentence names. */
 const MAX_NAMED = 5
 
 const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
-/** Everything about keys in the primary: who they are, what they may use, and what they have used. */
+/** Everything about keys in the primary: identity, limits and usage. */
 export class KeyControl {
   readonly #book: UsageBook
   readonly allowances: AllowanceDesk
   readonly #prices: PriceDesk
   readonly #desk: KeyDesk
-  /** Requests that have begun in a worker and have no row yet, by worker. Bounded by the workers. */
+  /** Requests begun in a worker without a row yet. Bounded by the workers. */
   readonly #begun = new Map<string, number>()
   readonly #onLost: KeyControlOptions['onLost']
   readonly #log: KeyControlOptions['log']
-  /** Keys of which the book was damaged. Bounded by the keys that there are. */
+  /** Keys whose part of the book was damaged. Bounded by the keys that there are. */
   readonly #closed = new Set<string>()
   readonly #onBook: KeyControlOptions['onBook']
-  /** All keys. Bounded by the file of them. */
+  /** Bounded by the file of keys. */
   #byId: ReadonlyMap<string, NamedKey> = new Map()
   readonly #counts = new KeyCounts()
   #heard: Promise<void> | null = null
-  /** `performance.now()` when they were asked, like the next. */
+  /** `performance.now()`, like `#sumsDueAt`. */
   #heardAt = 0
   #sums: Promise<RecentSums> | null = null
   #sumsDueAt = 0
@@ -120,7 +114,7 @@ export class KeyControl {
     return this.#desk.book
   }
 
-  /** Problem of the account book, in a sentence; `null` while there is none. */
+  /** `null` while there is none. */
   get bookProblem(): string | null {
     const { problem } = this.#book
     if (problem !== null) {
@@ -135,7 +129,7 @@ export class KeyControl {
     return `usage.db was damaged, and the usage of these keys is unknown: ${names.join(', ')}${more}. They are refused until you restore the file or set their usage: kiro-gateway key reopen NAME --used CREDITS.`
   }
 
-  /** @throws {GatewayError} GW_CONFIG_INVALID for a file of keys that cannot be used */
+  /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file of keys */
   async start(): Promise<void> {
     await this.#desk.start()
     this.#setKeys(this.book.keys)
@@ -143,12 +137,12 @@ export class KeyControl {
     await this.#book.start() // what the keys have used is known before a worker asks
   }
 
-  /** The file of keys may say something new. Never rejects. */
+  /** Reads a changed file of keys. Never rejects. */
   look(): Promise<void> {
     return this.#desk.look()
   }
 
-  /** Returns what is known of prices, for a worker that begins. */
+  /** For a new worker. */
   prices(): readonly PriceLessons[] {
     return this.#prices.all()
   }
@@ -181,7 +175,7 @@ export class KeyControl {
     }
   }
 
-  /** Settles a worker that is gone. All credits that it held count as used, since their use is unknown. */
+  /** All credits that the worker held count as used, since their use is unknown. */
   onLeft(member: string, worker: number): void {
     const lost = this.allowances.onLeft(member)
     for (const { key, credits } of lost) {
@@ -198,7 +192,7 @@ export class KeyControl {
     this.#onLost(requests)
   }
 
-  /** Metrics by the names of keys; none where there are no keys. */
+  /** None if there are no keys. */
   noteMetrics(metrics: Metrics): void {
     const { keys, isKeyRequired } = this.book
     if (!isKeyRequired) return
@@ -216,12 +210,10 @@ export class KeyControl {
     }
   }
 
-  /** As `UsageBook.look()`. */
   lookAtPlan(account: string, look: PlanLook): Promise<PlanStory | null> {
     return this.#book.look(account, look)
   }
 
-  /** Name of a key in metrics. */
   nameOf(key: string): string {
     return this.#byId.get(key)?.name ?? key
   }
@@ -251,7 +243,7 @@ export class KeyControl {
     if (this.#alerts.isWanted) this.#lookAtLimits(rows)
   }
 
-  /** Has the workers tell how they stand, which costs each of them some milliseconds: ten times a second at most. */
+  /** Collects workers' reports at most ten times a second: it costs each worker some milliseconds. */
   #hearWorkers(): Promise<void> {
     const now = performance.now()
     if (this.#heard === null || now - this.#heardAt >= HEAR_MS) {
@@ -261,7 +253,7 @@ export class KeyControl {
     return this.#heard
   }
 
-  /** Usage of one key, or of all that are active or were used lately. */
+  /** One key, or all that are active or were used lately. */
   async #usageOf(key: string | null): Promise<readonly KeyUsage[]> {
     const { today, month } = await this.#recentSums()
     const one = this.#byId.get(key ?? '')
@@ -280,7 +272,7 @@ export class KeyControl {
     }))
   }
 
-  /** The sums of all keys, read once for all who ask within a second: to read them holds up the event loop. */
+  /** Shared by all callers within a second: reading holds up the event loop. */
   #recentSums(): Promise<RecentSums> {
     if (this.#sums === null || performance.now() >= this.#sumsDueAt) this.#sums = this.#readSums()
     return this.#sums
@@ -291,7 +283,7 @@ export class KeyControl {
     this.#sumsDueAt = Infinity
     const began = performance.now()
     const now = Date.now()
-    // Asked for together: nothing is written between the two.
+    // Requested together, so nothing is written in between.
     const [today, month] = await Promise.all([
       this.#book.sums(now),
       this.#book.sums(now - 29 * DAY_MS)
@@ -308,7 +300,7 @@ export class KeyControl {
     this.#counts.keep((key) => known.has(key))
   }
 
-  /** Checks the limits of keys that have just used something. */
+  /** Raises alerts for keys that have just used something. */
   #lookAtLimits(rows: readonly UsageRow[]): void {
     for (const id of new Set(rows.map((row) => row.key))) {
       const key = this.#byId.get(id)
@@ -319,23 +311,22 @@ export class KeyControl {
     }
   }
 
-  /** `null` without a limit of them. */
+  /** `null` without a limit of credits. */
   creditsOf({ id, credits }: NamedKey): KeyCredits | null {
     const standing = this.allowances.creditsOf(id)
     return standing === null || credits === null ? null : { ...standing, period: credits.period }
   }
 }
 
-/** Age up to which the workers' reports are new enough. */
+/** Age up to which workers' reports are reused. */
 const HEAR_MS = 100
-/** Sums are read again after so long at least, */
+/** Shortest interval between readings of sums, and as a multiple of the time that reading takes. */
 const FRESH_MS = 1_000
-/** and after so many times what reading them took. */
 const REST = 50
 
-/** By key; `null` where nothing is recorded. */
+/** By key; `null` if nothing is recorded. */
 interface RecentSums {
   readonly today: ReadonlyMap<string, UsageSums> | null
-  /** Usage of thirty days. */
+  /** Thirty days. */
   readonly month: ReadonlyMap<string, UsageSums> | null
 }

@@ -25,54 +25,52 @@ import type { WorkerLink } from './workers/worker-link.ts'
 
 export interface PlanControlOptions {
   readonly config: () => Pick<Config, 'plan'>
-  /** Distinguishes accounts; `null` without a sign-in. */
+  /** `null` without a sign-in. */
   readonly account: () => string | null
-  /** Returns the use of the account; never rejects. `onUsage()` is called with each answer, too. */
+  /** Never rejects; `onUsage()` also gets each answer. */
   readonly usage: () => Promise<UsageNews>
-  /** Compares that with the account book; `null` where nothing is recorded. Never rejects. */
+  /** Compares usage with the account book; `null` if nothing is recorded. Never rejects. */
   readonly look: (account: string, look: PlanLook) => Promise<PlanStory | null>
   readonly alerts: Pick<AlertDesk, 'raise'>
   readonly log: Pick<Logger, 'info' | 'warn'>
-  /** To all workers. */
   readonly tell: (message: ToWorker) => void
   /** Epoch ms. */
   readonly now?: () => number
 }
 
-/** Interval at which a call to the upstream is considered. */
 const TICK_MS = 15_000
-/** Beside requests, the upstream is asked no more often than this, */
+/** Shortest interval of questions to the upstream: usually, */
 const USUAL_MS = 600_000
 /** while no request may be served, */
 const BARRED_MS = 300_000
-/** and where little of the plan is left, or nothing is known yet. */
+/** and while little of the plan is left, or nothing is known. */
 const NEAR_MS = 60_000
 /** Little, as a part of the plan. */
 const NEAR_PART = 0.05
-/** Parts of the plan at which it is looked at once. */
+/** Parts of the plan at which it is asked at once. */
 const STEPS = [0.8, 1] as const
 
 /**
- * Everything about the account's plan: whether it is used up and would cost extra (`ALLOW_OVERAGE`), how long it will last, how much of
- * it was used elsewhere, and who is told of that.
+ * Everything about the account's plan: whether more would cost extra (`ALLOW_OVERAGE`), how long it lasts, and how much
+ * was used elsewhere.
  *
- * The upstream is asked while requests are served; in between, what they were metered with counts. Where it has not answered yet,
- * or not since the plan was reset, requests go: its own answer to them counts.
+ * The upstream is asked while requests are served; in between, metered credits are added. Until it has answered, also
+ * after a reset, requests are sent: its answers to them count.
  */
 export class PlanControl {
   readonly #options: PlanControlOptions
   readonly #now: () => number
   readonly #gauge = new PlanGauge()
   #story: PlanStory | null = null
-  /** Sums of processes of other gateways of a fleet; `null` before they are known. */
+  /** By process of other gateways; `null` before they are known. */
   #others: PlanLook['others'] | null = {}
   #onRecorded: () => void = () => {}
   #recorded = 0
-  /** One after the other; never rejects. */
+  /** One at a time; never rejects. */
   #comparing: Promise<void> = Promise.resolve()
   #bar: PlanBar | null = null
   #timer: NodeJS.Timeout | null = null
-  /** `performance.now()` of the last time when the upstream was asked from here. */
+  /** `performance.now()` of the last question asked from here. */
   #askedAt = -Infinity
   #isAsking = false
   #token: string | null = null
@@ -84,67 +82,61 @@ export class PlanControl {
     this.#now = options.now ?? (() => Date.now())
   }
 
-  /** For a worker that begins. */
   get bar(): PlanBar | null {
     return this.#bar
   }
 
-  /** Looks at the plan for the first time; there is a sign-in, or will be. */
   start(): void {
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref()
     this.#look()
   }
 
-  /** There is a token: the same, a renewed one, or that of another account, which only its usage tells apart. */
+  /** The token may be of another account, which only its usage shows. */
   onSignIn(token: string): void {
     if (token !== this.#token) this.#gauge.onToken()
     this.#token = token
     if (this.#timer !== null && this.#gauge.isDoubted) this.#look()
   }
 
-  /** The upstream has said what is used. */
   onUsage({ usage, ageMs, isAlone }: AgedUsage): void {
     const now = this.#now()
     this.#gauge.onUsage(usage, now)
     this.#options.alerts.raise(planAlert(usage))
     this.#judge()
-    // The records of other gateways are unknown: the next look includes them.
+    // Records of other gateways are unknown: the next look includes them.
     if (isAlone === true || this.#others === null) return
     const seen = toLook(usage, { at: now - ageMs, others: this.#others })
     if (seen !== null) this.#comparing = this.#compareAfter(this.#comparing, seen)
   }
 
-  /** Other gateways use the account, too: what they have recorded is told before anything is compared. */
+  /** `onRecorded` must tell other gateways what was recorded, before anything is compared. */
   share(onRecorded: () => void): void {
     this.#onRecorded = onRecorded
     this.#others = null
   }
 
-  /** Sums of processes of other gateways, by their names. */
   setOthers(others: PlanLook['others']): void {
     const before = this.#others
     this.#others = others
     if (before !== null) this.#noteMetered(growthOf(before, others, this.#now()))
   }
 
-  /** Micro-credits that this process has recorded. */
+  /** Micro-credits recorded by this process. */
   get recorded(): number {
     return this.#recorded
   }
 
-  /** The book's record of the plan; `null` where there is none. */
   get outlook(): PlanOutlook | null {
     return this.#story === null ? null : toOutlook(this.#story, this.#now())
   }
 
-  /** Tells a worker what the account has used, and what the book says of that. Never rejects. */
+  /** Never rejects. */
   async tellUsage(requestId: number, link: Pick<WorkerLink, 'send'>): Promise<void> {
     const news = await this.#options.usage()
     await this.#comparing
     link.send({ type: 'usage.told', requestId, news, outlook: this.outlook })
   }
 
-  /** Requests are over. */
   onRows(rows: readonly Pick<UsageRow, 'key' | 'credits'>[]): void {
     let credits = 0
     for (const row of rows) if (row.key !== 'kiro') credits += row.credits
@@ -154,7 +146,7 @@ export class PlanControl {
     this.#onRecorded()
   }
 
-  /** Adds micro-credits that were metered, here or by another gateway. */
+  /** Micro-credits, from here or another gateway. */
   #noteMetered(credits: number): void {
     const before = this.#gauge.left
     this.#gauge.onMetered(credits / MICROS_PER_CREDIT, this.#now())
@@ -164,7 +156,6 @@ export class PlanControl {
     if (isStep) this.#look()
   }
 
-  /** The settings were read again. */
   reload(): void {
     this.#judge()
   }
@@ -221,7 +212,7 @@ export class PlanControl {
     if (isDue) this.#look()
   }
 
-  /** Returns whether the plan has been reset since this answer of the upstream. */
+  /** True if the plan has been reset since this answer. */
   #isReset({ resetsAt }: AccountUsage): boolean {
     return resetsAt !== null && resetsAt <= this.#now()
   }
@@ -235,7 +226,7 @@ export class PlanControl {
     })
   }
 
-  /** Tells the workers where something has changed. */
+  /** Tells the workers if something has changed. */
   #judge(): void {
     const { config, tell, log } = this.#options
     const { usage } = this.#gauge

@@ -31,30 +31,26 @@ import { LEAVING, setUpForks, toWorkerConfig, WorkerLink } from './workers/worke
 
 export interface PrimaryOptions {
   readonly config: Config
-  /** Source of the sign-in; `null` if clients send keys of their own and nothing else is served. */
+  /** `null` if clients bring their own keys and nothing else is served. */
   readonly source: CredentialSource | null
-  /** Plan of the memory, including the number of workers. */
+  /** Includes the number of workers. */
   readonly memory: MemoryPlan
-  /** Upstream answers come from the built-in simulator, whose address is in `config`. */
+  /** The built-in simulator, whose address is in `config`, is the upstream. */
   readonly isSimulated: boolean
-  /** Entry module of worker processes. */
   readonly workerEntry: string
   readonly log: Logger
   readonly forkLog: Parameters<typeof setUpForks>[2]
-  /** Hears what workers write to standard error, which is why they crash. */
+  /** Text on workers' standard error: why they crash. */
   readonly onStderr: (text: string) => void
-  /** Called when the credentials turn out to be unusable after `start()` could have said so. */
+  /** Called if the credentials prove unusable after `start()` has resolved. */
   readonly onFatal: (cause: unknown) => void
 }
 
-/**
- * The control plane: wires supervisor, budget, credentials and catalogue to the workers. No byte of a client's
- * request ever comes here.
- */
+/** The control plane: wires its parts to the workers. No byte of a client's request ever comes here. */
 export class Primary {
   readonly #options: PrimaryOptions
   #config: Config
-  /** The workers that run now, by their names in the ledger. Bounded by WORKERS, twice while they are replaced. */
+  /** By member. Bounded by WORKERS, twice while they are replaced. */
   readonly #links = new Map<string, WorkerLink>()
   readonly budget: Budget
   readonly #lane: ControlLane
@@ -69,10 +65,10 @@ export class Primary {
   readonly #watch: NodeJS.Timeout
   readonly #stalls: StallWatch<WorkerLink>
   readonly #doors: Doors<string>
-  /** Replaces the workers one after another: no client is refused and no stream cut. Resolves when that is over. */
+  /** Replaces workers one by one without refusing a client or cutting a stream. */
   readonly restartWorkers: () => Promise<void>
   #boundPort: number | null = null
-  /** Workers are told to serve once this has resolved. */
+  /** Workers may serve once this has resolved. */
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
 
@@ -182,8 +178,7 @@ export class Primary {
 
   /**
    * Resolves with the port once every worker listens.
-   *
-   * @throws {GatewayError} GW_CONFIG_INVALID when the credentials can't be read or the address can't be listened on.
+   * @throws {GatewayError} GW_CONFIG_INVALID if the credentials cannot be read or the address cannot be listened on.
    */
   async start(): Promise<number> {
     const { workerEntry, memory, log, forkLog } = this.#options
@@ -206,9 +201,7 @@ export class Primary {
   }
 
   /**
-   * Takes settings that were read again into use, as far as that is possible without a restart. Streams are never
-   * cut: what is in flight beyond a smaller budget ends first.
-   *
+   * Applies reloaded settings without cutting a stream: what exceeds a smaller budget ends first.
    * @throws {GatewayError} GW_CONFIG_INVALID, and nothing has changed.
    */
   reload(next: Config): void {
@@ -228,8 +221,8 @@ export class Primary {
   }
 
   /**
-   * Lets running streams end; resolves when all workers have exited and everything is closed. A worker that is
-   * still there some seconds after `DRAIN_TIMEOUT` is stuck, and killed.
+   * Lets streams end; resolves when all workers have exited and everything is closed. A worker still there some seconds
+   * after `DRAIN_TIMEOUT` is stuck, and killed.
    */
   async drain(): Promise<void> {
     const { drainDelayMs } = this.#config.cluster
@@ -249,13 +242,12 @@ export class Primary {
     this.figures.close()
   }
 
-  /** Requests that still run, and how long they may after a drain has begun. Never rejects. */
+  /** Running requests, and their longest time after a drain has begun. Never rejects. */
   async running(): Promise<{ readonly requests: number; readonly longestMs: number }> {
     const { drainDelayMs, drainTimeoutMs } = this.#config.cluster
     return { requests: await this.figures.inFlight(), longestMs: drainDelayMs + drainTimeoutMs }
   }
 
-  /** Ends every worker now. */
   destroy(): void {
     this.#supervisor.destroy()
   }

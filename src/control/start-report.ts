@@ -6,20 +6,18 @@ import type { Logger } from '../observe/logger.ts'
 import { linksIn } from '../shared/private-files.ts'
 import { version } from '../shared/version.ts'
 
-/** Most members of an object in a log line. */
+/** Members of an object in a log line. */
 const MAX_MEMBERS = 20
 const MEBIBYTE = 1024 * 1024
-/** Stands for a secret value. */
 const MASK = '***'
 
 export interface StartFacts {
   readonly config: Config
-  /** As the container has them. */
   readonly limits: ContainerLimits
   readonly memory: MemoryPlan
 }
 
-/** Says what starts: version, settings that are not the defaults, limits that were found, and what follows from them. */
+/** Logs version, changed settings, the container's limits and the memory plan. */
 export function logStart(log: Pick<Logger, 'info'>, { config, limits, memory }: StartFacts): void {
   log.info(
     {
@@ -48,7 +46,7 @@ export function logStart(log: Pick<Logger, 'info'>, { config, limits, memory }: 
   }
 }
 
-/** Settings that are not the defaults, as one would write them in `.env`; secrets are masked. */
+/** In the form of `.env`; secrets are masked. */
 export function differingSettings(config: Config): readonly (readonly [string, string])[] {
   return listSettings().flatMap(({ group, name, setting }) => {
     const value: unknown = Reflect.get(Object(Reflect.get(config, group)), name)
@@ -58,7 +56,7 @@ export function differingSettings(config: Config): readonly (readonly [string, s
   })
 }
 
-/** Says what in STATE_DIR will not be written, since it is a link. Never rejects. */
+/** Warns about links in STATE_DIR, which are not written through. Never rejects. */
 export async function logLinks(
   log: Pick<Logger, 'warn'>,
   { credentials: { stateDir } }: Pick<Config, 'credentials'>
@@ -67,7 +65,6 @@ export async function logLinks(
   if (links.length > 0) log.warn({ folder: stateDir, links }, 'symbolic links are not followed')
 }
 
-/** Says where it listens, and what is to be found there. */
 export function logReady(
   log: Pick<Logger, 'info'>,
   { server: { host }, observe: { dashboard } }: Pick<Config, 'server' | 'observe'>,
@@ -89,7 +86,7 @@ export function logReady(
   )
 }
 
-/** Address at which a browser of this machine reaches the gateway. */
+/** Address for a browser on this machine. */
 function addressFor(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'

@@ -10,40 +10,37 @@ import { countUsedStarts } from './pace.ts'
 
 export interface BudgetOptions {
   readonly size: BudgetSize
-  /** Hands terms to a member. Called at most once per member and turn of the event loop. */
+  /** Called at most once per member and turn of the event loop. */
   readonly send: (member: string, terms: LeaseTerms) => void
   readonly clock?: Clock
 }
 
-/** Other gateways that share the budget: they decide how many of its connections are here. */
+/** Fleet that decides how much of the shared budget is here. */
 export interface Governor {
   readonly limit: () => number
   /** Part of the configured requests per minute for this gateway. */
   readonly paceOf: (configured: number) => number
-  /** Receives grants for the other members. */
+  /** Receives the other gateways' grants. */
   readonly onTerms: (terms: LeaseTerms) => void
-  /** Something has changed. */
   readonly onRecorded: () => void
 }
 
-/** The name in the ledger under which others take what is not used here. */
+/** Member of the ledger that takes what other gateways need. */
 export const FLEET = 'fleet'
 
-/** State of the budget, for `/metrics` and the log. */
 export interface BudgetState {
   readonly maxConnections: number | null
   /** `null` without limit, like `leased`. */
   readonly unleased: number | null
-  /** Requests that wait for a connection. */
+  /** Waiting for a connection. */
   readonly waiting: number
-  /** `null` without a pace. */
   readonly pace: {
     readonly maxRequestsPerMinute: number
-    /** Starts still available. */
+    /** Available starts. */
     readonly free: number
-    /** Starts of the last minute, or about to happen. */
+    /** Starts of the last minute, or granted. */
     readonly used: number
-    /** Requests that wait for their pace. */
+    /** Waiting for their pace. */
     readonly waiting: number
   } | null
   readonly members: readonly {
@@ -53,10 +50,7 @@ export interface BudgetState {
   }[]
 }
 
-/**
- * The primary's end of the connection budget: keeps the ledger and sends its terms, one message per member
- * and turn of the event loop.
- */
+/** Keeps the ledger of connections and sends its terms to members. */
 export class Budget {
   readonly #options: BudgetOptions
   readonly #clock: Clock
@@ -64,7 +58,6 @@ export class Budget {
   /** Bounded by the number of members. */
   readonly #unsent = new Map<string, LeaseTerms>()
   #ledger: LedgerState
-  /** As configured. */
   #size: BudgetSize
   #governor: Governor | null = null
 
@@ -76,7 +69,7 @@ export class Budget {
     this.#ledger = openLedger(options.size)
   }
 
-  /** Says what the pool was configured with, and what of it each worker gets. */
+  /** Logs the configuration and each worker's share. */
   logTo(log: Pick<Logger, 'info'>, config: Pick<Config, 'pool'>): void {
     const { size } = this.#ledger
     log.info(poolLine(config))
@@ -86,7 +79,7 @@ export class Budget {
     for (let slot = 0; slot < size.workers; slot++) log.info(shareLine(slot, size))
   }
 
-  /** Takes settings that were read again into use, and says so. */
+  /** Applies and logs reloaded settings. */
   resize(config: Pick<Config, 'pool'>, workers: number, log: Pick<Logger, 'info' | 'warn'>): void {
     const { maxConnections } = config.pool
     if (maxConnections !== null && maxConnections < workers) {
@@ -97,14 +90,13 @@ export class Budget {
     this.logTo(log, config)
   }
 
-  /** From now on a fleet says how many connections there are. */
   govern(governor: Governor): void {
     this.#governor = governor
     this.adapt()
     this.record({ type: 'join', member: FLEET, slot: 'fleet' })
   }
 
-  /** Takes the governor's word, or what is configured. */
+  /** Applies the governor's figures, or the configured ones. */
   adapt(): void {
     const size = this.#size
     const governor = this.#governor
@@ -123,17 +115,16 @@ export class Budget {
     })
   }
 
-  /** `HTTP_MAX_CONNECTIONS`. */
   get configured(): number | null {
     return this.#size.maxConnections
   }
 
-  /** Permits that are out, those of processes that have died included. */
+  /** Includes permits of dead processes. */
   get leased(): number {
     return this.#ledger.accounts.values().reduce((sum, account) => sum + leaseOf(account), 0)
   }
 
-  /** Enters what has happened, and tells the members what follows from it for them. */
+  /** Records an event and tells members what follows from it. */
   record(event: LedgerEvent): void {
     if (event.type === 'left') this.#unsent.delete(event.member)
     const { state, terms, wakeAt } = nextLedger(this.#ledger, event, this.#clock.now())
@@ -185,7 +176,7 @@ export class Budget {
   }
 }
 
-/** Sets the gauges that tell who holds how much of the budget. `nameOf` gives a member's label. */
+/** `nameOf` gives a member's label. */
 export function noteBudget(
   metrics: Pick<Metrics, 'connectionBudget' | 'permitsLeased' | 'paceLimit' | 'paceFree'>,
   { maxConnections, pace, members }: BudgetState,
@@ -201,20 +192,19 @@ export function noteBudget(
 }
 
 const PERIOD_MS = 10_000
-/** A wait that HTTP_POOL_TIMEOUT ends within this time is told when it ends. */
+/** A wait that HTTP_POOL_TIMEOUT ends sooner is logged when it ends. */
 const SHORT_WAIT_MS = 60_000
 
 export interface QueueWatchOptions {
   readonly state: () => BudgetState
-  /** `HTTP_POOL_TIMEOUT`. */
   readonly poolTimeoutMs: () => number | null
   readonly log: Pick<Logger, 'warn'>
   readonly periodMs?: number
 }
 
 /**
- * Says at a steady low rate how the budget is used, while requests wait without an end in sight; until it is cleared. A wait
- * that HTTP_POOL_TIMEOUT ends soon has one line of its own, the one that says how it ended.
+ * Logs the budget's use at a steady low rate while requests wait without an end in sight. A wait that HTTP_POOL_TIMEOUT
+ * ends soon has its own line.
  */
 export function watchQueue(options: QueueWatchOptions): NodeJS.Timeout {
   const { log, periodMs = PERIOD_MS } = options
@@ -230,10 +220,7 @@ export function watchQueue(options: QueueWatchOptions): NodeJS.Timeout {
   }, periodMs).unref()
 }
 
-/**
- * The line that says what the pool was configured with. Operators grep for it, and it is worded as in the gateways
- * they come from, which is why it speaks Python.
- */
+/** Operators grep for this line. It has the words of the gateways that they come from, including Python's `None`. */
 export function poolLine({ pool }: Pick<Config, 'pool'>): string {
   const { maxConnections, maxKeepalive, keepaliveExpiryMs, poolTimeoutMs } = pool
   return (
@@ -245,7 +232,7 @@ export function poolLine({ pool }: Pick<Config, 'pool'>): string {
   )
 }
 
-/** The share of the worker in a slot, counted from 0; its part of the reserve is in it and not for streams. */
+/** `slot` counts from 0. The share includes the worker's part of the reserve, which streams cannot use. */
 export function shareLine(
   slot: number,
   {
@@ -263,7 +250,7 @@ export function shareLine(
   )
 }
 
-/** As Python prints a float: never without a decimal point. */
+/** Formats like Python: always with a decimal point. */
 function secondsText(milliseconds: number | null): string {
   if (milliseconds === null) return 'None'
   const seconds = milliseconds / 1000

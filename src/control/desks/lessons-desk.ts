@@ -13,26 +13,23 @@ type Subject = 'calibration' | 'form' | 'conversation' | 'kiro-key'
 type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
 type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
 
-/** Hosts and kinds of account that are remembered: a gateway has one of each, or a few. */
+/** A gateway has one host and kind of account, or a few. */
 const MAX_FORMS = 64
 
-/** No estimate is further from the truth than this; but it is where the window is not the one that the upstream has. */
+/** Estimates are never this wrong, unless the window differs from the upstream's. */
 const DOUBT_FACTOR = 2.5
-/** Consecutive requests of a model that must contradict the list. */
+/** Consecutive contradictions before the model list is doubted. */
 const DOUBTED_AFTER = 5
-/** Models that are watched for that; beyond it the one that came first is forgotten. */
+/** Watched models; the first is forgotten beyond it. */
 const MAX_DOUBTS = 64
 
 export interface LessonsDeskOptions {
   readonly log: Logger
-  /** Tells all workers, also the one that has said it. */
+  /** To all workers, including the one that reported it. */
   readonly tell: (learnt: Learnt) => void
 }
 
-/**
- * Lessons of the workers about the upstream. The primary puts them in one order, so that all workers, including later
- * ones, know the same.
- */
+/** Puts the lessons of all workers into one order, so that all, including later ones, know the same. */
 export class LessonsDesk {
   readonly #options: LessonsDeskOptions
   readonly #calibration = new TokenCalibration()
@@ -41,9 +38,9 @@ export class LessonsDesk {
   )
   /** By operation, kind of account and host. Bounded by MAX_FORMS. */
   readonly #forms = new Map<string, LearntForm>()
-  /** By model: requests in a row whose tokens contradict their estimate. Bounded by MAX_DOUBTS. */
+  /** By model: consecutive contradictions. Bounded by MAX_DOUBTS. */
   readonly #doubts = new Map<string, number>()
-  /** Kiro keys of clients, by name. Bounded by MAX_ACCEPTED_KEYS. */
+  /** Bounded by MAX_ACCEPTED_KEYS. */
   readonly #acceptedKeys = new Set<string>()
 
   constructor(options: LessonsDeskOptions) {
@@ -69,7 +66,7 @@ export class LessonsDesk {
     }
   }
 
-  /** Everything that is known, for a worker that begins. */
+  /** For a new worker. */
   all(): readonly Learnt[] {
     return [
       ...[...this.#calibration.learnt()].map(
@@ -94,7 +91,7 @@ export class LessonsDesk {
     this.#options.tell({ type: 'kiro-key.learnt', name, isAccepted })
   }
 
-  /** The upstream counts in percent of a window, whose size may have changed without a word (kiro-protocol §6.2). */
+  /** The upstream reports percentages of a window whose size may have changed silently (kiro-protocol §6.2). */
   #doubt(modelId: string, estimated: number, measured: number): void {
     const ratio = measured / estimated
     const isFarOff = ratio > DOUBT_FACTOR || ratio < 1 / DOUBT_FACTOR

@@ -6,13 +6,13 @@ import { instantNow } from '../../shared/elapsed.ts'
 export interface FleetAskerOptions {
   /** `null` before there is one. */
   readonly engine: () => FleetEngine | null
-  /** Has the next process of this replica know what this one has learned. Rejects where the disk does not take it. */
+  /** Stores what the next process of this replica must know. Rejects if the disk fails. */
   readonly remember: (core: FleetCore) => Promise<void>
   readonly onHeard: () => void
   readonly log: Pick<Logger, 'debug' | 'error'>
 }
 
-/** Puts the questions of the core to the engine. */
+/** Puts the core's questions to Valkey. */
 export class FleetAsker {
   readonly #options: FleetAskerOptions
   #isUnwritten = false
@@ -21,7 +21,10 @@ export class FleetAsker {
     this.#options = options
   }
 
-  /** Resolves when the core has the answer, or knows that there is none, and the disk has what was learned of it. Never rejects. */
+  /**
+   * Resolves when the core has the answer, or knows that there is none, and the disk has what was learnt. Never
+   * rejects.
+   */
   async ask(core: FleetCore, question: FleetQuestion): Promise<void> {
     let answer: FleetAnswer
     try {
@@ -37,7 +40,7 @@ export class FleetAsker {
     await this.remember(core) // by now the next question may be out
   }
 
-  /** Never rejects: says once that it does not work. */
+  /** Never rejects: logs once that it fails. */
   async remember(core: FleetCore): Promise<void> {
     try {
       await this.#options.remember(core)

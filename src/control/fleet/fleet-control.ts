@@ -30,29 +30,28 @@ export interface FleetControlOptions {
   readonly config: Config
   readonly budget: Budget
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
-  /** Knowledge to share with the other gateways. */
   readonly knows: UpstreamKnowledge
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
-  /** Source of the own sign-in; `null` without one. */
+  /** `null` without a sign-in of its own. */
   readonly source: CredentialSource | null
-  /** Called before `start()` has resolved: the sign-in is the fleet's. */
+  /** Called before `start()` has resolved. */
   readonly shareSignIn: (signIn: FleetSignIn) => void
-  /** This gateway can't be a member, and waiting would not help. */
+  /** This gateway cannot be a member, and waiting would not help. */
   readonly onRefused: (error: GatewayError) => void
 }
 
-/** Waiters count for others when they have waited so long: a worker next to them may have something idle. */
+/** Waiters count for other gateways from this age: another worker here may have an idle connection. */
 const PATIENCE_MS = 15
-/** Longest time for all messages at the end, also without a connection to Valkey, which may come back at once. */
+/** Longest time for the last messages; the second without a connection to Valkey, which may return at once. */
 const GOODBYE_MS = 2_000
 const UNHEARD_GOODBYE_MS = 250
-/** Time beyond DRAIN_TIMEOUT that remains of earlier processes may take. */
+/** Beyond DRAIN_TIMEOUT, for remains of earlier processes. */
 const PREDECESSOR_MS = 10_000
 
 /**
- * This gateway's membership in a fleet: asks the engine what the core wants to know, and has the ledger keep to what comes
- * of it. Until the fleet says so there is nothing to use.
+ * Membership in a fleet: asks Valkey what the core wants to know, and makes the ledger follow. Until the fleet grants
+ * something there is nothing to use.
  */
 export class FleetControl {
   readonly figures: FleetFigures
@@ -76,10 +75,10 @@ export class FleetControl {
   #waitingSince: number | null = null
   #told: FleetTold | null = null
   #toldAt = -Infinity
-  /** Incarnations of this member that are over, the newest last. Bounded by sixteen. */
+  /** Past incarnations of this member, newest last. Bounded by sixteen. */
   #incs: readonly string[] = []
 
-  /** From now on the budget is nothing, until `start()` has found a fleet. */
+  /** Sets the budget to nothing until `start()` has found a fleet. */
   constructor(options: FleetControlOptions) {
     this.#options = options
     const { name, member, replicas, leaseMs } = options.config.fleet
@@ -117,7 +116,7 @@ export class FleetControl {
     })
   }
 
-  /** @throws {GatewayError} GW_CONFIG_INVALID where this gateway can't be a member of that fleet */
+  /** @throws {GatewayError} GW_CONFIG_INVALID if this gateway cannot be a member */
   async start(): Promise<void> {
     const { config, log, budget } = this.#options
     const { fleet, credentials, cluster } = config
@@ -196,7 +195,7 @@ export class FleetControl {
     shareSignIn(this.#signIn)
   }
 
-  /** Gives everything back as what runs ends, and says goodbye. `end` ends what runs. */
+  /** Returns everything as requests end, then leaves. `end` ends what runs. */
   async drain(end: () => Promise<void>): Promise<void> {
     this.#core?.leave()
     this.#lookSoon()
@@ -221,7 +220,7 @@ export class FleetControl {
     this.#folder?.close()
   }
 
-  /** Once for all that happens in a turn of the event loop. */
+  /** Once per turn of the event loop. */
   #lookSoon(): void {
     if (this.#isLooking) return
     this.#isLooking = true
@@ -262,7 +261,7 @@ export class FleetControl {
     core.setWant(waitedMs >= PATIENCE_MS ? waiting : 0, waitedMs)
   }
 
-  /** As the others say, or as many as have come. */
+  /** Replicas according to the others, or as many as have joined. */
   get #seenReplicas(): number {
     const state = this.#core?.state
     if (state === null || state === undefined) return 0
@@ -270,7 +269,7 @@ export class FleetControl {
     return Math.max(state.replicas, names.size)
   }
 
-  /** While the engine says nothing at all, that is what is told. */
+  /** Empty while Valkey does not answer at all, which is reported instead. */
   get #unshared(): readonly string[] {
     return this.#notices.isAlarmed ? [] : (this.#records?.unshared ?? [])
   }
@@ -289,7 +288,7 @@ export class FleetControl {
       this.#refusal = refusal
       if (refusal !== null) this.#options.log.error({ refusal }, REFUSALS[refusal])
     }
-    // A serving gateway continues as without Valkey, until its lease has run out.
+    // A serving gateway continues as without Valkey until its lease ends.
     if (refusal !== null && core.sentAt === null)
       this.#options.onRefused(operatorError(REFUSALS[refusal]))
     this.#lookSoon()

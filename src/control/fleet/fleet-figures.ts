@@ -6,25 +6,22 @@ import { elapsedMs, type Instant, instantNow } from '../../shared/elapsed.ts'
 import type { FleetStanding, OwnStanding } from '../../shared/fleet-standing.ts'
 
 export interface FleetFiguresOptions {
-  /** `FLEET_NAME` */
   readonly name: string
-  /** This gateway's. */
   readonly member: string
-  /** Member that renews the fleet's sign-in, as far as is known. */
+  /** `null` if unknown. */
   readonly holder: () => string | null
-  /** Kinds of records that cannot be shared now. */
   readonly unshared: () => readonly string[]
   /** `null` before there is an engine. */
   readonly counts: () => EngineCounts | null
 }
 
-/** Figures of this gateway's membership. They cost only a comparison unless they are read. */
+/** Figures of this gateway's membership; noting them costs only a comparison. */
 export class FleetFigures {
   #metrics: ReturnType<typeof declare> | null = null
   readonly #options: FleetFiguresOptions
   #standing: FleetStanding
   #sentAt: Instant | null = null
-  /** Totals of past incarnations: totals must not decrease. */
+  /** Totals of past incarnations: they must not decrease. */
   #before = { granted: 0, returned: 0 }
   #last = { inc: '', granted: 0, returned: 0 }
 
@@ -42,7 +39,6 @@ export class FleetFigures {
     }
   }
 
-  /** As of now. Returns it, for those who are told. */
   note(core: FleetCore, now: Instant, problem: string | null): FleetStanding {
     const { name, member } = this.#options
     this.#noteTotals(core)
@@ -55,7 +51,7 @@ export class FleetFigures {
 
   #noteTotals({ inc, state }: FleetCore): void {
     if (inc !== this.#last.inc) {
-      // What an incarnation had is given back when it is over: its connections were closed.
+      // A past incarnation has given everything back: its connections were closed.
       this.#before.granted += this.#last.granted
       this.#before.returned += this.#last.granted
       this.#last = { inc, granted: 0, returned: 0 }
@@ -81,7 +77,6 @@ export class FleetFigures {
     }
   }
 
-  /** Puts how it stands into the metrics of the primary. */
   noteMetrics(metrics: Metrics): void {
     const { stage, phase, era, free, replicas, members, awaited } = this.#standing
     const { holder, member, unshared } = this.#standing

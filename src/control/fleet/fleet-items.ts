@@ -21,34 +21,30 @@ import { ItemLine } from './item-line.ts'
 export interface FleetItemsOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
-  /** Folder of the workers' stored answers. */
   readonly folder: string
-  /** Name of this gateway; no other has it. */
+  /** Unique in the fleet. */
   readonly member: string
-  /** `maxBytes`: of this gateway, in the engine. */
+  /** `maxBytes`: of this gateway, in Valkey. */
   readonly limits: () => { readonly maxBytes: number; readonly maxAgeMs: number }
   readonly log: Pick<Logger, 'warn' | 'info'>
   /** Epoch ms. */
   readonly now?: () => number
 }
 
-/**
- * Largest shared answer: a larger one stays where it was made. Sealed it is a third longer, and takes some milliseconds
- * of this event loop.
- */
+/** Larger answers are not shared: sealing makes them a third longer and takes some milliseconds of this event loop. */
 export const MAX_SHARED_BYTES = 512 * 1024
-/** Answers that are read from the engine at once: each takes some megabytes for a moment. */
+/** Parallel reads from Valkey; each takes some megabytes for a moment. */
 const MAX_READS = 2
-/** A worker waits no longer for an answer. */
+/** Longest wait of a worker. */
 const PATIENCE_MS = 3_000
-/** Questions of workers that wait for that. */
+/** Waiting questions of workers. */
 const MAX_QUESTIONS = 64
 const RETRY_MS = 1_000
 
 /**
- * The stored answers of all gateways of a fleet: what this one's workers have written is sealed and put into the engine, soon
- * after it was answered; what they miss is looked for there, and written beside their own. Only files and the engine are
- * involved, and only where answers are stored or referred to.
+ * Shares stored answers of a fleet: seals what workers have written and puts it into Valkey soon after the answer;
+ * looks there for what they miss and writes it beside their own. Involves only files and Valkey, and only stored or
+ * referenced answers.
  */
 export class FleetItems {
   readonly #options: FleetItemsOptions
@@ -56,11 +52,11 @@ export class FleetItems {
   readonly #owner: string
   readonly #waiting = new ItemLine()
   #pages: ItemPages | null = null
-  /** The process of the engine that has them. */
+  /** Valkey's run that has them. */
   #run = ''
-  /** Unfinished steps, by name. Bounded by what waits. */
+  /** Unfinished steps. Bounded by what waits. */
   readonly #begun = new Map<string, ItemStep>()
-  /** To be taken away, since it stands in no page any more. Bounded by the items in the pages. */
+  /** To be removed: no page names it. Bounded by the items in the pages. */
   readonly #doomed = new Set<string>()
   /** Revisions written by this process. Bounded by the items in the pages. */
   readonly #revs = new Map<string, number>()
@@ -80,7 +76,7 @@ export class FleetItems {
     this.#owner = createHash('sha256').update(options.member).digest('hex').slice(0, 16)
   }
 
-  /** From now on workers are heard. */
+  /** Starts to listen to workers. */
   listen(): void {
     cluster.on('message', this.#onMessage)
   }
@@ -91,7 +87,7 @@ export class FleetItems {
     this.#waiting.clear()
   }
 
-  /** Waits until the engine has all that was made, while it answers, and no longer than this. */
+  /** Waits until Valkey has everything, as long as it answers. */
   async settle(patienceMs: number): Promise<void> {
     const deadline = performance.now() + patienceMs
     while (this.#waiting.size > 0 && this.#retry === null && performance.now() < deadline) {
@@ -99,14 +95,14 @@ export class FleetItems {
     }
   }
 
-  /** Has the engine keep what lies there under this name. */
+  /** Shares the file of this name. */
   share(name: string): void {
     const givenUp = this.#waiting.add(name)
     if (givenUp !== null) this.#begun.delete(givenUp)
     if (this.#retry === null) void this.#shareAll() // never rejects
   }
 
-  /** Writes what others have under these names beside what workers have; tells why that may not be all. Never rejects. */
+  /** Fetches these names into the workers' folder; returns why some may be missing. Never rejects. */
   async fetch(names: readonly string[]): Promise<ItemProblem | null> {
     if (this.#questions >= MAX_QUESTIONS) return 'busy'
     this.#questions += 1
@@ -216,7 +212,7 @@ export class FleetItems {
     this.#isSharing = false
   }
 
-  /** Rejects where the engine does not answer. What cannot be shared is as good as shared. */
+  /** Rejects if Valkey does not answer. Unshareable items count as shared. */
   async #shareOne(name: string): Promise<void> {
     const { seal, limits } = this.#options
     const found = await this.#read(name)
@@ -235,7 +231,7 @@ export class FleetItems {
       this.#doomed.delete(one)
     }
     const page = this.#pageName(step.page)
-    // The engine does one after the other.
+    // Valkey executes them in order.
     await Promise.all([
       this.#put(page, seal.seal(pages.textOf(step.page), sealedForPage(page)), maxAgeMs),
       this.#put(recordOf(name), value, ttlMs)
@@ -243,7 +239,7 @@ export class FleetItems {
     this.#begun.delete(name)
   }
 
-  /** The same as before for one that was begun: it stands in the pages. */
+  /** An unfinished step is repeated unchanged: it is in the pages. */
   #stepFor(pages: ItemPages, item: SharedItem, maxBytes: number): ItemStep | null {
     const begun = this.#begun.get(item.name)
     if (begun !== undefined) return begun
@@ -266,7 +262,7 @@ export class FleetItems {
     }
   }
 
-  /** Reads this gateway's pages in Valkey: an earlier process of it may have left some. */
+  /** Reads this gateway's pages: an earlier process may have left some. */
   async #pagesNow(): Promise<ItemPages> {
     if (this.#pages !== null) return this.#pages
     const { records, seal } = this.#options
@@ -281,7 +277,7 @@ export class FleetItems {
     return this.#pages
   }
 
-  /** Only this gateway writes there, except for a call of its own that was given up. */
+  /** Only this gateway writes there, except for an abandoned call of its own. */
   async #put(name: string, value: string, ttlMs: number): Promise<void> {
     const { records } = this.#options
     let rev = this.#revs.get(name) ?? 0
@@ -337,12 +333,12 @@ function recordOf(name: string): string {
   return `item.${name}`
 }
 
-/** An answer opens under its own name only. */
+/** Additional data: an answer opens under its own name only. */
 function sealedFor(name: string): string {
   return `v1|item|${name}`
 }
 
-/** A page says what its gateway may remove: no other gateway can put answers of others there. */
+/** Additional data: no other gateway can make this one remove others' answers. */
 function sealedForPage(name: string): string {
   return `v1|${name}`
 }

@@ -23,11 +23,10 @@ import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/pr
 export interface FleetKeysOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
-  /** `STATE_DIR` */
   readonly stateDir: string
-  /** The file of keys says something new. */
+  /** The file of keys has changed. */
   readonly onWritten: () => Promise<void>
-  /** `problem` is another. */
+  /** Called when `problem` has changed. */
   readonly onChange: () => void
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   readonly pollMs?: number
@@ -35,7 +34,7 @@ export interface FleetKeysOptions {
 
 const RECORD = 'keys'
 const SEALED_FOR = 'v1|keys'
-/** Interval of file checks, each one system call. */
+/** Interval of checks, each one system call. */
 const POLL_MS = 200
 const RETRY_MS = 1_000
 /** Others may change the record at the same time. */
@@ -45,11 +44,10 @@ const FILE_PATIENCE_MS = 5_000
 const MAX_BYTES = 8 * 1024 * 1024
 
 /**
- * The named keys of all gateways of a fleet: what `kiro-gateway key` writes into the file of one is in the files of all soon
- * after. Each file is what counts for its gateway, also while the engine is away; what was done meanwhile is put together
- * afterwards, see `SharedKeys`.
+ * Shares the named keys of a fleet: a change by `kiro-gateway key` in one file soon reaches all. Each gateway goes by
+ * its own file, also without Valkey; changes are merged afterwards, see `SharedKeys`.
  *
- *   keys.json  what counts here      fleet-keys.json  what it said when it was last compared, by which changes are known
+ * `fleet-keys.json` holds what `keys.json` said when last compared, which shows changes.
  */
 export class FleetKeys {
   readonly #options: FleetKeysOptions
@@ -72,7 +70,7 @@ export class FleetKeys {
     this.#knownPath = join(options.stateDir, 'fleet-keys.json')
   }
 
-  /** Reason why no request may be served: the valid keys are not known yet. */
+  /** Set while the valid keys are unknown, so that no request may be served. */
   get problem(): string | null {
     return this.#problem
   }
@@ -121,7 +119,7 @@ export class FleetKeys {
     this.#isMeeting = false
   }
 
-  /** File and record say the same afterwards. Rejects where the engine does not answer, or the file cannot be read or written. */
+  /** Makes file and record equal. Rejects if Valkey does not answer, or the file cannot be read or written. */
   async #meet(): Promise<void> {
     const { records, seal, log } = this.#options
     await this.#takeFile()
@@ -161,7 +159,7 @@ export class FleetKeys {
     return found
   }
 
-  /** Applies changes of the file; a missing one is written again from its last content. */
+  /** Applies changes of the file; restores a missing one from its last content. */
   async #takeFile(): Promise<void> {
     this.#version = await keysVersion(this.#path)
     const file = await readKeys(this.#path)
@@ -172,7 +170,7 @@ export class FleetKeys {
     await this.#remember()
   }
 
-  /** Puts into the file what is known, with what was done to it in this moment; only then it counts as known. */
+  /** Writes what is known into the file, with changes made to it meanwhile. */
   async #write(shared: SharedKeys): Promise<void> {
     const file = await readKeys(this.#path)
     let next = shared
@@ -194,16 +192,14 @@ export class FleetKeys {
     await this.#remember()
   }
 
-  /** After the file: what is known and not in it was revoked. */
+  /** After the file: what is known but not in it was revoked. */
   async #remember(): Promise<void> {
     await makePrivateFolder(this.#options.stateDir)
     const text = `${formatShared(this.#known)}\n`
     await replaceFile(this.#knownPath, { text, mode: 0o600, isDurable: true })
   }
 
-  /**
-   * Logs each reason once. Without Valkey every gateway continues with the file, and another part reports the outage.
-   */
+  /** Logs each reason once. Without Valkey gateways go by the file, and another part reports the outage. */
   #complain(err: unknown): void {
     const reason = messageOf(err)
     if (reason === this.#said) return
@@ -218,12 +214,12 @@ export class FleetKeys {
   }
 }
 
-/** A thousand keys with all that they may have take a third of a record. */
+/** A thousand keys with all their settings take a third of a record. */
 function packed(text: string): string {
   return deflateRawSync(text).toString('base64')
 }
 
-/** '' for what was not packed. */
+/** '' if not packed. */
 function unpacked(text: string): string {
   try {
     const bytes = Buffer.from(text, 'base64')

@@ -5,18 +5,18 @@ import { type Budget, FLEET, type Governor } from '../budget/budget.ts'
 
 export interface FleetLedgerOptions {
   readonly budget: Pick<Budget, 'govern' | 'adapt' | 'record' | 'state' | 'leased'>
-  /** Permits whose sockets are gone, on their way to other gateways. */
+  /** Permits whose sockets are gone, for other gateways. */
   readonly onLent: (permits: number) => void
-  /** Something has changed: waiters, or what is out. */
+  /** Waiters, or permits that are out, have changed. */
   readonly onChange: () => void
 }
 
-/** Other gateways wait like a request of this age, where they are entitled to what falls idle here. */
+/** Entitled gateways wait like a request of this age. */
 const FIRST_OF_ALL = { key: 'other gateways', at: 0, served: 0 } as const
 
 /**
- * The fleet's seat in this gateway's own ledger: there it is one more member, which waits for what other gateways want. What
- * it is granted, like any member after the sockets behind it are gone, it takes out of the budget.
+ * The fleet as a member of this gateway's ledger: it waits for what other gateways need, and takes granted permits out
+ * of the budget.
  */
 export class FleetLedger {
   readonly #options: FleetLedgerOptions
@@ -52,7 +52,6 @@ export class FleetLedger {
     this.#options.budget.adapt()
   }
 
-  /** Sets the demand of other gateways. */
   setDemand(demand: FleetDemand): void {
     const { permits, urgent } = this.#demand
     if (demand.permits === permits && demand.urgent === urgent) return
@@ -64,7 +63,7 @@ export class FleetLedger {
     return this.#options.budget.state().waiting
   }
 
-  /** Nothing is out any more: all sockets are gone. */
+  /** All sockets are gone. */
   get isEmpty(): boolean {
     return this.#options.budget.leased === 0
   }

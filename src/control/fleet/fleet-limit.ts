@@ -32,63 +32,62 @@ export interface FleetLimitOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
   readonly desk: Pick<AllowanceDesk, 'stateOf' | 'setAway'>
-  /** `FLEET_MEMBER`, and `FLEET_REPLICAS`. */
   readonly member: string
   readonly replicas: number
-  /** As which process this gateway is a member now; `null` while it is none. */
+  /** Current process as a member; `null` while it is none. */
   readonly self: () => LimitSelf | null
-  /** An earlier process of this folder: what it used is known here. */
+  /** True for an earlier process of this folder, whose use is known here. */
   readonly isOurs: (inc: string) => boolean
-  /** There was no earlier process in this folder. */
+  /** True without an earlier process in this folder. */
   readonly isFirst: () => boolean
-  /** It is certain that this process has ended. */
+  /** True if this process has certainly ended. */
   readonly isGone: (seat: LimitSeat) => boolean
   /** No earlier process can have given anything away in this minute. */
   readonly isSettled: () => boolean
-  /** Called when too many gateways of other names hold a share, so that none is left for this one. */
+  /** Called when gateways of other names hold all shares. */
   readonly onFull: () => void
   readonly now?: () => number
 }
 
 /** Wait for other gateways before waiters are refused. */
 const ASKING_MS = 300
-/** Time without any need after which demands are withdrawn. */
+/** Time without need after which demands are withdrawn. */
 const CALM_MS = 1_000
-/** Others need something: workers are asked for so long, and again after so long. */
+/** While others need something, workers report spares for this long, at this interval. */
 const [PROBE_MS, PROBE_EVERY_MS] = [50, 500]
 const GAP_MS = 20
 const RETRY_MS = 500
-/** Fraction of the rightful share to request at once, so that not every request has to ask. */
+/** Part of the rightful share requested at once, so that not every request has to ask. */
 const CHUNK = 1 / 8
 const [MINUTE_TTL_MS, TTL_MS] = [180_000, 40 * 86_400_000]
 
 /**
- * Share of this gateway in one limit of a named key: keeps what the ledger may grant, requests what it lacks from other
- * gateways, and gives up what it does not need. While all have enough there are no messages.
+ * This gateway's share in one limit of a named key: limits the ledger, requests what is lacking, gives up what is
+ * unneeded. While all have enough there are no messages.
  */
 export class FleetLimit {
   readonly #options: FleetLimitOptions
   readonly #record: string
   readonly #aad: string
   readonly #now: () => number
-  /** Record in Valkey, and the knowledge before it. */
+  /** Record in Valkey, or what is known without it. */
   #book: LimitBook = { period: 0, seats: {} }
-  /** Is being written, or may be: what it gives is given. */
+  /** Being written, perhaps done: its gifts count as given. */
   #pending: LimitBook | null = null
-  /** As which this process was a member last. */
+  /** Last incarnation as a member. */
   #inc = ''
   #rev = 0
   #isRead = false
   #isStale = false
-  /** The record lacks something that is known here: Valkey has lost it. */
+  /** Valkey has lost something known here. */
   #isUntold = false
-  /** The record is of a period that has not begun here. */
+  /** The record's period has not begun here. */
   #isBehind = false
   #isBusy = false
   #isAway = false
-  /** Kept from the workers, to be given. */
+  /** Withheld from workers, to be given. */
   #hold = 0
-  /** Unneeded amount, since that time. */
+  /** Unneeded since that time. */
   #idle = 0
   #probedAt = -Infinity
   #probedFor = 0
@@ -106,14 +105,14 @@ export class FleetLimit {
     this.#now = options.now ?? (() => performance.now())
   }
 
-  /** Amounts held by others, for the ledger. */
+  /** Held by others. */
   awayOf({ limit, period }: Pick<AllowanceState, 'limit' | 'period'>) {
     if (period !== this.#book.period) this.#begin(period)
     const part = Math.max(0, Math.min(limit, this.#part(limit)))
     return { away: limit - part + Math.min(part, this.#hold), mayCome: this.#mayCome }
   }
 
-  /** Reads the record after another gateway, or this one, may have written. */
+  /** The record may have changed. */
   onNews(): void {
     this.#isStale = true
     this.look()
@@ -124,7 +123,7 @@ export class FleetLimit {
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
-  /** Makes up its mind, tells the ledger, and asks the engine if there is something to say. */
+  /** Decides, updates the ledger, and writes to Valkey if needed. */
   look(): void {
     const { name, desk, self } = this.#options
     const state = this.#isClosed ? null : desk.stateOf(name)
@@ -144,7 +143,7 @@ export class FleetLimit {
     }
   }
 
-  /** True until the gifts of earlier processes are known, before which nothing may be used. */
+  /** True until earlier processes' gifts are known; nothing may be used before. */
   get #mustRead(): boolean {
     return !this.#isRead && (!this.#isShort || !this.#options.isSettled())
   }
@@ -154,7 +153,7 @@ export class FleetLimit {
     return this.#options.name.endsWith('/requests')
   }
 
-  /** True if the record is ours: other gateways take over what an ended process held, except what is used up. */
+  /** True if the record has our seat: others take over what an ended process held, except what is used up. */
   get #isSeated(): boolean {
     const { name, member, self, isOurs } = this.#options
     const inc = this.#book.seats[member]?.inc
@@ -184,7 +183,7 @@ export class FleetLimit {
     this.#askedAt = -Infinity
   }
 
-  /** Without the engine what there is by right, unless more is known, or an earlier process may have given it away. */
+  /** Without Valkey the rightful share, unless more is known, or an earlier process may have given it away. */
   #part(limit: number): number {
     const { member, replicas, isFirst } = this.#options
     const size = { limit, replicas }
@@ -196,7 +195,7 @@ export class FleetLimit {
     return isKnown ? rightOf(replicas - 1, size) : 0
   }
 
-  /** Keeps back what others need, as far as it is unneeded here or exceeds our rightful share. */
+  /** Withholds what others need, as far as unneeded here or beyond our rightful share. */
   #squeeze(state: AllowanceState): void {
     const { name, desk, replicas } = this.#options
     const { limit } = state
@@ -213,7 +212,7 @@ export class FleetLimit {
     desk.setAway(name, this.awayOf(state))
   }
 
-  /** Workers tell what they have to spare while something is kept back: for a moment all is, now and then. */
+  /** While something is withheld, workers report their spares: now and then all is withheld for a moment. */
   #isProbing(wanted: number): boolean {
     const now = this.#now()
     if (wanted > this.#probedFor || now - this.#probedAt > PROBE_EVERY_MS) {
@@ -224,10 +223,7 @@ export class FleetLimit {
     return now - this.#probedAt < PROBE_MS
   }
 
-  /**
-   * Receivers of gifts. If all lack credits, what each has is too little for any of them: the first by name gets it
-   * all.
-   */
+  /** If all lack credits, each has too little: the first by name gets everything. */
   #others(state: AllowanceState) {
     const { member, replicas, isGone } = this.#options
     const size = { limit: state.limit, replicas }
@@ -237,7 +233,7 @@ export class FleetLimit {
     )
   }
 
-  /** `null` where there is nothing to say. */
+  /** `null` if there is nothing to write. */
   #decide(state: AllowanceState, now: number): LimitBook | null {
     const { name, member, replicas, self, isOurs, isGone } = this.#options
     const me = self()

@@ -12,34 +12,32 @@ export interface FleetLimitsOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
   readonly desk: AllowanceDesk
-  /** `FLEET_MEMBER`, and `FLEET_REPLICAS`. */
   readonly member: string
   readonly replicas: number
-  /** As which process this gateway is a member, and what the register said last. */
+  /** This process as a member, and the last register. */
   readonly standing: () => { readonly inc: string; readonly state: FleetState | null }
   /** Processes of this folder. */
   readonly incs: () => readonly string[]
   readonly log: Pick<Logger, 'warn'>
 }
 
-/** Time after the start in which an earlier process may have counted requests of this minute. */
+/** An earlier process may have counted requests of this minute until then. */
 const SETTLED_MS = 61_000
 const DAY_MS = 86_400_000
 const FULL =
   'too many gateway names have held a share of a key limit, so none is left for this one: give gateways stable names (FLEET_MEMBER)'
 
-/** The limits of named keys over all gateways of a fleet, each a `FleetLimit` from its first use on. */
+/** Limits of named keys in a fleet, each a `FleetLimit` from its first use on. */
 export class FleetLimits implements LimitGovernor {
   readonly #options: FleetLimitsOptions
   /** Bounded by the limits that keys have. */
   readonly #limits = new Map<AllowanceName, FleetLimit>()
-  /** Changed limits. Bounded by the same. */
+  /** Bounded by the same. */
   readonly #changed = new Set<AllowanceName>()
   readonly #startedAt = performance.now()
   readonly #endNews: () => void
   #warnedAt = -Infinity
 
-  /** From now on the ledgers keep to what the fleet leaves them. */
   constructor(options: FleetLimitsOptions) {
     this.#options = options
     options.desk.governor = this
@@ -103,7 +101,7 @@ export class FleetLimits implements LimitGovernor {
     return limit
   }
 
-  /** Once a day for all: every request of the key may find it so. */
+  /** Once a day for all limits. */
   #warnFull(limit: AllowanceName): void {
     const now = performance.now()
     if (now - this.#warnedAt < DAY_MS) return
@@ -117,7 +115,10 @@ export class FleetLimits implements LimitGovernor {
     return { inc, era: state.era, rev: state.rev }
   }
 
-  /** The register is newer than the seat, and complete, and does not know the process: it has ended, or has let go of everything. */
+  /**
+   * True if the register is newer than the seat, complete, and without the process: it has ended, or let go of
+   * everything.
+   */
   #isGone({ inc, era, rev }: LimitSeat): boolean {
     const { state } = this.#options.standing()
     if (state === null || state.phase !== 'open' || inc in state.members) return false
@@ -127,7 +128,7 @@ export class FleetLimits implements LimitGovernor {
 
 const KINDS = /^limit\.([\w-]{1,64})\.(here\.)?(credits|requests|streams)$/
 
-/** The limit of which a record is; `null` for any other. */
+/** `null` if the record is not of a limit. */
 function limitOf(record: string): AllowanceName | null {
   const [, key, here, kind] = KINDS.exec(record) ?? []
   if (key === undefined) return null

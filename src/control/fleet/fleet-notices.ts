@@ -6,14 +6,13 @@ import type { FleetTimes, Instant } from '../../shared/elapsed.ts'
 export interface FleetNoticesOptions {
   readonly log: Logger
   readonly times: Pick<FleetTimes, 'closesMs'>
-  /** `HTTP_MAX_CONNECTIONS` and `FLEET_REPLICAS` of this gateway. */
   readonly own: () => { readonly max: number; readonly replicas: number }
 }
 
-/** Time without Valkey after which the log asks for attention. */
+/** Time without Valkey until the log asks for attention. */
 const ALARM_MS = 10_000
 
-/** Log lines about a fleet, one for each change. */
+/** Logs changes of a fleet. */
 export class FleetNotices {
   readonly #options: FleetNoticesOptions
   #heardAt = performance.now()
@@ -25,17 +24,14 @@ export class FleetNotices {
     this.#options = options
   }
 
-  /** The engine has not answered for long. */
   get isAlarmed(): boolean {
     return this.#isAlarmed
   }
 
-  /** The engine has answered. */
   onHeard(): void {
     this.#heardAt = performance.now()
   }
 
-  /** Reports a change of whether it can serve, and why not. */
   onProblem(core: FleetCore, now: Instant, problem: string | null): void {
     const { log } = this.#options
     const { state } = core
@@ -44,14 +40,13 @@ export class FleetNotices {
     else log.warn({ ...facts, problem }, 'not serving in the fleet')
   }
 
-  /** Reports a change of the records that cannot be read or written although Valkey answers. */
+  /** Records that cannot be read or written although Valkey answers. */
   onUnshared(unshared: readonly string[]): void {
     const { log } = this.#options
     if (unshared.length > 0) log.warn({ records: unshared }, UNSHARED)
     else log.info('all records are shared with the fleet again')
   }
 
-  /** Looks whether there is something to say. */
   look({ state }: FleetCore): void {
     this.#noteContact()
     if (state === null) return

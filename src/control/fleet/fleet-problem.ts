@@ -3,7 +3,7 @@ import type { FleetRefusal } from '../../fleet/fleet-news.ts'
 import { MAX_MEMBERS } from '../../fleet/fleet-state.ts'
 import type { Instant } from '../../shared/elapsed.ts'
 
-/** Why nothing can be served; `null` if it can. */
+/** `null` if requests can be served. */
 export function fleetProblem(core: FleetCore, now: Instant): string | null {
   const stage = core.stage(now)
   const { state } = core
@@ -25,7 +25,7 @@ export function fleetProblem(core: FleetCore, now: Instant): string | null {
   return null
 }
 
-/** Why this gateway cannot be a member, for its operator. */
+/** Messages for the operator. */
 export const REFUSALS: Readonly<Record<FleetRefusal, string>> = {
   newer: 'The fleet runs a newer version of this program. Update this gateway.',
   foreign:

@@ -14,7 +14,7 @@ export interface FleetSharesOptions
   readonly records: FleetRecords
   readonly seal: FleetSeal
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
-  /** `problem` is another. */
+  /** Called when `problem` has changed. */
   readonly onChange: () => void
   readonly log: Logger
 }
@@ -34,7 +34,7 @@ export class FleetShares {
       seal,
       folder: join(stateDir, 'responses'),
       member,
-      // All gateways together have as much in the engine as one may have on its disk.
+      // All gateways together may store as much in Valkey as one on its disk.
       limits: () => ({ maxBytes: storeMaxBytes / replicas, maxAgeMs: storeMaxAgeMs }),
       log
     })
@@ -54,12 +54,12 @@ export class FleetShares {
     await this.#keys.start()
   }
 
-  /** Reason why no request may be served yet; `null` if there is none. */
+  /** Why no request may be served yet. */
   get problem(): string | null {
     return this.#keys.problem
   }
 
-  /** Shares the last answers first, as far as Valkey accepts them within this time. */
+  /** Shares the last answers as far as Valkey takes them in time. */
   async close(patienceMs: number): Promise<void> {
     await this.#items.settle(patienceMs)
     this.#items.close()

@@ -20,7 +20,6 @@ import { SignInOverlay } from './shared-tokens.ts'
 
 export interface FleetSignInOptions extends Omit<SignInBookOptions, 'now'> {
   readonly times: RefreshTimes
-  /** Instructions when the sign-in is dead. */
   readonly loginHint: string
   readonly clock: SignInClock
 }
@@ -32,30 +31,30 @@ export interface FleetMembership
 
 export interface SignInClock {
   instant(): Instant
-  /** Runs something later; the result calls it off. */
+  /** The result cancels. */
   after(delayMs: number, run: () => void): () => void
 }
 
 type Wait = Extract<TurnStep, { readonly type: 'wait' }>
 type OurTokens = SharedTokens & { readonly isOurs: boolean }
 
-/** Longest wait of a request for the gateway that renews the token. */
+/** Longest wait of a request for the renewing gateway. */
 const PATIENCE_MS = 20_000
 /** The fleet has no signal for being complete. */
 const SETTLING_LOOK_MS = 500
-/** Interval of repeats while Valkey has not accepted a message. */
+/** Interval of retries while Valkey has not taken a message. */
 const AGAIN_MS = 1_000
 const LONGEST_WAIT_S = 30
 
-/** The sign-in of a fleet: does what `next-refresh.ts` says may be done. */
+/** The fleet's sign-in: does what `next-refresh.ts` allows. */
 export class FleetSignIn implements SharedSignIn {
   readonly #options: FleetSignInOptions
   readonly #book: SignInBook
   readonly #bell: NewsBell
-  /** One thing at a time. */
+  /** One step at a time. */
   #queue: Promise<unknown> = Promise.resolve()
   #cancelRetry: (() => void) | null = null
-  /** A look that has not begun sees what all news until then tell of. */
+  /** A pending look covers all news until it begins. */
   #isLookDue = false
   #onNews: () => void = () => {}
   #isClosed = false
@@ -88,12 +87,12 @@ export class FleetSignIn implements SharedSignIn {
     return signIn
   }
 
-  /** Knowledge of this gateway about it; `null` before the first sign-in. */
+  /** `null` before the first sign-in. */
   get facts(): SignInFacts | null {
     return this.#book.state.own
   }
 
-  /** The gateway that renews, or was the last to do so; `null` before the first. */
+  /** Gateway that renews, or did last; `null` before the first. */
   get holder(): string | null {
     const { holder = '' } = this.facts ?? {}
     return holder === '' ? null : holder
@@ -128,7 +127,6 @@ export class FleetSignIn implements SharedSignIn {
     }
   }
 
-  /** Hears nothing any more, and tells the engine nothing later. */
   close(): void {
     this.#isClosed = true
     this.#cancelRetry?.()
@@ -142,7 +140,7 @@ export class FleetSignIn implements SharedSignIn {
     })
   }
 
-  /** Reads the record after another gateway may have written. */
+  /** The record may have changed. */
   async #look(): Promise<void> {
     if (this.#isLookDue) return
     this.#isLookDue = true
@@ -155,7 +153,7 @@ export class FleetSignIn implements SharedSignIn {
     if (this.#book.tokens?.accessToken !== before) this.#onNews()
   }
 
-  /** Takes the turn to renew `stored` where that may be, and it has not been renewed yet. */
+  /** Takes the turn to renew `stored` if allowed and not renewed yet. */
   async #step(isUseless: boolean, stored: StoredCredential) {
     const { times, log } = this.#options
     if (!(await this.#sync())) return UNREAD
@@ -187,7 +185,7 @@ export class FleetSignIn implements SharedSignIn {
     })
   }
 
-  /** Own overlay first, then the engine; resolves when both have it, or the engine was asked and does not answer. */
+  /** Own overlay first, then Valkey; resolves when both have it, or Valkey does not answer. */
   async #keep(got: RenewedTokens): Promise<OurTokens> {
     const before = this.#book.tokens
     if (before === null) throw new Error('sign-in not renewed')
@@ -265,7 +263,7 @@ export class FleetSignIn implements SharedSignIn {
   }
 }
 
-/** One sign-in for all gateways that are signed in by files, wherever theirs are; one for each REFRESH_TOKEN. */
+/** One record for all gateways that sign in by files, and one for each REFRESH_TOKEN. */
 export function recordNameOf({ id, isSetting }: Partial<CredentialSource>): string {
   return `sign-in.${isSetting === true ? id : 'files'}`
 }
@@ -278,7 +276,6 @@ const CLOCK: SignInClock = {
   }
 }
 
-/** Wakes those who wait for something to change. */
 class NewsBell {
   readonly #clock: Pick<SignInClock, 'after'>
   /** Bounded by the renewals that run: one. */
@@ -292,7 +289,7 @@ class NewsBell {
     for (const wake of this.#waiting) wake()
   }
 
-  /** Resolves when it rings, after so long, or when the signal aborts. */
+  /** Resolves at a ring, after `longestMs`, or when the signal aborts. */
   rung(longestMs: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const cancel = Number.isFinite(longestMs) ? this.#clock.after(longestMs, resolve) : () => {}

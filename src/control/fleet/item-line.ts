@@ -1,20 +1,23 @@
 import { ownerPartOf } from '../../shared/item-name.ts'
 import { OwnerSums } from '../../shared/owner-sums.ts'
 
-/** Names that wait until the engine has them; while it is away the oldest are given up, of those owners who have the most. */
+/** Beyond this, the oldest names of the owners with the most are dropped. */
 const MAX_WAITING = 1_024
-/** After so many failures in a row the others come first; after as many again it is given up, where one of them was done. */
+/**
+ * After this many consecutive failures others go first; after as many again it is dropped if another succeeded
+ * meanwhile.
+ */
 const TRIES = 5
 
 interface Trouble {
   readonly failures: number
-  /** Number of other items done before its first failure. */
+  /** Number of items done before its first failure. */
   readonly doneBefore: number
 }
 
 /**
- * Names of stored answers that wait to be shared, the oldest first. One that fails time and again stands in the way of the
- * others for a moment only: whether it or the engine is at fault shows by them.
+ * Stored answers to be shared, oldest first. A failing one holds up others only briefly: they show whether it or Valkey
+ * is at fault.
  */
 export class ItemLine {
   /** Bounded by MAX_WAITING. */
@@ -30,7 +33,7 @@ export class ItemLine {
     return name
   }
 
-  /** The name that is given up for it; `null` for none. */
+  /** Returns the name dropped in return, or `null`. */
   add(name: string): string | null {
     if (!this.#waiting.has(name)) this.#waiting.set(name, null)
     if (this.#waiting.size <= MAX_WAITING) return null
@@ -47,7 +50,7 @@ export class ItemLine {
     if (this.#waiting.delete(name)) this.#done += 1
   }
 
-  /** False: it is given up, since others could be done meanwhile. */
+  /** Returns false if the name is dropped, since others succeeded meanwhile. */
   failed(name: string): boolean {
     const { failures, doneBefore } = this.#waiting.get(name) ?? {
       failures: 0,

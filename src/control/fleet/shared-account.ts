@@ -20,9 +20,9 @@ export interface SharedAccountOptions {
   readonly id: string
   readonly account: Pick<AccountControl, 'adopt' | 'forWorker' | 'revive' | 'suspend'>
   readonly hub: Pick<SharedRecords, 'add'>
-  /** Milliseconds of a clock that never goes back. */
+  /** Monotonic ms. */
   readonly now?: () => number
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly wallNow?: () => number
   /** From 0 to 1. */
   readonly random?: () => number
@@ -30,16 +30,16 @@ export interface SharedAccountOptions {
 
 type Known = Omit<AccountVerdict, 'leftMs'> & { readonly endsAt: number }
 
-/** Gateways that wait for the same pause go on within this part of it, or so long if that is less. */
+/** Gateways resume from a pause spread over this part of it, or this time if less. */
 const JITTER = { part: 0.1, mostMs: 2_000 } as const
 /** Lasts until another sign-in, or until it is found to be over. */
 const SUSPENDED_MS = 366 * 86_400_000
-/** Difference below which times told in milliseconds from different moments count as the same. */
+/** Smaller differences between times taken at different moments are ignored. */
 const SAME_MS = 1_000
 
 /**
- * Shares the upstream's verdicts on the account among all gateways of a fleet: a verdict that one has heard holds for all, and one
- * that it has found to be over is over for all. A gateway that starts heeds what it finds, but for a suspension: it asks once.
+ * Shares the upstream's verdicts on the account in a fleet: what one gateway hears, or finds to be over, holds for all.
+ * A starting gateway heeds what it finds, except a suspension, which it tests once.
  */
 export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListener {
   readonly name = 'account'
@@ -53,7 +53,7 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
   readonly #known = new Map<Subject, Known>()
   #standing: AccountStanding
   #isAdopting = false
-  /** A suspension up to this number was there before us. */
+  /** Suspensions up to this number precede this process. */
   #spared: number | null = null
 
   constructor(options: SharedAccountOptions) {
@@ -97,7 +97,7 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
     this.#options.account.revive()
   }
 
-  /** With the sign-in that others take for suspended: this one has asked once more. */
+  /** Proves that the sign-in is not suspended. */
   onAnswered(): void {
     const known = this.#known.get('suspended')
     if (known === undefined || known.endsAt <= this.#now()) return
@@ -160,7 +160,7 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
     this.#options.account.suspend(token)
   }
 
-  /** As it is known now; what was so before, to the second, stays as it was. */
+  /** Keeps earlier times that are equal to the second. */
   #toStanding(): AccountStanding {
     const [now, wall] = [this.#now(), this.#wallNow()]
     const untilOf = (subject: Subject): number =>
@@ -193,7 +193,6 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
     this.#touch()
   }
 
-  /** Says that it is over, if it is not known to be. */
   #end(subject: Subject): void {
     const known = this.#known.get(subject)
     if (known === undefined || known.endsAt <= this.#now()) return
@@ -213,7 +212,7 @@ function barIn({ bars }: AccountStanding, bar: Subject): AccountBar | undefined 
   return bars.find((one) => one.bar === bar)
 }
 
-/** Tells sign-ins apart, and nothing about them. */
+/** Distinguishes sign-ins without revealing them. */
 function hashOf(token: string): string {
   return createHash('sha256').update(`kiro-gateway account ${token}`).digest('base64url')
 }

@@ -3,50 +3,50 @@ import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { Logger } from '../../observe/logger.ts'
 
-/** The value of a record, and its age by the engine's clock. */
+/** Value of a record, and its age by Valkey's clock. */
 export interface FoundValue<V> {
   readonly value: V
   readonly ageMs: number
 }
 
-/** A value that all members of a fleet know and change: each adds what it knows to what it finds. */
+/** Value that all members know and change; each adds what it knows. */
 export interface SharedValue<V> {
   readonly name: string
-  /** Understands what stands there; `null` for what is not to be believed. Never throws. */
+  /** `null` for implausible text. Never throws. */
   readonly parse: (text: string) => V | null
-  /** Returns the value that should stand there instead; `null` where it may stay. Asked again after every change by anybody. */
+  /** Returns the value to write instead; `null` to keep it. Called again after every change. */
   readonly next: (found: FoundValue<V> | null) => V | null
-  /** Hears everything that others have written. */
+  /** Called for values of other gateways. */
   readonly onFound: (found: FoundValue<V>) => void
-  /** Returns after how many ms a value has lost its meaning; `null` for never. */
+  /** Ms until the value is worthless; `null` for never. */
   readonly ttlMs?: (value: V) => number | null
-  /** Least time between two changes by this replica: what happens meanwhile is one change. 0 for what must be known at once. */
+  /** Least time between changes by this replica; 0 for urgent ones. */
   readonly gapMs: number
 }
 
 export interface SharedRecordsOptions {
   readonly records: FleetRecords
-  /** Only holders of the secret can read or forge what is shared. */
+  /** Only holders of the secret can read or forge records. */
   readonly seal: FleetSeal
   readonly log: Pick<Logger, 'warn' | 'debug'>
-  /** One command of the engine in so many ms, after a few at once. */
+  /** One command per this many ms, after a burst. */
   readonly paceMs: number
-  /** Milliseconds of a clock that never goes back. */
+  /** Monotonic ms. */
   readonly now?: () => number
   /** From 0 to 1. */
   readonly random?: () => number
 }
 
-/** Commands at once, before they are paced: a verdict must not wait for lessons. */
+/** Commands before pacing starts: a verdict must not wait for lessons. */
 const BURST = 6
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 8_000
-/** Wait before looking again when another gateway changed the same record at once. */
+/** Wait after another gateway changed the same record. */
 const CONFLICT_MS = 40
 
 /**
- * Keeps the shared values of this replica and the engine alike, one command at a time and few of them, the values that were
- * added first before the others. Without the engine nothing happens, and what has changed is told when it is back.
+ * Keeps this replica's shared values and Valkey equal, with few commands, one at a time; values added first have
+ * priority. Without Valkey nothing happens; changes are sent when it is back.
  */
 export class SharedRecords {
   readonly #options: SharedRecordsOptions
@@ -70,7 +70,7 @@ export class SharedRecords {
     })
   }
 
-  /** Begins to share a value. Returns what is to be called whenever `next()` may say something new. */
+  /** Returns a function to call whenever `next()` may return something new. */
   add<V>(value: SharedValue<V>): () => void {
     const { records, seal, log, random = Math.random } = this.#options
     const shared = createRecord(value, { records, seal, log, random, now: this.#now })
@@ -82,7 +82,7 @@ export class SharedRecords {
     }
   }
 
-  /** Resolves when nothing is left to tell, or so much time has passed. */
+  /** Resolves when everything is sent, or time is up. */
   async settle(patienceMs: number): Promise<void> {
     const deadline = this.#now() + patienceMs
     const isDue = (one: SharedRecord): boolean => one.dueAt() <= deadline
@@ -119,7 +119,7 @@ export class SharedRecords {
     this.#timer = setTimeout(() => this.#wake(), Math.max(1, Math.ceil(waitMs))).unref()
   }
 
-  /** Takes a command from what may be asked now; else milliseconds until there is one. */
+  /** Takes a command and returns 0, or returns the ms until one is available. */
   #spend(now: number): number {
     const { paceMs } = this.#options
     this.#credit = Math.min(BURST, this.#credit + (now - this.#creditAt) / paceMs)
@@ -130,13 +130,12 @@ export class SharedRecords {
   }
 }
 
-/** One shared value as the hub sees it. */
 interface SharedRecord {
   touch(): void
   onNews(name: string | null): void
-  /** When a command is wanted; `Infinity` for not at all. */
+  /** Time of the next command; `Infinity` for none. */
   dueAt(): number
-  /** Sends one command and takes its answer. Never rejects. */
+  /** Never rejects. */
   step(): Promise<void>
 }
 
@@ -168,7 +167,7 @@ class OneRecord<V> implements SharedRecord {
   #retryMs = FIRST_RETRY_MS
   #writtenAt = -Infinity
   #isRefused = false
-  /** Changes of ours that we are yet to be told of like everybody. */
+  /** Our own changes for which no news has arrived yet. */
   #ownNews = 0
   #isWriting = false
 
@@ -243,7 +242,7 @@ class OneRecord<V> implements SharedRecord {
       throw cause
     } finally {
       this.#isWriting = false
-      // Others have written while we did, and we were told of that.
+      // Others wrote meanwhile, and their news has arrived.
       if (this.#ownNews < 0) this.#isStale = true
       this.#ownNews = Math.max(0, this.#ownNews)
     }

@@ -3,19 +3,17 @@ import type { PlanControl } from '../plan-control.ts'
 import type { OtherSum } from '../plan/plan-record.ts'
 import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
 
-/** Sum that one process of a gateway has recorded. */
+/** Recorded by one process of a gateway. */
 interface RecordedSum extends OtherSum {
-  /** Epoch ms by its own clock when it said so: the oldest make room for others. */
+  /** Epoch ms by its own clock: the oldest are dropped first. */
   readonly at: number
 }
 
-/** By the name of the gateway, a slash, and the id of the process: what it has recorded before is in its own book. */
+/** By `gateway/process`; earlier processes' sums are in the gateway's own book. */
 export type RecordedSums = Readonly<Record<string, RecordedSum>>
 
 export interface SharedSumsOptions {
-  /** Name of this gateway in its fleet. */
   readonly name: string
-  /** Id of this process. */
   readonly id: string
   readonly plan: Pick<PlanControl, 'share' | 'setOthers' | 'recorded'>
   readonly hub: Pick<SharedRecords, 'add'>
@@ -23,13 +21,12 @@ export interface SharedSumsOptions {
   readonly now?: () => number
 }
 
-/** Processes that are remembered. */
 const MAX_PROCESSES = 64
 const MAX_NAME_CHARS = 128
-/** Credits of so long are told at once. */
+/** Credits within this time are sent together. */
 const GAP_MS = 5_000
 
-/** Sums that the gateways of a fleet have recorded: they use one account, whose figure each compares with the total. */
+/** Sums recorded by the gateways of a fleet: each compares the account's figure with their total. */
 export class SharedSums implements SharedValue<RecordedSums> {
   readonly name = 'recorded'
   readonly gapMs = GAP_MS
@@ -78,7 +75,7 @@ function bounded(sums: RecordedSums): RecordedSums {
   return Object.fromEntries(newest)
 }
 
-/** Parses the sums; `null` for anything else. Never throws: the record may contain anything. */
+/** `null` for anything else: the record may contain anything. */
 export function parseSums(text: string): RecordedSums | null {
   const found = parseJsonObject(text)
   if (found === null) return null

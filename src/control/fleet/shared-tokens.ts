@@ -16,20 +16,16 @@ import {
   replaceFile
 } from '../../shared/private-files.ts'
 
-/** A sign-in whose tokens are known. */
 export type SignInTokens = StoredCredential & { readonly refreshToken: string }
 
-/**
- * Encodes the tokens for the other gateways. Their clocks may be a day apart, so it has the remaining life of the
- * access token.
- */
+/** Contains the remaining life, since clocks of gateways may be a day apart. */
 export function toSharedText(tokens: SignInTokens, now: number): string {
   const { expiresAt } = tokens
   const leftMs = expiresAt === null ? null : Math.max(0, expiresAt - now)
   return JSON.stringify({ ...tokens, leftMs })
 }
 
-/** Reads that, `ageMs` after it was written, by the clock of this machine; `null` if it is none. `now` is epoch ms. */
+/** `ageMs` after it was written; `null` if invalid. `now` is epoch ms. */
 export function readSharedText(text: string, now: number, ageMs: number): SignInTokens | null {
   const file = parseJsonObject(text)
   const tokens = file === null ? null : readTokens(file)
@@ -71,7 +67,7 @@ function readTokens(file: JsonObject): SignInTokens | null {
   }
 }
 
-/** `undefined` for what is neither a client nor none. */
+/** `undefined` if invalid. */
 function readClient(value: unknown): OidcClient | null | undefined {
   if (value === null) return null
   const { clientId, clientSecret, expiresAt } = asJsonObject(value) ?? {}
@@ -105,7 +101,7 @@ function isTime(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e14
 }
 
-/** Copy of the shared sign-in at a gateway, so that Valkey may lose everything. */
+/** A gateway's copy, so that Valkey may lose everything. */
 export interface KeptSignIn {
   readonly facts: SignInFacts
   readonly tokens: SignInTokens
@@ -115,7 +111,7 @@ export interface KeptSignIn {
 
 const MAX_FILE_BYTES = 1024 * 1024
 
-/** That, in a file of STATE_DIR that only we can read. */
+/** `KeptSignIn` in a private file of STATE_DIR. */
 export class SignInOverlay {
   readonly path: string
   readonly #dir: string
@@ -126,7 +122,7 @@ export class SignInOverlay {
     this.path = join(this.#dir, `fleet.${source}.json`)
   }
 
-  /** `null` if there is none, or it is damaged. */
+  /** `null` if missing or damaged. */
   async load(): Promise<KeptSignIn | null> {
     const bytes = await readPrivateFile(this.path, MAX_FILE_BYTES).catch(() => null)
     const file = bytes === null ? null : parseJsonObject(bytes.toString())
@@ -137,7 +133,7 @@ export class SignInOverlay {
     return { facts, tokens, filed }
   }
 
-  /** Resolves when the disk has it. Rejects with Node's error where the folder cannot be written. */
+  /** Resolves when the disk has it. Rejects with Node's error. */
   async save(kept: KeptSignIn): Promise<void> {
     await makeInnerFolder(this.#dir)
     const text = `${JSON.stringify(kept, null, 2)}\n`

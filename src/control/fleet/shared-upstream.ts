@@ -10,7 +10,6 @@ import { SharedRecords } from './shared-records.ts'
 import { SharedSums } from './shared-sums.ts'
 import { shareUsage } from './shared-usage.ts'
 
-/** Knowledge of the upstream that gateways share. */
 export interface UpstreamKnowledge {
   readonly account: AccountControl
   readonly plan: PlanControl
@@ -39,7 +38,7 @@ export class SharedUpstream {
     new SharedSums({ name, id, plan, hub }).start()
   }
 
-  /** Nothing is asked of the upstream any more; what was said last has so long to get out. */
+  /** Sends what is left within `patienceMs`. */
   async close(patienceMs: number): Promise<void> {
     await this.#hub.settle(patienceMs)
     this.#hub.close()

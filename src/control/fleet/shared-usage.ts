@@ -12,18 +12,18 @@ export interface SharedUsageOptions {
 
 const RECORD = 'usage'
 const AAD = `v1|record|${RECORD}`
-/** Longest time for one gateway to ask the upstream before the next one does. */
+/** Longest time for one gateway to ask before the next one does. */
 const ASK_MS = 5_000
 const LOOK_MS = 250
 const MAX_ALLOWANCES = 64
 const MAX_WORD_CHARS = 256
 
-/** Record of a question to the upstream, pending or answered. */
+/** A pending or answered question. */
 type Shared = { readonly isAsked: true } | { readonly usage: AccountUsage }
 
 /**
  * Has one gateway read the account's usage for all within `FRESH_MS`. A gateway that cannot reach Valkey, or has waited
- * long enough for another one, reads it itself.
+ * long enough, reads it itself.
  */
 export function shareUsage(options: SharedUsageOptions): UsageSharing {
   return async (ask) => {
@@ -71,7 +71,7 @@ async function askForAll(
   }
 }
 
-/** Writes the record. Returns the new revision; `null` if another writer was first, or the outcome is unknown. */
+/** Returns the new revision; `null` if another writer was first, or the outcome is unknown. */
 async function write(
   { records, seal }: SharedUsageOptions,
   rev: number,

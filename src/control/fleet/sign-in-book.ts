@@ -31,16 +31,13 @@ import {
 export interface SignInBookOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
-  /** In the own STATE_DIR. */
   readonly overlay: {
     load(): Promise<KeptSignIn | null>
     save(kept: KeptSignIn): Promise<void>
   }
-  /** FLEET_NAME */
   readonly fleet: string
-  /** This gateway's name. */
   readonly self: string
-  /** Names the record: the same for all gateways that have this sign-in together. */
+  /** Name of the record; equal for all gateways that share the sign-in. */
   readonly source: string
   /** True if no gateway of the fleet is missing. */
   readonly isOpen: () => boolean
@@ -48,12 +45,12 @@ export interface SignInBookOptions {
   readonly now: () => Instant
 }
 
-/** Others may write at the same moment. */
+/** Others may write at the same time. */
 const MAX_TRIES = 12
 
 /**
- * Knowledge of this gateway about the fleet's sign-in, tokens included: receives it from Valkey, keeps it in its own
- * overlay, and writes back what is missing. One call at a time.
+ * This gateway's knowledge of the fleet's sign-in with its tokens: reads it from Valkey, keeps it in the overlay, and
+ * writes back what is missing. One call at a time.
  */
 export class SignInBook {
   readonly #options: SignInBookOptions
@@ -72,7 +69,7 @@ export class SignInBook {
     this.#tokens = kept?.tokens ?? null
   }
 
-  /** Begins with what an earlier process of this gateway has kept. */
+  /** Starts with what an earlier process has kept. */
   static async open(options: SignInBookOptions): Promise<SignInBook> {
     return new SignInBook(options, await options.overlay.load())
   }
@@ -85,7 +82,7 @@ export class SignInBook {
     return this.#tokens
   }
 
-  /** The engine, if it answers, has yet to be told something. */
+  /** Something has still to be written to Valkey. */
   get isUntold(): boolean {
     return publication(this.#state) !== null
   }
@@ -94,7 +91,7 @@ export class SignInBook {
     this.#files = files
   }
 
-  /** The newest of all, or of the own files where a new sign-in is in them that the engine could not be told of. */
+  /** The newest tokens, or those of the own files if these hold a new sign-in that Valkey lacks. */
   shared(): SharedTokens | null {
     const [tokens, files, { own }] = [this.#tokens, this.#files, this.#state]
     const proof = this.#proofOfFiles()
@@ -111,7 +108,7 @@ export class SignInBook {
     if (this.#state.own !== own || this.#state.filed !== filed) this.#isUnsaved = true
   }
 
-  /** Takes what the token service has given for the turn that was granted. False: there is something newer already. */
+  /** Takes tokens received in the granted turn. Returns false if there are newer ones. */
   take(tokens: SignInTokens): boolean {
     const { own } = this.#state
     this.tell({ type: 'renewed', proof: this.#proofOf(tokens) })
@@ -120,16 +117,14 @@ export class SignInBook {
     return true
   }
 
-  /**
-   * Hears the engine and tells it what it does not know. False: it does not answer. Never rejects.
-   */
+  /** Reads from and writes to Valkey. Returns false if it does not answer. Never rejects. */
   async sync(): Promise<boolean> {
     const { records, source, isOpen, now } = this.#options
     this.tell({ type: 'fleet', isOpen: isOpen(), at: now() })
     try {
       this.#hear(await records.read(source))
       for (let tries = 0; tries < MAX_TRIES; tries += 1) if (await this.#tellEngine()) break
-      // What the own files hold counts as seen once the engine knows it.
+      // The files' content counts as seen once Valkey knows it.
       const proof = this.#proofOfFiles()
       if (proof !== '' && proof !== this.#state.filed) this.tell({ type: 'filed', proof })
       if (this.#isUnsaved) await this.save()
@@ -140,7 +135,7 @@ export class SignInBook {
     }
   }
 
-  /** Writes the record; true if Valkey accepted it. Rejects if that is unknown. */
+  /** Returns true if Valkey took it. Rejects if that is unknown. */
   async write(facts: SignInFacts, tokens = this.#tokens): Promise<boolean> {
     if (tokens === null) throw new Error('a sign-in without tokens is not shared')
     const { records, seal, fleet, source, now } = this.#options
@@ -159,7 +154,7 @@ export class SignInBook {
     return true
   }
 
-  /** Resolves when the disk has it, or has refused it: then it is in memory and in the engine alone. */
+  /** Resolves when the disk has it or has failed: then only memory and Valkey have it. */
   async save(): Promise<void> {
     const { own, filed } = this.#state
     if (own === null || this.#tokens === null) return
@@ -177,7 +172,7 @@ export class SignInBook {
     say()
   }
 
-  /** True: it knows everything. */
+  /** Returns true if Valkey knows everything. */
   async #tellEngine(): Promise<boolean> {
     const fresh = newSignIn(this.#state, this.#proofOfFiles())
     if (fresh !== null) {
@@ -225,7 +220,7 @@ export class SignInBook {
   }
 }
 
-/** A sign-in that can be renewed wherever it is. */
+/** `null` unless it can be renewed anywhere. */
 function asTokens(stored: StoredCredential | null): SignInTokens | null {
   if (stored === null || stored.refreshToken === null || stored.renewalProblem !== null) return null
   return { ...stored, refreshToken: stored.refreshToken }

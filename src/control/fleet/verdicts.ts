@@ -4,28 +4,26 @@ import type { ErrorCode } from '../../shared/errors.ts'
 import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 
 /*
- * Gateways tell each other what the upstream has said of the account, as codes: its words may quote a client. The newest verdict
- * of a subject counts, which is the one with the larger number, since a new statement is made after the one before was seen. So the
- * order in which they hear of each other does not matter, nor how often. A verdict says how much time is left of it, not when it
- * ends, since clocks may be a day apart.
+ * The upstream's statements about the account, as codes: its words may quote a client. The verdict with the largest number
+ * counts, so order and repetition do not matter. Verdicts tell the time left, since clocks may be a day apart.
  */
 
-/** `pause`: requests wait for a moment; `suspended`: the account of a sign-in, until there is another one. */
+/** `pause`: requests wait briefly; `suspended`: until there is another sign-in. */
 export type Subject = Bar | 'pause' | 'suspended'
 
 export interface AccountVerdict {
-  /** Goes up with each news of the subject. */
+  /** Grows with each news of the subject. */
   readonly n: number
-  /** Gateway that said it; decides between two that came at once. */
+  /** Gateway; decides between two at once. */
   readonly by: string
-  /** Milliseconds for which it holds; 0 where it is over. */
+  /** 0 if it is over. */
   readonly leftMs: number
   readonly code: ErrorCode
-  /** Says nothing. Gateways of before took a record without it for none. */
+  /** Always empty. Earlier versions reject a record without it. */
   readonly message: ''
-  /** Hash of the sign-in that it is about; '' where it is about the account. */
+  /** Hash of the sign-in; '' if it is about the account. */
   readonly of: string
-  /** Consecutive occurrences, if they matter. */
+  /** Consecutive occurrences. */
   readonly times: number
 }
 
@@ -51,7 +49,7 @@ const MAX_N = 2 ** 48
 const MAX_TIMES = 1_000
 const MAX_ID_CHARS = 64
 
-/** Merges two sets of verdicts. Commutative, associative, idempotent. */
+/** Commutative, associative, idempotent. */
 export function mergeVerdicts(a: AccountVerdicts, b: AccountVerdicts): AccountVerdicts {
   const merged: Partial<Record<Subject, AccountVerdict>> = {}
   for (const subject of SUBJECTS) {
@@ -61,7 +59,6 @@ export function mergeVerdicts(a: AccountVerdicts, b: AccountVerdicts): AccountVe
   return merged
 }
 
-/** True if this is newer than the other. */
 export function isNewer(
   a: Pick<AccountVerdict, 'n' | 'by'>,
   b: Pick<AccountVerdict, 'n' | 'by'> | undefined
@@ -69,7 +66,6 @@ export function isNewer(
   return b === undefined || a.n > b.n || (a.n === b.n && a.by > b.by)
 }
 
-/** Returns the verdicts as they are `ms` later. */
 export function laterBy(verdicts: AccountVerdicts, ms: number): AccountVerdicts {
   const later: Partial<Record<Subject, AccountVerdict>> = {}
   for (const subject of SUBJECTS) {
@@ -80,12 +76,12 @@ export function laterBy(verdicts: AccountVerdicts, ms: number): AccountVerdicts 
   return later
 }
 
-/** Returns the verdict as it may stand in a record. */
+/** In the form for a record. */
 export function toVerdict(verdict: Omit<AccountVerdict, 'message'>): AccountVerdict {
   return { ...verdict, message: '', leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
 }
 
-/** Parses the verdicts; `null` for anything else. Never throws: the record may contain anything. */
+/** `null` for anything else: the record may contain anything. */
 export function parseVerdicts(text: string): AccountVerdicts | null {
   const found = parseJsonObject(text)
   if (found === null) return null

@@ -7,13 +7,13 @@ import type {
 
 export interface WatchedRecordsOptions {
   readonly records: FleetRecords
-  /** Something has begun to fail for good, or does no longer. */
+  /** Called when something begins or ceases to fail lastingly. */
   readonly onChange?: () => void
-  /** Milliseconds of a clock that never goes back. */
+  /** Monotonic ms. */
   readonly now?: () => number
 }
 
-/** Time of repeated failures after which they count as lasting. */
+/** Repeated failures last from this time on. */
 const LASTING_MS = 10_000
 const LEAST_FAILURES = 3
 /** Time without attempts after which a failure is forgotten. */
@@ -25,10 +25,7 @@ interface Trouble {
   readonly failures: number
 }
 
-/**
- * The records of an engine, and which kinds of them cannot be read or written although others can: an engine whose memory is full
- * still answers, and so does one whose user may not do all.
- */
+/** Watches which kinds of records fail although Valkey answers: its memory may be full, or its user may lack rights. */
 export class WatchedRecords implements FleetRecords {
   readonly #options: WatchedRecordsOptions
   readonly #now: () => number
@@ -44,7 +41,6 @@ export class WatchedRecords implements FleetRecords {
     })
   }
 
-  /** Kinds of records that this gateway can't share now, by name. */
   get unshared(): readonly string[] {
     const now = this.#now()
     const kinds = [...this.#troubles]
