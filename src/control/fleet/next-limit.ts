@@ -1,0 +1,415 @@
+import {
+  isFullFor,
+  isToldIn,
+  joinBooks,
+  type LimitBook,
+  type LimitSeat,
+  type LimitSelf,
+  partOf,
+  rightOf,
+  wantsIn,
+  withGift,
+  withHeritage,
+  withSelf,
+  withWant
+} from '../../fleet/limit-book.ts'
+import { type AllowanceName, isUsedUp } from '../../ipc/allowance.ts'
+import {
+  type AllowanceState,
+  freeIn,
+  needOf,
+  scrapsIn,
+  spareIn
+} from '../allowances/allowance-ledger.ts'
+
+/*
+ * Decides what one gateway of a fleet does about its share of a limit: what it keeps from its workers for other gateways, and when
+ * it reads or writes the record that they share (`limit-book.ts`). A pure function of what the gateway knows.
+ *
+ *                  news                    look                  answer
+ *    known ─────────────────────▶ stale ──────────▶ reading ───────────────▶ known
+ *    │   ▲                                          ▲     │
+ *    │   │ written, or another was faster           │     │ no answer
+ *    │   │                                     look │     │
+ *    │   └────────────────── writing                │     ▼
+ *    │                       ▲     │                └── away ◀─┐
+ *    └───────────────────────┘     └──────────────────────────┘
+ *       look: something to say           no answer: it may be written
+ *
+ * News while it reads or writes make the record stale as soon as the answer is there. A new period changes nothing of this: its
+ * record is unread, whatever the link is.
+ *
+ * Invariants: what a written book gives away, or one that may be written, is kept from the workers before it is sent; and nothing is
+ * used before the gifts of earlier processes are known.
+ */
+
+/** Contact with the record in Valkey. */
+export type LimitLink =
+  | { readonly name: 'known' }
+  /** Another gateway may have written. */
+  | { readonly name: 'stale' }
+  /** The last command had no answer: what is known may be old, and nothing can be asked of other gateways. */
+  | { readonly name: 'away' }
+  /** `isAway`: after a command without an answer. `isOvertaken`: there have been news since. */
+  | { readonly name: 'reading'; readonly isAway: boolean; readonly isOvertaken: boolean }
+  | { readonly name: 'writing'; readonly book: LimitBook; readonly isOvertaken: boolean }
+
+export interface LimitState {
+  readonly link: LimitLink
+  /**
+   * Record of this period. `told` has all that is known here; `untold` lacks something, as Valkey has lost it; `ahead` is of a
+   * period that has not begun here.
+   */
+  readonly record: 'unread' | 'told' | 'untold' | 'ahead'
+  /** Record, and the knowledge before it. */
+  readonly book: LimitBook
+  /** Book that is being written, or may have been written: what it gives is given. */
+  readonly doubt: LimitBook | null
+  /** Last incarnation as a member. */
+  readonly inc: string
+  readonly rev: number
+  /** Kept from the workers, to be given. */
+  readonly hold: number
+  /** Unneeded amount. */
+  readonly idle: number
+  /** When workers were asked last for what they have to spare, and for how much. */
+  readonly probe: { readonly at: number; readonly wanted: number }
+  readonly askedAt: number
+  readonly neededAt: number
+  /** Earliest time of the next command. */
+  readonly nextAt: number
+}
+
+/** Surroundings at one moment. */
+export interface LimitView {
+  readonly name: AllowanceName
+  readonly member: string
+  readonly replicas: number
+  /** Current process as a member; `null` while it is none. */
+  readonly self: LimitSelf | null
+  /** True for an earlier process of this folder, whose use is known here. */
+  readonly isOurs: (inc: string) => boolean
+  /** True without an earlier process in this folder. */
+  readonly isFirst: boolean
+  /** True if this process has certainly ended. */
+  readonly isGone: (seat: LimitSeat) => boolean
+  /** No earlier process can have given anything away in this minute. */
+  readonly isSettled: boolean
+  readonly now: number
+}
+
+export type LimitEvent =
+  | { readonly type: 'period'; readonly period: number }
+  /** The ledger has changed, or something that `withheldIn()` depends on. */
+  | { readonly type: 'ledger'; readonly ledger: AllowanceState }
+  /** Time to act: the ledger knows by now what is kept from it. */
+  | { readonly type: 'look'; readonly ledger: AllowanceState }
+  /** Another gateway, or this one, may have written. */
+  | { readonly type: 'news' }
+  /** Answer to a read, or to a write for which another gateway was faster. */
+  | { readonly type: 'found'; readonly rev: number; readonly book: LimitBook | null }
+  | { readonly type: 'written'; readonly rev: number }
+  /** No answer has come. */
+  | { readonly type: 'failed' }
+
+export type LimitCommand =
+  | { readonly type: 'read' }
+  /** `ledger`: the one on which the book rests. */
+  | { readonly type: 'write'; readonly book: LimitBook; readonly ledger: AllowanceState }
+  /** Look again after this time, and not at the one that was set before. */
+  | { readonly type: 'wait'; readonly ms: number }
+  /** Too many gateways of other names hold a share, so that none is left for this one. */
+  | { readonly type: 'warn' }
+
+export interface LimitStep {
+  readonly state: LimitState
+  readonly commands: readonly LimitCommand[]
+}
+
+/** Wait for other gateways before waiters are refused. */
+const ASKING_MS = 300
+/** Time without need after which demands are withdrawn. */
+const CALM_MS = 1_000
+/** While others need something, workers report spares for this long, at this interval. */
+const [PROBE_MS, PROBE_EVERY_MS] = [50, 500]
+const GAP_MS = 20
+const RETRY_MS = 500
+/** Part of the rightful share requested at once, so that not every request has to ask. */
+const CHUNK = 1 / 8
+
+export const NEW_LIMIT: LimitState = {
+  link: { name: 'known' },
+  record: 'unread',
+  book: { period: 0, seats: {} },
+  doubt: null,
+  inc: '',
+  rev: 0,
+  hold: 0,
+  idle: 0,
+  probe: { at: -Infinity, wanted: 0 },
+  askedAt: -Infinity,
+  neededAt: -Infinity,
+  nextAt: -Infinity
+}
+
+/** Pure. */
+export function nextLimit(before: LimitState, event: LimitEvent, view: LimitView): LimitStep {
+  const state = { ...before, inc: incOf(before, view) }
+  switch (event.type) {
+    case 'period':
+      return silent(begin(state, event.period))
+    case 'ledger':
+      return keepBack(state, event.ledger, view)
+    case 'look':
+      return look(state, event.ledger, view)
+    case 'news':
+      return silent({ ...state, link: staleLink(state.link) })
+    case 'found':
+      return silent(withFound(answered(state, view), event))
+    case 'written':
+      return silent(withWritten(answered(state, view), state.link, event.rev))
+    case 'failed':
+      return silent({ ...state, link: { name: 'away' }, nextAt: view.now + RETRY_MS })
+  }
+}
+
+/** Amounts of the limit that the ledger must not grant, and whether more may still come from other gateways. */
+export function withheldIn(
+  state: LimitState,
+  limit: number,
+  view: LimitView
+): Pick<AllowanceState, 'away' | 'mayCome'> {
+  const part = Math.max(0, Math.min(limit, shareOf(state, limit, view)))
+  return { away: limit - part + Math.min(part, state.hold), mayCome: mayCome(state, view) }
+}
+
+function silent(state: LimitState): LimitStep {
+  return { state, commands: [] }
+}
+
+/** Minute limits are frequent: a gateway that needs no more than its share stays silent. */
+export function isShort(name: AllowanceName): boolean {
+  return name.endsWith('/requests')
+}
+
+/** True until the gifts of earlier processes are known, before which nothing may be used. */
+function mustRead({ record }: LimitState, { name, isSettled }: LimitView): boolean {
+  return record === 'unread' && (!isShort(name) || !isSettled)
+}
+
+/** True if the seat is ours: other gateways take over what an ended process held, except what is used up. */
+function isSeated(state: LimitState, view: LimitView): boolean {
+  const inc = state.book.seats[view.member]?.inc
+  if (inc === undefined) return false
+  return inc === incOf(state, view) || (isUsedUp(view.name) && view.isOurs(inc))
+}
+
+function incOf({ book, inc }: LimitState, { self, member }: LimitView): string {
+  return self === null || book.seats[member] === undefined ? inc : self.inc
+}
+
+function isAway({ link }: LimitState): boolean {
+  return link.name === 'away' || (link.name === 'reading' && link.isAway)
+}
+
+function mayCome(state: LimitState, view: LimitView): boolean {
+  if (isAway(state) || isFullFor(state.book, view.member)) return false
+  if (mustRead(state, view) || !(isSeated(state, view) || isShort(view.name))) return true
+  return wantOf(state, view) === 0 || view.now - state.askedAt < ASKING_MS
+}
+
+/** Amount for which this gateway asks the others. */
+function wantOf({ book }: LimitState, { member }: LimitView): number {
+  return book.seats[member]?.want ?? 0
+}
+
+/** Without Valkey the rightful share, unless more is known, or an earlier process may have given it away. */
+function shareOf(state: LimitState, limit: number, view: LimitView): number {
+  const { book, doubt } = state
+  const { member, replicas, isFirst } = view
+  const size = { limit, replicas }
+  if (isSeated(state, view)) {
+    const part = partOf(book, member, size)
+    return doubt === null ? part : Math.min(part, partOf(doubt, member, size))
+  }
+  const isKnown = isShort(view.name) ? !mustRead(state, view) : isAway(state) && isFirst
+  return isKnown ? rightOf(replicas - 1, size) : 0
+}
+
+function begin(state: LimitState, period: number): LimitState {
+  if (period < state.book.period) return state // a clock that was set back
+  return {
+    ...state,
+    record: 'unread',
+    book: { period, seats: {} },
+    doubt: null,
+    hold: 0,
+    askedAt: -Infinity
+  }
+}
+
+/** Keeps back what others need, as far as it is unneeded here or exceeds our rightful share. */
+function keepBack(state: LimitState, ledger: AllowanceState, view: LimitView): LimitStep {
+  const { limit } = ledger
+  const need = needOf(ledger)
+  const share = Math.max(0, shareOf(state, limit, view))
+  const others = receiversIn(state, ledger, view)
+  const wanted = others.reduce((sum, { want }) => sum + want, 0)
+  const owed = others.reduce((sum, { due }) => sum + due, 0)
+  const mayProbe = wanted > 0 && need === 0
+  const probe = mayProbe ? probeFor(state, wanted, view.now) : state.probe
+  const isProbing = mayProbe && view.now - probe.at < PROBE_MS
+  const spare = need > 0 ? scrapsIn(ledger) : spareIn(ledger)
+  const idle = isProbing ? wanted : Math.max(0, state.hold + freeIn(ledger) + spare)
+  const over = isUsedUp(view.name) ? 0 : Math.max(0, share - Math.ceil(limit / view.replicas))
+  const hold = Math.min(share, Math.max(Math.min(wanted, idle), Math.min(owed, over)))
+  const neededAt = need > 0 ? view.now : state.neededAt
+  return {
+    state: { ...state, probe, idle, hold, neededAt },
+    commands: mayProbe ? [{ type: 'wait', ms: isProbing ? PROBE_MS : PROBE_EVERY_MS }] : []
+  }
+}
+
+/** Workers tell what they have to spare while something is kept back: for a moment all is, now and then. */
+function probeFor({ probe }: LimitState, wanted: number, now: number): LimitState['probe'] {
+  const isDue = wanted > probe.wanted || now - probe.at > PROBE_EVERY_MS
+  return isDue ? { at: now, wanted } : probe
+}
+
+/**
+ * Receivers of gifts. If all lack credits, what each has is too little for any of them: the first by name gets it
+ * all.
+ */
+function receiversIn({ book }: LimitState, ledger: AllowanceState, view: LimitView) {
+  const { member, replicas, isGone } = view
+  const isLacking = isUsedUp(ledger.name) && needOf(ledger) > 0
+  return wantsIn(book, member, { limit: ledger.limit, replicas }).filter(
+    ({ name, seat }) => !isGone(seat) && (!isLacking || name < member)
+  )
+}
+
+function look(state: LimitState, ledger: AllowanceState, view: LimitView): LimitStep {
+  const { link, nextAt } = state
+  const isBusy = link.name === 'reading' || link.name === 'writing'
+  if (isBusy || view.self === null) return silent(state)
+  if (view.now < nextAt) return { state, commands: [{ type: 'wait', ms: nextAt - view.now }] }
+  if (link.name !== 'known' || mustRead(state, view)) {
+    const reading = { name: 'reading', isAway: link.name === 'away', isOvertaken: false } as const
+    return { state: { ...state, link: reading }, commands: [{ type: 'read' }] }
+  }
+  const before = state.doubt ?? state.book
+  const isConcerned = hasAnyStake(state, ledger, view)
+  const warning: LimitCommand[] =
+    isConcerned && isFullFor(before, view.member) ? [{ type: 'warn' }] : []
+  const book = isConcerned ? bookToTell(state, ledger, view) : null
+  if (book === null) {
+    const isAsking = wantOf(state, view) > 0
+    return {
+      state,
+      commands: isAsking ? [...warning, { type: 'wait', ms: ASKING_MS / 2 }] : warning
+    }
+  }
+  const asksForMore = wantOf({ ...state, book }, view) > wantOf(state, view)
+  return {
+    state: {
+      ...state,
+      link: { name: 'writing', book, isOvertaken: false },
+      doubt: book,
+      askedAt: asksForMore ? view.now : state.askedAt
+    },
+    commands: [...warning, { type: 'write', book, ledger }]
+  }
+}
+
+/** False if this gateway has no seat and needs none, or cannot say anything about the record's period. */
+function hasAnyStake(state: LimitState, ledger: AllowanceState, view: LimitView): boolean {
+  if (state.record === 'ahead' || ledger.period !== state.book.period) return false
+  return !isShort(view.name) || needOf(ledger) > 0 || state.hold > 0 || isSeated(state, view)
+}
+
+/** Returns the record as it should be, or `null` if it is like that. */
+function bookToTell(state: LimitState, ledger: AllowanceState, view: LimitView): LimitBook | null {
+  const { name, member, replicas, self, isOurs, isGone } = view
+  if (self === null) return null
+  const size = { limit: ledger.limit, replicas }
+  const need = needOf(ledger)
+  const before = state.doubt ?? state.book
+  let next = withSelf(before, member, { self, size, isKnown: isOurs })
+  if (need > 0 && !isUsedUp(name)) next = withHeritage(next, member, { size, isGone })
+  if (state.doubt === null) next = withGifts(next, { state, ledger, view })
+  next = withWant(next, member, wishFor(state, ledger, view))
+  const isTold = next === before && state.doubt === null && state.record !== 'untold'
+  return isTold ? null : next
+}
+
+/** First what is due to others, then what is idle here. */
+function withGifts(
+  book: LimitBook,
+  {
+    state,
+    ledger,
+    view
+  }: { readonly state: LimitState; readonly ledger: AllowanceState; readonly view: LimitView }
+): LimitBook {
+  let next = book
+  let left = state.hold + Math.min(0, freeIn(ledger))
+  let { idle } = state
+  const give = (to: string, most: number): void => {
+    const amount = Math.max(0, Math.min(left, most))
+    next = withGift(next, { from: view.member, to, amount })
+    left -= amount
+    idle -= amount
+  }
+  const others = receiversIn(state, ledger, view)
+  for (const { name, due } of others) give(name, due)
+  for (const { name, want, due } of others) give(name, Math.min(idle, want - due))
+  return next
+}
+
+function wishFor(state: LimitState, ledger: AllowanceState, view: LimitView): number {
+  const { limit } = ledger
+  const need = needOf(ledger)
+  const asked = wantOf(state, view)
+  if (need === 0) return view.now - state.neededAt < CALM_MS ? asked : 0
+  const chunk = isUsedUp(view.name) ? Math.ceil((limit / view.replicas) * CHUNK) : 0
+  return asked >= need ? asked : Math.min(limit, Math.max(need, chunk))
+}
+
+function staleLink(link: LimitLink): LimitLink {
+  if (link.name === 'reading' || link.name === 'writing') return { ...link, isOvertaken: true }
+  return link.name === 'away' ? link : { name: 'stale' }
+}
+
+function answered(state: LimitState, { now }: LimitView): LimitState {
+  const { link } = state
+  const isOvertaken = 'isOvertaken' in link && link.isOvertaken
+  return {
+    ...state,
+    link: { name: isOvertaken ? 'stale' : 'known' },
+    nextAt: Math.max(state.nextAt, now + GAP_MS)
+  }
+}
+
+function withFound(
+  state: LimitState,
+  { rev, book: found }: { readonly rev: number; readonly book: LimitBook | null }
+): LimitState {
+  const { book, doubt } = state
+  return {
+    ...state,
+    rev,
+    doubt: rev === state.rev ? doubt : null, // what was under way can't be written any more
+    record: isAhead(found, book) ? 'ahead' : isToldIn(book, found) ? 'told' : 'untold',
+    book: found?.period === book.period ? joinBooks(book, found) : book
+  }
+}
+
+function isAhead(found: LimitBook | null, { period }: LimitBook): boolean {
+  return found !== null && found.period > period
+}
+
+function withWritten(state: LimitState, link: LimitLink, rev: number): LimitState {
+  const written = link.name === 'writing' ? link.book : state.book
+  const book = written.period === state.book.period ? written : state.book // or another has begun
+  return { ...state, rev, doubt: null, record: 'told', book }
+}
