@@ -1,24 +1,23 @@
 import { abortErrorOf, codeOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 
-/** Phase of a call. `answering`: the answer has begun to come. */
+/** `answering`: the answer has begun. */
 export type CallPhase = 'connecting' | 'sent' | 'headers' | 'answering'
 
 export interface FailureContext {
-  /** Any URL of the host that was called. Only its origin is told, and only to the log: it may be a private one. */
+  /** Only the origin is used, and only in the log: it may be private. */
   readonly url: string | URL
   readonly phase: CallPhase
-  /** Aborts when the client is gone; asked first, since a vanished client is not an upstream failure. */
+  /** Asked first, since a vanished client is no upstream failure. */
   readonly clientSignal?: AbortSignal
-  /** The setting that names the host, for the advice; `KIRO_API_URL` if left out. */
+  /** Setting that names the host, for advice; default `KIRO_API_URL`. */
   readonly setting?: string | undefined
 }
 
-/** Chains of causes are short; only a cycle or an attack is longer. */
 const MAX_CAUSES = 20
 
 /**
- * Turns whatever undici, Node or OpenSSL throw into one of our errors, whose message names phase and what to change,
- * and whose detail the host. The one place where foreign errors of upstream calls are looked at.
+ * Turns errors of undici, Node and OpenSSL into ours: the message names phase and advice, the detail the
+ * host. The only place that looks at foreign errors of upstream calls.
  */
 export function classifyFailure(cause: unknown, context: FailureContext): GatewayError {
   const { clientSignal, phase } = context
@@ -32,7 +31,6 @@ export function classifyFailure(cause: unknown, context: FailureContext): Gatewa
   })
 }
 
-/** The kind of a failure and the foreign code that told it; `null` if there is nothing to go by. */
 export function findKind(
   cause: unknown,
   phase: CallPhase
@@ -52,7 +50,7 @@ const UNREACHED: readonly ErrorCode[] = [
   'GW_UPSTREAM_TLS'
 ]
 
-/** The upstream was never reached, so another host may be tried (kiro-protocol §1.2). */
+/** The upstream was not reached: another host may be tried (kiro-protocol §1.2). */
 export function isConnectFailure({ code }: Pick<GatewayError, 'code'>): boolean {
   return UNREACHED.includes(code)
 }
@@ -65,12 +63,11 @@ const LOST: readonly ErrorCode[] = [
   'GW_FRAME_CORRUPT'
 ]
 
-/** The rest of an answer was lost on its way, with nothing said about it. Only of a call that was answering. */
+/** The rest of an answer was lost. Only for a call that was answering. */
 export function isLoss(error: GatewayError): boolean {
   return LOST.includes(error.code)
 }
 
-/** The error, its causes and the members of aggregates, outermost first. */
 function flattenCauses(cause: unknown): readonly Error[] {
   const found: Error[] = []
   const queue: unknown[] = [cause]
@@ -88,7 +85,7 @@ function kindOf(error: Error, code: string, phase: CallPhase): FailureKind | nul
   if (error.name === 'TimeoutError' || code === 'ETIMEDOUT') return timeoutOf(phase, code)
   if (error.name === 'HTTPParserError') return 'not-http' // undici gives it no code
   const kind = kindOfCode(code)
-  // OpenSSL's own name of the failure is in the message where Node has only the general code.
+  // If Node has only the general code, OpenSSL's name is in the message.
   if (
     kind === 'tls' &&
     /wrong version number|packet length too long|http request/i.test(error.message)
@@ -98,7 +95,7 @@ function kindOf(error: Error, code: string, phase: CallPhase): FailureKind | nul
   return phase === 'connecting' || kind === null ? kind : (OF_OPEN_CONNECTION[kind] ?? kind)
 }
 
-/** Meaning of failed connects on an open connection: the request may have arrived. */
+/** A failure that looks like a connect but happened on an open connection: the request may have arrived. */
 const OF_OPEN_CONNECTION: Readonly<Partial<Record<FailureKind, FailureKind>>> = {
   dns: 'reset',
   refused: 'reset',
@@ -109,7 +106,7 @@ const OF_OPEN_CONNECTION: Readonly<Partial<Record<FailureKind, FailureKind>>> = 
   certificate: 'broken-tls'
 }
 
-/** `AbortSignal.timeout()` means our deadline; ETIMEDOUT after the handshake is a peer that is gone. */
+/** `AbortSignal.timeout()` is our deadline; ETIMEDOUT after the handshake is a vanished peer. */
 function timeoutOf(phase: CallPhase, code: string): FailureKind {
   if (phase === 'connecting') return 'connect-timeout'
   if (code === 'ETIMEDOUT') return 'reset'
@@ -138,7 +135,6 @@ function describe(
   })
 }
 
-/** Kinds of failure below HTTP; each has its own advice. */
 export type FailureKind =
   | 'dns'
   | 'refused'
@@ -156,9 +152,9 @@ export type FailureKind =
 
 interface KindEntry {
   readonly code: ErrorCode
-  /** Follows "The upstream", or "The proxy". */
+  /** Follows "The upstream" or "The proxy". */
   readonly event: string
-  /** Advice; `{setting}` is the setting that names the host. */
+  /** `{setting}`: the setting that names the host. */
   readonly hint: string
 }
 
@@ -280,7 +276,7 @@ const KIND_OF_PREFIX: readonly (readonly [string, FailureKind])[] = [
   ['HPE_', 'not-http']
 ]
 
-/** The kind of failure that a code of Node, OpenSSL or undici stands for; `null` for codes of other things. */
+/** Meaning of a code of Node, OpenSSL or undici; `null` if it has none here. */
 export function kindOfCode(code: string): FailureKind | null {
   const kind = Object.hasOwn(KIND_OF_CODE, code) ? KIND_OF_CODE[code] : undefined
   return kind ?? KIND_OF_PREFIX.find(([prefix]) => code.startsWith(prefix))?.[1] ?? null

@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net'
 
-/** A socket that was closed before it could carry a request. */
 export class ClosedWhileConnecting extends Error {
   readonly code = 'ECONNRESET'
 
@@ -12,13 +11,12 @@ export class ClosedWhileConnecting extends Error {
 interface StepEnds {
   readonly done: () => void
   readonly fail: (cause: unknown) => void
-  /** The peer has left. */
   readonly onGone: () => void
 }
 
 /**
- * One step on the way to a connection: it fails with the socket's error, its close and the signal's reason. `begin`
- * starts the step and returns what takes its listeners away.
+ * Runs one step towards a connection: it fails with the socket's error, its close or the signal's reason.
+ * `begin` returns what removes its listeners.
  */
 export async function socketStep(
   socket: Socket,
@@ -42,7 +40,6 @@ export async function socketStep(
   }
 }
 
-/** Waits for an event that says that the socket is ready. */
 export function socketEvent(
   socket: Socket,
   event: 'connect' | 'secureConnect',
@@ -55,12 +52,10 @@ export function socketEvent(
 }
 
 /**
- * Closes a TCP socket now, with a reset where that is possible: a peer that is busy would not hear of a FIN.
- *
- * libuv refuses to reset a socket whose own FIN is still on its way out (UV_EINVAL of `uv_tcp_close_reset`), and Node
- * then takes it for closed while the connection stays open for ever. Such a socket is closed as it is.
- *
- * `top` is the socket through which it is used: TLS sends the FIN itself, and the socket below knows nothing of it.
+ * Closes a TCP socket now, with a reset if possible: a busy peer would not hear a FIN.
+ * libuv refuses to reset a socket whose FIN is on its way out (UV_EINVAL of `uv_tcp_close_reset`), and Node
+ * then thinks it closed while the connection stays open for ever; such a socket is closed normally.
+ * `top`: the socket in use; TLS sends the FIN, unknown to the socket below.
  */
 export function dropSocket(socket: Socket, top: Socket = socket): void {
   const isShuttingDown = [socket, top].some((one) => one.writableEnded && !one.writableFinished)

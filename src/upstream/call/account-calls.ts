@@ -11,7 +11,6 @@ import {
 import { type ModelFacts, type ModelPage, parseModelPage } from '../../kiro/models/models.ts'
 import { type JsonCall, jsonObjectOf } from './json-exchange.ts'
 
-/** Parameters of the calls about an account. */
 export interface AccountCall {
   readonly call: JsonCall
   readonly upstream: HostOverrides & { readonly userAgent: string }
@@ -21,15 +20,14 @@ export interface AccountCall {
 
 const CALL_TIMEOUT_MS = 10_000
 const MAX_PAGES = 20
-/** Limit of all pages of the list of models. The longest known one, 30 models with their schemas, has 60 KB. */
+/** All pages together; the longest known list, 30 models with their schemas, has 60 KB. */
 const MAX_LIST_BYTES = 1024 * 1024
 const MAX_MODELS = 500
 
 /**
- * Reads the account's usage, or why the upstream does not report it. Some accounts are refused for the ARN that others
- * are refused without (kiro-protocol §1.3, E6).
- *
- * @throws {GatewayError} without an answer.
+ * Reads the account's usage, or why the upstream refuses it. Some accounts are refused for the ARN that
+ * others are refused without (kiro-protocol §1.3, E6).
+ * @throws {GatewayError} without an answer
  */
 export async function askUsage(asked: AccountCall): Promise<AccountUsage | UpstreamFault> {
   const profileArn = profileArnFor(asked.snapshot, 'runtime')
@@ -68,24 +66,23 @@ async function askUsageWith(
   return faultOfResponse({ status, headers, body: text, token: snapshot.token, now: Date.now() })
 }
 
-/** True if a key's region can only be found by asking: one host for all regions is the operator's choice. */
+/** False if the operator set one host for all regions. */
 export function hasOpenRegion(overrides: HostOverrides): boolean {
   const template = overrides.managementUrl ?? overrides.apiUrl
   return template === null || template.includes('{region}')
 }
 
-/** Answers that say something of the account, and so that it is at home there. */
+/** Statuses that tell something of the account, so that it is at home there. */
 const AT_HOME: readonly number[] = [401, 402, 403]
 
 export interface KeyRegion {
   readonly region: string
-  /** Use of the key's account, or the refusal to tell it. */
   readonly answer: AccountUsage | UpstreamFault
 }
 
 /**
- * Finds the region of an API key, which carries none (kiro-protocol §1.4): the first whose answer says something of the account.
- * `null` where none does, or one could not be asked.
+ * Finds the region of an API key, which names none (kiro-protocol §1.4): the first whose answer tells
+ * something of the account. `null` if none does, or one could not be asked.
  */
 export async function findKeyRegion(asked: AccountCall): Promise<KeyRegion | null> {
   for (const region of regionsToAsk('us-east-1')) {
@@ -103,7 +100,6 @@ export async function findKeyRegion(asked: AccountCall): Promise<KeyRegion | nul
   return null
 }
 
-/** The upstream has answered instead of telling the models. */
 export class ModelsRefused extends Error {
   readonly fault: UpstreamFault
 
@@ -114,10 +110,8 @@ export class ModelsRefused extends Error {
 }
 
 /**
- * Reads the models of an account.
- *
- * @throws {ModelsRefused} when the upstream refuses the list.
- * @throws {Error} without an answer, or with too many models.
+ * @throws {ModelsRefused} if the upstream refuses the list
+ * @throws {Error} without an answer, or with too many models
  */
 export async function askModels(asked: AccountCall): Promise<readonly ModelFacts[]> {
   const models = new Map<string, ModelFacts>()

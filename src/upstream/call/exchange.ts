@@ -12,34 +12,29 @@ import type { ConnectionPool } from '../connections/pool.ts'
 
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
 
-/** One HTTP request to one upstream host. The body is kept until the first byte of the answer, for a second try. */
 export interface ExchangeRequest {
   readonly url: URL
   readonly method: 'GET' | 'POST'
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array | string | null
-  /** Longest silence inside the answer's body. */
   readonly bodyTimeoutMs: number
-  /** It works once, and so gets a connection of its own. */
+  /** It can be sent once only, so it gets a fresh connection. */
   readonly isOnce?: boolean
 }
 
-/** The reader of an answer. Exactly one of `onEnd` and `onError` is called, and nothing after it. */
+/** Reader of an answer. Exactly one of `onEnd` and `onError` is called, last. */
 export interface ResponseReader {
-  /** The request is being written to an open connection. */
   onSent(): void
   onHeaders(status: number, headers: ResponseHeaders): void
   onChunk(chunk: Buffer): void
   onEnd(): void
-  /** The raw cause; the signal's reason when that ended it. */
+  /** The raw cause, or the signal's reason. */
   onError(cause: unknown): void
 }
 
-/** The right to a connection. */
 export interface Releasable {
-  /** Called each time the request is sent: twice where a reused connection was closed meanwhile. */
+  /** Called for each time the request is sent: twice if a reused connection had been closed. */
   sent?(): void
-  /** The client has its answer; the connection is still needed. */
   answered?(): void
   release(): void
 }
@@ -49,21 +44,19 @@ export interface ExchangeOptions {
   readonly request: ExchangeRequest
   readonly reader: ResponseReader
   readonly signal: AbortSignal
-  /** Asked when the signal fires after the request was sent; true where the exchange goes on without it. */
+  /** Asked if the signal fires after sending; true: the exchange goes on. */
   readonly outlives?: () => boolean
-  /** Released once, always, when the connection is idle again or gone: not before the peer has let go of it. */
+  /** Released once, when the connection is idle or the peer has let go of it. */
   readonly permit: Releasable
 }
 
 /**
- * One request and its answer on a connection of the pool. Ends early only through the signal, unless it outlives that, and
- * `abort()`.
+ * One request and its answer on a connection of the pool. Only the signal, unless the exchange outlives it, and
+ * `abort()` end it early.
  *
- * ```
  *   connecting ──connected──▶ sent ──headers──▶ headers ──▶ over
  *        ▲                     │
  *        └─ a reused connection closed before any byte of an answer: once more, on a fresh one, unless `isOnce`
- * ```
  */
 export class Exchange {
   readonly #options: ExchangeOptions
@@ -72,7 +65,7 @@ export class Exchange {
     if (this.#phase === 'connecting' || outlives?.() !== true) this.abort(signal.reason)
   }
   #phase: Exclude<CallPhase, 'answering'> | 'over' = 'connecting'
-  /** Ends the opening of a connection; made only where one is opened, since it costs more than all else here. */
+  /** Made only if a connection is opened: it costs more than all else here. */
   #opening: AbortController | null = null
   #connection: Connection | null = null
   #flow: EngineFlow | null = null
@@ -87,7 +80,6 @@ export class Exchange {
     void this.#start(idle) // failures go to the reader
   }
 
-  /** Ends it as the signal does: the reader is told `reason`, unless it is over already. */
   abort(reason: unknown): void {
     if (this.#phase === 'over') return
     const connection = this.#connection
@@ -99,7 +91,7 @@ export class Exchange {
     return this.#isPaused
   }
 
-  /** Stops reading, so that a slow client slows the upstream down. At any time: also before there is a connection. */
+  /** Stops reading, so that a slow client slows the upstream down; may precede the connection. */
   pause(): void {
     if (this.#phase === 'over') return // by now the connection may serve another request
     this.#isPaused = true
@@ -112,7 +104,7 @@ export class Exchange {
     this.#flow?.resume()
   }
 
-  /** The answer has begun, so the request is never sent again: frees its body's memory. */
+  /** Frees the body once the answer has begun: the request is never sent again. */
   releaseBody(): void {
     if (this.#phase === 'headers') releaseSentBody(this.#options.request.body)
   }
@@ -136,7 +128,7 @@ export class Exchange {
     const opening = this.#openingAbort()
     if (signal.aborted) opening.abort(signal.reason)
     let connection = await pool.open(request.url, opening.signal)
-    // Where there was no room for another, it is one that was open already.
+    // Without room for a new connection, `open()` returns one that was open.
     while (request.isOnce === true && connection.hasRested) {
       await pool.discard(connection)
       connection = await pool.open(request.url, opening.signal)
@@ -203,7 +195,7 @@ export class Exchange {
     }
   }
 
-  /** The peer may have closed a reused connection just as we wrote: that says nothing of the request. */
+  /** The peer may have closed a reused connection just as we wrote, which says nothing about the request. */
   #onBroken(connection: Connection, cause: unknown): void {
     const isUnseen = this.#phase === 'sent' && connection.isUnanswered && isPeerClose(cause)
     if (!connection.hasRested || !isUnseen || this.#options.request.isOnce === true) {
@@ -218,7 +210,7 @@ export class Exchange {
     })
   }
 
-  /** Ends an answer in whose body nothing comes any more. While it is paused, nothing can come. */
+  /** Ends a silent answer; a paused one cannot progress. */
   #awaitMore(connection: Connection): void {
     const { bodyTimeoutMs } = this.#options.request
     this.#silence = setTimeout(() => {
@@ -252,14 +244,14 @@ export class Exchange {
 }
 
 /**
- * Frees the memory of a body that was sent, although the HTTP engine keeps a reference to it until the end of the
- * answer. Does nothing unless the body has its memory for itself, nor while any connection still sends it.
+ * Frees a body that was sent, although the HTTP engine refers to it until the answer ends. Does nothing if
+ * the body shares its memory, or while a connection still sends it.
  */
 export function releaseSentBody(body: Uint8Array | string | null): void {
   if (body instanceof Uint8Array) freeMemory(body)
 }
 
-/** Fails an answer in the words of undici, so that one classifier serves all. */
+/** Uses undici's code, for the classifier. */
 class BodyTimeout extends Error {
   readonly code = 'UND_ERR_BODY_TIMEOUT'
 }

@@ -8,23 +8,19 @@ import { Exchange, type Releasable, type ResponseHeaders, type ResponseReader } 
 export interface JsonExchangeOptions {
   readonly pool: ConnectionPool
   readonly request: JsonRequest
-  /** Ends the call; a deadline is its caller's business. */
   readonly signal: AbortSignal
-  /** The request is being written to an open connection. */
   readonly onSent?: () => void
-  /** See `ExchangeOptions`. */
   readonly permit: Releasable
-  /** Sees the answer before it is read. */
   readonly tap?: ((reader: ResponseReader) => ResponseReader) | undefined
 }
 
-/** Most bytes read of an answer, unless its request says otherwise. Tokens, usage and profiles have a few KB. */
+/** Unless the request sets another limit. Tokens, usage and profiles have a few KB. */
 const MAX_BODY_BYTES = 256 * 1024
 
 /**
- * Makes one small call on a connection of the pool, whose permit the caller holds. Resolves with any status.
- *
- * @throws {GatewayError} without an answer: the failure by kind.
+ * Makes a small call on a connection of the pool, for which the caller holds a permit. Resolves with any
+ * status.
+ * @throws {GatewayError} without an answer
  */
 export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse> {
   const { pool, request, signal, onSent, permit, tap } = options
@@ -81,39 +77,33 @@ function flatten(headers: ResponseHeaders): Record<string, string> {
   return flat
 }
 
-/** A small call beside the streams: token refresh, model list, usage. */
 export interface JsonRequest {
   readonly method: 'GET' | 'POST'
   readonly url: string
-  /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
-  /** The setting that names the host, for advice; `KIRO_API_URL` if left out. */
+  /** Setting that names the host, for advice; default `KIRO_API_URL`. */
   readonly setting?: string
-  /** Gives the call up as long as it waits for a connection or opens one; what was sent goes on. */
+  /** Ends the call until it is sent, not after. */
   readonly unlessSent?: AbortSignal
-  /** The request is being written to an open connection. Who makes calls tells it before the first byte goes out. */
   readonly onSent?: () => void
-  /** It must not be sent again, not even where a reused connection was closed before an answer came. */
+  /** Never sent twice, not even if a reused connection closed before an answer. */
   readonly isOnce?: boolean
-  /** For the whole call, connecting included. */
   readonly timeoutMs: number
-  /** Most bytes read of the answer: more than any known one has, and too few for an upstream to fill the heap. */
+  /** More than any known answer, and too little to fill the heap. */
   readonly maxBytes?: number
 }
 
 export interface JsonResponse {
   readonly status: number
-  /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
-  /** The body, cut to what the implementation is willing to read. */
   readonly text: string
 }
 
-/** Makes one call, without retries. Resolves with any status; rejects without an answer. */
+/** One call without retries; resolves with any status, rejects without an answer. */
 export type JsonCall = (request: JsonRequest, signal: AbortSignal) => Promise<JsonResponse>
 
-/** The object in an answer; `null` if the answer is something else, or too large for what it can be. */
+/** `null` if the answer is something else, or was cut. */
 export function jsonObjectOf(response: JsonResponse): JsonObject | null {
   return parseForeignObject(response.text)
 }

@@ -16,7 +16,7 @@ import type { JsonRequest } from './json-exchange.ts'
 import type { Approach } from './retry.ts'
 
 export interface GenerationOptions extends Omit<RuntimeCall, 'profileArn' | 'operation'> {
-  /** The upstream's body without `profileArn`, in the form that the call has. */
+  /** Without `profileArn`, in the form of the call. */
   readonly payload: Uint8Array
   readonly snapshot: CredentialSnapshot
   readonly host: UpstreamHost
@@ -26,7 +26,6 @@ export interface GenerationOptions extends Omit<RuntimeCall, 'profileArn' | 'ope
 
 const textEncoder = new TextEncoder()
 
-/** Makes one generation call: host, headers, and the body with the ARN that belongs to this credential. */
 export function generationRequest(options: GenerationOptions): ExchangeRequest {
   const { snapshot, host, approach } = options
   const profileArn = approach.isWithoutProfile ? null : profileArnFor(snapshot, host.kind)
@@ -42,13 +41,13 @@ export function generationRequest(options: GenerationOptions): ExchangeRequest {
   }
 }
 
-/** URLs that were called, and heads of payloads by profile ARN: the same few for all requests. */
+/** Caches the few URLs and payload heads (by profile ARN) of all requests. */
 const Urls = new Map<string, URL>()
 const Heads = new Map<string, Uint8Array>()
-/** A sign-in has one ARN and a few hosts; clients may bring keys of their own. */
+/** A sign-in has one ARN and a few hosts, but clients may bring keys of their own. */
 const MAX_KNOWN = 64
 
-/** Not to be changed. */
+/** The result is shared: do not change it. */
 function urlOf(text: string): URL {
   return remembered(Urls, text, () => new URL(text))
 }
@@ -63,8 +62,8 @@ function remembered<T>(known: Map<string, T>, name: string, make: () => T): T {
 }
 
 /**
- * Puts `profileArn` in front of a payload's first member without parsing it, and without a copy where there is room:
- * it is written over the payload's opening brace, which `RequestPayload` puts back for the next attempt.
+ * Puts `profileArn` before a payload's first member without parsing, and without a copy if there is room:
+ * over its opening brace, which `RequestPayload` restores for the next attempt.
  */
 export function withProfileArn(payload: Uint8Array, profileArn: string | null): Uint8Array {
   if (profileArn === null) return payload
@@ -78,13 +77,13 @@ export function withProfileArn(payload: Uint8Array, profileArn: string | null): 
   return body
 }
 
-/** All ids of a payload stand before this. */
+/** All ids precede this. */
 const AFTER_IDS = '"chatTriggerType"'
 const MAX_HEAD_BYTES = 512
 const CONVERSATION_HEAD =
   /^\{(?:"agentMode":"[a-z-]+",)?"conversationState":\{"conversationId":"(?:sess_)?([0-9a-f-]{36})"/
 
-/** Copies a payload under another conversation id, a UUID like its own, which may also be named as its root. */
+/** Copies a payload with another conversation id of the same length, which may also be its root's. */
 export function withConversationId(payload: Uint8Array, conversationId: string): Uint8Array {
   const copy = Buffer.from(payload)
   const start = copy.toString('latin1', 0, MAX_HEAD_BYTES)
@@ -97,7 +96,6 @@ export function withConversationId(payload: Uint8Array, conversationId: string):
 
 const TARGET_HEAD = Buffer.from('{"agentMode"')
 
-/** Detects the form of a payload's bytes. */
 export function formOfBytes(payload: Uint8Array): RequestForm {
   const { byteLength } = TARGET_HEAD
   return TARGET_HEAD.equals(payload.subarray(0, byteLength)) ? 'target' : 'path'
@@ -112,12 +110,12 @@ export interface SearchRequestOptions {
   readonly userAgent: string
 }
 
-/** Longest search, connecting included (kiro-protocol §9.4). */
+/** Connecting included (kiro-protocol §9.4). */
 const SEARCH_TIMEOUT_MS = 60_000
-/** Twenty pages, each with more text than is taken of one, and quotes escaped twice. */
+/** Twenty pages, each with more text than is used, and quotes escaped twice. */
 const MAX_SEARCH_BYTES = 1024 * 1024
 
-/** One web search. In the path form the headers of a generation call, whose profile has no other place than these. */
+/** The path form uses a generation call's headers, the only place for its profile. */
 export function searchRequest(options: SearchRequestOptions): JsonRequest {
   const { query, snapshot, host, approach, form, userAgent } = options
   const profileArn = approach.isWithoutProfile ? null : profileArnFor(snapshot, host.kind)
@@ -141,32 +139,23 @@ export function searchRequest(options: SearchRequestOptions): JsonRequest {
 
 const OPENING_BRACE = 0x7b
 
-/** The memory that is set aside for a payload. */
 export interface PayloadMemory {
-  /** @throws {GatewayError} GW_MEMORY_FULL; the error that ended the request. */
+  /** @throws {GatewayError} GW_MEMORY_FULL, or the error that ended the request */
   growTo(payloadBytes: number): void
-  /**
-   * Takes the payload's new size, and gives back what is beyond it.
-   *
-   * @throws as `growTo()`
-   */
+  /** @throws as `growTo()` */
   shrinkTo(payloadBytes: number): void
-  /** The payload is gone. */
   shrinkToKept(): void
 }
 
 export interface RequestPayloadOptions {
-  /** Taken: the caller must not keep them. */
+  /** The payload takes ownership. */
   readonly bytes: Uint8Array
-  /** Follows the payload's size. */
   readonly memory: PayloadMemory
-  /** Another round may have to be made of it: it stays until `drop()`, or until `hand()` makes it like any other. */
+  /** Kept for another round until `drop()` or `hand()`. */
   readonly isKept?: boolean
-  /** It was written without these. */
   readonly leftOut?: LeftOut | undefined
 }
 
-/** A change of a conversation after it had been refused, by the code of that repair. */
 export type PayloadChange =
   | 'reasoning-refused'
   | 'document-refused'
@@ -174,8 +163,8 @@ export type PayloadChange =
   | 'history-trimmed'
 
 /**
- * A request's payload for as long as it may have to be sent again: until the first part of its answer, unless it is
- * kept. Answers run for minutes and dozens of them at once, so nothing else may keep a reference to the bytes.
+ * Payload of a request until the first part of its answer, unless it is kept. Answers take minutes, and
+ * dozens run at once: nothing else may refer to the bytes.
  */
 export class RequestPayload {
   readonly #memory: PayloadMemory
@@ -196,9 +185,8 @@ export class RequestPayload {
   }
 
   /**
-   * As they were given, also after a call that wrote its own head over the opening brace (`withProfileArn`).
-   *
-   * @throws Error once they have been let go.
+   * Restores the opening brace that a call overwrote (`withProfileArn`).
+   * @throws Error after they were dropped
    */
   get bytes(): Uint8Array {
     if (this.#bytes === null) throw new Error('the payload has been let go')
@@ -206,7 +194,6 @@ export class RequestPayload {
     return this.#bytes
   }
 
-  /** 0 once it has been let go. */
   get byteLength(): number {
     return this.#bytes?.byteLength ?? 0
   }
@@ -215,7 +202,6 @@ export class RequestPayload {
     return formOfBytes(this.bytes)
   }
 
-  /** In the order in which they were made. */
   get changes(): readonly PayloadChange[] {
     return [...this.#changes]
   }
@@ -224,7 +210,6 @@ export class RequestPayload {
     return this.#changes.has(change)
   }
 
-  /** Fields beside the conversation that were left out. */
   get droppedFields(): ReadonlySet<string> {
     return this.#dropped
   }
@@ -233,41 +218,39 @@ export class RequestPayload {
     for (const field of fields) this.#dropped.add(field)
   }
 
-  /** Returns the payload as `bytes` has it; null once it has been let go. Not while it is being sent. */
+  /** Like `bytes`, but null after they were dropped. Not while sending. */
   peek(): Uint8Array | null {
     return this.#bytes === null ? null : this.bytes
   }
 
-  /** Takes the bytes of the changed conversation in place of those there were. @throws as `PayloadMemory.growTo()` */
+  /** @throws as `PayloadMemory.growTo()` */
   change(change: PayloadChange, bytes: Uint8Array): void {
     this.replace(bytes)
     this.#changes.add(change)
   }
 
   /**
-   * Sets memory aside for the next round, before its bytes are made.
-   *
+   * Reserves memory for the next round before making its bytes.
    * @throws as `PayloadMemory.growTo()`
    */
   reserve(addedBytes: number): void {
     this.#memory.growTo(this.bytes.byteLength + addedBytes)
   }
 
-  /** Takes the bytes of the next round in place of those there were. @throws as `PayloadMemory.growTo()` */
+  /** @throws as `PayloadMemory.growTo()` */
   replace(bytes: Uint8Array): void {
     this.#bytes = bytes
     this.#memory.shrinkTo(bytes.byteLength)
   }
 
-  /** No round follows the one that is asked now. */
+  /** The current round is the last. */
   hand(): void {
     this.#isKept = false
   }
 
   /**
-   * The answer to a call with this body has begun: frees the payload, unless it is kept. True where the body is of no more
-   * use: not so a kept payload that went out as it is. Where it lies in the payload's memory, its call frees that
-   * (`releaseSentBody`).
+   * Frees the payload when an answer begins, unless it is kept. True if the sent body is of no more use; if
+   * it lies in the payload's memory, the call frees that (`releaseSentBody`).
    */
   onAnswer(sent: Uint8Array | string | null): boolean {
     const isPayload = sent instanceof Uint8Array && sent.buffer === this.#bytes?.buffer
@@ -277,7 +260,7 @@ export class RequestPayload {
     return true
   }
 
-  /** Lets it go. The memory of its bytes is freed once the last reader, perhaps a socket, is done with them. */
+  /** Memory is freed once the last reader, perhaps a socket, is done with it. */
   drop(): void {
     this.#bytes = null
     this.#memory.shrinkToKept()

@@ -5,7 +5,7 @@ import { ErrorTable } from '../../shared/error-table.ts'
 import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { isConnectFailure } from '../classify.ts'
 
-/** Facts about a failure that the policy needs: a `GatewayError` and an `UpstreamFault` both fit. */
+/** Fits both `GatewayError` and `UpstreamFault`. */
 export interface RetryCause {
   readonly code: ErrorCode
   readonly retryAfterS?: number | null | undefined
@@ -13,20 +13,16 @@ export interface RetryCause {
 }
 
 export interface RetrySituation {
-  /** Attempts made so far, from 1. Those after a forced token refresh are not counted. */
   readonly attempt: number
-  /** True if the live catalogue has the model, so that its denial is the upstream's mistake. */
+  /** The live catalogue has the model: its denial is a mistake. */
   readonly isModelListed: boolean
 }
 
 export interface RetryLimits {
-  /** Attempts in all. */
   readonly maxAttempts: number
-  /** Attempts in all when the answer does not begin in time. */
+  /** Attempts if the answer does not begin in time. */
   readonly firstTokenMaxRetries: number
-  /** `RetryBudget.hasOne` */
   readonly hasBudget: boolean
-  /** From 0 up to, not including, 1. */
   readonly random: number
 }
 
@@ -34,14 +30,13 @@ const FIRST_DELAY_MS = 1000
 const FIRST_MODEL_DELAY_MS = 500
 const MAX_DELAY_MS = 60_000
 const JITTER = 0.25
-/** A user's own rate recovers in so many seconds, where the refusal does not say when. */
+/** Seconds after which a user's own rate recovers, if the refusal does not say. */
 const USER_RATE_S = 10
-/** Waited for at most for a user's own rate, which is not worth a long wait. */
 const MAX_WAIT_ONCE_MS = 15_000
 
 /**
- * Milliseconds until the same request is sent again, or `null` if it must not be (kiro-protocol §8.3). Remedies that
- * change the request (another token, ARN, host or conversation id) are their callers' business, too.
+ * Milliseconds until the same request is sent again; `null`: never (kiro-protocol §8.3). Callers also apply
+ * remedies that change the request.
  */
 export function decideRetry(
   cause: RetryCause,
@@ -73,8 +68,8 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
 /**
- * Milliseconds for which the account is not asked after a refusal; 0 if it may be asked at once (kiro-protocol §8.8).
- * `suspicions`: how many there were before this refusal within a day.
+ * Milliseconds for which the account is not asked after a refusal (kiro-protocol §8.8). `suspicions`:
+ * earlier ones within a day.
  */
 export function barMs(
   { bar, retryAfterS }: { readonly bar: Bar; readonly retryAfterS: number | null },
@@ -100,18 +95,18 @@ export function barMs(
   }
 }
 
-/** True if requests wait until a bar is over; otherwise they are refused at once. */
+/** Requests wait for such a bar; otherwise they are refused at once. */
 export function isWaitedFor(bar: Bar, ms: number): boolean {
   return ['credit-rate', 'user-rate', 'rate'].includes(bar) && ms <= MAX_DELAY_MS
 }
 
-/** Retries of all workers that are there at the start and come back within a minute, however little is going on. */
+/** Retries of all workers at the start, regained within a minute, whatever the traffic. */
 const MINIMUM = 10
 const REFILL_MS = 60_000
 
 /**
- * Bounds the retries of one worker to a share of its traffic, so that they never make an outage worse: a bucket that
- * holds at most its part of `MINIMUM` plus what a hundred requests earn.
+ * Bounds a worker's retries to a share of its traffic, so that they never worsen an outage: a bucket for
+ * its part of `MINIMUM` plus the earnings of a hundred requests.
  */
 export class RetryBudget {
   readonly #percent: number
@@ -120,7 +115,7 @@ export class RetryBudget {
   #left: number
   #refilledAt: number
 
-  /** `percent` is how many retries a hundred requests earn; `now` gives monotonic milliseconds. */
+  /** `percent`: retries per hundred requests; `now`: monotonic milliseconds. */
   constructor(percent: number, workers = 1, now = () => performance.now()) {
     this.#percent = percent
     this.#minimum = Math.max(1, MINIMUM / workers)
@@ -129,25 +124,23 @@ export class RetryBudget {
     this.#refilledAt = now()
   }
 
-  /** A request came in; its first attempt earns a part of a retry. */
   earn(): void {
     this.#left = Math.min(this.#minimum + this.#percent, this.#left + this.#percent / 100)
   }
 
-  /** A retry is left. */
   get hasOne(): boolean {
     this.#refill()
     return this.#left >= 1
   }
 
-  /** Takes one retry. False, and nothing is taken, if none is left. */
+  /** False if none is left. */
   spend(): boolean {
     if (!this.hasOne) return false
     this.#left -= 1
     return true
   }
 
-  /** Time gives back only up to the minimum; what is above it has to be earned. */
+  /** Time refills only up to the minimum; the rest must be earned. */
   #refill(): void {
     const now = this.#now()
     const back = ((now - this.#refilledAt) / REFILL_MS) * this.#minimum
@@ -156,13 +149,12 @@ export class RetryBudget {
   }
 }
 
-/** Differences of a call from the plain one. Each change is made at most once, or once for each host. */
 export interface Approach {
   readonly hostIndex: number
   readonly isWithoutProfile: boolean
   readonly hasRenewedToken: boolean
   readonly isNewConversation: boolean
-  /** Written in the other form of request than the first call. */
+  /** Not the first call's form. */
   readonly isOtherForm: boolean
 }
 
@@ -176,15 +168,13 @@ export const PLAIN_APPROACH: Approach = {
 
 export interface ApproachFailure {
   readonly error: GatewayError
-  /** The upstream's advice, if it answered at all. */
   readonly remedy: Remedy | null
-  /** Its reason is the token, and the upstream has said so. */
+  /** The upstream named the token as the reason. */
   readonly isTokenNamed?: boolean
-  /** Sign of a wrong form of request in the refusal; left out where there is none. */
+  /** Suspicion of a wrong form. */
   readonly formSign?: FormSign | null
 }
 
-/** Converts a failure with the upstream's answer, if there was one. */
 export function toApproachFailure(
   error: GatewayError,
   fault: UpstreamFault | null
@@ -194,7 +184,7 @@ export function toApproachFailure(
   return { error, remedy, isTokenNamed, formSign: formSignOf(fault) }
 }
 
-/** Sign that a refusal may be about the request's form (kiro-protocol §1.5 rule 3). */
+/** See kiro-protocol §1.5 rule 3. */
 export function formSignOf(
   fault: Pick<UpstreamFault, 'status' | 'reason' | 'type'> & { readonly remedy?: Remedy }
 ): FormSign | null {
@@ -207,15 +197,13 @@ export function formSignOf(
 
 export interface ApproachMeans {
   readonly hosts: number
-  /** The account has a profile ARN of its own. */
   readonly hasProfile: boolean
-  /** The refused request may be written in the other form. */
   readonly hasOtherForm: boolean
 }
 
 /**
- * Another approach that may succeed where the last one failed (kiro-protocol §1.2, §3.9, §8.2), or `null`. Such calls
- * are no retries: the request itself is different.
+ * Finds a changed call that may succeed (kiro-protocol §1.2, §3.9, §8.2), or `null`. It is no retry, since
+ * the request differs.
  */
 export function nextApproach(
   approach: Approach,

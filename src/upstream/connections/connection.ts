@@ -8,13 +8,9 @@ import {
   endEngine
 } from './engine.ts'
 
-/**
- * Nothing tells when the peer has noticed our reset, or our answer to a FIN of its own; this long its side is still
- * counted as open.
- */
+/** Grace for the peer to notice our reset, or our answer to its FIN: nothing tells us. */
 export const NOTICE_GRACE_MS = 10
 
-/** Why a connection was closed; the label of `kiro_gateway_upstream_connections_closed_total`. */
 export type CloseReason =
   | 'expired'
   | 'excess_idle'
@@ -26,17 +22,16 @@ export type CloseReason =
 
 export interface ConnectionOptions {
   readonly origin: URL
-  /** Connected, and owned by the connection from now on. */
+  /** Connected; the connection takes ownership. */
   readonly socket: Socket
-  /** The TCP socket underneath; the same without TLS. */
+  /** The TCP socket below TLS, or `socket`. */
   readonly transport: Socket
-  /** Called once, when the peer has let go of the socket too, as far as that can be known. */
   readonly onClosed: (connection: Connection, reason: CloseReason) => void
 }
 
 /**
- * Time for a peer to answer our FIN before it gets a reset. There is little time if a request waits for the permit; a
- * surplus connection may take a round trip around the world.
+ * Time for a peer to answer our FIN before it is reset: short if a request waits for the permit, a round
+ * trip around the world for a surplus connection.
  */
 const FIN_PATIENCE_MS: Readonly<Partial<Record<CloseReason, number>>> = {
   abandoned: 30,
@@ -47,36 +42,32 @@ const FIN_PATIENCE_MS: Readonly<Partial<Record<CloseReason, number>>> = {
 const USUAL_FIN_PATIENCE_MS = 1000
 
 /**
- * One socket to one origin and the HTTP/1.1 engine on top of it.
+ * One socket to one origin, and the HTTP/1.1 engine on it.
  *
- * ```
  *   idle ──dispatch──▶ busy ──answer complete──▶ idle
  *    └──close()──▶ closing ◀──abandon()──┘          any ──socket closes──▶ closed
- * ```
+ *
  * It counts as open until `onClosed`. We close with a FIN and wait for the peer's, since only that proves
  * that the upstream has stopped counting the connection; a peer that does not answer is reset.
  */
 export class Connection {
   readonly origin: URL
   readonly socket: Socket
-  /** Requests sent so far; more than one means the connection was reused. */
   requests = 0
-  /** `performance.now()` of the moment it was connected. */
+  /** `performance.now()` */
   readonly openedAt = performance.now()
-  /** `performance.now()` of the moment it fell idle. */
+  /** `performance.now()` */
   idleSince = 0
   #state: 'idle' | 'busy' | 'closing' | 'closed' = 'idle'
   #reason: CloseReason | null = null
   #sawPeerFin = false
-  /** It was opened before it was needed. */
   isAhead = false
-  /** It has sat idle: the peer may have closed it meanwhile. */
+  /** The peer may have closed it meanwhile. */
   hasRested = false
-  /** Every request so far was answered to its end, and so read by the peer. */
+  /** Every request was answered whole, and so read by the peer. */
   #isSettled = true
-  /** The peer's FIN came after ours: it has let go. */
+  /** The peer's FIN came after ours. */
   #hasPeerLetGo = false
-  /** Bytes that had been read when the last request was sent. */
   #bytesReadBefore = 0
   /** Closes on unexpected bytes, which would be taken for the first answer. */
   readonly #onEarlyBytes = (): void => {
@@ -116,7 +107,7 @@ export class Connection {
     return this.#state === 'idle' && !this.socket.destroyed
   }
 
-  /** Before its first request: it sits idle from now on. The engine does not look at the socket yet. */
+  /** For a connection before its first request: the engine does not watch the socket yet. */
   rest(): void {
     this.isAhead = true
     this.hasRested = true
@@ -124,21 +115,18 @@ export class Connection {
     this.socket.on('readable', this.#onEarlyBytes)
   }
 
-  /** The kernel may still read what was written: it was not all sent, and the socket is not gone. */
+  /** The kernel may still read what was written. */
   get isSending(): boolean {
     const { closed, destroyed, writableLength } = this.socket
     return !closed && (destroyed || writableLength > 0)
   }
 
-  /** Not a byte has come since the last request was sent: it may never have been seen. */
+  /** No byte has come since the last request, which may not have been seen. */
   get isUnanswered(): boolean {
     return this.socket.bytesRead === this.#bytesReadBefore
   }
 
-  /**
-   * Sends one request. The handler's last call is `onResponseEnd` or `onResponseError`, after which `settle()` or
-   * `close()` is due.
-   */
+  /** After `onResponseEnd` or `onResponseError`, the handler's last call, `settle()` or `close()` is due. */
   dispatch(request: EngineRequest, handler: EngineHandler): void {
     if (this.#state !== 'idle') throw new Error(`dispatch on a connection that is ${this.#state}`)
     this.#state = 'busy'
@@ -149,15 +137,15 @@ export class Connection {
     this.#engine.dispatch(request, handler)
   }
 
-  /** The answer is complete. True if the connection can carry another request. */
+  /** True if the connection can carry another request. */
   settle(): boolean {
     if (this.#state !== 'busy') return false
     if (this.socket.destroyed || this.#sawPeerFin) {
       this.#state = 'closing'
       return false
     }
-    // It was answered before all of it was sent. What is left would go before the next request, and is still being read from
-    // memory that is freed once the request has been answered elsewhere: the connection has to be closed.
+    // It was answered before all was sent. The rest would precede the next request, and is read from memory
+    // that is freed when the request is answered elsewhere.
     if (this.isSending) return false
     this.#state = 'idle'
     this.#isSettled = true
@@ -166,12 +154,12 @@ export class Connection {
     return true
   }
 
-  /** Closes politely. What was in flight is lost to its caller: the rest of the answer is thrown away. */
+  /** Closes with a FIN; drops the rest of an answer. */
   close(reason: CloseReason): void {
     if (this.#state === 'closing' || this.#state === 'closed') return
     this.#state = 'closing'
     this.#reason ??= reason
-    // Behind bytes that the peer does not take our FIN would never reach it.
+    // Our FIN would never get past bytes that the peer does not take.
     if (this.socket.writableLength > 0) {
       this.#isSettled = false // the next destroy drops it
       this.reset(reason)
@@ -183,12 +171,12 @@ export class Connection {
     this.socket.once('close', () => clearTimeout(timer))
   }
 
-  /** Closes at once, with a reset. */
+  /** Closes with a reset. */
   reset(reason: CloseReason): void {
     this.#reason ??= reason
     if (this.#state !== 'closed') this.#state = 'closing'
-    // In the turn in which our FIN is sent a reset would fail, and the socket then never close. And a TLS socket may
-    // tell its close at once, which the engine must not hear before the peer's FIN that is being told to it.
+    // In the turn of our FIN a reset would fail, and the socket never close. A TLS socket may also report
+    // its close at once, before the engine has heard the peer's FIN.
     if (this.socket.writableEnded || this.#sawPeerFin) setImmediate(() => this.#resetNow())
     else this.#resetNow()
   }

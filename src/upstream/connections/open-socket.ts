@@ -10,52 +10,46 @@ import { ClosedWhileConnecting, dropSocket, socketEvent } from '../socket.ts'
 
 export interface OpenSocketOptions {
   readonly origin: URL
-  /** Proxy of the connection; `null` leads straight to the origin. */
+  /** `null`: straight to the origin. */
   readonly proxy: Proxy | null
-  /** Resolves the name of the origin or proxy. At least one address; rejects when the signal aborts. */
+  /** At least one address; rejects when the signal aborts. */
   readonly resolveHost: (host: string, signal: AbortSignal) => Promise<readonly HostAddress[]>
-  /** For the whole way, name, proxy and TLS included. */
   readonly timeoutMs: number
-  /** TLS sessions for resumption by new handshakes. Owned by the pool. */
+  /** TLS sessions to resume, owned by the pool. */
   readonly tlsSessions: Map<string, Buffer>
-  /** CA certificates in PEM, instead of the system's; for tests and private endpoints. */
   readonly ca?: string
 }
 
-/** A connection attempt that can be given up. */
 export interface SocketAttempt {
-  /** The TCP socket underneath everything: a TLS socket can't be reset. */
+  /** The TCP socket: a TLS socket cannot be reset. */
   readonly transport: Socket
   /**
-   * Resolves with the socket that carries the requests, TLS included: `transport` itself without TLS. Rejects with the
-   * raw cause, or with an error of ours if the proxy failed.
+   * Resolves with the socket for requests: the TLS socket, or `transport`. Rejects with the raw cause, or
+   * our error if the proxy failed.
    */
   readonly ready: Promise<Socket>
-  /** Ends it now. What is connected is reset: a peer that is busy would not hear of a FIN, and count on. */
+  /** Resets what is connected: a busy peer would not hear a FIN, and count on. */
   giveUp(error?: Error): void
 }
 
-/** Fails a connection attempt in the words of undici, so that one classifier serves both. */
+/** Uses undici's code, for the classifier. */
 export class ConnectTimeout extends Error {
   readonly code = 'UND_ERR_CONNECT_TIMEOUT'
 }
 
 /**
- * Silence of a connection before the kernel probes the peer. A path that has vanished (a VPN that went down, a NAT that
- * forgot) is noticed ten probes later, a second apart, instead of when a timeout of the answer passes; and the NAT is
- * reminded.
+ * Silence before the kernel probes the peer. A vanished path (VPN down, NAT entry expired) is noticed ten
+ * probes later, a second apart, instead of at the answer's timeout; and the NAT is refreshed.
  */
 const PROBE_AFTER_MS = 15_000
 
 /**
  * Opens a connection to one origin, through a proxy or not:
  *
- * ```
  *   TCP ──▶ (TLS with the proxy ──▶) (handshake with the proxy ──▶) (TLS with the origin)
- * ```
- * The sockets are opened here and not by undici, because the budget has to know each of them from its first packet
- * to its last, and because undici holds TLS sessions weakly: with one `Client` for each connection no handshake was
- * ever resumed (0 of 40; 40 of 40 here).
+ *
+ * Not left to undici, because the budget has to know each socket from its first packet to its last, and because undici
+ * holds TLS sessions weakly: with a `Client` per connection no handshake was ever resumed (0 of 40; 40 of 40 here).
  */
 export function openSocket(options: OpenSocketOptions): SocketAttempt {
   const { origin, proxy, timeoutMs, resolveHost } = options
@@ -72,7 +66,7 @@ export function openSocket(options: OpenSocketOptions): SocketAttempt {
   }
   const giveUp = (error: Error = new ClosedWhileConnecting()): void => {
     reason ??= error
-    // The peer may have accepted already, and the news of it be on its way: it comes with the next turn.
+    // The peer may have accepted already; that arrives in the next turn.
     if (transport.connecting) setImmediate(() => setImmediate(end))
     else end()
   }
@@ -88,7 +82,6 @@ export function openSocket(options: OpenSocketOptions): SocketAttempt {
   return { transport, ready, giveUp }
 }
 
-/** In the shape in which sockets ask for it. */
 function toLookup(
   resolveHost: OpenSocketOptions['resolveHost'],
   signal: AbortSignal
@@ -118,7 +111,6 @@ async function buildUp(
   return secure(socket, { ...options, signal, target, sessionKey: origin.host })
 }
 
-/** Everything up to the moment in which the proxy has opened the way to the origin. */
 async function goThrough(
   proxy: Proxy,
   transport: Socket,
@@ -146,7 +138,6 @@ function handshakeWith({ protocol, credentials }: Proxy, target: Address): Proxy
 }
 
 interface TlsOptions extends Pick<OpenSocketOptions, 'tlsSessions' | 'ca'> {
-  /** Host whose certificate is required. */
   readonly target: Address
   readonly sessionKey: string
   readonly signal: AbortSignal

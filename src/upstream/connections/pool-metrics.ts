@@ -4,11 +4,10 @@ import type { ConnectionPool, PoolStats } from './pool.ts'
 export interface PoolMetricsOptions {
   readonly pool: Pick<ConnectionPool, 'stats'>
   readonly metrics: Metrics
-  /** The worker's slot, or `control` for the primary's. */
+  /** The worker's slot, or `control` for the primary. */
   readonly owner: string
 }
 
-/** Tells the metrics of one process about its connections to the upstream. */
 export class PoolMetrics {
   readonly #options: PoolMetricsOptions
   #told: PoolStats
@@ -18,7 +17,6 @@ export class PoolMetrics {
     this.#told = options.pool.stats()
   }
 
-  /** Notes how things stand. The pool counts for itself; what has come since the last time is added. */
   note(): void {
     const { metrics, pool, owner: worker } = this.#options
     const now = pool.stats()

@@ -6,52 +6,46 @@ import { type CloseReason, Connection, NOTICE_GRACE_MS } from './connection.ts'
 import { openSocket } from './open-socket.ts'
 import { ReadyConnections } from './ready-connections.ts'
 
-/** Limits of the pool, asked anew each time because leases move. */
+/** Limits, asked each time because leases move. */
 export interface PoolLimits {
-  /** Sockets in any state: busy, idle, connecting or closing. */
+  /** Busy, idle, connecting or closing. */
   maxSockets(): number
-  /** Sockets among these that may sit idle. */
   maxIdle(): number
-  /** Connections to keep open and idle after requests, as far as there is room; none by default. */
+  /** Kept open and idle after requests, if there is room; default none. */
   minIdle?(): number
 }
 
 export interface PoolOptions {
   readonly limits: PoolLimits
   readonly chooseProxy: ProxyChoice
-  /** Taken: closed with the pool. */
+  /** Owned: closed with the pool. */
   readonly names?: HostNames
   readonly connectTimeoutMs: number
-  /** `null` keeps idle connections for ever. */
+  /** `null`: for ever. */
   readonly keepaliveExpiryMs: number | null
-  /** Called with the seconds that a connection was open, when it is gone. */
   readonly onConnectionClosed?: (openSeconds: number) => void
-  /** CA certificates in PEM, instead of the system's. */
   readonly ca?: string
 }
 
-/** Why a connection was opened: none to the origin was open, all of them were busy, or before it is needed. */
+/** None to the origin was open, all were busy, or it is opened ahead of need. */
 export type OpenReason = 'first' | 'all_busy' | 'ahead'
 
-/** Connections that are open now, and counts since the start. */
 export interface PoolStats {
   readonly busy: number
   readonly idle: number
   readonly connecting: number
   readonly closing: number
   readonly opened: number
-  /** Opened connections by their reason. */
   readonly openedFor: Readonly<Partial<Record<OpenReason, number>>>
   readonly reused: number
   readonly closed: Readonly<Partial<Record<CloseReason, number>>>
 }
 
 /**
- * The connections of one process to all upstream hosts.
- *
- * Invariant: sockets in any state ≤ `limits.maxSockets()`, except that after the limit was lowered `trim()`
- * brings them down. Nothing queues here: a caller holds a permit, and as there are never more permits than
- * sockets allowed, one is idle, closing or not yet open for it.
+ * Connections of one process to all upstream hosts.
+ * Invariant: sockets in any state ≤ `limits.maxSockets()`, except that `trim()` follows a lowered limit.
+ * Nothing queues here: a caller holds a permit, and permits never exceed the allowed sockets, so one is
+ * idle, closing or not yet open for it.
  */
 export class ConnectionPool {
   readonly #options: PoolOptions
@@ -59,16 +53,16 @@ export class ConnectionPool {
   /** Bounded by `limits.maxSockets()`. */
   readonly #open = new Set<Connection>()
   /**
-   * In the order in which they fell idle. The last one to an origin is taken first, so that the others can grow old; the
-   * first, over all origins, is closed first. Bounded by `limits.maxIdle()`.
+   * Oldest idle first. Requests take the newest to their origin, so that others can age; the oldest of all
+   * closes first. Bounded by `limits.maxIdle()`.
    */
   readonly #idle: Connection[] = []
   /** Bounded by the number of hosts, which no client names. */
   readonly #tlsSessions = new Map<string, Buffer>()
   readonly #closed: Partial<Record<CloseReason, number>> = {}
-  /** Callers who wait for room; each connection that goes, or can be made to, wakes one. Bounded by the permits. */
+  /** Each connection that goes, or can be made to, wakes one. Bounded by the permits. */
   readonly #roomWaiters = new Set<() => void>()
-  /** Promises of those that were told to close, resolved when they are gone. Bounded by `limits.maxSockets()`. */
+  /** Resolved when the connection is gone. Bounded by `limits.maxSockets()`. */
   readonly #closing = new Map<Connection, PromiseWithResolvers<void>>()
   readonly #ready: ReadyConnections
   #keepaliveExpiryMs: number | null
@@ -94,7 +88,7 @@ export class ConnectionPool {
     })
   }
 
-  /** The most recently used idle connection to this origin, or `null`. It is the caller's until `release()`. */
+  /** Takes the newest idle connection to the origin; the caller has it until `release()`. */
   takeIdle(origin: URL): Connection | null {
     const name = origin.origin
     const isUsable = (one: Connection): boolean => one.isIdle && one.origin.origin === name
@@ -108,9 +102,8 @@ export class ConnectionPool {
   }
 
   /**
-   * Opens a connection for a caller that holds a permit; an idle one to another host makes room if needed.
-   *
-   * @throws the raw cause of a failed connect, or the signal's reason.
+   * Opens a connection for a caller with a permit; closes an idle one to another host if needed.
+   * @throws the raw cause of a failed connect, or the signal's reason
    */
   async open(origin: URL, signal: AbortSignal): Promise<Connection> {
     signal.throwIfAborted()
@@ -126,7 +119,7 @@ export class ConnectionPool {
     return connection
   }
 
-  /** Takes a connection back after a complete answer. Resolves when it sits idle, or has gone after all. */
+  /** Takes a connection after a whole answer. Resolves when it is idle or gone. */
   giveBack(connection: Connection): Promise<void> {
     if (this.#isClosed || !connection.settle()) return this.discard(connection)
     this.#busy -= 1
@@ -135,18 +128,15 @@ export class ConnectionPool {
   }
 
   /**
-   * Takes a connection back whose answer failed or was given up. Resolves when it has really gone: only
-   * then may its permit serve another request.
+   * Takes a connection whose answer failed or was given up. Resolves when it is gone: only then may its
+   * permit serve another request.
    */
   discard(connection: Connection): Promise<void> {
     this.#busy -= 1
     return this.#close(connection, 'abandoned')
   }
 
-  /**
-   * Closes idle connections at once, oldest first, until at most `max` sockets are open or closing; resolves when
-   * all that are closing have gone.
-   */
+  /** Closes idle connections, oldest first, until at most `max` sockets are left; resolves when they are gone. */
   async trim(max: number): Promise<void> {
     this.#closeIdle(max)
     if (this.#ready.isOpening && this.#sockets() - this.#closing.size > max) {
@@ -157,14 +147,12 @@ export class ConnectionPool {
     await Promise.all(gone.map(({ promise }) => promise))
   }
 
-  /** Fewer than before may sit idle: closes what is too many. */
   trimIdle(): void {
     const excess = this.#idle.length - this.#options.limits.maxIdle()
     if (excess <= 0) return
     for (const oldest of this.#idle.splice(0, excess)) void this.#close(oldest, 'excess_idle') // not awaited
   }
 
-  /** Changes how long connections may sit idle from now on; `null` = for ever. */
   setKeepaliveExpiry(keepaliveExpiryMs: number | null): void {
     this.#keepaliveExpiryMs = keepaliveExpiryMs
     if (this.#sweep !== null) clearTimeout(this.#sweep)
@@ -185,7 +173,7 @@ export class ConnectionPool {
     }
   }
 
-  /** Closes what is idle now; what is busy closes when it comes back. */
+  /** Closes idle connections now, busy ones when they come back. */
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#sweep !== null) clearTimeout(this.#sweep)
@@ -240,7 +228,7 @@ export class ConnectionPool {
       signal.throwIfAborted()
       return { socket, transport }
     } catch (cause) {
-      // The peer may have accepted already; it is given the time to notice the reset.
+      // The peer may have accepted already, and needs time to notice the reset.
       attempt.giveUp()
       if (!signal.aborted) this.#names.doubt((proxy ?? addressOf(origin)).host)
       if (!isRefusal(cause)) await delay(NOTICE_GRACE_MS)
@@ -265,7 +253,6 @@ export class ConnectionPool {
     return gone.promise
   }
 
-  /** Tells idle ones to close, oldest first, until at most so many are left that stay. */
   #closeIdle(max: number): void {
     while (this.#sockets() - this.#closing.size > max) {
       const oldest = this.#idle.shift()
@@ -324,7 +311,7 @@ export class ConnectionPool {
   }
 }
 
-/** Nothing listened there, or the name is unknown: no connection was made that the peer could still count. */
+/** True if no connection was made that the peer may still count. */
 function isRefusal(cause: unknown): boolean {
   return ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(codeOf(cause))
 }

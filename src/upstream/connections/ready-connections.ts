@@ -1,52 +1,45 @@
 import type { CloseReason, Connection } from './connection.ts'
 import type { PoolLimits } from './pool.ts'
 
-/** Access to the pool that it belongs to. */
 export interface ReadyOptions {
   readonly limits: PoolLimits
-  /** Idle connections of all origins; changes in place. */
   readonly idle: readonly Connection[]
-  /** `null` where idle connections are never closed. */
+  /** `null`: never. */
   readonly expiryMs: () => number | null
   readonly counts: () => { readonly busy: number; readonly sockets: number }
-  /** Opens a connection within the limits; rejects when it fails or the signal aborts. */
   readonly establish: (origin: URL, signal: AbortSignal) => Promise<Connection>
-  /** Takes a connection that may be used from now on. */
   readonly rest: (connection: Connection) => void
 }
 
-/** Interval between checks. */
 const PERIOD_MS = 1000
-/** Time after the last request: readers of an answer usually continue within this time. */
+/** After the last request: readers of an answer usually continue within this time. */
 export const READY_FOR_MS = 30 * 60_000
-/** One that will be closed for its age within this time is replaced already. */
+/** A connection that expires within this time is replaced already. */
 const NEAR_END_MS = 2 * PERIOD_MS
-/** One that ends sooner, without a request, was opened in vain. */
+/** A connection that ends sooner, unused, was opened in vain. */
 const YOUNG_MS = 30_000
-/** Between attempts: after the first that was in vain, at most, and at most where a request came in between. */
+/** Pauses after vain attempts: the first, the longest, and the longest if a request came in between. */
 const FIRST_PAUSE_MS = 2000
 const LONGEST_PAUSE_MS = 300_000
 const PAUSE_IN_USE_MS = 10_000
-/** One that takes longer is given up: a request that has the last permit waits for its place. */
+/** Longer attempts are given up: a request with the last permit waits for the place. */
 const LONGEST_OPENING_MS = 3000
 
 /**
- * Keeps some unused connections open (`HTTP_MIN_IDLE_CONNECTIONS`), so that a request after a pause pays no handshake:
- * to where the last request went, and for `READY_FOR_MS` after it. One that grows too old, or that the peer closes, is
- * replaced: later and later if that is in vain.
- *
- * They are sockets of the pool like all others: opened only if there is room for one more, given up as soon as permits
- * are to go back. A request that comes while one is being opened does not wait for it.
+ * Keeps some unused connections open (`HTTP_MIN_IDLE_CONNECTIONS`) to the last request's origin for
+ * `READY_FOR_MS`, so that a request after a pause needs no handshake. Replaces those that age or are closed
+ * by the peer, ever later if in vain.
+ * They are opened only if there is room for one more, and given up when permits are to go back. A request
+ * does not wait for one that is being opened.
  */
 export class ReadyConnections {
-  /** Set by the pool for each request, and not by a call: that is a step of every request. */
+  /** Set by the pool, without a call: this is part of every request. */
   lastUse: { readonly origin: URL; readonly at: number } | null = null
   readonly #options: ReadyOptions
-  /** Pending attempts, and how to end them. Bounded by `limits.minIdle()`. */
+  /** Bounded by `limits.minIdle()`. */
   readonly #attempts = new Map<AbortController, Promise<void>>()
   #timer: NodeJS.Timeout | null = null
   #attemptedAt = -Infinity
-  /** Attempts in vain, one after the other. */
   #failures = 0
 
   constructor(options: ReadyOptions) {
@@ -57,14 +50,13 @@ export class ReadyConnections {
     return this.#attempts.size > 0
   }
 
-  /** A request needs a connection, and none was ready. */
   wake(): void {
     if (this.#timer !== null || this.#options.limits.minIdle === undefined) return
     this.#timer = setInterval(() => this.tick(performance.now()), PERIOD_MS)
     this.#timer.unref()
   }
 
-  /** Opens what is missing. `now` is of `performance.now()`. */
+  /** Opens what is missing. `now`: `performance.now()`. */
   tick(now: number): void {
     const { lastUse } = this
     if (lastUse === null) return
@@ -78,7 +70,6 @@ export class ReadyConnections {
     }
   }
 
-  /** A connection of the pool has gone. */
   ended(
     connection: Connection,
     how: { readonly reason: CloseReason; readonly openMs: number }
@@ -88,7 +79,7 @@ export class ReadyConnections {
     this.#failures = isInVain ? this.#failures + 1 : 0
   }
 
-  /** Ends what is being opened. Resolves when that is idle or gone. */
+  /** Resolves when what was being opened is idle or gone. */
   async giveUp(): Promise<void> {
     for (const attempt of this.#attempts.keys()) attempt.abort(new Error('given up'))
     await Promise.all(this.#attempts.values())

@@ -1,4 +1,7 @@
-/** undici has no types for its single files; `test/upstream/connections/connection.test.ts` proves that this one is its client. */
+/**
+ * undici has no types for single files; `test/upstream/connections/connection.test.ts` proves that this is
+ * its client.
+ */
 declare module 'undici/lib/dispatcher/client.js' {
   import type { Client } from 'undici'
   const client: typeof Client

@@ -8,57 +8,53 @@ import {
 } from './name-lookup.ts'
 import { codeOf, unlessAborted } from '../../shared/errors.ts'
 
-/** An answer is used again for as long as its servers allow, but within these bounds: containers move. */
+/** Bounds of an answer's lifetime: containers move. */
 const MIN_FRESH_MS = 1_000
 const MAX_FRESH_MS = 10_000
-/** The last good answer serves so long while name servers are silent or broken. */
+/** Longest use of the last good answer while name servers fail. */
 const MAX_STALE_MS = 24 * 3_600_000
-/** With a last good answer at hand, a caller waits for a new one no longer than this. */
+/** Longest wait for a new answer if there is an old one. */
 const STALE_PATIENCE_MS = 200
-/** After a failure servers are left alone for so long, if there is a last good answer. */
+/** Pause after a failure if there is a good answer. */
 const RETRY_MS = 5_000
-/** Upstream hosts and proxies are a handful; beyond this many the oldest is forgotten. */
+/** Upstream hosts and proxies are a handful; the oldest is forgotten beyond this. */
 const MAX_HOSTS = 64
 
-/** Cached answers for one host. */
 interface Known {
   readonly addresses: readonly HostAddress[]
   readonly foundAt: number
   freshUntil: number
-  /** No new look-up before this. */
   retryAt: number
 }
 
-/** One look-up that is under way, for all callers that want the same name. */
+/** A look-up shared by all callers of the name. */
 interface Running {
   readonly found: Promise<readonly HostAddress[]>
   readonly abort: AbortController
-  /** Callers that have not given up; with a last good answer none does, since a new one is of use to all. */
+  /** Callers that have not given up. With an old answer none is subtracted: a new one is of use to all. */
   waiting: number
 }
 
 export interface HostNamesOptions {
   readonly lookUp?: NameLookup
-  /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number
 }
 
-/** Name servers of the operator, or none for those of the system. */
+/** Uses the system's name servers if `servers` is empty. */
 export function upstreamNames(servers: readonly string[]): HostNames {
   const ask = createNameLookup({ servers })
   return new HostNames({ lookUp: servers.length > 0 ? ask : withSystem(ask) })
 }
 
 /**
- * Names of the upstream's hosts and of proxies: looked up once for all callers, remembered for seconds, and the last
- * good answer kept for a day, so that failing name servers do not cut off a working gateway.
+ * Names of the upstream's hosts and of proxies: one look-up for all callers, cached for seconds; the last good answer
+ * is kept for a day, so that failing name servers do not cut off a working gateway.
  *
- * ```
  *   unknown ──found──▶ fresh ──time──▶ stale ──found──▶ fresh
  *      ▲                                 │ └─ no answer: the last one serves, and is asked for again
  *      └──── the name does not exist ────┘
- * ```
- * They share nothing with the look-ups of clients' URLs. @see https://www.rfc-editor.org/rfc/rfc8767
+ *
+ * Separate from look-ups for clients' URLs. @see https://www.rfc-editor.org/rfc/rfc8767
  */
 export class HostNames {
   readonly #lookUp: NameLookup
@@ -73,11 +69,7 @@ export class HostNames {
     this.#now = now
   }
 
-  /**
-   * The addresses of a host.
-   *
-   * @throws {NameUnresolved} when there are none; the signal's reason when it aborts first.
-   */
+  /** @throws {NameUnresolved} without addresses; the signal's reason when it aborts first */
   async resolve(host: string, signal: AbortSignal): Promise<readonly HostAddress[]> {
     signal.throwIfAborted()
     const known = this.#recall(host)
@@ -90,13 +82,12 @@ export class HostNames {
       : this.#unlessLate(running, known, signal)
   }
 
-  /** A connection to one of its addresses has failed: the next caller asks anew. */
+  /** Connecting to one of its addresses failed: the next caller asks anew. */
   doubt(host: string): void {
     const known = this.#known.get(host)
     if (known !== undefined) known.freshUntil = 0
   }
 
-  /** Gives up what is under way. */
   close(reason: Error = new Error('names are not looked up any more')): void {
     for (const { abort } of this.#running.values()) abort.abort(reason)
   }
@@ -143,7 +134,6 @@ export class HostNames {
     else known.retryAt = this.#now() + RETRY_MS
   }
 
-  /** Ends the look-up when the last caller has given up. */
   #whole(host: string, running: Running, signal: AbortSignal): Promise<readonly HostAddress[]> {
     return unlessAborted(running.found, signal, () => {
       running.waiting -= 1
@@ -153,7 +143,6 @@ export class HostNames {
     })
   }
 
-  /** The answer if it comes soon, else the last good one. */
   async #unlessLate(
     { found }: Running,
     known: Known,
@@ -175,13 +164,14 @@ export class HostNames {
   }
 }
 
-/** Lifetime of the system's answers, which have none. */
+/** The system's answers have no lifetime. */
 const SYSTEM_TTL_MS = MAX_FRESH_MS
 
 /**
- * Asks the system for names that its name servers do not know: `nsswitch.conf` may have them from elsewhere (mDNS, LDAP,
- * the machine itself), and `resolv.conf` may complete short ones, as in Kubernetes. One at a time, since such a look-up
- * can't be called off; never after servers were silent, since they would be asked the same again.
+ * Asks the system about names that its name servers do not know: `nsswitch.conf` may have them from
+ * elsewhere (mDNS, LDAP, the machine itself), and `resolv.conf` may complete short ones, as in Kubernetes.
+ * One at a time, since such a look-up cannot be cancelled; never after silent servers, which it would ask
+ * again.
  */
 export function withSystem(lookUp: NameLookup): NameLookup {
   let last: Promise<unknown> = Promise.resolve()

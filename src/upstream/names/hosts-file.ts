@@ -2,21 +2,19 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import type { HostAddress } from './name-lookup.ts'
 
-/** Most bytes to read; the rest of the longest advertisement lists is ignored. */
+/** The rest of very long block lists is ignored. */
 const MAX_BYTES = 256 * 1024
 
 const SYSTEM_PATH =
   process.platform === 'win32' ? 'C:\\Windows\\System32\\drivers\\etc\\hosts' : '/etc/hosts'
 
-/** By name in lower case. */
 type Entries = ReadonlyMap<string, readonly HostAddress[]>
 
 /**
- * The names that this machine gives addresses by a file, which come before every name server. Read when it is first
- * asked and again once it has changed: container engines write it while we run.
- *
- * Read in one go, not through the thread pool: it is small, nearly always in the page cache, and a slow disk that fills
- * the pool with other files must not hold up new connections.
+ * The machine's hosts file, which precedes name servers. Read again after a change: container engines write
+ * it while we run.
+ * Read synchronously: it is small and nearly always cached, and a slow disk that fills the thread pool must
+ * not delay connections.
  */
 export class HostsFile {
   readonly #path: string
@@ -28,13 +26,13 @@ export class HostsFile {
     this.#path = path
   }
 
-  /** The addresses of a name in lower case, in the file's order; `null` if the file says nothing of it. */
+  /** Takes a lower-case name; `null` if the file does not have it. */
   find(name: string): readonly HostAddress[] | null {
     this.#refresh()
     return this.#entries.get(name) ?? null
   }
 
-  /** Reads the file. An unreadable one holds no names, as for the system's own look-up. */
+  /** An unreadable file counts as empty, as in the system's look-up. */
   #refresh(): void {
     const version = versionOf(this.#path)
     if (version === this.#version) return

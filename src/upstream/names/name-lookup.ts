@@ -9,23 +9,18 @@ export interface HostAddress {
   readonly family: 4 | 6
 }
 
-/** Addresses of a name, in the order in which they are worth trying; at least one. */
+/** Addresses, best first; at least one. */
 export interface NameAnswer {
   readonly addresses: readonly HostAddress[]
-  /** Lifetime of the answer. */
   readonly ttlMs: number
 }
 
-/**
- * Finds the addresses of a host.
- *
- * @throws {NameUnresolved} when there are none; the signal's reason when it aborts first.
- */
+/** @throws {NameUnresolved} without addresses; the signal's reason when it aborts first */
 export type NameLookup = (host: string, signal: AbortSignal) => Promise<NameAnswer>
 
-/** A name without addresses, in the words of `getaddrinfo`, so that one classifier serves both. */
+/** Uses the codes of `getaddrinfo`, for the classifier. */
 export class NameUnresolved extends Error {
-  /** `ENOTFOUND`: the name servers say that there are none. `EAI_AGAIN`: no useful answer came. */
+  /** `ENOTFOUND`: the servers know no address. `EAI_AGAIN`: no useful answer. */
   readonly code: 'ENOTFOUND' | 'EAI_AGAIN'
   readonly hostname: string
 
@@ -37,38 +32,36 @@ export class NameUnresolved extends Error {
 }
 
 export interface NameLookupOptions {
-  /** Name servers, as `address` or `address:port`; if there are none, those of the system. */
+  /** `address` or `address:port`; the system's if empty. */
   readonly servers?: readonly string[]
   readonly hosts?: HostsFile
-  /** For all questions about one name together. */
   readonly timeoutMs?: number
 }
 
-/** Name servers that have said nothing by now are down, and a client is waiting. */
+/** Servers that are silent for so long are down, and a client waits. */
 const TIMEOUT_MS = 5_000
-/** After so long a question is asked again, of the next server if there is one; doubled each time. */
+/** Then the next server is asked; doubled each time. */
 const FIRST_TRY_MS = 1_500
 const TRIES = 3
 /**
- * With addresses of one kind at hand, those of the other are waited for this much longer: some servers never answer
- * for a kind that they have none of.
+ * With addresses of one kind at hand, how long to wait for the other: some servers never answer for a kind
+ * that they lack.
  */
 const OTHER_KIND_MS = 100
-/** An answer without half of what was asked is soon asked for again. */
+/** A partial answer expires soon. */
 const PARTIAL_TTL_MS = 1_000
 
-/** Codes of servers for a name that does not exist, or has no such record. */
+/** Answers for a name without such records. */
 const DEFINITE: readonly string[] = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
 
 /**
- * Look-ups that can be given up. `getaddrinfo` can't: a name without an answer takes one of the process's four
- * file threads for tens of seconds, and the process does not end before it is through.
+ * Look-ups that can be cancelled. `getaddrinfo` cannot: an unanswered name takes one of the process's four file threads
+ * for tens of seconds, and the process does not end before it is through.
  *
- * ```
  *   an address ─▶ itself     the hosts file ─▶ localhost ─▶ A and AAAA, asked at the same time
- * ```
- * Each look-up has its own resolver, which costs some 15 µs: it can be called off without touching another, and reads
- * the system's settings (`/etc/resolv.conf`) as they are then.
+ *
+ * Each look-up has its own resolver (some 15 µs): it is cancelled without touching others, and reads the current
+ * `/etc/resolv.conf`.
  */
 export function createNameLookup(options: NameLookupOptions = {}): NameLookup {
   const { servers = [], hosts = new HostsFile(), timeoutMs = TIMEOUT_MS } = options
@@ -92,7 +85,6 @@ function localAddresses(name: string): readonly HostAddress[] | null {
   ]
 }
 
-/** Outcome of one question. */
 type Reply =
   | { readonly addresses: readonly HostAddress[]; readonly ttlMs: number }
   | { readonly code: string }
@@ -160,13 +152,12 @@ function toAnswer(name: string, replies: readonly Reply[]): NameAnswer {
   }
 }
 
-/** Reach of this machine's own IPv6 addresses, beside those of its own links. */
+/** Reach of the machine's IPv6 addresses besides link-local ones. */
 export type Ipv6Reach = 'public' | 'private' | 'none'
 
 /**
- * As `getaddrinfo` orders them where it matters: IPv6 first with a public IPv6 address of our own, else IPv4 first; and
- * without any IPv6 address none are tried, unless there is nothing else.
- *
+ * Orders like `getaddrinfo` where it matters: IPv6 first if the machine has a public IPv6 address, else
+ * IPv4; without any IPv6 address only if there is nothing else.
  * @see https://www.rfc-editor.org/rfc/rfc6724
  */
 export function inOrder(
@@ -179,7 +170,6 @@ export function inOrder(
   return reach === 'private' || v4.length === 0 ? [...v4, ...v6] : v4
 }
 
-/** From what `networkInterfaces()` gives. */
 export function ipv6ReachOf(interfaces: ReturnType<typeof networkInterfaces>): Ipv6Reach {
   const own = Object.values(interfaces)
     .flatMap((addresses) => addresses ?? [])

@@ -2,26 +2,21 @@ import type { Socket } from 'node:net'
 import { socketStep } from '../socket.ts'
 import { type Address, type ProxyCredentials, toAuthority } from './proxy.ts'
 
-/** Next step after a proxy's bytes. */
 export type HandshakeStep =
   | { readonly name: 'more' }
   | { readonly name: 'send'; readonly bytes: Buffer }
-  /** The way to the upstream is open; `rest` came from there already. */
   | { readonly name: 'open'; readonly rest: Buffer }
 
-/** Talks a proxy into opening a connection. Pure: bytes in, steps out, however the bytes are cut. */
+/** Asks a proxy for a connection. Pure: bytes in, steps out, however the bytes are cut. */
 export interface ProxyHandshake {
-  /** First bytes to send. */
   readonly greeting: Buffer
   /**
-   * Takes bytes of the proxy, until the step is `open`.
-   *
-   * @throws {ProxyRefusal} when the proxy will not do it.
+   * Takes bytes of the proxy until the step is `open`.
+   * @throws {ProxyRefusal}
    */
   feed(chunk: Buffer): HandshakeStep
 }
 
-/** Why a proxy opens no connection; each has its own advice. */
 export type RefusalKind =
   | 'credentials-missing'
   | 'credentials-refused'
@@ -29,18 +24,17 @@ export type RefusalKind =
   | 'unreachable'
   | 'not-a-proxy'
 
-/** The proxy has answered, and not with a connection. */
 export class ProxyRefusal extends Error {
   readonly code: RefusalKind
 
-  /** `fact` is what it said, in a few words: `HTTP 407`. */
+  /** `fact`: the proxy's answer in a few words, such as `HTTP 407`. */
   constructor(kind: RefusalKind, fact: string) {
     super(fact)
     this.code = kind
   }
 }
 
-/** Runs a handshake. What the upstream has sent already is put back, so that the next reader finds it. */
+/** Puts back what the upstream has sent already, for the next reader. */
 export function shakeHands(
   socket: Socket,
   handshake: ProxyHandshake,
@@ -80,27 +74,25 @@ function readChunk(socket: Socket): Buffer | null {
   return Buffer.isBuffer(chunk) ? chunk : null
 }
 
-/** Limit of the answer's head; the body of a refusal is not read. */
 const MAX_HEAD_BYTES = 16 * 1024
 const HEAD_END = '\r\n\r\n'
 const BEGINNING = Buffer.from('HTTP/1.')
 const STATUS_LINE = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?\r\n/
 
 /**
- * Asks an HTTP proxy for a tunnel. For http:// upstreams, too: one way for all, and the proxy sees no request.
+ * Asks an HTTP proxy for a tunnel, for http:// upstreams too: one way for all, and the proxy sees no request.
  *
- * ```
  *   CONNECT host:443 HTTP/1.1          HTTP/1.1 200 Connection established
  *   host: host:443              ──▶
  *   proxy-authorization: Basic …  ◀──  <bytes of the upstream>
- * ```
+ *
  * @see https://www.rfc-editor.org/rfc/rfc9110#name-connect
  */
 export class HttpTunnel implements ProxyHandshake {
   readonly greeting: Buffer
   readonly #hasCredentials: boolean
   #unread: Buffer = Buffer.alloc(0)
-  /** Bytes of interim answers, which may come before the last. */
+  /** Interim answers may precede the last. */
   #headBytes = 0
 
   constructor(target: Address, credentials: ProxyCredentials | null) {
@@ -127,13 +119,12 @@ export class HttpTunnel implements ProxyHandshake {
     }
   }
 
-  /** Waiting for the end of what is not a head would take until the deadline. */
+  /** Waiting for the end of something that is no head would take until the deadline. */
   #checkBeginning(): void {
     const length = Math.min(this.#unread.length, BEGINNING.length)
     if (this.#unread.compare(BEGINNING, 0, length, 0, length) !== 0) throw notHttp('no HTTP')
   }
 
-  /** False for an interim answer. */
   #isOpen(head: string): boolean {
     const status = Number(STATUS_LINE.exec(head)?.[1] ?? 0)
     if (status === 0) throw notHttp('no HTTP status')
@@ -148,7 +139,6 @@ export class HttpTunnel implements ProxyHandshake {
   }
 }
 
-/** @see https://www.rfc-editor.org/rfc/rfc7617 */
 function toBasic({ username, password }: ProxyCredentials): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 }

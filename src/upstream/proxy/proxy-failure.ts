@@ -4,11 +4,11 @@ import { ProxyRefusal, type RefusalKind } from './handshake.ts'
 import { type Address, type Proxy, toAuthority } from './proxy.ts'
 
 interface Advice {
-  /** Credentials that were refused are tried with no other host and not again: it may lock their account. */
+  /** Refused credentials are not tried again or elsewhere: that may lock their account. */
   readonly code: ErrorCode
   /** Follows "The proxy". */
   readonly event: string
-  /** Advice; `{setting}` is the setting that names the proxy. */
+  /** `{setting}`: the setting that names the proxy. */
   readonly hint: string
 }
 
@@ -46,15 +46,14 @@ const CLOSED: Advice = {
   hint: 'Check scheme, port and the rules of the proxy in {setting}.'
 }
 
-/** A failure on the way to a proxy, or to get through it. */
 export interface ProxyFailureContext {
   readonly proxy: Proxy
   readonly target: Address
 }
 
 /**
- * Says what went wrong with a proxy and which setting to change: its address and the upstream's are for the log alone,
- * its credentials are told nowhere. Any cause that is not a failure of a connection is returned as it is.
+ * Says what failed and which setting to change. Addresses go only to the log, credentials nowhere. Returns
+ * other causes unchanged.
  */
 export function toProxyFailure(cause: unknown, context: ProxyFailureContext): unknown {
   if (cause instanceof ProxyRefusal) {

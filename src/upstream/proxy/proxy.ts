@@ -2,13 +2,11 @@ import { BlockList, isIP } from 'node:net'
 import type { Config } from '../../config/settings.ts'
 import type { Logger } from '../../observe/logger.ts'
 
-/** A proxy through which connections to the upstream are opened. */
 export interface Proxy extends Address {
   readonly protocol: 'http:' | 'https:' | 'socks5:'
   readonly credentials: ProxyCredentials | null
-  /** Its URL without credentials: what may be logged and shown. */
+  /** URL without credentials, for logs and pages. */
   readonly name: string
-  /** Setting that names it, for advice. */
   readonly setting: 'VPN_PROXY_URL' | 'HTTPS_PROXY'
 }
 
@@ -17,12 +15,11 @@ export interface ProxyCredentials {
   readonly password: string
 }
 
-/** The proxy on the way to an upstream host; `null` goes there directly. */
 export type ProxyChoice = (origin: URL) => Proxy | null
 
 /**
- * Chooses the proxy by host: `VPN_PROXY_URL` is for all, `HTTPS_PROXY` for https:// only as in other programs, and
- * hosts of `NO_PROXY` have none.
+ * `VPN_PROXY_URL` is for all hosts, `HTTPS_PROXY` for https:// only as in other programs; hosts of
+ * `NO_PROXY` have none.
  */
 export function chooseProxy(settings: Config['proxy']): ProxyChoice {
   const proxy = proxyOf(settings)
@@ -33,13 +30,11 @@ export function chooseProxy(settings: Config['proxy']): ProxyChoice {
   }
 }
 
-/** The one proxy that the settings leave in use, if any. */
 export function proxyOf({ url, httpsUrl }: Config['proxy']): Proxy | null {
   if (url !== null) return toProxy(new URL(url), 'VPN_PROXY_URL')
   return httpsUrl === null ? null : toProxy(new URL(httpsUrl), 'HTTPS_PROXY')
 }
 
-/** Says once which proxy is used. */
 export function logProxy(log: Pick<Logger, 'info'>, settings: Config['proxy']): void {
   const proxy = proxyOf(settings)
   if (proxy === null) return
@@ -48,7 +43,6 @@ export function logProxy(log: Pick<Logger, 'info'>, settings: Config['proxy']): 
   log.info(facts, 'upstream is called through a proxy')
 }
 
-/** From a URL as `config/setting-text.ts` writes it. */
 function toProxy(url: URL, setting: Proxy['setting']): Proxy {
   const { protocol, username, password } = url
   if (protocol !== 'http:' && protocol !== 'https:' && protocol !== 'socks5:') {
@@ -71,15 +65,14 @@ type Match = (address: Address) => boolean
 /**
  * Reads `NO_PROXY`: entries separated by commas or white space.
  *
- * ```
  *   *                    everything
  *   example.com          this host, not its subdomains
  *   .example.com         its subdomains, not itself; *.example.com is the same
  *   10.1.2.3  ::1  [::1] an address as it stands in the URL: names are not resolved
  *   10.0.0.0/8           a range of addresses
  *   host:8443            each of these with a port: only that port
- * ```
- * An entry that is none of these matches nothing: the variable is shared with other programs, which may know more.
+ *
+ * Other entries match nothing: other programs that share the variable may know more.
  */
 export function parseNoProxy(text: string): Match {
   const matches = text
@@ -119,7 +112,7 @@ function toHostMatch(pattern: string): (host: string) => boolean {
   return (host) => host === name
 }
 
-/** An address counts as the range of itself, since the same IPv6 address has many spellings. */
+/** An address is a range of one, since an IPv6 address has many spellings. */
 function toRangeMatch(pattern: string): ((host: string) => boolean) | null {
   const [base = '', bits, ...rest] = pattern.split('/')
   const family = isIP(base)
@@ -131,14 +124,12 @@ function toRangeMatch(pattern: string): ((host: string) => boolean) | null {
   return (host) => isIP(host) !== 0 && list.check(host, isIP(host) === 4 ? 'ipv4' : 'ipv6')
 }
 
-/** Target of a TCP connection. */
 export interface Address {
-  /** A name or an IP address, without brackets. */
+  /** Name or IP address, without brackets. */
   readonly host: string
   readonly port: number
 }
 
-/** The address of an http:// or https:// URL. */
 export function addressOf({ hostname, port, protocol }: URL): Address {
   // URL keeps the brackets of an IPv6 address; sockets do not want them.
   const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
@@ -146,7 +137,6 @@ export function addressOf({ hostname, port, protocol }: URL): Address {
   return { host, port: protocol === 'https:' ? 443 : 80 }
 }
 
-/** `host:port` as HTTP writes it. */
 export function toAuthority({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -14,7 +14,7 @@ const IPV4 = 1
 const NAME = 3
 const IPV6 = 4
 
-/** Reply codes from 1 (RFC 1928 §6). */
+/** From code 1 (RFC 1928 §6). */
 const REPLIES: readonly (readonly [RefusalKind, string])[] = [
   ['unreachable', 'general failure'],
   ['denied', 'not allowed by its rules'],
@@ -26,21 +26,18 @@ const REPLIES: readonly (readonly [RefusalKind, string])[] = [
   ['denied', 'address type not supported']
 ]
 
-/** Part to which the next byte belongs. */
 type Phase = 'method' | 'authentication' | 'reply'
 
 /**
- * Asks a SOCKS5 proxy for a connection. It resolves the name: we would give away which one is asked for, and may not
- * be able to.
+ * Asks a SOCKS5 proxy for a connection. The proxy resolves the name: we may be unable to, and would reveal it.
  *
- * ```
  *   05 n methods      ──▶
  *                     ◀──  05 method
  *   01 len user len password ──▶            only if it wants that
  *                     ◀──  01 00
  *   05 01 00 type address port ──▶
  *                     ◀──  05 00 00 type address port, then the upstream's bytes
- * ```
+ *
  * @see https://www.rfc-editor.org/rfc/rfc1928 and https://www.rfc-editor.org/rfc/rfc1929
  */
 export class Socks5Handshake implements ProxyHandshake {
@@ -85,7 +82,7 @@ export class Socks5Handshake implements ProxyHandshake {
   }
 
   #readAuthentication(): HandshakeStep {
-    // The first byte should be 1; some servers repeat the 5 here, and all mean the second.
+    // Should be 1; some servers repeat 5 here, and the status is the second byte.
     const [, status] = this.#unread
     if (status === undefined) return { name: 'more' }
     if (status !== 0) throw new ProxyRefusal('credentials-refused', `SOCKS5 status ${status}`)
@@ -107,7 +104,7 @@ export class Socks5Handshake implements ProxyHandshake {
     return { name: 'open', rest: this.#unread.subarray(length) }
   }
 
-  /** A server that speaks before it was asked does not speak SOCKS. */
+  /** A server that speaks first does not speak SOCKS. */
   #askFor(phase: Phase, bytes: Buffer): HandshakeStep {
     if (this.#unread.length > 0) throw notSocks('bytes that were not asked for')
     this.#phase = phase
@@ -141,7 +138,7 @@ function toAddress(host: string): Buffer {
   return Buffer.concat([Buffer.from([IPV6]), toIpv6Bytes(host)])
 }
 
-/** Bytes of an address as `URL` writes it: hexadecimal groups, the zeros left out at most once. */
+/** Bytes of an address that `URL` wrote: hexadecimal groups, zeros left out at most once. */
 function toIpv6Bytes(host: string): Buffer {
   const [left = [], right = []] = host.split('::').map(toGroups)
   const zeros = Array<string>(8 - left.length - right.length).fill('0')
