@@ -2,70 +2,65 @@ import { crc32 } from 'node:zlib'
 import { GatewayError } from '../shared/errors.ts'
 import { UnwrittenMemory } from '../shared/own-memory.ts'
 
-/** The texts among a frame's headers; `null` for one of another type, none of which means anything here. */
+/** Text headers of a frame; `null` for other types, none of which matters here. */
 export type FrameHeaders = Readonly<Record<string, string | null>>
 
-/** One message of the AWS event stream, checksums verified. `payload` may be a view into a larger buffer. */
+/** A message of the AWS event stream with valid checksums. `payload` may be a view into a larger buffer. */
 export interface Frame {
   readonly headers: FrameHeaders
   readonly payload: Uint8Array
 }
 
 /**
- * The longest frame accepted, both checksums included. The upstream's events are deltas of some hundred bytes, and the
- * largest known, arguments of a call in one piece, stay below 1 MB. The format itself would allow many times that.
+ * Checksums included. The upstream's events are some hundred bytes, the largest known (arguments of a call
+ * in one piece) below 1 MB; the format allows far more.
  */
 const MAX_FRAME_BYTES = 2 * 1024 * 1024
-/** The limit of Amazon's own decoders (`AWS_EVENT_STREAM_MAX_HEADERS_SIZE`). A header's name or text takes time to read, a payload's bytes none. */
+/** As in Amazon's decoders (`AWS_EVENT_STREAM_MAX_HEADERS_SIZE`): unlike a payload, headers take time to read. */
 const MAX_HEADERS_BYTES = 128 * 1024
-/** The upstream sends three or four. A name of two bytes takes a microsecond to read, so 128 KiB of them would take 30 ms. */
+/** The upstream sends three or four. A name takes a microsecond, so 128 KiB of two-byte names would take 30 ms. */
 const MAX_HEADERS = 64
 const PRELUDE_BYTES = 12
 const CHECKSUM_BYTES = 4
 const MIN_FRAME_BYTES = PRELUDE_BYTES + CHECKSUM_BYTES
-/** First size of the buffer for a frame that is split between chunks; it doubles as bytes arrive. */
+/** A frame that is split between chunks starts with this buffer, which doubles as bytes arrive. */
 const FIRST_PARTIAL_BYTES = 512
 const NOTHING = Buffer.alloc(0)
 
 /**
  * Cuts the upstream's bytes into frames.
  *
- * ```
  * ┌─────────────┬───────────────┬────────────┬─────────┬─────────┬────────────┐
  * │ total bytes │ headers bytes │ CRC of the │ headers │ payload │ CRC of all │
  * │     u32     │      u32      │ first two  │         │         │ before it  │
  * └─────────────┴───────────────┴────────────┴─────────┴─────────┴────────────┘
  * 0             4               8            12                   total - 4
- * ```
  *
- * Strict: a wrong byte fails the stream for good. Skipping a frame would lose text silently.
- * Holds at most one incomplete frame, in a buffer of at most twice the bytes received of it, and never more than it has.
+ * Strict: a wrong byte fails the stream for good, since skipping a frame would lose text silently. Holds at most one
+ * incomplete frame, in a buffer of at most twice the bytes received of it and never more than its length.
  */
 export class FrameDecoder {
   readonly #onHold: (bytes: number) => void
-  /** The bytes of an incomplete frame. */
   #partial: UnwrittenMemory | null = null
-  /** Size of the incomplete frame; `null` before its prelude has come. */
+  /** `null` before the prelude has come. */
   #frameBytes: number | null = null
   #failure: GatewayError | null = null
 
   /**
-   * `onHold` is told how many bytes are about to be held of a frame that has come in part, in place of those before; 0
-   * as soon as it is whole. It refuses with a GatewayError.
+   * `onHold` hears how many bytes are to be held of an incomplete frame, instead of the last figure; 0 when
+   * it is whole. It may refuse with a GatewayError.
    */
   constructor(onHold: (bytes: number) => void = () => {}) {
     this.#onHold = onHold
   }
 
   /**
-   * Takes the next bytes, cut anywhere, and returns the frames they complete.
-   *
-   * Payloads are views into `chunk` where a frame lies in it whole: read them before it is reused. Good frames
-   * before a bad one are returned, however the bytes are cut; ask `throwIfFailed()` once they are read.
-   *
-   * @throws {GatewayError} GW_FRAME_CORRUPT for a wrong checksum, length or header;
-   *   GW_FRAME_TOO_LARGE as soon as the length of a frame or of its headers is known, or where they are too many; what
-   *   `onHold` throws. Later calls throw the same.
+   * Takes bytes cut anywhere and returns the frames that they complete. Payloads may be views into `chunk`:
+   * read them before it is reused. Good frames before a bad one are returned; call `throwIfFailed()` after
+   * reading them.
+   * @throws {GatewayError} GW_FRAME_CORRUPT for a wrong checksum, length or header; GW_FRAME_TOO_LARGE for
+   * a length, as soon as it is known, or too many headers; what `onHold` throws. Later calls throw the
+   * same.
    */
   feed(chunk: Uint8Array): Frame[] {
     this.throwIfFailed()
@@ -80,17 +75,20 @@ export class FrameDecoder {
     return frames
   }
 
-  /** @throws {GatewayError} what was wrong behind the frames that `feed()` returned. */
+  /** @throws {GatewayError} the fault behind the frames that `feed()` returned */
   throwIfFailed(): void {
     if (this.#failure !== null) throw this.#failure
   }
 
-  /** Size of the whole buffer of an incomplete frame. */
+  /** Size of the incomplete frame's whole buffer. */
   get heldBytes(): number {
     return this.#partial?.size ?? 0
   }
 
-  /** Call when the stream has ended. @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame. */
+  /**
+   * Call when the stream has ended.
+   * @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame
+   */
   end(): void {
     this.throwIfFailed()
     if (this.#partialBytes === 0) return
@@ -118,7 +116,7 @@ export class FrameDecoder {
     if (at < chunk.length) this.#keep(chunk, at, chunk.length)
   }
 
-  /** Moves bytes of `chunk` to the incomplete frame until it is whole; returns how many were used. */
+  /** Returns how many bytes of `chunk` were used. */
   #completePartial(chunk: Buffer, frames: Frame[]): number {
     let used = 0
     if (this.#partialBytes < PRELUDE_BYTES) {
@@ -138,13 +136,12 @@ export class FrameDecoder {
     return this.#partial?.written() ?? NOTHING
   }
 
-  /** Appends `chunk` from `start` to `end`, or as far as it goes; returns how many bytes that were. */
+  /** Appends what `chunk` has of `start` to `end`; returns how many bytes that was. */
   #keep(chunk: Buffer, start: number, end: number): number {
     const stop = Math.min(end, chunk.length)
     return this.#roomFor(this.#partialBytes + stop - start).append(chunk, start, stop)
   }
 
-  /** Buffer of the incomplete frame, with room for this many bytes. */
   #roomFor(needed: number): UnwrittenMemory {
     const before = this.#partial
     if (before !== null && needed <= before.size) return before
@@ -166,7 +163,10 @@ export class FrameDecoder {
     this.#frameBytes = null
   }
 
-  /** Checksum first: a damaged length must not be taken for a large frame. Returns the frame's length. */
+  /**
+   * Verifies the checksum first, so that a damaged length is not taken for a large frame. Returns the
+   * frame's length.
+   */
   #checkPrelude(bytes: Buffer, at: number): number {
     if (preludeChecksum(bytes, at) !== uint32(bytes, at + 8)) {
       throw corrupt('the checksum of a prelude is wrong')
@@ -185,7 +185,7 @@ export class FrameDecoder {
     return frameBytes
   }
 
-  /** The prelude at `at` was checked and all `frameBytes` are there. */
+  /** Expects a verified prelude and all `frameBytes`. */
   #frameAt(bytes: Buffer, at: number, frameBytes: number): Frame {
     const checksumAt = at + frameBytes - CHECKSUM_BYTES
     if (crc32(bytes.subarray(at, checksumAt)) !== uint32(bytes, checksumAt)) {
@@ -208,7 +208,7 @@ function uint32(bytes: Buffer, at: number): number {
   return bytes.readUInt32BE(at)
 }
 
-/** Longer blocks are not worth remembering: the usual three headers take about 90 bytes. */
+/** The usual three headers take about 90 bytes. */
 const MAX_BLOCK_BYTES = 256
 const MAX_ENTRIES = 16
 
@@ -218,21 +218,15 @@ interface KnownBlock {
 }
 
 /**
- * Parsed header blocks of all streams, by their bytes. Streams repeat a handful of blocks thousands
- * of times; comparing one costs 0.07 µs, parsing it 0.6 µs (`test/bench/frames.bench.ts`).
- *
- * Never holds more than `MAX_ENTRIES` blocks. Frames share what it returns.
+ * Parsed header blocks of all streams, shared by frames. Streams repeat a handful thousands of times:
+ * comparing one costs 0.07 µs, parsing 0.6 µs (`test/bench/frames.bench.ts`). Bounded by `MAX_ENTRIES`.
  */
 class HeaderCache {
-  /** Some have the same length: `metadataEvent` and `meteringEvent`, which end every answer. */
+  /** Several may have one length: `metadataEvent` and `meteringEvent`, which end every answer. */
   readonly #byLength = new Map<number, readonly KnownBlock[]>()
   #size = 0
 
-  /**
-   * Headers of the block from `start` to `end` of `bytes`.
-   *
-   * @throws {GatewayError} as `parseHeaders`.
-   */
+  /** @throws {GatewayError} as `parseHeaders` */
   get(bytes: Buffer, start: number, end: number): FrameHeaders {
     const length = end - start
     const known = this.#byLength.get(length)
@@ -247,7 +241,7 @@ class HeaderCache {
     return headers
   }
 
-  /** Begins anew where there are too many: those that come often are there again soon. */
+  /** Starts over when full: frequent blocks are soon back. */
   #remember(known: KnownBlock): void {
     if (this.#size >= MAX_ENTRIES) this.#byLength.clear()
     this.#size = this.#size >= MAX_ENTRIES ? 1 : this.#size + 1
@@ -258,24 +252,22 @@ class HeaderCache {
 
 const knownHeaders = new HeaderCache()
 
-/** Bytes of a header's value by its type on the wire; null where a 2-byte length stands before it. */
+/** Value lengths by wire type; null: a 2-byte length precedes the value. */
 const VALUE_BYTES: readonly (number | null)[] = [0, 0, 1, 2, 4, 8, null, null, 8, 16]
 const TEXT_TYPE = 7
 
 /**
- * Reads the header block of one frame; the last of two equal names wins.
+ * Reads a frame's header block; the last of two equal names wins.
  *
- * ```
  * ┌────────────┬──────┬──────┬─────────────────────────┐
  * │ name bytes │ name │ type │ value, see VALUE_BYTES  │  repeated until the block ends
  * │     u8     │ utf8 │  u8  │ or u16 length and bytes │
  * └────────────┴──────┴──────┴─────────────────────────┘
- * ```
  *
  * The record has no prototype: a name such as `constructor` finds nothing that the upstream did not send.
  *
- * @throws {GatewayError} GW_FRAME_CORRUPT when a value leaves the block or has an unknown type; GW_FRAME_TOO_LARGE for
- *   more than MAX_HEADERS.
+ * @throws {GatewayError} GW_FRAME_CORRUPT if a value leaves the block or has an unknown type; GW_FRAME_TOO_LARGE for more
+ *   than MAX_HEADERS
  */
 export function parseHeaders(block: Buffer): FrameHeaders {
   const headers: Record<string, string | null> = Object.create(null)
@@ -286,7 +278,7 @@ export function parseHeaders(block: Buffer): FrameHeaders {
       throw new GatewayError('GW_FRAME_TOO_LARGE', `a frame with more than ${MAX_HEADERS} headers`)
     }
     const nameEnd = at + 1 + block.readUInt8(at)
-    // The type byte follows the name, so the name must end before the block does.
+    // The type byte follows the name, so the name must end before the block.
     if (nameEnd >= block.length) throw corrupt('a header name leaves the header block')
     const name = block.toString('utf8', at + 1, nameEnd)
     const type = block.readUInt8(nameEnd)
@@ -306,7 +298,7 @@ function corrupt(detail: string): GatewayError {
   return new GatewayError('GW_FRAME_CORRUPT', detail)
 }
 
-/** Table of a CRC-32 (polynomial 0xEDB88320, reflected). */
+/** CRC-32 (polynomial 0xEDB88320, reflected). */
 const Steps = Int32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte
   for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
@@ -316,8 +308,8 @@ const Steps = Int32Array.from({ length: 256 }, (_, byte) => {
 const PRELUDE_LENGTHS_BYTES = 8
 
 /**
- * CRC-32 of the two lengths that begin a frame at `at`. For so few bytes a table takes an eighth of what it costs to
- * make a view of them for zlib (`test/bench/frames.bench.ts`).
+ * CRC-32 of a frame's two lengths. For so few bytes a table takes an eighth of the cost of a view for zlib
+ * (`test/bench/frames.bench.ts`).
  */
 export function preludeChecksum(bytes: Uint8Array, at: number): number {
   let crc = -1

@@ -4,19 +4,18 @@ const PRELUDE_BYTES = 12
 const CHECKSUM_BYTES = 4
 const TEXT_TYPE = 7
 
-/** Writes frames that share their headers, which are texts and encoded once. See `FrameDecoder` for the format. */
+/** Writes frames with common headers, which are encoded once. See `FrameDecoder` for the format. */
 export class FrameEncoder {
   readonly #headers: Buffer
-  /** Both are written anew for each frame, and copied into it. */
+  /** Overwritten for each frame. */
   readonly #prelude = Buffer.alloc(PRELUDE_BYTES)
   readonly #checksum = Buffer.alloc(CHECKSUM_BYTES)
 
-  /** Headers may be encoded already. */
+  /** A `Buffer` holds encoded headers. */
   constructor(headers: Readonly<Record<string, string>> | Buffer) {
     this.#headers = Buffer.isBuffer(headers) ? headers : encodeHeaders(headers)
   }
 
-  /** One whole frame around `payload`; a string is written as UTF-8. */
   encode(payload: Uint8Array | string): Buffer {
     const body = typeof payload === 'string' ? Buffer.from(payload) : payload
     const prelude = this.#prelude
@@ -29,7 +28,6 @@ export class FrameEncoder {
   }
 }
 
-/** One frame with headers of its own. */
 export function encodeFrame(
   headers: Readonly<Record<string, string>>,
   payload: Uint8Array | string
@@ -37,7 +35,10 @@ export function encodeFrame(
   return new FrameEncoder(headers).encode(payload)
 }
 
-/** Writes a header block, see `parseHeaders()`. @throws {RangeError} for names and values that are too long. */
+/**
+ * See `parseHeaders()`.
+ * @throws {RangeError} for names and values that are too long
+ */
 function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer {
   const blocks = Object.entries(headers).map(([name, value]) => {
     const [nameBytes, valueBytes] = [Buffer.byteLength(name), Buffer.byteLength(value)]

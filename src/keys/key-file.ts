@@ -31,19 +31,18 @@ import {
  */
 export interface KeysFile {
   readonly keys: readonly NamedKey[]
-  /** All of it. */
   readonly raw: JsonObject
 }
 
 const VERSION = 1
-/** The file is read whole at each change, and all workers are told all of it. */
+/** The file is read whole at each change and sent to all workers. */
 export const MAX_KEYS = 1000
-/** Most hashes of a key: the current one and former ones, which are told from wrong ones for a while. */
+/** The current hash and former ones, by which an old key is told from a wrong one for a while. */
 export const MAX_HASHES = 8
 
 export const NO_KEYS: KeysFile = { keys: [], raw: { version: VERSION } }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID that names `path` and what is wrong with it */
+/** @throws {GatewayError} GW_CONFIG_INVALID that names `path` and the fault */
 export function parseKeysFile(text: string, path: string): KeysFile {
   const raw = parseJsonObject(text.replace(/^\uFEFF/, ''))
   const list = raw?.['keys']
@@ -71,14 +70,13 @@ export function parseKeysFile(text: string, path: string): KeysFile {
   return { keys, raw }
 }
 
-/** The text for `keys`, in place of those that `before` was read with. */
 export function formatKeysFile(before: KeysFile, keys: readonly NamedKey[]): string {
   const entries = objectsOf(before.raw['keys'])
   const written = keys.map((key) => writeKey(key, entries.find(({ id }) => id === key.id) ?? {}))
   return `${JSON.stringify({ ...before.raw, version: VERSION, keys: written }, null, 2)}\n`
 }
 
-/** The hashes of a key after `sha256` has taken the place of its current one, which lets in until `until`. */
+/** Makes `sha256` the current hash; the former one is valid until `until`. */
 export function rotateHashes(
   hashes: readonly KeyHash[],
   { sha256, until }: { readonly sha256: string; readonly until: number }
@@ -144,7 +142,7 @@ function flagOf(object: JsonObject, name: string): boolean {
   return value
 }
 
-/** A time that cannot be read must not be taken for none: the key would never end. */
+/** An unreadable time must not count as none: the key would never end. */
 function timeOf(object: JsonObject, name: string): number | null {
   const value = object[name]
   if (isMissing(value)) return null

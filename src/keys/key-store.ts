@@ -8,22 +8,18 @@ import { isOwnFile, makeFolder, openPrivateFile, replaceFile } from '../shared/p
 import type { NamedKey } from './key.ts'
 import { formatKeysFile, type KeysFile, NO_KEYS, parseKeysFile } from './key-file.ts'
 
-/** Thousand keys with all that they may have are smaller. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 
-/** Path of the named keys. `stateDir` is `STATE_DIR`. */
 export function keysPath(stateDir: string): string {
   return resolve(join(stateDir, 'keys.json'))
 }
 
 export interface FoundKeys extends KeysFile {
-  /** Warnings about a usable file. */
   readonly warnings: readonly string[]
 }
 
 /**
- * The keys there are; `null` where the file is missing.
- *
+ * `null` if the file is missing.
  * @throws {GatewayError} GW_CONFIG_INVALID for a file that is damaged, too new, a link, or another user's
  */
 export async function readKeys(path: string): Promise<FoundKeys | null> {
@@ -51,9 +47,7 @@ export async function readKeys(path: string): Promise<FoundKeys | null> {
   }
 }
 
-/**
- * Version of the file that differs after every change, also if it was replaced by one of the same size within a moment.
- */
+/** Differs after every change, even to a file of the same size within a moment. */
 export async function keysVersion(path: string): Promise<string | null> {
   try {
     const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
@@ -64,10 +58,9 @@ export async function keysVersion(path: string): Promise<string | null> {
 }
 
 /**
- * Puts what `change` makes of the keys in their place, readable by us alone; resolves with it once the disk has it. Of several
- * that change the file at once, one waits for the other. What `change` throws leaves the file as it was.
- *
- * @throws {GatewayError} as `readKeys()`; GW_CONFIG_INVALID where the file cannot be written
+ * Writes what `change` makes of the keys, readable by us alone; resolves once the disk has it. Concurrent
+ * changes wait for each other. If `change` throws, the file stays as it was.
+ * @throws {GatewayError} as `readKeys()`; GW_CONFIG_INVALID if the file cannot be written
  * @throws the signal's reason while another process has the file
  */
 export async function changeKeys(
@@ -99,26 +92,25 @@ export async function changeKeys(
 }
 
 /**
- * Owner for the file when root changes keys (`sudo`, `docker exec -u 0`): the folder belongs to the gateway's user,
- * which has to read the file. `null` for other users.
+ * Owner of the file when root changes keys (`sudo`, `docker exec -u 0`): the folder's user, as the gateway
+ * has to read it. `null` for other users.
  */
 async function gatewayOf(path: string): Promise<Pick<Stats, 'uid' | 'gid'> | null> {
   return process.geteuid?.() === 0 ? stat(dirname(path)) : null
 }
 
 export interface MadeKey {
-  /** Shown once and kept nowhere. */
+  /** Shown once and stored nowhere. */
   readonly text: string
   readonly sha256: string
 }
 
-/** A new key of 256 random bits. The prefix is for people, and for programs that look for forgotten secrets. */
+/** Makes a key of 256 random bits. The prefix is for people and for secret scanners. */
 export function makeKey(): MadeKey {
   const text = `kgw_${randomBytes(32).toString('base64url')}`
   return { text, sha256: createHash('sha256').update(text).digest('hex') }
 }
 
-/** A new id of a key. */
 export function makeKeyId(): string {
   return `k_${randomBytes(9).toString('base64url')}`
 }

@@ -8,8 +8,9 @@ import {
 } from './key.ts'
 
 /*
- * The limits of a key as people write them, on the command line and in `keys.json`. Every function here throws
- * GW_CONFIG_INVALID with a sentence that says what is possible; none repeats more than a short part of what it was given.
+ * Limits of a key as people write them, on the command line and in `keys.json`. Functions here throw
+ * GW_CONFIG_INVALID with a sentence that says what is possible, and repeat only a short part of their
+ * input.
  */
 
 export const MAX_KEY_NAME_CHARS = 64
@@ -19,13 +20,12 @@ const MAX_RATE = 1_000_000
 const MAX_STREAMS = 65_535
 const MAX_GRACE_MS = 30 * 86_400_000
 
-/** The word for no limit. */
 export const NO_LIMIT = 'none'
 
 /**
- * A name as it is kept: composed, so that it is the same however it was typed, and does not look like another. Names stand in tables, metrics and messages:
- * letters and digits of any language, and between them what addresses have, but nothing that a path or a terminal
- * could take for more than a name.
+ * Normalizes a name, so that it is the same however typed and resembles no other. Names stand in tables,
+ * metrics and messages: letters and digits of any language, separated by characters of addresses, without
+ * any meaning to paths or terminals.
  */
 export function toKeyName(text: string): string {
   const name = text.length > 4 * MAX_KEY_NAME_CHARS ? text : composed(text)
@@ -45,19 +45,17 @@ const RESERVED: ReadonlySet<string> = new Set(['operator', 'kiro', 'anyone'])
 
 const NAME = /^[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}._+@ -]*[\p{L}\p{M}\p{N}])?$/u
 
-/** With letters of two of these a name can look like another. */
+/** A name with letters of two of these can resemble another. */
 const LOOK_ALIKES = [/\p{Script=Latin}/u, /\p{Script=Cyrillic}/u, /\p{Script=Greek}/u] as const
 
 function composed(text: string): string {
   return text.normalize('NFKC').replaceAll(/ +/g, ' ').trim()
 }
 
-/** Two names that differ in case alone would be taken for each other. */
 export function isSameName(one: string, other: string): boolean {
   return one.toUpperCase() === other.toUpperCase() // of which ß and ς have but one form
 }
 
-/** True if the command line means this key, by its name however typed or by its id. */
 export function isMeant({ id, name }: Pick<NamedKey, 'id' | 'name'>, text: string): boolean {
   return id === text || isSameName(name, composed(text))
 }
@@ -70,7 +68,7 @@ export function toCredits(text: string): CreditLimit {
   return checkCredits({ limit: Number(amount), period }, text)
 }
 
-/** Returns micro-credits, as a person says that so much was used: `12.5`. */
+/** Micro-credits of `12.5`. */
 export function toUsed(text: string): number {
   const isNumber = /^[0-9]{1,9}(?:\.[0-9]{1,6})?$/.test(text.trim())
   const credits = Number(text)
@@ -112,7 +110,6 @@ export function toMaxStreams(value: unknown): number {
   return toCount(value, 'streams', MAX_STREAMS)
 }
 
-/** Parses digits, or takes the number itself. */
 function toCount(value: unknown, what: string, max: number): number {
   const isDigits = typeof value === 'string' && /^[0-9]{1,9}$/.test(value.trim())
   const count = isDigits ? Number(value) : value
@@ -146,7 +143,7 @@ export function checkModels(patterns: readonly unknown[]): readonly string[] {
 
 const PATTERN = new RegExp(`^[\\x21-\\x2b\\x2d-\\x7e]{1,${MAX_PATTERN_CHARS}}$`)
 
-/** `2027-01-31` is good until that day is over, in UTC; a time may follow; `90d` counts from `now`. Epoch ms. */
+/** Epoch ms. `2027-01-31` lasts until the end of that day in UTC, or has a time; `90d` counts from `now`. */
 export function toExpiry(text: string, now: number): number {
   const word = text.trim()
   const isDay = /^\d{4}-\d{2}-\d{2}$/.test(word)
@@ -169,14 +166,14 @@ function isOfCalendar(day: string): boolean {
   return new Date(day).toISOString().startsWith(day)
 }
 
-/** `24h`, `30m`, `7d`, `0`. Milliseconds. */
+/** Milliseconds of `24h`, `30m`, `7d`, `0`. */
 export function toGraceMs(text: string): number {
   const ms = text.trim() === '0' ? 0 : spanOf(text.trim())
   if (ms >= 0 && ms <= MAX_GRACE_MS) return ms // false for NaN
   throw invalid(`${quoted(text)} is not a grace period: give 0, or up to 30d, such as 24h or 45m.`)
 }
 
-/** Parses a duration to milliseconds; NaN for anything else. */
+/** Milliseconds; NaN for anything but a duration. */
 export function spanOf(text: string): number {
   const [, count = '', unit = ''] = /^([0-9]{1,6})([mhdw])$/.exec(text) ?? []
   return count === '' ? Number.NaN : Number(count) * (UNIT_MS[unit] ?? Number.NaN)
@@ -189,7 +186,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: DAY_MS,
   w: 7 * DAY_MS
 }
-/** The end of the year 9999: later ones have no four digits. */
+/** End of the year 9999: later years have no four digits. */
 const LAST_MS = Date.UTC(10_000, 0) - 1
 
 const MAX_QUOTED_CHARS = 40

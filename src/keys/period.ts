@@ -1,24 +1,22 @@
 import type { CreditPeriod } from './key.ts'
 
-/** After which an allowance starts anew: those of credits, and the minute in which requests are counted. */
 export type PeriodKind = CreditPeriod | 'minute' | 'never'
 
-/** A stretch of time in which something is counted. Times are milliseconds since the epoch. */
+/** Times are epoch ms. */
 export interface Period {
   readonly kind: PeriodKind
-  /** Grows from one to the next, whatever the clock does. */
+  /** Grows from period to period, whatever the clock does. */
   readonly number: number
   readonly startsAt: number
-  /** `null` for never. */
+  /** `null`: never. */
   readonly endsAt: number | null
 }
 
 /**
- * The period that follows from the one before it and the clock: the same while that lasts.
- *
- * A clock that is set back brings no old period back: what was used is counted on until the same end, or else the limit
- * could be used twice. Only when it turns out to have been wrong by more than a whole period does the period end as the
- * clock now says, still with all that was used in it.
+ * Finds the current period from the previous one and the clock.
+ * A clock that is set back brings no old period back, since the limit could be used twice: counting goes on
+ * until the same end. Only if the clock was wrong by more than a whole period does the period end as the
+ * clock says now, still with its used credits.
  */
 export function periodAt(kind: PeriodKind, before: Period | null, now: number): Period {
   const [startsAt, endsAt] = spanOf(kind, now)
@@ -36,10 +34,9 @@ export function periodAt(kind: PeriodKind, before: Period | null, now: number): 
 
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
-/** The first Monday of the epoch. */
 const MONDAY = 4 * DAY_MS
 
-/** In UTC: a day has 24 hours there, and a server need not know where its users live. */
+/** UTC days have 24 hours, and a server need not know where its users live. */
 function spanOf(kind: PeriodKind, now: number): readonly [startsAt: number, endsAt: number | null] {
   switch (kind) {
     case 'never':
@@ -64,7 +61,7 @@ function evenly(now: number, lengthMs: number, from: number): readonly [number, 
   return [startsAt, startsAt + lengthMs]
 }
 
-/** Number of a period, which does not depend on memory. At least 1: 0 stands for none. */
+/** A stable number; at least 1, as 0 stands for none. */
 function numberOf(startsAt: number): number {
   return Math.max(1, Math.floor(startsAt / MINUTE_MS))
 }

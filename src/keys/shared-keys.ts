@@ -3,37 +3,37 @@ import { formatKeysFile, MAX_HASHES, MAX_KEYS, parseKeysFile } from './key-file.
 import { isSameName, MAX_KEY_NAME_CHARS } from './key-text.ts'
 import type { KeyHash, NamedKey } from './key.ts'
 
-/** A key, and how often it was changed: of two versions of it the one that was changed more often is the newer. */
+/** Counts edits: the version of a key with more of them is newer. */
 export interface SharedKey {
   readonly key: NamedKey
   readonly edits: number
-  /** Epoch ms of the last one: of two that were changed as often the later is the newer. */
+  /** Epoch ms; decides between equal numbers of edits. */
   readonly editedAt: number
 }
 
 /**
- * The named keys that several gateways have together. Each has its file, which people change also while the gateways do not
- * hear of each other; put together in any order, and however often, the versions give the same:
+ * Named keys that several gateways share. Each has a file, which people may change while gateways cannot reach each
+ * other; merging versions in any order and any number of times gives the same result:
  *
- * - of a key the newest version stands, as a whole;
- * - but a key that was revoked in any of them is revoked, and what ends a part of it (`until`) ends it;
- * - what `rotate` has made in any of them lets in;
+ * - the newest version of a key wins as a whole;
+ * - but a key revoked in any version is revoked, and an end (`until`) in any version holds;
+ * - what `rotate` made in any version is valid;
  * - a revoked key that made room for another never comes back.
  */
 export interface SharedKeys {
   readonly keys: ReadonlyMap<string, SharedKey>
-  /** Ids of revoked keys that are in no file any more. Bounded by MAX_GONE. */
+  /** Revoked keys that are in no file any more. Bounded by MAX_GONE. */
   readonly gone: ReadonlySet<string>
 }
 
 export const NO_SHARED_KEYS: SharedKeys = { keys: new Map(), gone: new Set() }
 
-/** As long as a file has a thousand keys, more have made room for others in years only. */
+/** Made in years only, as a file has a thousand keys. */
 const MAX_GONE = 10_000
 
 /**
- * Applies the changes that people made to a file since `shared` was written. A missing key was revoked; a missing one
- * that already was revoked has made room for another.
+ * Applies the changes made to a file since `shared` was written. A missing key was revoked; if it already
+ * was, it has made room for another.
  */
 export function withFile(shared: SharedKeys, file: readonly NamedKey[], now: number): SharedKeys {
   const keys = new Map<string, SharedKey>()
@@ -56,7 +56,6 @@ export function withFile(shared: SharedKeys, file: readonly NamedKey[], now: num
   return merge(shared, { keys, gone })
 }
 
-/** Merges the knowledge of two gateways. */
 export function merge(one: SharedKeys, other: SharedKeys): SharedKeys {
   const gone = capped([...one.gone, ...other.gone])
   const keys = new Map<string, SharedKey>()
@@ -68,8 +67,8 @@ export function merge(one: SharedKeys, other: SharedKeys): SharedKeys {
 }
 
 /**
- * Keys that can be written into a file: every name once, and not too many. The same result wherever it runs. `null` if
- * so many are active that none can be left out.
+ * Makes keys fit for a file: unique names, and not too many. Deterministic. `null` if none of too many can
+ * be left out.
  */
 export function tidy(shared: SharedKeys): SharedKeys | null {
   const all = [...shared.keys.values()].toSorted(
@@ -117,12 +116,10 @@ export function isInFile(shared: SharedKeys, file: readonly NamedKey[]): boolean
   })
 }
 
-/** For a file. */
 export function keysOf({ keys }: SharedKeys): readonly NamedKey[] {
   return [...keys.values()].map(({ key }) => key)
 }
 
-/** As the file of keys, with `edits` and `editedAt` of each, and `gone`. */
 export function formatShared({ keys, gone }: SharedKeys): string {
   const raw = {
     version: 1,
@@ -133,7 +130,7 @@ export function formatShared({ keys, gone }: SharedKeys): string {
   return JSON.stringify(JSON.parse(text))
 }
 
-/** `null` for what is nothing of the kind. Never throws. */
+/** `null` for anything else. */
 export function parseShared(text: string): SharedKeys | null {
   try {
     const { keys, raw } = parseKeysFile(text, "the fleet's record of keys")
@@ -152,7 +149,6 @@ export function parseShared(text: string): SharedKeys | null {
   }
 }
 
-/** Ends hashes that were removed from the file. */
 function withEnds(before: NamedKey, found: NamedKey, now: number): NamedKey {
   const known = new Set(found.hashes.map(({ sha256 }) => sha256))
   const missing = before.hashes
@@ -175,7 +171,7 @@ function isNewer(one: SharedKey, other: SharedKey): boolean {
   return bodyOf(one.key) > bodyOf(other.key)
 }
 
-/** Merges hashes. If the newer list is full, hashes missing there may have been dropped. */
+/** If the newer list is full, hashes missing there may have been dropped. */
 function mergeHashes(newer: readonly KeyHash[], older: readonly KeyHash[]): readonly KeyHash[] {
   const merged = new Map(newer.map((hash) => [hash.sha256, hash]))
   for (const { sha256, until } of older) {
@@ -186,7 +182,7 @@ function mergeHashes(newer: readonly KeyHash[], older: readonly KeyHash[]): read
   return sorted([...merged.values()]).slice(0, MAX_HASHES)
 }
 
-/** The current first, then those that let in the longest. */
+/** The current first, then the longest valid. */
 function sorted(hashes: readonly KeyHash[]): readonly KeyHash[] {
   return hashes.toSorted(
     (a, b) => (b.until ?? Infinity) - (a.until ?? Infinity) || (a.sha256 < b.sha256 ? -1 : 1)
@@ -198,7 +194,7 @@ function earliest(one: number | null, other: number | null): number | null {
   return Math.min(one, other)
 }
 
-/** Finds a free name: the older key keeps the contested one. */
+/** The older key keeps a contested name. */
 function freeName(name: string, taken: readonly string[]): string {
   let free = name
   for (let count = 2; taken.some((one) => isSameName(one, free)); count += 1) {

@@ -3,38 +3,36 @@ import type { Reservation } from '../admission/reservation.ts'
 import type { AnswerRoom } from '../dialects/answer/output-text.ts'
 import { GatewayError } from '../shared/errors.ts'
 
-/** Bytes that every answer may hold beside the budget; nearly all need no more. */
+/** Each answer may hold this outside of the budget; nearly all need no more. */
 const FREE_BYTES = 16_384
-/** Bytes that it may hold for a moment beside that: nearly all frames are shorter. */
+/** Also outside, for a moment: nearly all frames are shorter. */
 const FREE_MOMENT_BYTES = 4096
-/** Bytes that are taken at a time. */
 const STEP_BYTES = 65_536
-/** Answers up to this size have a lane of their own, so that bodies never leave them without room. */
+/** Smaller answers have a lane of their own, so that bodies never leave them without room. */
 const LANE_ANSWER_BYTES = 262_144
 
 export interface AnswerBudgetOptions {
-  /** That of request bodies. */
   readonly budget: MemoryBudget
-  /** For answers of a usual size, while the budget is in use. */
+  /** For small answers, while the budget is in use. */
   readonly lane: MemoryBudget
 }
 
 export interface AnswerLimits {
-  /** Longest answer, in bytes of the model's words. */
+  /** Bytes of the model's words. */
   readonly maxBytes: number
-  /** A stream ends as an incomplete answer where its room ends; one in one piece fails. */
+  /** A full stream ends as incomplete; a full answer in one piece fails. */
   readonly isStream: boolean
 }
 
-/** Parts of the memory for request bodies that answers may hold together: usually, and while no body waits for memory. */
+/** Share of the body memory for all answers; more while no body waits for memory. */
 const SHARE = 1 / 2
 const IDLE_SHARE = 7 / 8
 
 /**
- * The memory that a worker's answers hold together: at most half of that for request bodies. The length of an answer is not known in
- * advance, and bodies that wait for memory must not wait for all of them to end. Where none waits, answers have nearly
- * all of it: bodies that come later still find the rest, and small ones have a lane. What an upstream makes them hold for
- * a moment is never more than the half.
+ * Memory for the answers of a worker: at most half of that for request bodies, which must not wait for
+ * answers of unknown length. While no body waits, answers may use nearly all of it: later bodies find the
+ * rest, and small ones have a lane. What the upstream makes an answer hold for a moment never exceeds the
+ * half.
  */
 export class AnswerBudget {
   readonly #budget: MemoryBudget
@@ -46,19 +44,16 @@ export class AnswerBudget {
     this.#lane = lane
   }
 
-  /** Held beside the budget. */
   get laneBytes(): number {
     return this.#lane.reservedBytes
   }
 
-  /** Memory for one answer, which has to be released when it has been sent. */
   open(limits: AnswerLimits): AnswerMemory {
     return new AnswerMemory(this, limits)
   }
 
   /**
-   * Takes more bytes for an answer that has `heldBytes` by now. Never waits.
-   *
+   * Takes more for an answer that holds `heldBytes`. Never waits.
    * @throws {GatewayError} GW_MEMORY_FULL
    */
   take(bytes: number, heldBytes: number, idleShare = IDLE_SHARE): Disposable {
@@ -67,7 +62,7 @@ export class AnswerBudget {
     if (heldBytes + bytes <= LANE_ANSWER_BYTES && this.#lane.isFree(bytes)) {
       return this.#lane.grow(bytes)
     }
-    // Waiting bodies are overtaken only where the answer could not go on otherwise.
+    // Waiting bodies are overtaken only if the answer could not go on otherwise.
     if (share <= SHARE) return this.#takeShare(bytes)
     throw new GatewayError('GW_MEMORY_FULL', `answers hold ${this.#reservedBytes} bytes`, {
       retryAfterS: RETRY_AFTER_S
@@ -87,7 +82,6 @@ export class AnswerBudget {
   }
 }
 
-/** Until other answers have ended, in all likelihood. */
 const RETRY_AFTER_S = 5
 
 const FULL_MESSAGE =
@@ -95,11 +89,9 @@ const FULL_MESSAGE =
   'streams need hardly any memory.'
 
 /**
- * The memory of one answer. Counts what is held, in bytes of this process, and takes it from the budget in steps.
+ * Memory of one answer: counts held bytes and takes them from the budget in steps.
  *
- * ```
  *   open ──more than MAX_ANSWER_BYTES, or no memory left──▶ full: a stream ends, an answer in one piece throws
- * ```
  */
 export class AnswerMemory implements AnswerRoom, Disposable {
   readonly #limits: AnswerLimits
@@ -111,7 +103,7 @@ export class AnswerMemory implements AnswerRoom, Disposable {
 
   constructor(budget: AnswerBudget, limits: AnswerLimits) {
     this.#limits = limits
-    // Pieces come and go: one step more than is needed stays, so that not each of them is taken and given back.
+    // A spare step stays, so that pieces that come and go do not take and free one each time.
     const held = { freeBytes: FREE_BYTES, spareBytes: STEP_BYTES }
     this.#held = new Steps(held, (bytes) => budget.take(bytes, this.#held.bytes))
     const lent = { freeBytes: FREE_MOMENT_BYTES, spareBytes: 0 }
@@ -120,7 +112,7 @@ export class AnswerMemory implements AnswerRoom, Disposable {
     )
   }
 
-  /** Why room has run out; `null` while it has not. */
+  /** `null` while there is room. */
   get refusal(): GatewayError | null {
     return this.#refusal
   }
@@ -156,9 +148,8 @@ export class AnswerMemory implements AnswerRoom, Disposable {
   }
 
   /**
-   * Sets how many bytes are held for a moment. It is the upstream's doing that they are many, not the
-   * length of the answer, so that this breaks off.
-   *
+   * Sets the bytes held for a moment. They are the upstream's doing and not the answer's length, so failure
+   * breaks the answer.
    * @throws {GatewayError} GW_MEMORY_FULL
    */
   lend(bytes: number): void {
@@ -183,11 +174,11 @@ export class AnswerMemory implements AnswerRoom, Disposable {
 interface StepLimits {
   /** Bytes that need not be taken. */
   readonly freeBytes: number
-  /** Bytes of a usual step that may stay taken although they are not needed. */
+  /** Bytes that may stay taken although unneeded. */
   readonly spareBytes: number
 }
 
-/** Memory for something that grows and shrinks, taken and given back in steps. */
+/** Takes and frees memory in steps, for something that grows and shrinks. */
 class Steps {
   readonly #limits: StepLimits
   readonly #take: (bytes: number) => Disposable
@@ -200,12 +191,10 @@ class Steps {
     this.#take = take
   }
 
-  /** Bytes that have been taken. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** Takes or gives back until the needed bytes are covered. @throws what `take` throws, and nothing has changed */
   cover(neededBytes: number): void {
     const { freeBytes, spareBytes } = this.#limits
     const missing = neededBytes - freeBytes - this.#bytes

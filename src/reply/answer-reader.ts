@@ -7,38 +7,31 @@ import { isCapacityReason } from '../kiro/wire/fault-table.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { outlineText } from '../shared/json-outline.ts'
 
-/** In the name of the exception that ends an answer at the model's limit. */
+/** Part of the exception's name that ends an answer at the model's limit. */
 const CUT_OFF = 'contentlengthexceeded'
 
-/** Smaller frames are read as they are: what becomes of one of them is gone before the next. */
+/** Smaller frames need no reservation: each is gone before the next. */
 const LARGE_FRAME_BYTES = 65_536
-/**
- * Memory of a frame's text while it is read: as it came, parsed, and written out again, in two bytes for a character.
- */
+/** Bytes of memory per byte of a frame: as it came, parsed, and written out, at two bytes a character. */
 const TEXT_COPIES = 6
-/** Heap of an event while it is read. Measured: an empty object 34 bytes, a member with a new name 76. */
+/** Heap of an event for each object. Measured: an empty object 34 bytes, a member with a new name 76. */
 const OBJECT_BYTES = 40
 const MEMBER_BYTES = 80
 const ARRAY_BYTES = 24
 const COMMA_BYTES = 16
 
-/** Names of strange events that are kept of one answer; longer ones are not. */
 const MAX_STRANGE = 8
 const MAX_NAME_CHARS = 100
 
-/** Events of an answer that are unknown here. */
 export interface StrangeEvents {
   readonly count: number
-  /** First of the names, each once. */
   readonly names: readonly string[]
 }
 
-/** Memory that is needed for a moment, see `AnswerMemory.lend()`. */
 export interface MomentaryRoom {
   lend(bytes: number): void
 }
 
-/** Room for an answer without a client. */
 const SMALL_FRAMES: MomentaryRoom = {
   lend: (bytes) => {
     if (bytes > LARGE_FRAME_BYTES) throw new GatewayError('GW_MEMORY_FULL', 'a large frame')
@@ -48,12 +41,10 @@ const SMALL_FRAMES: MomentaryRoom = {
 /**
  * Upstream bytes → stream parts: frames are cut, typed and read.
  *
- * ```
- *   empty ──frame──▶ opened ──▶ stopped: of what follows only its metering is of interest
+ *   empty ──frame──▶ opened ──▶ stopped: only the metering of the rest is read
  *                      │ once the model has said something:
  *                      ├─exception at the model's limit──▶ cut-off
  *                      └─no capacity any more────────────▶ lost
- * ```
  */
 export class AnswerReader {
   readonly #decoder: FrameDecoder
@@ -64,7 +55,7 @@ export class AnswerReader {
   /** Bounded by MAX_STRANGE. */
   readonly #strangeNames = new Set<string>()
 
-  /** Large frames are held in `room`. */
+  /** `room` holds large frames. */
   constructor(parts: PartReader, room: MomentaryRoom | null = null) {
     this.#parts = parts
     this.#room = room
@@ -76,10 +67,9 @@ export class AnswerReader {
   }
 
   /**
-   * Reads a chunk, cut anywhere. Parts are handed on as they appear, so that those before an exception in the same
-   * chunk are not lost. Returns the exception, after which nothing more may be fed, or that it has stopped.
-   *
-   * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE; GW_MEMORY_FULL for a frame without room.
+   * Reads a chunk, cut anywhere. Passes parts on at once, so that those before an exception in the same
+   * chunk are not lost. After a returned fault nothing more may be fed.
+   * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE; GW_MEMORY_FULL for a frame without room
    */
   feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
     if (this.#isStopped) return 'stopped'
@@ -92,10 +82,7 @@ export class AnswerReader {
     return news
   }
 
-  /**
-   * Nothing more is wanted of the answer but its metering: from now on `overhear()` reads it. False where it holds too much
-   * of a frame for that.
-   */
+  /** Leaves the rest to `overhear()`. False if too much of a frame is held for that. */
   stopListening(): boolean {
     if (this.#decoder.heldBytes > LARGE_FRAME_BYTES) return false
     this.#room?.lend(0)
@@ -104,9 +91,8 @@ export class AnswerReader {
   }
 
   /**
-   * Reads a chunk of an answer whose client has left, for its metering and size.
-   *
-   * @throws {GatewayError} as `feed()`; GW_MEMORY_FULL for a large frame: there is no memory for that now.
+   * Reads metering and size of an answer whose client has left.
+   * @throws {GatewayError} as `feed()`; GW_MEMORY_FULL for any large frame
    */
   overhear(chunk: Uint8Array): void {
     for (const frame of this.#decoder.feed(chunk)) this.#overhear(frame)
@@ -122,7 +108,7 @@ export class AnswerReader {
     }
     const event = parseUpstreamEvent(frame)
     if (event.type === 'exception') {
-      // Before that the request is what was too long, and it can be asked again.
+      // An exception without content means that the request was too long; it can be asked again.
       const end = this.#parts.hasContent ? endOf(event) : null
       if (end === null) return faultOfException(event)
       this.#phase = end
@@ -136,7 +122,7 @@ export class AnswerReader {
     return 'stopped'
   }
 
-  /** Takes the metering of a frame behind the end of the client's answer; its faults are ignored. */
+  /** Reads the metering of a frame behind the client's answer; ignores faults. */
   #overhear(frame: Frame): void {
     if (frame.payload.byteLength > LARGE_FRAME_BYTES) return
     try {
@@ -147,10 +133,9 @@ export class AnswerReader {
   }
 
   /**
-   * The body has ended, or nothing more is wanted of it.
-   *
-   * @throws {GatewayError} GW_STREAM_TRUNCATED when it ended inside a frame; GW_UPSTREAM_RESET when it held none;
-   *   GW_UPSTREAM_OVERLOADED when nothing is in it that a client could use.
+   * Ends the answer.
+   * @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame; GW_UPSTREAM_RESET without any frame;
+   * GW_UPSTREAM_OVERLOADED without usable content
    */
   end(onPart: (part: StreamPart) => void): void {
     if (!this.#isStopped) this.#decoder.end()
@@ -167,12 +152,11 @@ export class AnswerReader {
     for (const part of parts) onPart(part)
   }
 
-  /** True once the closing event has come. */
   get isClosed(): boolean {
     return this.#parts.isClosed
   }
 
-  /** The rest was lost on its way: ends as cut off, with what has come, unless only what follows an answer is missing. */
+  /** Ends an answer whose rest was lost as cut off, unless only what follows an answer is missing. */
   lose(onPart: (part: StreamPart) => void): void {
     const parts = this.#parts.isClosed ? this.#parts.end() : this.#parts.cutOff('lost')
     this.#phase = 'lost'
@@ -192,8 +176,8 @@ export class AnswerReader {
 }
 
 /**
- * Ending of an answer by an exception that is not a failure once it has begun: it is whole up to there (kiro-protocol
- * §5.8, §5.11).
+ * Finds how an exception ends an answer that has begun, if it is no failure then: the answer is whole so
+ * far (kiro-protocol §5.8, §5.11).
  */
 function endOf({
   name,
@@ -215,13 +199,12 @@ function heapBytesOf({ payload }: Frame): number {
 }
 
 /**
- * Bytes of all answers together in one turn of the event loop: then everything else has its turn. If the next bytes are
- * already there, the system hands them over at once, up to 2 MiB for each connection, and 128 KiB of small frames take
- * some three milliseconds.
+ * Bytes of all answers per turn of the event loop. The system delivers waiting bytes at once, up to 2 MiB
+ * per connection, and 128 KiB of small frames take some three milliseconds.
  */
 const TURN_BYTES = 131_072
 
-/** Shares out the time of the event loop among the answers of a process: what they may read in one turn of it. */
+/** Divides each turn of the event loop among the answers of a process. */
 class TurnShare {
   #left = TURN_BYTES
   #isRefillDue = false
@@ -237,12 +220,11 @@ class TurnShare {
     }
   }
 
-  /** False where the rest of this turn belongs to others: then `wait()`. */
+  /** False: `wait()` for another turn. */
   get hasRoom(): boolean {
     return this.#left > 0
   }
 
-  /** Counts bytes that are read, or parsed in one piece. */
   spend(bytes: number): void {
     this.#left -= bytes
     if (this.#left > TURN_BYTES / 2 || this.#isRefillDue) return
@@ -250,7 +232,6 @@ class TurnShare {
     setImmediate(this.#refill)
   }
 
-  /** Calls `read` in its turn. It must spend what it reads. */
   wait(read: () => void): void {
     this.#waiting.push(read)
   }

@@ -6,38 +6,33 @@ import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import { StallTimer } from './stream-reply.ts'
 
-/** Producer for a sink: one call to the upstream. */
 export interface AnswerSource {
-  /** Stops reading from the upstream. */
   pause(): void
   resume(): void
 }
 
 /**
- * Destination of an answer: a stream of events or, collected, one JSON body.
- *
- * Only the sink knows when its client reads too slowly. It stops the call that fills it until the client has read, and
- * any other producer awaits `whenDrained()` first.
+ * Destination of an answer: a stream of events or one JSON body.
+ * Only the sink knows that its client reads too slowly. It pauses the attached call; any other producer
+ * awaits `whenDrained()`.
  */
 export interface AnswerSink {
-  /** The client has been sent a status: failures must travel inside the answer from now on. */
+  /** A status was sent: failures must travel inside the answer. */
   readonly hasBegun: boolean
-  /** Parts come from this call from now on, instead of the one before. Pauses it at once while the sink is full. */
+  /** Replaces the call that fills the sink; pauses it at once if the sink is full. */
   attach(source: AnswerSource): void
-  /** Resolves when the client has read enough for more to be pushed. Rejects with the signal's reason. */
+  /** Rejects with the signal's reason. */
   whenDrained(signal: AbortSignal): Promise<void>
-  /** A request for this answer is on its way upstream: silence is now worth a heartbeat. */
+  /** A request is on its way upstream: silence deserves heartbeats. */
   onSent(): void
-  /** That request is over and there may be another: the upstream is not at work, so there are no heartbeats. */
+  /** That request is over: no heartbeats until the next. */
   onIdle(): void
   push(part: StreamPart): void
-  /** One chunk of the upstream has been pushed: time to write. */
   flush(): void
-  /** Everything was pushed, the `end` part last. */
   end(): void
-  /** The answer broke; only after `hasBegun`. Ends it without the dialect's end marker. */
+  /** Ends a begun answer without the dialect's end marker. */
   fail(error: GatewayError): void
-  /** Frees timers and listeners; call always, after `end`, `fail` or instead of them. */
+  /** Frees timers and listeners; always call it, last. */
   dispose(): void
 }
 
@@ -46,11 +41,11 @@ export interface CollectReplyOptions {
   readonly writer: Pick<AnswerWriter, 'push' | 'toJson'>
   readonly stallTimeoutMs: number
   readonly headers: () => Readonly<Record<string, string>>
-  /** Aborted when the client has not read the answer within `stallTimeoutMs`. */
+  /** Aborted if the client does not read within `stallTimeoutMs`. */
   readonly gone: AbortController
 }
 
-/** Parts → one JSON body. Nothing is sent before the answer is whole, so every failure has its own status. */
+/** Parts → one JSON body. Sends nothing before the answer is whole, so that each failure has its own status. */
 export class CollectReply implements AnswerSink {
   readonly hasBegun = false
   readonly #options: CollectReplyOptions
@@ -61,7 +56,7 @@ export class CollectReply implements AnswerSink {
 
   attach(): void {}
 
-  /** Nothing is written before the end, so there is nothing to wait for. */
+  /** Nothing is written before the end, so nothing is awaited. */
   async whenDrained(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
   }
@@ -94,11 +89,11 @@ export class CollectReply implements AnswerSink {
     throw new Error('a collected reply has no body to fail in')
   }
 
-  /** The timer of an answer that was sent ends with its connection. */
+  /** The timer of a sent answer ends with its connection. */
   dispose(): void {}
 }
 
-/** The parts are bytes that are held already: they wait for a slow client as they are, and are never copied. */
+/** Sends held bytes as they are, without a copy, however slow the client is. */
 function endInParts(response: ServerResponse, parts: readonly (string | Uint8Array)[]): void {
   response.cork()
   for (const part of parts) response.write(part)
@@ -108,13 +103,12 @@ function endInParts(response: ServerResponse, parts: readonly (string | Uint8Arr
 
 export interface KeptReplyOptions {
   readonly sink: AnswerSink
-  /** Keeps what was pushed for later requests; never rejects and takes a bounded time. */
+  /** Keeps the answer for later requests. */
   readonly save: () => Promise<void>
-  /** The client has left: the end need not be told. */
   readonly isGone: () => boolean
 }
 
-/** Base of wrappers around the client's sink, which decides whether it has begun and keeps up. */
+/** Wraps the client's sink, which decides whether it has begun and keeps up. */
 abstract class PassingSink implements AnswerSink {
   protected readonly sink: AnswerSink
 
@@ -156,8 +150,8 @@ abstract class PassingSink implements AnswerSink {
 }
 
 /**
- * An answer whose client may refer to it in its next request: the end is told only when every worker can look the
- * answer up. Owns the sink.
+ * Delays the end until every worker can look the answer up, for a client that may refer to it next. Owns
+ * the sink.
  */
 export class KeptReply extends PassingSink {
   readonly #options: KeptReplyOptions
@@ -182,7 +176,7 @@ export class KeptReply extends PassingSink {
     void this.#saveAndEnd() // rejects only for bugs
   }
 
-  /** Takes effect when the end has been told. */
+  /** Takes effect after the end. */
   override dispose(): void {
     if (this.#state === 'saving') this.#state = 'disposed-while-saving'
     else this.sink.dispose()
@@ -197,10 +191,7 @@ export class KeptReply extends PassingSink {
   }
 }
 
-/**
- * Takes one round of an answer in place of the client's sink. What the reader lets pass goes on to that; the end of
- * the round is not yet the end of the answer.
- */
+/** Replaces the client's sink for one round: passes on what the reader lets through, and keeps the round's end. */
 export class RoundSink extends PassingSink {
   readonly #reader: RoundReader
 

@@ -11,38 +11,34 @@ export interface StreamReplyOptions {
   readonly writer: Pick<AnswerWriter, 'push' | 'fail' | 'heartbeat'>
   readonly heartbeatMs: number
   readonly stallTimeoutMs: number
-  /** Headers that are only known when the answer begins. */
   readonly headers: () => Readonly<Record<string, string>>
-  /** Aborted when the client has not read anything for `stallTimeoutMs`. */
+  /** Aborted if the client reads nothing for `stallTimeoutMs`. */
   readonly gone: AbortController
 }
 
-/** Length from which a text becomes bytes. Held text of an answer may come out at once. */
+/** Longer text becomes bytes. Held text may come out at once. */
 const LONG_TEXT_CHARS = 65_536
 
-/** A piece of what the model says or thinks, or of a call's arguments. */
 type Piece = Extract<StreamPart, { readonly text: string } | { readonly type: 'tool-delta' }>
-/** An answer begins with the pieces as they came: who shows a line or two has nothing of joining them. */
+/** The first pieces are not joined: a display of a line or two gains nothing. */
 const FIRST_PIECES = 4
-/** Longer ones are not joined. */
 const JOINED_CHARS = 4096
 
 /**
- * Parts → one client API's event stream, with one write for each chunk of the upstream, and one event for text or
- * arguments that came in several pieces at once: what stands around each of them is five times the text itself.
- *
- * Status and headers go out with the first text or the first heartbeat, whichever comes first. Never holds more
- * than the text of one upstream chunk beyond the socket's own buffer.
+ * Parts → one client API's event stream: one write per upstream chunk, and one event for pieces that came
+ * together, since what surrounds each is five times its text.
+ * Status and headers go out with the first text or heartbeat. Holds at most the text of one upstream chunk
+ * beyond the socket's buffer.
  */
 export class StreamReply implements AnswerSink {
   readonly #options: StreamReplyOptions
   readonly #stall: StallTimer
   readonly #onDrain = (): void => this.#drained()
-  /** Is written with what continues it, or at the next flush. */
+  /** Written with its continuation or at the next flush. */
   #joined: Piece | null = null
   #pieces = 0
   #text = ''
-  /** Parts before the text, if that is long. Bounded by what one chunk of the upstream, or an end, comes to. */
+  /** Parts before a long text. Bounded by what one chunk of the upstream, or an end, comes to. */
   #parts: (string | Uint8Array)[] = []
   readonly #writer: ChunkWriter
   #hasBegun = false
@@ -122,7 +118,7 @@ export class StreamReply implements AnswerSink {
     const isLong = text.length >= JOINED_CHARS
     const isFull = joined !== null && textOf(joined).length >= JOINED_CHARS
     if (isLong || isFull || joined?.type !== piece.type) this.#writeJoined()
-    // The memory for a long one was taken for as long as it is read.
+    // A long piece has memory only while it is read.
     if (++this.#pieces <= FIRST_PIECES || isLong) this.#add(this.#options.writer.push(piece))
     else if (this.#joined === null) this.#joined = piece
     else this.#joined = withText(this.#joined, textOf(this.#joined) + text)
@@ -141,7 +137,7 @@ export class StreamReply implements AnswerSink {
       this.#parts.push(this.#text, ...written)
       this.#text = ''
     }
-    // As text it would cost the heap a multiple, all at once.
+    // As text it would cost a multiple of the heap at once.
     if (this.#text.length < LONG_TEXT_CHARS) return
     this.#parts.push(Buffer.from(this.#text))
     this.#text = ''
@@ -155,7 +151,6 @@ export class StreamReply implements AnswerSink {
     return text
   }
 
-  /** A client that never reads the rest of a finished answer is given only so long, too. */
   #finish(): void {
     const { response } = this.#options
     const text = this.#take()
@@ -191,12 +186,12 @@ export class StreamReply implements AnswerSink {
     this.#source?.resume()
   }
 
-  /** Runs at most once per `heartbeatMs`, however much is written: a write only notes its time. */
+  /** Runs at most once per `heartbeatMs`: a write only notes its time. */
   #beat(): void {
     const { heartbeatMs, writer } = this.#options
     const silentMs = performance.now() - this.#wroteAt
     const isDue = silentMs >= heartbeatMs - 1
-    // A client that does not read gets none: it would only fill the buffer.
+    // A heartbeat would only fill the buffer of a client that does not read.
     const text = isDue && this.#drain === null ? writer.heartbeat() : ''
     if (text !== '') this.#write(text)
     const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs
@@ -215,14 +210,12 @@ function withText(piece: Piece, text: string): Piece {
 /**
  * Writes the body of a streamed answer.
  *
- * Node's own `write` makes four writes of a chunk (length, line end, text, line end), and one system call of these in
- * a later task. Once the head of the answer is on its way, a chunk is framed here and goes to the socket at once, which
- * takes an eighth off what a slow stream costs in all (`npm run bench -- --row paced`). `end` is left to Node. So is what
- * follows a write of its own in the same task: Node 26 holds that back in the response until the task is over.
+ * Node's `write` makes four writes of a chunk (length, line end, text, line end) and one system call of them in a later
+ * task. Once the head is out, a chunk is framed here and goes to the socket at once, which saves an eighth of a slow
+ * stream's cost (`npm run bench -- --row paced`). Node still writes the end, and what follows a write of its own in the
+ * same task: Node 26 holds that back in the response until the task is over.
  *
- * ```
  *   "1f\r\n" text "\r\n"     RFC 9112, section 7.1
- * ```
  */
 export class ChunkWriter {
   readonly #response: ServerResponse
@@ -232,40 +225,38 @@ export class ChunkWriter {
     this.#response = response
   }
 
-  /** False when the client should read first: see `onceDrained`. */
+  /** False: wait for `onceDrained` before more. */
   write(text: Written): boolean {
     const response = this.#response
     const { socket } = response
-    // As a chunk, it would end the body.
+    // An empty chunk would end the body.
     if (text === '') return !(response.writableNeedDrain || socket?.writableNeedDrain === true)
-    // A response that waits for another one on its connection has no socket yet.
+    // A response behind another on its connection has no socket yet.
     const isFlushed = this.#isHeadWritten && response.writableCorked === 0
     const isOurs = isFlushed && response.chunkedEncoding && socket !== null
     this.#isHeadWritten = true
     const size = isOurs ? `${byteLengthOf(text).toString(16)}\r\n` : ''
     if (typeof text !== 'string') {
       if (isOurs) return writeAll(socket, [size, ...text, '\r\n'])
-      // Node 24 tells of the drain by now where the system has taken all at once.
+      // Node 24 has reported the drain by now if the system took all at once.
       return writeAll(response, text) || !response.writableNeedDrain
     }
     return isOurs ? socket.write(`${size}${text}\r\n`) : response.write(text)
   }
 
-  /** Calls `listener` when the client has read enough after a `write` that was false. */
   onceDrained(listener: () => void): void {
     const { socket, writableNeedDrain } = this.#response
     if (writableNeedDrain || socket === null) this.#response.once('drain', listener)
     else socket.once('drain', listener)
   }
 
-  /** Takes a listener back. */
   off(listener: () => void): void {
     this.#response.off('drain', listener)
     this.#response.socket?.off('drain', listener)
   }
 }
 
-/** Bytes among the parts are never copied, however long they wait for the client. */
+/** Bytes are never copied, however long they wait for the client. */
 function writeAll(
   stream: Socket | ServerResponse,
   parts: readonly (string | Uint8Array)[]
@@ -285,10 +276,8 @@ export interface StallTimerOptions {
 }
 
 /**
- * Timer for unread answers. Runs only while something waits to be read.
- *
- * A connection whose client does not read is reset: closed, it would live on in the system for minutes, with all that
- * is unread.
+ * Times unread answers. Resets the connection of a client that does not read: a closed one would live on in
+ * the system for minutes, with all that is unread.
  */
 export class StallTimer {
   readonly #options: StallTimerOptions
@@ -298,7 +287,6 @@ export class StallTimer {
     this.#options = options
   }
 
-  /** Something could not be written at once. Does nothing while it runs. */
   start(): void {
     const { response, timeoutMs, gone } = this.#options
     this.#timer ??= setTimeout(() => {
@@ -308,13 +296,12 @@ export class StallTimer {
     }, timeoutMs)
   }
 
-  /** Everything was read, or will never be. */
   stop(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
   }
 
-  /** The whole answer has been written: runs until its client has taken all of it or is gone. */
+  /** Runs until the client has taken the whole answer or is gone. */
   watchEnd(): void {
     const { response } = this.#options
     if (isTaken(response)) return this.stop()
@@ -323,13 +310,13 @@ export class StallTimer {
   }
 }
 
-/** Nothing of it is left here: the system has it all, or its client is gone. That is told as `finish` a moment later. */
+/** True when the system has everything or the client is gone; `finish` follows a moment later. */
 function isTaken(response: ServerResponse): boolean {
   const { destroyed, writableEnded, writableLength } = response
   return destroyed || (writableEnded && writableLength === 0)
 }
 
-/** Resolves once the system has taken all of an answer, or its client is gone. */
+/** Resolves when the system has the whole answer or the client is gone. */
 export function whenSent(response: ServerResponse): Promise<void> {
   if (response.writableFinished || response.destroyed) return Promise.resolve()
   return new Promise((resolve) => {

@@ -4,21 +4,19 @@ import { type JobMark, spentOn, threadOf } from './transform-job.ts'
 export interface CpuLimitOptions {
   readonly piscina: Pick<Lane, 'threads'>
   readonly mark: JobMark
-  /** CPU time since the job began. */
   readonly maxMs: number
   readonly onTooMuch: () => void
 }
 
-/** On a busy machine a job may take this many times as long by the clock. */
+/** By the clock a job may take this many times as long. */
 const BUSY_MACHINE = 5
-/** A thread may take this long to start and to load what it needs; 30 ms are usual. */
+/** Longest start of a thread; 30 ms are usual. */
 const START_MS = 30_000
-/** Between two readings of a thread's CPU time. */
 const LEAST_LOOK_MS = 10
 
 /**
- * Says when a thread has spent too much CPU time on its job. On a busy machine, where the thread waits for its CPU, time
- * by the clock would not be the job's fault; it is the last bound, which needs no answer from the thread.
+ * Ends jobs that take too much CPU time. Time by the clock would count waits for a busy CPU; it is only the
+ * last bound, which needs no answer from the thread.
  */
 export class CpuLimit implements Disposable {
   readonly #options: CpuLimitOptions
@@ -59,7 +57,7 @@ export class CpuLimit implements Disposable {
   async #spentMs(): Promise<number> {
     const { piscina, mark } = this.#options
     const thread = piscina.threads.find((one) => one.threadId === threadOf(mark))
-    // One that ends has no figures any more.
+    // A thread that ends has no figures.
     const usage = await thread?.cpuUsage().catch(() => null)
     return usage ? spentOn(mark, usage) : 0
   }

@@ -5,47 +5,40 @@ import type { JobOwner } from './thread-lane.ts'
 import { transformFailed } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
 
-/**
- * Time that jobs may take of one turn of the event loop together; the next ones wait for later turns, in which others
- * are served first.
- */
+/** Time for all jobs in one turn of the event loop; others are served before the next. */
 const TURN_MS = 5
-/** The same while new connections wait: Node accepts one in each turn. What is known to take longer goes to a thread. */
+/** TURN_MS while new connections wait: Node accepts one per turn. Jobs expected to take longer go to a thread. */
 const CROWDED_TURN_MS = 2
-/** After a job that took longer, the next one waits for so many times as long, while new connections wait. */
+/** After such a job the next waits this many times as long, while new connections wait. */
 const CROWDED_REST = 4
-/** Smaller bodies are not worth a thread. */
 const LEAST_MOVED_BYTES = 4 * 1024
 /**
- * One job may take so long: what takes longer is given up here, and belongs in a thread. Usual ones take 0.6 ms per
- * 100 KB. Measured on a busy machine: 200 times as long as the largest of them needs.
+ * Longer jobs are ended and go to a thread. Usual ones take 0.6 ms per 100 KB; on a busy machine 200 times
+ * as long was measured for the largest.
  */
 const JOB_MS = 25
 /**
- * Up to this size no job can take so long, and none is timed: being ready to end a job costs 0.08 ms of
- * a CPU, as V8 starts a thread for it.
+ * Up to this size jobs cannot take so long and are not timed: a timeout costs 0.08 ms of CPU, as V8 starts
+ * a thread for it.
  */
 const TRUSTED_BYTES = 32 * 1024
-/** After a job that took too long, larger ones of its key run in threads for this long. */
+/** After a job that took too long, larger ones of its key go to threads for this time. */
 const DISTRUST_MS = 10_000
 
-/** Result of a job that took too long, or would have: `run()` returns it instead. */
+/** `run()` returns it for a job that took, or would take, too long. */
 export const TOO_LONG = Symbol('too long')
 
 export interface InlineLaneOptions {
-  /** Must be empty. */
   readonly queue: TurnQueue
   /** New connections wait for the event loop. */
   readonly isCrowded: () => boolean
-  /** A thread would take a job soon. */
   readonly haveThreadsRoom: () => boolean
 }
 
 /**
- * Jobs on the event loop, one after the other, each for a bounded time: keys take turns, and nothing else on the loop
- * waits longer than for one job. While new connections wait, jobs have a fifth of the time, so that health checks among
- * these don't wait for all of them.
- *
+ * Jobs on the event loop, one after the other and each bounded: keys take turns, and nothing on the loop
+ * waits for more than one job. While new connections wait, jobs get a fifth of the time, so that health
+ * checks are served.
  * Waiting jobs are bounded by the memory for bodies, of which each holds some.
  */
 export class InlineLane {
@@ -54,11 +47,10 @@ export class InlineLane {
   readonly #costs = new JobCosts()
   /** Bounded by the memory for bodies, of which each job holds some. */
   readonly #waiting = new Map<number, () => void>()
-  /** Keys whose jobs took too long, and until when they are distrusted. Bounded by the number of keys. */
+  /** Keys of jobs that took too long, and until when. Bounded by the number of keys. */
   readonly #distrusted = new Map<string, number>()
   readonly #watchdog = new Watchdog()
   #nextId = 0
-  /** In this turn of the loop. */
   #spentMs = 0
   #isInTurn = false
   #restUntil = -Infinity
@@ -68,18 +60,15 @@ export class InlineLane {
     this.#queue = options.queue
   }
 
-  /** True if a job of this size may be run here for this key. */
   mayTake(bytes: number, key: string): boolean {
     return bytes <= TRUSTED_BYTES || !this.#isDistrusted(key)
   }
 
   /**
-   * Runs a job when it is its turn, mostly at once.
-   *
-   * Gives `TOO_LONG` when it was ended for taking too long, wherever it was by then: it must not leave anything half
-   * done behind. The same for one that was not begun, as it is expected to keep new connections waiting.
-   *
-   * @throws {GatewayError} as a job in a thread; the signal's own error when that aborts first
+   * Runs a job when its turn comes, mostly at once.
+   * `TOO_LONG`: it was ended for taking too long, so it must not leave anything half done, or not begun
+   * because it would delay new connections.
+   * @throws {GatewayError} as a job in a thread; the signal's error if that aborts first
    */
   async run<T>(job: () => T, bytes: number, owner: JobOwner): Promise<T | typeof TOO_LONG> {
     const isFree = this.#waiting.size === 0 && this.#mayRun()
@@ -150,7 +139,6 @@ export class InlineLane {
     return promise
   }
 
-  /** The first job of a turn, or the first that waits, sees to it that the turn has an end. */
   #spend(costMs: number): void {
     if (!this.#isInTurn) setImmediate(() => this.#onNextTurn())
     this.#isInTurn = true
@@ -171,13 +159,12 @@ export class InlineLane {
   }
 }
 
-/** The word by which a job is called in a context of its own. */
 const CALL = new Script('job()')
 
 /** Ends functions that run too long, even inside a regular expression. */
 class Watchdog {
   readonly #scope: { job: (() => void) | null } = { job: null }
-  /** Making one takes a millisecond and a megabyte. */
+  /** A context takes a millisecond and a megabyte. */
   #context: Context | null = null
 
   run<T>(timeoutMs: number, run: () => T): T | typeof TOO_LONG {

@@ -1,12 +1,11 @@
-/** The cheapest of so many jobs tells what the next will take: a busy machine, or a cold start, spoils some. */
+/** Number of jobs of which the cheapest predicts the next: a busy machine or a cold start spoils some. */
 const LAST_JOBS = 4
-/** Smaller bodies count as this large: what a job takes at least does not come from its size. */
+/** Smaller bodies count as this large, since every job has a fixed cost. */
 const LEAST_BYTES = 8 * 1024
 const MAX_KEYS = 64
 
-/** Time per byte of each key's last jobs. */
 export class JobCosts {
-  /** Milliseconds for a byte, the newest last. Bounded by MAX_KEYS and LAST_JOBS. */
+  /** Milliseconds per byte, newest last. Bounded by MAX_KEYS and LAST_JOBS. */
   readonly #last = new Map<string, readonly number[]>()
 
   note(key: string, bytes: number, costMs: number): void {
@@ -17,7 +16,7 @@ export class JobCosts {
     if (this.#last.size > MAX_KEYS && oldest !== undefined) this.#last.delete(oldest)
   }
 
-  /** Milliseconds that a job will take, by what is known of its key; 0 where too little is. */
+  /** Milliseconds; 0 if too little is known of the key. */
   expected(key: string, bytes: number): number {
     const last = this.#last.get(key) ?? []
     return last.length < LAST_JOBS ? 0 : Math.min(...last) * counted(bytes)

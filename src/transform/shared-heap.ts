@@ -1,17 +1,13 @@
-/** A part of the heap that one job may fill. */
 export interface HeapClaim {
-  /** Claims the heap for one job after the other. */
+  /** Lane that runs the job. */
   readonly lane: object
   readonly heapMb: number
 }
 
 /**
- * The heap that is planned for threads, which may not all fill theirs at the same time: a large body has it to
- * itself, and smaller ones run beside a PDF that is being read.
- *
- * A claim that does not fit goes before all later ones of other lanes, so that none waits for ever.
- *
- * Invariant: what is taken never exceeds the total.
+ * Heap for threads that may not all fill theirs at once: a large body has it alone, smaller ones share it
+ * with a PDF. A claim that does not fit precedes later ones of other lanes, so that none waits for ever.
+ * Taken heap never exceeds the total.
  */
 export class SharedHeap {
   /** Bounded by the jobs of its lanes. */
@@ -24,12 +20,10 @@ export class SharedHeap {
     this.#freeMb = totalMb
   }
 
-  /** Is called whenever it may be worth trying again. */
   onFree(listener: () => void): void {
     this.#onFree.push(listener)
   }
 
-  /** Takes what is claimed, or remembers that it is waited for. */
   tryTake(claim: HeapClaim): boolean {
     let left = this.#freeMb
     for (const earlier of this.#waiting) {
@@ -45,13 +39,11 @@ export class SharedHeap {
     return true
   }
 
-  /** Releases a claim. */
   release(claim: HeapClaim): void {
     this.#freeMb += claim.heapMb
     this.#wake()
   }
 
-  /** It is not waited for any more. */
   withdraw(claim: HeapClaim): void {
     if (this.#waiting.delete(claim)) this.#wake()
   }

@@ -15,7 +15,6 @@ import {
 } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
 
-/** The client that a job is done for. */
 export interface JobOwner {
   /** Name of the client's key: keys take turns. */
   readonly key: string
@@ -23,58 +22,49 @@ export interface JobOwner {
 }
 
 export interface ThreadLaneOptions {
-  /** At most; they start with the first job and end when idle. */
   readonly threads: number
-  /** Jobs that may wait for a thread. */
   readonly maxQueue: number
-  /** Decides whose turn it is; must be empty. */
   readonly queue: TurnQueue
-  /** Heap of all threads of all lanes together. */
+  /** Heap of all threads of all lanes. */
   readonly heap: SharedHeap
-  /** V8 heap of one thread in MiB; a job that needs more fails alone. */
+  /** MiB for one thread; a job that needs more fails alone. */
   readonly heapMb: number
-  /** V8 semi-space of one thread in MiB, for short-lived objects, beside `heapMb`. */
+  /** MiB for one thread's short-lived objects, besides `heapMb`. */
   readonly semiSpaceMb: number
   readonly idleTimeoutMs: number
 }
 
-/** Limits of a job. */
 export interface JobTerms {
-  /** MiB of the heap that all threads share. */
   readonly heapMb: number
-  /** Longest run, in milliseconds of a CPU; its thread ends with it. */
+  /** CPU milliseconds; then its thread ends. */
   readonly maxMs: number
-  /** Waits in the queue even when that is full. */
   readonly isPaidFor?: boolean
-  /** Asked from time to time whether the thread that runs it has taken too much. */
+  /** Asked now and then whether the job has taken too much. */
   readonly isTooMuch?: (piscina: Lane) => Promise<boolean>
 }
 
-/** The threads of one lane. */
 export type Lane = Piscina<MarkedJob, ThreadResult>
 
-/** V8's young generation takes that many semi-spaces. */
 const SEMI_SPACES = 3
 
 /**
- * The flags of the process override the limits of its threads, each of which would get a heap of that size. They count
- * when a heap is made, and that of the process has been made.
+ * Process flags override the limits of threads, giving each such a heap. Resetting them now affects only
+ * heaps that are made later.
  */
 const HEAP_FLAGS = ['--max-old-space-size=0', '--max-semi-space-size=0']
-/** A thread clears up between its jobs. */
+/** Lets a thread collect garbage between jobs. */
 const CLEARS_UP = '--expose-gc'
 
 const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
 
 /**
- * A job whose client has left may run on for this long: most end by themselves sooner, and a new thread costs 30 ms of a
- * CPU and the warmth of the old one.
+ * A job whose client has left may finish within this time: a new thread costs 30 ms of CPU and the old
+ * one's warmth.
  */
 const GRACE_MS = 250
-/** Interval between two looks at the heap: unpacking fills some hundred megabytes a second. */
+/** Between looks at the heap: unpacking fills some hundred megabytes a second. */
 const LOOK_MS = 10
 
-/** One job on its way through a thread. */
 interface PendingJob extends HeapClaim {
   readonly id: number
   readonly job: ThreadJob
@@ -85,15 +75,15 @@ interface PendingJob extends HeapClaim {
 }
 
 /**
- * Jobs in threads, one at a time in each. Later jobs wait in this queue: the job of a client that leaves is dropped at
- * once, the death of a thread leaves the others waiting as before, and one key's backlog delays another key by one
- * job. A job that takes too long, or whose client is gone, ends with its thread.
+ * Threads with one job each, and the queue for them. A vanished client's job leaves the queue at once, a
+ * thread's death does not affect waiting jobs, and one key's backlog delays another key by one job. A job
+ * that takes too long, or whose client has left, ends with its thread.
  */
 export class ThreadLane {
   readonly #options: ThreadLaneOptions
   /** Bounded by `maxQueue`, and the answers under way. */
   readonly #waiting = new Map<number, PendingJob>()
-  /** Waiting jobs whose turn it was while there was not enough heap. Bounded by those that wait. */
+  /** Jobs whose turn came while the heap was full. Bounded by those that wait. */
   readonly #parked = new Set<PendingJob>()
   /** Bounded by the number of threads. */
   readonly #running = new Map<PendingJob, Promise<void>>()
@@ -105,22 +95,20 @@ export class ThreadLane {
     options.heap.onFree(() => this.#startWaiting())
   }
 
-  /** Jobs that wait for a thread now. */
   get waiting(): number {
     return this.#waiting.size
   }
 
-  /** Jobs in threads now, those of clients that have left included. */
+  /** Includes jobs of clients that have left. */
   get running(): number {
     return this.#running.size
   }
 
   /**
-   * Runs one job. Takes its bytes, and those of its answers: they may have moved to a thread afterwards.
-   *
-   * @throws {GatewayError} the signal's own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
-   *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them; GW_TRANSFORM_TIMEOUT;
-   *   GW_BODY_TOO_LARGE, GW_TRANSFORM_FAILED when its thread ends
+   * Runs a job, and takes the bytes of it and its answers.
+   * @throws {GatewayError} the signal's own error as soon as it aborts (`abortErrorOf`);
+   * GW_TRANSFORM_QUEUE_FULL if `maxQueue` jobs wait, at once or for one of a key with fewer;
+   * GW_TRANSFORM_TIMEOUT; GW_BODY_TOO_LARGE or GW_TRANSFORM_FAILED if its thread ends
    */
   async run(job: ThreadJob, terms: JobTerms, owner: JobOwner): Promise<ThreadResult> {
     const { threads, maxQueue, queue } = this.#options
@@ -146,7 +134,6 @@ export class ThreadLane {
     }
   }
 
-  /** Refuses all jobs that wait. */
   refuseWaiting(error: Error): void {
     for (const [id, pending] of this.#waiting) {
       this.#forget(id)
@@ -154,19 +141,18 @@ export class ThreadLane {
     }
   }
 
-  /** Resolves when nothing runs any more. */
   async whenIdle(): Promise<void> {
     await Promise.all(this.#running.values())
   }
 
-  /** Ends the threads now; what waits and what runs fails with `error`. */
+  /** Ends threads at once; waiting and running jobs fail with `error`. */
   async destroy(error: Error): Promise<void> {
     this.refuseWaiting(error)
     for (const pending of this.#running.keys()) pending.reject(error)
     await (await this.#piscina)?.destroy()
   }
 
-  /** The youngest job of the key with most that wait, or the new one. Jobs of answers that were paid for wait in any case. */
+  /** Refuses the youngest job of the key with most, or the new one. Jobs that are paid for always wait. */
   #refuseOne(key: string): void {
     const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
     const id = this.#options.queue.evictionFor(key)
@@ -193,7 +179,6 @@ export class ThreadLane {
     }
   }
 
-  /** The job whose turn it is among those for which there is enough heap. */
   #next(): PendingJob | null {
     const { heap, queue } = this.#options
     for (const pending of this.#parked) {
@@ -259,7 +244,7 @@ export class ThreadLane {
     }
   }
 
-  /** Loaded with the first job: many gateways never get one. */
+  /** Loaded with the first job: many gateways never have one. */
   async #createPiscina(): Promise<Lane> {
     const { threads, heapMb, semiSpaceMb, idleTimeoutMs } = this.#options
     const { Piscina } = await import('piscina')
@@ -274,15 +259,13 @@ export class ThreadLane {
         maxYoungGenerationSizeMb: SEMI_SPACES * semiSpaceMb
       }
     })
-    // The death of an idle thread does no harm: the next job starts another. Without a listener it would
-    // end the process.
+    // An idle thread's death is harmless: the next job starts another. Without a listener it would end the process.
     piscina.on('error', () => {})
     return piscina
   }
 }
 
 interface Look {
-  /** The job is over. */
   readonly ended: AbortSignal
   readonly onTooMuch: () => void
 }

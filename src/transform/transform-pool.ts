@@ -19,79 +19,72 @@ import { type ConvertJob, type GotAttachments, type PdfText, resultOf } from './
 export type { JobOwner } from './thread-lane.ts'
 
 export interface TransformPoolOptions {
-  /** Threads at most; they start with the first large body and end when idle. One more reads PDFs. */
+  /** They start with the first large body and end when idle. One more reads PDFs. */
   readonly threads: number
   /**
-   * Bodies up to this size are transformed on the event loop, unless they take too long there.
-   *
-   * Measured (`test/bench/transform.bench.ts`): inline holds the loop for 0.6 ms per 100 KB, a thread's round
-   * trip for 0.1 ms and another 0.1 ms per 100 KB, so that from 16 KB on a thread is easier on the loop. It also
-   * adds half a millisecond of latency and half as much CPU time again. At 128 KiB the loop is held for 0.8 ms, which
-   * no other stream notices: below that threads only cost, above they pay.
+   * Smaller bodies are transformed on the event loop, unless that takes too long.
+   * Measured (`test/bench/transform.bench.ts`): inline holds the loop for 0.6 ms per 100 KB, a thread's
+   * round trip for 0.1 ms plus 0.1 ms per 100 KB: from 16 KB on a thread is easier on the loop, but adds
+   * half a millisecond and half as much CPU time. At 128 KiB the loop is held for 0.8 ms, which no stream
+   * notices: below that threads only cost, above they pay.
    */
   readonly inlineMaxBytes: number
-  /** Large bodies that may wait for a thread. */
   readonly maxQueue: number
-  /** Longest conversion of one request in a thread, in milliseconds of a CPU. */
+  /** CPU milliseconds of a conversion in a thread. */
   readonly timeoutMs: number
-  /** Makes an empty one. */
   readonly createQueue: () => TurnQueue
-  /** New connections wait for the event loop, which should not be held longer than it must. */
+  /** New connections wait for the event loop. */
   readonly isCrowded?: () => boolean
-  /** V8 heap of one thread in MiB; a body that needs more fails alone. */
+  /** MiB for one thread; a body that needs more fails alone. */
   readonly threadHeapMb: number
-  /** V8 heap of the thread that reads PDFs; large bodies are not converted at the same time. */
+  /** MiB for the thread that reads PDFs; no large body is converted meanwhile. */
   readonly pdfHeapMb: number
-  /** Memory that thread may have outside its heap, beside the PDF itself. */
+  /** Memory of that thread outside its heap, besides the PDF. */
   readonly pdfBufferBytes: number
-  /** V8 semi-space of one thread in MiB, for short-lived objects, beside its heap. */
+  /** MiB for one thread's short-lived objects, besides its heap. */
   readonly threadSemiSpaceMb: number
   readonly idleTimeoutMs: number
-  /** Longest time that `close()` waits for running jobs. */
+  /** Longest wait of `close()` for running jobs. */
   readonly closeTimeoutMs: number
 }
 
-/** Jobs go to a thread instead of the event loop while so few wait there: beyond, the loop is sooner done with them. */
+/** Jobs move from the loop to a thread while fewer wait there: beyond, the loop is done sooner. */
 const MAX_MOVED = 16
 
-/** Explaining takes several conversions, so even of small bodies only the smallest are explained on the event loop. */
+/** A lint takes several conversions, so that only smaller bodies run on the event loop. */
 const LINT_SHARE = 8
 
 const MEBIBYTE = 1024 * 1024
-/** A thread's own code takes so much of its heap, and a conversion so much per byte of its body. */
+/** Heap of a thread's own code, and of a conversion per byte of its body. */
 const OWN_HEAP_MB = 8
 const HEAP_PER_BODY = 5
 
-/** Longest reading of one PDF, from when its thread has begun with it. */
+/** From when its thread has begun. */
 const PDF_MAX_MS = 3_000
-/** The thread for PDFs is gone after this time: many conversations have none, and its heap is another's meanwhile. */
+/** Then the thread ends: many conversations have no PDF, and others can use its heap. */
 const PDF_IDLE_MS = 2_000
 
 /**
- * Answers and schemas up to this size are checked on the event loop, within a few milliseconds. Measured: 1 ms for a
- * usual schema; what takes longer is checked again in a thread, whatever the cause.
+ * Answers and schemas up to this size are checked on the event loop. Measured: 1 ms for a usual schema;
+ * slower ones are checked again in a thread.
  */
 const CHECK_INLINE_CHARS = 8192
 const CHECK_INLINE_MS = 20
 
-/** Signal for jobs without a client. */
 const NEVER = new AbortController().signal
 
-/** Errors of a job that takes too much, and those possible at all in a thread. */
+/** Errors of a job that takes too much; the next adds all others that a thread's job may end with. */
 const TOO_COSTLY: readonly ErrorCode[] = ['GW_TRANSFORM_TIMEOUT', 'GW_BODY_TOO_LARGE']
 const THREAD_FAILURES: readonly ErrorCode[] = [...TOO_COSTLY, 'GW_TRANSFORM_FAILED']
 
 /**
- * Transforms requests, small ones here and large ones in threads, each for a bounded time: a job that takes longer,
- * or whose client has left, ends with its thread.
+ * Transforms requests, small ones here and large ones in threads, each bounded in time: a job that takes longer, or whose
+ * client has left, ends with its thread. In each lane keys take turns, by the cost of their jobs.
  *
- * ```
  *   small ──▶ inline ─────────────────▶ result
  *               └─takes too long─▶┐        (or would, while new connections wait)
  *   large ────────────────────▶ threads ─▶ result
  *   a PDF ──▶ its own thread ──▶ text ──▶ (with the body) ──▶ threads
- * ```
- * Keys take turns in each of the three, by what their jobs have cost.
  */
 export class TransformPool {
   readonly #options: TransformPoolOptions
@@ -128,34 +121,31 @@ export class TransformPool {
     })
   }
 
-  /** Bodies up to this size are transformed on the event loop. */
   get inlineMaxBytes(): number {
     return this.#options.inlineMaxBytes
   }
 
-  /** Jobs that wait for a thread now. */
   get waiting(): number {
     return this.#conversions.waiting + this.#pdfs.waiting
   }
 
-  /** Jobs in threads now, those of clients that have left included. */
+  /** Includes jobs of clients that have left. */
   get running(): number {
     return this.#conversions.running + this.#pdfs.running
   }
 
   /**
-   * Transforms one request, or gives body and answers back with what they need first: their attachments, or more
-   * `payloadRoomBytes`. Takes the job's body and answers: their bytes may have moved to a thread afterwards.
-   *
+   * Transforms a request, or returns body and answers with what they need first: attachments or
+   * `payloadRoomBytes`. Takes the bytes of the job's body and answers.
    * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN,
-   *   GW_TRANSFORM_TIMEOUT); `signal`'s own error as soon as it aborts (`abortErrorOf`); GW_TRANSFORM_QUEUE_FULL when
-   *   `maxQueue` jobs wait already, at once or for one of a key with fewer of them;
-   *   GW_TRANSFORM_FAILED for bugs; GW_DRAINING after `close()`.
+   * GW_TRANSFORM_TIMEOUT); `signal`'s own error as soon as it aborts (`abortErrorOf`);
+   * GW_TRANSFORM_QUEUE_FULL if `maxQueue` jobs wait, at once or for one of a key with fewer;
+   * GW_TRANSFORM_FAILED for bugs; GW_DRAINING after `close()`
    */
   async run(job: ConvertJob, owner: JobOwner): Promise<Conversion> {
     this.#throwIfOver(owner.signal)
     const bytes = job.body.byteLength + answersBytesOf(job.options)
-    // What attachments come to may be large, however small the body is.
+    // Attachments may be large even if the body is small.
     const { attachments, dialect, body, options } = job
     if (attachments === undefined && this.#isInline(bytes, owner.key)) {
       const convert = (): Conversion => convertBody(dialect, body, options)
@@ -169,9 +159,8 @@ export class TransformPool {
   }
 
   /**
-   * Explains one request. Takes the body as `run()` does.
-   *
-   * @throws {GatewayError} as `run()`, but never for what is wrong with the request: the report says that
+   * Takes the body like `run()`.
+   * @throws {GatewayError} as `run()`, but reports what is wrong with the request
    */
   async lint(body: Uint8Array, lint: LintOptions, owner: JobOwner): Promise<LintReport> {
     this.#throwIfOver(owner.signal)
@@ -188,9 +177,8 @@ export class TransformPool {
   }
 
   /**
-   * Checks an answer against what its client asked for. The answer has been paid for, so it waits even when the queue is
-   * full, and the death of its thread does not count as a verdict.
-   *
+   * Checks an answer against its form. A paid answer waits although the queue is full, and its thread's
+   * death is no verdict.
    * @throws {GatewayError} `signal`'s own error; GW_DRAINING after `close()`
    */
   async check(text: string, form: JsonForm, owner: JobOwner): Promise<AnswerCheck> {
@@ -212,8 +200,7 @@ export class TransformPool {
   }
 
   /**
-   * The outline of a request to the upstream, as a member of a JSON text: in a thread, whatever its size. Takes the bytes.
-   *
+   * Outlines an upstream request as a member of a JSON text, always in a thread. Takes the bytes.
    * @throws {GatewayError} as `run()`
    */
   async outline(body: Uint8Array): Promise<string> {
@@ -224,10 +211,9 @@ export class TransformPool {
   }
 
   /**
-   * Changes a request to the upstream that was refused, or that is to be asked again. Reads the bytes and keeps them as they
-   * are: a socket may still send them, so that a thread gets a copy. The rounds before another one have been paid for, so that
-   * waits even when the queue is full. Returns `null` where it cannot be changed so.
-   *
+   * Changes an upstream request after a refusal or for another round; `null` if it cannot be changed so. A
+   * socket may still send the bytes: a thread gets a copy. Waits although the queue is full, since earlier
+   * rounds are paid for.
    * @throws {GatewayError} as `run()`
    */
   async rewrite(
@@ -244,7 +230,7 @@ export class TransformPool {
     return resultOf(result, 'rewritten').payload
   }
 
-  /** Returns the documents of a request to the upstream. @throws {GatewayError} as `rewrite()` */
+  /** @throws {GatewayError} as `rewrite()` */
   async documents(payload: Uint8Array, owner: JobOwner): Promise<readonly PayloadDocument[]> {
     const inline = await this.#runHere(() => readDocuments(payload), payload, owner)
     if (inline !== TOO_LONG) return inline
@@ -253,7 +239,6 @@ export class TransformPool {
     return resultOf(result, 'documents').documents
   }
 
-  /** Runs a small job on the event loop; `TOO_LONG` for one that is not. */
   async #runHere<T>(
     run: () => T,
     { byteLength }: Uint8Array,
@@ -267,12 +252,9 @@ export class TransformPool {
   }
 
   /**
-   * Reads one PDF, in a thread that does nothing else: a library that others' files can keep busy is trusted with
-   * nothing more. Takes the bytes.
-   *
-   * Gives a failure for one that takes too much time or memory.
-   *
-   * @throws {GatewayError} as `run()`, but never for what is wrong with the PDF
+   * Reads a PDF in a thread of its own, because others' files can keep the library busy; one that takes too
+   * much is a failure. Takes the bytes.
+   * @throws {GatewayError} as `run()`, but returns what is wrong with the PDF
    */
   async readPdf(body: Uint8Array, owner: JobOwner): Promise<PdfText> {
     this.#throwIfOver(owner.signal)
@@ -301,7 +283,7 @@ export class TransformPool {
     return text.length <= max && form.schemaJson.length <= max
   }
 
-  /** A body that fits beside a PDF has only the heap that this one leaves; a larger one all of it. */
+  /** A body that fits beside a PDF gets the heap that this leaves, a larger one all of it. */
   #termsFor(bytes: number): JobTerms {
     const { threadHeapMb, pdfHeapMb, timeoutMs } = this.#options
     const besideMb = Math.max(0, threadHeapMb - pdfHeapMb)
@@ -315,13 +297,13 @@ export class TransformPool {
     if (signal.aborted) throw abortErrorOf(signal)
   }
 
-  /** Refuses waiting and new jobs, lets running ones finish within `closeTimeoutMs`, then ends the threads. */
+  /** Refuses new and waiting jobs, and waits up to `closeTimeoutMs` for running ones. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
-  /** Ends the threads now; what waits and what runs fails with `error`. */
+  /** Ends threads at once; waiting and running jobs fail with `error`. */
   async destroy(error: Error): Promise<void> {
     this.#refuse(error)
     await this.#conversions.destroy(error)
@@ -360,7 +342,7 @@ function bytesOf({ fetched, pdfs }: GotAttachments): number {
   return bytes
 }
 
-/** Says when reading a PDF has taken too many array buffers, which a heap's limit does not count. */
+/** Watches array buffers, which the heap limit does not count. */
 function fillsMoreThan(maxBytes: number): (lane: Lane) => Promise<boolean> {
   return async ({ threads: [thread] }) => {
     // A thread that has ended has no figures.
@@ -369,15 +351,12 @@ function fillsMoreThan(maxBytes: number): (lane: Lane) => Promise<boolean> {
   }
 }
 
-/** Order of the waiting jobs, by key. Given from above, as this folder knows nothing of admission. */
 export interface TurnQueue {
   push(id: number, key: string): void
-  /** False if no job of this id waits. */
   remove(id: number): boolean
-  /** Takes out the job whose turn it is. */
   shift(): number | null
-  /** A job of this key has taken so long; keys with costly jobs have their next turns later. */
+  /** Delays the next turn of a key by what its job cost. */
   charge(key: string, costMs: number): void
-  /** The job that may be refused in favour of one more of this key; `null` where that would not be fairer. */
+  /** The job to refuse in favour of one more of this key; `null` if that would not be fairer. */
   evictionFor(key: string): number | null
 }
