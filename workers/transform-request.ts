@@ -21,31 +21,29 @@ import {
   type ThreadResult
 } from '../src/transform/transform-job.ts'
 
-/**
- * Niceness below the event loops: of busy cores they have three quarters, should they need that, and the next turn.
- */
+/** Event loops get three quarters of a busy core, and the next turn. */
 const NICENESS = 5
 const MAX_NICENESS = 19
 
 standBack()
 
 /**
- * Bodies of so many bytes are followed by a collection of what is young. All of it is dead by then; in the middle of the
- * next one V8 would copy what lives there, and what it copies twice only a full collection frees. Measured with 400 KB: a
- * conversation takes three quarters of the CPU, V8's helper threads included.
+ * Bodies of this size are followed by a young collection. Everything is dead by then; in the middle of the next one V8
+ * would copy live objects, and what it copies twice only a full collection frees. With 400 KB a conversation takes a
+ * quarter less CPU, V8's helper threads included.
  */
 const CLEARED_BYTES = 256 * 1024
-/** Size from which data lives through several collections. Only a full one gives its memory back. */
+/** Data of this size lives through several young collections; only a full one frees it. */
 const LARGE_BYTES = 2 * 1024 * 1024
 
 let bytesSinceCleared = 0
 
-/** Longest check of an answer. Sensible schemas take a few milliseconds; meanwhile others wait for the thread. */
+/** Longest check of an answer. Sensible schemas take a few ms; others wait for the thread meanwhile. */
 const CHECK_MS = 2000
 
 /**
- * Entry point for piscina in a thread: one job in, one result out, both as bytes and plain data. A refusal is a result
- * too; any other error is a bug and fails the job. Bytes are moved, not copied, if they have a buffer of their own.
+ * Piscina's entry in a thread: a job in, a result out. A refusal is a result; any other error is a bug and fails the
+ * job. Bytes are moved, not copied, if they own their buffer.
  */
 export default async function transformRequest(job: MarkedJob): Promise<unknown> {
   const result = await run(job)
@@ -56,7 +54,7 @@ export default async function transformRequest(job: MarkedJob): Promise<unknown>
     : move({ [transferableSymbol]: buffers, [valueSymbol]: result })
 }
 
-/** Heap for long-lived objects, by the limits of this thread. */
+/** This thread's limit for long-lived objects. */
 const HEAP_BYTES = (resourceLimits.maxOldGenerationSizeMb ?? Infinity) * 1024 * 1024
 
 async function run(job: MarkedJob): Promise<ThreadResult> {
@@ -83,7 +81,7 @@ async function run(job: MarkedJob): Promise<ThreadResult> {
   }
 }
 
-/** Between two jobs there is nothing to keep. */
+/** Nothing is kept between two jobs. */
 function clearUp(bodyBytes: number): void {
   bytesSinceCleared += bodyBytes
   if (bytesSinceCleared < CLEARED_BYTES) return
@@ -135,22 +133,19 @@ function explain({ body, lint }: LintJob): LintReport {
   return lintRequest(body, { ...lint, request: { ...lint.request, heapBytes: HEAP_BYTES } })
 }
 
-/** Until the library has been loaded the thread is busy with itself. */
+/** Until the library has been loaded, the thread is busy with itself. */
 async function readPdf(body: Uint8Array, mark: JobMark): Promise<PdfText> {
   const content = await readPdfText(body, { onBegin: () => markBegin(mark) })
   if (content.kind === 'failed') return content
   return { kind: 'utf8', bytes: new TextEncoder().encode(content.text) }
 }
 
-/**
- * Leaves the CPU to the event loops, whose streams must not wait for a conversion. Linux knows this of a single thread,
- * other systems only of the whole process.
- */
+/** Lowers the priority, so that streams do not wait for conversions. Only Linux can do this for a single thread. */
 function standBack(): void {
   if (process.platform !== 'linux') return
   try {
     setPriority(Math.min(MAX_NICENESS, getPriority() + NICENESS))
   } catch {
-    // A sandbox may forbid it; conversions are right all the same.
+    // A sandbox may forbid it; conversions work all the same.
   }
 }

@@ -3,8 +3,8 @@ import { BookDatabase, errcodeOf, isDamage } from '../src/control/book/book-data
 import type { BookFailure, FromBook, ToBook } from '../src/control/book/book-messages.ts'
 
 /*
- * The thread of the primary that has the account book open: SQLite waits for the disk, and a disk may stand still. It does one
- * thing after the other, in the order in which it is told.
+ * The primary's thread for the account book: SQLite waits for the disk, which may stand still. Runs messages one by one
+ * in order.
  */
 
 let book: BookDatabase | null = null

@@ -10,7 +10,7 @@ import {
 
 const NOTHING: readonly AllowanceCommand[] = []
 
-/** Half of what requests have asked for is forgotten after so long. */
+/** Half-life of the usual amount. */
 const PACE_MS = 50
 
 /**
@@ -34,13 +34,13 @@ export class AllowanceCore {
   #reserved = 0
   #returned = 0
   #waitingFor = 0
-  /** Credits that requests ask for within PACE_MS, at least those of the last one. */
+  /** Credits that requests take within PACE_MS, at least those of the last one. */
   #usual = 0
   #usualAt = -Infinity
   #isLeaving = false
   /** Bounded by the requests that are under way, like the next. */
   readonly #held = new Map<number, Holding>()
-  /** In the order of their arrival. Bounded by the requests that are under way. */
+  /** By arrival. Bounded by the requests that are under way. */
   readonly #waiting = new Map<number, Waiter>()
 
   constructor(name: AllowanceName) {
@@ -49,7 +49,6 @@ export class AllowanceCore {
     this.#told = noReport(name, 0)
   }
 
-  /** The terms in force. */
   get terms(): AllowanceTerms {
     return this.#terms
   }
@@ -64,19 +63,18 @@ export class AllowanceCore {
     return { ...standing, used, reserved: standing.reserved + this.#reserved }
   }
 
-  /** Number of the period to which everything here belongs. */
   get period(): number {
     return this.#terms.period
   }
 
-  /** Use of the period by requests of this worker, and what they hold. */
+  /** Amounts of this worker's requests in the period. */
   get content(): { readonly used: number; readonly reserved: number } {
     return { used: this.#used, reserved: this.#reserved }
   }
 
   /**
-   * Asks for a part of the allowance, which must be settled. After `waiting` a `give` or `refuse` command names the id,
-   * unless `leave` came first.
+   * Requests a part, which must be settled. After `waiting` a `give` or `refuse` command follows, unless `leave` came
+   * first.
    */
   take(id: number, amount: number, at: number): 'taken' | 'waiting' {
     this.#notePace(amount, at)
@@ -89,12 +87,12 @@ export class AllowanceCore {
     return 'waiting'
   }
 
-  /** Removes a waiter; false if none has this id (any more). */
+  /** Removes a waiter, if there is one. */
   leave(id: number): readonly AllowanceCommand[] {
     return this.#forget(id) ? this.#settle() : NOTHING
   }
 
-  /** The request is over and has used up so much of what it held, or more than that. */
+  /** `cost` may exceed what the request held. */
   settle(id: number, cost: number): readonly AllowanceCommand[] {
     const held = this.#held.get(id)
     if (held === undefined) throw new Error(`${this.name} holds nothing for request ${id}`)
@@ -105,14 +103,14 @@ export class AllowanceCore {
     return this.#settle()
   }
 
-  /** Gives back all that no request holds, and wants nothing more: the worker is about to end. */
+  /** Returns all that no request holds: the worker is about to end. */
   giveBack(): void {
     this.#usual = 0
     this.#isLeaving = true
     this.#returned += Math.max(0, this.#spare)
   }
 
-  /** Terms that were overtaken by newer ones are ignored. */
+  /** Ignores overtaken terms. */
   onTerms(terms: AllowanceTerms): readonly AllowanceCommand[] {
     if (terms.seq <= this.#terms.seq) return NOTHING
     if (terms.period !== this.#terms.period) this.#begin()
@@ -132,13 +130,13 @@ export class AllowanceCore {
     return spare * 4 < ahead && told.seen < seq
   }
 
-  /** True if what this worker reported as used and reserved has changed since. */
+  /** True if used or reserved amounts have changed since the last report. */
   get isStale(): boolean {
     const { used, reserved } = this.#told
     return used !== this.#used || reserved !== this.#reserved
   }
 
-  /** The message that is due. It must be sent. */
+  /** Must be sent. */
   takeReport(): AllowanceReport {
     const seq = this.#told.seq + 1
     for (const waiter of this.#waiting.values()) waiter.toldIn ??= seq
@@ -199,7 +197,7 @@ export class AllowanceCore {
     for (const waiter of this.#waiting.values()) waiter.toldIn = null
   }
 
-  /** Gives what is spare to whose turn it is: one who waits here or elsewhere; refuses those for whom there is nothing. */
+  /** Gives spare parts to the waiters whose turn it is, here or elsewhere; refuses those for whom there is nothing. */
   #settle(): readonly AllowanceCommand[] {
     const commands: AllowanceCommand[] = []
     for (;;) {
@@ -221,7 +219,6 @@ export class AllowanceCore {
     }
   }
 
-  /** Amount still to be given back. */
   get #owed(): number {
     return this.#terms.returned + this.#terms.recalled - this.#returned
   }
@@ -244,7 +241,6 @@ interface Waiter {
   toldIn: number | null
 }
 
-/** Outcome for a waiter. */
 export interface AllowanceCommand {
   readonly type: 'give' | 'refuse'
   readonly id: number

@@ -9,14 +9,12 @@ import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import { type AllowanceCommand, AllowanceCore } from './allowance-core.ts'
 import { type Clock, DeadlineTimer, SYSTEM_CLOCK } from './clock.ts'
 
-/**
- * Oldest age of the primary's figures of credits while there is nothing to ask it for: many requests are one message.
- */
+/** Age limit of the primary's figures of credits. Many requests share a message. */
 const TELL_MS = 200
 
 /**
- * This worker's parts of what named keys may use. A part at hand costs no message to the primary. The decisions are
- * `AllowanceCore`'s; here are its promises and its messages, one per turn of the event loop.
+ * Limits of named keys as leased to this worker. A part at hand costs no message. Decisions are `AllowanceCore`'s; this
+ * class has the promises and messages, one per turn of the event loop.
  */
 export class Allowances {
   readonly #options: AllowancesOptions
@@ -40,9 +38,8 @@ export class Allowances {
   }
 
   /**
-   * A part of an allowance, which the caller must settle. For streams it waits, for what is used up only until it is known
-   * that there is none left in any worker.
-   *
+   * Takes a part, which the caller must settle. Waits for streams; for what is used up only until no worker has any
+   * left.
    * @throws {GatewayError} what `refusal` makes of the standing; GW_PRIMARY_SILENT; GW_DRAINING; the signal's reason
    */
   take(part: TakeOptions, signal: AbortSignal): Promise<Share> {
@@ -62,7 +59,7 @@ export class Allowances {
     }
   }
 
-  /** Tells the primary what of used and reserved credits it does not know yet. Otherwise it hears of it within TELL_MS. */
+  /** Reports credits now instead of within TELL_MS. */
   tell(): void {
     this.#tellTimer.aim(null)
     if (this.#options.silence().aborted) return // unread at the moment; the next rows report it
@@ -71,7 +68,7 @@ export class Allowances {
     if (stale.length > 0) this.#options.send(stale.map((core) => core.takeReport()))
   }
 
-  /** Gives back all that no request holds: this worker is about to end. */
+  /** Returns all that no request holds: this worker is about to end. */
   giveBack(): void {
     this.#tellTimer.aim(null)
     const cores = [...this.#cores.values()]
@@ -79,17 +76,16 @@ export class Allowances {
     if (cores.length > 0) this.#options.send(cores.map((core) => core.takeReport()))
   }
 
-  /** As far as this worker has heard; `null` for what was never asked for here. */
+  /** `null` if it was never asked for here. */
   standingOf(name: AllowanceName): AllowanceStanding | null {
     return this.#cores.get(name)?.standing ?? null
   }
 
-  /** Counts the requests that wait for a share of it. */
   waitingFor(name: AllowanceName): number {
     return this.#cores.get(name)?.waiting ?? 0
   }
 
-  /** Refuses all who wait, now and later. */
+  /** Refuses waiters from now on. */
   drain(): void {
     this.#isDraining = true
     for (const [id, { core, reject, unlisten }] of this.#waiters) {
@@ -113,7 +109,7 @@ export class Allowances {
 
   #wait(core: AllowanceCore, id: number, part: TakeOptions, signal: AbortSignal): Promise<Share> {
     const { promise, resolve, reject } = Promise.withResolvers<Share>()
-    // Streams come free in this worker, too; the rest only the primary has.
+    // Streams also come free in this worker; the rest only the primary has.
     const silence = isUsedUp(core.name) ? this.#options.silence() : null
     const leave = (error: unknown): void => {
       unlisten()
@@ -164,9 +160,9 @@ export class Allowances {
 }
 
 export interface AllowancesOptions {
-  /** Hands reports to the primary. Called at most once per turn of the event loop. */
+  /** Called at most once per turn of the event loop. */
   readonly send: (reports: readonly AllowanceReport[]) => void
-  /** Aborts when the primary falls silent; the one in force. */
+  /** Aborts when the primary falls silent. */
   readonly silence: () => AbortSignal
   readonly clock?: Clock
 }
@@ -174,9 +170,9 @@ export interface AllowancesOptions {
 export interface TakeOptions {
   readonly name: AllowanceName
   readonly amount: number
-  /** `monotonicNow()` of the request's arrival; who came first goes first. */
+  /** `monotonicNow()`; the earliest goes first. */
   readonly arrivedAt: number
-  /** Words for a client that cannot have it. */
+  /** Error for the client. */
   readonly refusal: (standing: AllowanceStanding) => GatewayError
 }
 
@@ -184,14 +180,12 @@ interface WaitingRequest extends TakeOptions {
   readonly core: AllowanceCore
   readonly resolve: (share: Share) => void
   readonly reject: (error: unknown) => void
-  /** Nothing is to be done any more when the client leaves. */
   readonly unlisten: () => void
 }
 
-/** Share of an allowance that one request holds. Settled once, by its holder. */
+/** Part held by one request, which must settle it once. */
 export class Share {
   readonly amount: number
-  /** Number of the period in which it was taken. */
   readonly period: number
   readonly #onSettled: (cost: number) => void
   #isSettled = false
@@ -202,7 +196,7 @@ export class Share {
     this.#onSettled = onSettled
   }
 
-  /** Charges the cost, which may exceed the reservation, and gives the rest back. Later calls do nothing. */
+  /** Charges the cost, which may exceed the reservation, and returns the rest. Later calls do nothing. */
   settle(cost: number): void {
     if (this.#isSettled) return
     this.#isSettled = true

@@ -1,10 +1,9 @@
-/** Time as the admission code sees it; replaceable, so that tests need not wait. */
 export interface Clock {
-  /** Milliseconds, comparable in all processes of the machine. */
+  /** Ms, comparable in all processes of the machine. */
   readonly now: () => number
   /** Returns what cancels it. */
   readonly setTimeout: (onTime: () => void, delayMs: number) => () => void
-  /** Runs a function once the current turn of the event loop is done. */
+  /** Runs `onTurn` after the current turn of the event loop. */
   readonly setImmediate: (onTurn: () => void) => void
 }
 
@@ -18,15 +17,14 @@ export const SYSTEM_CLOCK: Clock = {
 }
 
 /**
- * Milliseconds of the machine's monotonic clock: never steps, and is the same in all processes of this
- * machine, which neither `Date.now()` nor `performance.now()` is. Arrival times are taken from it, so that
- * the oldest waiter of the whole cluster can be found.
+ * Ms of the machine's monotonic clock: never steps and is equal in all processes, unlike `Date.now()` and
+ * `performance.now()`. Arrival times use it, so that the oldest waiter of the cluster can be found.
  */
 export function monotonicNow(): number {
   return ORIGIN + performance.now()
 }
 
-/** Reading of the machine's clock when this process's `performance.now()` was 0. */
+/** The machine's clock when `performance.now()` was 0. */
 const ORIGIN = Number(process.hrtime.bigint()) / 1e6 - performance.now()
 
 /**
@@ -45,23 +43,22 @@ export class WaitClock {
     this.#since = arrivedAt
   }
 
-  /** The wait goes on. Returns when it would have begun, had it never been interrupted: `AcquireOptions.arrivedAt`. */
+  /** Returns when the wait would have begun without interruptions: `AcquireOptions.arrivedAt`. */
   resume(now: number): number {
     if (this.#stoppedAt !== null) this.#since += now - this.#stoppedAt
     this.#stoppedAt = null
     return this.#since
   }
 
-  /** The wait is over, for now. */
   stop(now: number): void {
     this.#stoppedAt ??= now
   }
 }
 
-/** Node fires a longer delay at once. */
+/** Node fires longer delays at once. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1
 
-/** One timer for many deadlines: it is aimed at the earliest, and may go off before that one, never after. */
+/** One timer for many deadlines. It may fire before the earliest, never after. */
 export class DeadlineTimer {
   readonly #clock: Clock
   readonly #onTime: () => void
@@ -72,7 +69,7 @@ export class DeadlineTimer {
     this.#onTime = onTime
   }
 
-  /** `null` when nothing is due any more. A timer that is early already stays as it is. */
+  /** `null` if nothing is due. A timer that is early already stays. */
   aim(at: number | null): void {
     if (this.#armed !== null) {
       if (at !== null && this.#armed.at <= at) return
@@ -89,12 +86,12 @@ export class DeadlineTimer {
   }
 }
 
-/** Over how long the rate is averaged; older releases fade. */
+/** Averaging time; older releases fade. */
 const WINDOW_MS = 30_000
 const UNKNOWN_RETRY_S = 5
 const LONGEST_RETRY_S = 60
 
-/** Recent rate at which permits came free, from which `retry-after` is computed. */
+/** Recent rate at which permits came free, for `retry-after`. */
 export class DrainRate {
   #weight = 0
   #since: number | null = null
@@ -106,14 +103,14 @@ export class DrainRate {
     this.#at = now
   }
 
-  /** Permits per second; 0 if none came free within memory. */
+  /** Permits per second; 0 if none came free lately. */
   perSecond(now: number): number {
     if (this.#since === null) return 0
     const covered = WINDOW_MS * (1 - Math.exp(-Math.max(now - this.#since, 1000) / WINDOW_MS))
     return (this.#faded(now) / covered) * 1000
   }
 
-  /** Seconds until `ahead` others have probably been served, from 1 to 60. */
+  /** Estimated wait behind `ahead` others, from 1 to 60. */
   retryAfterS(ahead: number, now: number): number {
     const rate = this.perSecond(now)
     if (rate < 1 / WINDOW_MS) return UNKNOWN_RETRY_S

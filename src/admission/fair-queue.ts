@@ -3,7 +3,7 @@ import type { WaiterHead } from '../ipc/service-order.ts'
 interface Line {
   readonly key: string
   readonly waiters: OrderedList<Waiter>
-  /** When the key last had its turn. */
+  /** Last turn of the key. */
   served: number
   place: Place<Line> | null
 }
@@ -53,14 +53,13 @@ export class FairQueue {
     return this.#lines.get(key)?.waiters.size ?? 0
   }
 
-  /** Counts the waiting keys that are not among these. */
   keysBeside(keys: ReadonlyMap<string, unknown>): number {
     let count = 0
     for (const key of this.#lines.keys()) if (!keys.has(key)) count++
     return count
   }
 
-  /** The waiter that has waited longest of all, whether or not it is next. */
+  /** May not be the next. */
   get oldest(): { readonly id: number; readonly at: number } | null {
     return this.#byArrival.first?.item ?? null
   }
@@ -74,7 +73,7 @@ export class FairQueue {
     if (line.waiters.first === waiter.inLine) this.#place(line)
   }
 
-  /** False if no waiter has this id. */
+  /** Returns false if no waiter has this id. */
   remove(id: number): boolean {
     const waiter = this.#waiters.get(id)
     if (waiter === undefined) return false
@@ -87,13 +86,12 @@ export class FairQueue {
     return true
   }
 
-  /** The waiter whose turn it is. */
   peek(): WaiterHead | null {
     const waiter = this.#ring.first?.item.waiters.first?.item
     return waiter === undefined ? null : toHead(waiter)
   }
 
-  /** Takes out the waiter whose turn it is; the first of `key` instead, if it has any. */
+  /** Removes the waiter whose turn it is; the first of `key` instead, if it has any. */
   shift(now: number, key: string | null = null): number | null {
     const named = key === null ? undefined : this.#lines.get(key)
     const line = named ?? this.#ring.first?.item
@@ -104,7 +102,7 @@ export class FairQueue {
     return waiter.id
   }
 
-  /** Another worker gave this key a turn, so it joins the back of the ring here too. */
+  /** Another worker gave this key a turn: it joins the back of the ring here too. */
   noteServed(key: string, at: number): void {
     const line = this.#lines.get(key)
     if (line === undefined || at <= line.served) return
@@ -112,19 +110,19 @@ export class FairQueue {
     this.#place(line)
   }
 
-  /** When a key that waits here last had its turn; 0 if not known. */
+  /** 0 if unknown. */
   servedAt(key: string): number {
     return this.#lines.get(key)?.served ?? 0
   }
 
-  /** Takes out the youngest waiter of the key with most of them, which is refused when there are too many. */
+  /** Removes the youngest waiter of the longest line, to be refused. */
   popExcess(): number | null {
     const id = this.#longest()?.waiters.last?.item.id ?? null
     if (id !== null) this.remove(id)
     return id
   }
 
-  /** The same without taking it out, if its key has so many more waiting than `key` that one more is fair. */
+  /** Youngest waiter of the longest line, if that is so much longer than that of `key` that refusing it is fair. */
   evictionFor(key: string): number | null {
     const longest = this.#longest()
     const waiting = this.waitingOf(key)
@@ -132,7 +130,7 @@ export class FairQueue {
     return longest.waiters.last?.item.id ?? null
   }
 
-  /** The first `limit` waiters in the order in which they will have their turns. */
+  /** First waiters by turn. */
   heads(limit: number): readonly WaiterHead[] {
     const heads: WaiterHead[] = []
     for (const waiter of this.#inTurn()) {
@@ -142,7 +140,7 @@ export class FairQueue {
     return heads
   }
 
-  /** All waiters in the order of their turns, as long as nothing changes meanwhile. */
+  /** By turn; valid while nothing changes. */
   *ids(): Generator<number, void, undefined> {
     for (const { id } of this.#inTurn()) yield id
   }
@@ -179,7 +177,7 @@ export class FairQueue {
     return line
   }
 
-  /** Puts a line where it belongs in the ring, or removes an empty one. */
+  /** Updates a line's place in the ring; removes an empty one. */
   #place(line: Line): void {
     if (line.place !== null) this.#ring.remove(line.place)
     line.place = null
@@ -193,7 +191,7 @@ function toHead({ line, at }: Waiter): WaiterHead {
   return { key: line.key, at, served: line.served }
 }
 
-/** An item's place in an `OrderedList`; what `remove()` takes. */
+/** Argument of `remove()`. */
 export interface Place<Item> {
   readonly item: Item
   readonly rank: number
@@ -202,8 +200,8 @@ export interface Place<Item> {
 }
 
 /**
- * Items by ascending rank, equal ranks in order of insertion. Removal is O(1) anywhere; insertion walks
- * from the end, which is O(1) for ranks that mostly grow, like times.
+ * Items by ascending rank, equal ranks by insertion. Removal is O(1); insertion walks from the end, which is O(1) for
+ * growing ranks such as times.
  */
 export class OrderedList<Item> {
   #first: Place<Item> | null = null
@@ -235,7 +233,7 @@ export class OrderedList<Item> {
     return place
   }
 
-  /** The place must be in this list; it is not usable afterwards. */
+  /** The place must be in this list. */
   remove(place: Place<Item>): void {
     if (place.prev === null) this.#first = place.next
     else place.prev.next = place.next
@@ -261,7 +259,7 @@ export class OrderedList<Item> {
 export class CostQueue {
   /** Bounded by what its owner lets wait. */
   readonly #queue = new FairQueue()
-  /** The virtual time up to which a key has had its share. Bounded by the number of keys. */
+  /** Virtual time up to which a key has had its share. Bounded by the number of keys. */
   readonly #charged = new Map<string, number>()
   #now = 0
 
@@ -274,12 +272,11 @@ export class CostQueue {
     this.#queue.noteServed(key, this.#charged.get(key) ?? 0)
   }
 
-  /** False if no waiter has this id. */
+  /** Returns false if no waiter has this id. */
   remove(id: number): boolean {
     return this.#queue.remove(id)
   }
 
-  /** Takes out the waiter whose turn it is. */
   shift(): number | null {
     const head = this.#queue.peek()
     if (head === null) return null
@@ -288,7 +285,7 @@ export class CostQueue {
     return id
   }
 
-  /** A job of this key has taken so much of what is shared, in milliseconds. */
+  /** `costMs` is time taken from the others. */
   charge(key: string, costMs: number): void {
     if (this.#queue.size === 0) {
       this.#charged.clear()
@@ -299,7 +296,7 @@ export class CostQueue {
     this.#queue.noteServed(key, until)
   }
 
-  /** The waiter that may be refused in favour of one more of this key; `null` if that would not be fairer. */
+  /** Waiter to refuse in favour of one more of `key`; `null` if that is not fairer. */
   evictionFor(key: string): number | null {
     return this.#queue.evictionFor(key)
   }

@@ -20,10 +20,9 @@ export class Starts {
   #used = 0
   #returned = 0
   #extra = 0
-  /** Keys whose turns the available starts are. Bounded by the turns of the terms, and by the permits held. */
+  /** Keys whose turns the starts at hand are. Bounded by the turns of the terms, and by the permits held. */
   #turns: (string | null)[] = []
 
-  /** Total of starts granted. */
   get granted(): number {
     return this.#granted
   }
@@ -36,19 +35,17 @@ export class Starts {
     if (news > 0) this.#turns.push(...pace.turns.slice(-news))
   }
 
-  /** A start for the next request, and which key's turn it is, if any; `null` if there is none at hand. */
+  /** `key`: whose turn it is, if any. `null` if no start is at hand. */
   take(): { readonly key: string | null } | null {
     const key = this.#turns.shift()
     return key === undefined ? null : { key }
   }
 
-  /** A request is on its way upstream. */
   sent(hasStart: boolean): void {
     if (hasStart) this.#used += 1
     else if (this.#isPaced) this.#extra += 1
   }
 
-  /** A request ended before it was sent. */
   unsent(): void {
     if (this.#isPaced) this.#turns.push(null)
     else this.#returned += 1
@@ -59,7 +56,7 @@ export class Starts {
     this.#turns.length = 0
   }
 
-  /** `ready`: how many of the queue would go at once, had they a start. `heads`: those of it that are told of. */
+  /** `ready`: waiters that lack only a start. `heads`: reported waiters. */
   report(ready: number, queue: FairQueue, heads: readonly WaiterHead[]): PaceReport {
     const keys = [...new Set(heads.map(({ key }) => key))]
     return {
@@ -72,21 +69,21 @@ export class Starts {
     }
   }
 
-  /** True if the primary should be told: a start counts from when the primary hears of it. */
+  /** A start counts from when the primary hears of it, so uses are news. */
   isNews({ used, returned, extra }: PaceReport): boolean {
     return this.#used !== used || this.#returned !== returned || this.#extra !== extra
   }
 }
 
-/** When requests may go again after a pause that the upstream asked for. */
+/** Pause that the upstream asked for. */
 export interface PauseTimes {
-  /** The first may go. */
+  /** The first request may go. */
   readonly opensAt: number
-  /** Requests that wait go one after the other until then. */
+  /** Waiting requests go one by one until then. */
   readonly endsAt: number
 }
 
-/** A pause and its end: requests do not all go at the same moment, or they would earn the next one. */
+/** A pause and its end. Requests resume one by one: all at once would cause the next pause. */
 export class Pause {
   #opensAt: number
   #endsAt: number
@@ -97,17 +94,15 @@ export class Pause {
     this.#endsAt = endsAt
   }
 
-  /** One request may go. */
   get isOpen(): boolean {
     return this.#isOpen
   }
 
-  /** When something changes by itself. */
   wakeAt(waiting: number): number {
     return this.#isOpen || waiting === 0 ? this.#endsAt : this.#opensAt
   }
 
-  /** Extends the pause; an earlier end changes nothing. */
+  /** An earlier end changes nothing. */
   extend({ opensAt, endsAt }: PauseTimes, now: number): void {
     if (endsAt <= this.#endsAt) return
     this.#opensAt = Math.max(this.#opensAt, opensAt)
@@ -115,24 +110,24 @@ export class Pause {
     this.#isOpen = now >= this.#opensAt
   }
 
-  /** False when it is over. */
+  /** Returns false when it is over. */
   isOn(now: number): boolean {
     this.#isOpen = now >= this.#opensAt
     return now < this.#endsAt
   }
 
-  /** A request goes; the others share what is left of the time. */
+  /** The other waiters share the remaining time. */
   pass(waiting: number, now: number): void {
     this.#opensAt = now + (this.#endsAt - now) / (waiting + 1)
     this.#isOpen = false
   }
 }
 
-/** Command for the shell. `trim`: bring the sockets down to `max`, then call `trimmed(permits)`. */
+/** `trim`: reduce the sockets to `max`, then call `trimmed(permits)`. */
 export type LeaseCommand =
   | { readonly type: 'issue'; readonly id: number; readonly hasStart: boolean }
   | { readonly type: 'refuse'; readonly id: number; readonly reason: 'full' | 'draining' }
   | { readonly type: 'trim'; readonly max: number; readonly permits: number }
 
-/** Outcome of a request for a permit; after `waiting` a command decides. */
+/** After `waiting` a command decides. */
 export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'

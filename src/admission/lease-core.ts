@@ -7,10 +7,10 @@ export type { LeaseCommand } from './gate.ts'
 
 const NOTHING: readonly LeaseCommand[] = []
 
-/** Fewer idle permits, or less than this part of the budget, are not enough while more are fetched. */
+/** With fewer idle permits, or less than this part of the budget, more are fetched. */
 const LOW_PERMITS = 8
 const LOW_PART = 5
-/** Permits kept by a worker without requests. */
+/** Permits kept without requests. */
 const KEPT_PERMITS = 2
 
 /**
@@ -36,7 +36,7 @@ export class LeaseCore {
   #told: LeaseReport = NO_REPORT
   #state: 'open' | 'draining' = 'open'
   #held = 0
-  /** Totals since the start: taken out of the lease, and of these, those whose sockets are gone. */
+  /** Total permits taken out of the lease; `#returned`: those whose sockets are gone. */
   #surrendered = 0
   #returned = 0
 
@@ -44,12 +44,11 @@ export class LeaseCore {
     this.#terms = { ...NO_TERMS, maxWaiting: options.maxWaiting }
   }
 
-  /** The terms in force. */
   get terms(): LeaseTerms {
     return this.#terms
   }
 
-  /** Permits that may be in flight or idle here; sockets must stay within it. */
+  /** Permits in flight or idle; sockets must stay within it. */
   get size(): number {
     return this.#terms.granted - this.#surrendered
   }
@@ -62,23 +61,22 @@ export class LeaseCore {
     return this.#queue.size
   }
 
-  /** Reason why the longest-waiting requests are held back. */
+  /** The thing that the longest-waiting requests lack. */
   get waitsFor(): 'permit' | 'start' | 'pause' {
     if (this.#pause !== null) return 'pause'
     return this.isPaced && this.#held < this.size ? 'start' : 'permit'
   }
 
-  /** A pause, or the end of one, holds requests back. */
   get isPaused(): boolean {
     return this.#pause !== null
   }
 
-  /** Requests that would have a permit, but for the pace or a pause. */
+  /** Requests that lack only a start or the end of a pause. */
   get gated(): number {
     return this.#queue.size - this.#lacking
   }
 
-  /** Permits that requests lack, here and elsewhere, and that none but those in use can give. */
+  /** Permits lacking here and elsewhere that only requests in flight can give. */
   get missing(): number {
     if (this.#pause !== null || this.#held < this.size) return 0
     const { returned, owed, wanted } = this.#terms
@@ -89,7 +87,7 @@ export class LeaseCore {
     return this.#queue.oldest
   }
 
-  /** Asks for a permit. After `waiting` an `issue` or `refuse` command names the id, unless `abort` came first. */
+  /** After `waiting` an `issue` or `refuse` command names the id, unless `abort` came first. */
   acquire(id: number, key: string, at: number): LeaseAnswer {
     if (this.#state === 'draining') return 'draining'
     if (this.#held < this.size && !this.#isGated) {
@@ -101,26 +99,23 @@ export class LeaseCore {
     return 'waiting'
   }
 
-  /** True if a request could neither run nor wait now. */
+  /** True if a request could neither run nor wait. */
   get isFull(): boolean {
     const mustWait = this.#held >= this.size || this.#isGated
     return mustWait && this.#queue.size >= this.#terms.maxWaiting
   }
 
-  /**
-   * When the queue is full: the waiter that must make room for a request of `key`, if its own key has many more
-   * waiting.
-   */
+  /** Waiter that must make room for a request of `key`, if its own key has many more. */
   evictionFor(key: string): number | null {
     return this.#queue.evictionFor(key)
   }
 
-  /** False if no waiter has this id (any more). */
+  /** Returns false if no waiter has this id. */
   abort(id: number): boolean {
     return this.#queue.remove(id)
   }
 
-  /** `isUnsent`: a request that had a start was never sent. */
+  /** `isUnsent`: a request with a start was never sent. */
   release(now: number, isUnsent = false): readonly LeaseCommand[] {
     if (this.#held === 0) throw new Error('a permit was released that is not held')
     this.#held -= 1
@@ -132,7 +127,6 @@ export class LeaseCore {
     return this.#terms.pace !== null
   }
 
-  /** A request is sent upstream, with a start or without. */
   sent(hasStart: boolean): void {
     this.#starts.sent(hasStart)
   }
@@ -144,7 +138,7 @@ export class LeaseCore {
     else this.#pause.extend(times, now)
   }
 
-  /** When `wake()` is to be called; `null` if that is not needed. */
+  /** When to call `wake()`; `null` for never. */
   get wakeAt(): number | null {
     return this.#pause?.wakeAt(this.#queue.size) ?? null
   }
@@ -153,7 +147,7 @@ export class LeaseCore {
     return this.#settle(now)
   }
 
-  /** Terms that were overtaken by newer ones are ignored. */
+  /** Ignores overtaken terms. */
   onTerms(terms: LeaseTerms, now: number): readonly LeaseCommand[] {
     if (terms.seq <= this.#terms.seq) return NOTHING
     this.#terms = terms
@@ -168,12 +162,12 @@ export class LeaseCore {
     return commands
   }
 
-  /** The sockets behind so many trimmed permits are gone. */
+  /** Their sockets are gone. */
   trimmed(permits: number): void {
     this.#returned += permits
   }
 
-  /** Refuses all waiters and gives everything back as it falls idle. */
+  /** Refuses all waiters; returns permits as they fall idle. */
   drain(now: number): readonly LeaseCommand[] {
     this.#state = 'draining'
     this.#pause = null
@@ -193,7 +187,7 @@ export class LeaseCore {
     return this.#isPaceNews() || this.#isQueueNews() || this.#isAheadNews()
   }
 
-  /** The message that is due. It must be sent. */
+  /** Must be sent. */
   takeReport(): LeaseReport {
     const heads = this.#queue.heads(HEADS_TOLD)
     this.#told = {
@@ -217,7 +211,7 @@ export class LeaseCore {
     return this.#terms.granted - this.#returned - this.#held
   }
 
-  /** Idle permits below which more are asked for, so that the next requests do not wait for them. */
+  /** With fewer idle permits, more are asked for in advance. */
   get #low(): number {
     return Math.min(LOW_PERMITS, Math.floor((this.#terms.budget ?? 0) / LOW_PART))
   }
@@ -229,7 +223,7 @@ export class LeaseCore {
     return idle < this.#low ? 2 * this.#low - idle : 0
   }
 
-  /** True if too few are idle and none more are coming, or more than needed. */
+  /** True if too few are idle and none are coming, or more than needed. */
   #isAheadNews(): boolean {
     const told = this.#told
     const granted = Math.max(0, this.#terms.granted - told.granted - told.waiting)
@@ -241,13 +235,13 @@ export class LeaseCore {
     return this.#pause !== null || this.isPaced
   }
 
-  /** Requests that lack a permit. More than may start within a minute need none so soon. */
+  /** Requests without a permit, as far as they may start within a minute. */
   get #lacking(): number {
     const idle = this.size - this.#held
     return Math.max(0, Math.min(this.#queue.size, this.#terms.pace?.limit ?? Infinity) - idle)
   }
 
-  /** Requests that would go at once, had they a start. */
+  /** Requests that lack only a start. */
   get #ready(): number {
     const ready = Math.min(this.#queue.size, this.size - this.#held)
     if (this.#pause === null) return ready
@@ -262,9 +256,8 @@ export class LeaseCore {
   }
 
   /**
-   * True if the primary has a wrong picture of the queue: it takes what it was told, less what it has granted since.
-   * More waiting is always news, less only when it matters, since under load every request would be a message
-   * otherwise.
+   * True if the primary's picture of the queue is wrong, grants considered. More waiting is always news, less only when
+   * it matters: otherwise every request under load would be a message.
    */
   #isQueueNews(): boolean {
     const told = this.#told
@@ -277,7 +270,7 @@ export class LeaseCore {
     return next !== null && hasMoved(told.heads.slice(gated > 0 ? started : served), [next])
   }
 
-  /** Gives each idle permit to whose turn it is: the primary after a shrink, a waiter here, or one elsewhere. */
+  /** Gives idle permits to whoever's turn it is: the primary after a shrink, a waiter here, or one elsewhere. */
   #settle(now: number): readonly LeaseCommand[] {
     if (this.#pause?.isOn(now) === false) this.#pause = null
     const commands = this.#deal(now)
@@ -295,7 +288,7 @@ export class LeaseCore {
     let permits = this.#state === 'draining' ? idle : Math.min(idle, Math.max(0, overdue))
     this.#surrendered += permits
     for (let left = idle - permits; left > 0; left -= 1) {
-      // What is more than all who wait here could use is not kept for the first of them.
+      // Permits beyond what all waiters here could use are not kept.
       const isSpare = this.#isGated && left > this.#queue.size
       if (this.#mustReturn(now, isSpare)) {
         permits += 1
@@ -353,7 +346,7 @@ export class LeaseCore {
   }
 }
 
-/** More than is believed is always news, less only when it matters. */
+/** More than believed is always news, less only when it matters. */
 function isFarFrom(count: number, believed: number): boolean {
   const least = Math.max(0, believed)
   return count > least || least - count > Math.floor(least / 32)

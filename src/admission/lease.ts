@@ -5,10 +5,8 @@ import { type LeaseCommand, LeaseCore } from './lease-core.ts'
 import { poolTimeout, queueFull, type WaitState } from './wait-refusal.ts'
 
 /**
- * This worker's share of the connection budget: gives permits, or lets requests wait for one.
- *
- * A permit at hand costs no message to the primary, unless requests are paced. The decisions are `LeaseCore`'s; here
- * are its promises, its timers (for the oldest waiter's deadline, for a pause) and its messages (one per turn of the loop).
+ * This worker's share of the connection budget. A permit at hand costs no message unless requests are paced. Decisions
+ * are `LeaseCore`'s; this class has the promises, timers and messages (one per turn of the event loop).
  */
 export class Lease {
   readonly #options: LeaseOptions
@@ -20,14 +18,14 @@ export class Lease {
   readonly #deadline: DeadlineTimer
   readonly #wake: DeadlineTimer
   #isReportAsked = false
-  /** Permits issued with a start, until their requests are sent. Bounded by the permits held. */
+  /** Issued with a start and not sent yet. Bounded by the permits held. */
   readonly #unsent = new Set<Permit>()
   readonly #issuer: PermitIssuer = {
     onSent: (permit) => this.#sent(permit),
     onRelease: (permit) => this.#release(permit)
   }
   #poolTimeoutMs: number | null
-  /** `null` while no pause is on. */
+  /** `null` outside of pauses. */
   #pausedAt: number | null = null
   #pausedMs = 0
   #nextId = 0
@@ -50,11 +48,10 @@ export class Lease {
   }
 
   /**
-   * Waits for a permit. The caller must release it.
-   *
-   * @throws {GatewayError} GW_QUEUE_FULL when too many wait already, at once or when the primary finds so;
-   *   GW_POOL_TIMEOUT when HTTP_POOL_TIMEOUT has passed since the arrival and other workers could be asked;
-   *   GW_CLIENT_CLOSED when `signal` aborts first; GW_DRAINING after `drain()`.
+   * Waits for a permit, which the caller must release.
+   * @throws {GatewayError} GW_QUEUE_FULL when too many wait, at once or when the primary finds so; GW_POOL_TIMEOUT
+   *   when HTTP_POOL_TIMEOUT has passed since the arrival and other workers could be asked; GW_CLIENT_CLOSED when
+   *   `signal` aborts first; GW_DRAINING after `drain()`.
    */
   acquire({ key, arrivedAt }: AcquireOptions, signal: AbortSignal): Promise<Permit> {
     if (signal.aborted) return Promise.reject(clientClosed(signal))
@@ -80,32 +77,28 @@ export class Lease {
     return { budget: terms.budget, size, held, waiting, gated, keepAlive: terms.keepAlive }
   }
 
-  /** Permits that requests lack, here and elsewhere, and that none but those in use can give. */
+  /** Permits lacking here and elsewhere that only requests in flight can give. */
   get missing(): number {
     return this.#core.missing
   }
 
-  /** Longest wait of the requests in the queue; 0 if none waits. */
+  /** 0 if none waits. */
   get longestWaitMs(): number {
     const { oldest } = this.#core
     return oldest === null ? 0 : Math.max(0, this.#clock.now() - oldest.at)
   }
 
-  /** Total time spent in pauses. */
   get pausedMs(): number {
     const since = this.#pausedAt
     return since === null ? this.#pausedMs : this.#pausedMs + this.#clock.now() - since
   }
 
-  /** A request that waits now has its permit, and waits for a start. */
+  /** Waiting requests lack only a start. */
   get isPacing(): boolean {
     return this.#core.isPaced && this.#core.held < this.#core.size
   }
 
-  /**
-   * The upstream does not want to be asked for so long: everything waits. Afterwards requests go one after the other,
-   * over another part of that time.
-   */
+  /** Makes all requests wait, then resumes them one by one over a further part of that time. */
   pause(ms: number): void {
     const now = this.#clock.now()
     const spreadMs = Math.min(MAX_SPREAD_MS, ms * SPREAD)
@@ -115,7 +108,7 @@ export class Lease {
     this.#afterChange()
   }
 
-  /** Refuses the waiting requests whose keys match. Later requests may wait again. */
+  /** Later requests may wait again. */
   refuseWaiting(error: GatewayError, isMeant: (key: string) => boolean): void {
     for (const [id, { key }] of this.#waiters) {
       if (!isMeant(key)) continue
@@ -125,19 +118,19 @@ export class Lease {
     this.#afterChange()
   }
 
-  /** Refuses all requests from now on, those that wait included; `null` ends that. */
+  /** Refuses all requests, waiting ones included, until called with `null`. */
   setBar(error: GatewayError | null): void {
     this.bar = error
     if (error !== null) this.refuseWaiting(error, () => true)
   }
 
-  /** Takes effect for requests that wait already, too. All other limits come from the primary. */
+  /** Applies to waiting requests, too. All other limits come from the primary. */
   setLimits(limits: { readonly poolTimeoutMs: number | null }): void {
     this.#poolTimeoutMs = limits.poolTimeoutMs
     this.#refuseOverdue()
   }
 
-  /** Refuses all waiting and new requests; permits go back to the primary as they are released. */
+  /** Refuses all waiting and new requests; permits go back as they are released. */
   drain(): void {
     this.#apply(this.#core.drain(this.#clock.now()))
   }
@@ -201,7 +194,7 @@ export class Lease {
     this.#pausedAt = this.#core.isPaused ? this.#clock.now() : null
   }
 
-  /** At the end of this turn of the event loop, once however often it is asked for. */
+  /** Once, at the end of this turn of the event loop. */
   #reportSoon(): void {
     if (this.#isReportAsked) return
     this.#isReportAsked = true
@@ -225,7 +218,7 @@ export class Lease {
     return promise
   }
 
-  /** Takes a request out, whose promise the caller must settle. */
+  /** The caller must settle the promise. */
   #take(id: number): WaitingRequest {
     const waiter = this.#waiters.get(id)
     if (waiter === undefined) throw new Error(`request ${id} does not wait`)
@@ -265,7 +258,7 @@ export class Lease {
     this.#afterChange()
   }
 
-  /** From when HTTP_POOL_TIMEOUT is counted for one that begins to wait now. */
+  /** Start of HTTP_POOL_TIMEOUT for a request that begins to wait now. */
   #countedFrom(arrivedAt: number): number {
     if (this.#poolTimeoutMs === null) return arrivedAt
     const waitMs = (this.#options.lendingMs ?? LENDING_MS) - this.#poolTimeoutMs
@@ -288,40 +281,35 @@ export class Lease {
 }
 
 interface WaitingRequest {
-  /** Key of its client. */
   readonly key: string
   readonly arrivedAt: number
   readonly resolve: (permit: Permit) => void
   readonly reject: (error: Error) => void
-  /** Nothing is to be done any more when the client leaves. */
   readonly unlisten: () => void
 }
 
-/**
- * Every request may wait this long, however short HTTP_POOL_TIMEOUT is: the other workers must be asked for what they
- * have idle, and what is busy here says nothing about them.
- */
+/** Least wait, however short HTTP_POOL_TIMEOUT: other workers must be asked for idle permits. */
 const LENDING_MS = 100
 
-/** Spread of the end of a pause, as a fraction of it, until all that waited has gone. */
+/** Part of a pause over which waiting requests resume. */
 const SPREAD = 0.25
 const MAX_SPREAD_MS = 10_000
 
 export interface LeaseOptions {
-  /** Hands a report to the primary. Called at most once per turn of the event loop. */
+  /** Called at most once per turn of the event loop. */
   readonly send: (report: LeaseReport) => void
-  /**
-   * Closes idle sockets at once until at most `max` are open or closing, and resolves when those it had to
-   * close, and those that were closing already, are really gone.
-   */
+  /** Closes idle sockets until at most `max` are open or closing; resolves when all closing sockets are gone. */
   readonly trimSockets: (max: number) => Promise<void>
-  /** Called when fewer connections than before may sit idle. */
+  /** Called when fewer connections may be idle. */
   readonly onKeepAlive?: (keepAlive: number) => void
-  /** Called, perhaps often, while requests lack so many permits that only those in use can give. Must not call back at once. */
+  /**
+   * Called, perhaps often, while requests lack permits that only requests in flight can give. Must not call back at
+   * once.
+   */
   readonly onMissing?: (permits: number) => void
   /** `null`: as long as the client waits. */
   readonly poolTimeoutMs: number | null
-  /** Waiters allowed until the primary sends its own number. */
+  /** Used until the primary sends its limit. */
   readonly maxWaiting: number
   readonly lendingMs?: number
   readonly clock?: Clock
@@ -330,9 +318,9 @@ export interface LeaseOptions {
 }
 
 export interface AcquireOptions {
-  /** Short name of the client key, never the key itself. */
+  /** Short name, never the key itself. */
   readonly key: string
-  /** `monotonicNow()` of the request's arrival; the wait is counted from here. */
+  /** `monotonicNow()`; the wait counts from here. */
   readonly arrivedAt: number
 }
 
@@ -342,19 +330,18 @@ export interface LeaseState {
   readonly size: number
   readonly held: number
   readonly waiting: number
-  /** Waiting requests that do not wait for a permit. */
+  /** Waiting for something other than a permit. */
   readonly gated: number
   readonly keepAlive: number
 }
 
-/** Hears what becomes of its permits. */
 interface PermitIssuer {
   onSent(permit: Permit): void
   onAnswered?(): void
   onRelease(permit: Permit): void
 }
 
-/** The right to have one request in flight upstream. Released once, by its holder. */
+/** Right to one request in flight; released once, by its holder. */
 export class Permit {
   #issuer: PermitIssuer | null
 
@@ -362,17 +349,17 @@ export class Permit {
     this.#issuer = issuer
   }
 
-  /** The request is being sent, or sent once more. */
+  /** Also for a repetition. */
   sent(): void {
     this.#issuer?.onSent(this)
   }
 
-  /** The client has its answer, although the upstream has not ended it. */
+  /** The client has its answer, although the upstream has not ended. */
   answered(): void {
     this.#issuer?.onAnswered?.()
   }
 
-  /** Gives the permit back. Later calls do nothing, so `finally` blocks need no guard. */
+  /** Later calls do nothing, so `finally` blocks need no guard. */
   release(): void {
     const issuer = this.#issuer
     this.#issuer = null
@@ -380,7 +367,6 @@ export class Permit {
   }
 }
 
-/** The client left while it waited, or `signal` says why else the wait is over. */
 function clientClosed(signal: AbortSignal): GatewayError {
   return abortErrorOf(signal, 'while waiting for a connection')
 }

@@ -3,57 +3,55 @@ import { type Clock, DrainRate, SYSTEM_CLOCK } from './clock.ts'
 import { FairQueue } from './fair-queue.ts'
 import { type Held, type MemoryWait, Reservation, type ReservationOwner } from './reservation.ts'
 
-/** Reason for the wait, for the log. */
 const WAIT = 'while waiting for memory'
 
 interface Waiter {
   readonly id: number
   readonly key: string
   readonly bytes: number
-  /** By the same request already; 0 for a newcomer. */
+  /** 0 for a newcomer. */
   readonly heldBytes: number
   readonly resolve: (reservation: Reservation) => void
   readonly reject: (error: GatewayError) => void
-  /** Ends the deadline, and listens to the signal no longer. */
+  /** Ends the deadline and the listener. */
   readonly unwatch: () => void
 }
 
-/** Most that a waiting body keeps in its stream, which is not read yet. */
+/** Bytes of a waiting body that its stream may hold unread. */
 const UNREAD_BYTES = 64 * 1024
-/** A body takes at least so much of the budget for each of its bytes. */
+/** Least memory per byte of a body. */
 const LEAST_FACTOR = 2
 
 interface LineLimits {
   readonly maxWaiting: number
-  /** Beside the budget, for what the streams of waiting bodies have taken in already. */
+  /** For the streams of waiting bodies; not part of the budget. */
   readonly maxUnreadBytes: number
 }
 
-/** That of answers, and of requests without a name. */
+/** Key of answers and unnamed requests. */
 const NO_KEY = ''
 
 /**
- * The memory set aside for request bodies. What does not fit waits: keys take turns, and within a key it is first come
- * first served. A small request does not overtake a large one whose turn it is, which would otherwise wait for ever,
- * unless the large one's key has more than its share by now: what it holds must not keep others waiting.
+ * Memory for request bodies. Keys take turns, first come first served within a key. Small requests do not overtake a
+ * large one whose turn it is, unless its key has more than its share.
  *
- * Loose reservations are those of bodies that arrive slowly, or whose size is not known: they grow step by step, and
- * their end is unknown. A waiter that would not fit beside them, even if all others had ended, is overtaken.
+ * Loose reservations belong to slow bodies, or those of unknown size: they grow, and their end is unknown. A waiter
+ * that would not fit beside them is overtaken.
  *
- * Invariant: what is reserved never exceeds the total.
+ * Invariant: reservations never exceed the total.
  */
 export class MemoryBudget {
   readonly totalBytes: number
   readonly #limits: LineLimits
   readonly #clock: Clock
   readonly #rate = new DrainRate()
-  /** Requests that hold nothing yet. Bounded by `maxWaiting`. */
+  /** Requests that hold nothing. Bounded by `maxWaiting`. */
   readonly #newcomers = new Map<number, Waiter>()
-  /** The order of their turns. Bounded by the same. */
+  /** Bounded by the same. */
   readonly #turns = new FairQueue()
-  /** Requests that hold something already, which stand before all newcomers. Bounded by the bodies that do. */
+  /** Requests that hold something; they precede newcomers. Bounded by the bodies that do. */
   readonly #growing = new Set<Waiter>()
-  /** Bytes by key, for keys that hold something. Bounded by the number of keys. */
+  /** Bytes by key. Bounded by the number of keys. */
   readonly #held = new Map<string, number>()
   readonly #owner: ReservationOwner = {
     free: (freed) => this.#free(freed),
@@ -67,7 +65,7 @@ export class MemoryBudget {
   #stuckBytes = 0
   /** In the streams of newcomers. */
   #unreadBytes = 0
-  /** Numbers waiters, and the turns of keys. */
+  /** Numbers waiters and turns. */
   #count = 0
   #isDraining = false
 
@@ -86,37 +84,35 @@ export class MemoryBudget {
     return this.#newcomers.size + this.#growing.size
   }
 
-  /** True if a reservation of this size need not wait. */
+  /** True if `bytes` need not wait. */
   isFree(bytes: number): boolean {
     return this.waiting === 0 && this.#fits(bytes)
   }
 
-  /** The same for a key that is to leave as much to the next one as it takes. */
+  /** Likewise, for a key that must leave as much to the next one as it takes. */
   isFreeFor(bytes: number, key: string): boolean {
     const held = this.#held.get(key) ?? 0
     const leftByOthers = this.totalBytes - (this.#reservedBytes - held)
     return this.isFree(bytes) && held + bytes <= leftByOthers / 2
   }
 
-  /** True if a key holds something, and would exceed its share with this much more while others wait. */
+  /** True if the key would exceed its share with this much more while others wait. */
   isContested(key: string, moreBytes = 0): boolean {
     const held = this.#held.get(key) ?? 0
     const areOthersWaiting = this.#turns.keys > (this.#turns.has(key) ? 1 : 0)
     return areOthersWaiting && held > 0 && held + moreBytes > this.#share()
   }
 
-  /** True if a waiting newcomer is so large that it does not fit beside the loose reservations. */
+  /** True if a newcomer does not fit beside the loose reservations. */
   get isBlocked(): boolean {
     for (const { bytes } of this.#newcomers.values()) if (!this.#isDue(bytes)) return true
     return false
   }
 
   /**
-   * Waits until so many bytes are free. The caller must release the reservation.
-   *
-   * @throws {GatewayError} GW_BODY_TOO_LARGE for more than the total, GW_MEMORY_FULL when too many wait
-   *   already, at once or for one of a key with fewer of them, and after `timeoutMs`, GW_DRAINING after `drain()`,
-   *   `signal`'s own error when it aborts first (`abortErrorOf`).
+   * Waits for memory, which the caller must release.
+   * @throws {GatewayError} GW_BODY_TOO_LARGE for more than the total; GW_MEMORY_FULL when too many wait, at once or
+   *   in favour of a key with fewer, and after `timeoutMs`; GW_DRAINING; `signal`'s own error (`abortErrorOf`).
    */
   reserve(bytes: number, wait: MemoryWait): Promise<Reservation> {
     const { signal, key = NO_KEY } = wait
@@ -129,10 +125,8 @@ export class MemoryBudget {
   }
 
   /**
-   * The next step of a loose reservation that has `heldBytes` by now: waits for it before all newcomers.
-   *
-   * @throws {GatewayError} GW_MEMORY_FULL at once where all that hold something would wait for each other, and as
-   *   `reserve()`
+   * Grows a loose reservation of `heldBytes`; precedes newcomers.
+   * @throws {GatewayError} GW_MEMORY_FULL at once if all holders would wait for each other, and as `reserve()`
    */
   extend(bytes: number, heldBytes: number, wait: MemoryWait): Promise<Reservation> {
     const { signal, key = NO_KEY } = wait
@@ -145,17 +139,15 @@ export class MemoryBudget {
   }
 
   /**
-   * Takes so many bytes if they are free, even where others wait: for requests that hold some already, which would
-   * otherwise wait for each other, and whose end makes room for all.
-   *
-   * @throws {GatewayError} GW_MEMORY_FULL when they are not.
+   * Takes free memory even if others wait, for requests that hold some: they must not wait for each other.
+   * @throws {GatewayError} GW_MEMORY_FULL
    */
   grow(bytes: number, key = NO_KEY): Reservation {
     if (!this.#fits(bytes)) throw this.#full()
     return this.#take(bytes, key)
   }
 
-  /** Refuses newcomers from now on, and those that wait; requests that hold some go on. */
+  /** Refuses newcomers from now on; requests that hold memory go on. */
   drain(): void {
     this.#isDraining = true
     for (const waiter of this.#newcomers.values()) {
@@ -213,7 +205,7 @@ export class MemoryBudget {
     return this.waiting >= maxWaiting || unreadBytes > maxUnreadBytes
   }
 
-  /** Refuses the youngest waiter of the key with most of them, if that is fairer. */
+  /** Refuses the youngest waiter of the longest line, if that is fairer. */
   #refuseOneFor(key: string): boolean {
     const id = this.#turns.evictionFor(key)
     const waiter = id === null ? undefined : this.#newcomers.get(id)
@@ -242,7 +234,7 @@ export class MemoryBudget {
     while (this.#admitNewcomer());
   }
 
-  /** Lets the first in the order of turns in that fits; false if none does, or none before one whose turn it is. */
+  /** Admits the first fitting newcomer; returns false if none fits, or none before one whose turn it is. */
   #admitNewcomer(): boolean {
     for (const id of this.#turns.ids()) {
       const waiter = this.#newcomers.get(id)

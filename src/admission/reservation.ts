@@ -1,26 +1,22 @@
-/** Wait of a request for memory. */
 export interface MemoryWait {
   readonly timeoutMs: number
   readonly signal: AbortSignal
-  /** Name of the client's key: keys take turns. */
+  /** Client key: keys take turns. */
   readonly key?: string
 }
 
-/** Reservation that is held or given back. */
 export interface Held {
   readonly bytes: number
   readonly isLoose: boolean
-  /** Name of the client's key. */
   readonly key: string
 }
 
-/** Budget as seen by a reservation. */
 export interface ReservationOwner {
   free(freed: Held): void
   loosen(bytes: number): void
 }
 
-/** A part of the memory budget. Released once, by its holder. */
+/** Part of the memory budget, released once by its holder. */
 export class Reservation implements Disposable {
   #bytes: number
   #isLoose: boolean
@@ -38,7 +34,7 @@ export class Reservation implements Disposable {
     return this.#bytes
   }
 
-  /** Gives back what is above `bytes`; a reservation never grows. */
+  /** Never grows. */
   shrinkTo(bytes: number): void {
     const freed = this.#bytes - Math.max(0, bytes)
     if (freed <= 0) return
@@ -46,14 +42,14 @@ export class Reservation implements Disposable {
     this.#owner.free({ bytes: freed, isLoose: this.#isLoose, key: this.#key })
   }
 
-  /** The same, for one whose end is unknown: see `MemoryBudget`. */
+  /** Likewise, if the end is unknown: see `MemoryBudget`. */
   loosenTo(bytes: number): void {
     if (!this.#isLoose) this.#owner.loosen(this.#bytes)
     this.#isLoose = true
     this.shrinkTo(bytes)
   }
 
-  /** Gives everything back. Later calls do nothing. */
+  /** Later calls do nothing. */
   release(): void {
     this.shrinkTo(0)
   }

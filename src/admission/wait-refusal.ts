@@ -1,8 +1,6 @@
 import { GatewayError } from '../shared/errors.ts'
 
-/** State in which a request could not get a permit. */
 export interface WaitState {
-  /** A connection, a start of the pace, or the end of a pause that the upstream asked for. */
   readonly waitsFor: 'permit' | 'start' | 'pause'
   /** `null` without limit. */
   readonly budget: number | null
@@ -11,11 +9,10 @@ export interface WaitState {
   readonly inUse: number
   readonly waiting: number
   readonly waitedMs: number
-  /** As fast as connections come free. */
+  /** Estimated from the rate at which connections come free. */
   readonly retryAfterS: number
 }
 
-/** HTTP_POOL_TIMEOUT has passed. */
 export function poolTimeout(state: WaitState, poolTimeoutMs: number): GatewayError {
   const within = `within HTTP_POOL_TIMEOUT=${poolTimeoutMs / 1000}s`
   const message =
@@ -27,7 +24,6 @@ export function poolTimeout(state: WaitState, poolTimeoutMs: number): GatewayErr
   })
 }
 
-/** HTTP_POOL_MAX_WAITING requests wait already. */
 export function queueFull(state: WaitState, maxWaiting: number): GatewayError {
   const message =
     `Too many requests are already waiting ${AWAITED[state.waitsFor]}: ${describe(state)} ` +
@@ -66,14 +62,14 @@ function describe({ waitsFor, budget, pace, inUse, waiting }: WaitState): string
   return `${inUse} of ${budget ?? 'unlimited'} connections in use, ${queue}`
 }
 
-/** Connections are the usual reason, and need no name. */
+/** Connections, the usual reason, need no detail. */
 function detailOf({ waitsFor }: WaitState): string | undefined {
   return { permit: undefined, start: 'pace', pause: 'pause' }[waitsFor]
 }
 
 const LONGEST_RETRY_S = 60
 
-/** Seconds until the requests that wait have probably been served. */
+/** Estimated wait until the waiting requests have been served. */
 function retryAfterOf({ waitsFor, pace, waiting, retryAfterS }: WaitState): number {
   if (waitsFor !== 'start' || pace === null) return retryAfterS
   return Math.min(LONGEST_RETRY_S, Math.ceil(((waiting + 1) / pace) * 60))

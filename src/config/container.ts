@@ -4,17 +4,17 @@ import { join } from 'node:path'
 import type { MemoryPlan } from './memory-plan.ts'
 import type { Config } from './settings.ts'
 
-/** Limits of the container; `null` if there are none. */
+/** `null` without limit. */
 export interface ContainerLimits {
-  /** CPUs as a fraction: a quota of half a period is 0.5. */
+  /** May be a fraction. */
   readonly cpus: number | null
   readonly memoryBytes: number | null
 }
 
-/** Reads a file of /proc or /sys; `null` if there is none. */
+/** Reads a file of /proc or /sys; `null` if missing. */
 export type ReadText = (path: string) => string | null
 
-/** Reads the limits of this process: its own cgroup and all above it, v2 or v1, the tightest of them. */
+/** Reads the tightest limits of this process's cgroup and all above, v2 or v1. */
 export function readContainerLimits(read: ReadText = readText): ContainerLimits {
   const groups = parseOwnGroups(read('/proc/self/cgroup') ?? '')
   const v2 = ancestors(groups.get('') ?? '/').map((path) => join('/sys/fs/cgroup', path))
@@ -39,37 +39,36 @@ export function readContainerLimits(read: ReadText = readText): ContainerLimits 
   }
 }
 
-/** CPUs of a cgroup v2 `cpu.max`, which is `<quota> <period>` or `max <period>`. */
+/** Parses `cpu.max` of v2: `<quota> <period>` or `max <period>`. */
 export function parseCpuMax(text: string): number | null {
   const [quota = '', period = ''] = text.trim().split(/\s+/)
   return parseCfsQuota(quota, period)
 }
 
-/** CPUs of a cgroup v1 quota and period in microseconds; a quota of -1 means none. */
+/** Parses quota and period of v1 in µs; -1 means none. */
 export function parseCfsQuota(quotaText: string, periodText: string): number | null {
   const quota = toWholeNumber(quotaText)
   const period = toWholeNumber(periodText)
   return quota === null || period === null ? null : quota / period
 }
 
-/** Bytes of a `memory.max` (v2) or `memory.limit_in_bytes` (v1, where a huge number means none). */
+/** Parses `memory.max` (v2) or `memory.limit_in_bytes` (v1, where a huge number means none). */
 export function parseMemoryLimit(text: string): number | null {
   const bytes = toWholeNumber(text)
   return bytes === null || bytes >= UNLIMITED_FROM ? null : bytes
 }
 
-/** CPUs to count on: what the container grants of what the machine has. */
 export function availableCpus(limits: ContainerLimits, parallelism = availableParallelism()) {
   return Math.min(parallelism, limits.cpus ?? parallelism)
 }
 
-/** Chooses the number of workers: as configured, or one for each whole CPU up to 2; never more than connections. */
+/** As configured, or one for each whole CPU up to 2; never more than connections. */
 export function chooseWorkers({ cluster, pool }: Pick<Config, 'cluster' | 'pool'>, cpus: number) {
   const wanted = cluster.workers ?? Math.max(1, Math.min(2, Math.floor(cpus)))
   return Math.min(wanted, pool.maxConnections ?? wanted)
 }
 
-/** Chooses the client connections of a worker: as configured or planned, but no more than open files allow. */
+/** Client connections of a worker, as configured or planned, within the limit of open files. */
 export function chooseConnections(
   { server, pool }: Pick<Config, 'server' | 'pool'>,
   plan: Pick<MemoryPlan, 'connectionsPerWorker' | 'workers'>,
@@ -82,8 +81,8 @@ export function chooseConnections(
 }
 
 /**
- * A worker never runs out of files: at that point Node would close connections that it has just accepted, without a word.
- * Each may be lent all connections to the upstream.
+ * Keeps a worker from running out of files: Node would silently close accepted connections. A worker may be lent all
+ * upstream connections.
  */
 function fitOpenFiles(share: number, openFiles: number | null, maxUpstream: number | null) {
   if (openFiles === null) return share
@@ -92,19 +91,19 @@ function fitOpenFiles(share: number, openFiles: number | null, maxUpstream: numb
   return Math.max(1, Math.min(share, Math.max(unused, Math.floor(free / 2))))
 }
 
-/** Files of a worker beside its sockets (25, with all of its threads), connections that are refused, and some to spare. */
+/** A worker's other files (25, with all threads), refused connections, and some to spare. */
 const OWN_FILES = 80
 
-/** Reads from `/proc/self/limits` how many files a process may have open; `null` where nothing limits it. */
+/** Limit of this process's open files; `null` without limit. */
 export function readOpenFilesLimit(read: ReadText = readText): number | null {
   const [, soft = ''] = /^Max open files\s+(\S+)/m.exec(read('/proc/self/limits') ?? '') ?? []
   return toWholeNumber(soft)
 }
 
-/** Between two looks at the limit of a running process. */
+/** Interval of checks of the limit. */
 const LIMIT_LOOK_MS = 1_000
 
-/** Follows the limit of open files, which can be lowered and raised at any time. */
+/** Follows changes of the limit of open files. */
 export function followOpenFiles(
   planned: number,
   maxUpstream: () => number | null,
@@ -123,8 +122,8 @@ export function followOpenFiles(
 }
 
 /**
- * Memory that the container uses, as `docker stats` shows it: without the cache of files that is not in use. `null` where
- * nothing limits it, as the figure is of more than this program then.
+ * Memory used as `docker stats` shows it, without unused file cache. `null` without limit: the figure is then of more
+ * than this program.
  */
 export function readMemoryUsed(read: ReadText = readText): number | null {
   const groups = parseOwnGroups(read('/proc/self/cgroup') ?? '')
@@ -143,7 +142,7 @@ export function readMemoryUsed(read: ReadText = readText): number | null {
   return null
 }
 
-/** v1 says 2^63 less a page for "no limit"; no container is granted a pebibyte. */
+/** v1 says 2^63 less a page for "no limit". */
 const UNLIMITED_FROM = 1024 ** 5
 
 function toWholeNumber(text: string): number | null {
@@ -156,7 +155,7 @@ function tightest(limits: readonly (number | null)[]): number | null {
   return known.length === 0 ? null : Math.min(...known)
 }
 
-/** Lines of /proc/self/cgroup are `<id>:<controllers>:<path>`; v2 has no controllers, v1 may have several in one. */
+/** Lines are `<id>:<controllers>:<path>`; v2 has no controllers, v1 may have several in one. */
 function parseOwnGroups(text: string): ReadonlyMap<string, string> {
   const groups = new Map<string, string>()
   for (const line of text.split('\n')) {

@@ -3,21 +3,20 @@ import { BlockList, isIP } from 'node:net'
 import { fleetProblems } from './fleet-checks.ts'
 import type { Config } from './settings.ts'
 
-/** A sentence about settings that are fine alone and wrong together. */
+/** Settings that are valid alone and wrong together. */
 export interface Contradiction {
-  /** The settings it speaks of; it is moot while one of them is wrong by itself. */
+  /** Ignored while one of these settings is wrong by itself. */
   readonly about: readonly string[]
   readonly sentence: string
 }
 
-/** The config with what could be corrected, and what was found. */
 export interface CrossChecked {
   readonly config: Config
   readonly problems: readonly Contradiction[]
   readonly warnings: readonly Contradiction[]
 }
 
-/** Checks settings against each other. Corrects what is harmless with a warning, refuses what is not. */
+/** Corrects harmless contradictions with a warning, refuses others. */
 export function crossCheck(config: Config): CrossChecked {
   const keepalive = limitKeepalive(config)
   const workers = limitWorkers(keepalive.config)
@@ -71,7 +70,7 @@ function openToAnyone(config: Config): readonly Contradiction[] {
   return [{ about: ['SERVER_HOST', 'PROXY_API_KEY'], sentence }]
 }
 
-/** Checks for missing credentials. With KIRO_CREDS=auto that shows only when they are looked for. */
+/** With KIRO_CREDS=auto, missing credentials show only when they are looked for. */
 function noCredentials(config: Config): readonly Contradiction[] {
   const { creds, isKeyPassthrough, isLoginWanted } = config.credentials
   if (!config.isProduction || creds === 'auto' || isKeyPassthrough || isLoginWanted) return []
@@ -86,11 +85,10 @@ function noCredentials(config: Config): readonly Contradiction[] {
   return [{ about, sentence: NO_CREDENTIALS }]
 }
 
-/** For operators of a gateway that may not simulate. */
 export const NO_CREDENTIALS =
   'There are no credentials. Sign in with "kiro-gateway login", set LOGIN_ON_START=true to sign in through the log, or set KIRO_API_KEY, KIRO_CREDS_FILE, KIRO_CLI_DB_FILE or REFRESH_TOKEN. (The simulator does not start with NODE_ENV=production.)'
 
-/** The resolver itself checks them: it knows all ways to write an address and a port. */
+/** Uses the resolver's own check, which knows all forms of addresses and ports. */
 function noNameServers({ names }: Config): readonly Contradiction[] {
   const resolver = new Resolver()
   const wrong = names.servers.find((server) => {
@@ -124,10 +122,10 @@ function keptContent({ observe }: Config): readonly Contradiction[] {
   return [{ about: ['DEBUG_CONTENT', 'DEBUG_MODE'], sentence }]
 }
 
-/** Random text of 16 letters and digits can't be guessed; a word or a name can. */
+/** 16 random letters and digits cannot be guessed; words can. */
 const MIN_KEY_CHARS = 16
 
-/** Names keys by their places: keys must not be logged. */
+/** Names keys by position: keys must not be logged. */
 function shortKeys({ server: { apiKeys, metricsKey } }: Config): readonly Contradiction[] {
   const short = shortApiKeys(apiKeys)
   if (metricsKey === null || metricsKey.length >= MIN_KEY_CHARS) return short
@@ -143,7 +141,7 @@ function shortApiKeys(apiKeys: readonly string[]): readonly Contradiction[] {
   return [{ about: ['PROXY_API_KEY'], sentence }]
 }
 
-/** The settings that name a source of credentials; the first one wins. */
+/** In order of precedence. */
 export function sourcesOf(config: Config): readonly string[] {
   const { apiKey, credsFile, cliDbFile, refreshToken } = config.credentials
   return [

@@ -1,7 +1,6 @@
 import type { Contradiction } from './cross-checks.ts'
 import type { Config } from './settings.ts'
 
-/** Finds settings that contradict each other in a fleet. */
 export function fleetProblems({ fleet, pool }: Config): readonly Contradiction[] {
   if (fleet.url === null) return []
   const problems: Contradiction[] = []

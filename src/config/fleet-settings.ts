@@ -7,7 +7,7 @@ const NAME = {
   allowed: 'up to 63 letters, digits, dots, dashes and underscores'
 } as const
 
-/** Several gateways with one budget. Nothing of it counts, or is loaded, without FLEET_URL. */
+/** Several gateways with one budget. Unused without FLEET_URL. */
 export const FleetSettings = {
   fleet: Type.Object({
     url: text(

@@ -11,22 +11,20 @@ import {
 } from './load.ts'
 import { codeOf } from '../shared/errors.ts'
 
-/** As `LoadResult`, and the file that was read; `null` if there was none. */
+/** `null` without a file. */
 export type ProcessLoadResult =
   | Exclude<LoadResult, { name: 'config' }>
   | (Extract<LoadResult, { name: 'config' }> & { readonly file: string | null })
 
 /**
- * Reads the real environment, which wins over `envFile`, and the command line, which wins over both. Leaves
- * `process.env` as it is, so that a later call (SIGHUP) sees what the file says then.
+ * Reads the command line, then the environment, then `envFile`. Leaves `process.env` alone, so that a later call
+ * (SIGHUP) sees the file's new content.
  *
- * A file named by `ENV_FILE` takes the place of `envFile` and wins over the real environment: a container keeps
- * the environment it was made with, and only a file can change between its restarts. The address to listen on still
- * comes from the environment, on which published port and health check rely.
+ * A file named by `ENV_FILE` wins over the environment, which a container keeps over restarts. The address still comes
+ * from the environment, on which published port and health check rely.
  *
- * A running gateway passes as `lastFile` the file that it read before: a file that is gone since must not be taken for an
- * empty one, which would ask for no client key.
- *
+ * `lastFile` is the file that a running gateway read: if it is gone, it must not count as empty, which would ask for no
+ * client key.
  * @throws {GatewayError} GW_CONFIG_INVALID
  */
 export function loadProcessConfig(
@@ -41,17 +39,16 @@ export function loadProcessConfig(
   return { ...loaded, warnings: [...warnings, ...loaded.warnings], file }
 }
 
-/** The environment that settings are read from. */
 export interface ReadEnvironment {
   readonly env: Environment
-  /** The file that was read; `null` if there was none. */
+  /** `null` without a file. */
   readonly file: string | null
-  /** The names in that file. */
+  /** Names in that file. */
   readonly fileNames: ReadonlySet<string>
   readonly warnings: readonly string[]
 }
 
-/** Reads `envFile`, or the file that `ENV_FILE` names, and puts it together with the real environment. */
+/** Merges `envFile`, or the file that `ENV_FILE` names, with the environment. */
 export function readEnvironment(envFile: string): ReadEnvironment {
   const real = withOwnNames(withoutEmpty(process.env))
   const ruling = real['ENV_FILE']
@@ -65,10 +62,7 @@ export function readEnvironment(envFile: string): ReadEnvironment {
   return { env: withOldState(env, dirname(envFile)), file, fileNames, warnings }
 }
 
-/**
- * Uses an old state folder: `STATE_DIR` once was `state` in the working folder, and a gateway with data there keeps it,
- * so that a new sign-in is not needed.
- */
+/** Keeps an old state folder in use: `STATE_DIR` once was `state` in the working folder. */
 function withOldState(env: Environment, workingFolder: string): Environment {
   if ((env['STATE_DIR'] ?? '').trim() !== '') return env
   const folder = join(workingFolder, 'state')
@@ -76,11 +70,7 @@ function withOldState(env: Environment, workingFolder: string): Environment {
   return isUsed ? { ...env, STATE_DIR: folder } : env
 }
 
-/**
- * Reads a `.env` file without touching `process.env`. `null` if it does not exist.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID when the file is there and cannot be read
- */
+/** Returns `null` if the file does not exist. @throws {GatewayError} GW_CONFIG_INVALID if it cannot be read */
 export function readEnvFile(path: string): Environment | null {
   try {
     return parse(readFileSync(path))
@@ -91,9 +81,8 @@ export function readEnvFile(path: string): Environment | null {
 }
 
 /**
- * Environment of child processes: variables of Node and the system's libraries, and no secrets. Settings reach workers
- * by messages, without what could renew the sign-in; an attacker would read the environment first. Left-out names are
- * present without a value, because Node adds missing ones.
+ * Variables of Node and system libraries, without secrets, which an attacker would look for in the environment first.
+ * Settings reach workers by messages. Other names are present without a value, because Node adds missing ones.
  */
 export function childEnvironment(): Readonly<Record<string, string | undefined>> {
   const entries = Object.entries(process.env)
@@ -110,15 +99,12 @@ const FOR_CHILDREN: ReadonlySet<string> = new Set(
   SSL_CERT_FILE SSL_CERT_DIR OPENSSL_CONF OPENSSL_MODULES`.split(/\s+/)
 )
 
-/** `LC_` names a language, `UV_` sizes libuv's threads, `MALLOC_` tunes the heap of the C library. */
+/** `LC_`: language, `UV_`: libuv's threads, `MALLOC_`: heap of the C library. */
 function isForChildren(name: string): boolean {
   return FOR_CHILDREN.has(name) || /^(LC|UV|MALLOC)_[A-Z_]+$/.test(name)
 }
 
-/**
- * A file that cannot be read does not stop the gateway: it may be readable by its owner only, and the environment is
- * there.
- */
+/** An unreadable file does not stop the gateway: it may be readable by its owner only, and the environment is there. */
 function readRulingFile(path: string, warnings: string[]): Environment | null {
   try {
     return parse(readFileSync(path))

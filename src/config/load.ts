@@ -16,19 +16,18 @@ import {
 import type { Setting } from './setting.ts'
 import { type Config, Settings } from './settings.ts'
 
-/** Names and values as in `process.env`; an empty value counts as not set. */
+/** As `process.env`; an empty value counts as not set. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Task of the program: run with a config, or print a text (`--help`, `--version`) and exit. */
+/** `--help` and `--version` print a text and exit. */
 export type LoadResult =
   | { readonly name: 'config'; readonly config: Config; readonly warnings: readonly string[] }
   | { readonly name: 'print'; readonly text: string }
 
 /**
- * Makes the config of an environment and a command line (`process.argv.slice(2)`). The result is deeply frozen. `fileNames`
- * are the names that stand in `.env`: those are compared with the settings more closely.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID, whose message lists every problem on a line of its own
+ * Makes a deeply frozen config of an environment and `process.argv.slice(2)`. `fileNames` are those in `.env`, which
+ * are compared with settings more closely.
+ * @throws {GatewayError} GW_CONFIG_INVALID that lists every problem on its own line
  */
 export function loadConfig(
   env: Environment,
@@ -45,16 +44,15 @@ export function loadConfig(
   return { name: 'config', config: deepFreeze(config), warnings }
 }
 
-/** A config of an environment that may have mistakes, and sentences about these. */
 export interface InspectedConfig {
-  /** A setting that is wrong has its default. */
+  /** Wrong settings have their defaults. */
   readonly config: Config
   /** Why the gateway would not start. */
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
 }
 
-/** As `loadConfig()` without a command line, for commands that also help where the gateway would not start. */
+/** For commands that help where the gateway would not start. */
 export function inspectConfig(
   env: Environment,
   fileNames: ReadonlySet<string> = new Set()
@@ -95,7 +93,7 @@ function examine(
 }
 
 const CLIENT_KEYS = 'PROXY_API_KEY'
-/** Why a gateway does not start whose keys are under a misspelt name. */
+/** Error if client keys stand under a misspelt name. */
 const LEFT_OPEN =
   'Without PROXY_API_KEY and named keys, anyone who reaches the gateway can use it. Correct the name or remove it.'
 
@@ -126,7 +124,7 @@ function readOptions(argv: readonly string[]) {
 }
 
 function readValues(env: Environment, options: ReadonlyMap<string, string>) {
-  /** A sentence for each setting that is wrong, by its name in the environment; the tree has its default then. */
+  /** By name in the environment; the tree then has the default. */
   const wrong = new Map<string, string>()
   const tree: Record<string, Record<string, unknown>> = {}
   for (const listed of listSettings()) {
@@ -170,7 +168,7 @@ function expandHome(path: string, env: Environment): string {
   return join(env['HOME'] ?? homedir(), path.slice(1))
 }
 
-/** Folder in which the system's programs keep their state. */
+/** Folder for programs' state by the system's convention. */
 export function usualStateDir(env: Environment, platform: string = process.platform): string {
   return join(stateHome(env, platform), 'kiro-gateway')
 }
@@ -182,18 +180,15 @@ function stateHome(env: Environment, platform: string): string {
   return expandHome(platform === 'win32' ? '~/AppData/Local' : '~/.local/state', env)
 }
 
-/** The values of all settings, by group and name, as what they are. */
 export function toSettings(tree: unknown) {
   if (!Check(Settings, tree)) throw new Error('a default in settings.ts is outside its own bounds')
   return tree
 }
 
 /**
- * Takes from `next` what can change while the gateway runs, and names the settings that differ and take effect with the
- * next start only (`restart` in `settings.ts`).
- *
- * @throws {GatewayError} GW_CONFIG_INVALID when what stays and what is new are wrong together, such as a public
- *   address and no client key.
+ * Takes from `next` what can change while running, and names changed settings that need a restart.
+ * @throws {GatewayError} GW_CONFIG_INVALID if old and new values contradict each other, such as a public address and
+ *   no client key.
  */
 export function reload(running: Config, next: Config) {
   const tree: Record<string, Record<string, unknown>> = {}
@@ -215,12 +210,11 @@ function valueAt(config: Config, group: string, name: string): unknown {
   return Reflect.get(Reflect.get(config, group), name)
 }
 
-/** The same without what counts as not set. */
 export function withoutEmpty(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([, text = '']) => text.trim() !== ''))
 }
 
-/** The same with every setting under its own name, whatever spelling was used. */
+/** Replaces other spellings of settings by their own names. */
 export function withOwnNames(env: Environment): Environment {
   const named = { ...env }
   for (const { setting } of listSettings()) {
@@ -233,7 +227,6 @@ export function withOwnNames(env: Environment): Environment {
   return named
 }
 
-/** The error that lists these problems. */
 export function configInvalid(problems: readonly string[], cause?: unknown): GatewayError {
   const heading =
     problems.length === 1
@@ -251,7 +244,6 @@ function deepFreeze<T>(value: T): T {
   return value
 }
 
-/** Text of `--help`: the commands, options, and every setting with its allowed values and default. */
 export function usageText(commands: readonly string[] = []): string {
   const settings = listSettings().map(({ setting }) => setting)
   const options = settings.flatMap((setting) =>

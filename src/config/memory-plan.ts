@@ -1,60 +1,52 @@
-/** Limits of a V8 heap. V8's young generation takes three semi-spaces at most. */
+/** V8's young generation takes up to three semi-spaces. */
 export interface HeapPlan {
   readonly oldSpaceMb: number
   readonly semiSpaceMb: number
 }
 
-/**
- * Partition of the container's memory. `usedBytes` is everything that may be in use at the same time; it stays
- * `headroomBytes` below `limitBytes`.
- */
+/** `usedBytes` may all be in use at once; it stays `headroomBytes` below `limitBytes`. */
 export interface MemoryPlan {
   readonly limitBytes: number
-  /** At most as many as asked for; fewer where that many do not fit. */
+  /** Fewer than asked for if they do not fit. */
   readonly workers: number
-  /** Threads of each worker. */
+  /** Per worker. */
   readonly threads: number
   readonly primary: HeapPlan
   readonly worker: HeapPlan
-  /** Plan of a converting thread; their total is shared with the one that reads PDFs. */
+  /** Thread for conversions; its total is shared with the PDF thread. */
   readonly thread: HeapPlan
-  /** Part of `thread`: while a PDF is read, no large body is converted. */
+  /** Part of `thread`: no large body is converted while a PDF is read. */
   readonly pdfThread: HeapPlan
-  /** Buffers outside that heap for unpacking a PDF, per worker, the library included. */
+  /** Per worker, outside the heap, including the library. */
   readonly pdfBufferBytes: number
-  /** Request bodies of one worker: being read, transformed and held. */
+  /** Bodies being read, converted and held. */
   readonly bodyBytesPerWorker: number
-  /** The same for small bodies alone, while the other is in use. */
+  /** For small bodies alone, while the other is in use. */
   readonly smallLaneBytesPerWorker: number
-  /** Answers of a usual size that are held, while the memory for bodies is in use. */
+  /** For held answers of usual size, while the memory for bodies is in use. */
   readonly answerLaneBytesPerWorker: number
-  /**
-   * Sockets: what the kernel holds for them, answers that clients have not read included, and Node outside its heaps. The
-   * container pays for both.
-   */
+  /** The kernel's memory for sockets, including unread answers, and Node's outside its heaps. */
   readonly socketBytes: number
-  /** Connections of clients that fit while nothing is sent on them. */
+  /** Idle client connections that fit. */
   readonly connectionsPerWorker: number
-  /** Rest for everything unaccounted, and the buffers of PDFs while some are read. */
+  /** For everything unaccounted, and buffers of PDFs. */
   readonly headroomBytes: number
   readonly usedBytes: number
 }
 
-/** Wishes for the partition. */
 export interface MemoryWishes extends Pick<MemoryPlan, 'workers' | 'threads'> {
   readonly isTracing?: boolean
 }
 
-/** Used where neither `MEMORY_LIMIT` nor a cgroup sets a limit. */
+/** Without `MEMORY_LIMIT` and cgroup limit. */
 export const DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024
 
-/** The minimum for one worker with one thread; also the lower bound of `MEMORY_LIMIT`. */
+/** One worker with one thread; lower bound of `MEMORY_LIMIT`. */
 export const MIN_MEMORY_BYTES = 224 * 1024 * 1024
 
 /**
- * Shares a container's memory out. Drops threads, then workers, that would leave the rest too little to live.
- *
- * @throws {RangeError} below `MIN_MEMORY_BYTES`
+ * Divides a container's memory. Drops threads, then workers, that would leave too little. @throws {RangeError} below
+ * `MIN_MEMORY_BYTES`
  */
 export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan {
   if (limitBytes < MIN_MEMORY_BYTES) {
@@ -70,39 +62,39 @@ export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan
 }
 
 const MEBIBYTE = 1024 * 1024
-/** Measured on Node 24 with all libraries loaded: PSS less the heap is 23 MB for each of three processes. */
+/** Measured on Node 24 with all libraries: PSS without heap is 23 MB for each of three processes. */
 const PROCESS_BASE_MB = 26
-/** OpenTelemetry's libraries and waiting spans, per worker with traces on. */
+/** OpenTelemetry and waiting spans, per worker. */
 const TRACING_MB = 10
-/** An isolate with Node's own code in it, less its heap. */
+/** An isolate with Node's code, without its heap. */
 const THREAD_BASE_MB = 6
-/** A book of some hundred pages takes 20 MB to read, a thread's own code included. */
+/** A book of some hundred pages takes 20 MB, including the thread's code. */
 const PDF_HEAP_MB = 34
-/** Beyond this a PDF is none to be read. A book of a thousand pages takes 18 MB, of which the library takes 14 by itself. */
+/** Larger PDFs are not read. A book of a thousand pages takes 18 MB, the library alone 14. */
 const MAX_PDF_BUFFER_MB = 48
-/** Below these, starting alone collects garbage all the time. */
+/** With less, starting alone collects garbage all the time. */
 const MIN_HEAP_MB = { primary: 28, worker: 44, thread: 28 } as const
-/** Beyond these, a larger heap only collects later. */
+/** A larger heap only collects later. */
 const MAX_HEAP_MB = { primary: 64, worker: 1024, thread: 1024 } as const
-/** With room for 4 MB of young objects instead of 2 a conversation of 400 KB takes a fifth less of a CPU. */
+/** With 4 MB of young objects instead of 2, a conversation of 400 KB takes a fifth less CPU. */
 const ROOMY_THREAD_MB = 48
 const MIN_BODIES_MB = 8
-/** Four small bodies at the limit of what is small, or dozens of usual ones. */
+/** Four small bodies of maximum size, or dozens of usual ones. */
 const SMALL_LANE_MB = 2
-/** Some thirty answers of a usual size that are long; what is shorter needs none of it. */
+/** About thirty long answers of usual size; shorter ones need none. */
 const ANSWER_LANE_MB = 2
 
 /**
- * An idle connection of a client, measured with 4,000 of them on Node 24: 7 KiB outside the heap and 4 KiB in the
- * kernel, without buffers. Of a worker's heap it takes 4 KiB more.
+ * Idle client connection, measured with 4,000 on Node 24: 7 KiB outside the heap and 4 KiB in the kernel, without
+ * buffers. A worker's heap takes 4 KiB more.
  */
 export const CONNECTION_BYTES = 11 * 1024
 /**
- * Part of the memory for sockets that is kept for answers which clients have not read yet. They may take more while there are
- * fewer connections than planned, and for a moment, while clients read, as much again of the headroom.
+ * Part of socket memory for unread answers. They may take more with fewer connections than planned, and briefly as much
+ * again of the headroom.
  */
 export const UNREAD_PART = 1 / 4
-/** A worker has no use for more, whatever memory there is. */
+/** More is of no use to a worker. */
 const MAX_CONNECTIONS = 16_384
 
 /**

@@ -2,22 +2,22 @@ import { editDistance } from '../shared/edit-distance.ts'
 import { listSettings } from './setting-text.ts'
 import type { Environment } from './load.ts'
 
-/** A name that no program is known to read, and the setting that it looks like. */
+/** Unknown name that resembles a setting. */
 export interface MisspeltName {
   readonly name: string
   readonly meant: string
 }
 
-/** Names of others that look like ours: HTTPS_PROXY often stands beside HTTP_PROXY, for calls that the gateway does not make. */
+/** HTTPS_PROXY often stands beside HTTP_PROXY, for calls that the gateway does not make. */
 const NAMES_OF_OTHERS: ReadonlySet<string> = new Set(['HTTP_PROXY', 'http_proxy'])
-/** Other programs have names that are a letter away from shorter ones of ours, such as WORKER from WORKERS. */
+/** Other programs' short names are a letter away from ours, such as WORKER from WORKERS. */
 const MIN_GUESSED_LETTERS = 8
-/** Kubernetes' addresses of services, in names that the owners of the services choose. */
+/** Kubernetes' service addresses, whose names others choose. */
 const SERVICE_LINK = /^(?:tcp|udp|sctp):\/\//
 
 /**
- * Finds names that look like misspelt settings. Case and separators do not count. In `.env`, which is the gateway's own, a
- * name may be two letters off; in the environment, which others share, one, unless it begins as only our names do.
+ * Ignores case and separators. A name may be two letters off in `.env`, which is the gateway's own; in the shared
+ * environment one, unless it begins as only our names do.
  */
 export function findMisspelt(
   env: Environment,
@@ -39,7 +39,7 @@ function lettersOf(name: string): string {
   return name.toUpperCase().replace(/[-_.]/g, '')
 }
 
-/** Compares a name with those alone that begin or end like it and have nearly its length: there may be thousands of names. */
+/** Compares only names with the same beginning or end and similar length: there may be thousands. */
 function nearest(
   letters: string,
   candidates: readonly { readonly name: string; readonly letters: string }[],

@@ -2,14 +2,13 @@ import { Check } from 'typebox/schema'
 import type { Setting, SettingKind } from './setting.ts'
 import { Settings } from './settings.ts'
 
-/** A leaf of `Settings` and where its value stands in the config. */
 export interface ListedSetting {
   readonly group: string
   readonly name: string
   readonly setting: Setting<unknown>
 }
 
-/** All settings in the order of `settings.ts`. */
+/** In the order of `settings.ts`. */
 export function listSettings(): readonly ListedSetting[] {
   return Object.entries(Settings.properties).flatMap(([group, { properties }]) =>
     Object.entries<Setting<unknown>>(properties).map(([name, setting]) => ({
@@ -20,7 +19,7 @@ export function listSettings(): readonly ListedSetting[] {
   )
 }
 
-/** The value that a text stands for, in the unit of the config; `undefined` if it is not allowed. */
+/** Value in the unit of the config; `undefined` if not allowed. */
 export function readSetting(setting: Setting<unknown>, text: string): unknown {
   const { nullWord } = setting
   if (nullWord !== undefined && text.toLowerCase() === nullWord) return null
@@ -28,7 +27,7 @@ export function readSetting(setting: Setting<unknown>, text: string): unknown {
   return value !== undefined && Check(setting, value) ? value : undefined
 }
 
-/** Describes the allowed values of a setting for people: the second half of "SERVER_PORT is "x". Allowed: …". */
+/** Second half of "SERVER_PORT is "x". Allowed: …". */
 export function describeAllowed(setting: Setting<unknown>): string {
   const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER, nullWord } = setting
   const range = `from ${writeSetting(setting, minimum)} to ${writeSetting(setting, maximum)}`
@@ -36,7 +35,7 @@ export function describeAllowed(setting: Setting<unknown>): string {
   return nullWord === undefined ? allowed : `${allowed}, or ${nullWord}`
 }
 
-/** A value of the config as one would write it in `.env`; empty for a setting that is left out by default. */
+/** Value in the form of `.env`; empty if left out by default. */
 export function writeSetting(setting: Setting<unknown>, value: unknown): string {
   if (value === null) return setting.nullWord ?? ''
   if (typeof value === 'string' || typeof value === 'boolean') return String(value)
@@ -48,9 +47,9 @@ export function writeSetting(setting: Setting<unknown>, value: unknown): string 
 }
 
 interface KindRules {
-  /** `undefined` if the text cannot be one. */
+  /** `undefined` if invalid. */
   parse(text: string, setting: Setting<unknown>): unknown
-  /** Describes the allowed values for people. `range` is "from 1 to 5". */
+  /** `range` is "from 1 to 5". */
   describe(range: string, setting: Setting<unknown>): string
 }
 
@@ -93,7 +92,7 @@ const KINDS: Readonly<Record<SettingKind, KindRules>> = {
 const UNIT_BYTES = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 } as const
 const TRUE_WORDS = ['true', '1', 'yes', 'on', 'enabled']
 const FALSE_WORDS = ['false', '0', 'no', 'off', 'disabled']
-/** The names of other loggers for the same levels, which a `.env` of another gateway may use. */
+/** Level names of other loggers, which another gateway's `.env` may use. */
 const CHOICE_ALIASES: Readonly<Record<string, string>> = { warning: 'warn', critical: 'fatal' }
 
 function parseChoice(choices: readonly string[], word: string): string | undefined {
@@ -139,13 +138,12 @@ function writeNumber({ kind }: Setting<unknown>, value: number): string {
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { http: 80, https: 443, socks5: 1080 }
 const ADDRESS = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.+)$/i
 const HOST = /^([a-z0-9._-]{1,253}|\[[0-9a-f:.]+\])$/i
-/** RFC 1929 has one byte for the length of each. */
+/** RFC 1929 has one byte for each length. */
 const MAX_SOCKS_BYTES = 255
 
 /**
- * A proxy's address as people write it, in one form: `scheme://[user:password@]host:port`, user and password
- * percent-encoded. `host:port` alone is an http proxy, `socks5h` is `socks5`: names are always resolved by the proxy.
- * `undefined` if the text is not such an address.
+ * Normalises a proxy's address to `scheme://[user:password@]host:port` with percent-encoded credentials. `host:port` is
+ * an http proxy; `socks5h` becomes `socks5`, since proxies always resolve names. `undefined` if invalid.
  */
 export function toProxyUrl(text: string): string | undefined {
   const [, given, rest = ''] = ADDRESS.exec(text) ?? []
@@ -163,7 +161,7 @@ export function toProxyUrl(text: string): string | undefined {
   return `${scheme}://${credentials}${hostname}:${url.port === '' ? defaultPort : url.port}`
 }
 
-/** A part of the credentials, percent-encoded. */
+/** `encoded` is percent-encoded. */
 function isUsable(scheme: string, encoded: string): boolean {
   try {
     const bytes = Buffer.byteLength(decodeURIComponent(encoded))

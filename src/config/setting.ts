@@ -1,9 +1,8 @@
 import { type TSchema, type TUnsafe, Type } from '../shared/schema-type.ts'
 
 /**
- * Notation of a setting. `seconds` become milliseconds, `bytes` may end in K, M or G (powers of 1024), a `list` is
- * separated by commas, `pairs` are `a=b,c=d`, for a `proxy` see `setting-text.ts`. A `url` is the beginning of others,
- * an `address` is used as it is.
+ * `seconds` become ms; `bytes` may end in K, M or G (powers of 1024); a `list` has commas, `pairs` are `a=b,c=d`; for
+ * `proxy` see `setting-text.ts`. A `url` is the beginning of others, an `address` is used as it is.
  */
 export type SettingKind =
   | 'text'
@@ -19,43 +18,41 @@ export type SettingKind =
   | 'list'
   | 'pairs'
 
-/** Facts of a leaf of `Settings` besides its JSON Schema; both live in the same object. */
+/** Facts of a setting besides its JSON Schema, in the same object. */
 export interface SettingFacts {
   readonly env: string
-  /** Another spelling of `env` that people and tools use; where both are set, this one wins. */
+  /** Another spelling; `env` wins if both are set. */
   readonly alias?: string
   readonly kind: SettingKind
-  /** In the unit of the config: milliseconds, bytes. `null` is what `none` means, or that nothing was set. */
+  /** In ms or bytes; `null` is what `none` means, or that nothing was set. */
   readonly default: unknown
   readonly description: string
-  /** The text that stands for `null`; without it `null` can only come from leaving the setting out. */
+  /** Text for `null`; without it `null` means left out. */
   readonly nullWord?: 'none' | 'auto'
-  /** The command line option that sets the same value and wins over the environment. */
+  /** Command line option, which wins over the environment. */
   readonly option?: 'host' | 'port' | 'workers'
-  /** Never shown: not in messages, not in the help text. */
+  /** Never shown in messages or help. */
   readonly isSecret?: boolean
-  /** A running gateway can't take another value: processes, sockets or the sign-in were made with this one. */
+  /** Changes need a restart. */
   readonly restart?: true
-  /** Description of the allowed values, if bounds or choices do not suffice. */
+  /** Overrides the generated description. */
   readonly allowed?: string
   readonly minimum?: number
   readonly maximum?: number
   readonly enum?: readonly string[]
 }
 
-/** A leaf of `Settings`. Its schema checks the value after the text was read, so bounds are in the config's unit. */
+/** The schema checks the value after it was read, so bounds are in the config's unit. */
 export type Setting<T> = TUnsafe<T> & SettingFacts
 
-/** Makes a leaf: the JSON Schema in `schema` and the facts stay in one object. */
 export function setting<T>(facts: SettingFacts, schema: TSchema): Setting<T> {
   return Object.assign(Type.Unsafe<T>(schema), facts)
 }
 
-/** Facts for the builders below, besides name and description. */
 interface MoreFacts
   extends Pick<SettingFacts, 'alias' | 'option' | 'isSecret' | 'restart' | 'allowed'> {}
 
-/** `null` is possible where it is the default, or what the null word means. */
+/** `null` is possible as a default, or as the meaning of the null word. */
 type OrNull<T, Facts> = Facts extends { default: null } | { nullWord: string } ? T | null : T
 
 interface NumberFacts extends MoreFacts {
@@ -65,14 +62,12 @@ interface NumberFacts extends MoreFacts {
   readonly nullWord?: 'none' | 'auto'
 }
 
-/** The longest time that a setting allows, in seconds. Node's own timers end at 24.8 days. */
+/** In seconds. Node's timers end at 24.8 days. */
 export const DAY = 86_400
 
-/** A whole number. */
 export const count = numbersOf('count', 1)
-/** A size in bytes. */
 export const bytes = numbersOf('bytes', 1)
-/** A duration: seconds in the environment and in the bounds given here, milliseconds in the config. */
+/** Seconds in the environment and in bounds, ms in the config. */
 export const seconds = numbersOf('seconds', 1000)
 
 function numbersOf(kind: SettingKind, scale: number) {
@@ -93,7 +88,7 @@ interface TextFacts extends MoreFacts {
   readonly pattern?: string
 }
 
-/** A text; one whose default is `null` may be left out. */
+/** May be left out if the default is `null`. */
 export function text<const Facts extends TextFacts>(
   env: string,
   facts: Facts,
@@ -110,12 +105,10 @@ export function text<const Facts extends TextFacts>(
   )
 }
 
-/** True or false. */
 export function flag(env: string, value: boolean, description: string) {
   return setting<boolean>({ env, kind: 'flag', default: value, description }, { type: 'boolean' })
 }
 
-/** One of some words. */
 export function choice<Word extends string>(
   env: string,
   words: {

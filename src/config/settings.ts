@@ -8,9 +8,8 @@ import { UpstreamSettings } from './upstream-settings.ts'
 const MEBIBYTE = 1024 * 1024
 
 /**
- * Every setting: where it is read from, its bounds, default and meaning. docs/settings.md and `.env.example` are made
- * of it. `restart`: a running gateway keeps the old value. `null` means no limit, automatic or left out, as each
- * sentence says.
+ * All settings; docs/settings.md and `.env.example` are generated from them. `restart`: a running gateway keeps the old
+ * value. `null` means no limit, automatic or left out, as each sentence says.
  */
 export const Settings = Type.Object({
   server: Type.Object({
@@ -348,7 +347,7 @@ export const Settings = Type.Object({
 
 type DeepReadonly<T> = T extends object ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> } : T
 
-/** The settings as the program sees them: checked, defaults filled in, deeply frozen, plain JSON. */
+/** Checked, with defaults, deeply frozen, plain JSON. */
 export type Config = DeepReadonly<Static<typeof Settings>> & {
   /** `NODE_ENV=production`: missing credentials are an error instead of a reason to simulate. */
   readonly isProduction: boolean

@@ -4,7 +4,7 @@ import { choice, count, setting, text } from './setting.ts'
 const HEADER_NAME = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 const VALUE = '^[\\x21-\\x7e]([\\x20-\\x7e]*[\\x21-\\x7e])?$'
 
-/** Traces, by the names and in the units of OpenTelemetry's specification. Without an endpoint nothing of it is there. */
+/** Traces, named as in OpenTelemetry's specification. Unused without an endpoint. */
 export const TraceSettings = {
   traces: Type.Object({
     endpoint: text(

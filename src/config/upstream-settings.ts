@@ -9,7 +9,6 @@ const REGION = {
   allowed: 'an AWS region such as us-east-1'
 } as const
 
-/** Settings for reaching the upstream: connections, timeouts, hosts, names, proxies, and credentials. */
 export const UpstreamSettings = {
   pool: Type.Object({
     maxConnections: count(

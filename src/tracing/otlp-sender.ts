@@ -3,31 +3,27 @@ import { Agent as TlsAgent, request as requestHttps } from 'node:https'
 import { codeOf } from '../shared/errors.ts'
 
 export interface SenderOptions {
-  /** Address of the collector. */
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly contentType: string
-  /** Time for one request, from the connection to the end of its answer. */
+  /** From the connection to the end of the answer. */
   readonly timeoutMs: number
 }
 
-/** Outcome of sending spans. */
 export type SendOutcome =
   | { readonly type: 'taken' }
-  /** The same spans may be taken later. */
+  /** Try the same spans again. */
   | { readonly type: 'later'; readonly why: string; readonly afterMs: number | null }
-  /** They will never be. */
   | { readonly type: 'refused'; readonly why: string }
 
-/** Statuses after which OTLP wants the same spans again. */
+/** OTLP's statuses for another attempt. */
 const LATER_STATUSES: readonly number[] = [429, 502, 503, 504]
-/** Most bytes of an answer that are read. */
 const MAX_ANSWER_BYTES = 64 * 1024
 const MAX_AFTER_MS = 60_000
 
 /**
- * Sends spans over one connection of its own, outside the budget of connections to the upstream: the endpoint is
- * another host. One request at a time; redirects are not followed and proxies not used.
+ * Sends spans over one connection of its own, outside the upstream's budget. One request at a time, without redirects
+ * and proxies.
  */
 export class OtlpSender {
   readonly #options: SenderOptions
@@ -41,7 +37,7 @@ export class OtlpSender {
     this.#agent = this.#isTls ? new TlsAgent(keep) : new Agent(keep)
   }
 
-  /** Never rejects. `signal` gives up. */
+  /** Never rejects. */
   async send(body: Uint8Array, signal: AbortSignal): Promise<SendOutcome> {
     const { timeoutMs } = this.#options
     try {
@@ -94,7 +90,7 @@ function outcomeOf({ statusCode: status = 0, headers }: IncomingMessage): SendOu
   return { type: 'later', why, afterMs: isUsable ? Math.min(afterMs, MAX_AFTER_MS) : null }
 }
 
-/** In a word: what foreign errors say may have addresses and more in it. */
+/** Returns a word: foreign errors may contain addresses and more. */
 function whyOf(cause: unknown): string {
   if (cause instanceof Error && cause.name === 'TimeoutError') return 'no answer in time'
   return codeOf(cause) || 'no connection'

@@ -3,16 +3,12 @@ import { cleanText } from '../observe/log-fields.ts'
 import { ownText } from '../shared/own-memory.ts'
 import type { TracedCall, TracedTurn } from './turn-trace.ts'
 
-/** Most characters of a value; longer ones are cut. */
 export const MAX_VALUE_CHARS = 256
 
-/** Name of the vendor, for which the conventions have no word. */
+/** The conventions have no name for this vendor. */
 const PROVIDER = 'aws.kiro'
 
-/**
- * Attributes of a completed request's span, in the words of OpenTelemetry's conventions for HTTP and for generative AI
- * as far as they exist.
- */
+/** Attributes of a request's span by OpenTelemetry's conventions for HTTP and generative AI. */
 export function turnAttributes(turn: TracedTurn): Attributes {
   const { model, usage, code, keyName, repairs } = turn
   return {
@@ -39,7 +35,7 @@ export function turnAttributes(turn: TracedTurn): Attributes {
 
 function usageAttributes(usage: NonNullable<TracedTurn['usage']>): Attributes {
   const { cacheReadTokens, cacheWriteTokens, reasoningTokens } = usage
-  // There the input has the cached tokens in it.
+  // The conventions count cached tokens as input.
   const inputTokens = usage.inputTokens + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
   return {
     'gen_ai.usage.input_tokens': inputTokens,
@@ -56,7 +52,7 @@ function usageAttributes(usage: NonNullable<TracedTurn['usage']>): Attributes {
   }
 }
 
-/** Attributes of one call's span. Tokens are reported for the request alone, so that they are not counted twice. */
+/** Without tokens, which would be counted twice. */
 export function callAttributes(
   { url, status, chunks, code }: TracedCall,
   upstreamModel: string
@@ -75,10 +71,7 @@ export function callAttributes(
   }
 }
 
-/**
- * A text as it may stand in a span: without secrets and control characters, of a bearable length, and in memory of its own,
- * since what it was cut from may be a whole request.
- */
+/** Makes a text safe for a span: no secrets or control characters, limited, and in memory of its own. */
 export function shown(text: string): string {
   const clean = cleanText(text.slice(0, 2 * MAX_VALUE_CHARS), MAX_VALUE_CHARS - 1)
   return ownText(clean.toWellFormed().replaceAll(/\p{Cc}/gu, ' '))

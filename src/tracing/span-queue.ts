@@ -6,27 +6,27 @@ export interface SpanQueueOptions {
   readonly toBody: (spans: readonly ReadableSpan[]) => Uint8Array
   readonly onSent: (count: number) => void
   readonly onDropped: (count: number, why: SpanLoss) => void
-  /** Once, when spans begin to be refused or to pile up. */
+  /** Called once when spans begin to be refused or to pile up. */
   readonly onTrouble: (why: string) => void
-  /** When they are taken again. */
+  /** Called when spans are taken again. */
   readonly onMended: () => void
   readonly limits?: Partial<QueueLimits>
 }
 
-/** `full`: there was no room. `refused`: the endpoint does not take them. `closed`: the worker has ended before they were sent. */
+/** No room; refused by the endpoint; unsent when the worker ended. */
 export type SpanLoss = 'full' | 'refused' | 'closed'
 
 interface QueueLimits {
   readonly maxSpans: number
-  /** Limit of all waiting spans, by `weightOf()`. */
+  /** By `weightOf()`. */
   readonly maxBytes: number
   readonly maxBatch: number
-  /** Time that a span waits for others to go with. */
+  /** Longest wait for a batch. */
   readonly delayMs: number
-  /** Before the second try; then twice as long each time. */
+  /** Before the second attempt; doubles. */
   readonly retryMs: number
   readonly maxRetryMs: number
-  /** For what is left at the end. */
+  /** Time for the last spans. */
   readonly closeMs: number
 }
 
@@ -46,8 +46,8 @@ interface Waiting {
 }
 
 /**
- * Queue of spans to send. Bounded in number and bytes: if the endpoint is slow or gone, new ones are dropped and
- * counted, and those that wait are tried again. Ending a span never waits.
+ * Bounded queue of spans. If the endpoint is slow or gone, new spans are dropped and counted, waiting ones retried.
+ * Ending a span never waits.
  *
  * ```
  *   onEnd ──▶ waiting ──delay, or a batch is full──▶ one request at a time ──▶ taken, or refused and dropped
@@ -58,7 +58,7 @@ interface Waiting {
 export class SpanQueue implements SpanProcessor {
   readonly #options: SpanQueueOptions
   readonly #limits: QueueLimits
-  /** Waiting spans; those of the batch under way are the first. Bounded by `limits`. */
+  /** The batch under way comes first. Bounded by `limits`. */
   #waiting: Waiting[] = []
   #bytes = 0
   #timer: NodeJS.Timeout | null = null
@@ -106,7 +106,6 @@ export class SpanQueue implements SpanProcessor {
     }
   }
 
-  /** Sends what it can in `closeMs`, and drops the rest. */
   async shutdown(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -178,7 +177,6 @@ export class SpanQueue implements SpanProcessor {
   /** Delay requested by the endpoint. */
   #afterMs: number | null = null
 
-  /** Until the next request. */
   get #pauseMs(): number {
     const { maxBatch, delayMs, retryMs, maxRetryMs } = this.#limits
     if (this.#failures === 0) return this.#waiting.length >= maxBatch ? 0 : delayMs
@@ -192,11 +190,11 @@ export class SpanQueue implements SpanProcessor {
   }
 }
 
-/** Size of a span, an event and an attribute without their texts; measured with a thousand of them. */
+/** Without texts; measured with a thousand spans. */
 const SPAN_BYTES = 1500
 const PART_BYTES = 150
 
-/** Approximate memory of a waiting span. */
+/** Approximate memory. */
 function weightOf({ name, attributes, events }: ReadableSpan): number {
   const parts = [attributes, ...events.map((event) => event.attributes ?? {})]
   const texts = parts

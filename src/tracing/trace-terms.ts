@@ -10,7 +10,6 @@ import type { Config } from '../config/settings.ts'
 
 type TraceSettings = Config['traces']
 
-/** Sampler for OTEL_TRACES_SAMPLER and its argument. */
 export function samplerOf({ sampler, samplerArg }: TraceSettings): Sampler {
   const ratio = samplerArg === null ? 1 : Number(samplerArg)
   switch (sampler) {
@@ -29,14 +28,14 @@ export function samplerOf({ sampler, samplerArg }: TraceSettings): Sampler {
   }
 }
 
-/** Address for traces: OTEL_EXPORTER_OTLP_ENDPOINT and the path of traces. */
+/** From OTEL_EXPORTER_OTLP_ENDPOINT. */
 export function tracesUrl(endpoint: string): string {
   const url = new URL(endpoint)
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/v1/traces`
   return url.href
 }
 
-/** As the variables have them: percent-encoded where need be. */
+/** Decodes percent-encoded values, as the variables may have. */
 export function decodedPairs(
   pairs: Readonly<Record<string, string>>
 ): Readonly<Record<string, string>> {
@@ -53,10 +52,10 @@ function decodedText(text: string): string {
   }
 }
 
-/** `00-trace-parent-flags`, and what later versions have behind that. */
+/** `00-trace-parent-flags`; later versions may append more. */
 const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.{0,512})?$/
 
-/** The context of a request by its client's `traceparent`; a trace of its own where that is none. */
+/** Starts a trace if `traceparent` is invalid. */
 export function contextOf(traceparent: unknown): Context {
   if (typeof traceparent !== 'string') return ROOT_CONTEXT
   const match = TRACEPARENT.exec(traceparent.trim())
@@ -68,7 +67,6 @@ export function contextOf(traceparent: unknown): Context {
   return trace.setSpanContext(ROOT_CONTEXT, parent)
 }
 
-/** Header with which a client may continue the trace. */
 export function toTraceparent(traceId: string, spanId: string, flags: number): string {
   return `00-${traceId}-${spanId}-${flags.toString(16).padStart(2, '0')}`
 }

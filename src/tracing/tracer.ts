@@ -27,13 +27,12 @@ export interface TracerOptions {
   readonly metrics: Pick<Metrics, 'spansSent' | 'spansDropped'>
 }
 
-/** Events of a request: phases, of which retries and rounds have more. */
+/** Retries and rounds have further phases. */
 const MAX_EVENTS = 64
-/** Calls of one request that get a span. */
 const MAX_CALLS = 32
 const SCOPE = 'kiro-gateway'
 
-/** Traces requests and sends their spans to an OTLP endpoint. */
+/** Sends spans to an OTLP endpoint. */
 export function createTurnTracer(options: TracerOptions): TurnTracer {
   const { settings, workerId } = options
   const sender = createSender(options)
@@ -86,7 +85,7 @@ function createQueue({ settings, log, metrics }: TracerOptions, sender: OtlpSend
   })
 }
 
-/** One request as a span, its phases as events of it, its calls of the upstream as children. */
+/** A request's span, with phases as events and upstream calls as children. */
 class TurnSpan implements TurnTrace {
   readonly #tracer: Tracer
   readonly #span: Span
@@ -151,7 +150,7 @@ class TurnSpan implements TurnTrace {
   }
 }
 
-/** Milliseconds since 1970 of a `performance.now()`. */
+/** Converts from `performance.now()` to epoch ms. */
 function toEpoch(at: number): number {
   return performance.timeOrigin + at
 }
