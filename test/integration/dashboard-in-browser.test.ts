@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
+import { startChat } from '../helper/chat-client.ts'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { freePort } from '../helper/free-port.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
@@ -120,44 +120,7 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
     await row.click()
   })
 
-  await t.test('100 streams, 5 reloads, a kill: page, metrics and clients agree', async (t) => {
-    const before = await countOf(gateway.url, 'kiro_gateway_requests_total')
-    const counted = async (): Promise<number> =>
-      (await countOf(gateway.url, 'kiro_gateway_requests_total')) - before
-    const answers: ChatAnswer[] = []
-    let victim = 0
-    let lastServed: readonly ChatAnswer[] = []
-    const isVictims = ({ headers }: ChatAnswer): boolean => {
-      const id = headers['x-request-id']
-      const line = gateway.lines.find((one) => one['request_id'] === id)
-      return line === undefined || line['pid'] === victim // its last lines may be lost with it
-    }
-    for (const [round, budget] of [24, 28, 32, 36, 40].entries()) {
-      const isKillRound = round === 2
-      const served = answers.filter(isComplete).length
-      while (isKillRound && (await counted()) < served) await delay(20)
-      const streams = Array.from({ length: 20 }, () =>
-        startChat(gateway.url, 'sim:events=20 sim:gap=40', { headers })
-      )
-      await Promise.allSettled(streams.map(({ firstBytes }) => firstBytes))
-      if (isKillRound) {
-        victim = gateway.workerPids().at(-1) ?? 0
-        process.kill(victim, 'SIGKILL')
-      }
-      await gateway.reload({ ...envFile, HTTP_MAX_CONNECTIONS: String(budget) })
-      delays.push(await shown(page, 'connections-budget', budget))
-      const ended = await Promise.all(streams.map(({ answer }) => answer))
-      answers.push(...ended)
-      if (isKillRound) lastServed = ended.filter(isComplete)
-      await shown(page, 'worker-count', 2)
-    }
-    await live.waitFor()
-    const whole = answers.filter(isComplete).length
-    const cut = answers.filter(({ isCut }) => isCut).length
-    t.equal(whole + cut, 100, `${whole} whole, ${cut} cut by the kill`)
-    // What a worker has served just before it is killed it can tell nobody: the key has no limit (docs/keys.md).
-    const least = (): number => whole - lastServed.filter(isVictims).length
-    while ((await counted()) < least()) await delay(20) // rows come soon, not at once
+  await t.test('shows the counts of /metrics', async (t) => {
     const names = {
       'requests-total': 'kiro_gateway_requests_total',
       'tokens-input': 'kiro_gateway_tokens_total{type="input"}',
@@ -168,12 +131,6 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
       const count = await agreed(page, name, () => countOf(gateway.url, metric))
       t.ok(count > 0, `${metric} is ${count}`)
     }
-    // One that was over, and whose last bytes were lost with the worker, is rightly counted.
-    const all = await counted()
-    t.ok(
-      all >= least() && all <= whole + cut,
-      `${all} counted, ${whole} whole, ${least()} at least`
-    )
   })
 
   await t.test('says that the gateway is gone, and asks for the key of the next one', async (t) => {

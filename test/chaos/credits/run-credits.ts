@@ -7,7 +7,7 @@ import { Random } from '../random.ts'
 import { CreditClients, type Person } from './credit-clients.ts'
 import { judgeSums, type Verdict } from './judge-sums.ts'
 import { DEAREST, MeteringUpstream } from './metering-upstream.ts'
-import { readTold, type TellingGateway } from './told-sums.ts'
+import { readLeft, readTold, type TellingGateway } from './told-sums.ts'
 
 export interface CreditsOptions {
   readonly seconds: number
@@ -89,6 +89,8 @@ class CreditsRun {
   readonly #options: CreditsOptions
   readonly #stand: Stand
   readonly #kills: number[] = []
+  /** What was found wrong between two comparisons. */
+  readonly #faults: string[] = []
   readonly #done: Record<Deed, number> = {
     'kill-worker': 0,
     'kill-gateway': 0,
@@ -215,8 +217,12 @@ class CreditsRun {
       for (const pid of pids) killIfThere(pid)
       await gateway.exited
       this.#kills.push(performance.now())
+      const { lost, held } = readLeft(this.#stand.stateDir)
       await gateway.destroy()
       await this.#start()
+      const now = readLeft(this.#stand.stateDir).lost
+      if (now !== lost + held)
+        this.#faults.push(`${now - lost} lost with a gateway that held ${held} micro-credits`)
     },
     restart: async (gateway) => {
       const code = await gateway.stop()
@@ -266,7 +272,8 @@ class CreditsRun {
     const over = ci > most ? [`ci: used ${ci} of ${this.#limitOfCi}`] : []
     this.#limitOfCi = Math.ceil(ci + CREDITS_OF_A_ROUND)
     await command(stateDir, 'key', 'set', 'ci', '--credits', `${this.#limitOfCi}/total`)
-    verdict = { ...verdict, violations: [...verdict.violations, ...over] }
+    const violations = [...verdict.violations, ...over, ...this.#faults]
+    verdict = { ...verdict, violations }
     this.#options.onProgress(
       `${Math.round(this.#elapsedS)} s: ${clients.asked.length} requests, ${upstream.metered.length} metered, ` +
         `${this.#kills.length} kills, ${verdict.violations.length} violations`

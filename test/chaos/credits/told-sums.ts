@@ -1,3 +1,5 @@
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { runKiroGateway } from '../../helper/cli-process.ts'
@@ -82,6 +84,28 @@ export async function readTold(gateway: TellingGateway): Promise<Told> {
 
 export function sumOf(rows: readonly { readonly credits: number }[]): number {
   return rows.reduce((sum, { credits }) => sum + credits, 0)
+}
+
+/** Micro-credits that count as lost, and that gateways hold of limits. The account book is left as the last gateway has left it. */
+export function readLeft(stateDir: string): { readonly lost: number; readonly held: number } {
+  const folder = mkdtempSync(join(tmpdir(), 'kiro-gateway-book-'))
+  for (const name of ['usage.db', 'usage.db-wal']) {
+    if (existsSync(join(stateDir, name))) cpSync(join(stateDir, name), join(folder, name))
+  }
+  const db = new DatabaseSync(join(folder, 'usage.db'))
+  const pages = db.prepare('SELECT page FROM pages').all()
+  db.close()
+  const { rows } = readBook(folder)
+  rmSync(folder, { recursive: true })
+  const leases = pages.flatMap(({ page }) => Object.values<Lease>(JSON.parse(String(page)).leases))
+  return {
+    lost: sumOf(rows.filter(({ isLost }) => isLost)),
+    held: leases.reduce((sum, { held }) => sum + held, 0)
+  }
+}
+
+interface Lease {
+  readonly held: number
 }
 
 function readBook(stateDir: string) {
