@@ -14,12 +14,12 @@ import { operatorError, GatewayError } from '../shared/errors.ts'
 import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
 
-/** Longest wait for Valkey to answer at all. */
+/** Longest wait for Valkey. */
 const PATIENCE_MS = 5_000
 /** Attempts when another program writes at the same moment. */
 const TRIES = 20
 
-/** Looks at the fleet that FLEET_URL leads to, and says what only a person can know. */
+/** Shows the fleet of FLEET_URL, and changes what only a person can know. */
 export const fleet: Command = {
   name: 'fleet',
   summary: 'Shows the state of a fleet, and releases what a lost gateway held.',
@@ -66,7 +66,7 @@ interface Opened {
   readonly beatMs: number
 }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID where that engine can't be asked */
+/** @throws {GatewayError} GW_CONFIG_INVALID if Valkey cannot be used */
 async function openEngine({ env }: CommandCall): Promise<Opened> {
   const { config, problems } = inspectConfig(env)
   const { url, name, leaseMs } = config.fleet
@@ -95,12 +95,12 @@ async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
   throw operatorError(message)
 }
 
-/** A member beats so often; who is not heard of within this time is told as silent. */
+/** Beats after which a silent member is reported. */
 const BEATS = 3
 
 /**
- * Looks until each member has given a sign of life, or has had time enough for three: the register holds no times, as clocks of
- * machines differ.
+ * Watches until each member has beaten or had time for three beats: the register holds no times, since machines' clocks
+ * differ.
  */
 async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<string, number>> {
   const { beats: before } = await engine.read()
@@ -116,7 +116,7 @@ async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<
   return heardMs
 }
 
-/** Reads which member renews the fleet's sign-in; `null` if none does yet. */
+/** Member that renews the sign-in; `null` if none does. */
 async function holderOf(engine: ValkeyEngine, { env }: CommandCall): Promise<string | null> {
   const { credentials } = inspectConfig(env).config
   const source = createCredentialSource(credentials, { warn: () => {} })
@@ -182,7 +182,7 @@ async function change(call: CommandCall, engine: ValkeyEngine, event: FleetEvent
   })
 }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID where no gateway has that name: it names those there are */
+/** @throws {GatewayError} GW_CONFIG_INVALID, with the known names */
 function requireKnown({ members, awaited }: FleetState, name: string): void {
   const known = Object.values(namesOf({ members, awaited }))
   if (known.includes(name)) return

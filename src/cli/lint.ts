@@ -11,7 +11,7 @@ const EXIT_REFUSED = 1
 /** Twice the default of `MAX_BODY_BYTES`. */
 const MAX_BYTES = 64 * 1024 * 1024
 
-/** Explains a request as `POST /v1/lint` does, with the settings of this folder and without a gateway. */
+/** Explains a request like `POST /v1/lint`, without a gateway. */
 export const lint: Command = {
   name: 'lint',
   summary: 'Checks a request against the rules of the upstream.',
@@ -54,7 +54,7 @@ async function readBody(file: string): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Options from the settings; only a running gateway knows the upstream's own list of models. */
+/** From settings; only a running gateway knows the upstream's models. */
 function requestOptions({ env }: CommandCall) {
   const loaded = loadConfig(env, [])
   if (loaded.name !== 'config') throw new Error('there are no settings')

@@ -5,7 +5,7 @@ import { OverlayStore } from '../credentials/vault.ts'
 import { codeOf, operatorError } from '../shared/errors.ts'
 import { type Command, EXIT_OK, UsageError } from './command.ts'
 
-/** Takes back what `login` has kept. */
+/** Removes what `login` has stored. */
 export const logout: Command = {
   name: 'logout',
   summary: 'Removes the stored sign-in.',
@@ -29,7 +29,7 @@ until it is restarted.
   }
 }
 
-/** The overlay first: it is of no use without the sign-in, and its name is known by that alone. */
+/** Removes the overlay first: only the sign-in tells its name. */
 async function forget(stateDir: string, region: string): Promise<boolean> {
   const log = { warn: () => {} }
   const { id } = awaitedSignIn(stateDir, { region, log })

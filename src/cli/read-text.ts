@@ -1,4 +1,4 @@
-/** The text of an answer; empty if it is longer than `maxBytes`, of which no more is read then. */
+/** Empty if longer than `maxBytes`; then reads no more. */
 export async function readText(response: Response, maxBytes: number): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0

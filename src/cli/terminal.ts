@@ -2,26 +2,25 @@ import { createInterface, type Interface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { type Terminal, UsageError } from './command.ts'
 
-/** The streams of a process. */
 export interface TerminalStreams {
   readonly stdin: Readable & { readonly isTTY?: boolean }
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly rows?: number }
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number }
 }
 
-/** The terminal of a process: questions and progress on standard error, so that standard output holds answers alone. */
+/** Questions and progress go to standard error, so that standard output holds results only. */
 export class ProcessTerminal implements Terminal, Disposable {
   readonly #streams: TerminalStreams
   readonly #signal: AbortSignal
-  /** Standard input, from the first question on: a pipe brings the lines of several answers at once. */
+  /** Kept from the first question on: a pipe brings several answers at once. */
   #input: Interface | null = null
-  /** Iterator over the input; keeps lines that no question has used yet. */
+  /** Keeps lines that no question has used yet. */
   #lines: AsyncIterator<string> | null = null
   #hasProgress = false
   /** Lines that the next drawing replaces. */
   #drawn = 0
 
-  /** A question that waits for its answer fails when `signal` aborts. */
+  /** Pending questions fail when `signal` aborts. */
   constructor(streams: TerminalStreams, signal: AbortSignal) {
     this.#streams = streams
     this.#signal = signal
@@ -83,7 +82,7 @@ export class ProcessTerminal implements Terminal, Disposable {
     return /^y(es)?$/i.test(answer)
   }
 
-  /** `null` where standard input has ended. */
+  /** `null` at the end of standard input. */
   async #answerTo(question: string): Promise<string | null> {
     const { stdin, stderr } = this.#streams
     this.#signal.throwIfAborted()
@@ -96,7 +95,7 @@ export class ProcessTerminal implements Terminal, Disposable {
     return done === true ? null : value.trim()
   }
 
-  /** Lets go of standard input, which would keep the process running. */
+  /** Releases standard input, which would keep the process running. */
   [Symbol.dispose](): void {
     this.#endProgress()
     this.#input?.close()
@@ -109,21 +108,21 @@ export class ProcessTerminal implements Terminal, Disposable {
   }
 }
 
-/** A line that is too long is cut by the terminal, which knows how wide each character is: what wraps is not replaced. */
+/** The terminal cuts long lines, whose width it knows: wrapped lines would not be replaced. */
 const NO_WRAP = '\u001b[?7l'
 const WRAP = '\u001b[?7h'
 
-/** To the line's beginning, and all of it away. */
+/** Returns to the line's beginning and clears it. */
 const CLEAR_LINE = '\r\u001b[2K'
 
-/** Without control characters, lines and tabs apart: servers and files must not steer the terminal. */
+/** Removes control characters except newlines and tabs: servers and files must not control the terminal. */
 function printable(text: string): string {
   return text.replaceAll(/[^\P{Cc}\n\t]/gu, '')
 }
 
 function ignoreBrokenPipe(): void {}
 
-/** Columns as wide as what is in them; the last as it is. */
+/** Aligns all columns but the last. */
 export function toColumns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, at) =>
     Math.max(...rows.map((row) => row[at]?.length ?? 0))

@@ -4,12 +4,12 @@ import { ConnectionPool } from '../upstream/connections/pool.ts'
 import { upstreamNames } from '../upstream/names/host-names.ts'
 import { chooseProxy } from '../upstream/proxy/proxy.ts'
 
-/** Commands ask one thing after the other, or a few at once. */
+/** Commands make few calls at once. */
 const MAX_SOCKETS = 8
-/** For answers between two questions of a command. */
+/** Between two questions of a command. */
 const KEEPALIVE_MS = 5_000
 
-/** Calls as the gateway makes them, by the same names, proxies and timeouts, for a program of its own. */
+/** Calls like the gateway's (names, proxies, timeouts) for another program. */
 export class UpstreamCalls implements AsyncDisposable {
   readonly #pool: ConnectionPool
 
@@ -33,5 +33,5 @@ export class UpstreamCalls implements AsyncDisposable {
   }
 }
 
-/** Permit for connections that are not shared. */
+/** For unshared connections. */
 const NO_PERMIT = { release: () => {} }

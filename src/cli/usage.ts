@@ -30,7 +30,6 @@ const GROUPS = [
   'hour'
 ] as const satisfies readonly UsageGroup[]
 
-/** Reports usage. */
 export const usage: Command = {
   name: 'usage',
   summary: 'Reports usage by key, model, client, metering, day or hour.',
@@ -73,7 +72,7 @@ function groupOf(text: string): UsageGroup {
   return group
 }
 
-/** Whole days begin at midnight, so that sums of days can answer. Epoch ms. */
+/** Days begin at midnight, so that daily sums suffice. Epoch ms. */
 function sinceOf(text: string, now: number): number {
   const isDay = /^\d{4}-\d{2}-\d{2}$/.test(text)
   const span = spanOf(text)
@@ -90,7 +89,7 @@ function sinceOf(text: string, now: number): number {
 interface Told {
   readonly by: UsageGroup
   readonly since: number
-  /** `null` where it is not known, or one key alone is asked for. */
+  /** `null` if unknown, or for a single key. */
   readonly plan: PlanStory | null
 }
 
@@ -119,7 +118,7 @@ function tell(
     return
   }
   const headings = [by.toUpperCase(), 'REQUESTS', 'FAILED', 'IN', 'OUT', 'CACHED', 'CREDITS']
-  // A request that was refused early has no model.
+  // A request refused early has no model.
   const rows = lines.map(({ group, ...sums }) => [group || '-', ...cellsOf(sums)])
   const sum = lines.length > 1 ? [['total', ...cellsOf(total)]] : []
   if (lines.length === 0)
@@ -166,7 +165,7 @@ function cellsOf(sums: UsageSums): readonly string[] {
   return [...Object.values(counts).map(String), credits.toFixed(2)]
 }
 
-/** A spreadsheet takes what begins like a formula for one. */
+/** Keeps spreadsheets from reading a formula. */
 function csvText(text: string): string {
   const plain = /^[=+@-]/.test(text) ? `'${text}` : text
   return /[",\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain

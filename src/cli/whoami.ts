@@ -15,7 +15,7 @@ const KINDS = {
   'api-key': 'a Kiro API key'
 } as const satisfies Record<AuthType, string>
 
-/** Says which sign-in a gateway uses that starts here, and nothing that is secret. */
+/** Shows the sign-in that a gateway would use here, without secrets. */
 export const whoami: Command = {
   name: 'whoami',
   summary: 'Shows which sign-in is used, its source, and when it expires.',
@@ -45,16 +45,16 @@ const SIGNED_OUT = ['Not signed in.', 'Sign in with: kiro-gateway login']
 interface Found {
   readonly kind: AuthType
   readonly source: string
-  /** ISO 8601; `null` where it does not expire, or that is not known. */
+  /** ISO 8601; `null` if it never expires, or that is unknown. */
   readonly expiresAt: string | null
-  /** Why it cannot be renewed; `null` if it can. */
+  /** `null` if it can be renewed. */
   readonly renewalProblem: string | null
   readonly ssoRegion: string
   readonly apiRegion: string
-  /** `null` where there is none, or the gateway asks for it. */
+  /** `null` if there is none, or the gateway finds it. */
   readonly profileArn: string | null
   readonly isUsable: boolean
-  /** The fleet that it is shared with, and the gateway that renewed it last, as this one has heard. */
+  /** Fleet, and the gateway that last renewed, as known here. */
   readonly fleet?: { readonly name: string; readonly renewedBy: string | null }
 }
 
@@ -67,7 +67,7 @@ async function describe(
   const { stateDir } = credentials
   const overlay = await new OverlayStore(stateDir, source.id, logTo(terminal)).load()
   const stored = reconcile(await source.read(), [overlay])
-  // Only what it says of regions and profile is used, so that it does not matter whether there is a token.
+  // Only regions and profile are used, so a missing token does not matter.
   const { apiRegion, profileArn } = toSnapshot(
     source.id,
     { ...stored, accessToken: '' },
@@ -124,7 +124,7 @@ function linesOf(found: Found): readonly string[] {
   return rows.map(([name = '', value = '']) => `${name.padEnd(16)}${value}`)
 }
 
-/** People paste what they see: the number of the AWS account is in --json alone. */
+/** People paste what they see: the AWS account number is in --json only. */
 function shortened(profileArn: string | null): string | undefined {
   return profileArn?.replace(/:\d{12}:/, ':…:')
 }
@@ -141,7 +141,7 @@ function expiryText(expiresAt: string | null): string {
     : `has expired (${expiresAt})`
 }
 
-/** Sends warnings about a sign-in to the user. */
+/** Shows warnings to the user. */
 function logTo(terminal: Terminal) {
   const tell = (facts: unknown, message?: string): void => {
     const text = typeof facts === 'string' ? facts : `${message ?? ''} ${JSON.stringify(facts)}`

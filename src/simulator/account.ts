@@ -1,13 +1,12 @@
 import { FAULTS, type Refusal } from './refusal.ts'
 
-/** Use of an account, as `getUsageLimits` tells it (kiro-protocol §9.8). */
+/** As `getUsageLimits` reports it (kiro-protocol §9.8). */
 export interface AccountFigures {
-  /** Credits of the plan; what goes beyond the limit are overages. */
+  /** Beyond the limit they are overages. */
   readonly used: number
   readonly limit: number
-  /** Requests go on beyond the limit, at a price. */
   readonly isOverageEnabled: boolean
-  /** Credits beyond the limit at most. */
+  /** Limit of credits beyond the plan's limit. */
   readonly overageCap: number
 }
 
@@ -18,13 +17,13 @@ const FIGURES: AccountFigures = {
   overageCap: 10_000
 }
 
-/** Dollars for each credit beyond the plan. */
+/** Dollars per credit. */
 const OVERAGE_RATE = 0.04
 
-/** The one account of a simulator: what its answers were metered with counts as used. */
+/** The simulator's only account; the cost of its answers counts as used. */
 export class SimulatedAccount {
   #figures: AccountFigures
-  /** Credits are limited only if a test sets them, so that a long trial does not run out. */
+  /** Only tests set a limit, so that a long trial does not run out. */
   readonly #isLimited: boolean
 
   constructor(figures?: Partial<AccountFigures>) {
@@ -52,7 +51,6 @@ export class SimulatedAccount {
     return used < limit + overageCap ? null : FAULTS.overage
   }
 
-  /** The entry of `usageBreakdownList`. */
   toBreakdown() {
     const { used, limit, overageCap } = this.#figures
     const overages = Math.max(0, used - limit)

@@ -3,7 +3,6 @@ import type { Step } from './script.ts'
 
 const JSON_TYPE = { ':content-type': 'application/json' }
 
-/** The steps that are bytes. */
 export type FrameStep = Extract<
   Step,
   {
@@ -18,7 +17,7 @@ export type FrameStep = Extract<
   }
 >
 
-/** Turns steps into the upstream's frames. Headers are encoded once for each event type. */
+/** Encodes steps as frames. Headers are encoded once for each event type. */
 export class AnswerEncoder {
   readonly #events = new Map<string, FrameEncoder>()
 
@@ -59,7 +58,7 @@ export class AnswerEncoder {
     return this.#encoderOf('assistantResponseEvent').encode(JSON.stringify({ content }))
   }
 
-  /** Event names are those of `script.ts`: few, and never of the client's choice. */
+  /** Few names: those of `script.ts`, never a client's choice. */
   #encoderOf(eventType: string): FrameEncoder {
     const known = this.#events.get(eventType)
     if (known !== undefined) return known
@@ -73,14 +72,14 @@ export class AnswerEncoder {
   }
 }
 
-/** The payload inside an object that has the event's name, as some captures show it (§5.2). */
+/** Wraps the payload in an object with the event's name, as some captures show it (§5.2). */
 export function wrapPayload(step: Step): Step {
   return step.type === 'event' ? { ...step, payload: { [step.name]: step.payload } } : step
 }
 
 const NAME_CHARS = 4
 
-/** Each header is its name alone: `true` has no bytes (kiro-protocol §5.1). */
+/** Each header is only a name: `true` has no bytes (kiro-protocol §5.1). */
 function namesFrame(count: number): Buffer {
   const headers = Buffer.alloc(count * (NAME_CHARS + 2))
   for (let index = 0; index < count; index++) {

@@ -4,16 +4,14 @@ import { listModels } from './models.ts'
 import { FAULTS, forbidden, improper, invalidBody, type Refusal } from './refusal.ts'
 import { faultOfSearch, searchWeb } from './web-search.ts'
 
-/** A small JSON answer. */
 export interface JsonAnswer {
   readonly status: number
   readonly json: JsonObject
 }
 
-/** The profile of every account here. */
 export const PROFILE_ARN = 'arn:aws:codewhisperer:us-east-1:123456789012:profile/SIMULATED'
 
-/** Models (§7.4), page by page when `maxResults` is given in the query or in the body. */
+/** Models (§7.4), in pages if `maxResults` is given in query or body. */
 export function listAvailableModels(query: URLSearchParams, body: string): JsonAnswer {
   const request = parseJsonObject(body) ?? {}
   const maxResults = Number(query.get('maxResults') ?? request['maxResults'] ?? 0)
@@ -25,14 +23,14 @@ export function listAvailableModels(query: URLSearchParams, body: string): JsonA
   return { status: 200, json }
 }
 
-/** Profiles (§1.3, E4): API keys have none to list. */
+/** Profiles (§1.3, E4): API keys have none. */
 export function listAvailableProfiles(credential: Credential): JsonAnswer | Refusal {
   if (credential.token.startsWith('ksk_')) return forbidden('Unsupported token type')
   const profile = { arn: PROFILE_ARN, profileName: 'simulated', status: 'ACTIVE' }
   return { status: 200, json: { profiles: [profile] } }
 }
 
-/** Usage limits (§9.8). Asked with `quota-token`, everything is used up. */
+/** Usage limits (§9.8). For `quota-token` everything is used up. */
 export function getUsageLimits(
   { token, account }: { readonly token: string; readonly account: SimulatedAccount },
   nowMs: number
@@ -53,7 +51,7 @@ export function getUsageLimits(
   return { status: 200, json }
 }
 
-/** Web search over JSON-RPC (§9.4); `null` for one that is never answered. Wants a profile like a generation. */
+/** Web search over JSON-RPC (§9.4); `null` if it is never answered. Requires a profile like a generation. */
 export function callMcp(body: string, credential: Credential): JsonAnswer | Refusal | null {
   const request = parseJsonObject(body)
   if (request === null) return improper('request-shape', 'the body must be a JSON-RPC request')
@@ -68,20 +66,18 @@ export function callMcp(body: string, credential: Credential): JsonAnswer | Refu
   return fault === 'refused' ? FAULTS.overloaded : { status: 200, json: searchWeb(request) }
 }
 
-/** Claims of a request about its sender. */
 export interface Credential {
-  /** The bearer token, empty when there is none. */
+  /** Empty without a bearer token. */
   readonly token: string
-  /** Header `TokenType`. */
   readonly tokenType: string | undefined
-  /** Profile of the body, else of the header. */
+  /** From the body, else the header. */
   readonly profileArn: string | undefined
 }
 
 const PROFILE_ARN_FORM = /^arn:aws:codewhisperer:[a-z0-9-]+:(\d{12}):profile\/[A-Za-z0-9._-]+$/
 const FAKE_ACCOUNT = '000000000000'
 
-/** Tokens that always meet the same end. Every other token is good. */
+/** Tokens with a fixed outcome; all others are valid. */
 const SPECIAL_TOKENS: Readonly<Record<string, Refusal>> = {
   'expired-token': FAULTS.expired,
   'suspended-token': FAULTS.suspended,
@@ -90,14 +86,13 @@ const SPECIAL_TOKENS: Readonly<Record<string, Refusal>> = {
   'not-admitted-token': FAULTS['not-admitted']
 }
 
-/** Refuses a caller whose token is not good for any operation. */
 export function checkToken(credential: Credential): Refusal | null {
   const { token } = credential
   if (token === '') return forbidden('Missing Authentication Token')
   return Object.hasOwn(SPECIAL_TOKENS, token) ? (SPECIAL_TOKENS[token] ?? null) : null
 }
 
-/** The profile a generation needs, or must not have (kiro-protocol §2.3, §3.9). */
+/** Checks the profile that a generation needs, or must not have (kiro-protocol §2.3, §3.9). */
 export function checkProfile(credential: Credential): Refusal | null {
   const { token, tokenType, profileArn } = credential
   if (token.startsWith('ksk_') && tokenType === 'API_KEY') {

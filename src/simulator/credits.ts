@@ -1,12 +1,12 @@
 import type { SimulatedModel } from './models.ts'
 
-/** Credits of a token that was not cached, for a model whose multiplier is 1. */
+/** Credits per uncached token at multiplier 1. */
 const CREDITS_PER_TOKEN = 1.6584e-5
-/** Cost of a token of the answer, in tokens of the request. */
+/** Cost of an output token in input tokens. */
 const OUTPUT_FACTOR = 6.66
-/** Cost of a cached token, in tokens of the request. */
+/** Cost of a cached token in input tokens. */
 const GPT_CACHED = 0.1
-/** Ids of models, the tokens above which a request costs more, and how many times as much, all of it. */
+/** Above this many tokens, the whole request costs this many times as much. */
 const PRICE_STEPS: readonly (readonly [RegExp, tokens: number, factor: number])[] = [
   [/^gpt-/, 272_000, 2],
   [/^claude-haiku-5\.5$/, 100_000, 5]
@@ -14,7 +14,7 @@ const PRICE_STEPS: readonly (readonly [RegExp, tokens: number, factor: number])[
 const CLAUDE_CACHED = 0.53
 const DECIMALS = 1e6
 
-/** Returns the cost of an answer (kiro-protocol §7.5). */
+/** Cost by kiro-protocol §7.5. */
 export function creditsOf(
   { modelId, rateMultiplier }: SimulatedModel,
   tokens: Readonly<Record<'input' | 'cached' | 'output', number>>

@@ -8,26 +8,25 @@ import type { Signer } from './reasoning.ts'
 import type { Refusal } from './refusal.ts'
 import type { RequestView } from './request-view.ts'
 
-/** A request for a new token, by the name of its operation. */
 export type Renewal = 'refreshToken' | 'createToken'
 
-/** Parts that tests add to the simulator: counts, and a memory of what was signed, issued and sent before. */
+/** Tests' additions: counts, and a memory of what was signed, issued and sent. */
 export interface Equipment {
   onConnection(socket: Socket): void
-  /** Answers a request of its own, such as for statistics; false for all others. */
+  /** Answers requests such as those for statistics; returns false for others. */
   serve(request: IncomingMessage, response: ServerResponse, path: string): boolean
-  /** Hears of a request. Returns what is to be called when its response is closed. */
+  /** Returns a function to call when the response is closed. */
   begin(socket: Socket, operation: string): () => void
-  /** Refuses an operation that is written in either form. Asked as the request arrives. */
+  /** Refuses a request form on arrival. */
   refuse(isGeneration: boolean, form: RequestForm): Refusal | null
-  /** Hears the body of each request. Returns true for a request that it answers itself. */
+  /** Returns true if it answers the request itself. */
   onBody(text: string, request: IncomingMessage, response: ServerResponse): boolean
   renew(operation: Renewal, body: string): JsonAnswer
   isExpired(token: string): boolean
   signerFor(view: RequestView, token: string): Signer
-  /** Refuses reasoning that was not signed like this. */
+  /** Refuses reasoning with a foreign signature. */
   checkReplay(view: RequestView, modelId: string, token: string): Refusal | null
-  /** Tokens of a prompt that are known from earlier ones. */
+  /** Tokens known from earlier prompts. */
   cachedTokens(view: RequestView, model: SimulatedModel, inputTokens: number): number
 }
 

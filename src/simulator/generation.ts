@@ -17,19 +17,17 @@ import {
   splitModelName
 } from './words.ts'
 
-/** An answer that is a stream: steps to play, and the words of the request. */
 export interface Script {
   readonly steps: Generator<Step>
   readonly words: FoundWords
 }
 
-/** Parts that decide besides the request. */
 export interface GenerationParts {
   readonly memory: PromptMemory
   readonly equipment: Equipment
 }
 
-/** Decides the answer to one generation request, in the order in which the upstream would. */
+/** Decides the answer to a generation in the upstream's order of checks. */
 export function generate(
   { body, form }: { readonly body: string; readonly form: RequestForm },
   credential: Credential,
@@ -45,7 +43,7 @@ export function generate(
   })
 }
 
-/** Judges a generation request by the upstream's rules alone: not by who sends it, and not by what its prompt asks for. */
+/** Applies the upstream's rules alone, ignoring sender and prompt. */
 export function judgeRequest(body: string, form: RequestForm): Refusal | null {
   return refuseTooDeep(() => {
     const payload = parseJson(body)
@@ -103,7 +101,7 @@ function hasDocuments({ history, current }: RequestView): boolean {
   return [...history, current].some((turn) => turn.role === 'user' && turn.documents.length > 0)
 }
 
-/** The body's `profileArn` counts before the header's. */
+/** The body's `profileArn` precedes the header's. */
 function withBodyProfile(credential: Credential, payload: unknown): Credential {
   const root = asJsonObject(payload) ?? {}
   return 'profileArn' in root
@@ -120,8 +118,8 @@ function parseJson(text: string): unknown {
 }
 
 /**
- * Text to answer: that of the current message, unless an earlier one set with `sim:next` what its next turns should
- * count as. A message with control words of its own keeps them.
+ * Text to answer: that of the current message, unless an earlier one replaced it by `sim:next`. Messages with control
+ * words of their own keep them.
  */
 export function promptOf({ current, history }: RequestView): string {
   const { content } = current
@@ -129,7 +127,7 @@ export function promptOf({ current, history }: RequestView): string {
   const earlier = history.filter((turn) => turn.role === 'user').toReversed()
   const origin = earlier.findIndex((turn) => findControlWords(turn.content).next !== null)
   let prompt: string | null = earlier[origin]?.content ?? null
-  // The origin's own turn is the first of the chain, and each turn since has used up one link.
+  // The origin's turn is the first of the chain; each turn since used one link.
   for (let turn = 0; turn <= origin && prompt !== null; turn++) {
     prompt = findControlWords(prompt).next
   }

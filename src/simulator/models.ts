@@ -1,6 +1,6 @@
 import type { JsonObject } from '../shared/json.ts'
 
-/** A model as `ListAvailableModels` shows it (kiro-protocol §7.4). */
+/** As in `ListAvailableModels` (kiro-protocol §7.4). */
 export interface SimulatedModel {
   readonly modelId: string
   readonly modelName: string
@@ -23,12 +23,12 @@ const OLDER = {
 }
 const GPT = { input: MILLION, output: 128_000, schema: gptSchema() }
 
-/** Models that cannot be kept from thinking. */
+/** Reasoning cannot be turned off. */
 function alwaysThinks(types: readonly string[]): Omit<ModelTraits, 'rate'> {
   return { ...NEWEST, schema: claudeSchema(EFFORTS, 128_000, types) }
 }
 
-/** Models of this upstream. Ids are exact: dashes for dots are another, unknown, model. */
+/** Ids are exact: dashes instead of dots name an unknown model. */
 export const MODELS: readonly SimulatedModel[] = [
   model('auto', 'Auto', { rate: 1 }),
   model('claude-opus-5.5', 'Claude Opus 5.5', { rate: 2, ...alwaysThinks(['adaptive']) }),
@@ -60,7 +60,7 @@ export const MODELS: readonly SimulatedModel[] = [
   model('qwen3-coder-next', 'Qwen3 Coder Next', { rate: 0.05, input: 256_000, takesImages: false })
 ]
 
-/** Ids that are served but not listed. */
+/** Served but not listed. */
 const HIDDEN_MODELS: readonly SimulatedModel[] = [
   model('CLAUDE_3_7_SONNET_20250219_V1_0', 'Claude 3.7 Sonnet', { rate: 1 })
 ]
@@ -69,7 +69,7 @@ export function simulatedModel(modelId: string): SimulatedModel | undefined {
   return [...MODELS, ...HIDDEN_MODELS].find((one) => one.modelId === modelId)
 }
 
-/** One page of `ListAvailableModels`; `nextToken` is the index at which the next page begins. */
+/** `nextToken` is the index at which the next page begins. */
 export function listModels(query: { readonly maxResults?: number; readonly nextToken?: string }) {
   const start = Number(query.nextToken ?? 0) || 0
   const end = start + (query.maxResults ?? MODELS.length)

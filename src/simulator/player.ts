@@ -3,21 +3,20 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { AnswerEncoder } from './answer.ts'
 import type { Step } from './script.ts'
 
-/** A write this large is sent before the next one is built, and others have their turn. */
+/** A write of this size is sent before the next is built, so that others get their turn. */
 const BATCH_BYTES = 64 * 1024
 
 export interface Performance {
   readonly steps: Iterable<Step>
-  /** Event before the body: the head, nothing for ever, or a TCP reset. */
+  /** Before the body: the head, silence, or a TCP reset. */
   readonly opening: 'head' | 'stall' | 'reset'
   readonly headDelayMs: number
   /** Between two frames; 0 sends everything in one write. */
   readonly gapMs: number
-  /** Cuts the body into pieces of so many bytes, each sent alone. */
+  /** Size of pieces that are sent separately. */
   readonly chunkBytes: number | undefined
 }
 
-/** Destination and end of a play. */
 export interface Stage {
   /** Its head is set but not sent. */
   readonly response: ServerResponse
@@ -26,11 +25,7 @@ export interface Stage {
   readonly signal: AbortSignal
 }
 
-/**
- * Plays a script. Waits for a client that reads slowly.
- *
- * Resolves when the answer has ended, as it should or as the script wanted it, or when the client left.
- */
+/** Plays a script at the client's pace. Resolves when the answer has ended as the script wants, or the client left. */
 export async function play(performance: Performance, stage: Stage): Promise<void> {
   const player = new Player(performance, stage)
   try {
@@ -48,7 +43,7 @@ export async function play(performance: Performance, stage: Stage): Promise<void
 class Player {
   readonly #performance: Performance
   readonly #stage: Stage
-  /** Fails the write or wait that is under way when the client leaves. */
+  /** Rejects the current write or wait when the client leaves. */
   #onGone: (() => void) | null = null
   #batch: Buffer[] = []
   #batchBytes = 0
@@ -66,7 +61,7 @@ class Player {
     if (opening !== 'head') await this.#untilGone()
   }
 
-  /** Does one step; there is nothing to wait for where frames are only collected. */
+  /** Returns nothing while frames are only collected. */
   act(step: Step): Promise<void> | undefined {
     switch (step.type) {
       case 'pause':
@@ -101,7 +96,7 @@ class Player {
     return this.#batchBytes >= BATCH_BYTES ? this.#giveWay() : undefined
   }
 
-  /** A client that reads fast takes every write at once, and would leave no moment for any other. */
+  /** A fast client takes every write at once and would leave no turn to others. */
   async #giveWay(): Promise<void> {
     await this.#flush()
     await nextTurn()
@@ -113,7 +108,7 @@ class Player {
     if (ms > 0) await this.#sleep(ms)
   }
 
-  /** Sends what there is, then leaves the answer as it is. Never resolves, see `#untilGone`. */
+  /** Sends what there is, then never resolves: see `#untilGone`. */
   async #breakOff(how: 'stall' | 'reset' | 'fin'): Promise<void> {
     await this.#flush()
     const { socket } = this.#stage.response
@@ -122,14 +117,14 @@ class Player {
     await this.#untilGone()
   }
 
-  /** Resolves when the kernel has taken all bytes, the head included. */
+  /** Resolves when the kernel has taken all bytes, including the head. */
   async #flush(): Promise<void> {
     const bytes = this.#takeBatch()
     const { response } = this.#stage
     if (bytes.length === 0) response.flushHeaders()
     for (const piece of piecesOf(bytes, this.#performance.chunkBytes)) {
       await this.#wait((resolve) => {
-        // It fails with the connection only, and perhaps before the signal says that the client has left.
+        // Fails only with the connection, perhaps before the signal fires.
         response.write(piece, (error) => {
           if (!error) resolve()
         })
@@ -156,12 +151,12 @@ class Player {
     }
   }
 
-  /** Never resolves; fails when the connection is gone. */
+  /** Never resolves; rejects when the connection is gone. */
   #untilGone(): Promise<void> {
     return this.#wait(() => {})
   }
 
-  /** A promise that `start` settles, unless the client leaves first. */
+  /** Promise settled by `start`, unless the client leaves first. */
   async #wait(start: (resolve: () => void) => void) {
     const { signal } = this.#stage
     signal.throwIfAborted()

@@ -2,13 +2,12 @@ import { asJsonObject, type JsonObject } from '../shared/json.ts'
 import { firstRefusal, invalidBody, type Refusal } from './refusal.ts'
 import type { RequestView } from './request-view.ts'
 
-/** Signs the reasoning of one answer. */
 export type Signer = (text: string) => string
 
 export const SIGNATURE_REASON = 'THINKING_SIGNATURE_INVALID'
 export const INVALID_SIGNATURE = 'Invalid `signature` in `thinking` block'
 
-/** The shape of reasoning that is sent back. */
+/** Checks the shape of returned reasoning. */
 export function checkReasoning({ history }: RequestView): Refusal | null {
   return firstRefusal(history, ({ message }, index) => {
     const content = message['reasoningContent']
@@ -17,7 +16,7 @@ export function checkReasoning({ history }: RequestView): Refusal | null {
   })
 }
 
-/** The refusal on demand, for a request that sends any reasoning back. */
+/** Refuses any returned reasoning, on demand. */
 export function refuseReplay({ history }: RequestView): Refusal | null {
   const index = history.findIndex(({ message }) => message['reasoningContent'] !== undefined)
   if (index === -1) return null
@@ -25,7 +24,7 @@ export function refuseReplay({ history }: RequestView): Refusal | null {
   return { status: 400, errorType: 'ValidationException', message, reason: SIGNATURE_REASON }
 }
 
-/** `{}` for what only the upstream can read; `null` for a shape that does not exist. */
+/** `{}` for opaque reasoning; `null` for an invalid shape. */
 export function readReasoning(value: unknown): JsonObject | null {
   const content = asJsonObject(value)
   const [name, ...others] = Object.keys(content ?? {})

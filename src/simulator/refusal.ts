@@ -1,29 +1,27 @@
 import type { RuleId } from '../kiro/rules/rules.ts'
 
-/** An answer that is not a stream: what the upstream says when it will not or cannot serve a request. */
+/** Answer that is not a stream. */
 export interface Refusal {
   readonly status: number
-  /** Goes into `x-amzn-errortype` and `__type`. */
+  /** For `x-amzn-errortype` and `__type`. */
   readonly errorType: string
   readonly message: string
   readonly reason: string | null
-  /** Seconds for `retry-after`. */
+  /** For `retry-after`. */
   readonly retryAfterS?: number
-  /** The same in the body, where some refusals have it. */
+  /** In the body of some refusals. */
   readonly retryAfterMilliseconds?: number
-  /** A page of the network in front of the upstream instead of its JSON. */
+  /** Page of a network in front of the upstream, instead of JSON. */
   readonly html?: string
-  /**
-   * Broken rule; missing if the prompt asked for the refusal. Only the simulator reports it, in `x-simulator-rule`.
-   */
+  /** Missing if the prompt asked for the refusal. Reported only here, in `x-simulator-rule`. */
   readonly rule?: RuleId
-  /** The same in words. */
+  /** `rule` in words. */
   readonly violation?: string
 }
 
 const IMPROPER = 'Improperly formed request.'
 
-/** A broken rule. The usual message explains nothing, as for most violations of the shape (kiro-protocol §4.14). */
+/** The usual message explains nothing, as for most violations of the shape (kiro-protocol §4.14). */
 export function improper(
   rule: RuleId,
   violation: string,
@@ -33,7 +31,7 @@ export function improper(
   return { ...badRequest(message, reason), rule, violation }
 }
 
-/** A shape violation that the newer validator catches. */
+/** Violation caught by the newer validator. */
 export function invalidBody(rule: RuleId, violation: string, message = IMPROPER): Refusal {
   return improper(rule, violation, message, 'REQUEST_BODY_INVALID')
 }
@@ -53,12 +51,11 @@ function throttle(
   return { status: 429, errorType: 'ThrottlingException', message, reason }
 }
 
-/** As the service answers for every quota but the monthly one. */
+/** Answer for every quota but the monthly one. */
 function quota(reason: string): Refusal {
   return throttle(reason, 'You have reached the limit.')
 }
 
-/** Refusal of the first item that `check` refuses. */
 export function firstRefusal<T>(
   items: readonly T[],
   check: (item: T, index: number) => Refusal | null
@@ -70,7 +67,7 @@ export function firstRefusal<T>(
   return null
 }
 
-/** A fault on demand, with the status and wording of the real one (kiro-protocol §8.2). */
+/** Faults on demand, with real status and wording (kiro-protocol §8.2). */
 export const FAULTS = {
   quota: {
     status: 402,

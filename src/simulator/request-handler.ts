@@ -21,22 +21,20 @@ import type { Step } from './script.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
 import type { PromptMemory } from './words.ts'
 
-/** State shared by the requests of one simulator. */
 export interface SharedParts {
   readonly equipment: Equipment
   readonly encoder: AnswerEncoder
   readonly account: SimulatedAccount
   readonly memory: PromptMemory
-  /** Milliseconds between events where the prompt does not say. */
+  /** Ms between events unless the prompt sets it. */
   readonly gapMs: number
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now: () => number
 }
 
-/** Operations that exist in both request forms. */
+/** Operations with two request forms. */
 const HAVE_FORMS: ReadonlySet<string | undefined> = new Set(['generateAssistantResponse', 'mcp'])
 
-/** Serves every request of one simulator. */
 export class SimulatedUpstream {
   readonly #shared: SharedParts
 
@@ -44,7 +42,7 @@ export class SimulatedUpstream {
     this.#shared = shared
   }
 
-  /** Resolves when the answer has ended or the client has left; rejects only for a bug. */
+  /** Resolves when the answer has ended or the client left; rejects only for a bug. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://simulator')
     const { equipment } = this.#shared
@@ -65,7 +63,7 @@ export class SimulatedUpstream {
     } else await sendAnswer(response, this.#answer(operation, { url, body, form, request }), signal)
   }
 
-  /** Counts the request until its response is closed; the signal fires then. */
+  /** Counts the request until its response is closed, when the signal fires. */
   #track(request: IncomingMessage, response: ServerResponse, operation: string): AbortSignal {
     const client = new AbortController()
     const end = this.#shared.equipment.begin(request.socket, operation)
@@ -138,7 +136,7 @@ export class SimulatedUpstream {
   }
 }
 
-/** Counts what an answer costs, when it is metered. */
+/** Charges the cost of a metered answer. */
 function* metered(steps: Iterable<Step>, account: SimulatedAccount): Generator<Step> {
   for (const step of steps) {
     yield step
@@ -187,10 +185,10 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** Far more than the upstream takes; only protects this process. */
+/** Protects only this process; the upstream takes far less. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024
 
-/** The whole body as text; null when the client left before its end or sent too much. */
+/** `null` if the client left early or sent too much. */
 async function readWholeBody(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -207,14 +205,13 @@ async function readWholeBody(request: IncomingMessage): Promise<string | null> {
 }
 
 /**
- * Headers of every answer. `connection` is set by hand so that Node adds no `keep-alive: timeout=…`,
- * which the real upstream does not send and clients would act on.
+ * `connection` is set by hand because Node would add `keep-alive: timeout=…`, which the upstream does not send and
+ * clients act on.
  */
 function commonHeaders(): Record<string, string> {
   return { connection: 'keep-alive', 'x-amzn-requestid': randomUUID() }
 }
 
-/** Answers with JSON. */
 export function answerJson(response: ServerResponse, status: number, json: object): void {
   const body = Buffer.from(JSON.stringify(json))
   response.writeHead(status, {
@@ -225,7 +222,7 @@ export function answerJson(response: ServerResponse, status: number, json: objec
   response.end(body)
 }
 
-/** The upstream's error body (kiro-protocol §8.1), and in `x-simulator-rule` what it would not tell. */
+/** Error body (kiro-protocol §8.1), and `x-simulator-rule` with what the upstream would not tell. */
 function sendRefusal(response: ServerResponse, refusal: Refusal): void {
   const { status, errorType, message, reason, retryAfterS, html, rule, violation } = refusal
   const { retryAfterMilliseconds } = refusal
@@ -243,7 +240,7 @@ function sendRefusal(response: ServerResponse, refusal: Refusal): void {
   answerJson(response, status, { __type: errorType, message, reason, ...wait })
 }
 
-/** Sets the head of an event stream; it leaves with the first bytes of the body. */
+/** The head leaves with the first bytes of the body. */
 function startStream(response: ServerResponse, connection: 'keep-alive' | 'close'): void {
   response.writeHead(200, {
     ...commonHeaders(),
@@ -253,12 +250,12 @@ function startStream(response: ServerResponse, connection: 'keep-alive' | 'close
   })
 }
 
-/** Names in a violation come from the request and may hold anything. */
+/** Violations may contain any names from the request. */
 function toHeaderText(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200)
 }
 
-/** Operation of the simulator, by the names that statistics use. */
+/** Names used by statistics. */
 type Operation =
   | 'generateAssistantResponse'
   | 'listAvailableModels'
@@ -268,7 +265,7 @@ type Operation =
   | 'createToken'
   | 'mcp'
 
-/** Paths without their dashes, in lower case: `/List-Available-Models` is `/ListAvailableModels`. */
+/** Paths in lower case without dashes: `/List-Available-Models` is `/ListAvailableModels`. */
 const BY_PATH: Readonly<Record<string, Operation>> = {
   'POST /generateassistantresponse': 'generateAssistantResponse',
   'GET /listavailablemodels': 'listAvailableModels',
@@ -290,11 +287,11 @@ const BY_TARGET: Readonly<Record<string, Operation>> = {
   InvokeMCP: 'mcp'
 }
 
-/** Service of the target form: the one before it took the path form's body, wherever it was sent. */
+/** Other services take the path form's body, wherever it is sent. */
 const TARGET_SERVICE = 'KiroRuntimeService.'
 const TARGET_CONTENT_TYPE = 'application/x-amz-json-1.0'
 
-/** Finds the operation as kiro-protocol §1.3 addresses it: by path, or by target on `POST /`. */
+/** By path, or by target on `POST /` (kiro-protocol §1.3). */
 function findOperation(
   method: string,
   path: string,

@@ -27,11 +27,11 @@ const ROOT_MEMBERS: readonly string[] = [
 ]
 const TRIGGERS: readonly unknown[] = ['MANUAL', 'DIAGNOSTIC', 'INLINE_CHAT']
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
-/** Session id of the target form: it is marked, a sub-agent's is not. */
+/** Session id of the target form; a sub-agent's has no prefix. */
 const SESSION_ID = /^sess_[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const AGENT_MODES: readonly unknown[] = ['vibe', 'spec', 'general-task-execution']
 
-/** In the order in which they are tried; the first refusal is the answer. */
+/** In order; the first refusal is the answer. */
 const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
   checkRoot,
   checkForm,
@@ -52,8 +52,8 @@ const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
 ]
 
 /**
- * Checks a generation request for the upstream's refusals (kiro-protocol §4.13), and returns the accepted request. If
- * reports differ the strictest one counts, except that the credential is checked elsewhere.
+ * Checks a generation for refusals (kiro-protocol §4.13). If reports differ, the strictest counts. Credentials are
+ * checked elsewhere.
  */
 export function checkRequest(payload: unknown, form: RequestForm = 'path'): RequestView | Refusal {
   const view = viewRequest(payload, form)
@@ -72,7 +72,7 @@ function checkRoot(view: RequestView): Refusal | null {
     : improper('root-members', `the root member ${foreign} does not exist`)
 }
 
-/** Checks the members of each request form that the other must not have (kiro-protocol §4.16). */
+/** Members that only one request form may have (kiro-protocol §4.16). */
 function checkForm({ form, root, state }: RequestView): Refusal | null {
   const { conversationId, rootConversationId, agentContinuationId, agentTaskType } = state
   const { agentMode } = root
@@ -135,13 +135,12 @@ function checkAdditionalFields(view: RequestView): Refusal | null {
   return checkFields(fields, model?.additionalModelRequestFieldsSchema)
 }
 
-/** Weighs a body by its text (kiro-protocol §4.12). */
+/** Weight of a body's text (kiro-protocol §4.12). */
 export function checkWeight(bodyText: string): Refusal | null {
   const isTooHeavy = isHeavier(bodyText, UpstreamLimits.payloadWeight)
   return isTooHeavy ? tooLong('payload-weight', 'Input is too long.') : null
 }
 
-/** Compares a request with the window of its model. */
 export function checkWindow(inputTokens: number, maxInputTokens: number): Refusal | null {
   if (inputTokens <= maxInputTokens) return null
   return tooLong(
@@ -155,8 +154,8 @@ function tooLong(rule: RuleId, message: string): Refusal {
 }
 
 /**
- * Checks `additionalModelRequestFields` against the model's schema (kiro-protocol §9.2). A model without
- * a schema takes no member at all. Knows the keywords that `models.ts` uses, no others.
+ * Checks against the model's schema (kiro-protocol §9.2); without a schema no member is allowed. Knows only the
+ * keywords of `models.ts`.
  */
 function checkFields(fields: JsonObject, schema: JsonObject | undefined): Refusal | null {
   const problem = problemOf(fields, schema ?? { type: 'object', properties: {} }, '')

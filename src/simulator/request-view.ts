@@ -7,7 +7,7 @@ export interface UserTurn {
   readonly role: 'user'
   readonly content: string
   readonly message: JsonObject
-  /** `userInputMessageContext`, `{}` when absent. */
+  /** `{}` when absent. */
   readonly context: JsonObject
   readonly images: readonly unknown[]
   readonly documents: readonly unknown[]
@@ -24,14 +24,14 @@ export interface AssistantTurn {
 
 export type ConversationTurn = UserTurn | AssistantTurn
 
-/** A generation request whose outer shape is right; members inside the lists are not checked yet. */
+/** Generation with a valid outer shape; members of lists are unchecked. */
 export interface RequestView {
   readonly form: RequestForm
   readonly root: JsonObject
   readonly state: JsonObject
   readonly history: readonly ConversationTurn[]
   readonly current: UserTurn
-  /** As sent, control words included. */
+  /** As sent, including control words. */
   readonly modelId: string
 }
 
@@ -44,7 +44,7 @@ class ShapeError extends Error {
   }
 }
 
-/** Reads the shape of kiro-protocol §4.1-§4.2 and §4.7; a wrong one is refused. */
+/** Refuses wrong shapes (kiro-protocol §4.1-§4.2 and §4.7). */
 export function viewRequest(payload: unknown, form: RequestForm): RequestView | Refusal {
   try {
     return toView(payload, form)
@@ -120,7 +120,7 @@ function text(message: JsonObject, where: string): string {
   return content
 }
 
-/** A list that is absent reads as empty; one that is sent must not be (§4.4, §4.7). */
+/** An absent list reads as empty; one that is sent must not be (§4.4, §4.7). */
 function list(owner: JsonObject, name: string): readonly unknown[] {
   const value = owner[name]
   if (value === undefined) return []

@@ -11,20 +11,19 @@ import { offeredTools } from './tool-rules.ts'
 import { findWishedCalls, type WishedCall } from './wished-calls.ts'
 import type { FoundWords } from './words.ts'
 
-/** One thing that happens in an answer, in its order. */
 export type Step =
   | { readonly type: 'event'; readonly name: string; readonly payload: object }
   | { readonly type: 'exception'; readonly name: string; readonly payload: object }
   | { readonly type: 'error'; readonly code: string; readonly message: string }
-  /** A frame whose checksum is wrong. */
+  /** With a wrong checksum. */
   | { readonly type: 'corrupt-frame' }
-  /** The first bytes of a longer frame: this many. */
+  /** This many bytes of a longer frame. */
   | { readonly type: 'half-frame'; readonly bytes: number }
-  /** A frame that is nothing but this many headers. */
+  /** A frame of headers only. */
   | { readonly type: 'header-names'; readonly count: number }
   | { readonly type: 'empty-frames'; readonly count: number }
   | { readonly type: 'pause'; readonly ms: number }
-  /** Nothing more, for ever: until the client leaves. */
+  /** Silence until the client leaves. */
   | { readonly type: 'stall' }
   | { readonly type: 'reset' }
   | { readonly type: 'fin' }
@@ -33,18 +32,18 @@ export interface ScriptInput {
   readonly view: RequestView
   readonly words: FoundWords
   readonly model: SimulatedModel
-  /** Part of `inputTokens` that the upstream knows from earlier requests; 0 unless given. */
+  /** Part of `inputTokens` known from earlier requests; default 0. */
   readonly cachedTokens?: number
   readonly inputTokens: number
   readonly sign: Signer
 }
 
-/** After these nothing follows. */
+/** Nothing follows these. */
 const LAST_STEPS: readonly Step['type'][] = ['exception', 'error', 'stall', 'reset', 'fin']
 
 const CUT_FRAME_BYTES = 60
 
-/** Writes the answer to an accepted request, decided by the request alone (kiro-protocol §5.4). */
+/** Writes the answer, determined by the request alone (kiro-protocol §5.4). */
 export function* writeScript(input: ScriptInput): Generator<Step> {
   for (const step of allSteps(input)) {
     yield step
@@ -91,7 +90,7 @@ function announce(calls: readonly WishedCall[]): string | null {
   return `The simulator calls ${calls.map((call) => call.name).join(' and ')}.`
 }
 
-/** The text, with the fault that was asked for after its first half. */
+/** Inserts the requested fault after the first half. */
 function* textSteps(deltas: Iterable<string>, words: FoundWords): Generator<Step> {
   const faults = midFaults(words)
   if (faults.length === 0) return yield* toTextSteps(deltas)
@@ -128,7 +127,7 @@ function* endSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
   const percentage = (totalTokens / model.tokenLimits.maxInputTokens) * 100
   const contextUsagePercentage = Math.round(percentage * 1e6) / 1e6
   const isCut = words.flags.has('truncated-tool') && facts.calls.length > 0
-  // A call that was cut off has no stop reason either.
+  // An interrupted call has no stop reason either.
   if (!isCut) yield* metadataSteps(input, facts)
   yield event('contextUsageEvent', { contextUsagePercentage })
   const usage = creditsOf(model, { input: inputTokens, cached, output: facts.outputTokens })
@@ -163,7 +162,7 @@ const THROTTLED: Step = {
   payload: { message: 'Too many requests, please wait before trying again.', reason: null }
 }
 
-/** A capture has the words, but not the kind of the frame (kiro-protocol §5.11). */
+/** A capture shows the words, but not the kind of the frame (kiro-protocol §5.11). */
 const CAPACITY: Step = {
   type: 'event',
   name: 'modelStatusEvent',
@@ -184,7 +183,7 @@ const MID_FAULTS = [
   ['corrupt', { type: 'corrupt-frame' }]
 ] as const satisfies readonly (readonly [string, Step])[]
 
-/** Events that a client must pass over, some of them known, some not (kiro-protocol §5.3). */
+/** Events that clients must ignore (kiro-protocol §5.3). */
 const UNKNOWN_EVENTS: readonly Step[] = [
   event('messageMetadataEvent', { utteranceId: 'simulated' }),
   event('simulatedFutureEvent', { content: 'not for clients' }),
@@ -193,13 +192,13 @@ const UNKNOWN_EVENTS: readonly Step[] = [
   event('assistantResponseEvent', { content: '', future: { member: 1 } })
 ]
 
-/** Lengths of argument fragments, used in turn: some end inside a key, a number or an escape. */
+/** Fragment lengths in rotation: some end inside a key, a number or an escape. */
 const FRAGMENT_CHARS = [3, 1, 7, 2, 5, 11]
-/** Arguments this long are cut into pieces this much larger, as the upstream does. */
+/** Longer arguments get pieces this much larger, as from the upstream. */
 const LONG_ARGUMENTS = 400
 const LONG_FACTOR = 20
 
-/** The events of all tool calls, one after the other (kiro-protocol §5.5). */
+/** Events of all tool calls in order (kiro-protocol §5.5). */
 export function* toolSteps(
   calls: readonly WishedCall[],
   { view, words }: Pick<ScriptInput, 'view' | 'words'>
@@ -215,7 +214,7 @@ export function* toolSteps(
       yield toolEvent({ ...head, input: JSON.parse([...json].join('')) })
     } else {
       const parts = isCut ? [firstHalf([...json].join(''))] : json
-      // No arguments at all are sent as no fragment, not as `{}`.
+      // Missing arguments are sent as no fragment, not as `{}`.
       const isEmpty = Object.keys(call.input).length === 0 && !isCut
       if (!isEmpty) yield* fragmentSteps(head, parts, numbers.piece)
     }
@@ -225,7 +224,7 @@ export function* toolSteps(
   }
 }
 
-/** Cuts text anywhere but inside a character, and always after the first backslash. */
+/** Cuts anywhere but inside a character, and always after the first backslash. */
 export function fragmentsOf(text: string): string[] {
   const characters = Array.from(text)
   const factor = characters.length > LONG_ARGUMENTS ? LONG_FACTOR : 1
@@ -253,7 +252,7 @@ function* fragmentSteps(
   for (const input of fragments) yield toolEvent({ ...head, input })
 }
 
-/** Numbered lines with quotes, backslashes and wide characters, so that what is lost or swapped shows. */
+/** Numbered lines with quotes, backslashes and wide characters, which reveal lost or swapped parts. */
 export function fillerText(chars: number): string {
   return [...fillerLines(chars)].join('')
 }
@@ -266,7 +265,7 @@ function* fillerLines(chars: number): Generator<string> {
   }
 }
 
-/** In parts, made while they are sent. `chars`: of the last text among the arguments. */
+/** Made in parts while being sent. `chars`: length of the last text argument. */
 function* argumentsJson(input: JsonObject, chars: number | undefined): Generator<string> {
   const name = Object.keys(input).findLast((key) => typeof input[key] === 'string')
   if (chars === undefined || name === undefined) return yield JSON.stringify(input)
@@ -290,14 +289,14 @@ function firstHalf(text: string): string {
   return text.slice(0, Math.ceil(text.length / 2))
 }
 
-/** The same call once more, empty: clients must not run it again. */
+/** Repeats the call without arguments: clients must not run it again. */
 function* ghostSteps(head: ToolHead): Generator<Step> {
   yield toolEvent(head)
   yield toolEvent({ ...head, input: '{}' })
   yield toolEvent({ ...head, stop: true })
 }
 
-/** The same request gets the same ids; another turn of the same conversation gets others. */
+/** The same request gets the same ids, another turn others. */
 function toolUseId(view: RequestView, index: number): string {
   const seed = JSON.stringify([view.history.length, view.current.content, index])
   return `tooluse_${createHash('sha256').update(seed).digest('base64url').slice(0, 22)}`

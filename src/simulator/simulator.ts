@@ -10,13 +10,13 @@ export interface SimulatorOptions {
   readonly host?: string
   /** 0 takes any free port. */
   readonly port?: number
-  /** Milliseconds between events where the prompt does not say. */
+  /** Ms between events unless the prompt sets it. */
   readonly gapMs?: number
-  /** Time after which the simulator closes an idle connection. */
+  /** For idle connections. */
   readonly keepAliveTimeoutMs?: number
-  /** Use of its account before; that of the first day if left out. */
+  /** Initial figures. */
   readonly account?: Partial<AccountFigures>
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now?: () => number
   readonly equipment?: Equipment
 }
@@ -27,8 +27,8 @@ const DEFAULT_KEEP_ALIVE_MS = 600_000
 const LISTEN_BACKLOG = 4_096
 
 /**
- * A fake of the upstream on loopback: the same endpoints, frames and refusals, and faults on demand
- * (`docs/simulator.md`). Holds nothing but its socket; several can run in one process.
+ * Fake upstream on loopback with the same endpoints, frames and refusals, and faults on demand (`docs/simulator.md`).
+ * Several can run in one process.
  */
 export class Simulator {
   readonly #options: SimulatorOptions
@@ -56,7 +56,6 @@ export class Simulator {
     this.#server.on('connection', (socket) => equipment.onConnection(socket))
   }
 
-  /** Resolves when it listens. */
   async start(): Promise<{ readonly url: string; readonly port: number }> {
     const { host = '127.0.0.1', port = 0 } = this.#options
     this.#server.listen({ host, port, backlog: LISTEN_BACKLOG })
@@ -66,7 +65,7 @@ export class Simulator {
     return { url: `http://${host}:${address.port}`, port: address.port }
   }
 
-  /** Stops listening and cuts what still runs: answers may stall for ever on purpose. */
+  /** Cuts running answers, which may stall for ever on purpose. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing

@@ -7,12 +7,12 @@ const FILLER =
   'The simulator keeps talking so that the stream has enough events to look at, word by word. '
 const FILLER_WORDS = spokenWords(FILLER)
 /**
- * Blocks that clients and gateways put around what a person wrote: `<system-reminder>`, `<thinking_mode>`. No element
- * of HTML has such a name, so what a person wants to have written into a file stays.
+ * Blocks that clients and gateways add, such as `<system-reminder>`. HTML elements have no such names, so a person's
+ * own markup stays.
  */
 const TAGGED_BLOCK = /<([a-z]+[_-][\w-]*)>[\s\S]*?<\/\1>/g
 
-/** Last words of the person: without tagged blocks, system text before it, and control words. */
+/** The person's last words without tagged blocks, earlier system text and control words. */
 export function lastWords(content: string): string {
   const bare = content.replace(TAGGED_BLOCK, '\n\n').trim() // a block ends a paragraph
   const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)
@@ -20,7 +20,7 @@ export function lastWords(content: string): string {
   return withoutControlWords(last)
 }
 
-/** The answer's text when `sim:say` does not set it. The same request always gets the same. */
+/** Default text. The same request always gets the same. */
 export function spokenAnswer(current: UserTurn, earlierTurns: number): string {
   return withDocuments(spokenOf(current, earlierTurns), current.documents)
 }
@@ -48,14 +48,14 @@ function spokenOf(current: UserTurn, earlierTurns: number): string {
   )
 }
 
-/** Text as deltas of a word each. */
+/** Deltas of a word each. */
 export function spokenWords(text: string): string[] {
   return text.match(/\s*\S+\s*$|\s*\S+\s?|\s+/g) ?? []
 }
 
 /**
- * Cuts or fills `text` to what `sim:events` and `sim:size` ask for. A `size` alone cuts `text` into
- * pieces; `events` alone gives so many words, filling up with more talk. Characters are never split.
+ * Applies `sim:events` and `sim:size`: `size` alone cuts `text`; `events` alone gives so many words, filled up. Never
+ * splits characters.
  */
 export function shapeDeltas(
   text: string,
@@ -66,7 +66,7 @@ export function shapeDeltas(
   return size === undefined ? spokenWords(text) : piecesOf(text, size)
 }
 
-/** Made while they are sent: an answer may be endless. */
+/** Generated while being sent: an answer may be endless. */
 function* filledDeltas(
   words: readonly string[],
   events: number,
@@ -81,20 +81,20 @@ function* filledDeltas(
   }
 }
 
-/** As many characters of it as asked for, or it and filling words. */
+/** `word` cut or filled to `size`. */
 function fit(word: string, size: number | undefined): string {
   if (size === undefined) return word
   const { value } = piecesOf(word.padEnd(size, FILLER), size).next()
   return value ?? ''
 }
 
-/** Cuts the text of `sim:say` into `events` pieces of about the same length; nothing is added. */
+/** Cuts the text of `sim:say` into about equal pieces; adds nothing. */
 export function divideText(text: string, events: number): string[] {
   const size = Math.max(1, Math.ceil(Array.from(text).length / Math.max(1, events)))
   return [...piecesOf(text, size)]
 }
 
-/** Pieces of so many characters, none of which is split. */
+/** Never splits a character. */
 export function* piecesOf(text: string, size: number): Generator<string, undefined> {
   for (let from = 0; from < text.length; ) {
     let to = from
@@ -106,7 +106,7 @@ export function* piecesOf(text: string, size: number): Generator<string, undefin
   }
 }
 
-/** The same for a text that comes in parts. */
+/** Likewise, for a text in parts. */
 export function* piecesOfParts(parts: Iterable<string>, size: number): Generator<string> {
   let rest = ''
   for (const part of parts) {

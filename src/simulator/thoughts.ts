@@ -7,8 +7,8 @@ import type { FoundWords } from './words.ts'
 const THOUGHT_CHARS = 20
 
 /**
- * Native reasoning, when `additionalModelRequestFields` asks for it (kiro-protocol §9.2): text deltas,
- * and from Claude a signature. `display: omitted` leaves only the signature.
+ * Native reasoning if `additionalModelRequestFields` asks for it (kiro-protocol §9.2): deltas, and from Claude a
+ * signature. `display: omitted` leaves only the signature.
  */
 export function* reasoningSteps(
   { view, words, sign }: ScriptInput,
@@ -29,7 +29,7 @@ export function* reasoningSteps(
   for (const piece of pieces) yield reasoningStep({ signature: piece })
 }
 
-/** GPT's reasoning in a form that only the upstream can read, behind everything else (§5.3). */
+/** GPT's opaque reasoning, after everything else (§5.3). */
 export function* opaqueSteps({ view, sign }: ScriptInput): Generator<Step> {
   if (wishOf(view).family === 'gpt') yield reasoningStep({ text: '...', signature: sign('...') })
 }
@@ -54,7 +54,7 @@ function inThree(text: string): readonly string[] {
   return [text.slice(0, third), text.slice(third, 2 * third), text.slice(2 * third)]
 }
 
-/** Emulated reasoning, when the text asks for it by tags (§9.1). The tags are cut between deltas. */
+/** Emulated reasoning if the text's tags ask for it (§9.1). The tags are cut between deltas. */
 export function* thinkingDeltas(content: string, words: FoundWords): Generator<string> {
   if (!/<thinking_mode>(?:enabled|adaptive)<\/thinking_mode>/.test(content)) return
   yield* ['<thi', 'nking>']

@@ -1,23 +1,23 @@
 import type { RequestView } from './request-view.ts'
 
-/** Tokens that an image costs, whatever its size. */
+/** For any image. */
 export const IMAGE_TOKENS = 1_500
-/** And a document. */
+/** For any document. */
 const DOCUMENT_TOKENS = 1_000
 /** Longest piece of a word that is one token. */
 const CHARS_PER_PIECE = 6
-/** From here on scripts are written without spaces: about one token a character. */
+/** From here on: scripts without spaces, about one token a character. */
 const FIRST_WIDE_CHAR = 0x2e80
 
 /**
- * The simulator's own truth of how many tokens a text has: pieces of words, punctuation marks and wide
- * characters. It is deliberately no multiple of the text's length, so that estimates show their error.
+ * The simulator's own token count: pieces of words, punctuation and wide characters. Deliberately not proportional to
+ * length, so that estimates show their error.
  */
 export function countTokens(text: string): number {
   return new TokenCounter().add(text).tokens
 }
 
-/** The same count of a text that comes in parts, wherever they are cut. */
+/** The same count for a text in parts, wherever it is cut. */
 export class TokenCounter {
   tokens = 0
   #wordChars = 0
@@ -37,7 +37,7 @@ export class TokenCounter {
   }
 }
 
-/** Counts what passes. */
+/** Counts what passes through. */
 export function* counted(texts: Iterable<string>, counter: TokenCounter): Generator<string> {
   for (const text of texts) {
     counter.add(text)
@@ -57,19 +57,19 @@ function isSpace(code: number): boolean {
   return code <= 0x20 || code === 0xa0
 }
 
-/** The second half of a character outside the basic plane: its first half was counted. */
+/** Second half of a surrogate pair, whose first half was counted. */
 function isLowSurrogate(code: number): boolean {
   return code >= 0xdc00 && code <= 0xdfff
 }
 
-/** Cost of every message beside its text. */
+/** Beside its text. */
 const TOKENS_PER_MESSAGE = 3
 
-/** Models with the newer tokenizer of Claude, and how many more tokens it makes of a text. */
+/** Models with Claude's newer tokenizer, and its factor. */
 const NEWER_MODELS = /^claude-(?:opus-4\.[78]|(?:opus|sonnet|haiku|fable)-[5-9])/
 const NEWER_RATIO = 1.3
 
-/** The tokens of a whole request by the simulator's own count, images and tools included. */
+/** Includes images and tools. */
 export function countRequestTokens(view: RequestView, modelId: string): number {
   let tokens = 0
   for (const turn of [...view.history, view.current]) {

@@ -15,7 +15,7 @@ export interface OfferedTool {
   readonly schema: JsonObject
 }
 
-/** The tools of the current message; elements of a wrong shape are left out. */
+/** Omits elements of a wrong shape. */
 export function offeredTools(view: RequestView): OfferedTool[] {
   return view.current.tools.flatMap((element) => {
     const tool = asJsonObject(asJsonObject(element)?.['toolSpecification'])
@@ -33,7 +33,7 @@ export function isToolName(value: unknown): boolean {
   return typeof value === 'string' && value.length <= toolNameChars && TOOL_NAME.test(value)
 }
 
-/** Names, descriptions and schemas of kiro-protocol §4.4, §4.10 and §4.11. */
+/** Names, descriptions and schemas (kiro-protocol §4.4, §4.10 and §4.11). */
 export function checkTools(view: RequestView): Refusal | null {
   const { tools } = view.current
   if (tools.length > maxTools) return improper('tool-count', `more than ${maxTools} tools`)
@@ -78,7 +78,7 @@ function checkSchema(value: unknown, index: number): Refusal | null {
   return problem === null ? null : schemaRefusal(index, problem)
 }
 
-/** The keywords that the upstream refuses at any depth; a property may have their names. */
+/** Refused keywords at any depth; properties may have their names. */
 function keywordProblem(schema: JsonObject, depth: number): SchemaProblem | null {
   if (depth > schemaDepth) {
     return ['tool-schema-depth', `schemas nest at most ${schemaDepth} deep`]

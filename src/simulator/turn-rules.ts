@@ -21,7 +21,7 @@ const ORIGINS: readonly unknown[] = (
 ).split(' ')
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/
 
-/** Blank texts (kiro-protocol §4.9): forbidden in the current message, empty ones everywhere. */
+/** Blank texts (kiro-protocol §4.9): refused in the current message; empty ones everywhere. */
 export function checkContent(view: RequestView): Refusal | null {
   const { current } = view
   if (current.content.trim() === '' && current.toolResults.length === 0) {
@@ -40,12 +40,12 @@ export function checkContent(view: RequestView): Refusal | null {
   return improper('turn-length', `a user message is longer than ${messageChars} characters`)
 }
 
-/** Calls or results, beside which there need not be words in the target form. */
+/** Calls or results make text optional in the target form. */
 function hasTools(turn: ConversationTurn): boolean {
   return (turn.role === 'user' ? turn.toolResults : turn.toolUses).length > 0
 }
 
-/** Origins and cache points of every message (§4.2, §9.7). */
+/** Origins and cache points (§4.2, §9.7). */
 export function checkMessages(view: RequestView): Refusal | null {
   let cachePoints = 0
   for (const { message } of [...view.history, view.current]) {
@@ -63,7 +63,7 @@ export function checkMessages(view: RequestView): Refusal | null {
   return improper('cache-point', `more than ${maxCachePoints} cachePoints`)
 }
 
-/** Images of §4.6. The model, by its plain id, must take them. */
+/** Images (§4.6). The model, by its plain id, must take them. */
 export function checkImages(view: RequestView, modelId: string): Refusal | null {
   const turns = [...view.history, view.current]
   if (turns.some((turn) => turn.role === 'user' && 'images' in turn.context)) {
@@ -97,7 +97,7 @@ function checkImage(value: unknown): Refusal | null {
 
 const DOCUMENT_NAME = /^[A-Za-z0-9\-_()[\]](?:[A-Za-z0-9\-_()[\]]| (?! )){0,199}$/
 
-/** Documents of §4.15, by the same checks as the vendor's own client makes. */
+/** Documents (§4.15), checked as the vendor's client does. */
 export function checkDocuments(view: RequestView): Refusal | null {
   const turns = [...view.history, view.current]
   const isMisplaced = turns.some((turn) =>
@@ -127,7 +127,7 @@ function checkDocument(value: unknown): Refusal | null {
   return null
 }
 
-/** The members of one tool result (§4.5); whom it answers is checked with the history. */
+/** Tool results (§4.5); whom they answer is checked with the history. */
 function checkToolResult(result: JsonObject): Refusal | null {
   const { content, status } = result
   if (status !== undefined && status !== 'success' && status !== 'error') {
@@ -153,7 +153,7 @@ function checkResultPart(value: unknown): Refusal | null {
 const FORMAT = 'Invalid tool use format.'
 const TOOL_USE_ID = /^[A-Za-z0-9_-]+$/
 
-/** H1-H3 and H9 of kiro-protocol §4.7: who speaks when. */
+/** Order of turns: H1-H3 and H9 (kiro-protocol §4.7). */
 export function checkOrder(view: RequestView): Refusal | null {
   const { history } = view
   if (history.length === 0) return null
@@ -172,7 +172,7 @@ export function checkOrder(view: RequestView): Refusal | null {
   return improper('last-turn', 'H3: history ends with a user message')
 }
 
-/** Shape, ids and names of every tool use and tool result (§4.5), H8 included. */
+/** Tool uses and results (§4.5), including H8. */
 export function checkToolTurns(view: RequestView): Refusal | null {
   return firstRefusal([...view.history, view.current], (turn) =>
     turn.role === 'user'
@@ -181,7 +181,7 @@ export function checkToolTurns(view: RequestView): Refusal | null {
   )
 }
 
-/** H4 and H5: every result answers a call of the assistant right before it, and every call is answered. */
+/** H4 and H5: each result answers a call right before it, and each call is answered. */
 export function checkPairs(view: RequestView): Refusal | null {
   const turns: readonly ConversationTurn[] = [...view.history, view.current]
   return firstRefusal(turns, (turn, index) => {
@@ -198,7 +198,7 @@ export function checkPairs(view: RequestView): Refusal | null {
   })
 }
 
-/** H6 and H7: tool turns need tools, and each name used must be among them. */
+/** H6 and H7: tool turns need tools, and used names must be among them. */
 export function checkToolsPresent(view: RequestView): Refusal | null {
   const turns: readonly ConversationTurn[] = [...view.history, view.current]
   const hasToolTurns = turns.some((turn) =>
@@ -218,7 +218,7 @@ export function checkToolsPresent(view: RequestView): Refusal | null {
   return improper('tool-declared', `H7: the tool ${name} of the history is not among the tools`)
 }
 
-/** Tools are offered by the current message only (§4.4). */
+/** Only the current message may offer tools (§4.4). */
 export function checkHistoryTools(view: RequestView): Refusal | null {
   const index = view.history.findIndex((turn) => turn.role === 'user' && turn.tools.length > 0)
   return index === -1 ? null : improper('tool-place', `history[${index}] carries tools`)

@@ -1,6 +1,6 @@
 import { asJsonObject, type JsonObject, textMember } from '../shared/json.ts'
 
-/** 2026-01-01, in milliseconds. */
+/** 2026-01-01. */
 const PUBLISHED_AT = 1_767_225_600_000
 const INVALID_REQUEST = -32_600
 const METHOD_NOT_FOUND = -32_601
@@ -8,7 +8,7 @@ const INVALID_PARAMS = -32_602
 const INTERNAL_ERROR = -32_603
 const LONG_QUERY_CHARS = 200
 
-/** Faults on demand: a query that contains `fault:<name>`. `docs/simulator.md` lists them. */
+/** Requested by `fault:<name>` in the query (`docs/simulator.md`). */
 export const SEARCH_FAULTS = [
   'refused',
   'error',
@@ -21,13 +21,12 @@ export const SEARCH_FAULTS = [
 
 export type SearchFault = (typeof SEARCH_FAULTS)[number]
 
-/** The fault that a search asks for; `null` for none. */
 export function faultOfSearch(request: JsonObject): SearchFault | null {
   const query = queryOf(request) ?? ''
   return SEARCH_FAULTS.find((name) => query.includes(`fault:${name}`)) ?? null
 }
 
-/** Answers `tools/list` and `tools/call` of `web_search` (kiro-protocol §9.4), always with the same finds. */
+/** Answers `tools/list` and `tools/call` of `web_search` (kiro-protocol §9.4), always with the same results. */
 export function searchWeb(request: JsonObject): JsonObject {
   const { id, method, jsonrpc } = request
   const envelope = { id: id ?? null, jsonrpc: '2.0' }

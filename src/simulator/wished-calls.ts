@@ -2,7 +2,6 @@ import { toWireToolName } from '../kiro/conversation/tools.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../shared/json.ts'
 import type { OfferedTool } from './tool-rules.ts'
 
-/** A tool call that the prompt asks for. */
 export interface WishedCall {
   readonly name: string
   readonly input: JsonObject
@@ -17,7 +16,7 @@ const NAME = /[`"']?([\w.:/-]*[\w])[`"']?(?:\s+(?:tool|function)\b)?/y
 const WITH = /\s+with\s+(?:the\s+)?(?:arguments\s+|args\s+|input\s+)?(?=\{)/y
 const SEPARATOR = /(?:\s*,\s*and\s+|\s*,\s*|\s+and\s+|\s*&\s*)/y
 
-/** The calls that `prompt` asks for, in its order. A name that is not offered ends the list. */
+/** A name that is not offered ends the list. */
 export function findWishedCalls(prompt: string, tools: readonly OfferedTool[]): WishedCall[] {
   if (tools.length === 0) return []
   for (const form of [LIST_FORM, NAME_FORM]) {
@@ -29,7 +28,7 @@ export function findWishedCalls(prompt: string, tools: readonly OfferedTool[]): 
   return []
 }
 
-/** The list of calls that begins at `start`; empty if the first name is not a tool. */
+/** Empty if the first name is not a tool. */
 function readCalls(prompt: string, start: number, tools: readonly OfferedTool[]): WishedCall[] {
   const calls: WishedCall[] = []
   let at = start
@@ -48,7 +47,7 @@ function readCalls(prompt: string, start: number, tools: readonly OfferedTool[])
   return calls
 }
 
-/** A prompt has the client's name of a tool, which may have been cleaned and shortened on its way. */
+/** The prompt has the client's tool name, which may have been cleaned and shortened on its way. */
 function findTool(tools: readonly OfferedTool[], wished: string): OfferedTool | undefined {
   const clean = wished.replace(/[^A-Za-z0-9_-]/g, '_').toLowerCase()
   const wireName = toWireToolName(wished)
@@ -70,7 +69,7 @@ function readArguments(
   return end === null || input === null ? null : { input, end }
 }
 
-/** Index after the brace that closes the one at `start`; braces inside strings do not count. */
+/** Index after the closing brace; ignores braces inside strings. */
 function endOfObject(text: string, start: number): number | null {
   let depth = 0
   let inString = false
@@ -94,7 +93,7 @@ function matchAt(sticky: RegExp, text: string, at: number): RegExpExecArray | nu
 
 const MAX_DEPTH = 8
 
-/** Arguments that fit a tool's schema: every property gets the plainest value that is valid. */
+/** Gives every property the simplest valid value. */
 export function sampleArguments(schema: JsonObject, depth = 0): JsonObject {
   const properties = Object.entries(asJsonObject(schema['properties']) ?? {})
   if (depth >= MAX_DEPTH) return {}

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import { FAULTS, type Refusal } from './refusal.ts'
 
 interface ControlWord {
-  /** Form of the word's value: nothing, `=` and a number, or `=` and a JSON string. */
+  /** Nothing, `=` and a number, or `=` and a JSON string. */
   readonly value: 'none' | 'number' | 'json'
   readonly meaning: string
 }
 
 /**
- * Every word that makes the simulator do something special, written `sim:word` or `sim:word=value` in
- * the last user text or in the model name. `docs/simulator.md` is compared with this table by a test.
+ * Control words, `sim:word` or `sim:word=value`, in the last user text or the model name. A test compares
+ * `docs/simulator.md` with this table.
  */
 export const CONTROL_WORDS = {
   say: json('The whole text of the answer, a JSON string.'),
@@ -103,7 +103,7 @@ type WordOf<V extends ControlWord['value']> = {
 export type NumberWord = WordOf<'number'>
 export type FlagWord = WordOf<'none'>
 
-/** The words found in one request. Unknown words and unreadable values are left out. */
+/** Omits unknown words and unreadable values. */
 export interface FoundWords {
   readonly flags: ReadonlySet<FlagWord>
   readonly numbers: Readonly<Partial<Record<NumberWord, number>>>
@@ -112,13 +112,13 @@ export interface FoundWords {
   readonly next: string | null
 }
 
-/** Larger values would only be typing errors. */
+/** Larger values would be typing errors. */
 const MAX_NUMBER = 100_000_000
-/** Words with a JSON string; nothing inside it counts as a word of this text. */
+/** Nothing inside the JSON string counts as a word. */
 const JSON_WORD = /sim:(say|next)=("(?:[^"\\]|\\.)*")/g
 const WORD = /sim:([a-z][a-z-]*)(?:=(\d+))?/g
 
-/** Finds control words anywhere in `text`; those inside the value of another do not count. */
+/** Ignores words inside the value of another. */
 export function findControlWords(text: string): FoundWords {
   const flags = new Set<FlagWord>()
   const numbers: Partial<Record<NumberWord, number>> = {}
@@ -129,7 +129,6 @@ export function findControlWords(text: string): FoundWords {
   return { flags, numbers, say: findText(text, 'say'), next: findText(text, 'next') }
 }
 
-/** `text` without its control words, as a person would read it. */
 export function withoutControlWords(text: string): string {
   return text
     .replace(JSON_WORD, '')
@@ -149,7 +148,7 @@ function findText(text: string, name: WordOf<'json'>): string | null {
   }
 }
 
-/** The table for looking up names that may not be in it. */
+/** Typed for unknown names. */
 const WORDS_BY_NAME: Readonly<Record<string, ControlWord>> = CONTROL_WORDS
 
 function isWord<V extends ControlWord['value']>(name: string, value: V): name is WordOf<V> {
@@ -175,7 +174,7 @@ const REFUSING_WORDS = [
   ...(['unavailable', 'context-overflow', 'improper', 'invalid-model', 'html'] as const)
 ]
 
-/** The error status that the control words ask for. `note` is called only if it depends on repetition. */
+/** `note` is called only if the answer depends on repetition. */
 export function findFault(words: FoundWords, note: () => Repetition): Refusal | null {
   const { flags, numbers } = words
   const named = REFUSING_WORDS.find((word) => flags.has(word))
@@ -193,7 +192,7 @@ export function findFault(words: FoundWords, note: () => Repetition): Refusal | 
   return flags.has('expired') && isFirstToken ? FAULTS.expired : null
 }
 
-/** A model name taken apart: `auto+sim:stall+sim:gap=5` is `auto` and its control words. */
+/** `auto+sim:stall+sim:gap=5` is `auto` and its control words. */
 export function splitModelName(name: string): {
   readonly modelId: string
   readonly words: string
@@ -204,7 +203,7 @@ export function splitModelName(name: string): {
   return { modelId: modelId === '' ? 'auto' : modelId, words: name.slice(start) }
 }
 
-/** Prompts beyond this many are forgotten, oldest first. */
+/** The oldest are forgotten first. */
 const MAX_PROMPTS = 1_000
 
 interface Remembered {
@@ -212,18 +211,17 @@ interface Remembered {
   readonly firstToken: string
 }
 
-/** Number of times a prompt came, and whether the token is the one that sent it first. */
+/** `isFirstToken`: the token is the one that first sent the prompt. */
 export interface Repetition {
   /** From 1. */
   readonly attempt: number
   readonly isFirstToken: boolean
 }
 
-/** Knows which prompts came before: `sim:flaky` and `sim:expired` answer a repetition differently. */
+/** Remembers prompts: `sim:flaky` and `sim:expired` answer a repetition differently. */
 export class PromptMemory {
   readonly #prompts = new Map<string, Remembered>()
 
-  /** Notes one more attempt at `prompt`. */
   note(prompt: string, token: string): Repetition {
     const key = createHash('sha256').update(prompt).digest('base64')
     const remembered = this.#prompts.get(key) ?? { attempts: 0, firstToken: token }

@@ -20,7 +20,7 @@ import { envFileOf, namesIn, programCheck, settingsCheck } from './checks/settin
 import { askProbes, requireConsent } from './probe/ask-probes.ts'
 import { cleaner, cleanRun, probeLines, reportLines, toReport } from './report.ts'
 
-/** In the order in which they are told. */
+/** In order of output. */
 export const CHECKS: readonly Check[] = [
   programCheck,
   settingsCheck,
@@ -35,7 +35,6 @@ export const CHECKS: readonly Check[] = [
   accountCheck
 ]
 
-/** Says what is wrong with a set-up, and what to change. */
 export const doctor: Command = {
   name: 'doctor',
   summary: 'Checks this installation and says what to change.',
@@ -88,7 +87,7 @@ function showProgress({ terminal }: CommandCall, running: readonly Check[]): voi
   if (running.length > 0) terminal.progress(`Checking ${names} …`)
 }
 
-/** Values of settings that must not be shown. */
+/** Must not be shown. */
 function secretsOf(env: Environment): readonly string[] {
   return listSettings()
     .filter(({ setting }) => setting.isSecret === true)
@@ -98,7 +97,7 @@ function secretsOf(env: Environment): readonly string[] {
     })
 }
 
-/** User and password in the address of a proxy, as they are written and as they are meant. */
+/** User and password of a proxy, encoded and decoded. */
 function loginOf(address: string): readonly string[] {
   const [, login = ''] = /^(?:[a-z][a-z0-9+.-]*:\/\/)?(.*)@/i.exec(address) ?? []
   return login.split(':').flatMap((part) => [part, decoded(part)])

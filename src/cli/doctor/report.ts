@@ -6,20 +6,18 @@ import { type DoctorFinding, type Level, worstOf } from './checks/finding.ts'
 import type { ProbeRun } from './probe/ask-probes.ts'
 import type { ProbeCall } from './probe/probe.ts'
 
-/** Findings of doctor, fit to be shown to anyone. */
+/** Findings that may be shown to anyone. */
 export interface Report {
   readonly version: string
   readonly node: string
   readonly platform: string
-  /** The most serious of all levels. */
   readonly level: Level
   readonly findings: readonly (DoctorFinding & { readonly check: string })[]
 }
 
-/** Longest sentence that is shown. */
 const MAX_CHARS = 600
 
-/** `clean` as `cleaner()` makes it. */
+/** `clean` is made by `cleaner()`. */
 export function toReport(results: readonly CheckResult[], clean: (text: string) => string): Report {
   const findings = results.flatMap(({ check, findings: ofCheck }) =>
     ofCheck.map((one) => ({
@@ -38,14 +36,14 @@ export function toReport(results: readonly CheckResult[], clean: (text: string) 
   }
 }
 
-/** Secrets of a few characters would blacken every other word. */
+/** Shorter secrets would mask parts of ordinary words. */
 const MIN_SECRET_CHARS = 6
-/** Personal data: addresses, ids of users, and the account in an ARN. */
+/** Personal data: addresses, user ids, and the account in an ARN. */
 const PERSONAL = /[\w.+-]+@[\w-]+\.[\w.-]+|\bd-[0-9a-z]{8,}\b[\w.-]*|(?<=:)\d{12}(?=:)/gi
 
 /**
- * Makes a text fit for a public place: no secrets, nothing that names a person, one line. The home folder, whose name is
- * often its owner's, is `~`.
+ * Makes text safe for publication: no secrets or personal data, one line. The home folder, often named after its owner,
+ * becomes `~`.
  */
 export function cleaner(secrets: readonly string[]): (text: string) => string {
   const known = secrets
@@ -64,7 +62,6 @@ const MARKS = { ok: 'ok     ', warning: 'warning', problem: 'PROBLEM' } as const
   string
 >
 
-/** The report for people, line by line. */
 export function reportLines({ findings, node, platform, ...report }: Report): readonly string[] {
   const lines = findings.flatMap(({ level, check, id, what, why, change }) => {
     const indent = ' '.repeat(10)
@@ -88,7 +85,7 @@ function plural(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
-/** The same run, fit to be shown to anyone. */
+/** May be shown to anyone. */
 export function cleanRun(run: ProbeRun, clean: (text: string) => string): ProbeRun {
   const results = run.results.map((result) => ({
     ...result,
@@ -105,7 +102,6 @@ export function cleanRun(run: ProbeRun, clean: (text: string) => string): ProbeR
   }
 }
 
-/** Formats the answers to the probes, line by line. */
 export function probeLines({ results, stopped, credits }: ProbeRun): readonly string[] {
   const indent = ' '.repeat(5)
   const lines = results.flatMap(({ id, question, answer, means, change, calls }) => [

@@ -9,9 +9,9 @@ import { type CommandCall, EXIT_OK } from '../command.ts'
 const SETTING = 'PROXY_API_KEY'
 const MAX_ENV_BYTES = 1024 * 1024
 
-/** `key new`: makes a key of the operator's. */
+/** `key new`: makes an operator's key. */
 export async function makeOperatorKey(call: CommandCall): Promise<number> {
-  // The prefix is what programs that look for forgotten secrets know, our own log among them.
+  // Secret scanners know this prefix, and so does our log.
   const made = `sk-${randomBytes(32).toString('base64url')}`
   const path = call.values['write'] === true ? await addToEnvFile(made, call) : null
   if (call.isJson) call.terminal.write(JSON.stringify({ key: made, path }))
@@ -21,7 +21,7 @@ export async function makeOperatorKey(call: CommandCall): Promise<number> {
   return EXIT_OK
 }
 
-/** Returns the file's path. @throws {GatewayError} GW_CONFIG_INVALID if the file cannot just take one more line. */
+/** Returns the file's path. @throws {GatewayError} GW_CONFIG_INVALID if no line can be added safely. */
 async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promise<string> {
   const name = resolve(env['ENV_FILE'] ?? '.env')
   const { path, text, mode } = await readEnvFile(name)
@@ -41,14 +41,14 @@ async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promi
 }
 
 interface FoundEnvFile {
-  /** Target of the file if it is a link. */
+  /** Target of a link. */
   readonly path: string
   readonly text: string
-  /** To be written with: what holds a key is not for everybody, and a group is one that was chosen. */
+  /** Mode to write with: closed to others; a chosen group stays. */
   readonly mode: number
 }
 
-/** A file that is not there counts as an empty one that only we may read. */
+/** A missing file counts as empty and private. */
 async function readEnvFile(name: string): Promise<FoundEnvFile> {
   try {
     const path = await realpath(name)

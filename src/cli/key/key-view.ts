@@ -3,7 +3,7 @@ import { type NamedKey, whyRefused } from '../../keys/key.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { toColumns } from '../terminal.ts'
 
-/** A key as `--json` prints it: without its hashes, which are of no use to anybody. Times are ISO 8601. */
+/** For `--json`: without hashes; times are ISO 8601. */
 export function toKeyJson(key: NamedKey, now: number): JsonObject {
   const { id, name, credits, requestsPerMinute, maxStreams, models } = key
   return {
@@ -22,7 +22,7 @@ export function toKeyJson(key: NamedKey, now: number): JsonObject {
   }
 }
 
-/** One line for each key, below a line of headings. */
+/** One line per key below headings. */
 export function keyTable(keys: readonly NamedKey[], now: number): readonly string[] {
   const rows = keys.map((key) => {
     const { name, credits, requestsPerMinute, maxStreams, models } = key
@@ -41,7 +41,6 @@ export function keyTable(keys: readonly NamedKey[], now: number): readonly strin
 
 const HEADINGS = ['NAME', 'STATE', 'CREDITS', 'PER MINUTE', 'STREAMS', 'EXPIRES', 'MODELS']
 
-/** All that there is to say of one. */
 export function keyDetails(key: NamedKey, now: number): readonly string[] {
   const { credits, requestsPerMinute, maxStreams, models, revokedAt, expiresAt } = key
   const grace = graceOf(key, now)
@@ -68,7 +67,7 @@ function stateOf(key: NamedKey, now: number): 'in force' | 'revoked' | 'expired'
   return whyRefused(key, now) ?? 'in force'
 }
 
-/** Until when the key before the current one lets in; `null` if it does not. */
+/** End of the previous secret's grace period; `null` if over. */
 function graceOf({ hashes }: NamedKey, now: number): number | null {
   const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
   return ends.length === 0 ? null : Math.max(...ends)

@@ -4,7 +4,7 @@ import { addKey, listKeys, reopenKey, revokeKey, rotateKey, setKey, showKey } fr
 
 const LIMITS = ['credits', 'requests-per-minute', 'max-streams', 'models', 'expires'] as const
 
-/** Verbs with their options; all but `new` and `list` take one name. */
+/** All but `new` and `list` take one name. */
 const VERBS: Readonly<Record<string, Verb>> = {
   add: {
     run: addKey,
@@ -25,11 +25,10 @@ const VERBS: Readonly<Record<string, Verb>> = {
 interface Verb {
   readonly run: (call: CommandCall, name: string) => Promise<number>
   readonly takes: readonly string[]
-  /** It takes no name, or may do without one. */
+  /** True: takes no name. */
   readonly isNameless?: boolean | 'perhaps'
 }
 
-/** Keys for the people and programs that use a gateway. */
 export const key: Command = {
   name: 'key',
   summary: 'Creates, changes, lists and revokes keys with limits.',

@@ -18,10 +18,9 @@ import { GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { keyDetails, keyTable, toKeyJson } from './key-view.ts'
 
-/** Longest time for another process to change the file: it writes a few kilobytes. */
+/** Longest time for another process to change the file. */
 const PATIENCE_MS = 20_000
 
-/** `key add NAME`. */
 export async function addKey(call: CommandCall, text: string): Promise<number> {
   const name = toKeyName(text)
   const { text: made, sha256 } = makeKey()
@@ -51,7 +50,6 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   return EXIT_OK
 }
 
-/** `key set NAME`. */
 export async function setKey(call: CommandCall, name: string): Promise<number> {
   const newName = textOption(call, 'name')
   const changes = {
@@ -67,7 +65,6 @@ export async function setKey(call: CommandCall, name: string): Promise<number> {
   return tellChanged(call, changed)
 }
 
-/** `key rotate NAME`. */
 export async function rotateKey(call: CommandCall, name: string): Promise<number> {
   const graceMs = toGraceMs(textOption(call, 'grace') ?? '0')
   const { text, sha256 } = makeKey()
@@ -83,13 +80,12 @@ export async function rotateKey(call: CommandCall, name: string): Promise<number
   return EXIT_OK
 }
 
-/** `key revoke NAME`. */
 export async function revokeKey(call: CommandCall, name: string): Promise<number> {
   const changed = await changeOne(call, name, (found) => ({ ...found, revokedAt: Date.now() }))
   return tellChanged(call, changed)
 }
 
-/** `key reopen NAME`, or `--all`: says what was used before the account book was damaged. */
+/** `key reopen NAME`, or `--all`: states what was used before the account book was damaged. */
 export async function reopenKey(call: CommandCall, name: string): Promise<number> {
   const isAll = call.values['all'] === true
   if (isAll === (name !== '')) throw new UsageError('"reopen" needs the name of a key, or --all')
@@ -105,7 +101,6 @@ export async function reopenKey(call: CommandCall, name: string): Promise<number
   return EXIT_OK
 }
 
-/** `key list`. */
 export async function listKeys(call: CommandCall): Promise<number> {
   const keys = await read(call)
   const now = Date.now()
@@ -117,7 +112,6 @@ export async function listKeys(call: CommandCall): Promise<number> {
   return EXIT_OK
 }
 
-/** `key show NAME`. */
 export async function showKey(call: CommandCall, name: string): Promise<number> {
   const keys = await read(call)
   const found = findInForce(keys, name) ?? keys.findLast((one) => isMeant(one, name))
@@ -139,14 +133,14 @@ const NO_LIMITS = {
 
 type Limits = Pick<NamedKey, keyof typeof NO_LIMITS>
 
-/** True if the key may cost extra; `undefined` where the command line does not say. */
+/** `undefined` if the command line does not say. */
 function givenOverage({ values }: CommandCall): boolean | undefined {
   const [may, mayNot] = [values['overage'] === true, values['no-overage'] === true]
   if (may && mayNot) throw new UsageError('use either --overage or --no-overage')
   return may ? true : mayNot ? false : undefined
 }
 
-/** Reads the limits of the command line. @throws {GatewayError} GW_CONFIG_INVALID */
+/** @throws {GatewayError} GW_CONFIG_INVALID */
 function givenLimits(call: CommandCall, now: number): Partial<Limits> {
   const given = <T>(option: string, parse: (text: string) => T): T | null | undefined => {
     const text = textOption(call, option)
@@ -183,7 +177,7 @@ async function change(
   }
 }
 
-/** Gives what became of the key that is meant. */
+/** Returns the changed key. */
 async function changeOne(
   call: CommandCall,
   name: string,
@@ -212,12 +206,12 @@ function hasOperatorKey({ env }: CommandCall): boolean {
   return inspectConfig(env).config.server.apiKeys.length > 0
 }
 
-/** A revoked key stays in the file, for those who still send it, and leaves its name to another. */
+/** A revoked key stays in the file, for clients that still send it, but frees its name. */
 function findInForce(keys: readonly NamedKey[], name: string): NamedKey | undefined {
   return keys.find((one) => one.revokedAt === null && isMeant(one, name))
 }
 
-/** Revoked keys stay for those who still send them, but not in the place of a new one. */
+/** Revoked keys stay unless a new key needs their place. */
 function withoutOldestRevoked(keys: readonly NamedKey[]): readonly NamedKey[] {
   const revoked = keys.filter(({ revokedAt }) => revokedAt !== null)
   const [oldest] = revoked.toSorted((a, b) => (a.revokedAt ?? 0) - (b.revokedAt ?? 0))

@@ -13,16 +13,14 @@ import { Countdown } from './countdown.ts'
 
 export interface BrowserWay {
   readonly provider: SocialProvider
-  /** 0 takes any free one. */
+  /** 0 takes any free port. */
   readonly port: number
-  /** The address is pasted instead of received by a listener. */
+  /** The user pastes the address. */
   readonly isPasted: boolean
 }
 
 /**
- * Signs in through a browser on this machine or, with the address pasted, on any other. The first address that belongs to
- * this sign-in ends it; others change nothing.
- *
+ * Signs in by a browser here or, with the address pasted, anywhere. The first matching address ends it.
  * @throws {GatewayError} GW_LOGIN_EXPIRED, GW_LOGIN_DENIED, and what `BrowserLogin.redeem()` throws
  */
 export async function loginByBrowser(
@@ -76,7 +74,7 @@ function showLink({ terminal, isJson }: CommandCall, url: string, until: number)
   }
 }
 
-/** Trades the code, tells who waits, and makes the page. */
+/** Trades the code and makes the page. */
 async function finish(
   login: BrowserLogin,
   callback: Exclude<Callback, { name: 'foreign' }>,
@@ -99,11 +97,11 @@ function refusedPage(problem: string): CallbackPage {
 
 interface AddressQuestion {
   readonly onCallback: (address: string) => Promise<CallbackPage>
-  /** True if the address cannot arrive in any other way. */
+  /** The address cannot arrive otherwise. */
   readonly isAlone: boolean
 }
 
-/** Asks until an address fits. @throws {UsageError} without a terminal. */
+/** Repeats until an address fits. @throws {UsageError} without a terminal. */
 async function askForAddress(call: CommandCall, question: AddressQuestion): Promise<void> {
   const { terminal, signal } = call
   const { onCallback, isAlone } = question

@@ -2,20 +2,17 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { codeOf } from '../../shared/errors.ts'
 
-/** The page that the browser shows in the end. */
+/** Final page in the browser. */
 export interface CallbackPage {
   readonly status: number
   readonly title: string
   readonly text: string
 }
 
-/** Addresses to which `localhost` may lead a browser. */
+/** Addresses that `localhost` may resolve to. */
 const ADDRESSES = ['127.0.0.1', '::1']
 
-/**
- * Listens on loopback for the browser that comes back from signing in. Everything that comes is given to `onCallback`, whose
- * page is the answer; it alone knows what belongs to the sign-in.
- */
+/** Listens on loopback for the browser's return; `onCallback` judges each request and returns the page. */
 export class CallbackServer implements AsyncDisposable {
   readonly port: number
   readonly #servers: readonly Server[]
@@ -25,7 +22,7 @@ export class CallbackServer implements AsyncDisposable {
     this.#servers = servers
   }
 
-  /** `null` where the port is taken, or may not be had. 0 takes any free one. */
+  /** `null` if the port is taken. 0 takes any free port. */
   static async listen(
     port: number,
     onCallback: (address: string) => Promise<CallbackPage>
@@ -49,7 +46,7 @@ export class CallbackServer implements AsyncDisposable {
     return new CallbackServer(bound, servers)
   }
 
-  /** Lets the page go out that is being written. */
+  /** Waits for the page being sent. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = this.#servers.map((server) => once(server, 'close'))
     for (const server of this.#servers) server.close().closeIdleConnections()
@@ -61,7 +58,7 @@ export class CallbackServer implements AsyncDisposable {
   }
 }
 
-/** A browser that reads the page more slowly does not see it. */
+/** A slower browser does not get the page. */
 const LAST_PAGE_MS = 1000
 
 async function answer(

@@ -2,7 +2,7 @@ import type { Terminal } from '../command.ts'
 
 const SECOND_MS = 1000
 
-/** The line that says that we wait, and how much time is left. */
+/** Progress line with the time left. */
 export class Countdown implements Disposable {
   readonly #terminal: Pick<Terminal, 'progress'>
   readonly #text: string
@@ -22,7 +22,7 @@ export class Countdown implements Disposable {
     this.#show()
   }
 
-  /** Shows a remark; empty removes it. */
+  /** Empty removes the remark. */
   remark(text: string): void {
     this.#remark = text
     if (this.#timer !== null) this.#show()

@@ -21,7 +21,6 @@ import { UpstreamCalls } from '../upstream-call.ts'
 import { loginByBrowser } from './browser.ts'
 import { Countdown } from './countdown.ts'
 
-/** Signs the gateway in, so that no other program has to be installed for that. */
 export const login: Command = {
   name: 'login',
   summary: 'Signs in with Builder ID, an organisation, Google or GitHub.',
@@ -80,11 +79,11 @@ type Way =
       readonly name: 'browser'
       readonly provider: 'google' | 'github'
       readonly port: number
-      /** The address is pasted instead of received by a listener. */
+      /** The user pastes the address. */
       readonly isPasted: boolean
     }
 
-/** @throws {UsageError} for options that do not go together */
+/** @throws {UsageError} for options that exclude each other */
 function readWay(call: CommandCall): Way {
   const provider = textOption(call, 'provider')?.toLowerCase() ?? null
   const [startUrl, region] = [textOption(call, 'start-url'), textOption(call, 'region')]
@@ -159,7 +158,7 @@ function nameOf({ authMethod, provider, startUrl }: NewSignIn): string {
   return provider === 'Github' ? 'GitHub' : provider
 }
 
-/** Settings that a gateway goes by instead. */
+/** Settings that take precedence over this sign-in. */
 function shadows(config: Config): readonly string[] {
   const set = sourcesOf(config)
   if (set.length === 0) return []

@@ -25,8 +25,8 @@ const COMMON_HELP = `  --json             Prints JSON.
   --help             Prints this text.`
 
 /**
- * `kiro-gateway COMMAND …`: finds the command and runs it. Resolves with the exit code: 0 done, 1 failed, 2 the command
- * line or the settings make no sense, 130 ended by Ctrl-C; a command may have more.
+ * Runs `kiro-gateway COMMAND …`. Exit codes: 0 done, 1 failed, 2 wrong command line or settings, 130 Ctrl-C; commands
+ * may have more.
  */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const interruption = new AbortController()
@@ -75,7 +75,7 @@ async function runCommand(
   }
 }
 
-/** Prints the overview of `kiro-gateway --help`. */
+/** `kiro-gateway --help`. */
 async function overview(): Promise<string> {
   const commands = await Promise.all(commandNames().map(loadCommand))
   const rows = commands.flatMap((command) =>
@@ -98,7 +98,7 @@ interface Failed {
   readonly terminal: Terminal
 }
 
-/** Says why a command failed, and what to change. An error other than ours is a bug, and shown whole. */
+/** A foreign error is a bug and shown whole. */
 function report(cause: unknown, { command, isJson, terminal }: Failed): number {
   const isUsage = cause instanceof UsageError || isArgumentError(cause)
   const isKnown = isUsage || cause instanceof GatewayError
@@ -114,14 +114,14 @@ function report(cause: unknown, { command, isJson, terminal }: Failed): number {
   return isMistake ? EXIT_USAGE : EXIT_FAILED
 }
 
-/** True for errors of `parseArgs()`: unknown options, or missing values. */
+/** Error of `parseArgs()`: unknown options, or missing values. */
 function isArgumentError(cause: unknown): cause is Error {
   return (
     cause instanceof Error && 'code' in cause && String(cause.code).startsWith('ERR_PARSE_ARGS_')
   )
 }
 
-/** Longer words are no typing errors of a command. */
+/** Longer words are no typing errors. */
 const MAX_GUESSED_CHARS = 32
 
 function unknownCommand(name: string): string {

@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts'
 
-/** Every command by its name. A command is loaded when it is called: the gateway needs none of them. */
+/** Loaded on demand: the gateway needs none of them. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   login: async () => (await import('../login/login.ts')).login,
   logout: async () => (await import('../logout.ts')).logout,
@@ -19,7 +19,7 @@ export function commandNames(): readonly string[] {
   return Object.keys(COMMANDS)
 }
 
-/** The command of that name; `null` if there is none. */
+/** `null` if unknown. */
 export async function loadCommand(name: string): Promise<Command | null> {
   return Object.hasOwn(COMMANDS, name) ? ((await COMMANDS[name]?.()) ?? null) : null
 }

@@ -1,14 +1,14 @@
-/** One message of a stream, or all of an answer in one piece. */
+/** A message of a stream, or a whole answer. */
 export interface AnswerEvent {
   readonly name: string
   readonly data: string
 }
 
-/** An event around a piece of text, which is `''` in all others. */
+/** Event around a piece of text, `''` if it has none. */
 export interface Piece {
   readonly name: string
   readonly head: string
-  /** As JSON, without its quotes. */
+  /** JSON without quotes. */
   readonly text: string
   readonly tail: string
 }
@@ -16,13 +16,13 @@ export interface Piece {
 const MESSAGE_END = '\n\n'
 const LONGEST_FIELD = 'event:'
 
-/** Messages of an event stream without heartbeats, which depend on the clock alone; anything else is one event. */
+/** Messages of an event stream without heartbeats, which depend on the clock; anything else is one event. */
 export function eventsOf(answer: string): readonly AnswerEvent[] {
   if (!isStream(answer)) return answer === '' ? [] : [{ name: 'body', data: answer }]
   return answer.split(MESSAGE_END).flatMap((message) => eventIn(message) ?? [])
 }
 
-/** Joins the pieces of a text, because their boundaries depend on how they came from the upstream. */
+/** Joins pieces of text, since their boundaries depend on timing. */
 export function joinPieces(events: readonly AnswerEvent[]): readonly Piece[] {
   const joined: (Omit<Piece, 'text'> & { readonly texts: string[] })[] = []
   for (const event of events) {
@@ -34,9 +34,9 @@ export function joinPieces(events: readonly AnswerEvent[]): readonly Piece[] {
   return joined.map(({ texts, ...around }) => ({ ...around, text: texts.join('') }))
 }
 
-/** Tells, while an answer comes, when it has gone as far as another, of which the rest is not known. */
+/** Tells when a growing answer has reached the end of another, incomplete one. */
 export class Coverage {
-  /** Size of the other answer: how many pieces, joined, and how much text the last of them has. */
+  /** Joined pieces of the other answer, and characters of the last. */
   readonly #pieces: number
   readonly #chars: number
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
@@ -58,7 +58,7 @@ export class Coverage {
     this.#chars = pieces.at(-1)?.text.length ?? 0
   }
 
-  /** Takes the next bytes, in time that depends on these alone. */
+  /** Takes time for these bytes only. */
   push(chunk: Uint8Array): boolean {
     const added = this.#utf8.decode(chunk, { stream: true })
     this.#readChars += added.length
@@ -77,7 +77,7 @@ export class Coverage {
     return this.#count > this.#pieces || (this.#count === this.#pieces && isAhead)
   }
 
-  /** The next chunk is read with its last characters alone. */
+  /** Keeps the last characters for the next chunk. */
   #hold(text: string): void {
     const end = Math.max(0, text.length - LONGEST_FIELD.length)
     this.#rest.push(text.slice(0, end), text.slice(end))
@@ -99,7 +99,7 @@ function isStream(answer: string): boolean {
   return /^(?:event|data|id|retry)?:/.test(answer)
 }
 
-/** `null` where there is none but a comment or a heartbeat. */
+/** `null` for a comment or heartbeat. */
 function eventIn(message: string): AnswerEvent | null {
   const lines = message.split('\n')
   const named = lines.find((line) => line.startsWith('event:'))
@@ -108,12 +108,12 @@ function eventIn(message: string): AnswerEvent | null {
   return data.length === 0 || name === 'ping' ? null : { name, data: data.join('\n') }
 }
 
-/** Prefix of a piece of the model's text or reasoning, in each client API. */
+/** Prefix of a piece of text or reasoning, in each client API. */
 const HEAD =
   /^.*?"delta":(?:\{(?:"role":"assistant",)?(?:"type":"\w+_delta",)?"(?:content|reasoning_content|text|thinking)":)?"/s
-/** Part that only the first piece has. */
+/** Only in the first piece. */
 const ROLE = '"role":"assistant",'
-/** The number of an event tells how many pieces came before. */
+/** Depends on the number of earlier pieces. */
 const SEQUENCE = /"sequence_number":\d+/
 
 function pieceIn({ name, data }: AnswerEvent): Piece {
@@ -125,10 +125,7 @@ function pieceIn({ name, data }: AnswerEvent): Piece {
   return { name, head: opening, text, tail: plain.slice(end) }
 }
 
-/**
- * Finds the end of a JSON string whose text begins at `start`; a regular expression would need a stack as long as the
- * text.
- */
+/** Finds the end of a JSON string. A regular expression would need a stack as long as the text. */
 function closingQuote(json: string, start: number): number | null {
   for (let at = start; at < json.length; at++) {
     if (json[at] === '"') return at

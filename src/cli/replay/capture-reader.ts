@@ -11,7 +11,7 @@ const Texts = Type.Unsafe<Readonly<Record<string, string>>>({
   additionalProperties: { type: 'string' }
 })
 
-/** `capture.json`, as far as it is needed. */
+/** The needed part of `capture.json`. */
 const Facts = Type.Object({
   format: Type.Integer(),
   version: Type.String(),
@@ -40,7 +40,7 @@ const Facts = Type.Object({
   })
 })
 
-/** A model of the list that the gateway had then. */
+/** From the gateway's list at that time. */
 export interface CapturedModel {
   readonly id: string
   readonly name: string
@@ -51,13 +51,13 @@ export interface CapturedModel {
   readonly requestFieldsSchema?: object
 }
 
-/** Longer than any stream, and what a timer can wait. */
+/** Longer than any stream, and within a timer's range. */
 const MAX_MS = 7 * 86_400_000
 
 const At = { at: Type.Number({ minimum: 0, maximum: MAX_MS }) }
 const Call = { ...At, call: Type.Integer({ minimum: 1 }) }
 
-/** A line of the timeline. Milliseconds since the request came. */
+/** Line of the timeline, in ms since the request. */
 const Happenings = {
   call: Type.Object({
     ...Call,
@@ -83,18 +83,17 @@ type Happening<T extends keyof typeof Happenings> = Static<(typeof Happenings)[T
 }
 type AnyHappening = { [T in keyof typeof Happenings]: Happening<T> }[keyof typeof Happenings]
 
-/** Action of the upstream, with its time. */
+/** Timed action of the upstream. */
 export type UpstreamStep = Exclude<AnyHappening, { type: 'call' | 'answer' }>
 
-/** One call to the upstream, as it went. */
 export interface RecordedCall extends Pick<Happening<'call'>, 'kind' | 'form' | 'headers'> {
   readonly body: Buffer
-  /** All bytes of the answer. */
+  /** All bytes. */
   readonly answer: Buffer
   readonly steps: readonly UpstreamStep[]
 }
 
-/** Everything in the folder of a capture. */
+/** A capture's content. */
 export interface RecordedTurn {
   readonly facts: Static<typeof Facts>
   readonly body: Buffer
@@ -102,18 +101,17 @@ export interface RecordedTurn {
   readonly calls: readonly RecordedCall[]
 }
 
-/** Larger ones are none that this program has written. */
+/** Larger files are not ours. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024
-/** All of them together are held while they are played. */
+/** All files are in memory during a replay. */
 const MAX_BYTES = 512 * 1024 * 1024
 const MAX_FACTS_BYTES = 16 * 1024 * 1024
 const MAX_LINES = 1_000_000
 
 /**
- * Reads a capture. Only plain files with the names that captures have are opened, none through a link: what else lies in the
- * folder is not looked at, and nothing in it names a path.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID: why it is none that can be replayed
+ * Reads a capture. Opens only plain files with known names, and never through links; nothing in the folder names a
+ * path.
+ * @throws {GatewayError} GW_CONFIG_INVALID if it cannot be replayed
  */
 export async function readCapture(folder: string): Promise<RecordedTurn> {
   const facts = await readFacts(folder)

@@ -1,28 +1,26 @@
 import { SecretMasker } from '../../observe/secret-masker.ts'
 import { type AnswerEvent, eventsOf, joinPieces, type Piece } from './answer-pieces.ts'
 
-/** First difference of two answers or requests. */
 export interface Difference {
   readonly part: 'status' | 'answer' | 'upstream-request' | 'calls'
-  /** Position among the answer's events or the requests, from 1. */
+  /** From 1, among the answer's events or the requests. */
   readonly number: number
-  /** Name of the event. */
   readonly name: string
-  /** Pointer to the place (RFC 6901); empty for the whole. */
+  /** RFC 6901; empty for the whole. */
   readonly pointer: string
-  /** `null` where there was nothing. */
+  /** `null` if there was nothing. */
   readonly was: string | null
   readonly is: string | null
 }
 
 export interface CompareOptions {
-  /** The client had left: nothing is said of what follows. */
+  /** The client had left: ignores what follows. */
   readonly isPrefix: boolean
-  /** Counts of the request's tokens were corrected by what had been learnt before. */
+  /** Token counts were corrected by earlier lessons. */
   readonly hasLearntCounts: boolean
 }
 
-/** The first difference between an answer then and now; `null` where there is none but ids and times. */
+/** `null` if only ids and times differ. */
 export function compareAnswers(
   was: Buffer,
   is: Buffer,
@@ -50,7 +48,7 @@ export function compareAnswers(
   return null
 }
 
-/** The same for what the upstream was asked. */
+/** Likewise, for requests to the upstream. */
 export function compareRequests(was: Buffer, is: Buffer, number: number): Difference | null {
   const [then, now] = [was, is].map((body) => {
     const normal = new Normalizer(false).text(masked(body))
@@ -60,7 +58,7 @@ export function compareRequests(was: Buffer, is: Buffer, number: number): Differ
   return found === null ? null : { part: 'upstream-request', number, ...found }
 }
 
-/** Counts the events of an answer, except pings. */
+/** Without pings. */
 export function countEvents(answer: Buffer): number {
   return eventsOf(answer.toString()).length
 }
@@ -87,7 +85,7 @@ interface Place {
   readonly is: string | null
 }
 
-/** Deeper ones are compared as text. */
+/** Deeper values are compared as text. */
 const MAX_DEPTH = 64
 
 function firstPlace(was: unknown, is: unknown, pointer: string, depth = 0): Place | null {
@@ -128,19 +126,19 @@ function toEvent({ name, head, text, tail }: Piece): AnswerEvent {
   return { name, data: head + text + tail }
 }
 
-/** Then it was written so, too. */
+/** The recorded answer is masked, too. */
 function masked(answer: Buffer): string {
   const masker = new SecretMasker(() => [])
   return Buffer.concat([masker.push(answer), masker.end()]).toString()
 }
 
-/** Ids as this gateway makes them, and those of conversations. */
+/** Ids of this gateway, and of conversations. */
 const ID =
   /\bweb_search_tooluse_\w+|\b(?:msg|chatcmpl|resp|rs|fc|ctc|ws|ig|call|toolu|srvtoolu|req|sess)[_-][A-Za-z0-9]{16,}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g
 const TIME = /"(created|created_at|completed_at)":\d+(?:\.\d+)?/g
 const COUNT = /"((?:input|prompt|total|cached|cache_read_input|cache_creation_input)_tokens)":\d+/g
 
-/** Replaces what differs by nature: ids by the order in which they first come, times, and counts where those were learnt. */
+/** Replaces ids by order of appearance, times, and learnt counts. */
 class Normalizer {
   readonly #hasLearntCounts: boolean
   /** Bounded by the ids of one answer. */

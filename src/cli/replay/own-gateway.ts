@@ -16,7 +16,7 @@ import { isTimeout } from './upstream-player.ts'
 const ENTRY = fileURLToPath(new URL('../../start.js', import.meta.url))
 const START_MS = 60_000
 const MODELS_MS = 10_000
-/** Timeout for an upstream that never answers, when pauses are skipped. */
+/** For an upstream that never answers, when pauses are skipped. */
 const FAST_TIMEOUT_S = '2'
 const MAX_STDERR_CHARS = 4_000
 
@@ -27,7 +27,7 @@ export interface OwnGatewayOptions {
   readonly signal: AbortSignal
 }
 
-/** A gateway of this version for one request, with the settings and models of then, in a folder that goes with it. */
+/** A gateway of this version with the recorded settings and models, in a temporary folder. */
 export class OwnGateway implements AsyncDisposable {
   readonly url: string
   readonly #child: ChildProcess
@@ -39,7 +39,7 @@ export class OwnGateway implements AsyncDisposable {
     this.#folder = folder
   }
 
-  /** @throws {GatewayError} GW_INTERNAL when it does not start; the signal's reason */
+  /** @throws {GatewayError} GW_INTERNAL if it does not start; the signal's reason */
   static async start(options: OwnGatewayOptions): Promise<OwnGateway> {
     const folder = await mkdtemp(join(tmpdir(), 'kiro-gateway-replay-')).catch((cause: unknown) => {
       throw failed(
@@ -66,7 +66,7 @@ export class OwnGateway implements AsyncDisposable {
     await end(this.#child, this.#folder)
   }
 
-  /** Workers are told of the list a moment after it has come. */
+  /** Workers get the list a moment after it has come. */
   async #awaitModels({ turn, signal }: OwnGatewayOptions): Promise<void> {
     const { isLive, models } = turn.facts.catalogue
     const wanted = models.map(({ id }) => id).find((id) => id !== 'auto')
@@ -82,7 +82,7 @@ export class OwnGateway implements AsyncDisposable {
   }
 }
 
-/** Reads recorded values as settings, which can name neither hosts nor paths. */
+/** Recorded settings can name neither hosts nor paths. */
 function settingsFor({ turn, upstreamUrl, isFast }: OwnGatewayOptions, folder: string) {
   const recorded = Object.entries(turn.facts.settings).filter(([name]) =>
     CAPTURED_SETTINGS.has(name)

@@ -5,7 +5,6 @@ import { codeOf, operatorError } from '../../shared/errors.ts'
 import { Coverage } from './answer-pieces.ts'
 import type { RecordedTurn } from './capture-reader.ts'
 
-/** Answer of a gateway now. */
 export interface NewAnswer {
   readonly status: number
   readonly body: Buffer
@@ -13,16 +12,15 @@ export interface NewAnswer {
 
 export interface ReplayTarget {
   readonly url: string
-  /** One of its keys; `null` where it wants none. */
+  /** `null` if the gateway needs none. */
   readonly key: string | null
   readonly signal: AbortSignal
 }
 
-/** The status of a client that left. */
 export const CLIENT_LEFT = 499
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
-/** Sends a recorded request to a gateway, and leaves where its client had left. */
+/** Sends a recorded request, and leaves where the recorded client left. */
 export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<NewAnswer> {
   const { facts, body } = turn
   const { signal, key } = target
@@ -49,7 +47,7 @@ export async function ask(turn: RecordedTurn, target: ReplayTarget): Promise<New
   }
 }
 
-/** An answer that breaks off is one, too: what has come of it. No more than is `enough`, where that is given. */
+/** Returns what has come of a broken answer, too. Stops when `enough` has come. */
 async function readAnswer(response: IncomingMessage, enough: Coverage | null): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -61,12 +59,12 @@ async function readAnswer(response: IncomingMessage, enough: Coverage | null): P
       if (enough?.push(chunk) === true) break
     }
   } catch {
-    // It was cut, and its end is missing.
+    // The answer was cut.
   }
   return Buffer.concat(chunks)
 }
 
-/** A recorded path is one of ours, whatever the folder says. */
+/** Accepts only paths of ours, whatever the folder says. */
 function pathOf(url: string): string {
   if (/^\/[\w/.~-]*(\?[\w=&%.~-]*)?$/.test(url) && !url.startsWith('//')) return url
   throw operatorError('The recorded request has an unknown path.')
@@ -78,7 +76,7 @@ const OF_CONNECTION = new Set(
   )
 )
 
-/** Headers but those of the connection, those that were masked, and those that cannot be sent. */
+/** Without headers that are of the connection, masked, or unsendable. */
 function sendable(headers: Readonly<Record<string, string>>): Record<string, string> {
   const kept = Object.entries(headers).filter(
     ([name, value]) =>

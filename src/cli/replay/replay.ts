@@ -11,11 +11,10 @@ import { simulate, type SimulatedVerdict } from './simulate.ts'
 import { isUnconnected, mendChecksums, UpstreamPlayer } from './upstream-player.ts'
 
 const EXIT_DIFFERS = 1
-/** Port of the recorded upstream for a gateway that is already running. */
+/** Port of the recorded upstream for a running gateway. */
 const PLAYER_PORT = 8899
 const MAX_SHOWN_CHARS = 400
 
-/** Plays a capture again. */
 export const replay: Command = {
   name: 'replay',
   summary: 'Replays a captured request, and shows where the answer differs.',
@@ -118,7 +117,7 @@ function portOf(call: CommandCall): number {
   throw new UsageError('--listen needs a port from 1 to 65535')
 }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID for what the network did before anything was said */
+/** @throws {GatewayError} GW_CONFIG_INVALID if the connection failed before anything was sent */
 function checkPlayable({ calls, facts }: RecordedTurn): void {
   const index = calls.findIndex(isUnconnected)
   if (index !== -1) {
@@ -139,7 +138,7 @@ interface Asked {
   readonly upstreamUrl: string
 }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID where the gateway has asked another upstream */
+/** @throws {GatewayError} GW_CONFIG_INVALID if the gateway asked another upstream */
 function checkAsked({ player, turn, against, upstreamUrl }: Asked): void {
   if (against === null || player.asked.length > 0 || turn.calls.length === 0) return
   throw operatorError(

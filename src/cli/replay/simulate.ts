@@ -2,16 +2,15 @@ import { judgeRequest } from '../../simulator/generation.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { RecordedCall, RecordedTurn } from './capture-reader.ts'
 
-/** Verdict of the simulator on one upstream request. */
 export interface SimulatedVerdict {
   /** From 1. */
   readonly call: number
   readonly kind: RecordedCall['kind']
   readonly status: number
   readonly isTaken: boolean
-  /** Its message, where it refuses. */
+  /** Set if it refuses. */
   readonly message: string | null
-  /** Broken rule of the upstream, and its cause. */
+  /** Rule and violation. */
   readonly rule: string | null
 }
 
@@ -23,7 +22,7 @@ const NO_JSON = {
   rule: null
 }
 
-/** Judges each request that the upstream was sent by its rules. Who signed reasoning and whose profile it was is not looked at. */
+/** Judges recorded requests by the upstream's rules, but not signatures and profiles. */
 export function simulate({ calls }: RecordedTurn): readonly SimulatedVerdict[] {
   return calls.map((call, index) => ({ call: index + 1, kind: call.kind, ...judge(call) }))
 }

@@ -6,22 +6,22 @@ import type { CapturedModel, RecordedCall, RecordedTurn, UpstreamStep } from './
 
 export interface PlayerOptions {
   readonly turn: RecordedTurn
-  /** Leaves the pauses out. */
+  /** Skips pauses. */
   readonly isFast: boolean
   readonly host?: string
   /** 0 takes any free port. */
   readonly port?: number
 }
 
-/** Before a reset, so that what was sent before is read: a reset discards it. */
+/** Before a reset, which would discard unread bytes. */
 const BEFORE_RESET_MS = 100
 const MAX_BODY_BYTES = 256 * 1024 * 1024
 
-/** Plays what the upstream has answered, in the same pieces and pauses, to whatever gateway asks. */
+/** Plays recorded answers, in the same pieces and pauses. */
 export class UpstreamPlayer {
   readonly #options: PlayerOptions
   readonly #server: Server
-  /** Requests in order. Bounded by what a gateway asks for one request. */
+  /** In order. Bounded by what a gateway asks for one request. */
   readonly #asked: { readonly kind: RecordedCall['kind']; readonly body: Buffer }[] = []
   #next = 0
 
@@ -32,7 +32,7 @@ export class UpstreamPlayer {
     })
   }
 
-  /** Resolves with its URL when it listens. */
+  /** Resolves with its URL. */
   async start(): Promise<string> {
     const { host = '127.0.0.1', port = 0 } = this.#options
     this.#server.listen({ host, port })
@@ -90,7 +90,7 @@ export class UpstreamPlayer {
           return breakOff(step, response)
       }
     }
-    // The gateway was killed, or had left: nothing more was seen of it.
+    // The gateway was killed or had left: nothing more is known.
   }
 }
 
@@ -105,25 +105,25 @@ async function breakOff(
   else response.socket?.resetAndDestroy()
 }
 
-/** True if the upstream broke it off, and not the gateway or its client. */
+/** True if the upstream, not the gateway or its client, broke it off. */
 function isUpstreamsDoing(code: string, message: string): boolean {
   if (code.startsWith('GW_') || code === 'UND_ERR_BODY_TIMEOUT') return false
   return code !== '' && message !== 'nothing more is wanted'
 }
 
-/** True if the gateway gave a call up because nothing arrived. */
+/** True if the gateway gave up because nothing arrived. */
 export function isTimeout({ steps }: RecordedCall): boolean {
   const last = steps.at(-1)
   if (last?.type !== 'error') return false
   return last.code === 'UND_ERR_BODY_TIMEOUT' || last.code === 'GW_UPSTREAM_HEADERS_TIMEOUT'
 }
 
-/** True if a call had no connection, so that there is nothing to replay. */
+/** True if there was no connection, so that there is nothing to replay. */
 export function isUnconnected({ steps }: RecordedCall): boolean {
   return !steps.some(({ type }) => type === 'sent') && steps.at(-1)?.type === 'error'
 }
 
-/** Headers of the answer, without what is about the connection. */
+/** Without headers of the connection. */
 function playable(headers: Readonly<Record<string, string>>): Record<string, string> {
   const kept = Object.entries(headers).filter(
     ([name, value]) =>
@@ -142,7 +142,7 @@ function operationOf({ url = '', headers }: IncomingMessage): Operation {
   return /listavailablemodels/.test(name) ? 'models' : 'other'
 }
 
-/** The list of then; without one the gateway takes its own, as then. */
+/** Recorded list; without one the gateway used its own. */
 function answerModels(response: ServerResponse, { facts }: RecordedTurn): void {
   const { isLive, models } = facts.catalogue
   if (!isLive) return answer(response, 404, { message: 'not recorded' })
@@ -180,7 +180,7 @@ async function readAll(request: IncomingMessage): Promise<Buffer> {
 const PRELUDE_BYTES = 12
 const CHECKSUM_BYTES = 4
 
-/** Frames in which something was masked, with checksums that are right again. Changes the bytes. */
+/** Corrects the checksums of masked frames in place. */
 export function mendChecksums(frames: Buffer): void {
   for (let at = 0; at + PRELUDE_BYTES + CHECKSUM_BYTES <= frames.byteLength; ) {
     const bytes = frames.readUInt32BE(at)

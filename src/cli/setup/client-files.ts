@@ -15,32 +15,28 @@ import { codeOf } from '../../shared/errors.ts'
 import { makeFolder, replaceFile } from '../../shared/private-files.ts'
 import { clientFile } from './text/text-format.ts'
 
-/** No configuration is as large. */
+/** No configuration is this large. */
 const MAX_BYTES = 1024 * 1024
-/** As many links as Linux follows. */
+/** As in Linux. */
 const MAX_LINKS = 40
-/** Only its owner may read a file with a key in it. */
+/** For files with keys. */
 const PRIVATE_MODE = 0o600
 
-/** A file of a client, or the place where one will be. */
+/** Client's file, or its future place. */
 export interface ClientFile {
-  /** Path where the client looks for it. */
+  /** As the client knows it. */
   readonly path: string
-  /** Real path: links of dotfile managers are followed, and stay. */
+  /** Real path: links of dotfile managers are followed and stay. */
   readonly target: string
   /** `null` without a file. */
   readonly text: string | null
-  /** Permissions; `null` without a file, or on systems without them. */
+  /** `null` without a file, or on systems without permissions. */
   readonly mode: number | null
-  /** Folders that would have to be made for it, from the outermost. */
+  /** To be created, outermost first. */
   readonly missingFolders: readonly string[]
 }
 
-/**
- * Reads a file of a client, and makes sure that it could be written.
- *
- * @throws {GatewayError} GW_CLIENT_FILE
- */
+/** Reads a client's file and checks that it can be written. @throws {GatewayError} GW_CLIENT_FILE */
 export async function readClientFile(path: string): Promise<ClientFile> {
   const target = await followLinks(path)
   const facts = await factsOf(target)
@@ -53,7 +49,7 @@ export async function readClientFile(path: string): Promise<ClientFile> {
   if (!facts.isFile()) throw clientFile(`${path} is not a file.`)
   if (facts.size > MAX_BYTES) throw clientFile(`${path} is too large: ${facts.size} bytes.`)
   const mode = process.platform === 'win32' ? null : facts.mode & 0o777
-  // Not by access() alone: root may write to what its owner wants left alone.
+  // access() is not enough: root may write to what its owner wants left alone.
   if (mode !== null && (mode & 0o222) === 0) throw clientFile(`${path} is read-only.`)
   await ensureWritable(target, 'it is read-only')
   const bytes = await readFile(target).catch((cause: unknown) => {
@@ -99,17 +95,13 @@ async function ensureWritable(path: string, otherwise: string): Promise<void> {
   }
 }
 
-/** The permissions that a file should have: closed to others where a key comes into it. */
+/** Closed to others if a key is written. */
 export function wantedMode({ mode }: ClientFile, holdsKey: boolean): number {
   if (mode === null) return PRIVATE_MODE
   return holdsKey ? mode & 0o700 : mode
 }
 
-/**
- * Writes a file of a client, or makes it.
- *
- * @throws {GatewayError} GW_CLIENT_FILE, also when it is not any more what was read
- */
+/** @throws {GatewayError} GW_CLIENT_FILE, also if the file has changed since it was read */
 export async function writeClientFile(file: ClientFile, text: string, mode: number): Promise<void> {
   const { path, target } = file
   await ensureUnchanged(file)
@@ -122,11 +114,7 @@ export async function writeClientFile(file: ClientFile, text: string, mode: numb
   }
 }
 
-/**
- * Removes a file that setup had made, and the folders that it had made for it, as far as nothing else is in them.
- *
- * @throws {GatewayError} GW_CLIENT_FILE
- */
+/** Removes a file made by setup, and folders made for it if empty. @throws {GatewayError} GW_CLIENT_FILE */
 export async function removeClientFile(
   file: ClientFile,
   folders: readonly string[]
@@ -147,7 +135,7 @@ async function ensureUnchanged({ path, text }: ClientFile): Promise<void> {
   if (now.text !== text) throw clientFile(`${path} was just changed by another program. Try again.`)
 }
 
-/** A file with a second name, of another user, or in a folder that is closed to us, would not be the same afterwards. */
+/** True for a file with a second name, of another user, or in a closed folder: replacing would change that. */
 async function mustStayInPlace(target: string): Promise<boolean> {
   const { nlink, uid } = await stat(target)
   const isOurs = process.getuid === undefined || uid === process.getuid()
@@ -158,7 +146,7 @@ async function mustStayInPlace(target: string): Promise<boolean> {
   return nlink > 1 || !isOurs || !isOpen
 }
 
-/** A file that is mounted by itself into a container cannot be replaced by another. */
+/** A file mounted into a container by itself cannot be replaced. */
 async function replace({ target, text: before }: ClientFile, text: string, mode: number) {
   try {
     await replaceFile(target, { text, mode, isDurable: true })

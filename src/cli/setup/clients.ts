@@ -5,41 +5,36 @@ import type { Entry } from './entries.ts'
 import { type GatewayFacts, modelFor, type OfferedModel } from './gateway.ts'
 import { type Leaf, type Path, valueOnPath } from './text/text-format.ts'
 
-/** The name of the gateway among a client's providers. */
+/** Name among a client's providers. */
 const PROVIDER = 'kiro-gateway'
 const TITLE = 'Kiro'
-/** For clients that insist on a bound of the answer where the model's own is not known. */
+/** For clients that need a limit where the model's is unknown. */
 const USUAL_OUTPUT_TOKENS = 32_000
 
-/** Folders in which a client may keep its files. */
 export interface Home {
   readonly folder: string
   readonly env: Environment
 }
 
-/** A file of a client: the first of these that exists, or else the last one. */
+/** The first existing file, or else the last. */
 export type FileChoice = readonly [string, ...string[]]
 
-/** Wanted content of a client's file. */
 export interface FileWish {
   readonly entries: readonly Entry[]
   readonly holdsKey: boolean
 }
 
 export interface ClientPlan {
-  /** For each file that the client has. */
   readonly files: readonly FileWish[]
   readonly start: string
-  /** Notes for the user. */
+  /** For the user. */
   readonly notes: readonly string[]
 }
 
-/** A client that can be set up. */
 export interface ClientSetup {
-  /** As its users know it. */
   readonly title: string
   readonly files: (home: Home) => readonly FileChoice[]
-  /** `current`: what its files say now, in the same order. */
+  /** `current`: content of its files in the same order. */
   readonly plan: (gateway: GatewayFacts, current: readonly CurrentFile[]) => ClientPlan
 }
 
@@ -48,7 +43,7 @@ export interface CurrentFile {
   readonly values: JsonObject
 }
 
-/** The place that a variable names; an empty one names none. */
+/** Folder named by a variable; `null` if empty. */
 function placeIn(env: Environment, name: string): string | null {
   const folder = env[name]
   return folder === undefined || folder === '' ? null : resolve(folder)
@@ -78,7 +73,7 @@ const claude: ClientSetup = {
             ...model,
             entry(['env', 'ANTHROPIC_BASE_URL'], url),
             entry(['env', 'ANTHROPIC_AUTH_TOKEN'], key),
-            // Its /model lists what the gateway has.
+            // Lists the gateway's models in /model.
             entry(['env', 'CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY'], '1')
           ],
           holdsKey: true
@@ -101,7 +96,7 @@ const CLAUDE_CONFLICTS: readonly (readonly [string, string])[] = [
   ['CLAUDE_CODE_USE_FOUNDRY', 'Claude Code does not use the gateway while it is set.']
 ]
 
-/** The key is in the file: the desktop application and the editors' extensions see no variable of a terminal. */
+/** The key is in the file: desktop application and editor extensions see no variables of a terminal. */
 const codex: ClientSetup = {
   title: 'Codex',
   files: ({ folder, env }) => [
@@ -113,7 +108,7 @@ const codex: ClientSetup = {
     const entries = [
       entry(['model'], id),
       entry(['model_provider'], PROVIDER),
-      // It knows the windows of OpenAI's models only, and compacts by them.
+      // Codex knows only the windows of OpenAI's models, and compacts by them.
       ...(contextWindow === undefined || id.startsWith('gpt')
         ? []
         : [entry(['model_context_window'], contextWindow)]),
@@ -268,7 +263,7 @@ const CONTINUE_HEAD = [
   byDefault(['schema'], 'v1')
 ]
 
-/** In its keys, dollars and an exclamation mark in front have a meaning of their own. */
+/** In pi's keys, dollars and a leading exclamation mark are special. */
 const pi: ClientSetup = {
   title: 'pi',
   files({ folder, env }) {
@@ -311,12 +306,12 @@ const pi: ClientSetup = {
   }
 }
 
-/** All models, and the chosen one if it is a name that the gateway does not list. */
+/** Adds the chosen model if it is not listed. */
 function withModel(models: readonly OfferedModel[], chosen: OfferedModel): readonly OfferedModel[] {
   return models.some(({ id }) => id === chosen.id) ? models : [...models, chosen]
 }
 
-/** Every client that can be set up, by its word on the command line. */
+/** By command line word. */
 export const Clients: Readonly<Record<string, ClientSetup>> = {
   claude,
   codex,

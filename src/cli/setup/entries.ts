@@ -9,50 +9,50 @@ import {
   valueOnPath
 } from './text/text-format.ts'
 
-/** A value that setup wants at one place of a configuration. */
+/** Wanted value at a place. */
 export interface Entry {
   readonly path: Path
   /** A `Leaf`, or what is there already. */
   readonly value: unknown
-  /** An existing value stays, whatever it is. */
+  /** An existing value stays. */
   readonly isDefault?: true
 }
 
-/** A value that setup wrote, and the one before it: enough to undo it in a file that has changed since. */
+/** Written value and its predecessor: enough for undo in a file that has changed since. */
 export interface WrittenEntry {
   readonly path: Path
-  /** Hash of the value that was written. */
+  /** Hash of the written value. */
   readonly hash: string
-  /** Value before; missing where there was none. */
+  /** Missing if there was none. */
   readonly before?: unknown
-  /** Number of leading path steps that existed before. */
+  /** Leading path steps that existed before. */
   readonly depth: number
 }
 
-/** A text whose byte order mark is kept apart from it. */
+/** Keeps a byte order mark. */
 function withMark(text: string, change: (text: string) => string): string {
   const mark = text.startsWith('\ufeff') ? '\ufeff' : ''
   return mark + change(text.slice(mark.length))
 }
 
-/** The values of a text that may begin with a byte order mark. */
+/** Ignores a byte order mark. */
 export function readValues(format: TextFormat, text: string) {
   return format.read(text.startsWith('\ufeff') ? text.slice(1) : text)
 }
 
-/** Writes what is wanted into a text. What is there and may stay is left alone. */
+/** Leaves values that may stay. */
 export function writeEntries(format: TextFormat, text: string, entries: readonly Entry[]): string {
   return withMark(text, (inner) => setValues(format, inner, entries))
 }
 
-/** The entries that are to be written into a text that says this: without those whose place may stay as it is. */
+/** Entries that must be written. */
 export function wantedEntries(values: unknown, entries: readonly Entry[]): readonly Entry[] {
   return entries.filter(
     ({ path, isDefault }) => isDefault !== true || (valueOnPath(values, path) ?? null) === null
   )
 }
 
-/** Returns what must be remembered of the values that entries are written over. */
+/** Remembers what entries overwrite. */
 export function rememberEntries(
   values: unknown,
   entries: readonly Entry[]
@@ -66,11 +66,11 @@ export function rememberEntries(
 
 export interface Reverted {
   readonly text: string
-  /** Places changed by others since setup wrote them; they stay. */
+  /** Changed by others since; they stay. */
   readonly kept: readonly Path[]
 }
 
-/** Takes back what was written: what was there before is there again, what was made is gone if nothing else is in it. */
+/** Restores former values; removes what was made, if nothing else is in it. */
 export function revertEntries(
   format: TextFormat,
   text: string,
@@ -93,14 +93,14 @@ export function revertEntries(
   return { text: reverted, kept }
 }
 
-/** The outermost thing that was made for an entry and has nothing else in it. */
+/** Outermost container made for an entry that has nothing else in it. */
 function emptiedBy(values: unknown, { path, depth }: WrittenEntry): Path {
   let target = path
   while (target.length - 1 > depth && isAlone(values, target)) target = target.slice(0, -1)
   return target
 }
 
-/** True if only this place, and the member that identifies a list element, is there. */
+/** True if there is only this place, besides the member that identifies a list element. */
 function isAlone(values: unknown, path: Path): boolean {
   const step = path.at(-1)
   const parent = path.slice(0, -1)
@@ -111,7 +111,7 @@ function isAlone(values: unknown, path: Path): boolean {
   return Object.keys(Object(around)).every((name) => name === step || name === identity)
 }
 
-/** Hashes a value, to tell whether it is still as it was written. */
+/** Tells whether a value is unchanged. */
 export function hashValue(value: unknown): string {
   return textHash(JSON.stringify(value ?? null))
 }

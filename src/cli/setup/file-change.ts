@@ -3,17 +3,15 @@ import type { FileRecord } from './file-plan.ts'
 import type { RememberedFile, SetupMemory } from './setup-memory.ts'
 import type { TextFormat } from './text/text-format.ts'
 
-/** A client's file as it is, and what is remembered of it. */
 export interface FileInHand {
   readonly file: ClientFile
   readonly format: TextFormat
   readonly remembered: RememberedFile | null
 }
 
-/** Planned change of a client's file. */
 export interface FileChange {
   readonly inHand: FileInHand
-  /** `null`: there is to be none. */
+  /** `null`: remove the file. */
   readonly after: string | null
   readonly record: FileRecord | null
   readonly holdsKey: boolean
@@ -25,9 +23,8 @@ interface Means {
 }
 
 /**
- * Changes a client's file. What undo needs is on disk before, and is there until the file is as it was. Resolves with
- * what the user should know of it.
- *
+ * Changes a client's file; data for undo is stored before, until the file is as it was. Resolves with notes for the
+ * user.
  * @throws {GatewayError} GW_CLIENT_FILE
  */
 export async function applyChange(
@@ -65,7 +62,7 @@ async function write(
   return isClosed ? `${file.path} now holds a key and is readable only by you.` : null
 }
 
-/** Restores the former permissions, unless they were changed since. */
+/** Former permissions, unless changed since. */
 function formerMode({ file, remembered }: FileInHand): number {
   const former = remembered?.mode ?? null
   const isOurs =

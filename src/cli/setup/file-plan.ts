@@ -13,9 +13,8 @@ import { textHash, type Path, type TextFormat, valueOnPath } from './text/text-f
 import { TomlText } from './text/toml-text.ts'
 import { YamlText } from './text/yaml-text.ts'
 
-/** Memory of a file: its former content, and what setup wrote into it. */
 export interface FileRecord {
-  /** The file as it was; `null` where there was none. */
+  /** Content before; `null` if there was no file. */
   readonly original: string | null
   /** Hash of the file as setup left it. */
   readonly hash: string
@@ -23,15 +22,14 @@ export interface FileRecord {
 }
 
 export interface FilePlan {
-  /** `null`: the file is to go. */
+  /** `null`: remove the file. */
   readonly after: string | null
-  /** Record to store afterwards; `null` for none. */
+  /** `null`: store none. */
   readonly record: FileRecord | null
-  /** Places that setup wrote once and others have changed since; they stay. */
+  /** Changed by others since; they stay. */
   readonly kept: readonly Path[]
 }
 
-/** A client's file, and what setup remembers of it. */
 export interface FileState {
   readonly format: TextFormat
   /** `null` without a file. */
@@ -39,16 +37,15 @@ export interface FileState {
   readonly record: FileRecord | null
 }
 
-/** Chooses the format by file name. */
+/** By file name. */
 export function textFormatOf(path: string): TextFormat {
   if (path.endsWith('.toml')) return TomlText
   return path.endsWith('.yaml') ? YamlText : JsonText
 }
 
 /**
- * Plans what a client's file is to say. Entries of an earlier setup that are not wanted any more are taken back. The
- * file that undo restores is the one before the first setup, as far as it was not changed in between.
- *
+ * Plans a file's content and undoes unwanted entries of earlier setups. Undo restores the file before the first setup,
+ * as far as unchanged since.
  * @throws {GatewayError} GW_CLIENT_FILE
  */
 export function planSetup(state: FileState, entries: readonly Entry[]): FilePlan {
@@ -64,7 +61,7 @@ export function planSetup(state: FileState, entries: readonly Entry[]): FilePlan
   return { after, record: { original, hash: textHash(after), written }, kept: [] }
 }
 
-/** Decides what to write. Values of setup that may stay remain its own, to be undone with the rest. */
+/** Existing values of setup that may stay remain its own, for undo. */
 function settle(
   values: unknown,
   entries: readonly Entry[],
@@ -79,7 +76,7 @@ function settle(
   })
 }
 
-/** The file without what setup wrote; `null` where there was none, or nothing is left. */
+/** The file without what setup wrote; `null` if nothing is left. */
 function originalOf({ format, current, record }: FileState): string | null {
   if (record === null || current === null) return current
   if (textHash(current) === record.hash) return record.original
@@ -87,9 +84,8 @@ function originalOf({ format, current, record }: FileState): string | null {
 }
 
 /**
- * Plans the undo. A file unchanged since setup becomes what it was, byte for byte, as does a missing one. From a
- * changed file only setup's own values are removed.
- *
+ * Plans undo: an unchanged or missing file becomes exactly what it was; from a changed one only setup's values are
+ * removed.
  * @throws {GatewayError} GW_CLIENT_FILE
  */
 export function planUndo({ format, current, record }: FileState): FilePlan {

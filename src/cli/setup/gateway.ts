@@ -5,11 +5,10 @@ import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../.
 import { UsageError } from '../command.ts'
 import { readText } from '../read-text.ts'
 
-/** A model that a client may choose. */
 export interface OfferedModel {
   readonly id: string
   readonly name: string
-  /** Tokens; missing for a name of the operator's that leads to no known model. */
+  /** Tokens; missing if the operator's name leads to no known model. */
   readonly contextWindow?: number
   /** Tokens. */
   readonly maxOutputTokens?: number
@@ -17,28 +16,22 @@ export interface OfferedModel {
   readonly thinks: boolean
 }
 
-/** Facts about the gateway that clients need. */
 export interface GatewayFacts {
-  /** Without `/v1` and without a slash at the end. */
+  /** Without `/v1` and trailing slash. */
   readonly url: string
   readonly key: string
   readonly models: readonly OfferedModel[]
-  /** The model that was asked for; `null` to take the client's own, or else the best one. */
+  /** `null`: the client's own, or else the best. */
   readonly wishedModel: string | null
 }
 
-/** Key for a gateway without keys: some clients do nothing without one. */
+/** Some clients need a key even for a gateway without keys. */
 export const NO_KEY = 'no-key-needed'
 
-/** Longest wait for the list of models. */
 const TIMEOUT_MS = 10_000
 const MAX_BYTES = 4 * 1024 * 1024
 
-/**
- * The address that clients are told: the one that was given, or the one that the settings say.
- *
- * @throws {UsageError}
- */
+/** The given address, or that of the settings. @throws {UsageError} */
 export function gatewayUrl(given: string | null, { server }: Config): string {
   if (given === null) {
     if (server.port === 0)
@@ -60,7 +53,7 @@ export function gatewayUrl(given: string | null, { server }: Config): string {
 /** Answer of `GET /v1/models`. */
 export type ModelList =
   | { readonly name: 'listed'; readonly models: readonly OfferedModel[] }
-  /** Nothing answers there, or a proxy says so. */
+  /** No answer, or only from a proxy. */
   | { readonly name: 'silent' }
   /** Another program answers. */
   | { readonly name: 'stranger' }
@@ -68,7 +61,7 @@ export type ModelList =
 
 type Address = Pick<GatewayFacts, 'url' | 'key'>
 
-/** Asks the gateway for its models. Rejects only when `signal` aborts. */
+/** Rejects only when `signal` aborts. */
 export async function askForModels(address: Address, signal: AbortSignal): Promise<ModelList> {
   const { status, body } = await get(address, '/v1/models?limit=1000', signal)
   if (status === null || (status >= 502 && status <= 504)) return { name: 'silent' }
@@ -79,11 +72,7 @@ export async function askForModels(address: Address, signal: AbortSignal): Promi
   return models.length === 0 ? { name: 'stranger' } : { name: 'listed', models }
 }
 
-/**
- * Makes sure that a model that is not listed is one that the gateway answers for all the same.
- *
- * @throws {GatewayError} GW_MODEL_UNKNOWN, in the gateway's own words
- */
+/** Checks an unlisted model at the gateway. @throws {GatewayError} GW_MODEL_UNKNOWN, in the gateway's words */
 export async function ensureModel(
   address: Address,
   id: string,
@@ -96,7 +85,7 @@ export async function ensureModel(
 }
 
 interface Answer {
-  /** `null` when there was no answer. */
+  /** `null` without an answer. */
   readonly status: number | null
   readonly body: JsonObject | null
 }
@@ -130,7 +119,7 @@ function toModel(model: JsonObject): OfferedModel | null {
   }
 }
 
-/** The models to offer while no gateway runs that could be asked. */
+/** Used while no gateway runs. */
 export const FallbackModels: readonly OfferedModel[] = BUILT_IN_MODELS.map((facts) => ({
   id: facts.id,
   name: facts.name,
@@ -140,7 +129,7 @@ export const FallbackModels: readonly OfferedModel[] = BUILT_IN_MODELS.map((fact
   thinks: false
 }))
 
-/** The model of that name in any of its spellings; `undefined` when it is not offered. */
+/** In any spelling; `undefined` if not offered. */
 export function offeredModel(
   models: readonly OfferedModel[],
   name: string
@@ -155,7 +144,7 @@ export function offeredModel(
   return models.find((model) => model.id === id)
 }
 
-/** The model for a client: the one that was asked for, or the one that it has already, or the newest Sonnet. */
+/** The wished model, else the client's own, else the newest Sonnet. */
 export function modelFor({ models, wishedModel }: GatewayFacts, current: unknown): OfferedModel {
   const wished = wishedModel ?? (typeof current === 'string' ? current : '')
   const found = offeredModel(models, wished)

@@ -23,7 +23,7 @@ import { SetupMemory } from './setup-memory.ts'
 import { clientFile, shownPath } from './text/text-format.ts'
 import { textDiff } from './text-diff.ts'
 
-/** Plans what the command line asks for, shows it, asks, and does it. Resolves with the exit code. */
+/** Plans, shows, asks, and writes. Resolves with the exit code. */
 export async function runSetup(call: CommandCall): Promise<number> {
   const client = clientOf(call.positionals)
   const isUndo = call.values['undo'] === true
@@ -34,7 +34,7 @@ export async function runSetup(call: CommandCall): Promise<number> {
   return carryOut(call, { ...todo, client, memory, isUndo })
 }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID where the gateway would not start with them */
+/** @throws {GatewayError} GW_CONFIG_INVALID if the gateway would not start */
 function settingsOf({ env }: CommandCall): Config {
   const loaded = loadConfig(env, [])
   if (loaded.name !== 'config') throw new Error('there are no settings')
@@ -96,7 +96,7 @@ async function planToUndo(
   for (const name of ['url', 'key', 'model']) {
     if (call.values[name] !== undefined) throw new UsageError(`--undo does not take --${name}`)
   }
-  // Each of a client's possible files: which of them exist may have changed since.
+  // Any of a client's possible files: which of them exist may have changed.
   const paths = [...new Set(filesOf(client, call).flat())]
   const known = await Promise.all(
     paths.map(async (path) => ((await memory.recall(path)) === null ? [] : path))
@@ -121,7 +121,7 @@ async function planToUndo(
   }
 }
 
-/** Finds the gateway's address, key and models. */
+/** Finds address, key and models. */
 async function learnGateway(call: CommandCall, config: Config) {
   const { signal, terminal } = call
   const url = gatewayUrl(textOption(call, 'url'), config)
@@ -191,13 +191,13 @@ function stateOf({ file, format, remembered }: FileInHand) {
   return { format, current: file.text, record: remembered }
 }
 
-/** Says of what goes wrong in which file it did. */
+/** Adds the path to errors. */
 function inFile<T>({ path }: ClientFile, read: () => T): T {
   try {
     return read()
   } catch (cause) {
     if (cause instanceof GatewayError) throw clientFile(`${path}: ${cause.message}`, cause)
-    // The parsers call themselves for what is in something else.
+    // Parsers recurse for nested values.
     if (cause instanceof RangeError) throw clientFile(`${path} is nested too deeply.`, cause)
     throw cause
   }
@@ -209,11 +209,11 @@ interface Order extends Todo {
   readonly isUndo: boolean
 }
 
-/** Change of a file, as shown for confirmation. */
+/** For confirmation. */
 interface ShownChange {
   readonly path: string
   readonly change: 'create' | 'update' | 'remove'
-  /** As of `diff -u`, without secrets. */
+  /** As from `diff -u`, without secrets. */
   readonly diff: readonly string[]
 }
 
@@ -243,7 +243,7 @@ async function carryOut(call: CommandCall, order: Order): Promise<number> {
   return EXIT_OK
 }
 
-/** `null` for a file that stays as it is. */
+/** `null` if unchanged. */
 function showChange(
   { inHand: { file }, after }: FileChange,
   secrets: readonly string[]
@@ -253,7 +253,6 @@ function showChange(
   return { path: file.path, change, diff: textDiff(file.text ?? '', after ?? '', secrets) }
 }
 
-/** Shows what is to be agreed to, and what else should be known of it. */
 function preview(call: CommandCall, order: Order, shown: readonly ShownChange[]): void {
   const isAsked = call.values['print'] !== true && call.values['yes'] !== true
   if (!call.isJson || isAsked) {
@@ -264,7 +263,7 @@ function preview(call: CommandCall, order: Order, shown: readonly ShownChange[])
   if (shown.length === 0) say(call, order.alreadyDone)
 }
 
-/** Prints a message for people; with JSON output, to standard error. */
+/** With JSON output, to standard error. */
 function say({ isJson, terminal }: CommandCall, text: string): void {
   if (isJson) terminal.note(text)
   else terminal.write(text)

@@ -13,12 +13,12 @@ const StepSchema = Type.Union([
 
 const Remembered = Type.Object({
   version: Type.Integer({ minimum: 1, maximum: 1 }),
-  /** Path where the client looks for its file. */
+  /** As the client knows it. */
   path: Type.String(),
   original: Type.Union([Type.String(), Type.Null()]),
-  /** Permissions that the file had. */
+  /** Former permissions. */
   mode: Type.Union([Type.Integer({ minimum: 0, maximum: 0o777 }), Type.Null()]),
-  /** Folders that were made for it, from the outermost. */
+  /** Created folders, outermost first. */
   folders: Type.Array(Type.String()),
   hash: Type.String(),
   written: Type.Array(
@@ -31,13 +31,10 @@ const Remembered = Type.Object({
   )
 })
 
-/** Record of a client's file until undo: its former content, and what setup wrote into it. */
+/** Needed until undo. */
 export type RememberedFile = Static<typeof Remembered>
 
-/**
- * Records of setup, in `setup/` of the state folder: a file for each file of a client, open to its owner only. The
- * originals may hold keys of other services.
- */
+/** Records in `setup/` of the state folder, private because originals may hold keys of other services. */
 export class SetupMemory {
   readonly folder: string
 
@@ -46,9 +43,8 @@ export class SetupMemory {
   }
 
   /**
-   * Reads the record of a client's file; `null` if there is none.
-   *
-   * @throws {GatewayError} GW_CLIENT_FILE when the record cannot be read: it is not overwritten
+   * `null` if there is none.
+   * @throws {GatewayError} GW_CLIENT_FILE if the record cannot be read: it is not overwritten
    */
   async recall(path: string): Promise<RememberedFile | null> {
     const place = this.#placeOf(path)

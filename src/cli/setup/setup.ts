@@ -3,7 +3,7 @@ import { Clients } from './clients.ts'
 
 const CLIENT_WORDS = Object.keys(Clients).join('|')
 
-/** Writes the configuration of a client, so that it asks this gateway, and takes that back. */
+/** Writes and undoes the configuration of a client. */
 export const setup: Command = {
   name: 'setup',
   summary: 'Sets up Claude Code, Codex or another client for this gateway, or undoes it.',
@@ -26,6 +26,6 @@ A file that receives a key is made private.
   --undo             Restores the original files byte for byte, but keeps later changes.
   --print            Only prints what would change.
   --yes              Does not ask.`,
-  // The parsers of three languages are loaded for it alone.
+  // Imported on demand with three parsers.
   run: async (call) => (await import('./run-setup.ts')).runSetup(call)
 }

@@ -1,6 +1,6 @@
-/** Lines of context around a change. */
+/** Around a change. */
 const CONTEXT = 3
-/** More cells than this are not compared one by one: everything between is shown as replaced. */
+/** Beyond this, everything between is shown as replaced. */
 const MAX_CELLS = 4_000_000
 
 interface DiffLine {
@@ -8,7 +8,7 @@ interface DiffLine {
   readonly text: string
 }
 
-/** Diff of two texts as `diff -u` shows it, without secrets. Empty if they are equal. */
+/** Like `diff -u`, without secrets. Empty if equal. */
 export function textDiff(
   before: string,
   after: string,
@@ -94,13 +94,13 @@ function signed(sign: DiffLine['sign'], lines: readonly string[]): readonly Diff
 }
 
 const MASK = '***'
-/** A member whose name says that its value is secret. What stands behind `env_key` is the name of a variable. */
+/** Members with secret names. `env_key` holds the name of a variable. */
 const SECRET_MEMBER =
   /(?<![\w-])((?!env_?key\b)[\w-]*(?:key|token|secret|password|passwd|authorization|credentials?)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,}#]+)/gi
-/** Pattern of anything that looks like a key. */
+/** Anything that looks like a key. */
 const SECRET_SHAPE = /\b(?:sk|ksk|pk|ghp|gho|xox[abps]|AIza|AKIA|eyJ)[-_]?[A-Za-z0-9._-]{16,}/g
 
-/** A line without the secrets in it: those that are known, and what other members and keys look like secrets. */
+/** Masks known secrets, secret members and anything that looks like a key. */
 export function maskSecrets(line: string, secrets: readonly string[]): string {
   const masked = secrets
     .filter((secret) => secret !== '')
@@ -111,7 +111,7 @@ export function maskSecrets(line: string, secrets: readonly string[]): string {
     .replaceAll(/(?<=:\/\/)[^\s/@"']+(?=@)/g, MASK)
 }
 
-/** Numbers, and references to variables, are not secret. */
+/** Numbers and references to variables are not secret. */
 function maskValue(value: string): string {
   const inner = value.replaceAll(/^["']|["']$/g, '')
   if (/^(?:\d+|true|false|null|\$\w+|\$?\{.*\}|)$/.test(inner)) return value

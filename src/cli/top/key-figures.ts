@@ -1,24 +1,22 @@
-/** State of one key at a moment, according to the gateway's metrics. */
 export interface KeyFigures {
   readonly streams: number
   readonly waiting: number
   readonly requests: number
   readonly refusals: number
-  /** In all, since the gateway was started. */
+  /** Since the start of the gateway. */
   readonly credits: number
   readonly reserved: number
 }
 
-/** All of them at one moment. */
 export interface Reading {
-  /** Milliseconds of a clock that never goes back. */
+  /** Monotonic ms. */
   readonly at: number
   readonly keys: ReadonlyMap<string, KeyFigures>
-  /** Requests being served, whatever their key. */
+  /** All keys. */
   readonly inFlight: number
-  /** Requests that wait: for a connection, the rate limit or the end of a pause. */
+  /** For a connection, the rate limit or the end of a pause. */
   readonly waiting: number
-  /** Requests that wait for the rate limit or the end of a pause. */
+  /** For the rate limit or the end of a pause. */
   readonly gated: number
 }
 
@@ -31,7 +29,6 @@ const NOTHING: KeyFigures = {
   reserved: 0
 }
 
-/** The metric of each figure. */
 const METRICS: Readonly<Record<string, keyof KeyFigures>> = {
   kiro_gateway_key_streams: 'streams',
   kiro_gateway_key_waiting: 'waiting',
@@ -44,7 +41,7 @@ const METRICS: Readonly<Record<string, keyof KeyFigures>> = {
 const LINE = /^([a-z_]+)(?:\{(.*)\})? ([-+.0-9eE]+|NaN)$/
 const KEY_LABEL = /(?:^|,)key="((?:[^"\\]|\\.)*)"/
 
-/** Reads Prometheus' text format. */
+/** Prometheus' text format. */
 export function readFigures(text: string, at: number): Reading {
   const keys = new Map<string, KeyFigures>()
   const sums = { inFlight: 0, waiting: 0, gated: 0 }
@@ -64,10 +61,10 @@ export function readFigures(text: string, at: number): Reading {
 
 const HOUR_MS = 3_600_000
 
-/** The rate is of at most so long. */
+/** Longest time that a rate covers. */
 const WINDOW_MS = HOUR_MS
 
-/** Readings of the last hour, from which rates are told. */
+/** Readings for rates. */
 export class Readings {
   /** Bounded by those of WINDOW_MS. */
   #readings: readonly Reading[] = []
@@ -77,10 +74,10 @@ export class Readings {
     this.#readings = [...(first < 0 ? [] : this.#readings.slice(first)), reading]
   }
 
-  /** Credits that a key has used in an hour at this rate; `null` while there is one reading. */
+  /** `null` before two readings. */
   creditsPerHour(key: string): number | null {
     const last = this.#readings.at(-1)
-    // A gateway that was started anew counts from zero.
+    // A restarted gateway counts from zero.
     const from = this.#readings.findLastIndex(
       (one, at) =>
         (one.keys.get(key)?.credits ?? 0) >

@@ -9,7 +9,7 @@ import { type Reading, readFigures, Readings } from './key-figures.ts'
 const EVERY_MS = 2_000
 const TIMEOUT_MS = 10_000
 
-/** Shows the keys at work, live. */
+/** Live view of active keys. */
 export const top: Command = {
   name: 'top',
   summary: 'Shows the streams, waiting requests and credits of each key.',
@@ -47,7 +47,7 @@ interface Asked {
   readonly signal: AbortSignal
 }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID where nothing answers, or not this */
+/** @throws {GatewayError} GW_CONFIG_INVALID without an answer, or with a wrong one */
 async function read({ url, key, signal }: Asked): Promise<Reading> {
   const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
   let status = 0
@@ -70,7 +70,7 @@ async function read({ url, key, signal }: Asked): Promise<Reading> {
   throw operatorError(`${url}/metrics answered with status ${status}.`)
 }
 
-/** Active keys first, then those with the most usage. */
+/** Active keys first, then by usage. */
 function sortedKeys({ keys }: Reading): readonly string[] {
   const rankOf = (name: string): number => {
     const { streams = 0, waiting = 0 } = keys.get(name) ?? {}

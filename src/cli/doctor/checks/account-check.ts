@@ -19,7 +19,7 @@ import { type DoctorFinding, found } from './finding.ts'
 import { listModelsOf } from './known-models.ts'
 import type { KnownSignIn } from './known-sign-in.ts'
 
-/** The sign-in, read and not renewed: a refresh token works once, and a gateway may be running. */
+/** Reads the sign-in without renewing it: a refresh token works once, and a gateway may be running. */
 export const signInCheck: Check = {
   id: 'sign-in',
   title: 'sign-in',
@@ -96,7 +96,7 @@ function toTime(epochMs: number): string {
   return new Date(epochMs).toISOString()
 }
 
-/** The list of models and what the account has left: calls that cost nothing. */
+/** Lists models and usage: calls that cost nothing. */
 export const accountCheck: Check = {
   id: 'models',
   title: 'models and account',
@@ -148,7 +148,7 @@ const CHANGES: Readonly<Partial<Record<ErrorCode, string>>> = {
 function judgeRefusal(fault: UpstreamFault, loginHint: string | null): DoctorFinding {
   const { code, status, message } = fault
   const what = `The model list request was refused with HTTP ${status}: ${message}`
-  // The only 403 that is not a refusal of the service: a web page.
+  // The only 403 that does not come from the service: a web page.
   if (status === 403 && code === 'GW_UPSTREAM_STATUS') return found('models-blocked', what)
   if (status >= 500 || PASSING.includes(code)) return found('models-unavailable', what)
   const signIn = `A running gateway renews the token. ${loginHint ?? ''}`.trim()
@@ -177,7 +177,7 @@ async function checkUsage(checkup: Checkup, snapshot: CredentialSnapshot): Promi
   return found('account-unknown', `The account's usage is unavailable: ${reasonOf(problem)}`)
 }
 
-/** Reports credits that were used elsewhere, as the gateway has recorded them. */
+/** Credits used elsewhere, as the gateway has recorded them. */
 async function checkDrift({ config }: Checkup): Promise<readonly DoctorFinding[]> {
   const story = await readPlan(usagePath(config.credentials.stateDir))
   const today = dayOf(Date.now())
@@ -187,7 +187,7 @@ async function checkDrift({ config }: Checkup): Promise<readonly DoctorFinding[]
   return [found('account-drift', what, { why: DRIFT_CAUSES })]
 }
 
-/** A host that cannot be reached is told of with the hosts, and what to change there. */
+/** The finding about the host says what to change. */
 function reasonOf(problem: Pick<GatewayError, 'code' | 'message'>): string {
   return isConnectFailure(problem) ? 'its host cannot be reached.' : problem.message
 }

@@ -7,7 +7,7 @@ import { addressOf, type Proxy, toAuthority } from '../../../upstream/proxy/prox
 
 export interface Certificate {
   readonly issuer: string
-  /** Dates, as `2026-11-26`. */
+  /** Dates such as `2026-11-26`. */
   readonly validFrom: string
   readonly validTo: string
 }
@@ -20,8 +20,7 @@ export interface CertificateOptions {
 }
 
 /**
- * Looks at the certificate of a host that was not trusted: who signed it tells who opens TLS on the way. Nothing is sent
- * on this connection. `null` where it is unavailable.
+ * Reads an untrusted certificate, whose signer shows who opens TLS on the way. Sends nothing. `null` if unavailable.
  */
 export async function readCertificate(options: CertificateOptions): Promise<Certificate | null> {
   const { origin, proxy, nameServers, timeoutMs } = options
@@ -56,7 +55,7 @@ export async function readCertificate(options: CertificateOptions): Promise<Cert
   }
 }
 
-/** A name of several parts is a list; one that is a page long is none to be shown. */
+/** Multi-part names are lists; very long ones are not shown. */
 function cleanName(name: string | readonly string[] | undefined): string {
   const text = typeof name === 'string' ? name : (name?.join(', ') ?? '')
   return text === '' ? 'an unnamed issuer' : `"${text.slice(0, 80)}"`

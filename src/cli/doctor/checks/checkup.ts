@@ -8,33 +8,29 @@ import { Network } from './network.ts'
 import type { Visit } from './visit.ts'
 import { usedHosts, visitHost } from './visits.ts'
 
-/** One thing that doctor looks at. */
 export interface Check {
   readonly id: string
-  /** For the line that says what is still looked at. */
+  /** For the progress line. */
   readonly title: string
   /** Rejects only for a bug. */
   run(checkup: Checkup): Promise<readonly DoctorFinding[]>
-  /** Longest time it may take; 20 s if left out. */
+  /** Default 20 s. */
   readonly timeoutMs?: number
 }
 
 export interface CheckupOptions {
   readonly env: Environment
-  /** With defaults in place of what is wrong. */
+  /** Wrong settings have their defaults. */
   readonly config: Config
   /** Problems that stop the gateway. */
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
   readonly signal: AbortSignal
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now?: () => number
 }
 
-/**
- * State shared by all checks of one run. Slow work is done once, when the first check asks for it: the sign-in is read,
- * the hosts are visited.
- */
+/** State shared by the checks of one run. Slow work is done once, on demand. */
 export class Checkup {
   readonly env: Environment
   readonly config: Config
@@ -58,7 +54,7 @@ export class Checkup {
     this.network = new Network(config)
   }
 
-  /** The sign-in as it is kept now; nothing is renewed. Never rejects. */
+  /** Renews nothing. Never rejects. */
   signIn(): Promise<KnownSignIn> {
     this.#signIn ??= readSignIn(this.config).then((known) => {
       this.#known = known
@@ -67,12 +63,12 @@ export class Checkup {
     return this.#signIn
   }
 
-  /** The same for those who do not wait; `null` while it has not been read. */
+  /** `null` until it was read. */
   get knownSignIn(): KnownSignIn | null {
     return this.#known
   }
 
-  /** The account to ask with, with its profile as far as that can be found; `null` without a valid token. */
+  /** With its profile if known; `null` without a valid token. */
   account(): Promise<CredentialSnapshot | null> {
     this.#account ??= this.signIn().then(({ snapshot }) =>
       snapshot === null ? null : withProfile(snapshot, this)
@@ -80,18 +76,18 @@ export class Checkup {
     return this.#account
   }
 
-  /** Every host that the gateway calls, called once. */
+  /** Calls each host of the gateway once. */
   visits(): Promise<readonly Visit[]> {
     this.#visits ??= this.#visitAll()
     return this.#visits
   }
 
-  /** Regions and hosts of the account, as far as the settings and the sign-in tell. */
+  /** As far as settings and sign-in tell. */
   async placeOfSignIn(): Promise<{
     readonly authType: AuthType | null
     readonly ssoRegion: string
     readonly apiRegion: string
-    /** Token endpoint of an external identity provider. */
+    /** External identity provider's. */
     readonly idpUrl: string | null
   }> {
     const { stored, idpUrl } = await this.signIn()
@@ -119,7 +115,6 @@ export class Checkup {
   }
 }
 
-/** A check and what it has found. */
 export interface CheckResult {
   readonly check: Pick<Check, 'id' | 'title'>
   readonly findings: readonly DoctorFinding[]
@@ -127,10 +122,7 @@ export interface CheckResult {
 
 const CHECK_TIMEOUT_MS = 20_000
 
-/**
- * Runs all checks at once, each within its time. `onProgress` is told which are still to end. Rejects only when the
- * signal of the checkup aborts.
- */
+/** Runs all checks at once, each within its time. Rejects only when the checkup's signal aborts. */
 export async function runChecks(
   checks: readonly Check[],
   checkup: Checkup,

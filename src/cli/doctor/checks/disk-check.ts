@@ -6,13 +6,13 @@ import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 
 const MEBIBYTE = 1024 * 1024
-/** Tokens take a few KB; below this much any log fills the disk. */
+/** Tokens take a few KB; with less, any log fills the disk. */
 const LEAST_BYTES = 8 * MEBIBYTE
 /** Beyond what the Responses API may keep. */
 const SPARE_BYTES = 64 * MEBIBYTE
 const SLOW_MS = 2_000
 
-/** Checks that renewed tokens have space and are on the disk after a sync. */
+/** Checks that renewed tokens fit and reach the disk. */
 export const diskCheck: Check = {
   id: 'disk',
   title: 'disk of STATE_DIR',
@@ -26,11 +26,11 @@ export const diskCheck: Check = {
 
 interface Space {
   readonly freeBytes: number
-  /** Files that can still be made; `null` where the file system does not count them. */
+  /** `null` if the file system does not count files. */
   readonly freeFiles: number | null
 }
 
-/** Free space of the folder, or of the nearest existing one above it. */
+/** For the nearest existing folder. */
 async function spaceOf(folder: string): Promise<Space | null> {
   try {
     const { bavail, bsize, files, ffree } = await statfs(folder)
@@ -59,7 +59,7 @@ export function judgeSpace(
   return [found('disk-low', `${free}; ${Math.ceil(wanted / MEBIBYTE)} MB may be needed.`)]
 }
 
-/** Writes a small file, waits for the disk, and removes it. A folder that is not there yet is left so. */
+/** Writes, syncs and removes a small file. Creates no folder. */
 async function trySync(folder: string): Promise<readonly DoctorFinding[]> {
   const path = join(folder, `.doctor-${randomUUID()}`)
   const begun = performance.now()
@@ -78,7 +78,7 @@ async function trySync(folder: string): Promise<readonly DoctorFinding[]> {
 }
 
 function judgeWriteFailure(code: string): readonly DoctorFinding[] {
-  // Not there yet, or not ours to write: what is said of the files.
+  // Missing or not ours to write: reported by the files check.
   if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(code)) return []
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return [found('disk-full', `There is no space for a file of 4 KB (${code}).`)]

@@ -9,7 +9,7 @@ import type { Check, Checkup } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { envFileOf } from './settings-check.ts'
 
-/** Checks who may read and write files with secrets: `.env`, the sources of credentials, STATE_DIR. */
+/** Checks who may access files with secrets: `.env`, credentials, STATE_DIR. */
 export const filesCheck: Check = {
   id: 'files',
   title: 'files and their modes',
@@ -25,7 +25,7 @@ export const filesCheck: Check = {
   }
 }
 
-/** Windows has no such modes, and no owners in this sense. */
+/** Windows has no such modes and owners. */
 const HAS_MODES = process.getuid !== undefined
 
 async function checkEnvFile({ env }: Checkup): Promise<readonly DoctorFinding[]> {
@@ -46,7 +46,7 @@ async function checkEnvFile({ env }: Checkup): Promise<readonly DoctorFinding[]>
   return [found('env-file-private', `${file}: mode ${mode}.`)]
 }
 
-/** Every setting that names a file of credentials. */
+/** Settings that name a credentials file. */
 async function checkSources({ credentials }: Config): Promise<readonly DoctorFinding[]> {
   const paths = listSettings()
     .filter(({ group, setting }) => group === 'credentials' && setting.kind === 'path')
@@ -115,12 +115,12 @@ async function judgeAbsent(folder: string): Promise<DoctorFinding> {
   )
 }
 
-/** One example of each says enough. */
+/** Examples shown of each kind. */
 const MAX_SHOWN = 5
 /** Further entries are like the first. */
 const MAX_ENTRIES = 500
 
-/** Files that others can read matter only where they can get at them: a folder that is closed protects what is in it. */
+/** Files that others can read matter only in a folder that they can enter. */
 async function checkEntries(folder: string, mode: number): Promise<readonly DoctorFinding[]> {
   const isReachable = (mode & 0o011) !== 0
   const names = await readdir(folder).catch((): string[] => [])
@@ -172,17 +172,17 @@ async function factsOf(
   }
 }
 
-/** We ourselves, or root. */
+/** This user, or root. */
 function isOurs(uid: number): boolean {
   return uid === process.getuid?.() || uid === 0
 }
 
-/** Root looks at the files of a gateway that runs as another user, and in containers at files of the host's users. */
+/** Root checks files of a gateway of another user, and in containers those of the host's users. */
 function isTrusted(uid: number): boolean {
   return isOurs(uid) || process.getuid?.() === 0
 }
 
-/** True if other users may write. A group of the user alone does not count. */
+/** A group of the user alone does not count. */
 function isOpenToWrite({ mode, gid }: Stats): boolean {
   return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== process.getgid?.())
 }

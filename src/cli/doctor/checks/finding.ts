@@ -1,25 +1,24 @@
 import type { FailureCode } from '../../../shared/failures.ts'
 
-/** `ok` needs nothing; a `warning` can be lived with; with a `problem` the gateway does not work, or not safely. */
+/** `warning`: works, with a risk; `problem`: does not work, or not safely. */
 export type Level = 'ok' | 'warning' | 'problem'
 
-/** Result of a check. Sentences for people, without secrets. */
+/** Sentences for people, without secrets. */
 export interface DoctorFinding {
   readonly id: FindingId
   readonly level: Level
   readonly what: string
-  /** Why it matters; `null` where all is well. */
+  /** `null` if all is well. */
   readonly why: string | null
-  /** Remedy; `null` if nothing needs to change. */
+  /** `null` if nothing needs to change. */
   readonly change: string | null
-  /** As `/readyz` says it, where this is why there are no answers. */
+  /** Code of `/readyz`, if this is why there are no answers. */
   readonly code?: FailureCode
 }
 
-/** Overrides of the table's entry for a kind of finding. */
+/** Overrides of the table. */
 type Changes = Partial<Pick<DoctorFinding, 'level' | 'why' | 'change' | 'code'>>
 
-/** A finding of a kind; `what` says what was found. */
 export function found(id: FindingId, what: string, changes: Changes = {}): DoctorFinding {
   const { level, why, change }: FindingKind = FindingTable[id]
   const code = CODES[id]
@@ -27,7 +26,6 @@ export function found(id: FindingId, what: string, changes: Changes = {}): Docto
   return { id, level, what, why: why ?? null, change: change ?? null, ...own, ...changes }
 }
 
-/** The most serious level of some findings. */
 export function worstOf(findings: readonly Pick<DoctorFinding, 'level'>[]): Level {
   const levels = findings.map(({ level }) => level)
   return (['problem', 'warning'] as const).find((level) => levels.includes(level)) ?? 'ok'
@@ -51,7 +49,7 @@ function problem(why: string, change: string): FindingKind {
 
 const NO_ANSWERS = 'The gateway cannot answer requests without this host.'
 
-/** Every kind of finding. The table of docs/doctor.md is checked against this one. */
+/** Kinds of findings; compared with the table of docs/doctor.md. */
 export const FindingTable = {
   'check-late': problem(
     'The check hangs on something: a disk, a name server or a host.',
@@ -359,7 +357,7 @@ export const FindingTable = {
 
 export type FindingId = keyof typeof FindingTable
 
-/** Findings that are why there are no answers; others say themselves which. */
+/** Findings that explain why there are no answers; others set the code themselves. */
 const CODES: Readonly<Partial<Record<FindingId, FailureCode>>> = {
   'credentials-none': 'no-credentials',
   'credentials-awaited': 'no-credentials',

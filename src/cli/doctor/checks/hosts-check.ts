@@ -3,7 +3,7 @@ import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { judgeVisits } from './visit.ts'
 
-/** Name, TLS and an answer of every host that the gateway calls, on the way that it takes. */
+/** Name, TLS and an answer of each host, reached like the gateway does. */
 export const hostsCheck: Check = {
   id: 'hosts',
   title: 'hosts: names, TLS, answers',
@@ -13,7 +13,7 @@ export const hostsCheck: Check = {
   }
 }
 
-/** Reports which proxy is used. Its effect shows with the hosts. */
+/** Reports the proxy; its effect shows with the hosts. */
 export const proxyCheck: Check = {
   id: 'proxies',
   title: 'proxies',
@@ -40,7 +40,7 @@ export const proxyCheck: Check = {
 const WARN_AHEAD_MS = 30_000
 const MAX_AHEAD_MS = 300_000
 
-/** This machine's clock against those of the hosts. */
+/** Compares the machine's clock with those of hosts. */
 export const clockCheck: Check = {
   id: 'clock',
   title: 'clock',
@@ -50,7 +50,7 @@ export const clockCheck: Check = {
   }
 }
 
-/** The one in the middle counts: one host may be wrong itself. */
+/** Uses the median: one host may be wrong itself. */
 export function judgeClock(aheadMs: readonly number[]): DoctorFinding {
   const sorted = aheadMs.toSorted((a, b) => a - b)
   const middle = sorted[Math.floor((sorted.length - 1) / 2)]
@@ -73,7 +73,7 @@ function describeSeconds(seconds: number): string {
     : `${Math.round(seconds / 86_400)} days`
 }
 
-/** A proxy that does not work says the same for every host. */
+/** A broken proxy causes the same finding for every host. */
 function uniqueOf(findings: readonly DoctorFinding[]): readonly DoctorFinding[] {
   const seen = new Set<string>()
   return findings.filter(({ id, what }) => {

@@ -7,17 +7,15 @@ import { asGatewayError, type GatewayError } from '../../../shared/errors.ts'
 import type { JsonCall, JsonResponse } from '../../../upstream/call/json-exchange.ts'
 import type { Checkup } from './checkup.ts'
 
-/** Result of asking for an account's models. */
 export type KnownModels =
   | { readonly name: 'listed'; readonly models: readonly ModelFacts[] }
   | { readonly name: 'refused'; readonly fault: UpstreamFault }
-  /** No answer came. */
   | { readonly name: 'unanswered'; readonly error: GatewayError }
 
-/** The findings already contain everything that would be logged. */
+/** Findings contain everything that would be logged. */
 const log = createLogger('silent', {}, { write: () => {} })
 
-/** Asks as the gateway does, and keeps what it would only log. Never rejects. */
+/** Asks like the gateway. Never rejects. */
 export async function listModelsOf(
   snapshot: CredentialSnapshot,
   { network, config }: Pick<Checkup, 'network' | 'config'>

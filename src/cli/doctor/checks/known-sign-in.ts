@@ -11,18 +11,18 @@ import { createLogger } from '../../../observe/logger.ts'
 import { asGatewayError, GatewayError } from '../../../shared/errors.ts'
 import type { Checkup } from './checkup.ts'
 
-/** The sign-in that the gateway would use, as it is kept now. */
+/** The sign-in that the gateway would use. */
 export interface KnownSignIn {
-  /** Source, such as `KIRO_CREDS_FILE /path`; `null` if there is none. */
+  /** Such as `KIRO_CREDS_FILE /path`; `null` if there is none. */
   readonly name: string | null
-  /** Remedy for the owner when it is dead. */
+  /** Remedy for a dead sign-in. */
   readonly loginHint: string | null
   readonly stored: StoredCredential | null
-  /** Token endpoint of an external identity provider; `null` for other sign-ins, and if it must not be called. */
+  /** Token endpoint of an external identity provider; `null` for others, and if it must not be called. */
   readonly idpUrl: string | null
-  /** Usual places of sign-ins that were looked at and are not used. */
+  /** Usual places that were looked at and are not used. */
   readonly passedOver: readonly LookedAt[]
-  /** With a token that has not expired. */
+  /** With an unexpired token. */
   readonly snapshot: CredentialSnapshot | null
   /** Why it cannot be read. */
   readonly error: GatewayError | null
@@ -38,10 +38,10 @@ const NONE: KnownSignIn = {
   error: null
 }
 
-/** The findings already contain everything that would be logged. */
+/** Findings contain everything that would be logged. */
 const log = createLogger('silent', {}, { write: () => {} })
 
-/** Reads source and overlay as the gateway does when it starts. Renews nothing. Never rejects. */
+/** Reads source and overlay like a starting gateway. Renews nothing. Never rejects. */
 export async function readSignIn(config: Config): Promise<KnownSignIn> {
   const { credentials } = config
   let named = NONE
@@ -63,7 +63,7 @@ export async function readSignIn(config: Config): Promise<KnownSignIn> {
   }
 }
 
-/** An identity provider that must not be asked is one that cannot renew. */
+/** An identity provider that must not be called cannot renew. */
 function withEndpoint(
   stored: StoredCredential,
   { upstream, credentials }: Config
@@ -80,9 +80,8 @@ function withEndpoint(
 }
 
 /**
- * Renews an expired token as the gateway does: stores it before it is used, and once for all users of the same source.
- * `null` without a sign-in.
- *
+ * Renews an expired token like the gateway: stores it before use, once for all users of the source. `null` without a
+ * sign-in.
  * @throws {GatewayError} GW_CONFIG_INVALID if the sign-in cannot be read, or the failure of its renewal.
  */
 export async function renewSignIn({
@@ -111,10 +110,10 @@ export async function renewSignIn({
   }
 }
 
-/** For the search in all regions: what else is to be asked has to have its time, too. */
+/** Limit of the search in all regions, which must leave time for the rest. */
 const FIND_TIMEOUT_MS = 8_000
 
-/** The snapshot with what the account needs and does not name itself: an organisation's profile, a key's region. */
+/** Adds an organisation's profile, or a key's region. */
 export async function withProfile(
   snapshot: CredentialSnapshot,
   { network, config, signal }: Pick<Checkup, 'network' | 'config' | 'signal'>
@@ -127,7 +126,7 @@ export async function withProfile(
   return finder.complete(snapshot)
 }
 
-/** Texts that must never be shown. */
+/** Must never be shown. */
 export function secretsOfSignIn(known: KnownSignIn | null): readonly string[] {
   const { accessToken, refreshToken, client } = known?.stored ?? {}
   const secrets = [accessToken, refreshToken, client?.clientId, client?.clientSecret]

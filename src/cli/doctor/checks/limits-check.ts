@@ -18,13 +18,12 @@ import { isTracing } from '../../../config/trace-settings.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 
-/** Limits of the machine or container. */
 export interface Limits extends ContainerLimits {
   readonly openFiles: number | null
   readonly machineBytes: number
 }
 
-/** Memory, CPUs and open files against what the gateway plans with. */
+/** Compares memory, CPUs and open files with the gateway's plan. */
 export const limitsCheck: Check = {
   id: 'limits',
   title: 'memory, CPUs, open files',
@@ -90,7 +89,7 @@ function judgeCpus(cpus: number, workers: number): DoctorFinding {
   return found(cpus < Math.min(workers, 1) || cpus < workers / 2 ? 'cpus-few' : 'cpus-enough', what)
 }
 
-/** Client connections that are enough for a team. */
+/** Enough for a team. */
 const ENOUGH_CLIENTS = 200
 
 function judgeFiles(openFiles: number | null, config: Config, plan: MemoryPlan): DoctorFinding {

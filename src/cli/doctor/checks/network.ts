@@ -5,14 +5,14 @@ import { ConnectionPool } from '../../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../../upstream/names/host-names.ts'
 import { chooseProxy } from '../../../upstream/proxy/proxy.ts'
 
-/** Name servers are given up after 5 s: they must be named as the cause, not the connection. */
+/** Name servers fail after 5 s: they must be named as the cause, not the connection. */
 const CONNECT_TIMEOUT_MS = 7_000
-/** A handful of hosts, a call or two each. */
+/** For a handful of hosts. */
 const MAX_SOCKETS = 32
 
 /**
- * The way to the upstream as the gateway goes it: name servers, proxies and TLS of the settings. Without the budget of
- * connections, since a gateway may run beside it.
+ * The gateway's way to the upstream: name servers, proxies and TLS. Without the budget, since a gateway may run beside
+ * it.
  */
 export class Network {
   readonly pool: ConnectionPool
@@ -27,11 +27,7 @@ export class Network {
     })
   }
 
-  /**
-   * Makes one call.
-   *
-   * @throws {GatewayError} without an answer: the failure by kind.
-   */
+  /** @throws {GatewayError} without an answer: the failure by kind. */
   readonly call: JsonCall = async (request, signal) => {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
     const { url, setting } = request
@@ -45,5 +41,5 @@ export class Network {
   }
 }
 
-/** Permit for calls outside any budget. */
+/** For calls outside any budget. */
 export const NO_PERMIT = { release: () => {} }

@@ -10,7 +10,7 @@ import { type DoctorFinding, found } from './finding.ts'
 
 const ASK_TIMEOUT_MS = 3_000
 
-/** Checks that the gateway can listen on its port, and which program does now. */
+/** Checks whether the gateway can listen on its port, and which program does now. */
 export const portCheck: Check = {
   id: 'port',
   title: 'port and running gateway',
@@ -34,7 +34,7 @@ export const portCheck: Check = {
   }
 }
 
-/** Why it is impossible to listen there, as a code of Node; `null` where it is possible. */
+/** Node's error code; `null` if listening works. */
 async function tryListen(host: string, port: number): Promise<string | null> {
   const server = createServer()
   try {
@@ -48,7 +48,7 @@ async function tryListen(host: string, port: number): Promise<string | null> {
   }
 }
 
-/** Reads /readyz of a gateway; `null` for any other program, which never gets a key. */
+/** `null` for any other program, which never gets a key. */
 async function askReady(
   { host, port, key }: GatewayAddress,
   signal: AbortSignal
@@ -84,7 +84,7 @@ const MAX_ANSWER_BYTES = 65_536
 interface GatewayAddress {
   readonly host: string
   readonly port: number
-  /** Without one it says no more than whether it is ready. */
+  /** Without a key, only readiness is reported. */
   readonly key: string | null
 }
 
@@ -116,7 +116,7 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
   ]
 }
 
-/** Judges the answer that needs no key. */
+/** Judges the answer without a key. */
 function judgeStatus(address: string, ready: JsonObject): readonly DoctorFinding[] {
   const ours = found('port-ours', `kiro-gateway is running on ${address}.`)
   if (textMember(ready, 'status') === 'ready') return [ours]

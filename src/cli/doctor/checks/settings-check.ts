@@ -6,10 +6,10 @@ import { codeOf } from '../../../shared/errors.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 
-/** Newer versions than this have not been tried. */
+/** Newest tested version. */
 const NEWEST_MAJOR = 26
 
-/** Node itself, and what of the environment weakens it. */
+/** Checks Node and environment variables that weaken it. */
 export const programCheck: Check = {
   id: 'program',
   title: 'program and Node',
@@ -33,7 +33,7 @@ function judgeTlsOfNode(env: Environment): readonly DoctorFinding[] {
   }
   const name = 'NODE_EXTRA_CA_CERTS'
   const file = env[name] ?? ''
-  // In .env it has no effect, which is said of the settings.
+  // Without effect in .env, which another finding reports.
   if (file === '' || namesIn(envFileOf(env)).includes(name)) return findings
   try {
     accessSync(file, constants.R_OK)
@@ -44,7 +44,7 @@ function judgeTlsOfNode(env: Environment): readonly DoctorFinding[] {
   return findings
 }
 
-/** Reports problems found by the loader, and unknown names in `.env`. */
+/** Problems found by the loader, and unknown names in `.env`. */
 export const settingsCheck: Check = {
   id: 'settings',
   title: 'settings',
@@ -65,7 +65,7 @@ export const settingsCheck: Check = {
   }
 }
 
-/** The gateway starts without the file that `ENV_FILE` names, if it cannot be read. */
+/** The gateway starts even if the file of `ENV_FILE` cannot be read. */
 function judgeNamedFile({ ENV_FILE: file }: Environment): readonly DoctorFinding[] {
   if (file === undefined) return []
   try {
@@ -77,12 +77,12 @@ function judgeNamedFile({ ENV_FILE: file }: Environment): readonly DoctorFinding
   }
 }
 
-/** The file that settings are read from, which need not exist. */
+/** May not exist. */
 export function envFileOf(env: Environment): string {
   return env['ENV_FILE'] ?? '.env'
 }
 
-/** The names in a file of settings; none where it cannot be read. */
+/** Empty if the file cannot be read. */
 export function namesIn(file: string): readonly string[] {
   try {
     return Object.keys(readEnvFile(file) ?? {})
@@ -91,13 +91,13 @@ export function namesIn(file: string): readonly string[] {
   }
 }
 
-/** Node, OpenSSL and the C library read these before our first line runs. */
+/** Read by Node, OpenSSL and the C library before our first line runs. */
 const TOO_LATE = /^(?:NODE_(?!ENV$)\w+|UV_\w+|SSL_CERT_\w+|OPENSSL_\w+|MALLOC_\w+|LD_\w+)$/
-/** Names that are no settings and yet read: by ourselves, by Compose or by a shell. */
+/** No settings, but read by us, Compose or a shell. */
 const READ_BY_OTHERS =
   /^(?:NODE_ENV|ENV_FILE|HTTP_PROXY|http_proxy|PATH|HOME|TZ|LANG|COMPOSE_\w+|DOCKER_\w+|XDG_\w+)$/
 
-/** Finds names that are read too late or not at all. The loader has named those that look like misspelt settings. */
+/** Names that are read too late or not at all. Misspelt settings are reported by the loader. */
 export function judgeNames(
   names: readonly string[],
   said: readonly string[]

@@ -6,30 +6,28 @@ import { addressOf, type Proxy } from '../../../upstream/proxy/proxy.ts'
 import type { Certificate } from './certificate.ts'
 import { type DoctorFinding, type FindingId, found } from './finding.ts'
 
-/** A host that the gateway calls. */
 export interface UsedHost {
-  /** Its purpose, in a few words. */
+  /** In a few words. */
   readonly role: string
   readonly url: URL
-  /** The setting that replaces it. */
+  /** Setting that replaces it. */
   readonly setting: string
-  /** Another one is tried before it. */
+  /** Another host is tried first. */
   readonly isFallback: boolean
 }
 
-/** The outcome of a call to a host, made without a token. */
+/** Call without a token. */
 export interface Visit {
   readonly host: UsedHost
   readonly proxy: Proxy | null
   readonly ms: number
   readonly outcome: JsonResponse | GatewayError
-  /** Shown by a host whose certificate was not accepted. */
+  /** Certificate that was not accepted. */
   readonly certificate: Certificate | null
-  /** Offset of this machine's clock ahead of the host's, in ms; `null` if the host did not report its time. */
+  /** Ms by which this machine's clock is ahead; `null` if unknown. */
   readonly aheadMs: number | null
 }
 
-/** Judges the host and the way to it by a visit. */
 export function judgeVisit(visit: Visit): DoctorFinding {
   const { host, outcome, ms, proxy } = visit
   const name = nameOf(host)
@@ -50,13 +48,13 @@ function nameOf({ role, url }: UsedHost): string {
   return `${url.host} (${role})`
 }
 
-/** True for a web page, which something in front of the service has sent. */
+/** A web page comes from something in front of the service. */
 function isWebPage({ headers, text }: Pick<JsonResponse, 'headers' | 'text'>): boolean {
   const isHtml = headers['content-type']?.includes('text/html') === true
   return isHtml || /^\s*<(?:!doctype|html)/i.test(text)
 }
 
-/** `toProxyFailure()` says so at the beginning of the detail. */
+/** `toProxyFailure()` begins its detail with this. */
 function isOfProxy({ detail }: GatewayError): boolean {
   return detail?.startsWith('proxy ') === true
 }
@@ -124,10 +122,10 @@ function judgeFailure({ host, certificate }: Visit, error: GatewayError): Doctor
   return found(id, what, hint)
 }
 
-/** Names that exist for certain, so that the region is not the reason why none of them is known. */
+/** Hosts that certainly exist, so that a wrong region is not the reason for unknown names. */
 const USUAL_REGION = 'us-east-1'
 
-/** Says where to look when host names cannot be resolved. */
+/** Advice for unresolved names. */
 function adviceForNames(hosts: readonly UsedHost[]): string {
   const [own, others] = [hosts.filter(isOwn), hosts.filter((host) => !isOwn(host))]
   const isUsual = others.every(({ url }) => url.host.includes(USUAL_REGION))
@@ -140,7 +138,7 @@ function adviceForNames(hosts: readonly UsedHost[]): string {
   return `Check that this machine is online, and its name servers (/etc/resolv.conf, DNS_SERVERS)${also}.`
 }
 
-/** Several hosts whose names are not known are one finding: the machine is offline, or has no name server that answers. */
+/** Several unresolved names are one finding: the machine is offline, or its name servers do not answer. */
 export function judgeVisits(visits: readonly Visit[]): readonly DoctorFinding[] {
   const findings = visits.map(judgeVisit)
   const unknown = visits.filter((_visit, index) => findings[index]?.id === 'host-unknown')
@@ -151,7 +149,7 @@ export function judgeVisits(visits: readonly Visit[]): readonly DoctorFinding[] 
   return [together, ...findings.filter(({ id }) => id !== 'host-unknown')]
 }
 
-/** Timeouts mean another thing once the connection is open. */
+/** Timeouts mean something else once the connection is open. */
 function phaseOf({ code }: GatewayError): 'connecting' | 'sent' {
   return code === 'GW_UPSTREAM_HEADERS_TIMEOUT' ? 'sent' : 'connecting'
 }
@@ -177,7 +175,7 @@ function describeCertificate(id: FindingId, certificate: Certificate | null): st
   return `presents an untrusted certificate${facts}`
 }
 
-/** It was set by the operator. */
+/** Set by the operator. */
 function isOwn({ url }: UsedHost): boolean {
   return !/\.(?:kiro\.dev|amazonaws\.com)$/.test(addressOf(url).host)
 }

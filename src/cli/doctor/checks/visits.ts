@@ -8,7 +8,7 @@ import type { UsedHost, Visit } from './visit.ts'
 const VISIT_TIMEOUT_MS = 11_000
 const CERTIFICATE_TIMEOUT_MS = 3_000
 
-/** Hosts for answers, models and the renewal of the sign-in; each origin once. */
+/** Hosts for answers, models and renewal; each origin once. */
 export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> {
   const { config } = checkup
   const { upstream } = config
@@ -46,7 +46,7 @@ export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> 
   return [...byOrigin.values()]
 }
 
-/** Calls a host without any token. */
+/** Sends no token. */
 export async function visitHost(host: UsedHost, checkup: Checkup): Promise<Visit> {
   const { network, config, signal, now } = checkup
   const proxy = chooseProxy(config.proxy)(host.url)
@@ -62,7 +62,7 @@ export async function visitHost(host: UsedHost, checkup: Checkup): Promise<Visit
     const outcome = await network.call(request, signal)
     const ms = Math.round(performance.now() - begun)
     const told = Date.parse(outcome.headers['date'] ?? '')
-    // The date is cut to a second, and was written while the answer was under way.
+    // The date is cut to seconds, and was written before the answer arrived.
     const aheadMs = Number.isNaN(told) ? null : now() - ms / 2 - (told + 500)
     return { host, proxy, ms, outcome, certificate: null, aheadMs }
   } catch (cause) {

@@ -8,9 +8,9 @@ import { NO_FORM, type Probe, UNCLEAR } from './probe.ts'
 /** Probes of the account: cached prefixes, windows, web searches (kiro-protocol §7, §9.4, §9.7). */
 
 const GPT = 'gpt-5.6-luna'
-/** More than the 1024 tokens from which on a prefix is known. */
+/** More than the 1024 tokens from which prefixes are cached. */
 const PREFIX_CHARS = 16_000
-/** Price ratio below which a known prefix is clearly cheaper. */
+/** Price ratio that proves a cached prefix. */
 const CHEAPER = 0.8
 
 export const promptCache: Probe = {
@@ -55,7 +55,7 @@ export const promptCache: Probe = {
   }
 }
 
-/** Words never sent before, the same for the same seed. */
+/** Unique per seed, so never sent before. */
 function fillerText(seed: string): string {
   const words = seed.split('-')
   const line = (index: number): string =>
@@ -64,7 +64,7 @@ function fillerText(seed: string): string {
   return lines.join('\n').slice(0, PREFIX_CHARS)
 }
 
-/** From which on a window counts as the large one: the million less the longest answer. */
+/** Smallest large window: a million less the longest answer. */
 const LARGE_WINDOW = 800_000
 
 export const gptWindow: Probe = {

@@ -11,7 +11,7 @@ import { ownName, requestForms } from './form-probes.ts'
 import { idleProbe } from './idle-probe.ts'
 import { type AnswerClass, type Probe, type ProbeResult, toCall } from './probe.ts'
 
-/** In the order in which they are asked: what others depend on, then what tells most. */
+/** In order: dependencies first, then the most informative. */
 export const PROBES: readonly Probe[] = [
   requestForms,
   ownName,
@@ -21,7 +21,7 @@ export const PROBES: readonly Probe[] = [
   promptCache
 ]
 
-/** Refusals after which no more requests are sent, with their meaning. */
+/** Refusals that end the run, with their meaning. */
 export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
   GW_UPSTREAM_RESTRICTED: {
     means: 'The upstream suspects this account of abuse.',
@@ -48,12 +48,12 @@ export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
 
 export interface ProbeRun {
   readonly results: readonly ProbeResult[]
-  /** Refusal that ended the run early; `null` for a complete run. */
+  /** `null` for a complete run. */
   readonly stopped: (AnswerClass & { readonly after: string }) | null
   readonly credits: number
 }
 
-/** Asks all that apply, one after another. @throws the signal's reason when it aborts. */
+/** Runs applicable probes one by one. @throws the signal's reason when it aborts. */
 export async function runProbes(probes: readonly Probe[], asker: Asker): Promise<ProbeRun> {
   const results: ProbeResult[] = []
   let stopped: ProbeRun['stopped'] = null
@@ -98,7 +98,6 @@ function stopOf({ fault, label }: Outcome): NonNullable<ProbeRun['stopped']> {
 
 /**
  * Checks the preconditions of `--probe`.
- *
  * @throws {UsageError} if the costs cannot be confirmed, or an option is not valid.
  */
 export function requireConsent(call: CommandCall): void {
@@ -107,7 +106,7 @@ export function requireConsent(call: CommandCall): void {
   throw new UsageError('--probe costs credits; confirm with --yes')
 }
 
-/** `--probe`: asks for consent, then the upstream. `null` where the consent is not given. */
+/** Asks for consent, then runs `--probe`. `null` without consent. */
 export async function askProbes(call: CommandCall, checkup: Checkup): Promise<ProbeRun | null> {
   const { terminal, signal, values } = call
   if (values['yes'] !== true && !(await terminal.confirm(consentQuestion()))) return null
@@ -133,10 +132,10 @@ function consentQuestion(): string {
   return `About ${requests} small requests will be sent for this account, over ${minutes === 1 ? 'a minute' : `${minutes} minutes`} or so, at a cost of a few credits. Continue?`
 }
 
-/** A short answer takes about so long. */
+/** Usual time of a short answer. */
 const ANSWER_MS = 2_000
 
-/** The account to ask with, or why there is none. */
+/** The account, or why there is none. */
 async function snapshotFor(checkup: Checkup): Promise<CredentialSnapshot | GatewayError> {
   try {
     const renewed = await renewSignIn(checkup)

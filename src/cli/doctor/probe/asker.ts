@@ -19,24 +19,23 @@ import { generationRequest } from '../../../upstream/call/requests.ts'
 import { type Network, NO_PERMIT } from '../checks/network.ts'
 import { type Question, writeQuestion } from './question.ts'
 
-/** Between the end of a request and the next one. */
+/** Between two requests. */
 export const PAUSE_MS = 2_000
 
-/** Result of one request. */
 export interface Outcome {
   readonly label: string
-  /** 0 where no answer came. */
+  /** 0 without an answer. */
   readonly status: number
-  /** Fault reported by the upstream, or the reason for no answer. */
+  /** Upstream's fault, or the reason for no answer. */
   readonly fault: Pick<UpstreamFault, 'code' | 'type' | 'message' | 'reason'> | null
   readonly text: string
-  /** `null` where the upstream did not say. */
+  /** `null` if not reported. */
   readonly credits: number | null
   /** Body of an answer that is not a stream. */
   readonly body: string
 }
 
-/** Refusals after which nothing more is asked: it would be refused as well, or make things worse. */
+/** Refusals that end the run: more requests would be refused too, or make things worse. */
 const FINAL: readonly ErrorCode[] = [
   'GW_UPSTREAM_RESTRICTED',
   'GW_UPSTREAM_SUSPENDED',
@@ -45,7 +44,7 @@ const FINAL: readonly ErrorCode[] = [
   'GW_UPSTREAM_AUTH'
 ]
 
-/** The upstream wants no more of this. */
+/** The upstream wants no more requests. */
 export class ProbesStopped extends Error {
   readonly outcome: Outcome
 
@@ -59,7 +58,7 @@ export interface AskerOptions {
   readonly network: Network
   readonly config: Config
   readonly snapshot: CredentialSnapshot
-  /** The upstream's own list; empty where it could not be had. */
+  /** Upstream's list; empty if unavailable. */
   readonly models: readonly ModelFacts[]
   readonly signal: AbortSignal
   readonly pauseMs?: number
@@ -69,19 +68,15 @@ export interface AskerOptions {
 const ANSWER_TIMEOUT_MS = 120_000
 const MAX_ANSWER_BYTES = 2 * 1024 * 1024
 
-/**
- * Asks one request at a time, with a pause between them, and stops for good at the first refusal that says that the
- * account is suspected, suspended, used up or not signed in.
- */
+/** Asks one by one with pauses; stops for good when the account is suspected, suspended, used up or not signed in. */
 export class Asker {
   readonly snapshot: CredentialSnapshot
   readonly models: readonly ModelFacts[]
   readonly config: Config
-  /** The first that is asked for answers. */
+  /** First host for answers. */
   readonly host: UpstreamHost
-  /** Every outcome so far. */
   readonly outcomes: Outcome[] = []
-  /** The form that has been answered; `null` before, and where none was. */
+  /** Form that was answered; `null` if none was. */
   form: RequestForm | null = null
   readonly #options: AskerOptions
   #freeAt = 0
@@ -100,12 +95,12 @@ export class Asker {
     return this.#options.signal
   }
 
-  /** Something to be told with the requests that was none of them. */
+  /** Adds a remark that is not a request. */
   note(label: string): void {
     this.outcomes.push({ ...SILENCE, label })
   }
 
-  /** The first of these models that the account has; where the list is not known, the first. */
+  /** First of these models that the account has; without a list, the first. */
   modelOf(ids: readonly string[]): string | null {
     if (this.models.length === 0) return ids[0] ?? null
     return ids.find((id) => this.models.some((model) => model.id === id)) ?? null
@@ -131,7 +126,7 @@ export class Asker {
     )
   }
 
-  /** A small call whose answer is JSON. @throws as `generate()` */
+  /** Call with a small JSON answer. @throws as `generate()` */
   call(label: string, { url, method, headers, body }: JsonRequest): Promise<Outcome> {
     const bodyTimeoutMs = ANSWER_TIMEOUT_MS
     return this.#ask(label, {
@@ -232,12 +227,11 @@ function readStream(body: Buffer): Omit<Outcome, 'label'> {
   return { ...SILENCE, status: 200, fault, text, credits }
 }
 
-/** It was answered, and not with an exception. */
+/** Answered without an exception. */
 export function isAnswered({ status, fault }: Outcome): boolean {
   return status === 200 && fault === null
 }
 
-/** The upstream has looked at it and will not have it. */
 export function isRefused({ status }: Outcome): boolean {
   return status >= 400 && status < 500
 }

@@ -57,12 +57,12 @@ export const documents: Probe = {
   }
 }
 
-/** One that no model says by itself. */
+/** A word that no model says by itself. */
 function randomWord(): string {
   return Array.from({ length: 10 }, () => 'BCDFGHKLMNPRSTVZ'[randomInt(16)]).join('')
 }
 
-/** A PDF of one page with one word on it, without compression (ISO 32000). `word` is ASCII without parentheses. */
+/** One-page PDF without compression (ISO 32000). `word` is ASCII without parentheses. */
 function wordPdf(word: string): Buffer {
   const stream = `BT /F1 36 Tf 72 700 Td (${word}) Tj ET`
   const objects = [

@@ -2,13 +2,13 @@ import { type Asker, isAnswered, isRefused, type Outcome } from './asker.ts'
 import { CHEAP_MODELS, GREETING, type Probe, UNCLEAR } from './probe.ts'
 import type { Question } from './question.ts'
 
-/** The form of requests, and the name under which they are sent (kiro-protocol §1.5, §2). */
+/** Request form and client name (kiro-protocol §1.5, §2). */
 
 function greeting(asker: Asker, form: Question['form']): Question {
   return { form, modelId: asker.modelOf(CHEAP_MODELS) ?? 'auto', content: GREETING }
 }
 
-/** True if the form may be the reason for the refusal. */
+/** The form may be the reason. */
 function isFormRefused(outcome: Outcome): boolean {
   return outcome.status === 400 || outcome.status === 404
 }

@@ -3,14 +3,11 @@ import { Network } from '../checks/network.ts'
 import type { Asker } from './asker.ts'
 import { type Probe, UNCLEAR } from './probe.ts'
 
-/** Seconds after which an idle connection is looked at. */
+/** Seconds. */
 const STEPS = [60, 120, 180, 240, 300]
 const CALL_TIMEOUT_MS = 15_000
 
-/**
- * Tests how long an idle connection stays open, up to this many seconds: one connection for each step, with calls that
- * cost nothing.
- */
+/** Tests how long an idle connection stays open: one connection per step, with free calls. */
 export function idleProbe(seconds: number): Probe {
   const steps = [...STEPS.filter((step) => step < seconds), seconds]
   return {
@@ -42,7 +39,7 @@ export function idleProbe(seconds: number): Probe {
   }
 }
 
-/** `null` where the host could not be called at all. */
+/** `null` if the host could not be called. */
 async function isKept(seconds: number, { config, host, signal }: Asker): Promise<boolean | null> {
   const network = new Network(config)
   const request = {

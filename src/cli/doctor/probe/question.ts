@@ -7,18 +7,17 @@ import type {
   UserInputMessage
 } from '../../../kiro/wire/payload.ts'
 
-/** One request for an answer, short and cheap. */
+/** Short, cheap request. */
 export interface Question {
   readonly form: RequestForm
   readonly modelId: string
   readonly content: string
   readonly history?: readonly HistoryEntry[]
   readonly documents?: readonly UpstreamDocument[]
-  /** A UUID; a new one if left out. */
+  /** UUID; default: a new one. */
   readonly conversationId?: string
 }
 
-/** A user's message to a model. */
 export function userMessage(
   { modelId }: Pick<Question, 'modelId'>,
   content: string
@@ -26,7 +25,7 @@ export function userMessage(
   return { content, modelId, origin: 'AI_EDITOR' }
 }
 
-/** The body of a question, in its form, without the profile (kiro-protocol §4.1, §4.16). */
+/** Body of a question without the profile (kiro-protocol §4.1, §4.16). */
 export function writeQuestion(question: Question): UpstreamPayload {
   const { form, content, history, documents, conversationId = randomUUID() } = question
   const isTarget = form === 'target'

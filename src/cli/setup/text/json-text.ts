@@ -14,7 +14,7 @@ import {
   wrap
 } from './text-format.ts'
 
-/** JSON as people write it: with comments, and commas after the last. */
+/** JSON with comments and trailing commas. */
 export const JsonText: TextFormat = { read, set, remove }
 
 function read(text: string): JsonObject {
@@ -22,7 +22,7 @@ function read(text: string): JsonObject {
   return root === null ? {} : objectOf(root)
 }
 
-/** The object that a text is; `null` for a text without any value. */
+/** `null` for a text without a value. */
 function parseRoot(text: string): Node | null {
   const errors: ParseError[] = []
   const root = parseTree(text, errors, { allowTrailingComma: true, allowEmptyContent: true })
@@ -54,7 +54,7 @@ function membersOf(node: Node) {
   })
 }
 
-/** Finds a member; of several with one name the last one counts. */
+/** The last member of a name counts. */
 function childOf(node: Node, step: PathStep): Node | undefined {
   if (typeof step === 'string') {
     if (node.type !== 'object') return undefined
@@ -64,7 +64,7 @@ function childOf(node: Node, step: PathStep): Node | undefined {
   return node.children?.find((element) => childOf(element, step.member)?.value === step.is)
 }
 
-/** The last node on a path, and how many steps lead to it. */
+/** Last existing node of a path, and the number of steps to it. */
 function locate(root: Node, path: Path) {
   let node = root
   for (const [depth, step] of path.entries()) {
@@ -102,7 +102,7 @@ function set(text: string, path: Path, value: unknown): string {
 
 interface Insertion {
   readonly parent: Node
-  /** `null` for the element of a list. */
+  /** `null` in a list. */
   readonly name: string | null
   readonly value: unknown
   readonly layout: Layout
@@ -118,7 +118,7 @@ function insert(text: string, insertion: Insertion): string {
   return isOnLines ? insertLine(text, insertion) : insertInLine(text, insertion)
 }
 
-/** `{"a": 1}` becomes `{"a": 1, "b": 2}`. A comma after the last is then one after ours. */
+/** `{"a": 1}` becomes `{"a": 1, "b": 2}`. A trailing comma stays behind. */
 function insertInLine(text: string, { parent, name, value, layout }: Insertion): string {
   const space = /[:,] /.test(text.slice(parent.offset, endOf(parent))) ? ' ' : ''
   const flat = { ...layout, isFlat: true, space }
@@ -128,7 +128,7 @@ function insertInLine(text: string, { parent, name, value, layout }: Insertion):
   return `${text.slice(0, at)}${last === undefined ? '' : `,${space}`}${printed}${text.slice(at)}`
 }
 
-/** A line of its own, after the last one and what stands behind that. */
+/** Inserts a line after the last member and its remarks. */
 function insertLine(text: string, { parent, name, value, layout }: Insertion): string {
   const { lineBreak, unit } = layout
   const children = parent.children ?? []
@@ -158,7 +158,7 @@ function insertLine(text: string, { parent, name, value, layout }: Insertion): s
   ].join('')
 }
 
-/** Past spaces and comments that end before `end`. */
+/** Skips spaces and comments that end before `end`. */
 function endOfRemarks(text: string, start: number, end: number): number {
   let at = start
   for (;;) {
@@ -169,7 +169,7 @@ function endOfRemarks(text: string, start: number, end: number): number {
   }
 }
 
-/** Past spaces and comments, wherever they lead. */
+/** Skips spaces and comments. */
 function skipTrivia(text: string, start: number): number {
   let at = start
   for (;;) {
@@ -180,7 +180,7 @@ function skipTrivia(text: string, start: number): number {
   }
 }
 
-/** Finds the end of the comment that begins here; `null` without one. */
+/** `null` without a comment. */
 function endOfComment(text: string, start: number): number | null {
   if (text.startsWith('//', start)) return lineEnd(text, start)
   if (!text.startsWith('/*', start)) return null
@@ -202,7 +202,7 @@ function remove(text: string, path: Path): string {
   return orphan === -1 ? rest : rest.slice(0, orphan) + rest.slice(orphan + 1)
 }
 
-/** Without a range, and without the lines that nothing is left of. */
+/** Removes a range, and lines that become empty. */
 function cut(text: string, start: number, end: number): string {
   const [from, to] = [lineStart(text, start), lineEnd(text, end)]
   const isWhole = text.slice(from, start).trim() === '' && text.slice(end, to).trim() === ''
@@ -225,7 +225,7 @@ interface Layout {
   readonly unit: string
   /** Everything in one line. */
   readonly isFlat: boolean
-  /** White space after commas and colons on one line. */
+  /** After commas and colons in one line. */
   readonly space: string
 }
 
@@ -241,7 +241,7 @@ function layoutOf(text: string, root: Node | null): Layout {
   }
 }
 
-/** As `JSON.stringify()`, but lists of texts in one line. */
+/** Like `JSON.stringify()`, but lists of texts in one line. */
 function print(value: unknown, indent: string, layout: Layout): string {
   const { unit, lineBreak, isFlat, space } = layout
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)

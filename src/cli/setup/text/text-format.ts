@@ -3,50 +3,45 @@ import { isDeepStrictEqual } from 'node:util'
 import { GatewayError } from '../../../shared/errors.ts'
 import { isJsonObject, type JsonDraft, type JsonObject, setOwn } from '../../../shared/json.ts'
 
-/** The element of a list that has this member: `{ name: 'kiro' }` among the models of a list. */
+/** List element with this member: `{ name: 'kiro' }`. */
 export interface ListStep {
   readonly member: string
   readonly is: string
 }
 
-/** A member of an object, or an element of a list. */
+/** Member of an object, or element of a list. */
 export type PathStep = string | ListStep
 
-/** A place in a configuration, from its root. */
+/** From the root. */
 export type Path = readonly PathStep[]
 
-/** Value that setup writes at a place; containers around it are created as needed. */
+/** Containers around it are created as needed. */
 export type Leaf = string | number | boolean | readonly string[] | Readonly<Record<string, never>>
 
 /**
- * One way to write a configuration down, as pure functions from text to text. What a change does not concern stays as it
- * is, to the byte: comments, order, spaces. Texts come without byte order mark.
+ * A configuration language, as pure functions on texts. Everything unaffected stays to the byte. Texts have no byte
+ * order mark.
  */
 export interface TextFormat {
   /**
-   * The values of a text; an empty one holds an empty object.
-   *
-   * @throws {GatewayError} GW_CLIENT_FILE, with line and column, when the text is broken
+   * An empty text holds an empty object.
+   * @throws {GatewayError} GW_CLIENT_FILE, with line and column, for a broken text
    */
   read(text: string): JsonObject
-  /**
-   * Sets a value, and makes objects and lists on the way to it.
-   *
-   * @throws {GatewayError} GW_CLIENT_FILE when something else than an object or a list is in the way
-   */
+  /** Creates objects and lists on the way. @throws {GatewayError} GW_CLIENT_FILE if another value is in the way */
   set(text: string, path: Path, value: unknown): string
-  /** Takes a member or an element out, which must be there. */
+  /** The place must exist. */
   remove(text: string, path: Path): string
 }
 
-/** The value at a place; undefined when there is none. */
+/** `undefined` if there is none. */
 export function valueOnPath(root: unknown, path: Path): unknown {
   let value = root
   for (const step of path) value = childOf(value, step)
   return value
 }
 
-/** Counts the leading path steps that exist. */
+/** Leading path steps that exist. */
 export function depthOf(root: unknown, path: Path): number {
   const missing = path.findIndex(
     (_, index) => (valueOnPath(root, path.slice(0, index + 1)) ?? null) === null
@@ -65,7 +60,7 @@ function isMeant(element: unknown, { member, is }: ListStep): boolean {
   return childOf(element, member) === is
 }
 
-/** A value inside all that these steps lead through, from outside to inside. */
+/** Wraps a value in containers for these steps, outermost first. */
 export function wrap(steps: Path, value: unknown): unknown {
   const [step, ...below] = steps
   if (step === undefined) return value
@@ -73,12 +68,12 @@ export function wrap(steps: Path, value: unknown): unknown {
   return typeof step === 'string' ? { [step]: inner } : [elementOf(step, inner)]
 }
 
-/** An element of a list, as a list step names it. */
+/** List element that a step identifies. */
 export function elementOf({ member, is }: ListStep, inner: unknown): JsonObject {
   return { [member]: is, ...(isJsonObject(inner) ? inner : {}) }
 }
 
-/** As a person would write a place: `models[name=kiro].apiBase`. */
+/** `models[name=kiro].apiBase`. */
 export function shownPath(path: Path): string {
   return path
     .map((step) => (typeof step === 'string' ? `.${step}` : `[${step.member}=${step.is}]`))
@@ -87,9 +82,8 @@ export function shownPath(path: Path): string {
 }
 
 /**
- * Sets a value where it is not there already, and makes sure that nothing else has changed.
- *
- * @throws {GatewayError} GW_CLIENT_FILE when the text is broken, or written in a way that cannot be changed safely
+ * Sets a value and checks that nothing else has changed.
+ * @throws {GatewayError} GW_CLIENT_FILE if the text is broken, or cannot be changed safely
  */
 export function setValue(format: TextFormat, text: string, path: Path, value: unknown): string {
   const before = format.read(text)
@@ -107,16 +101,13 @@ function ensureReplaceable(there: unknown, { path, value }: PlacedValue): void {
   }
 }
 
-/** A value and its place. */
 export interface PlacedValue {
   readonly path: Path
   readonly value: unknown
 }
 
 /**
- * Sets many values as `setValue()` sets one. What has come of all of them is looked at once: a long text is read over again
- * for each only where that has to tell which of them cannot be set.
- *
+ * Sets many values and checks once; one by one only to find out which cannot be set.
  * @throws {GatewayError} GW_CLIENT_FILE, as `setValue()`
  */
 export function setValues(
@@ -147,7 +138,7 @@ function setTogether(format: TextFormat, text: string, values: readonly PlacedVa
   return after
 }
 
-/** Takes a member or an element out, as `setValue()` sets one. */
+/** Like `setValue()`. */
 export function removeValue(format: TextFormat, text: string, path: Path): string {
   const before = format.read(text)
   if (valueOnPath(before, path) === undefined) return text
@@ -161,7 +152,7 @@ interface Expectation {
   readonly path: Path
 }
 
-/** The parser that read the text before is the judge of the text after. */
+/** Reads the changed text with the same parser. */
 function ensureSame(format: TextFormat, text: string, { expected, path }: Expectation): void {
   let found: unknown
   try {
@@ -178,7 +169,7 @@ function unsafe(path: Path): string {
   return `${shownPath(path)} cannot be changed safely in its present form. Change it by hand.`
 }
 
-/** Empty containers and null are the same to YAML, which writes all of them as nothing. */
+/** YAML writes empty containers and null alike. */
 function withoutEmpty(value: unknown): unknown {
   if (Array.isArray(value)) return value.length === 0 ? null : value.map(withoutEmpty)
   if (!isJsonObject(value)) return value
@@ -186,7 +177,7 @@ function withoutEmpty(value: unknown): unknown {
   return kept.length === 0 ? null : Object.fromEntries(kept)
 }
 
-/** Without the prototypes that parsers give to objects. */
+/** Removes parsers' prototypes. */
 function plain(value: unknown): unknown {
   return structuredClone(value)
 }
@@ -224,12 +215,11 @@ function withoutValue(root: unknown, path: Path): unknown {
   return list.map((one) => (one === childOf(root, step) ? inner : one))
 }
 
-/** The error that a configuration of a client cannot be read or changed. */
 export function clientFile(message: string, cause?: unknown): GatewayError {
   return new GatewayError('GW_CLIENT_FILE', undefined, { message, cause })
 }
 
-/** The same, with the place in the text. */
+/** With line and column. */
 export function brokenAt(text: string, offset: number, problem: string): GatewayError {
   const before = text.slice(0, offset)
   const line = before.split('\n').length
@@ -237,7 +227,6 @@ export function brokenAt(text: string, offset: number, problem: string): Gateway
   return clientFile(`line ${line}, column ${column}: ${problem}`)
 }
 
-/** The end of line that a text has. */
 export function lineBreakOf(text: string): string {
   return text.includes('\r\n') ? '\r\n' : '\n'
 }
@@ -246,19 +235,18 @@ export function lineStart(text: string, offset: number): number {
   return text.lastIndexOf('\n', offset - 1) + 1
 }
 
-/** Finds the end of a place's line: its line break, or the end of the text. */
+/** Line break, or end of the text. */
 export function lineEnd(text: string, offset: number): number {
   const at = text.indexOf('\n', offset)
   if (at === -1) return text.length
   return text[at - 1] === '\r' && at > offset ? at - 1 : at
 }
 
-/** The spaces and tabs before the first word of a line. */
 export function indentAt(text: string, offset: number): string {
   return /^[ \t]*/.exec(text.slice(lineStart(text, offset)))?.[0] ?? ''
 }
 
-/** Hash that tells whether a text has changed. */
+/** Tells whether a text has changed. */
 export function textHash(content: string): string {
   return createHash('sha256').update(content).digest('hex')
 }

@@ -13,7 +13,7 @@ import {
   wrap
 } from './text-format.ts'
 
-/** TOML. Lists are values here: a path has names only. */
+/** Lists are values: a path has names only. */
 export const TomlText: TextFormat = { read, set, remove }
 
 function read(text: string): JsonObject {
@@ -32,24 +32,24 @@ function parse(text: string): AST.TOMLProgram {
 
 type Names = readonly string[]
 
-/** A table: from its header, or what stands before the first one. */
+/** From a header, or before the first one. */
 interface Table {
   readonly names: Names
-  /** `null` for what stands before the first header. */
+  /** `null` before the first header. */
   readonly header: AST.TOMLTable | null
   readonly pairs: readonly AST.TOMLKeyValue[]
 }
 
-/** `key = value`, by its whole name. */
+/** With its full name. */
 interface Pair {
   readonly names: Names
   readonly node: AST.TOMLKeyValue
-  /** The inline table that it stands in. */
+  /** Inline table around it. */
   readonly inline: AST.TOMLInlineTable | null
   readonly table: Table
 }
 
-/** Tables of lists are left out: nothing of ours is in one. */
+/** Without tables of lists, which never hold values of ours. */
 function tablesOf(text: string): readonly Table[] {
   const [top] = parse(text).body
   const pairs = top.body.filter((node) => node.type === 'TOMLKeyValue')
@@ -174,7 +174,7 @@ function remove(text: string, path: Path): string {
   const pair = pairsOf(tables).find((one) => isSame(one.names, names))
   if (pair?.inline != null) return removeInline(text, pair.inline, pair.node)
   if (pair !== undefined) return removeLines(text, pair.node.range)
-  // A table goes with all that is in it, from the last to the first, so that the places before stay right.
+  // A table goes with its content, last to first, so that earlier offsets stay valid.
   const doomed = [
     ...pairsOf(tables).filter((one) => one.inline === null && isWithin(one.names, names)),
     ...tables.flatMap(({ names: own, header }) =>
@@ -188,7 +188,7 @@ function remove(text: string, path: Path): string {
     .reduce((rest, range) => removeLines(rest, range), text)
 }
 
-/** Without these lines, and without the empty one before a header. */
+/** Also removes the empty line before a header. */
 function removeLines(text: string, [start, end]: readonly [number, number]): string {
   const from = lineStart(text, start)
   const next = text.indexOf('\n', end)
@@ -222,7 +222,7 @@ function printKey(name: string): string {
   return /^[A-Za-z0-9_-]+$/.test(name) ? name : JSON.stringify(name)
 }
 
-/** In one line. The escapes of JSON are all known to TOML. */
+/** One line. TOML knows all JSON escapes. */
 function print(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(print).join(', ')}]`
   if (!isJsonObject(value)) return JSON.stringify(value).replaceAll('\u007f', '\\u007f')

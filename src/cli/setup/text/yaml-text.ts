@@ -26,7 +26,7 @@ import {
   wrap
 } from './text-format.ts'
 
-/** YAML, one document. */
+/** One document. */
 export const YamlText: TextFormat = { read, set, remove }
 
 function read(text: string): JsonObject {
@@ -37,7 +37,7 @@ function read(text: string): JsonObject {
   return values
 }
 
-/** Aliases of aliases may stand for more than there is memory for. */
+/** Nested aliases may need more memory than there is. */
 function valuesOf(document: Document.Parsed): unknown {
   try {
     return document.toJS()
@@ -54,7 +54,7 @@ function parse(text: string): Document.Parsed {
   return document
 }
 
-/** A node, and the pair that it is the value of. */
+/** Node, and the pair whose value it is. */
 interface Found {
   readonly node: Node | null
   readonly pair: Pair | null
@@ -113,14 +113,14 @@ function isNull(node: Node): boolean {
   return isScalar(node) && node.value === null
 }
 
-/** After everything else, for a text without values. */
+/** For a text without values. */
 function append(text: string, value: unknown): string {
   const lineBreak = lineBreakOf(text)
   const isClosed = text === '' || text.endsWith('\n')
   return `${text}${isClosed ? '' : lineBreak}${linesOf(value, 0).join(lineBreak)}${lineBreak}`
 }
 
-/** `name:` gets a value: what is a collection in lines below, what is none behind it. */
+/** Gives `name:` a value: collections in lines below, others on its line. */
 function fillIn(
   text: string,
   { node, pair }: Pick<Found, 'node'> & { readonly pair: Pair },
@@ -186,7 +186,7 @@ function insertFlow(text: string, collection: YAMLMap | YAMLSeq, added: string):
   )
 }
 
-/** New lines after the line that a place is in. */
+/** Inserts lines after the line of a place. */
 function insertLines(text: string, at: number, lines: readonly string[]): string {
   const lineBreak = lineBreakOf(text)
   const end = text.indexOf('\n', at)
@@ -196,7 +196,7 @@ function insertLines(text: string, at: number, lines: readonly string[]): string
   )
 }
 
-/** A place in the last line of a collection in lines. */
+/** Place in the last line of a block collection. */
 function endOfLast(text: string, node: Node): number {
   if (isCollection(node) && node.flow !== true) {
     const last: unknown = node.items.at(-1)
@@ -221,13 +221,13 @@ function remove(text: string, path: Path): string {
   const end = text.indexOf('\n', to)
   const after = end === -1 ? text.length : end + 1
   if (text.slice(begin, from).trim() === '') return text.slice(0, begin) + text.slice(after)
-  // Behind the dash of a list's element: the next member takes its place.
+  // The key follows a list element's dash: the next member takes its place.
   const next = isMap(collection) ? nodeOf(collection.items[1]?.key) : null
   if (next === null) throw clientFile(`${shownPath(path)} is all that its line has`)
   return text.slice(0, from) + text.slice(rangeOf(next)[0])
 }
 
-/** From the key or the dash of something to its end. */
+/** From its key or dash to its end. */
 function extentOf(text: string, { node, pair, parent }: Found): readonly [number, number] {
   const key = pair === null ? null : nodeOf(pair.key)
   const last = node ?? key
@@ -251,7 +251,7 @@ function removeFlow(
   return text.slice(0, from - before.length) + text.slice(to)
 }
 
-/** Finds the dash of an element. */
+/** Dash of an element. */
 function dashOf(list: YAMLSeq, index: number): number {
   const token = list.srcToken
   const items = token?.type === 'block-seq' ? token.items : []
@@ -270,7 +270,7 @@ function linesOf(value: unknown, column: number): readonly string[] {
   return printed.split('\n').map((line) => ' '.repeat(column) + line)
 }
 
-/** In one line: a text as plain as it may be, everything else as JSON, which YAML understands. */
+/** In one line: texts as plain as possible, others as JSON, which YAML understands. */
 function printFlat(value: unknown): string {
   if (typeof value === 'object' && value !== null) return JSON.stringify(value)
   const printed = stringify(value, { lineWidth: 0 }).trimEnd()
