@@ -216,7 +216,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
   const contentBytes = config.observe.keepsContent ? CONTENT_BUFFER_BYTES : 0
   const bodyMemory = new MemoryBudget(memory.bodyBytesPerWorker - contentBytes, {
     maxWaiting: MAX_BODIES_WAITING,
-    maxUnreadBytes: memory.bodyBytesPerWorker / 2
+    maxUnreadBytes: memory.bodyBytesPerWorker
   })
   const items = new ItemStore({
     folder: join(config.credentials.stateDir, 'responses'),

@@ -274,7 +274,7 @@ function declaredLength(request: IncomingMessage): number | null {
   return request.headers['transfer-encoding'] === undefined ? 0 : null
 }
 
-/** Bytes that Node buffers of an unread body. */
+/** Bytes of an unread body in memory: what one read of its socket gives (`PacedRequest`). */
 const UNREAD_BYTES = 64 * 1024
 
 /** Bytes of a request's unread body that may be in memory. */
@@ -306,7 +306,10 @@ export function isUninvited(request: IncomingMessage): boolean {
   return request instanceof PacedRequest && request.isUninvited
 }
 
-/** A request of a client, whose body is read no faster than is fair to others, and is asked for when it is read first. */
+/**
+ * A request of a client, whose body is read no faster than is fair to others, and is asked for when it is read first. Until then
+ * one read of its socket is all that is in memory: the system keeps the rest, and lets the client wait.
+ */
 export abstract class PacedRequest extends PausableRequest {
   #invite: (() => void) | null = null
   #chunks = 0
@@ -316,6 +319,7 @@ export abstract class PacedRequest extends PausableRequest {
   #state: 'steady' | 'held' | 'refused' = 'steady'
   /** More was asked for while it was held; it is not asked for twice. */
   #isReadDue = false
+  #hasReader = false
 
   get isInCrumbs(): boolean {
     return this.#state === 'refused'
@@ -347,10 +351,16 @@ export abstract class PacedRequest extends PausableRequest {
     if (this.#chunksInTurn === 2) setImmediate(() => this.#onNextTurn())
     if (this.#chunksInTurn > MAX_CHUNKS_A_TURN) this.#state = 'held'
     const isSteady = this.#state === 'steady'
-    return this.pass(chunk) && isSteady
+    return this.pass(chunk) && isSteady && (this.#hasReader || this.#isWhole)
+  }
+
+  /** A stop at the last chunk would be undone at once. */
+  get #isWhole(): boolean {
+    return this.#bytes === declaredLength(this)
   }
 
   protected override onWanted(): boolean {
+    this.#hasReader = true
     this.#invite?.()
     this.#invite = null
     const isSteady = this.#state === 'steady'
@@ -364,6 +374,6 @@ export abstract class PacedRequest extends PausableRequest {
     this.#state = 'steady'
     const isWanted = this.#isReadDue || this.readableLength < this.readableHighWaterMark
     this.#isReadDue = false
-    if (isWanted) this.readOn()
+    if (isWanted && this.#hasReader) this.readOn()
   }
 }

@@ -469,6 +469,37 @@ const late: RequestListener = (request, response) => {
   else setTimeout(() => late(request, response), 10)
 }
 
+t.test('a body that is not wanted yet', (t) => {
+  const BYTES = 300_000
+  const PIECE = `3e8\r\n${'x'.repeat(1_000)}\r\n`
+  for (const [framing, body] of [
+    [`content-length: ${BYTES}`, 'x'.repeat(BYTES)],
+    ['transfer-encoding: chunked', `${PIECE.repeat(BYTES / 1_000)}0\r\n\r\n`]
+  ] as const) {
+    t.test(`is in memory as far as one read of its socket gave it (${framing})`, async (t) => {
+      const stand = await setUp(t, () => {})
+      const client = await stand.client()
+      client.write(`POST / HTTP/1.1\r\nhost: x\r\n${framing}\r\n\r\n`)
+      client.write(body)
+      const has = (bytes: number): boolean =>
+        (stand.requests[0]?.request.readableLength ?? 0) >= bytes
+      while (!has(1)) await turn()
+      for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate)
+      t.notOk(has(65_537))
+      const [held] = stand.requests
+      let bytes = 0
+      held?.request.on('data', (chunk: Buffer) => (bytes += chunk.byteLength))
+      if (held !== undefined) await once(held.request, 'end')
+      t.equal(bytes, BYTES, 'all of it comes when it is wanted')
+      held?.response.end('ok')
+      t.match(String(await once(client, 'data')), 'ok')
+      client.write(GET)
+      while (stand.requests.length < 2) await turn()
+    })
+  }
+  t.end()
+})
+
 t.test('bodies in chunks', (t) => {
   const CHUNKED = 'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n'
   t.test('arrive whole, however many turns they take', async (t) => {
