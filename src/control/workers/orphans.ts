@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../../config/settings.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { readSocketTables, socketsIn } from '../../shared/socket-table.ts'
 import { addressOf, proxyOf } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from '../budget/budget.ts'
 import type { WorkerLink } from './worker-link.ts'
@@ -57,7 +57,7 @@ const LEAVING: ReadonlySet<string> = new Set(['04', '05', '09', '0B'])
 export async function orphansGone({
   ports,
   onLeft,
-  readTables = readKernelTables,
+  readTables = readSocketTables,
   delay = (ms) => sleep(ms, undefined, { ref: false })
 }: OrphanOptions): Promise<'gone' | 'still there' | 'unknown'> {
   await delay(NOTICE_MS)
@@ -74,23 +74,11 @@ export async function orphansGone({
   return 'still there'
 }
 
-/**
- * Connections to these ports that no process has open and whose peer has not let go, in `/proc/net/tcp` or `tcp6`:
- *
- * ```
- *   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
- *    0: 0100007F:9284 0100007F:1F40 05 00000000:00000000 00:00000000 00000000     0        0 0 …
- * ```
- *
- * @see https://docs.kernel.org/networking/proc_net_tcp.html
- */
+/** Counts the connections to these ports that no process has open and whose peer has not let go. */
 export function countOrphans(tables: string, ports: ReadonlySet<number>): number {
-  const orphans = tables.split('\n').filter((line) => {
-    const [, , remote = '', state = '', , , , , , inode] = line.trim().split(/\s+/)
-    const port = Number.parseInt(remote.split(':')[1] ?? '', 16)
-    return inode === '0' && ports.has(port) && LEAVING.has(state)
-  })
-  return orphans.length
+  const sockets = [...socketsIn(tables, 'orphaned')]
+  return sockets.filter(({ remotePort, state }) => ports.has(remotePort) && LEAVING.has(state))
+    .length
 }
 
 /** Behind a proxy, connections may go to either. */
@@ -100,13 +88,4 @@ export function portsOf({ upstream, proxy: settings }: Pick<Config, 'upstream' |
   const ports = hosts.map((url) => addressOf(new URL(url ?? 'https://any.host')).port)
   const proxy = proxyOf(settings)
   return new Set(proxy === null ? ports : [...ports, proxy.port])
-}
-
-async function readKernelTables(): Promise<string | null> {
-  try {
-    const tcp = await readFile('/proc/net/tcp', 'utf8')
-    return tcp + (await readFile('/proc/net/tcp6', 'utf8').catch(() => ''))
-  } catch {
-    return null // not on Linux
-  }
 }
