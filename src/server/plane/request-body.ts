@@ -138,8 +138,11 @@ interface BodyReaderOptions {
 
 class BodyReader {
   readonly #options: BodyReaderOptions
-  /** With a declared length the body is read into its place at once: no second copy of it ever exists. */
-  readonly #target: UnwrittenMemory | null
+  /**
+   * With a declared length the body is read into its place at once: no second copy of it ever exists. It is made for the first
+   * bytes: where none come, none is needed.
+   */
+  #target: UnwrittenMemory | null = null
   readonly #blocks = new ByteBlocks()
   readonly #done = Promise.withResolvers<Uint8Array>()
   /** Were copied; to be freed once the parser that gave them is through with them. Bounded by a turn of the loop. */
@@ -151,7 +154,6 @@ class BodyReader {
   constructor(options: BodyReaderOptions) {
     const { declared, size } = options
     this.#options = options
-    this.#target = declared === null ? null : new UnwrittenMemory(declared)
     this.#reserved = declared ?? size.step(0, null)
   }
 
@@ -199,9 +201,12 @@ class BodyReader {
   }
 
   #take(chunk: Buffer): void {
-    if (this.#target !== null)
+    const { declared } = this.#options
+    if (declared === null) this.#blocks.append(chunk)
+    else {
+      this.#target ??= new UnwrittenMemory(declared)
       this.#target.append(chunk) // Node ends the message at its declared length
-    else this.#blocks.append(chunk)
+    }
     this.#freeSoon(chunk)
     this.#bytes += chunk.byteLength
     if (this.#bytes > this.#reserved && !this.#isMakingRoom) void this.#makeRoom() // cannot reject

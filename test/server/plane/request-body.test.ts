@@ -132,6 +132,17 @@ t.test('a body of declared length', (t) => {
     t.ok(chunks.length > 1)
     t.ok(chunks.every(({ byteLength }) => byteLength < 16 * KIB))
   })
+  t.test('has no memory before it comes', async (t) => {
+    const body = Buffer.alloc(1024 * KIB, 'x')
+    const { client, incoming } = await upload(t, { 'content-length': body.byteLength })
+    using memory = makeMemory(new MemoryBudget(4096 * KIB, 10))
+    const before = process.memoryUsage().arrayBuffers
+    const read = readBody(incoming, LIMITS, memory, signal)
+    await new Promise((resolve) => setImmediate(resolve))
+    t.ok(process.memoryUsage().arrayBuffers - before < 512 * KIB)
+    client.end(body)
+    t.ok(body.equals(await read))
+  })
   t.test('that does not come does not hold up another one', async (t) => {
     const budget = new MemoryBudget(2048 * KIB, 10)
     const body = Buffer.from(Array.from({ length: 1024 * KIB }, (_, index) => index % 251))
