@@ -1,14 +1,14 @@
 import { isIP } from 'node:net'
 import type { Redis } from 'ioredis'
 
-/** A call that takes longer may still happen: its caller must count with both. */
+/** A call that takes longer may still take effect: its caller must expect both. */
 export const COMMAND_TIMEOUT_MS = 1_000
-/** A server that stands still is left for a new connection. */
+/** A server silent for this long is left for a new connection. */
 const SOCKET_TIMEOUT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 1_000
 const BACK_OFF = { firstMs: 50, longestMs: 1_000 } as const
 
-/** The options without which a client hangs, queues without a bound, or sends what it has sent once more. */
+/** Options that keep ioredis from hanging, queueing without a bound, or resending. */
 export function clientOptions(url: string, connectionName: string) {
   const { protocol, hostname, port, username, password, pathname } = new URL(url)
   const host = hostname.replace(/^\[|\]$/g, '')
@@ -41,15 +41,15 @@ export function clientOptions(url: string, connectionName: string) {
   }
 }
 
-/** Twice the longest value that a script of ours tells, and far more than any news. */
+/** Twice the longest reply of our scripts, and far more than any news. */
 const MAX_REPLY_BYTES = 2 * 1024 * 1024
 
 /**
- * Leaves a connection on which a single reply or message is longer than any of ours: the client itself keeps all of it
- * until its end has come, three times over.
+ * Drops a connection whose reply is longer than any of ours: the client itself would keep all of it, three times over,
+ * until its end.
  */
 export function boundReplies(client: Redis): void {
-  /** Since the last whole one. */
+  /** Since the last whole reply. */
   let bytes = 0
   const onWhole = (): void => {
     bytes = 0
@@ -70,7 +70,7 @@ export function boundReplies(client: Redis): void {
   })
 }
 
-/** Counts what is sent from now on, and what of it fails. */
+/** Counts commands and failures from now on. */
 export function countCommands(client: Redis, counts: { commands: number; failures: number }): void {
   const send = client.sendCommand.bind(client)
   client.sendCommand = (command, ...rest) => {
@@ -87,7 +87,7 @@ export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : []
 }
 
-/** A hash, as a script tells it: field, value, field, value … */
+/** Converts a script's hash: field, value, field, value … */
 export function pairsOf(value: unknown): Readonly<Record<string, string>> {
   const list = listOf(value)
   const pairs: Record<string, string> = {}

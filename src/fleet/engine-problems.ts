@@ -1,13 +1,13 @@
-/** Reasons that make Valkey unusable, in one sentence each for operators. None of them ends by waiting. */
+/** Permanent reasons why Valkey cannot be used, as sentences for operators. */
 
-/** Functions, scripts that refuse nothing and `maxmemory_policy` in INFO: what is used here is in all engines from then on. */
+/** First version in all engines with functions, non-refusing scripts and `maxmemory_policy` in INFO. */
 const OLDEST_MAJOR = 7
 
-/** Permissions that the user of FLEET_URL needs, in ACL notation. */
+/** ACL rights that the user of FLEET_URL needs. */
 export const ENGINE_RIGHTS =
   '~{kiro:* &{kiro:* +info +eval +hmget +hget +hset +hsetnx +hexists +hgetall +hkeys +hdel +hstrlen +del +pexpire +persist +time +publish +subscribe +wait +select +ping'
 
-/** By what INFO tells of the server and of its memory; `null` if that is all right. */
+/** Judges INFO's server and memory sections; `null` if both are fine. */
 export function problemOfEngine(server: string, memory: string): string | null {
   const version = fieldOf(server, 'redis_version')
   const major = Number.parseInt(version ?? '', 10)
@@ -27,7 +27,7 @@ export function problemOfEngine(server: string, memory: string): string | null {
   return null
 }
 
-/** Translates a permanent error of Valkey; `null` for any other. Never repeats Valkey's own text. */
+/** `null` for temporary errors. Never repeats Valkey's own text. */
 export function refusalOf(message: string): string | null {
   if (
     /^(WRONGPASS|NOAUTH)|invalid username-password|without any password configured/.test(message)

@@ -10,18 +10,18 @@ import { MAX_STATE_CHARS } from './fleet-state.ts'
  *   {kiro:NAME}:news     channel: the revision of the ledger that was written, or the name of a record
  */
 
-/** The process of the engine: what another one knows may be older than what this one has said. */
+/** Run of Valkey: another one may have older data. */
 const PROCESS = `
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''`
 
-/** In hexadecimal. */
+/** Hexadecimal digits. */
 const SIGNATURE_CHARS = 64
-/** Most characters of all members' beats. A longer hash is not ours. */
+/** All members' beats. A longer hash is not ours. */
 const MAX_BEATS_CHARS = 65_536
-/** Highest plausible revision: milliseconds of Valkey's clock, and changes since. */
+/** Highest plausible revision: ms of Valkey's clock, and changes since. */
 const MAX_REV = 2 ** 47
 
-/** Limits on what is read: other programs may have written values of any size. */
+/** Limits what is read: other programs may have written values of any size. */
 const BOUNDS = `
 local function stateOf(key)
   return redis.call('HSTRLEN', key, 'state') <= ${MAX_STATE_CHARS} and redis.call('HGET', key, 'state')
@@ -38,8 +38,8 @@ end
 `
 
 /**
- * An empty ledger is given the engine's time as its revision as soon as anybody looks at it: what was to be written to an
- * earlier one, and is written late, finds another revision than it rests on.
+ * An empty ledger gets Valkey's time as its revision at the first look, so that a late write to an earlier ledger does
+ * not match.
  */
 const RUN = `${PROCESS}${BOUNDS}
 local register = redis.call('HMGET', KEYS[1], 'rev', 'era')
@@ -60,7 +60,8 @@ return ${TELL}
 
 /**
  * KEYS: ledger, beats, channel. ARGV: run, rev, next rev, next era, next state, its signature, number of members, their
- * incarnations, then incarnations and the beats that they must have had last. → is it written, and what `READ_SCRIPT` tells.
+ * incarnations, then incarnations and the beats that they must have had last. → is it written, and what `READ_SCRIPT`
+ * tells.
  */
 export const CAS_SCRIPT = `${RUN}
 local count = tonumber(ARGV[7])
@@ -87,8 +88,8 @@ return {1, ${TELL}}
 /**
  * KEYS: ledger, beats. ARGV: run, incarnation. → run, rev, beats, is it kept
  *
- * Counted here, so that each changes what others see. Were it a number of the sender's, one that came once more after later
- * ones would look as if these had never been.
+ * Valkey counts, so that each beat changes what others see. If senders numbered beats, one resent late would hide newer
+ * ones.
  */
 export const BEAT_SCRIPT = `${RUN}
 local last = run == ARGV[1] and redis.call('HGET', KEYS[2], ARGV[2])
@@ -100,7 +101,7 @@ end
 return {run, rev, beatsOf(KEYS[2]), last and 1 or 0}
 `
 
-/** Reads a record. A key of another kind, which is not ours, is reported as '' at revision 0. */
+/** Reads a record. A key of another type, which is not ours, is '' at revision 0. */
 const RECORD = `${PROCESS}
 local first = redis.pcall('HGET', KEYS[1], 'rev')
 local isOther = type(first) == 'table'
@@ -117,15 +118,15 @@ local function tell()
 end
 `
 
-/** KEYS: record. ARGV: longest value that is told. → run, rev, value, milliseconds since it was written */
+/** KEYS: record. ARGV: longest value to return. → run, rev, value, ms since it was written */
 export const RECORD_READ_SCRIPT = `${RECORD}
 return tell()
 `
 
 /**
- * KEYS: record, channel. ARGV: longest value that is told, rev, 'set' or 'delete', value, time to live in milliseconds (0:
- * for ever), what is said on the channel ('': nothing). → is it written, and what `RECORD_READ_SCRIPT` tells, but for the value
- * that was written. The first revision is the engine's time, so that none comes twice when a record was lost.
+ * KEYS: record, channel. ARGV: longest value to return, rev, 'set' or 'delete', value, time to live in ms (0: for
+ * ever), message for the channel ('': none). → is it written, and the result of `RECORD_READ_SCRIPT` without a value
+ * just written. The first revision is Valkey's time, so that none repeats after a loss.
  */
 export const RECORD_CAS_SCRIPT = `${RECORD}
 if rev ~= tonumber(ARGV[2]) then return {0, tell()} end
@@ -143,7 +144,7 @@ if ARGV[6] ~= '' then redis.call('PUBLISH', KEYS[2], ARGV[6]) end
 return {1, {run, rev, false, 0}}
 `
 
-/** KEYS: one that is not used. Does all that the other scripts do, and leaves nothing behind. */
+/** KEYS: an unused one. Tries all that the other scripts do and leaves nothing behind. */
 export const PROBE_SCRIPT = `
 redis.call('HSET', KEYS[1], 'a', '1')
 redis.call('HSETNX', KEYS[1], 'b', '1')

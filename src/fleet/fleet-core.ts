@@ -21,33 +21,33 @@ import { FleetWatch } from './fleet-watch.ts'
 import { nextFleet } from './next-fleet.ts'
 
 /**
- * One member of a fleet, without its connections, clocks and timers: it chooses the next question to Valkey, and learns
- * from the answers how many connections this replica may have.
+ * Member of a fleet without connections, clocks and timers: chooses the next question to Valkey and learns from answers
+ * how many connections this replica may have.
  *
- * Invariant: `size` + what was lent and is not `returned` yet never exceeds what the register says of this incarnation,
- * or will say to any member that may take it away.
+ * Invariant: `size` + permits lent and not `returned` never exceed what the register says of this incarnation, or will
+ * say to any member that may take it away.
  */
 export class FleetCore {
   readonly #options: CoreOptions
   readonly #watch: FleetWatch
   #max: number
-  /** The largest that was told: the register may say an earlier one yet. */
+  /** Largest maximum told: the register may still have an earlier one. */
   #largestMax: number
   #replicas: number
   #inc: string
   #ended: readonly string[]
   readonly #register = new FleetRegister()
   #asked: { readonly question: FleetQuestion; readonly at: Instant } | null = null
-  /** Names of all members and awaited ones, by incarnation, of the last state that included this one. */
+  /** Names by incarnation of members and awaited ones, from the last state that included this one. */
   #known: Readonly<Record<string, string>>
-  /** The era in which we have a lease; '' before the first. */
+  /** Era of the lease; '' before the first. */
   #era = ''
   #granted = 0
   #returned = 0
-  /** When the last confirmed beat was sent; `null` before the first of this incarnation. */
+  /** When the last confirmed beat was sent; `null` before this incarnation's first. */
   #sentAt: Instant | null = null
   #beatAt = -Infinity
-  /** The number of the last beat that the engine has counted in this era. */
+  /** Last beat counted by Valkey in this era. */
   #beat = -1
   #cut: string | null = null
   #want = 0
@@ -72,17 +72,17 @@ export class FleetCore {
     return this.#inc
   }
 
-  /** The last state that was seen. */
+  /** Last state seen. */
   get state(): FleetState | null {
     return this.#register.state
   }
 
-  /** Names by incarnation of the members that were seen last: for the next process of this replica. */
+  /** For the next process of this replica. */
   get known(): Readonly<Record<string, string>> {
     return this.#known
   }
 
-  /** When the last confirmed beat was sent, from which the lease counts. */
+  /** When the last confirmed beat was sent; the lease counts from here. */
   get sentAt(): Instant | null {
     return this.#sentAt
   }
@@ -92,12 +92,12 @@ export class FleetCore {
     return this.#granted - this.#returned
   }
 
-  /** The register has an entry of this incarnation, as far as is known. */
+  /** As far as is known. */
   get isMember(): boolean {
     return this.#inc in (this.state?.members ?? {})
   }
 
-  /** Everything was given back, and the register says so. */
+  /** Everything was returned, and the register says so. */
   get hasLeft(): boolean {
     return this.#leaving === 'left'
   }
@@ -113,7 +113,7 @@ export class FleetCore {
     return this.stage(now) === 'serving' ? this.#granted - this.#returned : 0
   }
 
-  /** Connections that this replica should give back, for others. */
+  /** Connections to return for others. */
   demand(now: Instant): FleetDemand {
     const { state } = this
     if (state === null || this.stage(now) !== 'serving') return NO_DEMAND
@@ -122,25 +122,25 @@ export class FleetCore {
     return state.era === this.#era ? demandOn(state, this.#inc, lease) : NO_DEMAND
   }
 
-  /** Requests that wait here for a connection, and for how long the first has. */
+  /** Requests that wait for a connection, and the longest wait. */
   setWant(want: number, waitedMs: number): void {
     this.#want = want
     this.#waitedMs = Math.max(0, Math.round(waitedMs))
   }
 
-  /** Settings that were read again. */
+  /** Reloaded settings. */
   setSize(max: number, replicas: number): void {
     this.#max = max
     this.#largestMax = Math.max(this.#largestMax, max)
     this.#replicas = replicas
   }
 
-  /** The sockets behind so many more permits are gone. */
+  /** Their sockets are gone. */
   giveBack(permits: number): void {
     this.#returned += permits
   }
 
-  /** After a cut: all sockets are gone. Another incarnation may begin. */
+  /** All sockets are gone after a cut: another incarnation may begin. */
   onAllGone(): void {
     if (this.#cut === null) return
     this.#ended = [...this.#ended, this.#cut].slice(-MAX_ENDED)
@@ -149,17 +149,17 @@ export class FleetCore {
     this.#register.isStale = true
   }
 
-  /** Wants nothing any more; leaves when everything was given back. */
+  /** Leaves once everything was returned. */
   leave(): void {
     if (this.#leaving === 'no') this.#leaving = 'leaving'
   }
 
-  /** Called when another member has written; `null`: perhaps. */
+  /** Another member has written; `null`: perhaps. */
   onNews(rev: number | null): void {
     this.#register.onNews(rev)
   }
 
-  /** Next question for Valkey; it must be asked, and answered by `onAnswer()` or `onUnknown()`. */
+  /** Must be asked, and answered by `onAnswer()` or `onUnknown()`. */
   next(now: Instant): FleetQuestion | null {
     this.#look(now)
     if (this.#asked !== null || now.mono < this.#retryAt) return null
@@ -186,14 +186,14 @@ export class FleetCore {
     }
   }
 
-  /** No answer came: what was asked may have happened, or may happen later. */
+  /** No answer: what was asked may have taken effect, or may do so later. */
   onUnknown({ mono }: Instant): void {
     this.#asked = null
     this.#register.isStale = true
     this.#retryAt = mono + this.#options.times.beatMs / 4
   }
 
-  /** Ms of the monotonic clock at which `next()` may have something new to ask although nothing happens. */
+  /** Monotonic ms at which `next()` may have a new question by itself. */
   wakeAt(now: Instant): number {
     const sentAt = this.#cut === null ? this.#sentAt : null
     const stageMs = sentAt === null ? Infinity : msToNextStage(this.#options.times, sentAt, now)
@@ -226,7 +226,7 @@ export class FleetCore {
     return { run: state.run, inc: this.#inc }
   }
 
-  /** The lease may have run out since anybody looked: this process may have been stopped. */
+  /** The lease may have run out unnoticed: this process may have been stopped. */
   #look(now: Instant): void {
     if (this.#cut === null && this.stage(now) === 'cut') this.#cutOff()
   }
@@ -252,7 +252,7 @@ export class FleetCore {
     }
   }
 
-  /** True if our beat is there. Beats only increase; if they are set back, other members may see none. */
+  /** Beats only increase; if Valkey sets them back, other members may see none. */
   #isCounted(told: string | undefined): boolean {
     if (told === undefined) return true // nor is it told to others, who count nothing then
     const beat = Number(told)
@@ -318,7 +318,7 @@ export class FleetCore {
     const rival = self.isSole ? 'none' : this.#watch.rivalOf(rivalIn(state, self), now)
     if (rival === 'alive') this.refusal = 'name'
     if (rival !== 'none') return NOTHING
-    // What no beat was confirmed for was never used, and others may have it by now.
+    // Permits without a confirmed beat were never used, and others may have them by now.
     if (this.#sentAt === null) this.#granted = this.#returned
     const event = enterEvent(state, this.#self())
     this.#ended = event.ended
@@ -332,14 +332,14 @@ export class FleetCore {
     return newsOf({ state, self: this.#self(), watch: this.#watch, toldAt: this.#toldAt, now })
   }
 
-  /** Handles an operator's opening of the fleet without us: our connections no longer fit. */
+  /** An operator opened the fleet without us, and our connections no longer fit. */
   #onNoRoom({ members }: FleetState): null {
     if (this.#granted > this.#returned) this.#cutOff()
     else this.refusal = Object.keys(members).length > 0 ? 'full' : null
     return null
   }
 
-  /** Facts about this member that others may read. */
+  /** Facts that others may read. */
   #self(): Self {
     const { name, isSole } = this.#options
     return {

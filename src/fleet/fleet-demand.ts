@@ -7,19 +7,19 @@ import {
   sumOfLeases
 } from './fleet-state.ts'
 
-/** Demand of others on a member. */
+/** Connections that others need from a member. */
 export interface FleetDemand {
-  /** As far as they are idle. */
+  /** As far as idle. */
   readonly permits: number
-  /** Part of it that takes precedence over requests here. */
+  /** Part that precedes requests here. */
   readonly urgent: number
 }
 
 export const NO_DEMAND: FleetDemand = { permits: 0, urgent: 0 }
 
 /**
- * Computes what a member with this lease should give back. It lends idle permits to waiters; of those above its share
- * it also gives up what falls idle, to members below theirs, and after the limit was lowered to none.
+ * Idle permits go to waiters; permits above the share also go, once idle, to members below theirs; after the limit was
+ * lowered, to none.
  */
 export function demandOn(state: FleetState, own: string, lease: number): FleetDemand {
   const shares = sharesOf(state)
@@ -37,7 +37,7 @@ export function demandOn(state: FleetState, own: string, lease: number): FleetDe
   return { permits: Math.max(urgent, idle), urgent }
 }
 
-/** A member's part of what must come back since the limit was lowered: in proportion to what it has above its share. */
+/** Part of a shrink that a member must return, in proportion to its excess over its share. */
 function owedBy(own: string, state: FleetState, shares: ReadonlyMap<string, number>): number {
   const over = sumOfLeases(state.members) - grantableIn(state)
   if (over <= 0) return 0

@@ -7,16 +7,15 @@ import { GatewayError } from '../shared/errors.ts'
 import { asJsonObject, parseJsonObject } from '../shared/json.ts'
 import { makePrivateFolder, readPrivateFile, replaceFile } from '../shared/private-files.ts'
 
-/** Most incarnations that a folder remembers, as in the register. */
+/** As in the register. */
 const MAX_INCS = 16
 const MAX_BYTES = 262_144
 const POLL_MS = 250
 const LOCK = 'fleet.lock'
 const LINKED = { message: 'STATE_DIR: fleet.lock is a symbolic link, which is not followed.' }
 
-/** Memory of this replica's processes for the next one. */
+/** Left by this replica's processes for the next. */
 export interface FolderMemory {
-  /** Incarnations of theirs. */
   readonly incs: readonly string[]
   /** Names by incarnation of the members that they saw last. */
   readonly known: Readonly<Record<string, string>>
@@ -45,8 +44,7 @@ export class FleetFolder {
   }
 
   /**
-   * Waits until no other process has it; `null` if that takes too long.
-   *
+   * Waits until no other process holds the lock; `null` if that takes too long.
    * @throws {GatewayError} GW_CONFIG_INVALID if the lock is a link, which SQLite would follow
    */
   static async take(folder: string, patienceMs: number): Promise<FleetFolder | null> {
@@ -68,9 +66,7 @@ export class FleetFolder {
     }
   }
 
-  /**
-   * @throws if the folder cannot be written: then nothing may be held, since the next process would not know of it.
-   */
+  /** @throws if the folder cannot be written: nothing may be held then, since the next process would not know of it. */
   remember(memory: FolderMemory): Promise<void> {
     const written = this.#writing.then(() => this.#write(memory)) // what was said last must stand there
     this.#writing = written.catch(() => {})
@@ -90,14 +86,14 @@ export class FleetFolder {
   }
 }
 
-/** For workers: they hold it, too. It ends with the process. */
+/** Workers hold the lock, too, until their process ends. */
 export function holdFleetLock(folder: string): DatabaseSync {
   const lock = new DatabaseSync(join(folder, LOCK), { timeout: 5_000 })
   hold(lock)
   return lock
 }
 
-/** A name that no member has ever had; with a pod's UID one that tells which it was. */
+/** Unique name; a pod's UID tells which pod it was. */
 export function createIncarnation(podUid: string | null): string {
   return podUid === null ? randomUUID() : `${podUid}.${randomUUID().slice(0, 8)}`
 }

@@ -15,7 +15,7 @@ import type { EnterEvent, FleetEvent, ReportedFacts } from './next-fleet.ts'
  */
 export type FleetStage = 'joining' | TermStage
 
-/** Why this process can't be a member. */
+/** Why this process cannot be a member. */
 export type FleetRefusal = 'newer' | 'foreign' | 'name' | 'full'
 
 export interface CoreOptions {
@@ -24,38 +24,38 @@ export interface CoreOptions {
   readonly replicas: number
   readonly check: string
   readonly times: FleetTimes
-  /** A name that no member has ever had. */
+  /** Returns a unique name. */
   readonly createInc: () => string
-  /** Incarnations whose sockets are gone for certain. */
+  /** Incarnations whose sockets are certainly gone. */
   readonly ended: readonly string[]
-  /** Names by incarnation of members that were seen when a process of this replica last looked. */
+  /** Names by incarnation when a process of this replica last looked. */
   readonly known: Readonly<Record<string, string>>
-  /** Something outside sees to it that only one process has our name: any other of that name has ended. */
+  /** Only one process can have our name: any other has ended. */
   readonly isSole: boolean
 }
 
-/** Facts that a member may report about itself. */
+/** Facts that a member reports about itself. */
 export interface Self extends ReportedFacts {
   readonly inc: string
   readonly name: string
   readonly granted: number
-  /** Names by incarnation of the members that it saw last. */
+  /** Names by incarnation of the members seen last. */
   readonly known: Readonly<Record<string, string>>
   /** Any other process of its name has ended. */
   readonly isSole: boolean
 }
 
-/** Report of a member, and the beats that it rests on. */
+/** A member's report, and the beats it rests on. */
 export interface Told {
   readonly events: readonly FleetEvent[]
   readonly expects: Readonly<Record<string, string>>
 }
 
 export const NOTHING: Told = { events: [], expects: {} }
-/** Changes of what is wanted are told so often at most: a change of the register costs every member a look. */
+/** Each change of the register costs every member a look, so wants are told at most this often. */
 export const GAP_MS = 10
 
-/** All that is news of a member that has entered: of itself, and of others whom it has watched. */
+/** News of an entered member about itself, and about others that it has watched. */
 export function newsOf({
   state,
   self,
@@ -66,7 +66,7 @@ export function newsOf({
   readonly state: FleetState
   readonly self: Self
   readonly watch: FleetWatch
-  /** When something was told last, by the monotonic clock. */
+  /** Monotonic ms. */
   readonly toldAt: number
   readonly now: Instant
 }): Told {
@@ -90,7 +90,7 @@ export function enterEvent(state: FleetState, self: Self): EnterEvent {
   return { type: 'enter', inc, name, max, replicas, granted, returned, ended, known }
 }
 
-/** Another incarnation of this name among the members that is not known to have ended. */
+/** Another incarnation of this name that is not known to have ended. */
 export function rivalIn({ members }: FleetState, { inc, name, ended }: Self): string | null {
   const rival = Object.keys(members).find(
     (one) => one !== inc && members[one]?.name === name && !ended.includes(one)
@@ -98,7 +98,7 @@ export function rivalIn({ members }: FleetState, { inc, name, ended }: Self): st
   return rival ?? null
 }
 
-/** Names by incarnation of all members, and of all who are awaited. */
+/** Includes awaited members. */
 export function namesOf({ members, awaited }: Pick<FleetState, 'members' | 'awaited'>) {
   const names: Record<string, string> = { ...awaited }
   for (const inc in members) {
@@ -108,7 +108,7 @@ export function namesOf({ members, awaited }: Pick<FleetState, 'members' | 'awai
   return names
 }
 
-/** More is news when it is twice as much, less when it is nothing: every request would be a message otherwise. */
+/** Doubled or ended wants are news; otherwise every request would be a message. */
 export function isWantNews(entry: FleetEntry, want: number): boolean {
   if ((want === 0) !== (entry.want === 0)) return true
   return want >= 2 * entry.want && want !== entry.want

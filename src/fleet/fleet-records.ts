@@ -1,26 +1,25 @@
-/** Value under a name beside the ledger. */
+/** Named value beside the ledger. */
 export interface FleetRecord {
-  /** The process of the engine that answered. */
+  /** Run of Valkey that answered. */
   readonly run: string
-  /** Goes up with each change, also over a loss of what was there; 0 where there is nothing. */
+  /** Grows even over a loss; 0 without a record. */
   readonly rev: number
   /**
-   * `null` also for values longer than `MAX_RECORD_LENGTH`; '' for a key of another kind, which the next change
-   * replaces, since no gateway wrote it.
+   * `null` also for values over `MAX_RECORD_LENGTH`; '' for a key of another type, which is not ours and gets replaced.
    */
   readonly value: string | null
-  /** Milliseconds since it was written, by the engine's clock alone. */
+  /** Ms since it was written, by Valkey's clock. */
   readonly ageMs?: number
 }
 
 export interface RecordChange {
-  /** The revision that it rests on. */
+  /** Revision that the change rests on. */
   readonly rev: number
-  /** `null` takes the record away. */
+  /** `null` deletes. */
   readonly value: string | null
-  /** After which it is forgotten by itself; never, if left out. */
+  /** Expiry; never, if left out. */
   readonly ttlMs?: number
-  /** Changes without a notice to others. */
+  /** Sends no notice to others. */
   readonly isQuiet?: boolean
 }
 
@@ -30,23 +29,20 @@ export interface RecordAnswer {
   readonly record: FleetRecord
 }
 
-/** Characters of a value. Beyond it, a script would keep the engine from others for milliseconds. */
+/** A script with a longer value would block Valkey for milliseconds. */
 export const MAX_RECORD_LENGTH = 1024 * 1024
 
 /**
- * Small named values that all members of a fleet see, each changed only by who has seen its last revision. What stands there
- * is anybody's who can write to the engine: check it, and seal what is secret.
+ * Small named values of a fleet, changed by compare-and-set. Anyone with access to Valkey can write them: check values,
+ * and seal secrets.
  *
- * A call that fails or takes too long rejects, and means "unknown": what it was to write may be written, now or later.
+ * A rejection means "unknown": the change may take effect now or later.
  */
 export interface FleetRecords {
-  /** `name` is up to 128 letters, digits and `._:-`. */
+  /** `name`: up to 128 letters, digits and `._:-`. */
   read(name: string): Promise<FleetRecord>
   /** @throws {RangeError} for a value that is too long */
   cas(name: string, change: RecordChange): Promise<RecordAnswer>
-  /**
-   * Listens for the names of written records, or `null` when news may have been missed. Returns the function that ends
-   * this.
-   */
+  /** Names of written records, or `null` if news may have been missed. Returns the function that ends this. */
   onNews(listener: (name: string | null) => void): () => void
 }

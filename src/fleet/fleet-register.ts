@@ -2,28 +2,28 @@ import type { FleetReading } from './fleet-engine.ts'
 import { eraNumber, type FleetState, grantableIn, sumOfLeases } from './fleet-state.ts'
 import { newEra } from './next-fleet.ts'
 
-/** Facts of a member about itself, which the register must not contradict. */
+/** The register must not contradict these. */
 export interface OwnAccount {
   readonly inc: string
-  /** In which it has a lease; '' before the first. */
+  /** Era of its lease; '' before the first. */
   readonly era: string
   readonly granted: number
   readonly returned: number
-  /** The largest maximum that it has ever told. */
+  /** Largest maximum ever told. */
   readonly max: number
 }
 
-/** Last view of one member on the register, with which it notices that the register has lost something. */
+/** A member's view of the register, which reveals losses. */
 export class FleetRegister {
   reading: FleetReading | null = null
-  /** True if another member may have written since. */
+  /** Another member may have written since. */
   isStale = true
-  /** The highest revision that was seen of the last era. */
+  /** Highest revision seen of the last era. */
   #rev = 0
   #lastEra = ''
   /** Grantable connections in the last trusted state. */
   #grantable = 0
-  /** An era of which something else than the state was lost. */
+  /** Era that lost something other than its state. */
   #lostEra: string | null = null
 
   get state(): FleetState | null {
@@ -40,13 +40,13 @@ export class FleetRegister {
     if (rev === null || rev > this.rev) this.isStale = true
   }
 
-  /** Handles beats of the last era that went back: judgements based on them would be wrong. */
+  /** Beats of the last era went back: judgements based on them would be wrong. */
   onBeatsLost(): void {
     this.#lostEra = this.#lastEra
     this.isStale = true
   }
 
-  /** Takes an answer of the engine. Returns the state if it can be believed. */
+  /** Returns the state if it is credible. */
   take(reading: FleetReading, own: OwnAccount): FleetState | null {
     this.isStale = false
     this.reading = reading
@@ -58,10 +58,7 @@ export class FleetRegister {
     return state
   }
 
-  /**
-   * True if the register was lost: empty, written to another process of Valkey, older than what was seen of it, or not
-   * a possible state.
-   */
+  /** True for a register that is empty, of another run, older than seen, or impossible. */
   isLost({ inc, era, granted, returned, max }: OwnAccount): boolean {
     const { state } = this
     if (state === null || state.run !== this.reading?.run) return true
@@ -70,15 +67,13 @@ export class FleetRegister {
     const entry = state.members[inc]
     if (entry === undefined) return false
     if (entry.max > max) return true
-    // Something is granted while there is some. After the limit was lowered there is none, and leases only go down.
+    // Leases grow only while there is something to grant; after the limit was lowered they only fall.
     const most = Math.max(grantableIn(state), this.#grantable)
     if (entry.granted > granted && sumOfLeases(state.members) > most) return true
     return state.era === era && (entry.granted < granted || entry.returned > returned)
   }
 
-  /**
-   * Starts a new era, written by `by`, which noticed the loss. Its token is unique, and it writes no revision twice.
-   */
+  /** `by` noticed the loss. Its token is unique, and it writes no revision twice. */
   newEra(by: string, check: string): FleetState {
     const rev = Math.max(this.rev, this.#rev)
     return newEra({ run: this.reading?.run ?? '', check, by, rev, lastEra: this.#lastEra })

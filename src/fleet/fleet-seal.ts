@@ -15,37 +15,35 @@ const TAG_BYTES = 16
 const ID_BYTES = 4
 
 interface SealKey {
-  /** Tells which secret it is, and nothing about it. */
+  /** Identifies the secret without revealing it. */
   readonly id: Buffer
   readonly key: Buffer
-  /** For signatures: a cipher and a code never share a key. */
+  /** A cipher and a signature never share a key. */
   readonly signing: Buffer
   readonly check: string
 }
 
 /**
- * Keeps secrets in an engine that others can read: AES-256-GCM under keys from `FLEET_SECRET`, of which the first seals and
- * all open. Sealed: base64 of key id (4 bytes), nonce (12), tag (16), text. With random nonces, 2^32 values of one secret.
+ * Seals with AES-256-GCM under keys of `FLEET_SECRET`: the first seals, all open. Format: base64 of key id (4 bytes),
+ * nonce (12), tag (16), text. Random nonces allow 2^32 values per secret.
  */
 export class FleetSeal {
   readonly #keys: readonly SealKey[]
 
-  /** `name` is `FLEET_NAME`: another fleet has other keys. At least one secret. */
+  /** `name` is `FLEET_NAME`: other fleets have other keys. */
   constructor(secrets: readonly string[], name: string) {
     this.#keys = secrets.map((secret) => keyOf(secret, name))
   }
 
-  /** Public names of the secrets, in their order. One stands beside each signature and reveals nothing about its secret. */
+  /** Public names of the secrets in order; one stands beside each signature. */
   get checks(): readonly string[] {
     return this.#keys.map(({ check }) => check)
   }
 
-  /** Signs what everybody may read. */
   sign(text: string): string {
     return signatureOf(text, this.#first).toString('hex')
   }
 
-  /** Returns whether one of these secrets has signed exactly this. */
   isSigned(text: string, signature: string): boolean {
     const given = Buffer.from(signature, 'hex')
     return this.#keys.some((key) => {
@@ -54,7 +52,7 @@ export class FleetSeal {
     })
   }
 
-  /** `aad` says what is sealed, and where it belongs: it opens nowhere else. */
+  /** `aad` binds purpose and place: the text opens nowhere else. */
   seal(plain: string, aad: string): string {
     const first = this.#first
     const nonce = randomBytes(NONCE_BYTES)
@@ -69,7 +67,7 @@ export class FleetSeal {
     return first
   }
 
-  /** `null` for what was not sealed by one of these secrets for `aad`, or was changed since. */
+  /** `null` unless sealed by one of these secrets for `aad`, and unchanged. */
   open(sealed: string, aad: string): string | null {
     const bytes = Buffer.from(sealed, 'base64')
     const [nonceAt, tagAt] = [ID_BYTES, ID_BYTES + NONCE_BYTES]

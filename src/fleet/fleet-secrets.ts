@@ -2,20 +2,15 @@ import { readFile } from 'node:fs/promises'
 import { operatorError } from '../shared/errors.ts'
 import { FleetSeal } from './fleet-seal.ts'
 
-/** Settings of the fleet's secret. */
 export interface FleetSecretSettings {
-  /** `FLEET_NAME` */
   readonly name: string
-  /** `FLEET_SECRET` */
   readonly secrets: readonly string[]
-  /** `FLEET_SECRET_FILE` */
   readonly secretFile: string | null
 }
 
 /**
- * The seal of a fleet, by its secrets: the first is used, all are accepted.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID for a file that can't be read, or has none in it
+ * The first secret is used, all are accepted.
+ * @throws {GatewayError} GW_CONFIG_INVALID for an unreadable or empty file
  */
 export async function sealOf(settings: FleetSecretSettings): Promise<FleetSeal> {
   return new FleetSeal(await fleetSecrets(settings), settings.name)

@@ -12,22 +12,22 @@ import { isJsonObject } from '../shared/json.ts'
  */
 
 export interface FleetEntry {
-  /** `FLEET_MEMBER`. Two incarnations may have the same. */
+  /** `FLEET_MEMBER`. Incarnations may share it. */
   readonly name: string
-  /** `HTTP_MAX_CONNECTIONS` there. The smallest of all counts. */
+  /** `HTTP_MAX_CONNECTIONS`; the smallest of all counts. */
   readonly max: number
-  /** `FLEET_REPLICAS` there. The largest of all counts. */
+  /** `FLEET_REPLICAS`; the largest of all counts. */
   readonly replicas: number
   readonly granted: number
-  /** The sockets behind these are gone. */
+  /** Their sockets are gone. */
   readonly returned: number
-  /** Permits that requests wait for there. */
+  /** Waiting requests. */
   readonly want: number
-  /** For how long they have waited. */
+  /** Longest wait. */
   readonly waitedMs: number
-  /** It leaves, or has not been heard of for a while: nothing is granted to it until it says something else. */
+  /** Leaving, or silent for a while: gets no grants until it reports. */
   readonly isQuiet: boolean
-  /** Incarnations of which it knows that their sockets are gone. */
+  /** Incarnations whose sockets it knows to be gone. */
   readonly ended: readonly string[]
 }
 
@@ -36,40 +36,39 @@ export type FleetMembers = Readonly<Record<string, FleetEntry>>
 export interface FleetState {
   /** Version 1 was not signed. */
   readonly v: 2
-  /** Tells which secret it was signed with, and nothing about it. */
+  /** Identifies the signing secret without revealing it. */
   readonly check: string
-  /** The process of the engine that it was written to. */
+  /** Run of Valkey that it was written to. */
   readonly run: string
   readonly era: string
   readonly rev: number
   readonly phase: 'open' | 'learning'
-  /** While learning: the sum of what was claimed. */
+  /** While learning: sum of all claims. */
   readonly cap: number
   readonly max: number
   readonly replicas: number
-  /** Names by incarnation: who had permits in an era before, and has not been heard of in this one. */
+  /** Names by incarnation: had permits in an earlier era, not heard of in this one. */
   readonly awaited: Readonly<Record<string, string>>
   readonly members: FleetMembers
 }
 
-/** The outcome of reading a register. */
 export type StateReading =
   | { readonly type: 'state'; readonly state: FleetState }
-  /** Nothing, or nothing that can be understood: what it said is lost. */
+  /** Empty or unreadable: its content is lost. */
   | { readonly type: 'none' }
   /** Written by a newer version of this program, or by a fleet with another secret: not ours to write. */
   | { readonly type: 'newer' | 'foreign' }
 
 const VERSION = 2
 export const MAX_MEMBERS = 64
-/** Most ended incarnations of one member that are remembered. Only a fault makes a member start more often. */
+/** Per member; only a fault causes more starts. */
 export const MAX_ENDED = 16
 export const MAX_NAME_CHARS = 63
-/** A register that is longer is not ours. */
+/** A longer register is not ours. */
 export const MAX_STATE_CHARS = 1_048_576
 const MAX_COUNT = 2 ** 48
 
-/** Parses the register; `checks` are of all accepted secrets. Never throws: the register may contain anything. */
+/** `checks` are of all accepted secrets. Never throws: the register may contain anything. */
 export function readState(text: string | null, checks: readonly string[]): StateReading {
   if (text === null || text.length > MAX_STATE_CHARS) return { type: 'none' }
   let value: unknown
@@ -100,7 +99,7 @@ function isState(value: Readonly<Record<string, unknown>>): value is KnownState 
   )
 }
 
-/** Returns whether everything that follows from the members is as `nextFleet()` leaves it. Anything else was written by others. */
+/** True if everything that follows from the members is as `nextFleet()` leaves it; other writers would differ. */
 function isSettled(state: FleetState): boolean {
   const { members, max, replicas, phase, cap } = state
   const entries = Object.values(members)
@@ -110,7 +109,6 @@ function isSettled(state: FleetState): boolean {
   return isLeast && replicas === Math.max(...entries.map((one) => one.replicas))
 }
 
-/** A `FleetState`, told apart from other records by `isState()`. */
 type KnownState = FleetState & Readonly<Record<string, unknown>>
 
 function isEntry(value: unknown): boolean {
@@ -134,7 +132,7 @@ function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_COUNT
 }
 
-/** The number of an era, which goes up. */
+/** Eras are numbered upwards. */
 export function eraNumber(era: string): number {
   const number = Number.parseInt(era, 10)
   return Number.isSafeInteger(number) ? number : 0
@@ -153,12 +151,11 @@ export function sumOfLeases(members: FleetMembers): number {
   return sum
 }
 
-/** Returns how many permits may be granted in all. */
 export function grantableIn({ phase, max, cap }: FleetState): number {
   return phase === 'open' ? max : cap
 }
 
-/** Returns each member's share while none needs more: an equal part, the remainder one each to the first by name. */
+/** Equal parts, the remainder one each to the first by name. */
 export function sharesOf({
   members,
   max,
@@ -176,7 +173,7 @@ export function sharesOf({
   return shares
 }
 
-/** Returns how much of its share a lending member keeps: enough to renew a token, and to go on without Valkey. */
+/** Part of its share that a lender keeps: enough to renew a token, and to go on without Valkey. */
 export function floorOf(share: number): number {
   return share === 0 ? 0 : Math.max(1, Math.min(4, Math.floor(share / 16)))
 }

@@ -1,7 +1,7 @@
 import type { FleetMemberStanding, FleetStanding } from '../shared/fleet-standing.ts'
 import { eraNumber, type FleetState, grantableIn, permitsOf, sumOfLeases } from './fleet-state.ts'
 
-/** Register in words for people. */
+/** For people. */
 export type RegisterView = Pick<
   FleetStanding,
   'phase' | 'era' | 'maxConnections' | 'free' | 'replicas' | 'members' | 'awaited'

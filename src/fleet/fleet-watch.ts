@@ -2,17 +2,16 @@ import type { FleetTimes, Instant } from '../shared/elapsed.ts'
 import type { FleetState } from './fleet-state.ts'
 
 /**
- * Observations of one member about the others: since when each has given no sign of life, and since when this era is
- * learning. Only what was watched without a break counts, by the monotonic clock of this machine; no time of another
- * machine is ever compared.
+ * One member's observations: how long others have been silent, and this era learning. Only uninterrupted watching
+ * counts, by this machine's monotonic clock; times of machines are never compared.
  */
 export class FleetWatch {
   readonly #times: FleetTimes
   /** By incarnation. Bounded by the members of the register. */
   readonly #seen = new Map<string, { readonly beat: string; readonly since: number }>()
-  /** The era in which they were counted. */
+  /** Era of the counted beats. */
   #counted = ''
-  /** Learning. */
+  /** Learning era. */
   #era: { readonly era: string; readonly since: number } | null = null
   #rival: { readonly inc: string; readonly since: number } | null = null
   #heardAt = -Infinity
@@ -21,7 +20,7 @@ export class FleetWatch {
     this.#times = times
   }
 
-  /** The engine has answered. */
+  /** Valkey has answered. */
   onHeard(beats: Readonly<Record<string, string>>, { mono: now }: Instant): void {
     if (now - this.#heardAt > this.#times.contactMs) {
       this.#seen.clear()
@@ -35,7 +34,7 @@ export class FleetWatch {
     }
   }
 
-  /** Takes the register's state. Beats are counted afresh in each era, since those of another one say nothing. */
+  /** Beats count anew in each era. */
   onState({ era, phase }: FleetState, { mono: now }: Instant): void {
     if (this.#counted !== era) {
       this.#counted = era
@@ -46,18 +45,18 @@ export class FleetWatch {
     else if (this.#era?.era !== era) this.#era = { era, since: now }
   }
 
-  /** For how long no other beat of it was seen; 0 for one that was not seen at all. */
+  /** Ms without a new beat; 0 if it was never seen. */
   silenceMs(inc: string, { mono: now }: Instant): number {
     const seen = this.#seen.get(inc)
     return seen === undefined ? 0 : now - seen.since
   }
 
-  /** True if every member with a lease in an earlier era has closed everything by now. */
+  /** True once every member with a lease in an earlier era must have closed everything. */
   isEraWatched(era: string, { mono: now }: Instant): boolean {
     return this.#era?.era === era && now - this.#era.since >= this.#times.lapsesMs
   }
 
-  /** Others that must have closed everything by now, and others that have not been heard of for a while. */
+  /** Members that must have closed everything, and members silent for a while. */
   silent({ members }: FleetState, own: string, now: Instant) {
     const { lapsesMs, contactMs } = this.#times
     const lapsed: string[] = []
@@ -71,7 +70,7 @@ export class FleetWatch {
     return { lapsed, hushed }
   }
 
-  /** Tells whether a member with our name is alive: two of one name cannot both be genuine. Known after a while. */
+  /** Two members of one name cannot both be genuine. Known after a while. */
   rivalOf(rival: string | null, now: Instant): 'none' | 'perhaps' | 'alive' {
     if (rival === null) return 'none'
     if (this.#rival?.inc !== rival) this.#rival = { inc: rival, since: now.mono }
@@ -80,7 +79,7 @@ export class FleetWatch {
     return this.silenceMs(rival, now) < watchedMs / 2 ? 'alive' : 'none'
   }
 
-  /** The last beats of these, which a change that rests on their silence carries along. */
+  /** Last beats of these, for a change that rests on their silence. */
   beatsOf(incs: readonly string[]): Readonly<Record<string, string>> {
     return Object.fromEntries(incs.map((inc) => [inc, this.#seen.get(inc)?.beat ?? '']))
   }

@@ -2,29 +2,28 @@ import { ITEM_NAME_DIGITS, ownerPartOf } from '../shared/item-name.ts'
 import { isJsonObject, parseJsonObject } from '../shared/json.ts'
 import { OwnerSums } from '../shared/owner-sums.ts'
 
-/** An answer of the Responses API that this gateway has put where the others find it. */
+/** Answer of the Responses API that this gateway has shared. */
 export interface SharedItem {
   readonly name: string
-  /** Its size in the engine. */
+  /** Size in Valkey. */
   readonly bytes: number
-  /** Epoch ms at which the engine forgets it. */
+  /** Expiry in epoch ms. */
   readonly until: number
 }
 
-/** Items in a page, which is written whole with each change. */
+/** A page is written whole with each change. */
 export const ITEMS_PER_PAGE = 64
-/** Pages of one gateway: together they name all that it has put there. */
+/** Together they name everything that the gateway has put there. */
 export const ITEM_PAGES = 64
 const MAX_ITEMS = ITEM_PAGES * ITEMS_PER_PAGE
 const NAME = new RegExp(`^[0-9a-f]{${ITEM_NAME_DIGITS}}$`)
 
-/** The steps before an item may be put there, in this order. */
+/** Steps before an item may be put, in order. */
 export interface ItemStep {
-  /** To be taken away first. */
   readonly doomed: readonly SharedItem[]
-  /** These the engine has forgotten. */
+  /** Forgotten by Valkey. */
   readonly over: readonly SharedItem[]
-  /** Page that names it, to be written before the item: a death in between leaves no unknown item. */
+  /** Page to write before the item: a crash in between leaves no unknown item. */
   readonly page: number
 }
 
@@ -38,9 +37,9 @@ export interface ItemStep {
  * Invariant: items put and not removed take at most `maxBytes`, and all of them are named in the pages.
  */
 export class ItemPages {
-  /** The oldest first, with the page of each. Bounded by MAX_ITEMS. */
+  /** Oldest first, with their pages. Bounded by MAX_ITEMS. */
   readonly #items = new Map<SharedItem, number>()
-  /** Number of items by page. Bounded by ITEM_PAGES. */
+  /** Items by page. Bounded by ITEM_PAGES. */
   readonly #counts = Array.from({ length: ITEM_PAGES }, () => 0)
   readonly #bytes = new OwnerSums()
   readonly #places = new OwnerSums()
@@ -53,7 +52,7 @@ export class ItemPages {
     return this.#items.size
   }
 
-  /** Goes on where an earlier process of this gateway has stopped: with what the pages say, each at its place. */
+  /** Continues with the pages of an earlier process of this gateway. */
   static of(pages: readonly (string | null)[], now: number): ItemPages {
     const found = pages.slice(0, ITEM_PAGES).flatMap((text, place) => {
       const page = parsePage(text)
@@ -70,7 +69,7 @@ export class ItemPages {
     return made
   }
 
-  /** Returns `null` where the item is too large: only owners who have no more than its size could make room for it. */
+  /** `null` if the item is too large: only owners with less than its size could make room. */
   add(item: SharedItem, { maxBytes, now }: ItemTerms): ItemStep | null {
     const over: SharedItem[] = []
     for (const one of this.#items.keys()) {
@@ -91,7 +90,7 @@ export class ItemPages {
     return { doomed, over, page }
   }
 
-  /** Returns what has to go for an item of so many bytes, which is counted already. They do not count any more. */
+  /** Items to remove for one of `bytes`, which is counted already. They no longer count. */
   #surplus(bytes: number, maxBytes: number): readonly SharedItem[] {
     const bytesEach = Math.max(bytes, this.#bytes.levelFor(maxBytes))
     const placesEach = this.#places.levelFor(MAX_ITEMS)
@@ -106,7 +105,6 @@ export class ItemPages {
     return doomed
   }
 
-  /** The text of a page. */
   textOf(page: number): string {
     const items = [...this.#items].filter(([, place]) => place === page)
     const told = items.map(([{ name, bytes, until }]) => [name, bytes, until])
@@ -137,7 +135,6 @@ export class ItemPages {
 }
 
 export interface ItemTerms {
-  /** Most bytes that this gateway may have there. */
   readonly maxBytes: number
   /** Epoch ms. */
   readonly now: number
@@ -148,7 +145,7 @@ interface ItemPage {
   readonly items: readonly SharedItem[]
 }
 
-/** Reads a page; `null` for any other text, since others may write to the engine. */
+/** `null` for other text: anyone with access may write to Valkey. */
 function parsePage(text: string | null): ItemPage | null {
   const raw = text === null ? null : parseJsonObject(text)
   if (!isJsonObject(raw)) return null

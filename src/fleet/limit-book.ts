@@ -11,32 +11,31 @@ import { isJsonObject, parseJsonObject } from '../shared/json.ts'
 
 /** Entry of one gateway. */
 export interface LimitSeat {
-  /** In the order in which they came: the first R have a part by right. */
+  /** Order of arrival: the first R have a rightful part. */
   readonly no: number
-  /** Its process, in the words of the fleet. */
+  /** Incarnation. */
   readonly inc: string
-  /** Era of the fleet's register when the process was known to be alive. */
+  /** Era of the register when the process was known to be alive. */
   readonly era: string
   readonly rev: number
-  /** Amount that it needs beyond its part. */
+  /** Needed beyond its part. */
   readonly want: number
   /** Totals by receiver. */
   readonly gave: Readonly<Record<string, number>>
-  /** Amount held by an earlier process whose use is unknown. */
+  /** Held by an earlier process whose use is unknown. */
   readonly lost: number
 }
 
 export interface LimitBook {
-  /** Period of the used amount; another period starts from zero. */
+  /** Another period starts from zero. */
   readonly period: number
-  /** By the name of the gateway. */
+  /** By gateway. */
   readonly seats: Readonly<Record<string, LimitSeat>>
 }
 
-/** Size that the parts divide. */
+/** Amount that the parts divide. */
 export interface LimitSize {
   readonly limit: number
-  /** `FLEET_REPLICAS` */
   readonly replicas: number
 }
 
@@ -44,13 +43,13 @@ export interface LimitSize {
 const MAX_SEATS = 128
 const MAX_AMOUNT = 2 ** 50
 
-/** Rightful part of a gateway: the remainder goes one each to the first. */
+/** Rightful part; the remainder goes one each to the first. */
 export function rightOf(rank: number, { limit, replicas }: LimitSize): number {
   if (rank >= replicas) return 0
   return Math.floor(limit / replicas) + (rank < limit % replicas ? 1 : 0)
 }
 
-/** Negative where it gave more than there is now: the limit has become smaller. */
+/** Negative if it gave more than there is now: the limit was lowered. */
 export function partOf({ seats }: LimitBook, name: string, size: LimitSize): number {
   const seat = seats[name]
   if (seat === undefined) return 0
@@ -68,7 +67,7 @@ function isBefore([one, no]: readonly [string, number], [other, than]: readonly 
   return no < than || (no === than && one < other)
 }
 
-/** Joins the knowledge of both, for the first MAX_SEATS. The book of a later period replaces the other. */
+/** Joins both for the first MAX_SEATS; a later period replaces an earlier one. */
 export function joinBooks(known: LimitBook, found: LimitBook): LimitBook {
   if (known.period !== found.period) return known.period > found.period ? known : found
   const seats: Record<string, LimitSeat> = { ...found.seats }
@@ -79,7 +78,7 @@ export function joinBooks(known: LimitBook, found: LimitBook): LimitBook {
   return { ...found, seats: firstOf(seats) }
 }
 
-/** Keeps the first seats. The last have no rightful part, and gifts to them do not return. */
+/** The last seats have no rightful part, and gifts to them do not return. */
 function firstOf(seats: LimitBook['seats']): LimitBook['seats'] {
   const all = Object.entries(seats)
   if (all.length <= MAX_SEATS) return seats
@@ -89,12 +88,12 @@ function firstOf(seats: LimitBook['seats']): LimitBook['seats'] {
   return Object.fromEntries(inOrder.slice(0, MAX_SEATS))
 }
 
-/** True if too many gateways of other names have a seat: a book with one more would be unreadable. */
+/** True if gateways of other names fill the book: one more would make it unreadable. */
 export function isFullFor({ seats }: LimitBook, name: string): boolean {
   return !Object.hasOwn(seats, name) && Object.keys(seats).length >= MAX_SEATS
 }
 
-/** True if a reader of this learns all that is known. */
+/** True if a reader of `found` learns everything known. */
 export function isToldIn(known: LimitBook, found: LimitBook | null): boolean {
   if (found === null) return Object.keys(known.seats).length === 0
   if (found.period !== known.period) return found.period > known.period
@@ -105,7 +104,7 @@ export function isToldIn(known: LimitBook, found: LimitBook | null): boolean {
   })
 }
 
-/** Process and wish are as they were found. */
+/** Process and want are those found. */
 function joinSeats(known: LimitSeat, found: LimitSeat): LimitSeat {
   const gave: Record<string, number> = { ...found.gave }
   for (const [name, total] of Object.entries(known.gave)) {
@@ -121,7 +120,7 @@ function joinSeats(known: LimitSeat, found: LimitSeat): LimitSeat {
 
 export type LimitSelf = Pick<LimitSeat, 'inc' | 'era' | 'rev'>
 
-/** Takes its seat, if there is one left, or that of an earlier process. `isKnown`: what that one has used is known here. */
+/** Takes a free seat, or that of an earlier process. `isKnown`: what that one used is known here. */
 export function withSelf(
   book: LimitBook,
   name: string,
@@ -151,7 +150,7 @@ export function withWant(book: LimitBook, name: string, want: number): LimitBook
   return { ...book, seats: { ...book.seats, [name]: { ...seat, want } } }
 }
 
-/** The giver has let go of it. What is wanted becomes less by that. */
+/** The giver has let go of it; wants decrease accordingly. */
 export function withGift(
   book: LimitBook,
   { from, to, amount }: { readonly from: string; readonly to: string; readonly amount: number }
@@ -168,7 +167,7 @@ export function withGift(
   }
 }
 
-/** Passes what ended gateways held to one that needs it. */
+/** Passes on what ended gateways held. */
 export function withHeritage(
   book: LimitBook,
   heir: string,
@@ -182,9 +181,7 @@ export function withHeritage(
   return next
 }
 
-/**
- * Needs of other gateways, the one with least first; a debt is a need. `due`: what they lack of their rightful part.
- */
+/** Needs of other gateways, the poorest first; a debt is a need. `due`: what they lack of their rightful part. */
 export function wantsIn(book: LimitBook, but: string, size: LimitSize) {
   const right = rightOf(size.replicas - 1, size)
   return Object.entries(book.seats)
@@ -198,7 +195,7 @@ export function wantsIn(book: LimitBook, but: string, size: LimitSize) {
     .toSorted((a, b) => a.part - b.part)
 }
 
-/** Parses a limit book; `null` for anything else. Never throws. */
+/** `null` for anything else. Never throws. */
 export function parseLimitBook(text: string): LimitBook | null {
   const raw = parseJsonObject(text)
   if (raw === null || !isAmount(raw['period']) || !isJsonObject(raw['seats'])) return null
@@ -210,7 +207,7 @@ export function parseLimitBook(text: string): LimitBook | null {
   return raw as unknown as LimitBook
 }
 
-/** The record of a limit, and what its seal binds. */
+/** Record of a limit, and additional data of its seal. */
 export function limitRecordOf(name: string): { readonly record: string; readonly aad: string } {
   return { record: `limit.${name.replaceAll('/', '.')}`, aad: `v1|limit|${name}` }
 }

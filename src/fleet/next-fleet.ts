@@ -28,15 +28,15 @@ import {
 export type FleetEvent =
   | EnterEvent
   | ({ readonly type: 'report'; readonly inc: string } & ReportedFacts)
-  /** Not heard of for a while: they get nothing more until they say something. */
+  /** Silent for a while: no grants until they report. */
   | { readonly type: 'hush'; readonly incs: readonly string[] }
   /** Silent for so long that they have closed everything. */
   | { readonly type: 'lapse'; readonly incs: readonly string[] }
-  /** Members that have not entered this era have closed everything: it was watched long enough. */
+  /** Watched long enough: members that have not entered this era have closed everything. */
   | { readonly type: 'watched' }
-  /** A goodbye: its sockets are gone. */
+  /** Its sockets are gone. */
   | { readonly type: 'leave'; readonly inc: string }
-  /** Confirmed by an operator, like the next: no other gateway is alive that could have permits. */
+  /** Confirmed by an operator, like `forget`: no other gateway that could have permits is alive. */
   | { readonly type: 'open' }
   /** No process of this name is alive. */
   | { readonly type: 'forget'; readonly name: string }
@@ -47,34 +47,34 @@ export interface ReportedFacts {
   readonly returned: number
   readonly want: number
   readonly waitedMs: number
-  /** It gives everything back: what comes back must not be granted to it once more. */
+  /** It returns everything: nothing may be granted to it again. */
   readonly isLeaving: boolean
   readonly ended: readonly string[]
 }
 
-/** A member that is new, or claims what it had in an earlier era. */
+/** New, or claiming what it had in an earlier era. */
 export interface EnterEvent extends Pick<ReportedFacts, 'max' | 'replicas' | 'ended'> {
   readonly type: 'enter'
   readonly inc: string
   readonly name: string
   readonly granted: number
   readonly returned: number
-  /** Names by incarnation of those it has seen among the members. */
+  /** Names by incarnation of members it has seen. */
   readonly known: Readonly<Record<string, string>>
 }
 
 export interface NewEra {
   readonly run: string
   readonly check: string
-  /** The incarnation that has noticed the loss. */
+  /** Incarnation that noticed the loss. */
   readonly by: string
   /** Higher than any it has seen. */
   readonly rev: number
-  /** Last era that it has seen; '' if none. */
+  /** Last era seen; '' if none. */
   readonly lastEra: string
 }
 
-/** State of the register after its content was lost. */
+/** Register after a loss. */
 export function newEra({ run, check, by, rev, lastEra }: NewEra): FleetState {
   return {
     v: 2,
@@ -91,7 +91,7 @@ export function newEra({ run, check, by, rev, lastEra }: NewEra): FleetState {
   }
 }
 
-/** The state after some events, one revision later. An event that does not apply changes nothing. */
+/** Increases the revision. Inapplicable events change nothing. */
 export function nextFleet(state: FleetState, events: readonly FleetEvent[]): FleetState {
   let next = state
   for (const event of events) next = apply(next, event)
@@ -125,8 +125,8 @@ function apply(state: FleetState, event: FleetEvent): FleetState {
 }
 
 /**
- * Admits a member. While learning every claim is believed. In an open fleet only after an operator opened it: a
- * latecomer stays if its permits still fit.
+ * While learning every claim is believed. An open fleet admits a latecomer, after an operator opened it, if its permits
+ * still fit.
  */
 function enter(state: FleetState, event: EnterEvent): FleetState {
   if (state.members[event.inc] !== undefined) return state
@@ -195,9 +195,7 @@ function omit<T>(record: Readonly<Record<string, T>>, names: readonly string[]):
   return Object.fromEntries(Object.entries(record).filter(([name]) => !names.includes(name)))
 }
 
-/**
- * Applies the consequences of the facts: which members are still awaited, whether all have come, and what is granted.
- */
+/** Derives which members are awaited, whether all have come, and grants. */
 function settle(state: FleetState): FleetState {
   const { members } = state
   const entries = Object.values(members)
@@ -214,7 +212,7 @@ function settle(state: FleetState): FleetState {
   return { ...settled, members: grant(settled) }
 }
 
-/** Not those who have entered, nor those of whom a member knows that they are gone. */
+/** Without members that have entered, or are known to be gone. */
 function stillAwaited({ awaited, members }: FleetState): FleetState['awaited'] {
   const incs = Object.keys(awaited)
   if (incs.length === 0) return awaited
@@ -226,8 +224,8 @@ function stillAwaited({ awaited, members }: FleetState): FleetState['awaited'] {
 }
 
 /**
- * Grants free permits to members that want some, first by the smallest part of the share, then by the longest wait;
- * unwanted ones go to those below their share.
+ * Free permits go to members in want, by smallest part of the share, then longest wait; unwanted ones to those below
+ * their share.
  */
 function grant(state: FleetState): FleetMembers {
   let free = grantableIn(state) - sumOfLeases(state.members)
@@ -266,7 +264,7 @@ interface Line {
   readonly lease: number
 }
 
-/** One more than it has, so that of two who have nothing the one with the larger share goes first. */
+/** Compares with one permit more, so that of two members without any the one with the larger share comes first. */
 function goesBefore(one: Line, other: Line): boolean {
   const byShare = (one.lease + 1) * other.share - (other.lease + 1) * one.share
   if (byShare !== 0) return byShare < 0

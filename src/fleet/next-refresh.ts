@@ -23,18 +23,18 @@ import {
  * generation; a second time only in doubt.
  */
 
-/** All of them follow of FLEET_LEASE, in milliseconds. */
+/** In ms; they follow from FLEET_LEASE. */
 export interface RefreshTimes {
-  /** A turn lasts so long, from when it was asked for. */
+  /** Length of a turn, from when it was asked for. */
   readonly turnMs: number
-  /** A token is presented while so much of it is left. */
+  /** A token is presented only while this much of the turn is left. */
   readonly marginMs: number
-  /** Time that others have to contradict the engine before it is believed. */
+  /** Time for others to contradict Valkey before it is believed. */
   readonly settleMs: number
 }
 
 const DEFAULT_LEASE_MS = 1_800_000
-/** Each gateway says what it knows as soon as it hears from an engine. */
+/** Gateways report what they know as soon as Valkey answers. */
 const SETTLE_MS = 1_000
 
 /** `null` is FLEET_LEASE=none. */
@@ -43,45 +43,43 @@ export function refreshTimes(leaseMs: number | null): RefreshTimes {
   return { turnMs: lease / 6, marginMs: lease / 30, settleMs: Math.min(SETTLE_MS, lease / 6) }
 }
 
-/** The record as the engine had it last. */
 export interface SeenRecord {
   readonly run: string
   readonly rev: number
-  /** `null` for nothing, and for what is none of ours. */
+  /** `null` if empty or not ours. */
   readonly facts: SignInFacts | null
-  /** It is of a later version: nothing is done about it. */
+  /** Written by a later version: left alone. */
   readonly isNewer: boolean
-  /** It is none of ours: damaged, or sealed with another secret. */
+  /** Damaged, or sealed with another secret. */
   readonly isForeign: boolean
-  /** When this revision was seen first. */
+  /** First sight of this revision. */
   readonly since: Instant
-  /** When this process of the engine was seen first. */
+  /** First sight of this run. */
   readonly runSince: Instant
 }
 
-/** A turn of this gateway. */
 interface Turn {
   readonly gen: number
   readonly fence: number
-  /** When it was asked for: the others count from later. */
+  /** When it was asked for; others count from later. */
   readonly sentAt: Instant
-  /** `asked`: the engine has not acknowledged it. `lost`: nothing more can come of presenting the token, which may be spent. */
+  /** `asked`: not acknowledged yet. `lost`: presenting had no result, and the token may be spent. */
   readonly stage: 'asked' | 'granted' | 'presented' | 'lost'
 }
 
-/** The knowledge of one gateway. */
+/** Knowledge of one gateway. */
 export interface RefreshState {
   /** Its name. */
   readonly self: string
-  /** The highest generation that it has the tokens of, as it saw it last. */
+  /** Highest generation whose tokens it has. */
   readonly own: SignInFacts | null
-  /** Proof of its own files' content at the last look; '' before that, and before the first sign-in. */
+  /** Proof of its own files' content at the last look; '' before, and without a sign-in. */
   readonly filed: string
   readonly seen: SeenRecord | null
   readonly turn: Turn | null
-  /** Turns in a row that this gateway has lost. */
+  /** Consecutive turns lost by this gateway. */
   readonly lost: number
-  /** Time since which no gateway is missing in the fleet; `null` while one is. */
+  /** Since when no gateway is missing; `null` while one is. */
   readonly openSince: Instant | null
 }
 
@@ -93,29 +91,27 @@ export function newRefreshState(
 }
 
 export type RefreshEvent =
-  /** The engine's record; only facts whose seal was opened count. */
+  /** Only facts with an opened seal count. */
   | ({ readonly type: 'seen'; readonly at: Instant } & Pick<
       SeenRecord,
       'run' | 'rev' | 'facts' | 'isNewer' | 'isForeign'
     >)
-  /** The sign-in in the gateway's own files; '' for none. */
+  /** Proof of the own files' sign-in; '' for none. */
   | { readonly type: 'filed'; readonly proof: string }
   | { readonly type: 'fleet'; readonly isOpen: boolean; readonly at: Instant }
-  /** A turn is asked for. */
   | { readonly type: 'asked'; readonly facts: SignInFacts; readonly at: Instant }
-  /** The engine has acknowledged it. */
+  /** Valkey has acknowledged the turn. */
   | { readonly type: 'granted' }
-  /** From now on the token may have been spent. */
+  /** The token may be spent from now on. */
   | { readonly type: 'presented' }
-  /** The token service has given the next one, which the own files have by now. */
+  /** The own files have the new token. */
   | { readonly type: 'renewed'; readonly proof: string }
-  /** It has not been spent, for certain. */
+  /** The token is certainly unspent. */
   | { readonly type: 'unspent' }
   | { readonly type: 'refused' }
-  /** It may have been; who was asked says no more. */
+  /** The token may be spent, and no answer will come. */
   | { readonly type: 'lost' }
 
-/** Pure. */
 export function nextRefresh(state: RefreshState, event: RefreshEvent): RefreshState {
   const { own, turn } = state
   switch (event.type) {
@@ -135,7 +131,7 @@ export function nextRefresh(state: RefreshState, event: RefreshEvent): RefreshSt
       if (turn === null) return state
       return { ...state, turn: { ...turn, stage: 'lost' }, lost: state.lost + 1 }
     case 'renewed': {
-      // Another gateway may have signed in meanwhile, or got further.
+      // Another gateway may have signed in, or got further.
       const isLate = own === null || own.gen !== turn?.gen
       return { ...state, own: isLate ? own : renewedFacts(own, event.proof), turn: null, lost: 0 }
     }
@@ -165,10 +161,7 @@ function afterSeen(
   return { ...state, seen, own: isNews ? facts : state.own, lost }
 }
 
-/**
- * True if one is later than the other. Of two concurrent sign-ins the one in Valkey stays, so the same generation of
- * another token is ahead, too.
- */
+/** The one in Valkey wins over a concurrent sign-in, so another token of the same generation is ahead, too. */
 function isAhead(facts: SignInFacts, own: SignInFacts): boolean {
   if (facts.gen !== own.gen) return facts.gen > own.gen
   if (facts.proof !== own.proof) return true
@@ -176,16 +169,15 @@ function isAhead(facts: SignInFacts, own: SignInFacts): boolean {
   return own.phase === 'presenting' && facts.phase !== 'presenting'
 }
 
-/** Facts that the engine should be told, once `nextRefresh()` knows what it has; `null` if it is up to date. */
+/** Facts to write to Valkey; `null` if it is up to date. */
 export function publication({ own, seen }: RefreshState): SignInFacts | null {
   if (seen === null || seen.isNewer || own === null) return null
   return seen.facts !== null && isSame(seen.facts, own) ? null : own
 }
 
 /**
- * The facts that follow where the token of this proof, which the own files hold now, is of a new sign-in; `null` if it is
- * not. One that is not known counts only where the files have changed, or where what there is does not work any more: it may
- * be an old copy.
+ * Facts that follow if the own files hold a new sign-in; `null` otherwise. An unknown token counts only if the files
+ * have changed, or the shared sign-in no longer works: it may be an old copy.
  */
 export function newSignIn({ own, filed, seen }: RefreshState, proof: string): SignInFacts | null {
   if (seen === null || seen.isNewer || proof === '') return null
@@ -195,28 +187,28 @@ export function newSignIn({ own, filed, seen }: RefreshState, proof: string): Si
   return hasChanged || own.phase === 'refused' ? newSignInFacts(own, proof) : null
 }
 
-/** Two who cannot read each other must not write as fast as they can. */
+/** Two gateways that cannot read each other must not write as fast as they can. */
 const FOREIGN_MS = 1_000
 
-/** True if a record of another gateway is left alone for now. */
+/** True if another gateway's record is left alone for now. */
 export function isHeldBack({ seen }: RefreshState, now: Instant): boolean {
   return seen !== null && seen.isForeign && watchedMs(seen.since, now) < FOREIGN_MS
 }
 
 export type TurnStep =
-  /** Tell the engine so, and present the token if it acknowledges that in time. */
+  /** Write the facts; present the token if Valkey acknowledges in time. */
   | { readonly type: 'take'; readonly facts: SignInFacts; readonly isSecond: boolean }
-  /** Others come first, or may have more to say. Something changes after so long, in milliseconds; Infinity: by news only. */
+  /** Other gateways come first, or may know more. Ms until something changes; Infinity: only by news. */
   | { readonly type: 'wait'; readonly ms: number; readonly why: WaitReason }
-  /** The token service refused the token: it is dead. */
+  /** The token is dead. */
   | { readonly type: 'refused' }
 
-/** `doubt`: the token may be used up, and its successor is lost. */
+/** `doubt`: the token may be used up, and its successor lost. */
 export type WaitReason = 'unread' | 'settling' | 'holder' | 'doubt'
 
 export interface TurnSought {
   readonly now: Instant
-  /** The access token is of no use any more: it has expired, or the upstream has refused it. */
+  /** The access token has expired or was refused. */
   readonly isUseless: boolean
   readonly times: RefreshTimes
 }
@@ -243,16 +235,13 @@ export function turnFor(state: RefreshState, sought: TurnSought): TurnStep {
 
 const UNREAD: TurnStep = { type: 'wait', ms: Infinity, why: 'unread' }
 
-/** Remaining time, in milliseconds, to present a token under the granted turn; 0 forbids it. */
+/** Ms left to present a token in the granted turn; 0 forbids it. */
 export function presentableMs({ turn, own }: RefreshState, now: Instant, times: RefreshTimes) {
   if (turn?.stage !== 'granted' || own?.fence !== turn.fence) return 0
   return Math.max(0, times.turnMs - times.marginMs - elapsedMs(turn.sentAt, now))
 }
 
-/**
- * Others who have seen more say so as soon as they hear from this process of the engine. While one of them is missing, it
- * is given as long as a turn.
- */
+/** Others who know more report as soon as this run answers. While one is missing, it gets as long as a turn. */
 function msUnsettled({ openSince }: RefreshState, seen: SeenRecord, sought: TurnSought): number {
   const { now, times } = sought
   const aloneMs = times.turnMs - watchedMs(seen.runSince, now)
@@ -261,26 +250,26 @@ function msUnsettled({ openSince }: RefreshState, seen: SeenRecord, sought: Turn
   return Math.min(aloneMs, times.settleMs - allMs)
 }
 
-/** For how long something was watched: what does not pass while this machine sleeps, or when its clock is set. */
+/** Excludes time in which this machine slept, and clock changes. */
 function watchedMs(since: Instant, now: Instant): number {
   return now.mono - since.mono
 }
 
-/** Returns whether this process has the turn; a later one of the same name does not. */
+/** Only of this process, not of a later one of its name. */
 export function isTurnOfMine({ self, turn }: RefreshState, own: SignInFacts): boolean {
   return own.holder === self && turn?.fence === own.fence
 }
 
-/** A turn of ours of which nothing came: its acknowledgement was lost, or its time was over. */
+/** A turn of ours without effect: its acknowledgement was lost, or its time was over. */
 function isMineUnpresented(state: RefreshState, own: SignInFacts): boolean {
   const stage = state.turn?.stage
   return isTurnOfMine(state, own) && (stage === 'asked' || stage === 'granted')
 }
 
-/** A gateway that loses one turn after the other may have a bad way to the token service: then others come to it. */
+/** A gateway that loses turn after turn may have a bad connection: others then get theirs. */
 const QUICK_TURNS = 3
 
-/** True if our turn can have no result any more, so that its end need not be awaited. */
+/** Our turn can have no result any more, so its end need not be awaited. */
 function isOver({ turn, lost }: RefreshState): boolean {
   return turn?.stage === 'lost' && lost <= QUICK_TURNS
 }

@@ -1,42 +1,41 @@
 import { createHmac } from 'node:crypto'
 import { isJsonObject } from '../shared/json.ts'
 
-/** Right to exchange the refresh token of a generation for the next one, and its progress. */
+/** Right to exchange a generation's refresh token. */
 export type SignInPhase =
-  /** No gateway has it. */
   | 'idle'
-  /** The holder may have presented the token: until its tokens are there no other gateway may. */
+  /** The holder may have presented the token: no other gateway may until the new tokens are there. */
   | 'presenting'
-  /** The token service has refused it for good: only a new sign-in helps. */
+  /** Refused for good: only a new sign-in helps. */
   | 'refused'
 
-/** Facts about the sign-in that the gateways of a fleet share. */
+/** Facts shared by the gateways of a fleet. */
 export interface SignInFacts {
-  /** Goes up with each renewal and with each new sign-in, over all of time. */
+  /** Grows for ever with each renewal and new sign-in. */
   readonly gen: number
-  /** The gateway that renews, or was the last to do so; '' before the first. */
+  /** Gateway that renews, or did last; '' before the first. */
   readonly holder: string
   readonly phase: SignInPhase
-  /** Goes up with each turn at renewing. */
+  /** Grows with each turn. */
   readonly fence: number
-  /** Tells which refresh token belongs to this generation, and nothing about it. */
+  /** Identifies this generation's refresh token without revealing it. */
   readonly proof: string
-  /** The proof of the sign-in that this generation was renewed from, step by step. */
+  /** Proof of the sign-in that this generation descends from. */
   readonly lineage: string
-  /** Earlier proofs, cut short, the newest last: such tokens are spent. */
+  /** Shortened proofs of spent tokens, newest last. */
   readonly spent: readonly string[]
 }
 
-/** As it stands in the engine: anybody who can write there may have written it. */
+/** Unverified: anyone with access to Valkey may have written it. */
 export interface SignInRecord extends SignInFacts {
-  /** The tokens, for those who have the secret. */
+  /** Tokens, for holders of the secret. */
   readonly sealed: string
 }
 
 export type SignInReading =
   | { readonly type: 'none' }
   | { readonly type: 'damaged' }
-  /** Record of a later version of this program. */
+  /** Written by a later version of this program. */
   | { readonly type: 'newer' }
   | { readonly type: 'record'; readonly record: SignInRecord }
 
@@ -44,15 +43,15 @@ const PHASES: readonly unknown[] = ['idle', 'presenting', 'refused'] satisfies S
 const PROOF = /^[0-9a-f]{64}$/
 const SPENT = /^[0-9a-f]{16}$/
 const SPENT_CHARS = 16
-/** Renewals of at least a day and a half; the first token of a sign-in is remembered for ever. */
+/** Renewals of at least a day and a half; a sign-in's first token is remembered for ever. */
 const MAX_SPENT = 64
 /** As FLEET_MEMBER: it is shown in terminals. */
 const HOLDER = /^[\w.-]{0,63}$/
-/** Tokens of 64 KB each, sealed, are shorter. */
+/** Longer than sealed tokens of 64 KB each. */
 const MAX_SEALED_CHARS = 524_288
 const MAX_RECORD_CHARS = MAX_SEALED_CHARS + 4_096
 
-/** Reads what stands in the engine. Never throws. */
+/** Never throws. */
 export function readSignInRecord(text: string | null): SignInReading {
   if (text === null) return { type: 'none' }
   if (text.length > MAX_RECORD_CHARS) return { type: 'damaged' }
@@ -76,15 +75,15 @@ export function writeSignInRecord(record: SignInRecord): string {
 }
 
 /**
- * Data bound by the seal of a record: without the secret one cannot claim that a token is unused, nor move tokens to
- * another generation, sign-in or fleet. `fleet` is FLEET_NAME, `source` names the record.
+ * Additional data of the seal: without the secret nobody can claim that a token is unused, or move tokens to another
+ * generation, sign-in or fleet. `source` names the record.
  */
 export function aadOf(facts: SignInFacts, fleet: string, source: string): string {
   const { gen, holder, phase, fence, proof, lineage, spent } = facts
   return ['v1', fleet, source, gen, holder, phase, fence, proof, lineage, ...spent].join('|')
 }
 
-/** The facts in an object from anywhere; `null` if they are none. */
+/** `null` if invalid. */
 export function readSignInFacts(value: Readonly<Record<string, unknown>>): SignInFacts | null {
   const { gen, holder, phase, fence, proof, lineage, spent } = value
   if (!isCount(gen) || gen === 0 || !isCount(fence) || !isPhase(phase)) return null
@@ -95,25 +94,25 @@ export function readSignInFacts(value: Readonly<Record<string, unknown>>): SignI
 }
 
 /**
- * Names a refresh token, which is too long to be guessed. Not by the secret: gateways may have different ones for a while,
- * when it is replaced. `fleet` is FLEET_NAME.
+ * Identifies a refresh token, which is too long to guess. Independent of the secret, which gateways may replace at
+ * different times. `fleet` is FLEET_NAME.
  */
 export function proofOf(refreshToken: string, fleet: string): string {
   return createHmac('sha256', `kiro-gateway sign-in ${fleet}`).update(refreshToken).digest('hex')
 }
 
-/** True if a refresh token is of this generation or an earlier one, and hence not a new sign-in. */
+/** A token of this or an earlier generation is no new sign-in. */
 export function isKnownTo({ proof, lineage, spent }: SignInFacts, other: string): boolean {
   return other === proof || other === lineage || spent.includes(other.slice(0, SPENT_CHARS))
 }
 
-/** The generation that follows by a renewal; the one who had the turn has made it. */
+/** Next generation after a renewal in a turn. */
 export function renewedFacts(facts: SignInFacts, proof: string): SignInFacts {
   const spent = proof === facts.proof ? facts.spent : withSpent(facts.spent, facts.proof)
   return { ...facts, gen: facts.gen + 1, phase: 'idle', proof, spent }
 }
 
-/** The generation that follows by a new sign-in; what was before is spent, so that it never comes back as a new one. */
+/** Next generation after a new sign-in; earlier tokens count as spent, so that they never return as new. */
 export function newSignInFacts(facts: SignInFacts | null, proof: string): SignInFacts {
   if (facts === null) {
     return { gen: 1, holder: '', phase: 'idle', fence: 0, proof, lineage: proof, spent: [] }

@@ -24,26 +24,24 @@ import { readState, type StateReading } from './fleet-state.ts'
 import { isRecordNews, ValkeyRecords } from './valkey-records.ts'
 
 export interface FleetEngineOptions {
-  /** `FLEET_URL` */
   readonly url: string
-  /** `FLEET_NAME` */
   readonly name: string
-  /** Signs the register, so that only holders of the secret can write one. */
+  /** Only holders of the secret can write a register. */
   readonly seal: Pick<FleetSeal, 'checks' | 'sign' | 'isSigned'>
-  /** `FLEET_ENGINE_REPLICAS`: a beat counts only when so many replicas of the engine have it. */
+  /** `FLEET_ENGINE_REPLICAS`: a beat counts only if this many replicas of Valkey have it. */
   readonly replicas: number
-  /** An engine that was not there at first is, and will not do. */
+  /** Called if a Valkey that was not reachable at first turns out unsuitable. */
   readonly onRefused?: (error: GatewayError) => void
-  /** Connections come and go. Never called with anything secret. */
+  /** Called for each change; contains no secrets. */
   readonly onConnection?: (news: { readonly isUp: boolean; readonly reason: string | null }) => void
 }
 
-/** Nothing else that is signed reads alike. */
+/** Distinguishes registers from everything else that is signed. */
 const SIGNED_FOR = 'register\n'
 
 /**
- * Register in a Valkey, or a Redis from version 7 on: scripts for atomic changes, a channel for news. Two connections,
- * since a listening one cannot ask. Nothing is queued without a connection, and nothing is sent twice.
+ * Register in Valkey, or Redis from version 7: scripts for atomic changes, a channel for news. Two connections, since a
+ * listening one cannot ask. Nothing is queued without a connection, or sent twice.
  */
 export class ValkeyEngine implements FleetEngine {
   readonly records: FleetRecords
@@ -54,7 +52,7 @@ export class ValkeyEngine implements FleetEngine {
   readonly #keys: readonly [ledger: string, beats: string, channel: string]
   #reason: string | null = null
   #isUp = false
-  /** True if it was unreachable at the start, and was not checked since. */
+  /** Unreachable at the start, and not checked since. */
   #isUnseen = false
 
   private constructor(options: FleetEngineOptions, client: typeof Redis) {
@@ -83,8 +81,7 @@ export class ValkeyEngine implements FleetEngine {
   }
 
   /**
-   * Connects, and checks that this Valkey is suitable. Resolves also without a connection: it may come later.
-   *
+   * Connects and checks Valkey. Also resolves without a connection, which may come later.
    * @throws {GatewayError} GW_CONFIG_INVALID if waiting would not help
    */
   static async open(options: FleetEngineOptions): Promise<ValkeyEngine> {
@@ -99,7 +96,6 @@ export class ValkeyEngine implements FleetEngine {
     return engine
   }
 
-  /** There is a connection. */
   get isUp(): boolean {
     return this.#isUp
   }
@@ -168,7 +164,7 @@ export class ValkeyEngine implements FleetEngine {
     if (this.#news.status === 'wait') void this.#news.connect().catch(() => {})
   }
 
-  /** Why this engine will not do; `null` also where it has just gone away. */
+  /** `null` also if it has just gone away. */
   async #findProblem(): Promise<string | null> {
     try {
       const { db } = this.#commands.options
@@ -180,7 +176,7 @@ export class ValkeyEngine implements FleetEngine {
       const problem = problemOfEngine(server, memory)
       if (problem !== null) return problem
       await this.read()
-      // What it takes to write, asked in a way that writes nothing.
+      // Checks the rights to write without writing.
       const [ledger, beats, channel] = this.#keys
       await this.#commands.eval(CAS_SCRIPT, 3, ledger, beats, channel, '', -1, 0, '', '', '', 0)
       await this.#commands.eval(PROBE_SCRIPT, 1, `{kiro:${this.#options.name}}:record:probe`)
@@ -193,14 +189,16 @@ export class ValkeyEngine implements FleetEngine {
     }
   }
 
-  /** Handles a problem found after `open()` has returned. */
+  /** Reports a problem found after `open()` has returned. */
   #onLate(problem: string | null): void {
     if (problem === null || !this.#isUnseen) return
     this.#isUnseen = false
     this.#options.onRefused?.(operatorError(problem))
   }
 
-  /** On every new connection. Until one hears news, every beat tells whether something was written. Never rejects. */
+  /**
+   * Called for each new connection. Until one listens, every beat tells whether something was written. Never rejects.
+   */
   async #listen(): Promise<void> {
     await this.#news.subscribe(this.#keys[2]).catch(() => {})
   }
@@ -219,7 +217,7 @@ export class ValkeyEngine implements FleetEngine {
     return { run: String(run), rev: Number(rev), beats: pairsOf(told), reading }
   }
 
-  /** Reads a register. One written without the secret, or for another revision, counts as none. */
+  /** A register without the secret's signature, or for another revision, counts as none. */
   #read(text: string | null, { rev, signature }: { rev: number; signature: string }): StateReading {
     const { seal } = this.#options
     const reading = readState(text, seal.checks)

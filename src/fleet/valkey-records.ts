@@ -11,19 +11,19 @@ import {
 
 export interface ValkeyRecordsOptions {
   readonly commands: Redis
-  /** Subscribed to the channel by its owner. */
+  /** Its owner subscribes to the channel. */
   readonly news: Redis
-  /** Prefix of all keys of the fleet. */
+  /** Prefix of the fleet's keys. */
   readonly prefix: string
   readonly channel: string
-  /** `FLEET_ENGINE_REPLICAS`: a change counts only when so many replicas of the engine have it. */
+  /** `FLEET_ENGINE_REPLICAS`: a change counts only if this many replicas of Valkey have it. */
   readonly replicas: number
 }
 
-/** Prefix of a record's name on the channel: the ledger sends a number there. */
+/** Prefix of record names on the channel, where the ledger sends numbers. */
 const RECORD_NEWS = 'record '
 
-/** Named values in a Valkey. Its connections are the engine's. */
+/** Uses the engine's connections. */
 export class ValkeyRecords implements FleetRecords {
   readonly #options: ValkeyRecordsOptions
 
@@ -58,7 +58,7 @@ export class ValkeyRecords implements FleetRecords {
       throw new Error(`only ${copies} of FLEET_ENGINE_REPLICAS have the record "${name}"`)
     }
     const told = toRecord(record)
-    // What was written is not sent back.
+    // A value just written is not sent back.
     return isWritten === 1
       ? { isWritten: true, record: { ...told, value } }
       : { isWritten: false, record: told }
@@ -70,7 +70,7 @@ export class ValkeyRecords implements FleetRecords {
       if (text.startsWith(RECORD_NEWS)) listener(text.slice(RECORD_NEWS.length))
     }
     const onReady = (): void => {
-      // Something may have been said until it listens again. If that fails, it connects once more.
+      // News may have been missed until it listens again. If that fails, it reconnects.
       const listening = news.subscribe(channel)
       void listening.then(() => listener(null)).catch(() => news.disconnect(true))
     }
@@ -83,7 +83,7 @@ export class ValkeyRecords implements FleetRecords {
   }
 }
 
-/** True if a message of the channel is about a record and not the ledger. */
+/** True for a record's message, false for the ledger's. */
 export function isRecordNews(text: string): boolean {
   return text.startsWith(RECORD_NEWS)
 }
