@@ -48,3 +48,12 @@ t.test('every way to export is seen', async (t) => {
   t.same(exportedNames(one), ['a', 'b', 'C', 'h', 'D', 'e', 'g'])
   t.same(doublesOf({ one, two: 'export interface C {}', three: 'class e {}' }), ['C: one, two'])
 })
+
+t.test('no client of the vendor’s is named, and no machine', async (t) => {
+  const root = join(import.meta.dirname, '..')
+  for (const path of globSync('src/**/*.{ts,js,mjs,html}', { cwd: root })) {
+    // The keys of kiro-cli's database are no names that the gateway goes by.
+    const foreign = /KiroIDE|KiroCLI(?!:)|AmazonQ-For|aws-sdk-\w+\/\d|machine-?id/i
+    t.notMatch(readFileSync(join(root, path), 'utf8'), foreign, path)
+  }
+})

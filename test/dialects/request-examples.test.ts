@@ -95,6 +95,37 @@ t.test('the worked examples of fixtures/request-examples.json', async (t) => {
   })
 })
 
+t.test(
+  'a system message in mid-conversation, a turn later: nothing that was sent has changed',
+  async (t) => {
+    const more = [
+      { role: 'assistant', content: 'four' },
+      { role: 'user', content: 'five' },
+      { role: 'system', content: 'And on.' }
+    ]
+    for (const example of REQUEST_EXAMPLES.filter(({ name }) => name.startsWith('A49.'))) {
+      const request = example.request as Readonly<Record<string, readonly object[] | undefined>>
+      const said = request['messages'] === undefined ? 'input' : 'messages'
+      const later = {
+        ...example,
+        request: { ...request, [said]: [...(request[said] ?? []), ...more] }
+      }
+      for (const form of ['path', 'target'] as const) {
+        const { history = [], currentMessage } = sentAs(example, form).payload.conversationState
+        const after = sentAs(later, form).payload.conversationState
+        const before = [...history, currentMessage].map((entry) => JSON.stringify(entry))
+        t.equal(before.length, 3)
+        t.same(
+          after.history?.slice(0, 3).map((entry) => JSON.stringify(entry)),
+          before,
+          example.name
+        )
+        t.equal(after.currentMessage.userInputMessage.content, 'five\nAnd on.')
+      }
+    }
+  }
+)
+
 interface SentPayload {
   readonly conversationState: {
     readonly currentMessage: { readonly userInputMessage: { readonly content: string } }

@@ -54,6 +54,15 @@ const reasoningOf = (history: readonly HistoryEntry[]) =>
     'assistantResponseMessage' in entry ? [entry.assistantResponseMessage.reasoningContent] : []
   )
 
+t.test('Chat Completions has no way for signed reasoning', async (t) => {
+  const signature = 'c2lnbmF0dXJl'.repeat(8)
+  const reasoning_details = [{ type: 'reasoning.text', text: 'hm', signature }]
+  const said = { role: 'assistant', content: 'a', reasoning_content: 'hm', reasoning_details }
+  const messages = [{ role: 'user', content: 'hi' }, said, { role: 'user', content: 'on' }]
+  const { payload } = convert('openai-chat', { model: 'claude-opus-5', messages })
+  t.notMatch(JSON.stringify(payload), 'reasoningContent')
+})
+
 t.test('a signed block goes back as it came', async (t) => {
   const { history, plan } = messages([thinking()])
   t.same(history.at(-1), {

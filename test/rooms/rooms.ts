@@ -24,7 +24,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'fleet',
     'tracing'
   ],
-  requests: ['server', 'requirements', 'conformance', 'compatibility'],
+  requests: ['server', 'requirements', 'compatibility'],
   network: [
     'upstream',
     'simulator',

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
-import { convert } from '../helper/convert.ts'
-import { CountingUpstream } from '../helper/counting-upstream.ts'
-import { FakePrimary } from '../helper/fake-primary.ts'
-import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
+import { convert } from '../../helper/convert.ts'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { FakePrimary } from '../../helper/fake-primary.ts'
+import { endFrame, eventFrame, textFrame } from '../../helper/upstream-frames.ts'
 
 // What is sent once more, how it is marked, and what is not.
 
