@@ -33,21 +33,17 @@ import {
 import { CHANGES, changePayload, writeOutRefused } from './refused-parts.ts'
 
 export interface UpstreamQuestion extends PermitWait {
-  /** Limits of its key; `null` without limits. */
+  /** `null` without limits. */
   readonly limits: TurnLimits | null
-  /** Let go as soon as the answer begins, unless it is a kept one. */
   readonly payload: RequestPayload
   readonly plan: ReplyPlan
   readonly sink: AnswerSink
-  /** For what is said and held of the answer, over all its attempts. */
   readonly room: AnswerMemory
   readonly log: Logger
   readonly requestId: string
-  /** Capture of the content, if the operator has turned that on. */
   readonly capture: TurnCapture | null
 }
 
-/** A call that was answered. */
 export type AnsweredCall = Pick<Attempt, 'measuredInputTokens'>
 
 interface FailedCall {
@@ -58,12 +54,11 @@ interface FailedCall {
 
 interface WayOn {
   readonly way: CallWay
-  /** `CallWay.after()` */
   readonly another: Approach | null
   readonly told: GatewayError
 }
 
-/** A wait for a price may last for what those before it left of HTTP_POOL_TIMEOUT, as one for a connection. */
+/** Waits for a price as long as earlier waits leave of HTTP_POOL_TIMEOUT. */
 async function reserveFor(question: UpstreamQuestion): Promise<Charge | null> {
   const { plan, limits, waited, signal } = question
   if (limits === null) return null
@@ -76,11 +71,9 @@ async function reserveFor(question: UpstreamQuestion): Promise<Charge | null> {
 }
 
 /**
- * Asks the upstream, with credits reserved for that where the client's key has a limit of them.
- *
- * Resolves once the sink has got the whole answer.
- *
- * @throws {GatewayError} GW_KEY_LIMIT; why there is no answer, or why it broke off: then the sink has begun already.
+ * Asks the upstream, with credits reserved if the client's key has a limit of them. Resolves once the sink
+ * has the whole answer.
+ * @throws {GatewayError} GW_KEY_LIMIT; why there is no answer, or why it broke off: then the sink has begun
  */
 export async function askUpstream(
   plane: DataPlane,
@@ -95,10 +88,7 @@ export async function askUpstream(
   }
 }
 
-/**
- * Asks the upstream until it answers or there is no point in asking again, as `nextTry()` decides. A permit is held
- * during an attempt and never between two.
- */
+/** Asks until `nextTry()` gives up. Holds a permit during an attempt, never between two. */
 async function askUntilAnswered(
   plane: DataPlane,
   question: UpstreamQuestion,
@@ -129,9 +119,8 @@ async function askUntilAnswered(
 }
 
 /**
- * Does what has to be done after a failure before the next call.
- *
- * @throws {GatewayError} the failure, where no call follows; why there is no other token; GW_MEMORY_FULL
+ * Prepares the next call.
+ * @throws {GatewayError} the failure, if no call follows; why there is no other token; GW_MEMORY_FULL
  */
 async function prepareNext(
   plane: DataPlane,
@@ -178,7 +167,6 @@ async function prepareNext(
   }
 }
 
-/** Takes in what a failure says of the account, and words it for the client. */
 function heedFailure(
   plane: DataPlane,
   question: UpstreamQuestion,
@@ -246,10 +234,10 @@ function noteReason(
   tellOnce(plane, question, { reason })
 }
 
-/** Unknown things to log; with more, the cause lies elsewhere. */
+/** Unknown things logged; with more, the cause lies elsewhere. */
 const MAX_STRANGE = 64
 
-/** There may be one in every answer, and the log is read by people. */
+/** Every answer may have one. */
 function tellOnce(
   { strange }: Pick<DataPlane, 'strange'>,
   { log, requestId: request_id }: UpstreamQuestion,
@@ -271,7 +259,7 @@ function noteCut(
   log.warn({ request_id, code, detail }, 'answer cut off in transit')
 }
 
-/** Factor for slow answers: they may take 300 s to begin instead of 120 (kiro-protocol §8.4). */
+/** Slow answers may take 300 s to begin instead of 120 (kiro-protocol §8.4). */
 const SLOW_FACTOR = 2.5
 
 interface AttemptPlan {
@@ -281,7 +269,6 @@ interface AttemptPlan {
   readonly bill: Bill
 }
 
-/** Waits for a permit, and for a token where that is over. */
 async function startAttempt(
   plane: DataPlane,
   question: UpstreamQuestion,
@@ -298,7 +285,7 @@ async function startAttempt(
   }
 }
 
-/** Looks at the form of the request with the permit in hand: it may have been learnt while others had it. */
+/** Rewrites the request with the permit in hand: its form may have been learnt during the wait. */
 async function reform(
   { transforms }: Pick<DataPlane, 'transforms'>,
   { payload, plan, waiter, signal }: UpstreamQuestion,
@@ -359,7 +346,7 @@ function makeAttempt(
   })
 }
 
-/** The client's bound is kept here where the upstream was not told it in the end. */
+/** Adds the client's token limit if the upstream was not told. */
 function boundedPlan({ plan, payload }: Pick<UpstreamQuestion, 'plan' | 'payload'>): ReplyPlan {
   const { maxTokens } = plan.fields ?? {}
   if (maxTokens === undefined || !payload.has('fields-refused')) return plan

@@ -33,62 +33,58 @@ export interface AttemptOptions {
   readonly pool: ConnectionPool
   readonly permit: Releasable
   readonly request: ExchangeRequest
-  /** Source of the request's body: released as soon as the answer begins. */
+  /** Released when the answer begins. */
   readonly payload: RequestPayload
-  /** The token in the request, so that it is never repeated should the upstream echo it. */
+  /** Redacted if the upstream echoes it. */
   readonly token: string
-  /** Sees the answer before it is read. */
   readonly tap?: CallTap | undefined
   readonly parts: PartReader
-  /** For frames that come in part, and large ones. */
   readonly room: MomentaryRoom
   readonly sink: AnswerSink
   readonly progress: Progress
   readonly firstTokenTimeoutMs: number
-  /** The upstream has taken the request: status 200. */
   readonly onAccepted: () => void
-  /** Ends the attempt with its reason: the client is gone, or the gateway gives up. */
+  /** Its reason: the client is gone, or the gateway gives up. */
   readonly signal: AbortSignal
-  /** Asked before an answer is read on for its metering; `null` where its connection is to be closed. Without it none is read on. */
+  /**
+   * Asked before reading on for the metering of an answer; `null`: close the connection. If left out, none
+   * is read on.
+   */
   readonly readOn?: (stop: () => void) => MeterReading | null
-  /** The call continues after its client has left, because its cost is unknown. */
+  /** Continues without its client, because its cost is unknown. */
   readonly outlivesClient?: boolean
 }
 
 export type AttemptOutcome =
   | {
       readonly name: 'answered'
-      /** Error that cut the answer off. */
       readonly lostBy?: GatewayError
     }
   | {
       readonly name: 'failed'
       readonly error: GatewayError
-      /** Fault reported by the upstream, if any. */
       readonly fault: UpstreamFault | null
-      /** Phase reached. Once parts of an answer have come, it can't be requested again. */
+      /** Once parts of an answer have come, it cannot be requested again. */
       readonly phase: CallPhase
     }
 
-/** Abort reasons that say that the client is gone; others are the gateway's own, and end the call. */
+/** Abort reasons of a vanished client; others are the gateway's, and end the call. */
 const LEAVING: readonly string[] = ['GW_CLIENT_CLOSED', 'GW_CLIENT_STALLED']
 
-/** The upstream was at work when the gateway had no more room for its answer. */
+/** True if the upstream was at work when the gateway had no room for its answer. */
 export function isWantOfRoom(error: unknown): boolean {
   return ['GW_ANSWER_TOO_LARGE', 'GW_MEMORY_FULL'].includes(codeOf(error))
 }
 
-/** Thrown at an exchange whose answer is of no more interest. */
+/** Ends an exchange whose answer is no longer needed. */
 class NothingMoreWanted extends Error {}
 
 /**
  * One upstream call, from the permit to the last part of its answer.
  *
- * ```
  *   connecting ──▶ sent ──▶ headers ──first part──▶ answering ──▶ over
  *                   ▲ └──── a deadline ────┘                        ▲ any failure, from anywhere
  *                   └─ again on another connection, before any byte of an answer
- * ```
  *
  * An answer that is over for its client before the upstream has ended it may be read on for its metering (`reading`).
  */
@@ -107,9 +103,8 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   #stopReason: EndReason | null = null
   #isFlushDue = false
   #isUnwritable = false
-  /** The client has not read what it got. */
   #isSinkFull = false
-  /** Came when this turn of the event loop was spent. Bounded by what the engine hands over after `pause()`. */
+  /** Arrived when this turn of the event loop was spent. Bounded by what the engine hands over after `pause()`. */
   readonly #held: Buffer[] = []
   readonly #readHeld = (): void => {
     this.#readRest()
@@ -135,7 +130,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   readonly #readOn = Promise.withResolvers<void>()
   #isReadOut = false
   #isRefused = false
-  /** The request's body is still held, for a client that left before the answer began. */
+  /** Holds the request's body for a client that left before the answer began. */
   #holdsBody = false
 
   constructor(options: AttemptOptions) {
@@ -158,32 +153,30 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     return this.#outcome.promise
   }
 
-  /** Resolves when the answer has been read on for its metering; `null` where it is not read on. */
+  /** Resolves when the metering was read; `null` if it is not read. */
   get reading(): Promise<void> | null {
     return this.#reading === null ? null : this.#readOn.promise
   }
 
-  /** The upstream has said all that it will: it has ended the answer, or metered the whole of it. */
+  /** The upstream has ended the answer or metered all of it. */
   get isReadOut(): boolean {
     return this.#isReadOut || this.#options.parts.isMetered
   }
 
-  /** The upstream did not take it, as was heard after its client had left. */
+  /** The upstream refused the call after its client had left. */
   get isRefused(): boolean {
     return this.#isRefused
   }
 
-  /** Tokens of what the model has said, by the local estimate. */
   get saidTokens(): number {
     return this.#options.parts.saidTokens
   }
 
-  /** Tokens of the request as the upstream counted them; null while it has not, and if it never does. */
+  /** Tokens of the request as counted by the upstream; null until then, maybe for ever. */
   get measuredInputTokens(): number | null {
     return this.#options.parts.measuredInputTokens
   }
 
-  /** True once the closing event has come. */
   get isClosed(): boolean {
     return this.#options.parts.isClosed
   }
@@ -192,7 +185,6 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     return this.#reader.strangeEvents
   }
 
-  /** Credits that the upstream has charged; `null` where it has said nothing of that. */
   get credits(): number | null {
     return this.#options.parts.credits
   }
@@ -223,7 +215,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     progress.end('connect')
     sink.onSent()
     this.#firstToken ??= setTimeout(() => {
-      // While it is paused, nothing can come.
+      // While paused, nothing can arrive.
       if (this.#exchange.isPaused) this.#firstToken?.refresh()
       else this.#exchange.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))
     }, firstTokenTimeoutMs)
@@ -257,7 +249,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   onError(cause: unknown): void {
     if (this.#reading !== null) return this.#endReading()
     if (this.#phase === 'over') return
-    // A refusal whose body breaks off still is that refusal.
+    // A refusal with a broken body is still a refusal.
     if (this.#status !== 0 && this.#status !== 200) return this.#failWith(this.#faultOfBody())
     if (!this.#options.signal.aborted) this.#readRest()
     if (this.#isBeingRead) this.#endReading()
@@ -270,7 +262,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     turnShare.wait(this.#readHeld)
   }
 
-  /** At once where nothing follows: the engine tells an end or a failure however much is held. */
+  /** Ends at once if nothing follows: the engine reports an end or failure regardless of held chunks. */
   #readRest(): void {
     for (const chunk of this.#held.splice(0)) this.#readAnswer(chunk)
   }
@@ -294,7 +286,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     }
   }
 
-  /** Once for all that was read from the socket at a time: that may be several chunks, and the end. */
+  /** Flushes once for everything read from the socket at a time: maybe several chunks and the end. */
   #flushSoon(): void {
     if (this.#isFlushDue) return
     this.#isFlushDue = true
@@ -312,19 +304,18 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     }
   }
 
-  /** The rest of the body is not wanted: what follows from it first, then the connection goes. */
+  /** Concludes first, then closes the connection, as the rest is not needed. */
   #leave(conclude: () => void): void {
     conclude()
     this.#exchange.abort(new NothingMoreWanted('nothing more is wanted'))
   }
 
-  /** The rest is of no interest but for its metering. */
+  /** Reads the rest only for its metering. */
   #leaveToMeter(conclude: () => void): void {
     conclude()
     if (!this.#beginReading()) this.#exchange.abort(new NothingMoreWanted('nothing more is wanted'))
   }
 
-  /** The client has left. True where the call goes on without it. */
   #outlives(): boolean {
     if (this.#reading !== null) return true
     const { outlivesClient = false, signal } = this.#options
@@ -346,7 +337,6 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     return true
   }
 
-  /** The head of the answer has come, and its client has left. */
   #readOnFrom(status: number): void {
     this.#status = status
     this.#isRefused = status !== 200
@@ -370,7 +360,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     if (payload.onAnswer(request.body)) this.#exchange.releaseBody()
   }
 
-  /** Asked anew: it may have begun within a call. */
+  /** Asked anew, as reading may have begun within a call. */
   get #isBeingRead(): boolean {
     return this.#reading !== null
   }
@@ -382,7 +372,6 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     this.#clearFirstToken()
   }
 
-  /** True once neither the answer nor its metering is wanted any more. */
   get #isDone(): boolean {
     return this.#phase === 'over' && this.#reading === null
   }
@@ -404,7 +393,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     })
   }
 
-  /** The request is never sent again from here on. */
+  /** From here on the request is never sent again. */
   #beginAnswer(): void {
     const { payload, request, progress } = this.#options
     this.#phase = 'answering'
@@ -427,8 +416,8 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   }
 
   /**
-   * True if the answer is complete despite the error (kiro-protocol §5.11): the body ended inside a frame, or only what
-   * follows a whole answer was lost.
+   * True if the answer is complete despite the error (kiro-protocol §5.11): the body ended inside a frame,
+   * or only what follows a whole answer was lost.
    */
   #isEndOf(error: GatewayError): boolean {
     return error.code === 'GW_STREAM_TRUNCATED' || (this.#reader.isClosed && isLoss(error))
@@ -447,7 +436,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   #fail(error: GatewayError, fault: UpstreamFault | null): void {
     const phase = this.#phase
     if (phase === 'over') return
-    // However the upstream's bytes are cut: what came before a failure reaches the client, unless writing it has failed.
+    // Sends what came before a failure, however the bytes were cut, unless writing failed.
     if (phase === 'answering' && !this.#isUnwritable) this.#options.sink.flush()
     this.#options.sink.onIdle()
     this.#end({ name: 'failed', error, fault, phase })

@@ -11,15 +11,14 @@ export interface BillOptions {
   readonly plan: ReplyPlan
   readonly progress: Progress
   readonly signal: AbortSignal
-  /** `null` for a key without a limit of credits. */
   readonly charge: Charge | null
 }
 
 type BilledCall = Pick<Attempt, 'credits' | 'reading' | 'isReadOut' | 'isRefused' | 'saidTokens'>
 
 /**
- * Cost of the calls of one question: as the upstream metered it, or as the tokens so far cost by the learnt price.
- * Settled when the last of them is: one that is read on for its metering may come to its end long after the answer has.
+ * Cost of a question's calls: metered by the upstream, or by tokens at the learnt price. Settled with the
+ * last call; one that is read on for its metering may end long after the answer.
  */
 export class Bill {
   readonly #options: BillOptions
@@ -30,12 +29,11 @@ export class Bill {
     this.#options = options
   }
 
-  /** True if the price is unknown and its key has a limit: the call must be metered, whatever its client does. */
+  /** Unknown price and a limited key: the call must be metered, whatever its client does. */
   get isUnpriced(): boolean {
     return this.#options.charge?.isUnpriced ?? false
   }
 
-  /** A call is over, as far as its client is concerned. */
   add(call: BilledCall, outcome: AttemptOutcome): void {
     const { signal, progress } = this.#options
     const facts = { outcome, isGone: signal.aborted, creditsBefore: call.credits }
@@ -83,7 +81,7 @@ export class Bill {
         isMeant && !isWhole ? 'measured' : credits === creditsBefore ? 'metered' : 'read on'
       progress.meter(Math.max(metered, measured ?? 0), how)
     }
-    // Answers of all keys teach what the keys with a limit reserve.
+    // All answers teach prices, for keys with a limit.
     if (isMeant && isWhole) plane.prices.learn(answer, metered)
     else if (isAnswered && isReadOut) plane.prices.learnUnmetered(answer, listed)
   }
@@ -91,13 +89,11 @@ export class Bill {
 
 interface CallFacts {
   readonly outcome: AttemptOutcome
-  /** The client had left, or the gateway given up, by the time of the outcome. */
   readonly isGone: boolean
-  /** Credits that the upstream had metered by then. */
   readonly creditsBefore: number | null
 }
 
-/** The upstream was at work when the call was left, and it was not the upstream's fault. */
+/** The upstream was at work, and not at fault, when the call was left. */
 function wasAtWork(outcome: Extract<AttemptOutcome, { name: 'failed' }>, isGone: boolean): boolean {
   const { phase, error } = outcome
   return isGone ? phase !== 'connecting' : phase === 'answering' && isWantOfRoom(error)

@@ -19,23 +19,18 @@ import type { KeyStream } from '../plane/key-limits.ts'
 import type { Progress } from '../plane/open-turns.ts'
 import type { AccountLink } from '../plane/primary-links.ts'
 
-/** A request that waits for a connection, and what keeps count of that. */
 export interface PermitWait {
-  /** The client's key, and since when it waits, for a fair share of the connections. */
   readonly waiter: AcquireOptions
-  /** That of its key which it is; `null` where the key may have any number. */
+  /** The key's stream; `null` if streams are unlimited. */
   readonly stream: KeyStream | null
-  /** All waits of the request so far. */
   readonly waited: WaitClock
   readonly progress: Progress
-  /** Aborts when the client is gone. */
   readonly signal: AbortSignal
 }
 
 /**
- * HTTP_POOL_TIMEOUT bounds all waits of a request together: each may last only for what those before it left.
- *
- * @throws {GatewayError} as `Lease.acquire()`; when the upstream is not to be asked for a time.
+ * HTTP_POOL_TIMEOUT bounds all waits of a request together.
+ * @throws {GatewayError} as `Lease.acquire()`; if the upstream is paused
  */
 export async function acquirePermit(
   plane: Pick<DataPlane, 'lease' | 'metrics'> & {
@@ -66,10 +61,8 @@ export async function acquirePermit(
 }
 
 /**
- * Acquires a permit for a call this way, with the present credential: it may have been renewed while the request
- * waited, or have come to its end.
- *
- * @throws {GatewayError} as `acquirePermit()`; the reason for a missing credential.
+ * Acquires a permit with the current credential, which may have been renewed or expired during the wait.
+ * @throws {GatewayError} as `acquirePermit()`; why there is no credential
  */
 export async function acquireFor(
   way: CallWay,
@@ -84,18 +77,16 @@ export async function acquireFor(
   }
 }
 
-/** The way in which a call is made now: with which token, to which host, and how it differs from the plain one. */
 export class CallWay {
   readonly #plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>
   readonly #operation: RuntimeOperation
   #snapshot: CredentialSnapshot
   #approach = PLAIN_APPROACH
-  /** In which the request was written first; chosen as late as possible, since it may be learnt meanwhile. */
+  /** The form written first; chosen late, as it may be learnt meanwhile. */
   #firstForm: RequestForm | null = null
-  /** Refusal of the first form. */
   #firstFailure: ApproachFailure | null = null
 
-  /** @throws {GatewayError} the reason for a missing credential. */
+  /** @throws {GatewayError} why there is no credential */
   constructor(
     plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>,
     operation: RuntimeOperation
@@ -105,7 +96,7 @@ export class CallWay {
     this.#snapshot = plane.credentials.current()
   }
 
-  /** As the constructor, but waits while the token is being renewed. */
+  /** Like the constructor, but waits for a token that is being renewed. */
   static async open(
     plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>,
     operation: RuntimeOperation,
@@ -130,12 +121,15 @@ export class CallWay {
     return host
   }
 
-  /** Goes on with the newest credential, once there is one. @throws {GatewayError} why there is none. */
+  /**
+   * Waits for the newest credential.
+   * @throws {GatewayError} why there is none
+   */
   async ready(signal: AbortSignal): Promise<void> {
     this.#snapshot = await this.#plane.credentials.ready(signal)
   }
 
-  /** Goes on with the newest credential. False where it would have to be waited for. */
+  /** Takes the newest credential; false if it has to be awaited. */
   useNewest(): boolean {
     const newest = this.#plane.credentials.usable()
     if (newest === null) return false
@@ -151,20 +145,20 @@ export class CallWay {
     return this.#firstForm === 'path' ? 'target' : 'path'
   }
 
-  /** The upstream has answered with status 200. */
+  /** Status 200. */
   accepted(): void {
     this.#plane.credentials.accepted(this.#snapshot)
     this.#plane.forms.accepted(this.#party, this.form, this.#approach.isOtherForm)
   }
 
-  /** The failure that counts: where both forms were refused, what was said of the first. */
+  /** The failure to report: if both forms were refused, that of the first. */
   told<F extends ApproachFailure>(failure: F): F | ApproachFailure {
     const isRefusal =
       (failure.formSign ?? null) !== null || failure.error.code === 'GW_UPSTREAM_REFUSED'
     return isRefusal ? (this.#firstFailure ?? failure) : failure
   }
 
-  /** Another way that may succeed where this one failed; `null` if there is none. To be asked once for each failure. */
+  /** Finds another way after a failure; `null` if there is none. Call once per failure. */
   after(failure: ApproachFailure): Approach | null {
     const { formSign = null } = failure
     return nextApproach(this.#approach, failure, {
@@ -177,11 +171,7 @@ export class CallWay {
     })
   }
 
-  /**
-   * Takes another way after a failure.
-   *
-   * @throws {GatewayError} when another token is needed and there is none; the signal's reason.
-   */
+  /** @throws {GatewayError} if another token is needed and there is none; the signal's reason */
   async take(next: Approach, failure: ApproachFailure, signal: AbortSignal): Promise<void> {
     if (next.isOtherForm && !this.#approach.isOtherForm) this.#firstFailure = failure
     if (next.hasRenewedToken && !this.#approach.hasRenewedToken) {

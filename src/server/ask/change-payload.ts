@@ -8,15 +8,14 @@ import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 
 /*
- * Changes to a request after the upstream has refused it, and for another round. The whole request is read and written anew
- * for that, as in a conversion: with memory set aside first, and in a thread where it is large.
+ * Changes a request after a refusal or for another round. The whole request is read and written anew, like
+ * a conversion: with memory reserved first, and in a thread if large.
  */
 
 type Rewriter = Pick<TransformPool, 'rewrite'>
 
 /**
- * Writes a request in the other form: also those that were under way when another form was learnt.
- *
+ * Writes a request in the other form.
  * @throws {GatewayError} as `TransformPool.rewrite()`; GW_MEMORY_FULL
  */
 export async function reformPayload(
@@ -29,7 +28,10 @@ export async function reformPayload(
   if (written !== null) payload.replace(written.bytes)
 }
 
-/** Leaves the reasoning of earlier answers out. @throws as `reformPayload()` */
+/**
+ * Drops the reasoning of earlier answers.
+ * @throws as `reformPayload()`
+ */
 export async function stripReasoning(
   transforms: Rewriter,
   payload: RequestPayload,
@@ -38,7 +40,10 @@ export async function stripReasoning(
   await change(transforms, payload, 'reasoning-refused', { kind: 'reasoning' }, owner)
 }
 
-/** Leaves out what is said beside the conversation, as far as it was refused. @throws as `reformPayload()` */
+/**
+ * Drops refused fields beside the conversation.
+ * @throws as `reformPayload()`
+ */
 export async function dropFields(
   transforms: Rewriter,
   payload: RequestPayload,
@@ -50,10 +55,8 @@ export async function dropFields(
 }
 
 /**
- * Puts the text of documents in their place, or a note where they have none that can be read here. PDFs are read in a
- * thread, one after the other.
- *
- * @throws as `reformPayload()`, and as `TransformPool.readPdf()`
+ * Replaces documents by their text, or by a note if they have none. Reads PDFs one by one in a thread.
+ * @throws as `reformPayload()` and `TransformPool.readPdf()`
  */
 export async function writeOutDocuments(
   transforms: Pick<TransformPool, 'rewrite' | 'documents' | 'readPdf'>,
@@ -81,15 +84,14 @@ async function textOf(
   return `[Document: ${name}]\n${Buffer.from(text.bytes).toString()}`
 }
 
-/** Fraction to keep of a conversation that was refused although it should have fitted. */
+/** Fraction to keep of a conversation that was refused although it should fit. */
 const KEPT_SHARE = 0.6
 
-/** Fraction of the window to fill: the estimate may be off, and the answer needs space, too. */
+/** Fraction of the window to fill: the estimate may be off, and the answer needs space. */
 const FILLED_SHARE = 0.8
 
 /**
- * Shortens a conversation that the upstream refused as too long, oldest turns first. Returns false if it can't be shortened.
- *
+ * Drops the oldest turns of a conversation that is too long. False if it cannot be shortened.
  * @throws as `reformPayload()`
  */
 export async function trimPayload(
@@ -102,7 +104,10 @@ export async function trimPayload(
   return change(transforms, payload, 'history-trimmed', { kind: 'trim', share }, owner)
 }
 
-/** Adds another round to a conversation. Gives the tokens of all of it. @throws as `reformPayload()` */
+/**
+ * Adds a round and returns the tokens of everything.
+ * @throws as `reformPayload()`
+ */
 export async function extendPayload(
   transforms: Rewriter,
   payload: RequestPayload,
@@ -117,7 +122,7 @@ export async function extendPayload(
   return extended.tokens
 }
 
-/** Returns false where it was changed so before, or can't be. */
+/** Returns false if it was made before, or is impossible. */
 async function change(
   transforms: Rewriter,
   payload: RequestPayload,

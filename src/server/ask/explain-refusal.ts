@@ -5,15 +5,14 @@ import type { GatewayError, TokenOverflow } from '../../shared/errors.ts'
 
 export interface RefusedRequest {
   readonly plan: Pick<ReplyPlan, 'borderline' | 'inputTokens' | 'contextWindow'>
-  /** 0 where that is not known any more. */
+  /** 0 if unknown by now. */
   readonly payloadBytes: number
 }
 
 /**
- * The error for the client. One about a conversation that is too long says by how much; one by which the upstream
- * explains nothing ("Improperly formed request.") also says which rules the request is near to break
- * (kiro-protocol §4.14). Where the body is larger than what was seen to pass everywhere, that is taken for the reason
- * (§4.12), so that the conversation is trimmed or its client compacts it.
+ * Words a refusal for the client. An overflow says by how much; an unexplained one ("Improperly formed
+ * request.") names the rules that the request may break (kiro-protocol §4.14). A body larger than was seen
+ * to pass is taken for too long (§4.12), so that it is trimmed, or its client compacts it.
  */
 export function explainRefusal(
   error: GatewayError,
@@ -43,7 +42,7 @@ function wordBorderline(borderline: readonly string[]): string {
 }
 
 const NUMBER = String.raw`(\d[\d,_]{0,14})`
-/** `215000 tokens > 200000 maximum`, as Anthropic's API says it. */
+/** Anthropic's form: `215000 tokens > 200000 maximum`. */
 const BOTH = new RegExp(`${NUMBER} tokens? ?> ?${NUMBER}`, 'i')
 /** `maximum context length is 200000 tokens`, `maximum of 200000`, `200000 tokens maximum`. */
 const MAXIMUM = [
@@ -56,15 +55,15 @@ const TOKENS = new RegExp(`(?:resulted in|requested|has|had|got|received) ${NUMB
 type RequestSize = Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>
 
 /**
- * Says how much too long a refused conversation is, which clients compact by: the upstream's figures where its words
- * have any, else the estimate and the model's window. Every other error stays as it is.
+ * Adds figures to a refusal as too long, because clients compact by them: the upstream's, or else the
+ * estimate and the model's window.
  */
 export function nameOverflow(error: GatewayError, plan: RequestSize): GatewayError {
   if (error.code !== 'GW_CONTEXT_OVERFLOW') return error
   return error.with({ overflow: overflowOf(error.message, plan) })
 }
 
-/** The tokens are always more than the maximum: the upstream may refuse what the estimate takes to fit. */
+/** Tokens always exceed the maximum: the upstream may refuse what the estimate takes to fit. */
 function overflowOf(message: string, { inputTokens, contextWindow }: RequestSize): TokenOverflow {
   const [, bothTokens, bothMaximum] = BOTH.exec(message) ?? []
   const saidMaximum = bothMaximum ?? firstMatch(MAXIMUM, message)

@@ -25,18 +25,17 @@ import { type Approach, decideRetry, type RetryLimits } from '../../upstream/cal
  * Both kinds of changes together are made MAX_CHANGES times at most.
  */
 
-/** Attempts so far. */
 export interface TryState {
-  /** Calls with this payload, from 1. */
+  /** With this payload, from 1. */
   readonly attempt: number
-  /** The first of them that the upstream knows by the invocation id of now. */
+  /** First attempt under the current invocation id. */
   readonly sentFrom: number
   readonly changes: number
-  /** No more turns can be left out. */
+  /** No more turns can be dropped. */
   readonly isShortest: boolean
-  /** Told where the request fares no better without the parts that were left out on suspicion. */
+  /** Answered if the request fails without the parts that were left out on suspicion. */
   readonly refusal: GatewayError | null
-  /** Remembered where it fares better. */
+  /** Remembered if it succeeds without them. */
   readonly lessons: readonly ConversationParts[]
 }
 
@@ -51,32 +50,27 @@ export const FIRST_TRY: TryState = {
 
 export interface FailedTry {
   readonly error: GatewayError
-  /** Fault reported by the upstream, if any. */
   readonly fault: UpstreamFault | null
   /** The client has a byte of the answer, or is gone. */
   readonly isFinal: boolean
 }
 
-/** Remedies for a failure. */
 export interface TryMeans {
-  /** The way of the failed call. */
   readonly approach: Approach
-  /** A way that may succeed, as `CallWay.after()` says. */
+  /** From `CallWay.after()`. */
   readonly another: Approach | null
-  /** The error for the client if this is the end: that of the first form where both were refused. */
+  /** Error for the client if nothing follows: the first form's if both were refused. */
   readonly told: GatewayError
   readonly plan: Pick<ReplyPlan, 'replay' | 'documents' | 'fields' | 'upstreamModel'>
   readonly payload: Pick<RequestPayload, 'has' | 'droppedFields' | 'byteLength'>
   /** `CredentialSnapshot.id` */
   readonly account: string
-  /** Conversations that are too long may be shortened. */
   readonly mayTrim: boolean
   readonly isModelListed: boolean
-  /** `null` where nothing is sent again. */
+  /** `null`: nothing is sent again. */
   readonly retry: RetryLimits | null
 }
 
-/** A change of the payload, with what is left out. */
 export type PayloadStep =
   | { readonly name: 'reasoning-refused' }
   | { readonly name: 'document-refused'; readonly lesson: ConversationParts }
@@ -95,14 +89,13 @@ export type NextTry =
 
 export interface NextCall {
   readonly state: TryState
-  /** It is another request in the upstream's eyes, which gets an invocation id of its own. */
+  /** Another request to the upstream, with a new invocation id. */
   readonly isNewCall: boolean
 }
 
-/** Times that a request may be changed and sent once more, in whichever ways (kiro-protocol §8.3). */
+/** Changes of any kind per request (kiro-protocol §8.3). */
 const MAX_CHANGES = 3
 
-/** True if a request may still be changed. */
 export function mayChange({ changes }: TryState): boolean {
   return changes < MAX_CHANGES
 }
@@ -164,7 +157,7 @@ function payloadStep(state: TryState, failed: FailedTry, means: TryMeans): Paylo
   return mayShorten ? { name: 'history-trimmed' } : null
 }
 
-/** Leaves out the field that a refusal names, or all: where it names none, and where one was left out already. */
+/** Drops the field that a refusal names; all, if it names none or one was dropped before. */
 function fieldsStep({ message }: UpstreamFault, means: TryMeans): PayloadStep | null {
   const { plan, payload, account } = means
   const left = leftPaths(plan.fields?.paths ?? [], payload.droppedFields)
@@ -177,13 +170,13 @@ function fieldsStep({ message }: UpstreamFault, means: TryMeans): PayloadStep | 
   return { name: 'fields-refused', refused, lesson }
 }
 
-/** A refusal that no other remedy is known for (kiro-protocol §4.15), but not one of an organisation's key. */
+/** A refusal without another remedy (kiro-protocol §4.15), except an organisation's key. */
 function mayBeDocuments(fault: UpstreamFault | null): boolean {
   if (fault?.status !== 400 || fault.code !== 'GW_UPSTREAM_REFUSED') return false
   return ['none', 'other-form'].includes(fault.remedy) && fault.reason?.includes('KMS') !== true
 }
 
-/** Documents weigh far more than their text: a conversation that grows beside them would be at its end. */
+/** Documents weigh far more than their text; without them the conversation can go on growing. */
 function mayFitWithoutDocuments({ byteLength }: TryMeans['payload']): boolean {
   return byteLength <= UpstreamLimits.payloadWeight + UpstreamLimits.documentChars
 }
@@ -191,12 +184,11 @@ function mayFitWithoutDocuments({ byteLength }: TryMeans['payload']): boolean {
 /** Each may have been paid for. */
 const MAX_EMPTY_ANSWERS = 3
 
-/** No refusal says so: the answer was one of nothing (kiro-protocol §5.11). */
+/** An answer of nothing (kiro-protocol §5.11), which no refusal reports. */
 function isEmptyAnswer({ fault, error }: FailedTry): boolean {
   return fault === null && error.code === 'GW_UPSTREAM_OVERLOADED'
 }
 
-/** Milliseconds to wait before the same request is sent again, or `null` if it should not be. */
 function retryDelay(
   { attempt }: TryState,
   failed: FailedTry,

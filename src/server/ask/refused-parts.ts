@@ -7,13 +7,12 @@ import type { PermitWait } from './call-way.ts'
 import { dropFields, stripReasoning, trimPayload, writeOutDocuments } from './change-payload.ts'
 import type { PayloadStep } from './next-try.ts'
 
-/** Request from which parts may have to be removed. */
 export interface RefusableRequest extends Pick<PermitWait, 'waiter' | 'signal'> {
   readonly payload: RequestPayload
   readonly plan: ReplyPlan
 }
 
-/** Sends the text of documents that were refused before, or that this host does not take. */
+/** Replaces documents that were refused before, or that this host does not take, by their text. */
 export async function writeOutRefused(
   plane: Pick<DataPlane, 'conversations' | 'transforms'>,
   request: RefusableRequest,
@@ -21,7 +20,7 @@ export async function writeOutRefused(
 ): Promise<void> {
   const { documents } = request.plan
   if (documents === undefined) return
-  // None were ever seen on the older hosts (kiro-protocol §4.15).
+  // None were seen on older hosts (kiro-protocol §4.15).
   if (host.kind === 'q' || plane.conversations.has(documents)) await writeOut(plane, request)
 }
 
@@ -36,7 +35,6 @@ function ownerOf({ waiter, signal }: RefusableRequest): JobOwner {
   return { key: waiter.key, signal }
 }
 
-/** Log message of each change. */
 export const CHANGES = {
   'reasoning-refused': 'reasoning of earlier answers left out',
   'document-refused': 'documents sent as text',
@@ -45,8 +43,7 @@ export const CHANGES = {
 } as const satisfies Record<PayloadChange, string>
 
 /**
- * Makes a change that `nextTry()` has decided on. False where no turns can be left out.
- *
+ * Makes a change of `nextTry()`; false if no turns can be dropped.
  * @throws {GatewayError} as `reformPayload()`
  */
 export async function changePayload(

@@ -21,25 +21,21 @@ import { askUpstream, type UpstreamQuestion } from './ask-upstream.ts'
 import { extendPayload } from './change-payload.ts'
 import { createSearches, type RoundSearches } from './searches.ts'
 
-/** `payload` must be a kept one. */
+/** `payload` must be kept. */
 export interface RoundsQuestion extends UpstreamQuestion {
   readonly rounds: RoundPlan
 }
 
 /**
- * Answers a client with one or more upstream rounds: to search the web for the model, or because the answer lacks the
- * required form. The latter is asked for again only once.
+ * Answers a client with one or more upstream rounds: to search the web for the model, or, once, because the answer lacks
+ * the required form. Holds no permit between calls; resolves once the sink has the whole answer.
  *
- * ```
  *   [opening search] ─▶ round ──delivered──▶ end
  *                       ▲   ├──searches──▶ made, told ─┐
  *                       │   └──not as asked, once──────┤
  *                       └──── the payload grows ◀──────┘
- * ```
  *
- * Resolves once the sink has got the whole answer. Between two calls to the upstream no permit is held.
- *
- * @throws {GatewayError} as `askUpstream()`; GW_ANSWER_INVALID when the second answer is no better than the first.
+ * @throws {GatewayError} as `askUpstream()`; GW_ANSWER_INVALID if the second answer is no better than the first
  */
 export function answerInRounds(plane: DataPlane, question: RoundsQuestion): Promise<void> {
   return new AnswerRounds(plane, question).run()
@@ -91,13 +87,13 @@ class AnswerRounds {
     }
   }
 
-  /** Ends without further rounds for lack of room: the answer so far is sent, as incomplete. */
+  /** Sends the answer so far as incomplete, because the room is full. */
   #giveUp(reader: RoundReader, report: RoundReport): void {
     this.#release(reader)
     this.#finish(report, 'length')
   }
 
-  /** An answer that can't be checked is not the model's mistake, and is delivered. */
+  /** An answer that cannot be checked is delivered: it is not the model's mistake. */
   async #problemsOf(text: string, form: JsonForm): Promise<readonly string[]> {
     const { log, requestId: request_id, signal, waiter } = this.#question
     const owner = { key: waiter.key, signal }
@@ -108,7 +104,7 @@ class AnswerRounds {
     return problems
   }
 
-  /** Makes the search that the client's words ask for. True if that was the answer. */
+  /** True if the search was the whole answer. */
   async #open(): Promise<boolean> {
     const { jsonForm, webSearch } = this.#rounds
     const opening = webSearch?.opening ?? null
@@ -129,7 +125,7 @@ class AnswerRounds {
     return false
   }
 
-  /** Asks once more. Where nothing can follow, the payload need not be kept. */
+  /** Keeps the payload only if another round may follow. */
   async #ask(reader: RoundReader): Promise<void> {
     const { sink, payload } = this.#question
     if (this.#isRepaired && this.#searches === null) payload.hand()
@@ -175,7 +171,7 @@ class AnswerRounds {
     return false
   }
 
-  /** Tells the model what was found. A search that had to be made has been made by now. */
+  /** Reports search results to the model. A required search has been made by now. */
   #tell(said: Omit<RoundWords, 'reply'>, toolResults: readonly ToolResult[]): Promise<void> {
     const mustAnswer = this.#searches?.isSpent === true || this.#rounds.dueCall !== null
     this.#rounds = { ...this.#rounds, dueCall: null }
@@ -199,19 +195,14 @@ function toStrayResult({ id }: CompleteCall): ToolResult {
   return { id, text: 'This call was not made: another tool has to be called now.', isError: true }
 }
 
-/** The words of a round, for the next one. */
 interface RoundWords {
-  /** The model's text. */
   readonly text: string
-  /** The model's calls, by the client's names. */
   readonly calls: readonly CompleteCall[]
-  /** The reply to the model. */
   readonly reply: FollowUp['reply']
-  /** Tokens of the model's words that the client got. */
+  /** Tokens of the words that the client got. */
   readonly deliveredTokens: number
 }
 
-/** Payload and plan of the next round: the conversation so far, and the plan for its answer. */
 class RoundPayload {
   readonly #plane: DataPlane
   readonly #payload: RequestPayload
@@ -229,7 +220,7 @@ class RoundPayload {
     return this.#plan
   }
 
-  /** @throws {GatewayError} GW_MEMORY_FULL; the signal's reason when the client has left. */
+  /** @throws {GatewayError} GW_MEMORY_FULL; the signal's reason if the client has left */
   async extend({ text, calls, reply, deliveredTokens }: RoundWords): Promise<void> {
     const answer = { text, toolCalls: this.#toWireCalls(calls) }
     const { transforms } = this.#plane

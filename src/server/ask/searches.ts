@@ -19,14 +19,14 @@ import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 export interface RoundSearchesOptions {
   readonly plan: WebSearchPlan
   readonly search: (query: string) => Promise<SearchOutcome>
-  /** Shows the client what came of a search; resolves when it can take more. */
+  /** Shows a search to the client; resolves when it can take more. */
   readonly show: (part: SearchPart) => Promise<void>
 }
 
-/** Answers with searches, one after the other; then the model has had enough time. */
+/** Answers with searches, after which the model has had enough time. */
 const MAX_ROUNDS = 5
 
-/** The searches of one answer, one at a time: `max_uses` bounds how many, MAX_ROUNDS for how long. */
+/** Searches of one answer, one at a time: `max_uses` bounds how many, MAX_ROUNDS how long. */
 export class RoundSearches {
   readonly #options: RoundSearchesOptions
   #made = 0
@@ -36,17 +36,15 @@ export class RoundSearches {
     this.#options = options
   }
 
-  /** No more answers with searches are followed by another round. */
   get isOver(): boolean {
     return this.#rounds >= MAX_ROUNDS
   }
 
-  /** No more searches will be made. */
   get isSpent(): boolean {
     return this.isOver || this.#made >= this.#options.plan.maxUses
   }
 
-  /** Makes the searches of one round, or says why not. Gives what the model is told, call by call. */
+  /** Makes one round's searches, and returns what the model is told for each call. */
   async make(calls: readonly CompleteCall[]): Promise<readonly ToolResult[]> {
     const isOver = this.isOver
     this.#rounds++
@@ -83,7 +81,7 @@ interface MadeSearch {
   readonly result: ToolResult
 }
 
-/** Why a search was not made: in the vendor's word, and for the model. */
+/** Why no search was made: OpenAI's word, and text for the model. */
 interface Refusal {
   readonly problem: string
   readonly text: string
@@ -109,7 +107,6 @@ function newId(): string {
   return randomUUID().replaceAll('-', '')
 }
 
-/** State shared by the searches of one answer. */
 export interface SearchContext extends PermitWait {
   readonly sink: AnswerSink
   readonly log: Logger
@@ -117,7 +114,6 @@ export interface SearchContext extends PermitWait {
   readonly capture: TurnCapture | null
 }
 
-/** The searches of one answer, made through the upstream and shown to the client as soon as they are made. */
 export function createSearches(
   plane: DataPlane,
   context: SearchContext,
@@ -136,11 +132,10 @@ export function createSearches(
 }
 
 /**
- * Searches the web through the upstream (kiro-protocol §9.4), with a permit of the connection budget. A search that
- * fails is an outcome like any other: the model can answer without it. It is asked for again only where something
- * about the call can be changed: token, profile or host, and a long query once.
- *
- * @throws {GatewayError} when no permit could be had, the credential is gone or the client has left.
+ * Searches the web through the upstream (kiro-protocol §9.4), with a permit. A failed search is an outcome:
+ * the model can answer without it. It is repeated only with another token, profile or host, and once with a
+ * shorter query.
+ * @throws {GatewayError} without a permit or credential, or if the client has left
  */
 async function searchWeb(
   plane: DataPlane,
@@ -155,7 +150,7 @@ async function searchWeb(
     const problem = 'error' in answer ? answer.error.message : answer.problem
     plane.metrics.webSearches.inc({ outcome: problem === undefined ? 'found' : 'failed' })
     if (problem !== undefined) {
-      // A service may repeat what it was asked for.
+      // A service may repeat the query.
       log.warn({ request_id, detail: problem.replaceAll(asked, '‹query›') }, 'web search failed')
     }
     if (!('error' in answer)) {

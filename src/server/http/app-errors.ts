@@ -16,14 +16,13 @@ import { ANYONE, requestIdOf } from './auth.ts'
 import { HEALTH_PATHS } from './read-routes.ts'
 import type { RoutedRequest, Router } from './router.ts'
 
-/** Logs of refusals: `unknown` for clients who have shown no key, `known` for the others. */
 export interface RefusalLogs {
   readonly log: Logger
   readonly unknown: Pick<RefusalLog, 'note'>
   readonly known: Pick<KeyRefusals, 'note'>
 }
 
-/** Answers and logs a request that no route serves, in the dialect of its path or of its client. */
+/** Answers a request without a route, in the dialect of its path or client. */
 export function refuse(
   { log, unknown, known }: RefusalLogs,
   { request, response, requestId, keyName, namedKey }: Omit<RoutedRequest, 'params' | 'kiroKey'>,
@@ -44,7 +43,6 @@ export function refuse(
   answerEarly(request, response, answer, keyName === '' ? STRANGER : KNOWN)
 }
 
-/** Builds the refusal of an unserved path or method, with `allow` for a known path. */
 export function noSuchRoute(
   router: Router,
   request: IncomingMessage,
@@ -61,10 +59,7 @@ export function noSuchRoute(
   return new GatewayError('GW_METHOD_NOT_ALLOWED', undefined, { message })
 }
 
-/**
- * Builds the whole answer to bytes that are not an HTTP request, or to one that never came whole: without a route there
- * is no dialect to speak.
- */
+/** Builds the whole answer to bytes that are no HTTP request, or an incomplete one: no dialect is known. */
 export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Error): string {
   const code = codeOf(cause)
   const requestId = requestIdOf(undefined)
@@ -83,14 +78,13 @@ export function describeBadRequest(unknown: Pick<RefusalLog, 'note'>, cause: Err
   return `HTTP/1.1 ${shownStatus} ${STATUS_CODES[shownStatus] ?? ''}\r\n${lines.join('')}\r\n${body}`
 }
 
-/** By the code of what was wrong with it. */
 const BAD_REQUESTS: ReadonlyMap<string, string> = new Map([
   ['HPE_HEADER_OVERFLOW', 'The request headers are too large.'],
   ['ERR_HTTP_REQUEST_TIMEOUT', 'The request headers did not arrive in time.']
 ])
 
 /**
- * Refuses a request on a connection beyond the limit, in the dialect of its path; health checks are let through, or a
+ * Refuses a request on a surplus connection, in the dialect of its path. Lets health checks through, or a
  * busy gateway would be restarted.
  */
 export function refuseCrowd(request: IncomingMessage, response: ServerResponse): boolean {
@@ -102,7 +96,6 @@ export function refuseCrowd(request: IncomingMessage, response: ServerResponse):
   return true
 }
 
-/** Why there is nothing below a path where the vendor has something. */
 function hintFor(path: string): string {
   return /^(\/v1)?\/responses\//.test(path)
     ? ' Responses are not stored here, so they cannot be read, changed or cancelled. Send the whole conversation with each request; end it with an item of type "compaction_trigger" to compact it.'

@@ -24,14 +24,13 @@ import { turnRoutes } from './turn-routes.ts'
 export interface AppOptions extends Sources {
   readonly plane: DataPlane
   readonly log: Logger
-  /** For requests without a key. */
   readonly refusals: Pick<RefusalLog, 'note'>
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly current: Sources['current'] & DashboardOptions['current']
   readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessionSecret'>
 }
 
-/** The HTTP side of a worker: routes, keys, request ids, and every error in the dialect of its route. */
+/** The HTTP side of a worker: routes, keys, request ids, and errors in the dialect of the route. */
 export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
   const keys = new KeyPlanes(plane, log, (socket) => connections.vouch(socket))
@@ -101,7 +100,6 @@ const ACCEPTED_FIRST = {
     'This page is open only to Kiro API keys that the upstream has accepted. First call a model or GET /v1/models with this key.'
 }
 
-/** All that is served to programs. */
 export function routesOf(
   options: Sources & Pick<AppOptions, 'plane' | 'log'>,
   keys: KeyPlanes
@@ -117,18 +115,17 @@ export function routesOf(
   ]
 }
 
-/** RFC 9112 §3.2. Node would answer it itself, in no dialect. */
+/** RFC 9112 §3.2; Node's own answer would have no dialect. */
 function refuseWithoutHost({ headers, httpVersion }: IncomingMessage): void {
   if (headers.host !== undefined || httpVersion !== '1.1') return
   const message = 'An HTTP/1.1 request needs a Host header.'
   throw new GatewayError('GW_BODY_INVALID', undefined, { message })
 }
 
-/** The headers of every answer. */
 function setHeaders(response: ServerResponse, requestId: string, plane: DataPlane): void {
   response.setHeader('x-request-id', requestId)
   response.setHeader('request-id', requestId)
-  // While it drains, a client keeps its connection until a request of it is refused.
+  // While draining, a client keeps its connection until one of its requests is refused.
   if (plane.isLeaving() && !plane.isDraining()) response.setHeader('connection', 'close')
   if (plane.isSimulated) response.setHeader('x-kiro-gateway-upstream', 'simulator')
 }

@@ -11,36 +11,31 @@ import {
 import { GatewayError } from '../../shared/errors.ts'
 import { kiroKeyName } from '../plane/key-planes.ts'
 
-/** Bytes of a key's digest in its name: enough that no other key has the name, under which a client's data is kept. */
 const NAME_BYTES = 16
 
-/** The name of clients where there are no keys. */
+/** Client name if there are no keys. */
 export const ANYONE = 'anyone'
 
-/** The holder of the metrics key. */
 const METRICS_READER: ClientKey = { name: 'metrics', named: null }
 
-/** The client of a request. */
 export interface ClientKey {
   /**
-   * Name of the client, the same in all workers and after every start: its data is kept under it, and clients share fairly by it.
-   * It does not reveal the key.
+   * The same in all workers and after restarts: data is stored, and clients take turns, under it. Does not
+   * reveal the key.
    */
   readonly name: string
-  /** `null` for the operator's keys, for Kiro keys, and where there are no keys. */
+  /** `null` for the operator's keys, for Kiro keys, and without keys. */
   readonly named: NamedKey | null
 }
 
-/** A key that is let in, or told why not. */
 interface KnownKey {
   readonly digest: Buffer
-  /** `null` for a key of the operator. */
   readonly of: { readonly key: NamedKey; readonly hash: KeyHash } | null
 }
 
 export interface AuthenticatorOptions {
   readonly isKeyPassthrough: boolean
-  /** Opens the metrics beside the operator's keys. */
+  /** Opens the metrics besides the operator's keys. */
   readonly metricsKey?: string | null
   readonly book?: KeyBook
   /** Epoch ms. */
@@ -48,13 +43,12 @@ export interface AuthenticatorOptions {
 }
 
 /**
- * Checks client keys in a time that reveals nothing about them. A given key is looked up by its SHA-256 digest and then
- * compared in constant time. The look-up hashes that digest with the secret seed of this process, and takes equally
- * long for any digest: neither a key's content, nor its length, nor its place among the others shows, and a guess that
- * is close is as far off as any other.
+ * Checks client keys without revealing them by timing. A key is looked up by its SHA-256 digest, then
+ * compared in constant time; the look-up hashes the digest with a secret seed of this process and takes
+ * equally long for any. So content, length and place of a key do not show, and a close guess is as far off
+ * as any other.
  */
 export class Authenticator {
-  /** By digest, in hexadecimal. */
   readonly #known: ReadonlyMap<string, KnownKey>
   readonly operatorDigests: readonly Buffer[]
   readonly #book: KeyBook
@@ -63,7 +57,7 @@ export class Authenticator {
   readonly #isKeyPassthrough: boolean
   readonly #metricsKey: Buffer | null
 
-  /** `ownName` is what the gateway is called besides the names of this machine: `SERVER_HOST`. */
+  /** `ownName`: `SERVER_HOST`, accepted besides the usual names of this machine. */
   constructor(
     apiKeys: readonly string[],
     ownName = 'localhost',
@@ -82,8 +76,8 @@ export class Authenticator {
   }
 
   /**
-   * The Kiro key that a client brings (`KIRO_KEY_PASSTHROUGH`) and the name of it; `null` where it brings none, or one of the
-   * gateway's own. Whether it is good only the upstream knows.
+   * The client's Kiro key and its name (`KIRO_KEY_PASSTHROUGH`); `null` if it sends none, or one of the
+   * gateway's. Only the upstream knows whether it is good.
    */
   kiroKeyOf(headers: IncomingHttpHeaders): KiroKey | null {
     if (!this.#isKeyPassthrough) return null
@@ -94,11 +88,10 @@ export class Authenticator {
   }
 
   /**
-   * Gives whose request it is. Takes `x-api-key` and `authorization: Bearer`, either or both; one good key is enough, as clients send both
-   * when both are configured.
-   *
-   * @throws {GatewayError} GW_KEY_MISSING, also for foreign web pages and names where there are no keys; GW_KEY_INVALID;
-   *   GW_KEY_EXPIRED and GW_KEY_REVOKED for one that was good
+   * Identifies the client by `x-api-key` or `authorization: Bearer`; one good key is enough, as clients
+   * send both when both are configured.
+   * @throws {GatewayError} GW_KEY_MISSING, without keys also for foreign web pages and host names;
+   * GW_KEY_INVALID; GW_KEY_EXPIRED and GW_KEY_REVOKED for a former key
    */
   check(headers: IncomingHttpHeaders): ClientKey {
     if (this.isOpen) {
@@ -125,7 +118,6 @@ export class Authenticator {
 
   /**
    * Like `check()`, for `/metrics`. If METRICS_KEY is set, a key is always required.
-   *
    * @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key
    */
   checkMetrics(headers: IncomingHttpHeaders): ClientKey {
@@ -142,18 +134,16 @@ export class Authenticator {
     return client
   }
 
-  /** Requests need no key. */
   get isOpen(): boolean {
     return this.#known.size === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
   }
 
-  /** Digest of an operator key; `null` for any other key. */
+  /** `null` for any other key. */
   operatorDigestOf(key: string): Buffer | null {
     const known = this.#find(digestOf(key))
     return known?.of === null ? known.digest : null
   }
 
-  /** Names the keys that are taken beside those of PROXY_API_KEY. */
   get #advice(): { readonly message: string } | undefined {
     if (this.#isKeyPassthrough) return KIRO_KEYS_WANTED
     return this.#book.isKeyRequired ? OWN_KEYS_WANTED : undefined
@@ -165,8 +155,8 @@ export class Authenticator {
   }
 
   /**
-   * Any page that is open in a browser may send requests to this machine; without keys it would spend the subscription.
-   * A frame without rights of its own says `null`.
+   * Any page in a browser may send requests to this machine; without keys it would spend the subscription.
+   * A sandboxed frame says `null`.
    */
   #isForeignPage({ origin = '' }: IncomingHttpHeaders): boolean {
     if (origin === '') return false
@@ -177,8 +167,8 @@ export class Authenticator {
   }
 
   /**
-   * To a browser, a page whose owner lets its name point to this machine is at home here: it sends no origin with what
-   * it reads, but the name. Old programs send none.
+   * A page whose owner points its host name to this machine counts as same-origin: its reads carry no
+   * origin, but the name. Old programs send none.
    */
   #isForeignName({ host }: IncomingHttpHeaders): boolean {
     if (host === undefined || USUAL_HOST.test(host)) return false
@@ -186,16 +176,16 @@ export class Authenticator {
     return !this.#isOwn(name)
   }
 
-  /** Returns whether a host name is ours. `name` is as `URL` gives it: lower case, and addresses in their usual form. */
+  /** `name` as in `URL`: lower case, addresses in canonical form. */
   #isOwn(name: string): boolean {
     return isOwnMachine(name) || name === this.#ownName
   }
 }
 
-/** An API key of Kiro that came with a request. Never stored: what is kept is kept under its name. */
+/** A client's own key of Kiro. Never stored; data is stored under its name. */
 export interface KiroKey {
   readonly key: string
-  /** Like those that `check()` gives, and none of them. */
+  /** Like the names of `check()`, and different from all of them. */
   readonly name: string
 }
 
@@ -221,10 +211,12 @@ const FOREIGN_NAME = {
     'A gateway without keys answers only under a local name such as http://localhost or http://127.0.0.1. Use one of these, or set PROXY_API_KEY and send one of its keys.'
 }
 
-/** Usual names of this machine, which need no parsing by `URL`. */
 const USUAL_HOST = /^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/
 
-/** `localhost`, below it or with the dot of the root, and the loopback addresses; not what only begins like them. */
+/**
+ * `localhost`, subdomains of it, with or without the root's dot, and loopback addresses; not names that
+ * only begin like them.
+ */
 function isOwnMachine(name: string): boolean {
   if (name === '[::1]' || /(^|\.)localhost\.?$/.test(name)) return true
   return isIPv4(name) && name.startsWith('127.')
@@ -246,7 +238,7 @@ function knownKeysOf(key: NamedKey): readonly KnownKey[] {
   }))
 }
 
-/** Told only to those who have the key. */
+/** Only for holders of the key. */
 function refusalOf(key: NamedKey, { until }: KeyHash, now: number): GatewayError | null {
   const { name, expiresAt, revokedAt } = key
   const detail = `key ${name}`
@@ -278,7 +270,7 @@ function digestOf(key: string): Buffer {
 
 const ACCEPTABLE = /^[A-Za-z0-9._:-]{1,128}$/
 
-/** The id that the client gave its request, if it is fit for logs and headers, else a new one. */
+/** Takes the client's id if it is fit for logs and headers, else makes one. */
 export function requestIdOf(given: string | readonly string[] | undefined): string {
   if (typeof given === 'string' && ACCEPTABLE.test(given)) return given
   return `req_${randomUUID().replaceAll('-', '')}`
@@ -287,9 +279,8 @@ export function requestIdOf(given: string | readonly string[] | undefined): stri
 const WEBSOCKET = /\bwebsocket\b/i
 
 /**
- * Refuses to speak WebSocket, whatever the path and before any other check: Codex asks for it first, goes on over HTTP
- * at once when it reads 426, and comes back for seconds after any other status.
- *
+ * Refuses WebSocket before any other check: Codex tries it first, goes on over HTTP at once after 426, and
+ * retries for seconds after any other status.
  * @throws {GatewayError} GW_UPGRADE_REFUSED
  */
 export function refuseWebSocket({ headers }: IncomingMessage, response: ServerResponse): void {

@@ -3,40 +3,37 @@ import type { Duplex } from 'node:stream'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 
 /**
- * Why a connection was reset: an answer on it was not read, it did not end after its last answer, there were too
- * many connections, too many bytes of headers that were never completed, or a body in crumbs behind another request.
+ * Reasons for resetting a connection: an unread answer, no end after the last answer, too many connections,
+ * too many bytes of incomplete headers, or a body in crumbs behind another request.
  */
 export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-headers' | 'crumbs'
 
-/** Connections beyond the limit while all others are in use by clients with a key: for health checks. */
+/** Surplus connections for health checks while all others are in use by clients with a key. */
 const MAX_GUESTS = 32
-/** A client whose connection was just accepted is about to send its request. */
+/** A new connection is about to carry a request. */
 const FIRST_WORDS_MS = 1_000
-/** It has so long even where strangers open connections faster than they can be given up for their silence. */
+/** Minimum of that if strangers open connections faster than silent ones can be closed. */
 const FIRST_WORDS_IN_HASTE_MS = 100
-/** Bytes of headers that all clients together may have sent of requests that are not complete. */
 const MAX_HEADER_BYTES = 4 * 1024 * 1024
 /** Fraction of `maxConnections` below which there is room again. */
 const ROOM_AGAIN = 15 / 16
 const REPORT_MS = 10_000
-/** The system keeps what is unread in whole pages, and with each packet what it needs itself (206 KB in 266). */
+/** The system keeps unread data in whole pages, and adds its own data to each packet (206 KB take 266). */
 const PAGE_BYTES = 4096
 const PACKET_OVERHEAD = 1.3
 
 /**
  * State of a connection. A client is a stranger until a request on the connection was let in.
  *
- * ```
  *            request              answered            last answer
  *   new ───▶ stranger-busy ─────▶ stranger-idle    any ────────▶ ending
  *            │ vouch()            ▲ │ request
  *            ▼     answered       │ ▼
  *            busy ──────────────▶ idle
- * ```
  */
 type Standing = 'ending' | 'new' | 'stranger-idle' | 'stranger-busy' | 'idle' | 'busy'
 
-/** Connections given up for a newcomer, in this order, from this age on; the oldest of each first. */
+/** Connections to close for a newcomer, in this order, from this age on, oldest first. */
 const GIVEN_UP: readonly { readonly standing: Standing; readonly ageMs: number }[] = [
   { standing: 'ending', ageMs: 0 },
   { standing: 'new', ageMs: FIRST_WORDS_MS },
@@ -46,43 +43,39 @@ const GIVEN_UP: readonly { readonly standing: Standing; readonly ageMs: number }
   { standing: 'idle', ageMs: 0 }
 ]
 
-/** A request that has come, and what will answer it. */
 export interface ArrivedRequest {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly handler: RequestListener
 }
 
-/** One client's connection. Its requests are answered one after the other. */
+/** Answers its requests one after the other. */
 export class ClientConnection {
   readonly socket: Socket
   readonly acceptedAt = performance.now()
   standing: Standing = 'new'
   isKnown = false
-  /** Was taken in although there was no room; is refused, and ends. */
+  /** Accepted without room; is refused, and ends. */
   isGuest = false
-  /** No further request is taken from it: ends when what came before is answered. */
   isCut = false
-  /** Node has stopped to parse it, and to read it. */
   isDetached = false
   answering: ServerResponse | null = null
-  /** Count of answers so far. */
   answers = 0
   /** Bounded by MAX_PIPELINED. */
   readonly waiting: ArrivedRequest[] = []
-  /** Bytes read and written when its present standing began. */
+  /** `socket.bytesRead` and `bytesWritten` when its present state began. */
   bytesRead = 0
   bytesWritten = 0
-  /** Since when an answer that is whole has not been taken by the system; while it ends: until when it may. */
+  /** Since when a whole answer waits for the system; while ending: until when it may. */
   unreadSince: number | null = null
   endsAt = 0
-  /** `performance.now()` when its last answer had been sent. */
+  /** `performance.now()` */
   answeredAt = 0
-  /** Part of `socket.bytesWritten` that `unreadBytes` knows of. */
+  /** Part of `socket.bytesWritten` that `unreadBytes` includes. */
   countedBytes = 0
-  /** Upper bound of what lies unread; `ClientCensus.setUnread()` changes it. */
+  /** Upper bound; `ClientCensus.setUnread()` changes it. */
   unreadBytes = 0
-  /** Bytes that its client has read for certain, and `performance.now()` when they became more. */
+  /** Bytes certainly read by the client, and `performance.now()` of the last increase. */
   takenBytes = 0
   readAt = 0
 
@@ -90,22 +83,21 @@ export class ClientConnection {
     this.socket = socket
   }
 
-  /** Bytes that have come since its last request was complete. */
   get unfinishedBytes(): number {
     return this.socket.bytesRead - this.bytesRead
   }
 }
 
 export interface CensusOptions {
-  /** Most connections at once, which may change; a few more are taken in to be refused politely. */
+  /** May change; a few more are accepted to be refused politely. */
   readonly maxConnections: number
-  /** Reports that there is no room for a new connection, or room again. Other workers may have some. */
+  /** Called when there is no room, or room again: other workers may have some. */
   readonly onFull?: (isFull: boolean) => void
-  /** Told at most every ten seconds: how many connections were given up since then, and for what. */
+  /** Counts since the last call, at most every ten seconds. */
   readonly onDropped?: (counts: Readonly<Record<DropReason, number>>) => void
 }
 
-/** The connections that there are, how each stands, and which is given up where there are too many. */
+/** Tracks all connections and their state, and picks which to close if there are too many. */
 export class ClientCensus {
   readonly #options: CensusOptions
   /** Bounded by `maxConnections` and MAX_GUESTS. */
@@ -135,12 +127,12 @@ export class ClientCensus {
     return this.#connections.size
   }
 
-  /** Memory that the system may need for what clients leave unread. */
+  /** Memory that the system may need for unread bytes. */
   get unreadBytes(): number {
     return this.#unreadBytes
   }
 
-  /** The part of `unreadBytes` on connections whose clients have shown no key. */
+  /** Part of `unreadBytes` on connections without a key. */
   get strangersUnreadBytes(): number {
     return this.#strangersUnreadBytes
   }
@@ -153,18 +145,17 @@ export class ClientCensus {
     return this.#connections.values()
   }
 
-  /** Connections with one of these standings; may change during iteration. */
+  /** May change during iteration. */
   *with(...standings: readonly Standing[]): Generator<ClientConnection, void, undefined> {
     for (const standing of standings) yield* this.#byStanding[standing]
   }
 
-  /** Connections without a running request. */
   resting(): readonly ClientConnection[] {
     const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStanding
     return [...fresh, ...strangers, ...idle]
   }
 
-  /** Adds a connection. Without room another one is closed, or this one is a guest. */
+  /** Without room, closes another connection, or makes this one a guest. */
   add(socket: Socket): ClientConnection {
     const { maxConnections } = this.#options
     const connection = new ClientConnection(socket)
@@ -181,7 +172,7 @@ export class ClientCensus {
     connection.standing = standing
   }
 
-  /** The client of the connection has shown a key. */
+  /** The client has shown a key. */
   vouch(connection: ClientConnection): void {
     if (connection.isKnown) return
     connection.isKnown = true
@@ -196,7 +187,7 @@ export class ClientCensus {
     if (!connection.isKnown) this.#strangersUnreadBytes += more
   }
 
-  /** Gives a guest a place, if there is one by now. */
+  /** Gives a guest a place if there is one by now. */
   seat(guest: ClientConnection): void {
     const hasRoom = this.size - this.#guests.size < this.#options.maxConnections
     if (!hasRoom && !this.#makeRoom()) return
@@ -213,8 +204,8 @@ export class ClientCensus {
   }
 
   /**
-   * The system forgets it at once, with all that it holds for it; a closed socket would live on for minutes. The answer that is
-   * cut for being unread hears of it as `unread`, before its `close`.
+   * Resets, so that the system frees everything at once; a closed socket would live on for minutes. An
+   * answer cut as unread emits `unread` before its `close`.
    */
   drop(connection: ClientConnection, reason: DropReason): void {
     this.#drops[reason] += 1
@@ -223,7 +214,7 @@ export class ClientCensus {
     this.forget(connection)
   }
 
-  /** Looks after all of them, some times a second. */
+  /** Call several times a second. */
   check(now: number): void {
     this.#limitHeaders()
     if (this.size < this.#options.maxConnections * ROOM_AGAIN) this.#setFull(false)
@@ -236,7 +227,7 @@ export class ClientCensus {
     this.#options.onFull?.(isFull)
   }
 
-  /** A guest gets a place when it asks for something and there is one by then. */
+  /** A guest gets a place with its next request, if there is one. */
   #makeRoomFor(connection: ClientConnection): void {
     if (this.#makeRoom()) return
     const [oldest] = this.#guests
@@ -245,7 +236,7 @@ export class ClientCensus {
     this.#guests.add(connection)
   }
 
-  /** Gives up the connection that is missed least; false where all are needed. */
+  /** Closes the least useful connection; false if all are needed. */
   #makeRoom(): boolean {
     const now = performance.now()
     for (const { standing, ageMs } of GIVEN_UP) {
@@ -259,7 +250,7 @@ export class ClientCensus {
     return false
   }
 
-  /** The longest go first, and strangers before clients that have shown a key: a client in a hurry has few bytes of them. */
+  /** Strangers first, then the longest incomplete headers. */
   #limitHeaders(): void {
     const begun = this.resting().filter(({ unfinishedBytes }) => unfinishedBytes > 0)
     let bytes = begun.reduce((sum, { unfinishedBytes }) => sum + unfinishedBytes, 0)
@@ -284,7 +275,7 @@ export class ClientCensus {
   }
 }
 
-/** Memory that the system needs for so many unread bytes of one connection. */
+/** Memory that the system needs for unread bytes of one connection. */
 export function systemBytes(unreadBytes: number): number {
   return Math.ceil((unreadBytes * PACKET_OVERHEAD) / PAGE_BYTES) * PAGE_BYTES
 }

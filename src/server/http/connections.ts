@@ -20,50 +20,44 @@ import { codeOf } from '../../shared/errors.ts'
 import { UnreadWatch } from './unread-watch.ts'
 
 export interface ConnectionsOptions extends CensusOptions {
-  /** Longest time a client may leave an answer unread. */
   readonly stallTimeoutMs: () => number
-  /** Longest time until a client has sent the headers of a request that it began, or of its first. */
   readonly headersTimeoutMs: number
-  /** Builds the whole last answer on a connection with invalid bytes. */
+  /** Builds the last answer on a connection with invalid bytes. */
   readonly describeError: (error: Error) => string
-  /** Answers a request for which there is no connection to spare; `false` leaves it to the usual handler. */
+  /** Answers a request on a surplus connection; `false`: the usual handler does. */
   readonly refuse: (request: IncomingMessage, response: ServerResponse) => boolean
   readonly keepAliveTimeoutMs?: number
   readonly lingerMs?: number
-  /** Memory for the connections and for what lies unread on them. */
   readonly socketBytes: number
-  /** Told of new connections, some times a second while there are any, and of the end of the last. */
+  /** Told of new connections several times a second, and of the end of the last. */
   readonly load?: Pick<LoadWatch, 'arrived' | 'look' | 'rest'>
 }
 
-/** Requests that one client may send before its first is answered; beyond, the connection ends after these. */
+/** Requests before the first is answered; the connection ends after these. */
 const MAX_PIPELINED = 16
-/** Pipelined requests of all connections together: parsed ones are held in memory, and headers may have 16 KiB each. */
+/** Pipelined requests of all connections: each parsed one holds memory, and headers may have 16 KiB. */
 const MAX_PIPELINED_IN_ALL = 512
 /**
- * Answers on one connection to a client that has shown no key, health checks and refusals: what it leaves unread is in
- * the system's memory, where only its size tells that it is there.
+ * Answers per connection without a key: health checks and refusals. What is unread is in the system's
+ * memory, which shows only its size.
  */
 const MAX_ANSWERS_TO_STRANGER = 32
-/** Bytes that a client may send after its last answer, so that it is there to read it. */
 const MAX_DISCARDED_BYTES = 256 * 1024
-/** Answers up to this size are with any client within `LINGER_MS`. */
+/** Such answers reach any client within `LINGER_MS`. */
 const SHORT_ANSWER_BYTES = 64 * 1024
 const LINGER_MS = 5_000
-/** Longest time that a client without a key may leave an answer unread: all that it gets is short. */
+/** Longest time an answer to a client without a key may stay unread: all of them are short. */
 const STRANGER_STALL_MS = 10_000
-/** More than all small answers on a connection to such a client; it does not keep a connection that may hold this unread. */
+/** More than all small answers on a connection without a key; one with this much unread is not kept. */
 const MUCH_FOR_STRANGER_BYTES = 16 * 1024
-/** Longer than the minute that proxies in front keep theirs. */
+/** Longer than the minute of proxies in front. */
 const KEEP_ALIVE_MS = 65_000
 const SWEEP_MS = 250
 /**
- * The connections of a worker's clients: how many there are, what they may have under way, and how they end.
- *
- * Whatever clients do or leave undone, a connection holds little memory and ends in time: requests that come at once
- * are few, an answer is read within `stallTimeoutMs` or the connection is reset with all that the system keeps of it,
- * and after a last answer the client has a moment to read it. Where there are too many, those without a key go
- * first.
+ * Connections of a worker's clients: number, pipelining and end.
+ * Whatever clients do, a connection holds little memory and ends in time: few requests are pipelined, an
+ * answer that is not read within `stallTimeoutMs` is reset with all that the system holds, and the client
+ * gets a moment to read the last answer. If there are too many, those without a key go first.
  */
 export class ClientConnections {
   readonly #options: ConnectionsOptions
@@ -82,7 +76,6 @@ export class ClientConnections {
     return this.#census.size
   }
 
-  /** A server that does not listen yet. There may be several: a name may have several addresses. */
   createServer(handler: RequestListener): Server {
     const { headersTimeoutMs, keepAliveTimeoutMs = KEEP_ALIVE_MS } = this.#options
     const server = createServer({
@@ -118,18 +111,16 @@ export class ClientConnections {
       .on('connect', (_request, socket) => of(socket, (one) => this.#onConnect(one)))
   }
 
-  /** The request that is answered on this connection was let in: its client is one of ours. */
+  /** The request being answered was let in. */
   vouch(socket: Socket): void {
     const connection = this.#census.get(socket)
     if (connection !== undefined) this.#census.vouch(connection)
   }
 
-  /** Ends those on which nothing is asked. */
   closeIdle(): void {
     for (const { socket } of this.#census.resting()) socket.destroy()
   }
 
-  /** Ends all of them at once. */
   destroy(): void {
     for (const { socket } of this.#census.all()) socket.destroy()
   }
@@ -143,7 +134,7 @@ export class ClientConnections {
     this.#options.load?.arrived()
     stopAtUpgrades(socket)
     socket.once('close', () => this.#forget(connection))
-    // Node calls this after a last answer. Closed then, a socket would live on in the system with what is unread.
+    // Node calls this after the last answer. A closed socket would live on in the system with what is unread.
     socket.destroySoon = () => this.#end(socket, this.#patienceMs(connection))
     this.#sweep ??= setInterval(() => this.#check(), this.#sweepMs()).unref()
   }
@@ -171,7 +162,7 @@ export class ClientConnections {
     connection.bytesWritten = socket.bytesWritten
     this.#census.move(connection, connection.isKnown ? 'busy' : 'stranger-busy')
     response.once('close', () => this.#onAnswered(connection))
-    // In the next tick all of the answer is written.
+    // The whole answer is written by the next tick.
     response.once('prefinish', () => process.nextTick(() => this.#unread.onWritten(connection)))
     if (connection.isGuest) this.#census.seat(connection)
     const isLast = !connection.isKnown && ++connection.answers >= MAX_ANSWERS_TO_STRANGER
@@ -203,7 +194,6 @@ export class ClientConnections {
     waiting.length = 0
   }
 
-  /** Time for reading what was written, which may be long for a client that reads slowly. */
   #patienceMs(connection: ClientConnection): number {
     const isShort = connection.socket.bytesWritten - connection.bytesWritten <= SHORT_ANSWER_BYTES
     return isShort ? this.#lingerMs : Math.max(this.#lingerMs, this.#stallMs(connection))
@@ -215,8 +205,8 @@ export class ClientConnections {
   }
 
   /**
-   * Ends a connection after what was written to it: our end first, then the client's. What the client goes on to send
-   * is read and discarded, or its system would answer with a reset, before it has read the answer.
+   * Ends our side, then waits for the client's. Reads and discards what it still sends, or its system would
+   * answer with a reset before it has read the answer.
    */
   #end(socket: Socket, patienceMs: number, last?: string): void {
     const connection = this.#census.get(socket)
@@ -231,7 +221,7 @@ export class ClientConnections {
     if (connection.isDetached) discard(connection)
   }
 
-  /** Bytes that are not a request, or headers that did not come in time. What was asked for before is still answered. */
+  /** Bytes are no request, or headers are late. Earlier requests are still answered. */
   #onError(error: Error, connection: ClientConnection): void {
     const { socket, answering, standing } = connection
     if (standing === 'ending') return stopIfMuch(connection) // else it may send what it likes
@@ -242,7 +232,7 @@ export class ClientConnections {
     else this.#end(socket, this.#lingerMs, this.#options.describeError(error))
   }
 
-  /** Node has let go of the socket and of all its listeners. */
+  /** Node has removed its listeners from the socket. */
   #onDetached(connection: ClientConnection): void {
     const { socket } = connection
     socket.on('error', () => {}) // its close says it all
@@ -259,7 +249,7 @@ export class ClientConnections {
     this.#onDetached(connection)
   }
 
-  /** Thousands of requests fit into one read: those beyond the bounds are cut off. */
+  /** Cuts off surplus requests: thousands fit into one read. */
   #requestClass(): typeof IncomingMessage {
     const isTooMany = (socket: Socket): boolean => this.#isTooMany(socket)
     const refuseCrumbs = (request: IncomingMessage): void => this.#refuseCrumbs(request)
@@ -275,7 +265,7 @@ export class ClientConnections {
     }
   }
 
-  /** Stops reading the rest of the body. The answer to the request gives the reason. */
+  /** Stops reading the body; the request's answer gives the reason. */
   #refuseCrumbs(request: IncomingMessage): void {
     const connection = this.#census.get(request.socket)
     if (connection === undefined || connection.standing === 'ending') return
@@ -296,7 +286,6 @@ export class ClientConnections {
     return Math.min(SWEEP_MS, this.#options.stallTimeoutMs() / 4, this.#lingerMs / 4)
   }
 
-  /** Gives up what has had its time. */
   #check(): void {
     const now = performance.now()
     for (const connection of this.#census.with('ending')) {
@@ -330,12 +319,11 @@ export class ClientConnections {
   }
 }
 
-/** Reads on, so that the client's end is noticed. */
 function discard(connection: ClientConnection): void {
   connection.socket.on('data', () => stopIfMuch(connection)).resume()
 }
 
-/** Much can come before the next sweep. */
+/** Much can arrive before the next sweep. */
 function stopIfMuch(connection: ClientConnection): void {
   if (connection.unfinishedBytes > MAX_DISCARDED_BYTES) connection.socket.pause()
 }

@@ -8,7 +8,7 @@ import type { Route, RoutedRequest } from './router.ts'
 
 export interface DashboardOptions {
   readonly pages: DashboardPages
-  /** Secret that signs sessions, in hexadecimal. */
+  /** Hexadecimal; signs sessions. */
   readonly sessionSecret: string
   readonly connections: Pick<ClientConnections, 'vouch'>
   /** Latest message of the primary. Changes in place. */
@@ -16,8 +16,8 @@ export interface DashboardOptions {
 }
 
 /**
- * Serves the dashboard: its page at `/`, and below `/dashboard/` its files, sign-in and events. The files are public,
- * as they contain no data. Its code is loaded on first use.
+ * Serves the dashboard at `/` and its files, sign-in and events below `/dashboard/`. Files are public, as
+ * they contain no data. Loads its code on first use.
  */
 export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
   let loading: Promise<DashboardServer> | null = null

@@ -9,17 +9,15 @@ import type { DashboardOptions } from './dashboard-routes.ts'
 import { PageFiles } from './page-files.ts'
 import type { RoutedRequest } from './router.ts'
 
-/** A key is short. */
 const MAX_BODY_BYTES = 4_096
 const BODY_TIMEOUT_MS = 10_000
 /**
- * A try beyond the limit of its address is answered this late, whether its key is right or wrong. Behind a proxy all people
- * have one address, so a right key is let in all the same; a connection finds out about one key a second, and there
- * are only so many connections of strangers.
+ * Delay of each answer beyond an address's limit of tries, right key or wrong. All people behind a proxy
+ * share an address, so a right key is accepted anyway; a connection can try one key a second, and
+ * strangers' connections are bounded.
  */
 const HOLD_MS = 1_000
 
-/** Answers for the dashboard: who may see it, and what it is made of. */
 export class DashboardServer {
   readonly #options: DashboardOptions
   readonly #sessions: Sessions
@@ -34,7 +32,6 @@ export class DashboardServer {
     return this.#files.serve(routed, name)
   }
 
-  /** Answers whether this browser is signed in, and whether it could be. */
   session({ request, response }: RoutedRequest): void {
     refuseOtherSites(request.headers)
     const { authenticator } = this.#options.current
@@ -81,7 +78,7 @@ export class DashboardServer {
     answerEarly(request, response, { status: 204, headers: NOT_KEPT, body: '' })
   }
 
-  /** @throws {GatewayError} GW_KEY_MISSING and what else `check()` says, GW_DASHBOARD_FULL, GW_PRIMARY_SILENT */
+  /** @throws {GatewayError} as `check()`, GW_DASHBOARD_FULL, GW_PRIMARY_SILENT */
   async events({ request, response }: RoutedRequest): Promise<void> {
     const { headers, method } = request
     refuseOtherSites(headers)
@@ -109,7 +106,7 @@ export class DashboardServer {
     if (named !== null && name !== ANYONE) throw new GatewayError('GW_OPERATOR_ONLY')
   }
 
-  /** The session lasts, the key is in force, the dashboard is on. */
+  /** The session is valid, its key in force, and the dashboard on. */
   #mayStay(headers: IncomingHttpHeaders): boolean {
     if (this.#options.current.config.observe.dashboard === 'off') return false
     try {
@@ -133,8 +130,7 @@ function sendSession(request: IncomingMessage, response: ServerResponse, answer:
 }
 
 /**
- * Accepts requests of our own page, directly entered addresses, and programs, which do not say where they come from.
- *
+ * Accepts our own page, typed addresses, and programs, which do not say where they come from.
  * @throws {GatewayError} GW_OTHER_SITE
  */
 function refuseOtherSites({ 'sec-fetch-site': site = 'none' }: IncomingHttpHeaders): void {
@@ -142,9 +138,8 @@ function refuseOtherSites({ 'sec-fetch-site': site = 'none' }: IncomingHttpHeade
 }
 
 /**
- * Accepts changes only from our own page or a program. A browser's statement about a request's origin is trusted, as a
- * proxy in front may have changed the host name; without it the page's address must be the called one.
- *
+ * Accepts changes only from our page or a program. Trusts a browser's `sec-fetch-site`, as a proxy may have
+ * changed the host name; without it the page's address must be the called one.
  * @throws {GatewayError} GW_OTHER_SITE
  */
 function requireOwnPage(headers: IncomingHttpHeaders): void {
@@ -158,7 +153,7 @@ function requireOwnPage(headers: IncomingHttpHeaders): void {
   }
 }
 
-/** The page came by https, whatever lies between: its browser says so with everything that it posts. */
+/** The browser's origin tells https, whatever lies between. */
 function isSecure({ origin = '' }: IncomingHttpHeaders): boolean {
   return origin.startsWith('https://')
 }
@@ -178,7 +173,7 @@ async function readSmallBody(request: IncomingMessage, timeoutMs: number) {
     else reject(new GatewayError('GW_BODY_TOO_LARGE', undefined, TOO_LARGE))
   }
   const onGone = (): void => reject(new GatewayError('GW_CLIENT_CLOSED'))
-  // The connection stays: it has an answer to carry.
+  // The connection stays: it has to carry the answer.
   const timer = setTimeout(() => reject(new GatewayError('GW_BODY_TIMEOUT')), timeoutMs)
   request.on('data', onData).once('end', resolve).once('error', onGone).once('close', onGone)
   try {

@@ -7,19 +7,18 @@ import type { Route, RoutedRequest } from './router.ts'
 // Generated: `npm run generate`.
 const JSON_FILE = new URL('../../../docs/openapi.json', import.meta.url)
 const PAGE_FILE = new URL('../../../docs/openapi.html', import.meta.url)
-/** Address in the page's examples. */
+/** In the page's examples. */
 const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
-/** Both are the same for everybody, and change with the version. */
 const KEPT = { 'cache-control': 'no-cache' } as const
 
-/** In a worker, what the system holds for clients that do not read it is some 5 MB. */
+/** Bounds what the system holds for slow readers to some 5 MB. */
 const MAX_READERS = 16
 
 /**
- * The description of all routes, for programs and for people. It tells nothing of this gateway, but has 200 to 300 KB, which
- * the system holds until a client has read it: where there are keys, it wants one, or a session of the dashboard. It is
- * read when it is first asked for, and then kept.
+ * Serves the description of all routes. It reveals nothing of this gateway, but has 200 to 300 KB that the
+ * system holds until it is read: it needs a key, if there are any, or a dashboard session. Read on first
+ * use, then kept.
  */
 export function descriptionRoutes(): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null
@@ -52,7 +51,7 @@ export function descriptionRoutes(): readonly Route[] {
   ]
 }
 
-/** The clients that read it now. Each connection ends with the answer, and the oldest is reset where they are too many. */
+/** Clients that are reading. Each connection ends with its answer; the oldest is reset if there are too many. */
 class DescriptionReaders {
   /** Bounded by MAX_READERS. */
   readonly #sockets = new Set<Socket>()
@@ -71,11 +70,10 @@ class DescriptionReaders {
 interface DescriptionFiles {
   readonly json: Buffer
   readonly page: Buffer
-  /** The page's Content-Security-Policy. */
   readonly pagePolicy: string
 }
 
-/** Reads both. A worker listens on one port, so the first request tells it. */
+/** A worker listens on one port, so the first request tells it. */
 async function readDescription(port = 8000): Promise<DescriptionFiles> {
   const [json, page] = await Promise.all([readFile(JSON_FILE), readFile(PAGE_FILE, 'utf8')])
   return {

@@ -6,18 +6,16 @@ import { holdListening } from '../plane/node-insides.ts'
 
 export interface ListenerOptions {
   readonly host: string
-  /** 0 for any: workers of a cluster get the same one, as long as one of them listens there. */
+  /** 0 for any; workers of a cluster get the same one while one of them listens. */
   readonly port: number
-  /** Port on which workers of this gateway have listened before; it stays the same, whichever of them has died. */
+  /** The port that workers of this gateway had before, to keep it whichever of them died. */
   readonly boundPort: number | null
-  /** For each address of the host. */
   readonly createServer: () => Server
 }
 
 /**
- * Accepts client connections of a worker. It can be held and opened again while clients are connected: those stay. The
- * listening sockets are shared with the other workers, so that no client is lost that has not been accepted yet; a
- * worker that holds them keeps the port open when the others die.
+ * Accepts a worker's client connections. Holding it keeps connected clients. Workers share the listening
+ * sockets, so that no waiting client is lost, and a worker that holds them keeps the port when others die.
  */
 export class Listener {
   readonly #options: ListenerOptions
@@ -31,25 +29,28 @@ export class Listener {
     this.#port = options.boundPort
   }
 
-  /** Resolves with the port when it listens. @throws what the system says of the host's first address */
+  /**
+   * Resolves with the port.
+   * @throws the system's error for the host's first address
+   */
   async open(): Promise<number> {
     this.#isWanted = true
     const [main, ...others] = await this.#addresses()
     const port = await this.#openMain(main)
     this.#port = port
-    // An address of another family may not be there at all.
+    // An address of another family may not exist.
     await Promise.allSettled(others.map((host, i) => this.#socketAt(i + 1).open({ host, port })))
     if (!this.#isWanted) void this.close()
     return port
   }
 
-  /** Leaves new connections to the other workers, one of which must be open. */
+  /** Leaves new connections to other workers, one of which must be open. */
   hold(): void {
     this.#isWanted = false
     for (const socket of this.#sockets) socket.hold()
   }
 
-  /** Opens it again, as often as it takes; `false` if it was closed meanwhile. */
+  /** Retries until it is open; `false` if it was closed meanwhile. */
   async reopen(): Promise<boolean> {
     this.#isWanted = true
     while (this.#isWanted) {
@@ -63,7 +64,7 @@ export class Listener {
     return this.#isWanted
   }
 
-  /** Resolves when no client is connected any more. */
+  /** Resolves when no client is connected. */
   async close(): Promise<void> {
     this.#isWanted = false
     await Promise.all(this.#sockets.map((socket) => socket.close()))
@@ -89,30 +90,28 @@ export class Listener {
 }
 
 /**
- * Connections that the kernel holds until a worker takes them; it may allow fewer. Those beyond are lost, and their
- * clients try again after a second, the next time after three.
+ * Connections that the kernel holds until a worker accepts them; it may allow fewer. Others are lost, and
+ * their clients retry after one second, then three.
  */
 const BACKLOG = 4_096
 const AGAIN_MS = 500
 
 /**
- * A server's socket, which workers share, and which this one may have without accepting from it.
+ * A server's socket, which workers share, and which may be held without accepting.
  *
- * ```
  *   none ──open()──▶ asking ──its socket has come──▶ open ──hold()──▶ asking ──▶ held ──open()──▶ open
- * ```
  */
 class SharedSocket {
   readonly #server: Server
   #state: 'none' | 'asking' | 'held' | 'open' = 'none'
   #wanted: 'open' | 'held' | 'closed' = 'closed'
-  /** In the words by which workers find each other's socket. */
+  /** Workers find each other's socket by these. */
   #options: ListenOptions = {}
   #begin = (): void => {}
 
   constructor(server: Server) {
     this.#server = server
-    // The caller that opens it gets the error. One that could not be held is opened when it is wanted.
+    // The caller that opens it gets the error. One that could not be held is opened when needed.
     server.on('error', () => (this.#state = 'none')).on('listening', () => (this.#state = 'open'))
     holdListening(server, (begin) => {
       this.#begin = begin
@@ -122,7 +121,10 @@ class SharedSocket {
     })
   }
 
-  /** Resolves with the port when it accepts. @throws what the system says */
+  /**
+   * Resolves with the port.
+   * @throws the system's error
+   */
   async open(options: ListenOptions): Promise<number> {
     this.#options = options
     this.#wanted = 'open'
@@ -137,7 +139,6 @@ class SharedSocket {
     return address.port
   }
 
-  /** Accepts nothing more; connections stay. */
   hold(): void {
     this.#wanted = 'held'
     if (this.#state !== 'open') return
@@ -146,8 +147,8 @@ class SharedSocket {
   }
 
   /**
-   * Resolves when no client is connected any more. Only the socket that listens is closed: a client whose connection is open
-   * is told about the end by an answer, not by a reset.
+   * Resolves when no client is connected. Closes only the listening socket: connected clients learn of the
+   * end from an answer, not from a reset.
    */
   close(): Promise<void> {
     this.#wanted = 'closed'

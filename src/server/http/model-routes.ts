@@ -27,9 +27,8 @@ import {
 } from './model-shapes.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
-/** The models and aliases there are, in the shape of the API that asks: Anthropic's clients say `anthropic-version`. */
+/** Lists models and aliases in the shape of the asking API: Anthropic's clients send `anthropic-version`. */
 export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
-  /** Plane of a client's own Kiro key, once its models are known. */
   const planeOf = async ({ kiroKey, response }: RoutedRequest): Promise<DataPlane> =>
     kiroKey === null ? own : keys.planeWithModels(kiroKey, response)
   const serveList: Route['serve'] = async (routed) => {
@@ -65,7 +64,7 @@ function shapeOptionsOf(plane: DataPlane): ShapeOptions {
   return { searches: plane.config().tools.webSearch }
 }
 
-/** `auto` is Cursor's own word, so it is also listed under a name that no client keeps for itself. */
+/** Lists `auto` under a second name, too: Cursor uses the word itself. */
 function listModels(
   { models }: Catalogue,
   aliases: Readonly<Record<string, string>>,
@@ -81,9 +80,7 @@ function listModels(
 }
 
 /**
- * Finds a model by any spelling that a request may use. In the place of one that is not listed stands the one that would
- * answer: a client that looks a name up means to use it.
- *
+ * Finds a model by any accepted spelling; for an unlisted one, the model that would answer.
  * @throws {GatewayError} GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
 function findModelOf(id: string, plane: DataPlane, namedKey: NamedKey | null): ListedModel {

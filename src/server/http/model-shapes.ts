@@ -6,7 +6,7 @@ import {
   versionOf
 } from '../../kiro/models/models.ts'
 
-/** The API has `created`, which is not known: the day the upstream's API was first seen. */
+/** Required but unknown: the day the upstream's API was first seen. */
 const CREATED_AT = new Date('2025-07-14T00:00:00Z')
 
 /** A name that clients may send as `model`. */
@@ -14,13 +14,11 @@ export interface ListedModel {
   readonly id: string
   readonly name: string
   readonly ownedBy: string
-  /** Facts of the upstream's model; missing for an alias that leads to none. */
+  /** Missing for an alias without a model. */
   readonly facts?: ModelFacts | undefined
 }
 
-/** Options that do not depend on the model. */
 export interface ShapeOptions {
-  /** The gateway searches the web for models. */
   readonly searches: boolean
 }
 
@@ -28,7 +26,7 @@ export function toOpenAiList(models: readonly ListedModel[]) {
   return { object: 'list', data: models.map((model) => toOpenAiModel(model)) }
 }
 
-/** OpenAI's own list has no figures; these are the names by which clients of compatible servers look for them. */
+/** OpenAI's list has no figures; clients of compatible servers look for them under these names. */
 export function toOpenAiModel({ id, name, ownedBy, facts }: ListedModel) {
   const model = { id, object: 'model', created: CREATED_AT.getTime() / 1000, owned_by: ownedBy }
   if (facts === undefined) return model
@@ -46,7 +44,7 @@ export function toOpenAiModel({ id, name, ownedBy, facts }: ListedModel) {
   }
 }
 
-/** For pickers, which show it to people. */
+/** Shown to people in pickers. */
 function describe(facts: ModelFacts): string {
   const { maxInputTokens, maxOutputTokens, id, lifecycle } = facts
   const { efforts, alwaysThinks } = effortsOf(facts)
@@ -81,7 +79,7 @@ export function toAnthropicList(models: readonly ListedModel[], options: ShapeOp
   }
 }
 
-/** Has every member that the vendor's SDK expects; what is not known is `null`. */
+/** Has every member that Anthropic's SDK expects; unknown ones are `null`. */
 export function toAnthropicModel({ id, name, facts }: ListedModel, { searches }: ShapeOptions) {
   return {
     type: 'model',
@@ -99,7 +97,7 @@ export function toAnthropicModel({ id, name, facts }: ListedModel, { searches }:
   }
 }
 
-/** The vendor's name for the line of a model, such as `opus`. */
+/** Anthropic's name of the line, such as `opus`. */
 function lineOf({ id }: ModelFacts): string | null {
   const { family = '' } = versionOf(id) ?? {}
   return family.startsWith('claude-') ? family.slice('claude-'.length) : null
@@ -108,7 +106,7 @@ function lineOf({ id }: ModelFacts): string | null {
 const NO = { supported: false }
 const YES = { supported: true }
 
-/** Capabilities of the model here, in the words of the vendor's own list. */
+/** In the words of Anthropic's list. */
 function capabilitiesOf(facts: ModelFacts, searches: boolean) {
   const { efforts, thinks, alwaysThinks } = effortsOf(facts)
   const takes = (effort: (typeof efforts)[number]) => ({ supported: efforts.includes(effort) })
@@ -131,7 +129,7 @@ function capabilitiesOf(facts: ModelFacts, searches: boolean) {
       max: takes('max')
     },
     image_input: { supported: facts.takesImages },
-    // Where the model takes no documents, it is sent their text.
+    // A model without documents is sent their text.
     pdf_input: YES,
     server_tools: {
       supported: searches,

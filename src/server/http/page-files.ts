@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url'
 import { GatewayError } from '../../shared/errors.ts'
 import type { RoutedRequest } from './router.ts'
 
-/** Found by one of its files: the builds for package and image follow files to their new places, not folders. */
+/** Found by a file: the builds for package and image move files, not folders. */
 const FOLDER = dirname(fileURLToPath(new URL('../../dashboard/page/index.html', import.meta.url)))
 
-/** Files of other packages that the page needs, by the name that they have there. */
+/** Files of packages that the page needs, by their name there. */
 const FROM_PACKAGES: ReadonlyMap<string, string> = new Map([
   ['uplot.js', 'uplot/dist/uPlot.iife.min.js'],
   ['uplot.css', 'uplot/dist/uPlot.min.css']
@@ -26,10 +26,9 @@ const TYPES: ReadonlyMap<string, string> = new Map([
   ['.webmanifest', 'application/manifest+json']
 ])
 
-/** One folder deep, and nothing that begins with a dot. */
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,100}$/
 
-/** Nothing but our own files, and no text that came with a page may run. */
+/** Only our own files may run, and no inline scripts. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -49,18 +48,17 @@ const HEADERS = {
   'referrer-policy': 'no-referrer',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
-  // Asked for again each time, and sent again only when it has changed.
   'cache-control': 'no-cache'
 } as const
 
 interface PageFile {
   readonly bytes: Buffer
   readonly etag: string
-  /** Differs after every change of the file. */
+  /** Changes with the file. */
   readonly version: string
 }
 
-/** The files of the page, read when they are asked for and kept while they do not change. */
+/** Read on request, and cached while unchanged. */
 export class PageFiles {
   /** Bounded by the files that there are. */
   readonly #files = new Map<string, PageFile>()
@@ -83,7 +81,6 @@ export class PageFiles {
     response.writeHead(200, { ...headers, ...length }).end(bytes)
   }
 
-  /** `null` where there is none. */
   async #read(name: string): Promise<PageFile | null> {
     try {
       const path = pathOf(name)

@@ -17,27 +17,25 @@ import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
-/** Paths at which this worker says whether it lives. Answered whatever else is refused. */
+/** Answered whatever else is refused. */
 export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez'])
 
-/** Sources of these routes' answers, besides the worker itself. */
 export interface Sources {
-  /** The primary's latest news. Changes in place. */
+  /** Latest news of the primary. Changes in place. */
   readonly current: {
     readonly status: ClusterStatus
     readonly authenticator: Pick<Authenticator, 'check' | 'checkMetrics'>
   }
   readonly isPrimarySilent: () => boolean
-  /** The metrics of the whole cluster in Prometheus' text format. */
   readonly metricsText: () => Promise<string>
   readonly accountUsage: () => Promise<AccountReport>
-  /** Usage of one named key, or of all keys. */
+  /** `null`: all keys. */
   readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
 }
 
 /**
- * Serves whether this worker is alive (`/health`) and whether requests can be served (`/readyz`). Open: health checks
- * have no key. With one, `/readyz` gives the reasons, and the state of everything.
+ * Serves whether this worker lives (`/health`) and can serve (`/readyz`). No key is needed, as health
+ * checks have none; with one, `/readyz` adds reasons and states.
  */
 export function healthRoutes(
   plane: DataPlane,
@@ -71,7 +69,7 @@ export function healthRoutes(
   return [
     ...Array.from(HEALTH_PATHS, (path) => openRoute(path, serveHealth)),
     openRoute('/readyz', serveReady),
-    // Claude Code asks for it when it starts, to see whether there is a way to its server.
+    // Claude Code asks for it at its start, to see whether it can reach the server.
     openRoute('/api/hello', (routed) => sendJson(routed, 200, { message: 'hello' }))
   ]
 }
@@ -80,7 +78,7 @@ function openRoute(path: string, serve: Route['serve']): Route {
   return { method: 'GET', path, isOpen: true, serve }
 }
 
-/** One of a client, or that of the metrics; where there are no keys, a client of this machine needs none. */
+/** Accepts the metrics key; without keys, a client on this machine needs none. */
 function hasKey(
   authenticator: Sources['current']['authenticator'],
   headers: IncomingHttpHeaders
@@ -99,7 +97,6 @@ function passes(check: () => unknown): boolean {
   }
 }
 
-/** Why no request can be served now. */
 interface Obstacle {
   readonly code: FailureCode
   readonly message: string
@@ -146,7 +143,6 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   return found
 }
 
-/** State of the fleet in the primary's last message. */
 function toFleetAnswer({ standing, sentAt }: FleetTold) {
   const monoMs = Number(process.hrtime.bigint() / 1_000_000n)
   const { name, member, stage, phase, era, maxConnections, free, replicas } = standing
@@ -167,7 +163,7 @@ function toFleetAnswer({ standing, sentAt }: FleetTold) {
   }
 }
 
-/** The metrics of the whole cluster, whichever worker is asked. Needs an operator's key, or that of METRICS_KEY. */
+/** Any worker serves the whole cluster's metrics. Needs an operator key or METRICS_KEY. */
 export function metricsRoute({ metricsText }: Sources): Route {
   const serve = async ({ request, response }: RoutedRequest): Promise<void> => {
     const body = await metricsText()
@@ -178,8 +174,8 @@ export function metricsRoute({ metricsText }: Sources): Route {
 }
 
 /**
- * The account's usage and limits, as the upstream counts them, and each key's usage, as it was recorded here. A named key is told
- * of itself alone.
+ * Serves the account's usage as the upstream counts it, and each key's as recorded here. A named key sees
+ * only its own.
  */
 export function usageRoutes(
   plane: Pick<DataPlane, 'limits'>,
@@ -205,7 +201,6 @@ export function usageRoutes(
   return ['/v1/usage', '/usage'].map((path) => ({ method: 'GET', path, serve }))
 }
 
-/** Until its client leaves. */
 function wishOf({ response }: RoutedRequest): Wish {
   const gone = new AbortController()
   response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
@@ -235,7 +230,7 @@ function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {
   }
 }
 
-/** Beside what the upstream says: what of it is recorded, and how long the plan lasts. For the operator alone. */
+/** For the operator: what of the upstream's count is recorded, and how long the plan lasts. */
 function toOutlookAnswer(outlook: PlanOutlook | null) {
   if (outlook === null) return { recorded: null, forecast: null }
   const { at, today, since, isDrifting, forecast } = outlook
@@ -265,7 +260,7 @@ function toGrowthAnswer({ used, booked, outside }: PlanGrowth) {
   }
 }
 
-/** Credits as people count them. `used` is of the period where there is a limit, else of the last 30 days. */
+/** Credits, not micro-credits. `used`: of the period if there is a limit, else of the last 30 days. */
 function toKeyAnswer({ id, name, credits, today, last30Days }: KeyUsage) {
   const sums = { today: toSumsAnswer(today), last_30_days: toSumsAnswer(last30Days) }
   if (credits === null) {

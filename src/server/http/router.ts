@@ -5,31 +5,25 @@ import { GatewayError } from '../../shared/errors.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { KiroKey } from './auth.ts'
 
-/** A request that was let in, as its route gets it. */
 export interface RoutedRequest {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly requestId: string
-  /** Name of the client's key; empty where the route is open. */
   readonly keyName: string
-  /** `null` for the operator's keys, for Kiro keys, and where there are no keys. */
+  /** `null` for the operator's keys, for Kiro keys, and without keys. */
   readonly namedKey: NamedKey | null
-  /** The Kiro key that the client brings; `null` where it uses the gateway's sign-in. */
+  /** `null` if the client uses the gateway's sign-in. */
   readonly kiroKey: KiroKey | null
-  /** Named parts of the path, decoded. */
   readonly params: Readonly<Record<string, string | undefined>>
 }
 
 export interface Route {
   readonly method: Method
   readonly path: string
-  /** Served without a key. */
   readonly isOpen?: boolean
-  /** Tells of all clients together: the key of one of them is not enough. */
+  /** Concerns all clients: a named key is not enough. */
   readonly isOperators?: boolean
-  /** METRICS_KEY opens it, too. */
   readonly isForMetrics?: boolean
-  /** A session of the dashboard opens it, too. */
   readonly isForSignedIn?: boolean
   readonly serve: (routed: RoutedRequest) => Promise<void> | void
 }
@@ -37,14 +31,13 @@ export interface Route {
 const METHODS = ['GET', 'POST', 'DELETE'] as const
 type Method = (typeof METHODS)[number]
 
-/** Route of a request. */
 export interface Match extends Pick<RoutedRequest, 'params'> {
   readonly route: Route
 }
 
 const MAX_PARAM_CHARS = 200
 
-/** Finds the route of a request. Slashes at the end or in a row make no difference, and HEAD is served as GET. */
+/** Ignores slashes at the end and repeated ones, and serves HEAD as GET. */
 export class Router {
   readonly #routes = findMyWay({
     ignoreTrailingSlash: true,
@@ -59,7 +52,7 @@ export class Router {
     for (const route of routes) this.#routes.on(route.method, route.path, () => route)
   }
 
-  /** @throws {GatewayError} GW_BODY_INVALID where the path is none */
+  /** @throws {GatewayError} GW_BODY_INVALID for an invalid path */
   find(request: IncomingMessage, response: ServerResponse): Match | null {
     const { method } = request
     const served = METHODS.find((one) => one === (method === 'HEAD' ? 'GET' : method))
@@ -67,9 +60,8 @@ export class Router {
   }
 
   /**
-   * The methods that a path takes; empty where no route has it.
-   *
-   * @throws {GatewayError} GW_BODY_INVALID where the path is none
+   * Empty if no route has the path.
+   * @throws {GatewayError} GW_BODY_INVALID for an invalid path
    */
   methodsOf(request: IncomingMessage, response: ServerResponse): readonly Method[] {
     return METHODS.filter((method) => this.#match(method, request, response) !== null)
@@ -90,7 +82,6 @@ function refusePath(what: string): never {
   })
 }
 
-/** Answers a request whose body, if it has one, is of no interest. */
 export function sendJson(
   { request, response }: Pick<RoutedRequest, 'request' | 'response'>,
   status: number,

@@ -16,12 +16,11 @@ import { type LocalAnswer, Turn, type TurnOptions } from '../turn/turn.ts'
 import { ANYONE, type KiroKey } from './auth.ts'
 import type { Route } from './router.ts'
 
-/** Paths of each client API. */
 const AnswerPaths: ReadonlyMap<string, DialectName> = new Map(
   DIALECT_NAMES.flatMap((name) => Dialects[name].paths.map((path) => [path, name] as const))
 )
 
-/** The client API of a path, also of paths below it; `null` where there is none. */
+/** Includes paths below; `null` if there is none. */
 export function dialectOfPath(path: string): DialectName | null {
   for (const [prefix, dialect] of AnswerPaths) {
     if (path === prefix || path.startsWith(`${prefix}/`)) return dialect
@@ -29,7 +28,6 @@ export function dialectOfPath(path: string): DialectName | null {
   return null
 }
 
-/** The routes whose requests are turns: those that ask the upstream, and those that are answered here. */
 export function turnRoutes(parts: TurnParts): readonly Route[] {
   return [
     ...Array.from(AnswerPaths, ([path, dialect]) => turnRoute(path, { ...parts, dialect })),
@@ -70,7 +68,7 @@ function unnamedKeyOf(keyName: string, kiroKey: KiroKey | null): UnnamedKey {
   return keyName === ANYONE ? 'anyone' : 'operator'
 }
 
-/** Serves estimates of a request's tokens (kiro-protocol §9.6): the upstream offers no count. */
+/** Estimates a request's tokens (kiro-protocol §9.6): the upstream offers no count. */
 function countRoutes(parts: TurnParts): readonly Route[] {
   const { plane } = parts
   return DIALECT_NAMES.flatMap((dialect) => {
@@ -88,8 +86,8 @@ function countRoutes(parts: TurnParts): readonly Route[] {
 const LINT_PATH = '/v1/lint'
 
 /**
- * Says of a request of any dialect which rules of the upstream it breaks and what becomes of that. Looks at the body
- * as it would be looked at for an answer, and sends it nowhere.
+ * Reports which rules of the upstream a request breaks and what becomes of that. Converts it as for an
+ * answer, and sends it nowhere.
  */
 function lintRoute(parts: TurnParts): Route {
   const { plane } = parts
@@ -106,14 +104,14 @@ function lintRoute(parts: TurnParts): Route {
         const lint = { dialect: dialect ?? undefined, request: options }
         return plane.transforms.lint(body, lint, { key: place, signal })
       }
-      // What this route itself refuses, it refuses as its client's API would.
+      // Its own refusals use the client's API.
       const spoken = dialect ?? dialectOfHeaders(request.headers)
       await turnRoute(LINT_PATH, { ...parts, dialect: spoken, answerHere }).serve(routed)
     }
   }
 }
 
-/** @throws {GatewayError} GW_BODY_INVALID for a name that is none */
+/** @throws {GatewayError} GW_BODY_INVALID for an unknown name */
 function askedDialect({ url = '' }: IncomingMessage): DialectName | null {
   const at = url.indexOf('?')
   const name = at < 0 ? null : new URLSearchParams(url.slice(at)).get('dialect')

@@ -10,36 +10,36 @@ import { type ClientCensus, type ClientConnection, systemBytes } from './client-
 
 export interface UnreadWatchOptions {
   readonly census: ClientCensus
-  /** Memory for the connections of clients and for what lies unread on them. */
   readonly socketBytes: number
   readonly read?: typeof readUnsentBytes
   readonly readNow?: typeof readUnsentBytesNow
 }
 
-/** Parts of a bound: above the first the system is asked, and room is made down to the second. */
+/** Fractions of a bound: above the first the system is asked, and room is made down to the second. */
 const LOOK_FROM = 3 / 4
 const ROOM_AGAIN = 15 / 16
-/** Between two looks. They may take a fifth of the event loop's time. */
+/** Interval between looks, which may take a fifth of the event loop's time. */
 const LOOK_MS = 250
 const PAUSE_AFTER_LOOK = 4
-/** A client that reads less than this part of what it holds in so long a time goes before others. */
+/** A client that reads less than this part of its unread bytes in this time is reset first. */
 const READ_PART = 1 / 16
 const STALLED_MS = 2_000
 
 /**
- * Bounds what clients leave unread. An answer that was sent lies in the memory of the system until its client reads it, and
- * nothing else shows that it is there.
+ * Bounds what clients leave unread. An answer that was sent lies in the memory of the system until its client reads it,
+ * and nothing else shows that it is there.
  *
- * From three quarters of a bound on, the connections that hold most are given no more until they have been read: their answers
- * wait, and the upstream with them. So a client that reads slowly loses nothing.
+ * From three quarters of a bound on, the connections that hold most are given no more until they have been read: their
+ * answers wait, and the upstream with them. So a client that reads slowly loses nothing.
  *
- * Everything that is written counts as unread until the system is asked what it still holds, before a bound is reached.
+ * Everything written counts as unread until, before a bound is reached, the system is asked what it still holds.
  * Clients without a key have a quarter of the memory for sockets together; beyond that, connections that hold most are
- * reset. Beyond the bound of all clients, connections on which hardly anything is read are reset; beyond twice the bound,
- * those that hold most. A connection that holds less than an even part of the bound is left alone: it would free
- * little, and while there is too much another one holds more. Where the system does not tell (it is not Linux), what was
- * written to a client without a key counts until its connection ends. Of a client with a key the last answer counts while
- * nothing is asked on its connection, where a reset cuts no answer that is being made.
+ * reset. Beyond the bound of all clients, connections that are hardly read are reset; beyond twice the bound, those that
+ * hold most. A connection below an even share of the bound is left alone: it would free little, and another holds more.
+ *
+ * Outside Linux the system does not tell: what was written to a client without a key counts until its connection ends. Of
+ * a client with a key the last answer counts while nothing is asked on its connection, when a reset cuts no answer in the
+ * making.
  */
 export class UnreadWatch {
   readonly #options: UnreadWatchOptions
@@ -47,14 +47,13 @@ export class UnreadWatch {
   #nextLookAt = -Infinity
   #nextLookNowAt = -Infinity
   #fillAtLook = 0
-  /** Connections whose answers wait in this process, which makes the upstream wait. Bounded by the connections. */
+  /** Connections whose answers, and with them the upstream, wait. Bounded by the connections. */
   readonly #held = new Set<Socket>()
 
   constructor(options: UnreadWatchOptions) {
     this.#options = options
   }
 
-  /** Counts what was written to the connection since the last time. */
   onWritten(connection: ClientConnection): void {
     const { census } = this.#options
     const { socket, countedBytes, unreadBytes } = connection
@@ -67,7 +66,6 @@ export class UnreadWatch {
     if (!connection.isKnown) this.#boundStrangers()
   }
 
-  /** Makes room where too much is unread, or finds out whether it is. */
   check(): void {
     const fill = this.#fill
     if (fill <= LOOK_FROM) return this.#hold(new Set())
@@ -89,7 +87,7 @@ export class UnreadWatch {
     }
   }
 
-  /** Connections that are not there leave their memory to what is unread. */
+  /** Unused connections leave their memory to unread bytes. */
   get #bound(): number {
     const { census, socketBytes } = this.#options
     return Math.max(this.#strangersBound, socketBytes - census.size * CONNECTION_BYTES)
@@ -99,7 +97,7 @@ export class UnreadWatch {
     return this.#options.socketBytes * UNREAD_PART
   }
 
-  /** Fill of the bound that is fuller, of strangers or of all; 1 is full. */
+  /** Fill of the fuller bound, strangers' or all; 1 is full. */
   get #fill(): number {
     const { unreadBytes, strangersUnreadBytes } = this.#options.census
     return Math.max(unreadBytes / this.#bound, strangersUnreadBytes / this.#strangersBound)
@@ -115,7 +113,7 @@ export class UnreadWatch {
     this.#isLooking = false
   }
 
-  /** The look on the side was not fast enough. */
+  /** The background look was too slow. */
   #lookNow(): void {
     const { readNow = readUnsentBytesNow } = this.#options
     this.#learn(this.#counted(), readNow())
@@ -150,7 +148,7 @@ export class UnreadWatch {
     this.#makeRoom(2 * this.#bound, () => true)
   }
 
-  /** Sockets that hold an even part or more of what may be unread before the system is asked. */
+  /** Sockets with at least an even share of what may be unread before the system is asked. */
   #largeSockets(): ReadonlySet<Socket> {
     const largest = this.#largest()
     const evenPart = (this.#bound * LOOK_FROM) / largest.length
@@ -158,7 +156,7 @@ export class UnreadWatch {
     return new Set(large.map(({ socket }) => socket))
   }
 
-  /** Has these sockets give the system no more, so that their `write()` is soon false, and the others go on. */
+  /** Stops writing to these sockets, so that their `write()` soon returns false. */
   #hold(sockets: ReadonlySet<Socket>): void {
     for (const socket of this.#held) {
       if (sockets.has(socket)) continue
@@ -184,7 +182,6 @@ export class UnreadWatch {
     }
   }
 
-  /** Connections that may hold something unread, by how much it is. */
   #largest(): readonly ClientConnection[] {
     return Array.from(this.#options.census.all())
       .filter(({ unreadBytes }) => unreadBytes > 0)
@@ -193,8 +190,8 @@ export class UnreadWatch {
 }
 
 /**
- * Returns the bytes that a client with a key may have left unread where the system does not tell. While an answer is being
- * made, its maker watches the reader. The next request shows that the one before was read.
+ * Bytes that a client with a key may have left unread if the system does not tell. While an answer is made,
+ * its maker watches the reader; the next request shows that the last answer was read.
  */
 function untoldBytesOf(
   { socket, standing, bytesWritten }: ClientConnection,

@@ -2,21 +2,21 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ErrorReply } from '../../dialects/dialect.ts'
 import { isInCrumbs, isUninvited } from '../plane/request-body.ts'
 
-/** Many clients read no answer before they have sent their body. How much of it is read and discarded, and for how long. */
+/** Bounds of discarding a body: many clients read no answer before they have sent theirs. */
 export interface Patience {
   readonly maxBytes: number
   readonly timeoutMs: number
 }
 
-/** Towards a client that has shown no key: an ordinary body is read to its end. */
+/** For a client without a key: an ordinary body is read to its end. */
 export const STRANGER: Patience = { maxBytes: 8 * 1024 * 1024, timeoutMs: 10_000 }
-/** Towards one that has: it is to read that its body is too large. */
+/** For a client with a key, which should learn that its body is too large. */
 export const KNOWN: Patience = { maxBytes: 256 * 1024 * 1024, timeoutMs: 10_000 }
 
 /**
- * Answers a request whose body may not have been read. The answer is sent whole at once, but ended only when the rest
- * of the body has been discarded: the end of an answer may close the connection, and a client that is still
- * sending would then see a reset instead of the answer. A body that its client has not been asked for is not waited for.
+ * Answers a request before its body was read. The answer is sent at once, but ended only when the rest of
+ * the body was discarded: an end may close the connection, and a client that still sends would see a reset
+ * instead. A body that was not asked for (`expect`) is not awaited.
  */
 export function answerEarly(
   request: IncomingMessage,
@@ -26,7 +26,7 @@ export function answerEarly(
 ): void {
   const own = { ...headers, 'content-length': Buffer.byteLength(body) }
   if (isUninvited(request)) {
-    // Its client may send the body or not: only a connection that ends is clear to both.
+    // The client may send the body or not: only closing is unambiguous.
     response.writeHead(status, { ...own, connection: 'close' }).end(body)
     return
   }
@@ -40,8 +40,8 @@ export function answerEarly(
 }
 
 /**
- * Discards the rest of a body and then calls `onOver`. What does not come to an end loses its connection:
- * clients that have vanished say nothing, and would keep it for ever.
+ * Discards a body and then calls `onOver`. Beyond its patience the connection is cut: vanished clients send
+ * no end.
  */
 export function discardRest(
   request: IncomingMessage,
@@ -70,21 +70,20 @@ export function discardRest(
 }
 
 const TICK_MS = 20
-/** Limit for all connections together: 20 MB in a second cost a twentieth of a core. */
+/** For all connections: 20 MB a second cost a twentieth of a core. */
 const BYTES_A_TICK = 400 * 1024
-/** Bytes that a connection may send in its turn; the system gives out no less at once. */
+/** Share of one connection in its turn; the system delivers no less at once. */
 const MIN_SHARE_BYTES = 64 * 1024
 
 /**
- * Pace of reading unwanted bytes: clients that send as fast as they can would otherwise occupy the event loop. Each may
- * send a share, and then waits for its next turn; one that is alone is soon through.
+ * Paces the reading of unwanted bytes, which would otherwise occupy the event loop. Connections take turns
+ * with a share each; a single one is soon through.
  */
 class DiscardPace {
-  /** Remaining share of each, those first whose turn is next. Bounded by the number of connections. */
+  /** Remaining shares, in order of turns. Bounded by the number of connections. */
   readonly #shares = new Map<IncomingMessage, number>()
   #ticks: NodeJS.Timeout | null = null
 
-  /** Begins to read. */
   join(request: IncomingMessage): void {
     this.#shares.set(request, MIN_SHARE_BYTES)
     this.#ticks ??= setInterval(() => this.#tick(), TICK_MS).unref()

@@ -21,22 +21,18 @@ import type { FetchTerms, UrlFetcher } from '../plane/url-fetcher.ts'
 
 export interface ClientBody {
   readonly dialect: DialectName
-  /** Taken: its bytes may have moved to a thread afterwards. */
+  /** Taken: a thread may get its bytes. */
   readonly body: Uint8Array
   readonly memory: BodyMemory
-  /** Name of its client's key. */
   readonly key: string
-  /** By what it takes turns with others. */
   readonly place: string
-  /** `null` where the client's key is none that has limits. */
+  /** `null` for a key that has no limits. */
   readonly namedKey: NamedKey | null
-  /** Session marks given by the client. */
   readonly marks?: ClientMarks
 }
 
 /**
- * Makes the upstream's request of a client's body, with everything that the body only refers to.
- *
+ * Converts a client's body, with everything that it refers to.
  * @throws {GatewayError} what the request deserves, and all of `TransformPool.run()`
  */
 export async function convertClientBody(
@@ -57,13 +53,10 @@ export async function convertClientBody(
   return convertWithAttachments(plane, marked, memory, { key: place, signal })
 }
 
-/** Hosts on which documents have never been seen (kiro-protocol §4.15). */
+/** Hosts that were never seen to take documents (kiro-protocol §4.15). */
 const OLD_HOST = /^https:\/\/(?:q|codewhisperer)\./i
 
-/**
- * The form that the upstream takes and what it has refused before, as far as that is known. Should it be another matter in the
- * end, the payload is written anew.
- */
+/** Form and refusals as known now. If they change, the payload is rewritten. */
 function wayNow(plane: DataPlane): Pick<RequestOptions, 'form' | 'refused'> {
   const { credentials, conversations } = plane
   if (credentials.problem !== null) return { form: 'path' }
@@ -71,7 +64,6 @@ function wayNow(plane: DataPlane): Pick<RequestOptions, 'form' | 'refused'> {
   return { form, refused: { account: snapshot.id, lessons: conversations.lessons() } }
 }
 
-/** Options of a conversion from the present settings and catalogue, and the client's key. */
 export function requestOptionsOf(
   plane: Pick<DataPlane, 'config' | 'catalogue'>,
   key: Pick<NamedKey, 'name' | 'models'> | null
@@ -92,19 +84,16 @@ export function requestOptionsOf(
   }
 }
 
-/** The part of a `DataPlane` that gets attachments and converts. */
 export interface AttachmentPlane {
   readonly transforms: Pick<TransformPool, 'run' | 'readPdf'>
   readonly fetcher: Pick<UrlFetcher, 'fetch'>
   readonly config: () => Pick<Config, 'fetch'>
 }
 
-/** Attachments of one request that are fetched; a conversation needs no more. */
 const MAX_URLS = 20
 
 /**
- * Converts a body, after fetching what it names by URL or reading its PDFs.
- *
+ * Fetches URLs and reads PDFs, then converts.
  * @throws {GatewayError} GW_MEMORY_FULL without room for what was fetched, and all of `TransformPool.run()`
  */
 export async function convertWithAttachments(
@@ -128,8 +117,8 @@ export async function convertWithAttachments(
 }
 
 /**
- * Converts, and again where the payload becomes so large that memory has to be set aside for it before it is there: for
- * what it comes to at least, and at most once more for what it is.
+ * Converts, and again if the payload needs more memory than usual: with its lower bound reserved, and at
+ * most once more with its size.
  */
 async function runInRoom(
   plane: AttachmentPlane,
@@ -146,7 +135,6 @@ async function runInRoom(
   return runInRoom(plane, { ...job, body, options: more }, room, owner)
 }
 
-/** The second PDF of a request that takes too much ends the request. */
 const MAX_COSTLY_PDFS = 2
 
 interface PdfTerms {
@@ -158,13 +146,12 @@ interface PdfTerms {
 interface UnreadAttachments {
   readonly fetched: Readonly<Record<string, FetchedContent>>
   readonly pdfs: readonly Uint8Array[]
-  /** Documents to fetch; those sent natively are not read. */
+  /** Sent natively, so not read. */
   readonly documentUrls: readonly string[]
 }
 
 /**
- * Reads the PDFs among what was got, one after the other: each takes its turn anew.
- *
+ * Reads PDFs one by one: each waits for its turn.
  * @throws {GatewayError} GW_BODY_INVALID for several that take too much
  */
 async function readPdfs(
@@ -193,7 +180,7 @@ async function readPdfs(
   return { fetched: contents, pdfs: texts }
 }
 
-/** Beside so many characters of other documents. */
+/** `besideChars`: of other documents. */
 function isSendable({ base64 }: { readonly base64: string }, besideChars: number): boolean {
   const fits = base64.length + besideChars <= UpstreamLimits.documentChars
   return fits && !isEncryptedPdf(Buffer.from(base64, 'base64'))
@@ -208,12 +195,12 @@ function ofBase64(base64: string): Uint8Array {
   return new Uint8Array(Buffer.from(base64, 'base64'))
 }
 
-/** Memory is set aside in steps of this size while content arrives. */
+/** Reservation while content arrives. */
 const STEP_BYTES = 256 * 1024
 /** Content is held as base64. */
 const BASE64_FACTOR = 4 / 3
 
-/** Makes room beside a body for what is fetched, before it is kept: its size is not known in advance. */
+/** Reserves memory for fetched content before it is kept, as its size is unknown. */
 function admitInto(room: BodyRoom, bodyBytes: number): FetchTerms['admit'] {
   let fetchedBytes = 0
   let admittedBytes = 0
@@ -225,7 +212,6 @@ function admitInto(room: BodyRoom, bodyBytes: number): FetchTerms['admit'] {
   }
 }
 
-/** All of them, or none: what one of them rejects with ends the others. */
 async function fetchAll(
   plane: AttachmentPlane,
   urls: readonly string[],
@@ -254,11 +240,10 @@ async function fetchAll(
 }
 
 /**
- * The earlier answers that a body refers to by id, instead of repeating parts of them; for `RequestOptions.answers`.
- * Only what was kept for the same key is found. Most bodies refer to nothing, which costs a search through their bytes.
- * Waits for memory as a body of that size does.
- *
- * @throws {GatewayError} GW_BODY_TOO_LARGE, GW_MEMORY_FULL when body and answers are too much together.
+ * Finds earlier answers that a body refers to by id, for `RequestOptions.answers`; only those of the same
+ * key. Most bodies refer to nothing, which costs a search through their bytes. Waits for memory like a body
+ * of their size.
+ * @throws {GatewayError} GW_BODY_TOO_LARGE, GW_MEMORY_FULL if body and answers are too large together
  */
 export async function referencedAnswers(
   plane: Pick<DataPlane, 'items' | 'config'>,

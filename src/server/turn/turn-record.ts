@@ -19,22 +19,21 @@ import type { TurnCapture } from '../plane/turn-capture.ts'
 export interface TurnRecord {
   readonly requestId: string
   readonly route: string
-  /** The name of a named key; else `null`. */
+  /** `null` for other kinds of keys. */
   readonly keyName: string | null
-  /** As answered; 499 when the client had left. */
+  /** 499 if the client left. */
   readonly status: number
   readonly error: GatewayError | null
   readonly plan: ReplyPlan | null
-  /** Bytes of the client's request, and of all that it was sent. */
+  /** Bytes received and sent. */
   readonly bodyBytes: number
   readonly bytesOut: number
   readonly method: string
-  /** Hash that distinguishes keys in the log without revealing them; `null` without keys. */
+  /** Tells keys apart in the log without revealing them; `null` without keys. */
   readonly keyHash: string | null
   readonly progress: Progress
-  /** Answered without the upstream: it is counted here, others by the primary, from their rows. */
+  /** Answered without the upstream: counted here; the primary counts others from their rows. */
   readonly isLocal?: boolean
-  /** Trace id if traces are on. */
   readonly traceId?: string | undefined
 }
 
@@ -45,8 +44,8 @@ export interface TurnRecorders {
 }
 
 /**
- * Writes one log line, never with content, and one set of metrics for a request that is over. Requests that were refused
- * before the upstream was asked, by the hundred, have no line each.
+ * Writes a request's log line, without content, and its metrics. Requests refused before the upstream,
+ * maybe hundreds, have no line each.
  */
 export function recordTurn({ metrics, log, refusals }: TurnRecorders, record: TurnRecord): void {
   const { error } = record
@@ -64,14 +63,13 @@ export function recordTurn({ metrics, log, refusals }: TurnRecorders, record: Tu
   else log.warn(facts, error.name === 'PoolTimeout' ? 'PoolTimeout' : 'request failed')
 }
 
-/** Enough of the name of a client's key to tell keys apart in the log. */
 const KEY_HASH_CHARS = 16
 
 export function keyHashOf(keyName: string): string {
   return keyName.slice(0, KEY_HASH_CHARS)
 }
 
-/** A client may have it happen as often as it likes: the upstream was not asked, and nothing of ours is wrong. */
+/** A client can cause it at will: the upstream was not asked, and nothing of ours is wrong. */
 function isCheap({ error, progress }: TurnRecord): boolean {
   return progress.attempts === 0 && error?.source === 'downstream'
 }
@@ -81,14 +79,14 @@ function countLocal(metrics: Metrics, { route, status, error, progress }: TurnRe
   metrics.requestSeconds.observe({ route }, progress.totalMs() / 1000)
 }
 
-/** Factor on the usual price that the upstream charges for the whole request. */
+/** Factor on the usual price for the whole request. */
 function priceFactor({ plan, progress: { usage } }: TurnRecord): number {
   if (plan === null || usage === null) return 1
   const { inputTokens, cacheReadTokens = 0, cacheWriteTokens = 0 } = usage
   return priceFactorOf(plan.upstreamModel, inputTokens + cacheReadTokens + cacheWriteTokens)
 }
 
-/** Names that people know from other gateways, as OpenTelemetry writes them. What is undefined is not written. */
+/** OpenTelemetry's names, as other gateways write. Undefined members are left out. */
 function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
   const { plan, progress, error } = record
   const { account, attempts, usage, lastCall, metered, charged } = progress
@@ -141,7 +139,6 @@ function toErrorFacts({ progress }: TurnRecord, error: GatewayError): object {
   }
 }
 
-/** Row for the primary: for metrics, for the limits of keys, and for the record of usage. */
 export function toUsageRow(
   record: TurnRecord,
   { worker, ...who }: Pick<UsageRow, 'key' | 'client' | 'dialect'> & Pick<TurnFacts, 'worker'>
@@ -184,13 +181,12 @@ export function toUsageRow(
   }
 }
 
-/** The model that the client named, where another one answers. */
+/** The client's model, if another one answers. */
 function askedFor(plan: ReplyPlan | null): Pick<TurnFacts, 'modelAsked'> {
   if (plan === null || plan.asked.model === plan.upstreamModel) return {}
   return { modelAsked: cut(plan.asked.model, MAX_MODEL_CHARS) }
 }
 
-/** The beginnings of texts that may be long; the log has them whole. */
 const MAX_REASON_CHARS = 600
 const MAX_DETAIL_CHARS = 300
 
@@ -204,10 +200,8 @@ function toFailure({ message, detail }: GatewayError, { lastCall }: Progress): F
   }
 }
 
-/** Most requests need none. */
 const MAX_REPAIRS_TOLD = 8
 
-/** Facts for the trace. */
 export function toTracedTurn(
   record: TurnRecord,
   who: Pick<TracedTurn, 'client' | 'dialect'>
@@ -238,10 +232,10 @@ export function toTracedTurn(
   }
 }
 
-/** More than any model's name has: without a list of models clients choose what stands there. */
+/** Without a list of models clients choose what stands there. */
 const MAX_MODEL_CHARS = 256
 
-/** Programs by what their user agents begin with or contain; the first that fits. */
+/** By user agent; the first match decides. */
 const FAMILIES: readonly (readonly [sign: RegExp, family: string])[] = [
   [/^claude-(cli|code)\b/i, 'claude-code'],
   [/^codex\b|^codex_/i, 'codex'],
@@ -265,8 +259,8 @@ const FAMILIES: readonly (readonly [sign: RegExp, family: string])[] = [
 const MAX_LOOKED_AT_CHARS = 256
 
 /**
- * Name of a client in the record of usage: one for all versions of a program. An unknown client goes by the first word
- * of its user agent, which any client may choose: consumers need a bound of their own.
+ * Names a client program in the record of usage, without its version. An unknown one is named by the first
+ * word of its user agent, which clients choose freely: consumers must bound them.
  */
 export function clientFamilyOf(userAgent: string | undefined): string {
   const text = (userAgent ?? '').slice(0, MAX_LOOKED_AT_CHARS)
@@ -278,27 +272,25 @@ export function clientFamilyOf(userAgent: string | undefined): string {
 
 const UNKNOWN_CLIENT = 'other'
 
-/** The plan, with the repairs that were made while it was carried out. */
+/** Adds repairs made while carrying the plan out. */
 export function asCarriedOut(plan: ReplyPlan, payload: RequestPayload | null): ReplyPlan {
   const made: readonly RepairCode[] = payload?.changes ?? []
   return made.length === 0 ? plan : { ...plan, repairs: [...plan.repairs, ...made] }
 }
 
-/** Parts that a debug file needs. */
 export type DebugPlane = Pick<DataPlane, 'debug'> & {
   readonly transforms: Pick<TransformPool, 'inlineMaxBytes' | 'outline'>
 }
 
 /**
- * The debug file of one request, where the operator asked for it: how it was built, and none of its text. Beside it, where
- * that was asked for too, the capture of what was said.
+ * Debug file of one request, if the operator asked for it: its structure without any text, and the capture
+ * of what was said if that was asked for.
  */
 export class TurnDebug {
   readonly content: TurnCapture | null
   readonly #plane: DebugPlane
   readonly #mode: 'errors' | 'all'
   #payload: RequestPayload | null = null
-  /** JSON text; `null` where it was not looked at. */
   #outline: Promise<string | null> | null = null
 
   constructor(plane: DebugPlane, mode: 'errors' | 'all', content: TurnCapture | null = null) {
@@ -307,18 +299,17 @@ export class TurnDebug {
     this.content = content
   }
 
-  /** The upstream's request is made; it will be gone by the time that it has been answered. */
+  /** The payload is gone by the time it is answered. */
   noteRequest(payload: RequestPayload): void {
     this.#payload = payload
     if (this.#mode === 'all') this.#outlinePayload()
   }
 
-  /** It failed: what is left of it is looked at now. */
   noteFailure(error: GatewayError): void {
     if (this.#outline === null && this.#isWanted(error)) this.#outlinePayload()
   }
 
-  /** The request is over. Never rejects. */
+  /** Never rejects. */
   async keep(record: DebuggedTurn): Promise<void> {
     const { requestId, error } = record
     const { content } = this
@@ -332,7 +323,7 @@ export class TurnDebug {
     await this.#plane.debug.keep(requestId, facts, `  ${outline?.trimStart() ?? left}`)
   }
 
-  /** A client that left before it had its answer (499) is not a failure. */
+  /** A client that left (499) is no failure. */
   #isWanted(error: GatewayError | null): boolean {
     return this.#mode === 'all' || (error !== null && error.status !== 499)
   }
@@ -347,7 +338,6 @@ export class TurnDebug {
   }
 }
 
-/** Parts of a request for its debug file. */
 type DebuggedTurn = Pick<
   TurnRecord,
   'requestId' | 'route' | 'status' | 'plan' | 'error' | 'progress'

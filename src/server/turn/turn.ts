@@ -40,30 +40,28 @@ import {
 export interface TurnOptions {
   readonly plane: DataPlane
   readonly dialect: DialectName
-  /** Name of the route in log and metrics. */
   readonly route: string
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly requestId: string
   readonly keyName: string
-  /** By what it takes turns with other requests: the name of its key, or one that several keys share. */
+  /** Name for taking turns: of the key, or one that several keys share. */
   readonly place: string
-  /** `null` where the client's key is none that has limits. */
+  /** `null` for a key that has no limits. */
   readonly namedKey: NamedKey | null
-  /** Account of the usage: the id of a named key, or the other kind of key. */
+  /** Id of a named key, or the other kind of key. */
   readonly usageKey: string
   readonly log: Logger
-  /** Answer without the upstream; it needs memory and a thread, but no connection and no credential. */
+  /** Answers without the upstream: needs memory and a thread, but no connection and no credential. */
   readonly answerHere?: LocalAnswer
 }
 
-/** Makes the answer's body of the client's. */
 export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<object>
 
 /**
- * One request, from its first byte to its log line (architecture §2): body, transform, permit, upstream, answer.
- * Everything it holds is given back by the time `run()` resolves, or shortly after by the exchange. An answer that is read on
- * for its metering keeps its turn, and nothing else.
+ * One request, from its first byte to its log line (architecture §2): body, conversion, permit, upstream,
+ * answer. Frees everything by the time `run()` resolves, but for the exchange, shortly after. An answer
+ * that is read on for its metering keeps only its turn.
  */
 export class Turn implements OpenTurn {
   readonly #options: TurnOptions
@@ -75,7 +73,7 @@ export class Turn implements OpenTurn {
     if (!this.#options.response.writableFinished)
       this.#gone.abort(new GatewayError('GW_CLIENT_CLOSED'))
   }
-  /** Its connection was reset, as what its client left unread took too much memory. */
+  /** The connection was reset because unread bytes took too much memory. */
   readonly #onUnread = (): void => {
     const { response } = this.#options
     if (response.writableFinished) return
@@ -85,13 +83,12 @@ export class Turn implements OpenTurn {
   readonly #debug: TurnDebug | null
   #plan: ReplyPlan | null = null
   #payload: RequestPayload | null = null
-  /** Held until the client has its answer: the plan is, too. */
+  /** Held with the plan until the client has its answer. */
   #memory: BodyMemory | null = null
   #sink: AnswerSink | null = null
-  /** Held until the client has the answer: it may read slowly. */
+  /** Held until the client, which may be slow, has the answer. */
   #room: AnswerMemory | null = null
   #bodyBytes = 0
-  /** By its connection, before it came: others may have been answered there. */
   readonly #writtenBefore: number
 
   constructor(options: TurnOptions) {
@@ -109,8 +106,8 @@ export class Turn implements OpenTurn {
   }
 
   /**
-   * Never rejects: a failure is answered, in the client's dialect, and logged. Resolves once the client has been
-   * sent everything, or is gone, and it is known what that has cost.
+   * Never rejects: failures are answered and logged. Resolves once the client has everything, or is gone,
+   * and the cost is known.
    */
   async run(): Promise<void> {
     const { plane, response, answerHere } = this.#options
@@ -137,7 +134,7 @@ export class Turn implements OpenTurn {
     this.#record(error, status)
   }
 
-  /** As answered; 499 when the client has left. */
+  /** 499 if the client has left. */
   get #status(): number {
     const { response } = this.#options
     return response.destroyed && !response.writableFinished ? 499 : response.statusCode
@@ -156,12 +153,10 @@ export class Turn implements OpenTurn {
     return this.#progress.isWaiting
   }
 
-  /** Ends it early; the client is told why. */
   abort(error: GatewayError): void {
     this.#gone.abort(error)
   }
 
-  /** Gives the failure that was answered, if it was one. */
   async #answer(): Promise<GatewayError | null> {
     const { plane, answerHere } = this.#options
     try {
@@ -171,7 +166,7 @@ export class Turn implements OpenTurn {
       return null
     } catch (cause) {
       const error = asGatewayError(cause)
-      // Its client may take 10 s to send the rest of a body that is discarded.
+      // The client may take 10 s to send the rest of a discarded body.
       if (this.#progress.owed === null) this.#memory?.release()
       this.#debug?.noteFailure(error)
       this.#answerError(error)
@@ -207,7 +202,7 @@ export class Turn implements OpenTurn {
     if (limits !== null) await limits.admit({ ...waiter, signal })
     const waited = new WaitClock(this.#arrivedAt)
     using stream = limits?.hasStreams === true ? await this.#takeStream(limits, waited) : null
-    // Nor is one that would be refused for want of a permit: this refuses it as the queue would.
+    // Refuses without a body what the queue would refuse with one.
     if (plane.lease.isFull(place)) (await plane.lease.acquire(waiter, signal)).release()
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())
     this.#plan = plan
@@ -228,7 +223,7 @@ export class Turn implements OpenTurn {
       await answerInRounds(plane, { ...question, rounds: plan.rounds })
     } else {
       const { measuredInputTokens: measured } = await askUpstream(plane, question)
-      // What was measured of a changed conversation says nothing about this one.
+      // Measurements of a changed conversation do not apply to this one.
       if (measured !== null && payload.changes.length === 0) {
         plane.calibration.learn(plan.upstreamModel, estimatedTokens, measured)
       }
@@ -236,7 +231,7 @@ export class Turn implements OpenTurn {
     progress.end('stream')
   }
 
-  /** Before the body: what waits for others of its key, for as long as they run, must not hold memory that keeps out other keys. */
+  /** Precedes the body: waits for other streams of the key can be long, and must not hold memory. */
   async #takeStream(limits: TurnLimits, waited: WaitClock): Promise<KeyStream | null> {
     const progress = this.#progress
     progress.beginWait()
@@ -262,7 +257,7 @@ export class Turn implements OpenTurn {
     return { dialect, body, memory, key, place, namedKey, marks: marksOf(request.headers) }
   }
 
-  /** Converts the body to the payload. When this returns, the body is no longer referenced. */
+  /** When this returns, the body is not referenced any more. */
   async #convert(body: ClientBody) {
     const { plane } = this.#options
     const { memory } = body
@@ -280,7 +275,6 @@ export class Turn implements OpenTurn {
     return { payload, plan: { ...plan, inputTokens, repairs }, estimatedTokens }
   }
 
-  /** Creates the sink that its plan asks for: streamed or in one piece, and stored for later or not. */
   #createSink(plan: ReplyPlan, room: AnswerMemory): AnswerSink {
     const { plane, response, keyName: owner } = this.#options
     const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
@@ -304,7 +298,7 @@ export class Turn implements OpenTurn {
     })
   }
 
-  /** Headers of every answer; of errors, too, since a repair may be what the upstream refused. */
+  /** Also sent with errors, since the upstream may have refused a repair. */
   get #usualHeaders(): Readonly<Record<string, string>> {
     const { repairs = [], upstreamModel = '' } = this.#toldPlan ?? {}
     const isOther = repairs.includes('model-substituted') && HEADER_TEXT.test(upstreamModel)
@@ -373,10 +367,9 @@ export class Turn implements OpenTurn {
   }
 }
 
-/** The upstream's list of models may hold anything. */
+/** The upstream's model names may hold anything. */
 const HEADER_TEXT = /^[\x21-\x7e]+$/
 
-/** In seconds. */
 function unixTime(): number {
   return Math.floor(Date.now() / 1000)
 }
