@@ -26,16 +26,14 @@ import { PrimaryPulse } from './plane/primary-pulse.ts'
 import { addWatchers } from './plane/turn-watchers.ts'
 import { UsageReports } from './plane/usage-reports.ts'
 
-/** Time for clients to read why their answer was cut short by the drain. */
+/** Time for clients to read why the drain cut their answer. */
 const LAST_WORDS_MS = 1_000
 
 /**
  * The data plane of one worker: wires what serves requests, and drains it.
  *
- * ```
  *   waiting ──worker.start──▶ serving ──drain()──▶ draining ──▶ stopped
  *                                └───retire()──▶ retiring ──┘ the last client has left, or the last stream has ended
- * ```
  */
 export class GatewayWorker {
   readonly #channel: Channel<ToWorker, FromWorker>
@@ -49,7 +47,7 @@ export class GatewayWorker {
   }
   #parts: Parts | null = null
 
-  /** Says hello at once and serves as soon as the primary has said how. */
+  /** Serves as soon as the primary has said how. */
   constructor(endpoint: Endpoint, logStream: LogStream) {
     this.#logStream = logStream
     const channel = new Channel<ToWorker, FromWorker>(endpoint)
@@ -59,19 +57,19 @@ export class GatewayWorker {
     channel.send({ type: 'worker.hello' })
   }
 
-  /** Resolves when everything is closed and the process may end. */
+  /** Resolves when the process may end. */
   get stopped(): Promise<void> {
     return this.#stopped.promise
   }
 
-  /** Accepts nothing new, lets running streams end within `DRAIN_TIMEOUT`, closes. Further calls do nothing. */
+  /** Accepts nothing new, lets streams end within `DRAIN_TIMEOUT`, closes. Idempotent. */
   drain(): void {
     this.#end(this.#parts?.current.config.cluster.drainTimeoutMs ?? 0)
   }
 
   /**
-   * For a worker whose successor serves: takes no new connections, and serves those that are open a last time. Ends
-   * when they are closed. After `DRAIN_TIMEOUT` it waits for streams alone, which are cut after `patienceMs` more.
+   * For a worker whose successor serves: takes no new connections, and serves open ones a last time. After
+   * `DRAIN_TIMEOUT` it waits for streams only, and cuts them after `patienceMs` more.
    */
   retire(patienceMs: number): void {
     if (this.#life.state !== 'open') return
@@ -92,7 +90,6 @@ export class GatewayWorker {
     this.#end(0)
   }
 
-  /** Streams may take so much longer. */
   #end(timeoutMs: number): void {
     if (this.#life.state === 'draining') return
     this.#life.state = 'draining'
@@ -245,7 +242,6 @@ interface Parts {
   readonly current: Current
 }
 
-/** Latest message of the primary. */
 interface Current {
   config: Config
   book: KeyBook
@@ -270,7 +266,7 @@ function changeKeys({ current, plane }: Pick<Parts, 'current' | 'plane'>, book: 
   plane.account.refuseOthers()
 }
 
-/** Takes settings that were read again into use; streams go on as they are. */
+/** Applies reloaded settings; streams go on unchanged. */
 function changeConfig({ plane, log, current }: Parts, config: Config): void {
   current.config = config
   current.authenticator = authenticatorOf(current)
@@ -345,7 +341,7 @@ function createParts(
   return { plane, listener, connections, metrics, usage, pages, log, refusals, current }
 }
 
-/** Clients send the headers of a request at once; only its body may take its time. */
+/** Clients send headers at once; only a body may take its time. */
 const HEADERS_TIMEOUT_MS = 20_000
 
 function listenProblem(cause: unknown, host: string, port: number): string {

@@ -10,10 +10,13 @@ const NOT_ADMITTED =
 const LIKELY_LOCKED =
   'The upstream has suspected abuse of this account within the last day, which is the likely cause. Stop using the account for automation and contact Kiro support.'
 
-/** Qwen Code asks for 40 minutes after any other 429; it looks for "quota", "exhausted" and "reset at" (kiro-protocol §8.6). */
+/**
+ * Qwen Code retries for 40 minutes after any other 429; it looks for "quota", "exhausted" and "reset at"
+ * (kiro-protocol §8.6).
+ */
 const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
 
-/** Explains a refusal to those who did not meet it. The upstream's own words may quote the client that did. */
+/** Words a refusal for clients that did not receive it; the upstream's words may quote the client that did. */
 export function wordBar(code: ErrorCode, isSuspect: boolean): string {
   const { message } = ErrorTable[code]
   if (code === 'GW_UPSTREAM_QUOTA') return `${message} ${QUOTA_EXHAUSTED}`
@@ -24,7 +27,6 @@ function adviceFor(isSuspect: boolean): string {
   return isSuspect ? LIKELY_LOCKED : NOT_ADMITTED
 }
 
-/** A refusal, with what it means for an account on which abuse was suspected lately, or not. */
 export function inContext(
   error: GatewayError,
   { status, message }: UpstreamFault,

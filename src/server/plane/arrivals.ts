@@ -1,25 +1,24 @@
 /**
- * New connections of clients. Node accepts one in each turn of the event loop, so while turns are long others wait in the
- * system: as long as every turn brings one.
+ * New connections of clients. Node accepts one per turn of the event loop, so while every turn brings one,
+ * others wait in the system.
  */
 export class Arrivals {
   readonly #onAccepted: (waitedMs: number) => void
-  /** When the first of those was accepted that have waited together; `null` while none waits. */
+  /** When the first of the waiting connections was accepted; `null` while none waits. */
   #since: number | null = null
   #together = 0
   #hasCome = false
 
-  /** `onAccepted` is told how long a connection has waited at most since another was accepted. */
+  /** `onAccepted` hears how long a connection can have waited since another was accepted. */
   constructor(onAccepted: (waitedMs: number) => void = () => {}) {
     this.#onAccepted = onAccepted
   }
 
-  /** Others may wait: the last turn brought one. */
   get areWaiting(): boolean {
     return this.#since !== null
   }
 
-  /** Counts a connection that was just accepted; gives how many have come without a turn between them. */
+  /** Returns how many came without a turn between them. */
   arrived(): number {
     const now = performance.now()
     if (this.#since === null) {

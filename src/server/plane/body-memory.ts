@@ -6,56 +6,49 @@ import type { DataPlane } from './data-plane.ts'
 import type { BodyRoom } from './request-body.ts'
 
 /**
- * Bytes of memory that a body of one byte takes at most while it is converted; the heaps of threads are planned
- * for themselves.
- *
- * Measured as array buffers at their peak, with coding agents' bodies of 5 and 10 MB in both dialects: a thread is
- * moved the body and moves a payload of 1.03 back, so that both together take 2.03 and this thread never more than
- * 1.03 of it. What is converted inline takes 2.03 as well and beside it 7 to 8 times its size of this heap, most of
- * it garbage at once: it is counted with more, which costs little at its size.
+ * Bytes of memory per byte of body during conversion; heaps of threads are planned separately.
+ * Measured as peak array buffers, with coding agents' bodies of 5 and 10 MB: a thread gets the body and
+ * returns a payload of 1.03, so both take 2.03, and this thread at most 1.03 of it. Inline conversion also
+ * takes 7 to 8 times the size of this heap, mostly garbage: it is counted with more, which costs little at
+ * its size.
  */
 const FACTOR_IN_THREAD = 2
 const FACTOR_INLINE = 4
-/** The payload, and once more where it is copied for another attempt, until the answer begins. */
+/** The payload and its copy for another attempt, until the answer begins. */
 const FACTOR_WHILE_HELD = 2
 
-/** Bodies up to this size have a lane of their own beside the budget, so that large ones never hold them up. */
+/** Smaller bodies have a lane besides the budget, so that large ones never delay them. */
 export const SMALL_BODY_BYTES = 128 * 1024
 
-/** Part of a request that every answer may keep, planned with its connection: for a request with thirty tools. */
+/** Part of a request that every answer may keep, planned with its connection: thirty tools. */
 const FREE_KEPT_BYTES = 32 * 1024
-/** The prompts of the gateway itself may make so much more of a small body. */
+/** The gateway's own prompts may add this to a small body. */
 const FREE_PAYLOAD_BYTES = 16 * 1024
 
 export interface BodyMemoryOptions {
   readonly budget: MemoryBudget
-  /** Counts what answers need of their requests, which is held in the other two: no key may fill them with that. */
+  /** Counts what answers keep of their requests in the other two budgets: no key may fill them with that. */
   readonly kept: MemoryBudget
-  /** For small bodies, while the budget is in use. */
   readonly smallLane: MemoryBudget
-  /** Bodies up to this size are converted on the event loop. */
+  /** Such bodies are converted on the event loop. */
   readonly inlineMaxBytes: number
-  /** Name of the client's key. */
   readonly key: string
-  /** Ends the wait for memory. */
   readonly signal: AbortSignal
-  /** Longest wait for memory. */
   readonly timeoutMs: number
 }
 
-/** The memory set aside for one request. After `release()` nothing is held, and nothing is waited for. */
+/** Memory of one request. After `release()` nothing is held or waited for. */
 export class BodyMemory implements BodyRoom, Disposable {
-  /** Largest body that will ever fit. */
   readonly largestBytes: number
   readonly #options: BodyMemoryOptions
   /** Bounded by the steps of a body of the largest size. */
   readonly #reservations: Reservation[] = []
   #bytes = 0
-  /** Bytes held until the end. */
+  /** Held until the answer ends. */
   #keptBytes = 0
   #kept: Reservation | null = null
   #isReleased = false
-  /** Ends a wait for memory; most requests need not wait, and joining two signals costs them more than all else here. */
+  /** Made only for a wait: joining two signals costs a request more than all else here. */
   #wait: AbortController | null = null
 
   constructor(options: BodyMemoryOptions) {
@@ -117,9 +110,8 @@ export class BodyMemory implements BodyRoom, Disposable {
   }
 
   /**
-   * The body is gone, its payload is left, and what the answer needs of the request until it has ended.
-   *
-   * @throws {GatewayError} GW_MEMORY_FULL where answers of this key need too much of that; and as `growTo()`
+   * Shrinks to the payload and what the answer keeps of the request.
+   * @throws {GatewayError} GW_MEMORY_FULL if answers of this key keep too much; and as `growTo()`
    */
   shrinkTo(payloadBytes: number, keptBytes = 0): void {
     this.#refuseReleased()
@@ -128,11 +120,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     this.growTo(payloadBytes)
   }
 
-  /**
-   * The payload that is left has grown.
-   *
-   * @throws {GatewayError} GW_MEMORY_FULL; the signal's own error.
-   */
+  /** @throws {GatewayError} GW_MEMORY_FULL; the signal's own error */
   growTo(payloadBytes: number): void {
     this.#refuseReleased()
     const held = this.#reservations.reduce((sum, { bytes }) => sum + bytes, 0)
@@ -140,7 +128,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     if (more > FREE_PAYLOAD_BYTES) this.#add(this.#grow(more))
   }
 
-  /** The payload is gone, too. */
+  /** Frees the payload, too. */
   shrinkToKept(): void {
     this.#shrink(this.#keptBytes, 'shrinkTo')
   }
@@ -182,7 +170,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     return AbortSignal.any([this.#options.signal, this.#wait.signal])
   }
 
-  /** Gives how much is held then. */
+  /** Returns the bytes held then. */
   #shrink(bytes: number, how: 'shrinkTo' | 'loosenTo'): number {
     let left = bytes
     for (const reservation of this.#reservations) {
@@ -207,7 +195,6 @@ export class BodyMemory implements BodyRoom, Disposable {
   }
 }
 
-/** For one request to this worker. */
 export function bodyMemoryOf(
   { memory: budget, smallLane, kept, transforms, config }: BodyMemoryPlane,
   { key, signal }: JobOwner
@@ -219,12 +206,10 @@ export function bodyMemoryOf(
 
 type BodyMemoryPlane = Pick<DataPlane, 'memory' | 'smallLane' | 'kept' | 'transforms' | 'config'>
 
-/** Grows with the body: one byte more never needs less. */
 function bytesFor(bodyBytes: number, inlineMaxBytes: number): number {
   return Math.max(bodyBytes * FACTOR_IN_THREAD, Math.min(bodyBytes, inlineMaxBytes) * FACTOR_INLINE)
 }
 
-/** The other way round: the largest body for which so many bytes are enough. */
 function largestThatFits(totalBytes: number, inlineMaxBytes: number): number {
   const factor = totalBytes < inlineMaxBytes * FACTOR_INLINE ? FACTOR_INLINE : FACTOR_IN_THREAD
   return Math.floor(totalBytes / factor)

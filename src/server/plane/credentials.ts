@@ -7,49 +7,48 @@ import { failureOf } from '../../shared/failures.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
-/** The credential that requests are made with. */
 export interface CredentialLink {
-  /** @throws {GatewayError} why there is none, and what the operator has to do. */
+  /** @throws {GatewayError} why there is none, and what the operator can do */
   current(): CredentialSnapshot
-  /** The same, or `null` where `ready()` would wait or throw. */
+  /** Like `current()`; `null` where `ready()` would wait or throw. */
   usable(): CredentialSnapshot | null
-  /** The same, if it is valid; else waits while it is being renewed. @throws {GatewayError} why there is none */
+  /**
+   * Waits while an expired credential is being renewed.
+   * @throws {GatewayError} why there is none
+   */
   ready(signal: AbortSignal): Promise<CredentialSnapshot>
   /**
-   * Reports a token that the upstream refused, and waits for another. `isNamed`: the upstream has said that it is the token.
-   *
-   * @throws {GatewayError} when there is no other
+   * Reports a refused token and waits for another. `isNamed`: the upstream blamed the token.
+   * @throws {GatewayError} if there is no other
    */
   renew(
     refused: CredentialSnapshot,
     signal: AbortSignal,
     isNamed: boolean
   ): Promise<CredentialSnapshot>
-  /** The upstream has taken a request with this one. */
+  /** The upstream accepted a request with this credential. */
   accepted(snapshot: CredentialSnapshot): void
-  /** The upstream has suspended the account of this token; `reason` is for the log alone. */
+  /** The upstream has suspended the token's account; `reason` is only for the log. */
   reportSuspended(token: string, reason: string): void
-  /** Why there is none, or `null`. */
+  /** `null` if there is a credential. */
   readonly problem: Problem | null
 }
 
-/** Nobody asks again sooner, whatever the primary says. */
+/** Shortest pause between questions, whatever the primary says. */
 const MIN_PAUSE_MS = 50
 
 export interface CredentialOptions {
   readonly channel: ToPrimary
   readonly news: CredentialNews
   readonly pulse: Pick<PrimaryPulse, 'silence'>
-  /** `CREDENTIAL_WAIT_TIMEOUT` */
   readonly waitTimeoutMs: () => number
 }
 
-/** The worker's view of the credential: what the primary last sent. The primary alone reads and refreshes it. */
+/** The credential that the primary last sent. Only the primary reads and refreshes it. */
 export class Credentials implements CredentialLink {
   readonly #options: CredentialOptions
   readonly #renewals = new Pending<void>()
   #news: CredentialNews
-  /** One question to the primary for all who wait. */
   readonly #askOnce = singleFlight(() => this.#ask())
 
   constructor(options: CredentialOptions) {
@@ -74,10 +73,9 @@ export class Credentials implements CredentialLink {
   }
 
   /**
-   * The token if it is valid. One that is over is waited for, at most for `CREDENTIAL_WAIT_TIMEOUT`, as long as waiting may
-   * help; while the primary is silent, it is used all the same: a minute of its life is left out of account.
-   *
-   * @throws {GatewayError} why there is none; GW_NOT_READY when the time is over; the signal's reason.
+   * Returns a valid token. Waits up to `CREDENTIAL_WAIT_TIMEOUT` for an expired one to be renewed; while
+   * the primary is silent it is used anyway, since its last minute counts as expired.
+   * @throws {GatewayError} why there is none; GW_NOT_READY after the wait; the signal's reason
    */
   async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
     const { pulse } = this.#options
@@ -99,10 +97,10 @@ export class Credentials implements CredentialLink {
     }
   }
 
-  /** The primary has it from the token service: nothing is learnt. */
+  /** The primary has it from the token service. */
   accepted(): void {}
 
-  /** Tells the primary that the upstream has suspended the account, so that no worker goes on asking. */
+  /** Tells the primary, so that no worker goes on asking. */
   reportSuspended(token: string, reason: string): void {
     this.#options.channel.send({ type: 'credential.suspended', token, reason })
   }
@@ -116,14 +114,12 @@ export class Credentials implements CredentialLink {
   }
 
   /**
-   * Reports a token that the upstream refused, and waits for another. Many may report the same one: the primary
-   * refreshes once.
-   *
-   * @throws {GatewayError} GW_UPSTREAM_AUTH when there is no other; GW_PRIMARY_SILENT; GW_NOT_READY when there is none
-   *   within `CREDENTIAL_WAIT_TIMEOUT`; the signal's reason.
+   * Reports a refused token and waits for another; the primary refreshes once for all reports of it.
+   * @throws {GatewayError} GW_UPSTREAM_AUTH if there is no other; GW_PRIMARY_SILENT; GW_NOT_READY if none
+   * comes within `CREDENTIAL_WAIT_TIMEOUT`; the signal's reason
    */
   async renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot> {
-    // Another request was first, or the token has come to its end meanwhile.
+    // Another request was first, or the token has expired meanwhile.
     if (this.#news.snapshot?.token !== refused.token) return this.ready(signal)
     const { channel, pulse, waitTimeoutMs } = this.#options
     const { token } = refused
@@ -143,14 +139,13 @@ export class Credentials implements CredentialLink {
     return this.ready(signal)
   }
 
-  /** True if there may be a valid token before that time. */
+  /** True if a valid token may come before that time. */
   #mayCome(giveUpAt: number): boolean {
     const { snapshot, problem, retryAt } = { retryAt: undefined, ...this.#news }
     if (snapshot !== null || problem === null) return true
     return retryAt !== undefined && retryAt <= giveUpAt
   }
 
-  /** Waits until the primary has tried once more. */
   async #next(signal: AbortSignal): Promise<void> {
     const { retryAt = 0 } = { retryAt: undefined, ...this.#news }
     const pauseMs = retryAt - Date.now()
@@ -177,12 +172,11 @@ export class Credentials implements CredentialLink {
   }
 }
 
-/** Clients read what is the matter in words, and programs by a code. */
+/** Says what is wrong in words for people and a code for programs. */
 function toError({ code, message, failure = failureOf(code) }: Problem): GatewayError {
   return new GatewayError(code, undefined, { message, details: { failure } })
 }
 
-/** By this machine's clock, which the primary went by when it told when the token ends. */
 function isOver({ expiresAt }: CredentialSnapshot): boolean {
   return expiresAt !== null && expiresAt <= Date.now()
 }

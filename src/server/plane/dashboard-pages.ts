@@ -12,15 +12,13 @@ export interface DashboardPagesOptions {
   readonly channel: ToPrimary
   readonly pulse: Pick<PrimaryPulse, 'silence'>
   readonly metrics: Pick<MetricsDesk, 'some'>
-  /** The worker will be gone soon. */
   readonly isLeaving: () => boolean
   readonly checkMs?: number
   readonly unreadMs?: number
-  /** Bytes that the system has not sent yet, or of which the other side has not said that it has them. */
   readonly unsentBytes?: typeof readUnsentBytes
 }
 
-/** A page that wants events and waits for the primary to say whether it may. */
+/** A page that waits for the primary's permission. */
 interface Newcomer {
   readonly response: ServerResponse
   readonly isAllowed: () => boolean
@@ -28,22 +26,21 @@ interface Newcomer {
 }
 
 interface Page extends Pick<Newcomer, 'response' | 'isAllowed'> {
-  /** Bytes that the other side has taken for certain. */
   taken: number
-  /** `performance.now()` when there were more than before, or nothing was left to take. */
+  /** `performance.now()` when bytes were taken last, or nothing was left to take. */
   tookAt: number
 }
 
-/** Between two looks at which pages still read, and may. */
+/** Between checks whether pages still read, and still may. */
 const CHECK_MS = 10_000
-/** A page that has taken nothing for so long is gone or asleep; what is sent to it lies in the memory of the system. */
+/** A page that takes nothing for so long is gone or asleep; what is sent to it lies in the system's memory. */
 const UNREAD_MS = 20_000
 /**
- * After so much it is looked where it is. A page is told some 3 KB in a second, and a look takes 10 ms and more: the system goes
- * through all sockets that there are.
+ * Sent bytes after which the system is asked where they are. A page gets some 3 KB a second; asking takes
+ * 10 ms and more, as the system goes through all sockets.
  */
 const LOOK_BYTES = 256 * 1024
-/** Most unsent bytes in our own buffers; a first event has some 100 KB. */
+/** In our own buffers; a first event has some 100 KB. */
 const MAX_UNSENT_BYTES = 512 * 1024
 
 const HEADERS = {
@@ -54,15 +51,14 @@ const HEADERS = {
   connection: 'close' // a stream that has ended leaves nothing to wait for
 } as const
 
-/** In milliseconds, for when the connection ends. */
+/** Milliseconds until the browser reconnects. */
 const RETRY = 'retry: 500\n\n'
 const LEAVING_EVENT = 'event: leaving\ndata: {}\n\n'
 
 /**
- * The pages of the dashboard that this worker keeps up to date. The primary writes the events, once for all of them, says how
- * many pages there may be, and sends nothing to a worker that has none.
- *
- * They are no requests in the sense of the rest: they hold up no shutdown, and none of them holds more than a little memory.
+ * Dashboard pages of this worker. The primary writes each event once for all of them, limits their number,
+ * and sends nothing to a worker without pages.
+ * They are no turns: they delay no shutdown, and hold little memory.
  */
 export class DashboardPages {
   readonly #options: DashboardPagesOptions
@@ -70,7 +66,6 @@ export class DashboardPages {
   readonly #pages = new Set<Page>()
   /** Bounded by the connections of clients, like the next. */
   #newcomers: readonly Newcomer[] = []
-  /** For whom the primary has been asked. */
   #asked: { readonly requestId: number; readonly newcomers: readonly Newcomer[] } | null = null
   readonly #tries = new Pending<number>()
   #nextId = 1
@@ -85,13 +80,12 @@ export class DashboardPages {
   }
 
   /**
-   * Resolves when the page has got its first events. `isAllowed` is asked again now and then.
-   *
+   * Resolves after the first events. `isAllowed` is asked again now and then.
    * @throws {GatewayError} GW_DASHBOARD_FULL, GW_PRIMARY_SILENT
    */
   open(response: ServerResponse, isAllowed: () => boolean): Promise<void> {
     if (this.#options.isLeaving()) {
-      // With an error the page would have to find out by itself that another worker is there.
+      // After an error the page would have to find out by itself that another worker is there.
       response.writeHead(200, HEADERS).end(RETRY + LEAVING_EVENT)
       return Promise.resolve()
     }
@@ -101,14 +95,17 @@ export class DashboardPages {
     return answer.promise
   }
 
-  /** Time in ms before this address may try to sign in; 0 if it may now. @throws {GatewayError} GW_PRIMARY_SILENT */
+  /**
+   * Milliseconds until this address may try to sign in.
+   * @throws {GatewayError} GW_PRIMARY_SILENT
+   */
   mayTry(address: string): Promise<number> {
     return this.#tries.ask((requestId) => {
       this.#wish({ name: 'try', requestId, address })
     }, this.#options.pulse.silence)
   }
 
-  /** The try that was counted last had a right key. */
+  /** The last counted try had a right key. */
   signedIn(address: string): void {
     this.#wish({ name: 'signed-in', address })
   }
@@ -131,7 +128,7 @@ export class DashboardPages {
     this.#wish({ name: 'seen', requestId, metrics })
   }
 
-  /** They begin before anything else that the primary tells: what it tells next follows on these events. */
+  /** New pages begin here, as the primary's next events build on these. */
   #onOpened({ requestId, pages, events }: Opened): void {
     if (this.#asked?.requestId !== requestId) return this.#left(pages) // given up
     const { newcomers } = this.#asked
@@ -151,12 +148,12 @@ export class DashboardPages {
     for (const page of this.#pages) this.#write(page, bytes)
   }
 
-  /** Ends all of them: they find another worker, or see that the gateway is gone. */
+  /** Ends all pages: they find another worker, or learn that the gateway is gone. */
   close(): void {
     for (const { response } of this.#pages) response.end(LEAVING_EVENT)
   }
 
-  /** One question at a time: those who come meanwhile are the next. */
+  /** Asks one question at a time: newcomers wait for the next. */
   #ask(): void {
     if (this.#asked !== null || this.#newcomers.length === 0) return
     const { silence } = this.#options.pulse
@@ -212,7 +209,7 @@ export class DashboardPages {
       if (!isAllowed() && !response.writableEnded) response.end(LEAVING_EVENT)
     }
     const { unsentBytes = readUnsentBytes, unreadMs = UNREAD_MS } = this.#options
-    // Before the system tells what it has: what is written meanwhile must not look as if it had been taken.
+    // Counted before asking: what is written meanwhile must not look taken.
     const given = Array.from(this.#pages, (page) => ({ page, bytes: bytesGiven(page.response) }))
     if (given.every(({ page, bytes }) => bytes - page.taken < LOOK_BYTES)) return
     const { byPorts } = await unsentBytes()
@@ -229,12 +226,11 @@ export class DashboardPages {
   }
 }
 
-/** Bytes of the response that the system has taken. */
 function bytesGiven({ socket }: ServerResponse): number {
   return socket === null ? 0 : socket.bytesWritten - socket.writableLength
 }
 
-/** With all that the system keeps of it. */
+/** Resets, which also frees the system's memory. */
 function drop({ socket }: ServerResponse): void {
   socket?.resetAndDestroy()
 }

@@ -39,86 +39,78 @@ import { MeterReadings } from './meter-readings.ts'
 import type { TurnRecorder } from './turn-capture.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
-/** Parts of a worker that serve requests. Settings and catalogue change in place. */
+/** Everything of a worker that serves requests. Settings and catalogue change in place. */
 export interface DataPlane {
-  /** The worker's place in the cluster, from 1. */
+  /** From 1. */
   readonly slot: number
   readonly lease: Lease
   readonly limits: KeyLimits
   readonly prices: WorkerPrices
-  /** Answers that are read on for their metering. */
   readonly readings: MeterReadings
   readonly pool: ConnectionPool
   readonly memory: MemoryBudget
-  /** Memory for small bodies while `memory` is in use. */
+  /** For small bodies, while `memory` is in use. */
   readonly smallLane: MemoryBudget
-  /** Counts what of both is held for answers that are under way. */
+  /** Counts what answers keep of both. */
   readonly kept: MemoryBudget
-  /** Memory for what is held of answers. */
   readonly answers: AnswerBudget
   readonly transforms: TransformPool
   readonly credentials: CredentialLink
-  /** State of the account according to refusals. */
   readonly account: Pick<
     AccountLink,
     'problem' | 'problemOf' | 'planProblem' | 'hasOverageKeys' | 'check' | 'heed'
   >
-  /** For images and documents that requests name by URL. */
+  /** Fetches images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly retryBudget: RetryBudget
-  /** Kiro keys that clients bring. */
+  /** For clients' own Kiro keys. */
   readonly keyTrials: KeyTrials
   readonly retryWaits: RetryWaits
   readonly conversations: ConversationMemory
-  /** Hosts that were seen to close their answers: each worker sees it soon. Bounded by the hosts that there are. */
+  /** Hosts that were seen to close their answers. Bounded by the hosts that there are. */
   readonly closingHosts: Set<string>
-  /** Events and reasons of the upstream that are new, and were told of in the log. Bounded by `ask-upstream.ts`. */
+  /** New events and reasons of the upstream that were logged. Bounded by `ask-upstream.ts`. */
   readonly strange: Set<string>
   readonly metrics: Metrics
   readonly debug: DebugCapture
-  /** Decides which refusals of clients with a valid key are logged. */
   readonly refusals: KeyRefusals
-  /** Recorder of content, if the operator has turned it on; `null` otherwise. */
+  /** `null` unless the operator has turned it on. */
   recorder: TurnRecorder | null
   readonly items: ItemStore
-  /** Corrections of token estimates learnt by all workers. */
+  /** Learnt by all workers. */
   readonly calibration: SharedCalibration
   readonly forms: RequestForms
   readonly turns: OpenTurns
-  /** Records of completed requests, on their way to the primary. */
+  /** Rows for the primary. */
   readonly records: RequestRecords
-  /** Upstream answers come from the built-in simulator. */
   readonly isSimulated: boolean
-  /** `null` where traces are off. Set before the first request is served. */
+  /** `null` without traces. Set before the first request. */
   readonly tracing: { readonly tracer: TurnTracer | null }
   config(): Config
   catalogue(): Catalogue
-  /** State of this gateway in its fleet in the primary's last message; `null` outside a fleet. */
+  /** From the primary's last message; `null` outside a fleet. */
   fleet(): FleetTold | null
-  /** Nothing new is served any more. */
+  /** Nothing new is served. */
   isDraining(): boolean
-  /** Clients should come back on another connection: it will be gone soon, or leaves new ones to other workers. */
+  /** Clients should reconnect: this connection ends soon, or other workers take new ones. */
   isLeaving(): boolean
 }
 
-/** The plane of the gateway's own sign-in, of which the primary tells. */
+/** Plane of the gateway's own sign-in. */
 export interface OwnPlane extends DataPlane {
   readonly credentials: Credentials
   readonly account: AccountLink
   readonly allowances: Allowances
   readonly arrivals: Arrivals
   readonly tracing: { tracer: TurnTracer | null }
-  /** Takes the state of this gateway in its fleet. */
   onFleet(told: FleetTold): void
 }
 
-/** Dependencies of a data plane. */
 export interface Surroundings {
   readonly channel: ToPrimary
   readonly log: Logger
   readonly pulse: PrimaryPulse
   readonly turns: OpenTurns
-  /** Latest message of the primary. */
   readonly current: {
     readonly config: Config
     readonly catalogue: Catalogue
@@ -131,26 +123,22 @@ export interface Surroundings {
 /** Changes in place. */
 export interface WorkerLife {
   readonly state: 'open' | 'retiring' | 'draining'
-  /** It takes new connections. */
   readonly isAccepting: boolean
 }
 
-/** Most bodies that may wait for memory: their clients hold a socket each, and the bytes in its stream. */
+/** Each holds a socket and the bytes in its stream. */
 const MAX_BODIES_WAITING = 500
-/** Workers at most where the settings leave it open. */
 const AUTO_WORKERS_MAX = 2
-/** Debug files that are kept. */
 const DEBUG_FILES_MAX = 200
-/** An idle thread is let go after this time, and its memory with it. */
+/** Then an idle thread ends and frees its memory. */
 const THREAD_IDLE_MS = 30_000
 /**
- * Extra memory, as a fraction of the body budget, for bodies that have begun to arrive while their request waits for a
- * stream of its key.
+ * Extra memory, as a fraction of the body budget, for bodies that have begun to arrive while their request
+ * waits for a stream of its key.
  */
 const UNREAD_PART = 4
-/** Time for asking other gateways, too. */
 const FLEET_LENDING_MS = 300
-/** All requests are over by then; the result of what still runs in a thread is not wanted. */
+/** All requests are over by then, and results of threads unwanted. */
 const THREAD_CLOSE_MS = 2_000
 
 export function createDataPlane(start: WorkerStart, surroundings: Surroundings): OwnPlane {
@@ -161,7 +149,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     limits: {
       maxSockets: () => lease.state().size,
       maxIdle: () => lease.state().keepAlive,
-      // What must not be used must not be kept ready: others may have it by now.
+      // Connections that must not be used are not kept ready: others may hold them by now.
       minIdle: () => (lease.bar === null ? current.config.pool.minIdle : 0)
     },
     chooseProxy: chooseProxy(config.proxy),
@@ -329,12 +317,12 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
   }
 }
 
-/** True if a client of this name is served with the gateway's own sign-in. */
+/** False for clients with a Kiro key of their own. */
 function hasNoKiroKey(name: string): boolean {
   return !isKiroKeyName(name)
 }
 
-/** Returns what gives the keys that may cost extra. All keys are looked through once after each change. */
+/** Caches the keys that may cost extra: all keys are searched once after each change. */
 function overageKeysOf(book: () => KeyBook): () => ReadonlySet<string> {
   let known: KeyBook | null = null
   let ids: ReadonlySet<string> = new Set()

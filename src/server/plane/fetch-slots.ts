@@ -1,24 +1,18 @@
 import { unlessAborted } from '../../shared/errors.ts'
 
-/** The fetches of one key; those that wait are in the order of arrival. */
+/** A key's fetches; those that wait are in order of arrival. */
 interface Line {
   held: number
   readonly waiting: Set<() => void>
 }
 
 /**
- * Concurrent fetches of a worker. One key holds at most half, so that its hosts can be as slow as they like and others
- * still have slots; keys that hold equally many take turns.
- *
- * Invariant: slots held by all ≤ `size()`, by one key ≤ half of it, but at least one. A fetch waits as long as its
- * client does.
+ * Concurrent fetches of a worker. A key holds at most half the slots (but at least one), so that its slow
+ * hosts leave room for others; the key that holds least is next. A fetch waits as long as its client does.
  */
 export class FetchSlots {
   readonly #size: () => number
-  /**
-   * Keys that hold or wait; the next in turn stands first. Bounded by the requests that are converted, and their
-   * attachments.
-   */
+  /** Keys that hold or wait, in order of turns. Bounded by the requests that are converted, and their attachments. */
   readonly #lines = new Map<string, Line>()
   #held = 0
 
@@ -26,7 +20,7 @@ export class FetchSlots {
     this.#size = size
   }
 
-  /** Runs one fetch when there is room for it. @throws the signal's reason when it aborts before. */
+  /** @throws the signal's reason if it aborts before the fetch begins */
   async run<T>(key: string, signal: AbortSignal, fetch: () => Promise<T>): Promise<T> {
     const line = await this.#enter(key, signal)
     try {
@@ -53,7 +47,6 @@ export class FetchSlots {
     return line
   }
 
-  /** Gives free slots to the next in turn. */
   #letIn(): void {
     for (let next = this.#next(); next !== null; next = this.#next()) {
       const [key, line] = next
@@ -68,7 +61,6 @@ export class FetchSlots {
     }
   }
 
-  /** The key that holds least; of those that hold as much, the one whose turn is longest ago. */
   #next(): readonly [string, Line] | null {
     const size = this.#size()
     if (this.#held >= size) return null

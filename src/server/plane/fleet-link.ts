@@ -26,12 +26,12 @@ const CUT =
   'This gateway has lost contact with its fleet for so long that other gateways may use its connections. All of them were closed.'
 
 /**
- * A worker's end of a fleet: what it must not do any more, and when. It counts by itself, so that a primary that was
- * stopped changes nothing.
+ * A worker's deadline in a fleet, after which it must not use its share. It keeps time itself, so that a
+ * stopped primary changes nothing.
  */
 export class FleetLink {
   readonly #options: FleetLinkOptions
-  /** Lock that shows that this process is alive. */
+  /** Lock that proves that this process lives. */
   readonly lock: ReturnType<typeof holdFleetLock>
   #timer: NodeJS.Timeout | null = null
   #told: FleetTold | null = null
@@ -43,7 +43,7 @@ export class FleetLink {
     this.lock = holdFleetLock(options.stateDir)
   }
 
-  /** Applies a lease that is over: the primary or this worker may notice first. */
+  /** Applies an expired lease: the primary or this worker may notice first. */
   onTold(told: FleetTold): void {
     const isOver = told.sentAt === null && (this.#told?.sentAt ?? null) !== null
     this.#told = told

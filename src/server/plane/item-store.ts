@@ -20,75 +20,66 @@ import { ownerPartOf, toItemName } from '../../shared/item-name.ts'
 import { OwnerSums } from '../../shared/owner-sums.ts'
 
 export interface ItemStoreLimits {
-  /** Limit for all workers together; 0 stores nothing. */
+  /** For all workers; 0 stores nothing. */
   readonly maxBytes: number
   readonly maxAgeMs: number
 }
 
 export interface ItemStoreOptions {
-  /** For these files alone; made when the first is written. */
   readonly folder: string
-  /** Number of processes that write into the folder. */
   readonly writers: number
   readonly limits: () => ItemStoreLimits
   readonly log: Pick<Logger, 'warn'>
-  /** Stored answers of other gateways; missing outside a fleet. */
+  /** Answers of other gateways; missing outside a fleet. */
   readonly elsewhere?: Promise<Pick<ItemsElsewhere, 'share' | 'fetch'>>
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now?: () => number
 }
 
-/** Makes room for so many bytes before they are read; rejects where there is none. */
+/** Reserves memory before bytes are read; rejects without room. */
 export type Admit = (bytes: number) => Promise<void>
 
-/** A longer one is not kept. */
 const MAX_ITEM_BYTES = 3 * 1024 * 1024
 const MAX_FILE_BYTES = 4 * 1024 * 1024
-/** Limit of answers being written; while a disk takes longer than that, further ones are not stored. */
+/** Answers being written; more are not stored while the disk is slow. */
 const MAX_WRITING_BYTES = 8 * 1024 * 1024
-/** Limit of one owner's, beyond a first one of any size. */
+/** One owner's answers being written, beyond a first of any size. */
 const MAX_OWN_WRITING_BYTES = 2 * 1024 * 1024
-/** Limit of memory without a folder. */
 const MAX_MEMORY_BYTES = 4 * 1024 * 1024
-/** Answers that one request may refer to; a conversation of a few thousand turns fits into no model. */
+/** Per request; a conversation of a few thousand turns fits no model. */
 const MAX_ANSWERS = 4096
-/** A disk that takes longer holds up no client. */
+/** A slower disk delays no client. */
 const SAVE_TIMEOUT_MS = 2_000
 const SWEEP_INTERVAL_MS = 600_000
-/** A full disk or too many open files pass; so long after a failed write the next is tried. */
+/** Pause after a failed write: a full disk or too many open files may pass. */
 const DISK_RETRY_MS = 60_000
 
-/** An answer, and whose it is. */
 export interface KeptAnswer {
-  /** Name of the client's key: only its client finds the items. */
+  /** Name of the client's key: only that client finds the items. */
   readonly owner: string
   readonly responseId: string
   readonly items: KeptItems
 }
 
 /**
- * Items of answers that clients may reference by id, for all workers: one file for each answer, private, and complete
+ * Stores items of answers for later reference by id, for all workers: one private file per answer, complete
  * or absent.
- *
- * A file is named by its owner and by the common part of its items' ids. So another client that has learnt an id asks
- * for another file, and cannot tell that one exists.
- *
- * The files together stay below the limit: a worker that has written its share of an eighth of it sweeps down to three
- * quarters. The owner with the most loses the oldest first, so that no client can push the answers of others out. While
- * the folder can't be written the newest items are held in memory, for this worker only.
+ * File names come from the owner and the answer's part of its item ids, so a client that has learnt
+ * another's id asks for another file, and cannot tell that one exists.
+ * A worker that has written its share of an eighth of the limit sweeps down to three quarters. The owner
+ * with the most loses the oldest first, so that no client can displace others' answers. While the folder
+ * cannot be written, the newest items are kept in memory, for this worker only.
  */
 export class ItemStore {
   readonly #options: ItemStoreOptions
   readonly #now: () => number
   readonly #timer: NodeJS.Timeout
   #memory: MemoryItems | null = null
-  /** When the disk is worth another try; `null` while it works. */
+  /** When to try the disk again; `null` while it works. */
   #retryAt: number | null = null
   #unsweptBytes = 0
-  /** Bytes. */
   readonly #writing = new OwnerSums()
 
-  /** Deletes what is too old or too much. */
   readonly sweep = singleFlight(() => this.#sweep())
 
   constructor(options: ItemStoreOptions) {
@@ -97,7 +88,7 @@ export class ItemStore {
     this.#timer = setInterval(() => void this.sweep(), SWEEP_INTERVAL_MS).unref() // cannot reject
   }
 
-  /** Resolves when the items can be found, or soon after that failed: an answer does not depend on it. */
+  /** Resolves when the items can be found, or storing has failed: an answer does not depend on it. */
   async save({ owner, responseId, items }: KeptAnswer): Promise<void> {
     const { maxBytes } = this.#options.limits()
     const key = responseKeyOf(responseId)
@@ -125,11 +116,10 @@ export class ItemStore {
   }
 
   /**
-   * Looks up the answers that these items are of: each as the JSON text of an object with its items by id. Those that
-   * were never kept for this owner or are gone are left out. A few ids may lead to many megabytes, so nothing is read
-   * before all of it has been admitted.
-   *
-   * Rejects as `admit` does, and with GW_FLEET_SILENT where another gateway may have one that is missing and cannot be asked.
+   * Finds the answers that these items belong to, each as JSON text of an object of items by id, without
+   * those that are gone or another owner's. A few ids may mean many megabytes, so `admit` precedes reading.
+   * Rejects as `admit` does, and with GW_FLEET_SILENT if a missing one may be on another gateway that
+   * cannot be asked.
    */
   async find(owner: string, ids: readonly string[], admit: Admit): Promise<readonly Uint8Array[]> {
     if (ids.length === 0 || this.#options.limits().maxBytes === 0) return []
@@ -152,11 +142,11 @@ export class ItemStore {
     const { maxBytes, maxAgeMs } = this.#options.limits()
     this.#unsweptBytes = 0
     const limits = { maxBytes: (maxBytes / 4) * 3, maxAgeMs, now: this.#now() }
-    // There may be no folder yet, and one that is of no use shows when it is written.
+    // The folder may not exist yet; an unusable one shows when writing.
     await sweepItems(this.#options.folder, limits).catch(() => {})
   }
 
-  /** 0 for those that are nowhere. What other gateways have is here afterwards. */
+  /** 0 for missing ones. Fetches what other gateways have. */
   async #sizesOf(
     owner: string,
     names: readonly string[],
@@ -176,7 +166,7 @@ export class ItemStore {
     const lost = new Set(missing())
     const isLost = (id: string): boolean => {
       const key = responseKeyOf(id)
-      // Reasoning may be forgotten.
+      // Reasoning may be missing.
       return key !== null && !id.startsWith('rs_') && lost.has(toItemName(owner, key))
     }
     const id = problem === null ? undefined : ids.find(isLost)
@@ -197,7 +187,7 @@ export class ItemStore {
     await replaceFile(join(folder, name), { text, mode: 0o600, isDurable: false })
   }
 
-  /** 0 for what was never kept here, or is gone. */
+  /** 0 if missing. */
   async #sizeOf(name: string): Promise<number> {
     const { folder, limits } = this.#options
     const remembered = this.#memory?.get(name, limits()) ?? null
@@ -211,7 +201,7 @@ export class ItemStore {
     }
   }
 
-  /** `null` for what has gone or grown since it was `maxBytes`. */
+  /** `null` for a file that has gone, or grown beyond `maxBytes`. */
   async #read(name: string, maxBytes: number): Promise<Uint8Array | null> {
     const { folder, limits } = this.#options
     const remembered = this.#memory?.get(name, limits()) ?? null
@@ -231,7 +221,7 @@ export class ItemStore {
     this.#memory.set(name, toText(text), { maxBytes })
   }
 
-  /** Warned about once, until the disk has worked again. */
+  /** Warns once, until the disk has worked again. */
   #noteFailed(cause: unknown): void {
     const isKnown = this.#retryAt !== null
     this.#retryAt = this.#now() + DISK_RETRY_MS
@@ -258,7 +248,6 @@ const WHY = {
   busy: 'too many requests are already asking for such items'
 } as const
 
-/** For a client that refers to an item. */
 function unreachable(id: string, problem: keyof typeof WHY): GatewayError {
   const message =
     `Item with id '${id.slice(0, 100)}' is not stored at this gateway, and the other gateways of its fleet cannot be asked: ` +
@@ -273,7 +262,7 @@ interface Entry {
   readonly savedAt: number
 }
 
-/** Items of answers while there is no folder for them: the newest of each owner, of this worker only. */
+/** Items while there is no folder: the newest of each owner, for this worker only. */
 export class MemoryItems {
   readonly #now: () => number
   /** Oldest first. Bounded by `maxBytes`. */
@@ -311,16 +300,15 @@ export class MemoryItems {
   }
 }
 
-/** At most, in this process. */
 const BYTES_PER_CHAR = 2
-/** Measured: the entry, its place among the others, and the heads of its two strings. */
+/** Measured: the entry, its place in the map, and the heads of its two strings. */
 const BYTES_PER_ENTRY = 160
 
 function bytesOf(key: string, text: string): number {
   return BYTES_PER_ENTRY + (key.length + text.length) * BYTES_PER_CHAR
 }
 
-/** Waits for a task, but no longer than this; it goes on all the same, and a later failure is not reported. */
+/** Waits for a task up to a time; the task goes on, and its later failure is ignored. */
 export async function withinTime(task: Promise<void>, timeoutMs: number): Promise<void> {
   const { promise: timeout, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, timeoutMs)

@@ -4,22 +4,21 @@ import { ITEM_NAME_DIGITS, ownerPartOf } from '../../shared/item-name.ts'
 import { OwnerSums } from '../../shared/owner-sums.ts'
 
 export interface SweepLimits {
-  /** All files together take no more. Owners have an even part each, and what others leave of theirs. */
+  /** All files together. Owners have even shares, plus what others leave. */
   readonly maxBytes: number
   readonly maxAgeMs: number
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now: number
 }
 
-/** Least size of a file on a disk. */
 const BLOCK_BYTES = 4096
-/** A draft that is older was left by a worker that died. */
+/** An older draft was left by a dead worker. */
 const MAX_DRAFT_AGE_MS = 60_000
 const ITEM_NAME = `[0-9a-f]{${ITEM_NAME_DIGITS}}`
 const FILE_NAME = new RegExp(
   `^(?:(?<own>${ITEM_NAME})|\\.(?<draft>${ITEM_NAME})\\.[0-9a-f-]{36}\\.tmp)$`
 )
-/** Files of earlier versions, which have no owner and are no longer found. */
+/** Files of earlier versions, without an owner. */
 const OLD_NAME = /^[0-9a-f]{28}(?:\.draft)?$/
 
 interface FoundFile {
@@ -32,11 +31,9 @@ interface FoundFile {
 }
 
 /**
- * Deletes what is too old, and of what is too much the oldest of those who have the most: an owner who has no more than an
- * even part loses nothing. Any number of workers may do this at once: each deletes by the same rule, and a file that another
- * one has deleted is as good as deleted. Other files are left alone.
- *
- * Rejects with Node's error if the folder cannot be read.
+ * Deletes old files, and surplus ones: the oldest of the owners with most, who keep at least an even share.
+ * Workers may sweep at once: they follow the same rule. Leaves other files alone. Rejects with Node's error
+ * if the folder cannot be read.
  */
 export async function sweepItems(folder: string, limits: SweepLimits): Promise<void> {
   const files = await listFiles(folder, limits.now)
@@ -47,7 +44,7 @@ export async function sweepItems(folder: string, limits: SweepLimits): Promise<v
   await inBatches(doomed, ({ name }) => unlink(join(folder, name)).catch(() => {}))
 }
 
-/** A draft is being written, and counts all the same. */
+/** Drafts count, but are not deleted. */
 function surplusOf(files: readonly FoundFile[], maxBytes: number): readonly FoundFile[] {
   const sums = new OwnerSums()
   for (const { owner, bytes } of files) sums.add(owner, bytes)
@@ -89,10 +86,10 @@ async function listFiles(folder: string, now: number): Promise<readonly FoundFil
   return found.filter((file) => file !== null)
 }
 
-/** Files that are open at once; more would only wait in line for the few threads that read them. */
+/** More open files would only queue for the few file threads. */
 const BATCH = 16
 
-/** Runs `task` for each value, a few at a time, and gives the results in order. */
+/** Runs `task` for each value, a few at a time; results are in order. */
 export async function inBatches<T, R>(
   values: readonly T[],
   task: (value: T) => Promise<R>

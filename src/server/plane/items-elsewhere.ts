@@ -7,21 +7,19 @@ import {
 import { Channel, type Endpoint, Pending } from '../../ipc/channel.ts'
 
 export interface ItemsElsewhereOptions {
-  /** To the primary. */
   readonly endpoint: Endpoint
-  /** Aborts while the primary hangs. */
   readonly silence: () => AbortSignal
   readonly patienceMs?: number
 }
 
-/** Longer than the primary waits for the engine. */
+/** Longer than the primary waits for Valkey. */
 const PATIENCE_MS = 3_000
-/** An answer may be referred to before the gateway that made it has shared it: soon after, or later on a busy machine. */
+/** Delays of further tries: an answer may be referred to before its gateway has shared it. */
 const AGAIN_AFTER_MS = [100, 200, 400, 800] as const
-/** Most missing items for which a fresh one may be awaited. */
+/** Most missing items for which a fresh one is awaited. */
 const MAX_FRESH = 4
 
-/** A worker's way to the stored answers of the other gateways of its fleet: the primary writes them where it looks. */
+/** Fetches answers stored by other gateways of the fleet: the primary writes them where this worker looks. */
 export class ItemsElsewhere {
   readonly #options: ItemsElsewhereOptions
   readonly #channel: Channel<ItemsTold, ItemNews>
@@ -36,14 +34,14 @@ export class ItemsElsewhere {
     })
   }
 
-  /** Others may want it, too. Waits for nothing. */
+  /** Offers a stored answer to other gateways; does not wait. */
   share(name: string): void {
     this.#channel.send({ type: 'items.made', name })
   }
 
   /**
-   * Has those that others have of these files written here; tells why that may not be all. `isThere` finds out which are still
-   * missing. Never rejects.
+   * Fetches these files from other gateways, and says why some may be missing. `isThere` finds which still
+   * are. Never rejects.
    */
   async fetch(
     names: readonly string[],

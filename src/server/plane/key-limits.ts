@@ -21,13 +21,12 @@ export interface KeyLimitsOptions {
   readonly prices: Pick<WorkerPrices, 'estimate' | 'watch'>
   readonly pool: () => Pick<Config['pool'], 'poolTimeoutMs' | 'maxWaiting'>
   readonly models: () => readonly ModelFacts[]
-  /** For what has come of bodies that are not read while their requests wait for a stream of their key. */
+  /** For the arrived part of unread bodies whose requests wait for a stream of their key. */
   readonly unread: MemoryBudget
   /** Epoch ms. */
   readonly now?: () => number
 }
 
-/** Limits of named keys, applied to the requests of this worker. */
 export class KeyLimits {
   readonly #options: KeyLimitsOptions
 
@@ -35,13 +34,13 @@ export class KeyLimits {
     this.#options = options
   }
 
-  /** Limits of one request that asks the upstream; `null` for a key without limits. */
+  /** For a request that asks the upstream; `null` without limits. */
   of(key: NamedKey): TurnLimits | null {
     if (key.credits === null && !hasCounts(key)) return null
     return new TurnLimits(key, { ...this.#options, isHere: false })
   }
 
-  /** Limits of one request that is answered without the upstream; `null` for a key without limits. */
+  /** For a request answered without the upstream; `null` without limits. */
   here(key: NamedKey): TurnLimits | null {
     if (!hasCounts(key)) return null
     return new TurnLimits(key, { ...this.#options, isHere: true })
@@ -53,18 +52,16 @@ function hasCounts({ requestsPerMinute, maxStreams }: NamedKey): boolean {
 }
 
 interface TurnLimitsOptions extends KeyLimitsOptions {
-  /** It is answered without the upstream. Such requests cost no credits, and as many of them may come beside the others. */
+  /** Answered without the upstream: costs no credits, and as many may run besides the others. */
   readonly isHere: boolean
 }
 
-/** Waiter for a limit, and its deadline. */
 export interface Wish {
   /** `monotonicNow()` of the request's arrival. */
   readonly arrivedAt: number
   readonly signal: AbortSignal
 }
 
-/** The limits of the key with which one request came. */
 export class TurnLimits {
   readonly #key: NamedKey
   readonly #options: TurnLimitsOptions
@@ -75,9 +72,9 @@ export class TurnLimits {
   }
 
   /**
-   * Counts the request, before its body is read.
-   *
-   * @throws {GatewayError} GW_KEY_RATE, GW_KEY_LIMIT where it is known that nothing is left, or as `Allowances.take()`
+   * Counts the request before its body is read.
+   * @throws {GatewayError} GW_KEY_RATE, GW_KEY_LIMIT if nothing is known to be left, or as
+   * `Allowances.take()`
    */
   async admit({ arrivedAt, signal }: Wish): Promise<void> {
     const { allowances, isHere } = this.#options
@@ -93,16 +90,13 @@ export class TurnLimits {
     return this.#options.isHere ? `${id}/here/${kind}` : `${id}/${kind}`
   }
 
-  /**
-   * Refuses early if the credits are used up: usage only grows within a period, so this worker need not ask, nor read
-   * the body.
-   */
+  /** Refuses early if credits are used up: usage only grows within a period, so the primary need not be asked. */
   #checkCredits(): void {
     const { id, credits } = this.#key
     if (credits === null) return
     const { allowances, now = Date.now } = this.#options
     const standing = allowances.standingOf(`${id}/credits`)
-    // Terms of another limit may be under way.
+    // Terms of a changed limit may be under way.
     if (standing?.limit !== toMicros(credits)) return
     if (standing.used < standing.limit) return
     if (standing.endsAt !== null && standing.endsAt <= now()) return
@@ -110,9 +104,8 @@ export class TurnLimits {
   }
 
   /**
-   * Reserves the possible cost of a question. While the price of such answers of its model is unknown, the key has one
-   * question of that kind under way, and the next ones wait. The caller must settle the charge.
-   *
+   * Reserves the possible cost of a question, to be settled by the caller. While the price of such answers
+   * is unknown, the key asks one at a time.
    * @throws {GatewayError} GW_KEY_LIMIT, GW_KEY_BOOK, GW_POOL_TIMEOUT, or as `Allowances.take()`
    */
   async reserve(request: PricedRequest, wish: Wish): Promise<Charge | null> {
@@ -143,7 +136,7 @@ export class TurnLimits {
 
   #takeCredits(credits: CreditLimit, { credits: estimated }: Estimate, wish: Wish): Promise<Share> {
     const { allowances } = this.#options
-    // An answer that may cost more than the whole limit is let in where nothing else was used.
+    // An answer that may exceed the whole limit is allowed if nothing else was used.
     const amount = Math.max(1, Math.min(estimated, toMicros(credits)))
     const refusal = (standing: AllowanceStanding): GatewayError =>
       standing.problem === undefined
@@ -153,10 +146,7 @@ export class TurnLimits {
     return allowances.take({ name: `${this.#key.id}/credits`, amount, arrivedAt, refusal }, signal)
   }
 
-  /**
-   * Waits until the key has no other question of unknown price under way to this model. Returns `null` once the price
-   * is known.
-   */
+  /** Waits for the key's other unpriced question to this model. `null` once the price is known. */
   async #waitForPrice(request: PricedRequest, wish: Wish): Promise<Share | null> {
     const { allowances, pool, prices, models } = this.#options
     const { id, name } = this.#key
@@ -169,7 +159,7 @@ export class TurnLimits {
     const unwatch = prices.watch(model, () => {
       if (!this.#estimate(request).isUnknown) known.abort()
     })
-    // Clients may make up any number of names: models that are not listed share a turn.
+    // Clients may invent names: unlisted models share a turn.
     const isListed = findModel(models(), model) !== undefined
     const turns = isListed ? (`${id}/${model}/unpriced` as const) : (`${id}/unpriced` as const)
     const { arrivedAt } = wish
@@ -184,15 +174,12 @@ export class TurnLimits {
     }
   }
 
-  /** There is a limit of streams at once. */
   get hasStreams(): boolean {
     return this.#key.maxStreams !== null
   }
 
   /**
-   * Waits until the key may have one stream more; `null` where it may have any number. Its body is not read yet: so many
-   * bytes of it may have come.
-   *
+   * Waits for a free stream; `null` without a limit. `unreadBytes` of its body may have arrived.
    * @throws {GatewayError} GW_QUEUE_FULL, GW_POOL_TIMEOUT, or as `Allowances.take()`
    */
   async stream(wish: Wish, unreadBytes: number): Promise<KeyStream | null> {
@@ -203,7 +190,7 @@ export class TurnLimits {
     const things = isHere ? 'requests of this kind' : 'streams'
     const what = `The key ${JSON.stringify(name)} already runs its maximum of ${maxStreams} ${things} at once`
     const streams = this.#nameOf('streams')
-    // Of this key: one that sends too much keeps no other from waiting. The first is never one too many.
+    // Counted per key, so that one that sends too much delays no other. The first always has room.
     const waiting = allowances.waitingFor(streams)
     const isRoom = unread.isFreeFor(unreadBytes, id)
     if (waiting >= maxWaiting || (waiting > 0 && !isRoom)) {
@@ -225,7 +212,7 @@ export class TurnLimits {
   }
 }
 
-/** Returns what the maker of its model lists for a request, in micro-credits. */
+/** Micro-credits. */
 export function listedPrice(
   { model, inputTokens }: PricedRequest,
   models: readonly ModelFacts[]
@@ -235,19 +222,19 @@ export function listedPrice(
 }
 
 /**
- * One of the streams that a key may have: over once its turn is, and the upstream has let go of its connections, or has been
- * left with those by the client's answer.
+ * A stream of a key. It ends when its turn has, and the upstream has let go of its connections, or only
+ * reads on for metering.
  */
 export class KeyStream implements Disposable {
   readonly #share: Share
-  /** The turn, and its permits. */
+  /** The turn and its permits. */
   #holders = 1
 
   constructor(share: Share) {
     this.#share = share
   }
 
-  /** The permit, which keeps the stream from being over while it is held. */
+  /** The stream lasts while the permit is held. */
   holdFor(permit: Permit): Permit {
     this.#holders += 1
     let isHeld = true
@@ -265,7 +252,6 @@ export class KeyStream implements Disposable {
     })
   }
 
-  /** The turn is over. */
   [Symbol.dispose](): void {
     this.#letGo()
   }
@@ -276,10 +262,9 @@ export class KeyStream implements Disposable {
   }
 }
 
-/** The other workers must be asked, however short HTTP_POOL_TIMEOUT is. */
+/** Other workers must be asked, however short HTTP_POOL_TIMEOUT is. */
 const ASKING_MS = 100
 
-/** Ends a wait when HTTP_POOL_TIMEOUT has passed since the arrival. */
 class StreamDeadline implements Disposable {
   readonly signal: AbortSignal
   readonly #timer: NodeJS.Timeout | null = null
@@ -306,16 +291,15 @@ function neverRefused(): GatewayError {
   return new GatewayError('GW_INTERNAL', 'a stream was refused')
 }
 
-/** Cost of one call to the upstream. */
 export interface CallCost {
-  /** As the upstream metered it; `null` where it said nothing. */
+  /** Metered; `null` if the upstream said nothing. */
   readonly credits: number | null
   readonly isAnswered: boolean
-  /** It was sent, and the client left, or the gateway broke it off, before it was over: the upstream was at work. */
+  /** The call was sent, then left by the client or the gateway while the upstream was at work. */
   readonly isLeft: boolean
   /**
-   * Micro-credits that its tokens cost by the learnt price, where it was left before its metering; `null` or missing where
-   * no price is known, or nothing is to be measured.
+   * Micro-credits of its tokens at the learnt price, for a call left before its metering; `null` or missing
+   * if unknown, or nothing is to be measured.
    */
   readonly measured?: number | null
 }
@@ -323,7 +307,6 @@ export interface CallCost {
 /** Reservation for a question, and the real cost of its calls. Settled once. */
 export class Charge {
   readonly #share: Share
-  /** Held while the price is unknown. */
   readonly #turn: Share | null
   #cost = 0
 
@@ -332,24 +315,23 @@ export class Charge {
     this.#turn = turn
   }
 
-  /** Micro-credits of all calls so far. */
+  /** Micro-credits. */
   get cost(): number {
     return this.#cost
   }
 
-  /** True while the price of its model's answers is unknown. */
   get isUnpriced(): boolean {
     return this.#turn !== null
   }
 
-  /** Number of the period in which it was reserved, and which it is charged to. */
+  /** Period of the reservation, which is charged. */
   get period(): number {
     return this.#share.period
   }
 
   /**
-   * Adds a call. An unmetered answer is measured by its tokens, or costs what was reserved; a failure costs nothing
-   * unless it was metered.
+   * Adds a call. An unmetered answer costs what its tokens do, or what was reserved; a failure costs
+   * nothing unless metered.
    */
   add({ credits, isAnswered, isLeft, measured = null }: CallCost): void {
     if (credits !== null) {
@@ -367,18 +349,18 @@ export class Charge {
 
 /** Whole answers of a model without metering after which none is expected. */
 const MAX_UNMETERED = 3
-/** Models of which that is counted. */
+/** Models of which they are counted. */
 const MAX_UNMETERED_MODELS = 64
 
-/** A worker's copy of the prices. What it learns counts here at once; the primary puts the lessons of all in one order. */
+/** A worker's copy of the prices. Its own lessons count at once; the primary orders everybody's. */
 export class WorkerPrices {
   readonly #table = new PriceTable()
   readonly #send: (lessons: readonly PriceTold[]) => void
   /** Bounded by the answers that end within 150 ms. */
   #untold: PriceTold[] = []
-  /** Waiters for a price, by model. Bounded by the requests that are under way. */
+  /** Waiters for a model's price. Bounded by the requests that are under way. */
   readonly #watchers = new Map<string, Set<() => void>>()
-  /** Whole answers since the last one that was metered, by model. Bounded by MAX_UNMETERED_MODELS. */
+  /** Unmetered whole answers in a row, by model. Bounded by MAX_UNMETERED_MODELS. */
   readonly #unmetered = new Map<string, number>()
 
   constructor(send: (lessons: readonly PriceTold[]) => void) {
@@ -394,15 +376,15 @@ export class WorkerPrices {
     return this.#table.measure(answer, listed, Date.now())
   }
 
-  /** Learns from an answer. Waiters for a price of this model go on, and the primary hears of it before anything else. */
+  /** Learns from an answer and wakes waiters. The primary hears of it before anything else. */
   learn(answer: PricedAnswer, credits: number): void {
     this.#unmetered.delete(answer.model)
     this.#take(answer, credits)
   }
 
   /**
-   * Learns that a whole answer was not metered. If that is usual for its model, and its price is unknown, it is assumed
-   * to cost what is listed: keys would otherwise run one request at a time forever.
+   * Counts a whole answer without metering. If that is usual for its model and the price unknown, the
+   * listed price is assumed: keys would otherwise ask one question at a time for ever.
    */
   learnUnmetered({ model, inputTokens }: PricedAnswer, listed: number): void {
     const request = { model, inputTokens }
@@ -425,7 +407,6 @@ export class WorkerPrices {
     this.#wake(answer.model)
   }
 
-  /** Tells the primary what was learnt since the last time. */
   tell(): void {
     if (this.#untold.length === 0) return
     this.#send(this.#untold)
@@ -437,7 +418,7 @@ export class WorkerPrices {
     this.#wake(model)
   }
 
-  /** Has `onLearnt` called whenever something was learnt of a model, in the order of these calls. Returns what ends that. */
+  /** Calls `onLearnt` for each lesson of a model, in the order of watching. Returns the end of that. */
   watch(model: string, onLearnt: () => void): () => void {
     const watchers = this.#watchers.get(model) ?? new Set<() => void>()
     this.#watchers.set(model, watchers.add(onLearnt))

@@ -24,41 +24,39 @@ import { AccountLink } from './primary-links.ts'
 
 const MARK = 'kiro-'
 
-/** Name of a client with its own Kiro key; `digest` is of that key. */
+/** `digest`: of the Kiro key. */
 export function kiroKeyName(digest: string): string {
   return `${MARK}${digest}`
 }
 
-/** True if a client of this name is served with its own key, and not with the gateway's sign-in. */
 export function isKiroKeyName(name: string): boolean {
   return name.startsWith(MARK)
 }
 
-/** A Kiro key of a client, and what it is called where it must not be known. */
 interface BroughtKey {
   readonly key: string
   readonly name: string
 }
 
-/** Facts about a key's account, by the key's name; the key itself is not stored. */
+/** State of a key's account, by the key's name; the key itself is not stored. */
 interface KeyAccount {
   readonly account: AccountLink
-  /** `null` while it is not known. */
+  /** `null` if unknown. */
   region: string | null
-  /** One question at a time. Rejects where the answer is that the key is refused. */
+  /** Question under way. Rejects if the key is refused. */
   regionAsked: Promise<string | null> | null
-  /** `performance.now()` from which on it is asked for again. */
+  /** `performance.now()` of the next question. */
   regionDueAt: number
   catalogue: Catalogue
-  /** One question at a time. Resolves with why the key is refused, if it is. Never rejects. */
+  /** Question under way; resolves with why the key is refused, if it is. Never rejects. */
   modelsAsked: Promise<GatewayError | null> | null
-  /** `performance.now()` from which on the models are asked for again. */
+  /** `performance.now()` of the next question. */
   modelsDueAt: number
 }
 
-/** Accounts that are remembered; a forgotten one costs its next request a question. */
+/** A forgotten account costs its next request a question. */
 const MAX_ACCOUNTS = 256
-/** The same of keys that are not accepted yet, which must not push out the others. */
+/** Keys that are not accepted yet, which must not displace others. */
 const MAX_NEW_ACCOUNTS = 64
 const MODELS_FRESH_MS = 3_600_000
 /** After an answer that said nothing. */
@@ -66,18 +64,18 @@ const RETRY_MS = 60_000
 const DEFAULT_REGION = 'us-east-1'
 
 /**
- * The plane as it is for clients who bring a Kiro key of their own (`KIRO_KEY_PASSTHROUGH`): connections and memory are
- * everybody's; credential, refusals and models are the key's. The key goes to the upstream with the requests of its client
- * and nowhere else.
+ * Planes for clients with a Kiro key of their own (`KIRO_KEY_PASSTHROUGH`): connections and memory are
+ * shared; credential, refusals and models are the key's. The key is sent upstream with its client's
+ * requests, and nowhere else.
  */
 export class KeyPlanes {
   readonly #plane: DataPlane
   readonly #log: Pick<Logger, 'warn'>
   readonly #trials: KeyTrials
   readonly #vouch: (socket: Socket) => void
-  /** Accounts of accepted keys, the least recently used first. Bounded by MAX_ACCOUNTS. */
+  /** Accepted keys, least recently used first. Bounded by MAX_ACCOUNTS. */
   readonly #accounts = new Map<string, KeyAccount>()
-  /** Accounts of other keys. Bounded by MAX_NEW_ACCOUNTS. */
+  /** Other keys. Bounded by MAX_NEW_ACCOUNTS. */
   readonly #newAccounts = new Map<string, KeyAccount>()
 
   /** `vouch` hears of connections on which a key was accepted. */
@@ -88,17 +86,16 @@ export class KeyPlanes {
     this.#trials = plane.keyTrials
   }
 
-  /** The upstream knows the key. */
   isAccepted({ name }: BroughtKey): boolean {
     return this.#trials.isAccepted(name)
   }
 
-  /** By what its requests take turns with those of others: all that are new have one place together. */
+  /** Name for taking turns; new keys share one. */
   placeOf(key: BroughtKey): string {
     return this.isAccepted(key) ? key.name : NEW_KEYS_PLACE
   }
 
-  /** For one request, which is over when its response is closed. */
+  /** For one request, which ends when its response closes. */
   planeOf(key: BroughtKey, response: ServerResponse): DataPlane {
     const known = this.#accountOf(key)
     const { account } = known
@@ -130,9 +127,8 @@ export class KeyPlanes {
   }
 
   /**
-   * The same once the key's models are known, or cannot be: then they are those known of old.
-   *
-   * @throws {GatewayError} as `KeyTrials.admit()`, or GW_UPSTREAM_AUTH because the upstream refuses the key now
+   * Like planeOf(), once the key's models are known or cannot be: then the built-in list is used.
+   * @throws {GatewayError} as `KeyTrials.admit()`, or GW_UPSTREAM_AUTH if the upstream refuses the key now
    */
   async planeWithModels(key: BroughtKey, response: ServerResponse): Promise<DataPlane> {
     const known = this.#accountOf(key)
@@ -148,7 +144,7 @@ export class KeyPlanes {
     return plane
   }
 
-  /** Asks for all who wait: the first of them may leave. Resolves with why the key is refused. Never rejects. */
+  /** Asks for all who wait, as the first may leave. Resolves with why the key is refused. Never rejects. */
   async #askModels(
     key: BroughtKey,
     known: KeyAccount,
@@ -173,7 +169,7 @@ export class KeyPlanes {
     }
   }
 
-  /** @throws {GatewayError} why it can't be known now */
+  /** @throws {GatewayError} why it cannot be known now */
   async usageOf(key: BroughtKey, response: ServerResponse): Promise<AccountUsage> {
     const signal = goneSignal(response)
     const snapshot = await this.planeOf(key, response).credentials.ready(signal)
@@ -186,8 +182,8 @@ export class KeyPlanes {
   }
 
   /**
-   * Heeds what a refusal of a question about the account says of the key. Gives the error where the key is refused, else `null`:
-   * a question may be refused to a key that is good for answers.
+   * Judges a refused question about the account. Returns an error only if the key is refused: a good key
+   * may be refused this question.
    */
   #judge({ name }: BroughtKey, fault: UpstreamFault): GatewayError | null {
     if (fault.isTokenNamed) return this.#trials.refuse(name)
@@ -203,7 +199,7 @@ export class KeyPlanes {
       return known.region
     }
     if (known.regionAsked === null && performance.now() < known.regionDueAt) return DEFAULT_REGION
-    // Asked for all who wait: the first of them may leave.
+    // Asked for all who wait, as the first may leave.
     const { signal: never } = new AbortController()
     known.regionAsked ??= this.#askRegion(key, never).finally(() => {
       known.regionAsked = null
@@ -214,7 +210,7 @@ export class KeyPlanes {
     return known.region ?? DEFAULT_REGION
   }
 
-  /** @throws {GatewayError} GW_UPSTREAM_AUTH where the upstream refuses the key */
+  /** @throws {GatewayError} GW_UPSTREAM_AUTH if the upstream refuses the key */
   async #askRegion(key: BroughtKey, signal: AbortSignal): Promise<string | null> {
     const found = await findKeyRegion(this.#callAs(key, snapshotOf(key, DEFAULT_REGION), signal))
     if (found === null) return null
@@ -258,7 +254,7 @@ function newAccount(): KeyAccount {
     account: new AccountLink({
       channel: { send: () => {} }, // the primary has no part in it
       standing: GOOD_STANDING,
-      // Others do not wait for this account; those that do hear of it when their turn comes.
+      // Other accounts go on; this one's waiters learn of it in their turn.
       pause: () => {},
       refuseWaiting: () => {}
     }),
@@ -271,7 +267,10 @@ function newAccount(): KeyAccount {
   }
 }
 
-/** A key is good from when the upstream accepts it until it refuses it: there is nothing to renew. Serves one request. */
+/**
+ * Credential of one request. A key is good from the upstream's first acceptance until a refusal: it is
+ * never renewed.
+ */
 class KeyCredential implements CredentialLink {
   readonly problem = null
   readonly #key: BroughtKey
@@ -326,7 +325,7 @@ class KeyCredential implements CredentialLink {
   reportSuspended(): void {}
 }
 
-/** A refusal without a word may be of the key or of anything else: the next request of the key is sent, too. */
+/** A refusal without a reason may not be about the key: its next request is sent, too. */
 function keyDoubted(): GatewayError {
   const message =
     'The upstream refused the request without a body, so the reason is unknown. If other requests with this Kiro API key fail, too, make a new key in Kiro.'

@@ -4,50 +4,45 @@ import { GatewayError, unlessAborted } from '../../shared/errors.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
 export interface KeyTrialsOptions {
-  /** The primary keeps the rate of all workers, and tells all of them which keys are accepted. */
+  /** The primary limits the rate of trials and spreads verdicts to all workers. */
   readonly channel: ToPrimary
   readonly pulse: Pick<PrimaryPulse, 'silence'>
-  /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number
 }
 
-/** The place in every line that all keys share which the upstream has not accepted yet. No key has such a name. */
+/** Shared place in every queue of keys that are not accepted yet. No key has such a name. */
 export const NEW_KEYS_PLACE = 'kiro-new'
 
 const MAX_REFUSED = 4096
-/** Longest wait before another trial: refusals are sometimes wrong, and keys are mended. */
+/** Longest wait before another trial: refusals can be wrong, and keys mended. */
 const REFUSED_MS = 60_000
-/** Most requests that wait, of all keys together: each holds a connection and the part of its body that has come. */
+/** For all keys: each waiting request holds a connection and the arrived part of its body. */
 const MAX_WAITING = 64
-/** After a "no" of the primary it is not asked again for so long. */
+/** Pause after the primary's "no". */
 const ASK_AGAIN_MS = 1_000
 
 /**
- * Verdicts on the Kiro keys that clients bring, by the names made of their digests. Any text may look like such a key,
- * so one that is new has to pass a trial before it counts as a client of its own:
+ * Verdicts on clients' Kiro keys, by names made of their digests. Any text may look like such a key, so a new one has to
+ * pass a trial before it counts as a client of its own. Its other requests wait for the verdict.
  *
- * ```
  *             ┌──────── the request ends without a verdict ────────┐
  *             ▼                                                    │
  *   unknown ──┴─ a request of it, within the rate ──▶ on trial ────┤
  *     ▲ ▲                                                          ├─ the upstream takes it ──▶ accepted
  *     │ └────────────────── after REFUSED_MS ────── refused ◀──────┘                               │
  *     └──────────────────────────── the upstream refuses it ───────────────────────────────────────┘
- * ```
- *
- * One request of a key is on trial; others of the same key wait for what comes of it.
  */
 export class KeyTrials {
   readonly #options: KeyTrialsOptions
-  /** The least recently used first. Bounded by MAX_ACCEPTED_KEYS. */
+  /** Least recently used first. Bounded by MAX_ACCEPTED_KEYS. */
   readonly #accepted = new Set<string>()
-  /** Until when, the oldest first. Bounded by MAX_REFUSED. */
+  /** Until when, oldest first. Bounded by MAX_REFUSED. */
   readonly #refused = new Map<string, number>()
   /** Settles at the end of the trial. Bounded by the requests under way. */
   readonly #running = new Map<string, PromiseWithResolvers<void>>()
   #waiting = 0
   readonly #questions = new Pending<number>()
-  /** The primary's last refusal: no key is tried before `until`. */
+  /** The primary's last "no": no key is tried before `until`. */
   #often = { askAgainAt: -Infinity, until: -Infinity }
 
   constructor(options: KeyTrialsOptions) {
@@ -59,11 +54,10 @@ export class KeyTrials {
   }
 
   /**
-   * Resolves once a request of the key may go to the upstream: with its trial, which the caller must end, or with `null` where
-   * it needs none.
-   *
-   * @throws {GatewayError} GW_UPSTREAM_AUTH for a key that was refused lately; GW_NEW_KEYS_OFTEN where too many are tried, or
-   *   wait for a trial; GW_PRIMARY_SILENT; the signal's reason.
+   * Resolves when a request of the key may go upstream: with its trial, which the caller must end, or
+   * `null` if it needs none.
+   * @throws {GatewayError} GW_UPSTREAM_AUTH for a key refused lately; GW_NEW_KEYS_OFTEN if too many are
+   * tried, or wait; GW_PRIMARY_SILENT; the signal's reason
    */
   async admit(name: string, signal: AbortSignal): Promise<Disposable | null> {
     for (;;) {
@@ -76,13 +70,12 @@ export class KeyTrials {
     }
   }
 
-  /** The upstream has answered a request of the key. */
   accept(name: string): void {
     if (!this.#accepted.has(name)) this.#tell({ name, isAccepted: true })
     this.#accept(name)
   }
 
-  /** The upstream does not know the key, or no longer. Gives what its client is told. */
+  /** Notes that the upstream does not know the key, and returns the client's error. */
   refuse(name: string): GatewayError {
     if (this.#accepted.delete(name)) this.#tell({ name, isAccepted: false })
     else this.#remember(name)
@@ -90,13 +83,11 @@ export class KeyTrials {
     return keyRefused()
   }
 
-  /** A worker has heard this, perhaps this one. */
   onVerdict({ name, isAccepted }: KiroKeyVerdict): void {
     if (isAccepted) this.#accept(name)
     else this.#accepted.delete(name)
   }
 
-  /** The primary answers whether a trial may begin. */
   onMayTry(requestId: number, waitMs: number): void {
     this.#questions.answer(requestId, waitMs)
   }
@@ -160,7 +151,7 @@ export class KeyTrials {
     }
   }
 
-  /** Not for one client alone: others wait for what comes of the trial, and the first of them may leave. */
+  /** Serves all who wait, as the first may leave. */
   async #takeOne(): Promise<void> {
     const { channel, pulse } = this.#options
     if (this.#now() >= this.#often.askAgainAt) {

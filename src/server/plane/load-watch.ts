@@ -1,48 +1,43 @@
 import type { ToPrimary } from '../../ipc/channel.ts'
 import type { Arrivals } from './arrivals.ts'
 
-/** Total and used amount of a resource. */
 export interface InUse {
   readonly used: number
   readonly total: number
 }
 
 export interface LoadWatchOptions {
-  /** Memory for bodies and answers. */
   readonly memory: () => InUse
-  /** Requests wait for memory, or for a thread. */
+  /** Requests wait for memory or a thread. */
   readonly isWaiting: () => boolean
   readonly channel: ToPrimary
   readonly arrivals: Pick<Arrivals, 'arrived'>
-  /** CPU time of the event loop's thread, and time in all, since it was asked last. */
+  /** CPU time of the event loop's thread, and time in all, since the last call. */
   readonly cpu?: () => InUse
 }
 
-/** New connections between two looks that count as a crowd, whose requests are about to come. */
+/** New connections between two looks that are a crowd: their requests are about to come. */
 const CROWD = 32
-/** Connections waiting for each other that count as one, too. */
+/** Connections waiting for each other that are a crowd, too. */
 const QUEUE = 4
-/** A crowd counts for so many looks. */
 const CROWD_LOOKS = 12
-/** Fraction of used memory that counts as full; the other workers have as much. */
+/** Fraction that counts as full; other workers have as much. */
 const MEMORY_IN_USE = 0.5
-/** Fraction of a load that remains from one look to the next: a short pause is not the end of it. */
+/** Part of a load that remains at the next look: a short pause is no end. */
 const FADING = 0.95
-/** The primary is told of such changes. */
+/** Smallest change that the primary is told. */
 const STEP = 0.1
 
 /**
- * Load of a worker, from 0 to 1, by which the primary decides whether it gets all new connections: the part of a CPU
- * that its event loop takes. It is 1 if another resource is short that another worker has. Also reports whether a crowd
- * has come, whose first bytes two workers deliver sooner than one.
- *
- * Rises at once and falls slowly: by half in some three seconds.
+ * Load of a worker, 0 to 1: the event loop's part of a CPU, or 1 if a resource is short that another worker
+ * has. By it the primary decides who gets new connections. Also reports a crowd, whose first bytes two
+ * workers deliver sooner.
+ * Rises at once and falls by half in some three seconds.
  */
 export class LoadWatch {
   readonly #options: LoadWatchOptions
   readonly #cpu: () => InUse
   #arrivals = 0
-  /** Looks for which the last crowd still counts. */
   #crowdedLooks = 0
   #load = 0
   #told = { load: 0, isCrowded: false }
@@ -52,14 +47,13 @@ export class LoadWatch {
     this.#cpu = options.cpu ?? mainThread()
   }
 
-  /** A client has connected. */
   arrived(): void {
     this.#arrivals += 1
     if (this.#options.arrivals.arrived() >= QUEUE || this.#arrivals >= CROWD) this.#crowd()
     if (this.#isShort()) this.#set(1) // hundreds more may come before the next look
   }
 
-  /** Looks again. Called some times a second while there are clients. */
+  /** Call several times a second while there are clients. */
   look(): void {
     const { used, total } = this.#cpu()
     const now = this.#isShort() ? 1 : total === 0 ? 0 : used / total
@@ -68,7 +62,7 @@ export class LoadWatch {
     this.#set(Math.max(now, this.#load * FADING))
   }
 
-  /** There are no clients any more. */
+  /** Call when the last client is gone. */
   rest(): void {
     this.#crowdedLooks = 0
     this.#set(0)
@@ -97,8 +91,8 @@ export class LoadWatch {
 }
 
 /**
- * CPU time of its thread, in microseconds. The time that the event loop is not idle would also count when the machine
- * has no CPU for it, of which another worker would have no more.
+ * CPU time of this thread in microseconds. Busy time of the event loop would include waits for a CPU, which
+ * another worker would lack as well.
  */
 function mainThread(): () => InUse {
   let lastAt = performance.now()

@@ -1,20 +1,18 @@
-/** Longest time to read an answer on for its metering: its end is usually near, and waiting longer is not worth it. */
+/** Longest reading: the end of an answer is usually near. */
 const READ_ON_MS = 10_000
-/** Bytes that may still come. Metering has a hundred. */
+/** Most bytes; metering has a hundred. */
 const READ_ON_BYTES = 1_048_576
 /**
- * Longest time while the price of such answers is unknown: any shorter answer teaches it, whatever its client does. A
- * key has one of them at a time of a model, and only until one of them, or of another key, was metered.
+ * READ_ON_MS while such answers have no price: any shorter answer teaches it, whatever its client does. A
+ * key has one of these at a time per model, until any key's answer was metered.
  */
 const UNPRICED_MS = 300_000
 const UNPRICED_BYTES = 16_777_216
-/** A key that cuts every answer short must not use up connections, and the upstream's work, for each of them. */
+/** A key that cuts every answer short must not use up connections and the upstream's work. */
 const MAX_OF_KEY = 4
 
 export interface MeterReadingsOptions {
-  /** Number of requests that lack a connection now. */
   readonly missing: () => number
-  /** Number of the gateway's connections. */
   readonly connections: () => number
   readonly bounds?: Partial<typeof BOUNDS>
 }
@@ -27,32 +25,27 @@ const BOUNDS = {
 }
 
 export interface MeterReadingOptions {
-  /** Owner of the answer, as for a fair share of the connections. */
   readonly key: string
-  /** True if the price is unknown, and its key has a limit: it gives way only if no other request could be served. */
+  /** Price unknown and key limited: gives way only if no other request could be served. */
   readonly isUnpriced: boolean
   /** Closes the connection; `MeterReading.over()` follows. */
   readonly stop: () => void
 }
 
 /**
- * Answers that are read on only for their metering: their clients have had all that they get. Each keeps its permit for
- * that. If a request lacks a connection, they are given up, and cost what their tokens so far cost by the learnt price:
- * a client that waits is worse than credits that are off by a little. While that price is unknown they are not, since a
- * client that kept all connections busy could keep it unknown. If they hold all connections, one of them gives way
- * after the time that others have.
+ * Answers that are read on for their metering, after their clients have everything. Each keeps its permit. If a request
+ * lacks a connection, they are given up and cost what their tokens do at the learnt price: a waiting client is worse than
+ * credits that are off by a little. While the price is unknown they stay, since a client that kept all connections busy
+ * could keep it unknown; if they hold all connections, one gives way after the time that others have.
  *
- * ```
  *   begin ──▶ reading ──the upstream's end────────────────────────────────────────▶ over
  *                └─ time, bytes, a request that waits, the worker's end ─▶ closing ──┘
- * ```
  */
 export class MeterReadings {
   readonly #options: MeterReadingsOptions
   readonly #bounds: typeof BOUNDS
-  /** The oldest first. Bounded by the permits. */
+  /** Oldest first. Bounded by the permits. */
   readonly #open = new Set<MeterReading>()
-  /** Given up, and the permit is not back yet. */
   #closing = 0
   #isClosed = false
 
@@ -65,7 +58,7 @@ export class MeterReadings {
     return this.#open.size
   }
 
-  /** Starts to read on; `null` without room: then the connection must be closed at once. */
+  /** `null` without room: close the connection at once. */
   begin(options: MeterReadingOptions): MeterReading | null {
     const { key, isUnpriced } = options
     if (this.#isClosed) return null
@@ -85,7 +78,7 @@ export class MeterReadings {
     return reading
   }
 
-  /** Ends readings until so many requests have the connections that they lack. */
+  /** Ends readings until so many requests have connections. */
   giveWay(missing: number): void {
     for (const reading of this.#open) {
       if (this.#closing >= missing) return
@@ -96,12 +89,12 @@ export class MeterReadings {
     if (missing > 0 && this.#closing === 0 && hasAll) unpriced.find(({ isLong }) => isLong)?.stop()
   }
 
-  /** Gives up all of them: the connections must go. */
+  /** Ends all: the connections must go. */
   giveUp(): void {
     for (const reading of this.#open) reading.stop()
   }
 
-  /** Gives up all of them, and begins none any more: the worker is about to end. */
+  /** Ends all, and allows no more: the worker is about to end. */
   close(): void {
     this.#isClosed = true
     this.giveUp()
@@ -123,7 +116,6 @@ interface ReadingBounds {
   readonly onClosed: () => void
 }
 
-/** One answer that is read on. */
 export class MeterReading {
   readonly key: string
   readonly isUnpriced: boolean
@@ -148,19 +140,18 @@ export class MeterReading {
     }, bounds.longMs)
   }
 
-  /** It has had the time of those whose price is known. */
+  /** Had as long as one with a known price. */
   get isLong(): boolean {
     return this.#isLong
   }
 
-  /** Counts bytes that have come. Returns false where no more are wanted. */
+  /** Returns false when no more bytes are wanted. */
   take(bytes: number): boolean {
     this.#bytes += bytes
     if (this.#bytes > this.#bounds.bytes) this.stop()
     return this.#state === 'reading'
   }
 
-  /** Gives it up. */
   stop(): void {
     if (this.#state !== 'reading') return
     this.#state = 'closing'
@@ -178,7 +169,6 @@ export class MeterReading {
     this.#bounds.onOver()
   }
 
-  /** Its permit is back. */
   released(): void {
     if (this.#isClosed) return
     this.#isClosed = true

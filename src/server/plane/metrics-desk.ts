@@ -5,20 +5,19 @@ import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
-/** Between scrapes the primary hears of this worker's counts this often, so that its death loses few of them. */
+/** Between scrapes, so that a dying worker loses few counts. */
 const PUSH_MS = 5_000
 
 export interface MetricsDeskOptions {
   readonly channel: ToPrimary
   readonly plane: DataPlane
-  /** The worker's slot. */
   readonly workerId: number
   readonly pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
   readonly logStream: LogStream
   readonly hasNamedKeys: () => boolean
 }
 
-/** This worker's metrics on their way to the primary, and the whole cluster's on their way back. */
+/** Exchanges this worker's metrics for the whole cluster's. */
 export class MetricsDesk {
   readonly #channel: ToPrimary
   readonly #plane: DataPlane
@@ -44,7 +43,6 @@ export class MetricsDesk {
     this.#timer.unref()
   }
 
-  /** Sends a snapshot of now. */
   async push(): Promise<void> {
     if (this.#pulse.isSilent) return // snapshots would pile up in the channel
     this.#noteGauges()
@@ -54,7 +52,7 @@ export class MetricsDesk {
     })
   }
 
-  /** State of this worker now, by some metrics; the primary has heard of every request that is counted in them. */
+  /** Snapshot of some metrics; the primary already has every request that they count. */
   some(names: readonly string[]): Promise<MetricsSnapshot> {
     this.#plane.records.flush()
     this.#noteGauges()
@@ -62,9 +60,8 @@ export class MetricsDesk {
   }
 
   /**
-   * The metrics of the whole cluster, in Prometheus' text format.
-   *
-   * @throws {GatewayError} GW_PRIMARY_SILENT: a part alone would look as if counters had gone back
+   * Metrics of the whole cluster in Prometheus' text format.
+   * @throws {GatewayError} GW_PRIMARY_SILENT: a part alone would make counters go back
    */
   clusterText(): Promise<string> {
     return this.#texts.ask((requestId) => {

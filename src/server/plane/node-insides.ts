@@ -2,15 +2,15 @@ import { IncomingMessage } from 'node:http'
 import type { Server, Socket } from 'node:net'
 
 /*
- * All that this program relies on of Node's insides, as `upstream/connections/engine.ts` does of undici's. Its tests fail where a
- * version of Node is built in another way (docs/design/node-24-and-26.md).
+ * Everything that depends on Node's insides, as `upstream/connections/engine.ts` does on undici's. The
+ * tests fail if a version of Node is built differently (docs/design/node-24-and-26.md).
  */
 
 /**
- * Calls `onSocket` when a server has its socket, instead of accepting from it; `begin` does that. Workers of a cluster have
- * no public way to hold a shared socket without accepting. Returns false where Node has no such step, and accepts at once.
- *
- * Node begins to accept in `_listen2`, and keeps that name for those who put something in its place.
+ * Calls `onSocket` when a server has its socket, instead of accepting; `begin` accepts. Workers have no
+ * public way to hold a shared socket without accepting. Returns false if Node lacks the step and accepts at
+ * once.
+ * Node begins to accept in `_listen2`, a name kept for those who replace it.
  */
 export function holdListening(server: Server, onSocket: (begin: () => void) => void): boolean {
   const listen: unknown = Reflect.get(server, '_listen2')
@@ -22,15 +22,14 @@ export function holdListening(server: Server, onSocket: (begin: () => void) => v
   return true
 }
 
-/** Return value that makes llhttp parse nothing behind a request's headers, not even a body. */
+/** Makes llhttp parse nothing after a request's headers, not even a body. */
 const PARSE_NO_MORE = 2
 
 /**
- * Lets a connection be cut off behind a request (`cutOffBehind()`): thousands fit into one read, and Node parses all of them
- * before the first can be answered. Returns false where the connection has no such parser.
- *
- * Node 24 stops parsing at a request that it takes for an upgrade. Node 26 goes on with its body and all requests behind it,
- * and while the body is not whole hands out something else than the socket.
+ * Enables `cutOffBehind()`: thousands of requests fit into one read, and Node parses all before the first
+ * can be answered. Returns false without such a parser.
+ * Node 24 stops parsing at an upgrade. Node 26 goes on with its body and all requests behind it, and hands
+ * out something else than the socket while the body is incomplete.
  */
 export function stopAtUpgrades(socket: Socket): boolean {
   const parser: unknown = Reflect.get(socket, 'parser')
@@ -45,20 +44,20 @@ export function stopAtUpgrades(socket: Socket): boolean {
   return true
 }
 
-/** Calls a new request an upgrade, whatever its headers say: Node parses no further then, and gives the socket away. */
+/** Marks a new request as an upgrade: Node parses no further and gives the socket away. */
 export function cutOffBehind(request: IncomingMessage): void {
   Object.defineProperty(request, 'upgrade', { get: () => true, set: () => {} })
 }
 
-/** A request that decides how fast its body is read: Node's parser knows nothing but the buffer of its reader. */
+/** Lets a request pace the reading of its body: Node's parser knows only the reader's buffer. */
 export abstract class PausableRequest extends IncomingMessage {
-  /** Called with each chunk. The parser stops reading the socket where it returns false. */
+  /** False stops reading the socket. */
   protected abstract onChunk(chunk: Buffer): boolean
 
-  /** Called when the reader has room. Nothing is read where it returns false, until `readOn()`. */
+  /** The reader has room; false reads nothing until `readOn()`. */
   protected abstract onWanted(): boolean
 
-  /** Gives a chunk to the reader. Returns false where it has no more room. */
+  /** False if the reader has no more room. */
   protected pass(chunk: Buffer): boolean {
     return super.push(chunk)
   }

@@ -6,22 +6,18 @@ import type { TracedCall, TurnTrace } from '../../tracing/turn-trace.ts'
 import type { CallPhase } from '../../upstream/classify.ts'
 import type { Charge } from './key-limits.ts'
 
-/** Charge of the key of a request. */
 export type Charged = Pick<Charge, 'cost' | 'period'>
 
-/** A request that is being served. */
 export interface OpenTurn {
-  /** Ends it early. */
   abort(error: GatewayError): void
-  /** The name of its key, or which other kind of key it is. */
+  /** Name of the key, or its kind. */
   readonly keyLabel: string
-  /** It stands in line for a connection, or for a stream of its key. */
+  /** Waits for a connection, or for a stream of its key. */
   readonly isWaiting: boolean
-  /** Its client has its answer, or is gone; it is not known yet what that has cost. */
+  /** The client has its answer, or is gone, but the cost is not known yet. */
   readonly isOver?: boolean
 }
 
-/** Running requests of a key. */
 export interface KeyTurns {
   readonly streams: number
   readonly waiting: number
@@ -33,7 +29,6 @@ export interface DrainOptions {
   readonly error: GatewayError
 }
 
-/** The requests being served now. */
 export class OpenTurns {
   /** Bounded by the number of connections, which have one request under way each. */
   readonly #turns = new Set<OpenTurn>()
@@ -43,7 +38,6 @@ export class OpenTurns {
     return this.#turns.size
   }
 
-  /** By the labels of keys. */
   byKey(): ReadonlyMap<string, KeyTurns> {
     const counts = new Map<string, KeyTurns>()
     for (const { keyLabel, isWaiting, isOver } of this.#turns) {
@@ -64,14 +58,13 @@ export class OpenTurns {
     if (this.#turns.size === 0) this.#onEmpty?.()
   }
 
-  /** Ends all of them now. */
   abort(error: GatewayError): void {
     for (const turn of this.#turns) turn.abort(error)
   }
 
   /**
-   * Resolves when all have ended. After `timeoutMs` those that are left are ended with `error`, and after `graceMs`
-   * more clients that do not read even that are no longer waited for. A later call takes the place of an earlier one, which
+   * Resolves when all have ended. Ends the rest with `error` after `timeoutMs`, and after `graceMs` more
+   * stops waiting for clients that do not read even that. A later call replaces an earlier one, which
    * resolves at once.
    */
   async drain({ timeoutMs, graceMs, error }: DrainOptions): Promise<void> {
@@ -103,37 +96,30 @@ const NAMES = [
 ] as const
 
 /**
- * A stretch of a request's life; each begins where the one before it ended. Waits have a name by what is waited for: a stream
- * of the key, the end of a pause that the upstream asked for, the pace, a connection. `retry` is what failed attempts took.
+ * Phases of a request, each beginning where the last one ended. Waits are for a stream of the key, the
+ * upstream's pause, the pace, or a connection; `retry` is the time of failed attempts.
  */
 export type PhaseName = (typeof NAMES)[number]
 
-/** Queue of a request when no pause keeps it back. */
 export type WaitName = Extract<PhaseName, 'key' | 'pace' | 'queue'>
 
-/** The most exact first. */
+/** Most exact first. */
 const EXACTNESS: readonly Metering[] = ['metered', 'read on', 'measured']
 
-/** Facts about one completed upstream call. */
+/** A finished upstream call. */
 export interface CallFacts extends TracedCall {
-  /** Phase that it reached. */
   readonly phase: CallPhase
-  /** Why the answer ended; `null` where it did not come to its end. */
+  /** `null` if the answer did not end. */
   readonly stopReason: EndReason | null
-  /** The upstream's name for it. */
+  /** The upstream's id of the call. */
   readonly upstreamId: string | null
-  /** The upstream has counted the tokens of the request. */
   readonly isMeasured: boolean
-  /** Tool calls of an answer that broke off. */
+  /** Calls of an answer that broke off. */
   readonly lostCalls: number
 }
 
-/**
- * Progress of one turn: the time of its phases and the cost of its calls. Several passes through a phase (retries) add
- * up, and so do the calls.
- */
+/** Times and costs of one turn. Repeated phases (retries) and calls add up. */
 export class Progress {
-  /** `performance.now()` when the request arrived. */
   readonly startedAt = performance.now()
   readonly #trace: TurnTrace | null
   readonly #spentMs: Partial<Record<PhaseName, number>> = {}
@@ -151,12 +137,12 @@ export class Progress {
   #account: string | null = null
   #isWaiting = false
 
-  /** `trace` is told of what happens; `null` where traces are off. */
+  /** `trace`: `null` without traces. */
   constructor(trace: TurnTrace | null = null) {
     this.#trace = trace
   }
 
-  /** Usage of all calls that were answered to their end; `null` before the first. */
+  /** Usage of calls that were answered whole; `null` before the first. */
   get usage(): Usage | null {
     return this.#usage
   }
@@ -165,7 +151,7 @@ export class Progress {
     this.#usage = addUsage(this.#usage, usage)
   }
 
-  /** Micro-credits that its key was charged; 0 where that has no limit. */
+  /** Micro-credits charged to the key; 0 without a limit. */
   get charged(): number {
     return this.#charges.reduce((sum, { cost }) => sum + cost, 0)
   }
@@ -178,35 +164,33 @@ export class Progress {
     this.#charges.push(charged)
   }
 
-  /** Micro-credits of all calls, of failed ones, too, as they were metered or measured. */
+  /** Micro-credits of all calls, failed ones included, metered or measured. */
   get metered(): number {
     return this.#metered
   }
 
-  /** The least exact way in which the credits of a call came about; `null` where none cost anything. */
+  /** The least exact of its calls; `null` if none cost anything. */
   get metering(): Metering | null {
     return this.#metering
   }
 
-  /** Cost of a call, in micro-credits, and how it is known. */
   meter(credits: number, how: Metering): void {
     this.#metered += credits
     if (this.#metering === null || EXACTNESS.indexOf(how) > EXACTNESS.indexOf(this.#metering))
       this.#metering = how
   }
 
-  /** A call is being read on for its metering: only then it is known what the request has cost. */
+  /** A call is read on for its metering: the cost is known only then. */
   owe(metered: Promise<void>): void {
     const before = this.#owed
     this.#owed = before === null ? metered : before.then(() => metered)
   }
 
-  /** Resolves when it is known what all calls have cost; `null` where it is already. */
+  /** Resolves when all costs are known; `null` if they are. */
   get owed(): Promise<void> | null {
     return this.#owed
   }
 
-  /** Upstream calls that are over. */
   get attempts(): number {
     return this.#attempts
   }
@@ -215,12 +199,11 @@ export class Progress {
     return this.#lastCall
   }
 
-  /** Tool calls that clients did not get, because their arguments did not come whole. */
+  /** Calls that clients did not get, because their arguments did not come whole. */
   get lostCalls(): number {
     return this.#lostCalls
   }
 
-  /** A call of the upstream is over, however it ended. */
   noteCall(facts: CallFacts): void {
     this.#attempts++
     this.#lastCall = facts
@@ -228,7 +211,7 @@ export class Progress {
     this.#trace?.call(facts)
   }
 
-  /** Id of the sign-in in use; `null` before the first call. */
+  /** Sign-in in use; `null` before the first call. */
   get account(): string | null {
     return this.#account
   }
@@ -237,7 +220,7 @@ export class Progress {
     this.#account = id
   }
 
-  /** It stands in line; until `endWait()`. */
+  /** Until `endWait()`. */
   get isWaiting(): boolean {
     return this.#isWaiting
   }
@@ -246,7 +229,7 @@ export class Progress {
     this.#isWaiting = true
   }
 
-  /** Ends a phase now, or at the given `performance.now()`. */
+  /** `at`: `performance.now()`. */
   end(name: PhaseName, at = performance.now()): void {
     const spentMs = Math.max(0, at - this.#markedAt)
     this.#spentMs[name] = (this.#spentMs[name] ?? 0) + spentMs
@@ -254,7 +237,7 @@ export class Progress {
     this.#markedAt = at
   }
 
-  /** The request goes on. For so long of the time that it stood in line a pause was on. */
+  /** `pausedMs`: part of the wait that was the upstream's pause. */
   endWait(name: WaitName, pausedMs = 0): void {
     const now = performance.now()
     if (pausedMs > 0) this.end('pause', Math.min(now, this.#markedAt + pausedMs))
@@ -262,7 +245,7 @@ export class Progress {
     this.#isWaiting = false
   }
 
-  /** Ends the client's part: the client has its answer or has left, and further time does not count. */
+  /** Ends the client's part: it has its answer or has left. */
   over(): void {
     this.#endedAt ??= performance.now()
   }
@@ -271,12 +254,11 @@ export class Progress {
     return this.#endedAt !== null
   }
 
-  /** `performance.now()` when it was over, or now. */
+  /** `performance.now()` of the end, or now. */
   get endedAt(): number {
     return this.#endedAt ?? performance.now()
   }
 
-  /** Milliseconds since the request arrived, until it was over. */
   totalMs(): number {
     return this.endedAt - this.startedAt
   }
@@ -285,7 +267,7 @@ export class Progress {
     return this.#spentMs[name] ?? 0
   }
 
-  /** Whole milliseconds and tenths by phase, for the log. */
+  /** Milliseconds with tenths by phase, for the log. */
   toJson(): Readonly<Record<string, number>> {
     const json: Record<string, number> = {}
     for (const name of NAMES) {
@@ -295,7 +277,7 @@ export class Progress {
     return json
   }
 
-  /** Value of the `Server-Timing` header, so far. */
+  /** `Server-Timing` so far. */
   toServerTiming(): string {
     let value = ''
     for (const name of NAMES) {

@@ -22,19 +22,18 @@ const NO_KEYS: ReadonlySet<string> = new Set()
 export interface AccountLinkOptions {
   readonly channel: ToPrimary
   readonly standing: AccountStanding
-  /** Nothing is to be asked for so many milliseconds; requests wait. */
+  /** Pauses questions for this time; requests wait. */
   readonly pause: (ms: number) => void
-  /** Nothing is to be asked for longer: those who wait and are meant are told so. */
+  /** Refuses waiting requests that are meant: the upstream is not asked for longer. */
   readonly refuseWaiting: (error: GatewayError, isMeant: (key: string) => boolean) => void
-  /** The plan at the start; left out for accounts whose plan does not matter here. */
+  /** The plan's state at the start; left out for accounts whose plan does not matter here. */
   readonly planBar?: PlanBar | null
-  /** Keys in force that may ask for what costs extra. */
   readonly overageKeys?: () => ReadonlySet<string>
-  /** Milliseconds since the epoch. */
+  /** Epoch ms. */
   readonly now?: () => number
 }
 
-/** The worker's view of what refusals have said of the account as a whole; the primary gathers what all have heard. */
+/** The account as refusals show it; the primary gathers what all workers hear. */
 export class AccountLink {
   readonly #channel: ToPrimary
   readonly #pause: AccountLinkOptions['pause']
@@ -43,7 +42,6 @@ export class AccountLink {
   readonly #now: () => number
   #standing = GOOD_STANDING
   #planBar: PlanBar | null
-  /** Heard here; the primary's word on it is under way. */
   #heard: AccountBar | null = null
 
   constructor(options: AccountLinkOptions) {
@@ -57,14 +55,14 @@ export class AccountLink {
     this.onStanding(standing)
   }
 
-  /** Why no request of a key may be served now, or `null`. */
+  /** Why requests of this key cannot be served; `null` if they can. */
   problemOf(key: string): GatewayError | null {
     const { problem } = this
     if (problem !== null || this.#planBar === null) return problem
     return this.#overageKeys().has(key) ? null : this.planProblem
   }
 
-  /** Why no request may be served now but those of keys that may cost extra, or `null`. */
+  /** Like `problem`, ignoring keys that may cost extra. */
   get planProblem(): GatewayError | null {
     if (this.#planBar === null) return null
     const { code, message, until } = this.#planBar
@@ -72,7 +70,6 @@ export class AccountLink {
     return new GatewayError(code, undefined, { message, details: { failure: failureOf(code) } })
   }
 
-  /** Why no request may be served now, or `null`. */
   get problem(): GatewayError | null {
     if (this.#standing.bars.length === 0 && this.#heard === null) return null // asked three times a request
     const now = this.#now()
@@ -85,12 +82,11 @@ export class AccountLink {
     return new GatewayError(code, 'remembered', { message, retryAfterS, details })
   }
 
-  /** True if any key in force may ask for what costs extra. */
   get hasOverageKeys(): boolean {
     return this.#overageKeys().size > 0
   }
 
-  /** @throws {GatewayError} when the upstream is not to be asked for this key for a time. */
+  /** @throws {GatewayError} if the upstream is not to be asked for this key now */
   check(key: string): void {
     const problem = this.problemOf(key)
     if (problem !== null) throw problem
@@ -111,7 +107,7 @@ export class AccountLink {
     this.refuseOthers()
   }
 
-  /** Takes in what the upstream's refusal says of the account. Gives the error for the client. */
+  /** Notes what a refusal says of the account, and returns the client's error. */
   heed(error: GatewayError, fault: UpstreamFault | null): GatewayError {
     if (fault === null) return error
     const told = inContext(error, fault, this.#isSuspect)
@@ -121,7 +117,7 @@ export class AccountLink {
     if (ms === 0) return told
     const { code, message: reason } = told
     const now = this.#now()
-    // Calls that were under way tell nothing new, and not as exactly as it is known.
+    // Earlier calls tell nothing new, and less exactly.
     const isKnown = this.#standing.bars.some((one) => one.bar === bar && one.until > now)
     if (isKnown) return told.with({ retryAfterS: ms / 1000 })
     this.#channel.send({ type: 'account.refused', refusal: { bar, code, reason, retryAfterS } })
@@ -134,7 +130,7 @@ export class AccountLink {
     return told.with({ retryAfterS: ms / 1000 })
   }
 
-  /** Refuses those who wait and may not be served any more. To be called when the rights of keys have changed. */
+  /** Refuses waiting requests that lost their rights. Call when keys have changed. */
   refuseOthers(): void {
     const { problem, planProblem } = this
     if (problem !== null) this.#refuseWaiting(problem, () => true)
@@ -152,25 +148,24 @@ export class AccountLink {
 
 export interface RequestRecordsOptions {
   readonly channel: ToPrimary
-  /** Tells the primary what is used up and reserved, with the rows that say by whom. */
+  /** Sent before the rows: what is used up and reserved. */
   readonly allowances: Pick<Allowances, 'tell'>
-  /** Tells it what answers have cost. */
   readonly prices: Pick<WorkerPrices, 'tell'>
-  /** True while the primary hangs and reads nothing. */
+  /** The primary hangs and reads nothing. */
   readonly isPrimarySilent: () => boolean
 }
 
 /**
- * The primary hears of a request so long after its end, with those of others: a message for each would cost it more than all
- * else that it does for a request.
+ * Delay of rows, to send several at once: a message for each would cost the primary more than all else it
+ * does for a request.
  */
 const RECORDS_DELAY_MS = 150
-/** A message stays small. */
+/** Keeps messages small. */
 const MAX_ROWS = 200
-/** While the primary hangs. Of more the oldest are lost: the primary is replaced soon, and its workers with it. */
+/** While the primary hangs; older ones are lost, as the primary and its workers are replaced soon. */
 const MAX_ROWS_KEPT = 5_000
 
-/** Usage of this worker's requests, on its way to the primary: a few messages a second, however many requests. */
+/** Usage rows on their way to the primary: a few messages a second, however many requests. */
 export class RequestRecords {
   readonly #options: RequestRecordsOptions
   /** The newest. Bounded by MAX_ROWS_KEPT. */
@@ -182,13 +177,12 @@ export class RequestRecords {
     this.#options = options
   }
 
-  /** A request has come, of which there will be a row. */
+  /** A row will follow. */
   begin(): void {
     this.#begun++
     this.#wake()
   }
 
-  /** A request is over. */
   note(row: UsageRow): void {
     if (this.#rows.length >= MAX_ROWS_KEPT) this.#rows.shift()
     this.#rows.push(row)
@@ -196,7 +190,6 @@ export class RequestRecords {
     this.#wake()
   }
 
-  /** Sends what there is. */
   flush(): void {
     const { channel, allowances, prices, isPrimarySilent } = this.#options
     if (isPrimarySilent()) return
@@ -225,28 +218,27 @@ export class RequestRecords {
   }
 }
 
-/** As many messages and no more, however many requests end. */
+/** At most one message in this time, however many requests end. */
 const INTERVAL_MS = 1_000
 
 /**
- * A worker's copy of what all workers have learnt of the upstream's tokenizers. What this one learns counts here at
- * once; the primary puts the lessons of all in one order, and what it says wins. So workers count alike, and one that
- * is started later knows what the others do.
+ * A worker's copy of the learnt token corrections. Its own lessons count at once; the primary orders
+ * everybody's, and its word wins, so that all workers count alike.
  */
 export class SharedCalibration {
   readonly #channel: ToPrimary
   readonly #now: () => number
   readonly #calibration = new TokenCalibration()
-  /** When a lesson of a model was last told. Bounded by the answers that end within INTERVAL_MS. */
+  /** When a model's lesson was last told. Bounded by the answers that end within INTERVAL_MS. */
   readonly #toldAt = new Map<string, number>()
 
-  /** `now` gives milliseconds of a clock that never goes back. */
+  /** `now`: monotonic milliseconds. */
   constructor(channel: ToPrimary, now = () => performance.now()) {
     this.#channel = channel
     this.#now = now
   }
 
-  /** As `TokenCalibration.learn()`, but for a model once in a second: what is not told would make workers differ. */
+  /** Learns from a model once a second: lessons that are not told would make workers differ. */
   learn(modelId: string, estimated: number, measured: number): void {
     const at = this.#now()
     if (at - (this.#toldAt.get(modelId) ?? -INTERVAL_MS) < INTERVAL_MS) return

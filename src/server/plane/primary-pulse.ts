@@ -3,12 +3,12 @@ import type { ToPrimary } from '../../ipc/channel.ts'
 import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
-/** After so much silence of the primary its answers are no longer waited for. */
+/** Silence after which the primary's answers are no longer awaited. */
 const PATIENCE = { ms: 5_000, firstMs: 0 } as const
 
 /**
- * Tells the primary that this worker's event loop turns, and whether the primary's does. While that one hangs, a worker
- * goes on with the permits and the credential that it has; what only the primary knows is refused in time.
+ * Tells the primary that this worker's event loop turns, and watches the primary's. While that hangs, a
+ * worker goes on with its permits and credential; what only the primary knows is refused in time.
  */
 export class PrimaryPulse {
   readonly #channel: ToPrimary
@@ -22,7 +22,7 @@ export class PrimaryPulse {
     this.#timer.unref()
   }
 
-  /** Aborts when the primary falls silent; another one is in force when it is heard again. */
+  /** Aborts when the primary falls silent; replaced when it is heard again. */
   get silence(): AbortSignal {
     return this.#silence.signal
   }
@@ -31,7 +31,7 @@ export class PrimaryPulse {
     return this.#silence.signal.aborted
   }
 
-  /** The primary has spoken, whatever it said. From the first time on its silence counts. */
+  /** Any message counts. Silence counts from the first. */
   heard(): void {
     this.#signs.add('primary')
     if (this.isSilent) this.#silence = new AbortController()
@@ -46,7 +46,7 @@ export class PrimaryPulse {
     if (!this.isSilent && this.#signs.silent(PATIENCE).length > 0) {
       this.#silence.abort(new GatewayError('GW_PRIMARY_SILENT', undefined, { retryAfterS: 5 }))
     }
-    // Unread, it would pile up.
+    // Unread messages would pile up.
     if (!this.isSilent) {
       this.#channel.send({ type: 'worker.alive', isDebugged: inspector.url() !== undefined })
     }

@@ -3,8 +3,7 @@ import { BlockList, isIP } from 'node:net'
 type Network = readonly [network: string, prefix: number]
 
 /**
- * Networks of IPv4 that are not part of the public internet.
- *
+ * IPv4 networks outside of the public internet.
  * @see https://www.iana.org/assignments/iana-ipv4-special-registry
  */
 const SPECIAL_IPV4: readonly Network[] = [
@@ -25,16 +24,14 @@ const SPECIAL_IPV4: readonly Network[] = [
   ['198.51.100.0', 24],
   ['203.0.113.0', 24],
   ['224.0.0.0', 3],
-  // Public by number, but in every virtual machine of Azure the host's own service.
+  // Public by number, but the host's own service in Azure's virtual machines.
   ['168.63.129.16', 32]
 ]
 
-/** Range that IANA assigns to the public internet; all other IPv6 is something else, or will be. */
 const GLOBAL_IPV6: Network = ['2000::', 3]
 
 /**
- * Networks inside of it that are special after all.
- *
+ * Special networks inside GLOBAL_IPV6.
  * @see https://www.iana.org/assignments/iana-ipv6-special-registry
  */
 const SPECIAL_IPV6: readonly Network[] = [
@@ -44,7 +41,7 @@ const SPECIAL_IPV6: readonly Network[] = [
   ['3fff::', 20]
 ]
 
-/** IPv6 that a gateway turns into IPv4: as public as the IPv4 address inside. */
+/** Translated to IPv4: as public as the address inside. */
 const NAT64: Network = ['64:ff9b::', 96]
 const SIX_TO_FOUR_PREFIX = 16
 
@@ -60,7 +57,7 @@ for (const [network, prefix] of SPECIAL_IPV4) {
   special.addSubnet(`2002:${toGroups(network)}::`, SIX_TO_FOUR_PREFIX + prefix, 'ipv6')
 }
 
-/** True for an IP address of the public internet; IPv4 inside IPv6 is judged as IPv4. */
+/** Judges IPv4 inside IPv6 as IPv4. */
 export function isPublicAddress(address: string): boolean {
   const version = isIP(address)
   if (version === 0 || address.includes('%')) return false
@@ -68,13 +65,13 @@ export function isPublicAddress(address: string): boolean {
   return allowed.check(address, family) && !special.check(address, family)
 }
 
-/** The two groups of IPv6 that hold an IPv4 address. */
+/** Two groups of IPv6 hold an IPv4 address. */
 function toGroups(address: string): string {
   const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number)
   return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
 }
 
-/** Endings of names that lead into private networks; RFC 6761, 6762, 7686, 8375 and what is usual besides. */
+/** Name endings of private networks: RFC 6761, 6762, 7686, 8375, and usual others. */
 const PRIVATE_ENDINGS: readonly string[] = [
   'localhost',
   'local',
@@ -91,10 +88,7 @@ const PRIVATE_ENDINGS: readonly string[] = [
   'invalid'
 ]
 
-/**
- * True if a host may be on the public internet, as far as can be told without looking it up: for hosts whose name a
- * proxy resolves.
- */
+/** Judges a host without a look-up, for names that a proxy resolves. */
 export function mayBePublicHost(host: string, isAllowed: (address: string) => boolean): boolean {
   if (isIP(host) !== 0) return isAllowed(host)
   const name = host.toLowerCase().replace(/\.$/, '')

@@ -8,59 +8,54 @@ export interface BodyLimits {
   readonly timeoutMs: number
 }
 
-/** Memory set aside for one body; given back by its owner. */
+/** Memory for one body; its owner frees it. */
 export interface BodyRoom {
-  /** The largest body for which there could ever be room. */
+  /** Largest body that could ever fit. */
   readonly largestBytes: number
   /**
-   * Sets aside room for a body of this size; resolves when there is. Until then nothing is read.
-   *
-   * @throws {GatewayError} GW_MEMORY_FULL when it takes too long
+   * Resolves when there is room; nothing is read before.
+   * @throws {GatewayError} GW_MEMORY_FULL after too long
    */
   reserve(bodyBytes: number): Promise<void>
-  /** Others wait for room, and have none while this body is as slow as it is. */
+  /** Others wait for room that this slow body holds. */
   readonly isContested: boolean
-  /** Gives room back: the body comes so slowly that others would wait for it, and has room for this much for now. */
+  /** Gives room of a slow body back, so that others need not wait for it. */
   loosenTo(bodyBytes: number): void
   /**
-   * Waits until there is room for this much of a body that is being read.
-   *
-   * @throws {GatewayError} GW_MEMORY_FULL at once where all bodies would wait for each other
+   * Waits for more room while a body is read.
+   * @throws {GatewayError} GW_MEMORY_FULL at once if all bodies would wait for each other
    */
   extend(bodyBytes: number): Promise<void>
   /**
-   * Makes the room that is held large enough for this size, at once or not at all.
-   *
+   * Takes more room at once.
    * @throws {GatewayError} GW_MEMORY_FULL
    */
   grow(bodyBytes: number): void
   /**
-   * The same for a payload of more than the usual size beside the body that it is made of.
-   *
-   * @throws {GatewayError} GW_MEMORY_FULL; GW_BODY_TOO_LARGE where there could never be room
+   * Takes room for a payload of unusual size.
+   * @throws {GatewayError} GW_MEMORY_FULL; GW_BODY_TOO_LARGE if it could never fit
    */
   growForPayload(payloadBytes: number, bodyBytes: number): void
 }
 
-/** Room for a body that comes slowly or whose size the client did not declare, and by how much it grows. */
+/** First room, and growth, of a body that is slow or of undeclared size. */
 const STEP_BYTES = 256 * 1024
 
 /**
- * A body has all its room while it is on its way to be whole within this time; one of unknown size while each step
+ * A body has all its room while it would be whole within this time; one of unknown size while each step
  * comes within it.
  */
 const WHOLE_WITHIN_MS = 5_000
 const PACE_CHECK_MS = 250
-/** Room beyond what has come of a slow one; a silent one has none. */
+/** Room of a slow body beyond what has come; a silent one has none. */
 const SLACK_BYTES = 32 * 1024
 /** No client is too slow before this. */
 const PATIENCE_MS = 1_000
 
 /**
- * Reads a request's body as bytes, not before there is memory for it.
- *
- * @throws {GatewayError} GW_BODY_ENCODED, GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_MEMORY_FULL; the signal's reason when
- *   the client leaves.
+ * Reads a body once there is memory for it.
+ * @throws {GatewayError} GW_BODY_ENCODED, GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT,
+ * GW_MEMORY_FULL; the signal's reason when the client leaves
  */
 export async function readBody(
   request: IncomingMessage,
@@ -81,11 +76,9 @@ export async function readBody(
 }
 
 /**
- * Takes a body that has come whole, as most of a few kilobytes have when they are wanted: nothing is waited for, and no
- * timer is set. The body gets memory of its own, since that of the head beside it would live as long. Returns `null` if
- * some of it is still to come.
- *
- * `read()` without a size gives all that is buffered on Node 24, and one chunk of it on Node 26.
+ * Takes a body that has arrived whole, as most small ones have, without waits and timers. Copies it, since
+ * the head's memory beside it would live as long. `null` if some is missing.
+ * `read()` without a size returns everything buffered on Node 24, and one chunk on Node 26.
  */
 function takeWhole(request: IncomingMessage, declared: number): Uint8Array | null {
   if (!request.complete || request.readableLength !== declared) return null
@@ -98,7 +91,7 @@ function readChunk(request: IncomingMessage): Buffer | null {
   return request.read()
 }
 
-/** Size limit of a body: as configured, or less if the memory for bodies is small. */
+/** Configured limit, or less if the memory for bodies is small. */
 class BodySize {
   readonly #maxBytes: number
   readonly #isMemory: boolean
@@ -108,7 +101,7 @@ class BodySize {
     this.#maxBytes = this.#isMemory ? largestBytes : maxBytes
   }
 
-  /** @throws {GatewayError} GW_BODY_TOO_LARGE, which names the setting to change. */
+  /** @throws {GatewayError} GW_BODY_TOO_LARGE, which names the setting to change */
   check(bytes: number): void {
     if (bytes <= this.#maxBytes) return
     const largest = `The request body is larger than ${this.#maxBytes} bytes`
@@ -118,13 +111,12 @@ class BodySize {
     throw new GatewayError('GW_BODY_TOO_LARGE', undefined, { message })
   }
 
-  /** For how many bytes to have room next, beyond so many. */
   step(bytes: number, declared: number | null): number {
     return Math.min(bytes + STEP_BYTES, declared ?? this.#maxBytes)
   }
 }
 
-/** Smaller chunks may share the memory of a pool, and are not worth the trouble. */
+/** Smaller chunks may share a pool's memory. */
 const MIN_FREED_BYTES = 16 * 1024
 
 interface BodyReaderOptions {
@@ -132,20 +124,17 @@ interface BodyReaderOptions {
   readonly timeoutMs: number
   readonly room: BodyRoom
   readonly size: BodySize
-  /** `null` when the client did not say. */
+  /** `null` if undeclared. */
   readonly declared: number | null
 }
 
 class BodyReader {
   readonly #options: BodyReaderOptions
-  /**
-   * With a declared length the body is read into its place at once: no second copy of it ever exists. It is made for the first
-   * bytes: where none come, none is needed.
-   */
+  /** A body of declared length is read into place, without a second copy. Made for the first bytes. */
   #target: UnwrittenMemory | null = null
   readonly #blocks = new ByteBlocks()
   readonly #done = Promise.withResolvers<Uint8Array>()
-  /** Were copied; to be freed once the parser that gave them is through with them. Bounded by a turn of the loop. */
+  /** Copied chunks, to free once the parser is through with them. Bounded by a turn of the loop. */
   #spent: Buffer[] = []
   #bytes = 0
   #reserved: number
@@ -195,7 +184,6 @@ class BodyReader {
     }
   }
 
-  /** Returns all bytes of a body that has ended. */
   #whole(): Buffer {
     return this.#target?.whole() ?? this.#blocks.take()
   }
@@ -212,7 +200,7 @@ class BodyReader {
     if (this.#bytes > this.#reserved && !this.#isMakingRoom) void this.#makeRoom() // cannot reject
   }
 
-  /** Memory of buffers makes V8 collect its whole heap every few dozen bodies; freed here, it does not count. */
+  /** Freed by hand: memory of buffers makes V8 collect its whole heap every few dozen bodies. */
   #freeSoon(chunk: Buffer): void {
     if (chunk.byteLength < MIN_FREED_BYTES) return
     if (this.#spent.push(chunk) > 1) return
@@ -222,7 +210,6 @@ class BodyReader {
     })
   }
 
-  /** Reads on when there is room for what has come. */
   async #makeRoom(): Promise<void> {
     const { request, room, size, declared } = this.#options
     request.pause()
@@ -243,8 +230,8 @@ class BodyReader {
   }
 
   /**
-   * Enforces the pace of a body: a slow one has memory only for what has come, and gets more as it comes. If others
-   * wait for the memory of one key's slow bodies, it has to go.
+   * Enforces a body's pace: a slow one has memory only for what has come. If others wait for the memory of
+   * one key's slow bodies, it is refused.
    */
   #checkPace(elapsedMs: number): void {
     const { room, declared } = this.#options
@@ -279,41 +266,40 @@ function declaredLength(request: IncomingMessage): number | null {
   return request.headers['transfer-encoding'] === undefined ? 0 : null
 }
 
-/** Bytes of an unread body in memory: what one read of its socket gives (`PacedRequest`). */
+/** Bytes of one read of an unread body's socket (`PacedRequest`). */
 const UNREAD_BYTES = 64 * 1024
 
-/** Bytes of a request's unread body that may be in memory. */
 export function unreadBytesOf(request: IncomingMessage): number {
   return Math.min(declaredLength(request) ?? UNREAD_BYTES, UNREAD_BYTES)
 }
 
 /**
- * Each chunk of a body costs a microsecond, however small it is, and libuv reads up to 2 MiB of one connection before it
- * looks at another. A client that sends more chunks is read on in the next turn of the event loop.
+ * A chunk costs a microsecond, however small, and libuv reads up to 2 MiB of a connection at once. More
+ * chunks are read in the next turn of the event loop.
  */
 const MAX_CHUNKS_A_TURN = 256
-/** A body of more chunks than that has so many bytes in each on average. The chunks of real clients have kilobytes. */
+/** Beyond so many chunks their average size is bounded. Real clients send kilobytes. */
 const MIN_COUNTED_CHUNKS = 4_096
 const MIN_CHUNK_BYTES = 16
 
-/** A body comes in chunks of so few bytes that reading it would cost others more than it can be worth to its client. */
+/** Chunks are so small that reading would cost others more than the body is worth. */
 export class BodyInCrumbs extends Error {
   readonly code = 'BODY_IN_CRUMBS'
 }
 
-/** Nothing more of its body is read. Its reader has heard a `BodyInCrumbs`, or will find out here. */
+/** The body is not read any further. Its reader has got a `BodyInCrumbs`, or learns it here. */
 export function isInCrumbs(request: IncomingMessage): boolean {
   return request instanceof PacedRequest && request.isInCrumbs
 }
 
-/** Its client waits to be asked for its body (`Expect: 100-continue`), of which nothing has come. */
+/** The client waits with its body (`Expect: 100-continue`), of which nothing has come. */
 export function isUninvited(request: IncomingMessage): boolean {
   return request instanceof PacedRequest && request.isUninvited
 }
 
 /**
- * A request of a client, whose body is read no faster than is fair to others, and is asked for when it is read first. Until then
- * one read of its socket is all that is in memory: the system keeps the rest, and lets the client wait.
+ * A request whose body is read no faster than is fair, and invited when it is first read. Until then memory
+ * has one read of its socket: the system keeps the rest, and lets the client wait.
  */
 export abstract class PacedRequest extends PausableRequest {
   #invite: (() => void) | null = null
@@ -322,7 +308,7 @@ export abstract class PacedRequest extends PausableRequest {
   #chunksInTurn = 0
   /** `held`: until the next turn of the event loop. */
   #state: 'steady' | 'held' | 'refused' = 'steady'
-  /** More was asked for while it was held; it is not asked for twice. */
+  /** More was asked for while held; it is not asked for twice. */
   #isReadDue = false
   #hasReader = false
 
@@ -334,12 +320,10 @@ export abstract class PacedRequest extends PausableRequest {
     return this.#invite !== null && this.#bytes === 0
   }
 
-  /** Its client waits: `invite` asks for its body. */
   awaitInvitation(invite: () => void): void {
     this.#invite = invite
   }
 
-  /** Called once, when it is found to be in crumbs. */
   abstract onCrumbs(): void
 
   protected override onChunk(chunk: Buffer): boolean {
@@ -351,7 +335,7 @@ export abstract class PacedRequest extends PausableRequest {
       this.onCrumbs()
       return false
     }
-    // Most bodies come as one chunk: counting begins anew only after a turn that had more.
+    // Most bodies come as one chunk: counts restart only after a turn with more.
     this.#chunksInTurn += 1
     if (this.#chunksInTurn === 2) setImmediate(() => this.#onNextTurn())
     if (this.#chunksInTurn > MAX_CHUNKS_A_TURN) this.#state = 'held'

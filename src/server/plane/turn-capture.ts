@@ -13,19 +13,18 @@ import type { ResponseReader } from '../../upstream/call/exchange.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { DataPlane } from './data-plane.ts'
 
-/** Format of a capture: another number is another layout of the folder. */
+/** Version of the folder's layout. */
 export const CAPTURE_FORMAT = 1
 
-/** Files of a capture; those of requests to the upstream have a number. */
+/** Files of upstream requests have a number. */
 export const CAPTURE_FILES = {
-  /** The client's body. */
   body: 'client-request',
   answer: 'client-answer',
-  /** One line of JSON for all that happened, in order. */
+  /** Everything that happened, a line of JSON each, in order. */
   timeline: 'timeline.jsonl'
 } as const
 
-/** The settings that an answer can depend on: no address, no path and no secret among them. */
+/** Settings that answers can depend on, without addresses, paths and secrets. */
 export const CAPTURED_SETTINGS: ReadonlySet<string> = new Set(
   `MAX_ANSWER_BYTES HEARTBEAT_INTERVAL MODEL_ALIASES MODEL_CONTEXT_WINDOWS FAKE_REASONING FAKE_REASONING_MAX_TOKENS
   FAKE_REASONING_BUDGET_CAP AUTO_TRIM_PAYLOAD TOOL_DESCRIPTION_MAX_LENGTH TOOL_MAX_COUNT WEB_SEARCH NATIVE_DOCUMENTS
@@ -34,23 +33,20 @@ export const CAPTURED_SETTINGS: ReadonlySet<string> = new Set(
   )
 )
 
-/** Length from which a part is not copied: it is held for its answer anyway, until that has been sent. */
+/** Longer parts are not copied: they are held for their answer anyway. */
 const LONG_PART_BYTES = 32 * 1024
 
-/** One call to the upstream that is about to be made. */
 export interface CapturedCall {
   readonly kind: 'generate' | 'mcp'
   readonly form: string
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
-  /** Credential of the caller. */
   readonly token: string
 }
 
-/** Sees what a call is answered with, and hands it on. */
+/** Wraps the reader of an answer. */
 export type CallTap = (reader: ResponseReader) => ResponseReader
 
-/** The content of one turn on its way to disk. */
 export class TurnCapture {
   readonly #capture: ContentCapture
   readonly #request: IncomingMessage
@@ -62,7 +58,7 @@ export class TurnCapture {
   #calls = 0
   #requests = 0
   #sentHeaders: Readonly<Record<string, unknown>> = {}
-  /** That of the request that was written last, so that attempts share one. Keeps none alive. */
+  /** The payload that was written last, shared by attempts. Keeps none alive. */
   #lastPayload: WeakRef<Uint8Array> | null = null
   #isCut = false
   #estimatedInputTokens: number | null = null
@@ -77,13 +73,13 @@ export class TurnCapture {
     this.#secrets = given.secrets
   }
 
-  /** Writes the client's body; it may be moved or freed afterwards. */
+  /** The bytes may be moved or freed afterwards. */
   async body(bytes: Uint8Array): Promise<void> {
     this.#capture.hold(CAPTURE_FILES.body, bytes)
     await this.#capture.settled()
   }
 
-  /** Writes what the upstream is to be sent, unless that was written before. To be called while nothing is being sent. */
+  /** Writes the payload unless it was written. Call while nothing is being sent. */
   async payload(payload: RequestPayload): Promise<void> {
     const { bytes } = payload
     if (bytes === this.#lastPayload?.deref()) return
@@ -92,13 +88,12 @@ export class TurnCapture {
     await this.#capture.settled()
   }
 
-  /** The body of a small call. */
   smallPayload(text: string): void {
     this.#lastPayload = null
     this.#capture.append(this.#nextRequest(), Buffer.from(text))
   }
 
-  /** A call with the payload that was written last. */
+  /** Notes a call with the payload that was written last. */
   call({ token, headers, ...facts }: CapturedCall): CallTap {
     const call = ++this.#calls
     this.#secrets.add(token)
@@ -112,7 +107,7 @@ export class TurnCapture {
     return (reader) => this.#tapped(call, reader)
   }
 
-  /** A writer whose words are kept, too. */
+  /** Wraps a writer to keep its words. */
   watch(writer: AnswerWriter, isStream: boolean): WatchedWriter {
     const keep = <T extends Written>(written: T): T => {
       this.#answer(written)
@@ -129,28 +124,26 @@ export class TurnCapture {
     }
   }
 
-  /** The client is answered in one piece, with an error in all likelihood. */
   send(headers: Readonly<Record<string, string>>, body: string): void {
     this.#sentHeaders = headers
     this.#answer(body)
   }
 
-  /** Records the estimate before what was learnt of others corrects it. */
+  /** The estimate before learnt corrections. */
   noteEstimate(tokens: number): void {
     this.#estimatedInputTokens = tokens
   }
 
-  /** An answer that ended early: worth keeping where only failures are. */
+  /** Marks an answer that ended early, to be kept where only failures are. */
   noteCut(): void {
     this.#isCut = true
   }
 
-  /** True if it is stored although nothing failed. */
   get isCut(): boolean {
     return this.#isCut
   }
 
-  /** Nothing that was handed over is needed by it any more. */
+  /** Nothing handed over is needed any more. */
   settled(): Promise<void> {
     return this.#capture.settled()
   }
@@ -221,7 +214,7 @@ export class TurnCapture {
     }
   }
 
-  /** `at` is in milliseconds since the request came. */
+  /** `at`: milliseconds since the request came. */
   #note(happening: Readonly<Record<string, unknown>>): void {
     const at = Math.round((performance.now() - this.#startedAt) * 1000) / 1000
     const line = `${JSON.stringify({ at, ...happening })}\n`
@@ -234,9 +227,9 @@ export type WatchedWriter = Pick<
   'push' | 'fail' | 'heartbeat' | 'toJson' | 'keptItems'
 >
 
-/** Recorder that captures turns; created if `DEBUG_CONTENT` is set. */
+/** Created if `DEBUG_CONTENT` is set. */
 export interface TurnRecorder {
-  /** `null` where this one cannot be captured. */
+  /** `null` if this request cannot be captured. */
   open(request: IncomingMessage, requestId: string): TurnCapture | null
   close(): Promise<void>
 }
@@ -268,7 +261,7 @@ export function createTurnRecorder(
   }
 }
 
-/** Settings that differ from their defaults, as `.env` has them. */
+/** Non-default settings as in `.env`. */
 function settingsOf(config: Config): Readonly<Record<string, string>> {
   const differing = listSettings().flatMap(({ group, name, setting }) => {
     const value: unknown = Reflect.get(Reflect.get(config, group), name)

@@ -5,8 +5,8 @@ import type { TurnTracer } from '../../tracing/turn-trace.ts'
 import type { OwnPlane } from './data-plane.ts'
 
 /**
- * Adds what watches requests from beside: the recorder of DEBUG_CONTENT, and the tracer where OTEL_EXPORTER_OTLP_ENDPOINT says
- * whereto. Not a module of either is loaded where it is not wanted. Before the first request is served.
+ * Adds the recorder of DEBUG_CONTENT and the tracer of OTEL_EXPORTER_OTLP_ENDPOINT, and loads their modules
+ * only if they are set. Call before the first request.
  */
 export async function addWatchers(plane: OwnPlane, start: WorkerStart, log: Logger): Promise<void> {
   const { config, memory } = start
@@ -17,7 +17,7 @@ export async function addWatchers(plane: OwnPlane, start: WorkerStart, log: Logg
   plane.tracing.tracer = await loadTracer(plane, start, log)
 }
 
-/** Requests are served without it if it cannot be loaded. */
+/** If it cannot be loaded, requests are served without. */
 async function loadTracer(
   { metrics }: OwnPlane,
   { config, workerId }: WorkerStart,

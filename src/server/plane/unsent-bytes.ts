@@ -1,18 +1,17 @@
 import type { Socket } from 'node:net'
 import { readSocketTables, readSocketTablesNow, socketsIn } from '../../shared/socket-table.ts'
 
-/** Bytes that the system still holds for sockets. */
+/** Bytes that the system holds for sockets. */
 export interface UnsentBytes {
-  /** Bytes by `portPairOf()` the socket; `null` where the system does not tell. */
+  /** Keyed by `portPairOf()`; `null` if the system does not tell. */
   readonly byPorts: ReadonlyMap<string, number> | null
   /** Time of the event loop that it took. */
   readonly tookMs: number
 }
 
-/** An IPv4 address, in IPv6 or not. */
 const IPV4 = /(?:^|:)(\d+\.[\d.]+)$/
 
-/** Names a socket by its ports and, where that is IPv4, the client's address: clients behind two addresses may have one port. */
+/** Names a socket by ports and, for IPv4, the client's address: clients at two addresses may use one port. */
 export function portPairOf({
   localPort,
   remotePort,
@@ -22,16 +21,16 @@ export function portPairOf({
 }
 
 /**
- * Reads how much of what was written to sockets is still with the system: megabytes for a client that does not read, and only
- * there shows that it does not. Counts the most of several sockets with the same `portPairOf()`. Another thread reads the
- * table, for 10 ms and more, as the system goes through all sockets that there are; it is parsed on the event loop. Never rejects.
+ * Reads how much written data the system still holds: megabytes for a client that does not read, which
+ * shows nowhere else. Of sockets with one `portPairOf()` the largest counts. A thread reads the table for
+ * 10 ms and more, as the system goes through all sockets; it is parsed on the event loop. Never rejects.
  */
 export async function readUnsentBytes(): Promise<UnsentBytes> {
   const tables = await readSocketTables()
   return unsentIn(tables, performance.now())
 }
 
-/** Like readUnsentBytes(), all of it on the event loop. */
+/** Like readUnsentBytes(), but wholly on the event loop. */
 export function readUnsentBytesNow(): UnsentBytes {
   const begunAt = performance.now()
   return unsentIn(readSocketTablesNow(), begunAt)

@@ -12,28 +12,23 @@ import { mayBePublicHost } from './public-address.ts'
 
 export interface FetchLimits {
   readonly maxBytes: number
-  /** For all of one URL: name, connection, redirects, content. */
+  /** For one URL: name, connection, redirects, content. */
   readonly timeoutMs: number
-  /** Fetches at once, over all requests. */
   readonly maxConcurrent: number
 }
 
 export interface UrlFetcherOptions {
   readonly limits: () => FetchLimits
-  /** Says which IP addresses may be connected to. */
   readonly isAllowedAddress: (address: string) => boolean
-  /** Not the upstream's own: what clients name must not wait in its line, nor fill its memory. */
+  /** Not the upstream's: clients' names must not wait in its queue or fill its cache. */
   readonly lookUp: NameLookup
   readonly chooseProxy: ProxyChoice
 }
 
-/** On whose behalf a URL is fetched. */
 export interface FetchTerms {
-  /** Name of the client's key: keys take turns. */
   readonly key: string
-  /** Ends the fetch when its request has ended. */
   readonly signal: AbortSignal
-  /** Hears of bytes before they are kept; a GatewayError that it throws ends the fetch. */
+  /** Called before bytes are kept; a GatewayError ends the fetch. */
   readonly admit: (bytes: number) => void
 }
 
@@ -41,20 +36,19 @@ const MaxRedirects = 3
 const RedirectStatuses: readonly number[] = [301, 302, 303, 307, 308]
 const ImageTypes: readonly string[] = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
 
-/** By which the types of images are told. */
+/** Tell the types of images. */
 const HeadBytes = 12
 const PdfHead = '%PDF-'
 
-/** Never answered with what an error said: that could hold an address or a header. */
+/** Errors' own words are not passed on: they could hold an address or a header. */
 class FetchRefused extends Error {}
 
 /**
- * Fetches what a request names by URL: images, PDFs and text of the public internet. Every address is checked where
- * it is connected to, so that no name and no redirect leads to a private one. Sends nothing but the request line,
+ * Fetches images, PDFs and text that a request names by URL, from the public internet only. Addresses are
+ * checked at connecting, so that no name or redirect leads to a private one. Sends only the request line,
  * `host` and `accept`.
- *
- * Each URL has connections of its own, which end with it: what a client names can hold neither a file thread (a name
- * that is never resolved) nor a socket longer than its fetch.
+ * Each URL has its own connections, which end with it: a client can occupy neither a file thread (with a
+ * name that never resolves) nor a socket beyond its fetch.
  */
 export class UrlFetcher {
   readonly #options: UrlFetcherOptions
@@ -66,7 +60,7 @@ export class UrlFetcher {
     this.#slots = new FetchSlots(() => options.limits().maxConcurrent)
   }
 
-  /** Rejects only by its terms; everything else is `failed` with words for the client. */
+  /** Rejects only by its terms; every other problem is `failed`, worded for the client. */
   async fetch(url: string, terms: FetchTerms): Promise<FetchedContent> {
     const signal = AbortSignal.any([terms.signal, this.#closing.signal])
     const { timeoutMs } = this.#options.limits()
@@ -110,7 +104,6 @@ export class UrlFetcher {
     throw new FetchRefused('too many redirects')
   }
 
-  /** One request: its content, or where it leads. */
   async #step(url: URL, limits: FetchLimits, terms: FetchTerms): Promise<FetchedContent | URL> {
     const proxy = this.#options.chooseProxy(url)
     this.#check(url, proxy)
@@ -128,7 +121,7 @@ export class UrlFetcher {
     }
   }
 
-  /** Addresses in the URL itself are not looked up, and names behind a proxy not by us, so both are checked here. */
+  /** Addresses in the URL are not looked up, and a proxy resolves names itself, so both are checked here. */
   #check(url: URL, proxy: Proxy | null): void {
     const { protocol, username, password } = url
     if (protocol !== 'http:' && protocol !== 'https:') {
@@ -163,12 +156,12 @@ export class UrlFetcher {
     } catch (cause) {
       attempt.giveUp()
       if (!(cause instanceof GatewayError)) throw cause
-      // Its message is for the operator, and names the proxy.
+      // The message is for the operator, and names the proxy.
       throw new FetchRefused(`it could not be reached through the proxy of ${proxy?.setting}`)
     }
   }
 
-  /** Gives out only addresses that may be connected to, at the moment of connecting: a later answer can't differ. */
+  /** Returns only allowed addresses, at the moment of connecting: a later answer cannot differ. */
   async #resolve(
     host: string,
     proxy: Proxy | null,
@@ -189,7 +182,6 @@ function reasonOf(cause: unknown, { timeoutMs }: FetchLimits, signal: AbortSigna
   return 'it could not be fetched'
 }
 
-/** Sends the request on a socket of its own; resolves with the answer's head. */
 function ask(url: URL, socket: Socket, signal: AbortSignal): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const { host, port } = addressOf(url)
@@ -247,7 +239,7 @@ function toContent(contentType: string | string[] | undefined, content: Buffer):
   throw new FetchRefused('it is neither a PNG, JPEG, GIF or WebP image nor a PDF nor text')
 }
 
-/** Many stores call everything bytes, and some servers JPEGs `image/jpg`: then the bytes themselves tell. */
+/** Many stores call everything bytes, and some servers JPEGs `image/jpg`: then the content decides. */
 function typeOf(type: string, content: Buffer): string {
   const isNamed =
     ImageTypes.includes(type) || type === 'application/pdf' || type.startsWith('text/')

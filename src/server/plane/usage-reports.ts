@@ -5,13 +5,13 @@ import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
-/** Use of the account, and the account book's record of it. */
+/** The account's usage, and what is recorded of it. */
 export interface AccountReport {
   readonly usage: AccountUsage
   readonly outlook: PlanOutlook | null
 }
 
-/** Usage of the account and its keys, from the primary: only it calls the upstream and keeps the record. */
+/** Asks the primary: only it calls the upstream and keeps the record. */
 export class UsageReports {
   readonly #channel: ToPrimary
   readonly #pulse: Pick<PrimaryPulse, 'silence'>
@@ -26,7 +26,7 @@ export class UsageReports {
     this.#pulse = pulse
   }
 
-  /** @throws {GatewayError} why it can't be known now; GW_PRIMARY_SILENT */
+  /** @throws {GatewayError} why it cannot be known now; GW_PRIMARY_SILENT */
   async current(): Promise<AccountReport> {
     const { news, outlook } = await this.#reports.ask((requestId) => {
       this.#channel.send({ type: 'usage.wanted', requestId })
@@ -36,7 +36,7 @@ export class UsageReports {
     throw new GatewayError(problem.code, undefined, { message: problem.message })
   }
 
-  /** Usage of one key, or of all. @throws {GatewayError} GW_PRIMARY_SILENT */
+  /** @throws {GatewayError} GW_PRIMARY_SILENT */
   keys(key: string | null): Promise<readonly KeyUsage[]> {
     return this.#keys.ask((requestId) => {
       this.#channel.send({ type: 'key-usage.wanted', requestId, key })
