@@ -19,11 +19,9 @@ import {
 
 export interface CliDatabaseOptions {
   readonly path: string
-  /** Used where the database names no region. */
   readonly ssoRegion: string
   readonly isReadonly: boolean
   readonly log: Pick<Logger, 'warn'>
-  /** Name in messages; default `KIRO_CLI_DB_FILE`. */
   readonly name?: string
 }
 

@@ -63,7 +63,6 @@ export class IdeFileSource implements CredentialSource {
     return parsed.stored
   }
 
-  /** Keeps unknown members. */
   async writeBack(renewed: StoredCredential, previous: string | null): Promise<string | null> {
     const path = await realpath(this.#file.path) // a link must stay one
     const { mode, uid } = await stat(path)

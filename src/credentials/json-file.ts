@@ -11,16 +11,11 @@ const HALF_WRITTEN_MS = 100
 export interface JsonFileOptions {
   readonly path: string
   readonly setting: string
-  /** Sentence about the expected content. */
   readonly expected: string
-  /** Refuses links and files of other users. */
   readonly isOwn?: boolean
 }
 
-/**
- * Reads a small JSON file, twice if the JSON is invalid: it may be half written.
- * @throws {GatewayError} GW_CONFIG_INVALID without the file's content.
- */
+/** Reads a small JSON file, twice if half written. @throws {GatewayError} GW_CONFIG_INVALID without its content */
 export async function readJsonFile(options: JsonFileOptions): Promise<JsonObject> {
   const object = parseObject(await readText(options))
   if (object !== null) return object

@@ -79,7 +79,6 @@ export async function saveSignIn(
   return path
 }
 
-/** Returns false if there was none. */
 export async function removeSignIn(stateDir: string): Promise<boolean> {
   try {
     await unlink(signInPath(stateDir))
@@ -90,10 +89,7 @@ export async function removeSignIn(stateDir: string): Promise<boolean> {
   }
 }
 
-/**
- * Returns the file's content, tokens included; `null` if there is none.
- * @throws {GatewayError} GW_CONFIG_INVALID if it is damaged, a link, or another user's.
- */
+/** @throws {GatewayError} GW_CONFIG_INVALID if the file is damaged, a link, or another user's */
 export async function readSavedSignIn(stateDir: string): Promise<JsonObject | null> {
   const path = signInPath(stateDir)
   return (await isThere(path)) ? readJsonFile(fileOptions(path)) : null
@@ -136,10 +132,7 @@ export function awaitedSignIn(
   }
 }
 
-/**
- * Creates the folder before signing in, so that no new sign-in is lost.
- * @throws {GatewayError} GW_CONFIG_INVALID if a sign-in could not be stored.
- */
+/** Creates the folder before signing in, so that no sign-in is lost. @throws {GatewayError} GW_CONFIG_INVALID */
 export async function prepareSignIn(stateDir: string): Promise<void> {
   const folder = resolve(stateDir)
   try {

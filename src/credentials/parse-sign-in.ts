@@ -13,7 +13,6 @@ const BUILDER_ID_START_URL = 'https://view.awsapps.com/start'
 
 export interface ParsedSignIn {
   readonly stored: StoredCredential
-  /** Warnings without secrets. */
   readonly oddities: readonly string[]
 }
 

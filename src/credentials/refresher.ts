@@ -25,10 +25,7 @@ export interface CredentialRefresherOptions
   readonly clock?: WallClock
 }
 
-/**
- * Renews the sign-in, alone in the cluster (kiro-protocol §3.8). Callers share one renewal at a time. The source is
- * locked and read again before each, so that a refresh token used by another program is not used twice.
- */
+/** Renews the sign-in, alone in the cluster (kiro-protocol §3.8), after locking and reading the source again. */
 export class CredentialRefresher {
   readonly #vault: CredentialVault
   readonly #clock: WallClock
@@ -69,11 +66,7 @@ export class CredentialRefresher {
     share.onNews(() => void this.#adoptShared()) // never rejects
   }
 
-  /**
-   * Reads the sign-in. If the token is expired, resolves after the first attempt to renew it; see `state()` for the
-   * result.
-   * @throws {GatewayError} GW_CONFIG_INVALID if the source cannot be read.
-   */
+  /** If the token is expired, resolves after the first attempt to renew it. @throws {GatewayError} GW_CONFIG_INVALID */
   async start(): Promise<void> {
     if (this.#phase !== 'new') throw new Error('the refresher was started before')
     this.#phase = 'running'
@@ -106,8 +99,8 @@ export class CredentialRefresher {
   }
 
   /**
-   * Renews a token that the upstream refused, unless that has happened already.
-   * @throws {GatewayError} GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED for good, others for now.
+   * Renews a refused token once. @throws {GatewayError} GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED for good, others for
+   * now
    */
   async refused(token: string): Promise<CredentialSnapshot> {
     const current = this.current()
@@ -125,7 +118,6 @@ export class CredentialRefresher {
     this.#schedule()
   }
 
-  /** Tries a suspended sign-in once more. */
   revive(): void {
     if (!this.#signIn.pardon('GW_UPSTREAM_SUSPENDED')) return
     void this.#refresh(null).catch(() => {}) // remembered by the sign-in
@@ -210,7 +202,6 @@ export class CredentialRefresher {
     return { stored, adopted: null }
   }
 
-  /** Waits briefly for another program to change the sign-in. */
   async #loadChanged(before: StoredCredential): Promise<StoredCredential> {
     for (let look = 1; ; look += 1) {
       const stored = await this.#vault.load()

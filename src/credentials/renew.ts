@@ -19,7 +19,6 @@ export interface RenewOptions {
   readonly upstream: HostOverrides & { readonly userAgent: string }
   readonly idpHosts?: readonly string[]
   readonly loginHint: string
-  /** Aborts when nothing more may be sent. */
   readonly leaving: AbortSignal
   /** Called before each attempt; a rejection ends the renewal before anything is sent. */
   readonly onAttempt?: () => Promise<void>
@@ -63,7 +62,6 @@ export async function renewTokens(
 
 export type RenewalOutcome =
   | { readonly type: 'renewed'; readonly tokens: RenewedTokens }
-  /** The refresh token is dead. */
   | { readonly type: 'refused'; readonly error: GatewayError }
   /** Not sent, or answered without using the token. */
   | { readonly type: 'unspent'; readonly error: GatewayError }

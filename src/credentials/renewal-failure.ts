@@ -48,7 +48,6 @@ export function deadSignIn(problem: string, loginHint: string): GatewayError {
   })
 }
 
-/** Only a new sign-in or another setting helps. */
 export function isFinalRefusal({ code }: GatewayError): boolean {
   return FINAL.has(code)
 }

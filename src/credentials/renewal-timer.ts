@@ -2,7 +2,6 @@ import type { WallClock } from './renew.ts'
 
 /** Timers stop while a machine sleeps. */
 const MAX_TIMER_MS = 60_000
-/** Prevents a tight loop. */
 const MIN_TIMER_MS = 1000
 
 /** Alarm for a point of wall-clock time. Also fires when the clock was set back. Does not keep the process alive. */

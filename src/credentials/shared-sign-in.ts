@@ -9,21 +9,18 @@ export interface SharedTokens {
 
 export interface SharedRenewal {
   readonly stored: StoredCredential
-  /** True once the access token has expired or was refused. */
   readonly isUseless: () => boolean
   /** Presents the refresh token; must not send it later than after this many ms. */
   readonly present: (limitMs: number) => Promise<RenewalOutcome>
-  /** Aborts when no renewal may be started. */
   readonly signal: AbortSignal
 }
 
 /** Sign-in shared by several gateways: one at a time renews it for all. */
 export interface SharedSignIn {
-  /** Returns the newest tokens of all gateways, `own` included. */
   newest(own: StoredCredential): Promise<SharedTokens>
   /**
-   * Renews when it is this gateway's turn, else waits for the gateway whose turn it is. The result is already stored.
-   * @throws {GatewayError} as `renewTokens()`, and GW_NOT_READY if no token may be presented now
+   * The result is already stored. @throws {GatewayError} as `renewTokens()`; GW_NOT_READY if no token may be presented
+   * now
    */
   renew(renewal: SharedRenewal): Promise<SharedTokens & { readonly isOurs: boolean }>
   /** Listens for renewals and sign-ins of other gateways. At most one listener. */

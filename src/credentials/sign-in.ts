@@ -12,7 +12,6 @@ export interface SignInOptions {
   readonly settings: SnapshotSettings
   readonly clock: Pick<WallClock, 'now'>
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-  /** Called for every new token, when the sign-in stops working, and when the reason changes. Must not throw. */
   readonly onChange: () => void
   /** From 0 to 1; spreads the renewals of gateways with one sign-in. */
   readonly random?: () => number
@@ -48,7 +47,6 @@ export class SignIn {
     return state.name === 'usable' ? state.snapshot : null
   }
 
-  /** Also set after the token has expired. */
   get stored(): StoredCredential | null {
     return this.#held?.stored ?? null
   }
@@ -111,8 +109,8 @@ export class SignIn {
   }
 
   /**
-   * Records a failure and returns it. A working token stays in use unless it was refused and can be renewed; what
-   * cannot be renewed, such as an API key, always stays, since the refusal may pass.
+   * Records a failure and returns it. A working token stays unless it was refused and can be renewed: the refusal may
+   * pass.
    */
   fail(error: GatewayError, attempt: FailedAttempt): GatewayError {
     const { clock, log, source, onChange } = this.#options
@@ -150,7 +148,6 @@ export class SignIn {
  * ```
  */
 export type CredentialState =
-  /** `problem` is why renewing currently fails. */
   | {
       readonly name: 'usable'
       readonly snapshot: CredentialSnapshot
@@ -164,7 +161,6 @@ export type CredentialState =
 interface HeldCredential {
   readonly stored: StoredCredential
   readonly snapshot: CredentialSnapshot
-  /** Epoch ms of background renewal; `null` is never. */
   readonly dueAt: number | null
 }
 
@@ -173,7 +169,6 @@ interface RenewalFailure {
   /** The refresh token is used up; only another one is worth an attempt. */
   readonly isFinal: boolean
   readonly stored: StoredCredential
-  /** Consecutive failures. */
   readonly count: number
   readonly failedAt: number
   /** Epoch ms until which callers get `error`. */
@@ -191,7 +186,6 @@ const DEAD_RETRY_DELAY_MS = 5_000
 
 export interface FailedAttempt {
   readonly stored: StoredCredential
-  /** Token refused by the upstream, if that caused the attempt. */
   readonly refused: string | null
 }
 
@@ -243,10 +237,7 @@ export function expiryOf(expiresInS: number, now: number): number {
   return now + Math.max(lifeMs - SKEW_MS, lifeMs / 2, MIN_LIFE_MS)
 }
 
-/**
- * Epoch ms of background renewal; `null` is never. Tokens that live for minutes are renewed at half their life, or
- * renewal would never stop.
- */
+/** Epoch ms; `null` is never. Short-lived tokens are renewed at half their life, or renewal would never stop. */
 export function dueAtOf(expiresAt: number | null, issuedAt?: number): number | null {
   if (expiresAt === null) return null
   const ahead = expiresAt - REFRESH_AHEAD_MS
@@ -259,7 +250,6 @@ function jittered(dueAt: number | null, expiresAt: number | null, chance: number
   return dueAt + Math.round((expiresAt - dueAt) * 0.1 * chance)
 }
 
-/** Returns epoch ms; `null` if invalid. */
 export function parseExpiry(value: unknown): number | null {
   if (typeof value === 'number' && Number.isFinite(value))
     return value < 1e11 ? value * 1000 : value

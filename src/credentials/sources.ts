@@ -11,8 +11,8 @@ import {
 } from './stored-credential.ts'
 
 /**
- * Picks API key, file, database or refresh token, in this order; `null` if none is set.
- * @throws {GatewayError} GW_CONFIG_INVALID for a truncated refresh token.
+ * Picks API key, file, database or refresh token, in this order. @throws {GatewayError} GW_CONFIG_INVALID for a cut
+ * token
  */
 export function createCredentialSource(
   settings: Config['credentials'],
@@ -60,8 +60,8 @@ function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
 }
 
 /**
- * `REFRESH_TOKEN`: a desktop sign-in. Another token is another source with its own overlay.
- * @throws {GatewayError} GW_CONFIG_INVALID for a truncated token.
+ * `REFRESH_TOKEN`: each token is a source with its own overlay. @throws {GatewayError} GW_CONFIG_INVALID for a cut
+ * token
  */
 function refreshTokenSource(refreshToken: string, ssoRegion: string): CredentialSource {
   if (refreshToken.includes('...') || !isTokenText(refreshToken)) {
@@ -77,9 +77,7 @@ function refreshTokenSource(refreshToken: string, ssoRegion: string): Credential
   }
 }
 
-/**
- * Sign-in for the built-in simulator. Each read makes a new token, so that a demo recovers from a refusal by itself.
- */
+/** Each read makes a new token, so that a demo recovers from a refusal by itself. */
 export function simulatorSource(): CredentialSource {
   let readings = 0
   return {

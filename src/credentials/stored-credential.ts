@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
 
-/** Client registration at AWS SSO, needed for renewal. */
 export interface OidcClient {
   readonly clientId: string
   readonly clientSecret: string
@@ -41,9 +40,7 @@ export interface CredentialSource {
   readonly id: string
   /** For messages: the setting, and the path if there is one. */
   readonly name: string
-  /** Advice if the sign-in is dead. */
   readonly loginHint: string
-  /** The gateway itself can make a new one. */
   readonly isOwn?: boolean
   /** The sign-in is the setting itself, so another value is another source. */
   readonly isSetting?: boolean
@@ -52,8 +49,7 @@ export interface CredentialSource {
   /** @throws {GatewayError} GW_CONFIG_INVALID */
   read(): Promise<StoredCredential>
   /**
-   * Writes renewed tokens back if that is safe; returns why not, `null` if written. `previous` is the refresh token
-   * they replace.
+   * Writes tokens back if that is safe; returns why not, `null` if written. `previous`: the refresh token they replace.
    */
   writeBack?(renewed: StoredCredential, previous: string | null): Promise<string | null>
 }

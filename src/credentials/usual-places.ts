@@ -19,7 +19,6 @@ export interface SearchOptions {
 
 export interface LookedAt {
   readonly place: string
-  /** `null` for the place that is used. */
   readonly problem: string | null
 }
 
@@ -46,10 +45,7 @@ export async function findCredentialSource(
   return source
 }
 
-/**
- * Like `findCredentialSource()`, but logs and creates nothing.
- * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`
- */
+/** Like `findCredentialSource()`, but logs and creates nothing. @throws {GatewayError} likewise */
 export async function lookForSource(
   settings: Config['credentials'],
   options: SearchOptions

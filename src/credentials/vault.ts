@@ -26,20 +26,15 @@ export interface VaultSharing {
   readonly now: () => number
 }
 
-/**
- * Keeps tokens in the source, our overlay, and memory in case neither is writable. Returns the newest of them, or of
- * any gateway that shares the sign-in.
- */
+/** Keeps tokens in the source, our overlay, and memory in case neither is writable; returns the newest. */
 export class CredentialVault {
   readonly source: CredentialSource
   readonly #overlay: OverlayStore
   readonly #log: VaultLog
-  /** `null` if no other gateway has the sign-in. */
   sharing: VaultSharing | null = null
   #read: StoredCredential | null = null
   #trouble: GatewayError | null = null
   #renewed: Successor | null = null
-  /** Loaded tokens that the source lacks. */
   #unpublished: StoredCredential | null = null
   /** Last reason for not writing to the source; logged once. */
   #obstacle = ''
@@ -50,10 +45,7 @@ export class CredentialVault {
     this.#log = log
   }
 
-  /**
-   * Reads source and overlay again.
-   * @throws {GatewayError} GW_CONFIG_INVALID if the source cannot be read and never could.
-   */
+  /** Reads source and overlay again. @throws {GatewayError} GW_CONFIG_INVALID if the source could never be read */
   async load(): Promise<StoredCredential> {
     const newest = await this.#loadFiles()
     const isShared = newest.refreshToken !== null || newest.isAwaited === true
@@ -101,10 +93,7 @@ export class CredentialVault {
     if (this.#unpublished !== null) await this.#writeBack(this.#unpublished)
   }
 
-  /**
-   * Stores renewed tokens; resolves once they are on disk, never rejects. The overlay comes first, since no program can
-   * delay it.
-   */
+  /** Stores tokens; never rejects. The overlay comes first, since no program can delay it. */
   async keep(
     before: StoredCredential,
     tokens: RenewedTokens,
@@ -180,10 +169,7 @@ export class CredentialVault {
 
 const MAX_OVERLAY_BYTES = 1024 * 1024
 
-/**
- * Keeps renewed tokens in our own file (0600, folder 0700), so that they survive a restart although the source is
- * read-only.
- */
+/** Keeps renewed tokens in our own file (0600), so that they survive a restart although the source is read-only. */
 export class OverlayStore {
   readonly path: string
   readonly #dir: string

@@ -29,10 +29,7 @@ export type Callback =
   | { readonly name: 'foreign'; readonly problem: string }
   | { readonly name: 'failed'; readonly error: GatewayError }
 
-/**
- * Signs in with Google or GitHub by a callback to `http://localhost`. Serves one sign-in: `state` identifies its
- * callback, and the PKCE verifier makes the code useless to others (RFC 7636).
- */
+/** Signs in with Google or GitHub by a callback to `http://localhost`, identified by `state`, with PKCE (RFC 7636). */
 export class BrowserLogin {
   readonly url: string
   readonly #origin: string
@@ -77,8 +74,7 @@ export class BrowserLogin {
   }
 
   /**
-   * Trades the code for tokens. The first attempt uses the code up.
-   * @throws {GatewayError} as `askService()`, and GW_UPSTREAM_AUTH or GW_UPSTREAM_STATUS for a refusal.
+   * The first attempt uses the code up. @throws {GatewayError} as `askService()`; GW_UPSTREAM_AUTH, GW_UPSTREAM_STATUS
    */
   async redeem(
     { code, redirectUri, provider }: Extract<Callback, { name: 'code' }>,

@@ -39,7 +39,6 @@ export interface DeviceLoginOptions extends SignInServiceOptions {
 
 export interface DeviceCode {
   readonly userCode: string
-  /** Contains the code. */
   readonly url: string
   readonly verificationUrl: string
   readonly expiresAt: number
@@ -68,8 +67,7 @@ export async function loginByDeviceCode(options: DeviceLoginOptions): Promise<Ne
 }
 
 /**
- * Normalises a start URL copied from a browser.
- * @throws {GatewayError} GW_CONFIG_INVALID for anything but an https URL.
+ * Normalises a start URL copied from a browser. @throws {GatewayError} GW_CONFIG_INVALID for anything but an https URL
  */
 export function readStartUrl(text: string, setting: string): string {
   const url = URL.parse(text.trim())
@@ -172,7 +170,6 @@ async function awaitTokens(
 type PollOutcome =
   | { readonly name: 'signed-in'; readonly tokens: RenewedTokens }
   | { readonly name: 'pending' | 'slow-down' }
-  /** Temporary. */
   | { readonly name: 'failed'; readonly error: GatewayError }
 
 async function poll(question: ServiceQuestion, options: DeviceLoginOptions): Promise<PollOutcome> {

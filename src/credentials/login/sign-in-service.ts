@@ -40,7 +40,6 @@ export interface ServiceQuestion {
   readonly url: string
   readonly body: Readonly<Record<string, unknown>>
   readonly setting: 'KIRO_AUTH_URL' | 'KIRO_OIDC_URL'
-  /** Hidden from messages in case the service echoes them. */
   readonly secrets: readonly string[]
 }
 
