@@ -44,12 +44,8 @@ export function clientOptions(url: string, connectionName: string) {
 /** Twice the longest reply of our scripts, and far more than any news. */
 const MAX_REPLY_BYTES = 2 * 1024 * 1024
 
-/**
- * Drops a connection whose reply is longer than any of ours: the client itself would keep all of it, three times over,
- * until its end.
- */
+/** Drops a connection whose reply is longer than any of ours: the client would keep all of it, three times over. */
 export function boundReplies(client: Redis): void {
-  /** Since the last whole reply. */
   let bytes = 0
   const onWhole = (): void => {
     bytes = 0
@@ -70,7 +66,6 @@ export function boundReplies(client: Redis): void {
   })
 }
 
-/** Counts commands and failures from now on. */
 export function countCommands(client: Redis, counts: { commands: number; failures: number }): void {
   const send = client.sendCommand.bind(client)
   client.sendCommand = (command, ...rest) => {

@@ -1,9 +1,6 @@
-/** Permanent reasons why Valkey cannot be used, as sentences for operators. */
-
 /** First version in all engines with functions, non-refusing scripts and `maxmemory_policy` in INFO. */
 const OLDEST_MAJOR = 7
 
-/** ACL rights that the user of FLEET_URL needs. */
 export const ENGINE_RIGHTS =
   '~{kiro:* &{kiro:* +info +eval +hmget +hget +hset +hsetnx +hexists +hgetall +hkeys +hdel +hstrlen +del +pexpire +persist +time +publish +subscribe +wait +select +ping'
 

@@ -14,9 +14,7 @@ import { MAX_STATE_CHARS } from './fleet-state.ts'
 const PROCESS = `
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''`
 
-/** Hexadecimal digits. */
 const SIGNATURE_CHARS = 64
-/** All members' beats. A longer hash is not ours. */
 const MAX_BEATS_CHARS = 65_536
 /** Highest plausible revision: ms of Valkey's clock, and changes since. */
 const MAX_REV = 2 ** 47
@@ -37,10 +35,7 @@ local function beatsOf(key)
 end
 `
 
-/**
- * An empty ledger gets Valkey's time as its revision at the first look, so that a late write to an earlier ledger does
- * not match.
- */
+/** An empty ledger gets Valkey's time as its revision, so that a late write to an earlier ledger does not match. */
 const RUN = `${PROCESS}${BOUNDS}
 local register = redis.call('HMGET', KEYS[1], 'rev', 'era')
 local rev = tonumber(register[1] or '') or 0

@@ -47,7 +47,6 @@ export class FleetCore {
   /** When the last confirmed beat was sent; `null` before this incarnation's first. */
   #sentAt: Instant | null = null
   #beatAt = -Infinity
-  /** Last beat counted by Valkey in this era. */
   #beat = -1
   #cut: string | null = null
   #want = 0
@@ -72,12 +71,10 @@ export class FleetCore {
     return this.#inc
   }
 
-  /** Last state seen. */
   get state(): FleetState | null {
     return this.#register.state
   }
 
-  /** For the next process of this replica. */
   get known(): Readonly<Record<string, string>> {
     return this.#known
   }
@@ -87,17 +84,14 @@ export class FleetCore {
     return this.#sentAt
   }
 
-  /** Permits of the lease, used or not. */
   get held(): number {
     return this.#granted - this.#returned
   }
 
-  /** As far as is known. */
   get isMember(): boolean {
     return this.#inc in (this.state?.members ?? {})
   }
 
-  /** Everything was returned, and the register says so. */
   get hasLeft(): boolean {
     return this.#leaving === 'left'
   }
@@ -113,7 +107,6 @@ export class FleetCore {
     return this.stage(now) === 'serving' ? this.#granted - this.#returned : 0
   }
 
-  /** Connections to return for others. */
   demand(now: Instant): FleetDemand {
     const { state } = this
     if (state === null || this.stage(now) !== 'serving') return NO_DEMAND
@@ -122,20 +115,17 @@ export class FleetCore {
     return state.era === this.#era ? demandOn(state, this.#inc, lease) : NO_DEMAND
   }
 
-  /** Requests that wait for a connection, and the longest wait. */
   setWant(want: number, waitedMs: number): void {
     this.#want = want
     this.#waitedMs = Math.max(0, Math.round(waitedMs))
   }
 
-  /** Reloaded settings. */
   setSize(max: number, replicas: number): void {
     this.#max = max
     this.#largestMax = Math.max(this.#largestMax, max)
     this.#replicas = replicas
   }
 
-  /** Their sockets are gone. */
   giveBack(permits: number): void {
     this.#returned += permits
   }
@@ -149,7 +139,6 @@ export class FleetCore {
     this.#register.isStale = true
   }
 
-  /** Leaves once everything was returned. */
   leave(): void {
     if (this.#leaving === 'no') this.#leaving = 'leaving'
   }

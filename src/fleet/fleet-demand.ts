@@ -9,7 +9,6 @@ import {
 
 /** Connections that others need from a member. */
 export interface FleetDemand {
-  /** As far as idle. */
   readonly permits: number
   /** Part that precedes requests here. */
   readonly urgent: number
@@ -17,10 +16,7 @@ export interface FleetDemand {
 
 export const NO_DEMAND: FleetDemand = { permits: 0, urgent: 0 }
 
-/**
- * Idle permits go to waiters; permits above the share also go, once idle, to members below theirs; after the limit was
- * lowered, to none.
- */
+/** Idle permits go to waiters; those above the share also to members below theirs; after a lowered limit to none. */
 export function demandOn(state: FleetState, own: string, lease: number): FleetDemand {
   const shares = sharesOf(state)
   const share = shares.get(own) ?? 0

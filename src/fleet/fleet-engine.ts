@@ -6,7 +6,6 @@ export interface FleetReading {
   /** Grows even over a loss; never repeats. */
   readonly rev: number
   readonly reading: StateReading
-  /** Last sign of life of each member. */
   readonly beats: Readonly<Record<string, string>>
 }
 
@@ -19,7 +18,6 @@ export interface Proposal {
   readonly expects: Readonly<Record<string, string>>
 }
 
-/** `reading` is the present content, whichever member wrote it. */
 export interface CasAnswer {
   readonly isWritten: boolean
   readonly reading: FleetReading
@@ -37,7 +35,6 @@ export interface BeatAnswer extends Pick<FleetReading, 'run' | 'rev' | 'beats'> 
 
 export interface EngineCounts {
   readonly commands: number
-  /** Refused, timed out, or without a connection. */
   readonly failures: number
 }
 

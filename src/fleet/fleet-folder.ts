@@ -7,17 +7,14 @@ import { GatewayError } from '../shared/errors.ts'
 import { asJsonObject, parseJsonObject } from '../shared/json.ts'
 import { makePrivateFolder, readPrivateFile, replaceFile } from '../shared/private-files.ts'
 
-/** As in the register. */
 const MAX_INCS = 16
 const MAX_BYTES = 262_144
 const POLL_MS = 250
 const LOCK = 'fleet.lock'
 const LINKED = { message: 'STATE_DIR: fleet.lock is a symbolic link, which is not followed.' }
 
-/** Left by this replica's processes for the next. */
 export interface FolderMemory {
   readonly incs: readonly string[]
-  /** Names by incarnation of the members that they saw last. */
   readonly known: Readonly<Record<string, string>>
 }
 
@@ -43,10 +40,7 @@ export class FleetFolder {
     this.memory = memory
   }
 
-  /**
-   * Waits until no other process holds the lock; `null` if that takes too long.
-   * @throws {GatewayError} GW_CONFIG_INVALID if the lock is a link, which SQLite would follow
-   */
+  /** Waits for the lock; `null` if that takes too long. @throws {GatewayError} GW_CONFIG_INVALID for a link */
   static async take(folder: string, patienceMs: number): Promise<FleetFolder | null> {
     await makePrivateFolder(folder)
     const facts = await lstat(join(folder, LOCK)).catch(() => undefined)

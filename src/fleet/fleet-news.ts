@@ -15,7 +15,6 @@ import type { EnterEvent, FleetEvent, ReportedFacts } from './next-fleet.ts'
  */
 export type FleetStage = 'joining' | TermStage
 
-/** Why this process cannot be a member. */
 export type FleetRefusal = 'newer' | 'foreign' | 'name' | 'full'
 
 export interface CoreOptions {
@@ -24,7 +23,6 @@ export interface CoreOptions {
   readonly replicas: number
   readonly check: string
   readonly times: FleetTimes
-  /** Returns a unique name. */
   readonly createInc: () => string
   /** Incarnations whose sockets are certainly gone. */
   readonly ended: readonly string[]
@@ -34,18 +32,14 @@ export interface CoreOptions {
   readonly isSole: boolean
 }
 
-/** Facts that a member reports about itself. */
 export interface Self extends ReportedFacts {
   readonly inc: string
   readonly name: string
   readonly granted: number
-  /** Names by incarnation of the members seen last. */
   readonly known: Readonly<Record<string, string>>
-  /** Any other process of its name has ended. */
   readonly isSole: boolean
 }
 
-/** A member's report, and the beats it rests on. */
 export interface Told {
   readonly events: readonly FleetEvent[]
   readonly expects: Readonly<Record<string, string>>

@@ -1,6 +1,4 @@
-/** Named value beside the ledger. */
 export interface FleetRecord {
-  /** Run of Valkey that answered. */
   readonly run: string
   /** Grows even over a loss; 0 without a record. */
   readonly rev: number
@@ -13,7 +11,6 @@ export interface FleetRecord {
 }
 
 export interface RecordChange {
-  /** Revision that the change rests on. */
   readonly rev: number
   /** `null` deletes. */
   readonly value: string | null
@@ -25,7 +22,6 @@ export interface RecordChange {
 
 export interface RecordAnswer {
   readonly isWritten: boolean
-  /** Present value, whichever gateway wrote it. */
   readonly record: FleetRecord
 }
 

@@ -9,16 +9,13 @@ export interface OwnAccount {
   readonly era: string
   readonly granted: number
   readonly returned: number
-  /** Largest maximum ever told. */
   readonly max: number
 }
 
 /** A member's view of the register, which reveals losses. */
 export class FleetRegister {
   reading: FleetReading | null = null
-  /** Another member may have written since. */
   isStale = true
-  /** Highest revision seen of the last era. */
   #rev = 0
   #lastEra = ''
   /** Grantable connections in the last trusted state. */
@@ -46,7 +43,6 @@ export class FleetRegister {
     this.isStale = true
   }
 
-  /** Returns the state if it is credible. */
   take(reading: FleetReading, own: OwnAccount): FleetState | null {
     this.isStale = false
     this.reading = reading

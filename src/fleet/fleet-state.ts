@@ -21,9 +21,7 @@ export interface FleetEntry {
   readonly granted: number
   /** Their sockets are gone. */
   readonly returned: number
-  /** Waiting requests. */
   readonly want: number
-  /** Longest wait. */
   readonly waitedMs: number
   /** Leaving, or silent for a while: gets no grants until it reports. */
   readonly isQuiet: boolean
@@ -34,7 +32,6 @@ export interface FleetEntry {
 export type FleetMembers = Readonly<Record<string, FleetEntry>>
 
 export interface FleetState {
-  /** Version 1 was not signed. */
   readonly v: 2
   /** Identifies the signing secret without revealing it. */
   readonly check: string
@@ -132,7 +129,6 @@ function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_COUNT
 }
 
-/** Eras are numbered upwards. */
 export function eraNumber(era: string): number {
   const number = Number.parseInt(era, 10)
   return Number.isSafeInteger(number) ? number : 0

@@ -1,13 +1,11 @@
 import type { FleetMemberStanding, FleetStanding } from '../shared/fleet-standing.ts'
 import { eraNumber, type FleetState, grantableIn, permitsOf, sumOfLeases } from './fleet-state.ts'
 
-/** For people. */
 export type RegisterView = Pick<
   FleetStanding,
   'phase' | 'era' | 'maxConnections' | 'free' | 'replicas' | 'members' | 'awaited'
 >
 
-/** `null`: nothing was seen yet. */
 export function viewOf(state: FleetState | null): RegisterView {
   if (state === null) return NOTHING_SEEN
   const { phase, era, max, replicas, members, awaited } = state

@@ -1,17 +1,12 @@
 import type { FleetTimes, Instant } from '../shared/elapsed.ts'
 import type { FleetState } from './fleet-state.ts'
 
-/**
- * One member's observations: how long others have been silent, and this era learning. Only uninterrupted watching
- * counts, by this machine's monotonic clock; times of machines are never compared.
- */
+/** Observations of others' silence, by uninterrupted watching and this machine's monotonic clock alone. */
 export class FleetWatch {
   readonly #times: FleetTimes
   /** By incarnation. Bounded by the members of the register. */
   readonly #seen = new Map<string, { readonly beat: string; readonly since: number }>()
-  /** Era of the counted beats. */
   #counted = ''
-  /** Learning era. */
   #era: { readonly era: string; readonly since: number } | null = null
   #rival: { readonly inc: string; readonly since: number } | null = null
   #heardAt = -Infinity
@@ -20,7 +15,6 @@ export class FleetWatch {
     this.#times = times
   }
 
-  /** Valkey has answered. */
   onHeard(beats: Readonly<Record<string, string>>, { mono: now }: Instant): void {
     if (now - this.#heardAt > this.#times.contactMs) {
       this.#seen.clear()

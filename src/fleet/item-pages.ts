@@ -18,10 +18,8 @@ export const ITEM_PAGES = 64
 const MAX_ITEMS = ITEM_PAGES * ITEMS_PER_PAGE
 const NAME = new RegExp(`^[0-9a-f]{${ITEM_NAME_DIGITS}}$`)
 
-/** Steps before an item may be put, in order. */
 export interface ItemStep {
   readonly doomed: readonly SharedItem[]
-  /** Forgotten by Valkey. */
   readonly over: readonly SharedItem[]
   /** Page to write before the item: a crash in between leaves no unknown item. */
   readonly page: number

@@ -9,11 +9,9 @@ import { isJsonObject, parseJsonObject } from '../shared/json.ts'
  *   part of a gateway = its part by right − what it gave + what it was given − what was lost with an earlier process of it
  */
 
-/** Entry of one gateway. */
 export interface LimitSeat {
   /** Order of arrival: the first R have a rightful part. */
   readonly no: number
-  /** Incarnation. */
   readonly inc: string
   /** Era of the register when the process was known to be alive. */
   readonly era: string
@@ -29,11 +27,9 @@ export interface LimitSeat {
 export interface LimitBook {
   /** Another period starts from zero. */
   readonly period: number
-  /** By gateway. */
   readonly seats: Readonly<Record<string, LimitSeat>>
 }
 
-/** Amount that the parts divide. */
 export interface LimitSize {
   readonly limit: number
   readonly replicas: number
@@ -104,7 +100,6 @@ export function isToldIn(known: LimitBook, found: LimitBook | null): boolean {
   })
 }
 
-/** Process and want are those found. */
 function joinSeats(known: LimitSeat, found: LimitSeat): LimitSeat {
   const gave: Record<string, number> = { ...found.gave }
   for (const [name, total] of Object.entries(known.gave)) {
@@ -167,7 +162,6 @@ export function withGift(
   }
 }
 
-/** Passes on what ended gateways held. */
 export function withHeritage(
   book: LimitBook,
   heir: string,
@@ -195,7 +189,6 @@ export function wantsIn(book: LimitBook, but: string, size: LimitSize) {
     .toSorted((a, b) => a.part - b.part)
 }
 
-/** `null` for anything else. Never throws. */
 export function parseLimitBook(text: string): LimitBook | null {
   const raw = parseJsonObject(text)
   if (raw === null || !isAmount(raw['period']) || !isJsonObject(raw['seats'])) return null

@@ -34,11 +34,9 @@ export type FleetEvent =
   | { readonly type: 'lapse'; readonly incs: readonly string[] }
   /** Watched long enough: members that have not entered this era have closed everything. */
   | { readonly type: 'watched' }
-  /** Its sockets are gone. */
   | { readonly type: 'leave'; readonly inc: string }
   /** Confirmed by an operator, like `forget`: no other gateway that could have permits is alive. */
   | { readonly type: 'open' }
-  /** No process of this name is alive. */
   | { readonly type: 'forget'; readonly name: string }
 
 export interface ReportedFacts {
@@ -59,22 +57,18 @@ export interface EnterEvent extends Pick<ReportedFacts, 'max' | 'replicas' | 'en
   readonly name: string
   readonly granted: number
   readonly returned: number
-  /** Names by incarnation of members it has seen. */
   readonly known: Readonly<Record<string, string>>
 }
 
 export interface NewEra {
   readonly run: string
   readonly check: string
-  /** Incarnation that noticed the loss. */
   readonly by: string
   /** Higher than any it has seen. */
   readonly rev: number
-  /** Last era seen; '' if none. */
   readonly lastEra: string
 }
 
-/** Register after a loss. */
 export function newEra({ run, check, by, rev, lastEra }: NewEra): FleetState {
   return {
     v: 2,
@@ -124,10 +118,7 @@ function apply(state: FleetState, event: FleetEvent): FleetState {
   }
 }
 
-/**
- * While learning every claim is believed. An open fleet admits a latecomer, after an operator opened it, if its permits
- * still fit.
- */
+/** While learning every claim is believed. An open fleet admits a latecomer if its permits fit. */
 function enter(state: FleetState, event: EnterEvent): FleetState {
   if (state.members[event.inc] !== undefined) return state
   const { inc, name, max, replicas, granted, returned, ended } = event
@@ -224,8 +215,8 @@ function stillAwaited({ awaited, members }: FleetState): FleetState['awaited'] {
 }
 
 /**
- * Free permits go to members in want, by smallest part of the share, then longest wait; unwanted ones to those below
- * their share.
+ * Free permits go to members in want, by smallest part of the share, then longest wait, then to those below their
+ * share.
  */
 function grant(state: FleetState): FleetMembers {
   let free = grantableIn(state) - sumOfLeases(state.members)

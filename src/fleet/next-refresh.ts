@@ -37,7 +37,6 @@ const DEFAULT_LEASE_MS = 1_800_000
 /** Gateways report what they know as soon as Valkey answers. */
 const SETTLE_MS = 1_000
 
-/** `null` is FLEET_LEASE=none. */
 export function refreshTimes(leaseMs: number | null): RefreshTimes {
   const lease = leaseMs ?? DEFAULT_LEASE_MS
   return { turnMs: lease / 6, marginMs: lease / 30, settleMs: Math.min(SETTLE_MS, lease / 6) }
@@ -61,15 +60,12 @@ export interface SeenRecord {
 interface Turn {
   readonly gen: number
   readonly fence: number
-  /** When it was asked for; others count from later. */
   readonly sentAt: Instant
   /** `asked`: not acknowledged yet. `lost`: presenting had no result, and the token may be spent. */
   readonly stage: 'asked' | 'granted' | 'presented' | 'lost'
 }
 
-/** Knowledge of one gateway. */
 export interface RefreshState {
-  /** Its name. */
   readonly self: string
   /** Highest generation whose tokens it has. */
   readonly own: SignInFacts | null
@@ -77,7 +73,6 @@ export interface RefreshState {
   readonly filed: string
   readonly seen: SeenRecord | null
   readonly turn: Turn | null
-  /** Consecutive turns lost by this gateway. */
   readonly lost: number
   /** Since when no gateway is missing; `null` while one is. */
   readonly openSince: Instant | null
@@ -91,7 +86,6 @@ export function newRefreshState(
 }
 
 export type RefreshEvent =
-  /** Only facts with an opened seal count. */
   | ({ readonly type: 'seen'; readonly at: Instant } & Pick<
       SeenRecord,
       'run' | 'rev' | 'facts' | 'isNewer' | 'isForeign'
@@ -100,7 +94,6 @@ export type RefreshEvent =
   | { readonly type: 'filed'; readonly proof: string }
   | { readonly type: 'fleet'; readonly isOpen: boolean; readonly at: Instant }
   | { readonly type: 'asked'; readonly facts: SignInFacts; readonly at: Instant }
-  /** Valkey has acknowledged the turn. */
   | { readonly type: 'granted' }
   /** The token may be spent from now on. */
   | { readonly type: 'presented' }
@@ -175,10 +168,7 @@ export function publication({ own, seen }: RefreshState): SignInFacts | null {
   return seen.facts !== null && isSame(seen.facts, own) ? null : own
 }
 
-/**
- * Facts that follow if the own files hold a new sign-in; `null` otherwise. An unknown token counts only if the files
- * have changed, or the shared sign-in no longer works: it may be an old copy.
- */
+/** Facts of a new sign-in in the own files. An unknown token counts only if files changed: it may be an old copy. */
 export function newSignIn({ own, filed, seen }: RefreshState, proof: string): SignInFacts | null {
   if (seen === null || seen.isNewer || proof === '') return null
   if (own === null) return seen.isForeign ? null : newSignInFacts(null, proof)
@@ -190,7 +180,6 @@ export function newSignIn({ own, filed, seen }: RefreshState, proof: string): Si
 /** Two gateways that cannot read each other must not write as fast as they can. */
 const FOREIGN_MS = 1_000
 
-/** True if another gateway's record is left alone for now. */
 export function isHeldBack({ seen }: RefreshState, now: Instant): boolean {
   return seen !== null && seen.isForeign && watchedMs(seen.since, now) < FOREIGN_MS
 }
@@ -200,7 +189,6 @@ export type TurnStep =
   | { readonly type: 'take'; readonly facts: SignInFacts; readonly isSecond: boolean }
   /** Other gateways come first, or may know more. Ms until something changes; Infinity: only by news. */
   | { readonly type: 'wait'; readonly ms: number; readonly why: WaitReason }
-  /** The token is dead. */
   | { readonly type: 'refused' }
 
 /** `doubt`: the token may be used up, and its successor lost. */
@@ -208,12 +196,10 @@ export type WaitReason = 'unread' | 'settling' | 'holder' | 'doubt'
 
 export interface TurnSought {
   readonly now: Instant
-  /** The access token has expired or was refused. */
   readonly isUseless: boolean
   readonly times: RefreshTimes
 }
 
-/** Decides whether this gateway may renew now. */
 export function turnFor(state: RefreshState, sought: TurnSought): TurnStep {
   const { own, seen } = state
   const { now, isUseless, times } = sought

@@ -1,7 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { isJsonObject } from '../shared/json.ts'
 
-/** Right to exchange a generation's refresh token. */
 export type SignInPhase =
   | 'idle'
   /** The holder may have presented the token: no other gateway may until the new tokens are there. */
@@ -9,14 +8,12 @@ export type SignInPhase =
   /** Refused for good: only a new sign-in helps. */
   | 'refused'
 
-/** Facts shared by the gateways of a fleet. */
 export interface SignInFacts {
   /** Grows for ever with each renewal and new sign-in. */
   readonly gen: number
   /** Gateway that renews, or did last; '' before the first. */
   readonly holder: string
   readonly phase: SignInPhase
-  /** Grows with each turn. */
   readonly fence: number
   /** Identifies this generation's refresh token without revealing it. */
   readonly proof: string
@@ -28,14 +25,12 @@ export interface SignInFacts {
 
 /** Unverified: anyone with access to Valkey may have written it. */
 export interface SignInRecord extends SignInFacts {
-  /** Tokens, for holders of the secret. */
   readonly sealed: string
 }
 
 export type SignInReading =
   | { readonly type: 'none' }
   | { readonly type: 'damaged' }
-  /** Written by a later version of this program. */
   | { readonly type: 'newer' }
   | { readonly type: 'record'; readonly record: SignInRecord }
 
@@ -75,15 +70,13 @@ export function writeSignInRecord(record: SignInRecord): string {
 }
 
 /**
- * Additional data of the seal: without the secret nobody can claim that a token is unused, or move tokens to another
- * generation, sign-in or fleet. `source` names the record.
+ * Additional data of the seal: without the secret nobody can reuse, move or alter tokens. `source` names the record.
  */
 export function aadOf(facts: SignInFacts, fleet: string, source: string): string {
   const { gen, holder, phase, fence, proof, lineage, spent } = facts
   return ['v1', fleet, source, gen, holder, phase, fence, proof, lineage, ...spent].join('|')
 }
 
-/** `null` if invalid. */
 export function readSignInFacts(value: Readonly<Record<string, unknown>>): SignInFacts | null {
   const { gen, holder, phase, fence, proof, lineage, spent } = value
   if (!isCount(gen) || gen === 0 || !isCount(fence) || !isPhase(phase)) return null
@@ -93,10 +86,7 @@ export function readSignInFacts(value: Readonly<Record<string, unknown>>): SignI
   return { gen, holder, phase, fence, proof, lineage, spent }
 }
 
-/**
- * Identifies a refresh token, which is too long to guess. Independent of the secret, which gateways may replace at
- * different times. `fleet` is FLEET_NAME.
- */
+/** Identifies a refresh token, independent of the secret, which gateways may replace at different times. */
 export function proofOf(refreshToken: string, fleet: string): string {
   return createHmac('sha256', `kiro-gateway sign-in ${fleet}`).update(refreshToken).digest('hex')
 }
@@ -106,7 +96,6 @@ export function isKnownTo({ proof, lineage, spent }: SignInFacts, other: string)
   return other === proof || other === lineage || spent.includes(other.slice(0, SPENT_CHARS))
 }
 
-/** Next generation after a renewal in a turn. */
 export function renewedFacts(facts: SignInFacts, proof: string): SignInFacts {
   const spent = proof === facts.proof ? facts.spent : withSpent(facts.spent, facts.proof)
   return { ...facts, gen: facts.gen + 1, phase: 'idle', proof, spent }

@@ -30,9 +30,7 @@ export interface FleetEngineOptions {
   readonly seal: Pick<FleetSeal, 'checks' | 'sign' | 'isSigned'>
   /** `FLEET_ENGINE_REPLICAS`: a beat counts only if this many replicas of Valkey have it. */
   readonly replicas: number
-  /** Called if a Valkey that was not reachable at first turns out unsuitable. */
   readonly onRefused?: (error: GatewayError) => void
-  /** Called for each change; contains no secrets. */
   readonly onConnection?: (news: { readonly isUp: boolean; readonly reason: string | null }) => void
 }
 
@@ -81,8 +79,8 @@ export class ValkeyEngine implements FleetEngine {
   }
 
   /**
-   * Connects and checks Valkey. Also resolves without a connection, which may come later.
-   * @throws {GatewayError} GW_CONFIG_INVALID if waiting would not help
+   * Also resolves without a connection, which may come later. @throws {GatewayError} GW_CONFIG_INVALID if waiting is
+   * useless
    */
   static async open(options: FleetEngineOptions): Promise<ValkeyEngine> {
     const { Redis: client } = await import('ioredis')
@@ -189,16 +187,13 @@ export class ValkeyEngine implements FleetEngine {
     }
   }
 
-  /** Reports a problem found after `open()` has returned. */
   #onLate(problem: string | null): void {
     if (problem === null || !this.#isUnseen) return
     this.#isUnseen = false
     this.#options.onRefused?.(operatorError(problem))
   }
 
-  /**
-   * Called for each new connection. Until one listens, every beat tells whether something was written. Never rejects.
-   */
+  /** Called for each new connection. Until one listens, beats tell whether something was written. Never rejects. */
   async #listen(): Promise<void> {
     await this.#news.subscribe(this.#keys[2]).catch(() => {})
   }

@@ -13,7 +13,6 @@ export interface ValkeyRecordsOptions {
   readonly commands: Redis
   /** Its owner subscribes to the channel. */
   readonly news: Redis
-  /** Prefix of the fleet's keys. */
   readonly prefix: string
   readonly channel: string
   /** `FLEET_ENGINE_REPLICAS`: a change counts only if this many replicas of Valkey have it. */
@@ -23,7 +22,6 @@ export interface ValkeyRecordsOptions {
 /** Prefix of record names on the channel, where the ledger sends numbers. */
 const RECORD_NEWS = 'record '
 
-/** Uses the engine's connections. */
 export class ValkeyRecords implements FleetRecords {
   readonly #options: ValkeyRecordsOptions
 
@@ -83,7 +81,6 @@ export class ValkeyRecords implements FleetRecords {
   }
 }
 
-/** True for a record's message, false for the ledger's. */
 export function isRecordNews(text: string): boolean {
   return text.startsWith(RECORD_NEWS)
 }
