@@ -24,7 +24,6 @@ export type AllowanceKind = (typeof ALLOWANCE_KINDS)[number]
  */
 export type AllowanceName = `${string}/${AllowanceKind}`
 
-/** Worker → primary. */
 export interface AllowanceReport {
   readonly name: AllowanceName
   readonly seq: number
@@ -43,15 +42,12 @@ export interface AllowanceReport {
   readonly wanted: number
   /** Arrival of the first waiter, in monotonic time of the machine; `null` if none waits. */
   readonly oldestAt: number | null
-  /**
-   * Credits that requests take in 50 ms, at least those of the last request. The worker should hold as much in advance.
-   */
+  /** Credits that requests take in 50 ms, at least those of the last one; the worker should hold as much in advance. */
   readonly usual: number
   /** The worker is ending and uses nothing more, including what it is being granted now. */
   readonly isLast: boolean
 }
 
-/** Primary → worker. */
 export interface AllowanceTerms {
   readonly name: AllowanceName
   readonly seq: number
@@ -84,7 +80,6 @@ export interface AllowanceStanding {
   readonly endsAt: number | null
   /** Part of the limit held by other gateways, used or not. */
   readonly away?: number
-  /** Why nothing new is given. */
   readonly problem?: BookTrouble
 }
 

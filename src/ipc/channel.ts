@@ -61,7 +61,6 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
 
 export type ToPrimary = Pick<Channel<ToWorker, FromWorker>, 'send'>
 
-/** Questions that wait for an answer of the other side. */
 export class Pending<Answer> {
   /** Bounded by the requests that ask, each of which ends. */
   readonly #waiting = new Map<number, (answer: Answer) => void>()
@@ -84,7 +83,6 @@ export class Pending<Answer> {
     }
   }
 
-  /** Drops an answer that is no longer awaited. */
   answer(requestId: number, answer: Answer): void {
     this.#waiting.get(requestId)?.(answer)
   }

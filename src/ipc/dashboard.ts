@@ -38,7 +38,6 @@ export type DashboardWish =
 
 /** Primary → worker. `events` are server-sent events as text. */
 export type DashboardNews =
-  /** Number of pages that may stay, and their first events. */
   | {
       readonly name: 'opened'
       readonly requestId: number
@@ -47,7 +46,6 @@ export type DashboardNews =
     }
   /** Answered by `seen`, after everything that happened before. */
   | { readonly name: 'look'; readonly requestId: number }
-  /** For all pages of the worker. */
   | { readonly name: 'events'; readonly events: string }
   /** 0, or the wait until the address may try again. */
   | { readonly name: 'may-try'; readonly requestId: number; readonly waitMs: number }

@@ -22,7 +22,6 @@ export class LifeSigns<Name> {
     this.#signs.set(name, { silence: 0, wasHeard: false })
   }
 
-  /** Ignores unknown names. */
   heard(name: Name): void {
     const signs = this.#signs.get(name)
     if (signs === undefined) return
@@ -57,7 +56,6 @@ export class LifeSigns<Name> {
 /** State of the fleet. A worker acts on it by itself if the primary does not. */
 export interface FleetTold {
   readonly type: 'fleet.told'
-  /** Start of the lease; `null` if there is none. */
   readonly sentAt: Instant | null
   readonly times: FleetTimes
   /** `null` if requests can be served. */

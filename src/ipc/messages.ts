@@ -31,7 +31,6 @@ export type FromWorker =
   | { readonly type: 'worker.failed'; readonly message: string }
   /** Its client connections have reached their limit, or are below it again. May be answered by `clients.accept`. */
   | { readonly type: 'clients.full'; readonly isFull: boolean }
-  /** Load from 0 to 1; may be answered by `clients.accept`. */
   | { readonly type: 'clients.load'; readonly load: number; readonly isCrowded: boolean }
   /** Confirms `clients.accept`. */
   | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
@@ -49,7 +48,6 @@ export type FromWorker =
   | ({ readonly type: 'calibration.lesson' } & Learnt)
   /** The upstream accepted a request in a form other than the first one tried. */
   | ({ readonly type: 'form.lesson' } & LearntForm)
-  /** A finding about a conversation, which saves other workers a call. */
   | ({ readonly type: 'conversation.lesson' } & ConversationParts)
   | ({ readonly type: 'kiro-key.lesson' } & KiroKeyVerdict)
   /** Answered by `kiro-key.may-try`. */
@@ -82,7 +80,6 @@ export type ToWorker =
   | { readonly type: 'plan.standing'; readonly bar: PlanBar | null }
   | { readonly type: 'keys.changed'; readonly book: KeyBook }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
-  /** A tokenizer's correction, learnt by all workers together. */
   | ({ readonly type: 'calibration.learnt' } & Learnt)
   | ({ readonly type: 'price.learnt' } & PriceLessons)
   | ({ readonly type: 'form.learnt' } & LearntForm)
@@ -90,7 +87,6 @@ export type ToWorker =
   | ({ readonly type: 'kiro-key.learnt' } & KiroKeyVerdict)
   /** 0, or the wait in ms. */
   | { readonly type: 'kiro-key.may-try'; readonly requestId: number; readonly waitMs: number }
-  /** Settings were reloaded. */
   | { readonly type: 'config.changed'; readonly config: Config }
   /** Asks for the state of allowances, then a `metrics.snapshot`. */
   | { readonly type: 'metrics.collect' }
@@ -108,8 +104,7 @@ export type ToWorker =
     }
   | { readonly type: 'dashboard.news'; readonly news: DashboardNews }
   /**
-   * A successor serves: accept no new connections, finish and exit. Streams may last `patienceMs` beyond
-   * `DRAIN_TIMEOUT`.
+   * A successor serves: accept no new connections, finish, exit. Streams may last `patienceMs` beyond `DRAIN_TIMEOUT`.
    */
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, finish streams, exit. */
@@ -210,7 +205,6 @@ export interface PlanBar extends Problem {
 
 /** Times are epoch ms. */
 export interface AccountStanding {
-  /** The most serious first; some may have ended. */
   readonly bars: readonly AccountBar[]
   /** Last suspicion of abuse. */
   readonly suspectedAt: number | null

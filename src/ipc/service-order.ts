@@ -4,20 +4,16 @@ export const HEADS_TOLD = 16
 export interface WaiterHead {
   /** Short name of the client key, never the key itself. */
   readonly key: string
-  /** Arrival. */
   readonly at: number
   /** When this key last got a permit after waiting; 0 if never. */
   readonly served: number
 }
 
-/**
- * Returns the waiter's position. The lowest is served next: round robin over keys, first come first served within one.
- */
+/** Returns the waiter's position: round robin over keys, first come first served within one. The lowest is next. */
 export function turnOf(waiter: WaiterHead): number {
   return Math.max(waiter.at, waiter.served)
 }
 
-/** `turn` is its position among the waiters of all members. */
 export interface RankedHead extends WaiterHead {
   readonly turn: number
 }

@@ -3,11 +3,9 @@ import { MICROS_PER_CREDIT, type CreditPeriod } from '../keys/key.ts'
 
 /** Figures of one completed request, never its text. Worker → primary, in batches. */
 export interface UsageRow {
-  /** Epoch ms of the end. */
   readonly at: number
   /** Id of a named key, or an `UnnamedKey`. */
   readonly key: string
-  /** From the user agent. */
   readonly client: string
   readonly dialect: string
   /** Upstream's name; empty if the request was refused before it was known. */
@@ -59,7 +57,6 @@ export interface TurnFacts {
   readonly attempts: number
   readonly chunks: number
   readonly isAbovePriceStep: boolean
-  /** Slot. */
   readonly worker: number
   readonly bodyBytes: number
   /** The first few codes. */
