@@ -20,12 +20,9 @@ export interface ContentCaptureOptions {
 
 /** Masked and written at a time: a fraction of a millisecond of the event loop. */
 const PIECE_BYTES = 32 * 1024
-/** Total wait of a request for the disk. */
 const PATIENCE_MS = 2_000
-/** Written last. */
 const FACTS_FILE = 'capture.json'
 
-/** Held by its owner until it has been written. */
 export type HeldContent = string | Uint8Array
 
 /** Files of one request while it runs. If it is too large or the disk too slow, it is cut off, and the facts say so. */
@@ -50,7 +47,6 @@ export class ContentCapture {
     return this.#bytes
   }
 
-  /** `null` if it is complete. */
   get cut(): string | null {
     return this.#cut
   }
@@ -85,7 +81,6 @@ export class ContentCapture {
     return this.#work
   }
 
-  /** Closes the files and adds the facts. */
   async keep(facts: Readonly<Record<string, unknown>>): Promise<void> {
     await this.flush()
     this.#isOver = true
@@ -173,7 +168,6 @@ export class ContentCapture {
 
 interface Piece {
   readonly bytes: Uint8Array
-  /** Copied bytes among them. */
   readonly copied: number
 }
 
@@ -205,7 +199,6 @@ class CaptureFile {
     if (held.length > 0) this.#queue.push(held)
   }
 
-  /** `null` if nothing waits. */
   next(): Piece | null {
     const first = this.#queue[0]
     if (first === undefined) return null
@@ -224,7 +217,6 @@ class CaptureFile {
     return { bytes: typeof piece === 'string' ? Buffer.from(piece) : piece, copied: 0 }
   }
 
-  /** Returns the number of copied bytes. */
   drop(): number {
     const blocks = this.#queue.filter((item) => item instanceof ByteBlocks)
     const copied = blocks.reduce((sum, { bytes }) => sum + bytes, 0)

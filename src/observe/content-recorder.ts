@@ -9,7 +9,6 @@ export interface ContentRecorderOptions {
   /** Folder of the debug files; captures are in `captures` below. */
   readonly folder: string
   readonly limits: () => { readonly maxBytes: number; readonly maxAgeMs: number }
-  /** Processes that share `maxBytes`. */
   readonly writers: number
   readonly bufferBytes: number
   readonly log: { warn(facts: object, message: string): void }
@@ -21,7 +20,6 @@ export interface ContentRecorderOptions {
 const MAX_CAPTURES = 200
 /** Captures in one worker at once: each has some files open. */
 const MAX_OPEN = 32
-/** Share of all bytes for one capture. */
 const SHARE = 1 / 8
 /** Share of all bytes for finished captures; the rest is for open ones. */
 const KEPT_SHARE = 1 / 2
@@ -100,7 +98,6 @@ export class ContentRecorder {
     return capture
   }
 
-  /** Waits a moment for writes in progress. */
   async close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#flushes)

@@ -4,7 +4,6 @@ import { createPrivateFile, makeFolder } from '../shared/private-files.ts'
 import { debugName } from './debug-name.ts'
 
 export interface DebugCaptureOptions {
-  /** Created with the first file. */
   readonly folder: string
   /** Limit for all processes together; the oldest are deleted first. */
   readonly maxFiles: number
@@ -18,7 +17,6 @@ const MAX_FILE_CHARS = 1024 * 1024
 /** Memory of each worker for content on its way to disk (`DEBUG_CONTENT`); taken from that of bodies. */
 export const CONTENT_BUFFER_BYTES = 2 * 1024 * 1024
 
-/** Files waiting for a slow disk; more are left out. */
 const MAX_WAITING = 16
 
 /** Long requests examined at once, each in a copy; of more only facts are kept. */
@@ -26,10 +24,7 @@ const MAX_LOOKED_AT = 2
 
 const FILE_NAME = /^\d{8}T\d{9}Z-[\w-]*\.json$/
 
-/**
- * Keeps facts about requests in files readable by us alone. The caller must leave out secrets. A full disk or a missing
- * folder is warned about once and hurts no request.
- */
+/** Keeps facts about requests in private files. The caller must leave out secrets. A full disk hurts no request. */
 export class DebugCapture {
   readonly #options: DebugCaptureOptions
   readonly #now: () => number

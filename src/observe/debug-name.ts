@@ -1,9 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-/**
- * Returns a name that sorts by time. Clients choose request ids and may send one twice at once: the last eight digits
- * differ.
- */
+/** Sorts by time. Clients may send one request id twice at once: the last eight digits differ. */
 export function debugName(requestId: string, now: number): string {
   const timestamp = new Date(now).toISOString().replaceAll(/[-:.]/g, '')
   return `${timestamp}-${requestId.replaceAll(/[^\w-]/g, '').slice(0, 64)}-${randomUUID().slice(0, 8)}`

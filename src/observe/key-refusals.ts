@@ -8,9 +8,7 @@ const MAX_COUNTS = 1_000
 
 export interface KeyRefusal {
   readonly code: string
-  /** `null` for unnamed keys. */
   readonly key: string | null
-  /** `null` if there are no keys. */
   readonly keyHash: string | null
 }
 
@@ -30,7 +28,6 @@ export class KeyRefusals {
     this.#log = log
   }
 
-  /** Returns true if the refusal gets a line of its own. */
   note(refusal: KeyRefusal): boolean {
     this.#timer ??= setTimeout(() => this.#endWindow(), WINDOW_MS).unref()
     const { code, key, keyHash } = refusal

@@ -14,7 +14,6 @@ import { codeOf } from '../shared/errors.ts'
 export type { Logger } from 'pino'
 
 export interface LogStream extends DestinationStream {
-  /** Lines lost so far. */
   readonly lost?: number
   readonly onLoss?: (tell: (lines: number) => void) => void
 }
@@ -70,7 +69,6 @@ export function createLogger(
   return logger
 }
 
-/** Written by pino itself. */
 const PINO_NAMES = ['level', 'time', 'msg'] as const
 
 /** Renames facts whose name is taken: strict parsers refuse duplicate members. */
@@ -85,7 +83,6 @@ function withoutClashes(fields: Record<string, unknown>, taken: readonly string[
 
 /** Linux writes this much to a pipe atomically. */
 const MAX_LINE_BYTES = 4096
-/** Fields kept in a line that is still too long. */
 const KEPT_NAMES = ['level', 'time', 'pid', 'worker', 'request_id', 'status', 'code', 'msg']
 const MAX_KEPT_LENGTH = 256
 
@@ -106,8 +103,8 @@ export const STDOUT = 1
 export const STDERR = 2
 
 /**
- * Descriptor of workers' log lines. Not below 3: when starting a process, libuv makes descriptors 0 to 2 blocking for
- * all that share them, and so does Node at its end.
+ * For workers' log lines. Not below 3: libuv makes descriptors 0 to 2 blocking when starting a process, Node at its
+ * end.
  */
 export const WORKER_LOG_FD = 4
 
@@ -159,12 +156,10 @@ export class LineWriter {
   readonly #fd: number
   readonly #maxWaitingBytes: number
   #state: 'flowing' | 'waiting' | 'losing' = 'flowing'
-  /** Rest of the current line. */
   #rest: Buffer = NOTHING
   /** Further lines, oldest first. Bounded by `maxWaitingBytes`. */
   #waiting: Buffer[] = []
   #waitingBytes = 0
-  /** True if the last written byte did not end a line. */
   #isMidLine = false
   #pauseMs = FIRST_PAUSE_MS
   #timer: NodeJS.Timeout | null = null
@@ -236,7 +231,6 @@ export class LineWriter {
     this.#timer.unref()
   }
 
-  /** Returns whether anything was written. */
   #resume(): boolean {
     let outcome = this.#put(this.#rest)
     let next = 0
@@ -266,7 +260,6 @@ export class LineWriter {
     return this.#put(this.#isMidLine ? Buffer.concat([NEWLINE, line]) : line)
   }
 
-  /** Keeps the rest in `#rest`. */
   #put(bytes: Buffer): Outcome {
     this.#rest = bytes
     try {

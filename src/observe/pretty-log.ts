@@ -88,7 +88,6 @@ function parsed(line: string): Fields | null {
   }
 }
 
-/** Local time. */
 function clockOf(time: unknown): string {
   const at = new Date(String(time))
   if (Number.isNaN(at.getTime())) return ''.padEnd(12)
@@ -100,7 +99,6 @@ function twoDigits(value: number): string {
   return String(value).padStart(2, '0')
 }
 
-/** The most useful facts first. */
 function ofRequest(fields: Fields, paint: Paint): string {
   const { event: _event, method, route, status, model_requested: model, phase_ms: phases } = fields
   const {

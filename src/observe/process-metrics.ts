@@ -7,10 +7,7 @@ const RSS_MS = 4_000
 /** Length of a window; the worst value of the previous window is told until it ends. */
 const WINDOW_MS = 15_000
 
-/**
- * Resource usage of one process under the names common to Prometheus clients. A replaced worker's counts go on under
- * its slot.
- */
+/** Resource usage under the names common to Prometheus clients. A replaced worker's counts go on under its slot. */
 export class ProcessMetrics {
   readonly #delay: LoopDelay
 
@@ -88,7 +85,6 @@ function cpuSeconds(): number {
   return (user + system) / 1e6
 }
 
-/** 0 if unknown. */
 function countOpenFiles(): number {
   try {
     return readdirSync('/proc/self/fd').length - 1 // without that of the folder itself
@@ -106,10 +102,7 @@ interface Delays {
 
 const NONE: Delays = { median: 0, p99: 0, worst: 0 }
 
-/**
- * Delay of the event loop: median, 99th percentile and worst of at least the last 15 s, so that no peak is missed
- * between two looks. The worst process counts.
- */
+/** Delay of the event loop over at least the last 15 s, so that no peak is missed. The worst process counts. */
 class LoopDelay {
   readonly #monitor = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   readonly #windowMs: number
@@ -158,10 +151,7 @@ class LoopDelay {
   }
 }
 
-/**
- * Each sample wakes the process: with 20 ms an idle gateway took 1 % of a core, and a slow stream an eighth more CPU
- * (`npm run bench -- --row paced`).
- */
+/** Each sample wakes the process: with 20 ms an idle gateway took 1 % of a core, a slow stream an eighth more CPU. */
 const RESOLUTION_MS = 100
 
 /** The histogram holds nanoseconds between its own ticks; what exceeds the interval is delay. */

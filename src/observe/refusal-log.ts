@@ -1,6 +1,5 @@
 import type { Logger } from './logger.ts'
 
-/** Lines per period; the rest becomes one line with the count. */
 const LINES = 10
 const WINDOW_MS = 10_000
 

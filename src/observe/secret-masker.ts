@@ -1,7 +1,6 @@
 /** Tokens of the upstream and this gateway: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
 const TOKEN = /\b[Bb]earer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|kgw_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/g
 const TOKEN_REST = /^[\w~+/.=:-]*/
-/** Account in the ARN of a profile. */
 const ARN_ACCOUNT = /(?<=\barn:aws[\w-]*:codewhisperer:[a-z0-9-]{0,32}:)\d{12}(?=:)/g
 
 const UNLIKE_IN_BYTES = /[^ -~]|["\\]/
@@ -10,7 +9,6 @@ const UNLIKE_IN_BYTES = /[^ -~]|["\\]/
 const UNMISTAKABLE_CHARS = 8
 /** Includes each byte of a character beyond ASCII. */
 const WORD_CHAR = /[\w\x80-\xff]/
-/** JSON values without quotes. */
 const JSON_LITERAL = /^(?:\d+|true|false|null)$/
 /** No token is longer; of longer ones hiding the beginning makes them worthless. */
 const MAX_SECRET_CHARS = 4096
@@ -20,22 +18,17 @@ const TAIL_BYTES = MAX_SECRET_CHARS
 /** Longer than an ARN up to its account. */
 const CONTEXT_CHARS = 128
 
-/** Headers whose values are secrets. */
 const SECRET_HEADER = /auth|cookie|token|secret|api-?key|credential|signature|password/i
 /** Sound like secrets, but only name the kind of token. */
 const OPEN_HEADERS: ReadonlySet<string> = new Set(['tokentype'])
 
-/**
- * Hides secrets in a text that arrives in pieces cut anywhere. Each character becomes `x`, account digits `0`: lengths
- * and JSON stay intact.
- */
+/** Hides secrets in a text cut anywhere. Characters become `x`, account digits `0`: lengths and JSON stay intact. */
 export class SecretMasker {
   readonly #secrets: () => readonly string[]
   #tail = ''
   /** Unmasked text before the tail: a token begins at a word, an account follows its ARN. */
   #before = ''
   #hits = 0
-  /** The tail begins inside a token. */
   #isInside = false
 
   constructor(secrets: () => readonly string[]) {
@@ -46,7 +39,6 @@ export class SecretMasker {
     return this.#hits
   }
 
-  /** Returns the text that is safe by now. */
   push(bytes: Uint8Array): Buffer {
     return this.#mask(this.#tail + latin1Of(bytes), TAIL_BYTES)
   }

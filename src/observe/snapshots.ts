@@ -1,6 +1,5 @@
 import { AggregatorRegistry } from './prom-client.ts'
 
-/** prom-client's JSON of one process. */
 export type MetricsSnapshot = readonly object[]
 
 export const PROMETHEUS_CONTENT_TYPE = AggregatorRegistry.PROMETHEUS_CONTENT_TYPE

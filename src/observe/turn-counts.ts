@@ -5,7 +5,6 @@ export interface CountedTurn {
   readonly route: string
   /** 499 if the client left. */
   readonly status: number
-  /** Empty without an error. */
   readonly code: string
   /** One of the upstream's bounded set. */
   readonly model: string
@@ -83,7 +82,6 @@ export class TurnCounts {
     credits.inc(this.#credits / MICROS)
   }
 
-  /** Requests that ended with their worker. */
   lose(requests: number): void {
     this.#own.lost.inc(requests)
   }
