@@ -1,10 +1,7 @@
 /** Signals this close together are one: npm also passes on the Ctrl-C that the whole terminal gets. */
 export const SAME_SIGNAL_MS = 500
 
-/**
- * Calls `abort` for the first Ctrl-C or SIGTERM. Another one, 0.5 s later or more, ends the process. Returns the
- * function that removes the listener.
- */
+/** Calls `abort` for the first Ctrl-C or SIGTERM; another one, 0.5 s later or more, ends the process. */
 export function onInterrupt(source: NodeJS.EventEmitter, abort: () => void): () => void {
   let isInterrupted = false
   const stop = (): void => void source.off('SIGINT', onSignal).off('SIGTERM', onSignal)
@@ -27,7 +24,6 @@ export class DeferredSignals {
     for (const signal of signals) source.on(signal, () => this.#take(signal))
   }
 
-  /** Calls `act` for each signal from now on, and at once for kept ones. */
   handle(act: (signal: NodeJS.Signals) => void): void {
     this.#act = act
     for (const signal of this.#kept) act(signal)

@@ -1,7 +1,4 @@
-/**
- * Letters to insert, remove, replace or swap. Takes time proportional to the product of the lengths: the caller must
- * bound them.
- */
+/** Takes time proportional to the product of the lengths: the caller must bound them. */
 export function editDistance(from: string, to: string): number {
   let twoAbove: readonly number[] = []
   let above: readonly number[] = Array.from({ length: to.length + 1 }, (_, column) => column)

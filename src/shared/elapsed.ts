@@ -1,9 +1,6 @@
 import { uptime } from 'node:os'
 
-/**
- * Moment by three clocks, in ms. The monotonic clock stops while the machine sleeps, the wall clock is set by people,
- * uptime is coarse.
- */
+/** Ms by three clocks: monotonic (stops while the machine sleeps), wall (set by people), uptime (coarse). */
 export interface Instant {
   readonly mono: number
   readonly wall: number
@@ -26,7 +23,6 @@ export function elapsedMs(since: Instant, now: Instant): number {
 
 /** Times in ms since the last confirmed sign of life of a fleet's member; they follow from `FLEET_LEASE`. */
 export interface FleetTimes {
-  /** Interval of signs of life. */
   readonly beatMs: number
   /** Nothing new is begun from here on. */
   readonly closesMs: number
@@ -57,7 +53,6 @@ export function fleetTimes(leaseMs: number | null): FleetTimes {
   }
 }
 
-/** Anything allowed; nothing new; nothing at all. */
 export type TermStage = 'serving' | 'closing' | 'cut'
 
 export function termStage(times: FleetTimes, sentAt: Instant, now: Instant): TermStage {

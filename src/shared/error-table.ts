@@ -1,4 +1,3 @@
-/** Failures count in the error rate of this side. */
 export type ErrorSource = 'downstream' | 'upstream' | 'internal'
 
 /** `if-unanswered`: only if the upstream has not sent a byte. */
@@ -44,7 +43,6 @@ interface ErrorEntry {
   readonly status: number
   readonly source: ErrorSource
   readonly retry: RetryRule
-  /** Default message for the client. */
   readonly message: string
 }
 

@@ -14,7 +14,6 @@ export interface GatewayErrorOptions {
   readonly details?: Readonly<Record<string, unknown>>
   /** Id in `kiro/rules.ts` of the broken upstream rule; for lint. */
   readonly rule?: string
-  /** Worded by dialects as their clients expect. */
   readonly overflow?: TokenOverflow
 }
 
@@ -95,7 +94,6 @@ export function codeOf(error: unknown): string {
   return isObject && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 
-/** Error in settings, files or a command line. */
 export function operatorError(message: string, cause?: unknown): GatewayError {
   return new GatewayError('GW_CONFIG_INVALID', undefined, { message, cause })
 }
@@ -112,8 +110,8 @@ export function asGatewayError(cause: unknown): GatewayError {
 }
 
 /**
- * Error of a wait that `signal` ended: the signal's reason if it is ours, such as GW_DRAINING; otherwise the client
- * left. `detail` is for the log.
+ * Error of a wait that `signal` ended: its reason if ours, such as GW_DRAINING, else the client left. `detail` is
+ * logged.
  */
 export function abortErrorOf(signal: AbortSignal, detail?: string): GatewayError {
   const { reason } = signal

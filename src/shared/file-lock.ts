@@ -16,9 +16,7 @@ import { isAlive, placeOf, startTimeOf } from './process-mark.ts'
 export interface FileLockOptions {
   /** Lock file beside what it protects, respected by other programs. */
   readonly path: string | null
-  /** Used if `path` cannot be created. */
   readonly fallbackPath: string
-  /** For people who find the file. */
   readonly note: string
   /** A lock not extended for this long is free. */
   readonly ttlMs?: number
@@ -56,10 +54,7 @@ export class FileLock {
     this.#options = options
   }
 
-  /**
-   * Waits until the lock is free. Returns `null` if files cannot be created: then there is no lock. @throws the
-   * signal's reason
-   */
+  /** Returns `null` if files cannot be created: then there is no lock. @throws the signal's reason */
   async acquire(signal: AbortSignal): Promise<HeldLock | null> {
     const { path, fallbackPath } = this.#options
     const beside = path === null ? null : await this.#acquireAt(path, signal)
@@ -168,10 +163,7 @@ function isAbandoned(text: string, watchedMs: number, ttlMs: number): boolean {
   return (isVisible && expiresAt < Date.now()) || watchedMs >= ttlMs
 }
 
-/**
- * Two processes may find the same lock abandoned: renaming lets only one have it. A late one gets a newer lock and puts
- * it back.
- */
+/** Renaming lets only one of two processes have an abandoned lock. A late one gets a newer lock and puts it back. */
 async function takeAway(path: string, text: string): Promise<void> {
   const aside = `${path}.${randomUUID()}`
   try {

@@ -2,11 +2,8 @@
 
 export interface FleetStanding {
   readonly name: string
-  /** The reporting gateway. */
   readonly member: string
-  /** Being admitted, serving, taking nothing new, or all connections closed. */
   readonly stage: 'joining' | 'serving' | 'closing' | 'cut'
-  /** `null` if it can serve. */
   readonly problem: string | null
   /** Kinds of records that cannot be read or written although Valkey answers; this gateway has its own for now. */
   readonly unshared: readonly string[]
@@ -34,11 +31,9 @@ export interface FleetMemberStanding {
   readonly isSilent: boolean
 }
 
-/** Facts that a gateway knows only of itself. */
 export interface OwnStanding {
   /** Ms since the last confirmed sign of life was sent, from which its lease counts; `null` if there is none. */
   readonly contactMs: number | null
-  /** Permits since the start. */
   readonly granted: number
   readonly returned: number
 }

@@ -11,8 +11,7 @@ import { createHash } from 'node:crypto'
 export const ITEM_NAME_DIGITS = 40
 const OWNER_DIGITS = 8
 /**
- * Clients without a key and operator's keys share one part. People invent those keys, and a few digits would confirm a
- * guess.
+ * Unnamed clients and operator's keys share one part: people invent such keys, and a few digits would confirm a guess.
  */
 const OPERATOR = /^(?:anyone|[0-9a-f]{32})$/
 const OPERATOR_PART = '0'.repeat(OWNER_DIGITS)

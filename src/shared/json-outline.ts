@@ -27,7 +27,6 @@ export interface TextOutline {
   readonly isDeeper: boolean
   readonly objects: number
   readonly arrays: number
-  /** In all objects. */
   readonly members: number
   /** Items after the first, in all arrays and objects. */
   readonly commas: number
@@ -58,7 +57,6 @@ export function outlineText(bytes: Uint8Array, levels: number): TextOutline {
   return { isDeeper: depth > levels, objects, arrays, members, commas }
 }
 
-/** Index of the closing quote. */
 function endOfString(bytes: Uint8Array, start: number): number {
   const { length } = bytes
   let at = start + 1
@@ -71,8 +69,7 @@ const MAX_PARTS = 50_000
 const MAX_LEVELS = 64
 
 /**
- * Parses another service's answer; `null` if it is no object or has too many parts: each may take forty times its text,
- * and V8 ends the process when the heap is too small.
+ * `null` for no object, or too many parts: each may take forty times its text, and V8 dies when the heap is too small.
  */
 export function parseForeignObject(text: string): JsonObject | null {
   const outline = outlineText(Buffer.from(text), MAX_LEVELS)

@@ -1,6 +1,5 @@
 import { ownText } from './own-memory.ts'
 
-/** Unchecked JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>
 
 export function asJsonObject(value: unknown): JsonObject | null {
@@ -21,7 +20,6 @@ export function textMember(object: JsonObject, name: string): string | null {
   return typeof value === 'string' && value !== '' ? value : null
 }
 
-/** Likewise, cut to `maxChars`. */
 export function shortTextMember(object: JsonObject, name: string, maxChars: number): string | null {
   const text = textMember(object, name)
   return text === null || text.length <= maxChars ? text : ownText(text.slice(0, maxChars))
@@ -51,7 +49,6 @@ export function setOwn(target: JsonDraft, key: string, value: unknown): void {
   })
 }
 
-/** Ignores inherited members. */
 export function getOwn(object: JsonObject, key: string): unknown {
   return Object.hasOwn(object, key) ? object[key] : undefined
 }
@@ -75,12 +72,10 @@ const MAX_POINTER_CHARS = 4096
 
 const INDEX = /^\d+$/
 
-/** `undefined` if it leads nowhere. */
 export function resolvePointer(root: unknown, pointer: string): unknown {
   return valueAt(root, splitPointer(pointer))
 }
 
-/** `undefined` if there is none. */
 export function valueAt(root: unknown, names: readonly string[]): unknown {
   let current = root
   for (const name of names) {

@@ -5,7 +5,6 @@ export function allocateWithHeadroom(bytes: number): Buffer<ArrayBuffer> {
   return Buffer.from(new ArrayBuffer(HEADROOM_BYTES + bytes), HEADROOM_BYTES, bytes)
 }
 
-/** Returns true while the borrower still reads. */
 type IsReading = () => boolean
 
 /** Lent memory and its readers. Bounded by how often one memory is lent. */
@@ -16,9 +15,7 @@ export function lendMemory({ buffer }: Uint8Array, isReading: IsReading): void {
   lent.set(buffer, [...(lent.get(buffer) ?? []), isReading])
 }
 
-/**
- * Returns whether these bytes have their memory to themselves and no borrower reads it: then it can be moved or freed.
- */
+/** True if no other bytes are in this memory and no borrower reads it: then it can be moved or freed. */
 export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = bytes
   const isWhole = byteOffset <= HEADROOM_BYTES && byteOffset + byteLength === buffer.byteLength
@@ -39,10 +36,7 @@ export function freeMemory(bytes: Uint8Array): void {
   if (ownsMemory(bytes)) bytes.buffer.transfer(0)
 }
 
-/**
- * Memory filled from its beginning. It is not cleared, so unwritten bytes may be another request's: only written bytes
- * are returned. The one place that allocates such memory.
- */
+/** Memory filled from its beginning and not cleared: only written bytes, never another request's, are returned. */
 export class UnwrittenMemory {
   readonly #memory: Buffer<ArrayBuffer>
   #written = 0
@@ -60,7 +54,6 @@ export class UnwrittenMemory {
     return this.#written
   }
 
-  /** Copies as much as fits; returns the number of bytes. */
   append(chunk: Uint8Array, start = 0, end = chunk.byteLength): number {
     const stop = Math.min(end, start + this.size - this.#written)
     if (stop <= start) return 0
@@ -81,7 +74,6 @@ export class UnwrittenMemory {
     this.#written = Math.min(bytes, this.#written)
   }
 
-  /** View of the written bytes. */
   written(): Buffer<ArrayBuffer> {
     return this.#memory.subarray(0, this.#written)
   }
@@ -92,7 +84,6 @@ export class UnwrittenMemory {
     throw new Error(`${this.#written} of ${this.size} bytes were written`)
   }
 
-  /** Frees the memory now instead of with the next garbage collection. */
   free(): void {
     freeMemory(this.#memory)
     this.#written = 0
@@ -111,8 +102,8 @@ const SMALLEST_BYTES = 4 * 1024
 const LARGEST_BYTES = 64 * 1024
 
 /**
- * Collects chunks. Each chunk would take a hundred and more bytes of heap, and keep everything that was read with it,
- * so they are copied together. The caller must bound what it appends.
+ * Collects chunks in few blocks: each chunk would keep a hundred bytes of heap and all that was read with it. The
+ * caller must bound it.
  */
 export class ByteBlocks {
   /** All but the last are full. Bounded by what is appended, and a block. */
@@ -123,13 +114,11 @@ export class ByteBlocks {
     return this.#bytes
   }
 
-  /** Copies the chunk. */
   append(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.byteLength; ) at += this.#last().append(chunk, at)
     this.#bytes += chunk.byteLength
   }
 
-  /** Returns all bytes and frees the blocks. */
   take(): Buffer {
     const whole = Buffer.concat(this.#blocks.map((block) => block.written()))
     this.clear()

@@ -12,7 +12,6 @@ export class OwnerSums {
     return this.#sums.get(owner) ?? 0
   }
 
-  /** `amount` may be negative. */
   add(owner: string, amount: number): void {
     const sum = this.of(owner) + amount
     this.#total += amount
@@ -20,10 +19,7 @@ export class OwnerSums {
     else this.#sums.set(owner, sum)
   }
 
-  /**
-   * Most that each owner may have for all to fit into `total`: smaller shares stay, the others get equal parts of the
-   * rest. Infinity if everything fits.
-   */
+  /** Most that each owner may have for all to fit into `total`: smaller shares stay. Infinity if everything fits. */
   levelFor(total: number): number {
     let left = total
     let others = this.#sums.size

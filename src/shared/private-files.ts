@@ -55,8 +55,7 @@ export function refuseLink(path: string, facts: Pick<Stats, 'isSymbolicLink'> | 
 }
 
 /**
- * Creates a file for us alone. Rejects with EEXIST if the name is taken, also by a link (`x` never follows one). A full
- * disk is left no half of it.
+ * Creates a private file. Rejects with EEXIST if the name is taken, also by a link. A full disk is left no half of it.
  */
 export async function createPrivateFile(path: string, text: string): Promise<void> {
   await using file = await open(path, 'wx', 0o600)
@@ -77,10 +76,7 @@ export interface ReplacedFile {
   readonly owner?: Pick<Stats, 'uid' | 'gid'> | null
 }
 
-/**
- * Replaces a file or link: readers see the old or the new text, also after a crash. Rejects with Node's error and
- * leaves nothing behind.
- */
+/** Readers see the old or the new text, also after a crash. Rejects with Node's error and leaves nothing behind. */
 export async function replaceFile(path: string, replaced: ReplacedFile): Promise<void> {
   const { text, mode, isDurable, owner = null } = replaced
   const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`)
@@ -102,7 +98,6 @@ export async function replaceFile(path: string, replaced: ReplacedFile): Promise
   if (isDurable) await syncFolder(dirname(path))
 }
 
-/** Drafts in progress are younger. */
 const DEAD_DRAFT_MS = 60_000
 
 /** Removes drafts of killed processes, which may hold secrets. Never rejects. */
@@ -131,7 +126,6 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Files of other users are not trusted. */
 export function isOwnFile({ uid }: Pick<Stats, 'uid'>): boolean {
   return isTrusted(uid)
 }
@@ -173,7 +167,6 @@ async function makeWithParents(folder: string, isAgain = false): Promise<void> {
   }
 }
 
-/** Synchronous `makeInnerFolder()`. */
 export function makeInnerFolderNow(folder: string): void {
   makeNow(folder)
   refuseLink(folder, lstatSync(folder))
@@ -191,7 +184,6 @@ function makeNow(folder: string, isAgain = false): void {
   }
 }
 
-/** Follows links. */
 async function isFolder(path: string): Promise<boolean> {
   const facts = await stat(path).catch(() => null)
   return facts?.isDirectory() === true

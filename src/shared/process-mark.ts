@@ -11,7 +11,6 @@ export function placeOf(): string {
   }
 }
 
-/** Identifies a process, for those that find what it left. */
 export interface ProcessMark {
   readonly place: string
   readonly pid: number
@@ -22,7 +21,6 @@ export function markOf(pid: number): ProcessMark {
   return { place: placeOf(), pid, start: startTimeOf(pid) }
 }
 
-/** `unknown` in another place. */
 export function fateOf({ place, pid, start }: ProcessMark): 'running' | 'gone' | 'unknown' {
   if (place !== placeOf()) return 'unknown'
   return isAlive(pid, start) ? 'running' : 'gone'

@@ -30,8 +30,5 @@ function typed(ours: object): object {
   return ours
 }
 
-/**
- * The part of TypeBox's `Type` used here (`test/shared/schema-type.test.ts` compares the output). TypeBox itself brings
- * a TypeScript interpreter: 7 MB in every process and thread.
- */
+/** The used part of TypeBox's `Type`. TypeBox itself brings a TypeScript interpreter: 7 MB per process and thread. */
 export const Type = typed(builders)
