@@ -20,7 +20,6 @@ export class Failures {
     this.#steps = [{ at: startedAt, counts: new Map() }]
   }
 
-  /** `counts` since the start. */
   note(at: number, counts: ReadonlyMap<string, number>): void {
     const last = this.#steps.at(-1)
     if (last !== undefined && at - last.at < STEP_MS) return
@@ -29,7 +28,6 @@ export class Failures {
     this.#steps = steps.slice(Math.max(0, from))
   }
 
-  /** The most frequent first. */
   toJson(counts: ReadonlyMap<string, number>): readonly ErrorCount[] {
     const before = this.#steps[0]?.counts
     return [...counts]
@@ -47,8 +45,7 @@ export class Failures {
 }
 
 /**
- * A conversation that is too long is the client's fault, whichever side refuses it, as are problems of the client's own
- * account.
+ * An overlong conversation is the client's fault, whichever side refuses it, like problems of the client's own account.
  */
 export function faultOf(code: string, account: 'gateway' | 'client' = 'gateway'): Fault {
   if (!isErrorCode(code)) return 'gateway'

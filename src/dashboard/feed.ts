@@ -18,7 +18,6 @@ export interface Snapshot {
   readonly account: ShownAccount
   readonly keys: KeyStandings
   readonly history: ShownHistory
-  /** Oldest first. */
   readonly requests: readonly EndedRequest[]
 }
 
@@ -34,13 +33,11 @@ export interface Now {
     readonly max: number
     readonly pausedUntil: number | null
   }
-  /** `null` without a fleet. */
   readonly fleet: FleetShown | null
   /** `null` without a pace. */
   readonly pace: { readonly limit: number; readonly free: number } | null
   readonly requests: {
     readonly inFlight: number
-    /** Requests that hold a permit. */
     readonly streams: number
     /** Since the start, like all counts without another span. */
     readonly total: number
@@ -73,7 +70,6 @@ export interface Now {
   readonly workerRestarts: number
   readonly workerStalls: number
   readonly isCrashLooping: boolean
-  /** Open pages, including this one. */
   readonly dashboards: number
 }
 
@@ -117,7 +113,6 @@ export interface Latency {
 /** Consecutive failures. */
 export interface FailingRequests {
   readonly count: number
-  /** The last of them. */
   readonly at: number
   readonly code: string
   readonly reason: string
@@ -137,7 +132,6 @@ export interface ProcessFigures {
   readonly name: string
   readonly pid: number
   readonly rssBytes: number | null
-  /** Cores in use. */
   readonly cpu: number | null
   readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number } | null
 }
@@ -148,11 +142,9 @@ export interface WorkerFigures {
   readonly state: string
   readonly pid: number | null
   readonly startedAt: number | null
-  /** Deaths of the slot's workers. */
   readonly restarts: number
 }
 
-/** Facts that seldom change. */
 export interface ShownAccount {
   readonly version: string
   readonly node: string
@@ -164,12 +156,9 @@ export interface ShownAccount {
     readonly state: 'signed-in' | 'waiting' | 'failing' | 'signed-out' | 'client-keys' | 'simulator'
     readonly method: string | null
     readonly region: string | null
-    /** Expiry of the token. */
     readonly expiresAt: number | null
     readonly renewsItself: boolean
-    /** When a new sign-in is needed. */
     readonly endsAt: number | null
-    /** Depends on the source of the sign-in. */
     readonly remedy: string | null
     readonly problem: DashboardProblem | null
   }
@@ -181,7 +170,6 @@ export interface ShownAccount {
     readonly outsideToday: number
     readonly outside: number
     readonly since: number
-    /** Too many credits were used elsewhere today. */
     readonly isDrifting: boolean
     /** On a usual day; `null` until there is a forecast. */
     readonly perDay: number | null
@@ -234,9 +222,7 @@ export interface Quota {
 export interface KeyStandings {
   readonly isKeyRequired: boolean
   readonly operatorKeys: number
-  /** Entries left out. */
   readonly more: number
-  /** The busiest first. */
   readonly list: readonly KeyStanding[]
 }
 
@@ -300,7 +286,6 @@ export const HISTORY_COLUMNS = [
 
 export type HistoryColumn = (typeof HISTORY_COLUMNS)[number]
 
-/** As in the log. */
 export interface Failure {
   /** Shown to the client. */
   readonly reason: string
@@ -321,7 +306,6 @@ export interface EndedRequest {
   readonly client: string
   readonly dialect: string
   readonly route: string
-  /** Empty if refused before it was known. */
   readonly model: string
   /** `null` if the named model answered. */
   readonly modelAsked: string | null
@@ -330,11 +314,9 @@ export interface EndedRequest {
   readonly status: number
   /** Error code; empty without an error. */
   readonly code: string
-  /** `null` without an error, like `failure`. */
   readonly fault: Fault | null
   readonly failure: Failure | null
   readonly worker: number
-  /** Only phases that occurred. */
   readonly phasesMs: Readonly<Record<string, number>>
   /** `null` without an answer. */
   readonly firstMs: number | null
@@ -346,7 +328,6 @@ export interface EndedRequest {
   /** `null` without credits. */
   readonly metering: 'metered' | 'read on' | 'measured' | null
   readonly repairs: readonly string[]
-  /** Tool calls with incomplete arguments. */
   readonly lostCalls: number
   readonly attempts: number
   readonly bodyBytes: number

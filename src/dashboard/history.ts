@@ -5,7 +5,6 @@ import {
   type HistoryPoint
 } from './feed.ts'
 
-/** Between two points. */
 export const HISTORY_STEP_MS = 5_000
 const SHOWN_MS = 3_600_000
 const MINUTE_MS = 60_000
@@ -30,7 +29,6 @@ const RATES = {
   creditsPerHour: { of: 'credits', windowMs: CREDIT_WINDOW_MS, perMs: HOUR_MS }
 } as const satisfies Partial<Record<HistoryColumn, object>>
 
-/** Momentary values. */
 export type Levels = Readonly<Record<Exclude<HistoryColumn, keyof typeof RATES>, number | null>>
 
 export interface Rates {
@@ -38,7 +36,6 @@ export interface Rates {
   readonly failedPerMinute: number
   readonly inputTokensPerMinute: number
   readonly outputTokensPerMinute: number
-  /** In the last hour, or since the start. */
   readonly creditsLastHour: number
 }
 
@@ -95,7 +92,6 @@ export class DashboardHistory {
     this.#count++
   }
 
-  /** `totals` as of now. */
   rates(at: number, totals: Totals): Rates {
     const within = (name: keyof Totals, ms: number): number =>
       Math.max(0, totals[name] - this.#totalAt(name, at - ms))
@@ -119,7 +115,6 @@ export class DashboardHistory {
     }
   }
 
-  /** `null` before the first point. */
   last(): HistoryPoint | null {
     const point = this.#count - 1
     if (point < 0) return null
@@ -141,7 +136,6 @@ export class DashboardHistory {
     return rounded((grown * perMs) / windowMs)
   }
 
-  /** Interpolates linearly between two points. */
   #totalAt(name: keyof Totals, at: number): number {
     const ring = this.#totals[name]
     const oldest = Math.max(0, this.#count - CAPACITY)

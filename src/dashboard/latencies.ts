@@ -22,7 +22,6 @@ export class Latencies {
   at(now: number): Latency {
     let samples = 0
     const known = Math.min(this.#count, SAMPLES)
-    // The newest are those of the window.
     while (samples < known && now - this.#timeOf(samples) <= WINDOW_MS) samples++
     return {
       windowMs: WINDOW_MS,
@@ -32,7 +31,6 @@ export class Latencies {
     }
   }
 
-  /** `back` counts from the newest. */
   #timeOf(back: number): number {
     return this.#at[(this.#count - 1 - back) % SAMPLES] ?? 0
   }

@@ -58,7 +58,6 @@ export class Sessions {
   }
 }
 
-/** For `set-cookie`, to end a session in its browser. */
 export function endOfSession(isSecure: boolean): string {
   return cookieOf('', 0, isSecure)
 }

@@ -2,7 +2,6 @@ import { isIPv6 } from 'node:net'
 
 /** An address may try `burst` times at once, then once every `everyMs`. */
 const PER_ADDRESS = { burst: 5, everyMs: 60_000 } as const
-/** For all addresses together. */
 const IN_ALL = { burst: 60, everyMs: 5_000 } as const
 /** The oldest are forgotten first; the limit for all still holds. */
 const MAX_ADDRESSES = 1_000
@@ -13,8 +12,7 @@ interface Bucket {
 }
 
 /**
- * Limits dashboard sign-ins with wrong keys. An attempt counts before its outcome is known, so that parallel ones do
- * not evade the limit; a successful one does not count.
+ * Limits sign-ins with wrong keys. Attempts count before their outcome, so that parallel ones do not evade the limit.
  */
 export class SignInTries {
   readonly #now: () => number
@@ -52,7 +50,6 @@ export class SignInTries {
   }
 }
 
-/** Lets old attempts expire. */
 function waitOf(
   bucket: Bucket,
   { burst, everyMs }: typeof PER_ADDRESS | typeof IN_ALL,

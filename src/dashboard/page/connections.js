@@ -6,10 +6,8 @@ import { byId, make, setAttribute, setText } from './dom.js'
 /** @typedef {{ name: string, title: string, state: string, counts: [CellState, number][], note: string }} PlotPlan */
 /** @typedef {'used' | 'idle' | 'leased' | 'free'} CellState */
 
-/** Above this, connections share cells. */
 const MAX_CELLS = 400
 
-/** Plots and cells are made once and reused. */
 export class Connections {
   #place = byId('plots', HTMLElement)
   #size = byId('cell-size', HTMLElement)

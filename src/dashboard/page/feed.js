@@ -11,7 +11,6 @@
 export const LATE_MS = 3_000
 /** A connection silent for this long is dropped. */
 const SILENT_MS = 10_000
-/** Delay between attempts; doubles from the first to the last. */
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 4_000
 /** A hidden tab closes its connection: browsers have six per origin. */

@@ -1,4 +1,3 @@
-/* Tiles and facts: each figure of the page's markup. */
 import { byId, metric, setAttribute, setMeter, setMetric } from './dom.js'
 import {
   amount,

@@ -1,4 +1,3 @@
-/* The gateways that share the budget. */
 import {
   byId,
   fillRows,
@@ -22,7 +21,6 @@ const STAGES = {
   cut: 'cut off'
 }
 
-/** Hidden without a fleet. */
 export class FleetCard {
   /** @type {{ element: HTMLElement, rows: ReturnType<typeof createMember>[] }} Bounded by a fleet's members and those awaited. */
   #table = { element: byId('fleet-members', HTMLElement), rows: [] }

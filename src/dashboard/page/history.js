@@ -4,7 +4,6 @@ export const WINDOW_MS = 3_600_000
 /** Independent of the steps that the gateway reports. */
 const MAX_POINTS = 2_000
 
-/** The last hour in columns of equal length, as the charts need them. */
 export class History {
   /** @type {number[]} Bounded by WINDOW_MS and MAX_POINTS, like the columns. */
   at = []

@@ -142,7 +142,6 @@ function failureOf({ failure, attempts }) {
   ]
 }
 
-/** Explains credits that did not come with the answer. */
 const METERINGS = {
   metered: '',
   'read on': ' (metered after the client left)',

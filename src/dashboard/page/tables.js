@@ -15,7 +15,6 @@ import { amount, bytes, duration, fullTime, percent, short, UNKNOWN } from './fo
 /** @typedef {import('../feed.ts').KeyStandings} Keys */
 /** @typedef {Keys['list'][number]} Key */
 
-/** Codes of the last hour, the most frequent first. */
 export class ErrorTable {
   /** @type {{ element: HTMLElement, rows: ReturnType<typeof createError>[] }} Bounded by the codes there are. */
   #table = { element: byId('errors', HTMLElement), rows: [] }

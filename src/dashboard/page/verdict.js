@@ -14,12 +14,10 @@ const DAY_MS = 86_400_000
 const SHORT_WAIT_MS = 500
 /** Valkey silent for this long counts as away. */
 const FLEET_SILENCE_MS = 10_000
-/** Time for which the death of a worker is shown. */
 const TOLD_MS = 60_000
 /** Problems stay visible this long after they have passed, so that the page does not jump and people can read them. */
 const LINGER_MS = 5_000
 
-/** Adds problems that have just passed. */
 export class SteadyVerdict {
   /** @type {Map<string, { problem: Problem, trueAt: number }>} By code. Bounded by the codes that there are. */
   #seen = new Map()
@@ -42,7 +40,6 @@ export class SteadyVerdict {
       : toVerdict([...verdict.problems, ...passed], verdict.facts)
   }
 
-  /** Forgets what was shown, after a time without connection. */
   forget() {
     this.#seen.clear()
   }
