@@ -1,10 +1,8 @@
 import type { ParseArgsConfig } from 'node:util'
 import type { Environment } from '../config/load.ts'
 
-/** Command of the program: `kiro-gateway NAME`. */
 export interface Command {
   readonly name: string
-  /** One line for the list of commands. */
   readonly summary: string
   /** `kiro-gateway login [--region REGION]`; alternatives are on lines of their own. */
   readonly usage: string
@@ -12,14 +10,13 @@ export interface Command {
   readonly help: string
   /**
    * Resolves with the exit code.
-   * @throws {UsageError} for a wrong command line (`EXIT_USAGE`) @throws {GatewayError} if it fails (`EXIT_FAILED`,
-   *   or `EXIT_USAGE` for GW_CONFIG_INVALID)
+   * @throws {UsageError} for a wrong command line (`EXIT_USAGE`)
+   * @throws {GatewayError} if it fails (`EXIT_FAILED`, or `EXIT_USAGE` for GW_CONFIG_INVALID)
    */
   run(call: CommandCall): Promise<number>
 }
 
 export interface CommandCall {
-  /** By long names. */
   readonly values: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>
   readonly positionals: readonly string[]
   /** Standard output is JSON lines for a program. */
@@ -41,27 +38,23 @@ export interface Terminal {
   progress(line: string): void
   /** Replaces the previous lines of standard output; appends without a terminal. */
   redraw(lines: readonly string[]): void
-  /** Standard output is a terminal. */
   readonly isRedrawn: boolean
   /** Returns a trimmed line of standard input. @throws {UsageError} at its end */
   ask(question: string): Promise<string>
   /** Anything but yes is no. Commands that ask have `--yes`. @throws {UsageError} at the end of standard input */
   confirm(question: string): Promise<boolean>
-  /** A person can answer. */
   readonly isInteractive: boolean
 }
 
 export const EXIT_OK = 0
 export const EXIT_FAILED = 1
 export const EXIT_USAGE = 2
-/** Shells' code for a program ended by Ctrl-C. */
 export const EXIT_INTERRUPTED = 130
 
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** `null` if not given. */
 export function textOption(call: Pick<CommandCall, 'values'>, name: string): string | null {
   const value = call.values[name]
   return typeof value === 'string' ? value : null

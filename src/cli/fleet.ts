@@ -14,9 +14,7 @@ import { operatorError, GatewayError } from '../shared/errors.ts'
 import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
 
-/** Longest wait for Valkey. */
 const PATIENCE_MS = 5_000
-/** Attempts when another program writes at the same moment. */
 const TRIES = 20
 
 /** Shows the fleet of FLEET_URL, and changes what only a person can know. */
@@ -98,10 +96,7 @@ async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
 /** Beats after which a silent member is reported. */
 const BEATS = 3
 
-/**
- * Watches until each member has beaten or had time for three beats: the register holds no times, since machines' clocks
- * differ.
- */
+/** Watches until each member has beaten or had time to: the register holds no times, since machines' clocks differ. */
 async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<string, number>> {
   const { beats: before } = await engine.read()
   const began = performance.now()
@@ -116,7 +111,6 @@ async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<
   return heardMs
 }
 
-/** Member that renews the sign-in; `null` if none does. */
 async function holderOf(engine: ValkeyEngine, { env }: CommandCall): Promise<string | null> {
   const { credentials } = inspectConfig(env).config
   const source = createCredentialSource(credentials, { warn: () => {} })

@@ -8,7 +8,6 @@ import { codeOf } from '../shared/errors.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
 
 const EXIT_REFUSED = 1
-/** Twice the default of `MAX_BODY_BYTES`. */
 const MAX_BYTES = 64 * 1024 * 1024
 
 /** Explains a request like `POST /v1/lint`, without a gateway. */

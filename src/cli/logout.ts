@@ -5,7 +5,6 @@ import { OverlayStore } from '../credentials/vault.ts'
 import { codeOf, operatorError } from '../shared/errors.ts'
 import { type Command, EXIT_OK, UsageError } from './command.ts'
 
-/** Removes what `login` has stored. */
 export const logout: Command = {
   name: 'logout',
   summary: 'Removes the stored sign-in.',

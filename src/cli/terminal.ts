@@ -17,7 +17,6 @@ export class ProcessTerminal implements Terminal, Disposable {
   /** Keeps lines that no question has used yet. */
   #lines: AsyncIterator<string> | null = null
   #hasProgress = false
-  /** Lines that the next drawing replaces. */
   #drawn = 0
 
   /** Pending questions fail when `signal` aborts. */
@@ -82,7 +81,6 @@ export class ProcessTerminal implements Terminal, Disposable {
     return /^y(es)?$/i.test(answer)
   }
 
-  /** `null` at the end of standard input. */
   async #answerTo(question: string): Promise<string | null> {
     const { stdin, stderr } = this.#streams
     this.#signal.throwIfAborted()
@@ -112,7 +110,6 @@ export class ProcessTerminal implements Terminal, Disposable {
 const NO_WRAP = '\u001b[?7l'
 const WRAP = '\u001b[?7h'
 
-/** Returns to the line's beginning and clears it. */
 const CLEAR_LINE = '\r\u001b[2K'
 
 /** Removes control characters except newlines and tabs: servers and files must not control the terminal. */
@@ -122,7 +119,6 @@ function printable(text: string): string {
 
 function ignoreBrokenPipe(): void {}
 
-/** Aligns all columns but the last. */
 export function toColumns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, at) =>
     Math.max(...rows.map((row) => row[at]?.length ?? 0))

@@ -4,9 +4,7 @@ import { ConnectionPool } from '../upstream/connections/pool.ts'
 import { upstreamNames } from '../upstream/names/host-names.ts'
 import { chooseProxy } from '../upstream/proxy/proxy.ts'
 
-/** Commands make few calls at once. */
 const MAX_SOCKETS = 8
-/** Between two questions of a command. */
 const KEEPALIVE_MS = 5_000
 
 /** Calls like the gateway's (names, proxies, timeouts) for another program. */
@@ -33,5 +31,4 @@ export class UpstreamCalls implements AsyncDisposable {
   }
 }
 
-/** For unshared connections. */
 const NO_PERMIT = { release: () => {} }

@@ -89,7 +89,6 @@ function sinceOf(text: string, now: number): number {
 interface Told {
   readonly by: UsageGroup
   readonly since: number
-  /** `null` if unknown, or for a single key. */
   readonly plan: PlanStory | null
 }
 

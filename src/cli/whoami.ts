@@ -15,7 +15,6 @@ const KINDS = {
   'api-key': 'a Kiro API key'
 } as const satisfies Record<AuthType, string>
 
-/** Shows the sign-in that a gateway would use here, without secrets. */
 export const whoami: Command = {
   name: 'whoami',
   summary: 'Shows which sign-in is used, its source, and when it expires.',
@@ -54,7 +53,6 @@ interface Found {
   /** `null` if there is none, or the gateway finds it. */
   readonly profileArn: string | null
   readonly isUsable: boolean
-  /** Fleet, and the gateway that last renewed, as known here. */
   readonly fleet?: { readonly name: string; readonly renewedBy: string | null }
 }
 
@@ -141,7 +139,6 @@ function expiryText(expiresAt: string | null): string {
     : `has expired (${expiresAt})`
 }
 
-/** Shows warnings to the user. */
 function logTo(terminal: Terminal) {
   const tell = (facts: unknown, message?: string): void => {
     const text = typeof facts === 'string' ? facts : `${message ?? ''} ${JSON.stringify(facts)}`

@@ -87,7 +87,6 @@ function showProgress({ terminal }: CommandCall, running: readonly Check[]): voi
   if (running.length > 0) terminal.progress(`Checking ${names} …`)
 }
 
-/** Must not be shown. */
 function secretsOf(env: Environment): readonly string[] {
   return listSettings()
     .filter(({ setting }) => setting.isSecret === true)

@@ -6,7 +6,6 @@ import { type DoctorFinding, type Level, worstOf } from './checks/finding.ts'
 import type { ProbeRun } from './probe/ask-probes.ts'
 import type { ProbeCall } from './probe/probe.ts'
 
-/** Findings that may be shown to anyone. */
 export interface Report {
   readonly version: string
   readonly node: string
@@ -42,8 +41,7 @@ const MIN_SECRET_CHARS = 6
 const PERSONAL = /[\w.+-]+@[\w-]+\.[\w.-]+|\bd-[0-9a-z]{8,}\b[\w.-]*|(?<=:)\d{12}(?=:)/gi
 
 /**
- * Makes text safe for publication: no secrets or personal data, one line. The home folder, often named after its owner,
- * becomes `~`.
+ * Makes text safe to publish: no secrets or personal data, one line. The home folder, often a person's name, is `~`.
  */
 export function cleaner(secrets: readonly string[]): (text: string) => string {
   const known = secrets
@@ -85,7 +83,6 @@ function plural(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
-/** May be shown to anyone. */
 export function cleanRun(run: ProbeRun, clean: (text: string) => string): ProbeRun {
   const results = run.results.map((result) => ({
     ...result,

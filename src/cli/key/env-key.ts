@@ -9,7 +9,6 @@ import { type CommandCall, EXIT_OK } from '../command.ts'
 const SETTING = 'PROXY_API_KEY'
 const MAX_ENV_BYTES = 1024 * 1024
 
-/** `key new`: makes an operator's key. */
 export async function makeOperatorKey(call: CommandCall): Promise<number> {
   // Secret scanners know this prefix, and so does our log.
   const made = `sk-${randomBytes(32).toString('base64url')}`
@@ -41,7 +40,6 @@ async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promi
 }
 
 interface FoundEnvFile {
-  /** Target of a link. */
   readonly path: string
   readonly text: string
   /** Mode to write with: closed to others; a chosen group stays. */

@@ -22,7 +22,6 @@ export function toKeyJson(key: NamedKey, now: number): JsonObject {
   }
 }
 
-/** One line per key below headings. */
 export function keyTable(keys: readonly NamedKey[], now: number): readonly string[] {
   const rows = keys.map((key) => {
     const { name, credits, requestsPerMinute, maxStreams, models } = key
@@ -67,7 +66,6 @@ function stateOf(key: NamedKey, now: number): 'in force' | 'revoked' | 'expired'
   return whyRefused(key, now) ?? 'in force'
 }
 
-/** End of the previous secret's grace period; `null` if over. */
 function graceOf({ hashes }: NamedKey, now: number): number | null {
   const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
   return ends.length === 0 ? null : Math.max(...ends)

@@ -25,7 +25,6 @@ const VERBS: Readonly<Record<string, Verb>> = {
 interface Verb {
   readonly run: (call: CommandCall, name: string) => Promise<number>
   readonly takes: readonly string[]
-  /** True: takes no name. */
   readonly isNameless?: boolean | 'perhaps'
 }
 

@@ -18,7 +18,6 @@ import { GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { keyDetails, keyTable, toKeyJson } from './key-view.ts'
 
-/** Longest time for another process to change the file. */
 const PATIENCE_MS = 20_000
 
 export async function addKey(call: CommandCall, text: string): Promise<number> {
@@ -133,7 +132,6 @@ const NO_LIMITS = {
 
 type Limits = Pick<NamedKey, keyof typeof NO_LIMITS>
 
-/** `undefined` if the command line does not say. */
 function givenOverage({ values }: CommandCall): boolean | undefined {
   const [may, mayNot] = [values['overage'] === true, values['no-overage'] === true]
   if (may && mayNot) throw new UsageError('use either --overage or --no-overage')
@@ -177,7 +175,6 @@ async function change(
   }
 }
 
-/** Returns the changed key. */
 async function changeOne(
   call: CommandCall,
   name: string,
@@ -211,7 +208,6 @@ function findInForce(keys: readonly NamedKey[], name: string): NamedKey | undefi
   return keys.find((one) => one.revokedAt === null && isMeant(one, name))
 }
 
-/** Revoked keys stay unless a new key needs their place. */
 function withoutOldestRevoked(keys: readonly NamedKey[]): readonly NamedKey[] {
   const revoked = keys.filter(({ revokedAt }) => revokedAt !== null)
   const [oldest] = revoked.toSorted((a, b) => (a.revokedAt ?? 0) - (b.revokedAt ?? 0))

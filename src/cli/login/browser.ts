@@ -74,7 +74,6 @@ function showLink({ terminal, isJson }: CommandCall, url: string, until: number)
   }
 }
 
-/** Trades the code and makes the page. */
 async function finish(
   login: BrowserLogin,
   callback: Exclude<Callback, { name: 'foreign' }>,

@@ -2,14 +2,12 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { codeOf } from '../../shared/errors.ts'
 
-/** Final page in the browser. */
 export interface CallbackPage {
   readonly status: number
   readonly title: string
   readonly text: string
 }
 
-/** Addresses that `localhost` may resolve to. */
 const ADDRESSES = ['127.0.0.1', '::1']
 
 /** Listens on loopback for the browser's return; `onCallback` judges each request and returns the page. */
@@ -58,7 +56,6 @@ export class CallbackServer implements AsyncDisposable {
   }
 }
 
-/** A slower browser does not get the page. */
 const LAST_PAGE_MS = 1000
 
 async function answer(

@@ -2,7 +2,6 @@ import type { Terminal } from '../command.ts'
 
 const SECOND_MS = 1000
 
-/** Progress line with the time left. */
 export class Countdown implements Disposable {
   readonly #terminal: Pick<Terminal, 'progress'>
   readonly #text: string
@@ -22,7 +21,6 @@ export class Countdown implements Disposable {
     this.#show()
   }
 
-  /** Empty removes the remark. */
   remark(text: string): void {
     this.#remark = text
     if (this.#timer !== null) this.#show()

@@ -75,7 +75,6 @@ async function runCommand(
   }
 }
 
-/** `kiro-gateway --help`. */
 async function overview(): Promise<string> {
   const commands = await Promise.all(commandNames().map(loadCommand))
   const rows = commands.flatMap((command) =>
@@ -114,14 +113,12 @@ function report(cause: unknown, { command, isJson, terminal }: Failed): number {
   return isMistake ? EXIT_USAGE : EXIT_FAILED
 }
 
-/** Error of `parseArgs()`: unknown options, or missing values. */
 function isArgumentError(cause: unknown): cause is Error {
   return (
     cause instanceof Error && 'code' in cause && String(cause.code).startsWith('ERR_PARSE_ARGS_')
   )
 }
 
-/** Longer words are no typing errors. */
 const MAX_GUESSED_CHARS = 32
 
 function unknownCommand(name: string): string {

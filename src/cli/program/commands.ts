@@ -19,7 +19,6 @@ export function commandNames(): readonly string[] {
   return Object.keys(COMMANDS)
 }
 
-/** `null` if unknown. */
 export async function loadCommand(name: string): Promise<Command | null> {
   return Object.hasOwn(COMMANDS, name) ? ((await COMMANDS[name]?.()) ?? null) : null
 }

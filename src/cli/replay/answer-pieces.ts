@@ -44,7 +44,6 @@ export class Coverage {
   readonly #bodyChars: number
   #isStream: boolean | null = null
   #readChars = 0
-  /** Received part of the last message. */
   #rest: string[] = []
   #last: Omit<Piece, 'text'> | null = null
   #count = 0
@@ -77,7 +76,6 @@ export class Coverage {
     return this.#count > this.#pieces || (this.#count === this.#pieces && isAhead)
   }
 
-  /** Keeps the last characters for the next chunk. */
   #hold(text: string): void {
     const end = Math.max(0, text.length - LONGEST_FIELD.length)
     this.#rest.push(text.slice(0, end), text.slice(end))
@@ -99,7 +97,6 @@ function isStream(answer: string): boolean {
   return /^(?:event|data|id|retry)?:/.test(answer)
 }
 
-/** `null` for a comment or heartbeat. */
 function eventIn(message: string): AnswerEvent | null {
   const lines = message.split('\n')
   const named = lines.find((line) => line.startsWith('event:'))

@@ -11,7 +11,6 @@ const Texts = Type.Unsafe<Readonly<Record<string, string>>>({
   additionalProperties: { type: 'string' }
 })
 
-/** The needed part of `capture.json`. */
 const Facts = Type.Object({
   format: Type.Integer(),
   version: Type.String(),
@@ -40,7 +39,6 @@ const Facts = Type.Object({
   })
 })
 
-/** From the gateway's list at that time. */
 export interface CapturedModel {
   readonly id: string
   readonly name: string
@@ -83,17 +81,14 @@ type Happening<T extends keyof typeof Happenings> = Static<(typeof Happenings)[T
 }
 type AnyHappening = { [T in keyof typeof Happenings]: Happening<T> }[keyof typeof Happenings]
 
-/** Timed action of the upstream. */
 export type UpstreamStep = Exclude<AnyHappening, { type: 'call' | 'answer' }>
 
 export interface RecordedCall extends Pick<Happening<'call'>, 'kind' | 'form' | 'headers'> {
   readonly body: Buffer
-  /** All bytes. */
   readonly answer: Buffer
   readonly steps: readonly UpstreamStep[]
 }
 
-/** A capture's content. */
 export interface RecordedTurn {
   readonly facts: Static<typeof Facts>
   readonly body: Buffer

@@ -3,7 +3,6 @@ import { type AnswerEvent, eventsOf, joinPieces, type Piece } from './answer-pie
 
 export interface Difference {
   readonly part: 'status' | 'answer' | 'upstream-request' | 'calls'
-  /** From 1, among the answer's events or the requests. */
   readonly number: number
   readonly name: string
   /** RFC 6901; empty for the whole. */
@@ -48,7 +47,6 @@ export function compareAnswers(
   return null
 }
 
-/** Likewise, for requests to the upstream. */
 export function compareRequests(was: Buffer, is: Buffer, number: number): Difference | null {
   const [then, now] = [was, is].map((body) => {
     const normal = new Normalizer(false).text(masked(body))
@@ -58,7 +56,6 @@ export function compareRequests(was: Buffer, is: Buffer, number: number): Differ
   return found === null ? null : { part: 'upstream-request', number, ...found }
 }
 
-/** Without pings. */
 export function countEvents(answer: Buffer): number {
   return eventsOf(answer.toString()).length
 }
@@ -85,7 +82,6 @@ interface Place {
   readonly is: string | null
 }
 
-/** Deeper values are compared as text. */
 const MAX_DEPTH = 64
 
 function firstPlace(was: unknown, is: unknown, pointer: string, depth = 0): Place | null {
@@ -126,7 +122,6 @@ function toEvent({ name, head, text, tail }: Piece): AnswerEvent {
   return { name, data: head + text + tail }
 }
 
-/** The recorded answer is masked, too. */
 function masked(answer: Buffer): string {
   const masker = new SecretMasker(() => [])
   return Buffer.concat([masker.push(answer), masker.end()]).toString()

@@ -12,7 +12,6 @@ export interface NewAnswer {
 
 export interface ReplayTarget {
   readonly url: string
-  /** `null` if the gateway needs none. */
   readonly key: string | null
   readonly signal: AbortSignal
 }
@@ -58,9 +57,7 @@ async function readAnswer(response: IncomingMessage, enough: Coverage | null): P
       if (bytes > MAX_ANSWER_BYTES) break
       if (enough?.push(chunk) === true) break
     }
-  } catch {
-    // The answer was cut.
-  }
+  } catch {}
   return Buffer.concat(chunks)
 }
 
@@ -76,7 +73,6 @@ const OF_CONNECTION = new Set(
   )
 )
 
-/** Without headers that are of the connection, masked, or unsendable. */
 function sendable(headers: Readonly<Record<string, string>>): Record<string, string> {
   const kept = Object.entries(headers).filter(
     ([name, value]) =>

@@ -3,14 +3,11 @@ import { parseJsonObject } from '../../shared/json.ts'
 import type { RecordedCall, RecordedTurn } from './capture-reader.ts'
 
 export interface SimulatedVerdict {
-  /** From 1. */
   readonly call: number
   readonly kind: RecordedCall['kind']
   readonly status: number
   readonly isTaken: boolean
-  /** Set if it refuses. */
   readonly message: string | null
-  /** Rule and violation. */
   readonly rule: string | null
 }
 

@@ -6,7 +6,6 @@ import type { CapturedModel, RecordedCall, RecordedTurn, UpstreamStep } from './
 
 export interface PlayerOptions {
   readonly turn: RecordedTurn
-  /** Skips pauses. */
   readonly isFast: boolean
   readonly host?: string
   /** 0 takes any free port. */
@@ -32,7 +31,6 @@ export class UpstreamPlayer {
     })
   }
 
-  /** Resolves with its URL. */
   async start(): Promise<string> {
     const { host = '127.0.0.1', port = 0 } = this.#options
     this.#server.listen({ host, port })
@@ -94,7 +92,6 @@ export class UpstreamPlayer {
   }
 }
 
-/** Ends a call in the recorded way. */
 async function breakOff(
   { code, message }: Extract<UpstreamStep, { type: 'error' }>,
   response: ServerResponse
@@ -118,12 +115,10 @@ export function isTimeout({ steps }: RecordedCall): boolean {
   return last.code === 'UND_ERR_BODY_TIMEOUT' || last.code === 'GW_UPSTREAM_HEADERS_TIMEOUT'
 }
 
-/** True if there was no connection, so that there is nothing to replay. */
 export function isUnconnected({ steps }: RecordedCall): boolean {
   return !steps.some(({ type }) => type === 'sent') && steps.at(-1)?.type === 'error'
 }
 
-/** Without headers of the connection. */
 function playable(headers: Readonly<Record<string, string>>): Record<string, string> {
   const kept = Object.entries(headers).filter(
     ([name, value]) =>

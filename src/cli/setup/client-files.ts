@@ -15,14 +15,11 @@ import { codeOf } from '../../shared/errors.ts'
 import { makeFolder, replaceFile } from '../../shared/private-files.ts'
 import { clientFile } from './text/text-format.ts'
 
-/** No configuration is this large. */
 const MAX_BYTES = 1024 * 1024
 /** As in Linux. */
 const MAX_LINKS = 40
-/** For files with keys. */
 const PRIVATE_MODE = 0o600
 
-/** Client's file, or its future place. */
 export interface ClientFile {
   /** As the client knows it. */
   readonly path: string
@@ -95,7 +92,6 @@ async function ensureWritable(path: string, otherwise: string): Promise<void> {
   }
 }
 
-/** Closed to others if a key is written. */
 export function wantedMode({ mode }: ClientFile, holdsKey: boolean): number {
   if (mode === null) return PRIVATE_MODE
   return holdsKey ? mode & 0o700 : mode

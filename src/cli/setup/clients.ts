@@ -5,7 +5,6 @@ import type { Entry } from './entries.ts'
 import { type GatewayFacts, modelFor, type OfferedModel } from './gateway.ts'
 import { type Leaf, type Path, valueOnPath } from './text/text-format.ts'
 
-/** Name among a client's providers. */
 const PROVIDER = 'kiro-gateway'
 const TITLE = 'Kiro'
 /** For clients that need a limit where the model's is unknown. */
@@ -27,7 +26,6 @@ export interface FileWish {
 export interface ClientPlan {
   readonly files: readonly FileWish[]
   readonly start: string
-  /** For the user. */
   readonly notes: readonly string[]
 }
 
@@ -43,7 +41,6 @@ export interface CurrentFile {
   readonly values: JsonObject
 }
 
-/** Folder named by a variable; `null` if empty. */
 function placeIn(env: Environment, name: string): string | null {
   const folder = env[name]
   return folder === undefined || folder === '' ? null : resolve(folder)
@@ -73,7 +70,6 @@ const claude: ClientSetup = {
             ...model,
             entry(['env', 'ANTHROPIC_BASE_URL'], url),
             entry(['env', 'ANTHROPIC_AUTH_TOKEN'], key),
-            // Lists the gateway's models in /model.
             entry(['env', 'CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY'], '1')
           ],
           holdsKey: true
@@ -306,12 +302,10 @@ const pi: ClientSetup = {
   }
 }
 
-/** Adds the chosen model if it is not listed. */
 function withModel(models: readonly OfferedModel[], chosen: OfferedModel): readonly OfferedModel[] {
   return models.some(({ id }) => id === chosen.id) ? models : [...models, chosen]
 }
 
-/** By command line word. */
 export const Clients: Readonly<Record<string, ClientSetup>> = {
   claude,
   codex,

@@ -9,7 +9,6 @@ import {
   valueOnPath
 } from './text/text-format.ts'
 
-/** Wanted value at a place. */
 export interface Entry {
   readonly path: Path
   /** A `Leaf`, or what is there already. */
@@ -23,19 +22,16 @@ export interface WrittenEntry {
   readonly path: Path
   /** Hash of the written value. */
   readonly hash: string
-  /** Missing if there was none. */
   readonly before?: unknown
   /** Leading path steps that existed before. */
   readonly depth: number
 }
 
-/** Keeps a byte order mark. */
 function withMark(text: string, change: (text: string) => string): string {
   const mark = text.startsWith('\ufeff') ? '\ufeff' : ''
   return mark + change(text.slice(mark.length))
 }
 
-/** Ignores a byte order mark. */
 export function readValues(format: TextFormat, text: string) {
   return format.read(text.startsWith('\ufeff') ? text.slice(1) : text)
 }
@@ -45,14 +41,12 @@ export function writeEntries(format: TextFormat, text: string, entries: readonly
   return withMark(text, (inner) => setValues(format, inner, entries))
 }
 
-/** Entries that must be written. */
 export function wantedEntries(values: unknown, entries: readonly Entry[]): readonly Entry[] {
   return entries.filter(
     ({ path, isDefault }) => isDefault !== true || (valueOnPath(values, path) ?? null) === null
   )
 }
 
-/** Remembers what entries overwrite. */
 export function rememberEntries(
   values: unknown,
   entries: readonly Entry[]
@@ -111,7 +105,6 @@ function isAlone(values: unknown, path: Path): boolean {
   return Object.keys(Object(around)).every((name) => name === step || name === identity)
 }
 
-/** Tells whether a value is unchanged. */
 export function hashValue(value: unknown): string {
   return textHash(JSON.stringify(value ?? null))
 }

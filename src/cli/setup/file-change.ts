@@ -22,11 +22,7 @@ interface Means {
   readonly isUndo: boolean
 }
 
-/**
- * Changes a client's file; data for undo is stored before, until the file is as it was. Resolves with notes for the
- * user.
- * @throws {GatewayError} GW_CLIENT_FILE
- */
+/** Stores data for undo first. Resolves with notes for the user. @throws {GatewayError} GW_CLIENT_FILE */
 export async function applyChange(
   change: FileChange,
   { memory, isUndo }: Means
@@ -62,7 +58,6 @@ async function write(
   return isClosed ? `${file.path} now holds a key and is readable only by you.` : null
 }
 
-/** Former permissions, unless changed since. */
 function formerMode({ file, remembered }: FileInHand): number {
   const former = remembered?.mode ?? null
   const isOurs =

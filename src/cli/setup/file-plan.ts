@@ -32,21 +32,17 @@ export interface FilePlan {
 
 export interface FileState {
   readonly format: TextFormat
-  /** `null` without a file. */
   readonly current: string | null
   readonly record: FileRecord | null
 }
 
-/** By file name. */
 export function textFormatOf(path: string): TextFormat {
   if (path.endsWith('.toml')) return TomlText
   return path.endsWith('.yaml') ? YamlText : JsonText
 }
 
 /**
- * Plans a file's content and undoes unwanted entries of earlier setups. Undo restores the file before the first setup,
- * as far as unchanged since.
- * @throws {GatewayError} GW_CLIENT_FILE
+ * Plans a file; undoes unwanted entries of earlier setups, never others' changes. @throws {GatewayError} GW_CLIENT_FILE
  */
 export function planSetup(state: FileState, entries: readonly Entry[]): FilePlan {
   const { format, current, record } = state
@@ -76,7 +72,6 @@ function settle(
   })
 }
 
-/** The file without what setup wrote; `null` if nothing is left. */
 function originalOf({ format, current, record }: FileState): string | null {
   if (record === null || current === null) return current
   if (textHash(current) === record.hash) return record.original
@@ -84,9 +79,7 @@ function originalOf({ format, current, record }: FileState): string | null {
 }
 
 /**
- * Plans undo: an unchanged or missing file becomes exactly what it was; from a changed one only setup's values are
- * removed.
- * @throws {GatewayError} GW_CLIENT_FILE
+ * Restores an unchanged file exactly; from a changed one removes setup's values. @throws {GatewayError} GW_CLIENT_FILE
  */
 export function planUndo({ format, current, record }: FileState): FilePlan {
   if (record === null) return { after: current, record, kept: [] }

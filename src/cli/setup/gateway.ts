@@ -10,7 +10,6 @@ export interface OfferedModel {
   readonly name: string
   /** Tokens; missing if the operator's name leads to no known model. */
   readonly contextWindow?: number
-  /** Tokens. */
   readonly maxOutputTokens?: number
   readonly takesImages: boolean
   readonly thinks: boolean
@@ -50,12 +49,10 @@ export function gatewayUrl(given: string | null, { server }: Config): string {
   return (url.origin + url.pathname).replace(/\/+$/, '').replace(/\/v1$/, '')
 }
 
-/** Answer of `GET /v1/models`. */
 export type ModelList =
   | { readonly name: 'listed'; readonly models: readonly OfferedModel[] }
   /** No answer, or only from a proxy. */
   | { readonly name: 'silent' }
-  /** Another program answers. */
   | { readonly name: 'stranger' }
   | { readonly name: 'refused' }
 
@@ -85,7 +82,6 @@ export async function ensureModel(
 }
 
 interface Answer {
-  /** `null` without an answer. */
   readonly status: number | null
   readonly body: JsonObject | null
 }
@@ -119,7 +115,6 @@ function toModel(model: JsonObject): OfferedModel | null {
   }
 }
 
-/** Used while no gateway runs. */
 export const FallbackModels: readonly OfferedModel[] = BUILT_IN_MODELS.map((facts) => ({
   id: facts.id,
   name: facts.name,

@@ -23,7 +23,6 @@ import { SetupMemory } from './setup-memory.ts'
 import { clientFile, shownPath } from './text/text-format.ts'
 import { textDiff } from './text-diff.ts'
 
-/** Plans, shows, asks, and writes. Resolves with the exit code. */
 export async function runSetup(call: CommandCall): Promise<number> {
   const client = clientOf(call.positionals)
   const isUndo = call.values['undo'] === true
@@ -56,7 +55,6 @@ interface Todo {
   readonly notes: readonly string[]
   readonly done: string
   readonly alreadyDone: string
-  /** Not to be shown. */
   readonly secrets: readonly string[]
 }
 
@@ -121,7 +119,6 @@ async function planToUndo(
   }
 }
 
-/** Finds address, key and models. */
 async function learnGateway(call: CommandCall, config: Config) {
   const { signal, terminal } = call
   const url = gatewayUrl(textOption(call, 'url'), config)
@@ -191,7 +188,6 @@ function stateOf({ file, format, remembered }: FileInHand) {
   return { format, current: file.text, record: remembered }
 }
 
-/** Adds the path to errors. */
 function inFile<T>({ path }: ClientFile, read: () => T): T {
   try {
     return read()
@@ -209,7 +205,6 @@ interface Order extends Todo {
   readonly isUndo: boolean
 }
 
-/** For confirmation. */
 interface ShownChange {
   readonly path: string
   readonly change: 'create' | 'update' | 'remove'
@@ -243,7 +238,6 @@ async function carryOut(call: CommandCall, order: Order): Promise<number> {
   return EXIT_OK
 }
 
-/** `null` if unchanged. */
 function showChange(
   { inHand: { file }, after }: FileChange,
   secrets: readonly string[]

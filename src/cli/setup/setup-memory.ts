@@ -31,7 +31,6 @@ const Remembered = Type.Object({
   )
 })
 
-/** Needed until undo. */
 export type RememberedFile = Static<typeof Remembered>
 
 /** Records in `setup/` of the state folder, private because originals may hold keys of other services. */
@@ -42,10 +41,7 @@ export class SetupMemory {
     this.folder = join(stateFolder, 'setup')
   }
 
-  /**
-   * `null` if there is none.
-   * @throws {GatewayError} GW_CLIENT_FILE if the record cannot be read: it is not overwritten
-   */
+  /** @throws {GatewayError} GW_CLIENT_FILE if the record cannot be read: it is not overwritten */
   async recall(path: string): Promise<RememberedFile | null> {
     const place = this.#placeOf(path)
     let kept: unknown
@@ -62,7 +58,6 @@ export class SetupMemory {
     return kept
   }
 
-  /** Resolves when the disk has it. */
   async remember(file: RememberedFile): Promise<void> {
     try {
       await makeInnerFolder(this.folder)

@@ -3,7 +3,6 @@ import { Clients } from './clients.ts'
 
 const CLIENT_WORDS = Object.keys(Clients).join('|')
 
-/** Writes and undoes the configuration of a client. */
 export const setup: Command = {
   name: 'setup',
   summary: 'Sets up Claude Code, Codex or another client for this gateway, or undoes it.',

@@ -1,4 +1,3 @@
-/** Around a change. */
 const CONTEXT = 3
 /** Beyond this, everything between is shown as replaced. */
 const MAX_CELLS = 4_000_000
@@ -55,7 +54,6 @@ function compare(before: readonly string[], after: readonly string[]): readonly 
   ]
 }
 
-/** By the longest common subsequence. */
 function compareMiddle(before: readonly string[], after: readonly string[]): readonly DiffLine[] {
   if (before.length * after.length > MAX_CELLS)
     return [...signed('-', before), ...signed('+', after)]
@@ -97,7 +95,6 @@ const MASK = '***'
 /** Members with secret names. `env_key` holds the name of a variable. */
 const SECRET_MEMBER =
   /(?<![\w-])((?!env_?key\b)[\w-]*(?:key|token|secret|password|passwd|authorization|credentials?)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,}#]+)/gi
-/** Anything that looks like a key. */
 const SECRET_SHAPE = /\b(?:sk|ksk|pk|ghp|gho|xox[abps]|AIza|AKIA|eyJ)[-_]?[A-Za-z0-9._-]{16,}/g
 
 /** Masks known secrets, secret members and anything that looks like a key. */

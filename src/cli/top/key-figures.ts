@@ -12,7 +12,6 @@ export interface Reading {
   /** Monotonic ms. */
   readonly at: number
   readonly keys: ReadonlyMap<string, KeyFigures>
-  /** All keys. */
   readonly inFlight: number
   /** For a connection, the rate limit or the end of a pause. */
   readonly waiting: number
@@ -41,7 +40,6 @@ const METRICS: Readonly<Record<string, keyof KeyFigures>> = {
 const LINE = /^([a-z_]+)(?:\{(.*)\})? ([-+.0-9eE]+|NaN)$/
 const KEY_LABEL = /(?:^|,)key="((?:[^"\\]|\\.)*)"/
 
-/** Prometheus' text format. */
 export function readFigures(text: string, at: number): Reading {
   const keys = new Map<string, KeyFigures>()
   const sums = { inFlight: 0, waiting: 0, gated: 0 }
@@ -61,10 +59,8 @@ export function readFigures(text: string, at: number): Reading {
 
 const HOUR_MS = 3_600_000
 
-/** Longest time that a rate covers. */
 const WINDOW_MS = HOUR_MS
 
-/** Readings for rates. */
 export class Readings {
   /** Bounded by those of WINDOW_MS. */
   #readings: readonly Reading[] = []
@@ -74,7 +70,6 @@ export class Readings {
     this.#readings = [...(first < 0 ? [] : this.#readings.slice(first)), reading]
   }
 
-  /** `null` before two readings. */
   creditsPerHour(key: string): number | null {
     const last = this.#readings.at(-1)
     // A restarted gateway counts from zero.

@@ -9,7 +9,6 @@ import { type Reading, readFigures, Readings } from './key-figures.ts'
 const EVERY_MS = 2_000
 const TIMEOUT_MS = 10_000
 
-/** Live view of active keys. */
 export const top: Command = {
   name: 'top',
   summary: 'Shows the streams, waiting requests and credits of each key.',
@@ -70,7 +69,6 @@ async function read({ url, key, signal }: Asked): Promise<Reading> {
   throw operatorError(`${url}/metrics answered with status ${status}.`)
 }
 
-/** Active keys first, then by usage. */
 function sortedKeys({ keys }: Reading): readonly string[] {
   const rankOf = (name: string): number => {
     const { streams = 0, waiting = 0 } = keys.get(name) ?? {}

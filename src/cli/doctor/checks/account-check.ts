@@ -69,7 +69,6 @@ function textOf(places: readonly LookedAt[]): string {
   return places.map(({ place, problem }) => `${place}: ${problem}`).join('; ')
 }
 
-/** Production has no simulator. */
 const NOT_STARTED = {
   level: 'problem',
   why: 'The gateway does not start without one here (NODE_ENV=production).'
@@ -187,7 +186,6 @@ async function checkDrift({ config }: Checkup): Promise<readonly DoctorFinding[]
   return [found('account-drift', what, { why: DRIFT_CAUSES })]
 }
 
-/** The finding about the host says what to change. */
 function reasonOf(problem: Pick<GatewayError, 'code' | 'message'>): string {
   return isConnectFailure(problem) ? 'its host cannot be reached.' : problem.message
 }

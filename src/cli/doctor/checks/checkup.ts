@@ -10,7 +10,6 @@ import { usedHosts, visitHost } from './visits.ts'
 
 export interface Check {
   readonly id: string
-  /** For the progress line. */
   readonly title: string
   /** Rejects only for a bug. */
   run(checkup: Checkup): Promise<readonly DoctorFinding[]>
@@ -22,7 +21,6 @@ export interface CheckupOptions {
   readonly env: Environment
   /** Wrong settings have their defaults. */
   readonly config: Config
-  /** Problems that stop the gateway. */
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
   readonly signal: AbortSignal
@@ -54,7 +52,6 @@ export class Checkup {
     this.network = new Network(config)
   }
 
-  /** Renews nothing. Never rejects. */
   signIn(): Promise<KnownSignIn> {
     this.#signIn ??= readSignIn(this.config).then((known) => {
       this.#known = known
@@ -63,7 +60,6 @@ export class Checkup {
     return this.#signIn
   }
 
-  /** `null` until it was read. */
   get knownSignIn(): KnownSignIn | null {
     return this.#known
   }
@@ -76,18 +72,15 @@ export class Checkup {
     return this.#account
   }
 
-  /** Calls each host of the gateway once. */
   visits(): Promise<readonly Visit[]> {
     this.#visits ??= this.#visitAll()
     return this.#visits
   }
 
-  /** As far as settings and sign-in tell. */
   async placeOfSignIn(): Promise<{
     readonly authType: AuthType | null
     readonly ssoRegion: string
     readonly apiRegion: string
-    /** External identity provider's. */
     readonly idpUrl: string | null
   }> {
     const { stored, idpUrl } = await this.signIn()

@@ -12,7 +12,6 @@ const LEAST_BYTES = 8 * MEBIBYTE
 const SPARE_BYTES = 64 * MEBIBYTE
 const SLOW_MS = 2_000
 
-/** Checks that renewed tokens fit and reach the disk. */
 export const diskCheck: Check = {
   id: 'disk',
   title: 'disk of STATE_DIR',
@@ -26,11 +25,9 @@ export const diskCheck: Check = {
 
 interface Space {
   readonly freeBytes: number
-  /** `null` if the file system does not count files. */
   readonly freeFiles: number | null
 }
 
-/** For the nearest existing folder. */
 async function spaceOf(folder: string): Promise<Space | null> {
   try {
     const { bavail, bsize, files, ffree } = await statfs(folder)

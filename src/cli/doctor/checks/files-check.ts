@@ -9,7 +9,6 @@ import type { Check, Checkup } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { envFileOf } from './settings-check.ts'
 
-/** Checks who may access files with secrets: `.env`, credentials, STATE_DIR. */
 export const filesCheck: Check = {
   id: 'files',
   title: 'files and their modes',
@@ -46,7 +45,6 @@ async function checkEnvFile({ env }: Checkup): Promise<readonly DoctorFinding[]>
   return [found('env-file-private', `${file}: mode ${mode}.`)]
 }
 
-/** Settings that name a credentials file. */
 async function checkSources({ credentials }: Config): Promise<readonly DoctorFinding[]> {
   const paths = listSettings()
     .filter(({ group, setting }) => group === 'credentials' && setting.kind === 'path')
@@ -115,7 +113,6 @@ async function judgeAbsent(folder: string): Promise<DoctorFinding> {
   )
 }
 
-/** Examples shown of each kind. */
 const MAX_SHOWN = 5
 /** Further entries are like the first. */
 const MAX_ENTRIES = 500
@@ -172,7 +169,6 @@ async function factsOf(
   }
 }
 
-/** This user, or root. */
 function isOurs(uid: number): boolean {
   return uid === process.getuid?.() || uid === 0
 }
@@ -182,7 +178,6 @@ function isTrusted(uid: number): boolean {
   return isOurs(uid) || process.getuid?.() === 0
 }
 
-/** A group of the user alone does not count. */
 function isOpenToWrite({ mode, gid }: Stats): boolean {
   return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== process.getgid?.())
 }

@@ -8,15 +8,12 @@ export interface DoctorFinding {
   readonly id: FindingId
   readonly level: Level
   readonly what: string
-  /** `null` if all is well. */
   readonly why: string | null
-  /** `null` if nothing needs to change. */
   readonly change: string | null
   /** Code of `/readyz`, if this is why there are no answers. */
   readonly code?: FailureCode
 }
 
-/** Overrides of the table. */
 type Changes = Partial<Pick<DoctorFinding, 'level' | 'why' | 'change' | 'code'>>
 
 export function found(id: FindingId, what: string, changes: Changes = {}): DoctorFinding {

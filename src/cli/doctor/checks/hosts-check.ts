@@ -3,7 +3,6 @@ import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { judgeVisits } from './visit.ts'
 
-/** Name, TLS and an answer of each host, reached like the gateway does. */
 export const hostsCheck: Check = {
   id: 'hosts',
   title: 'hosts: names, TLS, answers',
@@ -40,7 +39,6 @@ export const proxyCheck: Check = {
 const WARN_AHEAD_MS = 30_000
 const MAX_AHEAD_MS = 300_000
 
-/** Compares the machine's clock with those of hosts. */
 export const clockCheck: Check = {
   id: 'clock',
   title: 'clock',
@@ -73,7 +71,6 @@ function describeSeconds(seconds: number): string {
     : `${Math.round(seconds / 86_400)} days`
 }
 
-/** A broken proxy causes the same finding for every host. */
 function uniqueOf(findings: readonly DoctorFinding[]): readonly DoctorFinding[] {
   const seen = new Set<string>()
   return findings.filter(({ id, what }) => {

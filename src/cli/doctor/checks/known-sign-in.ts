@@ -11,20 +11,15 @@ import { createLogger } from '../../../observe/logger.ts'
 import { asGatewayError, GatewayError } from '../../../shared/errors.ts'
 import type { Checkup } from './checkup.ts'
 
-/** The sign-in that the gateway would use. */
 export interface KnownSignIn {
   /** Such as `KIRO_CREDS_FILE /path`; `null` if there is none. */
   readonly name: string | null
-  /** Remedy for a dead sign-in. */
   readonly loginHint: string | null
   readonly stored: StoredCredential | null
   /** Token endpoint of an external identity provider; `null` for others, and if it must not be called. */
   readonly idpUrl: string | null
-  /** Usual places that were looked at and are not used. */
   readonly passedOver: readonly LookedAt[]
-  /** With an unexpired token. */
   readonly snapshot: CredentialSnapshot | null
-  /** Why it cannot be read. */
   readonly error: GatewayError | null
 }
 
@@ -80,9 +75,8 @@ function withEndpoint(
 }
 
 /**
- * Renews an expired token like the gateway: stores it before use, once for all users of the source. `null` without a
- * sign-in.
- * @throws {GatewayError} GW_CONFIG_INVALID if the sign-in cannot be read, or the failure of its renewal.
+ * Renews an expired token like the gateway, stored before use. @throws {GatewayError} GW_CONFIG_INVALID, or why it
+ * failed
  */
 export async function renewSignIn({
   network,
@@ -113,7 +107,6 @@ export async function renewSignIn({
 /** Limit of the search in all regions, which must leave time for the rest. */
 const FIND_TIMEOUT_MS = 8_000
 
-/** Adds an organisation's profile, or a key's region. */
 export async function withProfile(
   snapshot: CredentialSnapshot,
   { network, config, signal }: Pick<Checkup, 'network' | 'config' | 'signal'>
@@ -126,7 +119,6 @@ export async function withProfile(
   return finder.complete(snapshot)
 }
 
-/** Must never be shown. */
 export function secretsOfSignIn(known: KnownSignIn | null): readonly string[] {
   const { accessToken, refreshToken, client } = known?.stored ?? {}
   const secrets = [accessToken, refreshToken, client?.clientId, client?.clientSecret]

@@ -23,7 +23,6 @@ export interface Limits extends ContainerLimits {
   readonly machineBytes: number
 }
 
-/** Compares memory, CPUs and open files with the gateway's plan. */
 export const limitsCheck: Check = {
   id: 'limits',
   title: 'memory, CPUs, open files',
@@ -89,7 +88,6 @@ function judgeCpus(cpus: number, workers: number): DoctorFinding {
   return found(cpus < Math.min(workers, 1) || cpus < workers / 2 ? 'cpus-few' : 'cpus-enough', what)
 }
 
-/** Enough for a team. */
 const ENOUGH_CLIENTS = 200
 
 function judgeFiles(openFiles: number | null, config: Config, plan: MemoryPlan): DoctorFinding {

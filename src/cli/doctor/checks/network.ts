@@ -7,13 +7,9 @@ import { chooseProxy } from '../../../upstream/proxy/proxy.ts'
 
 /** Name servers fail after 5 s: they must be named as the cause, not the connection. */
 const CONNECT_TIMEOUT_MS = 7_000
-/** For a handful of hosts. */
 const MAX_SOCKETS = 32
 
-/**
- * The gateway's way to the upstream: name servers, proxies and TLS. Without the budget, since a gateway may run beside
- * it.
- */
+/** The gateway's way to the upstream, without the budget, since a gateway may run beside it. */
 export class Network {
   readonly pool: ConnectionPool
 
@@ -41,5 +37,4 @@ export class Network {
   }
 }
 
-/** For calls outside any budget. */
 export const NO_PERMIT = { release: () => {} }

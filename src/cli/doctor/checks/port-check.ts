@@ -10,7 +10,6 @@ import { type DoctorFinding, found } from './finding.ts'
 
 const ASK_TIMEOUT_MS = 3_000
 
-/** Checks whether the gateway can listen on its port, and which program does now. */
 export const portCheck: Check = {
   id: 'port',
   title: 'port and running gateway',
@@ -34,7 +33,6 @@ export const portCheck: Check = {
   }
 }
 
-/** Node's error code; `null` if listening works. */
 async function tryListen(host: string, port: number): Promise<string | null> {
   const server = createServer()
   try {
@@ -116,7 +114,6 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
   ]
 }
 
-/** Judges the answer without a key. */
 function judgeStatus(address: string, ready: JsonObject): readonly DoctorFinding[] {
   const ours = found('port-ours', `kiro-gateway is running on ${address}.`)
   if (textMember(ready, 'status') === 'ready') return [ours]

@@ -9,7 +9,6 @@ import { type DoctorFinding, found } from './finding.ts'
 /** Newest tested version. */
 const NEWEST_MAJOR = 26
 
-/** Checks Node and environment variables that weaken it. */
 export const programCheck: Check = {
   id: 'program',
   title: 'program and Node',
@@ -44,7 +43,6 @@ function judgeTlsOfNode(env: Environment): readonly DoctorFinding[] {
   return findings
 }
 
-/** Problems found by the loader, and unknown names in `.env`. */
 export const settingsCheck: Check = {
   id: 'settings',
   title: 'settings',
@@ -77,12 +75,10 @@ function judgeNamedFile({ ENV_FILE: file }: Environment): readonly DoctorFinding
   }
 }
 
-/** May not exist. */
 export function envFileOf(env: Environment): string {
   return env['ENV_FILE'] ?? '.env'
 }
 
-/** Empty if the file cannot be read. */
 export function namesIn(file: string): readonly string[] {
   try {
     return Object.keys(readEnvFile(file) ?? {})

@@ -7,16 +7,12 @@ import type { Certificate } from './certificate.ts'
 import { type DoctorFinding, type FindingId, found } from './finding.ts'
 
 export interface UsedHost {
-  /** In a few words. */
   readonly role: string
   readonly url: URL
-  /** Setting that replaces it. */
   readonly setting: string
-  /** Another host is tried first. */
   readonly isFallback: boolean
 }
 
-/** Call without a token. */
 export interface Visit {
   readonly host: UsedHost
   readonly proxy: Proxy | null
@@ -125,7 +121,6 @@ function judgeFailure({ host, certificate }: Visit, error: GatewayError): Doctor
 /** Hosts that certainly exist, so that a wrong region is not the reason for unknown names. */
 const USUAL_REGION = 'us-east-1'
 
-/** Advice for unresolved names. */
 function adviceForNames(hosts: readonly UsedHost[]): string {
   const [own, others] = [hosts.filter(isOwn), hosts.filter((host) => !isOwn(host))]
   const isUsual = others.every(({ url }) => url.host.includes(USUAL_REGION))
@@ -175,7 +170,6 @@ function describeCertificate(id: FindingId, certificate: Certificate | null): st
   return `presents an untrusted certificate${facts}`
 }
 
-/** Set by the operator. */
 function isOwn({ url }: UsedHost): boolean {
   return !/\.(?:kiro\.dev|amazonaws\.com)$/.test(addressOf(url).host)
 }

@@ -8,7 +8,6 @@ import type { UsedHost, Visit } from './visit.ts'
 const VISIT_TIMEOUT_MS = 11_000
 const CERTIFICATE_TIMEOUT_MS = 3_000
 
-/** Hosts for answers, models and renewal; each origin once. */
 export async function usedHosts(checkup: Checkup): Promise<readonly UsedHost[]> {
   const { config } = checkup
   const { upstream } = config

@@ -10,7 +10,6 @@ import { NO_FORM, type Probe, UNCLEAR } from './probe.ts'
 const GPT = 'gpt-5.6-luna'
 /** More than the 1024 tokens from which prefixes are cached. */
 const PREFIX_CHARS = 16_000
-/** Price ratio that proves a cached prefix. */
 const CHEAPER = 0.8
 
 export const promptCache: Probe = {

@@ -21,7 +21,6 @@ export const PROBES: readonly Probe[] = [
   promptCache
 ]
 
-/** Refusals that end the run, with their meaning. */
 export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
   GW_UPSTREAM_RESTRICTED: {
     means: 'The upstream suspects this account of abuse.',
@@ -96,17 +95,13 @@ function stopOf({ fault, label }: Outcome): NonNullable<ProbeRun['stopped']> {
   return { after: `${label}: ${message}`, ...known }
 }
 
-/**
- * Checks the preconditions of `--probe`.
- * @throws {UsageError} if the costs cannot be confirmed, or an option is not valid.
- */
+/** @throws {UsageError} if the costs cannot be confirmed, or an option is not valid. */
 export function requireConsent(call: CommandCall): void {
   idleSeconds(call)
   if (call.values['yes'] === true || (call.terminal.isInteractive && !call.isJson)) return
   throw new UsageError('--probe costs credits; confirm with --yes')
 }
 
-/** Asks for consent, then runs `--probe`. `null` without consent. */
 export async function askProbes(call: CommandCall, checkup: Checkup): Promise<ProbeRun | null> {
   const { terminal, signal, values } = call
   if (values['yes'] !== true && !(await terminal.confirm(consentQuestion()))) return null
@@ -132,10 +127,8 @@ function consentQuestion(): string {
   return `About ${requests} small requests will be sent for this account, over ${minutes === 1 ? 'a minute' : `${minutes} minutes`} or so, at a cost of a few credits. Continue?`
 }
 
-/** Usual time of a short answer. */
 const ANSWER_MS = 2_000
 
-/** The account, or why there is none. */
 async function snapshotFor(checkup: Checkup): Promise<CredentialSnapshot | GatewayError> {
   try {
     const renewed = await renewSignIn(checkup)

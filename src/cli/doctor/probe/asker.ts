@@ -19,17 +19,14 @@ import { generationRequest } from '../../../upstream/call/requests.ts'
 import { type Network, NO_PERMIT } from '../checks/network.ts'
 import { type Question, writeQuestion } from './question.ts'
 
-/** Between two requests. */
 export const PAUSE_MS = 2_000
 
 export interface Outcome {
   readonly label: string
   /** 0 without an answer. */
   readonly status: number
-  /** Upstream's fault, or the reason for no answer. */
   readonly fault: Pick<UpstreamFault, 'code' | 'type' | 'message' | 'reason'> | null
   readonly text: string
-  /** `null` if not reported. */
   readonly credits: number | null
   /** Body of an answer that is not a stream. */
   readonly body: string
@@ -44,7 +41,6 @@ const FINAL: readonly ErrorCode[] = [
   'GW_UPSTREAM_AUTH'
 ]
 
-/** The upstream wants no more requests. */
 export class ProbesStopped extends Error {
   readonly outcome: Outcome
 
@@ -73,7 +69,6 @@ export class Asker {
   readonly snapshot: CredentialSnapshot
   readonly models: readonly ModelFacts[]
   readonly config: Config
-  /** First host for answers. */
   readonly host: UpstreamHost
   readonly outcomes: Outcome[] = []
   /** Form that was answered; `null` if none was. */
@@ -227,7 +222,6 @@ function readStream(body: Buffer): Omit<Outcome, 'label'> {
   return { ...SILENCE, status: 200, fault, text, credits }
 }
 
-/** Answered without an exception. */
 export function isAnswered({ status, fault }: Outcome): boolean {
   return status === 200 && fault === null
 }

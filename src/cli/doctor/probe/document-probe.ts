@@ -57,7 +57,6 @@ export const documents: Probe = {
   }
 }
 
-/** A word that no model says by itself. */
 function randomWord(): string {
   return Array.from({ length: 10 }, () => 'BCDFGHKLMNPRSTVZ'[randomInt(16)]).join('')
 }

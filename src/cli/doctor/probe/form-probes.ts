@@ -8,7 +8,6 @@ function greeting(asker: Asker, form: Question['form']): Question {
   return { form, modelId: asker.modelOf(CHEAP_MODELS) ?? 'auto', content: GREETING }
 }
 
-/** The form may be the reason. */
 function isFormRefused(outcome: Outcome): boolean {
   return outcome.status === 400 || outcome.status === 404
 }

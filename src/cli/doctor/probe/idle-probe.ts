@@ -39,7 +39,6 @@ export function idleProbe(seconds: number): Probe {
   }
 }
 
-/** `null` if the host could not be called. */
 async function isKept(seconds: number, { config, host, signal }: Asker): Promise<boolean | null> {
   const network = new Network(config)
   const request = {

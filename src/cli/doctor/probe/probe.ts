@@ -1,13 +1,10 @@
 import type { Asker, Outcome } from './asker.ts'
 
-/** For the operator. */
 export interface AnswerClass {
   readonly means: string
-  /** `null` if nothing needs to change. */
   readonly change: string | null
 }
 
-/** A question to the live upstream. */
 export interface Probe {
   readonly id: string
   readonly question: string
@@ -22,7 +19,6 @@ export interface Probe {
 export interface ProbeResult extends AnswerClass {
   readonly id: string
   readonly question: string
-  /** Name of the answer, `skipped` or `stopped`. */
   readonly answer: string
   readonly calls: readonly ProbeCall[]
 }
@@ -53,7 +49,6 @@ export const UNCLEAR: AnswerClass = {
 
 export const NO_FORM = 'no form of request was answered'
 
-/** Costs a few dozen tokens. */
 export const GREETING = 'Hi. Reply with the word OK alone.'
 
 /** Text models, cheapest first. */

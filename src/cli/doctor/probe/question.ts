@@ -7,14 +7,12 @@ import type {
   UserInputMessage
 } from '../../../kiro/wire/payload.ts'
 
-/** Short, cheap request. */
 export interface Question {
   readonly form: RequestForm
   readonly modelId: string
   readonly content: string
   readonly history?: readonly HistoryEntry[]
   readonly documents?: readonly UpstreamDocument[]
-  /** UUID; default: a new one. */
   readonly conversationId?: string
 }
 

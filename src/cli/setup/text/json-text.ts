@@ -22,7 +22,6 @@ function read(text: string): JsonObject {
   return root === null ? {} : objectOf(root)
 }
 
-/** `null` for a text without a value. */
 function parseRoot(text: string): Node | null {
   const errors: ParseError[] = []
   const root = parseTree(text, errors, { allowTrailingComma: true, allowEmptyContent: true })
@@ -102,7 +101,6 @@ function set(text: string, path: Path, value: unknown): string {
 
 interface Insertion {
   readonly parent: Node
-  /** `null` in a list. */
   readonly name: string | null
   readonly value: unknown
   readonly layout: Layout
@@ -158,7 +156,6 @@ function insertLine(text: string, { parent, name, value, layout }: Insertion): s
   ].join('')
 }
 
-/** Skips spaces and comments that end before `end`. */
 function endOfRemarks(text: string, start: number, end: number): number {
   let at = start
   for (;;) {
@@ -169,7 +166,6 @@ function endOfRemarks(text: string, start: number, end: number): number {
   }
 }
 
-/** Skips spaces and comments. */
 function skipTrivia(text: string, start: number): number {
   let at = start
   for (;;) {
@@ -180,7 +176,6 @@ function skipTrivia(text: string, start: number): number {
   }
 }
 
-/** `null` without a comment. */
 function endOfComment(text: string, start: number): number | null {
   if (text.startsWith('//', start)) return lineEnd(text, start)
   if (!text.startsWith('/*', start)) return null
@@ -223,7 +218,6 @@ interface Layout {
   readonly lineBreak: string
   /** One step of indentation. */
   readonly unit: string
-  /** Everything in one line. */
   readonly isFlat: boolean
   /** After commas and colons in one line. */
   readonly space: string

@@ -12,21 +12,16 @@ export interface ListStep {
 /** Member of an object, or element of a list. */
 export type PathStep = string | ListStep
 
-/** From the root. */
 export type Path = readonly PathStep[]
 
 /** Containers around it are created as needed. */
 export type Leaf = string | number | boolean | readonly string[] | Readonly<Record<string, never>>
 
 /**
- * A configuration language, as pure functions on texts. Everything unaffected stays to the byte. Texts have no byte
- * order mark.
+ * A configuration language as pure functions on texts without byte order mark. Everything unaffected stays to the byte.
  */
 export interface TextFormat {
-  /**
-   * An empty text holds an empty object.
-   * @throws {GatewayError} GW_CLIENT_FILE, with line and column, for a broken text
-   */
+  /** An empty text holds an empty object. @throws {GatewayError} GW_CLIENT_FILE, with line and column */
   read(text: string): JsonObject
   /** Creates objects and lists on the way. @throws {GatewayError} GW_CLIENT_FILE if another value is in the way */
   set(text: string, path: Path, value: unknown): string
@@ -34,14 +29,12 @@ export interface TextFormat {
   remove(text: string, path: Path): string
 }
 
-/** `undefined` if there is none. */
 export function valueOnPath(root: unknown, path: Path): unknown {
   let value = root
   for (const step of path) value = childOf(value, step)
   return value
 }
 
-/** Leading path steps that exist. */
 export function depthOf(root: unknown, path: Path): number {
   const missing = path.findIndex(
     (_, index) => (valueOnPath(root, path.slice(0, index + 1)) ?? null) === null
@@ -68,7 +61,6 @@ export function wrap(steps: Path, value: unknown): unknown {
   return typeof step === 'string' ? { [step]: inner } : [elementOf(step, inner)]
 }
 
-/** List element that a step identifies. */
 export function elementOf({ member, is }: ListStep, inner: unknown): JsonObject {
   return { [member]: is, ...(isJsonObject(inner) ? inner : {}) }
 }
@@ -82,8 +74,7 @@ export function shownPath(path: Path): string {
 }
 
 /**
- * Sets a value and checks that nothing else has changed.
- * @throws {GatewayError} GW_CLIENT_FILE if the text is broken, or cannot be changed safely
+ * Sets a value; checks that nothing else changed. @throws {GatewayError} GW_CLIENT_FILE if that cannot be done safely
  */
 export function setValue(format: TextFormat, text: string, path: Path, value: unknown): string {
   const before = format.read(text)
@@ -106,10 +97,7 @@ export interface PlacedValue {
   readonly value: unknown
 }
 
-/**
- * Sets many values and checks once; one by one only to find out which cannot be set.
- * @throws {GatewayError} GW_CLIENT_FILE, as `setValue()`
- */
+/** Checks once for all values. @throws {GatewayError} GW_CLIENT_FILE, as `setValue()` */
 export function setValues(
   format: TextFormat,
   text: string,
@@ -138,7 +126,6 @@ function setTogether(format: TextFormat, text: string, values: readonly PlacedVa
   return after
 }
 
-/** Like `setValue()`. */
 export function removeValue(format: TextFormat, text: string, path: Path): string {
   const before = format.read(text)
   if (valueOnPath(before, path) === undefined) return text
@@ -235,7 +222,6 @@ export function lineStart(text: string, offset: number): number {
   return text.lastIndexOf('\n', offset - 1) + 1
 }
 
-/** Line break, or end of the text. */
 export function lineEnd(text: string, offset: number): number {
   const at = text.indexOf('\n', offset)
   if (at === -1) return text.length
@@ -246,7 +232,6 @@ export function indentAt(text: string, offset: number): string {
   return /^[ \t]*/.exec(text.slice(lineStart(text, offset)))?.[0] ?? ''
 }
 
-/** Tells whether a text has changed. */
 export function textHash(content: string): string {
   return createHash('sha256').update(content).digest('hex')
 }

@@ -35,16 +35,13 @@ type Names = readonly string[]
 /** From a header, or before the first one. */
 interface Table {
   readonly names: Names
-  /** `null` before the first header. */
   readonly header: AST.TOMLTable | null
   readonly pairs: readonly AST.TOMLKeyValue[]
 }
 
-/** With its full name. */
 interface Pair {
   readonly names: Names
   readonly node: AST.TOMLKeyValue
-  /** Inline table around it. */
   readonly inline: AST.TOMLInlineTable | null
   readonly table: Table
 }

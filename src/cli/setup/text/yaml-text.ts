@@ -26,7 +26,6 @@ import {
   wrap
 } from './text-format.ts'
 
-/** One document. */
 export const YamlText: TextFormat = { read, set, remove }
 
 function read(text: string): JsonObject {
@@ -113,7 +112,6 @@ function isNull(node: Node): boolean {
   return isScalar(node) && node.value === null
 }
 
-/** For a text without values. */
 function append(text: string, value: unknown): string {
   const lineBreak = lineBreakOf(text)
   const isClosed = text === '' || text.endsWith('\n')
@@ -186,7 +184,6 @@ function insertFlow(text: string, collection: YAMLMap | YAMLSeq, added: string):
   )
 }
 
-/** Inserts lines after the line of a place. */
 function insertLines(text: string, at: number, lines: readonly string[]): string {
   const lineBreak = lineBreakOf(text)
   const end = text.indexOf('\n', at)
@@ -251,7 +248,6 @@ function removeFlow(
   return text.slice(0, from - before.length) + text.slice(to)
 }
 
-/** Dash of an element. */
 function dashOf(list: YAMLSeq, index: number): number {
   const token = list.srcToken
   const items = token?.type === 'block-seq' ? token.items : []
