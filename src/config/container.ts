@@ -4,9 +4,7 @@ import { join } from 'node:path'
 import type { MemoryPlan } from './memory-plan.ts'
 import type { Config } from './settings.ts'
 
-/** `null` without limit. */
 export interface ContainerLimits {
-  /** May be a fraction. */
   readonly cpus: number | null
   readonly memoryBytes: number | null
 }
@@ -80,10 +78,7 @@ export function chooseConnections(
   return fitOpenFiles(share, openFiles, pool.maxConnections)
 }
 
-/**
- * Keeps a worker from running out of files: Node would silently close accepted connections. A worker may be lent all
- * upstream connections.
- */
+/** Prevents running out of files: Node would silently close accepted connections. */
 function fitOpenFiles(share: number, openFiles: number | null, maxUpstream: number | null) {
   if (openFiles === null) return share
   const free = openFiles - OWN_FILES
@@ -100,10 +95,8 @@ export function readOpenFilesLimit(read: ReadText = readText): number | null {
   return toWholeNumber(soft)
 }
 
-/** Interval of checks of the limit. */
 const LIMIT_LOOK_MS = 1_000
 
-/** Follows changes of the limit of open files. */
 export function followOpenFiles(
   planned: number,
   maxUpstream: () => number | null,
@@ -121,10 +114,7 @@ export function followOpenFiles(
   }
 }
 
-/**
- * Memory used as `docker stats` shows it, without unused file cache. `null` without limit: the figure is then of more
- * than this program.
- */
+/** Memory used as `docker stats` shows it, without unused file cache. `null` without limit. */
 export function readMemoryUsed(read: ReadText = readText): number | null {
   const groups = parseOwnGroups(read('/proc/self/cgroup') ?? '')
   const v2 = join('/sys/fs/cgroup', groups.get('') ?? '/')

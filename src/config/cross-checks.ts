@@ -141,7 +141,6 @@ function shortApiKeys(apiKeys: readonly string[]): readonly Contradiction[] {
   return [{ about: ['PROXY_API_KEY'], sentence }]
 }
 
-/** In order of precedence. */
 export function sourcesOf(config: Config): readonly string[] {
   const { apiKey, credsFile, cliDbFile, refreshToken } = config.credentials
   return [

@@ -11,7 +11,6 @@ import {
 } from './load.ts'
 import { codeOf } from '../shared/errors.ts'
 
-/** `null` without a file. */
 export type ProcessLoadResult =
   | Exclude<LoadResult, { name: 'config' }>
   | (Extract<LoadResult, { name: 'config' }> & { readonly file: string | null })
@@ -43,12 +42,10 @@ export interface ReadEnvironment {
   readonly env: Environment
   /** `null` without a file. */
   readonly file: string | null
-  /** Names in that file. */
   readonly fileNames: ReadonlySet<string>
   readonly warnings: readonly string[]
 }
 
-/** Merges `envFile`, or the file that `ENV_FILE` names, with the environment. */
 export function readEnvironment(envFile: string): ReadEnvironment {
   const real = withOwnNames(withoutEmpty(process.env))
   const ruling = real['ENV_FILE']
@@ -80,10 +77,7 @@ export function readEnvFile(path: string): Environment | null {
   }
 }
 
-/**
- * Variables of Node and system libraries, without secrets, which an attacker would look for in the environment first.
- * Settings reach workers by messages. Other names are present without a value, because Node adds missing ones.
- */
+/** Variables of Node and system libraries, no secrets. Others have no value: Node would add missing ones. */
 export function childEnvironment(): Readonly<Record<string, string | undefined>> {
   const entries = Object.entries(process.env)
   return Object.fromEntries(

@@ -45,9 +45,7 @@ export function loadConfig(
 }
 
 export interface InspectedConfig {
-  /** Wrong settings have their defaults. */
   readonly config: Config
-  /** Why the gateway would not start. */
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
 }
@@ -168,7 +166,6 @@ function expandHome(path: string, env: Environment): string {
   return join(env['HOME'] ?? homedir(), path.slice(1))
 }
 
-/** Folder for programs' state by the system's convention. */
 export function usualStateDir(env: Environment, platform: string = process.platform): string {
   return join(stateHome(env, platform), 'kiro-gateway')
 }
@@ -214,7 +211,6 @@ export function withoutEmpty(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).filter(([, text = '']) => text.trim() !== ''))
 }
 
-/** Replaces other spellings of settings by their own names. */
 export function withOwnNames(env: Environment): Environment {
   const named = { ...env }
   for (const { setting } of listSettings()) {

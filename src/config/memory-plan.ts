@@ -7,9 +7,7 @@ export interface HeapPlan {
 /** `usedBytes` may all be in use at once; it stays `headroomBytes` below `limitBytes`. */
 export interface MemoryPlan {
   readonly limitBytes: number
-  /** Fewer than asked for if they do not fit. */
   readonly workers: number
-  /** Per worker. */
   readonly threads: number
   readonly primary: HeapPlan
   readonly worker: HeapPlan
@@ -27,7 +25,6 @@ export interface MemoryPlan {
   readonly answerLaneBytesPerWorker: number
   /** The kernel's memory for sockets, including unread answers, and Node's outside its heaps. */
   readonly socketBytes: number
-  /** Idle client connections that fit. */
   readonly connectionsPerWorker: number
   /** For everything unaccounted, and buffers of PDFs. */
   readonly headroomBytes: number
@@ -44,10 +41,7 @@ export const DEFAULT_MEMORY_BYTES = 512 * 1024 * 1024
 /** One worker with one thread; lower bound of `MEMORY_LIMIT`. */
 export const MIN_MEMORY_BYTES = 224 * 1024 * 1024
 
-/**
- * Divides a container's memory. Drops threads, then workers, that would leave too little. @throws {RangeError} below
- * `MIN_MEMORY_BYTES`
- */
+/** Drops threads, then workers, that would leave too little. @throws {RangeError} below `MIN_MEMORY_BYTES` */
 export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan {
   if (limitBytes < MIN_MEMORY_BYTES) {
     throw new RangeError(`${limitBytes} bytes are too few to plan, ${MIN_MEMORY_BYTES} are needed`)
@@ -89,10 +83,7 @@ const ANSWER_LANE_MB = 2
  * buffers. A worker's heap takes 4 KiB more.
  */
 export const CONNECTION_BYTES = 11 * 1024
-/**
- * Part of socket memory for unread answers. They may take more with fewer connections than planned, and briefly as much
- * again of the headroom.
- */
+/** Part of socket memory for unread answers; they may take more with fewer connections than planned. */
 export const UNREAD_PART = 1 / 4
 /** More is of no use to a worker. */
 const MAX_CONNECTIONS = 16_384

@@ -2,7 +2,6 @@ import { editDistance } from '../shared/edit-distance.ts'
 import { listSettings } from './setting-text.ts'
 import type { Environment } from './load.ts'
 
-/** Unknown name that resembles a setting. */
 export interface MisspeltName {
   readonly name: string
   readonly meant: string

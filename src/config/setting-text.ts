@@ -8,7 +8,6 @@ export interface ListedSetting {
   readonly setting: Setting<unknown>
 }
 
-/** In the order of `settings.ts`. */
 export function listSettings(): readonly ListedSetting[] {
   return Object.entries(Settings.properties).flatMap(([group, { properties }]) =>
     Object.entries<Setting<unknown>>(properties).map(([name, setting]) => ({
@@ -47,7 +46,6 @@ export function writeSetting(setting: Setting<unknown>, value: unknown): string 
 }
 
 interface KindRules {
-  /** `undefined` if invalid. */
   parse(text: string, setting: Setting<unknown>): unknown
   /** `range` is "from 1 to 5". */
   describe(range: string, setting: Setting<unknown>): string
@@ -161,7 +159,6 @@ export function toProxyUrl(text: string): string | undefined {
   return `${scheme}://${credentials}${hostname}:${url.port === '' ? defaultPort : url.port}`
 }
 
-/** `encoded` is percent-encoded. */
 function isUsable(scheme: string, encoded: string): boolean {
   try {
     const bytes = Buffer.byteLength(decodeURIComponent(encoded))

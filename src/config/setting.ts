@@ -18,7 +18,6 @@ export type SettingKind =
   | 'list'
   | 'pairs'
 
-/** Facts of a setting besides its JSON Schema, in the same object. */
 export interface SettingFacts {
   readonly env: string
   /** Another spelling; `env` wins if both are set. */
@@ -52,7 +51,6 @@ export function setting<T>(facts: SettingFacts, schema: TSchema): Setting<T> {
 interface MoreFacts
   extends Pick<SettingFacts, 'alias' | 'option' | 'isSecret' | 'restart' | 'allowed'> {}
 
-/** `null` is possible as a default, or as the meaning of the null word. */
 type OrNull<T, Facts> = Facts extends { default: null } | { nullWord: string } ? T | null : T
 
 interface NumberFacts extends MoreFacts {
@@ -88,7 +86,6 @@ interface TextFacts extends MoreFacts {
   readonly pattern?: string
 }
 
-/** May be left out if the default is `null`. */
 export function text<const Facts extends TextFacts>(
   env: string,
   facts: Facts,
