@@ -2,7 +2,6 @@ import { FAULTS, type Refusal } from './refusal.ts'
 
 /** As `getUsageLimits` reports it (kiro-protocol §9.8). */
 export interface AccountFigures {
-  /** Beyond the limit they are overages. */
   readonly used: number
   readonly limit: number
   readonly isOverageEnabled: boolean
@@ -17,10 +16,8 @@ const FIGURES: AccountFigures = {
   overageCap: 10_000
 }
 
-/** Dollars per credit. */
 const OVERAGE_RATE = 0.04
 
-/** The simulator's only account; the cost of its answers counts as used. */
 export class SimulatedAccount {
   #figures: AccountFigures
   /** Only tests set a limit, so that a long trial does not run out. */
@@ -43,7 +40,6 @@ export class SimulatedAccount {
     this.set({ used: this.#figures.used + credits })
   }
 
-  /** Why nothing more is answered, or `null`. */
   get refusal(): Refusal | null {
     const { used, limit, isOverageEnabled, overageCap } = this.#figures
     if (used < limit || !this.#isLimited) return null

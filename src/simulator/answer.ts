@@ -17,7 +17,6 @@ export type FrameStep = Extract<
   }
 >
 
-/** Encodes steps as frames. Headers are encoded once for each event type. */
 export class AnswerEncoder {
   readonly #events = new Map<string, FrameEncoder>()
 

@@ -67,10 +67,8 @@ export function callMcp(body: string, credential: Credential): JsonAnswer | Refu
 }
 
 export interface Credential {
-  /** Empty without a bearer token. */
   readonly token: string
   readonly tokenType: string | undefined
-  /** From the body, else the header. */
   readonly profileArn: string | undefined
 }
 

@@ -13,24 +13,20 @@ export type Renewal = 'refreshToken' | 'createToken'
 /** Tests' additions: counts, and a memory of what was signed, issued and sent. */
 export interface Equipment {
   onConnection(socket: Socket): void
-  /** Answers requests such as those for statistics; returns false for others. */
   serve(request: IncomingMessage, response: ServerResponse, path: string): boolean
   /** Returns a function to call when the response is closed. */
   begin(socket: Socket, operation: string): () => void
   /** Refuses a request form on arrival. */
   refuse(isGeneration: boolean, form: RequestForm): Refusal | null
-  /** Returns true if it answers the request itself. */
   onBody(text: string, request: IncomingMessage, response: ServerResponse): boolean
   renew(operation: Renewal, body: string): JsonAnswer
   isExpired(token: string): boolean
   signerFor(view: RequestView, token: string): Signer
   /** Refuses reasoning with a foreign signature. */
   checkReplay(view: RequestView, modelId: string, token: string): Refusal | null
-  /** Tokens known from earlier prompts. */
   cachedTokens(view: RequestView, model: SimulatedModel, inputTokens: number): number
 }
 
-/** The gateway's own simulator, whose token needs no renewal. */
 export const NO_EQUIPMENT: Equipment = {
   onConnection: () => {},
   serve: () => false,

@@ -27,7 +27,6 @@ export interface GenerationParts {
   readonly equipment: Equipment
 }
 
-/** Decides the answer to a generation in the upstream's order of checks. */
 export function generate(
   { body, form }: { readonly body: string; readonly form: RequestForm },
   credential: Credential,
@@ -117,10 +116,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/**
- * Text to answer: that of the current message, unless an earlier one replaced it by `sim:next`. Messages with control
- * words of their own keep them.
- */
+/** The current message's text, unless an earlier one replaced it by `sim:next`; own control words prevail. */
 export function promptOf({ current, history }: RequestView): string {
   const { content } = current
   if (hasWords(content)) return content

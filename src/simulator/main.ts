@@ -11,7 +11,6 @@ process.on('SIGINT', () => {}).on('SIGHUP', () => {})
 process.once('disconnect', stop)
 process.send?.({ type: 'simulator.ready', port })
 
-/** The process ends once server and channel are closed. */
 function stop(): void {
   void simulator.close()
   if (process.connected) process.disconnect()

@@ -60,7 +60,6 @@ export const MODELS: readonly SimulatedModel[] = [
   model('qwen3-coder-next', 'Qwen3 Coder Next', { rate: 0.05, input: 256_000, takesImages: false })
 ]
 
-/** Served but not listed. */
 const HIDDEN_MODELS: readonly SimulatedModel[] = [
   model('CLAUDE_3_7_SONNET_20250219_V1_0', 'Claude 3.7 Sonnet', { rate: 1 })
 ]

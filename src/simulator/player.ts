@@ -8,20 +8,16 @@ const BATCH_BYTES = 64 * 1024
 
 export interface Performance {
   readonly steps: Iterable<Step>
-  /** Before the body: the head, silence, or a TCP reset. */
   readonly opening: 'head' | 'stall' | 'reset'
   readonly headDelayMs: number
   /** Between two frames; 0 sends everything in one write. */
   readonly gapMs: number
-  /** Size of pieces that are sent separately. */
   readonly chunkBytes: number | undefined
 }
 
 export interface Stage {
-  /** Its head is set but not sent. */
   readonly response: ServerResponse
   readonly encoder: AnswerEncoder
-  /** Fires when the connection is gone. */
   readonly signal: AbortSignal
 }
 
@@ -43,7 +39,6 @@ export async function play(performance: Performance, stage: Stage): Promise<void
 class Player {
   readonly #performance: Performance
   readonly #stage: Stage
-  /** Rejects the current write or wait when the client leaves. */
   #onGone: (() => void) | null = null
   #batch: Buffer[] = []
   #batchBytes = 0
@@ -102,7 +97,6 @@ class Player {
     await nextTurn()
   }
 
-  /** Sends what there is, then waits. */
   async #pause(ms: number): Promise<void> {
     await this.#flush()
     if (ms > 0) await this.#sleep(ms)
@@ -117,7 +111,6 @@ class Player {
     await this.#untilGone()
   }
 
-  /** Resolves when the kernel has taken all bytes, including the head. */
   async #flush(): Promise<void> {
     const bytes = this.#takeBatch()
     const { response } = this.#stage
@@ -156,7 +149,6 @@ class Player {
     return this.#wait(() => {})
   }
 
-  /** Promise settled by `start`, unless the client leaves first. */
   async #wait(start: (resolve: () => void) => void) {
     const { signal } = this.#stage
     signal.throwIfAborted()

@@ -7,7 +7,6 @@ export type Signer = (text: string) => string
 export const SIGNATURE_REASON = 'THINKING_SIGNATURE_INVALID'
 export const INVALID_SIGNATURE = 'Invalid `signature` in `thinking` block'
 
-/** Checks the shape of returned reasoning. */
 export function checkReasoning({ history }: RequestView): Refusal | null {
   return firstRefusal(history, ({ message }, index) => {
     const content = message['reasoningContent']
@@ -16,7 +15,6 @@ export function checkReasoning({ history }: RequestView): Refusal | null {
   })
 }
 
-/** Refuses any returned reasoning, on demand. */
 export function refuseReplay({ history }: RequestView): Refusal | null {
   const index = history.findIndex(({ message }) => message['reasoningContent'] !== undefined)
   if (index === -1) return null

@@ -3,19 +3,15 @@ import type { RuleId } from '../kiro/rules/rules.ts'
 /** Answer that is not a stream. */
 export interface Refusal {
   readonly status: number
-  /** For `x-amzn-errortype` and `__type`. */
   readonly errorType: string
   readonly message: string
   readonly reason: string | null
-  /** For `retry-after`. */
   readonly retryAfterS?: number
-  /** In the body of some refusals. */
   readonly retryAfterMilliseconds?: number
   /** Page of a network in front of the upstream, instead of JSON. */
   readonly html?: string
   /** Missing if the prompt asked for the refusal. Reported only here, in `x-simulator-rule`. */
   readonly rule?: RuleId
-  /** `rule` in words. */
   readonly violation?: string
 }
 

@@ -32,7 +32,6 @@ export interface SharedParts {
   readonly now: () => number
 }
 
-/** Operations with two request forms. */
 const HAVE_FORMS: ReadonlySet<string | undefined> = new Set(['generateAssistantResponse', 'mcp'])
 
 export class SimulatedUpstream {
@@ -63,7 +62,6 @@ export class SimulatedUpstream {
     } else await sendAnswer(response, this.#answer(operation, { url, body, form, request }), signal)
   }
 
-  /** Counts the request until its response is closed, when the signal fires. */
   #track(request: IncomingMessage, response: ServerResponse, operation: string): AbortSignal {
     const client = new AbortController()
     const end = this.#shared.equipment.begin(request.socket, operation)
@@ -136,7 +134,6 @@ export class SimulatedUpstream {
   }
 }
 
-/** Charges the cost of a metered answer. */
 function* metered(steps: Iterable<Step>, account: SimulatedAccount): Generator<Step> {
   for (const step of steps) {
     yield step
@@ -159,7 +156,6 @@ function toPerformance(
   }
 }
 
-/** Without an answer: waits until the client has left. */
 async function sendAnswer(
   response: ServerResponse,
   answer: JsonAnswer | Refusal | null,
@@ -188,7 +184,6 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 /** Protects only this process; the upstream takes far less. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024
 
-/** `null` if the client left early or sent too much. */
 async function readWholeBody(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -204,10 +199,7 @@ async function readWholeBody(request: IncomingMessage): Promise<string | null> {
   return Buffer.concat(chunks).toString()
 }
 
-/**
- * `connection` is set by hand because Node would add `keep-alive: timeout=…`, which the upstream does not send and
- * clients act on.
- */
+/** `connection` is set by hand: Node would add `keep-alive: timeout=…`, which the upstream does not send. */
 function commonHeaders(): Record<string, string> {
   return { connection: 'keep-alive', 'x-amzn-requestid': randomUUID() }
 }
@@ -255,7 +247,6 @@ function toHeaderText(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200)
 }
 
-/** Names used by statistics. */
 type Operation =
   | 'generateAssistantResponse'
   | 'listAvailableModels'

@@ -51,10 +51,7 @@ const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
   checkAdditionalFields
 ]
 
-/**
- * Checks a generation for refusals (kiro-protocol §4.13). If reports differ, the strictest counts. Credentials are
- * checked elsewhere.
- */
+/** Checks a generation except its credentials (kiro-protocol §4.13). If reports differ, the strictest counts. */
 export function checkRequest(payload: unknown, form: RequestForm = 'path'): RequestView | Refusal {
   const view = viewRequest(payload, form)
   if ('status' in view) return view
@@ -153,10 +150,7 @@ function tooLong(rule: RuleId, message: string): Refusal {
   return improper(rule, 'the request is too large', message, 'CONTENT_LENGTH_EXCEEDS_THRESHOLD')
 }
 
-/**
- * Checks against the model's schema (kiro-protocol §9.2); without a schema no member is allowed. Knows only the
- * keywords of `models.ts`.
- */
+/** Checks against the model's schema (kiro-protocol §9.2), if any. Knows only the keywords of `models.ts`. */
 function checkFields(fields: JsonObject, schema: JsonObject | undefined): Refusal | null {
   const problem = problemOf(fields, schema ?? { type: 'object', properties: {} }, '')
   if (problem === null) return null

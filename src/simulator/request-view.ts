@@ -7,7 +7,6 @@ export interface UserTurn {
   readonly role: 'user'
   readonly content: string
   readonly message: JsonObject
-  /** `{}` when absent. */
   readonly context: JsonObject
   readonly images: readonly unknown[]
   readonly documents: readonly unknown[]
@@ -31,7 +30,6 @@ export interface RequestView {
   readonly state: JsonObject
   readonly history: readonly ConversationTurn[]
   readonly current: UserTurn
-  /** As sent, including control words. */
   readonly modelId: string
 }
 

@@ -15,15 +15,12 @@ export type Step =
   | { readonly type: 'event'; readonly name: string; readonly payload: object }
   | { readonly type: 'exception'; readonly name: string; readonly payload: object }
   | { readonly type: 'error'; readonly code: string; readonly message: string }
-  /** With a wrong checksum. */
   | { readonly type: 'corrupt-frame' }
   /** This many bytes of a longer frame. */
   | { readonly type: 'half-frame'; readonly bytes: number }
-  /** A frame of headers only. */
   | { readonly type: 'header-names'; readonly count: number }
   | { readonly type: 'empty-frames'; readonly count: number }
   | { readonly type: 'pause'; readonly ms: number }
-  /** Silence until the client leaves. */
   | { readonly type: 'stall' }
   | { readonly type: 'reset' }
   | { readonly type: 'fin' }
@@ -38,7 +35,6 @@ export interface ScriptInput {
   readonly sign: Signer
 }
 
-/** Nothing follows these. */
 const LAST_STEPS: readonly Step['type'][] = ['exception', 'error', 'stall', 'reset', 'fin']
 
 const CUT_FRAME_BYTES = 60
@@ -265,7 +261,6 @@ function* fillerLines(chars: number): Generator<string> {
   }
 }
 
-/** Made in parts while being sent. `chars`: length of the last text argument. */
 function* argumentsJson(input: JsonObject, chars: number | undefined): Generator<string> {
   const name = Object.keys(input).findLast((key) => typeof input[key] === 'string')
   if (chars === undefined || name === undefined) return yield JSON.stringify(input)

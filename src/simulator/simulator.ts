@@ -12,9 +12,7 @@ export interface SimulatorOptions {
   readonly port?: number
   /** Ms between events unless the prompt sets it. */
   readonly gapMs?: number
-  /** For idle connections. */
   readonly keepAliveTimeoutMs?: number
-  /** Initial figures. */
   readonly account?: Partial<AccountFigures>
   /** Epoch ms. */
   readonly now?: () => number
@@ -26,10 +24,7 @@ const DEFAULT_KEEP_ALIVE_MS = 600_000
 /** A cluster opens its whole budget at once. */
 const LISTEN_BACKLOG = 4_096
 
-/**
- * Fake upstream on loopback with the same endpoints, frames and refusals, and faults on demand (`docs/simulator.md`).
- * Several can run in one process.
- */
+/** Fake upstream on loopback, with faults on demand (`docs/simulator.md`). Several can run in one process. */
 export class Simulator {
   readonly #options: SimulatorOptions
   readonly #server: Server

@@ -6,13 +6,9 @@ const QUOTED_CHARS = 160
 const FILLER =
   'The simulator keeps talking so that the stream has enough events to look at, word by word. '
 const FILLER_WORDS = spokenWords(FILLER)
-/**
- * Blocks that clients and gateways add, such as `<system-reminder>`. HTML elements have no such names, so a person's
- * own markup stays.
- */
+/** Blocks added by clients, such as `<system-reminder>`. HTML elements have no such names. */
 const TAGGED_BLOCK = /<([a-z]+[_-][\w-]*)>[\s\S]*?<\/\1>/g
 
-/** The person's last words without tagged blocks, earlier system text and control words. */
 export function lastWords(content: string): string {
   const bare = content.replace(TAGGED_BLOCK, '\n\n').trim() // a block ends a paragraph
   const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)
@@ -48,14 +44,12 @@ function spokenOf(current: UserTurn, earlierTurns: number): string {
   )
 }
 
-/** Deltas of a word each. */
 export function spokenWords(text: string): string[] {
   return text.match(/\s*\S+\s*$|\s*\S+\s?|\s+/g) ?? []
 }
 
 /**
- * Applies `sim:events` and `sim:size`: `size` alone cuts `text`; `events` alone gives so many words, filled up. Never
- * splits characters.
+ * Applies `sim:events` and `sim:size`. `size` alone cuts `text`, `events` alone fills it up. Never splits characters.
  */
 export function shapeDeltas(
   text: string,
@@ -66,7 +60,6 @@ export function shapeDeltas(
   return size === undefined ? spokenWords(text) : piecesOf(text, size)
 }
 
-/** Generated while being sent: an answer may be endless. */
 function* filledDeltas(
   words: readonly string[],
   events: number,
@@ -81,7 +74,6 @@ function* filledDeltas(
   }
 }
 
-/** `word` cut or filled to `size`. */
 function fit(word: string, size: number | undefined): string {
   if (size === undefined) return word
   const { value } = piecesOf(word.padEnd(size, FILLER), size).next()
@@ -94,7 +86,6 @@ export function divideText(text: string, events: number): string[] {
   return [...piecesOf(text, size)]
 }
 
-/** Never splits a character. */
 export function* piecesOf(text: string, size: number): Generator<string, undefined> {
   for (let from = 0; from < text.length; ) {
     let to = from
@@ -106,7 +97,6 @@ export function* piecesOf(text: string, size: number): Generator<string, undefin
   }
 }
 
-/** Likewise, for a text in parts. */
 export function* piecesOfParts(parts: Iterable<string>, size: number): Generator<string> {
   let rest = ''
   for (const part of parts) {

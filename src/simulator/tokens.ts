@@ -1,10 +1,7 @@
 import type { RequestView } from './request-view.ts'
 
-/** For any image. */
 export const IMAGE_TOKENS = 1_500
-/** For any document. */
 const DOCUMENT_TOKENS = 1_000
-/** Longest piece of a word that is one token. */
 const CHARS_PER_PIECE = 6
 /** From here on: scripts without spaces, about one token a character. */
 const FIRST_WIDE_CHAR = 0x2e80
@@ -17,7 +14,6 @@ export function countTokens(text: string): number {
   return new TokenCounter().add(text).tokens
 }
 
-/** The same count for a text in parts, wherever it is cut. */
 export class TokenCounter {
   tokens = 0
   #wordChars = 0
@@ -37,7 +33,6 @@ export class TokenCounter {
   }
 }
 
-/** Counts what passes through. */
 export function* counted(texts: Iterable<string>, counter: TokenCounter): Generator<string> {
   for (const text of texts) {
     counter.add(text)
@@ -62,14 +57,11 @@ function isLowSurrogate(code: number): boolean {
   return code >= 0xdc00 && code <= 0xdfff
 }
 
-/** Beside its text. */
 const TOKENS_PER_MESSAGE = 3
 
-/** Models with Claude's newer tokenizer, and its factor. */
 const NEWER_MODELS = /^claude-(?:opus-4\.[78]|(?:opus|sonnet|haiku|fable)-[5-9])/
 const NEWER_RATIO = 1.3
 
-/** Includes images and tools. */
 export function countRequestTokens(view: RequestView, modelId: string): number {
   let tokens = 0
   for (const turn of [...view.history, view.current]) {

@@ -15,7 +15,6 @@ export interface OfferedTool {
   readonly schema: JsonObject
 }
 
-/** Omits elements of a wrong shape. */
 export function offeredTools(view: RequestView): OfferedTool[] {
   return view.current.tools.flatMap((element) => {
     const tool = asJsonObject(asJsonObject(element)?.['toolSpecification'])

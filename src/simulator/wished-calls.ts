@@ -28,7 +28,6 @@ export function findWishedCalls(prompt: string, tools: readonly OfferedTool[]): 
   return []
 }
 
-/** Empty if the first name is not a tool. */
 function readCalls(prompt: string, start: number, tools: readonly OfferedTool[]): WishedCall[] {
   const calls: WishedCall[] = []
   let at = start
@@ -69,7 +68,6 @@ function readArguments(
   return end === null || input === null ? null : { input, end }
 }
 
-/** Index after the closing brace; ignores braces inside strings. */
 function endOfObject(text: string, start: number): number | null {
   let depth = 0
   let inString = false
@@ -93,7 +91,6 @@ function matchAt(sticky: RegExp, text: string, at: number): RegExpExecArray | nu
 
 const MAX_DEPTH = 8
 
-/** Gives every property the simplest valid value. */
 export function sampleArguments(schema: JsonObject, depth = 0): JsonObject {
   const properties = Object.entries(asJsonObject(schema['properties']) ?? {})
   if (depth >= MAX_DEPTH) return {}

@@ -2,15 +2,11 @@ import { createHash } from 'node:crypto'
 import { FAULTS, type Refusal } from './refusal.ts'
 
 interface ControlWord {
-  /** Nothing, `=` and a number, or `=` and a JSON string. */
   readonly value: 'none' | 'number' | 'json'
   readonly meaning: string
 }
 
-/**
- * Control words, `sim:word` or `sim:word=value`, in the last user text or the model name. A test compares
- * `docs/simulator.md` with this table.
- */
+/** In the last user text or the model name. A test compares `docs/simulator.md` with this table. */
 export const CONTROL_WORDS = {
   say: json('The whole text of the answer, a JSON string.'),
   next: json(
@@ -103,7 +99,6 @@ type WordOf<V extends ControlWord['value']> = {
 export type NumberWord = WordOf<'number'>
 export type FlagWord = WordOf<'none'>
 
-/** Omits unknown words and unreadable values. */
 export interface FoundWords {
   readonly flags: ReadonlySet<FlagWord>
   readonly numbers: Readonly<Partial<Record<NumberWord, number>>>
@@ -112,7 +107,6 @@ export interface FoundWords {
   readonly next: string | null
 }
 
-/** Larger values would be typing errors. */
 const MAX_NUMBER = 100_000_000
 /** Nothing inside the JSON string counts as a word. */
 const JSON_WORD = /sim:(say|next)=("(?:[^"\\]|\\.)*")/g
@@ -148,7 +142,6 @@ function findText(text: string, name: WordOf<'json'>): string | null {
   }
 }
 
-/** Typed for unknown names. */
 const WORDS_BY_NAME: Readonly<Record<string, ControlWord>> = CONTROL_WORDS
 
 function isWord<V extends ControlWord['value']>(name: string, value: V): name is WordOf<V> {
@@ -203,7 +196,6 @@ export function splitModelName(name: string): {
   return { modelId: modelId === '' ? 'auto' : modelId, words: name.slice(start) }
 }
 
-/** The oldest are forgotten first. */
 const MAX_PROMPTS = 1_000
 
 interface Remembered {
@@ -213,7 +205,6 @@ interface Remembered {
 
 /** `isFirstToken`: the token is the one that first sent the prompt. */
 export interface Repetition {
-  /** From 1. */
   readonly attempt: number
   readonly isFirstToken: boolean
 }
