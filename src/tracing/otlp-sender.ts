@@ -6,7 +6,6 @@ export interface SenderOptions {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly contentType: string
-  /** From the connection to the end of the answer. */
   readonly timeoutMs: number
 }
 
@@ -21,10 +20,7 @@ const LATER_STATUSES: readonly number[] = [429, 502, 503, 504]
 const MAX_ANSWER_BYTES = 64 * 1024
 const MAX_AFTER_MS = 60_000
 
-/**
- * Sends spans over one connection of its own, outside the upstream's budget. One request at a time, without redirects
- * and proxies.
- */
+/** Has one connection of its own, outside the upstream's budget. No redirects and proxies. */
 export class OtlpSender {
   readonly #options: SenderOptions
   readonly #agent: Agent

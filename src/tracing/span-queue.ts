@@ -6,9 +6,7 @@ export interface SpanQueueOptions {
   readonly toBody: (spans: readonly ReadableSpan[]) => Uint8Array
   readonly onSent: (count: number) => void
   readonly onDropped: (count: number, why: SpanLoss) => void
-  /** Called once when spans begin to be refused or to pile up. */
   readonly onTrouble: (why: string) => void
-  /** Called when spans are taken again. */
   readonly onMended: () => void
   readonly limits?: Partial<QueueLimits>
 }
@@ -21,12 +19,10 @@ interface QueueLimits {
   /** By `weightOf()`. */
   readonly maxBytes: number
   readonly maxBatch: number
-  /** Longest wait for a batch. */
   readonly delayMs: number
   /** Before the second attempt; doubles. */
   readonly retryMs: number
   readonly maxRetryMs: number
-  /** Time for the last spans. */
   readonly closeMs: number
 }
 
@@ -174,7 +170,6 @@ export class SpanQueue implements SpanProcessor {
     return this.#options.send(body, this.#end.signal)
   }
 
-  /** Delay requested by the endpoint. */
   #afterMs: number | null = null
 
   get #pauseMs(): number {
@@ -194,7 +189,6 @@ export class SpanQueue implements SpanProcessor {
 const SPAN_BYTES = 1500
 const PART_BYTES = 150
 
-/** Approximate memory. */
 function weightOf({ name, attributes, events }: ReadableSpan): number {
   const parts = [attributes, ...events.map((event) => event.attributes ?? {})]
   const texts = parts

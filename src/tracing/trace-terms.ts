@@ -28,14 +28,12 @@ export function samplerOf({ sampler, samplerArg }: TraceSettings): Sampler {
   }
 }
 
-/** From OTEL_EXPORTER_OTLP_ENDPOINT. */
 export function tracesUrl(endpoint: string): string {
   const url = new URL(endpoint)
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/v1/traces`
   return url.href
 }
 
-/** Decodes percent-encoded values, as the variables may have. */
 export function decodedPairs(
   pairs: Readonly<Record<string, string>>
 ): Readonly<Record<string, string>> {

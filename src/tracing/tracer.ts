@@ -27,12 +27,10 @@ export interface TracerOptions {
   readonly metrics: Pick<Metrics, 'spansSent' | 'spansDropped'>
 }
 
-/** Retries and rounds have further phases. */
 const MAX_EVENTS = 64
 const MAX_CALLS = 32
 const SCOPE = 'kiro-gateway'
 
-/** Sends spans to an OTLP endpoint. */
 export function createTurnTracer(options: TracerOptions): TurnTracer {
   const { settings, workerId } = options
   const sender = createSender(options)
@@ -85,7 +83,6 @@ function createQueue({ settings, log, metrics }: TracerOptions, sender: OtlpSend
   })
 }
 
-/** A request's span, with phases as events and upstream calls as children. */
 class TurnSpan implements TurnTrace {
   readonly #tracer: Tracer
   readonly #span: Span
@@ -150,7 +147,6 @@ class TurnSpan implements TurnTrace {
   }
 }
 
-/** Converts from `performance.now()` to epoch ms. */
 function toEpoch(at: number): number {
   return performance.timeOrigin + at
 }

@@ -1,4 +1,3 @@
-/** Follows requests while traces are on. Nothing waits for it. */
 export interface TurnTracer {
   begin(arrived: ArrivedTurn): TurnTrace
   /** Sends the rest within a second, and takes nothing more. */
@@ -7,7 +6,6 @@ export interface TurnTracer {
 
 export interface ArrivedTurn {
   readonly route: string
-  /** As sent by the client. */
   readonly traceparent: unknown
   /** `performance.now()`. */
   readonly at: number
