@@ -10,7 +10,6 @@ import {
 
 const NOTHING: readonly AllowanceCommand[] = []
 
-/** Half-life of the usual amount. */
 const PACE_MS = 50
 
 /**
@@ -73,8 +72,7 @@ export class AllowanceCore {
   }
 
   /**
-   * Requests a part, which must be settled. After `waiting` a `give` or `refuse` command follows, unless `leave` came
-   * first.
+   * Takes a part, which must be settled. After `waiting` comes a `give` or `refuse` command, unless `leave` came first.
    */
   take(id: number, amount: number, at: number): 'taken' | 'waiting' {
     this.#notePace(amount, at)
@@ -87,12 +85,10 @@ export class AllowanceCore {
     return 'waiting'
   }
 
-  /** Removes a waiter, if there is one. */
   leave(id: number): readonly AllowanceCommand[] {
     return this.#forget(id) ? this.#settle() : NOTHING
   }
 
-  /** `cost` may exceed what the request held. */
   settle(id: number, cost: number): readonly AllowanceCommand[] {
     const held = this.#held.get(id)
     if (held === undefined) throw new Error(`${this.name} holds nothing for request ${id}`)
@@ -103,7 +99,6 @@ export class AllowanceCore {
     return this.#settle()
   }
 
-  /** Returns all that no request holds: the worker is about to end. */
   giveBack(): void {
     this.#usual = 0
     this.#isLeaving = true
@@ -197,7 +192,6 @@ export class AllowanceCore {
     for (const waiter of this.#waiting.values()) waiter.toldIn = null
   }
 
-  /** Gives spare parts to the waiters whose turn it is, here or elsewhere; refuses those for whom there is nothing. */
   #settle(): readonly AllowanceCommand[] {
     const commands: AllowanceCommand[] = []
     for (;;) {

@@ -12,10 +12,7 @@ import { type Clock, DeadlineTimer, SYSTEM_CLOCK } from './clock.ts'
 /** Age limit of the primary's figures of credits. Many requests share a message. */
 const TELL_MS = 200
 
-/**
- * Limits of named keys as leased to this worker. A part at hand costs no message. Decisions are `AllowanceCore`'s; this
- * class has the promises and messages, one per turn of the event loop.
- */
+/** Limits of named keys as leased to this worker. `AllowanceCore` decides; here are its promises and messages. */
 export class Allowances {
   readonly #options: AllowancesOptions
   readonly #clock: Clock
@@ -59,7 +56,6 @@ export class Allowances {
     }
   }
 
-  /** Reports credits now instead of within TELL_MS. */
   tell(): void {
     this.#tellTimer.aim(null)
     if (this.#options.silence().aborted) return // unread at the moment; the next rows report it
@@ -68,7 +64,6 @@ export class Allowances {
     if (stale.length > 0) this.#options.send(stale.map((core) => core.takeReport()))
   }
 
-  /** Returns all that no request holds: this worker is about to end. */
   giveBack(): void {
     this.#tellTimer.aim(null)
     const cores = [...this.#cores.values()]
@@ -85,7 +80,6 @@ export class Allowances {
     return this.#cores.get(name)?.waiting ?? 0
   }
 
-  /** Refuses waiters from now on. */
   drain(): void {
     this.#isDraining = true
     for (const [id, { core, reject, unlisten }] of this.#waiters) {
@@ -172,7 +166,6 @@ export interface TakeOptions {
   readonly amount: number
   /** `monotonicNow()`; the earliest goes first. */
   readonly arrivedAt: number
-  /** Error for the client. */
   readonly refusal: (standing: AllowanceStanding) => GatewayError
 }
 

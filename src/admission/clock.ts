@@ -1,9 +1,7 @@
 export interface Clock {
   /** Ms, comparable in all processes of the machine. */
   readonly now: () => number
-  /** Returns what cancels it. */
   readonly setTimeout: (onTime: () => void, delayMs: number) => () => void
-  /** Runs `onTurn` after the current turn of the event loop. */
   readonly setImmediate: (onTurn: () => void) => void
 }
 
@@ -16,10 +14,7 @@ export const SYSTEM_CLOCK: Clock = {
   setImmediate: (onTurn) => void setImmediate(onTurn)
 }
 
-/**
- * Ms of the machine's monotonic clock: never steps and is equal in all processes, unlike `Date.now()` and
- * `performance.now()`. Arrival times use it, so that the oldest waiter of the cluster can be found.
- */
+/** Ms of the machine's monotonic clock, equal in all processes, unlike `Date.now()` and `performance.now()`. */
 export function monotonicNow(): number {
   return ORIGIN + performance.now()
 }
@@ -69,7 +64,6 @@ export class DeadlineTimer {
     this.#onTime = onTime
   }
 
-  /** `null` if nothing is due. A timer that is early already stays. */
   aim(at: number | null): void {
     if (this.#armed !== null) {
       if (at !== null && this.#armed.at <= at) return
@@ -86,7 +80,6 @@ export class DeadlineTimer {
   }
 }
 
-/** Averaging time; older releases fade. */
 const WINDOW_MS = 30_000
 const UNKNOWN_RETRY_S = 5
 const LONGEST_RETRY_S = 60

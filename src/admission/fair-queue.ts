@@ -3,7 +3,6 @@ import type { WaiterHead } from '../ipc/service-order.ts'
 interface Line {
   readonly key: string
   readonly waiters: OrderedList<Waiter>
-  /** Last turn of the key. */
   served: number
   place: Place<Line> | null
 }
@@ -59,7 +58,6 @@ export class FairQueue {
     return count
   }
 
-  /** May not be the next. */
   get oldest(): { readonly id: number; readonly at: number } | null {
     return this.#byArrival.first?.item ?? null
   }
@@ -73,7 +71,6 @@ export class FairQueue {
     if (line.waiters.first === waiter.inLine) this.#place(line)
   }
 
-  /** Returns false if no waiter has this id. */
   remove(id: number): boolean {
     const waiter = this.#waiters.get(id)
     if (waiter === undefined) return false
@@ -115,7 +112,6 @@ export class FairQueue {
     return this.#lines.get(key)?.served ?? 0
   }
 
-  /** Removes the youngest waiter of the longest line, to be refused. */
   popExcess(): number | null {
     const id = this.#longest()?.waiters.last?.item.id ?? null
     if (id !== null) this.remove(id)
@@ -130,7 +126,6 @@ export class FairQueue {
     return longest.waiters.last?.item.id ?? null
   }
 
-  /** First waiters by turn. */
   heads(limit: number): readonly WaiterHead[] {
     const heads: WaiterHead[] = []
     for (const waiter of this.#inTurn()) {
@@ -177,7 +172,6 @@ export class FairQueue {
     return line
   }
 
-  /** Updates a line's place in the ring; removes an empty one. */
   #place(line: Line): void {
     if (line.place !== null) this.#ring.remove(line.place)
     line.place = null
@@ -191,7 +185,6 @@ function toHead({ line, at }: Waiter): WaiterHead {
   return { key: line.key, at, served: line.served }
 }
 
-/** Argument of `remove()`. */
 export interface Place<Item> {
   readonly item: Item
   readonly rank: number
@@ -199,10 +192,7 @@ export interface Place<Item> {
   next: Place<Item> | null
 }
 
-/**
- * Items by ascending rank, equal ranks by insertion. Removal is O(1); insertion walks from the end, which is O(1) for
- * growing ranks such as times.
- */
+/** Items by ascending rank, then insertion. Removal is O(1), and so is insertion of growing ranks such as times. */
 export class OrderedList<Item> {
   #first: Place<Item> | null = null
   #last: Place<Item> | null = null
@@ -233,7 +223,6 @@ export class OrderedList<Item> {
     return place
   }
 
-  /** The place must be in this list. */
   remove(place: Place<Item>): void {
     if (place.prev === null) this.#first = place.next
     else place.prev.next = place.next
@@ -272,7 +261,6 @@ export class CostQueue {
     this.#queue.noteServed(key, this.#charged.get(key) ?? 0)
   }
 
-  /** Returns false if no waiter has this id. */
   remove(id: number): boolean {
     return this.#queue.remove(id)
   }
@@ -285,7 +273,6 @@ export class CostQueue {
     return id
   }
 
-  /** `costMs` is time taken from the others. */
   charge(key: string, costMs: number): void {
     if (this.#queue.size === 0) {
       this.#charged.clear()

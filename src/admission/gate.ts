@@ -56,7 +56,6 @@ export class Starts {
     this.#turns.length = 0
   }
 
-  /** `ready`: waiters that lack only a start. `heads`: reported waiters. */
   report(ready: number, queue: FairQueue, heads: readonly WaiterHead[]): PaceReport {
     const keys = [...new Set(heads.map(({ key }) => key))]
     return {
@@ -75,7 +74,6 @@ export class Starts {
   }
 }
 
-/** Pause that the upstream asked for. */
 export interface PauseTimes {
   /** The first request may go. */
   readonly opensAt: number
@@ -102,7 +100,6 @@ export class Pause {
     return this.#isOpen || waiting === 0 ? this.#endsAt : this.#opensAt
   }
 
-  /** An earlier end changes nothing. */
   extend({ opensAt, endsAt }: PauseTimes, now: number): void {
     if (endsAt <= this.#endsAt) return
     this.#opensAt = Math.max(this.#opensAt, opensAt)
@@ -129,5 +126,4 @@ export type LeaseCommand =
   | { readonly type: 'refuse'; readonly id: number; readonly reason: 'full' | 'draining' }
   | { readonly type: 'trim'; readonly max: number; readonly permits: number }
 
-/** After `waiting` a command decides. */
 export type LeaseAnswer = 'issued' | 'waiting' | 'full' | 'draining'

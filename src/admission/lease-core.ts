@@ -10,7 +10,6 @@ const NOTHING: readonly LeaseCommand[] = []
 /** With fewer idle permits, or less than this part of the budget, more are fetched. */
 const LOW_PERMITS = 8
 const LOW_PART = 5
-/** Permits kept without requests. */
 const KEPT_PERMITS = 2
 
 /**
@@ -61,7 +60,6 @@ export class LeaseCore {
     return this.#queue.size
   }
 
-  /** The thing that the longest-waiting requests lack. */
   get waitsFor(): 'permit' | 'start' | 'pause' {
     if (this.#pause !== null) return 'pause'
     return this.isPaced && this.#held < this.size ? 'start' : 'permit'
@@ -99,7 +97,6 @@ export class LeaseCore {
     return 'waiting'
   }
 
-  /** True if a request could neither run nor wait. */
   get isFull(): boolean {
     const mustWait = this.#held >= this.size || this.#isGated
     return mustWait && this.#queue.size >= this.#terms.maxWaiting
@@ -110,7 +107,6 @@ export class LeaseCore {
     return this.#queue.evictionFor(key)
   }
 
-  /** Returns false if no waiter has this id. */
   abort(id: number): boolean {
     return this.#queue.remove(id)
   }
@@ -131,7 +127,6 @@ export class LeaseCore {
     this.#starts.sent(hasStart)
   }
 
-  /** Nothing is issued until then. */
   pause(times: PauseTimes, now: number): void {
     if (this.#state === 'draining') return // no request waits any more
     if (this.#pause === null) this.#pause = new Pause(times)
@@ -162,7 +157,6 @@ export class LeaseCore {
     return commands
   }
 
-  /** Their sockets are gone. */
   trimmed(permits: number): void {
     this.#returned += permits
   }
@@ -187,7 +181,6 @@ export class LeaseCore {
     return this.#isPaceNews() || this.#isQueueNews() || this.#isAheadNews()
   }
 
-  /** Must be sent. */
   takeReport(): LeaseReport {
     const heads = this.#queue.heads(HEADS_TOLD)
     this.#told = {
@@ -211,7 +204,6 @@ export class LeaseCore {
     return this.#terms.granted - this.#returned - this.#held
   }
 
-  /** With fewer idle permits, more are asked for in advance. */
   get #low(): number {
     return Math.min(LOW_PERMITS, Math.floor((this.#terms.budget ?? 0) / LOW_PART))
   }
@@ -223,7 +215,6 @@ export class LeaseCore {
     return idle < this.#low ? 2 * this.#low - idle : 0
   }
 
-  /** True if too few are idle and none are coming, or more than needed. */
   #isAheadNews(): boolean {
     const told = this.#told
     const granted = Math.max(0, this.#terms.granted - told.granted - told.waiting)
@@ -255,10 +246,7 @@ export class LeaseCore {
     return this.#starts.isNews(pace) || isFarFrom(this.#ready, pace.ready - started)
   }
 
-  /**
-   * True if the primary's picture of the queue is wrong, grants considered. More waiting is always news, less only when
-   * it matters: otherwise every request under load would be a message.
-   */
+  /** True if the primary's picture is wrong. Less waiting is news only when it matters, or every request would be. */
   #isQueueNews(): boolean {
     const told = this.#told
     const served = this.#terms.granted - told.granted
@@ -307,7 +295,6 @@ export class LeaseCore {
     return commands
   }
 
-  /** Idle permits that others want and that are not needed here soon. */
   #lendable(): number {
     const { returned, owed, wanted, ahead } = this.#terms
     if (ahead === 0 || this.#queue.size > 0) return 0
@@ -316,7 +303,6 @@ export class LeaseCore {
     return Math.max(0, Math.min(left, this.size - this.#held - kept))
   }
 
-  /** `null` if no request waits, or none may go now. */
   #issueNext(now: number): LeaseCommand | null {
     if (this.#queue.size === 0 || this.#pause?.isOpen === false) return null
     const hasStart = this.isPaced
@@ -346,7 +332,6 @@ export class LeaseCore {
   }
 }
 
-/** More than believed is always news, less only when it matters. */
 function isFarFrom(count: number, believed: number): boolean {
   const least = Math.max(0, believed)
   return count > least || least - count > Math.floor(least / 32)

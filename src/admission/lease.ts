@@ -4,10 +4,7 @@ import { type Clock, DeadlineTimer, DrainRate, SYSTEM_CLOCK } from './clock.ts'
 import { type LeaseCommand, LeaseCore } from './lease-core.ts'
 import { poolTimeout, queueFull, type WaitState } from './wait-refusal.ts'
 
-/**
- * This worker's share of the connection budget. A permit at hand costs no message unless requests are paced. Decisions
- * are `LeaseCore`'s; this class has the promises, timers and messages (one per turn of the event loop).
- */
+/** This worker's share of the connection budget. `LeaseCore` decides; here are its promises, timers and messages. */
 export class Lease {
   readonly #options: LeaseOptions
   readonly #clock: Clock
@@ -25,7 +22,6 @@ export class Lease {
     onRelease: (permit) => this.#release(permit)
   }
   #poolTimeoutMs: number | null
-  /** `null` outside of pauses. */
   #pausedAt: number | null = null
   #pausedMs = 0
   #nextId = 0
@@ -42,7 +38,6 @@ export class Lease {
     })
   }
 
-  /** True if a request of this key would be refused at once. */
   isFull(key: string): boolean {
     return this.#core.isFull && this.#core.evictionFor(key) === null
   }
@@ -82,7 +77,6 @@ export class Lease {
     return this.#core.missing
   }
 
-  /** 0 if none waits. */
   get longestWaitMs(): number {
     const { oldest } = this.#core
     return oldest === null ? 0 : Math.max(0, this.#clock.now() - oldest.at)
@@ -108,7 +102,6 @@ export class Lease {
     this.#afterChange()
   }
 
-  /** Later requests may wait again. */
   refuseWaiting(error: GatewayError, isMeant: (key: string) => boolean): void {
     for (const [id, { key }] of this.#waiters) {
       if (!isMeant(key)) continue
@@ -194,7 +187,6 @@ export class Lease {
     this.#pausedAt = this.#core.isPaused ? this.#clock.now() : null
   }
 
-  /** Once, at the end of this turn of the event loop. */
   #reportSoon(): void {
     if (this.#isReportAsked) return
     this.#isReportAsked = true
@@ -296,11 +288,9 @@ const SPREAD = 0.25
 const MAX_SPREAD_MS = 10_000
 
 export interface LeaseOptions {
-  /** Called at most once per turn of the event loop. */
   readonly send: (report: LeaseReport) => void
   /** Closes idle sockets until at most `max` are open or closing; resolves when all closing sockets are gone. */
   readonly trimSockets: (max: number) => Promise<void>
-  /** Called when fewer connections may be idle. */
   readonly onKeepAlive?: (keepAlive: number) => void
   /**
    * Called, perhaps often, while requests lack permits that only requests in flight can give. Must not call back at
@@ -309,7 +299,6 @@ export interface LeaseOptions {
   readonly onMissing?: (permits: number) => void
   /** `null`: as long as the client waits. */
   readonly poolTimeoutMs: number | null
-  /** Used until the primary sends its limit. */
   readonly maxWaiting: number
   readonly lendingMs?: number
   readonly clock?: Clock
@@ -330,7 +319,6 @@ export interface LeaseState {
   readonly size: number
   readonly held: number
   readonly waiting: number
-  /** Waiting for something other than a permit. */
   readonly gated: number
   readonly keepAlive: number
 }
@@ -349,7 +337,6 @@ export class Permit {
     this.#issuer = issuer
   }
 
-  /** Also for a repetition. */
   sent(): void {
     this.#issuer?.onSent(this)
   }

@@ -9,11 +9,9 @@ interface Waiter {
   readonly id: number
   readonly key: string
   readonly bytes: number
-  /** 0 for a newcomer. */
   readonly heldBytes: number
   readonly resolve: (reservation: Reservation) => void
   readonly reject: (error: GatewayError) => void
-  /** Ends the deadline and the listener. */
   readonly unwatch: () => void
 }
 
@@ -61,11 +59,8 @@ export class MemoryBudget {
   }
   #reservedBytes = 0
   #looseBytes = 0
-  /** Held by requests that wait for more. */
   #stuckBytes = 0
-  /** In the streams of newcomers. */
   #unreadBytes = 0
-  /** Numbers waiters and turns. */
   #count = 0
   #isDraining = false
 
@@ -84,7 +79,6 @@ export class MemoryBudget {
     return this.#newcomers.size + this.#growing.size
   }
 
-  /** True if `bytes` need not wait. */
   isFree(bytes: number): boolean {
     return this.waiting === 0 && this.#fits(bytes)
   }
@@ -103,7 +97,6 @@ export class MemoryBudget {
     return areOthersWaiting && held > 0 && held + moreBytes > this.#share()
   }
 
-  /** True if a newcomer does not fit beside the loose reservations. */
   get isBlocked(): boolean {
     for (const { bytes } of this.#newcomers.values()) if (!this.#isDue(bytes)) return true
     return false
@@ -125,8 +118,8 @@ export class MemoryBudget {
   }
 
   /**
-   * Grows a loose reservation of `heldBytes`; precedes newcomers.
-   * @throws {GatewayError} GW_MEMORY_FULL at once if all holders would wait for each other, and as `reserve()`
+   * Grows a loose reservation, before all newcomers. @throws {GatewayError} GW_MEMORY_FULL if holders would wait for
+   * each other
    */
   extend(bytes: number, heldBytes: number, wait: MemoryWait): Promise<Reservation> {
     const { signal, key = NO_KEY } = wait
@@ -138,16 +131,12 @@ export class MemoryBudget {
     return this.#wait({ bytes, heldBytes }, wait)
   }
 
-  /**
-   * Takes free memory even if others wait, for requests that hold some: they must not wait for each other.
-   * @throws {GatewayError} GW_MEMORY_FULL
-   */
+  /** Takes free memory before waiters: holders must not wait for each other. @throws {GatewayError} GW_MEMORY_FULL */
   grow(bytes: number, key = NO_KEY): Reservation {
     if (!this.#fits(bytes)) throw this.#full()
     return this.#take(bytes, key)
   }
 
-  /** Refuses newcomers from now on; requests that hold memory go on. */
   drain(): void {
     this.#isDraining = true
     for (const waiter of this.#newcomers.values()) {
@@ -205,7 +194,6 @@ export class MemoryBudget {
     return this.waiting >= maxWaiting || unreadBytes > maxUnreadBytes
   }
 
-  /** Refuses the youngest waiter of the longest line, if that is fairer. */
   #refuseOneFor(key: string): boolean {
     const id = this.#turns.evictionFor(key)
     const waiter = id === null ? undefined : this.#newcomers.get(id)
@@ -261,7 +249,6 @@ export class MemoryBudget {
     return bytes <= this.totalBytes - this.#looseBytes
   }
 
-  /** Share of each key that holds something or waits. */
   #share(): number {
     return this.totalBytes / Math.max(1, this.#held.size + this.#turns.keysBeside(this.#held))
   }

@@ -1,7 +1,6 @@
 export interface MemoryWait {
   readonly timeoutMs: number
   readonly signal: AbortSignal
-  /** Client key: keys take turns. */
   readonly key?: string
 }
 
@@ -34,7 +33,6 @@ export class Reservation implements Disposable {
     return this.#bytes
   }
 
-  /** Never grows. */
   shrinkTo(bytes: number): void {
     const freed = this.#bytes - Math.max(0, bytes)
     if (freed <= 0) return
@@ -49,7 +47,6 @@ export class Reservation implements Disposable {
     this.shrinkTo(bytes)
   }
 
-  /** Later calls do nothing. */
   release(): void {
     this.shrinkTo(0)
   }

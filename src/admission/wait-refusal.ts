@@ -2,7 +2,6 @@ import { GatewayError } from '../shared/errors.ts'
 
 export interface WaitState {
   readonly waitsFor: 'permit' | 'start' | 'pause'
-  /** `null` without limit. */
   readonly budget: number | null
   /** Requests a minute; `null` without limit. */
   readonly pace: number | null
@@ -69,7 +68,6 @@ function detailOf({ waitsFor }: WaitState): string | undefined {
 
 const LONGEST_RETRY_S = 60
 
-/** Estimated wait until the waiting requests have been served. */
 function retryAfterOf({ waitsFor, pace, waiting, retryAfterS }: WaitState): number {
   if (waitsFor !== 'start' || pace === null) return retryAfterS
   return Math.min(LONGEST_RETRY_S, Math.ceil(((waiting + 1) / pace) * 60))
