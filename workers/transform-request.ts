@@ -42,8 +42,7 @@ let bytesSinceCleared = 0
 const CHECK_MS = 2000
 
 /**
- * Piscina's entry in a thread: a job in, a result out. A refusal is a result; any other error is a bug and fails the
- * job. Bytes are moved, not copied, if they own their buffer.
+ * Piscina's entry in a thread. A refusal is a result; any other error is a bug. Bytes that own their buffer are moved.
  */
 export default async function transformRequest(job: MarkedJob): Promise<unknown> {
   const result = await run(job)
@@ -54,7 +53,6 @@ export default async function transformRequest(job: MarkedJob): Promise<unknown>
     : move({ [transferableSymbol]: buffers, [valueSymbol]: result })
 }
 
-/** This thread's limit for long-lived objects. */
 const HEAP_BYTES = (resourceLimits.maxOldGenerationSizeMb ?? Infinity) * 1024 * 1024
 
 async function run(job: MarkedJob): Promise<ThreadResult> {
@@ -81,7 +79,6 @@ async function run(job: MarkedJob): Promise<ThreadResult> {
   }
 }
 
-/** Nothing is kept between two jobs. */
 function clearUp(bodyBytes: number): void {
   bytesSinceCleared += bodyBytes
   if (bytesSinceCleared < CLEARED_BYTES) return

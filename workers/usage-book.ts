@@ -2,10 +2,7 @@ import { parentPort } from 'node:worker_threads'
 import { BookDatabase, errcodeOf, isDamage } from '../src/control/book/book-database.ts'
 import type { BookFailure, FromBook, ToBook } from '../src/control/book/book-messages.ts'
 
-/*
- * The primary's thread for the account book: SQLite waits for the disk, which may stand still. Runs messages one by one
- * in order.
- */
+/* The primary's thread for the account book, since SQLite waits for the disk. Runs messages one by one. */
 
 let book: BookDatabase | null = null
 let turn = Promise.resolve()
