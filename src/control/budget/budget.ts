@@ -20,7 +20,6 @@ export interface Governor {
   readonly limit: () => number
   /** Part of the configured requests per minute for this gateway. */
   readonly paceOf: (configured: number) => number
-  /** Receives the other gateways' grants. */
   readonly onTerms: (terms: LeaseTerms) => void
   readonly onRecorded: () => void
 }
@@ -30,17 +29,13 @@ export const FLEET = 'fleet'
 
 export interface BudgetState {
   readonly maxConnections: number | null
-  /** `null` without limit, like `leased`. */
   readonly unleased: number | null
-  /** Waiting for a connection. */
   readonly waiting: number
   readonly pace: {
     readonly maxRequestsPerMinute: number
-    /** Available starts. */
     readonly free: number
     /** Starts of the last minute, or granted. */
     readonly used: number
-    /** Waiting for their pace. */
     readonly waiting: number
   } | null
   readonly members: readonly {
@@ -50,7 +45,6 @@ export interface BudgetState {
   }[]
 }
 
-/** Keeps the ledger of connections and sends its terms to members. */
 export class Budget {
   readonly #options: BudgetOptions
   readonly #clock: Clock
@@ -69,7 +63,6 @@ export class Budget {
     this.#ledger = openLedger(options.size)
   }
 
-  /** Logs the configuration and each worker's share. */
   logTo(log: Pick<Logger, 'info'>, config: Pick<Config, 'pool'>): void {
     const { size } = this.#ledger
     log.info(poolLine(config))
@@ -96,7 +89,6 @@ export class Budget {
     this.record({ type: 'join', member: FLEET, slot: 'fleet' })
   }
 
-  /** Applies the governor's figures, or the configured ones. */
   adapt(): void {
     const size = this.#size
     const governor = this.#governor
@@ -176,7 +168,6 @@ export class Budget {
   }
 }
 
-/** `nameOf` gives a member's label. */
 export function noteBudget(
   metrics: Pick<Metrics, 'connectionBudget' | 'permitsLeased' | 'paceLimit' | 'paceFree'>,
   { maxConnections, pace, members }: BudgetState,
@@ -203,8 +194,8 @@ export interface QueueWatchOptions {
 }
 
 /**
- * Logs the budget's use at a steady low rate while requests wait without an end in sight. A wait that HTTP_POOL_TIMEOUT
- * ends soon has its own line.
+ * Logs the budget's use while requests wait without an end in sight. Waits that HTTP_POOL_TIMEOUT ends soon log that
+ * end.
  */
 export function watchQueue(options: QueueWatchOptions): NodeJS.Timeout {
   const { log, periodMs = PERIOD_MS } = options
@@ -250,7 +241,6 @@ export function shareLine(
   )
 }
 
-/** Formats like Python: always with a decimal point. */
 function secondsText(milliseconds: number | null): string {
   if (milliseconds === null) return 'None'
   const seconds = milliseconds / 1000

@@ -18,10 +18,7 @@ import { MAX_CALLS_WAITING } from './ledger-terms.ts'
 
 export const CONTROL = 'control'
 
-/**
- * Connections for the primary's own calls: token refresh, model list, usage. Reserved, so that streams never delay
- * them.
- */
+/** Reserved connections for the primary's own calls (token, models, usage), which streams must never delay. */
 export class ControlLane {
   readonly #lease: Lease
   readonly #pool: ConnectionPool

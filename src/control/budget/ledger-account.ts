@@ -6,7 +6,6 @@ import { NO_STARTS, type StartAccount, startsUnderWay } from './pace.ts'
 const UNLIMITED = 2 ** 24
 
 export interface BudgetSize {
-  /** `null` without limit. */
   readonly maxConnections: number | null
   /** `null` without a limit of its own. */
   readonly maxKeepalive: number | null
@@ -22,13 +21,11 @@ export type LedgerSlot = number | 'control' | 'fleet'
 
 export interface Account {
   readonly slot: LedgerSlot
-  /** Total. */
   readonly granted: number
   /** Waiters that must not be refused any more for lack of room. */
   readonly kept: number
   readonly report: LeaseReport
   readonly starts: StartAccount
-  /** Last terms sent. */
   readonly terms: LeaseTerms | null
   /** Serves only its present clients; returns whatever falls idle. */
   readonly isRetiring: boolean
@@ -82,7 +79,6 @@ export function aheadOf(account: Account): number {
   return Math.max(0, ahead - Math.max(0, underWay(account) - waiting))
 }
 
-/** Waiters to which nothing has been granted. */
 export function queueOf(account: Account): number {
   const { report, starts, hasStopped } = account
   if (report.draining || hasStopped) return 0
@@ -97,16 +93,12 @@ function headsOf(account: Account): readonly WaiterHead[] {
   return heads.map(({ key }) => ({ key: `control ${key}`, at: 0, served: 0 }))
 }
 
-/** Waiters of one key in one member. */
 export interface KeyLine {
   readonly member: string
   readonly key: string
 }
 
-/**
- * First waiters without a permit by member and key. Keys take turns, and a member does not know what a key has had
- * elsewhere.
- */
+/** First waiters without a permit. Keys take turns, and a member does not know a key's turns elsewhere. */
 export function keyLinesOf(accounts: Accounts): ReadonlyMap<KeyLine, readonly WaiterHead[]> {
   const lines = new Map<KeyLine, readonly WaiterHead[]>()
   for (const [member, account] of accounts) {
@@ -121,8 +113,7 @@ function underWay(account: Account): number {
 }
 
 /**
- * Divides `total` by `weights` into integers with exactly that sum (largest remainder, ties to the first). All 0 if the
- * weights are.
+ * Divides `total` into integers with exactly that sum (largest remainder, ties to the first). All 0 if the weights are.
  */
 export function apportion(total: number, weights: readonly number[]): readonly number[] {
   const sum = weights.reduce((a, b) => a + b, 0)

@@ -83,10 +83,8 @@ function headsElsewhere(
  * streams must not delay a token renewal.
  */
 
-/** Limit for the primary's own calls. */
 export const MAX_CALLS_WAITING = 100
 
-/** Counts newcomers as kept while there is room. */
 export function admitWaiters(view: LedgerView): LedgerView {
   let room = view.size.maxWaiting
   for (const account of view.accounts.values()) room -= Math.min(account.kept, queueOf(account))

@@ -12,7 +12,6 @@ import {
 } from './ledger-account.ts'
 import { type CoolingStarts, countFreeStarts } from './pace.ts'
 
-/** One state of the ledger and its consequences for members. */
 export class LedgerView {
   readonly size: BudgetSize
   readonly accounts: Accounts
@@ -21,7 +20,6 @@ export class LedgerView {
   readonly reserve: number
   /** Negative while permits must come back after a shrink. */
   readonly unleased: number
-  /** `unleased` without the reserve of the primary's own calls. */
   readonly free: number
   readonly freeStarts: number
   #owed: ReadonlyMap<string, number> | null = null
@@ -81,7 +79,6 @@ export class LedgerView {
     return Math.max(0, Math.min(lease, wanted))
   }
 
-  /** Permits that others want in advance. */
   aheadFrom(member: string): number {
     const account = this.accounts.get(member)
     if (typeof account?.slot !== 'number') return 0

@@ -38,7 +38,6 @@ import {
 export interface LedgerState {
   readonly size: BudgetSize
   readonly accounts: Accounts
-  /** Ordered by the time at which they become free. */
   readonly cooling: readonly CoolingStarts[]
   readonly window: PaceWindow
 }
@@ -68,7 +67,6 @@ export interface LedgerStep {
   readonly wakeAt: number | null
 }
 
-/** `window` is shorter in tests. */
 export function openLedger(size: BudgetSize, window = MINUTE): LedgerState {
   return { size, accounts: new Map(), cooling: [], window }
 }
@@ -95,7 +93,6 @@ export function nextLedger(state: LedgerState, event: LedgerEvent, now: number):
 
 interface Recorded {
   readonly accounts: Accounts
-  /** Requests sent, as known only now. */
   readonly sent: number
 }
 

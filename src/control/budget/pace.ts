@@ -30,9 +30,7 @@ export interface CoolingStarts {
   readonly count: number
 }
 
-/** Starts of one worker. */
 export interface StartAccount {
-  /** Total. */
   readonly granted: number
   /** Keys and times of the latest starts, which may still be on their way to the worker. */
   readonly turns: readonly { readonly key: string; readonly at: number }[]
@@ -46,7 +44,6 @@ export const NO_STARTS: StartAccount = {
   told: { granted: 0, used: 0, returned: 0, extra: 0, ready: 0, keys: [] }
 }
 
-/** Also returns how many requests were sent according to the report. */
 export function withPaceReport(
   starts: StartAccount,
   report: PaceReport | null
@@ -75,7 +72,6 @@ export function startsOut({ granted, told }: StartAccount): number {
   return granted - told.used - told.returned
 }
 
-/** May still be on their way to the worker. */
 export function startsUnderWay({ granted, told }: StartAccount): number {
   return granted - told.granted
 }
@@ -100,7 +96,6 @@ export function coolDown(
   return [...still.slice(0, -1), { freeAt, count: last.count + sent }]
 }
 
-/** Without a pace none. */
 export function countFreeStarts(
   { maxRequestsPerMinute }: BudgetSize,
   cooling: readonly CoolingStarts[],
@@ -126,7 +121,6 @@ const MOST_UNSEEN = 1_000
 /** Likewise while no other key is known to wait; a newcomer is then heard of in time. */
 const MOST_UNSEEN_ALONE = 8
 
-/** Grants free starts to ready waiters in order of service. */
 export function grantStarts(view: LedgerView, now: number): LedgerView {
   let left = view.freeStarts
   if (left === 0) return view
