@@ -42,10 +42,9 @@ export class Doors<Member> {
   readonly #isPacked: () => boolean
   /** Ready workers. Bounded by the number of workers. */
   readonly #doors = new Map<Member, Door>()
-  /** One worker was not enough. */
   #isSpread = false
 
-  /** `tell` tells a worker whether to accept; it confirms when it has done so. `isPacked` is asked at each decision. */
+  /** `tell` tells a worker whether to accept; it confirms. `isPacked` is asked at each decision. */
   constructor(
     tell: (member: Member, isAccepting: boolean) => void,
     isPacked: () => boolean = () => false

@@ -7,9 +7,7 @@ import type { Budget } from '../budget/budget.ts'
 import type { WorkerLink } from './worker-link.ts'
 
 export interface OrphanOptions {
-  /** Ports of the upstream and its proxies. */
   readonly ports: ReadonlySet<number>
-  /** Called after each look. */
   readonly onLeft?: (sockets: number) => void
   /** The kernel's TCP tables; `null` if unreadable. */
   readonly readTables?: () => Promise<string | null>
@@ -51,8 +49,8 @@ const PATIENCE_MS = 150_000
 const LEAVING: ReadonlySet<string> = new Set(['04', '05', '09', '0B'])
 
 /**
- * Waits until no connection of a dead process to these ports is left. Other programs' closing connections may prolong
- * the wait, up to the kernel's own timeout.
+ * Waits until a dead process has no connection to these ports. Other programs' closing connections may prolong the
+ * wait.
  */
 export async function orphansGone({
   ports,

@@ -12,7 +12,6 @@ export interface StallWatchOptions<Worker extends Watched> {
   readonly onStalled: (worker: Worker) => void
   /** Called when another worker has fallen silent or spoken again. */
   readonly onChange: () => void
-  /** Called at every beat, to send our own sign of life. */
   readonly onBeat: () => void
 }
 
@@ -20,8 +19,8 @@ export interface StallWatchOptions<Worker extends Watched> {
 const START_MS = 30_000
 
 /**
- * Kills workers whose event loop hangs, in any state: they hold clients and permits, and no exit would be reported.
- * SIGKILL also ends a stopped process.
+ * Kills workers whose event loop hangs: they hold clients and permits, and never exit. SIGKILL also ends stopped
+ * processes.
  */
 export class StallWatch<Worker extends Watched> {
   readonly #options: StallWatchOptions<Worker>

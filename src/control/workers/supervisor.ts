@@ -20,8 +20,7 @@ interface Slot {
 }
 
 /**
- * Replaces dead workers with doubling delay until told to drain. The first delay is short: a single crash should cost
- * only its own streams.
+ * Replaces dead workers with doubling delay. The first delay is short: a single crash should cost only its own streams.
  */
 export class Supervisor {
   readonly #options: SupervisorOptions
@@ -48,7 +47,6 @@ export class Supervisor {
     }))
   }
 
-  /** @throws on a second call. */
   start(): void {
     for (const slot of this.#slots) this.#on(slot, 'start', null)
   }
@@ -65,7 +63,6 @@ export class Supervisor {
     return this.#slots.every(({ state }) => state.name === 'ready')
   }
 
-  /** Workers that have a successor and still run. */
   leavingPids(): readonly number[] {
     return [...this.#leaving.keys()].map(({ pid }) => pid)
   }
@@ -81,10 +78,7 @@ export class Supervisor {
     }
   }
 
-  /**
-   * Replaces a slot's worker without interruption; resolves when the old one is gone. A slot being filled anyway counts
-   * as replaced.
-   */
+  /** Replaces a slot's worker without interruption; resolves when the old one is gone. */
   replace(id: number): Promise<Replacement> {
     const slot = this.#slots.find((one) => one.id === id)
     if (slot === undefined) throw new Error(`there is no slot ${id}`)
@@ -106,14 +100,12 @@ export class Supervisor {
     await delay(delayMs)
   }
 
-  /** Resolves when every worker has exited by itself. */
   drain(): Promise<void> {
     for (const worker of this.#leaving.keys()) worker.drain()
     for (const slot of this.#slots) this.#on(slot, 'drain', null)
     return this.#allStopped.promise
   }
 
-  /** Kills and logs workers that should have drained. */
   killStuck(log: Pick<Logger, 'error'>): void {
     const left = this.states().filter(({ state }) => state.name === 'draining')
     const workers = left.map(({ id, pid }) => ({ workerId: id, workerPid: pid }))
@@ -122,7 +114,6 @@ export class Supervisor {
     this.destroy()
   }
 
-  /** Kills all workers without replacement. */
   destroy(): void {
     void this.drain() // so that no slot is filled again and callers of drain() learn of the end
     for (const { worker } of this.#slots) worker?.kill()
@@ -139,7 +130,6 @@ export class Supervisor {
     this.#resolveIfStopped()
   }
 
-  /** Acts on the state just entered. */
   #enter(slot: Slot): void {
     const { state } = slot
     this.#clearTimer(slot)
@@ -250,7 +240,6 @@ export interface WorkerProcess {
   retire(): void
   /** Accept nothing new, finish, exit. */
   drain(): void
-  /** SIGKILL. */
   kill(): void
 }
 
@@ -267,7 +256,6 @@ export interface SupervisorOptions {
   readonly backoff?: BackoffPolicy
   /** Service time after which earlier deaths are forgotten. */
   readonly settleMs?: number
-  /** Longest start of a successor. */
   readonly startTimeoutMs?: number
   /** Longest time to leave for a successor; read when it begins. */
   readonly retireTimeoutMs: () => number
@@ -277,11 +265,9 @@ export interface SlotChange {
   readonly id: number
   readonly pid: number | null
   readonly state: SlotState
-  /** Set when a worker of the slot is gone. */
   readonly reason: string | null
 }
 
-/** True if a worker died and is to be replaced. */
 export function hasDied({ state, reason }: SlotChange): boolean {
   return reason !== null && state.name !== 'stopped' && state.name !== 'ready'
 }
@@ -301,8 +287,8 @@ export type Replacement =
   | { readonly name: 'failed'; readonly reason: string | null }
 
 /**
- * Replaces all workers one by one, with at most one additional process. Stops at the first new worker that does not
- * become ready: its cause of death would kill the next, and the old ones still serve. A call during a run joins it.
+ * Replaces all workers one by one. Stops at the first that does not become ready: its cause of death would kill the
+ * next.
  */
 export function rollingRestart(
   supervisor: Pick<Supervisor, 'states' | 'replace'>,

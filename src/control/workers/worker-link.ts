@@ -21,11 +21,9 @@ export const LEAVING = {
 
 export interface WorkerLinkOptions {
   readonly id: number
-  /** Removed and added variables. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly events: WorkerEvents
   readonly onMessage: (message: FromWorker) => void
-  /** Text from its standard error. */
   readonly onStderr: (text: string) => void
   /** Beyond `DRAIN_TIMEOUT`, for streams of a worker that leaves for its successor. */
   readonly patienceMs: number
@@ -78,7 +76,6 @@ export class WorkerLink implements WorkerProcess {
     else this.kill()
   }
 
-  /** `reason` is reported with its exit. */
   kill(reason?: string): void {
     this.#killReason = reason ?? this.#killReason
     this.#worker?.process.kill('SIGKILL')
@@ -118,7 +115,6 @@ export class WorkerLink implements WorkerProcess {
   }
 }
 
-/** Longest wait for the last messages of an exited worker. */
 const LAST_WORDS_MS = 500
 
 function notStarted(cause: unknown): string {
@@ -131,10 +127,7 @@ function notStarted(cause: unknown): string {
  */
 const KEEPS_CODE = '--no-memory-reducer'
 
-/**
- * V8 would learn to allocate conversions in the old generation, which only full collections free: some processes took a
- * fifth more CPU for a conversation of 400 KB.
- */
+/** V8 would learn to allocate conversions in the old generation: some processes took a fifth more CPU for 400 KB. */
 const STARTS_YOUNG = '--no-allocation-site-pretenuring'
 
 /** Unwritten memory would hold earlier content: in a worker, words of other clients. Costs no measurable CPU. */
@@ -145,7 +138,6 @@ export interface ForkLog {
   readonly args: readonly string[]
 }
 
-/** Configures `cluster` for further forks. */
 export function setUpForks(workerEntry: string, { worker }: MemoryPlan, log: ForkLog): void {
   cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it
   cluster.setupPrimary({
