@@ -20,9 +20,7 @@ export interface AlertControlOptions {
   readonly log: Pick<Logger, 'info' | 'warn'>
 }
 
-/** Interval of checks of the plan and the sign-in's end. */
 const LOOK_MS = 600_000
-/** The sign-in is available by then. */
 const FIRST_LOOK_MS = 30_000
 
 export class AlertControl {

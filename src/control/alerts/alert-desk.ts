@@ -27,7 +27,6 @@ const RETRY_MS = [2_000, 15_000]
 const TIMEOUT_MS = 5_000
 /** Newer alerts are dropped; the log has them. */
 const MAX_WAITING = 100
-/** The oldest are forgotten first. */
 const MAX_TOLD = 1_000
 
 /** Sends alerts to `ALERT_WEBHOOK_URL`, each once, one by one. Nothing waits for it or fails with it. */
@@ -96,7 +95,6 @@ export class AlertDesk {
     })
   }
 
-  /** Never rejects. */
   async #tellAll(): Promise<void> {
     for (;;) {
       const next = this.#waiting.shift()
@@ -149,7 +147,6 @@ export class AlertDesk {
     this.#saving = this.#writeAfter(this.#saving)
   }
 
-  /** Never rejects. */
   async #writeAfter(before: Promise<void>): Promise<void> {
     await before
     const text = `${JSON.stringify({ told: [...this.#told] })}\n`

@@ -11,7 +11,6 @@ export interface Alert {
   /** Equal for what is told once: a limit in a period, or one stretch of trouble. */
   readonly id: string
   readonly text: string
-  /** `text` for programs. */
   readonly facts: JsonObject
 }
 
@@ -27,10 +26,8 @@ export type AlertType =
   | 'crash-loop'
   | 'usage-book'
 
-/** Percentages of a limit. */
 const STEPS = [100, 80] as const
 
-/** Highest step reached, or `null`. */
 function stepOf(used: number, limit: number): (typeof STEPS)[number] | null {
   return STEPS.find((step) => limit > 0 && used * 100 >= limit * step) ?? null
 }
@@ -122,7 +119,6 @@ interface ForecastContext {
   readonly now: number
 }
 
-/** Sent once a day. */
 export function driftAlert(record: PlanRecord, now: number): Alert | null {
   const day = dayOf(now)
   if (!isDrifting(record, day)) return null
@@ -177,7 +173,6 @@ export function signInAlert({ problem, ...news }: CredentialNews): Alert | null 
 
 const DAY_MS = 86_400_000
 
-/** Days before the end. */
 const ENDING_DAYS = 7
 
 /** For a sign-in that can be renewed only until `endsAt` (epoch ms). */
@@ -188,7 +183,6 @@ export function endingAlert(endsAt: number | null, now: number): Alert | null {
   return { type: 'sign-in-ending', id: `sign-in/ending/${endsAt}`, text, facts: { ends_at: day } }
 }
 
-/** Ids settled by a new token. */
 export const SIGN_IN_ALERTS = ['suspended', 'sign-in/failing', 'sign-in/dead'] as const
 
 export const CRASH_LOOP: Alert = {
