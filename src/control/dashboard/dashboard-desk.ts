@@ -15,7 +15,6 @@ import { singleFlight } from '../../shared/single-flight.ts'
 import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
 
 export interface DashboardSources {
-  /** Fresh, or as last reported. */
   readonly read: (isFresh: boolean) => Promise<ProcessReadings>
   readonly moment: () => Pick<
     Moment,
@@ -33,18 +32,13 @@ type Ended = Omit<EndedRequest, 'n'>
 /** Over all workers. A browser opens six to one address. */
 export const MAX_DASHBOARDS = 64
 const TICK_MS = 1_000
-/** Interval at which ended requests are sent together. */
 const REQUESTS_MS = 200
-/** Age up to which a reading is reused. */
 const FRESH_MS = 200
 const KEYS_MS = 2_000
 const QUOTA_MS = 60_000
 const MAX_REQUESTS = 100
 
-/**
- * Keeps the dashboard's data and writes events once for all pages. Without an open page it only adds a point every five
- * seconds and keeps the last requests.
- */
+/** Keeps the dashboard's data and writes events once for all pages. Without an open page it does little. */
 export class DashboardDesk {
   readonly #sources: DashboardSources
   /** Epoch ms. */
@@ -56,7 +50,6 @@ export class DashboardDesk {
   readonly #pages = new Map<string, number>()
   /** Oldest first. Bounded by MAX_REQUESTS. */
   readonly #requests: EndedRequest[] = []
-  /** Requests not yet sent. */
   #untold = 0
   #nextNumber = 1
   #failing: FailingRequests | null = null
@@ -103,7 +96,6 @@ export class DashboardDesk {
     this.#requestTimer ??= setTimeout(() => this.#tellRequests(), REQUESTS_MS).unref()
   }
 
-  /** The next request may succeed. */
   forgetFailing(): void {
     this.#failing = null
   }
@@ -128,7 +120,6 @@ export class DashboardDesk {
     this.#sources.send(member, { name: 'opened', requestId, pages: admitted, events })
   }
 
-  /** Default: all pages of a worker. */
   left(member: string, pages = Infinity): void {
     const left = (this.#pages.get(member) ?? 0) - pages
     if (left > 0) this.#pages.set(member, left)
@@ -161,7 +152,6 @@ export class DashboardDesk {
     }
   }
 
-  /** One reading at a time. */
   #look(isFresh: boolean): Promise<Look> {
     const last = this.#last
     if (last !== null && performance.now() - last.at < FRESH_MS) return Promise.resolve(last)
@@ -204,7 +194,6 @@ export class DashboardDesk {
     this.#tell(eventOf('tick', now) + this.#accountNews() + this.#keyNews(at, readings))
   }
 
-  /** Empty if nothing has changed. */
   #accountNews(): string {
     const event = eventOf('account', this.#sources.account(this.#quota))
     if (event === this.#toldAccount) return ''
@@ -221,7 +210,6 @@ export class DashboardDesk {
     return event
   }
 
-  /** Asks the upstream only while a page is open. */
   #askQuota(at: number): void {
     if (at < this.#quotaDueAt) return
     this.#quotaDueAt = at + QUOTA_MS

@@ -22,14 +22,12 @@ export class MetricReader {
     }
   }
 
-  /** Sum of matching series; 0 without one. */
   sum(name: string, fits: (labels: JsonObject) => boolean = () => true): number {
     let sum = 0
     for (const { value, labels } of this.#series(name)) if (fits(labels)) sum += value
     return sum
   }
 
-  /** `null` without a matching series. */
   max(name: string, fits: (labels: JsonObject) => boolean = () => true): number | null {
     let max: number | null = null
     for (const { value, labels } of this.#series(name)) {
@@ -38,7 +36,6 @@ export class MetricReader {
     return max
   }
 
-  /** Sums by the value of a label. */
   by(
     name: string,
     label: string,
@@ -64,7 +61,6 @@ export class MetricReader {
   }
 }
 
-/** Filter for `sum()` and `max()`. */
 export function withLabel(name: string, value: string): (labels: JsonObject) => boolean {
   return (labels) => labels[name] === value
 }
@@ -72,7 +68,6 @@ export function withLabel(name: string, value: string): (labels: JsonObject) => 
 /** Below this the system's clock is too coarse. */
 const MIN_CPU_MS = 900
 
-/** Computes cores in use from total CPU times. */
 export class CpuClock {
   /** Bounded by the processes that there are. */
   readonly #readings = new Map<string, { seconds: number; at: number; cores: number | null }>()

@@ -19,9 +19,7 @@ export interface AccountView {
   /** There is or will be a sign-in; otherwise clients bring their own keys. */
   readonly isExpected: boolean
   readonly endsAt: number | null
-  /** `null` without a source. */
   readonly loginHint: string | null
-  /** Set while requests that would cost extra are refused. */
   readonly planBar: PlanBar | null
   readonly outlook: PlanOutlook | null
 }
@@ -122,7 +120,6 @@ const CRASH_LOOPING = {
 
 const BOOK_TROUBLE = { code: 'GW_KEY_BOOK', until: null, bar: null } as const
 
-/** `at`: when the upstream reported it. */
 export function toQuota({ usage, problem }: UsageNews, at: number): Quota {
   if (usage === null) {
     const { code, message } = problem

@@ -16,18 +16,15 @@ import { type JsonObject, textMember } from '../../shared/json.ts'
 import { type MetricReader, withLabel } from './metric-reader.ts'
 
 export interface ProcessReadings {
-  /** All processes together, including dead ones. */
   readonly all: MetricReader
   readonly processes: readonly {
     readonly name: string
     readonly pid: number
-    /** `null` before its first report. */
     readonly metrics: MetricReader | null
     /** Cores in use. */
     readonly cpu: number | null
   }[]
   readonly budget: BudgetState
-  /** Slot of a budget member. */
   readonly nameOf: (member: string) => string
 }
 
@@ -204,7 +201,6 @@ function toThousandths(value: number): number {
   return Math.round(value * 1_000) / 1_000
 }
 
-/** Removes rounding errors of sums of micro-credits. */
 function toSixDecimals(value: number): number {
   return Math.round(value * 1_000_000) / 1_000_000
 }

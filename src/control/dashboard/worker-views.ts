@@ -3,7 +3,6 @@ import type { MetricsSnapshot } from '../../observe/snapshots.ts'
 /** A worker that has not answered by then is busy: its last report is used. */
 const PATIENCE_MS = 500
 
-/** Reports of workers while pages are open. */
 export class WorkerViews {
   readonly #ask: (requestId: number) => Iterable<string>
   /** Bounded by the workers that run. */
