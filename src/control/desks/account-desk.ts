@@ -70,7 +70,6 @@ export class AccountDesk {
     const { bar } = refusal
     const known = this.#standing.bars.find((one) => one.bar === bar && one.until > now)
     if (bar === 'suspicion') this.#countSuspicion(now, known !== undefined)
-    // Calls under way at the first refusal tell nothing new.
     if (known !== undefined) return
     const until = now + barMs(refusal, Math.max(0, this.#suspicions - 1))
     if (isWaitedFor(bar, until - now)) return this.#pause(refusal, until)

@@ -11,7 +11,6 @@ export interface ClusterMetricsOptions {
   readonly own: Pick<Metrics, 'snapshot'>
   /** Asks every worker for a snapshot; returns their members. */
   readonly ask: () => readonly string[]
-  /** All workers have answered: the primary's own metrics can be computed. */
   readonly onCollected?: () => void
 }
 
@@ -20,10 +19,7 @@ const PATIENCE_MS = 500
 /** Beyond this, snapshots of dead workers are merged. */
 const MAX_RETIRED = 16
 
-/**
- * Merges the metrics of all processes. Counts of dead workers stay, each once, so sums never fall; a worker's last
- * report may arrive after its exit and replaces the earlier one.
- */
+/** Merges the metrics of all processes. Dead workers' counts stay, each once, so sums never fall. */
 export class ClusterMetrics {
   readonly #options: ClusterMetricsOptions
   /** Bounded by the number of workers. */
@@ -37,7 +33,6 @@ export class ClusterMetrics {
   #isMerging = false
   /** Bounded by the number of workers. */
   #awaited: { readonly members: Set<string>; readonly onAll: () => void } | null = null
-  /** Resolves when every worker has answered or time is up. */
   readonly collect = singleFlight(() => this.#collect())
 
   constructor(options: ClusterMetricsOptions) {
@@ -54,7 +49,6 @@ export class ClusterMetrics {
     this.#noLongerAwaited(member)
   }
 
-  /** Keeps the worker's counts. Several may leave at once. */
   onLeft(member: string): void {
     this.#noLongerAwaited(member)
     this.#members.delete(member)
@@ -64,7 +58,6 @@ export class ClusterMetrics {
     if (this.#retired.length > MAX_RETIRED && !this.#isMerging) void this.#mergeRetired() // never rejects
   }
 
-  /** Prometheus' text format, with fresh figures. */
   async toText(): Promise<string> {
     await this.collect()
     this.#options.onCollected?.()
@@ -72,12 +65,10 @@ export class ClusterMetrics {
     return toPrometheusText([own, ...this.gone, ...this.#latest.values()])
   }
 
-  /** Dead workers. */
   get gone(): readonly MetricsSnapshot[] {
     return this.#retired.map(({ snapshot }) => snapshot)
   }
 
-  /** Running workers. */
   get members(): ReadonlyMap<string, MetricsSnapshot> {
     return this.#latest
   }
@@ -88,7 +79,6 @@ export class ClusterMetrics {
     if (at !== -1) this.#retired[at] = { member, snapshot: withoutGauges(snapshot) }
   }
 
-  /** Replaces only what was there before: others may leave meanwhile. */
   async #mergeRetired(): Promise<void> {
     this.#isMerging = true
     const before = [...this.#retired]

@@ -15,7 +15,6 @@ import { ProfileFinder } from './profile-finder.ts'
 
 export interface CredentialDeskOptions {
   readonly config: Config
-  /** `null` if clients bring their own keys. */
   readonly source: CredentialSource | null
   readonly call: JsonCall
   readonly log: Logger
@@ -32,7 +31,6 @@ type CredentialQuestion = Extract<
 /** Time that the first refresh may take before workers serve without it. */
 const START_PATIENCE_MS = 1000
 
-/** Turns the state of the sign-in into news for workers. */
 export class CredentialDesk {
   readonly #source: CredentialSource | null
   readonly #refresher: CredentialRefresher | null
@@ -60,8 +58,8 @@ export class CredentialDesk {
   }
 
   /**
-   * Resolves when the credential is known, or the first refresh takes too long.
-   * @throws {GatewayError} GW_CONFIG_INVALID if the source is unreadable.
+   * Resolves when the credential is known, or the first refresh takes too long. @throws {GatewayError}
+   * GW_CONFIG_INVALID
    */
   async start(): Promise<void> {
     if (this.#refresher === null) return
@@ -79,7 +77,6 @@ export class CredentialDesk {
     return this.news().snapshot
   }
 
-  /** There is or will be a sign-in. */
   get isExpected(): boolean {
     return this.#refresher !== null
   }
@@ -89,7 +86,6 @@ export class CredentialDesk {
     return this.#refresher?.registrationEndsAt ?? null
   }
 
-  /** `null` without a source. */
   get loginHint(): string | null {
     return this.#source?.loginHint ?? null
   }
@@ -102,8 +98,8 @@ export class CredentialDesk {
   }
 
   /**
-   * Resolves when a refused token was renewed, once for all reports, or could not be: see `news()`. After a temporary
-   * failure the token stays in use: one refusal does not prove that it is invalid.
+   * Resolves when a refused token was renewed or could not be: see `news()`. One refusal does not prove that it is
+   * invalid.
    */
   async refused(token: string): Promise<void> {
     await this.#refresher?.refused(token).catch(() => {}) // part of the news
@@ -119,7 +115,6 @@ export class CredentialDesk {
     }
   }
 
-  /** Never rejects. */
   onMessage(message: CredentialQuestion): Promise<void> {
     return message.type === 'credential.refused' ? this.refused(message.token) : this.wanted()
   }
@@ -134,7 +129,6 @@ export class CredentialDesk {
     this.#refresher?.suspended(token, reason)
   }
 
-  /** Tries a suspended sign-in again. */
   revive(): void {
     this.#refresher?.revive()
   }
@@ -173,7 +167,6 @@ export class CredentialDesk {
   }
 }
 
-/** Problems that a new sign-in solves. */
 const NEW_SIGN_IN: ReadonlySet<ErrorCode> = new Set([
   'GW_LOGIN_PENDING',
   'GW_UPSTREAM_AUTH',

@@ -19,9 +19,7 @@ export class KeyDesk {
   readonly #path: string
   readonly #options: KeyDeskOptions
   #book = NO_KEY_BOOK
-  /** `null` without a file. */
   #version: string | null = null
-  /** Version of the unreadable file already reported. */
   #failedVersion: string | null | undefined
   /** Bounded by the keys that it may hold. */
   #warnings: readonly string[] = []
@@ -52,8 +50,8 @@ export class KeyDesk {
   }
 
   /**
-   * Reads the file again. An unusable file changes nothing and is retried: it may be half written, reading may have
-   * failed (too many open files), and it may revoke a key.
+   * Reads the file again. An unusable file changes nothing and is retried: it may be half written, and may revoke a
+   * key.
    */
   async look(): Promise<void> {
     if (this.#isLooking) return

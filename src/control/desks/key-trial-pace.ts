@@ -18,7 +18,6 @@ export class KeyTrialPace {
     const now = this.#now()
     const isOver = (at: number): boolean => at <= now - MINUTE_MS
     while (this.#begun[0] !== undefined && isOver(this.#begun[0])) this.#begun.shift()
-    // The setting may have been lowered.
     const last = this.#begun.at(-this.#perMinute())
     if (last !== undefined) return last + MINUTE_MS - now
     this.#begun.push(now)

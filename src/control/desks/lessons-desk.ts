@@ -20,12 +20,10 @@ const MAX_FORMS = 64
 const DOUBT_FACTOR = 2.5
 /** Consecutive contradictions before the model list is doubted. */
 const DOUBTED_AFTER = 5
-/** Watched models; the first is forgotten beyond it. */
 const MAX_DOUBTS = 64
 
 export interface LessonsDeskOptions {
   readonly log: Logger
-  /** To all workers, including the one that reported it. */
   readonly tell: (learnt: Learnt) => void
 }
 
@@ -66,7 +64,6 @@ export class LessonsDesk {
     }
   }
 
-  /** For a new worker. */
   all(): readonly Learnt[] {
     return [
       ...[...this.#calibration.learnt()].map(

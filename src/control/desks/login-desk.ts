@@ -17,15 +17,11 @@ export interface LoginDeskOptions {
   readonly clock?: Pick<WallClock, 'now' | 'sleep'>
 }
 
-/** Minimum time between two codes. */
 const MIN_PAUSE_MS = 1000
 const FIRST_PAUSE_MS = 5000
 const MAX_PAUSE_MS = 300_000
 
-/**
- * Signs in through the log (`LOGIN_ON_START`): shows a link and a code, and new ones after they expire. The sign-in is
- * stored like that of `kiro-gateway login`.
- */
+/** Signs in through the log (`LOGIN_ON_START`): shows a link and a code, and new ones after they expire. */
 export class LoginDesk {
   readonly #options: LoginDeskOptions
   #attempt: { readonly ended: Promise<void>; readonly abort: AbortController } | null = null

@@ -17,10 +17,7 @@ export interface ModelCatalogueOptions {
 const REFRESH_MS = 3_600_000
 const RETRY_MS = 60_000
 
-/**
- * The upstream's models, fetched at the start, then hourly. While unavailable, the last list stays, at first the
- * built-in one.
- */
+/** The upstream's models, fetched hourly. While unavailable, the last list stays, at first the built-in one. */
 export class ModelCatalogue {
   readonly #options: ModelCatalogueOptions
   readonly #abort = new AbortController()
@@ -36,7 +33,6 @@ export class ModelCatalogue {
     return this.#catalogue
   }
 
-  /** Resolves after the first attempt, whatever came of it. */
   async start(): Promise<void> {
     const { log, onChange } = this.#options
     let nextMs = REFRESH_MS

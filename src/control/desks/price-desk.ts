@@ -3,13 +3,10 @@ import { type PriceLessons, PriceTable } from '../../keys/prices.ts'
 
 export interface PriceDeskOptions {
   readonly tell: (lessons: PriceLessons) => void
-  /** Stores them. */
   readonly keep: (lessons: PriceLessons) => void
 }
 
-/** Delay before a changed price is sent again. */
 const TELL_MS = 500
-/** Lessons per model and size sent at once. */
 const EAGER_LESSONS = 3
 
 /** Prices learnt by any worker, shared by all and kept over restarts. */

@@ -23,8 +23,8 @@ export interface ProfileFinderOptions {
 const CALL_TIMEOUT_MS = 10_000
 
 /**
- * Finds what sign-ins lack: the profile ARN of organisations (IdC and external identity providers), without which the
- * upstream refuses every request (kiro-protocol §3.9, E4), and the region of API keys (§1.4).
+ * Finds organisations' profile ARN, required for every request (kiro-protocol §3.9, E4), and the region of API keys
+ * (§1.4).
  */
 export class ProfileFinder {
   readonly #options: ProfileFinderOptions
@@ -46,7 +46,6 @@ export class ProfileFinder {
     return profileArn === null && (authType === 'idc' || authType === 'external-idp')
   }
 
-  /** Adds the ARN and its region as far as known. */
   complete(snapshot: CredentialSnapshot): CredentialSnapshot {
     const apiRegion = this.#regions.get(snapshot.id)
     if (apiRegion !== undefined && this.#needsRegion(snapshot)) return { ...snapshot, apiRegion }

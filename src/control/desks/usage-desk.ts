@@ -32,7 +32,6 @@ export interface AgedUsage {
 /** Returns another gateway's answer of the last `FRESH_MS`, else calls `ask`. Rejects as that does. */
 export type UsageSharing = (ask: () => Promise<AccountUsage>) => Promise<AgedUsage>
 
-/** Usage of the account, fetched once for concurrent callers. */
 export class UsageDesk {
   readonly #options: UsageDeskOptions
   readonly #abort = new AbortController()
@@ -41,7 +40,6 @@ export class UsageDesk {
     readonly at: number
     readonly token: string | null
   } | null = null
-  /** Token of the last question: another one may belong to another account. */
   #token: string | null = null
   readonly #askOnce = singleFlight(() => this.#ask())
   #nextAskAt = 0
@@ -97,7 +95,6 @@ export class UsageDesk {
     }
   }
 
-  /** Another token is in use by now. */
   #isOther(token: string | null): boolean {
     const current = this.#options.credentials.news().snapshot?.token ?? null
     return current !== null && current !== token
