@@ -4,7 +4,6 @@ import type { Logger } from '../../observe/logger.ts'
 import { instantNow } from '../../shared/elapsed.ts'
 
 export interface FleetAskerOptions {
-  /** `null` before there is one. */
   readonly engine: () => FleetEngine | null
   /** Stores what the next process of this replica must know. Rejects if the disk fails. */
   readonly remember: (core: FleetCore) => Promise<void>
@@ -12,7 +11,6 @@ export interface FleetAskerOptions {
   readonly log: Pick<Logger, 'debug' | 'error'>
 }
 
-/** Puts the core's questions to Valkey. */
 export class FleetAsker {
   readonly #options: FleetAskerOptions
   #isUnwritten = false
@@ -22,8 +20,7 @@ export class FleetAsker {
   }
 
   /**
-   * Resolves when the core has the answer, or knows that there is none, and the disk has what was learnt. Never
-   * rejects.
+   * Resolves when the core has an answer or knows that there is none, and the disk has what was learnt. Never rejects.
    */
   async ask(core: FleetCore, question: FleetQuestion): Promise<void> {
     let answer: FleetAnswer

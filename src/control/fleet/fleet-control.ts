@@ -33,7 +33,6 @@ export interface FleetControlOptions {
   readonly knows: UpstreamKnowledge
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
-  /** `null` without a sign-in of its own. */
   readonly source: CredentialSource | null
   /** Called before `start()` has resolved. */
   readonly shareSignIn: (signIn: FleetSignIn) => void
@@ -49,10 +48,7 @@ const UNHEARD_GOODBYE_MS = 250
 /** Beyond DRAIN_TIMEOUT, for remains of earlier processes. */
 const PREDECESSOR_MS = 10_000
 
-/**
- * Membership in a fleet: asks Valkey what the core wants to know, and makes the ledger follow. Until the fleet grants
- * something there is nothing to use.
- */
+/** Membership in a fleet: asks Valkey what the core wants to know, and makes the ledger follow. */
 export class FleetControl {
   readonly figures: FleetFigures
   readonly #options: FleetControlOptions
@@ -220,7 +216,6 @@ export class FleetControl {
     this.#folder?.close()
   }
 
-  /** Once per turn of the event loop. */
   #lookSoon(): void {
     if (this.#isLooking) return
     this.#isLooking = true

@@ -8,10 +8,8 @@ import type { FleetStanding, OwnStanding } from '../../shared/fleet-standing.ts'
 export interface FleetFiguresOptions {
   readonly name: string
   readonly member: string
-  /** `null` if unknown. */
   readonly holder: () => string | null
   readonly unshared: () => readonly string[]
-  /** `null` before there is an engine. */
   readonly counts: () => EngineCounts | null
 }
 

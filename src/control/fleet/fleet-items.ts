@@ -22,7 +22,6 @@ export interface FleetItemsOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
   readonly folder: string
-  /** Unique in the fleet. */
   readonly member: string
   /** `maxBytes`: of this gateway, in Valkey. */
   readonly limits: () => { readonly maxBytes: number; readonly maxAgeMs: number }
@@ -35,16 +34,13 @@ export interface FleetItemsOptions {
 export const MAX_SHARED_BYTES = 512 * 1024
 /** Parallel reads from Valkey; each takes some megabytes for a moment. */
 const MAX_READS = 2
-/** Longest wait of a worker. */
 const PATIENCE_MS = 3_000
-/** Waiting questions of workers. */
 const MAX_QUESTIONS = 64
 const RETRY_MS = 1_000
 
 /**
- * Shares stored answers of a fleet: seals what workers have written and puts it into Valkey soon after the answer;
- * looks there for what they miss and writes it beside their own. Involves only files and Valkey, and only stored or
- * referenced answers.
+ * Shares stored answers of a fleet through Valkey: seals workers' files soon after the answer, and fetches missing
+ * ones.
  */
 export class FleetItems {
   readonly #options: FleetItemsOptions
@@ -52,7 +48,6 @@ export class FleetItems {
   readonly #owner: string
   readonly #waiting = new ItemLine()
   #pages: ItemPages | null = null
-  /** Valkey's run that has them. */
   #run = ''
   /** Unfinished steps. Bounded by what waits. */
   readonly #begun = new Map<string, ItemStep>()
@@ -76,7 +71,6 @@ export class FleetItems {
     this.#owner = createHash('sha256').update(options.member).digest('hex').slice(0, 16)
   }
 
-  /** Starts to listen to workers. */
   listen(): void {
     cluster.on('message', this.#onMessage)
   }
@@ -95,7 +89,6 @@ export class FleetItems {
     }
   }
 
-  /** Shares the file of this name. */
   share(name: string): void {
     const givenUp = this.#waiting.add(name)
     if (givenUp !== null) this.#begun.delete(givenUp)
@@ -317,7 +310,6 @@ export class FleetItems {
     return `items.${this.#owner}.${place}`
   }
 
-  /** Once, until it works again. */
   #warn(facts: object, message: string): void {
     if (this.#isWarned) return
     this.#isWarned = true

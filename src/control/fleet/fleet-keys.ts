@@ -26,7 +26,6 @@ export interface FleetKeysOptions {
   readonly stateDir: string
   /** The file of keys has changed. */
   readonly onWritten: () => Promise<void>
-  /** Called when `problem` has changed. */
   readonly onChange: () => void
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   readonly pollMs?: number
@@ -34,12 +33,9 @@ export interface FleetKeysOptions {
 
 const RECORD = 'keys'
 const SEALED_FOR = 'v1|keys'
-/** Interval of checks, each one system call. */
 const POLL_MS = 200
 const RETRY_MS = 1_000
-/** Others may change the record at the same time. */
 const MAX_TRIES = 20
-/** Another process may be changing the file. */
 const FILE_PATIENCE_MS = 5_000
 const MAX_BYTES = 8 * 1024 * 1024
 
@@ -219,7 +215,6 @@ function packed(text: string): string {
   return deflateRawSync(text).toString('base64')
 }
 
-/** '' if not packed. */
 function unpacked(text: string): string {
   try {
     const bytes = Buffer.from(text, 'base64')

@@ -14,10 +14,7 @@ export interface FleetLedgerOptions {
 /** Entitled gateways wait like a request of this age. */
 const FIRST_OF_ALL = { key: 'other gateways', at: 0, served: 0 } as const
 
-/**
- * The fleet as a member of this gateway's ledger: it waits for what other gateways need, and takes granted permits out
- * of the budget.
- */
+/** The fleet as a member of this gateway's ledger: what it is granted leaves the budget, for other gateways. */
 export class FleetLedger {
   readonly #options: FleetLedgerOptions
   #size = 0
@@ -38,14 +35,12 @@ export class FleetLedger {
     options.budget.govern(governor)
   }
 
-  /** Connections that this gateway may have. */
   setSize(size: number): void {
     if (size === this.#size) return
     this.#size = size
     this.#options.budget.adapt()
   }
 
-  /** Gateways that divide the pace. */
   setReplicas(replicas: number): void {
     if (replicas === this.#replicas) return
     this.#replicas = replicas
@@ -63,7 +58,6 @@ export class FleetLedger {
     return this.#options.budget.state().waiting
   }
 
-  /** All sockets are gone. */
   get isEmpty(): boolean {
     return this.#options.budget.leased === 0
   }

@@ -27,7 +27,6 @@ export interface FleetLimitOptions {
   readonly desk: Pick<AllowanceDesk, 'stateOf' | 'setAway'>
   readonly member: string
   readonly replicas: number
-  /** Current process as a member; `null` while it is none. */
   readonly self: () => LimitSelf | null
   /** True for an earlier process of this folder, whose use is known here. */
   readonly isOurs: (inc: string) => boolean
@@ -44,8 +43,7 @@ export interface FleetLimitOptions {
 const [MINUTE_TTL_MS, TTL_MS] = [180_000, 40 * 86_400_000]
 
 /**
- * This gateway's share in one limit of a named key: limits the ledger, requests what is lacking, gives up what is
- * unneeded. While all have enough there are no messages. Does what `nextLimit()` decides.
+ * This gateway's share in one limit of a named key. While all have enough there are no messages. `nextLimit()` decides.
  */
 export class FleetLimit {
   readonly #options: FleetLimitOptions
@@ -68,7 +66,6 @@ export class FleetLimit {
     return withheldIn(this.#state, limit, this.#view())
   }
 
-  /** The record may have changed. */
   onNews(): void {
     this.#note({ type: 'news' })
     this.look()

@@ -16,7 +16,6 @@ export interface FleetLimitsOptions {
   readonly replicas: number
   /** This process as a member, and the last register. */
   readonly standing: () => { readonly inc: string; readonly state: FleetState | null }
-  /** Processes of this folder. */
   readonly incs: () => readonly string[]
   readonly log: Pick<Logger, 'warn'>
 }
@@ -115,10 +114,7 @@ export class FleetLimits implements LimitGovernor {
     return { inc, era: state.era, rev: state.rev }
   }
 
-  /**
-   * True if the register is newer than the seat, complete, and without the process: it has ended, or let go of
-   * everything.
-   */
+  /** True if the register is newer than the seat, complete, and without the process: it has let go of everything. */
   #isGone({ inc, era, rev }: LimitSeat): boolean {
     const { state } = this.#options.standing()
     if (state === null || state.phase !== 'open' || inc in state.members) return false
@@ -128,7 +124,6 @@ export class FleetLimits implements LimitGovernor {
 
 const KINDS = /^limit\.([\w-]{1,64})\.(here\.)?(credits|requests|streams)$/
 
-/** `null` if the record is not of a limit. */
 function limitOf(record: string): AllowanceName | null {
   const [, key, here, kind] = KINDS.exec(record) ?? []
   if (key === undefined) return null

@@ -9,7 +9,6 @@ export interface FleetNoticesOptions {
   readonly own: () => { readonly max: number; readonly replicas: number }
 }
 
-/** Time without Valkey until the log asks for attention. */
 const ALARM_MS = 10_000
 
 /** Logs changes of a fleet. */

@@ -3,7 +3,6 @@ import type { FleetRefusal } from '../../fleet/fleet-news.ts'
 import { MAX_MEMBERS } from '../../fleet/fleet-state.ts'
 import type { Instant } from '../../shared/elapsed.ts'
 
-/** `null` if requests can be served. */
 export function fleetProblem(core: FleetCore, now: Instant): string | null {
   const stage = core.stage(now)
   const { state } = core
@@ -25,7 +24,6 @@ export function fleetProblem(core: FleetCore, now: Instant): string | null {
   return null
 }
 
-/** Messages for the operator. */
 export const REFUSALS: Readonly<Record<FleetRefusal, string>> = {
   newer: 'The fleet runs a newer version of this program. Update this gateway.',
   foreign:

@@ -14,7 +14,6 @@ export interface FleetSharesOptions
   readonly records: FleetRecords
   readonly seal: FleetSeal
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
-  /** Called when `problem` has changed. */
   readonly onChange: () => void
   readonly log: Logger
 }
@@ -54,7 +53,6 @@ export class FleetShares {
     await this.#keys.start()
   }
 
-  /** Why no request may be served yet. */
   get problem(): string | null {
     return this.#keys.problem
   }

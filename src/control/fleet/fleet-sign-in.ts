@@ -31,7 +31,6 @@ export interface FleetMembership
 
 export interface SignInClock {
   instant(): Instant
-  /** The result cancels. */
   after(delayMs: number, run: () => void): () => void
 }
 
@@ -42,7 +41,6 @@ type OurTokens = SharedTokens & { readonly isOurs: boolean }
 const PATIENCE_MS = 20_000
 /** The fleet has no signal for being complete. */
 const SETTLING_LOOK_MS = 500
-/** Interval of retries while Valkey has not taken a message. */
 const AGAIN_MS = 1_000
 const LONGEST_WAIT_S = 30
 
@@ -51,7 +49,6 @@ export class FleetSignIn implements SharedSignIn {
   readonly #options: FleetSignInOptions
   readonly #book: SignInBook
   readonly #bell: NewsBell
-  /** One step at a time. */
   #queue: Promise<unknown> = Promise.resolve()
   #cancelRetry: (() => void) | null = null
   /** A pending look covers all news until it begins. */
@@ -87,7 +84,6 @@ export class FleetSignIn implements SharedSignIn {
     return signIn
   }
 
-  /** `null` before the first sign-in. */
   get facts(): SignInFacts | null {
     return this.#book.state.own
   }
@@ -289,7 +285,6 @@ class NewsBell {
     for (const wake of this.#waiting) wake()
   }
 
-  /** Resolves at a ring, after `longestMs`, or when the signal aborts. */
   rung(longestMs: number, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const cancel = Number.isFinite(longestMs) ? this.#clock.after(longestMs, resolve) : () => {}

@@ -3,10 +3,7 @@ import { OwnerSums } from '../../shared/owner-sums.ts'
 
 /** Beyond this, the oldest names of the owners with the most are dropped. */
 const MAX_WAITING = 1_024
-/**
- * After this many consecutive failures others go first; after as many again it is dropped if another succeeded
- * meanwhile.
- */
+/** Failures in a row after which others go first; after as many again it is dropped if another succeeded meanwhile. */
 const TRIES = 5
 
 interface Trouble {
@@ -15,10 +12,7 @@ interface Trouble {
   readonly doneBefore: number
 }
 
-/**
- * Stored answers to be shared, oldest first. A failing one holds up others only briefly: they show whether it or Valkey
- * is at fault.
- */
+/** Stored answers to be shared, oldest first. A failing one holds up others only briefly. */
 export class ItemLine {
   /** Bounded by MAX_WAITING. */
   readonly #waiting = new Map<string, Trouble | null>()

@@ -16,7 +16,6 @@ import {
 } from './verdicts.ts'
 
 export interface SharedAccountOptions {
-  /** Id of this process. */
   readonly id: string
   readonly account: Pick<AccountControl, 'adopt' | 'forWorker' | 'revive' | 'suspend'>
   readonly hub: Pick<SharedRecords, 'add'>
@@ -24,7 +23,6 @@ export interface SharedAccountOptions {
   readonly now?: () => number
   /** Epoch ms. */
   readonly wallNow?: () => number
-  /** From 0 to 1. */
   readonly random?: () => number
 }
 
@@ -37,10 +35,7 @@ const SUSPENDED_MS = 366 * 86_400_000
 /** Smaller differences between times taken at different moments are ignored. */
 const SAME_MS = 1_000
 
-/**
- * Shares the upstream's verdicts on the account in a fleet: what one gateway hears, or finds to be over, holds for all.
- * A starting gateway heeds what it finds, except a suspension, which it tests once.
- */
+/** Shares verdicts on the account in a fleet: each holds for all. A starting gateway tests a suspension once. */
 export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListener {
   readonly name = 'account'
   readonly gapMs = 0
@@ -212,7 +207,6 @@ function barIn({ bars }: AccountStanding, bar: Subject): AccountBar | undefined 
   return bars.find((one) => one.bar === bar)
 }
 
-/** Distinguishes sign-ins without revealing them. */
 function hashOf(token: string): string {
   return createHash('sha256').update(`kiro-gateway account ${token}`).digest('base64url')
 }

@@ -3,7 +3,6 @@ import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { Logger } from '../../observe/logger.ts'
 
-/** Value of a record, and its age by Valkey's clock. */
 export interface FoundValue<V> {
   readonly value: V
   readonly ageMs: number
@@ -16,7 +15,6 @@ export interface SharedValue<V> {
   readonly parse: (text: string) => V | null
   /** Returns the value to write instead; `null` to keep it. Called again after every change. */
   readonly next: (found: FoundValue<V> | null) => V | null
-  /** Called for values of other gateways. */
   readonly onFound: (found: FoundValue<V>) => void
   /** Ms until the value is worthless; `null` for never. */
   readonly ttlMs?: (value: V) => number | null
@@ -33,7 +31,6 @@ export interface SharedRecordsOptions {
   readonly paceMs: number
   /** Monotonic ms. */
   readonly now?: () => number
-  /** From 0 to 1. */
   readonly random?: () => number
 }
 
@@ -41,12 +38,11 @@ export interface SharedRecordsOptions {
 const BURST = 6
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 8_000
-/** Wait after another gateway changed the same record. */
 const CONFLICT_MS = 40
 
 /**
- * Keeps this replica's shared values and Valkey equal, with few commands, one at a time; values added first have
- * priority. Without Valkey nothing happens; changes are sent when it is back.
+ * Keeps this replica's shared values and Valkey equal, with few commands. Without Valkey, changes are sent when it is
+ * back.
  */
 export class SharedRecords {
   readonly #options: SharedRecordsOptions
@@ -82,7 +78,6 @@ export class SharedRecords {
     }
   }
 
-  /** Resolves when everything is sent, or time is up. */
   async settle(patienceMs: number): Promise<void> {
     const deadline = this.#now() + patienceMs
     const isDue = (one: SharedRecord): boolean => one.dueAt() <= deadline
@@ -144,7 +139,6 @@ interface RecordMeans extends Pick<SharedRecordsOptions, 'records' | 'seal' | 'l
   readonly now: () => number
 }
 
-/** Hides the type of the value. */
 function createRecord<V>(value: SharedValue<V>, means: RecordMeans): SharedRecord {
   return new OneRecord(value, means)
 }

@@ -3,7 +3,6 @@ import type { PlanControl } from '../plan-control.ts'
 import type { OtherSum } from '../plan/plan-record.ts'
 import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
 
-/** Recorded by one process of a gateway. */
 interface RecordedSum extends OtherSum {
   /** Epoch ms by its own clock: the oldest are dropped first. */
   readonly at: number
@@ -23,7 +22,6 @@ export interface SharedSumsOptions {
 
 const MAX_PROCESSES = 64
 const MAX_NAME_CHARS = 128
-/** Credits within this time are sent together. */
 const GAP_MS = 5_000
 
 /** Sums recorded by the gateways of a fleet: each compares the account's figure with their total. */

@@ -67,7 +67,6 @@ function readTokens(file: JsonObject): SignInTokens | null {
   }
 }
 
-/** `undefined` if invalid. */
 function readClient(value: unknown): OidcClient | null | undefined {
   if (value === null) return null
   const { clientId, clientSecret, expiresAt } = asJsonObject(value) ?? {}
@@ -116,13 +115,11 @@ export class SignInOverlay {
   readonly path: string
   readonly #dir: string
 
-  /** `source` names the record. */
   constructor(stateDir: string, source: string) {
     this.#dir = join(stateDir, 'credentials')
     this.path = join(this.#dir, `fleet.${source}.json`)
   }
 
-  /** `null` if missing or damaged. */
   async load(): Promise<KeptSignIn | null> {
     const bytes = await readPrivateFile(this.path, MAX_FILE_BYTES).catch(() => null)
     const file = bytes === null ? null : parseJsonObject(bytes.toString())

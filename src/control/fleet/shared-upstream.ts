@@ -38,7 +38,6 @@ export class SharedUpstream {
     new SharedSums({ name, id, plan, hub }).start()
   }
 
-  /** Sends what is left within `patienceMs`. */
   async close(patienceMs: number): Promise<void> {
     await this.#hub.settle(patienceMs)
     this.#hub.close()

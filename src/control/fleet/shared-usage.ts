@@ -18,12 +18,11 @@ const LOOK_MS = 250
 const MAX_ALLOWANCES = 64
 const MAX_WORD_CHARS = 256
 
-/** A pending or answered question. */
 type Shared = { readonly isAsked: true } | { readonly usage: AccountUsage }
 
 /**
- * Has one gateway read the account's usage for all within `FRESH_MS`. A gateway that cannot reach Valkey, or has waited
- * long enough, reads it itself.
+ * One gateway reads the account's usage for all within `FRESH_MS`; without Valkey, or after a long wait, each for
+ * itself.
  */
 export function shareUsage(options: SharedUsageOptions): UsageSharing {
   return async (ask) => {

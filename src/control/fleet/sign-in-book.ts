@@ -39,19 +39,14 @@ export interface SignInBookOptions {
   readonly self: string
   /** Name of the record; equal for all gateways that share the sign-in. */
   readonly source: string
-  /** True if no gateway of the fleet is missing. */
   readonly isOpen: () => boolean
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   readonly now: () => Instant
 }
 
-/** Others may write at the same time. */
 const MAX_TRIES = 12
 
-/**
- * This gateway's knowledge of the fleet's sign-in with its tokens: reads it from Valkey, keeps it in the overlay, and
- * writes back what is missing. One call at a time.
- */
+/** This gateway's knowledge of the fleet's sign-in: read from Valkey, kept in the overlay. One call at a time. */
 export class SignInBook {
   readonly #options: SignInBookOptions
   #state: RefreshState
@@ -59,7 +54,6 @@ export class SignInBook {
   /** Last content of the own files. */
   #files: StoredCredential | null = null
   #isUnsaved = false
-  /** Last log line, to avoid repeats. */
   #said = ''
 
   private constructor(options: SignInBookOptions, kept: KeptSignIn | null) {
@@ -69,7 +63,6 @@ export class SignInBook {
     this.#tokens = kept?.tokens ?? null
   }
 
-  /** Starts with what an earlier process has kept. */
   static async open(options: SignInBookOptions): Promise<SignInBook> {
     return new SignInBook(options, await options.overlay.load())
   }
@@ -172,7 +165,6 @@ export class SignInBook {
     say()
   }
 
-  /** Returns true if Valkey knows everything. */
   async #tellEngine(): Promise<boolean> {
     const fresh = newSignIn(this.#state, this.#proofOfFiles())
     if (fresh !== null) {

@@ -12,7 +12,6 @@ import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 export type Subject = Bar | 'pause' | 'suspended'
 
 export interface AccountVerdict {
-  /** Grows with each news of the subject. */
   readonly n: number
   /** Gateway; decides between two at once. */
   readonly by: string
@@ -23,7 +22,6 @@ export interface AccountVerdict {
   readonly message: ''
   /** Hash of the sign-in; '' if it is about the account. */
   readonly of: string
-  /** Consecutive occurrences. */
   readonly times: number
 }
 

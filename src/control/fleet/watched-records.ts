@@ -7,7 +7,6 @@ import type {
 
 export interface WatchedRecordsOptions {
   readonly records: FleetRecords
-  /** Called when something begins or ceases to fail lastingly. */
   readonly onChange?: () => void
   /** Monotonic ms. */
   readonly now?: () => number
