@@ -33,20 +33,16 @@ type AccountMessage = Extract<
 /** The upstream is asked no more often than this for metrics. */
 const USAGE_AGE_MS = 300_000
 
-/** Receives what other gateways with the account should know. */
 export interface AccountListener {
   onStanding(standing: AccountStanding, suspicions: number): void
   onSuspended(token: string): void
   onSignIn(news: CredentialNews): void
-  /** The operator wants everything asked again. */
   onForgiven(): void
-  /** The upstream has answered a request. */
   onAnswered(): void
 }
 
 export interface AccountControlOptions {
   readonly config: Config
-  /** `null` if clients bring their own keys and nothing else is served. */
   readonly source: CredentialSource | null
   readonly call: JsonCall
   readonly log: Logger
@@ -54,12 +50,10 @@ export interface AccountControlOptions {
   readonly onUnusable: (cause: unknown) => void
   /** Called before the workers are told. */
   readonly onSignIn: (news: CredentialNews) => void
-  /** Called with each usage figure, whichever part asked. */
   readonly onUsage: (aged: AgedUsage) => void
   readonly tell: (message: ToWorker) => void
 }
 
-/** The gateway's own account: sign-in, models, usage and standing. */
 export class AccountControl {
   readonly #credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
@@ -106,12 +100,10 @@ export class AccountControl {
     this.#usage.share(usage)
   }
 
-  /** Another gateway has heard this. */
   adopt(standing: AccountStanding, suspicions: number): void {
     this.#desk.adopt(standing, suspicions)
   }
 
-  /** Another gateway was told so. */
   suspend(token: string): void {
     this.#credentials.suspended(token, 'said to another gateway')
   }
@@ -165,7 +157,6 @@ export class AccountControl {
     return this.#catalogue.current.models
   }
 
-  /** Usage is read in the background for a later scrape. */
   noteMetrics(metrics: Metrics): void {
     const { signInUsable, signInEnds, accountBars, accountCredits } = metrics
     signInUsable.set(this.#credentials.news().snapshot === null ? 0 : 1)
@@ -189,7 +180,6 @@ export class AccountControl {
     return this.#credentials.endsAt
   }
 
-  /** `null` without a source. */
   get loginHint(): string | null {
     return this.#credentials.loginHint
   }

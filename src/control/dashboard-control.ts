@@ -32,18 +32,14 @@ export interface DashboardControlOptions {
   readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
   readonly isSimulated: boolean
   readonly log: Pick<Logger, 'error'>
-  /** By member. */
   readonly links: ReadonlyMap<string, Pick<WorkerLink, 'id' | 'pid' | 'startedAt' | 'send'>>
   readonly budget: () => BudgetState
   readonly nameOf: (member: string) => string
   readonly status: () => ClusterStatus
   readonly parts: () => DashboardParts
-  /** The primary's, by SHOWN_METRICS. */
   readonly own: () => Promise<MetricsSnapshot>
-  /** `null` without a fleet. */
   readonly fleet: () => Pick<FleetView, 'standing' | 'own'> | null
   readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
-  /** Memory of all processes, and its source. */
   readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
 }
 
@@ -83,7 +79,6 @@ export class DashboardControl {
     })
   }
 
-  /** Follows the settings. Never rejects. */
   async adapt(): Promise<void> {
     const isOn = this.#options.config().observe.dashboard === 'on'
     if (isOn === (this.#desk !== null) || this.#isClosed) return

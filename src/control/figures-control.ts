@@ -22,7 +22,6 @@ type FigureMessage = Extract<
 >
 
 export interface FiguresControlOptions {
-  /** By member. */
   readonly links: ReadonlyMap<string, WorkerLink>
   readonly budget: () => BudgetState
   readonly parts: () => DashboardParts & { readonly lane: Pick<ControlLane, 'noteMetrics'> }
@@ -40,10 +39,8 @@ interface MemoryUsed {
 
 /** Reading takes a millisecond, twice a second while a dashboard is open. */
 const MEMORY_MS = 2_000
-/** Counts unlisted models. */
 const OTHER = 'other'
 
-/** Everything in the primary that counts: own metrics, requests of all workers, and the dashboard. */
 export class FiguresControl {
   readonly own = new Metrics()
   readonly dashboard: DashboardControl
@@ -51,7 +48,6 @@ export class FiguresControl {
   readonly #metrics: ClusterMetrics
   readonly #turns = new TurnCounts(this.own)
   #fleet: FleetView | null = null
-  /** `at` is `performance.now()`. */
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 
   constructor(options: FiguresControlOptions) {
@@ -106,7 +102,6 @@ export class FiguresControl {
     }
   }
 
-  /** Each request is counted once. */
   onRows(rows: readonly UsageRow[]): void {
     const { account } = this.#options.parts()
     account.onRows(rows)
@@ -128,7 +123,6 @@ export class FiguresControl {
     return new MetricReader(this.#metrics.members.values()).sum('kiro_gateway_requests_in_flight')
   }
 
-  /** Collects reports of all workers. Never rejects. */
   collect(): Promise<void> {
     return this.#metrics.collect()
   }
@@ -206,5 +200,4 @@ function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | nul
   }
 }
 
-/** Before the upstream is asked. */
 const BEFORE_ASKING: readonly string[] = ['read', 'transform', 'key', 'pause', 'pace', 'queue']

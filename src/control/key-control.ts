@@ -40,7 +40,6 @@ export interface KeyControlOptions {
   /** Called once per completed request. */
   readonly onRows: (rows: readonly UsageRow[]) => void
   readonly onLost: (requests: number) => void
-  /** Called when `bookProblem` may have changed. */
   readonly onBook: () => void
   readonly onChange: (book: KeyBook) => void
   readonly tellPrice: (lessons: PriceLessons) => void
@@ -50,7 +49,6 @@ const MAX_NAMED = 5
 
 const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
-/** Everything about keys in the primary: identity, limits and usage. */
 export class KeyControl {
   readonly #book: UsageBook
   readonly allowances: AllowanceDesk
@@ -114,7 +112,6 @@ export class KeyControl {
     return this.#desk.book
   }
 
-  /** `null` while there is none. */
   get bookProblem(): string | null {
     const { problem } = this.#book
     if (problem !== null) {
@@ -137,12 +134,10 @@ export class KeyControl {
     await this.#book.start() // what the keys have used is known before a worker asks
   }
 
-  /** Reads a changed file of keys. Never rejects. */
   look(): Promise<void> {
     return this.#desk.look()
   }
 
-  /** For a new worker. */
   prices(): readonly PriceLessons[] {
     return this.#prices.all()
   }
@@ -192,7 +187,6 @@ export class KeyControl {
     this.#onLost(requests)
   }
 
-  /** None if there are no keys. */
   noteMetrics(metrics: Metrics): void {
     const { keys, isKeyRequired } = this.book
     if (!isKeyRequired) return
@@ -253,7 +247,6 @@ export class KeyControl {
     return this.#heard
   }
 
-  /** One key, or all that are active or were used lately. */
   async #usageOf(key: string | null): Promise<readonly KeyUsage[]> {
     const { today, month } = await this.#recentSums()
     const one = this.#byId.get(key ?? '')
@@ -300,7 +293,6 @@ export class KeyControl {
     this.#counts.keep((key) => known.has(key))
   }
 
-  /** Raises alerts for keys that have just used something. */
   #lookAtLimits(rows: readonly UsageRow[]): void {
     for (const id of new Set(rows.map((row) => row.key))) {
       const key = this.#byId.get(id)
@@ -311,14 +303,12 @@ export class KeyControl {
     }
   }
 
-  /** `null` without a limit of credits. */
   creditsOf({ id, credits }: NamedKey): KeyCredits | null {
     const standing = this.allowances.creditsOf(id)
     return standing === null || credits === null ? null : { ...standing, period: credits.period }
   }
 }
 
-/** Age up to which workers' reports are reused. */
 const HEAR_MS = 100
 /** Shortest interval between readings of sums, and as a multiple of the time that reading takes. */
 const FRESH_MS = 1_000
@@ -327,6 +317,5 @@ const REST = 50
 /** By key; `null` if nothing is recorded. */
 interface RecentSums {
   readonly today: ReadonlyMap<string, UsageSums> | null
-  /** Thirty days. */
   readonly month: ReadonlyMap<string, UsageSums> | null
 }

@@ -25,7 +25,6 @@ import type { WorkerLink } from './workers/worker-link.ts'
 
 export interface PlanControlOptions {
   readonly config: () => Pick<Config, 'plan'>
-  /** `null` without a sign-in. */
   readonly account: () => string | null
   /** Never rejects; `onUsage()` also gets each answer. */
   readonly usage: () => Promise<UsageNews>
@@ -39,13 +38,13 @@ export interface PlanControlOptions {
 }
 
 const TICK_MS = 15_000
-/** Shortest interval of questions to the upstream: usually, */
+/** Shortest interval of questions to the upstream. */
 const USUAL_MS = 600_000
-/** while no request may be served, */
+/** Interval while no request may be served. */
 const BARRED_MS = 300_000
-/** and while little of the plan is left, or nothing is known. */
+/** Interval while little of the plan is left, or nothing is known. */
 const NEAR_MS = 60_000
-/** Little, as a part of the plan. */
+/** Part of the plan that counts as little. */
 const NEAR_PART = 0.05
 /** Parts of the plan at which it is asked at once. */
 const STEPS = [0.8, 1] as const
@@ -74,7 +73,6 @@ export class PlanControl {
   #askedAt = -Infinity
   #isAsking = false
   #token: string | null = null
-  /** Day of the last warning. */
   #driftDay: number | null = null
 
   constructor(options: PlanControlOptions) {
@@ -226,7 +224,6 @@ export class PlanControl {
     })
   }
 
-  /** Tells the workers if something has changed. */
   #judge(): void {
     const { config, tell, log } = this.#options
     const { usage } = this.#gauge

@@ -31,16 +31,12 @@ import { LEAVING, setUpForks, toWorkerConfig, WorkerLink } from './workers/worke
 
 export interface PrimaryOptions {
   readonly config: Config
-  /** `null` if clients bring their own keys and nothing else is served. */
   readonly source: CredentialSource | null
-  /** Includes the number of workers. */
   readonly memory: MemoryPlan
-  /** The built-in simulator, whose address is in `config`, is the upstream. */
   readonly isSimulated: boolean
   readonly workerEntry: string
   readonly log: Logger
   readonly forkLog: Parameters<typeof setUpForks>[2]
-  /** Text on workers' standard error: why they crash. */
   readonly onStderr: (text: string) => void
   /** Called if the credentials prove unusable after `start()` has resolved. */
   readonly onFatal: (cause: unknown) => void
@@ -176,10 +172,7 @@ export class Primary {
     this.restartWorkers = rollingRestart(this.#supervisor, log)
   }
 
-  /**
-   * Resolves with the port once every worker listens.
-   * @throws {GatewayError} GW_CONFIG_INVALID if the credentials cannot be read or the address cannot be listened on.
-   */
+  /** Resolves with the port once every worker listens. @throws {GatewayError} GW_CONFIG_INVALID */
   async start(): Promise<number> {
     const { workerEntry, memory, log, forkLog } = this.#options
     this.budget.logTo(log, this.#config)
@@ -201,8 +194,8 @@ export class Primary {
   }
 
   /**
-   * Applies reloaded settings without cutting a stream: what exceeds a smaller budget ends first.
-   * @throws {GatewayError} GW_CONFIG_INVALID, and nothing has changed.
+   * Cuts no stream: what exceeds a smaller budget ends first. @throws {GatewayError} GW_CONFIG_INVALID, changing
+   * nothing
    */
   reload(next: Config): void {
     const { log, memory } = this.#options
@@ -220,10 +213,7 @@ export class Primary {
     log.info('settings reloaded')
   }
 
-  /**
-   * Lets streams end; resolves when all workers have exited and everything is closed. A worker still there some seconds
-   * after `DRAIN_TIMEOUT` is stuck, and killed.
-   */
+  /** Lets streams end; resolves when all is closed. Kills workers that are stuck some seconds after `DRAIN_TIMEOUT`. */
   async drain(): Promise<void> {
     const { drainDelayMs } = this.#config.cluster
     await this.#supervisor.announceEnd(drainDelayMs, () => this.#tellStatus())
