@@ -12,11 +12,11 @@ export interface PinnedAnswer {
  */
 export class PinnedClients {
   readonly #url: string
-  readonly #agent: Agent
+  readonly agent: Agent
 
   private constructor(url: string, count: number) {
     this.#url = url
-    this.#agent = new Agent({ keepAlive: true, maxSockets: count, maxFreeSockets: count })
+    this.agent = new Agent({ keepAlive: true, maxSockets: count, maxFreeSockets: count })
   }
 
   /** `others` are the process ids of the other workers. */
@@ -26,7 +26,7 @@ export class PinnedClients {
     { count, others }: { readonly count: number; readonly others: readonly number[] }
   ): Promise<PinnedClients> {
     const clients = new PinnedClients(url, count)
-    t.teardown(() => clients.#agent.destroy())
+    t.teardown(() => clients.agent.destroy())
     for (const pid of others) process.kill(pid, 'SIGSTOP')
     try {
       await Promise.all(Array.from({ length: count }, () => clients.#ask('GET', '/health')))
@@ -46,7 +46,7 @@ export class PinnedClients {
   #ask(method: string, path: string, { body = '', key = 'none' } = {}): Promise<PinnedAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<PinnedAnswer>()
     const headers = { authorization: `Bearer ${key}` }
-    request(`${this.#url}${path}`, { method, agent: this.#agent, headers }, (response) => {
+    request(`${this.#url}${path}`, { method, agent: this.agent, headers }, (response) => {
       const { statusCode: status = 0, headers } = response
       let text = ''
       response.setEncoding('utf8').on('data', (piece: string) => {

@@ -50,6 +50,11 @@ export class SimThread extends EventEmitter implements BookThread {
     return this.#told.length > 0 && !this.isGone
   }
 
+  /** It is told to end the run in order. */
+  get isClosing(): boolean {
+    return this.#told[0]?.type === 'close'
+  }
+
   postMessage(message: ToBook): void {
     this.#told.push(structuredClone(message))
   }
@@ -248,7 +253,8 @@ export class SharedFolder {
   async #work(gateway: Gateway, fate: Fate): Promise<void> {
     if (gateway.isPaused) return
     const thread = gateway.threads.find(({ isBusy }) => isBusy)
-    await this.#time.as(gateway, () => thread?.work(fate))
+    const isClosing = thread?.isClosing === true && !this.#isCalm
+    await this.#time.as(gateway, () => thread?.work(isClosing ? this.#fate() : fate))
   }
 
   #pass(ms: number): void {

@@ -16,6 +16,7 @@ import {
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { AccountFigures } from '../../src/simulator/account.ts'
+import { farFromMidnight } from '../helper/far-from-midnight.ts'
 import { CountingProxy } from '../helper/counting-proxy.ts'
 import { deafPort } from '../helper/deaf-port.ts'
 import { startGateway } from '../helper/gateway-process.ts'
@@ -433,6 +434,7 @@ const broken: readonly BrokenSetUp[] = [
 
 /** Has a gateway look at the account twice, while another program uses it. */
 async function recordDrift(stateDir: string): Promise<void> {
+  await farFromMidnight()
   const book = openBook(stateDir)
   const at = Date.now()
   const look = { at, plan: 'PRO', used: 0, limit: 1e9, resetsAt: null, others: {} }

@@ -49,12 +49,16 @@ async function countTokens({ url }: GatewayProcess, key: string) {
   return { status: response.status }
 }
 
-/** What a key has used today at one gateway, once it has used something. */
+interface OwnUsage {
+  readonly last_30_days: { readonly credits: number } | null
+}
+
+/** What a key has used at one gateway, once it has used something. */
 async function creditsOf({ url }: GatewayProcess, key: string): Promise<number> {
   for (;;) {
     const answer = await fetch(`${url}/v1/usage`, { headers: { authorization: `Bearer ${key}` } })
-    const { today }: { today: { credits: number } | null } = JSON.parse(await answer.text())
-    if (today !== null && today.credits > 0) return today.credits
+    const { last_30_days: own }: OwnUsage = JSON.parse(await answer.text())
+    if (own !== null && own.credits > 0) return own.credits
     await delay(50)
   }
 }
@@ -136,7 +140,7 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     for (const one of [a, b, c]) await ask(one, teacher, 'sim:events=1 sim:gap=0').answer
     const price = await creditsOf(a, teacher)
     const limit = Math.round(price * 10 * 1e6) / 1e6
-    const key = await addKey(team, '--credits', `${limit}/day`)
+    const key = await addKey(team, '--credits', `${limit}/total`)
     const calls = Array.from({ length: 30 }, (_, at) => {
       const one = [a, b, c][at % 3] ?? a
       return ask(one, key, LONG)
@@ -149,11 +153,18 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     const answers = await Promise.all(calls.map(({ answer }) => answer.catch(() => null)))
     const refused = answers.filter((one) => one?.status === 429)
     t.equal(refused.length, 20)
-    t.match(refused[0]?.text, `has a limit of ${limit} credits a day`)
+    t.match(refused[0]?.text, `has a limit of ${limit} credits`)
   })
 
   await t.test('requests within the parts cost the engine nothing', async (t) => {
-    const limits = ['--max-streams', '60', '--requests-per-minute', '6000', '--credits', '9000/day']
+    const limits = [
+      '--max-streams',
+      '60',
+      '--requests-per-minute',
+      '6000',
+      '--credits',
+      '9000/total'
+    ]
     const key = await addKey(team, ...limits)
     const turn = () =>
       Promise.all([a, b, c].map((one) => ask(one, key, 'sim:events=1 sim:gap=0').answer))

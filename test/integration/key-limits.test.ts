@@ -77,7 +77,7 @@ async function addKey(
 interface Usage {
   readonly used: number
   readonly reserved: number
-  readonly today: { readonly credits: number; readonly failed: number }
+  readonly last_30_days: { readonly credits: number; readonly failed: number }
 }
 
 async function usageOf(gateway: GatewayProcess, headers: Record<string, string>): Promise<Usage> {
@@ -439,7 +439,8 @@ t.test('as many are counted and linted at once as a key may have streams', async
 t.test(
   'what a key has used is shown soon, though nobody asks and nothing more comes',
   async (t) => {
-    const { start, headers, upstream } = await setUp(t, { credits: { limit: 200, period: 'day' } })
+    const credits200 = { limit: 200, period: 'total' } as const
+    const { start, headers, upstream } = await setUp(t, { credits: credits200 })
     const gateway = await start(2, { PROXY_API_KEY: 'operator' })
     const page = new DashboardReader(gateway.url, { authorization: 'Bearer operator' })
     t.teardown(() => page.close())
@@ -473,7 +474,7 @@ t.test(
       const init = { method: 'POST', headers, body: '{}' }
       t.equal((await fetch(`${gateway.url}/v1/lint?dialect=none`, init)).status, 400)
     }
-    while ((await usageOf(gateway, headers)).today.failed < sent) await delay(100)
+    while ((await usageOf(gateway, headers)).last_30_days.failed < sent) await delay(100)
     t.equal(await gateway.stop(), 0)
     const linesOf = (code: string) => gateway.lines.filter((line) => line['code'] === code)
     const minutes = 2 // the test may run into the next one

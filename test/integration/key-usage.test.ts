@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { runKiroGateway } from '../helper/cli-process.ts'
+import { farFromMidnight } from '../helper/far-from-midnight.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
@@ -42,6 +43,7 @@ async function rig(t: Test, env: Readonly<Record<string, string>> = {}) {
 }
 
 t.test('everything that tells of usage tells the same', async (t) => {
+  await farFromMidnight()
   const { json, run, add, ask, get, usage } = await rig(t)
   const anna = await add('anna', '--credits=100/month')
   const ben = await add('ben')

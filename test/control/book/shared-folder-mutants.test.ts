@@ -21,6 +21,8 @@ const mutants: readonly Mutant[] = [
     'this.#askedAt = this.#now()',
     'this.#askedAt = this.#now(); if (this.#share !== null) this.#share += want; this.#options.onChange()'
   ],
+  ['a batch that is written is written again', DATABASE, '>= batch.seq', '> batch.seq'],
+  ['what could not be written is forgotten', BOOK, 'else this.#putBack(taken)', ''],
   [
     'what a paused gateway held stays used',
     DATABASE,
