@@ -6,6 +6,7 @@ import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetRefusal } from '../../fleet/fleet-news.ts'
 import type { FleetQuestion } from '../../fleet/fleet-engine.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
+import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import { sealOf } from '../../fleet/fleet-secrets.ts'
 import { ValkeyEngine } from '../../fleet/valkey-engine.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
@@ -114,37 +115,56 @@ export class FleetControl {
 
   /** @throws {GatewayError} GW_CONFIG_INVALID if this gateway cannot be a member */
   async start(): Promise<void> {
-    const { config, log, budget } = this.#options
-    const { fleet, credentials, cluster } = config
+    const folder = await this.#takeFolder()
+    const seal = await sealOf(this.#options.config.fleet)
+    const records = await this.#connect(seal)
+    await this.#share(records, seal)
+    await this.#join(folder, seal)
+    await this.#shareSignIn(records, seal)
+  }
+
+  /** Resolves once nothing of an earlier process of this folder runs any more. */
+  async #takeFolder(): Promise<FleetFolder> {
+    const { credentials, cluster } = this.#options.config
     const patienceMs = cluster.drainTimeoutMs + PREDECESSOR_MS
     const folder = await FleetFolder.take(credentials.stateDir, patienceMs)
     if (folder === null) throw operatorError(FOLDER_IN_USE)
     this.#folder = folder
-    await orphansGone({ ports: portsOf(config), delay: (ms) => sleep(ms) }) // nothing else may keep this process alive yet
+    const ports = portsOf(this.#options.config)
+    await orphansGone({ ports, delay: (ms) => sleep(ms) }) // nothing else may keep this process alive yet
     this.#incs = folder.memory.incs
-    const seal = await sealOf(fleet)
-    const engine = await ValkeyEngine.open({
+    return folder
+  }
+
+  async #connect(seal: FleetSeal): Promise<WatchedRecords> {
+    const { config, log, onRefused } = this.#options
+    const { fleet } = config
+    this.#engine = await ValkeyEngine.open({
       url: fleet.url ?? '',
       name: fleet.name,
       seal,
       replicas: fleet.engineReplicas,
-      onRefused: this.#options.onRefused,
+      onRefused,
       onConnection: ({ isUp, reason }) => {
         if (isUp) log.info("connected to the fleet's Valkey")
         else log.warn({ reason }, "no connection to the fleet's Valkey")
       }
     })
-    this.#engine = engine
-    const records = new WatchedRecords({
-      records: engine.records,
+    this.#records = new WatchedRecords({
+      records: this.#engine.records,
       onChange: () => this.#lookSoon()
     })
-    this.#records = records
+    return this.#records
+  }
+
+  /** Prepares everything that members share beside connections. */
+  async #share(records: WatchedRecords, seal: FleetSeal): Promise<void> {
+    const { config, log, keys, knows } = this.#options
     this.#shares = new FleetShares({
       config,
       records,
       seal,
-      keys: this.#options.keys,
+      keys,
       member: this.#name,
       replicas: this.#replicas,
       standing: () => ({ inc: this.#core?.inc ?? '', state: this.#core?.state ?? null }),
@@ -154,31 +174,39 @@ export class FleetControl {
     })
     await this.#shares.start()
     this.#upstream = new SharedUpstream({
-      knows: this.#options.knows,
+      knows,
       records,
       seal,
       times: this.#times,
       name: this.#name,
       log
     })
+  }
+
+  /** From now on this gateway asks to be a member. */
+  async #join(folder: FleetFolder, seal: FleetSeal): Promise<void> {
+    const { config, budget } = this.#options
     this.#core = new FleetCore({
       name: this.#name,
       max: budget.configured ?? 0,
       replicas: this.#replicas,
       check: seal.checks[0] ?? '',
       times: this.#times,
-      createInc: () => createIncarnation(fleet.podUid),
+      createInc: () => createIncarnation(config.fleet.podUid),
       ended: this.#incs,
       known: folder.memory.known,
-      isSole: fleet.identity === 'statefulset'
+      isSole: config.fleet.identity === 'statefulset'
     })
     await this.#remember(this.#core)
-    engine.onNews((rev) => {
+    this.#engine?.onNews((rev) => {
       this.#core?.onNews(rev)
       this.#lookSoon()
     })
     this.#lookSoon()
-    const { source, shareSignIn } = this.#options
+  }
+
+  async #shareSignIn(records: WatchedRecords, seal: FleetSeal): Promise<void> {
+    const { source, shareSignIn, config, log } = this.#options
     if (source === null) return
     this.#signIn = await FleetSignIn.of(source, {
       config,
