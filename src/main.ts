@@ -16,8 +16,9 @@ import {
 } from './config/container.ts'
 import { DEFAULT_MEMORY_BYTES, type MemoryPlan, planMemory } from './config/memory-plan.ts'
 import type { Config } from './config/settings.ts'
-import type { FleetControl } from './control/fleet/fleet-control.ts'
+import type { ProcessLoadResult } from './config/load-process.ts'
 import { isTracing } from './config/trace-settings.ts'
+import type { FleetControl } from './control/fleet/fleet-control.ts'
 import type { Primary } from './control/primary.ts'
 import type { CredentialSource } from './credentials/stored-credential.ts'
 import {
@@ -54,83 +55,21 @@ async function runPrimary(): Promise<void> {
   process.on('SIGTERM', leave).on('SIGINT', leave)
   const hasTerminal = [0, 1, 2].some((fd) => isatty(fd))
   const signals = new DeferredSignals(process, ['SIGHUP', 'SIGUSR2'])
-  const { loadProcessConfig, childEnvironment } = await import('./config/load-process.ts')
-  const loaded = loadProcessConfig(process.argv.slice(2), '.env')
+  const { loadProcessConfig } = await import('./config/load-process.ts')
+  const readSettings: SettingsReader = (lastFile = null) =>
+    loadProcessConfig(process.argv.slice(2), '.env', lastFile)
+  const loaded = readSettings()
   if (loaded.name === 'print') {
     process.stdout.write(loaded.text)
     return
   }
-  const { config, warnings } = loaded
-  const logFd = openOutput(STDOUT)
-  const style = styleOf(config.observe, isatty(STDOUT))
-  const stdout = await styled(lastWritten(new LineWriter(logFd)), style)
-  const log = createLogger(config.observe.level, { worker: 'primary' }, stdout)
-  logWarnings(log)
-  for (const warning of warnings) log.warn({ warning }, 'configuration warning')
+  const { config } = loaded
+  const output = await openLog(loaded)
+  const { log } = output
   const shutdown: Shutdown = { begunAt: null }
-  const onSimulatorGone = (error: GatewayError): void => {
-    if (shutdown.begunAt !== null) return // a signal to the whole group ends it first
-    log.error({ err: error }, 'the simulator is not running: exiting')
-    fail(error)
-  }
-  const [{ Primary }, { logLinks, logReady, logStart }, found, room] = await Promise.all([
-    import('./control/primary.ts'),
-    import('./control/start-report.ts'),
-    findSource(config, log),
-    config.fleet.url === null ? null : import('./control/fleet/fleet-control.ts')
-  ])
-  const { isKeyPassthrough } = config.credentials
-  const simulatorUrl =
-    found === null && !isKeyPassthrough
-      ? await startSimulator(childEnvironment(), log, onSimulatorGone)
-      : null
-  const limits = readContainerLimits()
-  const memory = planFor(config, limits, log)
-  logStart(log, { config, limits, memory })
-  await logLinks(log, config)
-  const primary = new Primary({
-    config: withUpstream(config, simulatorUrl),
-    source: simulatorUrl === null ? found : await simulatedSource(),
-    memory,
-    isSimulated: simulatorUrl !== null,
-    workerEntry: ENTRY,
-    log,
-    forkLog: { fd: logFd, args: [STYLE_OPTION + style] },
-    onStderr: (text) => stderr.write(text),
-    onFatal: (cause) => {
-      log.error({ err: cause }, 'the credentials are unusable: exiting')
-      fail(cause)
-    }
-  })
-  const fleet =
-    room === null
-      ? null
-      : new room.FleetControl({
-          config,
-          budget: primary.budget,
-          keys: primary.keys,
-          knows: primary,
-          tell: (message) => primary.broadcast(message),
-          source: simulatorUrl === null ? found : null,
-          shareSignIn: (signIn) => primary.account.shareSignIn(signIn),
-          log,
-          onRefused: fail
-        })
-  if (fleet !== null) primary.figures.showFleet(fleet.figures)
+  const { primary, fleet, simulatorUrl } = await createGateway(config, output, shutdown)
   const end = onShutdown({ primary, fleet, shutdown, log })
-  let envFile = loaded.file
-  // A file that has a mistake, or is gone, changes nothing but the log.
-  const reload = (): void => {
-    try {
-      const next = loadProcessConfig(process.argv.slice(2), '.env', envFile)
-      if (next.name === 'print') return
-      for (const warning of next.warnings) log.warn({ warning }, 'configuration warning')
-      primary.reload(withUpstream(next.config, simulatorUrl))
-      envFile = next.file
-    } catch (err) {
-      log.error({ err }, 'settings cannot be reloaded, nothing was changed')
-    }
-  }
+  const reload = reloadOf({ readSettings, file: loaded.file, primary, simulatorUrl, log })
   await fleet?.start()
   const port = await primary.start()
   signals.handle((signal) => {
@@ -139,9 +78,114 @@ async function runPrimary(): Promise<void> {
     else if (hasTerminal && ![0, 1, 2].some((fd) => isatty(fd))) end('SIGHUP')
     else reload()
   })
+  const { logReady } = await import('./control/start-report.ts')
   logReady(log, config, port)
   if (simulatorUrl !== null && process.stderr.isTTY) stderr.write(firstSteps())
   flushCompileCache()
+}
+
+type SettingsReader = (lastFile?: string | null) => ProcessLoadResult
+
+type LoadedSettings = Extract<ProcessLoadResult, { name: 'config' }>
+
+interface LogOutput {
+  readonly log: Logger
+  readonly fd: number
+  readonly style: LogStyle
+}
+
+async function openLog({ config, warnings }: LoadedSettings): Promise<LogOutput> {
+  const fd = openOutput(STDOUT)
+  const style = styleOf(config.observe, isatty(STDOUT))
+  const stdout = await styled(lastWritten(new LineWriter(fd)), style)
+  const log = createLogger(config.observe.level, { worker: 'primary' }, stdout)
+  logWarnings(log)
+  for (const warning of warnings) log.warn({ warning }, 'configuration warning')
+  return { log, fd, style }
+}
+
+/** Everything that runs in this process. */
+interface Gateway {
+  readonly primary: Primary
+  /** `null` outside a fleet. */
+  readonly fleet: FleetControl | null
+  /** `null` if answers come from Kiro. */
+  readonly simulatorUrl: string | null
+}
+
+async function createGateway(
+  config: Config,
+  { log, fd, style }: LogOutput,
+  shutdown: Shutdown
+): Promise<Gateway> {
+  const [{ Primary }, { logLinks, logStart }, found, room] = await Promise.all([
+    import('./control/primary.ts'),
+    import('./control/start-report.ts'),
+    findSource(config, log),
+    config.fleet.url === null ? null : import('./control/fleet/fleet-control.ts')
+  ])
+  const isSimulated = found === null && !config.credentials.isKeyPassthrough
+  const simulatorUrl = isSimulated ? await startSimulator(log, shutdown) : null
+  const limits = readContainerLimits()
+  const memory = planFor(config, limits, log)
+  logStart(log, { config, limits, memory })
+  await logLinks(log, config)
+  const primary = new Primary({
+    config: withUpstream(config, simulatorUrl),
+    source: isSimulated ? await simulatedSource() : found,
+    memory,
+    isSimulated,
+    workerEntry: ENTRY,
+    log,
+    forkLog: { fd, args: [STYLE_OPTION + style] },
+    onStderr: (text) => stderr.write(text),
+    onFatal: (cause) => {
+      log.error({ err: cause }, 'the credentials are unusable: exiting')
+      fail(cause)
+    }
+  })
+  if (room === null) return { primary, fleet: null, simulatorUrl }
+  const fleet = new room.FleetControl({
+    config,
+    budget: primary.budget,
+    keys: primary.keys,
+    knows: primary,
+    tell: (message) => primary.broadcast(message),
+    source: found,
+    shareSignIn: (signIn) => primary.account.shareSignIn(signIn),
+    log,
+    onRefused: fail
+  })
+  primary.figures.showFleet(fleet.figures)
+  return { primary, fleet, simulatorUrl }
+}
+
+/** Returns a function that reads the settings again. A file with a mistake, or none, changes nothing but the log. */
+function reloadOf({
+  readSettings,
+  file,
+  primary,
+  simulatorUrl,
+  log
+}: {
+  readonly readSettings: SettingsReader
+  readonly file: string | null
+  readonly primary: Primary
+  readonly simulatorUrl: string | null
+  readonly log: Logger
+}): () => void {
+  let lastFile = file
+  return () => {
+    try {
+      const next = readSettings(lastFile)
+      if (next.name === 'print') return
+      for (const warning of next.warnings) log.warn({ warning }, 'configuration warning')
+      primary.reload(withUpstream(next.config, simulatorUrl))
+      lastFile = next.file
+    } catch (err) {
+      log.error({ err }, 'settings cannot be reloaded, nothing was changed')
+    }
+  }
 }
 
 /** A worker that loses its primary drains like one that is told to. */
@@ -195,25 +239,26 @@ function planFor(config: Config, limits: ContainerLimits, log: Logger): MemoryPl
 
 /**
  * Starts the built-in simulator as a process of its own, which ends with us; resolves with its URL. Rejects when it
- * ends before it serves, and calls `onGone` when it does later.
+ * ends before it serves, and ends the gateway when it does later.
  */
-function startSimulator(
-  env: NodeJS.ProcessEnv,
-  log: Logger,
-  onGone: (error: GatewayError) => void
-): Promise<string> {
+async function startSimulator(log: Logger, shutdown: Shutdown): Promise<string> {
+  const { childEnvironment } = await import('./config/load-process.ts')
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const simulator = fork(SIMULATOR, [], {
-    env,
+    env: childEnvironment(),
     execArgv: ['--max-old-space-size=64', '--max-semi-space-size=2'],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'] // see WORKER_LOG_FD
   })
   simulator.stderr?.setEncoding('utf8').on('data', (text: string) => stderr.write(text))
   const onFailed = (code: number | null): void => reject(simulatorEnded(code))
+  const onGone = (code: number | null, signal: string | null): void => {
+    if (shutdown.begunAt !== null) return // a signal to the whole group ends it first
+    const error = simulatorEnded(code ?? signal)
+    log.error({ err: error }, 'the simulator is not running: exiting')
+    fail(error)
+  }
   simulator.once('message', (message) => {
-    simulator
-      .off('exit', onFailed)
-      .once('exit', (code, signal) => onGone(simulatorEnded(code ?? signal)))
+    simulator.off('exit', onFailed).once('exit', onGone)
     const port: unknown = Reflect.get(Object(message), 'port')
     log.warn(SIMULATOR_BANNER)
     resolve(`http://127.0.0.1:${String(port)}`)

@@ -39,53 +39,78 @@ import { MeterReadings } from './meter-readings.ts'
 import type { TurnRecorder } from './turn-capture.ts'
 import { UrlFetcher } from './url-fetcher.ts'
 
-/** Everything of a worker that serves requests. Settings and catalogue change in place. */
-export interface DataPlane {
-  /** From 1. */
-  readonly slot: number
+/** Connections to the upstream, and what decides who may use them. */
+export interface UpstreamAccess {
   readonly lease: Lease
-  readonly limits: KeyLimits
-  readonly prices: WorkerPrices
-  readonly readings: MeterReadings
   readonly pool: ConnectionPool
+  readonly readings: MeterReadings
+  readonly retryBudget: RetryBudget
+  readonly retryWaits: RetryWaits
+}
+
+/** Memory for requests and answers. */
+export interface MemoryShares {
   readonly memory: MemoryBudget
   /** For small bodies, while `memory` is in use. */
   readonly smallLane: MemoryBudget
   /** Counts what answers keep of both. */
   readonly kept: MemoryBudget
   readonly answers: AnswerBudget
-  readonly transforms: TransformPool
+}
+
+/** Sign-in that answers are asked with, and what the upstream has said about its account. */
+export interface AccountAccess {
   readonly credentials: CredentialLink
   readonly account: Pick<
     AccountLink,
     'problem' | 'problemOf' | 'planProblem' | 'hasOverageKeys' | 'check' | 'heed'
   >
-  /** Fetches images and documents that requests name by URL. */
-  readonly fetcher: UrlFetcher
-  readonly retryBudget: RetryBudget
   /** For clients' own Kiro keys. */
   readonly keyTrials: KeyTrials
-  readonly retryWaits: RetryWaits
+}
+
+/** Everything that answers of the upstream have taught. */
+export interface UpstreamLessons {
   readonly conversations: ConversationMemory
+  readonly forms: RequestForms
+  /** Learnt by all workers. */
+  readonly calibration: SharedCalibration
+  readonly prices: WorkerPrices
   /** Hosts that were seen to close their answers. Bounded by the hosts that there are. */
   readonly closingHosts: Set<string>
   /** New events and reasons of the upstream that were logged. Bounded by `ask-upstream.ts`. */
   readonly strange: Set<string>
+}
+
+/** Accounts of what was served. */
+export interface Records {
   readonly metrics: Metrics
   readonly debug: DebugCapture
   readonly refusals: KeyRefusals
   /** `null` unless the operator has turned it on. */
   recorder: TurnRecorder | null
-  readonly items: ItemStore
-  /** Learnt by all workers. */
-  readonly calibration: SharedCalibration
-  readonly forms: RequestForms
   readonly turns: OpenTurns
   /** Rows for the primary. */
   readonly records: RequestRecords
-  readonly isSimulated: boolean
   /** `null` without traces. Set before the first request. */
   readonly tracing: { readonly tracer: TurnTracer | null }
+}
+
+/** Everything of a worker that serves requests. Settings and catalogue change in place. */
+export interface DataPlane
+  extends UpstreamAccess,
+    MemoryShares,
+    AccountAccess,
+    UpstreamLessons,
+    Records {
+  /** From 1. */
+  readonly slot: number
+  readonly limits: KeyLimits
+  readonly transforms: TransformPool
+  /** Fetches images and documents that requests name by URL. */
+  readonly fetcher: UrlFetcher
+  readonly items: ItemStore
+  readonly isSimulated: boolean
   config(): Config
   catalogue(): Catalogue
   /** From the primary's last message; `null` outside a fleet. */
@@ -133,8 +158,8 @@ const DEBUG_FILES_MAX = 200
 /** Then an idle thread ends and frees its memory. */
 const THREAD_IDLE_MS = 30_000
 /**
- * Extra memory, as a fraction of the body budget, for bodies that have begun to arrive while their request
- * waits for a stream of its key.
+ * Extra memory, as a fraction of the body budget, for bodies that have begun to arrive while their request waits for a
+ * stream of its key.
  */
 const UNREAD_PART = 4
 const FLEET_LENDING_MS = 300
@@ -144,7 +169,66 @@ const THREAD_CLOSE_MS = 2_000
 export function createDataPlane(start: WorkerStart, surroundings: Surroundings): OwnPlane {
   const { channel, log, pulse, turns, current, life } = surroundings
   const { config, memory } = start
-  const counts = new Metrics(String(start.workerId))
+  const metrics = new Metrics(String(start.workerId))
+  const upstream = createUpstream(start, surroundings, metrics)
+  const shares = createMemoryShares(start)
+  const arrivals = new Arrivals((waitedMs) => metrics.acceptSeconds.observe(waitedMs / 1000))
+  const allowances = new Allowances({
+    send: (reports) => channel.send({ type: 'allowance.reports', reports }),
+    silence: () => pulse.silence
+  })
+  const lessons = createLessons(surroundings)
+  const { prices } = lessons
+  return {
+    slot: start.workerId,
+    isSimulated: start.isSimulated,
+    ...upstream,
+    ...shares,
+    ...createAccount(start, surroundings, upstream),
+    ...lessons,
+    ...createFleet(start, surroundings, upstream),
+    allowances,
+    arrivals,
+    limits: new KeyLimits({
+      allowances,
+      prices,
+      pool: () => current.config.pool,
+      models: () => current.catalogue.models,
+      unread: new MemoryBudget(memory.bodyBytesPerWorker / UNREAD_PART, 0)
+    }),
+    transforms: createTransforms(start, arrivals),
+    fetcher: new UrlFetcher({
+      limits: () => current.config.fetch,
+      isAllowedAddress: isPublicAddress,
+      lookUp: createNameLookup({ servers: config.names.servers }),
+      chooseProxy: chooseProxy(config.proxy)
+    }),
+    items: createItems(start, surroundings),
+    metrics,
+    debug: new DebugCapture({ folder: config.observe.debugDir, maxFiles: DEBUG_FILES_MAX, log }),
+    refusals: new KeyRefusals(log),
+    recorder: null,
+    turns,
+    records: new RequestRecords({
+      channel,
+      allowances,
+      prices,
+      isPrimarySilent: () => pulse.isSilent
+    }),
+    tracing: { tracer: null },
+    config: () => current.config,
+    catalogue: () => current.catalogue,
+    isDraining: () => life.state === 'draining',
+    isLeaving: () => life.state !== 'open' || !life.isAccepting || current.status.isEnding
+  }
+}
+
+/** The lease says how many connections the pool may have, and the pool gives up what the lease loses. */
+function createUpstream(
+  { config, memory }: WorkerStart,
+  { channel, current }: Surroundings,
+  { connectionSeconds }: Metrics
+): UpstreamAccess {
   const pool = new ConnectionPool({
     limits: {
       maxSockets: () => lease.state().size,
@@ -156,7 +240,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     names: upstreamNames(config.names.servers),
     connectTimeoutMs: config.upstream.connectTimeoutMs,
     keepaliveExpiryMs: config.pool.keepaliveExpiryMs,
-    onConnectionClosed: (seconds) => counts.connectionSeconds.observe(seconds)
+    onConnectionClosed: (seconds) => connectionSeconds.observe(seconds)
   })
   const lease = new Lease({
     send: (report) => channel.send(report),
@@ -171,23 +255,71 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     missing: () => lease.missing,
     connections: () => lease.state().budget ?? Infinity
   })
-  let fleet: Promise<FleetLink> | null = null
-  let fleetTold: FleetTold | null = null
-  const retryWaits = new RetryWaits()
-  const allowances = new Allowances({
-    send: (reports) => channel.send({ type: 'allowance.reports', reports }),
-    silence: () => pulse.silence
+  const retryBudget = new RetryBudget(config.upstream.retryBudgetPercent, memory.workers)
+  return { pool, lease, readings, retryBudget, retryWaits: new RetryWaits() }
+}
+
+function createMemoryShares({ config, memory }: WorkerStart): MemoryShares {
+  const contentBytes = config.observe.keepsContent ? CONTENT_BUFFER_BYTES : 0
+  const budget = new MemoryBudget(memory.bodyBytesPerWorker - contentBytes, {
+    maxWaiting: MAX_BODIES_WAITING,
+    maxUnreadBytes: memory.bodyBytesPerWorker
   })
-  const prices = new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons }))
+  return {
+    memory: budget,
+    smallLane: new MemoryBudget(memory.smallLaneBytesPerWorker, 0),
+    kept: new MemoryBudget(memory.bodyBytesPerWorker, 0),
+    answers: new AnswerBudget({
+      budget,
+      lane: new MemoryBudget(memory.answerLaneBytesPerWorker, 0)
+    })
+  }
+}
+
+function createAccount(
+  start: WorkerStart,
+  { channel, pulse, current }: Surroundings,
+  { lease, retryWaits }: UpstreamAccess
+): Pick<OwnPlane, keyof AccountAccess> {
   const credentials = new Credentials({
     channel,
     news: start.news,
     pulse,
     waitTimeoutMs: () => current.config.credentials.waitTimeoutMs
   })
-  const calibration = new SharedCalibration(channel)
-  const arrivals = new Arrivals((waitedMs) => counts.acceptSeconds.observe(waitedMs / 1000))
-  const transforms = new TransformPool({
+  const account = new AccountLink({
+    channel,
+    standing: start.standing,
+    pause: (ms) => lease.pause(ms),
+    planBar: start.planBar,
+    overageKeys: overageKeysOf(() => current.book),
+    refuseWaiting: (error, isMeant) => {
+      const isOurs = (key: string): boolean => hasNoKiroKey(key) && isMeant(key)
+      lease.refuseWaiting(error, isOurs)
+      retryWaits.refuse(error, isOurs)
+    }
+  })
+  return { credentials, account, keyTrials: new KeyTrials({ channel, pulse }) }
+}
+
+function createLessons({ channel, current }: Surroundings): UpstreamLessons {
+  return {
+    conversations: new ConversationMemory((learnt) =>
+      channel.send({ type: 'conversation.lesson', ...learnt })
+    ),
+    forms: new RequestForms(
+      () => current.config.upstream.requestForm,
+      (learnt) => channel.send({ type: 'form.lesson', ...learnt })
+    ),
+    calibration: new SharedCalibration(channel),
+    prices: new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons })),
+    closingHosts: new Set(),
+    strange: new Set()
+  }
+}
+
+function createTransforms({ config, memory }: WorkerStart, arrivals: Arrivals): TransformPool {
+  return new TransformPool({
     threads: memory.threads,
     inlineMaxBytes: config.transform.inlineMaxBytes,
     maxQueue: config.transform.maxQueue,
@@ -201,12 +333,10 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     idleTimeoutMs: THREAD_IDLE_MS,
     closeTimeoutMs: THREAD_CLOSE_MS
   })
-  const contentBytes = config.observe.keepsContent ? CONTENT_BUFFER_BYTES : 0
-  const bodyMemory = new MemoryBudget(memory.bodyBytesPerWorker - contentBytes, {
-    maxWaiting: MAX_BODIES_WAITING,
-    maxUnreadBytes: memory.bodyBytesPerWorker
-  })
-  const items = new ItemStore({
+}
+
+function createItems({ config }: WorkerStart, { current, pulse, log }: Surroundings): ItemStore {
+  return new ItemStore({
     folder: join(config.credentials.stateDir, 'responses'),
     writers: config.cluster.workers ?? AUTO_WORKERS_MAX,
     limits: () => {
@@ -220,100 +350,26 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
     }),
     log
   })
-  const fetcher = new UrlFetcher({
-    limits: () => current.config.fetch,
-    isAllowedAddress: isPublicAddress,
-    lookUp: createNameLookup({ servers: config.names.servers }),
-    chooseProxy: chooseProxy(config.proxy)
-  })
+}
+
+/** Loads the fleet's half of a worker with the first news of it. */
+function createFleet(
+  { config }: WorkerStart,
+  { turns, log }: Surroundings,
+  { lease, pool, readings }: UpstreamAccess
+): Pick<OwnPlane, 'fleet' | 'onFleet'> {
+  let link: Promise<FleetLink> | null = null
+  let latest: FleetTold | null = null
+  const { stateDir } = config.credentials
   return {
-    slot: start.workerId,
-    lease,
-    allowances,
-    arrivals,
-    prices,
-    readings,
-    limits: new KeyLimits({
-      allowances,
-      prices,
-      pool: () => current.config.pool,
-      models: () => current.catalogue.models,
-      unread: new MemoryBudget(memory.bodyBytesPerWorker / UNREAD_PART, 0)
-    }),
-    pool,
-    memory: bodyMemory,
-    smallLane: new MemoryBudget(memory.smallLaneBytesPerWorker, 0),
-    kept: new MemoryBudget(memory.bodyBytesPerWorker, 0),
-    answers: new AnswerBudget({
-      budget: bodyMemory,
-      lane: new MemoryBudget(memory.answerLaneBytesPerWorker, 0)
-    }),
-    transforms,
-    credentials,
-    account: new AccountLink({
-      channel,
-      standing: start.standing,
-      pause: (ms) => lease.pause(ms),
-      planBar: start.planBar,
-      overageKeys: overageKeysOf(() => current.book),
-      refuseWaiting: (error, isMeant) => {
-        const isOurs = (key: string): boolean => hasNoKiroKey(key) && isMeant(key)
-        lease.refuseWaiting(error, isOurs)
-        retryWaits.refuse(error, isOurs)
-      }
-    }),
-    calibration,
-    forms: new RequestForms(
-      () => current.config.upstream.requestForm,
-      (learnt) => channel.send({ type: 'form.lesson', ...learnt })
-    ),
-    fetcher,
-    retryBudget: new RetryBudget(config.upstream.retryBudgetPercent, memory.workers),
-    retryWaits,
-    keyTrials: new KeyTrials({ channel, pulse }),
-    conversations: new ConversationMemory((learnt) =>
-      channel.send({ type: 'conversation.lesson', ...learnt })
-    ),
-    closingHosts: new Set(),
-    strange: new Set(),
-    metrics: counts,
-    refusals: new KeyRefusals(log),
-    debug: new DebugCapture({
-      folder: config.observe.debugDir,
-      maxFiles: DEBUG_FILES_MAX,
-      log
-    }),
-    recorder: null,
-    items,
-    turns,
-    records: new RequestRecords({
-      channel,
-      allowances,
-      prices,
-      isPrimarySilent: () => pulse.isSilent
-    }),
-    fleet: () => fleetTold,
+    fleet: () => latest,
     onFleet: (told) => {
-      fleetTold = told
-      fleet ??= import('./fleet-link.ts').then(
-        (room) =>
-          new room.FleetLink({
-            stateDir: config.credentials.stateDir,
-            lease,
-            pool,
-            turns,
-            readings,
-            log
-          })
+      latest = told
+      link ??= import('./fleet-link.ts').then(
+        (room) => new room.FleetLink({ stateDir, lease, pool, turns, readings, log })
       )
-      void fleet.then((link) => link.onTold(told)) // rejects only by a bug
-    },
-    isSimulated: start.isSimulated,
-    tracing: { tracer: null },
-    config: () => current.config,
-    catalogue: () => current.catalogue,
-    isDraining: () => life.state === 'draining',
-    isLeaving: () => life.state !== 'open' || !life.isAccepting || current.status.isEnding
+      void link.then((one) => one.onTold(told)) // rejects only by a bug
+    }
   }
 }
 
