@@ -69,7 +69,11 @@ export class ClientConnections {
   constructor(options: ConnectionsOptions) {
     this.#options = options
     this.#census = new ClientCensus(options)
-    this.#unread = new UnreadWatch({ census: this.#census, socketBytes: options.socketBytes })
+    this.#unread = new UnreadWatch({
+      census: this.#census,
+      socketBytes: options.socketBytes,
+      stallMs: (connection) => this.#stallMs(connection)
+    })
   }
 
   get size(): number {

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import { CONNECTION_BYTES, UNREAD_PART } from '../../config/memory-plan.ts'
 import {
   portPairOf,
@@ -11,6 +10,8 @@ import { type ClientCensus, type ClientConnection, systemBytes } from './client-
 export interface UnreadWatchOptions {
   readonly census: ClientCensus
   readonly socketBytes: number
+  /** Longest time that the client may leave an answer unread. */
+  readonly stallMs: (connection: ClientConnection) => number
   readonly read?: typeof readUnsentBytes
   readonly readNow?: typeof readUnsentBytesNow
 }
@@ -24,13 +25,21 @@ const PAUSE_AFTER_LOOK = 4
 /** A client that reads less than this part of its unread bytes in this time is reset first. */
 const READ_PART = 1 / 16
 const STALLED_MS = 2_000
+/** Part of `stallMs` after which a client that reads is given what waits. */
+const HELD_PART = 1 / 4
+
+interface Hold {
+  readonly since: number
+  readonly unreadBytes: number
+}
 
 /**
  * Bounds what clients leave unread. An answer that was sent lies in the memory of the system until its client reads it,
  * and nothing else shows that it is there.
  *
  * From three quarters of a bound on, the connections that hold most are given no more until they have been read: their
- * answers wait, and the upstream with them. So a client that reads slowly loses nothing.
+ * answers wait, and the upstream with them. A client that reads slowly is given what waits from time to time, since it would
+ * look stalled otherwise, and loses nothing.
  *
  * Everything written counts as unread until, before a bound is reached, the system is asked what it still holds.
  * Clients without a key have a quarter of the memory for sockets together; beyond that, connections that hold most are
@@ -48,7 +57,7 @@ export class UnreadWatch {
   #nextLookNowAt = -Infinity
   #fillAtLook = 0
   /** Connections whose answers, and with them the upstream, wait. Bounded by the connections. */
-  readonly #held = new Set<Socket>()
+  readonly #held = new Map<ClientConnection, Hold>()
 
   constructor(options: UnreadWatchOptions) {
     this.#options = options
@@ -143,31 +152,43 @@ export class UnreadWatch {
       connection.readAt = now
     }
     this.#fillAtLook = this.#fill
-    this.#hold(this.#fillAtLook <= LOOK_FROM ? new Set() : this.#largeSockets())
+    this.#hold(this.#fillAtLook <= LOOK_FROM ? new Set() : this.#large())
     this.#makeRoom(this.#bound, ({ readAt }) => now - readAt >= STALLED_MS)
     this.#makeRoom(2 * this.#bound, () => true)
   }
 
-  /** Sockets with at least an even share of what may be unread before the system is asked. */
-  #largeSockets(): ReadonlySet<Socket> {
+  /** Connections with at least an even share of what may be unread before the system is asked. */
+  #large(): ReadonlySet<ClientConnection> {
     const largest = this.#largest()
     const evenPart = (this.#bound * LOOK_FROM) / largest.length
-    const large = largest.filter(({ unreadBytes }) => systemBytes(unreadBytes) >= evenPart)
-    return new Set(large.map(({ socket }) => socket))
+    const large = largest.filter(
+      // An end gives all to the system.
+      ({ unreadBytes, socket }) => systemBytes(unreadBytes) >= evenPart && !socket.writableEnded
+    )
+    return new Set(large)
   }
 
-  /** Stops writing to these sockets, so that their `write()` soon returns false. */
-  #hold(sockets: ReadonlySet<Socket>): void {
-    for (const socket of this.#held) {
-      if (sockets.has(socket)) continue
-      this.#held.delete(socket)
-      socket.uncork()
+  /** Stops writing to these connections, so that their `write()` soon returns false. */
+  #hold(connections: ReadonlySet<ClientConnection>): void {
+    const now = performance.now()
+    for (const connection of this.#held.keys()) {
+      if (connections.has(connection)) continue
+      this.#held.delete(connection)
+      connection.socket.uncork()
     }
-    for (const socket of sockets) {
-      if (this.#held.has(socket)) continue
-      this.#held.add(socket)
+    for (const connection of connections) {
+      const held = this.#held.get(connection)
+      if (held !== undefined && !this.#isDue(connection, held, now)) continue
+      const { socket, unreadBytes } = connection
+      if (held !== undefined) socket.uncork()
       socket.cork()
+      this.#held.set(connection, { since: now, unreadBytes })
     }
+  }
+
+  #isDue(connection: ClientConnection, { since, unreadBytes }: Hold, now: number): boolean {
+    const isLong = now - since >= this.#options.stallMs(connection) * HELD_PART
+    return isLong && connection.unreadBytes < unreadBytes
   }
 
   #makeRoom(bound: number, mayGo: (connection: ClientConnection) => boolean): void {

@@ -9,7 +9,7 @@ import { portPairOf } from '../../../src/server/plane/unsent-bytes.ts'
 const MIB = 2 ** 20
 
 /** A watch over connections that are made up, as is what the system tells of them. */
-function setUp({ socketBytes = 16 * MIB, tookMs = 0, isTold = true } = {}) {
+function setUp({ socketBytes = 16 * MIB, tookMs = 0, isTold = true, stallMs = 60_000 } = {}) {
   const census = new ClientCensus({ maxConnections: 10_000 })
   const unsent = new Map<string, number>()
   const looks = { aside: 0, now: 0 }
@@ -17,6 +17,7 @@ function setUp({ socketBytes = 16 * MIB, tookMs = 0, isTold = true } = {}) {
   const watch = new UnreadWatch({
     census,
     socketBytes,
+    stallMs: () => stallMs,
     read: () => {
       looks.aside += 1
       return Promise.resolve(tell())
@@ -236,4 +237,47 @@ t.test('a client that waited goes on when others are gone', async (t) => {
   census.forget(gone)
   watch.check()
   t.equal(left.socket.writableCorked, 0)
+})
+
+t.test('an answer that has ended is not taken for one that waits', async (t) => {
+  const { connect, write, look, watch, looks } = setUp()
+  const ended = [connect(true), connect(true)]
+  for (const connection of ended) write(connection, 5 * MIB)
+  await look()
+  t.ok(ended.every(isHeld))
+  for (const { socket } of ended) socket.end()
+  await look()
+  const { aside } = looks
+  for (const begunAt = performance.now(); performance.now() - begunAt < 600; ) {
+    watch.check()
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  t.equal(looks.aside, aside, 'nothing waits for another look')
+})
+
+t.test('a client that waits is given more in time, if it reads at all', async (t) => {
+  const stallMs = 3_000
+  const { connect, write, read, look } = setUp({ stallMs })
+  const [slow, silent] = [connect(true), connect(true)]
+  let given = 0
+  for (const connection of [slow, silent]) {
+    write(connection, 5 * MIB)
+    Object.assign(connection.socket, {
+      _writev(_pieces: unknown, done: () => void): void {
+        given += 1
+        done()
+      }
+    })
+  }
+  await look()
+  const heldAt = performance.now()
+  for (const { socket } of [slow, silent]) for (const piece of ['a', 'b']) socket.write(piece)
+  t.equal(given, 0)
+  while (performance.now() - heldAt < stallMs) {
+    read(slow, 1_000)
+    await look()
+  }
+  t.equal(given, 1)
+  t.equal(slow.socket.writableLength, 0)
+  t.ok([slow, silent].every(isHeld), 'both wait again with what comes next')
 })
