@@ -62,9 +62,8 @@ const BUSY_MS = 5_000
 const BUSY_POLL_MS = 50
 
 /**
- * Reads the sign-in of kiro-cli or Amazon Q from its SQLite database (kiro-protocol §3.3). The database is open only
- * during a query, because the program may write at the same time. Renewed tokens go back only while the key still holds
- * the used one.
+ * Reads the sign-in of kiro-cli or Amazon Q (kiro-protocol §3.3). The database is open only during a query, because the
+ * program may write. Renewed tokens go back only while the key holds the used one.
  */
 export class CliDatabaseSource implements CredentialSource {
   readonly id: string
@@ -238,9 +237,7 @@ function jsonOf(rows: Rows, key: string): JsonObject | null {
   }
 }
 
-/**
- * Returns why the tokens were not written; `null` if they were. The transaction locks the database from its first read.
- */
+/** Returns why the tokens were not written, or `null`. The transaction locks the database from its first read. */
 function writeTokens(
   database: DatabaseSync,
   renewed: StoredCredential,

@@ -23,8 +23,8 @@ export interface IdeFileOptions {
 }
 
 /**
- * The sign-in in a file of the Kiro IDE or AWS CLI (`KIRO_CREDS_FILE`). The IDE uses the same single-use refresh token,
- * so renewed tokens are written back if the file still holds the used token; otherwise only the overlay has them.
+ * File of the Kiro IDE or AWS CLI (`KIRO_CREDS_FILE`). The IDE uses the same single-use refresh token, so renewed
+ * tokens are written back while the file holds the used one; otherwise only the overlay has them.
  */
 export class IdeFileSource implements CredentialSource {
   readonly id: string

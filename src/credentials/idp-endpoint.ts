@@ -6,9 +6,8 @@ import type { IdpClient } from './stored-credential.ts'
 const BUILT_IN = ['.microsoftonline.com', '.microsoftonline.us', '.microsoftonline.cn'] as const
 
 /**
- * Returns the URL at which an external identity provider renews a sign-in. The refresh token is sent there and the URL
- * comes from a file, so it must be https on the usual port, at the issuer's or a known host (kiro-protocol §3.11). A
- * leading dot in `allowedHosts` means all hosts below.
+ * Returns the URL at which an identity provider renews a sign-in. It comes from a file, and the refresh token is sent
+ * there: it must be https on the usual port, at the issuer's or a known host (kiro-protocol §3.11).
  * @throws {GatewayError} GW_IDP_NOT_ALLOWED
  */
 export function idpTokenUrl(

@@ -9,8 +9,7 @@ import { type JsonFileOptions, readJsonFile } from './json-file.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 
 /**
- * A sign-in that `kiro-gateway login` has made. The file has the members of the Kiro IDE's token file, so that one reader
- * does for both: times in ISO 8601, the client's registration inside.
+ * Sign-in made by `kiro-gateway login`, with the members of the Kiro IDE's token file, so that one reader suffices.
  *
  * ```json
  * {

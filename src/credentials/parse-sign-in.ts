@@ -19,8 +19,7 @@ export interface ParsedSignIn {
 export type Registration = OidcClient | { readonly problem: string } | null
 
 /**
- * Reads a sign-in of the Kiro IDE, AWS CLI, kiro-cli or `kiro-gateway login` (kiro-protocol §3.2 to §3.4), in camelCase
- * or snake_case.
+ * Reads a sign-in of any program (kiro-protocol §3.2 to §3.4), in camelCase or snake_case.
  * @throws {Error} whose message completes the sentence "the file …".
  */
 export function parseSignIn(

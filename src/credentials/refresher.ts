@@ -98,10 +98,7 @@ export class CredentialRefresher {
     return this.current() ?? (await this.#refresh(null))
   }
 
-  /**
-   * Renews a refused token once. @throws {GatewayError} GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED for good, others for
-   * now
-   */
+  /** Renews a refused token once. @throws {GatewayError} GW_UPSTREAM_AUTH or GW_UPSTREAM_SUSPENDED for good */
   async refused(token: string): Promise<CredentialSnapshot> {
     const current = this.current()
     if (current !== null && current.token !== token) return current

@@ -30,8 +30,7 @@ const FIRST_DELAY_MS = 1000
 const MAX_DELAY_MS = 10_000
 
 /**
- * Trades the refresh token for new tokens, with up to three attempts. After `leaving`, only an answer to what was sent
- * is awaited, because its token is used up.
+ * Tries up to three times. After `leaving`, only an answer to what was sent is awaited: its token is used up.
  * @throws {GatewayError} the last failure, as `renewalFailure`, `idpTokenUrl` and `classifyFailure` say.
  */
 export async function renewTokens(
@@ -105,10 +104,7 @@ function outcomeOf(
 /** Other refusals, such as a suspension, do not end a refresh token. */
 const DEAD: ReadonlySet<ErrorCode> = new Set(['GW_UPSTREAM_AUTH', 'GW_REGISTRATION_EXPIRED'])
 
-/**
- * Only these statuses show that nothing was done: 500 may come after the work, 502–504 and 520–530 from a proxy that
- * lost the answer, 408 and 499 from a timeout.
- */
+/** Only these show that nothing was done: 5xx may come after the work or from a proxy, 408 and 499 from a timeout. */
 function isTurnedAway(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 499
 }
@@ -189,10 +185,7 @@ export interface RenewedTokens {
   readonly profileArn: string | null
 }
 
-/**
- * Reads any token service's answer. Errors never repeat what was sent.
- * @throws {GatewayError} as `renewalFailure` says; GW_UPSTREAM_STATUS for an answer without a token.
- */
+/** Errors never repeat what was sent. @throws {GatewayError} as `renewalFailure` says; GW_UPSTREAM_STATUS */
 function readRefreshAnswer(
   response: JsonResponse,
   sent: StoredCredential,

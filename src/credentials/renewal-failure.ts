@@ -11,9 +11,8 @@ export interface RefusalContext {
 }
 
 /**
- * Interprets a token service's refusal (kiro-protocol §3.13), repeating nothing that was sent. Dead sign-ins are
- * GW_UPSTREAM_AUTH, GW_REGISTRATION_EXPIRED or GW_UPSTREAM_SUSPENDED; temporary failures GW_UPSTREAM_RATE_LIMITED or
- * GW_UPSTREAM_STATUS.
+ * Interprets a token service's refusal (kiro-protocol §3.13), repeating nothing that was sent. GW_UPSTREAM_AUTH,
+ * GW_REGISTRATION_EXPIRED or GW_UPSTREAM_SUSPENDED mean a dead sign-in, others a temporary failure.
  */
 export function renewalFailure(response: JsonResponse, context: RefusalContext): GatewayError {
   const { sent, loginHint, now } = context
@@ -70,10 +69,7 @@ const DEAD_TYPES: ReadonlySet<string> = new Set([
   'unauthorizedclient'
 ])
 
-/**
- * A 403 mostly comes from a firewall, a 404 from a wrong host, and a 400 may be the service's mistake: they count only
- * if the answer names the sign-in. A web page never counts.
- */
+/** Counts 400, 403 and 404 only if the answer names the sign-in: firewalls and wrong hosts send them, too. */
 function isDead(
   status: number,
   { type, said, isPage }: { type: string; said: string; isPage: boolean }

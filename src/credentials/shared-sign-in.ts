@@ -18,10 +18,7 @@ export interface SharedRenewal {
 /** Sign-in shared by several gateways: one at a time renews it for all. */
 export interface SharedSignIn {
   newest(own: StoredCredential): Promise<SharedTokens>
-  /**
-   * The result is already stored. @throws {GatewayError} as `renewTokens()`; GW_NOT_READY if no token may be presented
-   * now
-   */
+  /** The result is already stored. @throws {GatewayError} as `renewTokens()`; GW_NOT_READY if it may not be tried */
   renew(renewal: SharedRenewal): Promise<SharedTokens & { readonly isOurs: boolean }>
   /** Listens for renewals and sign-ins of other gateways. At most one listener. */
   onNews(listener: () => void): void

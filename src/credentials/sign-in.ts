@@ -108,10 +108,7 @@ export class SignIn {
     return snapshot
   }
 
-  /**
-   * Records a failure and returns it. A working token stays unless it was refused and can be renewed: the refusal may
-   * pass.
-   */
+  /** Records a failure. A working token stays unless it was refused and can be renewed: the refusal may pass. */
   fail(error: GatewayError, attempt: FailedAttempt): GatewayError {
     const { clock, log, source, onChange } = this.#options
     const { stored, refused } = attempt
@@ -137,7 +134,7 @@ export class SignIn {
 }
 
 /**
- * State of the sign-in, for readiness and for the workers.
+ * State of the sign-in, for readiness and workers.
  *
  * ```
  *             ┌────── renewed, or a new sign-in ──────┐

@@ -10,10 +10,7 @@ import {
   type StoredCredential
 } from './stored-credential.ts'
 
-/**
- * Picks API key, file, database or refresh token, in this order. @throws {GatewayError} GW_CONFIG_INVALID for a cut
- * token
- */
+/** Picks API key, file, database or refresh token, in this order. @throws {GatewayError} GW_CONFIG_INVALID */
 export function createCredentialSource(
   settings: Config['credentials'],
   log: Pick<Logger, 'warn'>
@@ -59,10 +56,7 @@ function apiKeySource(apiKey: string, ssoRegion: string): CredentialSource {
   }
 }
 
-/**
- * `REFRESH_TOKEN`: each token is a source with its own overlay. @throws {GatewayError} GW_CONFIG_INVALID for a cut
- * token
- */
+/** `REFRESH_TOKEN`: each is a source with its own overlay. @throws {GatewayError} GW_CONFIG_INVALID if cut short */
 function refreshTokenSource(refreshToken: string, ssoRegion: string): CredentialSource {
   if (refreshToken.includes('...') || !isTokenText(refreshToken)) {
     throw operatorError('REFRESH_TOKEN is incomplete: part of it was lost when it was copied.')

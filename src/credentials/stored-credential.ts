@@ -48,9 +48,7 @@ export interface CredentialSource {
   readonly lockPath?: string
   /** @throws {GatewayError} GW_CONFIG_INVALID */
   read(): Promise<StoredCredential>
-  /**
-   * Writes tokens back if that is safe; returns why not, `null` if written. `previous`: the refresh token they replace.
-   */
+  /** Writes tokens back if that is safe; returns why not, or `null`. They replace the refresh token `previous`. */
   writeBack?(renewed: StoredCredential, previous: string | null): Promise<string | null>
 }
 

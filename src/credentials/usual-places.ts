@@ -28,7 +28,7 @@ export interface SearchResult {
 }
 
 /**
- * Finds the configured source, else one in the usual places (`KIRO_CREDS`), else one yet to be made (`LOGIN_ON_START`).
+ * Finds the configured source, else one in the usual places (`KIRO_CREDS`), else one yet to be made.
  * @throws {GatewayError} GW_CONFIG_INVALID as `createCredentialSource()`, and if a new sign-in could not be stored
  */
 export async function findCredentialSource(

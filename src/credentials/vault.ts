@@ -272,8 +272,8 @@ export function tokenOf(source: StoredCredential): string {
 }
 
 /**
- * Picks the newest tokens. Successors of another sign-in are dropped, because the source was written since. Else the
- * one issued last wins; if the source has a younger access token, that is used with the successor's refresh token.
+ * Picks the newest tokens. Successors of another sign-in are dropped: the source was written since. If the source has a
+ * younger access token than the newest successor, that is used with the successor's refresh token.
  */
 export function reconcile(
   source: StoredCredential,

@@ -73,9 +73,7 @@ export class BrowserLogin {
     return { name: 'code', code, redirectUri, provider: option }
   }
 
-  /**
-   * The first attempt uses the code up. @throws {GatewayError} as `askService()`; GW_UPSTREAM_AUTH, GW_UPSTREAM_STATUS
-   */
+  /** Uses the code up. @throws {GatewayError} as `askService()`; GW_UPSTREAM_AUTH, GW_UPSTREAM_STATUS */
   async redeem(
     { code, redirectUri, provider }: Extract<Callback, { name: 'code' }>,
     options: SignInServiceOptions

@@ -45,9 +45,8 @@ export interface DeviceCode {
 }
 
 /**
- * Signs in with AWS by device code (kiro-protocol §3.12). The result must be stored at once.
- * @throws {GatewayError} GW_LOGIN_DENIED, GW_LOGIN_EXPIRED, GW_UPSTREAM_AUTH, errors of `askService()` before there
- *   is a code; the signal's reason when it aborts.
+ * Signs in by device code (kiro-protocol §3.12). The result must be stored at once.
+ * @throws {GatewayError} GW_LOGIN_DENIED, GW_LOGIN_EXPIRED, GW_UPSTREAM_AUTH, as `askService()`; the signal's reason
  */
 export async function loginByDeviceCode(options: DeviceLoginOptions): Promise<NewSignIn> {
   const { startUrl, region, onCode } = options
@@ -66,9 +65,7 @@ export async function loginByDeviceCode(options: DeviceLoginOptions): Promise<Ne
   }
 }
 
-/**
- * Normalises a start URL copied from a browser. @throws {GatewayError} GW_CONFIG_INVALID for anything but an https URL
- */
+/** Normalises a start URL copied from a browser. @throws {GatewayError} GW_CONFIG_INVALID unless https */
 export function readStartUrl(text: string, setting: string): string {
   const url = URL.parse(text.trim())
   if (url?.protocol !== 'https:' || url.username !== '' || url.hostname === '') {
