@@ -1,8 +1,7 @@
 import { MAX_STATE_CHARS } from './fleet-state.ts'
 
 /*
- * The scripts that the engine runs. Each is sent whole every time (EVAL): a few hundred bytes, and nothing that a flush or
- * another process of the engine could have forgotten.
+ * Valkey's scripts. Each is sent whole (EVAL), so that a flush or restart cannot lose any.
  *
  *   {kiro:NAME}:ledger   hash: rev, era, state (JSON), signature (of the state)
  *   {kiro:NAME}:beats    hash: incarnation → how many beats of it were kept
@@ -55,8 +54,7 @@ return ${TELL}
 
 /**
  * KEYS: ledger, beats, channel. ARGV: run, rev, next rev, next era, next state, its signature, number of members, their
- * incarnations, then incarnations and the beats that they must have had last. → is it written, and what `READ_SCRIPT`
- * tells.
+ * incarnations, then incarnations with their expected last beats. → is it written, and `READ_SCRIPT`'s result
  */
 export const CAS_SCRIPT = `${RUN}
 local count = tonumber(ARGV[7])
@@ -81,10 +79,8 @@ return {1, ${TELL}}
 `
 
 /**
- * KEYS: ledger, beats. ARGV: run, incarnation. → run, rev, beats, is it kept
- *
- * Valkey counts, so that each beat changes what others see. If senders numbered beats, one resent late would hide newer
- * ones.
+ * KEYS: ledger, beats. ARGV: run, incarnation. → run, rev, beats, is it kept. Valkey counts: if senders numbered beats,
+ * one resent late would hide newer ones.
  */
 export const BEAT_SCRIPT = `${RUN}
 local last = run == ARGV[1] and redis.call('HGET', KEYS[2], ARGV[2])
@@ -119,9 +115,9 @@ return tell()
 `
 
 /**
- * KEYS: record, channel. ARGV: longest value to return, rev, 'set' or 'delete', value, time to live in ms (0: for
- * ever), message for the channel ('': none). → is it written, and the result of `RECORD_READ_SCRIPT` without a value
- * just written. The first revision is Valkey's time, so that none repeats after a loss.
+ * KEYS: record, channel. ARGV: longest value to return, rev, 'set' or 'delete', value, ms to live (0: for ever),
+ * message ('': none). → is it written, and `RECORD_READ_SCRIPT`'s result without a value just written. The first
+ * revision is Valkey's time, so that none repeats after a loss.
  */
 export const RECORD_CAS_SCRIPT = `${RECORD}
 if rev ~= tonumber(ARGV[2]) then return {0, tell()} end

@@ -21,11 +21,9 @@ import { FleetWatch } from './fleet-watch.ts'
 import { nextFleet } from './next-fleet.ts'
 
 /**
- * Member of a fleet without connections, clocks and timers: chooses the next question to Valkey and learns from answers
- * how many connections this replica may have.
- *
- * Invariant: `size` + permits lent and not `returned` never exceed what the register says of this incarnation, or will
- * say to any member that may take it away.
+ * Member of a fleet without connections, clocks and timers: chooses the next question to Valkey. Invariant: `size` +
+ * permits lent and not `returned` never exceed what the register says of this incarnation, or will say to any member
+ * that may take it away.
  */
 export class FleetCore {
   readonly #options: CoreOptions

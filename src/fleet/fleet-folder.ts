@@ -21,9 +21,8 @@ export interface FolderMemory {
 const NOTHING: FolderMemory = { incs: [], known: {} }
 
 /**
- * The proof that all earlier processes of this replica have ended: a lock in STATE_DIR that each of them holds while it
- * lives, workers included. Who gets it for itself alone knows that they are gone; a process that was only stopped still
- * holds it.
+ * Proves that earlier processes of this replica have ended: each, with its workers, holds a lock in STATE_DIR while it
+ * lives, even when stopped.
  *
  *   fleet.lock  an SQLite file: everybody reads it and never ends reading    fleet.json  what was left for the next
  */

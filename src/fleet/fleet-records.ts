@@ -2,9 +2,7 @@ export interface FleetRecord {
   readonly run: string
   /** Grows even over a loss; 0 without a record. */
   readonly rev: number
-  /**
-   * `null` also for values over `MAX_RECORD_LENGTH`; '' for a key of another type, which is not ours and gets replaced.
-   */
+  /** `null` also for values over `MAX_RECORD_LENGTH`; '' for a key of another type, which gets replaced. */
   readonly value: string | null
   /** Ms since it was written, by Valkey's clock. */
   readonly ageMs?: number
@@ -29,10 +27,8 @@ export interface RecordAnswer {
 export const MAX_RECORD_LENGTH = 1024 * 1024
 
 /**
- * Small named values of a fleet, changed by compare-and-set. Anyone with access to Valkey can write them: check values,
- * and seal secrets.
- *
- * A rejection means "unknown": the change may take effect now or later.
+ * Small named values of a fleet, changed by compare-and-set. Others may write them: check values, seal secrets. A
+ * rejection means "unknown": the change may take effect now or later.
  */
 export interface FleetRecords {
   /** `name`: up to 128 letters, digits and `._:-`. */

@@ -24,8 +24,8 @@ interface SealKey {
 }
 
 /**
- * Seals with AES-256-GCM under keys of `FLEET_SECRET`: the first seals, all open. Format: base64 of key id (4 bytes),
- * nonce (12), tag (16), text. Random nonces allow 2^32 values per secret.
+ * AES-256-GCM under keys of `FLEET_SECRET`: the first seals, all open. Base64 of key id (4 bytes), nonce (12), tag
+ * (16), text. Random nonces allow 2^32 values per secret.
  */
 export class FleetSeal {
   readonly #keys: readonly SealKey[]

@@ -8,9 +8,7 @@ export interface FleetSecretSettings {
   readonly secretFile: string | null
 }
 
-/**
- * The first secret is used, all are accepted. @throws {GatewayError} GW_CONFIG_INVALID for an unreadable or empty file
- */
+/** The first secret is used, all are accepted. @throws {GatewayError} GW_CONFIG_INVALID for a bad file */
 export async function sealOf(settings: FleetSecretSettings): Promise<FleetSeal> {
   return new FleetSeal(await fleetSecrets(settings), settings.name)
 }

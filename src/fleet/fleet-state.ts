@@ -1,14 +1,14 @@
 import { isJsonObject } from '../shared/json.ts'
 
 /*
- * The register of a fleet: its members and how many permits each of them has. One text, changed by
- * compare-and-set alone, so that every change is the work of one member that had seen the one before.
+ * Register of a fleet: its members and their permits. Changed by compare-and-set only, so each change is made by a
+ * member that has seen the one before.
  *
  *   era      "number.by.rev": what this engine process knows of the fleet; a new one begins when that is lost
  *   phase    learning: nothing is granted beyond what living members claim;  open: all permits are granted
  *   members  by incarnation: a process that starts again, or had to let go of everything, is another member
  *
- * lease = granted − returned; both are totals that only go up.
+ * lease = granted − returned; both only grow.
  */
 
 export interface FleetEntry {

@@ -26,13 +26,9 @@ export interface ItemStep {
 }
 
 /**
- * Items of one gateway in Valkey. Each stands in a page, wherever there was a place; a removed item may stay in its
- * page until its place is needed.
- *
- * Without room or places, the oldest items of the owners with the most are removed: an owner with at most an even part
- * loses nothing, nor does one with no more than the new item's owner.
- *
- * Invariant: items put and not removed take at most `maxBytes`, and all of them are named in the pages.
+ * Items of one gateway in Valkey, each named in a page; a removed item may stay there until its place is needed.
+ * Without room or places, the oldest items of the owners with the most are removed. Invariant: items put and not
+ * removed take at most `maxBytes`, and all are named in pages.
  */
 export class ItemPages {
   /** Oldest first, with their pages. Bounded by MAX_ITEMS. */

@@ -1,10 +1,10 @@
 import { isJsonObject, parseJsonObject } from '../shared/json.ts'
 
 /*
- * A limit of a named key that several gateways keep together. Each has its part by right, the R-th of it, and gives others of it
- * what it does not need. What was given are totals that only grow, each written by the one who gives and who has let go of it
- * before; a part counts for the other when it has seen that. So all parts together are the limit, however late or often
- * something is written; what the engine forgets, everybody remembers; and without the engine everybody goes on with its part.
+ * A limit of a named key shared by several gateways. Each has a rightful part, the R-th, and gives others what it does
+ * not need. Gifts are totals that only grow, written by the giver after letting go; they count for the receiver once
+ * seen. So all parts together are the limit, however late or often something is written. What Valkey forgets, gateways
+ * remember; without Valkey, each goes on with its part.
  *
  *   part of a gateway = its part by right − what it gave + what it was given − what was lost with an earlier process of it
  */

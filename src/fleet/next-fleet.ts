@@ -12,17 +12,17 @@ import {
 } from './fleet-state.ts'
 
 /*
- * All that can happen to a fleet, as a pure function. Who writes the register has read it, makes the next state of it by
- * these events, and writes that if no other member was faster.
+ * Events of a fleet, as a pure function. A writer has read the register, applies events, and writes unless another
+ * member was faster.
  *
  *              lost                    all are accounted for, or watched for long enough
  *   (nothing) ──────▶ learning ──────────────────────────────────────────────────────────▶ open
  *       ▲               │  enter with a lease: cap goes up                                   │
  *       └──── lost ─────┴──────────────────────────── lost ──────────────────────────────────┘
  *
- * Invariants: open ⇒ the leases add up to at most `max` (after it was lowered they only go down until they do);
- * learning ⇒ to at most `cap`, which is the sum of what was claimed. A lease leaves the register only by what the member
- * returned, by proof that its sockets are gone, or because it must have closed them by now.
+ * Invariants: open ⇒ leases add up to at most `max` (after it was lowered they only fall); learning ⇒ to at most `cap`,
+ * the sum of all claims. A lease leaves the register only by what the member returned, by proof that its sockets are
+ * gone, or because it must have closed them by now.
  */
 
 export type FleetEvent =
@@ -214,10 +214,7 @@ function stillAwaited({ awaited, members }: FleetState): FleetState['awaited'] {
   )
 }
 
-/**
- * Free permits go to members in want, by smallest part of the share, then longest wait, then to those below their
- * share.
- */
+/** Free permits go to members in want, by smallest part of the share, then longest wait, then to the others. */
 function grant(state: FleetState): FleetMembers {
   let free = grantableIn(state) - sumOfLeases(state.members)
   if (free <= 0) return state.members

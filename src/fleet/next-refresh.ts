@@ -8,8 +8,7 @@ import {
 } from './sign-in-record.ts'
 
 /*
- * Decides which gateway of a fleet presents a refresh token, which works once, and when: a pure function over what one gateway
- * has seen of the record.
+ * Decides which gateway of a fleet presents the single-use refresh token, and when. Pure.
  *
  *            take (acknowledged)                        renewed: gen + 1
  *   idle ───────────────────────▶ presenting ─────────────────────────────────▶ idle
@@ -19,7 +18,7 @@ import {
  *    │                                   token of no use any more ──▶ take │  once for each turn, and loudly
  *    └───────────────── a new sign-in: gen + 1 ────────────────────────────┘
  *
- * Invariants: a token is presented only under an acknowledged turn, and in its time; by no gateway that has seen a higher
+ * Invariants: a token is presented only in an acknowledged turn and its time; by no gateway that has seen a higher
  * generation; a second time only in doubt.
  */
 

@@ -69,9 +69,7 @@ export function writeSignInRecord(record: SignInRecord): string {
   return JSON.stringify({ v: 1, ...record })
 }
 
-/**
- * Additional data of the seal: without the secret nobody can reuse, move or alter tokens. `source` names the record.
- */
+/** Additional data of the seal: without the secret nobody can reuse, move or alter tokens. */
 export function aadOf(facts: SignInFacts, fleet: string, source: string): string {
   const { gen, holder, phase, fence, proof, lineage, spent } = facts
   return ['v1', fleet, source, gen, holder, phase, fence, proof, lineage, ...spent].join('|')

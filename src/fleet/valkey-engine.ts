@@ -38,8 +38,8 @@ export interface FleetEngineOptions {
 const SIGNED_FOR = 'register\n'
 
 /**
- * Register in Valkey, or Redis from version 7: scripts for atomic changes, a channel for news. Two connections, since a
- * listening one cannot ask. Nothing is queued without a connection, or sent twice.
+ * Register in Valkey, or Redis from version 7. Two connections, since a listening one cannot ask. Nothing is queued
+ * without a connection, or sent twice.
  */
 export class ValkeyEngine implements FleetEngine {
   readonly records: FleetRecords
@@ -78,10 +78,7 @@ export class ValkeyEngine implements FleetEngine {
     this.#news.on('ready', () => void this.#listen())
   }
 
-  /**
-   * Also resolves without a connection, which may come later. @throws {GatewayError} GW_CONFIG_INVALID if waiting is
-   * useless
-   */
+  /** Also resolves without a connection yet. @throws {GatewayError} GW_CONFIG_INVALID if waiting is useless */
   static async open(options: FleetEngineOptions): Promise<ValkeyEngine> {
     const { Redis: client } = await import('ioredis')
     const engine = new ValkeyEngine(options, client)
