@@ -1,27 +1,19 @@
 /*
- * An allowance is a limit of a named key: of credits in a period, of requests in a minute, of streams at once. The
- * primary has the whole of it, workers hold leases, and a request takes its part from what its worker holds.
- *
- * As with connections each message is a complete snapshot of one allowance: counts are totals, the highest `seq` wins.
+ * An allowance is a limit of a named key: credits in a period, requests in a minute, streams at once. The primary has
+ * all of it, workers hold leases. Each message is a complete snapshot: counts are totals, the highest `seq` wins.
  *
  *   worker ──── report: "of 90 in all I have used 61, given 20 back, hold 4 for requests, and wait for 5" ───▶ primary
  *   worker ◀─── terms:  "granted 95 in all; give 3 back if you can" ──────────────────────────────────────── primary
  *
- * Amounts are whole numbers: micro-credits, requests or streams.
+ * Amounts are integers: micro-credits, requests or streams.
  */
 
-/**
- * Credits and requests are used up until the next period. Streams are given back, as is `unpriced`: the one request
- * that a key may run on a model of unknown cost.
- */
+/** Streams are given back, as is `unpriced`: the one request that a key may run on a model of unknown cost. */
 export const ALLOWANCE_KINDS = ['credits', 'requests', 'streams', 'unpriced'] as const
 
 export type AllowanceKind = (typeof ALLOWANCE_KINDS)[number]
 
-/**
- * `<key id>/credits`; `<key id>/here/requests` for requests answered without the upstream; `<key id>/<model>/unpriced`.
- * The same in every period.
- */
+/** `<key id>/credits`; `<key id>/here/requests` without the upstream; `<key id>/<model>/unpriced`. */
 export type AllowanceName = `${string}/${AllowanceKind}`
 
 export interface AllowanceReport {

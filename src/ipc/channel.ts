@@ -10,10 +10,8 @@ export interface Endpoint {
 const MAX_UNDELIVERED = 64
 
 /**
- * Typed end of Node's IPC channel. Once the other side is gone, `send` does nothing.
- *
- * Node queues without a bound for a process that hangs, so while much is undelivered, only the last message of each
- * subject (`subjectOf`) is kept.
+ * Typed end of Node's IPC channel; `send` does nothing once the other side is gone. Node queues without a bound for a
+ * hanging process, so of undelivered messages only the last of each subject (`subjectOf`) is kept.
  */
 export class Channel<In extends { type: string }, Out extends { type: string }> {
   readonly #endpoint: Endpoint

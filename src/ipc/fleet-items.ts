@@ -1,6 +1,5 @@
 /*
- * Messages of a worker and the primary about stored answers that several gateways share. Names of files alone: each reads
- * and writes them in STATE_DIR.
+ * Messages about stored answers of a fleet: only names of files, which each side reads and writes in STATE_DIR.
  *
  *   worker ──── items.made: "this answer lies there" ───────────────────────▶ primary, which has the engine keep it, too
  *   worker ──── items.wanted: "of these none lies there" ───────────────────▶ primary, which looks for them in the engine

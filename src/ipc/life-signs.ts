@@ -11,8 +11,8 @@ export interface SilenceLimits {
 }
 
 /**
- * Finds silent peers. Silence is counted in beats of the listener's own timer, not by a clock: if the listener itself
- * was stopped (SIGSTOP, suspended machine, frozen container, debugger), that time counts as one beat.
+ * Finds silent peers. Silence is counted in beats of the listener's own timer: time in which the listener was stopped
+ * (SIGSTOP, suspended machine, frozen container, debugger) counts as one beat.
  */
 export class LifeSigns<Name> {
   /** Beats since each peer's last sign. Bounded by the added peers. */

@@ -103,9 +103,7 @@ export type ToWorker =
       readonly outlook: PlanOutlook | null
     }
   | { readonly type: 'dashboard.news'; readonly news: DashboardNews }
-  /**
-   * A successor serves: accept no new connections, finish, exit. Streams may last `patienceMs` beyond `DRAIN_TIMEOUT`.
-   */
+  /** A successor serves: accept no new connections, finish, exit. `patienceMs` is added to `DRAIN_TIMEOUT`. */
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, finish streams, exit. */
   | { readonly type: 'worker.drain' }
@@ -260,9 +258,8 @@ export interface ClusterStatus {
 }
 
 /*
- * One message each way, and each is a complete snapshot: counts are totals since the worker joined, the
- * highest `seq` wins. A message that is late, doubled or overtaken can therefore do no harm, and several
- * changes within one tick are one message.
+ * Each message is a complete snapshot: counts are totals since the worker joined, the highest `seq` wins. So late,
+ * doubled or overtaken messages do no harm, and several changes in one tick are one message.
  *
  *   worker ──── lease.report: "returned 7 in all, 3 are waiting, the oldest since …" ───▶ primary
  *   worker ◀─── lease.terms:  "granted 150 in all, please give 2 back if you can" ─────── primary

@@ -21,15 +21,15 @@ export interface RankedHead extends WaiterHead {
 /** Least difference in age that moves a permit to a waiter elsewhere. */
 const TOLERANCE_MS = 50
 /**
- * Likewise, as a fraction of the wait. With 300 connections and 600 clients on two workers, 99.9 % of requests keep to
- * warm connections (97.5 % with 20 ms and 1/8; a new one costs about half a second).
+ * Likewise, as part of the wait. With 300 connections and 600 clients on two workers, 99.9 % of requests keep to warm
+ * connections (97.5 % with 20 ms and 1/8; a new one costs about half a second).
  */
 const TOLERANCE_OF_WAIT = 1 / 4
 
 /**
- * Returns whether another worker's waiter goes first although that costs a warm connection. Small differences in age do
- * not count, so that workers reuse connections; nobody starves, since each waiter becomes the oldest in time. Between
- * keys the time since the key's last turn counts, not the wait: a long line says nothing about the key's share.
+ * True if another worker's waiter goes first although that costs a warm connection. Small differences in age do not
+ * count; nobody starves, since each waiter becomes the oldest in time. Between keys the time since the last turn
+ * counts: a long line says nothing about a key's share.
  */
 export function outranks(theirs: RankedHead, ours: WaiterHead, now: number): boolean {
   const isSameKey = theirs.key === ours.key
