@@ -30,9 +30,8 @@ const SWEEP_MS = 60_000
 const CAPTURE_NAME = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-[\w-]*(\.open)?$/
 
 /**
- * Keeps whole requests and answers on disk, for the operator who asked for that (`DEBUG_CONTENT`): each in a folder of its
- * own, readable by us alone, bounded in number, bytes and age. What is written holds neither a request nor the event loop:
- * a disk that is too slow costs the capture.
+ * Keeps whole requests and answers on disk (`DEBUG_CONTENT`), private and bounded in number, bytes and age. A slow disk
+ * costs the capture, never a request.
  *
  * ```
  *   captures/20261126T120102003Z-ID-0a1b2c3d.open ──keep()──▶ captures/20261126T120102003Z-ID-0a1b2c3d

@@ -19,14 +19,10 @@ export interface LogStream extends DestinationStream {
 }
 
 /**
- * Makes the logger of a process: JSON lines with a constant lower-case message and facts as fields. Errors belong
- * under `err`, request ids under `request_id`. Secrets are taken out of fields at any depth.
- *
- * Lines are written at once, synchronously, and stay under 4 KiB. Several processes share the pipe: what is at most
- * `PIPE_BUF` long is written whole or not at all, never mixed with another process's line. While its reader keeps up
- * nothing is buffered, so that a crash loses no line. One line for each request makes that cheap.
- *
- * @see https://man7.org/linux/man-pages/man7/pipe.7.html
+ * JSON lines with a constant lower-case message and facts as fields. Errors belong under `err`, request ids under
+ * `request_id`; secrets are removed at any depth. Lines are written synchronously, so that a crash loses none, and stay
+ * under 4 KiB: up to `PIPE_BUF` the pipe that processes share never mixes them
+ * (https://man7.org/linux/man-pages/man7/pipe.7.html).
  */
 export function createLogger(
   level: LevelWithSilent,
@@ -102,18 +98,13 @@ function toShortLine(line: string): string {
 export const STDOUT = 1
 export const STDERR = 2
 
-/**
- * For workers' log lines. Not below 3: libuv makes descriptors 0 to 2 blocking when starting a process, Node at its
- * end.
- */
+/** Not below 3: libuv makes descriptors 0 to 2 blocking when starting a process, and Node at its end. */
 export const WORKER_LOG_FD = 4
 
 /**
- * Opens standard output or standard error anew, so that a write finds room or fails, and never waits for a reader that
- * has stopped. Other holders of the original keep it as it is. A file is left alone: writing to it never waits, and its
- * position is shared with other writers. A socket can't be opened again, so it is changed for all its holders.
- *
- * @see https://man7.org/linux/man-pages/man7/pipe.7.html
+ * Opens an output anew, so that a write finds room or fails, and never waits for a stopped reader
+ * (https://man7.org/linux/man-pages/man7/pipe.7.html). Files are left alone: their position is shared. A socket cannot
+ * be opened again, so it changes for all its holders.
  */
 export function openOutput(fd: typeof STDOUT | typeof STDERR): number {
   const stats = fstatSync(fd)
@@ -142,9 +133,8 @@ const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 250
 
 /**
- * Writes lines to a file descriptor at once and never waits for a reader: while the reader has stopped, up to
- * `maxWaitingBytes` are kept; what comes after that, until these are written, is lost and counted. So is a line that
- * can't be written because the disk is full or the reader is gone: a lost log line must never fail a request.
+ * Writes lines at once and never waits for a reader: up to `maxWaitingBytes` are kept, later lines are lost and
+ * counted. So is a line that fails to be written: it must never fail a request.
  *
  * ```
  *   flowing ──no room──▶ waiting ──maxWaitingBytes──▶ losing

@@ -1,9 +1,7 @@
 import type { LogStream } from './logger.ts'
 
 /**
- * Formats log lines for people: time, level, process and message, in colours on a terminal. Loaded only when used;
- * lines come as JSON and go one by one to the stream below, so that its rules (it never waits, it counts what is lost)
- * hold here.
+ * Formats log lines for people; loaded on demand. JSON lines go one by one to the stream below.
  *
  * ```
  *   14:41:11.123 INFO  2        request completed  POST /v1/messages 200 claude-sonnet-4.6 in 1.24 s, first byte 0.80 s …

@@ -43,10 +43,8 @@ const TOKEN_BUCKETS = [
 const MICROS = 1_000_000
 
 /**
- * Counts client requests in the primary from what workers report: the counts equal the record of usage, and a killed
- * worker loses none.
- *
- * In `gen_ai_…`, OpenTelemetry's `client` is the gateway's call of the upstream, `server` what clients see
+ * Counts client requests in the primary: equal to the record of usage, and a killed worker loses none. OpenTelemetry's
+ * `gen_ai_client…` is the gateway's call of the upstream, `gen_ai_server…` what clients see
  * (https://github.com/open-telemetry/semantic-conventions-genai).
  */
 export class TurnCounts {
