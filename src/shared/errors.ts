@@ -109,10 +109,7 @@ export function asGatewayError(cause: unknown): GatewayError {
     : new GatewayError('GW_INTERNAL', undefined, { cause })
 }
 
-/**
- * Error of a wait that `signal` ended: its reason if ours, such as GW_DRAINING, else the client left. `detail` is
- * logged.
- */
+/** Error of a wait ended by `signal`: its reason if ours, such as GW_DRAINING, else the client left. */
 export function abortErrorOf(signal: AbortSignal, detail?: string): GatewayError {
   const { reason } = signal
   return reason instanceof GatewayError

@@ -43,9 +43,9 @@ const POLL_MS = 50
 const MAX_LOCK_BYTES = 1024
 
 /**
- * Exclusive right, among processes, to write a file or renew the sign-in in it. A lock is free once its owner is gone
- * (by pid and start time, within one pid namespace) or has not extended it. Processes that cannot see each other count
- * only time that they have watched themselves: clocks of two machines may be a day apart.
+ * Exclusive right to write a file or renew its sign-in. A lock is free once its owner is gone (by pid and start time,
+ * within one pid namespace) or has not extended it. Processes that cannot see each other count only time watched
+ * themselves: clocks may be a day apart.
  */
 export class FileLock {
   readonly #options: FileLockOptions

@@ -1,18 +1,14 @@
 import { createHash } from 'node:crypto'
 
 /*
- * A stored answer is a file, and in a fleet a record of the engine, with 40 hexadecimal digits as its name:
+ * A stored answer is a file, and in a fleet a record in Valkey, named by 40 hexadecimal digits:
  *
  *   0a1b2c3d 4e5f…          whose it is (8 digits), and which of that owner's it is (32)
- *
- * Code that makes room can tell by the name what belongs together, without keeping a list.
  */
 
 export const ITEM_NAME_DIGITS = 40
 const OWNER_DIGITS = 8
-/**
- * Unnamed clients and operator's keys share one part: people invent such keys, and a few digits would confirm a guess.
- */
+/** Unnamed clients and operators share a part: people invent such keys, and few digits would confirm a guess. */
 const OPERATOR = /^(?:anyone|[0-9a-f]{32})$/
 const OPERATOR_PART = '0'.repeat(OWNER_DIGITS)
 

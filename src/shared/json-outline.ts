@@ -68,9 +68,7 @@ function endOfString(bytes: Uint8Array, start: number): number {
 const MAX_PARTS = 50_000
 const MAX_LEVELS = 64
 
-/**
- * `null` for no object, or too many parts: each may take forty times its text, and V8 dies when the heap is too small.
- */
+/** `null` for too many parts: each may take forty times its text, and V8 dies when the heap is too small. */
 export function parseForeignObject(text: string): JsonObject | null {
   const outline = outlineText(Buffer.from(text), MAX_LEVELS)
   const { isDeeper, objects, arrays, members, commas } = outline

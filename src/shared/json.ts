@@ -54,9 +54,8 @@ export function getOwn(object: JsonObject, key: string): unknown {
 }
 
 /**
- * Converts a place in a body, `messages[3].content[1]`, to a JSON pointer (RFC 6901), `/messages/3/content/1`; a
- * pointer stays as it is. `below` are member names under it. A very long pointer is cut to what surrounds the place,
- * since names can be as long as a body.
+ * Converts `messages[3].content[1]` to a JSON pointer (RFC 6901), `/messages/3/content/1`. `below` are member names
+ * under it. A very long pointer is cut to what surrounds the place: names can be as long as a body.
  */
 export function toPointer(at: string, below: readonly string[] = []): string {
   const start = at === '' || at === 'body' || at.startsWith('/') ? at : `/${tokensOf(at).join('/')}`

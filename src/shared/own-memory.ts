@@ -101,10 +101,7 @@ export function ownText(text: string): string {
 const SMALLEST_BYTES = 4 * 1024
 const LARGEST_BYTES = 64 * 1024
 
-/**
- * Collects chunks in few blocks: each chunk would keep a hundred bytes of heap and all that was read with it. The
- * caller must bound it.
- */
+/** Collects chunks, which would each keep a hundred bytes and all that was read with them. The caller must bound it. */
 export class ByteBlocks {
   /** All but the last are full. Bounded by what is appended, and a block. */
   #blocks: UnwrittenMemory[] = []

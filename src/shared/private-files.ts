@@ -16,8 +16,8 @@ import { basename, dirname, join } from 'node:path'
 import { codeOf } from './errors.ts'
 
 /**
- * Creates a folder for us alone; an existing one stays as it is. Rejects with Node's error, or ELOOP if it is a link
- * made by another user, who would control where files land. Links of ours or root's are the operator's choice.
+ * Creates a private folder; an existing one stays as it is. Rejects with ELOOP for a link of another user, who would
+ * control where files land. Links of ours or root's are the operator's choice.
  */
 export async function makeFolder(folder: string): Promise<void> {
   await made(folder)
@@ -54,9 +54,7 @@ export function refuseLink(path: string, facts: Pick<Stats, 'isSymbolicLink'> | 
   })
 }
 
-/**
- * Creates a private file. Rejects with EEXIST if the name is taken, also by a link. A full disk is left no half of it.
- */
+/** Creates a private file. Rejects with EEXIST, also for a link. A full disk is left no half of it. */
 export async function createPrivateFile(path: string, text: string): Promise<void> {
   await using file = await open(path, 'wx', 0o600)
   try {
