@@ -1,8 +1,8 @@
 import type { FleetStanding, OwnStanding } from '../shared/fleet-standing.ts'
 
 /*
- * The server-sent events of the dashboard's page. The primary makes them once for all open pages; plain JSON. Milliseconds
- * are `…Ms`, times since the epoch `…At` or `at`, bytes `…Bytes`, credits as people count them. `null` is not known, or no limit.
+ * Server-sent events of the dashboard, written once for all pages. Names end in `…Ms`, `…At` or `at` (epoch ms) and
+ * `…Bytes`; credits are in whole units. `null` is unknown, or no limit.
  *
  *   snapshot   Snapshot        the first event of each connection: all that the page needs
  *   tick       Now             each second

@@ -11,10 +11,7 @@ export interface Session {
   readonly expiresAt: number
 }
 
-/**
- * Dashboard sessions, stored only in cookies: an expiry, signed with the gateway's secret and the operator's key that
- * was given. Without that key the cookie is worthless.
- */
+/** Dashboard sessions, stored only in cookies: an expiry, signed with the gateway's secret and the operator's key. */
 export class Sessions {
   readonly #secret: Buffer
   readonly #now: () => number

@@ -11,9 +11,7 @@ interface Bucket {
   at: number
 }
 
-/**
- * Limits sign-ins with wrong keys. Attempts count before their outcome, so that parallel ones do not evade the limit.
- */
+/** Limits sign-ins with wrong keys. Attempts count before their outcome, or parallel ones would evade the limit. */
 export class SignInTries {
   readonly #now: () => number
   /** Ordered by last attempt. Bounded by MAX_ADDRESSES. */

@@ -1,7 +1,4 @@
-/*
- * Writes texts and attributes only when they change. Text is all that is ever written, so nothing from a client becomes
- * markup.
- */
+/* Writes texts and attributes only when they change. Nothing from a client becomes markup: only text is written. */
 
 /**
  * @template {HTMLElement} Kind

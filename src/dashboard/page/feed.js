@@ -1,5 +1,5 @@
 /*
- * News of the gateway, as they happen: one stream of events, and what to do when it ends.
+ * The stream of events, and what to do when it ends.
  *
  *   asleep ◀──hidden for a while── connecting ──first event──▶ live
  *      └────────shown────────────▶     ▲                        │ ends, or silence

@@ -1,7 +1,4 @@
-/*
- * Formats figures for people. `data-value` stays exact; only the text is rounded. Unknown figures are `null` and read
- * as a dash.
- */
+/* Formats figures for people; `data-value` stays exact. Unknown figures are `null` and read as a dash. */
 
 export const UNKNOWN = '–'
 

@@ -1,7 +1,4 @@
-/*
- * The last requests, newest first. A hundred rows are made once; a new request takes the row of the oldest. The list
- * pauses while details are read.
- */
+/* The last requests, newest first, in reused rows. The list pauses while details are read. */
 import { byId, make, nameFigures, setAttribute, setFigure, setText } from './dom.js'
 import { amount, duration, fullTime, short, timeOfDay, UNKNOWN } from './format.js'
 import { PHASES, RequestDetails } from './request-details.js'

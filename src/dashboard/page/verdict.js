@@ -1,7 +1,4 @@
-/*
- * Judges whether all is well: one sentence, and for each problem what it is, why, and what to change. Pure, so that
- * tests need no browser.
- */
+/* Judges whether all is well: one sentence, and what each problem is and needs. Pure, for tests without a browser. */
 import { amount, bytes, date, duration, moment, percent, plural, timeOfDay } from './format.js'
 
 /** @typedef {import('../feed.ts').Now} Now */
