@@ -40,9 +40,7 @@ const MIN_SECRET_CHARS = 6
 /** Personal data: addresses, user ids, and the account in an ARN. */
 const PERSONAL = /[\w.+-]+@[\w-]+\.[\w.-]+|\bd-[0-9a-z]{8,}\b[\w.-]*|(?<=:)\d{12}(?=:)/gi
 
-/**
- * Makes text safe to publish: no secrets or personal data, one line. The home folder, often a person's name, is `~`.
- */
+/** Makes text safe to publish: no secrets or personal data. The home folder, often a person's name, becomes `~`. */
 export function cleaner(secrets: readonly string[]): (text: string) => string {
   const known = secrets
     .flatMap((secret) => [secret, encodeURIComponent(secret)])

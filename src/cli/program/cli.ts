@@ -24,10 +24,7 @@ const COMMON_OPTIONS = {
 const COMMON_HELP = `  --json             Prints JSON.
   --help             Prints this text.`
 
-/**
- * Runs `kiro-gateway COMMAND …`. Exit codes: 0 done, 1 failed, 2 wrong command line or settings, 130 Ctrl-C; commands
- * may have more.
- */
+/** Exit codes: 0 done, 1 failed, 2 wrong command line or settings, 130 Ctrl-C; commands may have more. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const interruption = new AbortController()
   const stop = onInterrupt(process, () => interruption.abort(new Error('interrupted')))

@@ -103,11 +103,7 @@ const MAX_BYTES = 512 * 1024 * 1024
 const MAX_FACTS_BYTES = 16 * 1024 * 1024
 const MAX_LINES = 1_000_000
 
-/**
- * Reads a capture. Opens only plain files with known names, and never through links; nothing in the folder names a
- * path.
- * @throws {GatewayError} GW_CONFIG_INVALID if it cannot be replayed
- */
+/** Opens only plain files with known names, never through links. @throws {GatewayError} GW_CONFIG_INVALID */
 export async function readCapture(folder: string): Promise<RecordedTurn> {
   const facts = await readFacts(folder)
   let bytesLeft = MAX_BYTES

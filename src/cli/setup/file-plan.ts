@@ -41,9 +41,7 @@ export function textFormatOf(path: string): TextFormat {
   return path.endsWith('.yaml') ? YamlText : JsonText
 }
 
-/**
- * Plans a file; undoes unwanted entries of earlier setups, never others' changes. @throws {GatewayError} GW_CLIENT_FILE
- */
+/** Plans a file; undoes unwanted entries of setup, never others' changes. @throws {GatewayError} GW_CLIENT_FILE */
 export function planSetup(state: FileState, entries: readonly Entry[]): FilePlan {
   const { format, current, record } = state
   const text = current ?? ''
@@ -78,9 +76,7 @@ function originalOf({ format, current, record }: FileState): string | null {
   return withoutWritten(format, current, record).after
 }
 
-/**
- * Restores an unchanged file exactly; from a changed one removes setup's values. @throws {GatewayError} GW_CLIENT_FILE
- */
+/** Restores an unchanged file exactly; else removes only setup's values. @throws {GatewayError} GW_CLIENT_FILE */
 export function planUndo({ format, current, record }: FileState): FilePlan {
   if (record === null) return { after: current, record, kept: [] }
   const isUntouched = current === null || textHash(current) === record.hash

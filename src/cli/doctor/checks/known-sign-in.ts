@@ -74,10 +74,7 @@ function withEndpoint(
   }
 }
 
-/**
- * Renews an expired token like the gateway, stored before use. @throws {GatewayError} GW_CONFIG_INVALID, or why it
- * failed
- */
+/** Renews an expired token like the gateway. @throws {GatewayError} GW_CONFIG_INVALID, or why it failed */
 export async function renewSignIn({
   network,
   config

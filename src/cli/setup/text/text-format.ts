@@ -17,9 +17,7 @@ export type Path = readonly PathStep[]
 /** Containers around it are created as needed. */
 export type Leaf = string | number | boolean | readonly string[] | Readonly<Record<string, never>>
 
-/**
- * A configuration language as pure functions on texts without byte order mark. Everything unaffected stays to the byte.
- */
+/** A configuration language as functions on texts without byte order mark. What is unaffected stays to the byte. */
 export interface TextFormat {
   /** An empty text holds an empty object. @throws {GatewayError} GW_CLIENT_FILE, with line and column */
   read(text: string): JsonObject
@@ -73,9 +71,7 @@ export function shownPath(path: Path): string {
     .replace(/^\./, '')
 }
 
-/**
- * Sets a value; checks that nothing else changed. @throws {GatewayError} GW_CLIENT_FILE if that cannot be done safely
- */
+/** Sets a value; checks that nothing else changed. @throws {GatewayError} GW_CLIENT_FILE if that is not safe */
 export function setValue(format: TextFormat, text: string, path: Path, value: unknown): string {
   const before = format.read(text)
   const there = valueOnPath(before, path)
