@@ -16,14 +16,9 @@ export type ProcessLoadResult =
   | (Extract<LoadResult, { name: 'config' }> & { readonly file: string | null })
 
 /**
- * Reads the command line, then the environment, then `envFile`. Leaves `process.env` alone, so that a later call
- * (SIGHUP) sees the file's new content.
- *
- * A file named by `ENV_FILE` wins over the environment, which a container keeps over restarts. The address still comes
- * from the environment, on which published port and health check rely.
- *
- * `lastFile` is the file that a running gateway read: if it is gone, it must not count as empty, which would ask for no
- * client key.
+ * Reads the command line, then the environment, then `envFile`; `ENV_FILE` names a file that precedes the environment,
+ * except for the address. Leaves `process.env` alone, so that SIGHUP sees the file's new content. If `lastFile` is
+ * gone, it must not count as empty, which would ask for no client key.
  * @throws {GatewayError} GW_CONFIG_INVALID
  */
 export function loadProcessConfig(

@@ -25,8 +25,7 @@ export type LoadResult =
   | { readonly name: 'print'; readonly text: string }
 
 /**
- * Makes a deeply frozen config of an environment and `process.argv.slice(2)`. `fileNames` are those in `.env`, which
- * are compared with settings more closely.
+ * Returns a deeply frozen config. `fileNames` are the names in `.env`, which are compared with settings more closely.
  * @throws {GatewayError} GW_CONFIG_INVALID that lists every problem on its own line
  */
 export function loadConfig(
@@ -184,8 +183,7 @@ export function toSettings(tree: unknown) {
 
 /**
  * Takes from `next` what can change while running, and names changed settings that need a restart.
- * @throws {GatewayError} GW_CONFIG_INVALID if old and new values contradict each other, such as a public address and
- *   no client key.
+ * @throws {GatewayError} GW_CONFIG_INVALID if old and new values contradict each other
  */
 export function reload(running: Config, next: Config) {
   const tree: Record<string, Record<string, unknown>> = {}

@@ -78,10 +78,7 @@ const SMALL_LANE_MB = 2
 /** About thirty long answers of usual size; shorter ones need none. */
 const ANSWER_LANE_MB = 2
 
-/**
- * Idle client connection, measured with 4,000 on Node 24: 7 KiB outside the heap and 4 KiB in the kernel, without
- * buffers. A worker's heap takes 4 KiB more.
- */
+/** Idle client connection (4,000 on Node 24): 7 KiB outside the heap, 4 KiB in the kernel; 4 KiB more of the heap. */
 export const CONNECTION_BYTES = 11 * 1024
 /** Part of socket memory for unread answers; they may take more with fewer connections than planned. */
 export const UNREAD_PART = 1 / 4

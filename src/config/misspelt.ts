@@ -14,10 +14,7 @@ const MIN_GUESSED_LETTERS = 8
 /** Kubernetes' service addresses, whose names others choose. */
 const SERVICE_LINK = /^(?:tcp|udp|sctp):\/\//
 
-/**
- * Ignores case and separators. A name may be two letters off in `.env`, which is the gateway's own; in the shared
- * environment one, unless it begins as only our names do.
- */
+/** Names may be two letters off in `.env`, else one, unless they begin as only ours do. Ignores case and separators. */
 export function findMisspelt(
   env: Environment,
   fileNames: ReadonlySet<string>

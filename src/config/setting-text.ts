@@ -139,10 +139,7 @@ const HOST = /^([a-z0-9._-]{1,253}|\[[0-9a-f:.]+\])$/i
 /** RFC 1929 has one byte for each length. */
 const MAX_SOCKS_BYTES = 255
 
-/**
- * Normalises a proxy's address to `scheme://[user:password@]host:port` with percent-encoded credentials. `host:port` is
- * an http proxy; `socks5h` becomes `socks5`, since proxies always resolve names. `undefined` if invalid.
- */
+/** Returns `scheme://[user:password@]host:port`, percent-encoded. Default is http; `socks5h` becomes `socks5`. */
 export function toProxyUrl(text: string): string | undefined {
   const [, given, rest = ''] = ADDRESS.exec(text) ?? []
   if (given === undefined && !/:[0-9]+\/?$/.test(rest)) return undefined

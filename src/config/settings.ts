@@ -7,10 +7,7 @@ import { UpstreamSettings } from './upstream-settings.ts'
 
 const MEBIBYTE = 1024 * 1024
 
-/**
- * All settings; docs/settings.md and `.env.example` are generated from them. `restart`: a running gateway keeps the old
- * value. `null` means no limit, automatic or left out, as each sentence says.
- */
+/** Source of docs/settings.md and `.env.example`. `restart`: a running gateway keeps the old value. */
 export const Settings = Type.Object({
   server: Type.Object({
     host: text(
