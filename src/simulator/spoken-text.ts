@@ -48,9 +48,7 @@ export function spokenWords(text: string): string[] {
   return text.match(/\s*\S+\s*$|\s*\S+\s?|\s+/g) ?? []
 }
 
-/**
- * Applies `sim:events` and `sim:size`. `size` alone cuts `text`, `events` alone fills it up. Never splits characters.
- */
+/** Applies `sim:events` and `sim:size`: `size` alone cuts, `events` alone fills up. Never splits characters. */
 export function shapeDeltas(
   text: string,
   shape: { readonly events: number | undefined; readonly size: number | undefined }

@@ -6,10 +6,7 @@ import type { FoundWords } from './words.ts'
 
 const THOUGHT_CHARS = 20
 
-/**
- * Native reasoning if `additionalModelRequestFields` asks for it (kiro-protocol §9.2): deltas, and from Claude a
- * signature. `display: omitted` leaves only the signature.
- */
+/** Native reasoning if requested (kiro-protocol §9.2). `display: omitted` leaves only Claude's signature. */
 export function* reasoningSteps(
   { view, words, sign }: ScriptInput,
   counter: TokenCounter

@@ -6,10 +6,7 @@ const CHARS_PER_PIECE = 6
 /** From here on: scripts without spaces, about one token a character. */
 const FIRST_WIDE_CHAR = 0x2e80
 
-/**
- * The simulator's own token count: pieces of words, punctuation and wide characters. Deliberately not proportional to
- * length, so that estimates show their error.
- */
+/** Deliberately not proportional to length, so that estimates show their error. */
 export function countTokens(text: string): number {
   return new TokenCounter().add(text).tokens
 }
