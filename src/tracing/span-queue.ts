@@ -42,8 +42,7 @@ interface Waiting {
 }
 
 /**
- * Bounded queue of spans. If the endpoint is slow or gone, new spans are dropped and counted, waiting ones retried.
- * Ending a span never waits.
+ * Bounded queue of spans. If the endpoint fails, new spans are dropped and counted, waiting ones retried.
  *
  * ```
  *   onEnd ──▶ waiting ──delay, or a batch is full──▶ one request at a time ──▶ taken, or refused and dropped
