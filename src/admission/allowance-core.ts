@@ -13,7 +13,7 @@ const NOTHING: readonly AllowanceCommand[] = []
 const PACE_MS = 50
 
 /**
- * This worker's part of one allowance of a named key, without its promises and messages.
+ * This worker's part of one limit of a named key, without promises and messages.
  *
  * ```
  *              terms.granted            take               settle: what it cost …
@@ -21,9 +21,8 @@ const PACE_MS = 50
  *      ▲                         │  ▲                │
  *      └──── report.returned ────┘  └────────────────┘ … and what is left of it
  * ```
- * Invariants: used + reserved + returned ≤ granted, but for what requests took beyond their reservations; no request
- * waits while the spare is enough for it. With another period all totals begin anew: what was reserved in an old one is
- * settled there, and does not count any more.
+ * Invariants: used + reserved + returned ≤ granted, except for overdrawn reservations; no request waits while the spare
+ * suffices. A new period resets all totals; older reservations are settled in their own period.
  */
 export class AllowanceCore {
   readonly name: AllowanceName
@@ -71,9 +70,7 @@ export class AllowanceCore {
     return { used: this.#used, reserved: this.#reserved }
   }
 
-  /**
-   * Takes a part, which must be settled. After `waiting` comes a `give` or `refuse` command, unless `leave` came first.
-   */
+  /** Takes a part, which must be settled. After `waiting` a `give` or `refuse` command follows, unless it leaves. */
   take(id: number, amount: number, at: number): 'taken' | 'waiting' {
     this.#notePace(amount, at)
     if (this.#waiting.size === 0 && amount <= this.#spare) {

@@ -35,9 +35,8 @@ export class Allowances {
   }
 
   /**
-   * Takes a part, which the caller must settle. Waits for streams; for what is used up only until no worker has any
-   * left.
-   * @throws {GatewayError} what `refusal` makes of the standing; GW_PRIMARY_SILENT; GW_DRAINING; the signal's reason
+   * Takes a part, which must be settled. Waits for streams; for what is used up, only until no worker has any left.
+   * @throws {GatewayError} the `refusal`; GW_PRIMARY_SILENT; GW_DRAINING; the signal's reason
    */
   take(part: TakeOptions, signal: AbortSignal): Promise<Share> {
     if (signal.aborted) return Promise.reject(clientClosed(signal))

@@ -23,8 +23,7 @@ export function monotonicNow(): number {
 const ORIGIN = Number(process.hrtime.bigint()) / 1e6 - performance.now()
 
 /**
- * Time that one request has waited for connections, over all its attempts. The first wait counts from the request's
- * arrival; the time that it held a permit does not count. Starts out waiting.
+ * Time that one request has waited for connections, over all attempts and since its arrival. Starts out waiting.
  *
  * ```
  *   arrival ──waiting──▶ stop ──attempt fails──▶ resume ──waiting──▶ stop …

@@ -16,15 +16,14 @@ interface Waiter {
 }
 
 /**
- * The waiters: round robin over client keys, first come first served inside a key, so that one greedy key
- * delays the others by one turn and not by its whole backlog. With one key it is a plain queue.
+ * Round robin over client keys, first come first served within a key: a greedy key delays others by one turn.
  *
  * ```
  *   ring, next turn first:   key b ─▶ key a ─▶ key c
  *                            │oldest  │oldest  │oldest
  *                            ▼        ▼        ▼
  * ```
- * Adding, removing and serving are O(1) while arrival times mostly grow. A key without waiters is forgotten.
+ * Operations are O(1) while arrival times mostly grow. Keys without waiters are forgotten.
  */
 export class FairQueue {
   /** Bounded by what its owner lets in. */
@@ -233,17 +232,14 @@ export class OrderedList<Item> {
 }
 
 /**
- * Waiters for something that takes others' time: keys have their turns by what they have cost so far, so that a key
- * with one expensive job after the other delays another key by the one that runs, and then waits while that key has
- * its own for as long. While the queue is empty, everything is forgiven.
+ * Start-time fair queueing (Goyal et al. 1996): keys take turns by the time that their jobs have cost. Virtual time is
+ * that of the last job begun.
  *
- * Time is virtual: it is that of the job that began last, and a key's next turn comes after all that its jobs have
- * cost beyond it (start-time fair queueing, Goyal et al. 1996).
  * ```
  *   key a  ├────── 3000 ──────┤next
  *   key b  ├10┤next ├10┤next           b has some 300 turns before a has its second
  * ```
- * State is kept for keys that wait, or have cost something since the queue was last empty.
+ * Keeps state for keys that wait, or have cost something since the queue was last empty; then all is forgiven.
  */
 export class CostQueue {
   /** Bounded by what its owner lets wait. */

@@ -3,16 +3,15 @@ import type { WaiterHead } from '../ipc/service-order.ts'
 import type { FairQueue } from './fair-queue.ts'
 
 /**
- * The starts of this worker: where requests are paced, each needs one beside its permit. They come for requests that
- * wait and could go at once, and what is not needed after all goes back at once, so that none lies idle in one worker
- * while another waits.
+ * Starts of this worker: with a pace, each request needs one beside its permit. They are granted to requests that could
+ * go at once; unneeded ones go back at once, so that none lies idle here while another worker waits.
  *
  * ```
  *   granted ──▶ at hand ──take──▶ out, with a permit ──sent──▶ used
  *                  │  ▲────────────unsent──┘
  *                  └──giveBack──▶ returned
  * ```
- * All counts are totals since the start of the worker, whatever the pace was meanwhile.
+ * All counts are totals since the start of the worker.
  */
 export class Starts {
   #isPaced = false

@@ -13,7 +13,7 @@ const LOW_PART = 5
 const KEPT_PERMITS = 2
 
 /**
- * This worker's part of the budget, without its sockets, timers and promises.
+ * This worker's part of the budget, without sockets, timers and promises.
  *
  * ```
  *              terms.granted                 trim: size goes down first …
@@ -23,8 +23,8 @@ const KEPT_PERMITS = 2
  *      └──── report.returned ── held ◀──── waiting                       ▼
  *      └───────────────────────────────────────────────────────────── trimmed
  * ```
- * Invariants: held ≤ size; size ≤ what the ledger has granted and not yet back; no request waits
- * while a permit is idle, unless it waits for a start or for the end of a pause (`gate.ts`).
+ * Invariants: held ≤ size ≤ granted and not yet returned; no request waits while a permit is idle, unless it lacks a
+ * start or a pause is on (`gate.ts`).
  */
 export class LeaseCore {
   /** Bounded by `maxWaiting` of the terms. */

@@ -44,9 +44,8 @@ export class Lease {
 
   /**
    * Waits for a permit, which the caller must release.
-   * @throws {GatewayError} GW_QUEUE_FULL when too many wait, at once or when the primary finds so; GW_POOL_TIMEOUT
-   *   when HTTP_POOL_TIMEOUT has passed since the arrival and other workers could be asked; GW_CLIENT_CLOSED when
-   *   `signal` aborts first; GW_DRAINING after `drain()`.
+   * @throws {GatewayError} GW_QUEUE_FULL; GW_POOL_TIMEOUT once HTTP_POOL_TIMEOUT has passed and other workers could
+   *   be asked; GW_CLIENT_CLOSED when `signal` aborts; GW_DRAINING
    */
   acquire({ key, arrivedAt }: AcquireOptions, signal: AbortSignal): Promise<Permit> {
     if (signal.aborted) return Promise.reject(clientClosed(signal))
@@ -293,8 +292,7 @@ export interface LeaseOptions {
   readonly trimSockets: (max: number) => Promise<void>
   readonly onKeepAlive?: (keepAlive: number) => void
   /**
-   * Called, perhaps often, while requests lack permits that only requests in flight can give. Must not call back at
-   * once.
+   * Called, perhaps often, while requests lack permits that only requests in flight have. Must not call back at once.
    */
   readonly onMissing?: (permits: number) => void
   /** `null`: as long as the client waits. */

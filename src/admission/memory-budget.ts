@@ -30,13 +30,9 @@ interface LineLimits {
 const NO_KEY = ''
 
 /**
- * Memory for request bodies. Keys take turns, first come first served within a key. Small requests do not overtake a
- * large one whose turn it is, unless its key has more than its share.
- *
- * Loose reservations belong to slow bodies, or those of unknown size: they grow, and their end is unknown. A waiter
- * that would not fit beside them is overtaken.
- *
- * Invariant: reservations never exceed the total.
+ * Memory for request bodies, never exceeded. Keys take turns. A small request overtakes a large one whose turn it is
+ * only if the large one's key has more than its share, or it would not fit beside loose reservations: those of slow or
+ * unsized bodies, which grow and have no known end.
  */
 export class MemoryBudget {
   readonly totalBytes: number
@@ -104,8 +100,8 @@ export class MemoryBudget {
 
   /**
    * Waits for memory, which the caller must release.
-   * @throws {GatewayError} GW_BODY_TOO_LARGE for more than the total; GW_MEMORY_FULL when too many wait, at once or
-   *   in favour of a key with fewer, and after `timeoutMs`; GW_DRAINING; `signal`'s own error (`abortErrorOf`).
+   * @throws {GatewayError} GW_BODY_TOO_LARGE; GW_MEMORY_FULL when too many wait, and after `timeoutMs`; GW_DRAINING;
+   *   `signal`'s own error
    */
   reserve(bytes: number, wait: MemoryWait): Promise<Reservation> {
     const { signal, key = NO_KEY } = wait
@@ -117,10 +113,7 @@ export class MemoryBudget {
     return this.#wait({ bytes, heldBytes: 0 }, wait)
   }
 
-  /**
-   * Grows a loose reservation, before all newcomers. @throws {GatewayError} GW_MEMORY_FULL if holders would wait for
-   * each other
-   */
+  /** Grows a loose reservation, before newcomers. @throws {GatewayError} GW_MEMORY_FULL if holders would deadlock */
   extend(bytes: number, heldBytes: number, wait: MemoryWait): Promise<Reservation> {
     const { signal, key = NO_KEY } = wait
     if (signal.aborted) return Promise.reject(abortErrorOf(signal, WAIT))
