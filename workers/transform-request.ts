@@ -29,8 +29,7 @@ standBack()
 
 /**
  * Bodies of this size are followed by a young collection. Everything is dead by then; in the middle of the next one V8
- * would copy live objects, and what it copies twice only a full collection frees. With 400 KB a conversation takes a
- * quarter less CPU, V8's helper threads included.
+ * would copy live objects, twice into the old generation. With 400 KB it takes a quarter less CPU.
  */
 const CLEARED_BYTES = 256 * 1024
 /** Data of this size lives through several young collections; only a full one frees it. */
@@ -41,9 +40,7 @@ let bytesSinceCleared = 0
 /** Longest check of an answer. Sensible schemas take a few ms; others wait for the thread meanwhile. */
 const CHECK_MS = 2000
 
-/**
- * Piscina's entry in a thread. A refusal is a result; any other error is a bug. Bytes that own their buffer are moved.
- */
+/** Piscina's entry in a thread. A refusal is a result; other errors are bugs. Bytes with their own buffer are moved. */
 export default async function transformRequest(job: MarkedJob): Promise<unknown> {
   const result = await run(job)
   clearUp(job.body.byteLength)
