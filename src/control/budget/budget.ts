@@ -193,10 +193,7 @@ export interface QueueWatchOptions {
   readonly periodMs?: number
 }
 
-/**
- * Logs the budget's use while requests wait without an end in sight. Waits that HTTP_POOL_TIMEOUT ends soon log that
- * end.
- */
+/** Logs the budget's use while requests wait, except for waits that HTTP_POOL_TIMEOUT ends soon. */
 export function watchQueue(options: QueueWatchOptions): NodeJS.Timeout {
   const { log, periodMs = PERIOD_MS } = options
   return setInterval(() => {

@@ -112,9 +112,7 @@ function underWay(account: Account): number {
   return account.granted - account.report.granted
 }
 
-/**
- * Divides `total` into integers with exactly that sum (largest remainder, ties to the first). All 0 if the weights are.
- */
+/** Divides `total` into integers with exactly that sum (largest remainder, ties to the first), or all 0. */
 export function apportion(total: number, weights: readonly number[]): readonly number[] {
   const sum = weights.reduce((a, b) => a + b, 0)
   if (sum === 0) return weights.map(() => 0)

@@ -76,11 +76,10 @@ function headsElsewhere(
 }
 
 /*
- * HTTP_POOL_MAX_WAITING holds for the cluster, yet a worker must decide at once whether a request may wait. Each worker
- * may fill all the remaining room. If several do so at once, newcomers of one are refused after one round trip; until
- * then up to workers × the limit may wait. A waiter once counted as `kept` is not refused. Requests that may get an
- * idle connection elsewhere wait beyond the limit until that is known. The primary's own calls are exempt: waiting
- * streams must not delay a token renewal.
+ * HTTP_POOL_MAX_WAITING holds for the cluster, yet a worker must decide at once. So each may fill all the remaining
+ * room; if several do, newcomers of one are refused after one round trip. A waiter once `kept` is not refused. Requests
+ * that may get an idle connection elsewhere wait beyond the limit until that is known. The primary's own calls are
+ * exempt: waiting streams must not delay a token renewal.
  */
 
 export const MAX_CALLS_WAITING = 100

@@ -64,10 +64,7 @@ export class LedgerView {
     return this.#owed.get(member) ?? 0
   }
 
-  /**
-   * Further permits asked back from a member: all that waiters elsewhere need, since the ledger does not know who has
-   * idle ones. The primary's own calls return borrowed permits once idle; a retiring worker returns everything.
-   */
+  /** Further permits asked back: all that waiters elsewhere need, since the ledger does not know who has idle ones. */
   wantedFrom(member: string): number {
     const account = this.accounts.get(member)
     if (account === undefined) return 0

@@ -30,9 +30,8 @@ import {
  *   join ─▶ account opened ──report──▶ (permits back, waiters known) ──stopped──▶ asks for nothing more
  *             └──retire──▶ gives back what falls idle ────────────────────┘    └──remains, left──▶ permits free again
  *
- * After each event free permits go to the oldest waiters, and members hear of changes for them. A permit is free, or
- * granted to one member until that reports it returned or `remains` or `left` says that its sockets are gone. Leases
- * therefore never exceed the budget, however late messages are; after a shrink they only fall until they fit.
+ * A permit is free, or granted to one member until that reports it returned, or `remains` or `left` says that its
+ * sockets are gone. Leases therefore never exceed the budget, however late messages are; after a shrink they only fall.
  */
 
 export interface LedgerState {
@@ -143,10 +142,7 @@ function withRemains(account: Account, sockets: number): Account {
   return { ...account, report: { ...report, seq: Infinity, returned } }
 }
 
-/**
- * Grants free permits: the reserve to the primary's own calls, then to waiters in order of service, to members that
- * soon need more, and to those below their share.
- */
+/** Grants free permits: reserve, waiters in order of service, members that soon need more, those below their share. */
 function grantPermits(view: LedgerView): LedgerView {
   const withReserve = topUp(view, 'control', view.unleased)
   const withWaiters = serveWaiting(withReserve)

@@ -4,16 +4,15 @@ import type { Account, BudgetSize, KeyLine } from './ledger-account.ts'
 import type { LedgerView } from './ledger-view.ts'
 
 /*
- * UPSTREAM_MAX_REQUESTS_PER_MINUTE, for the whole cluster: as many starts as it says, and each is in one place.
+ * UPSTREAM_MAX_REQUESTS_PER_MINUTE for the cluster: that many starts, each in one place.
  *
  *   free ──granted──▶ out ──sent──▶ cooling ──a minute later──▶ free
  *     ▲                └──returned──┐  ▲
  *     └─────────────────────────────┘  └── a worker that has died may have sent all that it had out
  *
- * A start counts from when the primary hears of it, which is later. Thus, however late messages are, the upstream
- * sees no more in any minute: the starts that it sees there were cooling or out when the last of them was granted.
- * Starts are granted only to requests that can go at once, in the order of service over all workers, and by name of the
- * client key: a worker that has many waiters of one key does not know what that key has had elsewhere.
+ * A start counts from when the primary hears of it, which is later: the upstream never sees more in any minute. Starts
+ * are granted only to requests that can go at once, in order of service over all workers, and by key: a worker does not
+ * know what a key has had elsewhere.
  */
 
 /** Time until a used start is free again. */
