@@ -3,7 +3,7 @@ import type { FromWorker } from '../../ipc/messages.ts'
 type DoorMessage = Extract<FromWorker, { readonly type: `clients.${string}` }>
 
 /**
- * The state of a worker's door. A worker reports that it has done what it was told, and is told nothing else before.
+ * State of a worker's door. A worker gets no other order before it has confirmed the last.
  *
  * ```
  *   open ──not wanted, and another wanted one is open──▶ closing ──said so──▶ closed
@@ -28,14 +28,10 @@ const CALM_LOAD = 0.5
 const CALM = { load: 0, isCrowded: false } as const
 
 /**
- * Decides which workers accept new client connections. The system gives a connection to the first worker that accepts,
- * so full ones stop accepting; if all are full, all accept in order to refuse politely.
- *
- * Packed, one worker takes all new connections while it can: one process that wakes for several slow streams costs a
- * quarter less CPU than two. Others join when it is busy, full, silent or crowded.
- *
- * A door closes only while another is known to be open, or clients would wait. The port stays open: closed workers hold
- * it too.
+ * Decides which workers accept new clients. The system gives a connection to the first worker that accepts, so full
+ * ones stop; if all are full, all accept in order to refuse politely. Packed, one worker takes all while it can: one
+ * process that wakes for several slow streams costs a quarter less CPU than two. A door closes only while another is
+ * known to be open. The port stays open: closed workers hold it too.
  */
 export class Doors<Member> {
   readonly #tell: (member: Member, isAccepting: boolean) => void

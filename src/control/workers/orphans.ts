@@ -48,10 +48,7 @@ const PATIENCE_MS = 150_000
 /** FIN-WAIT-1, FIN-WAIT-2, LAST-ACK, CLOSING: closed by the kernel for a dead process. */
 const LEAVING: ReadonlySet<string> = new Set(['04', '05', '09', '0B'])
 
-/**
- * Waits until a dead process has no connection to these ports. Other programs' closing connections may prolong the
- * wait.
- */
+/** Waits until a dead process has no connection to these ports; other programs' closing ones may prolong it. */
 export async function orphansGone({
   ports,
   onLeft,

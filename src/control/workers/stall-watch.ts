@@ -18,10 +18,7 @@ export interface StallWatchOptions<Worker extends Watched> {
 /** Limit for loading the code. */
 const START_MS = 30_000
 
-/**
- * Kills workers whose event loop hangs: they hold clients and permits, and never exit. SIGKILL also ends stopped
- * processes.
- */
+/** Kills workers whose event loop hangs: they hold clients and permits. SIGKILL also ends stopped processes. */
 export class StallWatch<Worker extends Watched> {
   readonly #options: StallWatchOptions<Worker>
   readonly #signs = new LifeSigns<Worker>()

@@ -19,17 +19,12 @@ interface Slot {
   timer: NodeJS.Timeout | null
 }
 
-/**
- * Replaces dead workers with doubling delay. The first delay is short: a single crash should cost only its own streams.
- */
+/** Replaces dead workers with doubling delay. The first is short: a single crash should cost only its streams. */
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #backoff: BackoffPolicy
   readonly #slots: readonly Slot[]
-  /**
-   * Workers with a successor that still serve their last clients. Bounded by one for each slot and restart, killed when
-   * its patience is over.
-   */
+  /** Workers with a successor. Bounded by one for each slot and restart, killed when its patience is over. */
   readonly #leaving = new Map<WorkerProcess, { readonly timer: NodeJS.Timeout; onGone(): void }>()
   #isEnding = false
   readonly #allStopped = Promise.withResolvers<void>()
@@ -286,10 +281,7 @@ export type Replacement =
   | { readonly name: 'replaced' | 'drained' }
   | { readonly name: 'failed'; readonly reason: string | null }
 
-/**
- * Replaces all workers one by one. Stops at the first that does not become ready: its cause of death would kill the
- * next.
- */
+/** Replaces workers one by one; stops at the first that does not become ready: its cause would kill the next. */
 export function rollingRestart(
   supervisor: Pick<Supervisor, 'states' | 'replace'>,
   log: Pick<Logger, 'info' | 'error'>

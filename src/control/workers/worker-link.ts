@@ -7,8 +7,8 @@ import { messageOf } from '../../shared/errors.ts'
 import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
 
 /**
- * glibc gives each thread its own heap, up to 8 per core. With two, a worker takes 4 to 7 MB less when idle and 15 MB
- * less under large bodies, without more CPU. One would take a sixth more CPU.
+ * glibc gives each thread a heap, up to 8 per core. With two, a worker takes 4 to 7 MB less when idle and 15 MB less
+ * under large bodies, without more CPU. One would take a sixth more CPU.
  */
 const WORKER_ENV = { MALLOC_ARENA_MAX: '2' } as const
 
@@ -32,9 +32,7 @@ export interface WorkerLinkOptions {
   readonly onExit: () => void
 }
 
-/**
- * A forked worker and its channel. `member` is unique in the ledger. A process that cannot be started counts as dead.
- */
+/** A forked worker and its channel. `member` is unique in the ledger. A failed start counts as a death. */
 export class WorkerLink implements WorkerProcess {
   readonly id: number
   readonly member: string
@@ -122,8 +120,8 @@ function notStarted(cause: unknown): string {
 }
 
 /**
- * After eight idle seconds V8 would return up to 15 MB of heap, and discard compiled code with it: the next few hundred
- * answers would cost a quarter more. The memory is planned for anyway.
+ * V8 would return up to 15 MB after eight idle seconds, with compiled code: then some hundred answers cost a quarter
+ * more.
  */
 const KEEPS_CODE = '--no-memory-reducer'
 
@@ -154,10 +152,7 @@ export function setUpForks(workerEntry: string, { worker }: MemoryPlan, log: For
   })
 }
 
-/**
- * Removes what could renew or replace the sign-in, and the alert address. Workers get single tokens (architecture §1),
- * so a compromised worker reveals no more than one.
- */
+/** Removes what could renew or replace the sign-in: a compromised worker has only one token (architecture §1). */
 export function toWorkerConfig(config: Config): Config {
   const secrets = { credsFile: null, refreshToken: null, apiKey: null, profileArn: null }
   const alerts = { webhookUrl: null, webhookSecret: null }

@@ -1,5 +1,5 @@
 /**
- * A place in the cluster. A worker fills it, dies, is replaced.
+ * Place of a worker in the cluster.
  *
  * ```
  *     empty
