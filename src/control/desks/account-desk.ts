@@ -35,8 +35,8 @@ const LAST_RESET_MS = 366 * DAY_MS
 const PAUSE_STEP_MS = 200
 
 /**
- * Remembers the upstream's statements about the account for all workers: a quota until its reset, a suspicion for a
- * doubling time, a short wait as a pause. Kept in memory only: a restart asks once more.
+ * Remembers verdicts on the account for all workers: a quota until its reset, a suspicion for a doubling time, a short
+ * wait as a pause. Kept in memory: a restart asks once more.
  */
 export class AccountDesk {
   readonly #options: AccountDeskOptions
@@ -94,8 +94,8 @@ export class AccountDesk {
   }
 
   /**
-   * After a reload asks again whether quota and admission hold: the operator may have changed them. Timed limits stay,
-   * and so does suspicion, which advises changing the settings that were reloaded.
+   * After a reload, asks again about quota and admission. Timed limits stay, and so does suspicion, which advised the
+   * reload.
    */
   forgive(): void {
     const bars = this.#standing.bars.filter(({ bar }) => UNFORGIVEN.includes(bar))

@@ -26,9 +26,7 @@ export class ClusterMetrics {
   readonly #members = new Set<string>()
   /** Bounded by the number of members. */
   readonly #latest = new Map<string, MetricsSnapshot>()
-  /**
-   * Counts of dead workers; `member` is null once merged. Bounded by MAX_RETIRED and the workers that leave meanwhile.
-   */
+  /** `member` is null once merged. Bounded by MAX_RETIRED and the workers that leave meanwhile. */
   readonly #retired: { readonly member: string | null; readonly snapshot: MetricsSnapshot }[] = []
   #isMerging = false
   /** Bounded by the number of workers. */

@@ -57,10 +57,7 @@ export class CredentialDesk {
     this.#profiles = new ProfileFinder({ call, upstream, log, apiRegion: settings.apiRegion })
   }
 
-  /**
-   * Resolves when the credential is known, or the first refresh takes too long. @throws {GatewayError}
-   * GW_CONFIG_INVALID
-   */
+  /** Resolves when the credential is known, or a refresh takes long. @throws {GatewayError} GW_CONFIG_INVALID */
   async start(): Promise<void> {
     if (this.#refresher === null) return
     const started = this.#refresher.start().then(() => this.#search)
@@ -97,10 +94,7 @@ export class CredentialDesk {
     return { snapshot: this.#profiles.complete(news.snapshot), problem: null }
   }
 
-  /**
-   * Resolves when a refused token was renewed or could not be: see `news()`. One refusal does not prove that it is
-   * invalid.
-   */
+  /** Resolves when the token was renewed or could not be: see `news()`. One refusal does not prove it invalid. */
   async refused(token: string): Promise<void> {
     await this.#refresher?.refused(token).catch(() => {}) // part of the news
   }
@@ -150,9 +144,7 @@ export class CredentialDesk {
     this.#search ??= this.#findProfile(news.snapshot)
   }
 
-  /**
-   * Repeats until the upstream answers. Requests go out without a profile meanwhile: some hosts and models need none.
-   */
+  /** Repeats until the upstream answers. Meanwhile requests have no profile: some hosts and models need none. */
   async #findProfile(snapshot: CredentialSnapshot): Promise<void> {
     const { signal } = this.#abort
     let outcome = await this.#profiles.find(snapshot, signal)

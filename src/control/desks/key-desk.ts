@@ -49,10 +49,7 @@ export class KeyDesk {
     if (this.#timer !== null) clearInterval(this.#timer)
   }
 
-  /**
-   * Reads the file again. An unusable file changes nothing and is retried: it may be half written, and may revoke a
-   * key.
-   */
+  /** An unusable file changes nothing and is read again: it may be half written, and may revoke a key. */
   async look(): Promise<void> {
     if (this.#isLooking) return
     this.#isLooking = true

@@ -57,9 +57,7 @@ export class ModelCatalogue {
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
-  /**
-   * Logged once until Claude models appear: networks of some countries get a list without them (kiro-protocol §7.4).
-   */
+  /** Logged once until Claude models appear: networks of some countries get none (kiro-protocol §7.4). */
   #tellOfClaude(models: readonly ModelFacts[]): void {
     const lacksClaude = !models.some(({ id }) => id.startsWith('claude'))
     if (lacksClaude && !this.#lacksClaude) {

@@ -22,10 +22,7 @@ export interface ProfileFinderOptions {
 
 const CALL_TIMEOUT_MS = 10_000
 
-/**
- * Finds organisations' profile ARN, required for every request (kiro-protocol §3.9, E4), and the region of API keys
- * (§1.4).
- */
+/** Finds organisations' profile ARN (kiro-protocol §3.9, E4) and the region of API keys (§1.4). */
 export class ProfileFinder {
   readonly #options: ProfileFinderOptions
   /** By account; constant while we run. Bounded by the operator's sign-ins. */
