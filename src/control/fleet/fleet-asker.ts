@@ -19,9 +19,7 @@ export class FleetAsker {
     this.#options = options
   }
 
-  /**
-   * Resolves when the core has an answer or knows that there is none, and the disk has what was learnt. Never rejects.
-   */
+  /** Resolves when the core has an answer or knows that none comes, and the disk has what was learnt. Never rejects. */
   async ask(core: FleetCore, question: FleetQuestion): Promise<void> {
     let answer: FleetAnswer
     try {

@@ -38,10 +38,7 @@ const PATIENCE_MS = 3_000
 const MAX_QUESTIONS = 64
 const RETRY_MS = 1_000
 
-/**
- * Shares stored answers of a fleet through Valkey: seals workers' files soon after the answer, and fetches missing
- * ones.
- */
+/** Shares stored answers of a fleet through Valkey: seals workers' files, and fetches missing ones. */
 export class FleetItems {
   readonly #options: FleetItemsOptions
   readonly #now: () => number

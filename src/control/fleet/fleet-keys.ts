@@ -40,9 +40,7 @@ const FILE_PATIENCE_MS = 5_000
 const MAX_BYTES = 8 * 1024 * 1024
 
 /**
- * Shares the named keys of a fleet: a change by `kiro-gateway key` in one file soon reaches all. Each gateway goes by
- * its own file, also without Valkey; changes are merged afterwards, see `SharedKeys`.
- *
+ * Shares a fleet's named keys. Each gateway goes by its own file, also without Valkey; changes are merged afterwards.
  * `fleet-keys.json` holds what `keys.json` said when last compared, which shows changes.
  */
 export class FleetKeys {

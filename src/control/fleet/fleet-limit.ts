@@ -42,9 +42,7 @@ export interface FleetLimitOptions {
 
 const [MINUTE_TTL_MS, TTL_MS] = [180_000, 40 * 86_400_000]
 
-/**
- * This gateway's share in one limit of a named key. While all have enough there are no messages. `nextLimit()` decides.
- */
+/** This gateway's share in one limit of a named key; `nextLimit()` decides. No messages while all have enough. */
 export class FleetLimit {
   readonly #options: FleetLimitOptions
   readonly #record: string

@@ -23,8 +23,8 @@ import {
 } from '../allowances/allowance-ledger.ts'
 
 /*
- * Decides what one gateway of a fleet does about its share of a limit: what it keeps from its workers for other gateways, and when
- * it reads or writes the record that they share (`limit-book.ts`). A pure function of what the gateway knows.
+ * Decides what a gateway does about its share of a limit: what it keeps from its workers, and when it reads or writes
+ * the shared record (`limit-book.ts`). Pure.
  *
  *                  news                    look                  answer
  *    known ─────────────────────▶ stale ──────────▶ reading ───────────────▶ known
@@ -36,11 +36,9 @@ import {
  *    └───────────────────────┘     └──────────────────────────┘
  *       look: something to say           no answer: it may be written
  *
- * News while it reads or writes make the record stale as soon as the answer is there. A new period changes nothing of this: its
- * record is unread, whatever the link is.
- *
- * Invariants: what a written book gives away, or one that may be written, is kept from the workers before it is sent; and nothing is
- * used before the gifts of earlier processes are known.
+ * News during a read or write make the record stale afterwards. A new period makes the record unread, whatever the link
+ * is. Invariants: gifts in a book that may be written are kept from the workers before it is sent; nothing is used
+ * before the gifts of earlier processes are known.
  */
 
 /** Contact with the record in Valkey. */
@@ -56,10 +54,7 @@ export type LimitLink =
 
 export interface LimitState {
   readonly link: LimitLink
-  /**
-   * Record of this period. `told` has all that is known here; `untold` lacks something, as Valkey has lost it; `ahead` is of a
-   * period that has not begun here.
-   */
+  /** `told`: has all that is known here; `untold`: Valkey lost something; `ahead`: of a period not begun here. */
   readonly record: 'unread' | 'told' | 'untold' | 'ahead'
   /** Record, and the knowledge before it. */
   readonly book: LimitBook
@@ -276,10 +271,7 @@ function probeFor({ probe }: LimitState, wanted: number, now: number): LimitStat
   return isDue ? { at: now, wanted } : probe
 }
 
-/**
- * Receivers of gifts. If all lack credits, what each has is too little for any of them: the first by name gets it
- * all.
- */
+/** Receivers of gifts. If all lack credits, the first by name gets everything. */
 function receiversIn({ book }: LimitState, ledger: AllowanceState, view: LimitView) {
   const { member, replicas, isGone } = view
   const isLacking = isUsedUp(ledger.name) && needOf(ledger) > 0

@@ -40,10 +40,7 @@ const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 8_000
 const CONFLICT_MS = 40
 
-/**
- * Keeps this replica's shared values and Valkey equal, with few commands. Without Valkey, changes are sent when it is
- * back.
- */
+/** Keeps this replica's shared values and Valkey equal. Without Valkey, changes are sent when it is back. */
 export class SharedRecords {
   readonly #options: SharedRecordsOptions
   readonly #now: () => number

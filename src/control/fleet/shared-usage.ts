@@ -20,10 +20,7 @@ const MAX_WORD_CHARS = 256
 
 type Shared = { readonly isAsked: true } | { readonly usage: AccountUsage }
 
-/**
- * One gateway reads the account's usage for all within `FRESH_MS`; without Valkey, or after a long wait, each for
- * itself.
- */
+/** One gateway reads the account's usage for all; without Valkey, or after a long wait, each for itself. */
 export function shareUsage(options: SharedUsageOptions): UsageSharing {
   return async (ask) => {
     const found = await askTogether(options, ask)

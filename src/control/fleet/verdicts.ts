@@ -4,8 +4,8 @@ import type { ErrorCode } from '../../shared/errors.ts'
 import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 
 /*
- * The upstream's statements about the account, as codes: its words may quote a client. The verdict with the largest number
- * counts, so order and repetition do not matter. Verdicts tell the time left, since clocks may be a day apart.
+ * Verdicts on the account as codes: the upstream's words may quote a client. The largest number counts, so order and
+ * repetition do not matter. They tell the time left, since clocks may be a day apart.
  */
 
 /** `pause`: requests wait briefly; `suspended`: until there is another sign-in. */
