@@ -50,11 +50,9 @@ const NEAR_PART = 0.05
 const STEPS = [0.8, 1] as const
 
 /**
- * Everything about the account's plan: whether more would cost extra (`ALLOW_OVERAGE`), how long it lasts, and how much
- * was used elsewhere.
- *
- * The upstream is asked while requests are served; in between, metered credits are added. Until it has answered, also
- * after a reset, requests are sent: its answers to them count.
+ * Everything about the account's plan: whether more would cost extra (`ALLOW_OVERAGE`), how long it lasts, use
+ * elsewhere. The upstream is asked while requests are served; in between, metered credits are added. Until it has
+ * answered, also after a reset, requests are sent: its answers to them count.
  */
 export class PlanControl {
   readonly #options: PlanControlOptions

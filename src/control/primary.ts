@@ -193,10 +193,7 @@ export class Primary {
     return this.#ready.promise
   }
 
-  /**
-   * Cuts no stream: what exceeds a smaller budget ends first. @throws {GatewayError} GW_CONFIG_INVALID, changing
-   * nothing
-   */
+  /** Cuts no stream: what exceeds a smaller budget ends first. @throws {GatewayError} GW_CONFIG_INVALID */
   reload(next: Config): void {
     const { log, memory } = this.#options
     const { config, needRestart } = reload(this.#config, next)
