@@ -50,7 +50,7 @@ for 20 seconds at most. It changes nothing, and costs no credits without --probe
 The output contains no secrets and is safe to put into a bug report. docs/doctor.md explains each finding.
 Exit codes: 0 no problems (warnings are possible), 1 problems, 2 invalid command line.
 
-  --probe            Also tests how the upstream treats this account, with about 12 small requests two seconds apart that
+  --probe            Also tests how the upstream treats this account, with about 10 small requests two seconds apart that
                      cost a few credits. Stops at the first sign that the upstream suspects abuse.
   --yes              Does not ask for confirmation first.
   --idle SECONDS     Also tests how long an idle connection stays open, up to this limit (1 to 300).`,

@@ -25,7 +25,6 @@ import {
   type SeenRequest
 } from '../../helper/probe-upstream.ts'
 import { startSimulator } from '../../helper/run-simulator.ts'
-import { textFrame } from '../../helper/upstream-frames.ts'
 
 t.setTimeout(300_000)
 
@@ -89,7 +88,6 @@ function refuse(
 
 const BROKEN: ProbeReply = { status: 500, json: { message: 'Internal.' } }
 
-const isLong = ({ text }: SeenRequest): boolean => text.includes('entry of a list')
 const search =
   (isMeant: (request: SeenRequest) => boolean, reply: ProbeReply): ProbeRule =>
   (request) =>
@@ -113,8 +111,7 @@ t.test('of the simulator', async (t) => {
     P2: 'admitted',
     P10: 'large',
     P9: 'both',
-    P4: 'dropped', // it reads no documents
-    P5: 'same-id'
+    P4: 'dropped' // it reads no documents
   })
   t.equal(run.stopped, null)
   t.ok(run.credits > 0, 'credits are added up')
@@ -172,13 +169,7 @@ t.test('documents', async (t) => {
 })
 
 t.test('what an account gets', async (t) => {
-  let calls = 0
-  const credits: ProbeRule = (request) =>
-    isLong(request) ? answerOf('OK', calls++ === 0 ? 1 : 0.2) : null
   const cases: readonly (readonly [string, string, ProbeRule])[] = [
-    ['P5', 'never', refuse(isLong, answerOf('OK', 1))],
-    ['P5', 'content', credits],
-    ['P5', 'unclear', refuse(isLong, { frames: [textFrame('OK')] })],
     ['P9', 'path', search(({ form }) => form === 'target', REFUSED)],
     ['P9', 'target', search(({ form }) => form === 'path', REFUSED)],
     ['P9', 'none', search(() => true, REFUSED)],

@@ -4,7 +4,7 @@ import { type CommandCall, textOption, UsageError } from '../../command.ts'
 import type { Checkup } from '../checks/checkup.ts'
 import { listModelsOf } from '../checks/known-models.ts'
 import { renewSignIn, withProfile } from '../checks/known-sign-in.ts'
-import { gptWindow, promptCache, webSearch } from './account-probes.ts'
+import { gptWindow, webSearch } from './account-probes.ts'
 import { Asker, type Outcome, PAUSE_MS, ProbesStopped } from './asker.ts'
 import { documents } from './document-probe.ts'
 import { ownName, requestForms } from './form-probes.ts'
@@ -12,14 +12,7 @@ import { idleProbe } from './idle-probe.ts'
 import { type AnswerClass, type Probe, type ProbeResult, toCall } from './probe.ts'
 
 /** In order: dependencies first, then the most informative. */
-export const PROBES: readonly Probe[] = [
-  requestForms,
-  ownName,
-  gptWindow,
-  webSearch,
-  documents,
-  promptCache
-]
+export const PROBES: readonly Probe[] = [requestForms, ownName, gptWindow, webSearch, documents]
 
 export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
   GW_UPSTREAM_RESTRICTED: {

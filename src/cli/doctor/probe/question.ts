@@ -13,7 +13,6 @@ export interface Question {
   readonly content: string
   readonly history?: readonly HistoryEntry[]
   readonly documents?: readonly UpstreamDocument[]
-  readonly conversationId?: string
 }
 
 export function userMessage(
@@ -25,7 +24,8 @@ export function userMessage(
 
 /** Body of a question without the profile (kiro-protocol §4.1, §4.16). */
 export function writeQuestion(question: Question): UpstreamPayload {
-  const { form, content, history, documents, conversationId = randomUUID() } = question
+  const { form, content, history, documents } = question
+  const conversationId = randomUUID()
   const isTarget = form === 'target'
   const id = isTarget ? `sess_${conversationId}` : conversationId
   return {
