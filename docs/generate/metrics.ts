@@ -1,6 +1,6 @@
 import { FleetFigures } from '../../src/control/fleet/fleet-figures.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
-import { TurnCounts } from '../../src/observe/turn-counts.ts'
+import { TurnCounts } from '../../src/control/usage/turn-counts.ts'
 import { toRow } from './text.ts'
 
 /** Labels of every `gen_ai_…`, which the page says once. */

@@ -7,13 +7,13 @@ import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
-import { type CountedTurn, TurnCounts } from '../observe/turn-counts.ts'
 import { version } from '../shared/version.ts'
 import { type BudgetState, noteBudget } from './budget/budget.ts'
 import { CONTROL, type ControlLane } from './budget/control-lane.ts'
 import { MetricReader } from './dashboard/metric-reader.ts'
 import { DashboardControl, type DashboardParts, type FleetView } from './dashboard-control.ts'
 import { ClusterMetrics } from './desks/cluster-metrics.ts'
+import { TurnCounts } from './usage/turn-counts.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 
 type FigureMessage = Extract<
@@ -106,10 +106,7 @@ export class FiguresControl {
     const { account } = this.#options.parts()
     account.onRows(rows)
     const models = new Set(account.models.map(({ id }) => id))
-    for (const row of rows) {
-      const counted = toCounted(row, models.has(row.model) ? row.model : OTHER)
-      if (counted !== null) this.#turns.add(counted)
-    }
+    for (const row of rows) this.#turns.add(row, models.has(row.model) ? row.model : OTHER)
     this.dashboard.onRows(rows)
   }
 
@@ -180,24 +177,3 @@ export class FiguresControl {
     return member === CONTROL ? CONTROL : String(this.#options.links.get(member)?.id ?? 'leaving')
   }
 }
-
-/** `null` for credits that died with a worker. */
-function toCounted({ turn, ...row }: UsageRow, model: string): CountedTurn | null {
-  if (turn === undefined) return null
-  const { phaseMs, route, isStream, chunks, isAbovePriceStep } = turn
-  const { connect = 0, ttfb } = phaseMs
-  const before = BEFORE_ASKING.reduce((sum, phase) => sum + (phaseMs[phase] ?? 0), 0)
-  const wasAsked = phaseMs['connect'] !== undefined
-  return {
-    ...row,
-    model,
-    route,
-    isStream,
-    chunks,
-    isAbovePriceStep,
-    askedMs: wasAsked ? Math.max(0, row.totalMs - before) : null,
-    toFirstChunkMs: ttfb === undefined ? null : connect + ttfb
-  }
-}
-
-const BEFORE_ASKING: readonly string[] = ['read', 'transform', 'key', 'pause', 'pace', 'queue']

@@ -11,7 +11,7 @@ const CONNECTION_BUCKETS = [0.1, 1, 10, 60, 300, 1800, 7200, 43_200]
 const ACCEPT_BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.25, 1, 5, 15]
 const TRANSFORM_BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2]
 
-/** Metrics of one process. The primary merges all, and itself counts requests to the upstream (`turn-counts.ts`). */
+/** Metrics of one process. The primary merges all, and itself counts requests to the upstream (`control/usage/`). */
 export class Metrics {
   readonly registry = new Registry()
   readonly #process: ProcessMetrics

@@ -59,7 +59,7 @@ async function losePermits(): Promise<void> {
 }
 
 async function loseCounts(): Promise<void> {
-  const { TurnCounts } = await import('../../src/observe/turn-counts.ts')
+  const { TurnCounts } = await import('../../src/control/usage/turn-counts.ts')
   let added = 0
   around(TurnCounts.prototype, 'add', (add) => {
     if (++added % LOST_EACH !== 0) add()

@@ -1,29 +1,5 @@
-import type { Metrics } from './metrics.ts'
-
-/** Completed request. Durations are ms. */
-export interface CountedTurn {
-  readonly route: string
-  /** 499 if the client left. */
-  readonly status: number
-  readonly code: string
-  /** One of the upstream's bounded set. */
-  readonly model: string
-  readonly isStream: boolean
-  readonly inputTokens: number
-  readonly outputTokens: number
-  readonly cachedTokens: number
-  /** Micro-credits. */
-  readonly credits: number
-  readonly totalMs: number
-  /** To the answer's first byte; `null` without one. */
-  readonly firstMs: number | null
-  /** From the permit to the end; `null` if the upstream was not asked. */
-  readonly askedMs: number | null
-  /** From the permit to the answer's first part; `null` without one. */
-  readonly toFirstChunkMs: number | null
-  readonly chunks: number
-  readonly isAbovePriceStep: boolean
-}
+import type { TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
+import type { Metrics } from '../../observe/metrics.ts'
 
 /** Seconds; the gateway's own part should end in the first buckets. */
 const FIRST_BYTE_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60]
@@ -41,6 +17,8 @@ const TOKEN_BUCKETS = [
 ]
 
 const MICROS = 1_000_000
+/** Phases before the upstream is asked. */
+const BEFORE_ASKING: readonly string[] = ['read', 'transform', 'key', 'pause', 'pace', 'queue']
 
 /**
  * Counts client requests in the primary: equal to the record of usage, and a killed worker loses none. OpenTelemetry's
@@ -59,19 +37,22 @@ export class TurnCounts {
     for (const type of ['input', 'output', 'cached']) this.#own.tokens.inc({ type }, 0)
   }
 
-  add(turn: CountedTurn): void {
-    const { route, status, code, model } = turn
+  /** `model` is one of a bounded set. Credits that died with a worker are not a request and do not count. */
+  add(row: UsageRow, model: string): void {
+    const { status, code, turn, firstMs } = row
+    if (turn === undefined) return
+    const { route } = turn
     const genAi = labelsOf(model)
     const own = this.#own
     this.#all.requests.inc({ route, status: String(status), code: code === '' ? 'none' : code })
-    this.#all.requestSeconds.observe({ route }, turn.totalMs / 1000)
+    this.#all.requestSeconds.observe({ route }, row.totalMs / 1000)
     if (code === 'GW_POOL_TIMEOUT') own.poolTimeouts.inc()
     if (code === 'GW_QUEUE_FULL') own.queueRejected.inc()
-    this.#credits += turn.credits
+    this.#credits += row.credits
     if (turn.isAbovePriceStep) own.abovePriceStep.inc()
-    own.server.observe({ ...genAi, error_type: code }, turn.totalMs / 1000)
-    this.#addCall(turn, genAi)
-    if (turn.firstMs !== null) this.#addAnswer(turn, turn.firstMs, genAi)
+    own.server.observe({ ...genAi, error_type: code }, row.totalMs / 1000)
+    this.#addCall(row, turn, genAi)
+    if (firstMs !== null) this.#addAnswer(row, turn, { firstMs, genAi })
   }
 
   note(): void {
@@ -84,19 +65,25 @@ export class TurnCounts {
     this.#own.lost.inc(requests)
   }
 
-  #addCall(turn: CountedTurn, genAi: GenAiLabels): void {
-    const { code, isStream, askedMs, toFirstChunkMs, chunks } = turn
+  #addCall({ code, totalMs }: UsageRow, turn: TurnFacts, genAi: GenAiLabels): void {
+    const { isStream, chunks, phaseMs } = turn
+    const { connect, ttfb } = phaseMs
     const { operation, firstChunk, perChunk } = this.#own
-    if (askedMs === null) return
+    if (connect === undefined) return
+    const before = BEFORE_ASKING.reduce((sum, phase) => sum + (phaseMs[phase] ?? 0), 0)
+    const askedMs = Math.max(0, totalMs - before)
     operation.observe({ ...genAi, error_type: code }, askedMs / 1000)
-    if (toFirstChunkMs === null || !isStream) return
+    if (ttfb === undefined || !isStream) return
+    const toFirstChunkMs = connect + ttfb
     firstChunk.observe(genAi, toFirstChunkMs / 1000)
     if (chunks > 1) perChunk.observe(genAi, (askedMs - toFirstChunkMs) / 1000 / (chunks - 1))
   }
 
-  #addAnswer(turn: CountedTurn, firstMs: number, genAi: GenAiLabels): void {
-    const { route, isStream, totalMs } = turn
-    const { inputTokens: input, outputTokens: output, cachedTokens: cached } = turn
+  #addAnswer(
+    { inputTokens: input, outputTokens: output, cachedTokens: cached, totalMs }: UsageRow,
+    { route, isStream }: TurnFacts,
+    { firstMs, genAi }: { readonly firstMs: number; readonly genAi: GenAiLabels }
+  ): void {
     const { firstByte, tokens, usage, firstToken, perToken } = this.#own
     firstByte.observe({ route }, firstMs / 1000)
     for (const [type, count] of Object.entries({ input, output, cached }))

@@ -1,27 +1,33 @@
 import t from 'tap'
-import { Metrics } from '../../src/observe/metrics.ts'
-import { toPrometheusText } from '../../src/observe/snapshots.ts'
-import { type CountedTurn, TurnCounts } from '../../src/observe/turn-counts.ts'
+import { TurnCounts } from '../../../src/control/usage/turn-counts.ts'
+import type { TurnFacts, UsageRow } from '../../../src/ipc/usage-row.ts'
+import { Metrics } from '../../../src/observe/metrics.ts'
+import { toPrometheusText } from '../../../src/observe/snapshots.ts'
+import { usageRow } from '../../helper/usage-row.ts'
 
-function turn(members: Partial<CountedTurn> = {}): CountedTurn {
-  return {
-    route: '/v1/messages',
-    status: 200,
-    code: '',
-    model: 'claude-sonnet-4.6',
-    isStream: true,
-    inputTokens: 1000,
+const MODEL = 'claude-sonnet-4.6'
+
+/** A streamed answer whose upstream was asked after 100 ms and began to answer 900 ms later. */
+function row(members: Partial<UsageRow> = {}, facts: Partial<TurnFacts> = {}): UsageRow {
+  return usageRow({
     outputTokens: 101,
-    cachedTokens: 10,
-    credits: 1_250_000,
     totalMs: 3000,
     firstMs: 1000,
-    askedMs: 2900,
-    toFirstChunkMs: 900,
-    chunks: 21,
-    isAbovePriceStep: false,
+    turn: {
+      requestId: 'r',
+      route: '/v1/messages',
+      isStream: true,
+      phaseMs: { read: 100, connect: 500, ttfb: 400 },
+      attempts: 1,
+      chunks: 21,
+      isAbovePriceStep: false,
+      worker: 1,
+      bodyBytes: 100,
+      repairs: [],
+      ...facts
+    },
     ...members
-  }
+  })
 }
 
 /** The samples of a process, as Prometheus gets them. */
@@ -60,8 +66,9 @@ t.test('TurnCounts', (t) => {
   )
 
   t.test('counts requests, tokens, credits and times', async (t) => {
-    counts.add(turn())
-    counts.add(turn({ isAbovePriceStep: true, outputTokens: 1, chunks: 1 }))
+    counts.add(row(), MODEL)
+    counts.add(row({ outputTokens: 1 }, { isAbovePriceStep: true, chunks: 1 }), MODEL)
+    counts.add(usageRow(), MODEL) // of a worker that died
     metrics.requests.inc({ route: '/v1/messages/count_tokens', status: '200', code: 'none' })
     const told = await samples()
     const of = (name: string) => told.get(name)
@@ -90,10 +97,12 @@ t.test('TurnCounts', (t) => {
 
   t.test('tells failures by their codes, and what never came is no time', async (t) => {
     const before = await samples()
-    const none = { firstMs: null, askedMs: null, toFirstChunkMs: null, chunks: 0, credits: 0 }
-    counts.add(turn({ ...none, status: 503, code: 'GW_POOL_TIMEOUT' }))
-    counts.add(turn({ ...none, status: 503, code: 'GW_QUEUE_FULL' }))
-    counts.add(turn({ ...none, status: 502, code: 'GW_UPSTREAM_RESET', askedMs: 40 }))
+    const none = { firstMs: null, totalMs: 40, credits: 0 }
+    const unasked = { phaseMs: { read: 1, queue: 39 }, chunks: 0 }
+    const asked = { phaseMs: { read: 1, connect: 39 }, chunks: 0 }
+    counts.add(row({ ...none, status: 503, code: 'GW_POOL_TIMEOUT' }, unasked), MODEL)
+    counts.add(row({ ...none, status: 503, code: 'GW_QUEUE_FULL' }, unasked), MODEL)
+    counts.add(row({ ...none, status: 502, code: 'GW_UPSTREAM_RESET' }, asked), MODEL)
     counts.lose(3)
     const told = await samples()
     const of = (name: string) => told.get(name)
