@@ -4,7 +4,6 @@ import type { Config } from '../config/settings.ts'
 import { faultOf } from '../dashboard/failures.ts'
 import type { EndedRequest, FleetShown, WorkerFigures } from '../dashboard/feed.ts'
 import { newSessionSecret } from '../dashboard/session.ts'
-import { SignInTries } from '../dashboard/sign-in-tries.ts'
 import type { DashboardWish } from '../ipc/dashboard.ts'
 import type { ClusterStatus, CredentialNews } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
@@ -61,7 +60,6 @@ export class DashboardControl {
   /** Sessions end with a restart. */
   readonly sessionSecret = newSessionSecret()
   readonly #options: DashboardControlOptions
-  readonly #tries = new SignInTries()
   readonly #cpuLimit = availableCpus(readContainerLimits())
   readonly #cpu = new CpuClock()
   readonly #views: WorkerViews
@@ -115,14 +113,6 @@ export class DashboardControl {
         break
       case 'left':
         this.#desk?.left(member, wish.pages)
-        break
-      case 'try': {
-        const { requestId, address } = wish
-        this.#send(member, { name: 'may-try', requestId, waitMs: this.#tries.take(address) })
-        break
-      }
-      case 'signed-in':
-        this.#tries.succeeded(wish.address)
         break
       case 'seen':
         if (this.#options.links.has(member))

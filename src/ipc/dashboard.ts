@@ -29,10 +29,6 @@ export type DashboardWish =
   /** Answered by `opened`. */
   | { readonly name: 'open'; readonly requestId: number; readonly pages: number }
   | { readonly name: 'left'; readonly pages: number }
-  /** Answered by `may-try`. */
-  | { readonly name: 'try'; readonly requestId: number; readonly address: string }
-  /** The address gave an operator's key. */
-  | { readonly name: 'signed-in'; readonly address: string }
   /** The worker's SHOWN_METRICS; answers `look`. */
   | { readonly name: 'seen'; readonly requestId: number; readonly metrics: MetricsSnapshot }
 
@@ -47,5 +43,3 @@ export type DashboardNews =
   /** Answered by `seen`, after everything that happened before. */
   | { readonly name: 'look'; readonly requestId: number }
   | { readonly name: 'events'; readonly events: string }
-  /** 0, or the wait until the address may try again. */
-  | { readonly name: 'may-try'; readonly requestId: number; readonly waitMs: number }

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { endOfSession, type Session, Sessions } from '../../dashboard/session.ts'
+import { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { answerEarly } from '../turn/answer-early.ts'
@@ -21,6 +22,7 @@ const HOLD_MS = 1_000
 export class DashboardServer {
   readonly #options: DashboardOptions
   readonly #sessions: Sessions
+  readonly #tries = new SignInTries()
   readonly #files = new PageFiles()
 
   constructor(options: DashboardOptions) {
@@ -48,7 +50,7 @@ export class DashboardServer {
   /** @throws {GatewayError} GW_SIGN_IN_OFTEN, GW_KEY_INVALID, GW_OPERATOR_ONLY, GW_OTHER_SITE, GW_BODY_INVALID */
   async signIn({ request, response }: RoutedRequest): Promise<void> {
     requireOwnPage(request.headers)
-    const { current, pages } = this.#options
+    const { current } = this.#options
     if (current.authenticator.isOpen) {
       current.authenticator.check(request.headers)
       return sendSession(request, response, { isSignedIn: true, expiresAt: null })
@@ -58,7 +60,7 @@ export class DashboardServer {
     const key = textMember(await readSmallBody(request, timeoutMs), 'key')
     if (key === null) throw badBody('Send {"key": "<a key of PROXY_API_KEY>"}.')
     const address = request.socket.remoteAddress ?? ''
-    const waitMs = await pages.mayTry(address)
+    const waitMs = this.#tries.take(address)
     if (waitMs > 0) await delay(HOLD_MS)
     const digest = current.authenticator.operatorDigestOf(key) // which may have changed meanwhile
     if (digest === null) {
@@ -66,7 +68,7 @@ export class DashboardServer {
       current.authenticator.check({ 'x-api-key': key }) // or says what is wrong with it
       throw new GatewayError('GW_OPERATOR_ONLY')
     }
-    if (waitMs === 0) pages.signedIn(address)
+    if (waitMs === 0) this.#tries.succeeded(address)
     const { cookie, expiresAt } = this.#sessions.begin(digest, isSecure(request.headers))
     response.setHeader('set-cookie', cookie)
     sendSession(request, response, { isSignedIn: true, expiresAt })

@@ -1,10 +1,9 @@
 import type { ServerResponse } from 'node:http'
-import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { ToPrimary } from '../../ipc/channel.ts'
 import { type DashboardNews, type DashboardWish, SHOWN_METRICS } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { MetricsDesk } from './metrics-desk.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
-import { portPairOf, readUnsentBytes } from './unsent-bytes.ts'
 
 type Opened = Extract<DashboardNews, { readonly name: 'opened' }>
 
@@ -14,8 +13,6 @@ export interface DashboardPagesOptions {
   readonly metrics: Pick<MetricsDesk, 'some'>
   readonly isLeaving: () => boolean
   readonly checkMs?: number
-  readonly unreadMs?: number
-  readonly unsentBytes?: typeof readUnsentBytes
 }
 
 /** A page that waits for the primary's permission. */
@@ -25,22 +22,11 @@ interface Newcomer {
   readonly answer: PromiseWithResolvers<void>
 }
 
-interface Page extends Pick<Newcomer, 'response' | 'isAllowed'> {
-  taken: number
-  /** `performance.now()` when bytes were taken last, or nothing was left to take. */
-  tookAt: number
-}
+type Page = Pick<Newcomer, 'response' | 'isAllowed'>
 
-/** Between checks whether pages still read, and still may. */
+/** Between checks whether pages still may. */
 const CHECK_MS = 10_000
-/** A page that takes nothing for so long is gone or asleep; what is sent to it lies in the system's memory. */
-const UNREAD_MS = 20_000
-/**
- * Sent bytes after which the system is asked where they are. A page gets some 3 KB a second; asking takes
- * 10 ms and more, as the system goes through all sockets.
- */
-const LOOK_BYTES = 256 * 1024
-/** In our own buffers; a first event has some 100 KB. */
+/** In our own buffers; a first event has some 100 KB. `UnreadWatch` bounds what is in the system's. */
 const MAX_UNSENT_BYTES = 512 * 1024
 
 const HEADERS = {
@@ -67,7 +53,6 @@ export class DashboardPages {
   /** Bounded by the connections of clients, like the next. */
   #newcomers: readonly Newcomer[] = []
   #asked: { readonly requestId: number; readonly newcomers: readonly Newcomer[] } | null = null
-  readonly #tries = new Pending<number>()
   #nextId = 1
   #timer: NodeJS.Timeout | null = null
 
@@ -95,29 +80,12 @@ export class DashboardPages {
     return answer.promise
   }
 
-  /**
-   * Milliseconds until this address may try to sign in.
-   * @throws {GatewayError} GW_PRIMARY_SILENT
-   */
-  mayTry(address: string): Promise<number> {
-    return this.#tries.ask((requestId) => {
-      this.#wish({ name: 'try', requestId, address })
-    }, this.#options.pulse.silence)
-  }
-
-  /** The last counted try had a right key. */
-  signedIn(address: string): void {
-    this.#wish({ name: 'signed-in', address })
-  }
-
   onNews(news: DashboardNews): void {
     switch (news.name) {
       case 'opened':
         return this.#onOpened(news)
       case 'events':
         return this.#onEvents(news.events)
-      case 'may-try':
-        return this.#tries.answer(news.requestId, news.waitMs)
       case 'look':
         void this.#tellHowWeStand(news.requestId) // cannot reject
     }
@@ -175,7 +143,7 @@ export class DashboardPages {
   }
 
   #begin({ response, isAllowed }: Newcomer, bytes: Buffer): void {
-    const page: Page = { response, isAllowed, taken: 0, tookAt: performance.now() }
+    const page: Page = { response, isAllowed }
     this.#pages.add(page)
     response.once('close', () => {
       this.#pages.delete(page)
@@ -187,13 +155,13 @@ export class DashboardPages {
     response.writeHead(200, HEADERS)
     this.#write(page, bytes)
     const { checkMs = CHECK_MS } = this.#options
-    this.#timer ??= setInterval(() => void this.#check(), checkMs).unref() // cannot reject
+    this.#timer ??= setInterval(() => this.#check(), checkMs).unref()
   }
 
   #write({ response }: Page, bytes: Buffer): void {
     if (response.writableEnded) return
-    if (response.writableLength > MAX_UNSENT_BYTES) return drop(response)
-    response.write(bytes)
+    if (response.writableLength > MAX_UNSENT_BYTES) response.socket?.resetAndDestroy()
+    else response.write(bytes)
   }
 
   #left(pages: number): void {
@@ -204,33 +172,9 @@ export class DashboardPages {
     this.#options.channel.send({ type: 'dashboard.wish', wish })
   }
 
-  async #check(): Promise<void> {
+  #check(): void {
     for (const { response, isAllowed } of this.#pages) {
       if (!isAllowed() && !response.writableEnded) response.end(LEAVING_EVENT)
     }
-    const { unsentBytes = readUnsentBytes, unreadMs = UNREAD_MS } = this.#options
-    // Counted before asking: what is written meanwhile must not look taken.
-    const given = Array.from(this.#pages, (page) => ({ page, bytes: bytesGiven(page.response) }))
-    if (given.every(({ page, bytes }) => bytes - page.taken < LOOK_BYTES)) return
-    const { byPorts } = await unsentBytes()
-    const now = performance.now()
-    for (const { page, bytes } of given) {
-      const { socket } = page.response
-      if (socket === null) continue
-      const inSystem = byPorts?.get(portPairOf(socket)) ?? 0
-      const hasAll = inSystem === 0 && socket.writableLength === 0
-      if (hasAll || bytes - inSystem > page.taken) page.tookAt = now
-      page.taken = Math.max(page.taken, bytes - inSystem)
-      if (now - page.tookAt >= unreadMs) drop(page.response)
-    }
   }
-}
-
-function bytesGiven({ socket }: ServerResponse): number {
-  return socket === null ? 0 : socket.bytesWritten - socket.writableLength
-}
-
-/** Resets, which also frees the system's memory. */
-function drop({ socket }: ServerResponse): void {
-  socket?.resetAndDestroy()
 }
