@@ -15,6 +15,7 @@ import { PricedUpstream } from '../helper/priced-upstream.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
+t.jobs = 2 // most of them wait, each with gateways of its own
 
 const OPERATOR = 'operators-own-key'
 const NO_TMPFS = { skip: OwnDisk.whyNot('tmpfs') }

@@ -30,6 +30,7 @@ import { serverUrl } from '../helper/server-url.ts'
 import { usageRow } from '../helper/usage-row.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
+t.jobs = 2 // most of them wait, each with gateways of its own
 
 const DAY_MS = 86_400_000
 
@@ -445,7 +446,8 @@ async function recordDrift(stateDir: string): Promise<void> {
   await book.close()
 }
 
-t.test('doctor names cause and cure of', async (t) => {
+// Most of a check is waiting for a process: each has a folder, an upstream and a port of its own.
+t.test('doctor names cause and cure of', { jobs: 3 }, async (t) => {
   for (const setUp of broken) {
     t.test(setUp.name, async (t) => {
       const { account } = setUp

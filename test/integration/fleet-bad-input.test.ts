@@ -22,6 +22,7 @@ import { oldEngine } from '../helper/old-engine.ts'
 /* What operators, strangers and clocks do to a fleet: one sentence each, and exit code 78 where waiting would not help. */
 
 t.setTimeout(540_000) // real processes, on a machine that may be very busy
+t.jobs = 2 // most of them wait, each with gateways of its own
 t.jobs = 1
 
 const skip = whyNoEngine()

@@ -6,6 +6,7 @@ import { whyNoEngine } from '../helper/engine-process.ts'
 import { FLEET_TEST_SECRET, FleetTeam, isReady, until } from '../helper/fleet-team.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
+t.jobs = 2 // most of them wait, each with gateways of its own
 
 const skip = whyNoEngine()
 const MAX = 20

@@ -12,6 +12,7 @@ import { startSimulator } from '../helper/run-simulator.ts'
 import { usageRow } from '../helper/usage-row.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
+t.jobs = 4 // most of them wait, each with gateways of its own
 
 /** After the start nothing looks at the plan by itself for so long. */
 const SOON_MS = 25_000
