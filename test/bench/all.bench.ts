@@ -15,6 +15,7 @@ import { reuseRow } from './rows/reuse.ts'
 import { stallsRow } from './rows/stalls.ts'
 import { startRow } from './rows/start.ts'
 import { usageRow } from './rows/usage.ts'
+import { youngRow } from './rows/young.ts'
 import { progress, Stand } from './stand.ts'
 
 /**
@@ -35,7 +36,8 @@ const rows = [
   pauseRow,
   reuseRow,
   startRow,
-  usageRow
+  usageRow,
+  youngRow
 ]
 const { values } = parseArgs({
   options: {
@@ -101,11 +103,13 @@ async function run(): Promise<void> {
 
 /** With what the same row finds of the version before, where there is one. */
 async function withBefore(stand: Stand, row: Row): Promise<readonly Line[]> {
-  const lines = await row.run(stand)
   const { before: program, 'before-node': node } = values
-  if (program === undefined || row.isOwn === true) return lines
+  if (program === undefined || row.isOwn === true) return row.run(stand)
+  const before = { program: resolve(program), ...(node !== undefined && { node: resolve(node) }) }
+  if (row.takesTurns === true) return row.run(stand, before)
+  const lines = await row.run(stand)
   progress(`${row.name}: before`)
-  stand.use({ program: resolve(program), ...(node !== undefined && { node: resolve(node) }) })
+  stand.use(before)
   const others = await row.run(stand)
   stand.use({})
   return lines.map((line) => ({

@@ -33,6 +33,11 @@ export class ProcessTree {
     return this.#cpuMsOf(this.pids())
   }
 
+  /** The same, of each process, the root first. */
+  cpuMsOfEach(): readonly number[] {
+    return this.pids().map((pid) => this.#cpuMsOf([pid]))
+  }
+
   /** The same, of the root alone. */
   rootCpuMs(): number {
     return this.#cpuMsOf([this.#root])

@@ -1,4 +1,4 @@
-import type { Stand } from './stand.ts'
+import type { Stand, Version } from './stand.ts'
 import { median } from './statistics.ts'
 
 /** One thing that is measured, `npm run bench -- --row <name>`. */
@@ -6,7 +6,9 @@ export interface Row {
   readonly name: string
   /** Starts gateways of this version, whatever the stand uses. */
   readonly isOwn?: true
-  run(stand: Stand): Promise<readonly Line[]>
+  /** Measures the version before in turns with this one; for others it has a run of its own. */
+  readonly takesTurns?: true
+  run(stand: Stand, before?: Version): Promise<readonly Line[]>
 }
 
 /** One line of the table. */

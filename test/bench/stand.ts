@@ -14,6 +14,9 @@ import type { AnswerScript, UpstreamFacts, UpstreamQuestion } from './upstream.t
 
 type OwnOptions = Omit<TargetOptions, 'upstreamUrl' | 'folder'>
 
+/** A version of the gateway, and the Node that it runs with. */
+export type Version = Pick<OwnOptions, 'program' | 'node'>
+
 /** Something to send load at, and how its answers look when they are whole. */
 export interface LoadTarget {
   readonly url: string
@@ -41,7 +44,7 @@ export class Stand {
   #closing: Promise<void> | null = null
   #folders = 0
   #upstreamUrl = ''
-  #version: OwnOptions = {}
+  #version: Version = {}
 
   constructor(options: { readonly isQuick: boolean }) {
     this.isQuick = options.isQuick
@@ -75,7 +78,7 @@ export class Stand {
   }
 
   /** Gateways that are started are of this version from now on. */
-  use(version: Pick<OwnOptions, 'program' | 'node'>): void {
+  use(version: Version): void {
     this.#version = version
   }
 
