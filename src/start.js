@@ -18,6 +18,8 @@ const isCommand = /^[^-]/.test(command) || process.argv.some((word) => /^(--help
 const isGateway = !isCommand && !isWarmUp
 /** As in `npm start`: the first process decides and carries nothing. V8 cannot be told later. */
 const FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
+/** The last sets flags that change what V8 compiles. */
+const WARMED = ['warm-up', 'workers/usage-book', 'workers/transform-request']
 const canBeReplaced = typeof process.execve === 'function' && process.platform !== 'win32'
 
 if (isOlder(process.versions.node, needed)) {
@@ -35,7 +37,7 @@ if (isOlder(process.versions.node, needed)) {
   // Without a listener they end the process; main.ts adds its own as soon as it is loaded.
   if (isGateway) for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => {})
   enableCompileCache()
-  if (isWarmUp) await load('warm-up')
+  if (isWarmUp) for (const name of WARMED) await load(name)
   else if (isCommand) {
     const { runCli } = await load('cli/program/cli')
     process.exitCode = await runCli(process.argv.slice(2))
@@ -47,7 +49,8 @@ if (isOlder(process.versions.node, needed)) {
  */
 function load(name) {
   const isClone = fs.existsSync(path.join(root, 'src', 'main.ts'))
-  return import(isClone ? `./${name}.ts` : `../dist/${name}.js`)
+  const source = name.startsWith('workers/') ? `../${name}.ts` : `./${name}.ts`
+  return import(isClone ? source : `../dist/${name}.js`)
 }
 
 /** The least version in `engines`, which is written as `>=24.12`. */

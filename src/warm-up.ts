@@ -5,7 +5,9 @@
 await Promise.all([
   import('./cli/program/cli.ts'),
   import('./config/load-process.ts'),
+  import('./control/dashboard/dashboard-desk.ts'),
   import('./control/primary.ts'),
+  import('./control/start-report.ts'),
   import('./credentials/usual-places.ts'),
   import('./server/worker.ts'),
   import('./simulator/simulator.ts'),

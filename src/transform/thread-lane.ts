@@ -52,8 +52,6 @@ const SEMI_SPACES = 3
  * heaps that are made later.
  */
 const HEAP_FLAGS = ['--max-old-space-size=0', '--max-semi-space-size=0']
-/** Lets a thread collect garbage between jobs. */
-const CLEARS_UP = '--expose-gc'
 
 const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
 
@@ -248,7 +246,7 @@ export class ThreadLane {
   async #createPiscina(): Promise<Lane> {
     const { threads, heapMb, semiSpaceMb, idleTimeoutMs } = this.#options
     const { Piscina } = await import('piscina')
-    for (const flag of [...HEAP_FLAGS, CLEARS_UP]) setFlagsFromString(flag)
+    for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
     const piscina = new Piscina<MarkedJob, ThreadResult>({
       filename: WORKER_FILE,
       minThreads: 0,

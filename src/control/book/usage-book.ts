@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { EventEmitter } from 'node:events'
 import { access } from 'node:fs/promises'
+import { getCompileCacheDir } from 'node:module'
+import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
@@ -621,10 +623,16 @@ export class UsageBook {
 
 function startThread(): BookThread {
   return new Worker(new URL('../../../workers/usage-book.ts', import.meta.url), {
-    env: {},
+    env: compileCacheOnly(),
     execArgv: [], // those of the primary may name loaders, for which this heap has no room
     resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 2 }
   })
+}
+
+/** An environment in which a thread finds code that was compiled before: that is four fifths of its start. */
+function compileCacheOnly(): NodeJS.ProcessEnv {
+  const folder = getCompileCacheDir() // that of this Node, in the one that was configured
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: dirname(folder) }
 }
 
 const NO_ANSWER = 'the disk does not respond'

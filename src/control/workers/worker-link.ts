@@ -125,9 +125,6 @@ function notStarted(cause: unknown): string {
  */
 const KEEPS_CODE = '--no-memory-reducer'
 
-/** V8 would learn to allocate conversions in the old generation: some processes took a fifth more CPU for 400 KB. */
-const STARTS_YOUNG = '--no-allocation-site-pretenuring'
-
 /** Unwritten memory would hold earlier content: in a worker, words of other clients. Costs no measurable CPU. */
 const CLEARS_MEMORY = '--zero-fill-buffers'
 
@@ -136,6 +133,10 @@ export interface ForkLog {
   readonly args: readonly string[]
 }
 
+/**
+ * Workers' flags may not change `v8.cachedDataVersionTag()`: V8 would take neither the compile cache nor Node's own
+ * compiled code.
+ */
 export function setUpForks(workerEntry: string, { worker }: MemoryPlan, log: ForkLog): void {
   cluster.schedulingPolicy = cluster.SCHED_NONE // else a dying worker takes new connections with it
   cluster.setupPrimary({
@@ -145,7 +146,6 @@ export function setUpForks(workerEntry: string, { worker }: MemoryPlan, log: For
       `--max-old-space-size=${worker.oldSpaceMb}`,
       `--max-semi-space-size=${worker.semiSpaceMb}`,
       KEEPS_CODE,
-      STARTS_YOUNG,
       CLEARS_MEMORY
     ],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc', log.fd] // the last is WORKER_LOG_FD
