@@ -225,7 +225,6 @@ function registrationOf(
   return keys.length === 0 ? null : { problem: 'the database holds no client registration' }
 }
 
-/** Unwraps JSON that was stored as a JSON string again. */
 function jsonOf(rows: Rows, key: string): JsonObject | null {
   const text = rows.get(key)
   if (text === undefined) return null

@@ -114,7 +114,6 @@ export class IdeFileSource implements CredentialSource {
     }
   }
 
-  /** Warns once per new set of oddities. */
   #warn({ stored, oddities }: ParsedSignIn): void {
     const { renewalProblem } = stored
     const all = renewalProblem === null ? oddities : [...oddities, renewalProblem]

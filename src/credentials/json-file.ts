@@ -5,7 +5,6 @@ import { type JsonObject, parseJsonObject } from '../shared/json.ts'
 import { isOwnFile, openPrivateFile } from '../shared/private-files.ts'
 
 const MAX_FILE_BYTES = 1024 * 1024
-/** Delay before reading a file again that may be half written. */
 const HALF_WRITTEN_MS = 100
 
 export interface JsonFileOptions {

@@ -217,9 +217,7 @@ export class CredentialRefresher {
       if (this.#phase !== 'running' || !this.#signIn.isNews(stored, null)) return
       this.#signIn.adopt(stored, this.#clock.now())
       this.#schedule()
-    } catch {
-      // The next renewal reports an unreadable source.
-    }
+    } catch {}
   }
 
   async #renewOrRecover(

@@ -179,7 +179,6 @@ const MAX_LIFE_S = 30 * 86_400
 
 export interface RenewedTokens {
   readonly accessToken: string
-  /** `null` keeps the old one. */
   readonly refreshToken: string | null
   readonly expiresInS: number
   readonly profileArn: string | null

@@ -59,7 +59,6 @@ const FINAL: ReadonlySet<string> = new Set([
   'GW_IDP_NOT_ALLOWED'
 ])
 
-/** Error types without suffix and separators. */
 const DEAD_TYPES: ReadonlySet<string> = new Set([
   'invalidgrant',
   'invalidclient',

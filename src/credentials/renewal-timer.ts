@@ -43,7 +43,6 @@ export class ForcedRefreshLimit {
   /** Bounded by MAX_FORCED. */
   #times: readonly number[] = []
 
-  /** Returns false, and counts nothing, if there were too many. */
   allow(now: number): boolean {
     const recent = this.#times.filter((time) => Math.abs(now - time) < WINDOW_MS)
     const isAllowed = recent.length < MAX_FORCED

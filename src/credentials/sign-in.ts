@@ -25,7 +25,6 @@ export class SignIn {
   #held: HeldCredential | null = null
   #failure: RenewalFailure | null = null
   #reported: CredentialState['name'] = 'waiting'
-  /** Epoch ms of the last logged failure. */
   #loggedAt = 0
 
   constructor(options: SignInOptions) {
@@ -55,7 +54,6 @@ export class SignIn {
     return this.#failure
   }
 
-  /** Forgets a failure with this code. Returns false if there is none. */
   pardon(code: ErrorCode): boolean {
     if (this.#failure?.error.code !== code) return false
     this.#failure = null

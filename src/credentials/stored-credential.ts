@@ -8,13 +8,11 @@ export interface OidcClient {
   readonly expiresAt?: number
 }
 
-/** External identity provider's client, which has no secret. */
 export interface IdpClient {
   /** Unchecked: see `idpTokenUrl()`. */
   readonly tokenEndpoint: string
   readonly clientId: string
   readonly issuerUrl: string | null
-  /** Separated by spaces. */
   readonly scopes: string | null
 }
 
@@ -29,9 +27,7 @@ export interface StoredCredential {
   readonly apiRegion: string | null
   readonly client: OidcClient | null
   readonly idp?: IdpClient
-  /** Set if a sign-in of a renewable kind cannot be renewed. */
   readonly renewalProblem: string | null
-  /** True until the first sign-in. */
   readonly isAwaited?: true
 }
 

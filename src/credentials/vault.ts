@@ -36,7 +36,6 @@ export class CredentialVault {
   #trouble: GatewayError | null = null
   #renewed: Successor | null = null
   #unpublished: StoredCredential | null = null
-  /** Last reason for not writing to the source; logged once. */
   #obstacle = ''
 
   constructor(source: CredentialSource, stateDir: string, log: VaultLog) {

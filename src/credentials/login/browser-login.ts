@@ -107,7 +107,6 @@ function refusedBy(word: string): GatewayError {
   })
 }
 
-/** The page lets people choose another way to sign in. */
 function otherWay(option: string, params: URLSearchParams): GatewayError {
   const startUrl = URL.parse(params.get('issuer_url') ?? '')
   const region = params.get('idc_region') ?? ''

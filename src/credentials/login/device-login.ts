@@ -33,7 +33,6 @@ export interface DeviceLoginOptions extends SignInServiceOptions {
   readonly startUrl: string
   readonly region: string
   readonly onCode: (code: DeviceCode) => void
-  /** Called when polling fails temporarily, and with `null` when it works again. */
   readonly onProblem?: (problem: GatewayError | null) => void
 }
 

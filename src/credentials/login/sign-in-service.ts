@@ -46,7 +46,7 @@ export interface ServiceQuestion {
 const CALL_TIMEOUT_MS = 15_000
 const MAX_SAID_CHARS = 300
 
-/** Asks a sign-in service once. @throws {GatewayError} if there is no answer, by kind of failure. */
+/** @throws {GatewayError} if there is no answer, by kind of failure */
 export async function askService(
   question: ServiceQuestion,
   options: SignInServiceOptions
