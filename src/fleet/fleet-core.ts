@@ -38,7 +38,6 @@ export class FleetCore {
   #asked: { readonly question: FleetQuestion; readonly at: Instant } | null = null
   /** Names by incarnation of members and awaited ones, from the last state that included this one. */
   #known: Readonly<Record<string, string>>
-  /** Era of the lease; '' before the first. */
   #era = ''
   #granted = 0
   #returned = 0
@@ -100,7 +99,6 @@ export class FleetCore {
     return termStage(this.#options.times, this.#sentAt, now)
   }
 
-  /** Connections that this replica may have, idle or busy. */
   size(now: Instant): number {
     return this.stage(now) === 'serving' ? this.#granted - this.#returned : 0
   }
@@ -326,7 +324,6 @@ export class FleetCore {
     return null
   }
 
-  /** Facts that others may read. */
   #self(): Self {
     const { name, isSole } = this.#options
     return {

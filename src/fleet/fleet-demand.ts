@@ -10,7 +10,6 @@ import {
 /** Connections that others need from a member. */
 export interface FleetDemand {
   readonly permits: number
-  /** Part that precedes requests here. */
   readonly urgent: number
 }
 

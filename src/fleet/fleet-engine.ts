@@ -40,7 +40,6 @@ export interface EngineCounts {
 
 /** Operations on Valkey. A rejection means "unknown": the change may take effect now or later. */
 export interface FleetEngine {
-  /** Since it was opened. Changes in place. */
   readonly counts: EngineCounts
   read(): Promise<FleetReading>
   cas(proposal: Proposal): Promise<CasAnswer>

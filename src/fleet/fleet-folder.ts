@@ -86,7 +86,6 @@ export function holdFleetLock(folder: string): DatabaseSync {
   return lock
 }
 
-/** Unique name; a pod's UID tells which pod it was. */
 export function createIncarnation(podUid: string | null): string {
   return podUid === null ? randomUUID() : `${podUid}.${randomUUID().slice(0, 8)}`
 }

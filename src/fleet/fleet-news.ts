@@ -60,7 +60,6 @@ export function newsOf({
   readonly state: FleetState
   readonly self: Self
   readonly watch: FleetWatch
-  /** Monotonic ms. */
   readonly toldAt: number
   readonly now: Instant
 }): Told {
@@ -92,7 +91,6 @@ export function rivalIn({ members }: FleetState, { inc, name, ended }: Self): st
   return rival ?? null
 }
 
-/** Includes awaited members. */
 export function namesOf({ members, awaited }: Pick<FleetState, 'members' | 'awaited'>) {
   const names: Record<string, string> = { ...awaited }
   for (const inc in members) {

@@ -10,11 +10,9 @@ export interface FleetRecord {
 
 export interface RecordChange {
   readonly rev: number
-  /** `null` deletes. */
   readonly value: string | null
   /** Expiry; never, if left out. */
   readonly ttlMs?: number
-  /** Sends no notice to others. */
   readonly isQuiet?: boolean
 }
 

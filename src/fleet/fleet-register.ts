@@ -5,7 +5,6 @@ import { newEra } from './next-fleet.ts'
 /** The register must not contradict these. */
 export interface OwnAccount {
   readonly inc: string
-  /** Era of its lease; '' before the first. */
   readonly era: string
   readonly granted: number
   readonly returned: number
@@ -18,7 +17,6 @@ export class FleetRegister {
   isStale = true
   #rev = 0
   #lastEra = ''
-  /** Grantable connections in the last trusted state. */
   #grantable = 0
   /** Era that lost something other than its state. */
   #lostEra: string | null = null

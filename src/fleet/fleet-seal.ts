@@ -15,7 +15,6 @@ const TAG_BYTES = 16
 const ID_BYTES = 4
 
 interface SealKey {
-  /** Identifies the secret without revealing it. */
   readonly id: Buffer
   readonly key: Buffer
   /** A cipher and a signature never share a key. */
@@ -35,7 +34,6 @@ export class FleetSeal {
     this.#keys = secrets.map((secret) => keyOf(secret, name))
   }
 
-  /** Public names of the secrets in order; one stands beside each signature. */
   get checks(): readonly string[] {
     return this.#keys.map(({ check }) => check)
   }

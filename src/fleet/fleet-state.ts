@@ -25,7 +25,6 @@ export interface FleetEntry {
   readonly waitedMs: number
   /** Leaving, or silent for a while: gets no grants until it reports. */
   readonly isQuiet: boolean
-  /** Incarnations whose sockets it knows to be gone. */
   readonly ended: readonly string[]
 }
 
@@ -35,7 +34,6 @@ export interface FleetState {
   readonly v: 2
   /** Identifies the signing secret without revealing it. */
   readonly check: string
-  /** Run of Valkey that it was written to. */
   readonly run: string
   readonly era: string
   readonly rev: number
@@ -51,7 +49,6 @@ export interface FleetState {
 
 export type StateReading =
   | { readonly type: 'state'; readonly state: FleetState }
-  /** Empty or unreadable: its content is lost. */
   | { readonly type: 'none' }
   /** Written by a newer version of this program, or by a fleet with another secret: not ours to write. */
   | { readonly type: 'newer' | 'foreign' }
@@ -61,7 +58,6 @@ export const MAX_MEMBERS = 64
 /** Per member; only a fault causes more starts. */
 export const MAX_ENDED = 16
 export const MAX_NAME_CHARS = 63
-/** A longer register is not ours. */
 export const MAX_STATE_CHARS = 1_048_576
 const MAX_COUNT = 2 ** 48
 

@@ -28,7 +28,6 @@ export class FleetWatch {
     }
   }
 
-  /** Beats count anew in each era. */
   onState({ era, phase }: FleetState, { mono: now }: Instant): void {
     if (this.#counted !== era) {
       this.#counted = era
@@ -39,7 +38,6 @@ export class FleetWatch {
     else if (this.#era?.era !== era) this.#era = { era, since: now }
   }
 
-  /** Ms without a new beat; 0 if it was never seen. */
   silenceMs(inc: string, { mono: now }: Instant): number {
     const seen = this.#seen.get(inc)
     return seen === undefined ? 0 : now - seen.since

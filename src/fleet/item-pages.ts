@@ -5,7 +5,6 @@ import { OwnerSums } from '../shared/owner-sums.ts'
 /** Answer of the Responses API that this gateway has shared. */
 export interface SharedItem {
   readonly name: string
-  /** Size in Valkey. */
   readonly bytes: number
   /** Expiry in epoch ms. */
   readonly until: number
@@ -46,7 +45,6 @@ export class ItemPages {
     return this.#items.size
   }
 
-  /** Continues with the pages of an earlier process of this gateway. */
   static of(pages: readonly (string | null)[], now: number): ItemPages {
     const found = pages.slice(0, ITEM_PAGES).flatMap((text, place) => {
       const page = parsePage(text)

@@ -18,7 +18,6 @@ export interface LimitSeat {
   readonly rev: number
   /** Needed beyond its part. */
   readonly want: number
-  /** Totals by receiver. */
   readonly gave: Readonly<Record<string, number>>
   /** Held by an earlier process whose use is unknown. */
   readonly lost: number
@@ -39,7 +38,6 @@ export interface LimitSize {
 const MAX_SEATS = 128
 const MAX_AMOUNT = 2 ** 50
 
-/** Rightful part; the remainder goes one each to the first. */
 export function rightOf(rank: number, { limit, replicas }: LimitSize): number {
   if (rank >= replicas) return 0
   return Math.floor(limit / replicas) + (rank < limit % replicas ? 1 : 0)
@@ -200,7 +198,6 @@ export function parseLimitBook(text: string): LimitBook | null {
   return raw as unknown as LimitBook
 }
 
-/** Record of a limit, and additional data of its seal. */
 export function limitRecordOf(name: string): { readonly record: string; readonly aad: string } {
   return { record: `limit.${name.replaceAll('/', '.')}`, aad: `v1|limit|${name}` }
 }

@@ -30,7 +30,6 @@ export type FleetEvent =
   | ({ readonly type: 'report'; readonly inc: string } & ReportedFacts)
   /** Silent for a while: no grants until they report. */
   | { readonly type: 'hush'; readonly incs: readonly string[] }
-  /** Silent for so long that they have closed everything. */
   | { readonly type: 'lapse'; readonly incs: readonly string[] }
   /** Watched long enough: members that have not entered this era have closed everything. */
   | { readonly type: 'watched' }
@@ -64,7 +63,6 @@ export interface NewEra {
   readonly run: string
   readonly check: string
   readonly by: string
-  /** Higher than any it has seen. */
   readonly rev: number
   readonly lastEra: string
 }
@@ -186,7 +184,6 @@ function omit<T>(record: Readonly<Record<string, T>>, names: readonly string[]):
   return Object.fromEntries(Object.entries(record).filter(([name]) => !names.includes(name)))
 }
 
-/** Derives which members are awaited, whether all have come, and grants. */
 function settle(state: FleetState): FleetState {
   const { members } = state
   const entries = Object.values(members)
@@ -203,7 +200,6 @@ function settle(state: FleetState): FleetState {
   return { ...settled, members: grant(settled) }
 }
 
-/** Without members that have entered, or are known to be gone. */
 function stillAwaited({ awaited, members }: FleetState): FleetState['awaited'] {
   const incs = Object.keys(awaited)
   if (incs.length === 0) return awaited

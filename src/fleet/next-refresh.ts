@@ -24,7 +24,6 @@ import {
 
 /** In ms; they follow from FLEET_LEASE. */
 export interface RefreshTimes {
-  /** Length of a turn, from when it was asked for. */
   readonly turnMs: number
   /** A token is presented only while this much of the turn is left. */
   readonly marginMs: number
@@ -50,9 +49,7 @@ export interface SeenRecord {
   readonly isNewer: boolean
   /** Damaged, or sealed with another secret. */
   readonly isForeign: boolean
-  /** First sight of this revision. */
   readonly since: Instant
-  /** First sight of this run. */
   readonly runSince: Instant
 }
 
@@ -89,14 +86,12 @@ export type RefreshEvent =
       SeenRecord,
       'run' | 'rev' | 'facts' | 'isNewer' | 'isForeign'
     >)
-  /** Proof of the own files' sign-in; '' for none. */
   | { readonly type: 'filed'; readonly proof: string }
   | { readonly type: 'fleet'; readonly isOpen: boolean; readonly at: Instant }
   | { readonly type: 'asked'; readonly facts: SignInFacts; readonly at: Instant }
   | { readonly type: 'granted' }
   /** The token may be spent from now on. */
   | { readonly type: 'presented' }
-  /** The own files have the new token. */
   | { readonly type: 'renewed'; readonly proof: string }
   /** The token is certainly unspent. */
   | { readonly type: 'unspent' }
@@ -123,7 +118,6 @@ export function nextRefresh(state: RefreshState, event: RefreshEvent): RefreshSt
       if (turn === null) return state
       return { ...state, turn: { ...turn, stage: 'lost' }, lost: state.lost + 1 }
     case 'renewed': {
-      // Another gateway may have signed in, or got further.
       const isLate = own === null || own.gen !== turn?.gen
       return { ...state, own: isLate ? own : renewedFacts(own, event.proof), turn: null, lost: 0 }
     }

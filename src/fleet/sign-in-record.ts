@@ -19,7 +19,6 @@ export interface SignInFacts {
   readonly proof: string
   /** Proof of the sign-in that this generation descends from. */
   readonly lineage: string
-  /** Shortened proofs of spent tokens, newest last. */
   readonly spent: readonly string[]
 }
 
@@ -40,9 +39,7 @@ const SPENT = /^[0-9a-f]{16}$/
 const SPENT_CHARS = 16
 /** Renewals of at least a day and a half; a sign-in's first token is remembered for ever. */
 const MAX_SPENT = 64
-/** As FLEET_MEMBER: it is shown in terminals. */
 const HOLDER = /^[\w.-]{0,63}$/
-/** Longer than sealed tokens of 64 KB each. */
 const MAX_SEALED_CHARS = 524_288
 const MAX_RECORD_CHARS = MAX_SEALED_CHARS + 4_096
 

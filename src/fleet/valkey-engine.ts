@@ -50,7 +50,6 @@ export class ValkeyEngine implements FleetEngine {
   readonly #keys: readonly [ledger: string, beats: string, channel: string]
   #reason: string | null = null
   #isUp = false
-  /** Unreachable at the start, and not checked since. */
   #isUnseen = false
 
   private constructor(options: FleetEngineOptions, client: typeof Redis) {

@@ -11,7 +11,6 @@ import {
 
 export interface ValkeyRecordsOptions {
   readonly commands: Redis
-  /** Its owner subscribes to the channel. */
   readonly news: Redis
   readonly prefix: string
   readonly channel: string
