@@ -23,10 +23,8 @@ export interface AllowanceReport {
   readonly seen: number
   /** Period of those terms; all amounts below belong to it. */
   readonly period: number
-  /** Total. */
   readonly used: number
   readonly reserved: number
-  /** Total. */
   readonly returned: number
   /** Neither used, reserved nor returned. Negative if requests took more than they reserved. */
   readonly spare: number
@@ -70,7 +68,6 @@ export interface AllowanceStanding {
   readonly reserved: number
   /** Epoch ms; `null` for never. */
   readonly endsAt: number | null
-  /** Part of the limit held by other gateways, used or not. */
   readonly away?: number
   readonly problem?: BookTrouble
 }

@@ -40,7 +40,6 @@ export type FromWorker =
   | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
   /** The token has expired. Answered by `credential.renewed`, after `credential.changed`. */
   | { readonly type: 'credential.wanted'; readonly requestId: number }
-  /** The token's account is suspended; `reason` is for the log only. */
   | { readonly type: 'credential.suspended'; readonly token: string; readonly reason: string }
   /** A refusal about the whole account. Answered by `account.standing` to all. */
   | { readonly type: 'account.refused'; readonly refusal: AccountRefusal }
@@ -134,7 +133,6 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
 ])
 
 export interface KiroKeyVerdict {
-  /** Digest of the key. */
   readonly name: string
   readonly isAccepted: boolean
 }
@@ -158,7 +156,6 @@ export interface WorkerStart {
   readonly planBar: PlanBar | null
   readonly catalogue: Catalogue
   readonly book: KeyBook
-  /** The built-in simulator answers. */
   readonly isSimulated: boolean
   /** Hexadecimal; signs dashboard sessions for the life of the gateway. */
   readonly sessionSecret: string
@@ -174,7 +171,6 @@ export type CredentialNews =
       readonly problem: Problem
       /** Epoch ms of the next renewal; missing if only a new sign-in helps. */
       readonly retryAt?: number
-      /** A renewal has failed. */
       readonly isFailing?: true
     }
 
@@ -216,7 +212,6 @@ export type UsageNews =
   | { readonly usage: AccountUsage; readonly problem: null }
   | { readonly usage: null; readonly problem: Problem }
 
-/** Amounts in micro-credits. */
 export interface PlanOutlook {
   /** Epoch ms of the look at the account. */
   readonly at: number
@@ -224,7 +219,6 @@ export interface PlanOutlook {
   readonly today: PlanGrowth
   /** Growth since the first look in this period (epoch ms). */
   readonly since: PlanGrowth & { readonly at: number }
-  /** Use elsewhere exceeds the tolerance today. */
   readonly isDrifting: boolean
   /** `null` before there is a whole day to judge by. */
   readonly forecast: { readonly perDay: number; readonly usedUpAt: number | null } | null
@@ -239,13 +233,11 @@ export interface PlanGrowth {
 
 export interface Problem {
   readonly code: ErrorCode
-  /** For clients, `/readyz` and the log. */
   readonly message: string
   /** Set if the code does not tell it. */
   readonly failure?: FailureCode
 }
 
-/** Facts for `/readyz` about other processes. */
 export interface ClusterStatus {
   /** `silent` for a worker that seems to hang. */
   readonly workers: readonly { readonly id: number; readonly state: string }[]
@@ -275,14 +267,12 @@ export interface LeaseReport {
   readonly granted: number
   /** Total; their sockets are closed. */
   readonly returned: number
-  /** Neither in flight nor returned. */
   readonly spare: number
   readonly waiting: number
   /** Further permits wanted before they are needed. */
   readonly ahead: number
   /** Waiters for a start or the end of a pause; they precede `waiting`. */
   readonly gated: number
-  /** First waiters in order of service. */
   readonly heads: readonly WaiterHead[]
   /** `null` without a pace. */
   readonly pace: PaceReport | null
@@ -296,11 +286,9 @@ export interface PaceReport {
   readonly granted: number
   /** Total of requests sent with one. */
   readonly used: number
-  /** Total given back unneeded. */
   readonly returned: number
   /** Total of requests sent without a start: before the pace was known, or again on a fresh connection. */
   readonly extra: number
-  /** Waiters that lack only a start. */
   readonly ready: number
   /** All waiters of each key among the `heads`. */
   readonly keys: readonly { readonly key: string; readonly waiting: number }[]
@@ -308,7 +296,6 @@ export interface PaceReport {
 
 export interface PaceTerms {
   readonly limit: number
-  /** Total. */
   readonly granted: number
   /** Keys whose turns the latest starts are, as far as the worker may not know them yet. */
   readonly turns: readonly string[]
@@ -331,9 +318,7 @@ export interface LeaseTerms {
   readonly heads: readonly RankedHead[]
   /** `seq` since which something has been wanted without a break; 0 if nothing is. Must be answered. */
   readonly asked: number
-  /** Limit of idle connections. */
   readonly keepAlive: number
-  /** Limit of waiting requests. */
   readonly maxWaiting: number
   /** `null` without a pace. */
   readonly pace: PaceTerms | null

@@ -12,7 +12,6 @@ export interface UsageRow {
   readonly model: string
   /** 499 if the client left. */
   readonly status: number
-  /** Empty without an error. */
   readonly code: string
   readonly inputTokens: number
   readonly outputTokens: number
@@ -20,7 +19,6 @@ export interface UsageRow {
   readonly cachedTokens: number
   /** Micro-credits. */
   readonly credits: number
-  /** Missing without credits. */
   readonly metering?: Metering
   /** Whole ms, like `firstMs`. */
   readonly totalMs: number
@@ -41,7 +39,6 @@ export type Metering = 'metered' | 'read on' | 'measured'
 
 /** Micro-credits. */
 export interface RowCharge {
-  /** Period of the reservation. */
   readonly period: number
   readonly credits: number
 }
@@ -51,7 +48,6 @@ export interface TurnFacts {
   readonly requestId: string
   readonly route: string
   readonly isStream: boolean
-  /** Ms with one decimal, as in the log. */
   readonly phaseMs: Readonly<Record<string, number>>
   /** Upstream calls, and chunks of the last answer. */
   readonly attempts: number
@@ -59,7 +55,6 @@ export interface TurnFacts {
   readonly isAbovePriceStep: boolean
   readonly worker: number
   readonly bodyBytes: number
-  /** The first few codes. */
   readonly repairs: readonly string[]
   /** Missing if the model that the client named answered. */
   readonly modelAsked?: string
