@@ -12,7 +12,6 @@ export interface ContentCaptureOptions {
   /** Reserves memory until the disk has the bytes. Returns false if there is none. */
   readonly take: (bytes: number) => boolean
   readonly free: (bytes: number) => void
-  /** Counts bytes on disk. Returns false if all captures together have too many. */
   readonly grow: (bytes: number) => boolean
   readonly onOver: (isKept: boolean) => Promise<void>
   readonly onFailure: (cause: unknown) => void
@@ -171,14 +170,12 @@ interface Piece {
   readonly copied: number
 }
 
-/** Content waiting for one file, in order. */
 class CaptureFile {
   readonly name: string
   readonly masker: SecretMasker
   handle: FileHandle | null = null
   /** Bounded by the memory for copies, and by the owners of the rest. */
   readonly #queue: (ByteBlocks | HeldContent)[] = []
-  /** Written part of the queue's first item. */
   #at = 0
 
   constructor(name: string, masker: SecretMasker) {

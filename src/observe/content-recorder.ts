@@ -16,7 +16,6 @@ export interface ContentRecorderOptions {
   readonly now?: () => number
 }
 
-/** The oldest are deleted first. */
 const MAX_CAPTURES = 200
 /** Captures in one worker at once: each has some files open. */
 const MAX_OPEN = 32

@@ -82,7 +82,6 @@ export class DebugCapture {
     const { folder, maxFiles } = this.#options
     const names = (await readdir(folder)).filter((name) => FILE_NAME.test(name)).toSorted()
     const old = names.slice(0, Math.max(0, names.length - maxFiles))
-    // Another process may have been faster.
     await Promise.all(old.map((name) => unlink(join(folder, name)).catch(() => {})))
   }
 }

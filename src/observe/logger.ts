@@ -113,9 +113,7 @@ export function openOutput(fd: typeof STDOUT | typeof STDERR): number {
     const { O_WRONLY, O_NONBLOCK, O_APPEND, O_NOCTTY } = constants
     try {
       return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY)
-    } catch {
-      // Another user's, without a reader, or not on Linux.
-    }
+    } catch {}
   }
   makeNonBlocking(fd)
   return fd
@@ -128,7 +126,6 @@ function makeNonBlocking(fd: typeof STDOUT | typeof STDERR): NodeJS.WriteStream 
 
 /** Part of a process's memory outside its heap (`memory-plan.ts`). */
 const MAX_WAITING_BYTES = 256 * 1024
-/** First retry; each further one waits twice as long. */
 const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 250
 

@@ -16,7 +16,6 @@ export class Metrics {
   readonly registry = new Registry()
   readonly #process: ProcessMetrics
 
-  /** `primary`, or the slot of a worker. */
   constructor(name = 'primary') {
     this.#process = new ProcessMetrics(this.registry, name)
   }

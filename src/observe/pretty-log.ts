@@ -126,7 +126,6 @@ function omit(fields: Fields, names: readonly string[]): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
 }
 
-/** Facts follow the message; a table gets lines of its own. */
 function ofFields(fields: Fields, paint: Paint): string {
   let inLine = ''
   let below = ''

@@ -93,7 +93,6 @@ function countOpenFiles(): number {
   }
 }
 
-/** Seconds. */
 interface Delays {
   readonly median: number
   readonly p99: number

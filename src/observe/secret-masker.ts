@@ -15,7 +15,6 @@ const MAX_SECRET_CHARS = 4096
 /** Held back while the text continues: a secret may begin in them. */
 const TAIL_BYTES = MAX_SECRET_CHARS
 
-/** Longer than an ARN up to its account. */
 const CONTEXT_CHARS = 128
 
 const SECRET_HEADER = /auth|cookie|token|secret|api-?key|credential|signature|password/i
@@ -112,7 +111,6 @@ function formsOf(secret: string): readonly string[] {
   return forms.map((form) => Buffer.from(form).toString('latin1'))
 }
 
-/** Hides a secret only as a whole word. */
 function hideWord(text: string, word: string): string {
   const isOpen = !WORD_CHAR.test(word.charAt(0))
   const isOpenBehind = !WORD_CHAR.test(word.charAt(word.length - 1))
