@@ -61,7 +61,6 @@ export function termStage(times: FleetTimes, sentAt: Instant, now: Instant): Ter
   return elapsed >= times.closesMs ? 'closing' : 'serving'
 }
 
-/** NEVER_MS if the stage will not change. */
 export function msToNextStage(times: FleetTimes, sentAt: Instant, now: Instant): number {
   const elapsed = elapsedMs(sentAt, now)
   const ends = [times.closesMs, times.cutsMs].filter((end) => end > elapsed)

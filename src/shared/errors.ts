@@ -12,7 +12,7 @@ export interface GatewayErrorOptions {
   readonly param?: string
   /** Machine-readable facts for the client as plain JSON; becomes Anthropic's `error.details`. */
   readonly details?: Readonly<Record<string, unknown>>
-  /** Id in `kiro/rules.ts` of the broken upstream rule; for lint. */
+  /** Id in `kiro/rules/rules.ts` of the broken rule; for lint. */
   readonly rule?: string
   readonly overflow?: TokenOverflow
 }

@@ -12,9 +12,7 @@ export interface FleetStanding {
   /** Grows whenever Valkey has lost its data. */
   readonly era: number | null
   readonly maxConnections: number
-  /** Unassigned part of them. */
   readonly free: number
-  /** `FLEET_REPLICAS`, the largest of all members. */
   readonly replicas: number
   /** Gateway that renews the shared sign-in; `null` if none or unknown. */
   readonly holder: string | null
@@ -25,7 +23,6 @@ export interface FleetStanding {
 
 export interface FleetMemberStanding {
   readonly name: string
-  /** Leased, used or not. */
   readonly connections: number
   readonly waiting: number
   readonly isSilent: boolean

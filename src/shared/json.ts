@@ -90,7 +90,7 @@ export function splitPointer(pointer: string): readonly string[] {
   return pointer.split('/').slice(1).map(unescapeToken)
 }
 
-/** Likewise for a pointer in a URI fragment (RFC 6901 §6), as in `#/$defs/a%20b`. */
+/** Splits a pointer in a URI fragment (RFC 6901 §6), as in `#/$defs/a%20b`. */
 export function splitReference(ref: string): readonly string[] {
   const tokens = ref.split('/').slice(1)
   return tokens.map((token) => unescapeToken(decodeToken(token)))

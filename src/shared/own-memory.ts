@@ -23,7 +23,6 @@ export function ownsMemory(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> 
   return lent.get(buffer)?.some((isReading) => isReading()) !== true
 }
 
-/** Keeps the memory movable out of a thread. */
 export function shorten(bytes: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer> {
   const { buffer, byteOffset } = bytes
   const isAlone: boolean = ownsMemory(bytes)
@@ -128,7 +127,6 @@ export class ByteBlocks {
     this.#bytes = 0
   }
 
-  /** Has room for at least a byte. Sizes double up to a limit. */
   #last(): UnwrittenMemory {
     const last = this.#blocks.at(-1)
     if (last !== undefined && last.writtenBytes < last.size) return last

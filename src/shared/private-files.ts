@@ -134,7 +134,6 @@ export function openPrivateFile(path: string) {
   return open(path, O_RDONLY | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0)) // Windows has neither
 }
 
-/** Reads a plain file of ours. Rejects if it is larger than `maxBytes`. */
 export async function readPrivateFile(path: string, maxBytes: number): Promise<Buffer> {
   await using file = await openPrivateFile(path)
   const facts = await file.stat()
