@@ -63,7 +63,6 @@ const OF_ACCOUNTS: ReadonlySet<ErrorKind> = new Set([
   'restricted'
 ])
 
-/** Workers of another version may send other codes. */
 function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ErrorTable, code)
 }

@@ -27,7 +27,6 @@ export interface Now {
   readonly connections: Connections
   readonly waiting: {
     readonly permits: number
-    /** Waiting for their pace, or the end of a pause. */
     readonly gated: number
     readonly longestMs: number
     readonly max: number
@@ -83,10 +82,8 @@ export interface SocketCounts {
 }
 
 export interface Connections extends SocketCounts {
-  /** `null` without limit, like `keepaliveBudget` and `unleased`. */
   readonly budget: number | null
   readonly keepaliveBudget: number | null
-  /** Not held by any member. */
   readonly unleased: number | null
   readonly permitsInUse: number
   readonly members: readonly (SocketCounts & {
@@ -110,7 +107,6 @@ export interface Latency {
   readonly totalMs: Quantiles | null
 }
 
-/** Consecutive failures. */
 export interface FailingRequests {
   readonly count: number
   readonly at: number
@@ -118,7 +114,6 @@ export interface FailingRequests {
   readonly reason: string
 }
 
-/** The side that has to change something. */
 export type Fault = 'client' | 'upstream' | 'gateway'
 
 export interface ErrorCount {
@@ -138,7 +133,6 @@ export interface ProcessFigures {
 
 export interface WorkerFigures {
   readonly slot: number
-  /** As in `/readyz`. */
   readonly state: string
   readonly pid: number | null
   readonly startedAt: number | null
@@ -162,7 +156,6 @@ export interface ShownAccount {
     readonly remedy: string | null
     readonly problem: DashboardProblem | null
   }
-  /** `null` until it was asked for. */
   readonly quota: Quota | null
   /** Forecast by the account book; `null` if unknown. */
   readonly outlook: {
@@ -287,7 +280,6 @@ export const HISTORY_COLUMNS = [
 export type HistoryColumn = (typeof HISTORY_COLUMNS)[number]
 
 export interface Failure {
-  /** Shown to the client. */
   readonly reason: string
   /** Not shown to the client; empty if there is none. */
   readonly detail: string
@@ -318,7 +310,6 @@ export interface EndedRequest {
   readonly failure: Failure | null
   readonly worker: number
   readonly phasesMs: Readonly<Record<string, number>>
-  /** `null` without an answer. */
   readonly firstMs: number | null
   readonly totalMs: number
   readonly inputTokens: number

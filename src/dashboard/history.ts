@@ -12,7 +12,6 @@ const HOUR_MS = 3_600_000
 /** Credits come in lumps: a shorter window would show only spikes. */
 const CREDIT_WINDOW_MS = 300_000
 const SHOWN_POINTS = SHOWN_MS / HISTORY_STEP_MS
-/** An hour, and what the oldest rates need before it. */
 const CAPACITY = SHOWN_POINTS + CREDIT_WINDOW_MS / HISTORY_STEP_MS
 
 const TOTALS = ['requests', 'failed', 'inputTokens', 'outputTokens', 'credits'] as const
@@ -20,7 +19,6 @@ const TOTALS = ['requests', 'failed', 'inputTokens', 'outputTokens', 'credits'] 
 /** Since the start of the gateway; never decrease. */
 export type Totals = Readonly<Record<(typeof TOTALS)[number], number>>
 
-/** Columns that are rates of totals over the time before each point. */
 const RATES = {
   requestsPerMinute: { of: 'requests', windowMs: MINUTE_MS, perMs: MINUTE_MS },
   failedPerMinute: { of: 'failed', windowMs: MINUTE_MS, perMs: MINUTE_MS },

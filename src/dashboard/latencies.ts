@@ -1,6 +1,5 @@
 import type { Latency, Quantiles } from './feed.ts'
 
-/** The newest of the window are kept. */
 const SAMPLES = 1_024
 const WINDOW_MS = 300_000
 

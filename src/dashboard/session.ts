@@ -22,7 +22,6 @@ export class Sessions {
     this.#now = now
   }
 
-  /** Starts a session of the key with this digest; `cookie` is for `set-cookie`. */
   begin(digest: Buffer, isSecure: boolean): Session & { readonly cookie: string } {
     const expiresAt = this.#now() + SESSION_MS
     const claim = `1.${expiresAt.toString(36)}.${randomBytes(16).toString('base64url')}`

@@ -24,7 +24,6 @@ export class SignInTries {
     this.#all = { tries: 0, at: now() }
   }
 
-  /** Returns 0 and counts the attempt, or the wait in ms. */
   take(address: string): number {
     const name = networkOf(address)
     const now = this.#now()

@@ -151,7 +151,6 @@ export class Charts {
     for (const chart of this.#charts) chart.show(now)
   }
 
-  /** The colour scheme has changed. */
   recolour() {
     for (const chart of this.#charts) chart.recolour()
   }

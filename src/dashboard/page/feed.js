@@ -9,7 +9,6 @@
 
 /** Older figures count as late; the gateway sends one event each second. */
 export const LATE_MS = 3_000
-/** A connection silent for this long is dropped. */
 const SILENT_MS = 10_000
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 4_000
@@ -141,7 +140,6 @@ export class Feed {
     this.#timer = setTimeout(() => void this.#connect(), wait * (0.75 + Math.random() / 2))
   }
 
-  /** Retries at once: the network or the page is back. */
   #hurry() {
     if (this.#isOver() || this.#source !== null) return
     void this.#connect()

@@ -23,7 +23,6 @@ let now = null
 /** @type {Account | null} */
 let account = null
 let isDrawing = false
-/** Gateway's clock at the last event, for "data is from …". */
 let toldAt = 0
 let spoken = 'well'
 /** @type {{ code: string, since: number }} */

@@ -9,7 +9,6 @@ import { amount, bytes, date, duration, moment, percent, plural, timeOfDay } fro
 
 const DAY_MS = 86_400_000
 const SHORT_WAIT_MS = 500
-/** Valkey silent for this long counts as away. */
 const FLEET_SILENCE_MS = 10_000
 const TOLD_MS = 60_000
 /** Problems stay visible this long after they have passed, so that the page does not jump and people can read them. */
