@@ -28,7 +28,7 @@ export interface CommandCall {
   readonly signal: AbortSignal
 }
 
-/** Removes control characters. */
+/** Removes control characters from all output. */
 export interface Terminal {
   /** To standard output: the requested result. */
   write(line: string): void

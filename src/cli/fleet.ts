@@ -93,7 +93,6 @@ async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
   throw operatorError(message)
 }
 
-/** Beats after which a silent member is reported. */
 const BEATS = 3
 
 /** Watches until each member has beaten or had time to: the register holds no times, since machines' clocks differ. */

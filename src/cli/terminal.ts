@@ -14,7 +14,6 @@ export class ProcessTerminal implements Terminal, Disposable {
   readonly #signal: AbortSignal
   /** Kept from the first question on: a pipe brings several answers at once. */
   #input: Interface | null = null
-  /** Keeps lines that no question has used yet. */
   #lines: AsyncIterator<string> | null = null
   #hasProgress = false
   #drawn = 0

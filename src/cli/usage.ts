@@ -117,7 +117,6 @@ function tell(
     return
   }
   const headings = [by.toUpperCase(), 'REQUESTS', 'FAILED', 'IN', 'OUT', 'CACHED', 'CREDITS']
-  // A request refused early has no model.
   const rows = lines.map(({ group, ...sums }) => [group || '-', ...cellsOf(sums)])
   const sum = lines.length > 1 ? [['total', ...cellsOf(total)]] : []
   if (lines.length === 0)

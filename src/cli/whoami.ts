@@ -46,7 +46,6 @@ interface Found {
   readonly source: string
   /** ISO 8601; `null` if it never expires, or that is unknown. */
   readonly expiresAt: string | null
-  /** `null` if it can be renewed. */
   readonly renewalProblem: string | null
   readonly ssoRegion: string
   readonly apiRegion: string

@@ -20,7 +20,6 @@ import { envFileOf, namesIn, programCheck, settingsCheck } from './checks/settin
 import { askProbes, requireConsent } from './probe/ask-probes.ts'
 import { cleaner, cleanRun, probeLines, reportLines, toReport } from './report.ts'
 
-/** In order of output. */
 export const CHECKS: readonly Check[] = [
   programCheck,
   settingsCheck,

@@ -16,7 +16,6 @@ export interface Report {
 
 const MAX_CHARS = 600
 
-/** `clean` is made by `cleaner()`. */
 export function toReport(results: readonly CheckResult[], clean: (text: string) => string): Report {
   const findings = results.flatMap(({ check, findings: ofCheck }) =>
     ofCheck.map((one) => ({

@@ -13,9 +13,7 @@ import { Countdown } from './countdown.ts'
 
 export interface BrowserWay {
   readonly provider: SocialProvider
-  /** 0 takes any free port. */
   readonly port: number
-  /** The user pastes the address. */
   readonly isPasted: boolean
 }
 

@@ -44,7 +44,6 @@ export class CallbackServer implements AsyncDisposable {
     return new CallbackServer(bound, servers)
   }
 
-  /** Waits for the page being sent. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = this.#servers.map((server) => once(server, 'close'))
     for (const server of this.#servers) server.close().closeIdleConnections()

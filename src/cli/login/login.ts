@@ -79,7 +79,6 @@ type Way =
       readonly name: 'browser'
       readonly provider: 'google' | 'github'
       readonly port: number
-      /** The user pastes the address. */
       readonly isPasted: boolean
     }
 

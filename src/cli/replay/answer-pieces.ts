@@ -1,4 +1,3 @@
-/** A message of a stream, or a whole answer. */
 export interface AnswerEvent {
   readonly name: string
   readonly data: string
@@ -8,7 +7,6 @@ export interface AnswerEvent {
 export interface Piece {
   readonly name: string
   readonly head: string
-  /** JSON without quotes. */
   readonly text: string
   readonly tail: string
 }
@@ -108,9 +106,7 @@ function eventIn(message: string): AnswerEvent | null {
 /** Prefix of a piece of text or reasoning, in each client API. */
 const HEAD =
   /^.*?"delta":(?:\{(?:"role":"assistant",)?(?:"type":"\w+_delta",)?"(?:content|reasoning_content|text|thinking)":)?"/s
-/** Only in the first piece. */
 const ROLE = '"role":"assistant",'
-/** Depends on the number of earlier pieces. */
 const SEQUENCE = /"sequence_number":\d+/
 
 function pieceIn({ name, data }: AnswerEvent): Piece {

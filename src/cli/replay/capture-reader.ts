@@ -96,7 +96,6 @@ export interface RecordedTurn {
   readonly calls: readonly RecordedCall[]
 }
 
-/** Larger files are not ours. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024
 /** All files are in memory during a replay. */
 const MAX_BYTES = 512 * 1024 * 1024

@@ -7,7 +7,6 @@ export interface Difference {
   readonly name: string
   /** RFC 6901; empty for the whole. */
   readonly pointer: string
-  /** `null` if there was nothing. */
   readonly was: string | null
   readonly is: string | null
 }

@@ -11,7 +11,6 @@ import { simulate, type SimulatedVerdict } from './simulate.ts'
 import { isUnconnected, mendChecksums, UpstreamPlayer } from './upstream-player.ts'
 
 const EXIT_DIFFERS = 1
-/** Port of the recorded upstream for a running gateway. */
 const PLAYER_PORT = 8899
 const MAX_SHOWN_CHARS = 400
 

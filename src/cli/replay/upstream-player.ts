@@ -8,7 +8,6 @@ export interface PlayerOptions {
   readonly turn: RecordedTurn
   readonly isFast: boolean
   readonly host?: string
-  /** 0 takes any free port. */
   readonly port?: number
 }
 
@@ -88,7 +87,6 @@ export class UpstreamPlayer {
           return breakOff(step, response)
       }
     }
-    // The gateway was killed or had left: nothing more is known.
   }
 }
 
@@ -102,7 +100,6 @@ async function breakOff(
   else response.socket?.resetAndDestroy()
 }
 
-/** True if the upstream, not the gateway or its client, broke it off. */
 function isUpstreamsDoing(code: string, message: string): boolean {
   if (code.startsWith('GW_') || code === 'UND_ERR_BODY_TIMEOUT') return false
   return code !== '' && message !== 'nothing more is wanted'

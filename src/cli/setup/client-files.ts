@@ -16,16 +16,13 @@ import { makeFolder, replaceFile } from '../../shared/private-files.ts'
 import { clientFile } from './text/text-format.ts'
 
 const MAX_BYTES = 1024 * 1024
-/** As in Linux. */
 const MAX_LINKS = 40
 const PRIVATE_MODE = 0o600
 
 export interface ClientFile {
-  /** As the client knows it. */
   readonly path: string
   /** Real path: links of dotfile managers are followed and stay. */
   readonly target: string
-  /** `null` without a file. */
   readonly text: string | null
   /** `null` without a file, or on systems without permissions. */
   readonly mode: number | null

@@ -15,7 +15,6 @@ export interface Home {
   readonly env: Environment
 }
 
-/** The first existing file, or else the last. */
 export type FileChoice = readonly [string, ...string[]]
 
 export interface FileWish {

@@ -11,7 +11,6 @@ import {
 
 export interface Entry {
   readonly path: Path
-  /** A `Leaf`, or what is there already. */
   readonly value: unknown
   /** An existing value stays. */
   readonly isDefault?: true
@@ -20,7 +19,6 @@ export interface Entry {
 /** Written value and its predecessor: enough for undo in a file that has changed since. */
 export interface WrittenEntry {
   readonly path: Path
-  /** Hash of the written value. */
   readonly hash: string
   readonly before?: unknown
   /** Leading path steps that existed before. */
@@ -36,7 +34,6 @@ export function readValues(format: TextFormat, text: string) {
   return format.read(text.startsWith('\ufeff') ? text.slice(1) : text)
 }
 
-/** Leaves values that may stay. */
 export function writeEntries(format: TextFormat, text: string, entries: readonly Entry[]): string {
   return withMark(text, (inner) => setValues(format, inner, entries))
 }
@@ -87,7 +84,6 @@ export function revertEntries(
   return { text: reverted, kept }
 }
 
-/** Outermost container made for an entry that has nothing else in it. */
 function emptiedBy(values: unknown, { path, depth }: WrittenEntry): Path {
   let target = path
   while (target.length - 1 > depth && isAlone(values, target)) target = target.slice(0, -1)

@@ -14,9 +14,7 @@ import { TomlText } from './text/toml-text.ts'
 import { YamlText } from './text/yaml-text.ts'
 
 export interface FileRecord {
-  /** Content before; `null` if there was no file. */
   readonly original: string | null
-  /** Hash of the file as setup left it. */
   readonly hash: string
   readonly written: readonly WrittenEntry[]
 }
@@ -24,7 +22,6 @@ export interface FileRecord {
 export interface FilePlan {
   /** `null`: remove the file. */
   readonly after: string | null
-  /** `null`: store none. */
   readonly record: FileRecord | null
   /** Changed by others since; they stay. */
   readonly kept: readonly Path[]

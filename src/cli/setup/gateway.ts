@@ -124,7 +124,6 @@ export const FallbackModels: readonly OfferedModel[] = BUILT_IN_MODELS.map((fact
   thinks: false
 }))
 
-/** In any spelling; `undefined` if not offered. */
 export function offeredModel(
   models: readonly OfferedModel[],
   name: string

@@ -208,7 +208,6 @@ interface Order extends Todo {
 interface ShownChange {
   readonly path: string
   readonly change: 'create' | 'update' | 'remove'
-  /** As from `diff -u`, without secrets. */
   readonly diff: readonly string[]
 }
 

@@ -13,10 +13,8 @@ const StepSchema = Type.Union([
 
 const Remembered = Type.Object({
   version: Type.Integer({ minimum: 1, maximum: 1 }),
-  /** As the client knows it. */
   path: Type.String(),
   original: Type.Union([Type.String(), Type.Null()]),
-  /** Former permissions. */
   mode: Type.Union([Type.Integer({ minimum: 0, maximum: 0o777 }), Type.Null()]),
   /** Created folders, outermost first. */
   folders: Type.Array(Type.String()),
@@ -75,7 +73,6 @@ export class SetupMemory {
     await unlink(this.#placeOf(path)).catch(() => {}) // nothing was kept
   }
 
-  /** Files of several clients may have the same name. */
   #placeOf(path: string): string {
     return join(this.folder, `${textHash(path).slice(0, 16)}.json`)
   }

@@ -7,7 +7,6 @@ interface DiffLine {
   readonly text: string
 }
 
-/** Like `diff -u`, without secrets. Empty if equal. */
 export function textDiff(
   before: string,
   after: string,

@@ -3,7 +3,6 @@ export interface KeyFigures {
   readonly waiting: number
   readonly requests: number
   readonly refusals: number
-  /** Since the start of the gateway. */
   readonly credits: number
   readonly reserved: number
 }
@@ -15,7 +14,6 @@ export interface Reading {
   readonly inFlight: number
   /** For a connection, the rate limit or the end of a pause. */
   readonly waiting: number
-  /** For the rate limit or the end of a pause. */
   readonly gated: number
 }
 

@@ -176,7 +176,6 @@ async function checkUsage(checkup: Checkup, snapshot: CredentialSnapshot): Promi
   return found('account-unknown', `The account's usage is unavailable: ${reasonOf(problem)}`)
 }
 
-/** Credits used elsewhere, as the gateway has recorded them. */
 async function checkDrift({ config }: Checkup): Promise<readonly DoctorFinding[]> {
   const story = await readPlan(usagePath(config.credentials.stateDir))
   const today = dayOf(Date.now())

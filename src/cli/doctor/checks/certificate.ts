@@ -7,7 +7,6 @@ import { addressOf, type Proxy, toAuthority } from '../../../upstream/proxy/prox
 
 export interface Certificate {
   readonly issuer: string
-  /** Dates such as `2026-11-26`. */
   readonly validFrom: string
   readonly validTo: string
 }
@@ -53,7 +52,6 @@ export async function readCertificate(options: CertificateOptions): Promise<Cert
   }
 }
 
-/** Multi-part names are lists; very long ones are not shown. */
 function cleanName(name: string | readonly string[] | undefined): string {
   const text = typeof name === 'string' ? name : (name?.join(', ') ?? '')
   return text === '' ? 'an unnamed issuer' : `"${text.slice(0, 80)}"`

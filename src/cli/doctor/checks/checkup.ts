@@ -13,7 +13,6 @@ export interface Check {
   readonly title: string
   /** Rejects only for a bug. */
   run(checkup: Checkup): Promise<readonly DoctorFinding[]>
-  /** Default 20 s. */
   readonly timeoutMs?: number
 }
 
@@ -24,7 +23,6 @@ export interface CheckupOptions {
   readonly problems: readonly string[]
   readonly warnings: readonly string[]
   readonly signal: AbortSignal
-  /** Epoch ms. */
   readonly now?: () => number
 }
 

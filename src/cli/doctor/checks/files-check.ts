@@ -24,7 +24,6 @@ export const filesCheck: Check = {
   }
 }
 
-/** Windows has no such modes and owners. */
 const HAS_MODES = process.getuid !== undefined
 
 async function checkEnvFile({ env }: Checkup): Promise<readonly DoctorFinding[]> {
@@ -114,7 +113,6 @@ async function judgeAbsent(folder: string): Promise<DoctorFinding> {
 }
 
 const MAX_SHOWN = 5
-/** Further entries are like the first. */
 const MAX_ENTRIES = 500
 
 /** Files that others can read matter only in a folder that they can enter. */

@@ -46,7 +46,6 @@ function problem(why: string, change: string): FindingKind {
 
 const NO_ANSWERS = 'The gateway cannot answer requests without this host.'
 
-/** Kinds of findings; compared with the table of docs/doctor.md. */
 export const FindingTable = {
   'check-late': problem(
     'The check hangs on something: a disk, a name server or a host.',

@@ -12,7 +12,6 @@ export const hostsCheck: Check = {
   }
 }
 
-/** Reports the proxy; its effect shows with the hosts. */
 export const proxyCheck: Check = {
   id: 'proxies',
   title: 'proxies',

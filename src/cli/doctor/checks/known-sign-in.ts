@@ -58,7 +58,6 @@ export async function readSignIn(config: Config): Promise<KnownSignIn> {
   }
 }
 
-/** An identity provider that must not be called cannot renew. */
 function withEndpoint(
   stored: StoredCredential,
   { upstream, credentials }: Config

@@ -6,7 +6,6 @@ import { codeOf } from '../../../shared/errors.ts'
 import type { Check } from './checkup.ts'
 import { type DoctorFinding, found } from './finding.ts'
 
-/** Newest tested version. */
 const NEWEST_MAJOR = 26
 
 export const programCheck: Check = {

@@ -18,7 +18,6 @@ export interface Visit {
   readonly proxy: Proxy | null
   readonly ms: number
   readonly outcome: JsonResponse | GatewayError
-  /** Certificate that was not accepted. */
   readonly certificate: Certificate | null
   /** Ms by which this machine's clock is ahead; `null` if unknown. */
   readonly aheadMs: number | null
@@ -50,7 +49,6 @@ function isWebPage({ headers, text }: Pick<JsonResponse, 'headers' | 'text'>): b
   return isHtml || /^\s*<(?:!doctype|html)/i.test(text)
 }
 
-/** `toProxyFailure()` begins its detail with this. */
 function isOfProxy({ detail }: GatewayError): boolean {
   return detail?.startsWith('proxy ') === true
 }

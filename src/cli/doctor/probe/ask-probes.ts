@@ -40,7 +40,6 @@ export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
 
 export interface ProbeRun {
   readonly results: readonly ProbeResult[]
-  /** `null` for a complete run. */
   readonly stopped: (AnswerClass & { readonly after: string }) | null
   readonly credits: number
 }

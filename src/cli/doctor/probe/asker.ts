@@ -23,7 +23,6 @@ export const PAUSE_MS = 2_000
 
 export interface Outcome {
   readonly label: string
-  /** 0 without an answer. */
   readonly status: number
   readonly fault: Pick<UpstreamFault, 'code' | 'type' | 'message' | 'reason'> | null
   readonly text: string
@@ -54,7 +53,6 @@ export interface AskerOptions {
   readonly network: Network
   readonly config: Config
   readonly snapshot: CredentialSnapshot
-  /** Upstream's list; empty if unavailable. */
   readonly models: readonly ModelFacts[]
   readonly signal: AbortSignal
   readonly pauseMs?: number
@@ -71,7 +69,6 @@ export class Asker {
   readonly config: Config
   readonly host: UpstreamHost
   readonly outcomes: Outcome[] = []
-  /** Form that was answered; `null` if none was. */
   form: RequestForm | null = null
   readonly #options: AskerOptions
   #freeAt = 0
@@ -90,7 +87,6 @@ export class Asker {
     return this.#options.signal
   }
 
-  /** Adds a remark that is not a request. */
   note(label: string): void {
     this.outcomes.push({ ...SILENCE, label })
   }

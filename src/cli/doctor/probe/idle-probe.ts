@@ -3,7 +3,6 @@ import { Network } from '../checks/network.ts'
 import type { Asker } from './asker.ts'
 import { type Probe, UNCLEAR } from './probe.ts'
 
-/** Seconds. */
 const STEPS = [60, 120, 180, 240, 300]
 const CALL_TIMEOUT_MS = 15_000
 

@@ -10,7 +10,6 @@ export interface Probe {
   readonly question: string
   /** All possible answers by name; docs/doctor.md has them all. */
   readonly answers: Readonly<Record<string, AnswerClass>>
-  /** Why it does not apply; `null` if it does. */
   skip(asker: Asker): string | null
   /** Resolves with the name of the answer. @throws {ProbesStopped} */
   ask(asker: Asker): Promise<string>
@@ -41,7 +40,6 @@ export function toCall({ label, status, credits, fault }: Outcome): ProbeCall {
   }
 }
 
-/** Answer that any probe may have. */
 export const UNCLEAR: AnswerClass = {
   means: 'The answers contradict each other, or an unrelated failure occurred.',
   change: 'Run the probes again later.'

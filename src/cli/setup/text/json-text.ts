@@ -14,7 +14,6 @@ import {
   wrap
 } from './text-format.ts'
 
-/** JSON with comments and trailing commas. */
 export const JsonText: TextFormat = { read, set, remove }
 
 function read(text: string): JsonObject {
@@ -63,7 +62,6 @@ function childOf(node: Node, step: PathStep): Node | undefined {
   return node.children?.find((element) => childOf(element, step.member)?.value === step.is)
 }
 
-/** Last existing node of a path, and the number of steps to it. */
 function locate(root: Node, path: Path) {
   let node = root
   for (const [depth, step] of path.entries()) {
@@ -126,7 +124,6 @@ function insertInLine(text: string, { parent, name, value, layout }: Insertion):
   return `${text.slice(0, at)}${last === undefined ? '' : `,${space}`}${printed}${text.slice(at)}`
 }
 
-/** Inserts a line after the last member and its remarks. */
 function insertLine(text: string, { parent, name, value, layout }: Insertion): string {
   const { lineBreak, unit } = layout
   const children = parent.children ?? []
@@ -216,10 +213,8 @@ function endOf({ offset, length }: Node): number {
 
 interface Layout {
   readonly lineBreak: string
-  /** One step of indentation. */
   readonly unit: string
   readonly isFlat: boolean
-  /** After commas and colons in one line. */
   readonly space: string
 }
 

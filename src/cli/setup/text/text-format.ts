@@ -9,7 +9,6 @@ export interface ListStep {
   readonly is: string
 }
 
-/** Member of an object, or element of a list. */
 export type PathStep = string | ListStep
 
 export type Path = readonly PathStep[]
@@ -23,7 +22,7 @@ export interface TextFormat {
   read(text: string): JsonObject
   /** Creates objects and lists on the way. @throws {GatewayError} GW_CLIENT_FILE if another value is in the way */
   set(text: string, path: Path, value: unknown): string
-  /** The place must exist. */
+  /** Requires that the place exists. */
   remove(text: string, path: Path): string
 }
 
@@ -202,7 +201,6 @@ export function clientFile(message: string, cause?: unknown): GatewayError {
   return new GatewayError('GW_CLIENT_FILE', undefined, { message, cause })
 }
 
-/** With line and column. */
 export function brokenAt(text: string, offset: number, problem: string): GatewayError {
   const before = text.slice(0, offset)
   const line = before.split('\n').length

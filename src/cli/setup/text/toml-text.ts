@@ -32,7 +32,6 @@ function parse(text: string): AST.TOMLProgram {
 
 type Names = readonly string[]
 
-/** From a header, or before the first one. */
 interface Table {
   readonly names: Names
   readonly header: AST.TOMLTable | null

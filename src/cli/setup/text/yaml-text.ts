@@ -53,7 +53,6 @@ function parse(text: string): Document.Parsed {
   return document
 }
 
-/** Node, and the pair whose value it is. */
 interface Found {
   readonly node: Node | null
   readonly pair: Pair | null
@@ -193,7 +192,6 @@ function insertLines(text: string, at: number, lines: readonly string[]): string
   )
 }
 
-/** Place in the last line of a block collection. */
 function endOfLast(text: string, node: Node): number {
   if (isCollection(node) && node.flow !== true) {
     const last: unknown = node.items.at(-1)
@@ -224,7 +222,6 @@ function remove(text: string, path: Path): string {
   return text.slice(0, from) + text.slice(rangeOf(next)[0])
 }
 
-/** From its key or dash to its end. */
 function extentOf(text: string, { node, pair, parent }: Found): readonly [number, number] {
   const key = pair === null ? null : nodeOf(pair.key)
   const last = node ?? key
