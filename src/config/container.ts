@@ -9,7 +9,6 @@ export interface ContainerLimits {
   readonly memoryBytes: number | null
 }
 
-/** Reads a file of /proc or /sys; `null` if missing. */
 export type ReadText = (path: string) => string | null
 
 /** Reads the tightest limits of this process's cgroup and all above, v2 or v1. */
@@ -60,7 +59,6 @@ export function availableCpus(limits: ContainerLimits, parallelism = availablePa
   return Math.min(parallelism, limits.cpus ?? parallelism)
 }
 
-/** As configured, or one for each whole CPU up to 2; never more than connections. */
 export function chooseWorkers({ cluster, pool }: Pick<Config, 'cluster' | 'pool'>, cpus: number) {
   const wanted = cluster.workers ?? Math.max(1, Math.min(2, Math.floor(cpus)))
   return Math.min(wanted, pool.maxConnections ?? wanted)

@@ -35,7 +35,6 @@ export function loadProcessConfig(
 
 export interface ReadEnvironment {
   readonly env: Environment
-  /** `null` without a file. */
   readonly file: string | null
   readonly fileNames: ReadonlySet<string>
   readonly warnings: readonly string[]

@@ -90,7 +90,6 @@ function examine(
 }
 
 const CLIENT_KEYS = 'PROXY_API_KEY'
-/** Error if client keys stand under a misspelt name. */
 const LEFT_OPEN =
   'Without PROXY_API_KEY and named keys, anyone who reaches the gateway can use it. Correct the name or remove it.'
 
@@ -121,7 +120,6 @@ function readOptions(argv: readonly string[]) {
 }
 
 function readValues(env: Environment, options: ReadonlyMap<string, string>) {
-  /** By name in the environment; the tree then has the default. */
   const wrong = new Map<string, string>()
   const tree: Record<string, Record<string, unknown>> = {}
   for (const listed of listSettings()) {

@@ -17,7 +17,6 @@ export interface MemoryPlan {
   readonly pdfThread: HeapPlan
   /** Per worker, outside the heap, including the library. */
   readonly pdfBufferBytes: number
-  /** Bodies being read, converted and held. */
   readonly bodyBytesPerWorker: number
   /** For small bodies alone, while the other is in use. */
   readonly smallLaneBytesPerWorker: number
@@ -26,7 +25,6 @@ export interface MemoryPlan {
   /** The kernel's memory for sockets, including unread answers, and Node's outside its heaps. */
   readonly socketBytes: number
   readonly connectionsPerWorker: number
-  /** For everything unaccounted, and buffers of PDFs. */
   readonly headroomBytes: number
   readonly usedBytes: number
 }
@@ -58,9 +56,7 @@ export function planMemory(limitBytes: number, wishes: MemoryWishes): MemoryPlan
 const MEBIBYTE = 1024 * 1024
 /** Measured on Node 24 with all libraries: PSS without heap is 23 MB for each of three processes. */
 const PROCESS_BASE_MB = 26
-/** OpenTelemetry and waiting spans, per worker. */
 const TRACING_MB = 10
-/** An isolate with Node's code, without its heap. */
 const THREAD_BASE_MB = 6
 /** A book of some hundred pages takes 20 MB, including the thread's code. */
 const PDF_HEAP_MB = 34

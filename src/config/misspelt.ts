@@ -35,7 +35,6 @@ function lettersOf(name: string): string {
   return name.toUpperCase().replace(/[-_.]/g, '')
 }
 
-/** Compares only names with the same beginning or end and similar length: there may be thousands. */
 function nearest(
   letters: string,
   candidates: readonly { readonly name: string; readonly letters: string }[],

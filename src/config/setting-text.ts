@@ -47,7 +47,6 @@ export function writeSetting(setting: Setting<unknown>, value: unknown): string 
 
 interface KindRules {
   parse(text: string, setting: Setting<unknown>): unknown
-  /** `range` is "from 1 to 5". */
   describe(range: string, setting: Setting<unknown>): string
 }
 

@@ -20,7 +20,6 @@ export type SettingKind =
 
 export interface SettingFacts {
   readonly env: string
-  /** Another spelling; `env` wins if both are set. */
   readonly alias?: string
   readonly kind: SettingKind
   /** In ms or bytes; `null` is what `none` means, or that nothing was set. */
@@ -30,11 +29,8 @@ export interface SettingFacts {
   readonly nullWord?: 'none' | 'auto'
   /** Command line option, which wins over the environment. */
   readonly option?: 'host' | 'port' | 'workers'
-  /** Never shown in messages or help. */
   readonly isSecret?: boolean
-  /** Changes need a restart. */
   readonly restart?: true
-  /** Overrides the generated description. */
   readonly allowed?: string
   readonly minimum?: number
   readonly maximum?: number
