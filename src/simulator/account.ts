@@ -5,7 +5,6 @@ export interface AccountFigures {
   readonly used: number
   readonly limit: number
   readonly isOverageEnabled: boolean
-  /** Limit of credits beyond the plan's limit. */
   readonly overageCap: number
 }
 

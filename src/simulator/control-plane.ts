@@ -75,7 +75,6 @@ export interface Credential {
 const PROFILE_ARN_FORM = /^arn:aws:codewhisperer:[a-z0-9-]+:(\d{12}):profile\/[A-Za-z0-9._-]+$/
 const FAKE_ACCOUNT = '000000000000'
 
-/** Tokens with a fixed outcome; all others are valid. */
 const SPECIAL_TOKENS: Readonly<Record<string, Refusal>> = {
   'expired-token': FAULTS.expired,
   'suspended-token': FAULTS.suspended,

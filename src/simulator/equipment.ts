@@ -14,15 +14,12 @@ export type Renewal = 'refreshToken' | 'createToken'
 export interface Equipment {
   onConnection(socket: Socket): void
   serve(request: IncomingMessage, response: ServerResponse, path: string): boolean
-  /** Returns a function to call when the response is closed. */
   begin(socket: Socket, operation: string): () => void
-  /** Refuses a request form on arrival. */
   refuse(isGeneration: boolean, form: RequestForm): Refusal | null
   onBody(text: string, request: IncomingMessage, response: ServerResponse): boolean
   renew(operation: Renewal, body: string): JsonAnswer
   isExpired(token: string): boolean
   signerFor(view: RequestView, token: string): Signer
-  /** Refuses reasoning with a foreign signature. */
   checkReplay(view: RequestView, modelId: string, token: string): Refusal | null
   cachedTokens(view: RequestView, model: SimulatedModel, inputTokens: number): number
 }

@@ -23,7 +23,6 @@ const OLDER = {
 }
 const GPT = { input: MILLION, output: 128_000, schema: gptSchema() }
 
-/** Reasoning cannot be turned off. */
 function alwaysThinks(types: readonly string[]): Omit<ModelTraits, 'rate'> {
   return { ...NEWEST, schema: claudeSchema(EFFORTS, 128_000, types) }
 }

@@ -56,7 +56,6 @@ class Player {
     if (opening !== 'head') await this.#untilGone()
   }
 
-  /** Returns nothing while frames are only collected. */
   act(step: Step): Promise<void> | undefined {
     switch (step.type) {
       case 'pause':

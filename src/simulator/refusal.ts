@@ -1,6 +1,5 @@
 import type { RuleId } from '../kiro/rules/rules.ts'
 
-/** Answer that is not a stream. */
 export interface Refusal {
   readonly status: number
   readonly errorType: string
@@ -8,7 +7,6 @@ export interface Refusal {
   readonly reason: string | null
   readonly retryAfterS?: number
   readonly retryAfterMilliseconds?: number
-  /** Page of a network in front of the upstream, instead of JSON. */
   readonly html?: string
   /** Missing if the prompt asked for the refusal. Reported only here, in `x-simulator-rule`. */
   readonly rule?: RuleId
@@ -27,7 +25,6 @@ export function improper(
   return { ...badRequest(message, reason), rule, violation }
 }
 
-/** Violation caught by the newer validator. */
 export function invalidBody(rule: RuleId, violation: string, message = IMPROPER): Refusal {
   return improper(rule, violation, message, 'REQUEST_BODY_INVALID')
 }
@@ -47,7 +44,6 @@ function throttle(
   return { status: 429, errorType: 'ThrottlingException', message, reason }
 }
 
-/** Answer for every quota but the monthly one. */
 function quota(reason: string): Refusal {
   return throttle(reason, 'You have reached the limit.')
 }

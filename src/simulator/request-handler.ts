@@ -28,7 +28,6 @@ export interface SharedParts {
   readonly memory: PromptMemory
   /** Ms between events unless the prompt sets it. */
   readonly gapMs: number
-  /** Epoch ms. */
   readonly now: () => number
 }
 
@@ -232,7 +231,6 @@ function sendRefusal(response: ServerResponse, refusal: Refusal): void {
   answerJson(response, status, { __type: errorType, message, reason, ...wait })
 }
 
-/** The head leaves with the first bytes of the body. */
 function startStream(response: ServerResponse, connection: 'keep-alive' | 'close'): void {
   response.writeHead(200, {
     ...commonHeaders(),

@@ -31,7 +31,6 @@ const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const SESSION_ID = /^sess_[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const AGENT_MODES: readonly unknown[] = ['vibe', 'spec', 'general-task-execution']
 
-/** In order; the first refusal is the answer. */
 const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
   checkRoot,
   checkForm,

@@ -23,7 +23,6 @@ export interface AssistantTurn {
 
 export type ConversationTurn = UserTurn | AssistantTurn
 
-/** Generation with a valid outer shape; members of lists are unchecked. */
 export interface RequestView {
   readonly form: RequestForm
   readonly root: JsonObject

@@ -16,7 +16,6 @@ export type Step =
   | { readonly type: 'exception'; readonly name: string; readonly payload: object }
   | { readonly type: 'error'; readonly code: string; readonly message: string }
   | { readonly type: 'corrupt-frame' }
-  /** This many bytes of a longer frame. */
   | { readonly type: 'half-frame'; readonly bytes: number }
   | { readonly type: 'header-names'; readonly count: number }
   | { readonly type: 'empty-frames'; readonly count: number }
@@ -86,7 +85,6 @@ function announce(calls: readonly WishedCall[]): string | null {
   return `The simulator calls ${calls.map((call) => call.name).join(' and ')}.`
 }
 
-/** Inserts the requested fault after the first half. */
 function* textSteps(deltas: Iterable<string>, words: FoundWords): Generator<Step> {
   const faults = midFaults(words)
   if (faults.length === 0) return yield* toTextSteps(deltas)
@@ -190,7 +188,6 @@ const UNKNOWN_EVENTS: readonly Step[] = [
 
 /** Fragment lengths in rotation: some end inside a key, a number or an escape. */
 const FRAGMENT_CHARS = [3, 1, 7, 2, 5, 11]
-/** Longer arguments get pieces this much larger, as from the upstream. */
 const LONG_ARGUMENTS = 400
 const LONG_FACTOR = 20
 
@@ -291,7 +288,6 @@ function* ghostSteps(head: ToolHead): Generator<Step> {
   yield toolEvent({ ...head, stop: true })
 }
 
-/** The same request gets the same ids, another turn others. */
 function toolUseId(view: RequestView, index: number): string {
   const seed = JSON.stringify([view.history.length, view.current.content, index])
   return `tooluse_${createHash('sha256').update(seed).digest('base64url').slice(0, 22)}`

@@ -8,13 +8,11 @@ import { PromptMemory } from './words.ts'
 
 export interface SimulatorOptions {
   readonly host?: string
-  /** 0 takes any free port. */
   readonly port?: number
   /** Ms between events unless the prompt sets it. */
   readonly gapMs?: number
   readonly keepAliveTimeoutMs?: number
   readonly account?: Partial<AccountFigures>
-  /** Epoch ms. */
   readonly now?: () => number
   readonly equipment?: Equipment
 }

@@ -16,7 +16,6 @@ export function lastWords(content: string): string {
   return withoutControlWords(last)
 }
 
-/** Default text. The same request always gets the same. */
 export function spokenAnswer(current: UserTurn, earlierTurns: number): string {
   return withDocuments(spokenOf(current, earlierTurns), current.documents)
 }
@@ -78,7 +77,6 @@ function fit(word: string, size: number | undefined): string {
   return value ?? ''
 }
 
-/** Cuts the text of `sim:say` into about equal pieces; adds nothing. */
 export function divideText(text: string, events: number): string[] {
   const size = Math.max(1, Math.ceil(Array.from(text).length / Math.max(1, events)))
   return [...piecesOf(text, size)]

@@ -103,7 +103,6 @@ export interface FoundWords {
   readonly flags: ReadonlySet<FlagWord>
   readonly numbers: Readonly<Partial<Record<NumberWord, number>>>
   readonly say: string | null
-  /** Text that the next turn counts as. */
   readonly next: string | null
 }
 
@@ -112,7 +111,6 @@ const MAX_NUMBER = 100_000_000
 const JSON_WORD = /sim:(say|next)=("(?:[^"\\]|\\.)*")/g
 const WORD = /sim:([a-z][a-z-]*)(?:=(\d+))?/g
 
-/** Ignores words inside the value of another. */
 export function findControlWords(text: string): FoundWords {
   const flags = new Set<FlagWord>()
   const numbers: Partial<Record<NumberWord, number>> = {}
