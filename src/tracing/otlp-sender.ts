@@ -11,7 +11,6 @@ export interface SenderOptions {
 
 export type SendOutcome =
   | { readonly type: 'taken' }
-  /** Try the same spans again. */
   | { readonly type: 'later'; readonly why: string; readonly afterMs: number | null }
   | { readonly type: 'refused'; readonly why: string }
 

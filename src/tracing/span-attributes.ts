@@ -8,7 +8,6 @@ export const MAX_VALUE_CHARS = 256
 /** The conventions have no name for this vendor. */
 const PROVIDER = 'aws.kiro'
 
-/** Attributes of a request's span by OpenTelemetry's conventions for HTTP and generative AI. */
 export function turnAttributes(turn: TracedTurn): Attributes {
   const { model, usage, code, keyName, repairs } = turn
   return {

@@ -11,7 +11,6 @@ export interface SpanQueueOptions {
   readonly limits?: Partial<QueueLimits>
 }
 
-/** No room; refused by the endpoint; unsent when the worker ended. */
 export type SpanLoss = 'full' | 'refused' | 'closed'
 
 interface QueueLimits {
@@ -20,7 +19,6 @@ interface QueueLimits {
   readonly maxBytes: number
   readonly maxBatch: number
   readonly delayMs: number
-  /** Before the second attempt; doubles. */
   readonly retryMs: number
   readonly maxRetryMs: number
   readonly closeMs: number

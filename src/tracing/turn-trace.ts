@@ -25,7 +25,6 @@ export interface TurnTrace {
 export interface TracedCall {
   readonly startedAt: number
   readonly url: URL
-  /** 0 without an answer. */
   readonly status: number
   readonly chunks: number
   readonly code: string | null
@@ -45,7 +44,6 @@ export interface TracedTurn {
   readonly bodyBytes: number
   readonly attempts: number
   readonly repairs: readonly string[]
-  /** `null` if no model was chosen. */
   readonly model: {
     readonly asked: string
     readonly upstream: string
