@@ -65,7 +65,6 @@ export class AllowanceCore {
     return this.#terms.period
   }
 
-  /** Amounts of this worker's requests in the period. */
   get content(): { readonly used: number; readonly reserved: number } {
     return { used: this.#used, reserved: this.#reserved }
   }
@@ -122,7 +121,6 @@ export class AllowanceCore {
     return spare * 4 < ahead && told.seen < seq
   }
 
-  /** True if used or reserved amounts have changed since the last report. */
   get isStale(): boolean {
     const { used, reserved } = this.#told
     return used !== this.#used || reserved !== this.#reserved
@@ -228,7 +226,6 @@ interface Holding {
 interface Waiter {
   readonly amount: number
   readonly at: number
-  /** `seq` of the first report that counted it. */
   toldIn: number | null
 }
 

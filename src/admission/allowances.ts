@@ -70,7 +70,6 @@ export class Allowances {
     if (cores.length > 0) this.#options.send(cores.map((core) => core.takeReport()))
   }
 
-  /** `null` if it was never asked for here. */
   standingOf(name: AllowanceName): AllowanceStanding | null {
     return this.#cores.get(name)?.standing ?? null
   }
@@ -155,7 +154,6 @@ export class Allowances {
 export interface AllowancesOptions {
   /** Called at most once per turn of the event loop. */
   readonly send: (reports: readonly AllowanceReport[]) => void
-  /** Aborts when the primary falls silent. */
   readonly silence: () => AbortSignal
   readonly clock?: Clock
 }

@@ -1,5 +1,4 @@
 export interface Clock {
-  /** Ms, comparable in all processes of the machine. */
   readonly now: () => number
   readonly setTimeout: (onTime: () => void, delayMs: number) => () => void
   readonly setImmediate: (onTurn: () => void) => void

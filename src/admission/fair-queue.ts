@@ -106,7 +106,6 @@ export class FairQueue {
     this.#place(line)
   }
 
-  /** 0 if unknown. */
   servedAt(key: string): number {
     return this.#lines.get(key)?.served ?? 0
   }

@@ -106,13 +106,11 @@ export class Pause {
     this.#isOpen = now >= this.#opensAt
   }
 
-  /** Returns false when it is over. */
   isOn(now: number): boolean {
     this.#isOpen = now >= this.#opensAt
     return now < this.#endsAt
   }
 
-  /** The other waiters share the remaining time. */
   pass(waiting: number, now: number): void {
     this.#opensAt = now + (this.#endsAt - now) / (waiting + 1)
     this.#isOpen = false

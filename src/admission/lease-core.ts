@@ -74,7 +74,7 @@ export class LeaseCore {
     return this.#queue.size - this.#lacking
   }
 
-  /** Permits lacking here and elsewhere that only requests in flight can give. */
+  /** Permits that requests lack and only requests in flight can give. */
   get missing(): number {
     if (this.#pause !== null || this.#held < this.size) return 0
     const { returned, owed, wanted } = this.#terms
@@ -161,7 +161,6 @@ export class LeaseCore {
     this.#returned += permits
   }
 
-  /** Refuses all waiters; returns permits as they fall idle. */
   drain(now: number): readonly LeaseCommand[] {
     this.#state = 'draining'
     this.#pause = null
@@ -232,7 +231,6 @@ export class LeaseCore {
     return Math.max(0, Math.min(this.#queue.size, this.#terms.pace?.limit ?? Infinity) - idle)
   }
 
-  /** Requests that lack only a start. */
   get #ready(): number {
     const ready = Math.min(this.#queue.size, this.size - this.#held)
     if (this.#pause === null) return ready

@@ -71,7 +71,6 @@ export class Lease {
     return { budget: terms.budget, size, held, waiting, gated, keepAlive: terms.keepAlive }
   }
 
-  /** Permits lacking here and elsewhere that only requests in flight can give. */
   get missing(): number {
     return this.#core.missing
   }
@@ -122,7 +121,6 @@ export class Lease {
     this.#refuseOverdue()
   }
 
-  /** Refuses all waiting and new requests; permits go back as they are released. */
   drain(): void {
     this.#apply(this.#core.drain(this.#clock.now()))
   }
@@ -209,7 +207,7 @@ export class Lease {
     return promise
   }
 
-  /** The caller must settle the promise. */
+  /** Removes the waiter, whose promise the caller must settle. */
   #take(id: number): WaitingRequest {
     const waiter = this.#waiters.get(id)
     if (waiter === undefined) throw new Error(`request ${id} does not wait`)
@@ -291,9 +289,7 @@ export interface LeaseOptions {
   /** Closes idle sockets until at most `max` are open or closing; resolves when all closing sockets are gone. */
   readonly trimSockets: (max: number) => Promise<void>
   readonly onKeepAlive?: (keepAlive: number) => void
-  /**
-   * Called, perhaps often, while requests lack permits that only requests in flight have. Must not call back at once.
-   */
+  /** Called often while requests lack permits that only requests in flight have. Must not call back at once. */
   readonly onMissing?: (permits: number) => void
   /** `null`: as long as the client waits. */
   readonly poolTimeoutMs: number | null
@@ -312,7 +308,6 @@ export interface AcquireOptions {
 }
 
 export interface LeaseState {
-  /** `null` without limit. */
   readonly budget: number | null
   readonly size: number
   readonly held: number

@@ -15,9 +15,7 @@ interface Waiter {
   readonly unwatch: () => void
 }
 
-/** Bytes of a waiting body that its stream may hold unread. */
 const UNREAD_BYTES = 64 * 1024
-/** Least memory per byte of a body. */
 const LEAST_FACTOR = 2
 
 interface LineLimits {
@@ -26,7 +24,6 @@ interface LineLimits {
   readonly maxUnreadBytes: number
 }
 
-/** Key of answers and unnamed requests. */
 const NO_KEY = ''
 
 /**
@@ -79,7 +76,7 @@ export class MemoryBudget {
     return this.waiting === 0 && this.#fits(bytes)
   }
 
-  /** Likewise, for a key that must leave as much to the next one as it takes. */
+  /** True if the key may take this much and leave as much to the next key. */
   isFreeFor(bytes: number, key: string): boolean {
     const held = this.#held.get(key) ?? 0
     const leftByOthers = this.totalBytes - (this.#reservedBytes - held)

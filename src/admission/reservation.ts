@@ -40,7 +40,7 @@ export class Reservation implements Disposable {
     this.#owner.free({ bytes: freed, isLoose: this.#isLoose, key: this.#key })
   }
 
-  /** Likewise, if the end is unknown: see `MemoryBudget`. */
+  /** Shrinks, and marks the end as unknown: see `MemoryBudget`. */
   loosenTo(bytes: number): void {
     if (!this.#isLoose) this.#owner.loosen(this.#bytes)
     this.#isLoose = true

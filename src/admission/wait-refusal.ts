@@ -61,7 +61,6 @@ function describe({ waitsFor, budget, pace, inUse, waiting }: WaitState): string
   return `${inUse} of ${budget ?? 'unlimited'} connections in use, ${queue}`
 }
 
-/** Connections, the usual reason, need no detail. */
 function detailOf({ waitsFor }: WaitState): string | undefined {
   return { permit: undefined, start: 'pace', pause: 'pause' }[waitsFor]
 }
