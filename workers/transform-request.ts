@@ -137,7 +137,6 @@ function explain({ body, lint }: LintJob): LintReport {
   return lintRequest(body, { ...lint, request: { ...lint.request, heapBytes: HEAP_BYTES } })
 }
 
-/** Until the library has been loaded, the thread is busy with itself. */
 async function readPdf(body: Uint8Array, mark: JobMark): Promise<PdfText> {
   const content = await readPdfText(body, { onBegin: () => markBegin(mark) })
   if (content.kind === 'failed') return content
