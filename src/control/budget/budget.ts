@@ -34,7 +34,6 @@ export interface BudgetState {
   readonly pace: {
     readonly maxRequestsPerMinute: number
     readonly free: number
-    /** Starts of the last minute, or granted. */
     readonly used: number
     readonly waiting: number
   } | null
@@ -72,7 +71,6 @@ export class Budget {
     for (let slot = 0; slot < size.workers; slot++) log.info(shareLine(slot, size))
   }
 
-  /** Applies and logs reloaded settings. */
   resize(config: Pick<Config, 'pool'>, workers: number, log: Pick<Logger, 'info' | 'warn'>): void {
     const { maxConnections } = config.pool
     if (maxConnections !== null && maxConnections < workers) {
@@ -116,7 +114,6 @@ export class Budget {
     return this.#ledger.accounts.values().reduce((sum, account) => sum + leaseOf(account), 0)
   }
 
-  /** Records an event and tells members what follows from it. */
   record(event: LedgerEvent): void {
     if (event.type === 'left') this.#unsent.delete(event.member)
     const { state, terms, wakeAt } = nextLedger(this.#ledger, event, this.#clock.now())

@@ -9,9 +9,7 @@ export interface BudgetSize {
   readonly maxConnections: number | null
   /** `null` without a limit of its own. */
   readonly maxKeepalive: number | null
-  /** Over the cluster. */
   readonly maxWaiting: number
-  /** `null` without limit. */
   readonly maxRequestsPerMinute: number | null
   readonly workers: number
 }
@@ -27,7 +25,6 @@ export interface Account {
   readonly report: LeaseReport
   readonly starts: StartAccount
   readonly terms: LeaseTerms | null
-  /** Serves only its present clients; returns whatever falls idle. */
   readonly isRetiring: boolean
   /** Its process is gone; its sockets may not be. */
   readonly hasStopped: boolean
@@ -52,7 +49,6 @@ export function limitOf({ maxConnections }: BudgetSize): number {
   return maxConnections ?? UNLIMITED
 }
 
-/** Permits that streams never get. */
 export function reserveOf(size: BudgetSize): number {
   return Math.min(4, Math.floor(limitOf(size) / 16))
 }

@@ -55,7 +55,6 @@ function askedUpTo(terms: LeaseTerms): number {
   return terms.returned + terms.owed + terms.wanted
 }
 
-/** Announced heads for which no permit has been given back. */
 function headsLeft(told: LeaseTerms, terms: LeaseTerms): number {
   return told.heads.length - (terms.returned - told.returned)
 }

@@ -45,7 +45,6 @@ export class LedgerView {
     return accounts === this.accounts ? this : new LedgerView(this.size, accounts, this.cooling)
   }
 
-  /** Share of a member at rest. */
   entitlementOf(member: string): number {
     const account = this.accounts.get(member)
     if (account === undefined || isLeaving(account) || account.slot === 'fleet') return 0

@@ -55,12 +55,10 @@ export type LedgerEvent =
   | { readonly type: 'left'; readonly member: string }
   /** Growth is immediate; a shrink waits for requests in flight. */
   | { readonly type: 'resize'; readonly size: BudgetSize }
-  /** Sent at `wakeAt`. */
   | { readonly type: 'tick' }
 
 export interface LedgerStep {
   readonly state: LedgerState
-  /** By member; newer terms replace unsent ones. */
   readonly terms: ReadonlyMap<string, LeaseTerms>
   /** Time of the next `tick` on the clock of `now`; `null` if none. */
   readonly wakeAt: number | null

@@ -15,7 +15,6 @@ import type { LedgerView } from './ledger-view.ts'
  * know what a key has had elsewhere.
  */
 
-/** Time until a used start is free again. */
 export interface PaceWindow {
   readonly ms: number
   /** Requests may arrive this much closer together than they were sent. */
@@ -33,7 +32,6 @@ export interface StartAccount {
   readonly granted: number
   /** Keys and times of the latest starts, which may still be on their way to the worker. */
   readonly turns: readonly { readonly key: string; readonly at: number }[]
-  /** Last report; kept without a pace. */
   readonly told: PaceReport
 }
 
@@ -117,7 +115,7 @@ export function countUsedStarts(
 
 /** Most unconfirmed starts of one worker: they are in one message. */
 const MOST_UNSEEN = 1_000
-/** Likewise while no other key is known to wait; a newcomer is then heard of in time. */
+/** Limit while no other key is known to wait; a newcomer is then heard of in time. */
 const MOST_UNSEEN_ALONE = 8
 
 export function grantStarts(view: LedgerView, now: number): LedgerView {
@@ -141,7 +139,6 @@ export function grantStarts(view: LedgerView, now: number): LedgerView {
   return view.with(next)
 }
 
-/** Lines by worker and key, since keys take turns. */
 function linesOf({ accounts, freeStarts }: LedgerView): Map<KeyLine, readonly WaiterHead[]> {
   const servedAt = new Map<string, number>()
   for (const { starts } of accounts.values())
