@@ -14,9 +14,7 @@ type DoorMessage = Extract<FromWorker, { readonly type: `clients.${string}` }>
 interface Door {
   isFull: boolean
   isSilent: boolean
-  /** From 0 to 1. */
   load: number
-  /** Many clients arrive at once. */
   isCrowded: boolean
   state: 'open' | 'closing' | 'closed' | 'opening'
 }

@@ -40,7 +40,6 @@ export async function freePermits(
 
 /** A reset socket leaves the table before its peer hears of it. */
 const NOTICE_MS = 150
-/** First pause between looks; later pauses grow with the time passed. */
 const LOOK_MS = 50
 const LATER = 1 / 10
 /** Linux forgets a connection after one minute without an answer to a FIN, or two if the FIN does not arrive. */
@@ -76,7 +75,6 @@ export function countOrphans(tables: string, ports: ReadonlySet<number>): number
     .length
 }
 
-/** Behind a proxy, connections may go to either. */
 export function portsOf({ upstream, proxy: settings }: Pick<Config, 'upstream' | 'proxy'>) {
   const { apiUrl, managementUrl, authUrl, oidcUrl } = upstream
   const hosts = [apiUrl, managementUrl ?? apiUrl, authUrl, oidcUrl]

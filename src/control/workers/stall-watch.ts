@@ -5,17 +5,14 @@ import type { WorkerLink } from './worker-link.ts'
 type Watched = Pick<WorkerLink, 'id' | 'pid' | 'isDebugged' | 'kill'>
 
 export interface StallWatchOptions<Worker extends Watched> {
-  /** Read at every beat; `null` means never. */
   readonly timeoutMs: () => number | null
   readonly log: Pick<Logger, 'error'>
-  /** Called before a worker is killed. */
   readonly onStalled: (worker: Worker) => void
   /** Called when another worker has fallen silent or spoken again. */
   readonly onChange: () => void
   readonly onBeat: () => void
 }
 
-/** Limit for loading the code. */
 const START_MS = 30_000
 
 /** Kills workers whose event loop hangs: they hold clients and permits. SIGKILL also ends stopped processes. */

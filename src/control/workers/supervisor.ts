@@ -87,7 +87,6 @@ export class Supervisor {
     return promise
   }
 
-  /** Announces the drain in `status()` and resolves when it is due. */
   async announceEnd(delayMs: number, onChange: () => void): Promise<void> {
     if (delayMs === 0) return
     this.#isEnding = true
@@ -193,7 +192,6 @@ export class Supervisor {
     }
   }
 
-  /** Resolves the running replacement if the event decides it. */
   #settleReplacement(slot: Slot, event: SlotEvent, reason: string | null): void {
     if (event === 'drain') this.#replaced(slot, { name: 'drained' })
     // The old one died early: the replacement succeeds only once the new one serves.
@@ -249,7 +247,6 @@ export interface SupervisorOptions {
   readonly fork: (id: number, events: WorkerEvents) => WorkerProcess
   readonly onChange: (change: SlotChange) => void
   readonly backoff?: BackoffPolicy
-  /** Service time after which earlier deaths are forgotten. */
   readonly settleMs?: number
   readonly startTimeoutMs?: number
   /** Longest time to leave for a successor; read when it begins. */

@@ -13,7 +13,6 @@ import type { WorkerEvents, WorkerProcess } from './supervisor.ts'
 const WORKER_ENV = { MALLOC_ARENA_MAX: '2' } as const
 
 export const LEAVING = {
-  /** To close what is left after the time for streams. */
   closingMs: 5_000,
   /** For streams that never end. Others end by themselves, since silence of either side is limited. */
   patienceMs: 3_600_000
@@ -37,7 +36,6 @@ export class WorkerLink implements WorkerProcess {
   readonly id: number
   readonly member: string
   readonly pid: number
-  /** Epoch ms. */
   readonly startedAt = Date.now()
   /** A debugger may stop it for any time. */
   isDebugged = false
@@ -119,10 +117,7 @@ function notStarted(cause: unknown): string {
   return `cannot be started: ${messageOf(cause)}`
 }
 
-/**
- * V8 would return up to 15 MB after eight idle seconds, with compiled code: then some hundred answers cost a quarter
- * more.
- */
+/** V8 would return up to 15 MB after eight idle seconds, with compiled code, which the next answers would need. */
 const KEEPS_CODE = '--no-memory-reducer'
 
 /** Unwritten memory would hold earlier content: in a worker, words of other clients. Costs no measurable CPU. */
