@@ -22,7 +22,6 @@ export interface AlertDeskOptions {
   readonly now?: () => number
 }
 
-/** Before the second and third attempts. */
 const RETRY_MS = [2_000, 15_000]
 const TIMEOUT_MS = 5_000
 /** Newer alerts are dropped; the log has them. */
@@ -73,7 +72,6 @@ export class AlertDesk {
     this.#begin()
   }
 
-  /** Allows these alerts to be sent again. */
   settle(...ids: readonly string[]): void {
     const isKnown = ids.map((id) => this.#told.delete(id)).includes(true)
     if (isKnown) this.#save()

@@ -88,7 +88,6 @@ export function planAlert(usage: AccountUsage): Alert | null {
   }
 }
 
-/** For a plan that runs out before `PLAN_LASTS_UNTIL`. */
 export function forecastAlert(
   { usedUpAt, perDay }: Forecast,
   { record, lastsUntil, now }: ForecastContext
