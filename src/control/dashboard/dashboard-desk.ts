@@ -22,7 +22,6 @@ export interface DashboardSources {
   >
   readonly account: (quota: Quota | null) => ShownAccount
   readonly keys: (readings: ProcessReadings) => KeyStandings
-  /** Asks the upstream. Never rejects. */
   readonly quota: () => Promise<Quota>
   readonly send: (member: string, news: DashboardNews) => void
 }
@@ -100,7 +99,6 @@ export class DashboardDesk {
     this.#failing = null
   }
 
-  /** `isThere` returns false once the worker is gone. */
   async open(
     member: string,
     { requestId, pages }: { readonly requestId: number; readonly pages: number },
@@ -243,7 +241,6 @@ interface Look {
   readonly now: Now
 }
 
-/** Ignores errors that are the client's fault. */
 function failingAfter(
   before: FailingRequests | null,
   { at, code, fault, failure }: Ended

@@ -1,6 +1,5 @@
 import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
 
-/** prom-client's JSON. */
 interface Series {
   readonly value: number
   readonly labels: JsonObject

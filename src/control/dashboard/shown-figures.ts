@@ -21,7 +21,6 @@ export interface ProcessReadings {
     readonly name: string
     readonly pid: number
     readonly metrics: MetricReader | null
-    /** Cores in use. */
     readonly cpu: number | null
   }[]
   readonly budget: BudgetState

@@ -12,7 +12,6 @@ export class WorkerViews {
   #requestId = 0
   #onAll: () => void = () => {}
 
-  /** `ask` asks every worker and returns their members. */
   constructor(ask: (requestId: number) => Iterable<string>) {
     this.#ask = ask
   }
