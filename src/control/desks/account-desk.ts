@@ -42,7 +42,6 @@ export class AccountDesk {
   readonly #options: AccountDeskOptions
   readonly #now: () => number
   #standing = GOOD_STANDING
-  /** Within a day of each other. */
   #suspicions = 0
 
   constructor(options: AccountDeskOptions) {

@@ -9,14 +9,12 @@ import { singleFlight } from '../../shared/single-flight.ts'
 
 export interface ClusterMetricsOptions {
   readonly own: Pick<Metrics, 'snapshot'>
-  /** Asks every worker for a snapshot; returns their members. */
   readonly ask: () => readonly string[]
   readonly onCollected?: () => void
 }
 
 /** A worker that has not answered by then is busy: its last snapshot is used. */
 const PATIENCE_MS = 500
-/** Beyond this, snapshots of dead workers are merged. */
 const MAX_RETIRED = 16
 
 /** Merges the metrics of all processes. Dead workers' counts stay, each once, so sums never fall. */

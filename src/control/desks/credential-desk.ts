@@ -28,7 +28,6 @@ type CredentialQuestion = Extract<
   { readonly type: 'credential.refused' | 'credential.wanted' }
 >
 
-/** Time that the first refresh may take before workers serve without it. */
 const START_PATIENCE_MS = 1000
 
 export class CredentialDesk {

@@ -14,7 +14,6 @@ export interface KeyDeskOptions {
 /** Polling costs one system call and works in volumes without change events. */
 const POLL_MS = 500
 
-/** Named keys as kept by `kiro-gateway key`, read again whenever the file changes. */
 export class KeyDesk {
   readonly #path: string
   readonly #options: KeyDeskOptions

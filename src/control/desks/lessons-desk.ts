@@ -13,12 +13,10 @@ type Subject = 'calibration' | 'form' | 'conversation' | 'kiro-key'
 type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
 type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
 
-/** A gateway has one host and kind of account, or a few. */
 const MAX_FORMS = 64
 
 /** Estimates are never this wrong, unless the window differs from the upstream's. */
 const DOUBT_FACTOR = 2.5
-/** Consecutive contradictions before the model list is doubted. */
 const DOUBTED_AFTER = 5
 const MAX_DOUBTS = 64
 

@@ -94,7 +94,6 @@ export class LoginDesk {
   }
 }
 
-/** 5, 10, 20 … 300 s. */
 function pauseAfter(failures: number): number {
   return Math.min(FIRST_PAUSE_MS * 2 ** Math.min(failures - 1, 10), MAX_PAUSE_MS)
 }

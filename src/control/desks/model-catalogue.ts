@@ -8,7 +8,6 @@ import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 export interface ModelCatalogueOptions {
   readonly call: JsonCall
   readonly upstream: HostOverrides & { readonly userAgent: string }
-  /** Waits while the sign-in is being renewed. */
   readonly credential: () => Promise<CredentialSnapshot | null> | CredentialSnapshot | null
   readonly onChange: (catalogue: Catalogue) => void
   readonly log: Logger

@@ -25,7 +25,6 @@ export const FRESH_MS = 15_000
 export interface AgedUsage {
   readonly usage: AccountUsage
   readonly ageMs: number
-  /** Other gateways of the fleet were unreachable. */
   readonly isAlone?: true
 }
 
