@@ -35,7 +35,6 @@ export class FleetAsker {
     await this.remember(core) // by now the next question may be out
   }
 
-  /** Never rejects: logs once that it fails. */
   async remember(core: FleetCore): Promise<void> {
     try {
       await this.#options.remember(core)

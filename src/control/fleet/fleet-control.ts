@@ -46,7 +46,6 @@ const PATIENCE_MS = 15
 /** Longest time for the last messages; the second without a connection to Valkey, which may return at once. */
 const GOODBYE_MS = 2_000
 const UNHEARD_GOODBYE_MS = 250
-/** Beyond DRAIN_TIMEOUT, for remains of earlier processes. */
 const PREDECESSOR_MS = 10_000
 
 /** Membership in a fleet: asks Valkey what the core wants to know, and makes the ledger follow. */
@@ -157,7 +156,6 @@ export class FleetControl {
     return this.#records
   }
 
-  /** Prepares everything that members share beside connections. */
   async #share(records: WatchedRecords, seal: FleetSeal): Promise<void> {
     const { config, log, keys, knows } = this.#options
     this.#shares = new FleetShares({
@@ -183,7 +181,6 @@ export class FleetControl {
     })
   }
 
-  /** From now on this gateway asks to be a member. */
   async #join(folder: FleetFolder, seal: FleetSeal): Promise<void> {
     const { config, budget } = this.#options
     this.#core = new FleetCore({
@@ -284,7 +281,6 @@ export class FleetControl {
     core.setWant(waitedMs >= PATIENCE_MS ? waiting : 0, waitedMs)
   }
 
-  /** Replicas according to the others, or as many as have joined. */
   get #seenReplicas(): number {
     const state = this.#core?.state
     if (state === null || state === undefined) return 0

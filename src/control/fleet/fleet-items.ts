@@ -23,7 +23,6 @@ export interface FleetItemsOptions {
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
   readonly folder: string
   readonly member: string
-  /** `maxBytes`: of this gateway, in Valkey. */
   readonly limits: () => { readonly maxBytes: number; readonly maxAgeMs: number }
   readonly log: Pick<Logger, 'warn' | 'info'>
   /** Epoch ms. */
@@ -78,7 +77,6 @@ export class FleetItems {
     this.#waiting.clear()
   }
 
-  /** Waits until Valkey has everything, as long as it answers. */
   async settle(patienceMs: number): Promise<void> {
     const deadline = performance.now() + patienceMs
     while (this.#waiting.size > 0 && this.#retry === null && performance.now() < deadline) {
@@ -252,7 +250,6 @@ export class FleetItems {
     }
   }
 
-  /** Reads this gateway's pages: an earlier process may have left some. */
   async #pagesNow(): Promise<ItemPages> {
     if (this.#pages !== null) return this.#pages
     const { records, seal } = this.#options

@@ -24,7 +24,6 @@ export interface FleetKeysOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
   readonly stateDir: string
-  /** The file of keys has changed. */
   readonly onWritten: () => Promise<void>
   readonly onChange: () => void
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>

@@ -7,7 +7,6 @@ export interface FleetLedgerOptions {
   readonly budget: Pick<Budget, 'govern' | 'adapt' | 'record' | 'state' | 'leased'>
   /** Permits whose sockets are gone, for other gateways. */
   readonly onLent: (permits: number) => void
-  /** Waiters, or permits that are out, have changed. */
   readonly onChange: () => void
 }
 

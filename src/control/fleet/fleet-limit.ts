@@ -30,9 +30,7 @@ export interface FleetLimitOptions {
   readonly self: () => LimitSelf | null
   /** True for an earlier process of this folder, whose use is known here. */
   readonly isOurs: (inc: string) => boolean
-  /** True without an earlier process in this folder. */
   readonly isFirst: () => boolean
-  /** True if this process has certainly ended. */
   readonly isGone: (seat: LimitSeat) => boolean
   /** No earlier process can have given anything away in this minute. */
   readonly isSettled: () => boolean
@@ -58,7 +56,6 @@ export class FleetLimit {
     this.#aad = aad
   }
 
-  /** Held by others. */
   awayOf({ limit, period }: Pick<AllowanceState, 'limit' | 'period'>) {
     if (period !== this.#state.book.period) this.#note({ type: 'period', period })
     return withheldIn(this.#state, limit, this.#view())
@@ -74,7 +71,6 @@ export class FleetLimit {
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
-  /** Updates the ledger, and reads or writes the record if needed. */
   look(): void {
     const { name, desk } = this.#options
     const ledger = this.#isClosed ? null : desk.stateOf(name)

@@ -14,7 +14,6 @@ export interface FleetLimitsOptions {
   readonly desk: AllowanceDesk
   readonly member: string
   readonly replicas: number
-  /** This process as a member, and the last register. */
   readonly standing: () => { readonly inc: string; readonly state: FleetState | null }
   readonly incs: () => readonly string[]
   readonly log: Pick<Logger, 'warn'>
@@ -100,7 +99,6 @@ export class FleetLimits implements LimitGovernor {
     return limit
   }
 
-  /** Once a day for all limits. */
   #warnFull(limit: AllowanceName): void {
     const now = performance.now()
     if (now - this.#warnedAt < DAY_MS) return

@@ -11,7 +11,6 @@ export interface FleetNoticesOptions {
 
 const ALARM_MS = 10_000
 
-/** Logs changes of a fleet. */
 export class FleetNotices {
   readonly #options: FleetNoticesOptions
   #heardAt = performance.now()

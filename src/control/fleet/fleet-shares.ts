@@ -18,7 +18,6 @@ export interface FleetSharesOptions
   readonly log: Logger
 }
 
-/** Client data shared in a fleet: stored answers, named keys and their limits. */
 export class FleetShares {
   readonly #items: FleetItems
   readonly #keys: FleetKeys

@@ -37,7 +37,6 @@ export interface SignInClock {
 type Wait = Extract<TurnStep, { readonly type: 'wait' }>
 type OurTokens = SharedTokens & { readonly isOurs: boolean }
 
-/** Longest wait of a request for the renewing gateway. */
 const PATIENCE_MS = 20_000
 /** The fleet has no signal for being complete. */
 const SETTLING_LOOK_MS = 500
@@ -136,7 +135,6 @@ export class FleetSignIn implements SharedSignIn {
     })
   }
 
-  /** The record may have changed. */
   async #look(): Promise<void> {
     if (this.#isLookDue) return
     this.#isLookDue = true

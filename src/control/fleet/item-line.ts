@@ -8,7 +8,6 @@ const TRIES = 5
 
 interface Trouble {
   readonly failures: number
-  /** Number of items done before its first failure. */
   readonly doneBefore: number
 }
 

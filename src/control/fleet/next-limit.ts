@@ -41,7 +41,6 @@ import {
  * before the gifts of earlier processes are known.
  */
 
-/** Contact with the record in Valkey. */
 export type LimitLink =
   | { readonly name: 'known' }
   /** Another gateway may have written. */
@@ -60,18 +59,15 @@ export interface LimitState {
   readonly book: LimitBook
   /** Book that is being written, or may have been written: what it gives is given. */
   readonly doubt: LimitBook | null
-  /** Last incarnation as a member. */
   readonly inc: string
   readonly rev: number
   /** Kept from the workers, to be given. */
   readonly hold: number
-  /** Unneeded amount. */
   readonly idle: number
   /** When workers were asked last for what they have to spare, and for how much. */
   readonly probe: { readonly at: number; readonly wanted: number }
   readonly askedAt: number
   readonly neededAt: number
-  /** Earliest time of the next command. */
   readonly nextAt: number
 }
 
@@ -80,13 +76,10 @@ export interface LimitView {
   readonly name: AllowanceName
   readonly member: string
   readonly replicas: number
-  /** Current process as a member; `null` while it is none. */
   readonly self: LimitSelf | null
   /** True for an earlier process of this folder, whose use is known here. */
   readonly isOurs: (inc: string) => boolean
-  /** True without an earlier process in this folder. */
   readonly isFirst: boolean
-  /** True if this process has certainly ended. */
   readonly isGone: (seat: LimitSeat) => boolean
   /** No earlier process can have given anything away in this minute. */
   readonly isSettled: boolean
@@ -104,7 +97,6 @@ export type LimitEvent =
   /** Answer to a read, or to a write for which another gateway was faster. */
   | { readonly type: 'found'; readonly rev: number; readonly book: LimitBook | null }
   | { readonly type: 'written'; readonly rev: number }
-  /** No answer has come. */
   | { readonly type: 'failed' }
 
 export type LimitCommand =
@@ -121,7 +113,6 @@ export interface LimitStep {
   readonly commands: readonly LimitCommand[]
 }
 
-/** Wait for other gateways before waiters are refused. */
 const ASKING_MS = 300
 /** Time without need after which demands are withdrawn. */
 const CALM_MS = 1_000
@@ -213,7 +204,6 @@ function mayCome(state: LimitState, view: LimitView): boolean {
   return wantOf(state, view) === 0 || view.now - state.askedAt < ASKING_MS
 }
 
-/** Amount for which this gateway asks the others. */
 function wantOf({ book }: LimitState, { member }: LimitView): number {
   return book.seats[member]?.want ?? 0
 }

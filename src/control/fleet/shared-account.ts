@@ -48,7 +48,6 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
   readonly #known = new Map<Subject, Known>()
   #standing: AccountStanding
   #isAdopting = false
-  /** Suspensions up to this number precede this process. */
   #spared: number | null = null
 
   constructor(options: SharedAccountOptions) {

@@ -158,7 +158,6 @@ class OneRecord<V> implements SharedRecord {
   #retryMs = FIRST_RETRY_MS
   #writtenAt = -Infinity
   #isRefused = false
-  /** Our own changes for which no news has arrived yet. */
   #ownNews = 0
   #isWriting = false
 

@@ -31,7 +31,6 @@ export class SharedSums implements SharedValue<RecordedSums> {
   readonly parse = parseSums
   readonly #options: SharedSumsOptions
   readonly #now: () => number
-  /** Epoch ms. */
   readonly #from: number
 
   constructor(options: SharedSumsOptions) {

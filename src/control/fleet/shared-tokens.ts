@@ -110,7 +110,6 @@ export interface KeptSignIn {
 
 const MAX_FILE_BYTES = 1024 * 1024
 
-/** `KeptSignIn` in a private file of STATE_DIR. */
 export class SignInOverlay {
   readonly path: string
   readonly #dir: string

@@ -12,7 +12,6 @@ export interface SharedUsageOptions {
 
 const RECORD = 'usage'
 const AAD = `v1|record|${RECORD}`
-/** Longest time for one gateway to ask before the next one does. */
 const ASK_MS = 5_000
 const LOOK_MS = 250
 const MAX_ALLOWANCES = 64

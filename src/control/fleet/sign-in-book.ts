@@ -51,7 +51,6 @@ export class SignInBook {
   readonly #options: SignInBookOptions
   #state: RefreshState
   #tokens: SignInTokens | null
-  /** Last content of the own files. */
   #files: StoredCredential | null = null
   #isUnsaved = false
   #said = ''
@@ -75,7 +74,6 @@ export class SignInBook {
     return this.#tokens
   }
 
-  /** Something has still to be written to Valkey. */
   get isUntold(): boolean {
     return publication(this.#state) !== null
   }
@@ -128,7 +126,6 @@ export class SignInBook {
     }
   }
 
-  /** Returns true if Valkey took it. Rejects if that is unknown. */
   async write(facts: SignInFacts, tokens = this.#tokens): Promise<boolean> {
     if (tokens === null) throw new Error('a sign-in without tokens is not shared')
     const { records, seal, fleet, source, now } = this.#options

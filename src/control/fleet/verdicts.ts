@@ -15,7 +15,6 @@ export interface AccountVerdict {
   readonly n: number
   /** Gateway; decides between two at once. */
   readonly by: string
-  /** 0 if it is over. */
   readonly leftMs: number
   readonly code: ErrorCode
   /** Always empty. Earlier versions reject a record without it. */
@@ -74,7 +73,6 @@ export function laterBy(verdicts: AccountVerdicts, ms: number): AccountVerdicts 
   return later
 }
 
-/** In the form for a record. */
 export function toVerdict(verdict: Omit<AccountVerdict, 'message'>): AccountVerdict {
   return { ...verdict, message: '', leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
 }
