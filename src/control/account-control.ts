@@ -48,7 +48,6 @@ export interface AccountControlOptions {
   readonly log: Logger
   /** Called if the credentials prove unusable after `start()` has resolved. */
   readonly onUnusable: (cause: unknown) => void
-  /** Called before the workers are told. */
   readonly onSignIn: (news: CredentialNews) => void
   readonly onUsage: (aged: AgedUsage) => void
   readonly tell: (message: ToWorker) => void
@@ -127,7 +126,6 @@ export class AccountControl {
     this.#credentials.shareSignIn(share)
   }
 
-  /** Fetches the models, now that there may be a sign-in. */
   startModels(): void {
     if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
   }
@@ -208,7 +206,6 @@ export class AccountControl {
     }
   }
 
-  /** Stops requests that only new clients would need. */
   drain(): void {
     this.#catalogue.close()
     this.#usage.close()

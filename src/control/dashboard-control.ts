@@ -57,7 +57,6 @@ export interface DashboardParts {
 
 /** The dashboard's part in the primary. Its desk exists only while `DASHBOARD` is on. */
 export class DashboardControl {
-  /** Sessions end with a restart. */
   readonly sessionSecret = newSessionSecret()
   readonly #options: DashboardControlOptions
   readonly #cpuLimit = availableCpus(readContainerLimits())

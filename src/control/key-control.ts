@@ -37,7 +37,6 @@ export interface KeyControlOptions {
   readonly alerts: Pick<AlertDesk, 'raise' | 'isWanted'>
   /** Collects reports of all workers. Never rejects. */
   readonly collect: () => Promise<void>
-  /** Called once per completed request. */
   readonly onRows: (rows: readonly UsageRow[]) => void
   readonly onLost: (requests: number) => void
   readonly onBook: () => void
@@ -271,7 +270,6 @@ export class KeyControl {
     return this.#sums
   }
 
-  /** Never rejects. */
   async #readSums(): Promise<RecentSums> {
     this.#sumsDueAt = Infinity
     const began = performance.now()
@@ -314,7 +312,6 @@ const HEAR_MS = 100
 const FRESH_MS = 1_000
 const REST = 50
 
-/** By key; `null` if nothing is recorded. */
 interface RecentSums {
   readonly today: ReadonlyMap<string, UsageSums> | null
   readonly month: ReadonlyMap<string, UsageSums> | null

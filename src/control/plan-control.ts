@@ -44,7 +44,6 @@ const USUAL_MS = 600_000
 const BARRED_MS = 300_000
 /** Interval while little of the plan is left, or nothing is known. */
 const NEAR_MS = 60_000
-/** Part of the plan that counts as little. */
 const NEAR_PART = 0.05
 /** Parts of the plan at which it is asked at once. */
 const STEPS = [0.8, 1] as const
@@ -208,7 +207,6 @@ export class PlanControl {
     if (isDue) this.#look()
   }
 
-  /** True if the plan has been reset since this answer. */
   #isReset({ resetsAt }: AccountUsage): boolean {
     return resetsAt !== null && resetsAt <= this.#now()
   }

@@ -64,7 +64,6 @@ export class Primary {
   /** Replaces workers one by one without refusing a client or cutting a stream. */
   readonly restartWorkers: () => Promise<void>
   #boundPort: number | null = null
-  /** Workers may serve once this has resolved. */
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
 

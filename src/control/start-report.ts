@@ -6,7 +6,6 @@ import type { Logger } from '../observe/logger.ts'
 import { linksIn } from '../shared/private-files.ts'
 import { version } from '../shared/version.ts'
 
-/** Members of an object in a log line. */
 const MAX_MEMBERS = 20
 const MEBIBYTE = 1024 * 1024
 const MASK = '***'
@@ -17,7 +16,6 @@ export interface StartFacts {
   readonly memory: MemoryPlan
 }
 
-/** Logs version, changed settings, the container's limits and the memory plan. */
 export function logStart(log: Pick<Logger, 'info'>, { config, limits, memory }: StartFacts): void {
   log.info(
     {
@@ -86,7 +84,6 @@ export function logReady(
   )
 }
 
-/** Address for a browser on this machine. */
 function addressFor(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'
