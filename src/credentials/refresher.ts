@@ -217,7 +217,9 @@ export class CredentialRefresher {
       if (this.#phase !== 'running' || !this.#signIn.isNews(stored, null)) return
       this.#signIn.adopt(stored, this.#clock.now())
       this.#schedule()
-    } catch {}
+    } catch {
+      // The next renewal reports an unreadable source.
+    }
   }
 
   async #renewOrRecover(

@@ -113,7 +113,9 @@ export function openOutput(fd: typeof STDOUT | typeof STDERR): number {
     const { O_WRONLY, O_NONBLOCK, O_APPEND, O_NOCTTY } = constants
     try {
       return openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_APPEND | O_NOCTTY)
-    } catch {}
+    } catch {
+      // Another user's, without a reader, or not on Linux.
+    }
   }
   makeNonBlocking(fd)
   return fd

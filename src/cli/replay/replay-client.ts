@@ -57,7 +57,9 @@ async function readAnswer(response: IncomingMessage, enough: Coverage | null): P
       if (bytes > MAX_ANSWER_BYTES) break
       if (enough?.push(chunk) === true) break
     }
-  } catch {}
+  } catch {
+    // The answer was cut.
+  }
   return Buffer.concat(chunks)
 }
 
