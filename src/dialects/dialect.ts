@@ -36,7 +36,6 @@ interface Dialect {
   /** @throws {GatewayError} GW_BODY_INVALID */
   read(body: JsonObject, repairs: Repairs, answers: readonly Uint8Array[]): ClientRequest
   likeness(body: JsonObject): number
-  /** Ids of earlier answers' parts that a body refers to, for `RequestOptions.answers`. */
   itemReferencesOf?(body: Uint8Array): readonly string[]
   toAnswerId(hex: string): string
   /** Accepts only plans of this dialect. */
@@ -54,7 +53,6 @@ export type DialectName = keyof typeof Table
 
 export const Dialects: Readonly<Record<DialectName, Dialect>> = Table
 
-/** Used if nothing tells the client's API. */
 export const USUAL_DIALECT: DialectName = 'openai-chat'
 
 export const DIALECT_NAMES: readonly DialectName[] = Object.keys(Table).filter(isDialectName)
@@ -76,7 +74,6 @@ const SESSION_HEADERS = [
   'x-session-id',
   'x-session-affinity'
 ]
-/** Longer marks are ignored. */
 const MAX_MARK_CHARS = 512
 
 export function marksOf(headers: Readonly<Record<string, unknown>>): ClientMarks {
@@ -116,7 +113,6 @@ export type Conversion =
   /** These attachments must be fetched and read first. */
   | (TakenBytes & { readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds })
 
-/** Returns the bytes that were passed in, to be passed again. */
 interface TakenBytes {
   readonly body: Uint8Array
   readonly answers: readonly Uint8Array[]
@@ -154,10 +150,7 @@ const NO_CONTENTS: AttachmentContents = { fetched: {}, pdfs: [] }
 /** An attachment is on the heap twice: by itself and in the payload's text. */
 const ATTACHMENT_COPIES = 2
 
-/**
- * Converts a body that needs no attachments; its payload has no bound.
- * @throws {GatewayError} as `convertBody()`, and GW_BODY_INVALID for a body that needs some
- */
+/** @throws {GatewayError} as `convertBody()`, and GW_BODY_INVALID for a body that needs attachments */
 export function convertRequest(
   dialect: DialectName,
   body: Uint8Array,
@@ -175,7 +168,6 @@ export function convertRequest(
   return made
 }
 
-/** `bytes`: the body, and what was put into it. */
 function convert(
   dialect: DialectName,
   { json, bytes }: { readonly json: JsonObject; readonly bytes: number },
@@ -219,7 +211,6 @@ const FinalStatuses: readonly number[] = [400, 401, 403, 404, 405, 413, 415, 426
 /** Another attempt would cost as much for the same result, or do harm. */
 const FinalKinds: readonly ErrorKind[] = ['limit', 'quota', 'restricted', 'answer']
 
-/** The whole HTTP answer for an error before anything was sent. */
 export function toErrorReply(
   dialect: DialectName,
   error: GatewayError,

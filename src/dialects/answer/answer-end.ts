@@ -8,10 +8,7 @@ const FINAL: ReadonlySet<string> = new Set([
   'CONTENT_FILTERED'
 ])
 
-/**
- * Tells whether the upstream closed its answer: by metadata, or by metering behind the last content
- * (kiro-protocol §5.11). Metadata without a reason comes in pieces, and closes only what stands before it.
- */
+/** Tells whether the upstream closed its answer (kiro-protocol §5.11). Metadata without a reason comes in pieces. */
 export class Closing {
   readonly #isDue: boolean
   #hasContent = false
@@ -81,10 +78,7 @@ const StopReasons = new Map<string, EndReason>([
   ['PAUSE_TURN', 'pause']
 ])
 
-/**
- * Picks the first that holds of: stop-sequence, tool, context, length, filter, stop. Unknown words of the
- * upstream are `stop`.
- */
+/** Unknown words of the upstream are `stop`. */
 export function toEndReason(signs: EndSigns): EndReason {
   if (signs.isStopped) return 'stop-sequence'
   if (signs.isLost) return 'length'

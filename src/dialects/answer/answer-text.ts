@@ -22,7 +22,7 @@ interface AnswerTextOptions {
 const NoCalls: readonly TextCall[] = []
 
 /**
- * Passes the model's text on through the stages that the request needs, so that text is delayed only where one must hold it.
+ * Passes the model's text on through the stages that the request needs, so that only these delay it.
  *
  *   thinking tags ─▶ stop strings ─▶ code fence ─▶ calls written as text ─▶ client's limit
  */

@@ -87,7 +87,6 @@ export abstract class AnswerWriter<Own = unknown> {
     return text
   }
 
-  /** Keeps a silent stream alive; not part of the answer. */
   heartbeat(): string {
     if (this.#state === 'ended') return ''
     return this.#state === 'new' ? SseComment : this.ping
@@ -191,7 +190,6 @@ interface CollectedBlockOptions {
   readonly room: AnswerRoom
 }
 
-/** A block of an answer that is sent in one piece. */
 export class CollectedBlock implements AnswerBlock {
   readonly kind: BlockKind
   readonly head: string

@@ -23,7 +23,6 @@ export class CallGate {
     this.#isSingle = isSingle
   }
 
-  /** Nothing else may be written while a call is open. */
   get isOpen(): boolean {
     return this.#state !== 'none'
   }
@@ -86,10 +85,7 @@ interface WaitingText {
   readonly pieces: LongText
 }
 
-/**
- * Events that arrive while a call is being written. Joins pieces of one text: each would take more memory
- * than its text.
- */
+/** Events that arrive while a call is written. Joins pieces of one text, which would each take more memory. */
 export class WaitingEvents {
   readonly #room: AnswerRoom
   #events: (UpstreamEvent | WaitingText)[] = []
@@ -135,7 +131,6 @@ export class WaitingEvents {
   }
 }
 
-/** Returns `null` for an event that has more than text. */
 function plainText(event: UpstreamEvent): string | null {
   if (event.type === 'text') return event.text
   if (event.type !== 'reasoning' || event.signature || event.redacted) return null

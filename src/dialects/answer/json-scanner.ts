@@ -188,7 +188,6 @@ const NumberEnds: ReadonlySet<State> = new Set([
   Next.exponentDigits
 ])
 
-/** Returns `null` if the character does not continue the number. */
 function nextOfNumber(state: State, code: number): State | null {
   if (isDigit(code)) {
     if (state === Next.minus) return code === Code.zero ? Next.zero : Next.digits

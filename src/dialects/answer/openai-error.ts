@@ -68,9 +68,9 @@ function toBody(error: GatewayError): string {
 }
 
 /**
- * Begins with OpenAI's words and figures, and names the context window before the upstream's reason:
- * clients compact the conversation when they read these. `Too long. (reason: X)` → `This model's maximum …
- * tokens. Too long and exceeds the … window. (reason: X)`
+ * Begins with OpenAI's words and names the context window, because clients compact the conversation when
+ * they read these. `Too long. (reason: X)` → `This model's maximum … tokens. Too long and exceeds the …
+ * window. (reason: X)`
  */
 function toOverflowMessage({ message, overflow }: GatewayError): string {
   const at = message.lastIndexOf(' (reason: ')

@@ -58,7 +58,6 @@ export class OutputText {
     return [...(quote === '' ? [] : [quote]), ...blocks, rest + quote]
   }
 
-  /** Keeps half a character at the end until its other half comes. */
   #writeAll(piece: string): boolean {
     const text = this.#pieces.join('') + piece
     const end = wholeCharsEnd(text)
@@ -129,7 +128,6 @@ export function toBytes(written: Written): Buffer {
   return Buffer.concat(written.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)))
 }
 
-/** Joins adjacent strings, so that they are one write. */
 function append(parts: (string | Uint8Array)[], part: string | Uint8Array): void {
   const last = parts.at(-1)
   if (typeof part === 'string' && typeof last === 'string') parts[parts.length - 1] = last + part
@@ -139,9 +137,8 @@ function append(parts: (string | Uint8Array)[], part: string | Uint8Array): void
 const BLOCK_CHARS = 4096
 
 /**
- * A text that grows piece by piece and may become long. `text += piece` takes five times the text for small
- * pieces, copies all of it at every look, and retains the whole string that a piece was sliced from. Here a
- * look is free, and the text takes one or two bytes a character.
+ * A text that grows piece by piece. `text += piece` takes five times the memory for small pieces, is copied
+ * at every look, and retains the strings that pieces were sliced from. Here a look is free.
  */
 export class LongText {
   #blocks: string[] = []
@@ -162,7 +159,6 @@ export class LongText {
     if (this.#pieceChars >= BLOCK_CHARS) this.#join()
   }
 
-  /** Empties the text into parts that split no character. */
   take(): readonly string[] {
     const parts = this.#blocks
     if (this.#pieceChars > 0) parts.push(flatten(this.#pieces))

@@ -133,7 +133,6 @@ export class PartReader {
     return this.#read(event)
   }
 
-  /** Reads only the cost, once nothing of the answer comes out any more. */
   overhear(event: UpstreamEvent): void {
     this.#closing.note(event, saidBytesOf(event))
     if (event.type === 'metering') this.#meter.addCredits(event.credits)
@@ -229,7 +228,6 @@ export class PartReader {
     return parts
   }
 
-  /** Drops a signature that is too long for clients to send back. */
   #takeSignature(): StreamPart | null {
     if (this.#signature === '') return null
     const signature = this.#signature
@@ -262,7 +260,6 @@ export class PartReader {
     else if (this.#stop?.by !== 'sequence') this.#text.release(out)
   }
 
-  /** Takes held text as calls, unless the model made real ones. */
   #endText(out: StreamPart[]): void {
     if (this.#tools.hasSeen) return this.#text.release(out)
     for (const { name, json } of this.#text.end(out)) {

@@ -16,15 +16,11 @@ export interface RoundReport {
 /** UTF-16 units of text and arguments that are held or sent back: twice the longest answer of any model. */
 export const MAX_HELD_CHARS = 1_048_576
 
-/** Upper bound of a call besides its texts. */
 const CALL_BYTES = 1024
 
 const NoParts: readonly StreamPart[] = []
 
-/**
- * Stands between the parts of one round and the client. Holds text where the round may turn out not to be
- * the answer, and keeps calls that are not for the client and the `end`. Reasoning always passes.
- */
+/** Holds text that may turn out not to be the answer, and keeps the `end` and calls that are not for the client. */
 export class RoundReader {
   readonly #dueCall: DueCall | null
   readonly #searchTool: string | null
@@ -83,10 +79,7 @@ export class RoundReader {
     return [part]
   }
 
-  /**
-   * Releases the held text; later text passes as it comes. Words around a call are dropped where JSON was
-   * asked for, since clients parse all text as JSON.
-   */
+  /** Drops words around a call if JSON was asked for, since clients parse all text as JSON. */
   release(): readonly StreamPart[] {
     if (this.#mustBeJson && this.#hasDelivered) return NoParts
     this.#isHolding = false
@@ -149,13 +142,9 @@ export type RoundVerdict =
   /** The model wants searches; `isLast` if a call for the client is beside them, which ends the answer. */
   | { readonly type: 'search'; readonly isLast: boolean }
 
-/** Returns what keeps a text from being the JSON that was asked for, worded for the model. */
 export type FindProblems = (text: string, form: JsonForm) => Promise<readonly string[]>
 
-/**
- * Judges a round by what the client insists on. An answer that was cut short, refused or ended by a stop
- * string is delivered: its reason says so. One of tool calls alone need not be JSON.
- */
+/** Delivers an answer that was cut, refused or stopped: its reason says so. One of calls alone need not be JSON. */
 export async function judgeRound(
   report: RoundReport,
   plan: RoundPlan,

@@ -2,10 +2,7 @@ import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { FoundPage } from '../../kiro/wire/web-search.ts'
 import { wholeCharsEnd } from './output-text.ts'
 
-/**
- * Parts of an answer: `PartReader` makes them from the upstream's events, `AnswerWriter` turns them into a
- * client's dialect.
- */
+/** Parts of an answer: `PartReader` makes them from events, `AnswerWriter` writes them in a client's dialect. */
 export type StreamPart =
   | { readonly type: 'reasoning'; readonly text: string }
   | { readonly type: 'signature'; readonly signature: string }

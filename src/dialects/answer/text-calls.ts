@@ -34,7 +34,6 @@ export class TextCalls implements TextStage {
     this.#room = room
   }
 
-  /** Returns the text that is surely no call. */
   push(delta: string): string {
     if (this.#state === 'done') return delta
     // The fast path of nearly all text.

@@ -19,10 +19,9 @@ export function findPartial(text: string, needle: string): number {
 }
 
 /**
- * Ends an answer before the first of the client's stop strings (kiro-protocol §9.9): the one that begins
- * first wins, of two that begin together the shorter, however the text was cut into deltas. A tail that may
- * still become a stop string is held.
- * Each character is read once for each stop string, whatever they contain.
+ * Ends an answer before the first of the client's stop strings (kiro-protocol §9.9): of two that begin
+ * together the shorter, however the text was cut into deltas. A tail that may become one is held. Each
+ * character is read once per string.
  */
 export class StopSequences implements TextStage {
   readonly #stops: readonly StopString[]
@@ -90,7 +89,6 @@ export class StopSequences implements TextStage {
 }
 
 interface StopMatch {
-  /** From the beginning of the held text. */
   readonly at: number
   readonly stop: string
 }
@@ -105,7 +103,6 @@ class StopString {
     this.text = text
   }
 
-  /** Returns true if the text now ends with the whole string. */
   read(code: number): boolean {
     const { text } = this
     let begun = this.begunChars
@@ -142,9 +139,8 @@ const MaxHeldChars = 1024 * 1024
 const MaxLeadingChars = 1024
 
 /**
- * Removes the Markdown code fence that some models put around a JSON answer (kiro-protocol §9.9). An answer
- * that begins with a fence is held to its end, where it shows whether the fence wraps all of it; any other
- * passes at once.
+ * Removes the Markdown fence that some models put around a JSON answer (kiro-protocol §9.9). Holds only an
+ * answer that begins with a fence, since its end shows whether the fence wraps all of it.
  */
 export class JsonFence implements TextStage {
   readonly #room: AnswerRoom
@@ -172,7 +168,6 @@ export class JsonFence implements TextStage {
     return this.#held.length <= MaxHeldChars ? '' : this.#giveOut()
   }
 
-  /** Returns the held text, without a fence around all of it. */
   release(): string {
     const isFenced = this.#state === 'fenced'
     if (this.#held.length === 0) return ''

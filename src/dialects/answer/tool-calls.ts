@@ -22,12 +22,11 @@ interface ToolCallsOptions {
 }
 
 /**
- * Shorter calls are held until they are whole, so that one that breaks off leaves no trace. Longer ones are
- * streamed: otherwise the client would see nothing for a minute.
+ * Longer calls are streamed, or the client would see nothing for a minute; a shorter one that breaks off
+ * leaves no trace.
  */
 const HoldChars = 2048
 
-/** Upper bound of a call's memory besides its texts, and besides its id once it was sent. */
 const CallBytes = 1024
 const SettledBytes = 128
 
@@ -85,8 +84,8 @@ export class ToolCalls {
   }
 
   /**
-   * Returns the rest, with calls that are whole although the stream ended before their stop. `isLost`: more
-   * was to come, perhaps of the last call.
+   * Includes calls that are whole although their stop is missing. `isLost`: more was to come, perhaps of
+   * the last.
    */
   end(isLost = false): readonly StreamPart[] {
     for (const call of this.#open.values()) {
@@ -273,7 +272,6 @@ class OpenCall {
     for (const text of this.unsent.take()) this.#give(text, out)
   }
 
-  /** Compares `json` with the text that was sent and the rest. */
   isSame(json: string): boolean {
     const rest = this.unsent.toString()
     const isLong = this.#sentChars + rest.length === json.length

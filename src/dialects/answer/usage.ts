@@ -15,9 +15,8 @@ const MaxPercentage = 1000
 const MaxCredits = 1_000_000
 
 /**
- * Adds up what one answer cost (kiro-protocol §6): counts of the upstream first, then its percentage of the
- * window less the local count of the answer, then the local estimate of the request. Never negative, never
- * zero input; cache counts only if the upstream gave some.
+ * Adds up the cost of an answer (kiro-protocol §6): the upstream's counts, else its percentage of the
+ * window less the local count of the answer, else the local estimate. Never negative, never zero input.
  */
 export class UsageMeter {
   readonly #options: UsageMeterOptions
@@ -94,7 +93,6 @@ export class UsageMeter {
     return tokens > 0 ? tokens : null
   }
 
-  /** 0 where the upstream gave none. */
   #toldInput(): Omit<Usage, 'outputTokens'> {
     const counts = this.#toldCounts()
     const cacheReadTokens = countOf(counts.cacheReadInputTokens)
@@ -141,7 +139,6 @@ class TokenCount {
   }
 }
 
-/** Drops implausible counts: negative ones, or beyond any model. */
 function countOf(tokens: number | undefined): number | undefined {
   const isCount = tokens !== undefined && tokens >= 0 && tokens <= MaxTokens
   return isCount ? Math.floor(tokens) : undefined
@@ -152,9 +149,8 @@ function sumOf(counts: TokenUsage): number {
 }
 
 /**
- * Cuts an answer at the client's token limit, which the upstream does not keep, or only roughly. Counts by
- * the local estimate with fractions, so that the result does not depend on how the answer was cut into
- * pieces.
+ * Cuts an answer at the client's token limit, which the upstream keeps roughly or not at all. Counts
+ * fractions, so that the result does not depend on the pieces.
  */
 export class AnswerLimit implements TextStage {
   readonly #maxTokens: number
@@ -215,7 +211,6 @@ const USAGE_MEMBERS = [
   'credits'
 ] as const satisfies readonly (keyof Usage)[]
 
-/** Adds the usage of rounds; a count is known if one of them knows it. */
 export function addUsage(first: Usage | null, second: Usage): Usage {
   if (first === null) return second
   const sum: { -readonly [Name in keyof Usage]: Usage[Name] } = { ...first }

@@ -17,7 +17,6 @@ export interface MessagesWishes {
   readonly safeguards: readonly string[]
 }
 
-/** Upper bound of a block's memory besides its texts. */
 const BlockBytes = 1024
 
 /** Calls come from the model itself, never from code that it runs. */
@@ -46,10 +45,7 @@ const Blocks = {
   }
 } as const
 
-/**
- * Writes one answer as Anthropic's events or as a message. Indexes count from 0 without gaps;
- * `message_stop` only after a whole answer.
- */
+/** Indexes count from 0 without gaps; `message_stop` ends only a whole answer. */
 export class MessageWriter extends AnswerWriter<MessagesWishes> {
   #index = -1
   #searches = 0
@@ -266,7 +262,6 @@ function toResult({ title, url, snippet, publishedAt }: FoundPage): object {
 const MAX_KINDS = 16
 const MAX_KIND_CHARS = 100
 
-/** Lists the kinds of safety verdict that a request asks for, without duplicates; ignores anything else. */
 export function safeguardTypesOf(safeguards: unknown): readonly string[] {
   if (!Array.isArray(safeguards)) return []
   const kinds = safeguards.flatMap((one: unknown) => {
@@ -277,8 +272,8 @@ export function safeguardTypesOf(safeguards: unknown): readonly string[] {
 }
 
 /**
- * Verdicts, beside the stop reason: nothing here judges tool calls, and saying so lets Claude Code ask its
- * user. An invented verdict would be worse.
+ * Nothing here judges tool calls: saying so lets Claude Code ask its user, where an invented verdict would
+ * be worse.
  */
 function safeguardMembers({ safeguards }: MessagesWishes): object {
   if (safeguards.length === 0) return {}

@@ -135,7 +135,6 @@ const PLACEHOLDER = 'DeferredToolPlaceholder'
 
 const FUNCTION_TYPES = new Set<unknown>([undefined, null, 'custom', 'function'])
 
-/** Reads the client's tools, listed or added by a message. Deferred ones are offered as soon as they are listed. */
 function readTools({ tools, messages }: MessagesBody, repairs: Repairs): readonly ToolDefinition[] {
   const { added, withdrawn } = readToolChanges(messages)
   const listed = (tools ?? [])
@@ -171,8 +170,8 @@ function readToolChoice({ tool_choice: choice }: MessagesBody): ToolChoice {
 const SESSION_SUFFIX = /session_([0-9a-f-]{36})$/i
 
 /**
- * Reads the session of `metadata.user_id`: Claude Code sends JSON with a `session_id`, or a name that ends
- * in `session_{uuid}`. Any other id is the key itself.
+ * Claude Code sends JSON with a `session_id`, or a name that ends in `session_{uuid}`; other ids are the
+ * key itself.
  */
 function sessionKeyOf(userId: string | null | undefined): string | undefined {
   if (userId === undefined || userId === null || userId === '') return undefined

@@ -22,9 +22,8 @@ export interface LintOptions {
 }
 
 /**
- * Reports which rules of the upstream a request breaks, where, and what becomes of that. Converts it like a
- * real request, again and again with something harmless in place of what was refused, so that all refusals
- * are found. Fetches nothing.
+ * Reports the rules of the upstream that a request breaks. Converts it again and again with something
+ * harmless in place of what was refused, to find all refusals. Fetches nothing.
  * @throws {GatewayError} GW_BODY_TOO_LARGE if it takes more than `request.heapBytes`
  */
 export function lintRequest(bytes: Uint8Array, { dialect, request }: LintOptions): LintReport {
@@ -130,7 +129,6 @@ function toReport(dialect: string, found: readonly Finding[]): LintReport {
 
 const MAX_PLACES = 100
 
-/** Finds the texts and member names with half a surrogate pair; `['']` if there is none. */
 function findIllFormed(body: unknown): readonly string[] {
   const found = new Set<string>()
   visit(body, [], found)
@@ -167,7 +165,6 @@ export interface LintReport {
   readonly ok: boolean
   /** `unknown` if the body is not JSON. */
   readonly dialect: string
-  /** Refused first, then borderline, then repaired. */
   readonly findings: readonly Finding[]
 }
 

@@ -23,11 +23,10 @@ const DeltaTail = '},"finish_reason":null}]}\n\n'
 const Members = { text: '"content":', reasoning: '"reasoning_content":' } as const
 
 /**
- * Writes one answer as chat completion chunks or as a chat completion. The role comes with the first chunk
- * only, `[DONE]` only after a whole answer.
- * Only the model's words go through `JSON.stringify`; the rest of a chunk is made once per answer
- * (test/bench/translator.bench.ts: 100 deltas take 0.06 ms from event to bytes; stringifying whole chunks
- * alone takes 0.09 ms).
+ * Writes chat completion chunks, or a chat completion. `[DONE]` ends only a whole answer. Only the model's
+ * words go through `JSON.stringify`; the rest of a chunk is made once per answer
+ * (test/bench/translator.bench.ts: 100 deltas take 0.06 ms from event to bytes, stringifying whole chunks
+ * alone 0.09 ms).
  */
 export class ChatWriter extends AnswerWriter<ChatWishes> {
   readonly #head: string

@@ -47,7 +47,6 @@ const ToolChoice = Type.Union([
   })
 ])
 
-/** Members that mean something here; all others are ignored. */
 const Body = Type.Object({
   model: Type.String({ minLength: 1 }),
   messages: Type.Array(Message, { minItems: 1 }),

@@ -28,10 +28,9 @@ const Heads = {
 } as const satisfies Record<ResponseState['status'] | 'created', unknown>
 
 /**
- * Writes one answer as the events of a response, or as one object with the same items. Texts are made once
- * per item; `response.completed` ends a whole answer only.
- * An item that broke off never gets its `done`: agents run a call as soon as they see that, whatever its
- * status. The last event lists it as incomplete.
+ * Writes the events of a response, or one object with the same items. `response.completed` ends only a
+ * whole answer. An item that broke off never gets its `done`, since agents run a call on that whatever its
+ * status; the last event lists it as incomplete.
  */
 export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
   readonly #response: ResponseObject

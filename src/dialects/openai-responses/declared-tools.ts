@@ -3,7 +3,6 @@ import type { ToolDefinition } from '../../kiro/wire/message.ts'
 import { setOwn } from '../../shared/json.ts'
 import type { WebSearchWish } from '../plan/search-tool.ts'
 
-/** The form in which a client declared a tool, which a call in the answer must have. */
 export interface ToolForm {
   /** `text`: takes one raw text, sent upstream as `{"input": "…"}`; `search`: looks for more tools. */
   readonly kind: 'function' | 'text' | 'search'
@@ -13,10 +12,7 @@ export interface ToolForm {
 
 export const SEARCH_NAME = 'tool_search'
 
-/**
- * The tools of one request, wherever in it they are declared. The upstream has no namespaces, so each tool
- * has one unique full name: its own, or `{namespace}__{name}`.
- */
+/** Tools of one request. The upstream has no namespaces: each has a unique name, its own or `{namespace}__{name}`. */
 export class DeclaredTools {
   readonly #repairs: Repairs
   readonly #definitions: ToolDefinition[] = []
@@ -40,10 +36,7 @@ export class DeclaredTools {
     return this.#webSearch
   }
 
-  /**
-   * Forms of the offered tools by full name, without plain functions. A request may declare many more that
-   * cannot be called.
-   */
+  /** Leaves out plain functions, and tools that are declared but cannot be called. */
   formsOf(offered: readonly string[]): Readonly<Record<string, ToolForm>> {
     const forms: Record<string, ToolForm> = {}
     for (const name of offered) {
@@ -54,7 +47,6 @@ export class DeclaredTools {
     return forms
   }
 
-  /** Declares a tool, unless its namespace has the name already: a search may find a tool again. */
   declare(form: ToolForm, definition: Omit<ToolDefinition, 'name'>): void {
     const { name, namespace } = form
     const key = keyOf(name, namespace)
@@ -75,10 +67,7 @@ export class DeclaredTools {
     this.#webSearch ??= wish
   }
 
-  /**
-   * Finds the full name of a tool. Codex leaves the namespace out where the name is unique; an undeclared
-   * tool gets the name that it would have.
-   */
+  /** Codex leaves a namespace out where the name is unique; an undeclared tool gets the name that it would have. */
   fullNameOf(name: string, namespace: string | null | undefined): string {
     const exact = this.#fullNames.get(keyOf(name, namespace))
     if (exact !== undefined) return exact

@@ -23,16 +23,10 @@ const ECHOED = [
   'prompt_cache_key'
 ] as const satisfies readonly (keyof ResponsesBody)[]
 
-/**
- * Longest repeated member, in characters of JSON: a stream repeats them three times, and agents, which send
- * the largest, never read them.
- */
+/** Characters of JSON: a stream repeats a member three times, and agents, which send the largest, never read it. */
 const MAX_ECHO_CHARS = 16_384
 
-/**
- * Returns the request's members that the answer repeats, as JSON text. Clients with generated validators
- * refuse tools, tool choices or formats that lack a member, so these have all of them.
- */
+/** Repeats the request's members. Clients with generated validators refuse tools or formats that lack a member. */
 export function echoOf(body: ResponsesBody): string {
   const said: Readonly<Record<string, unknown>> = {
     ...body,
@@ -64,7 +58,6 @@ function toTool(tool: JsonObject): JsonObject {
   }
 }
 
-/** Chat Completions nests the members of a function. */
 function flatten(tool: JsonObject): JsonObject {
   const { function: nested, ...rest } = tool
   return isJsonObject(nested) ? { ...rest, ...nested } : tool

@@ -10,8 +10,7 @@ export interface InputItem {
 }
 
 /**
- * Lists the items of an input: text becomes a user message, an item without type is a message, and a
- * reference is replaced by the item in `stored`, the first time it occurs.
+ * Replaces references by the items in `stored`, the first time each occurs.
  * @throws {GatewayError} GW_BODY_INVALID
  */
 export function listItems(
@@ -44,10 +43,7 @@ const REACH = 256
 /** Bounds the work on the event loop: a body could hold millions. */
 const MAX_REFERENCES = 5000
 
-/**
- * Finds the ids of earlier items that a Responses body refers to, without duplicates. Reads only the bytes
- * around each reference instead of parsing the body.
- */
+/** Reads only the bytes around each reference, instead of parsing the body. */
 export function itemReferencesOf(body: Uint8Array): readonly string[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   const ids = new Set<string>()
@@ -60,7 +56,6 @@ export function itemReferencesOf(body: Uint8Array): readonly string[] {
   return [...ids]
 }
 
-/** Maps items of earlier answers by id; skips unreadable answers. */
 export function itemsOf(answers: readonly Uint8Array[]): JsonObject {
   const items = answers.flatMap(({ buffer, byteOffset, byteLength }) => {
     const text = Buffer.from(buffer, byteOffset, byteLength).toString('utf8')
@@ -84,7 +79,7 @@ function idAround(bytes: Buffer, at: number): string | null {
 }
 
 /**
- * Replaces a reference by its item. Missing reasoning is left out: it cannot be sent upstream anyway.
+ * Leaves missing reasoning out: it cannot be sent upstream anyway.
  * @throws {GatewayError} GW_BODY_INVALID if another item is missing
  */
 function resolveReference(

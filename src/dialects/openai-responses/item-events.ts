@@ -203,7 +203,6 @@ export function toEventHead(type: string): EventHead {
   return `event: ${type}\ndata: {"type":"${type}","sequence_number":`
 }
 
-/** Writes the events of one stream, numbered from 0. */
 export class EventWriter {
   readonly isSilent: boolean
   #count = 0

@@ -12,10 +12,7 @@ import type { InputItem } from './input.ts'
 import { Items } from './schema.ts'
 import { wordFoundTools } from './tools.ts'
 
-/**
- * Reads input items into system text and messages. Adjacent messages of one role are joined later, so that
- * an assistant's words and all its calls become one turn.
- */
+/** Reads input items. Adjacent messages of one role are joined later, so that words and calls become one turn. */
 export class ItemReader {
   readonly sorted: SortedMessages
   readonly #declared: DeclaredTools
@@ -151,7 +148,6 @@ export class ItemReader {
     this.sorted.messages.push({ ...EMPTY, role: 'assistant', text, source: path })
   }
 
-  /** Reads a bare part or an item of an unknown type: its text is kept. */
   #readOther({ type, item, path }: InputItem): void {
     const isAssistant = item['role'] === 'assistant' || ASSISTANT_PARTS.has(type)
     const draft = new MessageDraft(isAssistant ? 'assistant' : 'user')
@@ -253,7 +249,6 @@ class CallIds {
   readonly #calls = new Set<string>()
   readonly #others = new Map<string, string>()
 
-  /** The call's id: `call_id`, or `id` if it is the only one. */
   ofCall(callId: string | null | undefined, itemId: string | null | undefined): string {
     const id = callId || itemId || ''
     if (id === '') return ''
@@ -306,7 +301,6 @@ function outputOf({ type, item }: InputItem): JsonObject | null {
   }
 }
 
-/** Input of a web search as its function takes it; all members for other calls. */
 function inputOf(item: JsonObject): JsonObject {
   const { action } = item
   if (isJsonObject(action) && typeof action['query'] === 'string') return { query: action['query'] }

@@ -37,7 +37,6 @@ export interface OutputItem {
   readonly head: string
   /** JSON text of a call's members after its status; `''` for other items. */
   readonly callMembers: string
-  /** JSON text of the called name; `''` for other items. */
   readonly calledName: string
   /** Words, summary, arguments or input so far; plain where the item does not have it as a string. */
   readonly text: OutputText
@@ -63,10 +62,8 @@ const CALL_KINDS = {
 
 /** Items whose text is an object, or sealed. */
 const PLAIN_KINDS: ReadonlySet<ItemKind> = new Set(['tool_search_call', 'compaction'])
-/** Upper bound of an item's memory besides its texts. */
 const ITEM_BYTES = 2048
 
-/** Makes the items of one answer, each with the next place and an id made of the answer's id and that place. */
 export class ItemMaker {
   readonly #responseId: string
   readonly #forms: ResponsesWishes['toolForms']
@@ -126,10 +123,7 @@ export class ItemMaker {
 
 export type SearchItem = ReturnType<ItemMaker['makeSearch']>
 
-/**
- * JSON text of the item, empty while in progress. `text`: what `item.text` has written, passed so that a
- * long one is written once.
- */
+/** `text`: what `item.text` has written, passed so that a long one is written once. */
 export function toItemJson(item: OutputItem, status: ItemStatus, text: Written): Written {
   const { kind, head, callMembers } = item
   const called = `{${head},"status":"${status}",${callMembers}`
@@ -188,18 +182,14 @@ export function toItemId(prefix: ItemPrefix, responseId: string, index: number):
   return `${prefix}_${key}${index.toString(16).padStart(4, '0')}`
 }
 
-/**
- * Returns the 28 hexadecimal digits that a response's id shares with its items' ids; `null` for other
- * texts. The result is safe as a file name.
- */
+/** `null` for other texts. The result is 28 hexadecimal digits, safe as a file name. */
 export function responseKeyOf(id: string): string | null {
   return KNOWN_ID.exec(id)?.[1] ?? null
 }
 
 /**
- * Item by which a client asks for a compaction: the answer is one `compaction` item that replaces all
- * earlier items. Codex sends it to providers that it takes for OpenAI (`openai_base_url`), and ends the
- * session if none comes back.
+ * Asks for a compaction, an item that replaces all earlier ones. Codex sends it to providers that it takes
+ * for OpenAI (`openai_base_url`), and ends the session without an answer to it.
  */
 export const COMPACTION_TRIGGER = 'compaction_trigger'
 

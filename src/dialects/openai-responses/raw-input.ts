@@ -15,7 +15,6 @@ const MAX_OTHER_CHARS = 262_144
  */
 export class RawInput {
   #state: 'opening' | 'text' | 'closed' | 'other' = 'opening'
-  /** The opening, or an incomplete escape: not decoded yet. */
   #held = ''
   readonly #other = new LongText()
   readonly #room: AnswerRoom

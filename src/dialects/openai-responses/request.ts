@@ -80,7 +80,7 @@ function readRequest(
 const SEALED = 'reasoning.encrypted_content'
 
 /**
- * Refuses members that refer to state on the server: ignoring them would lose the conversation.
+ * Ignoring state on the server would lose the conversation.
  * @throws {GatewayError} GW_BODY_INVALID
  */
 function refuseStateOnServer(request: ResponsesBody): void {
@@ -129,10 +129,7 @@ function readConversation(
   }
 }
 
-/**
- * Declares the tools of the request and of its items: newer models of Codex list them all in the input, and
- * found tools stay callable for the rest of the conversation.
- */
+/** Newer models of Codex list tools in the input, and found tools stay callable for the rest of the conversation. */
 function declareAll(
   request: ResponsesBody,
   items: readonly InputItem[],
@@ -169,7 +166,6 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null && value !== ''
 }
 
-/** Shared by all requests of a session: the client's caching key, or Codex's thread. */
 function sessionKeyOf(body: ResponsesBody): string | undefined {
   const thread = textMember(body.client_metadata ?? {}, 'thread_id')
   return body.prompt_cache_key || thread || undefined

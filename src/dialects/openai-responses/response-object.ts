@@ -14,10 +14,7 @@ export type ResponseState =
   | { readonly status: 'incomplete'; readonly usage: Usage; readonly reason: IncompleteReason }
   | { readonly status: 'failed'; readonly error: ReturnType<typeof toResponseError> }
 
-/**
- * Members that every response has, with the values of OpenAI's own API. Nothing here samples by
- * temperature, but generated clients refuse `null` for it.
- */
+/** Values of OpenAI's own API. Nothing here samples by temperature, but generated clients refuse `null` for it. */
 const DEFAULTS = {
   access_programs: null,
   background: false,
@@ -115,7 +112,6 @@ const CODES: Readonly<Partial<Record<ErrorKind, string>>> = {
   model: 'model_not_found'
 }
 
-/** Error of a stream that had begun, when the HTTP status can no longer tell it (kiro-protocol §8.7). */
 export function toResponseError(error: GatewayError) {
   const code = CODES[error.kind] ?? 'server_error'
   const message = toOpenAiMessage(error)

@@ -20,7 +20,6 @@ const Format = Type.Object({
   json_schema: optional(Type.Object({ schema: Type.Optional(Type.Unknown()) }))
 })
 
-/** Members that mean something here or in the answer; all others are ignored. */
 const Body = Type.Object({
   model: optional(Type.String({ minLength: 1 })),
   input: Type.Union([Type.String(), Type.Array(Type.Union([Type.String(), OpenObject]))]),

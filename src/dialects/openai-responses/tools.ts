@@ -28,8 +28,8 @@ const textSchema = (name: string) => ({
 })
 
 /**
- * Declares a list of tools and returns the descriptions of its namespaces. Tools that only OpenAI can run
- * are left out, except the web search; deferred ones are offered as soon as they are listed.
+ * Declares tools, and returns the descriptions of namespaces. Leaves out what only OpenAI can run, except
+ * the web search; offers deferred tools at once.
  * @throws {GatewayError} GW_BODY_INVALID
  */
 export function declareTools(
@@ -70,7 +70,6 @@ function declareFunction(tool: JsonObject, { path, declared, namespace }: ToolPl
   )
 }
 
-/** A custom tool becomes a function with one text. */
 function declareCustom(tool: JsonObject, { path, declared, namespace }: ToolPlace): void {
   const { custom: nested } = tool
   const { name, description, format } = isJsonObject(nested)
@@ -141,10 +140,7 @@ const INPUT_NOTE =
 
 type ChoiceMember = ResponsesBody['tool_choice']
 
-/**
- * Reads `tool_choice`. A tool of OpenAI's, which is never on offer, counts by its type.
- * @throws {GatewayError} GW_BODY_INVALID if a tool must be called and is not named
- */
+/** @throws {GatewayError} GW_BODY_INVALID if a tool must be called and is not named */
 export function readToolChoice(choice: ChoiceMember, declared: DeclaredTools): ToolChoice {
   if (choice === undefined || choice === null) return { type: 'auto' }
   if (typeof choice === 'string') return { type: choice === 'any' ? 'required' : choice }

@@ -37,10 +37,7 @@ const MAX_PROBLEM_CHARS = 300
 export interface AnswerCheck {
   /** Why the text is not the JSON that was asked for, worded for the model; empty if it is. */
   readonly problems: readonly string[]
-  /**
-   * False if the check was given up: the text is JSON, but the schema's patterns or references cost too
-   * much, which the model cannot mend.
-   */
+  /** False if the schema's patterns or references cost too much, which the model cannot mend; the text is JSON. */
   readonly isComplete: boolean
 }
 
@@ -91,10 +88,7 @@ function runWithin<T>(timeoutMs: number, run: () => T): T {
   throw new Error('the check took too long')
 }
 
-/**
- * Adapts the schema to the validator, which takes all patterns for Unicode ones and does not know
- * `nullable`. Consumes the schema.
- */
+/** Adapts the schema to a validator that takes all patterns for Unicode ones and lacks `nullable`. Consumes it. */
 function forValidator(schema: AnswerSchema): AnswerSchema {
   if (typeof schema === 'boolean') return schema
   const copy: JsonDraft = { ...schema }
@@ -126,8 +120,8 @@ export const MAX_SCHEMA_CHARS = 262_144
 const TYPES = new Set<unknown>('array boolean integer null number object string'.split(' '))
 
 /**
- * Validates the answer's schema, so that a mistake in it is a 400 and not an answer that cannot be checked,
- * and returns its JSON text. References must lead inside it: nothing is fetched.
+ * Validates the answer's schema, so that a mistake in it is a 400. References must lead inside it: nothing
+ * is fetched.
  * @throws {GatewayError} GW_BODY_INVALID that names the part at fault
  */
 export function readAnswerSchema(schema: unknown, path: string): string {
@@ -148,7 +142,6 @@ function parseAnswerSchema(json: string): AnswerSchema {
 }
 
 interface Scope {
-  /** The nearest enclosing schema with an `$id`, or the root. */
   readonly resource: JsonObject
   readonly anchors: ReadonlySet<string>
 }
@@ -167,7 +160,6 @@ function checkSchema(schema: JsonObject, path: string, outer: Scope): void {
   }
 }
 
-/** Checks a keyword's own value; the schemas inside it are checked separately. */
 function problemOf(kind: WordKind, value: unknown, scope: Scope): string | null {
   if (kind === 'reference') return problemOfReference(value, scope)
   const rule = WordRules[kind]

@@ -10,10 +10,7 @@ const MAX_PATH_CHARS = 500
 /** Deeper nesting is refused: no client needs it, and recursive walks could overflow the stack. */
 export const MAX_JSON_DEPTH = 256
 
-/**
- * Up to this size nesting is checked after parsing, at a twentieth of the cost of reading the bytes first.
- * A megabyte of brackets parses into some 30 MB; 32 MB of them would take a gigabyte.
- */
+/** Larger bodies are checked before parsing, at twenty times the cost: 32 MB of brackets would take a gigabyte. */
 const MAX_TRUSTED_BYTES = 1_048_576
 
 /**
@@ -35,7 +32,6 @@ export function parseJsonBody(body: Uint8Array, heapBytes = Infinity): JsonObjec
   throw invalidBody('The request body must be a JSON object.')
 }
 
-/** Makes the refusal of one part of a body; the message begins with its path. */
 export function invalidPart(
   path: string,
   problem: string,
@@ -80,15 +76,13 @@ function invalidBody(message: string): GatewayError {
 }
 
 /**
- * Peak heap bytes of a conversion for each thing in the body. Measured: an object of two members takes 800
- * as a message and 300 in a schema, a member with a unique name 100, an empty array 40 to 130, a number 8
- * and space to grow.
+ * Peak heap of a conversion. Measured: an object of two members takes 800 as a message and 300 in a schema,
+ * a member with a unique name 100, an empty array 40 to 130, a number 8 and space to grow.
  */
 const OBJECT_BYTES = 600
 const MEMBER_BYTES = 100
 const ARRAY_BYTES = 120
 const COMMA_BYTES = 12
-/** The text and the strings parsed from it, at one or two bytes a character. */
 const COPIES = 2
 const WIDE = 2
 

@@ -28,7 +28,6 @@ export interface AskedAnswer<Own = unknown> {
   readonly isSingleToolCall: boolean
   /** A code fence around the whole answer is removed. */
   readonly isJsonAnswer: boolean
-  /** The client may refer to parts of the answer by their ids later. */
   readonly keepsItems: boolean
   /** The client keeps reasoning that it cannot read, whether it asked for any or not, and sends it back. */
   readonly isSealed?: true
@@ -101,7 +100,6 @@ export interface RoundPlan {
 
 export type DueCall =
   | { readonly name: string }
-  /** Any tool; the model is reminded of these. */
   | { readonly name: null; readonly oneOf: readonly string[] }
 
 const MaxReminded = 8
@@ -161,7 +159,6 @@ function toolsOf({ conversationState }: UpstreamPayload) {
   return conversationState.currentMessage.userInputMessage.userInputMessageContext?.tools ?? []
 }
 
-/** Returns the call that the client insists on, if its tool is offered. */
 function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | null {
   if (choice.type === 'required') {
     return offered.length > 0 ? { name: null, oneOf: offered.slice(0, MaxReminded) } : null
@@ -174,10 +171,7 @@ function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | nu
   return name === undefined ? null : { name }
 }
 
-/**
- * A refusal is remembered while one of its signatures is in the request: the first lasts as long as a
- * conversation only grows, the newest where a client drops the oldest.
- */
+/** The first lasts while a conversation only grows, the newest where a client drops the oldest. */
 const MAX_SIGNATURES = 64
 
 function signaturesThatTell(signatures: readonly string[]): readonly string[] {
@@ -216,10 +210,7 @@ export interface TextCallForm {
   readonly required: readonly string[]
 }
 
-/**
- * Characters of parameter names kept with an answer: 100 tools with 10 parameters have some 15,000. Calls
- * of tools beyond that are not recognised in a text.
- */
+/** 100 tools with 10 parameters have some 15,000. Calls of tools beyond are not recognised in a text. */
 const MAX_NAME_CHARS = 65_536
 const NAME_OVERHEAD_CHARS = 16
 

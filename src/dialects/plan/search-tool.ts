@@ -4,7 +4,6 @@ import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { ownText } from '../../shared/own-memory.ts'
 import { invalidPart, refuseLong } from './json-body.ts'
 
-/** Web search as a client asks for it. Plain data. */
 export interface WebSearchWish {
   readonly maxUses: number
   /** Hosts with or without a path; empty for all. */
@@ -15,7 +14,6 @@ export interface WebSearchWish {
   readonly source: string
 }
 
-/** A search that the client's words ask for. */
 export interface OpeningSearch {
   readonly query: string
   /** The words ask for nothing else: the results are the answer. */
@@ -84,7 +82,6 @@ export function searchTool(name: string, wish: WebSearchWish): ToolDefinition {
   }
 }
 
-/** Finds a name that no tool of the client has. */
 export function nameSearchTool(tools: readonly ToolDefinition[]): string {
   const taken = new Set(tools.map(({ name }) => name.toLowerCase()))
   const free = TOOL_NAMES.find((name) => !taken.has(name))
@@ -94,10 +91,7 @@ export function nameSearchTool(tools: readonly ToolDefinition[]): string {
   return `web_search_${number}`
 }
 
-/**
- * Finds the search that opens an answer: if web search is the only tool, the first words ask for one
- * (kiro-protocol §9.4, path A). Longer words are left for the model to make a query of.
- */
+/** If web search is the only tool, short first words are the query (kiro-protocol §9.4, path A). */
 export function openingSearch({ tools, messages }: Conversation): OpeningSearch | null {
   const [message] = messages
   if (tools.length > 0 || messages.length !== 1 || message?.role !== 'user') return null
@@ -124,7 +118,6 @@ export function filterPages(
   )
 }
 
-/** Words the results for the model, and for clients that read nothing else. */
 export function wordSearch(
   query: string,
   found: { readonly results: readonly FoundPage[]; readonly problem?: string }

@@ -35,7 +35,6 @@ export type FetchedContent = AttachmentContent
 
 export interface AttachmentBlock {
   readonly attachment: Attachment
-  /** It is a document, or may prove to be one, and is sent natively. */
   readonly isSent: boolean
   /** It would be sent, but there are too many, or it is too large. */
   readonly isSurplus: boolean
@@ -50,7 +49,6 @@ export interface AttachmentBlock {
   replaceWith(block: JsonObject): void
 }
 
-/** Members that hold the messages in the three dialects. */
 const MESSAGE_MEMBERS = ['messages', 'input'] as const
 
 /** Members that hold blocks; a tool's arguments are data, whatever they look like. */
@@ -59,10 +57,7 @@ const NESTED_MEMBERS = ['content', 'output', 'source'] as const
 const PDF_DATA_URL = /^data:application\/pdf;base64,/i
 const WEB_URL = /^https?:\/\//i
 
-/**
- * Finds every block whose content must be fetched or turned into text, and the documents that may be sent
- * natively.
- */
+/** Includes the documents that may be sent natively. */
 export function findAttachments(
   body: JsonObject,
   sendsDocuments = false
@@ -208,7 +203,6 @@ export function fileDataOf({ file_data: data, file_url: url }: JsonObject): unkn
   return typeof data !== 'string' && isInline ? url : data
 }
 
-/** Turns a data URL into base64; returns other sources unchanged. */
 export function inlineSource(source: unknown): JsonObject | null {
   if (!isJsonObject(source)) return null
   const { type, url } = source

@@ -15,10 +15,7 @@ import {
 } from './draft.ts'
 import { Blocks, checkShape } from './shape.ts'
 
-/**
- * Clients nest a text in a document in a tool result, and nothing deeper. Text below that is read in one
- * pass, since every level would copy it.
- */
+/** Deeper text is read in one pass, since every level would copy it; clients nest no deeper. */
 const MAX_LEVELS = 4
 
 export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & {
@@ -26,8 +23,7 @@ export type ContentContext = Pick<BlockContext, 'draft' | 'path' | 'repairs'> & 
 }
 
 /**
- * Reads a message's content into its draft. Clients mix the vendors' block types, so every dialect takes
- * all of them.
+ * Clients mix the vendors' block types, so every dialect takes all of them.
  * @throws {GatewayError} GW_BODY_INVALID for malformed blocks of a known type, audio, and unresolved
  * attachments
  */
@@ -48,7 +44,6 @@ export function readPart(block: Block, context: ContentContext): void {
   readBlock(block, { ...context, isInToolResult, level: 0, readBlock })
 }
 
-/** Reads a tool's answer as text, each block on its own lines; images go to the draft. */
 export function readResultText(content: ContentValue, context: ContentContext): string {
   return readResultContent(content, { ...context, isInToolResult: true, level: 0, readBlock })
 }
@@ -160,7 +155,6 @@ function readToolUse(block: JsonObject, { draft, path, repairs }: BlockContext):
   draft.toolCalls.push({ id: id ?? '', name, input: args, source: path })
 }
 
-/** Describes the change in words; `readToolChanges` applies it. */
 function readToolChange(block: JsonObject, { draft, path, repairs }: BlockContext): void {
   const name = changedToolName(block)
   if (name === '') return repairs.note('block-dropped', path)
@@ -168,10 +162,7 @@ function readToolChange(block: JsonObject, { draft, path, repairs }: BlockContex
   draft.addParagraph(`The tool "${name}" is ${state} available.`)
 }
 
-/**
- * Reads blocks of the vendors' own tools and of unknown types: calls become words, text is kept, others are
- * dropped.
- */
+/** Turns calls into words, keeps text and drops other blocks. */
 function readOther(block: JsonObject, context: BlockContext): void {
   const { draft, path, repairs } = context
   const { text, name, input } = block
@@ -282,14 +273,10 @@ interface Said {
 
 interface ToolChanges {
   readonly added: readonly PlacedTool[]
-  /** Names withdrawn and not added again. */
   readonly withdrawn: ReadonlySet<unknown>
 }
 
-/**
- * Applies `tool_addition` and `tool_removal` blocks in order. The upstream takes one list of tools for a
- * conversation, so the final state holds for all of it.
- */
+/** Applies the changes in order. The upstream takes one list of tools, so the final state holds for all messages. */
 export function readToolChanges(messages: readonly Said[]): ToolChanges {
   const added = new Map<string, PlacedTool>()
   const withdrawn = new Set<unknown>()

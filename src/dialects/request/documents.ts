@@ -10,8 +10,7 @@ const IMAGE_DATA_URL = /^data:image\/(?:png|jpe?g|gif|webp)[;,]/i
 const TEXT_DATA_URL = /^data:text\/[^;,]+(?:;[^;,]*)*;base64,/i
 
 /**
- * Reads a `document` or `search_result` block: its text goes inline under its title, since the upstream has
- * no place for it.
+ * Puts text inline under its title: the upstream has no place for it.
  * @throws {GatewayError} GW_BODY_INVALID for documents that are not text, except in tool results: an agent
  * that once opened one must be able to go on
  */
@@ -46,10 +45,7 @@ export function readDocument(block: JsonObject, context: BlockContext): void {
   }
 }
 
-/**
- * Reads OpenAI's `file` and `input_file`: text inline under its name, images as images.
- * @throws {GatewayError} GW_BODY_INVALID for everything else, except in tool results
- */
+/** @throws {GatewayError} GW_BODY_INVALID for anything but text and images, except in tool results */
 export function readFile(block: JsonObject, context: BlockContext): void {
   const { draft, path } = context
   if (attachmentOf(block) !== null) throw misplacedAttachment(path)
@@ -144,8 +140,8 @@ export function imageOfUrl(url: string, context: ImageContext): UpstreamImage {
 }
 
 /**
- * Reads an image from base64. Its first bytes decide the type, whatever its media type says: the upstream
- * refuses a whole conversation for one image that it cannot read.
+ * Takes the type from the first bytes, whatever the media type says: the upstream refuses a whole
+ * conversation for one unreadable image.
  * @throws {GatewayError} GW_BODY_INVALID for anything but PNG, JPEG, GIF and WebP
  */
 export function imageOfBase64(
@@ -183,7 +179,6 @@ export function sniffFormat(head: Buffer): ImageFormat | undefined {
   return text.startsWith('RIFF') && text.startsWith('WEBP', 8) ? 'webp' : undefined
 }
 
-/** Removes white space and pads base64; returns other text unchanged. */
 export function toCanonical(text: string): string {
   const isCanonical = text.length % BASE64_GROUP === 0 && !WHITE_SPACE.test(text)
   if (isCanonical || NOT_BASE64_OR_SPACE.test(text)) return text

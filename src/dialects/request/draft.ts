@@ -21,7 +21,6 @@ export class MessageDraft {
   readonly documents: UpstreamDocument[] = []
   readonly toolCalls: ToolCall[] = []
   readonly toolResults: ToolResult[] = []
-  /** Belongs to the last block of reasoning, see `Message`. */
   reasoning: KeptReasoning | null | undefined
   #text = ''
   #endsWithParagraph = false
@@ -57,7 +56,6 @@ export class MessageDraft {
     this.documents.push(...documents)
   }
 
-  /** Writes everything but images and documents as text, for nested content. */
   toText(): string {
     const pieces = [...this.toolCalls.map(callText), ...this.toolResults.map(resultText)]
     return appendPieces(this.#textWithNotes(), pieces)
@@ -106,9 +104,8 @@ function isPlaced(block: JsonObject): block is PlacedBlock {
 }
 
 /**
- * Sorts messages into system text and turns as they are read. Only what precedes the first turn is system
- * text: moving later system messages there would change the first bytes of all following requests, and the
- * upstream's cache would miss the whole conversation (kiro-protocol §4.8 step 1).
+ * Takes only what precedes the first turn as system text: moving later messages there would change the
+ * first bytes of all following requests, and the upstream's cache would miss (kiro-protocol §4.8 step 1).
  */
 export class SortedMessages {
   readonly systemParts: string[] = []
@@ -159,10 +156,7 @@ export interface BlockContext {
   readonly readBlock: (block: Block, context: BlockContext) => void
 }
 
-/**
- * Makes a call's arguments the object that the upstream wants (kiro-protocol §4.5): parses JSON text, and
- * wraps what is no object, so that nothing is lost or guessed.
- */
+/** Parses JSON text and wraps what is no object (kiro-protocol §4.5), so that nothing is lost or guessed. */
 export function toToolInput(input: unknown, repairs: Repairs, source?: Source): JsonObject {
   if (input === undefined || input === null) return {}
   let value = input
@@ -189,7 +183,6 @@ export function readFunction(tool: JsonObject, path: string): ToolDefinition {
   return {
     name,
     description: description ?? '',
-    // Without a schema the function takes no parameters.
     schema: parameters ?? schema ?? { type: 'object', properties: {} },
     source,
     schemaSource: `${source}.${parameters || !schema ? 'parameters' : 'input_schema'}`

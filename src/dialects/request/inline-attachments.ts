@@ -19,15 +19,11 @@ import {
 import { isBase64, toCanonical } from './documents.ts'
 import { toPlacedBlock } from './draft.ts'
 
-/**
- * Stands for a URL's content where it is named again: memory was reserved for it once. The first place
- * keeps the content, so that the conversation stays as it was.
- */
+/** Stands for content that is named again: memory was reserved once, and the first place must stay as it was. */
 const NAMED_AGAIN = '[What stands here is shown above, where it was named first.]'
 
 /**
- * Puts every attachment's content in its place, as blocks that every dialect reads, and returns how many
- * characters that added.
+ * Returns how many characters the contents added.
  * @throws {GatewayError} GW_BODY_INVALID if one that was just sent is unreadable; an older one becomes a
  * note
  */
@@ -83,10 +79,7 @@ function unreadable(pointer: string, reason: string): GatewayError {
   })
 }
 
-/**
- * Places documents as blocks that every dialect reads: validated and uniquely named if sent natively, else
- * as text.
- */
+/** Places validated, uniquely named documents, or their text. */
 class DocumentPlacer {
   readonly #repairs: Repairs
   readonly #names = new DocumentNames()
@@ -115,10 +108,7 @@ class DocumentPlacer {
     block.replaceWith(toPlacedBlock({ note: documentNote(name, format) }))
   }
 
-  /**
-   * Records that a PDF goes as text. Returns false if it is surplus and has no text: a note replaces it,
-   * since the user need not send fewer.
-   */
+  /** False if the PDF is surplus and has no text: a note replaces it, since the user need not send fewer. */
   placeText(block: AttachmentBlock, base64: string, content: AttachmentContent): boolean {
     if (!block.isSurplus) return true
     if (content.kind !== 'failed') {

@@ -47,12 +47,11 @@ const ROOT_CHARS =
     .length + 36
 
 /**
- * Most payload bytes per byte of a body. Agents' conversations grow to 1.03; memory is reserved for that,
- * not for the worst case: a million empty messages get a frame each, and every turn names the model.
+ * Agents' conversations grow to 1.03. Memory is not reserved for the worst case: a million empty messages
+ * get a frame each, and every turn names the model.
  */
 const MAX_GROWTH = 2
 const FREE_BYTES = 256 * 1024
-/** Growth that is reserved in advance; nearly all payloads stay below. */
 const USUAL_GROWTH = 1.125
 const USUAL_FREE_BYTES = 16 * 1024
 
@@ -64,10 +63,8 @@ export interface RoomNeeded {
 }
 
 /**
- * Writes a payload within the reserved `roomBytes`. If it needs more, returns a lower bound of that, mostly
- * before any of it is written.
- * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than `bodyBytes`, mostly before any of it is
- * written
+ * Returns a lower bound if the payload needs more than `roomBytes`, mostly before writing any of it.
+ * @throws {GatewayError} GW_BODY_TOO_LARGE for much more than `bodyBytes`
  */
 export function encodeWithin(
   payload: UpstreamPayload,
@@ -161,7 +158,6 @@ const SPACE = 0x20
 const DELETE = 0x7f
 const CONTROL_EXTRA = '\\u0001'.length - 1
 
-/** JSON in UTF-8, without quotes. */
 function leastBytesOfText(text: string): number {
   if (text.length < MIN_LOOKED_AT_CHARS) return text.length
   let bytes = text.length
@@ -186,7 +182,6 @@ function grownTooMuch(bodyBytes: number, maxBytes: number): GatewayError {
   })
 }
 
-/** Longest outline: the rest would say nothing that its beginning does not. */
 const MAX_OUTLINE_CHARS = 1024 * 1024
 
 /** Makes the member `request` of an indented JSON object, without its braces, from a payload (`outlineOf()`). */
@@ -203,7 +198,6 @@ export function decodePayload(bytes: Uint8Array): UpstreamPayload {
   return payload
 }
 
-/** Only `encodePayload()` writes what begins like this. */
 function isPayload(value: unknown): value is UpstreamPayload {
   return isJsonObject(value) && isJsonObject(value['conversationState'])
 }
@@ -242,7 +236,6 @@ function overheadOf(entry: HistoryEntry): Overhead {
   }
 }
 
-/** Signatures are never read by the model. */
 function signatureCharsOf(entry: HistoryEntry): number {
   const content = reasoningOf(entry)
   if (content === undefined) return 0
@@ -256,8 +249,8 @@ const QUOTE = 0x22
 const REPLACEMENT = Buffer.from('\ufffd')
 
 /**
- * JSON has half a surrogate pair only as an escape, `\ud8xx` with an odd number of backslashes. Works on
- * the bytes in place: a text may have a million of them, and as many look-alikes.
+ * JSON has half a surrogate pair only as an escape with an odd number of backslashes. Works on the bytes in
+ * place: a text may have a million of them, and as many look-alikes.
  */
 function replaceLoneSurrogates({ bytes, maySplit }: PayloadText): {
   readonly bytes: Buffer<ArrayBuffer>

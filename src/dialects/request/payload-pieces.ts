@@ -13,9 +13,8 @@ export const LONE_SURROGATE = '\\ud'
 const MAX_UTF8_BYTES = 3
 
 /**
- * Writes the same text as `JSON.stringify(payload)`, message by message: for 400 KB that takes two thirds
- * of the time, since V8 asks the kernel for memory for each string of that size. `null` if it would exceed
- * `maxBytes`.
+ * Writes `JSON.stringify(payload)` message by message: two thirds of the time for 400 KB, since V8 asks the
+ * kernel for memory for each string of that size. `null` if it would exceed `maxBytes`.
  */
 export function writePieces(payload: UpstreamPayload, maxBytes: number): PayloadText | null {
   const whole = allocateWithHeadroom(maxBytes)

@@ -6,13 +6,9 @@ import { codeOf } from '../../shared/errors.ts'
 /** More text fits into no model's window. */
 const MaxChars = 400_000
 
-/** Otherwise the library writes warnings to the console. */
 const SILENT = 0
 
-/**
- * Milliseconds of reading, after which the text so far is used; one page that takes longer ends the thread
- * (`PDF_MAX_MS`).
- */
+/** Then the text so far is used; one page that takes longer ends the thread (`PDF_MAX_MS`). */
 const MaxMs = 2_500
 
 /** For the client; the caller's watchdog uses it, too. */
@@ -25,10 +21,7 @@ interface PdfTextOptions {
   readonly onBegin?: () => void
 }
 
-/**
- * Reads the text of a PDF, page by page. What is unreadable is `failed`, worded for the client. Takes
- * ownership of the bytes. Loads the library with the first PDF.
- */
+/** Returns `failed` for the unreadable, worded for the client. Takes ownership of the bytes. */
 export async function readPdfText(
   bytes: Uint8Array,
   { maxChars = MaxChars, onBegin }: PdfTextOptions = {}
@@ -97,9 +90,8 @@ const ZLIB_HEADER_BYTES = 2
 const CHUNK_BYTES = 4000
 
 /**
- * Tells before the library unpacks anything whether the streams unpack to too much. Pictures do not count,
- * as they are not unpacked for text; other packings are left to the library's watchdog.
- * `deadline`: a time of `performance.now()`; reaching it counts as too much.
+ * Pictures do not count, as they are not unpacked for text; other packings are left to the library's
+ * watchdog. Reaching `deadline`, a time of `performance.now()`, counts as too much.
  */
 export function unpacksToTooMuch(pdf: Uint8Array, deadline: number): boolean {
   const bytes = Buffer.from(pdf.buffer, pdf.byteOffset, pdf.byteLength)

@@ -14,9 +14,7 @@ export type PayloadRewrite =
   | { readonly kind: 'form'; readonly form: RequestForm; readonly ids: ReplyPlan['ids'] }
   | { readonly kind: 'reasoning' }
   | { readonly kind: 'fields'; readonly refused: readonly string[] }
-  /** Replaces its documents by these texts, in order. */
   | { readonly kind: 'documents'; readonly texts: readonly string[] }
-  /** Continues it with an answer and a reply to that. */
   | { readonly kind: 'follow-up'; readonly followUp: FollowUp }
   | { readonly kind: 'trim'; readonly share: number }
 

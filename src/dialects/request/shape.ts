@@ -10,8 +10,7 @@ export interface Shape<T> {
 }
 
 /**
- * Checks a value against a compiled schema. `path` leads to the value from the body's root, `''` for the
- * body itself.
+ * `path` leads to the value from the body's root.
  * @throws {GatewayError} GW_BODY_INVALID that names the part at fault and what is expected
  */
 export function checkShape<T>(shape: Shape<T>, value: unknown, path: string): T {
@@ -76,7 +75,6 @@ export function optional<T extends TSchema>(schema: T) {
   return Type.Optional(Type.Union([schema, Type.Null()]))
 }
 
-/** An object whose members are validated once its `type` is known. */
 export const OpenObject = Type.Unsafe<JsonObject>(Type.Object({}))
 
 export const Content = Type.Union([

@@ -52,7 +52,6 @@ export interface ClientRequest {
   readonly maxTokens: number | undefined
   readonly jsonFormat: (JsonFormat & { readonly path: string }) | undefined
   readonly webSearch?: WebSearchWish | undefined
-  /** Shared by all requests of a session. */
   readonly sessionKey: string | undefined
   readonly agentKey?: string | undefined
   readonly answer: Omit<AskedAnswer, 'dialect' | 'isJsonAnswer' | 'own'>
@@ -68,8 +67,7 @@ interface ConvertOptions {
 }
 
 /**
- * Does the part that all dialects share: model, reasoning, payload, plan. Returns the room needed where
- * `options` bound it.
+ * Returns the room needed where `options` bound it.
  * @throws {GatewayError} GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
 export function toUpstream(
@@ -172,7 +170,6 @@ function isSlow(tokens: number, fields: UpstreamPayload['additionalModelRequestF
   return tokens > SLOW_TOKENS || SLOW_EFFORT.test(JSON.stringify(fields ?? {}))
 }
 
-/** Far above any real name; names are repeated in every turn and call. */
 const MAX_MODEL_CHARS = 256
 /** The vendors allow 64 and 128; a namespace may precede. */
 const MAX_TOOL_NAME_CHARS = 512
@@ -211,10 +208,7 @@ export interface RequestOptions {
   readonly heapBytes?: number
   /** Memory reserved for a payload that is larger than usual. 0: ask first; unbounded if left out. */
   readonly payloadRoomBytes?: number
-  /**
-   * Earlier answers that the request refers to, each as the JSON text of an object of items by id. Bytes,
-   * because they may be large even if the body is small.
-   */
+  /** JSON texts of objects of items by id. Bytes, because they may be large even if the body is small. */
   readonly answers?: readonly Uint8Array[]
   readonly marks?: ClientMarks
 }
@@ -231,7 +225,6 @@ export interface ClientMarks {
 const MAX_STOPS = 16
 const MAX_STOP_CHARS = 4096
 
-/** Prompts a model without JSON mode for JSON (kiro-protocol §9.9). */
 function jsonInstruction(schema: unknown): string {
   const form =
     'Your final answer must be one valid JSON value and nothing else: no words around it and no Markdown code fence. ' +
@@ -248,7 +241,6 @@ export function effortWish(effort: string, repairs: Repairs, source?: Source): R
   return known === undefined ? { mode: 'on' } : { mode: 'on', effort: known, source }
 }
 
-/** Reads an effort in any letter case. */
 export function knownEffort(word: string, repairs: Repairs, source?: Source): Effort | undefined {
   const effort = word.toLowerCase()
   if (isEffort(effort)) return effort
@@ -256,10 +248,7 @@ export function knownEffort(word: string, repairs: Repairs, source?: Source): Ef
   return undefined
 }
 
-/**
- * Reads stop strings, without empty ones.
- * @throws {GatewayError} GW_BODY_INVALID for too many or too long ones
- */
+/** @throws {GatewayError} GW_BODY_INVALID for too many or too long ones */
 export function readStops(
   stops: string | readonly string[] | null | undefined,
   path: string
