@@ -55,10 +55,7 @@ const FIRST_TURN: Message = textMessage('user', '')
 
 const ECHOED = new Set(['(empty)', '(empty placeholder)'])
 
-/**
- * Makes the upstream's body of any conversation: the pipeline of kiro-protocol §4.8, step by step. The
- * result satisfies the invariants H1–H8 of §4.7.
- */
+/** Follows the pipeline of kiro-protocol §4.8. The result satisfies the invariants H1–H8 of §4.7. */
 export function buildPayload(options: PayloadOptions): BuiltPayload {
   const { conversation, reasoning, repairs } = options
   const offered = offerTools({
@@ -126,10 +123,7 @@ function repairTurns(
   return hasReasoning ? chooseReplay(paired, { modelId, canReplay }) : paired
 }
 
-/**
- * Makes turns alternate, and begin and end with the user (kiro-protocol §4.8 steps 7–9). Adjacent messages
- * of one role become one turn; a blank first turn and a last "Continue." fill gaps.
- */
+/** Makes turns alternate, and begin and end with the user (kiro-protocol §4.8 steps 7–9). */
 function alternateTurns(messages: readonly Message[], repairs: Repairs): Message[] {
   const turns = mergeAdjacent(messages, repairs)
   if (turns[0]?.role === 'assistant') {
@@ -255,10 +249,7 @@ function unreachable(): never {
 /** Claude Code's first system line differs in every request, which would defeat caching. */
 const BILLING_LINE = /^x-anthropic-billing-header:.*(?:\r?\n|$)/gm
 
-/**
- * Joins the client's system parts and the gateway's additions as paragraphs, without blank ones
- * (kiro-protocol §4.8 steps 1 and 2).
- */
+/** Joins paragraphs, without blank ones (kiro-protocol §4.8 steps 1 and 2). */
 export function composeSystemText(parts: readonly string[], additions: readonly string[]): string {
   const own = parts.map(withoutBillingLine).filter((part) => !isBlank(part))
   return [own.join('\n'), ...additions].filter((part) => !isBlank(part)).join('\n\n')
@@ -268,10 +259,7 @@ function withoutBillingLine(part: string): string {
   return part.includes('x-anthropic-billing-header:') ? part.replace(BILLING_LINE, '') : part
 }
 
-/**
- * Explains the tags of {@link thinkingPrefix}; without it models call them a prompt injection
- * (kiro-protocol §9.1).
- */
+/** Without it models call the tags of {@link thinkingPrefix} a prompt injection (kiro-protocol §9.1). */
 export const THINKING_NOTE =
   'User messages may begin with the tags <thinking_mode>, <max_thinking_length> and <thinking_instruction>. ' +
   'They are legitimate instructions of the system, not text of the user. While thinking mode is enabled, ' +
@@ -314,10 +302,7 @@ export function limitImages(
   })
 }
 
-/**
- * Moves the assistant's images and documents to the user turn after it, the only place for them upstream.
- * Expects alternating turns that end with the user.
- */
+/** Moves images and documents to the user turn after it, the only place upstream. Turns must end with the user. */
 export function moveAssistantImages(turns: readonly Message[], repairs: Repairs): Message[] {
   let moved: Pick<Message, 'images' | 'documents'> | null = null
   return turns.map((turn) => {

@@ -24,9 +24,8 @@ export interface FollowUp {
 }
 
 /**
- * Makes the payload of the next round: history, the model's answer and a new current message. Keeps the
- * invariants H1–H9 of kiro-protocol §4.7 whatever the model said: tools stay with the current message,
- * calls of unknown tools become words, ids get a valid form.
+ * Keeps the invariants H1–H9 of kiro-protocol §4.7 whatever the model said: tools stay with the current
+ * message, calls of unknown tools become words, ids get a valid form.
  */
 export function addFollowUp(payload: UpstreamPayload, followUp: FollowUp): UpstreamPayload {
   const { history = [], currentMessage, ...ids } = payload.conversationState
@@ -81,11 +80,9 @@ const LEFT_OUT = '[Earlier messages were left out here: the conversation had bec
 const SHORTEST_CUT_CHARS = 2000
 
 /**
- * Shortens a conversation to so many characters of JSON, oldest turns first (kiro-protocol §4.12); a call
- * and its result go together. The first turn stays, as it has the system text, and so do the latest answer
- * and the current message. If that is not enough, the longest texts lose their middle. Reasoning goes
- * first: its signatures are bound to what precedes it.
- * `null` if it cannot be made to fit.
+ * Drops reasoning, whose signatures are bound to what precedes it, then the oldest turns (kiro-protocol
+ * §4.12), then the middle of the longest texts. Keeps the first turn with the system text, the latest
+ * answer and the current message; a call goes with its result. `null` if it cannot be made to fit.
  */
 export function trimHistory(payload: UpstreamPayload, maxChars: number): UpstreamPayload | null {
   const shorter = dropOldest(withoutReasoning(payload), maxChars)

@@ -48,10 +48,7 @@ interface Known {
   readonly lines: string
 }
 
-/**
- * Remembers which parts of conversations the upstream refused, so that not every round costs two calls, and
- * which conversations change their system text. Forgets after a day or an hour, and the oldest when full.
- */
+/** Remembers refused parts of conversations, or each round would cost two calls, and changing system texts. */
 export class ConversationMemory {
   readonly #tell: (learnt: ConversationParts) => void
   readonly #now: () => number

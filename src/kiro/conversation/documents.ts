@@ -140,10 +140,7 @@ export class DocumentNames {
   }
 }
 
-/**
- * Chooses the documents to send natively, by the length of their base64: the newest that are few and small
- * enough.
- */
+/** Chooses the newest documents that are few and small enough, by the length of their base64. */
 export function sentAsTheyAre(chars: readonly number[]): readonly boolean[] {
   let [count, sum] = [0, 0]
   return chars

@@ -80,8 +80,8 @@ function hashOf(...parts: readonly string[]): string {
 }
 
 /**
- * Identifies the conversation's beginning by its session, or else by its first exchange, so not before
- * there is one. Ignores side calls: they have no tools, and another system text in the same session.
+ * Identifies a conversation by its session, or else its first exchange. Ignores side calls: they have no
+ * tools, and another system text in the same session.
  */
 export function startOf(source: IdSource, systemText: string): ConversationStart | undefined {
   const { conversation, modelId, sessionKey, agentKey = '', owner = '' } = source
@@ -100,10 +100,7 @@ export function startOf(source: IdSource, systemText: string): ConversationStart
 
 /** Fills a last user turn that the client left empty. */
 export const CONTINUE = 'Continue.'
-/**
- * Fills a history turn without text and results; words would be taken for content and echoed (kiro-protocol
- * §4.9).
- */
+/** Words in such a turn would be taken for content and echoed (kiro-protocol §4.9). */
 export const BLANK = ' '
 
 const FILLERS = {
@@ -120,10 +117,7 @@ export function fillerFor(form: RequestForm, beside: 'results' | 'calls'): strin
   return FILLERS[form][beside]
 }
 
-/**
- * Rewrites ids and filler texts for the other form. A user's own "Continue." beside tool results is taken
- * for the gateway's: it means the same.
- */
+/** A user's own "Continue." beside tool results is taken for the gateway's: it means the same. */
 export function inForm(
   payload: UpstreamPayload,
   form: RequestForm,

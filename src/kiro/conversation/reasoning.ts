@@ -47,10 +47,7 @@ const TAG_SHARE: Readonly<Record<Effort, number>> = {
   max: 95
 }
 
-/**
- * Decides how a request that asks for reasoning gets it: from the model itself if it can (§9.2), else by
- * tags in the text if the operator allows them (§9.1).
- */
+/** Uses the model's own reasoning (§9.2), else tags in the text if the operator allows them (§9.1). */
 export function planReasoning(options: ReasoningOptions): ReasoningPlan {
   const wish = withSuffix(options.wish, options.model)
   const form = nativeForm(options.model)
@@ -156,10 +153,7 @@ interface ClaudeForm {
 const WITH_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'xhigh', 'max']
 const WITHOUT_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'max']
 
-/**
- * Reasoning fields of models without a schema: by family, from a version on, newest first. Ranks as in
- * `versionOf()`.
- */
+/** By family, from a version on, newest first; for models without a schema. Ranks as in `versionOf()`. */
 const FALLBACK: Readonly<Record<string, readonly (readonly [rank: number, NativeForm])[]>> = {
   'claude-opus': [
     [5005, alwaysThinks(WITH_XHIGH, ['summarized'])],

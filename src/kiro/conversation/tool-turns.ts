@@ -9,10 +9,7 @@ import {
 } from '../wire/message.ts'
 import { makeToolId, type OfferedTools, toHashedToolId, toWireToolId } from './tools.ts'
 
-/**
- * Gives calls and results ids that the upstream takes (kiro-protocol §4.8 step 3, §4.10). Equal ids stay
- * equal and different ones different. Results without id answer the calls without id before them, in order.
- */
+/** Makes valid ids (kiro-protocol §4.8 step 3, §4.10). Results without id answer the calls without id, in order. */
 export function assignToolIds(messages: readonly Message[], repairs: Repairs): Message[] {
   const ids = new ToolIds(repairs)
   return messages.map((message) => {
@@ -72,8 +69,8 @@ class ToolIds {
 const INTERRUPTED = 'Tool execution was interrupted.'
 
 /**
- * Pairs every call with a result in the next turn (kiro-protocol §4.8 step 10). What cannot be paired
- * becomes text, so that nothing is lost. Expects alternating turns that begin and end with the user.
+ * Pairs every call with a result in the next turn (kiro-protocol §4.8 step 10); others become text. Expects
+ * alternating turns that begin and end with the user.
  */
 export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Message[] {
   let calls: readonly ToolCall[] = []
@@ -147,10 +144,7 @@ function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs
 /** Replaces an empty result, which the upstream refuses. */
 export const EMPTY_RESULT = '(empty result)'
 
-/**
- * Turns all calls and results into text, because the upstream refuses them without tools (kiro-protocol
- * §4.8 step 4). A message's own text comes first, then calls, then results.
- */
+/** The upstream refuses calls and results if no tools are offered (kiro-protocol §4.8 step 4). */
 export function toolTurnsToText(messages: readonly Message[], repairs: Repairs): Message[] {
   return messages.map((message) => {
     if (message.toolCalls.length === 0 && message.toolResults.length === 0) return message

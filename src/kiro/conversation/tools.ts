@@ -132,10 +132,7 @@ function wordChoice(
   return `You must call exactly the tool "${name}" in this turn, and no other tool. Do not answer with text alone.`
 }
 
-/**
- * Keeps as many tools as the upstream takes, in the client's order: first the one that must be called, then
- * those called before. Expects no duplicates.
- */
+/** Keeps the tool that must be called, then those called before, then the first ones. Expects no duplicates. */
 export function limitTools(
   tools: readonly ToolDefinition[],
   { maxTools, choice, messages, repairs }: Omit<OfferToolsOptions, 'tools' | 'descriptionMaxLength'>

@@ -13,8 +13,8 @@ const MAX_NAMED = 20
 const MAX_ASKED_CHARS = 128
 
 /**
- * Matches patterns (`null`: any model) with the whole of the upstream's name and the operator's aliases in
- * any letter case, but not with other spellings that a client may use.
+ * Matches `null` (any model) or patterns with the upstream's name and the operator's aliases, in any letter
+ * case, but not with other spellings of the client's.
  */
 export function mayAskModel(patterns: readonly string[] | null, names: readonly string[]): boolean {
   return (

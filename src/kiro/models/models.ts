@@ -115,10 +115,7 @@ export function findModel(models: readonly ModelFacts[], id: string): ModelFacts
   )
 }
 
-/**
- * Images are assumed until the upstream's list says otherwise: a refusal upstream is readable, a wrong
- * guess is not.
- */
+/** Assumes images until the upstream's list denies them: a refusal upstream is readable, a wrong guess is not. */
 function builtIn(
   id: string,
   name: string,

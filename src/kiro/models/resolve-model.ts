@@ -35,11 +35,10 @@ const MAX_SUGGESTIONS = 3
 const MAX_COMPARED_CHARS = 64
 
 /**
- * Finds the upstream model for a client's name: aliases, spelling, catalogue (§7.2, §7.3). Without a live
- * catalogue every name is passed on. With one, unknown Claude and GPT ids go to the newest model of their
- * family: clients build such ids themselves and give up on a 404.
- * A key's patterns apply to the upstream's name and the operator's aliases only, since
- * `claude-haiku-of-mine` may be answered by any model.
+ * Resolves aliases, spelling and catalogue (§7.2, §7.3). Unknown Claude and GPT ids go to the newest model
+ * of their family: clients build such ids and give up on a 404.
+ * A key's patterns apply to the upstream's name and the operator's aliases only, since any model may answer
+ * `claude-haiku-of-mine`.
  * @throws {GatewayError} GW_MODEL_UNKNOWN for another id that a live catalogue does not list;
  * GW_MODEL_NOT_ALLOWED
  */
@@ -153,10 +152,7 @@ const SPELLINGS: readonly (readonly [RegExp, string])[] = [
   [`(\\d+\\.\\d+)-${FAMILY}-.+`, 'claude-$2-$1']
 ].map(([pattern, id = '']) => [new RegExp(`^claude-${pattern}$`), id])
 
-/**
- * Turns any known spelling into the upstream's (§7.2): window markers, `-thinking`, `-agentic` and dates
- * are removed, dashes in Claude versions become dots. Pure and idempotent; an unknown name is unchanged.
- */
+/** Pure and idempotent (§7.2); an unknown name is unchanged. */
 export function normaliseModelName(name: string): ModelName {
   const trimmed = name.trim()
   if (trimmed.length > MAX_NAME_CHARS) {

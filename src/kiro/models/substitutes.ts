@@ -16,10 +16,7 @@ const TIER_WORDS: readonly (readonly [RegExp, (typeof TIERS)[number]])[] = [
 /** From this version on, a name without a tier is OpenAI's alias for its largest model. */
 const FIRST_TIERED = [5, 6] as const
 
-/**
- * Picks the model that replaces an unlisted one: of Claude the newest of the family, of GPT the newest of
- * the nearest tier. `undefined` for other vendors.
- */
+/** Picks Claude's newest of the family, or GPT's newest of the nearest tier; `undefined` for other vendors. */
 export function findSubstitute(id: string, models: readonly ModelFacts[]): ModelFacts | undefined {
   const lines = linesFor(id.toLowerCase())
   if (lines.length === 0) return undefined

@@ -7,8 +7,8 @@ const TOKENS_PER_ASCII_CHAR = 1 / 3.6
 const TOKENS_PER_EXTRA_BYTE = 0.5
 
 /**
- * Estimates tokens without a tokenizer, from the UTF-8 and UTF-16 lengths: their difference shows how much
- * is not ASCII. For many small pieces, add up {@link weighTokens} and round once.
+ * Needs no tokenizer: UTF-8 bytes beyond UTF-16 units show how much is not ASCII. For many small pieces add
+ * up {@link weighTokens} and round once.
  */
 export function estimateTokens(text: string): number {
   return Math.ceil(weighTokens(text))
@@ -52,10 +52,7 @@ export interface Learnt {
   readonly measured: number
 }
 
-/**
- * Corrects local estimates by what the upstream counted, per model: tokenizers differ by up to a half, but
- * hardly between requests of one session.
- */
+/** Corrects estimates per model: tokenizers differ by up to a half, but hardly between requests of one session. */
 export class TokenCalibration {
   readonly #models = new Map<string, Learnt>()
 

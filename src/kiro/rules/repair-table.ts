@@ -5,10 +5,7 @@ interface Repair {
   readonly what: string
 }
 
-/**
- * Changes that make the upstream take a request. What happens to every request of a dialect (tool messages
- * become results, system text moves into a turn) is no repair.
- */
+/** Changes that make the upstream take a request. What every request of a dialect goes through is no repair. */
 export const RepairTable = {
   'model-substituted': repair(
     'model-known',

@@ -10,10 +10,7 @@ const MAX_PLACES = 100
 export class Repairs {
   readonly #codes = new Set<RepairCode>()
 
-  /**
-   * `at`: a path as in error messages (`messages[3].content[1]`) or a JSON pointer; `below`: member names
-   * below it. Only `PlacedRepairs` reads them.
-   */
+  /** `at`: path as in error messages, or a JSON pointer; `below`: member names. Only `PlacedRepairs` reads them. */
   note(code: RepairCode, _at?: string, _below?: readonly string[]): void {
     this.#codes.add(code)
   }

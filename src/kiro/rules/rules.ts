@@ -1,7 +1,4 @@
-/**
- * A requirement of the upstream. Breaking it gives a 400, mostly "Improperly formed request." without an
- * explanation.
- */
+/** Breaking a rule gives a 400, mostly "Improperly formed request." without an explanation. */
 export interface Rule {
   readonly what: string
   /** Advice for the client's developer. */
@@ -14,10 +11,7 @@ export interface Rule {
 
 const GATEWAY_WRITES_IT = 'The gateway writes this part; nothing of a client’s request gets there.'
 
-/**
- * Known rules of the upstream (kiro-protocol §4.13). Repairs keep them, the simulator refuses what breaks
- * them, lint explains them.
- */
+/** Repairs keep these rules, the simulator refuses what breaks them, lint explains them (kiro-protocol §4.13). */
 export const RuleTable = {
   'request-shape': rule(
     '§4.1',

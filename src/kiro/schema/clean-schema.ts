@@ -24,10 +24,9 @@ const DROPPED = new Set([
 const TAKES_NULL = new Set(['default', 'const'])
 
 /**
- * Makes any value a tool schema that the upstream takes (kiro-protocol §4.11): an object schema without
- * root combinators, references, `additionalProperties`, and empty or wrong `required`.
- * Idempotent; never changes its argument. All tools of a request share `budget`, so that nested references
- * cannot grow without end.
+ * Makes any value an object schema without root combinators, references, `additionalProperties`, and empty
+ * or wrong `required` (kiro-protocol §4.11). Idempotent and pure. All tools of a request share `budget`, so
+ * that nested references cannot grow without end.
  */
 export function cleanSchema(
   schema: unknown,
@@ -180,10 +179,9 @@ function filterRequired(required: unknown, properties: unknown): string[] {
 }
 
 /**
- * Gives a clean schema the root that the upstream requires: type `object`, `properties`, and no `oneOf`,
- * `anyOf` or `allOf`, whose branches are merged. The first definition of a property wins; a property is
- * required if all branches require it (`allOf`: if any does). `placeOf` finds where the client wrote a
- * keyword.
+ * Makes the root an object and merges its `oneOf`, `anyOf` or `allOf`. The first definition of a property
+ * wins; it is required if all branches require it (`allOf`: if any does). `placeOf` finds where the client
+ * wrote a keyword.
  */
 function flattenRoot(
   schema: JsonObject,

@@ -49,10 +49,7 @@ export class SchemaRefs {
     this.#budget = budget
   }
 
-  /**
-   * Resolves `ref`; after a schema the caller must call `leave()`. `cut`: following it would not end or
-   * cost too much; `unknown`: it points to nothing.
-   */
+  /** Needs a `leave()` after a schema. `cut`: would not end or cost too much; `unknown`: points to nothing. */
   enter(ref: string): JsonObject | 'cut' | 'unknown' {
     const target = this.#targetOf(ref)
     if (target === undefined) return 'unknown'
@@ -66,10 +63,7 @@ export class SchemaRefs {
     this.#entered.pop()
   }
 
-  /**
-   * Finds where the document has a keyword of the schema at `names`: in it, or in the nearest schema that
-   * its references lead to.
-   */
+  /** Finds the keyword in the schema at `names`, or in the nearest that its references lead to. */
   placeOf(keyword: string, schema: JsonObject, names: readonly string[]): readonly string[] {
     let [at, holder] = [names, schema]
     for (let depth = 0; depth <= MAX_REF_DEPTH; depth += 1) {

@@ -55,10 +55,7 @@ export function planTotals({ allowances }: Pick<AccountUsage, 'allowances'>): Pl
   }
 }
 
-/**
- * Credits used, overages included, whether or not the upstream counts those among the used ones; `null` if
- * it does not count in credits.
- */
+/** Includes overages, whether or not the upstream does; `null` if it does not count in credits. */
 export function creditsCounted({ allowances, overage }: AccountUsage): number | null {
   const credits = allowances.filter(({ unit }) => unit.startsWith('credit'))
   if (credits.length === 0 || credits.length < allowances.length) return null

@@ -4,10 +4,7 @@ export type AuthType = 'social' | 'builder-id' | 'idc' | 'external-idp' | 'api-k
 /** `TokenType` header; `none` leaves it out (kiro-protocol §2.3). */
 export type TokenType = 'none' | 'API_KEY' | 'EXTERNAL_IDP'
 
-/**
- * Credential of one upstream call. Plain data: it crosses processes. Token, ARN and region belong together:
- * a call takes one snapshot and never mixes two.
- */
+/** Token, ARN and region belong together: a call never mixes two snapshots. Plain data: it crosses processes. */
 export interface CredentialSnapshot {
   /** Same for all snapshots of one source; safe to log. */
   readonly id: string

@@ -73,9 +73,8 @@ export function saidBytesOf(event: UpstreamEvent): number {
 }
 
 /**
- * Gives a frame its type; unknown types, headers and members are accepted.
  * @throws {GatewayError} GW_FRAME_CORRUPT if an event that matters has no JSON object: skipping it would
- * lose text silently
+ * lose text
  */
 export function parseUpstreamEvent(frame: Frame): UpstreamEvent {
   const messageType = textHeader(frame, ':message-type')
@@ -148,9 +147,8 @@ function toMetering(payload: JsonObject, eventType: string): UpstreamEvent {
 const MAX_LOSS_BYTES = 4096
 
 /**
- * Reads a lost capacity: a frame of which only the reason is known (kiro-protocol §5.11). Searches before
- * parsing: invalid JSON costs an exception, and an upstream can send 8000 empty frames in one turn of the
- * event loop.
+ * Reads a lost capacity (kiro-protocol §5.11). Searches before parsing, since invalid JSON costs an
+ * exception, and an upstream can send 8000 empty frames in one turn of the event loop.
  */
 function toLoss(frame: Frame): UpstreamEvent | null {
   if (frame.payload.byteLength > MAX_LOSS_BYTES) return null
@@ -292,8 +290,8 @@ const SPACE = 0x20
 const MAX_BYTES = 512
 
 /**
- * Reads a payload that is exactly `{"content":"…"}`, as nearly all are; `null` for others. Takes less than
- * half the time of JSON.parse (`test/bench/frames.bench.ts`).
+ * Reads exactly `{"content":"…"}`, as nearly all are, in half of JSON.parse's time
+ * (`test/bench/frames.bench.ts`).
  */
 export function plainContent(payload: Buffer): string | null {
   const end = payload.length - 2

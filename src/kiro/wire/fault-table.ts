@@ -180,8 +180,8 @@ export function statusOfType(type: string): number {
 }
 
 /**
- * Trusts the message, since the reason is often missing, but only with certain statuses: other refusals may
- * repeat words of a client, who could feign a suspension.
+ * Trusts the message, as reasons are often missing, but not with every status: refusals may repeat words of
+ * a client.
  */
 function isSuspension({ status, reason, text }: FaultFacts): boolean {
   if (status === 423 || reason === 'TEMPORARILY_SUSPENDED') return true

@@ -67,8 +67,8 @@ export function faultOfException(
 }
 
 /**
- * True if the upstream accepted the credential before it refused: the refusal names an account's quota or
- * rate, or a fault of the request. A rate of the whole service, or of our address, proves nothing.
+ * True if the refusal names the account's quota or rate, or a fault of the request. A rate of the whole
+ * service, or of our address, proves nothing.
  */
 export function provesCredential(fault: UpstreamFault): boolean {
   const { bar, code, status, type, reason } = fault
@@ -214,10 +214,7 @@ const TOKEN = /\bbearer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|aoa|aor|eyJ)[\w~+/.=:-]{12,
 /** Longer than a UUID or any part of an ARN. */
 const LONG_RUN = /[\w+=-]{40,}/g
 
-/**
- * Makes foreign text fit for logs and clients: without secrets, on one line, at most `maxLength`
- * characters. `secrets`: known values, whatever they look like.
- */
+/** Removes secrets and line breaks. `secrets`: known values, whatever they look like. */
 export function redactText(
   text: string,
   maxLength: number,
@@ -260,9 +257,8 @@ const CLOSING: Readonly<Record<string, RegExp>> = {
 }
 
 /**
- * Removes quotations, because the upstream explains some refusals by repeating the user's text: from the
- * first quotation mark to the last of its kind, since the text may hold others, or to the end of a cut
- * message.
+ * Removes quotations, since some refusals repeat the user's text: up to the last quotation mark of the
+ * kind, as the text may hold others, or to the end of a cut message.
  */
 export function withoutQuotations(text: string): string {
   let rest = withoutRefusedValues(text)

@@ -26,10 +26,7 @@ const HostTemplate = {
   oidc: 'https://oidc.{region}.amazonaws.com'
 } as const
 
-/**
- * Hosts that generate, in the order to try them. The next is due only if connecting fails or a fault's
- * remedy says so (kiro-protocol §1.2): the throttle is per account, not per host.
- */
+/** Hosts in the order to try them (kiro-protocol §1.2). The throttle is per account: another host does not help. */
 export function hostsFor(
   snapshot: Pick<CredentialSnapshot, 'apiRegion'>,
   overrides: HostOverrides
@@ -42,10 +39,7 @@ export function hostsFor(
   return hosts
 }
 
-/**
- * Saves the same computation half a dozen times per request: settings change with SIGHUP, regions with an
- * account.
- */
+/** Saves half a dozen computations per request: settings change with SIGHUP, regions with an account. */
 const LastHosts = new WeakMap<
   HostOverrides,
   { apiRegion: string; hosts: readonly UpstreamHost[] }
@@ -104,10 +98,7 @@ export function oidcUrl(
   return `${fill(overrides.oidcUrl ?? HostTemplate.oidc, ssoRegion)}${path}`
 }
 
-/**
- * The ARN for a host; `null` for none (kiro-protocol §3.9). An unwanted ARN gives 403, a missing one 400,
- * so this follows the table to the letter.
- */
+/** `null`: none (kiro-protocol §3.9). An unwanted ARN gives 403, a missing one 400. */
 export function profileArnFor(
   snapshot: Pick<CredentialSnapshot, 'authType' | 'profileArn'>,
   kind: HostKind
@@ -224,10 +215,7 @@ export function runtimeHeaders(
   }
 }
 
-/**
- * Headers of every operation. A key or an identity provider's token without `TokenType` is taken for an
- * ordinary one and refused.
- */
+/** A key or an identity provider's token without `TokenType` is taken for an ordinary one and refused. */
 export function bearerHeaders(
   snapshot: Pick<CredentialSnapshot, 'token' | 'tokenType'>,
   userAgent: string
@@ -257,10 +245,7 @@ export interface LearntForm extends Omit<FormParty, 'host'> {
   readonly form: RequestForm
 }
 
-/**
- * Suspicion that a refusal raises. `body`: form or content is wrong; `operation`: the host does not know
- * the call.
- */
+/** `body`: form or content is wrong; `operation`: the host does not know the call. */
 export type FormSign = 'body' | 'operation'
 
 const OTHER_OPERATION = { generate: 'mcp', mcp: 'generate' } as const
@@ -277,10 +262,7 @@ interface Experience {
   refusals: number
 }
 
-/**
- * Remembers in memory which form of request the upstream takes (kiro-protocol §1.5). What one process finds
- * out, the primary tells the others.
- */
+/** Remembers the form that the upstream takes (kiro-protocol §1.5). The primary spreads what a process finds out. */
 export class RequestForms {
   readonly #setting: () => 'auto' | RequestForm
   readonly #tell: (learnt: LearntForm) => void

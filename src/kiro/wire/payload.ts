@@ -1,9 +1,6 @@
 import { isJsonObject } from '../../shared/json.ts'
 
-/**
- * The upstream's request body (kiro-protocol §4). Empty members are absent, never `[]` or `{}`.
- * `profileArn` is added with the credential.
- */
+/** See kiro-protocol §4. Empty members are absent, never `[]` or `{}`. `profileArn` is added with the credential. */
 export interface UpstreamPayload {
   /** Target form only, as other optional members (§4.16). */
   readonly agentMode?: 'vibe' | 'general-task-execution'
@@ -98,10 +95,7 @@ const STRUCTURE = new Set(
 const MAX_STRUCTURE_CHARS = 128
 const MAX_KEY_CHARS = 64
 
-/**
- * Replaces every text by its length. Ids, names of tools and models and schema keywords stay, since the
- * upstream refuses requests for those.
- */
+/** Replaces texts by their length. Keeps what the upstream refuses requests for: ids, names and schema keywords. */
 export function outlineOf(value: unknown): unknown {
   return outline(value, { key: '', area: 'payload' })
 }
