@@ -16,8 +16,8 @@ export interface FailureContext {
 const MAX_CAUSES = 20
 
 /**
- * Turns errors of undici, Node and OpenSSL into ours: the message names phase and advice, the detail the
- * host. The only place that looks at foreign errors of upstream calls.
+ * Turns errors of undici, Node and OpenSSL into ours, and is alone in looking at them. The host goes to the
+ * log only.
  */
 export function classifyFailure(cause: unknown, context: FailureContext): GatewayError {
   const { clientSignal, phase } = context

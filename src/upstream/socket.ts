@@ -14,10 +14,7 @@ interface StepEnds {
   readonly onGone: () => void
 }
 
-/**
- * Runs one step towards a connection: it fails with the socket's error, its close or the signal's reason.
- * `begin` returns what removes its listeners.
- */
+/** Fails with the socket's error, its close or the signal's reason. `begin` returns what removes its listeners. */
 export async function socketStep(
   socket: Socket,
   signal: AbortSignal,
@@ -52,10 +49,10 @@ export function socketEvent(
 }
 
 /**
- * Closes a TCP socket now, with a reset if possible: a busy peer would not hear a FIN.
- * libuv refuses to reset a socket whose FIN is on its way out (UV_EINVAL of `uv_tcp_close_reset`), and Node
- * then thinks it closed while the connection stays open for ever; such a socket is closed normally.
- * `top`: the socket in use; TLS sends the FIN, unknown to the socket below.
+ * Resets a TCP socket: a busy peer would not hear a FIN.
+ * libuv refuses that while the socket's FIN is on its way (UV_EINVAL of `uv_tcp_close_reset`), and Node
+ * then thinks it closed while it stays open for ever; such a socket is closed normally. `top`: the socket
+ * in use, as TLS sends the FIN.
  */
 export function dropSocket(socket: Socket, top: Socket = socket): void {
   const isShuttingDown = [socket, top].some((one) => one.writableEnded && !one.writableFinished)

@@ -25,8 +25,7 @@ const MAX_LIST_BYTES = 1024 * 1024
 const MAX_MODELS = 500
 
 /**
- * Reads the account's usage, or why the upstream refuses it. Some accounts are refused for the ARN that
- * others are refused without (kiro-protocol §1.3, E6).
+ * Some accounts are refused for the ARN that others are refused without (kiro-protocol §1.3, E6).
  * @throws {GatewayError} without an answer
  */
 export async function askUsage(asked: AccountCall): Promise<AccountUsage | UpstreamFault> {
@@ -81,8 +80,8 @@ export interface KeyRegion {
 }
 
 /**
- * Finds the region of an API key, which names none (kiro-protocol §1.4): the first whose answer tells
- * something of the account. `null` if none does, or one could not be asked.
+ * Finds the region of an API key, which names none (kiro-protocol §1.4); `null` if one could not be asked,
+ * or none knows the key.
  */
 export async function findKeyRegion(asked: AccountCall): Promise<KeyRegion | null> {
   for (const region of regionsToAsk('us-east-1')) {

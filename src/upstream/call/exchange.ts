@@ -244,8 +244,8 @@ export class Exchange {
 }
 
 /**
- * Frees a body that was sent, although the HTTP engine refers to it until the answer ends. Does nothing if
- * the body shares its memory, or while a connection still sends it.
+ * Frees the body, to which the HTTP engine refers until the answer ends, unless it shares its memory or is
+ * still being sent.
  */
 export function releaseSentBody(body: Uint8Array | string | null): void {
   if (body instanceof Uint8Array) freeMemory(body)

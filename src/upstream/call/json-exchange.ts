@@ -18,8 +18,7 @@ export interface JsonExchangeOptions {
 const MAX_BODY_BYTES = 256 * 1024
 
 /**
- * Makes a small call on a connection of the pool, for which the caller holds a permit. Resolves with any
- * status.
+ * Needs a permit of the caller; resolves with any status.
  * @throws {GatewayError} without an answer
  */
 export function exchangeJson(options: JsonExchangeOptions): Promise<JsonResponse> {

@@ -62,8 +62,8 @@ function remembered<T>(known: Map<string, T>, name: string, make: () => T): T {
 }
 
 /**
- * Puts `profileArn` before a payload's first member without parsing, and without a copy if there is room:
- * over its opening brace, which `RequestPayload` restores for the next attempt.
+ * Writes `profileArn` over the payload's opening brace if there is room, without parsing or copying.
+ * `RequestPayload` restores the brace for the next attempt.
  */
 export function withProfileArn(payload: Uint8Array, profileArn: string | null): Uint8Array {
   if (profileArn === null) return payload
@@ -162,10 +162,7 @@ export type PayloadChange =
   | 'fields-refused'
   | 'history-trimmed'
 
-/**
- * Payload of a request until the first part of its answer, unless it is kept. Answers take minutes, and
- * dozens run at once: nothing else may refer to the bytes.
- */
+/** Holds a payload until its answer begins. Answers take minutes: nothing else may refer to the bytes. */
 export class RequestPayload {
   readonly #memory: PayloadMemory
   #bytes: Uint8Array | null
@@ -185,7 +182,7 @@ export class RequestPayload {
   }
 
   /**
-   * Restores the opening brace that a call overwrote (`withProfileArn`).
+   * Restores the brace that `withProfileArn` overwrote.
    * @throws Error after they were dropped
    */
   get bytes(): Uint8Array {
@@ -229,10 +226,7 @@ export class RequestPayload {
     this.#changes.add(change)
   }
 
-  /**
-   * Reserves memory for the next round before making its bytes.
-   * @throws as `PayloadMemory.growTo()`
-   */
+  /** @throws as `PayloadMemory.growTo()` */
   reserve(addedBytes: number): void {
     this.#memory.growTo(this.bytes.byteLength + addedBytes)
   }
@@ -249,8 +243,8 @@ export class RequestPayload {
   }
 
   /**
-   * Frees the payload when an answer begins, unless it is kept. True if the sent body is of no more use; if
-   * it lies in the payload's memory, the call frees that (`releaseSentBody`).
+   * True if the sent body is of no more use; if it lies in the payload's memory, the call frees it
+   * (`releaseSentBody`).
    */
   onAnswer(sent: Uint8Array | string | null): boolean {
     const isPayload = sent instanceof Uint8Array && sent.buffer === this.#bytes?.buffer

@@ -34,10 +34,7 @@ const JITTER = 0.25
 const USER_RATE_S = 10
 const MAX_WAIT_ONCE_MS = 15_000
 
-/**
- * Milliseconds until the same request is sent again; `null`: never (kiro-protocol §8.3). Callers also apply
- * remedies that change the request.
- */
+/** Milliseconds until the same request is sent again; `null`: never (kiro-protocol §8.3). */
 export function decideRetry(
   cause: RetryCause,
   situation: RetrySituation,
@@ -67,10 +64,7 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
-/**
- * Milliseconds for which the account is not asked after a refusal (kiro-protocol §8.8). `suspicions`:
- * earlier ones within a day.
- */
+/** Milliseconds without questions to the account (kiro-protocol §8.8). `suspicions`: earlier ones within a day. */
 export function barMs(
   { bar, retryAfterS }: { readonly bar: Bar; readonly retryAfterS: number | null },
   suspicions: number
@@ -105,8 +99,8 @@ const MINIMUM = 10
 const REFILL_MS = 60_000
 
 /**
- * Bounds a worker's retries to a share of its traffic, so that they never worsen an outage: a bucket for
- * its part of `MINIMUM` plus the earnings of a hundred requests.
+ * Bounds retries to a share of the traffic, so that they never worsen an outage: a bucket for `MINIMUM` and
+ * a hundred requests' earnings.
  */
 export class RetryBudget {
   readonly #percent: number
@@ -201,10 +195,7 @@ export interface ApproachMeans {
   readonly hasOtherForm: boolean
 }
 
-/**
- * Finds a changed call that may succeed (kiro-protocol §1.2, §3.9, §8.2), or `null`. It is no retry, since
- * the request differs.
- */
+/** Finds a changed call that may succeed (kiro-protocol §1.2, §3.9, §8.2). It is no retry. */
 export function nextApproach(
   approach: Approach,
   { error, remedy }: ApproachFailure,

@@ -29,10 +29,7 @@ export interface ConnectionOptions {
   readonly onClosed: (connection: Connection, reason: CloseReason) => void
 }
 
-/**
- * Time for a peer to answer our FIN before it is reset: short if a request waits for the permit, a round
- * trip around the world for a surplus connection.
- */
+/** Time for a peer to answer our FIN: short if a request waits for the permit, else a round trip around the world. */
 const FIN_PATIENCE_MS: Readonly<Partial<Record<CloseReason, number>>> = {
   abandoned: 30,
   reclaimed: 30,
@@ -144,8 +141,7 @@ export class Connection {
       this.#state = 'closing'
       return false
     }
-    // It was answered before all was sent. The rest would precede the next request, and is read from memory
-    // that is freed when the request is answered elsewhere.
+    // The unsent rest would precede the next request, and is read from memory that is freed with this one.
     if (this.isSending) return false
     this.#state = 'idle'
     this.#isSettled = true
@@ -175,8 +171,8 @@ export class Connection {
   reset(reason: CloseReason): void {
     this.#reason ??= reason
     if (this.#state !== 'closed') this.#state = 'closing'
-    // In the turn of our FIN a reset would fail, and the socket never close. A TLS socket may also report
-    // its close at once, before the engine has heard the peer's FIN.
+    // In the turn of our FIN a reset would fail, and the socket never close. TLS may report its close
+    // before the peer's FIN.
     if (this.socket.writableEnded || this.#sawPeerFin) setImmediate(() => this.#resetNow())
     else this.#resetNow()
   }

@@ -4,10 +4,7 @@ import Client from 'undici/lib/dispatcher/client.js'
 import { codeOf } from '../../shared/errors.ts'
 import { dropSocket } from '../socket.ts'
 
-/**
- * HTTP/1.1 engine of a connection, and everything that depends on undici's insides. The tests of this
- * folder prove it on real sockets: run them for a new version of undici.
- */
+/** Everything that depends on undici's insides. The tests of this folder prove it: run them for a new version. */
 export type Engine = Pick<Dispatcher, 'dispatch' | 'destroy'>
 export type EngineRequest = Dispatcher.DispatchOptions
 /** Last call: `onResponseEnd` or `onResponseError`. */
@@ -20,8 +17,8 @@ export interface EngineOptions {
   readonly socket: Socket
   readonly transport: Socket
   /**
-   * True if the engine has a request that it has not sent: if the event loop was late, it finds only then
-   * that the connection idled longer than its server allows, and would write to an ended socket.
+   * True for a request that was not sent: a late event loop finds only then that the connection idled too
+   * long, and would write to an ended socket.
    */
   readonly isUnused: () => boolean
   /** Every request was answered whole, and so read by the peer. */
@@ -77,8 +74,8 @@ export function isPeerClose(cause: unknown): boolean {
 }
 
 /**
- * Refuses the engine a second socket: the first has closed. Has no code of undici's: socket codes count as
- * passing, and the engine would ask again for ever without yielding.
+ * Refuses a second socket, as the first has closed. Has no code of undici's, after which the engine would
+ * ask again for ever without yielding.
  */
 class ConnectionGone extends Error {
   readonly code = 'ECONNRESET'
@@ -89,9 +86,8 @@ const LAST_ANSWER = 'UND_ERR_INFO'
 const PEER_CLOSED = 'UND_ERR_SOCKET'
 
 /**
- * Takes over the end of a socket, which the engine destroys too early: before the server's FIN if the
- * server will not reuse it, and before ours has gone. Reads on after `onLastAnswer`, since a FIN behind
- * unread bytes is never seen.
+ * The engine destroys a socket too early: before the server's FIN if the server will not reuse it, and
+ * before ours has gone. Reads on after `onLastAnswer`, since a FIN behind unread bytes is never seen.
  */
 function takeOverClose(
   socket: Socket,
@@ -111,8 +107,8 @@ function takeOverClose(
 }
 
 /**
- * Hides what a socket reports after its close: the engine has dropped its parser by then, and an end or
- * error would end the process. Seen on a busy machine: the end of a TLS socket that was being destroyed.
+ * Hides what a socket reports after its close: the engine has no parser then, and the process would end.
+ * Seen on a busy machine with a TLS socket that was being destroyed.
  */
 function mute(socket: Socket): void {
   for (const event of ['end', 'error']) socket.removeAllListeners(event)
@@ -120,8 +116,8 @@ function mute(socket: Socket): void {
 }
 
 /**
- * Makes destroy() of a TCP socket drop it, if `isWanted()`. Unsent bytes in the kernel would keep the
- * connection open unnoticed; after both FINs a reset goes out only if there are such bytes.
+ * Drops a TCP socket when destroyed, if `isWanted()`: unsent bytes in the kernel would keep the connection
+ * open unnoticed.
  * It has to be the socket below TLS: the one above would report its close before its error, which the
  * engine does not survive.
  */

@@ -23,10 +23,7 @@ export interface OpenSocketOptions {
 export interface SocketAttempt {
   /** The TCP socket: a TLS socket cannot be reset. */
   readonly transport: Socket
-  /**
-   * Resolves with the socket for requests: the TLS socket, or `transport`. Rejects with the raw cause, or
-   * our error if the proxy failed.
-   */
+  /** Resolves with the TLS socket or `transport`. Rejects with the raw cause, or our error if the proxy failed. */
   readonly ready: Promise<Socket>
   /** Resets what is connected: a busy peer would not hear a FIN, and count on. */
   giveUp(error?: Error): void
@@ -38,8 +35,8 @@ export class ConnectTimeout extends Error {
 }
 
 /**
- * Silence before the kernel probes the peer. A vanished path (VPN down, NAT entry expired) is noticed ten
- * probes later, a second apart, instead of at the answer's timeout; and the NAT is refreshed.
+ * Finds a vanished path (VPN down, NAT entry expired) ten seconds after this silence instead of at the
+ * answer's timeout.
  */
 const PROBE_AFTER_MS = 15_000
 

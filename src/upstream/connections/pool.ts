@@ -52,10 +52,7 @@ export class ConnectionPool {
   readonly #names: HostNames
   /** Bounded by `limits.maxSockets()`. */
   readonly #open = new Set<Connection>()
-  /**
-   * Oldest idle first. Requests take the newest to their origin, so that others can age; the oldest of all
-   * closes first. Bounded by `limits.maxIdle()`.
-   */
+  /** Oldest idle first. Requests take the newest, so that others can age. Bounded by `limits.maxIdle()`. */
   readonly #idle: Connection[] = []
   /** Bounded by the number of hosts, which no client names. */
   readonly #tlsSessions = new Map<string, Buffer>()
@@ -102,7 +99,7 @@ export class ConnectionPool {
   }
 
   /**
-   * Opens a connection for a caller with a permit; closes an idle one to another host if needed.
+   * Needs a permit; may close an idle connection to another host.
    * @throws the raw cause of a failed connect, or the signal's reason
    */
   async open(origin: URL, signal: AbortSignal): Promise<Connection> {
@@ -127,10 +124,7 @@ export class ConnectionPool {
     return Promise.resolve()
   }
 
-  /**
-   * Takes a connection whose answer failed or was given up. Resolves when it is gone: only then may its
-   * permit serve another request.
-   */
+  /** Resolves when the connection is gone: only then may its permit serve another request. */
   discard(connection: Connection): Promise<void> {
     this.#busy -= 1
     return this.#close(connection, 'abandoned')

@@ -26,11 +26,9 @@ const PAUSE_IN_USE_MS = 10_000
 const LONGEST_OPENING_MS = 3000
 
 /**
- * Keeps some unused connections open (`HTTP_MIN_IDLE_CONNECTIONS`) to the last request's origin for
- * `READY_FOR_MS`, so that a request after a pause needs no handshake. Replaces those that age or are closed
- * by the peer, ever later if in vain.
- * They are opened only if there is room for one more, and given up when permits are to go back. A request
- * does not wait for one that is being opened.
+ * Keeps unused connections open (`HTTP_MIN_IDLE_CONNECTIONS`) to the last request's origin for
+ * `READY_FOR_MS`, so that a request after a pause needs no handshake. They use only spare room, and go when
+ * permits have to. A request does not wait for one that is being opened.
  */
 export class ReadyConnections {
   /** Set by the pool, without a call: this is part of every request. */

@@ -168,10 +168,9 @@ export class HostNames {
 const SYSTEM_TTL_MS = MAX_FRESH_MS
 
 /**
- * Asks the system about names that its name servers do not know: `nsswitch.conf` may have them from
- * elsewhere (mDNS, LDAP, the machine itself), and `resolv.conf` may complete short ones, as in Kubernetes.
- * One at a time, since such a look-up cannot be cancelled; never after silent servers, which it would ask
- * again.
+ * Asks the system about names unknown to name servers: `nsswitch.conf` may have other sources (mDNS, LDAP),
+ * and `resolv.conf` may complete short names, as in Kubernetes. One at a time, as it cannot be cancelled;
+ * never after silent servers, which it would ask again.
  */
 export function withSystem(lookUp: NameLookup): NameLookup {
   let last: Promise<unknown> = Promise.resolve()

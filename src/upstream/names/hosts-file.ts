@@ -11,10 +11,8 @@ const SYSTEM_PATH =
 type Entries = ReadonlyMap<string, readonly HostAddress[]>
 
 /**
- * The machine's hosts file, which precedes name servers. Read again after a change: container engines write
- * it while we run.
- * Read synchronously: it is small and nearly always cached, and a slow disk that fills the thread pool must
- * not delay connections.
+ * The machine's hosts file, read again after a change, since container engines write it while we run. Read
+ * synchronously: a slow disk that fills the thread pool must not delay connections.
  */
 export class HostsFile {
   readonly #path: string

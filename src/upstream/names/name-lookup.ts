@@ -43,10 +43,7 @@ const TIMEOUT_MS = 5_000
 /** Then the next server is asked; doubled each time. */
 const FIRST_TRY_MS = 1_500
 const TRIES = 3
-/**
- * With addresses of one kind at hand, how long to wait for the other: some servers never answer for a kind
- * that they lack.
- */
+/** Wait for the other kind of address: some servers never answer for a kind that they lack. */
 const OTHER_KIND_MS = 100
 /** A partial answer expires soon. */
 const PARTIAL_TTL_MS = 1_000
@@ -156,9 +153,8 @@ function toAnswer(name: string, replies: readonly Reply[]): NameAnswer {
 export type Ipv6Reach = 'public' | 'private' | 'none'
 
 /**
- * Orders like `getaddrinfo` where it matters: IPv6 first if the machine has a public IPv6 address, else
- * IPv4; without any IPv6 address only if there is nothing else.
- * @see https://www.rfc-editor.org/rfc/rfc6724
+ * Orders as `getaddrinfo`: IPv6 first only if the machine has a public IPv6 address. See
+ * https://www.rfc-editor.org/rfc/rfc6724
  */
 export function inOrder(
   addresses: readonly HostAddress[],

@@ -10,10 +10,7 @@ export type HandshakeStep =
 /** Asks a proxy for a connection. Pure: bytes in, steps out, however the bytes are cut. */
 export interface ProxyHandshake {
   readonly greeting: Buffer
-  /**
-   * Takes bytes of the proxy until the step is `open`.
-   * @throws {ProxyRefusal}
-   */
+  /** @throws {ProxyRefusal} */
   feed(chunk: Buffer): HandshakeStep
 }
 

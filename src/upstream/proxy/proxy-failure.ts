@@ -51,10 +51,7 @@ export interface ProxyFailureContext {
   readonly target: Address
 }
 
-/**
- * Says what failed and which setting to change. Addresses go only to the log, credentials nowhere. Returns
- * other causes unchanged.
- */
+/** Names the failure and the setting to change; addresses go only to the log, credentials nowhere. */
 export function toProxyFailure(cause: unknown, context: ProxyFailureContext): unknown {
   if (cause instanceof ProxyRefusal) {
     return describe(REFUSALS[cause.code], { ...context, cause, fact: cause.message })

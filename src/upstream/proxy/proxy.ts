@@ -17,10 +17,7 @@ export interface ProxyCredentials {
 
 export type ProxyChoice = (origin: URL) => Proxy | null
 
-/**
- * `VPN_PROXY_URL` is for all hosts, `HTTPS_PROXY` for https:// only as in other programs; hosts of
- * `NO_PROXY` have none.
- */
+/** `VPN_PROXY_URL` is for all hosts but `NO_PROXY`; `HTTPS_PROXY` for https:// only, as in other programs. */
 export function chooseProxy(settings: Config['proxy']): ProxyChoice {
   const proxy = proxyOf(settings)
   const isException = parseNoProxy(settings.exceptions ?? '')
