@@ -11,10 +11,7 @@ export interface Frame {
   readonly payload: Uint8Array
 }
 
-/**
- * Checksums included. The upstream's events are some hundred bytes, the largest known (arguments of a call
- * in one piece) below 1 MB; the format allows far more.
- */
+/** Checksums included. The upstream's largest known frame (arguments in one piece) is below 1 MB. */
 const MAX_FRAME_BYTES = 2 * 1024 * 1024
 /** As in Amazon's decoders (`AWS_EVENT_STREAM_MAX_HEADERS_SIZE`): unlike a payload, headers take time to read. */
 const MAX_HEADERS_BYTES = 128 * 1024
@@ -46,18 +43,14 @@ export class FrameDecoder {
   #frameBytes: number | null = null
   #failure: GatewayError | null = null
 
-  /**
-   * `onHold` hears how many bytes are to be held of an incomplete frame, instead of the last figure; 0 when
-   * it is whole. It may refuse with a GatewayError.
-   */
+  /** `onHold` hears the bytes held of an incomplete frame, 0 when it is whole; it may refuse with a GatewayError. */
   constructor(onHold: (bytes: number) => void = () => {}) {
     this.#onHold = onHold
   }
 
   /**
-   * Takes bytes cut anywhere and returns the frames that they complete. Payloads may be views into `chunk`:
-   * read them before it is reused. Good frames before a bad one are returned; call `throwIfFailed()` after
-   * reading them.
+   * Takes bytes cut anywhere. Payloads may be views into `chunk`: read them before it is reused. Good
+   * frames before a bad one are returned; then `throwIfFailed()` throws.
    * @throws {GatewayError} GW_FRAME_CORRUPT for a wrong checksum, length or header; GW_FRAME_TOO_LARGE for
    * a length, as soon as it is known, or too many headers; what `onHold` throws. Later calls throw the
    * same.
@@ -85,10 +78,7 @@ export class FrameDecoder {
     return this.#partial?.size ?? 0
   }
 
-  /**
-   * Call when the stream has ended.
-   * @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame
-   */
+  /** @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame */
   end(): void {
     this.throwIfFailed()
     if (this.#partialBytes === 0) return
@@ -163,10 +153,7 @@ export class FrameDecoder {
     this.#frameBytes = null
   }
 
-  /**
-   * Verifies the checksum first, so that a damaged length is not taken for a large frame. Returns the
-   * frame's length.
-   */
+  /** Verifies the checksum first: a damaged length must not be taken for a large frame. */
   #checkPrelude(bytes: Buffer, at: number): number {
     if (preludeChecksum(bytes, at) !== uint32(bytes, at + 8)) {
       throw corrupt('the checksum of a prelude is wrong')
@@ -217,10 +204,7 @@ interface KnownBlock {
   readonly headers: FrameHeaders
 }
 
-/**
- * Parsed header blocks of all streams, shared by frames. Streams repeat a handful thousands of times:
- * comparing one costs 0.07 µs, parsing 0.6 µs (`test/bench/frames.bench.ts`). Bounded by `MAX_ENTRIES`.
- */
+/** Streams repeat a handful of blocks: comparing costs 0.07 µs, parsing 0.6 µs (`test/bench/frames.bench.ts`). */
 class HeaderCache {
   /** Several may have one length: `metadataEvent` and `meteringEvent`, which end every answer. */
   readonly #byLength = new Map<number, readonly KnownBlock[]>()
@@ -307,10 +291,7 @@ const Steps = Int32Array.from({ length: 256 }, (_, byte) => {
 
 const PRELUDE_LENGTHS_BYTES = 8
 
-/**
- * CRC-32 of a frame's two lengths. For so few bytes a table takes an eighth of the cost of a view for zlib
- * (`test/bench/frames.bench.ts`).
- */
+/** Uses a table: for so few bytes an eighth of the cost of a view for zlib (`test/bench/frames.bench.ts`). */
 export function preludeChecksum(bytes: Uint8Array, at: number): number {
   let crc = -1
   for (let index = at; index < at + PRELUDE_LENGTHS_BYTES; index++) {

@@ -35,10 +35,7 @@ export function encodeFrame(
   return new FrameEncoder(headers).encode(payload)
 }
 
-/**
- * See `parseHeaders()`.
- * @throws {RangeError} for names and values that are too long
- */
+/** @throws {RangeError} for names and values that are too long */
 function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer {
   const blocks = Object.entries(headers).map(([name, value]) => {
     const [nameBytes, valueBytes] = [Buffer.byteLength(name), Buffer.byteLength(value)]

@@ -19,8 +19,8 @@ export interface FoundKeys extends KeysFile {
 }
 
 /**
- * `null` if the file is missing.
- * @throws {GatewayError} GW_CONFIG_INVALID for a file that is damaged, too new, a link, or another user's
+ * `null` without a file.
+ * @throws {GatewayError} GW_CONFIG_INVALID for one that is damaged, too new, a link, or another user's
  */
 export async function readKeys(path: string): Promise<FoundKeys | null> {
   try {
@@ -58,8 +58,8 @@ export async function keysVersion(path: string): Promise<string | null> {
 }
 
 /**
- * Writes what `change` makes of the keys, readable by us alone; resolves once the disk has it. Concurrent
- * changes wait for each other. If `change` throws, the file stays as it was.
+ * Writes what `change` makes of the keys; resolves once the disk has it. If `change` throws, the file stays
+ * as it was.
  * @throws {GatewayError} as `readKeys()`; GW_CONFIG_INVALID if the file cannot be written
  * @throws the signal's reason while another process has the file
  */
@@ -91,10 +91,7 @@ export async function changeKeys(
   }
 }
 
-/**
- * Owner of the file when root changes keys (`sudo`, `docker exec -u 0`): the folder's user, as the gateway
- * has to read it. `null` for other users.
- */
+/** Owner of the folder, if root changes keys (`sudo`, `docker exec -u 0`): the gateway has to read the file. */
 async function gatewayOf(path: string): Promise<Pick<Stats, 'uid' | 'gid'> | null> {
   return process.geteuid?.() === 0 ? stat(dirname(path)) : null
 }

@@ -8,9 +8,8 @@ import {
 } from './key.ts'
 
 /*
- * Limits of a key as people write them, on the command line and in `keys.json`. Functions here throw
- * GW_CONFIG_INVALID with a sentence that says what is possible, and repeat only a short part of their
- * input.
+ * Limits of a key as people write them. Functions here throw GW_CONFIG_INVALID, which says what is possible
+ * and repeats only a short part of the input.
  */
 
 export const MAX_KEY_NAME_CHARS = 64
@@ -23,9 +22,8 @@ const MAX_GRACE_MS = 30 * 86_400_000
 export const NO_LIMIT = 'none'
 
 /**
- * Normalizes a name, so that it is the same however typed and resembles no other. Names stand in tables,
- * metrics and messages: letters and digits of any language, separated by characters of addresses, without
- * any meaning to paths or terminals.
+ * Normalizes a name, so that it resembles no other. Names stand in tables, metrics and messages: they mean
+ * nothing to paths or terminals.
  */
 export function toKeyName(text: string): string {
   const name = text.length > 4 * MAX_KEY_NAME_CHARS ? text : composed(text)

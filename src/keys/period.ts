@@ -13,7 +13,6 @@ export interface Period {
 }
 
 /**
- * Finds the current period from the previous one and the clock.
  * A clock that is set back brings no old period back, since the limit could be used twice: counting goes on
  * until the same end. Only if the clock was wrong by more than a whole period does the period end as the
  * clock says now, still with its used credits.

@@ -37,10 +37,7 @@ const FORGOTTEN_MS = 30 * FRESH_MS
 const MIN_LESSONS = 3
 /** A model's first lessons are believed up to this many times its listed price. */
 const PLAUSIBLE = 8
-/**
- * A request of a new size is estimated at two to the power of at most this times the median of the next
- * smaller known size. Larger ones may cost anything.
- */
+/** A request of a new size costs at most two to the power of this times the next smaller known median. */
 const MAX_STEPS = 2
 const HIGH = 0.9
 /** Tokens of a request per token of the answer (kiro-protocol §7.5). */
@@ -48,10 +45,7 @@ const OUTPUT_WEIGHT = 6.66
 /** Highest believable cost: a thousand of them still add up exactly. */
 const MAX_CREDITS = 1_000_000 * MICROS_PER_CREDIT
 
-/**
- * Prices shown by answers, by model and request size. The primary has the table and workers have copies. A
- * request is estimated at a high quantile of the last day's costs.
- */
+/** The primary has the table, workers have copies. Estimates are a high quantile of the last day's costs. */
 export class PriceTable {
   /** By model and size, the model learnt longest ago first. Bounded by MAX_MODELS and MAX_SIZE. */
   readonly #models = new Map<string, Map<number, readonly PriceLesson[]>>()
@@ -107,8 +101,8 @@ export class PriceTable {
   }
 
   /**
-   * Cost of an unmetered answer by the learnt token price, in micro-credits; `null` without one. Uses the
-   * same high quantile as an estimate, so that leaving before the metering does not pay.
+   * Cost by the learnt token price, or `null`. The same high quantile as an estimate, so that leaving
+   * before the metering does not pay.
    */
   measure(answer: PricedAnswer, listed: number, now: number): number | null {
     const { lessons = [], isFresh } = this.#nearest(answer, listed, now)?.figures ?? {}

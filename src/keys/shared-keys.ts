@@ -31,10 +31,7 @@ export const NO_SHARED_KEYS: SharedKeys = { keys: new Map(), gone: new Set() }
 /** Made in years only, as a file has a thousand keys. */
 const MAX_GONE = 10_000
 
-/**
- * Applies the changes made to a file since `shared` was written. A missing key was revoked; if it already
- * was, it has made room for another.
- */
+/** A key that is missing in the file was revoked; if it already was, it has made room for another. */
 export function withFile(shared: SharedKeys, file: readonly NamedKey[], now: number): SharedKeys {
   const keys = new Map<string, SharedKey>()
   const gone = new Set(shared.gone)
@@ -66,10 +63,7 @@ export function merge(one: SharedKeys, other: SharedKeys): SharedKeys {
   return { keys, gone }
 }
 
-/**
- * Makes keys fit for a file: unique names, and not too many. Deterministic. `null` if none of too many can
- * be left out.
- */
+/** Makes names unique and keys few enough for a file. Deterministic. `null` if none can be left out. */
 export function tidy(shared: SharedKeys): SharedKeys | null {
   const all = [...shared.keys.values()].toSorted(
     ({ key: a }, { key: b }) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1)

@@ -29,10 +29,9 @@ const SHARE = 1 / 2
 const IDLE_SHARE = 7 / 8
 
 /**
- * Memory for the answers of a worker: at most half of that for request bodies, which must not wait for
- * answers of unknown length. While no body waits, answers may use nearly all of it: later bodies find the
- * rest, and small ones have a lane. What the upstream makes an answer hold for a moment never exceeds the
- * half.
+ * Memory for the answers of a worker: half of that for request bodies, which must not wait for answers of
+ * unknown length; nearly all while no body waits. What the upstream makes an answer hold for a moment never
+ * exceeds the half.
  */
 export class AnswerBudget {
   readonly #budget: MemoryBudget
@@ -53,7 +52,7 @@ export class AnswerBudget {
   }
 
   /**
-   * Takes more for an answer that holds `heldBytes`. Never waits.
+   * `heldBytes`: of the answer.
    * @throws {GatewayError} GW_MEMORY_FULL
    */
   take(bytes: number, heldBytes: number, idleShare = IDLE_SHARE): Disposable {
@@ -148,8 +147,7 @@ export class AnswerMemory implements AnswerRoom, Disposable {
   }
 
   /**
-   * Sets the bytes held for a moment. They are the upstream's doing and not the answer's length, so failure
-   * breaks the answer.
+   * Sets the bytes held for a moment, which are the upstream's doing and not the answer's length.
    * @throws {GatewayError} GW_MEMORY_FULL
    */
   lend(bytes: number): void {

@@ -67,8 +67,8 @@ export class AnswerReader {
   }
 
   /**
-   * Reads a chunk, cut anywhere. Passes parts on at once, so that those before an exception in the same
-   * chunk are not lost. After a returned fault nothing more may be fed.
+   * Passes parts on at once, so that those before an exception in the same chunk are not lost. After a
+   * returned fault nothing more may be fed.
    * @throws {GatewayError} GW_FRAME_CORRUPT, GW_FRAME_TOO_LARGE; GW_MEMORY_FULL for a frame without room
    */
   feed(chunk: Uint8Array, onPart: (part: StreamPart) => void): UpstreamFault | 'stopped' | null {
@@ -90,10 +90,7 @@ export class AnswerReader {
     return true
   }
 
-  /**
-   * Reads metering and size of an answer whose client has left.
-   * @throws {GatewayError} as `feed()`; GW_MEMORY_FULL for any large frame
-   */
+  /** @throws {GatewayError} as `feed()`; GW_MEMORY_FULL for any large frame */
   overhear(chunk: Uint8Array): void {
     for (const frame of this.#decoder.feed(chunk)) this.#overhear(frame)
     this.#decoder.throwIfFailed()
@@ -133,9 +130,8 @@ export class AnswerReader {
   }
 
   /**
-   * Ends the answer.
-   * @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame; GW_UPSTREAM_RESET without any frame;
-   * GW_UPSTREAM_OVERLOADED without usable content
+   * @throws {GatewayError} GW_STREAM_TRUNCATED inside a frame; GW_UPSTREAM_RESET without any;
+   * GW_UPSTREAM_OVERLOADED without content
    */
   end(onPart: (part: StreamPart) => void): void {
     if (!this.#isStopped) this.#decoder.end()
@@ -175,10 +171,7 @@ export class AnswerReader {
   }
 }
 
-/**
- * Finds how an exception ends an answer that has begun, if it is no failure then: the answer is whole so
- * far (kiro-protocol §5.8, §5.11).
- */
+/** Returns how an exception ends an answer that is whole so far (kiro-protocol §5.8, §5.11). */
 function endOf({
   name,
   reason
@@ -199,8 +192,8 @@ function heapBytesOf({ payload }: Frame): number {
 }
 
 /**
- * Bytes of all answers per turn of the event loop. The system delivers waiting bytes at once, up to 2 MiB
- * per connection, and 128 KiB of small frames take some three milliseconds.
+ * Bytes per turn of the event loop. The system delivers up to 2 MiB per connection at once, and 128 KiB of
+ * small frames take some three milliseconds.
  */
 const TURN_BYTES = 131_072
 

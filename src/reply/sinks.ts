@@ -12,9 +12,8 @@ export interface AnswerSource {
 }
 
 /**
- * Destination of an answer: a stream of events or one JSON body.
- * Only the sink knows that its client reads too slowly. It pauses the attached call; any other producer
- * awaits `whenDrained()`.
+ * Only the sink knows that its client reads too slowly: it pauses the attached call; other producers await
+ * `whenDrained()`.
  */
 export interface AnswerSink {
   /** A status was sent: failures must travel inside the answer. */
@@ -149,10 +148,7 @@ abstract class PassingSink implements AnswerSink {
   }
 }
 
-/**
- * Delays the end until every worker can look the answer up, for a client that may refer to it next. Owns
- * the sink.
- */
+/** Ends only when every worker can look the answer up, as the client may refer to it next. Owns the sink. */
 export class KeptReply extends PassingSink {
   readonly #options: KeptReplyOptions
   #state: 'open' | 'ending' | 'saving' | 'disposed-while-saving' | 'over' = 'open'

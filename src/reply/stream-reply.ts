@@ -25,10 +25,9 @@ const FIRST_PIECES = 4
 const JOINED_CHARS = 4096
 
 /**
- * Parts → one client API's event stream: one write per upstream chunk, and one event for pieces that came
- * together, since what surrounds each is five times its text.
- * Status and headers go out with the first text or heartbeat. Holds at most the text of one upstream chunk
- * beyond the socket's buffer.
+ * Makes one write per upstream chunk, and one event for pieces that came together, since what surrounds
+ * each is five times its text. Status and headers go out with the first text or heartbeat. Holds at most
+ * the text of one upstream chunk beyond the socket's buffer.
  */
 export class StreamReply implements AnswerSink {
   readonly #options: StreamReplyOptions
@@ -275,10 +274,7 @@ export interface StallTimerOptions {
   readonly gone: AbortController
 }
 
-/**
- * Times unread answers. Resets the connection of a client that does not read: a closed one would live on in
- * the system for minutes, with all that is unread.
- */
+/** Resets the connection of a client that does not read: a closed one would live on in the system for minutes. */
 export class StallTimer {
   readonly #options: StallTimerOptions
   #timer: NodeJS.Timeout | null = null

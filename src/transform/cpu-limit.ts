@@ -14,10 +14,7 @@ const BUSY_MACHINE = 5
 const START_MS = 30_000
 const LEAST_LOOK_MS = 10
 
-/**
- * Ends jobs that take too much CPU time. Time by the clock would count waits for a busy CPU; it is only the
- * last bound, which needs no answer from the thread.
- */
+/** Counts CPU time, as time by the clock includes waits for a busy CPU; that is only the last bound. */
 export class CpuLimit implements Disposable {
   readonly #options: CpuLimitOptions
   readonly #last: NodeJS.Timeout

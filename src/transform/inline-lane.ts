@@ -12,15 +12,9 @@ const CROWDED_TURN_MS = 2
 /** After such a job the next waits this many times as long, while new connections wait. */
 const CROWDED_REST = 4
 const LEAST_MOVED_BYTES = 4 * 1024
-/**
- * Longer jobs are ended and go to a thread. Usual ones take 0.6 ms per 100 KB; on a busy machine 200 times
- * as long was measured for the largest.
- */
+/** Usual jobs take 0.6 ms per 100 KB; on a busy machine 200 times as long was measured for the largest. */
 const JOB_MS = 25
-/**
- * Up to this size jobs cannot take so long and are not timed: a timeout costs 0.08 ms of CPU, as V8 starts
- * a thread for it.
- */
+/** Smaller jobs are not timed: a timeout costs 0.08 ms of CPU, as V8 starts a thread for it. */
 const TRUSTED_BYTES = 32 * 1024
 /** After a job that took too long, larger ones of its key go to threads for this time. */
 const DISTRUST_MS = 10_000
@@ -36,9 +30,8 @@ export interface InlineLaneOptions {
 }
 
 /**
- * Jobs on the event loop, one after the other and each bounded: keys take turns, and nothing on the loop
- * waits for more than one job. While new connections wait, jobs get a fifth of the time, so that health
- * checks are served.
+ * Runs jobs one after the other; keys take turns. While new connections wait, jobs get a fifth of the time,
+ * so that health checks are served.
  * Waiting jobs are bounded by the memory for bodies, of which each holds some.
  */
 export class InlineLane {
@@ -65,9 +58,8 @@ export class InlineLane {
   }
 
   /**
-   * Runs a job when its turn comes, mostly at once.
-   * `TOO_LONG`: it was ended for taking too long, so it must not leave anything half done, or not begun
-   * because it would delay new connections.
+   * `TOO_LONG`: the job was ended, so it must not leave anything half done, or not begun, as it would delay
+   * new connections.
    * @throws {GatewayError} as a job in a thread; the signal's error if that aborts first
    */
   async run<T>(job: () => T, bytes: number, owner: JobOwner): Promise<T | typeof TOO_LONG> {

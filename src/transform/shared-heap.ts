@@ -7,7 +7,6 @@ export interface HeapClaim {
 /**
  * Heap for threads that may not all fill theirs at once: a large body has it alone, smaller ones share it
  * with a PDF. A claim that does not fit precedes later ones of other lanes, so that none waits for ever.
- * Taken heap never exceeds the total.
  */
 export class SharedHeap {
   /** Bounded by the jobs of its lanes. */

@@ -47,18 +47,12 @@ export type Lane = Piscina<MarkedJob, ThreadResult>
 
 const SEMI_SPACES = 3
 
-/**
- * Process flags override the limits of threads, giving each such a heap. Resetting them now affects only
- * heaps that are made later.
- */
+/** Resets process flags, which override the limits of threads. Existing heaps are not affected. */
 const HEAP_FLAGS = ['--max-old-space-size=0', '--max-semi-space-size=0']
 
 const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.url).href
 
-/**
- * A job whose client has left may finish within this time: a new thread costs 30 ms of CPU and the old
- * one's warmth.
- */
+/** A job whose client has left may finish: a new thread costs 30 ms of CPU and the old one's warmth. */
 const GRACE_MS = 250
 /** Between looks at the heap: unpacking fills some hundred megabytes a second. */
 const LOOK_MS = 10
@@ -73,9 +67,9 @@ interface PendingJob extends HeapClaim {
 }
 
 /**
- * Threads with one job each, and the queue for them. A vanished client's job leaves the queue at once, a
- * thread's death does not affect waiting jobs, and one key's backlog delays another key by one job. A job
- * that takes too long, or whose client has left, ends with its thread.
+ * Queues jobs for threads of one job each. A vanished client's job leaves at once, a thread's death does
+ * not affect waiting jobs, and one key's backlog delays another key by one job. A job that takes too long
+ * ends with its thread.
  */
 export class ThreadLane {
   readonly #options: ThreadLaneOptions

@@ -22,11 +22,10 @@ export interface TransformPoolOptions {
   /** They start with the first large body and end when idle. One more reads PDFs. */
   readonly threads: number
   /**
-   * Smaller bodies are transformed on the event loop, unless that takes too long.
    * Measured (`test/bench/transform.bench.ts`): inline holds the loop for 0.6 ms per 100 KB, a thread's
-   * round trip for 0.1 ms plus 0.1 ms per 100 KB: from 16 KB on a thread is easier on the loop, but adds
-   * half a millisecond and half as much CPU time. At 128 KiB the loop is held for 0.8 ms, which no stream
-   * notices: below that threads only cost, above they pay.
+   * round trip for 0.1 ms plus 0.1 ms per 100 KB, but it adds half a millisecond and half as much CPU time.
+   * At 128 KiB the loop is held for 0.8 ms, which no stream notices: below that threads only cost, above
+   * they pay.
    */
   readonly inlineMaxBytes: number
   readonly maxQueue: number
@@ -64,10 +63,7 @@ const PDF_MAX_MS = 3_000
 /** Then the thread ends: many conversations have no PDF, and others can use its heap. */
 const PDF_IDLE_MS = 2_000
 
-/**
- * Answers and schemas up to this size are checked on the event loop. Measured: 1 ms for a usual schema;
- * slower ones are checked again in a thread.
- */
+/** Measured: 1 ms for a usual schema; slower ones are checked again in a thread. */
 const CHECK_INLINE_CHARS = 8192
 const CHECK_INLINE_MS = 20
 
@@ -135,8 +131,7 @@ export class TransformPool {
   }
 
   /**
-   * Transforms a request, or returns body and answers with what they need first: attachments or
-   * `payloadRoomBytes`. Takes the bytes of the job's body and answers.
+   * Returns body and answers if it first needs attachments or `payloadRoomBytes`. Takes their bytes.
    * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN,
    * GW_TRANSFORM_TIMEOUT); `signal`'s own error as soon as it aborts (`abortErrorOf`);
    * GW_TRANSFORM_QUEUE_FULL if `maxQueue` jobs wait, at once or for one of a key with fewer;
@@ -158,10 +153,7 @@ export class TransformPool {
     return resultOf(result, 'converted', 'attachments-needed', 'room-needed')
   }
 
-  /**
-   * Takes the body like `run()`.
-   * @throws {GatewayError} as `run()`, but reports what is wrong with the request
-   */
+  /** @throws {GatewayError} as `run()`, but reports what is wrong with the request */
   async lint(body: Uint8Array, lint: LintOptions, owner: JobOwner): Promise<LintReport> {
     this.#throwIfOver(owner.signal)
     const bytes = body.byteLength + answersBytesOf(lint.request)
@@ -177,8 +169,7 @@ export class TransformPool {
   }
 
   /**
-   * Checks an answer against its form. A paid answer waits although the queue is full, and its thread's
-   * death is no verdict.
+   * Waits although the queue is full, as the answer is paid for. Its thread's death is no verdict.
    * @throws {GatewayError} `signal`'s own error; GW_DRAINING after `close()`
    */
   async check(text: string, form: JsonForm, owner: JobOwner): Promise<AnswerCheck> {
@@ -200,7 +191,7 @@ export class TransformPool {
   }
 
   /**
-   * Outlines an upstream request as a member of a JSON text, always in a thread. Takes the bytes.
+   * Takes the bytes.
    * @throws {GatewayError} as `run()`
    */
   async outline(body: Uint8Array): Promise<string> {
@@ -211,9 +202,8 @@ export class TransformPool {
   }
 
   /**
-   * Changes an upstream request after a refusal or for another round; `null` if it cannot be changed so. A
-   * socket may still send the bytes: a thread gets a copy. Waits although the queue is full, since earlier
-   * rounds are paid for.
+   * `null` if it cannot be changed. A socket may still send the bytes: a thread gets a copy. Waits although
+   * the queue is full, since earlier rounds are paid for.
    * @throws {GatewayError} as `run()`
    */
   async rewrite(
@@ -252,8 +242,7 @@ export class TransformPool {
   }
 
   /**
-   * Reads a PDF in a thread of its own, because others' files can keep the library busy; one that takes too
-   * much is a failure. Takes the bytes.
+   * Uses a thread of its own, because others' files can keep the library busy. Takes the bytes.
    * @throws {GatewayError} as `run()`, but returns what is wrong with the PDF
    */
   async readPdf(body: Uint8Array, owner: JobOwner): Promise<PdfText> {
