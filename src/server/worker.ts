@@ -68,8 +68,8 @@ export class GatewayWorker {
   }
 
   /**
-   * For a worker whose successor serves: takes no new connections, and serves open ones a last time. After
-   * `DRAIN_TIMEOUT` it waits for streams only, and cuts them after `patienceMs` more.
+   * Serves open connections a last time, when a successor serves. After `DRAIN_TIMEOUT` it waits for
+   * streams only, and cuts them after `patienceMs` more.
    */
   retire(patienceMs: number): void {
     if (this.#life.state !== 'open') return

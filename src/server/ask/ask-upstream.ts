@@ -71,8 +71,7 @@ async function reserveFor(question: UpstreamQuestion): Promise<Charge | null> {
 }
 
 /**
- * Asks the upstream, with credits reserved if the client's key has a limit of them. Resolves once the sink
- * has the whole answer.
+ * Resolves once the sink has the whole answer.
  * @throws {GatewayError} GW_KEY_LIMIT; why there is no answer, or why it broke off: then the sink has begun
  */
 export async function askUpstream(
@@ -118,10 +117,7 @@ async function askUntilAnswered(
   }
 }
 
-/**
- * Prepares the next call.
- * @throws {GatewayError} the failure, if no call follows; why there is no other token; GW_MEMORY_FULL
- */
+/** @throws {GatewayError} the failure, if no call follows; why there is no other token; GW_MEMORY_FULL */
 async function prepareNext(
   plane: DataPlane,
   question: UpstreamQuestion,

@@ -46,10 +46,7 @@ export interface AttemptOptions {
   readonly onAccepted: () => void
   /** Its reason: the client is gone, or the gateway gives up. */
   readonly signal: AbortSignal
-  /**
-   * Asked before reading on for the metering of an answer; `null`: close the connection. If left out, none
-   * is read on.
-   */
+  /** Asked before reading on for the metering; `null`: close the connection. If left out, none is read on. */
   readonly readOn?: (stop: () => void) => MeterReading | null
   /** Continues without its client, because its cost is unknown. */
   readonly outlivesClient?: boolean
@@ -415,10 +412,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     else this.#fail(error, null)
   }
 
-  /**
-   * True if the answer is complete despite the error (kiro-protocol §5.11): the body ended inside a frame,
-   * or only what follows a whole answer was lost.
-   */
+  /** True if the body ended inside a frame, or lost only what follows a whole answer (kiro-protocol §5.11). */
   #isEndOf(error: GatewayError): boolean {
     return error.code === 'GW_STREAM_TRUNCATED' || (this.#reader.isClosed && isLoss(error))
   }

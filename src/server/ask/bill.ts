@@ -16,10 +16,7 @@ export interface BillOptions {
 
 type BilledCall = Pick<Attempt, 'credits' | 'reading' | 'isReadOut' | 'isRefused' | 'saidTokens'>
 
-/**
- * Cost of a question's calls: metered by the upstream, or by tokens at the learnt price. Settled with the
- * last call; one that is read on for its metering may end long after the answer.
- */
+/** Adds up metered costs, or tokens at the learnt price. A call that is read on may end long after the answer. */
 export class Bill {
   readonly #options: BillOptions
   #unmetered = 0

@@ -61,7 +61,7 @@ export async function acquirePermit(
 }
 
 /**
- * Acquires a permit with the current credential, which may have been renewed or expired during the wait.
+ * The credential may have been renewed or expired during the wait.
  * @throws {GatewayError} as `acquirePermit()`; why there is no credential
  */
 export async function acquireFor(
@@ -121,10 +121,7 @@ export class CallWay {
     return host
   }
 
-  /**
-   * Waits for the newest credential.
-   * @throws {GatewayError} why there is none
-   */
+  /** @throws {GatewayError} why there is no credential */
   async ready(signal: AbortSignal): Promise<void> {
     this.#snapshot = await this.#plane.credentials.ready(signal)
   }

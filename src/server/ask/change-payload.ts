@@ -8,16 +8,13 @@ import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
 
 /*
- * Changes a request after a refusal or for another round. The whole request is read and written anew, like
- * a conversion: with memory reserved first, and in a thread if large.
+ * Changes a request after a refusal or for another round. It is read and written anew, like a conversion:
+ * with memory reserved first, and in a thread if large.
  */
 
 type Rewriter = Pick<TransformPool, 'rewrite'>
 
-/**
- * Writes a request in the other form.
- * @throws {GatewayError} as `TransformPool.rewrite()`; GW_MEMORY_FULL
- */
+/** @throws {GatewayError} as `TransformPool.rewrite()`; GW_MEMORY_FULL */
 export async function reformPayload(
   transforms: Rewriter,
   payload: RequestPayload,
@@ -28,10 +25,7 @@ export async function reformPayload(
   if (written !== null) payload.replace(written.bytes)
 }
 
-/**
- * Drops the reasoning of earlier answers.
- * @throws as `reformPayload()`
- */
+/** @throws as `reformPayload()` */
 export async function stripReasoning(
   transforms: Rewriter,
   payload: RequestPayload,
@@ -40,10 +34,7 @@ export async function stripReasoning(
   await change(transforms, payload, 'reasoning-refused', { kind: 'reasoning' }, owner)
 }
 
-/**
- * Drops refused fields beside the conversation.
- * @throws as `reformPayload()`
- */
+/** @throws as `reformPayload()` */
 export async function dropFields(
   transforms: Rewriter,
   payload: RequestPayload,
@@ -55,7 +46,7 @@ export async function dropFields(
 }
 
 /**
- * Replaces documents by their text, or by a note if they have none. Reads PDFs one by one in a thread.
+ * Uses a note for documents without text.
  * @throws as `reformPayload()` and `TransformPool.readPdf()`
  */
 export async function writeOutDocuments(
@@ -91,7 +82,7 @@ const KEPT_SHARE = 0.6
 const FILLED_SHARE = 0.8
 
 /**
- * Drops the oldest turns of a conversation that is too long. False if it cannot be shortened.
+ * False if the conversation cannot be shortened.
  * @throws as `reformPayload()`
  */
 export async function trimPayload(
@@ -105,7 +96,7 @@ export async function trimPayload(
 }
 
 /**
- * Adds a round and returns the tokens of everything.
+ * Returns the tokens of everything.
  * @throws as `reformPayload()`
  */
 export async function extendPayload(

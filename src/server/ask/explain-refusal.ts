@@ -10,9 +10,9 @@ export interface RefusedRequest {
 }
 
 /**
- * Words a refusal for the client. An overflow says by how much; an unexplained one ("Improperly formed
- * request.") names the rules that the request may break (kiro-protocol §4.14). A body larger than was seen
- * to pass is taken for too long (§4.12), so that it is trimmed, or its client compacts it.
+ * Says by how much a request is too long, and which rules an unexplained refusal ("Improperly formed
+ * request.") may be about (kiro-protocol §4.14). A body larger than was seen to pass is taken for too long
+ * (§4.12), so that it is trimmed or compacted.
  */
 export function explainRefusal(
   error: GatewayError,
@@ -54,10 +54,7 @@ const TOKENS = new RegExp(`(?:resulted in|requested|has|had|got|received) ${NUMB
 
 type RequestSize = Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>
 
-/**
- * Adds figures to a refusal as too long, because clients compact by them: the upstream's, or else the
- * estimate and the model's window.
- */
+/** Clients compact by these figures: the upstream's, or else the estimate and the model's window. */
 export function nameOverflow(error: GatewayError, plan: RequestSize): GatewayError {
   if (error.code !== 'GW_CONTEXT_OVERFLOW') return error
   return error.with({ overflow: overflowOf(error.message, plan) })

@@ -43,7 +43,7 @@ export const CHANGES = {
 } as const satisfies Record<PayloadChange, string>
 
 /**
- * Makes a change of `nextTry()`; false if no turns can be dropped.
+ * False if no turns can be dropped.
  * @throws {GatewayError} as `reformPayload()`
  */
 export async function changePayload(

@@ -132,9 +132,8 @@ export function createSearches(
 }
 
 /**
- * Searches the web through the upstream (kiro-protocol §9.4), with a permit. A failed search is an outcome:
- * the model can answer without it. It is repeated only with another token, profile or host, and once with a
- * shorter query.
+ * Searches with a permit (kiro-protocol §9.4). A failed search is an outcome, not an error. It is repeated
+ * only with another token, profile or host, and once with a shorter query.
  * @throws {GatewayError} without a permit or credential, or if the client has left
  */
 async function searchWeb(

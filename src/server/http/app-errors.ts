@@ -83,10 +83,7 @@ const BAD_REQUESTS: ReadonlyMap<string, string> = new Map([
   ['ERR_HTTP_REQUEST_TIMEOUT', 'The request headers did not arrive in time.']
 ])
 
-/**
- * Refuses a request on a surplus connection, in the dialect of its path. Lets health checks through, or a
- * busy gateway would be restarted.
- */
+/** Lets health checks through, or a busy gateway would be restarted. */
 export function refuseCrowd(request: IncomingMessage, response: ServerResponse): boolean {
   const path = pathOf(request)
   if (HEALTH_PATHS.has(path.replace(/\/+$/, ''))) return false

@@ -19,10 +19,7 @@ export const ANYONE = 'anyone'
 const METRICS_READER: ClientKey = { name: 'metrics', named: null }
 
 export interface ClientKey {
-  /**
-   * The same in all workers and after restarts: data is stored, and clients take turns, under it. Does not
-   * reveal the key.
-   */
+  /** The same in all workers and after restarts: data is stored under it. Does not reveal the key. */
   readonly name: string
   /** `null` for the operator's keys, for Kiro keys, and without keys. */
   readonly named: NamedKey | null
@@ -43,10 +40,8 @@ export interface AuthenticatorOptions {
 }
 
 /**
- * Checks client keys without revealing them by timing. A key is looked up by its SHA-256 digest, then
- * compared in constant time; the look-up hashes the digest with a secret seed of this process and takes
- * equally long for any. So content, length and place of a key do not show, and a close guess is as far off
- * as any other.
+ * Checks client keys without revealing them by timing: looks up the SHA-256 digest, hashed with a secret
+ * seed of this process, then compares in constant time. Content, length and place of a key do not show.
  */
 export class Authenticator {
   readonly #known: ReadonlyMap<string, KnownKey>
@@ -75,10 +70,7 @@ export class Authenticator {
     this.#metricsKey = metricsKey === null ? null : digestOf(metricsKey)
   }
 
-  /**
-   * The client's Kiro key and its name (`KIRO_KEY_PASSTHROUGH`); `null` if it sends none, or one of the
-   * gateway's. Only the upstream knows whether it is good.
-   */
+  /** `null` if the client sends none, or a key of the gateway's. Only the upstream knows whether it is good. */
   kiroKeyOf(headers: IncomingHttpHeaders): KiroKey | null {
     if (!this.#isKeyPassthrough) return null
     const given = keysOf(headers)
@@ -88,8 +80,8 @@ export class Authenticator {
   }
 
   /**
-   * Identifies the client by `x-api-key` or `authorization: Bearer`; one good key is enough, as clients
-   * send both when both are configured.
+   * One good key of `x-api-key` and `authorization: Bearer` is enough, as clients send both when both are
+   * configured.
    * @throws {GatewayError} GW_KEY_MISSING, without keys also for foreign web pages and host names;
    * GW_KEY_INVALID; GW_KEY_EXPIRED and GW_KEY_REVOKED for a former key
    */
@@ -117,7 +109,7 @@ export class Authenticator {
   }
 
   /**
-   * Like `check()`, for `/metrics`. If METRICS_KEY is set, a key is always required.
+   * If METRICS_KEY is set, a key is always required.
    * @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key
    */
   checkMetrics(headers: IncomingHttpHeaders): ClientKey {
@@ -155,8 +147,8 @@ export class Authenticator {
   }
 
   /**
-   * Any page in a browser may send requests to this machine; without keys it would spend the subscription.
-   * A sandboxed frame says `null`.
+   * A page in a browser may send requests to this machine, and spend the subscription. A sandboxed frame
+   * says `null`.
    */
   #isForeignPage({ origin = '' }: IncomingHttpHeaders): boolean {
     if (origin === '') return false
@@ -166,10 +158,7 @@ export class Authenticator {
     return !this.#isOwn(page.hostname)
   }
 
-  /**
-   * A page whose owner points its host name to this machine counts as same-origin: its reads carry no
-   * origin, but the name. Old programs send none.
-   */
+  /** A page whose owner points its host name to this machine sends no origin with reads, but that name. */
   #isForeignName({ host }: IncomingHttpHeaders): boolean {
     if (host === undefined || USUAL_HOST.test(host)) return false
     const name = URL.parse(`http://${host}`)?.hostname ?? ''
@@ -213,10 +202,7 @@ const FOREIGN_NAME = {
 
 const USUAL_HOST = /^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/
 
-/**
- * `localhost`, subdomains of it, with or without the root's dot, and loopback addresses; not names that
- * only begin like them.
- */
+/** Includes subdomains of `localhost` and the root's dot; excludes names that only begin like them. */
 function isOwnMachine(name: string): boolean {
   if (name === '[::1]' || /(^|\.)localhost\.?$/.test(name)) return true
   return isIPv4(name) && name.startsWith('127.')
@@ -279,8 +265,8 @@ export function requestIdOf(given: string | readonly string[] | undefined): stri
 const WEBSOCKET = /\bwebsocket\b/i
 
 /**
- * Refuses WebSocket before any other check: Codex tries it first, goes on over HTTP at once after 426, and
- * retries for seconds after any other status.
+ * Precedes any other check: Codex tries WebSocket first, goes on over HTTP at once after 426, and retries
+ * for seconds after any other status.
  * @throws {GatewayError} GW_UPGRADE_REFUSED
  */
 export function refuseWebSocket({ headers }: IncomingMessage, response: ServerResponse): void {

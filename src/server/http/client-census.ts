@@ -2,10 +2,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 
-/**
- * Reasons for resetting a connection: an unread answer, no end after the last answer, too many connections,
- * too many bytes of incomplete headers, or a body in crumbs behind another request.
- */
+/** Reasons for resetting a connection. `crumbs`: a body of tiny chunks behind another request. */
 export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-headers' | 'crumbs'
 
 /** Surplus connections for health checks while all others are in use by clients with a key. */
@@ -203,10 +200,7 @@ export class ClientCensus {
     if (this.size === 0) this.#setFull(false)
   }
 
-  /**
-   * Resets, so that the system frees everything at once; a closed socket would live on for minutes. An
-   * answer cut as unread emits `unread` before its `close`.
-   */
+  /** Resets: a closed socket would live on for minutes. An answer cut as unread emits `unread` before its `close`. */
   drop(connection: ClientConnection, reason: DropReason): void {
     this.#drops[reason] += 1
     connection.socket.resetAndDestroy()

@@ -37,10 +37,7 @@ export interface ConnectionsOptions extends CensusOptions {
 const MAX_PIPELINED = 16
 /** Pipelined requests of all connections: each parsed one holds memory, and headers may have 16 KiB. */
 const MAX_PIPELINED_IN_ALL = 512
-/**
- * Answers per connection without a key: health checks and refusals. What is unread is in the system's
- * memory, which shows only its size.
- */
+/** Health checks and refusals: what is unread of them is in the system's memory, which shows only its size. */
 const MAX_ANSWERS_TO_STRANGER = 32
 const MAX_DISCARDED_BYTES = 256 * 1024
 /** Such answers reach any client within `LINGER_MS`. */
@@ -54,10 +51,9 @@ const MUCH_FOR_STRANGER_BYTES = 16 * 1024
 const KEEP_ALIVE_MS = 65_000
 const SWEEP_MS = 250
 /**
- * Connections of a worker's clients: number, pipelining and end.
- * Whatever clients do, a connection holds little memory and ends in time: few requests are pipelined, an
- * answer that is not read within `stallTimeoutMs` is reset with all that the system holds, and the client
- * gets a moment to read the last answer. If there are too many, those without a key go first.
+ * Connections of a worker's clients. Whatever clients do, a connection holds little memory and ends in
+ * time: few requests are pipelined, an answer that is not read within `stallTimeoutMs` is reset, and the
+ * client gets a moment to read the last one. If there are too many, those without a key go first.
  */
 export class ClientConnections {
   readonly #options: ConnectionsOptions
@@ -209,8 +205,8 @@ export class ClientConnections {
   }
 
   /**
-   * Ends our side, then waits for the client's. Reads and discards what it still sends, or its system would
-   * answer with a reset before it has read the answer.
+   * Sends our FIN and reads on until the client's: otherwise its system would get a reset before it has
+   * read the answer.
    */
   #end(socket: Socket, patienceMs: number, last?: string): void {
     const connection = this.#census.get(socket)

@@ -15,10 +15,7 @@ export interface DashboardOptions {
   readonly current: { readonly config: Config; readonly authenticator: Authenticator }
 }
 
-/**
- * Serves the dashboard at `/` and its files, sign-in and events below `/dashboard/`. Files are public, as
- * they contain no data. Loads its code on first use.
- */
+/** Files are public, as they contain no data. The dashboard's code is loaded on first use. */
 export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
   let loading: Promise<DashboardServer> | null = null
   const load = (): Promise<DashboardServer> => {

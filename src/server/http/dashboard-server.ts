@@ -13,9 +13,8 @@ import type { RoutedRequest } from './router.ts'
 const MAX_BODY_BYTES = 4_096
 const BODY_TIMEOUT_MS = 10_000
 /**
- * Delay of each answer beyond an address's limit of tries, right key or wrong. All people behind a proxy
- * share an address, so a right key is accepted anyway; a connection can try one key a second, and
- * strangers' connections are bounded.
+ * Delay of each try beyond an address's limit, right key or wrong. All people behind a proxy share an
+ * address, so a right key is accepted anyway; a connection can try one key a second.
  */
 const HOLD_MS = 1_000
 
@@ -132,7 +131,7 @@ function sendSession(request: IncomingMessage, response: ServerResponse, answer:
 }
 
 /**
- * Accepts our own page, typed addresses, and programs, which do not say where they come from.
+ * Accepts our page, typed addresses, and programs, which do not say where they come from.
  * @throws {GatewayError} GW_OTHER_SITE
  */
 function refuseOtherSites({ 'sec-fetch-site': site = 'none' }: IncomingHttpHeaders): void {
@@ -140,8 +139,8 @@ function refuseOtherSites({ 'sec-fetch-site': site = 'none' }: IncomingHttpHeade
 }
 
 /**
- * Accepts changes only from our page or a program. Trusts a browser's `sec-fetch-site`, as a proxy may have
- * changed the host name; without it the page's address must be the called one.
+ * Trusts a browser's `sec-fetch-site`, as a proxy may have changed the host name; without it the page's
+ * address must be the called one.
  * @throws {GatewayError} GW_OTHER_SITE
  */
 function requireOwnPage(headers: IncomingHttpHeaders): void {

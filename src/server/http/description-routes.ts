@@ -16,9 +16,8 @@ const KEPT = { 'cache-control': 'no-cache' } as const
 const MAX_READERS = 16
 
 /**
- * Serves the description of all routes. It reveals nothing of this gateway, but has 200 to 300 KB that the
- * system holds until it is read: it needs a key, if there are any, or a dashboard session. Read on first
- * use, then kept.
+ * The description has 200 to 300 KB, which the system holds until they are read: it needs a key, if there
+ * are any, or a dashboard session.
  */
 export function descriptionRoutes(): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null

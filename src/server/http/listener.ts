@@ -14,8 +14,8 @@ export interface ListenerOptions {
 }
 
 /**
- * Accepts a worker's client connections. Holding it keeps connected clients. Workers share the listening
- * sockets, so that no waiting client is lost, and a worker that holds them keeps the port when others die.
+ * Workers share the listening sockets, so that no waiting client is lost; one that holds them keeps the
+ * port when others die.
  */
 export class Listener {
   readonly #options: ListenerOptions
@@ -29,10 +29,7 @@ export class Listener {
     this.#port = options.boundPort
   }
 
-  /**
-   * Resolves with the port.
-   * @throws the system's error for the host's first address
-   */
+  /** @throws the system's error for the host's first address */
   async open(): Promise<number> {
     this.#isWanted = true
     const [main, ...others] = await this.#addresses()
@@ -90,8 +87,8 @@ export class Listener {
 }
 
 /**
- * Connections that the kernel holds until a worker accepts them; it may allow fewer. Others are lost, and
- * their clients retry after one second, then three.
+ * Connections that the kernel holds until they are accepted. Others are lost; clients retry after one
+ * second, then three.
  */
 const BACKLOG = 4_096
 const AGAIN_MS = 500
@@ -121,10 +118,7 @@ class SharedSocket {
     })
   }
 
-  /**
-   * Resolves with the port.
-   * @throws the system's error
-   */
+  /** @throws the system's error */
   async open(options: ListenOptions): Promise<number> {
     this.#options = options
     this.#wanted = 'open'
@@ -146,10 +140,7 @@ class SharedSocket {
     this.#ask()
   }
 
-  /**
-   * Resolves when no client is connected. Closes only the listening socket: connected clients learn of the
-   * end from an answer, not from a reset.
-   */
+  /** Closes only the listening socket: connected clients learn of the end from an answer, not from a reset. */
   close(): Promise<void> {
     this.#wanted = 'closed'
     if (this.#state !== 'asking') this.#state = 'none'

@@ -80,7 +80,7 @@ function listModels(
 }
 
 /**
- * Finds a model by any accepted spelling; for an unlisted one, the model that would answer.
+ * Takes any accepted spelling, and finds what would answer for an unlisted model.
  * @throws {GatewayError} GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
 function findModelOf(id: string, plane: DataPlane, namedKey: NamedKey | null): ListedModel {

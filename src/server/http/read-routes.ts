@@ -33,10 +33,7 @@ export interface Sources {
   readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
 }
 
-/**
- * Serves whether this worker lives (`/health`) and can serve (`/readyz`). No key is needed, as health
- * checks have none; with one, `/readyz` adds reasons and states.
- */
+/** Health checks need no key; with one, `/readyz` adds reasons and states. */
 export function healthRoutes(
   plane: DataPlane,
   { current, isPrimarySilent }: Sources
@@ -173,10 +170,7 @@ export function metricsRoute({ metricsText }: Sources): Route {
   return { method: 'GET', path: '/metrics', isOperators: true, isForMetrics: true, serve }
 }
 
-/**
- * Serves the account's usage as the upstream counts it, and each key's as recorded here. A named key sees
- * only its own.
- */
+/** A named key sees only its own usage, as recorded here. */
 export function usageRoutes(
   plane: Pick<DataPlane, 'limits'>,
   { accountUsage, keyUsage }: Sources,

@@ -85,10 +85,7 @@ function countRoutes(parts: TurnParts): readonly Route[] {
 
 const LINT_PATH = '/v1/lint'
 
-/**
- * Reports which rules of the upstream a request breaks and what becomes of that. Converts it as for an
- * answer, and sends it nowhere.
- */
+/** Converts a request as for an answer, and sends it nowhere. */
 function lintRoute(parts: TurnParts): Route {
   const { plane } = parts
   return {

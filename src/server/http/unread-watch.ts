@@ -211,8 +211,8 @@ export class UnreadWatch {
 }
 
 /**
- * Bytes that a client with a key may have left unread if the system does not tell. While an answer is made,
- * its maker watches the reader; the next request shows that the last answer was read.
+ * Bytes that a client with a key may have left unread if the system does not tell. The next request shows
+ * that the last answer was read.
  */
 function untoldBytesOf(
   { socket, standing, bytesWritten }: ClientConnection,

@@ -10,10 +10,7 @@ const NOT_ADMITTED =
 const LIKELY_LOCKED =
   'The upstream has suspected abuse of this account within the last day, which is the likely cause. Stop using the account for automation and contact Kiro support.'
 
-/**
- * Qwen Code retries for 40 minutes after any other 429; it looks for "quota", "exhausted" and "reset at"
- * (kiro-protocol §8.6).
- */
+/** Qwen Code looks for "quota", "exhausted" and "reset at", or retries for 40 minutes (kiro-protocol §8.6). */
 const QUOTA_EXHAUSTED = 'The quota is exhausted until it is reset at the upstream.'
 
 /** Words a refusal for clients that did not receive it; the upstream's words may quote the client that did. */

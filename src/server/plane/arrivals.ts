@@ -1,7 +1,4 @@
-/**
- * New connections of clients. Node accepts one per turn of the event loop, so while every turn brings one,
- * others wait in the system.
- */
+/** Node accepts one connection per turn of the event loop: while every turn brings one, others wait in the system. */
 export class Arrivals {
   readonly #onAccepted: (waitedMs: number) => void
   /** When the first of the waiting connections was accepted; `null` while none waits. */

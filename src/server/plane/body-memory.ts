@@ -6,11 +6,10 @@ import type { DataPlane } from './data-plane.ts'
 import type { BodyRoom } from './request-body.ts'
 
 /**
- * Bytes of memory per byte of body during conversion; heaps of threads are planned separately.
- * Measured as peak array buffers, with coding agents' bodies of 5 and 10 MB: a thread gets the body and
- * returns a payload of 1.03, so both take 2.03, and this thread at most 1.03 of it. Inline conversion also
- * takes 7 to 8 times the size of this heap, mostly garbage: it is counted with more, which costs little at
- * its size.
+ * Bytes of memory per byte of body. Measured as peak array buffers, with agents' bodies of 5 and 10 MB:
+ * body and payload of 1.03 take 2.03 together, this thread at most 1.03 of it. Inline conversion also takes
+ * 7 to 8 times the size of this heap, mostly garbage; it is counted with more, which costs little at its
+ * size.
  */
 const FACTOR_IN_THREAD = 2
 const FACTOR_INLINE = 4
@@ -109,10 +108,7 @@ export class BodyMemory implements BodyRoom, Disposable {
     if (bytes > this.#bytes) this.#add(this.#grow(bytes - this.#bytes))
   }
 
-  /**
-   * Shrinks to the payload and what the answer keeps of the request.
-   * @throws {GatewayError} GW_MEMORY_FULL if answers of this key keep too much; and as `growTo()`
-   */
+  /** @throws {GatewayError} GW_MEMORY_FULL if answers of this key keep too much; and as `growTo()` */
   shrinkTo(payloadBytes: number, keptBytes = 0): void {
     this.#refuseReleased()
     this.#keep(keptBytes - FREE_KEPT_BYTES)

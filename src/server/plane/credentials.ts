@@ -12,13 +12,10 @@ export interface CredentialLink {
   current(): CredentialSnapshot
   /** Like `current()`; `null` where `ready()` would wait or throw. */
   usable(): CredentialSnapshot | null
-  /**
-   * Waits while an expired credential is being renewed.
-   * @throws {GatewayError} why there is none
-   */
+  /** @throws {GatewayError} why there is none, after waiting for a renewal */
   ready(signal: AbortSignal): Promise<CredentialSnapshot>
   /**
-   * Reports a refused token and waits for another. `isNamed`: the upstream blamed the token.
+   * `isNamed`: the upstream blamed the token.
    * @throws {GatewayError} if there is no other
    */
   renew(
@@ -73,8 +70,8 @@ export class Credentials implements CredentialLink {
   }
 
   /**
-   * Returns a valid token. Waits up to `CREDENTIAL_WAIT_TIMEOUT` for an expired one to be renewed; while
-   * the primary is silent it is used anyway, since its last minute counts as expired.
+   * Waits up to `CREDENTIAL_WAIT_TIMEOUT` for a renewal; uses the expired token while the primary is
+   * silent, since its last minute counts as expired.
    * @throws {GatewayError} why there is none; GW_NOT_READY after the wait; the signal's reason
    */
   async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
@@ -114,7 +111,7 @@ export class Credentials implements CredentialLink {
   }
 
   /**
-   * Reports a refused token and waits for another; the primary refreshes once for all reports of it.
+   * The primary refreshes once for all reports of a token.
    * @throws {GatewayError} GW_UPSTREAM_AUTH if there is no other; GW_PRIMARY_SILENT; GW_NOT_READY if none
    * comes within `CREDENTIAL_WAIT_TIMEOUT`; the signal's reason
    */

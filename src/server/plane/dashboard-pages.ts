@@ -42,9 +42,8 @@ const RETRY = 'retry: 500\n\n'
 const LEAVING_EVENT = 'event: leaving\ndata: {}\n\n'
 
 /**
- * Dashboard pages of this worker. The primary writes each event once for all of them, limits their number,
- * and sends nothing to a worker without pages.
- * They are no turns: they delay no shutdown, and hold little memory.
+ * The primary writes each event once for all pages, limits their number, and sends nothing to a worker
+ * without any. Pages are no turns: they delay no shutdown, and hold little memory.
  */
 export class DashboardPages {
   readonly #options: DashboardPagesOptions

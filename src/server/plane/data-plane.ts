@@ -157,10 +157,7 @@ const AUTO_WORKERS_MAX = 2
 const DEBUG_FILES_MAX = 200
 /** Then an idle thread ends and frees its memory. */
 const THREAD_IDLE_MS = 30_000
-/**
- * Extra memory, as a fraction of the body budget, for bodies that have begun to arrive while their request waits for a
- * stream of its key.
- */
+/** Extra memory, as a fraction of the body budget, for bodies whose request waits for a stream of its key. */
 const UNREAD_PART = 4
 const FLEET_LENDING_MS = 300
 /** All requests are over by then, and results of threads unwanted. */

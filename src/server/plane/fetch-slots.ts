@@ -7,8 +7,8 @@ interface Line {
 }
 
 /**
- * Concurrent fetches of a worker. A key holds at most half the slots (but at least one), so that its slow
- * hosts leave room for others; the key that holds least is next. A fetch waits as long as its client does.
+ * A key holds at most half the slots, so that its slow hosts leave room for others. A fetch waits as long
+ * as its client.
  */
 export class FetchSlots {
   readonly #size: () => number

@@ -25,10 +25,7 @@ const SILENT =
 const CUT =
   'This gateway has lost contact with its fleet for so long that other gateways may use its connections. All of them were closed.'
 
-/**
- * A worker's deadline in a fleet, after which it must not use its share. It keeps time itself, so that a
- * stopped primary changes nothing.
- */
+/** Ends a worker's use of a lease in time, by its own clock, so that a stopped primary changes nothing. */
 export class FleetLink {
   readonly #options: FleetLinkOptions
   /** Lock that proves that this process lives. */

@@ -64,11 +64,11 @@ export interface KeptAnswer {
 /**
  * Stores items of answers for later reference by id, for all workers: one private file per answer, complete
  * or absent.
- * File names come from the owner and the answer's part of its item ids, so a client that has learnt
- * another's id asks for another file, and cannot tell that one exists.
- * A worker that has written its share of an eighth of the limit sweeps down to three quarters. The owner
- * with the most loses the oldest first, so that no client can displace others' answers. While the folder
- * cannot be written, the newest items are kept in memory, for this worker only.
+ * File names come from the owner and the ids: a client that has learnt another's id asks for another file,
+ * and cannot tell that one exists.
+ * A worker that has written its share of an eighth of the limit sweeps down to three quarters; the owner
+ * with the most loses the oldest first. Without a usable folder the newest items are kept in memory, for
+ * this worker only.
  */
 export class ItemStore {
   readonly #options: ItemStoreOptions
@@ -116,10 +116,9 @@ export class ItemStore {
   }
 
   /**
-   * Finds the answers that these items belong to, each as JSON text of an object of items by id, without
-   * those that are gone or another owner's. A few ids may mean many megabytes, so `admit` precedes reading.
-   * Rejects as `admit` does, and with GW_FLEET_SILENT if a missing one may be on another gateway that
-   * cannot be asked.
+   * Maps each answer to the JSON text of its items by id, without those that are gone or another owner's. A
+   * few ids may mean many megabytes, so `admit` precedes reading. Rejects as `admit` does, and with
+   * GW_FLEET_SILENT if a missing one may be on another gateway that cannot be asked.
    */
   async find(owner: string, ids: readonly string[], admit: Admit): Promise<readonly Uint8Array[]> {
     if (ids.length === 0 || this.#options.limits().maxBytes === 0) return []

@@ -31,9 +31,8 @@ interface FoundFile {
 }
 
 /**
- * Deletes old files, and surplus ones: the oldest of the owners with most, who keep at least an even share.
- * Workers may sweep at once: they follow the same rule. Leaves other files alone. Rejects with Node's error
- * if the folder cannot be read.
+ * Deletes old files, and surplus ones of the owners with most, who keep at least an even share. Workers may
+ * sweep at once, as they follow the same rule. Rejects with Node's error if the folder cannot be read.
  */
 export async function sweepItems(folder: string, limits: SweepLimits): Promise<void> {
   const files = await listFiles(folder, limits.now)

@@ -39,10 +39,7 @@ export class ItemsElsewhere {
     this.#channel.send({ type: 'items.made', name })
   }
 
-  /**
-   * Fetches these files from other gateways, and says why some may be missing. `isThere` finds which still
-   * are. Never rejects.
-   */
+  /** Says why some files may be missing; `isThere` finds which still are. Never rejects. */
   async fetch(
     names: readonly string[],
     stillMissing: () => Promise<readonly string[]>

@@ -72,7 +72,7 @@ export class TurnLimits {
   }
 
   /**
-   * Counts the request before its body is read.
+   * Precedes reading the body.
    * @throws {GatewayError} GW_KEY_RATE, GW_KEY_LIMIT if nothing is known to be left, or as
    * `Allowances.take()`
    */
@@ -104,8 +104,7 @@ export class TurnLimits {
   }
 
   /**
-   * Reserves the possible cost of a question, to be settled by the caller. While the price of such answers
-   * is unknown, the key asks one at a time.
+   * While the price of such answers is unknown, the key asks one at a time. The caller settles the charge.
    * @throws {GatewayError} GW_KEY_LIMIT, GW_KEY_BOOK, GW_POOL_TIMEOUT, or as `Allowances.take()`
    */
   async reserve(request: PricedRequest, wish: Wish): Promise<Charge | null> {
@@ -179,7 +178,7 @@ export class TurnLimits {
   }
 
   /**
-   * Waits for a free stream; `null` without a limit. `unreadBytes` of its body may have arrived.
+   * `null` without a limit. `unreadBytes` of its body may have arrived.
    * @throws {GatewayError} GW_QUEUE_FULL, GW_POOL_TIMEOUT, or as `Allowances.take()`
    */
   async stream(wish: Wish, unreadBytes: number): Promise<KeyStream | null> {
@@ -221,10 +220,7 @@ export function listedPrice(
   return rate * priceFactorOf(model, inputTokens) * MICROS_PER_CREDIT
 }
 
-/**
- * A stream of a key. It ends when its turn has, and the upstream has let go of its connections, or only
- * reads on for metering.
- */
+/** Lasts until its turn is over and the upstream has let go of its connections, or is only read for its metering. */
 export class KeyStream implements Disposable {
   readonly #share: Share
   /** The turn and its permits. */
@@ -297,10 +293,7 @@ export interface CallCost {
   readonly isAnswered: boolean
   /** The call was sent, then left by the client or the gateway while the upstream was at work. */
   readonly isLeft: boolean
-  /**
-   * Micro-credits of its tokens at the learnt price, for a call left before its metering; `null` or missing
-   * if unknown, or nothing is to be measured.
-   */
+  /** Micro-credits of its tokens at the learnt price; `null` or missing if unknown, or nothing is to be measured. */
   readonly measured?: number | null
 }
 
@@ -329,10 +322,7 @@ export class Charge {
     return this.#share.period
   }
 
-  /**
-   * Adds a call. An unmetered answer costs what its tokens do, or what was reserved; a failure costs
-   * nothing unless metered.
-   */
+  /** An unmetered answer costs what its tokens do, or what was reserved; a failure costs nothing unless metered. */
   add({ credits, isAnswered, isLeft, measured = null }: CallCost): void {
     if (credits !== null) {
       this.#cost += Math.max(Math.round(credits * MICROS_PER_CREDIT), measured ?? 0)
@@ -383,8 +373,8 @@ export class WorkerPrices {
   }
 
   /**
-   * Counts a whole answer without metering. If that is usual for its model and the price unknown, the
-   * listed price is assumed: keys would otherwise ask one question at a time for ever.
+   * If a model's answers are usually unmetered, the listed price is assumed: keys would otherwise ask one
+   * question at a time for ever.
    */
   learnUnmetered({ model, inputTokens }: PricedAnswer, listed: number): void {
     const request = { model, inputTokens }

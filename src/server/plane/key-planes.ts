@@ -64,9 +64,8 @@ const RETRY_MS = 60_000
 const DEFAULT_REGION = 'us-east-1'
 
 /**
- * Planes for clients with a Kiro key of their own (`KIRO_KEY_PASSTHROUGH`): connections and memory are
- * shared; credential, refusals and models are the key's. The key is sent upstream with its client's
- * requests, and nowhere else.
+ * Connections and memory are shared; credential, refusals and models are the client's Kiro key's
+ * (`KIRO_KEY_PASSTHROUGH`). The key is sent upstream with its client's requests, and nowhere else.
  */
 export class KeyPlanes {
   readonly #plane: DataPlane
@@ -127,7 +126,7 @@ export class KeyPlanes {
   }
 
   /**
-   * Like planeOf(), once the key's models are known or cannot be: then the built-in list is used.
+   * Uses the built-in models if the key's cannot be known.
    * @throws {GatewayError} as `KeyTrials.admit()`, or GW_UPSTREAM_AUTH if the upstream refuses the key now
    */
   async planeWithModels(key: BroughtKey, response: ServerResponse): Promise<DataPlane> {
@@ -181,10 +180,7 @@ export class KeyPlanes {
     throw this.#judge(key, answer) ?? toGatewayError(answer)
   }
 
-  /**
-   * Judges a refused question about the account. Returns an error only if the key is refused: a good key
-   * may be refused this question.
-   */
+  /** Returns an error only if the key is refused: a good key may be refused this question. */
   #judge({ name }: BroughtKey, fault: UpstreamFault): GatewayError | null {
     if (fault.isTokenNamed) return this.#trials.refuse(name)
     if (provesCredential(fault)) this.#trials.accept(name)
@@ -267,10 +263,7 @@ function newAccount(): KeyAccount {
   }
 }
 
-/**
- * Credential of one request. A key is good from the upstream's first acceptance until a refusal: it is
- * never renewed.
- */
+/** A key is good from the upstream's first acceptance until a refusal: it is never renewed. */
 class KeyCredential implements CredentialLink {
   readonly problem = null
   readonly #key: BroughtKey

@@ -54,8 +54,7 @@ export class KeyTrials {
   }
 
   /**
-   * Resolves when a request of the key may go upstream: with its trial, which the caller must end, or
-   * `null` if it needs none.
+   * Resolves with the key's trial, which the caller must end, or `null` if it needs none.
    * @throws {GatewayError} GW_UPSTREAM_AUTH for a key refused lately; GW_NEW_KEYS_OFTEN if too many are
    * tried, or wait; GW_PRIMARY_SILENT; the signal's reason
    */

@@ -30,9 +30,8 @@ const STEP = 0.1
 
 /**
  * Load of a worker, 0 to 1: the event loop's part of a CPU, or 1 if a resource is short that another worker
- * has. By it the primary decides who gets new connections. Also reports a crowd, whose first bytes two
- * workers deliver sooner.
- * Rises at once and falls by half in some three seconds.
+ * has. It decides who gets new connections. Rises at once and falls by half in some three seconds.
+ * Also reports a crowd, whose first bytes two workers deliver sooner.
  */
 export class LoadWatch {
   readonly #options: LoadWatchOptions
@@ -91,8 +90,8 @@ export class LoadWatch {
 }
 
 /**
- * CPU time of this thread in microseconds. Busy time of the event loop would include waits for a CPU, which
- * another worker would lack as well.
+ * Microseconds. Busy time of the event loop would include waits for a CPU, which another worker would lack
+ * as well.
  */
 function mainThread(): () => InUse {
   let lastAt = performance.now()

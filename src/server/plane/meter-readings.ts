@@ -3,8 +3,8 @@ const READ_ON_MS = 10_000
 /** Most bytes; metering has a hundred. */
 const READ_ON_BYTES = 1_048_576
 /**
- * READ_ON_MS while such answers have no price: any shorter answer teaches it, whatever its client does. A
- * key has one of these at a time per model, until any key's answer was metered.
+ * Limit while such answers have no price, which any shorter answer teaches. A key has one of these at a
+ * time per model.
  */
 const UNPRICED_MS = 300_000
 const UNPRICED_BYTES = 16_777_216

@@ -60,7 +60,7 @@ export class MetricsDesk {
   }
 
   /**
-   * Metrics of the whole cluster in Prometheus' text format.
+   * Prometheus' text format.
    * @throws {GatewayError} GW_PRIMARY_SILENT: a part alone would make counters go back
    */
   clusterText(): Promise<string> {

@@ -3,13 +3,12 @@ import type { Server, Socket } from 'node:net'
 
 /*
  * Everything that depends on Node's insides, as `upstream/connections/engine.ts` does on undici's. The
- * tests fail if a version of Node is built differently (docs/design/node-24-and-26.md).
+ * tests fail if a version differs (docs/design/node-24-and-26.md).
  */
 
 /**
- * Calls `onSocket` when a server has its socket, instead of accepting; `begin` accepts. Workers have no
- * public way to hold a shared socket without accepting. Returns false if Node lacks the step and accepts at
- * once.
+ * Calls `onSocket` instead of accepting; `begin` accepts. Workers have no public way to hold a shared
+ * socket without accepting. Returns false if Node lacks the step.
  * Node begins to accept in `_listen2`, a name kept for those who replace it.
  */
 export function holdListening(server: Server, onSocket: (begin: () => void) => void): boolean {

@@ -63,9 +63,8 @@ export class OpenTurns {
   }
 
   /**
-   * Resolves when all have ended. Ends the rest with `error` after `timeoutMs`, and after `graceMs` more
-   * stops waiting for clients that do not read even that. A later call replaces an earlier one, which
-   * resolves at once.
+   * Ends the rest with `error` after `timeoutMs`, and after `graceMs` more stops waiting for clients that
+   * do not read even that. A later call replaces an earlier one, which resolves at once.
    */
   async drain({ timeoutMs, graceMs, error }: DrainOptions): Promise<void> {
     if (this.#turns.size === 0) return
@@ -96,8 +95,8 @@ const NAMES = [
 ] as const
 
 /**
- * Phases of a request, each beginning where the last one ended. Waits are for a stream of the key, the
- * upstream's pause, the pace, or a connection; `retry` is the time of failed attempts.
+ * Waits are for a stream of the key, the upstream's pause, the pace, or a connection; `retry` is time of
+ * failed attempts.
  */
 export type PhaseName = (typeof NAMES)[number]
 

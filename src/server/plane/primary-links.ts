@@ -155,10 +155,7 @@ export interface RequestRecordsOptions {
   readonly isPrimarySilent: () => boolean
 }
 
-/**
- * Delay of rows, to send several at once: a message for each would cost the primary more than all else it
- * does for a request.
- */
+/** A message per request would cost the primary more than all else it does for one. */
 const RECORDS_DELAY_MS = 150
 /** Keeps messages small. */
 const MAX_ROWS = 200
@@ -222,8 +219,8 @@ export class RequestRecords {
 const INTERVAL_MS = 1_000
 
 /**
- * A worker's copy of the learnt token corrections. Its own lessons count at once; the primary orders
- * everybody's, and its word wins, so that all workers count alike.
+ * A worker's own lessons count at once; the primary orders everybody's, and its word wins: all workers
+ * count alike.
  */
 export class SharedCalibration {
   readonly #channel: ToPrimary

@@ -7,8 +7,8 @@ import { GatewayError } from '../../shared/errors.ts'
 const PATIENCE = { ms: 5_000, firstMs: 0 } as const
 
 /**
- * Tells the primary that this worker's event loop turns, and watches the primary's. While that hangs, a
- * worker goes on with its permits and credential; what only the primary knows is refused in time.
+ * Watches the primary's event loop, and tells of ours. While that hangs, a worker goes on with its permits
+ * and credential.
  */
 export class PrimaryPulse {
   readonly #channel: ToPrimary

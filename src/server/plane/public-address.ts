@@ -2,10 +2,7 @@ import { BlockList, isIP } from 'node:net'
 
 type Network = readonly [network: string, prefix: number]
 
-/**
- * IPv4 networks outside of the public internet.
- * @see https://www.iana.org/assignments/iana-ipv4-special-registry
- */
+/** See https://www.iana.org/assignments/iana-ipv4-special-registry */
 const SPECIAL_IPV4: readonly Network[] = [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
@@ -30,10 +27,7 @@ const SPECIAL_IPV4: readonly Network[] = [
 
 const GLOBAL_IPV6: Network = ['2000::', 3]
 
-/**
- * Special networks inside GLOBAL_IPV6.
- * @see https://www.iana.org/assignments/iana-ipv6-special-registry
- */
+/** See https://www.iana.org/assignments/iana-ipv6-special-registry */
 const SPECIAL_IPV6: readonly Network[] = [
   ['2001::', 23],
   ['2001:db8::', 32],

@@ -13,7 +13,7 @@ export interface BodyRoom {
   /** Largest body that could ever fit. */
   readonly largestBytes: number
   /**
-   * Resolves when there is room; nothing is read before.
+   * Nothing is read before there is room.
    * @throws {GatewayError} GW_MEMORY_FULL after too long
    */
   reserve(bodyBytes: number): Promise<void>
@@ -21,30 +21,18 @@ export interface BodyRoom {
   readonly isContested: boolean
   /** Gives room of a slow body back, so that others need not wait for it. */
   loosenTo(bodyBytes: number): void
-  /**
-   * Waits for more room while a body is read.
-   * @throws {GatewayError} GW_MEMORY_FULL at once if all bodies would wait for each other
-   */
+  /** @throws {GatewayError} GW_MEMORY_FULL at once if all bodies would wait for each other */
   extend(bodyBytes: number): Promise<void>
-  /**
-   * Takes more room at once.
-   * @throws {GatewayError} GW_MEMORY_FULL
-   */
+  /** @throws {GatewayError} GW_MEMORY_FULL, without waiting */
   grow(bodyBytes: number): void
-  /**
-   * Takes room for a payload of unusual size.
-   * @throws {GatewayError} GW_MEMORY_FULL; GW_BODY_TOO_LARGE if it could never fit
-   */
+  /** @throws {GatewayError} GW_MEMORY_FULL, without waiting; GW_BODY_TOO_LARGE if it could never fit */
   growForPayload(payloadBytes: number, bodyBytes: number): void
 }
 
 /** First room, and growth, of a body that is slow or of undeclared size. */
 const STEP_BYTES = 256 * 1024
 
-/**
- * A body has all its room while it would be whole within this time; one of unknown size while each step
- * comes within it.
- */
+/** A body has all its room while it would be whole in this time; one of unknown size while each step comes in it. */
 const WHOLE_WITHIN_MS = 5_000
 const PACE_CHECK_MS = 250
 /** Room of a slow body beyond what has come; a silent one has none. */
@@ -53,7 +41,6 @@ const SLACK_BYTES = 32 * 1024
 const PATIENCE_MS = 1_000
 
 /**
- * Reads a body once there is memory for it.
  * @throws {GatewayError} GW_BODY_ENCODED, GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT,
  * GW_MEMORY_FULL; the signal's reason when the client leaves
  */
@@ -76,8 +63,8 @@ export async function readBody(
 }
 
 /**
- * Takes a body that has arrived whole, as most small ones have, without waits and timers. Copies it, since
- * the head's memory beside it would live as long. `null` if some is missing.
+ * Takes a body that has arrived whole, without waits and timers. Copies it, since the head's memory beside
+ * it would live as long.
  * `read()` without a size returns everything buffered on Node 24, and one chunk on Node 26.
  */
 function takeWhole(request: IncomingMessage, declared: number): Uint8Array | null {
@@ -229,10 +216,7 @@ class BodyReader {
     }
   }
 
-  /**
-   * Enforces a body's pace: a slow one has memory only for what has come. If others wait for the memory of
-   * one key's slow bodies, it is refused.
-   */
+  /** A slow body has memory only for what has come. If others wait for one key's slow bodies, it is refused. */
   #checkPace(elapsedMs: number): void {
     const { room, declared } = this.#options
     if (this.#bytes >= ((declared ?? STEP_BYTES) * elapsedMs) / WHOLE_WITHIN_MS) return
@@ -274,8 +258,8 @@ export function unreadBytesOf(request: IncomingMessage): number {
 }
 
 /**
- * A chunk costs a microsecond, however small, and libuv reads up to 2 MiB of a connection at once. More
- * chunks are read in the next turn of the event loop.
+ * A chunk costs a microsecond, and libuv reads up to 2 MiB of a connection at once; more are read in the
+ * next turn.
  */
 const MAX_CHUNKS_A_TURN = 256
 /** Beyond so many chunks their average size is bounded. Real clients send kilobytes. */
@@ -298,8 +282,8 @@ export function isUninvited(request: IncomingMessage): boolean {
 }
 
 /**
- * A request whose body is read no faster than is fair, and invited when it is first read. Until then memory
- * has one read of its socket: the system keeps the rest, and lets the client wait.
+ * Reads no faster than is fair. Before it is invited memory has one read of its socket: the system keeps
+ * the rest.
  */
 export abstract class PacedRequest extends PausableRequest {
   #invite: (() => void) | null = null

@@ -5,8 +5,8 @@ import type { TurnTracer } from '../../tracing/turn-trace.ts'
 import type { OwnPlane } from './data-plane.ts'
 
 /**
- * Adds the recorder of DEBUG_CONTENT and the tracer of OTEL_EXPORTER_OTLP_ENDPOINT, and loads their modules
- * only if they are set. Call before the first request.
+ * Loads the recorder and the tracer only if DEBUG_CONTENT or OTEL_EXPORTER_OTLP_ENDPOINT is set. Precedes
+ * requests.
  */
 export async function addWatchers(plane: OwnPlane, start: WorkerStart, log: Logger): Promise<void> {
   const { config, memory } = start

@@ -21,9 +21,9 @@ export function portPairOf({
 }
 
 /**
- * Reads how much written data the system still holds: megabytes for a client that does not read, which
- * shows nowhere else. Of sockets with one `portPairOf()` the largest counts. A thread reads the table for
- * 10 ms and more, as the system goes through all sockets; it is parsed on the event loop. Never rejects.
+ * Finds clients that do not read, which shows nowhere else. Of sockets with one `portPairOf()` the largest
+ * counts. A thread reads the table for 10 ms and more, as the system goes through all sockets. Never
+ * rejects.
  */
 export async function readUnsentBytes(): Promise<UnsentBytes> {
   const tables = await readSocketTables()

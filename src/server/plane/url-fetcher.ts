@@ -44,11 +44,9 @@ const PdfHead = '%PDF-'
 class FetchRefused extends Error {}
 
 /**
- * Fetches images, PDFs and text that a request names by URL, from the public internet only. Addresses are
- * checked at connecting, so that no name or redirect leads to a private one. Sends only the request line,
- * `host` and `accept`.
- * Each URL has its own connections, which end with it: a client can occupy neither a file thread (with a
- * name that never resolves) nor a socket beyond its fetch.
+ * Fetches only from the public internet: addresses are checked at connecting, so that no name or redirect
+ * leads to a private one. Each URL has its own connections, which end with it: a client can occupy neither
+ * a file thread (with a name that never resolves) nor a socket beyond its fetch.
  */
 export class UrlFetcher {
   readonly #options: UrlFetcherOptions

@@ -14,9 +14,9 @@ export const STRANGER: Patience = { maxBytes: 8 * 1024 * 1024, timeoutMs: 10_000
 export const KNOWN: Patience = { maxBytes: 256 * 1024 * 1024, timeoutMs: 10_000 }
 
 /**
- * Answers a request before its body was read. The answer is sent at once, but ended only when the rest of
- * the body was discarded: an end may close the connection, and a client that still sends would see a reset
- * instead. A body that was not asked for (`expect`) is not awaited.
+ * Sends the answer at once, but ends it only when the rest of the body was discarded: an end may close the
+ * connection, and a client that still sends would see a reset instead. A body that was not asked for
+ * (`expect`) is not awaited.
  */
 export function answerEarly(
   request: IncomingMessage,
@@ -39,10 +39,7 @@ export function answerEarly(
   discardRest(request, () => response.end(), patience)
 }
 
-/**
- * Discards a body and then calls `onOver`. Beyond its patience the connection is cut: vanished clients send
- * no end.
- */
+/** Beyond its patience the connection is cut: vanished clients send no end. */
 export function discardRest(
   request: IncomingMessage,
   onOver: () => void,
@@ -75,10 +72,7 @@ const BYTES_A_TICK = 400 * 1024
 /** Share of one connection in its turn; the system delivers no less at once. */
 const MIN_SHARE_BYTES = 64 * 1024
 
-/**
- * Paces the reading of unwanted bytes, which would otherwise occupy the event loop. Connections take turns
- * with a share each; a single one is soon through.
- */
+/** Paces the reading of unwanted bytes, which would otherwise occupy the event loop, by turns. */
 class DiscardPace {
   /** Remaining shares, in order of turns. Bounded by the number of connections. */
   readonly #shares = new Map<IncomingMessage, number>()

@@ -31,10 +31,7 @@ export interface ClientBody {
   readonly marks?: ClientMarks
 }
 
-/**
- * Converts a client's body, with everything that it refers to.
- * @throws {GatewayError} what the request deserves, and all of `TransformPool.run()`
- */
+/** @throws {GatewayError} what the request deserves, and all of `TransformPool.run()` */
 export async function convertClientBody(
   plane: DataPlane,
   client: ClientBody,
@@ -92,10 +89,7 @@ export interface AttachmentPlane {
 
 const MAX_URLS = 20
 
-/**
- * Fetches URLs and reads PDFs, then converts.
- * @throws {GatewayError} GW_MEMORY_FULL without room for what was fetched, and all of `TransformPool.run()`
- */
+/** @throws {GatewayError} GW_MEMORY_FULL without room for what was fetched, and all of `TransformPool.run()` */
 export async function convertWithAttachments(
   plane: AttachmentPlane,
   job: ConvertJob,
@@ -117,8 +111,8 @@ export async function convertWithAttachments(
 }
 
 /**
- * Converts, and again if the payload needs more memory than usual: with its lower bound reserved, and at
- * most once more with its size.
+ * Converts again if the payload needs more memory: with its lower bound reserved, and at most once more
+ * with its size.
  */
 async function runInRoom(
   plane: AttachmentPlane,
@@ -151,7 +145,7 @@ interface UnreadAttachments {
 }
 
 /**
- * Reads PDFs one by one: each waits for its turn.
+ * Waits for a turn for each.
  * @throws {GatewayError} GW_BODY_INVALID for several that take too much
  */
 async function readPdfs(
@@ -240,9 +234,8 @@ async function fetchAll(
 }
 
 /**
- * Finds earlier answers that a body refers to by id, for `RequestOptions.answers`; only those of the same
- * key. Most bodies refer to nothing, which costs a search through their bytes. Waits for memory like a body
- * of their size.
+ * Finds only answers of the same key. Most bodies refer to nothing, which costs a search through their
+ * bytes. Waits for memory like a body of their size.
  * @throws {GatewayError} GW_BODY_TOO_LARGE, GW_MEMORY_FULL if body and answers are too large together
  */
 export async function referencedAnswers(

@@ -43,10 +43,7 @@ export interface TurnRecorders {
   readonly refusals: Pick<KeyRefusals, 'note'>
 }
 
-/**
- * Writes a request's log line, without content, and its metrics. Requests refused before the upstream,
- * maybe hundreds, have no line each.
- */
+/** Log lines have no content. Requests refused before the upstream, maybe hundreds, have no line each. */
 export function recordTurn({ metrics, log, refusals }: TurnRecorders, record: TurnRecord): void {
   const { error } = record
   if (record.isLocal === true) countLocal(metrics, record)
@@ -259,8 +256,8 @@ const FAMILIES: readonly (readonly [sign: RegExp, family: string])[] = [
 const MAX_LOOKED_AT_CHARS = 256
 
 /**
- * Names a client program in the record of usage, without its version. An unknown one is named by the first
- * word of its user agent, which clients choose freely: consumers must bound them.
+ * Names a client without its version. An unknown one is named by its user agent, which clients choose:
+ * consumers must bound the names.
  */
 export function clientFamilyOf(userAgent: string | undefined): string {
   const text = (userAgent ?? '').slice(0, MAX_LOOKED_AT_CHARS)
@@ -282,10 +279,7 @@ export type DebugPlane = Pick<DataPlane, 'debug'> & {
   readonly transforms: Pick<TransformPool, 'inlineMaxBytes' | 'outline'>
 }
 
-/**
- * Debug file of one request, if the operator asked for it: its structure without any text, and the capture
- * of what was said if that was asked for.
- */
+/** Debug file of one request, if the operator asked for it: its structure without any text, and maybe the capture. */
 export class TurnDebug {
   readonly content: TurnCapture | null
   readonly #plane: DebugPlane

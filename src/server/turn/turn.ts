@@ -59,9 +59,9 @@ export interface TurnOptions {
 export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<object>
 
 /**
- * One request, from its first byte to its log line (architecture §2): body, conversion, permit, upstream,
- * answer. Frees everything by the time `run()` resolves, but for the exchange, shortly after. An answer
- * that is read on for its metering keeps only its turn.
+ * One request, from its first byte to its log line (architecture §2). Frees everything by the time `run()`
+ * resolves, but for the exchange, shortly after. An answer that is read on for its metering keeps only its
+ * turn.
  */
 export class Turn implements OpenTurn {
   readonly #options: TurnOptions
@@ -105,10 +105,7 @@ export class Turn implements OpenTurn {
     response.once('close', this.#onClose).once('unread', this.#onUnread)
   }
 
-  /**
-   * Never rejects: failures are answered and logged. Resolves once the client has everything, or is gone,
-   * and the cost is known.
-   */
+  /** Never rejects. Resolves once the client has everything, or is gone, and the cost is known. */
   async run(): Promise<void> {
     const { plane, response, answerHere } = this.#options
     plane.turns.add(this)
