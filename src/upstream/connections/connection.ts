@@ -42,7 +42,7 @@ const USUAL_FIN_PATIENCE_MS = 1000
  * One socket to one origin, and the HTTP/1.1 engine on it.
  *
  *   idle ──dispatch──▶ busy ──answer complete──▶ idle
- *    └──close()──▶ closing ◀──abandon()──┘          any ──socket closes──▶ closed
+ *    └──close()──▶ closing ◀──close()────┘          any ──socket closes──▶ closed
  *
  * It counts as open until `onClosed`. We close with a FIN and wait for the peer's, since only that proves
  * that the upstream has stopped counting the connection; a peer that does not answer is reset.

@@ -85,7 +85,7 @@ export class ConnectionPool {
     })
   }
 
-  /** Takes the newest idle connection to the origin; the caller has it until `release()`. */
+  /** Takes the newest idle connection to the origin; the caller has it until `giveBack()` or `discard()`. */
   takeIdle(origin: URL): Connection | null {
     const name = origin.origin
     const isUsable = (one: Connection): boolean => one.isIdle && one.origin.origin === name
