@@ -233,7 +233,6 @@ function noteReason(
 /** Unknown things logged; with more, the cause lies elsewhere. */
 const MAX_STRANGE = 64
 
-/** Every answer may have one. */
 function tellOnce(
   { strange }: Pick<DataPlane, 'strange'>,
   { log, requestId: request_id }: UpstreamQuestion,

@@ -73,7 +73,6 @@ export function isWantOfRoom(error: unknown): boolean {
   return ['GW_ANSWER_TOO_LARGE', 'GW_MEMORY_FULL'].includes(codeOf(error))
 }
 
-/** Ends an exchange whose answer is no longer needed. */
 class NothingMoreWanted extends Error {}
 
 /**
@@ -160,7 +159,6 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     return this.#isReadOut || this.#options.parts.isMetered
   }
 
-  /** The upstream refused the call after its client had left. */
   get isRefused(): boolean {
     return this.#isRefused
   }
@@ -307,7 +305,6 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     this.#exchange.abort(new NothingMoreWanted('nothing more is wanted'))
   }
 
-  /** Reads the rest only for its metering. */
   #leaveToMeter(conclude: () => void): void {
     conclude()
     if (!this.#beginReading()) this.#exchange.abort(new NothingMoreWanted('nothing more is wanted'))
@@ -390,7 +387,6 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     })
   }
 
-  /** From here on the request is never sent again. */
   #beginAnswer(): void {
     const { payload, request, progress } = this.#options
     this.#phase = 'answering'

@@ -47,7 +47,6 @@ export class Bill {
     this.#settle()
   }
 
-  /** No call follows. */
   close(): void {
     this.#isClosed = true
     this.#settle()

@@ -21,7 +21,6 @@ import type { AccountLink } from '../plane/primary-links.ts'
 
 export interface PermitWait {
   readonly waiter: AcquireOptions
-  /** The key's stream; `null` if streams are unlimited. */
   readonly stream: KeyStream | null
   readonly waited: WaitClock
   readonly progress: Progress
@@ -126,7 +125,6 @@ export class CallWay {
     this.#snapshot = await this.#plane.credentials.ready(signal)
   }
 
-  /** Takes the newest credential; false if it has to be awaited. */
   useNewest(): boolean {
     const newest = this.#plane.credentials.usable()
     if (newest === null) return false

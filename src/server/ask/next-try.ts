@@ -57,7 +57,6 @@ export interface FailedTry {
 
 export interface TryMeans {
   readonly approach: Approach
-  /** From `CallWay.after()`. */
   readonly another: Approach | null
   /** Error for the client if nothing follows: the first form's if both were refused. */
   readonly told: GatewayError

@@ -125,7 +125,6 @@ class AnswerRounds {
     return false
   }
 
-  /** Keeps the payload only if another round may follow. */
   async #ask(reader: RoundReader): Promise<void> {
     const { sink, payload } = this.#question
     if (this.#isRepaired && this.#searches === null) payload.hand()
@@ -199,7 +198,6 @@ interface RoundWords {
   readonly text: string
   readonly calls: readonly CompleteCall[]
   readonly reply: FollowUp['reply']
-  /** Tokens of the words that the client got. */
   readonly deliveredTokens: number
 }
 

@@ -19,7 +19,6 @@ import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 export interface RoundSearchesOptions {
   readonly plan: WebSearchPlan
   readonly search: (query: string) => Promise<SearchOutcome>
-  /** Shows a search to the client; resolves when it can take more. */
   readonly show: (part: SearchPart) => Promise<void>
 }
 
@@ -44,7 +43,6 @@ export class RoundSearches {
     return this.isOver || this.#made >= this.#options.plan.maxUses
   }
 
-  /** Makes one round's searches, and returns what the model is told for each call. */
   async make(calls: readonly CompleteCall[]): Promise<readonly ToolResult[]> {
     const isOver = this.isOver
     this.#rounds++

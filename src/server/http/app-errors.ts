@@ -22,7 +22,6 @@ export interface RefusalLogs {
   readonly known: Pick<KeyRefusals, 'note'>
 }
 
-/** Answers a request without a route, in the dialect of its path or client. */
 export function refuse(
   { log, unknown, known }: RefusalLogs,
   { request, response, requestId, keyName, namedKey }: Omit<RoutedRequest, 'params' | 'kiroKey'>,

@@ -30,7 +30,6 @@ export interface AppOptions extends Sources {
   readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessionSecret'>
 }
 
-/** The HTTP side of a worker: routes, keys, request ids, and errors in the dialect of the route. */
 export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
   const keys = new KeyPlanes(plane, log, (socket) => connections.vouch(socket))

@@ -13,7 +13,6 @@ import { kiroKeyName } from '../plane/key-planes.ts'
 
 const NAME_BYTES = 16
 
-/** Client name if there are no keys. */
 export const ANYONE = 'anyone'
 
 const METRICS_READER: ClientKey = { name: 'metrics', named: null }
@@ -130,7 +129,6 @@ export class Authenticator {
     return this.#known.size === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
   }
 
-  /** `null` for any other key. */
   operatorDigestOf(key: string): Buffer | null {
     const known = this.#find(digestOf(key))
     return known?.of === null ? known.digest : null
@@ -165,7 +163,6 @@ export class Authenticator {
     return !this.#isOwn(name)
   }
 
-  /** `name` as in `URL`: lower case, addresses in canonical form. */
   #isOwn(name: string): boolean {
     return isOwnMachine(name) || name === this.#ownName
   }
@@ -174,7 +171,6 @@ export class Authenticator {
 /** A client's own key of Kiro. Never stored; data is stored under its name. */
 export interface KiroKey {
   readonly key: string
-  /** Like the names of `check()`, and different from all of them. */
   readonly name: string
 }
 
@@ -256,7 +252,6 @@ function digestOf(key: string): Buffer {
 
 const ACCEPTABLE = /^[A-Za-z0-9._:-]{1,128}$/
 
-/** Takes the client's id if it is fit for logs and headers, else makes one. */
 export function requestIdOf(given: string | readonly string[] | undefined): string {
   if (typeof given === 'string' && ACCEPTABLE.test(given)) return given
   return `req_${randomUUID().replaceAll('-', '')}`

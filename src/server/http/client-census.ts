@@ -46,7 +46,6 @@ export interface ArrivedRequest {
   readonly handler: RequestListener
 }
 
-/** Answers its requests one after the other. */
 export class ClientConnection {
   readonly socket: Socket
   readonly acceptedAt = performance.now()
@@ -94,7 +93,6 @@ export interface CensusOptions {
   readonly onDropped?: (counts: Readonly<Record<DropReason, number>>) => void
 }
 
-/** Tracks all connections and their state, and picks which to close if there are too many. */
 export class ClientCensus {
   readonly #options: CensusOptions
   /** Bounded by `maxConnections` and MAX_GUESTS. */
@@ -124,12 +122,10 @@ export class ClientCensus {
     return this.#connections.size
   }
 
-  /** Memory that the system may need for unread bytes. */
   get unreadBytes(): number {
     return this.#unreadBytes
   }
 
-  /** Part of `unreadBytes` on connections without a key. */
   get strangersUnreadBytes(): number {
     return this.#strangersUnreadBytes
   }
@@ -169,7 +165,6 @@ export class ClientCensus {
     connection.standing = standing
   }
 
-  /** The client has shown a key. */
   vouch(connection: ClientConnection): void {
     if (connection.isKnown) return
     connection.isKnown = true
@@ -184,7 +179,6 @@ export class ClientCensus {
     if (!connection.isKnown) this.#strangersUnreadBytes += more
   }
 
-  /** Gives a guest a place if there is one by now. */
   seat(guest: ClientConnection): void {
     const hasRoom = this.size - this.#guests.size < this.#options.maxConnections
     if (!hasRoom && !this.#makeRoom()) return
@@ -269,7 +263,6 @@ export class ClientCensus {
   }
 }
 
-/** Memory that the system needs for unread bytes of one connection. */
 export function systemBytes(unreadBytes: number): number {
   return Math.ceil((unreadBytes * PACKET_OVERHEAD) / PAGE_BYTES) * PAGE_BYTES
 }

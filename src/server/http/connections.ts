@@ -22,7 +22,6 @@ import { UnreadWatch } from './unread-watch.ts'
 export interface ConnectionsOptions extends CensusOptions {
   readonly stallTimeoutMs: () => number
   readonly headersTimeoutMs: number
-  /** Builds the last answer on a connection with invalid bytes. */
   readonly describeError: (error: Error) => string
   /** Answers a request on a surplus connection; `false`: the usual handler does. */
   readonly refuse: (request: IncomingMessage, response: ServerResponse) => boolean
@@ -111,7 +110,6 @@ export class ClientConnections {
       .on('connect', (_request, socket) => of(socket, (one) => this.#onConnect(one)))
   }
 
-  /** The request being answered was let in. */
   vouch(socket: Socket): void {
     const connection = this.#census.get(socket)
     if (connection !== undefined) this.#census.vouch(connection)
@@ -232,7 +230,6 @@ export class ClientConnections {
     else this.#end(socket, this.#lingerMs, this.#options.describeError(error))
   }
 
-  /** Node has removed its listeners from the socket. */
   #onDetached(connection: ClientConnection): void {
     const { socket } = connection
     socket.on('error', () => {}) // its close says it all
@@ -323,7 +320,6 @@ function discard(connection: ClientConnection): void {
   connection.socket.on('data', () => stopIfMuch(connection)).resume()
 }
 
-/** Much can arrive before the next sweep. */
 function stopIfMuch(connection: ClientConnection): void {
   if (connection.unfinishedBytes > MAX_DISCARDED_BYTES) connection.socket.pause()
 }

@@ -107,7 +107,6 @@ export class DashboardServer {
     if (named !== null && name !== ANYONE) throw new GatewayError('GW_OPERATOR_ONLY')
   }
 
-  /** The session is valid, its key in force, and the dashboard on. */
   #mayStay(headers: IncomingHttpHeaders): boolean {
     if (this.#options.current.config.observe.dashboard === 'off') return false
     try {

@@ -7,7 +7,6 @@ import type { Route, RoutedRequest } from './router.ts'
 // Generated: `npm run generate`.
 const JSON_FILE = new URL('../../../docs/openapi.json', import.meta.url)
 const PAGE_FILE = new URL('../../../docs/openapi.html', import.meta.url)
-/** In the page's examples. */
 const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
 const KEPT = { 'cache-control': 'no-cache' } as const

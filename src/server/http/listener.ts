@@ -47,7 +47,6 @@ export class Listener {
     for (const socket of this.#sockets) socket.hold()
   }
 
-  /** Retries until it is open; `false` if it was closed meanwhile. */
   async reopen(): Promise<boolean> {
     this.#isWanted = true
     while (this.#isWanted) {
@@ -61,7 +60,6 @@ export class Listener {
     return this.#isWanted
   }
 
-  /** Resolves when no client is connected. */
   async close(): Promise<void> {
     this.#isWanted = false
     await Promise.all(this.#sockets.map((socket) => socket.close()))

@@ -9,7 +9,6 @@ import {
 /** Required but unknown: the day the upstream's API was first seen. */
 const CREATED_AT = new Date('2025-07-14T00:00:00Z')
 
-/** A name that clients may send as `model`. */
 export interface ListedModel {
   readonly id: string
   readonly name: string
@@ -97,7 +96,6 @@ export function toAnthropicModel({ id, name, facts }: ListedModel, { searches }:
   }
 }
 
-/** Anthropic's name of the line, such as `opus`. */
 function lineOf({ id }: ModelFacts): string | null {
   const { family = '' } = versionOf(id) ?? {}
   return family.startsWith('claude-') ? family.slice('claude-'.length) : null
@@ -106,7 +104,6 @@ function lineOf({ id }: ModelFacts): string | null {
 const NO = { supported: false }
 const YES = { supported: true }
 
-/** In the words of Anthropic's list. */
 function capabilitiesOf(facts: ModelFacts, searches: boolean) {
   const { efforts, thinks, alwaysThinks } = effortsOf(facts)
   const takes = (effort: (typeof efforts)[number]) => ({ supported: efforts.includes(effort) })

@@ -54,7 +54,6 @@ const HEADERS = {
 interface PageFile {
   readonly bytes: Buffer
   readonly etag: string
-  /** Changes with the file. */
   readonly version: string
 }
 

@@ -17,7 +17,6 @@ import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
-/** Answered whatever else is refused. */
 export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez'])
 
 export interface Sources {
@@ -29,7 +28,6 @@ export interface Sources {
   readonly isPrimarySilent: () => boolean
   readonly metricsText: () => Promise<string>
   readonly accountUsage: () => Promise<AccountReport>
-  /** `null`: all keys. */
   readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
 }
 
@@ -224,7 +222,6 @@ function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {
   }
 }
 
-/** For the operator: what of the upstream's count is recorded, and how long the plan lasts. */
 function toOutlookAnswer(outlook: PlanOutlook | null) {
   if (outlook === null) return { recorded: null, forecast: null }
   const { at, today, since, isDrifting, forecast } = outlook

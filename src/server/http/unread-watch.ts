@@ -96,7 +96,6 @@ export class UnreadWatch {
     }
   }
 
-  /** Unused connections leave their memory to unread bytes. */
   get #bound(): number {
     const { census, socketBytes } = this.#options
     return Math.max(this.#strangersBound, socketBytes - census.size * CONNECTION_BYTES)
@@ -122,7 +121,6 @@ export class UnreadWatch {
     this.#isLooking = false
   }
 
-  /** The background look was too slow. */
   #lookNow(): void {
     const { readNow = readUnsentBytesNow } = this.#options
     this.#learn(this.#counted(), readNow())

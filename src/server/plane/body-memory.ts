@@ -29,7 +29,6 @@ export interface BodyMemoryOptions {
   /** Counts what answers keep of their requests in the other two budgets: no key may fill them with that. */
   readonly kept: MemoryBudget
   readonly smallLane: MemoryBudget
-  /** Such bodies are converted on the event loop. */
   readonly inlineMaxBytes: number
   readonly key: string
   readonly signal: AbortSignal
@@ -166,7 +165,6 @@ export class BodyMemory implements BodyRoom, Disposable {
     return AbortSignal.any([this.#options.signal, this.#wait.signal])
   }
 
-  /** Returns the bytes held then. */
   #shrink(bytes: number, how: 'shrinkTo' | 'loosenTo'): number {
     let left = bytes
     for (const reservation of this.#reservations) {

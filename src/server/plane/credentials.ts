@@ -23,7 +23,6 @@ export interface CredentialLink {
     signal: AbortSignal,
     isNamed: boolean
   ): Promise<CredentialSnapshot>
-  /** The upstream accepted a request with this credential. */
   accepted(snapshot: CredentialSnapshot): void
   /** The upstream has suspended the token's account; `reason` is only for the log. */
   reportSuspended(token: string, reason: string): void
@@ -97,7 +96,6 @@ export class Credentials implements CredentialLink {
   /** The primary has it from the token service. */
   accepted(): void {}
 
-  /** Tells the primary, so that no worker goes on asking. */
   reportSuspended(token: string, reason: string): void {
     this.#options.channel.send({ type: 'credential.suspended', token, reason })
   }
@@ -136,7 +134,6 @@ export class Credentials implements CredentialLink {
     return this.ready(signal)
   }
 
-  /** True if a valid token may come before that time. */
   #mayCome(giveUpAt: number): boolean {
     const { snapshot, problem, retryAt } = { retryAt: undefined, ...this.#news }
     if (snapshot !== null || problem === null) return true

@@ -15,7 +15,6 @@ export interface DashboardPagesOptions {
   readonly checkMs?: number
 }
 
-/** A page that waits for the primary's permission. */
 interface Newcomer {
   readonly response: ServerResponse
   readonly isAllowed: () => boolean
@@ -120,7 +119,6 @@ export class DashboardPages {
     for (const { response } of this.#pages) response.end(LEAVING_EVENT)
   }
 
-  /** Asks one question at a time: newcomers wait for the next. */
   #ask(): void {
     if (this.#asked !== null || this.#newcomers.length === 0) return
     const { silence } = this.#options.pulse

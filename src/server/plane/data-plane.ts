@@ -90,7 +90,6 @@ export interface Records {
   /** `null` unless the operator has turned it on. */
   recorder: TurnRecorder | null
   readonly turns: OpenTurns
-  /** Rows for the primary. */
   readonly records: RequestRecords
   /** `null` without traces. Set before the first request. */
   readonly tracing: { readonly tracer: TurnTracer | null }
@@ -115,13 +114,11 @@ export interface DataPlane
   catalogue(): Catalogue
   /** From the primary's last message; `null` outside a fleet. */
   fleet(): FleetTold | null
-  /** Nothing new is served. */
   isDraining(): boolean
   /** Clients should reconnect: this connection ends soon, or other workers take new ones. */
   isLeaving(): boolean
 }
 
-/** Plane of the gateway's own sign-in. */
 export interface OwnPlane extends DataPlane {
   readonly credentials: Credentials
   readonly account: AccountLink
@@ -155,7 +152,6 @@ export interface WorkerLife {
 const MAX_BODIES_WAITING = 500
 const AUTO_WORKERS_MAX = 2
 const DEBUG_FILES_MAX = 200
-/** Then an idle thread ends and frees its memory. */
 const THREAD_IDLE_MS = 30_000
 /** Extra memory, as a fraction of the body budget, for bodies whose request waits for a stream of its key. */
 const UNREAD_PART = 4
@@ -370,7 +366,6 @@ function createFleet(
   }
 }
 
-/** False for clients with a Kiro key of their own. */
 function hasNoKiroKey(name: string): boolean {
   return !isKiroKeyName(name)
 }

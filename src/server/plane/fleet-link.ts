@@ -28,7 +28,6 @@ const CUT =
 /** Ends a worker's use of a lease in time, by its own clock, so that a stopped primary changes nothing. */
 export class FleetLink {
   readonly #options: FleetLinkOptions
-  /** Lock that proves that this process lives. */
   readonly lock: ReturnType<typeof holdFleetLock>
   #timer: NodeJS.Timeout | null = null
   #told: FleetTold | null = null

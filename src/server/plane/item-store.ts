@@ -30,7 +30,6 @@ export interface ItemStoreOptions {
   readonly writers: number
   readonly limits: () => ItemStoreLimits
   readonly log: Pick<Logger, 'warn'>
-  /** Answers of other gateways; missing outside a fleet. */
   readonly elsewhere?: Promise<Pick<ItemsElsewhere, 'share' | 'fetch'>>
   /** Epoch ms. */
   readonly now?: () => number
@@ -55,7 +54,6 @@ const SWEEP_INTERVAL_MS = 600_000
 const DISK_RETRY_MS = 60_000
 
 export interface KeptAnswer {
-  /** Name of the client's key: only that client finds the items. */
   readonly owner: string
   readonly responseId: string
   readonly items: KeptItems
@@ -75,7 +73,6 @@ export class ItemStore {
   readonly #now: () => number
   readonly #timer: NodeJS.Timeout
   #memory: MemoryItems | null = null
-  /** When to try the disk again; `null` while it works. */
   #retryAt: number | null = null
   #unsweptBytes = 0
   readonly #writing = new OwnerSums()
@@ -186,7 +183,6 @@ export class ItemStore {
     await replaceFile(join(folder, name), { text, mode: 0o600, isDurable: false })
   }
 
-  /** 0 if missing. */
   async #sizeOf(name: string): Promise<number> {
     const { folder, limits } = this.#options
     const remembered = this.#memory?.get(name, limits()) ?? null
@@ -261,7 +257,6 @@ interface Entry {
   readonly savedAt: number
 }
 
-/** Items while there is no folder: the newest of each owner, for this worker only. */
 export class MemoryItems {
   readonly #now: () => number
   /** Oldest first. Bounded by `maxBytes`. */

@@ -88,7 +88,6 @@ async function listFiles(folder: string, now: number): Promise<readonly FoundFil
 /** More open files would only queue for the few file threads. */
 const BATCH = 16
 
-/** Runs `task` for each value, a few at a time; results are in order. */
 export async function inBatches<T, R>(
   values: readonly T[],
   task: (value: T) => Promise<R>

@@ -16,7 +16,6 @@ export interface ItemsElsewhereOptions {
 const PATIENCE_MS = 3_000
 /** Delays of further tries: an answer may be referred to before its gateway has shared it. */
 const AGAIN_AFTER_MS = [100, 200, 400, 800] as const
-/** Most missing items for which a fresh one is awaited. */
 const MAX_FRESH = 4
 
 /** Fetches answers stored by other gateways of the fleet: the primary writes them where this worker looks. */
@@ -34,7 +33,6 @@ export class ItemsElsewhere {
     })
   }
 
-  /** Offers a stored answer to other gateways; does not wait. */
   share(name: string): void {
     this.#channel.send({ type: 'items.made', name })
   }

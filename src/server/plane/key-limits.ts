@@ -21,7 +21,6 @@ export interface KeyLimitsOptions {
   readonly prices: Pick<WorkerPrices, 'estimate' | 'watch'>
   readonly pool: () => Pick<Config['pool'], 'poolTimeoutMs' | 'maxWaiting'>
   readonly models: () => readonly ModelFacts[]
-  /** For the arrived part of unread bodies whose requests wait for a stream of their key. */
   readonly unread: MemoryBudget
   /** Epoch ms. */
   readonly now?: () => number
@@ -34,13 +33,13 @@ export class KeyLimits {
     this.#options = options
   }
 
-  /** For a request that asks the upstream; `null` without limits. */
+  /** `null` for a key without limits. */
   of(key: NamedKey): TurnLimits | null {
     if (key.credits === null && !hasCounts(key)) return null
     return new TurnLimits(key, { ...this.#options, isHere: false })
   }
 
-  /** For a request answered without the upstream; `null` without limits. */
+  /** `null` for a key without limits. */
   here(key: NamedKey): TurnLimits | null {
     if (!hasCounts(key)) return null
     return new TurnLimits(key, { ...this.#options, isHere: true })
@@ -230,7 +229,6 @@ export class KeyStream implements Disposable {
     this.#share = share
   }
 
-  /** The stream lasts while the permit is held. */
   holdFor(permit: Permit): Permit {
     this.#holders += 1
     let isHeld = true
@@ -317,7 +315,6 @@ export class Charge {
     return this.#turn !== null
   }
 
-  /** Period of the reservation, which is charged. */
   get period(): number {
     return this.#share.period
   }
@@ -361,7 +358,6 @@ export class WorkerPrices {
     return this.#table.estimate(request, listed, Date.now())
   }
 
-  /** As `PriceTable.measure()`. */
   measure(answer: PricedAnswer, listed: number): number | null {
     return this.#table.measure(answer, listed, Date.now())
   }

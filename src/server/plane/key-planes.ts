@@ -24,7 +24,6 @@ import { AccountLink } from './primary-links.ts'
 
 const MARK = 'kiro-'
 
-/** `digest`: of the Kiro key. */
 export function kiroKeyName(digest: string): string {
   return `${MARK}${digest}`
 }
@@ -41,7 +40,6 @@ interface BroughtKey {
 /** State of a key's account, by the key's name; the key itself is not stored. */
 interface KeyAccount {
   readonly account: AccountLink
-  /** `null` if unknown. */
   region: string | null
   /** Question under way. Rejects if the key is refused. */
   regionAsked: Promise<string | null> | null
@@ -77,7 +75,6 @@ export class KeyPlanes {
   /** Other keys. Bounded by MAX_NEW_ACCOUNTS. */
   readonly #newAccounts = new Map<string, KeyAccount>()
 
-  /** `vouch` hears of connections on which a key was accepted. */
   constructor(plane: DataPlane, log: Pick<Logger, 'warn'>, vouch: (socket: Socket) => void) {
     this.#plane = plane
     this.#log = log
@@ -94,7 +91,6 @@ export class KeyPlanes {
     return this.isAccepted(key) ? key.name : NEW_KEYS_PLACE
   }
 
-  /** For one request, which ends when its response closes. */
   planeOf(key: BroughtKey, response: ServerResponse): DataPlane {
     const known = this.#accountOf(key)
     const { account } = known
@@ -268,7 +264,6 @@ class KeyCredential implements CredentialLink {
   readonly problem = null
   readonly #key: BroughtKey
   readonly #home: KeyHome
-  /** The request is its key's first. */
   #trial: Disposable | null = null
 
   constructor(key: BroughtKey, home: KeyHome) {

@@ -42,7 +42,6 @@ export class KeyTrials {
   readonly #running = new Map<string, PromiseWithResolvers<void>>()
   #waiting = 0
   readonly #questions = new Pending<number>()
-  /** The primary's last "no": no key is tried before `until`. */
   #often = { askAgainAt: -Infinity, until: -Infinity }
 
   constructor(options: KeyTrialsOptions) {

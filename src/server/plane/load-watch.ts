@@ -8,7 +8,6 @@ export interface InUse {
 
 export interface LoadWatchOptions {
   readonly memory: () => InUse
-  /** Requests wait for memory or a thread. */
   readonly isWaiting: () => boolean
   readonly channel: ToPrimary
   readonly arrivals: Pick<Arrivals, 'arrived'>
@@ -52,7 +51,6 @@ export class LoadWatch {
     if (this.#isShort()) this.#set(1) // hundreds more may come before the next look
   }
 
-  /** Call several times a second while there are clients. */
   look(): void {
     const { used, total } = this.#cpu()
     const now = this.#isShort() ? 1 : total === 0 ? 0 : used / total
@@ -61,7 +59,6 @@ export class LoadWatch {
     this.#set(Math.max(now, this.#load * FADING))
   }
 
-  /** Call when the last client is gone. */
   rest(): void {
     this.#crowdedLooks = 0
     this.#set(0)

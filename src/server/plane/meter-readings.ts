@@ -28,7 +28,6 @@ export interface MeterReadingOptions {
   readonly key: string
   /** Price unknown and key limited: gives way only if no other request could be served. */
   readonly isUnpriced: boolean
-  /** Closes the connection; `MeterReading.over()` follows. */
   readonly stop: () => void
 }
 
@@ -78,7 +77,6 @@ export class MeterReadings {
     return reading
   }
 
-  /** Ends readings until so many requests have connections. */
   giveWay(missing: number): void {
     for (const reading of this.#open) {
       if (this.#closing >= missing) return
@@ -145,7 +143,6 @@ export class MeterReading {
     return this.#isLong
   }
 
-  /** Returns false when no more bytes are wanted. */
   take(bytes: number): boolean {
     this.#bytes += bytes
     if (this.#bytes > this.#bounds.bytes) this.stop()
@@ -159,7 +156,6 @@ export class MeterReading {
     this.#stop()
   }
 
-  /** The upstream has ended it, or it was given up. */
   over(): void {
     if (this.#state === 'over') return
     this.#isClosed = this.#state === 'reading' // there is nothing to wait for

@@ -17,7 +17,6 @@ export interface MetricsDeskOptions {
   readonly hasNamedKeys: () => boolean
 }
 
-/** Exchanges this worker's metrics for the whole cluster's. */
 export class MetricsDesk {
   readonly #channel: ToPrimary
   readonly #plane: DataPlane

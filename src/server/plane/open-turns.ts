@@ -10,7 +10,6 @@ export type Charged = Pick<Charge, 'cost' | 'period'>
 
 export interface OpenTurn {
   abort(error: GatewayError): void
-  /** Name of the key, or its kind. */
   readonly keyLabel: string
   /** Waits for a connection, or for a stream of its key. */
   readonly isWaiting: boolean
@@ -105,12 +104,10 @@ export type WaitName = Extract<PhaseName, 'key' | 'pace' | 'queue'>
 /** Most exact first. */
 const EXACTNESS: readonly Metering[] = ['metered', 'read on', 'measured']
 
-/** A finished upstream call. */
 export interface CallFacts extends TracedCall {
   readonly phase: CallPhase
   /** `null` if the answer did not end. */
   readonly stopReason: EndReason | null
-  /** The upstream's id of the call. */
   readonly upstreamId: string | null
   readonly isMeasured: boolean
   /** Calls of an answer that broke off. */
@@ -136,7 +133,6 @@ export class Progress {
   #account: string | null = null
   #isWaiting = false
 
-  /** `trace`: `null` without traces. */
   constructor(trace: TurnTrace | null = null) {
     this.#trace = trace
   }
@@ -228,7 +224,6 @@ export class Progress {
     this.#isWaiting = true
   }
 
-  /** `at`: `performance.now()`. */
   end(name: PhaseName, at = performance.now()): void {
     const spentMs = Math.max(0, at - this.#markedAt)
     this.#spentMs[name] = (this.#spentMs[name] ?? 0) + spentMs
@@ -276,7 +271,6 @@ export class Progress {
     return json
   }
 
-  /** `Server-Timing` so far. */
   toServerTiming(): string {
     let value = ''
     for (const name of NAMES) {

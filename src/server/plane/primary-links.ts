@@ -151,7 +151,6 @@ export interface RequestRecordsOptions {
   /** Sent before the rows: what is used up and reserved. */
   readonly allowances: Pick<Allowances, 'tell'>
   readonly prices: Pick<WorkerPrices, 'tell'>
-  /** The primary hangs and reads nothing. */
   readonly isPrimarySilent: () => boolean
 }
 
@@ -174,7 +173,6 @@ export class RequestRecords {
     this.#options = options
   }
 
-  /** A row will follow. */
   begin(): void {
     this.#begun++
     this.#wake()
@@ -229,13 +227,12 @@ export class SharedCalibration {
   /** When a model's lesson was last told. Bounded by the answers that end within INTERVAL_MS. */
   readonly #toldAt = new Map<string, number>()
 
-  /** `now`: monotonic milliseconds. */
   constructor(channel: ToPrimary, now = () => performance.now()) {
     this.#channel = channel
     this.#now = now
   }
 
-  /** Learns from a model once a second: lessons that are not told would make workers differ. */
+  /** Learns about a model once a second: lessons that are not told would make workers differ. */
   learn(modelId: string, estimated: number, measured: number): void {
     const at = this.#now()
     if (at - (this.#toldAt.get(modelId) ?? -INTERVAL_MS) < INTERVAL_MS) return

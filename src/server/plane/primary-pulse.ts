@@ -3,7 +3,6 @@ import type { ToPrimary } from '../../ipc/channel.ts'
 import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
-/** Silence after which the primary's answers are no longer awaited. */
 const PATIENCE = { ms: 5_000, firstMs: 0 } as const
 
 /**

@@ -10,7 +10,6 @@ export interface BodyLimits {
 
 /** Memory for one body; its owner frees it. */
 export interface BodyRoom {
-  /** Largest body that could ever fit. */
   readonly largestBytes: number
   /**
    * Nothing is read before there is room.
@@ -78,7 +77,6 @@ function readChunk(request: IncomingMessage): Buffer | null {
   return request.read()
 }
 
-/** Configured limit, or less if the memory for bodies is small. */
 class BodySize {
   readonly #maxBytes: number
   readonly #isMemory: boolean
@@ -111,7 +109,6 @@ interface BodyReaderOptions {
   readonly timeoutMs: number
   readonly room: BodyRoom
   readonly size: BodySize
-  /** `null` if undeclared. */
   readonly declared: number | null
 }
 

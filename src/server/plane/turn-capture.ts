@@ -44,7 +44,6 @@ export interface CapturedCall {
   readonly token: string
 }
 
-/** Wraps the reader of an answer. */
 export type CallTap = (reader: ResponseReader) => ResponseReader
 
 export class TurnCapture {
@@ -93,7 +92,6 @@ export class TurnCapture {
     this.#capture.append(this.#nextRequest(), Buffer.from(text))
   }
 
-  /** Notes a call with the payload that was written last. */
   call({ token, headers, ...facts }: CapturedCall): CallTap {
     const call = ++this.#calls
     this.#secrets.add(token)
@@ -107,7 +105,6 @@ export class TurnCapture {
     return (reader) => this.#tapped(call, reader)
   }
 
-  /** Wraps a writer to keep its words. */
   watch(writer: AnswerWriter, isStream: boolean): WatchedWriter {
     const keep = <T extends Written>(written: T): T => {
       this.#answer(written)
@@ -129,7 +126,6 @@ export class TurnCapture {
     this.#answer(body)
   }
 
-  /** The estimate before learnt corrections. */
   noteEstimate(tokens: number): void {
     this.#estimatedInputTokens = tokens
   }
@@ -143,7 +139,6 @@ export class TurnCapture {
     return this.#isCut
   }
 
-  /** Nothing handed over is needed any more. */
   settled(): Promise<void> {
     return this.#capture.settled()
   }
@@ -227,7 +222,6 @@ export type WatchedWriter = Pick<
   'push' | 'fail' | 'heartbeat' | 'toJson' | 'keptItems'
 >
 
-/** Created if `DEBUG_CONTENT` is set. */
 export interface TurnRecorder {
   /** `null` if this request cannot be captured. */
   open(request: IncomingMessage, requestId: string): TurnCapture | null

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
 import { readSocketTables, readSocketTablesNow, socketsIn } from '../../shared/socket-table.ts'
 
-/** Bytes that the system holds for sockets. */
 export interface UnsentBytes {
   /** Keyed by `portPairOf()`; `null` if the system does not tell. */
   readonly byPorts: ReadonlyMap<string, number> | null

@@ -12,7 +12,6 @@ import { mayBePublicHost } from './public-address.ts'
 
 export interface FetchLimits {
   readonly maxBytes: number
-  /** For one URL: name, connection, redirects, content. */
   readonly timeoutMs: number
   readonly maxConcurrent: number
 }
