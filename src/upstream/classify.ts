@@ -1,6 +1,5 @@
 import { abortErrorOf, codeOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 
-/** `answering`: the answer has begun. */
 export type CallPhase = 'connecting' | 'sent' | 'headers' | 'answering'
 
 export interface FailureContext {
@@ -276,7 +275,6 @@ const KIND_OF_PREFIX: readonly (readonly [string, FailureKind])[] = [
   ['HPE_', 'not-http']
 ]
 
-/** Meaning of a code of Node, OpenSSL or undici; `null` if it has none here. */
 export function kindOfCode(code: string): FailureKind | null {
   const kind = Object.hasOwn(KIND_OF_CODE, code) ? KIND_OF_CODE[code] : undefined
   return kind ?? KIND_OF_PREFIX.find(([prefix]) => code.startsWith(prefix))?.[1] ?? null

@@ -213,7 +213,6 @@ export function toEntry(turn: Message, modelId: string): HistoryEntry {
   }
 }
 
-/** Step 16: sends nothing empty, and tools only with the current message. */
 export function toUserInput(
   { text, images, documents, toolResults }: Message,
   modelId: string,

@@ -76,7 +76,6 @@ function withoutTools(message: UserInputMessage): UserInputMessage {
 
 const LEFT_OUT = '[Earlier messages were left out here: the conversation had become too long.]'
 
-/** Without any of its words a turn makes no sense. */
 const SHORTEST_CUT_CHARS = 2000
 
 /**

@@ -3,7 +3,6 @@ import { hash as hashOf } from 'node:crypto'
 /** Refused parts of a conversation; of an account, if its id is `conversationId`. */
 export interface ConversationParts {
   readonly conversationId: string
-  /** Hashes of the parts. */
   readonly hashes: readonly string[]
   /** Forget it after an hour instead of a day. */
   readonly isBrief?: boolean

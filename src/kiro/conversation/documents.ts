@@ -43,7 +43,6 @@ function kind(
 
 const MAX_LOOKED_AT_CHARS = 1000
 
-/** Finds the format by media type, or else by file extension. */
 export function formatOf(mediaType: string, name: string): DocumentFormat | null {
   const type = mediaType.slice(0, MAX_LOOKED_AT_CHARS).split(';')[0]?.trim().toLowerCase() ?? ''
   const named = KINDS.find(({ mediaTypes }) => mediaTypes.includes(type))
@@ -96,7 +95,6 @@ export function isEncryptedPdf(bytes: Buffer): boolean {
 
 const MAX_NAME_CHARS = 200
 
-/** Makes a valid document name of a title or file name (kiro-protocol §4.15). */
 export function toDocumentName(title: string): string {
   const last = title.slice(-MAX_LOOKED_AT_CHARS).split(/[/\\]/).at(-1) ?? ''
   const extension = extensionOf(last)

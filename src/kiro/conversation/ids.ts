@@ -11,7 +11,6 @@ export interface ConversationIds {
   readonly conversation: string
   /** The session, which is the sub-agent's parent. */
   readonly root: string
-  /** The user's turn, tool rounds included. */
   readonly turn: string
 }
 
@@ -98,7 +97,6 @@ export function startOf(source: IdSource, systemText: string): ConversationStart
   }
 }
 
-/** Fills a last user turn that the client left empty. */
 export const CONTINUE = 'Continue.'
 /** Words in such a turn would be taken for content and echoed (kiro-protocol §4.9). */
 export const BLANK = ' '

@@ -28,7 +28,6 @@ export interface ReasoningOptions {
 
 export interface ReasoningPlan {
   readonly source: 'none' | 'native' | 'tags'
-  /** `additionalModelRequestFields` */
   readonly fields?: Readonly<Record<string, unknown>>
   /** Tokens; only for tags. */
   readonly budgetTokens?: number
@@ -211,7 +210,6 @@ function alwaysThinks(efforts: readonly Effort[], displays: readonly string[]): 
   return { ...claude(efforts, displays), takesDisabled: false }
 }
 
-/** Efforts that a model takes, least first, and whether it reasons at all and always. */
 export function effortsOf(facts: ModelFacts): {
   readonly efforts: readonly Effort[]
   readonly thinks: boolean

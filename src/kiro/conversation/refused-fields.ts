@@ -36,7 +36,6 @@ export function refusedPath(paths: readonly string[], refusal: string): string |
   return UNDECLARED.test(refusal) ? named : (named.split('.')[0] ?? null)
 }
 
-/** Removes the fields, and what is empty without them. */
 export function withoutFields(
   payload: UpstreamPayload,
   refused: readonly string[]

@@ -23,7 +23,6 @@ function isPlausible(signature: unknown): signature is string {
 /** Marks sealed reasoning of this gateway. It needs no secret: the upstream checks the content. */
 const SEAL = 'kgr1.'
 
-/** Encodes reasoning and its model as one opaque word for the client to keep. */
 export function sealReasoning(model: string, content: ReasoningContent): string {
   if ('redactedContent' in content) return seal({ m: model, d: content.redactedContent })
   const { text, signature } = content.reasoningText

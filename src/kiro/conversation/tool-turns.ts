@@ -85,7 +85,6 @@ export function pairToolTurns(turns: readonly Message[], repairs: Repairs): Mess
 /** Keeps one of several calls with one id: that with the longest arguments. */
 function dedupeCalls(turn: Message, repairs: Repairs): Message {
   if (turn.toolCalls.length < 2 && turn.toolResults.length === 0) return turn
-  /** Worded only when another call has the same id. */
   const kept = new Map<string, { readonly call: ToolCall; words: CallWords | null }>()
   const pieces: string[] = []
   for (const call of turn.toolCalls) {
@@ -141,7 +140,6 @@ function pairResults(turn: Message, calls: readonly ToolCall[], repairs: Repairs
   return { ...turn, toolCalls: [], toolResults, text }
 }
 
-/** Replaces an empty result, which the upstream refuses. */
 export const EMPTY_RESULT = '(empty result)'
 
 /** The upstream refuses calls and results if no tools are offered (kiro-protocol §4.8 step 4). */

@@ -92,7 +92,6 @@ function withoutDuplicates(
   })
 }
 
-/** A hash separates two names that clean-up made equal. */
 function nameTool(name: string, taken: Set<string>): string {
   let wireName = toWireToolName(name)
   for (let attempt = 0; taken.has(wireName); attempt++) {
@@ -119,7 +118,6 @@ function describeTool(
   }
 }
 
-/** Tells the model in words: the upstream has no tool choice. */
 function wordChoice(
   choice: ToolChoice,
   wireNameOf: OfferedTools['wireNameOf']
@@ -195,7 +193,6 @@ export function makeToolId(index: number): string {
 
 const VARIANTS = '89ab'
 
-/** Makes a UUID of a text: version 8 (RFC 9562), from its SHA-256. */
 export function uuidOf(text: string): string {
   const hex = sha256(text)
   const variant = VARIANTS.charAt(Number.parseInt(hex.charAt(16), 16) & 0x3)

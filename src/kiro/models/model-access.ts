@@ -5,7 +5,6 @@ import type { RuleId } from '../rules/rules.ts'
 /** Models that a client's key may use. Plain data: it crosses threads. */
 export interface ModelAccess {
   readonly keyName: string
-  /** `*` stands for any text. */
   readonly patterns: readonly string[]
 }
 

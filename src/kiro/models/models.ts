@@ -11,7 +11,6 @@ export interface ModelFacts {
   /** Cost relative to a model that costs 1; 1 if unknown. */
   readonly rate?: number
   readonly lifecycle?: Lifecycle
-  /** `additionalModelRequestFieldsSchema` */
   readonly requestFieldsSchema?: Readonly<Record<string, unknown>>
 }
 
@@ -24,7 +23,6 @@ export const DEFAULT_CONTEXT_WINDOW = 200_000
 /** Tokens, for `-1m` variants (§7.3). */
 export const LONG_CONTEXT_WINDOW = 1_000_000
 
-/** Lets the upstream choose; allowed whatever the catalogue says. */
 export const AUTO_MODEL = 'auto'
 
 /** Models of §7.1 that were served when this list was made, used until the upstream's own list arrives. */
@@ -103,7 +101,6 @@ export function priceFactorOf(id: string, inputTokens: number): number {
   return step !== null && inputTokens > step.aboveTokens ? step.factor : 1
 }
 
-/** Maps the spellings of one model, such as "dots or dashes in versions", to one name. */
 export function canonicalModelId(id: string): string {
   return id.toLowerCase().replaceAll('.', '-')
 }

@@ -100,7 +100,6 @@ export function listedNames({ models, aliases }: KnownModels): readonly string[]
   return [...Object.keys(aliases), ...models.map(({ id }) => id)]
 }
 
-/** Suggests the nearest models, of those that the key may use. */
 export function modelUnknown(name: string, known: KnownModels): GatewayError {
   const shown = name.slice(0, MAX_COMPARED_CHARS)
   const { access } = known
@@ -125,9 +124,7 @@ function nearestTo(name: string, models: readonly ModelFacts[]): readonly string
   return byDistance.slice(0, MAX_SUGGESTIONS).map(({ id }) => id)
 }
 
-/** A cleaned-up model name, and what its decorations asked for. */
 export interface ModelName {
-  /** The upstream's spelling, if it has the model. */
   readonly id: string
   /** Suffix `-thinking`: reasoning. */
   readonly asksThinking: boolean

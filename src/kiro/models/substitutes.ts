@@ -4,7 +4,6 @@ const FAMILIES = ['sonnet', 'opus', 'haiku', 'fable'] as const
 
 const TIERS = ['terra', 'sol', 'luna'] as const
 
-/** Words in names: the tiers' own, and what sizes were called before. */
 const TIER_WORDS: readonly (readonly [RegExp, (typeof TIERS)[number]])[] = [
   [/-terra\b/, 'terra'],
   [/-sol\b/, 'sol'],

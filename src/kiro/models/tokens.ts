@@ -70,7 +70,6 @@ export class TokenCalibration {
     return learnt
   }
 
-  /** Takes over what another process learnt. */
   adopt(learnt: Learnt): void {
     const { modelId, estimated, measured } = learnt
     const [first] = this.#models.keys()

@@ -6,7 +6,6 @@ import { type RuleId, UpstreamLimits } from './rules.ts'
 
 const MAX_PLACES = 100
 
-/** Codes of one request's repairs in the order of first use. */
 export class Repairs {
   readonly #codes = new Set<RepairCode>()
 
@@ -20,7 +19,6 @@ export class Repairs {
   }
 }
 
-/** Also keeps the places, for lint. */
 export class PlacedRepairs extends Repairs {
   readonly #places = new Map<RepairCode, Set<string>>()
 
@@ -47,7 +45,6 @@ export interface Borderline {
 const NEAR = 0.9
 /** Characters at which Kiro's own client begins to cut messages and results (kiro-protocol §4.12). */
 const CUT_CHARS = 400_000
-/** Allowed, but the upstream has refused longer ones. */
 const LONG_DESCRIPTION_CHARS = 10_000
 const BASE64_RATIO = 4 / 3
 

@@ -1,9 +1,7 @@
 /** Breaking a rule gives a 400, mostly "Improperly formed request." without an explanation. */
 export interface Rule {
   readonly what: string
-  /** Advice for the client's developer. */
   readonly fix: string
-  /** Section of `docs/kiro-protocol.md`. */
   readonly source: string
   readonly own?: string
   readonly notSimulated?: string
@@ -256,7 +254,6 @@ function own(source: string, what: string): Rule {
   }
 }
 
-/** Known limits of the upstream: the gateway keeps them, the simulator enforces them. */
 export const UpstreamLimits = {
   /** Per conversation (kiro-protocol §4.7, H9). */
   historyEntries: 10_000,

@@ -9,10 +9,8 @@ import type { Source } from '../wire/message.ts'
 
 const MAX_REF_DEPTH = 8
 
-/** For all tools of one request, in JSON. */
 const MAX_INLINED_CHARS = 262_144
 
-/** Budget for inlined references, shared by the schemas of one request. */
 export class InlineBudget {
   #chars: number
   deepest: { readonly depth: number; readonly source: Source } = { depth: 0, source: undefined }

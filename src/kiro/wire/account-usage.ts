@@ -21,7 +21,6 @@ export interface AccountUsage {
   readonly resetsAt: number | null
   readonly allowances: readonly Allowance[]
   readonly overage: {
-    /** Requests go on beyond the limit, at extra cost. */
     readonly isEnabled: boolean
     readonly used: number
     readonly charges: number
@@ -40,7 +39,6 @@ export function sumOfAllowances(
   return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
 }
 
-/** All allowances together. */
 export interface PlanTotals {
   readonly used: number
   readonly limit: number

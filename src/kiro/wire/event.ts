@@ -104,7 +104,6 @@ const NEEDLESS: ReadonlySet<string> = new Set([
   'binaryPayloadEvent'
 ])
 
-/** True for an ignored event that is new or lacks members, and is worth a log line. */
 export function isStrange(eventType: string): boolean {
   return !NEEDLESS.has(eventType)
 }
@@ -262,7 +261,6 @@ function parsePayload(frame: Frame, eventType: string): JsonObject {
   return inner !== null && Object.keys(payload).length === 1 ? inner : payload
 }
 
-/** Decodes UTF-8 per payload: chunks may split a character, frames never do. */
 function payloadText(frame: Frame): string {
   const { payload } = frame
   if (Buffer.isBuffer(payload)) return payload.toString()

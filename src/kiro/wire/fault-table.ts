@@ -170,7 +170,7 @@ export function judgeFault(facts: FaultFacts): Verdict {
   return { code, remedy, bar }
 }
 
-/** Status of an exception inside a stream (kiro-protocol §5.9). */
+/** See kiro-protocol §5.9. */
 export function statusOfType(type: string): number {
   if (type === 'internalserver') return 500
   if (type === 'serviceunavailable') return 503

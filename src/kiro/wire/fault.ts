@@ -21,7 +21,6 @@ export interface UpstreamFault {
   readonly code: ErrorCode
   /** Status of the response, or the one that an exception inside a stream stands for. */
   readonly status: number
-  /** Exception name as sent; `''` if none. */
   readonly type: string
   /** The upstream's message and ` (reason: X)`, bounded, without secrets and quotations; fit for clients and logs. */
   readonly message: string
@@ -32,7 +31,6 @@ export interface UpstreamFault {
   readonly bar: Bar | null
   /** The token is to be refreshed, and the call repeated without counting as an attempt. */
   readonly isTokenRefused: boolean
-  /** The upstream named the token: no guess. */
   readonly isTokenNamed: boolean
   /** The upstream's id of the call, for its support. */
   readonly requestId: string | null
@@ -149,7 +147,6 @@ export const MAX_FAULT_BODY_BYTES = 64 * 1024
 
 type HeaderLookup = Readonly<Record<string, string | readonly string[] | undefined>>
 
-/** An error body in any of its shapes (kiro-protocol §8.1). */
 interface FaultBody {
   /** `json` has members, `text` is the message itself, `html` comes from a CDN. */
   readonly form: FaultFacts['form']
@@ -211,7 +208,6 @@ function firstText(
 
 /** The upstream's tokens: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
 const TOKEN = /\bbearer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/gi
-/** Longer than a UUID or any part of an ARN. */
 const LONG_RUN = /[\w+=-]{40,}/g
 
 /** Removes secrets and line breaks. `secrets`: known values, whatever they look like. */

@@ -6,7 +6,6 @@ export interface HostOverrides {
   readonly managementUrl: string | null
   readonly authUrl: string | null
   readonly oidcUrl: string | null
-  /** Token endpoint of an external identity provider. */
   readonly idpUrl?: string | null
 }
 
@@ -53,7 +52,6 @@ function makeHosts(apiRegion: string, { apiUrl }: HostOverrides): readonly Upstr
   ]
 }
 
-/** Forms of a request to the host that generates (kiro-protocol §1.5). */
 export type RequestForm = 'path' | 'target'
 
 /** `mcp`: the upstream's own tools (kiro-protocol §9.4). */
@@ -131,7 +129,7 @@ const REGION = /^[a-z]{2,4}(-[a-z0-9]+)+-[1-9]\d?$/
 const MAX_REGION_CHARS = 63
 const PROFILE_ARN = /^arn:aws(-[a-z]+)*:codewhisperer:[a-z0-9-]+:\d{12}:profile\/[A-Za-z0-9._-]+$/
 
-/** Shared by all accounts of a kind; not secret (kiro-protocol §3.9). */
+/** See kiro-protocol §3.9. */
 export const SharedProfileArn = {
   social: 'arn:aws:codewhisperer:us-east-1:699475941385:profile/EHGA3GRVQMUK',
   builderId: 'arn:aws:codewhisperer:us-east-1:638616132270:profile/AAAACCCCXXXX'
@@ -179,7 +177,6 @@ export interface RuntimeCall {
   readonly form: RequestForm
   readonly userAgent: string
   readonly invocationId: string
-  /** From 1. */
   readonly attempt: number
   readonly maxAttempts: number
   readonly profileArn: string | null

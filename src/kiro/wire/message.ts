@@ -1,7 +1,6 @@
 import type { ReasoningContent, UpstreamDocument, UpstreamImage } from './payload.ts'
 
 export interface Conversation {
-  /** In the client's order. */
   readonly systemParts: readonly string[]
   readonly instructions: readonly string[]
   readonly messages: readonly Message[]
@@ -9,7 +8,6 @@ export interface Conversation {
   readonly toolChoice: ToolChoice
 }
 
-/** Calls belong to assistant turns, results to user turns. */
 export interface Message {
   readonly role: Role
   readonly text: string
@@ -23,7 +21,6 @@ export interface Message {
   readonly source?: Source
 }
 
-/** Reasoning of an earlier answer that the client kept. */
 export interface KeptReasoning {
   /** The upstream's name; `null` if the client's API does not say. */
   readonly model: string | null

@@ -40,7 +40,6 @@ export interface UserInputMessage {
   readonly modelId: string
   readonly origin: 'AI_EDITOR'
   readonly images?: readonly UpstreamImage[]
-  /** At most five in all messages. */
   readonly documents?: readonly UpstreamDocument[]
   readonly userInputMessageContext?: {
     /** Only in the current message. */
@@ -121,7 +120,6 @@ function outline(value: unknown, place: Place): unknown {
   )
 }
 
-/** Keys of arguments may be written by users. */
 function isStructural(key: string, { area }: Place): boolean {
   return key.length <= MAX_KEY_CHARS && (area !== 'words' || NAME.test(key))
 }

@@ -71,7 +71,6 @@ export function hasOpenRegion(overrides: HostOverrides): boolean {
   return template === null || template.includes('{region}')
 }
 
-/** Statuses that tell something of the account, so that it is at home there. */
 const AT_HOME: readonly number[] = [401, 402, 403]
 
 export interface KeyRegion {

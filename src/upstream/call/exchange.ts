@@ -104,7 +104,6 @@ export class Exchange {
     this.#flow?.resume()
   }
 
-  /** Frees the body once the answer has begun: the request is never sent again. */
   releaseBody(): void {
     if (this.#phase === 'headers') releaseSentBody(this.#options.request.body)
   }
@@ -251,7 +250,6 @@ export function releaseSentBody(body: Uint8Array | string | null): void {
   if (body instanceof Uint8Array) freeMemory(body)
 }
 
-/** Uses undici's code, for the classifier. */
 class BodyTimeout extends Error {
   readonly code = 'UND_ERR_BODY_TIMEOUT'
 }

@@ -83,13 +83,11 @@ export interface JsonRequest {
   readonly body?: string
   /** Setting that names the host, for advice; default `KIRO_API_URL`. */
   readonly setting?: string
-  /** Ends the call until it is sent, not after. */
   readonly unlessSent?: AbortSignal
   readonly onSent?: () => void
   /** Never sent twice, not even if a reused connection closed before an answer. */
   readonly isOnce?: boolean
   readonly timeoutMs: number
-  /** More than any known answer, and too little to fill the heap. */
   readonly maxBytes?: number
 }
 

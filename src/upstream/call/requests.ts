@@ -41,7 +41,6 @@ export function generationRequest(options: GenerationOptions): ExchangeRequest {
   }
 }
 
-/** Caches the few URLs and payload heads (by profile ARN) of all requests. */
 const Urls = new Map<string, URL>()
 const Heads = new Map<string, Uint8Array>()
 /** A sign-in has one ARN and a few hosts, but clients may bring keys of their own. */
@@ -77,7 +76,6 @@ export function withProfileArn(payload: Uint8Array, profileArn: string | null): 
   return body
 }
 
-/** All ids precede this. */
 const AFTER_IDS = '"chatTriggerType"'
 const MAX_HEAD_BYTES = 512
 const CONVERSATION_HEAD =
@@ -151,7 +149,6 @@ export interface RequestPayloadOptions {
   /** The payload takes ownership. */
   readonly bytes: Uint8Array
   readonly memory: PayloadMemory
-  /** Kept for another round until `drop()` or `hand()`. */
   readonly isKept?: boolean
   readonly leftOut?: LeftOut | undefined
 }
@@ -237,7 +234,6 @@ export class RequestPayload {
     this.#memory.shrinkTo(bytes.byteLength)
   }
 
-  /** The current round is the last. */
   hand(): void {
     this.#isKept = false
   }

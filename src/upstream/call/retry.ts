@@ -5,7 +5,6 @@ import { ErrorTable } from '../../shared/error-table.ts'
 import type { ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { isConnectFailure } from '../classify.ts'
 
-/** Fits both `GatewayError` and `UpstreamFault`. */
 export interface RetryCause {
   readonly code: ErrorCode
   readonly retryAfterS?: number | null | undefined
@@ -127,7 +126,6 @@ export class RetryBudget {
     return this.#left >= 1
   }
 
-  /** False if none is left. */
   spend(): boolean {
     if (!this.hasOne) return false
     this.#left -= 1
@@ -148,7 +146,6 @@ export interface Approach {
   readonly isWithoutProfile: boolean
   readonly hasRenewedToken: boolean
   readonly isNewConversation: boolean
-  /** Not the first call's form. */
   readonly isOtherForm: boolean
 }
 
@@ -163,9 +160,7 @@ export const PLAIN_APPROACH: Approach = {
 export interface ApproachFailure {
   readonly error: GatewayError
   readonly remedy: Remedy | null
-  /** The upstream named the token as the reason. */
   readonly isTokenNamed?: boolean
-  /** Suspicion of a wrong form. */
   readonly formSign?: FormSign | null
 }
 

@@ -63,7 +63,6 @@ export class Connection {
   hasRested = false
   /** Every request was answered whole, and so read by the peer. */
   #isSettled = true
-  /** The peer's FIN came after ours. */
   #hasPeerLetGo = false
   #bytesReadBefore = 0
   /** Closes on unexpected bytes, which would be taken for the first answer. */
@@ -112,7 +111,6 @@ export class Connection {
     this.socket.on('readable', this.#onEarlyBytes)
   }
 
-  /** The kernel may still read what was written. */
   get isSending(): boolean {
     const { closed, destroyed, writableLength } = this.socket
     return !closed && (destroyed || writableLength > 0)
@@ -134,14 +132,13 @@ export class Connection {
     this.#engine.dispatch(request, handler)
   }
 
-  /** True if the connection can carry another request. */
   settle(): boolean {
     if (this.#state !== 'busy') return false
     if (this.socket.destroyed || this.#sawPeerFin) {
       this.#state = 'closing'
       return false
     }
-    // The unsent rest would precede the next request, and is read from memory that is freed with this one.
+    // The unsent rest would precede the next request, and its memory is freed once this one is answered.
     if (this.isSending) return false
     this.#state = 'idle'
     this.#isSettled = true

@@ -7,7 +7,6 @@ import { dropSocket } from '../socket.ts'
 /** Everything that depends on undici's insides. The tests of this folder prove it: run them for a new version. */
 export type Engine = Pick<Dispatcher, 'dispatch' | 'destroy'>
 export type EngineRequest = Dispatcher.DispatchOptions
-/** Last call: `onResponseEnd` or `onResponseError`. */
 export type EngineHandler = Dispatcher.DispatchHandler
 export type EngineFlow = Dispatcher.DispatchController
 
@@ -81,7 +80,6 @@ class ConnectionGone extends Error {
   readonly code = 'ECONNRESET'
 }
 
-/** Code with which the engine destroys a socket after the last answer. */
 const LAST_ANSWER = 'UND_ERR_INFO'
 const PEER_CLOSED = 'UND_ERR_SOCKET'
 

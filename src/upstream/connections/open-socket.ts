@@ -10,7 +10,6 @@ import { ClosedWhileConnecting, dropSocket, socketEvent } from '../socket.ts'
 
 export interface OpenSocketOptions {
   readonly origin: URL
-  /** `null`: straight to the origin. */
   readonly proxy: Proxy | null
   /** At least one address; rejects when the signal aborts. */
   readonly resolveHost: (host: string, signal: AbortSignal) => Promise<readonly HostAddress[]>
@@ -29,7 +28,6 @@ export interface SocketAttempt {
   giveUp(error?: Error): void
 }
 
-/** Uses undici's code, for the classifier. */
 export class ConnectTimeout extends Error {
   readonly code = 'UND_ERR_CONNECT_TIMEOUT'
 }

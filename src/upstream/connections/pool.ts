@@ -18,7 +18,6 @@ export interface PoolLimits {
 export interface PoolOptions {
   readonly limits: PoolLimits
   readonly chooseProxy: ProxyChoice
-  /** Owned: closed with the pool. */
   readonly names?: HostNames
   readonly connectTimeoutMs: number
   /** `null`: for ever. */
@@ -27,7 +26,6 @@ export interface PoolOptions {
   readonly ca?: string
 }
 
-/** None to the origin was open, all were busy, or it is opened ahead of need. */
 export type OpenReason = 'first' | 'all_busy' | 'ahead'
 
 export interface PoolStats {
@@ -116,7 +114,6 @@ export class ConnectionPool {
     return connection
   }
 
-  /** Takes a connection after a whole answer. Resolves when it is idle or gone. */
   giveBack(connection: Connection): Promise<void> {
     if (this.#isClosed || !connection.settle()) return this.discard(connection)
     this.#busy -= 1
@@ -167,7 +164,6 @@ export class ConnectionPool {
     }
   }
 
-  /** Closes idle connections now, busy ones when they come back. */
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#sweep !== null) clearTimeout(this.#sweep)

@@ -4,7 +4,6 @@ import type { PoolLimits } from './pool.ts'
 export interface ReadyOptions {
   readonly limits: PoolLimits
   readonly idle: readonly Connection[]
-  /** `null`: never. */
   readonly expiryMs: () => number | null
   readonly counts: () => { readonly busy: number; readonly sockets: number }
   readonly establish: (origin: URL, signal: AbortSignal) => Promise<Connection>
@@ -54,7 +53,6 @@ export class ReadyConnections {
     this.#timer.unref()
   }
 
-  /** Opens what is missing. `now`: `performance.now()`. */
   tick(now: number): void {
     const { lastUse } = this
     if (lastUse === null) return
@@ -77,7 +75,6 @@ export class ReadyConnections {
     this.#failures = isInVain ? this.#failures + 1 : 0
   }
 
-  /** Resolves when what was being opened is idle or gone. */
   async giveUp(): Promise<void> {
     for (const attempt of this.#attempts.keys()) attempt.abort(new Error('given up'))
     await Promise.all(this.#attempts.values())

@@ -27,7 +27,6 @@ interface Known {
   retryAt: number
 }
 
-/** A look-up shared by all callers of the name. */
 interface Running {
   readonly found: Promise<readonly HostAddress[]>
   readonly abort: AbortController
@@ -40,7 +39,6 @@ export interface HostNamesOptions {
   readonly now?: () => number
 }
 
-/** Uses the system's name servers if `servers` is empty. */
 export function upstreamNames(servers: readonly string[]): HostNames {
   const ask = createNameLookup({ servers })
   return new HostNames({ lookUp: servers.length > 0 ? ask : withSystem(ask) })
@@ -164,7 +162,6 @@ export class HostNames {
   }
 }
 
-/** The system's answers have no lifetime. */
 const SYSTEM_TTL_MS = MAX_FRESH_MS
 
 /**

@@ -24,7 +24,6 @@ export class HostsFile {
     this.#path = path
   }
 
-  /** Takes a lower-case name; `null` if the file does not have it. */
   find(name: string): readonly HostAddress[] | null {
     this.#refresh()
     return this.#entries.get(name) ?? null

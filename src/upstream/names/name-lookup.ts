@@ -18,7 +18,6 @@ export interface NameAnswer {
 /** @throws {NameUnresolved} without addresses; the signal's reason when it aborts first */
 export type NameLookup = (host: string, signal: AbortSignal) => Promise<NameAnswer>
 
-/** Uses the codes of `getaddrinfo`, for the classifier. */
 export class NameUnresolved extends Error {
   /** `ENOTFOUND`: the servers know no address. `EAI_AGAIN`: no useful answer. */
   readonly code: 'ENOTFOUND' | 'EAI_AGAIN'
@@ -45,10 +44,8 @@ const FIRST_TRY_MS = 1_500
 const TRIES = 3
 /** Wait for the other kind of address: some servers never answer for a kind that they lack. */
 const OTHER_KIND_MS = 100
-/** A partial answer expires soon. */
 const PARTIAL_TTL_MS = 1_000
 
-/** Answers for a name without such records. */
 const DEFINITE: readonly string[] = ['ENOTFOUND', 'ENODATA', 'EBADNAME']
 
 /**
@@ -149,7 +146,6 @@ function toAnswer(name: string, replies: readonly Reply[]): NameAnswer {
   }
 }
 
-/** Reach of the machine's IPv6 addresses besides link-local ones. */
 export type Ipv6Reach = 'public' | 'private' | 'none'
 
 /**

@@ -24,7 +24,6 @@ export type RefusalKind =
 export class ProxyRefusal extends Error {
   readonly code: RefusalKind
 
-  /** `fact`: the proxy's answer in a few words, such as `HTTP 407`. */
   constructor(kind: RefusalKind, fact: string) {
     super(fact)
     this.code = kind

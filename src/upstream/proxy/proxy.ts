@@ -122,7 +122,6 @@ function toRangeMatch(pattern: string): ((host: string) => boolean) | null {
 }
 
 export interface Address {
-  /** Name or IP address, without brackets. */
   readonly host: string
   readonly port: number
 }

@@ -138,7 +138,6 @@ function toAddress(host: string): Buffer {
   return Buffer.concat([Buffer.from([IPV6]), toIpv6Bytes(host)])
 }
 
-/** Bytes of an address that `URL` wrote: hexadecimal groups, zeros left out at most once. */
 function toIpv6Bytes(host: string): Buffer {
   const [left = [], right = []] = host.split('::').map(toGroups)
   const zeros = Array<string>(8 - left.length - right.length).fill('0')
