@@ -36,9 +36,8 @@ import { operatorError, GatewayError } from './shared/errors.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
-/** Longest time that the end of a process waits for the reader of its log. */
+/** Longest wait of an ending process for the reader of its log. */
 const LAST_LINES_MS = 500
-/** Tells a worker how its log lines look: its own settings come later. */
 const STYLE_OPTION = '--log-style='
 const ENTRY = fileURLToPath(new URL('start.js', import.meta.url))
 const SIMULATOR_BANNER =
@@ -46,10 +45,10 @@ const SIMULATOR_BANNER =
   'To use your Kiro subscription, run "kiro-gateway login" and "kiro-gateway setup claude" (or another client), then start again.'
 const SIMULATOR = fileURLToPath(new URL('simulator/main.ts', import.meta.url))
 
-/** For everything but log lines: why the gateway can't run, and what workers write when they crash. */
+/** Output for why the gateway cannot run, and for crashes of workers. */
 const stderr = lastWritten(new LineWriter(cluster.isPrimary ? openOutput(STDERR) : STDERR))
 
-// Each role loads only its own half of the program: the other half would cost every process some 20 MB.
+// Each role loads only its half of the program; the other would cost some 20 MB a process.
 
 async function runPrimary(): Promise<void> {
   process.on('SIGTERM', leave).on('SIGINT', leave)
@@ -188,11 +187,10 @@ function reloadOf({
   }
 }
 
-/** A worker that loses its primary drains like one that is told to. */
 async function runWorker(): Promise<void> {
-  // Node would end the process with the channel, and every stream with it.
+  // Node would end the process, and every stream, with the channel.
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
-  // Ctrl-C, and the end of a terminal, reach the whole process group; the primary says what to do.
+  // Ctrl-C and the end of a terminal reach the whole process group; the primary says what to do.
   process
     .on('SIGINT', () => {})
     .on('SIGHUP', () => {})
@@ -208,9 +206,8 @@ async function runWorker(): Promise<void> {
 }
 
 /**
- * Finds the source of the sign-in; `null` without one.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID when there must be one.
+ * `null` without a sign-in.
+ * @throws {GatewayError} GW_CONFIG_INVALID if there must be one
  */
 async function findSource(config: Config, log: Logger): Promise<CredentialSource | null> {
   const { findCredentialSource } = await import('./credentials/usual-places.ts')
@@ -237,10 +234,7 @@ function planFor(config: Config, limits: ContainerLimits, log: Logger): MemoryPl
   return { ...plan, connectionsPerWorker: chooseConnections(config, plan, readOpenFilesLimit()) }
 }
 
-/**
- * Starts the built-in simulator as a process of its own, which ends with us; resolves with its URL. Rejects when it
- * ends before it serves, and ends the gateway when it does later.
- */
+/** Rejects if the simulator ends before serving; later its end stops the gateway. Its process ends with us. */
 async function startSimulator(log: Logger, shutdown: Shutdown): Promise<string> {
   const { childEnvironment } = await import('./config/load-process.ts')
   const { promise, resolve, reject } = Promise.withResolvers<string>()
@@ -272,7 +266,7 @@ function simulatorEnded(code: number | string | null): GatewayError {
   return new GatewayError('GW_INTERNAL', undefined, { message })
 }
 
-/** For people at a terminal, below the log: what to type. A clone has no `kiro-gateway` on the path. */
+/** Text for people at a terminal. A clone has no `kiro-gateway` on the path. */
 function firstSteps(): string {
   const isInstalled = ENTRY.includes(`${path.sep}node_modules${path.sep}`)
   const program = isInstalled ? 'npx kiro-gateway' : `node ${path.relative('', ENTRY)}`
@@ -286,7 +280,7 @@ function firstSteps(): string {
 `
 }
 
-/** No proxy leads to the simulator, which is on this machine. */
+/** The simulator is on this machine: no proxy. */
 function withUpstream(config: Config, url: string | null): Config {
   if (url === null) return config
   const upstream = { ...config.upstream, apiUrl: url, managementUrl: url }
@@ -298,7 +292,7 @@ interface Shutdown {
   begunAt: number | null
 }
 
-/** The first signal lets streams end, the second ends everything at once. Returns what acts on a signal. */
+/** Returns the handler of signals: the first lets streams end, the second ends everything. */
 function onShutdown({
   primary,
   fleet,
@@ -329,12 +323,11 @@ function onShutdown({
     }, fail)
   }
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
-  // Not earlier: removing the last listener loses a signal that has arrived but was not delivered yet.
+  // Not earlier: removing the last listener loses a signal that has arrived but was not delivered.
   process.off('SIGTERM', leave).off('SIGINT', leave)
   return onSignal
 }
 
-/** For people at a terminal: why it has not ended yet, and how to end it. Never rejects. */
 async function tellRunning(primary: Primary): Promise<void> {
   const { requests, longestMs } = await primary.running()
   if (requests === 0) return
@@ -346,29 +339,23 @@ async function tellRunning(primary: Primary): Promise<void> {
 
 type LogStyle = 'json' | 'plain' | 'coloured'
 
-/** Chooses the style by `LOG_FORMAT`; a terminal has colours unless they are turned off. */
 function styleOf({ logFormat, noColor }: Config['observe'], isTerminal: boolean): LogStyle {
   if (logFormat === 'json' || (logFormat === 'auto' && !isTerminal)) return 'json'
   return isTerminal && noColor === null ? 'coloured' : 'plain'
 }
 
-/** Loads the pretty log only when it is used. */
 async function styled(lines: LineWriter, style = 'json'): Promise<LogStream> {
   if (style === 'json') return lines
   const { PrettyLog } = await import('./observe/pretty-log.ts')
   return new PrettyLog(lines, style === 'coloured')
 }
 
-/** The last lines of a process are worth a short wait. */
 function lastWritten(output: LineWriter): LineWriter {
   process.prependListener('exit', () => output.flush(LAST_LINES_MS))
   return output
 }
 
-/**
- * Ends a process that waits for the system's look-up of a name. That can't be given up, and Node would wait up to 10 s for
- * it. A program that takes the place of this one does not: it ends at once, with the same exit code.
- */
+/** Node waits up to 10 s for the system's look-up of a name: a program that exits with the same code replaces us. */
 function leaveLookUps(code: number): void {
   if (!process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap')) return
   if (!existsSync(process.execPath)) return // an update has removed it, and to fail to start it is a crash
@@ -388,15 +375,12 @@ function logWarnings(log: Logger): void {
   })
 }
 
-/**
- * While nothing serves yet there is nothing to end. Without a handler the first process of a container would not hear of
- * a signal at all, and be killed when the engine's patience is over.
- */
+/** Handles signals: without this a container's first process ignores them, and is killed when the engine loses patience. */
 function leave(): void {
   process.exit(0)
 }
 
-/** Says on stderr why the gateway can't run. An error other than ours is a bug, and shown whole. */
+/** Explains on stderr; an error other than ours is a bug, and shown whole. */
 function fail(cause: unknown): never {
   const isKnown = cause instanceof GatewayError
   stderr.write(`${isKnown ? cause.message : inspect(cause)}\n`)

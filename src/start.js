@@ -6,17 +6,17 @@ import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-// The entry. Plain JavaScript that any Node since 16 can read, so that one too old for the rest can hand over to the
-// Node that was installed with us, or be told so.
+// Entry, in plain JavaScript for any Node since 16: one too old for the rest hands over to the Node
+// installed with us, or is told so.
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const needed = readNeededVersion()
 const [command = ''] = process.argv.slice(2)
 const isWarmUp = command === '--warm-up'
-/** Anything but the gateway itself, which takes options alone. */
+/** The gateway itself takes options alone. */
 const isCommand = /^[^-]/.test(command) || process.argv.some((word) => /^(--help|-h)$/.test(word))
 const isGateway = !isCommand && !isWarmUp
-/** As in `npm start`: the first process decides and carries nothing. V8 cannot be told later. */
+/** Flags of `npm start`: the first process carries nothing. V8 cannot be told later. */
 const FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
 /** The last sets flags that change what V8 compiles. */
 const WARMED = ['warm-up', 'workers/usage-book', 'workers/transform-request']
@@ -34,7 +34,7 @@ if (isOlder(process.versions.node, needed)) {
 } else if (isGateway && canBeReplaced && lacksFlags()) {
   handOver(process.execPath)
 } else {
-  // Without a listener they end the process; main.ts adds its own as soon as it is loaded.
+  // Without listeners these end the process; main.ts adds its own when loaded.
   if (isGateway) for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => {})
   enableCompileCache()
   if (isWarmUp) for (const name of WARMED) await load(name)
@@ -44,22 +44,19 @@ if (isOlder(process.versions.node, needed)) {
   } else await load('main')
 }
 
-/**
- * Loads the neighbouring sources in a clone, or the output of `npm run build` in a package, where Node reads no types.
- */
+/** Loads the sources of a clone, or `npm run build`'s output in a package, where Node reads no types. */
 function load(name) {
   const isClone = fs.existsSync(path.join(root, 'src', 'main.ts'))
   const source = name.startsWith('workers/') ? `../${name}.ts` : `./${name}.ts`
   return import(isClone ? source : `../dist/${name}.js`)
 }
 
-/** The least version in `engines`, which is written as `>=24.12`. */
 function readNeededVersion() {
   const manifest = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
   return manifest.engines.node.replace('>=', '')
 }
 
-/** Compares versions number by number; one that is left out counts as 0. */
+/** A missing part counts as 0. */
 function isOlder(version, other) {
   const numbers = version.split('.').map(Number)
   const wanted = other.split('.').map(Number)
@@ -67,7 +64,7 @@ function isOlder(version, other) {
   return at !== -1 && (numbers[at] || 0) < wanted[at]
 }
 
-/** The Node that was installed with us; `null` if there is none, or it is too old, too. */
+/** The Node installed with us; `null` without one that is new enough. */
 function findBundledNode() {
   const system = process.platform === 'win32' ? 'win' : process.platform
   try {
@@ -81,16 +78,13 @@ function findBundledNode() {
   }
 }
 
-/** True if the gateway was started by its name alone. A process that has a channel would lose it to the next. */
+/** Started by its name alone. A process with a channel would lose it to the next. */
 function lacksFlags() {
   const isGiven = process.execArgv.some((flag) => /^--max[-_]old[-_]space[-_]size\b/.test(flag))
   return !isGiven && process.send === undefined
 }
 
-/**
- * Runs the same with this Node in our place. Where we cannot be replaced, as before Node 22.15 and on Windows, it is a child
- * that gets our signals, and we end as it does.
- */
+/** Runs this Node in our place, or as a child that gets our signals (before Node 22.15, and Windows). */
 function handOver(node) {
   const flags = isGateway && lacksFlags() ? FLAGS : []
   const script = fileURLToPath(import.meta.url)
@@ -98,7 +92,7 @@ function handOver(node) {
   if (canBeReplaced) process.execve(node, [node, ...argv], process.env)
   const child = spawn(node, argv, { stdio: 'inherit' })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2']) {
-    // Ctrl-C reaches both of us: it only must not end us first.
+    // Ctrl-C reaches both of us; it must only not end us first.
     process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY) || child.kill(signal))
   }
   child.once('error', (error) => {
@@ -111,7 +105,6 @@ function handOver(node) {
   })
 }
 
-/** Keeps compiled code between starts, which saves time and memory. Works without, too. */
 function enableCompileCache() {
   if (nodeModule.getCompileCacheDir() !== undefined) return // NODE_COMPILE_CACHE was set
   const beside = path.dirname(root)
@@ -125,7 +118,7 @@ function enableCompileCache() {
   process.env.NODE_COMPILE_CACHE = folder // for the processes that we start
 }
 
-/** True if a folder exists or can be created, and only we can write to it: another writer could decide what we run. */
+/** The folder exists or can be made, and only we can write to it: another writer could decide what we run. */
 function isOurs(folder) {
   try {
     makeFolder(path.dirname(folder))
@@ -138,7 +131,7 @@ function isOurs(folder) {
   }
 }
 
-/** Not `recursive`: with it, Node 24 never returns for a folder that cannot be made because it is in /proc. */
+/** Not `recursive`: Node 24 never returns for a folder in /proc that cannot be made. */
 function makeFolder(folder) {
   if (!fs.existsSync(folder)) fs.mkdirSync(folder, { mode: 0o700 })
 }

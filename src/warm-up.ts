@@ -1,7 +1,4 @@
-/*
- * Loads every module of the program and does nothing, so that the compile cache has them all: `start.js --warm-up`, when
- * the gateway is installed and when its image is built. The first start is then as fast as the next.
- */
+/* Fills the compile cache: `start.js --warm-up`, at installation and when the image is built. */
 await Promise.all([
   import('./cli/program/cli.ts'),
   import('./config/load-process.ts'),

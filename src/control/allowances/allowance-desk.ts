@@ -23,58 +23,49 @@ import { CreditLease, type CreditLeaseOptions } from './credit-lease.ts'
 
 export interface AllowanceDeskOptions {
   readonly book: CreditLeaseOptions['book']
-  /** Hands terms to a worker. */
   readonly send: (member: string, terms: readonly AllowanceTerms[]) => void
   /** Epoch ms. */
   readonly now?: () => number
 }
 
-/** Limit of a key that has none, should a worker still ask. */
 export const UNLIMITED = 1e15
 
-/** Knows what other gateways of a fleet have of limits. */
 export interface LimitGovernor {
-  /** Asked for each limit, and again with each new limit and period. */
+  /** Asked for each limit, and again after a change of limit or period. */
   awayOf(
     name: AllowanceName,
     terms: Pick<AllowanceState, 'limit' | 'period'>
   ): Pick<AllowanceState, 'away' | 'mayCome'>
-  /** Something has changed. Must not call back at once. */
   onChange(name: AllowanceName): void
 }
 
-/** A clock may be set at any time, which timers do not hear of. */
+/** Timers do not notice a clock that is set. */
 const LONGEST_SLEEP_MS = 30_000
 
 interface OpenAllowance {
   state: AllowanceState
   period: Period
-  /** Share of other gateways of a fleet. */
   fleet: Pick<AllowanceState, 'away' | 'mayCome'>
   /** `null` for what is not in the account book. */
   readonly lease: CreditLease | null
 }
 
-/** Credits that rows of one worker have charged to a key in a period. */
 interface Charged {
   readonly period: number
   readonly credits: number
 }
 
-/**
- * The primary's end of the allowances: a ledger for each, opened when a worker first asks for it, and for credits the lease in
- * the account book that the ledger deals out.
- */
+/** The primary's ledgers of allowances, and the leases of credits in the account book that they deal out. */
 export class AllowanceDesk {
   readonly #options: AllowanceDeskOptions
   readonly #now: () => number
-  /** By id. Bounded by the keys that there may be. */
+  /** Keys by id. Bounded by the keys that there may be. */
   #keys: ReadonlyMap<string, NamedKey> = new Map()
   /** Bounded by the limits that keys have, or had when a worker asked, and the models that are listed. */
   readonly #open = new Map<AllowanceName, OpenAllowance>()
-  /** By worker and key. Bounded by the workers that run and the keys that they have served. */
+  /** Charges by worker and key. Bounded by the workers that run and the keys that they have served. */
   readonly #charged = new Map<string, Map<string, Charged>>()
-  /** Leases at which something has changed. Bounded by the keys. */
+  /** Leases to look at. Bounded by the keys. */
   readonly #changed = new Set<AllowanceName>()
   #timer: NodeJS.Timeout | null = null
   #isClosed = false
@@ -86,7 +77,6 @@ export class AllowanceDesk {
     this.#now = options.now ?? (() => Date.now())
   }
 
-  /** Opens the limits of all keys, so that it is known what they have used. */
   setKeys(keys: readonly NamedKey[]): void {
     this.#keys = new Map(keys.map((key) => [key.id, key]))
     for (const { id, credits } of keys) if (credits !== null) this.#allowanceOf(`${id}/credits`)
@@ -96,7 +86,6 @@ export class AllowanceDesk {
     }
   }
 
-  /** Returns the keys with a limit of credits, and their periods. */
   periods(): BookOpening['periods'] {
     return [...this.#keys.values()].flatMap(({ id, credits }) =>
       credits === null ? [] : [{ key: id, period: periodAt(credits.period, null, this.#now()) }]
@@ -115,7 +104,7 @@ export class AllowanceDesk {
     this.#wake()
   }
 
-  /** Notes what rows of a worker say, so that it is known after its death what they have not said. */
+  /** Notes what rows charge, so that after a worker's death the rest is known. */
   onRows(member: string, rows: readonly UsageRow[]): void {
     for (const { key, charges = [] } of rows) {
       const keys = this.#charged.get(member) ?? new Map<string, Charged>()
@@ -129,7 +118,7 @@ export class AllowanceDesk {
     }
   }
 
-  /** A worker is gone. Returns a row for each key of which it held credits that no row has told of: they count as used. */
+  /** Returns rows for the credits that a dead worker held and no row accounts for: they count as used. */
   onLeft(member: string): readonly UsageRow[] {
     const charged = this.#charged.get(member)
     this.#charged.delete(member)
@@ -149,7 +138,6 @@ export class AllowanceDesk {
     return lost
   }
 
-  /** Takes in what the account book says. */
   onPages(pages: readonly PageNews[]): void {
     for (const page of pages) {
       const name: AllowanceName = `${page.key}/credits`
@@ -164,7 +152,7 @@ export class AllowanceDesk {
     }
   }
 
-  /** The book can be written, or not, or other gateways use it: that concerns all leases. */
+  /** The book became writable, or not, or other gateways use it. */
   onBook(): void {
     for (const [name, { lease }] of this.#open) {
       if (lease === null) continue
@@ -173,14 +161,14 @@ export class AllowanceDesk {
     }
   }
 
-  /** State of a limit for the other gateways of a fleet; `null` if it is unknown. */
+  /** State for the other gateways of a fleet; `null` if unknown. */
   stateOf(name: AllowanceName): AllowanceState | null {
     const { limit } = this.#termsOf(name)
     if (limit === 0 || limit === UNLIMITED) return null
     const one = this.#allowanceOf(name)
     this.#refresh(name, one)
     if (one.lease === null) return one.state
-    // What the book has not leased is as good as free here.
+    // Credits not leased from the book are as good as free.
     return {
       ...one.state,
       ...one.fleet,
@@ -189,7 +177,6 @@ export class AllowanceDesk {
     }
   }
 
-  /** Other gateways of a fleet have so much of it. */
   setAway(name: AllowanceName, fleet: Pick<AllowanceState, 'away' | 'mayCome'>): void {
     const one = this.#open.get(name)
     if (one === undefined) return
@@ -199,7 +186,7 @@ export class AllowanceDesk {
     else this.#onLease(name)
   }
 
-  /** Credits of a key, as far as is known; `null` without a limit. */
+  /** `null` without a limit. */
   creditsOf(keyId: string): AllowanceStanding | null {
     if (this.#keys.get(keyId)?.credits == null) return null
     const one = this.#allowanceOf(`${keyId}/credits`)
@@ -247,7 +234,6 @@ export class AllowanceDesk {
     })
   }
 
-  /** The lease says something else than before. */
   #onLease(name: AllowanceName): void {
     const one = this.#open.get(name)
     if (one?.lease == null) return
@@ -261,7 +247,7 @@ export class AllowanceDesk {
     if (!isSame) this.#tell(one, { type: 'away', ...next })
   }
 
-  /** Has the lease looked at, once for all changes of this turn of the event loop. */
+  /** Looks at the lease once for all changes in this turn of the event loop. */
   #look(name: AllowanceName): void {
     if (this.#changed.size === 0) setImmediate(() => this.#lookAll())
     this.#changed.add(name)
@@ -277,7 +263,6 @@ export class AllowanceDesk {
     }
   }
 
-  /** Limit and period as they are now. */
   #refresh(name: AllowanceName, one: OpenAllowance): void {
     const { limit, kind } = this.#termsOf(name)
     const period = periodAt(kind ?? one.period.kind, one.period, this.#now())
@@ -294,7 +279,6 @@ export class AllowanceDesk {
     this.#look(name)
   }
 
-  /** Another period has begun, of which the book has said nothing yet. */
   #begin(name: AllowanceName, one: OpenAllowance, limit = one.state.limit): void {
     const { number, endsAt } = one.period
     one.fleet = this.governor?.awayOf(name, { limit, period: number }) ?? NO_FLEET
@@ -304,7 +288,7 @@ export class AllowanceDesk {
     this.#onLease(name)
   }
 
-  /** Returns limit and period of an allowance. A key that is gone or has no limit is counted on: it may have one again. */
+  /** A key that is gone or unlimited is still counted: it may have a limit again. */
   #termsOf(name: AllowanceName): { readonly limit: number; readonly kind: PeriodKind | null } {
     const key = this.#keys.get(keyIdOf(name))
     if (key === undefined) return { limit: 0, kind: null }
@@ -322,7 +306,6 @@ export class AllowanceDesk {
     }
   }
 
-  /** Returns what is to be told to `member`; the others are told. */
   #tell(one: OpenAllowance, event: AllowanceEvent, member?: string): readonly AllowanceTerms[] {
     const { state, terms } = nextAllowance(one.state, event)
     one.state = state
@@ -336,7 +319,7 @@ export class AllowanceDesk {
     return held
   }
 
-  /** Has periods end in time: workers hold leases of them. */
+  /** Ends periods in time, as workers hold leases of them. */
   #wake(): void {
     if (this.#timer !== null || this.#open.size === 0 || this.#isClosed) return
     let next = this.#now() + LONGEST_SLEEP_MS

@@ -7,7 +7,7 @@ import {
   noReport
 } from '../../ipc/allowance.ts'
 
-/*
+/**
  * The primary's record of one allowance of a named key, as a pure state machine:
  *
  *   join ─▶ stake opened ──report──▶ (what was used, given back, is wanted) ──left──▶ all that it held is settled
@@ -17,7 +17,7 @@ import {
  * messages are; only the limit may fall below it, and requests may cost more than was reserved for them. Then the
  * workers are asked for what they have to spare, and nothing is granted until it fits again.
  *
- * The worker whose request has waited longest has everything that is free, then what the others can spare. Only when
+ * The worker whose request has waited longest gets everything that is free, then what the others can spare. Only when
  * they have answered is it told that there is no more.
  */
 
@@ -27,55 +27,50 @@ export interface AllowanceState {
   readonly period: number
   /** Epoch ms; `null` for never. */
   readonly endsAt: number | null
-  /** Amount used in this period by workers that are gone. */
+  /** Used in this period by workers that are gone. */
   readonly settled: number
-  /** Part of the limit that this gateway may not hand out: of credits, all that it has not leased in the account book. */
+  /** Part that this gateway may not hand out: of credits, everything not leased from the account book. */
   readonly away: number
   /** More may still arrive: waiters are not refused yet. */
   readonly mayCome: boolean
-  /** Part of the limit that other gateways have used or hold. */
   readonly elsewhere: Elsewhere
-  /** By member. */
   readonly stakes: ReadonlyMap<string, Stake>
 }
 
-/** Part of a limit that other gateways have, and the trouble of the account book. */
+/** Part of a limit that other gateways have, and trouble with the account book. */
 export interface Elsewhere {
-  /** Used up, and settled in the book. */
   readonly used: number
-  /** Held by other gateways; of those of a fleet, used or held. */
+  /** Held by other gateways; used or held by those of a fleet. */
   readonly held: number
   readonly problem: BookTrouble | null
 }
 
 export const NOTHING_ELSEWHERE: Elsewhere = { used: 0, held: 0, problem: null }
 
-/** Ledger entry of one worker. */
 export interface Stake {
   /** Total in this period. */
   readonly granted: number
   readonly report: AllowanceReport
   readonly terms: AllowanceTerms | null
-  /** Since then it has reported of an old period, or a new one has begun while requests wait there. */
+  /** The worker reported on an old period, or a period began while requests wait there. */
   readonly isBehind: boolean
 }
 
 export type AllowanceEvent =
-  /** A process uses this allowance. Each process is a member of its own, also in the slot of a predecessor. */
+  /** Each process is a new member, also in its predecessor's slot. */
   | { readonly type: 'join'; readonly member: string }
   | { readonly type: 'report'; readonly member: string; readonly report: AllowanceReport }
-  /** A process is gone: all that it may have had counts as used, and so much at least. */
+  /** Everything that the process may have had counts as used, and `used` at least. */
   | { readonly type: 'left'; readonly member: string; readonly used: number }
-  /** The key has another limit, or another period has begun; periods only grow. */
+  /** A changed limit, or a new period; periods only grow. */
   | ({ readonly type: 'terms' } & Pick<AllowanceState, 'limit' | 'period' | 'endsAt'> &
       Partial<Pick<AllowanceState, 'away'>>)
-  /** Another part of it may be handed out. */
   | ({ readonly type: 'away' } & Pick<AllowanceState, 'away' | 'mayCome'> &
       Partial<Pick<AllowanceState, 'elsewhere'>>)
 
 export interface AllowanceStep {
   readonly state: AllowanceState
-  /** Messages by member; a newer one replaces an unsent one. */
+  /** Terms by member; newer ones replace unsent ones. */
   readonly terms: ReadonlyMap<string, AllowanceTerms>
 }
 
@@ -87,7 +82,7 @@ export function openAllowance(
   return { settled: 0, away: 0, mayCome: false, elsewhere, ...facts, stakes: new Map() }
 }
 
-/** Reports of members that are unknown or have left, or of another period, are ignored. */
+/** Ignores reports of unknown or former members, or of another period. */
 export function nextAllowance(state: AllowanceState, event: AllowanceEvent): AllowanceStep {
   const view = grant(record(state, event), event.type === 'report' ? event.member : null)
   const plan = planRecall(view)
@@ -102,7 +97,7 @@ export function nextAllowance(state: AllowanceState, event: AllowanceEvent): All
   return { state: { ...view, stakes }, terms: news }
 }
 
-/** Sums used and held amounts, as far as is known; over all workers except the named one. */
+/** Sums what is known of all workers but one. */
 export function sumsOf(
   { settled, elsewhere, stakes }: AllowanceState,
   but?: string
@@ -148,10 +143,10 @@ function newStake(name: AllowanceName, period: number): Stake {
   return { granted: 0, report: noReport(name, period), terms: null, isBehind: false }
 }
 
-/** A request that cost more than was reserved for it has been paid out of what others may have: that is granted now. */
+/** Grants what a request cost beyond its reservation: it was paid from the common rest. */
 function withReport(stake: Stake, report: AllowanceReport, period: number): Stake {
   if (report.period !== period) {
-    // Its numbers belong to another period; who comes next must still be told from who came before.
+    // The numbers belong to another period, but the order of waiters must be kept.
     const { seq, seen, isLast } = report
     const before = { ...stake.report, seq, seen, isLast }
     return {
@@ -165,7 +160,7 @@ function withReport(stake: Stake, report: AllowanceReport, period: number): Stak
   return { ...stake, report, granted: report.isLast ? spent : Math.max(stake.granted, spent) }
 }
 
-/** A worker's use of what it was granted, without what it has to spare. */
+/** Part of its grants that a worker cannot spare. */
 function spentOf({ used, reserved, returned }: AllowanceReport): number {
   return used + reserved + returned
 }
@@ -194,7 +189,7 @@ function remainsOf({ name }: AllowanceState, stake: Stake, used: number): number
   return isUsedUp(name) ? Math.max(used, heldBy(stake)) : 0
 }
 
-/** Amount a worker received and has not given back. */
+/** Received and not given back. */
 export function heldBy({ granted, report }: Stake): number {
   return granted - report.returned
 }
@@ -204,25 +199,25 @@ function underWay({ granted, report }: Stake): number {
   return granted - report.used - report.reserved - report.returned - report.spare
 }
 
-/** Amount a worker's waiters lack when all grants have arrived. */
+/** Missing to its waiters when all grants have arrived. */
 function lackOf(stake: Stake): number {
   return Math.max(0, stake.report.wanted - underWay(stake))
 }
 
-/** Amount a worker can spare when all grants have arrived and its waiters are served. */
+/** To spare when all grants have arrived and its waiters are served. */
 function spareSoon(stake: Stake): number {
   const { oldestAt, spare, wanted } = stake.report
   return underWay(stake) + (oldestAt === null ? spare : -wanted)
 }
 
-/** Amount that no worker holds; negative by what must come back. */
+/** Negative by what must come back. */
 export function freeIn({ limit, away, settled, stakes }: AllowanceState): number {
   let free = limit - away - settled
   for (const stake of stakes.values()) free -= heldBy(stake)
   return free
 }
 
-/** Amount that waiters here need from other gateways; 0 while this one may have enough. */
+/** Needed from other gateways; 0 while this one may have enough. */
 export function needOf(state: AllowanceState): number {
   let need = -Math.max(0, freeIn(state))
   for (const stake of state.stakes.values()) {
@@ -231,23 +226,22 @@ export function needOf(state: AllowanceState): number {
   return Math.max(0, need)
 }
 
-/** Amount the workers can spare when all grants have arrived and their waiters are served. */
+/** As `spareSoon()`, of all workers. */
 export function spareIn({ stakes }: AllowanceState): number {
   return stakes.values().reduce((sum, stake) => sum + spareSoon(stake), 0)
 }
 
-/** Amount in workers that is too small for their waiters. */
+/** Amounts in workers that are too small for their waiters. */
 export function scrapsIn({ stakes }: AllowanceState): number {
   return stakes.values().reduce((sum, { report }) => sum + Math.max(0, report.spare), 0)
 }
 
-/** Iterates over the waiting workers, the longest wait first. */
 function* waiting({ stakes }: AllowanceState): Generator<readonly [string, Stake]> {
   const all = [...stakes].filter(([, { report }]) => report.oldestAt !== null)
   yield* all.toSorted(([, a], [, b]) => (a.report.oldestAt ?? 0) - (b.report.oldestAt ?? 0))
 }
 
-/** Grants what is free to those who wait, and then to the one that has reported, so that it need not ask so soon again. */
+/** Grants to those who wait, then to the reporter, so that it need not ask so soon again. */
 function grant(state: AllowanceState, reporter: string | null): AllowanceState {
   let free = freeIn(state)
   if (free <= 0) return state
@@ -267,7 +261,7 @@ function grant(state: AllowanceState, reporter: string | null): AllowanceState {
   return { ...state, stakes }
 }
 
-/** Workers hold this part of what is left, together: less and less of it, so that little has to come back. */
+/** Share of what is left that all workers hold ahead: ever less, so that little has to come back. */
 const LEASED_AHEAD = 1 / 8
 
 function aheadIn(state: AllowanceState, { report }: Stake): number {
@@ -277,19 +271,16 @@ function aheadIn(state: AllowanceState, { report }: Stake): number {
   const isCredits = name.endsWith('/credits') // more of them may be leased in the book
   const left = Math.max(0, limit - (isCredits ? elsewhere.held : away) - used - reserved)
   const most = Math.floor((left * LEASED_AHEAD) / Math.max(1, stakes.size))
-  // What a worker holds of credits is lost when it dies.
+  // Credits that a worker holds are lost when it dies.
   return isCredits ? Math.min(most, report.usual) : most
 }
 
-/** Returns the highest pace that a worker has reported. */
 export function usualIn({ stakes }: AllowanceState): number {
   return stakes.values().reduce((most, { report }) => Math.max(most, report.usual), 0)
 }
 
-/** Amount that must come back, and its receivers. */
 interface Recall {
   readonly amount: number
-  /** Member with the greatest need: the longest-waiting one that lacks something. */
   readonly first: { readonly member: string; readonly at: number } | null
   /** The limit has fallen below what is out. */
   readonly isOwed: boolean
@@ -338,7 +329,6 @@ function termsFor(state: AllowanceState, member: string, recall: Recall): Allowa
   }
 }
 
-/** Nothing is free, and no other worker has anything to spare. */
 function isAllGiven(state: AllowanceState, member: string): boolean {
   if (freeIn(state) > 0 || state.mayCome) return false
   for (const [other, stake] of state.stakes)
@@ -346,7 +336,7 @@ function isAllGiven(state: AllowanceState, member: string): boolean {
   return true
 }
 
-/** All that a worker holds, until it has answered. */
+/** Everything that a worker holds, until it has answered. */
 function perhapsSpare(stake: Stake): number {
   const { report, terms } = stake
   const hasAnswered = terms !== null && terms.asked !== 0 && report.seen >= terms.asked
@@ -361,7 +351,7 @@ function isShort(name: AllowanceName): boolean {
 function isNews({ terms: before, isBehind }: Stake, terms: AllowanceTerms): boolean {
   if (before === null) return true
   if (before.period !== terms.period) {
-    // A worker that holds nothing asks before it gives anything; of minutes, which are many, it need not hear.
+    // A worker that holds nothing asks first; it need not hear of minutes, which are many.
     return isBehind || before.granted > before.returned || !isShort(terms.name)
   }
   const { granted, final, ahead, standing } = terms

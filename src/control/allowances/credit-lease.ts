@@ -12,41 +12,35 @@ import {
 
 export interface CreditLeaseOptions {
   readonly book: Pick<UsageBook, 'ask' | 'problem' | 'hasOthers' | 'isNoticed'>
-  /** Returns the key, its limit and its period, as the book asks for them. */
   readonly terms: () => Pick<PageAsk, 'key' | 'period' | 'cap' | 'createdAt' | 'reopened'>
   readonly state: () => AllowanceState
-  /** Called when `away()` has changed. */
   readonly onChange: () => void
-  /** Called with what the book says of the key. */
   readonly onNews: (news: PageNews) => void
-  /** Milliseconds of a clock that never goes back. */
+  /** Monotonic milliseconds. */
   readonly now?: () => number
 }
 
-/** Beyond what its workers hold this gateway leases what the next requests of one of them need, and no more than this part of what is left. */
+/** Share of what is left that is leased ahead, besides what the next requests of a worker need. */
 const LEASED_AHEAD = 1 / 8
-/** Time for other gateways on the same folder to give back what they hold, once they know this one; after it requests are refused. */
+/** Time for other gateways on the folder to give back what they hold; then requests are refused. */
 const ASKING_MS = 1_500
-/** Interval between checks of usage and needs. */
 const POLL_MS = 200
-/** Requests wait so long for a book that cannot be written. */
+/** Longest wait of requests for a book that cannot be written. */
 const PATIENCE_MS = 5_000
-/** Workers may go on so long with what they hold. */
+/** Longest use of held credits without it. */
 const UNWRITTEN_MS = 60_000
 
 /**
- * The part of a key's limit that this gateway has leased in the account book, and that its ledger may hand out to workers.
- * A lease is in the book before any of it is used.
+ * The part of a key's limit that this gateway has leased from the account book, for its ledger to hand out. A lease is in
+ * the book before any of it is used.
  *
- * ```
  *   limit = used and held by others + share of this gateway + free in the book
  *                                      └─ used, held by workers, free here: what the ledger deals with
- * ```
  */
 export class CreditLease {
   readonly #options: CreditLeaseOptions
   readonly #now: () => number
-  /** Leased in this period, used or not; `null` while the book has said nothing of this period. */
+  /** Leased in this period, used or not; `null` until the book has said anything of it. */
   #share: number | null = null
   #usedElsewhere = 0
   #heldElsewhere = 0
@@ -55,11 +49,10 @@ export class CreditLease {
   #hold = 0
   #isDamaged = false
   #isBusy = false
-  /** Part of what the book is asked just now. */
   #releasing = 0
-  /** The book did not answer: nobody knows whether something was given back. */
+  /** The book did not answer: something may have been given back. */
   #isBehind = false
-  /** Since when there is a need that the book has not met. */
+  /** Start of an unmet need. */
   #neededAt: number | null = null
   #askedAt = -Infinity
   #timer: NodeJS.Timeout | null = null
@@ -70,7 +63,7 @@ export class CreditLease {
     this.#now = options.now ?? (() => performance.now())
   }
 
-  /** Returns what the ledger has to take for not there. `cap` is the limit, less what other gateways of a fleet have. */
+  /** `cap`: the limit, less what other gateways of a fleet have. */
   away(limit: number, cap: number): Pick<AllowanceState, 'away' | 'mayCome' | 'elsewhere'> {
     const share = this.#isShut ? 0 : Math.min(this.#share ?? 0, this.#most(cap))
     const elsewhere: Elsewhere = {
@@ -81,12 +74,11 @@ export class CreditLease {
     return { away: limit - share + this.#hold, mayCome: this.#mayCome, elsewhere }
   }
 
-  /** Credits that other gateways on the same folder have used or hold. */
+  /** Used or held by other gateways on the folder. */
   get others(): number {
     return this.#usedElsewhere + this.#heldElsewhere
   }
 
-  /** Another period has begun. */
   begin(): void {
     this.#share = null
     this.#usedElsewhere = 0
@@ -95,7 +87,6 @@ export class CreditLease {
     this.#wished = 0
   }
 
-  /** Takes in what the book says of this period. */
   onPage({ used, share, settled, heldElsewhere, wishedElsewhere, isClosed }: PageNews): void {
     this.#share = Math.max(0, share - this.#releasing)
     this.#isBehind = false
@@ -106,12 +97,11 @@ export class CreditLease {
     this.#options.onChange()
   }
 
-  /** Most that this gateway may have: the limit may have become smaller since it was leased. */
+  /** Most that this gateway may have: the limit may have shrunk since it was leased. */
   #most(cap: number): number {
     return Math.max(0, cap - this.#usedElsewhere - this.#heldElsewhere)
   }
 
-  /** Leases what is needed, and gives back what others wish for. */
   look(): void {
     if (this.#isClosed) return
     const state = this.#options.state()
@@ -139,7 +129,7 @@ export class CreditLease {
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
-  /** Nothing may be used: the book is damaged, or has not been written for too long. */
+  /** Nothing may be used: the book is damaged, or was not written for too long. */
   get #isShut(): boolean {
     return this.#isDamaged || this.#unwrittenMs > UNWRITTEN_MS
   }
@@ -159,7 +149,6 @@ export class CreditLease {
     return this.#neededAt === null ? 0 : this.#now() - this.#neededAt
   }
 
-  /** More may still arrive: waiters are not refused yet. */
   get #mayCome(): boolean {
     if (this.#isDamaged) return false
     if (this.#options.book.problem !== null) return !this.#isShut && this.#waitedMs < PATIENCE_MS
@@ -169,13 +158,12 @@ export class CreditLease {
     return this.#heldElsewhere > 0 && hasOthers && (!isNoticed || this.#waitedMs < ASKING_MS)
   }
 
-  /** As far as is known there is something in the book. */
   get #isFree(): boolean {
     const { cap } = this.#options.terms()
     return cap - this.#usedElsewhere - this.#heldElsewhere - (this.#share ?? 0) > 0
   }
 
-  /** It is worth asking the book: it has something, or others on the same folder may have given something back. */
+  /** The book has something, or others on the folder may have given something back. */
   get #mayGet(): boolean {
     if (this.#isDamaged) return this.#options.terms().reopened !== null && this.#isPollDue
     return this.#isFree || (this.#options.book.hasOthers && this.#isPollDue)
@@ -198,7 +186,7 @@ export class CreditLease {
     return this.#wished === 0 && free * 2 < ahead ? ahead - Math.max(0, free) : 0
   }
 
-  /** Returns what goes back to the book now, and has the workers return what they do not need. */
+  /** Returns what to give back now, and recalls what workers do not need. */
   #giveBack(state: AllowanceState, need: number): number {
     if (this.#share === null || this.#isBusy) return 0
     const free = Math.max(0, freeIn(state) + this.#hold)

@@ -58,11 +58,11 @@ import {
 } from './usage-sums.ts'
 
 /*
- * `requests` has a row for each request, for as long as USAGE_RETENTION_DAYS says, and `days` the sums of each day for ever.
- * Refused requests of a key beyond the first hundred of a minute have one row together, which counts them as `times`.
- * `day` counts days since the epoch, in UTC. Credits are micro-credits. `pages` has what each key with a limit has used and what
- * runs of the gateway hold of it (page.ts), as JSON with a checksum: a damaged number must not pass for a limit. `runs` are the
- * gateways that use this file, each with what was written off as `lost` while nothing was heard of it; `prices` what answers have cost, `plans` what Kiro says of the accounts beside it (plan-record.ts).
+ * `requests` has rows for USAGE_RETENTION_DAYS, `days` the sums of each day (since the epoch, UTC) for
+ * ever. Beyond a hundred a minute, refused requests of a key share a row that counts them as `times`.
+ * Credits are micro-credits. `pages` (page.ts) are JSON with a checksum: a damaged number must not pass for
+ * a limit. `runs` are the gateways that use this file, with what was written off as `lost` during their
+ * silence; `plans` are Kiro's figures of the accounts (plan-record.ts).
  */
 const TABLES = `
   CREATE TABLE IF NOT EXISTS requests (
@@ -93,7 +93,7 @@ const ADD_TIMES = 'ALTER TABLE requests ADD COLUMN times INTEGER NOT NULL DEFAUL
 const ADD_METERING = `ALTER TABLE requests ADD COLUMN metering TEXT NOT NULL DEFAULT '';`
 const ADD_LOST = 'ALTER TABLE runs ADD COLUMN lost TEXT;'
 
-/** No JavaScript number is larger and exact: what an upstream meters must not make a sum unreadable. */
+/** The largest exact number: what an upstream meters must not make a sum unreadable. */
 function sumUpTo(column: string): string {
   return `min(${column} + excluded.${column}, ${Number.MAX_SAFE_INTEGER})`
 }
@@ -140,27 +140,22 @@ const SQL = {
     ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 } as const
 
-/** Rows deleted with each batch: a millisecond or two. */
+/** Rows deleted per batch: a millisecond or two. */
 const PRUNED_ROWS = 250
-/** Interval for checking other runs and marking this one as alive: each beat of the primary. */
+/** Interval of checks of other runs and marks of this one: each beat of the primary. */
 const LOOK_MS = 9_000
-/** A run in another container, whose processes cannot be seen, counts as over when it has not been heard of for so long. */
+/** Silence after which a run in another container, whose processes cannot be seen, counts as over. */
 const STALE_MS = 120_000
-/**
- * Silent runs that are remembered, the newest ones: one that was only paused holds again what was written off. A container that
- * dies at each start leaves one every minute.
- */
+/** Newest silent runs, for a paused one that goes on. A container that dies at each start leaves one every minute. */
 const MAX_SILENT = 100
-/** Another gateway on the same folder writes for a few milliseconds at a time. */
+/** Another gateway on the folder writes for a few milliseconds at a time. */
 const BUSY_MS = 5_000
 
 /**
- * Account book: `usage.db`, as one gateway writes it. Runs in a thread of the primary, since each call may wait for the
- * disk. Other gateways on the same folder may have it open: each batch is one transaction that begins by reading what
- * it changes.
- *
- * A batch that leases credits is on the disk before it returns. Other batches may be lost in a power cut, the newest
- * first, which gives no key more: what is not settled is still held.
+ * `usage.db`, in a thread of the primary, since calls may wait for the disk. Other gateways on the folder
+ * may have it open: each batch is one transaction that begins by reading what it changes.
+ * A batch that leases credits is on the disk before it returns. A power cut may lose other batches, the
+ * newest first, which gives no key more: unsettled credits are still held.
  */
 export class BookDatabase {
   readonly #path: string
@@ -168,16 +163,16 @@ export class BookDatabase {
   #db: DatabaseSync
   #statements: Statements
   #identity: string
-  /** Pages as written last, for a file that is removed while it is in use. Bounded by the keys that there are. */
+  /** Pages as last written, for a file that is removed in use. Bounded by the keys that there are. */
   readonly #written = new Map<string, Page>()
-  /** Pages of the transaction that runs. Bounded by the same. */
+  /** Pages of the running transaction. Bounded by the same. */
   readonly #unwritten = new Map<string, Page>()
   /** Names of keys. Bounded by the keys that there are. */
   readonly #names = new Map<string, string>()
   readonly #refused = new RefusedRows()
   #lookedAt = -Infinity
   #hasOthers = false
-  /** The last transaction was not written: the next batch says whether one can be. */
+  /** The last transaction failed: the next batch shows whether writing works. */
   #hasFailed = false
 
   private constructor(path: string, run: BookRun, { db, identity }: OpenFile) {
@@ -189,9 +184,7 @@ export class BookDatabase {
   }
 
   /**
-   * Opens the book, or makes it where it is missing, readable by its owner alone. A damaged file is renamed, whatever of it is
-   * damaged, and the new one says since when nothing is known.
-   *
+   * Renames a damaged file; the new one says since when nothing is known.
    * @throws the error of SQLite or the file system
    */
   static async open(opening: BookOpening) {
@@ -234,16 +227,11 @@ export class BookDatabase {
     }
   }
 
-  /** The device and inode of the file that is open. */
   get identity(): string {
     return this.#identity
   }
 
-  /**
-   * Writes a batch, or nothing of it.
-   *
-   * @throws the error of SQLite or the file system
-   */
+  /** @throws the error of SQLite or the file system, with nothing written */
   async commit(batch: BookBatch): Promise<BookAnswer> {
     await this.#followFile()
     const unchanged = this.#pagesUnchanged(batch)
@@ -253,7 +241,7 @@ export class BookDatabase {
     return this.#inTransaction(() => {
       const losses = this.#look(batch)
       const isWritten = Number(this.#statements.seq.get(this.#run.id)?.['seq'] ?? -1) >= batch.seq
-      // Nor are its leases: an ended thread may still come to what it was told, when others have gone on.
+      // Nor its leases: an ended thread may execute old messages when others have gone on.
       const pages = this.#turnPages(isWritten ? { ...batch, charges: [], asks: [] } : batch)
       if (!isWritten) {
         this.#writeRows(batch)
@@ -264,8 +252,8 @@ export class BookDatabase {
   }
 
   /**
-   * Returns how the pages stand that a batch only asks for, without a transaction: gateways on one folder ask several times a
-   * second what the others wish for. `null` where there is something to write.
+   * Saves a transaction: gateways on one folder ask several times a second. `null` if there is something to
+   * write.
    */
   #pagesUnchanged(batch: BookBatch): readonly PageNews[] | null {
     const { rows, sums, names, charges, prices, asks, now } = batch
@@ -294,7 +282,6 @@ export class BookDatabase {
     this.#statements.prune.run(batch.pruneBefore, PRUNED_ROWS)
   }
 
-  /** Inserts rows, and adds them and sums that have none to the sums of their days. */
   #insertSums(rows: readonly UsageRow[], more: readonly DaySums[]): void {
     this.#insertAll(rows)
     this.#addToDays(rows, more)
@@ -318,7 +305,7 @@ export class BookDatabase {
     for (const [place, some] of shared) this.#count(place, some)
   }
 
-  /** Counts refused requests in the row that they share, which may have to be made. */
+  /** Counts refused requests in their shared row, which may have to be made. */
   #count(place: SharedRow, some: readonly [UsageRow, ...UsageRow[]]): void {
     const row = inCommon(some)
     const { client, dialect, model, key, code } = row
@@ -331,17 +318,13 @@ export class BookDatabase {
     countOn(some.length - 1)
   }
 
-  /** Returns the sums of all days from `since` to `until`, by key. */
+  /** Sums by key for the days from `since` to `until`. */
   sums(since: number, until: number): readonly (readonly [string, UsageSums])[] {
     const days = [Math.floor(since / DAY_MS), Math.floor(until / DAY_MS)] as const
     return this.#statements.daySums.all(...days).map((row) => [String(row['key']), toSums(row)])
   }
 
-  /**
-   * Adds a look at the account. What clients use of accounts of their own is not counted.
-   *
-   * @throws the error of SQLite or the file system
-   */
+  /** @throws the error of SQLite or the file system */
   async look(account: string, look: PlanLook): Promise<PlanStory> {
     await this.#followFile()
     return this.#inTransaction(() => {
@@ -357,12 +340,11 @@ export class BookDatabase {
     })
   }
 
-  /** Lets go of the file; what this run holds stays held. */
   destroy(): void {
     this.#db.close()
   }
 
-  /** Ends this run in order: all that its workers had is settled, and the rest of its leases goes back. */
+  /** Ends this run in order: its charges are settled, and the rest of its leases is freed. */
   close(): void {
     try {
       this.#inTransaction(() => {
@@ -378,7 +360,6 @@ export class BookDatabase {
     }
   }
 
-  /** Settles and leases what a batch says, and returns how all pages stand that it names. */
   #turnPages({ charges, asks, now }: BookBatch): readonly PageNews[] {
     const changes = new Map<string, PageEvent[]>()
     const changesOf = (key: string): PageEvent[] => {
@@ -404,11 +385,11 @@ export class BookDatabase {
     return news
   }
 
-  /** Begins a page. Of a book that was damaged it stays closed, unless the key or its period is younger than that. */
+  /** A page of a damaged book stays closed, unless the key or its period is younger. */
   #newPage({ period, createdAt }: PageAsk, now: number): Page {
     const damagedAt = damagedAtIn(this.#statements)
     const isOlder = createdAt < damagedAt && period.startsAt < damagedAt
-    // A clock may have been set back since: a statement made now counts all the same.
+    // A clock may have been set back since: a statement made now must count.
     return openPage(period, { closedAt: isOlder ? Math.min(damagedAt, now) : null })
   }
 
@@ -422,7 +403,6 @@ export class BookDatabase {
     this.#unwritten.set(key, page)
   }
 
-  /** Says that this run lives, and looks now and then whether the others do. */
   #look({ now, isKept }: Moment): BookLosses {
     const own = this.#statements.lost.get(this.#run.id)
     const regained = this.#regain() // a batch may be older than the pause in which it was not written
@@ -452,7 +432,7 @@ export class BookDatabase {
     return Math.abs(now - this.#lookedAt) >= LOOK_MS
   }
 
-  /** Counts all that a run holds as used. Where requests have rows it gets some, too, so that the sums stay the same everywhere. */
+  /** Counts what a run holds as used, with rows where requests have some, so that all sums agree. */
   #lose(run: string, rowsAt: number | null): readonly WrittenOff[] {
     return this.#pagesOf(run).map(([key, page]) => {
       const { held: credits, settled } = leaseIn(page, run)
@@ -466,7 +446,7 @@ export class BookDatabase {
     })
   }
 
-  /** Takes back what was written off while nothing was heard of this run, and the rows that said so. */
+  /** Takes back what was written off during this run's silence, with the rows for it. */
   #regain(): readonly LostCredits[] {
     const run = this.#run.id
     const text = this.#statements.lost.get(run)?.['lost'] ?? null
@@ -501,7 +481,7 @@ export class BookDatabase {
     }))
   }
 
-  /** Reopens the file if it was removed or replaced; otherwise nothing could read what is written. */
+  /** Reopens a file that was removed or replaced: otherwise nothing could read what is written. */
   async #followFile(): Promise<void> {
     if ((await identityOf(this.#path)) === this.#identity) return
     const begun = await readAside(this.#path)
@@ -523,7 +503,6 @@ export class BookDatabase {
     this.#lookedAt = -Infinity
   }
 
-  /** Writes the pages and names that a file does not have. */
   #restore(statements: Statements): void {
     if (damagedAtIn(statements) === 0) {
       for (const [key, page] of this.#written)
@@ -542,7 +521,7 @@ export class BookDatabase {
   }
 }
 
-/** Returns in which order a page is changed: what is given back may be leased again at once. */
+/** Order of changes to a page: what is given back may be leased again at once. */
 function eventsOf(
   { period, cap, want, release, reopened }: PageAsk,
   run: string
@@ -576,7 +555,7 @@ interface OpenFile {
   readonly identity: string
 }
 
-/** Opens a file. One that is new or of an earlier version is as it was, or all that `begin` writes is in it, too. */
+/** Opens a file. A new or earlier one is left as it was, or gets everything that `begin` writes. */
 async function openFile(
   path: string,
   begin: (db: DatabaseSync) => void = () => {}
@@ -618,7 +597,7 @@ function versionOf(db: DatabaseSync): number {
   return Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
 }
 
-/** Takes over credits of the version before: its own record of them is exact, its rows are the substitute. */
+/** Takes over credits of the version before: its record of them is exact, its rows are the substitute. */
 function takeOver(
   db: DatabaseSync,
   periods: BookOpening['periods'],
@@ -648,7 +627,7 @@ function inTransaction<T>(db: DatabaseSync, write: () => T): T {
 
 type Statements = Readonly<Record<keyof typeof SQL, StatementSync>>
 
-/** @throws {DamagedText} for a table that is missing */
+/** @throws {DamagedText} for a missing table */
 function prepare(db: DatabaseSync): Statements {
   try {
     const prepared = Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)] as const)
@@ -660,9 +639,8 @@ function prepare(db: DatabaseSync): Statements {
   }
 }
 
-/** A damaged file that is being set aside. It is written down first: a kill between two steps must not open any limit. */
+/** A damaged file being set aside. Written down first: a kill between two steps must not open any limit. */
 interface Aside {
-  /** `identityOf()` the file. */
   readonly identity: string
   readonly target: string
 }
@@ -686,9 +664,8 @@ async function readAside(path: string): Promise<Aside | null> {
 }
 
 /**
- * Renames a damaged book and what SQLite keeps beside it. Returns where it is, or `null` where another gateway was first and has
- * put a new one in its place. Of several that find the damage at once, one renames and the others wait.
- *
+ * Returns the new path of the damaged book, or `null` if another gateway has replaced it. Of several that
+ * find the damage at once, one renames and the others wait.
  * @throws a TimeoutError while another process does it
  */
 async function putAside(path: string, { identity, target }: Aside): Promise<string | null> {
@@ -714,7 +691,7 @@ async function putAside(path: string, { identity, target }: Aside): Promise<stri
   }
 }
 
-/** Returns whether a failure says that the file itself is damaged, and not that it cannot be written just now. */
+/** True if the file itself is damaged, not just unwritable now. */
 export function isDamage(cause: unknown): boolean {
   if (cause instanceof DamagedText) return true
   const code = errcodeOf(cause) % 256
@@ -723,7 +700,7 @@ export function isDamage(cause: unknown): boolean {
 
 const [SQLITE_ERROR, SQLITE_CORRUPT, SQLITE_NOTADB] = [1, 11, 26]
 
-/** Returns SQLite's extended result code, or 0. */
+/** SQLite's extended result code, or 0. */
 export function errcodeOf(cause: unknown): number {
   return cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) : 0
 }
@@ -742,7 +719,7 @@ function putPage({ putPage: put }: Pick<Statements, 'putPage'>, key: string, pag
   put.run(key, text, crc32(key + text))
 }
 
-/** Returns when the book before this one was found damaged, in epoch ms; 0 for never. */
+/** Epoch ms at which the previous book was found damaged; 0 for never. */
 function damagedAtIn({ damagedAt }: Statements): number {
   return Number(damagedAt.get()?.['value'] ?? 0)
 }
@@ -790,18 +767,17 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Returns `unknown` for a run that has not been heard of for long, and whose processes cannot be seen. */
+/** `unknown` for a run that is silent for long and whose processes cannot be seen. */
 function fateOfRun(mark: ProcessMark, silentMs: number): ReturnType<typeof fateOf> {
   const fate = fateOf(mark)
   if (fate !== 'unknown') return fate
   return silentMs > STALE_MS ? 'unknown' : 'running'
 }
 
-/** Part of a key's page that a run has lost. */
 interface WrittenOff extends LostCredits {
   readonly period: number
   readonly settled: number
-  /** In `requests`; `null` where nothing is recorded. */
+  /** Row in `requests`; `null` if nothing is recorded. */
   readonly row: { readonly id: number; readonly at: number } | null
 }
 

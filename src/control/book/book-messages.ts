@@ -15,7 +15,6 @@ import type { DaySums } from './usage-sums.ts'
  *           ◀─ opened ─                       ◀─ committed(answer) or failed ─
  */
 
-/** One run of a gateway. */
 export interface BookRun {
   readonly id: string
   readonly mark: ProcessMark
@@ -26,71 +25,66 @@ export interface BookOpening {
   /** Epoch ms. */
   readonly now: number
   readonly run: BookRun
-  /** Requests have rows; not where USAGE_LOG is false. */
+  /** Requests have rows; false if USAGE_LOG is false. */
   readonly isKept: boolean
-  /** Keys with a limit, for a file of an earlier version: what they have used in their period is added up from its rows. */
+  /** Limited keys, whose usage is added up from the rows of an earlier version's file. */
   readonly periods: readonly { readonly key: string; readonly period: Period }[]
-  /** `BookFailure.damagedFile` of an attempt to write: it is to be set aside, unless another is in its place. */
+  /** `BookFailure.damagedFile` of an earlier try: set it aside, unless another file is in its place. */
   readonly damagedFile: string | null
 }
 
-/** Credits that requests have cost. They settle what their run holds. */
 export interface BookCharge {
   readonly key: string
-  /** The number of the period in which they were reserved. */
   readonly period: number
   readonly credits: number
 }
 
-/** Credits that one key needs of the book, or gives back. */
 export interface PageAsk {
   readonly key: string
   readonly period: Period
-  /** The limit, less what other gateways of a fleet have of it. */
+  /** The limit, less what other gateways of a fleet have. */
   readonly cap: number
   readonly want: number
   readonly release: number
-  /** The key was made then: a book that was damaged before says nothing of it. Epoch ms. */
+  /** Epoch ms: a book damaged before says nothing of the key. */
   readonly createdAt: number
-  /** Use of the key as an operator has stated it after the book was damaged. */
+  /** Usage stated by an operator after damage. */
   readonly reopened: { readonly at: number; readonly used: number } | null
 }
 
 export interface BookBatch {
-  /** Grows from batch to batch of a run. One that is in the book already is not written again. */
+  /** Grows per run; a batch already in the book is not written again. */
   readonly seq: number
   readonly now: number
-  /** Requests have rows; not where USAGE_LOG is false. */
+  /** Requests have rows; false if USAGE_LOG is false. */
   readonly isKept: boolean
   readonly rows: readonly UsageRow[]
-  /** Sums of requests that came faster than they could be written. They have no rows. */
+  /** Sums without rows, of requests that came too fast to be written. */
   readonly sums: readonly DaySums[]
   readonly names: readonly (readonly [id: string, name: string])[]
   readonly charges: readonly BookCharge[]
   readonly asks: readonly PageAsk[]
   readonly prices: readonly PriceLessons[]
-  /** Rows from before then are deleted, some with each batch. Epoch ms. */
+  /** Epoch ms; older rows are deleted, some with each batch. */
   readonly pruneBefore: number
 }
 
-/** State of a page of the book for one run. */
 export interface PageNews {
   readonly key: string
   readonly period: Period
   /** Settled by all runs in this period. */
   readonly used: number
-  /** Credits that this run may hand out in this period, used or not. */
+  /** Part that this run may hand out in this period, used or not. */
   readonly share: number
-  /** Settled by this run. */
   readonly settled: number
   /** Held by other runs. */
   readonly heldElsewhere: number
-  /** Other runs wish for so much. */
+  /** Wished for by other runs. */
   readonly wishedElsewhere: number
   readonly isClosed: boolean
 }
 
-/** Credits of a key that a run held when it died. They count as used. */
+/** Credits that a run held when it died. They count as used. */
 export interface LostCredits {
   readonly key: string
   readonly credits: number
@@ -98,18 +92,15 @@ export interface LostCredits {
 
 export interface BookLosses {
   readonly lost: readonly LostCredits[]
-  /** Held by this run again: it was only paused when another run took it for dead. */
+  /** Held by this run again: it was only paused when another took it for dead. */
   readonly regained: readonly LostCredits[]
 }
 
 export interface BookAnswer extends BookLosses {
-  /** Pages of all keys that were charged or asked for. */
   readonly pages: readonly PageNews[]
-  /** Other runs use this book. */
   readonly hasOthers: boolean
 }
 
-/** Answer of the thread to `open`. */
 export interface BookOpened extends BookLosses {
   readonly prices: readonly PriceLessons[]
   /** Path of a damaged file that was set aside; `null` for a sound one. */
@@ -136,7 +127,6 @@ export type ToBook =
   | { readonly type: 'close'; readonly id: number }
 
 export type FromBook =
-  /** The first message of a thread. */
   | { readonly type: 'started' }
   | { readonly type: 'opened'; readonly id: number; readonly opened: BookOpened }
   | { readonly type: 'committed'; readonly id: number; readonly answer: BookAnswer }
@@ -152,11 +142,11 @@ export type FromBook =
 export interface BookFailure {
   /** SQLite's extended result code, or 0. */
   readonly errcode: number
-  /** Node's, such as ENOSPC; empty where there is none. */
+  /** Node's, such as ENOSPC; empty if there is none. */
   readonly code: string
   readonly message: string
-  /** The device and inode of a file that is damaged itself, and has to be set aside; `null` where that is not the trouble. */
+  /** Device and inode of a damaged file that must be set aside; `null` for other failures. */
   readonly damagedFile: string | null
-  /** The thread ended, and it is unknown whether it had written the batch. */
+  /** The thread ended: the batch may have been written. */
   readonly isUnsure: boolean
 }

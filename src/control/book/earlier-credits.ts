@@ -13,7 +13,6 @@ import { readPrivateFile } from '../../shared/private-files.ts'
  *   rows-<run>-<worker>-<n> rows for the record of usage
  */
 
-/** Credits of a key in a period. */
 export interface EarlierCredits {
   readonly key: string
   readonly period: Partial<Period>
@@ -24,7 +23,7 @@ const NAME = /^(?:settled-[0-9a-f]{32}\.json|(?:worker|rows)-[0-9a-f]{32}-[\w-]{
 const LINE = /^([\w-]{1,64})\/credits (\d{1,16}) (\d{1,16}) (\d{1,16}) /
 const MAX_FILE_BYTES = 4_194_304
 
-/** Returns what was used; `null` where nothing is kept there, or not all of it can be read. */
+/** `null` if nothing is there, or not all of it is readable. */
 export async function readEarlier(book: string): Promise<readonly EarlierCredits[] | null> {
   try {
     const names = await namesIn(folderOf(book))
@@ -49,7 +48,6 @@ export async function readEarlier(book: string): Promise<readonly EarlierCredits
   }
 }
 
-/** Adds up what a key has used in a period. */
 export function usedIn(earlier: readonly EarlierCredits[], key: string, period: Period): number {
   let sum = 0
   for (const one of earlier) {
@@ -63,7 +61,7 @@ export function usedIn(earlier: readonly EarlierCredits[], key: string, period: 
   return sum
 }
 
-/** Removes what the book has by now. Never rejects. */
+/** Removes what the book has taken over. Never rejects. */
 export async function removeEarlier(book: string): Promise<void> {
   const folder = folderOf(book)
   for (const name of await namesIn(folder).catch(() => [])) {
@@ -91,7 +89,7 @@ function toEarlier([key, entry]: readonly [string, unknown]): EarlierCredits {
   return { key, period: period as Partial<Period>, used: Number(settled) }
 }
 
-/** Reads a journal. Credits that requests held when their worker was killed count as used. */
+/** Reads a journal. Credits held when a worker was killed count as used. */
 function inJournal(text: string): readonly EarlierCredits[] {
   return text.split('\n').flatMap((line) => {
     const [, key, number, used, reserved] = LINE.exec(line) ?? []

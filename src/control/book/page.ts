@@ -18,17 +18,12 @@ export interface Page {
   readonly period: Period
   /** Settled in this period, by all runs. */
   readonly used: number
-  /** By run. */
   readonly leases: ReadonlyMap<string, PageLease>
-  /**
-   * Epoch ms at which the book was found damaged: nothing is leased until an operator says what was used, or a period begins of
-   * which nothing was lost.
-   */
+  /** Epoch ms of damage: nothing is leased until an operator states the usage, or an undamaged period begins. */
   readonly closedAt: number | null
 }
 
 export interface PageLease {
-  /** Leased and not settled yet. */
   readonly held: number
   /** Settled by this run in this period. */
   readonly settled: number
@@ -37,21 +32,20 @@ export interface PageLease {
 }
 
 export type PageEvent =
-  /** Asks for credits. `cap` is the limit, less what other gateways of a fleet have of it. */
+  /** `cap`: the limit, less what other gateways of a fleet have. */
   | { readonly type: 'lease'; readonly run: string; readonly want: number; readonly cap: number }
   | { readonly type: 'release'; readonly run: string; readonly amount: number }
-  /** Requests of a period have cost this much, which may be more than the run holds. */
   | {
       readonly type: 'settle'
       readonly run: string
       readonly period: number
       readonly amount: number
     }
-  /** A run has ended in order, with everything settled: what it still holds is free. */
+  /** The run ended in order, with everything settled: what it holds is free. */
   | { readonly type: 'end'; readonly run: string }
-  /** A run has died, and what it held counts as used. */
+  /** The run died: what it held counts as used. */
   | { readonly type: 'lose'; readonly run: string }
-  /** A run that was taken for dead in this period goes on. */
+  /** A run that was taken for dead goes on. */
   | {
       readonly type: 'regain'
       readonly run: string
@@ -59,9 +53,9 @@ export type PageEvent =
       readonly held: number
       readonly settled: number
     }
-  /** The period as it is now. Periods only grow: one that is older than the page's changes nothing. */
+  /** Periods only grow: an older one changes nothing. */
   | { readonly type: 'begin'; readonly period: Period }
-  /** An operator says how much was used before the book was damaged. */
+  /** Usage before the damage, stated by an operator. */
   | { readonly type: 'reopen'; readonly at: number; readonly used: number }
 
 const NO_LEASE: PageLease = { held: 0, settled: 0, wish: 0 }
@@ -74,14 +68,12 @@ export function leaseIn({ leases }: Page, run: string): PageLease {
   return leases.get(run) ?? NO_LEASE
 }
 
-/** Returns what all runs hold, or all but one. */
 export function heldIn({ leases }: Page, but?: string): number {
   let held = 0
   for (const [run, lease] of leases) if (run !== but) held += lease.held
   return held
 }
 
-/** Returns what all runs but one wish for. */
 export function wishedIn({ leases }: Page, but: string): number {
   let wished = 0
   for (const [run, lease] of leases) if (run !== but) wished += lease.wish

@@ -1,16 +1,14 @@
 import type { UsageRow } from '../../ipc/usage-row.ts'
 
-/** Refused requests of a key, with one code, that have a row each in a minute. */
+/** Refusals of a key with one code that get rows of their own in a minute. */
 const ROWS_A_MINUTE = 100
 const MINUTE_MS = 60_000
-/** Minutes of keys and codes that are remembered. A minute that is forgotten may have so many rows once more. */
+/** Remembered minutes of keys and codes. A forgotten one may get so many rows again. */
 const MAX_PLACES = 10_000
-/** Stands for several. */
 const OTHER = 'other'
 
-/** The row in which all further refusals of a key, with one code, in a minute are counted. */
 export interface SharedRow {
-  /** In the table; `null` while there is none. */
+  /** `null` while it is not in the table. */
   rowid: number | bigint | null
 }
 
@@ -18,12 +16,9 @@ interface Place extends SharedRow {
   rows: number
 }
 
-/**
- * Decides which refused requests have a row of their own: a client that goes on after it was refused, thousands of times in a
- * minute, must not fill the disk.
- */
+/** Chooses refused requests that get a row: a client that ignores refusals must not fill the disk. */
 export class RefusedRows {
-  /** By minute, key and code; the one that was used last comes last. Bounded by MAX_PLACES. */
+  /** Rows by minute, key and code; last used last. Bounded by MAX_PLACES. */
   readonly #places = new Map<string, Place>()
 
   /** `null` for a row of its own. */
@@ -40,7 +35,6 @@ export class RefusedRows {
   }
 }
 
-/** Returns one row with what several requests have in common. */
 export function inCommon(rows: readonly [UsageRow, ...UsageRow[]]): UsageRow {
   const [first] = rows
   const common = (member: 'client' | 'dialect' | 'model'): string =>
@@ -48,7 +42,6 @@ export function inCommon(rows: readonly [UsageRow, ...UsageRow[]]): UsageRow {
   return { ...first, client: common('client'), dialect: common('dialect'), model: common('model') }
 }
 
-/** Returns whether a request has failed and used nothing. */
 function isRefusal({ code, credits, inputTokens, outputTokens, cachedTokens }: UsageRow): boolean {
   return code !== '' && credits === 0 && inputTokens + outputTokens + cachedTokens === 0
 }

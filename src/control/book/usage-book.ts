@@ -25,21 +25,17 @@ import type {
 import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
 import { DAY_MS, type DaySums, sumsOfDays, usagePath } from './usage-sums.ts'
 
-/** The thread in which workers/usage-book.ts has the file open. */
 export type BookThread = Pick<Worker, 'postMessage' | 'ref' | 'unref' | 'terminate'> &
   Pick<EventEmitter, 'on'>
 
 export interface UsageBookOptions {
-  /** `STATE_DIR`. */
   readonly stateDir: string
   readonly settings: () => { readonly isKept: boolean; readonly retentionDays: number }
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
-  /** Keys with a limit, and their periods. */
   readonly periods: () => BookOpening['periods']
   readonly onOpened: (prices: readonly PriceLessons[]) => void
-  /** Called with each page that a commit has changed. */
   readonly onPages: (pages: readonly PageNews[]) => void
-  /** Called when the book can no longer be written, when it can again, and when another gateway begins or ends to use it. */
+  /** Called when the book becomes unwritable or writable, and when another gateway begins or ends to use it. */
   readonly onChange: () => void
   /** Epoch ms. */
   readonly now?: () => number
@@ -48,38 +44,37 @@ export interface UsageBookOptions {
 }
 
 const TIMING = {
-  /** Rows of so long are written together. */
+  /** Rows of this time are written together. */
   writeMs: 200,
-  /** After a failure. A full disk heals by itself. */
+  /** Pause after a failure; a full disk may heal by itself. */
   retryMs: 1_000,
-  /** A commit that takes longer is a disk that stands still. */
+  /** A longer commit means that the disk stands still. */
   stallMs: 2_000,
-  /** A thread that has not answered for so long is ended. Keys with limits are refused by then. */
+  /** Silence after which a thread is ended. Limited keys are refused by then. */
   hangMs: 60_000,
-  /** The gateway ends after so long, whatever the disk does. */
+  /** Longest wait at the gateway's end, whatever the disk does. */
   closeMs: 5_000,
-  /** Interval at which an open book marks this gateway as alive. */
+  /** Interval of marks that this gateway lives. */
   beatMs: 10_000,
-  /** Other gateways on the folder have noticed this one by then, and have given back what they can spare. */
+  /** Time in which other gateways on the folder notice this one and give back what they can. */
   noticeMs: 12_000
 }
 
-/** A kilobyte each at most. Rows beyond that become sums of days. */
+/** At most a kilobyte each; rows beyond become sums of days. */
 const MAX_WAITING_ROWS = 5_000
-/** Rows that are written at once, without waiting for more. */
+/** Rows that are written without waiting for more. */
 const MANY_WAITING_ROWS = 1_000
-/** Clients and models that one day may have, since clients choose their names. */
+/** Limit of a day, since clients choose their names. */
 const MAX_CLIENTS = 100
 const MAX_MODELS = 200
 const OTHER = 'other'
-/** V8's heap of the thread, in MiB. */
+/** MiB */
 const THREAD_HEAP_MB = 24
-/** Threads that stand still, beside one that works. */
+/** Threads that stand still, besides one that works. */
 const MAX_ENDING = 2
 
-/** Why the book cannot be written. */
 export interface BookProblem {
-  /** Milliseconds of a clock that never goes back, `performance.now()`. */
+  /** `performance.now()` */
   readonly since: number
   readonly reason: string
 }
@@ -88,13 +83,11 @@ type Answer = Exclude<FromBook, { readonly type: 'failed' | 'started' }>
 
 interface Pending {
   readonly thread: BookThread
-  /** Ends the thread. */
   readonly watchdog: NodeJS.Timeout
   readonly resolve: (answer: Answer) => void
   readonly reject: (reason: BookFailed) => void
 }
 
-/** The book could not do what it was told. */
 export class BookFailed extends Error {
   readonly failure: BookFailure
 
@@ -110,20 +103,16 @@ interface Ask {
   readonly reject: (cause: unknown) => void
 }
 
-/** A batch that is being written. */
 interface Taken {
   readonly batch: BookBatch
-  /** By key. */
   readonly asks: ReadonlyMap<string, Ask>
 }
 
 /**
- * The account book as the primary sees it: collects what is to be written, has the thread write it, and keeps it until that
- * has succeeded. Nothing of it holds up a request but credits that must be leased first.
+ * The account book for the primary: collects what is to be written, has the thread write it, and keeps it until that has
+ * succeeded. Delays no request except for credits that must be leased first.
  *
- * ```
  *   unused ──first row or key with a limit──▶ opening ──▶ open ◀──▶ failing, tried again each second
- * ```
  */
 export class UsageBook {
   readonly run = randomUUID()
@@ -131,13 +120,12 @@ export class UsageBook {
   readonly #timing: typeof TIMING
   readonly #now: () => number
   #thread: BookThread | null = null
-  /** The thread has the file open. */
   #isOpen = false
-  /** Resolves when the thread runs or is gone. Its start takes seconds on a busy machine, which is not the disk's fault. */
+  /** Resolves when the thread runs or is gone. A slow start, seconds on a busy machine, is not the disk's fault. */
   #started = Promise.withResolvers<void>()
   /** By id. Bounded by what is under way: one commit, one look at the sums, one at the plan. */
   readonly #pending = new Map<number, Pending>()
-  /** Threads that were ended and have not gone. Bounded by MAX_ENDING. */
+  /** Ended threads that have not gone. Bounded by MAX_ENDING. */
   readonly #ending = new Set<BookThread>()
   #nextId = 0
   #opening: Promise<void> | null = null
@@ -145,33 +133,33 @@ export class UsageBook {
   #rows: UsageRow[] = []
   /** Bounded by the clients and models of a day, and the keys. */
   #sums: readonly DaySums[] = []
-  /** By key and period. Bounded by the keys with a limit. */
+  /** Charges by key and period. Bounded by the keys with a limit. */
   readonly #charges = new Map<string, BookCharge>()
-  /** Names that the book does not have yet, by id. Bounded by the keys that there are. */
+  /** Names that the book lacks, by id. Bounded by the keys that there are. */
   #names = new Map<string, string>()
   /** Names that the book has. Bounded by the same. */
   #known = new Map<string, string>()
   /** One for each key. Bounded by the keys that there are. */
   readonly #asks = new Map<string, Ask>()
-  /** By model and size. Bounded by the prices that are learnt. */
+  /** Prices by model and size. Bounded by the prices that are learnt. */
   readonly #prices = new Map<string, PriceLessons>()
   #timer: { readonly handle: NodeJS.Timeout; readonly dueAt: number } | null = null
   #committing: Promise<void> | null = null
   #seq = 0
-  /** May be written, or not: the thread ended meanwhile. It goes first, as it was. */
+  /** Batch whose thread ended: it may be written. Sent again first, unchanged. */
   #unsure: Taken | null = null
   #problem: BookProblem | null = null
-  /** A commit is under way that takes too long: nothing else would be answered. */
+  /** A commit takes too long: nothing else would be answered. */
   #isStalled = false
-  /** To be set aside when it is opened next. */
+  /** To be set aside at the next opening. */
   #damagedFile: string | null = null
   #hasOthers = false
   #beat: NodeJS.Timeout | null = null
   #isBeatDue = false
-  /** `performance.now()` of the first time; `null` before. */
+  /** `performance.now()` of the first opening; `null` before. */
   #openedAt: number | null = null
   #isClosed = false
-  /** Clients and models of today. Bounded by MAX_CLIENTS and MAX_MODELS. */
+  /** Names of today. Bounded by MAX_CLIENTS and MAX_MODELS. */
   readonly #today = { day: 0, clients: new Set<string>(), models: new Set<string>() }
 
   constructor(options: UsageBookOptions) {
@@ -185,17 +173,15 @@ export class UsageBook {
     return this.#problem
   }
 
-  /** Other gateways use the same book. */
   get hasOthers(): boolean {
     return this.#hasOthers
   }
 
-  /** Other gateways that use the book have had the time to notice this one. */
+  /** Other gateways have had time to notice this one. */
   get isNoticed(): boolean {
     return this.#openedAt !== null && performance.now() - this.#openedAt >= this.#timing.noticeMs
   }
 
-  /** Names of keys, for reports. */
   setKeys(keys: readonly Pick<NamedKey, 'id' | 'name'>[]): void {
     const ids = new Set(keys.map(({ id }) => id))
     this.#known = new Map([...this.#known].filter(([id]) => ids.has(id)))
@@ -203,7 +189,7 @@ export class UsageBook {
     this.#names = new Map(unknown.map(({ id, name }) => [id, name]))
   }
 
-  /** Opens the book and writes what there is. Resolves when that has succeeded or failed for the first time; it is tried again. */
+  /** Resolves after the first success or failure; later tries follow. */
   async start(): Promise<void> {
     try {
       const opening = this.#open()
@@ -215,7 +201,6 @@ export class UsageBook {
     }
   }
 
-  /** Writes down requests that are over, and settles what they have cost. */
   record(rows: readonly UsageRow[]): void {
     if (this.#isClosed) return
     const { isKept } = this.#options.settings()
@@ -230,15 +215,13 @@ export class UsageBook {
     if (isKept || this.#charges.size > 0) this.#wake(isMany ? 0 : this.#timing.writeMs)
   }
 
-  /** Keeps what was learnt of prices; it is written with the next rows. */
   keepPrices(lessons: PriceLessons): void {
     this.#prices.set(`${lessons.size} ${lessons.model}`, lessons)
   }
 
   /**
-   * Asks for credits of a key, or gives some back; one call for a key at a time.
-   *
-   * @throws {BookFailed} when the book cannot be written just now
+   * One call per key at a time.
+   * @throws {BookFailed} while the book cannot be written
    */
   ask(ask: PageAsk): Promise<PageNews> {
     const { promise, resolve, reject } = Promise.withResolvers<PageNews>()
@@ -247,7 +230,7 @@ export class UsageBook {
     return promise
   }
 
-  /** Returns what is recorded from that day on, by key; `null` where nothing can be read. Never rejects. */
+  /** Sums by key from that day on; `null` if nothing can be read. Never rejects. */
   async sums(since: number): Promise<ReadonlyMap<string, UsageSums> | null> {
     if (this.#isStalled) return null
     return soon(this.#sumsSince(since), this.#timing.stallMs).catch(() => null) // the next attempt to write says why
@@ -262,10 +245,7 @@ export class UsageBook {
     return answer.type === 'summed' ? new Map(answer.sums) : null
   }
 
-  /**
-   * Compares what the account has used with what is recorded. `null` where nothing is recorded, or it cannot be written. Never
-   * rejects.
-   */
+  /** `null` if nothing is recorded, or it cannot be written. Never rejects. */
   async look(account: string, look: PlanLook): Promise<PlanStory | null> {
     if (this.#problem !== null) return null
     return soon(this.#lookNow(account, look), this.#timing.stallMs).catch(() => null) // the next attempt to write says why
@@ -281,13 +261,13 @@ export class UsageBook {
     return answer.type === 'looked' ? answer.story : null
   }
 
-  /** Resolves when all that there is has been written, or cannot be. */
+  /** Resolves when everything has been written, or cannot be. */
   async flush(): Promise<void> {
     await this.#committing
     if (this.#isDue && this.#problem === null) await this.#commit()
   }
 
-  /** Writes what there is and ends the run. Never rejects. */
+  /** Writes the rest and ends the run. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#timer !== null) clearTimeout(this.#timer.handle)
@@ -304,7 +284,7 @@ export class UsageBook {
     while (this.#isDue && this.#problem === null) await this.#commit() // the first may have been one that was unsure
     const isSettled = this.#charges.size === 0 && this.#unsure === null
     if (this.#openedAt !== null && isSettled) {
-      // Credits that cannot be given back, or whose use could not be written, count as used at the next start.
+      // What cannot be given back or written counts as used at the next start.
       await this.#open()
         .then(() => this.#call({ type: 'close' }))
         .catch(() => {})
@@ -383,7 +363,7 @@ export class UsageBook {
         else resolve(news)
       }
     } catch (cause) {
-      // It stays unsure, with its number, until it is known to be written.
+      // Unsure, with its number, until it is known to be written.
       const isUnsure = cause instanceof BookFailed && cause.failure.isUnsure
       if (isUnsure || unsure !== null)
         this.#unsure = { batch: { ...taken.batch, asks: [] }, asks: new Map() }
@@ -436,7 +416,6 @@ export class UsageBook {
     if (over > 0) this.#sums = sumsOfDays(this.#rows.splice(0, over), this.#sums)
   }
 
-  /** Opens the book once, for all who want it at the same time. */
   #open(): Promise<void> {
     if (this.#isOpen && this.#opening === null) return Promise.resolve()
     this.#opening ??= this.#openAnew().finally(() => {
@@ -481,7 +460,7 @@ export class UsageBook {
     if (this.#committing === null) this.#mend() // otherwise the commit says whether it can be written
   }
 
-  /** @throws {Error} while threads that were ended have not gone: the disk stands still for them, too */
+  /** @throws {Error} while ended threads have not gone: the disk stands still for them, too */
   #startThread(): BookThread {
     if (this.#ending.size >= MAX_ENDING) throw new Error(NO_ANSWER)
     const thread = (this.#options.startThread ?? startThread)()
@@ -504,7 +483,7 @@ export class UsageBook {
     return thread
   }
 
-  /** Ends a thread, which may take as long as the disk, and does not wait for it. What it was told may be written, or not. */
+  /** Ends a thread without waiting, as that may take as long as the disk. Its messages may be executed, or not. */
   #leaveThread(thread: BookThread, message: string): void {
     if (this.#thread === thread) {
       this.#thread = null
@@ -603,7 +582,6 @@ export class UsageBook {
     this.#options.onChange()
   }
 
-  /** Returns the row, with a client and a model of which there are not too many today. */
   #within(row: UsageRow): UsageRow {
     const today = this.#today
     const day = Math.floor(row.at / DAY_MS)
@@ -637,7 +615,6 @@ function compileCacheOnly(): NodeJS.ProcessEnv {
 
 const NO_ANSWER = 'the disk does not respond'
 
-/** Rejects after so long. */
 async function soon<T>(work: Promise<T>, ms: number): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error(NO_ANSWER)), ms)
@@ -650,7 +627,7 @@ async function soon<T>(work: Promise<T>, ms: number): Promise<T> {
 
 type DistributiveOmit<T, Name extends keyof T> = T extends unknown ? Omit<T, Name> : never
 
-/** Without a list of models clients choose their names: nothing that a terminal could obey. */
+/** Excludes everything that a terminal could obey: without a list of models clients choose names. */
 const RECORDED_NAME = /^[\x21-\x7e]{0,128}$/
 
 function countedName(names: Set<string>, name: string, max: number): string {

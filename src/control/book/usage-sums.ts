@@ -3,22 +3,17 @@ import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 
 export const DAY_MS = 86_400_000
 
-/** Returns where the account book is. `stateDir` is `STATE_DIR`. */
 export function usagePath(stateDir: string): string {
   return resolve(join(stateDir, 'usage.db'))
 }
 
-/**
- * Version of the tables in `usage.db`. In version 1 `requests` had no column `times`, in version 2 there were no pages, in
- * version 3 `runs` had no column `lost`.
- */
+/** Version 1 of `usage.db` had no column `requests.times`, version 2 no pages, version 3 no column `runs.lost`. */
 export const USAGE_SCHEMA = 4
 
-/** `total` gives a number of any size, where `sum` would fail; it is exact as long as JavaScript's are. */
+/** `total` takes sums of any size, where `sum` would fail; exact as far as JavaScript's numbers. */
 export const SUM_COLUMNS =
   'total(requests) AS requests, total(failed) AS failed, total(input) AS input, total(output) AS output, total(cached) AS cached, total(credits) AS credits'
 
-/** Credits recorded of each day since one, without those that clients used of accounts of their own. */
 export const BOOK_DAYS =
   "SELECT day, total(credits) AS credits FROM days WHERE key <> 'kiro' AND day >= ? GROUP BY day"
 
@@ -42,7 +37,6 @@ export function addSums(sums: UsageSums, more: UsageSums): UsageSums {
   }
 }
 
-/** Reads sums as a query has them, with the names of the columns. */
 export function toSums(row: Readonly<Record<string, unknown>>): UsageSums {
   return {
     requests: Number(row['requests']),
@@ -54,7 +48,6 @@ export function toSums(row: Readonly<Record<string, unknown>>): UsageSums {
   }
 }
 
-/** Sums of one key, client and model on one day, counted since the epoch in UTC. */
 export interface DaySums {
   readonly day: number
   readonly key: string
@@ -74,7 +67,6 @@ export function sumsOfRow(row: UsageRow): UsageSums {
   }
 }
 
-/** Adds up rows by day, key, client and model. */
 export function sumsOfDays(
   rows: readonly UsageRow[],
   more: readonly DaySums[] = []
@@ -94,7 +86,7 @@ export function sumsOfDays(
   return [...days.values()]
 }
 
-/** Returns the row for credits of requests that died with their gateway or worker. */
+/** Row for credits of requests that died with their gateway or worker. */
 export function lostRow(key: string, credits: number, at: number): UsageRow {
   return {
     at,

@@ -1,22 +1,20 @@
 import { dayOf, outsideOf, type PlanStory } from './plan-record.ts'
 
-/** Forecast of the plan's end if the next weeks are like the last. */
 export interface Forecast {
   /** Micro-credits of a usual day. */
   readonly perDay: number
-  /** Epoch ms at which the plan is used up; `null` where that is not before it is reset, or not within a year. */
+  /** Epoch ms; `null`: not before the plan resets, or not within a year. */
   readonly usedUpAt: number | null
 }
 
 const DAY_MS = 86_400_000
 const WEEK = 7
-/** Days that are looked back on. */
 const HISTORY_DAYS = 4 * WEEK
 const LONGEST_DAYS = 366
 
 /**
- * Foretells by the last four weeks: for each day of the week the median of those days, so that neither a weekend nor one day of
- * much work misleads. With less than a week all days are alike. `null` before there is a whole day to judge by.
+ * Uses the median of each day of the week in the last four weeks, so that neither a weekend nor one busy
+ * day misleads. `null` before there is a whole day.
  */
 export function forecastOf(story: PlanStory, now: number): Forecast | null {
   const history = historyOf(story, now)
@@ -35,16 +33,15 @@ interface PastDay {
   readonly credits: number
 }
 
-/** Whole days up to yesterday, the oldest first. A day on which nothing was used counts, too. */
+/** Whole days up to yesterday, oldest first, unused days included. */
 function historyOf({ record, bookDays }: PlanStory, now: number): readonly PastDay[] {
   const counted = new Map(record.days.map(({ day, used }) => [day, used]))
   const booked = new Map(bookDays)
   const known = [...counted.keys(), ...booked.keys()]
   if (known.length === 0) return []
   const today = dayOf(now)
-  // The first day has probably not been a whole one.
+  // The first day was probably not whole.
   const from = Math.max(today - HISTORY_DAYS, Math.min(...known) + 1)
-  // Of days of which Kiro's own figure is not known.
   const outside = outsideOf(record.since) / Math.max(1, (now - record.since.at) / DAY_MS)
   return Array.from({ length: Math.max(0, today - from) }, (_, at) => {
     const day = from + at

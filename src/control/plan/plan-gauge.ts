@@ -1,22 +1,19 @@
 import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
 
-/** Kiro's own figure may lag behind what it has metered by so long. */
+/** Delay of Kiro's figure behind its metering. */
 const LAG_MS = 900_000
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 
-/** Credits that were metered here in one minute, counted since the epoch. */
 interface Metered {
   readonly minute: number
   credits: number
 }
 
 /**
- * Usage of the plan between two readings of the upstream: its last figure, and the credits metered here since.
- *
- * A reading may be lower than that, since the upstream's figure lags. Then the higher figure stands, as far as the
- * credits of the last quarter of an hour explain it: what was counted too much here is forgotten by then. After a
- * change of token, a reading lower than the one before is of another account, and stands as it is.
+ * The upstream's last figure and the credits metered since. It lags: a lower reading counts only as far as
+ * the last quarter of an hour does not explain it. After a change of token it is another account's, and
+ * counts.
  */
 export class PlanGauge {
   #usage: AccountUsage | null = null
@@ -24,30 +21,26 @@ export class PlanGauge {
   #used = 0
   #sinceLook = 0
   #isDoubted = true
-  /** The oldest first. Bounded by the minutes of LAG_MS. */
+  /** Oldest first. Bounded by the minutes of LAG_MS. */
   readonly #metered: Metered[] = []
 
-  /** Last answer of the upstream. */
   get usage(): AccountUsage | null {
     return this.#usage
   }
 
-  /** Credits; of the last look and since. */
   get used(): number {
     return this.#used
   }
 
-  /** Credits metered since the last look. */
   get sinceLook(): number {
     return this.#sinceLook
   }
 
-  /** Nothing is known yet of the account of the token in use. */
   get isDoubted(): boolean {
     return this.#isDoubted
   }
 
-  /** There is another token. Its account may be another, too. */
+  /** A new token may be of another account. */
   onToken(): void {
     this.#isDoubted = true
   }
@@ -76,7 +69,7 @@ export class PlanGauge {
     this.#lately(now)
   }
 
-  /** True while Kiro goes on at an extra price: the plan is used up and its overage is enabled. Unknown once it has been reset. */
+  /** True while Kiro goes on at an extra price: the plan is used up and overage enabled. Unknown after a reset. */
   isBeyondPlan(now: number): boolean {
     if (this.#usage === null) return false
     const { resetsAt, overage } = this.#usage
@@ -85,7 +78,7 @@ export class PlanGauge {
     return overage.isEnabled && limit > 0 && this.#used >= limit && !isOver
   }
 
-  /** Part of the plan that is left, from 0 to 1; 1 where that is not known. */
+  /** From 0 to 1; 1 if unknown. */
   get left(): number {
     if (this.#usage === null) return 1
     const { limit } = planTotals(this.#usage)
@@ -95,14 +88,14 @@ export class PlanGauge {
   #lately(now: number): number {
     const from = Math.floor((now - LAG_MS) / MINUTE_MS)
     const until = Math.floor(now / MINUTE_MS)
-    // A clock that went back leaves minutes that are yet to come.
+    // A clock that went back leaves minutes in the future.
     const kept = this.#metered.filter(({ minute }) => minute >= from && minute <= until)
     this.#metered.splice(0, this.#metered.length, ...kept)
     return kept.reduce((sum, { credits }) => sum + credits, 0)
   }
 }
 
-/** The upstream may tell the same time a little differently. */
+/** The upstream's times vary a little. */
 function isSameReset(
   { resetsAt: one }: Pick<AccountUsage, 'resetsAt'>,
   { resetsAt: other }: Pick<AccountUsage, 'resetsAt'>

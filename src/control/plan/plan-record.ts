@@ -11,24 +11,21 @@ import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
  * a figure that lags, an answer that is under way.
  */
 
-/** Figures of one look at the account. */
 export interface PlanLook {
   /** Epoch ms. */
   readonly at: number
   readonly plan: string | null
-  /** Everything that Kiro has counted in this period, overages included. */
+  /** Kiro's count in this period, overages included. */
   readonly used: number
   readonly limit: number
-  /** Epoch ms; `null` where it is not told. */
+  /** Epoch ms; `null` if unknown. */
   readonly resetsAt: number | null
-  /** Sums of processes of other gateways of a fleet, by their names. */
   readonly others: Readonly<Record<string, OtherSum>>
 }
 
-/** Sum of a process of another gateway, and since when it counts. */
 export interface OtherSum {
   readonly sum: number
-  /** Epoch ms. */
+  /** Epoch ms since when it counts. */
   readonly from: number
 }
 
@@ -42,37 +39,34 @@ export interface DayGrowth extends Growth {
   readonly day: number
 }
 
-/** Record of one account. */
 export interface PlanRecord extends PlanLook {
   /** Total of this book at the last look. */
   readonly booked: number
-  /** Since the first look at this period. */
+  /** Growth since the first look at this period. */
   readonly since: Growth & { readonly at: number }
-  /** The oldest first; the last MAX_DAYS of them. */
+  /** Oldest first; the last MAX_DAYS. */
   readonly days: readonly DayGrowth[]
 }
 
-/** The book's record of the plan. */
 export interface PlanStory {
   readonly record: PlanRecord
-  /** Credits that are recorded of each day, of the last weeks. */
   readonly bookDays: readonly (readonly [day: number, credits: number])[]
 }
 
 export const MAX_DAYS = 35
 
-/** A gateway that has begun may be told of so much later, and clocks of machines differ. */
+/** A new gateway may be heard of so much later, and clocks differ. */
 const JOINING_MS = 600_000
 const HOUR_MS = 3_600_000
 const DAY_MS = 86_400_000
-/** A figure that is rounded may fall by a little. */
+/** A rounded figure may fall a little. */
 const ROUNDING = MICROS_PER_CREDIT / 2
-/** More of a day than this part of it was used elsewhere, */
+/** Drift is more than this part of a day */
 const DRIFT_PART = 0.05
 /** and more than this. */
 const DRIFT_LEAST = MICROS_PER_CREDIT
 
-/** Returns `null` for an account whose plan is not counted in credits. */
+/** `null` for an account whose plan is not counted in credits. */
 export function toLook(
   usage: AccountUsage,
   { at, others }: Pick<PlanLook, 'at' | 'others'>
@@ -88,10 +82,9 @@ function toMicros(credits: number): number {
   return Math.round(credits * MICROS_PER_CREDIT)
 }
 
-/** Adds a look. `booked`: what this book has recorded in all. */
 export function nextPlan(before: PlanRecord | null, look: PlanLook, booked: number): PlanRecord {
   const anew = { ...look, booked, since: { at: look.at, used: 0, booked: 0 } }
-  // A clock that was set back far must not keep the record from going on.
+  // A clock that was set back far must not stop the record.
   if (before === null || before.at - look.at > DAY_MS) return { ...anew, days: [] }
   if (look.at < before.at) return before
   const isFallen = look.used < before.used - ROUNDING || booked < before.booked
@@ -111,7 +104,7 @@ export function nextPlan(before: PlanRecord | null, look: PlanLook, booked: numb
   }
 }
 
-/** Returns what other gateways have recorded since. Of one that was not known then, all if it has begun since. */
+/** Growth of other gateways' records. A new one counts whole if it has begun since. */
 export function growthOf(before: PlanLook['others'], now: PlanLook['others'], at: number): number {
   let growth = 0
   for (const [name, { sum, from }] of Object.entries(now)) {
@@ -121,12 +114,12 @@ export function growthOf(before: PlanLook['others'], now: PlanLook['others'], at
   return growth
 }
 
-/** The upstream may tell the same time a little differently. */
+/** The upstream's times vary a little. */
 function isOtherPeriod({ resetsAt: one }: PlanLook, { resetsAt: other }: PlanLook): boolean {
   return one !== null && other !== null && Math.abs(one - other) >= DAY_MS
 }
 
-/** Returns whether growth since `before` belongs to one day: after a night without looks it belongs to none. */
+/** False after a night without looks: its growth belongs to no day. */
 function isOfDay(before: number, at: number): boolean {
   return dayOf(before) === dayOf(at) || at - before <= HOUR_MS
 }
@@ -146,27 +139,23 @@ export function dayOf(at: number): number {
   return Math.floor(at / DAY_MS)
 }
 
-/** Returns what the account has used beyond what is recorded. Kiro's figure may lag: then nothing. */
+/** Usage beyond the record; 0 while Kiro's figure lags. */
 export function outsideOf({ used, booked }: Growth): number {
   return Math.max(0, used - booked)
 }
 
-/** Returns what has grown on a day. */
 export function growthOn({ days }: PlanRecord, day: number): Growth {
   return days.find((one) => one.day === day) ?? { used: 0, booked: 0 }
 }
 
-/**
- * Returns whether more of a day was used elsewhere than can be passed over. Compared with the day before where that was the larger, since
- * a figure that lags brings a little of it into a day that has just begun.
- */
+/** Compares the larger of this day and the day before, since a lagging figure moves some into a new day. */
 export function isDrifting(record: PlanRecord, day: number): boolean {
   const today = growthOn(record, day)
   const most = Math.max(today.used, growthOn(record, day - 1).used)
   return outsideOf(today) > Math.max(DRIFT_LEAST, most * DRIFT_PART)
 }
 
-/** Reads what is kept of a record; `null` for one that is damaged, which is begun anew. */
+/** `null` for a damaged record, which is started anew. */
 export function parsePlan(text: string): PlanRecord | null {
   const found = parseJsonObject(text)
   if (found === null || !isGrowth(found['since']) || !Array.isArray(found['days'])) return null

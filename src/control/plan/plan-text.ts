@@ -2,7 +2,7 @@ import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { forecastOf } from './forecast.ts'
 import { dayOf, growthOn, outsideOf, type PlanStory } from './plan-record.ts'
 
-/** Says how the plan stands, what of it was used elsewhere, and how long it lasts. */
+/** Words the plan's state, what of it was used elsewhere, and how long it lasts. */
 export function planSentences(story: PlanStory, now: number): readonly string[] {
   const { record } = story
   const { plan, used, limit, resetsAt, at, since } = record
@@ -22,7 +22,7 @@ export function planSentences(story: PlanStory, now: number): readonly string[] 
 
 const ELSEWHERE = 'did not go through this gateway, or were not metered.'
 
-/** Less is rounding. Micro-credits. */
+/** Micro-credits; less is rounding. */
 const LEAST = MICROS_PER_CREDIT / 100
 
 function forecastText(story: PlanStory, now: number): readonly string[] {

@@ -2,7 +2,7 @@ import type { UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 
-/** Refusals for what a key may, by which its owner is told apart from a failure. */
+/** Refusals by a key's limits, which its owner should tell from failures. */
 const REFUSALS: ReadonlySet<string> = new Set([
   'GW_KEY_LIMIT',
   'GW_KEY_RATE',
@@ -20,10 +20,7 @@ interface Counts {
   readonly refusals: Map<string, number>
 }
 
-/**
- * Usage of each key since the start, for metrics. Whole numbers, so that they are exactly what the record of usage adds
- * up to; prom-client's own counters would add up fractions of credits.
- */
+/** Counts whole numbers, to match the record of usage; prom-client's counters would add fractions of credits. */
 export class KeyCounts {
   /** Bounded by the keys that there are, and by the kinds of those without a name. */
   readonly #counts = new Map<string, Counts>()
@@ -43,12 +40,11 @@ export class KeyCounts {
     }
   }
 
-  /** Forgets keys that are no more. */
   keep(isKnown: (key: string) => boolean): void {
     for (const key of this.#counts.keys()) if (!isKnown(key)) this.#counts.delete(key)
   }
 
-  /** Puts them into the metrics, under names. Keys of one name add up. */
+  /** Keys of one name add up. */
   note(metrics: Metrics, nameOf: (key: string) => string): void {
     const { keyRequests, keyRefusals, keyTokens, keyCredits } = metrics
     for (const metric of [keyRequests, keyRefusals, keyTokens, keyCredits]) metric.reset()

@@ -5,28 +5,23 @@ import type { UsageSums } from '../../ipc/usage-row.ts'
 import { BOOK_DAYS, DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
 import { dayOf, MAX_DAYS, parsePlan, type PlanStory } from '../plan/plan-record.ts'
 
-/** Grouping of the sums: each value has a line. */
 export type UsageGroup = 'key' | 'model' | 'client' | 'metering' | 'day' | 'hour'
 
 export interface UsageQuestion {
   readonly by: UsageGroup
   /** Epoch ms. */
   readonly since: number
-  /** Only this key, by name or id; `null` for all. */
+  /** Name or id; `null` for all. */
   readonly key: string | null
 }
 
 export interface UsageLine extends UsageSums {
-  /** A name, or a time in ISO 8601. */
   readonly group: string
 }
 
 const HOUR_MS = 3_600_000
 
-/**
- * Rows in the form of sums of days, for what those do not tell: hours, parts of a day, and how credits came about. A row stands
- * for `times` requests; files of earlier versions do not have every column.
- */
+/** Rows in the form of day sums, for hours, parts of a day, and metering. Earlier versions lack some columns. */
 function rowsSql(version: number): string {
   const times = version < 2 ? '1' : 'times'
   const metering = version < 3 ? `''` : 'metering'
@@ -46,9 +41,8 @@ const GROUPS: Readonly<Record<UsageGroup, string>> = {
 }
 
 /**
- * Reads the record of a gateway, also while it runs. Most used first; days and hours in their order.
- *
- * @throws {GatewayError} GW_CONFIG_INVALID if there is no record, or an unreadable one
+ * Most used first; days and hours in order.
+ * @throws {GatewayError} GW_CONFIG_INVALID without a readable record
  */
 export async function readUsage(
   path: string,
@@ -75,7 +69,6 @@ export async function readUsage(
   }
 }
 
-/** Reads what a gateway has found out about the plan; `null` where it has not, or that cannot be read. Never rejects. */
 export async function readPlan(path: string): Promise<PlanStory | null> {
   const found = await openRecord(path).catch(() => null)
   if (found === null) return null
@@ -93,10 +86,7 @@ export async function readPlan(path: string): Promise<PlanStory | null> {
   }
 }
 
-/**
- * Ids of all matching keys, in JSON: a name may have moved from one key to another. SQLite itself ignores the case of
- * ASCII alone.
- */
+/** Finds JSON of ids: a name may have moved between keys. Not in SQL, which ignores the case of ASCII only. */
 function idsOf(db: DatabaseSync, text: string): string {
   const ids = db
     .prepare('SELECT id, name FROM keys')
@@ -109,7 +99,6 @@ function idsOf(db: DatabaseSync, text: string): string {
 
 interface OpenRecord {
   readonly db: DatabaseSync
-  /** Schema version. */
   readonly version: number
 }
 
@@ -126,7 +115,7 @@ async function openRecord(path: string): Promise<OpenRecord> {
   }
 }
 
-/** A gateway that writes holds a reader up for a moment at most. */
+/** A writing gateway delays a reader only for a moment. */
 const BUSY_MS = 5_000
 
 function unreadable(path: string, cause: unknown): GatewayError {
