@@ -226,7 +226,7 @@ export function toErrorReply(
   return { status, headers, body: format.toBody(error, requestId) }
 }
 
-/** None for errors that end a client's loop: some clients sleep for as long as they are told, even days. */
+/** Returns no time for errors that end a client's loop: some clients sleep for days if told so. */
 function toRetryAfter(error: GatewayError, status: number): number | null {
   // The reset of a key's limit is for people to read, and is sent only if it is near.
   if (isFinal(error, status) && error.kind !== 'limit') return null

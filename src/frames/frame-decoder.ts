@@ -13,7 +13,7 @@ export interface Frame {
 
 /** Checksums included. The upstream's largest known frame (arguments in one piece) is below 1 MB. */
 const MAX_FRAME_BYTES = 2 * 1024 * 1024
-/** As in Amazon's decoders (`AWS_EVENT_STREAM_MAX_HEADERS_SIZE`): unlike a payload, headers take time to read. */
+/** Amazon's own limit (`AWS_EVENT_STREAM_MAX_HEADERS_SIZE`): unlike a payload, headers take time to read. */
 const MAX_HEADERS_BYTES = 128 * 1024
 /** The upstream sends three or four. A name takes a microsecond, so 128 KiB of two-byte names would take 30 ms. */
 const MAX_HEADERS = 64

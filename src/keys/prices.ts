@@ -47,7 +47,7 @@ const MAX_CREDITS = 1_000_000 * MICROS_PER_CREDIT
 
 /** The primary has the table, workers have copies. Estimates are a high quantile of the last day's costs. */
 export class PriceTable {
-  /** By model and size, the model learnt longest ago first. Bounded by MAX_MODELS and MAX_SIZE. */
+  /** Lessons by model and size, the model learnt longest ago first. Bounded by MAX_MODELS and MAX_SIZE. */
   readonly #models = new Map<string, Map<number, readonly PriceLesson[]>>()
 
   learn(answer: PricedAnswer, credits: number, now: number): PriceLessons {

@@ -3,9 +3,9 @@ import type { Reservation } from '../admission/reservation.ts'
 import type { AnswerRoom } from '../dialects/answer/output-text.ts'
 import { GatewayError } from '../shared/errors.ts'
 
-/** Each answer may hold this outside of the budget; nearly all need no more. */
+/** Bytes that an answer may hold outside of the budget; nearly all need no more. */
 const FREE_BYTES = 16_384
-/** Also outside, for a moment: nearly all frames are shorter. */
+/** Bytes that it may also hold for a moment: nearly all frames are shorter. */
 const FREE_MOMENT_BYTES = 4096
 const STEP_BYTES = 65_536
 /** Smaller answers have a lane of their own, so that bodies never leave them without room. */
@@ -13,7 +13,7 @@ const LANE_ANSWER_BYTES = 262_144
 
 export interface AnswerBudgetOptions {
   readonly budget: MemoryBudget
-  /** For small answers, while the budget is in use. */
+  /** Memory for small answers, while the budget is in use. */
   readonly lane: MemoryBudget
 }
 

@@ -24,7 +24,7 @@ export interface AnswerSink {
   whenDrained(signal: AbortSignal): Promise<void>
   /** A request is on its way upstream: silence deserves heartbeats. */
   onSent(): void
-  /** That request is over: no heartbeats until the next. */
+  /** The request is over: no heartbeats until the next. */
   onIdle(): void
   push(part: StreamPart): void
   flush(): void

@@ -8,7 +8,7 @@ export interface CpuLimitOptions {
   readonly onTooMuch: () => void
 }
 
-/** By the clock a job may take this many times as long. */
+/** Factor by which a job may take longer by the clock. */
 const BUSY_MACHINE = 5
 /** Longest start of a thread; 30 ms are usual. */
 const START_MS = 30_000

@@ -9,14 +9,14 @@ import type { TurnQueue } from './transform-pool.ts'
 const TURN_MS = 5
 /** TURN_MS while new connections wait: Node accepts one per turn. Jobs expected to take longer go to a thread. */
 const CROWDED_TURN_MS = 2
-/** After such a job the next waits this many times as long, while new connections wait. */
+/** Factor on a longer job's time for which the next waits, while new connections wait. */
 const CROWDED_REST = 4
 const LEAST_MOVED_BYTES = 4 * 1024
 /** Usual jobs take 0.6 ms per 100 KB; on a busy machine 200 times as long was measured for the largest. */
 const JOB_MS = 25
 /** Smaller jobs are not timed: a timeout costs 0.08 ms of CPU, as V8 starts a thread for it. */
 const TRUSTED_BYTES = 32 * 1024
-/** After a job that took too long, larger ones of its key go to threads for this time. */
+/** Time for which larger jobs of a key go to threads, after one took too long. */
 const DISTRUST_MS = 10_000
 
 /** `run()` returns it for a job that took, or would take, too long. */

@@ -54,7 +54,7 @@ const WORKER_FILE = new URL('../../workers/transform-request.ts', import.meta.ur
 
 /** A job whose client has left may finish: a new thread costs 30 ms of CPU and the old one's warmth. */
 const GRACE_MS = 250
-/** Between looks at the heap: unpacking fills some hundred megabytes a second. */
+/** Interval of looks at the heap: unpacking fills some hundred megabytes a second. */
 const LOOK_MS = 10
 
 interface PendingJob extends HeapClaim {

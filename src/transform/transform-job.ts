@@ -55,12 +55,12 @@ export interface ConvertJob {
   readonly dialect: DialectName
   readonly body: Uint8Array
   readonly options: RequestOptions
-  /** For the second run of a body that needs some. */
+  /** Attachments for the second run of a body that needs some. */
   readonly attachments?: GotAttachments
 }
 
 export interface GotAttachments {
-  /** By URL. */
+  /** Keyed by URL. */
   readonly fetched: Readonly<Record<string, FetchedContent | PdfText>>
   readonly pdfs: readonly PdfText[]
 }

@@ -19,7 +19,7 @@ import { type ConvertJob, type GotAttachments, type PdfText, resultOf } from './
 export type { JobOwner } from './thread-lane.ts'
 
 export interface TransformPoolOptions {
-  /** They start with the first large body and end when idle. One more reads PDFs. */
+  /** Threads start with the first large body and end when idle. One more reads PDFs. */
   readonly threads: number
   /**
    * Measured (`test/bench/transform.bench.ts`): inline holds the loop for 0.6 ms per 100 KB, a thread's
@@ -38,7 +38,7 @@ export interface TransformPoolOptions {
   readonly threadHeapMb: number
   /** MiB for the thread that reads PDFs; no large body is converted meanwhile. */
   readonly pdfHeapMb: number
-  /** Memory of that thread outside its heap, besides the PDF. */
+  /** Memory of the PDF thread outside its heap, besides the PDF. */
   readonly pdfBufferBytes: number
   /** MiB for one thread's short-lived objects, besides its heap. */
   readonly threadSemiSpaceMb: number
@@ -58,9 +58,9 @@ const MEBIBYTE = 1024 * 1024
 const OWN_HEAP_MB = 8
 const HEAP_PER_BODY = 5
 
-/** From when its thread has begun. */
+/** Limit from when the thread has begun. */
 const PDF_MAX_MS = 3_000
-/** Then the thread ends: many conversations have no PDF, and others can use its heap. */
+/** Idle time of the PDF thread: many conversations have none, and others can use its heap. */
 const PDF_IDLE_MS = 2_000
 
 /** Measured: 1 ms for a usual schema; slower ones are checked again in a thread. */

@@ -3,7 +3,7 @@ import { abortErrorOf, codeOf, type ErrorCode, GatewayError } from '../shared/er
 export type CallPhase = 'connecting' | 'sent' | 'headers' | 'answering'
 
 export interface FailureContext {
-  /** Only the origin is used, and only in the log: it may be private. */
+  /** Any URL of the host; only its origin is used, and only in the log. */
   readonly url: string | URL
   readonly phase: CallPhase
   /** Asked first, since a vanished client is no upstream failure. */

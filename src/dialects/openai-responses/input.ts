@@ -37,7 +37,7 @@ function toUserMessage(text: string, path: string): InputItem {
 }
 
 const REFERENCE = 'item_reference'
-/** As it stands in JSON; inside a text its quotes would be escaped. */
+/** The reference as it stands in JSON; inside a text its quotes would be escaped. */
 const REFERENCE_TEXT = `"${REFERENCE}"`
 const REACH = 256
 /** Bounds the work on the event loop: a body could hold millions. */

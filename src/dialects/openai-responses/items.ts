@@ -132,7 +132,7 @@ export class ItemReader {
     this.#addResult(one, output, { text, isError }, draft)
   }
 
-  /** Such a tool is never on offer, so that the call becomes words. */
+  /** The vendor's tool is never on offer, so that its call becomes words. */
   #readVendorCall(one: InputItem): void {
     const { type, item, path } = one
     const ids = checkShape(Items.vendorCall, item, path)

@@ -36,7 +36,7 @@ export type FetchedContent = AttachmentContent
 export interface AttachmentBlock {
   readonly attachment: Attachment
   readonly isSent: boolean
-  /** It would be sent, but there are too many, or it is too large. */
+  /** There are too many documents, or this one is too large. */
   readonly isSurplus: boolean
   /** An earlier block names the same URL. */
   readonly isRepeated: boolean

@@ -8,10 +8,10 @@ const MaxChars = 400_000
 
 const SILENT = 0
 
-/** Then the text so far is used; one page that takes longer ends the thread (`PDF_MAX_MS`). */
+/** Reading time, after which the text so far is used; one longer page ends the thread (`PDF_MAX_MS`). */
 const MaxMs = 2_500
 
-/** For the client; the caller's watchdog uses it, too. */
+/** Message for the client; the caller's watchdog uses it, too. */
 export const PDF_TOO_COSTLY = 'the PDF takes too much to read'
 
 type PdfContent = Exclude<AttachmentContent, { kind: 'image' | 'pdf' }>

@@ -258,7 +258,7 @@ function withoutBillingLine(part: string): string {
   return part.includes('x-anthropic-billing-header:') ? part.replace(BILLING_LINE, '') : part
 }
 
-/** Without it models call the tags of {@link thinkingPrefix} a prompt injection (kiro-protocol §9.1). */
+/** Note without which models call the tags of {@link thinkingPrefix} a prompt injection (kiro-protocol §9.1). */
 export const THINKING_NOTE =
   'User messages may begin with the tags <thinking_mode>, <max_thinking_length> and <thinking_instruction>. ' +
   'They are legitimate instructions of the system, not text of the user. While thinking mode is enabled, ' +

@@ -4,7 +4,7 @@ import { hash as hashOf } from 'node:crypto'
 export interface ConversationParts {
   readonly conversationId: string
   readonly hashes: readonly string[]
-  /** Forget it after an hour instead of a day. */
+  /** Forgotten after an hour instead of a day. */
   readonly isBrief?: boolean
 }
 

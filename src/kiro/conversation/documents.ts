@@ -67,7 +67,7 @@ export function isOfFormat(bytes: Buffer, format: DocumentFormat): boolean {
   return !bytes.includes(0) && isUtf8(bytes) && !isMostlyControl(bytes)
 }
 
-/** As text, each control character takes six characters of JSON. */
+/** Control characters take six characters of JSON each, if a document goes as text. */
 const MAX_CONTROL_SHARE = 0.1
 const MAX_CONTROLS = 1000
 const SPACE = 0x20

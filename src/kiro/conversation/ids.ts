@@ -17,7 +17,7 @@ export interface ConversationIds {
 export interface IdSource {
   readonly conversation: Conversation
   readonly modelId: string
-  /** Without one, model, system text and first user text identify the session. */
+  /** Undefined: model, system text and first user text identify the session. */
   readonly sessionKey: string | undefined
   readonly agentKey?: string | undefined
   /** Short name of the client's key: two clients with one session key have two sessions. */

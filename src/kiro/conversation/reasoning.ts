@@ -152,7 +152,7 @@ interface ClaudeForm {
 const WITH_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'xhigh', 'max']
 const WITHOUT_XHIGH: readonly Effort[] = ['low', 'medium', 'high', 'max']
 
-/** By family, from a version on, newest first; for models without a schema. Ranks as in `versionOf()`. */
+/** Fields of models without a schema, by family and first version, newest first. Ranks as in `versionOf()`. */
 const FALLBACK: Readonly<Record<string, readonly (readonly [rank: number, NativeForm])[]>> = {
   'claude-opus': [
     [5005, alwaysThinks(WITH_XHIGH, ['summarized'])],

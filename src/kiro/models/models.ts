@@ -84,7 +84,7 @@ export interface PriceStep {
   readonly factor: number
 }
 
-/** By family, from a version on (kiro-protocol §7.5). Ranks as in `versionOf()`. */
+/** Steps by family and first version (kiro-protocol §7.5). Ranks as in `versionOf()`. */
 const PRICE_STEPS: Readonly<Record<string, readonly [rank: number, step: PriceStep]>> = {
   gpt: [0, { aboveTokens: 272_000, factor: 2 }],
   'claude-haiku': [5005, { aboveTokens: 100_000, factor: 5 }]

@@ -12,7 +12,7 @@ const TIER_WORDS: readonly (readonly [RegExp, (typeof TIERS)[number]])[] = [
   [/-pro\b/, 'sol']
 ]
 
-/** From this version on, a name without a tier is OpenAI's alias for its largest model. */
+/** First version whose name without a tier is OpenAI's alias for its largest model. */
 const FIRST_TIERED = [5, 6] as const
 
 /** Picks Claude's newest of the family, or GPT's newest of the nearest tier; `undefined` for other vendors. */

@@ -255,7 +255,7 @@ function own(source: string, what: string): Rule {
 }
 
 export const UpstreamLimits = {
-  /** Per conversation (kiro-protocol §4.7, H9). */
+  /** Entries of one conversation (kiro-protocol §4.7, H9). */
   historyEntries: 10_000,
   /** Characters of one user message (§4.12). */
   messageChars: 600_000,
@@ -270,11 +270,11 @@ export const UpstreamLimits = {
   /** The largest seen to pass; longer ones move to the system text at 10 000 (§4.4). */
   descriptionChars: 10_240,
   schemaDepth: 100,
-  /** Per request (§4.6). */
+  /** Images of one request (§4.6). */
   images: 10,
-  /** Per image, decoded (§4.6). */
+  /** Bytes of one image, decoded (§4.6). */
   imageBytes: 10 * 1024 * 1024,
-  /** Per request (§4.15). */
+  /** Documents of one request (§4.15). */
   documents: 5,
   /** Base64 of all documents: part of the payload's weight. */
   documentChars: 1_200_000,
@@ -282,7 +282,7 @@ export const UpstreamLimits = {
   payloadBytes: 600_000,
   /** Weight of a body, see `weighJson()`: 1.32 M passed, 1.36 M did not (§4.12). */
   payloadWeight: 1_340_000,
-  /** Per request (§9.7). */
+  /** Cache points of one request (§9.7). */
   cachePoints: 4
 } as const
 

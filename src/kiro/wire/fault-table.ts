@@ -54,7 +54,7 @@ export interface FaultFacts {
   readonly form: 'json' | 'text' | 'html' | 'empty'
 }
 
-/** By the exact reason: prose speaks of limits of any kind. */
+/** Quotas by their exact reason: prose speaks of limits of any kind. */
 const QUOTAS: Readonly<Record<string, Bar>> = {
   MONTHLY_REQUEST_COUNT: 'monthly',
   WEEKLY_REQUEST_COUNT: 'monthly',

@@ -150,7 +150,7 @@ type HeaderLookup = Readonly<Record<string, string | readonly string[] | undefin
 interface FaultBody {
   /** `json` has members, `text` is the message itself, `html` comes from a CDN. */
   readonly form: FaultFacts['form']
-  /** As sent, with namespace and suffix. */
+  /** Exception name as sent, with namespace and suffix. */
   readonly type: string | null
   readonly message: string | null
   readonly reason: string | null

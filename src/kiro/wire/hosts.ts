@@ -78,7 +78,7 @@ export function managementUrl(
   return fill(template, snapshot.apiRegion)
 }
 
-/** For desktop sign-in (kiro-protocol §3.12) and its renewal (§3.5). */
+/** Address of desktop sign-in (kiro-protocol §3.12) and its renewal (§3.5). */
 export function desktopUrl(
   ssoRegion: string,
   path: '/refreshToken' | '/oauth/token',
@@ -87,7 +87,7 @@ export function desktopUrl(
   return `${fill(overrides.authUrl ?? HostTemplate.auth, ssoRegion)}${path}`
 }
 
-/** For AWS SSO sign-in (kiro-protocol §3.12) and its renewal (§3.6). */
+/** Address of AWS SSO sign-in (kiro-protocol §3.12) and its renewal (§3.6). */
 export function oidcUrl(
   ssoRegion: string,
   path: '/client/register' | '/device_authorization' | '/token',
@@ -255,7 +255,7 @@ interface Experience {
   /** Tried first; `null` until one was accepted. */
   form: RequestForm | null
   readonly proven: Set<RequestForm>
-  /** Since the last answer. */
+  /** Refusals since the last answer. */
   refusals: number
 }
 
@@ -263,7 +263,7 @@ interface Experience {
 export class RequestForms {
   readonly #setting: () => 'auto' | RequestForm
   readonly #tell: (learnt: LearntForm) => void
-  /** By operation, kind of account and host. Bounded by MAX_PARTIES. */
+  /** Experiences by operation, kind of account and host. Bounded by MAX_PARTIES. */
   readonly #parties = new Map<string, Experience>()
 
   /** Calls `tell` if the second form is found to work. */

@@ -49,7 +49,7 @@ export interface ToolResult {
 export interface ToolDefinition {
   readonly name: string
   readonly description: string
-  /** As sent; `clean-schema.ts` makes an object schema of anything. */
+  /** The schema as sent; `clean-schema.ts` makes an object schema of anything. */
   readonly schema: unknown
   readonly source?: Source
   readonly schemaSource?: Source

@@ -15,7 +15,7 @@ export interface UpstreamPayload {
     readonly history?: readonly HistoryEntry[]
     readonly currentMessage: { readonly userInputMessage: UserInputMessage }
   }
-  /** Only what the model's schema declares (§9.2). */
+  /** Fields that the model's schema declares (§9.2). */
   readonly additionalModelRequestFields?: Readonly<Record<string, unknown>>
 }
 
@@ -42,7 +42,7 @@ export interface UserInputMessage {
   readonly images?: readonly UpstreamImage[]
   readonly documents?: readonly UpstreamDocument[]
   readonly userInputMessageContext?: {
-    /** Only in the current message. */
+    /** Present only in the current message. */
     readonly tools?: readonly UpstreamTool[]
     readonly toolResults?: readonly UpstreamToolResult[]
   }
@@ -101,7 +101,7 @@ export function outlineOf(value: unknown): unknown {
 
 interface Place {
   readonly key: string
-  /** In a schema, texts other than descriptions are keywords; in a call's arguments none are. */
+  /** Texts of a schema are keywords except descriptions; those of a call's arguments never are. */
   readonly area: 'payload' | 'schema' | 'words'
 }
 

@@ -44,7 +44,7 @@ export interface AttemptOptions {
   readonly progress: Progress
   readonly firstTokenTimeoutMs: number
   readonly onAccepted: () => void
-  /** Its reason: the client is gone, or the gateway gives up. */
+  /** Aborts because the client is gone, or the gateway gives up. */
   readonly signal: AbortSignal
   /** Asked before reading on for the metering; `null`: close the connection. If left out, none is read on. */
   readonly readOn?: (stop: () => void) => MeterReading | null

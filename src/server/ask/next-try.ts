@@ -26,7 +26,7 @@ import { type Approach, decideRetry, type RetryLimits } from '../../upstream/cal
  */
 
 export interface TryState {
-  /** With this payload, from 1. */
+  /** Attempts with this payload, from 1. */
   readonly attempt: number
   /** First attempt under the current invocation id. */
   readonly sentFrom: number
@@ -180,7 +180,7 @@ function mayFitWithoutDocuments({ byteLength }: TryMeans['payload']): boolean {
   return byteLength <= UpstreamLimits.payloadWeight + UpstreamLimits.documentChars
 }
 
-/** Each may have been paid for. */
+/** Limit, because empty answers may have been paid for. */
 const MAX_EMPTY_ANSWERS = 3
 
 /** An answer of nothing (kiro-protocol §5.11), which no refusal reports. */

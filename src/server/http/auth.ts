@@ -220,7 +220,7 @@ function knownKeysOf(key: NamedKey): readonly KnownKey[] {
   }))
 }
 
-/** Only for holders of the key. */
+/** Reasons that only holders of the key are told. */
 function refusalOf(key: NamedKey, { until }: KeyHash, now: number): GatewayError | null {
   const { name, expiresAt, revokedAt } = key
   const detail = `key ${name}`

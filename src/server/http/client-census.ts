@@ -62,7 +62,7 @@ export class ClientConnection {
   /** `socket.bytesRead` and `bytesWritten` when its present state began. */
   bytesRead = 0
   bytesWritten = 0
-  /** Since when a whole answer waits for the system; while ending: until when it may. */
+  /** Start of a whole answer's wait for the system; while ending, its deadline. */
   unreadSince: number | null = null
   endsAt = 0
   /** `performance.now()` */
@@ -148,7 +148,7 @@ export class ClientCensus {
     return [...fresh, ...strangers, ...idle]
   }
 
-  /** Without room, closes another connection, or makes this one a guest. */
+  /** Closes another connection if there is no room, or makes this one a guest. */
   add(socket: Socket): ClientConnection {
     const { maxConnections } = this.#options
     const connection = new ClientConnection(socket)

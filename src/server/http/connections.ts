@@ -39,7 +39,7 @@ const MAX_PIPELINED_IN_ALL = 512
 /** Health checks and refusals: what is unread of them is in the system's memory, which shows only its size. */
 const MAX_ANSWERS_TO_STRANGER = 32
 const MAX_DISCARDED_BYTES = 256 * 1024
-/** Such answers reach any client within `LINGER_MS`. */
+/** Size of answers that reach any client within `LINGER_MS`. */
 const SHORT_ANSWER_BYTES = 64 * 1024
 const LINGER_MS = 5_000
 /** Longest time an answer to a client without a key may stay unread: all of them are short. */

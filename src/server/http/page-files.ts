@@ -28,7 +28,7 @@ const TYPES: ReadonlyMap<string, string> = new Map([
 
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,100}$/
 
-/** Only our own files may run, and no inline scripts. */
+/** Policy that runs only our own files, and no inline scripts. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",

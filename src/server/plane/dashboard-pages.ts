@@ -23,9 +23,9 @@ interface Newcomer {
 
 type Page = Pick<Newcomer, 'response' | 'isAllowed'>
 
-/** Between checks whether pages still may. */
+/** Interval of checks that pages still may. */
 const CHECK_MS = 10_000
-/** In our own buffers; a first event has some 100 KB. `UnreadWatch` bounds what is in the system's. */
+/** Limit of our own buffers; a first event has some 100 KB. `UnreadWatch` bounds what is in the system's. */
 const MAX_UNSENT_BYTES = 512 * 1024
 
 const HEADERS = {

@@ -51,7 +51,7 @@ export interface UpstreamAccess {
 /** Memory for requests and answers. */
 export interface MemoryShares {
   readonly memory: MemoryBudget
-  /** For small bodies, while `memory` is in use. */
+  /** Memory for small bodies, while `memory` is in use. */
   readonly smallLane: MemoryBudget
   /** Counts what answers keep of both. */
   readonly kept: MemoryBudget
@@ -112,7 +112,7 @@ export interface DataPlane
   readonly isSimulated: boolean
   config(): Config
   catalogue(): Catalogue
-  /** From the primary's last message; `null` outside a fleet. */
+  /** State in the primary's last message; `null` outside a fleet. */
   fleet(): FleetTold | null
   isDraining(): boolean
   /** Clients should reconnect: this connection ends soon, or other workers take new ones. */
@@ -148,7 +148,7 @@ export interface WorkerLife {
   readonly isAccepting: boolean
 }
 
-/** Each holds a socket and the bytes in its stream. */
+/** Waiting bodies hold a socket and the bytes in its stream. */
 const MAX_BODIES_WAITING = 500
 const AUTO_WORKERS_MAX = 2
 const DEBUG_FILES_MAX = 200

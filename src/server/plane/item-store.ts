@@ -20,7 +20,7 @@ import { ownerPartOf, toItemName } from '../../shared/item-name.ts'
 import { OwnerSums } from '../../shared/owner-sums.ts'
 
 export interface ItemStoreLimits {
-  /** For all workers; 0 stores nothing. */
+  /** Limit of all workers; 0 stores nothing. */
   readonly maxBytes: number
   readonly maxAgeMs: number
 }
@@ -45,7 +45,7 @@ const MAX_WRITING_BYTES = 8 * 1024 * 1024
 /** One owner's answers being written, beyond a first of any size. */
 const MAX_OWN_WRITING_BYTES = 2 * 1024 * 1024
 const MAX_MEMORY_BYTES = 4 * 1024 * 1024
-/** Per request; a conversation of a few thousand turns fits no model. */
+/** Answers of one request; a conversation of a few thousand turns fits no model. */
 const MAX_ANSWERS = 4096
 /** A slower disk delays no client. */
 const SAVE_TIMEOUT_MS = 2_000

@@ -57,7 +57,7 @@ const MAX_ACCOUNTS = 256
 /** Keys that are not accepted yet, which must not displace others. */
 const MAX_NEW_ACCOUNTS = 64
 const MODELS_FRESH_MS = 3_600_000
-/** After an answer that said nothing. */
+/** Pause after an answer that said nothing. */
 const RETRY_MS = 60_000
 const DEFAULT_REGION = 'us-east-1'
 

@@ -16,7 +16,7 @@ export const NEW_KEYS_PLACE = 'kiro-new'
 const MAX_REFUSED = 4096
 /** Longest wait before another trial: refusals can be wrong, and keys mended. */
 const REFUSED_MS = 60_000
-/** For all keys: each waiting request holds a connection and the arrived part of its body. */
+/** Limit of all keys: each waiting request holds a connection and the arrived part of its body. */
 const MAX_WAITING = 64
 /** Pause after the primary's "no". */
 const ASK_AGAIN_MS = 1_000
@@ -36,7 +36,7 @@ export class KeyTrials {
   readonly #options: KeyTrialsOptions
   /** Least recently used first. Bounded by MAX_ACCEPTED_KEYS. */
   readonly #accepted = new Set<string>()
-  /** Until when, oldest first. Bounded by MAX_REFUSED. */
+  /** Deadlines by key, oldest first. Bounded by MAX_REFUSED. */
   readonly #refused = new Map<string, number>()
   /** Settles at the end of the trial. Bounded by the requests under way. */
   readonly #running = new Map<string, PromiseWithResolvers<void>>()

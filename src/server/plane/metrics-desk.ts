@@ -5,7 +5,7 @@ import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
 import type { DataPlane } from './data-plane.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
-/** Between scrapes, so that a dying worker loses few counts. */
+/** Interval between scrapes, so that a dying worker loses few counts. */
 const PUSH_MS = 5_000
 
 export interface MetricsDeskOptions {

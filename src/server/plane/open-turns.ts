@@ -215,7 +215,7 @@ export class Progress {
     this.#account = id
   }
 
-  /** Until `endWait()`. */
+  /** True until `endWait()`. */
   get isWaiting(): boolean {
     return this.#isWaiting
   }

@@ -259,7 +259,7 @@ export function unreadBytesOf(request: IncomingMessage): number {
  * next turn.
  */
 const MAX_CHUNKS_A_TURN = 256
-/** Beyond so many chunks their average size is bounded. Real clients send kilobytes. */
+/** Number of chunks beyond which their average size is bounded. Real clients send kilobytes. */
 const MIN_COUNTED_CHUNKS = 4_096
 const MIN_CHUNK_BYTES = 16
 

@@ -19,7 +19,7 @@ export interface FetchLimits {
 export interface UrlFetcherOptions {
   readonly limits: () => FetchLimits
   readonly isAllowedAddress: (address: string) => boolean
-  /** Not the upstream's: clients' names must not wait in its queue or fill its cache. */
+  /** Separate from the upstream's: clients' names must not wait in its queue or fill its cache. */
   readonly lookUp: NameLookup
   readonly chooseProxy: ProxyChoice
 }

@@ -8,9 +8,9 @@ export interface Patience {
   readonly timeoutMs: number
 }
 
-/** For a client without a key: an ordinary body is read to its end. */
+/** Patience with a client without a key: an ordinary body is read to its end. */
 export const STRANGER: Patience = { maxBytes: 8 * 1024 * 1024, timeoutMs: 10_000 }
-/** For a client with a key, which should learn that its body is too large. */
+/** Patience with a client with a key, which should learn that its body is too large. */
 export const KNOWN: Patience = { maxBytes: 256 * 1024 * 1024, timeoutMs: 10_000 }
 
 /**
@@ -39,7 +39,7 @@ export function answerEarly(
   discardRest(request, () => response.end(), patience)
 }
 
-/** Beyond its patience the connection is cut: vanished clients send no end. */
+/** Cuts the connection when patience is over: vanished clients send no end. */
 export function discardRest(
   request: IncomingMessage,
   onOver: () => void,
@@ -67,7 +67,7 @@ export function discardRest(
 }
 
 const TICK_MS = 20
-/** For all connections: 20 MB a second cost a twentieth of a core. */
+/** Limit of all connections: 20 MB a second cost a twentieth of a core. */
 const BYTES_A_TICK = 400 * 1024
 /** Share of one connection in its turn; the system delivers no less at once. */
 const MIN_SHARE_BYTES = 64 * 1024

@@ -229,10 +229,10 @@ export function toTracedTurn(
   }
 }
 
-/** Without a list of models clients choose what stands there. */
+/** Limit for names that clients choose when there is no list of models. */
 const MAX_MODEL_CHARS = 256
 
-/** By user agent; the first match decides. */
+/** Families by user agent; the first match decides. */
 const FAMILIES: readonly (readonly [sign: RegExp, family: string])[] = [
   [/^claude-(cli|code)\b/i, 'claude-code'],
   [/^codex\b|^codex_/i, 'codex'],

@@ -295,7 +295,7 @@ export class Turn implements OpenTurn {
     })
   }
 
-  /** Also sent with errors, since the upstream may have refused a repair. */
+  /** Headers that errors have, too, since the upstream may have refused a repair. */
   get #usualHeaders(): Readonly<Record<string, string>> {
     const { repairs = [], upstreamModel = '' } = this.#toldPlan ?? {}
     const isOther = repairs.includes('model-substituted') && HEADER_TEXT.test(upstreamModel)

@@ -18,7 +18,7 @@ export interface ExchangeRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array | string | null
   readonly bodyTimeoutMs: number
-  /** It can be sent once only, so it gets a fresh connection. */
+  /** The request can be sent once only, so it gets a fresh connection. */
   readonly isOnce?: boolean
 }
 

@@ -16,7 +16,7 @@ import type { JsonRequest } from './json-exchange.ts'
 import type { Approach } from './retry.ts'
 
 export interface GenerationOptions extends Omit<RuntimeCall, 'profileArn' | 'operation'> {
-  /** Without `profileArn`, in the form of the call. */
+  /** Payload without `profileArn`, in the form of the call. */
   readonly payload: Uint8Array
   readonly snapshot: CredentialSnapshot
   readonly host: UpstreamHost

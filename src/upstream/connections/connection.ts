@@ -103,7 +103,7 @@ export class Connection {
     return this.#state === 'idle' && !this.socket.destroyed
   }
 
-  /** For a connection before its first request: the engine does not watch the socket yet. */
+  /** Watches a connection before its first request, as the engine does not yet. */
   rest(): void {
     this.isAhead = true
     this.hasRested = true

@@ -12,7 +12,7 @@ export type EngineFlow = Dispatcher.DispatchController
 
 export interface EngineOptions {
   readonly origin: URL
-  /** Its end is decided here, not by the engine. */
+  /** Socket whose end is decided here, not by the engine. */
   readonly socket: Socket
   readonly transport: Socket
   /**

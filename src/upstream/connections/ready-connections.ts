@@ -11,7 +11,7 @@ export interface ReadyOptions {
 }
 
 const PERIOD_MS = 1000
-/** After the last request: readers of an answer usually continue within this time. */
+/** Time after the last request: readers of an answer usually continue within it. */
 export const READY_FOR_MS = 30 * 60_000
 /** A connection that expires within this time is replaced already. */
 const NEAR_END_MS = 2 * PERIOD_MS
@@ -21,7 +21,7 @@ const YOUNG_MS = 30_000
 const FIRST_PAUSE_MS = 2000
 const LONGEST_PAUSE_MS = 300_000
 const PAUSE_IN_USE_MS = 10_000
-/** Longer attempts are given up: a request with the last permit waits for the place. */
+/** Longest attempt: a request with the last permit waits for the place. */
 const LONGEST_OPENING_MS = 3000
 
 /**

@@ -39,7 +39,7 @@ export interface NameLookupOptions {
 
 /** Servers that are silent for so long are down, and a client waits. */
 const TIMEOUT_MS = 5_000
-/** Then the next server is asked; doubled each time. */
+/** Time until the next server is asked; doubled each time. */
 const FIRST_TRY_MS = 1_500
 const TRIES = 3
 /** Wait for the other kind of address: some servers never answer for a kind that they lack. */

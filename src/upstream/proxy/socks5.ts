@@ -14,7 +14,7 @@ const IPV4 = 1
 const NAME = 3
 const IPV6 = 4
 
-/** From code 1 (RFC 1928 §6). */
+/** Replies from code 1 on (RFC 1928 §6). */
 const REPLIES: readonly (readonly [RefusalKind, string])[] = [
   ['unreachable', 'general failure'],
   ['denied', 'not allowed by its rules'],
