@@ -256,7 +256,7 @@ export class LeaseCore {
     return next !== null && hasMoved(told.heads.slice(gated > 0 ? started : served), [next])
   }
 
-  /** Gives idle permits to whoever's turn it is: the primary after a shrink, a waiter here, or one elsewhere. */
+  /** Gives idle permits to those next in turn: the primary after a shrink, a waiter here, or one elsewhere. */
   #settle(now: number): readonly LeaseCommand[] {
     if (this.#pause?.isOn(now) === false) this.#pause = null
     const commands = this.#deal(now)

@@ -44,7 +44,7 @@ export class Failures {
   }
 }
 
-/** An overlong conversation is the client's fault, whoever refuses it, like problems of the client's account. */
+/** An overlong conversation is the client's fault, whichever side refuses it, like problems of the client's account. */
 export function faultOf(code: string, account: 'gateway' | 'client' = 'gateway'): Fault {
   if (!isErrorCode(code)) return 'gateway'
   const { kind, source } = ErrorTable[code]

@@ -5,7 +5,7 @@ import { MAX_STATE_CHARS } from './fleet-state.ts'
  *
  *   {kiro:NAME}:ledger   hash: rev, era, state (JSON), signature (of the state)
  *   {kiro:NAME}:beats    hash: incarnation → how many beats of it were kept
- *   {kiro:NAME}:record:* hash: rev, value, at (when it was written, by the engine's clock)
+ *   {kiro:NAME}:record:* hash: rev, value, at (time of writing, by Valkey's clock)
  *   {kiro:NAME}:news     channel: the revision of the ledger that was written, or the name of a record
  */
 

@@ -4,7 +4,7 @@ import { isJsonObject } from '../shared/json.ts'
  * Register of a fleet: its members and their permits. Changed by compare-and-set only, so each change is made by a
  * member that has seen the one before.
  *
- *   era      "number.by.rev": what this engine process knows of the fleet; a new one begins when that is lost
+ *   era      "number.by.rev": what this run of Valkey knows of the fleet; a loss starts a new one
  *   phase    learning: nothing is granted beyond what living members claim;  open: all permits are granted
  *   members  by incarnation: a process that starts again, or had to let go of everything, is another member
  *

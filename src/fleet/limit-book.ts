@@ -6,7 +6,7 @@ import { isJsonObject, parseJsonObject } from '../shared/json.ts'
  * seen. So all parts together are the limit, however late or often something is written. What Valkey forgets, gateways
  * remember; without Valkey, each goes on with its part.
  *
- *   part of a gateway = its part by right − what it gave + what it was given − what was lost with an earlier process of it
+ *   part of a gateway = rightful part − gifts given + gifts received − losses of its earlier processes
  */
 
 export interface LimitSeat {

@@ -1,9 +1,9 @@
 /*
  * Messages about stored answers of a fleet: only names of files, which each side reads and writes in STATE_DIR.
  *
- *   worker ──── items.made: "this answer lies there" ───────────────────────▶ primary, which has the engine keep it, too
- *   worker ──── items.wanted: "of these none lies there" ───────────────────▶ primary, which looks for them in the engine
- *   worker ◀─── items.told: "what there is of them lies there now" ────────── primary
+ *   worker ──── items.made: "this file was written" ───────────▶ primary, which also stores it in Valkey
+ *   worker ──── items.wanted: "these files are missing" ───────▶ primary, which looks for them in Valkey
+ *   worker ◀─── items.told: "what Valkey has is written now" ─── primary
  */
 
 export type ItemNews =

@@ -28,7 +28,7 @@ const TOLERANCE_OF_WAIT = 1 / 4
 
 /**
  * True if another worker's waiter goes first although that costs a warm connection. Small differences in age do not
- * count; nobody starves, since each waiter becomes the oldest in time. Between keys the time since the last turn
+ * count; none starves, since each waiter becomes the oldest in time. Between keys the time since the last turn
  * counts: a long line says nothing about a key's share.
  */
 export function outranks(theirs: RankedHead, ours: WaiterHead, now: number): boolean {

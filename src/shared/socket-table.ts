@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 
-/** One TCP socket as the kernel lists it. */
 export interface ListedSocket {
   readonly localPort: number
   readonly remotePort: number
-  /** IPv4 address, also where it is written as one of IPv6; else ''. */
+  /** IPv4 address, also if mapped into IPv6; else ''. */
   readonly remoteAddress: string
-  /** Number of the kernel's, in hexadecimal. */
+  /** The kernel's number, in hexadecimal. */
   readonly state: string
   /** Bytes that the peer has not acknowledged. */
   readonly unsentBytes: number
@@ -15,12 +14,12 @@ export interface ListedSocket {
 
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 
-/** Reads the kernel's tables of TCP sockets; `null` where there are none, as outside Linux. Another thread does it. */
+/** Reads the kernel's tables of TCP sockets in another thread; `null` outside Linux. */
 export async function readSocketTables(): Promise<string | null> {
   return joined(await Promise.all(TABLES.map((path) => readFile(path, 'latin1').catch(() => null))))
 }
 
-/** Like readSocketTables(), on the event loop. */
+/** Like `readSocketTables()`, on the event loop. */
 export function readSocketTablesNow(): string | null {
   return joined(
     TABLES.map((path) => {
@@ -33,18 +32,17 @@ export function readSocketTablesNow(): string | null {
   )
 }
 
-/** Without IPv6 there is one of them. */
+/** Without IPv6 there is only one table. */
 function joined(tables: readonly (string | null)[]): string | null {
   const readable = tables.filter((table) => table !== null)
   return readable.length === 0 ? null : readable.join('')
 }
 
-/** Patterns of lines with anything at all in these columns. */
 const ANY_QUEUE = '[0-9A-F]{8}'
 const ANY_INODE = '\\d+'
 
 /**
- * Columns of a line: addresses and ports, the state, and how much waits to be sent; the last that is read is the inode.
+ * Matches a line of the table:
  *
  * ```
  *   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -60,13 +58,12 @@ function lineOf(queue: string, inode: string): RegExp {
 }
 
 const Lines = {
-  /** Something waits to be sent. */
   unsent: lineOf(`(?!0{8})${ANY_QUEUE}`, ANY_INODE),
-  /** No process has it open any more. */
+  /** Open in no process any more. */
   orphaned: lineOf(ANY_QUEUE, '0')
 } as const
 
-/** Finds sockets in the kernel's tables. It takes 60 to 100 ms for 200,000 sockets. */
+/** Takes 60 to 100 ms for 200,000 sockets. */
 export function* socketsIn(tables: string, which: keyof typeof Lines): Generator<ListedSocket> {
   for (const columns of tables.matchAll(Lines[which])) {
     const [, local = '', address = '', remote = '', state = '', unsent = ''] = columns
@@ -80,7 +77,7 @@ export function* socketsIn(tables: string, which: keyof typeof Lines): Generator
   }
 }
 
-/** Reads an address of the table, whose bytes are the last first; '' for one of IPv6. */
+/** Converts a little-endian address; '' for IPv6. */
 function ipv4Of(hex: string): string {
   if (hex.length !== 8) return ''
   return Buffer.from(hex, 'hex').toReversed().join('.')

@@ -109,7 +109,7 @@ export class DashboardDesk {
     if (!isThere()) return
     const free = MAX_DASHBOARDS - this.#size
     const admitted = Math.max(0, Math.min(pages, free))
-    this.#tellRequests() // to those who are there: the newcomers find them among all
+    this.#tellRequests() // to open pages: new ones get them in the snapshot
     if (admitted > 0) {
       this.#pages.set(member, (this.#pages.get(member) ?? 0) + admitted)
       this.#ticks ??= setInterval(() => void this.#tick(), TICK_MS).unref() // cannot reject

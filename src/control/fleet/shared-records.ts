@@ -173,7 +173,7 @@ class OneRecord<V> implements SharedRecord {
   onNews(name: string | null): void {
     if (name === null) {
       this.#ownNews = 0
-      this.#retryAt = -Infinity // there is an engine again
+      this.#retryAt = -Infinity // Valkey is back
       this.#retryMs = FIRST_RETRY_MS
     } else if (name !== this.#value.name) return
     else if (this.#isWriting || this.#ownNews > 0) {
