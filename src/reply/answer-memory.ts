@@ -1,5 +1,4 @@
-import type { MemoryBudget } from '../admission/memory-budget.ts'
-import type { Reservation } from '../admission/reservation.ts'
+import type { MemoryBudget, Reservation } from '../admission/memory-budget.ts'
 import type { AnswerRoom } from '../dialects/answer/output-text.ts'
 import { GatewayError } from '../shared/errors.ts'
 

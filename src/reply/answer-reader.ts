@@ -5,7 +5,7 @@ import { isStrange, parseUpstreamEvent, type UpstreamEvent } from '../kiro/wire/
 import { faultOfException, type UpstreamFault } from '../kiro/wire/fault.ts'
 import { isCapacityReason } from '../kiro/wire/fault-table.ts'
 import { GatewayError } from '../shared/errors.ts'
-import { outlineText } from '../shared/json-outline.ts'
+import { outlineText } from '../shared/json.ts'
 
 /** Part of the exception's name that ends an answer at the model's limit. */
 const CUT_OFF = 'contentlengthexceeded'

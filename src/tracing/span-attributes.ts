@@ -1,5 +1,5 @@
 import type { Attributes } from '@opentelemetry/api'
-import { cleanText } from '../observe/log-fields.ts'
+import { cleanText } from '../observe/logger.ts'
 import { ownText } from '../shared/own-memory.ts'
 import type { TracedCall, TracedTurn } from './turn-trace.ts'
 

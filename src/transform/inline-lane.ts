@@ -1,6 +1,5 @@
 import { type Context, createContext, Script } from 'node:vm'
 import { abortErrorOf, codeOf, GatewayError } from '../shared/errors.ts'
-import { JobCosts } from './job-costs.ts'
 import type { JobOwner } from './thread-lane.ts'
 import { transformFailed } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
@@ -181,4 +180,33 @@ class Watchdog {
     for (const result of results) return result
     return TOO_LONG
   }
+}
+
+/** Number of jobs of which the cheapest predicts the next: a busy machine or a cold start spoils some. */
+const LAST_JOBS = 4
+/** Smaller bodies count as this large, since every job has a fixed cost. */
+const LEAST_BYTES = 8 * 1024
+const MAX_KEYS = 64
+
+class JobCosts {
+  /** Milliseconds per byte, newest last. Bounded by MAX_KEYS and LAST_JOBS. */
+  readonly #last = new Map<string, readonly number[]>()
+
+  note(key: string, bytes: number, costMs: number): void {
+    const last = [...(this.#last.get(key) ?? []), costMs / counted(bytes)].slice(-LAST_JOBS)
+    this.#last.delete(key) // so that the newest stands last
+    this.#last.set(key, last)
+    const [oldest] = this.#last.keys()
+    if (this.#last.size > MAX_KEYS && oldest !== undefined) this.#last.delete(oldest)
+  }
+
+  /** Milliseconds; 0 if too little is known of the key. */
+  expected(key: string, bytes: number): number {
+    const last = this.#last.get(key) ?? []
+    return last.length < LAST_JOBS ? 0 : Math.min(...last) * counted(bytes)
+  }
+}
+
+function counted(bytes: number): number {
+  return Math.max(LEAST_BYTES, bytes)
 }

@@ -1,6 +1,9 @@
 import t from 'tap'
-import { MemoryBudget } from '../../src/admission/memory-budget.ts'
-import type { MemoryWait, Reservation } from '../../src/admission/reservation.ts'
+import {
+  MemoryBudget,
+  type MemoryWait,
+  type Reservation
+} from '../../src/admission/memory-budget.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { array, assert, asyncProperty, boolean, integer, tuple } from '../helper/fast-check.ts'
 import { ManualClock } from '../helper/manual-clock.ts'

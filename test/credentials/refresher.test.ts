@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { ForcedRefreshLimit } from '../../src/credentials/renewal-timer.ts'
+import { ForcedRefreshLimit } from '../../src/credentials/refresher.ts'
 import { credentialRig, ideFile, START } from '../helper/credential-rig.ts'
 
 const dead = { status: 401, body: { message: 'Bad credentials' } }

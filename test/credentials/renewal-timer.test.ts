@@ -1,5 +1,5 @@
 import t from 'tap'
-import { RenewalTimer } from '../../src/credentials/renewal-timer.ts'
+import { RenewalTimer } from '../../src/credentials/refresher.ts'
 import { FakeClock } from '../helper/fake-clock.ts'
 
 function setUp() {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isValueDeeper, outlineText, parseForeignObject } from '../../src/shared/json-outline.ts'
+import { isValueDeeper, outlineText, parseForeignObject } from '../../src/shared/json.ts'
 
 t.test('outlineText() and isValueDeeper() agree', async (t) => {
   const texts = ['1', '"[[["', '[]', '[[]]', '{"a":{"b":[]}}', '["\\"[",[["x\\\\"]]]', '{"[":"]"}']

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { UpstreamEvent } from '../../kiro/wire/event.ts'
-import { isValueDeeper } from '../../shared/json-outline.ts'
+import { isValueDeeper } from '../../shared/json.ts'
 import { JsonScanner, MAX_DEPTH } from './json-scanner.ts'
 import {
   type AnswerRoom,

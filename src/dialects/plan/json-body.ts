@@ -1,8 +1,13 @@
 import { isAscii } from 'node:buffer'
 import type { RuleId } from '../../kiro/rules/rules.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { isJsonObject, type JsonObject } from '../../shared/json.ts'
-import { isValueDeeper, outlineText, type TextOutline } from '../../shared/json-outline.ts'
+import {
+  isJsonObject,
+  type JsonObject,
+  isValueDeeper,
+  outlineText,
+  type TextOutline
+} from '../../shared/json.ts'
 import { ownText } from '../../shared/own-memory.ts'
 
 const MAX_PATH_CHARS = 500

@@ -1,5 +1,10 @@
-import { asJsonObject, type JsonObject, shortTextMember, textMember } from '../../shared/json.ts'
-import { isValueDeeper } from '../../shared/json-outline.ts'
+import {
+  asJsonObject,
+  type JsonObject,
+  shortTextMember,
+  textMember,
+  isValueDeeper
+} from '../../shared/json.ts'
 
 export interface ModelFacts {
   readonly id: string

@@ -1,6 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
-import { parseForeignObject } from '../../shared/json-outline.ts'
+import { asJsonObject, type JsonObject, textMember, parseForeignObject } from '../../shared/json.ts'
 import { cut, redactText, withoutQuotations } from './fault.ts'
 
 /** See kiro-protocol §9.4. */

@@ -1,5 +1,4 @@
-import type { MemoryBudget } from '../../admission/memory-budget.ts'
-import type { Reservation } from '../../admission/reservation.ts'
+import type { MemoryBudget, Reservation } from '../../admission/memory-budget.ts'
 import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
 import type { JobOwner } from '../../transform/thread-lane.ts'
 import type { DataPlane } from './data-plane.ts'

@@ -1,6 +1,5 @@
 import { ByteBlocks } from '../../shared/own-memory.ts'
-import type { JsonObject } from '../../shared/json.ts'
-import { parseForeignObject } from '../../shared/json-outline.ts'
+import { type JsonObject, parseForeignObject } from '../../shared/json.ts'
 import { type CallPhase, classifyFailure } from '../classify.ts'
 import type { ConnectionPool } from '../connections/pool.ts'
 import { Exchange, type Releasable, type ResponseHeaders, type ResponseReader } from './exchange.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { parseJsonBody, refuseCostly } from '../../../src/dialects/plan/json-body.ts'
-import { outlineText } from '../../../src/shared/json-outline.ts'
+import { outlineText } from '../../../src/shared/json.ts'
 
 const text = '{"a":[1,{"b":"{[:,\\"{[:,"}],"c":[]}'
 

@@ -2,10 +2,7 @@ import { createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Connection } from '../../../src/upstream/connections/connection.ts'
-import {
-  READY_FOR_MS,
-  ReadyConnections
-} from '../../../src/upstream/connections/ready-connections.ts'
+import { READY_FOR_MS, ReadyConnections } from '../../../src/upstream/connections/pool.ts'
 import { countAlive } from '../../helper/alive-sockets.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { connectionPool, RecordedExchange } from '../../helper/recorded-exchange.ts'
