@@ -91,17 +91,6 @@ t.test(
   }
 )
 
-t.test(
-  'where search is the only tool, the first words are searched for and the model answers',
-  async (t) => {
-    for (const message of await messages({ messages: user('What is Kiro?'), tools: [search] })) {
-      t.same(kindsOf(message), ['server_tool_use', 'web_search_tool_result', 'text'])
-      t.match(message.content[0], { input: { query: 'What is Kiro?' } })
-      t.match(message.content[2], { text: /received 1 tool result.*Simulated result 1/ })
-    }
-  }
-)
-
 t.test('a search that the model wants', async (t) => {
   t.test('is made, shown and told, and the answer goes on', async (t) => {
     const asked = { messages: user(searchFor('oslo')), tools: [weather, search] }
@@ -161,19 +150,6 @@ t.test('a search that the model wants', async (t) => {
     }
   })
 
-  for (const fault of ['refused', 'garbled']) {
-    t.test(`and that fails (${fault}) is an error block, and the model is told`, async (t) => {
-      const asked = { messages: user(searchFor(`fault:${fault}`)), tools: [weather, search] }
-      for (const message of await messages(asked)) {
-        t.match(message.content[2], {
-          type: 'web_search_tool_result',
-          content: { type: 'web_search_tool_result_error', error_code: 'unavailable' }
-        })
-        t.match(message.content[3], { text: /received 1 tool result.*web search failed/ })
-      }
-    })
-  }
-
   t.test('and whose query is too long is made once more with its beginning', async (t) => {
     const before = operations()['mcp'] ?? 0
     const query = `fault:long ${'x'.repeat(300)}`
@@ -186,39 +162,6 @@ t.test('a search that the model wants', async (t) => {
     t.match(message?.content[1], { content: [{ title }, {}] })
     t.equal((operations()['mcp'] ?? 0) - before, 4, 'streamed and not')
   })
-
-  t.test('counts as the call that tool_choice asks for', async (t) => {
-    for (const tool_choice of [
-      { type: 'any' as const },
-      { type: 'tool' as const, name: 'web_search' }
-    ]) {
-      const [message] = await messages({
-        messages: user(searchFor('oslo')),
-        tools: [weather, search],
-        tool_choice
-      })
-      t.ok(message !== undefined && kindsOf(message).includes('server_tool_use'))
-      t.match(message?.content.at(-1), { type: 'text' })
-    }
-  })
-})
-
-t.test('a function of the client’s that is called web_search stays the client’s', async (t) => {
-  const own: Anthropic.Tool = { name: 'web_search', input_schema: { type: 'object' } }
-  const message = await anthropic.messages.create({
-    model,
-    max_tokens,
-    messages: user(searchFor('oslo')),
-    tools: [own]
-  })
-  t.equal(message.stop_reason, 'tool_use')
-  const both = await anthropic.messages.create({
-    model,
-    max_tokens,
-    messages: user(searchFor('oslo')),
-    tools: [own, search]
-  })
-  t.match(both.content.at(-1), { type: 'tool_use', name: 'web_search' })
 })
 
 t.test('Chat Completions asks with web_search_options and gets the answer alone', async (t) => {
@@ -261,18 +204,6 @@ t.test('Responses shows each search as an item of the answer', async (t) => {
   }
 })
 
-t.test('an answer in JSON holds none of the words around the search', async (t) => {
-  const message = await anthropic.messages.create({
-    model,
-    max_tokens,
-    messages: user(`${next(say('{"a":1}'))}\n\n${searchFor('oslo')}`),
-    tools: [weather, search],
-    output_config: { format: { type: 'json_schema', schema: { type: 'object' } } }
-  })
-  t.same(kindsOf(message), ['server_tool_use', 'web_search_tool_result', 'text'])
-  t.match(message.content.at(-1), { text: '{"a":1}' })
-})
-
 t.test('a client that leaves during a search leaves nothing behind', async (t) => {
   const stop = new AbortController()
   const stream = anthropic.messages.stream(
@@ -311,18 +242,4 @@ t.test('a client that leaves in a later round leaves nothing behind', async (t) 
   const after = await anthropic.messages.create({ model, max_tokens, messages: user('hi') })
   t.equal(after.stop_reason, 'end_turn')
   t.equal(simulator.stats().connections.max, 1)
-})
-
-t.test('WEB_SEARCH=false leaves the tool out and says so', async (t) => {
-  const other = await startGateway({
-    upstreamUrl: url,
-    env: { PROXY_API_KEY: KEY, WEB_SEARCH: 'false' }
-  })
-  t.teardown(() => other.destroy())
-  const client = new Anthropic({ baseURL: other.url, apiKey: KEY, maxRetries: 0 })
-  const { data, response } = await client.messages
-    .create({ model, max_tokens, messages: user(searchFor('oslo')), tools: [weather, search] })
-    .withResponse()
-  t.same(kindsOf(data), ['text'])
-  t.match(response.headers.get('x-kiro-gateway-repairs'), /server-tool-dropped/)
 })

@@ -88,6 +88,10 @@ t.test('judgeRound()', async (t) => {
     t.match(await judge(report('stop-sequence', { searches: [search] }), NONE), {
       type: 'deliver'
     })
+    for (const plan of [ANY, NAMED, JSON_PLAN]) {
+      const verdict = await judge(report('tool', { searches: [search] }), plan)
+      t.match(verdict, { type: 'search' }, 'which counts as the call that was asked for')
+    }
   })
 
   t.test('calls an answer whose calls were all kept a plain one', async (t) => {
