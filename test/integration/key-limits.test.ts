@@ -4,14 +4,15 @@ import t, { type Test } from 'tap'
 import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
 import type { NamedKey } from '../../src/keys/key.ts'
 import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
-import { type GatewayProcess, type LogLine, startGateway } from '../helper/gateway-process.ts'
+import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { DashboardReader } from '../helper/dashboard-reader.ts'
 import { namedKey } from '../helper/named-key.ts'
 import { isNightly } from '../helper/nightly.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
+
+// What workers and gateways held when they were killed, and restarts: test/integration/credits-chaos.test.ts.
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
@@ -183,105 +184,6 @@ t.test('what the upstream does not say, or cannot mean, costs what was set aside
   t.match(await usageOf(gateway, headers), { used: used + 1_000_000, remaining: 0 })
 })
 
-t.test('a restart forgets nothing', async (t) => {
-  const rig = await setUp(t, TEN_IN_ALL)
-  const first = await rig.start(2)
-  t.same(await rush(rig, first, 4), { answered: 4, refused: 0 })
-  t.equal(await first.stop(), 0)
-  const second = await rig.start(2)
-  t.same(await rush(rig, second, 3), { answered: 3, refused: 0 })
-  const doomed = [1, 2].map(() => startChat(second.url, 'hi', { headers: rig.headers }).answer)
-  while (rig.upstream.held.length < 2) await delay(5)
-  const pids = second.workerPids()
-  second.child.kill('SIGKILL')
-  for (const pid of pids) process.kill(pid, 'SIGKILL')
-  await Promise.all(doomed)
-  rig.upstream.held.length = 0
-  const third = await rig.start(2)
-  const { answered, refused } = await rush(rig, third, 20)
-  t.ok(answered <= 1 && answered + refused === 20, 'those that died count as used')
-})
-
-function isReady({ msg, state }: LogLine): boolean {
-  return msg === 'worker changed state' && state === 'ready'
-}
-
-function minute(): number {
-  return Math.floor(Date.now() / 60_000)
-}
-
-function areReplaced(gateway: GatewayProcess, victims: readonly number[]): boolean {
-  const pids = gateway.workerPids()
-  return pids.length === 2 && !pids.some((pid) => victims.includes(pid))
-}
-
-t.test('what runs when a worker is killed counts as used, and nothing else does', async (t) => {
-  const rig = await setUp(t, TEN_IN_ALL)
-  const { upstream, headers } = rig
-  const gateway = await rig.start(2)
-  for (let round = 1; round <= 2; round += 1) {
-    upstream.isHolding = true
-    const finished = startChat(gateway.url, 'hi', { headers })
-    while (upstream.held.length < 1) await delay(5)
-    upstream.release()
-    t.ok(isComplete(await finished.answer))
-    const doomed = [1, 2].map(() => startChat(gateway.url, 'hi', { headers }).answer)
-    while (upstream.held.length < 2) await delay(5)
-    const victims = gateway.workerPids()
-    for (const pid of victims) process.kill(pid, 'SIGKILL')
-    await Promise.all(doomed)
-    upstream.held.length = 0
-    while (!areReplaced(gateway, victims)) await delay(5)
-  }
-  const { answered, refused } = await rush(rig, gateway, 12)
-  t.ok(answered >= 2 && answered <= 4 && answered + refused === 12, `${answered} answered`)
-  t.equal(upstream.asked, 6 + answered)
-  const recorded = async (): Promise<number | undefined> => {
-    const env = { STATE_DIR: rig.stateDir }
-    const { stdout } = await runKiroGateway(['usage', '--json'], { cwd: rig.stateDir, env })
-    const rows: readonly { key: string; credits: number }[] = JSON.parse(stdout).rows
-    return rows.find(({ key }) => key === 'anna')?.credits
-  }
-  let told = await usageOf(gateway, headers)
-  while (told.reserved > 0 || (await recorded()) !== told.used) {
-    await delay(50)
-    told = await usageOf(gateway, headers)
-  }
-  t.ok(told.used >= 6 + answered && told.used <= 10, `the record agrees: ${told.used}`)
-})
-
-t.test('killed workers give no credits away', async (t) => {
-  const rig = await setUp(t, TEN_IN_ALL)
-  const { upstream, headers } = rig
-  const gateway = await rig.start(2)
-  upstream.isHolding = false
-  let isOver = false
-  const clients = Array.from({ length: 8 }, async () => {
-    const outcomes: ChatAnswer[] = []
-    while (!isOver) {
-      outcomes.push(await startChat(gateway.url, 'hi', { headers }).answer)
-      await delay(20)
-    }
-    return outcomes
-  })
-  for (let kills = 0; kills < 4; kills += 1) {
-    upstream.isHolding = true
-    await delay(100)
-    const before = gateway.lines.length
-    const [victim = 0] = gateway.workerPids()
-    process.kill(victim, 'SIGKILL')
-    upstream.release()
-    upstream.isHolding = false
-    await gateway.logged(isReady, before)
-  }
-  upstream.release()
-  isOver = true
-  const outcomes = (await Promise.all(clients)).flat()
-  t.ok(upstream.asked <= 10, `${upstream.asked} were asked for`)
-  t.equal(outcomes.filter(({ status }) => status === 200).length <= 10, true)
-  t.same(await rush(rig, gateway, 3), { answered: 0, refused: 3 }, 'and all are used')
-})
-
 t.test(
   'large requests that wait for a stream of their key leave the memory to others',
   async (t) => {
@@ -332,28 +234,9 @@ t.test(
   }
 )
 
-t.test('requests of a key are counted by the minute in all workers', async (t) => {
-  const { upstream, headers, start } = await setUp(t, { requestsPerMinute: 3 })
-  upstream.isHolding = false
-  const gateway = await start(2)
-  for (let before = -1; before !== minute(); ) {
-    before = minute()
-    const chats = Array.from({ length: 9 }, () => startChat(gateway.url, 'hi', { headers }).answer)
-    const answers = await Promise.all(chats)
-    if (before !== minute()) {
-      const used = minute() // by some of them
-      while (minute() === used) await delay(100)
-      continue
-    }
-    t.equal(answers.filter(isComplete).length, 3)
-    const refused = answers.filter(({ status }) => status === 429)
-    t.equal(refused.length, 6)
-    for (const { headers: told, text } of refused) {
-      t.ok(Number(told['retry-after']) >= 1 && Number(told['retry-after']) <= 60)
-      t.match(text, 'may send 3 requests a minute')
-    }
-  }
-})
+function minute(): number {
+  return Math.floor(Date.now() / 60_000)
+}
 
 /** The routes that are answered without the upstream, and where a key's limits hold all the same. */
 const HERE = [
