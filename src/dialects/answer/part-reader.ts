@@ -4,13 +4,18 @@ import { MAX_SEALED_CHARS } from '../../kiro/conversation/signed-reasoning.ts'
 import { isSignature, saidBytesOf, type UpstreamEvent } from '../../kiro/wire/event.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
-import { Closing, toEndReason } from './answer-end.ts'
-import { AnswerText } from './answer-text.ts'
-import { CallGate, WaitingEvents } from './call-gate.ts'
+import { CallGate, WaitingEvents, ToolCalls, type ToolEvent } from './tool-calls.ts'
 import { type AnswerRoom, ENDLESS_ROOM } from './output-text.ts'
 import type { EndReason, StreamPart } from './stream-part.ts'
-import { ToolCalls, type ToolEvent } from './tool-calls.ts'
 import { AnswerLimit, UsageMeter, type UsageMeterOptions } from './usage.ts'
+import { type TextCall, TextCalls } from './text-calls.ts'
+import {
+  JsonFence,
+  StopSequences,
+  type TextStage,
+  ThinkingTags,
+  type ThinkingSplit
+} from './text-stages.ts'
 
 export interface PartReaderOptions {
   /** Tokens of so many UTF-16 units, and of UTF-8 bytes beyond them. Default: the local estimate. */
@@ -337,4 +342,182 @@ function toThought({
     return { text: '', signature: '', opaque: { reasoningText: { text, signature } } }
   }
   return { text, signature, opaque: redacted === '' ? null : { redactedContent: redacted } }
+}
+
+interface AnswerTextOptions {
+  readonly plan: ReplyPlan
+  readonly meter: UsageMeter
+  readonly limit: AnswerLimit
+  readonly room: AnswerRoom
+  readonly onStop: (sequence: string) => void
+}
+
+const NoCalls: readonly TextCall[] = []
+
+/**
+ * Passes the model's text on through the stages that the request needs, so that only these delay it.
+ *
+ *   thinking tags ─▶ stop strings ─▶ code fence ─▶ calls written as text ─▶ client's limit
+ */
+export class AnswerText {
+  readonly #meter: UsageMeter
+  readonly #limit: AnswerLimit
+  readonly #tags: ThinkingTags | null
+  readonly #calls: TextCalls | null
+  readonly #stages: readonly TextStage[]
+  #isStopped = false
+
+  constructor({ plan, meter, limit, room, onStop }: AnswerTextOptions) {
+    const { stopSequences, isJsonAnswer } = plan.asked
+    const offersTools = Object.keys(plan.textCallForms).length > 0
+    this.#meter = meter
+    this.#limit = limit
+    this.#tags = plan.reasoning === 'tags' ? new ThinkingTags() : null
+    this.#calls = offersTools && !isJsonAnswer ? new TextCalls(plan.textCallForms, room) : null
+    const stop = (sequence: string): void => {
+      this.#isStopped = true
+      onStop(sequence)
+    }
+    this.#stages = [
+      ...(stopSequences.length > 0 ? [new StopSequences(stopSequences, stop)] : []),
+      ...(isJsonAnswer ? [new JsonFence(room)] : []),
+      ...(this.#calls === null ? [] : [this.#calls]),
+      ...(limit.isNone ? [] : [limit])
+    ]
+  }
+
+  push(text: string): readonly StreamPart[] {
+    if (this.#tags === null) return this.#pass(text)
+    const out: StreamPart[] = []
+    this.#passSplit(this.#tags.push(text), out)
+    return out
+  }
+
+  reason(text: string, out: StreamPart[]): void {
+    this.#meter.addReasoning(text)
+    const fitting = this.#limit.push(text)
+    if (fitting !== '') out.push({ type: 'reasoning', text: fitting })
+  }
+
+  release(out: StreamPart[]): void {
+    this.#releaseStages((stage) => stage.release(), out)
+  }
+
+  /** Ends an answer without real calls: held text may be calls. */
+  end(out: StreamPart[]): readonly TextCall[] {
+    let found = NoCalls
+    const endOf = (stage: TextStage): string => {
+      if (stage === this.#calls && !this.#isStopped) found = this.#calls.takeCalls()
+      return stage.release()
+    }
+    this.#releaseStages(endOf, out)
+    return found
+  }
+
+  #releaseStages(heldOf: (stage: TextStage) => string, out: StreamPart[]): void {
+    if (this.#tags !== null) this.#passSplit(this.#tags.release(), out)
+    let text = ''
+    for (const stage of this.#stages) text = stage.push(text) + heldOf(stage)
+    if (text !== '') out.push({ type: 'text', text })
+  }
+
+  #passSplit(split: ThinkingSplit, out: StreamPart[]): void {
+    if (split.reasoning !== '') this.reason(split.reasoning, out)
+    if (split.text !== '') out.push(...this.#pass(split.text))
+  }
+
+  /** Makes the array in one piece: one that grows reserves room for many from the start. */
+  #pass(delta: string): readonly StreamPart[] {
+    this.#meter.addText(delta)
+    let text = delta
+    for (const stage of this.#stages) text = stage.push(text)
+    return text === '' ? [] : [{ type: 'text', text }]
+  }
+}
+
+/** An answer with one of these reasons may be empty: asking again would change nothing (kiro-protocol §5.11). */
+const FINAL: ReadonlySet<string> = new Set([
+  'MAX_TOKENS',
+  'MODEL_CONTEXT_WINDOW_EXCEEDED',
+  'CONTENT_FILTERED'
+])
+
+/** Tells whether the upstream closed its answer (kiro-protocol §5.11). Metadata without a reason comes in pieces. */
+class Closing {
+  readonly #isDue: boolean
+  #hasContent = false
+  #isClosed = false
+  #isMetered = false
+  #stopReason = ''
+
+  /** `isDue`: the upstream closes whole answers. */
+  constructor(isDue: boolean) {
+    this.#isDue = isDue
+  }
+
+  note(event: UpstreamEvent, bytes: number): void {
+    if (event.type === 'metadata') {
+      this.#isClosed = true
+      this.#stopReason = event.stopReason ?? this.#stopReason
+    } else if (event.type === 'metering') this.#isMetered = true
+    else if (event.type === 'tool' || bytes > 0) {
+      this.#hasContent = true
+      this.#isMetered = false
+      this.#isClosed &&= this.#stopReason !== ''
+    }
+  }
+
+  get isSeen(): boolean {
+    return this.#isClosed || this.#isMetered
+  }
+
+  get isMetered(): boolean {
+    return this.#isMetered
+  }
+
+  get isMissing(): boolean {
+    return this.#isDue && !this.isSeen
+  }
+
+  get hasContent(): boolean {
+    return this.#hasContent
+  }
+
+  /** Nothing usable has come, and no reason that asking again would repeat. */
+  get isVoid(): boolean {
+    if (this.#hasContent) return false
+    return this.isSeen ? !FINAL.has(this.#stopReason.toUpperCase()) : this.#isDue
+  }
+
+  get stopReason(): string {
+    return this.#stopReason
+  }
+}
+
+export interface EndSigns {
+  readonly isStopped: boolean
+  /** The connection broke: other calls may be missing beside the whole ones. */
+  readonly isLost: boolean
+  readonly hasToolCall: boolean
+  /** The upstream's limit was met, or a call was dropped. */
+  readonly isCutOff: boolean
+  readonly isWindowFull: boolean
+  readonly stopReason: string
+}
+
+const StopReasons = new Map<string, EndReason>([
+  ['MODEL_CONTEXT_WINDOW_EXCEEDED', 'context'],
+  ['MAX_TOKENS', 'length'],
+  ['CONTENT_FILTERED', 'filter'],
+  ['PAUSE_TURN', 'pause']
+])
+
+/** Unknown words of the upstream are `stop`. */
+export function toEndReason(signs: EndSigns): EndReason {
+  if (signs.isStopped) return 'stop-sequence'
+  if (signs.isLost) return 'length'
+  if (signs.hasToolCall) return 'tool'
+  const stated = StopReasons.get(signs.stopReason.toUpperCase()) ?? 'stop'
+  if (signs.isWindowFull || stated === 'context') return 'context'
+  return signs.isCutOff ? 'length' : stated
 }

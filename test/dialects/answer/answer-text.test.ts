@@ -1,5 +1,5 @@
 import t from 'tap'
-import { AnswerText } from '../../../src/dialects/answer/answer-text.ts'
+import { AnswerText } from '../../../src/dialects/answer/part-reader.ts'
 import { ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import { AnswerLimit, UsageMeter } from '../../../src/dialects/answer/usage.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type EndSigns, toEndReason } from '../../../src/dialects/answer/answer-end.ts'
+import { type EndSigns, toEndReason } from '../../../src/dialects/answer/part-reader.ts'
 
 const plain: EndSigns = {
   isStopped: false,
