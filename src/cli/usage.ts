@@ -20,6 +20,7 @@ import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import { spanOf } from '../keys/key-text.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
+import { toIso } from '../shared/dates.ts'
 
 const GROUPS = [
   'key',
@@ -152,10 +153,6 @@ function toGrowthJson({ used, booked }: Growth) {
     gateway: booked / MICROS_PER_CREDIT,
     outside: outsideOf({ used, booked }) / MICROS_PER_CREDIT
   }
-}
-
-function toIso(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
 }
 
 function cellsOf(sums: UsageSums): readonly string[] {

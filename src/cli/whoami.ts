@@ -6,6 +6,7 @@ import { lookForSource } from '../credentials/usual-places.ts'
 import { OverlayStore, reconcile } from '../credentials/vault.ts'
 import type { AuthType } from '../kiro/wire/credential-snapshot.ts'
 import { type Command, EXIT_FAILED, EXIT_OK, type Terminal, UsageError } from './command.ts'
+import { toIso } from '../shared/dates.ts'
 
 const KINDS = {
   social: 'Google or GitHub',
@@ -74,7 +75,7 @@ async function describe(
   return {
     kind,
     source: source.name,
-    expiresAt: expiresAt === null ? null : new Date(expiresAt).toISOString(),
+    expiresAt: toIso(expiresAt),
     renewalProblem: renewalProblemOf(stored),
     ssoRegion,
     apiRegion,

@@ -1,4 +1,4 @@
-import { isJsonObject } from '../shared/json.ts'
+import { isCount, isJsonObject } from '../shared/json.ts'
 
 /*
  * Register of a fleet: its members and their permits. Changed by compare-and-set only, so each change is made by a
@@ -82,7 +82,7 @@ function isState(value: Readonly<Record<string, unknown>>): value is KnownState 
   const { v, check, run, era, rev, phase, cap, max, replicas, awaited, members } = value
   if (v !== VERSION || !isText(check, 128) || !isText(run, 128) || !isText(era, 128)) return false
   if (phase !== 'open' && phase !== 'learning') return false
-  if (![rev, cap, max, replicas].every(isCount)) return false
+  if (![rev, cap, max, replicas].every(isAmount)) return false
   if (!isJsonObject(awaited) || !isJsonObject(members)) return false
   const names = Object.entries(awaited)
   if (names.length > MAX_MEMBERS ** 2 || !names.every(isName)) return false
@@ -108,7 +108,7 @@ function isEntry(value: unknown): boolean {
   if (!isJsonObject(value)) return false
   const { name, max, replicas, granted, returned, want, waitedMs, isQuiet, ended } = value
   if (!isText(name, MAX_NAME_CHARS) || typeof isQuiet !== 'boolean') return false
-  if (![max, replicas, granted, returned, want, waitedMs].every(isCount)) return false
+  if (![max, replicas, granted, returned, want, waitedMs].every(isAmount)) return false
   if (Number(returned) > Number(granted)) return false
   return Array.isArray(ended) && ended.length <= MAX_ENDED && ended.every((inc) => isText(inc, 80))
 }
@@ -121,8 +121,8 @@ function isText(value: unknown, maxChars: number): value is string {
   return typeof value === 'string' && value !== '' && value.length <= maxChars
 }
 
-function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_COUNT
+function isAmount(value: unknown): boolean {
+  return isCount(value) && value <= MAX_COUNT
 }
 
 export function eraNumber(era: string): number {

@@ -1,5 +1,5 @@
 import { ITEM_NAME_DIGITS, ownerPartOf } from '../shared/item-name.ts'
-import { isJsonObject, parseJsonObject } from '../shared/json.ts'
+import { isCount, isJsonObject, parseJsonObject } from '../shared/json.ts'
 import { OwnerSums } from '../shared/owner-sums.ts'
 
 /** Answer of the Responses API that this gateway has shared. */
@@ -154,8 +154,4 @@ function parsePage(text: string | null): ItemPage | null {
     read.push({ name, bytes, until })
   }
   return { page, items: read }
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0
 }

@@ -1,4 +1,4 @@
-import { isJsonObject, parseJsonObject } from '../shared/json.ts'
+import { isCount, isJsonObject, parseJsonObject } from '../shared/json.ts'
 
 /*
  * A limit of a named key shared by several gateways. Each has a rightful part, the R-th, and gives others what it does
@@ -219,5 +219,5 @@ function isName(name: string): boolean {
 }
 
 function isAmount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_AMOUNT
+  return isCount(value) && value <= MAX_AMOUNT
 }

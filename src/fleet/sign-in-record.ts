@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { isJsonObject } from '../shared/json.ts'
+import { isCount, isJsonObject } from '../shared/json.ts'
 
 export type SignInPhase =
   | 'idle'
@@ -74,7 +74,7 @@ export function aadOf(facts: SignInFacts, fleet: string, source: string): string
 
 export function readSignInFacts(value: Readonly<Record<string, unknown>>): SignInFacts | null {
   const { gen, holder, phase, fence, proof, lineage, spent } = value
-  if (!isCount(gen) || gen === 0 || !isCount(fence) || !isPhase(phase)) return null
+  if (!isCounter(gen) || gen === 0 || !isCounter(fence) || !isPhase(phase)) return null
   if (typeof holder !== 'string' || !HOLDER.test(holder)) return null
   if (!isProof(proof) || !isProof(lineage)) return null
   if (!Array.isArray(spent) || spent.length > MAX_SPENT || !spent.every(isSpent)) return null
@@ -111,8 +111,8 @@ function withSpent(spent: readonly string[], proof: string): readonly string[] {
   return [...spent.filter((one) => one !== short), short].slice(-MAX_SPENT)
 }
 
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= 2 ** 48
+function isCounter(value: unknown): value is number {
+  return isCount(value) && value <= 2 ** 48
 }
 
 function isPhase(value: unknown): value is SignInPhase {

@@ -9,6 +9,7 @@ import {
   toMaxStreams,
   toRequestsPerMinute
 } from './key-text.ts'
+import { toIso } from '../shared/dates.ts'
 
 /**
  * Content of `keys.json`. Unknown members are kept when the file is written again.
@@ -215,10 +216,6 @@ function withoutMembers(object: JsonObject, names: ReadonlySet<string>): JsonObj
 
 function objectsOf(value: unknown): readonly JsonObject[] {
   return Array.isArray(value) ? value.map((entry) => asJsonObject(entry) ?? {}) : []
-}
-
-function toIso(at: number): string {
-  return new Date(at).toISOString()
 }
 
 function invalidMember(name: string): GatewayError {

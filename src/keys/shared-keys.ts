@@ -1,4 +1,4 @@
-import { asJsonObject } from '../shared/json.ts'
+import { asJsonObject, isCount } from '../shared/json.ts'
 import { formatKeysFile, MAX_HASHES, MAX_KEYS, parseKeysFile } from './key-file.ts'
 import { isSameName, MAX_KEY_NAME_CHARS } from './key-text.ts'
 import type { KeyHash, NamedKey } from './key.ts'
@@ -218,8 +218,4 @@ function bodyOf(key: NamedKey): string {
 function textOf(key: NamedKey): string {
   const hashes = sorted(key.hashes).map(({ sha256, until }) => [sha256, until])
   return JSON.stringify([bodyOf(key), key.revokedAt, hashes])
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0
 }

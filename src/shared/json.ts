@@ -7,11 +7,20 @@ export function asJsonObject(value: unknown): JsonObject | null {
 }
 
 export function parseJsonObject(text: string): JsonObject | null {
+  return asJsonObject(parseJson(text))
+}
+
+/** `undefined` where the text is no JSON. */
+export function parseJson(text: string): unknown {
   try {
-    return asJsonObject(JSON.parse(text))
+    return JSON.parse(text)
   } catch {
-    return null
+    return undefined
   }
+}
+
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
 }
 
 /** `null` unless a non-empty text. */

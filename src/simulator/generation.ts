@@ -1,5 +1,5 @@
 import type { RequestForm } from '../kiro/wire/hosts.ts'
-import { asJsonObject } from '../shared/json.ts'
+import { asJsonObject, parseJson } from '../shared/json.ts'
 import { checkProfile, type Credential } from './control-plane.ts'
 import type { Equipment } from './equipment.ts'
 import { simulatedModel } from './models.ts'
@@ -106,14 +106,6 @@ function withBodyProfile(credential: Credential, payload: unknown): Credential {
   return 'profileArn' in root
     ? { ...credential, profileArn: String(root['profileArn']) }
     : credential
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** The current message's text, unless an earlier one replaced it by `sim:next`; own control words prevail. */

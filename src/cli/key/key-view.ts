@@ -2,6 +2,7 @@ import { creditsText } from '../../keys/key-text.ts'
 import { type NamedKey, whyRefused } from '../../keys/key.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { toColumns } from '../terminal.ts'
+import { toDay, toIso } from '../../shared/dates.ts'
 
 /** For `--json`: without hashes; times are ISO 8601. */
 export function toKeyJson(key: NamedKey, now: number): JsonObject {
@@ -31,7 +32,7 @@ export function keyTable(keys: readonly NamedKey[], now: number): readonly strin
       credits === null ? '-' : creditsText(credits),
       requestsPerMinute?.toString() ?? '-',
       maxStreams?.toString() ?? '-',
-      key.expiresAt === null ? '-' : dayOf(key.expiresAt - 1), // the last on which it is good
+      key.expiresAt === null ? '-' : toDay(key.expiresAt - 1), // the last on which it is good
       models?.join(',') ?? '-'
     ]
   })
@@ -69,12 +70,4 @@ function stateOf(key: NamedKey, now: number): 'in force' | 'revoked' | 'expired'
 function graceOf({ hashes }: NamedKey, now: number): number | null {
   const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
   return ends.length === 0 ? null : Math.max(...ends)
-}
-
-function toIso(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
-}
-
-function dayOf(at: number): string {
-  return new Date(at).toISOString().slice(0, 10)
 }

@@ -5,6 +5,7 @@ import { CAPTURE_FILES, CAPTURE_FORMAT } from '../../server/plane/turn-capture.t
 import { codeOf, operatorError, type GatewayError } from '../../shared/errors.ts'
 import { readPrivateFile } from '../../shared/private-files.ts'
 import { type Static, Type } from '../../shared/schema-type.ts'
+import { parseJson } from '../../shared/json.ts'
 
 const Texts = Type.Unsafe<Readonly<Record<string, string>>>({
   type: 'object',
@@ -218,14 +219,6 @@ const WHY: Readonly<Record<string, string>> = {
   EISDIR: 'it is not a plain file',
   EFBIG: 'it is too large for a file of a capture',
   EACCES: 'only its owner may read it'
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
 }
 
 function truncated(file: string): GatewayError {

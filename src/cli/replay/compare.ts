@@ -1,5 +1,6 @@
 import { SecretMasker } from '../../observe/secret-masker.ts'
 import { type AnswerEvent, eventsOf, joinPieces, type Piece } from './answer-pieces.ts'
+import { parseJson } from '../../shared/json.ts'
 
 export interface Difference {
   readonly part: 'status' | 'answer' | 'upstream-request' | 'calls'
@@ -69,7 +70,7 @@ function compareEvents(
   }
   if (was.name !== is.name) return { name, pointer: '', was: was.name, is: is.name }
   if (was.data === is.data) return null
-  const [then, now] = [parse(was.data), parse(is.data)]
+  const [then, now] = [parseJson(was.data), parseJson(is.data)]
   const place = then === undefined || now === undefined ? null : firstPlace(then, now, '')
   if (place === null) return { name, pointer: '', was: was.data, is: is.data }
   return { name, ...place }
@@ -107,14 +108,6 @@ function valueOf(container: object, key: string): unknown {
 
 function textOf(value: unknown): string | null {
   return value === undefined ? null : JSON.stringify(value)
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 function toEvent({ name, head, text, tail }: Piece): AnswerEvent {

@@ -5,6 +5,7 @@ import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import type { Forecast } from '../plan/forecast.ts'
 import { dayOf, growthOn, isDrifting, outsideOf, type PlanRecord } from '../plan/plan-record.ts'
+import { toDay, toIso } from '../../shared/dates.ts'
 
 export interface Alert {
   readonly type: AlertType
@@ -143,10 +144,6 @@ function round(credits: number): number {
   return Math.round(credits * 100) / 100
 }
 
-function toDay(at: number): string {
-  return new Date(at).toISOString().slice(0, 10)
-}
-
 /** `null` while there is a token, or a first sign-in is pending. */
 export function signInAlert({ problem, ...news }: CredentialNews): Alert | null {
   if (problem === null || problem.code === 'GW_LOGIN_PENDING') return null
@@ -195,8 +192,4 @@ export const BOOK_ID = 'usage-book'
 
 export function bookAlert(text: string): Alert {
   return { type: 'usage-book', id: BOOK_ID, text, facts: {} }
-}
-
-function toIso(at: number | null): string | null {
-  return at === null ? null : new Date(at).toISOString()
 }

@@ -343,7 +343,8 @@ function perhapsSpare(stake: Stake): number {
   return hasAnswered ? report.spare : heldBy(stake)
 }
 
-function isShort(name: AllowanceName): boolean {
+/** Minute limits are frequent: a gateway that needs no more than its share stays silent. */
+export function isShort(name: AllowanceName): boolean {
   return name.endsWith('/requests')
 }
 

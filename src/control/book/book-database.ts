@@ -8,7 +8,7 @@ import type { Period } from '../../keys/period.ts'
 import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
 import { codeOf } from '../../shared/errors.ts'
 import { FileLock } from '../../shared/file-lock.ts'
-import { isJsonObject } from '../../shared/json.ts'
+import { isJsonObject, parseJson } from '../../shared/json.ts'
 import {
   createPrivateFile,
   makeFolder,
@@ -757,14 +757,6 @@ function parseMark(text: unknown): ProcessMark {
   if (!isJsonObject(mark)) throw new DamagedText('the mark of a run is damaged')
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as it was written
   return mark as unknown as ProcessMark
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
 }
 
 /** `unknown` for a run that is silent for long and whose processes cannot be seen. */

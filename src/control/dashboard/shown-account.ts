@@ -9,7 +9,7 @@ import type {
   UsageNews
 } from '../../ipc/messages.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
-import { sumOfAllowances } from '../../kiro/wire/account-usage.ts'
+import { planTotals } from '../../kiro/wire/account-usage.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import { version } from '../../shared/version.ts'
 
@@ -126,8 +126,7 @@ export function toQuota({ usage, problem }: UsageNews, at: number): Quota {
     return { ...NO_QUOTA, at, problem: { code, message } }
   }
   const { plan, resetsAt, allowances, overage } = usage
-  const used = sumOfAllowances(allowances, 'used')
-  const limit = sumOfAllowances(allowances, 'limit')
+  const { used, limit } = planTotals(usage)
   return {
     at,
     plan,

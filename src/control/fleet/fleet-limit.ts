@@ -9,9 +9,8 @@ import {
 } from '../../fleet/limit-book.ts'
 import type { AllowanceName } from '../../ipc/allowance.ts'
 import type { AllowanceDesk } from '../allowances/allowance-desk.ts'
-import type { AllowanceState } from '../allowances/allowance-ledger.ts'
+import { type AllowanceState, isShort } from '../allowances/allowance-ledger.ts'
 import {
-  isShort,
   type LimitCommand,
   type LimitEvent,
   type LimitView,

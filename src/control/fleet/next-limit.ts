@@ -17,6 +17,7 @@ import { type AllowanceName, isUsedUp } from '../../ipc/allowance.ts'
 import {
   type AllowanceState,
   freeIn,
+  isShort,
   needOf,
   scrapsIn,
   spareIn
@@ -171,11 +172,6 @@ export function withheldIn(
 
 function silent(state: LimitState): LimitStep {
   return { state, commands: [] }
-}
-
-/** Minute limits are frequent: a gateway that needs no more than its share stays silent. */
-export function isShort(name: AllowanceName): boolean {
-  return name.endsWith('/requests')
 }
 
 /** True until the gifts of earlier processes are known, before which nothing may be used. */

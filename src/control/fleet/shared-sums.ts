@@ -1,4 +1,4 @@
-import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
+import { isCount, isJsonObject, parseJsonObject } from '../../shared/json.ts'
 import type { PlanControl } from '../plan-control.ts'
 import type { OtherSum } from '../plan/plan-record.ts'
 import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
@@ -82,12 +82,8 @@ export function parseSums(text: string): RecordedSums | null {
   for (const [name, value] of all) {
     if (!isJsonObject(value) || name.length > MAX_NAME_CHARS) return null
     const { sum, from, at } = value
-    if (!isAmount(sum) || !isAmount(from) || !isAmount(at)) return null
+    if (!isCount(sum) || !isCount(from) || !isCount(at)) return null
     sums[name] = { sum, from, at }
   }
   return sums
-}
-
-function isAmount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0
 }

@@ -1,6 +1,7 @@
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { forecastOf } from './forecast.ts'
 import { dayOf, growthOn, outsideOf, type PlanStory } from './plan-record.ts'
+import { toDay } from '../../shared/dates.ts'
 
 /** Words the plan's state, what of it was used elsewhere, and how long it lasts. */
 export function planSentences(story: PlanStory, now: number): readonly string[] {
@@ -37,8 +38,4 @@ function forecastText(story: PlanStory, now: number): readonly string[] {
 
 function toText(micros: number): string {
   return String(Math.round((micros / MICROS_PER_CREDIT) * 100) / 100)
-}
-
-function toDay(at: number): string {
-  return new Date(at).toISOString().slice(0, 10)
 }

@@ -2,6 +2,7 @@ import type { TextCallForm } from '../plan/plan.ts'
 import { JsonScanner } from './json-scanner.ts'
 import { type AnswerRoom, detach, heapBytesOf, LongText } from './output-text.ts'
 import { findPartial, type TextStage } from './text-stages.ts'
+import { parseJson } from '../../shared/json.ts'
 
 type Forms = Readonly<Record<string, TextCallForm>>
 
@@ -209,12 +210,4 @@ function readParameter(
   if (form.parameters[name] === 'text') return { name, value: raw, chars }
   const value = parseJson(raw)
   return value === undefined ? null : { name, value, chars }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

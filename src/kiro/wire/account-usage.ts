@@ -32,10 +32,7 @@ export interface AccountUsage {
   }
 }
 
-export function sumOfAllowances(
-  allowances: readonly Allowance[],
-  member: 'used' | 'limit'
-): number {
+function totalOf(allowances: readonly Allowance[], member: 'used' | 'limit'): number {
   return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
 }
 
@@ -47,8 +44,8 @@ export interface PlanTotals {
 
 export function planTotals({ allowances }: Pick<AccountUsage, 'allowances'>): PlanTotals {
   return {
-    used: sumOfAllowances(allowances, 'used'),
-    limit: sumOfAllowances(allowances, 'limit'),
+    used: totalOf(allowances, 'used'),
+    limit: totalOf(allowances, 'limit'),
     unit: allowances[0]?.unit ?? 'credits'
   }
 }

@@ -4,7 +4,7 @@ import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ClusterStatus, PlanGrowth, PlanOutlook, Problem } from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
-import { type AccountUsage, sumOfAllowances } from '../../kiro/wire/account-usage.ts'
+import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../../observe/snapshots.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type FailureCode, failureOf } from '../../shared/failures.ts'
@@ -16,6 +16,7 @@ import type { AccountReport } from '../plane/usage-reports.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
+import { toIso } from '../../shared/dates.ts'
 
 export const HEALTH_PATHS: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez'])
 
@@ -199,9 +200,9 @@ function wishOf({ response }: RoutedRequest): Wish {
   return { arrivedAt: monotonicNow(), signal: gone.signal }
 }
 
-function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {
-  const used = sumOfAllowances(allowances, 'used')
-  const limit = sumOfAllowances(allowances, 'limit')
+function toAnswer(usage: AccountUsage) {
+  const { plan, resetsAt, allowances, overage } = usage
+  const { used, limit } = planTotals(usage)
   return {
     object: 'usage',
     plan,
@@ -209,7 +210,7 @@ function toAnswer({ plan, resetsAt, allowances, overage }: AccountUsage) {
     used,
     limit,
     remaining: Math.max(0, limit - used),
-    resets_at: resetsAt === null ? null : new Date(resetsAt).toISOString(),
+    resets_at: toIso(resetsAt),
     allowances,
     overage: {
       enabled: overage.isEnabled,
@@ -239,7 +240,7 @@ function toOutlookAnswer(outlook: PlanOutlook | null) {
 function toForecastAnswer({ perDay, usedUpAt }: NonNullable<PlanOutlook['forecast']>) {
   return {
     per_day: Math.round(perDay) / MICROS_PER_CREDIT,
-    used_up_at: usedUpAt === null ? null : new Date(usedUpAt).toISOString()
+    used_up_at: toIso(usedUpAt)
   }
 }
 
@@ -267,7 +268,7 @@ function toKeyAnswer({ id, name, credits, today, last30Days }: KeyUsage) {
     used: used / MICROS_PER_CREDIT,
     reserved: reserved / MICROS_PER_CREDIT,
     remaining: Math.max(0, limit - used - reserved) / MICROS_PER_CREDIT,
-    resets_at: endsAt === null ? null : new Date(endsAt).toISOString(),
+    resets_at: toIso(endsAt),
     ...sums
   }
 }

@@ -15,6 +15,7 @@ import {
 } from '../../keys/prices.ts'
 import { findModel, type ModelFacts, priceFactorOf } from '../../kiro/models/models.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { toIso } from '../../shared/dates.ts'
 
 export interface KeyLimitsOptions {
   readonly allowances: Allowances
@@ -440,7 +441,7 @@ interface Shortage {
 
 function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
   const { limit, used, reserved, endsAt, away = 0 } = standing
-  const resetsAt = endsAt === null ? null : new Date(endsAt).toISOString()
+  const resetsAt = toIso(endsAt)
   const left = Math.max(0, limit - used - reserved - away)
   const message =
     `The key ${JSON.stringify(key.name)} has a limit of ${toCredits(limit)} credits ${PERIODS[credits.period]}: ` +
