@@ -134,5 +134,5 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     'if (seats.length > MAX_SEATS',
     'if (seats.length > MAX_SEATS + 1'
   ],
-  ['amounts may be of any size', ' && Number(value) <= MAX_AMOUNT', '']
+  ['amounts may be of any size', ' && value <= MAX_AMOUNT', '']
 ].map(([story = '', from = '', to = '']) => ({ story, file, from, to }))
