@@ -1,10 +1,11 @@
 import {
   type ConversationParts,
   type ConversationStart,
-  hashOfPart
+  hashOfPart,
+  type RequestFields,
+  requestFieldsOf
 } from '../../kiro/conversation/conversation-memory.ts'
 import type { ConversationIds } from '../../kiro/conversation/ids.ts'
-import { type RequestFields, requestFieldsOf } from '../../kiro/conversation/refused-fields.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'

@@ -1,7 +1,7 @@
 import { addFollowUp, type FollowUp, trimHistory } from '../../kiro/conversation/change.ts'
 import { documentsIn, withoutDocuments } from '../../kiro/conversation/documents.ts'
 import { inForm } from '../../kiro/conversation/ids.ts'
-import { withoutFields } from '../../kiro/conversation/refused-fields.ts'
+import { withoutFields } from '../../kiro/conversation/conversation-memory.ts'
 import { withoutReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import { Repairs } from '../../kiro/rules/repairs.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'

@@ -4,7 +4,7 @@ import {
   leaveOutRefused,
   type LeftOut,
   type RefusedBefore
-} from '../../kiro/conversation/leave-out.ts'
+} from '../../kiro/conversation/conversation-memory.ts'
 import {
   type Effort,
   hasOwnReasoning,
@@ -14,8 +14,7 @@ import {
   type ReasoningWish
 } from '../../kiro/conversation/reasoning.ts'
 import type { ModelAccess } from '../../kiro/models/model-access.ts'
-import { AUTO_MODEL, type ModelFacts } from '../../kiro/models/models.ts'
-import { resolveModel } from '../../kiro/models/resolve-model.ts'
+import { AUTO_MODEL, type ModelFacts, resolveModel } from '../../kiro/models/models.ts'
 import { type Borderline, borderlineSize, type Repairs } from '../../kiro/rules/repairs.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'

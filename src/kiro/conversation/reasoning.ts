@@ -1,6 +1,5 @@
 import { getOwn, isJsonObject, type JsonObject } from '../../shared/json.ts'
-import { type ModelFacts, versionOf } from '../models/models.ts'
-import type { ResolvedModel } from '../models/resolve-model.ts'
+import { type ModelFacts, versionOf, type ResolvedModel } from '../models/models.ts'
 import type { Repairs } from '../rules/repairs.ts'
 import type { Source } from '../wire/message.ts'
 

@@ -1,6 +1,10 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import type { ConversationParts } from '../../kiro/conversation/conversation-memory.ts'
-import { fieldsLesson, leftPaths, refusedPath } from '../../kiro/conversation/refused-fields.ts'
+import {
+  type ConversationParts,
+  fieldsLesson,
+  leftPaths,
+  refusedPath
+} from '../../kiro/conversation/conversation-memory.ts'
 import { UpstreamLimits } from '../../kiro/rules/rules.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { GatewayError } from '../../shared/errors.ts'

@@ -4,15 +4,13 @@ import {
   canonicalModelId,
   type Catalogue,
   findModel,
-  type ModelFacts
-} from '../../kiro/models/models.ts'
-import { mayAskModel, modelNotAllowed } from '../../kiro/models/model-access.ts'
-import {
+  type ModelFacts,
   modelUnknown,
   listedNames,
   normaliseModelName,
   resolveModel
-} from '../../kiro/models/resolve-model.ts'
+} from '../../kiro/models/models.ts'
+import { mayAskModel, modelNotAllowed } from '../../kiro/models/model-access.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../plane/data-plane.ts'
 import type { KeyPlanes } from '../plane/key-planes.ts'

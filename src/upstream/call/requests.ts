@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { LeftOut } from '../../kiro/conversation/leave-out.ts'
+import type { LeftOut } from '../../kiro/conversation/conversation-memory.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import {
   profileArnFor,

@@ -4,7 +4,7 @@ import {
   planReasoning,
   type ReasoningWish
 } from '../../../src/kiro/conversation/reasoning.ts'
-import type { ResolvedModel } from '../../../src/kiro/models/resolve-model.ts'
+import type { ResolvedModel } from '../../../src/kiro/models/models.ts'
 import { Repairs } from '../../../src/kiro/rules/repairs.ts'
 
 const TAGS = { isEnabled: true, maxTokens: 4000, budgetCap: 10_000 }

@@ -1,15 +1,13 @@
 import t from 'tap'
 import {
   ConversationMemory,
-  type ConversationParts
-} from '../../../src/kiro/conversation/conversation-memory.ts'
-import {
+  type ConversationParts,
   fieldsLesson,
   refusedPath,
   rememberedPaths,
   requestFieldsOf,
   withoutFields
-} from '../../../src/kiro/conversation/refused-fields.ts'
+} from '../../../src/kiro/conversation/conversation-memory.ts'
 import type { UpstreamPayload } from '../../../src/kiro/wire/payload.ts'
 
 const claude = {

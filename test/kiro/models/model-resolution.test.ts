@@ -1,6 +1,11 @@
 import t from 'tap'
-import { BUILT_IN_MODELS, type ModelFacts, rulesFor } from '../../../src/kiro/models/models.ts'
-import { normaliseModelName, resolveModel } from '../../../src/kiro/models/resolve-model.ts'
+import {
+  BUILT_IN_MODELS,
+  type ModelFacts,
+  rulesFor,
+  normaliseModelName,
+  resolveModel
+} from '../../../src/kiro/models/models.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 
 t.test('normaliseModelName()', async (t) => {
