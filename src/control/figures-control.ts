@@ -12,7 +12,7 @@ import { type BudgetState, noteBudget } from './budget/budget.ts'
 import { CONTROL, type ControlLane } from './budget/control-lane.ts'
 import { MetricReader } from './dashboard/metric-reader.ts'
 import { DashboardControl, type DashboardParts, type FleetView } from './dashboard-control.ts'
-import { ClusterMetrics } from './desks/cluster-metrics.ts'
+import { ClusterMetrics } from './workers/cluster-metrics.ts'
 import { TurnCounts } from './usage/turn-counts.ts'
 import type { WorkerLink } from './workers/worker-link.ts'
 

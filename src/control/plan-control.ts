@@ -7,7 +7,7 @@ import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { driftAlert, forecastAlert, planAlert } from './alerts/alert.ts'
 import type { AlertDesk } from './alerts/alert-control.ts'
-import type { AgedUsage } from './desks/usage-desk.ts'
+import type { AgedUsage } from './account/usage-desk.ts'
 import { forecastOf } from './plan/forecast.ts'
 import { PlanGauge } from './plan/plan-gauge.ts'
 import {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../../src/config/load.ts'
 import { planMemory } from '../../src/config/memory-plan.ts'
-import { KeyTrialPace } from '../../src/control/desks/key-trial-pace.ts'
+import { KeyTrialPace } from '../../src/control/keys/key-trial-pace.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import {
   type FromWorker,

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { AccountDesk } from '../../../src/control/desks/account-desk.ts'
+import { AccountDesk } from '../../../src/control/account/account-desk.ts'
 import { SharedAccount } from '../../../src/control/fleet/shared-account.ts'
 import { SharedRecords } from '../../../src/control/fleet/shared-records.ts'
 import { FleetSeal } from '../../../src/fleet/fleet-seal.ts'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { KeyTrialPace } from '../../../src/control/desks/key-trial-pace.ts'
+import { KeyTrialPace } from '../../../src/control/keys/key-trial-pace.ts'
 import type { FromWorker, KiroKeyVerdict } from '../../../src/ipc/messages.ts'
 import { KeyTrials } from '../../../src/server/plane/key-trials.ts'
 

@@ -1,7 +1,7 @@
 import type { Config } from '../../../config/settings.ts'
 import { DRIFT_CAUSES } from '../../../control/alerts/alert.ts'
 import { usagePath } from '../../../control/book/usage-sums.ts'
-import { UsageDesk } from '../../../control/desks/usage-desk.ts'
+import { UsageDesk } from '../../../control/account/usage-desk.ts'
 import { dayOf, growthOn, isDrifting, outsideOf } from '../../../control/plan/plan-record.ts'
 import { readPlan } from '../../../control/usage/usage-report.ts'
 import type { StoredCredential } from '../../../credentials/stored-credential.ts'

@@ -1,4 +1,4 @@
-import { ModelCatalogue } from '../../../control/desks/model-catalogue.ts'
+import { ModelCatalogue } from '../../../control/account/model-catalogue.ts'
 import type { ModelFacts } from '../../../kiro/models/models.ts'
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
 import { faultOfResponse, type UpstreamFault } from '../../../kiro/wire/fault.ts'

@@ -1,5 +1,5 @@
 import type { Config } from '../../../config/settings.ts'
-import { ProfileFinder } from '../../../control/desks/profile-finder.ts'
+import { ProfileFinder } from '../../../control/account/profile-finder.ts'
 import { CredentialRefresher } from '../../../credentials/refresher.ts'
 import { idpTokenUrl } from '../../../credentials/idp-endpoint.ts'
 import { tokenAge, toSnapshot } from '../../../credentials/sign-in.ts'

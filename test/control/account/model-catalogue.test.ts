@@ -1,6 +1,6 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import { ModelCatalogue } from '../../../src/control/desks/model-catalogue.ts'
+import { ModelCatalogue } from '../../../src/control/account/model-catalogue.ts'
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../../src/kiro/models/models.ts'
 import type { CredentialSnapshot } from '../../../src/kiro/wire/credential-snapshot.ts'
 import type { JsonRequest, JsonResponse } from '../../../src/upstream/call/json-exchange.ts'

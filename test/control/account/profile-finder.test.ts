@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ProfileFinder } from '../../../src/control/desks/profile-finder.ts'
+import { ProfileFinder } from '../../../src/control/account/profile-finder.ts'
 import type { CredentialSnapshot } from '../../../src/kiro/wire/credential-snapshot.ts'
 import type { JsonRequest, JsonResponse } from '../../../src/upstream/call/json-exchange.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'

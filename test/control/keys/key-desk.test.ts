@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { KeyDesk } from '../../../src/control/desks/key-desk.ts'
+import { KeyDesk } from '../../../src/control/keys/key-desk.ts'
 import { changeKeys, keysPath, readKeys } from '../../../src/keys/key-store.ts'
 import type { KeyBook, NamedKey } from '../../../src/keys/key.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'

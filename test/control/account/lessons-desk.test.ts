@@ -1,5 +1,5 @@
 import t from 'tap'
-import { LessonsDesk } from '../../../src/control/desks/lessons-desk.ts'
+import { LessonsDesk } from '../../../src/control/account/lessons-desk.ts'
 import type { ToWorker } from '../../../src/ipc/messages.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { ClusterMetrics } from '../../../src/control/desks/cluster-metrics.ts'
+import { ClusterMetrics } from '../../../src/control/workers/cluster-metrics.ts'
 import { Metrics } from '../../../src/observe/metrics.ts'
 
 function processMetrics(t: Test): Metrics {

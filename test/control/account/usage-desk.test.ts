@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { CredentialNews } from '../../../src/ipc/messages.ts'
-import { UsageDesk } from '../../../src/control/desks/usage-desk.ts'
+import { UsageDesk } from '../../../src/control/account/usage-desk.ts'
 import type { JsonRequest, JsonResponse } from '../../../src/upstream/call/json-exchange.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 

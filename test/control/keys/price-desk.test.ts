@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PriceDesk } from '../../../src/control/desks/price-desk.ts'
+import { PriceDesk } from '../../../src/control/keys/price-desk.ts'
 import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
 import type { PriceLesson, PriceLessons } from '../../../src/keys/prices.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { AccountDesk } from '../../../src/control/desks/account-desk.ts'
+import { AccountDesk } from '../../../src/control/account/account-desk.ts'
 import type { AccountRefusal, AccountStanding, UsageNews } from '../../../src/ipc/messages.ts'
 import type { Bar } from '../../../src/kiro/wire/fault-table.ts'
 
