@@ -37,6 +37,8 @@ function realPathOf(path: string): string {
 }
 
 const TTL_MS = 30_000
+/** Shortest wait that outlasts the lock of a process that was killed and cannot be seen, as in another container. */
+export const LOCK_PATIENCE_MS = TTL_MS + 5_000
 /** An empty lock is being made, or its maker was killed. */
 const EMPTY_TTL_MS = 2_000
 const POLL_MS = 50

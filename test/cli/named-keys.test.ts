@@ -1,8 +1,9 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { hashOfKey } from '../helper/named-key.ts'
+import { isNightly } from '../helper/nightly.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
@@ -58,6 +59,15 @@ t.test('kiro-gateway key add', async (t) => {
       [1000, false, false]
     )
     t.match(await run('add', 'dora'), { code: 2, stderr: /There are already 1000 keys/ })
+  })
+
+  // It takes half a minute.
+  await t.test('outlasts the lock of a killed container', { skip: !isNightly }, async (t) => {
+    const { path, run } = rig(t)
+    await run('add', 'anna')
+    const lock = { owner: 'x', place: 'elsewhere', pid: 1, expiresAt: '2100-01-01T00:00:00Z' }
+    writeFileSync(join(dirname(path), '.keys.json.lock'), JSON.stringify(lock))
+    t.match(await run('add', 'ben'), { code: 0, stdout: KEY })
   })
 
   await t.test('takes every limit, and says what is wrong with one', async (t) => {

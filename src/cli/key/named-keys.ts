@@ -15,10 +15,9 @@ import {
 } from '../../keys/key-text.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { keyDetails, keyTable, toKeyJson } from './key-view.ts'
-
-const PATIENCE_MS = 20_000
 
 export async function addKey(call: CommandCall, text: string): Promise<number> {
   const name = toKeyName(text)
@@ -166,7 +165,7 @@ async function change(
   call: CommandCall,
   make: (keys: readonly NamedKey[]) => readonly NamedKey[]
 ): Promise<readonly NamedKey[]> {
-  const timeout = AbortSignal.timeout(PATIENCE_MS)
+  const timeout = AbortSignal.timeout(LOCK_PATIENCE_MS)
   try {
     return await changeKeys(pathOf(call), make, AbortSignal.any([call.signal, timeout]))
   } catch (cause) {

@@ -7,7 +7,7 @@ import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import type { Period } from '../../keys/period.ts'
 import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
 import { codeOf } from '../../shared/errors.ts'
-import { FileLock } from '../../shared/file-lock.ts'
+import { FileLock, LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { isJsonObject, parseJson } from '../../shared/json.ts'
 import {
   createPrivateFile,
@@ -672,7 +672,7 @@ async function putAside(path: string, { identity, target }: Aside): Promise<stri
   const lockPath = `${asidePath(path)}.lock`
   const note = 'kiro-gateway sets a damaged usage.db aside'
   const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note }).acquire(
-    AbortSignal.timeout(BUSY_MS)
+    AbortSignal.timeout(LOCK_PATIENCE_MS)
   )
   try {
     const now = await identityOf(path)

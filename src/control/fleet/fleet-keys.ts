@@ -18,6 +18,7 @@ import {
 } from '../../keys/shared-keys.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { messageOf } from '../../shared/errors.ts'
+import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
 
 export interface FleetKeysOptions {
@@ -35,7 +36,6 @@ const SEALED_FOR = 'v1|keys'
 const POLL_MS = 200
 const RETRY_MS = 1_000
 const MAX_TRIES = 20
-const FILE_PATIENCE_MS = 5_000
 const MAX_BYTES = 8 * 1024 * 1024
 
 /**
@@ -175,7 +175,7 @@ export class FleetKeys {
         next = tidy(edited) ?? shared
         return keysOf(next)
       }
-      await changeKeys(this.#path, change, AbortSignal.timeout(FILE_PATIENCE_MS))
+      await changeKeys(this.#path, change, AbortSignal.timeout(LOCK_PATIENCE_MS))
       this.#version = await keysVersion(this.#path)
       this.#isDue = true // another gateway may have written in between
       await this.#options.onWritten()

@@ -101,6 +101,24 @@ t.test('a damaged book closes limits, wherever its gateway is killed', async (t)
   }
 })
 
+t.test(
+  'a gateway that was killed in another container holds up a damaged book for a while only',
+  async (t) => {
+    const path = await damagedBook(t)
+    const lock = { owner: 'x', place: 'elsewhere', pid: 1, expiresAt: '2100-01-01T00:00:00Z' }
+    writeFileSync(`${path}.damaged.lock`, JSON.stringify(lock))
+    const now = performance.now.bind(performance)
+    t.teardown(() => Object.assign(performance, { now }))
+    Object.assign(performance, { now: () => 4 * now() })
+    const ask = await open(t, path, 'next')
+    t.match(await ask({ want: CREDIT }), { share: 0, isClosed: true })
+    t.same(
+      readdirSync(dirname(path)).filter((name) => name.endsWith('.lock')),
+      []
+    )
+  }
+)
+
 t.test('a book that was restored after that is not set aside', async (t) => {
   const path = await damagedBook(t)
   t.ok(await openAndDie(path, 1))
