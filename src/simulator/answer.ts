@@ -6,14 +6,7 @@ const JSON_TYPE = { ':content-type': 'application/json' }
 export type FrameStep = Extract<
   Step,
   {
-    readonly type:
-      | 'event'
-      | 'exception'
-      | 'error'
-      | 'corrupt-frame'
-      | 'half-frame'
-      | 'header-names'
-      | 'empty-frames'
+    readonly type: 'event' | 'exception' | 'error' | 'bytes'
   }
 >
 
@@ -34,27 +27,10 @@ export class AnswerEncoder {
           { ':message-type': 'error', ':error-code': step.code, ':error-message': step.message },
           ''
         )
-      case 'corrupt-frame':
-        return this.#corruptFrame()
-      case 'half-frame':
-        return this.#textFrame('.'.repeat(step.bytes)).subarray(0, step.bytes)
-      case 'header-names':
-        return namesFrame(step.count)
-      case 'empty-frames':
+      case 'bytes':
         break
     }
-    const empty = encodeFrame({}, '')
-    return Buffer.alloc(empty.length * step.count, empty)
-  }
-
-  #corruptFrame(): Buffer {
-    const frame = this.#textFrame('This frame is damaged.')
-    frame.writeUInt32BE(~frame.readUInt32BE(frame.length - 4) >>> 0, frame.length - 4)
-    return frame
-  }
-
-  #textFrame(content: string): Buffer {
-    return this.#encoderOf('assistantResponseEvent').encode(JSON.stringify({ content }))
+    return step.bytes
   }
 
   /** Few names: those of `script.ts`, never a client's choice. */
@@ -69,22 +45,4 @@ export class AnswerEncoder {
     this.#events.set(eventType, encoder)
     return encoder
   }
-}
-
-/** Wraps the payload in an object with the event's name, as some captures show it (§5.2). */
-export function wrapPayload(step: Step): Step {
-  return step.type === 'event' ? { ...step, payload: { [step.name]: step.payload } } : step
-}
-
-const NAME_CHARS = 4
-
-/** Each header is only a name: `true` has no bytes (kiro-protocol §5.1). */
-function namesFrame(count: number): Buffer {
-  const headers = Buffer.alloc(count * (NAME_CHARS + 2))
-  for (let index = 0; index < count; index++) {
-    const at = index * (NAME_CHARS + 2)
-    headers.writeUInt8(NAME_CHARS, at)
-    headers.write(index.toString(36).padStart(NAME_CHARS, '0'), at + 1, 'latin1')
-  }
-  return new FrameEncoder(headers).encode('')
 }

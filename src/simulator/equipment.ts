@@ -7,8 +7,16 @@ import type { SimulatedModel } from './models.ts'
 import type { Signer } from './reasoning.ts'
 import type { Refusal } from './refusal.ts'
 import type { RequestView } from './request-view.ts'
+import type { Step } from './script.ts'
+import type { FoundWords } from './words.ts'
 
 export type Renewal = 'refreshToken' | 'createToken'
+
+export interface JudgedRequest {
+  readonly modelId: string
+  readonly token: string
+  readonly words: FoundWords
+}
 
 /** Tests' additions: counts, and a memory of what was signed, issued and sent. */
 export interface Equipment {
@@ -20,7 +28,10 @@ export interface Equipment {
   renew(operation: Renewal, body: string): JsonAnswer
   isExpired(token: string): boolean
   signerFor(view: RequestView, token: string): Signer
-  checkReplay(view: RequestView, modelId: string, token: string): Refusal | null
+  /** Refuses an accepted request: for reasoning with a foreign signature, or because its words ask for that. */
+  judge(view: RequestView, asked: JudgedRequest): Refusal | null
+  /** Changes an answer as its words ask for. */
+  alter(steps: Iterable<Step>, words: FoundWords): Iterable<Step>
   cachedTokens(view: RequestView, model: SimulatedModel, inputTokens: number): number
 }
 
@@ -33,6 +44,7 @@ export const NO_EQUIPMENT: Equipment = {
   renew: () => ({ status: 400, json: { message: 'Nothing is renewed here.' } }),
   isExpired: () => false,
   signerFor: () => (text) => createHash('sha512').update(text).digest('base64'),
-  checkReplay: () => null,
+  judge: () => null,
+  alter: (steps) => steps,
   cachedTokens: () => 0
 }

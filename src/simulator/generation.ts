@@ -3,7 +3,6 @@ import { asJsonObject, parseJson } from '../shared/json.ts'
 import { checkProfile, type Credential } from './control-plane.ts'
 import type { Equipment } from './equipment.ts'
 import { simulatedModel } from './models.ts'
-import { refuseReplay } from './reasoning.ts'
 import { FAULTS, improper, type Refusal } from './refusal.ts'
 import { checkRequest, checkWeight, checkWindow } from './request-rules.ts'
 import type { RequestView } from './request-view.ts'
@@ -75,17 +74,12 @@ function answer(
   const content = promptOf(view)
   const prompt = `${content}\n${modelWords}`
   const words = findControlWords(prompt)
-  if (words.flags.has(`refuse-${view.form}`)) return FAULTS['wrong-form']
   const model = simulatedModel(modelId)
   if (model === undefined) return FAULTS['invalid-model']
   const fault = findFault(words, () => memory.note(prompt, token))
   if (fault !== null) return fault
-  const isAsked = words.flags.has('signature-refused')
-  const replay = isAsked ? refuseReplay(view) : equipment.checkReplay(view, modelId, token)
-  if (replay !== null) return replay
-  if (words.flags.has('documents-refused') && hasDocuments(view)) return FAULTS.improper
-  if (words.flags.has('fields-refused') && 'additionalModelRequestFields' in view.root)
-    return FAULTS['fields-refused']
+  const refusal = equipment.judge(view, { modelId, token, words })
+  if (refusal !== null) return refusal
   const inputTokens = countRequestTokens(view, modelId)
   const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
   if (overflow !== null) return overflow
@@ -94,10 +88,6 @@ function answer(
   const sign = equipment.signerFor(view, token)
   const steps = writeScript({ view: asked, words, model, cachedTokens, inputTokens, sign })
   return { steps, words }
-}
-
-function hasDocuments({ history, current }: RequestView): boolean {
-  return [...history, current].some((turn) => turn.role === 'user' && turn.documents.length > 0)
 }
 
 /** The body's `profileArn` precedes the header's. */
@@ -123,6 +113,7 @@ export function promptOf({ current, history }: RequestView): string {
 }
 
 function hasWords(text: string): boolean {
-  const { flags, numbers, say, next } = findControlWords(text)
-  return flags.size > 0 || Object.keys(numbers).length > 0 || say !== null || next !== null
+  const { flags, numbers, say, next, others } = findControlWords(text)
+  const isAny = flags.size > 0 || Object.keys(numbers).length > 0 || others.size > 0
+  return isAny || say !== null || next !== null
 }

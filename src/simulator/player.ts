@@ -67,10 +67,7 @@ class Player {
       case 'event':
       case 'exception':
       case 'error':
-      case 'corrupt-frame':
-      case 'half-frame':
-      case 'header-names':
-      case 'empty-frames':
+      case 'bytes':
         break
     }
     return this.#send(this.#stage.encoder.encode(step))

@@ -29,7 +29,7 @@ export function invalidBody(rule: RuleId, violation: string, message = IMPROPER)
   return improper(rule, violation, message, 'REQUEST_BODY_INVALID')
 }
 
-function badRequest(message: string, reason: string | null): Refusal {
+export function badRequest(message: string, reason: string | null): Refusal {
   return { status: 400, errorType: 'ValidationException', message, reason }
 }
 
@@ -130,7 +130,6 @@ export const FAULTS = {
   },
   'context-overflow': badRequest('Input is too long.', 'CONTENT_LENGTH_EXCEEDS_THRESHOLD'),
   improper: badRequest(IMPROPER, null),
-  'fields-refused': badRequest('Invalid additionalModelRequestFields.', null),
   'wrong-form': badRequest(IMPROPER, 'REQUEST_BODY_INVALID'),
   'unknown-operation': {
     status: 404,

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { asJsonObject } from '../shared/json.ts'
 import type { SimulatedAccount } from './account.ts'
-import { type AnswerEncoder, wrapPayload } from './answer.ts'
+import type { AnswerEncoder } from './answer.ts'
 import {
   callMcp,
   checkToken,
@@ -87,7 +87,7 @@ export class SimulatedUpstream {
     }
     const answer = generate(received, credential, this.#shared)
     if ('status' in answer) return sendRefusal(response, answer)
-    const steps = metered(answer.steps, account)
+    const steps = this.#shared.equipment.alter(metered(answer.steps, account), answer.words)
     const performance = toPerformance({ ...answer, steps }, this.#shared.gapMs)
     startStream(response, answer.words.flags.has('close-after') ? 'close' : 'keep-alive')
     await play(performance, { response, encoder: this.#shared.encoder, signal: received.signal })
@@ -147,7 +147,7 @@ function toPerformance(
 ): Performance {
   const opening = flags.has('reset-first') ? 'reset' : flags.has('stall-headers') ? 'stall' : 'head'
   return {
-    steps: flags.has('wrapped') ? Iterator.from(steps).map(wrapPayload) : steps,
+    steps,
     opening,
     headDelayMs: numbers.headers ?? 0,
     gapMs: numbers.gap ?? gapMs,

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { JsonObject } from '../shared/json.ts'
+import { encodeFrame } from '../frames/frame-encoder.ts'
 import type { SimulatedModel } from './models.ts'
 import { creditsOf } from './credits.ts'
 import type { RequestView } from './request-view.ts'
-import { divideText, lastWords, piecesOfParts, shapeDeltas, spokenAnswer } from './spoken-text.ts'
+import { divideText, lastWords, shapeDeltas, spokenAnswer } from './spoken-text.ts'
 import type { Signer } from './reasoning.ts'
 import { opaqueSteps, reasoningSteps, thinkingDeltas } from './thoughts.ts'
 import { counted, countTokens, TokenCounter } from './tokens.ts'
@@ -15,10 +15,8 @@ export type Step =
   | { readonly type: 'event'; readonly name: string; readonly payload: object }
   | { readonly type: 'exception'; readonly name: string; readonly payload: object }
   | { readonly type: 'error'; readonly code: string; readonly message: string }
-  | { readonly type: 'corrupt-frame' }
-  | { readonly type: 'half-frame'; readonly bytes: number }
-  | { readonly type: 'header-names'; readonly count: number }
-  | { readonly type: 'empty-frames'; readonly count: number }
+  /** Sent as they are. */
+  | { readonly type: 'bytes'; readonly bytes: Buffer }
   | { readonly type: 'pause'; readonly ms: number }
   | { readonly type: 'stall' }
   | { readonly type: 'reset' }
@@ -36,7 +34,7 @@ export interface ScriptInput {
 
 const LAST_STEPS: readonly Step['type'][] = ['exception', 'error', 'stall', 'reset', 'fin']
 
-const CUT_FRAME_BYTES = 60
+const CUT_FRAME = encodeFrame({ ':message-type': 'event' }, '.'.repeat(60)).subarray(0, 60)
 
 /** Writes the answer, determined by the request alone (kiro-protocol §5.4). */
 export function* writeScript(input: ScriptInput): Generator<Step> {
@@ -52,16 +50,14 @@ function* allSteps(input: ScriptInput): Generator<Step> {
   if (numbers.first !== undefined) yield { type: 'pause', ms: numbers.first }
   if (flags.has('stall-first')) yield STALL
   if (flags.has('throttled-frame')) yield THROTTLED
-  if (flags.has('unknown-event')) yield* UNKNOWN_EVENTS
   const calls = findWishedCalls(lastWords(view.current.content), offeredTools(view))
   const thought = new TokenCounter()
   const said = new TokenCounter()
   yield* reasoningSteps(input, thought)
   yield* textSteps(counted(spokenDeltas(input, calls), said), words)
   yield* toolSteps(calls, input)
-  if (flags.has('capacity-mid')) return yield CAPACITY
   yield* opaqueSteps(input)
-  if (flags.has('cut-frame')) yield { type: 'half-frame', bytes: CUT_FRAME_BYTES }
+  if (flags.has('cut-frame')) yield { type: 'bytes', bytes: CUT_FRAME }
   if (flags.has('cut-frame') || flags.has('no-end')) return
   if (numbers.trailer !== undefined) yield { type: 'pause', ms: numbers.trailer }
   const called = calls.length === 0 ? 0 : countTokens(JSON.stringify(calls))
@@ -86,24 +82,12 @@ function announce(calls: readonly WishedCall[]): string | null {
 }
 
 function* textSteps(deltas: Iterable<string>, words: FoundWords): Generator<Step> {
-  const faults = midFaults(words)
-  if (faults.length === 0) return yield* toTextSteps(deltas)
+  const fault = MID_FAULTS.find(([word]) => words.flags.has(word))
+  if (fault === undefined) return yield* toTextSteps(deltas)
   const all = [...deltas] // only then it is known where its middle is
   const half = Math.ceil(all.length / 2)
   yield* toTextSteps(all.slice(0, half))
-  yield* faults
-  yield* toTextSteps(all.slice(half))
-}
-
-function midFaults({ flags, numbers }: FoundWords): readonly Step[] {
-  const named = MID_FAULTS.find(([word]) => flags.has(word))
-  const { 'half-frame': bytes, 'header-names': names, 'empty-frames': frames } = numbers
-  return [
-    ...(named === undefined ? [] : [named[1]]),
-    ...(names === undefined ? [] : [{ type: 'header-names', count: names } as const]),
-    ...(frames === undefined ? [] : [{ type: 'empty-frames', count: frames } as const]),
-    ...(bytes === undefined ? [] : [{ type: 'half-frame', bytes } as const, STALL])
-  ]
+  yield fault[1] // after it nothing follows
 }
 
 function* toTextSteps(deltas: Iterable<string>): Generator<Step> {
@@ -156,16 +140,6 @@ const THROTTLED: Step = {
   payload: { message: 'Too many requests, please wait before trying again.', reason: null }
 }
 
-/** A capture shows the words, but not the kind of the frame (kiro-protocol §5.11). */
-const CAPACITY: Step = {
-  type: 'event',
-  name: 'modelStatusEvent',
-  payload: {
-    reason: 'MODEL_TEMPORARILY_UNAVAILABLE',
-    message: 'The model is temporarily unavailable.'
-  }
-}
-
 const STALL = { type: 'stall' } as const satisfies Step
 
 const MID_FAULTS = [
@@ -173,18 +147,8 @@ const MID_FAULTS = [
   ['error-mid', { type: 'error', code: INTERNAL, message: BROKEN }],
   ['stall', STALL],
   ['reset', { type: 'reset' }],
-  ['fin', { type: 'fin' }],
-  ['corrupt', { type: 'corrupt-frame' }]
+  ['fin', { type: 'fin' }]
 ] as const satisfies readonly (readonly [string, Step])[]
-
-/** Events that clients must ignore (kiro-protocol §5.3). */
-const UNKNOWN_EVENTS: readonly Step[] = [
-  event('messageMetadataEvent', { utteranceId: 'simulated' }),
-  event('simulatedFutureEvent', { content: 'not for clients' }),
-  event('followupPromptEvent', { followupPrompt: { content: 'never shown' } }),
-  event('metricsEvent', { inputTokens: 1, outputTokens: 1 }),
-  event('assistantResponseEvent', { content: '', future: { member: 1 } })
-]
 
 /** Fragment lengths in rotation: some end inside a key, a number or an escape. */
 const FRAGMENT_CHARS = [3, 1, 7, 2, 5, 11]
@@ -196,24 +160,15 @@ export function* toolSteps(
   calls: readonly WishedCall[],
   { view, words }: Pick<ScriptInput, 'view' | 'words'>
 ): Generator<Step> {
-  const { flags, numbers } = words
   for (const [index, call] of calls.entries()) {
     const head = { name: call.name, toolUseId: toolUseId(view, index) }
-    const isLast = index === calls.length - 1
-    const isCut = isLast && (flags.has('truncated-tool') || flags.has('capacity-mid'))
+    const isCut = index === calls.length - 1 && words.flags.has('truncated-tool')
+    const json = JSON.stringify(call.input)
     yield toolEvent(head)
-    const json = argumentsJson(call.input, numbers.arguments)
-    if (flags.has('tool-object')) {
-      yield toolEvent({ ...head, input: JSON.parse([...json].join('')) })
-    } else {
-      const parts = isCut ? [firstHalf([...json].join(''))] : json
-      // Missing arguments are sent as no fragment, not as `{}`.
-      const isEmpty = Object.keys(call.input).length === 0 && !isCut
-      if (!isEmpty) yield* fragmentSteps(head, parts, numbers.piece)
-    }
-    if (isCut || flags.has('tool-no-stop')) continue
-    yield toolEvent({ ...head, stop: true })
-    if (flags.has('ghost-tool')) yield* ghostSteps(head)
+    // Missing arguments are sent as no fragment, not as `{}`.
+    const text = isCut ? firstHalf(json) : json === '{}' ? '' : json
+    for (const input of fragmentsOf(text)) yield toolEvent({ ...head, input })
+    if (!isCut) yield toolEvent({ ...head, stop: true })
   }
 }
 
@@ -233,61 +188,11 @@ export function fragmentsOf(text: string): string[] {
   return fragments
 }
 
-type ToolHead = { readonly name: string; readonly toolUseId: string }
-
-function* fragmentSteps(
-  head: ToolHead,
-  parts: Iterable<string>,
-  pieceChars: number | undefined
-): Generator<Step> {
-  const fragments =
-    pieceChars === undefined ? fragmentsOf([...parts].join('')) : piecesOfParts(parts, pieceChars)
-  for (const input of fragments) yield toolEvent({ ...head, input })
-}
-
-/** Numbered lines with quotes, backslashes and wide characters, which reveal lost or swapped parts. */
-export function fillerText(chars: number): string {
-  return [...fillerLines(chars)].join('')
-}
-
-function* fillerLines(chars: number): Generator<string> {
-  for (let index = 0, missing = chars; missing > 0; index++) {
-    const line = `${index}: "a\\b" é 世 😀\n`
-    yield line.slice(0, missing).replace(/[\ud800-\udbff]$/, '.')
-    missing -= line.length
-  }
-}
-
-function* argumentsJson(input: JsonObject, chars: number | undefined): Generator<string> {
-  const name = Object.keys(input).findLast((key) => typeof input[key] === 'string')
-  if (chars === undefined || name === undefined) return yield JSON.stringify(input)
-  let before = '{'
-  for (const [key, value] of Object.entries(input)) {
-    yield `${before}${JSON.stringify(key)}:`
-    if (key === name) yield* quoted(fillerLines(chars))
-    else yield JSON.stringify(value)
-    before = ','
-  }
-  yield '}'
-}
-
-function* quoted(parts: Iterable<string>): Generator<string> {
-  yield '"'
-  for (const part of parts) yield JSON.stringify(part).slice(1, -1)
-  yield '"'
-}
-
 function firstHalf(text: string): string {
   return text.slice(0, Math.ceil(text.length / 2))
 }
 
-/** Repeats the call without arguments: clients must not run it again. */
-function* ghostSteps(head: ToolHead): Generator<Step> {
-  yield toolEvent(head)
-  yield toolEvent({ ...head, input: '{}' })
-  yield toolEvent({ ...head, stop: true })
-}
-
+/** The same request gets the same ids, another turn others. */
 function toolUseId(view: RequestView, index: number): string {
   const seed = JSON.stringify([view.history.length, view.current.content, index])
   return `tooluse_${createHash('sha256').update(seed).digest('base64url').slice(0, 22)}`

@@ -93,18 +93,6 @@ export function* piecesOf(text: string, size: number): Generator<string, undefin
   }
 }
 
-export function* piecesOfParts(parts: Iterable<string>, size: number): Generator<string> {
-  let rest = ''
-  for (const part of parts) {
-    rest += part
-    if (rest.length <= 2 * size) continue // may be less than a piece and a character
-    const pieces = [...piecesOf(rest, size)]
-    rest = pieces.pop() ?? ''
-    yield* pieces
-  }
-  yield* piecesOf(rest, size)
-}
-
 function resultText(value: unknown): string {
   const parts = asJsonObject(value)?.['content']
   if (!Array.isArray(parts)) return ''

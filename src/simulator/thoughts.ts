@@ -21,9 +21,7 @@ export function* reasoningSteps(
     }
   }
   if (family !== 'claude') return
-  const signature = sign(thought)
-  const pieces = words.flags.has('split-signature') ? inThree(signature) : [signature]
-  for (const piece of pieces) yield reasoningStep({ signature: piece })
+  yield reasoningStep({ signature: sign(thought) })
 }
 
 /** GPT's opaque reasoning, after everything else (§5.3). */
@@ -44,11 +42,6 @@ function wishOf({ root }: ScriptInput['view']): Wish {
   if (thinking?.['type'] === 'adaptive') return { family: 'claude', isShown }
   const isThinking = typeof effort === 'string' && effort !== 'none'
   return { family: isThinking ? 'gpt' : 'none', isShown }
-}
-
-function inThree(text: string): readonly string[] {
-  const third = Math.ceil(text.length / 3)
-  return [text.slice(0, third), text.slice(third, 2 * third), text.slice(2 * third)]
 }
 
 /** Emulated reasoning if the text's tags ask for it (§9.1). The tags are cut between deltas. */

@@ -15,10 +15,6 @@ export const CONTROL_WORDS = {
   events: number('Number of text events.'),
   size: number('Characters in each text event.'),
   thoughts: number('Number of reasoning events, each as long as `size` says, or 20 characters.'),
-  arguments: number(
-    'Characters that the last text among the arguments of every call is filled up to.'
-  ),
-  piece: number('Characters in each fragment of arguments.'),
   gap: number('Milliseconds between events; 0 sends all in one write.'),
   first: number('Milliseconds between the headers and the first event.'),
   headers: number('Milliseconds before the status line and headers.'),
@@ -48,8 +44,6 @@ export const CONTROL_WORDS = {
   unavailable: flag('503.'),
   'context-overflow': flag('400, the input is too long.'),
   improper: flag('400 `Improperly formed request.`'),
-  'refuse-path': flag('400 `REQUEST_BODY_INVALID` for a request in the path form.'),
-  'refuse-target': flag('400 `REQUEST_BODY_INVALID` for a request in the target form.'),
   'invalid-model': flag('400 `INVALID_MODEL_ID`.'),
   html: flag('403 with an HTML page, as from a CDN.'),
   'throttled-frame': flag('200, and a ThrottlingException as the first frame.'),
@@ -61,29 +55,9 @@ export const CONTROL_WORDS = {
   reset: flag('TCP reset after half of the text.'),
   'reset-first': flag('TCP reset before the status line.'),
   fin: flag('The connection ends after half of the text, inside the chunked body.'),
-  corrupt: flag('A frame with a wrong checksum after half of the text.'),
-  'half-frame': number(
-    'So many bytes of a longer frame after half of the text, then silence for ever.'
-  ),
-  'header-names': number(
-    'A frame with so many headers, all with other names, after half of the text.'
-  ),
-  'empty-frames': number('So many frames without headers and payload after half of the text.'),
   'cut-frame': flag('The body ends regularly, but in the middle of a frame.'),
   'no-end': flag('The body ends after the text, without stop reason, usage and metering.'),
-  'capacity-mid': flag('The model loses its capacity after the text, inside the last tool call.'),
-  'signature-refused': flag('400 for reasoning that is sent back, as after a change of account.'),
-  'documents-refused': flag('400 for documents that are sent as they are.'),
-  'fields-refused': flag(
-    '400 for `additionalModelRequestFields`, as from an account that has none.'
-  ),
-  'split-signature': flag('The signature of the reasoning comes in three frames.'),
   'truncated-tool': flag('The arguments of the last tool call are cut and never end.'),
-  'ghost-tool': flag('Every finished tool call is announced again without arguments.'),
-  'tool-object': flag('Arguments arrive as one object instead of JSON fragments.'),
-  'tool-no-stop': flag('Tool calls are never marked as finished.'),
-  'unknown-event': flag('Unknown events, headers and members between the known ones.'),
-  wrapped: flag('Payloads are wrapped in the name of their event.'),
   'token-usage': flag('The metadata event carries token counts, split over two frames.'),
   'max-tokens': flag('Stop reason MAX_TOKENS.'),
   'context-full': flag('Stop reason MODEL_CONTEXT_WINDOW_EXCEEDED.'),
@@ -104,6 +78,8 @@ export interface FoundWords {
   readonly numbers: Readonly<Partial<Record<NumberWord, number>>>
   readonly say: string | null
   readonly next: string | null
+  /** Words that are not in the table, and their numbers: equipment may know them. */
+  readonly others: ReadonlyMap<string, number>
 }
 
 const MAX_NUMBER = 100_000_000
@@ -114,11 +90,14 @@ const WORD = /sim:([a-z][a-z-]*)(?:=(\d+))?/g
 export function findControlWords(text: string): FoundWords {
   const flags = new Set<FlagWord>()
   const numbers: Partial<Record<NumberWord, number>> = {}
+  const others = new Map<string, number>()
   for (const [, name = '', value] of text.replace(JSON_WORD, ' ').matchAll(WORD)) {
+    const count = Math.min(Number(value ?? 1), MAX_NUMBER)
     if (isWord(name, 'none')) flags.add(name)
-    else if (isWord(name, 'number')) numbers[name] = Math.min(Number(value ?? 1), MAX_NUMBER)
+    else if (isWord(name, 'number')) numbers[name] = count
+    else others.set(name, count)
   }
-  return { flags, numbers, say: findText(text, 'say'), next: findText(text, 'next') }
+  return { flags, numbers, say: findText(text, 'say'), next: findText(text, 'next'), others }
 }
 
 export function withoutControlWords(text: string): string {

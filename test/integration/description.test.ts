@@ -142,7 +142,7 @@ t.test('what else may come in an answer', async (t) => {
           {
             model,
             stream,
-            input: `${word} sim:ghost-tool`,
+            input: word,
             tools: [
               { type: 'custom', name: 'patch', description: 'P' },
               { type: 'web_search' },

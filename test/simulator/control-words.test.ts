@@ -6,6 +6,7 @@ import {
   splitModelName,
   withoutControlWords
 } from '../../src/simulator/words.ts'
+import { ODD_WORDS } from '../strict-simulator/odd-answers.ts'
 
 t.test('findControlWords()', async (t) => {
   t.test('finds words with and without values anywhere in the text', async (t) => {
@@ -31,9 +32,16 @@ t.test('findControlWords()', async (t) => {
     t.same(found.numbers, { gap: 3 })
   })
 
-  t.test('ignores unknown words, inherited names and unreadable text', async (t) => {
-    const found = findControlWords(String.raw`sim:dance sim:constructor sim: sim:say="\x"`)
+  t.test('leaves unknown words to others, and ignores unreadable text', async (t) => {
+    const found = findControlWords(String.raw`sim:dance sim:constructor=3 sim: sim:say="\x"`)
     t.same([...found.flags], [])
+    t.same(
+      [...found.others],
+      [
+        ['dance', 1],
+        ['constructor', 3]
+      ]
+    )
     t.same(found.numbers, {})
     t.equal(found.say, null)
   })
@@ -54,10 +62,11 @@ t.test('splitModelName()', async (t) => {
   t.same(splitModelName('sim:gap=0+sim:stall'), { modelId: 'auto', words: 'sim:gap=0+sim:stall' })
 })
 
-t.test('docs/simulator.md lists exactly the words of the table', async (t) => {
+t.test('docs/simulator.md lists exactly the words of the tables', async (t) => {
   const document = readFileSync(new URL('../../docs/simulator.md', import.meta.url), 'utf8')
   const form = { none: '', number: '=N', json: '="…"' }
-  const rows = Object.entries(CONTROL_WORDS).map(
+  const words = [...Object.entries(CONTROL_WORDS), ...Object.entries(ODD_WORDS)]
+  const rows = words.map(
     ([word, { value, meaning }]) => `| \`sim:${word}${form[value]}\` | ${meaning} |`
   )
   t.same(document.match(/^\| `sim:.*$/gm), rows)

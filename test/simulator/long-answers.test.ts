@@ -1,18 +1,19 @@
 import t from 'tap'
 import { simulatedModel } from '../../src/simulator/models.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
-import { fillerText, type Step, toolSteps, writeScript } from '../../src/simulator/script.ts'
+import { type Step, toolSteps, writeScript } from '../../src/simulator/script.ts'
 import { piecesOf } from '../../src/simulator/spoken-text.ts'
 import { countTokens, TokenCounter } from '../../src/simulator/tokens.ts'
 import { findControlWords } from '../../src/simulator/words.ts'
 import { upstreamRequest, upstreamTool } from '../helper/simulator-request.ts'
+import { alterAnswer, fillerText } from '../strict-simulator/odd-answers.ts'
 
 t.test('arguments of any length come in pieces of any size', async (t) => {
   const calls = [{ name: 'write', input: { path: 'a', text: 'x', count: 1 } }]
   for (const piece of [1, 13, 5000]) {
     const words = findControlWords(`sim:arguments=3000 sim:piece=${piece}`)
     const view = { history: [], current: { content: '' } } as never
-    const pieces = [...toolSteps(calls, { view, words })].flatMap((step) => {
+    const pieces = [...alterAnswer(toolSteps(calls, { view, words }), words)].flatMap((step) => {
       const { input } = (step as { payload: { input?: string } }).payload
       return input === undefined ? [] : [input]
     })
@@ -36,7 +37,8 @@ t.test('an answer is made while it is read, however long it is', async (t) => {
     const model = simulatedModel(view.modelId)
     if (model === undefined) throw new Error('no such model')
     const words = findControlWords(prompt)
-    const script = writeScript({ view, words, model, inputTokens: 1, sign: (text) => text })
+    const input = { view, words, model, inputTokens: 1, sign: (text: string) => text }
+    const script = alterAnswer(writeScript(input), words)
     let last: Step | undefined
     for (let index = 0; index < 100; index++) last = script.next().value ?? undefined
     t.ok(JSON.stringify(last).length > 1000, prompt)

@@ -3,6 +3,7 @@ import { simulatedModel } from '../../src/simulator/models.ts'
 import { checkRequest } from '../../src/simulator/request-rules.ts'
 import { type Step, writeScript } from '../../src/simulator/script.ts'
 import { findControlWords } from '../../src/simulator/words.ts'
+import { alterAnswer } from '../strict-simulator/odd-answers.ts'
 import { upstreamRequest, upstreamTool } from '../helper/simulator-request.ts'
 
 type Json = Record<string, unknown>
@@ -179,8 +180,8 @@ t.test('writeScript() with faults', async (t) => {
   }
 
   t.test('sim:corrupt and sim:cut-frame send broken frames', async (t) => {
-    t.match(script('x sim:events=4 sim:corrupt')[2], { type: 'corrupt-frame' })
-    t.match(script('x sim:events=4 sim:cut-frame').slice(4), [{ type: 'half-frame' }])
+    t.match(script('x sim:events=4 sim:corrupt')[2], { type: 'bytes' })
+    t.match(script('x sim:events=4 sim:cut-frame').slice(4), [{ type: 'bytes' }])
   })
 
   t.test('sim:throttled-frame and sim:stall-first come before any text', async (t) => {
@@ -227,7 +228,8 @@ function script(
   if ('status' in view) throw new Error(`refused: ${view.rule}`)
   const model = simulatedModel(view.modelId)!
   const words = findControlWords(content)
-  return [...writeScript({ view, words, model, inputTokens: content.length, sign })]
+  const input = { view, words, model, inputTokens: content.length, sign }
+  return [...alterAnswer(writeScript(input), words)]
 }
 
 function faulty(word: string): Step[] {

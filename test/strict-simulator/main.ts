@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { CONTROL_WORDS } from '../../src/simulator/words.ts'
+import { ODD_WORDS } from './odd-answers.ts'
 import { Simulator } from './simulator.ts'
 
 /**
@@ -26,5 +27,5 @@ const { url } = await simulator.start()
 
 process.once('SIGTERM', () => void simulator.close())
 process.once('SIGINT', () => void simulator.close())
-const words = Object.keys(CONTROL_WORDS).map((word) => `sim:${word}`)
+const words = Object.keys({ ...CONTROL_WORDS, ...ODD_WORDS }).map((word) => `sim:${word}`)
 process.stdout.write(`Kiro simulator on ${url}; control words: ${words.join(' ')}\n`)

@@ -1,14 +1,11 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { JsonObject } from '../../src/shared/json.ts'
-import {
-  INVALID_SIGNATURE,
-  readReasoning,
-  SIGNATURE_REASON,
-  type Signer
-} from '../../src/simulator/reasoning.ts'
-import { firstRefusal, improper, type Refusal } from '../../src/simulator/refusal.ts'
+import { readReasoning, type Signer } from '../../src/simulator/reasoning.ts'
+import { badRequest, firstRefusal, improper, type Refusal } from '../../src/simulator/refusal.ts'
 import type { ConversationTurn, RequestView } from '../../src/simulator/request-view.ts'
 
+const SIGNATURE_REASON = 'THINKING_SIGNATURE_INVALID'
+const INVALID_SIGNATURE = 'Invalid `signature` in `thinking` block'
 const SECRET = 'kiro-gateway simulator'
 /** What the gateway writes beside tool results, where the user said nothing: it differs with the place of the turn. */
 const UNSAID = ['', 'Continue.']
@@ -45,6 +42,13 @@ export function checkReplay(view: RequestView, modelId: string, account: string)
       SIGNATURE_REASON
     )
   })
+}
+
+/** Refuses a request that sends any reasoning back. */
+export function refuseReplay({ history }: RequestView): Refusal | null {
+  const index = history.findIndex(({ message }) => message['reasoningContent'] !== undefined)
+  if (index === -1) return null
+  return badRequest(`messages.${index}.content.0: ${INVALID_SIGNATURE}`, SIGNATURE_REASON)
 }
 
 const MOVED = 'The thinking block is bound to a different conversation'

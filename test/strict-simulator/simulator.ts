@@ -8,6 +8,7 @@ import {
   type SimulatorOptions as PlainOptions
 } from '../../src/simulator/simulator.ts'
 import { ConnectionCensus, type SimulatorStats } from './connection-census.ts'
+import { alterAnswer, judgeOdd } from './odd-answers.ts'
 import { PromptCache } from './prompt-cache.ts'
 import { type RateLimit, type RateStats, RequestRate } from './request-rate.ts'
 import { accountOf, checkReplay, signerFor } from './signatures.ts'
@@ -97,7 +98,9 @@ function strictEquipment(options: SimulatorOptions, { census, rate, now }: Stric
     },
     isExpired: (token) => issuer.isExpired(token),
     signerFor: (view, token) => signerFor(view, accountOf(token)),
-    checkReplay: (view, modelId, token) => checkReplay(view, modelId, accountOf(token)),
+    judge: (view, { modelId, token, words }) =>
+      judgeOdd(view, words.others) ?? checkReplay(view, modelId, accountOf(token)),
+    alter: alterAnswer,
     cachedTokens: (view, model, inputTokens) => cache.read(view, model, inputTokens)
   }
 }

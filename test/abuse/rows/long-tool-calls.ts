@@ -1,4 +1,4 @@
-import { fillerText } from '../../../src/simulator/script.ts'
+import { fillerText } from '../../strict-simulator/odd-answers.ts'
 import { ProcessTree } from '../../bench/process-tree.ts'
 import { argumentsIn, askAtOnce, Dialects, type LongQuestion } from '../long-answers.ts'
 import type { AbuseRow } from '../row.ts'
