@@ -88,7 +88,7 @@ export const Settings = Type.Object({
     spread: choice(
       'WORKER_SPREAD',
       { default: 'packed', enum: ['packed', 'even'] },
-      'Which workers accept new connections. packed uses one worker while that is enough, which costs less CPU; even uses whichever is first.'
+      'Which workers accept new connections. packed uses one worker while that is enough, which costs less CPU, once each has given 100 answers; even uses whichever is first.'
     ),
     drainTimeoutMs: seconds(
       'DRAIN_TIMEOUT',

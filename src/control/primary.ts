@@ -288,8 +288,11 @@ export class Primary {
       case 'lease.report':
         this.budget.record({ type: 'report', member: link.member, report: message })
         break
-      case 'allowance.reports':
       case 'usage.rows':
+        this.#doors.onAnswers(link.member, message.rows.length)
+        this.keys.onMessage(message, { link, isGone: this.#links.get(link.member) !== link })
+        break
+      case 'allowance.reports':
       case 'price.lessons':
       case 'key-usage.wanted':
         this.keys.onMessage(message, { link, isGone: this.#links.get(link.member) !== link })

@@ -16,6 +16,8 @@ interface Door {
   isSilent: boolean
   load: number
   isCrowded: boolean
+  readonly readyAt: number
+  answers: number
   state: 'open' | 'closing' | 'closed' | 'opening'
 }
 
@@ -23,32 +25,45 @@ interface Door {
 const BUSY_LOAD = 0.75
 /** At this total load, one worker takes them again. */
 const CALM_LOAD = 0.5
+/**
+ * Answers, and time since its start, after which a worker is no longer young. A young worker's code is not compiled yet,
+ * so it would send the first bytes of a burst late.
+ */
+const YOUNG_ANSWERS = 100
+const YOUNG_MS = 3_600_000
 const CALM = { load: 0, isCrowded: false } as const
 
 /**
  * Decides which workers accept new clients. The system gives a connection to the first worker that accepts, so full
  * ones stop; if all are full, all accept in order to refuse politely. Packed, one worker takes all while it can: one
- * process that wakes for several slow streams costs a quarter less CPU than two. A door closes only while another is
- * known to be open. The port stays open: closed workers hold it too.
+ * process that wakes for several slow streams costs a quarter less CPU than two. While a worker is young, all accept. A
+ * door closes only while another is known to be open. The port stays open: closed workers hold it too.
  */
 export class Doors<Member> {
   readonly #tell: (member: Member, isAccepting: boolean) => void
   readonly #isPacked: () => boolean
+  readonly #now: () => number
   /** Ready workers. Bounded by the number of workers. */
   readonly #doors = new Map<Member, Door>()
   #isSpread = false
 
-  /** `tell` tells a worker whether to accept; it confirms. `isPacked` is asked at each decision. */
+  /**
+   * `tell` tells a worker whether to accept; it confirms. `isPacked` is asked at each decision. `now` is in
+   * monotonic milliseconds.
+   */
   constructor(
     tell: (member: Member, isAccepting: boolean) => void,
-    isPacked: () => boolean = () => false
+    isPacked: () => boolean = () => false,
+    now: () => number = () => performance.now()
   ) {
     this.#tell = tell
     this.#isPacked = isPacked
+    this.#now = now
   }
 
   onReady(member: Member): void {
-    this.#doors.set(member, { isFull: false, isSilent: false, ...CALM, state: 'open' })
+    const young = { readyAt: this.#now(), answers: 0 }
+    this.#doors.set(member, { isFull: false, isSilent: false, ...CALM, ...young, state: 'open' })
     this.settle()
   }
 
@@ -58,6 +73,11 @@ export class Doors<Member> {
       const { load, isCrowded } = message
       this.#change(member, { load, isCrowded })
     } else this.#change(member, { state: message.isAccepting ? 'open' : 'closed' })
+  }
+
+  onAnswers(member: Member, count: number): void {
+    const answers = this.#doors.get(member)?.answers ?? 0
+    this.#change(member, { answers: answers + count })
   }
 
   onSilence(member: Member, isSilent: boolean): void {
@@ -97,8 +117,12 @@ export class Doors<Member> {
       all
     )
     if (!this.#isPacked()) return new Set(roomy)
+    const now = this.#now()
+    const isYoung = ({ answers, readyAt }: Door): boolean =>
+      answers < YOUNG_ANSWERS && now < readyAt + YOUNG_MS
     const isBusy = ({ load }: Door): boolean => load >= BUSY_LOAD
-    if (all.some((door) => isBusy(door) || door.isCrowded)) this.#isSpread = true
+    const hasCrowd = all.some((door) => isBusy(door) || door.isCrowded)
+    if (hasCrowd || roomy.some(isYoung)) this.#isSpread = true
     else if (all.reduce((sum, { load }) => sum + load, 0) <= CALM_LOAD) this.#isSpread = false
     if (!this.#isSpread) return new Set(roomy.toSorted(byDoor).slice(0, 1))
     return new Set(

@@ -10,16 +10,28 @@ import {
   record
 } from '../../helper/fast-check.ts'
 
+/** Answers after which a worker is not young any more. */
+const YOUNG_ANSWERS = 100
+const HOUR_MS = 3_600_000
+
 function setUp({ isPacked = false } = {}) {
   const told: string[] = []
+  let now = 0
   const doors = new Doors<string>(
     (member, isAccepting) => {
       told.push(`${member} ${isAccepting ? 'open' : 'closed'}`)
     },
-    () => isPacked
+    () => isPacked,
+    () => now
   )
+  /** It has answered so much that its code is compiled. */
+  const readyAndWarm = (member: string): void => {
+    doors.onReady(member)
+    doors.onAnswers(member, YOUNG_ANSWERS)
+  }
+  const pass = (ms: number): void => void (now += ms)
   const since = (): string[] => told.splice(0)
-  return { doors, since }
+  return { doors, since, readyAndWarm, pass }
 }
 
 /** Workers as slow as can be: each does what it is told, says so and is heard when it is its turn. */
@@ -173,13 +185,13 @@ t.test('Doors', (t) => {
   )
 
   t.test('packed, leave all clients to one worker until it is busy', async (t) => {
-    const { doors, since } = setUp({ isPacked: true })
+    const { doors, since, readyAndWarm } = setUp({ isPacked: true })
     const load = (member: string, value: number): void =>
       doors.onMessage(member, { type: 'clients.load', load: value, isCrowded: false })
     const accepting = (member: string, isAccepting: boolean): void =>
       doors.onMessage(member, { type: 'clients.accepting', isAccepting })
-    doors.onReady('a')
-    doors.onReady('b')
+    readyAndWarm('a')
+    readyAndWarm('b')
     t.same(since(), ['b closed'])
     accepting('b', false)
     load('a', 0.5)
@@ -206,9 +218,9 @@ t.test('Doors', (t) => {
   })
 
   t.test('packed, open for a crowd at once, and stay open while there is one', async (t) => {
-    const { doors, since } = setUp({ isPacked: true })
-    doors.onReady('a')
-    doors.onReady('b')
+    const { doors, since, readyAndWarm } = setUp({ isPacked: true })
+    readyAndWarm('a')
+    readyAndWarm('b')
     doors.onMessage('b', { type: 'clients.accepting', isAccepting: false })
     since()
     doors.onMessage('a', { type: 'clients.load', load: 0.1, isCrowded: true })
@@ -220,9 +232,9 @@ t.test('Doors', (t) => {
   })
 
   t.test('packed, do not wait for a worker that is silent or full', async (t) => {
-    const { doors, since } = setUp({ isPacked: true })
-    doors.onReady('a')
-    doors.onReady('b')
+    const { doors, since, readyAndWarm } = setUp({ isPacked: true })
+    readyAndWarm('a')
+    readyAndWarm('b')
     doors.onMessage('b', { type: 'clients.accepting', isAccepting: false })
     since()
     doors.onSilence('a', true)
@@ -235,6 +247,44 @@ t.test('Doors', (t) => {
     t.same(since(), ['a open'])
   })
 
+  t.test('packed, are all open while a worker is young', async (t) => {
+    const { doors, since, pass } = setUp({ isPacked: true })
+    const closed = (member: string): void =>
+      doors.onMessage(member, { type: 'clients.accepting', isAccepting: false })
+    doors.onReady('a')
+    doors.onReady('b')
+    doors.onAnswers('a', 10 * YOUNG_ANSWERS)
+    t.same(since(), [], 'b has its share to come')
+    doors.onAnswers('b', YOUNG_ANSWERS - 1)
+    t.same(since(), [])
+    doors.onMessage('b', { type: 'clients.load', load: 1, isCrowded: false })
+    t.same(since(), ['b closed'], 'but not before one that is busy or short of memory')
+    closed('b')
+    doors.onMessage('b', { type: 'clients.load', load: 0, isCrowded: false })
+    t.same(since(), ['b open'])
+    doors.onMessage('b', { type: 'clients.accepting', isAccepting: true })
+    doors.onAnswers('b', 1)
+    t.same(since(), ['b closed'], 'as many as it needs')
+    closed('b')
+
+    doors.onLeft('b')
+    doors.onReady('b')
+    t.same(since(), [], 'a new one is young again')
+    pass(HOUR_MS - 1)
+    doors.settle()
+    t.same(since(), [])
+    pass(1)
+    doors.settle()
+    t.same(since(), ['b closed'], 'for an hour at most, and two that are half idle cost more')
+    closed('b')
+
+    doors.onReady('c')
+    t.same(since(), ['b open'])
+    doors.onSilence('c', true)
+    doors.onMessage('b', { type: 'clients.accepting', isAccepting: true })
+    t.same(since(), ['c closed', 'b closed'], 'a silent one has its share later')
+  })
+
   t.test('packed, are never all closed, and all but one come to rest closed', async () => {
     const load = record({
       type: constantFrom('load' as const),
@@ -242,28 +292,34 @@ t.test('Doors', (t) => {
       load: constantFrom(0, 0.2, 0.4, 0.8, 1),
       isCrowded: boolean()
     })
+    const answers = record({ type: constantFrom('answers' as const), member })
     assert(
-      property(array(oneof(FULLNESS, load, MESSAGES, FATES), { maxLength: 80 }), (events) => {
-        const cluster = new Cluster()
-        cluster.isPacked = true
-        for (const one of events) {
-          if (one.type === 'full') cluster.full(one.member, one.isFull)
-          else if (one.type === 'load') {
-            cluster.doors.onMessage(one.member, {
-              type: 'clients.load',
-              load: one.load,
-              isCrowded: one.isCrowded
-            })
-          } else cluster[one.type](one.member)
-          if (one.type !== 'left' && !cluster.isReachable) return false
+      property(
+        array(oneof(FULLNESS, load, answers, MESSAGES, FATES), { maxLength: 80 }),
+        (events) => {
+          const cluster = new Cluster()
+          cluster.isPacked = true
+          for (const one of events) {
+            if (one.type === 'full') cluster.full(one.member, one.isFull)
+            else if (one.type === 'load') {
+              cluster.doors.onMessage(one.member, {
+                type: 'clients.load',
+                load: one.load,
+                isCrowded: one.isCrowded
+              })
+            } else if (one.type === 'answers') cluster.doors.onAnswers(one.member, YOUNG_ANSWERS)
+            else cluster[one.type](one.member)
+            if (one.type !== 'left' && !cluster.isReachable) return false
+          }
+          for (const name of ['a', 'b', 'c']) {
+            cluster.full(name, false)
+            cluster.doors.onAnswers(name, YOUNG_ANSWERS)
+            cluster.doors.onMessage(name, { type: 'clients.load', load: 0, isCrowded: false })
+          }
+          cluster.settle()
+          return cluster.listening === Math.min(1, cluster.size)
         }
-        for (const name of ['a', 'b', 'c']) {
-          cluster.full(name, false)
-          cluster.doors.onMessage(name, { type: 'clients.load', load: 0, isCrowded: false })
-        }
-        cluster.settle()
-        return cluster.listening === Math.min(1, cluster.size)
-      })
+      )
     )
   })
   t.end()
