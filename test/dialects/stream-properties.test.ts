@@ -2,26 +2,9 @@ import { deepEqual } from 'node:assert/strict'
 import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import t from 'tap'
-import { toText } from '../../src/dialects/answer/output-text.ts'
-import { PartReader } from '../../src/dialects/answer/part-reader.ts'
-import { SseHeaders } from '../../src/dialects/answer/answer-writer.ts'
-import type { StreamPart } from '../../src/dialects/answer/stream-part.ts'
-import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
-import { AnswerReader } from '../../src/reply/answer-reader.ts'
 import { readAnthropicStream } from '../helper/anthropic-grammar.ts'
-import {
-  type Arbitrary,
-  array,
-  assert,
-  asyncProperty,
-  constantFrom,
-  integer,
-  nat,
-  oneof,
-  record,
-  string,
-  tuple
-} from '../helper/fast-check.ts'
+import { anyBody, answerOf, fetchOf, type Said, saidIn } from '../helper/any-answer.ts'
+import { assert, asyncProperty, integer } from '../helper/fast-check.ts'
 import { readOpenAiStream } from '../helper/openai-grammar.ts'
 import {
   anthropicIdentity,
@@ -29,88 +12,12 @@ import {
   openAiIdentity,
   replyPlan
 } from '../helper/reply-plan.ts'
-import { cutAt, placesIn } from '../helper/upstream-events.ts'
-import { endFrame, eventFrame } from '../helper/upstream-frames.ts'
+import { placesIn } from '../helper/upstream-events.ts'
 
 t.setTimeout(300_000) // tens of thousands of answers, on a machine that may be busy
 
 /** `npm run fuzz` draws others. */
 const ANSWERS = 15
-
-const words = string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
-
-/** One thing that a model does, as the frames it takes, cut anywhere. */
-const step: Arbitrary<readonly Buffer[]> = oneof(
-  words.map((content) => [eventFrame('assistantResponseEvent', { content })]),
-  words.map((text) => [eventFrame('reasoningContentEvent', { text })]),
-  words.map((signature) => [eventFrame('reasoningContentEvent', { signature })]),
-  record({
-    id: integer({ min: 0, max: 99 }),
-    input: words,
-    size: constantFrom(1, 1, 1, 1, 1, 1, 1, 1, 1, 300),
-    isCut: constantFrom(false, false, true),
-    cuts: array(nat(), { maxLength: 3 })
-  }).map(({ id, input, size, isCut, cuts }) => {
-    const json = JSON.stringify({ input: input.repeat(size) })
-    const call = { toolUseId: `tooluse_${id}`, name: 'f' }
-    const pieces = cutAt(isCut ? json.slice(0, -2) : json, cuts)
-    return [
-      ...pieces.map((piece) => eventFrame('toolUseEvent', { ...call, input: piece })),
-      eventFrame('toolUseEvent', { ...call, stop: true })
-    ]
-  }),
-  constantFrom([eventFrame('intentsEvent', {})])
-)
-/** Somewhere there are words: an answer of nothing is none. */
-const bodies = tuple(array(step, { maxLength: 3 }), words, array(step, { maxLength: 3 })).map(
-  ([before, content, after]) => {
-    const said = eventFrame('assistantResponseEvent', { content })
-    return Buffer.concat([...before.flat(), said, ...after.flat(), endFrame])
-  }
-)
-
-interface Said {
-  text: string
-  reasoning: string
-  calls: { id: string; json: string }[]
-}
-
-/** What a client is sent for chunks of the upstream, and what the model said. */
-function answer(plan: ReplyPlan, chunks: readonly Uint8Array[]) {
-  const identity = plan.asked.dialect === 'openai-chat' ? openAiIdentity : anthropicIdentity
-  const translator = createTranslator(plan, identity)
-  const said: Said = { text: '', reasoning: '', calls: [] }
-  let text = ''
-  const onPart = (part: StreamPart): void => {
-    note(part, said)
-    text += toText(translator.push(part))
-  }
-  const reader = new AnswerReader(new PartReader(plan))
-  for (const chunk of chunks) reader.feed(chunk, onPart)
-  reader.end(onPart)
-  return { text, said }
-}
-
-function note(part: StreamPart, said: Said): void {
-  if (part.type === 'text') said.text += part.text
-  if (part.type === 'reasoning') said.reasoning += part.text
-  if (part.type === 'tool-start') said.calls.push({ id: part.id, json: '' })
-  if (part.type === 'tool-delta') said.calls.at(-1)!.json += part.json
-  if (part.type === 'tool-end' && part.isCut === true) said.calls.pop()
-}
-
-/** A network that answers with a stream in slices of so many bytes. */
-function fetchOf(stream: string, sliceBytes: number) {
-  const bytes = new TextEncoder().encode(stream)
-  let at = 0
-  const body = new ReadableStream<Uint8Array>({
-    pull(controller) {
-      if (at >= bytes.byteLength) controller.close()
-      else controller.enqueue(bytes.slice(at, (at += sliceBytes)))
-    }
-  })
-  return async (): Promise<Response> => new Response(body, { headers: { ...SseHeaders } })
-}
 
 const local = { apiKey: 'k', maxRetries: 0 }
 const question = { role: 'user', content: 'x' } as const
@@ -130,7 +37,7 @@ async function readByOpenAi(stream: string, sliceBytes: number): Promise<Said> {
     const reasoning = delta === undefined ? undefined : Reflect.get(delta, 'reasoning_content')
     if (typeof reasoning === 'string') said.reasoning += reasoning
     for (const { index, id, function: piece } of delta?.tool_calls ?? []) {
-      const call = (said.calls[index] ??= { id: id ?? '', json: '' })
+      const call = (said.calls[index] ??= { id: id ?? '', name: piece?.name ?? '', json: '' })
       call.json += piece?.arguments ?? ''
     }
   }
@@ -146,7 +53,7 @@ async function readByAnthropic(stream: string, sliceBytes: number): Promise<Said
     if (block.type === 'text') said.text += block.text
     if (block.type === 'thinking') said.reasoning += block.thinking
     if (block.type === 'tool_use') {
-      said.calls.push({ id: block.id, json: JSON.stringify(block.input) })
+      said.calls.push({ id: block.id, name: block.name, json: JSON.stringify(block.input) })
     }
   }
   return said
@@ -155,27 +62,32 @@ async function readByAnthropic(stream: string, sliceBytes: number): Promise<Said
 const dialects = [
   {
     plan: replyPlan({ reasoning: 'native' }),
+    identity: openAiIdentity,
     readGrammar: readOpenAiStream,
     readBySdk: readByOpenAi
   },
   {
     plan: replyPlan({ dialect: 'anthropic-messages', reasoning: 'native' }),
+    identity: anthropicIdentity,
     readGrammar: readAnthropicStream,
     readBySdk: readByAnthropic
   }
 ] as const
 
-for (const { plan, readGrammar, readBySdk } of dialects) {
+for (const { plan, identity, readGrammar, readBySdk } of dialects) {
+  const answer = (chunks: readonly Uint8Array[]) =>
+    answerOf(plan, createTranslator(plan, identity), chunks)
   t.test(`${plan.asked.dialect}: any answer, cut anywhere, is the same valid stream`, async () => {
     await assert(
-      asyncProperty(bodies, integer({ min: 1, max: 300 }), async (body, sliceBytes) => {
-        const { text, said } = answer(plan, [body])
+      asyncProperty(anyBody(['f']), integer({ min: 1, max: 300 }), async (body, sliceBytes) => {
+        const { text, parts } = answer([body])
+        const said = saidIn(parts)
         readGrammar(text) // throws for what is no stream of the dialect
         const read = await readBySdk(text, sliceBytes)
         const whole = new Set(said.calls.map(({ id }) => id))
         deepEqual({ ...read, calls: read.calls.filter(({ id }) => whole.has(id)) }, said)
         for (const at of placesIn(body)) {
-          if (answer(plan, [body.subarray(0, at), body.subarray(at)]).text !== text) {
+          if (answer([body.subarray(0, at), body.subarray(at)]).text !== text) {
             throw new Error(`cut at ${at} it is another stream`)
           }
         }

@@ -5,7 +5,6 @@ import {
   readdirSync,
   readFileSync,
   statSync,
-  symlinkSync,
   writeFileSync
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -145,41 +144,6 @@ t.test('undo leaves what was changed since', async (t) => {
     readFileSync(path, 'utf8'),
     `# mine\n${before}\n[model_providers.kiro-gateway]\nname = "My Kiro"\n\n[tui]\ntheme = "x"\n`
   )
-})
-
-t.test('follows the links of a dotfile manager', async (t) => {
-  const { folder, run, pathOf } = makeHome(t, {
-    'dotfiles/config.yaml': 'name: Mine\nversion: 1.0.0\n'
-  })
-  mkdirSync(pathOf('.continue'))
-  symlinkSync('../dotfiles/config.yaml', pathOf('.continue/config.yaml'))
-  const before = contentOf(join(folder, 'home'))
-  t.match(await run(['continue', '--url', NOBODY, '--yes']), { code: 0 })
-  t.match(
-    readFileSync(pathOf('dotfiles/config.yaml'), 'utf8'),
-    /^name: Mine\nversion: 1.0.0\nschema: v1\nmodels:\n {2}- name: Kiro\n/
-  )
-  t.match(await run(['continue', '--undo', '--yes']), { code: 0 })
-  t.same(contentOf(join(folder, 'home')), before)
-})
-
-t.test('refuses a file that it cannot change, and says where', async (t) => {
-  const broken = '{\n  "env": {},\n  "model" "opus"\n}\n'
-  const { run, pathOf } = makeHome(t, {
-    '.claude/settings.json': broken,
-    '.pi/agent/models.json': '{}'
-  })
-  t.match(await run(['claude', '--url', NOBODY, '--yes']), {
-    code: 1,
-    stderr: /settings.json: line 3, column 11: /
-  })
-  t.equal(readFileSync(pathOf('.claude/settings.json'), 'utf8'), broken)
-  chmodSync(pathOf('.pi/agent/models.json'), 0o444)
-  t.match(await run(['pi', '--url', NOBODY, '--yes']), {
-    code: 1,
-    stderr: /models.json is read-only/
-  })
-  t.notOk(existsSync(pathOf('.pi/agent/settings.json')))
 })
 
 t.test('knows its command line', async (t) => {
