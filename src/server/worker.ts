@@ -17,14 +17,14 @@ import {
   type OwnPlane,
   type Surroundings,
   type WorkerLife
-} from './plane/data-plane.ts'
-import { LoadWatch } from './plane/load-watch.ts'
-import { DashboardPages } from './plane/dashboard-pages.ts'
-import { MetricsDesk } from './plane/metrics-desk.ts'
-import { type DrainOptions, OpenTurns } from './plane/open-turns.ts'
-import { PrimaryPulse } from './plane/primary-pulse.ts'
-import { addWatchers } from './plane/turn-watchers.ts'
-import { UsageReports } from './plane/usage-reports.ts'
+} from './worker/data-plane.ts'
+import { LoadWatch } from './worker/load-watch.ts'
+import { DashboardPages } from './http/dashboard-pages.ts'
+import { MetricsDesk } from './http/metrics-desk.ts'
+import { type DrainOptions, OpenTurns } from './worker/open-turns.ts'
+import { PrimaryPulse } from './primary/primary-pulse.ts'
+import { addWatchers } from './turn/turn-watchers.ts'
+import { UsageReports } from './primary/usage-reports.ts'
 
 /** Time for clients to read why the drain cut their answer. */
 const LAST_WORDS_MS = 1_000

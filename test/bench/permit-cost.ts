@@ -3,7 +3,7 @@ import { Lease, type Permit } from '../../src/admission/lease.ts'
 import { NO_TERMS } from '../../src/ipc/messages.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
 import { acquirePermit } from '../../src/server/ask/call-way.ts'
-import { Progress } from '../../src/server/plane/open-turns.ts'
+import { Progress } from '../../src/server/worker/open-turns.ts'
 
 /** Later than now, so that nobody's time runs out. */
 const START = 1e9

@@ -21,7 +21,7 @@ const PRICE = 8
 const TEN = { credits: { limit: 10, period: 'total' } } as const
 const STOPPED = textFrame('one STOP two')
 const MORE = textFrame(' and so on')
-/** As in src/server/plane/meter-readings.ts. */
+/** As in src/server/worker/meter-readings.ts. */
 const READ_ON_MS = 10_000
 
 function trailer(credits = PRICE): Buffer {

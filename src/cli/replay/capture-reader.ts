@@ -1,7 +1,7 @@
 import { lstat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Check } from 'typebox/schema'
-import { CAPTURE_FILES, CAPTURE_FORMAT } from '../../server/plane/turn-capture.ts'
+import { CAPTURE_FILES, CAPTURE_FORMAT } from '../../server/worker/turn-capture.ts'
 import { codeOf, operatorError, type GatewayError } from '../../shared/errors.ts'
 import { readPrivateFile } from '../../shared/private-files.ts'
 import { type Static, Type } from '../../shared/schema-type.ts'

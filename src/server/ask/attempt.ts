@@ -25,9 +25,9 @@ import {
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import { type CallPhase, classifyFailure, isLoss } from '../../upstream/classify.ts'
 import type { ConnectionPool } from '../../upstream/connections/pool.ts'
-import type { CallTap } from '../plane/turn-capture.ts'
-import type { Progress } from '../plane/open-turns.ts'
-import type { MeterReading } from '../plane/meter-readings.ts'
+import type { CallTap } from '../worker/turn-capture.ts'
+import type { Progress } from '../worker/open-turns.ts'
+import type { MeterReading } from '../worker/meter-readings.ts'
 
 export interface AttemptOptions {
   readonly pool: ConnectionPool

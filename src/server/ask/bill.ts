@@ -1,9 +1,9 @@
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { Metering } from '../../ipc/usage-row.ts'
-import type { DataPlane } from '../plane/data-plane.ts'
-import { type Charge, listedPrice } from '../plane/key-limits.ts'
-import type { Progress } from '../plane/open-turns.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import { type Charge, listedPrice } from '../primary/key-limits.ts'
+import type { Progress } from '../worker/open-turns.ts'
 import { type Attempt, type AttemptOutcome, isWantOfRoom } from './attempt.ts'
 
 export interface BillOptions {

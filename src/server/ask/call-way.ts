@@ -14,10 +14,10 @@ import {
   nextApproach,
   PLAIN_APPROACH
 } from '../../upstream/call/retry.ts'
-import type { DataPlane } from '../plane/data-plane.ts'
-import type { KeyStream } from '../plane/key-limits.ts'
-import type { Progress } from '../plane/open-turns.ts'
-import type { AccountLink } from '../plane/primary-links.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import type { KeyStream } from '../primary/key-limits.ts'
+import type { Progress } from '../worker/open-turns.ts'
+import type { AccountLink } from '../primary/primary-links.ts'
 
 export interface PermitWait {
   readonly waiter: AcquireOptions

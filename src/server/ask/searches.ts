@@ -12,8 +12,8 @@ import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { exchangeJson } from '../../upstream/call/json-exchange.ts'
 import { searchRequest } from '../../upstream/call/requests.ts'
 import { type ApproachFailure, toApproachFailure } from '../../upstream/call/retry.ts'
-import type { DataPlane } from '../plane/data-plane.ts'
-import type { TurnCapture } from '../plane/turn-capture.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import type { TurnCapture } from '../worker/turn-capture.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
 
 export interface RoundSearchesOptions {

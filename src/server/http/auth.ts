@@ -9,7 +9,7 @@ import {
   whyRefused
 } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { kiroKeyName } from '../plane/key-planes.ts'
+import { kiroKeyName } from '../primary/key-trials.ts'
 
 const NAME_BYTES = 16
 

@@ -7,9 +7,9 @@ import {
 } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { LoadWatch } from '../plane/load-watch.ts'
-import { cutOffBehind, stopAtUpgrades } from '../plane/node-insides.ts'
-import { BodyInCrumbs, PacedRequest } from '../plane/request-body.ts'
+import type { LoadWatch } from '../worker/load-watch.ts'
+import { cutOffBehind, stopAtUpgrades } from '../body/node-insides.ts'
+import { BodyInCrumbs, PacedRequest } from '../body/request-body.ts'
 import {
   type ArrivedRequest,
   type CensusOptions,

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/settings.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import type { DashboardPages } from '../plane/dashboard-pages.ts'
+import type { DashboardPages } from './dashboard-pages.ts'
 import type { Authenticator } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import type { DashboardServer } from './dashboard-server.ts'

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { type ListenOptions, Server } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { holdListening } from '../plane/node-insides.ts'
+import { holdListening } from '../body/node-insides.ts'
 
 export interface ListenerOptions {
   readonly host: string

@@ -12,8 +12,8 @@ import {
 } from '../../kiro/models/models.ts'
 import { mayAskModel, modelNotAllowed } from '../../kiro/models/model-access.ts'
 import type { NamedKey } from '../../keys/key.ts'
-import type { DataPlane } from '../plane/data-plane.ts'
-import type { KeyPlanes } from '../plane/key-planes.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import type { KeyPlanes } from './key-planes.ts'
 import { requestOptionsOf } from '../turn/body.ts'
 import {
   type ListedModel,

@@ -4,7 +4,7 @@ import {
   readUnsentBytes,
   readUnsentBytesNow,
   type UnsentBytes
-} from '../plane/unsent-bytes.ts'
+} from './unsent-bytes.ts'
 import { type ClientCensus, type ClientConnection, systemBytes } from './client-census.ts'
 
 export interface UnreadWatchOptions {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ErrorReply } from '../../dialects/dialect.ts'
-import { isInCrumbs, isUninvited } from '../plane/request-body.ts'
+import { isInCrumbs, isUninvited } from '../body/request-body.ts'
 
 /** Bounds of discarding a body: many clients read no answer before they have sent theirs. */
 export interface Patience {

@@ -14,10 +14,10 @@ import { GatewayError } from '../../shared/errors.ts'
 import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transform-job.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import { CallWay } from '../ask/call-way.ts'
-import type { BodyMemory } from '../plane/body-memory.ts'
-import type { DataPlane } from '../plane/data-plane.ts'
-import type { BodyRoom } from '../plane/request-body.ts'
-import type { FetchTerms, UrlFetcher } from '../plane/url-fetcher.ts'
+import type { BodyMemory } from './body-memory.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import type { BodyRoom } from '../body/request-body.ts'
+import type { FetchTerms, UrlFetcher } from '../body/url-fetcher.ts'
 
 export interface ClientBody {
   readonly dialect: DialectName

@@ -12,9 +12,9 @@ import type { GatewayError } from '../../shared/errors.ts'
 import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { TracedTurn } from '../../tracing/turn-trace.ts'
 import type { TransformPool } from '../../transform/transform-pool.ts'
-import type { DataPlane } from '../plane/data-plane.ts'
-import type { Progress } from '../plane/open-turns.ts'
-import type { TurnCapture } from '../plane/turn-capture.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import type { Progress } from '../worker/open-turns.ts'
+import type { TurnCapture } from '../worker/turn-capture.ts'
 
 export interface TurnRecord {
   readonly requestId: string

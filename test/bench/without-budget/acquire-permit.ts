@@ -1,6 +1,6 @@
 import type { Permit } from '../../../src/admission/lease.ts'
 import type { CallWay, PermitWait } from '../../../src/server/ask/call-way.ts'
-import type { DataPlane } from '../../../src/server/plane/data-plane.ts'
+import type { DataPlane } from '../../../src/server/worker/data-plane.ts'
 
 export { CallWay } from '../../../src/server/ask/call-way.ts'
 

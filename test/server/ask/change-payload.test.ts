@@ -9,7 +9,7 @@ import {
   stripReasoning,
   trimPayload
 } from '../../../src/server/ask/change-payload.ts'
-import { BodyMemory } from '../../../src/server/plane/body-memory.ts'
+import { BodyMemory } from '../../../src/server/turn/body-memory.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 

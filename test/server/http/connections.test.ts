@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { ClientConnections, type ConnectionsOptions } from '../../../src/server/http/connections.ts'
-import { isInCrumbs, PacedRequest } from '../../../src/server/plane/request-body.ts'
+import { isInCrumbs, PacedRequest } from '../../../src/server/body/request-body.ts'
 import { alivePeers, heldFor } from '../../chaos/kernel-view.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 

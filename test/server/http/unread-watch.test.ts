@@ -4,7 +4,7 @@ import t from 'tap'
 import { CONNECTION_BYTES } from '../../../src/config/memory-plan.ts'
 import { ClientCensus, type ClientConnection } from '../../../src/server/http/client-census.ts'
 import { UnreadWatch } from '../../../src/server/http/unread-watch.ts'
-import { portPairOf } from '../../../src/server/plane/unsent-bytes.ts'
+import { portPairOf } from '../../../src/server/http/unsent-bytes.ts'
 
 const MIB = 2 ** 20
 

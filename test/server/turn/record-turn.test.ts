@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Metrics } from '../../../src/observe/metrics.ts'
-import { Progress } from '../../../src/server/plane/open-turns.ts'
+import { Progress } from '../../../src/server/worker/open-turns.ts'
 import { recordTurn, type TurnRecord } from '../../../src/server/turn/turn-record.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'

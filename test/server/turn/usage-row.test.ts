@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Progress } from '../../../src/server/plane/open-turns.ts'
+import { Progress } from '../../../src/server/worker/open-turns.ts'
 import { clientFamilyOf, toUsageRow } from '../../../src/server/turn/turn-record.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { replyPlan } from '../../helper/reply-plan.ts'

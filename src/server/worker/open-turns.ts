@@ -1,0 +1,284 @@
+import type { EndReason, Usage } from '../../dialects/answer/stream-part.ts'
+import { addUsage } from '../../dialects/answer/usage.ts'
+import type { Metering } from '../../ipc/usage-row.ts'
+import type { GatewayError } from '../../shared/errors.ts'
+import type { TracedCall, TurnTrace } from '../../tracing/turn-trace.ts'
+import type { CallPhase } from '../../upstream/classify.ts'
+import type { Charge } from '../primary/key-limits.ts'
+
+export type Charged = Pick<Charge, 'cost' | 'period'>
+
+export interface OpenTurn {
+  abort(error: GatewayError): void
+  readonly keyLabel: string
+  /** Waits for a connection, or for a stream of its key. */
+  readonly isWaiting: boolean
+  /** The client has its answer, or is gone, but the cost is not known yet. */
+  readonly isOver?: boolean
+}
+
+export interface KeyTurns {
+  readonly streams: number
+  readonly waiting: number
+}
+
+export interface DrainOptions {
+  readonly timeoutMs: number
+  readonly graceMs: number
+  readonly error: GatewayError
+}
+
+export class OpenTurns {
+  /** Bounded by the number of connections, which have one request under way each. */
+  readonly #turns = new Set<OpenTurn>()
+  #onEmpty: (() => void) | null = null
+
+  get size(): number {
+    return this.#turns.size
+  }
+
+  byKey(): ReadonlyMap<string, KeyTurns> {
+    const counts = new Map<string, KeyTurns>()
+    for (const { keyLabel, isWaiting, isOver } of this.#turns) {
+      if (isOver === true) continue
+      const { streams, waiting } = counts.get(keyLabel) ?? { streams: 0, waiting: 0 }
+      const next = isWaiting ? { streams, waiting: waiting + 1 } : { streams: streams + 1, waiting }
+      counts.set(keyLabel, next)
+    }
+    return counts
+  }
+
+  add(turn: OpenTurn): void {
+    this.#turns.add(turn)
+  }
+
+  remove(turn: OpenTurn): void {
+    this.#turns.delete(turn)
+    if (this.#turns.size === 0) this.#onEmpty?.()
+  }
+
+  abort(error: GatewayError): void {
+    for (const turn of this.#turns) turn.abort(error)
+  }
+
+  /**
+   * Ends the rest with `error` after `timeoutMs`, and after `graceMs` more stops waiting for clients that
+   * do not read even that. A later call replaces an earlier one, which resolves at once.
+   */
+  async drain({ timeoutMs, graceMs, error }: DrainOptions): Promise<void> {
+    if (this.#turns.size === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onEmpty?.()
+    this.#onEmpty = resolve
+    let timer = setTimeout(() => {
+      timer = setTimeout(resolve, graceMs)
+      this.abort(error)
+    }, timeoutMs)
+    await promise
+    clearTimeout(timer)
+  }
+}
+
+const NAMES = [
+  'read',
+  'transform',
+  'key',
+  'pause',
+  'pace',
+  'queue',
+  'connect',
+  'ttfb',
+  'search',
+  'stream',
+  'retry'
+] as const
+
+/**
+ * Waits are for a stream of the key, the upstream's pause, the pace, or a connection; `retry` is time of
+ * failed attempts.
+ */
+export type PhaseName = (typeof NAMES)[number]
+
+export type WaitName = Extract<PhaseName, 'key' | 'pace' | 'queue'>
+
+/** Most exact first. */
+const EXACTNESS: readonly Metering[] = ['metered', 'read on', 'measured']
+
+export interface CallFacts extends TracedCall {
+  readonly phase: CallPhase
+  /** `null` if the answer did not end. */
+  readonly stopReason: EndReason | null
+  readonly upstreamId: string | null
+  readonly isMeasured: boolean
+  /** Calls of an answer that broke off. */
+  readonly lostCalls: number
+}
+
+/** Times and costs of one turn. Repeated phases (retries) and calls add up. */
+export class Progress {
+  readonly startedAt = performance.now()
+  readonly #trace: TurnTrace | null
+  readonly #spentMs: Partial<Record<PhaseName, number>> = {}
+  #markedAt = this.startedAt
+  #usage: Usage | null = null
+  /** Bounded by the questions that a turn may ask. */
+  readonly #charges: Charged[] = []
+  #metered = 0
+  #metering: Metering | null = null
+  #owed: Promise<void> | null = null
+  #endedAt: number | null = null // see `over()`
+  #attempts = 0
+  #lastCall: CallFacts | null = null
+  #lostCalls = 0
+  #account: string | null = null
+  #isWaiting = false
+
+  constructor(trace: TurnTrace | null = null) {
+    this.#trace = trace
+  }
+
+  /** Usage of calls that were answered whole; `null` before the first. */
+  get usage(): Usage | null {
+    return this.#usage
+  }
+
+  spend(usage: Usage): void {
+    this.#usage = addUsage(this.#usage, usage)
+  }
+
+  /** Micro-credits charged to the key; 0 without a limit. */
+  get charged(): number {
+    return this.#charges.reduce((sum, { cost }) => sum + cost, 0)
+  }
+
+  get charges(): readonly Charged[] {
+    return this.#charges
+  }
+
+  charge(charged: Charged): void {
+    this.#charges.push(charged)
+  }
+
+  /** Micro-credits of all calls, failed ones included, metered or measured. */
+  get metered(): number {
+    return this.#metered
+  }
+
+  /** The least exact of its calls; `null` if none cost anything. */
+  get metering(): Metering | null {
+    return this.#metering
+  }
+
+  meter(credits: number, how: Metering): void {
+    this.#metered += credits
+    if (this.#metering === null || EXACTNESS.indexOf(how) > EXACTNESS.indexOf(this.#metering))
+      this.#metering = how
+  }
+
+  /** A call is read on for its metering: the cost is known only then. */
+  owe(metered: Promise<void>): void {
+    const before = this.#owed
+    this.#owed = before === null ? metered : before.then(() => metered)
+  }
+
+  /** Resolves when all costs are known; `null` if they are. */
+  get owed(): Promise<void> | null {
+    return this.#owed
+  }
+
+  get attempts(): number {
+    return this.#attempts
+  }
+
+  get lastCall(): CallFacts | null {
+    return this.#lastCall
+  }
+
+  /** Calls that clients did not get, because their arguments did not come whole. */
+  get lostCalls(): number {
+    return this.#lostCalls
+  }
+
+  noteCall(facts: CallFacts): void {
+    this.#attempts++
+    this.#lastCall = facts
+    this.#lostCalls += facts.lostCalls
+    this.#trace?.call(facts)
+  }
+
+  /** Sign-in in use; `null` before the first call. */
+  get account(): string | null {
+    return this.#account
+  }
+
+  noteAccount(id: string): void {
+    this.#account = id
+  }
+
+  /** True until `endWait()`. */
+  get isWaiting(): boolean {
+    return this.#isWaiting
+  }
+
+  beginWait(): void {
+    this.#isWaiting = true
+  }
+
+  end(name: PhaseName, at = performance.now()): void {
+    const spentMs = Math.max(0, at - this.#markedAt)
+    this.#spentMs[name] = (this.#spentMs[name] ?? 0) + spentMs
+    this.#trace?.phase(name, at, spentMs)
+    this.#markedAt = at
+  }
+
+  /** `pausedMs`: part of the wait that was the upstream's pause. */
+  endWait(name: WaitName, pausedMs = 0): void {
+    const now = performance.now()
+    if (pausedMs > 0) this.end('pause', Math.min(now, this.#markedAt + pausedMs))
+    this.end(name, now)
+    this.#isWaiting = false
+  }
+
+  /** Ends the client's part: it has its answer or has left. */
+  over(): void {
+    this.#endedAt ??= performance.now()
+  }
+
+  get isOver(): boolean {
+    return this.#endedAt !== null
+  }
+
+  /** `performance.now()` of the end, or now. */
+  get endedAt(): number {
+    return this.#endedAt ?? performance.now()
+  }
+
+  totalMs(): number {
+    return this.endedAt - this.startedAt
+  }
+
+  spentMs(name: PhaseName): number {
+    return this.#spentMs[name] ?? 0
+  }
+
+  /** Milliseconds with tenths by phase, for the log. */
+  toJson(): Readonly<Record<string, number>> {
+    const json: Record<string, number> = {}
+    for (const name of NAMES) {
+      const spentMs = this.#spentMs[name]
+      if (spentMs !== undefined) json[name] = Math.round(spentMs * 10) / 10
+    }
+    return json
+  }
+
+  toServerTiming(): string {
+    let value = ''
+    for (const name of NAMES) {
+      const spentMs = this.#spentMs[name]
+      if (spentMs === undefined) continue
+      const tenths = Math.round(spentMs * 10) // a number with a fraction takes ten times as long to write
+      value += `${value === '' ? '' : ', '}${name};dur=${Math.floor(tenths / 10)}.${tenths % 10}`
+    }
+    return value
+  }
+}

@@ -1,0 +1,86 @@
+import t from 'tap'
+import type { FromWorker } from '../../../src/ipc/messages.ts'
+import { RequestRecords } from '../../../src/server/primary/primary-links.ts'
+import { usageRow } from '../../helper/usage-row.ts'
+
+function rig() {
+  /** How many rows at a time, and what is told before them. */
+  const sent: (number | 'prices' | 'credits')[] = []
+  const begun: number[] = []
+  const state = { isSilent: false }
+  const records = new RequestRecords({
+    channel: {
+      send: (message: FromWorker) => {
+        if (message.type !== 'usage.rows') return
+        sent.push(message.rows.length)
+        begun.push(message.begun)
+      }
+    },
+    allowances: { tell: () => sent.push('credits') },
+    prices: { tell: () => sent.push('prices') },
+    isPrimarySilent: () => state.isSilent
+  })
+  const note = (count: number): void => {
+    for (let n = 0; n < count; n++) records.note(usageRow())
+  }
+  const rows = (): readonly number[] => sent.filter((one) => typeof one === 'number')
+  return { records, sent, rows, state, note, begun }
+}
+
+t.test('RequestRecords', (t) => {
+  t.test('sends some together, after a moment', async (t) => {
+    const { rows, note } = rig()
+    note(3)
+    t.same(rows(), [])
+    while (rows().length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    t.same(rows(), [3])
+    note(200)
+    t.same(rows(), [3, 200], 'at once where they are many')
+  })
+
+  t.test('sends what there is when it is asked to', async (t) => {
+    const { records, rows, note } = rig()
+    records.flush()
+    note(1)
+    records.flush()
+    records.flush()
+    t.same(rows(), [1])
+  })
+
+  t.test('tells of prices and credits before the rows, which may cross a limit', async (t) => {
+    const { records, sent, note } = rig()
+    note(1)
+    t.same(sent, [])
+    records.flush()
+    t.same(sent, ['prices', 'credits', 1])
+  })
+
+  t.test('keeps what a primary that hangs would not read, up to a bound', async (t) => {
+    const { records, rows, state, note } = rig()
+    state.isSilent = true
+    note(6_000)
+    records.flush()
+    t.same(rows(), [])
+    state.isSilent = false
+    records.flush()
+    t.equal(
+      rows().reduce((sum, count) => sum + count, 0),
+      5_000
+    )
+    t.ok(rows().every((count) => count <= 200))
+  })
+
+  t.test('says how many have begun, also while none is over', async (t) => {
+    const { records, rows, note, begun } = rig()
+    records.begin()
+    records.begin()
+    while (begun.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    t.same(rows(), [0])
+    records.begin()
+    note(1)
+    records.flush()
+    records.flush()
+    t.same(begun, [2, 1])
+  })
+  t.end()
+})
