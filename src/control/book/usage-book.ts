@@ -135,6 +135,8 @@ export class UsageBook {
   #sums: readonly DaySums[] = []
   /** Charges by key and period. Bounded by the keys with a limit. */
   readonly #charges = new Map<string, BookCharge>()
+  /** Names of all keys by id, also before the book has them. Bounded by the keys that there are. */
+  #nameOf: ReadonlyMap<string, string> = new Map()
   /** Names that the book lacks, by id. Bounded by the keys that there are. */
   #names = new Map<string, string>()
   /** Names that the book has. Bounded by the same. */
@@ -183,8 +185,8 @@ export class UsageBook {
   }
 
   setKeys(keys: readonly Pick<NamedKey, 'id' | 'name'>[]): void {
-    const ids = new Set(keys.map(({ id }) => id))
-    this.#known = new Map([...this.#known].filter(([id]) => ids.has(id)))
+    this.#nameOf = new Map(keys.map(({ id, name }) => [id, name]))
+    this.#known = new Map([...this.#known].filter(([id]) => this.#nameOf.has(id)))
     const unknown = keys.filter(({ id, name }) => this.#known.get(id) !== name)
     this.#names = new Map(unknown.map(({ id, name }) => [id, name]))
   }
@@ -545,7 +547,7 @@ export class UsageBook {
   #tellLosses({ lost, regained }: BookLosses): void {
     const tell = (all: readonly LostCredits[], message: string): void => {
       for (const { key, credits } of all) {
-        const name = this.#known.get(key) ?? key
+        const name = this.#nameOf.get(key) ?? key
         this.#options.log.warn({ key: name, credits: credits / MICROS_PER_CREDIT }, message)
       }
     }
