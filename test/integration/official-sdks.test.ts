@@ -124,6 +124,8 @@ t.test('an SDK that tries again asks the upstream once about a used-up quota', a
   const anthropic = new Anthropic({ ...options, baseURL: gateway.url })
   const before = calls()
   const messages = user('sim:quota')
+  const told = { status: 429, message: /You have reached the limit/ } // the upstream's own words
+  await t.rejects(openai.chat.completions.create({ model, messages }), told)
   const refusal = { status: 429, message: /quota/ }
   for (const stream of [true, false]) {
     await t.rejects(openai.chat.completions.create({ model, stream, messages }), refusal)
