@@ -3,7 +3,7 @@ import { GatewayError } from '../shared/errors.ts'
 export interface WaitState {
   readonly waitsFor: 'permit' | 'start' | 'pause'
   readonly budget: number | null
-  /** Requests a minute; `null` without limit. */
+  /** Requests a minute, in a fleet this gateway's part; `null` without limit. */
   readonly pace: number | null
   readonly inUse: number
   readonly waiting: number
@@ -57,7 +57,7 @@ function adviceFor({ waitsFor }: WaitState, other: string): string {
 
 function describe({ waitsFor, budget, pace, inUse, waiting }: WaitState): string {
   const queue = `${waiting} requests waiting`
-  if (waitsFor === 'start') return `UPSTREAM_MAX_REQUESTS_PER_MINUTE=${pace}, ${queue}`
+  if (waitsFor === 'start') return `at most ${pace} requests a minute, ${queue}`
   return `${inUse} of ${budget ?? 'unlimited'} connections in use, ${queue}`
 }
 

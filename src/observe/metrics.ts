@@ -92,7 +92,7 @@ export class Metrics {
   )
   readonly paceLimit = this.gauge(
     'kiro_gateway_upstream_requests_per_minute_limit',
-    'Requests that may be sent in a minute (`UPSTREAM_MAX_REQUESTS_PER_MINUTE`); 0 means no limit.'
+    'Requests that may be sent in a minute (`UPSTREAM_MAX_REQUESTS_PER_MINUTE`, in a fleet the part of this gateway); 0 means no limit.'
   )
   readonly paceFree = this.gauge(
     'kiro_gateway_upstream_requests_per_minute_free',

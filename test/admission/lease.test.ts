@@ -328,14 +328,14 @@ t.test('a pace', (t) => {
       detail: 'pace',
       retryAfterS: 7,
       message:
-        /^PoolTimeout: the request rate limit let no request start within HTTP_POOL_TIMEOUT=5s: UPSTREAM_MAX_REQUESTS_PER_MINUTE=60, 6 requests waiting, waited 5s\. Raise UPSTREAM_MAX_REQUESTS_PER_MINUTE /
+        /^PoolTimeout: the request rate limit let no request start within HTTP_POOL_TIMEOUT=5s: at most 60 requests a minute, 6 requests waiting, waited 5s\. Raise UPSTREAM_MAX_REQUESTS_PER_MINUTE /
     })
     const many = [ask(), ask(), ask()]
     const { signal } = new AbortController()
     void Promise.allSettled(many)
     await t.rejects(ask({ signal }), {
       code: 'GW_QUEUE_FULL',
-      message: /are already waiting for the request rate limit: UPSTREAM_MAX_REQUESTS_PER_MINUTE=60/
+      message: /are already waiting for the request rate limit: at most 60 requests a minute/
     })
   })
   t.end()
