@@ -121,10 +121,10 @@ export class Doors<Member> {
     const isYoung = ({ answers, readyAt }: Door): boolean =>
       answers < YOUNG_ANSWERS && now < readyAt + YOUNG_MS
     const isBusy = ({ load }: Door): boolean => load >= BUSY_LOAD
-    const hasCrowd = all.some((door) => isBusy(door) || door.isCrowded)
-    if (hasCrowd || roomy.some(isYoung)) this.#isSpread = true
+    if (all.some((door) => isBusy(door) || door.isCrowded)) this.#isSpread = true
     else if (all.reduce((sum, { load }) => sum + load, 0) <= CALM_LOAD) this.#isSpread = false
-    if (!this.#isSpread) return new Set(roomy.toSorted(byDoor).slice(0, 1))
+    const areAllOpen = this.#isSpread || roomy.some(isYoung)
+    if (!areAllOpen) return new Set(roomy.toSorted(byDoor).slice(0, 1))
     return new Set(
       orElse(
         roomy.filter((door) => !isBusy(door)),

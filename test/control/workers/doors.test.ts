@@ -285,6 +285,24 @@ t.test('Doors', (t) => {
     t.same(since(), ['c closed', 'b closed'], 'a silent one has its share later')
   })
 
+  t.test(
+    "packed, are one worker's behind their youth, also under the load that one takes",
+    async (t) => {
+      const { doors, since } = setUp({ isPacked: true })
+      doors.onReady('a')
+      doors.onReady('b')
+      for (const [member, load] of [
+        ['a', 0.35],
+        ['b', 0.25]
+      ] as const)
+        doors.onMessage(member, { type: 'clients.load', load, isCrowded: false })
+      doors.onAnswers('a', YOUNG_ANSWERS)
+      t.same(since(), [])
+      doors.onAnswers('b', YOUNG_ANSWERS)
+      t.same(since(), ['b closed'])
+    }
+  )
+
   t.test('packed, are never all closed, and all but one come to rest closed', async () => {
     const load = record({
       type: constantFrom('load' as const),
