@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, type Stats } from 'node:fs'
+import type { Stats } from 'node:fs'
 import {
   access,
   chmod,
@@ -161,23 +161,6 @@ async function makeWithParents(folder: string, isAgain = false): Promise<void> {
     const parent = dirname(folder)
     if (!(await isFolder(parent))) await makeWithParents(parent)
     await makeWithParents(folder, true)
-  }
-}
-
-export function makeInnerFolderNow(folder: string): void {
-  makeNow(folder)
-  refuseLink(folder, lstatSync(folder))
-}
-
-function makeNow(folder: string, isAgain = false): void {
-  try {
-    mkdirSync(folder, 0o700)
-  } catch (cause) {
-    if (existsSync(folder)) return
-    if (codeOf(cause) !== 'ENOENT' || isAgain) throw cause
-    const parent = dirname(folder)
-    if (!existsSync(parent)) makeNow(parent)
-    makeNow(folder, true)
   }
 }
 
