@@ -247,7 +247,7 @@ function declaredLength(request: IncomingMessage): number | null {
   return request.headers['transfer-encoding'] === undefined ? 0 : null
 }
 
-/** Bytes of one read of an unread body's socket (`PacedRequest`). */
+/** Bytes of one read of a socket, the most of an unread body that is in memory (`PacedRequest`). */
 const UNREAD_BYTES = 64 * 1024
 
 export function unreadBytesOf(request: IncomingMessage): number {
@@ -279,8 +279,8 @@ export function isUninvited(request: IncomingMessage): boolean {
 }
 
 /**
- * Reads no faster than is fair. Before it is invited memory has one read of its socket: the system keeps
- * the rest.
+ * Reads no faster than is fair. Of a body that is larger than one read of its socket, memory has no more before somebody
+ * wants it: the system keeps the rest.
  */
 export abstract class PacedRequest extends PausableRequest {
   #invite: (() => void) | null = null
@@ -321,12 +321,12 @@ export abstract class PacedRequest extends PausableRequest {
     if (this.#chunksInTurn === 2) setImmediate(() => this.#onNextTurn())
     if (this.#chunksInTurn > MAX_CHUNKS_A_TURN) this.#state = 'held'
     const isSteady = this.#state === 'steady'
-    return this.pass(chunk) && isSteady && (this.#hasReader || this.#isWhole)
+    return this.pass(chunk) && isSteady && this.#mayComeNow
   }
 
-  /** A stop at the last chunk would be undone at once. */
-  get #isWhole(): boolean {
-    return this.#bytes === declaredLength(this)
+  /** A small body comes whole, wanted or not: only who reads on hears that the client has left. */
+  get #mayComeNow(): boolean {
+    return this.#hasReader || (declaredLength(this) ?? Infinity) <= UNREAD_BYTES
   }
 
   protected override onWanted(): boolean {
@@ -344,6 +344,6 @@ export abstract class PacedRequest extends PausableRequest {
     this.#state = 'steady'
     const isWanted = this.#isReadDue || this.readableLength < this.readableHighWaterMark
     this.#isReadDue = false
-    if (isWanted && this.#hasReader) this.readOn()
+    if (isWanted && this.#mayComeNow) this.readOn()
   }
 }

@@ -497,6 +497,19 @@ t.test('a body that is not wanted yet', (t) => {
       while (stand.requests.length < 2) await turn()
     })
   }
+  t.test('and is small comes whole, so that its client is seen to leave', async (t) => {
+    const stand = await setUp(t, () => {})
+    const client = await stand.client()
+    client.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\n')
+    client.write('x'.repeat(20_000))
+    while ((stand.requests[0]?.request.readableLength ?? 0) < 20_000) await turn()
+    client.write('x'.repeat(40_000))
+    while ((stand.requests[0]?.request.readableLength ?? 0) < 60_000) await turn()
+    client.destroy()
+    const [held] = stand.requests
+    if (held?.response.destroyed === false) await once(held.response, 'close')
+    t.ok(held?.response.destroyed)
+  })
   t.end()
 })
 
