@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import nodeModule from 'node:module'
 import os from 'node:os'
@@ -37,7 +38,7 @@ if (isOlder(process.versions.node, needed)) {
   // Without listeners these end the process; main.ts adds its own when loaded.
   if (isGateway) for (const signal of ['SIGHUP', 'SIGUSR2']) process.on(signal, () => {})
   enableCompileCache()
-  if (isWarmUp) for (const name of WARMED) await load(name)
+  if (isWarmUp) await warmUp()
   else if (isCommand) {
     const { runCli } = await load('cli/program/cli')
     process.exitCode = await runCli(process.argv.slice(2))
@@ -46,9 +47,20 @@ if (isOlder(process.versions.node, needed)) {
 
 /** Loads the sources of a clone, or `npm run build`'s output in a package, where Node reads no types. */
 function load(name) {
+  return import(urlOf(name))
+}
+
+function urlOf(name) {
   const isClone = fs.existsSync(path.join(root, 'src', 'main.ts'))
   const source = name.startsWith('workers/') ? `../${name}.ts` : `./${name}.ts`
-  return import(isClone ? source : `../dist/${name}.js`)
+  return new URL(isClone ? source : `../dist/${name}.js`, import.meta.url)
+}
+
+/** V8 keeps code apart by flags: a worker's later threads start with those that its first one has set. */
+async function warmUp() {
+  for (const name of WARMED) await load(name)
+  const { Worker } = await import('node:worker_threads')
+  await once(new Worker(urlOf(WARMED[WARMED.length - 1])), 'exit')
 }
 
 function readNeededVersion() {

@@ -10,6 +10,9 @@ t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
 const BOOK_THREAD = fileURLToPath(new URL('../../workers/usage-book.ts', import.meta.url))
+const CONVERSION_THREAD = fileURLToPath(
+  new URL('../../workers/transform-request.ts', import.meta.url)
+)
 const SHORT = 'Hello'
 /** Converted in a thread. */
 const LARGE = SHORT.repeat(60_000)
@@ -26,12 +29,25 @@ t.test(
     const folder = t.testdir()
     run([ENTRY, '--warm-up'], folder)
     const warmed = compiledIn(folder)
+    const kinds = readdirSync(folder)
     await serve(t, folder, [SHORT, LARGE])
     const added = [...compiledIn(folder)].filter((name) => !warmed.has(name))
     t.ok(added.length <= MOST_LEFT, `compiled anew: ${added.length} of ${warmed.size}`)
-    t.equal(readdirSync(folder).length, 1, 'and for all of them alike')
+    t.same(readdirSync(folder), kinds)
   }
 )
+
+t.test('so does each thread for conversions after the first of a worker', (t) => {
+  const folder = t.testdir()
+  run([ENTRY, '--warm-up'], folder)
+  const warmed = compiledIn(folder)
+  const start = `new Worker(${JSON.stringify(CONVERSION_THREAD)})`
+  const script = `const { Worker } = require('node:worker_threads'); ${start}.once('exit', () => ${start})`
+  run(['-e', script], folder)
+  const added = [...compiledIn(folder)].filter((name) => !warmed.has(name))
+  t.ok(added.length <= 2, `compiled anew: ${added.length} of ${warmed.size}`)
+  t.end()
+})
 
 t.test('the thread of the account book keeps what it has compiled', async (t) => {
   const folder = t.testdir()
