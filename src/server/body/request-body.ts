@@ -279,8 +279,8 @@ export function isUninvited(request: IncomingMessage): boolean {
 }
 
 /**
- * Reads no faster than is fair. Of a body that is larger than one read of its socket, memory has no more before somebody
- * wants it: the system keeps the rest.
+ * Reads no faster than is fair. Of a body that is larger than one read of its socket, memory has no more until it is
+ * wanted: the system keeps the rest.
  */
 export abstract class PacedRequest extends PausableRequest {
   #invite: (() => void) | null = null
