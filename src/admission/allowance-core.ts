@@ -12,6 +12,9 @@ const NOTHING: readonly AllowanceCommand[] = []
 
 const PACE_MS = 50
 
+/** Most that is kept for the next request, in costs of the last answer: a request at an unknown price reserves far more. */
+const COSTS_KEPT = 4
+
 /**
  * This worker's part of one limit of a named key, without promises and messages.
  *
@@ -32,9 +35,13 @@ export class AllowanceCore {
   #reserved = 0
   #returned = 0
   #waitingFor = 0
-  /** Credits that requests take within PACE_MS, at least those of the last one. */
+  /** Credits that requests take within PACE_MS, at least those of one. */
   #usual = 0
   #usualAt = -Infinity
+  /** Likely reservation of the next request. */
+  #usualOne = 0
+  /** Smallest spare since the last `trim()`: no request has needed it. */
+  #leastSpare = 0
   #isLeaving = false
   /** Bounded by the requests that are under way, like the next. */
   readonly #held = new Map<number, Holding>()
@@ -74,6 +81,7 @@ export class AllowanceCore {
     this.#notePace(amount, at)
     if (this.#waiting.size === 0 && amount <= this.#spare) {
       this.#hold(id, amount)
+      this.#noteSpare()
       return 'taken'
     }
     this.#waiting.set(id, { amount, at, toldIn: null })
@@ -92,6 +100,7 @@ export class AllowanceCore {
     if (held.period !== this.#terms.period) return NOTHING
     this.#reserved -= held.amount
     this.#used += cost
+    this.#usualOne = Math.min(this.#usualOne, cost * COSTS_KEPT)
     return this.#settle()
   }
 
@@ -99,6 +108,20 @@ export class AllowanceCore {
     this.#usual = 0
     this.#isLeaving = true
     this.#returned += Math.max(0, this.#spare)
+  }
+
+  /**
+   * Returns what was spare all the time since the last call, beyond what the next requests usually take. True if the primary
+   * must be told.
+   */
+  trim(at: number): boolean {
+    this.#usual = Math.max(this.#usualOne, this.#fadedUsual(at))
+    this.#usualAt = Math.max(at, this.#usualAt)
+    // Returning less than half would cost a busy key messages again and again.
+    const isMuch = this.#waiting.size === 0 && this.#leastSpare > this.#usual * 2
+    if (isMuch) this.#returned += this.#leastSpare - this.#usual
+    this.#leastSpare = this.#spare
+    return isMuch || this.#told.usual > this.#usual * 2
   }
 
   /** Ignores overtaken terms. */
@@ -148,9 +171,18 @@ export class AllowanceCore {
   }
 
   #notePace(amount: number, at: number): void {
-    const passedMs = Math.max(0, at - this.#usualAt)
-    this.#usual = amount + Math.floor(this.#usual * 2 ** (-passedMs / PACE_MS))
+    this.#usual = amount + this.#fadedUsual(at)
     this.#usualAt = Math.max(at, this.#usualAt)
+    this.#usualOne = amount
+  }
+
+  #fadedUsual(at: number): number {
+    const passedMs = Math.max(0, at - this.#usualAt)
+    return Math.floor(this.#usual * 2 ** (-passedMs / PACE_MS))
+  }
+
+  #noteSpare(): void {
+    this.#leastSpare = Math.min(this.#leastSpare, this.#spare)
   }
 
   get #spare(): number {
@@ -188,6 +220,12 @@ export class AllowanceCore {
   }
 
   #settle(): readonly AllowanceCommand[] {
+    const commands = this.#serve()
+    this.#noteSpare()
+    return commands
+  }
+
+  #serve(): readonly AllowanceCommand[] {
     const commands: AllowanceCommand[] = []
     for (;;) {
       const first = this.#first

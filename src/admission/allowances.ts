@@ -12,6 +12,11 @@ import { type Clock, DeadlineTimer, SYSTEM_CLOCK } from './clock.ts'
 /** Age limit of the primary's figures of credits. Many requests share a message. */
 const TELL_MS = 200
 
+/** Interval at which unneeded credits are given back: they would be lost with a worker that is killed. */
+const TRIM_MS = 700
+/** Looks after the last request: only the second interval shows what an idle key needs. */
+const TRIMS = 2
+
 /** Limits of named keys as leased to this worker. `AllowanceCore` decides; here are its promises and messages. */
 export class Allowances {
   readonly #options: AllowancesOptions
@@ -25,6 +30,9 @@ export class Allowances {
   /** Credits of which the primary has older figures. Bounded by the cores. */
   readonly #stale = new Set<AllowanceCore>()
   readonly #tellTimer: DeadlineTimer
+  /** Looks to come, by credits that were in use lately. Bounded by the cores. */
+  readonly #trims = new Map<AllowanceCore, number>()
+  readonly #trimTimer: DeadlineTimer
   #isDraining = false
   #nextId = 0
 
@@ -32,6 +40,7 @@ export class Allowances {
     this.#options = options
     this.#clock = options.clock ?? SYSTEM_CLOCK
     this.#tellTimer = new DeadlineTimer(this.#clock, () => this.tell())
+    this.#trimTimer = new DeadlineTimer(this.#clock, () => this.#trim())
   }
 
   /**
@@ -65,6 +74,7 @@ export class Allowances {
 
   giveBack(): void {
     this.#tellTimer.aim(null)
+    this.#trimTimer.aim(null)
     const cores = [...this.#cores.values()]
     for (const core of cores) core.giveBack()
     if (cores.length > 0) this.#options.send(cores.map((core) => core.takeReport()))
@@ -85,6 +95,17 @@ export class Allowances {
       reject(new GatewayError('GW_DRAINING'))
       this.#apply(core, core.leave(id))
     }
+  }
+
+  #trim(): void {
+    const now = this.#clock.now()
+    const due = [...this.#trims.keys()].filter((core) => core.trim(now))
+    for (const [core, looks] of this.#trims) {
+      if (looks > 1) this.#trims.set(core, looks - 1)
+      else this.#trims.delete(core)
+    }
+    if (due.length > 0) this.#options.send(due.map((core) => core.takeReport()))
+    if (this.#trims.size > 0) this.#trimTimer.aim(now + TRIM_MS)
   }
 
   #coreOf(name: AllowanceName): AllowanceCore {
@@ -135,9 +156,14 @@ export class Allowances {
   }
 
   #after(core: AllowanceCore): void {
-    if (core.name.endsWith('/credits') && core.isStale) {
-      this.#stale.add(core)
-      this.#tellTimer.aim(this.#clock.now() + TELL_MS)
+    if (core.name.endsWith('/credits')) {
+      const now = this.#clock.now()
+      this.#trims.set(core, TRIMS)
+      this.#trimTimer.aim(now + TRIM_MS)
+      if (core.isStale) {
+        this.#stale.add(core)
+        this.#tellTimer.aim(now + TELL_MS)
+      }
     }
     if (!core.isReportDue) return
     const isFirst = this.#changed.size === 0

@@ -32,7 +32,7 @@ export interface AllowanceReport {
   readonly wanted: number
   /** Arrival of the first waiter, in monotonic time of the machine; `null` if none waits. */
   readonly oldestAt: number | null
-  /** Credits that requests take in 50 ms, at least those of the last one; the worker should hold as much in advance. */
+  /** Credits that requests take in 50 ms, at least those of one; the worker should hold as much in advance. */
   readonly usual: number
   /** The worker is ending and uses nothing more, including what it is being granted now. */
   readonly isLast: boolean

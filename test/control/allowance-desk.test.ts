@@ -142,13 +142,13 @@ t.test('AllowanceDesk', (t) => {
     const one = new Team([anna], 1, book)
     one.run.isAware = false
     const share = await one.workers[0]?.take('anna/credits', 9 * CREDIT)
-    if (share !== undefined) one.workers[0]?.end(share, CREDIT)
-    await quiet()
     const other = new Team([anna], 1, book)
     other.run.isNoticed = false
     const taken = other.workers[0]?.take('anna/credits', 5 * CREDIT)
     const early = await Promise.race([taken?.catch(() => 'refused'), delay(2_500, 'waits')])
     t.equal(early, 'waits')
+    if (share !== undefined) one.workers[0]?.end(share, CREDIT)
+    await quiet()
     one.run.isAware = true
     one.desk.onBook()
     t.ok(await taken)

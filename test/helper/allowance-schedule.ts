@@ -22,7 +22,7 @@ type HolderStep =
   | readonly ['burst', number, number, number]
   | readonly ['settles', number, number, number]
   | readonly ['leaves', number, number]
-  | readonly ['reports' | 'is killed' | 'is buried' | 'ends', number]
+  | readonly ['reports' | 'trims' | 'is killed' | 'is buried' | 'ends', number]
   | readonly ['report arrives' | 'terms arrive', number, number]
 
 export interface AllowanceSchedule {
@@ -49,6 +49,7 @@ const step = fc.oneof(
   { weight: 7, arbitrary: fc.tuple(fc.constant('settles'), who, nth, fc.nat(6)) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('leaves'), who, nth) },
   { weight: 6, arbitrary: fc.tuple(fc.constant('reports'), who) },
+  { weight: 2, arbitrary: fc.tuple(fc.constant('trims'), who) },
   { weight: 6, arbitrary: fc.tuple(fc.constant('report arrives'), who, nth) },
   { weight: 6, arbitrary: fc.tuple(fc.constant('terms arrive'), who, nth) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('all quiet')) },
@@ -147,6 +148,8 @@ function playAt(team: SimulatedAllowance, step: HolderStep): void {
       return team.leave(holder, step[2])
     case 'reports':
       return void team.report(holder)
+    case 'trims':
+      return team.trim(holder)
     case 'terms arrive':
       return void team.deliverTerms(holder, step[2])
     case 'is killed':

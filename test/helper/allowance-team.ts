@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { Allowances, type Share } from '../../src/admission/allowances.ts'
+import { monotonicNow } from '../../src/admission/clock.ts'
 import { AllowanceDesk } from '../../src/control/allowances/allowance-desk.ts'
 import type { AllowanceName, AllowanceReport, AllowanceTerms } from '../../src/ipc/allowance.ts'
 import type { UsageRow } from '../../src/ipc/usage-row.ts'
@@ -43,7 +44,7 @@ export class TeamWorker {
   }
 
   take(name: AllowanceName, amount: number, signal = new AbortController().signal): Promise<Share> {
-    return this.allowances.take({ name, amount, arrivedAt: performance.now(), refusal }, signal)
+    return this.allowances.take({ name, amount, arrivedAt: monotonicNow(), refusal }, signal)
   }
 
   /** Takes a whole credit. */

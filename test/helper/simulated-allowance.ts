@@ -189,12 +189,12 @@ export class SimulatedAllowance {
 
   /** A worker ends in order: it gives back what no request holds, and its last report arrives. */
   end(holder: Holder): void {
-    while (holder.held.length > 0) this.settle(holder, 0, 0)
     for (const { id } of holder.waiting.slice())
       this.leave(
         holder,
         holder.waiting.findIndex((one) => one.id === id)
       )
+    while (holder.held.length > 0) this.settle(holder, 0, 0)
     holder.core.giveBack()
     holder.up.push(copyOf(holder.core.takeReport()))
     while (holder.up.length > 0) this.deliverReport(holder, 0)
@@ -229,6 +229,13 @@ export class SimulatedAllowance {
     if (holder.state === 'killed' || !holder.core.isReportDue) return false
     holder.up.push(copyOf(holder.core.takeReport()))
     return true
+  }
+
+  /** A worker looks at what its requests have not needed; a report is on its way if the primary must be told. */
+  trim(holder: Holder): void {
+    this.now += 1_000
+    if (this.kind === 'credits' && holder.core.trim(this.now))
+      holder.up.push(copyOf(holder.core.takeReport()))
   }
 
   deliverReport(holder: Holder, nth: number): boolean {

@@ -240,6 +240,7 @@ export class SimulatedBook {
   /** The worker tells how it stands, and what its rows say. */
   #report(worker: SimWorker | undefined): void {
     if (worker === undefined) return
+    if (this.#random() < 0.2) worker.core.trim(this.steps)
     worker.up.push(worker.core.takeReport(), worker.rows)
     worker.rows = []
   }

@@ -22,6 +22,8 @@ export interface CreditLeaseOptions {
 
 /** Share of what is left that is leased ahead, besides what the next requests of a worker need. */
 const LEASED_AHEAD = 1 / 8
+/** Time after which unneeded credits go back to the book: they would be lost with a gateway that is killed. */
+const IDLE_MS = 400
 /** Time for other gateways on the folder to give back what they hold; then requests are refused. */
 const ASKING_MS = 1_500
 const POLL_MS = 200
@@ -55,6 +57,8 @@ export class CreditLease {
   /** Start of an unmet need. */
   #neededAt: number | null = null
   #askedAt = -Infinity
+  /** Start of having much more free than is usually needed. */
+  #idleSince: number | null = null
   #timer: NodeJS.Timeout | null = null
   #isClosed = false
 
@@ -85,6 +89,7 @@ export class CreditLease {
     this.#heldElsewhere = 0
     this.#hold = 0
     this.#wished = 0
+    this.#idleSince = null
   }
 
   onPage({ used, share, settled, heldElsewhere, wishedElsewhere, isClosed }: PageNews): void {
@@ -121,7 +126,8 @@ export class CreditLease {
       (want > 0 && this.#mayGet) ||
       (isShared && this.#isPollDue)
     if (isDue) void this.#ask(want, release) // never rejects
-    if (isShared || book.problem !== null || this.#neededAt !== null) this.#wake(POLL_MS)
+    const isOpen = this.#neededAt !== null || this.#idleSince !== null
+    if (isShared || book.problem !== null || isOpen) this.#wake(POLL_MS)
   }
 
   close(): void {
@@ -179,23 +185,43 @@ export class CreditLease {
 
   #want(state: AllowanceState, need: number): number {
     const free = freeIn(state) + this.#hold
-    const { cap } = this.#options.terms()
-    const left = Math.max(0, cap - this.#usedElsewhere - this.#heldElsewhere - (this.#share ?? 0))
-    const ahead = Math.ceil(Math.min(usualIn(state), left * LEASED_AHEAD))
+    const ahead = this.#aheadOf(state, this.#left)
     if (need > 0) return need + ahead
     return this.#wished === 0 && free * 2 < ahead ? ahead - Math.max(0, free) : 0
+  }
+
+  /** Not leased by any gateway. */
+  get #left(): number {
+    const { cap } = this.#options.terms()
+    return Math.max(0, cap - this.#usedElsewhere - this.#heldElsewhere - (this.#share ?? 0))
+  }
+
+  #aheadOf(state: AllowanceState, left: number): number {
+    return Math.ceil(Math.min(usualIn(state), left * LEASED_AHEAD))
+  }
+
+  /** Free for some time, beyond what the next requests usually take. Nothing while the book cannot be written. */
+  #idle(state: AllowanceState, free: number): number {
+    const ahead = this.#aheadOf(state, this.#left + free)
+    if (this.#options.book.problem !== null || free <= ahead * 2) {
+      this.#idleSince = null
+      return 0
+    }
+    this.#idleSince ??= this.#now()
+    return this.#now() - this.#idleSince < IDLE_MS ? 0 : free - ahead
   }
 
   /** Returns what to give back now, and recalls what workers do not need. */
   #giveBack(state: AllowanceState, need: number): number {
     if (this.#share === null || this.#isBusy) return 0
     const free = Math.max(0, freeIn(state) + this.#hold)
-    const given = need > 0 ? 0 : Math.min(free, this.#wished)
+    const idle = this.#idle(state, free)
+    const given = need > 0 ? 0 : Math.min(free, Math.max(this.#wished, idle))
     const over = Math.max(0, this.#share - this.#most(this.#options.terms().cap))
     const surplus = Math.max(0, Math.min(over, over + freeIn(state) + this.#hold))
     const release = given + surplus
     this.#share -= release
-    this.#wished -= given
+    this.#wished = Math.max(0, this.#wished - given)
     const hold = need > 0 ? 0 : Math.min(this.#wished, Math.max(0, spareIn(state)))
     if (release === 0 && hold === this.#hold) return 0
     this.#hold = hold
