@@ -192,7 +192,7 @@ function firstHalf(text: string): string {
   return text.slice(0, Math.ceil(text.length / 2))
 }
 
-/** The same request gets the same ids, another turn others. */
+/** Id of a call: equal for equal requests, another in each turn. */
 function toolUseId(view: RequestView, index: number): string {
   const seed = JSON.stringify([view.history.length, view.current.content, index])
   return `tooluse_${createHash('sha256').update(seed).digest('base64url').slice(0, 22)}`

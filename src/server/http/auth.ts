@@ -18,7 +18,7 @@ export const ANYONE = 'anyone'
 const METRICS_READER: ClientKey = { name: 'metrics', named: null }
 
 export interface ClientKey {
-  /** The same in all workers and after restarts: data is stored under it. Does not reveal the key. */
+  /** Id under which data is stored, equal in all workers and after restarts. Does not reveal the key. */
   readonly name: string
   /** `null` for the operator's keys, for Kiro keys, and without keys. */
   readonly named: NamedKey | null
