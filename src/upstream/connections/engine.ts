@@ -30,8 +30,12 @@ export interface EngineOptions {
 export function createEngine({ origin, socket, transport, ...rules }: EngineOptions): Engine {
   // Must precede the engine's own listener.
   socket.once('close', () => mute(socket))
-  // A reset would overtake TLS's goodbye before the FINs.
-  dropOnDestroy(transport, socket, () => socket === transport || !rules.isSettled())
+  dropOnDestroy(transport, socket, () => {
+    if (socket === transport || !rules.isSettled()) return true
+    // A reset would overtake TLS's goodbye before the FINs. After both goodbyes it tells a proxy that has not
+    // heard the peer's FIN, and would go on counting the connection.
+    return socket.readableEnded && socket.writableFinished
+  })
   takeOverClose(socket, rules)
   let unused: Socket | null = socket
   return new Client(origin.origin, {

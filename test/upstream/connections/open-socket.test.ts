@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs'
-import { createServer, type Socket } from 'node:net'
-import t from 'tap'
+import type { RequestListener } from 'node:http'
+import { connect, createServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import t, { type Test } from 'tap'
 import { openSocket } from '../../../src/upstream/connections/open-socket.ts'
+import { alivePeers } from '../../chaos/kernel-view.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { inTime, SETTLE_MS } from '../../helper/in-time.ts'
 import { connectionPool, RecordedExchange } from '../../helper/recorded-exchange.ts'
@@ -25,6 +28,21 @@ function kernelTimer({ localPort = 0, remotePort = 0 }: Socket) {
   const [timer = '', when = ''] =
     fields.find(([, local, remote]) => local === near && remote === far)?.[5]?.split(':') ?? []
   return { timer: KERNEL_TIMERS[timer], inSeconds: parseInt(when, 16) / 100 }
+}
+
+/** Passes on everything but the FIN of the server, as a proxy does that has not seen it yet. */
+async function relayWithoutFins(t: Test, serverPort: number): Promise<number> {
+  const relay = createServer({ allowHalfOpen: true }, (client) => {
+    const server = connect({ port: serverPort, host: '127.0.0.1', allowHalfOpen: true })
+    client.pipe(server).pipe(client, { end: false })
+    client.on('error', () => server.destroy())
+    t.teardown(() => {
+      client.destroy()
+      server.destroy()
+    })
+  })
+  t.teardown(() => relay.close())
+  return Number((await serverUrl(relay)).port)
 }
 
 t.test('openSocket()', (t) => {
@@ -170,6 +188,26 @@ t.test('an upstream with TLS', (t) => {
     const call = await new RecordedExchange(pool, upstream.url).over()
     t.same([call.sent, call.causes.length, call.settlements], [1, 1, 1])
   })
+
+  for (const first of ['we', 'it'] as const) {
+    t.test(`is gone for a proxy that its FIN has not reached, when ${first} closes`, async (t) => {
+      let peer: Duplex | undefined
+      const answer: RequestListener = (request, response) => {
+        peer = request.socket
+        response.end('ok')
+      }
+      const upstream = await CountingUpstream.start(t, answer, certificate)
+      const port = await relayWithoutFins(t, Number(upstream.url.port))
+      const { promise: closed, resolve: onConnectionClosed } = Promise.withResolvers<number>()
+      const pool = connectionPool(t, { ca: certificate.cert, onConnectionClosed })
+      await new RecordedExchange(pool, new URL(`https://127.0.0.1:${port}`)).over()
+      t.equal(alivePeers(port).size, 1)
+      if (first === 'we') void pool.trim(0)
+      else peer?.end()
+      await closed
+      t.equal(alivePeers(port).size, 0)
+    })
+  }
 
   t.test('sees a client leave in the middle of a flood', async (t) => {
     const chunk = Buffer.alloc(256 * 1024)
