@@ -77,7 +77,7 @@ export interface ReplacedFile {
 /** Readers see the old or the new text, also after a crash. Rejects with Node's error and leaves nothing behind. */
 export async function replaceFile(path: string, replaced: ReplacedFile): Promise<void> {
   const { text, mode, isDurable, owner = null } = replaced
-  const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`)
+  const draft = draftOf(path)
   try {
     const file = await open(draft, 'wx', mode)
     try {
@@ -94,6 +94,11 @@ export async function replaceFile(path: string, replaced: ReplacedFile): Promise
     throw error
   }
   if (isDurable) await syncFolder(dirname(path))
+}
+
+/** New path beside the file, for text that is not complete yet; `removeDrafts()` knows it. */
+export function draftOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`)
 }
 
 const DEAD_DRAFT_MS = 60_000
@@ -115,7 +120,7 @@ export async function removeDrafts(path: string): Promise<void> {
 const DRAFT_END = /^[0-9a-f-]{36}\.tmp$/
 
 /** Without it, a power cut could undo the renaming. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   try {
     await using handle = await open(folder)
     await handle.sync()

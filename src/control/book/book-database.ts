@@ -2,18 +2,22 @@ import type { BigIntStats } from 'node:fs'
 import { lstat, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { crc32 } from 'node:zlib'
 import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
 import type { Period } from '../../keys/period.ts'
 import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
 import { codeOf } from '../../shared/errors.ts'
-import { FileLock, LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
+import { FileLock, type HeldLock, LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { isJsonObject, parseJson } from '../../shared/json.ts'
 import {
   createPrivateFile,
+  draftOf,
   makeFolder,
   refuseLink,
-  replaceFile
+  removeDrafts,
+  replaceFile,
+  syncFolder
 } from '../../shared/private-files.ts'
 import { fateOf, type ProcessMark } from '../../shared/process-mark.ts'
 import type {
@@ -189,6 +193,7 @@ export class BookDatabase {
    */
   static async open(opening: BookOpening) {
     const { path, now, damagedFile } = opening
+    await removeDrafts(path)
     const identity = await identityOf(path)
     const begun = await readAside(path)
     const isBegun = begun !== null && (identity === null || identity === begun.identity)
@@ -208,8 +213,8 @@ export class BookDatabase {
     const { path, now, run, isKept, periods } = opening
     const earlier = await readEarlier(path)
     const aside = await readAside(path)
-    const file = await openFile(path, (db) => {
-      if (aside !== null) db.prepare(SQL.putDamagedAt).run(now)
+    const file = await openFile(path, (db, isDamaged) => {
+      if (isDamaged) db.prepare(SQL.putDamagedAt).run(now)
       else takeOver(db, periods, earlier)
     })
     if (earlier !== null) await removeEarlier(path)
@@ -484,10 +489,9 @@ export class BookDatabase {
   /** Reopens a file that was removed or replaced: otherwise nothing could read what is written. */
   async #followFile(): Promise<void> {
     if ((await identityOf(this.#path)) === this.#identity) return
-    const begun = await readAside(this.#path)
-    const { db, identity } = await openFile(this.#path, (next) => {
-      if (begun === null) this.#restore(prepare(next))
-      else next.prepare(SQL.putDamagedAt).run(Date.now())
+    const { db, identity } = await openFile(this.#path, (next, isDamaged) => {
+      if (isDamaged) next.prepare(SQL.putDamagedAt).run(Date.now())
+      else this.#restore(prepare(next))
     })
     try {
       const statements = prepare(db)
@@ -555,22 +559,21 @@ interface OpenFile {
   readonly identity: string
 }
 
+/** Writes the first rows of a book, which may follow a damaged one. */
+type Begin = (db: DatabaseSync, isDamaged: boolean) => void
+
 /** Opens a file. A new or earlier one is left as it was, or gets everything that `begin` writes. */
-async function openFile(
-  path: string,
-  begin: (db: DatabaseSync) => void = () => {}
-): Promise<OpenFile> {
+async function openFile(path: string, begin: Begin): Promise<OpenFile> {
   await makeFolder(dirname(path))
-  await createPrivateFile(path, '').catch((cause: unknown) => {
-    if (codeOf(cause) !== 'EEXIST') throw cause
-  })
+  if (!(await isThere(path))) await makeFile(path, begin)
   refuseLink(path, await lstat(path)) // SQLite would follow it
   const identity = await identityOf(path)
   if (identity === null) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' })
-  const db = new DatabaseSync(path, { timeout: BUSY_MS })
+  const db = new DatabaseSync(urlOf(path), { timeout: BUSY_MS })
   try {
     const version = versionOf(db)
     if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
+    if (version === 0) throw new DamagedText('it is empty')
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = -512')
     if (version < USAGE_SCHEMA) inTransaction(db, () => upgrade(db, begin))
     for (const row of db.prepare(SQL.pages).all()) parsePage(String(row['key']), row)
@@ -581,7 +584,63 @@ async function openFile(
   }
 }
 
-function upgrade(db: DatabaseSync, begin: (db: DatabaseSync) => void): void {
+/** Address of an existing file. SQLite would make an empty one for a path. */
+function urlOf(path: string): URL {
+  const url = pathToFileURL(path)
+  url.searchParams.set('mode', 'rw')
+  return url
+}
+
+/** Also true for a link that leads nowhere. */
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path)
+    return true
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return false
+    throw cause
+  }
+}
+
+/**
+ * Makes a book that has its name only when it is complete: an empty file with that name is a damaged book.
+ * @throws a TimeoutError while another process makes it or sets a damaged one aside
+ */
+async function makeFile(path: string, begin: Begin): Promise<void> {
+  await inLock(path, async (lock) => {
+    if (await isThere(path)) return // another gateway was first
+    const isDamaged = (await readAside(path)) !== null
+    const draft = draftOf(path)
+    try {
+      await createPrivateFile(draft, '')
+      writeNew(draft, (db) => begin(db, isDamaged))
+      if (lock === null) throw new Error('its lock cannot be made')
+      await lock.extend() // another gateway may have taken it while the disk stood still
+      for (const end of COMPANIONS) await rm(path + end, { force: true }) // SQLite would apply those of a deleted book
+      await rename(draft, path)
+    } catch (error) {
+      await rm(draft, { force: true }).catch(() => {}) // then it stays until a later start
+      throw error
+    }
+    await syncFolder(dirname(path))
+  })
+}
+
+function writeNew(path: string, begin: (db: DatabaseSync) => void): void {
+  const db = new DatabaseSync(urlOf(path))
+  try {
+    // The journal in memory: a process that is killed leaves no second file.
+    db.exec('PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL')
+    inTransaction(db, () => {
+      db.exec(TABLES)
+      begin(db)
+    })
+  } finally {
+    db.close()
+  }
+}
+
+function upgrade(db: DatabaseSync, begin: Begin): void {
   const version = versionOf(db)
   if (version >= USAGE_SCHEMA) return // another gateway was first
   const columns = [
@@ -590,7 +649,7 @@ function upgrade(db: DatabaseSync, begin: (db: DatabaseSync) => void): void {
     version === 3 ? ADD_LOST : ''
   ]
   db.exec(columns.join('') + TABLES)
-  if (version < 3) begin(db)
+  if (version < 3) begin(db, false)
 }
 
 function versionOf(db: DatabaseSync): number {
@@ -664,28 +723,39 @@ async function readAside(path: string): Promise<Aside | null> {
 }
 
 /**
- * Returns the new path of the damaged book, or `null` if another gateway has replaced it. Of several that
+ * Returns the new path of the damaged book, or `null` if another one is in its place. Of several that
  * find the damage at once, one renames and the others wait.
  * @throws a TimeoutError while another process does it
  */
 async function putAside(path: string, { identity, target }: Aside): Promise<string | null> {
-  const lockPath = `${asidePath(path)}.lock`
-  const note = 'kiro-gateway sets a damaged usage.db aside'
-  const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note }).acquire(
-    AbortSignal.timeout(LOCK_PATIENCE_MS)
-  )
-  try {
+  return inLock(path, async () => {
     const now = await identityOf(path)
-    if (now === null) return target // all of it was renamed
+    if (now === null) return (await readAside(path))?.target ?? null // another gateway has renamed it
     if (now !== identity) return null
     const text = `${identity}\n${basename(target)}\n`
     await replaceFile(asidePath(path), { text, mode: 0o600, isDurable: true })
-    for (const end of ['-wal', '-shm', '']) {
+    for (const end of [...COMPANIONS, '']) {
       await rename(path + end, target + end).catch((cause: unknown) => {
         if (codeOf(cause) !== 'ENOENT') throw cause
       })
     }
     return target
+  })
+}
+
+/** Files that SQLite keeps beside its database. */
+const COMPANIONS = ['-wal', '-shm', '-journal']
+
+/** Lets one gateway at a time make the file or set it aside. The lock is `null` where none can be made. */
+async function inLock<T>(path: string, work: (lock: HeldLock | null) => Promise<T>): Promise<T> {
+  const lockPath = `${asidePath(path)}.lock`
+  const note = 'kiro-gateway makes usage.db, or sets a damaged one aside'
+  const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note }).acquire(
+    AbortSignal.timeout(LOCK_PATIENCE_MS)
+  )
+  try {
+    await removeDrafts(lockPath)
+    return await work(lock)
   } finally {
     await lock?.release()
   }

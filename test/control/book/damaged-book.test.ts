@@ -1,5 +1,15 @@
 import { execFile } from 'node:child_process'
-import fs, { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import fs, {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync
+} from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -61,21 +71,38 @@ async function damagedBook(t: Test): Promise<string> {
 
 const DATABASE = new URL('../../../src/control/book/book-database.ts', import.meta.url).href
 
-/** Opens the book in a process that is killed behind so many renamed files. Returns whether it was. */
-async function openAndDie(path: string, renames: number): Promise<boolean> {
+/** Opens the book in a process that is killed behind so many calls of these functions of `node:fs/promises`. Returns whether it was. */
+async function openAndDie(
+  path: string,
+  calls: number,
+  names: readonly string[] = ['rename']
+): Promise<boolean> {
   const script = `
     import fs from 'node:fs'
     import { syncBuiltinESMExports } from 'node:module'
-    const { rename } = fs.promises
-    let left = ${renames}
-    fs.promises.rename = async (from, to) => {
-      await rename(from, to)
+    import { DatabaseSync } from 'node:sqlite'
+    let left = ${calls}
+    const count = () => {
       if (--left === 0) process.kill(process.pid, 'SIGKILL')
     }
+    for (const name of ${JSON.stringify(names)}) {
+      if (name === 'exec') continue
+      const original = fs.promises[name]
+      fs.promises[name] = async (...args) => {
+        const result = await original(...args)
+        count()
+        return result
+      }
+    }
     syncBuiltinESMExports()
+    const { exec } = DatabaseSync.prototype
+    DatabaseSync.prototype.exec = function (sql) {
+      exec.call(this, sql)
+      if (${names.includes('exec')}) count()
+    }
     const { BookDatabase } = await import(${JSON.stringify(DATABASE)})
     const { book } = await BookDatabase.open(${JSON.stringify(openingOf(path, 'killed'))})
-    book.close()`
+    book.destroy()`
   const args = ['--input-type=module', '--eval', script]
   return promisify(execFile)(process.execPath, args, { env: {} }).then(
     () => false,
@@ -130,6 +157,145 @@ t.test('a book that was restored after that is not set aside', async (t) => {
   renameSync(`${path}.new`, path)
   const ask = await open(t, path, 'next')
   t.match(await ask({ want: CREDIT }), { share: CREDIT, isClosed: false })
+})
+
+for (const text of ['', 'x']) {
+  t.test(`a book of ${text.length} bytes closes limits like any other damage`, async (t) => {
+    const path = usagePath(t.testdir({}))
+    const { book } = await BookDatabase.open(openingOf(path, 'first'))
+    await book.commit(batchOf(0, { want: 9 * CREDIT }))
+    book.close()
+    writeFileSync(path, text)
+    const { book: next, opened } = await BookDatabase.open(openingOf(path, 'next'))
+    t.teardown(() => next.destroy())
+    t.match(opened.setAside, /\.damaged-/)
+    const { pages } = await next.commit(batchOf(0, { want: CREDIT }))
+    t.match(pages, [{ share: 0, isClosed: true }])
+  })
+}
+
+t.test('an emptied book put in the place of one in use closes limits', async (t) => {
+  const path = usagePath(t.testdir({}))
+  const one = await open(t, path, 'one')
+  t.match(await one({ want: 9 * CREDIT }), { share: 9 * CREDIT })
+  writeFileSync(`${path}.new`, '')
+  renameSync(`${path}.new`, path)
+  await t.rejects(one({ want: CREDIT }), { message: 'it is empty' })
+  const ask = await open(t, path, 'next')
+  t.match(await ask({ want: CREDIT }), { share: 0, isClosed: true })
+})
+
+const STEPS = ['open', 'rename', 'rm', 'unlink', 'exec']
+
+t.test('a new book is no damaged one, wherever its gateway is killed', async (t) => {
+  for (let calls = 1; ; calls++) {
+    const path = usagePath(t.testdir({}))
+    const isKilled = await openAndDie(path, calls, STEPS)
+    const folder = dirname(path)
+    for (const name of readdirSync(folder)) utimesSync(join(folder, name), 1, 1) // it was long ago
+    const { book, opened } = await BookDatabase.open(openingOf(path, 'next'))
+    const { pages } = await book.commit(batchOf(0, { want: CREDIT }))
+    book.close()
+    t.equal(opened.setAside, null, `${calls} calls`)
+    t.match(pages, [{ share: CREDIT, isClosed: false }])
+    const names = readdirSync(folder).filter((name) => name !== 'usage.db.damaged.lock') // it lapses
+    t.same(names, ['usage.db'], 'nothing else is left')
+    t.equal(statSync(path).mode & 0o777, 0o600)
+    if (!isKilled) {
+      t.ok(calls > 10)
+      break
+    }
+  }
+})
+
+t.test('a new book has nothing of a deleted one, whose gateway was killed', async (t) => {
+  const folder = t.testdir({ first: {}, killed: {} })
+  const { book } = await BookDatabase.open(openingOf(usagePath(join(folder, 'first')), 'first'))
+  await book.commit(batchOf(0, { want: 9 * CREDIT }))
+  cpSync(join(folder, 'first'), join(folder, 'killed'), { recursive: true })
+  book.close()
+  const path = usagePath(join(folder, 'killed'))
+  rmSync(path)
+  t.ok(existsSync(`${path}-wal`))
+  const ask = await open(t, path, 'next')
+  t.match(await ask({ want: CREDIT }), { share: CREDIT, used: 0, heldElsewhere: 0 })
+})
+
+t.test('gateways that start at once share a new book', async (t) => {
+  const path = usagePath(t.testdir({}))
+  const asks = await Promise.all(['a', 'b', 'c'].map((id) => open(t, path, id)))
+  const shares: (number | undefined)[] = []
+  for (const ask of asks) shares.push((await ask({ want: 4 * CREDIT }))?.share)
+  t.same(shares, [4 * CREDIT, 4 * CREDIT, 2 * CREDIT])
+})
+
+t.test('a book that is removed just before it is opened leaves no empty one', async (t) => {
+  const path = usagePath(t.testdir({}))
+  const { book } = await BookDatabase.open(openingOf(path, 'first'))
+  book.close()
+  const { stat } = fs.promises
+  t.teardown(() => setFunctions({ stat }))
+  let looks = 0
+  setFunctions({
+    stat: Object.assign(async (...args: Parameters<typeof stat>) => {
+      const facts = await stat(...args)
+      if (args[0] === path && ++looks === 2) rmSync(path)
+      return facts
+    }, stat)
+  })
+  await t.rejects(open(t, path, 'next'), /unable to open/)
+  t.equal(looks, 2)
+  t.notOk(existsSync(path))
+})
+
+t.test(
+  'the name of a damaged book is that under which another gateway has set it aside',
+  async (t) => {
+    const path = await damagedBook(t)
+    const { open: openHandle } = fs.promises
+    t.teardown(() => setFunctions({ open: openHandle }))
+    let isOver = false
+    setFunctions({
+      open: async (...args) => {
+        if (String(args[0]).endsWith('.lock') && !isOver) {
+          isOver = true
+          t.ok(await openAndDie(path, 3), 'its mark, the rest of its changes and the book itself')
+        }
+        return openHandle(...args)
+      }
+    })
+    const later = { ...openingOf(path, 'next'), now: NOON + 1_000 }
+    const { book, opened } = await BookDatabase.open(later)
+    t.teardown(() => book.destroy())
+    t.ok(isOver)
+    t.notOk(opened.setAside === null)
+    t.ok(existsSync(String(opened.setAside)), String(opened.setAside))
+  }
+)
+
+t.test('a book being set aside by another gateway is not taken for a missing one', async (t) => {
+  const path = await damagedBook(t)
+  const { lstat, rename } = fs.promises
+  t.teardown(() => setFunctions({ lstat, rename }))
+  const isAside = Promise.withResolvers<void>()
+  let other: Promise<Awaited<ReturnType<typeof open>>> | null = null
+  setFunctions({
+    rename: async (from, to) => {
+      await rename(from, to)
+      if (from === path) isAside.resolve()
+    },
+    lstat: Object.assign(async (name: string) => {
+      if (name === path && other === null) {
+        other = open(t, path, 'other') // the first has found a file, and has not looked at it yet
+        await isAside.promise
+      }
+      return lstat(name)
+    }, lstat)
+  })
+  const one = await open(t, path, 'one')
+  const two = await (other as Promise<Awaited<ReturnType<typeof open>>> | null)
+  t.match(await one({ want: CREDIT }), { share: 0, isClosed: true })
+  t.match(await two?.({ want: CREDIT }), { share: 0, isClosed: true })
 })
 
 t.test('a gateway that still runs brings back no open limits', async (t) => {
@@ -189,6 +355,10 @@ t.test('a book that another gateway has put in place of a damaged one stays', as
 })
 
 function setRename(rename: typeof fs.promises.rename): void {
-  fs.promises.rename = rename
+  setFunctions({ rename })
+}
+
+function setFunctions(functions: Partial<typeof fs.promises>): void {
+  Object.assign(fs.promises, functions)
   syncBuiltinESMExports()
 }

@@ -361,11 +361,12 @@ t.test('UsageBook', (t) => {
   })
 
   t.test('keeps sums of what waits too long to be written, and no row of it twice', async (t) => {
-    const { recorder, path, text } = rig(t)
-    const lock = new DatabaseSync(path, { timeout: 5_000 }) // its thread may be writing
-    lock.exec(
-      'PRAGMA journal_mode = WAL; CREATE TABLE x (a); BEGIN IMMEDIATE; INSERT INTO x VALUES (1)'
-    )
+    const { recorder, create, path, text } = rig(t)
+    const first = create()
+    await first.ask(askFor(0))
+    await first.close()
+    const lock = new DatabaseSync(path, { timeout: 5_000 })
+    lock.exec('BEGIN IMMEDIATE')
     for (let n = 0; n < 12; n++) recorder.record(many(1_000))
     while (!text().includes('usage cannot be recorded')) await sleep(20)
     lock.exec('ROLLBACK')
