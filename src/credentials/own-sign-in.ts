@@ -2,10 +2,8 @@ import { access, constants, lstat, unlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Logger } from '../observe/logger.ts'
 import { codeOf, operatorError, type GatewayError } from '../shared/errors.ts'
-import type { JsonObject } from '../shared/json.ts'
 import { makeFolder, replaceFile } from '../shared/private-files.ts'
 import { IdeFileSource } from './ide-file.ts'
-import { type JsonFileOptions, readJsonFile } from './json-file.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 
 /**
@@ -88,12 +86,6 @@ export async function removeSignIn(stateDir: string): Promise<boolean> {
   }
 }
 
-/** @throws {GatewayError} GW_CONFIG_INVALID if the file is damaged, a link, or another user's */
-export async function readSavedSignIn(stateDir: string): Promise<JsonObject | null> {
-  const path = signInPath(stateDir)
-  return (await isThere(path)) ? readJsonFile(fileOptions(path)) : null
-}
-
 export async function ownSignInSource(
   stateDir: string,
   options: { readonly region: string; readonly log: Pick<Logger, 'warn'> }
@@ -158,15 +150,15 @@ function fileSource(
     path,
     ssoRegion,
     log,
-    file: fileOptions(path),
+    file: {
+      path,
+      setting: 'STATE_DIR',
+      expected: 'It was not written by "kiro-gateway login"; run that again.',
+      isOwn: true
+    },
     name: `the sign-in of "kiro-gateway login" in ${path}`,
     loginHint: 'Run "kiro-gateway login" again; the gateway picks it up.'
   })
-}
-
-function fileOptions(path: string): JsonFileOptions {
-  const expected = 'It was not written by "kiro-gateway login"; run that again.'
-  return { path, setting: 'STATE_DIR', expected, isOwn: true }
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -12,6 +12,7 @@ import {
   tokenAge
 } from './sign-in.ts'
 import { type HeldLock, FileLock } from '../shared/file-lock.ts'
+import { singleFlight } from '../shared/single-flight.ts'
 import type { SharedSignIn } from './shared-sign-in.ts'
 import type { CredentialSource, StoredCredential } from './stored-credential.ts'
 import { CredentialVault } from './vault.ts'
@@ -36,7 +37,10 @@ export class CredentialRefresher {
   readonly #forced = new ForcedRefreshLimit()
   readonly #leaving = new AbortController()
   #phase: 'new' | 'running' | 'closed' = 'new'
-  #flight: Promise<CredentialSnapshot> | null = null
+  readonly #attemptOnce = singleFlight(
+    (refused: string | null) => this.#attempt(refused),
+    () => this.#schedule()
+  )
   #publishing: Promise<void> = Promise.resolve()
   #released: Promise<void> = Promise.resolve()
 
@@ -124,7 +128,7 @@ export class CredentialRefresher {
     this.#phase = 'closed'
     this.#timer.clear()
     this.#leaving.abort(new GatewayError('GW_DRAINING'))
-    await this.#flight?.catch(() => {}) // its callers hear of it
+    await this.#attemptOnce.running?.catch(() => {}) // its callers hear of it
     await this.#publishing
     await this.#released
   }
@@ -149,11 +153,7 @@ export class CredentialRefresher {
 
   #refresh(refused: string | null): Promise<CredentialSnapshot> {
     if (this.#phase !== 'running') return Promise.reject(new GatewayError('GW_DRAINING'))
-    this.#flight ??= this.#attempt(refused).finally(() => {
-      this.#flight = null
-      this.#schedule()
-    })
-    return this.#flight
+    return this.#attemptOnce(refused)
   }
 
   async #attempt(refused: string | null): Promise<CredentialSnapshot> {
@@ -209,7 +209,7 @@ export class CredentialRefresher {
   }
 
   async #adoptShared(): Promise<void> {
-    await this.#flight?.catch(() => {}) // which looks itself
+    await this.#attemptOnce.running?.catch(() => {}) // which looks itself
     if (this.#phase !== 'running') return
     try {
       const stored = await this.#vault.load()

@@ -1,12 +1,20 @@
-/** Wraps a function: a call while one is under way shares its result. */
+export interface SingleFlight<Args extends readonly unknown[], Result> {
+  (...args: Args): Promise<Result>
+  readonly running: Promise<Result> | null
+}
+
+/** Wraps a function: a call while one is under way shares its result. `onOver` may begin the next. */
 export function singleFlight<Args extends readonly unknown[], Result>(
-  run: (...args: Args) => Promise<Result>
-): (...args: Args) => Promise<Result> {
-  let running: Promise<Result> | null = null
-  return (...args) => {
-    running ??= run(...args).finally(() => {
-      running = null
+  run: (...args: Args) => Promise<Result>,
+  onOver?: () => void
+): SingleFlight<Args, Result> {
+  const join = (...args: Args): Promise<Result> => {
+    join.running ??= run(...args).finally(() => {
+      join.running = null
+      onOver?.()
     })
-    return running
+    return join.running
   }
+  join.running = null as Promise<Result> | null
+  return join
 }

@@ -1,4 +1,5 @@
 import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace'
+import { singleFlight } from '../shared/single-flight.ts'
 import type { SendOutcome } from './otlp-sender.ts'
 
 export interface SpanQueueOptions {
@@ -55,7 +56,7 @@ export class SpanQueue implements SpanProcessor {
   #waiting: Waiting[] = []
   #bytes = 0
   #timer: NodeJS.Timeout | null = null
-  #sending: Promise<void> | null = null
+  readonly #sendOnce = singleFlight(() => this.#sendBatch())
   #failures = 0
   #hasTrouble = false
   #isClosed = false
@@ -86,7 +87,7 @@ export class SpanQueue implements SpanProcessor {
     }
     this.#waiting.push({ span, bytes })
     this.#bytes += bytes
-    if (this.#failures > 0 || this.#sending !== null) return // what follows takes them along
+    if (this.#failures > 0 || this.#sendOnce.running !== null) return // what follows takes them along
     this.#sendIn(this.#waiting.length >= maxBatch ? 0 : delayMs)
   }
 
@@ -127,10 +128,7 @@ export class SpanQueue implements SpanProcessor {
   }
 
   async #sendNow(): Promise<void> {
-    this.#sending ??= this.#sendBatch().finally(() => {
-      this.#sending = null
-    })
-    await this.#sending
+    await this.#sendOnce()
     if (this.#waiting.length > 0 && !this.#isClosed) this.#sendIn(this.#pauseMs)
   }
 

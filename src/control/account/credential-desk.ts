@@ -9,6 +9,7 @@ import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 import { LoginDesk } from './login-desk.ts'
 import { ProfileFinder } from './profile-finder.ts'
@@ -39,7 +40,9 @@ export class CredentialDesk {
   /** Prompts for a sign-in in the log; `null` if unwanted, or if the sign-in is another program's. */
   readonly #login: LoginDesk | null
   readonly #abort = new AbortController()
-  #search: Promise<void> | null = null
+  readonly #findProfileOnce = singleFlight((snapshot: CredentialSnapshot) =>
+    this.#findProfile(snapshot)
+  )
 
   constructor({ config, source, call, log, onNews, onUnusable }: CredentialDeskOptions) {
     const { credentials: settings, upstream } = config
@@ -59,7 +62,7 @@ export class CredentialDesk {
   /** Resolves when the credential is known, or a refresh takes long. @throws {GatewayError} GW_CONFIG_INVALID */
   async start(): Promise<void> {
     if (this.#refresher === null) return
-    const started = this.#refresher.start().then(() => this.#search)
+    const started = this.#refresher.start().then(() => this.#findProfileOnce.running)
     const late = delay(START_PATIENCE_MS, 'late', { ref: false })
     if ((await Promise.race([started, late])) === 'late') started.catch(this.#onUnusable)
   }
@@ -130,7 +133,7 @@ export class CredentialDesk {
     this.#abort.abort(new GatewayError('GW_DRAINING'))
     await this.#login?.stop()
     await this.#refresher?.close()
-    await this.#search
+    await this.#findProfileOnce.running
   }
 
   #changed(): void {
@@ -140,7 +143,7 @@ export class CredentialDesk {
       void this.#login?.stop() // never rejects
     else if (NEW_SIGN_IN.has(news.problem.code)) this.#login?.start()
     if (news.snapshot === null || !this.#profiles.isIncomplete(news.snapshot)) return
-    this.#search ??= this.#findProfile(news.snapshot)
+    void this.#findProfileOnce(news.snapshot)
   }
 
   /** Repeats until the upstream answers. Meanwhile requests have no profile: some hosts and models need none. */
@@ -153,7 +156,6 @@ export class CredentialDesk {
       if (!signal.aborted && current !== null) outcome = await this.#profiles.find(current, signal)
       delayMs = Math.min(delayMs * 2, MAX_SEARCH_DELAY_MS)
     }
-    this.#search = null
     if (outcome === 'found') this.#onNews(this.news())
   }
 }

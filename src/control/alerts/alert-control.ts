@@ -20,6 +20,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseJsonObject } from '../../shared/json.ts'
 import { makeFolder, replaceFile } from '../../shared/private-files.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import { version } from '../../shared/version.ts'
 
 interface AlertDeskOptions {
@@ -51,7 +52,12 @@ export class AlertDesk {
   readonly #told = new Set<string>()
   /** Bounded by MAX_WAITING. */
   readonly #waiting: { readonly alert: Alert; readonly at: number }[] = []
-  #telling: Promise<void> | null = null
+  readonly #tellOnce = singleFlight(
+    () => this.#tellAll(),
+    () => {
+      if (this.#waiting.length > 0) void this.#tellOnce() // it was raised in the last moment
+    }
+  )
   #saving: Promise<void> = Promise.resolve()
 
   constructor(options: AlertDeskOptions) {
@@ -82,7 +88,7 @@ export class AlertDesk {
     }
     this.#save()
     this.#waiting.push({ alert, at: this.#now() })
-    this.#begin()
+    void this.#tellOnce() // never rejects
   }
 
   settle(...ids: readonly string[]): void {
@@ -94,16 +100,9 @@ export class AlertDesk {
   async close(): Promise<void> {
     this.#abort.abort()
     const untold = this.#waiting.splice(0)
-    await this.#telling
+    await this.#tellOnce.running
     this.settle(...untold.map(({ alert }) => alert.id))
     await this.#saving
-  }
-
-  #begin(): void {
-    this.#telling ??= this.#tellAll().finally(() => {
-      this.#telling = null
-      if (this.#waiting.length > 0) this.#begin() // it was raised in the last moment
-    })
   }
 
   async #tellAll(): Promise<void> {

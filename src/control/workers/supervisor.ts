@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterStatus } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { singleFlight } from '../../shared/single-flight.ts'
 import {
   type BackoffPolicy,
   isCrashLooping,
@@ -283,13 +284,10 @@ export function rollingRestart(
   supervisor: Pick<Supervisor, 'states' | 'replace'>,
   log: Pick<Logger, 'info' | 'error'>
 ): () => Promise<void> {
-  let running: Promise<void> | null = null
+  const replaceOnce = singleFlight(() => replaceAll(supervisor, log))
   return () => {
-    if (running !== null) log.info('a rolling restart is already running')
-    running ??= replaceAll(supervisor, log).finally(() => {
-      running = null
-    })
-    return running
+    if (replaceOnce.running !== null) log.info('a rolling restart is already running')
+    return replaceOnce()
   }
 }
 

@@ -8,6 +8,7 @@ import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { provesCredential, toGatewayError, type UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { type SingleFlight, singleFlight } from '../../shared/single-flight.ts'
 import {
   askModels,
   askUsage,
@@ -31,13 +32,13 @@ interface BroughtKey {
 interface KeyAccount {
   readonly account: AccountLink
   region: string | null
-  /** Question under way. Rejects if the key is refused. */
-  regionAsked: Promise<string | null> | null
+  /** Rejects if the key is refused. */
+  readonly askRegion: SingleFlight<[BroughtKey], string | null>
   /** `performance.now()` of the next question. */
   regionDueAt: number
   catalogue: Catalogue
-  /** Question under way; resolves with why the key is refused, if it is. Never rejects. */
-  modelsAsked: Promise<GatewayError | null> | null
+  /** Resolves with why the key is refused, if it is. Never rejects. */
+  readonly askModels: SingleFlight<[BroughtKey, CredentialLink], GatewayError | null>
   /** `performance.now()` of the next question. */
   modelsDueAt: number
 }
@@ -122,8 +123,7 @@ export class KeyPlanes {
     const signal = goneSignal(response)
     await plane.credentials.ready(signal)
     if (performance.now() < known.modelsDueAt) return plane // others have asked meanwhile
-    known.modelsAsked ??= this.#askModels(key, known, plane.credentials)
-    const refusal = await known.modelsAsked
+    const refusal = await known.askModels(key, plane.credentials)
     signal.throwIfAborted()
     if (refusal !== null) throw refusal
     return plane
@@ -149,8 +149,6 @@ export class KeyPlanes {
       known.modelsDueAt = performance.now() + RETRY_MS
       this.#log.warn({ err }, 'model list of a client key unavailable, using the built-in list')
       return null
-    } finally {
-      known.modelsAsked = null
     }
   }
 
@@ -180,21 +178,20 @@ export class KeyPlanes {
       known.region = apiRegion ?? DEFAULT_REGION
       return known.region
     }
-    if (known.regionAsked === null && performance.now() < known.regionDueAt) return DEFAULT_REGION
-    // Asked for all who wait, as the first may leave.
-    const { signal: never } = new AbortController()
-    known.regionAsked ??= this.#askRegion(key, never).finally(() => {
-      known.regionAsked = null
-      known.regionDueAt = performance.now() + RETRY_MS
-    })
-    known.region = await known.regionAsked
+    const isDue = performance.now() >= known.regionDueAt
+    if (known.askRegion.running === null && !isDue) return DEFAULT_REGION
+    known.region = await known.askRegion(key)
     signal.throwIfAborted()
     return known.region ?? DEFAULT_REGION
   }
 
-  /** @throws {GatewayError} GW_UPSTREAM_AUTH if the upstream refuses the key */
-  async #askRegion(key: BroughtKey, signal: AbortSignal): Promise<string | null> {
-    const found = await findKeyRegion(this.#callAs(key, snapshotOf(key, DEFAULT_REGION), signal))
+  /**
+   * Asks for all who wait, as the first may leave.
+   * @throws {GatewayError} GW_UPSTREAM_AUTH if the upstream refuses the key
+   */
+  async #askRegion(key: BroughtKey): Promise<string | null> {
+    const { signal: never } = new AbortController()
+    const found = await findKeyRegion(this.#callAs(key, snapshotOf(key, DEFAULT_REGION), never))
     if (found === null) return null
     const { region, answer } = found
     if (!isFault(answer)) this.#trials.accept(key.name)
@@ -217,7 +214,7 @@ export class KeyPlanes {
   }
 
   #accountOf({ name }: BroughtKey): KeyAccount {
-    const known = this.#accounts.get(name) ?? this.#newAccounts.get(name) ?? newAccount()
+    const known = this.#accounts.get(name) ?? this.#newAccounts.get(name) ?? this.#newAccount()
     const isAccepted = this.#trials.isAccepted(name)
     this.#accounts.delete(name) // to the end of the line
     this.#newAccounts.delete(name)
@@ -229,23 +226,29 @@ export class KeyPlanes {
     if (accounts.size > most && oldest !== undefined) accounts.delete(oldest)
     return known
   }
-}
 
-function newAccount(): KeyAccount {
-  return {
-    account: new AccountLink({
-      channel: { send: () => {} }, // the primary has no part in it
-      standing: GOOD_STANDING,
-      // Other accounts go on; this one's waiters learn of it in their turn.
-      pause: () => {},
-      refuseWaiting: () => {}
-    }),
-    region: null,
-    regionAsked: null,
-    regionDueAt: 0,
-    catalogue: BUILT_IN_CATALOGUE,
-    modelsAsked: null,
-    modelsDueAt: 0
+  #newAccount(): KeyAccount {
+    const known: KeyAccount = {
+      account: new AccountLink({
+        channel: { send: () => {} }, // the primary has no part in it
+        standing: GOOD_STANDING,
+        // Other accounts go on; this one's waiters learn of it in their turn.
+        pause: () => {},
+        refuseWaiting: () => {}
+      }),
+      region: null,
+      askRegion: singleFlight(
+        (key) => this.#askRegion(key),
+        () => {
+          known.regionDueAt = performance.now() + RETRY_MS
+        }
+      ),
+      regionDueAt: 0,
+      catalogue: BUILT_IN_CATALOGUE,
+      askModels: singleFlight((key, credentials) => this.#askModels(key, known, credentials)),
+      modelsDueAt: 0
+    }
+    return known
   }
 }
 
