@@ -116,9 +116,11 @@ export class ByteBlocks {
   }
 
   take(): Buffer {
-    const whole = Buffer.concat(this.#blocks.map((block) => block.written()))
-    this.clear()
-    return whole
+    try {
+      return Buffer.concat(this.#blocks.map((block) => block.written()))
+    } finally {
+      this.clear()
+    }
   }
 
   clear(): void {

@@ -341,9 +341,8 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     this.#letBodyGo()
     try {
       if (reading.take(chunk.byteLength)) this.#reader.overhear(chunk)
-    } catch (cause) {
-      if (!(cause instanceof GatewayError)) throw cause
-      reading.stop()
+    } catch {
+      reading.stop() // what cannot be read, or has no memory, has no metering
     }
   }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { abortErrorOf, GatewayError } from '../../shared/errors.ts'
+import { abortErrorOf, codeOf, GatewayError, messageOf } from '../../shared/errors.ts'
 import { ByteBlocks, freeMemory, UnwrittenMemory } from '../../shared/own-memory.ts'
 import { PausableRequest } from './node-insides.ts'
 
@@ -56,9 +56,21 @@ export async function readBody(
   const size = new BodySize(limits, room)
   if (declared !== null) size.check(declared)
   await room.reserve(declared ?? size.step(0, null))
-  const whole = declared === null ? null : takeWhole(request, declared)
-  if (whole !== null) return whole
-  return new BodyReader({ request, timeoutMs: limits.timeoutMs, room, size, declared }).read(signal)
+  try {
+    const whole = declared === null ? null : takeWhole(request, declared)
+    if (whole !== null) return whole
+    const { timeoutMs } = limits
+    return await new BodyReader({ request, timeoutMs, room, size, declared }).read(signal)
+  } catch (cause) {
+    throw isWantOfMemory(cause)
+      ? new GatewayError('GW_MEMORY_FULL', messageOf(cause), { cause })
+      : cause
+  }
+}
+
+/** The system gives no memory, although the budget has some. V8 and Node each have an error for that. */
+function isWantOfMemory(cause: unknown): boolean {
+  return cause instanceof RangeError || codeOf(cause) === 'ERR_MEMORY_ALLOCATION_FAILED'
 }
 
 /**
@@ -133,7 +145,13 @@ class BodyReader {
   async read(signal: AbortSignal): Promise<Uint8Array> {
     const { request, timeoutMs } = this.#options
     const { promise, resolve, reject } = this.#done
-    const onData = (chunk: Buffer): void => this.#take(chunk)
+    const onData = (chunk: Buffer): void => {
+      try {
+        this.#take(chunk)
+      } catch (error) {
+        this.#refuse(error)
+      }
+    }
     const onEnd = (): void => {
       try {
         resolve(this.#whole())
@@ -208,9 +226,13 @@ class BodyReader {
       this.#isMakingRoom = false
       request.resume()
     } catch (error) {
-      this.#blocks.clear()
-      this.#done.reject(error)
+      this.#refuse(error)
     }
+  }
+
+  #refuse(error: unknown): void {
+    this.#blocks.clear()
+    this.#done.reject(error)
   }
 
   /** A slow body has memory only for what has come. If others wait for one key's slow bodies, it is refused. */
@@ -218,8 +240,7 @@ class BodyReader {
     const { room, declared } = this.#options
     if (this.#bytes >= ((declared ?? STEP_BYTES) * elapsedMs) / WHOLE_WITHIN_MS) return
     if (elapsedMs > PATIENCE_MS && this.#reserved > 0 && room.isContested) {
-      this.#blocks.clear()
-      this.#done.reject(tooSlow())
+      this.#refuse(tooSlow())
       return
     }
     const enough = this.#bytes === 0 ? 0 : Math.min(this.#bytes + SLACK_BYTES, declared ?? Infinity)

@@ -22,7 +22,7 @@ export interface ExchangeRequest {
   readonly isOnce?: boolean
 }
 
-/** Reader of an answer. Exactly one of `onEnd` and `onError` is called, last. */
+/** Reader of an answer. Exactly one of `onEnd` and `onError` is called, last; the second also if the first throws. */
 export interface ResponseReader {
   onSent(): void
   onHeaders(status: number, headers: ResponseHeaders): void
@@ -186,7 +186,11 @@ export class Exchange {
         afterMessage(() => {
           void this.#settle(pool.giveBack(connection)) // cannot reject
         })
-        reader.onEnd()
+        try {
+          reader.onEnd()
+        } catch (cause) {
+          reader.onError(cause) // the engine would drop it
+        }
       },
       onResponseError: (_flow, cause) => {
         if (isMine()) this.#onBroken(connection, cause)

@@ -4,12 +4,14 @@ import t, { type Test } from 'tap'
 import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
 import type { AnswerSink, AnswerSource } from '../../../src/reply/sinks.ts'
+import { turnShare } from '../../../src/reply/answer-reader.ts'
 import { Attempt, type AttemptOptions } from '../../../src/server/ask/attempt.ts'
 import { Progress } from '../../../src/server/worker/open-turns.ts'
 import { MeterReadings } from '../../../src/server/worker/meter-readings.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { RequestPayload } from '../../../src/upstream/call/requests.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { failingConcat } from '../../helper/failing-memory.ts'
 import { inTime, SETTLE_MS } from '../../helper/in-time.ts'
 import { summarize } from '../../helper/read-answer.ts'
 import { connectionPool } from '../../helper/recorded-exchange.ts'
@@ -413,6 +415,17 @@ t.test('a refusal', (t) => {
     t.match(await over(), { name: 'failed', fault: { status: 403 } })
   })
 
+  t.test('for whose body there is no memory is told by its status', async (t) => {
+    using failing = new DisposableStack()
+    const { seen, over } = await attempt(t, (_request, response) => {
+      response.statusCode = 429
+      response.end('{"__type":"ThrottlingException","message":"slow down"}')
+      failing.use(failingConcat())
+    })
+    const outcome = await over()
+    t.match(outcome, { name: 'failed', error: { code: 'GW_UPSTREAM_RATE_LIMITED' } })
+    t.equal(seen.settlements, 1)
+  })
   t.test('that has no end is not read for ever', async (t) => {
     const { over, upstream } = await attempt(t, refuseForEver, {
       firstTokenTimeoutMs: 600_000
@@ -466,6 +479,10 @@ function readOnWith(readings: MeterReadings, isUnpriced = false): Changes {
 /** No request lacks a connection. */
 const missing = (): number => 0
 const connections = (): number => 20
+
+function takeNothing(): boolean {
+  throw new RangeError('Array buffer allocation failed')
+}
 
 t.test('an answer that is over for its client', (t) => {
   const stops = { stopSequences: ['STOP'] }
@@ -570,6 +587,30 @@ t.test('an answer that is over for its client', (t) => {
       t.equal(call.credits, null)
       await upstream.empty()
     }
+  })
+
+  t.test('is left where there is no memory for what waited for a turn', async (t) => {
+    const readings = new MeterReadings({ missing, connections })
+    const readOn: AttemptOptions['readOn'] = (stop) => {
+      turnShare.spend(1024 * 1024) // so that the rest waits
+      const reading = readings.begin({ key: 'anna', isUnpriced: false, stop })
+      return reading === null ? null : Object.assign(reading, { take: takeNothing })
+    }
+    const { call, upstream, over } = await attempt(
+      t,
+      ({ socket }, response) => {
+        socket.cork() // two chunks that arrive together
+        response.write(textFrame('one STOP two'))
+        response.write(textFrame('three'))
+        socket.uncork()
+      },
+      { ...stops, readOn }
+    )
+    t.same(await call.outcome, { name: 'answered' })
+    await call.reading
+    await over()
+    t.equal(readings.size, 0)
+    await upstream.empty()
   })
 
   t.test('is read on although its client has not read the rest', async (t) => {

@@ -10,6 +10,7 @@ import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { BodyMemory } from '../../../src/server/turn/body-memory.ts'
 import { type BodyLimits, readBody } from '../../../src/server/body/request-body.ts'
 import { collectGarbage } from '../../helper/cost.ts'
+import { failingAllocation, failingConcat } from '../../helper/failing-memory.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
 const KIB = 1024
@@ -214,6 +215,34 @@ t.test('a body of declared length', (t) => {
     t.equal(incoming.readableFlowing, null)
   })
   t.end()
+})
+
+t.test('a body for which there is no memory is refused, and no more', async (t) => {
+  const bytes = 300 * KIB
+  const body = Buffer.alloc(bytes, 'x')
+  for (const [what, headers, fails] of [
+    ['declared', { 'content-length': bytes }, (size: number) => size === bytes],
+    ['undeclared', {}, (size: number) => size === 64 * KIB],
+    ['undeclared, when it is put together', {}, null]
+  ] as const) {
+    const budget = new MemoryBudget(4096 * KIB, 10)
+    const { client, incoming } = await upload(t, headers)
+    {
+      using memory = makeMemory(budget)
+      const read = readBody(incoming, LIMITS, memory, signal)
+      using _ = fails === null ? failingConcat() : failingAllocation(fails)
+      client.end(body)
+      await t.rejects(read, { code: 'GW_MEMORY_FULL', status: 503 }, what)
+    }
+    t.equal(budget.reservedBytes, 0)
+    for (const event of ['data', 'end', 'error']) t.equal(incoming.listenerCount(event), 0, event)
+  }
+  const whole = await upload(t, { 'content-length': 10 })
+  await sendInPieces(whole.client, whole.incoming, body.subarray(0, 10), 1)
+  using memory = makeMemory(new MemoryBudget(4096 * KIB, 10))
+  using _ = failingAllocation((size) => size === 10)
+  const read = readBody(whole.incoming, LIMITS, memory, signal)
+  await t.rejects(read, { code: 'GW_MEMORY_FULL', status: 503 }, 'one that has come whole')
 })
 
 t.test('bodies that stall', (t) => {

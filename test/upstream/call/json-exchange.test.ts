@@ -1,6 +1,7 @@
 import t from 'tap'
 import { exchangeJson } from '../../../src/upstream/call/json-exchange.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { failingConcat } from '../../helper/failing-memory.ts'
 import { connectionPool } from '../../helper/recorded-exchange.ts'
 
 function request(url: URL) {
@@ -41,6 +42,21 @@ t.test('exchangeJson()', async (t) => {
       })
       t.ok(text.length <= (maxBytes ?? 256 * 1024), `${text.length} of ${maxBytes}`)
     }
+  })
+
+  t.test('fails where there is no memory for the answer', async (t) => {
+    using failing = new DisposableStack()
+    const upstream = await CountingUpstream.start(t, (_request, response) => {
+      response.end('{}')
+      failing.use(failingConcat())
+    })
+    const call = exchangeJson({
+      pool: connectionPool(t),
+      request: request(upstream.url),
+      signal: new AbortController().signal,
+      permit: { release: () => {} }
+    })
+    await t.rejects(call)
   })
 
   t.test('waits for no end of an answer that is too long', async (t) => {
