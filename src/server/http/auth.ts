@@ -85,6 +85,32 @@ export class Authenticator {
    * GW_KEY_INVALID; GW_KEY_EXPIRED and GW_KEY_REVOKED for a former key
    */
   check(headers: IncomingHttpHeaders): ClientKey {
+    return this.#check(headers, this.#advice)
+  }
+
+  /** @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key */
+  checkOperator(headers: IncomingHttpHeaders, advice?: Advice): ClientKey {
+    const client = this.#check(headers, advice)
+    if (client.named !== null) throw new GatewayError('GW_OPERATOR_ONLY')
+    return client
+  }
+
+  /** If METRICS_KEY is set, a key is always required. @throws {GatewayError} as `checkOperator()` */
+  checkMetrics(headers: IncomingHttpHeaders): ClientKey {
+    const wanted = this.#metricsKey
+    if (wanted === null) return this.checkOperator(headers)
+    const given = keysOf(headers).map(digestOf)
+    if (given.some((digest) => timingSafeEqual(digest, wanted))) return METRICS_READER
+    const advice = this.operatorDigests.length === 0 ? METRICS_KEY_WANTED : SOME_METRICS_KEY_WANTED
+    if (!this.isOpen) return this.checkOperator(headers, advice)
+    throw new GatewayError(
+      given.length > 0 ? 'GW_KEY_INVALID' : 'GW_KEY_MISSING',
+      undefined,
+      advice
+    )
+  }
+
+  #check(headers: IncomingHttpHeaders, advice: Advice | undefined): ClientKey {
     if (this.isOpen) {
       if (this.#isForeignPage(headers))
         throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
@@ -93,7 +119,7 @@ export class Authenticator {
       return { name: ANYONE, named: null }
     }
     const given = keysOf(headers)
-    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING', undefined, this.#advice)
+    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING', undefined, advice)
     let refusal: GatewayError | null = null
     for (const text of given) {
       const digest = digestOf(text)
@@ -104,25 +130,7 @@ export class Authenticator {
       refusal = refusalOf(key, hash, this.#now())
       if (refusal === null) return { name: key.id, named: key }
     }
-    throw refusal ?? new GatewayError('GW_KEY_INVALID', undefined, this.#advice)
-  }
-
-  /**
-   * If METRICS_KEY is set, a key is always required.
-   * @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key
-   */
-  checkMetrics(headers: IncomingHttpHeaders): ClientKey {
-    const wanted = this.#metricsKey
-    if (wanted !== null) {
-      const given = keysOf(headers).map(digestOf)
-      const fitting = given.filter((digest) => timingSafeEqual(digest, wanted))
-      if (fitting.length > 0) return METRICS_READER
-      if (this.isOpen)
-        throw new GatewayError(given.length > 0 ? 'GW_KEY_INVALID' : 'GW_KEY_MISSING')
-    }
-    const client = this.check(headers)
-    if (client.named !== null) throw new GatewayError('GW_OPERATOR_ONLY')
-    return client
+    throw refusal ?? new GatewayError('GW_KEY_INVALID', undefined, advice)
   }
 
   get isOpen(): boolean {
@@ -134,7 +142,7 @@ export class Authenticator {
     return known?.of === null ? known.digest : null
   }
 
-  get #advice(): { readonly message: string } | undefined {
+  get #advice(): Advice | undefined {
     if (this.#isKeyPassthrough) return KIRO_KEYS_WANTED
     return this.#book.isKeyRequired ? OWN_KEYS_WANTED : undefined
   }
@@ -175,6 +183,20 @@ export interface KiroKey {
 }
 
 const KIRO_KEY = /^ksk_[\x21-\x7e]{1,1024}$/
+
+interface Advice {
+  readonly message: string
+}
+
+const METRICS_KEY_WANTED = {
+  message:
+    'This page needs the key of METRICS_KEY. Send it as "Authorization: Bearer <key>" or "x-api-key: <key>".'
+}
+
+const SOME_METRICS_KEY_WANTED = {
+  message:
+    'This page needs the key of METRICS_KEY, or one of PROXY_API_KEY. Send it as "Authorization: Bearer <key>" or "x-api-key: <key>".'
+}
 
 const KIRO_KEYS_WANTED = {
   message:

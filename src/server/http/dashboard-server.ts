@@ -5,7 +5,6 @@ import { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { answerEarly } from '../turn/answer-early.ts'
-import { ANYONE } from './auth.ts'
 import type { DashboardOptions } from './dashboard-routes.ts'
 import { PageFiles } from './page-files.ts'
 import type { RoutedRequest } from './router.ts'
@@ -64,7 +63,7 @@ export class DashboardServer {
     const digest = current.authenticator.operatorDigestOf(key) // which may have changed meanwhile
     if (digest === null) {
       if (waitMs > 0) throw tooOften(address, waitMs)
-      current.authenticator.check({ 'x-api-key': key }) // or says what is wrong with it
+      current.authenticator.checkOperator({ 'x-api-key': key }) // or says what is wrong with it
       throw new GatewayError('GW_OPERATOR_ONLY')
     }
     if (waitMs === 0) this.#tries.succeeded(address)
@@ -103,8 +102,7 @@ export class DashboardServer {
     if (!authenticator.isOpen && !hasKey) {
       throw new GatewayError('GW_KEY_MISSING', undefined, SIGN_IN_FIRST)
     }
-    const { name, named } = authenticator.check(headers)
-    if (named !== null && name !== ANYONE) throw new GatewayError('GW_OPERATOR_ONLY')
+    authenticator.checkOperator(headers)
   }
 
   #mayStay(headers: IncomingHttpHeaders): boolean {

@@ -291,6 +291,29 @@ t.test('checkMetrics()', (t) => {
     t.throws(() => auth.checkMetrics(bearer('other')), { code: 'GW_KEY_INVALID' })
   })
 
+  t.test('names the keys that open the metrics, not those that open the rest', async (t) => {
+    const both = /METRICS_KEY.*PROXY_API_KEY/
+    const other = { 'x-api-key': 'other' }
+    for (const isKeyPassthrough of [false, true]) {
+      const options = { isKeyPassthrough, metricsKey }
+      const auth = new Authenticator(['operators-key'], 'localhost', options)
+      t.throws(() => auth.checkMetrics({}), { code: 'GW_KEY_MISSING', message: both })
+      t.throws(() => auth.checkMetrics(other), { code: 'GW_KEY_INVALID', message: both })
+      const alone = new Authenticator([], 'localhost', options)
+      for (const headers of [{}, other]) {
+        t.throws(() => alone.checkMetrics(headers), { message: /METRICS_KEY/ })
+        t.throws(() => alone.checkMetrics(headers), { message: /^((?!PROXY_API_KEY|ksk_).)*$/ })
+      }
+    }
+    const auth = new Authenticator(['operators-key'], 'localhost', { isKeyPassthrough: true })
+    t.throws(() => auth.checkMetrics(other), { message: /^((?!ksk_).)*PROXY_API_KEY/ })
+    t.throws(
+      () => auth.checkOperator(other),
+      { message: /^((?!ksk_).)*PROXY_API_KEY/ },
+      'so with the dashboard'
+    )
+  })
+
   t.test('is what check() is where there is no such key', async (t) => {
     t.equal(new Authenticator([]).checkMetrics({}).name, 'anyone')
     t.throws(() => new Authenticator(['one']).checkMetrics({}), { code: 'GW_KEY_MISSING' })
