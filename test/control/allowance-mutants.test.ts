@@ -1,21 +1,16 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { allowanceSchedules, playAllowance } from '../helper/allowance-schedule.ts'
 import { check, property } from '../helper/fast-check.ts'
+import { type Copied, type Mutant, mutate } from '../helper/mutant.ts'
 import type { AllowanceMachines } from '../helper/simulated-allowance.ts'
-
-/** A fault, written as what a hasty change might do to one place of the source. */
-interface Mutant {
-  readonly story: string
-  readonly file: string
-  readonly from: string
-  readonly to: string
-}
 
 const CORE = 'admission/allowance-core.ts'
 const LEDGER = 'control/allowances/allowance-ledger.ts'
+
+const COPIED: Copied = {
+  parts: ['admission', 'control/allowances', 'ipc', 'shared'],
+  files: [CORE, LEDGER]
+}
 
 const mutants: readonly Mutant[] = [
   {
@@ -229,7 +224,7 @@ t.setTimeout(300_000) // seconds alone, minutes on a busy machine
 t.test('the properties of an allowance', (t) => {
   for (const mutant of mutants)
     t.test(`notice when ${mutant.story}`, async (t) => {
-      const machines = await mutate(t.testdir({}), mutant)
+      const machines = (await mutate(t.testdir({}), mutant, COPIED)) as AllowanceMachines
       const options = { numRuns: 4000, seed: 1, endOnFailure: true }
       const details = check(
         property(allowanceSchedules, (schedule) => {
@@ -244,19 +239,3 @@ t.test('the properties of an allowance', (t) => {
     })
   t.end()
 })
-
-async function mutate(folder: string, { file, from, to }: Mutant): Promise<AllowanceMachines> {
-  for (const part of ['admission', 'control/allowances', 'ipc', 'shared'])
-    cpSync(join(import.meta.dirname, '../../src', part), join(folder, part), { recursive: true })
-  const path = join(folder, file)
-  const source = readFileSync(path, 'utf8')
-  if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
-  writeFileSync(path, source.replace(from, to))
-  const { AllowanceCore } = await importFrom(folder, CORE)
-  const { nextAllowance, openAllowance } = await importFrom(folder, LEDGER)
-  return { AllowanceCore, nextAllowance, openAllowance } as unknown as AllowanceMachines
-}
-
-function importFrom(folder: string, file: string): Promise<Record<string, unknown>> {
-  return import(pathToFileURL(join(folder, file)).href)
-}

@@ -2,6 +2,7 @@ import t from 'tap'
 import { play, playPromptly, schedules } from '../helper/cluster-schedule.ts'
 import { check, property } from '../helper/fast-check.ts'
 import { type Mutant, mutate } from '../helper/mutant.ts'
+import { CLUSTER_FILES, type Machines } from '../helper/simulated-cluster.ts'
 
 const mutants: readonly Mutant[] = [
   {
@@ -95,7 +96,7 @@ t.setTimeout(300_000) // half a minute alone, minutes on a busy machine
 t.test('the properties of the budget', (t) => {
   for (const mutant of mutants)
     t.test(`notice when ${mutant.story}`, async (t) => {
-      const machines = await mutate(t.testdir({}), mutant)
+      const machines = (await mutate(t.testdir({}), mutant, CLUSTER_FILES)) as Machines
       const options = { numRuns: 12_000, seed: 1, endOnFailure: true }
       const details = check(
         property(schedules, (schedule) => {

@@ -7,7 +7,12 @@ import { ClusterRules } from '../helper/cluster-rules.ts'
 import { assert, check, property } from '../helper/fast-check.ts'
 import { type Mutant, mutate } from '../helper/mutant.ts'
 import { paceSchedules, playPaced } from '../helper/pace-schedule.ts'
-import { type Member, SimulatedCluster } from '../helper/simulated-cluster.ts'
+import {
+  CLUSTER_FILES,
+  type Machines,
+  type Member,
+  SimulatedCluster
+} from '../helper/simulated-cluster.ts'
 
 t.setTimeout(300_000) // ten seconds alone, minutes on a busy machine
 
@@ -157,7 +162,7 @@ const mutants: readonly Mutant[] = [
 t.test('the property of the pace', (t) => {
   for (const mutant of mutants)
     t.test(`notices when ${mutant.story}`, async (t) => {
-      const machines = await mutate(t.testdir({}), mutant)
+      const machines = (await mutate(t.testdir({}), mutant, CLUSTER_FILES)) as Machines
       const details = check(
         property(paceSchedules, (schedule) => playPaced(machines, schedule)),
         { numRuns: 2 * RUNS, seed: 1, endOnFailure: true }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { FleetCore } from '../../src/fleet/fleet-core.ts'
-import { FLEET_MUTANTS, mutateFleet, WORLD_FAULTS } from './fleet-mutants.ts'
+import { FLEET_MUTANTS, mutateRules, WORLD_FAULTS } from './fleet-mutants.ts'
 import { playScenario, SCENARIO_NAMES } from './fleet-scenarios.ts'
 import { walkFleet } from './walk-fleet.ts'
 
@@ -25,7 +25,7 @@ t.test('a fleet in which everything goes wrong', async (t) => {
 
 t.test('is found wrong with a fault in its rules', async (t) => {
   for (const mutant of FLEET_MUTANTS) {
-    const machines = await mutateFleet(mutant) // each of them must still fit the source
+    const machines = await mutateRules(mutant) // each of them must still fit the source
     if (!QUICK.some((story) => mutant.story.startsWith(story))) continue
     const { violation } = walkFleet({ machines, seed: 1, steps: QUICK_STEPS })
     t.not(violation, null, mutant.story)
@@ -44,7 +44,7 @@ t.test('what a walk hardly ever comes upon', async (t) => {
   }
   for (const mutant of FLEET_MUTANTS) {
     if (mutant.scenario === undefined) continue
-    const machines = await mutateFleet(mutant)
+    const machines = await mutateRules(mutant)
     t.not(playScenario(mutant.scenario, { machines }), null, mutant.story)
   }
   for (const { fault, scenario } of WORLD_FAULTS) {

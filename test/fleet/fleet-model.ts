@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { FleetCore } from '../../src/fleet/fleet-core.ts'
 import { playScenario, SCENARIO_NAMES, type ScenarioName } from './fleet-scenarios.ts'
-import { FLEET_MUTANTS, mutateFleet, WORLD_FAULTS } from './fleet-mutants.ts'
+import { FLEET_MUTANTS, mutateRules, WORLD_FAULTS } from './fleet-mutants.ts'
 import { shrinkWalk, walkFleet, walkOnce } from './walk-fleet.ts'
 import type { WorldOptions } from './world/world-terms.ts'
 
@@ -49,7 +49,7 @@ async function walk(): Promise<void> {
   }
   for (const { story, ...mutant } of FLEET_MUTANTS) {
     if (!story.includes(values.only)) continue
-    const machines = await mutateFleet({ story, ...mutant })
+    const machines = await mutateRules({ story, ...mutant })
     look(story, { machines }, mutant)
   }
   for (const { fault, ...found } of WORLD_FAULTS) {
@@ -79,7 +79,7 @@ function look(
 async function replay(seed: number, story: string): Promise<void> {
   const mutant = FLEET_MUTANTS.find((one) => story !== '' && one.story.includes(story))
   const { fault } = WORLD_FAULTS.find((one) => story !== '' && one.fault.includes(story)) ?? {}
-  const machines = mutant === undefined ? { FleetCore } : await mutateFleet(mutant)
+  const machines = mutant === undefined ? { FleetCore } : await mutateRules(mutant)
   const options = { machines, fault }
   if (walkOnce(options, seed) === null) {
     say('no violation')

@@ -1,9 +1,6 @@
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import type { Mutant } from '../helper/mutant.ts'
 import type { ScenarioName } from './fleet-scenarios.ts'
+import { mutateFleet } from './refresh-mutants.ts'
 import type { Machines, WorldFault } from './world/world-terms.ts'
 
 export interface FleetMutant extends Mutant {
@@ -163,15 +160,7 @@ export const WORLD_FAULTS: readonly {
   { fault: 'a beat that comes twice hides those between', scenario: 'a beat comes twice' }
 ]
 
-/** The real rules with one fault, made from a copy of the source. */
-export async function mutateFleet({ file, from, to }: Mutant): Promise<Machines> {
-  const folder = mkdtempSync(join(tmpdir(), 'fleet-mutant-'))
-  for (const part of ['fleet', 'shared']) {
-    cpSync(join(import.meta.dirname, '../../src', part), join(folder, part), { recursive: true })
-  }
-  const path = join(folder, 'fleet', file)
-  const source = readFileSync(path, 'utf8')
-  if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
-  writeFileSync(path, source.replace(from, to))
-  return (await import(pathToFileURL(join(folder, 'fleet/fleet-core.ts')).href)) as Machines
+/** The real rules with one fault. */
+export async function mutateRules(mutant: Mutant): Promise<Machines> {
+  return (await mutateFleet(mutant, ['fleet-core.ts'])) as Machines
 }

@@ -1,10 +1,9 @@
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import type * as Core from '../../src/fleet/next-refresh.ts'
 import type * as Rec from '../../src/fleet/sign-in-record.ts'
-import type { Mutant } from '../helper/mutant.ts'
+import { type Mutant, mutate } from '../helper/mutant.ts'
 
 /** What a hasty change might do to the rules of renewing. The walk finds each of these. */
 export const REFRESH_MUTANTS: readonly Mutant[] = [
@@ -144,21 +143,16 @@ export interface RefreshRules {
 
 /** The rules with one fault. */
 export async function mutateRefresh(mutant: Mutant): Promise<RefreshRules> {
-  const load = mutateFleet(mutant)
-  return {
-    core: (await load('next-refresh.ts')) as typeof Core,
-    record: (await load('sign-in-record.ts')) as typeof Rec
-  }
+  const files = ['next-refresh.ts', 'sign-in-record.ts']
+  const rules = await mutateFleet(mutant, files)
+  return { core: rules as typeof Core, record: rules as typeof Rec }
 }
 
-/** Loads files of `src/fleet` with one fault, from a copy of the source. */
-export function mutateFleet({ file, from, to }: Mutant): (name: string) => Promise<unknown> {
-  const folder = mkdtempSync(join(tmpdir(), 'fleet-mutant-'))
-  for (const part of ['fleet', 'shared'])
-    cpSync(join(import.meta.dirname, '../../src', part), join(folder, part), { recursive: true })
-  const path = join(folder, 'fleet', file)
-  const source = readFileSync(path, 'utf8')
-  if (source.split(from).length !== 2) throw new Error(`${file} has to hold this once: ${from}`)
-  writeFileSync(path, source.replace(from, to))
-  return (name) => import(pathToFileURL(join(folder, 'fleet', name)).href)
+/** Loads files of `src/fleet` with one fault. */
+export function mutateFleet(mutant: Mutant, files: readonly string[]): Promise<unknown> {
+  return mutate(
+    mkdtempSync(join(tmpdir(), 'fleet-mutant-')),
+    { ...mutant, file: `fleet/${mutant.file}` },
+    { parts: ['fleet', 'shared'], files: files.map((file) => `fleet/${file}`) }
+  )
 }

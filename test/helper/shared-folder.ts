@@ -225,7 +225,10 @@ export class SharedFolder {
       limit: this.#limit,
       place: `place ${this.#count++}`,
       now: () => this.#wallOffset + this.#time.now,
-      onLease: () => this.#sync()
+      onLease: () => {
+        this.#sync()
+        this.#checkBook()
+      }
     })
     this.#gateways.push(gateway)
     this.#time.as(gateway, () => gateway.start())
@@ -322,7 +325,10 @@ export class SharedFolder {
     let isClosed = false
     const closed = this.#time.as(gateway, () => gateway.book.close())
     void closed.then(() => (isClosed = true))
-    while (!isClosed) await this.#workOff(gateway)
+    for (let tries = 0; !isClosed; tries++) {
+      if (tries > 100) throw new Error('the book does not close')
+      await this.#workOff(gateway)
+    }
     gateway.desk.close()
     this.#remove(gateway)
     if (gateway.threads.some(({ isGone }) => !isGone)) throw new Error('a thread was left')
@@ -363,6 +369,19 @@ export class SharedFolder {
       const most = this.#limit + this.#truth(period).overrun
       if (credits > most) throw new Error(`${credits} used and reserved of ${most} in ${period}`)
     }
+  }
+
+  /** What is used and held in the book is within the limit, as far as requests took no more than they reserved. */
+  #checkBook(): void {
+    const db = new DatabaseSync(usagePath(this.#folder), { readOnly: true })
+    const row = db.prepare('SELECT page FROM pages').get()
+    db.close()
+    if (row === undefined) return
+    const { period, used, leases } = JSON.parse(String(row['page'])) as WrittenPage
+    const held = Object.values(leases).reduce((sum, lease) => sum + lease.held, 0)
+    const most = this.#limit + this.#truth(period.number).overrun
+    if (used + held > most) throw new Error(`${used} used and ${held} held of ${most} in the book`)
+    if (used < 0 || held < 0) throw new Error('less than nothing in the book')
   }
 
   /** Everything comes to rest, and the file is compared with what was really used. */

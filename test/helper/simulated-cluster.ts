@@ -9,6 +9,7 @@ import type {
   openLedger
 } from '../../src/control/budget/ledger.ts'
 import type { LeaseReport, LeaseTerms } from '../../src/ipc/messages.ts'
+import type { Copied } from './mutant.ts'
 import { SimulatedSockets } from './simulated-sockets.ts'
 
 /** The code under test; mutants come in by the same door. */
@@ -16,6 +17,12 @@ export interface Machines {
   readonly LeaseCore: typeof LeaseCore
   readonly openLedger: typeof openLedger
   readonly nextLedger: typeof nextLedger
+}
+
+/** The files that the machines are in. */
+export const CLUSTER_FILES: Copied = {
+  parts: ['admission', 'control', 'ipc', 'shared'],
+  files: ['admission/lease-core.ts', 'control/budget/ledger.ts']
 }
 
 export interface Waiter {

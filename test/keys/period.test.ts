@@ -1,9 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { type PeriodKind, periodAt } from '../../src/keys/period.ts'
 import * as fc from '../helper/fast-check.ts'
+import { mutate } from '../helper/mutant.ts'
 
 function at(text: string): number {
   return Date.parse(text)
@@ -84,6 +82,10 @@ function properties(machine: typeof periodAt) {
   })
 }
 
+interface Machine {
+  readonly periodAt: typeof periodAt
+}
+
 const DAY_MS = 86_400_000
 
 t.test('the properties of periods', (t) => {
@@ -109,13 +111,12 @@ t.test('the properties of periods', (t) => {
       to: `if (now < 0) {`
     }
   ]
-  for (const { story, from, to } of mutants)
-    t.test(`notice when ${story}`, async (t) => {
-      const source = readFileSync(join(import.meta.dirname, '../../src/keys/period.ts'), 'utf8')
-      if (source.split(from).length !== 2) throw new Error(`it has to hold this once: ${from}`)
-      const folder = t.testdir({ 'period.ts': source.replace(from, to) })
-      const mutant = await import(pathToFileURL(join(folder, 'period.ts')).href)
-      t.equal(fc.check(properties(mutant.periodAt), { seed: 1, numRuns: 1000 }).failed, true)
+  for (const mutant of mutants)
+    t.test(`notice when ${mutant.story}`, async (t) => {
+      const fault = { ...mutant, file: 'keys/period.ts' }
+      const copied = { parts: ['keys'], files: ['keys/period.ts'] }
+      const machine = (await mutate(t.testdir({}), fault, copied)) as Machine
+      t.equal(fc.check(properties(machine.periodAt), { seed: 1, numRuns: 1000 }).failed, true)
     })
   t.end()
 })
