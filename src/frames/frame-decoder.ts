@@ -204,7 +204,7 @@ interface KnownBlock {
   readonly headers: FrameHeaders
 }
 
-/** Streams repeat a handful of blocks: comparing costs 0.07 µs, parsing 0.6 µs (`test/bench/frames.bench.ts`). */
+/** Streams repeat a handful of blocks: comparing costs 0.07 µs, parsing 0.6 µs. */
 class HeaderCache {
   /** Several may have one length: `metadataEvent` and `meteringEvent`, which end every answer. */
   readonly #byLength = new Map<number, readonly KnownBlock[]>()
@@ -291,7 +291,7 @@ const Steps = Int32Array.from({ length: 256 }, (_, byte) => {
 
 const PRELUDE_LENGTHS_BYTES = 8
 
-/** Uses a table: for so few bytes an eighth of the cost of a view for zlib (`test/bench/frames.bench.ts`). */
+/** Uses a table: for so few bytes an eighth of the cost of a view for zlib. */
 export function preludeChecksum(bytes: Uint8Array, at: number): number {
   let crc = -1
   for (let index = at; index < at + PRELUDE_LENGTHS_BYTES; index++) {

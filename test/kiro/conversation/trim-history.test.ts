@@ -5,6 +5,7 @@ import type {
   UpstreamPayload,
   UserInputMessage
 } from '../../../src/kiro/wire/payload.ts'
+import { checkRequest } from '../../../src/simulator/request-rules.ts'
 import {
   array,
   assert,
@@ -14,7 +15,6 @@ import {
   record,
   string
 } from '../../helper/fast-check.ts'
-import { assertUpstreamRules } from '../../helper/payload-rules.ts'
 
 const sizeOf = (payload: UpstreamPayload): number => JSON.stringify(payload).length
 
@@ -128,7 +128,8 @@ t.test('trimHistory()', async (t) => {
           const trimmed = trimHistory(conversation(list), maxChars)
           if (trimmed === null) return
           if (sizeOf(trimmed) > maxChars) throw new Error('too large')
-          assertUpstreamRules(trimmed)
+          const verdict = checkRequest(JSON.parse(JSON.stringify(trimmed)))
+          if ('status' in verdict) throw new Error(verdict.violation)
         }
       ),
       { numRuns: 1000 }
