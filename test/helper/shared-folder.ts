@@ -371,7 +371,7 @@ export class SharedFolder {
     }
   }
 
-  /** What is used and held in the book is within the limit, as far as requests took no more than they reserved. */
+  /** What is used and held in the book is within the limit, and enough for all that was used and is reserved. */
   #checkBook(): void {
     const db = new DatabaseSync(usagePath(this.#folder), { readOnly: true })
     const row = db.prepare('SELECT page FROM pages').get()
@@ -382,6 +382,13 @@ export class SharedFolder {
     const most = this.#limit + this.#truth(period.number).overrun
     if (used + held > most) throw new Error(`${used} used and ${held} held of ${most} in the book`)
     if (used < 0 || held < 0) throw new Error('less than nothing in the book')
+    const { cost, overrun } = this.#truth(period.number)
+    const running = this.#gateways
+      .flatMap((gateway) => gateway.held)
+      .filter(({ share }) => share.period === period.number)
+      .reduce((sum, { share }) => sum + share.amount, 0)
+    if (used + held < cost + running - overrun)
+      throw new Error(`${used} used and ${held} held for ${cost} used and ${running} reserved`)
   }
 
   /** Everything comes to rest, and the file is compared with what was really used. */
