@@ -44,42 +44,6 @@ t.test('the gateway without any settings', async (t) => {
   t.test('ends with 0 on SIGTERM', async (t) => t.equal(await gateway.stop(), 0))
 })
 
-t.test('shares an odd budget as designed, and takes `none`', async (t) => {
-  const odd = await startGateway({
-    env: {
-      WORKERS: '2',
-      HTTP_MAX_CONNECTIONS: '301',
-      HTTP_MAX_KEEPALIVE_CONNECTIONS: '7',
-      HTTP_KEEPALIVE_EXPIRY: 'none',
-      HTTP_POOL_TIMEOUT: '2.5'
-    }
-  })
-  t.teardown(() => odd.destroy())
-  const messages = odd.lines.map((line) => line['msg'])
-  t.ok(
-    messages.includes(
-      'HTTP connection pool configured: max_connections=301, max_keepalive=7, keepalive_expiry=None, pool_timeout=2.5s'
-    )
-  )
-  t.ok(
-    messages.includes('HTTP connection pool share: worker=1, max_connections=151, max_keepalive=4')
-  )
-  t.ok(
-    messages.includes('HTTP connection pool share: worker=2, max_connections=150, max_keepalive=3')
-  )
-})
-
-t.test(
-  'starts fewer workers than asked for when there are fewer connections, and says so',
-  async (t) => {
-    const gateway = await startGateway({ env: { WORKERS: '4', HTTP_MAX_CONNECTIONS: '1' } })
-    t.teardown(() => gateway.destroy())
-    t.equal(gateway.workerPids().length, 1)
-    t.ok(gateway.lines.some(({ warning }) => String(warning).includes('WORKERS')))
-    t.ok(isComplete(await startChat(gateway.url, 'hi').answer))
-  }
-)
-
 t.test('refuses to start, with everything that is wrong and exit code 78', async (t) => {
   const cases: readonly [name: string, env: Record<string, string>, said: readonly RegExp[]][] = [
     [

@@ -7,20 +7,11 @@ import t from 'tap'
 import { encodeFrame } from '../../src/frames/frame-encoder.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
-import { endFrame } from '../helper/upstream-frames.ts'
+import { textFrame } from '../helper/upstream-frames.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
-function event(type: string, payload: object): Uint8Array {
-  const headers = { ':message-type': 'event', ':event-type': type }
-  return encodeFrame(headers, JSON.stringify(payload))
-}
-
-const boom = encodeFrame(
-  { ':message-type': 'exception', ':exception-type': 'InternalServerException' },
-  JSON.stringify({ message: 'boom' })
-)
-const text = event('assistantResponseEvent', { content: 'hi' })
+const text = textFrame('hi')
 
 /** An upstream whose next answers are given by the test. */
 let answer: (request: IncomingMessage, response: ServerResponse) => void = () => {}
@@ -43,39 +34,11 @@ t.teardown(() => {
 const debugDir = mkdtempSync(join(tmpdir(), 'gateway-debug-'))
 t.teardown(() => rmSync(debugDir, { recursive: true }))
 
-async function start(env: Readonly<Record<string, string>>) {
-  const upstreamUrl = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
-  const started = await startGateway({ upstreamUrl, env: { WORKERS: '1', ...env } })
-  t.teardown(() => started.destroy())
-  return started
-}
-
-const gateway = await start({ HEARTBEAT_INTERVAL: '0.1', DEBUG_MODE: 'all', DEBUG_DIR: debugDir })
-
-t.test(
-  'text and an exception in one chunk: the text reaches the client, then the error',
-  async (t) => {
-    answer = (_request, response) => response.end(Buffer.concat([text, boom]))
-    calls = 0
-    const { status, text: body } = await startChat(gateway.url, 'x').answer
-    t.equal(status, 200)
-    t.match(body, '"content":"hi"')
-    t.match(body, '"message":"boom"')
-    t.notMatch(body, '[DONE]')
-    t.equal(calls, 1)
-  }
-)
-
-t.test('text and a corrupt frame in one chunk', async (t) => {
-  const corrupt = Buffer.from(text)
-  corrupt[corrupt.length - 1] = (corrupt.at(-1) ?? 0) ^ 1
-  answer = (_request, response) => response.end(Buffer.concat([text, corrupt]))
-  const { status, text: body } = await startChat(gateway.url, 'x').answer
-  t.equal(status, 200)
-  t.match(body, '"content":"hi"')
-  t.match(body, '"error"')
-  t.notMatch(body, '[DONE]')
+const gateway = await startGateway({
+  upstreamUrl: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`,
+  env: { WORKERS: '1', HEARTBEAT_INTERVAL: '0.1', DEBUG_MODE: 'all', DEBUG_DIR: debugDir }
 })
+t.teardown(() => gateway.destroy())
 
 t.test('text and half a frame: the answer was cut', async (t) => {
   answer = (_request, response) => response.end(Buffer.concat([text, text.subarray(0, -7)]))
@@ -87,32 +50,6 @@ t.test('text and half a frame: the answer was cut', async (t) => {
   t.match(await gateway.logged(({ msg }) => msg === 'answer cut off in transit'), {
     code: 'GW_STREAM_TRUNCATED'
   })
-})
-
-t.test('an empty answer is asked for twice more, unless its reason is final', async (t) => {
-  const patient = await start({ HEARTBEAT_INTERVAL: '300' }) // a client that has got one is asked for nothing more
-  const ids: unknown[] = []
-  const closed = (stopReason: string) => event('metadataEvent', { stopReason })
-  const ask = async (empty: Uint8Array, last = empty) => {
-    ids.length = calls = 0
-    answer = ({ headers }, response) => {
-      ids.push(headers['amz-sdk-invocation-id'], headers['amz-sdk-request'])
-      response.end(calls < 3 ? empty : last)
-    }
-    return startChat(patient.url, 'x').answer
-  }
-  const opening = event('initial-response', {})
-  for (const empty of [opening, closed('END_TURN')]) {
-    t.match(await ask(empty), { status: 503, text: /empty answer/ })
-    t.equal(calls, 3)
-    t.equal(new Set(ids.filter((_, index) => index % 2 === 0)).size, 3, 'each is a call of its own')
-    t.ok(ids.every((id, index) => index % 2 === 0 || String(id).startsWith('attempt=1;')))
-  }
-  t.match(await ask(opening, Buffer.concat([text, closed('END_TURN')])), { text: /"content":"hi"/ })
-  for (const reason of ['MAX_TOKENS', 'CONTENT_FILTERED', 'MODEL_CONTEXT_WINDOW_EXCEEDED']) {
-    t.match(await ask(closed(reason)), { status: 200, text: /"finish_reason":"\w+"/ })
-    t.equal(calls, 1, reason)
-  }
 })
 
 t.test(
@@ -140,21 +77,6 @@ t.test(
     t.equal(calls, 1)
   }
 )
-
-t.test('what a prompt says of accounts is not what the upstream says of this one', async (t) => {
-  const prompts = [
-    'My account was temporarily suspended.',
-    'Maximum Request reached for this month.',
-    'Your subscription does not support this application.'
-  ]
-  for (const prompt of prompts) {
-    const message = `The text "${prompt}" was refused`
-    answer = (_request, response) => response.writeHead(400).end(JSON.stringify({ message }))
-    t.equal((await startChat(gateway.url, prompt).answer).status, 400)
-    answer = (_request, response) => response.end(Buffer.concat([text, endFrame]))
-    t.equal((await startChat(gateway.url, 'hi').answer).status, 200)
-  }
-})
 
 t.test(
   'a refusal that quotes the prompt leaves no word of it in log and debug files',
