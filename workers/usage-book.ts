@@ -32,7 +32,9 @@ async function obey(message: ToBook): Promise<FromBook> {
     case 'open': {
       book?.destroy()
       book = null
-      const { book: next, opened: news } = await BookDatabase.open(message.opening)
+      const { book: next, opened: news } = await BookDatabase.open(message.opening, () =>
+        tell({ type: 'waiting' })
+      )
       book = next
       return { type: 'opened', id, opened: news }
     }

@@ -113,6 +113,9 @@ export class KeyControl {
 
   get bookProblem(): string | null {
     const { problem } = this.#book
+    if (problem?.isLocked === true) {
+      return `Usage cannot be recorded yet (usage.db: ${problem.reason}). Keys with a credit limit may be refused until then; all others are served.`
+    }
     if (problem !== null) {
       return `Usage cannot be recorded (usage.db: ${problem.reason}). Keys with a credit limit are refused after a minute; all others are served. Check whether the disk is full or read-only.`
     }

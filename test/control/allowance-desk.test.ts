@@ -173,7 +173,7 @@ t.test('AllowanceDesk', (t) => {
       const [worker] = team.workers as [TeamWorker]
       endAll(worker, await rush([worker], 2))
       await quiet()
-      team.run.problem = { since: performance.now(), reason: 'the disk is full' }
+      team.run.problem = { since: performance.now(), reason: 'the disk is full', isLocked: false }
       team.desk.onBook()
       const small = await worker.take('anna/credits', CREDIT / 10)
       t.ok(small, 'it holds enough for that')
@@ -181,7 +181,11 @@ t.test('AllowanceDesk', (t) => {
       await t.rejects(worker.take('anna/credits', 9 * CREDIT), 'and not for this')
       t.ok(Date.now() - late >= 4_000, 'which waits a while for the book')
       t.match(worker.allowances.standingOf('anna/credits'), { problem: 'unwritable' })
-      team.run.problem = { since: performance.now() - 61_000, reason: 'the disk is full' }
+      team.run.problem = {
+        since: performance.now() - 61_000,
+        reason: 'the disk is full',
+        isLocked: false
+      }
       team.desk.onBook()
       await quiet()
       await t.rejects(worker.take('anna/credits', 1), 'after a minute nothing is given')

@@ -140,7 +140,11 @@ t.test('a gateway keeps no more than an eighth of what is left', (t) => {
 })
 
 t.test('a book that cannot be written is given nothing back', (t) => {
-  const { lease, asks, pass } = idleRig(10, { since: 0, reason: 'the disk is full' })
+  const { lease, asks, pass } = idleRig(10, {
+    since: 0,
+    reason: 'the disk is full',
+    isLocked: false
+  })
   t.teardown(() => lease.close())
   for (let i = 0; i < 50; i++) pass(100)
   t.notOk(asks.some(({ release }) => release > 0))

@@ -164,6 +164,7 @@ const BUSY_MS = 5_000
 export class BookDatabase {
   readonly #path: string
   readonly #run: BookRun
+  readonly #onWait: () => void
   #db: DatabaseSync
   #statements: Statements
   #identity: string
@@ -179,8 +180,9 @@ export class BookDatabase {
   /** The last transaction failed: the next batch shows whether writing works. */
   #hasFailed = false
 
-  private constructor(path: string, run: BookRun, { db, identity }: OpenFile) {
+  private constructor(path: string, run: BookRun, { db, identity }: OpenFile, onWait: () => void) {
     this.#path = path
+    this.#onWait = onWait
     this.#run = run
     this.#db = db
     this.#identity = identity
@@ -188,10 +190,10 @@ export class BookDatabase {
   }
 
   /**
-   * Renames a damaged file; the new one says since when nothing is known.
+   * Renames a damaged file; the new one says since when nothing is known. Calls `onWait` while another gateway has the lock.
    * @throws the error of SQLite or the file system
    */
-  static async open(opening: BookOpening) {
+  static async open(opening: BookOpening, onWait = (): void => {}) {
     const { path, now, damagedFile } = opening
     await removeDrafts(path)
     const identity = await identityOf(path)
@@ -199,28 +201,29 @@ export class BookDatabase {
     const isBegun = begun !== null && (identity === null || identity === begun.identity)
     const aside = { identity: identity ?? '', target: isBegun ? begun.target : targetAt(path, now) }
     if (isBegun || (identity !== null && identity === damagedFile)) {
-      return BookDatabase.#openSound(opening, await putAside(path, aside))
+      return BookDatabase.#openSound(opening, await putAside(path, aside, onWait), onWait)
     }
     try {
-      return await BookDatabase.#openSound(opening, null)
+      return await BookDatabase.#openSound(opening, null, onWait)
     } catch (cause) {
       if (!isDamage(cause)) throw cause
-      return BookDatabase.#openSound(opening, await putAside(path, aside))
+      return BookDatabase.#openSound(opening, await putAside(path, aside, onWait), onWait)
     }
   }
 
-  static async #openSound(opening: BookOpening, setAside: string | null) {
+  static async #openSound(opening: BookOpening, setAside: string | null, onWait: () => void) {
     const { path, now, run, isKept, periods } = opening
     const earlier = await readEarlier(path)
     const aside = await readAside(path)
-    const file = await openFile(path, (db, isDamaged) => {
+    const begin: Begin = (db, isDamaged) => {
       if (isDamaged) db.prepare(SQL.putDamagedAt).run(now)
       else takeOver(db, periods, earlier)
-    })
+    }
+    const file = await openFile(path, begin, onWait)
     if (earlier !== null) await removeEarlier(path)
     if (aside !== null) await rm(asidePath(path), { force: true }) // the book says it by now, or was restored
     try {
-      const book = new BookDatabase(path, run, file)
+      const book = new BookDatabase(path, run, file, onWait)
       const losses = book.#inTransaction(() => book.#look({ now, isKept }))
       return {
         book,
@@ -489,10 +492,11 @@ export class BookDatabase {
   /** Reopens a file that was removed or replaced: otherwise nothing could read what is written. */
   async #followFile(): Promise<void> {
     if ((await identityOf(this.#path)) === this.#identity) return
-    const { db, identity } = await openFile(this.#path, (next, isDamaged) => {
+    const begin: Begin = (next, isDamaged) => {
       if (isDamaged) next.prepare(SQL.putDamagedAt).run(Date.now())
       else this.#restore(prepare(next))
-    })
+    }
+    const { db, identity } = await openFile(this.#path, begin, this.#onWait)
     try {
       const statements = prepare(db)
       inTransaction(db, () => this.#restore(statements)) // another gateway may have made the file
@@ -563,9 +567,9 @@ interface OpenFile {
 type Begin = (db: DatabaseSync, isDamaged: boolean) => void
 
 /** Opens a file. A new or earlier one is left as it was, or gets everything that `begin` writes. */
-async function openFile(path: string, begin: Begin): Promise<OpenFile> {
+async function openFile(path: string, begin: Begin, onWait: () => void): Promise<OpenFile> {
   await makeFolder(dirname(path))
-  if (!(await isThere(path))) await makeFile(path, begin)
+  if (!(await isThere(path))) await makeFile(path, begin, onWait)
   refuseLink(path, await lstat(path)) // SQLite would follow it
   const identity = await identityOf(path)
   if (identity === null) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' })
@@ -606,8 +610,8 @@ async function isThere(path: string): Promise<boolean> {
  * Makes a book that has its name only when it is complete: an empty file with that name is a damaged book.
  * @throws a TimeoutError while another process makes it or sets a damaged one aside
  */
-async function makeFile(path: string, begin: Begin): Promise<void> {
-  await inLock(path, async (lock) => {
+async function makeFile(path: string, begin: Begin, onWait: () => void): Promise<void> {
+  await inLock(path, onWait, async (lock) => {
     if (await isThere(path)) return // another gateway was first
     const isDamaged = (await readAside(path)) !== null
     const draft = draftOf(path)
@@ -727,8 +731,12 @@ async function readAside(path: string): Promise<Aside | null> {
  * find the damage at once, one renames and the others wait.
  * @throws a TimeoutError while another process does it
  */
-async function putAside(path: string, { identity, target }: Aside): Promise<string | null> {
-  return inLock(path, async () => {
+async function putAside(
+  path: string,
+  { identity, target }: Aside,
+  onWait: () => void
+): Promise<string | null> {
+  return inLock(path, onWait, async () => {
     const now = await identityOf(path)
     if (now === null) return (await readAside(path))?.target ?? null // another gateway has renamed it
     if (now !== identity) return null
@@ -743,16 +751,23 @@ async function putAside(path: string, { identity, target }: Aside): Promise<stri
   })
 }
 
+/** Wait for the lock that is told: shorter than a disk may stand still. */
+const LONG_WAIT_MS = 1_000
 /** Files that SQLite keeps beside its database. */
 const COMPANIONS = ['-wal', '-shm', '-journal']
 
 /** Lets one gateway at a time make the file or set it aside. The lock is `null` where none can be made. */
-async function inLock<T>(path: string, work: (lock: HeldLock | null) => Promise<T>): Promise<T> {
+async function inLock<T>(
+  path: string,
+  onWait: () => void,
+  work: (lock: HeldLock | null) => Promise<T>
+): Promise<T> {
   const lockPath = `${asidePath(path)}.lock`
   const note = 'kiro-gateway makes usage.db, or sets a damaged one aside'
-  const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note }).acquire(
-    AbortSignal.timeout(LOCK_PATIENCE_MS)
-  )
+  const waiting = setTimeout(onWait, LONG_WAIT_MS)
+  const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note })
+    .acquire(AbortSignal.timeout(LOCK_PATIENCE_MS))
+    .finally(() => clearTimeout(waiting))
   try {
     await removeDrafts(lockPath)
     return await work(lock)

@@ -128,6 +128,8 @@ export type ToBook =
 
 export type FromBook =
   | { readonly type: 'started' }
+  /** The file is locked by another gateway, which makes it or sets it aside. */
+  | { readonly type: 'waiting' }
   | { readonly type: 'opened'; readonly id: number; readonly opened: BookOpened }
   | { readonly type: 'committed'; readonly id: number; readonly answer: BookAnswer }
   | {

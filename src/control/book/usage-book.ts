@@ -77,9 +77,11 @@ export interface BookProblem {
   /** `performance.now()` */
   readonly since: number
   readonly reason: string
+  /** Another gateway has locked the file, for half a minute at most if it is gone. */
+  readonly isLocked: boolean
 }
 
-type Answer = Exclude<FromBook, { readonly type: 'failed' | 'started' }>
+type Answer = Exclude<FromBook, { readonly type: 'failed' | 'started' | 'waiting' }>
 
 interface Pending {
   readonly thread: BookThread
@@ -507,6 +509,10 @@ export class UsageBook {
       this.#started.resolve()
       return
     }
+    if (message.type === 'waiting') {
+      this.#setProblem(LOCKED)
+      return
+    }
     const pending = this.#pending.get(message.id)
     this.#forget(message.id)
     if (this.#pending.size === 0) this.#thread?.unref()
@@ -574,12 +580,16 @@ export class UsageBook {
   }
 
   #setProblem(reason: string): void {
-    if (this.#problem !== null) return
-    this.#problem = { since: performance.now(), reason }
+    const before = this.#problem
+    if (before !== null && !isNews(reason, before)) return
+    const isLocked = reason === LOCKED
+    this.#problem = { since: before?.since ?? performance.now(), reason, isLocked }
     const path = usagePath(this.#options.stateDir)
     this.#options.log.warn(
       { path, reason },
-      'usage cannot be recorded: is the disk full or read-only?'
+      isLocked
+        ? 'usage cannot be recorded yet: another gateway has locked the account book'
+        : 'usage cannot be recorded: is the disk full or read-only?'
     )
     this.#options.onChange()
   }
@@ -616,6 +626,14 @@ function compileCacheOnly(): NodeJS.ProcessEnv {
 }
 
 const NO_ANSWER = 'the disk does not respond'
+const LOCKED =
+  'another gateway is making the file or setting a damaged one aside; its lock lapses after 30 s if it was killed'
+
+/** A lock explains silence, and any other reason says more than a lock that was waited for. */
+function isNews(reason: string, before: BookProblem): boolean {
+  if (reason === LOCKED) return before.reason === NO_ANSWER
+  return before.isLocked && reason !== NO_ANSWER
+}
 
 async function soon<T>(work: Promise<T>, ms: number): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()

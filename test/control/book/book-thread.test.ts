@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { Worker } from 'node:worker_threads'
@@ -96,6 +96,26 @@ t.test('starts its thread anew when that has ended, and says so', async (t) => {
   while (threads.length < 3) await sleep(0)
   threads[1]?.emit('exit', 1)
   t.match(await asked, { share: 10 * CREDIT }, 'the next one is not disturbed')
+})
+
+t.test('says that another gateway has locked the book, and blames no disk', async (t) => {
+  for (const isThere of [false, true]) {
+    const { create, path, text } = rig(t)
+    const lock = `${path}.damaged.lock`
+    const held = { owner: 'x', place: 'elsewhere', pid: 1, expiresAt: '2100-01-01T00:00:00Z' }
+    if (isThere) writeFileSync(path, '') // damaged
+    writeFileSync(lock, JSON.stringify(held))
+    const book = create({ stallMs: 4_000 })
+    const asked = book.ask(askFor(CREDIT))
+    while (book.problem === null) await sleep(5)
+    t.match(book.problem, { isLocked: true, reason: /another gateway .* after 30 s/ })
+    await book.start() // which waits no longer than for a disk
+    t.match(book.problem, { isLocked: true })
+    t.notMatch(text(), /is the disk full/)
+    rmSync(lock)
+    await asked
+    while (book.problem !== null) await sleep(5)
+  }
 })
 
 t.test('ends a thread that does not answer, and starts another one', async (t) => {
