@@ -25,6 +25,10 @@ const START_FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
 const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
 /** Memory that nobody has written is recognised wherever it is handed out. */
 const FILLS_MEMORY = `--import=${new URL('unwritten-memory.ts', import.meta.url).href}`
+/** Used from the first module on: without it each process strips that module's types anew. */
+const COMPILED = fileURLToPath(
+  new URL('../../node_modules/.cache/kiro-gateway-test', import.meta.url)
+)
 
 export type LogLine = Readonly<Record<string, unknown>>
 
@@ -79,6 +83,7 @@ export class GatewayProcess {
         PATH: process.env['PATH'] ?? '',
         HOME: this.folder,
         SERVER_PORT: '0',
+        NODE_COMPILE_CACHE: COMPILED,
         ...(upstreamUrl === undefined ? {} : this.#upstream(upstreamUrl, tokenLifeMs)),
         ...env,
         ...(options.isMeasured !== true && {

@@ -56,7 +56,8 @@ for (const [signal, message] of [
       })
       timer.unref()`
     const preload = `data:text/javascript,${encodeURIComponent(early)}`
-    const gateway = new GatewayProcess({ env: { NODE_OPTIONS: `--import=${preload}` } })
+    const env = { NODE_OPTIONS: `--import=${preload}`, NODE_COMPILE_CACHE: '' }
+    const gateway = new GatewayProcess({ env })
     t.teardown(() => gateway.destroy())
     const acted = gateway.logged((line) => line['msg'] === message)
     t.ok(await Promise.race([acted, gateway.exited]), 'and has not ended it')

@@ -1,11 +1,15 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
+import coveredBy from './coverage-map.ts'
 import { entries, filesOf, isAlone, nightlyFiles, type RoomName, testFiles } from './rooms.ts'
 
 const RUN_ROOM = pathToFileURL(join(import.meta.dirname, 'run-room.ts')).href
+const UNCOUNTED = pathToFileURL(join(import.meta.dirname, 'uncounted.ts')).href
+const PROCESS_INFO = import.meta.resolve('@tapjs/processinfo/import')
 
 t.test('npm test runs every test file once', (t) => {
   const rooms = entries().filter((path) => !path.endsWith('.test.ts'))
@@ -30,6 +34,37 @@ t.test('what measures or changes its process is alone', (t) => {
   t.ok(isAlone('test/observe/refusal-log.test.ts'), 'timers')
   t.ok(isAlone('test/integration/signals.test.ts'), 'real gateways')
   t.notOk(isAlone('test/kiro/conversation/identifiers.test.ts'))
+  t.end()
+})
+
+t.test('coverage is counted where it tells something', (t) => {
+  const uncounted = testFiles().filter((path) => coveredBy(path) === null)
+  t.ok(uncounted.includes('test/integration/signals.test.ts'), 'many gateways')
+  t.ok(uncounted.includes('test/dialects/answer-cost.test.ts'), 'what measures')
+  t.notOk(uncounted.includes('test/integration/doctor.test.ts'), 'commands')
+  t.same(coveredBy('test/rooms/control.ts'), [], 'all that a room reaches')
+  t.end()
+})
+
+t.test('npm test starts again where it has run before', (t) => {
+  // Each file that matches is named in one variable of every process, which the system bounds at 128 KB.
+  t.notMatch(readFileSync(join(import.meta.dirname, '../../.taprc'), 'utf8'), '.tap/')
+  t.end()
+})
+
+t.test('without coverage, what a test starts has nothing of tap loaded', (t) => {
+  const show = `import { execFileSync } from 'node:child_process'
+    process.stdout.write(execFileSync(process.execPath, ['-p', 'process.env.NODE_OPTIONS'], { env: {} }))`
+  const optionsWith = (coverage: string): string => {
+    const env = {
+      _TAPJS_PROCESSINFO_COVERAGE_: coverage,
+      _TAPJS_PROCESSINFO_CWD_: t.testdirName
+    }
+    const args = [`--import=${PROCESS_INFO}`, `--import=${UNCOUNTED}`, '--input-type=module']
+    return execFileSync(process.execPath, [...args, '-e', show], { env, encoding: 'utf8' })
+  }
+  t.match(optionsWith('1'), 'processinfo')
+  t.equal(optionsWith('0').trim(), 'undefined')
   t.end()
 })
 
