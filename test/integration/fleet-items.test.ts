@@ -7,11 +7,9 @@ import type { EngineProcess } from '../helper/engine-process.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, until } from '../helper/fleet-team.ts'
 import type { GatewayProcess } from '../helper/gateway-process.ts'
-import { isNightly } from '../helper/nightly.ts'
 
 t.setTimeout(300_000)
 
-const TURNS = isNightly ? 50 : 10
 const skip = whyNoEngine()
 const KEYS = 'first-key-of-the-operator,second-key-of-the-operator'
 const [FIRST = '', SECOND = ''] = KEYS.split(',')
@@ -81,18 +79,6 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     t.ok(files.length >= 1, 'and lies there from now on')
   })
 
-  t.test('many in a row', async (t) => {
-    const late: number[] = []
-    for (let turn = 0; turn < TURNS; turn += 1) {
-      const id = await make(turn % 2 === 0 ? a : b, `turn ${turn}`)
-      const { status, ms } = await ask(turn % 2 === 0 ? b : a, refer(id))
-      t.equal(status, 200)
-      late.push(ms)
-    }
-    const sorted = late.toSorted((x, y) => x - y)
-    t.comment(`p50 ${sorted[TURNS / 2]?.toFixed(0)} ms, longest ${sorted.at(-1)?.toFixed(0)} ms`)
-  })
-
   t.test('the engine has no word of it on its disk', async (t) => {
     const text = dumped(team.engine)
     t.match(text, /record:item\.[0-9a-f]{40}/, 'what it has is there')
@@ -154,13 +140,5 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     t.equal(refused.status, 503)
     t.ok(refused.ms < 5_000, `after ${refused.ms.toFixed(0)} ms`)
     await until(async () => (await ask(b, refer(id))).status === 200)
-  })
-
-  t.test('a very large one stays where it was made', async (t) => {
-    const id = await make(a, 'sim:events=600 sim:size=1000 sim:gap=0')
-    t.equal((await ask(a, refer(id))).status, 200)
-    const elsewhere = await ask(b, refer(id))
-    t.equal(elsewhere.status, 400)
-    t.match(JSON.stringify(elsewhere.body), /send the item itself/)
   })
 })

@@ -180,44 +180,6 @@ t.test('sessions are known by the forms of metadata.user_id', async (t) => {
 })
 
 t.test('documents', async (t) => {
-  t.test('of text are put inline under their title', async (t) => {
-    const { current } = convert('anthropic-messages', {
-      model: 'auto',
-      messages: [
-        {
-          role: 'user',
-          content: [
-            { type: 'text', text: 'read' },
-            {
-              type: 'document',
-              title: 'T',
-              source: { type: 'text', media_type: 'text/plain', data: 'D' }
-            },
-            {
-              type: 'document',
-              source: { type: 'base64', media_type: 'text/markdown', data: 'IyBI' }
-            },
-            {
-              type: 'document',
-              source: { type: 'content', content: [{ type: 'text', text: 'C' }] }
-            },
-            {
-              type: 'search_result',
-              title: 'S',
-              source: 'u',
-              content: [{ type: 'text', text: 'R' }]
-            },
-            { type: 'text', text: 'now' }
-          ]
-        }
-      ]
-    })
-    t.equal(
-      current.content,
-      'read\n\n[Document: T]\nD\n\n[Document]\n# H\n\n[Document]\nC\n\n[Search result: S, u]\nR\n\nnow'
-    )
-  })
-
   const office = {
     type: 'document',
     source: { type: 'base64', media_type: 'application/msword', data: '0M8R4A==' }
@@ -245,39 +207,6 @@ t.test('documents', async (t) => {
     t.same(plan.repairs, ['document-omitted'])
   })
 })
-
-t.test(
-  'blocks of the vendors’ own tools become words; unknown ones are kept where they have text',
-  async (t) => {
-    const { history, plan } = convert('anthropic-messages', {
-      model: 'auto',
-      messages: [
-        USER,
-        {
-          role: 'assistant',
-          content: [
-            { type: 'server_tool_use', id: 's1', name: 'web_search', input: { query: 'q' } },
-            {
-              type: 'web_search_tool_result',
-              content: [
-                { type: 'web_search_result', title: 'T', url: 'https://u', encrypted_content: 'x' }
-              ]
-            },
-            { type: 'novelty', text: 'kept' },
-            { type: 'riddle', answer: 42 }
-          ]
-        },
-        USER
-      ]
-    })
-    t.match(history[1], {
-      assistantResponseMessage: {
-        content: '[Tool: web_search (s1)]\n{"query":"q"}\n\nT https://u\n\nkept'
-      }
-    })
-    t.same(plan.repairs, ['block-dropped'])
-  }
-)
 
 t.test('results and calls that do not meet', async (t) => {
   t.test('keep the first of two results and the longest of two calls', async (t) => {
@@ -354,24 +283,6 @@ t.test('images for a model that takes none are named, not dropped in silence', a
   t.equal(current.content, '[1 image left out: this model takes no images.]')
   t.notOk('images' in current)
   t.same(plan.repairs, ['image-omitted'])
-})
-
-t.test('forced calls and JSON answers', async (t) => {
-  const { current, plan } = convert('anthropic-messages', {
-    model: 'auto',
-    messages: [USER],
-    tools: [TOOL],
-    tool_choice: { type: 'any', disable_parallel_tool_use: true },
-    output_config: { format: { type: 'json_schema', schema: { type: 'object' } } },
-    stop_sequences: ['</severity>']
-  })
-  t.match(current.content, /at least one of the available tools/)
-  t.match(current.content, /must match this JSON Schema:\n\{"type":"object"\}/)
-  t.match(plan.asked, {
-    isSingleToolCall: true,
-    isJsonAnswer: true,
-    stopSequences: ['</severity>']
-  })
 })
 
 t.test('the estimate of tokens', async (t) => {

@@ -87,42 +87,6 @@ t.test('a Chat Completions body with content that cannot be sent is refused', as
   }
 })
 
-t.test('what Chat Completions clients send beside the messages is taken or ignored', async (t) => {
-  const { plan, payload } = convert('openai-chat', {
-    model: 'claude-haiku-4-5',
-    messages: [USER],
-    stream: true,
-    stream_options: { include_usage: true },
-    stop: ['', 'END'],
-    parallel_tool_calls: false,
-    temperature: 0.2,
-    seed: 7,
-    logprobs: true,
-    n: 1,
-    store: true,
-    service_tier: 'auto',
-    metadata: { a: 'b' },
-    tools: null,
-    tool_choice: null,
-    reasoning_effort: null,
-    safeguards: [{ type: 'x' }]
-  })
-  t.match(flatPlan(plan), {
-    dialect: 'openai-chat',
-    model: 'claude-haiku-4-5',
-    upstreamModel: 'claude-haiku-4.5',
-    isStream: true,
-    wantsUsage: true,
-    stopSequences: ['END'],
-    isSingleToolCall: true,
-    isJsonAnswer: false,
-    reasoning: 'none',
-    contextWindow: 200_000
-  })
-  t.same(plan.repairs, [])
-  t.same(Object.keys(payload), ['conversationState'])
-})
-
 t.test('tells usage in a stream only when asked, else always', async (t) => {
   t.equal(usageOf({}), true)
   t.equal(usageOf({ stream: true }), false)

@@ -139,14 +139,6 @@ t.test('documents that are refused go up as text, at once and from then on', asy
   }
 })
 
-t.test('documents in history that are refused', async (t) => {
-  for (const [path, bodyOf] of dialects) {
-    const { calls, post } = await setUp(t, refuseDocuments)
-    t.match(await post(path, bodyOf(true)), { status: 200, repairs: /document-refused/ }, path)
-    t.equal(calls.length, 2, path)
-  }
-})
-
 t.test('of a PDF its text is sent', async (t) => {
   const { calls, post } = await setUp(t, refuseDocuments)
   const data = smallPdf(['heliotrope']).toString('base64')
@@ -183,18 +175,6 @@ t.test('a broken PDF and one of an office become notes', async (t) => {
   t.ok(calls[1]?.text.includes(`${note('a')}\\n\\n${note('b')}`))
 })
 
-t.test('where the text is refused, too, the documents were not why', async (t) => {
-  const { calls, primary, post } = await setUp(t, (body) => ({
-    message: body.includes('"documents"') ? 'The first reason.' : 'Another one.'
-  }))
-  const [[path, bodyOf] = ['', () => ({})]] = dialects
-  for (const round of [1, 2]) {
-    t.match(await post(path, bodyOf(false)), { status: 400, text: /The first reason/ })
-    t.equal(calls.length, 2 * round, 'nothing is remembered')
-  }
-  t.same(lessonsOf(primary), [])
-})
-
 t.test('of a conversation that is too long with its documents their text goes up', async (t) => {
   const tooLong = { message: 'Input is too long.', reason: 'CONTENT_LENGTH_EXCEEDS_THRESHOLD' }
   for (const [path, bodyOf] of dialects) {
@@ -214,19 +194,6 @@ t.test('of a conversation that is too long with its documents their text goes up
   const messages = [{ role: 'user', content: [{ type: 'document', source }, words] }]
   t.equal((await post('/v1/messages', { model, max_tokens: 10, messages })).status, 400)
   t.equal(calls.length, 1, 'nobody looks for documents in what is far too long without them')
-})
-
-t.test('other refusals do not cost documents a second call', async (t) => {
-  for (const refusal of [
-    { message: 'no', reason: 'CUSTOMER_KMS_KEY_DISABLED' },
-    { message: 'no', reason: 'MONTHLY_REQUEST_COUNT' }
-  ]) {
-    const { calls, post } = await setUp(t, () => refusal)
-    const [[path, bodyOf] = ['', () => ({})]] = dialects
-    const { status } = await post(path, bodyOf(false))
-    t.ok(status >= 400)
-    t.equal(calls.length, 1, refusal.reason)
-  }
 })
 
 t.test('an older host is sent the text of documents', async (t) => {
@@ -370,33 +337,6 @@ t.test('an account that has no fields, as the simulator plays it', async (t) => 
       t.equal(response.headers.get('x-kiro-gateway-repairs'), 'fields-refused', path)
       t.equal(calls() - before, cost, path)
     }
-  }
-})
-
-t.test('a field that is named goes alone', async (t) => {
-  for (const [path, body] of wishes) {
-    const { calls, post } = await setUp(t, (text) =>
-      text.includes('output_config') ? undeclared('output_config') : null
-    )
-    t.match(await post(path, body), { status: 200, repairs: /fields-refused/ }, path)
-    t.match(fieldsOf(calls[1]), { thinking: { type: 'adaptive' }, output_config: undefined }, path)
-    t.equal((await post(path, body)).status, 200)
-    t.equal(calls.length, 3, path)
-  }
-})
-
-t.test('where a second one is refused, all of them go; then it is a 400', async (t) => {
-  for (const [path, body] of wishes) {
-    const { calls, primary, post } = await setUp(t, (text) =>
-      text.includes('output_config') ? undeclared('output_config') : undeclared('thinking')
-    )
-    t.match(await post(path, body), { status: 400, text: /output_config/ }, path)
-    t.same(
-      calls.map((call) => Object.keys(fieldsOf(call) ?? {})),
-      [['thinking', 'output_config'], ['thinking'], []],
-      path
-    )
-    t.same(lessonsOf(primary), [], 'the fields were not why')
   }
 })
 

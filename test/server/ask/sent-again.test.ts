@@ -137,29 +137,6 @@ t.test('a request is changed three times at most, and the changes add up', async
   )
 })
 
-t.test('each change is made once', async (t) => {
-  for (const [status, body] of [
-    [400, WRONG_FORM],
-    [403, FOREIGN_PROFILE],
-    [400, BAD_CONVERSATION],
-    [400, BAD_SIGNATURE]
-  ] as const) {
-    const { sent, post, calls } = await setUp(t, [refuse(status, body)])
-    t.equal((await post()).status, status)
-    t.same([sent.length, calls()], [2, 2], body.message)
-  }
-})
-
-t.test('signed reasoning is left out at once, and stays out', async (t) => {
-  const { sent, post } = await setUp(t, [refuse(400, BAD_SIGNATURE), said])
-  t.same([(await post()).status, (await post()).status], [200, 200])
-  t.same(
-    sent.map(({ json }) => JSON.stringify(json).includes('reasoningContent')),
-    [true, false, false],
-    'the next round costs one call'
-  )
-})
-
 t.test('what was asked is not asked again after a silence', async (t) => {
   const once = await setUp(t, [silence], { FIRST_TOKEN_TIMEOUT: '0.3' })
   t.match(await once.post(), { status: 504, text: /FIRST_TOKEN_TIMEOUT/ })
