@@ -1,6 +1,11 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { BookDatabase } from '../../src/control/book/book-database.ts'
+import type { PageAsk } from '../../src/control/book/book-messages.ts'
+import { usagePath } from '../../src/control/book/usage-sums.ts'
+import { periodAt } from '../../src/keys/period.ts'
+import { markOf } from '../../src/shared/process-mark.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { hashOfKey } from '../helper/named-key.ts'
 import { isNightly } from '../helper/nightly.ts'
@@ -18,6 +23,39 @@ function rig(t: Test) {
   const json = async (...args: readonly string[]) =>
     JSON.parse((await run(...args, '--json')).stdout)
   return { path, run, json, text: () => readFileSync(path, 'utf8') }
+}
+
+t.test('kiro-gateway key reopen says which keys were not closed', async (t) => {
+  const { path, run, json } = rig(t)
+  const [anna, ben] = [await json('add', 'anna', '--credits', '10/total'), 'ben']
+  for (const args of [[ben, '--credits', '5/day'], ['dana']]) await run('add', ...args)
+  const wasOpen = { code: 0, stderr: /Not closed by a damaged usage.db, so nothing changes: anna/ }
+  t.match(await run('reopen', 'anna'), wasOpen, 'without a book')
+  const book = usagePath(dirname(path))
+  writeFileSync(book, '') // which is damaged
+  const now = Date.now()
+  const period = periodAt('total', null, now)
+  const ask = { key: anna.id, period, cap: 1, want: 1, release: 0, createdAt: 0, reopened: null }
+  await commitTo(book, now, [ask])
+  await run('add', 'chloe', '--credits', '5/week')
+  t.same(await json('reopen', '--all'), { reopened: ['anna', ben], open: ['chloe'] })
+  t.notMatch((await run('reopen', 'anna', '--used', '1')).stderr, /Not closed/)
+  t.match(await run('reopen', 'dana'), { code: 0, stderr: /Not closed .*: dana/ })
+  await commitTo(book, now, [{ ...ask, reopened: { at: now + 1, used: 0 } }])
+  t.match(await run('reopen', '--all'), {
+    code: 0,
+    stderr: /Reopened: ben\.\nNot closed .*: anna, chloe\./
+  })
+  t.match(await run('reopen', 'anna'), wasOpen)
+})
+
+async function commitTo(path: string, now: number, asks: readonly PageAsk[]): Promise<void> {
+  const run = { id: 'x', mark: markOf(process.pid) }
+  const opening = { path, now, run, isKept: true, periods: [], damagedFile: null }
+  const { book } = await BookDatabase.open(opening)
+  const nothing = { rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
+  await book.commit({ ...nothing, seq: 0, now, isKept: true, asks })
+  book.close()
 }
 
 t.test('kiro-gateway key add', async (t) => {

@@ -1,4 +1,6 @@
 import { inspectConfig } from '../../config/load.ts'
+import { usagePath } from '../../control/book/usage-sums.ts'
+import { readClosed } from '../../control/usage/usage-report.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
 import { changeKeys, keysPath, makeKey, makeKeyId, readKeys } from '../../keys/key-store.ts'
 import {
@@ -89,14 +91,42 @@ export async function reopenKey(call: CommandCall, name: string): Promise<number
   if (isAll === (name !== '')) throw new UsageError('"reopen" needs the name of a key, or --all')
   const used = toUsed(textOption(call, 'used') ?? '0')
   const reopened = { at: Date.now(), used }
-  if (!isAll) return tellChanged(call, await changeOne(call, name, (key) => ({ ...key, reopened })))
+  const closed = await closedKeys(call) // before a running gateway hears of it
+  const isClosed = ({ id }: NamedKey): boolean => closed.some((one) => one.id === id)
+  if (!isAll) {
+    const changed = await changeOne(call, name, (key) => ({ ...key, reopened }))
+    if (!isClosed(changed)) call.terminal.note(wasOpen([changed]))
+    return tellChanged(call, changed)
+  }
   const keys = await change(call, (before) =>
-    before.map((key) => (key.credits === null ? key : { ...key, reopened }))
+    before.map((key) => (isLimited(key) ? { ...key, reopened } : key))
   )
-  const names = keys.filter(({ credits }) => credits !== null).map((key) => key.name)
-  if (call.isJson) call.terminal.write(JSON.stringify({ reopened: names }))
-  else call.terminal.note(`Reopened: ${names.join(', ') || 'no key has a credit limit'}.`)
+  const limited = keys.filter(isLimited)
+  const names = limited.filter(isClosed).map((key) => key.name)
+  const open = limited.filter((key) => !isClosed(key))
+  if (call.isJson) {
+    call.terminal.write(JSON.stringify({ reopened: names, open: open.map((key) => key.name) }))
+    return EXIT_OK
+  }
+  if (limited.length === 0) call.terminal.note('No key has a credit limit.')
+  if (names.length > 0) call.terminal.note(`Reopened: ${names.join(', ')}.`)
+  if (open.length > 0) call.terminal.note(wasOpen(open))
   return EXIT_OK
+}
+
+/** The account book of other gateways of a fleet is not looked at: the statement counts there all the same. */
+async function closedKeys(call: CommandCall): Promise<readonly NamedKey[]> {
+  const { stateDir } = inspectConfig(call.env).config.credentials
+  return readClosed(usagePath(stateDir), (await read(call)).filter(isLimited))
+}
+
+function isLimited({ credits, revokedAt }: NamedKey): boolean {
+  return credits !== null && revokedAt === null
+}
+
+function wasOpen(keys: readonly NamedKey[]): string {
+  const names = keys.map(({ name }) => name).join(', ')
+  return `Not closed by a damaged usage.db, so nothing changes: ${names}.`
 }
 
 export async function listKeys(call: CommandCall): Promise<number> {

@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { isMeant } from '../../keys/key-text.ts'
+import type { NamedKey } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { parseJsonObject } from '../../shared/json.ts'
 import type { UsageSums } from '../../ipc/usage-row.ts'
 import { BOOK_DAYS, DAY_MS, SUM_COLUMNS, toSums, USAGE_SCHEMA } from '../book/usage-sums.ts'
 import { dayOf, MAX_DAYS, parsePlan, type PlanStory } from '../plan/plan-record.ts'
@@ -85,6 +88,34 @@ export async function readPlan(path: string): Promise<PlanStory | null> {
     db.close()
   }
 }
+
+/** Returns which of the keys a damaged book may have closed: those whose pages are closed or missing. All, if it cannot be read. */
+export async function readClosed<K extends ClosableKey>(
+  path: string,
+  keys: readonly K[]
+): Promise<readonly K[]> {
+  if (!existsSync(path)) return []
+  const found = await openRecord(path).catch(() => null)
+  if (found === null) return keys
+  const { db } = found
+  try {
+    const damagedAt = Number(
+      db.prepare(`SELECT value FROM meta WHERE name = 'damaged-at'`).get()?.['value'] ?? 0
+    )
+    const page = db.prepare('SELECT page FROM pages WHERE key = ?')
+    return keys.filter(({ id, createdAt }) => {
+      const row = page.get(id)
+      if (row === undefined) return createdAt < damagedAt
+      return parseJsonObject(String(row['page']))?.['closedAt'] !== null
+    })
+  } catch {
+    return keys // of an earlier version, or damaged
+  } finally {
+    db.close()
+  }
+}
+
+type ClosableKey = Pick<NamedKey, 'id' | 'createdAt'>
 
 /** Finds JSON of ids: a name may have moved between keys. Not in SQL, which ignores the case of ASCII only. */
 function idsOf(db: DatabaseSync, text: string): string {
