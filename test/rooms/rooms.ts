@@ -79,7 +79,7 @@ export function filesOf(room: RoomName): readonly string[] {
   return testFiles().filter((path) => !isAlone(path) && FOLDERS[room].includes(folderOf(path)))
 }
 
-/** What `npm test` gives to tap, which starts the files without coverage first (`coverage-map.ts`), then the others by name. */
+/** What `npm test` gives to tap, which has its own order (`coverage-map.ts`). */
 export function entries(): readonly string[] {
   const rooms = Object.keys(FOLDERS).map((name) => `test/rooms/${name}.ts`)
   return [...rooms, ...testFiles().filter(isAlone)]
