@@ -151,7 +151,7 @@ async function createGateway(
     knows: primary,
     tell: (message) => primary.broadcast(message),
     source: found,
-    shareSignIn: (signIn) => primary.account.shareSignIn(signIn),
+    shareSignIn: (signIn) => primary.account.credentials.shareSignIn(signIn),
     log,
     onRefused: fail
   })

@@ -1,5 +1,4 @@
 import type { Config } from '../config/settings.ts'
-import type { SharedSignIn } from '../credentials/shared-sign-in.ts'
 import type { CredentialSource } from '../credentials/stored-credential.ts'
 import type {
   AccountStanding,
@@ -54,7 +53,7 @@ export interface AccountControlOptions {
 }
 
 export class AccountControl {
-  readonly #credentials: CredentialDesk
+  readonly credentials: CredentialDesk
   readonly #catalogue: ModelCatalogue
   readonly #usage: UsageDesk
   readonly #desk: AccountDesk
@@ -68,19 +67,18 @@ export class AccountControl {
       tell({ type: 'credential.changed', news })
       this.#listener?.onSignIn(news)
     }
-    this.#credentials = new CredentialDesk({ config, source, call, log, onUnusable, onNews })
+    this.credentials = new CredentialDesk({ config, source, call, log, onUnusable, onNews })
     this.#catalogue = new ModelCatalogue({
       call,
       upstream,
       log,
-      credential: () => this.#credentials.valid(),
+      credential: () => this.credentials.valid(),
       onChange: (catalogue) => tell({ type: 'catalogue.changed', catalogue })
     })
-    const credentials = this.#credentials
     this.#usage = new UsageDesk({
       call,
       upstream,
-      credentials,
+      credentials: this.credentials,
       now: () => performance.now(),
       onUsage
     })
@@ -104,11 +102,11 @@ export class AccountControl {
   }
 
   suspend(token: string): void {
-    this.#credentials.suspended(token, 'said to another gateway')
+    this.credentials.suspended(token, 'said to another gateway')
   }
 
   revive(): void {
-    this.#credentials.revive()
+    this.credentials.revive()
   }
 
   onRows(rows: readonly Pick<UsageRow, 'status'>[]): void {
@@ -116,23 +114,13 @@ export class AccountControl {
       this.#listener.onAnswered()
   }
 
-  /** @throws {GatewayError} GW_CONFIG_INVALID if the source is unreadable */
-  start(): Promise<void> {
-    return this.#credentials.start()
-  }
-
-  /** Must be called before `start()`. */
-  shareSignIn(share: SharedSignIn): void {
-    this.#credentials.shareSignIn(share)
-  }
-
   startModels(): void {
-    if (this.#credentials.isExpected) void this.#catalogue.start() // reports its own failures
+    if (this.credentials.isExpected) void this.#catalogue.start() // reports its own failures
   }
 
   /** Distinguishes accounts without revealing them; `null` without a sign-in. */
   get id(): string | null {
-    return this.#credentials.news().snapshot?.id ?? null
+    return this.credentials.news().snapshot?.id ?? null
   }
 
   forWorker(): {
@@ -141,7 +129,7 @@ export class AccountControl {
     readonly catalogue: Catalogue
   } {
     return {
-      news: this.#credentials.news(),
+      news: this.credentials.news(),
       standing: this.#desk.standing,
       catalogue: this.#catalogue.current
     }
@@ -157,8 +145,8 @@ export class AccountControl {
 
   noteMetrics(metrics: Metrics): void {
     const { signInUsable, signInEnds, accountBars, accountCredits } = metrics
-    signInUsable.set(this.#credentials.news().snapshot === null ? 0 : 1)
-    const ends = this.signInEndsAt
+    signInUsable.set(this.credentials.news().snapshot === null ? 0 : 1)
+    const ends = this.credentials.endsAt
     if (ends === null) signInEnds.reset()
     else signInEnds.set({ sign_in: 'current' }, ends / 1000)
     accountBars.reset()
@@ -166,20 +154,6 @@ export class AccountControl {
       if (until > Date.now()) accountBars.set({ bar }, 1)
     for (const [state, credits] of Object.entries(this.#usage.lastKnown(USAGE_AGE_MS)))
       accountCredits.set({ state }, credits)
-  }
-
-  /** False if clients bring their own keys. */
-  get isExpected(): boolean {
-    return this.#credentials.isExpected
-  }
-
-  /** Epoch ms after which the sign-in cannot be renewed; `null` if unknown. */
-  get signInEndsAt(): number | null {
-    return this.#credentials.endsAt
-  }
-
-  get loginHint(): string | null {
-    return this.#credentials.loginHint
   }
 
   /** After a reload: the operator may have solved what the upstream refused. */
@@ -192,12 +166,12 @@ export class AccountControl {
     switch (message.type) {
       case 'credential.refused':
       case 'credential.wanted':
-        void this.#credentials // never rejects
+        void this.credentials // never rejects
           .onMessage(message)
           .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
         break
       case 'credential.suspended':
-        this.#credentials.suspended(message.token, message.reason)
+        this.credentials.suspended(message.token, message.reason)
         this.#listener?.onSuspended(message.token)
         break
       case 'account.refused':
@@ -212,6 +186,6 @@ export class AccountControl {
   }
 
   async close(): Promise<void> {
-    await this.#credentials.close()
+    await this.credentials.close()
   }
 }

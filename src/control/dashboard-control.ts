@@ -169,7 +169,7 @@ export class DashboardControl {
       account: (quota) => {
         const { account, plan } = parts()
         const { news, standing } = account.forWorker()
-        const { isExpected, signInEndsAt: endsAt, loginHint } = account
+        const { isExpected, endsAt, loginHint } = account.credentials
         return toShownAccount(
           {
             planBar: plan.bar,

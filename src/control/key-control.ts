@@ -49,17 +49,15 @@ const MAX_NAMED = 5
 const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
 export class KeyControl {
+  readonly #options: KeyControlOptions
   readonly #book: UsageBook
   readonly allowances: AllowanceDesk
   readonly #prices: PriceDesk
   readonly #desk: KeyDesk
   /** Requests begun in a worker without a row yet. Bounded by the workers. */
   readonly #begun = new Map<string, number>()
-  readonly #onLost: KeyControlOptions['onLost']
-  readonly #log: KeyControlOptions['log']
   /** Keys whose part of the book was damaged. Bounded by the keys that there are. */
   readonly #closed = new Set<string>()
-  readonly #onBook: KeyControlOptions['onBook']
   /** Bounded by the file of keys. */
   #byId: ReadonlyMap<string, NamedKey> = new Map()
   readonly #counts = new KeyCounts()
@@ -68,17 +66,10 @@ export class KeyControl {
   #heardAt = 0
   #sums: Promise<RecentSums> | null = null
   #sumsDueAt = 0
-  readonly #alerts: KeyControlOptions['alerts']
-  readonly #collect: KeyControlOptions['collect']
-  readonly #tellRows: KeyControlOptions['onRows']
 
   constructor(options: KeyControlOptions) {
-    const { stateDir, config, log, alerts, collect, sendTerms, onChange } = options
-    this.#tellRows = options.onRows
-    this.#onLost = options.onLost
-    this.#alerts = alerts
-    this.#collect = collect
-    this.#log = log
+    const { stateDir, config, log, sendTerms, onChange } = options
+    this.#options = options
     this.#book = new UsageBook({
       stateDir,
       settings: () => config().usage,
@@ -91,7 +82,6 @@ export class KeyControl {
         options.onBook()
       }
     })
-    this.#onBook = options.onBook
     this.#prices = new PriceDesk({
       tell: options.tellPrice,
       keep: (lessons) => this.#book.keepPrices(lessons)
@@ -176,7 +166,7 @@ export class KeyControl {
   onLeft(member: string, worker: number): void {
     const lost = this.allowances.onLeft(member)
     for (const { key, credits } of lost) {
-      this.#log.warn(
+      this.#options.log.warn(
         { workerId: worker, key: this.nameOf(key), credits: credits / MICROS_PER_CREDIT },
         'credits held by a dead worker count as used'
       )
@@ -185,8 +175,8 @@ export class KeyControl {
     const requests = this.#begun.get(member) ?? 0
     this.#begun.delete(member)
     if (requests <= 0) return
-    this.#log.warn({ workerId: worker, requests }, 'requests lost with their worker')
-    this.#onLost(requests)
+    this.#options.log.warn({ workerId: worker, requests }, 'requests lost with their worker')
+    this.#options.onLost(requests)
   }
 
   noteMetrics(metrics: Metrics): void {
@@ -228,15 +218,15 @@ export class KeyControl {
       if (isClosed) this.#closed.add(key)
       else this.#closed.delete(key)
     }
-    if (this.#closed.size !== before) this.#onBook()
+    if (this.#closed.size !== before) this.#options.onBook()
   }
 
   #onRows(rows: readonly UsageRow[]): void {
     if (rows.length === 0) return
     this.#book.record(rows)
-    this.#tellRows(rows)
+    this.#options.onRows(rows)
     this.#counts.add(rows)
-    if (this.#alerts.isWanted) this.#lookAtLimits(rows)
+    if (this.#options.alerts.isWanted) this.#lookAtLimits(rows)
   }
 
   /** Collects workers' reports at most ten times a second: it costs each worker some milliseconds. */
@@ -244,7 +234,7 @@ export class KeyControl {
     const now = performance.now()
     if (this.#heard === null || now - this.#heardAt >= HEAR_MS) {
       this.#heardAt = now
-      this.#heard = this.#collect()
+      this.#heard = this.#options.collect()
     }
     return this.#heard
   }
@@ -300,7 +290,7 @@ export class KeyControl {
       if (key === undefined) continue
       const credits = this.creditsOf(key)
       const isRefused = rows.some((row) => row.key === id && row.code === 'GW_KEY_LIMIT')
-      if (credits !== null) this.#alerts.raise(keyAlert(key, credits, isRefused))
+      if (credits !== null) this.#options.alerts.raise(keyAlert(key, credits, isRefused))
     }
   }
 

@@ -111,7 +111,7 @@ export class Primary {
     this.#alerts = new AlertControl({
       config: () => this.#config,
       usage: () => this.account.usage(),
-      signInEndsAt: () => this.account.signInEndsAt,
+      signInEndsAt: () => this.account.credentials.endsAt,
       log
     })
     this.plan = new PlanControl({
@@ -181,14 +181,14 @@ export class Primary {
     try {
       await this.#alerts.start()
       await this.keys.start()
-      await this.account.start()
+      await this.account.credentials.start()
     } catch (error) {
       this.destroy()
       throw error
     }
     this.#mayServe.resolve()
     this.account.startModels()
-    if (this.account.isExpected) this.plan.start()
+    if (this.account.credentials.isExpected) this.plan.start()
     return this.#ready.promise
   }
 

@@ -288,7 +288,7 @@ function createParts(
   const metrics = new MetricsDesk({
     channel,
     plane,
-    workerId,
+    worker: String(workerId),
     pulse,
     logStream,
     hasNamedKeys: () => current.book.isKeyRequired

@@ -27,7 +27,11 @@ const notes = join(folder, 'notes')
 const probes = [probeOf('coverage-probe.ts', { folder }), probeOf('row-probe.ts', { notes })]
 const gateway = await startGateway({
   isMeasured: true,
-  env: { WORKERS: '1', NODE_OPTIONS: probes.map((probe) => `--import=${probe}`).join(' ') }
+  env: {
+    WORKERS: '1',
+    HTTP_KEEPALIVE_EXPIRY: 'none', // on a busy machine, an older connection's end would fall into a request
+    NODE_OPTIONS: probes.map((probe) => `--import=${probe}`).join(' ')
+  }
 })
 try {
   const pid = gateway.workerPids()[0]

@@ -76,6 +76,7 @@ export class CredentialDesk {
     return this.news().snapshot
   }
 
+  /** False if clients bring their own keys. */
   get isExpected(): boolean {
     return this.#refresher !== null
   }

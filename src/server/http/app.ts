@@ -121,7 +121,11 @@ function refuseWithoutHost({ headers, httpVersion }: IncomingMessage): void {
   throw new GatewayError('GW_BODY_INVALID', undefined, { message })
 }
 
-function setHeaders(response: ServerResponse, requestId: string, plane: DataPlane): void {
+function setHeaders(
+  response: ServerResponse,
+  requestId: string,
+  plane: Pick<DataPlane, 'isLeaving' | 'isDraining' | 'isSimulated'>
+): void {
   response.setHeader('x-request-id', requestId)
   response.setHeader('request-id', requestId)
   // While draining, a client keeps its connection until one of its requests is refused.

@@ -11,51 +11,41 @@ const PUSH_MS = 5_000
 export interface MetricsDeskOptions {
   readonly channel: ToPrimary
   readonly plane: DataPlane
-  readonly workerId: number
+  /** The worker's slot. */
+  readonly worker: string
   readonly pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
   readonly logStream: LogStream
   readonly hasNamedKeys: () => boolean
 }
 
 export class MetricsDesk {
-  readonly #channel: ToPrimary
-  readonly #plane: DataPlane
-  readonly #pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
-  readonly #logStream: LogStream
-  readonly #hasNamedKeys: () => boolean
+  readonly #options: MetricsDeskOptions
   #linesLost = 0
   readonly #texts = new Pending<string>()
-  readonly #worker: string
   readonly #poolMetrics: PoolMetrics
   readonly #timer: NodeJS.Timeout
 
-  constructor({ channel, plane, workerId, pulse, logStream, hasNamedKeys }: MetricsDeskOptions) {
-    this.#hasNamedKeys = hasNamedKeys
-    this.#channel = channel
-    this.#pulse = pulse
-    this.#logStream = logStream
-    this.#plane = plane
-    this.#worker = String(workerId)
-    const { pool, metrics } = plane
-    this.#poolMetrics = new PoolMetrics({ pool, metrics, owner: this.#worker })
+  constructor(options: MetricsDeskOptions) {
+    this.#options = options
+    const { pool, metrics } = options.plane
+    this.#poolMetrics = new PoolMetrics({ pool, metrics, owner: options.worker })
     this.#timer = setInterval(() => void this.push(), PUSH_MS) // cannot reject
     this.#timer.unref()
   }
 
   async push(): Promise<void> {
-    if (this.#pulse.isSilent) return // snapshots would pile up in the channel
+    const { channel, plane, pulse } = this.#options
+    if (pulse.isSilent) return // snapshots would pile up in the channel
     this.#noteGauges()
-    this.#channel.send({
-      type: 'metrics.snapshot',
-      metrics: await this.#plane.metrics.snapshot()
-    })
+    channel.send({ type: 'metrics.snapshot', metrics: await plane.metrics.snapshot() })
   }
 
   /** Snapshot of some metrics; the primary already has every request that they count. */
   some(names: readonly string[]): Promise<MetricsSnapshot> {
-    this.#plane.records.flush()
+    const { records, metrics } = this.#options.plane
+    records.flush()
     this.#noteGauges()
-    return this.#plane.metrics.some(names)
+    return metrics.some(names)
   }
 
   /**
@@ -63,9 +53,10 @@ export class MetricsDesk {
    * @throws {GatewayError} GW_PRIMARY_SILENT: a part alone would make counters go back
    */
   clusterText(): Promise<string> {
+    const { channel, pulse } = this.#options
     return this.#texts.ask((requestId) => {
-      this.#channel.send({ type: 'metrics.wanted', requestId })
-    }, this.#pulse.silence)
+      channel.send({ type: 'metrics.wanted', requestId })
+    }, pulse.silence)
   }
 
   onText(requestId: number, text: string): void {
@@ -77,8 +68,8 @@ export class MetricsDesk {
   }
 
   #noteGauges(): void {
-    const { metrics, lease, memory, smallLane, kept, answers, transforms } = this.#plane
-    const worker = this.#worker
+    const { plane, worker, logStream } = this.#options
+    const { metrics, lease, memory, smallLane, kept, answers, transforms } = plane
     const { held, waiting, gated } = lease.state()
     metrics.permitsInUse.set(held)
     metrics.workerPermits.set({ worker }, held)
@@ -95,14 +86,15 @@ export class MetricsDesk {
     metrics.admittedLaneBytes.set({ lane: 'kept' }, kept.reservedBytes)
     this.#noteKeys()
     this.#poolMetrics.note()
-    const { lost = 0 } = this.#logStream
+    const { lost = 0 } = logStream
     metrics.logLinesLost.inc(lost - this.#linesLost)
     this.#linesLost = lost
   }
 
   #noteKeys(): void {
-    if (!this.#hasNamedKeys()) return
-    const { metrics, turns } = this.#plane
+    const { hasNamedKeys, plane } = this.#options
+    if (!hasNamedKeys()) return
+    const { metrics, turns } = plane
     metrics.keyStreams.reset()
     metrics.keyWaiting.reset()
     for (const [key, { streams, waiting }] of turns.byKey()) {

@@ -25,9 +25,11 @@ import {
 } from './model-shapes.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
 
+type ModelPlane = Pick<DataPlane, 'config' | 'catalogue'>
+
 /** Lists models and aliases in the shape of the asking API: Anthropic's clients send `anthropic-version`. */
 export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
-  const planeOf = async ({ kiroKey, response }: RoutedRequest): Promise<DataPlane> =>
+  const planeOf = async ({ kiroKey, response }: RoutedRequest): Promise<ModelPlane> =>
     kiroKey === null ? own : keys.planeWithModels(kiroKey, response)
   const serveList: Route['serve'] = async (routed) => {
     const toList = isAnthropic(routed.request) ? toAnthropicList : toOpenAiList
@@ -53,12 +55,12 @@ function isAllowed(key: NamedKey | null, { id, facts }: ListedModel): boolean {
   return key === null || mayAskModel(key.models, facts === undefined ? [id] : [id, facts.id])
 }
 
-function listOf(plane: DataPlane): readonly ListedModel[] {
+function listOf(plane: ModelPlane): readonly ListedModel[] {
   const { aliases, windows } = plane.config().models
   return listModels(plane.catalogue(), aliases, windows)
 }
 
-function shapeOptionsOf(plane: DataPlane): ShapeOptions {
+function shapeOptionsOf(plane: ModelPlane): ShapeOptions {
   return { searches: plane.config().tools.webSearch }
 }
 
@@ -81,7 +83,7 @@ function listModels(
  * Takes any accepted spelling, and finds what would answer for an unlisted model.
  * @throws {GatewayError} GW_MODEL_UNKNOWN, GW_MODEL_NOT_ALLOWED
  */
-function findModelOf(id: string, plane: DataPlane, namedKey: NamedKey | null): ListedModel {
+function findModelOf(id: string, plane: ModelPlane, namedKey: NamedKey | null): ListedModel {
   const options = requestOptionsOf(plane, namedKey)
   const { access } = options
   const models = listOf(plane)
