@@ -159,7 +159,7 @@ export class DashboardControl {
         return {
           memory: { limitBytes: memory.limitBytes, usedBytes: bytes, of },
           cpuLimit: this.#cpuLimit,
-          pool: config().pool,
+          maxWaiting: config().pool.maxWaiting,
           pausedUntil: pauseOf(parts().account),
           fleet: this.#fleet(),
           workers: this.#workers(),
@@ -193,11 +193,9 @@ export class DashboardControl {
       },
       keys: ({ all }) => {
         const { keys } = parts()
-        const { apiKeys } = config().server
-        const about = { book: keys.book, operatorKeys: apiKeys.length, now: Date.now() }
-        return toKeyStandings(all, about, (key) => keys.creditsOf(key))
+        return toKeyStandings(all, keys.book, (key) => keys.creditsOf(key))
       },
-      quota: async () => toQuota(await parts().account.usage(), Date.now()),
+      quota: async () => toQuota(await parts().account.usage()),
       send: this.#send
     }
   }

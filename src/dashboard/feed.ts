@@ -23,7 +23,6 @@ export interface Snapshot {
 
 export interface Now {
   readonly at: number
-  readonly uptimeMs: number
   readonly connections: Connections
   readonly waiting: {
     readonly permits: number
@@ -67,7 +66,6 @@ export interface Now {
   readonly processes: readonly ProcessFigures[]
   readonly workers: readonly WorkerFigures[]
   readonly workerRestarts: number
-  readonly workerStalls: number
   readonly isCrashLooping: boolean
   readonly dashboards: number
 }
@@ -83,9 +81,7 @@ export interface SocketCounts {
 
 export interface Connections extends SocketCounts {
   readonly budget: number | null
-  readonly keepaliveBudget: number | null
   readonly unleased: number | null
-  readonly permitsInUse: number
   readonly members: readonly (SocketCounts & {
     /** Slot of the worker, or `control` for the gateway's own calls. */
     readonly name: string
@@ -99,10 +95,8 @@ export interface Quantiles {
   readonly p95: number
 }
 
-/** Latencies of requests answered within `windowMs`; `null` if there were none. */
+/** Latencies of recently answered requests; `null` if there were none. */
 export interface Latency {
-  readonly windowMs: number
-  readonly samples: number
   readonly firstMs: Quantiles | null
   readonly totalMs: Quantiles | null
 }
@@ -143,7 +137,6 @@ export interface ShownAccount {
   readonly version: string
   readonly node: string
   readonly startedAt: number
-  readonly host: string
   readonly isSimulated: boolean
   readonly signIn: {
     readonly isUsable: boolean
@@ -172,7 +165,6 @@ export interface ShownAccount {
   /** Limits of the account by the upstream, and faults of the whole gateway. */
   readonly problems: readonly AccountProblem[]
   readonly settings: {
-    readonly usageLog: boolean
     readonly poolTimeoutMs: number | null
     readonly workers: number
   }
@@ -189,32 +181,17 @@ export interface DashboardProblem {
 }
 
 export interface Quota {
-  readonly at: number
   readonly plan: string | null
   readonly unit: string | null
   readonly used: number | null
   readonly limit: number | null
   readonly remaining: number | null
   readonly resetsAt: number | null
-  readonly allowances: readonly {
-    readonly kind: string
-    readonly name: string
-    readonly unit: string
-    readonly used: number
-    readonly limit: number
-  }[]
-  readonly overage: {
-    readonly isEnabled: boolean
-    readonly used: number
-    readonly charges: number
-    readonly currency: string | null
-  } | null
+  readonly overage: { readonly isEnabled: boolean } | null
   readonly problem: DashboardProblem | null
 }
 
 export interface KeyStandings {
-  readonly isKeyRequired: boolean
-  readonly operatorKeys: number
   readonly more: number
   readonly list: readonly KeyStanding[]
 }
@@ -245,7 +222,6 @@ export interface KeyStanding {
 
 /** Columns of equal length, oldest first. */
 export interface ShownHistory {
-  readonly stepMs: number
   readonly at: readonly number[]
   readonly columns: Readonly<Record<HistoryColumn, readonly (number | null)[]>>
 }

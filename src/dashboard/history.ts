@@ -107,7 +107,6 @@ export class DashboardHistory {
     const points = Array.from({ length: shown }, (_, index) => this.#count - shown + index)
     const columnOf = (name: HistoryColumn) => points.map((point) => this.#value(name, point))
     return {
-      stepMs: HISTORY_STEP_MS,
       at: points.map((point) => this.#shownAt[point % CAPACITY] ?? 0),
       columns: byColumn(columnOf)
     }

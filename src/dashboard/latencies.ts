@@ -23,8 +23,6 @@ export class Latencies {
     const known = Math.min(this.#count, SAMPLES)
     while (samples < known && now - this.#timeOf(samples) <= WINDOW_MS) samples++
     return {
-      windowMs: WINDOW_MS,
-      samples,
       firstMs: this.#quantiles(this.#firstMs, samples),
       totalMs: this.#quantiles(this.#totalMs, samples)
     }

@@ -18,7 +18,6 @@ export const SHOWN_METRICS: readonly string[] = [
   'kiro_gateway_key_streams',
   'kiro_gateway_key_waiting',
   'kiro_gateway_worker_restarts_total',
-  'kiro_gateway_worker_stalls_total',
   'kiro_gateway_event_loop_delay_seconds',
   'process_cpu_seconds_total',
   'process_resident_memory_bytes'

@@ -56,7 +56,7 @@ const pointAt = (at: number, value: number | null): HistoryPoint => {
 t.test('the history keeps an hour, however long the page is open', async (t) => {
   const history = new History()
   const columns = Object.fromEntries(HISTORY_COLUMNS.map((name) => [name, [1, null]]))
-  history.replace({ stepMs: 5000, at: [0, 5000], columns: columns as never })
+  history.replace({ at: [0, 5000], columns: columns as never })
   for (let at = 10_000; at <= 3 * 3_600_000; at += 5_000) history.add(pointAt(at, at))
   t.equal(history.at.length, 721, 'an hour of steps of five seconds, with both ends')
   t.equal(history.at[0], 2 * 3_600_000)
@@ -73,7 +73,7 @@ t.test('the history keeps an hour, however long the page is open', async (t) => 
 
 t.test('a column that the gateway does not send is unknown throughout', async (t) => {
   const history = new History()
-  history.replace({ stepMs: 5000, at: [0, 5000], columns: { inUse: [1, 2] } as never })
+  history.replace({ at: [0, 5000], columns: { inUse: [1, 2] } as never })
   t.same(history.column('novel'), [null, null])
   history.add(pointAt(10_000, 3))
   t.same(history.column('inUse'), [1, 2, 3])

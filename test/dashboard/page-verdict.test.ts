@@ -15,12 +15,9 @@ const DEAD = {
 
 const calm: Now = {
   at: AT,
-  uptimeMs: 60_000,
   connections: {
     budget: 300,
-    keepaliveBudget: 150,
     unleased: 0,
-    permitsInUse: 37,
     inUse: 37,
     idle: 5,
     connecting: 0,
@@ -41,7 +38,7 @@ const calm: Now = {
   },
   tokens: { input: 0, output: 0, perMinute: 0, inputPerMinute: 0, outputPerMinute: 0 },
   credits: { total: 0, perHour: 0 },
-  latency: { windowMs: 300_000, samples: 0, firstMs: null, totalMs: null },
+  latency: { firstMs: null, totalMs: null },
   errors: [],
   memory: { limitBytes: 512 * 2 ** 20, usedBytes: 160 * 2 ** 20, of: 'container' },
   cpu: { cores: 0.4, limit: 2 },
@@ -51,7 +48,6 @@ const calm: Now = {
     { slot: 2, state: 'ready', pid: 3, startedAt: AT, restarts: 0 }
   ],
   workerRestarts: 0,
-  workerStalls: 0,
   isCrashLooping: false,
   dashboards: 1
 }
@@ -60,7 +56,6 @@ const account: ShownAccount = {
   version: '0.1.0',
   node: '24.21.0',
   startedAt: AT,
-  host: '127.0.0.1',
   isSimulated: false,
   signIn: {
     isUsable: true,
@@ -75,19 +70,17 @@ const account: ShownAccount = {
   },
   outlook: null,
   quota: {
-    at: AT,
     plan: 'KIRO PRO',
     unit: 'credits',
     used: 300,
     limit: 1000,
     remaining: 700,
     resetsAt: AT + 5 * DAY_MS,
-    allowances: [],
     overage: null,
     problem: null
   },
   problems: [],
-  settings: { usageLog: true, poolTimeoutMs: null, workers: 2 }
+  settings: { poolTimeoutMs: null, workers: 2 }
 }
 
 const signedIn = (changes: Partial<ShownAccount['signIn']>): ShownAccount => ({

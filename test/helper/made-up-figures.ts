@@ -106,12 +106,9 @@ export function madeUpNow(at: number): Now {
   })
   return {
     at,
-    uptimeMs: 9 * HOUR_MS,
     connections: {
       budget: 300,
-      keepaliveBudget: 150,
       unleased: 0,
-      permitsInUse: inUse,
       inUse,
       idle,
       connecting: 0,
@@ -143,8 +140,6 @@ export function madeUpNow(at: number): Now {
     },
     credits: { total: 186.42, perHour: 20.64 },
     latency: {
-      windowMs: 300_000,
-      samples: 402,
       firstMs: { p50: of('firstP50Ms'), p95: of('firstP95Ms') },
       totalMs: { p50: of('totalP50Ms'), p95: of('totalP95Ms') }
     },
@@ -162,7 +157,6 @@ export function madeUpNow(at: number): Now {
     ],
     workers: [worker(1, 20), worker(2, 31)],
     workerRestarts: 0,
-    workerStalls: 0,
     isCrashLooping: false,
     dashboards: 1
   }
@@ -173,7 +167,6 @@ export function madeUpAccount(at: number): ShownAccount {
     version: '0.1.0',
     node: '26.10.0',
     startedAt: at - 9 * HOUR_MS,
-    host: '0.0.0.0',
     isSimulated: false,
     signIn: {
       isUsable: true,
@@ -187,14 +180,12 @@ export function madeUpAccount(at: number): ShownAccount {
       problem: null
     },
     quota: {
-      at,
       plan: 'KIRO PRO+',
       unit: 'credits',
       used: 812,
       limit: 2000,
       remaining: 1188,
       resetsAt: at + 5 * 24 * HOUR_MS,
-      allowances: [],
       overage: null,
       problem: null
     },
@@ -207,7 +198,7 @@ export function madeUpAccount(at: number): ShownAccount {
       usedUpAt: null
     },
     problems: [],
-    settings: { usageLog: true, poolTimeoutMs: null, workers: 2 }
+    settings: { poolTimeoutMs: null, workers: 2 }
   }
 }
 
@@ -317,8 +308,6 @@ export function madeUpSnapshot(at: number): Snapshot {
     now: madeUpNow(at),
     account: madeUpAccount(at),
     keys: {
-      isKeyRequired: true,
-      operatorKeys: 1,
       more: 0,
       list: [
         madeUpKey('anna', 19, 61.2, 200),
@@ -329,7 +318,6 @@ export function madeUpSnapshot(at: number): Snapshot {
       ]
     },
     history: {
-      stepMs: STEP_MS,
       at: points.map((point) => point.at),
       columns: columns as unknown as Snapshot['history']['columns']
     },

@@ -80,7 +80,7 @@ t.test('what happens is shown within two seconds, to the digit', async (t) => {
   let since = performance.now()
   await page.until(({ now }) => now?.requests.streams === 1)
   t.ok(performance.now() - since < SOON_MS + 1_000, 'a stream is shown')
-  t.match(page.now?.connections, { inUse: 1, permitsInUse: 1, budget: 300 })
+  t.match(page.now?.connections, { inUse: 1, budget: 300 })
 
   since = performance.now()
   const answers = await Promise.all(Array.from({ length: 5 }, () => chat(gateway, 'hi').answer))
@@ -124,7 +124,9 @@ t.test('what happens is shown within two seconds, to the digit', async (t) => {
   t.equal(now?.credits.perHour, now?.credits.total)
   const shown = page.requests.reduce((tokens, one) => tokens + one.outputTokens, 0)
   t.equal(shown, now?.tokens.output, 'the rows add up to the sum')
-  t.equal(now?.latency.samples, page.requests.filter(({ firstMs }) => firstMs !== null).length)
+  const firsts = page.requests.flatMap(({ firstMs }) => firstMs ?? [])
+  const median = now?.latency.firstMs?.p50 ?? -1
+  t.ok(median >= Math.min(...firsts) && median <= Math.max(...firsts), `median ${median}`)
   t.ok((now?.memory.usedBytes ?? 0) > 50_000_000)
   t.same(
     now?.processes.map(({ name }) => name),

@@ -18,7 +18,7 @@ export interface DashboardSources {
   readonly read: (isFresh: boolean) => Promise<ProcessReadings>
   readonly moment: () => Pick<
     Moment,
-    'memory' | 'cpuLimit' | 'pool' | 'pausedUntil' | 'fleet' | 'workers' | 'isCrashLooping'
+    'memory' | 'cpuLimit' | 'maxWaiting' | 'pausedUntil' | 'fleet' | 'workers' | 'isCrashLooping'
   >
   readonly account: (quota: Quota | null) => ShownAccount
   readonly keys: (readings: ProcessReadings) => KeyStandings
@@ -165,7 +165,6 @@ export class DashboardDesk {
     const now = toNow(readings, {
       ...this.#sources.moment(),
       at: Date.now(),
-      startedAt: this.#startedAt,
       totals,
       rates: this.#history.rates(at, totals),
       latency: this.#latencies.at(at),

@@ -29,7 +29,7 @@ export interface AboutGateway {
   readonly isSimulated: boolean
   readonly workers: number
   readonly status: Pick<ClusterStatus, 'isCrashLooping' | 'bookProblem'>
-  readonly config: Pick<Config, 'server' | 'usage' | 'pool'>
+  readonly config: Pick<Config, 'pool'>
   readonly quota: Quota | null
   readonly now: number
 }
@@ -40,14 +40,12 @@ export function toShownAccount(view: AccountView, about: AboutGateway): ShownAcc
     version,
     node: process.versions.node,
     startedAt,
-    host: config.server.host,
     isSimulated,
     signIn: toSignIn(view, isSimulated),
     quota,
     outlook: view.outlook === null ? null : toShownOutlook(view.outlook),
     problems: problemsOf(view, about),
     settings: {
-      usageLog: config.usage.isKept,
       poolTimeoutMs: config.pool.poolTimeoutMs,
       workers
     }
@@ -120,23 +118,21 @@ const CRASH_LOOPING = {
 
 const BOOK_TROUBLE = { code: 'GW_KEY_BOOK', until: null, bar: null } as const
 
-export function toQuota({ usage, problem }: UsageNews, at: number): Quota {
+export function toQuota({ usage, problem }: UsageNews): Quota {
   if (usage === null) {
     const { code, message } = problem
-    return { ...NO_QUOTA, at, problem: { code, message } }
+    return { ...NO_QUOTA, problem: { code, message } }
   }
   const { plan, resetsAt, allowances, overage } = usage
   const { used, limit } = planTotals(usage)
   return {
-    at,
     plan,
     unit: allowances[0]?.unit ?? null,
     used,
     limit,
     remaining: Math.max(0, limit - used),
     resetsAt,
-    allowances,
-    overage,
+    overage: { isEnabled: overage.isEnabled },
     problem: null
   }
 }
@@ -148,6 +144,5 @@ const NO_QUOTA = {
   limit: null,
   remaining: null,
   resetsAt: null,
-  allowances: [],
   overage: null
 } as const

@@ -55,7 +55,6 @@ export function failuresOf(all: MetricReader): ReadonlyMap<string, number> {
 
 export interface Moment {
   readonly at: number
-  readonly startedAt: number
   readonly totals: Totals
   readonly rates: Rates
   readonly latency: Latency
@@ -63,7 +62,7 @@ export interface Moment {
   readonly failing: FailingRequests | null
   readonly memory: Now['memory']
   readonly cpuLimit: number
-  readonly pool: { readonly maxKeepalive: number | null; readonly maxWaiting: number }
+  readonly maxWaiting: number
   readonly pausedUntil: number | null
   readonly fleet: FleetShown | null
   readonly workers: readonly WorkerFigures[]
@@ -77,13 +76,12 @@ export function toNow(readings: ProcessReadings, moment: Moment): Now {
   const processes = readings.processes.map(toProcessFigures)
   return {
     at,
-    uptimeMs: at - moment.startedAt,
-    connections: connectionsOf(readings, moment.pool.maxKeepalive),
+    connections: connectionsOf(readings),
     waiting: {
       permits: all.sum('kiro_gateway_pool_waiters'),
       gated: all.sum('kiro_gateway_gated_requests'),
       longestMs: Math.round((all.max('kiro_gateway_pool_longest_wait_seconds') ?? 0) * 1000),
-      max: moment.pool.maxWaiting,
+      max: moment.maxWaiting,
       pausedUntil: moment.pausedUntil
     },
     fleet: moment.fleet,
@@ -118,17 +116,12 @@ export function toNow(readings: ProcessReadings, moment: Moment): Now {
     processes,
     workers: moment.workers,
     workerRestarts: all.sum('kiro_gateway_worker_restarts_total'),
-    workerStalls: all.sum('kiro_gateway_worker_stalls_total'),
     isCrashLooping: moment.isCrashLooping,
     dashboards: moment.dashboards
   }
 }
 
-function connectionsOf(
-  { all, budget, nameOf }: ProcessReadings,
-  keepaliveBudget: number | null
-): Connections {
-  const permitsInUse = all.sum('kiro_gateway_pool_permits_in_use')
+function connectionsOf({ all, budget, nameOf }: ProcessReadings): Connections {
   const byName = new Map<string, { leased: number | null; waiting: number }>()
   for (const { member, leased, waiting } of budget.members) {
     const name = nameOf(member)
@@ -140,9 +133,7 @@ function connectionsOf(
   }
   return {
     budget: budget.maxConnections,
-    keepaliveBudget,
     unleased: budget.unleased,
-    permitsInUse,
     ...socketsOf((state) =>
       all.sum('kiro_gateway_upstream_connections', withLabel('state', state))
     ),

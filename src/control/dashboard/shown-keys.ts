@@ -7,20 +7,14 @@ import type { MetricReader } from './metric-reader.ts'
 const MAX_SHOWN = 200
 const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
-interface AboutKeys {
-  readonly book: KeyBook
-  readonly operatorKeys: number
-  /** Epoch ms. */
-  readonly now: number
-}
-
 /** Metrics count by name, which old keys may share. */
 export function toKeyStandings(
   all: MetricReader,
-  { book, operatorKeys, now }: AboutKeys,
+  book: Pick<KeyBook, 'keys'>,
   creditsOf: (key: NamedKey) => KeyCredits | null
 ): KeyStandings {
   const figures = keyFigures(all)
+  const now = Date.now()
   const named = book.keys
     .filter(({ name, revokedAt }) => revokedAt === null || figures.requests.has(name))
     .map((key) => ({ ...toStanding(key, now, creditsOf(key)), ...figures.of(key.name) }))
@@ -35,8 +29,6 @@ export function toKeyStandings(
       one.name.localeCompare(other.name)
   )
   return {
-    isKeyRequired: book.isKeyRequired,
-    operatorKeys,
     more: Math.max(0, list.length - MAX_SHOWN),
     list: list.slice(0, MAX_SHOWN)
   }
