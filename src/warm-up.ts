@@ -2,7 +2,7 @@
 await Promise.all([
   import('./cli/program/cli.ts'),
   import('./config/load-process.ts'),
-  import('./control/dashboard/dashboard-desk.ts'),
+  import('./control/dashboard/dashboard-publisher.ts'),
   import('./control/primary.ts'),
   import('./control/start-report.ts'),
   import('./credentials/usual-places.ts'),

@@ -1,11 +1,11 @@
 import {
   type AllowanceName,
   type AllowanceReport,
-  type AllowanceStanding,
-  type AllowanceTerms,
+  type AllowanceStatus,
+  type AllowanceGrant,
   isUsedUp,
   noReport,
-  noTerms
+  noGrant
 } from '../ipc/allowance.ts'
 
 const NOTHING: readonly AllowanceCommand[] = []
@@ -19,7 +19,7 @@ const COSTS_KEPT = 4
  * This worker's part of one limit of a named key, without promises and messages.
  *
  * ```
- *              terms.granted            take               settle: what it cost …
+ *              grant.granted            take               settle: what it cost …
  *   primary ───────────────────▶ spare ──────▶ reserved ───────────────────────▶ used
  *      ▲                         │  ▲                │
  *      └──── report.returned ────┘  └────────────────┘ … and what is left of it
@@ -29,7 +29,7 @@ const COSTS_KEPT = 4
  */
 export class AllowanceCore {
   readonly name: AllowanceName
-  #terms: AllowanceTerms
+  #grant: AllowanceGrant
   #told: AllowanceReport
   #used = 0
   #reserved = 0
@@ -50,26 +50,26 @@ export class AllowanceCore {
 
   constructor(name: AllowanceName) {
     this.name = name
-    this.#terms = noTerms(name)
+    this.#grant = noGrant(name)
     this.#told = noReport(name, 0)
   }
 
-  get terms(): AllowanceTerms {
-    return this.#terms
+  get grant(): AllowanceGrant {
+    return this.#grant
   }
 
   get waiting(): number {
     return this.#waiting.size
   }
 
-  get standing(): AllowanceStanding {
-    const { standing } = this.#terms
-    const used = standing.used + this.#used
-    return { ...standing, used, reserved: standing.reserved + this.#reserved }
+  get status(): AllowanceStatus {
+    const { status } = this.#grant
+    const used = status.used + this.#used
+    return { ...status, used, reserved: status.reserved + this.#reserved }
   }
 
   get period(): number {
-    return this.#terms.period
+    return this.#grant.period
   }
 
   get content(): { readonly used: number; readonly reserved: number } {
@@ -97,7 +97,7 @@ export class AllowanceCore {
     const held = this.#held.get(id)
     if (held === undefined) throw new Error(`${this.name} holds nothing for request ${id}`)
     this.#held.delete(id)
-    if (held.period !== this.#terms.period) return NOTHING
+    if (held.period !== this.#grant.period) return NOTHING
     this.#reserved -= held.amount
     this.#used += cost
     this.#usualOne = Math.min(this.#usualOne, cost * COSTS_KEPT)
@@ -124,20 +124,20 @@ export class AllowanceCore {
     return isMuch || this.#told.usual > this.#usual * 2
   }
 
-  /** Ignores overtaken terms. */
-  onTerms(terms: AllowanceTerms): readonly AllowanceCommand[] {
-    if (terms.seq <= this.#terms.seq) return NOTHING
-    if (terms.period !== this.#terms.period) this.#begin()
-    this.#terms = terms
+  /** Ignores overtaken grant. */
+  onGrant(grant: AllowanceGrant): readonly AllowanceCommand[] {
+    if (grant.seq <= this.#grant.seq) return NOTHING
+    if (grant.period !== this.#grant.period) this.#begin()
+    this.#grant = grant
     return this.#settle()
   }
 
   get isReportDue(): boolean {
     const told = this.#told
-    const { seq, asked, ahead, recalled } = this.#terms
+    const { seq, asked, ahead, recalled } = this.#grant
     const spare = this.#spare
     if (asked > told.seen || this.#returned !== told.returned) return true
-    if (this.#waiting.size > 0 && this.#terms.period !== told.period) return true
+    if (this.#waiting.size > 0 && this.#grant.period !== told.period) return true
     if (this.#oldestAt !== told.oldestAt || this.#wanted !== told.wanted) return true
     if (recalled > 0 && spare !== told.spare) return true
     if (spare < Math.min(0, told.spare)) return true
@@ -156,8 +156,8 @@ export class AllowanceCore {
     this.#told = {
       name: this.name,
       seq,
-      seen: this.#terms.seq,
-      period: this.#terms.period,
+      seen: this.#grant.seq,
+      period: this.#grant.period,
       used: this.#used,
       reserved: this.#reserved,
       returned: this.#returned,
@@ -186,7 +186,7 @@ export class AllowanceCore {
   }
 
   get #spare(): number {
-    return this.#terms.granted - this.#used - this.#reserved - this.#returned
+    return this.#grant.granted - this.#used - this.#reserved - this.#returned
   }
 
   get #wanted(): number {
@@ -203,7 +203,7 @@ export class AllowanceCore {
   }
 
   #hold(id: number, amount: number): void {
-    this.#held.set(id, { amount, period: this.#terms.period })
+    this.#held.set(id, { amount, period: this.#grant.period })
     this.#reserved += amount
   }
 
@@ -238,7 +238,7 @@ export class AllowanceCore {
       if (first === null) return commands
       const [id, { amount, toldIn }] = first
       const isRefused =
-        !isEnough && isUsedUp(this.name) && (toldIn ?? Infinity) <= this.#terms.final
+        !isEnough && isUsedUp(this.name) && (toldIn ?? Infinity) <= this.#grant.final
       if (!isEnough && !isRefused) return commands
       this.#forget(id)
       if (isEnough) this.#hold(id, amount)
@@ -247,11 +247,11 @@ export class AllowanceCore {
   }
 
   get #owed(): number {
-    return this.#terms.returned + this.#terms.recalled - this.#returned
+    return this.#grant.returned + this.#grant.recalled - this.#returned
   }
 
   #goesFirst({ at }: Waiter): boolean {
-    const { recalledFor } = this.#terms
+    const { recalledFor } = this.#grant
     return recalledFor !== null && at <= recalledFor
   }
 }

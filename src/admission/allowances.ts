@@ -1,8 +1,8 @@
 import {
   type AllowanceName,
   type AllowanceReport,
-  type AllowanceStanding,
-  type AllowanceTerms,
+  type AllowanceStatus,
+  type AllowanceGrant,
   isUsedUp
 } from '../ipc/allowance.ts'
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
@@ -57,10 +57,10 @@ export class Allowances {
     return Promise.resolve(this.#share(core, id, part.amount))
   }
 
-  onTerms(all: readonly AllowanceTerms[]): void {
-    for (const terms of all) {
-      const core = this.#coreOf(terms.name)
-      this.#apply(core, core.onTerms(terms))
+  onGrants(all: readonly AllowanceGrant[]): void {
+    for (const grant of all) {
+      const core = this.#coreOf(grant.name)
+      this.#apply(core, core.onGrant(grant))
     }
   }
 
@@ -80,8 +80,8 @@ export class Allowances {
     if (cores.length > 0) this.#options.send(cores.map((core) => core.takeReport()))
   }
 
-  standingOf(name: AllowanceName): AllowanceStanding | null {
-    return this.#cores.get(name)?.standing ?? null
+  statusOf(name: AllowanceName): AllowanceStatus | null {
+    return this.#cores.get(name)?.status ?? null
   }
 
   waitingFor(name: AllowanceName): number {
@@ -150,7 +150,7 @@ export class Allowances {
       if (waiter === undefined) throw new Error(`request ${id} does not wait`)
       waiter.unlisten()
       if (type === 'give') waiter.resolve(this.#share(core, id, waiter.amount))
-      else waiter.reject(waiter.refusal(core.standing))
+      else waiter.reject(waiter.refusal(core.status))
     }
     this.#after(core)
   }
@@ -189,7 +189,7 @@ export interface TakeOptions {
   readonly amount: number
   /** `monotonicNow()`; the earliest goes first. */
   readonly arrivedAt: number
-  readonly refusal: (standing: AllowanceStanding) => GatewayError
+  readonly refusal: (status: AllowanceStatus) => GatewayError
 }
 
 interface WaitingRequest extends TakeOptions {

@@ -1,4 +1,4 @@
-import type { PaceReport, PaceTerms } from '../ipc/messages.ts'
+import type { PaceReport, PaceGrant } from '../ipc/messages.ts'
 import type { WaiterHead } from '../ipc/service-order.ts'
 import type { FairQueue } from './fair-queue.ts'
 
@@ -19,14 +19,14 @@ export class Starts {
   #used = 0
   #returned = 0
   #extra = 0
-  /** Keys whose turns the starts at hand are. Bounded by the turns of the terms, and by the permits held. */
+  /** Keys whose turns the starts at hand are. Bounded by the turns of the grant, and by the permits held. */
   #turns: (string | null)[] = []
 
   get granted(): number {
     return this.#granted
   }
 
-  onTerms(pace: PaceTerms | null): void {
+  onGrant(pace: PaceGrant | null): void {
     this.#isPaced = pace !== null
     if (pace === null) return this.giveBack()
     const news = pace.granted - this.#granted

@@ -1,4 +1,4 @@
-import { type LeaseReport, type LeaseTerms, NO_REPORT, NO_TERMS } from '../ipc/messages.ts'
+import { type LeaseReport, type LeaseGrant, NO_REPORT, NO_TERMS } from '../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, outranks } from '../ipc/service-order.ts'
 import { FairQueue } from './fair-queue.ts'
 import { type LeaseAnswer, type LeaseCommand, Pause, type PauseTimes, Starts } from './gate.ts'
@@ -16,7 +16,7 @@ const KEPT_PERMITS = 2
  * This worker's part of the budget, without sockets, timers and promises.
  *
  * ```
- *              terms.granted                 trim: size goes down first …
+ *              grant.granted                 trim: size goes down first …
  *   primary ───────────────────▶ idle ──────────────────────────────▶ closing
  *      ▲                         │  ▲                                    │ … then the sockets,
  *      │                  issue  ▼  │ release                            │ then the primary has it back
@@ -27,11 +27,11 @@ const KEPT_PERMITS = 2
  * start or a pause is on (`gate.ts`).
  */
 export class LeaseCore {
-  /** Bounded by `maxWaiting` of the terms. */
+  /** Bounded by `maxWaiting` of the grant. */
   readonly #queue = new FairQueue()
   readonly #starts = new Starts()
   #pause: Pause | null = null
-  #terms: LeaseTerms
+  #grant: LeaseGrant
   #told: LeaseReport = NO_REPORT
   #state: 'open' | 'draining' = 'open'
   #held = 0
@@ -40,16 +40,16 @@ export class LeaseCore {
   #returned = 0
 
   constructor(options: { readonly maxWaiting: number }) {
-    this.#terms = { ...NO_TERMS, maxWaiting: options.maxWaiting }
+    this.#grant = { ...NO_TERMS, maxWaiting: options.maxWaiting }
   }
 
-  get terms(): LeaseTerms {
-    return this.#terms
+  get grant(): LeaseGrant {
+    return this.#grant
   }
 
   /** Permits in flight or idle; sockets must stay within it. */
   get size(): number {
-    return this.#terms.granted - this.#surrendered
+    return this.#grant.granted - this.#surrendered
   }
 
   get held(): number {
@@ -77,7 +77,7 @@ export class LeaseCore {
   /** Permits that requests lack and only requests in flight can give. */
   get missing(): number {
     if (this.#pause !== null || this.#held < this.size) return 0
-    const { returned, owed, wanted } = this.#terms
+    const { returned, owed, wanted } = this.#grant
     return this.#lacking + Math.max(0, returned + owed + wanted - this.#surrendered)
   }
 
@@ -99,7 +99,7 @@ export class LeaseCore {
 
   get isFull(): boolean {
     const mustWait = this.#held >= this.size || this.#isGated
-    return mustWait && this.#queue.size >= this.#terms.maxWaiting
+    return mustWait && this.#queue.size >= this.#grant.maxWaiting
   }
 
   /** Waiter that must make room for a request of `key`, if its own key has many more. */
@@ -120,7 +120,7 @@ export class LeaseCore {
   }
 
   get isPaced(): boolean {
-    return this.#terms.pace !== null
+    return this.#grant.pace !== null
   }
 
   sent(hasStart: boolean): void {
@@ -142,14 +142,14 @@ export class LeaseCore {
     return this.#settle(now)
   }
 
-  /** Ignores overtaken terms. */
-  onTerms(terms: LeaseTerms, now: number): readonly LeaseCommand[] {
-    if (terms.seq <= this.#terms.seq) return NOTHING
-    this.#terms = terms
-    this.#starts.onTerms(terms.pace)
-    for (const head of terms.heads) this.#queue.noteServed(head.key, head.served)
+  /** Ignores overtaken grant. */
+  onGrant(grant: LeaseGrant, now: number): readonly LeaseCommand[] {
+    if (grant.seq <= this.#grant.seq) return NOTHING
+    this.#grant = grant
+    this.#starts.onGrant(grant.pace)
+    for (const head of grant.heads) this.#queue.noteServed(head.key, head.served)
     const commands = [...this.#settle(now)]
-    while (this.#queue.size > terms.maxWaiting) {
+    while (this.#queue.size > grant.maxWaiting) {
       const id = this.#queue.popExcess()
       if (id === null) break
       commands.push({ type: 'refuse', id, reason: 'full' })
@@ -174,7 +174,7 @@ export class LeaseCore {
 
   get isReportDue(): boolean {
     const told = this.#told
-    if (this.#returned !== told.returned || this.#terms.asked > told.seen) return true
+    if (this.#returned !== told.returned || this.#grant.asked > told.seen) return true
     if ((this.#state === 'draining') !== told.draining) return true
     if (this.#spare !== told.spare && this.#isAsked()) return true
     return this.#isPaceNews() || this.#isQueueNews() || this.#isAheadNews()
@@ -185,8 +185,8 @@ export class LeaseCore {
     this.#told = {
       type: 'lease.report',
       seq: this.#told.seq + 1,
-      seen: this.#terms.seq,
-      granted: this.#terms.granted,
+      seen: this.#grant.seq,
+      granted: this.#grant.granted,
       returned: this.#returned,
       spare: this.#spare,
       waiting: this.#lacking,
@@ -200,11 +200,11 @@ export class LeaseCore {
   }
 
   get #spare(): number {
-    return this.#terms.granted - this.#returned - this.#held
+    return this.#grant.granted - this.#returned - this.#held
   }
 
   get #low(): number {
-    return Math.min(LOW_PERMITS, Math.floor((this.#terms.budget ?? 0) / LOW_PART))
+    return Math.min(LOW_PERMITS, Math.floor((this.#grant.budget ?? 0) / LOW_PART))
   }
 
   get #ahead(): number {
@@ -216,7 +216,7 @@ export class LeaseCore {
 
   #isAheadNews(): boolean {
     const told = this.#told
-    const granted = Math.max(0, this.#terms.granted - told.granted - told.waiting)
+    const granted = Math.max(0, this.#grant.granted - told.granted - told.waiting)
     if (told.ahead <= granted) return this.#ahead > 0
     return this.#state === 'draining' || this.size - this.#held >= 4 * this.#low
   }
@@ -228,7 +228,7 @@ export class LeaseCore {
   /** Requests without a permit, as far as they may start within a minute. */
   get #lacking(): number {
     const idle = this.size - this.#held
-    return Math.max(0, Math.min(this.#queue.size, this.#terms.pace?.limit ?? Infinity) - idle)
+    return Math.max(0, Math.min(this.#queue.size, this.#grant.pace?.limit ?? Infinity) - idle)
   }
 
   get #ready(): number {
@@ -247,7 +247,7 @@ export class LeaseCore {
   /** True if the primary's picture is wrong. Less waiting is news only when it matters, or every request would be. */
   #isQueueNews(): boolean {
     const told = this.#told
-    const served = this.#terms.granted - told.granted
+    const served = this.#grant.granted - told.granted
     if (isFarFrom(this.#lacking, told.waiting - served)) return true
     const started = told.pace === null ? 0 : this.#starts.granted - told.pace.granted
     const { gated } = this
@@ -266,10 +266,10 @@ export class LeaseCore {
 
   #deal(now: number): readonly LeaseCommand[] {
     const idle = this.size - this.#held
-    const isAsked = this.#isAsked() || this.#terms.ahead > 0
+    const isAsked = this.#isAsked() || this.#grant.ahead > 0
     if (idle <= 0 || (this.#queue.size === 0 && !isAsked)) return NOTHING
     const commands: LeaseCommand[] = []
-    const { returned, owed } = this.#terms
+    const { returned, owed } = this.#grant
     const overdue = returned + owed - this.#surrendered // after "no limit" these are millions
     let permits = this.#state === 'draining' ? idle : Math.min(idle, Math.max(0, overdue))
     this.#surrendered += permits
@@ -294,7 +294,7 @@ export class LeaseCore {
   }
 
   #lendable(): number {
-    const { returned, owed, wanted, ahead } = this.#terms
+    const { returned, owed, wanted, ahead } = this.#grant
     if (ahead === 0 || this.#queue.size > 0) return 0
     const left = ahead - Math.max(0, this.#surrendered - returned - owed - wanted)
     const kept = this.#held === 0 ? KEPT_PERMITS : Math.max(1, this.#low)
@@ -313,12 +313,12 @@ export class LeaseCore {
   }
 
   #isAsked(): boolean {
-    const { returned, owed, wanted } = this.#terms
+    const { returned, owed, wanted } = this.#grant
     return this.#state === 'draining' || this.#surrendered < returned + owed + wanted
   }
 
   #mustReturn(now: number, isSpare: boolean): boolean {
-    const { returned, owed, wanted, heads } = this.#terms
+    const { returned, owed, wanted, heads } = this.#grant
     const done = this.#surrendered - returned - owed
     if (done >= wanted) return false
     const ours = isSpare ? null : this.#queue.peek()

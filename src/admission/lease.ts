@@ -1,4 +1,4 @@
-import type { LeaseReport, LeaseTerms } from '../ipc/messages.ts'
+import type { LeaseReport, LeaseGrant } from '../ipc/messages.ts'
 import { abortErrorOf, GatewayError } from '../shared/errors.ts'
 import { type Clock, DeadlineTimer, DrainRate, SYSTEM_CLOCK } from './clock.ts'
 import { type LeaseCommand, LeaseCore } from './lease-core.ts'
@@ -59,16 +59,16 @@ export class Lease {
     return Promise.reject(this.#refusal(answer, arrivedAt))
   }
 
-  onMessage(terms: LeaseTerms): void {
-    const before = this.#core.terms.keepAlive
-    this.#apply(this.#core.onTerms(terms, this.#clock.now()))
-    const { keepAlive } = this.#core.terms
+  onMessage(grant: LeaseGrant): void {
+    const before = this.#core.grant.keepAlive
+    this.#apply(this.#core.onGrant(grant, this.#clock.now()))
+    const { keepAlive } = this.#core.grant
     if (keepAlive < before) this.#options.onKeepAlive?.(keepAlive)
   }
 
   state(): LeaseState {
-    const { size, held, waiting, gated, terms } = this.#core
-    return { budget: terms.budget, size, held, waiting, gated, keepAlive: terms.keepAlive }
+    const { size, held, waiting, gated, grant } = this.#core
+    return { budget: grant.budget, size, held, waiting, gated, keepAlive: grant.keepAlive }
   }
 
   get missing(): number {
@@ -231,7 +231,7 @@ export class Lease {
 
   #refusal(reason: 'full' | 'draining', arrivedAt: number): GatewayError {
     if (reason === 'draining') return new GatewayError('GW_DRAINING')
-    return queueFull(this.#waitState(arrivedAt), this.#core.terms.maxWaiting)
+    return queueFull(this.#waitState(arrivedAt), this.#core.grant.maxWaiting)
   }
 
   #refuseOverdue(): void {
@@ -255,14 +255,14 @@ export class Lease {
   }
 
   #waitState(arrivedAt: number): WaitState {
-    const { held, waiting, terms, waitsFor } = this.#core
+    const { held, waiting, grant, waitsFor } = this.#core
     const now = this.#clock.now()
     return {
       waitsFor,
-      budget: terms.budget,
-      pace: terms.pace?.limit ?? null,
-      inUse: held + terms.elsewhere.leased,
-      waiting: waiting + terms.elsewhere.waiting,
+      budget: grant.budget,
+      pace: grant.pace?.limit ?? null,
+      inUse: held + grant.elsewhere.leased,
+      waiting: waiting + grant.elsewhere.waiting,
       waitedMs: now - arrivedAt,
       retryAfterS: this.#rate.retryAfterS(waiting, now)
     }

@@ -8,7 +8,7 @@ import { type FleetState, permitsOf } from '../fleet/fleet-state.ts'
 import { viewOf } from '../fleet/fleet-view.ts'
 import { type FleetEvent, nextFleet } from '../fleet/next-fleet.ts'
 import { readSignInRecord } from '../fleet/sign-in-record.ts'
-import { ValkeyEngine } from '../fleet/valkey-engine.ts'
+import { ValkeyStore } from '../fleet/valkey-store.ts'
 import { fleetTimes } from '../shared/elapsed.ts'
 import { operatorError, GatewayError } from '../shared/errors.ts'
 import { type Command, type CommandCall, EXIT_OK, UsageError } from './command.ts'
@@ -41,31 +41,31 @@ The last two rely on your word: if it is wrong, the upstream sees more connectio
       throw new UsageError('expected status, open or forget NAME')
     }
     if (isForget !== (name !== undefined)) throw new UsageError('fleet forget needs one name')
-    const opened = await openEngine(call)
-    const { engine } = opened
+    const opened = await openStore(call)
+    const { store } = opened
     try {
       if (action === 'status') await tell(call, opened)
       else
         await change(
           call,
-          engine,
+          store,
           isForget ? { type: 'forget', name: name ?? '' } : { type: 'open' }
         )
     } finally {
-      await engine.close()
+      await store.close()
     }
     return EXIT_OK
   }
 }
 
 interface Opened {
-  readonly engine: ValkeyEngine
+  readonly store: ValkeyStore
   readonly fleetName: string
   readonly beatMs: number
 }
 
 /** @throws {GatewayError} GW_CONFIG_INVALID if Valkey cannot be used */
-async function openEngine({ env }: CommandCall): Promise<Opened> {
+async function openStore({ env }: CommandCall): Promise<Opened> {
   const { config, problems } = inspectConfig(env)
   const { url, name, leaseMs } = config.fleet
   const [problem] = problems.filter((sentence) => sentence.includes('FLEET_'))
@@ -73,17 +73,17 @@ async function openEngine({ env }: CommandCall): Promise<Opened> {
   if (url === null)
     throw new UsageError('FLEET_URL is not set: this gateway is not part of a fleet')
   const seal = await sealOf(config.fleet)
-  const engine = await ValkeyEngine.open({ url, name, seal, replicas: 0 })
+  const store = await ValkeyStore.open({ url, name, seal, replicas: 0 })
   const deadline = performance.now() + PATIENCE_MS
-  while (!engine.isUp && performance.now() < deadline) await delay(50)
-  if (engine.isUp) return { engine, fleetName: name, beatMs: fleetTimes(leaseMs).beatMs }
-  await engine.close()
+  while (!store.isUp && performance.now() < deadline) await delay(50)
+  if (store.isUp) return { store, fleetName: name, beatMs: fleetTimes(leaseMs).beatMs }
+  await store.close()
   const message = 'The Valkey at FLEET_URL does not answer.'
   throw operatorError(message)
 }
 
-async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
-  const { reading } = await engine.read()
+async function stateOf(store: ValkeyStore): Promise<FleetState> {
+  const { reading } = await store.read()
   if (reading.type === 'state') return reading.state
   const message = {
     none: 'There is no fleet yet: no gateway has joined.',
@@ -96,13 +96,13 @@ async function stateOf(engine: ValkeyEngine): Promise<FleetState> {
 const BEATS = 3
 
 /** Watches until each member has beaten or had time to: the register holds no times, since machines' clocks differ. */
-async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<string, number>> {
-  const { beats: before } = await engine.read()
+async function watch(store: ValkeyStore, beatMs: number): Promise<ReadonlyMap<string, number>> {
+  const { beats: before } = await store.read()
   const began = performance.now()
   const heardMs = new Map<string, number>()
   while (heardMs.size < Object.keys(before).length && performance.now() - began < BEATS * beatMs) {
     await delay(beatMs / 10)
-    const { beats } = await engine.read()
+    const { beats } = await store.read()
     for (const [inc, beat] of Object.entries(beats)) {
       if (!heardMs.has(inc) && before[inc] !== beat) heardMs.set(inc, performance.now() - began)
     }
@@ -110,19 +110,19 @@ async function watch(engine: ValkeyEngine, beatMs: number): Promise<ReadonlyMap<
   return heardMs
 }
 
-async function holderOf(engine: ValkeyEngine, { env }: CommandCall): Promise<string | null> {
+async function holderOf(store: ValkeyStore, { env }: CommandCall): Promise<string | null> {
   const { credentials } = inspectConfig(env).config
   const source = createCredentialSource(credentials, { warn: () => {} })
-  const { value } = await engine.records.read(recordNameOf(source ?? {}))
+  const { value } = await store.records.read(recordNameOf(source ?? {}))
   const reading = readSignInRecord(value)
   return reading.type === 'record' && reading.record.holder !== '' ? reading.record.holder : null
 }
 
-async function tell(call: CommandCall, { engine, beatMs, fleetName }: Opened): Promise<void> {
-  const heardMs = await watch(engine, beatMs)
-  const state = await stateOf(engine)
+async function tell(call: CommandCall, { store, beatMs, fleetName }: Opened): Promise<void> {
+  const heardMs = await watch(store, beatMs)
+  const state = await stateOf(store)
   const { phase, era, maxConnections, replicas, free, awaited } = viewOf(state)
-  const holder = await holderOf(engine, call)
+  const holder = await holderOf(store, call)
   const members = Object.entries(state.members)
     .map(([inc, entry]) => ({
       name: entry.name,
@@ -156,16 +156,16 @@ async function tell(call: CommandCall, { engine, beatMs, fleetName }: Opened): P
   if (awaited.length > 0) call.terminal.write(`waiting for ${awaited.join(', ')}`)
 }
 
-async function change(call: CommandCall, engine: ValkeyEngine, event: FleetEvent): Promise<void> {
-  const state = await stateOf(engine)
+async function change(call: CommandCall, store: ValkeyStore, event: FleetEvent): Promise<void> {
+  const state = await stateOf(store)
   if (event.type === 'forget') requireKnown(state, event.name)
   const question = 'If that gateway is alive, the upstream will see too many connections. Continue?'
   if (call.values['yes'] !== true && !(await call.terminal.confirm(question))) return
   for (let tries = 0; tries < TRIES; tries += 1) {
-    const { run, rev } = await engine.read()
-    const next = nextFleet(await stateOf(engine), [event])
+    const { run, rev } = await store.read()
+    const next = nextFleet(await stateOf(store), [event])
     if (next.rev !== rev + 1) continue
-    if ((await engine.cas({ run, rev, next, expects: {} })).isWritten) {
+    if ((await store.cas({ run, rev, next, expects: {} })).isWritten) {
       call.terminal.note('done')
       return
     }

@@ -60,7 +60,7 @@ export const FleetSettings = {
       { restart: true, default: null, kind: 'path' },
       'File that contains FLEET_SECRET.'
     ),
-    engineReplicas: count(
+    valkeyReplicas: count(
       'FLEET_ENGINE_REPLICAS',
       { restart: true, min: 0, max: 16, default: 0 },
       'Replicas of Valkey that must confirm a sign of life before it counts.'

@@ -1,7 +1,7 @@
 import type { Config } from '../config/settings.ts'
 import type { CredentialSource } from '../credentials/stored-credential.ts'
 import type {
-  AccountStanding,
+  AccountStatus,
   CredentialNews,
   FromWorker,
   ToWorker,
@@ -12,11 +12,11 @@ import type { Catalogue } from '../kiro/models/models.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { JsonCall } from '../upstream/call/json-exchange.ts'
-import { AccountDesk } from './account/account-desk.ts'
-import { CredentialDesk } from './account/credential-desk.ts'
+import { VerdictMemory } from './account/verdict-memory.ts'
+import { CredentialControl } from './account/credential-control.ts'
 import { ModelCatalogue } from './account/model-catalogue.ts'
-import { type AgedUsage, UsageDesk, type UsageSharing } from './account/usage-desk.ts'
-import type { WorkerLink } from './workers/worker-link.ts'
+import { type AgedUsage, PlanUsage, type UsageSharing } from './account/plan-usage.ts'
+import type { WorkerChannel } from './workers/worker-channel.ts'
 
 type AccountMessage = Extract<
   FromWorker,
@@ -33,7 +33,7 @@ type AccountMessage = Extract<
 const USAGE_AGE_MS = 300_000
 
 export interface AccountListener {
-  onStanding(standing: AccountStanding, suspicions: number): void
+  onStatus(status: AccountStatus, suspicions: number): void
   onSuspended(token: string): void
   onSignIn(news: CredentialNews): void
   onForgiven(): void
@@ -53,10 +53,10 @@ export interface AccountControlOptions {
 }
 
 export class AccountControl {
-  readonly credentials: CredentialDesk
+  readonly credentials: CredentialControl
   readonly #catalogue: ModelCatalogue
-  readonly #usage: UsageDesk
-  readonly #desk: AccountDesk
+  readonly #usage: PlanUsage
+  readonly #verdicts: VerdictMemory
   #listener: AccountListener | null = null
 
   constructor(options: AccountControlOptions) {
@@ -67,7 +67,7 @@ export class AccountControl {
       tell({ type: 'credential.changed', news })
       this.#listener?.onSignIn(news)
     }
-    this.credentials = new CredentialDesk({ config, source, call, log, onUnusable, onNews })
+    this.credentials = new CredentialControl({ config, source, call, log, onUnusable, onNews })
     this.#catalogue = new ModelCatalogue({
       call,
       upstream,
@@ -75,19 +75,19 @@ export class AccountControl {
       credential: () => this.credentials.valid(),
       onChange: (catalogue) => tell({ type: 'catalogue.changed', catalogue })
     })
-    this.#usage = new UsageDesk({
+    this.#usage = new PlanUsage({
       call,
       upstream,
       credentials: this.credentials,
       now: () => performance.now(),
       onUsage
     })
-    this.#desk = new AccountDesk({
+    this.#verdicts = new VerdictMemory({
       usage: () => this.usage(),
       log,
-      onNews: (standing) => {
-        tell({ type: 'account.standing', standing })
-        this.#listener?.onStanding(standing, this.#desk.suspicions)
+      onNews: (status) => {
+        tell({ type: 'account.status', status })
+        this.#listener?.onStatus(status, this.#verdicts.suspicions)
       }
     })
   }
@@ -97,8 +97,8 @@ export class AccountControl {
     this.#usage.share(usage)
   }
 
-  adopt(standing: AccountStanding, suspicions: number): void {
-    this.#desk.adopt(standing, suspicions)
+  adopt(status: AccountStatus, suspicions: number): void {
+    this.#verdicts.adopt(status, suspicions)
   }
 
   suspend(token: string): void {
@@ -125,12 +125,12 @@ export class AccountControl {
 
   forWorker(): {
     readonly news: CredentialNews
-    readonly standing: AccountStanding
+    readonly accountStatus: AccountStatus
     readonly catalogue: Catalogue
   } {
     return {
       news: this.credentials.news(),
-      standing: this.#desk.standing,
+      accountStatus: this.#verdicts.status,
       catalogue: this.#catalogue.current
     }
   }
@@ -150,7 +150,7 @@ export class AccountControl {
     if (ends === null) signInEnds.reset()
     else signInEnds.set({ sign_in: 'current' }, ends / 1000)
     accountBars.reset()
-    for (const { bar, until } of this.#desk.standing.bars)
+    for (const { bar, until } of this.#verdicts.status.bars)
       if (until > Date.now()) accountBars.set({ bar }, 1)
     for (const [state, credits] of Object.entries(this.#usage.lastKnown(USAGE_AGE_MS)))
       accountCredits.set({ state }, credits)
@@ -158,11 +158,11 @@ export class AccountControl {
 
   /** After a reload: the operator may have solved what the upstream refused. */
   forgive(): void {
-    this.#desk.forgive()
+    this.#verdicts.forgive()
     this.#listener?.onForgiven()
   }
 
-  onMessage(message: AccountMessage, link: Pick<WorkerLink, 'send'>): void {
+  onMessage(message: AccountMessage, link: Pick<WorkerChannel, 'send'>): void {
     switch (message.type) {
       case 'credential.refused':
       case 'credential.wanted':
@@ -175,7 +175,7 @@ export class AccountControl {
         this.#listener?.onSuspended(message.token)
         break
       case 'account.refused':
-        void this.#desk.refused(message.refusal) // never rejects
+        void this.#verdicts.refused(message.refusal) // never rejects
         break
     }
   }

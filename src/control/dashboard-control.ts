@@ -11,40 +11,40 @@ import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
-import type { FleetStanding, OwnStanding } from '../shared/fleet-standing.ts'
+import type { FleetStatus, OwnFleetStatus } from '../shared/fleet-status.ts'
 import type { AccountControl } from './account-control.ts'
 import type { BudgetState } from './budget/budget.ts'
-import type { DashboardDesk, DashboardSources } from './dashboard/dashboard-desk.ts'
+import type { DashboardPublisher, DashboardSources } from './dashboard/dashboard-publisher.ts'
 import { CpuClock, MetricReader } from './dashboard/metric-reader.ts'
 import { toQuota, toShownAccount } from './dashboard/shown-account.ts'
 import type { ProcessReadings } from './dashboard/shown-figures.ts'
-import { toKeyStandings } from './dashboard/shown-keys.ts'
+import { toKeyStatuses } from './dashboard/shown-keys.ts'
 import type { ClusterMetrics } from './workers/cluster-metrics.ts'
 import type { KeyControl } from './key-control.ts'
 import type { PlanControl } from './plan-control.ts'
 import { WorkerViews } from './dashboard/worker-views.ts'
 import type { Supervisor } from './workers/supervisor.ts'
-import type { WorkerLink } from './workers/worker-link.ts'
+import type { WorkerChannel } from './workers/worker-channel.ts'
 
 export interface DashboardControlOptions {
   readonly config: () => Config
   readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
   readonly isSimulated: boolean
   readonly log: Pick<Logger, 'error'>
-  readonly links: ReadonlyMap<string, Pick<WorkerLink, 'id' | 'pid' | 'startedAt' | 'send'>>
+  readonly links: ReadonlyMap<string, Pick<WorkerChannel, 'id' | 'pid' | 'startedAt' | 'send'>>
   readonly budget: () => BudgetState
   readonly nameOf: (member: string) => string
   readonly status: () => ClusterStatus
   readonly parts: () => DashboardParts
   readonly own: () => Promise<MetricsSnapshot>
-  readonly fleet: () => Pick<FleetView, 'standing' | 'own'> | null
+  readonly fleet: () => Pick<FleetView, 'status' | 'own'> | null
   readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
   readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
 }
 
 export interface FleetView {
-  readonly standing: FleetStanding
-  readonly own: OwnStanding
+  readonly status: FleetStatus
+  readonly own: OwnFleetStatus
   readonly noteMetrics: (metrics: Metrics) => void
 }
 
@@ -55,7 +55,7 @@ export interface DashboardParts {
   readonly supervisor: Pick<Supervisor, 'states' | 'leavingPids'>
 }
 
-/** The dashboard's part in the primary. Its desk exists only while `DASHBOARD` is on. */
+/** The dashboard's part in the primary. Its publisher exists only while `DASHBOARD` is on. */
 export class DashboardControl {
   readonly sessionSecret = newSessionSecret()
   readonly #options: DashboardControlOptions
@@ -64,7 +64,7 @@ export class DashboardControl {
   readonly #views: WorkerViews
   /** Deaths by slot. Bounded by the slots. */
   readonly #deaths = new Map<number, number>()
-  #desk: DashboardDesk | null = null
+  #publisher: DashboardPublisher | null = null
   #isClosed = false
   #isSignedIn = true
 
@@ -78,30 +78,30 @@ export class DashboardControl {
 
   async adapt(): Promise<void> {
     const isOn = this.#options.config().observe.dashboard === 'on'
-    if (isOn === (this.#desk !== null) || this.#isClosed) return
+    if (isOn === (this.#publisher !== null) || this.#isClosed) return
     if (!isOn) {
-      this.#desk?.close()
-      this.#desk = null
+      this.#publisher?.close()
+      this.#publisher = null
       return
     }
     try {
-      const { DashboardDesk } = await import('./dashboard/dashboard-desk.ts')
-      if (this.#desk !== null || this.#isClosed) return
-      this.#desk = new DashboardDesk(this.#sources(), process.uptime() * 1000)
+      const { DashboardPublisher } = await import('./dashboard/dashboard-publisher.ts')
+      if (this.#publisher !== null || this.#isClosed) return
+      this.#publisher = new DashboardPublisher(this.#sources(), process.uptime() * 1000)
     } catch (err) {
       this.#options.log.error({ err }, 'dashboard cannot be loaded')
     }
   }
 
   onRows(rows: readonly UsageRow[]): void {
-    if (this.#desk === null) return
+    if (this.#publisher === null) return
     const { keys } = this.#options.parts()
-    this.#desk.onEnded(rows, (row) => toEnded(row, keys.nameOf(row.key)))
+    this.#publisher.onEnded(rows, (row) => toEnded(row, keys.nameOf(row.key)))
   }
 
   /** Failures for lack of a sign-in say nothing about the next request. */
   onSignIn({ snapshot }: CredentialNews): void {
-    if (snapshot !== null && !this.#isSignedIn) this.#desk?.forgetFailing()
+    if (snapshot !== null && !this.#isSignedIn) this.#publisher?.forgetFailing()
     this.#isSignedIn = snapshot !== null
   }
 
@@ -111,7 +111,7 @@ export class DashboardControl {
         void this.#open(wish, member) // never rejects
         break
       case 'left':
-        this.#desk?.left(member, wish.pages)
+        this.#publisher?.left(member, wish.pages)
         break
       case 'seen':
         if (this.#options.links.has(member))
@@ -125,15 +125,15 @@ export class DashboardControl {
   }
 
   onLeft(member: string): void {
-    this.#desk?.left(member)
+    this.#publisher?.left(member)
     this.#cpu.forget(member)
     this.#views.onLeft(member)
   }
 
   close(): void {
     this.#isClosed = true
-    this.#desk?.close()
-    this.#desk = null
+    this.#publisher?.close()
+    this.#publisher = null
   }
 
   async #open(
@@ -142,7 +142,7 @@ export class DashboardControl {
   ): Promise<void> {
     await this.adapt() // it may not be loaded yet
     const isThere = (): boolean => this.#options.links.has(member)
-    if (this.#desk !== null) await this.#desk.open(member, { requestId, pages }, isThere)
+    if (this.#publisher !== null) await this.#publisher.open(member, { requestId, pages }, isThere)
     else this.#send(member, { name: 'opened', requestId, pages: 0, events: '' })
   }
 
@@ -168,20 +168,20 @@ export class DashboardControl {
       },
       account: (quota) => {
         const { account, plan } = parts()
-        const { news, standing } = account.forWorker()
+        const { news, accountStatus } = account.forWorker()
         const { isExpected, endsAt, loginHint } = account.credentials
         return toShownAccount(
           {
             planBar: plan.bar,
             outlook: plan.outlook,
             news,
-            standing,
+            status: accountStatus,
             isExpected,
             endsAt,
             loginHint
           },
           {
-            startedAt: this.#desk?.startedAt ?? Date.now(),
+            startedAt: this.#publisher?.startedAt ?? Date.now(),
             isSimulated,
             workers: memory.workers,
             status: this.#options.status(),
@@ -193,7 +193,7 @@ export class DashboardControl {
       },
       keys: ({ all }) => {
         const { keys } = parts()
-        return toKeyStandings(all, keys.book, (key) => keys.creditsOf(key))
+        return toKeyStatuses(all, keys.book, (key) => keys.creditsOf(key))
       },
       quota: async () => toQuota(await parts().account.usage()),
       send: this.#send
@@ -226,7 +226,7 @@ export class DashboardControl {
 
   #fleet(): FleetShown | null {
     const fleet = this.#options.fleet()
-    return fleet === null ? null : { ...fleet.standing, ...fleet.own }
+    return fleet === null ? null : { ...fleet.status, ...fleet.own }
   }
 
   #workers(): readonly WorkerFigures[] {
@@ -246,7 +246,7 @@ export class DashboardControl {
 }
 
 function pauseOf(account: AccountControl): number | null {
-  const { pausedUntil } = account.forWorker().standing
+  const { pausedUntil } = account.forWorker().accountStatus
   return pausedUntil !== null && pausedUntil > Date.now() ? pausedUntil : null
 }
 

@@ -14,7 +14,7 @@ import { MetricReader } from './dashboard/metric-reader.ts'
 import { DashboardControl, type DashboardParts, type FleetView } from './dashboard-control.ts'
 import { ClusterMetrics } from './workers/cluster-metrics.ts'
 import { TurnCounts } from './usage/turn-counts.ts'
-import type { WorkerLink } from './workers/worker-link.ts'
+import type { WorkerChannel } from './workers/worker-channel.ts'
 
 type FigureMessage = Extract<
   FromWorker,
@@ -22,7 +22,7 @@ type FigureMessage = Extract<
 >
 
 export interface FiguresControlOptions {
-  readonly links: ReadonlyMap<string, WorkerLink>
+  readonly links: ReadonlyMap<string, WorkerChannel>
   readonly budget: () => BudgetState
   readonly parts: () => DashboardParts & { readonly lane: Pick<ControlLane, 'noteMetrics'> }
   readonly status: () => ClusterStatus
@@ -88,7 +88,7 @@ export class FiguresControl {
     this.dashboard.onLeft(member)
   }
 
-  onMessage(message: FigureMessage, link: Pick<WorkerLink, 'member' | 'send'>): void {
+  onMessage(message: FigureMessage, link: Pick<WorkerChannel, 'member' | 'send'>): void {
     switch (message.type) {
       case 'metrics.snapshot':
         this.#metrics.onSnapshot(link.member, message.metrics)
@@ -134,7 +134,7 @@ export class FiguresControl {
     this.own.close()
   }
 
-  async #sendMetrics(link: Pick<WorkerLink, 'send'>, requestId: number): Promise<void> {
+  async #sendMetrics(link: Pick<WorkerChannel, 'send'>, requestId: number): Promise<void> {
     link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
   }
 

@@ -1,22 +1,22 @@
 import type { Config } from '../config/settings.ts'
-import type { AllowanceTerms } from '../ipc/allowance.ts'
+import type { AllowanceGrant } from '../ipc/allowance.ts'
 import type { FromWorker } from '../ipc/messages.ts'
 import type { KeyCredits, KeyUsage, UnnamedKey, UsageRow, UsageSums } from '../ipc/usage-row.ts'
-import { type KeyBook, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
+import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey } from '../keys/key.ts'
 import type { PriceLessons } from '../keys/prices.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { keyAlert } from './alerts/alert.ts'
-import type { AlertDesk } from './alerts/alert-control.ts'
-import { AllowanceDesk } from './allowances/allowance-desk.ts'
+import type { AlertSender } from './alerts/alert-control.ts'
+import { AllowanceControl } from './allowances/allowance-control.ts'
 import type { PageNews } from './book/book-messages.ts'
 import { UsageBook } from './book/usage-book.ts'
 import { DAY_MS, NOTHING_USED } from './book/usage-sums.ts'
-import { KeyDesk } from './keys/key-desk.ts'
-import { PriceDesk } from './keys/price-desk.ts'
+import { KeyFileWatch } from './keys/key-file-watch.ts'
+import { SharedPrices } from './keys/shared-prices.ts'
 import type { PlanLook, PlanStory } from './plan/plan-record.ts'
 import { KeyCounts } from './usage/key-counts.ts'
-import type { WorkerLink } from './workers/worker-link.ts'
+import type { WorkerChannel } from './workers/worker-channel.ts'
 
 type KeyMessage = Extract<
   FromWorker,
@@ -24,7 +24,7 @@ type KeyMessage = Extract<
 >
 
 interface Teller {
-  readonly link: Pick<WorkerLink, 'member' | 'send'>
+  readonly link: Pick<WorkerChannel, 'member' | 'send'>
   /** It has died, and what it held has been counted. */
   readonly isGone: boolean
 }
@@ -33,14 +33,14 @@ export interface KeyControlOptions {
   readonly stateDir: string
   readonly config: () => Pick<Config, 'usage'>
   readonly log: Logger
-  readonly sendTerms: (member: string, terms: readonly AllowanceTerms[]) => void
-  readonly alerts: Pick<AlertDesk, 'raise' | 'isWanted'>
+  readonly sendGrants: (member: string, grants: readonly AllowanceGrant[]) => void
+  readonly alerts: Pick<AlertSender, 'raise' | 'isWanted'>
   /** Collects reports of all workers. Never rejects. */
   readonly collect: () => Promise<void>
   readonly onRows: (rows: readonly UsageRow[]) => void
   readonly onLost: (requests: number) => void
   readonly onBook: () => void
-  readonly onChange: (book: KeyBook) => void
+  readonly onChange: (book: KnownKeys) => void
   readonly tellPrice: (lessons: PriceLessons) => void
 }
 
@@ -51,9 +51,9 @@ const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 export class KeyControl {
   readonly #options: KeyControlOptions
   readonly #book: UsageBook
-  readonly allowances: AllowanceDesk
-  readonly #prices: PriceDesk
-  readonly #desk: KeyDesk
+  readonly allowances: AllowanceControl
+  readonly #prices: SharedPrices
+  readonly #keyFile: KeyFileWatch
   /** Requests begun in a worker without a row yet. Bounded by the workers. */
   readonly #begun = new Map<string, number>()
   /** Keys whose part of the book was damaged. Bounded by the keys that there are. */
@@ -68,7 +68,7 @@ export class KeyControl {
   #sumsDueAt = 0
 
   constructor(options: KeyControlOptions) {
-    const { stateDir, config, log, sendTerms, onChange } = options
+    const { stateDir, config, log, sendGrants, onChange } = options
     this.#options = options
     this.#book = new UsageBook({
       stateDir,
@@ -82,12 +82,12 @@ export class KeyControl {
         options.onBook()
       }
     })
-    this.#prices = new PriceDesk({
+    this.#prices = new SharedPrices({
       tell: options.tellPrice,
       keep: (lessons) => this.#book.keepPrices(lessons)
     })
-    this.allowances = new AllowanceDesk({ book: this.#book, send: sendTerms })
-    this.#desk = new KeyDesk({
+    this.allowances = new AllowanceControl({ book: this.#book, send: sendGrants })
+    this.#keyFile = new KeyFileWatch({
       stateDir,
       log,
       onChange: (book) => {
@@ -97,8 +97,8 @@ export class KeyControl {
     })
   }
 
-  get book(): KeyBook {
-    return this.#desk.book
+  get book(): KnownKeys {
+    return this.#keyFile.book
   }
 
   get bookProblem(): string | null {
@@ -120,14 +120,14 @@ export class KeyControl {
 
   /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file of keys */
   async start(): Promise<void> {
-    await this.#desk.start()
+    await this.#keyFile.start()
     this.#setKeys(this.book.keys)
     if (this.book.keys.every(({ credits }) => credits === null)) return
     await this.#book.start() // what the keys have used is known before a worker asks
   }
 
   look(): Promise<void> {
-    return this.#desk.look()
+    return this.#keyFile.look()
   }
 
   prices(): readonly PriceLessons[] {
@@ -205,7 +205,7 @@ export class KeyControl {
   }
 
   async close(): Promise<void> {
-    this.#desk.close()
+    this.#keyFile.close()
     this.#prices.close()
     await this.#book.close()
     this.allowances.close()
@@ -250,10 +250,10 @@ export class KeyControl {
     return [
       ...named.map((known) => ({ id: known.id, name: known.name, credits: this.creditsOf(known) })),
       ...unnamed.map((id) => ({ id, name: id, credits: null }))
-    ].map((standing) => ({
-      ...standing,
-      today: today === null ? null : (today.get(standing.id) ?? NOTHING_USED),
-      last30Days: month === null ? null : (month.get(standing.id) ?? NOTHING_USED)
+    ].map((status) => ({
+      ...status,
+      today: today === null ? null : (today.get(status.id) ?? NOTHING_USED),
+      last30Days: month === null ? null : (month.get(status.id) ?? NOTHING_USED)
     }))
   }
 
@@ -295,8 +295,8 @@ export class KeyControl {
   }
 
   creditsOf({ id, credits }: NamedKey): KeyCredits | null {
-    const standing = this.allowances.creditsOf(id)
-    return standing === null || credits === null ? null : { ...standing, period: credits.period }
+    const status = this.allowances.creditsOf(id)
+    return status === null || credits === null ? null : { ...status, period: credits.period }
   }
 }
 

@@ -6,8 +6,8 @@ import { type AccountUsage, planTotals } from '../kiro/wire/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { driftAlert, forecastAlert, planAlert } from './alerts/alert.ts'
-import type { AlertDesk } from './alerts/alert-control.ts'
-import type { AgedUsage } from './account/usage-desk.ts'
+import type { AlertSender } from './alerts/alert-control.ts'
+import type { AgedUsage } from './account/plan-usage.ts'
 import { forecastOf } from './plan/forecast.ts'
 import { PlanGauge } from './plan/plan-gauge.ts'
 import {
@@ -21,7 +21,7 @@ import {
   type PlanStory,
   toLook
 } from './plan/plan-record.ts'
-import type { WorkerLink } from './workers/worker-link.ts'
+import type { WorkerChannel } from './workers/worker-channel.ts'
 
 export interface PlanControlOptions {
   readonly config: () => Pick<Config, 'plan'>
@@ -30,7 +30,7 @@ export interface PlanControlOptions {
   readonly usage: () => Promise<UsageNews>
   /** Compares usage with the account book; `null` if nothing is recorded. Never rejects. */
   readonly look: (account: string, look: PlanLook) => Promise<PlanStory | null>
-  readonly alerts: Pick<AlertDesk, 'raise'>
+  readonly alerts: Pick<AlertSender, 'raise'>
   readonly log: Pick<Logger, 'info' | 'warn'>
   readonly tell: (message: ToWorker) => void
   /** Epoch ms. */
@@ -126,7 +126,7 @@ export class PlanControl {
   }
 
   /** Never rejects. */
-  async tellUsage(requestId: number, link: Pick<WorkerLink, 'send'>): Promise<void> {
+  async tellUsage(requestId: number, link: Pick<WorkerChannel, 'send'>): Promise<void> {
     const news = await this.#options.usage()
     await this.#comparing
     link.send({ type: 'usage.told', requestId, news, outlook: this.outlook })
@@ -226,7 +226,7 @@ export class PlanControl {
     const isBarred = !config().plan.allowsOverage && this.#gauge.isBeyondPlan(this.#now())
     if (isBarred === (this.#bar !== null) || usage === null) return
     this.#bar = isBarred ? toBar(usage) : null
-    tell({ type: 'plan.standing', bar: this.#bar })
+    tell({ type: 'plan.status', bar: this.#bar })
     const { limit, unit } = planTotals(usage)
     const { rate, cap, currency } = usage.overage
     const facts = { used: this.#gauge.used, limit, unit, rate, cap, currency }

@@ -12,7 +12,7 @@ import { AlertControl } from './alerts/alert-control.ts'
 import { Budget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { KeyTrialPace } from './keys/key-trial-pace.ts'
-import { LessonsDesk } from './account/lessons-desk.ts'
+import { SharedLessons } from './account/shared-lessons.ts'
 import { FiguresControl } from './figures-control.ts'
 import { KeyControl } from './key-control.ts'
 import { PlanControl } from './plan-control.ts'
@@ -27,7 +27,7 @@ import {
   Supervisor,
   type WorkerEvents
 } from './workers/supervisor.ts'
-import { LEAVING, setUpForks, toWorkerConfig, WorkerLink } from './workers/worker-link.ts'
+import { LEAVING, setUpForks, toWorkerConfig, WorkerChannel } from './workers/worker-channel.ts'
 
 export interface PrimaryOptions {
   readonly config: Config
@@ -47,11 +47,11 @@ export class Primary {
   readonly #options: PrimaryOptions
   #config: Config
   /** By member. Bounded by WORKERS, twice while they are replaced. */
-  readonly #links = new Map<string, WorkerLink>()
+  readonly #links = new Map<string, WorkerChannel>()
   readonly budget: Budget
   readonly #lane: ControlLane
   readonly account: AccountControl
-  readonly lessons: LessonsDesk
+  readonly lessons: SharedLessons
   readonly #keyTrials = new KeyTrialPace(() => this.#config.credentials.newKeysPerMinute)
   readonly keys: KeyControl
   readonly plan: PlanControl
@@ -59,7 +59,7 @@ export class Primary {
   readonly #supervisor: Supervisor
   readonly figures: FiguresControl
   readonly #watch: NodeJS.Timeout
-  readonly #stalls: StallWatch<WorkerLink>
+  readonly #stalls: StallWatch<WorkerChannel>
   readonly #doors: Doors<string>
   /** Replaces workers one by one without refusing a client or cutting a stream. */
   readonly restartWorkers: () => Promise<void>
@@ -73,9 +73,9 @@ export class Primary {
     const { config, source, log } = options
     this.budget = new Budget({
       size: { ...config.pool, workers: options.memory.workers },
-      send: (member, terms) => {
-        if (member === CONTROL) this.#lane.onTerms(terms)
-        else this.#links.get(member)?.send(terms)
+      send: (member, grant) => {
+        if (member === CONTROL) this.#lane.onGrant(grant)
+        else this.#links.get(member)?.send(grant)
       }
     })
     this.figures = new FiguresControl({
@@ -107,7 +107,7 @@ export class Primary {
       onUsage: (aged) => this.plan.onUsage(aged),
       tell: (message) => this.broadcast(message)
     })
-    this.lessons = new LessonsDesk({ log, tell: (learnt) => this.broadcast(learnt) })
+    this.lessons = new SharedLessons({ log, tell: (learnt) => this.broadcast(learnt) })
     this.#alerts = new AlertControl({
       config: () => this.#config,
       usage: () => this.account.usage(),
@@ -119,12 +119,12 @@ export class Primary {
       account: () => this.account.id,
       usage: () => this.account.usage(),
       look: (account, look) => this.keys.lookAtPlan(account, look),
-      alerts: this.#alerts.desk,
+      alerts: this.#alerts.sender,
       log,
       tell: (message) => this.broadcast(message)
     })
     this.keys = new KeyControl({
-      alerts: this.#alerts.desk,
+      alerts: this.#alerts.sender,
       collect: () => this.figures.collect(),
       onRows: (rows) => {
         this.figures.onRows(rows)
@@ -135,8 +135,8 @@ export class Primary {
       stateDir: config.credentials.stateDir,
       config: () => this.#config,
       log,
-      sendTerms: (member, terms) =>
-        this.#links.get(member)?.send({ type: 'allowance.terms', terms }),
+      sendGrants: (member, grants) =>
+        this.#links.get(member)?.send({ type: 'allowance.grants', grants }),
       onChange: (book) => this.broadcast({ type: 'keys.changed', book }),
       tellPrice: (lessons) => this.broadcast({ type: 'price.learnt', ...lessons })
     })
@@ -145,7 +145,7 @@ export class Primary {
       poolTimeoutMs: () => this.#config.pool.poolTimeoutMs,
       log
     })
-    this.#stalls = new StallWatch<WorkerLink>({
+    this.#stalls = new StallWatch<WorkerChannel>({
       timeoutMs: () => this.#config.cluster.stallTimeoutMs,
       log,
       onStalled: () => this.figures.own.workerStalls.inc(),
@@ -238,8 +238,8 @@ export class Primary {
     this.#supervisor.destroy()
   }
 
-  #fork(id: number, events: WorkerEvents): WorkerLink {
-    const link = new WorkerLink({
+  #fork(id: number, events: WorkerEvents): WorkerChannel {
+    const link = new WorkerChannel({
       id,
       env: childEnvironment(),
       events,
@@ -258,7 +258,7 @@ export class Primary {
     return link
   }
 
-  #onMessage(link: WorkerLink, message: FromWorker, events: WorkerEvents): void {
+  #onMessage(link: WorkerChannel, message: FromWorker, events: WorkerEvents): void {
     this.#stalls.heard(link)
     switch (message.type) {
       case 'worker.alive':
@@ -325,7 +325,7 @@ export class Primary {
     }
   }
 
-  #letServe(link: WorkerLink): void {
+  #letServe(link: WorkerChannel): void {
     if (this.#links.get(link.member) !== link) return // it has died: its lease would never come back
     const { isSimulated, memory } = this.#options
     link.send({
@@ -346,7 +346,7 @@ export class Primary {
     this.budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
   }
 
-  #onExit(link: WorkerLink): void {
+  #onExit(link: WorkerChannel): void {
     this.#links.delete(link.member)
     this.keys.onLeft(link.member, link.id)
     this.#doors.onLeft(link.member)

@@ -1,4 +1,4 @@
-import type { FleetStanding, OwnStanding } from '../shared/fleet-standing.ts'
+import type { FleetStatus, OwnFleetStatus } from '../shared/fleet-status.ts'
 
 /*
  * Server-sent events of the dashboard, written once for all pages. Names end in `…Ms`, `…At` or `at` (epoch ms) and
@@ -9,14 +9,14 @@ import type { FleetStanding, OwnStanding } from '../shared/fleet-standing.ts'
  *   point      HistoryPoint    every HISTORY_STEP_MS
  *   requests   EndedRequest[]  those that have ended, soon after
  *   account    ShownAccount         when it has changed, like the next
- *   keys       KeyStandings
+ *   keys       KeyStatuses
  *   leaving    {}              the worker goes: connect again
  */
 
 export interface Snapshot {
   readonly now: Now
   readonly account: ShownAccount
-  readonly keys: KeyStandings
+  readonly keys: KeyStatuses
   readonly history: ShownHistory
   readonly requests: readonly EndedRequest[]
 }
@@ -70,7 +70,7 @@ export interface Now {
   readonly dashboards: number
 }
 
-export interface FleetShown extends FleetStanding, OwnStanding {}
+export interface FleetShown extends FleetStatus, OwnFleetStatus {}
 
 export interface SocketCounts {
   readonly inUse: number
@@ -191,12 +191,12 @@ export interface Quota {
   readonly problem: DashboardProblem | null
 }
 
-export interface KeyStandings {
+export interface KeyStatuses {
   readonly more: number
-  readonly list: readonly KeyStanding[]
+  readonly list: readonly KeyStatus[]
 }
 
-export interface KeyStanding {
+export interface KeyStatus {
   /** Id of a named key, else `operator`, `kiro` or `anyone`; likewise `name`. */
   readonly id: string
   readonly name: string

@@ -1,5 +1,5 @@
 import { type Instant, msToNextStage, termStage } from '../shared/elapsed.ts'
-import type { FleetAnswer, BeatAnswer, FleetQuestion, FleetReading } from './fleet-engine.ts'
+import type { FleetAnswer, BeatAnswer, FleetQuestion, FleetReading } from './fleet-store.ts'
 import { demandOn, type FleetDemand, NO_DEMAND } from './fleet-demand.ts'
 import {
   type CoreOptions,
@@ -15,7 +15,7 @@ import {
   type Self,
   type Told
 } from './fleet-news.ts'
-import { FleetRegister, type OwnAccount } from './fleet-register.ts'
+import { FleetRegister, type OwnEntry } from './fleet-register.ts'
 import { type FleetState, MAX_ENDED } from './fleet-state.ts'
 import { FleetWatch } from './fleet-watch.ts'
 import { nextFleet } from './next-fleet.ts'
@@ -272,7 +272,7 @@ export class FleetCore {
     this.#known = namesOf(state)
   }
 
-  #own(): OwnAccount {
+  #own(): OwnEntry {
     const max = this.#largestMax
     return { inc: this.#inc, era: this.#era, granted: this.#granted, returned: this.#returned, max }
   }

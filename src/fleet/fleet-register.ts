@@ -1,9 +1,9 @@
-import type { FleetReading } from './fleet-engine.ts'
+import type { FleetReading } from './fleet-store.ts'
 import { eraNumber, type FleetState, grantableIn, sumOfLeases } from './fleet-state.ts'
 import { newEra } from './next-fleet.ts'
 
 /** The register must not contradict these. */
-export interface OwnAccount {
+export interface OwnEntry {
   readonly inc: string
   readonly era: string
   readonly granted: number
@@ -41,7 +41,7 @@ export class FleetRegister {
     this.isStale = true
   }
 
-  take(reading: FleetReading, own: OwnAccount): FleetState | null {
+  take(reading: FleetReading, own: OwnEntry): FleetState | null {
     this.isStale = false
     this.reading = reading
     const { state } = this
@@ -53,7 +53,7 @@ export class FleetRegister {
   }
 
   /** True for a register that is empty, of another run, older than seen, or impossible. */
-  isLost({ inc, era, granted, returned, max }: OwnAccount): boolean {
+  isLost({ inc, era, granted, returned, max }: OwnEntry): boolean {
     const { state } = this
     if (state === null || state.run !== this.reading?.run) return true
     if (state.era === this.#lostEra || eraNumber(state.era) < eraNumber(this.#lastEra)) return true

@@ -1,8 +1,8 @@
-import type { FleetMemberStanding, FleetStanding } from '../shared/fleet-standing.ts'
+import type { FleetMemberStatus, FleetStatus } from '../shared/fleet-status.ts'
 import { eraNumber, type FleetState, grantableIn, permitsOf, sumOfLeases } from './fleet-state.ts'
 
 export type RegisterView = Pick<
-  FleetStanding,
+  FleetStatus,
   'phase' | 'era' | 'maxConnections' | 'free' | 'replicas' | 'members' | 'awaited'
 >
 
@@ -30,11 +30,11 @@ const NOTHING_SEEN: RegisterView = {
   awaited: []
 }
 
-function toMember(entry: FleetState['members'][string]): FleetMemberStanding {
+function toMember(entry: FleetState['members'][string]): FleetMemberStatus {
   const { name, want, isQuiet } = entry
   return { name, connections: permitsOf(entry), waiting: want, isSilent: isQuiet }
 }
 
-function byName(one: FleetMemberStanding, other: FleetMemberStanding): number {
+function byName(one: FleetMemberStatus, other: FleetMemberStatus): number {
   return one.name < other.name ? -1 : one.name > other.name ? 1 : 0
 }

@@ -62,7 +62,7 @@ export class ItemPages {
   }
 
   /** `null` if the item is too large: only owners with less than its size could make room. */
-  add(item: SharedItem, { maxBytes, now }: ItemTerms): ItemStep | null {
+  add(item: SharedItem, { maxBytes, now }: ItemLimits): ItemStep | null {
     const over: SharedItem[] = []
     for (const one of this.#items.keys()) {
       if (one.until > now) break
@@ -126,7 +126,7 @@ export class ItemPages {
   }
 }
 
-export interface ItemTerms {
+export interface ItemLimits {
   readonly maxBytes: number
   /** Epoch ms. */
   readonly now: number

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import { COMMAND_TIMEOUT_MS, listOf } from './engine-client.ts'
-import { RECORD_CAS_SCRIPT, RECORD_READ_SCRIPT } from './engine-scripts.ts'
+import { COMMAND_TIMEOUT_MS, listOf } from './valkey-client.ts'
+import { RECORD_CAS_SCRIPT, RECORD_READ_SCRIPT } from './valkey-scripts.ts'
 import {
   type FleetRecord,
   type FleetRecords,

@@ -3,7 +3,7 @@
  * all of it, workers hold leases. Each message is a complete snapshot: counts are totals, the highest `seq` wins.
  *
  *   worker ──── report: "of 90 in all I have used 61, given 20 back, hold 4 for requests, and wait for 5" ───▶ primary
- *   worker ◀─── terms:  "granted 95 in all; give 3 back if you can" ──────────────────────────────────────── primary
+ *   worker ◀─── grant:  "granted 95 in all; give 3 back if you can" ──────────────────────────────────────── primary
  *
  * Amounts are integers: micro-credits, requests or streams.
  */
@@ -19,9 +19,9 @@ export type AllowanceName = `${string}/${AllowanceKind}`
 export interface AllowanceReport {
   readonly name: AllowanceName
   readonly seq: number
-  /** `seq` of the terms in force. */
+  /** `seq` of the grant in force. */
   readonly seen: number
-  /** Period of those terms; all amounts below belong to it. */
+  /** Period of those grant; all amounts below belong to it. */
   readonly period: number
   readonly used: number
   readonly reserved: number
@@ -38,7 +38,7 @@ export interface AllowanceReport {
   readonly isLast: boolean
 }
 
-export interface AllowanceTerms {
+export interface AllowanceGrant {
   readonly name: AllowanceName
   readonly seq: number
   /** Grows; a new period resets all totals. */
@@ -58,10 +58,10 @@ export interface AllowanceTerms {
   /** Amount with which the usual request starts without a wait; the worker reports below a quarter of it. */
   readonly ahead: number
   /** Excludes what this worker itself has used and reserved. */
-  readonly standing: AllowanceStanding
+  readonly status: AllowanceStatus
 }
 
-export interface AllowanceStanding {
+export interface AllowanceStatus {
   readonly limit: number
   /** As far as the primary knows, like `reserved`. */
   readonly used: number
@@ -74,7 +74,7 @@ export interface AllowanceStanding {
 
 export type BookTrouble = 'unwritable' | 'damaged'
 
-export function noTerms(name: AllowanceName): AllowanceTerms {
+export function noGrant(name: AllowanceName): AllowanceGrant {
   return {
     name,
     seq: 0,
@@ -86,7 +86,7 @@ export function noTerms(name: AllowanceName): AllowanceTerms {
     asked: 0,
     final: 0,
     ahead: 0,
-    standing: { limit: 0, used: 0, reserved: 0, endsAt: null }
+    status: { limit: 0, used: 0, reserved: 0, endsAt: null }
   }
 }
 

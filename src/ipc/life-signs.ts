@@ -1,5 +1,5 @@
 import type { FleetTimes, Instant } from '../shared/elapsed.ts'
-import type { FleetStanding } from '../shared/fleet-standing.ts'
+import type { FleetStatus } from '../shared/fleet-status.ts'
 
 export const BEAT_MS = 1_000
 
@@ -61,5 +61,5 @@ export interface FleetTold {
   /** `null` if requests can be served. */
   readonly problem: string | null
   /** For `/readyz`, as of the last beat or change. */
-  readonly standing: FleetStanding
+  readonly status: FleetStatus
 }

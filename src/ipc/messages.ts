@@ -1,7 +1,7 @@
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConversationParts } from '../kiro/conversation/conversation-memory.ts'
-import type { KeyBook } from '../keys/key.ts'
+import type { KnownKeys } from '../keys/key.ts'
 import type { PricedAnswer, PriceLessons } from '../keys/prices.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import type { Learnt } from '../kiro/models/tokens.ts'
@@ -13,7 +13,7 @@ import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { FailureCode } from '../shared/failures.ts'
 import type { FleetTold } from './life-signs.ts'
-import type { AllowanceReport, AllowanceTerms } from './allowance.ts'
+import type { AllowanceReport, AllowanceGrant } from './allowance.ts'
 import type { DashboardNews, DashboardWish } from './dashboard.ts'
 import type { KeyUsage, UsageRow } from './usage-row.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
@@ -41,7 +41,7 @@ export type FromWorker =
   /** The token has expired. Answered by `credential.renewed`, after `credential.changed`. */
   | { readonly type: 'credential.wanted'; readonly requestId: number }
   | { readonly type: 'credential.suspended'; readonly token: string; readonly reason: string }
-  /** A refusal about the whole account. Answered by `account.standing` to all. */
+  /** A refusal about the whole account. Answered by `account.status` to all. */
   | { readonly type: 'account.refused'; readonly refusal: AccountRefusal }
   /** Actual token count of an estimated request; at most one per model and second. */
   | ({ readonly type: 'calibration.lesson' } & Learnt)
@@ -70,14 +70,14 @@ export type FromWorker =
 /** Primary → worker. */
 export type ToWorker =
   | WorkerStart
-  | LeaseTerms
-  | { readonly type: 'allowance.terms'; readonly terms: readonly AllowanceTerms[] }
+  | LeaseGrant
+  | { readonly type: 'allowance.grants'; readonly grants: readonly AllowanceGrant[] }
   | { readonly type: 'primary.alive' }
   | { readonly type: 'credential.changed'; readonly news: CredentialNews }
   | { readonly type: 'credential.renewed'; readonly requestId: number }
-  | { readonly type: 'account.standing'; readonly standing: AccountStanding }
-  | { readonly type: 'plan.standing'; readonly bar: PlanBar | null }
-  | { readonly type: 'keys.changed'; readonly book: KeyBook }
+  | { readonly type: 'account.status'; readonly status: AccountStatus }
+  | { readonly type: 'plan.status'; readonly bar: PlanBar | null }
+  | { readonly type: 'keys.changed'; readonly book: KnownKeys }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   | ({ readonly type: 'calibration.learnt' } & Learnt)
   | ({ readonly type: 'price.learnt' } & PriceLessons)
@@ -122,7 +122,7 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
   'clients.load',
   'primary.alive',
   'lease.report',
-  'lease.terms',
+  'lease.grant',
   'metrics.collect',
   'metrics.snapshot',
   'calibration.lesson',
@@ -152,10 +152,10 @@ export interface WorkerStart {
   /** Port on which workers listen already. */
   readonly boundPort: number | null
   readonly news: CredentialNews
-  readonly standing: AccountStanding
+  readonly accountStatus: AccountStatus
   readonly planBar: PlanBar | null
   readonly catalogue: Catalogue
-  readonly book: KeyBook
+  readonly book: KnownKeys
   readonly isSimulated: boolean
   /** Hexadecimal; signs dashboard sessions for the life of the gateway. */
   readonly sessionSecret: string
@@ -198,7 +198,7 @@ export interface PlanBar extends Problem {
 }
 
 /** Times are epoch ms. */
-export interface AccountStanding {
+export interface AccountStatus {
   readonly bars: readonly AccountBar[]
   /** Last suspicion of abuse. */
   readonly suspectedAt: number | null
@@ -206,7 +206,7 @@ export interface AccountStanding {
   readonly pausedUntil: number | null
 }
 
-export const GOOD_STANDING: AccountStanding = { bars: [], suspectedAt: null, pausedUntil: null }
+export const GOOD_STATUS: AccountStatus = { bars: [], suspectedAt: null, pausedUntil: null }
 
 export type UsageNews =
   | { readonly usage: AccountUsage; readonly problem: null }
@@ -254,16 +254,16 @@ export interface ClusterStatus {
  * doubled or overtaken messages do no harm, and several changes in one tick are one message.
  *
  *   worker ──── lease.report: "returned 7 in all, 3 are waiting, the oldest since …" ───▶ primary
- *   worker ◀─── lease.terms:  "granted 150 in all, please give 2 back if you can" ─────── primary
+ *   worker ◀─── lease.grant:  "granted 150 in all, please give 2 back if you can" ─────── primary
  */
 
 /** Worker → primary. Sent only if the primary would otherwise decide wrongly. */
 export interface LeaseReport {
   readonly type: 'lease.report'
   readonly seq: number
-  /** `seq` of the terms in force. */
+  /** `seq` of the grant in force. */
   readonly seen: number
-  /** Total granted by those terms. */
+  /** Total granted by those grant. */
   readonly granted: number
   /** Total; their sockets are closed. */
   readonly returned: number
@@ -282,7 +282,7 @@ export interface LeaseReport {
 
 /** Starts of a worker. A start is the right to send one request under a rate limit. */
 export interface PaceReport {
-  /** Total granted by the terms in force. */
+  /** Total granted by the grant in force. */
   readonly granted: number
   /** Total of requests sent with one. */
   readonly used: number
@@ -294,15 +294,15 @@ export interface PaceReport {
   readonly keys: readonly { readonly key: string; readonly waiting: number }[]
 }
 
-export interface PaceTerms {
+export interface PaceGrant {
   readonly limit: number
   readonly granted: number
   /** Keys whose turns the latest starts are, as far as the worker may not know them yet. */
   readonly turns: readonly string[]
 }
 
-export interface LeaseTerms {
-  readonly type: 'lease.terms'
+export interface LeaseGrant {
+  readonly type: 'lease.grant'
   readonly seq: number
   /** Total. The lease is `granted` minus what was returned. */
   readonly granted: number
@@ -321,7 +321,7 @@ export interface LeaseTerms {
   readonly keepAlive: number
   readonly maxWaiting: number
   /** `null` without a pace. */
-  readonly pace: PaceTerms | null
+  readonly pace: PaceGrant | null
   /** Whole budget, `null` without limit. For messages, like `elsewhere`. */
   readonly budget: number | null
   readonly elsewhere: { readonly leased: number; readonly waiting: number }
@@ -342,8 +342,8 @@ export const NO_REPORT: LeaseReport = {
   draining: false
 }
 
-export const NO_TERMS: LeaseTerms = {
-  type: 'lease.terms',
+export const NO_TERMS: LeaseGrant = {
+  type: 'lease.grant',
   seq: 0,
   granted: 0,
   returned: 0,

@@ -48,13 +48,13 @@ export const MAX_CREDITS = 1_000_000
 
 export const MICROS_PER_CREDIT = 1_000_000
 
-export interface KeyBook {
+export interface KnownKeys {
   /** There is, or was since the start, a named key: requests without a key are refused, even if none is left. */
   readonly isKeyRequired: boolean
   readonly keys: readonly NamedKey[]
 }
 
-export const NO_KEY_BOOK: KeyBook = { isKeyRequired: false, keys: [] }
+export const NO_KNOWN_KEYS: KnownKeys = { isKeyRequired: false, keys: [] }
 
 export function whyRefused(
   { expiresAt, revokedAt }: Pick<NamedKey, 'expiresAt' | 'revokedAt'>,

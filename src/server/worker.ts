@@ -2,7 +2,7 @@ import { followOpenFiles } from '../config/container.ts'
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
-import type { KeyBook } from '../keys/key.ts'
+import type { KnownKeys } from '../keys/key.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
 import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
 import { RefusalLog } from '../observe/refusal-log.ts'
@@ -20,7 +20,7 @@ import {
 } from './worker/data-plane.ts'
 import { LoadWatch } from './worker/load-watch.ts'
 import { DashboardPages } from './http/dashboard-pages.ts'
-import { MetricsDesk } from './http/metrics-desk.ts'
+import { WorkerMetrics } from './http/worker-metrics.ts'
 import { type DrainOptions, OpenTurns } from './worker/open-turns.ts'
 import { PrimaryPulse } from './primary/primary-pulse.ts'
 import { addWatchers } from './turn/turn-watchers.ts'
@@ -109,17 +109,17 @@ export class GatewayWorker {
         return this.retire(message.patienceMs)
       case 'worker.drain':
         return this.drain()
-      case 'lease.terms':
+      case 'lease.grant':
         return parts?.plane.lease.onMessage(message)
-      case 'allowance.terms':
-        return parts?.plane.allowances.onTerms(message.terms)
+      case 'allowance.grants':
+        return parts?.plane.allowances.onGrants(message.grants)
       case 'credential.changed':
         return parts?.plane.credentials.onNews(message.news)
       case 'credential.renewed':
         return parts?.plane.credentials.onRenewed(message.requestId)
-      case 'account.standing':
-        return parts?.plane.account.onStanding(message.standing)
-      case 'plan.standing':
+      case 'account.status':
+        return parts?.plane.account.onStatus(message.status)
+      case 'plan.status':
         return parts?.plane.account.onPlan(message.bar)
       case 'catalogue.changed':
         if (parts !== null) parts.current.catalogue = message.catalogue
@@ -234,7 +234,7 @@ interface Parts {
   readonly plane: OwnPlane
   readonly listener: Listener
   readonly connections: ClientConnections
-  readonly metrics: MetricsDesk
+  readonly metrics: WorkerMetrics
   readonly usage: UsageReports
   readonly pages: DashboardPages
   readonly log: Logger
@@ -244,7 +244,7 @@ interface Parts {
 
 interface Current {
   config: Config
-  book: KeyBook
+  book: KnownKeys
   authenticator: Authenticator
   catalogue: Catalogue
   status: ClusterStatus
@@ -260,7 +260,7 @@ function authenticatorOf({ config, book }: Pick<Current, 'config' | 'book'>): Au
   })
 }
 
-function changeKeys({ current, plane }: Pick<Parts, 'current' | 'plane'>, book: KeyBook): void {
+function changeKeys({ current, plane }: Pick<Parts, 'current' | 'plane'>, book: KnownKeys): void {
   current.book = book
   current.authenticator = authenticatorOf(current)
   plane.account.refuseOthers()
@@ -285,7 +285,7 @@ function createParts(
   const authenticator = authenticatorOf({ config, book })
   const current: Current = { config, book, authenticator, catalogue, status }
   const plane = createDataPlane(start, { ...surroundings, log, current })
-  const metrics = new MetricsDesk({
+  const metrics = new WorkerMetrics({
     channel,
     plane,
     worker: String(workerId),

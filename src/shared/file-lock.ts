@@ -93,11 +93,11 @@ export class FileLock {
 
 export class HeldLock {
   readonly path: string
-  readonly #terms: LockTerms
+  readonly #options: LockOptions
 
-  constructor(path: string, terms: LockTerms) {
+  constructor(path: string, options: LockOptions) {
     this.path = path
-    this.#terms = terms
+    this.#options = options
   }
 
   /** @throws {GatewayError} GW_NOT_READY if another process has taken the lock. */
@@ -105,7 +105,7 @@ export class HeldLock {
     if (!(await this.#isOurs())) {
       throw new GatewayError('GW_NOT_READY', 'the lock was taken over')
     }
-    const text = lockText(this.#terms)
+    const text = lockText(this.#options)
     await replaceFile(this.path, { text, mode: 0o600, isDurable: false }).catch(() => {}) // it lapses later
   }
 
@@ -116,16 +116,16 @@ export class HeldLock {
 
   async #isOurs(): Promise<boolean> {
     const text = await readLock(this.path)
-    return text !== null && textMember(parseJsonObject(text) ?? {}, 'owner') === this.#terms.owner
+    return text !== null && textMember(parseJsonObject(text) ?? {}, 'owner') === this.#options.owner
   }
 }
 
-interface LockTerms extends Pick<FileLockOptions, 'note'> {
+interface LockOptions extends Pick<FileLockOptions, 'note'> {
   readonly owner: string
   readonly ttlMs: number
 }
 
-function lockText({ owner, note, ttlMs }: LockTerms): string {
+function lockText({ owner, note, ttlMs }: LockOptions): string {
   const { pid } = process
   const lock = {
     note,

@@ -16,7 +16,7 @@ import { version } from '../shared/version.ts'
 import { OtlpSender } from './otlp-sender.ts'
 import { callAttributes, MAX_VALUE_CHARS, shown, turnAttributes } from './span-attributes.ts'
 import { SpanQueue } from './span-queue.ts'
-import { contextOf, decodedPairs, samplerOf, toTraceparent, tracesUrl } from './trace-terms.ts'
+import { contextOf, decodedPairs, samplerOf, toTraceparent, tracesUrl } from './trace-sampling.ts'
 import type { ArrivedTurn, TracedCall, TracedTurn, TurnTrace, TurnTracer } from './turn-trace.ts'
 
 export interface TracerOptions {

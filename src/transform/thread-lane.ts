@@ -34,7 +34,7 @@ export interface ThreadLaneOptions {
   readonly idleTimeoutMs: number
 }
 
-export interface JobTerms {
+export interface JobOptions {
   readonly heapMb: number
   /** CPU milliseconds; then its thread ends. */
   readonly maxMs: number
@@ -60,7 +60,7 @@ const LOOK_MS = 10
 interface PendingJob extends HeapClaim {
   readonly id: number
   readonly job: ThreadJob
-  readonly terms: JobTerms
+  readonly options: JobOptions
   readonly owner: JobOwner
   readonly settle: (result: ThreadResult) => void
   readonly reject: (error: Error) => void
@@ -102,15 +102,15 @@ export class ThreadLane {
    * GW_TRANSFORM_QUEUE_FULL if `maxQueue` jobs wait, at once or for one of a key with fewer;
    * GW_TRANSFORM_TIMEOUT; GW_BODY_TOO_LARGE or GW_TRANSFORM_FAILED if its thread ends
    */
-  async run(job: ThreadJob, terms: JobTerms, owner: JobOwner): Promise<ThreadResult> {
+  async run(job: ThreadJob, options: JobOptions, owner: JobOwner): Promise<ThreadResult> {
     const { threads, maxQueue, queue } = this.#options
     const isBusy = this.#running.size >= threads || this.#parked.size > 0
     const isFull = isBusy && this.#waiting.size >= maxQueue
-    if (isFull && terms.isPaidFor !== true) this.#refuseOne(owner.key)
+    if (isFull && options.isPaidFor !== true) this.#refuseOne(owner.key)
     const { promise, resolve: settle, reject } = Promise.withResolvers<ThreadResult>()
     const id = this.#nextId++
-    const { heapMb } = terms
-    const pending: PendingJob = { id, job, terms, owner, settle, reject, lane: this, heapMb }
+    const { heapMb } = options
+    const pending: PendingJob = { id, job, options, owner, settle, reject, lane: this, heapMb }
     const onAbort = (): void => {
       this.#forget(id)
       reject(abortErrorOf(owner.signal))
@@ -149,7 +149,7 @@ export class ThreadLane {
     const error = new GatewayError('GW_TRANSFORM_QUEUE_FULL', undefined, { retryAfterS: 1 })
     const id = this.#options.queue.evictionFor(key)
     const pending = id === null ? undefined : this.#waiting.get(id)
-    if (pending === undefined || pending.terms.isPaidFor === true) throw error
+    if (pending === undefined || pending.options.isPaidFor === true) throw error
     this.#forget(pending.id)
     pending.reject(error)
   }
@@ -200,7 +200,7 @@ export class ThreadLane {
     }
   }
 
-  async #runInThread({ job, terms, owner: { signal } }: PendingJob): Promise<ThreadResult> {
+  async #runInThread({ job, options, owner: { signal } }: PendingJob): Promise<ThreadResult> {
     const owned = { ...job, body: ownBytes(job.body) }
     this.#piscina ??= this.#createPiscina()
     const piscina = await this.#piscina
@@ -211,7 +211,7 @@ export class ThreadLane {
       end.abort()
     }
     const mark = createJobMark()
-    using _ = new CpuLimit({ piscina, mark, maxMs: terms.maxMs, onTooMuch })
+    using _ = new CpuLimit({ piscina, mark, maxMs: options.maxMs, onTooMuch })
     let grace: NodeJS.Timeout | undefined
     const onLeft = (): void => {
       grace = setTimeout(() => end.abort(), GRACE_MS)
@@ -220,8 +220,8 @@ export class ThreadLane {
       onLeft() // while piscina was loaded
     else signal.addEventListener('abort', onLeft, { once: true })
     const ended = new AbortController()
-    if (terms.isTooMuch !== undefined)
-      void look(piscina, terms.isTooMuch, { ended: ended.signal, onTooMuch }) // cannot reject
+    if (options.isTooMuch !== undefined)
+      void look(piscina, options.isTooMuch, { ended: ended.signal, onTooMuch }) // cannot reject
     try {
       return await piscina.run(
         { ...owned, mark },
@@ -264,7 +264,7 @@ interface Look {
 
 async function look(
   piscina: Lane,
-  isTooMuch: NonNullable<JobTerms['isTooMuch']>,
+  isTooMuch: NonNullable<JobOptions['isTooMuch']>,
   { ended, onTooMuch }: Look
 ): Promise<void> {
   while (!ended.aborted) {

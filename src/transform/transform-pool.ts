@@ -13,7 +13,7 @@ import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { abortErrorOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
 import { InlineLane, TOO_LONG } from './inline-lane.ts'
 import { SharedHeap } from './shared-heap.ts'
-import { type JobOwner, type JobTerms, type Lane, ThreadLane } from './thread-lane.ts'
+import { type JobOwner, type JobOptions, type Lane, ThreadLane } from './thread-lane.ts'
 import { type ConvertJob, type GotAttachments, type PdfText, resultOf } from './transform-job.ts'
 
 export type { JobOwner } from './thread-lane.ts'
@@ -148,8 +148,10 @@ export class TransformPool {
       if (result !== TOO_LONG) return result
       this.#throwIfOver(owner.signal)
     }
-    const terms = this.#termsFor(bytes + (attachments === undefined ? 0 : bytesOf(attachments)))
-    const result = await this.#conversions.run(job, terms, owner)
+    const jobOptions = this.#optionsFor(
+      bytes + (attachments === undefined ? 0 : bytesOf(attachments))
+    )
+    const result = await this.#conversions.run(job, jobOptions, owner)
     return resultOf(result, 'converted', 'attachments-needed', 'room-needed')
   }
 
@@ -164,7 +166,7 @@ export class TransformPool {
       this.#throwIfOver(owner.signal)
     }
     const job = { type: 'lint', body, lint } as const
-    const result = await this.#conversions.run(job, this.#termsFor(bytes), owner)
+    const result = await this.#conversions.run(job, this.#optionsFor(bytes), owner)
     return resultOf(result, 'report').report
   }
 
@@ -179,9 +181,9 @@ export class TransformPool {
       if (check.isComplete) return check
     }
     const body = Buffer.from(text)
-    const terms = { ...this.#termsFor(body.byteLength), isPaidFor: true }
+    const jobOptions = { ...this.#optionsFor(body.byteLength), isPaidFor: true }
     try {
-      const result = await this.#conversions.run({ type: 'check', body, form }, terms, owner)
+      const result = await this.#conversions.run({ type: 'check', body, form }, jobOptions, owner)
       return resultOf(result, 'check').check
     } catch (cause) {
       if (!(cause instanceof GatewayError && THREAD_FAILURES.includes(cause.code))) throw cause
@@ -196,8 +198,8 @@ export class TransformPool {
    */
   async outline(body: Uint8Array): Promise<string> {
     const owner = { key: '', signal: NEVER }
-    const terms = this.#termsFor(body.byteLength)
-    const result = await this.#conversions.run({ type: 'outline', body }, terms, owner)
+    const jobOptions = this.#optionsFor(body.byteLength)
+    const result = await this.#conversions.run({ type: 'outline', body }, jobOptions, owner)
     return resultOf(result, 'outline').members
   }
 
@@ -215,8 +217,8 @@ export class TransformPool {
     if (inline !== TOO_LONG) return inline
     const job = { type: 'rewrite', body: new Uint8Array(payload), rewrite } as const
     const isPaidFor = rewrite.kind === 'follow-up'
-    const terms = { ...this.#termsFor(payload.byteLength), isPaidFor }
-    const result = await this.#conversions.run(job, terms, owner)
+    const jobOptions = { ...this.#optionsFor(payload.byteLength), isPaidFor }
+    const result = await this.#conversions.run(job, jobOptions, owner)
     return resultOf(result, 'rewritten').payload
   }
 
@@ -225,7 +227,7 @@ export class TransformPool {
     const inline = await this.#runHere(() => readDocuments(payload), payload, owner)
     if (inline !== TOO_LONG) return inline
     const job = { type: 'documents', body: new Uint8Array(payload) } as const
-    const result = await this.#conversions.run(job, this.#termsFor(payload.byteLength), owner)
+    const result = await this.#conversions.run(job, this.#optionsFor(payload.byteLength), owner)
     return resultOf(result, 'documents').documents
   }
 
@@ -248,13 +250,13 @@ export class TransformPool {
   async readPdf(body: Uint8Array, owner: JobOwner): Promise<PdfText> {
     this.#throwIfOver(owner.signal)
     const { pdfHeapMb, pdfBufferBytes } = this.#options
-    const terms: JobTerms = {
+    const jobOptions: JobOptions = {
       heapMb: pdfHeapMb,
       maxMs: PDF_MAX_MS,
       isTooMuch: fillsMoreThan(pdfBufferBytes + body.byteLength)
     }
     try {
-      const result = await this.#pdfs.run({ type: 'pdf', body }, terms, owner)
+      const result = await this.#pdfs.run({ type: 'pdf', body }, jobOptions, owner)
       return resultOf(result, 'pdf').text
     } catch (cause) {
       if (!(cause instanceof GatewayError && TOO_COSTLY.includes(cause.code))) throw cause
@@ -273,7 +275,7 @@ export class TransformPool {
   }
 
   /** A body that fits beside a PDF gets the heap that this leaves, a larger one all of it. */
-  #termsFor(bytes: number): JobTerms {
+  #optionsFor(bytes: number): JobOptions {
     const { threadHeapMb, pdfHeapMb, timeoutMs } = this.#options
     const besideMb = Math.max(0, threadHeapMb - pdfHeapMb)
     const neededMb = OWN_HEAP_MB + (bytes * HEAP_PER_BODY) / MEBIBYTE

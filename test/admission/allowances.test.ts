@@ -3,8 +3,8 @@ import { Allowances, type Share } from '../../src/admission/allowances.ts'
 import {
   type AllowanceName,
   type AllowanceReport,
-  type AllowanceTerms,
-  noTerms
+  type AllowanceGrant,
+  noGrant
 } from '../../src/ipc/allowance.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
@@ -27,16 +27,16 @@ function rig({ name = 'anna/credits', isSilent = false }: RigOptions = {}) {
       for (const { seq, used, reserved, returned, spare, wanted, usual } of reports) {
         if (isSilent || (spare * 2 >= usual && wanted === 0)) continue
         const granted = used + reserved + returned + spare + wanted + usual
-        clock.setImmediate(() => onTerms({ seq: seq + 1, granted, ahead: usual }))
+        clock.setImmediate(() => onGrant({ seq: seq + 1, granted, ahead: usual }))
       }
     },
     silence: () => new AbortController().signal,
     clock
   })
-  const onTerms = (terms: Partial<AllowanceTerms>): void => {
-    allowances.onTerms([{ ...noTerms(name), seq: 1, period: 1, granted: 2 * CREDIT, ...terms }])
+  const onGrant = (grant: Partial<AllowanceGrant>): void => {
+    allowances.onGrants([{ ...noGrant(name), seq: 1, period: 1, granted: 2 * CREDIT, ...grant }])
   }
-  onTerms({})
+  onGrant({})
   const take = (amount: number): Promise<Share> => {
     const part = { name, amount, arrivedAt: clock.now(), refusal }
     return allowances.take(part, new AbortController().signal)
@@ -44,10 +44,10 @@ function rig({ name = 'anna/credits', isSilent = false }: RigOptions = {}) {
   const pass = (ms: number): void => {
     for (let i = 0; i < ms; i += 50) {
       clock.advance(50)
-      for (const _ of ['a report', 'its terms']) clock.turn()
+      for (const _ of ['a report', 'its grant']) clock.turn()
     }
   }
-  return { clock, sent, onTerms, take, pass }
+  return { clock, sent, onGrant, take, pass }
 }
 
 t.test('an idle key', (t) => {
@@ -97,8 +97,8 @@ t.test('an idle key', (t) => {
   })
 
   t.test('keeps twice what its next request takes', async (t) => {
-    const { sent, take, pass, onTerms } = rig({ isSilent: true })
-    onTerms({ seq: 2, granted: 3 * PRICE })
+    const { sent, take, pass, onGrant } = rig({ isSilent: true })
+    onGrant({ seq: 2, granted: 3 * PRICE })
     const share = await take(PRICE)
     share.settle(PRICE)
     pass(1_500)
@@ -106,8 +106,8 @@ t.test('an idle key', (t) => {
   })
 
   t.test('tells that its requests take less now', async (t) => {
-    const { sent, take, pass, onTerms } = rig({ isSilent: true })
-    onTerms({ seq: 2, granted: 20 * PRICE })
+    const { sent, take, pass, onGrant } = rig({ isSilent: true })
+    onGrant({ seq: 2, granted: 20 * PRICE })
     const shares = await Promise.all(Array.from({ length: 20 }, () => take(PRICE)))
     for (const share of shares) share.settle(PRICE)
     pass(200)
@@ -178,8 +178,8 @@ t.test('a key with steady traffic', (t) => {
   })
 
   t.test('keeps what each of its bursts needs', async (t) => {
-    const { sent, take, pass, onTerms } = rig()
-    onTerms({ seq: 2, granted: 10 * CREDIT })
+    const { sent, take, pass, onGrant } = rig()
+    onGrant({ seq: 2, granted: 10 * CREDIT })
     for (let i = 0; i < 10; i++) {
       const shares = await Promise.all(Array.from({ length: 20 }, () => take(CREDIT / 4)))
       for (const share of shares) share.settle(0)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Lease, type Permit } from '../../src/admission/lease.ts'
-import { type LeaseReport, type LeaseTerms, NO_TERMS } from '../../src/ipc/messages.ts'
+import { type LeaseReport, type LeaseGrant, NO_TERMS } from '../../src/ipc/messages.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
 
@@ -11,7 +11,7 @@ interface Stand {
   readonly trims: { readonly max: number; readonly done: () => void }[]
   readonly idleLimits: number[]
   readonly missing: number[]
-  readonly tell: (terms: Partial<LeaseTerms>) => void
+  readonly tell: (grant: Partial<LeaseGrant>) => void
   readonly ask: (options?: {
     readonly key?: string
     readonly signal?: AbortSignal
@@ -33,15 +33,15 @@ function stand(options: { readonly poolTimeoutMs?: number | null } = {}): Stand 
     maxWaiting: 3,
     clock
   })
-  let terms: LeaseTerms = {
+  let grant: LeaseGrant = {
     ...NO_TERMS,
     maxWaiting: 3,
     budget: 10,
     elsewhere: { leased: 8, waiting: 5 }
   }
   const tell: Stand['tell'] = (news) => {
-    terms = { ...terms, seq: terms.seq + 1, ...news }
-    lease.onMessage(terms)
+    grant = { ...grant, seq: grant.seq + 1, ...news }
+    lease.onMessage(grant)
   }
   const ask: Stand['ask'] = ({ key = 'a', signal = new AbortController().signal } = {}) =>
     lease.acquire({ key, arrivedAt: clock.now() }, signal)

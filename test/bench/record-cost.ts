@@ -1,13 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
 import { Allowances } from '../../src/admission/allowances.ts'
 import { MemoryBudget } from '../../src/admission/memory-budget.ts'
-import { noTerms } from '../../src/ipc/allowance.ts'
+import { noGrant } from '../../src/ipc/allowance.ts'
 import { Channel } from '../../src/ipc/channel.ts'
 import type { FromWorker, ToWorker } from '../../src/ipc/messages.ts'
 import { BUILT_IN_MODELS } from '../../src/kiro/models/models.ts'
 import { type Charge, KeyLimits, WorkerPrices } from '../../src/server/primary/key-limits.ts'
 import { Progress } from '../../src/server/worker/open-turns.ts'
-import { RequestRecords } from '../../src/server/primary/primary-links.ts'
+import { RequestRecords } from '../../src/server/primary/primary-clients.ts'
 import { clientFamilyOf, toUsageRow, type TurnRecord } from '../../src/server/turn/turn-record.ts'
 import { namedKey } from '../helper/allowance-team.ts'
 import { replyPlan } from '../helper/reply-plan.ts'
@@ -68,8 +68,8 @@ const { signal } = new AbortController()
 
 /** The worker has a lease that outlasts the bench. */
 function limitsWith(allowances: Allowances, prices: WorkerPrices): KeyLimits {
-  const terms = noTerms(`${KEY.id}/credits`)
-  allowances.onTerms([{ ...terms, seq: 1, period: 1, granted: 1e12, ahead: 1e6 }])
+  const grant = noGrant(`${KEY.id}/credits`)
+  allowances.onGrants([{ ...grant, seq: 1, period: 1, granted: 1e12, ahead: 1e6 }])
   return new KeyLimits({
     allowances,
     prices,

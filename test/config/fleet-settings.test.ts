@@ -1,6 +1,6 @@
 import t from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
-import { toWorkerConfig } from '../../src/control/workers/worker-link.ts'
+import { toWorkerConfig } from '../../src/control/workers/worker-channel.ts'
 
 const SECRET = 's'.repeat(32)
 const GOOD = {

@@ -84,11 +84,11 @@ t.test('AllowanceLedger', (t) => {
     const { team, workers } = open('credits', 1000, 2)
     team.take(workers[0], 1)
     rest(team)
-    t.ok(workers[0].core.terms.granted > 1)
+    t.ok(workers[0].core.grant.granted > 1)
     team.setLimit(1)
     rest(team)
-    const stake = team.state.stakes.get(workers[0].name)
-    t.match(stake, { granted: (stake?.report.returned ?? 0) + 1 })
+    const holding = team.state.holdings.get(workers[0].name)
+    t.match(holding, { granted: (holding?.report.returned ?? 0) + 1 })
     t.end()
   })
 
@@ -124,7 +124,7 @@ t.test('AllowanceLedger', (t) => {
     }
     t.equal(other.held.length, 1)
     while (team.deliverReport(late, 0)) t.pass('the report of the old period')
-    t.equal(team.state.stakes.get(late.name)?.granted, 0)
+    t.equal(team.state.holdings.get(late.name)?.granted, 0)
     t.end()
   })
 
@@ -161,7 +161,7 @@ t.test('AllowanceLedger', (t) => {
   t.test('cannot be opened twice for a worker, nor go back to an old period', (t) => {
     const { team, workers } = open('credits', 5, 2)
     t.throws(() => team.tell({ type: 'join', member: workers[0].name }), /already/)
-    t.throws(() => team.tell({ type: 'terms', period: 0, limit: 1, endsAt: null }), /old period/)
+    t.throws(() => team.tell({ type: 'limit', period: 0, limit: 1, endsAt: null }), /old period/)
     t.throws(() => workers[0].core.settle(99, 1), /holds nothing/)
     t.same(workers[0].core.leave(99), [])
     t.end()

@@ -29,7 +29,7 @@ const mutants: readonly Mutant[] = [
     story: 'a request passes those who wait',
     file: CORE,
     from: `this.#waiting.size === 0 && amount <= this.#spare`,
-    to: `amount <= this.#terms.granted - this.#used`
+    to: `amount <= this.#grant.granted - this.#used`
   },
   {
     story: 'what a request cost is forgotten',
@@ -58,14 +58,14 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a request of an old period is settled in the new one',
     file: CORE,
-    from: `if (held.period !== this.#terms.period) return NOTHING`,
+    from: `if (held.period !== this.#grant.period) return NOTHING`,
     to: ``
   },
   {
-    story: 'a worker believes old terms that arrive late',
+    story: 'a worker believes old grant that arrive late',
     file: CORE,
-    from: `terms.seq <= this.#terms.seq`,
-    to: `terms.seq < 0`
+    from: `grant.seq <= this.#grant.seq`,
+    to: `grant.seq < 0`
   },
   {
     story: 'a new period begins with what was used in the old one',
@@ -76,7 +76,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'those who waited for a new period are taken for refused in it',
     file: CORE,
-    from: `if (this.#waiting.size > 0 && this.#terms.period !== told.period) return true`,
+    from: `if (this.#waiting.size > 0 && this.#grant.period !== told.period) return true`,
     to: ``
   },
   {
@@ -88,7 +88,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a worker refuses before the primary has looked for more',
     file: CORE,
-    from: `(toldIn ?? Infinity) <= this.#terms.final`,
+    from: `(toldIn ?? Infinity) <= this.#grant.final`,
     to: `toldIn !== null`
   },
   {
@@ -130,32 +130,32 @@ const mutants: readonly Mutant[] = [
   {
     story: 'the requests of a worker that died are refunded',
     file: LEDGER,
-    from: `isUsedUp(name) ? Math.max(used, heldBy(stake)) : 0`,
+    from: `isUsedUp(name) ? Math.max(used, heldBy(holding)) : 0`,
     to: `isUsedUp(name) ? used : 0`
   },
   {
     story: 'what a worker that ends in order did not need is taken for used',
     file: LEDGER,
-    from: `granted: report.isLast ? spent : Math.max(stake.granted, spent)`,
-    to: `granted: Math.max(stake.granted, spent)`
+    from: `granted: report.isLast ? spent : Math.max(holding.granted, spent)`,
+    to: `granted: Math.max(holding.granted, spent)`
   },
   {
     story: 'what a worker that died had not told of is taken for free',
     file: LEDGER,
-    from: `isUsedUp(name) ? Math.max(used, heldBy(stake)) : 0`,
-    to: `isUsedUp(name) ? stake.report.used : 0`
+    from: `isUsedUp(name) ? Math.max(used, heldBy(holding)) : 0`,
+    to: `isUsedUp(name) ? holding.report.used : 0`
   },
   {
     story: 'what a worker that died had used is counted twice',
     file: LEDGER,
-    from: `stakes.delete(event.member)`,
+    from: `holdings.delete(event.member)`,
     to: ``
   },
   {
     story: 'a restart gives away again what was used before it',
     file: LEDGER,
-    from: `return { settled: 0, away: 0, mayCome: false, elsewhere, ...facts, stakes: new Map() }`,
-    to: `return { away: 0, mayCome: false, elsewhere, ...facts, settled: 0, stakes: new Map() }`
+    from: `return { settled: 0, away: 0, mayCome: false, elsewhere, ...facts, holdings: new Map() }`,
+    to: `return { away: 0, mayCome: false, elsewhere, ...facts, settled: 0, holdings: new Map() }`
   },
   {
     story: 'another limit lets go of what is reserved, as a new period does',
@@ -166,14 +166,14 @@ const mutants: readonly Mutant[] = [
   {
     story: 'the streams of a worker that died are never free again',
     file: LEDGER,
-    from: `isUsedUp(name) ? Math.max(used, heldBy(stake)) : 0`,
-    to: `Math.max(used, heldBy(stake))`
+    from: `isUsedUp(name) ? Math.max(used, heldBy(holding)) : 0`,
+    to: `Math.max(used, heldBy(holding))`
   },
   {
     story: 'a new period begins with what was settled in the old one',
     file: LEDGER,
-    from: `return { ...state, limit, period, endsAt, away, elsewhere, settled: 0, stakes }`,
-    to: `return { ...state, limit, period, endsAt, away, elsewhere, stakes }`
+    from: `return { ...state, limit, period, endsAt, away, elsewhere, settled: 0, holdings }`,
+    to: `return { ...state, limit, period, endsAt, away, elsewhere, holdings }`
   },
   {
     story: 'a worker that asks in an old period is not told of the new one',
@@ -184,7 +184,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a worker goes on with the lease of a period that is over',
     file: LEDGER,
-    from: `return isBehind || before.granted > before.returned || !isShort(terms.name)`,
+    from: `return isBehind || before.granted > before.returned || !isShort(grant.name)`,
     to: `return isBehind`
   },
   {
@@ -202,20 +202,20 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a worker is told that there is no more before the others have answered',
     file: LEDGER,
-    from: `return hasAnswered ? report.spare : heldBy(stake)`,
+    from: `return hasAnswered ? report.spare : heldBy(holding)`,
     to: `return report.spare`
   },
   {
     story: 'nobody is told that there is no more',
     file: LEDGER,
-    from: `isFirst && isAllGiven(state, member) ? stake.report.seq : final`,
+    from: `isFirst && isAllGiven(state, member) ? holding.report.seq : final`,
     to: `final`
   },
   {
     story: 'what a request took beyond its reservation is free for others',
     file: LEDGER,
-    from: `granted: report.isLast ? spent : Math.max(stake.granted, spent)`,
-    to: `granted: report.isLast ? spent : stake.granted`
+    from: `granted: report.isLast ? spent : Math.max(holding.granted, spent)`,
+    to: `granted: report.isLast ? spent : holding.granted`
   }
 ]
 

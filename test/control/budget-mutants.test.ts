@@ -18,14 +18,14 @@ const mutants: readonly Mutant[] = [
     to: `let left = free + 1\n  const grants = new Map<string, number>()\n  const give`
   },
   {
-    story: 'the lease believes old terms that arrive late',
+    story: 'the lease believes old grant that arrive late',
     file: 'admission/lease-core.ts',
-    from: `terms.seq <= this.#terms.seq`,
-    to: `terms.seq < 0`
+    from: `grant.seq <= this.#grant.seq`,
+    to: `grant.seq < 0`
   },
   {
     story: 'the ledger forgets grants that are under way and grants them again',
-    file: 'control/budget/ledger-account.ts',
+    file: 'control/budget/ledger-entry.ts',
     from: `return account.granted - account.report.granted`,
     to: `return 0`
   },
@@ -61,19 +61,19 @@ const mutants: readonly Mutant[] = [
   },
   {
     story: 'a worker is not told that too many wait there by now',
-    file: 'control/budget/ledger-terms.ts',
+    file: 'control/budget/ledger-grants.ts',
     from: `const isExceeded = waiting > allowance`,
     to: `const isExceeded = false`
   },
   {
     story: 'calls of the primary itself are refused because streams wait',
-    file: 'control/budget/ledger-terms.ts',
+    file: 'control/budget/ledger-grants.ts',
     from: `if (slot === 'control') return MAX_CALLS_WAITING`,
     to: ``
   },
   {
     story: 'a worker that retires is treated like one that stays',
-    file: 'control/budget/ledger-account.ts',
+    file: 'control/budget/ledger-entry.ts',
     from: `return report.draining || isRetiring || hasStopped`,
     to: `return report.draining || hasStopped`
   },

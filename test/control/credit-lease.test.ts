@@ -16,7 +16,7 @@ const period = periodAt('day', null, Date.parse('2026-09-10T12:00:00Z'))
 /** A lease of all of ten, of which another gateway wishes for four. */
 function rig() {
   const asks: (PromiseWithResolvers<PageNews> & { readonly ask: PageAsk })[] = []
-  const terms = { key: 'k_1', period, cap: 10, createdAt: 0, reopened: null }
+  const limit = { key: 'k_1', period, cap: 10, createdAt: 0, reopened: null }
   const facts = { name: 'k_1/credits', limit: 10, period: period.number, endsAt: null } as const
   const lease: CreditLease = new CreditLease({
     book: {
@@ -29,7 +29,7 @@ function rig() {
       hasOthers: true,
       isNoticed: true
     },
-    terms: () => terms,
+    limit: () => limit,
     state: () => openAllowance({ ...facts, ...lease.away(10, 10) }),
     onChange: () => {},
     onNews: (news) => lease.onPage(news)
@@ -78,7 +78,7 @@ function idlePage(share: number): PageNews {
 /** A lease of 500 of a thousand, which one worker has given back; its requests take `usual`. */
 function idleRig(usual: number, problem: BookProblem | null = null) {
   const asks: PageAsk[] = []
-  const terms = { key: 'k_1', period, cap: 1_000, createdAt: 0, reopened: null }
+  const limit = { key: 'k_1', period, cap: 1_000, createdAt: 0, reopened: null }
   const facts = { name: 'k_1/credits', limit: 1_000, period: period.number, endsAt: null } as const
   let now = 0
   const lease: CreditLease = new CreditLease({
@@ -91,7 +91,7 @@ function idleRig(usual: number, problem: BookProblem | null = null) {
       hasOthers: false,
       isNoticed: true
     },
-    terms: () => terms,
+    limit: () => limit,
     state: (): AllowanceState => {
       const open = openAllowance({ ...facts, ...lease.away(1_000, 1_000) })
       const { state } = nextAllowance(open, { type: 'join', member: 'worker' })

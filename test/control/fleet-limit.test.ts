@@ -2,11 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { FleetSeal } from '../../src/fleet/fleet-seal.ts'
 import {
-  type LimitBook,
+  type LimitRegister,
   limitRecordOf,
-  parseLimitBook,
+  parseLimitRegister,
   withSelf
-} from '../../src/fleet/limit-book.ts'
+} from '../../src/fleet/limit-register.ts'
 import { isUsedUp, type AllowanceName } from '../../src/ipc/allowance.ts'
 import { FarEngine, LimitGateway } from '../helper/limit-world.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
@@ -155,7 +155,7 @@ t.test('a gateway for which there is no seat is told so, and harms nobody', asyn
   const limit = 'k/credits' as const
   const { record, aad } = limitRecordOf(limit)
   const seal = new FleetSeal(['secret-of-the-fleet-for-all-tests'], 'test')
-  let full: LimitBook = { period: 1, seats: {} }
+  let full: LimitRegister = { period: 1, seats: {} }
   for (let at = 0; at < 128; at += 1) {
     const self = { inc: `i${at}`, era: 'era', rev: 1 }
     const size = { limit: SIZE, replicas: 3 }
@@ -173,6 +173,6 @@ t.test('a gateway for which there is no seat is told so, and harms nobody', asyn
   t.same([late.refused, late.held.size, first.held.size], [1, 0, 1])
   while (!late.isTurnedAway) await delay(5)
   const { value } = await records.read(record)
-  t.ok(parseLimitBook(seal.open(value ?? '', aad) ?? ''), 'the others can read it still')
+  t.ok(parseLimitRegister(seal.open(value ?? '', aad) ?? ''), 'the others can read it still')
   for (const one of [late, first]) one.end()
 })

@@ -102,7 +102,7 @@ t.test('a worker that dies before it may serve is given no connections', async (
   next.emit('message', { type: 'worker.hello' })
   await toldToServe(next)
   t.same(
-    worker.sent.filter(({ type }) => type === 'worker.start' || type === 'lease.terms'),
+    worker.sent.filter(({ type }) => type === 'worker.start' || type === 'lease.grant'),
     []
   )
 })

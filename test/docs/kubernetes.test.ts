@@ -3,9 +3,9 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { listSettings } from '../../src/config/setting-text.ts'
-import { ENGINE_RIGHTS } from '../../src/fleet/engine-problems.ts'
+import { VALKEY_RIGHTS } from '../../src/fleet/valkey-problems.ts'
 import { FleetSeal } from '../../src/fleet/fleet-seal.ts'
-import { ValkeyEngine } from '../../src/fleet/valkey-engine.ts'
+import { ValkeyStore } from '../../src/fleet/valkey-store.ts'
 import { EngineProcess, whyNoEngine } from '../helper/engine-process.ts'
 import {
   buildManifests,
@@ -158,8 +158,8 @@ t.test('docker/kubernetes', { skip: whyNoKustomize() }, async (t) => {
   t.test('an engine with these settings and that user will do', { skip }, async (t) => {
     const config = String(at(find(whole, 'ConfigMap', 'kiro-engine'), 'data', 'valkey.conf'))
     const page = readFileSync(join(KUBERNETES_FOLDER, 'README.md'), 'utf8')
-    t.match(page, ENGINE_RIGHTS)
-    const users = `user default off\nuser kiro on >secret ${ENGINE_RIGHTS}\n`
+    t.match(page, VALKEY_RIGHTS)
+    const users = `user default off\nuser kiro on >secret ${VALKEY_RIGHTS}\n`
     const folder = t.testdir({ 'users.acl': users })
     const lines = config
       .split('\n')
@@ -170,7 +170,7 @@ t.test('docker/kubernetes', { skip: whyNoKustomize() }, async (t) => {
     const open = (user: string) => {
       const url = `valkey://${user}127.0.0.1:${process.port}`
       const seal = new FleetSeal(['s'.repeat(32)], 'kiro')
-      return ValkeyEngine.open({ url, name: 'kiro', seal, replicas: 0 })
+      return ValkeyStore.open({ url, name: 'kiro', seal, replicas: 0 })
     }
     const engine = await open('kiro:secret@')
     t.match(await engine.read(), { reading: { type: 'none' } })

@@ -7,7 +7,7 @@ import { codesIn } from '../../docs/generate/openapi/errors.ts'
 import { Operations } from '../../docs/generate/openapi/operations.ts'
 import { describeMembers } from '../../docs/generate/openapi/json-schema.ts'
 import type { DataPlane } from '../../src/server/worker/data-plane.ts'
-import { KeyPlanes } from '../../src/server/http/key-planes.ts'
+import { PassthroughKeys } from '../../src/server/http/passthrough-keys.ts'
 import { routesOf } from '../../src/server/http/app.ts'
 import { ErrorTable } from '../../src/shared/error-table.ts'
 import { DescribedAnswers } from '../helper/described-answers.ts'
@@ -56,7 +56,7 @@ t.test('every route is described, and every described route is there', async (t)
     accountUsage: () => Promise.reject(new Error('not asked')),
     keyUsage: async () => []
   }
-  const routes = routesOf(options, new KeyPlanes(options.plane, log, () => {}))
+  const routes = routesOf(options, new PassthroughKeys(options.plane, log, () => {}))
   const served = routes
     .filter(({ path }) => !isDashboard(path))
     .map((route) => ({

@@ -1,5 +1,5 @@
 import type { FleetCore } from '../../src/fleet/fleet-core.ts'
-import type { FleetAnswer, FleetQuestion } from '../../src/fleet/fleet-engine.ts'
+import type { FleetAnswer, FleetQuestion } from '../../src/fleet/fleet-store.ts'
 import type { FleetEntry } from '../../src/fleet/fleet-state.ts'
 import type { Instant } from '../../src/shared/elapsed.ts'
 import { ModelEngine } from './world/model-engine.ts'

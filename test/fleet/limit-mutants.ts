@@ -1,6 +1,6 @@
 import type { Mutant } from '../helper/mutant.ts'
 
-const file = 'limit-book.ts'
+const file = 'limit-register.ts'
 
 /** What a hasty change might do to the rules of a shared limit. */
 export const LIMIT_MUTANTS: readonly Mutant[] = [

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { MAX_RECORD_LENGTH } from '../../src/fleet/fleet-records.ts'
 import { FleetSeal } from '../../src/fleet/fleet-seal.ts'
-import { ValkeyEngine } from '../../src/fleet/valkey-engine.ts'
+import { ValkeyStore } from '../../src/fleet/valkey-store.ts'
 import { ENGINE_PROGRAMS, EngineProcess, whyNoEngine } from '../helper/engine-process.ts'
 
 t.setTimeout(180_000)
@@ -11,7 +11,7 @@ t.setTimeout(180_000)
 const SEAL = new FleetSeal(['s'.repeat(32)], 'test')
 
 async function open(t: Test, url: string, replicas = 0) {
-  const engine = await ValkeyEngine.open({ url, name: 'test', seal: SEAL, replicas })
+  const engine = await ValkeyStore.open({ url, name: 'test', seal: SEAL, replicas })
   t.teardown(() => engine.close())
   await until(() => engine.isUp) // on a busy machine the first attempt may take too long
   return engine

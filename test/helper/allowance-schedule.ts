@@ -23,7 +23,7 @@ type HolderStep =
   | readonly ['settles', number, number, number]
   | readonly ['leaves', number, number]
   | readonly ['reports' | 'trims' | 'is killed' | 'is buried' | 'ends', number]
-  | readonly ['report arrives' | 'terms arrive', number, number]
+  | readonly ['report arrives' | 'grant arrive', number, number]
 
 export interface AllowanceSchedule {
   readonly kind: AllowanceKind
@@ -51,7 +51,7 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(fc.constant('reports'), who) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('trims'), who) },
   { weight: 6, arbitrary: fc.tuple(fc.constant('report arrives'), who, nth) },
-  { weight: 6, arbitrary: fc.tuple(fc.constant('terms arrive'), who, nth) },
+  { weight: 6, arbitrary: fc.tuple(fc.constant('grant arrive'), who, nth) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('all quiet')) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('limit'), limits) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('is used elsewhere'), fc.nat(9)) },
@@ -150,7 +150,7 @@ function playAt(team: SimulatedAllowance, step: HolderStep): void {
       return void team.report(holder)
     case 'trims':
       return team.trim(holder)
-    case 'terms arrive':
+    case 'grant arrive':
       return void team.deliverTerms(holder, step[2])
     case 'is killed':
       return team.kill(holder)
@@ -185,11 +185,11 @@ function checkNoneWaits(team: SimulatedAllowance): void {
 
 /** What the primary believes adds up to what has happened. */
 function checkBooks(team: SimulatedAllowance): void {
-  const { settled, stakes, period } = team.state
+  const { settled, holdings, period } = team.state
   let known = settled + team.state.elsewhere.used
-  for (const [name, { granted, report }] of stakes) {
+  for (const [name, { granted, report }] of holdings) {
     const holder = team.holders.get(name)
-    if (holder === undefined) throw new Error(`${name} is gone and still has a stake`)
+    if (holder === undefined) throw new Error(`${name} is gone and still has a holding`)
     const { used, reserved, ...content } = contentOf(holder.core)
     known += content.period === period ? used + reserved : 0
     if (content.period === period && used + reserved > granted - report.returned)

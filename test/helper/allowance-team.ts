@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { Allowances, type Share } from '../../src/admission/allowances.ts'
 import { monotonicNow } from '../../src/admission/clock.ts'
-import { AllowanceDesk } from '../../src/control/allowances/allowance-desk.ts'
-import type { AllowanceName, AllowanceReport, AllowanceTerms } from '../../src/ipc/allowance.ts'
+import { AllowanceControl } from '../../src/control/allowances/allowance-control.ts'
+import type { AllowanceName, AllowanceReport, AllowanceGrant } from '../../src/ipc/allowance.ts'
 import type { UsageRow } from '../../src/ipc/usage-row.ts'
 import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
@@ -60,9 +60,9 @@ export class TeamWorker {
   }
 }
 
-/** The primary's desk with a book in memory, and workers that speak with it as over the channel. */
+/** The primary's allowances with a book in memory, and workers that speak with it as over the channel. */
 export class Team {
-  readonly desk: AllowanceDesk
+  readonly allowances: AllowanceControl
   readonly book: MemoryBook
   readonly run: MemoryRun
   readonly workers: TeamWorker[] = []
@@ -74,12 +74,12 @@ export class Team {
   constructor(keys: readonly NamedKey[], workers: number, book = new MemoryBook()) {
     this.book = book
     this.run = new MemoryRun(book, `run ${Team.#count++}`)
-    this.desk = new AllowanceDesk({
+    this.allowances = new AllowanceControl({
       book: this.run,
-      send: (member, terms) => this.#deliver(member, terms),
+      send: (member, grant) => this.#deliver(member, grant),
       now: () => this.now
     })
-    this.desk.setKeys(keys)
+    this.allowances.setKeys(keys)
     for (let i = 0; i < workers; i += 1) this.join()
   }
 
@@ -90,7 +90,7 @@ export class Team {
       name,
       (reports) =>
         setImmediate(() => {
-          if (isThere()) this.desk.onReports(name, copyOf(reports))
+          if (isThere()) this.allowances.onReports(name, copyOf(reports))
         }),
       (rows) =>
         setImmediate(() => {
@@ -104,7 +104,7 @@ export class Team {
   /** As SIGKILL: nothing more is heard. */
   kill(worker: TeamWorker): void {
     this.workers.splice(this.workers.indexOf(worker), 1)
-    const rows = this.desk.onLeft(worker.name)
+    const rows = this.allowances.onLeft(worker.name)
     this.lost.push(...rows)
     this.#settle(rows)
   }
@@ -112,7 +112,7 @@ export class Team {
   /** As SIGKILL of all processes, which another run has noticed. */
   killAll(): void {
     this.workers.splice(0)
-    this.desk.close()
+    this.allowances.close()
     this.run.end('lose')
   }
 
@@ -121,23 +121,23 @@ export class Team {
     for (const worker of this.workers) worker.allowances.giveBack()
     for (let i = 0; i < 5; i++) await turn()
     for (const worker of this.workers.slice()) this.kill(worker)
-    this.desk.close()
+    this.allowances.close()
     this.run.end('end')
   }
 
   #onRows(member: string, rows: readonly UsageRow[]): void {
-    this.desk.onRows(member, rows)
+    this.allowances.onRows(member, rows)
     this.#settle(rows)
   }
 
   #settle(rows: readonly UsageRow[]): void {
     const charges = rows.flatMap(({ key, charges: of = [] }) => of.map((one) => ({ key, ...one })))
-    setImmediate(() => this.desk.onPages(this.run.settle(charges)))
+    setImmediate(() => this.allowances.onPages(this.run.settle(charges)))
   }
 
-  #deliver(member: string, terms: readonly AllowanceTerms[]): void {
+  #deliver(member: string, grants: readonly AllowanceGrant[]): void {
     setImmediate(() => {
-      this.workers.find(({ name }) => name === member)?.allowances.onTerms(copyOf(terms))
+      this.workers.find(({ name }) => name === member)?.allowances.onGrants(copyOf(grants))
     })
   }
 }

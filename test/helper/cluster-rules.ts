@@ -1,5 +1,5 @@
-import { leaseOf, reserveOf } from '../../src/control/budget/ledger-account.ts'
-import { MAX_CALLS_WAITING } from '../../src/control/budget/ledger-terms.ts'
+import { leaseOf, reserveOf } from '../../src/control/budget/ledger-entry.ts'
+import { MAX_CALLS_WAITING } from '../../src/control/budget/ledger-grants.ts'
 import { LedgerView } from '../../src/control/budget/ledger-view.ts'
 import { HEADS_TOLD } from '../../src/ipc/service-order.ts'
 import type { Issue, Member, SimulatedCluster } from './simulated-cluster.ts'
@@ -28,7 +28,7 @@ export class ClusterRules {
     for (const [name, account] of state.accounts) {
       leased += leaseOf(account)
       if (account.slot !== 'control') streams += leaseOf(account)
-      if (!account.hasStopped) keepAlive += account.terms?.keepAlive ?? 0
+      if (!account.hasStopped) keepAlive += account.grant?.keepAlive ?? 0
       const member = members.get(name)
       if (member !== undefined) checkMember(member, leaseOf(account))
     }
@@ -117,7 +117,7 @@ export class PromptRules extends ClusterRules {
     if (issue.member.slot === 'control' || !this.#isOrderKnown) return
     const { now, members, state } = this.cluster
     for (const { name, waiting, core } of members.values()) {
-      const isGrantUnderWay = state.accounts.get(name)?.granted !== core.terms.granted
+      const isGrantUnderWay = state.accounts.get(name)?.granted !== core.grant.granted
       const older = waiting.find(({ key }) => key === issue.waiter.key)
       if (older === undefined || name === 'control' || isGrantUnderWay) continue
       const slack = slackMs(now - older.at)
@@ -153,7 +153,7 @@ function checkMember({ name, core, sockets, state, waiting }: Member, lease: num
   must(core.held <= core.size, `${name} has ${core.held} in flight with a lease of ${core.size}`)
   must(core.size <= lease, `${name} believes in ${core.size}, the ledger in ${lease}`)
   must(core.waiting === waiting.length, `${name} counts ${core.waiting} of ${waiting.length}`)
-  const isGated = core.terms.pace !== null || core.wakeAt !== null
+  const isGated = core.grant.pace !== null || core.wakeAt !== null
   must(
     isGated || core.waiting === 0 || core.held === core.size,
     `${name} lets wait while a permit is idle`

@@ -1,7 +1,7 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type {
   EndedRequest,
-  KeyStandings,
+  KeyStatuses,
   Now,
   ShownAccount,
   Snapshot
@@ -13,7 +13,7 @@ export class DashboardReader {
   status = 0
   now: Now | null = null
   account: ShownAccount | null = null
-  keys: KeyStandings | null = null
+  keys: KeyStatuses | null = null
   requests: readonly EndedRequest[] = []
   /** Names of the events that came, in their order. */
   readonly events: string[] = []
@@ -78,7 +78,7 @@ export class DashboardReader {
     const value = JSON.parse(data) as unknown
     if (name === 'tick') this.now = value as Now
     if (name === 'account') this.account = value as ShownAccount
-    if (name === 'keys') this.keys = value as KeyStandings
+    if (name === 'keys') this.keys = value as KeyStatuses
     if (name === 'requests') {
       this.requests = [...this.requests, ...(value as EndedRequest[])].slice(-100)
     }

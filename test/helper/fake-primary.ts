@@ -8,13 +8,13 @@ import { KeyTrialPace } from '../../src/control/keys/key-trial-pace.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import {
   type FromWorker,
-  GOOD_STANDING,
-  type LeaseTerms,
+  GOOD_STATUS,
+  type LeaseGrant,
   NO_TERMS,
   type ToWorker,
   type WorkerStart
 } from '../../src/ipc/messages.ts'
-import { NO_KEY_BOOK } from '../../src/keys/key.ts'
+import { NO_KNOWN_KEYS } from '../../src/keys/key.ts'
 import { BUILT_IN_CATALOGUE } from '../../src/kiro/models/models.ts'
 import { LineWriter, STDOUT } from '../../src/observe/logger.ts'
 import { GatewayWorker } from '../../src/server/worker.ts'
@@ -100,10 +100,10 @@ export class FakePrimary {
       config: result.config,
       boundPort: null,
       news: { snapshot: credentialSnapshot(), problem: null },
-      standing: GOOD_STANDING,
+      accountStatus: GOOD_STATUS,
       planBar: null,
       catalogue: BUILT_IN_CATALOGUE,
-      book: NO_KEY_BOOK,
+      book: NO_KNOWN_KEYS,
       isSimulated: false,
       sessionSecret: '00'.repeat(32),
       memory: {
@@ -130,8 +130,8 @@ export class FakePrimary {
     this.#endpoint.emit('message', message)
   }
 
-  grant(terms: Partial<LeaseTerms>): void {
-    const all = { budget: 10, keepAlive: 10, maxWaiting: 10, ...terms }
+  grant(grant: Partial<LeaseGrant>): void {
+    const all = { budget: 10, keepAlive: 10, maxWaiting: 10, ...grant }
     this.tell({ ...NO_TERMS, seq: this.messages.length + 1, ...all })
   }
 

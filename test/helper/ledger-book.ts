@@ -1,11 +1,11 @@
-import { type BudgetSize, leaseOf } from '../../src/control/budget/ledger-account.ts'
+import { type BudgetSize, leaseOf } from '../../src/control/budget/ledger-entry.ts'
 import {
   type LedgerEvent,
   type LedgerState,
   nextLedger,
   openLedger
 } from '../../src/control/budget/ledger.ts'
-import { type LeaseReport, type LeaseTerms, NO_REPORT } from '../../src/ipc/messages.ts'
+import { type LeaseReport, type LeaseGrant, NO_REPORT } from '../../src/ipc/messages.ts'
 
 /** The defaults. */
 export const SIZE: BudgetSize = {
@@ -19,7 +19,7 @@ export const SIZE: BudgetSize = {
 /** A ledger with the primary and two workers, and what each was told last. */
 export class LedgerBook {
   state: LedgerState
-  readonly told = new Map<string, LeaseTerms>()
+  readonly told = new Map<string, LeaseGrant>()
   now = 1000
   wakeAt: number | null = null
 
@@ -32,11 +32,11 @@ export class LedgerBook {
 
   /** Returns who was sent something. */
   do(event: LedgerEvent): string[] {
-    const { state, terms, wakeAt } = nextLedger(this.state, event, this.now)
+    const { state, grants, wakeAt } = nextLedger(this.state, event, this.now)
     this.state = state
     this.wakeAt = wakeAt
-    for (const [member, news] of terms) this.told.set(member, news)
-    return [...terms.keys()]
+    for (const [member, news] of grants) this.told.set(member, news)
+    return [...grants.keys()]
   }
 
   /** Sends a report like the last one but for `report`. Returns who was sent something. */

@@ -122,7 +122,7 @@ export class LimitGateway {
       name: limit,
       records,
       seal: SEAL,
-      desk: {
+      allowances: {
         stateOf: () => this.#state,
         setAway: (_name, { away, mayCome }) => {
           if (this.#state.away === away && this.#state.mayCome === mayCome) return
@@ -192,12 +192,12 @@ export class LimitGateway {
   }
 
   #tell(event: AllowanceEvent): void {
-    const { state, terms } = nextAllowance(this.#state, event)
+    const { state, grants } = nextAllowance(this.#state, event)
     this.#state = state
-    for (const news of terms.values()) this.#obey(this.core.onTerms(news))
+    for (const news of grants.values()) this.#obey(this.core.onGrant(news))
   }
 
-  #obey(commands: ReturnType<AllowanceCore['onTerms']>): void {
+  #obey(commands: ReturnType<AllowanceCore['onGrant']>): void {
     for (const { type, id } of commands) {
       if (type === 'give') this.held.add(id)
       else this.refused += 1

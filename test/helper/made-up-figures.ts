@@ -2,7 +2,7 @@ import {
   type EndedRequest,
   HISTORY_COLUMNS,
   type HistoryPoint,
-  type KeyStanding,
+  type KeyStatus,
   type Now,
   type ShownAccount,
   type Snapshot
@@ -202,7 +202,7 @@ export function madeUpAccount(at: number): ShownAccount {
   }
 }
 
-function madeUpKey(name: string, streams: number, used: number, limit: number | null): KeyStanding {
+function madeUpKey(name: string, streams: number, used: number, limit: number | null): KeyStatus {
   return {
     id: `k_${name}`,
     name,

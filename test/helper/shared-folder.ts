@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Share } from '../../src/admission/allowances.ts'
-import type { AllowanceDesk } from '../../src/control/allowances/allowance-desk.ts'
+import type { AllowanceControl } from '../../src/control/allowances/allowance-control.ts'
 import type { BookDatabase } from '../../src/control/book/book-database.ts'
 import type { FromBook, ToBook } from '../../src/control/book/book-messages.ts'
 import type { BookThread, UsageBook } from '../../src/control/book/usage-book.ts'
@@ -15,7 +15,7 @@ import { VirtualTime } from './virtual-time.ts'
 
 /** The code under test; mutants come in by the same door. */
 export interface BookShells {
-  readonly AllowanceDesk: typeof AllowanceDesk
+  readonly AllowanceControl: typeof AllowanceControl
   readonly UsageBook: typeof UsageBook
   readonly BookDatabase: typeof BookDatabase
 }
@@ -329,7 +329,7 @@ export class SharedFolder {
       if (tries > 100) throw new Error('the book does not close')
       await this.#workOff(gateway)
     }
-    gateway.desk.close()
+    gateway.allowances.close()
     this.#remove(gateway)
     if (gateway.threads.some(({ isGone }) => !isGone)) throw new Error('a thread was left')
   }
@@ -432,10 +432,10 @@ interface GatewayOptions {
 
 function silent(): void {}
 
-/** One gateway: the book and the desk of its primary, and its workers. */
+/** One gateway: the book and the allowances of its primary, and its workers. */
 class Gateway {
   readonly book: UsageBook
-  readonly desk: AllowanceDesk
+  readonly allowances: AllowanceControl
   readonly threads: SimThread[] = []
   readonly #limit: number
   workers: TeamWorker[] = []
@@ -443,17 +443,17 @@ class Gateway {
   isPaused = false
   #count = 0
 
-  constructor({ UsageBook, AllowanceDesk, BookDatabase }: BookShells, options: GatewayOptions) {
+  constructor({ UsageBook, AllowanceControl, BookDatabase }: BookShells, options: GatewayOptions) {
     const { stateDir, limit, place, now, onLease } = options
     this.#limit = limit
     this.book = new UsageBook({
       stateDir,
       settings: () => ({ isKept: true, retentionDays: 90 }),
       log: { info: silent, warn: silent, error: silent },
-      periods: () => this.desk.periods(),
+      periods: () => this.allowances.periods(),
       onOpened: silent,
-      onPages: (pages) => this.desk.onPages(pages),
-      onChange: () => this.desk.onBook(),
+      onPages: (pages) => this.allowances.onPages(pages),
+      onChange: () => this.allowances.onBook(),
       now,
       startThread: () => {
         const thread = new SimThread(BookDatabase, place, onLease)
@@ -461,11 +461,11 @@ class Gateway {
         return thread
       }
     })
-    this.desk = new AllowanceDesk({
+    this.allowances = new AllowanceControl({
       book: this.book,
-      send: (member, terms) =>
+      send: (member, grants) =>
         setImmediate(() => {
-          this.workers.find(({ name }) => name === member)?.allowances.onTerms(terms)
+          this.workers.find(({ name }) => name === member)?.allowances.onGrants(grants)
         }),
       now
     })
@@ -473,7 +473,7 @@ class Gateway {
 
   start(): void {
     const credits = { limit: this.#limit / CREDIT, period: 'day' } as const
-    this.desk.setKeys([namedKey(KEY, { credits })])
+    this.allowances.setKeys([namedKey(KEY, { credits })])
     void this.book.start() // never rejects
     for (let n = 0; n < 2; n++) this.#join()
   }
@@ -485,12 +485,12 @@ class Gateway {
       name,
       (reports) =>
         setImmediate(() => {
-          if (isThere()) this.desk.onReports(name, reports)
+          if (isThere()) this.allowances.onReports(name, reports)
         }),
       (rows) =>
         setImmediate(() => {
           if (!isThere()) return
-          this.desk.onRows(name, rows)
+          this.allowances.onRows(name, rows)
           this.#record(rows)
         })
     )
@@ -510,7 +510,7 @@ class Gateway {
 
   onLeft(worker: TeamWorker, isReplaced = true): void {
     this.workers.splice(this.workers.indexOf(worker), 1)
-    this.#record(this.desk.onLeft(worker.name))
+    this.#record(this.allowances.onLeft(worker.name))
     if (isReplaced) this.#join()
   }
 }

@@ -5,7 +5,7 @@ import type {
   nextAllowance,
   openAllowance
 } from '../../src/control/allowances/allowance-ledger.ts'
-import type { AllowanceKind, AllowanceReport, AllowanceTerms } from '../../src/ipc/allowance.ts'
+import type { AllowanceKind, AllowanceReport, AllowanceGrant } from '../../src/ipc/allowance.ts'
 
 /** The code under test; mutants come in by the same door. */
 export interface AllowanceMachines {
@@ -31,7 +31,7 @@ export class Holder {
   readonly name: string
   readonly core: InstanceType<AllowanceMachines['AllowanceCore']>
   readonly up: AllowanceReport[] = []
-  readonly down: AllowanceTerms[] = []
+  readonly down: AllowanceGrant[] = []
   waiting: Waiting[] = []
   held: Held[] = []
   state: 'running' | 'killed' = 'running'
@@ -109,7 +109,7 @@ export class SimulatedAllowance {
   tell(event: AllowanceEvent): void {
     const step = this.machines.nextAllowance(this.state, event)
     this.state = step.state
-    for (const [name, terms] of step.terms) this.holders.get(name)?.down.push(copyOf(terms))
+    for (const [name, grant] of step.grants) this.holders.get(name)?.down.push(copyOf(grant))
   }
 
   take(holder: Holder, amount: number): void {
@@ -143,7 +143,7 @@ export class SimulatedAllowance {
 
   setLimit(limit: number): void {
     this.truth.limit = Math.max(this.truth.limit, limit)
-    this.tell({ type: 'terms', period: this.state.period, endsAt: null, limit })
+    this.tell({ type: 'limit', period: this.state.period, endsAt: null, limit })
   }
 
   /** By another gateway: nobody was asked. */
@@ -160,7 +160,7 @@ export class SimulatedAllowance {
     const period = this.state.period + 1
     const { limit } = this.state
     this.truths.set(period, { settled: 0, reserved: 0, overrun: 0, limit })
-    this.tell({ type: 'terms', period, endsAt: null, limit, away: 0 })
+    this.tell({ type: 'limit', period, endsAt: null, limit, away: 0 })
   }
 
   /** Nothing more comes from it; what it has sent still arrives. */
@@ -177,11 +177,11 @@ export class SimulatedAllowance {
 
   /** Nobody knows more of it than what it was granted. */
   bury(holder: Holder): void {
-    const stake = this.state.stakes.get(holder.name)
-    if (stake !== undefined && this.kind !== 'streams') {
+    const holding = this.state.holdings.get(holder.name)
+    if (holding !== undefined && this.kind !== 'streams') {
       const { period, used, reserved } = contentOf(holder.core)
       const counted = period === this.state.period ? used + reserved : 0
-      this.truth.settled += stake.granted - stake.report.returned - counted
+      this.truth.settled += holding.granted - holding.report.returned - counted
     }
     this.holders.delete(holder.name)
     this.tell({ type: 'left', member: holder.name, used: 0 })
@@ -198,7 +198,7 @@ export class SimulatedAllowance {
     holder.core.giveBack()
     holder.up.push(copyOf(holder.core.takeReport()))
     while (holder.up.length > 0) this.deliverReport(holder, 0)
-    const { granted = 0, report } = this.state.stakes.get(holder.name) ?? {}
+    const { granted = 0, report } = this.state.holdings.get(holder.name) ?? {}
     const { period, used } = contentOf(holder.core)
     const isNow = report !== undefined && period === this.state.period
     if (isNow && granted - report.returned !== used)
@@ -245,9 +245,9 @@ export class SimulatedAllowance {
   }
 
   deliverTerms(holder: Holder, nth: number): boolean {
-    const terms = arrive(holder.down, nth)
-    if (terms === undefined) return false
-    if (holder.state === 'running') this.#obey(holder, holder.core.onTerms(terms))
+    const grant = arrive(holder.down, nth)
+    if (grant === undefined) return false
+    if (holder.state === 'running') this.#obey(holder, holder.core.onGrant(grant))
     return true
   }
 

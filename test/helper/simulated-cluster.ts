@@ -1,6 +1,6 @@
 import type { LeaseCommand, LeaseCore } from '../../src/admission/lease-core.ts'
-import type { BudgetSize } from '../../src/control/budget/ledger-account.ts'
-import { MAX_CALLS_WAITING } from '../../src/control/budget/ledger-terms.ts'
+import type { BudgetSize } from '../../src/control/budget/ledger-entry.ts'
+import { MAX_CALLS_WAITING } from '../../src/control/budget/ledger-grants.ts'
 import type { PaceWindow } from '../../src/control/budget/pace.ts'
 import type {
   LedgerEvent,
@@ -8,7 +8,7 @@ import type {
   nextLedger,
   openLedger
 } from '../../src/control/budget/ledger.ts'
-import type { LeaseReport, LeaseTerms } from '../../src/ipc/messages.ts'
+import type { LeaseReport, LeaseGrant } from '../../src/ipc/messages.ts'
 import type { Copied } from './mutant.ts'
 import { SimulatedSockets } from './simulated-sockets.ts'
 
@@ -38,7 +38,7 @@ export class Member {
   readonly core: InstanceType<Machines['LeaseCore']>
   readonly sockets: SimulatedSockets
   readonly up: LeaseReport[] = []
-  readonly down: LeaseTerms[] = []
+  readonly down: LeaseGrant[] = []
   /** In order of arrival. */
   waiting: Waiter[] = []
   /** Requests that have a permit and are not sent yet: with a start, and without. */
@@ -107,7 +107,7 @@ export class SimulatedCluster {
     }
     this.state = step.state
     this.wakeAt = step.wakeAt
-    for (const [name, terms] of step.terms) this.members.get(name)?.down.push(copyOf(terms))
+    for (const [name, grant] of step.grants) this.members.get(name)?.down.push(copyOf(grant))
   }
 
   acquire(member: Member, givenKey: string): void {
@@ -130,7 +130,7 @@ export class SimulatedCluster {
     const isStarted = isUnsent && unsent.started > 0
     if (isStarted) unsent.started -= 1
     else if (isUnsent) unsent.plain -= 1
-    sockets.giveBack(core.terms.keepAlive)
+    sockets.giveBack(core.grant.keepAlive)
     this.#obey(member, core.release(this.now, isStarted))
   }
 
@@ -138,7 +138,7 @@ export class SimulatedCluster {
   giveUp(member: Member): void {
     if (member.unsent.started === 0) return
     member.unsent.started -= 1
-    member.sockets.giveBack(member.core.terms.keepAlive)
+    member.sockets.giveBack(member.core.grant.keepAlive)
     this.#obey(member, member.core.release(this.now, true))
   }
 
@@ -215,11 +215,11 @@ export class SimulatedCluster {
   }
 
   deliverTerms(member: Member, nth: number): boolean {
-    const terms = arrive(member.down, nth)
-    if (terms === undefined) return false
+    const grant = arrive(member.down, nth)
+    if (grant === undefined) return false
     if (member.state === 'killed') return true
-    this.#obey(member, member.core.onTerms(terms, this.now))
-    member.sockets.capIdle(member.core.terms.keepAlive)
+    this.#obey(member, member.core.onGrant(grant, this.now))
+    member.sockets.capIdle(member.core.grant.keepAlive)
     return true
   }
 

@@ -85,7 +85,7 @@ const RECEIVERS: Readonly<Record<string, (response: ServerResponse) => void>> = 
   }
 }
 
-/** The desk that sends is tested by itself: by day one that keeps it waiting. */
+/** AlertSender has tests of its own: by day, one receiver that keeps it waiting. */
 const BY_DAY = ['never stops answering']
 
 for (const [what, answer] of Object.entries(RECEIVERS)) {

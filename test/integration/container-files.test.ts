@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { listSettings } from '../../src/config/setting-text.ts'
-import { ENGINE_RIGHTS } from '../../src/fleet/engine-problems.ts'
+import { VALKEY_RIGHTS } from '../../src/fleet/valkey-problems.ts'
 import { flattenYaml } from '../helper/flat-yaml.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -256,7 +256,7 @@ t.test('docker/docker-compose.fleet.yml', async (t) => {
   t.equal(folders.size, 2 * names.length, 'no folder is of two')
   for (const folder of folders) t.ok(at('volumes', folder.split(':')[0] ?? '') === null, folder)
   const command = String(at('services', 'engine', 'command'))
-  t.match(command.replaceAll('"', ''), ENGINE_RIGHTS)
+  t.match(command.replaceAll('"', ''), VALKEY_RIGHTS)
   t.match(command, '--maxmemory-policy noeviction')
   t.match(command, '"&{kiro:*"', 'quoted: what is not ends at its sign')
   t.notOk(at('services', 'engine', 'ports'), 'nobody else reaches the engine')

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
-import { GOOD_STANDING } from '../../src/ipc/messages.ts'
+import { GOOD_STATUS } from '../../src/ipc/messages.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { FakePrimary } from '../helper/fake-primary.ts'
@@ -341,7 +341,7 @@ t.test('a used-up quota of the gateway’s own account ends no waits of others',
   }
   const until = Date.now() + 60_000
   const bar = { bar: 'monthly', code: 'GW_UPSTREAM_QUOTA', message: 'Used up.', until } as const
-  primary.tell({ type: 'account.standing', standing: { ...GOOD_STANDING, bars: [bar] } })
+  primary.tell({ type: 'account.status', status: { ...GOOD_STATUS, bars: [bar] } })
   t.match(await own, { status: 429, text: /quota of the upstream account is used up/ })
   primary.grant({ granted: 1 })
   t.match(await other, { status: 200, text: /for ksk_one/ })

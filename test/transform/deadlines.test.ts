@@ -3,7 +3,7 @@ import t from 'tap'
 import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { InlineLane, TOO_LONG } from '../../src/transform/inline-lane.ts'
 import { SharedHeap } from '../../src/transform/shared-heap.ts'
-import { type JobTerms, ThreadLane } from '../../src/transform/thread-lane.ts'
+import { type JobOptions, ThreadLane } from '../../src/transform/thread-lane.ts'
 import type { PdfJob, ConvertJob } from '../../src/transform/transform-job.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { endlessPdf } from '../helper/endless-pdf.ts'
@@ -13,7 +13,7 @@ t.setTimeout(300_000)
 
 const { signal } = new AbortController()
 const owner = { key: 'one', signal }
-const TERMS: JobTerms = { heapMb: 64, maxMs: 60_000 }
+const TERMS: JobOptions = { heapMb: 64, maxMs: 60_000 }
 
 function makeInlineLane(): InlineLane {
   const queue = new CostQueue()
@@ -62,7 +62,7 @@ t.test('a thread has the heap that is planned for it, not that of its process', 
   setFlagsFromString('--max-old-space-size=200')
   const lane = makeLane(t)
   const limits = new Set<number>()
-  const isTooMuch: JobTerms['isTooMuch'] = async ({ threads: [thread] }) => {
+  const isTooMuch: JobOptions['isTooMuch'] = async ({ threads: [thread] }) => {
     const statistics = await thread?.getHeapStatistics().catch(() => null)
     limits.add((statistics?.heap_size_limit ?? 0) / 2 ** 20)
     return limits.has(64 + 3 * 4)

@@ -230,14 +230,14 @@ const STATE = {
         'The processes that serve.'
       ),
       upstream: oneOf(['simulator', 'kiro']),
-      fleet: refTo('FleetStanding')
+      fleet: refTo('FleetStatus')
     },
     {
       optional: words('problems codes version workers upstream fleet'),
       description: 'Only `status` without a key. `fleet` where the gateway is one of several.'
     }
   ),
-  FleetStanding: record({
+  FleetStatus: record({
     name: string('Of the fleet.'),
     member: string('The gateway that answers.'),
     stage: oneOf(words('joining serving closing cut'), 'What it may do.'),

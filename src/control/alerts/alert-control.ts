@@ -23,7 +23,7 @@ import { makeFolder, replaceFile } from '../../shared/private-files.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import { version } from '../../shared/version.ts'
 
-interface AlertDeskOptions {
+interface AlertSenderOptions {
   readonly stateDir: string
   readonly settings: () => {
     readonly webhookUrl: string | null
@@ -43,8 +43,8 @@ const MAX_WAITING = 100
 const MAX_TOLD = 1_000
 
 /** Sends alerts to `ALERT_WEBHOOK_URL`, each once, one by one. Nothing waits for it or fails with it. */
-export class AlertDesk {
-  readonly #options: AlertDeskOptions
+export class AlertSender {
+  readonly #options: AlertSenderOptions
   readonly #now: () => number
   readonly #path: string
   readonly #abort = new AbortController()
@@ -60,7 +60,7 @@ export class AlertDesk {
   )
   #saving: Promise<void> = Promise.resolve()
 
-  constructor(options: AlertDeskOptions) {
+  constructor(options: AlertSenderOptions) {
     this.#options = options
     this.#now = options.now ?? (() => Date.now())
     this.#path = join(options.stateDir, 'alerts.json')
@@ -222,7 +222,7 @@ const LOOK_MS = 600_000
 const FIRST_LOOK_MS = 30_000
 
 export class AlertControl {
-  readonly desk: AlertDesk
+  readonly sender: AlertSender
   readonly #options: AlertControlOptions
   readonly #lane: AlertLane
   #timer: NodeJS.Timeout | null = null
@@ -234,30 +234,30 @@ export class AlertControl {
     this.#lane = new AlertLane(config())
     const { stateDir } = config().credentials
     const settings = () => config().alerts
-    this.desk = new AlertDesk({ stateDir, settings, call: this.#lane.call, log })
+    this.sender = new AlertSender({ stateDir, settings, call: this.#lane.call, log })
   }
 
   async start(): Promise<void> {
-    await this.desk.start()
+    await this.sender.start()
     this.#lookLater(FIRST_LOOK_MS)
   }
 
   onSignIn(news: CredentialNews): void {
-    if (news.snapshot === null) this.desk.raise(signInAlert(news))
-    else this.desk.settle(...SIGN_IN_ALERTS)
+    if (news.snapshot === null) this.sender.raise(signInAlert(news))
+    else this.sender.settle(...SIGN_IN_ALERTS)
   }
 
   onStatus({ isCrashLooping, bookProblem }: ClusterStatus): void {
-    if (bookProblem === undefined) this.desk.settle(BOOK_ID)
-    else this.desk.raise(bookAlert(bookProblem))
-    if (isCrashLooping) this.desk.raise(CRASH_LOOP)
-    else this.desk.settle(CRASH_LOOP.id)
+    if (bookProblem === undefined) this.sender.settle(BOOK_ID)
+    else this.sender.raise(bookAlert(bookProblem))
+    if (isCrashLooping) this.sender.raise(CRASH_LOOP)
+    else this.sender.settle(CRASH_LOOP.id)
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
     if (this.#timer !== null) clearTimeout(this.#timer)
-    await this.desk.close()
+    await this.sender.close()
     await this.#lane.close()
   }
 
@@ -268,8 +268,8 @@ export class AlertControl {
   }
 
   async #look(): Promise<void> {
-    if (this.desk.isWanted) {
-      this.desk.raise(endingAlert(this.#options.signInEndsAt(), Date.now()))
+    if (this.sender.isWanted) {
+      this.sender.raise(endingAlert(this.#options.signInEndsAt(), Date.now()))
       await this.#options.usage() // its listeners report it
     }
     this.#lookLater(LOOK_MS)

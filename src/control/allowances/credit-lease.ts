@@ -12,7 +12,7 @@ import {
 
 export interface CreditLeaseOptions {
   readonly book: Pick<UsageBook, 'ask' | 'problem' | 'hasOthers' | 'isNoticed'>
-  readonly terms: () => Pick<PageAsk, 'key' | 'period' | 'cap' | 'createdAt' | 'reopened'>
+  readonly limit: () => Pick<PageAsk, 'key' | 'period' | 'cap' | 'createdAt' | 'reopened'>
   readonly state: () => AllowanceState
   readonly onChange: () => void
   readonly onNews: (news: PageNews) => void
@@ -165,13 +165,13 @@ export class CreditLease {
   }
 
   get #isFree(): boolean {
-    const { cap } = this.#options.terms()
+    const { cap } = this.#options.limit()
     return cap - this.#usedElsewhere - this.#heldElsewhere - (this.#share ?? 0) > 0
   }
 
   /** The book has something, or others on the folder may have given something back. */
   get #mayGet(): boolean {
-    if (this.#isDamaged) return this.#options.terms().reopened !== null && this.#isPollDue
+    if (this.#isDamaged) return this.#options.limit().reopened !== null && this.#isPollDue
     return this.#isFree || (this.#options.book.hasOthers && this.#isPollDue)
   }
 
@@ -192,7 +192,7 @@ export class CreditLease {
 
   /** Not leased by any gateway. */
   get #left(): number {
-    const { cap } = this.#options.terms()
+    const { cap } = this.#options.limit()
     return Math.max(0, cap - this.#usedElsewhere - this.#heldElsewhere - (this.#share ?? 0))
   }
 
@@ -217,7 +217,7 @@ export class CreditLease {
     const free = Math.max(0, freeIn(state) + this.#hold)
     const idle = this.#idle(state, free)
     const given = need > 0 ? 0 : Math.min(free, Math.max(this.#wished, idle))
-    const over = Math.max(0, this.#share - this.#most(this.#options.terms().cap))
+    const over = Math.max(0, this.#share - this.#most(this.#options.limit().cap))
     const surplus = Math.max(0, Math.min(over, over + freeIn(state) + this.#hold))
     const release = given + surplus
     this.#share -= release
@@ -235,7 +235,7 @@ export class CreditLease {
     this.#releasing = release
     this.#askedAt = this.#now()
     try {
-      const news = await this.#options.book.ask({ ...this.#options.terms(), want, release })
+      const news = await this.#options.book.ask({ ...this.#options.limit(), want, release })
       this.#isBusy = false
       this.#releasing = 0
       this.#options.onNews(news)

@@ -1,9 +1,9 @@
 import { type Clock, DeadlineTimer, SYSTEM_CLOCK } from '../../admission/clock.ts'
 import type { Config } from '../../config/settings.ts'
-import type { LeaseTerms } from '../../ipc/messages.ts'
+import type { LeaseGrant } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { Metrics } from '../../observe/metrics.ts'
-import { type BudgetSize, leaseOf, queueOf, shareAt, wantOf } from './ledger-account.ts'
+import { type BudgetSize, leaseOf, queueOf, shareAt, wantOf } from './ledger-entry.ts'
 import { LedgerView } from './ledger-view.ts'
 import { type LedgerEvent, type LedgerState, nextLedger, openLedger } from './ledger.ts'
 import { countUsedStarts } from './pace.ts'
@@ -11,7 +11,7 @@ import { countUsedStarts } from './pace.ts'
 export interface BudgetOptions {
   readonly size: BudgetSize
   /** Called at most once per member and turn of the event loop. */
-  readonly send: (member: string, terms: LeaseTerms) => void
+  readonly send: (member: string, grant: LeaseGrant) => void
   readonly clock?: Clock
 }
 
@@ -20,7 +20,7 @@ export interface Governor {
   readonly limit: () => number
   /** Part of the configured requests per minute for this gateway. */
   readonly paceOf: (configured: number) => number
-  readonly onTerms: (terms: LeaseTerms) => void
+  readonly onGrant: (grant: LeaseGrant) => void
   readonly onRecorded: () => void
 }
 
@@ -49,7 +49,7 @@ export class Budget {
   readonly #clock: Clock
   readonly #tick: DeadlineTimer
   /** Bounded by the number of members. */
-  readonly #unsent = new Map<string, LeaseTerms>()
+  readonly #unsent = new Map<string, LeaseGrant>()
   #ledger: LedgerState
   #size: BudgetSize
   #governor: Governor | null = null
@@ -116,11 +116,11 @@ export class Budget {
 
   record(event: LedgerEvent): void {
     if (event.type === 'left') this.#unsent.delete(event.member)
-    const { state, terms, wakeAt } = nextLedger(this.#ledger, event, this.#clock.now())
+    const { state, grants, wakeAt } = nextLedger(this.#ledger, event, this.#clock.now())
     this.#ledger = state
     this.#tick.aim(wakeAt)
     const isScheduled = this.#unsent.size > 0
-    for (const [member, news] of terms) this.#unsent.set(member, news)
+    for (const [member, news] of grants) this.#unsent.set(member, news)
     if (!isScheduled && this.#unsent.size > 0) this.#clock.setImmediate(() => this.#flush())
     this.#governor?.onRecorded()
   }
@@ -158,9 +158,9 @@ export class Budget {
   #flush(): void {
     const unsent = [...this.#unsent]
     this.#unsent.clear()
-    for (const [member, terms] of unsent) {
-      if (member === FLEET) this.#governor?.onTerms(terms)
-      else this.#options.send(member, terms)
+    for (const [member, grant] of unsent) {
+      if (member === FLEET) this.#governor?.onGrant(grant)
+      else this.#options.send(member, grant)
     }
   }
 }

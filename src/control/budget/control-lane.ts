@@ -1,7 +1,7 @@
 import { monotonicNow } from '../../admission/clock.ts'
 import { Lease } from '../../admission/lease.ts'
 import type { Config } from '../../config/settings.ts'
-import type { LeaseTerms } from '../../ipc/messages.ts'
+import type { LeaseGrant } from '../../ipc/messages.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import {
   exchangeJson,
@@ -14,7 +14,7 @@ import { ConnectionPool } from '../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from './budget.ts'
-import { MAX_CALLS_WAITING } from './ledger-terms.ts'
+import { MAX_CALLS_WAITING } from './ledger-grants.ts'
 
 export const CONTROL = 'control'
 
@@ -72,8 +72,8 @@ export class ControlLane {
     }
   }
 
-  onTerms(terms: LeaseTerms): void {
-    this.#lease.onMessage(terms)
+  onGrant(grant: LeaseGrant): void {
+    this.#lease.onMessage(grant)
   }
 
   onConfig(config: Config): void {

@@ -1,5 +1,5 @@
 import {
-  type Accounts,
+  type LedgerEntries,
   aheadOf,
   apportion,
   type BudgetSize,
@@ -9,12 +9,12 @@ import {
   reserveOf,
   shareAt,
   wantOf
-} from './ledger-account.ts'
+} from './ledger-entry.ts'
 import { type CoolingStarts, countFreeStarts } from './pace.ts'
 
 export class LedgerView {
   readonly size: BudgetSize
-  readonly accounts: Accounts
+  readonly accounts: LedgerEntries
   readonly cooling: readonly CoolingStarts[]
   /** Permits that streams never get. */
   readonly reserve: number
@@ -25,7 +25,7 @@ export class LedgerView {
   #owed: ReadonlyMap<string, number> | null = null
   #keepAlive: ReadonlyMap<string, number> | null = null
 
-  constructor(size: BudgetSize, accounts: Accounts, cooling: readonly CoolingStarts[] = []) {
+  constructor(size: BudgetSize, accounts: LedgerEntries, cooling: readonly CoolingStarts[] = []) {
     this.size = size
     this.accounts = accounts
     this.cooling = cooling
@@ -41,7 +41,7 @@ export class LedgerView {
     this.freeStarts = countFreeStarts(size, cooling, accounts.values())
   }
 
-  with(accounts: Accounts): LedgerView {
+  with(accounts: LedgerEntries): LedgerView {
     return accounts === this.accounts ? this : new LedgerView(this.size, accounts, this.cooling)
   }
 
@@ -95,7 +95,7 @@ export class LedgerView {
   perhapsIdleIn(member: string): number {
     const account = this.accounts.get(member)
     if (account === undefined || account.report.draining || account.hasStopped) return 0
-    const asked = this.wantedFrom(member) === 0 ? 0 : (account.terms?.asked ?? 0)
+    const asked = this.wantedFrom(member) === 0 ? 0 : (account.grant?.asked ?? 0)
     if (asked !== 0 && account.report.seen >= asked) return account.report.spare
     const reserve = account.slot === 'control' ? this.reserve : 0
     return Math.max(0, leaseOf(account) - this.owedBy(member) - reserve)

@@ -1,17 +1,17 @@
-import type { LeaseReport, LeaseTerms } from '../../ipc/messages.ts'
+import type { LeaseReport, LeaseGrant } from '../../ipc/messages.ts'
 import { serviceOrder } from '../../ipc/service-order.ts'
 import {
   type Account,
-  type Accounts,
+  type LedgerEntries,
   aheadOf,
   type BudgetSize,
   keyLinesOf,
   leaseOf,
   type LedgerSlot,
-  newAccount,
+  newLedgerEntry,
   wantOf
-} from './ledger-account.ts'
-import { admitWaiters, hasNews, termsFor } from './ledger-terms.ts'
+} from './ledger-entry.ts'
+import { admitWaiters, hasNews, grantFor } from './ledger-grants.ts'
 import { LedgerView } from './ledger-view.ts'
 import {
   coolDown,
@@ -36,7 +36,7 @@ import {
 
 export interface LedgerState {
   readonly size: BudgetSize
-  readonly accounts: Accounts
+  readonly accounts: LedgerEntries
   readonly cooling: readonly CoolingStarts[]
   readonly window: PaceWindow
 }
@@ -59,7 +59,7 @@ export type LedgerEvent =
 
 export interface LedgerStep {
   readonly state: LedgerState
-  readonly terms: ReadonlyMap<string, LeaseTerms>
+  readonly grants: ReadonlyMap<string, LeaseGrant>
   /** Time of the next `tick` on the clock of `now`; `null` if none. */
   readonly wakeAt: number | null
 }
@@ -78,22 +78,22 @@ export function nextLedger(state: LedgerState, event: LedgerEvent, now: number):
   const served = grantStarts(grantPermits(new LedgerView(size, recorded, cooling)), now)
   const view = admitWaiters(served)
   const accounts = new Map(view.accounts)
-  const news = new Map<string, LeaseTerms>()
+  const news = new Map<string, LeaseGrant>()
   for (const [member, account] of view.accounts) {
-    const terms = termsFor(view, member, account)
-    if (account.hasStopped || !hasNews(account, terms)) continue
-    news.set(member, terms)
-    accounts.set(member, { ...account, terms })
+    const grant = grantFor(view, member, account)
+    if (account.hasStopped || !hasNews(account, grant)) continue
+    news.set(member, grant)
+    accounts.set(member, { ...account, grant })
   }
-  return { state: { size, accounts, cooling, window }, terms: news, wakeAt: nextFreeAt(view) }
+  return { state: { size, accounts, cooling, window }, grants: news, wakeAt: nextFreeAt(view) }
 }
 
 interface Recorded {
-  readonly accounts: Accounts
+  readonly accounts: LedgerEntries
   readonly sent: number
 }
 
-function record(accounts: Accounts, event: LedgerEvent): Recorded {
+function record(accounts: LedgerEntries, event: LedgerEvent): Recorded {
   if (event.type === 'resize' || event.type === 'tick') return { accounts, sent: 0 }
   const next = new Map(accounts)
   const account = accounts.get(event.member)
@@ -101,7 +101,7 @@ function record(accounts: Accounts, event: LedgerEvent): Recorded {
   switch (event.type) {
     case 'join':
       if (account !== undefined) throw new Error(`${event.member} has joined already`)
-      next.set(event.member, newAccount(event.slot))
+      next.set(event.member, newLedgerEntry(event.slot))
       break
     case 'report':
       if (account !== undefined && event.report.seq > account.report.seq) {

@@ -1,6 +1,6 @@
-import type { PaceReport, PaceTerms } from '../../ipc/messages.ts'
+import type { PaceReport, PaceGrant } from '../../ipc/messages.ts'
 import { serviceOrder, type WaiterHead } from '../../ipc/service-order.ts'
-import type { Account, BudgetSize, KeyLine } from './ledger-account.ts'
+import type { Account, BudgetSize, KeyLine } from './ledger-entry.ts'
 import type { LedgerView } from './ledger-view.ts'
 
 /*
@@ -28,23 +28,23 @@ export interface CoolingStarts {
   readonly count: number
 }
 
-export interface StartAccount {
+export interface StartEntry {
   readonly granted: number
   /** Keys and times of the latest starts, which may still be on their way to the worker. */
   readonly turns: readonly { readonly key: string; readonly at: number }[]
   readonly told: PaceReport
 }
 
-export const NO_STARTS: StartAccount = {
+export const NO_STARTS: StartEntry = {
   granted: 0,
   turns: [],
   told: { granted: 0, used: 0, returned: 0, extra: 0, ready: 0, keys: [] }
 }
 
 export function withPaceReport(
-  starts: StartAccount,
+  starts: StartEntry,
   report: PaceReport | null
-): { readonly starts: StartAccount; readonly sent: number } {
+): { readonly starts: StartEntry; readonly sent: number } {
   const { told, granted, turns } = starts
   if (report === null) return { starts: { ...starts, told: { ...told, ready: 0 } }, sent: 0 }
   const unseen = granted - report.granted
@@ -55,8 +55,8 @@ export function withPaceReport(
 }
 
 /** For a worker that is gone: all its starts count as sent. */
-export function writeOff(starts: StartAccount): {
-  readonly starts: StartAccount
+export function writeOff(starts: StartEntry): {
+  readonly starts: StartEntry
   readonly sent: number
 } {
   const sent = startsOut(starts)
@@ -65,11 +65,11 @@ export function writeOff(starts: StartAccount): {
 }
 
 /** Neither sent nor returned as far as is known. */
-export function startsOut({ granted, told }: StartAccount): number {
+export function startsOut({ granted, told }: StartEntry): number {
   return granted - told.used - told.returned
 }
 
-export function startsUnderWay({ granted, told }: StartAccount): number {
+export function startsUnderWay({ granted, told }: StartEntry): number {
   return granted - told.granted
 }
 
@@ -167,16 +167,16 @@ function lineOf({ report, starts }: Account, key: string, waiting: number): Wait
   return [...told, ...Array.from({ length: untold }, () => last)].slice(taken)
 }
 
-export function paceTermsFor(
+export function paceGrantFor(
   { maxRequestsPerMinute: limit }: BudgetSize,
   { slot, starts }: Account
-): PaceTerms | null {
+): PaceGrant | null {
   if (limit === null || typeof slot !== 'number') return null
   return { limit, granted: starts.granted, turns: starts.turns.map(({ key }) => key) }
 }
 
-export function isPaceNews(told: PaceTerms | null, terms: PaceTerms | null): boolean {
-  return told?.limit !== terms?.limit || told?.granted !== terms?.granted
+export function isPaceNews(told: PaceGrant | null, grant: PaceGrant | null): boolean {
+  return told?.limit !== grant?.limit || told?.granted !== grant?.granted
 }
 
 /** When starts become free by themselves; `null` if nothing is waited for. */

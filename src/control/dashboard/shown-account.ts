@@ -1,7 +1,7 @@
 import type { Config } from '../../config/settings.ts'
 import type { DashboardProblem, Quota, ShownAccount } from '../../dashboard/feed.ts'
 import type {
-  AccountStanding,
+  AccountStatus,
   ClusterStatus,
   CredentialNews,
   PlanBar,
@@ -15,7 +15,7 @@ import { version } from '../../shared/version.ts'
 
 export interface AccountView {
   readonly news: CredentialNews
-  readonly standing: AccountStanding
+  readonly status: AccountStatus
   /** There is or will be a sign-in; otherwise clients bring their own keys. */
   readonly isExpected: boolean
   readonly endsAt: number | null
@@ -96,11 +96,11 @@ function toProblem({ problem }: CredentialNews): DashboardProblem | null {
 
 /** Without the sign-in's own problem, which is shown with the sign-in. */
 function problemsOf(
-  { standing, planBar }: AccountView,
+  { status, planBar }: AccountView,
   { status: { isCrashLooping, bookProblem }, now }: AboutGateway
 ): ShownAccount['problems'] {
   return [
-    ...standing.bars
+    ...status.bars
       .filter(({ until }) => until > now)
       .map((bar) => ({ ...bar, message: ErrorTable[bar.code].message })),
     ...(planBar === null ? [] : [{ ...planBar, bar: 'overage' }]),

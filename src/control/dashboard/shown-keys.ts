@@ -1,6 +1,6 @@
-import type { KeyStanding, KeyStandings } from '../../dashboard/feed.ts'
+import type { KeyStatus, KeyStatuses } from '../../dashboard/feed.ts'
 import type { KeyCredits, UnnamedKey } from '../../ipc/usage-row.ts'
-import { type KeyBook, MICROS_PER_CREDIT, type NamedKey, whyRefused } from '../../keys/key.ts'
+import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey, whyRefused } from '../../keys/key.ts'
 import type { MetricReader } from './metric-reader.ts'
 
 /** The page shows the busiest of possibly thousands. */
@@ -8,16 +8,16 @@ const MAX_SHOWN = 200
 const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 
 /** Metrics count by name, which old keys may share. */
-export function toKeyStandings(
+export function toKeyStatuses(
   all: MetricReader,
-  book: Pick<KeyBook, 'keys'>,
+  book: Pick<KnownKeys, 'keys'>,
   creditsOf: (key: NamedKey) => KeyCredits | null
-): KeyStandings {
+): KeyStatuses {
   const figures = keyFigures(all)
   const now = Date.now()
   const named = book.keys
     .filter(({ name, revokedAt }) => revokedAt === null || figures.requests.has(name))
-    .map((key) => ({ ...toStanding(key, now, creditsOf(key)), ...figures.of(key.name) }))
+    .map((key) => ({ ...toStatus(key, now, creditsOf(key)), ...figures.of(key.name) }))
   const unnamed = UNNAMED.filter((name) => figures.requests.has(name)).map((name) => ({
     ...toUnnamed(name),
     ...figures.of(name)
@@ -35,10 +35,10 @@ export function toKeyStandings(
 }
 
 type Counted = Pick<
-  KeyStanding,
+  KeyStatus,
   'streams' | 'waiting' | 'requests' | 'inputTokens' | 'outputTokens' | 'creditsTotal'
 >
-type Standing = Omit<KeyStanding, keyof Counted>
+type Status = Omit<KeyStatus, keyof Counted>
 
 function keyFigures(all: MetricReader) {
   const requests = all.by('kiro_gateway_key_requests_total', 'key')
@@ -61,7 +61,7 @@ function keyFigures(all: MetricReader) {
   }
 }
 
-function toStanding(key: NamedKey, now: number, credits: KeyCredits | null): Standing {
+function toStatus(key: NamedKey, now: number, credits: KeyCredits | null): Status {
   const { id, name, maxStreams, requestsPerMinute, models, expiresAt } = key
   const state = whyRefused(key, now) ?? 'active'
   return {
@@ -85,7 +85,7 @@ function toStanding(key: NamedKey, now: number, credits: KeyCredits | null): Sta
   }
 }
 
-function toUnnamed(name: UnnamedKey): Standing {
+function toUnnamed(name: UnnamedKey): Status {
   const limits = { maxStreams: null, requestsPerMinute: null, models: null, expiresAt: null }
   return { id: name, name, state: 'active', ...limits, credits: null }
 }

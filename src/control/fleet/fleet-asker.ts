@@ -1,10 +1,10 @@
 import type { FleetCore } from '../../fleet/fleet-core.ts'
-import type { FleetAnswer, FleetEngine, FleetQuestion } from '../../fleet/fleet-engine.ts'
+import type { FleetAnswer, FleetStore, FleetQuestion } from '../../fleet/fleet-store.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { instantNow } from '../../shared/elapsed.ts'
 
 export interface FleetAskerOptions {
-  readonly engine: () => FleetEngine | null
+  readonly store: () => FleetStore | null
   /** Stores what the next process of this replica must know. Rejects if the disk fails. */
   readonly remember: (core: FleetCore) => Promise<void>
   readonly onHeard: () => void
@@ -46,15 +46,15 @@ export class FleetAsker {
   }
 
   async #answer(question: FleetQuestion): Promise<FleetAnswer> {
-    const engine = this.#options.engine()
-    if (engine === null) throw new Error('no Valkey')
+    const store = this.#options.store()
+    if (store === null) throw new Error('no Valkey')
     switch (question.type) {
       case 'read':
-        return { type: 'read', reading: await engine.read() }
+        return { type: 'read', reading: await store.read() }
       case 'beat':
-        return { type: 'beat', answer: await engine.beat(question.beat) }
+        return { type: 'beat', answer: await store.beat(question.beat) }
       case 'cas':
-        return { type: 'cas', answer: await engine.cas(question.proposal) }
+        return { type: 'cas', answer: await store.cas(question.proposal) }
     }
   }
 }

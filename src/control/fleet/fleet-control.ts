@@ -4,11 +4,11 @@ import type { Config } from '../../config/settings.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
 import { FleetCore } from '../../fleet/fleet-core.ts'
 import type { FleetRefusal } from '../../fleet/fleet-news.ts'
-import type { FleetQuestion } from '../../fleet/fleet-engine.ts'
+import type { FleetQuestion } from '../../fleet/fleet-store.ts'
 import { createIncarnation, FleetFolder } from '../../fleet/fleet-folder.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import { sealOf } from '../../fleet/fleet-secrets.ts'
-import { ValkeyEngine } from '../../fleet/valkey-engine.ts'
+import { ValkeyStore } from '../../fleet/valkey-store.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ToWorker } from '../../ipc/messages.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -58,7 +58,7 @@ export class FleetControl {
   readonly #ledger: FleetLedger
   readonly #notices: FleetNotices
   readonly #asker: FleetAsker
-  #engine: ValkeyEngine | null = null
+  #store: ValkeyStore | null = null
   #records: WatchedRecords | null = null
   #core: FleetCore | null = null
   #folder: FleetFolder | null = null
@@ -84,7 +84,7 @@ export class FleetControl {
       member: this.#name,
       holder: () => this.#signIn?.holder ?? null,
       unshared: () => this.#unshared,
-      counts: () => this.#engine?.counts ?? null
+      counts: () => this.#store?.counts ?? null
     })
     this.#times = fleetTimes(leaseMs)
     this.#replicas = replicas ?? 1
@@ -94,7 +94,7 @@ export class FleetControl {
       own: () => ({ max: options.budget.configured ?? 0, replicas: this.#replicas })
     })
     this.#asker = new FleetAsker({
-      engine: () => this.#engine,
+      store: () => this.#store,
       remember: (core) => this.#remember(core),
       onHeard: () => {
         this.#notices.onHeard()
@@ -138,11 +138,11 @@ export class FleetControl {
   async #connect(seal: FleetSeal): Promise<WatchedRecords> {
     const { config, log, onRefused } = this.#options
     const { fleet } = config
-    this.#engine = await ValkeyEngine.open({
+    this.#store = await ValkeyStore.open({
       url: fleet.url ?? '',
       name: fleet.name,
       seal,
-      replicas: fleet.engineReplicas,
+      replicas: fleet.valkeyReplicas,
       onRefused,
       onConnection: ({ isUp, reason }) => {
         if (isUp) log.info("connected to the fleet's Valkey")
@@ -150,7 +150,7 @@ export class FleetControl {
       }
     })
     this.#records = new WatchedRecords({
-      records: this.#engine.records,
+      records: this.#store.records,
       onChange: () => this.#lookSoon()
     })
     return this.#records
@@ -165,7 +165,7 @@ export class FleetControl {
       keys,
       member: this.#name,
       replicas: this.#replicas,
-      standing: () => ({ inc: this.#core?.inc ?? '', state: this.#core?.state ?? null }),
+      status: () => ({ inc: this.#core?.inc ?? '', state: this.#core?.state ?? null }),
       incs: () => this.#incs,
       onChange: () => this.#lookSoon(),
       log
@@ -195,7 +195,7 @@ export class FleetControl {
       isSole: config.fleet.identity === 'statefulset'
     })
     await this.#remember(this.#core)
-    this.#engine?.onNews((rev) => {
+    this.#store?.onNews((rev) => {
       this.#core?.onNews(rev)
       this.#lookSoon()
     })
@@ -223,7 +223,7 @@ export class FleetControl {
     await end()
     const core = this.#core
     const deadline =
-      performance.now() + (this.#engine?.isUp === true ? GOODBYE_MS : UNHEARD_GOODBYE_MS)
+      performance.now() + (this.#store?.isUp === true ? GOODBYE_MS : UNHEARD_GOODBYE_MS)
     const leftMs = (): number => deadline - performance.now()
     if (core !== null) {
       core.giveBack(core.held) // every process that had a socket is gone
@@ -237,7 +237,7 @@ export class FleetControl {
     this.#signIn?.close()
     await this.#upstream?.close(leftMs())
     await this.#shares?.close(leftMs())
-    await this.#engine?.close()
+    await this.#store?.close()
     this.#folder?.close()
   }
 
@@ -320,18 +320,18 @@ export class FleetControl {
 
   #tellWorkers(core: FleetCore, now: Instant): void {
     const problem = fleetProblem(core, now) ?? this.#shares?.problem ?? null
-    const standing = this.figures.note(core, now, problem)
+    const status = this.figures.note(core, now, problem)
     const told: FleetTold = {
       type: 'fleet.told',
       sentAt: core.sentAt,
       times: this.#times,
       problem,
-      standing
+      status
     }
     const before = this.#told
     if (before?.problem !== problem) this.#notices.onProblem(core, now, problem)
-    const isOther = standing.unshared.join() !== (before?.standing.unshared ?? []).join()
-    if (isOther) this.#notices.onUnshared(standing.unshared)
+    const isOther = status.unshared.join() !== (before?.status.unshared ?? []).join()
+    if (isOther) this.#notices.onUnshared(status.unshared)
     const isOld = now.mono - this.#toldAt >= this.#times.beatMs // a worker may have come since
     const isSame = before?.problem === told.problem && before.sentAt === told.sentAt && !isOther
     if (isSame && !isOld) return

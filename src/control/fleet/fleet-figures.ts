@@ -1,23 +1,23 @@
 import type { FleetCore } from '../../fleet/fleet-core.ts'
-import type { EngineCounts } from '../../fleet/fleet-engine.ts'
+import type { StoreCounts } from '../../fleet/fleet-store.ts'
 import { viewOf } from '../../fleet/fleet-view.ts'
 import type { Metrics } from '../../observe/metrics.ts'
 import { elapsedMs, type Instant, instantNow } from '../../shared/elapsed.ts'
-import type { FleetStanding, OwnStanding } from '../../shared/fleet-standing.ts'
+import type { FleetStatus, OwnFleetStatus } from '../../shared/fleet-status.ts'
 
 export interface FleetFiguresOptions {
   readonly name: string
   readonly member: string
   readonly holder: () => string | null
   readonly unshared: () => readonly string[]
-  readonly counts: () => EngineCounts | null
+  readonly counts: () => StoreCounts | null
 }
 
 /** Figures of this gateway's membership; noting them costs only a comparison. */
 export class FleetFigures {
   #metrics: ReturnType<typeof declare> | null = null
   readonly #options: FleetFiguresOptions
-  #standing: FleetStanding
+  #status: FleetStatus
   #sentAt: Instant | null = null
   /** Totals of past incarnations: they must not decrease. */
   #before = { granted: 0, returned: 0 }
@@ -26,7 +26,7 @@ export class FleetFigures {
   constructor(options: FleetFiguresOptions) {
     this.#options = options
     const { name, member } = options
-    this.#standing = {
+    this.#status = {
       name,
       member,
       stage: 'joining',
@@ -37,14 +37,14 @@ export class FleetFigures {
     }
   }
 
-  note(core: FleetCore, now: Instant, problem: string | null): FleetStanding {
+  note(core: FleetCore, now: Instant, problem: string | null): FleetStatus {
     const { name, member } = this.#options
     this.#noteTotals(core)
     this.#sentAt = core.sentAt
     const stage = core.stage(now)
     const [holder, unshared] = [this.#options.holder(), this.#options.unshared()]
-    this.#standing = { name, member, stage, problem, unshared, holder, ...viewOf(core.state) }
-    return this.#standing
+    this.#status = { name, member, stage, problem, unshared, holder, ...viewOf(core.state) }
+    return this.#status
   }
 
   #noteTotals({ inc, state }: FleetCore): void {
@@ -62,11 +62,11 @@ export class FleetFigures {
     }
   }
 
-  get standing(): FleetStanding {
-    return this.#standing
+  get status(): FleetStatus {
+    return this.#status
   }
 
-  get own(): OwnStanding {
+  get own(): OwnFleetStatus {
     const { granted, returned } = this.#last
     return {
       contactMs: this.#sentAt === null ? null : elapsedMs(this.#sentAt, instantNow()),
@@ -76,8 +76,8 @@ export class FleetFigures {
   }
 
   noteMetrics(metrics: Metrics): void {
-    const { stage, phase, era, free, replicas, members, awaited } = this.#standing
-    const { holder, member, unshared } = this.#standing
+    const { stage, phase, era, free, replicas, members, awaited } = this.#status
+    const { holder, member, unshared } = this.#status
     const { contactMs, granted, returned } = this.own
     const { commands, failures } = this.#options.counts() ?? { commands: 0, failures: 0 }
     const silent = members.filter(({ isSilent }) => isSilent).length

@@ -1,4 +1,4 @@
-import { type LeaseReport, type LeaseTerms, NO_REPORT } from '../../ipc/messages.ts'
+import { type LeaseReport, type LeaseGrant, NO_REPORT } from '../../ipc/messages.ts'
 import { HEADS_TOLD } from '../../ipc/service-order.ts'
 import type { FleetDemand } from '../../fleet/fleet-demand.ts'
 import { type Budget, FLEET, type Governor } from '../budget/budget.ts'
@@ -21,14 +21,14 @@ export class FleetLedger {
   #replicas = Infinity
   #demand: FleetDemand = { permits: 0, urgent: 0 }
   #report: LeaseReport = NO_REPORT
-  #terms: Pick<LeaseTerms, 'seq' | 'granted'> = { seq: 0, granted: 0 }
+  #grant: Pick<LeaseGrant, 'seq' | 'granted'> = { seq: 0, granted: 0 }
 
   constructor(options: FleetLedgerOptions) {
     this.#options = options
     const governor: Governor = {
       limit: () => this.#size,
       paceOf: (configured) => Math.floor(configured / this.#replicas),
-      onTerms: (terms) => this.#onTerms(terms),
+      onGrant: (grant) => this.#onGrant(grant),
       onRecorded: options.onChange
     }
     options.budget.govern(governor)
@@ -61,8 +61,8 @@ export class FleetLedger {
     return this.#options.budget.leased === 0
   }
 
-  #onTerms({ seq, granted }: LeaseTerms): void {
-    this.#terms = { seq, granted }
+  #onGrant({ seq, granted }: LeaseGrant): void {
+    this.#grant = { seq, granted }
     const held = granted - this.#report.returned
     const lent = Math.max(0, Math.min(held, this.#demand.permits, this.#size))
     if (lent > 0) {
@@ -80,8 +80,8 @@ export class FleetLedger {
     this.#report = {
       ...NO_REPORT,
       seq: this.#report.seq + 1,
-      seen: this.#terms.seq,
-      granted: this.#terms.granted,
+      seen: this.#grant.seq,
+      granted: this.#grant.granted,
       returned,
       waiting: permits,
       heads: Array.from({ length: Math.min(urgent, HEADS_TOLD) }, () => FIRST_OF_ALL)

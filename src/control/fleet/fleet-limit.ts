@@ -1,14 +1,14 @@
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import {
-  type LimitBook,
+  type LimitRegister,
   type LimitSeat,
   type LimitSelf,
   limitRecordOf,
-  parseLimitBook
-} from '../../fleet/limit-book.ts'
+  parseLimitRegister
+} from '../../fleet/limit-register.ts'
 import type { AllowanceName } from '../../ipc/allowance.ts'
-import type { AllowanceDesk } from '../allowances/allowance-desk.ts'
+import type { AllowanceControl } from '../allowances/allowance-control.ts'
 import { type AllowanceState, isShort } from '../allowances/allowance-ledger.ts'
 import {
   type LimitCommand,
@@ -23,7 +23,7 @@ export interface FleetLimitOptions {
   readonly name: AllowanceName
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
-  readonly desk: Pick<AllowanceDesk, 'stateOf' | 'setAway'>
+  readonly allowances: Pick<AllowanceControl, 'stateOf' | 'setAway'>
   readonly member: string
   readonly replicas: number
   readonly self: () => LimitSelf | null
@@ -71,12 +71,12 @@ export class FleetLimit {
   }
 
   look(): void {
-    const { name, desk } = this.#options
-    const ledger = this.#isClosed ? null : desk.stateOf(name)
+    const { name, allowances } = this.#options
+    const ledger = this.#isClosed ? null : allowances.stateOf(name)
     if (ledger === null) return
     this.#note({ type: 'ledger', ledger })
-    desk.setAway(name, this.awayOf(ledger))
-    this.#note({ type: 'look', ledger: desk.stateOf(name) ?? ledger })
+    allowances.setAway(name, this.awayOf(ledger))
+    this.#note({ type: 'look', ledger: allowances.stateOf(name) ?? ledger })
   }
 
   #note(event: LimitEvent): void {
@@ -101,13 +101,13 @@ export class FleetLimit {
   }
 
   #do(command: LimitCommand): void {
-    const { name, desk, records, onFull } = this.#options
+    const { name, allowances, records, onFull } = this.#options
     switch (command.type) {
       case 'read':
         void this.#exchange(async () => this.#found(await records.read(this.#record))) // never rejects
         break
       case 'write':
-        desk.setAway(name, this.awayOf(command.ledger)) // what it gives is ours no longer
+        allowances.setAway(name, this.awayOf(command.ledger)) // what it gives is ours no longer
         void this.#exchange(() => this.#write(command.book)) // never rejects
         break
       case 'wait':
@@ -131,7 +131,7 @@ export class FleetLimit {
     this.look()
   }
 
-  async #write(book: LimitBook): Promise<LimitEvent> {
+  async #write(book: LimitRegister): Promise<LimitEvent> {
     const { records, seal, name } = this.#options
     const { isWritten, record } = await records.cas(this.#record, {
       rev: this.#state.rev,
@@ -143,6 +143,6 @@ export class FleetLimit {
 
   #found({ rev, value }: FleetRecord): LimitEvent {
     const text = this.#options.seal.open(value ?? '', this.#aad) ?? ''
-    return { type: 'found', rev, book: parseLimitBook(text) }
+    return { type: 'found', rev, book: parseLimitRegister(text) }
   }
 }

@@ -1,20 +1,24 @@
 import type { FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { FleetState } from '../../fleet/fleet-state.ts'
-import type { LimitSeat, LimitSelf } from '../../fleet/limit-book.ts'
+import type { LimitSeat, LimitSelf } from '../../fleet/limit-register.ts'
 import type { AllowanceName } from '../../ipc/allowance.ts'
 import type { Logger } from '../../observe/logger.ts'
-import { type AllowanceDesk, type LimitGovernor, UNLIMITED } from '../allowances/allowance-desk.ts'
+import {
+  type AllowanceControl,
+  type LimitGovernor,
+  UNLIMITED
+} from '../allowances/allowance-control.ts'
 import type { AllowanceState } from '../allowances/allowance-ledger.ts'
 import { FleetLimit } from './fleet-limit.ts'
 
 export interface FleetLimitsOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
-  readonly desk: AllowanceDesk
+  readonly allowances: AllowanceControl
   readonly member: string
   readonly replicas: number
-  readonly standing: () => { readonly inc: string; readonly state: FleetState | null }
+  readonly status: () => { readonly inc: string; readonly state: FleetState | null }
   readonly incs: () => readonly string[]
   readonly log: Pick<Logger, 'warn'>
 }
@@ -38,15 +42,15 @@ export class FleetLimits implements LimitGovernor {
 
   constructor(options: FleetLimitsOptions) {
     this.#options = options
-    options.desk.governor = this
+    options.allowances.governor = this
     this.#endNews = options.records.onNews((record) => this.#onNews(record))
   }
 
-  awayOf(name: AllowanceName, terms: Pick<AllowanceState, 'limit' | 'period'>) {
+  awayOf(name: AllowanceName, ledger: Pick<AllowanceState, 'limit' | 'period'>) {
     // Each gateway learns prices for itself.
-    const isShared = terms.limit > 0 && terms.limit < UNLIMITED && !name.endsWith('/unpriced')
+    const isShared = ledger.limit > 0 && ledger.limit < UNLIMITED && !name.endsWith('/unpriced')
     if (!isShared) return { away: 0, mayCome: false }
-    return this.#limit(name).awayOf(terms)
+    return this.#limit(name).awayOf(ledger)
   }
 
   onChange(name: AllowanceName): void {
@@ -56,7 +60,7 @@ export class FleetLimits implements LimitGovernor {
   }
 
   close(): void {
-    this.#options.desk.governor = null
+    this.#options.allowances.governor = null
     this.#endNews()
     for (const limit of this.#limits.values()) limit.close()
   }
@@ -74,23 +78,23 @@ export class FleetLimits implements LimitGovernor {
     }
     const name = limitOf(record)
     // Another gateway may need a limit that is unused here.
-    if (name !== null && this.#options.desk.stateOf(name) !== null) this.#limit(name).onNews()
+    if (name !== null && this.#options.allowances.stateOf(name) !== null) this.#limit(name).onNews()
   }
 
   #limit(name: AllowanceName): FleetLimit {
     const known = this.#limits.get(name)
     if (known !== undefined) return known
-    const { records, seal, desk, member, replicas, incs } = this.#options
+    const { records, seal, allowances, member, replicas, incs } = this.#options
     const limit = new FleetLimit({
       name,
       records,
       seal,
-      desk,
+      allowances,
       member,
       replicas,
       self: () => this.#self(),
       isOurs: (inc) => incs().includes(inc),
-      isFirst: () => incs().every((inc) => inc === this.#options.standing().inc),
+      isFirst: () => incs().every((inc) => inc === this.#options.status().inc),
       isGone: (seat) => this.#isGone(seat),
       isSettled: () => performance.now() - this.#startedAt > SETTLED_MS,
       onFull: () => this.#warnFull(name)
@@ -107,14 +111,14 @@ export class FleetLimits implements LimitGovernor {
   }
 
   #self(): LimitSelf | null {
-    const { inc, state } = this.#options.standing()
+    const { inc, state } = this.#options.status()
     if (state?.members[inc] === undefined) return null
     return { inc, era: state.era, rev: state.rev }
   }
 
   /** True if the register is newer than the seat, complete, and without the process: it has let go of everything. */
   #isGone({ inc, era, rev }: LimitSeat): boolean {
-    const { state } = this.#options.standing()
+    const { state } = this.#options.status()
     if (state === null || state.phase !== 'open' || inc in state.members) return false
     return state.era !== era || state.rev >= rev
   }

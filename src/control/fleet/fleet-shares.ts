@@ -9,7 +9,7 @@ import { FleetKeys } from './fleet-keys.ts'
 import { FleetLimits, type FleetLimitsOptions } from './fleet-limits.ts'
 
 export interface FleetSharesOptions
-  extends Pick<FleetLimitsOptions, 'member' | 'replicas' | 'standing' | 'incs'> {
+  extends Pick<FleetLimitsOptions, 'member' | 'replicas' | 'status' | 'incs'> {
   readonly config: Config
   readonly records: FleetRecords
   readonly seal: FleetSeal
@@ -44,7 +44,7 @@ export class FleetShares {
       onChange: options.onChange,
       log
     })
-    this.#limits = new FleetLimits({ ...options, desk: keys.allowances })
+    this.#limits = new FleetLimits({ ...options, allowances: keys.allowances })
   }
 
   async start(): Promise<void> {

@@ -15,10 +15,10 @@ import {
 import type { SignInFacts } from '../../fleet/sign-in-record.ts'
 import { type Instant, instantNow } from '../../shared/elapsed.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { SignInBook, type SignInBookOptions } from './sign-in-book.ts'
+import { FleetSignInState, type FleetSignInStateOptions } from './fleet-sign-in-state.ts'
 import { SignInOverlay } from './shared-tokens.ts'
 
-export interface FleetSignInOptions extends Omit<SignInBookOptions, 'now'> {
+export interface FleetSignInOptions extends Omit<FleetSignInStateOptions, 'now'> {
   readonly times: RefreshTimes
   readonly loginHint: string
   readonly clock: SignInClock
@@ -46,7 +46,7 @@ const LONGEST_WAIT_S = 30
 /** The fleet's sign-in: does what `next-refresh.ts` allows. */
 export class FleetSignIn implements SharedSignIn {
   readonly #options: FleetSignInOptions
-  readonly #book: SignInBook
+  readonly #book: FleetSignInState
   readonly #bell: NewsBell
   #queue: Promise<unknown> = Promise.resolve()
   #cancelRetry: (() => void) | null = null
@@ -55,7 +55,7 @@ export class FleetSignIn implements SharedSignIn {
   #onNews: () => void = () => {}
   #isClosed = false
 
-  private constructor(options: FleetSignInOptions, book: SignInBook) {
+  private constructor(options: FleetSignInOptions, book: FleetSignInState) {
     this.#options = options
     this.#book = book
     this.#bell = new NewsBell(options.clock)
@@ -77,7 +77,7 @@ export class FleetSignIn implements SharedSignIn {
   }
 
   static async open(options: FleetSignInOptions): Promise<FleetSignIn> {
-    const book = await SignInBook.open({ ...options, now: () => options.clock.instant() })
+    const book = await FleetSignInState.open({ ...options, now: () => options.clock.instant() })
     const signIn = new FleetSignIn(options, book)
     signIn.#listen()
     return signIn

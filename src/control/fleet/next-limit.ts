@@ -1,8 +1,8 @@
 import {
   isFullFor,
   isToldIn,
-  joinBooks,
-  type LimitBook,
+  joinRegisters,
+  type LimitRegister,
   type LimitSeat,
   type LimitSelf,
   partOf,
@@ -12,7 +12,7 @@ import {
   withHeritage,
   withSelf,
   withWant
-} from '../../fleet/limit-book.ts'
+} from '../../fleet/limit-register.ts'
 import { type AllowanceName, isUsedUp } from '../../ipc/allowance.ts'
 import {
   type AllowanceState,
@@ -25,7 +25,7 @@ import {
 
 /*
  * Decides what a gateway does about its share of a limit: what it keeps from its workers, and when it reads or writes
- * the shared record (`limit-book.ts`). Pure.
+ * the shared record (`limit-register.ts`). Pure.
  *
  *                  news                    look                  answer
  *    known ─────────────────────▶ stale ──────────▶ reading ───────────────▶ known
@@ -42,7 +42,7 @@ import {
  * before the gifts of earlier processes are known.
  */
 
-export type LimitLink =
+export type LimitContact =
   | { readonly name: 'known' }
   /** Another gateway may have written. */
   | { readonly name: 'stale' }
@@ -50,16 +50,16 @@ export type LimitLink =
   | { readonly name: 'away' }
   /** `isAway`: after a command without an answer. `isOvertaken`: there have been news since. */
   | { readonly name: 'reading'; readonly isAway: boolean; readonly isOvertaken: boolean }
-  | { readonly name: 'writing'; readonly book: LimitBook; readonly isOvertaken: boolean }
+  | { readonly name: 'writing'; readonly book: LimitRegister; readonly isOvertaken: boolean }
 
 export interface LimitState {
-  readonly link: LimitLink
+  readonly link: LimitContact
   /** `told`: has all that is known here; `untold`: Valkey lost something; `ahead`: of a period not begun here. */
   readonly record: 'unread' | 'told' | 'untold' | 'ahead'
   /** Record, and the knowledge before it. */
-  readonly book: LimitBook
+  readonly book: LimitRegister
   /** Book that is being written, or may have been written: what it gives is given. */
-  readonly doubt: LimitBook | null
+  readonly doubt: LimitRegister | null
   readonly inc: string
   readonly rev: number
   /** Kept from the workers, to be given. */
@@ -96,14 +96,14 @@ export type LimitEvent =
   /** Another gateway, or this one, may have written. */
   | { readonly type: 'news' }
   /** Answer to a read, or to a write for which another gateway was faster. */
-  | { readonly type: 'found'; readonly rev: number; readonly book: LimitBook | null }
+  | { readonly type: 'found'; readonly rev: number; readonly book: LimitRegister | null }
   | { readonly type: 'written'; readonly rev: number }
   | { readonly type: 'failed' }
 
 export type LimitCommand =
   | { readonly type: 'read' }
   /** `ledger`: the one on which the book rests. */
-  | { readonly type: 'write'; readonly book: LimitBook; readonly ledger: AllowanceState }
+  | { readonly type: 'write'; readonly book: LimitRegister; readonly ledger: AllowanceState }
   /** Look again after this time, and not at the one that was set before. */
   | { readonly type: 'wait'; readonly ms: number }
   /** Too many gateways of other names hold a share, so that none is left for this one. */
@@ -276,7 +276,7 @@ function look(state: LimitState, ledger: AllowanceState, view: LimitView): Limit
     return { state: { ...state, link: reading }, commands: [{ type: 'read' }] }
   }
   const before = state.doubt ?? state.book
-  const isConcerned = hasAnyStake(state, ledger, view)
+  const isConcerned = hasAnyHolding(state, ledger, view)
   const warning: LimitCommand[] =
     isConcerned && isFullFor(before, view.member) ? [{ type: 'warn' }] : []
   const book = isConcerned ? bookToTell(state, ledger, view) : null
@@ -300,13 +300,17 @@ function look(state: LimitState, ledger: AllowanceState, view: LimitView): Limit
 }
 
 /** False if this gateway has no seat and needs none, or cannot say anything about the record's period. */
-function hasAnyStake(state: LimitState, ledger: AllowanceState, view: LimitView): boolean {
+function hasAnyHolding(state: LimitState, ledger: AllowanceState, view: LimitView): boolean {
   if (state.record === 'ahead' || ledger.period !== state.book.period) return false
   return !isShort(view.name) || needOf(ledger) > 0 || state.hold > 0 || isSeated(state, view)
 }
 
 /** Returns the record as it should be, or `null` if it is like that. */
-function bookToTell(state: LimitState, ledger: AllowanceState, view: LimitView): LimitBook | null {
+function bookToTell(
+  state: LimitState,
+  ledger: AllowanceState,
+  view: LimitView
+): LimitRegister | null {
   const { name, member, replicas, self, isOurs, isGone } = view
   if (self === null) return null
   const size = { limit: ledger.limit, replicas }
@@ -322,13 +326,13 @@ function bookToTell(state: LimitState, ledger: AllowanceState, view: LimitView):
 
 /** First what is due to others, then what is idle here. */
 function withGifts(
-  book: LimitBook,
+  book: LimitRegister,
   {
     state,
     ledger,
     view
   }: { readonly state: LimitState; readonly ledger: AllowanceState; readonly view: LimitView }
-): LimitBook {
+): LimitRegister {
   let next = book
   let left = state.hold + Math.min(0, freeIn(ledger))
   let { idle } = state
@@ -353,7 +357,7 @@ function wishFor(state: LimitState, ledger: AllowanceState, view: LimitView): nu
   return asked >= need ? asked : Math.min(limit, Math.max(need, chunk))
 }
 
-function staleLink(link: LimitLink): LimitLink {
+function staleLink(link: LimitContact): LimitContact {
   if (link.name === 'reading' || link.name === 'writing') return { ...link, isOvertaken: true }
   return link.name === 'away' ? link : { name: 'stale' }
 }
@@ -370,7 +374,7 @@ function answered(state: LimitState, { now }: LimitView): LimitState {
 
 function withFound(
   state: LimitState,
-  { rev, book: found }: { readonly rev: number; readonly book: LimitBook | null }
+  { rev, book: found }: { readonly rev: number; readonly book: LimitRegister | null }
 ): LimitState {
   const { book, doubt } = state
   return {
@@ -378,15 +382,15 @@ function withFound(
     rev,
     doubt: rev === state.rev ? doubt : null, // what was under way can't be written any more
     record: isAhead(found, book) ? 'ahead' : isToldIn(book, found) ? 'told' : 'untold',
-    book: found?.period === book.period ? joinBooks(book, found) : book
+    book: found?.period === book.period ? joinRegisters(book, found) : book
   }
 }
 
-function isAhead(found: LimitBook | null, { period }: LimitBook): boolean {
+function isAhead(found: LimitRegister | null, { period }: LimitRegister): boolean {
   return found !== null && found.period > period
 }
 
-function withWritten(state: LimitState, link: LimitLink, rev: number): LimitState {
+function withWritten(state: LimitState, link: LimitContact, rev: number): LimitState {
   const written = link.name === 'writing' ? link.book : state.book
   const book = written.period === state.book.period ? written : state.book // or another has begun
   return { ...state, rev, doubt: null, record: 'told', book }

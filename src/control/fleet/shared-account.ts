@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { AccountBar, AccountStanding, CredentialNews } from '../../ipc/messages.ts'
+import type { AccountBar, AccountStatus, CredentialNews } from '../../ipc/messages.ts'
 import type { AccountControl, AccountListener } from '../account-control.ts'
 import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
 import {
@@ -46,7 +46,7 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
   readonly #touch: () => void
   /** Bounded by the number of subjects. */
   readonly #known = new Map<Subject, Known>()
-  #standing: AccountStanding
+  #status: AccountStatus
   #isAdopting = false
   #spared: number | null = null
 
@@ -54,23 +54,23 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
     this.#wallNow = options.wallNow ?? (() => Date.now())
-    this.#standing = options.account.forWorker().standing
+    this.#status = options.account.forWorker().accountStatus
     this.#touch = options.hub.add(this)
   }
 
-  onStanding(standing: AccountStanding, suspicions: number): void {
-    const before = this.#standing
-    this.#standing = standing
+  onStatus(status: AccountStatus, suspicions: number): void {
+    const before = this.#status
+    this.#status = status
     if (this.#isAdopting) return
     const wall = this.#wallNow()
     for (const bar of BARS) {
-      const [was, is] = [barIn(before, bar), barIn(standing, bar)]
+      const [was, is] = [barIn(before, bar), barIn(status, bar)]
       const times = bar === 'suspicion' ? suspicions : 0
       if (is !== undefined && is.until !== was?.until) {
         this.#say(bar, { ...is, leftMs: is.until - wall, times })
       } else if (is === undefined && was !== undefined && was.until > wall) this.#end(bar)
     }
-    const { pausedUntil } = standing
+    const { pausedUntil } = status
     if (pausedUntil === null || pausedUntil === before.pausedUntil || pausedUntil <= wall) return
     this.#say('pause', { leftMs: pausedUntil - wall })
   }
@@ -138,7 +138,7 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
     const { account } = this.#options
     if (subjects.some((subject) => subject !== 'suspended')) {
       this.#isAdopting = true
-      account.adopt(this.#toStanding(), this.#known.get('suspicion')?.times ?? 0)
+      account.adopt(this.#toStatus(), this.#known.get('suspicion')?.times ?? 0)
       this.#isAdopting = false
     }
     if (!subjects.includes('suspended')) return
@@ -155,20 +155,20 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
   }
 
   /** Keeps earlier times that are equal to the second. */
-  #toStanding(): AccountStanding {
+  #toStatus(): AccountStatus {
     const [now, wall] = [this.#now(), this.#wallNow()]
     const untilOf = (subject: Subject): number =>
       (this.#known.get(subject)?.endsAt ?? now) - now + wall
     const bars = BARS.flatMap((bar): AccountBar[] => {
       const known = this.#known.get(bar)
       if (known === undefined) return []
-      const [until, before] = [untilOf(bar), barIn(this.#standing, bar)]
+      const [until, before] = [untilOf(bar), barIn(this.#status, bar)]
       if (until <= wall) return []
       if (before !== undefined && Math.abs(before.until - until) < SAME_MS) return [before]
       return [{ bar, code: known.code, until }]
     })
     const isSuspect = bars.some(({ bar }) => bar === 'suspicion')
-    const { suspectedAt, pausedUntil } = this.#standing
+    const { suspectedAt, pausedUntil } = this.#status
     return {
       bars,
       suspectedAt: isSuspect && suspectedAt === null ? wall : suspectedAt,
@@ -202,7 +202,7 @@ export class SharedAccount implements SharedValue<AccountVerdicts>, AccountListe
   }
 }
 
-function barIn({ bars }: AccountStanding, bar: Subject): AccountBar | undefined {
+function barIn({ bars }: AccountStatus, bar: Subject): AccountBar | undefined {
   return bars.find((one) => one.bar === bar)
 }
 

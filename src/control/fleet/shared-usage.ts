@@ -3,7 +3,7 @@ import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
 import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
-import { type AgedUsage, FRESH_MS, type UsageSharing } from '../account/usage-desk.ts'
+import { type AgedUsage, FRESH_MS, type UsageSharing } from '../account/plan-usage.ts'
 
 export interface SharedUsageOptions {
   readonly records: FleetRecords

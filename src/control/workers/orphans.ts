@@ -4,7 +4,7 @@ import type { Logger } from '../../observe/logger.ts'
 import { readSocketTables, socketsIn } from '../../shared/socket-table.ts'
 import { addressOf, proxyOf } from '../../upstream/proxy/proxy.ts'
 import type { Budget } from '../budget/budget.ts'
-import type { WorkerLink } from './worker-link.ts'
+import type { WorkerChannel } from './worker-channel.ts'
 
 export interface OrphanOptions {
   readonly ports: ReadonlySet<number>
@@ -16,7 +16,7 @@ export interface OrphanOptions {
 
 /** Frees the permits of a dead worker once the upstream has let go of its connections. Never rejects. */
 export async function freePermits(
-  { id, pid, member }: Pick<WorkerLink, 'id' | 'pid' | 'member'>,
+  { id, pid, member }: Pick<WorkerChannel, 'id' | 'pid' | 'member'>,
   {
     config,
     budget,

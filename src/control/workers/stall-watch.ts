@@ -1,8 +1,8 @@
 import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
 import type { Logger } from '../../observe/logger.ts'
-import type { WorkerLink } from './worker-link.ts'
+import type { WorkerChannel } from './worker-channel.ts'
 
-type Watched = Pick<WorkerLink, 'id' | 'pid' | 'isDebugged' | 'kill'>
+type Watched = Pick<WorkerChannel, 'id' | 'pid' | 'isDebugged' | 'kill'>
 
 export interface StallWatchOptions<Worker extends Watched> {
   readonly timeoutMs: () => number | null

@@ -12,7 +12,7 @@ import {
 import { amount, bytes, duration, fullTime, percent, short, UNKNOWN } from './format.js'
 
 /** @typedef {import('../feed.ts').Now} Now */
-/** @typedef {import('../feed.ts').KeyStandings} Keys */
+/** @typedef {import('../feed.ts').KeyStatuses} Keys */
 /** @typedef {Keys['list'][number]} Key */
 
 export class ErrorTable {

@@ -17,7 +17,7 @@ import {
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { KeyStream } from '../primary/key-limits.ts'
 import type { Progress } from '../worker/open-turns.ts'
-import type { AccountLink } from '../primary/primary-links.ts'
+import type { AccountClient } from '../primary/primary-clients.ts'
 
 export interface PermitWait {
   readonly waiter: AcquireOptions
@@ -33,7 +33,7 @@ export interface PermitWait {
  */
 export async function acquirePermit(
   plane: Pick<DataPlane, 'lease' | 'metrics'> & {
-    readonly account: Pick<AccountLink, 'problemOf'>
+    readonly account: Pick<AccountClient, 'problemOf'>
   },
   { waiter, stream, waited, progress, signal }: PermitWait
 ): Promise<Permit> {

@@ -24,7 +24,7 @@ export interface UrlFetcherOptions {
   readonly chooseProxy: ProxyChoice
 }
 
-export interface FetchTerms {
+export interface FetchCall {
   readonly key: string
   readonly signal: AbortSignal
   /** Called before bytes are kept; a GatewayError ends the fetch. */
@@ -57,15 +57,15 @@ export class UrlFetcher {
     this.#slots = new FetchSlots(() => options.limits().maxConcurrent)
   }
 
-  /** Rejects only by its terms; every other problem is `failed`, worded for the client. */
-  async fetch(url: string, terms: FetchTerms): Promise<FetchedContent> {
-    const signal = AbortSignal.any([terms.signal, this.#closing.signal])
+  /** Rejects only by the signal or `admit`; every other problem is `failed`, worded for the client. */
+  async fetch(url: string, call: FetchCall): Promise<FetchedContent> {
+    const signal = AbortSignal.any([call.signal, this.#closing.signal])
     const { timeoutMs } = this.#options.limits()
     // A waiting request holds the memory of its body.
     const patience = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
     try {
-      return await this.#slots.run(terms.key, patience, () =>
-        this.#fetchNow(url, { ...terms, signal })
+      return await this.#slots.run(call.key, patience, () =>
+        this.#fetchNow(url, { ...call, signal })
       )
     } catch (cause) {
       signal.throwIfAborted()
@@ -78,12 +78,12 @@ export class UrlFetcher {
     this.#closing.abort(new GatewayError('GW_DRAINING'))
   }
 
-  async #fetchNow(url: string, terms: FetchTerms): Promise<FetchedContent> {
+  async #fetchNow(url: string, call: FetchCall): Promise<FetchedContent> {
     const limits = this.#options.limits()
-    const { signal } = terms
+    const { signal } = call
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(limits.timeoutMs)])
     try {
-      return await this.#follow(new URL(url), limits, { ...terms, signal: bounded })
+      return await this.#follow(new URL(url), limits, { ...call, signal: bounded })
     } catch (cause) {
       signal.throwIfAborted()
       if (cause instanceof GatewayError) throw cause
@@ -91,27 +91,27 @@ export class UrlFetcher {
     }
   }
 
-  async #follow(first: URL, limits: FetchLimits, terms: FetchTerms): Promise<FetchedContent> {
+  async #follow(first: URL, limits: FetchLimits, call: FetchCall): Promise<FetchedContent> {
     let url = first
     for (let redirects = 0; redirects <= MaxRedirects; redirects++) {
-      const next = await this.#step(url, limits, terms)
+      const next = await this.#step(url, limits, call)
       if (!(next instanceof URL)) return next
       url = next
     }
     throw new FetchRefused('too many redirects')
   }
 
-  async #step(url: URL, limits: FetchLimits, terms: FetchTerms): Promise<FetchedContent | URL> {
+  async #step(url: URL, limits: FetchLimits, call: FetchCall): Promise<FetchedContent | URL> {
     const proxy = this.#options.chooseProxy(url)
     this.#check(url, proxy)
-    const socket = await this.#connect(url, proxy, { ...terms, timeoutMs: limits.timeoutMs })
+    const socket = await this.#connect(url, proxy, { ...call, timeoutMs: limits.timeoutMs })
     try {
-      const response = await ask(url, socket, terms.signal)
+      const response = await ask(url, socket, call.signal)
       const { statusCode = 0, headers } = response
       if (RedirectStatuses.includes(statusCode)) return redirectTarget(headers.location, url)
       if (statusCode !== 200)
         throw new FetchRefused(`the server answered with status ${statusCode}`)
-      const content = await readBytes(response, limits.maxBytes, terms.admit)
+      const content = await readBytes(response, limits.maxBytes, call.admit)
       return toContent(headers['content-type'], content)
     } finally {
       socket.destroy()
@@ -139,7 +139,7 @@ export class UrlFetcher {
   async #connect(
     origin: URL,
     proxy: Proxy | null,
-    { signal, timeoutMs }: FetchTerms & { readonly timeoutMs: number }
+    { signal, timeoutMs }: FetchCall & { readonly timeoutMs: number }
   ): Promise<Socket> {
     const attempt = openSocket({
       origin,
@@ -208,7 +208,7 @@ function redirectTarget(location: string | undefined, from: URL): URL {
 async function readBytes(
   body: AsyncIterable<Buffer>,
   maxBytes: number,
-  admit: FetchTerms['admit']
+  admit: FetchCall['admit']
 ): Promise<Buffer> {
   const blocks = new ByteBlocks()
   for await (const chunk of body) {

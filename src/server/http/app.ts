@@ -10,7 +10,7 @@ import type { NamedKey } from '../../keys/key.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import { KeyPlanes } from './key-planes.ts'
+import { PassthroughKeys } from './passthrough-keys.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
 import { type ClientKey, type KiroKey, refuseWebSocket, requestIdOf } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
@@ -32,7 +32,7 @@ export interface AppOptions extends Sources {
 
 export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
-  const keys = new KeyPlanes(plane, log, (socket) => connections.vouch(socket))
+  const keys = new PassthroughKeys(plane, log, (socket) => connections.vouch(socket))
   const sessions = new Sessions(options.dashboard.sessionSecret)
   const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, connections, current })
@@ -101,7 +101,7 @@ const ACCEPTED_FIRST = {
 
 export function routesOf(
   options: Sources & Pick<AppOptions, 'plane' | 'log'>,
-  keys: KeyPlanes
+  keys: PassthroughKeys
 ): readonly Route[] {
   const { plane, log } = options
   return [

@@ -2,10 +2,10 @@ import { hash as hashOf, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { isIPv4 } from 'node:net'
 import {
-  type KeyBook,
+  type KnownKeys,
   type KeyHash,
   type NamedKey,
-  NO_KEY_BOOK,
+  NO_KNOWN_KEYS,
   whyRefused
 } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -33,7 +33,7 @@ export interface AuthenticatorOptions {
   readonly isKeyPassthrough: boolean
   /** Opens the metrics besides the operator's keys. */
   readonly metricsKey?: string | null
-  readonly book?: KeyBook
+  readonly book?: KnownKeys
   /** Epoch ms. */
   readonly now?: () => number
 }
@@ -45,7 +45,7 @@ export interface AuthenticatorOptions {
 export class Authenticator {
   readonly #known: ReadonlyMap<string, KnownKey>
   readonly operatorDigests: readonly Buffer[]
-  readonly #book: KeyBook
+  readonly #book: KnownKeys
   readonly #now: () => number
   readonly #ownName: string
   readonly #isKeyPassthrough: boolean
@@ -57,7 +57,7 @@ export class Authenticator {
     ownName = 'localhost',
     options: AuthenticatorOptions = { isKeyPassthrough: false }
   ) {
-    const { isKeyPassthrough, metricsKey = null, book = NO_KEY_BOOK, now = Date.now } = options
+    const { isKeyPassthrough, metricsKey = null, book = NO_KNOWN_KEYS, now = Date.now } = options
     this.operatorDigests = apiKeys.map(digestOf)
     const own = this.operatorDigests.map((digest) => ({ digest, of: null }))
     const known: readonly KnownKey[] = [...own, ...book.keys.flatMap(knownKeysOf)]

@@ -28,16 +28,16 @@ const PACKET_OVERHEAD = 1.3
  *            ▼     answered       │ ▼
  *            busy ──────────────▶ idle
  */
-type Standing = 'ending' | 'new' | 'stranger-idle' | 'stranger-busy' | 'idle' | 'busy'
+type Status = 'ending' | 'new' | 'stranger-idle' | 'stranger-busy' | 'idle' | 'busy'
 
 /** Connections to close for a newcomer, in this order, from this age on, oldest first. */
-const GIVEN_UP: readonly { readonly standing: Standing; readonly ageMs: number }[] = [
-  { standing: 'ending', ageMs: 0 },
-  { standing: 'new', ageMs: FIRST_WORDS_MS },
-  { standing: 'stranger-idle', ageMs: 0 },
-  { standing: 'new', ageMs: FIRST_WORDS_IN_HASTE_MS },
-  { standing: 'stranger-busy', ageMs: 0 },
-  { standing: 'idle', ageMs: 0 }
+const GIVEN_UP: readonly { readonly status: Status; readonly ageMs: number }[] = [
+  { status: 'ending', ageMs: 0 },
+  { status: 'new', ageMs: FIRST_WORDS_MS },
+  { status: 'stranger-idle', ageMs: 0 },
+  { status: 'new', ageMs: FIRST_WORDS_IN_HASTE_MS },
+  { status: 'stranger-busy', ageMs: 0 },
+  { status: 'idle', ageMs: 0 }
 ]
 
 export interface ArrivedRequest {
@@ -49,7 +49,7 @@ export interface ArrivedRequest {
 export class ClientConnection {
   readonly socket: Socket
   readonly acceptedAt = performance.now()
-  standing: Standing = 'new'
+  status: Status = 'new'
   isKnown = false
   /** Accepted without room; is refused, and ends. */
   isGuest = false
@@ -98,7 +98,7 @@ export class ClientCensus {
   /** Bounded by `maxConnections` and MAX_GUESTS. */
   readonly #connections = new Map<Duplex, ClientConnection>()
   /** Bounded by the number of connections. */
-  readonly #byStanding: Readonly<Record<Standing, Set<ClientConnection>>> = {
+  readonly #byStatus: Readonly<Record<Status, Set<ClientConnection>>> = {
     ending: new Set(),
     new: new Set(),
     'stranger-idle': new Set(),
@@ -139,12 +139,12 @@ export class ClientCensus {
   }
 
   /** May change during iteration. */
-  *with(...standings: readonly Standing[]): Generator<ClientConnection, void, undefined> {
-    for (const standing of standings) yield* this.#byStanding[standing]
+  *with(...statuses: readonly Status[]): Generator<ClientConnection, void, undefined> {
+    for (const status of statuses) yield* this.#byStatus[status]
   }
 
   resting(): readonly ClientConnection[] {
-    const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStanding
+    const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStatus
     return [...fresh, ...strangers, ...idle]
   }
 
@@ -154,22 +154,22 @@ export class ClientCensus {
     const connection = new ClientConnection(socket)
     this.#connections.set(socket, connection)
     if (this.size > maxConnections + this.#guests.size) this.#makeRoomFor(connection)
-    this.#byStanding.new.add(connection)
+    this.#byStatus.new.add(connection)
     if (this.size >= maxConnections) this.#setFull(true)
     return connection
   }
 
-  move(connection: ClientConnection, standing: Standing): void {
-    this.#byStanding[connection.standing].delete(connection)
-    this.#byStanding[standing].add(connection)
-    connection.standing = standing
+  move(connection: ClientConnection, status: Status): void {
+    this.#byStatus[connection.status].delete(connection)
+    this.#byStatus[status].add(connection)
+    connection.status = status
   }
 
   vouch(connection: ClientConnection): void {
     if (connection.isKnown) return
     connection.isKnown = true
     this.#strangersUnreadBytes -= systemBytes(connection.unreadBytes)
-    if (connection.standing === 'stranger-busy') this.move(connection, 'busy')
+    if (connection.status === 'stranger-busy') this.move(connection, 'busy')
   }
 
   setUnread(connection: ClientConnection, bytes: number): void {
@@ -188,7 +188,7 @@ export class ClientCensus {
 
   forget(connection: ClientConnection): void {
     this.#connections.delete(connection.socket)
-    this.#byStanding[connection.standing].delete(connection)
+    this.#byStatus[connection.status].delete(connection)
     this.#guests.delete(connection)
     this.setUnread(connection, 0)
     if (this.size === 0) this.#setFull(false)
@@ -227,8 +227,8 @@ export class ClientCensus {
   /** Closes the least useful connection; false if all are needed. */
   #makeRoom(): boolean {
     const now = performance.now()
-    for (const { standing, ageMs } of GIVEN_UP) {
-      for (const oldest of this.#byStanding[standing]) {
+    for (const { status, ageMs } of GIVEN_UP) {
+      for (const oldest of this.#byStatus[status]) {
         if (now - oldest.acceptedAt < ageMs) break
         if (oldest.isGuest) continue
         this.drop(oldest, 'crowded')

@@ -173,7 +173,7 @@ export class ClientConnections {
     const { socket } = connection
     connection.answering = null
     connection.unreadSince = null
-    if (socket.destroyed || connection.standing === 'ending') return this.#dropWaiting(connection)
+    if (socket.destroyed || connection.status === 'ending') return this.#dropWaiting(connection)
     const next = connection.waiting.shift()
     if (next !== undefined) {
       this.#waiting -= 1
@@ -208,7 +208,7 @@ export class ClientConnections {
    */
   #end(socket: Socket, patienceMs: number, last?: string): void {
     const connection = this.#census.get(socket)
-    if (connection === undefined || connection.standing === 'ending') return
+    if (connection === undefined || connection.status === 'ending') return
     this.#census.move(connection, 'ending')
     this.#dropWaiting(connection)
     connection.endsAt = performance.now() + patienceMs
@@ -221,8 +221,8 @@ export class ClientConnections {
 
   /** Bytes are no request, or headers are late. Earlier requests are still answered. */
   #onError(error: Error, connection: ClientConnection): void {
-    const { socket, answering, standing } = connection
-    if (standing === 'ending') return stopIfMuch(connection) // else it may send what it likes
+    const { socket, answering, status } = connection
+    if (status === 'ending') return stopIfMuch(connection) // else it may send what it likes
     const isReset = codeOf(error) === 'ECONNRESET'
     if (isReset || !socket.writable) socket.destroy()
     else if (answering?.req.complete === true) connection.isCut = true
@@ -236,7 +236,7 @@ export class ClientConnections {
     socket.on('drain', () => connection.answering?.emit('drain'))
     connection.isCut = true
     connection.isDetached = true
-    if (connection.standing === 'ending') discard(connection)
+    if (connection.status === 'ending') discard(connection)
     else if (connection.answering === null) this.#end(socket, this.#lingerMs)
   }
 
@@ -265,7 +265,7 @@ export class ClientConnections {
   /** Stops reading the body; the request's answer gives the reason. */
   #refuseCrumbs(request: IncomingMessage): void {
     const connection = this.#census.get(request.socket)
-    if (connection === undefined || connection.standing === 'ending') return
+    if (connection === undefined || connection.status === 'ending') return
     if (connection.answering?.req !== request) return this.#census.drop(connection, 'crumbs')
     connection.isCut = true
     if (request.listenerCount('error') > 0) request.emit('error', new BodyInCrumbs())
@@ -273,8 +273,7 @@ export class ClientConnections {
 
   #isTooMany(socket: Socket): boolean {
     const connection = this.#census.get(socket)
-    if (connection === undefined || connection.standing === 'ending' || connection.isCut)
-      return true
+    if (connection === undefined || connection.status === 'ending' || connection.isCut) return true
     if (connection.answering === null) return false
     return connection.waiting.length >= MAX_PIPELINED - 1 || this.#waiting >= MAX_PIPELINED_IN_ALL
   }

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import { type DashboardNews, type DashboardWish, SHOWN_METRICS } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import type { MetricsDesk } from './metrics-desk.ts'
+import type { WorkerMetrics } from './worker-metrics.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 
 type Opened = Extract<DashboardNews, { readonly name: 'opened' }>
@@ -10,7 +10,7 @@ type Opened = Extract<DashboardNews, { readonly name: 'opened' }>
 export interface DashboardPagesOptions {
   readonly channel: ToPrimary
   readonly pulse: Pick<PrimaryPulse, 'silence'>
-  readonly metrics: Pick<MetricsDesk, 'some'>
+  readonly metrics: Pick<WorkerMetrics, 'some'>
   readonly isLeaving: () => boolean
   readonly checkMs?: number
 }

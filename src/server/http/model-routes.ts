@@ -13,7 +13,7 @@ import {
 import { mayAskModel, modelNotAllowed } from '../../kiro/models/model-access.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import type { KeyPlanes } from './key-planes.ts'
+import type { PassthroughKeys } from './passthrough-keys.ts'
 import { requestOptionsOf } from '../turn/body.ts'
 import {
   type ListedModel,
@@ -28,7 +28,7 @@ import { type Route, type RoutedRequest, sendJson } from './router.ts'
 type ModelPlane = Pick<DataPlane, 'config' | 'catalogue'>
 
 /** Lists models and aliases in the shape of the asking API: Anthropic's clients send `anthropic-version`. */
-export function modelRoutes(own: DataPlane, keys: KeyPlanes): readonly Route[] {
+export function modelRoutes(own: DataPlane, keys: PassthroughKeys): readonly Route[] {
   const planeOf = async ({ kiroKey, response }: RoutedRequest): Promise<ModelPlane> =>
     kiroKey === null ? own : keys.planeWithModels(kiroKey, response)
   const serveList: Route['serve'] = async (routed) => {

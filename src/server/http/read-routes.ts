@@ -11,7 +11,7 @@ import { type FailureCode, failureOf } from '../../shared/failures.ts'
 import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { Wish } from '../primary/key-limits.ts'
-import type { KeyPlanes } from './key-planes.ts'
+import type { PassthroughKeys } from './passthrough-keys.ts'
 import type { AccountReport } from '../primary/usage-reports.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
@@ -139,9 +139,9 @@ function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterSta
   return found
 }
 
-function toFleetAnswer({ standing, sentAt }: FleetTold) {
+function toFleetAnswer({ status, sentAt }: FleetTold) {
   const monoMs = Number(process.hrtime.bigint() / 1_000_000n)
-  const { name, member, stage, phase, era, maxConnections, free, replicas } = standing
+  const { name, member, stage, phase, era, maxConnections, free, replicas } = status
   return {
     name,
     member,
@@ -152,10 +152,10 @@ function toFleetAnswer({ standing, sentAt }: FleetTold) {
     max_connections: maxConnections,
     free,
     replicas,
-    sign_in_holder: standing.holder,
-    unshared: standing.unshared,
-    members: standing.members.map(({ isSilent, ...one }) => ({ ...one, silent: isSilent })),
-    awaited: standing.awaited
+    sign_in_holder: status.holder,
+    unshared: status.unshared,
+    members: status.members.map(({ isSilent, ...one }) => ({ ...one, silent: isSilent })),
+    awaited: status.awaited
   }
 }
 
@@ -173,7 +173,7 @@ export function metricsRoute({ metricsText }: Sources): Route {
 export function usageRoutes(
   plane: Pick<DataPlane, 'limits'>,
   { accountUsage, keyUsage }: Sources,
-  planes: KeyPlanes
+  planes: PassthroughKeys
 ): readonly Route[] {
   const serve = async (routed: RoutedRequest): Promise<void> => {
     const { namedKey, kiroKey, response } = routed

@@ -10,7 +10,7 @@ import type { UnnamedKey } from '../../ipc/usage-row.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import type { KeyPlanes } from './key-planes.ts'
+import type { PassthroughKeys } from './passthrough-keys.ts'
 import { convertClientBody, referencedAnswers, requestOptionsOf } from '../turn/body.ts'
 import { type LocalAnswer, Turn, type TurnOptions } from '../turn/turn.ts'
 import { ANYONE, type KiroKey } from './auth.ts'
@@ -38,22 +38,22 @@ export function turnRoutes(parts: TurnParts): readonly Route[] {
 
 interface TurnParts {
   readonly plane: DataPlane
-  readonly keys: KeyPlanes
+  readonly keys: PassthroughKeys
   readonly log: Logger
 }
 
 function turnRoute(
   path: string,
-  terms: TurnParts & Pick<TurnOptions, 'dialect' | 'answerHere'>
+  parts: TurnParts & Pick<TurnOptions, 'dialect' | 'answerHere'>
 ): Route {
   return {
     method: 'POST',
     path,
     serve: ({ request, response, requestId, keyName, namedKey, kiroKey }) => {
-      const { keys, plane: own, log } = terms
+      const { keys, plane: own, log } = parts
       const plane = kiroKey === null ? own : keys.planeOf(kiroKey, response)
       const place = kiroKey === null ? keyName : keys.placeOf(kiroKey)
-      const { dialect, answerHere } = terms
+      const { dialect, answerHere } = parts
       const usageKey = namedKey?.id ?? unnamedKeyOf(keyName, kiroKey)
       const key = { keyName, place, namedKey, usageKey }
       const call = { route: path, request, response, requestId, ...key }

@@ -212,9 +212,6 @@ export class UnreadWatch {
  * Bytes that a client with a key may have left unread if the system does not tell. The next request shows
  * that the last answer was read.
  */
-function untoldBytesOf(
-  { socket, standing, bytesWritten }: ClientConnection,
-  since: number
-): number {
-  return standing === 'idle' ? socket.bytesWritten - bytesWritten : since
+function untoldBytesOf({ socket, status, bytesWritten }: ClientConnection, since: number): number {
+  return status === 'idle' ? socket.bytesWritten - bytesWritten : since
 }

@@ -7,7 +7,7 @@ import { failureOf } from '../../shared/failures.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
-export interface CredentialLink {
+export interface CredentialClient {
   /** @throws {GatewayError} why there is none, and what the operator can do */
   current(): CredentialSnapshot
   /** Like `current()`; `null` where `ready()` would wait or throw. */
@@ -41,7 +41,7 @@ export interface CredentialOptions {
 }
 
 /** The credential that the primary last sent. Only the primary reads and refreshes it. */
-export class Credentials implements CredentialLink {
+export class Credentials implements CredentialClient {
   readonly #options: CredentialOptions
   readonly #renewals = new Pending<void>()
   #news: CredentialNews

@@ -3,7 +3,7 @@ import type { Allowances, Share } from '../../admission/allowances.ts'
 import { Permit } from '../../admission/lease.ts'
 import type { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
-import type { AllowanceName, AllowanceStanding, BookTrouble } from '../../ipc/allowance.ts'
+import type { AllowanceName, AllowanceStatus, BookTrouble } from '../../ipc/allowance.ts'
 import type { PriceTold } from '../../ipc/messages.ts'
 import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import {
@@ -80,7 +80,7 @@ export class TurnLimits {
     const { allowances, isHere } = this.#options
     if (!isHere) this.#checkCredits()
     if (this.#key.requestsPerMinute === null) return
-    const refusal = (standing: AllowanceStanding): GatewayError => tooOften(this.#key, standing)
+    const refusal = (status: AllowanceStatus): GatewayError => tooOften(this.#key, status)
     const part = { name: this.#nameOf('requests'), amount: 1, arrivedAt, refusal } as const
     ;(await allowances.take(part, signal)).settle(1)
   }
@@ -95,12 +95,12 @@ export class TurnLimits {
     const { id, credits } = this.#key
     if (credits === null) return
     const { allowances, now = Date.now } = this.#options
-    const standing = allowances.standingOf(`${id}/credits`)
+    const status = allowances.statusOf(`${id}/credits`)
     // Terms of a changed limit may be under way.
-    if (standing?.limit !== toMicros(credits)) return
-    if (standing.used < standing.limit) return
-    if (standing.endsAt !== null && standing.endsAt <= now()) return
-    throw usedUp({ key: this.#key, credits, standing, amount: 0 })
+    if (status?.limit !== toMicros(credits)) return
+    if (status.used < status.limit) return
+    if (status.endsAt !== null && status.endsAt <= now()) return
+    throw usedUp({ key: this.#key, credits, status, amount: 0 })
   }
 
   /**
@@ -137,10 +137,10 @@ export class TurnLimits {
     const { allowances } = this.#options
     // An answer that may exceed the whole limit is allowed if nothing else was used.
     const amount = Math.max(1, Math.min(estimated, toMicros(credits)))
-    const refusal = (standing: AllowanceStanding): GatewayError =>
-      standing.problem === undefined
-        ? usedUp({ key: this.#key, credits, standing, amount })
-        : bookTrouble(this.#key, standing.problem)
+    const refusal = (status: AllowanceStatus): GatewayError =>
+      status.problem === undefined
+        ? usedUp({ key: this.#key, credits, status, amount })
+        : bookTrouble(this.#key, status.problem)
     const { arrivedAt, signal } = wish
     return allowances.take({ name: `${this.#key.id}/credits`, amount, arrivedAt, refusal }, signal)
   }
@@ -435,12 +435,12 @@ const PERIODS = { day: 'a day', week: 'a week', month: 'a month', total: 'in all
 interface Shortage {
   readonly key: NamedKey
   readonly credits: CreditLimit
-  readonly standing: AllowanceStanding
+  readonly status: AllowanceStatus
   readonly amount: number
 }
 
-function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
-  const { limit, used, reserved, endsAt, away = 0 } = standing
+function usedUp({ key, credits, status, amount }: Shortage): GatewayError {
+  const { limit, used, reserved, endsAt, away = 0 } = status
   const resetsAt = toIso(endsAt)
   const left = Math.max(0, limit - used - reserved - away)
   const message =
@@ -468,7 +468,7 @@ function usedUp({ key, credits, standing, amount }: Shortage): GatewayError {
   })
 }
 
-function tooOften({ name }: NamedKey, { limit, endsAt }: AllowanceStanding): GatewayError {
+function tooOften({ name }: NamedKey, { limit, endsAt }: AllowanceStatus): GatewayError {
   const retryAfterS = Math.max(1, Math.ceil(((endsAt ?? 0) - Date.now()) / 1000))
   const message = `The key ${JSON.stringify(name)} may send ${limit} requests a minute. Try again in ${retryAfterS} s.`
   return new GatewayError('GW_KEY_RATE', undefined, { message, retryAfterS })

@@ -17,7 +17,7 @@ import { CallWay } from '../ask/call-way.ts'
 import type { BodyMemory } from './body-memory.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { BodyRoom } from '../body/request-body.ts'
-import type { FetchTerms, UrlFetcher } from '../body/url-fetcher.ts'
+import type { FetchCall, UrlFetcher } from '../body/url-fetcher.ts'
 
 export interface ClientBody {
   readonly dialect: DialectName
@@ -131,10 +131,10 @@ async function runInRoom(
 
 const MAX_COSTLY_PDFS = 2
 
-interface PdfTerms {
+interface PdfLimits {
   readonly owner: JobOwner
   /** Takes the bytes of what was read. */
-  readonly admit: FetchTerms['admit']
+  readonly admit: FetchCall['admit']
 }
 
 interface UnreadAttachments {
@@ -151,7 +151,7 @@ interface UnreadAttachments {
 async function readPdfs(
   { transforms }: AttachmentPlane,
   { fetched, pdfs, documentUrls }: UnreadAttachments,
-  { owner, admit }: PdfTerms
+  { owner, admit }: PdfLimits
 ): Promise<GotAttachments> {
   let costly = 0
   const read = async (bytes: Uint8Array): Promise<PdfText> => {
@@ -195,7 +195,7 @@ const STEP_BYTES = 256 * 1024
 const BASE64_FACTOR = 4 / 3
 
 /** Reserves memory for fetched content before it is kept, as its size is unknown. */
-function admitInto(room: BodyRoom, bodyBytes: number): FetchTerms['admit'] {
+function admitInto(room: BodyRoom, bodyBytes: number): FetchCall['admit'] {
   let fetchedBytes = 0
   let admittedBytes = 0
   return (bytes) => {
@@ -209,7 +209,7 @@ function admitInto(room: BodyRoom, bodyBytes: number): FetchTerms['admit'] {
 async function fetchAll(
   plane: AttachmentPlane,
   urls: readonly string[],
-  { key, signal, admit }: FetchTerms
+  { key, signal, admit }: FetchCall
 ): Promise<Readonly<Record<string, FetchedContent>>> {
   if (urls.length > MAX_URLS) {
     throw new GatewayError('GW_BODY_INVALID', undefined, {
@@ -218,11 +218,11 @@ async function fetchAll(
   }
   const { isEnabled } = plane.config().fetch
   const failed = new AbortController()
-  const terms = { key, signal: AbortSignal.any([signal, failed.signal]), admit }
+  const call = { key, signal: AbortSignal.any([signal, failed.signal]), admit }
   try {
     const contents = await Promise.all(
       urls.map(async (url): Promise<readonly [string, FetchedContent]> => {
-        if (isEnabled) return [url, await plane.fetcher.fetch(url, terms)]
+        if (isEnabled) return [url, await plane.fetcher.fetch(url, call)]
         return [url, { kind: 'failed', reason: 'URLs are not fetched here (FETCH_URLS=false)' }]
       })
     )

@@ -9,7 +9,7 @@ import type { ToPrimary } from '../../ipc/channel.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
 import type { ClusterStatus, WorkerStart } from '../../ipc/messages.ts'
 import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
-import type { KeyBook } from '../../keys/key.ts'
+import type { KnownKeys } from '../../keys/key.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { CONTENT_BUFFER_BYTES, DebugCapture } from '../../observe/debug-capture.ts'
 import { RequestForms } from '../../kiro/wire/hosts.ts'
@@ -25,13 +25,13 @@ import { upstreamNames } from '../../upstream/names/host-names.ts'
 import { createNameLookup } from '../../upstream/names/name-lookup.ts'
 import { chooseProxy } from '../../upstream/proxy/proxy.ts'
 import { Arrivals } from './load-watch.ts'
-import { type CredentialLink, Credentials } from '../primary/credentials.ts'
+import { type CredentialClient, Credentials } from '../primary/credentials.ts'
 import { ItemStore } from '../items/item-store.ts'
 import { isKiroKeyName, KeyTrials } from '../primary/key-trials.ts'
 import { KeyLimits, WorkerPrices } from '../primary/key-limits.ts'
-import type { FleetLink } from './fleet-link.ts'
+import type { FleetContact } from './fleet-contact.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountLink, RequestRecords, SharedCalibration } from '../primary/primary-links.ts'
+import { AccountClient, RequestRecords, SharedCalibration } from '../primary/primary-clients.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { isPublicAddress } from '../body/public-address.ts'
 import { MeterReadings } from './meter-readings.ts'
@@ -59,9 +59,9 @@ export interface MemoryShares {
 
 /** Sign-in that answers are asked with, and what the upstream has said about its account. */
 export interface AccountAccess {
-  readonly credentials: CredentialLink
+  readonly credentials: CredentialClient
   readonly account: Pick<
-    AccountLink,
+    AccountClient,
     'problem' | 'problemOf' | 'planProblem' | 'hasOverageKeys' | 'check' | 'heed'
   >
   /** For clients' own Kiro keys. */
@@ -81,7 +81,7 @@ export interface UpstreamLessons {
   readonly strange: Set<string>
 }
 
-/** Accounts of what was served. */
+/** LedgerEntries of what was served. */
 export interface Records {
   readonly metrics: Metrics
   readonly debug: DebugCapture
@@ -120,7 +120,7 @@ export interface DataPlane
 
 export interface OwnPlane extends DataPlane {
   readonly credentials: Credentials
-  readonly account: AccountLink
+  readonly account: AccountClient
   readonly allowances: Allowances
   readonly arrivals: Arrivals
   readonly tracing: { tracer: TurnTracer | null }
@@ -135,7 +135,7 @@ export interface Surroundings {
   readonly current: {
     readonly config: Config
     readonly catalogue: Catalogue
-    readonly book: KeyBook
+    readonly book: KnownKeys
     readonly status: ClusterStatus
   }
   readonly life: WorkerLife
@@ -279,9 +279,9 @@ function createAccount(
     pulse,
     waitTimeoutMs: () => current.config.credentials.waitTimeoutMs
   })
-  const account = new AccountLink({
+  const account = new AccountClient({
     channel,
-    standing: start.standing,
+    status: start.accountStatus,
     pause: (ms) => lease.pause(ms),
     planBar: start.planBar,
     overageKeys: overageKeysOf(() => current.book),
@@ -350,15 +350,15 @@ function createFleet(
   { turns, log }: Surroundings,
   { lease, pool, readings }: UpstreamAccess
 ): Pick<OwnPlane, 'fleet' | 'onFleet'> {
-  let link: Promise<FleetLink> | null = null
+  let link: Promise<FleetContact> | null = null
   let latest: FleetTold | null = null
   const { stateDir } = config.credentials
   return {
     fleet: () => latest,
     onFleet: (told) => {
       latest = told
-      link ??= import('./fleet-link.ts').then(
-        (room) => new room.FleetLink({ stateDir, lease, pool, turns, readings, log })
+      link ??= import('./fleet-contact.ts').then(
+        (room) => new room.FleetContact({ stateDir, lease, pool, turns, readings, log })
       )
       void link.then((one) => one.onTold(told)) // rejects only by a bug
     }
@@ -370,8 +370,8 @@ function hasNoKiroKey(name: string): boolean {
 }
 
 /** Caches the keys that may cost extra: all keys are searched once after each change. */
-function overageKeysOf(book: () => KeyBook): () => ReadonlySet<string> {
-  let known: KeyBook | null = null
+function overageKeysOf(book: () => KnownKeys): () => ReadonlySet<string> {
+  let known: KnownKeys | null = null
   let ids: ReadonlySet<string> = new Set()
   return () => {
     if (known !== book()) {

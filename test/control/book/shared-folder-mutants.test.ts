@@ -10,7 +10,7 @@ import { type BookShells, SharedFolder } from '../../helper/shared-folder.ts'
 type Fault = readonly [story: string, file: string, from: string, to: string]
 
 const LEASE = 'control/allowances/credit-lease.ts'
-const DESK = 'control/allowances/allowance-desk.ts'
+const CONTROL = 'control/allowances/allowance-control.ts'
 const LEDGER = 'control/allowances/allowance-ledger.ts'
 const BOOK = 'control/book/usage-book.ts'
 const DATABASE = 'control/book/book-database.ts'
@@ -18,7 +18,7 @@ const PAGE = 'control/book/page.ts'
 const OF_NOW = 'if (event.period !== page.period.number) return page\n'
 const COPIED: Copied = {
   parts: ['admission', 'control', 'ipc', 'keys', 'kiro', 'observe', 'shared'],
-  files: [DESK, BOOK, DATABASE]
+  files: [CONTROL, BOOK, DATABASE]
 }
 
 const faults: readonly Fault[] = [

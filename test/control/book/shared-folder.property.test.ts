@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { AllowanceDesk } from '../../../src/control/allowances/allowance-desk.ts'
+import { AllowanceControl } from '../../../src/control/allowances/allowance-control.ts'
 import { BookDatabase } from '../../../src/control/book/book-database.ts'
 import { UsageBook } from '../../../src/control/book/usage-book.ts'
 import { seededRandom } from '../../helper/seeded-random.ts'
 import { SharedFolder } from '../../helper/shared-folder.ts'
 
-const shells = { AllowanceDesk, BookDatabase, UsageBook }
+const shells = { AllowanceControl, BookDatabase, UsageBook }
 
 /** `STEPS=1000000 node test/control/book/shared-folder.property.test.ts` plays more, `SEED=7` one world. */
 const STEPS = Number(process.env['STEPS'] ?? 6_000)

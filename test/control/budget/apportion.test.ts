@@ -1,5 +1,5 @@
 import t from 'tap'
-import { apportion, shareAt } from '../../../src/control/budget/ledger-account.ts'
+import { apportion, shareAt } from '../../../src/control/budget/ledger-entry.ts'
 import { array, assert, nat, property } from '../../helper/fast-check.ts'
 
 t.test('apportion() divides exactly and in proportion', (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { reserveOf, shareAt } from '../../../src/control/budget/ledger-account.ts'
+import { reserveOf, shareAt } from '../../../src/control/budget/ledger-entry.ts'
 import type { LedgerEvent } from '../../../src/control/budget/ledger.ts'
 import { type LeaseReport, NO_REPORT } from '../../../src/ipc/messages.ts'
 import { LedgerBook, SIZE } from '../../helper/ledger-book.ts'

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
 import { Budget } from '../../../src/control/budget/budget.ts'
-import { type LeaseTerms, NO_REPORT } from '../../../src/ipc/messages.ts'
+import { type LeaseGrant, NO_REPORT } from '../../../src/ipc/messages.ts'
 import { ManualClock } from '../../helper/manual-clock.ts'
 
 function stand(maxConnections: number | null) {
-  const sent: [string, LeaseTerms][] = []
+  const sent: [string, LeaseGrant][] = []
   const clock = new ManualClock()
   const budget = new Budget({
     size: {

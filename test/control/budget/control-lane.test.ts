@@ -32,8 +32,8 @@ function setUpBudget(t: Test, { isBusy = false, env = {} }: Setting) {
   const { config } = result
   const budget: Budget = new Budget({
     size: { ...config.pool, workers: 1 },
-    send: (member, terms) => {
-      if (member === CONTROL) lane.onTerms(terms)
+    send: (member, grant) => {
+      if (member === CONTROL) lane.onGrant(grant)
     }
   })
   if (isBusy) budget.record({ type: 'join', member: 'worker', slot: 0 })

@@ -1,15 +1,15 @@
 import t from 'tap'
 import { FleetAsker } from '../../../src/control/fleet/fleet-asker.ts'
 import { FleetCore } from '../../../src/fleet/fleet-core.ts'
-import type { FleetEngine } from '../../../src/fleet/fleet-engine.ts'
+import type { FleetStore } from '../../../src/fleet/fleet-store.ts'
 import { fleetTimes, instantNow } from '../../../src/shared/elapsed.ts'
 
 /** An engine that knows nothing yet. */
 const ENGINE = {
   read: () => Promise.resolve({ run: 'run', rev: 7, beats: {}, reading: { type: 'none' } })
-} as unknown as FleetEngine
+} as unknown as FleetStore
 
-function setUp(engine: FleetEngine, remember: () => Promise<void>) {
+function setUp(engine: FleetStore, remember: () => Promise<void>) {
   const lines: string[] = []
   const core = new FleetCore({
     name: 'a',
@@ -23,7 +23,7 @@ function setUp(engine: FleetEngine, remember: () => Promise<void>) {
     isSole: false
   })
   const asker = new FleetAsker({
-    engine: () => engine,
+    store: () => engine,
     remember,
     onHeard: () => {},
     log: {
@@ -54,7 +54,7 @@ t.test('a disk that does not take what was learned says nothing of the engine', 
 })
 
 t.test('an engine that does not answer is asked again later', async (t) => {
-  const silent = { read: () => Promise.reject(new Error('late')) } as unknown as FleetEngine
+  const silent = { read: () => Promise.reject(new Error('late')) } as unknown as FleetStore
   const { core, asker, lines } = setUp(silent, () => Promise.resolve())
   const first = core.next(instantNow())
   if (first === null) throw new Error('nothing is asked')

@@ -7,14 +7,19 @@ import {
 import {
   type LimitCommand,
   type LimitEvent,
-  type LimitLink,
+  type LimitContact,
   type LimitState,
   type LimitView,
   NEW_LIMIT,
   nextLimit,
   withheldIn
 } from '../../../src/control/fleet/next-limit.ts'
-import { type LimitBook, withGift, withSelf, withWant } from '../../../src/fleet/limit-book.ts'
+import {
+  type LimitRegister,
+  withGift,
+  withSelf,
+  withWant
+} from '../../../src/fleet/limit-register.ts'
 import type { AllowanceName } from '../../../src/ipc/allowance.ts'
 
 const SIZE = { limit: 10, replicas: 2 }
@@ -31,7 +36,7 @@ const VIEW: LimitView = {
 }
 
 /** Each gateway has its seat, and nothing was given. */
-const BOTH = ['a', 'b'].reduce<LimitBook>(
+const BOTH = ['a', 'b'].reduce<LimitRegister>(
   (book, name) =>
     withSelf(book, name, {
       self: { inc: `${name}1`, era: 'era', rev: 1 },
@@ -40,7 +45,7 @@ const BOTH = ['a', 'b'].reduce<LimitBook>(
     }),
   { period: 1, seats: {} }
 )
-const LATER: LimitBook = { period: 2, seats: {} }
+const LATER: LimitRegister = { period: 2, seats: {} }
 const REST: LimitState = { ...NEW_LIMIT, record: 'told', book: BOTH, inc: 'a1', rev: 7 }
 const EMPTY = { period: 1, seats: {} }
 
@@ -55,7 +60,7 @@ function ledgerOf(wanted: number, name: AllowanceName = 'k/credits', away = 5): 
     : nextAllowance(state, { type: 'report', member: 'w', report: told }).state
 }
 
-const LINKS: Readonly<Record<string, LimitLink>> = {
+const LINKS: Readonly<Record<string, LimitContact>> = {
   known: { name: 'known' },
   stale: { name: 'stale' },
   away: { name: 'away' },
@@ -100,7 +105,7 @@ t.test('the picture', async (t) => {
   }
 })
 
-const RECORDS: readonly (readonly [LimitBook | null, LimitBook, LimitState['record']])[] = [
+const RECORDS: readonly (readonly [LimitRegister | null, LimitRegister, LimitState['record']])[] = [
   [BOTH, BOTH, 'told'],
   [null, EMPTY, 'told'],
   [null, BOTH, 'untold'],
@@ -335,7 +340,7 @@ function heirOf(name: AllowanceName) {
   return command?.type === 'write' && command.book.seats['b']?.gave
 }
 
-function linkOf(name: string): LimitLink {
+function linkOf(name: string): LimitContact {
   const link = LINKS[name]
   if (link === undefined) throw new Error(name)
   return link
@@ -350,8 +355,8 @@ function awayOf(state: LimitState, view: LimitView = VIEW): number {
 }
 
 /** All seats are of other names. */
-function fullBook(): LimitBook {
-  let book: LimitBook = EMPTY
+function fullBook(): LimitRegister {
+  let book: LimitRegister = EMPTY
   for (let at = 0; at < 128; at += 1) {
     const self = { inc: `i${at}`, era: 'era', rev: 1 }
     book = withSelf(book, `n${at}`, { self, size: SIZE, isKnown: () => false })

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { AccountDesk } from '../../../src/control/account/account-desk.ts'
+import { VerdictMemory } from '../../../src/control/account/verdict-memory.ts'
 import { SharedAccount } from '../../../src/control/fleet/shared-account.ts'
 import { SharedRecords } from '../../../src/control/fleet/shared-records.ts'
 import { FleetSeal } from '../../../src/fleet/fleet-seal.ts'
@@ -31,10 +31,10 @@ function join(t: Test, records: FakeRecords, { skewMs = 0, token = 'token' } = {
     overage: { isEnabled: false, used: 0, charges: 0, currency: null, rate: null, cap: null }
   }
   const log = { warn: () => {}, debug: () => {} }
-  const desk: AccountDesk = new AccountDesk({
+  const verdicts: VerdictMemory = new VerdictMemory({
     usage: () => Promise.resolve({ usage, problem: null }),
     log,
-    onNews: (standing) => shared.onStanding(standing, desk.suspicions),
+    onNews: (status) => shared.onStatus(status, verdicts.suspicions),
     now: wallNow
   })
   const hub = new SharedRecords({ records, seal: SEAL, log, paceMs: 1 })
@@ -44,10 +44,10 @@ function join(t: Test, records: FakeRecords, { skewMs = 0, token = 'token' } = {
     hub,
     wallNow,
     account: {
-      adopt: (standing, suspicions) => desk.adopt(standing, suspicions),
+      adopt: (status, suspicions) => verdicts.adopt(status, suspicions),
       forWorker: () => ({
         news: sign.news,
-        standing: desk.standing,
+        accountStatus: verdicts.status,
         catalogue: { models: [], isLive: false }
       }),
       revive: () => void said.push('revive'),
@@ -62,14 +62,14 @@ function join(t: Test, records: FakeRecords, { skewMs = 0, token = 'token' } = {
   })
   /** Ms for which the account is barred. */
   const barred = (bar: Bar): number => {
-    const found = desk.standing.bars.find((one) => one.bar === bar)
+    const found = verdicts.status.bars.find((one) => one.bar === bar)
     return found === undefined ? 0 : Math.max(0, found.until - wallNow())
   }
   const forgive = (): void => {
-    desk.forgive()
+    verdicts.forgive()
     shared.onForgiven()
   }
-  return { desk, shared, sign, said, barred, wallNow, forgive, hub }
+  return { verdicts, shared, sign, said, barred, wallNow, forgive, hub }
 }
 
 function refusal(bar: Bar, retryAfterS: number | null = null): AccountRefusal {
@@ -80,7 +80,7 @@ t.test('SharedAccount', async (t) => {
   t.test('what one has heard holds for all, by their own clocks', async (t) => {
     const records = new FakeRecords()
     const [a, b] = [join(t, records), join(t, records, { skewMs: DAY_MS })]
-    await a.desk.refused(refusal('monthly'))
+    await a.verdicts.refused(refusal('monthly'))
     await until(() => b.barred('monthly') > 4 * DAY_MS)
     t.ok(Math.abs(b.barred('monthly') - RESET_MS) < 60_000)
     const late = join(t, records, { skewMs: -DAY_MS })
@@ -92,37 +92,37 @@ t.test('SharedAccount', async (t) => {
   t.test('a pause holds a little longer elsewhere, never shorter', async (t) => {
     const records = new FakeRecords()
     const [a, b] = [join(t, records), join(t, records, { skewMs: DAY_MS })]
-    await a.desk.refused(refusal('user-rate', 10))
-    const ofA = Number(a.desk.standing.pausedUntil)
-    await until(() => b.desk.standing.pausedUntil !== null)
-    const longer = Number(b.desk.standing.pausedUntil) - DAY_MS - ofA
+    await a.verdicts.refused(refusal('user-rate', 10))
+    const ofA = Number(a.verdicts.status.pausedUntil)
+    await until(() => b.verdicts.status.pausedUntil !== null)
+    const longer = Number(b.verdicts.status.pausedUntil) - DAY_MS - ofA
     t.ok(longer > -50 && longer < 1_500, `${longer} ms longer`)
   })
 
   t.test('what one has found to be over is over for all', async (t) => {
     const records = new FakeRecords()
     const [a, b, c] = [join(t, records), join(t, records), join(t, records)]
-    await a.desk.refused(refusal('monthly'))
+    await a.verdicts.refused(refusal('monthly'))
     await until(() => b.barred('monthly') > 0 && c.barred('monthly') > 0)
     b.forgive()
     await until(() => a.barred('monthly') === 0 && c.barred('monthly') === 0)
-    await c.desk.refused(refusal('monthly'))
+    await c.verdicts.refused(refusal('monthly'))
     await until(() => a.barred('monthly') > 0 && b.barred('monthly') > 0)
   })
 
   t.test('suspicions are counted together', async (t) => {
     const records = new FakeRecords()
     const [a, b] = [join(t, records), join(t, records)]
-    await a.desk.refused(refusal('suspicion'))
+    await a.verdicts.refused(refusal('suspicion'))
     await until(() => b.barred('suspicion') > 0)
-    t.equal(b.desk.suspicions, 1)
-    t.not(b.desk.standing.suspectedAt, null)
+    t.equal(b.verdicts.suspicions, 1)
+    t.not(b.verdicts.status.suspectedAt, null)
   })
 
   t.test('it is told again where the engine has forgotten it', async (t) => {
     const records = new FakeRecords()
     const [a, b] = [join(t, records), join(t, records)]
-    await a.desk.refused(refusal('daily'))
+    await a.verdicts.refused(refusal('daily'))
     await until(() => b.barred('daily') > 0)
     a.hub.close()
     records.forget()

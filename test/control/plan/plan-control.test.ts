@@ -44,7 +44,7 @@ function setUp(allowsOverage = false) {
       warn: (_: unknown, message?: string) => void logged.push(message ?? '')
     },
     tell: (message: ToWorker) => {
-      if (message.type === 'plan.standing') told.push(message.bar?.code ?? false)
+      if (message.type === 'plan.status') told.push(message.bar?.code ?? false)
     },
     now: () => clock.now
   })

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { sealOf } from '../../../src/fleet/fleet-secrets.ts'
 import { type FleetState, permitsOf } from '../../../src/fleet/fleet-state.ts'
-import { ValkeyEngine } from '../../../src/fleet/valkey-engine.ts'
+import { ValkeyStore } from '../../../src/fleet/valkey-store.ts'
 import type { Random } from '../../chaos/random.ts'
 import { startChat } from '../../helper/chat-client.ts'
 import { FLEET_TEST_SECRET, isReady } from '../../helper/fleet-team.ts'
@@ -162,7 +162,7 @@ function judge(outcomes: readonly Outcome[], { cut, refused }: Excuses): readonl
 
 /** Until all serve and every permit is where it belongs; what is wrong otherwise. */
 async function settle(fleet: ChaosFleet): Promise<string | null> {
-  const engine = await ValkeyEngine.open({
+  const engine = await ValkeyStore.open({
     url: fleet.team.engine.url,
     name: 'kiro',
     seal: await sealOf({ name: 'kiro', secrets: [FLEET_TEST_SECRET], secretFile: null }),
@@ -181,7 +181,7 @@ async function settle(fleet: ChaosFleet): Promise<string | null> {
   }
 }
 
-async function unsettled(fleet: ChaosFleet, engine: ValkeyEngine): Promise<string | null> {
+async function unsettled(fleet: ChaosFleet, engine: ValkeyStore): Promise<string | null> {
   for (const name of fleet.names) {
     if (!(await isReady(fleet.team.get(name)))) return `${name} does not serve`
   }

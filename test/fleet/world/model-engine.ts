@@ -1,4 +1,4 @@
-import type { FleetAnswer, FleetQuestion, FleetReading } from '../../../src/fleet/fleet-engine.ts'
+import type { FleetAnswer, FleetQuestion, FleetReading } from '../../../src/fleet/fleet-store.ts'
 import { type FleetState, grantableIn, sumOfLeases } from '../../../src/fleet/fleet-state.ts'
 import { type FleetEvent, nextFleet } from '../../../src/fleet/next-fleet.ts'
 import { below, pick, type WorldPorts } from './world-terms.ts'

@@ -1,5 +1,5 @@
 import type { FleetCore } from '../../../src/fleet/fleet-core.ts'
-import type { FleetAnswer, FleetQuestion } from '../../../src/fleet/fleet-engine.ts'
+import type { FleetAnswer, FleetQuestion } from '../../../src/fleet/fleet-store.ts'
 import { elapsedMs, type Instant } from '../../../src/shared/elapsed.ts'
 import type { ModelEngine } from './model-engine.ts'
 import {

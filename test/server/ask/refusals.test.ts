@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { GOOD_STANDING } from '../../../src/ipc/messages.ts'
+import { GOOD_STATUS } from '../../../src/ipc/messages.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 import { FakePrimary } from '../../helper/fake-primary.ts'
@@ -138,7 +138,7 @@ t.test('the account', (t) => {
         problems: [/^The quota of the upstream account is used up/],
         codes: ['quota-used-up']
       })
-      primary.tell({ type: 'account.standing', standing: GOOD_STANDING })
+      primary.tell({ type: 'account.status', status: GOOD_STATUS })
       await post('/v1/messages')
       t.equal(upstream.requests, 2, 'once the primary says so')
     }
@@ -167,15 +167,15 @@ t.test('the account', (t) => {
       until: Date.now() + 60_000
     } as const
     primary.tell({
-      type: 'account.standing',
-      standing: { ...GOOD_STANDING, bars: [bar], suspectedAt: Date.now() }
+      type: 'account.status',
+      status: { ...GOOD_STATUS, bars: [bar], suspectedAt: Date.now() }
     })
     t.match(await post('/v1/messages'), { status: 429, text: /suspects abuse/ })
     t.equal(upstream.requests, 0)
     primary.tell({
-      type: 'account.standing',
-      standing: {
-        ...GOOD_STANDING,
+      type: 'account.status',
+      status: {
+        ...GOOD_STATUS,
         bars: [{ ...bar, until: Date.now() - 1 }],
         suspectedAt: Date.now()
       }
@@ -185,9 +185,9 @@ t.test('the account', (t) => {
   })
 
   t.test('that was suspected within a day is told other advice', async (t) => {
-    const suspected = { ...GOOD_STANDING, suspectedAt: Date.now() - 3_600_000 }
+    const suspected = { ...GOOD_STATUS, suspectedAt: Date.now() - 3_600_000 }
     const foreign = await setUp(t, { status: 403, body: { message: FOREIGN_PROGRAM } })
-    foreign.primary.tell({ type: 'account.standing', standing: suspected })
+    foreign.primary.tell({ type: 'account.status', status: suspected })
     const { text } = await foreign.post('/v1/messages')
     t.match(text, /Stop using the account for automation/)
     t.notMatch(text, /KIRO_USER_AGENT/)
@@ -195,7 +195,7 @@ t.test('the account', (t) => {
     const locked = await setUp(t, { status: 403, body: { message: 'User is not authorized' } })
     t.match(await locked.post('/v1/messages'), { status: 403 })
     t.notOk(locked.primary.messages.some(({ type }) => type === 'credential.suspended'))
-    locked.primary.tell({ type: 'account.standing', standing: suspected })
+    locked.primary.tell({ type: 'account.status', status: suspected })
     await locked.post('/v1/messages')
     t.ok(locked.primary.messages.some(({ type }) => type === 'credential.suspended'))
   })

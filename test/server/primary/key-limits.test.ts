@@ -67,7 +67,7 @@ function reserve(limits: TurnLimits, model = 'auto', inputTokens = 100) {
   return limits.reserve({ model, inputTokens }, wish())
 }
 
-// Timers of the desk keep no process alive.
+// Timers of AllowanceControl keep no process alive.
 const alive = setInterval(() => {}, 1_000)
 t.teardown(() => clearInterval(alive))
 
@@ -246,7 +246,7 @@ t.test('KeyLimits', (t) => {
       sum += micros
     }
     await team.close()
-    t.match(team.desk.creditsOf('anna'), { used: sum, reserved: 0 })
+    t.match(team.allowances.creditsOf('anna'), { used: sum, reserved: 0 })
   })
 
   t.test('adds up what several calls for one question cost', async (t) => {
@@ -271,10 +271,10 @@ t.test('KeyLimits', (t) => {
     const before = worker?.sent
     await t.rejects(limits.admit(wish()), { code: 'GW_KEY_LIMIT', message: /2 are used/ })
     t.equal(worker?.sent, before)
-    team.desk.setKeys([namedKey('anna', { credits: perDay(5) })])
+    team.allowances.setKeys([namedKey('anna', { credits: perDay(5) })])
     for (let i = 0; i < 10; i += 1) await turn()
     await limits.admit(wish())
-    team.desk.setKeys([key])
+    team.allowances.setKeys([key])
     for (let i = 0; i < 10; i += 1) await turn()
     await t.rejects(limits.admit(wish()), { code: 'GW_KEY_LIMIT' }, 'and again')
     clock.now += 86_400_000

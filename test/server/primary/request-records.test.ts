@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
-import { RequestRecords } from '../../../src/server/primary/primary-links.ts'
+import { RequestRecords } from '../../../src/server/primary/primary-clients.ts'
 import { usageRow } from '../../helper/usage-row.ts'
 
 function rig() {

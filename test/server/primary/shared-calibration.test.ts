@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
-import { SharedCalibration } from '../../../src/server/primary/primary-links.ts'
+import { SharedCalibration } from '../../../src/server/primary/primary-clients.ts'
 
 function setUp() {
   const sent: FromWorker[] = []

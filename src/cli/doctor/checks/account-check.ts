@@ -1,7 +1,7 @@
 import type { Config } from '../../../config/settings.ts'
 import { DRIFT_CAUSES } from '../../../control/alerts/alert.ts'
 import { usagePath } from '../../../control/book/usage-sums.ts'
-import { UsageDesk } from '../../../control/account/usage-desk.ts'
+import { PlanUsage } from '../../../control/account/plan-usage.ts'
 import { dayOf, growthOn, isDrifting, outsideOf } from '../../../control/plan/plan-record.ts'
 import { readPlan } from '../../../control/usage/usage-report.ts'
 import type { StoredCredential } from '../../../credentials/stored-credential.ts'
@@ -170,8 +170,8 @@ async function checkUsage(checkup: Checkup, snapshot: CredentialSnapshot): Promi
   }
   const { call } = network
   const { upstream } = config
-  const desk = new UsageDesk({ call, upstream, credentials, now: () => performance.now() })
-  const { usage, problem } = await desk.current()
+  const planUsage = new PlanUsage({ call, upstream, credentials, now: () => performance.now() })
+  const { usage, problem } = await planUsage.current()
   if (usage !== null) return judgeUsage(usage, config.plan)
   return found('account-unknown', `The account's usage is unavailable: ${reasonOf(problem)}`)
 }

@@ -1,0 +1,125 @@
+import {
+  type FromWorker,
+  type KiroKeyVerdict,
+  MAX_ACCEPTED_KEYS,
+  type ToWorker
+} from '../../ipc/messages.ts'
+import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
+import { TokenCalibration } from '../../kiro/models/tokens.ts'
+import type { LearntForm } from '../../kiro/wire/hosts.ts'
+import type { Logger } from '../../observe/logger.ts'
+
+type Subject = 'calibration' | 'form' | 'conversation' | 'kiro-key'
+type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
+type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
+
+const MAX_FORMS = 64
+
+/** Estimates are never this wrong, unless the window differs from the upstream's. */
+const DOUBT_FACTOR = 2.5
+const DOUBTED_AFTER = 5
+const MAX_DOUBTS = 64
+
+export interface SharedLessonsOptions {
+  readonly log: Logger
+  readonly tell: (learnt: Learnt) => void
+}
+
+/** Puts the lessons of all workers into one order, so that all, including later ones, know the same. */
+export class SharedLessons {
+  readonly #options: SharedLessonsOptions
+  readonly #calibration = new TokenCalibration()
+  readonly #conversations = new ConversationMemory((learnt) =>
+    this.#options.tell({ type: 'conversation.learnt', ...learnt })
+  )
+  /** By operation, kind of account and host. Bounded by MAX_FORMS. */
+  readonly #forms = new Map<string, LearntForm>()
+  /** By model: consecutive contradictions. Bounded by MAX_DOUBTS. */
+  readonly #doubts = new Map<string, number>()
+  /** Bounded by MAX_ACCEPTED_KEYS. */
+  readonly #acceptedKeys = new Set<string>()
+
+  constructor(options: SharedLessonsOptions) {
+    this.#options = options
+  }
+
+  onLesson(lesson: WorkerLesson): void {
+    switch (lesson.type) {
+      case 'form.lesson':
+        return this.#onForm(lesson)
+      case 'conversation.lesson': {
+        const { type: _, ...parts } = lesson
+        return this.#conversations.learn(parts)
+      }
+      case 'kiro-key.lesson':
+        return this.#onKey(lesson)
+      case 'calibration.lesson': {
+        const { modelId, estimated, measured } = lesson
+        this.#doubt(modelId, estimated, measured)
+        const learnt = this.#calibration.learn(modelId, estimated, measured)
+        if (learnt !== null) this.#options.tell({ type: 'calibration.learnt', ...learnt })
+      }
+    }
+  }
+
+  all(): readonly Learnt[] {
+    return [
+      ...[...this.#calibration.learnt()].map(
+        (learnt) => ({ type: 'calibration.learnt', ...learnt }) as const
+      ),
+      ...[...this.#forms.values()].map((learnt) => ({ type: 'form.learnt', ...learnt }) as const),
+      ...this.#conversations
+        .all()
+        .map((learnt) => ({ type: 'conversation.learnt', ...learnt }) as const),
+      ...[...this.#acceptedKeys].map(
+        (name) => ({ type: 'kiro-key.learnt', name, isAccepted: true }) as const
+      )
+    ]
+  }
+
+  #onKey({ name, isAccepted }: KiroKeyVerdict): void {
+    this.#acceptedKeys.delete(name)
+    if (isAccepted) this.#acceptedKeys.add(name)
+    const [oldest] = this.#acceptedKeys
+    if (this.#acceptedKeys.size > MAX_ACCEPTED_KEYS && oldest !== undefined)
+      this.#acceptedKeys.delete(oldest)
+    this.#options.tell({ type: 'kiro-key.learnt', name, isAccepted })
+  }
+
+  /** The upstream reports percentages of a window whose size may have changed silently (kiro-protocol §6.2). */
+  #doubt(modelId: string, estimated: number, measured: number): void {
+    const ratio = measured / estimated
+    const isFarOff = ratio > DOUBT_FACTOR || ratio < 1 / DOUBT_FACTOR
+    const inARow = isFarOff ? (this.#doubts.get(modelId) ?? 0) + 1 : 0
+    const [oldest] = this.#doubts.keys()
+    const isFull = this.#doubts.size >= MAX_DOUBTS && !this.#doubts.has(modelId)
+    if (isFull && oldest !== undefined) this.#doubts.delete(oldest)
+    this.#doubts.set(modelId, inARow)
+    if (inARow !== DOUBTED_AFTER) return
+    this.#options.log.warn(
+      { model: modelId, estimated, measured },
+      'the context window of this model may differ from the list (MODEL_CONTEXT_WINDOWS)'
+    )
+  }
+
+  #onForm(lesson: LearntForm): void {
+    const { host, authType, operation, form } = lesson
+    const name = `${operation} ${authType} ${host}`
+    const isNews = this.#forms.get(name)?.form !== form
+    if (!isNews) return // several workers, or several requests of one, have met the same refusal
+    const learnt = { host, authType, operation, form }
+    this.#keepForm(learnt)
+    const { origin } = new URL(host)
+    const facts = { origin, accountType: authType, operation, form }
+    this.#options.log.info(facts, 'upstream accepts this request form')
+    this.#options.tell({ type: 'form.learnt', ...learnt })
+  }
+
+  #keepForm({ host, authType, operation, form }: LearntForm): void {
+    const name = `${operation} ${authType} ${host}`
+    const [oldest] = this.#forms.keys()
+    const isFull = this.#forms.size >= MAX_FORMS && !this.#forms.has(name)
+    if (isFull && oldest !== undefined) this.#forms.delete(oldest)
+    this.#forms.set(name, { host, authType, operation, form })
+  }
+}

@@ -1,0 +1,129 @@
+import { type LeaseReport, type LeaseGrant, NO_REPORT } from '../../ipc/messages.ts'
+import type { WaiterHead } from '../../ipc/service-order.ts'
+import { NO_STARTS, type StartEntry, startsUnderWay } from './pace.ts'
+
+/** `none` as a number that no machine reaches, so that "unlimited" needs no special case. */
+const UNLIMITED = 2 ** 24
+
+export interface BudgetSize {
+  readonly maxConnections: number | null
+  /** `null` without a limit of its own. */
+  readonly maxKeepalive: number | null
+  readonly maxWaiting: number
+  readonly maxRequestsPerMinute: number | null
+  readonly workers: number
+}
+
+/** Worker's place from 0, the primary's own calls, or other gateways. */
+export type LedgerSlot = number | 'control' | 'fleet'
+
+export interface Account {
+  readonly slot: LedgerSlot
+  readonly granted: number
+  /** Waiters that must not be refused any more for lack of room. */
+  readonly kept: number
+  readonly report: LeaseReport
+  readonly starts: StartEntry
+  readonly grant: LeaseGrant | null
+  readonly isRetiring: boolean
+  /** Its process is gone; its sockets may not be. */
+  readonly hasStopped: boolean
+}
+
+export type LedgerEntries = ReadonlyMap<string, Account>
+
+export function newLedgerEntry(slot: LedgerSlot): Account {
+  return {
+    slot,
+    granted: 0,
+    kept: 0,
+    report: NO_REPORT,
+    starts: NO_STARTS,
+    grant: null,
+    isRetiring: false,
+    hasStopped: false
+  }
+}
+
+export function limitOf({ maxConnections }: BudgetSize): number {
+  return maxConnections ?? UNLIMITED
+}
+
+export function reserveOf(size: BudgetSize): number {
+  return Math.min(4, Math.floor(limitOf(size) / 16))
+}
+
+/** True if the member, and its successor until it has left, gets no share. */
+export function isLeaving({ report, isRetiring, hasStopped }: Account): boolean {
+  return report.draining || isRetiring || hasStopped
+}
+
+export function leaseOf(account: Account): number {
+  return account.granted - account.report.returned
+}
+
+/** Waiters without a permit, granted ones included. */
+export function wantOf(account: Account): number {
+  if (account.report.draining || account.hasStopped) return 0
+  return Math.max(0, account.report.waiting - underWay(account))
+}
+
+/** Permits wanted in advance and not granted yet. */
+export function aheadOf(account: Account): number {
+  if (typeof account.slot !== 'number' || isLeaving(account)) return 0
+  const { ahead, waiting } = account.report
+  return Math.max(0, ahead - Math.max(0, underWay(account) - waiting))
+}
+
+export function queueOf(account: Account): number {
+  const { report, starts, hasStopped } = account
+  if (report.draining || hasStopped) return 0
+  return wantOf(account) + Math.max(0, report.gated - startsUnderWay(starts))
+}
+
+/** First waiters without a permit. The primary's own calls precede all: they count as waiting since time 0. */
+function headsOf(account: Account): readonly WaiterHead[] {
+  const from = account.report.gated + underWay(account)
+  const heads = account.report.heads.slice(from).slice(0, wantOf(account))
+  if (account.slot !== 'control') return heads
+  return heads.map(({ key }) => ({ key: `control ${key}`, at: 0, served: 0 }))
+}
+
+export interface KeyLine {
+  readonly member: string
+  readonly key: string
+}
+
+/** First waiters without a permit. Keys take turns, and a member does not know a key's turns elsewhere. */
+export function keyLinesOf(accounts: LedgerEntries): ReadonlyMap<KeyLine, readonly WaiterHead[]> {
+  const lines = new Map<KeyLine, readonly WaiterHead[]>()
+  for (const [member, account] of accounts) {
+    const byKey = Map.groupBy(headsOf(account), ({ key }) => key)
+    for (const [key, heads] of byKey) lines.set({ member, key }, heads)
+  }
+  return lines
+}
+
+function underWay(account: Account): number {
+  return account.granted - account.report.granted
+}
+
+/** Divides `total` into integers with exactly that sum (largest remainder, ties to the first), or all 0. */
+export function apportion(total: number, weights: readonly number[]): readonly number[] {
+  const sum = weights.reduce((a, b) => a + b, 0)
+  if (sum === 0) return weights.map(() => 0)
+  const exact = weights.map((weight) => (total * weight) / sum)
+  const parts = exact.map((part) => Math.floor(part))
+  const rest = total - parts.reduce((a, b) => a + b, 0)
+  const byRemainder = exact
+    .map((part, index) => ({ index, remainder: part - Math.floor(part) }))
+    .toSorted((a, b) => b.remainder - a.remainder || a.index - b.index)
+  for (const { index } of byRemainder.slice(0, rest)) parts[index] = (parts[index] ?? 0) + 1
+  return parts
+}
+
+/** Initial lease of a slot (from 0): `floor(total / workers)`, the remainder one each to the first. */
+export function shareAt(slot: number, total: number, workers: number): number {
+  if (slot >= workers) return 0
+  return Math.floor(total / workers) + (slot < total % workers ? 1 : 0)
+}

@@ -1,0 +1,91 @@
+import { keysPath, keysVersion, readKeys } from '../../keys/key-store.ts'
+import { type KnownKeys, NO_KNOWN_KEYS } from '../../keys/key.ts'
+import type { Logger } from '../../observe/logger.ts'
+
+export interface KeyFileWatchOptions {
+  readonly stateDir: string
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
+  /** Not called at the start. */
+  readonly onChange: (book: KnownKeys) => void
+  readonly pollMs?: number
+  readonly read?: typeof readKeys
+}
+
+/** Polling costs one system call and works in volumes without change events. */
+const POLL_MS = 500
+
+export class KeyFileWatch {
+  readonly #path: string
+  readonly #options: KeyFileWatchOptions
+  #book = NO_KNOWN_KEYS
+  #version: string | null = null
+  #failedVersion: string | null | undefined
+  /** Bounded by the keys that it may hold. */
+  #warnings: readonly string[] = []
+  #timer: NodeJS.Timeout | null = null
+  #isLooking = false
+
+  constructor(options: KeyFileWatchOptions) {
+    this.#options = options
+    this.#path = keysPath(options.stateDir)
+  }
+
+  get book(): KnownKeys {
+    return this.#book
+  }
+
+  /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file, since all limits would be unknown */
+  async start(): Promise<void> {
+    this.#version = await keysVersion(this.#path)
+    await this.#read()
+    const { keys } = this.#book
+    if (keys.length > 0) this.#options.log.info({ keys: keys.length }, 'named keys read')
+    this.#timer = setInterval(() => void this.look(), this.#options.pollMs ?? POLL_MS) // cannot reject
+    this.#timer.unref()
+  }
+
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+  }
+
+  /** An unusable file changes nothing and is read again: it may be half written, and may revoke a key. */
+  async look(): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    const version = await keysVersion(this.#path)
+    try {
+      if (version === this.#version) return
+      await this.#read()
+      this.#version = version // of before it was read: what was written meanwhile is seen the next time
+      this.#failedVersion = undefined
+      this.#options.onChange(this.#book)
+      this.#options.log.info({ keys: this.#book.keys.length }, 'named keys reloaded')
+    } catch (err) {
+      if (version !== this.#failedVersion) {
+        this.#options.log.error(
+          { err },
+          'named keys cannot be reloaded, the previous ones stay in force'
+        )
+      }
+      this.#failedVersion = version
+    } finally {
+      this.#isLooking = false
+    }
+  }
+
+  async #read(): Promise<void> {
+    const { read = readKeys } = this.#options
+    const found = await read(this.#path)
+    const warnings = found?.warnings ?? []
+    for (const one of warnings) if (!this.#warnings.includes(one)) this.#options.log.warn(one)
+    this.#warnings = warnings
+    if (found === null && this.#book.isKeyRequired) {
+      this.#options.log.warn(
+        { path: this.#path },
+        'the file of named keys is missing: they are no longer valid, and requests still need a key'
+      )
+    }
+    const keys = found?.keys ?? []
+    this.#book = { isKeyRequired: keys.length > 0 || this.#book.isKeyRequired, keys }
+  }
+}

@@ -1,0 +1,340 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { monotonicNow } from '../../admission/clock.ts'
+import { GOOD_STATUS } from '../../ipc/messages.ts'
+import { BUILT_IN_CATALOGUE, type Catalogue } from '../../kiro/models/models.ts'
+import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
+import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
+import { provesCredential, toGatewayError, type UpstreamFault } from '../../kiro/wire/fault.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { type SingleFlight, singleFlight } from '../../shared/single-flight.ts'
+import {
+  askModels,
+  askUsage,
+  findKeyRegion,
+  hasOpenRegion,
+  isFault,
+  ModelsRefused
+} from '../../upstream/call/account-calls.ts'
+import { exchangeJson, type JsonCall } from '../../upstream/call/json-exchange.ts'
+import type { CredentialClient } from '../primary/credentials.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import { type KeyTrials, NEW_KEYS_PLACE } from '../primary/key-trials.ts'
+import { AccountClient } from '../primary/primary-clients.ts'
+
+interface BroughtKey {
+  readonly key: string
+  readonly name: string
+}
+
+/** State of a key's account, by the key's name; the key itself is not stored. */
+interface KeyAccount {
+  readonly account: AccountClient
+  region: string | null
+  /** Rejects if the key is refused. */
+  readonly askRegion: SingleFlight<[BroughtKey], string | null>
+  /** `performance.now()` of the next question. */
+  regionDueAt: number
+  catalogue: Catalogue
+  /** Resolves with why the key is refused, if it is. Never rejects. */
+  readonly askModels: SingleFlight<[BroughtKey, CredentialClient], GatewayError | null>
+  /** `performance.now()` of the next question. */
+  modelsDueAt: number
+}
+
+/** A forgotten account costs its next request a question. */
+const MAX_ACCOUNTS = 256
+/** Keys that are not accepted yet, which must not displace others. */
+const MAX_NEW_ACCOUNTS = 64
+const MODELS_FRESH_MS = 3_600_000
+/** Pause after an answer that said nothing. */
+const RETRY_MS = 60_000
+const DEFAULT_REGION = 'us-east-1'
+
+/**
+ * Connections and memory are shared; credential, refusals and models are the client's Kiro key's
+ * (`KIRO_KEY_PASSTHROUGH`). The key is sent upstream with its client's requests, and nowhere else.
+ */
+export class PassthroughKeys {
+  readonly #plane: DataPlane
+  readonly #log: Pick<Logger, 'warn'>
+  readonly #trials: KeyTrials
+  readonly #vouch: (socket: Socket) => void
+  /** Accepted keys, least recently used first. Bounded by MAX_ACCOUNTS. */
+  readonly #accounts = new Map<string, KeyAccount>()
+  /** Other keys. Bounded by MAX_NEW_ACCOUNTS. */
+  readonly #newAccounts = new Map<string, KeyAccount>()
+
+  constructor(plane: DataPlane, log: Pick<Logger, 'warn'>, vouch: (socket: Socket) => void) {
+    this.#plane = plane
+    this.#log = log
+    this.#vouch = vouch
+    this.#trials = plane.keyTrials
+  }
+
+  isAccepted({ name }: BroughtKey): boolean {
+    return this.#trials.isAccepted(name)
+  }
+
+  /** Name for taking turns; new keys share one. */
+  placeOf(key: BroughtKey): string {
+    return this.isAccepted(key) ? key.name : NEW_KEYS_PLACE
+  }
+
+  planeOf(key: BroughtKey, response: ServerResponse): DataPlane {
+    const known = this.#accountOf(key)
+    const { account } = known
+    const credentials = new KeyCredential(key, {
+      region: () => known.region,
+      findRegion: (signal) => this.#regionOf(key, known, signal),
+      trials: this.#trials,
+      vouch: this.#vouch,
+      response
+    })
+    const watched: DataPlane['account'] = {
+      get problem() {
+        return account.problem
+      },
+      get planProblem() {
+        return account.planProblem
+      },
+      get hasOverageKeys() {
+        return account.hasOverageKeys
+      },
+      problemOf: (client) => account.problemOf(client),
+      check: (client) => account.check(client),
+      heed: (error, fault) => {
+        if (fault !== null && provesCredential(fault)) credentials.accepted()
+        return account.heed(error, fault)
+      }
+    }
+    return { ...this.#plane, credentials, account: watched, catalogue: () => known.catalogue }
+  }
+
+  /**
+   * Uses the built-in models if the key's cannot be known.
+   * @throws {GatewayError} as `KeyTrials.admit()`, or GW_UPSTREAM_AUTH if the upstream refuses the key now
+   */
+  async planeWithModels(key: BroughtKey, response: ServerResponse): Promise<DataPlane> {
+    const known = this.#accountOf(key)
+    const plane = this.planeOf(key, response)
+    if (performance.now() < known.modelsDueAt) return plane
+    const signal = goneSignal(response)
+    await plane.credentials.ready(signal)
+    if (performance.now() < known.modelsDueAt) return plane // others have asked meanwhile
+    const refusal = await known.askModels(key, plane.credentials)
+    signal.throwIfAborted()
+    if (refusal !== null) throw refusal
+    return plane
+  }
+
+  /** Asks for all who wait, as the first may leave. Resolves with why the key is refused. Never rejects. */
+  async #askModels(
+    key: BroughtKey,
+    known: KeyAccount,
+    credentials: CredentialClient
+  ): Promise<GatewayError | null> {
+    const { signal: never } = new AbortController()
+    try {
+      const snapshot = await credentials.ready(never)
+      const models = await askModels(this.#callAs(key, snapshot, never))
+      this.#trials.accept(key.name)
+      known.catalogue = { models, isLive: true }
+      known.modelsDueAt = performance.now() + MODELS_FRESH_MS
+      return null
+    } catch (err) {
+      const refusal = err instanceof ModelsRefused ? this.#judge(key, err.fault) : null
+      if (refusal !== null) return refusal
+      known.modelsDueAt = performance.now() + RETRY_MS
+      this.#log.warn({ err }, 'model list of a client key unavailable, using the built-in list')
+      return null
+    }
+  }
+
+  /** @throws {GatewayError} why it cannot be known now */
+  async usageOf(key: BroughtKey, response: ServerResponse): Promise<AccountUsage> {
+    const signal = goneSignal(response)
+    const snapshot = await this.planeOf(key, response).credentials.ready(signal)
+    const answer = await askUsage(this.#callAs(key, snapshot, signal))
+    if (!isFault(answer)) {
+      this.#trials.accept(key.name)
+      return answer
+    }
+    throw this.#judge(key, answer) ?? toGatewayError(answer)
+  }
+
+  /** Returns an error only if the key is refused: a good key may be refused this question. */
+  #judge({ name }: BroughtKey, fault: UpstreamFault): GatewayError | null {
+    if (fault.isTokenNamed) return this.#trials.refuse(name)
+    if (provesCredential(fault)) this.#trials.accept(name)
+    return null
+  }
+
+  async #regionOf(key: BroughtKey, known: KeyAccount, signal: AbortSignal): Promise<string> {
+    const { credentials, upstream } = this.#plane.config()
+    const { apiRegion } = credentials
+    if (apiRegion !== null || !hasOpenRegion(upstream)) {
+      known.region = apiRegion ?? DEFAULT_REGION
+      return known.region
+    }
+    const isDue = performance.now() >= known.regionDueAt
+    if (known.askRegion.running === null && !isDue) return DEFAULT_REGION
+    known.region = await known.askRegion(key)
+    signal.throwIfAborted()
+    return known.region ?? DEFAULT_REGION
+  }
+
+  /**
+   * Asks for all who wait, as the first may leave.
+   * @throws {GatewayError} GW_UPSTREAM_AUTH if the upstream refuses the key
+   */
+  async #askRegion(key: BroughtKey): Promise<string | null> {
+    const { signal: never } = new AbortController()
+    const found = await findKeyRegion(this.#callAs(key, snapshotOf(key, DEFAULT_REGION), never))
+    if (found === null) return null
+    const { region, answer } = found
+    if (!isFault(answer)) this.#trials.accept(key.name)
+    else {
+      const refusal = this.#judge(key, answer)
+      if (refusal !== null) throw refusal
+    }
+    return region
+  }
+
+  #callAs(key: BroughtKey, snapshot: CredentialSnapshot, signal: AbortSignal) {
+    const { lease, pool } = this.#plane
+    const call: JsonCall = async (request) => {
+      const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
+      const waiter = { key: this.placeOf(key), arrivedAt: monotonicNow() }
+      const permit = await lease.acquire(waiter, deadline)
+      return exchangeJson({ pool, permit, request, signal: deadline })
+    }
+    return { call, upstream: this.#plane.config().upstream, snapshot, signal }
+  }
+
+  #accountOf({ name }: BroughtKey): KeyAccount {
+    const known = this.#accounts.get(name) ?? this.#newAccounts.get(name) ?? this.#newAccount()
+    const isAccepted = this.#trials.isAccepted(name)
+    this.#accounts.delete(name) // to the end of the line
+    this.#newAccounts.delete(name)
+    const [accounts, most] = isAccepted
+      ? ([this.#accounts, MAX_ACCOUNTS] as const)
+      : ([this.#newAccounts, MAX_NEW_ACCOUNTS] as const)
+    accounts.set(name, known)
+    const [oldest] = accounts.keys()
+    if (accounts.size > most && oldest !== undefined) accounts.delete(oldest)
+    return known
+  }
+
+  #newAccount(): KeyAccount {
+    const known: KeyAccount = {
+      account: new AccountClient({
+        channel: { send: () => {} }, // the primary has no part in it
+        status: GOOD_STATUS,
+        // Other accounts go on; this one's waiters learn of it in their turn.
+        pause: () => {},
+        refuseWaiting: () => {}
+      }),
+      region: null,
+      askRegion: singleFlight(
+        (key) => this.#askRegion(key),
+        () => {
+          known.regionDueAt = performance.now() + RETRY_MS
+        }
+      ),
+      regionDueAt: 0,
+      catalogue: BUILT_IN_CATALOGUE,
+      askModels: singleFlight((key, credentials) => this.#askModels(key, known, credentials)),
+      modelsDueAt: 0
+    }
+    return known
+  }
+}
+
+/** A key is good from the upstream's first acceptance until a refusal: it is never renewed. */
+class KeyCredential implements CredentialClient {
+  readonly problem = null
+  readonly #key: BroughtKey
+  readonly #home: KeyHome
+  #trial: Disposable | null = null
+
+  constructor(key: BroughtKey, home: KeyHome) {
+    this.#key = key
+    this.#home = home
+    home.response.once('close', () => this.#trial?.[Symbol.dispose]())
+  }
+
+  current(): CredentialSnapshot {
+    return snapshotOf(this.#key, this.#home.region() ?? DEFAULT_REGION)
+  }
+
+  usable(): CredentialSnapshot {
+    return this.current()
+  }
+
+  /** @throws {GatewayError} as `KeyTrials.admit()` */
+  async ready(signal: AbortSignal): Promise<CredentialSnapshot> {
+    this.#trial ??= await this.#admit(signal)
+    const region = this.#home.region() ?? (await this.#home.findRegion(signal))
+    return snapshotOf(this.#key, region)
+  }
+
+  async #admit(signal: AbortSignal): Promise<Disposable | null> {
+    const { trials, response } = this.#home
+    const trial = await trials.admit(this.#key.name, signal)
+    if (response.closed) trial?.[Symbol.dispose]() // meanwhile
+    signal.throwIfAborted()
+    return trial
+  }
+
+  renew(
+    _refused: CredentialSnapshot,
+    _signal: AbortSignal,
+    isNamed: boolean
+  ): Promise<CredentialSnapshot> {
+    return Promise.reject(isNamed ? this.#home.trials.refuse(this.#key.name) : keyDoubted())
+  }
+
+  accepted(): void {
+    const { trials, vouch, response } = this.#home
+    trials.accept(this.#key.name)
+    vouch(response.req.socket)
+  }
+
+  /** The account is its client's; the next request hears it again. */
+  reportSuspended(): void {}
+}
+
+/** A refusal without a reason may not be about the key: its next request is sent, too. */
+function keyDoubted(): GatewayError {
+  const message =
+    'The upstream refused the request without a body, so the reason is unknown. If other requests with this Kiro API key fail, too, make a new key in Kiro.'
+  return new GatewayError('GW_UPSTREAM_AUTH', undefined, { message })
+}
+
+interface KeyHome {
+  readonly region: () => string | null
+  readonly findRegion: (signal: AbortSignal) => Promise<string>
+  readonly trials: KeyTrials
+  readonly vouch: (socket: Socket) => void
+  readonly response: ServerResponse
+}
+
+function snapshotOf({ key, name }: BroughtKey, apiRegion: string): CredentialSnapshot {
+  return {
+    id: name,
+    token: key,
+    tokenType: 'API_KEY',
+    authType: 'api-key',
+    profileArn: null,
+    apiRegion,
+    expiresAt: null
+  }
+}
+
+function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
+  return gone.signal
+}

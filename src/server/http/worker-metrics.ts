@@ -1,0 +1,105 @@
+import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { LogStream } from '../../observe/logger.ts'
+import type { MetricsSnapshot } from '../../observe/snapshots.ts'
+import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import type { PrimaryPulse } from '../primary/primary-pulse.ts'
+
+/** Interval between scrapes, so that a dying worker loses few counts. */
+const PUSH_MS = 5_000
+
+export interface WorkerMetricsOptions {
+  readonly channel: ToPrimary
+  readonly plane: DataPlane
+  /** The worker's slot. */
+  readonly worker: string
+  readonly pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
+  readonly logStream: LogStream
+  readonly hasNamedKeys: () => boolean
+}
+
+export class WorkerMetrics {
+  readonly #options: WorkerMetricsOptions
+  #linesLost = 0
+  readonly #texts = new Pending<string>()
+  readonly #poolMetrics: PoolMetrics
+  readonly #timer: NodeJS.Timeout
+
+  constructor(options: WorkerMetricsOptions) {
+    this.#options = options
+    const { pool, metrics } = options.plane
+    this.#poolMetrics = new PoolMetrics({ pool, metrics, owner: options.worker })
+    this.#timer = setInterval(() => void this.push(), PUSH_MS) // cannot reject
+    this.#timer.unref()
+  }
+
+  async push(): Promise<void> {
+    const { channel, plane, pulse } = this.#options
+    if (pulse.isSilent) return // snapshots would pile up in the channel
+    this.#noteGauges()
+    channel.send({ type: 'metrics.snapshot', metrics: await plane.metrics.snapshot() })
+  }
+
+  /** Snapshot of some metrics; the primary already has every request that they count. */
+  some(names: readonly string[]): Promise<MetricsSnapshot> {
+    const { records, metrics } = this.#options.plane
+    records.flush()
+    this.#noteGauges()
+    return metrics.some(names)
+  }
+
+  /**
+   * Prometheus' text format.
+   * @throws {GatewayError} GW_PRIMARY_SILENT: a part alone would make counters go back
+   */
+  clusterText(): Promise<string> {
+    const { channel, pulse } = this.#options
+    return this.#texts.ask((requestId) => {
+      channel.send({ type: 'metrics.wanted', requestId })
+    }, pulse.silence)
+  }
+
+  onText(requestId: number, text: string): void {
+    this.#texts.answer(requestId, text)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #noteGauges(): void {
+    const { plane, worker, logStream } = this.#options
+    const { metrics, lease, memory, smallLane, kept, answers, transforms } = plane
+    const { held, waiting, gated } = lease.state()
+    metrics.permitsInUse.set(held)
+    metrics.workerPermits.set({ worker }, held)
+    metrics.waiters.set(waiting)
+    metrics.gatedRequests.set(gated)
+    metrics.longestWait.set(lease.longestWaitMs / 1000)
+    metrics.workerWaiters.set({ worker }, waiting)
+    metrics.transformJobs.set({ state: 'waiting' }, transforms.waiting)
+    metrics.transformJobs.set({ state: 'running' }, transforms.running)
+    metrics.admissibleBytes.set(memory.totalBytes)
+    metrics.admittedBytes.set(memory.reservedBytes)
+    metrics.admittedLaneBytes.set({ lane: 'small' }, smallLane.reservedBytes)
+    metrics.admittedLaneBytes.set({ lane: 'answer' }, answers.laneBytes)
+    metrics.admittedLaneBytes.set({ lane: 'kept' }, kept.reservedBytes)
+    this.#noteKeys()
+    this.#poolMetrics.note()
+    const { lost = 0 } = logStream
+    metrics.logLinesLost.inc(lost - this.#linesLost)
+    this.#linesLost = lost
+  }
+
+  #noteKeys(): void {
+    const { hasNamedKeys, plane } = this.#options
+    if (!hasNamedKeys()) return
+    const { metrics, turns } = plane
+    metrics.keyStreams.reset()
+    metrics.keyWaiting.reset()
+    for (const [key, { streams, waiting }] of turns.byKey()) {
+      metrics.keyStreams.set({ key }, streams)
+      metrics.keyWaiting.set({ key }, waiting)
+    }
+  }
+}

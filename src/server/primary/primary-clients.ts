@@ -1,0 +1,252 @@
+import type { Allowances } from '../../admission/allowances.ts'
+import type { ToPrimary } from '../../ipc/channel.ts'
+import {
+  type AccountBar,
+  type AccountStatus,
+  GOOD_STATUS,
+  type PlanBar
+} from '../../ipc/messages.ts'
+import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
+import type { UsageRow } from '../../ipc/usage-row.ts'
+import type { UpstreamFault } from '../../kiro/wire/fault.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { failureOf } from '../../shared/failures.ts'
+import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
+import { inContext, wordBar } from './account-advice.ts'
+import type { WorkerPrices } from './key-limits.ts'
+
+const DAY_MS = 86_400_000
+
+const NO_KEYS: ReadonlySet<string> = new Set()
+
+export interface AccountClientOptions {
+  readonly channel: ToPrimary
+  readonly status: AccountStatus
+  /** Pauses questions for this time; requests wait. */
+  readonly pause: (ms: number) => void
+  /** Refuses waiting requests that are meant: the upstream is not asked for longer. */
+  readonly refuseWaiting: (error: GatewayError, isMeant: (key: string) => boolean) => void
+  /** The plan's state at the start; left out for accounts whose plan does not matter here. */
+  readonly planBar?: PlanBar | null
+  readonly overageKeys?: () => ReadonlySet<string>
+  /** Epoch ms. */
+  readonly now?: () => number
+}
+
+/** The account as refusals show it; the primary gathers what all workers hear. */
+export class AccountClient {
+  readonly #channel: ToPrimary
+  readonly #pause: AccountClientOptions['pause']
+  readonly #refuseWaiting: AccountClientOptions['refuseWaiting']
+  readonly #overageKeys: () => ReadonlySet<string>
+  readonly #now: () => number
+  #status = GOOD_STATUS
+  #planBar: PlanBar | null
+  #heard: AccountBar | null = null
+
+  constructor(options: AccountClientOptions) {
+    const { channel, status, pause, refuseWaiting, now = () => Date.now() } = options
+    this.#channel = channel
+    this.#pause = pause
+    this.#refuseWaiting = refuseWaiting
+    this.#overageKeys = options.overageKeys ?? (() => NO_KEYS)
+    this.#planBar = options.planBar ?? null
+    this.#now = now
+    this.onStatus(status)
+  }
+
+  /** Why requests of this key cannot be served; `null` if they can. */
+  problemOf(key: string): GatewayError | null {
+    const { problem } = this
+    if (problem !== null || this.#planBar === null) return problem
+    return this.#overageKeys().has(key) ? null : this.planProblem
+  }
+
+  /** Like `problem`, ignoring keys that may cost extra. */
+  get planProblem(): GatewayError | null {
+    if (this.#planBar === null) return null
+    const { code, message, until } = this.#planBar
+    if (until !== null && until <= this.#now()) return null
+    return new GatewayError(code, undefined, { message, details: { failure: failureOf(code) } })
+  }
+
+  get problem(): GatewayError | null {
+    if (this.#status.bars.length === 0 && this.#heard === null) return null // asked three times a request
+    const now = this.#now()
+    const bar = [...this.#status.bars, this.#heard].find((one) => one !== null && one.until > now)
+    if (bar === undefined || bar === null) return null
+    const { code, until } = bar
+    const message = `${wordBar(code, this.#isSuspect)} The gateway asks the upstream again after ${new Date(until).toISOString()}.`
+    const retryAfterS = (until - now) / 1000
+    const details = { failure: failureOf(code) }
+    return new GatewayError(code, 'remembered', { message, retryAfterS, details })
+  }
+
+  get hasOverageKeys(): boolean {
+    return this.#overageKeys().size > 0
+  }
+
+  /** @throws {GatewayError} if the upstream is not to be asked for this key now */
+  check(key: string): void {
+    const problem = this.problemOf(key)
+    if (problem !== null) throw problem
+  }
+
+  onPlan(bar: PlanBar | null): void {
+    this.#planBar = bar
+    this.refuseOthers()
+  }
+
+  onStatus(status: AccountStatus): void {
+    const { pausedUntil } = status
+    const isNews = pausedUntil !== null && pausedUntil !== this.#status.pausedUntil
+    const now = this.#now()
+    this.#status = status
+    this.#heard = null
+    if (isNews && pausedUntil > now) this.#pause(pausedUntil - now)
+    this.refuseOthers()
+  }
+
+  /** Notes what a refusal says of the account, and returns the client's error. */
+  heed(error: GatewayError, fault: UpstreamFault | null): GatewayError {
+    if (fault === null) return error
+    const told = inContext(error, fault, this.#isSuspect)
+    const { bar, retryAfterS } = fault
+    if (bar === null || told.code !== fault.code) return told
+    const ms = barMs({ bar, retryAfterS }, 0)
+    if (ms === 0) return told
+    const { code, message: reason } = told
+    const now = this.#now()
+    // Earlier calls tell nothing new, and less exactly.
+    const isKnown = this.#status.bars.some((one) => one.bar === bar && one.until > now)
+    if (isKnown) return told.with({ retryAfterS: ms / 1000 })
+    this.#channel.send({ type: 'account.refused', refusal: { bar, code, reason, retryAfterS } })
+    if (isWaitedFor(bar, ms)) {
+      this.#pause(ms)
+      return told
+    }
+    this.#heard = { bar, code, until: now + ms }
+    this.refuseOthers()
+    return told.with({ retryAfterS: ms / 1000 })
+  }
+
+  /** Refuses waiting requests that lost their rights. Call when keys have changed. */
+  refuseOthers(): void {
+    const { problem, planProblem } = this
+    if (problem !== null) this.#refuseWaiting(problem, () => true)
+    else if (planProblem !== null) {
+      const may = this.#overageKeys()
+      this.#refuseWaiting(planProblem, (key) => !may.has(key))
+    }
+  }
+
+  get #isSuspect(): boolean {
+    const { suspectedAt } = this.#status
+    return suspectedAt !== null && this.#now() - suspectedAt < DAY_MS
+  }
+}
+
+export interface RequestRecordsOptions {
+  readonly channel: ToPrimary
+  /** Sent before the rows: what is used up and reserved. */
+  readonly allowances: Pick<Allowances, 'tell'>
+  readonly prices: Pick<WorkerPrices, 'tell'>
+  readonly isPrimarySilent: () => boolean
+}
+
+/** A message per request would cost the primary more than all else it does for one. */
+const RECORDS_DELAY_MS = 150
+/** Keeps messages small. */
+const MAX_ROWS = 200
+/** While the primary hangs; older ones are lost, as the primary and its workers are replaced soon. */
+const MAX_ROWS_KEPT = 5_000
+
+/** Usage rows on their way to the primary: a few messages a second, however many requests. */
+export class RequestRecords {
+  readonly #options: RequestRecordsOptions
+  /** The newest. Bounded by MAX_ROWS_KEPT. */
+  #rows: UsageRow[] = []
+  #begun = 0
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(options: RequestRecordsOptions) {
+    this.#options = options
+  }
+
+  begin(): void {
+    this.#begun++
+    this.#wake()
+  }
+
+  note(row: UsageRow): void {
+    if (this.#rows.length >= MAX_ROWS_KEPT) this.#rows.shift()
+    this.#rows.push(row)
+    if (this.#rows.length >= MAX_ROWS) this.flush()
+    this.#wake()
+  }
+
+  flush(): void {
+    const { channel, allowances, prices, isPrimarySilent } = this.#options
+    if (isPrimarySilent()) return
+    prices.tell()
+    allowances.tell() // before the rows, by which it looks whether a limit is near
+    const rows = this.#rows
+    let begun = this.#begun
+    this.#rows = []
+    this.#begun = 0
+    for (let at = 0; at < rows.length || begun > 0; at += MAX_ROWS) {
+      channel.send({ type: 'usage.rows', begun, rows: rows.slice(at, at + MAX_ROWS) })
+      begun = 0
+    }
+  }
+
+  #wake(): void {
+    if (this.#timer !== null) return
+    this.#timer = setTimeout(() => this.#onTime(), RECORDS_DELAY_MS)
+    this.#timer.unref()
+  }
+
+  #onTime(): void {
+    this.#timer = null
+    this.flush()
+    if (this.#rows.length > 0) this.#wake()
+  }
+}
+
+/** At most one message in this time, however many requests end. */
+const INTERVAL_MS = 1_000
+
+/**
+ * A worker's own lessons count at once; the primary orders everybody's, and its word wins: all workers
+ * count alike.
+ */
+export class SharedCalibration {
+  readonly #channel: ToPrimary
+  readonly #now: () => number
+  readonly #calibration = new TokenCalibration()
+  /** When a model's lesson was last told. Bounded by the answers that end within INTERVAL_MS. */
+  readonly #toldAt = new Map<string, number>()
+
+  constructor(channel: ToPrimary, now = () => performance.now()) {
+    this.#channel = channel
+    this.#now = now
+  }
+
+  /** Learns about a model once a second: lessons that are not told would make workers differ. */
+  learn(modelId: string, estimated: number, measured: number): void {
+    const at = this.#now()
+    if (at - (this.#toldAt.get(modelId) ?? -INTERVAL_MS) < INTERVAL_MS) return
+    if (this.#calibration.learn(modelId, estimated, measured) === null) return
+    for (const [id, toldAt] of this.#toldAt) if (at - toldAt >= INTERVAL_MS) this.#toldAt.delete(id)
+    this.#toldAt.set(modelId, at)
+    this.#channel.send({ type: 'calibration.lesson', modelId, estimated, measured })
+  }
+
+  correct(modelId: string, estimated: number): number {
+    return this.#calibration.correct(modelId, estimated)
+  }
+
+  onLearnt(learnt: Learnt): void {
+    this.#calibration.adopt(learnt)
+  }
+}
