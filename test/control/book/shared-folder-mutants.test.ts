@@ -185,7 +185,7 @@ const faults: readonly Fault[] = [
   [
     'what a worker that died held is handed out again',
     LEDGER,
-    'isUsedUp(name) ? Math.max(used, heldBy(stake)) : 0',
+    'isUsedUp(name) ? Math.max(used, heldBy(holding)) : 0',
     '0'
   ],
   [
