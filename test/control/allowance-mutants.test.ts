@@ -216,6 +216,12 @@ const mutants: readonly Mutant[] = [
     file: LEDGER,
     from: `granted: report.isLast ? spent : Math.max(holding.granted, spent)`,
     to: `granted: report.isLast ? spent : holding.granted`
+  },
+  {
+    story: 'a worker that is about to end keeps what it has',
+    file: CORE,
+    from: `this.#isLeaving = true`,
+    to: ``
   }
 ]
 

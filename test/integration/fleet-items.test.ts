@@ -141,4 +141,12 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     t.ok(refused.ms < 5_000, `after ${refused.ms.toFixed(0)} ms`)
     await until(async () => (await ask(b, refer(id))).status === 200)
   })
+
+  t.test('a very large one stays where it was made', async (t) => {
+    const id = await make(a, 'sim:events=600 sim:size=1000 sim:gap=0')
+    t.equal((await ask(a, refer(id))).status, 200)
+    const elsewhere = await ask(b, refer(id))
+    t.equal(elsewhere.status, 400)
+    t.match(JSON.stringify(elsewhere.body), /send the item itself/)
+  })
 })

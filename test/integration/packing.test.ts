@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { codeOf } from '../../src/shared/errors.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
@@ -81,22 +80,6 @@ t.test('few streams are all one worker’s, and a burst is for both', async (t) 
   t.equal(answers.filter(isComplete).length, 300)
   const shares = await served(300)
   t.ok(Math.min(...shares) >= 60, `shares of the burst: ${shares.join(' and ')}`)
-})
-
-t.test('the other serves at once when the worker that has all clients is killed', async (t) => {
-  const { gateway, served } = await setUp(t)
-  const id = await packedWorker(gateway.url, served)
-  const packed = gateway.lines.find(({ workerId, state }) => workerId === id && state === 'ready')
-  const calm = await calmStreams(gateway.url, 5)
-  process.kill(Number(packed?.['workerPid']), 'SIGKILL')
-  const later = Array.from({ length: 10 }, () => startChat(gateway.url, 'sim:events=3'))
-  const errors: string[] = []
-  for (const { request } of later) request.on('error', (error) => errors.push(codeOf(error)))
-  const cut = await Promise.all(calm.map(({ answer }) => answer))
-  t.equal(cut.filter(({ isCut }) => isCut).length, 5, 'its streams are cut')
-  await Promise.all(later.map(({ answer }) => answer))
-  t.notOk(errors.includes('ECONNREFUSED'), `none is refused: ${errors.join()}`)
-  t.ok(isComplete(await startChat(gateway.url, 'sim:events=3').answer))
 })
 
 t.test('with WORKER_SPREAD=even both take what comes', async (t) => {

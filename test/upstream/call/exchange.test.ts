@@ -225,25 +225,6 @@ t.test('a connection that breaks', (t) => {
 t.test('abort()', (t) => {
   const reason = new Error('nothing more is wanted')
 
-  t.test('ends a call that waits for its answer, or is in the middle of it', async (t) => {
-    for (const text of ['', 'half']) {
-      const began = Promise.withResolvers<void>()
-      const upstream = await CountingUpstream.start(t, (_request, response) => {
-        if (text === '') began.resolve()
-        else response.write(text)
-      })
-      const pool = connectionPool(t)
-      const call = new RecordedExchange(pool, upstream.url, { onChunk: () => began.resolve() })
-      await began.promise
-      call.exchange.abort(reason)
-      t.same(call.causes, [reason])
-      await call.over()
-      t.same([call.ends, call.settlements], [0, 1])
-      await upstream.empty()
-      t.match(pool.stats(), { busy: 0, idle: 0 })
-    }
-  })
-
   t.test('ends a call whose connection is being opened', async (t) => {
     const upstream = await CountingUpstream.start(t)
     const pool = connectionPool(t)
