@@ -28,7 +28,7 @@ class World {
   readonly #kills: boolean
   most = 0
 
-  /** Processes are killed, or the engine forgets everything now and then: not both, see docs/fleet.md. */
+  /** Processes are killed, or Valkey forgets everything now and then: not both, see docs/fleet.md. */
   constructor(seed: number, limit: AllowanceName) {
     this.#limit = limit
     this.#kills = seed % 3 > 0

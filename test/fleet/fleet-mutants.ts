@@ -13,7 +13,7 @@ export interface FleetMutant extends Mutant {
 /** What a hasty change might do to the rules of a fleet. The model finds each of these. */
 export const FLEET_MUTANTS: readonly FleetMutant[] = [
   {
-    story: 'a register of another process of the engine is believed',
+    story: 'a register of another process of Valkey is believed',
     file: 'fleet-register.ts',
     from: 'if (state === null || state.run !== this.reading?.run) return true',
     to: 'if (state === null) return true'
@@ -85,7 +85,7 @@ export const FLEET_MUTANTS: readonly FleetMutant[] = [
     seed: 281
   },
   {
-    story: 'any answer of the engine renews the lease',
+    story: 'any answer of Valkey renews the lease',
     file: 'fleet-core.ts',
     from: 'this.#granted = entry.granted\n    this.#known',
     to: 'this.#granted = entry.granted\n    if (this.#sentAt !== null) this.#sentAt = now\n    this.#known',

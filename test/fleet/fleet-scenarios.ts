@@ -6,7 +6,7 @@ import { ModelEngine } from './world/model-engine.ts'
 import { TICK_MS, TIMES, type WorldOptions } from './world/world-terms.ts'
 
 /*
- * What a walk at random hardly ever comes upon: two members, an engine, and everything in an order of its own. Each returns
+ * What a walk at random hardly ever comes upon: two members, a Valkey, and everything in an order of its own. Each returns
  * what was violated; `null` where nothing was.
  */
 
@@ -107,7 +107,7 @@ function beatArrivesAtLast(duel: Duel): void {
   duel.judge(a, b)
 }
 
-/** A member enters and falls silent before its first beat; it lapses, the engine forgets, and it is back. */
+/** A member enters and falls silent before its first beat; it lapses, Valkey forgets, and it is back. */
 function backAfterNoBeat(duel: Duel): void {
   const [a, b] = [duel.create('a'), duel.create('b')]
   duel.live(b)
@@ -128,7 +128,7 @@ function backAfterNoBeat(duel: Duel): void {
   }
 }
 
-/** The engine forgets twice; what was to be written after the first time is written after the second. */
+/** Valkey forgets twice; what was to be written after the first time is written after the second. */
 function lateFounder(duel: Duel): void {
   const [a, b] = duel.open()
   duel.engine.flush()
@@ -170,7 +170,7 @@ function beatComesTwice(duel: Duel): void {
   }
 }
 
-/** The engine forgets, and counts as many beats as it had; who saw nothing of that must not take them for the same. */
+/** Valkey forgets, and counts as many beats as it had; who saw nothing of that must not take them for the same. */
 function countedAnew(duel: Duel): void {
   const [a, b] = duel.open()
   const countOf = (): number => {

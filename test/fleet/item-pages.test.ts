@@ -11,7 +11,7 @@ const MAX_BYTES = 10_000
 
 interface World {
   pages: ItemPages
-  /** What the engine has. */
+  /** What Valkey has. */
   readonly items: Map<string, SharedItem>
   readonly texts: (string | null)[]
   now: number
@@ -63,7 +63,7 @@ function namedIn({ texts }: World): ReadonlySet<string> {
   return new Set(named)
 }
 
-t.test('whatever happens the engine has no more than it may, and all of it is known', async (t) => {
+t.test('whatever happens Valkey has no more than it may, and all of it is known', async (t) => {
   const digit = fc.constantFrom('0', '1', '2', '3')
   const event = fc.oneof(
     { weight: 8, arbitrary: fc.record({ put: fc.integer({ min: 1, max: MAX_BYTES + 10 }) }) },
@@ -151,7 +151,7 @@ t.test(
   }
 )
 
-t.test('what stands in the engine may be anything', async (t) => {
+t.test('what stands in Valkey may be anything', async (t) => {
   const hostile = [
     'no json',
     '[]',

@@ -35,12 +35,12 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     'if (known.period > found.period) return'
   ],
   [
-    'a seat that the engine has forgotten is gone',
+    'a seat that Valkey has forgotten is gone',
     '{ ...seat, want: 0 } : joinSeats',
     'found.seats : joinSeats'
   ],
   [
-    'a wish that the engine has forgotten stands',
+    'a wish that Valkey has forgotten stands',
     'other === undefined ? { ...seat, want: 0 }',
     'other === undefined ? seat'
   ],

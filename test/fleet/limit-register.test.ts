@@ -215,7 +215,7 @@ const RULES: Readonly<Record<string, (rules: Rules) => void>> = {
     const spent = { ...all, seats: { ...all.seats, a } }
     equal(rules.withGift(spent, { from: 'a', to: 'b', amount: 1 }), spent)
   },
-  'what stands in the engine may be anything': (rules) => {
+  'what stands in Valkey may be anything': (rules) => {
     const good = JSON.stringify(seated(rules, 'a'))
     deepEqual(rules.parseLimitRegister(good), seated(rules, 'a'))
     const crowd = JSON.parse(JSON.stringify(seated(rules, ...CROWD))) as LimitRegister

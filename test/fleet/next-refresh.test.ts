@@ -140,9 +140,7 @@ const RULES: Readonly<Record<string, (rules: RefreshRules) => void>> = {
     ])
     equal(rules.core.turnFor(next, sought(12, true)).type, 'wait')
   },
-  'another process of the engine is believed when the others have had time to say more': (
-    rules
-  ) => {
+  'another process of Valkey is believed when the others have had time to say more': (rules) => {
     const facts = first(rules)
     const other = told(rules.core, gateway(rules, facts), [
       seen(facts, { run: 'other', at: at(20) })
@@ -153,7 +151,7 @@ const RULES: Readonly<Record<string, (rules: RefreshRules) => void>> = {
     equal(rules.core.turnFor(missing, sought(21)).type, 'wait', 'somebody is missing')
     equal(rules.core.turnFor(missing, sought(320)).type, 'take')
   },
-  'an engine that knows less is told, the phase included': (rules) => {
+  'a Valkey that knows less is told, the phase included': (rules) => {
     const facts = first(rules)
     const { acknowledged } = taken(rules, gateway(rules, facts))
     for (const lost of [null, facts]) {
@@ -167,7 +165,7 @@ const RULES: Readonly<Record<string, (rules: RefreshRules) => void>> = {
     ])
     deepEqual(rules.core.publication(ahead), renewed)
   },
-  'an engine that knows more is followed': (rules) => {
+  'a Valkey that knows more is followed': (rules) => {
     const facts = first(rules)
     const { acknowledged, facts: turn } = taken(rules, gateway(rules, facts))
     const renewed = told(rules.core, acknowledged, [

@@ -98,7 +98,7 @@ function tokensIn(texts: readonly string[]): number {
   return texts.filter((text) => /[ar]\d+\.\d+/.test(text.replaceAll(/"\w+Ms":[\d.-]+/g, ''))).length
 }
 
-t.test('the engine', async (t) => {
+t.test('Valkey', async (t) => {
   t.test('restarts and knows nothing: the gateways do', async (t) => {
     const world = await started(seededRandom(1))
     for (let round = 0; round < 20; round += 1) {
@@ -174,7 +174,7 @@ t.test('the engine', async (t) => {
   t.end()
 })
 
-t.test('a value in the engine that is not of this fleet', async (t) => {
+t.test('a value in Valkey that is not of this fleet', async (t) => {
   const world = await started(seededRandom(6))
   const { engine, service, clock } = world
   const good = JSON.parse(engine.value ?? '') as Record<string, unknown>

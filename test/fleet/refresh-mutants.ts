@@ -50,7 +50,7 @@ export const REFRESH_MUTANTS: readonly Mutant[] = [
     to: ''
   },
   {
-    story: 'an engine that knows less than we is believed',
+    story: 'a Valkey that knows less than we is believed',
     file: 'next-refresh.ts',
     from: 'if (facts.gen !== own.gen) return facts.gen > own.gen',
     to: 'if (facts.gen !== own.gen) return true'

@@ -17,7 +17,7 @@ export const POINTS = [
   'the token is presented',
   'the answer is received',
   'the overlay is stored',
-  'the engine has stored it',
+  'Valkey has stored it',
   'it is used'
 ] as const
 export type Point = (typeof POINTS)[number]
@@ -111,7 +111,7 @@ function tokensOf(refreshToken: string) {
   return { accessToken, refreshToken, expiresInS: LIFE_S, profileArn: null }
 }
 
-/** The register of an engine, in memory. */
+/** The register of a Valkey, in memory. */
 export class MemoryEngine {
   run = 'run1'
   isDown = false
@@ -186,7 +186,7 @@ export class RefreshWorld {
   onKilled: (name: string) => void = () => {}
   /** What the token service does with the next token that is presented, instead of answering. */
   nextAnswer: 'lost, and spent' | 'lost, and not spent' | 'busy' | null = null
-  /** Part of the calls of the engine that are lost, or whose answer is. */
+  /** Part of the calls of Valkey that are lost, or whose answer is. */
   noise = 0
   /** What must never happen. */
   readonly violations: string[] = []
@@ -243,7 +243,7 @@ export class RefreshWorld {
     if (last !== undefined) this.#presented.set(token, { ...last, isAnswered: true })
   }
 
-  /** Whether a call of the engine is lost, or its answer. */
+  /** Whether a call of Valkey is lost, or its answer. */
   lose(): 'call' | 'answer' | null {
     const { random } = this.options
     if (random() >= this.noise) return null
@@ -427,7 +427,7 @@ export class Replica {
         const answer = engine.cas(change)
         if (lost === 'answer') throw new Error('lost')
         if (isIntent && this.#world.reach('the intent is sent', this)) return NEVER
-        if (isRenewal && this.#world.reach('the engine has stored it', this)) return NEVER
+        if (isRenewal && this.#world.reach('Valkey has stored it', this)) return NEVER
         return answer
       },
       onNews: (listener) => {

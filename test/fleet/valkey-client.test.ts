@@ -44,7 +44,7 @@ t.test('a reply that is longer than any of ours ends its connection', async (t) 
   t.match(errors, [/more has come than a fleet says/])
 })
 
-t.test('an engine behind TLS may be named by its address', async (t) => {
+t.test('a Valkey behind TLS may be named by its address', async (t) => {
   const { key, cert } = selfSignedCertificate()
   const server = createTlsServer({ key, cert }, (socket) => {
     socket.on('error', () => {}).on('data', () => void socket.write('+OK\r\n'))

@@ -6,7 +6,7 @@ import { VALKEY_RIGHTS, problemOfValkey, refusalOf } from '../../src/fleet/valke
 const SERVER = '# Server\r\nredis_version:7.2.4\r\nredis_mode:standalone\r\nrun_id:0a1b\r\n'
 const MEMORY = '# Memory\r\nmaxmemory_policy:noeviction\r\n'
 
-t.test('an engine that will do', async (t) => {
+t.test('a Valkey that will do', async (t) => {
   t.equal(problemOfValkey(SERVER, MEMORY), null)
   t.equal(problemOfValkey(SERVER, ''), null, 'one that does not tell of its memory')
   t.equal(problemOfValkey(SERVER, 'maxmemory_policy:volatile-lru'), null)
@@ -19,7 +19,7 @@ t.test('one that will not', async (t) => {
   t.match(problemOfValkey(SERVER, 'maxmemory_policy:allkeys-random'), /allkeys-random/)
 })
 
-t.test('what waiting does not mend, and never a word of the engine', async (t) => {
+t.test('what waiting does not mend, and never a word of Valkey', async (t) => {
   for (const [said, meant] of [
     ['WRONGPASS invalid username-password pair or user is disabled.', /user or password/],
     ['NOAUTH Authentication required.', /user or password/],
@@ -41,7 +41,7 @@ t.test('what waiting does not mend, and never a word of the engine', async (t) =
   }
 })
 
-t.test('docs/fleet.md has the rights that a user of the engine needs', async (t) => {
+t.test('docs/fleet.md has the rights that a user of Valkey needs', async (t) => {
   const page = readFileSync(join(import.meta.dirname, '../../docs/fleet.md'), 'utf8')
   t.match(page, `>PASSWORD ${VALKEY_RIGHTS}\n`)
 })

@@ -46,7 +46,7 @@ async function openSoon(t: Test, url: string, more: Partial<ValkeyStoreOptions> 
   return engine
 }
 
-/** Somebody else in the engine. */
+/** Somebody else in Valkey. */
 function stranger(t: Test, url: string): Redis {
   const client = new Redis(url, { maxRetriesPerRequest: 5 })
   client.on('error', () => {})
@@ -100,7 +100,7 @@ for (const program of ENGINE_PROGRAMS) {
       await promise
       const next = firstState(empty)
       const stale = await one.cas({ run: 'another', rev: rev + 1, next, expects: {} })
-      t.notOk(stale.isWritten, 'not in another process of the engine')
+      t.notOk(stale.isWritten, 'not in another process of Valkey')
     })
 
     t.test('keeps beats of its members, and no change that a beat contradicts', async (t) => {
@@ -240,7 +240,7 @@ for (const program of ENGINE_PROGRAMS) {
     })
 
     t.test('may have to be asked as somebody who may', async (t) => {
-      // The others are needed only with a database, with replicas of the engine, and by people.
+      // The others are needed only with a database, with replicas of Valkey, and by people.
       const others = /\+(select|wait|ping)/
       const rights = VALKEY_RIGHTS.split(' ').filter((right) => !others.test(right))
       const narrow = rights.map((right, at) => {
@@ -290,7 +290,7 @@ for (const program of ENGINE_PROGRAMS) {
 }
 
 t.test(
-  'an engine that is not there yet is waited for',
+  'a Valkey that is not there yet is waited for',
   { skip: whyNoEngine('valkey-server') },
   async (t) => {
     const server = await startEngine(t, 'valkey-server')

@@ -9,7 +9,7 @@ export interface FleetTeamOptions {
   readonly env?: Readonly<Record<string, string>>
   /** By default `TEST_ENGINE`. */
   readonly program?: EngineProgram
-  /** Lines of the engine's configuration. */
+  /** Lines of Valkey's configuration. */
   readonly engineConfig?: readonly string[]
   /** Which log lines are kept; by default all. */
   readonly keeps?: (line: LogLine) => boolean

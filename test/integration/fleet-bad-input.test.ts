@@ -41,7 +41,7 @@ function start(t: Test, env: Readonly<Record<string, string>>): GatewayProcess {
   return gateway
 }
 
-/** Somebody else in the engine. */
+/** Somebody else in Valkey. */
 function stranger(t: Test, { url }: { readonly url: string }): Redis {
   const client = new Redis(url, { maxRetriesPerRequest: 5 })
   client.on('error', () => {})
@@ -67,12 +67,12 @@ async function isRefused(t: Test, gateway: GatewayProcess, why: RegExp): Promise
   t.notMatch(
     gateway.stderr,
     /secret-of|wrong-word|NOPERM|WRONG/,
-    'never what is secret, nor what the engine said'
+    'never what is secret, nor what Valkey said'
   )
 }
 
 t.test(
-  'an engine that is not there yet is waited for; when it comes, it is looked at',
+  'a Valkey that is not there yet is waited for; when it comes, it is looked at',
   { skip },
   async (t) => {
     const engine = await startEngine(t)

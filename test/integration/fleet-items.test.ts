@@ -48,7 +48,7 @@ function refer(id: string) {
   }
 }
 
-/** Everything that the engine has put on its disk. */
+/** Everything that Valkey has put on its disk. */
 function dumped({ folder }: EngineProcess): string {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -79,7 +79,7 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     t.ok(files.length >= 1, 'and lies there from now on')
   })
 
-  t.test('the engine has no word of it on its disk', async (t) => {
+  t.test('Valkey has no word of it on its disk', async (t) => {
     const text = dumped(team.engine)
     t.match(text, /record:item\.[0-9a-f]{40}/, 'what it has is there')
     t.notMatch(text, word)
@@ -87,7 +87,7 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     t.notMatch(text, FIRST)
   })
 
-  t.test('what stands in the engine is not believed where somebody has changed it', async (t) => {
+  t.test('what stands in Valkey is not believed where somebody has changed it', async (t) => {
     const client = new Redis(team.engine.url)
     t.teardown(() => client.disconnect())
     const known = new Set(await client.keys('*:record:item.*'))
@@ -114,7 +114,7 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     t.equal(said.length, 1, 'said once')
   })
 
-  t.test('the engine is gone: its own are found, of others it says why not', async (t) => {
+  t.test('Valkey is gone: its own are found, of others it says why not', async (t) => {
     const [own, other] = [await make(b, 'mine'), await make(a, 'yours')]
     await team.engine.stop('SIGKILL')
     await delay(100)

@@ -76,7 +76,7 @@ t.test('keys of one gateway are keys of all', { skip }, async (t) => {
     for (const one of all) t.equal(keysIn(one).length, 3)
   })
 
-  t.test('changed apart while the engine is away', async (t) => {
+  t.test('changed apart while Valkey is away', async (t) => {
     const eve = await change(a, 'add', 'eve')
     const ben = await change(a, 'add', 'ben')
     await reaches(all, eve, 200)
@@ -92,7 +92,7 @@ t.test('keys of one gateway are keys of all', { skip }, async (t) => {
     await reaches(all, { key: eve.key, at }, 401)
     for (const twin of twins) await reaches(all, twin, 200)
     t.equal(await statusOf(b, ben.key), 200)
-    // Each tries again by itself when the engine is back.
+    // Each tries again by itself when Valkey is back.
     await until(() => all.every(hasAll))
     for (const one of all) {
       const named = (name: string) => keysIn(one).find((key) => key['name'] === name)
@@ -102,7 +102,7 @@ t.test('keys of one gateway are keys of all', { skip }, async (t) => {
     }
   })
 
-  t.test('the engine forgets everything, or says nonsense', async (t) => {
+  t.test('Valkey forgets everything, or says nonsense', async (t) => {
     const client = new Redis(team.engine.url)
     t.teardown(() => client.disconnect())
     await client.del('{kiro:kiro}:record:keys')
@@ -127,7 +127,7 @@ t.test('keys of one gateway are keys of all', { skip }, async (t) => {
     t.equal(refused.status, 401)
   })
 
-  t.test('what the engine has on its disk says nothing of them', async (t) => {
+  t.test('what Valkey has on its disk says nothing of them', async (t) => {
     const text = readdirSync(team.engine.folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))

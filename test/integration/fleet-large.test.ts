@@ -9,7 +9,7 @@ import { isNightly } from '../helper/nightly.ts'
 t.setTimeout(isNightly ? 1_100_000 : 540_000) // real processes, on a machine that may be very busy
 
 const LARGE = 64 * 2 ** 20
-/** How much the primary may grow while somebody writes so much into the engine. */
+/** How much the primary may grow while somebody writes so much into Valkey. */
 const MOST_MB = 24
 
 /** One that is read and one that is heard. */
@@ -23,7 +23,7 @@ function pssOf(pid: number): number {
   return Number(found?.[1]) / 1024
 }
 
-/** How many scripts the engine has run for the gateways, which do everything by scripts: they read, beat and write. */
+/** How many scripts Valkey has run for the gateways, which do everything by scripts: they read, beat and write. */
 async function scriptsOf(client: Redis): Promise<number> {
   const found = /^cmdstat_eval:calls=(\d+)/m.exec(await client.info('commandstats'))
   return Number(found?.[1] ?? 0)
@@ -32,7 +32,7 @@ async function scriptsOf(client: Redis): Promise<number> {
 /** Enough for both gateways to have asked again for whatever they ask. */
 const SCRIPTS = 60
 
-/** Resolves when the engine has sent the gateways all that it has for them, and they have gone on asking. */
+/** Resolves when Valkey has sent the gateways all that it has for them, and they have gone on asking. */
 async function taken(client: Redis): Promise<void> {
   const before = await scriptsOf(client)
   await until(async () => !/ omem=[1-9]/.test(String(await client.client('LIST'))))
@@ -46,7 +46,7 @@ t.test(
     const team = await FleetTeam.start(t, {
       names: ['a', 'b'],
       max: 20,
-      // By default an engine drops whoever is to hear more than 32 MB.
+      // By default a Valkey drops whoever is to hear more than 32 MB.
       engineConfig: ['client-output-buffer-limit pubsub 0 0 0']
     })
     await team.allServe()

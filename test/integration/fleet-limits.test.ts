@@ -156,7 +156,7 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     t.match(refused[0]?.text, `has a limit of ${limit} credits`)
   })
 
-  await t.test('requests within the parts cost the engine nothing', async (t) => {
+  await t.test('requests within the parts cost Valkey nothing', async (t) => {
     const limits = [
       '--max-streams',
       '60',
@@ -187,7 +187,7 @@ t.test('a limit of a key holds over all gateways', { skip }, async (t) => {
     t.ok(busy <= idle * 1.2 + 30)
   })
 
-  await t.test('the engine is away: each goes on with its part', async (t) => {
+  await t.test('Valkey is away: each goes on with its part', async (t) => {
     const key = await addKey(team, '--max-streams', '10')
     const seen = watch(t, team)
     const first = Array.from({ length: 8 }, () => ask(a, key, LONG))

@@ -11,7 +11,7 @@ const skip = whyNoEngine()
 const NAMES = ['a', 'b'] as const
 const WELL = '[DONE]\n\n'
 
-/** Somebody else in the engine. */
+/** Somebody else in Valkey. */
 function stranger(t: Test, url: string): Redis {
   const client = new Redis(url, { maxRetriesPerRequest: 5 })
   client.on('error', () => {})

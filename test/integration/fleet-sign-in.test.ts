@@ -22,7 +22,7 @@ const KILLED_AT: readonly Point[] = isNightly
 const isIntent = (said: string): boolean => said.includes('"phase":"presenting"')
 const isStore = (said: string): boolean => said.includes('"phase":"idle"')
 
-/** Three gateways with copies of one sign-in, each with a wire to the engine of its own. */
+/** Three gateways with copies of one sign-in, each with a wire to Valkey of its own. */
 class SignInTeam {
   readonly team: FleetTeam
   readonly tokens: FamilyTokenServer
@@ -128,11 +128,11 @@ class SignInTeam {
     if (!isStore(said) || name !== this.#holder) return 'pass'
     if (this.#reach('the overlay is stored')) return 'drop'
     if (this.#armed === 'it is used') void this.#whenUsed(name)
-    return this.#armed === 'the engine has stored it' ? 'hush' : 'pass'
+    return this.#armed === 'Valkey has stored it' ? 'hush' : 'pass'
   }
 
   #onAnswer(): boolean {
-    if (this.#reach('the intent is sent') || this.#reach('the engine has stored it')) return true
+    if (this.#reach('the intent is sent') || this.#reach('Valkey has stored it')) return true
     setImmediate(() => void this.#reach('the intent is acknowledged'))
     return false
   }
@@ -167,7 +167,7 @@ t.test('one sign-in of three gateways', { skip }, async (t) => {
       const isStored = NAMES.some((name) => whole.keptBy(name).includes(tokens.valid))
       await whole.startAgain(victim)
       const tookMs = await until(() => tokens.valid !== before && whole.allUse())
-      const isInDoubt = isSpent && !isStored && point !== 'the engine has stored it'
+      const isInDoubt = isSpent && !isStored && point !== 'Valkey has stored it'
       const times = tokens.presented.get(before) ?? 0
       t.comment(
         `${victim}; spent ${isSpent}, stored ${isStored}: presented ${times} times, ${tokens.revocations - revocations} revoked, ${Math.round(tookMs)} ms`
@@ -182,12 +182,12 @@ t.test('one sign-in of three gateways', { skip }, async (t) => {
       t.comment(`a new sign-in at ${first} is used by all after ${Math.round(newMs)} ms`)
     })
   }
-  await t.test('the engine forgets everything, and is another process', async (t) => {
+  await t.test('Valkey forgets everything, and is another process', async (t) => {
     const before = tokens.valid
     await team.engine.stop('SIGKILL')
     const names = readdirSync(team.engine.folder)
     t.ok(names.includes('appendonlydir') && names.includes('dump.rdb'), names.join(' '))
-    t.equal(leaked(team.engine.folder, tokens), 0, 'no token in what the engine has on its disk')
+    t.equal(leaked(team.engine.folder, tokens), 0, 'no token in what Valkey has on its disk')
     rmSync(join(team.engine.folder, 'appendonlydir'), { recursive: true })
     rmSync(join(team.engine.folder, 'dump.rdb'))
     await team.engine.start()

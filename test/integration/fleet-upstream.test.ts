@@ -123,7 +123,7 @@ t.test('all gateways keep one pace, an even part each', { skip }, async (t) => {
 
   await team.engine.stop('SIGKILL')
   await team.get('a').logged(isMessage("no connection to the fleet's Valkey"))
-  t.equal(await limitOf(team.get('a')), pace / 3, 'without the engine, too')
+  t.equal(await limitOf(team.get('a')), pace / 3, 'without Valkey, too')
 })
 
 async function limitOf(gateway: GatewayProcess): Promise<number> {

@@ -40,7 +40,7 @@ t.test('three gateways and one budget', { skip }, async (t) => {
     t.ok(team.census <= max, `${team.census} connections`)
   })
 
-  t.test('the engine is away for a while: nobody notices', async (t) => {
+  t.test('Valkey is away for a while: nobody notices', async (t) => {
     await team.engine.stop('SIGKILL')
     const calls = ['a', 'b', 'c'].flatMap((name) =>
       Array.from({ length: 10 }, () => startChat(team.get(name).url, 'sim:events=5'))

@@ -4,7 +4,7 @@ import { FleetCore } from '../../../src/fleet/fleet-core.ts'
 import type { FleetStore } from '../../../src/fleet/fleet-store.ts'
 import { fleetTimes, instantNow } from '../../../src/shared/elapsed.ts'
 
-/** An engine that knows nothing yet. */
+/** A Valkey that knows nothing yet. */
 const ENGINE = {
   read: () => Promise.resolve({ run: 'run', rev: 7, beats: {}, reading: { type: 'none' } })
 } as unknown as FleetStore
@@ -34,7 +34,7 @@ function setUp(engine: FleetStore, remember: () => Promise<void>) {
   return { core, asker, lines }
 }
 
-t.test('a disk that does not take what was learned says nothing of the engine', async (t) => {
+t.test('a disk that does not take what was learned says nothing of Valkey', async (t) => {
   const disk = Promise.withResolvers<void>()
   const { core, asker, lines } = setUp(ENGINE, () => disk.promise)
   const first = core.next(instantNow())
@@ -53,7 +53,7 @@ t.test('a disk that does not take what was learned says nothing of the engine', 
   t.equal(lines.length, 1, 'it is said once')
 })
 
-t.test('an engine that does not answer is asked again later', async (t) => {
+t.test('a Valkey that does not answer is asked again later', async (t) => {
   const silent = { read: () => Promise.reject(new Error('late')) } as unknown as FleetStore
   const { core, asker, lines } = setUp(silent, () => Promise.resolve())
   const first = core.next(instantNow())

@@ -119,7 +119,7 @@ t.test('SharedAccount', async (t) => {
     t.not(b.verdicts.status.suspectedAt, null)
   })
 
-  t.test('it is told again where the engine has forgotten it', async (t) => {
+  t.test('it is told again where Valkey has forgotten it', async (t) => {
     const records = new FakeRecords()
     const [a, b] = [join(t, records), join(t, records)]
     await a.verdicts.refused(refusal('daily'))

@@ -71,7 +71,7 @@ t.test('SharedRecords', async (t) => {
     t.same(records.commands.slice(length).toSorted(), ['cas words', 'read words', 'read words'])
   })
 
-  t.test('is told when the engine is back, or has forgotten', async (t) => {
+  t.test('is told when Valkey is back, or has forgotten', async (t) => {
     const records = new FakeRecords()
     const [a, b] = [join(t, records), join(t, records)]
     records.failing = 'yes'
@@ -148,7 +148,7 @@ t.test('SharedRecords', async (t) => {
     }
   })
 
-  t.test('lessons are batched, and the engine is asked at a steady rate', async (t) => {
+  t.test('lessons are batched, and Valkey is asked at a steady rate', async (t) => {
     const records = new FakeRecords()
     const a = join(t, records, { gapMs: 300, paceMs: 50 })
     const began = performance.now()

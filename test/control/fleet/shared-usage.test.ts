@@ -37,7 +37,7 @@ t.test('shareUsage()', async (t) => {
     t.equal(asked(), 2)
   })
 
-  t.test('asks for itself without the engine', async (t) => {
+  t.test('asks for itself without Valkey', async (t) => {
     const { records, gateways, ask, asked } = setUp()
     records.failing = 'yes'
     await Promise.all(gateways.map((one) => one(ask)))

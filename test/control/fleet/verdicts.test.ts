@@ -69,7 +69,7 @@ t.test('the newest of a subject counts, and what is over stays over', async (t) 
   })
   t.same(laterBy({ daily: VERDICT }, 400), { daily: { ...VERDICT, leftMs: 600 } })
   t.same(laterBy({ daily: VERDICT }, 4_000), { daily: { ...VERDICT, leftMs: 0 } })
-  t.same(laterBy({ daily: VERDICT }, -5), { daily: VERDICT }, 'the engine’s clock was set back')
+  t.same(laterBy({ daily: VERDICT }, -5), { daily: VERDICT }, 'Valkey’s clock was set back')
 })
 
 t.test('what is none is not believed', async (t) => {

@@ -20,7 +20,7 @@ interface Site {
   clockMs: number
 }
 
-/** Three gateways, each with a way to the engine and a clock of its own, and what can be done to them. */
+/** Three gateways, each with a way to Valkey and a clock of its own, and what can be done to them. */
 export class ChaosFleet {
   readonly names: readonly string[] = NAMES
   readonly team: FleetTeam
@@ -126,7 +126,7 @@ export class ChaosFleet {
     await this.#ask((engine) => engine.flushall())
   }
 
-  /** Remembers what the engine knows now. */
+  /** Remembers what Valkey knows now. */
   async takeSnapshot(): Promise<void> {
     await this.#ask((engine) => engine.save())
     const { folder } = this.team.engine
@@ -175,7 +175,7 @@ export class ChaosFleet {
     return site
   }
 
-  /** The engine may be away, or stand still: then it is not done. */
+  /** Valkey may be away, or stand still: then it is not done. */
   async #ask(act: (engine: Redis) => Promise<unknown>): Promise<void> {
     const engine = new Redis(this.team.engine.url, {
       maxRetriesPerRequest: 1,

@@ -3,7 +3,7 @@ import { type EngineProgram, ENGINE_PROGRAMS } from '../../helper/engine-process
 import { runFleetChaos } from './run-fleet-chaos.ts'
 
 /**
- * `npm run fleet:chaos -- --rounds 200 --seed 1 --engine redis-server`: three gateways, an engine and an upstream as real
+ * `npm run fleet:chaos -- --rounds 200 --seed 1 --engine redis-server`: three gateways, a Valkey and an upstream as real
  * processes, to which everything happens that may. Exits with 1 if anything was violated; `--seed N --rounds 1` has the round
  * again that was told with that seed.
  */

@@ -14,7 +14,7 @@ const ON_GATEWAY = {
   restart: 1,
   leave: 2
 } as const
-/** What happens to the engine, or to all. */
+/** What happens to Valkey, or to all. */
 const ON_ALL = {
   wipe: 3,
   'engine restarts empty': 2,
@@ -50,7 +50,7 @@ const LASTING: readonly Trouble['kind'][] = [
   'hold',
   'engine stands still'
 ]
-/** With FLEET_LEASE=12 a gateway takes nothing new after 10 s without the engine, and has cut everything after 11 s. */
+/** With FLEET_LEASE=12 a gateway takes nothing new after 10 s without Valkey, and has cut everything after 11 s. */
 const SAFE_MS = 6_500
 const SIZES = [12, 18, 24, 30] as const
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** The way from one gateway to the engine, which can be cut, or hold back whatever is said and say it later. */
+/** The way from one gateway to Valkey, which can be cut, or hold back whatever is said and say it later. */
 export class PausableProxy {
   readonly port: number
   readonly #server: Server

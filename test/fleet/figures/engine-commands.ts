@@ -9,7 +9,7 @@ const REPLICAS = 3
 /** Enough that no request waits for a connection, on a machine that is busy as well: who waits asks the others. */
 const MAX = 600
 
-/** What the gateways ask of the engine, idle and at work. */
+/** What the gateways ask of Valkey, idle and at work. */
 export async function engineCommands(row: (text: string) => void): Promise<void> {
   await withTeam({ max: MAX, env: { FLEET_LEASE: '1800' } }, async (team) => {
     const engine = new Redis(team.engine.url)

@@ -7,7 +7,7 @@ const CALLS = 600
 const AT_ONCE = 12
 const PASSES = 3
 
-/** The engine goes and comes: nobody may notice. */
+/** Valkey goes and comes: nobody may notice. */
 export async function engineDown(row: (text: string) => void): Promise<void> {
   await withTeam({ env: { FLEET_LEASE: '1800' } }, async (team) => {
     await calls(team) // warm
@@ -20,7 +20,7 @@ export async function engineDown(row: (text: string) => void): Promise<void> {
       const [upP90, downP90] = [quantile(up.tookMs, 0.9), quantile(down.tookMs, 0.9)]
       const ratio = (downP90 / upP90).toFixed(2)
       row(
-        `${CALLS} requests: ${down.failed} failed without the engine, ${up.failed} with it; p90 ${ms(downP90)} and ${ms(upP90)}, ratio ${ratio}`
+        `${CALLS} requests: ${down.failed} failed without Valkey, ${up.failed} with it; p90 ${ms(downP90)} and ${ms(upP90)}, ratio ${ratio}`
       )
     }
   })

@@ -16,7 +16,7 @@ interface Register {
   readonly beats: Readonly<Record<string, string>>
 }
 
-/** The engine as its scripts make it: it forgets, comes back as it was before, and does late what nobody waits for. */
+/** Valkey as its scripts make it: it forgets, comes back as it was before, and does late what nobody waits for. */
 export class ModelEngine {
   readonly #options: EngineOptions
   #runs = 1

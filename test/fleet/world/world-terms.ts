@@ -6,7 +6,7 @@ export interface Machines {
   readonly FleetCore: typeof FleetCore
 }
 
-/** A fault outside of the core: in what keeps the sockets, or in the engine's scripts. */
+/** A fault outside of the core: in what keeps the sockets, or in Valkey's scripts. */
 export type WorldFault =
   | 'returns before sockets are gone'
   | 'workers do not look at the lease on waking'
