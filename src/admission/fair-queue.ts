@@ -264,8 +264,7 @@ export class CostQueue {
     const head = this.#queue.peek()
     if (head === null) return null
     this.#now = Math.max(this.#now, head.at, head.served)
-    const id = this.#queue.shift(this.#now)
-    return id
+    return this.#queue.shift(this.#now)
   }
 
   charge(key: string, costMs: number): void {

@@ -10,10 +10,11 @@ import type { Called } from './coverage-probe.ts'
 /**
  * `npm run road`: which files and functions of `src/` a warm streamed request runs through, and one frame of its answer; which
  * files a row of usage is handed through, from the end of a turn to the database; what a key's limit of credits and the
- * renewal of a token run besides. Exits with 1 if these are more than somebody can follow.
+ * renewal of a token, with and without the look at the account's usage, run besides. Exits with 1 if these are more than somebody can follow.
  */
 
 const MaxFiles = { request: 73, frame: 13, row: 9 }
+const OperatorKey = 'an-operator-key'
 const Short = 'sim:events=10 sim:gap=0'
 const WarmUps = 20
 /** A row is in the database, and the dashboard and metrics know of it. */
@@ -29,6 +30,7 @@ const gateway = await startGateway({
   isMeasured: true,
   env: {
     WORKERS: '1',
+    PROXY_API_KEY: OperatorKey,
     HTTP_KEEPALIVE_EXPIRY: 'none', // on a busy machine, an older connection's end would fall into a request
     NODE_OPTIONS: probes.map((probe) => `--import=${probe}`).join(' ')
   }
@@ -52,6 +54,10 @@ try {
   await delay(SilenceMs)
   const stillPrimary = await takePrimary()
 
+  const usage = await fetch(`${gateway.url}/v1/usage`, { headers: { 'x-api-key': OperatorKey } })
+  if (!usage.ok) throw new Error(`no usage: ${await usage.text()}`)
+  await delay(SettledMs)
+  const look = both(without(await take(), still), without(await takePrimary(), stillPrimary))
   await stream(Short, { key: keys.plain })
   await delay(SettledMs)
   const request = without(await take(), still)
@@ -89,6 +95,7 @@ try {
   show('one frame of it', frame)
   show('what a limit of credits adds, in both', charge)
   show('the renewal of a token, in both', renewal)
+  show('the same without what a look at the usage runs, which follows each', without(renewal, look))
   process.stdout.write(
     `a row of usage, from the end of a turn to the database: ${row.length} files\n`
   )

@@ -17,7 +17,7 @@ import {
 } from '../../credentials/own-sign-in.ts'
 import { WALL_CLOCK } from '../../credentials/renew.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
-import { UpstreamCalls } from '../upstream-call.ts'
+import { Network } from '../network.ts'
 import { loginByBrowser } from './browser.ts'
 import { Countdown } from './countdown.ts'
 
@@ -50,9 +50,9 @@ paste the address at which it ends.
     const { config } = inspectConfig(call.env)
     const { stateDir } = config.credentials
     await prepareSignIn(stateDir)
-    await using calls = new UpstreamCalls(config)
+    await using network = new Network(config)
     const { terminal, signal, isJson } = call
-    const service = { call: calls.call, upstream: config.upstream, clock: WALL_CLOCK, signal }
+    const service = { call: network.call, upstream: config.upstream, clock: WALL_CLOCK, signal }
     const signIn =
       way.name === 'device'
         ? await loginByCode(call, way, service)

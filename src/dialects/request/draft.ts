@@ -30,10 +30,6 @@ export class MessageDraft {
     this.role = role
   }
 
-  get text(): string {
-    return this.#text
-  }
-
   /** Text blocks continue each other without a separator, as in the vendors' APIs. */
   addText(text: string): void {
     if (text === '') return

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { Terminal } from '../../../src/cli/command.ts'
 import { Checkup } from '../../../src/cli/doctor/checks/checkup.ts'
 import { listModelsOf } from '../../../src/cli/doctor/checks/known-models.ts'
-import { Network } from '../../../src/cli/doctor/checks/network.ts'
+import { Network } from '../../../src/cli/network.ts'
 import {
   askProbes,
   PROBES,

@@ -4,7 +4,7 @@ import type { AuthType, CredentialSnapshot } from '../../../kiro/wire/credential
 import { isRegion, resolveApiRegion } from '../../../kiro/wire/hosts.ts'
 import { type DoctorFinding, found } from './finding.ts'
 import { type KnownSignIn, readSignIn, withProfile } from './known-sign-in.ts'
-import { Network } from './network.ts'
+import { Network, type NetworkLimits } from '../../network.ts'
 import type { Visit } from './visit.ts'
 import { usedHosts, visitHost } from './visits.ts'
 
@@ -25,6 +25,9 @@ export interface CheckupOptions {
   readonly signal: AbortSignal
   readonly now?: () => number
 }
+
+/** Name servers fail after 5 s: they must be named as the cause, not the connection. */
+export const DOCTOR_LIMITS: NetworkLimits = { connectTimeoutMs: 7_000, keepaliveExpiryMs: null }
 
 /** State shared by the checks of one run. Slow work is done once, on demand. */
 export class Checkup {
@@ -47,7 +50,7 @@ export class Checkup {
     this.warnings = warnings
     this.signal = signal
     this.now = now
-    this.network = new Network(config)
+    this.network = new Network(config, DOCTOR_LIMITS)
   }
 
   signIn(): Promise<KnownSignIn> {

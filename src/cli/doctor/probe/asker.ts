@@ -16,7 +16,7 @@ import { asGatewayError, type ErrorCode, GatewayError } from '../../../shared/er
 import { Exchange, type ExchangeRequest } from '../../../upstream/call/exchange.ts'
 import type { JsonRequest } from '../../../upstream/call/json-exchange.ts'
 import { generationRequest } from '../../../upstream/call/requests.ts'
-import { type Network, NO_PERMIT } from '../checks/network.ts'
+import { type Network, NO_PERMIT } from '../../network.ts'
 import { type Question, writeQuestion } from './question.ts'
 
 export const PAUSE_MS = 2_000

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Network } from '../checks/network.ts'
+import { Network } from '../../network.ts'
+import { DOCTOR_LIMITS } from '../checks/checkup.ts'
 import type { Asker } from './asker.ts'
 import { type Probe, UNCLEAR } from './probe.ts'
 
@@ -39,7 +40,7 @@ export function idleProbe(seconds: number): Probe {
 }
 
 async function isKept(seconds: number, { config, host, signal }: Asker): Promise<boolean | null> {
-  const network = new Network(config)
+  await using network = new Network(config, DOCTOR_LIMITS)
   const request = {
     method: 'GET',
     url: `${new URL(host.url).origin}/`,
@@ -54,7 +55,5 @@ async function isKept(seconds: number, { config, host, signal }: Asker): Promise
   } catch {
     signal.throwIfAborted()
     return null
-  } finally {
-    await network.close()
   }
 }
