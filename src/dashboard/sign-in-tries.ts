@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net'
+import { setNewest } from '../shared/newest.ts'
 
 /** An address may try `burst` times at once, then once every `everyMs`. */
 const PER_ADDRESS = { burst: 5, everyMs: 60_000 } as const
@@ -32,12 +33,7 @@ export class SignInTries {
     if (waitMs > 0) return waitMs
     own.tries++
     this.#all.tries++
-    this.#addresses.delete(name) // to the end of the line
-    this.#addresses.set(name, own)
-    const [oldest] = this.#addresses.keys()
-    if (this.#addresses.size > MAX_ADDRESSES && oldest !== undefined) {
-      this.#addresses.delete(oldest)
-    }
+    setNewest(this.#addresses, MAX_ADDRESSES, name, own)
     return 0
   }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setNewest } from '../shared/newest.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
 
 interface ControlWord {
@@ -194,9 +195,7 @@ export class PromptMemory {
     const key = createHash('sha256').update(prompt).digest('base64')
     const remembered = this.#prompts.get(key) ?? { attempts: 0, firstToken: token }
     remembered.attempts++
-    this.#prompts.set(key, remembered)
-    const [oldest] = this.#prompts.keys()
-    if (this.#prompts.size > MAX_PROMPTS && oldest !== undefined) this.#prompts.delete(oldest)
+    setNewest(this.#prompts, MAX_PROMPTS, key, remembered)
     return { attempt: remembered.attempts, isFirstToken: remembered.firstToken === token }
   }
 }

@@ -1,5 +1,6 @@
 import { type Context, createContext, Script } from 'node:vm'
 import { abortErrorOf, codeOf, GatewayError } from '../shared/errors.ts'
+import { setNewest } from '../shared/newest.ts'
 import type { JobOwner } from './thread-lane.ts'
 import { transformFailed } from './transform-job.ts'
 import type { TurnQueue } from './transform-pool.ts'
@@ -194,10 +195,7 @@ class JobCosts {
 
   note(key: string, bytes: number, costMs: number): void {
     const last = [...(this.#last.get(key) ?? []), costMs / counted(bytes)].slice(-LAST_JOBS)
-    this.#last.delete(key) // so that the newest stands last
-    this.#last.set(key, last)
-    const [oldest] = this.#last.keys()
-    if (this.#last.size > MAX_KEYS && oldest !== undefined) this.#last.delete(oldest)
+    setNewest(this.#last, MAX_KEYS, key, last)
   }
 
   /** Milliseconds; 0 if too little is known of the key. */

@@ -8,6 +8,7 @@ import { ConversationMemory } from '../../kiro/conversation/conversation-memory.
 import { TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { LearntForm } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { addNewest, setNewest } from '../../shared/newest.ts'
 
 type Subject = 'calibration' | 'form' | 'conversation' | 'kiro-key'
 type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
@@ -78,11 +79,8 @@ export class SharedLessons {
   }
 
   #onKey({ name, isAccepted }: KiroKeyVerdict): void {
-    this.#acceptedKeys.delete(name)
-    if (isAccepted) this.#acceptedKeys.add(name)
-    const [oldest] = this.#acceptedKeys
-    if (this.#acceptedKeys.size > MAX_ACCEPTED_KEYS && oldest !== undefined)
-      this.#acceptedKeys.delete(oldest)
+    if (isAccepted) addNewest(this.#acceptedKeys, MAX_ACCEPTED_KEYS, name)
+    else this.#acceptedKeys.delete(name)
     this.#options.tell({ type: 'kiro-key.learnt', name, isAccepted })
   }
 
@@ -91,10 +89,7 @@ export class SharedLessons {
     const ratio = measured / estimated
     const isFarOff = ratio > DOUBT_FACTOR || ratio < 1 / DOUBT_FACTOR
     const inARow = isFarOff ? (this.#doubts.get(modelId) ?? 0) + 1 : 0
-    const [oldest] = this.#doubts.keys()
-    const isFull = this.#doubts.size >= MAX_DOUBTS && !this.#doubts.has(modelId)
-    if (isFull && oldest !== undefined) this.#doubts.delete(oldest)
-    this.#doubts.set(modelId, inARow)
+    setNewest(this.#doubts, MAX_DOUBTS, modelId, inARow)
     if (inARow !== DOUBTED_AFTER) return
     this.#options.log.warn(
       { model: modelId, estimated, measured },
@@ -108,18 +103,10 @@ export class SharedLessons {
     const isNews = this.#forms.get(name)?.form !== form
     if (!isNews) return // several workers, or several requests of one, have met the same refusal
     const learnt = { host, authType, operation, form }
-    this.#keepForm(learnt)
+    setNewest(this.#forms, MAX_FORMS, name, learnt)
     const { origin } = new URL(host)
     const facts = { origin, accountType: authType, operation, form }
     this.#options.log.info(facts, 'upstream accepts this request form')
     this.#options.tell({ type: 'form.learnt', ...learnt })
-  }
-
-  #keepForm({ host, authType, operation, form }: LearntForm): void {
-    const name = `${operation} ${authType} ${host}`
-    const [oldest] = this.#forms.keys()
-    const isFull = this.#forms.size >= MAX_FORMS && !this.#forms.has(name)
-    if (isFull && oldest !== undefined) this.#forms.delete(oldest)
-    this.#forms.set(name, { host, authType, operation, form })
   }
 }

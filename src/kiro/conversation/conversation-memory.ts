@@ -1,5 +1,6 @@
 import { hash as hashOf } from 'node:crypto'
 import { asJsonObject } from '../../shared/json.ts'
+import { setNewest } from '../../shared/newest.ts'
 import type { UpstreamPayload } from '../wire/payload.ts'
 import { withoutReasoning } from './signed-reasoning.ts'
 
@@ -121,13 +122,6 @@ export class ConversationMemory {
 
 function hashesIn(lines: string): readonly string[] {
   return lines.split('\n').filter((line) => line !== '')
-}
-
-function setNewest<V>(map: Map<string, V>, max: number, key: string, value: V): void {
-  map.delete(key)
-  map.set(key, value)
-  const [oldest] = map.keys()
-  if (map.size > max && oldest !== undefined) map.delete(oldest)
 }
 
 /** Fields in `additionalModelRequestFields` (kiro-protocol §9.2). */

@@ -1,3 +1,4 @@
+import { setNewest } from '../../shared/newest.ts'
 import { versionOf } from './models.ts'
 
 /** English prose, code and JSON average 3.6 characters per token in current tokenizers. */
@@ -72,10 +73,7 @@ export class TokenCalibration {
 
   adopt(learnt: Learnt): void {
     const { modelId, estimated, measured } = learnt
-    const [first] = this.#models.keys()
-    const isFull = this.#models.size >= MAX_MODELS && !this.#models.has(modelId)
-    if (isFull && first !== undefined) this.#models.delete(first)
-    this.#models.set(modelId, { modelId, estimated, measured })
+    setNewest(this.#models, MAX_MODELS, modelId, { modelId, estimated, measured })
   }
 
   learnt(): Iterable<Learnt> {

@@ -1,4 +1,5 @@
 import type { CredentialSnapshot } from './credential-snapshot.ts'
+import { setNewest } from '../../shared/newest.ts'
 
 /** Replaces the upstream's hosts; may be plain http, with a path and `{region}`. */
 export interface HostOverrides {
@@ -318,10 +319,8 @@ export class RequestForms {
   #find(name: string): Experience {
     const known = this.#parties.get(name)
     if (known !== undefined) return known
-    const [oldest] = this.#parties.keys()
-    if (this.#parties.size >= MAX_PARTIES && oldest !== undefined) this.#parties.delete(oldest)
     const fresh: Experience = { form: null, proven: new Set(), refusals: 0 }
-    this.#parties.set(name, fresh)
+    setNewest(this.#parties, MAX_PARTIES, name, fresh)
     return fresh
   }
 }

@@ -9,6 +9,7 @@ import { provesCredential, toGatewayError, type UpstreamFault } from '../../kiro
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type SingleFlight, singleFlight } from '../../shared/single-flight.ts'
+import { setNewest } from '../../shared/newest.ts'
 import {
   askModels,
   askUsage,
@@ -216,14 +217,12 @@ export class PassthroughKeys {
   #accountOf({ name }: BroughtKey): KeyAccount {
     const known = this.#accounts.get(name) ?? this.#newAccounts.get(name) ?? this.#newAccount()
     const isAccepted = this.#trials.isAccepted(name)
-    this.#accounts.delete(name) // to the end of the line
+    this.#accounts.delete(name)
     this.#newAccounts.delete(name)
     const [accounts, most] = isAccepted
       ? ([this.#accounts, MAX_ACCOUNTS] as const)
       : ([this.#newAccounts, MAX_NEW_ACCOUNTS] as const)
-    accounts.set(name, known)
-    const [oldest] = accounts.keys()
-    if (accounts.size > most && oldest !== undefined) accounts.delete(oldest)
+    setNewest(accounts, most, name, known)
     return known
   }
 

@@ -16,6 +16,7 @@ import {
 import { findModel, type ModelFacts, priceFactorOf } from '../../kiro/models/models.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { toIso } from '../../shared/dates.ts'
+import { setNewest } from '../../shared/newest.ts'
 
 export interface KeyLimitsOptions {
   readonly allowances: Allowances
@@ -377,11 +378,7 @@ export class WorkerPrices {
     const request = { model, inputTokens }
     if (!this.estimate(request, listed).isUnknown) return
     const count = Math.min(MAX_UNMETERED, (this.#unmetered.get(model) ?? 0) + 1)
-    this.#unmetered.delete(model)
-    this.#unmetered.set(model, count)
-    const [oldest] = this.#unmetered.keys()
-    if (this.#unmetered.size > MAX_UNMETERED_MODELS && oldest !== undefined)
-      this.#unmetered.delete(oldest)
+    setNewest(this.#unmetered, MAX_UNMETERED_MODELS, model, count)
     if (count === MAX_UNMETERED) this.#take(request, listed)
   }
 

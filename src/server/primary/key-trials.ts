@@ -1,6 +1,7 @@
 import { type KiroKeyVerdict, MAX_ACCEPTED_KEYS } from '../../ipc/messages.ts'
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
+import { addNewest, setNewest } from '../../shared/newest.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
 const MARK = 'kiro-'
@@ -106,19 +107,12 @@ export class KeyTrials {
 
   #accept(name: string): void {
     this.#refused.delete(name)
-    this.#accepted.delete(name) // to the end of the line
-    this.#accepted.add(name)
-    const [oldest] = this.#accepted
-    if (this.#accepted.size > MAX_ACCEPTED_KEYS && oldest !== undefined)
-      this.#accepted.delete(oldest)
+    addNewest(this.#accepted, MAX_ACCEPTED_KEYS, name)
     this.#end(name)
   }
 
   #remember(name: string): void {
-    this.#refused.delete(name) // to the end of the line
-    this.#refused.set(name, this.#now() + REFUSED_MS)
-    const [oldest] = this.#refused.keys()
-    if (this.#refused.size > MAX_REFUSED && oldest !== undefined) this.#refused.delete(oldest)
+    setNewest(this.#refused, MAX_REFUSED, name, this.#now() + REFUSED_MS)
   }
 
   #isRefused(name: string): boolean {

@@ -7,6 +7,7 @@ import {
   NameUnresolved
 } from './name-lookup.ts'
 import { codeOf, unlessAborted } from '../../shared/errors.ts'
+import { setNewest } from '../../shared/newest.ts'
 
 /** Bounds of an answer's lifetime: containers move. */
 const MIN_FRESH_MS = 1_000
@@ -118,10 +119,7 @@ export class HostNames {
   #remember(host: string, { addresses, ttlMs }: NameAnswer): readonly HostAddress[] {
     const now = this.#now()
     const freshUntil = now + Math.min(Math.max(ttlMs, MIN_FRESH_MS), MAX_FRESH_MS)
-    this.#known.delete(host) // so that the newest stands last
-    this.#known.set(host, { addresses, foundAt: now, freshUntil, retryAt: 0 })
-    const [oldest] = this.#known.keys()
-    if (this.#known.size > MAX_HOSTS && oldest !== undefined) this.#known.delete(oldest)
+    setNewest(this.#known, MAX_HOSTS, host, { addresses, foundAt: now, freshUntil, retryAt: 0 })
     return addresses
   }
 
