@@ -7,6 +7,7 @@ import type { Catalogue } from '../kiro/models/models.ts'
 import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
 import { RefusalLog } from '../observe/refusal-log.ts'
 import { codeOf, GatewayError } from '../shared/errors.ts'
+import { withinTime } from '../shared/within-time.ts'
 import { describeBadRequest, refuseCrowd } from './http/app-errors.ts'
 import { createApp } from './http/app.ts'
 import { Authenticator } from './http/auth.ts'
@@ -80,11 +81,7 @@ export class GatewayWorker {
 
   async #retire({ listener, current, pages }: Parts, patienceMs: number): Promise<void> {
     pages.close()
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, current.config.cluster.drainTimeoutMs)
-    void listener.close().then(resolve)
-    await promise
-    clearTimeout(timer)
+    await withinTime(listener.close(), current.config.cluster.drainTimeoutMs)
     if (this.#life.state !== 'retiring') return
     await this.#turns.drain({ timeoutMs: patienceMs, ...lastWords() })
     this.#end(0)

@@ -11,6 +11,7 @@ import {
 } from '../dialects/request/rewrite-payload.ts'
 import type { RequestOptions } from '../dialects/request/to-upstream.ts'
 import { abortErrorOf, type ErrorCode, GatewayError } from '../shared/errors.ts'
+import { withinTime } from '../shared/within-time.ts'
 import { InlineLane, TOO_LONG } from './inline-lane.ts'
 import { SharedHeap } from './shared-heap.ts'
 import { type JobOwner, type JobOptions, type Lane, ThreadLane } from './thread-lane.ts'
@@ -304,11 +305,8 @@ export class TransformPool {
   async #close(): Promise<void> {
     const error = new GatewayError('GW_DRAINING')
     this.#refuse(error)
-    const { promise: timeout, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, this.#options.closeTimeoutMs)
     const idle = Promise.all([this.#conversions.whenIdle(), this.#pdfs.whenIdle()])
-    await Promise.race([idle, timeout])
-    clearTimeout(timer)
+    await withinTime(idle, this.#options.closeTimeoutMs)
     await this.destroy(error)
   }
 

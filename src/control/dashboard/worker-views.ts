@@ -1,4 +1,5 @@
 import type { MetricsSnapshot } from '../../observe/snapshots.ts'
+import { withinTime } from '../../shared/within-time.ts'
 
 /** A worker that has not answered by then is busy: its last report is used. */
 const PATIENCE_MS = 500
@@ -23,9 +24,7 @@ export class WorkerViews {
     this.#onAll = resolve
     this.#awaited = new Set(this.#ask(this.#requestId))
     if (this.#awaited.size === 0) return
-    const timer = setTimeout(resolve, PATIENCE_MS)
-    await promise
-    clearTimeout(timer)
+    await withinTime(promise, PATIENCE_MS)
   }
 
   onSeen(member: string, requestId: number, metrics: MetricsSnapshot): void {

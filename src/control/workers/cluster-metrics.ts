@@ -6,6 +6,7 @@ import {
   withoutGauges
 } from '../../observe/snapshots.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
+import { withinTime } from '../../shared/within-time.ts'
 
 export interface ClusterMetricsOptions {
   readonly own: Pick<Metrics, 'snapshot'>
@@ -88,9 +89,7 @@ export class ClusterMetrics {
     if (members.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#awaited = { members, onAll: resolve }
-    const timer = setTimeout(resolve, PATIENCE_MS)
-    await promise
-    clearTimeout(timer)
+    await withinTime(promise, PATIENCE_MS)
     this.#awaited = null
   }
 

@@ -18,6 +18,7 @@ import type { ItemsElsewhere } from './items-elsewhere.ts'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
 import { ownerPartOf, toItemName } from '../../shared/item-name.ts'
 import { OwnerSums } from '../../shared/owner-sums.ts'
+import { withinTime } from '../../shared/within-time.ts'
 
 export interface ItemStoreLimits {
   /** Limit of all workers; 0 stores nothing. */
@@ -300,15 +301,4 @@ const BYTES_PER_ENTRY = 160
 
 function bytesOf(key: string, text: string): number {
   return BYTES_PER_ENTRY + (key.length + text.length) * BYTES_PER_CHAR
-}
-
-/** Waits for a task up to a time; the task goes on, and its later failure is ignored. */
-export async function withinTime(task: Promise<void>, timeoutMs: number): Promise<void> {
-  const { promise: timeout, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, timeoutMs)
-  try {
-    await Promise.race([task, timeout])
-  } finally {
-    clearTimeout(timer)
-  }
 }
