@@ -19,13 +19,13 @@ import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { next, say, searchFor } from '../helper/simulated-words.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
-t.jobs = 6 // they wait for processes more than they work
+t.jobs = 3 // each starts several gateways, which work as they start
 
 const ROOT = join(import.meta.dirname, '../..')
 const KEY = 'secret-client-key-of-the-gateway'
 const TOKEN = 'test-access-token'
 const MODEL = 'claude-haiku-4.5'
-const DEBUG = { DEBUG_MODE: 'all', DEBUG_CONTENT: 'true', PROXY_API_KEY: KEY }
+const DEBUG = { DEBUG_MODE: 'all', DEBUG_CONTENT: 'true', PROXY_API_KEY: KEY, WORKERS: '1' }
 
 const simulator = new Simulator({ gapMs: 1 })
 const { url: upstreamUrl } = await simulator.start()
@@ -104,7 +104,7 @@ const TOOLS = {
 const CALL = 'use tool get_weather with {"city":"Rome"}'
 const stream = { stream: true }
 /** Replays at a time. */
-const LANES = 5
+const LANES = 2
 
 /** Every shape of answer: whole, broken, refused, of several rounds. */
 const CASES: Readonly<Record<string, Asked>> = {

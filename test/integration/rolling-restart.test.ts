@@ -24,12 +24,16 @@ async function startStreams(url: string, count: number): Promise<readonly Promis
   return calls.map(({ answer }) => answer)
 }
 
+/** Without it clients take the cores that new workers need to start. */
+const PAUSE_MS = 20
+
 /** Clients that ask and ask again until they are told to stop, each over a new connection. */
 function keepAsking(url: string, clients: number) {
   const answers: ChatAnswer[] = []
   let isOver = false
   const ask = async (): Promise<void> => {
-    while (!isOver) answers.push(await startChat(url, 'sim:events=3 sim:gap=5').answer)
+    for (; !isOver; await delay(PAUSE_MS))
+      answers.push(await startChat(url, 'sim:events=3 sim:gap=5').answer)
   }
   const all = Promise.all(Array.from({ length: clients }, ask))
   return async (): Promise<readonly ChatAnswer[]> => {
