@@ -5,6 +5,7 @@ import type { RequestForm } from '../kiro/wire/hosts.ts'
 import { asJsonObject } from '../shared/json.ts'
 import type { SimulatedAccount } from './account.ts'
 import type { AnswerEncoder } from './answer.ts'
+import type { HeldBodies } from './held-bodies.ts'
 import {
   callMcp,
   checkToken,
@@ -29,6 +30,7 @@ export interface SharedParts {
   /** Ms between events unless the prompt sets it. */
   readonly gapMs: number
   readonly now: () => number
+  readonly bodies: HeldBodies
 }
 
 const HAVE_FORMS: ReadonlySet<string | undefined> = new Set(['generateAssistantResponse', 'mcp'])
@@ -51,6 +53,8 @@ export class SimulatedUpstream {
     const signal = this.#track(request, response, operation ?? 'unknown')
     const isGeneration = operation === 'generateAssistantResponse'
     const refusal = HAVE_FORMS.has(operation) ? equipment.refuse(isGeneration, form) : null
+    const bytes = Number(request.headers['content-length'] ?? 0)
+    using _ = await this.#shared.bodies.enter(bytes, signal)
     const body = await readWholeBody(request)
     if (body !== null && equipment.onBody(body, request, response)) return
     if (body === null) response.destroy()

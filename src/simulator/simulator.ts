@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AccountFigures, SimulatedAccount } from './account.ts'
 import { AnswerEncoder } from './answer.ts'
+import { HeldBodies } from './held-bodies.ts'
 import { type Equipment, NO_EQUIPMENT } from './equipment.ts'
 import { SimulatedUpstream } from './request-handler.ts'
 import { PromptMemory } from './words.ts'
@@ -12,6 +13,8 @@ export interface SimulatorOptions {
   /** Ms between events unless the prompt sets it. */
   readonly gapMs?: number
   readonly keepAliveTimeoutMs?: number
+  /** Bytes of bodies that requests under way may hold; default any number. */
+  readonly maxHeldBytes?: number
   readonly account?: Partial<AccountFigures>
   readonly now?: () => number
   readonly equipment?: Equipment
@@ -39,7 +42,8 @@ export class Simulator {
       account: this.account,
       memory: new PromptMemory(),
       gapMs: options.gapMs ?? DEFAULT_GAP_MS,
-      now: options.now ?? Date.now
+      now: options.now ?? Date.now,
+      bodies: new HeldBodies(options.maxHeldBytes ?? Infinity)
     })
     this.#server = createServer((request: IncomingMessage, response: ServerResponse) => {
       void handler.handle(request, response) // rejects only for a bug, which must be seen

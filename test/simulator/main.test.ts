@@ -2,7 +2,10 @@ import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { generate, upstreamRequest } from '../helper/simulator-request.ts'
 import { CONTROL_WORDS } from '../../src/simulator/words.ts'
+
+t.setTimeout(180_000) // real processes, on a machine that may be busy
 
 const OWN = fileURLToPath(new URL('../../src/simulator/main.ts', import.meta.url))
 const ALONE = fileURLToPath(new URL('../strict-simulator/main.ts', import.meta.url))
@@ -38,6 +41,26 @@ t.test('started by fork()', async (t) => {
     child.disconnect()
     t.same(await once(child, 'exit'), [0, null])
     t.equal(printed, '')
+  })
+
+  t.test('answers a crowd with long conversations in a heap of 64 MB', async (t) => {
+    const execArgv = ['--max-old-space-size=64', '--max-semi-space-size=2']
+    const child = fork(OWN, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv })
+    t.teardown(() => child.kill('SIGKILL'))
+    const [{ port }] = await once(child, 'message')
+    const url = `http://127.0.0.1:${port}`
+    const body = JSON.stringify(upstreamRequest(`${'some words '.repeat(18_000)} sim:events=20`))
+    const answers = await Promise.all(
+      Array.from({ length: 300 }, async () => {
+        const response = await generate(url, body)
+        return [response.status, (await response.arrayBuffer()).byteLength > 1000]
+      })
+    )
+    t.same(
+      answers.filter(([status, isLong]) => status !== 200 || isLong !== true),
+      []
+    )
+    t.equal(child.exitCode, null)
   })
 
   t.test('ends cleanly on SIGTERM', async (t) => {
