@@ -5,9 +5,10 @@ import { type ChatCall, isComplete, startChat } from '../helper/chat-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
 t.setTimeout(180_000) // real processes, on a machine that may be busy
-t.jobs = 6 // they wait for silence to become too long, which takes no CPU
+t.jobs = 3 // they wait for silence to become too long, which takes no CPU; more starts at once would
 
-const STALL_SECONDS = 3
+/** Longer than a busy machine keeps a process waiting that runs. */
+const STALL_SECONDS = 10
 /** On `SIGPWR`, which nobody else sends, the event loop never turns again. */
 const HANGS_ON_SIGNAL = `--import=data:text/javascript,process.on('SIGPWR',()=>{for(;;);})`
 
@@ -17,12 +18,8 @@ async function start(t: Test, env: Record<string, string> = {}): Promise<Gateway
   t.teardown(() => simulator.close())
   const gateway = await startGateway({
     upstreamUrl: url,
-    env: {
-      WORKERS: '2',
-      HTTP_MAX_CONNECTIONS: '20',
-      WORKER_STALL_TIMEOUT: String(STALL_SECONDS),
-      ...env
-    }
+    env: { WORKERS: '2', HTTP_MAX_CONNECTIONS: '20', ...env },
+    envFile: { WORKER_STALL_TIMEOUT: 'none' } // a worker may be stopped for as long as a test needs
   })
   t.teardown(async () => {
     for (const pid of gateway.workerPids()) kill(pid, 'SIGCONT')
@@ -30,6 +27,11 @@ async function start(t: Test, env: Record<string, string> = {}): Promise<Gateway
     await gateway.destroy()
   })
   return gateway
+}
+
+/** From now on silence counts: also that of a worker that was stopped before. */
+function watchForStalls(gateway: GatewayProcess, seconds = STALL_SECONDS): Promise<void> {
+  return gateway.reload({ WORKER_STALL_TIMEOUT: String(seconds) })
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {
@@ -64,7 +66,7 @@ async function startChatsOn(url: string, other: number, count: number): Promise<
 
 /** Polls until `check` holds: what it waits for happens in another process, which can't tell. */
 async function eventually(check: () => Promise<boolean>): Promise<boolean> {
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 1200; i++) {
     if (await check()) return true
     await delay(50)
   }
@@ -84,8 +86,9 @@ for (const [what, signal] of [
       const lost = await startChatsOn(gateway.url, other, 6)
       const before = gateway.lines.length
       kill(victim, signal)
+      await watchForStalls(gateway)
       const died = await gateway.logged(({ msg }) => msg === 'worker died', before)
-      t.match(died, { workerPid: null, reason: /^gave no sign of life for [3-9] s$/ })
+      t.match(died, { workerPid: null, reason: /^gave no sign of life for \d+ s$/ })
       const line = gateway.lines.find(({ msg }) => msg === 'worker hangs and is killed')
       t.match(line, { level: 'error', workerPid: victim })
       await gateway.logged((one) => one['state'] === 'ready', gateway.lines.indexOf(died))
@@ -106,9 +109,10 @@ for (const [what, signal] of [
 }
 
 t.test('a worker that hangs is told of before it is killed', { buffered: true }, async (t) => {
-  const gateway = await start(t, { WORKER_STALL_TIMEOUT: '20' })
+  const gateway = await start(t)
   const [victim = 0] = gateway.workerPids()
   process.kill(victim, 'SIGSTOP')
+  await watchForStalls(gateway, 4 * STALL_SECONDS)
   const isTold = async (): Promise<boolean> =>
     (await get(`${gateway.url}/readyz`)).text.includes('"state":"silent"')
   t.ok(await eventually(isTold))
@@ -120,6 +124,7 @@ t.test('a worker that hangs is told of before it is killed', { buffered: true },
 t.test('a gateway that was stopped as a whole goes on as it was', { buffered: true }, async (t) => {
   const gateway = await start(t)
   const [first = 0, second = 0] = gateway.workerPids()
+  await watchForStalls(gateway)
   const call = startChat(gateway.url, 'sim:events=200 sim:gap=50')
   await call.firstBytes
   for (const pid of [first, second]) process.kill(pid, 'SIGSTOP')
@@ -135,22 +140,20 @@ t.test('a gateway that was stopped as a whole goes on as it was', { buffered: tr
 t.test('while the primary is stopped', { buffered: true }, async (t) => {
   const gateway = await start(t)
   const pids = gateway.workerPids()
+  await watchForStalls(gateway)
   const running = startChat(gateway.url, 'sim:events=200 sim:gap=50')
   await running.firstBytes
   gateway.child.kill('SIGSTOP')
-  const waiting = ['/metrics', '/v1/usage', '/readyz', '/health'].map((path) =>
-    get(`${gateway.url}${path}`)
-  )
-  const [metrics, usage, readyz, health] = await Promise.all(waiting)
+  const waiting = ['/metrics', '/v1/usage', '/health'].map((path) => get(`${gateway.url}${path}`))
+  const [metrics, usage, health] = await Promise.all(waiting)
   t.match(metrics, { status: 503, text: /does not respond/ })
   t.match(usage, { status: 503, text: /does not respond/ })
-  t.equal(readyz?.status, 200, 'which it was when it was asked')
   t.equal(health?.status, 200)
   const isReady = async (): Promise<boolean> => {
     const { status, text } = await get(`${gateway.url}/readyz`)
     return status === 200 && !text.includes('primary process hangs')
   }
-  t.ok(await eventually(async () => !(await isReady())), 'which it is not for long')
+  t.ok(await eventually(async () => !(await isReady())), 'until the primary is known to hang')
   t.equal((await get(`${gateway.url}/metrics`)).status, 503)
   t.ok(isComplete(await startChat(gateway.url, 'sim:events=3').answer), 'requests are served')
   gateway.child.kill('SIGCONT')
