@@ -8,7 +8,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'the ledger frees the permits of a killed worker before its sockets are gone',
     file: 'control/budget/ledger.ts',
-    from: `next.set(event.member, { ...account, starts: gone.starts, hasStopped: true })`,
+    from: `next.set(event.member, { ...entry, starts: gone.starts, hasStopped: true })`,
     to: `next.delete(event.member)`
   },
   {
@@ -26,7 +26,7 @@ const mutants: readonly Mutant[] = [
   {
     story: 'the ledger forgets grants that are under way and grants them again',
     file: 'control/budget/ledger-entry.ts',
-    from: `return account.granted - account.report.granted`,
+    from: `return entry.granted - entry.report.granted`,
     to: `return 0`
   },
   {
@@ -80,13 +80,13 @@ const mutants: readonly Mutant[] = [
   {
     story: 'a worker and its successor have a share each',
     file: 'control/budget/ledger-view.ts',
-    from: `if (other.slot === account.slot && !isLeaving(other)) return 0`,
+    from: `if (other.slot === entry.slot && !isLeaving(other)) return 0`,
     to: ``
   },
   {
     story: 'a worker that retires keeps what is idle until somebody waits',
     file: 'control/budget/ledger-view.ts',
-    from: `if (account.isRetiring) return Math.max(0, lease)`,
+    from: `if (entry.isRetiring) return Math.max(0, lease)`,
     to: ``
   }
 ]

@@ -25,12 +25,12 @@ export class ClusterRules {
     let leased = 0
     let streams = 0
     let keepAlive = 0
-    for (const [name, account] of state.accounts) {
-      leased += leaseOf(account)
-      if (account.slot !== 'control') streams += leaseOf(account)
-      if (!account.hasStopped) keepAlive += account.grant?.keepAlive ?? 0
+    for (const [name, entry] of state.entries) {
+      leased += leaseOf(entry)
+      if (entry.slot !== 'control') streams += leaseOf(entry)
+      if (!entry.hasStopped) keepAlive += entry.grant?.keepAlive ?? 0
       const member = members.get(name)
-      if (member !== undefined) checkMember(member, leaseOf(account))
+      if (member !== undefined) checkMember(member, leaseOf(entry))
     }
     const open = [...members.values()].reduce((sum, { sockets }) => sum + sockets.open, 0)
     must(open <= leased, `${open} sockets are open, ${leased} permits leased`)
@@ -59,20 +59,17 @@ export class ClusterRules {
   checkAtRest(): void {
     const { state, members, size } = this.cluster
     const waiting = [...members.values()].reduce((sum, member) => sum + member.waiting.length, 0)
-    for (const [name, account] of state.accounts) {
+    for (const [name, entry] of state.entries) {
       const member = members.get(name)
       if (member === undefined || member.state === 'killed') continue
       const { core } = member
-      must(
-        core.size === leaseOf(account),
-        `${name} has ${core.size}, the ledger ${leaseOf(account)}`
-      )
-      if (account.isRetiring)
+      must(core.size === leaseOf(entry), `${name} has ${core.size}, the ledger ${leaseOf(entry)}`)
+      if (entry.isRetiring)
         must(core.size === core.held, `${name} retires and keeps ${core.size - core.held} idle`)
-      const idle = core.size - core.held - (account.slot === 'control' ? reserveOf(size) : 0)
+      const idle = core.size - core.held - (entry.slot === 'control' ? reserveOf(size) : 0)
       must(waiting === 0 || idle <= 0, `${waiting} wait and ${name} has ${idle} idle`)
     }
-    const free = new LedgerView(size, state.accounts).free
+    const free = new LedgerView(size, state.entries).free
     must(waiting === 0 || free <= 0, `${waiting} wait and ${free} are free`)
     const requests = requestsWaiting(members.values())
     must(requests <= size.maxWaiting, `${requests} wait, ${size.maxWaiting} may`)
@@ -87,11 +84,11 @@ export class ClusterRules {
       must(waiting.length === 0, `${waiting.length} wait for ever`)
     }
     must(held === 0, `${held} permits are out`)
-    const unleased = new LedgerView(size, state.accounts).unleased
+    const unleased = new LedgerView(size, state.entries).unleased
     must(unleased >= 0, `${-unleased} permits too many are leased at rest`)
-    for (const [name, account] of state.accounts) {
-      const lease = leaseOf(account)
-      must(!account.isRetiring || lease === 0, `${name} retires and keeps ${lease} at rest`)
+    for (const [name, entry] of state.entries) {
+      const lease = leaseOf(entry)
+      must(!entry.isRetiring || lease === 0, `${name} retires and keeps ${lease} at rest`)
     }
   }
 }
@@ -117,7 +114,7 @@ export class PromptRules extends ClusterRules {
     if (issue.member.slot === 'control' || !this.#isOrderKnown) return
     const { now, members, state } = this.cluster
     for (const { name, waiting, core } of members.values()) {
-      const isGrantUnderWay = state.accounts.get(name)?.granted !== core.grant.granted
+      const isGrantUnderWay = state.entries.get(name)?.granted !== core.grant.granted
       const older = waiting.find(({ key }) => key === issue.waiter.key)
       if (older === undefined || name === 'control' || isGrantUnderWay) continue
       const slack = slackMs(now - older.at)
@@ -129,7 +126,7 @@ export class PromptRules extends ClusterRules {
   override checkFull(): void {
     const { members, size, state } = this.cluster
     const waiting = requestsWaiting(members.values())
-    let idle = Math.max(0, new LedgerView(size, state.accounts).free)
+    let idle = Math.max(0, new LedgerView(size, state.entries).free)
     for (const member of members.values()) {
       const { held, size } = member.core
       if (member.state === 'running' && member.slot !== 'control') idle += size - held

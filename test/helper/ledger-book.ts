@@ -41,10 +41,10 @@ export class LedgerBook {
 
   /** Sends a report like the last one but for `report`. Returns who was sent something. */
   report(member: string, report: Partial<LeaseReport>): string[] {
-    const account = this.state.accounts.get(member)
+    const entry = this.state.entries.get(member)
     const told = this.told.get(member)
     const base = {
-      ...(account?.report ?? NO_REPORT),
+      ...(entry?.report ?? NO_REPORT),
       granted: told?.granted ?? 0,
       seen: told?.seq ?? 0
     }
@@ -52,7 +52,7 @@ export class LedgerBook {
   }
 
   lease(member: string): number {
-    const account = this.state.accounts.get(member)
-    return account === undefined ? 0 : leaseOf(account)
+    const entry = this.state.entries.get(member)
+    return entry === undefined ? 0 : leaseOf(entry)
   }
 }

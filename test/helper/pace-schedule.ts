@@ -137,7 +137,7 @@ class PaceRules extends ClusterRules {
   /** When all messages have arrived and no timer is due: nobody waits for a start while one is free. */
   override checkAtRest(): void {
     const { state, members, size } = this.cluster
-    for (const [name, { starts }] of state.accounts) {
+    for (const [name, { starts }] of state.entries) {
       const member = members.get(name)
       if (member === undefined || member.state === 'killed' || name === 'control') continue
       const out = startsOut(starts)
@@ -161,7 +161,7 @@ class PaceRules extends ClusterRules {
 function freeOf({ state, size }: SimulatedCluster): number {
   let free = size.maxRequestsPerMinute ?? Infinity
   for (const { count } of state.cooling) free -= count
-  for (const { starts } of state.accounts.values()) free -= startsOut(starts)
+  for (const { starts } of state.entries.values()) free -= startsOut(starts)
   return Math.max(0, free)
 }
 

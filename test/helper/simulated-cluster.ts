@@ -101,8 +101,8 @@ export class SimulatedCluster {
 
   tell(event: LedgerEvent): void {
     const step = this.machines.nextLedger(this.state, event, this.now)
-    for (const [name, { starts }] of step.state.accounts) {
-      const before = this.state.accounts.get(name)?.starts.granted ?? 0
+    for (const [name, { starts }] of step.state.entries) {
+      const before = this.state.entries.get(name)?.starts.granted ?? 0
       if (starts.granted > before) this.paceAtGrant = step.state.size.maxRequestsPerMinute ?? 0
     }
     this.state = step.state

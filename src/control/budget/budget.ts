@@ -111,7 +111,7 @@ export class Budget {
 
   /** Includes permits of dead processes. */
   get leased(): number {
-    return this.#ledger.accounts.values().reduce((sum, account) => sum + leaseOf(account), 0)
+    return this.#ledger.entries.values().reduce((sum, entry) => sum + leaseOf(entry), 0)
   }
 
   record(event: LedgerEvent): void {
@@ -126,18 +126,18 @@ export class Budget {
   }
 
   state(): BudgetState {
-    const { size, accounts, cooling } = this.#ledger
+    const { size, entries, cooling } = this.#ledger
     const { maxRequestsPerMinute } = size
     const isLimited = size.maxConnections !== null
-    const own = [...accounts].filter(([, { slot }]) => slot !== 'fleet')
-    const members = own.map(([member, account]) => ({
+    const own = [...entries].filter(([, { slot }]) => slot !== 'fleet')
+    const members = own.map(([member, entry]) => ({
       member,
-      leased: isLimited ? leaseOf(account) : null,
-      waiting: wantOf(account)
+      leased: isLimited ? leaseOf(entry) : null,
+      waiting: wantOf(entry)
     }))
     const waiting = members.reduce((sum, one) => sum + one.waiting, 0)
-    const inAll = own.reduce((sum, [, account]) => sum + queueOf(account), 0)
-    const view = new LedgerView(size, accounts, cooling)
+    const inAll = own.reduce((sum, [, entry]) => sum + queueOf(entry), 0)
+    const view = new LedgerView(size, entries, cooling)
     return {
       maxConnections: size.maxConnections,
       unleased: isLimited ? view.unleased : null,
@@ -148,7 +148,7 @@ export class Budget {
           : {
               maxRequestsPerMinute,
               free: view.freeStarts,
-              used: countUsedStarts(cooling, accounts.values()),
+              used: countUsedStarts(cooling, entries.values()),
               waiting: inAll - waiting
             },
       members

@@ -17,7 +17,7 @@ export interface BudgetSize {
 /** Worker's place from 0, the primary's own calls, or other gateways. */
 export type LedgerSlot = number | 'control' | 'fleet'
 
-export interface Account {
+export interface LedgerEntry {
   readonly slot: LedgerSlot
   readonly granted: number
   /** Waiters that must not be refused any more for lack of room. */
@@ -30,9 +30,9 @@ export interface Account {
   readonly hasStopped: boolean
 }
 
-export type LedgerEntries = ReadonlyMap<string, Account>
+export type LedgerEntries = ReadonlyMap<string, LedgerEntry>
 
-export function newLedgerEntry(slot: LedgerSlot): Account {
+export function newLedgerEntry(slot: LedgerSlot): LedgerEntry {
   return {
     slot,
     granted: 0,
@@ -54,38 +54,38 @@ export function reserveOf(size: BudgetSize): number {
 }
 
 /** True if the member, and its successor until it has left, gets no share. */
-export function isLeaving({ report, isRetiring, hasStopped }: Account): boolean {
+export function isLeaving({ report, isRetiring, hasStopped }: LedgerEntry): boolean {
   return report.draining || isRetiring || hasStopped
 }
 
-export function leaseOf(account: Account): number {
-  return account.granted - account.report.returned
+export function leaseOf(entry: LedgerEntry): number {
+  return entry.granted - entry.report.returned
 }
 
 /** Waiters without a permit, granted ones included. */
-export function wantOf(account: Account): number {
-  if (account.report.draining || account.hasStopped) return 0
-  return Math.max(0, account.report.waiting - underWay(account))
+export function wantOf(entry: LedgerEntry): number {
+  if (entry.report.draining || entry.hasStopped) return 0
+  return Math.max(0, entry.report.waiting - underWay(entry))
 }
 
 /** Permits wanted in advance and not granted yet. */
-export function aheadOf(account: Account): number {
-  if (typeof account.slot !== 'number' || isLeaving(account)) return 0
-  const { ahead, waiting } = account.report
-  return Math.max(0, ahead - Math.max(0, underWay(account) - waiting))
+export function aheadOf(entry: LedgerEntry): number {
+  if (typeof entry.slot !== 'number' || isLeaving(entry)) return 0
+  const { ahead, waiting } = entry.report
+  return Math.max(0, ahead - Math.max(0, underWay(entry) - waiting))
 }
 
-export function queueOf(account: Account): number {
-  const { report, starts, hasStopped } = account
+export function queueOf(entry: LedgerEntry): number {
+  const { report, starts, hasStopped } = entry
   if (report.draining || hasStopped) return 0
-  return wantOf(account) + Math.max(0, report.gated - startsUnderWay(starts))
+  return wantOf(entry) + Math.max(0, report.gated - startsUnderWay(starts))
 }
 
 /** First waiters without a permit. The primary's own calls precede all: they count as waiting since time 0. */
-function headsOf(account: Account): readonly WaiterHead[] {
-  const from = account.report.gated + underWay(account)
-  const heads = account.report.heads.slice(from).slice(0, wantOf(account))
-  if (account.slot !== 'control') return heads
+function headsOf(entry: LedgerEntry): readonly WaiterHead[] {
+  const from = entry.report.gated + underWay(entry)
+  const heads = entry.report.heads.slice(from).slice(0, wantOf(entry))
+  if (entry.slot !== 'control') return heads
   return heads.map(({ key }) => ({ key: `control ${key}`, at: 0, served: 0 }))
 }
 
@@ -95,17 +95,17 @@ export interface KeyLine {
 }
 
 /** First waiters without a permit. Keys take turns, and a member does not know a key's turns elsewhere. */
-export function keyLinesOf(accounts: LedgerEntries): ReadonlyMap<KeyLine, readonly WaiterHead[]> {
+export function keyLinesOf(entries: LedgerEntries): ReadonlyMap<KeyLine, readonly WaiterHead[]> {
   const lines = new Map<KeyLine, readonly WaiterHead[]>()
-  for (const [member, account] of accounts) {
-    const byKey = Map.groupBy(headsOf(account), ({ key }) => key)
+  for (const [member, entry] of entries) {
+    const byKey = Map.groupBy(headsOf(entry), ({ key }) => key)
     for (const [key, heads] of byKey) lines.set({ member, key }, heads)
   }
   return lines
 }
 
-function underWay(account: Account): number {
-  return account.granted - account.report.granted
+function underWay(entry: LedgerEntry): number {
+  return entry.granted - entry.report.granted
 }
 
 /** Divides `total` into integers with exactly that sum (largest remainder, ties to the first), or all 0. */

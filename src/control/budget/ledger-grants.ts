@@ -1,15 +1,15 @@
 import type { LeaseGrant } from '../../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, type RankedHead, serviceOrder } from '../../ipc/service-order.ts'
-import { type Account, keyLinesOf, leaseOf, queueOf } from './ledger-entry.ts'
+import { type LedgerEntry, keyLinesOf, leaseOf, queueOf } from './ledger-entry.ts'
 import type { LedgerView } from './ledger-view.ts'
 import { isPaceNews, paceGrantFor } from './pace.ts'
 
-export function grantFor(view: LedgerView, member: string, account: Account): LeaseGrant {
-  const seq = (account.grant?.seq ?? 0) + 1
+export function grantFor(view: LedgerView, member: string, entry: LedgerEntry): LeaseGrant {
+  const seq = (entry.grant?.seq ?? 0) + 1
   const wanted = view.wantedFrom(member)
-  const askedBefore = account.grant?.asked ?? 0
+  const askedBefore = entry.grant?.asked ?? 0
   const elsewhere = { leased: 0, waiting: 0 }
-  for (const [name, other] of view.accounts) {
+  for (const [name, other] of view.entries) {
     if (name === member) continue
     elsewhere.leased += leaseOf(other)
     elsewhere.waiting += queueOf(other)
@@ -17,24 +17,24 @@ export function grantFor(view: LedgerView, member: string, account: Account): Le
   return {
     type: 'lease.grant',
     seq,
-    granted: account.granted,
-    returned: account.report.returned,
+    granted: entry.granted,
+    returned: entry.report.returned,
     owed: view.owedBy(member),
     wanted,
     ahead: view.aheadFrom(member),
-    heads: account.slot === 'control' ? [] : headsElsewhere(view, member, wanted),
+    heads: entry.slot === 'control' ? [] : headsElsewhere(view, member, wanted),
     asked: wanted === 0 ? 0 : askedBefore === 0 ? seq : askedBefore,
     keepAlive: view.keepAliveOf(member),
-    maxWaiting: waitingAllowance(view, member, account),
-    pace: paceGrantFor(view.size, account),
+    maxWaiting: waitingAllowance(view, member, entry),
+    pace: paceGrantFor(view.size, entry),
     budget: view.size.maxConnections,
     elsewhere
   }
 }
 
 /** True if the member would act differently on `grant` than on the last ones. */
-export function hasNews(account: Account, grant: LeaseGrant): boolean {
-  const told = account.grant
+export function hasNews(entry: LedgerEntry, grant: LeaseGrant): boolean {
+  const told = entry.grant
   if (told === null) return true
   return (
     told.granted !== grant.granted ||
@@ -47,7 +47,7 @@ export function hasNews(account: Account, grant: LeaseGrant): boolean {
     isPaceNews(told.pace, grant.pace) ||
     hasMoved(told.heads, grant.heads) ||
     headsLeft(told, grant) < grant.heads.length / 2 ||
-    isAllowanceNews(account, told.maxWaiting, grant.maxWaiting)
+    isAllowanceNews(entry, told.maxWaiting, grant.maxWaiting)
   )
 }
 
@@ -60,13 +60,13 @@ function headsLeft(told: LeaseGrant, grant: LeaseGrant): number {
 }
 
 function headsElsewhere(
-  { accounts }: LedgerView,
+  { entries }: LedgerView,
   member: string,
   wanted: number
 ): readonly RankedHead[] {
   const heads: RankedHead[] = []
   if (wanted === 0) return heads
-  for (const { member: line, head } of serviceOrder(keyLinesOf(accounts))) {
+  for (const { member: line, head } of serviceOrder(keyLinesOf(entries))) {
     if (line.member === member) continue
     heads.push(head)
     if (heads.length === Math.min(wanted, HEADS_TOLD)) break
@@ -85,43 +85,43 @@ export const MAX_CALLS_WAITING = 100
 
 export function admitWaiters(view: LedgerView): LedgerView {
   let room = view.size.maxWaiting
-  for (const account of view.accounts.values()) room -= Math.min(account.kept, queueOf(account))
-  const next = new Map(view.accounts)
-  for (const [member, account] of view.accounts) {
-    if (typeof account.slot !== 'number') continue
-    const queue = queueOf(account)
-    const stay = Math.min(account.kept, queue)
+  for (const entry of view.entries.values()) room -= Math.min(entry.kept, queueOf(entry))
+  const next = new Map(view.entries)
+  for (const [member, entry] of view.entries) {
+    if (typeof entry.slot !== 'number') continue
+    const queue = queueOf(entry)
+    const stay = Math.min(entry.kept, queue)
     const kept = stay + Math.min(queue - stay, Math.max(0, room))
     room -= kept - stay
-    if (kept !== account.kept) next.set(member, { ...account, kept })
+    if (kept !== entry.kept) next.set(member, { ...entry, kept })
   }
   return view.with(next)
 }
 
-function waitingAllowance(view: LedgerView, member: string, { slot }: Account): number {
+function waitingAllowance(view: LedgerView, member: string, { slot }: LedgerEntry): number {
   if (slot === 'control') return MAX_CALLS_WAITING
   let room = view.size.maxWaiting
   let idle = Math.max(0, view.free)
   let allowed = 0
   const isPaced = view.size.maxRequestsPerMinute !== null
-  for (const [name, account] of view.accounts) {
-    room -= account.kept
+  for (const [name, entry] of view.entries) {
+    room -= entry.kept
     // A free permit suffices for a request that needs no start.
     if (name !== member || isPaced) idle += view.perhapsIdleIn(name)
   }
   if (isPaced) idle = Math.min(idle, view.freeStarts)
-  for (const [name, account] of view.accounts) {
-    const hopeful = Math.min(queueOf(account) - account.kept, Math.max(0, idle))
+  for (const [name, entry] of view.entries) {
+    const hopeful = Math.min(queueOf(entry) - entry.kept, Math.max(0, idle))
     idle -= hopeful
-    if (name === member) allowed = account.kept + hopeful
+    if (name === member) allowed = entry.kept + hopeful
   }
   return allowed + Math.max(0, room) + Math.max(0, idle)
 }
 
 /** True if the member would wrongly refuse or keep a waiter without the new allowance. */
-function isAllowanceNews(account: Account, told: number, allowance: number): boolean {
+function isAllowanceNews(entry: LedgerEntry, told: number, allowance: number): boolean {
   if (told === allowance) return false
-  const waiting = queueOf(account)
+  const waiting = queueOf(entry)
   const isExceeded = waiting > allowance
   const wasFull = told < allowance && waiting >= told
   return isExceeded || wasFull || Math.abs(told - allowance) > Math.floor(allowance / 32)

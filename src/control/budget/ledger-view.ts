@@ -14,7 +14,7 @@ import { type CoolingStarts, countFreeStarts } from './pace.ts'
 
 export class LedgerView {
   readonly size: BudgetSize
-  readonly accounts: LedgerEntries
+  readonly entries: LedgerEntries
   readonly cooling: readonly CoolingStarts[]
   /** Permits that streams never get. */
   readonly reserve: number
@@ -25,35 +25,35 @@ export class LedgerView {
   #owed: ReadonlyMap<string, number> | null = null
   #keepAlive: ReadonlyMap<string, number> | null = null
 
-  constructor(size: BudgetSize, accounts: LedgerEntries, cooling: readonly CoolingStarts[] = []) {
+  constructor(size: BudgetSize, entries: LedgerEntries, cooling: readonly CoolingStarts[] = []) {
     this.size = size
-    this.accounts = accounts
+    this.entries = entries
     this.cooling = cooling
     this.reserve = reserveOf(size)
     let leased = 0
     let reserved = 0
-    for (const account of accounts.values()) {
-      leased += leaseOf(account)
-      if (account.slot === 'control') reserved += leaseOf(account)
+    for (const entry of entries.values()) {
+      leased += leaseOf(entry)
+      if (entry.slot === 'control') reserved += leaseOf(entry)
     }
     this.unleased = limitOf(size) - leased
     this.free = this.unleased - Math.max(0, this.reserve - reserved)
-    this.freeStarts = countFreeStarts(size, cooling, accounts.values())
+    this.freeStarts = countFreeStarts(size, cooling, entries.values())
   }
 
-  with(accounts: LedgerEntries): LedgerView {
-    return accounts === this.accounts ? this : new LedgerView(this.size, accounts, this.cooling)
+  with(entries: LedgerEntries): LedgerView {
+    return entries === this.entries ? this : new LedgerView(this.size, entries, this.cooling)
   }
 
   entitlementOf(member: string): number {
-    const account = this.accounts.get(member)
-    if (account === undefined || isLeaving(account) || account.slot === 'fleet') return 0
-    if (account.slot === 'control') return this.reserve
-    for (const [name, other] of this.accounts) {
+    const entry = this.entries.get(member)
+    if (entry === undefined || isLeaving(entry) || entry.slot === 'fleet') return 0
+    if (entry.slot === 'control') return this.reserve
+    for (const [name, other] of this.entries) {
       if (name === member) break
-      if (other.slot === account.slot && !isLeaving(other)) return 0
+      if (other.slot === entry.slot && !isLeaving(other)) return 0
     }
-    return shareAt(account.slot, limitOf(this.size) - this.reserve, this.size.workers)
+    return shareAt(entry.slot, limitOf(this.size) - this.reserve, this.size.workers)
   }
 
   /** Part of a shrink that the member must return, in proportion to its excess over its share. */
@@ -65,45 +65,45 @@ export class LedgerView {
 
   /** Further permits asked back: all that waiters elsewhere need, since the ledger does not know who has idle ones. */
   wantedFrom(member: string): number {
-    const account = this.accounts.get(member)
-    if (account === undefined) return 0
-    const lease = leaseOf(account) - this.owedBy(member)
-    if (account.slot === 'control') return Math.max(0, lease - this.reserve)
-    if (account.isRetiring) return Math.max(0, lease)
+    const entry = this.entries.get(member)
+    if (entry === undefined) return 0
+    const lease = leaseOf(entry) - this.owedBy(member)
+    if (entry.slot === 'control') return Math.max(0, lease - this.reserve)
+    if (entry.isRetiring) return Math.max(0, lease)
     let wanted = 0
-    for (const [name, other] of this.accounts) if (name !== member) wanted += wantOf(other)
+    for (const [name, other] of this.entries) if (name !== member) wanted += wantOf(other)
     return Math.max(0, Math.min(lease, wanted))
   }
 
   aheadFrom(member: string): number {
-    const account = this.accounts.get(member)
-    if (typeof account?.slot !== 'number') return 0
+    const entry = this.entries.get(member)
+    if (typeof entry?.slot !== 'number') return 0
     let ahead = 0
-    for (const [name, other] of this.accounts) if (name !== member) ahead += aheadOf(other)
-    return Math.min(leaseOf(account), ahead)
+    for (const [name, other] of this.entries) if (name !== member) ahead += aheadOf(other)
+    return Math.min(leaseOf(entry), ahead)
   }
 
   /** Idle connections allowed; divided like the leases. */
   keepAliveOf(member: string): number {
     const limit = limitOf(this.size)
     const total = Math.min(this.size.maxKeepalive ?? limit, limit)
-    this.#keepAlive ??= this.#divide(total, [...this.accounts.values()].map(leaseOf))
+    this.#keepAlive ??= this.#divide(total, [...this.entries.values()].map(leaseOf))
     return this.#keepAlive.get(member) ?? 0
   }
 
   /** Permits that may be idle as far as is known: all, until the member answers. */
   perhapsIdleIn(member: string): number {
-    const account = this.accounts.get(member)
-    if (account === undefined || account.report.draining || account.hasStopped) return 0
-    const asked = this.wantedFrom(member) === 0 ? 0 : (account.grant?.asked ?? 0)
-    if (asked !== 0 && account.report.seen >= asked) return account.report.spare
-    const reserve = account.slot === 'control' ? this.reserve : 0
-    return Math.max(0, leaseOf(account) - this.owedBy(member) - reserve)
+    const entry = this.entries.get(member)
+    if (entry === undefined || entry.report.draining || entry.hasStopped) return 0
+    const asked = this.wantedFrom(member) === 0 ? 0 : (entry.grant?.asked ?? 0)
+    if (asked !== 0 && entry.report.seen >= asked) return entry.report.spare
+    const reserve = entry.slot === 'control' ? this.reserve : 0
+    return Math.max(0, leaseOf(entry) - this.owedBy(member) - reserve)
   }
 
   #owedByAll(): ReadonlyMap<string, number> {
-    const excess = [...this.accounts].map(([member, account]) =>
-      Math.max(0, leaseOf(account) - this.entitlementOf(member))
+    const excess = [...this.entries].map(([member, entry]) =>
+      Math.max(0, leaseOf(entry) - this.entitlementOf(member))
     )
     const total = excess.reduce((a, b) => a + b, 0)
     return this.#divide(Math.min(-this.free, total), excess)
@@ -111,6 +111,6 @@ export class LedgerView {
 
   #divide(total: number, weights: readonly number[]): ReadonlyMap<string, number> {
     const parts = apportion(total, weights)
-    return new Map([...this.accounts.keys()].map((member, index) => [member, parts[index] ?? 0]))
+    return new Map([...this.entries.keys()].map((member, index) => [member, parts[index] ?? 0]))
   }
 }

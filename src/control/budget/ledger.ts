@@ -1,7 +1,7 @@
 import type { LeaseReport, LeaseGrant } from '../../ipc/messages.ts'
 import { serviceOrder } from '../../ipc/service-order.ts'
 import {
-  type Account,
+  type LedgerEntry,
   type LedgerEntries,
   aheadOf,
   type BudgetSize,
@@ -27,7 +27,7 @@ import {
 /*
  * Leases of the primary, as a pure state machine:
  *
- *   join ─▶ account opened ──report──▶ (permits back, waiters known) ──stopped──▶ asks for nothing more
+ *   join ─▶ entry opened ──report──▶ (permits back, waiters known) ──stopped──▶ asks for nothing more
  *             └──retire──▶ gives back what falls idle ────────────────────┘    └──remains, left──▶ permits free again
  *
  * A permit is free, or granted to one member until that reports it returned, or `remains` or `left` says that its
@@ -36,7 +36,7 @@ import {
 
 export interface LedgerState {
   readonly size: BudgetSize
-  readonly accounts: LedgerEntries
+  readonly entries: LedgerEntries
   readonly cooling: readonly CoolingStarts[]
   readonly window: PaceWindow
 }
@@ -65,79 +65,79 @@ export interface LedgerStep {
 }
 
 export function openLedger(size: BudgetSize, window = MINUTE): LedgerState {
-  return { size, accounts: new Map(), cooling: [], window }
+  return { size, entries: new Map(), cooling: [], window }
 }
 
 /** Ignores late reports of unknown members. `now` is monotonic; with a pace, it is the clock of waiters' times. */
 export function nextLedger(state: LedgerState, event: LedgerEvent, now: number): LedgerStep {
   const { window } = state
   const size = event.type === 'resize' ? event.size : state.size
-  const { accounts: recorded, sent } = record(state.accounts, event)
+  const { entries: recorded, sent } = record(state.entries, event)
   const isPaced = size.maxRequestsPerMinute !== null
   const cooling = isPaced ? coolDown(state.cooling, { sent, now, window }) : []
   const served = grantStarts(grantPermits(new LedgerView(size, recorded, cooling)), now)
   const view = admitWaiters(served)
-  const accounts = new Map(view.accounts)
+  const entries = new Map(view.entries)
   const news = new Map<string, LeaseGrant>()
-  for (const [member, account] of view.accounts) {
-    const grant = grantFor(view, member, account)
-    if (account.hasStopped || !hasNews(account, grant)) continue
+  for (const [member, entry] of view.entries) {
+    const grant = grantFor(view, member, entry)
+    if (entry.hasStopped || !hasNews(entry, grant)) continue
     news.set(member, grant)
-    accounts.set(member, { ...account, grant })
+    entries.set(member, { ...entry, grant })
   }
-  return { state: { size, accounts, cooling, window }, grants: news, wakeAt: nextFreeAt(view) }
+  return { state: { size, entries, cooling, window }, grants: news, wakeAt: nextFreeAt(view) }
 }
 
 interface Recorded {
-  readonly accounts: LedgerEntries
+  readonly entries: LedgerEntries
   readonly sent: number
 }
 
-function record(accounts: LedgerEntries, event: LedgerEvent): Recorded {
-  if (event.type === 'resize' || event.type === 'tick') return { accounts, sent: 0 }
-  const next = new Map(accounts)
-  const account = accounts.get(event.member)
+function record(entries: LedgerEntries, event: LedgerEvent): Recorded {
+  if (event.type === 'resize' || event.type === 'tick') return { entries, sent: 0 }
+  const next = new Map(entries)
+  const entry = entries.get(event.member)
   let sent = 0
   switch (event.type) {
     case 'join':
-      if (account !== undefined) throw new Error(`${event.member} has joined already`)
+      if (entry !== undefined) throw new Error(`${event.member} has joined already`)
       next.set(event.member, newLedgerEntry(event.slot))
       break
     case 'report':
-      if (account !== undefined && event.report.seq > account.report.seq) {
+      if (entry !== undefined && event.report.seq > entry.report.seq) {
         const { report } = event
-        const paced = withPaceReport(account.starts, report.pace)
-        if (!account.hasStopped) sent = paced.sent
-        const starts = account.hasStopped ? account.starts : paced.starts
-        next.set(event.member, { ...account, report, starts })
+        const paced = withPaceReport(entry.starts, report.pace)
+        if (!entry.hasStopped) sent = paced.sent
+        const starts = entry.hasStopped ? entry.starts : paced.starts
+        next.set(event.member, { ...entry, report, starts })
       }
       break
     case 'retire':
-      if (account !== undefined) next.set(event.member, { ...account, isRetiring: true })
+      if (entry !== undefined) next.set(event.member, { ...entry, isRetiring: true })
       break
     case 'stopped':
-      if (account !== undefined) {
-        const gone = writeOff(account.starts)
+      if (entry !== undefined) {
+        const gone = writeOff(entry.starts)
         sent = gone.sent
-        next.set(event.member, { ...account, starts: gone.starts, hasStopped: true })
+        next.set(event.member, { ...entry, starts: gone.starts, hasStopped: true })
       }
       break
     case 'remains':
-      if (account?.hasStopped === true) next.set(event.member, withRemains(account, event.sockets))
+      if (entry?.hasStopped === true) next.set(event.member, withRemains(entry, event.sockets))
       break
     case 'left':
-      if (account !== undefined) sent = writeOff(account.starts).sent
+      if (entry !== undefined) sent = writeOff(entry.starts).sent
       next.delete(event.member)
       break
   }
-  return { accounts: next, sent }
+  return { entries: next, sent }
 }
 
 /** Replaces the member's report, which no longer counts even if it arrives now. */
-function withRemains(account: Account, sockets: number): Account {
-  const { granted, report } = account
+function withRemains(entry: LedgerEntry, sockets: number): LedgerEntry {
+  const { granted, report } = entry
   const returned = Math.max(report.returned, granted - sockets)
-  return { ...account, report: { ...report, seq: Infinity, returned } }
+  return { ...entry, report: { ...report, seq: Infinity, returned } }
 }
 
 /** Grants free permits: reserve, waiters in order of service, members that soon need more, those below their share. */
@@ -151,9 +151,9 @@ function grantPermits(view: LedgerView): LedgerView {
 function topUp(view: LedgerView, of: 'control' | 'workers', free: number): LedgerView {
   let left = free
   const grants = new Map<string, number>()
-  for (const [member, account] of view.accounts) {
-    if ((account.slot === 'control') !== (of === 'control')) continue
-    const permits = Math.min(left, view.entitlementOf(member) - leaseOf(account))
+  for (const [member, entry] of view.entries) {
+    if ((entry.slot === 'control') !== (of === 'control')) continue
+    const permits = Math.min(left, view.entitlementOf(member) - leaseOf(entry))
     if (permits <= 0) continue
     grants.set(member, permits)
     left -= permits
@@ -162,7 +162,7 @@ function topUp(view: LedgerView, of: 'control' | 'workers', free: number): Ledge
 }
 
 function serveWaiting(view: LedgerView): LedgerView {
-  const { accounts, free } = view
+  const { entries, free } = view
   let left = free
   const grants = new Map<string, number>()
   const give = (member: string, permits: number): void => {
@@ -170,14 +170,14 @@ function serveWaiting(view: LedgerView): LedgerView {
     left -= permits
   }
   if (left <= 0) return view
-  for (const { member: line } of serviceOrder(keyLinesOf(accounts))) {
+  for (const { member: line } of serviceOrder(keyLinesOf(entries))) {
     if (left <= 0) break
     give(line.member, 1)
   }
   // Waiters behind the reported heads are younger; their order is unknown, except that ours precede other gateways'.
-  const others = [...accounts].toSorted(([, a], [, b]) => guestRank(a) - guestRank(b))
-  for (const [member, account] of others) {
-    const rest = Math.min(left, wantOf(account) - (grants.get(member) ?? 0))
+  const others = [...entries].toSorted(([, a], [, b]) => guestRank(a) - guestRank(b))
+  for (const [member, entry] of others) {
+    const rest = Math.min(left, wantOf(entry) - (grants.get(member) ?? 0))
     if (rest > 0) give(member, rest)
   }
   return withGrants(view, grants)
@@ -186,8 +186,8 @@ function serveWaiting(view: LedgerView): LedgerView {
 function serveAhead(view: LedgerView): LedgerView {
   let left = view.free
   const grants = new Map<string, number>()
-  for (const [member, account] of view.accounts) {
-    const permits = Math.min(left, aheadOf(account))
+  for (const [member, entry] of view.entries) {
+    const permits = Math.min(left, aheadOf(entry))
     if (permits <= 0) continue
     grants.set(member, permits)
     left -= permits
@@ -195,16 +195,16 @@ function serveAhead(view: LedgerView): LedgerView {
   return withGrants(view, grants)
 }
 
-function guestRank({ slot }: Account): number {
+function guestRank({ slot }: LedgerEntry): number {
   return slot === 'fleet' ? 1 : 0
 }
 
 function withGrants(view: LedgerView, grants: ReadonlyMap<string, number>): LedgerView {
   if (grants.size === 0) return view
-  const next = new Map(view.accounts)
+  const next = new Map(view.entries)
   for (const [member, permits] of grants) {
-    const account = view.accounts.get(member)
-    if (account !== undefined) next.set(member, { ...account, granted: account.granted + permits })
+    const entry = view.entries.get(member)
+    if (entry !== undefined) next.set(member, { ...entry, granted: entry.granted + permits })
   }
   return view.with(next)
 }

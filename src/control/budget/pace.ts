@@ -1,6 +1,6 @@
 import type { PaceReport, PaceGrant } from '../../ipc/messages.ts'
 import { serviceOrder, type WaiterHead } from '../../ipc/service-order.ts'
-import type { Account, BudgetSize, KeyLine } from './ledger-entry.ts'
+import type { LedgerEntry, BudgetSize, KeyLine } from './ledger-entry.ts'
 import type { LedgerView } from './ledger-view.ts'
 
 /*
@@ -96,20 +96,20 @@ export function coolDown(
 export function countFreeStarts(
   { maxRequestsPerMinute }: BudgetSize,
   cooling: readonly CoolingStarts[],
-  accounts: Iterable<Account>
+  entries: Iterable<LedgerEntry>
 ): number {
   if (maxRequestsPerMinute === null) return 0
-  return Math.max(0, maxRequestsPerMinute - countUsedStarts(cooling, accounts))
+  return Math.max(0, maxRequestsPerMinute - countUsedStarts(cooling, entries))
 }
 
 /** Out or cooling; may exceed the pace after it was lowered. */
 export function countUsedStarts(
   cooling: readonly CoolingStarts[],
-  accounts: Iterable<Account>
+  entries: Iterable<LedgerEntry>
 ): number {
   let used = 0
   for (const { count } of cooling) used += count
-  for (const { starts } of accounts) used += startsOut(starts)
+  for (const { starts } of entries) used += startsOut(starts)
   return used
 }
 
@@ -123,32 +123,32 @@ export function grantStarts(view: LedgerView, now: number): LedgerView {
   if (left === 0) return view
   const lines = linesOf(view)
   if (lines.size === 0) return view
-  const next = new Map(view.accounts)
+  const next = new Map(view.entries)
   const isAlone = new Set(lines.keys().map(({ key }) => key)).size === 1
   const mostUnseen = isAlone ? MOST_UNSEEN_ALONE : MOST_UNSEEN
   for (const { member: line } of serviceOrder(lines)) {
     if (left === 0) break
-    const account = next.get(line.member)
-    if (account === undefined) continue
-    const { granted, turns, told } = account.starts
+    const entry = next.get(line.member)
+    if (entry === undefined) continue
+    const { granted, turns, told } = entry.starts
     if (turns.length >= Math.min(mostUnseen, told.ready)) continue
     left -= 1
     const starts = { granted: granted + 1, turns: [...turns, { key: line.key, at: now }], told }
-    next.set(line.member, { ...account, starts })
+    next.set(line.member, { ...entry, starts })
   }
   return view.with(next)
 }
 
-function linesOf({ accounts, freeStarts }: LedgerView): Map<KeyLine, readonly WaiterHead[]> {
+function linesOf({ entries, freeStarts }: LedgerView): Map<KeyLine, readonly WaiterHead[]> {
   const servedAt = new Map<string, number>()
-  for (const { starts } of accounts.values())
+  for (const { starts } of entries.values())
     for (const { key, at } of starts.turns) servedAt.set(key, Math.max(servedAt.get(key) ?? 0, at))
   const lines = new Map<KeyLine, readonly WaiterHead[]>()
-  for (const [member, account] of accounts) {
-    if (account.hasStopped || account.report.draining) continue
-    if (account.starts.told.ready <= account.starts.turns.length) continue
-    for (const { key, waiting } of account.starts.told.keys) {
-      const line = lineOf(account, key, Math.min(waiting, freeStarts + MOST_UNSEEN))
+  for (const [member, entry] of entries) {
+    if (entry.hasStopped || entry.report.draining) continue
+    if (entry.starts.told.ready <= entry.starts.turns.length) continue
+    for (const { key, waiting } of entry.starts.told.keys) {
+      const line = lineOf(entry, key, Math.min(waiting, freeStarts + MOST_UNSEEN))
       const served = servedAt.get(key) ?? 0
       const heads = line.map((head) => ({ ...head, served: Math.max(head.served, served) }))
       if (heads.length > 0) lines.set({ member, key }, heads)
@@ -158,7 +158,7 @@ function linesOf({ accounts, freeStarts }: LedgerView): Map<KeyLine, readonly Wa
 }
 
 /** Waiters of a key without a granted start. Unreported ones count as old as the last reported one. */
-function lineOf({ report, starts }: Account, key: string, waiting: number): WaiterHead[] {
+function lineOf({ report, starts }: LedgerEntry, key: string, waiting: number): WaiterHead[] {
   const told = report.heads.filter((head) => head.key === key)
   const last = told.at(-1)
   if (last === undefined) return []
@@ -169,7 +169,7 @@ function lineOf({ report, starts }: Account, key: string, waiting: number): Wait
 
 export function paceGrantFor(
   { maxRequestsPerMinute: limit }: BudgetSize,
-  { slot, starts }: Account
+  { slot, starts }: LedgerEntry
 ): PaceGrant | null {
   if (limit === null || typeof slot !== 'number') return null
   return { limit, granted: starts.granted, turns: starts.turns.map(({ key }) => key) }
@@ -180,7 +180,7 @@ export function isPaceNews(told: PaceGrant | null, grant: PaceGrant | null): boo
 }
 
 /** When starts become free by themselves; `null` if nothing is waited for. */
-export function nextFreeAt({ cooling, freeStarts, accounts }: LedgerView): number | null {
-  const hasWorkers = accounts.values().some(({ slot }) => slot !== 'control')
+export function nextFreeAt({ cooling, freeStarts, entries }: LedgerView): number | null {
+  const hasWorkers = entries.values().some(({ slot }) => slot !== 'control')
   return freeStarts > 0 || !hasWorkers ? null : (cooling[0]?.freeAt ?? null)
 }
