@@ -214,6 +214,19 @@ t.test('AllowanceControl', (t) => {
     }
   )
 
+  t.test('lets in the first request of a key that was reopened while it was idle', async (t) => {
+    const book = new MemoryBook()
+    book.isDamaged = true
+    const team = new Team([anna, namedKey('ben')], 1, book)
+    await quiet()
+    t.match(team.allowances.creditsOf('anna'), { problem: 'damaged' })
+    team.allowances.setKeys([{ ...anna, reopened: { at: Date.now(), used: 4 * CREDIT } }])
+    await quiet()
+    t.match(team.allowances.creditsOf('anna'), { used: 4 * CREDIT, problem: undefined })
+    t.equal((await rush(team.workers, 1)).length, 1)
+    await team.close()
+  })
+
   t.test('begins a new period in time, with all of the limit', async (t) => {
     const team = new Team([anna], 2)
     endAll(team.workers[0], await rush(team.workers.slice(0, 1), 10))

@@ -57,6 +57,8 @@ export class CreditLease {
   /** Start of an unmet need. */
   #neededAt: number | null = null
   #askedAt = -Infinity
+  /** Time of the operator's statement that the book was last told. */
+  #statedAt: number | null = null
   /** Start of having much more free than is usually needed. */
   #idleSince: number | null = null
   #timer: NodeJS.Timeout | null = null
@@ -122,6 +124,7 @@ export class CreditLease {
     const isDue =
       this.#share === null ||
       this.#isBehind ||
+      this.#isStated ||
       release > 0 ||
       (want > 0 && this.#mayGet) ||
       (isShared && this.#isPollDue)
@@ -229,9 +232,16 @@ export class CreditLease {
     return release
   }
 
+  /** An operator has stated the usage of a closed key, and the book does not know it yet. */
+  get #isStated(): boolean {
+    const { reopened } = this.#options.limit()
+    return this.#isDamaged && reopened !== null && reopened.at !== this.#statedAt
+  }
+
   /** Never rejects. */
   async #ask(want: number, release: number): Promise<void> {
     this.#isBusy = true
+    this.#statedAt = this.#options.limit().reopened?.at ?? null
     this.#releasing = release
     this.#askedAt = this.#now()
     try {
