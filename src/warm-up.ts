@@ -6,6 +6,7 @@ await Promise.all([
   import('./control/primary.ts'),
   import('./control/start-report.ts'),
   import('./credentials/usual-places.ts'),
+  import('./server/rehearsal.ts'),
   import('./server/worker.ts'),
   import('./simulator/simulator.ts'),
   import('./tracing/tracer.ts')

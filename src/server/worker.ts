@@ -1,34 +1,22 @@
-import { followOpenFiles } from '../config/container.ts'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Config } from '../config/settings.ts'
 import { Channel, type Endpoint } from '../ipc/channel.ts'
 import type { ClusterStatus, FromWorker, ToWorker, WorkerStart } from '../ipc/messages.ts'
 import type { KnownKeys } from '../keys/key.ts'
-import type { Catalogue } from '../kiro/models/models.ts'
-import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
-import { RefusalLog } from '../observe/refusal-log.ts'
+import type { Logger, LogStream } from '../observe/logger.ts'
 import { codeOf, GatewayError } from '../shared/errors.ts'
 import { withinTime } from '../shared/within-time.ts'
-import { describeBadRequest, refuseCrowd } from './http/app-errors.ts'
-import { createApp } from './http/app.ts'
-import { Authenticator } from './http/auth.ts'
-import { ClientConnections } from './http/connections.ts'
-import { Listener } from './http/listener.ts'
-import {
-  createDataPlane,
-  type OwnPlane,
-  type Surroundings,
-  type WorkerLife
-} from './worker/data-plane.ts'
-import { LoadWatch } from './worker/load-watch.ts'
-import { DashboardPages } from './http/dashboard-pages.ts'
-import { WorkerMetrics } from './http/worker-metrics.ts'
-import { type DrainOptions, OpenTurns } from './worker/open-turns.ts'
+import type { Listener } from './http/listener.ts'
 import { PrimaryPulse } from './primary/primary-pulse.ts'
 import { addWatchers } from './turn/turn-watchers.ts'
-import { UsageReports } from './primary/usage-reports.ts'
+import { authenticatorOf, closeParts, createParts, type Parts } from './worker-parts.ts'
+import type { WorkerLife } from './worker/data-plane.ts'
+import { type DrainOptions, OpenTurns } from './worker/open-turns.ts'
 
 /** Time for clients to read why the drain cut their answer. */
 const LAST_WORDS_MS = 1_000
+/** A client that waited for the gateway to start comes before the rehearsal. */
+const REST_MS = 200
 
 /**
  * The data plane of one worker: wires what serves requests, and drains it.
@@ -47,6 +35,8 @@ export class GatewayWorker {
     isAccepting: true
   }
   #parts: Parts | null = null
+  /** For the rehearsal, until it begins. */
+  #start: WorkerStart | null = null
 
   /** Serves as soon as the primary has said how. */
   constructor(endpoint: Endpoint, logStream: LogStream) {
@@ -150,7 +140,7 @@ export class GatewayWorker {
       case 'dashboard.news':
         return parts?.pages.onNews(message.news)
       case 'cluster.status':
-        if (parts !== null) parts.current.status = message.status
+        if (parts !== null) this.#onStatus(parts, message.status)
         return
       case 'fleet.told':
         return parts?.plane.onFleet(message)
@@ -158,6 +148,28 @@ export class GatewayWorker {
         if (parts !== null && this.#life.state === 'open') {
           void this.#setDoor(parts.listener, message.isAccepting) // cannot reject
         }
+    }
+  }
+
+  #onStatus({ current, log }: Parts, status: ClusterStatus): void {
+    current.status = status
+    const start = this.#start
+    if (start === null || !status.workers.every(({ state }) => state === 'ready')) return
+    this.#start = null
+    void this.#rehearse(start, log) // cannot reject
+  }
+
+  /** Waits until the whole gateway has started, and longer for a first client. */
+  async #rehearse(start: WorkerStart, log: Logger): Promise<void> {
+    const isResting = (): boolean => this.#life.state === 'open' && this.#turns.size === 0
+    try {
+      await delay(REST_MS, undefined, { ref: false })
+      if (!isResting()) return
+      const { rehearse } = await import('./rehearsal.ts')
+      const answers = await rehearse(start, isResting)
+      log.debug({ answers }, 'rehearsed')
+    } catch (err) {
+      log.info({ err }, 'rehearsal failed: the first answers take longer')
     }
   }
 
@@ -175,6 +187,7 @@ export class GatewayWorker {
       life: this.#life
     })
     this.#parts = parts
+    this.#start = start
     void this.#listen(parts, start) // reports its own failure
   }
 
@@ -198,63 +211,12 @@ export class GatewayWorker {
 
   async #close(timeoutMs: number): Promise<void> {
     if (this.#parts === null) return
-    const { plane, listener, connections, metrics, refusals, pages } = this.#parts
-    void listener.close()
-    pages.close()
-    plane.lease.drain()
-    plane.readings.close()
-    plane.retryWaits.refuse(new GatewayError('GW_DRAINING'))
-    plane.allowances.drain()
-    plane.memory.drain()
-    await this.#turns.drain({ timeoutMs, ...lastWords() })
-    connections.closeIdle()
-    plane.fetcher.close()
-    await Promise.all([plane.pool.close(), plane.transforms.close()])
-    plane.records.flush()
-    plane.allowances.giveBack()
-    await plane.tracing.tracer?.close()
-    await metrics.push()
-    connections.destroy()
-    metrics.close()
-    refusals.close()
-    plane.refusals.close()
-    plane.items.close()
-    await plane.recorder?.close()
+    await closeParts(this.#parts, () => this.#turns.drain({ timeoutMs, ...lastWords() }))
   }
 }
 
 function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
   return { graceMs: LAST_WORDS_MS, error: new GatewayError('GW_DRAINING') }
-}
-
-interface Parts {
-  readonly plane: OwnPlane
-  readonly listener: Listener
-  readonly connections: ClientConnections
-  readonly metrics: WorkerMetrics
-  readonly usage: UsageReports
-  readonly pages: DashboardPages
-  readonly log: Logger
-  readonly refusals: RefusalLog
-  readonly current: Current
-}
-
-interface Current {
-  config: Config
-  book: KnownKeys
-  authenticator: Authenticator
-  catalogue: Catalogue
-  status: ClusterStatus
-}
-
-function authenticatorOf({ config, book }: Pick<Current, 'config' | 'book'>): Authenticator {
-  const { server, credentials } = config
-  const { isKeyPassthrough } = credentials
-  return new Authenticator(server.apiKeys, server.host, {
-    isKeyPassthrough,
-    metricsKey: server.metricsKey,
-    book
-  })
 }
 
 function changeKeys({ current, plane }: Pick<Parts, 'current' | 'plane'>, book: KnownKeys): void {
@@ -271,75 +233,6 @@ function changeConfig({ plane, log, current }: Parts, config: Config): void {
   plane.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
   plane.lease.setLimits(config.pool)
 }
-
-function createParts(
-  start: WorkerStart,
-  surroundings: Omit<Surroundings, 'log' | 'current'> & { readonly logStream: LogStream }
-): Parts {
-  const { channel, logStream, pulse } = surroundings
-  const { config, memory, workerId, catalogue, book, status } = start
-  const log = createLogger(config.observe.level, { worker: workerId }, logStream)
-  const authenticator = authenticatorOf({ config, book })
-  const current: Current = { config, book, authenticator, catalogue, status }
-  const plane = createDataPlane(start, { ...surroundings, log, current })
-  const metrics = new WorkerMetrics({
-    channel,
-    plane,
-    worker: String(workerId),
-    pulse,
-    logStream,
-    hasNamedKeys: () => current.book.isKeyRequired
-  })
-  const usage = new UsageReports(channel, pulse)
-  const isLeaving = (): boolean => surroundings.life.state !== 'open'
-  const pages = new DashboardPages({ channel, pulse, isLeaving, metrics })
-  const refusals = new RefusalLog(log)
-  const maxUpstream = () => current.config.pool.maxConnections
-  const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)
-  const connections = new ClientConnections({
-    get maxConnections() {
-      return maxConnections()
-    },
-    socketBytes: memory.socketBytes / memory.workers,
-    stallTimeoutMs: () => current.config.server.clientStallTimeoutMs,
-    headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
-    describeError: (error) => describeBadRequest(refusals, error),
-    refuse: refuseCrowd,
-    onFull: (isFull) => channel.send({ type: 'clients.full', isFull }),
-    onDropped: (dropped) => log.warn({ ...dropped }, 'client connections dropped'),
-    load: new LoadWatch({
-      memory: () => ({ used: plane.memory.reservedBytes, total: plane.memory.totalBytes }),
-      isWaiting: () => plane.memory.waiting > 0 || plane.transforms.waiting > 0,
-      arrivals: plane.arrivals,
-      channel
-    })
-  })
-  const app = createApp({
-    plane,
-    log,
-    refusals,
-    connections,
-    current,
-    dashboard: { pages, sessionSecret: start.sessionSecret },
-    isPrimarySilent: () => pulse.isSilent,
-    metricsText: () => metrics.clusterText(),
-    accountUsage: () => usage.current(),
-    keyUsage: (key) => {
-      plane.records.flush()
-      return usage.keys(key)
-    }
-  })
-  const listener = new Listener({
-    host: config.server.host,
-    port: config.server.port,
-    boundPort: start.boundPort,
-    createServer: () => connections.createServer(app)
-  })
-  return { plane, listener, connections, metrics, usage, pages, log, refusals, current }
-}
-
-/** Clients send headers at once; only a body may take its time. */
-const HEADERS_TIMEOUT_MS = 20_000
 
 function listenProblem(cause: unknown, host: string, port: number): string {
   const code = codeOf(cause) || 'unknown'

@@ -48,6 +48,7 @@ export class FakePrimary {
   /** What the worker has said. */
   readonly messages: FromWorker[] = []
   url = ''
+  #told: WorkerStart | null = null
   readonly #endpoint: EventEmitter
 
   private constructor(lines: LineWriter) {
@@ -94,7 +95,7 @@ export class FakePrimary {
     })
     const beat = setInterval(() => primary.tell({ type: 'primary.alive' }), BEAT_MS)
     t.teardown(() => clearInterval(beat))
-    primary.tell({
+    primary.#told = {
       type: 'worker.start',
       workerId: 1,
       config: result.config,
@@ -116,7 +117,8 @@ export class FakePrimary {
       },
       status: { workers: [{ id: 1, state: 'ready' }], isCrashLooping: false, isEnding: false },
       ...start
-    })
+    }
+    primary.tell(primary.#told)
     primary.grant({ granted: permits })
     t.teardown(() => {
       primary.worker.drain()
@@ -124,6 +126,12 @@ export class FakePrimary {
     })
     primary.url = `http://127.0.0.1:${(await ready).port}`
     return primary
+  }
+
+  /** What the worker was told at its start. */
+  get told(): WorkerStart {
+    if (this.#told === null) throw new Error('it has not started')
+    return this.#told
   }
 
   tell(message: ToWorker): void {

@@ -12,8 +12,12 @@ const AtOnce = { events: 10, gapMs: 0, firstMs: 0 } as const
 const PacedAnswers = 540
 /** Answers one at a time, all by one worker. */
 const AnswersBefore = 200
-/** After the start and between two loads: what is left to do is done. */
+/** Between two loads: what is left to do is done. */
 const SettleMs = 600
+/** A gateway rests when it has taken no more than this of CPU in so many looks in a row. */
+const RestCpuMs = 10
+const RestLooks = 4
+const LookMs = 200
 
 /** What one start of a gateway has shown, in the order of `Figures`. */
 type Start = readonly number[]
@@ -76,7 +80,7 @@ async function startOnce(stand: Stand, version: Version): Promise<Start> {
   const startedAt = performance.now()
   const cold = await stand.gateway(version)
   const readyMs = performance.now() - startedAt
-  await delay(SettleMs)
+  await untilRested(cold)
   const startCpu = sum(cold.tree.cpuMsOfEach())
   await stand.play(Burst.script)
   const first = await measure(stand, cold, { ...Burst, requests: Burst.streams, isFresh: true })
@@ -90,7 +94,7 @@ async function startOnce(stand: Stand, version: Version): Promise<Start> {
   await stand.end(cold)
 
   const halfWarm = await stand.gateway(version)
-  await delay(SettleMs)
+  await untilRested(halfWarm)
   const single = { conversation: 'short', streams: 1, requests: AnswersBefore } as const
   const before = await measure(stand, halfWarm, single)
   await stand.play(Burst.script)
@@ -113,6 +117,17 @@ async function startOnce(stand: Stand, version: Version): Promise<Start> {
     readyMs,
     startCpu
   ]
+}
+
+/** Resolves when the gateway has done what it does after its start. */
+async function untilRested({ tree }: Target): Promise<void> {
+  let last = sum(tree.cpuMsOfEach())
+  for (let looks = 0; looks < RestLooks; ) {
+    await delay(LookMs)
+    const now = sum(tree.cpuMsOfEach())
+    looks = now - last <= RestCpuMs ? looks + 1 : 0
+    last = now
+  }
 }
 
 interface Measured {

@@ -1,0 +1,149 @@
+import type { RequestListener } from 'node:http'
+import { followOpenFiles } from '../config/container.ts'
+import type { Config } from '../config/settings.ts'
+import type { ClusterStatus, WorkerStart } from '../ipc/messages.ts'
+import type { KnownKeys } from '../keys/key.ts'
+import type { Catalogue } from '../kiro/models/models.ts'
+import { createLogger, type Logger, type LogStream } from '../observe/logger.ts'
+import { RefusalLog } from '../observe/refusal-log.ts'
+import { GatewayError } from '../shared/errors.ts'
+import { describeBadRequest, refuseCrowd } from './http/app-errors.ts'
+import { createApp } from './http/app.ts'
+import { Authenticator } from './http/auth.ts'
+import { ClientConnections } from './http/connections.ts'
+import { DashboardPages } from './http/dashboard-pages.ts'
+import { Listener } from './http/listener.ts'
+import { WorkerMetrics } from './http/worker-metrics.ts'
+import { UsageReports } from './primary/usage-reports.ts'
+import { createDataPlane, type OwnPlane, type Surroundings } from './worker/data-plane.ts'
+import { LoadWatch } from './worker/load-watch.ts'
+
+/** Everything of a worker that serves requests, wired. */
+export interface Parts {
+  readonly plane: OwnPlane
+  readonly listener: Listener
+  readonly connections: ClientConnections
+  readonly metrics: WorkerMetrics
+  readonly usage: UsageReports
+  readonly pages: DashboardPages
+  readonly log: Logger
+  readonly refusals: RefusalLog
+  readonly current: Current
+  readonly app: RequestListener
+}
+
+export interface Current {
+  config: Config
+  book: KnownKeys
+  authenticator: Authenticator
+  catalogue: Catalogue
+  status: ClusterStatus
+}
+
+export function authenticatorOf({ config, book }: Pick<Current, 'config' | 'book'>): Authenticator {
+  const { server, credentials } = config
+  const { isKeyPassthrough } = credentials
+  return new Authenticator(server.apiKeys, server.host, {
+    isKeyPassthrough,
+    metricsKey: server.metricsKey,
+    book
+  })
+}
+
+export function createParts(
+  start: WorkerStart,
+  surroundings: Omit<Surroundings, 'log' | 'current'> & { readonly logStream: LogStream }
+): Parts {
+  const { channel, logStream, pulse } = surroundings
+  const { config, memory, workerId, catalogue, book, status } = start
+  const log = createLogger(config.observe.level, { worker: workerId }, logStream)
+  const authenticator = authenticatorOf({ config, book })
+  const current: Current = { config, book, authenticator, catalogue, status }
+  const plane = createDataPlane(start, { ...surroundings, log, current })
+  const metrics = new WorkerMetrics({
+    channel,
+    plane,
+    worker: String(workerId),
+    pulse,
+    logStream,
+    hasNamedKeys: () => current.book.isKeyRequired
+  })
+  const usage = new UsageReports(channel, pulse)
+  const isLeaving = (): boolean => surroundings.life.state !== 'open'
+  const pages = new DashboardPages({ channel, pulse, isLeaving, metrics })
+  const refusals = new RefusalLog(log)
+  const maxUpstream = () => current.config.pool.maxConnections
+  const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)
+  const connections = new ClientConnections({
+    get maxConnections() {
+      return maxConnections()
+    },
+    socketBytes: memory.socketBytes / memory.workers,
+    stallTimeoutMs: () => current.config.server.clientStallTimeoutMs,
+    headersTimeoutMs: Math.min(HEADERS_TIMEOUT_MS, config.server.bodyTimeoutMs),
+    describeError: (error) => describeBadRequest(refusals, error),
+    refuse: refuseCrowd,
+    onFull: (isFull) => channel.send({ type: 'clients.full', isFull }),
+    onDropped: (dropped) => log.warn({ ...dropped }, 'client connections dropped'),
+    load: new LoadWatch({
+      memory: () => ({ used: plane.memory.reservedBytes, total: plane.memory.totalBytes }),
+      isWaiting: () => plane.memory.waiting > 0 || plane.transforms.waiting > 0,
+      arrivals: plane.arrivals,
+      channel
+    })
+  })
+  const app = createApp({
+    plane,
+    log,
+    refusals,
+    connections,
+    current,
+    dashboard: { pages, sessionSecret: start.sessionSecret },
+    isPrimarySilent: () => pulse.isSilent,
+    metricsText: () => metrics.clusterText(),
+    accountUsage: () => usage.current(),
+    keyUsage: (key) => {
+      plane.records.flush()
+      return usage.keys(key)
+    }
+  })
+  const listener = new Listener({
+    host: config.server.host,
+    port: config.server.port,
+    boundPort: start.boundPort,
+    createServer: () => connections.createServer(app)
+  })
+  return { plane, listener, connections, metrics, usage, pages, log, refusals, current, app }
+}
+
+/** Clients send headers at once; only a body may take its time. */
+const HEADERS_TIMEOUT_MS = 20_000
+
+/** Ends the requests under way by `drainTurns`, then closes everything. */
+export async function closeParts(
+  { plane, listener, connections, metrics, refusals, pages }: Parts,
+  drainTurns: () => Promise<void>
+): Promise<void> {
+  void listener.close()
+  pages.close()
+  plane.lease.drain()
+  plane.readings.close()
+  plane.retryWaits.refuse(new GatewayError('GW_DRAINING'))
+  plane.allowances.drain()
+  plane.memory.drain()
+  await drainTurns()
+  connections.closeIdle()
+  plane.fetcher.close()
+  await Promise.all([plane.pool.close(), plane.transforms.close()])
+  plane.records.flush()
+  plane.allowances.giveBack()
+  await plane.tracing.tracer?.close()
+  await metrics.push()
+  connections.destroy()
+  metrics.close()
+  refusals.close()
+  plane.refusals.close()
+  plane.items.close()
+  plane.metrics.close()
+  await plane.recorder?.close()
+}
