@@ -1,4 +1,4 @@
-import { type LeaseReport, type LeaseGrant, NO_REPORT, NO_TERMS } from '../ipc/messages.ts'
+import { type LeaseReport, type LeaseGrant, NO_REPORT, NO_GRANT } from '../ipc/messages.ts'
 import { hasMoved, HEADS_TOLD, outranks } from '../ipc/service-order.ts'
 import { FairQueue } from './fair-queue.ts'
 import { type LeaseAnswer, type LeaseCommand, Pause, type PauseTimes, Starts } from './gate.ts'
@@ -40,7 +40,7 @@ export class LeaseCore {
   #returned = 0
 
   constructor(options: { readonly maxWaiting: number }) {
-    this.#grant = { ...NO_TERMS, maxWaiting: options.maxWaiting }
+    this.#grant = { ...NO_GRANT, maxWaiting: options.maxWaiting }
   }
 
   get grant(): LeaseGrant {

@@ -342,7 +342,7 @@ export const NO_REPORT: LeaseReport = {
   draining: false
 }
 
-export const NO_TERMS: LeaseGrant = {
+export const NO_GRANT: LeaseGrant = {
   type: 'lease.grant',
   seq: 0,
   granted: 0,

@@ -6,7 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
 import type { Config } from '../config/settings.ts'
 import { FrameEncoder } from '../frames/frame-encoder.ts'
-import { GOOD_STATUS, NO_TERMS, type WorkerStart } from '../ipc/messages.ts'
+import { GOOD_STATUS, NO_GRANT, type WorkerStart } from '../ipc/messages.ts'
 import { NO_KNOWN_KEYS } from '../keys/key.ts'
 import { AUTO_MODEL, BUILT_IN_CATALOGUE } from '../kiro/models/models.ts'
 import { PrimaryPulse } from './primary/primary-pulse.ts'
@@ -28,12 +28,15 @@ const NOBODY = { send: (): void => {} } as const
  */
 export async function rehearse(start: WorkerStart, isResting: () => boolean): Promise<number> {
   createSecureContext() // reads the certificates that the first TLS connection needs
-  const upstream = createServer(answer)
-  const key = randomUUID()
+  const key = randomUUID() // both listeners answer nobody else, and are closed after some 100 ms
+  const upstream = createServer((request, response) => {
+    if (request.headers.authorization === `Bearer ${key}`) answer(request, response)
+    else response.writeHead(401).end()
+  })
   const config = configOf(start.config, { key, apiUrl: `http://${await listen(upstream)}` })
   const pulse = new PrimaryPulse(NOBODY)
   const parts = createParts(
-    { ...start, ...OWN, config },
+    { ...start, ...ownParts(key), config },
     {
       channel: NOBODY,
       logStream: { write: () => {} },
@@ -43,8 +46,8 @@ export async function rehearse(start: WorkerStart, isResting: () => boolean): Pr
     }
   )
   const { connections, app, plane } = parts
-  const terms = { granted: PERMITS, keepAlive: PERMITS, maxWaiting: PERMITS }
-  plane.lease.onMessage({ ...NO_TERMS, seq: 1, ...terms })
+  const grant = { granted: PERMITS, keepAlive: PERMITS, maxWaiting: PERMITS }
+  plane.lease.onMessage({ ...NO_GRANT, seq: 1, ...grant })
   const gateway = connections.createServer(app)
   let answers = 0
   try {
@@ -62,24 +65,24 @@ export async function rehearse(start: WorkerStart, isResting: () => boolean): Pr
   return answers
 }
 
-const OWN = {
-  news: {
-    snapshot: {
-      id: 'rehearsal',
-      token: 'rehearsal',
-      tokenType: 'none',
-      authType: 'social',
-      profileArn: null,
-      apiRegion: 'us-east-1',
-      expiresAt: null
-    },
-    problem: null
-  },
-  accountStatus: GOOD_STATUS,
-  planBar: null,
-  catalogue: BUILT_IN_CATALOGUE,
-  book: NO_KNOWN_KEYS
-} as const satisfies Partial<WorkerStart>
+function ownParts(token: string) {
+  const snapshot = {
+    id: 'rehearsal',
+    token,
+    tokenType: 'none',
+    authType: 'social',
+    profileArn: null,
+    apiRegion: 'us-east-1',
+    expiresAt: null
+  } as const
+  return {
+    news: { snapshot, problem: null },
+    accountStatus: GOOD_STATUS,
+    planBar: null,
+    catalogue: BUILT_IN_CATALOGUE,
+    book: NO_KNOWN_KEYS
+  } satisfies Partial<WorkerStart>
+}
 
 function configOf(
   config: Config,

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Lease, type Permit } from '../../src/admission/lease.ts'
-import { type LeaseReport, type LeaseGrant, NO_TERMS } from '../../src/ipc/messages.ts'
+import { type LeaseReport, type LeaseGrant, NO_GRANT } from '../../src/ipc/messages.ts'
 import { GatewayError } from '../../src/shared/errors.ts'
 import { ManualClock } from '../helper/manual-clock.ts'
 
@@ -34,7 +34,7 @@ function stand(options: { readonly poolTimeoutMs?: number | null } = {}): Stand 
     clock
   })
   let grant: LeaseGrant = {
-    ...NO_TERMS,
+    ...NO_GRANT,
     maxWaiting: 3,
     budget: 10,
     elsewhere: { leased: 8, waiting: 5 }

@@ -1,6 +1,6 @@
 import { WaitClock } from '../../src/admission/clock.ts'
 import { Lease } from '../../src/admission/lease.ts'
-import { NO_TERMS } from '../../src/ipc/messages.ts'
+import { NO_GRANT } from '../../src/ipc/messages.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
 import { acquirePermit } from '../../src/server/ask/call-way.ts'
 import { Progress } from '../../src/server/worker/open-turns.ts'
@@ -14,7 +14,7 @@ function openLease(permits: number): Lease {
     poolTimeoutMs: 60_000,
     maxWaiting: 1000
   })
-  lease.onMessage({ ...NO_TERMS, seq: 1, granted: permits, maxWaiting: 2000, budget: permits })
+  lease.onMessage({ ...NO_GRANT, seq: 1, granted: permits, maxWaiting: 2000, budget: permits })
   return lease
 }
 

@@ -17,7 +17,7 @@ function rest(team: SimulatedAllowance): number {
     for (const holder of team.running) {
       team.report(holder)
       while (team.deliverReport(holder, 0)) messages += 1
-      while (team.deliverTerms(holder, 0)) messages += 1
+      while (team.deliverGrant(holder, 0)) messages += 1
     }
   }
   return messages
@@ -115,12 +115,12 @@ t.test('AllowanceLedger', (t) => {
     team.take(late, 2)
     team.report(late)
     team.beginPeriod()
-    for (const worker of workers) while (team.deliverTerms(worker, 0)) t.pass()
+    for (const worker of workers) while (team.deliverGrant(worker, 0)) t.pass()
     team.take(other, 10)
     for (const _ of ['learns of the period', 'asks in it']) {
       team.report(other)
       team.deliverReport(other, 0)
-      team.deliverTerms(other, 0)
+      team.deliverGrant(other, 0)
     }
     t.equal(other.held.length, 1)
     while (team.deliverReport(late, 0)) t.pass('the report of the old period')

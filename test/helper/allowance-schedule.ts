@@ -151,7 +151,7 @@ function playAt(team: SimulatedAllowance, step: HolderStep): void {
     case 'trims':
       return team.trim(holder)
     case 'grant arrive':
-      return void team.deliverTerms(holder, step[2])
+      return void team.deliverGrant(holder, step[2])
     case 'is killed':
       return team.kill(holder)
     case 'ends':
@@ -167,7 +167,7 @@ function rest(team: SimulatedAllowance): void {
     let moved = false
     for (const holder of team.holders.values()) {
       while (team.report(holder) || team.deliverReport(holder, 0)) moved = true
-      while (team.deliverTerms(holder, 0)) moved = true
+      while (team.deliverGrant(holder, 0)) moved = true
       if (holder.state !== 'killed') continue
       team.bury(holder)
       moved = true

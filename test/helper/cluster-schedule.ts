@@ -143,7 +143,7 @@ function takeAt(cluster: SimulatedCluster, member: Member, step: MemberStep): vo
     case 'reports':
       return void cluster.report(member)
     case 'grant arrive':
-      return void cluster.deliverTerms(member, step[2])
+      return void cluster.deliverGrant(member, step[2])
     case 'gets a successor':
       return member.slot === 'control' ? undefined : cluster.join(member.slot)
     case 'retires':
@@ -164,7 +164,7 @@ export function rest(cluster: SimulatedCluster, rules: ClusterRules): void {
       for (; member.state !== 'killed' && member.sockets.closing > 0; moved = true)
         member.sockets.closeOne(0)
       while (cluster.report(member) || cluster.deliverReport(member, 0)) moved = true
-      while (cluster.deliverTerms(member, 0)) moved = true
+      while (cluster.deliverGrant(member, 0)) moved = true
     }
     rules.check()
     if (!moved) return

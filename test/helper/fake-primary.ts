@@ -10,7 +10,7 @@ import {
   type FromWorker,
   GOOD_STATUS,
   type LeaseGrant,
-  NO_TERMS,
+  NO_GRANT,
   type ToWorker,
   type WorkerStart
 } from '../../src/ipc/messages.ts'
@@ -140,7 +140,7 @@ export class FakePrimary {
 
   grant(grant: Partial<LeaseGrant>): void {
     const all = { budget: 10, keepAlive: 10, maxWaiting: 10, ...grant }
-    this.tell({ ...NO_TERMS, seq: this.messages.length + 1, ...all })
+    this.tell({ ...NO_GRANT, seq: this.messages.length + 1, ...all })
   }
 
   /** The next message of a type. */

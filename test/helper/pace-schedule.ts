@@ -224,7 +224,7 @@ function takeAt(cluster: PacedCluster, member: Member, step: MemberStep): void {
     case 'reports':
       return void cluster.report(member)
     case 'grant arrive':
-      return void cluster.deliverTerms(member, step[2])
+      return void cluster.deliverGrant(member, step[2])
     case 'wakes':
       return void cluster.wake(member)
     case 'pauses':
@@ -256,7 +256,7 @@ function rest(cluster: PacedCluster, rules: ClusterRules): void {
       for (; member.state !== 'killed' && member.sockets.closing > 0; moved = true)
         member.sockets.closeOne(0)
       while (cluster.report(member) || cluster.deliverReport(member, 0)) moved = true
-      while (cluster.deliverTerms(member, 0)) moved = true
+      while (cluster.deliverGrant(member, 0)) moved = true
     }
     rules.check()
     if (!moved) break

@@ -244,7 +244,7 @@ export class SimulatedAllowance {
     return report !== undefined
   }
 
-  deliverTerms(holder: Holder, nth: number): boolean {
+  deliverGrant(holder: Holder, nth: number): boolean {
     const grant = arrive(holder.down, nth)
     if (grant === undefined) return false
     if (holder.state === 'running') this.#obey(holder, holder.core.onGrant(grant))

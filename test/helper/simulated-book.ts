@@ -125,7 +125,7 @@ export class SimulatedBook {
     else if (dice < 0.36) this.#settle(worker)
     else if (dice < 0.46) this.#report(worker)
     else if (dice < 0.62) this.#hear(run, worker)
-    else if (dice < 0.74) this.#obeyTerms(worker)
+    else if (dice < 0.74) this.#obeyGrant(worker)
     else if (dice < 0.914) this.#commit(run)
     else if (dice < 0.92) this.#pause(run)
     else if (dice < 0.94) this.#killWorker(run, worker)
@@ -259,7 +259,7 @@ export class SimulatedBook {
     }
   }
 
-  #obeyTerms(worker: SimWorker | undefined): void {
+  #obeyGrant(worker: SimWorker | undefined): void {
     const grant = worker?.down.shift()
     if (worker !== undefined && grant !== undefined) this.#obey(worker, worker.core.onGrant(grant))
   }

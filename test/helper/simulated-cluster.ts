@@ -214,7 +214,7 @@ export class SimulatedCluster {
     return report !== undefined
   }
 
-  deliverTerms(member: Member, nth: number): boolean {
+  deliverGrant(member: Member, nth: number): boolean {
     const grant = arrive(member.down, nth)
     if (grant === undefined) return false
     if (member.state === 'killed') return true

@@ -70,7 +70,7 @@ export type AllowanceEvent =
 
 export interface AllowanceStep {
   readonly state: AllowanceState
-  /** Terms by member; newer ones replace unsent ones. */
+  /** Grants by member; newer ones replace unsent ones. */
   readonly grants: ReadonlyMap<string, AllowanceGrant>
 }
 

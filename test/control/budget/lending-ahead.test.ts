@@ -56,7 +56,7 @@ class TwoWorkers {
           isBusy = true
         }
         while (this.cluster.deliverReport(member, 0)) isBusy = true
-        while (this.cluster.deliverTerms(member, 0)) {
+        while (this.cluster.deliverGrant(member, 0)) {
           this.messages += 1
           isBusy = true
         }
