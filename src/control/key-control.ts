@@ -93,6 +93,7 @@ export class KeyControl {
       onChange: (book) => {
         this.#setKeys(book.keys) // before a worker can ask for them
         onChange(book)
+        if (options.alerts.isWanted) this.#lookAtLimits(this.#byId.keys())
       }
     })
   }
@@ -226,7 +227,11 @@ export class KeyControl {
     this.#book.record(rows)
     this.#options.onRows(rows)
     this.#counts.add(rows)
-    if (this.#options.alerts.isWanted) this.#lookAtLimits(rows)
+    if (this.#options.alerts.isWanted)
+      this.#lookAtLimits(
+        rows.map(({ key }) => key),
+        rows
+      )
   }
 
   /** Collects workers' reports at most ten times a second: it costs each worker some milliseconds. */
@@ -284,8 +289,8 @@ export class KeyControl {
     this.#counts.keep((key) => known.has(key))
   }
 
-  #lookAtLimits(rows: readonly UsageRow[]): void {
-    for (const id of new Set(rows.map((row) => row.key))) {
+  #lookAtLimits(ids: Iterable<string>, rows: readonly UsageRow[] = []): void {
+    for (const id of new Set(ids)) {
       const key = this.#byId.get(id)
       if (key === undefined) continue
       const credits = this.creditsOf(key)

@@ -120,6 +120,25 @@ t.test('workers never see what could renew or replace the sign-in', async (t) =>
   }
 })
 
+t.test('a worker that leaves for its successor has an hour for its streams', async (t) => {
+  const { primary, worker, replacement, started } = primaryRig(t)
+  worker.emit('message', { type: 'worker.hello' })
+  await toldToServe(worker)
+  worker.emit('message', { type: 'worker.ready', port: 8000 })
+  await started
+  void primary.restartWorkers()
+  const successor = await replacement()
+  successor.emit('message', { type: 'worker.hello' })
+  await toldToServe(successor)
+  successor.emit('message', { type: 'worker.ready', port: 8000 })
+  let retire: object | undefined
+  while (retire === undefined) {
+    await soon()
+    retire = worker.sent.find(({ type }) => type === 'worker.retire')
+  }
+  t.match(retire, { patienceMs: 3_600_000 })
+})
+
 t.test('says why a worker cannot serve, also long after the start', async (t) => {
   const { worker, started, text } = primaryRig(t)
   worker.emit('message', { type: 'worker.hello' })

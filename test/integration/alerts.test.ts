@@ -48,6 +48,24 @@ t.test(
   }
 )
 
+t.test('a receiver of alerts hears of a limit that is lowered to what was used', async (t) => {
+  const receiver = await AlertReceiver.start(t, (response) => void response.writeHead(204).end())
+  const gateway = new GatewayProcess({
+    upstreamUrl: await startUpstream(t),
+    env: { STATE_DIR: 'state', ALERT_WEBHOOK_URL: receiver.url }
+  })
+  t.teardown(() => gateway.destroy())
+  await gateway.ready()
+  const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
+  const made = await runKiroGateway(['key', 'add', 'anna', '--credits=10/total'], cwd)
+  const headers = { 'x-api-key': made.stdout.trim() }
+  await known(gateway, headers['x-api-key'])
+  t.equal((await startChat(gateway.url, 'hi', { headers }).answer).status, 200)
+  await runKiroGateway(['key', 'set', 'anna', '--credits=2.5/total'], cwd)
+  await receiver.count(1)
+  t.match(receiver.received[0]?.json, { key: 'anna', percent: 80, used: 2, limit: 2.5 })
+})
+
 /** Answers cost two credits each, so that one uses up the limit, whatever was set aside for it. */
 async function startUpstream(t: Test): Promise<string> {
   const upstream = await CountingUpstream.start(t)

@@ -329,3 +329,24 @@ t.test('guesses of a key are few, at each of two workers', async (t) => {
   t.equal(statuses.filter((status) => status === 429).length, 40 - told)
   t.equal(await guess(KEY), 200, 'the right one is let in all the same')
 })
+
+t.test('sixty pages work, and there are never too many', async (t) => {
+  const gateway = await setUp(t)
+  const pages = Array.from({ length: 80 }, () => watch(t, gateway))
+  for (const page of pages) await page.until(({ status }) => status > 0)
+  const there = pages.filter(({ status }) => status === 200)
+  t.equal(there.length, 64)
+  t.equal(pages.filter(({ status }) => status === 503).length, 16)
+  for (const page of there) await page.until(({ now }) => now?.dashboards === 64)
+  await chat(gateway, 'hi').answer
+  for (const page of there) await page.until(({ requests }) => requests.length === 1)
+  for (const page of there.slice(0, 30)) page.close()
+  await there[40]?.until(({ now }) => (now?.dashboards ?? 64) <= 34)
+  const more = await watchOn(t, gateway)
+  t.equal(more.requests.length, 1, 'there is room again')
+
+  const began = performance.now()
+  t.equal(await gateway.stop(), 0)
+  t.ok(performance.now() - began < 10_000, 'open pages hold up no shutdown')
+  for (const page of there.slice(30)) t.ok(page.events.includes('leaving'))
+})

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { codeOf } from '../../src/shared/errors.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 
@@ -88,4 +89,20 @@ t.test('with WORKER_SPREAD=even both take what comes', async (t) => {
   for (let i = 0; i < 60; i++) answers.push(startChat(gateway.url, 'sim:events=2').answer)
   t.equal((await Promise.all(answers)).filter(isComplete).length, 60)
   t.notOk((await served(60)).includes(0))
+})
+
+t.test('the other serves at once when the worker that has all clients is killed', async (t) => {
+  const { gateway, served } = await setUp(t)
+  const id = await packedWorker(gateway.url, served)
+  const packed = gateway.lines.find(({ workerId, state }) => workerId === id && state === 'ready')
+  const calm = await calmStreams(gateway.url, 5)
+  process.kill(Number(packed?.['workerPid']), 'SIGKILL')
+  const later = Array.from({ length: 10 }, () => startChat(gateway.url, 'sim:events=3'))
+  const errors: string[] = []
+  for (const { request } of later) request.on('error', (error) => errors.push(codeOf(error)))
+  const cut = await Promise.all(calm.map(({ answer }) => answer))
+  t.equal(cut.filter(({ isCut }) => isCut).length, 5, 'its streams are cut')
+  await Promise.all(later.map(({ answer }) => answer))
+  t.notOk(errors.includes('ECONNREFUSED'), `none is refused: ${errors.join()}`)
+  t.ok(isComplete(await startChat(gateway.url, 'sim:events=3').answer))
 })

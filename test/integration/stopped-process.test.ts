@@ -162,3 +162,13 @@ t.test('while the primary is stopped', { buffered: true }, async (t) => {
   t.ok(isComplete(await running.answer), 'and streams go on all the while')
   t.same(gateway.workerPids(), pids, 'nobody has died of it')
 })
+
+t.test('a worker that hangs while it drains holds nobody up', { buffered: true }, async (t) => {
+  const gateway = await start(t, { DRAIN_TIMEOUT: '100' })
+  const [victim = 0] = gateway.workerPids()
+  await watchForStalls(gateway)
+  process.kill(victim, 'SIGSTOP')
+  const startedAt = performance.now()
+  t.equal(await gateway.stop(), 0)
+  t.ok(performance.now() - startedAt < 50_000)
+})
