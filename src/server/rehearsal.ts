@@ -33,22 +33,32 @@ export async function rehearse(start: WorkerStart, isResting: () => boolean): Pr
     if (request.headers.authorization === `Bearer ${key}`) answer(request, response)
     else response.writeHead(401).end()
   })
-  const config = configOf(start.config, { key, apiUrl: `http://${await listen(upstream)}` })
+  upstream.maxConnections = PERMITS
+  const apiUrl = `http://${await listen(upstream)}`
+  try {
+    return await rehearseWith(
+      { ...start, ...ownParts(key), config: configOf(start.config, { key, apiUrl }) },
+      isResting
+    )
+  } finally {
+    await close(upstream)
+  }
+}
+
+async function rehearseWith(start: WorkerStart, isResting: () => boolean): Promise<number> {
   const pulse = new PrimaryPulse(NOBODY)
-  const parts = createParts(
-    { ...start, ...ownParts(key), config },
-    {
-      channel: NOBODY,
-      logStream: { write: () => {} },
-      pulse,
-      turns: new OpenTurns(),
-      life: { state: 'open', isAccepting: true }
-    }
-  )
+  const parts = createParts(start, {
+    channel: NOBODY,
+    logStream: { write: () => {} },
+    pulse,
+    turns: new OpenTurns(),
+    life: { state: 'open', isAccepting: true }
+  })
   const { connections, app, plane } = parts
   const grant = { granted: PERMITS, keepAlive: PERMITS, maxWaiting: PERMITS }
   plane.lease.onMessage({ ...NO_GRANT, seq: 1, ...grant })
   const gateway = connections.createServer(app)
+  const [key = ''] = start.config.server.apiKeys
   let answers = 0
   try {
     const host = await listen(gateway)
@@ -58,9 +68,8 @@ export async function rehearse(start: WorkerStart, isResting: () => boolean): Pr
       await nextTurn()
     }
   } finally {
-    await closeParts(parts, () => Promise.resolve())
-    pulse.close()
-    await Promise.all([gateway, upstream].map(close))
+    await closeParts(parts, () => Promise.resolve()).finally(() => pulse.close())
+    await close(gateway)
   }
   return answers
 }
@@ -103,6 +112,7 @@ function configOf(
 
 /** `exclusive`: workers of a cluster would share the port. */
 async function listen(server: Server): Promise<string> {
+  server.on('error', () => {}) // of a connection that the system could not accept
   server.listen({ host: HOST, port: 0, exclusive: true })
   await once(server, 'listening')
   const address = server.address()
@@ -230,7 +240,6 @@ async function isAnswered(host: string, request: string): Promise<boolean> {
   socket.setEncoding('utf8').on('data', (part: string) => {
     text += part
   })
-  socket.on('error', () => {}) // its close says it all
   socket.setTimeout(PATIENCE_MS, () => socket.destroy())
   socket.write(request)
   await once(socket, 'close')

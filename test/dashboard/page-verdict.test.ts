@@ -395,7 +395,7 @@ t.test('a fleet that is whole is no news, and one that is not says who is missin
   }
   t.same(codeOf({}), ['good', 'well', 'All is well.'])
   const away = codeOf({ contactMs: 41_000 })
-  t.same(away, ['bad', 'fleet-store', "The fleet's Valkey has not answered for 41 s."])
+  t.same(away, ['bad', 'fleet-engine', "The fleet's Valkey has not answered for 41 s."])
   const reason = "This gateway is waiting for its fleet's Valkey."
   t.same(codeOf({ problem: reason, stage: 'joining' }), ['bad', 'fleet-outside', reason])
   const unshared = "The fleet's Valkey cannot read or write: items, pace."

@@ -115,6 +115,7 @@ export class DashboardPublisher {
       this.#ticks ??= setInterval(() => void this.#tick(), TICK_MS).unref() // cannot reject
     }
     const events = admitted > 0 ? eventOf('snapshot', this.#snapshot(look)) : ''
+    if (admitted > 0) this.#toldAccount = '' // the new pages know a newer one than the others
     this.#sources.send(member, { name: 'opened', requestId, pages: admitted, events })
   }
 

@@ -237,7 +237,7 @@ function fleetProblems({ fleet }) {
     const what = `The fleet's Valkey has not answered for ${duration(contactMs)}.`
     const remedy =
       'No connections are assigned meanwhile, and after the lease none are served. Check that it is running.'
-    return [problem('bad', 'fleet-store', what, remedy)]
+    return [problem('bad', 'fleet-engine', what, remedy)]
   }
   if (fleet.unshared.length > 0) {
     const what = `The fleet's Valkey cannot read or write: ${fleet.unshared.join(', ')}.`
