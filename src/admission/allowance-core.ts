@@ -124,7 +124,7 @@ export class AllowanceCore {
     return isMuch || this.#told.usual > this.#usual * 2
   }
 
-  /** Ignores overtaken grant. */
+  /** Ignores overtaken grants. */
   onGrant(grant: AllowanceGrant): readonly AllowanceCommand[] {
     if (grant.seq <= this.#grant.seq) return NOTHING
     if (grant.period !== this.#grant.period) this.#begin()

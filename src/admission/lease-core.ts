@@ -142,7 +142,7 @@ export class LeaseCore {
     return this.#settle(now)
   }
 
-  /** Ignores overtaken grant. */
+  /** Ignores overtaken grants. */
   onGrant(grant: LeaseGrant, now: number): readonly LeaseCommand[] {
     if (grant.seq <= this.#grant.seq) return NOTHING
     this.#grant = grant

@@ -82,7 +82,7 @@ function firstOf(seats: LimitRegister['seats']): LimitRegister['seats'] {
   return Object.fromEntries(inOrder.slice(0, MAX_SEATS))
 }
 
-/** True if gateways of other names fill the book: one more would make it unreadable. */
+/** True if gateways of other names fill the register: one more would make it unreadable. */
 export function isFullFor({ seats }: LimitRegister, name: string): boolean {
   return !Object.hasOwn(seats, name) && Object.keys(seats).length >= MAX_SEATS
 }

@@ -21,7 +21,7 @@ export interface AllowanceReport {
   readonly seq: number
   /** `seq` of the grant in force. */
   readonly seen: number
-  /** Period of those grant; all amounts below belong to it. */
+  /** Period of that grant; all amounts below belong to it. */
   readonly period: number
   readonly used: number
   readonly reserved: number

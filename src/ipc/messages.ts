@@ -263,7 +263,7 @@ export interface LeaseReport {
   readonly seq: number
   /** `seq` of the grant in force. */
   readonly seen: number
-  /** Total granted by those grant. */
+  /** Total granted by that grant. */
   readonly granted: number
   /** Total; their sockets are closed. */
   readonly returned: number

@@ -62,7 +62,7 @@ const mutants: readonly Mutant[] = [
     to: ``
   },
   {
-    story: 'a worker believes old grant that arrive late',
+    story: 'a worker believes an old grant that arrives late',
     file: CORE,
     from: `grant.seq <= this.#grant.seq`,
     to: `grant.seq < 0`

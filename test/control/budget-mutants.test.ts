@@ -18,7 +18,7 @@ const mutants: readonly Mutant[] = [
     to: `let left = free + 1\n  const grants = new Map<string, number>()\n  const give`
   },
   {
-    story: 'the lease believes old grant that arrive late',
+    story: 'the lease believes an old grant that arrives late',
     file: 'admission/lease-core.ts',
     from: `grant.seq <= this.#grant.seq`,
     to: `grant.seq < 0`

@@ -148,7 +148,7 @@ const CASES: Readonly<Record<string, { readonly fires: Values; readonly nearly: 
     fires: { [`${K}upstream_unknown_reasons_total`]: '0x50 1x190' },
     nearly: { [`${K}upstream_unknown_reasons_total`]: '4x240' }
   },
-  KiroGatewayFleetEngineAway: {
+  KiroGatewayFleetValkeyAway: {
     fires: { [`${K}fleet_contact_seconds`]: '1x90 40x150' },
     nearly: { [`${K}fleet_contact_seconds`]: '1x100 40x2 1x138' }
   },

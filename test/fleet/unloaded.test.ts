@@ -26,7 +26,7 @@ t.test('without FLEET_URL nothing of a fleet is loaded', async (t) => {
     const loaded = [...loadedBy(entry)]
     t.ok(loaded.length > 10, `${entry}: ${loaded.length} files`)
     const ofFleet = loaded.filter((path) =>
-      /ioredis|\/src\/fleet\/|\/control\/fleet\/|fleet-link/.test(path)
+      /ioredis|\/src\/fleet\/|\/control\/fleet\/|fleet-contact/.test(path)
     )
     t.same(ofFleet, [], entry)
   }

@@ -23,7 +23,7 @@ type HolderStep =
   | readonly ['settles', number, number, number]
   | readonly ['leaves', number, number]
   | readonly ['reports' | 'trims' | 'is killed' | 'is buried' | 'ends', number]
-  | readonly ['report arrives' | 'grant arrive', number, number]
+  | readonly ['report arrives' | 'grant arrives', number, number]
 
 export interface AllowanceSchedule {
   readonly kind: AllowanceKind
@@ -51,7 +51,7 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(fc.constant('reports'), who) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('trims'), who) },
   { weight: 6, arbitrary: fc.tuple(fc.constant('report arrives'), who, nth) },
-  { weight: 6, arbitrary: fc.tuple(fc.constant('grant arrive'), who, nth) },
+  { weight: 6, arbitrary: fc.tuple(fc.constant('grant arrives'), who, nth) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('all quiet')) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('limit'), limits) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('is used elsewhere'), fc.nat(9)) },
@@ -150,7 +150,7 @@ function playAt(team: SimulatedAllowance, step: HolderStep): void {
       return void team.report(holder)
     case 'trims':
       return team.trim(holder)
-    case 'grant arrive':
+    case 'grant arrives':
       return void team.deliverGrant(holder, step[2])
     case 'is killed':
       return team.kill(holder)

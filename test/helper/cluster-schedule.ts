@@ -19,7 +19,7 @@ type MemberStep =
   | readonly ['release' | 'abort' | 'socket closes', number, number]
   | readonly ['socket expires' | 'reports' | 'drains' | 'is killed', number]
   | readonly ['gets a successor' | 'retires', number]
-  | readonly ['report arrives' | 'grant arrive', number, number]
+  | readonly ['report arrives' | 'grant arrives', number, number]
 
 export interface Schedule {
   readonly workers: number
@@ -45,7 +45,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.tuple(fc.constant('socket expires'), who) },
   { weight: 5, arbitrary: fc.tuple(fc.constant('reports'), who) },
   { weight: 5, arbitrary: fc.tuple(fc.constant('report arrives'), who, nth) },
-  { weight: 5, arbitrary: fc.tuple(fc.constant('grant arrive'), who, nth) },
+  { weight: 5, arbitrary: fc.tuple(fc.constant('grant arrives'), who, nth) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('all quiet')) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('is killed'), who) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('drains'), who) },
@@ -142,7 +142,7 @@ function takeAt(cluster: SimulatedCluster, member: Member, step: MemberStep): vo
       return member.sockets.expireOne()
     case 'reports':
       return void cluster.report(member)
-    case 'grant arrive':
+    case 'grant arrives':
       return void cluster.deliverGrant(member, step[2])
     case 'gets a successor':
       return member.slot === 'control' ? undefined : cluster.join(member.slot)

@@ -28,7 +28,7 @@ type MemberStep =
   | readonly ['sends', number, number]
   | readonly ['ends' | 'gives up' | 'reports' | 'wakes' | 'drains' | 'is killed', number]
   | readonly ['gets a successor' | 'retires' | 'sends and is killed', number]
-  | readonly ['abort' | 'socket closes' | 'report arrives' | 'grant arrive', number, number]
+  | readonly ['abort' | 'socket closes' | 'report arrives' | 'grant arrives', number, number]
   | readonly ['pauses', number, number]
 
 export interface PaceSchedule {
@@ -60,7 +60,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.tuple(fc.constant('socket closes'), who, nth) },
   { weight: 6, arbitrary: fc.tuple(fc.constant('reports'), who) },
   { weight: 6, arbitrary: fc.tuple(fc.constant('report arrives'), who, nth) },
-  { weight: 6, arbitrary: fc.tuple(fc.constant('grant arrive'), who, nth) },
+  { weight: 6, arbitrary: fc.tuple(fc.constant('grant arrives'), who, nth) },
   { weight: 5, arbitrary: fc.tuple(fc.constant('all quiet')) },
   { weight: 4, arbitrary: fc.tuple(fc.constant('timer fires')) },
   { weight: 2, arbitrary: fc.tuple(fc.constant('wakes'), who) },
@@ -223,7 +223,7 @@ function takeAt(cluster: PacedCluster, member: Member, step: MemberStep): void {
       return member.sockets.closeOne(step[2])
     case 'reports':
       return void cluster.report(member)
-    case 'grant arrive':
+    case 'grant arrives':
       return void cluster.deliverGrant(member, step[2])
     case 'wakes':
       return void cluster.wake(member)

@@ -252,7 +252,7 @@ const STATE = {
     sign_in_holder: orNull(string('Who renews the sign-in of all.')),
     unshared: list(
       { type: 'string' },
-      'What this gateway cannot share now, although the engine answers.'
+      'Data that this gateway cannot share now, although Valkey answers.'
     ),
     members: list(
       record({

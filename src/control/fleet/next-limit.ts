@@ -37,8 +37,8 @@ import {
  *    └───────────────────────┘     └──────────────────────────┘
  *       look: something to say           no answer: it may be written
  *
- * News during a read or write make the record stale afterwards. A new period makes the record unread, whatever the link
- * is. Invariants: gifts in a book that may be written are kept from the workers before it is sent; nothing is used
+ * News during a read or write make the record stale afterwards. A new period makes the record unread, in every
+ * state of the contact. Invariants: gifts in a register that may be written are kept from the workers before it is sent; nothing is used
  * before the gifts of earlier processes are known.
  */
 
@@ -102,7 +102,7 @@ export type LimitEvent =
 
 export type LimitCommand =
   | { readonly type: 'read' }
-  /** `ledger`: the one on which the book rests. */
+  /** `ledger`: the one on which the register rests. */
   | { readonly type: 'write'; readonly book: LimitRegister; readonly ledger: AllowanceState }
   /** Look again after this time, and not at the one that was set before. */
   | { readonly type: 'wait'; readonly ms: number }

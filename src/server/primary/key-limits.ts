@@ -97,7 +97,7 @@ export class TurnLimits {
     if (credits === null) return
     const { allowances, now = Date.now } = this.#options
     const status = allowances.statusOf(`${id}/credits`)
-    // A grant with a changed limit may be under way.
+    // The grant for a changed limit may be under way.
     if (status?.limit !== toMicros(credits)) return
     if (status.used < status.limit) return
     if (status.endsAt !== null && status.endsAt <= now()) return

@@ -81,7 +81,7 @@ export interface UpstreamLessons {
   readonly strange: Set<string>
 }
 
-/** LedgerEntries of what was served. */
+/** Metrics, logs and rows of usage about requests that were served. */
 export interface Records {
   readonly metrics: Metrics
   readonly debug: DebugCapture

@@ -17,7 +17,7 @@ function configOf(env: Record<string, string>): Config {
   return loaded.config
 }
 
-/** A control over a token file whose token lasts an hour, and a token service. */
+/** A CredentialControl over a token file whose token lasts an hour, and a token service. */
 async function controlRig(
   t: Test,
   env: Record<string, string> = {},
@@ -66,7 +66,7 @@ async function controlRig(
   return { control, server, told, unusable, addWorker, text: recorded.text }
 }
 
-/** What a worker makes of the control's news and answers. */
+/** What a worker makes of CredentialControl's news and answers. */
 function workerOf(control: CredentialControl): Credentials {
   const credentials = new Credentials({
     channel: {

@@ -21,14 +21,14 @@ function rig(t: Test, read = readKeys) {
     pollMs: 5,
     read
   })
-  const alive = setInterval(() => {}, 1_000) // the keyFile's own timer keeps no process
+  const alive = setInterval(() => {}, 1_000) // KeyFileWatch's timer keeps no process alive
   t.teardown(() => {
     clearInterval(alive)
     keyFile.close()
   })
   const put = (...keys: readonly NamedKey[]) =>
     changeKeys(path, () => keys, new AbortController().signal)
-  /** What the keyFile says after `change`. */
+  /** Keys that KeyFileWatch reports after `change`. */
   const after = async (change: () => unknown): Promise<KnownKeys> => {
     const next = once(events, 'change')
     await change()
