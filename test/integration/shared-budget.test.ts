@@ -107,7 +107,7 @@ t.test('a token is renewed at once while all is in use and thousands wait', asyn
     }
   })
   t.teardown(() => gateway.destroy())
-  const calls = Array.from({ length: 2030 }, () => startChat(gateway.url, 'hi'))
+  const calls = Array.from({ length: 2100 }, () => startChat(gateway.url, 'hi'))
   t.teardown(() => calls.forEach(({ request }) => request.destroy()))
   while (held.length < 30 || (await metric(gateway, 'pool_waiters')) < 2000) await delay(20)
   auth.replies.push({
