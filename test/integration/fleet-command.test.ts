@@ -6,14 +6,12 @@ import { FleetTeam, isReady, problemsOf, until } from '../helper/fleet-team.ts'
 t.setTimeout(240_000) // real processes, on a machine that may be busy
 
 t.test('kiro-gateway fleet', { skip: whyNoEngine() }, async (t) => {
-  const team = await FleetTeam.start(t, {
-    names: ['a'],
-    max: 10,
-    env: { FLEET_REPLICAS: '2' }
-  })
+  // Once the lease has run out, nobody is waited for any more.
+  const settings = { FLEET_REPLICAS: '2', FLEET_LEASE: '90' }
+  const team = await FleetTeam.start(t, { names: ['a'], max: 10, env: settings })
   const env = {
+    ...settings,
     FLEET_URL: team.engine.url,
-    FLEET_REPLICAS: '2',
     FLEET_SECRET: 'secret-of-the-fleet-for-all-tests'
   }
   const run = (...args: readonly string[]) =>
