@@ -101,7 +101,8 @@ t.test('a token is renewed at once while all is in use and thousands wait', asyn
       WORKERS: '2',
       HTTP_MAX_CONNECTIONS: '32',
       HTTP_POOL_MAX_WAITING: '5000',
-      MAX_CLIENT_CONNECTIONS: '4500', // room for all of them, whichever worker they come to
+      MEMORY_LIMIT: '1g', // room for all of them, whichever worker they come to
+      MAX_CLIENT_CONNECTIONS: '4500',
       FIRST_TOKEN_TIMEOUT: '240', // longer than two thousand clients take to come on a busy machine
       KIRO_AUTH_URL: auth.url
     }
