@@ -1,13 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createRequire } from 'node:module'
 import { extname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Snapshot } from '../../src/dashboard/feed.ts'
+import { PACKAGE_FILES, packageFile } from '../../src/server/http/page-files.ts'
+import type { JsonObject } from '../../src/shared/json.ts'
+import { MadeUpPanel } from './made-up-panel.ts'
 
 const PAGE = join(import.meta.dirname, '../../src/dashboard/page')
-const UPLOT = join(createRequire(import.meta.url).resolve('uplot'), '..')
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -33,8 +35,15 @@ export class PageStand {
   snapshot: Snapshot
   /** What it takes to sign in; `null` where nothing is needed. */
   key: string | null = null
+  /** Who signs in with `key`. */
+  role: 'operator' | 'person' = 'operator'
+  /** Why nothing may be changed, else `null`. */
+  whyNot: { readonly code: string; readonly message: string } | null = null
+  /** Grows when the gateway has forgotten its tokens, as after a restart. */
+  csrf = 1
   /** How many feeds there were. */
   opened = 0
+  readonly panel: MadeUpPanel
   readonly #files = readFiles()
   /** Bounded by the pages that are open. */
   readonly #feeds = new Set<ServerResponse>()
@@ -43,6 +52,7 @@ export class PageStand {
 
   constructor(snapshot: Snapshot) {
     this.snapshot = snapshot
+    this.panel = new MadeUpPanel(() => this.snapshot)
   }
 
   /** On a free port at first, and on the same after `stop`. */
@@ -83,6 +93,8 @@ export class PageStand {
     const isSignedIn = this.key === null || request.headers.cookie?.includes('stand=1') === true
     if (path === '/dashboard/session') return this.#session(request, response, isSignedIn)
     if (path === '/dashboard/events') return this.#listen(response, isSignedIn)
+    if (path.startsWith('/admin/v1/')) return this.#admin(request, response)
+    if (path.startsWith('/v1/')) return answerClient(request, response)
     const name = path === '/' ? 'index.html' : path.replace(/^\/dashboard\//, '')
     const file = this.#files.get(name)
     if (file === undefined) {
@@ -106,8 +118,7 @@ export class PageStand {
       response.end(JSON.stringify(value))
     }
     if (request.method === 'GET') {
-      const isKeyNeeded = this.key !== null
-      return json(200, { isKeyNeeded, isSignedIn, canSignIn: true, expiresAt: null })
+      return json(200, this.#sessionOf(isSignedIn))
     }
     if (request.method === 'DELETE') {
       response.writeHead(204, { 'set-cookie': 'stand=; Max-Age=0; Path=/' }).end()
@@ -115,9 +126,42 @@ export class PageStand {
     }
     const { key } = JSON.parse(await text(request)) as { key: string }
     if (key === this.key) {
-      return json(200, { isSignedIn: true }, { 'set-cookie': 'stand=1; HttpOnly; Path=/' })
+      return json(200, this.#sessionOf(true), { 'set-cookie': 'stand=1; HttpOnly; Path=/' })
     }
     json(401, { error: { code: 'GW_KEY_INVALID', message: 'That is no key of the operator.' } })
+  }
+
+  #sessionOf(isSignedIn: boolean): object {
+    return {
+      isKeyNeeded: this.key !== null,
+      isSignedIn,
+      canSignIn: true,
+      expiresAt: null,
+      role: isSignedIn ? this.role : null,
+      name: this.role === 'person' ? 'anna' : 'operator',
+      csrf: isSignedIn ? String(this.csrf) : null,
+      mayChange: this.whyNot === null,
+      whyNot: this.whyNot,
+      ways: ['key']
+    }
+  }
+
+  async #admin(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = 'GET', headers } = request
+    const given = await text(request)
+    if (method === 'POST') await delay(this.panel.delayMs)
+    const isForged = method === 'POST' && headers['x-csrf-token'] !== String(this.csrf)
+    const message = 'The page is older than the gateway. Press again.'
+    const refusal = {
+      status: 403,
+      body: { error: { code: 'GW_CSRF_INVALID', message, param: null } },
+      type: undefined
+    }
+    const body = given === '' ? {} : (JSON.parse(given) as JsonObject)
+    const url = new URL(request.url ?? '', this.url)
+    const answer = isForged ? refusal : this.panel.answer(method, url, body)
+    response.writeHead(answer.status, { 'content-type': answer.type ?? 'application/json' })
+    response.end(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body))
   }
 
   #listen(response: ServerResponse, isSignedIn: boolean): void {
@@ -137,11 +181,30 @@ function write(feed: ServerResponse, event: string, value: unknown): void {
   feed.write(`event: ${event}\nid: 1\ndata: ${JSON.stringify(value)}\n\n`)
 }
 
+/** A client's request, which the page makes for its test prompt. */
+async function answerClient(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  await text(request)
+  if (request.method === 'GET') {
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ data: [{ id: 'claude-sonnet-4.6' }, { id: 'gpt-5.5' }] }))
+    return
+  }
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  const chunk = (value: object): void => {
+    response.write(`data: ${JSON.stringify({ model: 'claude-sonnet-4.6', ...value })}\n\n`)
+  }
+  for (const word of ['Hello ', 'from ', 'Kiro.'])
+    chunk({ choices: [{ delta: { content: word } }] })
+  chunk({ choices: [], usage: { prompt_tokens: 12, completion_tokens: 5, credits_used: 0.01 } })
+  response.end('data: [DONE]\n\n')
+}
+
 function readFiles(): ReadonlyMap<string, Buffer> {
-  const own = readdirSync(PAGE).map((name) => [name, readFileSync(join(PAGE, name))] as const)
-  return new Map([
-    ...own,
-    ['uplot.js', readFileSync(join(UPLOT, 'uPlot.iife.min.js'))],
-    ['uplot.css', readFileSync(join(UPLOT, 'uPlot.min.css'))]
-  ])
+  const own = readdirSync(PAGE, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => [name, readFileSync(join(PAGE, name))] as const)
+  const packaged = [...PACKAGE_FILES].map(
+    ([name, place]) => [name, readFileSync(packageFile(...place))] as const
+  )
+  return new Map([...own, ...packaged])
 }

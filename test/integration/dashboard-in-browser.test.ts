@@ -66,13 +66,17 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
   const delays: number[] = []
   const live = page.locator('#live[data-state="live"]')
   const signIn = async (): Promise<void> => {
-    await page.locator('#key').fill(KEY)
+    await page.getByLabel('Key').fill(KEY)
     await page.keyboard.press('Enter')
     await live.waitFor()
   }
 
+  const visit = async (place: string): Promise<void> => {
+    await page.goto(`${gateway.url}/#/${place}`)
+  }
+
   await t.test('signs in', async (t) => {
-    await page.goto(`${gateway.url}/`)
+    await page.goto(`${gateway.url}/#/gateway`)
     await signIn()
     await shown(page, 'worker-count', 2)
     await shown(page, 'connections-budget', 20)
@@ -85,8 +89,8 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
       startChat(gateway.url, 'sim:events=40 sim:gap=100', { headers })
     )
     await Promise.all(streams.map(({ firstBytes }) => firstBytes))
-    delays.push(await shown(page, 'streams', 3))
-    t.ok(await figure(page, 'connections-in-use', 3).count())
+    delays.push(await shown(page, 'connections-in-use', 3))
+    await visit('requests')
     const answers = await Promise.all(streams.map(({ answer }) => answer))
     const from = performance.now()
     for (const { headers } of answers) {
@@ -99,6 +103,7 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
     t.same(await findBarriers(page), [])
     await page.keyboard.press('Space')
     t.same(browser.complaints.splice(0), [])
+    await visit('gateway')
   })
 
   await t.test('keeps the connection, or finds it again, when a worker is killed', async (t) => {
@@ -110,6 +115,7 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
     // Its place may have been taken before a page could see it empty; that it died is told all the same.
     await page.locator('[data-problem="worker-replaced"]').waitFor({ state: 'attached' })
     t.match(await page.locator('#verdict').innerText(), /Worker [12] has died, and was replaced/)
+    await visit('requests')
     const failed = await startChat(gateway.url, 'sim:improper', { headers }).answer
     t.equal(failed.status, 400)
     const row = page.locator(`tr[data-request-id="${String(failed.headers['x-request-id'])}"]`)
@@ -118,6 +124,7 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
     const details = await page.locator('#request-details').innerText()
     t.match(details, /Reason\s+[^]*Improperly formed[^]*Upstream\s+answered HTTP 400/)
     await row.click()
+    await visit('gateway')
   })
 
   await t.test('shows the counts of /metrics', async (t) => {
@@ -139,8 +146,8 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
     t.match(await page.locator('#live').innerText(), /old, retrying/)
     t.equal(await page.locator('#board').getAttribute('data-stale'), '')
     await begin()
-    await page.locator('#key:visible').or(live).first().waitFor()
-    if (await page.locator('#key').isVisible()) await signIn()
+    await page.locator('#f-key').or(live).first().waitFor()
+    if (await page.locator('#f-key').isVisible()) await signIn()
     await shown(page, 'worker-count', 2)
     await shown(page, 'requests-total', 0)
   })

@@ -1,44 +1,51 @@
-import { statSync } from 'node:fs'
-import { join } from 'node:path'
-import { Browser, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
+import { mkdirSync, statSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import type { EndedRequest } from '../../src/dashboard/feed.ts'
+import { Browser, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { madeUpRequest, madeUpSnapshot } from '../helper/made-up-figures.ts'
 import { PageStand } from '../helper/page-stand.ts'
 
 /*
- * The pictures of the dashboard in docs/: the page itself, told of a day that is made up (test/helper/made-up-figures.ts).
+ * Pictures of the panel: the page itself, told of a day that is made up (test/helper/made-up-figures.ts).
  *
- *   npm run pictures
+ *   npm run pictures                    those of docs/
+ *   npm run pictures -- --all FOLDER    each place, light, dark and on a phone, to be looked at
  */
 
-const DOCS = join(import.meta.dirname, '../../docs')
+const ROOT = join(import.meta.dirname, '../..')
 const AT = Date.UTC(2026, 10, 26, 13, 42, 17)
 
 interface Picture {
   readonly name: string
+  readonly place: string
   readonly width: number
   readonly height: number
   readonly colorScheme: 'light' | 'dark'
-  /** What is at the top of it, where that is not the top of the page. */
-  readonly from?: string
+  /** The whole length of the page. */
+  readonly isWhole?: boolean
   /** A request whose details are open. */
   readonly opens?: boolean
 }
 
+const WIDE = { width: 1280, height: 900, colorScheme: 'light' } as const
+const PHONE = { width: 390, height: 844, colorScheme: 'dark' } as const
+
 const PICTURES: readonly Picture[] = [
-  { name: 'dashboard-light', width: 1280, height: 900, colorScheme: 'light' },
-  { name: 'dashboard-dark', width: 1280, height: 900, colorScheme: 'dark' },
-  { name: 'dashboard-phone', width: 390, height: 844, colorScheme: 'dark' },
-  {
-    name: 'dashboard-requests',
-    width: 1280,
-    height: 700,
-    colorScheme: 'light',
-    from: '#requests',
-    opens: true
-  }
+  { name: 'dashboard-light', place: '', ...WIDE },
+  { name: 'dashboard-dark', place: '', ...WIDE, colorScheme: 'dark' },
+  { name: 'dashboard-phone', place: '', ...PHONE },
+  { name: 'dashboard-requests', place: 'requests?failed=true', ...WIDE, height: 800, opens: true },
+  { name: 'dashboard-keys', place: 'keys', ...WIDE, height: 560 },
+  { name: 'dashboard-usage', place: 'usage', ...WIDE, colorScheme: 'dark' },
+  { name: 'dashboard-start', place: 'start', ...WIDE, height: 720 }
 ]
 
+const PLACES = ['', 'requests', 'keys', 'keys/add', 'keys/k_anna', 'usage', 'gateway', 'start']
+
+const { all } = parseArgs({ options: { all: { type: 'string' } } }).values
+const folder = all === undefined ? join(ROOT, 'docs') : resolve(all)
+mkdirSync(folder, { recursive: true })
 const executable = findChromium()
 if (executable === null) throw new Error(NO_CHROMIUM)
 const snapshot = madeUpSnapshot(AT)
@@ -47,9 +54,20 @@ const stand = await new PageStand({
   requests: [...snapshot.requests.slice(0, -2), failedRequest(), ...snapshot.requests.slice(-2)]
 }).start()
 try {
-  for (const picture of PICTURES) await take(picture, executable)
+  for (const picture of all === undefined ? PICTURES : everyPlace()) await take(picture, executable)
 } finally {
   await stand.stop()
+}
+
+function everyPlace(): readonly Picture[] {
+  return PLACES.flatMap((place) => {
+    const name = place === '' ? 'overview' : place.replace('/', '-')
+    return [
+      { name: `${name}-light`, place, ...WIDE, isWhole: true },
+      { name: `${name}-dark`, place, ...WIDE, colorScheme: 'dark' as const, isWhole: true },
+      { name: `${name}-phone`, place, ...PHONE, isWhole: true }
+    ]
+  })
 }
 
 /** One that was tried again in vain. */
@@ -62,27 +80,27 @@ function failedRequest(): EndedRequest {
 }
 
 async function take(picture: Picture, executable: string): Promise<void> {
-  const { name, width, height, colorScheme, from, opens } = picture
+  const { name, place, width, height, colorScheme, isWhole = false, opens } = picture
   const timezoneId = 'Europe/Berlin'
   const browser = await Browser.start({ executable, width, height, colorScheme, timezoneId })
   try {
     const { page } = browser
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-    await page.goto(stand.url)
-    await page.locator('tr[data-request-id]').first().waitFor()
+    await page.clock.setFixedTime(AT)
+    await page.goto(`${stand.url}#/${place}`)
+    await page.locator('#board').waitFor()
+    await page.getByText('Loading …').first().waitFor({ state: 'detached' })
+    if (place.startsWith('requests') || place === '') {
+      await page.locator('tr[data-request-id]').first().waitFor()
+    }
     if (opens === true) {
       await page.locator('tr[data-request-id]:not([data-code=""])').first().click()
     }
-    if (from !== undefined) {
-      await page.evaluate(`
-        const { top } = document.querySelector('${from}').closest('section').getBoundingClientRect()
-        scrollTo(0, top + scrollY - 64)
-      `)
-    }
     await page.mouse.move(0, 0)
-    const path = join(DOCS, `${name}.png`)
-    await page.screenshot({ path, animations: 'disabled' })
-    process.stdout.write(`docs/${name}.png ${Math.ceil(statSync(path).size / 1000)} KB\n`)
+    const path = join(folder, `${name}.png`)
+    await page.screenshot({ path, animations: 'disabled', fullPage: isWhole })
+    const kilobytes = Math.ceil(statSync(path).size / 1000)
+    process.stdout.write(`${relative(ROOT, path)} ${kilobytes} KB\n`)
   } finally {
     await browser.close()
   }

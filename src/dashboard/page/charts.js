@@ -1,6 +1,5 @@
 /* Charts of the last hour by uPlot, with our own legends for the point under the pointer. */
 import { make, setAttribute, setText } from './dom.js'
-import { worstDelayMs } from './figures.js'
 import { amount, bytes, duration, minuteOfDay, short, timeOfDay } from './format.js'
 
 /** @typedef {import('./history.js').History} History */
@@ -52,7 +51,7 @@ const PLANS = [
   },
   {
     name: 'total',
-    title: 'Whole answer',
+    title: 'Total time',
     least: 1000,
     tell: duration,
     lines: [
@@ -102,6 +101,12 @@ const PLANS = [
   }
 ]
 
+/** @param {Now['processes']} processes */
+function worstDelayMs(processes) {
+  const delays = processes.flatMap(({ loopDelayMs }) => loopDelayMs?.p99 ?? [])
+  return delays.length === 0 ? null : Math.max(...delays)
+}
+
 /**
  * Figures of this moment, so that a legend says what the tiles say; points are up to five seconds old.
  * @type {Readonly<Record<string, (now: Now) => number | null>>}
@@ -125,29 +130,37 @@ const LATEST = {
 
 const HEIGHT = 132
 
-/** Charts are made once there is room, and drawn when a point is added. */
+/** Charts are made once they are shown, and drawn when a point is added. */
 export class Charts {
   /** @type {Chart[]} */
   #charts
   #history
+  /** End of the history that is drawn. */
+  #drawnAt = 0
 
-  /**
-   * @param {HTMLElement} place
-   * @param {History} history
-   */
-  constructor(place, history) {
+  /** @param {History} history */
+  constructor(history) {
     this.#history = history
     this.#charts = PLANS.map((plan) => new Chart(plan))
-    place.append(...this.#charts.map(({ figure }) => figure))
   }
 
-  /** @param {Readonly<Record<string, number | null>>} limits by the names of their columns */
-  draw(limits) {
-    for (const chart of this.#charts) chart.draw(this.#history, limits)
+  get figures() {
+    return this.#charts.map(({ figure }) => figure)
   }
 
-  /** @param {Now} now */
+  /**
+   * Does nothing while the charts are not on the page.
+   * @param {Now} now
+   */
   show(now) {
+    const [first] = this.#charts
+    if (first === undefined || !first.figure.isConnected) return
+    const end = this.#history.at.at(-1) ?? 0
+    if (end !== this.#drawnAt) {
+      this.#drawnAt = end
+      const limits = { memoryLimit: now.memory.limitBytes, cpuLimit: now.cpu.limit }
+      for (const chart of this.#charts) chart.draw(this.#history, limits)
+    }
     for (const chart of this.#charts) chart.show(now)
   }
 
@@ -161,6 +174,8 @@ class Chart {
   #plan
   #place
   #keys
+  /** Time of the point under the pointer. */
+  #time = make('li', 'chart-time')
   /** @type {uPlot | null} */
   #plot = null
   /** @type {import('uplot').AlignedData} */
@@ -180,13 +195,14 @@ class Chart {
       const value = make('span')
       return { value, item: make('li', '', swatch, `${line.label} `, value) }
     })
-    const legend = make('ul', 'chart-keys', ...this.#keys.map(({ item }) => item))
+    const legend = make('ul', 'chart-keys', this.#time, ...this.#keys.map(({ item }) => item))
     this.figure = make('figure', 'card chart')
     this.figure.dataset['chart'] = plan.name
     this.figure.append(make('figcaption', '', make('b', '', plan.title), legend), this.#place)
     this.#place.setAttribute('role', 'img')
     new ResizeObserver(() => {
-      this.#plot?.setSize({ width: this.#place.clientWidth, height: HEIGHT })
+      const { clientWidth } = this.#place
+      if (clientWidth > 0) this.#plot?.setSize({ width: clientWidth, height: HEIGHT })
     }).observe(this.#place)
   }
 
@@ -266,7 +282,7 @@ class Chart {
       setText(value, this.#plan.tell(figure ?? null))
     }
     const moment = index === null ? null : (at[index] ?? null)
-    setAttribute(this.figure, 'title', moment === null ? null : timeOfDay(moment))
+    setText(this.#time, moment === null ? '' : timeOfDay(moment))
   }
 
   /** @param {number} number of the line */

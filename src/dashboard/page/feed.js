@@ -17,7 +17,7 @@ const HIDDEN_MS = 5_000
 const SESSION_MS = 5_000
 
 /** @typedef {'asleep' | 'connecting' | 'live' | 'lost' | 'signed-out'} FeedState */
-/** @typedef {{ isKeyNeeded: boolean, isSignedIn: boolean, canSignIn: boolean, expiresAt: number | null }} Session */
+/** @typedef {import('./contract.d.ts').Session} Session */
 
 /** Reads whether this browser is signed in. @returns {Promise<Session>} */
 export async function askSession() {
@@ -83,6 +83,8 @@ export class Feed {
       const session = await askSession()
       if (attempt !== this.#attempt) return
       if (session.isKeyNeeded && !session.isSignedIn) this.#enter('signed-out', session)
+      else if (session.role === 'person')
+        this.#enter('asleep', session) // the feed tells of all clients
       else this.#listen(session)
     } catch {
       if (attempt === this.#attempt) this.isRefused = false

@@ -79,7 +79,13 @@ function pair(value, base, large, small) {
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 const minuteClock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' })
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
+const dayOnly = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
+const utcDay = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' })
+const utcDayShort = new Intl.DateTimeFormat(undefined, {
+  day: 'numeric',
+  month: 'short',
+  timeZone: 'UTC'
+})
 const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' })
 
@@ -95,7 +101,17 @@ export function minuteOfDay(at) {
 
 /** @param {number | null} at epoch ms */
 export function date(at) {
-  return at === null ? UNKNOWN : day.format(at)
+  return at === null ? UNKNOWN : dayOnly.format(at)
+}
+
+/** A day of the books, which are kept in UTC. @param {number} at epoch ms */
+export function day(at) {
+  return utcDay.format(at)
+}
+
+/** @param {string} iso `2026-11-30` */
+export function shortDay(iso) {
+  return utcDayShort.format(Date.parse(iso))
 }
 
 /**

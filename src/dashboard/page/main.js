@@ -1,176 +1,202 @@
-/* Wires the page: events come in; it is drawn at most once a frame, and never while hidden. */
-import { Charts } from './charts.js'
-import { Connections } from './connections.js'
-import { byId, make, setAttribute, setText } from './dom.js'
+/* Wires the page: events and answers change the state; it is drawn at most once a frame, by one function of the state. */
 import { Feed, LATE_MS } from './feed.js'
-import { showAccount, showNow } from './figures.js'
-import { FleetCard } from './fleet.js'
 import { duration, timeOfDay } from './format.js'
-import { History } from './history.js'
-import { RequestTable } from './requests.js'
-import { SignIn, signOut } from './sign-in.js'
-import { ErrorTable, KeyTable, ProcessTable } from './tables.js'
+import { gateway } from './gateway.js'
+import { keys } from './keys.js'
+import { html, nothing, render } from './lit.js'
+import { live } from './live-requests.js'
+import { charts, overview } from './overview.js'
+import { own } from './own.js'
+import { requests } from './requests.js'
+import { signInForm, signOut } from './sign-in.js'
+import { start } from './start.js'
+import { change, history, redraw, setDraw, state } from './state.js'
+import { usage } from './usage.js'
 import { judge, SteadyVerdict } from './verdict.js'
 
-/** @typedef {import('../feed.ts').Now} Now */
-/** @typedef {import('../feed.ts').ShownAccount} Account */
+/** @typedef {{ title: string, view(): import('./lit.js').View, leave(): void }} Place */
 
 /** Delay before a change is announced to screen readers, so that brief ones are not read out. */
 const SETTLED_MS = 4_000
 
-/** @type {Now | null} */
-let now = null
-/** @type {Account | null} */
-let account = null
-let isDrawing = false
-let toldAt = 0
+/** @type {ReadonlyMap<string, Place>} By the first part of the address behind `#/`. */
+const PLACES = new Map(Object.entries({ '': overview, requests, keys, usage, gateway, start }))
+
+/** @type {Place} */
+let place = overview
+let isNewPlace = false
 let spoken = 'well'
 /** @type {{ code: string, since: number }} */
 let settling = { code: 'well', since: 0 }
-const due = { charts: false, account: false }
-
-const history = new History()
 const steady = new SteadyVerdict()
-const connections = new Connections()
-const charts = new Charts(byId('charts', HTMLElement), history)
-const requests = new RequestTable()
-const errors = new ErrorTable()
-const processes = new ProcessTable()
-const keys = new KeyTable()
-const fleet = new FleetCard()
-const board = byId('board', HTMLElement)
 
 const feed = new Feed(
   {
     snapshot(value) {
-      account = value.account
       history.replace(value.history)
-      due.charts = due.account = true
-      requests.replace(value.requests)
-      keys.show(value.keys)
-      tick(value.now)
+      live.replace(value.requests)
+      change({ now: value.now, account: value.account, keys: value.keys })
     },
-    tick,
-    point(value) {
-      history.add(value)
-      due.charts = true
-    },
-    requests: (value) => requests.add(value),
-    account(value) {
-      account = value
-      due.account = true
-    },
-    keys: (value) => keys.show(value)
+    tick: (value) => change({ now: value }),
+    point: (value) => history.add(value),
+    requests: (value) => live.add(value),
+    account: (value) => change({ account: value }),
+    keys: (value) => change({ keys: value })
   },
   onFeedState
 )
-const signIn = new SignIn(() => {
-  signIn.hide()
-  feed.stop()
-  feed.wake()
-})
 
-/** @param {Now} value */
-function tick(value) {
-  now = value
-  toldAt = value.at
-  if (isDrawing) return
-  isDrawing = true
-  requestAnimationFrame(draw)
+/**
+ * @param {import('./feed.js').FeedState} _state
+ * @param {import('./feed.js').Session | null} session
+ */
+function onFeedState(_state, session) {
+  if (session !== null) change({ session })
+  if (feed.state === 'signed-out') change({ now: null, account: null, keys: null })
+  redraw()
+}
+
+function isPerson() {
+  return state.session?.role === 'person' && state.session.isSignedIn
+}
+
+/** Reads the address, and leaves the place that was shown. */
+function route() {
+  const [path = '', query = ''] = location.hash.replace(/^#\/?/, '').split('?', 2)
+  const [name = '', id = ''] = path.split('/', 2).map(decodeURIComponent)
+  const next = isPerson() ? own : (PLACES.get(name) ?? overview)
+  if (next !== place) {
+    place.leave()
+    place = next
+    isNewPlace = true
+  } else if (id !== state.route.id) isNewPlace = true
+  change({ route: { name, id, query: new URLSearchParams(query) } })
 }
 
 function draw() {
-  isDrawing = false
-  if (now === null || account === null) return
-  board.hidden = false
-  showNow(now)
-  connections.show(now)
-  errors.show(now.errors)
-  processes.show(now)
-  fleet.show(now.fleet)
-  charts.show(now)
-  if (due.account) showAccount(account)
-  if (due.charts) charts.draw({ memoryLimit: now.memory.limitBytes, cpuLimit: now.cpu.limit })
-  due.account = due.charts = false
-  showVerdict()
-  showAge()
+  if (isPerson() !== (place === own)) return route()
+  render(page(), document.body)
+  if (state.now !== null) charts.show(state.now)
+  focusKey()
+  if (!isNewPlace) return
+  isNewPlace = false
+  scrollTo(0, 0)
+  const content = document.querySelector('#content')
+  if (content instanceof HTMLElement) content.focus({ preventScroll: true })
 }
 
-function showVerdict() {
-  if (now === null || account === null) return
-  const lost = feed.state === 'lost'
-  if (lost) steady.forget()
-  const verdict = steady.next(judge(now, account), performance.now())
-  const level = lost ? 'unknown' : verdict.level
-  setAttribute(byId('verdict', HTMLElement), 'data-level', level)
-  const refused = 'The gateway sends no data: it is shutting down, or too many dashboards are open.'
-  const gone = feed.isRefused ? refused : 'The gateway does not answer.'
-  const sentence = lost ? gone : verdict.sentence
-  setText(byId('verdict-sentence', HTMLElement), sentence)
-  setAttribute(byId('verdict-sentence', HTMLElement), 'data-value', lost ? 'lost' : verdict.level)
-  const old = `This data is from ${timeOfDay(toldAt)}. The page reconnects automatically. docker ps and docker logs kiro-gateway show what happened.`
-  setText(byId('verdict-facts', HTMLElement), lost ? old : verdict.facts)
-  const list = byId('problems', HTMLElement)
-  const items = lost ? [] : verdict.problems
-  list.hidden = items.length === 0
-  const text = items.map(({ what, remedy }) => `${what}\n${remedy}`).join('\n')
-  if (list.dataset['text'] !== text) {
-    list.dataset['text'] = text
-    const rows = items.map(({ code, what, remedy }, index) => {
-      const row = make(
-        'li',
-        '',
-        make('b', '', index === 0 ? '' : what),
-        index === 0 ? '' : ' ',
-        remedy
-      )
-      row.dataset['problem'] = code
-      return row
-    })
-    list.replaceChildren(...rows)
-  }
-  speak(lost ? 'lost' : verdict.code, sentence)
-  const title = level === 'good' ? 'kiro-gateway' : `${sentence} – kiro-gateway`
-  if (document.title !== title) document.title = title
+let isKeyAsked = false
+
+/** Puts the cursor into the field of the key when that appears. */
+function focusKey() {
+  const field = document.querySelector('#f-key')
+  const isAsked = field?.closest('#sign-in') !== null && field !== null
+  if (isAsked && !isKeyAsked && field instanceof HTMLElement) field.focus()
+  isKeyAsked = isAsked
 }
 
-/**
- * @param {string} code
- * @param {string} sentence
- */
-function speak(code, sentence) {
-  const at = performance.now()
-  if (code !== settling.code) settling = { code, since: at }
-  if (code === spoken || at - settling.since < SETTLED_MS) return
-  spoken = code
-  setText(byId('announcement', HTMLElement), sentence)
+function page() {
+  const verdict = verdictNow()
+  const isSignedOut = feed.state === 'signed-out' && !isPerson()
+  const title = isSignedOut ? 'Sign in' : place.title
+  const head = verdict === null || verdict.level === 'good' ? title : verdict.sentence
+  const documentTitle =
+    place === overview && head === overview.title ? 'kiro-gateway' : `${head} – kiro-gateway`
+  if (document.title !== documentTitle) document.title = documentTitle
+  const isReady = isPerson() || state.now !== null
+  return html`
+    <a class="skip" href="#content" @click=${skip}>Skip to the content</a>
+    ${header(isSignedOut)}
+    <main id="content" tabindex="-1">
+      ${isSignedOut ? signInForm(onSignedIn) : nothing}
+      ${
+        isSignedOut || !isReady
+          ? nothing
+          : html`<div id="board" ?data-stale=${feed.state === 'lost'}>
+        ${verdict !== null && (place === overview || verdict.level !== 'good') ? banner(verdict) : nothing}
+        ${place.view()}
+      </div>`
+      }
+      <p class="for-ears" id="announcement" role="status">${state.announcement}</p>
+    </main>`
 }
 
-/**
- * @param {import('./feed.js').FeedState} state
- * @param {import('./feed.js').Session | null} session
- */
-function onFeedState(state, session) {
-  byId('sign-out', HTMLElement).hidden =
-    session === null || !session.isKeyNeeded || state !== 'live'
-  if (state === 'signed-out') {
-    board.hidden = true
-    now = account = null
-    document.title = 'Sign in – kiro-gateway'
-    signIn.show(session)
-  } else if (state === 'live') signIn.hide()
-  setAttribute(board, 'data-stale', state === 'lost' ? '' : null)
-  showVerdict()
-  showAge()
+/** @param {Event} event */
+function skip(event) {
+  event.preventDefault() // the address after # names the place
+  const content = document.querySelector('#content')
+  if (content instanceof HTMLElement) content.focus()
 }
 
-function showAge() {
-  const live = byId('live', HTMLElement)
+/** @param {boolean} isSignedOut */
+function header(isSignedOut) {
+  const { account, session } = state
   const age = feed.heardAt === null ? null : performance.now() - feed.heardAt
   const isLate = feed.state === 'live' && age !== null && age > LATE_MS
-  setAttribute(live, 'data-state', isLate ? 'late' : feed.state)
-  setAttribute(live, 'data-age-ms', age === null ? null : Math.round(age))
-  setText(byId('live-text', HTMLElement), ageText(age, isLate))
+  return html`<header class="bar">
+    <h1 class="brand"><img src="dashboard/icon.svg" alt="" width="28" height="28">kiro-gateway</h1>
+    ${account === null ? nothing : html`<span class="chip" id="version" data-metric="version" data-value=${account.version}>v${account.version}</span>`}
+    ${account?.isSimulated === true ? html`<span class="chip chip-fair" id="simulated">simulator</span>` : nothing}
+    ${
+      isSignedOut || isPerson()
+        ? nothing
+        : html`<nav class="places" aria-label="Places">
+      ${[...PLACES].map(([name, { title }]) => html`<a href=${`#/${name}`} aria-current=${place.title === title ? 'page' : nothing}>${title}</a>`)}</nav>`
+    }
+    <div class="bar-end">
+      ${
+        isPerson()
+          ? nothing
+          : html`<p class="live" id="live" data-state=${isLate ? 'late' : feed.state} data-age-ms=${age === null ? nothing : Math.round(age)}>
+        <span class="dot" aria-hidden="true"></span><span id="live-text">${ageText(age, isLate)}</span></p>`
+      }
+      <a class="quiet" href="docs">API</a>
+      <button type="button" class="quiet" id="theme" aria-label=${`Theme: ${currentTheme()}`} @click=${nextTheme}><span class="wordy">Theme: </span>${currentTheme()}</button>
+      ${session?.isKeyNeeded === true && session.isSignedIn && !isSignedOut ? html`<button type="button" class="quiet" id="sign-out" @click=${onSignOut}>Sign out</button>` : nothing}
+    </div>
+  </header>`
+}
+
+/** @typedef {Omit<import('./verdict.js').Verdict, 'level'> & { level: import('./verdict.js').Level | 'unknown' }} Verdict */
+
+/** @returns {Verdict | null} what to say of the gateway now */
+function verdictNow() {
+  const { now, account } = state
+  if (now === null || account === null || isPerson()) return null
+  if (feed.state === 'lost') {
+    steady.forget()
+    const refused =
+      'The gateway sends no data: it is shutting down, or too many dashboards are open.'
+    const facts = `This data is from ${timeOfDay(now.at)}. The page reconnects automatically. The gateway's log shows what happened.`
+    const sentence = feed.isRefused ? refused : 'The gateway does not answer.'
+    return spoke({ level: 'unknown', code: 'lost', sentence, facts, problems: [] })
+  }
+  return spoke(steady.next(judge(now, account), performance.now()))
+}
+
+/** @param {Verdict} verdict */
+function banner({ level, sentence, facts, problems }) {
+  return html`<section class="verdict" id="verdict" aria-labelledby="verdict-sentence" data-level=${level}>
+    <span class="verdict-sign" aria-hidden="true"></span>
+    <div><h2 id="verdict-sentence" data-metric="status" data-value=${feed.state === 'lost' ? 'lost' : level}>${sentence}</h2>
+      ${problems.length === 0 ? nothing : html`<ul id="problems">${problems.map(({ code, what, remedy }, index) => html`<li data-problem=${code}>${index === 0 ? nothing : html`<b>${what}</b> `}${remedy}</li>`)}</ul>`}
+      <p class="note" id="verdict-facts">${facts}</p></div>
+  </section>`
+}
+
+/**
+ * Announces a verdict once it has settled.
+ * @param {Verdict} verdict
+ */
+function spoke(verdict) {
+  const at = performance.now()
+  const { code, sentence } = verdict
+  if (code !== settling.code) settling = { code, since: at }
+  if (code !== spoken && at - settling.since >= SETTLED_MS) {
+    spoken = code
+    state.announcement = sentence
+  }
+  return verdict
 }
 
 /**
@@ -187,18 +213,12 @@ function ageText(age, isLate) {
 }
 
 const THEMES = ['system', 'light', 'dark']
-const themeButton = byId('theme', HTMLElement)
 
 function currentTheme() {
   return document.documentElement.dataset['theme'] ?? 'system'
 }
 
-function showTheme() {
-  setText(themeButton, `Theme: ${currentTheme()}`)
-  charts.recolour()
-}
-
-themeButton.addEventListener('click', () => {
+function nextTheme() {
   const next = THEMES[(THEMES.indexOf(currentTheme()) + 1) % THEMES.length] ?? 'system'
   if (next === 'system') delete document.documentElement.dataset['theme']
   else document.documentElement.dataset['theme'] = next
@@ -207,23 +227,32 @@ themeButton.addEventListener('click', () => {
   } catch {
     // Storage is forbidden: the choice holds until the page is left.
   }
-  showTheme()
-})
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', showTheme)
+  charts.recolour()
+  redraw()
+}
 
-byId('sign-out', HTMLElement).addEventListener('click', () => {
+/** @param {import('./contract.d.ts').Session} session */
+function onSignedIn(session) {
+  change({ session })
+  feed.stop()
+  feed.wake()
+}
+
+function onSignOut() {
   void signOut().finally(() => {
+    place.leave()
+    change({ session: null, now: null, account: null, keys: null })
     feed.stop()
     feed.wake()
   })
-})
+}
 
+setDraw(draw)
+addEventListener('hashchange', route)
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => charts.recolour())
 // Age grows without events; a hidden page has no age.
 setInterval(() => {
-  if (document.hidden) return
-  showAge()
-  showVerdict()
+  if (!document.hidden) redraw()
 }, 1000)
-
-showTheme()
+route()
 feed.wake()

@@ -1,246 +1,237 @@
-/* The last requests, newest first, in reused rows. The list pauses while details are read. */
-import { byId, make, nameFigures, setAttribute, setFigure, setText } from './dom.js'
-import { amount, duration, fullTime, short, timeOfDay, UNKNOWN } from './format.js'
-import { PHASES, RequestDetails } from './request-details.js'
+/* Requests: the last ones as they end, and 90 days back by filter. */
+import { get, Loaded, valuesOf, withQuery } from './api.js'
+import { html, nothing, repeat } from './lit.js'
+import { live } from './live-requests.js'
+import { choice, field, loadState } from './parts.js'
+import { phaseLegend, requestDetails, requestHead, requestRow } from './request-row.js'
+import { redraw, state } from './state.js'
 
-/** @typedef {import('../feed.ts').EndedRequest} Ended */
-/** @typedef {ReturnType<typeof createRow>} Row */
+/** @typedef {import('./contract.d.ts').RequestRow} Row */
+/** @typedef {import('./contract.d.ts').RequestList} List */
+/** @typedef {import('./contract.d.ts').RequestAnswer} Answer */
 
-const MAX_ROWS = 100
+const SPANS = /** @type {const} */ ([
+  ['', 'Latest'],
+  ['1h', 'Last hour'],
+  ['24h', 'Last 24 hours'],
+  ['7d', 'Last 7 days'],
+  ['30d', 'Last 30 days'],
+  ['90d', 'Last 90 days']
+])
+const NAMES = ['since', 'key', 'model', 'client', 'status', 'code', 'id', 'failed']
+const PAGE_ROWS = 50
+/** The filter has nothing that can be refused beside a field. */
+const noForm = { problem: '', param: '' }
 
+/** A table of requests of which one can be opened. */
 export class RequestTable {
-  #body = byId('requests', HTMLElement)
-  #nothing = byId('no-requests', HTMLElement)
-  #hold = byId('hold', HTMLElement)
-  #onlyFailed = byId('only-failed', HTMLInputElement)
-  #details = new RequestDetails()
-  /** @type {Row[]} Bounded by MAX_ROWS; in the order of the page. */
-  #rows = []
-  /** @type {Ended[]} Bounded by MAX_ROWS; what has come while the list was held, oldest first. */
-  #held = []
-  #isHeld = false
+  /** @type {Row | null} */
+  #open = null
+  /** @type {Loaded<Answer> | null} */
+  #more = null
 
-  constructor() {
-    this.#body.addEventListener('click', (event) => this.#onClick(event))
-    this.#hold.addEventListener('click', () => this.#setHeld(!this.#isStill()))
-    this.#onlyFailed.addEventListener('change', () => this.#filter())
-    const legend = PHASES.map(([phase, words]) => {
-      const swatch = make('i', 'swatch')
-      swatch.dataset['phase'] = phase
-      return make('li', '', swatch, words)
-    })
-    byId('phase-legend', HTMLElement).append(...legend)
+  get isOpen() {
+    return this.#open !== null
   }
 
-  /** @param {readonly Ended[]} requests oldest first; takes the place of all */
-  replace(requests) {
-    const open = this.#details.item
-    this.#held = []
-    this.#details.close()
-    this.#fill(requests)
-    const again = this.#rows.find(({ item }) => item?.n === open?.n && item?.at === open?.at)
-    if (open !== null && again !== undefined) this.#details.open(again)
-    this.#showHeld()
-  }
-
-  /** @param {readonly Ended[]} requests oldest first */
-  add(requests) {
-    if (this.#isHeld || this.#details.item !== null) {
-      this.#held = [...this.#held, ...requests].slice(-MAX_ROWS)
-      return this.#showHeld()
-    }
-    const recent = requests.slice(-MAX_ROWS)
-    for (const item of recent) {
-      const row = this.#rows.length < MAX_ROWS ? createRow() : this.#rows.pop()
-      if (row === undefined) return
-      this.#rows.unshift(row)
-      this.#put(row, item)
-      this.#body.prepend(row.element)
-    }
-    this.#nothing.hidden = this.#rows.length > 0
-  }
-
-  /** @param {readonly Ended[]} requests */
-  #fill(requests) {
-    const newest = requests.slice(-MAX_ROWS).toReversed()
-    for (const [index, item] of newest.entries()) {
-      let row = this.#rows[index]
-      if (row === undefined) {
-        row = createRow()
-        this.#rows.push(row)
-        this.#body.append(row.element)
-      }
-      this.#put(row, item)
-    }
-    for (const row of this.#rows.splice(newest.length)) row.element.remove()
-    this.#nothing.hidden = newest.length > 0
+  close() {
+    this.#open = null
   }
 
   /**
-   * @param {Row} row
-   * @param {Ended} item
+   * @param {readonly Row[]} rows
+   * @param {string} caption
+   * @param {(isOpen: boolean) => void} [onToggle]
    */
-  #put(row, item) {
-    fillRow(row, item)
-    row.element.hidden = this.#onlyFailed.checked && item.code === ''
-  }
-
-  #filter() {
-    for (const { element, item } of this.#rows) {
-      element.hidden = this.#onlyFailed.checked && item?.code === ''
+  view(rows, caption, onToggle) {
+    const toggle = (/** @type {Row} */ row) => {
+      this.#open = this.#open?.n === row.n ? null : row
+      this.#more = this.#open !== null && row.code !== '' ? answerOf(row) : null
+      onToggle?.(this.#open !== null)
+      redraw()
     }
-    this.#details.close()
-    this.#release()
-  }
-
-  /** @param {Event} event */
-  #onClick({ target }) {
-    if (!(target instanceof Element)) return
-    const element = target.closest('tr[data-request-id]')
-    const row = this.#rows.find((one) => one.element === element)
-    if (row?.item === undefined || row.item === null) return
-    const isOpen = this.#details.item === row.item
-    this.#details.close()
-    if (isOpen) this.#release()
-    else this.#details.open(row)
-    this.#showHeld()
-  }
-
-  /** @param {boolean} isHeld */
-  #setHeld(isHeld) {
-    // Resuming the list means that the open details were read.
-    if (!isHeld) this.#details.close()
-    this.#isHeld = isHeld
-    this.#release()
-  }
-
-  #release() {
-    if (!this.#isHeld && this.#details.item === null) {
-      const held = this.#held
-      this.#held = []
-      this.add(held)
-    }
-    this.#showHeld()
-  }
-
-  #isStill() {
-    return this.#isHeld || (this.#details.item !== null && this.#held.length > 0)
-  }
-
-  #showHeld() {
-    const count = this.#held.length
-    const more = count === 0 ? '' : ` (${count}${count === MAX_ROWS ? ' or more' : ''} new)`
-    setAttribute(this.#hold, 'aria-pressed', String(this.#isStill()))
-    setText(this.#hold, this.#isStill() ? `Resume${more}` : 'Pause the list')
+    return html`<table class="requests">
+      <caption class="for-ears">${caption} The button in the first column shows details.</caption>
+      ${requestHead}
+      <tbody id="requests">${repeat(
+        rows.flatMap((row) =>
+          row.n === this.#open?.n
+            ? [
+                { row, isDetails: false },
+                { row, isDetails: true }
+              ]
+            : [{ row, isDetails: false }]
+        ),
+        ({ row, isDetails }) => `${row.n} ${isDetails}`,
+        ({ row, isDetails }) =>
+          isDetails
+            ? requestDetails(row, this.#more?.value ?? null)
+            : requestRow(row, row.n === this.#open?.n, () => toggle(row))
+      )}</tbody>
+    </table>`
   }
 }
 
-function createRow() {
-  const opener = make('button', 'opener')
-  opener.type = 'button'
-  opener.setAttribute('aria-expanded', 'false')
-  const under = make('span', 'under until-s')
-  const key = make('td', 'from-l cut')
-  const client = make('td', 'from-l cut')
-  const modelName = make('span')
-  const code = make('span', 'note')
-  const status = make('span', 'status')
-  const { bar, parts } = createPhases()
-  const total = make('td', 'number')
-  const input = make('td', 'number from-m')
-  const output = make('td', 'number from-m')
-  const credits = make('td', 'number from-s')
-  const element = make(
-    'tr',
-    '',
-    make('td', '', opener, under),
-    key,
-    client,
-    make('td', 'from-s', modelName, ' ', code),
-    make('td', '', status),
-    make('td', 'from-m phases-column', bar),
-    total,
-    input,
-    output,
-    credits
+/**
+ * Asks for what the gateway knows beside the row, such as the meaning of its code. Only an operator may ask.
+ * @param {Row} row
+ */
+function answerOf(row) {
+  if (state.session?.role === 'person') return null
+  const more = new Loaded(async () => {
+    const n = row.n.startsWith('live-') ? await rowNumber(row.id) : row.n
+    return n === null ? null : get(`requests/${encodeURIComponent(n)}`)
+  })
+  void more.refresh()
+  return more
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<string | null>} `null` while it is not in the history
+ */
+async function rowNumber(id) {
+  /** @type {List} */
+  const { requests } = await get(withQuery('requests', { id, limit: '1' }))
+  return requests.find((row) => row.id === id)?.n ?? null
+}
+
+/** Pages of the history, newest first, by one filter. */
+export class RequestHistory {
+  /** @type {readonly Row[]} Bounded by what the reader asks for, page by page. */
+  rows = []
+  /** @type {string | null} */
+  #next = null
+  #path
+  #page
+
+  /**
+   * @param {string} path `requests`, or `me/requests`
+   * @param {Readonly<Record<string, string>>} filter
+   */
+  constructor(path, filter) {
+    this.#path = path
+    this.#page = new Loaded(async () => {
+      const query = { ...filter, limit: String(PAGE_ROWS), cursor: this.#next ?? '' }
+      /** @type {List} */
+      const page = await get(withQuery(this.#path, query))
+      this.rows = [...this.rows, ...page.requests]
+      this.#next = page.next
+      return page
+    })
+    void this.#page.refresh()
+  }
+
+  /** The end of the list: more of it, or why there is none. */
+  foot() {
+    const { value, isLoading, problem } = this.#page
+    const isEmpty = this.rows.length === 0
+    return html`${isEmpty || problem !== '' ? loadState(this.#page) : nothing}
+      ${value !== null && isEmpty && this.#next === null ? html`<p class="nothing">No request matches.</p>` : nothing}
+      ${
+        this.#next === null
+          ? nothing
+          : html`<p><button type="button" class="quiet" ?disabled=${isLoading} @click=${() => void this.#page.refresh()}>
+            ${value?.complete === false ? `Search further back (so far to ${new Date(value.searched_to).toLocaleString()})` : 'Show older requests'}
+          </button></p>`
+      }`
+  }
+}
+
+const table = new RequestTable()
+/** @type {RequestHistory | null} */
+let past = null
+let asked = ''
+
+/** @returns {Record<string, string>} the filter, as the address of the page says */
+function filterOf() {
+  const { query } = state.route
+  return Object.fromEntries(
+    NAMES.flatMap((name) => (query.get(name) ? [[name, query.get(name) ?? '']] : []))
   )
-  const cells = { opener, under, key, client, modelName, code, status, bar, parts }
-  const figures = { total, input, output, credits }
-  nameFigures({
-    'request-status': status,
-    'request-total-ms': total,
-    'request-input-tokens': input,
-    'request-output-tokens': output,
-    'request-credits': credits
-  })
-  return { element, ...cells, ...figures, item: nothingYet() }
 }
 
-function createPhases() {
-  const bar = make('div', 'phases')
-  bar.setAttribute('role', 'img')
-  const parts = PHASES.map(([phase, words]) => {
-    const part = make('i')
-    part.dataset['phase'] = phase
-    bar.append(part)
-    return { phase, words, part }
-  })
-  return { bar, parts }
+function toLatest() {
+  location.hash = '#/requests'
 }
 
-/** @returns {Ended | null} */
-function nothingYet() {
-  return null
+/** @param {SubmitEvent} event */
+function onFilter(event) {
+  event.preventDefault()
+  if (!(event.currentTarget instanceof HTMLFormElement)) return
+  const given = Object.entries(valuesOf(event.currentTarget)).filter(([, value]) => value !== '')
+  const query = String(new URLSearchParams(given))
+  location.hash = query === '' ? '#/requests' : `#/requests?${query}`
 }
 
-/**
- * @param {Row} row
- * @param {Ended} item
- */
-function fillRow(row, item) {
-  row.item = item
-  row.element.dataset['requestId'] = item.id
-  row.element.dataset['n'] = String(item.n)
-  row.element.dataset['code'] = item.code
-  setText(row.opener, timeOfDay(item.at))
-  setAttribute(row.opener, 'title', fullTime(item.at))
-  setText(row.under, item.code === '' ? item.model : item.code)
-  setText(row.key, item.key)
-  setText(row.client, item.client)
-  setAttribute(row.client, 'title', item.client)
-  setText(row.modelName, item.model === '' ? UNKNOWN : item.model)
-  setText(row.code, item.code)
-  setFigure(row.status, item.status, String(item.status))
-  setAttribute(row.status, 'data-level', levelOf(item))
-  fillPhases(row, item)
-  setFigure(row.total, item.totalMs, duration(item.totalMs))
-  setFigure(row.input, item.inputTokens, short(item.inputTokens), amount(item.inputTokens))
-  setFigure(row.output, item.outputTokens, short(item.outputTokens), amount(item.outputTokens))
-  setFigure(row.credits, item.credits, item.credits === 0 ? '0' : amount(item.credits))
-}
-
-/**
- * Level of a row: clients' own errors are not the gateway's.
- * @param {Ended} item
- */
-function levelOf({ fault }) {
-  if (fault === null) return 'good'
-  return fault === 'client' ? 'fair' : 'bad'
-}
-
-/**
- * @param {Row} row
- * @param {Ended} item
- */
-function fillPhases({ bar, parts }, { phasesMs }) {
-  const told = []
-  for (const { phase, words, part } of parts) {
-    const ms = phasesMs[phase] ?? 0
-    part.style.flexGrow = String(ms)
-    setAttribute(part, 'data-value', ms)
-    if (ms > 0) told.push(`${words} ${duration(ms)}`)
+export const requests = {
+  title: 'Requests',
+  leave() {
+    table.close()
+    live.pause(false)
+    past = null
+    asked = ''
+  },
+  view() {
+    const filter = filterOf()
+    const now = String(new URLSearchParams(filter))
+    if (now !== asked) {
+      asked = now
+      table.close()
+      past = now === '' ? null : new RequestHistory('requests', { since: '90d', ...filter })
+    }
+    const keys = state.keys?.list.map(({ name }) => name) ?? []
+    return html`
+      <h2 class="place-title">Requests</h2>
+      <form class="card filter" @submit=${onFilter} @change=${(
+        /** @type {Event} */ { currentTarget }
+      ) => {
+        if (currentTarget instanceof HTMLFormElement) currentTarget.requestSubmit()
+      }}>
+          ${choice('since', 'Time', SPANS, filter['since'] ?? '')}
+          ${field(noForm, { name: 'key', label: 'Key', value: filter['key'] ?? '', list: unique(keys) })}
+          ${field(noForm, { name: 'model', label: 'Model', value: filter['model'] ?? '', list: unique(live.rows.map(({ model }) => model)) })}
+          ${field(noForm, { name: 'client', label: 'Client', value: filter['client'] ?? '', list: unique(live.rows.map(({ client }) => client)) })}
+          ${field(noForm, { name: 'status', label: 'Status', value: filter['status'] ?? '', mode: 'numeric' })}
+          ${field(noForm, { name: 'code', label: 'Code', value: filter['code'] ?? '', list: unique(live.rows.map(({ code }) => code)) })}
+          ${field(noForm, { name: 'id', label: 'Request id', value: filter['id'] ?? '' })}
+          <label class="check"><input type="checkbox" name="failed" value="true" .checked=${filter['failed'] === 'true'}> only failed</label>
+          <div class="tools"><button class="quiet">Search</button>
+          ${now === '' ? nothing : html`<button type="button" class="quiet" @click=${toLatest}>Show the latest</button>`}</div>
+      </form>
+      <section class="card" aria-labelledby="requests-title">
+        <div class="card-head">
+          <h3 id="requests-title">${past === null ? 'As they end' : 'Matching requests'}</h3>
+          ${past === null ? pauseButton() : nothing}
+        </div>
+        ${phaseLegend}
+        ${list()}
+      </section>`
   }
-  const text = told.join(', ')
-  setAttribute(bar, 'aria-label', text === '' ? 'no phases' : text)
-  setAttribute(bar, 'title', text)
+}
+
+/** @param {readonly string[]} all */
+function unique(all) {
+  return [...new Set(all.filter((one) => one !== ''))].toSorted()
+}
+
+function list() {
+  if (past !== null)
+    return html`${past.rows.length === 0 ? nothing : table.view(past.rows, 'Requests that match, newest first.')}${past.foot()}`
+  if (live.rows.length === 0) {
+    return html`<p class="nothing" id="no-requests">No requests since the start. Older ones: choose a time above.</p>`
+  }
+  return table.view(live.rows, 'The last 100 requests, newest first.', (isOpen) => {
+    if (isOpen || live.held.length === 0) live.pause(isOpen)
+  })
+}
+
+function pauseButton() {
+  const { isPaused, held } = live
+  const more =
+    held.length === 0 ? '' : ` (${held.length}${held.length === 100 ? ' or more' : ''} new)`
+  return html`<button type="button" class="quiet" id="pause" aria-pressed=${String(isPaused)} @click=${() => {
+    if (isPaused) table.close()
+    live.pause(!isPaused)
+  }}>${isPaused ? `Resume${more}` : 'Pause the list'}</button>`
 }

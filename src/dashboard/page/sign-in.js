@@ -1,74 +1,56 @@
-/* Form for an operator's key. The key is sent once and kept nowhere. */
-import { byId, setText } from './dom.js'
+/* Form for a key: an operator's opens the page, a named key its person's own. The key is sent once and kept nowhere. */
+import { ApiProblem, Change } from './api.js'
+import { html, nothing } from './lit.js'
 import { duration } from './format.js'
+import { field, formProblem } from './parts.js'
+import { state } from './state.js'
 
-/** @typedef {import('./feed.js').Session} Session */
+/** @typedef {import('./contract.d.ts').Session} Session */
 
-export class SignIn {
-  #form = byId('sign-in', HTMLFormElement)
-  #key = byId('key', HTMLInputElement)
-  #problem = byId('sign-in-problem', HTMLElement)
-  #button = byId('sign-in-button', HTMLButtonElement)
-  #onSignedIn
+const signing = new Change()
 
-  /** @param {() => void} onSignedIn */
-  constructor(onSignedIn) {
-    this.#onSignedIn = onSignedIn
-    this.#form.addEventListener('submit', (event) => {
-      event.preventDefault()
-      void this.#submit()
-    })
-  }
-
-  /** @param {Session | null} session */
-  show(session) {
-    const wasHidden = this.#form.hidden
-    this.#form.hidden = false
-    if (session?.canSignIn === false) {
-      const text = 'This gateway has only named keys. Set PROXY_API_KEY to get an operator key.'
-      setText(this.#problem, text)
-    }
-    if (wasHidden) this.#key.focus()
-  }
-
-  hide() {
-    this.#form.hidden = true
-    this.#key.value = ''
-    setText(this.#problem, '')
-  }
-
-  async #submit() {
-    this.#button.disabled = true
-    setText(this.#problem, '')
-    try {
-      const response = await fetch('dashboard/session', {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ key: this.#key.value.trim() })
-      })
-      if (response.ok) this.#onSignedIn()
-      else await this.#refused(response)
-    } catch {
-      setText(this.#problem, 'The gateway does not answer. Is it running?')
-    } finally {
-      this.#button.disabled = false
-    }
-  }
-
-  /** @param {Response} response */
-  async #refused(response) {
-    const seconds = Number(response.headers.get('retry-after'))
-    const wait = seconds > 0 ? ` Try again in ${duration(seconds * 1000)}.` : ''
-    const body = await response.json().catch(() => null)
-    const message = body?.error?.message
-    const said = typeof message === 'string' ? message : `Refused with status ${response.status}.`
-    setText(this.#problem, response.status === 429 ? `${said}${wait}` : said)
-    this.#key.select()
-    this.#key.focus()
-  }
+/** @param {(session: Session) => void} onSignedIn */
+export function signInForm(onSignedIn) {
+  const { session } = state
+  const none = 'This gateway has only named keys. Set PROXY_API_KEY to get an operator key.'
+  const failed = new URLSearchParams(location.search).get('sign-in')
+  return html`<form class="card sign-in" id="sign-in" aria-label="Sign in" @submit=${(
+    /** @type {SubmitEvent} */ event
+  ) => signing.submit(event, async ({ key = '' }) => onSignedIn(await signIn(key)))}>
+    <h2>Sign in</h2>
+    <p class="note">With an operator key (<code>PROXY_API_KEY</code>), or with your own key to see what you have used. You stay signed in for 12 hours.</p>
+    ${failed === null ? nothing : html`<p class="problem" role="alert">${failed === 'denied' ? 'This account may not operate the gateway.' : 'The sign-in did not succeed. Try again.'}</p>`}
+    <input type="text" name="username" autocomplete="username" value="operator" hidden>
+    ${field(signing, { name: 'key', label: 'Key', type: 'password', isRequired: true, autocomplete: 'current-password' })}
+    ${formProblem(signing, ['key'])}
+    ${session?.canSignIn === false ? html`<p class="note">${none}</p>` : nothing}
+    <button class="primary" ?disabled=${signing.isBusy}>Sign in</button>
+    ${session?.ways?.includes('oidc') === true ? html`<a class="quiet" href="dashboard/oidc">Sign in with your organisation</a>` : nothing}
+  </form>`
 }
 
-/** Ends the session. @returns {Promise<void>} */
+/**
+ * @param {string} key
+ * @returns {Promise<Session>}
+ */
+async function signIn(key) {
+  const response = await fetch('dashboard/session', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ key })
+  }).catch(() => {
+    throw new ApiProblem(0, '', 'The gateway does not answer. Is it running?')
+  })
+  const body = await response.json().catch(() => null)
+  if (response.ok) return body
+  const seconds = Number(response.headers.get('retry-after'))
+  const wait =
+    response.status === 429 && seconds > 0 ? ` Try again in ${duration(seconds * 1000)}.` : ''
+  const said = body?.error?.message ?? `Refused with status ${response.status}.`
+  throw new ApiProblem(response.status, '', said + wait, 'key')
+}
+
+/** Ends the session. */
 export async function signOut() {
   await fetch('dashboard/session', { method: 'DELETE' })
 }

@@ -45,9 +45,7 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
     route('POST', '/dashboard/session', (server, routed) => server.signIn(routed)),
     route('DELETE', '/dashboard/session', (server, routed) => server.signOut(routed)),
     route('GET', '/dashboard/events', (server, routed) => server.events(routed)),
-    route('GET', '/dashboard/:file', (server, routed) =>
-      server.file(routed, routed.params['file'] ?? '')
-    )
+    route('GET', '/dashboard/*', (server, routed) => server.file(routed, routed.params['*'] ?? ''))
   ]
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { findPackageJSON } from 'node:module'
 import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { GatewayError } from '../../shared/errors.ts'
@@ -9,10 +9,14 @@ import type { RoutedRequest } from './router.ts'
 /** Found by a file: the builds for package and image move files, not folders. */
 const FOLDER = dirname(fileURLToPath(new URL('../../dashboard/page/index.html', import.meta.url)))
 
-/** Files of packages that the page needs, by their name there. */
-const FROM_PACKAGES: ReadonlyMap<string, string> = new Map([
-  ['uplot.js', 'uplot/dist/uPlot.iife.min.js'],
-  ['uplot.css', 'uplot/dist/uPlot.min.css']
+/** Files of packages that the page needs, by their path there. Those of lit import each other by relative paths. */
+export const PACKAGE_FILES: ReadonlyMap<string, readonly [name: string, file: string]> = new Map([
+  ['uplot.js', ['uplot', 'dist/uPlot.iife.min.js']],
+  ['uplot.css', ['uplot', 'dist/uPlot.min.css']],
+  ['lit/lit-html.js', ['lit-html', 'lit-html.js']],
+  ['lit/directive.js', ['lit-html', 'directive.js']],
+  ['lit/directive-helpers.js', ['lit-html', 'directive-helpers.js']],
+  ['lit/directives/repeat.js', ['lit-html', 'directives/repeat.js']]
 ])
 
 const TYPES: ReadonlyMap<string, string> = new Map([
@@ -65,7 +69,8 @@ export class PageFiles {
   /** @throws {GatewayError} GW_ROUTE_UNKNOWN */
   async serve({ request, response }: RoutedRequest, name: string): Promise<void> {
     const type = TYPES.get(extname(name))
-    const file = type !== undefined && NAME.test(name) ? await this.#read(name) : null
+    const isName = NAME.test(name) || PACKAGE_FILES.has(name)
+    const file = type !== undefined && isName ? await this.#read(name) : null
     if (type === undefined || file === null) {
       const message = 'The dashboard has no such file.'
       throw new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })
@@ -99,8 +104,13 @@ export class PageFiles {
 }
 
 function pathOf(name: string): string {
-  const inPackage = FROM_PACKAGES.get(name)
-  return inPackage === undefined
-    ? join(FOLDER, name)
-    : createRequire(import.meta.url).resolve(inPackage)
+  const inPackage = PACKAGE_FILES.get(name)
+  return inPackage === undefined ? join(FOLDER, name) : packageFile(...inPackage)
+}
+
+/** Path of a file that the package may not export; what it exports for Node is not what browsers need. */
+export function packageFile(name: string, file: string): string {
+  const description = findPackageJSON(name, import.meta.url)
+  if (description === undefined) throw new Error(`The package ${name} is not installed`)
+  return join(dirname(description), file)
 }

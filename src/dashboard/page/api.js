@@ -1,0 +1,173 @@
+/* Calls of `/admin/v1`: one way to ask, one to change something, and forms that do it once. */
+import { askSession } from './feed.js'
+import { change, redraw, state } from './state.js'
+
+/** A refusal, with the sentence that people are shown. */
+export class ApiProblem extends Error {
+  /**
+   * @param {number} status 0 without an answer
+   * @param {string} code
+   * @param {string} message
+   * @param {string} param name of the field that it is about, else empty
+   * @param {any} body
+   */
+  constructor(status, code, message, param = '', body = null) {
+    super(message)
+    this.status = status
+    this.code = code
+    this.param = param
+    this.body = body
+  }
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} init
+ * @returns {Promise<any>}
+ */
+async function call(path, init) {
+  const response = await fetch(path, { cache: 'no-store', ...init }).catch(() => {
+    throw new ApiProblem(0, '', 'The gateway does not answer. Is it running?')
+  })
+  const body = await response.json().catch(() => null)
+  if (response.ok) return body
+  const {
+    code = '',
+    message = `Refused with status ${response.status}.`,
+    param
+  } = body?.error ?? {}
+  // A restarted gateway knows no earlier token.
+  if (code === 'GW_CSRF_INVALID') change({ session: await askSession() })
+  throw new ApiProblem(response.status, code, message, param ?? '', body)
+}
+
+/** @param {string} path below `admin/v1/` */
+export function get(path) {
+  return call(`admin/v1/${path}`, {})
+}
+
+/**
+ * @param {string} path below `admin/v1/`
+ * @param {object} value
+ */
+export function post(path, value = {}) {
+  const headers = { 'content-type': 'application/json', 'x-csrf-token': state.session?.csrf ?? '' }
+  return call(`admin/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(value) })
+}
+
+/**
+ * The path of a question: empty values are left out.
+ * @param {string} path
+ * @param {Readonly<Record<string, string>>} query
+ */
+export function withQuery(path, query) {
+  const given = Object.entries(query).filter(([, value]) => value !== '')
+  return given.length === 0 ? path : `${path}?${new URLSearchParams(given)}`
+}
+
+/**
+ * One answer of the gateway, asked for again when needed. A late answer to an earlier question is dropped.
+ * @template Answer
+ */
+export class Loaded {
+  /** @type {Answer | null} */
+  value = null
+  problem = ''
+  isLoading = false
+  #turn = 0
+  #ask
+
+  /** @param {() => Promise<Answer>} ask */
+  constructor(ask) {
+    this.#ask = ask
+  }
+
+  async refresh() {
+    const turn = ++this.#turn
+    this.isLoading = true
+    redraw()
+    try {
+      const value = await this.#ask()
+      if (turn !== this.#turn) return
+      this.value = value
+      this.problem = ''
+    } catch (cause) {
+      if (turn !== this.#turn) return
+      this.problem = messageOf(cause)
+    }
+    this.isLoading = false
+    redraw()
+  }
+
+  clear() {
+    this.#turn += 1
+    this.value = null
+    this.problem = ''
+    this.isLoading = false
+  }
+}
+
+/** @param {unknown} cause */
+export function messageOf(cause) {
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+/** A change on its way: pressed twice, it is still sent once. */
+export class Change {
+  isBusy = false
+  problem = ''
+  /** Name of the field that the problem is about, else empty. */
+  param = ''
+
+  /** @param {() => Promise<void>} act */
+  async run(act) {
+    if (this.isBusy) return
+    this.isBusy = true
+    this.problem = this.param = ''
+    redraw()
+    try {
+      await act()
+    } catch (cause) {
+      this.problem = messageOf(cause)
+      this.param = cause instanceof ApiProblem ? cause.param : ''
+      focusProblem()
+    }
+    this.isBusy = false
+    redraw()
+  }
+
+  /**
+   * Runs it with what the form says.
+   * @param {SubmitEvent} event
+   * @param {(values: Record<string, string>) => Promise<void>} act
+   */
+  submit(event, act) {
+    event.preventDefault()
+    const form = event.currentTarget
+    if (!(form instanceof HTMLFormElement)) return
+    const values = valuesOf(form)
+    void this.run(() => act(values)) // never rejects
+  }
+}
+
+/**
+ * @param {HTMLFormElement} form
+ * @returns {Record<string, string>}
+ */
+export function valuesOf(form) {
+  const texts = [...new FormData(form)].map(([name, value]) => [
+    name,
+    typeof value === 'string' ? value.trim() : ''
+  ])
+  return Object.fromEntries(texts)
+}
+
+/** Puts the cursor into the field that has to be corrected, once that is drawn. */
+function focusProblem() {
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      const field = document.querySelector('[aria-invalid="true"]')
+      if (field instanceof HTMLElement) field.focus()
+    })
+  )
+}

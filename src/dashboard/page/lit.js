@@ -1,0 +1,6 @@
+/* The view library: templates of text, never of markup that a client chose. */
+export { html, nothing, render } from './lit/lit-html.js'
+export { repeat } from './lit/directives/repeat.js'
+
+/** @typedef {import('./lit/lit-html.js').TemplateResult} View */
+/** @typedef {View | typeof import('./lit/lit-html.js').nothing} Optional */

@@ -1,0 +1,254 @@
+/* One request as a row of a table, and all facts about it, whether the feed or the history told of it. */
+import { html, nothing } from './lit.js'
+import { amount, bytes, duration, fullTime, short, timeOfDay, UNKNOWN } from './format.js'
+import { copyButton, credits, figure } from './parts.js'
+
+/** @typedef {import('../feed.ts').EndedRequest} Ended */
+/** @typedef {import('./contract.d.ts').RequestRow} Row */
+/** @typedef {import('./contract.d.ts').RequestAnswer} Answer */
+/** @typedef {import('./lit.js').View} View */
+
+/**
+ * Names of the phases, in order.
+ * @type {readonly (readonly [phase: string, words: string])[]}
+ */
+export const PHASES = [
+  ['read', 'reading the request'],
+  ['transform', 'converting it'],
+  ['key', 'waiting for a stream of its key'],
+  ['pause', 'pause requested by Kiro'],
+  ['pace', 'waiting for the rate limit'],
+  ['queue', 'waiting for a connection'],
+  ['connect', 'connecting'],
+  ['ttfb', 'until the first token'],
+  ['search', 'web search'],
+  ['stream', 'answer'],
+  ['retry', 'failed attempts']
+]
+
+const WAITS = ['key', 'pause', 'pace', 'queue']
+
+/**
+ * @param {Ended} item of the feed
+ * @returns {Row}
+ */
+export function rowOf(item) {
+  const { failure } = item
+  return {
+    n: `live-${item.n}`,
+    id: item.id,
+    at: new Date(item.at).toISOString(),
+    times: 1,
+    key: item.key,
+    key_id: '',
+    client: item.client,
+    dialect: item.dialect,
+    route: item.route,
+    model: item.model,
+    model_asked: item.modelAsked,
+    stream: item.isStream,
+    status: item.status,
+    code: item.code,
+    fault: item.fault,
+    failure: failure && {
+      reason: failure.reason,
+      detail: failure.detail,
+      upstream_status: failure.upstreamStatus,
+      upstream_request_id: failure.upstreamId
+    },
+    first_ms: item.firstMs,
+    total_ms: item.totalMs,
+    phases_ms: item.phasesMs,
+    input_tokens: item.inputTokens,
+    output_tokens: item.outputTokens,
+    cached_tokens: item.cachedTokens,
+    credits: item.credits,
+    metering: item.metering,
+    repairs: item.repairs,
+    lost_calls: item.lostCalls,
+    attempts: item.attempts,
+    worker: item.worker,
+    body_bytes: item.bodyBytes
+  }
+}
+
+/**
+ * Level of a row: clients' own errors are not the gateway's.
+ * @param {Pick<Row, 'fault'>} row
+ */
+function levelOf({ fault }) {
+  if (fault === null) return 'good'
+  return fault === 'client' ? 'fair' : 'bad'
+}
+
+/**
+ * Outcome in a word: a broken stream began as a 200.
+ * @param {Row} row
+ */
+function outcomeOf({ status, code }) {
+  if (status === 499) return 'left'
+  return status < 400 && code !== '' ? 'cut' : String(status)
+}
+
+/** @param {Row} row */
+function timeOf({ at }) {
+  const time = Date.parse(at)
+  const isToday = new Date(time).toDateString() === new Date().toDateString()
+  return isToday
+    ? timeOfDay(time)
+    : `${new Date(time).toLocaleDateString(undefined, { day: 'numeric', month: 'short' })}, ${timeOfDay(time)}`
+}
+
+/**
+ * A row, whose button opens and closes its details.
+ * @param {Row} row
+ * @param {boolean} isOpen
+ * @param {() => void} toggle
+ */
+export function requestRow(row, isOpen, toggle) {
+  const { id, n, code, key, client, model, times } = row
+  return html`<tr data-request-id=${id} data-n=${n} data-code=${code} ?data-open=${isOpen} @click=${toggle}>
+    <td><button type="button" class="opener" aria-expanded=${String(isOpen)} aria-controls=${isOpen ? 'request-details' : nothing}
+      title=${fullTime(Date.parse(row.at))}>${timeOf(row)}</button><span class="under until-s">${code === '' ? model : code}</span></td>
+    <td class="from-m cut" title=${key}>${key}</td>
+    <td class="from-l cut" title=${client}>${client}</td>
+    <td class="from-s">${model === '' ? UNKNOWN : model} <span class="note">${code}${times > 1 ? ` × ${times}` : ''}</span></td>
+    <td><span class="status" data-level=${levelOf(row)} data-metric="request-status" data-value=${row.status}
+      title=${`HTTP ${row.status}`}>${outcomeOf(row)}</span></td>
+    <td class="from-m phases-column">${phases(row)}</td>
+    <td class="number">${figure('request-total-ms', row.total_ms, duration(row.total_ms))}</td>
+    <td class="number from-m">${figure('request-input-tokens', row.input_tokens, short(row.input_tokens), amount(row.input_tokens))}</td>
+    <td class="number from-m">${figure('request-output-tokens', row.output_tokens, short(row.output_tokens), amount(row.output_tokens))}</td>
+    <td class="number from-s">${figure('request-credits', row.credits, credits(row.credits))}</td>
+  </tr>`
+}
+
+export const requestHead = html`<thead><tr>
+  <th scope="col">Time</th><th scope="col" class="from-m">Key</th><th scope="col" class="from-l">Client</th>
+  <th scope="col" class="from-s">Model</th><th scope="col">Status</th>
+  <th scope="col" class="from-m phases-column">Phases</th><th scope="col" class="number">Total time</th>
+  <th scope="col" class="number from-m">Tokens in</th><th scope="col" class="number from-m">out</th>
+  <th scope="col" class="number from-s">Credits</th>
+</tr></thead>`
+
+/** @param {Row} row */
+function phases({ phases_ms: took }) {
+  const parts = PHASES.flatMap(([phase, words]) => {
+    const ms = took?.[phase] ?? 0
+    return ms > 0 ? [{ phase, words, ms }] : []
+  })
+  const text = parts.map(({ words, ms }) => `${words} ${duration(ms)}`).join(', ')
+  return html`<div class="phases" role="img" aria-label=${text === '' ? 'no phases' : text} title=${text}>
+    ${parts.map(({ phase, ms }) => html`<i data-phase=${phase} data-value=${ms} .style=${`flex-grow: ${ms}`}></i>`)}
+  </div>`
+}
+
+export const phaseLegend = html`<ul class="legend from-m-block" aria-hidden="true">
+  ${PHASES.map(([phase, words]) => html`<li><i class="swatch" data-phase=${phase}></i>${words}</li>`)}
+</ul>`
+
+/**
+ * @param {Row} row
+ * @param {Answer | null} answer what the gateway knows beside it, once that is there
+ */
+export function requestDetails(row, answer) {
+  const known = factsOf(row, answer)
+  const text = `${known.map(([name, value]) => `${name}: ${value}`).join('\n')}\n`
+  const { about = null, capture = null } = answer ?? {}
+  return html`<tr class="details" id="request-details"><td colspan="10">
+    <dl>${known.map(
+      ([
+        name,
+        value
+      ]) => html`<div class=${name === 'Reason' || name === 'Detail' || name === 'Meaning' ? 'whole' : ''}>
+      <dt>${name}</dt><dd data-detail=${name.toLowerCase().replaceAll(' ', '-')}>${value}</dd></div>`
+    )}
+    </dl>
+    <div class="tools">
+      ${copyButton(text, 'these details')}
+      ${about === null ? nothing : html`<a href=${about.url} target="_blank" rel="noreferrer">What ${about.code} means</a>`}
+      ${capture === null ? nothing : html`<code>${capture.replay}</code>`}
+    </div>
+  </td></tr>`
+}
+
+const METERINGS = {
+  metered: '',
+  'read on': ' (metered after the client left)',
+  measured: ' (estimated from tokens: the client left before it was metered)'
+}
+
+/**
+ * @param {Row} row
+ * @param {Answer | null} answer
+ * @returns {[string, string][]}
+ */
+function factsOf(row, answer) {
+  const { model, model_asked, first_ms, metering } = row
+  const cached = row.cached_tokens === 0 ? '' : `, ${amount(row.cached_tokens)} from the cache`
+  const answered = model === '' ? UNKNOWN : model
+  const about = answer?.about?.message ?? ''
+  return [
+    ...failureOf(row),
+    ...(about === '' || about === row.failure?.reason ? [] : [pair('Meaning', about)]),
+    ['Request id', row.id === '' ? UNKNOWN : row.id],
+    ['Ended', fullTime(Date.parse(row.at))],
+    ['Status', String(row.status)],
+    ['Code', row.code === '' ? 'none' : row.code],
+    ['Attempts', amount(row.attempts)],
+    ['Repairs', row.repairs === null ? UNKNOWN : row.repairs.join(', ') || 'none'],
+    ['Waits', spans(row, WAITS) || 'none'],
+    ['First token', first_ms === null ? 'none' : `after ${duration(first_ms)}`],
+    ['Phases', spans(row) || UNKNOWN],
+    ['Key', row.key],
+    ['Client', row.client],
+    ['Model', model_asked === null ? answered : `${answered} (asked for ${model_asked})`],
+    ...(row.lost_calls === 0
+      ? []
+      : [pair('Tool calls lost', `${row.lost_calls} with incomplete arguments`)]),
+    [
+      'Route',
+      row.route === '' ? UNKNOWN : `${row.route} (${row.dialect}${row.stream ? ', streamed' : ''})`
+    ],
+    ['Tokens', `${amount(row.input_tokens)} in, ${amount(row.output_tokens)} out${cached}`],
+    ['Credits', credits(row.credits) + (metering === null ? '' : METERINGS[metering])],
+    ['Body', bytes(row.body_bytes)],
+    ['Worker', row.worker === null ? UNKNOWN : String(row.worker)]
+  ]
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @returns {[string, string]}
+ */
+function pair(name, value) {
+  return [name, value]
+}
+
+/**
+ * @param {Row} row
+ * @param {readonly string[]} [only]
+ */
+function spans({ phases_ms: took }, only) {
+  return PHASES.flatMap(([phase, words]) => {
+    const ms = only === undefined || only.includes(phase) ? (took?.[phase] ?? 0) : 0
+    return ms > 0 ? [`${words} ${duration(ms)}`] : []
+  }).join(', ')
+}
+
+/**
+ * @param {Row} row
+ * @returns {[string, string][]}
+ */
+function failureOf({ failure, attempts }) {
+  if (failure === null) return []
+  const { reason, detail, upstream_status, upstream_request_id } = failure
+  const silent = attempts === 0 ? 'was not asked' : 'did not answer'
+  return [
+    ['Reason', reason],
+    ...(detail === '' ? [] : [pair('Detail', detail)]),
+    ['Upstream', upstream_status === null ? silent : `answered HTTP ${upstream_status}`],
+    ['Upstream id', upstream_request_id ?? UNKNOWN]
+  ]
+}

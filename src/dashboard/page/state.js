@@ -1,0 +1,57 @@
+/* All that the page shows. Places read it; a change is drawn once, in the next frame. */
+import { History } from './history.js'
+
+/** @typedef {import('../feed.ts').Now} Now */
+/** @typedef {import('../feed.ts').ShownAccount} Account */
+/** @typedef {import('../feed.ts').KeyStatuses} KeyStatuses */
+/** @typedef {import('./contract.d.ts').Session} Session */
+/** @typedef {{ name: string, id: string, query: URLSearchParams }} Route */
+
+/**
+ * @type {{
+ *   now: Now | null, account: Account | null, keys: KeyStatuses | null, session: Session | null,
+ *   route: Route, copied: string, isSelected: boolean, announcement: string
+ * }}
+ */
+export const state = {
+  now: null,
+  account: null,
+  keys: null,
+  session: null,
+  route: { name: '', id: '', query: new URLSearchParams() },
+  /** Text that was copied a moment ago. */
+  copied: '',
+  isSelected: false,
+  announcement: ''
+}
+
+export const history = new History()
+
+let isDue = false
+let draw = () => {}
+
+/** @param {() => void} act draws the whole page */
+export function setDraw(act) {
+  draw = act
+}
+
+export function redraw() {
+  if (isDue) return
+  isDue = true
+  requestAnimationFrame(() => {
+    isDue = false
+    draw()
+  })
+}
+
+/** @param {Partial<typeof state>} values */
+export function change(values) {
+  Object.assign(state, values)
+  redraw()
+}
+
+/** Says why this session may change nothing; empty if it may. */
+export function whyReadOnly() {
+  const { session } = state
+  return session?.mayChange === false ? (session.whyNot?.message ?? 'This page is read-only.') : ''
+}

@@ -1,0 +1,479 @@
+import type { Snapshot } from '../../src/dashboard/feed.ts'
+import { type JsonObject, textMember } from '../../src/shared/json.ts'
+import { madeUpRequest } from './made-up-figures.ts'
+
+/*
+ * Answers of `/admin/v1` without a gateway, for the page in a browser and its pictures. Changes are remembered, so that a page
+ * sees what it has done. With a real gateway behind the page: test/panel/.
+ */
+
+interface Answer {
+  readonly status: number
+  readonly body: unknown
+  readonly type?: string
+}
+
+interface MadeUpKey {
+  readonly id: string
+  readonly name: string
+  state: 'active' | 'expired' | 'revoked'
+  version: string
+  credits: object | null
+  requests_per_minute: number | null
+  max_streams: number | null
+  models: readonly string[] | null
+  overage: boolean
+  created_at: string
+  expires_at: string | null
+  revoked_at: string | null
+  old_key_until: string | null
+  last_seen: string | null
+  today: Sums | null
+  last_30_days: Sums | null
+}
+
+interface Sums {
+  readonly requests: number
+  readonly failed: number
+  readonly input_tokens: number
+  readonly output_tokens: number
+  readonly cached_tokens: number
+  readonly credits: number
+}
+
+const DAY_MS = 86_400_000
+const NAMES = ['anna', 'ben', 'chloe', 'daniel'] as const
+const MODELS = ['claude-opus-4.6', 'claude-sonnet-4.6', 'gpt-5.5', 'claude-haiku-4.5'] as const
+const CLIENTS = ['claude-code', 'codex', 'opencode', 'cline'] as const
+
+function sumsOf(credits: number): Sums {
+  return {
+    requests: Math.round(credits * 84),
+    failed: Math.round(credits * 0.6),
+    input_tokens: Math.round(credits * 280_000),
+    output_tokens: Math.round(credits * 51_000),
+    cached_tokens: Math.round(credits * 190_000),
+    credits
+  }
+}
+
+export class MadeUpPanel {
+  /** Changes that came, in order: `POST keys {"name":…}`. Bounded by the test. */
+  readonly changes: string[] = []
+  /** Milliseconds until a change is answered, so that a test can press twice. */
+  delayMs = 0
+  /** Bounded by the test. */
+  readonly keys: MadeUpKey[]
+  readonly #at: number
+  readonly #snapshot: () => Snapshot
+  /** Bounded by the test. */
+  readonly #audit: object[] = []
+  #flow: Record<string, unknown> | null = null
+  #looks = 0
+
+  constructor(snapshot: () => Snapshot) {
+    this.#snapshot = snapshot
+    this.#at = snapshot().now.at
+    this.keys = NAMES.map((name, index) =>
+      this.#key(name, [200, 50, 50, 25][index] ?? 10, [61.2, 44.1, 18.9, 24.7][index] ?? 0)
+    )
+  }
+
+  answer(method: string, url: URL, body: JsonObject): Answer {
+    const path = url.pathname.replace('/admin/v1/', '')
+    if (method === 'POST') {
+      this.changes.push(`${path} ${JSON.stringify(body)}`)
+      return this.#change(path, body)
+    }
+    return this.#look(path, url.searchParams)
+  }
+
+  #look(path: string, query: URLSearchParams): Answer {
+    if (path === 'keys') {
+      const unnamed = [
+        {
+          id: 'operator',
+          today: sumsOf(1.2),
+          last_30_days: sumsOf(9.4),
+          last_seen: this.#iso(-400_000)
+        }
+      ]
+      return ok({ keys: this.keys, unnamed, operator_keys: 1, book_problem: null })
+    }
+    const [, id] = /^keys\/([^/]+)$/.exec(path) ?? []
+    if (id !== undefined) {
+      const key = this.keys.find((one) => one.id === decodeURIComponent(id))
+      return key === undefined
+        ? refused(404, 'GW_NO_SUCH_KEY', 'There is no such key.')
+        : ok({ key })
+    }
+    if (path === 'usage' || path === 'me/usage') return this.#usage(query)
+    if (path === 'requests' || path === 'me/requests') return this.#requests(query)
+    if (path.startsWith('requests/')) return this.#request(path.slice('requests/'.length))
+    if (path === 'me') {
+      return ok({
+        role: 'person',
+        name: 'anna',
+        key: this.keys[0] ?? null,
+        base_url: 'http://127.0.0.1:8000'
+      })
+    }
+    if (path === 'settings') return ok({ settings: SETTINGS, file: '/srv/kiro/.env' })
+    if (path === 'audit') return ok({ entries: this.#audit.toReversed(), next: null })
+    if (path === 'gateway') {
+      const { version, node, startedAt } = this.#snapshot().account
+      const update = 'docker compose pull && docker compose up -d'
+      return ok({
+        version,
+        node,
+        started_at: new Date(startedAt).toISOString(),
+        pid: 7,
+        installed: 'image',
+        update
+      })
+    }
+    if (path === 'sign-in') return ok(this.#signIn())
+    return refused(404, 'GW_ROUTE_UNKNOWN', `The route ${path} does not exist.`)
+  }
+
+  #change(path: string, body: JsonObject): Answer {
+    if (path === 'keys') return this.#add(body)
+    const [, id, act] = /^keys\/([^/]+)(?:\/(\w+))?$/.exec(path) ?? []
+    const key = this.keys.find((one) => one.id === id)
+    if (key !== undefined) return this.#changeKey(key, act ?? 'change', body)
+    if (path === 'reload')
+      return this.#did('settings.reload', '', {
+        need_restart: [],
+        warnings: [],
+        sentence: 'The settings were read again. Nothing needs a restart.'
+      })
+    if (path === 'account/lift')
+      return this.#did('account.lift', 'monthly', {
+        lifted: ['monthly'],
+        sentence: 'Lifted. The next request calls Kiro again.'
+      })
+    if (path.startsWith('workers/'))
+      return this.#did('worker.recycle', path.split('/')[1] ?? '', {
+        slot: 1,
+        sentence: 'Worker 1 finishes its answers; a new one takes its place.'
+      })
+    if (path === 'sign-in') return this.#startSignIn(body)
+    if (path === 'sign-in/cancel') {
+      this.#flow = { ...this.#flow, state: 'cancelled', sentence: 'The sign-in was cancelled.' }
+      return ok({ flow: this.#flow })
+    }
+    if (path === 'sign-out')
+      return this.#did('sign-out', '', { was_signed_in: true, sentence: 'Signed out of Kiro.' })
+    return refused(404, 'GW_ROUTE_UNKNOWN', `The route ${path} does not exist.`)
+  }
+
+  #add(body: JsonObject): Answer {
+    const name = String(body['name'])
+    if (this.keys.some((key) => key.name === name)) {
+      return refused(409, 'GW_KEY_EXISTS', `There is a key named ${name} already.`, 'name')
+    }
+    const limit = /^([\d.]+)\/(\w+)$/.exec(textMember(body, 'credits') ?? '')
+    if (body['credits'] !== null && !(Number(limit?.[1]) > 0)) {
+      return refused(
+        400,
+        'GW_FIELD_INVALID',
+        'Credits are a number above 0, such as 200.',
+        'credits'
+      )
+    }
+    const key = this.#key(name, Number(limit?.[1] ?? 0), 0)
+    if (limit === null) key.credits = null
+    this.keys.push(key)
+    return this.#did('key.add', name, this.#issued(key), 201)
+  }
+
+  #changeKey(key: MadeUpKey, act: string, body: JsonObject): Answer {
+    if (act === 'revoke') {
+      key.state = 'revoked'
+      key.revoked_at = this.#iso(0)
+      return this.#did('key.revoke', key.name, {
+        key,
+        sentence: `"${key.name}" can no longer get in. Running answers end normally.`
+      })
+    }
+    if (act === 'rotate') {
+      key.old_key_until = this.#iso(DAY_MS)
+      return this.#did('key.rotate', key.name, {
+        ...this.#issued(key),
+        old_key_until: key.old_key_until
+      })
+    }
+    if (body['version'] !== key.version) {
+      return {
+        status: 412,
+        body: { ...errorOf('GW_KEY_CHANGED', 'The key was changed meanwhile.', null), key }
+      }
+    }
+    key.version = `${Number(key.version) + 1}`
+    const limit = /^([\d.]+)\/(\w+)$/.exec(textMember(body, 'credits') ?? '')
+    key.credits =
+      limit === null ? null : { ...key.credits, limit: Number(limit[1]), period: limit[2] }
+    key.max_streams = body['max_streams'] as number | null
+    return this.#did('key.change', key.name, { key })
+  }
+
+  #issued(key: MadeUpKey): object {
+    const secret = `kgw_${key.name}_0123456789abcdef`
+    return {
+      key,
+      secret,
+      command: `npx kiro-gateway setup claude --url http://127.0.0.1:8000 --key ${secret}`,
+      note: null
+    }
+  }
+
+  #did(action: string, subject: string, body: object, status = 200): Answer {
+    this.#audit.push({
+      n: this.#audit.length + 1,
+      at: this.#iso(0),
+      who: 'operator',
+      via: 'session',
+      from: '127.0.0.1',
+      action,
+      subject,
+      before: null,
+      after: null
+    })
+    return { status, body }
+  }
+
+  #startSignIn(body: JsonObject): Answer {
+    if (body['provider'] === 'organisation' && !String(body['start_url']).startsWith('https://')) {
+      return refused(400, 'GW_FIELD_INVALID', 'The start URL begins with https://.', 'start_url')
+    }
+    this.#looks = 0
+    this.#flow = {
+      id: 'f1',
+      provider: body['provider'],
+      state: 'waiting',
+      url: 'https://view.awsapps.com/start/#/device?user_code=ABCD-EFGH',
+      user_code: 'ABCD-EFGH',
+      expires_at: this.#iso(600_000),
+      problem: null,
+      needs_paste: false,
+      restart_needed: false,
+      sentence: 'Open the page and confirm the code.'
+    }
+    return { status: 201, body: { flow: this.#flow } }
+  }
+
+  /** Done at the third look. */
+  #signIn(): object {
+    this.#looks += 1
+    if (this.#flow?.['state'] === 'waiting' && this.#looks > 3) {
+      this.#flow = { ...this.#flow, state: 'done', sentence: 'Signed in to Kiro.' }
+    }
+    const { signIn } = this.#snapshot().account
+    return {
+      state: signIn.state,
+      method: signIn.method,
+      region: signIn.region,
+      expires_at: null,
+      ends_at: null,
+      problem: null,
+      source_is_own: true,
+      flow: this.#flow
+    }
+  }
+
+  #usage(query: URLSearchParams): Answer {
+    const days = Number(/^(\d+)d$/.exec(query.get('since') ?? '')?.[1] ?? 30)
+    const until = new Date(this.#at).toISOString().slice(0, 10)
+    const since = new Date(this.#at - (days - 1) * DAY_MS).toISOString().slice(0, 10)
+    const by = query.get('by') ?? 'day'
+    const split = query.get('split') ?? (by === 'day' ? '' : by)
+    const names =
+      split === 'key' ? NAMES : split === 'model' ? MODELS : split === 'client' ? CLIENTS : ['']
+    const share = query.has('key') ? 0.4 : 1
+    const daily = Array.from({ length: days }, (_, index) => {
+      const date = new Date(Date.parse(since) + index * DAY_MS)
+      const isWeekend = [0, 6].includes(date.getUTCDay())
+      const height = (isWeekend ? 6 : 30 + 14 * Math.sin(index / 3) + (index % 5) * 3) * share
+      return names.map((name, at) => {
+        const credits = Math.round((height / names.length) * (1.6 - at * 0.35) * 100) / 100
+        return { day: date.toISOString().slice(0, 10), split: name, ...sumsOf(credits) }
+      })
+    }).flat()
+    const rows =
+      by === 'day'
+        ? daily
+        : names.map((name) => ({ [by]: name, ...total(daily.filter((row) => row.split === name)) }))
+    if (query.get('format') === 'csv')
+      return { status: 200, body: 'day,credits\n', type: 'text/csv' }
+    return ok({
+      by,
+      split: query.get('split'),
+      since,
+      until,
+      rows,
+      total: total(daily),
+      truncated: false
+    })
+  }
+
+  #requests(query: URLSearchParams): Answer {
+    const rows = Array.from({ length: 400 }, (_, index) => this.#row(index)).filter(
+      (row) =>
+        (!query.has('key') || row.key === query.get('key')) &&
+        (!query.has('model') || row.model === query.get('model')) &&
+        (!query.has('code') || row.code === query.get('code')) &&
+        (!query.has('status') || String(row.status) === query.get('status')) &&
+        (query.get('failed') !== 'true' || row.code !== '') &&
+        (!query.has('id') || row.id.includes(query.get('id') ?? ''))
+    )
+    const from = Number(query.get('cursor') ?? 0)
+    const limit = Number(query.get('limit') ?? 50)
+    const next = from + limit < rows.length ? String(from + limit) : null
+    return ok({
+      requests: rows.slice(from, from + limit),
+      next,
+      complete: true,
+      searched_to: this.#iso(-90 * DAY_MS)
+    })
+  }
+
+  #request(n: string): Answer {
+    const request = this.#row(Number(n))
+    const url = 'https://github.com/kiro-gateway/kiro-gateway/blob/main/docs/errors.md'
+    const about =
+      request.code === ''
+        ? null
+        : { code: request.code, message: request.failure?.reason ?? '', url }
+    return ok({ request, about, capture: null })
+  }
+
+  #row(index: number) {
+    const at = this.#at - 90_000 - index * 61_000
+    const item = madeUpRequest(90_000 - index, at)
+    const { failure } = item
+    return {
+      n: String(index),
+      id: item.id,
+      at: new Date(at).toISOString(),
+      times: 1,
+      key: item.key,
+      key_id: `k_${item.key}`,
+      client: item.client,
+      dialect: item.dialect,
+      route: item.route,
+      model: item.model,
+      model_asked: null,
+      stream: true,
+      status: item.status,
+      code: item.code,
+      fault: item.fault,
+      failure: failure && {
+        reason: failure.reason,
+        detail: failure.detail,
+        upstream_status: failure.upstreamStatus,
+        upstream_request_id: failure.upstreamId
+      },
+      first_ms: item.firstMs,
+      total_ms: item.totalMs,
+      phases_ms: item.phasesMs,
+      input_tokens: item.inputTokens,
+      output_tokens: item.outputTokens,
+      cached_tokens: item.cachedTokens,
+      credits: item.credits,
+      metering: item.metering,
+      repairs: item.repairs,
+      lost_calls: 0,
+      attempts: item.attempts,
+      worker: item.worker,
+      body_bytes: item.bodyBytes
+    }
+  }
+
+  #key(name: string, limit: number, used: number): MadeUpKey {
+    const left = Math.max(0, limit - used - 0.6)
+    return {
+      id: NAMES.some((one) => one === name) ? `k_${name}` : `k_${NAMES.length}`,
+      name,
+      state: 'active',
+      version: '1',
+      credits: {
+        limit,
+        period: 'month',
+        used,
+        reserved: used === 0 ? 0 : 0.6,
+        left,
+        resets_at: this.#iso(5 * DAY_MS),
+        problem: null
+      },
+      requests_per_minute: null,
+      max_streams: 24,
+      models: null,
+      overage: false,
+      created_at: this.#iso(-40 * DAY_MS),
+      expires_at: null,
+      revoked_at: null,
+      old_key_until: null,
+      last_seen: used === 0 ? null : this.#iso(-90_000),
+      today: sumsOf(Math.round(used * 8) / 100),
+      last_30_days: sumsOf(used)
+    }
+  }
+
+  #iso(ms: number): string {
+    return new Date(this.#at + ms).toISOString()
+  }
+}
+
+function total(rows: readonly Sums[]): Sums {
+  return sumsOf(Math.round(rows.reduce((sum, { credits }) => sum + credits, 0) * 100) / 100)
+}
+
+function ok(body: unknown): Answer {
+  return { status: 200, body }
+}
+
+function refused(
+  status: number,
+  code: string,
+  message: string,
+  param: string | null = null
+): Answer {
+  return { status, body: errorOf(code, message, param) }
+}
+
+function errorOf(code: string, message: string, param: string | null): object {
+  return { error: { type: 'invalid_request_error', code, message, param } }
+}
+
+const SETTINGS = [
+  setting('PROXY_API_KEY', 'set', 'file', 'Keys of the operator, separated by commas.', true),
+  setting(
+    'HTTP_MAX_CONNECTIONS',
+    '300',
+    'default',
+    'Open connections to Kiro, of all workers together.'
+  ),
+  setting('LOG_LEVEL', 'info', 'environment', 'How much is logged.'),
+  setting('SERVER_PORT', '8000', 'file', 'Port that clients connect to.', false, true),
+  setting('MODEL_ALIASES', 'my-opus=claude-opus-4.6', 'file', 'Names of your own for models.')
+]
+
+function setting(
+  name: string,
+  value: string,
+  source: string,
+  meaning: string,
+  isSecret = false,
+  needsRestart = false
+): object {
+  return {
+    name,
+    value,
+    default: null,
+    source,
+    is_secret: isSecret,
+    needs_restart: needsRestart,
+    meaning,
+    pending: null
+  }
+}
