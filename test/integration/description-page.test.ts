@@ -45,6 +45,8 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
     await page.keyboard.press('Tab')
     t.equal(await page.evaluate(FOCUSED), 'Skip to the description')
     await page.keyboard.press('Tab')
+    t.equal(await page.evaluate(FOCUSED), 'Dashboard')
+    await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
     const [first] = Operations
     t.equal(new URL(page.url()).hash, `#${first?.id}`, 'the first link leads to what it says')
@@ -53,5 +55,20 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
     await page.keyboard.press('Enter')
     t.equal((await details.getAttribute('open')) !== null, true)
     t.match(await details.textContent(), 'curl')
+  })
+
+  await t.test('is short on a phone, and its examples call where it was read', async (t) => {
+    const browser = await Browser.start({ executable, width: 390 })
+    t.teardown(() => browser.close())
+    const { page } = browser
+    await page.goto(url.replace('127.0.0.1', 'localhost'))
+    const height = await page.evaluate<number>('document.documentElement.scrollHeight')
+    t.ok(height < 12_000, `${height} pixels`)
+    const example = page.locator('article pre').first()
+    t.ok(await example.isVisible())
+    const { port } = new URL(url)
+    t.match(await example.innerText(), `curl http://localhost:${port}/v1/chat/completions`)
+    await page.getByRole('link', { name: 'ChatRequest' }).first().click()
+    await page.locator('#ChatRequest').getByText('messages', { exact: true }).waitFor()
   })
 })

@@ -58,11 +58,14 @@ const OVERVIEW = [
 ].join('\n\n')
 
 const TAGS = [
-  { name: 'Conversations', description: 'What asks a model.' },
-  { name: 'Requests', description: 'What looks at a request, and asks no model.' },
-  { name: 'Models and usage', description: 'What there is, and how much of it was used.' },
-  { name: 'Operation', description: 'For those who run the gateway.' },
-  { name: 'Description', description: 'What you are reading.' }
+  { name: 'Conversations', description: 'Ask a model. Each API reaches the same models.' },
+  {
+    name: 'Requests',
+    description: 'Look at a request without asking a model. These cost nothing.'
+  },
+  { name: 'Models and usage', description: 'See which models there are, and how much is left.' },
+  { name: 'Operation', description: 'Health checks and metrics.' },
+  { name: 'Description', description: 'The description of this API.' }
 ] as const satisfies readonly { readonly name: Operation['tag']; readonly description: string }[]
 
 const Schemas: Readonly<Record<string, JsonSchema>> = {

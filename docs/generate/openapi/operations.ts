@@ -26,7 +26,7 @@ const LINT: Operation = {
   ...LOCAL,
   id: 'lintRequest',
   path: '/v1/lint',
-  summary: 'What becomes of a request',
+  summary: 'Check a request without sending it',
   description:
     'Shows which upstream rules a request breaks, where, and what the gateway does about it. Nothing is sent. The request may be of any API: its shape tells which, or `dialect`.',
   errors: 'asked',
@@ -49,8 +49,9 @@ const READS: readonly Operation[] = [
     tag: 'Models and usage',
     method: 'get',
     ...pathsOf(['/v1/models', '/models', '/anthropic/v1/models']),
-    summary: 'The models that a key may use',
-    description: "In the shape of OpenAI's list, or of Anthropic's with `anthropic-version`.",
+    summary: 'List the models',
+    description:
+      "Those that the key may use, in the shape of OpenAI's list, or of Anthropic's with `anthropic-version`.",
     access: 'key',
     errors: 'asked',
     errorPlaces: ['any', 'key', 'account'],
@@ -62,7 +63,7 @@ const READS: readonly Operation[] = [
     tag: 'Models and usage',
     method: 'get',
     ...pathsOf(['/v1/models/{id}', '/models/{id}', '/anthropic/v1/models/{id}']),
-    summary: 'One model',
+    summary: 'Look up a model',
     description: 'By any spelling that a request may use.',
     access: 'key',
     errors: 'asked',
@@ -84,7 +85,7 @@ const READS: readonly Operation[] = [
     tag: 'Models and usage',
     method: 'get',
     ...pathsOf(['/v1/usage', '/usage']),
-    summary: 'What was used of what may be used',
+    summary: 'See what was used, and what is left',
     description:
       "An operator's key is told of the account and of all keys, a named key of itself alone, a client that brings a Kiro key of that account.",
     access: 'key',
@@ -103,7 +104,7 @@ const STATE: readonly Operation[] = [
     id: 'getHealth',
     tag: 'Operation',
     ...pathsOf(['/health', '/healthz', '/livez']),
-    summary: 'Whether the gateway lives',
+    summary: 'Liveness',
     description: 'For health checks.',
     answers: [
       { status: 200, description: 'It lives.', content: { [JSON_TYPE]: ['Health'] } },
@@ -115,8 +116,8 @@ const STATE: readonly Operation[] = [
     id: 'getReadiness',
     tag: 'Operation',
     path: '/readyz',
-    summary: 'Whether requests can be served',
-    description: 'And if not, why.',
+    summary: 'Readiness',
+    description: 'Says whether requests can be served, and if not, why.',
     answers: [
       { status: 200, description: 'They can.', content: { [JSON_TYPE]: ['Readiness'] } },
       { status: 503, description: 'They cannot.', content: { [JSON_TYPE]: ['Readiness'] } }
@@ -127,8 +128,8 @@ const STATE: readonly Operation[] = [
     id: 'sayHello',
     tag: 'Operation',
     path: '/api/hello',
-    summary: 'Whether there is a way to the gateway',
-    description: 'Claude Code asks for it when it starts.',
+    summary: 'Connection check of Claude Code',
+    description: 'Claude Code asks for it at its start.',
     answers: inJson(['Greeting'], 'There is.')
   },
   {
@@ -159,7 +160,7 @@ const DESCRIPTION: readonly Operation[] = [
     id: 'getDescription',
     tag: 'Description',
     path: '/openapi.json',
-    summary: 'This description',
+    summary: 'OpenAPI document',
     description:
       'OpenAPI 3.1. It is the same for everybody and tells nothing of this gateway. A browser that is signed in to the dashboard needs no key.',
     answers: [
@@ -176,7 +177,7 @@ const DESCRIPTION: readonly Operation[] = [
     id: 'readDescription',
     tag: 'Description',
     path: '/docs',
-    summary: 'This description as a page',
+    summary: 'This page',
     description:
       'Without scripts, and without requests to anywhere. A browser that is signed in to the dashboard needs no key.',
     answers: [

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Route, RoutedRequest } from './router.ts'
@@ -20,8 +21,8 @@ const MAX_READERS = 16
  */
 export function descriptionRoutes(): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null
-  const files = ({ request }: RoutedRequest): Promise<DescriptionFiles> => {
-    made ??= readDescription(request.socket.localPort).catch((cause: unknown) => {
+  const files = (): Promise<DescriptionFiles> => {
+    made ??= readDescription().catch((cause: unknown) => {
       made = null
       throw cause
     })
@@ -29,14 +30,15 @@ export function descriptionRoutes(): readonly Route[] {
   }
   const readers = new DescriptionReaders()
   const serveJson = async (routed: RoutedRequest): Promise<void> => {
-    const { json } = await files(routed)
+    const { json } = await files()
     readers.add(routed)
     send(routed, json, { 'content-type': 'application/json; charset=utf-8' })
   }
   const servePage = async (routed: RoutedRequest): Promise<void> => {
-    const { page, pagePolicy } = await files(routed)
+    const { page, pagePolicy } = await files()
     readers.add(routed)
-    send(routed, page, {
+    const body = page.replaceAll(USUAL_ADDRESS, addressOf(routed.request))
+    send(routed, Buffer.from(body), {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy': pagePolicy,
       'x-content-type-options': 'nosniff',
@@ -67,18 +69,21 @@ class DescriptionReaders {
 
 interface DescriptionFiles {
   readonly json: Buffer
-  readonly page: Buffer
+  readonly page: string
   readonly pagePolicy: string
 }
 
-/** A worker listens on one port, so the first request tells it. */
-async function readDescription(port = 8000): Promise<DescriptionFiles> {
+async function readDescription(): Promise<DescriptionFiles> {
   const [json, page] = await Promise.all([readFile(JSON_FILE), readFile(PAGE_FILE, 'utf8')])
-  return {
-    json,
-    page: Buffer.from(page.replaceAll(USUAL_ADDRESS, `http://127.0.0.1:${port}`)),
-    pagePolicy: policyOf(page)
-  }
+  return { json, page, pagePolicy: policyOf(page) }
+}
+
+/** Address by which the reader reaches the gateway, for examples that can be run; anything but a host and a port is ignored. */
+function addressOf({ headers, socket }: IncomingMessage): string {
+  const { host = '' } = headers
+  const scheme = headers['x-forwarded-proto'] === 'https' ? 'https' : 'http'
+  const isHost = /^(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/.test(host)
+  return isHost ? `${scheme}://${host}` : `http://127.0.0.1:${socket.localPort ?? 8000}`
 }
 
 /** The page may load its own style, named by its hash, and nothing else. */

@@ -108,7 +108,7 @@ export const MessagesApi: ClientApi = {
   }),
   counter: counterOf('anthropic-messages', 'TokenCount', {
     id: 'countTokens',
-    summary: 'How many tokens a request has',
+    summary: 'Count the tokens of a request',
     parameters: [VERSION],
     request: { schema: 'MessagesRequest', examples: COUNT_EXAMPLES }
   }),

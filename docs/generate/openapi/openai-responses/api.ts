@@ -107,7 +107,7 @@ export const ResponsesApi: ClientApi = {
   }),
   counter: counterOf('openai-responses', 'InputTokenCount', {
     id: 'countInputTokens',
-    summary: 'The same of a Responses request',
+    summary: 'Count the tokens of a Responses request',
     request: { schema: 'ResponsesRequest', examples: COUNT_EXAMPLES }
   }),
   schemas: {

@@ -26,15 +26,17 @@ export function describeOnPage(): string {
 </head>
 <body>
 <a class="skip" href="#content">Skip to the description</a>
-<header><h1>${title} API <small>${version}</small></h1></header>
+<header><h1>${title} API <small>${version}</small></h1><p><a href="./">Dashboard</a></p></header>
 <nav aria-label="Contents">${navView(api)}</nav>
 <main id="content">
-<section><h2>Overview</h2>${prose(api.info.description)}<p><a href="/openapi.json">The same as OpenAPI 3.1</a>, for programs.</p></section>
+<section><h2>Overview</h2>${prose(api.info.description)}<p>Base URL of OpenAI clients: <code>${USUAL_ADDRESS}/v1</code>. Of Anthropic clients: <code>${USUAL_ADDRESS}</code>. The examples send <code>$PROXY_API_KEY</code>: put your key there with <code>export PROXY_API_KEY=…</code></p><p><a href="openapi.json">OpenAPI 3.1 document</a>, for programs.</p></section>
 ${api.tags.map((tag) => tagView(api, tag))}
-<section><h2 id="schemas">Schemas</h2>${Object.entries(api.components.schemas).map(
+<section><details><summary><h2 id="schemas">Schemas</h2></summary>${Object.entries(
+    api.components.schemas
+  ).map(
     ([name, schema]) =>
-      html`<article class="schema"><h3 id="${name}">${name}</h3>${schemaView(schema)}</article>`
-  )}</section>
+      html`<details class="schema"><summary><h3>${name}</h3></summary><div id="${name}">${schemaView(schema)}</div></details>`
+  )}</details></section>
 </main>
 </body>
 </html>
@@ -74,8 +76,8 @@ function operationView(api: Description, operation: Operation): Markup {
 <h3 id="${id}">${phrase(summary)}</h3>
 <p class="route"><b>${method.toUpperCase()}</b> <code>${path}</code></p>
 ${prose(described.description)}<p>${ACCESS[access]}</p>
-${parametersView(operation)}${requestView(operation)}
-<h4>Answers</h4>${Object.entries(described.responses).map(([status, response]) => answerView(status, response))}
+${requestView(operation)}${parametersView(operation)}
+<details><summary>Answers</summary>${Object.entries(described.responses).map(([status, response]) => answerView(status, response))}</details>
 </article>`
 }
 
@@ -85,18 +87,30 @@ function parametersView({ parameters = [] }: Operation): Markup {
     ({ name, in: place, description }) =>
       html`<dt><code>${name}</code> <span class="type">${place}</span></dt><dd>${phrase(description)}</dd>`
   )
-  return html`<h4>Parameters</h4><dl>${rows}</dl>`
+  return html`<details><summary>Parameters</summary><dl>${rows}</dl></details>`
 }
 
 function requestView(operation: Operation): Markup {
   const { request } = operation
-  if (request === undefined) return html``
-  const examples = Object.values(examplesOf(operation)).map(
+  if (request === undefined) return commandView(toReadCommand(operation))
+  const [first, ...others] = Object.values(examplesOf(operation))
+  const folded = others.map(
     ({ summary, value }) =>
-      html`<details><summary>${phrase(summary)}</summary><pre tabindex="0"><code>${toCommand(operation, value)}</code></pre></details>`
+      html`<details><summary>${phrase(summary)}</summary>${commandView(toCommand(operation, value))}</details>`
   )
+  const shown = first === undefined ? html`` : commandView(toCommand(operation, first.value))
   const { schema } = request
-  return html`<h4>Request</h4><p>JSON: <a href="#${schema}">${schema}</a></p>${examples}`
+  return html`${shown}${folded}<p>Body: <a href="#${schema}">${schema}</a></p>`
+}
+
+function commandView(command: string): Markup {
+  return html`<pre tabindex="0"><code>${command}</code></pre>`
+}
+
+function toReadCommand({ path, access, parameters = [] }: Operation): string {
+  const id = parameters.find(({ name }) => name === 'id')?.example ?? ''
+  const key = access === 'open' ? '' : ' \\\n  -H "authorization: Bearer $PROXY_API_KEY"'
+  return `curl ${USUAL_ADDRESS}${path.replace('{id}', id)}${key}`
 }
 
 /** As typed into a shell; a quote in JSON text is written so that it ends none of the shell's. */
@@ -110,7 +124,7 @@ function toCommand({ path }: Operation, body: object): string {
 
 function answerView(status: string, { description, headers, content }: ApiResponse): Markup {
   const schemas = Object.entries(content).map(
-    ([type, { schema }]) => html`<h5><code>${type}</code></h5>${schemaView(schema)}`
+    ([type, { schema }]) => html`<h4><code>${type}</code></h4>${schemaView(schema)}`
   )
   const names = Object.keys(headers).map((name) => html`<code>${name}</code> `)
   return html`<details><summary><b>${status}</b> ${STATUS_CODES[status] ?? ''}</summary>${prose(description)}${schemas}<p>Headers: ${names}</p></details>`

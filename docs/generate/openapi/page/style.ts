@@ -22,10 +22,11 @@ a { color: var(--link) }
 .skip { position: absolute; left: -99rem }
 .skip:focus { left: 0; padding: .5rem; background: var(--ground) }
 header, nav, main { padding: 0 1rem }
+header { display: flex; align-items: center; justify-content: space-between; gap: 1rem }
 h1 { font-size: 1.5rem; margin: 1rem 0 }
 h2 { font-size: 1.25rem; margin: 2rem 0 .5rem }
 h3 { font-size: 1.1rem; margin: 0 0 .5rem }
-h4, h5 { font-size: 1rem; margin: 1rem 0 .25rem }
+h4 { font-size: 1rem; margin: 1rem 0 .25rem }
 small, .type, .optional { color: var(--soft); font-size: .875rem; font-weight: normal }
 nav h2 { font-size: 1rem; margin: 1rem 0 .25rem }
 nav ul { list-style: none; margin: 0; padding: 0 }
@@ -37,6 +38,9 @@ pre { background: var(--panel); padding: .75rem; overflow-x: auto; white-space: 
 .route { background: var(--panel); padding: .5rem .75rem; border-radius: .25rem }
 dl { margin: .5rem 0 } dt { margin-top: .5rem } dd { margin: 0 0 0 1rem } dd p { margin: 0 }
 summary { cursor: pointer; padding: .35rem 0 }
+summary :is(h2, h3) { display: inline }
+summary h3 { font-size: 1rem }
+.schema { border-bottom: 1px solid var(--line) }
 details > :not(summary) { margin-left: 1rem }
 @media (min-width: 60rem) {
   body { display: grid; grid-template: auto 1fr / 17rem 1fr }
