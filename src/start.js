@@ -20,7 +20,12 @@ const isGateway = !isCommand && !isWarmUp
 /** Flags of `npm start`: the first process carries nothing. V8 cannot be told later. */
 const FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
 /** The last sets flags that change what V8 compiles. */
-const WARMED = ['warm-up', 'workers/usage-book', 'workers/transform-request']
+const WARMED = [
+  'warm-up',
+  'workers/usage-book',
+  'workers/usage-search',
+  'workers/transform-request'
+]
 const canBeReplaced = typeof process.execve === 'function' && process.platform !== 'win32'
 
 if (isOlder(process.versions.node, needed)) {

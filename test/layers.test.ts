@@ -53,6 +53,8 @@ const layers: LayerTable = {
     'transform/transform-job.ts',
     'control/book/book-database.ts',
     'control/book/book-messages.ts',
+    'control/usage/search-messages.ts',
+    'control/usage/usage-search.ts',
     'shared'
   ]
 }

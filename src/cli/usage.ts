@@ -20,6 +20,7 @@ import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import { spanOf } from '../keys/key-text.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
 import { toColumns } from './terminal.ts'
+import { csvText } from '../shared/csv.ts'
 import { toIso } from '../shared/dates.ts'
 
 const GROUPS = [
@@ -158,10 +159,4 @@ function toGrowthJson({ used, booked }: Growth) {
 function cellsOf(sums: UsageSums): readonly string[] {
   const { credits, ...counts } = namedSums(sums)
   return [...Object.values(counts).map(String), credits.toFixed(2)]
-}
-
-/** Keeps spreadsheets from reading a formula. */
-function csvText(text: string): string {
-  const plain = /^[=+@-]/.test(text) ? `'${text}` : text
-  return /[",\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain
 }

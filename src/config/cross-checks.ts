@@ -1,5 +1,6 @@
 import { Resolver } from 'node:dns'
 import { BlockList, isIP } from 'node:net'
+import { toAddressList } from './address-list.ts'
 import { fleetProblems } from './fleet-checks.ts'
 import type { Config } from './settings.ts'
 
@@ -26,6 +27,7 @@ export function crossCheck(config: Config): CrossChecked {
       ...openToAnyone(config),
       ...noCredentials(config),
       ...noNameServers(config),
+      ...wrongProxies(config),
       ...fleetProblems(config)
     ],
     warnings: [
@@ -36,6 +38,15 @@ export function crossCheck(config: Config): CrossChecked {
       ...shortKeys(config)
     ]
   }
+}
+
+/** Addresses that no list could hold. */
+function wrongProxies({ server }: Config): readonly Contradiction[] {
+  return server.trustedProxies.flatMap((one) => {
+    if (toAddressList([one]) !== null) return []
+    const sentence = `TRUSTED_PROXIES names ${JSON.stringify(one)}, which is neither an address nor a network such as 172.18.0.0/16.`
+    return [{ about: ['TRUSTED_PROXIES'], sentence }]
+  })
 }
 
 type Corrected = Pick<CrossChecked, 'config' | 'warnings'>

@@ -48,6 +48,17 @@ export const Settings = Type.Object({
       },
       'Key for /metrics only, for the metrics collector. Keys of PROXY_API_KEY work there as well.'
     ),
+    trustedProxies: setting<string[]>(
+      {
+        env: 'TRUSTED_PROXIES',
+        kind: 'list',
+        default: [],
+        allowed: 'addresses and networks separated by commas, such as 10.0.0.2,172.18.0.0/16',
+        description:
+          'Addresses or networks of your reverse proxies. Only their x-forwarded-for and x-forwarded-proto are believed; a proxy on this machine needs no entry.'
+      },
+      { type: 'array', items: { type: 'string', pattern: '^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$' } }
+    ),
     maxBodyBytes: bytes(
       'MAX_BODY_BYTES',
       { min: 1024, max: 1024 * MEBIBYTE, default: 32 * MEBIBYTE },
@@ -305,8 +316,8 @@ export const Settings = Type.Object({
     ),
     dashboard: choice(
       'DASHBOARD',
-      { default: 'on', enum: ['on', 'off'] },
-      'Serves a dashboard at `/`, to those who sign in with a key of PROXY_API_KEY.'
+      { default: 'on', enum: ['on', 'read-only', 'off'] },
+      'Serves the panel at `/` and its API under `/admin/v1`: on; read-only, which shows everything and changes nothing; off.'
     ),
     debugMode: choice(
       'DEBUG_MODE',

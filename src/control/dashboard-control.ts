@@ -77,7 +77,7 @@ export class DashboardControl {
   }
 
   async adapt(): Promise<void> {
-    const isOn = this.#options.config().observe.dashboard === 'on'
+    const isOn = this.#options.config().observe.dashboard !== 'off'
     if (isOn === (this.#publisher !== null) || this.#isClosed) return
     if (!isOn) {
       this.#publisher?.close()
@@ -118,6 +118,12 @@ export class DashboardControl {
           this.#views.onSeen(member, wish.requestId, wish.metrics)
         break
     }
+  }
+
+  /** `null` while the dashboard is off or cannot be loaded. */
+  async state(): Promise<Awaited<ReturnType<DashboardPublisher['state']>> | null> {
+    await this.adapt() // it may not be loaded yet
+    return this.#publisher?.state() ?? null
   }
 
   onDied(slot: number): void {

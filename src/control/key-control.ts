@@ -9,7 +9,7 @@ import type { Metrics } from '../observe/metrics.ts'
 import { keyAlert } from './alerts/alert.ts'
 import type { AlertSender } from './alerts/alert-control.ts'
 import { AllowanceControl } from './allowances/allowance-control.ts'
-import type { PageNews } from './book/book-messages.ts'
+import type { AuditEntry, PageNews } from './book/book-messages.ts'
 import { UsageBook } from './book/usage-book.ts'
 import { DAY_MS, NOTHING_USED } from './book/usage-sums.ts'
 import { KeyFileWatch } from './keys/key-file-watch.ts'
@@ -155,8 +155,7 @@ export class KeyControl {
         break
       case 'key-usage.wanted': {
         const { requestId, key } = message
-        void this.#hearWorkers() // never rejects
-          .then(() => this.#usageOf(key))
+        void this.usage(key) // never rejects
           .then((keys) => link.send({ type: 'key-usage.told', requestId, keys }))
         break
       }
@@ -178,6 +177,28 @@ export class KeyControl {
     if (requests <= 0) return
     this.#options.log.warn({ workerId: worker, requests }, 'requests lost with their worker')
     this.#options.onLost(requests)
+  }
+
+  /** Figures of one key, or of all, with what workers have not told yet. Never rejects. */
+  async usage(key: string | null): Promise<readonly KeyUsage[]> {
+    await this.#hearWorkers()
+    return this.#usageOf(key)
+  }
+
+  /** Epoch ms of a key's last request since the start; `null` without one. */
+  seenAt(key: string): number | null {
+    return this.#counts.seenAt(key)
+  }
+
+  /** Resolves when the entry is written, or cannot be now; then it is kept for later. */
+  keepAudit(entry: AuditEntry): Promise<void> {
+    return this.#book.keepAudit(entry)
+  }
+
+  /** Resolves with the file of the account book, for a thread that searches it; `null` without one. */
+  async usageFile(): Promise<string | null> {
+    await this.#hearWorkers()
+    return this.#book.fileToRead()
   }
 
   noteMetrics(metrics: Metrics): void {

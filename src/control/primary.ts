@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { childEnvironment } from '../config/load-process.ts'
 import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
@@ -15,6 +16,7 @@ import { KeyTrialPace } from './keys/key-trial-pace.ts'
 import { SharedLessons } from './account/shared-lessons.ts'
 import { FiguresControl } from './figures-control.ts'
 import { KeyControl } from './key-control.ts'
+import { PanelControl } from './panel-control.ts'
 import { PlanControl } from './plan-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
@@ -58,6 +60,7 @@ export class Primary {
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
   readonly figures: FiguresControl
+  readonly #panel: PanelControl
   readonly #watch: NodeJS.Timeout
   readonly #stalls: StallWatch<WorkerChannel>
   readonly #doors: Doors<string>
@@ -140,6 +143,17 @@ export class Primary {
       onChange: (book) => this.broadcast({ type: 'keys.changed', book }),
       tellPrice: (lessons) => this.broadcast({ type: 'price.learnt', ...lessons })
     })
+    this.#panel = new PanelControl({
+      keys: this.keys,
+      stateDir: () => this.#config.credentials.stateDir,
+      operatorKeys: () => this.#config.server.apiKeys.length,
+      usageFile: () => this.keys.usageFile(),
+      captures: () => capturesOf(this.#config),
+      state: () => this.figures.dashboard.state(),
+      isReadOnly: () => this.#config.observe.dashboard === 'read-only',
+      keepAudit: (entry) => this.keys.keepAudit(entry),
+      log
+    })
     this.#watch = watchQueue({
       state: () => this.budget.state(),
       poolTimeoutMs: () => this.#config.pool.poolTimeoutMs,
@@ -219,6 +233,7 @@ export class Primary {
     const timer = setTimeout(() => this.#supervisor.killStuck(this.#options.log), patienceMs)
     await this.#supervisor.drain()
     clearTimeout(timer)
+    this.#panel.close()
     await this.keys.close()
     await this.#alerts.close()
     await this.account.close()
@@ -322,6 +337,9 @@ export class Primary {
       case 'dashboard.wish':
         this.figures.onMessage(message, link)
         break
+      case 'panel.call':
+        void this.#panel.onCall(message, link) // never rejects
+        break
     }
   }
 
@@ -378,4 +396,8 @@ export class Primary {
     const problem = this.keys.bookProblem
     return problem === null ? status : { ...status, bookProblem: problem }
   }
+}
+
+function capturesOf({ observe }: Config): string | null {
+  return observe.keepsContent ? join(observe.debugDir, 'captures') : null
 }

@@ -21,7 +21,31 @@ export interface Snapshot {
   readonly requests: readonly EndedRequest[]
 }
 
-export interface Now {
+/** Figures of one instant, and what they mean. */
+export interface Now extends NowFigures {
+  readonly verdict: GatewayVerdict
+}
+
+export interface GatewayVerdict {
+  readonly level: 'green' | 'amber' | 'red'
+  /** `well`, or the codes of all problems with spaces between. */
+  readonly code: string
+  readonly sentence: string
+  readonly facts: string
+  /** The worst first. */
+  readonly problems: readonly VerdictProblem[]
+}
+
+export interface VerdictProblem {
+  readonly level: 'amber' | 'red'
+  readonly code: string
+  readonly what: string
+  readonly remedy: string
+  /** Known end of the problem. */
+  readonly until: number | null
+}
+
+export interface NowFigures {
   readonly at: number
   readonly connections: Connections
   readonly waiting: {

@@ -2,16 +2,30 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
 const COOKIE = 'kiro_gateway_session'
 const SESSION_MS = 12 * 3_600_000
-const VALUE = /^1\.([0-9a-z]{6,12})\.([\w-]{22})\.([\w-]{43})$/
+const VALUE = /^2\.([0-9a-z]{6,12})\.([\w-]{22})\.([\w-]{1,128})\.([\w-]{43})$/
+/** Subject of a page that is open without keys, for its form token. */
+const NOBODY = 'open'
 /** Further cookies of this name are ignored: another path or domain may have set some. */
 const MAX_LOOKED_AT = 4
 
 export interface Session {
   /** Epoch ms. */
   readonly expiresAt: number
+  /** `operator`, or the id of a named key. */
+  readonly subject: string
+  /** Form token: each change that the page asks for carries it. */
+  readonly csrf: string
 }
 
-/** Dashboard sessions, stored only in cookies: an expiry, signed with the gateway's secret and the operator's key. */
+export const OPERATOR = 'operator'
+
+/** Digests of a subject's keys in force: a session ends with the key that began it. */
+export type DigestsOf = (subject: string) => readonly Buffer[]
+
+/**
+ * Sessions of pages, stored only in cookies: subject and expiry, signed with the gateway's secret and the
+ * subject's key.
+ */
 export class Sessions {
   readonly #secret: Buffer
   readonly #now: () => number
@@ -22,36 +36,56 @@ export class Sessions {
     this.#now = now
   }
 
-  begin(digest: Buffer, isSecure: boolean): Session & { readonly cookie: string } {
+  begin(subject: string, digest: Buffer, isSecure: boolean): Session & { readonly cookie: string } {
     const expiresAt = this.#now() + SESSION_MS
-    const claim = `1.${expiresAt.toString(36)}.${randomBytes(16).toString('base64url')}`
+    const nonce = randomBytes(16).toString('base64url')
+    const claim = `2.${expiresAt.toString(36)}.${nonce}.${subject}`
     const value = `${claim}.${this.#sign(claim, digest).toString('base64url')}`
-    return { expiresAt, cookie: cookieOf(value, SESSION_MS / 1000, isSecure) }
+    return {
+      expiresAt,
+      subject,
+      csrf: this.#csrfOf(value),
+      cookie: cookieOf(value, SESSION_MS / 1000, isSecure)
+    }
   }
 
-  /** `digests` are those of the keys in force. */
-  find(cookies: string | undefined, digests: readonly Buffer[]): Session | null {
+  find(cookies: string | undefined, digestsOf: DigestsOf): Session | null {
     for (const value of valuesIn(cookies ?? '')) {
-      const [, until = '', nonce = '', signature = ''] = VALUE.exec(value) ?? []
+      const [, until = '', nonce = '', subject = '', signature = ''] = VALUE.exec(value) ?? []
       const expiresAt = Number.parseInt(until, 36)
       const now = this.#now()
       // A longer one was not made here.
       if (!(expiresAt > now && expiresAt <= now + SESSION_MS)) continue
       const given = Buffer.from(signature, 'base64url')
-      const claim = `1.${until}.${nonce}`
+      const claim = `2.${until}.${nonce}.${subject}`
       let isGood = false
-      for (const digest of digests) {
+      for (const digest of digestsOf(subject)) {
         const wanted = this.#sign(claim, digest)
         if (given.byteLength === wanted.byteLength && timingSafeEqual(given, wanted)) isGood = true
       }
-      if (isGood) return { expiresAt }
+      if (isGood) return { expiresAt, subject, csrf: this.#csrfOf(value) }
     }
     return null
+  }
+
+  /** Form token of a page that needs no session, as there are no keys. */
+  get openCsrf(): string {
+    return this.#csrfOf(NOBODY)
   }
 
   #sign(claim: string, digest: Buffer): Buffer {
     return createHmac('sha256', this.#secret).update(claim).update('\0').update(digest).digest()
   }
+
+  #csrfOf(session: string): string {
+    return createHmac('sha256', this.#secret).update('csrf\0').update(session).digest('base64url')
+  }
+}
+
+export function isSameToken(given: unknown, wanted: string): boolean {
+  if (typeof given !== 'string') return false
+  const [one, other] = [Buffer.from(given), Buffer.from(wanted)]
+  return one.byteLength === other.byteLength && timingSafeEqual(one, other)
 }
 
 export function endOfSession(isSecure: boolean): string {

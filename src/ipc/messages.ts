@@ -15,6 +15,7 @@ import type { FailureCode } from '../shared/failures.ts'
 import type { FleetTold } from './life-signs.ts'
 import type { AllowanceReport, AllowanceGrant } from './allowance.ts'
 import type { DashboardNews, DashboardWish } from './dashboard.ts'
+import type { PanelAnswer, PanelCall } from './panel.ts'
 import type { KeyUsage, UsageRow } from './usage-row.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
 
@@ -66,6 +67,8 @@ export type FromWorker =
   /** Answered by `usage.told`. */
   | { readonly type: 'usage.wanted'; readonly requestId: number }
   | { readonly type: 'dashboard.wish'; readonly wish: DashboardWish }
+  /** Answered by `panel.answer`. */
+  | { readonly type: 'panel.call'; readonly requestId: number; readonly call: PanelCall }
 
 /** Primary → worker. */
 export type ToWorker =
@@ -102,6 +105,7 @@ export type ToWorker =
       readonly outlook: PlanOutlook | null
     }
   | { readonly type: 'dashboard.news'; readonly news: DashboardNews }
+  | { readonly type: 'panel.answer'; readonly requestId: number; readonly answer: PanelAnswer }
   /** A successor serves: accept no new connections, finish, exit. `patienceMs` is added to `DRAIN_TIMEOUT`. */
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, finish streams, exit. */

@@ -14,6 +14,7 @@ import { ClientConnections } from './http/connections.ts'
 import { DashboardPages } from './http/dashboard-pages.ts'
 import { Listener } from './http/listener.ts'
 import { WorkerMetrics } from './http/worker-metrics.ts'
+import { PanelCalls } from './primary/panel-calls.ts'
 import { UsageReports } from './primary/usage-reports.ts'
 import { createDataPlane, type OwnPlane, type Surroundings } from './worker/data-plane.ts'
 import { LoadWatch } from './worker/load-watch.ts'
@@ -26,6 +27,7 @@ export interface Parts {
   readonly metrics: WorkerMetrics
   readonly usage: UsageReports
   readonly pages: DashboardPages
+  readonly panelCalls: PanelCalls
   readonly log: Logger
   readonly refusals: RefusalLog
   readonly current: Current
@@ -69,6 +71,7 @@ export function createParts(
     hasNamedKeys: () => current.book.isKeyRequired
   })
   const usage = new UsageReports(channel, pulse)
+  const panelCalls = new PanelCalls(channel, pulse)
   const isLeaving = (): boolean => surroundings.life.state !== 'open'
   const pages = new DashboardPages({ channel, pulse, isLeaving, metrics })
   const refusals = new RefusalLog(log)
@@ -99,6 +102,7 @@ export function createParts(
     connections,
     current,
     dashboard: { pages, sessionSecret: start.sessionSecret },
+    panelCalls,
     isPrimarySilent: () => pulse.isSilent,
     metricsText: () => metrics.clusterText(),
     accountUsage: () => usage.current(),
@@ -113,7 +117,19 @@ export function createParts(
     boundPort: start.boundPort,
     createServer: () => connections.createServer(app)
   })
-  return { plane, listener, connections, metrics, usage, pages, log, refusals, current, app }
+  return {
+    plane,
+    listener,
+    connections,
+    metrics,
+    usage,
+    pages,
+    panelCalls,
+    log,
+    refusals,
+    current,
+    app
+  }
 }
 
 /** Clients send headers at once; only a body may take its time. */

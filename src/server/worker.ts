@@ -139,6 +139,8 @@ export class GatewayWorker {
         return parts?.usage.onKeysTold(message.requestId, message.keys)
       case 'dashboard.news':
         return parts?.pages.onNews(message.news)
+      case 'panel.answer':
+        return parts?.panelCalls.onAnswer(message.requestId, message.answer)
       case 'cluster.status':
         if (parts !== null) this.#onStatus(parts, message.status)
         return

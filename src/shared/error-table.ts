@@ -11,6 +11,8 @@ const ErrorKinds = {
   denied: [403, 'downstream'],
   route: [404, 'downstream'],
   method: [405, 'downstream'],
+  conflict: [409, 'downstream'],
+  stale: [412, 'downstream'],
   upgrade: [426, 'downstream'],
   request: [400, 'downstream'],
   size: [413, 'downstream'],
@@ -75,6 +77,22 @@ export const ErrorTable = {
   GW_OTHER_SITE: entry(
     'denied',
     "This request is accepted only from the gateway's own dashboard page."
+  ),
+  GW_CSRF_INVALID: entry(
+    'denied',
+    'The form token of this page is missing or no longer valid. Reload the page and try again.'
+  ),
+  GW_READ_ONLY: entry('denied', 'Changes are turned off here (DASHBOARD=read-only).'),
+  GW_TLS_REQUIRED: entry(
+    'denied',
+    'Changes are accepted only over HTTPS or from this machine. Put a proxy with TLS in front (TRUSTED_PROXIES), or use the command line.'
+  ),
+  GW_FIELD_INVALID: entry('request', 'A field of the request is not valid.'),
+  GW_NOT_FOUND: entry('route', 'There is no such thing.'),
+  GW_CONFLICT: entry('conflict', 'This cannot be done now.'),
+  GW_CHANGED_MEANWHILE: entry(
+    'stale',
+    'It has been changed meanwhile. Look at it again, then repeat your change.'
   ),
   GW_MODEL_NOT_ALLOWED: entry('denied', 'The API key does not allow this model.'),
   GW_ROUTE_UNKNOWN: entry('route', 'This route does not exist.'),

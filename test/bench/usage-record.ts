@@ -1,6 +1,6 @@
 import { BookDatabase } from '../../src/control/book/book-database.ts'
+import type { BookRow } from '../../src/control/book/book-messages.ts'
 import { DAY_MS, usagePath } from '../../src/control/book/usage-sums.ts'
-import type { UsageRow } from '../../src/ipc/usage-row.ts'
 import { markOf } from '../../src/shared/process-mark.ts'
 import { seededRandom } from '../helper/seeded-random.ts'
 
@@ -22,6 +22,10 @@ export interface RecordCost {
 }
 
 /** Makes a record of usage as a team leaves it: by 30 keys, with 6 clients and 8 models, in all combinations. */
+/** Of a plain streamed answer. */
+const FACTS =
+  '{"r":"/v1/messages","s":1,"p":{"read":1,"transform":2,"ttfb":612,"stream":2412},"a":1,"w":1,"b":312412}'
+
 export async function fillRecord(
   stateDir: string,
   { rows, days }: RecordSize
@@ -38,7 +42,7 @@ export async function fillRecord(
   })
   const random = seededRandom(1)
   const names = Array.from({ length: 30 }, (_, n) => [`k_${n}`, `person-${n}`] as const)
-  const rowOf = (n: number): UsageRow => ({
+  const rowOf = (n: number): BookRow => ({
     at: Math.floor(now - (1 - n / rows) * days * DAY_MS),
     key: `k_${Math.floor(random() * 30)}`,
     client: `client-${Math.floor(random() * 6)}`,
@@ -52,7 +56,8 @@ export async function fillRecord(
     credits: 1_234_567,
     totalMs: 5_000,
     firstMs: 300,
-    repairs: 0
+    repairs: 0,
+    turn: { requestId: `req_${n.toString(16).padStart(32, '0')}`, facts: FACTS }
   })
   let cpuMs = 0
   let longestBatch = 0
@@ -68,6 +73,7 @@ export async function fillRecord(
       charges: [],
       asks: [],
       prices: [],
+      audit: [],
       pruneBefore: 0
     })
     const { user, system } = process.threadCpuUsage(before)

@@ -53,7 +53,15 @@ async function commitTo(path: string, now: number, asks: readonly PageAsk[]): Pr
   const run = { id: 'x', mark: markOf(process.pid) }
   const opening = { path, now, run, isKept: true, periods: [], damagedFile: null }
   const { book } = await BookDatabase.open(opening)
-  const nothing = { rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
+  const nothing = {
+    rows: [],
+    sums: [],
+    names: [],
+    charges: [],
+    prices: [],
+    audit: [],
+    pruneBefore: 0
+  }
   await book.commit({ ...nothing, seq: 0, now, isKept: true, asks })
   book.close()
 }

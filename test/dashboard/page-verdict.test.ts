@@ -14,6 +14,7 @@ const DEAD = {
 }
 
 const calm: Now = {
+  verdict: { level: 'green', code: 'well', sentence: '', facts: '', problems: [] },
   at: AT,
   connections: {
     budget: 300,

@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { endOfSession, newSessionSecret, Sessions } from '../../src/dashboard/session.ts'
+import {
+  endOfSession,
+  isSameToken,
+  newSessionSecret,
+  OPERATOR,
+  Sessions
+} from '../../src/dashboard/session.ts'
 import { SignInTries } from '../../src/dashboard/sign-in-tries.ts'
 
 const HOUR = 3_600_000
@@ -17,32 +23,70 @@ t.test('a session lasts twelve hours, in every process that has the secret', asy
   let now = 1_700_000_000_000
   const secret = newSessionSecret()
   const [one, two] = [new Sessions(secret, () => now), new Sessions(secret, () => now)]
-  const { cookie, expiresAt } = one.begin(key, false)
+  const { cookie, expiresAt, csrf } = one.begin(OPERATOR, key, false)
+  const found = { expiresAt, subject: OPERATOR, csrf }
   t.equal(expiresAt, now + 12 * HOUR)
   t.match(
     cookie,
     /^kiro_gateway_session=[\w.-]+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/
   )
-  t.match(one.begin(key, true).cookie, /; SameSite=Strict; Secure$/)
-  t.same(two.find(sent(cookie), [other, key]), { expiresAt })
-  t.same(two.find(`a=b; ${sent(cookie)}; c=d`, [key]), { expiresAt })
+  t.match(one.begin(OPERATOR, key, true).cookie, /; SameSite=Strict; Secure$/)
+  t.same(
+    two.find(sent(cookie), () => [other, key]),
+    found
+  )
+  t.same(
+    two.find(`a=b; ${sent(cookie)}; c=d`, () => [key]),
+    found
+  )
   now += 12 * HOUR
-  t.equal(two.find(sent(cookie), [key]), null, 'expired')
+  t.equal(
+    two.find(sent(cookie), () => [key]),
+    null,
+    'expired'
+  )
 })
 
 t.test('a session is nothing without its key and its secret', async (t) => {
   const sessions = new Sessions(newSessionSecret())
-  const cookie = sent(sessions.begin(key, false).cookie)
-  t.equal(sessions.find(cookie, [other]), null, 'the key was changed')
-  t.equal(sessions.find(cookie, []), null)
-  t.equal(new Sessions(newSessionSecret()).find(cookie, [key]), null, 'of another gateway')
+  const cookie = sent(sessions.begin(OPERATOR, key, false).cookie)
+  t.equal(
+    sessions.find(cookie, () => [other]),
+    null,
+    'the key was changed'
+  )
+  t.equal(
+    sessions.find(cookie, () => []),
+    null
+  )
+  t.equal(
+    new Sessions(newSessionSecret()).find(cookie, () => [key]),
+    null,
+    'of another gateway'
+  )
+})
+
+t.test('a person has a session of their key, and each session a form token', async (t) => {
+  const sessions = new Sessions(newSessionSecret())
+  const digestsOf = (subject: string) => (subject === 'k_anna' ? [other] : [key])
+  const [own, again] = [1, 2].map(() => sessions.begin('k_anna', other, false))
+  const cookie = sent(own?.cookie ?? '')
+  t.match(sessions.find(cookie, digestsOf), { subject: 'k_anna', csrf: own?.csrf })
+  t.equal(
+    sessions.find(cookie.replace('k_anna', OPERATOR), digestsOf),
+    null,
+    'nobody becomes the operator'
+  )
+  t.ok(isSameToken(own?.csrf, own?.csrf ?? ''))
+  for (const wrong of [again?.csrf, sessions.openCsrf, '', undefined, ['a'], 'é'.repeat(43)])
+    t.notOk(isSameToken(wrong, own?.csrf ?? ''), String(wrong))
 })
 
 t.test('forged cookies', async (t) => {
   const sessions = new Sessions('ab'.repeat(32), () => 1_700_000_000_000)
-  const cookie = sent(sessions.begin(key, false).cookie)
+  const cookie = sent(sessions.begin(OPERATOR, key, false).cookie)
   const [, value = ''] = cookie.split('=')
-  const [version = '', until = '', nonce = '', signature = ''] = value.split('.')
+  const [version = '', until = '', nonce = '', subject = '', signature = ''] = value.split('.')
   const later = (Number.parseInt(until, 36) + 1).toString(36)
   const wrong = signature.startsWith('A') ? `B${signature.slice(1)}` : `A${signature.slice(1)}`
   const name = 'kiro_gateway_session='
@@ -50,20 +94,34 @@ t.test('forged cookies', async (t) => {
     '',
     name,
     `${name}x`,
-    `${name}${version}.${later}.${nonce}.${signature}`,
-    `${name}${version}.${until}.${nonce}.${wrong}`,
-    `${name}${version}.${until}.${nonce}.`,
-    `${name}${version}.${until}.${nonce}.${signature}A`,
-    `${name}2.${until}.${nonce}.${signature}`,
-    `${name}${version}.zzzzzzzzzzz.${nonce}.${signature}`,
+    `${name}${version}.${later}.${nonce}.${subject}.${signature}`,
+    `${name}${version}.${until}.${nonce}.${subject}.${wrong}`,
+    `${name}${version}.${until}.${nonce}.${subject}.`,
+    `${name}${version}.${until}.${nonce}.${subject}.${signature}A`,
+    `${name}3.${until}.${nonce}.${subject}.${signature}`,
+    `${name}${version}.zzzzzzzzzzz.${nonce}.${subject}.${signature}`,
     `x${cookie}`,
+    `${name}${version}.${until}.${nonce}.k_anna.${signature}`,
     `${name}${'A'.repeat(10_000)}`
   ]) {
-    t.equal(sessions.find(forged, [key]), null, forged.slice(0, 80))
+    t.equal(
+      sessions.find(forged, () => [key]),
+      null,
+      forged.slice(0, 80)
+    )
   }
-  t.equal(sessions.find(undefined, [key]), null)
-  t.ok(sessions.find(`${name}x; ${cookie}`, [key]), 'one among others is found')
-  t.equal(sessions.find(sent(endOfSession(false)), [key]), null)
+  t.equal(
+    sessions.find(undefined, () => [key]),
+    null
+  )
+  t.ok(
+    sessions.find(`${name}x; ${cookie}`, () => [key]),
+    'one among others is found'
+  )
+  t.equal(
+    sessions.find(sent(endOfSession(false)), () => [key]),
+    null
+  )
 })
 
 t.test('tries: five at once from one address, and then one a minute', async (t) => {

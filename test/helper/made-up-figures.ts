@@ -4,9 +4,11 @@ import {
   type HistoryPoint,
   type KeyStatus,
   type Now,
+  type NowFigures,
   type ShownAccount,
   type Snapshot
 } from '../../src/dashboard/feed.ts'
+import { judge } from '../../src/dashboard/verdict.ts'
 
 /*
  * A day of a small team as the dashboard is told of it, made up: the same for the same moment, so that pictures of the page
@@ -104,7 +106,7 @@ export function madeUpNow(at: number): Now {
     startedAt: at - 9 * HOUR_MS,
     restarts: 0
   })
-  return {
+  const figures: NowFigures = {
     at,
     connections: {
       budget: 300,
@@ -160,6 +162,7 @@ export function madeUpNow(at: number): Now {
     isCrashLooping: false,
     dashboards: 1
   }
+  return { ...figures, verdict: judge(figures, madeUpAccount(at)) }
 }
 
 export function madeUpAccount(at: number): ShownAccount {

@@ -1,6 +1,7 @@
 import { inspectConfig } from '../../config/load.ts'
 import { usagePath } from '../../control/book/usage-sums.ts'
 import { readClosed } from '../../control/usage/usage-report.ts'
+import { findInForce, type NamedKeyLimits, NO_LIMITS, withNewKey } from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
 import { changeKeys, keysPath, makeKey, makeKeyId, readKeys } from '../../keys/key-store.ts'
 import {
@@ -37,9 +38,9 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   }
   const keys = await change(call, (before) => {
     requireFree(before, name)
-    const kept = before.length < MAX_KEYS ? before : withoutOldestRevoked(before)
-    if (kept.length >= MAX_KEYS) throw refused(`There are already ${MAX_KEYS} keys.`)
-    return [...kept, added]
+    const keys = withNewKey(before, added)
+    if (keys === null) throw refused(`There are already ${MAX_KEYS} keys.`)
+    return keys
   })
   tellMade(call, made, added)
   if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {
@@ -150,17 +151,6 @@ export async function showKey(call: CommandCall, name: string): Promise<number> 
   return EXIT_OK
 }
 
-const NO_LIMITS = {
-  credits: null,
-  requestsPerMinute: null,
-  maxStreams: null,
-  models: null,
-  mayOverage: false,
-  expiresAt: null
-} as const satisfies Partial<NamedKey>
-
-type Limits = Pick<NamedKey, keyof typeof NO_LIMITS>
-
 function givenOverage({ values }: CommandCall): boolean | undefined {
   const [may, mayNot] = [values['overage'] === true, values['no-overage'] === true]
   if (may && mayNot) throw new UsageError('use either --overage or --no-overage')
@@ -168,7 +158,7 @@ function givenOverage({ values }: CommandCall): boolean | undefined {
 }
 
 /** @throws {GatewayError} GW_CONFIG_INVALID */
-function givenLimits(call: CommandCall, now: number): Partial<Limits> {
+function givenLimits(call: CommandCall, now: number): Partial<NamedKeyLimits> {
   const given = <T>(option: string, parse: (text: string) => T): T | null | undefined => {
     const text = textOption(call, option)
     if (text === null) return undefined
@@ -230,17 +220,6 @@ function pathOf({ env }: CommandCall): string {
 
 function hasOperatorKey({ env }: CommandCall): boolean {
   return inspectConfig(env).config.server.apiKeys.length > 0
-}
-
-/** A revoked key stays in the file, for clients that still send it, but frees its name. */
-function findInForce(keys: readonly NamedKey[], name: string): NamedKey | undefined {
-  return keys.find((one) => one.revokedAt === null && isMeant(one, name))
-}
-
-function withoutOldestRevoked(keys: readonly NamedKey[]): readonly NamedKey[] {
-  const revoked = keys.filter(({ revokedAt }) => revokedAt !== null)
-  const [oldest] = revoked.toSorted((a, b) => (a.revokedAt ?? 0) - (b.revokedAt ?? 0))
-  return keys.filter((one) => one !== oldest)
 }
 
 function requireFree(keys: readonly NamedKey[], name: string): void {

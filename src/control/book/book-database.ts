@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { crc32 } from 'node:zlib'
-import type { UsageRow, UsageSums } from '../../ipc/usage-row.ts'
+import type { UsageSums } from '../../ipc/usage-row.ts'
 import type { Period } from '../../keys/period.ts'
 import type { PriceLesson, PriceLessons } from '../../keys/prices.ts'
 import { codeOf } from '../../shared/errors.ts'
@@ -25,6 +25,7 @@ import type {
   BookBatch,
   BookLosses,
   BookOpening,
+  BookRow,
   BookRun,
   LostCredits,
   PageAsk,
@@ -73,7 +74,8 @@ const TABLES = `
     at INTEGER NOT NULL, key TEXT NOT NULL, client TEXT NOT NULL, dialect TEXT NOT NULL, model TEXT NOT NULL,
     status INTEGER NOT NULL, code TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
     credits INTEGER NOT NULL, total_ms INTEGER NOT NULL, first_ms INTEGER, repairs INTEGER NOT NULL,
-    times INTEGER NOT NULL DEFAULT 1, metering TEXT NOT NULL DEFAULT ''
+    times INTEGER NOT NULL DEFAULT 1, metering TEXT NOT NULL DEFAULT '',
+    id TEXT NOT NULL DEFAULT '', facts TEXT NOT NULL DEFAULT ''
   );
   CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
   CREATE TABLE IF NOT EXISTS days (
@@ -90,12 +92,18 @@ const TABLES = `
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS plans (account TEXT PRIMARY KEY, record TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS audit (
+    n INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, via TEXT NOT NULL, address TEXT NOT NULL,
+    action TEXT NOT NULL, subject TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL
+  );
   DROP TABLE IF EXISTS journals;
   PRAGMA user_version = ${USAGE_SCHEMA};`
 
 const ADD_TIMES = 'ALTER TABLE requests ADD COLUMN times INTEGER NOT NULL DEFAULT 1;'
 const ADD_METERING = `ALTER TABLE requests ADD COLUMN metering TEXT NOT NULL DEFAULT '';`
 const ADD_LOST = 'ALTER TABLE runs ADD COLUMN lost TEXT;'
+const ADD_FACTS = `ALTER TABLE requests ADD COLUMN id TEXT NOT NULL DEFAULT '';
+  ALTER TABLE requests ADD COLUMN facts TEXT NOT NULL DEFAULT '';`
 
 /** The largest exact number: what an upstream meters must not make a sum unreadable. */
 function sumUpTo(column: string): string {
@@ -103,8 +111,8 @@ function sumUpTo(column: string): string {
 }
 
 const SQL = {
-  insert: `INSERT INTO requests (at, key, client, dialect, model, status, code, input, output, cached, credits, total_ms, first_ms, repairs, metering)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  insert: `INSERT INTO requests (at, key, client, dialect, model, status, code, input, output, cached, credits, total_ms, first_ms, repairs, metering, id, facts)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   countOn: `UPDATE requests SET times = times + ?, client = iif(client = ?, client, 'other'),
       dialect = iif(dialect = ?, dialect, 'other'), model = iif(model = ?, model, 'other')
     WHERE rowid = ? AND key = ? AND code = ?`,
@@ -134,6 +142,8 @@ const SQL = {
   prices: 'SELECT model, size, lessons FROM prices',
   putPrice: `INSERT INTO prices VALUES (?, ?, ?)
     ON CONFLICT (model, size) DO UPDATE SET lessons = excluded.lessons`,
+  audit: `INSERT INTO audit (at, who, via, address, action, subject, before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+  pruneAudit: 'DELETE FROM audit WHERE n <= (SELECT max(n) FROM audit) - ?',
   booked: `SELECT total(credits) AS booked FROM days WHERE key <> 'kiro'`,
   bookDays: BOOK_DAYS,
   plan: 'SELECT record FROM plans WHERE account = ?',
@@ -146,6 +156,8 @@ const SQL = {
 
 /** Rows deleted per batch: a millisecond or two. */
 const PRUNED_ROWS = 250
+/** Newest changes by people. */
+const MAX_AUDIT = 10_000
 /** Interval of checks of other runs and marks of this one: each beat of the primary. */
 const LOOK_MS = 9_000
 /** Silence after which a run in another container, whose processes cannot be seen, counts as over. */
@@ -245,7 +257,8 @@ export class BookDatabase {
     const unchanged = this.#pagesUnchanged(batch)
     if (unchanged !== null) return { pages: unchanged, hasOthers: this.#hasOthers, ...NO_LOSS }
     const isLease = batch.asks.some(({ want, reopened }) => want > 0 || reopened !== null)
-    this.#db.exec(`PRAGMA synchronous = ${isLease ? 'FULL' : 'NORMAL'}`)
+    const mustStay = isLease || batch.audit.length > 0
+    this.#db.exec(`PRAGMA synchronous = ${mustStay ? 'FULL' : 'NORMAL'}`)
     return this.#inTransaction(() => {
       const losses = this.#look(batch)
       const isWritten = Number(this.#statements.seq.get(this.#run.id)?.['seq'] ?? -1) >= batch.seq
@@ -264,8 +277,8 @@ export class BookDatabase {
    * write.
    */
   #pagesUnchanged(batch: BookBatch): readonly PageNews[] | null {
-    const { rows, sums, names, charges, prices, asks, now } = batch
-    const { length } = [...rows, ...sums, ...names, ...charges, ...prices]
+    const { rows, sums, names, charges, prices, audit, asks, now } = batch
+    const { length } = [...rows, ...sums, ...names, ...charges, ...prices, ...audit]
     if (length > 0 || this.#hasFailed || this.#isLookDue(now)) return null
     const news: PageNews[] = []
     for (const ask of asks) {
@@ -287,22 +300,25 @@ export class BookDatabase {
     for (const { model, size, lessons } of batch.prices) {
       this.#statements.putPrice.run(model, size, JSON.stringify(lessons))
     }
+    for (const { at, who, via, address, action, subject, before, after } of batch.audit)
+      this.#statements.audit.run(at, who, via, address, action, subject, before, after)
+    if (batch.audit.length > 0) this.#statements.pruneAudit.run(MAX_AUDIT)
     this.#statements.prune.run(batch.pruneBefore, PRUNED_ROWS)
   }
 
-  #insertSums(rows: readonly UsageRow[], more: readonly DaySums[]): void {
+  #insertSums(rows: readonly BookRow[], more: readonly DaySums[]): void {
     this.#insertAll(rows)
     this.#addToDays(rows, more)
   }
 
-  #addToDays(rows: readonly UsageRow[], more: readonly DaySums[] = []): void {
+  #addToDays(rows: readonly BookRow[], more: readonly DaySums[] = []): void {
     for (const { day, key, client, model, sums } of sumsOfDays(rows, more)) {
       this.#statements.addDay.run(day, key, client, model, ...Object.values(sums))
     }
   }
 
-  #insertAll(rows: readonly UsageRow[]): void {
-    const shared = new Map<SharedRow, [UsageRow, ...UsageRow[]]>()
+  #insertAll(rows: readonly BookRow[]): void {
+    const shared = new Map<SharedRow, [BookRow, ...BookRow[]]>()
     for (const row of rows) {
       const place = this.#refused.sharedRowOf(row)
       const others = place === null ? null : shared.get(place)
@@ -314,7 +330,7 @@ export class BookDatabase {
   }
 
   /** Counts refused requests in their shared row, which may have to be made. */
-  #count(place: SharedRow, some: readonly [UsageRow, ...UsageRow[]]): void {
+  #count(place: SharedRow, some: readonly [BookRow, ...BookRow[]]): void {
     const row = inCommon(some)
     const { client, dialect, model, key, code } = row
     const countOn = (times: number): boolean =>
@@ -579,7 +595,7 @@ async function openFile(path: string, begin: Begin, onWait: () => void): Promise
     if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
     if (version === 0) throw new DamagedText('it is empty')
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = -512')
-    if (version < USAGE_SCHEMA) inTransaction(db, () => upgrade(db, begin))
+    if (version < USAGE_SCHEMA || !hasFacts(db)) inTransaction(db, () => upgrade(db, begin))
     for (const row of db.prepare(SQL.pages).all()) parsePage(String(row['key']), row)
     return { db, identity }
   } catch (error) {
@@ -646,14 +662,22 @@ function writeNew(path: string, begin: (db: DatabaseSync) => void): void {
 
 function upgrade(db: DatabaseSync, begin: Begin): void {
   const version = versionOf(db)
-  if (version >= USAGE_SCHEMA) return // another gateway was first
+  const isWithFacts = hasFacts(db)
+  if (version >= USAGE_SCHEMA && isWithFacts) return // another gateway was first
   const columns = [
+    isWithFacts ? '' : ADD_FACTS,
     version === 1 ? ADD_TIMES : '',
     version === 1 || version === 2 ? ADD_METERING : '',
     version === 3 ? ADD_LOST : ''
   ]
   db.exec(columns.join('') + TABLES)
   if (version < 3) begin(db, false)
+}
+
+/** Programs of version 4 without these columns go on with a file that has them, so the version stays. */
+function hasFacts(db: DatabaseSync): boolean {
+  const columns = db.prepare('PRAGMA table_info(requests)').all()
+  return columns.some(({ name }) => name === 'facts')
 }
 
 function versionOf(db: DatabaseSync): number {
@@ -873,7 +897,7 @@ function parseLost(sealed: string): readonly WrittenOff[] {
   return JSON.parse(text) as readonly WrittenOff[]
 }
 
-function valuesOf(row: UsageRow) {
+function valuesOf(row: BookRow) {
   const { at, key, client, dialect, model, status, code, credits, firstMs, repairs } = row
   const { metering = '' } = row
   const { inputTokens, outputTokens, cachedTokens, totalMs } = row
@@ -887,9 +911,13 @@ function valuesOf(row: UsageRow) {
     totalMs,
     firstMs,
     repairs,
-    metering
+    metering,
+    row.turn?.requestId.slice(0, MAX_ID_CHARS) ?? '',
+    row.turn?.facts ?? ''
   ] as const
 }
+
+const MAX_ID_CHARS = 128
 
 /** `null` without a file. */
 async function identityOf(path: string): Promise<string | null> {

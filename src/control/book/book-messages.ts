@@ -52,19 +52,39 @@ export interface PageAsk {
   readonly reopened: { readonly at: number; readonly used: number } | null
 }
 
+/** One change that a user of the panel made. */
+export interface AuditEntry {
+  readonly at: number
+  readonly who: string
+  readonly via: string
+  readonly address: string
+  readonly action: string
+  readonly subject: string
+  /** JSON, or empty. Never a secret. */
+  readonly before: string
+  readonly after: string
+}
+
+/** A row as it is written: without charges, and with what happened to the request as text (`row-facts.ts`). */
+export interface BookRow extends Omit<UsageRow, 'turn' | 'charges'> {
+  /** Missing for a request that died with its worker, and where too many wait for the disk. */
+  readonly turn?: { readonly requestId: string; readonly facts: string }
+}
+
 export interface BookBatch {
   /** Grows per run; a batch already in the book is not written again. */
   readonly seq: number
   readonly now: number
   /** Requests have rows; false if USAGE_LOG is false. */
   readonly isKept: boolean
-  readonly rows: readonly UsageRow[]
+  readonly rows: readonly BookRow[]
   /** Sums without rows, of requests that came too fast to be written. */
   readonly sums: readonly DaySums[]
   readonly names: readonly (readonly [id: string, name: string])[]
   readonly charges: readonly BookCharge[]
   readonly asks: readonly PageAsk[]
   readonly prices: readonly PriceLessons[]
+  readonly audit: readonly AuditEntry[]
   /** Epoch ms; older rows are deleted, some with each batch. */
   readonly pruneBefore: number
 }

@@ -1,4 +1,4 @@
-import type { UsageRow } from '../../ipc/usage-row.ts'
+import type { BookRow } from './book-messages.ts'
 
 /** Refusals of a key with one code that get rows of their own in a minute. */
 const ROWS_A_MINUTE = 100
@@ -22,7 +22,7 @@ export class RefusedRows {
   readonly #places = new Map<string, Place>()
 
   /** `null` for a row of its own. */
-  sharedRowOf(row: UsageRow): SharedRow | null {
+  sharedRowOf(row: BookRow): SharedRow | null {
     if (!isRefusal(row)) return null
     const name = `${Math.floor(row.at / MINUTE_MS)} ${row.code} ${row.key}`
     const place = this.#places.get(name) ?? { rows: 0, rowid: null }
@@ -35,13 +35,13 @@ export class RefusedRows {
   }
 }
 
-export function inCommon(rows: readonly [UsageRow, ...UsageRow[]]): UsageRow {
+export function inCommon(rows: readonly [BookRow, ...BookRow[]]): BookRow {
   const [first] = rows
   const common = (member: 'client' | 'dialect' | 'model'): string =>
     rows.every((row) => row[member] === first[member]) ? first[member] : OTHER
   return { ...first, client: common('client'), dialect: common('dialect'), model: common('model') }
 }
 
-function isRefusal({ code, credits, inputTokens, outputTokens, cachedTokens }: UsageRow): boolean {
+function isRefusal({ code, credits, inputTokens, outputTokens, cachedTokens }: BookRow): boolean {
   return code !== '' && credits === 0 && inputTokens + outputTokens + cachedTokens === 0
 }

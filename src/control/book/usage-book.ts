@@ -10,7 +10,9 @@ import type { PriceLessons } from '../../keys/prices.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { markOf } from '../../shared/process-mark.ts'
 import type {
+  AuditEntry,
   BookBatch,
+  BookRow,
   BookCharge,
   BookFailure,
   BookLosses,
@@ -22,6 +24,7 @@ import type {
   PageNews,
   ToBook
 } from './book-messages.ts'
+import { factsText } from './row-facts.ts'
 import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
 import { DAY_MS, type DaySums, sumsOfDays, usagePath } from './usage-sums.ts'
 
@@ -60,7 +63,7 @@ const TIMING = {
   noticeMs: 12_000
 }
 
-/** At most a kilobyte each; rows beyond become sums of days. */
+/** At most a kilobyte each, and a thousand of them three; rows beyond become sums of days. */
 const MAX_WAITING_ROWS = 5_000
 /** Rows that are written without waiting for more. */
 const MANY_WAITING_ROWS = 1_000
@@ -68,6 +71,8 @@ const MANY_WAITING_ROWS = 1_000
 const MAX_CLIENTS = 100
 const MAX_MODELS = 200
 const OTHER = 'other'
+/** Changes by people that wait for a disk; the log has them, too. */
+const MAX_WAITING_AUDIT = 1_000
 /** MiB */
 const THREAD_HEAP_MB = 24
 /** Threads that stand still, besides one that works. */
@@ -132,7 +137,7 @@ export class UsageBook {
   #nextId = 0
   #opening: Promise<void> | null = null
   /** Bounded by MAX_WAITING_ROWS. */
-  #rows: UsageRow[] = []
+  #rows: BookRow[] = []
   /** Bounded by the clients and models of a day, and the keys. */
   #sums: readonly DaySums[] = []
   /** Charges by key and period. Bounded by the keys with a limit. */
@@ -147,6 +152,8 @@ export class UsageBook {
   readonly #asks = new Map<string, Ask>()
   /** Prices by model and size. Bounded by the prices that are learnt. */
   readonly #prices = new Map<string, PriceLessons>()
+  /** Bounded by MAX_WAITING_AUDIT. */
+  #audit: AuditEntry[] = []
   #timer: { readonly handle: NodeJS.Timeout; readonly dueAt: number } | null = null
   #committing: Promise<void> | null = null
   #seq = 0
@@ -223,6 +230,15 @@ export class UsageBook {
     this.#prices.set(`${lessons.size} ${lessons.model}`, lessons)
   }
 
+  /** Resolves when the entry is written, or cannot be now; then it is kept for later. Never rejects. */
+  async keepAudit(entry: AuditEntry): Promise<void> {
+    if (this.#isClosed) return
+    if (this.#audit.length >= MAX_WAITING_AUDIT) this.#audit.shift()
+    this.#audit.push(entry)
+    this.#wake(0)
+    await soon(this.flush(), this.#timing.stallMs).catch(() => {}) // the next attempt to write says why
+  }
+
   /**
    * One call per key at a time.
    * @throws {BookFailed} while the book cannot be written
@@ -247,6 +263,19 @@ export class UsageBook {
     await this.#open()
     const answer = await this.#call({ type: 'sums', since, until: this.#now() })
     return answer.type === 'summed' ? new Map(answer.sums) : null
+  }
+
+  /** Resolves with the file once it has all that there is to write and this version's form; `null` without a file. */
+  async fileToRead(): Promise<string | null> {
+    const path = usagePath(this.#options.stateDir)
+    await soon(this.flush(), this.#timing.stallMs).catch(() => {}) // what is there can be read
+    try {
+      if (this.#thread === null) await access(path)
+      if (this.#problem === null && !this.#isClosed) await soon(this.#open(), this.#timing.stallMs)
+      return path
+    } catch {
+      return null
+    }
   }
 
   /** `null` if nothing is recorded, or it cannot be written. Never rejects. */
@@ -299,7 +328,12 @@ export class UsageBook {
   }
 
   get #isDue(): boolean {
-    const used = this.#rows.length + this.#sums.length + this.#charges.size + this.#asks.size
+    const used =
+      this.#rows.length +
+      this.#sums.length +
+      this.#charges.size +
+      this.#asks.size +
+      this.#audit.length
     const prices = this.#openedAt === null ? 0 : this.#prices.size // no file is made for them alone
     return used + prices > 0 || this.#unsure !== null || this.#isBeatDue
   }
@@ -396,10 +430,12 @@ export class UsageBook {
       charges: [...this.#charges.values()],
       asks: [...asks.values()].map(({ ask }) => ask),
       prices: [...this.#prices.values()],
+      audit: this.#audit,
       pruneBefore: now - retentionDays * DAY_MS
     }
     this.#rows = []
     this.#sums = []
+    this.#audit = []
     this.#names = new Map()
     this.#charges.clear()
     this.#asks.clear()
@@ -409,6 +445,8 @@ export class UsageBook {
 
   #putBack({ batch }: Taken): void {
     this.#rows = [...batch.rows, ...this.#rows]
+    this.#audit = [...batch.audit, ...this.#audit]
+    this.#audit.splice(0, this.#audit.length - MAX_WAITING_AUDIT)
     this.#sums = sumsOfDays([], [...batch.sums, ...this.#sums])
     this.#names = new Map([...batch.names, ...this.#names])
     for (const { key, period, credits } of batch.charges) this.#charge(key, period, credits)
@@ -594,7 +632,7 @@ export class UsageBook {
     this.#options.onChange()
   }
 
-  #within(row: UsageRow): UsageRow {
+  #within(row: UsageRow): BookRow {
     const today = this.#today
     const day = Math.floor(row.at / DAY_MS)
     if (today.day !== day) {
@@ -602,11 +640,14 @@ export class UsageBook {
       today.clients.clear()
       today.models.clear()
     }
-    const { turn: _, charges: __, ...recorded } = row
+    const { turn, charges: _, ...recorded } = row
+    const isMany = this.#rows.length >= MANY_WAITING_ROWS
     return {
       ...recorded,
       client: countedName(today.clients, row.client, MAX_CLIENTS),
-      model: countedName(today.models, row.model, MAX_MODELS)
+      model: countedName(today.models, row.model, MAX_MODELS),
+      ...(turn !== undefined &&
+        !isMany && { turn: { requestId: turn.requestId, facts: factsText(turn) } })
     }
   }
 }
@@ -620,7 +661,7 @@ function startThread(): BookThread {
 }
 
 /** An environment in which a thread finds code that was compiled before: that is four fifths of its start. */
-function compileCacheOnly(): NodeJS.ProcessEnv {
+export function compileCacheOnly(): NodeJS.ProcessEnv {
   const folder = getCompileCacheDir() // that of this Node, in the one that was configured
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: dirname(folder) }
 }

@@ -56,7 +56,7 @@ export interface DaySums {
   readonly sums: UsageSums
 }
 
-export function sumsOfRow(row: UsageRow): UsageSums {
+export function sumsOfRow(row: Omit<UsageRow, 'turn'>): UsageSums {
   return {
     requests: 1,
     failed: row.code === '' ? 0 : 1,
@@ -68,7 +68,7 @@ export function sumsOfRow(row: UsageRow): UsageSums {
 }
 
 export function sumsOfDays(
-  rows: readonly UsageRow[],
+  rows: readonly Omit<UsageRow, 'turn'>[],
   more: readonly DaySums[] = []
 ): readonly DaySums[] {
   const days = new Map<string, DaySums>()
@@ -87,7 +87,7 @@ export function sumsOfDays(
 }
 
 /** Row for credits of requests that died with their gateway or worker. */
-export function lostRow(key: string, credits: number, at: number): UsageRow {
+export function lostRow(key: string, credits: number, at: number): Omit<UsageRow, 'turn'> {
   return {
     at,
     key,

@@ -11,7 +11,9 @@ import type {
 import { DashboardHistory, HISTORY_STEP_MS } from '../../dashboard/history.ts'
 import { Latencies } from '../../dashboard/latencies.ts'
 import type { DashboardNews } from '../../ipc/dashboard.ts'
+import { judge } from '../../dashboard/verdict.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
+import { withinTime } from '../../shared/within-time.ts'
 import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
 
 export interface DashboardSources {
@@ -35,6 +37,8 @@ const REQUESTS_MS = 200
 const FRESH_MS = 200
 const KEYS_MS = 2_000
 const QUOTA_MS = 60_000
+/** A slow upstream keeps nobody from the figures that are there. */
+const QUOTA_PATIENCE_MS = 2_000
 const MAX_REQUESTS = 100
 
 /** Keeps the dashboard's data and writes events once for all pages. Without an open page it does little. */
@@ -119,6 +123,18 @@ export class DashboardPublisher {
     this.#sources.send(member, { name: 'opened', requestId, pages: admitted, events })
   }
 
+  /** Tells what pages are told, once. */
+  async state(): Promise<{ readonly now: Now; readonly account: ShownAccount }> {
+    const at = performance.now()
+    if (this.#quota === null || at >= this.#quotaDueAt) {
+      this.#quotaDueAt = at + QUOTA_MS
+      await withinTime(this.#noteQuota(), QUOTA_PATIENCE_MS)
+      this.#last = null
+    }
+    const { now } = await this.#look(true)
+    return { now, account: this.#sources.account(this.#quota) }
+  }
+
   left(member: string, pages = Infinity): void {
     const left = (this.#pages.get(member) ?? 0) - pages
     if (left > 0) this.#pages.set(member, left)
@@ -163,7 +179,7 @@ export class DashboardPublisher {
     const totals = totalsOf(readings.all)
     const failures = failuresOf(readings.all)
     this.#failures.note(at, failures)
-    const now = toNow(readings, {
+    const figures = toNow(readings, {
       ...this.#sources.moment(),
       at: Date.now(),
       totals,
@@ -173,7 +189,8 @@ export class DashboardPublisher {
       failing: this.#failing,
       dashboards: this.#size
     })
-    this.#last = { at, readings, totals, now }
+    const account = this.#sources.account(this.#quota)
+    this.#last = { at, readings, totals, now: { ...figures, verdict: judge(figures, account) } }
     return this.#last
   }
 

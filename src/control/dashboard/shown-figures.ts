@@ -5,7 +5,7 @@ import type {
   FailingRequests,
   FleetShown,
   Latency,
-  Now,
+  NowFigures,
   ProcessFigures,
   SocketCounts,
   WorkerFigures
@@ -60,7 +60,7 @@ export interface Moment {
   readonly latency: Latency
   readonly errors: readonly ErrorCount[]
   readonly failing: FailingRequests | null
-  readonly memory: Now['memory']
+  readonly memory: NowFigures['memory']
   readonly cpuLimit: number
   readonly maxWaiting: number
   readonly pausedUntil: number | null
@@ -70,7 +70,7 @@ export interface Moment {
   readonly dashboards: number
 }
 
-export function toNow(readings: ProcessReadings, moment: Moment): Now {
+export function toNow(readings: ProcessReadings, moment: Moment): NowFigures {
   const { all, budget } = readings
   const { at, totals, rates } = moment
   const processes = readings.processes.map(toProcessFigures)

@@ -23,7 +23,7 @@ export class KeyFileWatch {
   /** Bounded by the keys that it may hold. */
   #warnings: readonly string[] = []
   #timer: NodeJS.Timeout | null = null
-  #isLooking = false
+  #looking: Promise<void> | null = null
 
   constructor(options: KeyFileWatchOptions) {
     this.#options = options
@@ -40,7 +40,7 @@ export class KeyFileWatch {
     await this.#read()
     const { keys } = this.#book
     if (keys.length > 0) this.#options.log.info({ keys: keys.length }, 'named keys read')
-    this.#timer = setInterval(() => void this.look(), this.#options.pollMs ?? POLL_MS) // cannot reject
+    this.#timer = setInterval(() => void this.#lookOnce(), this.#options.pollMs ?? POLL_MS) // cannot reject
     this.#timer.unref()
   }
 
@@ -48,10 +48,21 @@ export class KeyFileWatch {
     if (this.#timer !== null) clearInterval(this.#timer)
   }
 
-  /** An unusable file changes nothing and is read again: it may be half written, and may revoke a key. */
+  /** Resolves when what the file says now is in force, or cannot be. */
   async look(): Promise<void> {
-    if (this.#isLooking) return
-    this.#isLooking = true
+    while (this.#looking !== null) await this.#looking
+    await this.#lookOnce()
+  }
+
+  #lookOnce(): Promise<void> {
+    this.#looking ??= this.#lookNow().finally(() => {
+      this.#looking = null
+    })
+    return this.#looking
+  }
+
+  /** An unusable file changes nothing and is read again: it may be half written, and may revoke a key. */
+  async #lookNow(): Promise<void> {
     const version = await keysVersion(this.#path)
     try {
       if (version === this.#version) return
@@ -68,8 +79,6 @@ export class KeyFileWatch {
         )
       }
       this.#failedVersion = version
-    } finally {
-      this.#isLooking = false
     }
   }
 

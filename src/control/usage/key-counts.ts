@@ -10,6 +10,8 @@ const REFUSALS: ReadonlySet<string> = new Set([
 ])
 
 interface Counts {
+  /** Epoch ms of the last request. */
+  seenAt: number
   requests: number
   input: number
   output: number
@@ -30,6 +32,7 @@ export class KeyCounts {
       const counts = this.#counts.get(row.key) ?? noCounts()
       this.#counts.set(row.key, counts)
       counts.requests++
+      counts.seenAt = Math.max(counts.seenAt, row.at)
       counts.input += row.inputTokens
       counts.output += row.outputTokens
       counts.cached += row.cachedTokens
@@ -38,6 +41,11 @@ export class KeyCounts {
         counts.refusals.set(row.code, (counts.refusals.get(row.code) ?? 0) + 1)
       }
     }
+  }
+
+  /** Epoch ms; `null` before the key's first request since the start. */
+  seenAt(key: string): number | null {
+    return this.#counts.get(key)?.seenAt ?? null
   }
 
   keep(isKnown: (key: string) => boolean): void {
@@ -63,5 +71,5 @@ export class KeyCounts {
 }
 
 function noCounts(): Counts {
-  return { requests: 0, input: 0, output: 0, cached: 0, credits: 0, refusals: new Map() }
+  return { seenAt: 0, requests: 0, input: 0, output: 0, cached: 0, credits: 0, refusals: new Map() }
 }

@@ -15,6 +15,8 @@ const Words: Readonly<Record<ErrorKind, readonly [type: string, code: OpenAiCode
   often: ['rate_limit_error', 'rate_limit_exceeded'],
   route: ['invalid_request_error', 'unknown_url'],
   method: ['invalid_request_error', BareCode],
+  conflict: ['invalid_request_error', BareCode],
+  stale: ['invalid_request_error', BareCode],
   upgrade: ['invalid_request_error', BareCode],
   request: ['invalid_request_error', null],
   size: ['invalid_request_error', 'request_too_large'],

@@ -15,6 +15,8 @@ const Types: Readonly<Record<ErrorKind, string>> = {
   often: 'rate_limit_error',
   route: 'not_found_error',
   method: 'invalid_request_error',
+  conflict: 'invalid_request_error',
+  stale: 'invalid_request_error',
   upgrade: 'invalid_request_error',
   request: 'invalid_request_error',
   size: 'request_too_large',

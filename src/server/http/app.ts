@@ -17,6 +17,8 @@ import type { ClientConnections } from './connections.ts'
 import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
 import { descriptionRoutes } from './description-routes.ts'
 import { modelRoutes } from './model-routes.ts'
+import { panelRoutes } from './panel-routes.ts'
+import type { PanelOptions } from './panel-server.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
 import { type Route, Router } from './router.ts'
 import { turnRoutes } from './turn-routes.ts'
@@ -28,6 +30,7 @@ export interface AppOptions extends Sources {
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly current: Sources['current'] & DashboardOptions['current']
   readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessionSecret'>
+  readonly panelCalls: PanelOptions['calls']
 }
 
 export function createApp(options: AppOptions): RequestListener {
@@ -36,9 +39,11 @@ export function createApp(options: AppOptions): RequestListener {
   const sessions = new Sessions(options.dashboard.sessionSecret)
   const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, connections, current })
-  const router = new Router([...routesOf(options, keys), ...shown])
+  const { sessionSecret } = options.dashboard
+  const panel = { sessionSecret, calls: options.panelCalls, connections, log, current }
+  const router = new Router([...routesOf(options, keys), ...shown, ...panelRoutes(panel)])
   const isSignedIn = ({ isForSignedIn }: Route, { cookie }: IncomingHttpHeaders): boolean =>
-    isForSignedIn === true && sessions.find(cookie, current.authenticator.operatorDigests) !== null
+    isForSignedIn === true && sessions.find(cookie, current.authenticator.digestsOf) !== null
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     let keyName = ''

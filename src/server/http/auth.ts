@@ -1,6 +1,7 @@
 import { hash as hashOf, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { isIPv4 } from 'node:net'
+import { type DigestsOf, OPERATOR } from '../../dashboard/session.ts'
 import {
   type KnownKeys,
   type KeyHash,
@@ -27,6 +28,12 @@ export interface ClientKey {
 interface KnownKey {
   readonly digest: Buffer
   readonly of: { readonly key: NamedKey; readonly hash: KeyHash } | null
+}
+
+export interface SessionKey {
+  /** `OPERATOR`, or the id of a named key. */
+  readonly subject: string
+  readonly digest: Buffer
 }
 
 export interface AuthenticatorOptions {
@@ -137,9 +144,32 @@ export class Authenticator {
     return this.#known.size === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
   }
 
-  operatorDigestOf(key: string): Buffer | null {
+  /** There are keys to sign in with. */
+  get hasKeys(): boolean {
+    return this.#known.size > 0
+  }
+
+  /** Returns whose session a key may begin; `null` if it is not in force. */
+  sessionKeyOf(key: string): SessionKey | null {
     const known = this.#find(digestOf(key))
-    return known?.of === null ? known.digest : null
+    if (known === null) return null
+    if (known.of === null) return { subject: OPERATOR, digest: known.digest }
+    const { key: named, hash } = known.of
+    const isGood = refusalOf(named, hash, this.#now()) === null
+    return isGood ? { subject: named.id, digest: known.digest } : null
+  }
+
+  readonly digestsOf: DigestsOf = (subject) => {
+    if (subject === OPERATOR) return this.operatorDigests
+    const now = this.#now()
+    const key = this.namedKey(subject)
+    if (key === null) return []
+    const good = key.hashes.filter((hash) => refusalOf(key, hash, now) === null)
+    return good.map(({ sha256 }) => Buffer.from(sha256, 'hex'))
+  }
+
+  namedKey(id: string): NamedKey | null {
+    return this.#book.keys.find((key) => key.id === id) ?? null
   }
 
   get #advice(): Advice | undefined {
@@ -224,6 +254,10 @@ const USUAL_HOST = /^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/
 function isOwnMachine(name: string): boolean {
   if (name === '[::1]' || /(^|\.)localhost\.?$/.test(name)) return true
   return isIPv4(name) && name.startsWith('127.')
+}
+
+export function hasKey(headers: IncomingHttpHeaders): boolean {
+  return keysOf(headers).length > 0
 }
 
 function keysOf(headers: IncomingHttpHeaders): readonly string[] {

@@ -54,7 +54,7 @@ async function loadServer(options: DashboardOptions): Promise<DashboardServer> {
   return new DashboardServer(options)
 }
 
-function turnedOff({ request }: RoutedRequest): GatewayError {
+export function turnedOff({ request }: RoutedRequest): GatewayError {
   const [path = ''] = (request.url ?? '').split('?', 1)
   const message = `The route ${request.method} ${path.slice(0, 200)} does not exist.`
   return new GatewayError('GW_ROUTE_UNKNOWN', 'DASHBOARD=off', { message })

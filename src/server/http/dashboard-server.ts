@@ -1,13 +1,16 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { endOfSession, type Session, Sessions } from '../../dashboard/session.ts'
+import { endOfSession, Sessions } from '../../dashboard/session.ts'
 import { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { parseJsonObject, textMember } from '../../shared/json.ts'
+import { textMember } from '../../shared/json.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { DashboardOptions } from './dashboard-routes.ts'
+import { clientAddress, isSecure, refuseOtherSites, requireOwnPage } from './own-page.ts'
 import { PageFiles } from './page-files.ts'
+import { PanelUsers, type Visitor } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
+import { badBody, readSmallBody } from './small-body.ts'
 
 const MAX_BODY_BYTES = 4_096
 const BODY_TIMEOUT_MS = 10_000
@@ -20,12 +23,14 @@ const HOLD_MS = 1_000
 export class DashboardServer {
   readonly #options: DashboardOptions
   readonly #sessions: Sessions
+  readonly #users: PanelUsers
   readonly #tries = new SignInTries()
   readonly #files = new PageFiles()
 
   constructor(options: DashboardOptions) {
     this.#options = options
     this.#sessions = new Sessions(options.sessionSecret)
+    this.#users = new PanelUsers(this.#sessions, options.current)
   }
 
   file(routed: RoutedRequest, name: string): Promise<void> {
@@ -34,42 +39,36 @@ export class DashboardServer {
 
   session({ request, response }: RoutedRequest): void {
     refuseOtherSites(request.headers)
-    const { authenticator } = this.#options.current
-    if (authenticator.isOpen) authenticator.check(request.headers)
-    const session = this.#find(request.headers)
-    sendSession(request, response, {
-      isKeyNeeded: !authenticator.isOpen,
-      isSignedIn: authenticator.isOpen || session !== null,
-      canSignIn: authenticator.operatorDigests.length > 0,
-      expiresAt: session?.expiresAt ?? null
-    })
+    sendSession(request, response, this.#toAnswer(request, this.#users.find(request)))
   }
 
-  /** @throws {GatewayError} GW_SIGN_IN_OFTEN, GW_KEY_INVALID, GW_OPERATOR_ONLY, GW_OTHER_SITE, GW_BODY_INVALID */
+  /** @throws {GatewayError} GW_SIGN_IN_OFTEN, GW_KEY_INVALID, GW_OTHER_SITE, GW_BODY_INVALID */
   async signIn({ request, response }: RoutedRequest): Promise<void> {
     requireOwnPage(request.headers)
     const { current } = this.#options
     if (current.authenticator.isOpen) {
-      current.authenticator.check(request.headers)
-      return sendSession(request, response, { isSignedIn: true, expiresAt: null })
+      return sendSession(request, response, this.#toAnswer(request, this.#users.find(request)))
     }
     const { bodyTimeoutMs } = current.config.server
     const timeoutMs = Math.min(BODY_TIMEOUT_MS, bodyTimeoutMs)
-    const key = textMember(await readSmallBody(request, timeoutMs), 'key')
-    if (key === null) throw badBody('Send {"key": "<a key of PROXY_API_KEY>"}.')
-    const address = request.socket.remoteAddress ?? ''
+    const key = textMember(
+      await readSmallBody(request, { maxBytes: MAX_BODY_BYTES, timeoutMs }),
+      'key'
+    )
+    if (key === null) throw badBody('Send {"key": "<a key of this gateway>"}.')
+    const address = clientAddress(request, current.config.server)
     const waitMs = this.#tries.take(address)
     if (waitMs > 0) await delay(HOLD_MS)
-    const digest = current.authenticator.operatorDigestOf(key) // which may have changed meanwhile
-    if (digest === null) {
+    const own = current.authenticator.sessionKeyOf(key) // which may have changed meanwhile
+    if (own === null) {
       if (waitMs > 0) throw tooOften(address, waitMs)
-      current.authenticator.checkOperator({ 'x-api-key': key }) // or says what is wrong with it
-      throw new GatewayError('GW_OPERATOR_ONLY')
+      current.authenticator.check({ 'x-api-key': key }) // says what is wrong with it
+      throw new GatewayError('GW_KEY_INVALID')
     }
     if (waitMs === 0) this.#tries.succeeded(address)
-    const { cookie, expiresAt } = this.#sessions.begin(digest, isSecure(request.headers))
-    response.setHeader('set-cookie', cookie)
-    sendSession(request, response, { isSignedIn: true, expiresAt })
+    const session = this.#sessions.begin(own.subject, own.digest, isSecure(request.headers))
+    response.setHeader('set-cookie', session.cookie)
+    sendSession(request, response, this.#toAnswer(request, this.#users.ofSession(request, session)))
   }
 
   signOut({ request, response }: RoutedRequest): void {
@@ -78,46 +77,49 @@ export class DashboardServer {
     answerEarly(request, response, { status: 204, headers: NOT_KEPT, body: '' })
   }
 
-  /** @throws {GatewayError} as `check()`, GW_DASHBOARD_FULL, GW_PRIMARY_SILENT */
+  /** @throws {GatewayError} as `PanelUsers.reader()`, GW_OPERATOR_ONLY, GW_DASHBOARD_FULL, GW_PRIMARY_SILENT */
   async events({ request, response }: RoutedRequest): Promise<void> {
-    const { headers, method } = request
-    refuseOtherSites(headers)
-    this.#requireSession(headers)
+    this.#requireOperator(request)
     this.#options.connections.vouch(request.socket)
-    if (method === 'HEAD') {
+    if (request.method === 'HEAD') {
       const type = { 'content-type': 'text/event-stream; charset=utf-8', ...NOT_KEPT }
       return answerEarly(request, response, { status: 200, headers: type, body: '' })
     }
-    await this.#options.pages.open(response, () => this.#mayStay(headers))
+    await this.#options.pages.open(response, () => this.#mayStay(request))
   }
 
-  #find({ cookie }: IncomingHttpHeaders): Session | null {
-    return this.#sessions.find(cookie, this.#options.current.authenticator.operatorDigests)
+  #requireOperator(request: IncomingMessage): void {
+    const { user } = this.#users.reader(request)
+    if (user.role !== 'operator') throw new GatewayError('GW_OPERATOR_ONLY')
   }
 
-  #requireSession(headers: IncomingHttpHeaders): void {
-    const { authenticator } = this.#options.current
-    if (!authenticator.isOpen && this.#find(headers) !== null) return
-    const hasKey = headers.authorization !== undefined || headers['x-api-key'] !== undefined
-    if (!authenticator.isOpen && !hasKey) {
-      throw new GatewayError('GW_KEY_MISSING', undefined, SIGN_IN_FIRST)
-    }
-    authenticator.checkOperator(headers)
-  }
-
-  #mayStay(headers: IncomingHttpHeaders): boolean {
+  #mayStay(request: IncomingMessage): boolean {
     if (this.#options.current.config.observe.dashboard === 'off') return false
     try {
-      this.#requireSession(headers)
+      this.#requireOperator(request)
       return true
     } catch {
       return false
     }
   }
-}
 
-const SIGN_IN_FIRST = {
-  message: 'You are not signed in. Open the page at / and sign in.'
+  #toAnswer(request: IncomingMessage, visitor: Visitor | null): object {
+    const { authenticator } = this.#options.current
+    const whyNot = visitor === null ? null : this.#users.whyNot(request, visitor)
+    return {
+      isKeyNeeded: !authenticator.isOpen,
+      isSignedIn: visitor !== null,
+      canSignIn: authenticator.hasKeys,
+      expiresAt: visitor?.expiresAt ?? null,
+      role: visitor?.user.role ?? null,
+      name: visitor?.user.name ?? null,
+      via: visitor?.user.via ?? null,
+      csrf: visitor?.csrf ?? null,
+      mayChange: visitor !== null && whyNot === null,
+      whyNot: whyNot === null ? null : { code: whyNot.code, message: whyNot.message },
+      ways: ['key']
+    }
+  }
 }
 
 const NOT_KEPT = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const
@@ -127,70 +129,6 @@ function sendSession(request: IncomingMessage, response: ServerResponse, answer:
   answerEarly(request, response, { status: 200, headers, body: JSON.stringify(answer) })
 }
 
-/**
- * Accepts our page, typed addresses, and programs, which do not say where they come from.
- * @throws {GatewayError} GW_OTHER_SITE
- */
-function refuseOtherSites({ 'sec-fetch-site': site = 'none' }: IncomingHttpHeaders): void {
-  if (site !== 'same-origin' && site !== 'none') throw new GatewayError('GW_OTHER_SITE')
-}
-
-/**
- * Trusts a browser's `sec-fetch-site`, as a proxy may have changed the host name; without it the page's
- * address must be the called one.
- * @throws {GatewayError} GW_OTHER_SITE
- */
-function requireOwnPage(headers: IncomingHttpHeaders): void {
-  const { 'sec-fetch-site': site, origin, host } = headers
-  if (site !== undefined) {
-    if (site !== 'same-origin') throw new GatewayError('GW_OTHER_SITE')
-    return
-  }
-  if (origin !== undefined && URL.parse(origin)?.host !== host?.toLowerCase()) {
-    throw new GatewayError('GW_OTHER_SITE')
-  }
-}
-
-/** The browser's origin tells https, whatever lies between. */
-function isSecure({ origin = '' }: IncomingHttpHeaders): boolean {
-  return origin.startsWith('https://')
-}
-
-/** @throws {GatewayError} GW_BODY_INVALID, GW_BODY_ENCODED, GW_BODY_TOO_LARGE, GW_BODY_TIMEOUT, GW_CLIENT_CLOSED */
-async function readSmallBody(request: IncomingMessage, timeoutMs: number) {
-  const { 'content-type': type = '', 'content-encoding': encoding } = request.headers
-  // Forms of other sites cannot send this type without asking first.
-  if (!/^application\/json\s*(;|$)/i.test(type)) throw badBody('Send it as application/json.')
-  if (encoding !== undefined) throw new GatewayError('GW_BODY_ENCODED')
-  const chunks: Buffer[] = []
-  let bytes = 0
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const onData = (chunk: Buffer): void => {
-    bytes += chunk.byteLength
-    if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
-    else reject(new GatewayError('GW_BODY_TOO_LARGE', undefined, TOO_LARGE))
-  }
-  const onGone = (): void => reject(new GatewayError('GW_CLIENT_CLOSED'))
-  // The connection stays: it has to carry the answer.
-  const timer = setTimeout(() => reject(new GatewayError('GW_BODY_TIMEOUT')), timeoutMs)
-  request.on('data', onData).once('end', resolve).once('error', onGone).once('close', onGone)
-  try {
-    await promise
-  } finally {
-    clearTimeout(timer)
-    request.off('data', onData).off('end', resolve).off('error', onGone).off('close', onGone)
-  }
-  const body = parseJsonObject(Buffer.concat(chunks).toString())
-  if (body === null) throw badBody('The body is not a JSON object.')
-  return body
-}
-
-const TOO_LARGE = { message: `The body may have at most ${MAX_BODY_BYTES} bytes.` }
-
 function tooOften(address: string, waitMs: number): GatewayError {
   return new GatewayError('GW_SIGN_IN_OFTEN', address, { retryAfterS: Math.ceil(waitMs / 1000) })
-}
-
-function badBody(message: string): GatewayError {
-  return new GatewayError('GW_BODY_INVALID', undefined, { message })
 }

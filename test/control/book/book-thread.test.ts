@@ -70,7 +70,7 @@ function charged(credits: number): UsageRow {
 
 /** Has a thread hang, and not in the disk: it looks through a list of 268 million, which nothing interrupts. */
 function hang(thread: Worker | undefined): void {
-  const nothing = { rows: [], sums: [], charges: [], prices: [] }
+  const nothing = { rows: [], sums: [], charges: [], prices: [], audit: [] }
   const asks = Array.from({ length: 0 })
   asks.length = 2 ** 28
   const batch = { ...nothing, seq: -1, now: NOON, isKept: true, names: [['k_9', 'x']], asks }

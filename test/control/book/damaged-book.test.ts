@@ -46,7 +46,15 @@ function openingOf(path: string, id: string) {
 }
 
 function batchOf(seq: number, ask: Partial<PageAsk>): BookBatch {
-  const nothing = { rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
+  const nothing = {
+    rows: [],
+    sums: [],
+    names: [],
+    charges: [],
+    prices: [],
+    audit: [],
+    pruneBefore: 0
+  }
   return { ...nothing, seq, now: NOON, isKept: true, asks: [{ ...ASK, ...ask }] }
 }
 

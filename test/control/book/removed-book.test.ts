@@ -12,7 +12,7 @@ const NOON = Date.parse('2026-09-10T12:00:00Z')
 const TODAY = periodAt('day', null, NOON)
 
 function batchOf(seq: number, changes: Partial<PageAsk>, charged = 0): BookBatch {
-  const nothing = { rows: [], sums: [], names: [], prices: [], pruneBefore: 0 }
+  const nothing = { rows: [], sums: [], names: [], prices: [], audit: [], pruneBefore: 0 }
   const limit = { key: 'k_1', period: TODAY, cap: 10 * CREDIT, createdAt: 0, reopened: null }
   const charges = charged > 0 ? [{ key: 'k_1', period: TODAY.number, credits: charged }] : []
   const asks = [{ ...limit, want: 0, release: 0, ...changes }]

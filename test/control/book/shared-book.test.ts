@@ -33,7 +33,10 @@ function rig(t: Test) {
     let seq = 0
     const commit = async (ask: Partial<PageAsk>, credits = 0, period = MONTH) => {
       const charges = credits === 0 ? [] : [{ key: 'k_1', period: period.number, credits }]
-      const rows = charges.map(() => usageRow({ at: clock.now, credits }))
+      const rows = charges.map(() => {
+        const { turn: _, ...row } = usageRow({ at: clock.now, credits })
+        return row
+      })
       const batch: BookBatch = {
         seq: seq++,
         now: clock.now,
@@ -44,6 +47,7 @@ function rig(t: Test) {
         charges,
         asks: [{ ...ASK, ...ask }],
         prices: [],
+        audit: [],
         pruneBefore: 0
       }
       const { pages, ...news } = await book.commit(batch)

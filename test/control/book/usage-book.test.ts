@@ -16,6 +16,7 @@ import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import type { BookOpening, PageAsk, PageNews } from '../../../src/control/book/book-messages.ts'
 import { UsageBook, type UsageBookOptions } from '../../../src/control/book/usage-book.ts'
+import { parseFacts } from '../../../src/control/book/row-facts.ts'
 import { DAY_MS, usagePath } from '../../../src/control/book/usage-sums.ts'
 import type { PlanLook } from '../../../src/control/plan/plan-record.ts'
 import { readUsage } from '../../../src/control/usage/usage-report.ts'
@@ -471,10 +472,10 @@ t.test('UsageBook', (t) => {
     t.same(await readUsage(path, { by: 'key', since: 0, key: null }), [])
   })
 
-  t.test('has no word of why a request failed', async (t) => {
+  t.test('keeps why a request failed, and nothing that only the log may have', async (t) => {
     const { recorder, path, written } = rig(t)
-    const words = { reason: 'secret words', detail: 'of a client' }
-    const failure = { ...words, upstreamStatus: 400, upstreamId: 'of the upstream' }
+    const words = { reason: 'The upstream refused it.', detail: 'of a client' }
+    const failure = { ...words, upstreamStatus: 400, upstreamId: 'id-of-the-upstream' }
     const turn = {
       requestId: 'req_1',
       route: '/v1/messages',
@@ -493,8 +494,19 @@ t.test('UsageBook', (t) => {
     await recorder.close()
     for (const name of readdirSync(dirname(path))) {
       const bytes = readFileSync(join(dirname(path), name), 'latin1')
-      t.notMatch(bytes, /secret words|of a client|of the upstream/, name)
+      t.notMatch(bytes, /of a client/, name)
     }
+    const db = new DatabaseSync(path, { readOnly: true })
+    t.teardown(() => db.close())
+    const row = db.prepare('SELECT id, facts FROM requests').get()
+    t.equal(row?.['id'], 'req_1')
+    t.match(parseFacts(String(row?.['facts'])), {
+      route: '/v1/messages',
+      isStream: true,
+      worker: 1,
+      bodyBytes: 100,
+      failure: { reason: words.reason, upstreamStatus: 400, upstreamId: 'id-of-the-upstream' }
+    })
   })
 
   t.test(
@@ -752,7 +764,7 @@ async function killedWith(path: string, want: number): Promise<void> {
     import { markOf } from ${JSON.stringify(new URL('../../../src/shared/process-mark.ts', import.meta.url).href)}
     const run = { id: 'killed', mark: markOf(process.pid) }
     const { book } = await BookDatabase.open({ path: process.argv[1], now: Date.now(), run, isKept: true, periods: [], damagedFile: null })
-    const batch = { seq: 0, now: Date.now(), isKept: true, rows: [], sums: [], names: [], charges: [], prices: [], pruneBefore: 0 }
+    const batch = { seq: 0, now: Date.now(), isKept: true, rows: [], sums: [], names: [], charges: [], prices: [], audit: [], pruneBefore: 0 }
     await book.commit({ ...batch, asks: [JSON.parse(process.argv[2])] })
     process.kill(process.pid, 'SIGKILL')`
   const args = [

@@ -1,0 +1,401 @@
+import { namedSums, type KeyUsage, type UnnamedKey } from '../../ipc/usage-row.ts'
+import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
+import {
+  findInForce,
+  type NamedKeyLimits,
+  keyVersion,
+  NO_LIMITS,
+  withNewKey
+} from '../../keys/key-changes.ts'
+import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
+import { changeKeys, keysPath, makeKey, makeKeyId } from '../../keys/key-store.ts'
+import {
+  checkCredits,
+  checkModels,
+  toCredits,
+  toExpiry,
+  toGraceMs,
+  toKeyName,
+  toMaxStreams,
+  toModels,
+  toRequestsPerMinute
+} from '../../keys/key-text.ts'
+import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey, whyRefused } from '../../keys/key.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
+import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
+import { toDay, toIso } from '../../shared/dates.ts'
+import type { UsageSearcher } from '../usage/usage-searcher.ts'
+import type { AuditDesk } from './audit-desk.ts'
+import { answer, ofField, panelError, refusal } from './panel-answer.ts'
+
+/** Named keys, as the primary knows them. */
+export interface PanelKeys {
+  readonly book: KnownKeys
+  readonly bookProblem: string | null
+  /** Figures of one key, or of all. */
+  readonly usage: (key: string | null) => Promise<readonly KeyUsage[]>
+  /** Epoch ms of a key's last request since the start. */
+  readonly seenAt: (key: string) => number | null
+  /** Puts what the file of keys says in force. */
+  readonly look: () => Promise<void>
+}
+
+export interface KeyDeskOptions {
+  readonly keys: PanelKeys
+  readonly stateDir: () => string
+  readonly operatorKeys: () => number
+  readonly audit: Pick<AuditDesk, 'note'>
+  readonly searcher: Pick<UsageSearcher, 'ask'>
+}
+
+const UNNAMED: ReadonlySet<string> = new Set<UnnamedKey>(['operator', 'kiro', 'anyone'])
+const DAY_MS = 86_400_000
+
+/** Named keys: shown with what they have used, made, changed, replaced and revoked. */
+export class KeyDesk {
+  readonly #options: KeyDeskOptions
+
+  constructor(options: KeyDeskOptions) {
+    this.#options = options
+  }
+
+  async list(): Promise<PanelAnswer> {
+    const { keys, operatorKeys } = this.#options
+    const [usage, days] = await Promise.all([keys.usage(null), this.#lastDays()])
+    const byId = new Map(usage.map((one) => [one.id, one]))
+    const shown = keys.book.keys.map((key) => this.#toJson(key, byId.get(key.id), days))
+    return answer({
+      keys: shown.toSorted(
+        (one, other) => Number(one.state === 'revoked') - Number(other.state === 'revoked')
+      ),
+      unnamed: usage
+        .filter(({ id }) => UNNAMED.has(id))
+        .map((one) => ({ id: one.id, ...sumsOf(one), last_seen: this.#lastSeen(one.id, days) })),
+      operator_keys: operatorKeys(),
+      book_problem: keys.bookProblem
+    })
+  }
+
+  async show({ params }: PanelCall): Promise<PanelAnswer> {
+    const key = this.#find(params['id'])
+    const json = await this.toJson(key)
+    return answer({ key: json }, 200, { etag: `"${json.version}"` })
+  }
+
+  /** The key of a person, for their own page. */
+  async own(id: string): Promise<object | null> {
+    const key = this.#options.keys.book.keys.find((one) => one.id === id)
+    return key === undefined ? null : this.toJson(key)
+  }
+
+  async add(call: PanelCall): Promise<PanelAnswer> {
+    const { body } = call
+    const now = Date.now()
+    const name = ofField('name', () => toKeyName(textMember(body, 'name') ?? ''))
+    const limits = limitsIn(body, now)
+    const { text: secret, sha256 } = makeKey()
+    const added: NamedKey = {
+      ...NO_LIMITS,
+      ...limits,
+      id: makeKeyId(),
+      name,
+      hashes: [{ sha256, until: null }],
+      revokedAt: null,
+      createdAt: now,
+      reopened: null
+    }
+    const isFirst = !this.#options.keys.book.isKeyRequired && this.#options.operatorKeys() === 0
+    await this.#change((keys) => {
+      requireFree(keys, name)
+      const next = withNewKey(keys, added)
+      if (next === null) throw panelError('GW_CONFLICT', `There are already ${MAX_KEYS} keys.`)
+      return next
+    })
+    await this.#options.audit.note(call, {
+      action: 'key.add',
+      subject: name,
+      after: factsOf(added)
+    })
+    const key = await this.toJson(added)
+    const note = isFirst ? FIRST_KEY : null
+    return answer({ key, secret, command: commandOf(call, secret), note }, 201)
+  }
+
+  async change(call: PanelCall): Promise<PanelAnswer> {
+    const { body, params } = call
+    const wanted = versionIn(call)
+    if (wanted === null) {
+      const message = 'Send the "version" of the key that you have seen, or If-Match.'
+      throw panelError('GW_FIELD_INVALID', message, 'version')
+    }
+    const name =
+      body['name'] === undefined
+        ? {}
+        : { name: ofField('name', () => toKeyName(textMember(body, 'name') ?? '')) }
+    const changes = { ...limitsIn(body, Date.now()), ...name }
+    return this.#changeOne(call, params['id'], {
+      action: 'key.change',
+      wanted,
+      make: (found, others) => {
+        if (changes.name !== undefined) requireFree(others, changes.name)
+        return { ...found, ...changes }
+      }
+    })
+  }
+
+  async rotate(call: PanelCall): Promise<PanelAnswer> {
+    const { body, params } = call
+    const graceMs = ofField('grace', () => toGraceMs(textMember(body, 'grace') ?? '0'))
+    const { text: secret, sha256 } = makeKey()
+    const until = Date.now() + graceMs
+    return this.#changeOne(
+      call,
+      params['id'],
+      {
+        action: 'key.rotate',
+        wanted: versionIn(call),
+        make: (found) => ({ ...found, hashes: rotateHashes(found.hashes, { sha256, until }) })
+      },
+      {
+        secret,
+        command: commandOf(call, secret),
+        old_key_until: graceMs === 0 ? null : toIso(until)
+      }
+    )
+  }
+
+  async revoke(call: PanelCall): Promise<PanelAnswer> {
+    const { params } = call
+    const key = this.#find(params['id'])
+    const sentence = `${JSON.stringify(key.name)} can no longer get in. Running answers end normally, and the recorded usage stays. A key cannot be enabled again; its name is free.`
+    if (key.revokedAt !== null) return answer({ key: await this.toJson(key), sentence })
+    const revokedAt = Date.now()
+    return this.#changeOne(
+      call,
+      params['id'],
+      {
+        action: 'key.revoke',
+        wanted: versionIn(call),
+        make: (found) => ({ ...found, revokedAt })
+      },
+      { sentence }
+    )
+  }
+
+  async toJson(key: NamedKey) {
+    const { keys } = this.#options
+    const [[usage], days] = await Promise.all([keys.usage(key.id), this.#lastDays()])
+    return this.#toJson(key, usage, days)
+  }
+
+  /** Last day with requests, by key: days since the epoch. Without a record, nothing is known. */
+  async #lastDays(): Promise<ReadonlyMap<string, number>> {
+    const found = await this.#options.searcher.ask({ type: 'last-days' }).catch(() => null)
+    return new Map(found)
+  }
+
+  async #changeOne(
+    call: PanelCall,
+    id: string | undefined,
+    { action, wanted, make }: KeyChange,
+    more: JsonObject = {}
+  ): Promise<PanelAnswer> {
+    const done: { before?: NamedKey; after?: NamedKey } = {}
+    try {
+      await this.#change((keys) => {
+        const found = keys.find((one) => one.id === id)
+        if (found === undefined) throw noSuchKey()
+        if (wanted !== null && wanted !== '*' && wanted !== keyVersion(found))
+          throw new ChangedMeanwhile(found)
+        if (found.revokedAt !== null) {
+          throw panelError('GW_CONFLICT', `The key ${JSON.stringify(found.name)} is revoked.`)
+        }
+        const others = keys.filter((one) => one !== found)
+        const after = make(found, others)
+        Object.assign(done, { before: found, after })
+        return keys.map((one) => (one === found ? after : one))
+      })
+    } catch (cause) {
+      if (!(cause instanceof ChangedMeanwhile)) throw cause
+      const message = `Somebody has changed ${JSON.stringify(cause.key.name)} meanwhile. Nothing of yours was saved.`
+      const error = panelError('GW_CHANGED_MEANWHILE', message)
+      return refusal(error, { key: await this.toJson(cause.key) })
+    }
+    const { before, after } = done
+    if (before === undefined || after === undefined) throw noSuchKey()
+    await this.#options.audit.note(call, {
+      action,
+      subject: before.name,
+      before: factsOf(before),
+      after: factsOf(after)
+    })
+    const key = await this.toJson(after)
+    return answer({ key, ...more }, 200, { etag: `"${key.version}"` })
+  }
+
+  /** Resolves when the change is in the file and in force. */
+  async #change(make: (keys: readonly NamedKey[]) => readonly NamedKey[]): Promise<void> {
+    const path = keysPath(this.#options.stateDir())
+    const timeout = AbortSignal.timeout(LOCK_PATIENCE_MS)
+    try {
+      await changeKeys(path, make, timeout)
+    } catch (cause) {
+      if (!timeout.aborted || cause instanceof GatewayError) throw cause
+      throw panelError('GW_CONFLICT', 'Another program is changing the keys. Try again.')
+    }
+    await this.#options.keys.look()
+  }
+
+  #find(id: string | undefined): NamedKey {
+    const key = this.#options.keys.book.keys.find((one) => one.id === id)
+    if (key === undefined) throw noSuchKey()
+    return key
+  }
+
+  #toJson(key: NamedKey, usage: KeyUsage | undefined, days: ReadonlyMap<string, number>) {
+    const now = Date.now()
+    const credits = usage?.credits ?? null
+    const left = credits === null ? 0 : Math.max(0, credits.limit - credits.used - credits.reserved)
+    return {
+      id: key.id,
+      name: key.name,
+      state: whyRefused(key, now) ?? ('active' as const),
+      version: keyVersion(key),
+      credits:
+        key.credits === null
+          ? null
+          : {
+              limit: key.credits.limit,
+              period: key.credits.period,
+              used: credits === null ? null : credits.used / MICROS_PER_CREDIT,
+              reserved: credits === null ? null : credits.reserved / MICROS_PER_CREDIT,
+              left: credits === null ? null : left / MICROS_PER_CREDIT,
+              resets_at: toIso(credits?.endsAt ?? null),
+              problem: credits?.problem ?? null
+            },
+      requests_per_minute: key.requestsPerMinute,
+      max_streams: key.maxStreams,
+      models: key.models,
+      overage: key.mayOverage,
+      created_at: toIso(key.createdAt),
+      expires_at: toIso(key.expiresAt),
+      revoked_at: toIso(key.revokedAt),
+      old_key_until: toIso(graceOf(key, now)),
+      last_seen: this.#lastSeen(key.id, days),
+      today: usage === undefined ? null : sumsOf(usage).today,
+      last_30_days: usage === undefined ? null : sumsOf(usage).last_30_days
+    }
+  }
+
+  #lastSeen(id: string, days: ReadonlyMap<string, number>): string | null {
+    const at = this.#options.keys.seenAt(id)
+    if (at !== null) return toIso(at)
+    const day = days.get(id)
+    return day === undefined ? null : toDay(day * DAY_MS)
+  }
+}
+
+interface KeyChange {
+  readonly action: string
+  /** Version that the user has seen; `null` if it does not matter. */
+  readonly wanted: string | null
+  readonly make: (found: NamedKey, others: readonly NamedKey[]) => NamedKey
+}
+
+class ChangedMeanwhile extends Error {
+  readonly key: NamedKey
+
+  constructor(key: NamedKey) {
+    super('changed meanwhile')
+    this.key = key
+  }
+}
+
+const FIRST_KEY =
+  'From now on every request needs a key, also yours. Create an operator key without limits: kiro-gateway key new --write'
+
+function commandOf({ baseUrl }: PanelCall, secret: string): string {
+  return `npx kiro-gateway setup claude --url ${baseUrl} --key ${secret}`
+}
+
+/** @throws {GatewayError} GW_FIELD_INVALID */
+function limitsIn(body: JsonObject, now: number): Partial<NamedKeyLimits> {
+  const given = <T>(name: string, parse: (value: unknown) => T): T | null | undefined => {
+    const value = body[name]
+    if (value === undefined) return undefined
+    return value === null || value === '' ? null : ofField(name, () => parse(value))
+  }
+  const limits = {
+    credits: given('credits', (value) => {
+      const object = asJsonObject(value)
+      if (object === null) return toCredits(String(value))
+      const { limit, period } = object
+      return checkCredits({ limit, period }, `${String(limit)}/${String(period)}`)
+    }),
+    requestsPerMinute: given('requests_per_minute', toRequestsPerMinute),
+    maxStreams: given('max_streams', toMaxStreams),
+    models: given('models', (value) =>
+      Array.isArray(value) ? checkModels(value) : toModels(String(value))
+    ),
+    mayOverage: given('overage', (value) => {
+      if (typeof value === 'boolean') return value
+      throw panelError('GW_FIELD_INVALID', '"overage" is true or false.')
+    }),
+    expiresAt: given('expires', (value) => toExpiry(String(value), now))
+  }
+  const overage = limits.mayOverage === null ? { mayOverage: false } : {}
+  return Object.fromEntries(
+    Object.entries({ ...limits, ...overage }).filter(([, value]) => value !== undefined)
+  )
+}
+
+/** `If-Match` is a list of tags in quotes; one is enough here. */
+function versionIn({ body, ifMatch }: PanelCall): string | null {
+  const tag = ifMatch?.trim().replace(/^W\//, '').replaceAll('"', '') ?? ''
+  return textMember(body, 'version') ?? (tag === '' ? null : tag)
+}
+
+/** @throws {GatewayError} GW_CONFLICT */
+function requireFree(keys: readonly NamedKey[], name: string): void {
+  const taken = findInForce(keys, name)
+  if (taken === undefined) return
+  throw panelError(
+    'GW_CONFLICT',
+    `A key ${JSON.stringify(taken.name)} already exists. Change or replace it, or choose another name.`,
+    'name'
+  )
+}
+
+function noSuchKey(): GatewayError {
+  return panelError('GW_NOT_FOUND', 'There is no such key.')
+}
+
+function graceOf({ hashes }: NamedKey, now: number): number | null {
+  const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
+  return ends.length === 0 ? null : Math.max(...ends)
+}
+
+function sumsOf({ today, last30Days }: KeyUsage) {
+  return {
+    today: today === null ? null : namedSums(today),
+    last_30_days: last30Days === null ? null : namedSums(last30Days)
+  }
+}
+
+/** For the audit log: without hashes. */
+function factsOf(key: NamedKey): JsonObject {
+  const { id, name, credits, requestsPerMinute, maxStreams, models, mayOverage } = key
+  return {
+    id,
+    name,
+    credits,
+    requests_per_minute: requestsPerMinute,
+    max_streams: maxStreams,
+    models,
+    overage: mayOverage,
+    expires_at: toIso(key.expiresAt),
+    revoked_at: toIso(key.revokedAt),
+    old_key_until: toIso(graceOf(key, Date.now()))
+  }
+}

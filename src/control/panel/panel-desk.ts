@@ -1,0 +1,88 @@
+import type { PanelAction, PanelAnswer, PanelCall } from '../../ipc/panel.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { asGatewayError } from '../../shared/errors.ts'
+import { AuditDesk, type AuditOptions } from './audit-desk.ts'
+import { KeyDesk, type KeyDeskOptions } from './key-desk.ts'
+import { answer, panelError, type PanelHandler, refusal } from './panel-answer.ts'
+import { RequestsDesk, type RequestsDeskOptions } from './requests-desk.ts'
+import { UsageSearcher, type UsageSearcherOptions } from '../usage/usage-searcher.ts'
+import { StateDesk, type StateDeskOptions } from './state-desk.ts'
+import { UsageDesk } from './usage-desk.ts'
+
+export interface PanelDeskOptions
+  extends StateDeskOptions,
+    Pick<RequestsDeskOptions, 'captures'>,
+    Omit<KeyDeskOptions, 'audit' | 'searcher'> {
+  readonly keepAudit: AuditOptions['keep']
+  readonly usageFile: UsageSearcherOptions['file']
+  readonly log: Pick<Logger, 'info' | 'error'>
+}
+
+/** Does what users of the panel ask for. Who may is known by then. */
+export class PanelDesk {
+  readonly #log: PanelDeskOptions['log']
+  readonly #keys: KeyDesk
+  readonly #searcher: UsageSearcher
+  readonly #handlers: Readonly<Record<PanelAction, PanelHandler>>
+
+  constructor(options: PanelDeskOptions) {
+    const { log, keepAudit } = options
+    this.#log = log
+    const searcher = new UsageSearcher({ file: options.usageFile })
+    const audit = new AuditDesk({ keep: keepAudit, searcher, log })
+    const keys = new KeyDesk({ ...options, audit, searcher })
+    const requests = new RequestsDesk({ ...options, searcher })
+    const usage = new UsageDesk({ searcher, requests })
+    this.#searcher = searcher
+    const state = new StateDesk(options)
+    this.#keys = keys
+    this.#handlers = {
+      state: () => state.show(),
+      'keys.list': () => keys.list(),
+      'keys.show': (call) => keys.show(call),
+      'keys.add': (call) => keys.add(call),
+      'keys.change': (call) => keys.change(call),
+      'keys.rotate': (call) => keys.rotate(call),
+      'keys.revoke': (call) => keys.revoke(call),
+      requests: (call) => requests.list(call),
+      'requests.show': (call) => requests.show(call),
+      usage: (call) => usage.show(call),
+      audit: (call) => audit.list(call),
+      me: (call) => this.#me(call),
+      'me.requests': (call) => requests.list(ofOwn(call)),
+      'me.requests.show': (call) => requests.show(ofOwn(call)),
+      'me.usage': (call) => usage.show(ofOwn(call))
+    }
+  }
+
+  /** Never rejects. */
+  async act(call: PanelCall): Promise<PanelAnswer> {
+    try {
+      return await this.#handlers[call.action](call)
+    } catch (cause) {
+      const error = asGatewayError(cause)
+      if (error.code === 'GW_INTERNAL')
+        this.#log.error({ err: cause, action: call.action }, 'an action of the panel failed')
+      return refusal(error)
+    }
+  }
+
+  close(): void {
+    this.#searcher.close()
+  }
+
+  async #me({ user, baseUrl }: PanelCall): Promise<PanelAnswer> {
+    const { role, name, key } = user
+    const own = key === null ? null : await this.#keys.own(key)
+    return answer({ role, name, key: own, base_url: baseUrl })
+  }
+}
+
+/** @throws {GatewayError} GW_FIELD_INVALID for an operator, whose requests are everybody's */
+function ofOwn(call: PanelCall): PanelCall {
+  if (call.user.key !== null) return call
+  throw panelError(
+    'GW_FIELD_INVALID',
+    'An operator key has no page of its own: ask /admin/v1/requests.'
+  )
+}

@@ -1,0 +1,71 @@
+import type { ErrorData } from '../shared/errors.ts'
+import type { JsonObject } from '../shared/json.ts'
+
+/** Everything that the panel asks for and does, by name. Source of routes, handlers and description. */
+export const PANEL_ACTIONS = {
+  state: ['GET', '/admin/v1/state'],
+  'keys.list': ['GET', '/admin/v1/keys'],
+  'keys.show': ['GET', '/admin/v1/keys/:id'],
+  'keys.add': ['POST', '/admin/v1/keys'],
+  'keys.change': ['POST', '/admin/v1/keys/:id'],
+  'keys.rotate': ['POST', '/admin/v1/keys/:id/rotate'],
+  'keys.revoke': ['POST', '/admin/v1/keys/:id/revoke'],
+  requests: ['GET', '/admin/v1/requests'],
+  'requests.show': ['GET', '/admin/v1/requests/:n'],
+  usage: ['GET', '/admin/v1/usage'],
+  audit: ['GET', '/admin/v1/audit'],
+  me: ['GET', '/admin/v1/me'],
+  'me.requests': ['GET', '/admin/v1/me/requests'],
+  'me.requests.show': ['GET', '/admin/v1/me/requests/:n'],
+  'me.usage': ['GET', '/admin/v1/me/usage']
+} as const satisfies Readonly<Record<string, readonly ['GET' | 'POST', string]>>
+
+export type PanelAction = keyof typeof PANEL_ACTIONS
+
+/** Actions of a person with a named key; all others are the operator's. */
+export const PERSONAL_ACTIONS: ReadonlySet<PanelAction> = new Set<PanelAction>([
+  'me',
+  'me.requests',
+  'me.requests.show',
+  'me.usage'
+])
+
+export const PANEL_ACTION_NAMES = Object.keys(PANEL_ACTIONS).filter(
+  (name): name is PanelAction => name in PANEL_ACTIONS
+)
+
+export interface PanelUser {
+  readonly role: 'operator' | 'person'
+  /** `operator`, or the name of a key. */
+  readonly name: string
+  /** Id of a person's named key. */
+  readonly key: string | null
+  readonly via: 'key' | 'session' | 'open'
+  readonly address: string
+}
+
+/** One call of the panel's API, after the worker has found that its user may. */
+export interface PanelCall {
+  readonly action: PanelAction
+  readonly user: PanelUser
+  readonly params: Readonly<Record<string, string | undefined>>
+  readonly query: Readonly<Record<string, string>>
+  readonly body: JsonObject
+  readonly ifMatch: string | null
+  /** Address at which the user reaches the gateway. */
+  readonly baseUrl: string
+}
+
+export type PanelAnswer =
+  | {
+      readonly name: 'answer'
+      readonly status: number
+      readonly headers: Readonly<Record<string, string>>
+      readonly body: string
+    }
+  | {
+      readonly name: 'refusal'
+      readonly error: ErrorData
+      /** Members beside the error. */
+      readonly more: JsonObject
+    }

@@ -1,0 +1,34 @@
+import { PANEL_ACTION_NAMES, PANEL_ACTIONS } from '../../ipc/panel.ts'
+import { turnedOff } from './dashboard-routes.ts'
+import type { PanelOptions, PanelServer } from './panel-server.ts'
+import type { Route } from './router.ts'
+
+/** Routes of the panel's API. Its code is loaded on first use. */
+export function panelRoutes(options: PanelOptions): readonly Route[] {
+  let loading: Promise<PanelServer> | null = null
+  const load = (): Promise<PanelServer> => {
+    loading ??= loadServer(options).catch((cause: unknown) => {
+      loading = null
+      throw cause
+    })
+    return loading
+  }
+  return PANEL_ACTION_NAMES.map((action) => {
+    const [method, path] = PANEL_ACTIONS[action]
+    return {
+      method,
+      path,
+      isOpen: true, // finds out itself who asks
+      serve: async (routed) => {
+        if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
+        const server = await load()
+        await server.serve(action, routed)
+      }
+    }
+  })
+}
+
+async function loadServer(options: PanelOptions): Promise<PanelServer> {
+  const { PanelServer } = await import('./panel-server.ts')
+  return new PanelServer(options)
+}

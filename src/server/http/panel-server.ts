@@ -1,0 +1,133 @@
+import type { Logger } from '../../observe/logger.ts'
+import { Sessions } from '../../dashboard/session.ts'
+import {
+  PANEL_ACTIONS,
+  type PanelAction,
+  type PanelAnswer,
+  type PanelCall,
+  PERSONAL_ACTIONS
+} from '../../ipc/panel.ts'
+import { asGatewayError, GatewayError } from '../../shared/errors.ts'
+import type { JsonObject } from '../../shared/json.ts'
+import type { PanelCalls } from '../primary/panel-calls.ts'
+import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
+import type { ClientConnections } from './connections.ts'
+import { baseUrlOf } from './own-page.ts'
+import { type PanelSettings, PanelUsers, type Visitor } from './panel-users.ts'
+import type { RoutedRequest } from './router.ts'
+import { readSmallBody } from './small-body.ts'
+
+export interface PanelOptions {
+  /** Hexadecimal; signs sessions. */
+  readonly sessionSecret: string
+  readonly calls: Pick<PanelCalls, 'ask'>
+  readonly connections: Pick<ClientConnections, 'vouch'>
+  readonly log: Pick<Logger, 'info' | 'error'>
+  readonly current: PanelSettings
+}
+
+const MAX_BODY_BYTES = 16 * 1024
+const BODY_TIMEOUT_MS = 10_000
+const MAX_QUERY_CHARS = 4_096
+
+/** Finds out who asks, whether they may, and what; the primary does it. */
+export class PanelServer {
+  readonly #options: PanelOptions
+  readonly #users: PanelUsers
+
+  constructor(options: PanelOptions) {
+    this.#options = options
+    this.#users = new PanelUsers(new Sessions(options.sessionSecret), options.current)
+  }
+
+  async serve(action: PanelAction, routed: RoutedRequest): Promise<void> {
+    let isKnown = false
+    try {
+      const { user } = this.#admit(action, routed)
+      isKnown = true
+      this.#options.connections.vouch(routed.request.socket)
+      const answer = await this.#options.calls.ask(await this.#callOf(action, user, routed))
+      send(routed, answer)
+    } catch (cause) {
+      this.#refuse(routed, cause, isKnown)
+    }
+  }
+
+  /** @throws {GatewayError} as `PanelUsers.reader()` and `changer()`, GW_OPERATOR_ONLY */
+  #admit(action: PanelAction, { request }: RoutedRequest): Visitor {
+    if (PANEL_ACTIONS[action][0] === 'POST') return this.#users.changer(request)
+    const visitor = this.#users.reader(request)
+    if (visitor.user.role !== 'operator' && !PERSONAL_ACTIONS.has(action))
+      throw new GatewayError('GW_OPERATOR_ONLY', undefined, NOT_YOURS)
+    return visitor
+  }
+
+  async #callOf(
+    action: PanelAction,
+    user: PanelCall['user'],
+    { request, params }: RoutedRequest
+  ): Promise<PanelCall> {
+    const { server } = this.#options.current.config
+    const timeoutMs = Math.min(BODY_TIMEOUT_MS, server.bodyTimeoutMs)
+    const isChange = PANEL_ACTIONS[action][0] === 'POST'
+    return {
+      action,
+      user,
+      params,
+      query: queryOf(request.url ?? ''),
+      body: isChange ? await readSmallBody(request, { maxBytes: MAX_BODY_BYTES, timeoutMs }) : {},
+      ifMatch: request.headers['if-match'] ?? null,
+      baseUrl: baseUrlOf(request, server)
+    }
+  }
+
+  #refuse(routed: RoutedRequest, cause: unknown, isKnown: boolean): void {
+    const { request, response, requestId } = routed
+    const error = asGatewayError(cause)
+    const { log } = this.#options
+    const path = (request.url ?? '').split('?', 1)[0]?.slice(0, 200)
+    const facts = { request_id: requestId, method: request.method, path, code: error.code }
+    if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
+    if (response.headersSent) return void response.destroy()
+    sendError(routed, error, {}, isKnown)
+  }
+}
+
+const NOT_YOURS = {
+  message:
+    'This needs an operator key (PROXY_API_KEY). Your own usage is at GET /admin/v1/me and /v1/usage.'
+}
+
+function queryOf(url: string): Readonly<Record<string, string>> {
+  const at = url.indexOf('?')
+  if (at < 0) return {}
+  return Object.fromEntries(new URLSearchParams(url.slice(at, at + MAX_QUERY_CHARS)))
+}
+
+const NOT_KEPT = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const
+
+function send(routed: RoutedRequest, answer: PanelAnswer): void {
+  if (answer.name === 'refusal')
+    return sendError(routed, GatewayError.ofData(answer.error), answer.more, true)
+  const { status, headers, body } = answer
+  const { request, response } = routed
+  answerEarly(request, response, { status, headers: { ...NOT_KEPT, ...headers }, body }, KNOWN)
+}
+
+/** Names the code as it is, unlike the client APIs: it is for forms and programs. */
+function sendError(
+  { request, response }: RoutedRequest,
+  error: GatewayError,
+  more: JsonObject,
+  isKnown: boolean
+): void {
+  const { code, message, param = null, status, retryAfterS } = error
+  const type = status >= 500 ? 'server_error' : 'invalid_request_error'
+  const headers = {
+    'content-type': 'application/json; charset=utf-8',
+    ...NOT_KEPT,
+    ...(retryAfterS !== undefined && { 'retry-after': String(Math.ceil(retryAfterS)) })
+  }
+  const body = JSON.stringify({ error: { type, code, message, param }, ...more })
+  answerEarly(request, response, { status, headers, body }, isKnown ? KNOWN : STRANGER)
+}

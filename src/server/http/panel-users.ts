@@ -1,0 +1,117 @@
+import type { IncomingMessage } from 'node:http'
+import type { Config } from '../../config/settings.ts'
+import { isSameToken, OPERATOR, type Session, type Sessions } from '../../dashboard/session.ts'
+import type { PanelUser } from '../../ipc/panel.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { type Authenticator, hasKey } from './auth.ts'
+import {
+  clientAddress,
+  isFromPage,
+  isSafeWay,
+  refuseOtherSites,
+  requireOwnPage
+} from './own-page.ts'
+
+/** Latest message of the primary. Changes in place. */
+export interface PanelSettings {
+  readonly config: Config
+  readonly authenticator: Authenticator
+}
+
+/** A user of the panel, and how the page proves that a change is its own. */
+export interface Visitor {
+  readonly user: PanelUser
+  /** `null` for a program with a key. */
+  readonly csrf: string | null
+  /** Epoch ms; `null` if it does not end by itself. */
+  readonly expiresAt: number | null
+}
+
+export class PanelUsers {
+  readonly #sessions: Sessions
+  readonly #current: PanelSettings
+
+  constructor(sessions: Sessions, current: PanelSettings) {
+    this.#sessions = sessions
+    this.#current = current
+  }
+
+  /**
+   * `null` for a page that has to sign in first.
+   * @throws {GatewayError} GW_KEY_MISSING for foreign pages and host names of a gateway without keys
+   */
+  find(request: IncomingMessage): Visitor | null {
+    const { authenticator } = this.#current
+    if (authenticator.isOpen) {
+      authenticator.check(request.headers)
+      const address = this.#addressOf(request)
+      const user = { role: 'operator', name: OPERATOR, key: null, via: 'open', address } as const
+      return { user, csrf: this.#sessions.openCsrf, expiresAt: null }
+    }
+    const session = this.#sessions.find(request.headers.cookie, authenticator.digestsOf)
+    return session === null ? null : this.ofSession(request, session)
+  }
+
+  /** @throws {GatewayError} as `find()` and `Authenticator.check()` */
+  identify(request: IncomingMessage): Visitor {
+    const { authenticator } = this.#current
+    if (authenticator.isOpen || !hasKey(request.headers)) {
+      const visitor = this.find(request)
+      if (visitor === null) throw new GatewayError('GW_KEY_MISSING', undefined, SIGN_IN_FIRST)
+      return visitor
+    }
+    const { named } = authenticator.check(request.headers)
+    const role = named === null ? 'operator' : 'person'
+    const [name, key] = [named?.name ?? OPERATOR, named?.id ?? null]
+    const user = { role, name, key, via: 'key', address: this.#addressOf(request) } as const
+    return { user, csrf: null, expiresAt: null }
+  }
+
+  /** @throws {GatewayError} as `identify()`, GW_OTHER_SITE, GW_OPERATOR_ONLY */
+  reader(request: IncomingMessage): Visitor {
+    refuseOtherSites(request.headers)
+    return this.identify(request)
+  }
+
+  /** @throws {GatewayError} as `reader()`, GW_CSRF_INVALID, GW_READ_ONLY, GW_TLS_REQUIRED */
+  changer(request: IncomingMessage): Visitor {
+    const visitor = this.identify(request)
+    if (visitor.user.via !== 'key') requireOwnPage(request.headers)
+    if (visitor.user.role !== 'operator') throw new GatewayError('GW_OPERATOR_ONLY')
+    const { user, csrf } = visitor
+    // A program on a machine whose gateway has no keys has no session either; every browser says where it comes from.
+    const needsToken = csrf !== null && (user.via !== 'open' || isFromPage(request.headers))
+    if (needsToken && !isSameToken(request.headers['x-csrf-token'], csrf))
+      throw new GatewayError('GW_CSRF_INVALID')
+    const refusal = this.whyNot(request, visitor)
+    if (refusal !== null) throw refusal
+    return visitor
+  }
+
+  /** Returns why this user may change nothing now. */
+  whyNot(request: IncomingMessage, { user }: Visitor): GatewayError | null {
+    const { config } = this.#current
+    if (user.role !== 'operator') return new GatewayError('GW_OPERATOR_ONLY')
+    if (config.observe.dashboard === 'read-only') return new GatewayError('GW_READ_ONLY')
+    if (!isSafeWay(request, config.server)) return new GatewayError('GW_TLS_REQUIRED')
+    return null
+  }
+
+  ofSession(request: IncomingMessage, { subject, csrf, expiresAt }: Session): Visitor {
+    const address = this.#addressOf(request)
+    const isOperator = subject === OPERATOR
+    const name = isOperator
+      ? OPERATOR
+      : (this.#current.authenticator.namedKey(subject)?.name ?? subject)
+    const [role, key] = isOperator ? (['operator', null] as const) : (['person', subject] as const)
+    return { user: { role, name, key, via: 'session', address }, csrf, expiresAt }
+  }
+
+  #addressOf(request: IncomingMessage): string {
+    return clientAddress(request, this.#current.config.server)
+  }
+}
+
+const SIGN_IN_FIRST = {
+  message: 'You are not signed in. Open the page at / and sign in.'
+}

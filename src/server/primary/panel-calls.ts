@@ -1,0 +1,26 @@
+import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
+import type { PrimaryPulse } from './primary-pulse.ts'
+
+/** Asks the primary, which has all that the panel shows and changes. */
+export class PanelCalls {
+  readonly #channel: ToPrimary
+  readonly #pulse: Pick<PrimaryPulse, 'silence'>
+  readonly #calls = new Pending<PanelAnswer>()
+
+  constructor(channel: ToPrimary, pulse: Pick<PrimaryPulse, 'silence'>) {
+    this.#channel = channel
+    this.#pulse = pulse
+  }
+
+  /** @throws {GatewayError} GW_PRIMARY_SILENT */
+  ask(call: PanelCall): Promise<PanelAnswer> {
+    return this.#calls.ask((requestId) => {
+      this.#channel.send({ type: 'panel.call', requestId, call })
+    }, this.#pulse.silence)
+  }
+
+  onAnswer(requestId: number, answer: PanelAnswer): void {
+    this.#calls.answer(requestId, answer)
+  }
+}

@@ -1,0 +1,396 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { startGateway } from '../helper/gateway-process.ts'
+import { until } from '../helper/fleet-team.ts'
+import { ofPage, PanelClient } from '../helper/panel-client.ts'
+
+/* The panel's API over real sockets: who may, who may not, and that each change is done once and written down. */
+
+t.setTimeout(540_000) // processes, on a machine that may be very busy
+t.jobs = 1
+
+const OPERATOR = 'operator-key-of-the-panel'
+const STATE = '/admin/v1/state'
+const KEYS = '/admin/v1/keys'
+
+t.test('keys: made, used, changed, replaced, revoked, and written down', async (t) => {
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  const page = await PanelClient.signedIn(gateway.url, OPERATOR)
+
+  t.match((await page.get('/dashboard/session')).json, {
+    role: 'operator',
+    name: 'operator',
+    via: 'session',
+    mayChange: true,
+    whyNot: null
+  })
+  const made = await page.post(KEYS, {
+    name: 'anna',
+    credits: '20/month',
+    max_streams: 4,
+    models: ['claude-*', 'auto'],
+    expires: '2099-01-31',
+    overage: true
+  })
+  t.equal(made.status, 201, made.text)
+  t.equal(made.headers['cache-control'], 'no-store')
+  const { secret, key, command, note } = made.json
+  t.match(secret, /^kgw_/)
+  t.equal(command, `npx kiro-gateway setup claude --url ${gateway.url} --key ${secret}`)
+  t.equal(note, null)
+  t.match(key, {
+    name: 'anna',
+    state: 'active',
+    credits: { limit: 20, period: 'month', used: 0, reserved: 0, left: 20 },
+    max_streams: 4,
+    models: ['claude-*', 'auto'],
+    overage: true,
+    expires_at: '2099-02-01T00:00:00.000Z',
+    last_seen: null
+  })
+  const anna = PanelClient.withKey(gateway.url, secret)
+  const answered = await anna.post('/v1/chat/completions', {
+    model: 'claude-sonnet-4.5',
+    messages: [{ role: 'user', content: 'Hello' }]
+  })
+  t.equal(answered.status, 200, 'the key is in force at once')
+
+  const shown = await program.get(`${KEYS}/${key.id}`)
+  t.equal(shown.headers['etag'], `"${shown.json.key.version}"`)
+  t.ok(shown.json.key.credits.used > 0)
+  t.equal(shown.json.key.credits.reserved, 0, 'nothing is reserved once the answer has ended')
+  await until(async () => (await program.get(`${KEYS}/${key.id}`)).json.key.today.requests === 1)
+  t.match(shown.json.key.last_seen, /^\d{4}-\d\d-\d\dT/)
+  t.notMatch(shown.text, secret, 'it is shown once')
+
+  const { version } = shown.json.key
+  const changed = await page.post(`${KEYS}/${key.id}`, { version, credits: null, name: 'Anna B' })
+  t.match(changed.json.key, { name: 'Anna B', credits: null, max_streams: 4 })
+  const late = await program.post(`${KEYS}/${key.id}`, { version, max_streams: 9 })
+  t.equal(late.status, 412, 'the second operator is told')
+  t.match(late.json, {
+    error: { code: 'GW_CHANGED_MEANWHILE' },
+    key: { name: 'Anna B', max_streams: 4, version: changed.json.key.version }
+  })
+  const byTag = { 'if-match': `"${changed.json.key.version}"` }
+  t.equal((await program.post(`${KEYS}/${key.id}`, { max_streams: 9 }, byTag)).status, 200)
+  const blind = await program.post(`${KEYS}/${key.id}`, { max_streams: 1 })
+  t.match(blind.json.error, { code: 'GW_FIELD_INVALID', param: 'version' })
+
+  const rotated = await page.post(`${KEYS}/${key.id}/rotate`, { grace: '24h' })
+  t.match(rotated.json.secret, /^kgw_/)
+  t.not(rotated.json.secret, secret)
+  t.ok(Date.parse(rotated.json.old_key_until) > Date.now())
+  t.equal((await anna.get('/v1/models')).status, 200, 'the old one is good for a day')
+
+  for (let times = 0; times < 2; times++) {
+    const revoked = await page.post(`${KEYS}/${key.id}/revoke`)
+    t.equal(revoked.status, 200)
+    t.match(revoked.json, { key: { state: 'revoked' }, sentence: /"Anna B" can no longer get in/ })
+  }
+  t.equal((await anna.get('/v1/models')).status, 401)
+  const gone = await page.post(`${KEYS}/${key.id}/rotate`)
+  t.match(gone.json.error, { code: 'GW_CONFLICT' })
+  t.equal((await page.get(`${KEYS}/k_none`)).json.error.code, 'GW_NOT_FOUND')
+
+  const audit = (await page.get('/admin/v1/audit')).json.entries
+  t.match(
+    audit.map(({ action }: { action: string }) => action),
+    ['key.revoke', 'key.rotate', 'key.change', 'key.change', 'key.add'],
+    'each change once, the newest first'
+  )
+  t.match(audit.at(-1), {
+    who: 'operator',
+    via: 'session',
+    from: '127.0.0.1',
+    subject: 'anna',
+    before: null,
+    after: { name: 'anna', credits: { limit: 20, period: 'month' } }
+  })
+  t.match(audit[3], { before: { name: 'anna' }, after: { name: 'Anna B', credits: null } })
+  t.notMatch(JSON.stringify(audit), secret)
+  t.notMatch(JSON.stringify(gateway.lines), secret, 'no secret in the log')
+})
+
+t.test('requests, long after they have ended, say why they failed', async (t) => {
+  const gateway = await startGateway({
+    env: { PROXY_API_KEY: OPERATOR, DEBUG_MODE: 'all', DEBUG_CONTENT: 'true' }
+  })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  const REQUESTS = '/admin/v1/requests'
+  t.same((await program.get(REQUESTS)).json, {
+    requests: [],
+    next: null,
+    complete: true,
+    searched_to: null
+  })
+  const { secret, key } = (await program.post(KEYS, { name: 'anna' })).json
+  const anna = PanelClient.withKey(gateway.url, secret)
+  const ask = (client: PanelClient, content: string, id: string) =>
+    client.post(
+      '/v1/chat/completions',
+      { model: 'claude-sonet-4.5', messages: [{ role: 'user', content }] },
+      { 'x-request-id': id, 'user-agent': 'claude-cli/2.1' }
+    )
+  const SECRET_WORDS = 'nobody may read this'
+  for (let n = 1; n <= 3; n++) await ask(anna, SECRET_WORDS, `anna-${n}`)
+  const failed = await ask(program, 'sim:html', 'failed-1')
+  t.ok(failed.status >= 400, `${failed.status}`)
+  const list = async (query: string) => (await program.get(`${REQUESTS}?${query}`)).json
+  const ids = (found: { requests: { id: string }[] }): readonly string[] =>
+    found.requests.map(({ id }) => id)
+  const all = await list('')
+  t.same(ids(all), ['failed-1', 'anna-3', 'anna-2', 'anna-1'], 'the newest first, at once')
+  const [why] = all.requests
+  t.match(why, {
+    key: 'operator',
+    client: 'claude-code',
+    route: '/v1/chat/completions',
+    model_asked: 'claude-sonet-4.5',
+    status: failed.status,
+    code: /^GW_UPSTREAM/,
+    fault: 'upstream',
+    failure: {
+      reason: failed.json.error.message,
+      upstream_status: 403,
+      upstream_request_id: String
+    },
+    attempts: 3
+  })
+  t.ok(why.body_bytes > 0)
+  t.match(all.requests[1], { key: 'anna', key_id: key.id, code: '', fault: null, failure: null })
+  t.ok(all.requests[1].credits > 0)
+  t.same(ids(await list('failed=true')), ['failed-1'])
+  t.same(ids(await list('key=ANNA&limit=2')), ['anna-3', 'anna-2'])
+  t.same(ids(await list(`key=${key.id}&id=na-1`)), ['anna-1'])
+  t.same(ids(await list('key=operator')), ['failed-1'])
+  t.same(ids(await list(`status=${failed.status}`)), ['failed-1'])
+  t.same(ids(await list(`code=${why.code}`)), ['failed-1'])
+  for (const query of ['model=none', 'client=none', 'key=none', 'until=2020-01-01', 'id=none'])
+    t.same(ids(await list(query)), [], query)
+  t.same(ids(await list('since=1h')).length, 4)
+  const seen: string[] = []
+  let cursor = ''
+  do {
+    const page = await list(`limit=1${cursor}`)
+    seen.push(...ids(page))
+    cursor = page.next === null ? '' : `&cursor=${page.next}`
+  } while (cursor !== '')
+  t.same(seen, ids(all), 'page by page')
+  for (const query of ['limit=0', 'limit=1000', 'status=x', 'since=yesterday', 'cursor=-1'])
+    t.equal((await list(query)).error?.code, 'GW_FIELD_INVALID', query)
+
+  const one = (await program.get(`${REQUESTS}/${why.n}`)).json
+  t.match(one, { request: { id: 'failed-1' }, about: { code: why.code, url: /errors\.md#/ } })
+  await until(async () => (await program.get(`${REQUESTS}/${why.n}`)).json.capture !== null)
+  t.match((await program.get(`${REQUESTS}/${why.n}`)).json.capture.replay, /^kiro-gateway replay /)
+  t.equal((await program.get(`${REQUESTS}/999`)).status, 404)
+
+  const own = (await anna.get('/admin/v1/me/requests')).json
+  t.same(ids(own), ['anna-3', 'anna-2', 'anna-1'], 'a person sees their own')
+  t.same(ids((await anna.get('/admin/v1/me/requests?key=operator')).json), ids(own))
+  t.equal((await anna.get(`/admin/v1/me/requests/${why.n}`)).status, 404, 'and no other')
+  t.equal((await anna.get(`/admin/v1/me/requests/${own.requests[0].n}`)).status, 200)
+  t.equal((await anna.get(REQUESTS)).status, 403)
+  t.match((await anna.get('/admin/v1/me/usage?by=model')).json.total, { requests: 3, failed: 0 })
+
+  const usage = (await program.get('/admin/v1/usage?by=key&split=model')).json
+  t.match(usage.total, { requests: 4, failed: 1 })
+  t.match(usage.rows[0], { key: 'anna', split: all.requests[1].model, requests: 3 })
+  const days = (await program.get('/admin/v1/usage')).json
+  t.match(days.rows, [{ day: new Date().toISOString().slice(0, 10), requests: 4 }])
+  const csv = await program.get('/admin/v1/usage?by=client&format=csv')
+  t.match(csv.headers, { 'content-type': /text\/csv/, 'content-disposition': /attachment/ })
+  t.match(csv.text, /^client,requests,failed,.*\r\nclaude-code,4,1,/)
+  t.equal((await program.get('/admin/v1/usage?by=day&split=day')).status, 400)
+
+  const book = join(gateway.folder, '.local/state/kiro-gateway/usage.db')
+  for (const end of ['', '-wal'])
+    t.notOk(readFileSync(book + end).includes(SECRET_WORDS), 'never a word of content')
+})
+
+t.test('wrong fields are named, and nothing is done', async (t) => {
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  const wrong: readonly (readonly [param: string, body: object])[] = [
+    ['name', {}],
+    ['name', { name: 'operator' }],
+    ['name', { name: '<script>' }],
+    ['credits', { name: 'a', credits: '20/moon' }],
+    ['credits', { name: 'a', credits: { limit: -1, period: 'day' } }],
+    ['requests_per_minute', { name: 'a', requests_per_minute: 0 }],
+    ['max_streams', { name: 'a', max_streams: 1.5 }],
+    ['models', { name: 'a', models: ['with space'] }],
+    ['expires', { name: 'a', expires: '2020-01-01' }],
+    ['overage', { name: 'a', overage: 'yes' }]
+  ]
+  for (const [param, body] of wrong) {
+    const reply = await program.post(KEYS, body)
+    t.match(
+      { status: reply.status, ...reply.json.error },
+      { status: 400, code: 'GW_FIELD_INVALID', param },
+      JSON.stringify(body)
+    )
+  }
+  t.equal((await program.post(KEYS, { name: 'a' })).status, 201)
+  const double = await program.post(KEYS, { name: 'A' })
+  t.match({ status: double.status, ...double.json.error }, { status: 409, code: 'GW_CONFLICT' })
+  const both = await Promise.all([1, 2].map(() => program.post(KEYS, { name: 'twice' })))
+  t.same(both.map(({ status }) => status).toSorted(), [201, 409], 'a double click makes one key')
+  const { keys } = (await program.get(KEYS)).json
+  t.same(keys.map(({ name }: { name: string }) => name).toSorted(), ['a', 'twice'])
+  const long = await program.post(KEYS, { name: 'b', models: ['x'.repeat(20_000)] })
+  t.equal(long.json.error.code, 'GW_BODY_TOO_LARGE')
+})
+
+t.test('nobody else gets in', async (t) => {
+  const gateway = await startGateway({
+    env: { PROXY_API_KEY: OPERATOR },
+    envFile: { DASHBOARD: 'on' }
+  })
+  t.teardown(() => gateway.destroy())
+  const { url } = gateway
+  const program = PanelClient.withKey(url, OPERATOR)
+  const page = await PanelClient.signedIn(url, OPERATOR)
+  const other = await PanelClient.signedIn(url, OPERATOR)
+  const { secret, key } = (await page.post(KEYS, { name: 'anna' })).json
+  const refused = async (client: PanelClient, code: string, about: string): Promise<void> => {
+    for (const path of [KEYS, `${KEYS}/${key.id}/revoke`]) {
+      const reply = await client.post(path, { name: 'mallory' })
+      t.equal(reply.json.error.code, code, `${about}: ${path}`)
+    }
+  }
+  await refused(new PanelClient(url), 'GW_KEY_MISSING', 'a stranger')
+  await refused(PanelClient.withKey(url, 'wrong-key'), 'GW_KEY_INVALID', 'a wrong key')
+  await refused(PanelClient.withKey(url, secret), 'GW_OPERATOR_ONLY', 'a named key')
+  await refused(
+    await PanelClient.signedIn(url, secret),
+    'GW_OPERATOR_ONLY',
+    'a person who has signed in'
+  )
+  await refused(page.without('x-csrf-token'), 'GW_CSRF_INVALID', 'no form token')
+  await refused(page.with({ 'x-csrf-token': 'A'.repeat(43) }), 'GW_CSRF_INVALID', 'a forged one')
+  const { 'x-csrf-token': others = '' } = other.headers
+  await refused(
+    page.with({ 'x-csrf-token': others }),
+    'GW_CSRF_INVALID',
+    'a token of another session'
+  )
+  await refused(page.with({ 'sec-fetch-site': 'cross-site' }), 'GW_OTHER_SITE', 'another site')
+  await refused(page.with({ 'sec-fetch-site': 'same-site' }), 'GW_OTHER_SITE', 'a sibling')
+  await refused(
+    page.without('sec-fetch-site').with({ origin: 'https://evil.example' }),
+    'GW_OTHER_SITE',
+    'another origin'
+  )
+  const form = await page.post(KEYS, { name: 'x' }, { 'content-type': 'text/plain' })
+  t.equal(form.json.error.code, 'GW_BODY_INVALID', 'what a form of another site could send')
+
+  const anna = PanelClient.withKey(url, secret)
+  t.equal((await anna.get(STATE)).json.error.code, 'GW_OPERATOR_ONLY')
+  t.equal((await anna.get(KEYS)).json.error.code, 'GW_OPERATOR_ONLY')
+  t.match((await anna.get('/admin/v1/me')).json, {
+    role: 'person',
+    name: 'anna',
+    key: { id: key.id }
+  })
+  const person = await PanelClient.signedIn(url, secret)
+  t.match((await person.get('/dashboard/session')).json, {
+    role: 'person',
+    name: 'anna',
+    mayChange: false,
+    whyNot: { code: 'GW_OPERATOR_ONLY' }
+  })
+  t.match((await person.get('/admin/v1/me')).json, { role: 'person', name: 'anna' })
+  t.equal((await person.get('/dashboard/events')).status, 403, 'the feed is the operator’s')
+  t.equal((await page.with({ 'sec-fetch-site': 'cross-site' }).get(KEYS)).status, 403)
+  t.equal((await program.get('/admin/v1/nothing')).status, 404)
+
+  t.equal((await page.post(`${KEYS}/${key.id}/revoke`)).status, 200)
+  t.equal((await person.get('/admin/v1/me')).status, 401, 'a session ends with its key')
+
+  await gateway.reload({ DASHBOARD: 'read-only' })
+  await refused(page, 'GW_READ_ONLY', 'read-only')
+  await refused(program, 'GW_READ_ONLY', 'read-only')
+  t.equal((await page.get(STATE)).json.read_only, true)
+  t.match((await page.get('/dashboard/session')).json, {
+    mayChange: false,
+    whyNot: { code: 'GW_READ_ONLY' }
+  })
+  await gateway.reload({ DASHBOARD: 'off' })
+  for (const path of [STATE, KEYS, '/', '/dashboard/session'])
+    t.equal((await program.get(path)).status, 404, path)
+})
+
+t.test('changes need TLS or this machine', async (t) => {
+  const gateway = await startGateway({
+    env: { PROXY_API_KEY: OPERATOR, SERVER_HOST: '0.0.0.0', TRUSTED_PROXIES: '127.0.0.2' }
+  })
+  t.teardown(() => gateway.destroy())
+  const { port } = new URL(gateway.url)
+  const url = `http://127.0.0.1:${port}`
+  const program = PanelClient.withKey(url, OPERATOR)
+  const tries: readonly (readonly [
+    about: string,
+    headers: Record<string, string>,
+    isRefused: boolean
+  ])[] = [
+    ['this machine', {}, false],
+    ['a proxy on this machine without TLS', { 'x-forwarded-proto': 'http' }, true],
+    ['a proxy on this machine with TLS', { 'x-forwarded-proto': 'https' }, false],
+    ['two proxies, one without', { 'x-forwarded-proto': 'http, https' }, true],
+    ['a page by plain HTTP', { origin: 'http://192.0.2.1:8000', host: '192.0.2.1:8000' }, true],
+    ['a page by HTTPS', { origin: 'https://panel.example', host: 'panel.example' }, false],
+    ['a page of this machine', { origin: 'http://localhost:8000', host: 'localhost:8000' }, false]
+  ]
+  for (const [about, headers, isRefused] of tries) {
+    const reply = await program.post(`${KEYS}/k_none/revoke`, {}, headers)
+    t.equal(reply.json.error.code, isRefused ? 'GW_TLS_REQUIRED' : 'GW_NOT_FOUND', about)
+  }
+  t.equal((await program.get(STATE, { 'x-forwarded-proto': 'http' })).status, 200, 'to read')
+  const page = new PanelClient(url, { ...ofPage('http://192.0.2.1'), host: '192.0.2.1' })
+  const signedIn = await page.post('/dashboard/session', { key: OPERATOR })
+  t.match(signedIn.json, { mayChange: false, whyNot: { code: 'GW_TLS_REQUIRED' } })
+})
+
+t.test('a gateway without keys: this machine may, foreign pages may not', async (t) => {
+  const gateway = await startGateway()
+  t.teardown(() => gateway.destroy())
+  const { url } = gateway
+  const session = await new PanelClient(url, ofPage(url)).get('/dashboard/session')
+  t.match(session.json, { role: 'operator', via: 'open', isKeyNeeded: false, mayChange: true })
+  const page = new PanelClient(url, { ...ofPage(url), 'x-csrf-token': session.json.csrf })
+  t.equal((await page.without('x-csrf-token').post(KEYS, { name: 'a' })).status, 403)
+  t.equal((await page.with({ origin: 'https://evil.example' }).post(KEYS)).status, 401)
+  const state = (await new PanelClient(url).get(STATE)).json
+  t.match(state, {
+    upstream: 'simulator',
+    verdict: { level: 'green', sentence: 'All is well.' },
+    sign_in: { state: 'simulator' }
+  })
+  const made = await page.post(KEYS, { name: 'first' })
+  t.equal(made.status, 201, made.text)
+  t.match(made.json.note, /every request needs a key/)
+  t.equal((await page.get(STATE)).status, 401, 'from now on')
+})
+
+t.test('a gateway that has started again takes no form of before', async (t) => {
+  const env = { PROXY_API_KEY: OPERATOR }
+  const first = await startGateway({ env })
+  const page = await PanelClient.signedIn(first.url, OPERATOR)
+  const { port } = new URL(first.url)
+  await first.stop()
+  const second = await startGateway({ env: { ...env, SERVER_PORT: port } })
+  t.teardown(() => second.destroy())
+  t.equal((await page.post(KEYS, { name: 'half' })).status, 401, 'sign in again')
+  t.same(
+    (await PanelClient.withKey(second.url, OPERATOR).get(KEYS)).json.keys,
+    [],
+    'nothing half done'
+  )
+})

@@ -1,0 +1,18 @@
+import { parentPort } from 'node:worker_threads'
+import type { FromSearcher, ToSearcher } from '../src/control/usage/search-messages.ts'
+import { searchUsage } from '../src/control/usage/usage-search.ts'
+
+/* The primary's thread for the panel's questions, so that a long search holds up neither the primary nor the book. */
+
+parentPort?.on('message', ({ id, path, question }: ToSearcher) => {
+  try {
+    tell({ id, findings: searchUsage(path, question) })
+  } catch (cause) {
+    tell({ id, failure: cause instanceof Error ? cause.message : String(cause) })
+  }
+})
+
+function tell(message: FromSearcher): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  parentPort?.postMessage(message)
+}
