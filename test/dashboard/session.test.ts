@@ -66,9 +66,10 @@ t.test('a session is nothing without its key and its secret', async (t) => {
   )
 })
 
+const digestsOf = (subject: string) => (subject === 'k_anna' ? [other] : [key])
+
 t.test('a person has a session of their key, and each session a form token', async (t) => {
   const sessions = new Sessions(newSessionSecret())
-  const digestsOf = (subject: string) => (subject === 'k_anna' ? [other] : [key])
   const [own, again] = [1, 2].map(() => sessions.begin('k_anna', other, false))
   const cookie = sent(own?.cookie ?? '')
   t.match(sessions.find(cookie, digestsOf), { subject: 'k_anna', csrf: own?.csrf })

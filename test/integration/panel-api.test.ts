@@ -14,6 +14,16 @@ const OPERATOR = 'operator-key-of-the-panel'
 const STATE = '/admin/v1/state'
 const KEYS = '/admin/v1/keys'
 
+const ask = (client: PanelClient, content: string, id: string) =>
+  client.post(
+    '/v1/chat/completions',
+    { model: 'claude-sonet-4.5', messages: [{ role: 'user', content }] },
+    { 'x-request-id': id, 'user-agent': 'claude-cli/2.1' }
+  )
+
+const ids = (found: { requests: { id: string }[] }): readonly string[] =>
+  found.requests.map(({ id }) => id)
+
 t.test('keys: made, used, changed, replaced, revoked, and written down', async (t) => {
   const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
   t.teardown(() => gateway.destroy())
@@ -130,19 +140,11 @@ t.test('requests, long after they have ended, say why they failed', async (t) =>
   })
   const { secret, key } = (await program.post(KEYS, { name: 'anna' })).json
   const anna = PanelClient.withKey(gateway.url, secret)
-  const ask = (client: PanelClient, content: string, id: string) =>
-    client.post(
-      '/v1/chat/completions',
-      { model: 'claude-sonet-4.5', messages: [{ role: 'user', content }] },
-      { 'x-request-id': id, 'user-agent': 'claude-cli/2.1' }
-    )
   const SECRET_WORDS = 'nobody may read this'
   for (let n = 1; n <= 3; n++) await ask(anna, SECRET_WORDS, `anna-${n}`)
   const failed = await ask(program, 'sim:html', 'failed-1')
   t.ok(failed.status >= 400, `${failed.status}`)
   const list = async (query: string) => (await program.get(`${REQUESTS}?${query}`)).json
-  const ids = (found: { requests: { id: string }[] }): readonly string[] =>
-    found.requests.map(({ id }) => id)
   const all = await list('')
   t.same(ids(all), ['failed-1', 'anna-3', 'anna-2', 'anna-1'], 'the newest first, at once')
   const [why] = all.requests
@@ -241,7 +243,11 @@ t.test('wrong fields are named, and nothing is done', async (t) => {
   const double = await program.post(KEYS, { name: 'A' })
   t.match({ status: double.status, ...double.json.error }, { status: 409, code: 'GW_CONFLICT' })
   const both = await Promise.all([1, 2].map(() => program.post(KEYS, { name: 'twice' })))
-  t.same(both.map(({ status }) => status).toSorted(), [201, 409], 'a double click makes one key')
+  t.same(
+    both.map(({ status }) => status).toSorted((a, b) => a - b),
+    [201, 409],
+    'a double click makes one key'
+  )
   const { keys } = (await program.get(KEYS)).json
   t.same(keys.map(({ name }: { name: string }) => name).toSorted(), ['a', 'twice'])
   const long = await program.post(KEYS, { name: 'b', models: ['x'.repeat(20_000)] })

@@ -38,9 +38,9 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   }
   const keys = await change(call, (before) => {
     requireFree(before, name)
-    const keys = withNewKey(before, added)
-    if (keys === null) throw refused(`There are already ${MAX_KEYS} keys.`)
-    return keys
+    const next = withNewKey(before, added)
+    if (next === null) throw refused(`There are already ${MAX_KEYS} keys.`)
+    return next
   })
   tellMade(call, made, added)
   if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {

@@ -63,7 +63,7 @@ export function parseFacts(text: string): RowFacts {
 
 function failureOf([reason, status, id]: readonly unknown[]): KeptFailure {
   return {
-    reason: String(reason ?? ''),
+    reason: typeof reason === 'string' ? reason : '',
     upstreamStatus: numberOf(status),
     upstreamId: typeof id === 'string' ? id : null
   }

@@ -95,10 +95,6 @@ function spanOf(db: DatabaseSync, search: RequestSearch): RowSpan | null {
   if (days === null) return null
   const since = Math.max(search.since, days.first * DAY_MS)
   const until = Math.min(search.until, (days.last + 1) * DAY_MS)
-  const numberIn = (statement: StatementSync, at: number): number | null => {
-    const n = statement.get(at)?.['n']
-    return n === undefined || n === null ? null : Number(n)
-  }
   const first = db.prepare('SELECT rowid AS n FROM requests WHERE at >= ? ORDER BY at LIMIT 1')
   const last = db.prepare('SELECT rowid AS n FROM requests WHERE at < ? ORDER BY at DESC LIMIT 1')
   const [low, high] = [numberIn(first, since), numberIn(last, until)]
@@ -106,6 +102,11 @@ function spanOf(db: DatabaseSync, search: RequestSearch): RowSpan | null {
   const end = search.before === null ? Infinity : search.before - 1
   const span = { low: Math.max(1, low - SLACK_ROWS), high: Math.min(high + SLACK_ROWS, end) }
   return span.low > span.high ? null : span
+}
+
+function numberIn(statement: StatementSync, at: number): number | null {
+  const n = statement.get(at)?.['n']
+  return n === undefined || n === null ? null : Number(n)
 }
 
 function daysOf(db: DatabaseSync, search: RequestSearch) {
