@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Snapshot } from '../../src/dashboard/feed.ts'
+import type { NowFigures, Snapshot } from '../../src/dashboard/feed.ts'
+import { judge } from '../../src/dashboard/verdict.ts'
 import { PACKAGE_FILES, packageFile } from '../../src/server/http/page-files.ts'
 import type { JsonObject } from '../../src/shared/json.ts'
 import { MadeUpPanel } from './made-up-panel.ts'
@@ -73,6 +74,11 @@ export class PageStand {
 
   tell(event: string, value: unknown): void {
     for (const feed of this.#feeds) write(feed, event, value)
+  }
+
+  /** Tells the figures of now, judged as the gateway does. */
+  tick(now: NowFigures): void {
+    this.tell('tick', { ...now, verdict: judge(now, this.snapshot.account) })
   }
 
   /** The feeds end, as where a worker goes. */
@@ -173,7 +179,8 @@ export class PageStand {
     this.opened += 1
     this.#feeds.add(response)
     response.on('close', () => this.#feeds.delete(response))
-    write(response, 'snapshot', this.snapshot)
+    const { now, account } = this.snapshot
+    write(response, 'snapshot', { ...this.snapshot, now: { ...now, verdict: judge(now, account) } })
   }
 }
 

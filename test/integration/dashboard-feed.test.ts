@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type ChatCall, startChat } from '../helper/chat-client.ts'
-import { judge } from '../../src/dashboard/page/verdict.js'
 import { DashboardReader } from '../helper/dashboard-reader.ts'
 import { FakeAuthServer } from '../helper/fake-auth-server.ts'
 import {
@@ -187,9 +186,9 @@ t.test(
 )
 
 /** The sentence that leads the page, with what it knows. */
-function verdictOf({ now, account }: DashboardReader) {
-  if (now === null || account === null) throw new Error('nothing was told')
-  return judge(now, account)
+function verdictOf({ now }: DashboardReader) {
+  if (now === null) throw new Error('nothing was told')
+  return now.verdict
 }
 
 t.test('requests that fail are not well, and say why', async (t) => {
@@ -199,7 +198,7 @@ t.test('requests that fail are not well, and say why', async (t) => {
   const failed = (count: number) => page.until(({ now }) => now?.requests.failing?.count === count)
   t.equal((await chat(gateway, 'sim:html').answer).status, 502)
   await failed(1)
-  t.match(verdictOf(page), { level: 'fair', sentence: 'The last request failed.' })
+  t.match(verdictOf(page), { level: 'amber', sentence: 'The last request failed.' })
   await page.until(({ requests }) => requests.length === 1)
   t.match(page.requests, [
     {
@@ -222,7 +221,7 @@ t.test('requests that fail are not well, and say why', async (t) => {
   await page.until(({ requests }) => requests.some(({ fault }) => fault === 'client'))
   for (let count = 0; count < 2; count++) await chat(gateway, 'sim:overloaded').answer
   await failed(3)
-  t.match(verdictOf(page), { level: 'bad', sentence: 'The last 3 requests failed.' })
+  t.match(verdictOf(page), { level: 'red', sentence: 'The last 3 requests failed.' })
   t.equal((await chat(gateway, 'hi').answer).status, 200)
   await page.until(({ now }) => now?.requests.failing === null)
   t.equal(page.now?.requests.failed, 3, 'the mistake of a client is not among them')
@@ -265,7 +264,7 @@ t.test('a dead sign-in is told once, and not as what comes of it', async (t) => 
   t.equal(refused.status, 401)
   await page.until(({ now }) => now?.requests.failing?.count === 1)
   const { problems, level } = verdictOf(page)
-  t.equal(level, 'bad')
+  t.equal(level, 'red')
   t.match(
     problems.map(({ what, remedy }) => `${what} ${remedy}`),
     [/^The sign-in has ended\. .*set REFRESH_TOKEN to the new refresh token, and restart\.$/]

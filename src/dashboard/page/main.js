@@ -12,7 +12,7 @@ import { signInForm, signOut } from './sign-in.js'
 import { start } from './start.js'
 import { change, history, redraw, setDraw, state } from './state.js'
 import { usage } from './usage.js'
-import { judge, SteadyVerdict } from './verdict.js'
+import { SteadyVerdict } from './steady.js'
 
 /** @typedef {{ title: string, view(): import('./lit.js').View, leave(): void }} Place */
 
@@ -99,7 +99,7 @@ function page() {
   const verdict = verdictNow()
   const isSignedOut = feed.state === 'signed-out' && !isPerson()
   const title = isSignedOut ? 'Sign in' : place.title
-  const head = verdict === null || verdict.level === 'good' ? title : verdict.sentence
+  const head = verdict === null || verdict.level === 'green' ? title : verdict.sentence
   const documentTitle =
     place === overview && head === overview.title ? 'kiro-gateway' : `${head} – kiro-gateway`
   if (document.title !== documentTitle) document.title = documentTitle
@@ -113,7 +113,7 @@ function page() {
         isSignedOut || !isReady
           ? nothing
           : html`<div id="board" ?data-stale=${feed.state === 'lost'}>
-        ${verdict !== null && (place === overview || verdict.level !== 'good') ? banner(verdict) : nothing}
+        ${verdict !== null && (place === overview || verdict.level !== 'green') ? banner(verdict) : nothing}
         ${place.view()}
       </div>`
       }
@@ -157,12 +157,20 @@ function header(isSignedOut) {
   </header>`
 }
 
-/** @typedef {Omit<import('./verdict.js').Verdict, 'level'> & { level: import('./verdict.js').Level | 'unknown' }} Verdict */
+/** @typedef {Omit<import('../feed.ts').GatewayVerdict, 'level'> & { level: keyof typeof LEVELS }} Verdict */
+
+/** Levels of the style sheets, by those of the gateway. */
+const LEVELS = /** @type {const} */ ({
+  green: 'good',
+  amber: 'fair',
+  red: 'bad',
+  unknown: 'unknown'
+})
 
 /** @returns {Verdict | null} what to say of the gateway now */
 function verdictNow() {
-  const { now, account } = state
-  if (now === null || account === null || isPerson()) return null
+  const { now } = state
+  if (now === null || isPerson()) return null
   if (feed.state === 'lost') {
     steady.forget()
     const refused =
@@ -171,12 +179,12 @@ function verdictNow() {
     const sentence = feed.isRefused ? refused : 'The gateway does not answer.'
     return spoke({ level: 'unknown', code: 'lost', sentence, facts, problems: [] })
   }
-  return spoke(steady.next(judge(now, account), performance.now()))
+  return spoke(steady.next(now.verdict, performance.now()))
 }
 
 /** @param {Verdict} verdict */
 function banner({ level, sentence, facts, problems }) {
-  return html`<section class="verdict" id="verdict" aria-labelledby="verdict-sentence" data-level=${level}>
+  return html`<section class="verdict" id="verdict" aria-labelledby="verdict-sentence" data-level=${LEVELS[level]}>
     <span class="verdict-sign" aria-hidden="true"></span>
     <div><h2 id="verdict-sentence" data-metric="status" data-value=${feed.state === 'lost' ? 'lost' : level}>${sentence}</h2>
       ${problems.length === 0 ? nothing : html`<ul id="problems">${problems.map(({ code, what, remedy }, index) => html`<li data-problem=${code}>${index === 0 ? nothing : html`<b>${what}</b> `}${remedy}</li>`)}</ul>`}

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { madeUpFleet } from '../helper/made-up-figures.ts'
 import type { Now, ShownAccount } from '../../src/dashboard/feed.ts'
-import { judge, SteadyVerdict } from '../../src/dashboard/page/verdict.js'
+import { SteadyVerdict } from '../../src/dashboard/page/steady.js'
+import { judge } from '../../src/dashboard/verdict.ts'
 
 const AT = Date.UTC(2026, 10, 26, 12)
 const DAY_MS = 86_400_000
@@ -56,7 +57,7 @@ const calm: Now = {
 const account: ShownAccount = {
   version: '0.1.0',
   node: '24.21.0',
-  startedAt: AT,
+  startedAt: AT - DAY_MS,
   isSimulated: false,
   signIn: {
     isUsable: true,
@@ -95,13 +96,13 @@ const withQuota = (remaining: number): ShownAccount => ({
 
 t.test('a calm gateway is well, in figures', async (t) => {
   const { level, sentence, facts, problems } = judge(calm, account)
-  t.same([level, sentence, problems], ['good', 'All is well.', []])
+  t.same([level, sentence, problems], ['green', 'All is well.', []])
   t.equal(facts, '2 workers serve 37 streams, none waiting, 37 of 300 connections in use.')
   const simulated = judge(calm, { ...account, isSimulated: true })
   t.match(simulated.facts, /simulator, not from a model/)
   t.equal(
     judge({ ...calm, connections: { ...calm.connections, budget: null } }, account).level,
-    'good'
+    'green'
   )
 })
 
@@ -119,76 +120,76 @@ t.test('each trouble says what it is and what to do', async (t) => {
   ][] = [
     [
       'signed-out',
-      'bad',
+      'red',
       calm,
       signedIn({ isUsable: false, state: 'signed-out', problem: DEAD }),
       /^The sign-in has ended\..*REFRESH_TOKEN.*restart/
     ],
-    ['sign-in-failing', 'fair', calm, signedIn({ state: 'failing' }), /is still valid/],
-    ['sign-in-failing', 'bad', calm, signedIn({ isUsable: false, state: 'failing' }), /doctor/],
-    ['sign-in-waiting', 'fair', calm, signedIn({ isUsable: false, state: 'waiting' }), /resolves/],
-    ['sign-in-ends', 'fair', calm, signedIn({ endsAt: AT + DAY_MS }), /REFRESH_TOKEN/],
-    ['quota-out', 'bad', calm, withQuota(0), /All 1000 credits/],
-    ['quota-low', 'fair', calm, withQuota(50), /5 % of the plan/],
+    ['sign-in-failing', 'amber', calm, signedIn({ state: 'failing' }), /is still valid/],
+    ['sign-in-failing', 'red', calm, signedIn({ isUsable: false, state: 'failing' }), /doctor/],
+    ['sign-in-waiting', 'amber', calm, signedIn({ isUsable: false, state: 'waiting' }), /resolves/],
+    ['sign-in-ends', 'amber', calm, signedIn({ endsAt: AT + DAY_MS }), /REFRESH_TOKEN/],
+    ['quota-out', 'red', calm, withQuota(0), /All 1000 credits/],
+    ['quota-low', 'amber', calm, withQuota(50), /5 % of the plan/],
     [
       'worker-missing',
-      'fair',
+      'amber',
       { ...calm, workers: [one, { ...other, state: 'starting' }] },
       account,
       /worker 2 is starting/
     ],
     [
       'worker-missing',
-      'bad',
+      'red',
       { ...calm, isCrashLooping: true, workers: [one, { ...other, state: 'restarting' }] },
       account,
       /docker logs/
     ],
     [
       'worker-replaced',
-      'fair',
+      'amber',
       { ...calm, workers: [{ ...one, restarts: 1, startedAt: AT - 9_000 }] },
       account,
       /Worker 1 has died.*worker died/
     ],
     [
       'no-worker',
-      'bad',
+      'red',
       { ...calm, workers: [{ ...one, state: 'silent' }] },
       account,
       /worker 1 is silent/
     ],
     [
       'waiting',
-      'fair',
+      'amber',
       { ...calm, waiting, connections: full },
       account,
       /300 of 300.*HTTP_MAX_CONNECTIONS/
     ],
     [
       'waiting',
-      'bad',
+      'red',
       { ...calm, waiting: { ...waiting, longestMs: 11_000 } },
       account,
       /11 s.*HTTP_MAX_CONNECTIONS is not the reason/
     ],
     [
       'pace',
-      'fair',
+      'amber',
       { ...calm, pace: { limit: 60, free: 0 }, waiting: { ...waiting, gated: 12 } },
       account,
       /limit of 60 requests a minute/
     ],
     [
       'paused',
-      'fair',
+      'amber',
       { ...calm, waiting: { ...waiting, permits: 0, pausedUntil: AT + 1 } },
       account,
       /pause/
     ],
     [
       'failures',
-      'bad',
+      'red',
       {
         ...calm,
         requests: { ...calm.requests, failedPerMinute: 40 },
@@ -202,14 +203,14 @@ t.test('each trouble says what it is and what to do', async (t) => {
     ],
     [
       'memory',
-      'fair',
+      'amber',
       { ...calm, memory: { ...calm.memory, usedBytes: 460 * 2 ** 20 } },
       account,
       /460 MB of 512 MB/
     ],
     [
       'loop',
-      'fair',
+      'amber',
       {
         ...calm,
         processes: [
@@ -225,7 +226,7 @@ t.test('each trouble says what it is and what to do', async (t) => {
       account,
       /worker 1 by 350 ms/
     ],
-    ['cpu', 'fair', { ...calm, cpu: { cores: 1.97, limit: 2 } }, account, /1.97 of 2 cores/]
+    ['cpu', 'amber', { ...calm, cpu: { cores: 1.97, limit: 2 } }, account, /1.97 of 2 cores/]
   ]
   for (const [code, level, now, whose, says] of cases) {
     const { problems, ...verdict } = judge(now, whose)
@@ -251,20 +252,20 @@ t.test(
     )
     t.same(
       [code, sentence, level],
-      ['GW_UPSTREAM_RESTRICTED cpu', 'The account is limited.', 'bad']
+      ['GW_UPSTREAM_RESTRICTED cpu', 'The account is limited.', 'red']
     )
   }
 )
 
 t.test('a death is told for a minute', async (t) => {
   const workers = calm.workers.map((one) => ({ ...one, restarts: 2, startedAt: AT - 61_000 }))
-  t.equal(judge({ ...calm, workers }, account).level, 'good')
+  t.equal(judge({ ...calm, workers }, account).level, 'green')
 })
 
 t.test('a wait of a moment, and a few failures among many answers, are no trouble', async (t) => {
   const waiting = { permits: 3, gated: 0, longestMs: 200, max: 1000, pausedUntil: null }
   const requests = { ...calm.requests, failedPerMinute: 2 }
-  t.equal(judge({ ...calm, waiting, requests }, account).level, 'good')
+  t.equal(judge({ ...calm, waiting, requests }, account).level, 'green')
 })
 
 const failing = (count: number, code = 'GW_UPSTREAM_CONNECT'): Now => {
@@ -279,10 +280,10 @@ t.test('two requests of one person that failed are not well, and three are bad',
     return [level, code, sentence]
   })
   t.same(seen, [
-    ['fair', 'failures', 'The last request failed.'],
-    ['fair', 'failures', 'The last 2 requests failed.'],
-    ['bad', 'failures', 'The last 3 requests failed.'],
-    ['bad', 'failures', 'The last 1200 requests failed.']
+    ['amber', 'failures', 'The last request failed.'],
+    ['amber', 'failures', 'The last 2 requests failed.'],
+    ['red', 'failures', 'The last 3 requests failed.'],
+    ['red', 'failures', 'The last 1200 requests failed.']
   ])
   const [problem] = judge(failing(1), account).problems
   t.match(problem?.remedy, /ECONNREFUSED.*GW_UPSTREAM_CONNECT, at/, 'the reason is there')
@@ -291,7 +292,7 @@ t.test('two requests of one person that failed are not well, and three are bad',
 t.test('a dead sign-in is told once, with the one remedy that fits its source', async (t) => {
   const dead = signedIn({ isUsable: false, state: 'signed-out', problem: DEAD })
   const { problems, ...verdict } = judge(failing(5, DEAD.code), dead)
-  t.same([verdict.level, verdict.sentence], ['bad', 'The sign-in has ended.'])
+  t.same([verdict.level, verdict.sentence], ['red', 'The sign-in has ended.'])
   t.equal(problems.length, 1)
   const text = problems.map(({ what, remedy }) => `${what} ${remedy}`).join(' ')
   t.equal(text.split('REFRESH_TOKEN').length, 2, 'once')
@@ -314,7 +315,7 @@ t.test('a quota that is used up says of which time, and on which day it resets',
   const resetsAt = account.quota?.resetsAt ?? 0
   const [monthly, ...more] = barred('monthly', resetsAt)
   t.same(more, [], 'once')
-  t.equal(monthly?.what, "The Kiro account's monthly quota is used up.")
+  t.equal(monthly?.what, "Kiro's monthly credits are used up.")
   t.match(monthly?.remedy, /^It resets on .*2026.* \(in 5 days\)\. Kiro says: You have/)
   const [unnamed] = barred('unnamed', AT + 3_600_000)
   t.equal(unnamed?.what, "The Kiro account's quota is used up.")
@@ -329,7 +330,7 @@ t.test('a plan that would cost extra says what to do about it', async (t) => {
     problems: [bar]
   }).problems
   t.same(more, [], 'once')
-  t.match(one, { level: 'bad', code: 'GW_PLAN_LIMIT', what: /credits are used up/ })
+  t.match(one, { level: 'red', code: 'GW_PLAN_LIMIT', what: /credits are used up/ })
   t.match(one?.remedy, /^It resets on .*ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage/)
 })
 
@@ -343,7 +344,7 @@ t.test('credits that were used elsewhere are told of where they are many', async
     usedUpAt: null
   }
   const [drift] = judge(calm, { ...account, outlook }).problems
-  t.match(drift, { level: 'fair', what: /^3\.1 credits used today did not go through/ })
+  t.match(drift, { level: 'amber', what: /^3\.1 credits used today did not go through/ })
   t.same(judge(calm, { ...account, outlook: { ...outlook, isDrifting: false } }).problems, [])
 })
 
@@ -371,16 +372,16 @@ t.test(
     const now = judge({ ...calm, requests: { ...calm.requests, streams: 8 } }, account)
     const passed = steady.next(now, 3_000)
     t.match(passed, {
-      level: 'bad',
+      level: 'red',
       code: 'quota-out',
       sentence: 'A moment ago: All 1000 credits of the plan are used.',
       facts: /8 streams/
     })
     t.equal(steady.next(bad, 4_000), bad)
-    t.equal(steady.next(good, 8_900).level, 'bad')
+    t.equal(steady.next(good, 8_900).level, 'red')
     t.equal(steady.next(good, 9_100), good)
     const less = judge(failing(1), account)
-    t.equal(steady.next(judge(failing(3), account), 9_200).level, 'bad')
+    t.equal(steady.next(judge(failing(3), account), 9_200).level, 'red')
     t.equal(steady.next(less, 9_300), less, 'the same trouble is told as it is now')
     steady.next(bad, 9_400)
     steady.forget()
@@ -394,15 +395,15 @@ t.test('a fleet that is whole is no news, and one that is not says who is missin
     const { level, code, sentence } = judge({ ...calm, fleet: { ...fleet, ...more } }, account)
     return [level, code, sentence]
   }
-  t.same(codeOf({}), ['good', 'well', 'All is well.'])
+  t.same(codeOf({}), ['green', 'well', 'All is well.'])
   const away = codeOf({ contactMs: 41_000 })
-  t.same(away, ['bad', 'fleet-engine', "The fleet's Valkey has not answered for 41 s."])
+  t.same(away, ['red', 'fleet-engine', "The fleet's Valkey has not answered for 41 s."])
   const reason = "This gateway is waiting for its fleet's Valkey."
-  t.same(codeOf({ problem: reason, stage: 'joining' }), ['bad', 'fleet-outside', reason])
+  t.same(codeOf({ problem: reason, stage: 'joining' }), ['red', 'fleet-outside', reason])
   const unshared = "The fleet's Valkey cannot read or write: items, pace."
-  t.same(codeOf({ unshared: ['items', 'pace'] }), ['fair', 'fleet-unshared', unshared])
+  t.same(codeOf({ unshared: ['items', 'pace'] }), ['amber', 'fleet-unshared', unshared])
   const [first] = fleet.members
   const members = first === undefined ? [] : [first]
   const sentence = '1 gateway of 3 in the fleet is present. x: awaited.'
-  t.same(codeOf({ members, awaited: ['x'] }), ['fair', 'fleet-missing', sentence])
+  t.same(codeOf({ members, awaited: ['x'] }), ['amber', 'fleet-missing', sentence])
 })
