@@ -19,6 +19,7 @@ import type { Config } from './config/settings.ts'
 import type { ProcessLoadResult } from './config/load-process.ts'
 import { isTracing } from './config/trace-settings.ts'
 import type { FleetControl } from './control/fleet/fleet-control.ts'
+import type { ReloadNews, SettingsOperations } from './control/panel/settings-desk.ts'
 import type { Primary } from './control/primary.ts'
 import type { CredentialSource } from './credentials/stored-credential.ts'
 import {
@@ -54,7 +55,7 @@ async function runPrimary(): Promise<void> {
   process.on('SIGTERM', leave).on('SIGINT', leave)
   const hasTerminal = [0, 1, 2].some((fd) => isatty(fd))
   const signals = new DeferredSignals(process, ['SIGHUP', 'SIGUSR2'])
-  const { loadProcessConfig } = await import('./config/load-process.ts')
+  const { loadProcessConfig, settingSources } = await import('./config/load-process.ts')
   const readSettings: SettingsReader = (lastFile = null) =>
     loadProcessConfig(process.argv.slice(2), '.env', lastFile)
   const loaded = readSettings()
@@ -68,7 +69,15 @@ async function runPrimary(): Promise<void> {
   const shutdown: Shutdown = { begunAt: null }
   const { primary, fleet, simulatorUrl } = await createGateway(config, output, shutdown)
   const end = onShutdown({ primary, fleet, shutdown, log })
-  const reload = reloadOf({ readSettings, file: loaded.file, primary, simulatorUrl, log })
+  const { reload, operations } = reloadOf({
+    readSettings,
+    sources: () => settingSources(process.argv.slice(2), '.env'),
+    file: loaded.file,
+    primary,
+    simulatorUrl,
+    log
+  })
+  primary.operate(operations)
   await fleet?.start()
   const port = await primary.start()
   signals.handle((signal) => {
@@ -159,30 +168,48 @@ async function createGateway(
   return { primary, fleet, simulatorUrl }
 }
 
-/** Returns a function that reads the settings again. A file with a mistake, or none, changes nothing but the log. */
+/** Returns what reads the settings again. A file with a mistake, or none, changes nothing but the log. */
 function reloadOf({
   readSettings,
+  sources,
   file,
   primary,
   simulatorUrl,
   log
 }: {
   readonly readSettings: SettingsReader
+  readonly sources: SettingsOperations['sources']
   readonly file: string | null
   readonly primary: Primary
   readonly simulatorUrl: string | null
   readonly log: Logger
-}): () => void {
+}): { readonly reload: () => void; readonly operations: SettingsOperations } {
   let lastFile = file
-  return () => {
+  const next = (): LoadedSettings => {
+    const loaded = readSettings(lastFile)
+    if (loaded.name === 'print') throw operatorError('The program was started to print a text.')
+    return { ...loaded, config: withUpstream(loaded.config, simulatorUrl) }
+  }
+  const reloadNow = (): ReloadNews => {
+    const { config, warnings, file: read } = next()
+    for (const warning of warnings) log.warn({ warning }, 'configuration warning')
+    const needRestart = primary.reload(config)
+    lastFile = read
+    return { needRestart, warnings }
+  }
+  const reload = (): void => {
     try {
-      const next = readSettings(lastFile)
-      if (next.name === 'print') return
-      for (const warning of next.warnings) log.warn({ warning }, 'configuration warning')
-      primary.reload(withUpstream(next.config, simulatorUrl))
-      lastFile = next.file
+      reloadNow()
     } catch (err) {
       log.error({ err }, 'settings cannot be reloaded, nothing was changed')
+    }
+  }
+  return {
+    reload,
+    operations: {
+      reload: reloadNow,
+      next: () => next().config,
+      sources
     }
   }
 }

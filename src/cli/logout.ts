@@ -1,7 +1,6 @@
-import { rm } from 'node:fs/promises'
 import { inspectConfig } from '../config/load.ts'
-import { awaitedSignIn, removeSignIn, signInPath } from '../credentials/own-sign-in.ts'
-import { OverlayStore } from '../credentials/vault.ts'
+import { forgetSignIn } from '../credentials/forget-sign-in.ts'
+import { signInPath } from '../credentials/own-sign-in.ts'
 import { codeOf, operatorError } from '../shared/errors.ts'
 import { type Command, EXIT_OK, UsageError } from './command.ts'
 
@@ -18,7 +17,7 @@ until it is restarted.
     if (positionals.length > 0) throw new UsageError('logout takes no arguments')
     const { stateDir, region } = inspectConfig(env).config.credentials
     const path = signInPath(stateDir)
-    const wasSignedIn = await forget(stateDir, region).catch((cause: unknown) => {
+    const wasSignedIn = await forgetSignIn(stateDir, region).catch((cause: unknown) => {
       const message = `STATE_DIR: ${path} cannot be removed (${codeOf(cause)}).`
       throw operatorError(message, cause)
     })
@@ -26,12 +25,4 @@ until it is restarted.
     else terminal.write(wasSignedIn ? `Removed ${path}.` : `There is no sign-in in ${path}.`)
     return EXIT_OK
   }
-}
-
-/** Removes the overlay first: only the sign-in tells its name. */
-async function forget(stateDir: string, region: string): Promise<boolean> {
-  const log = { warn: () => {} }
-  const { id } = awaitedSignIn(stateDir, { region, log })
-  await rm(new OverlayStore(stateDir, id, log).path, { force: true })
-  return removeSignIn(stateDir)
 }

@@ -53,6 +53,28 @@ export function readEnvironment(envFile: string): ReadEnvironment {
   return { env: withOldState(env, dirname(envFile)), file, fileNames, warnings }
 }
 
+export type SettingSource = 'argument' | 'environment' | 'file' | 'default'
+
+/** Tells where the value of a setting would come from now. */
+export function settingSources(
+  argv: readonly string[],
+  envFile: string
+): { readonly of: (name: string, option?: string) => SettingSource; readonly file: string | null } {
+  const real = withOwnNames(withoutEmpty(process.env))
+  const { env, file, fileNames } = readEnvironment(envFile)
+  const isFileFirst = real['ENV_FILE'] !== undefined
+  return {
+    file,
+    of: (name, option) => {
+      if (option !== undefined && argv.some((word) => word.split('=', 1)[0] === `--${option}`))
+        return 'argument'
+      if (env[name] === undefined) return 'default'
+      const isInFile = fileNames.has(name) && (isFileFirst || real[name] === undefined)
+      return isInFile ? 'file' : 'environment'
+    }
+  }
+}
+
 /** Keeps an old state folder in use: `STATE_DIR` once was `state` in the working folder. */
 function withOldState(env: Environment, workingFolder: string): Environment {
   if ((env['STATE_DIR'] ?? '').trim() !== '') return env

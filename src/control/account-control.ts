@@ -162,6 +162,13 @@ export class AccountControl {
     this.#listener?.onForgiven()
   }
 
+  /** On an operator's word; `null` means everything. Returns what was lifted. */
+  lift(bar: string | null): readonly string[] {
+    const lifted = this.#verdicts.lift(bar)
+    if (lifted.length > 0) this.#listener?.onForgiven()
+    return lifted
+  }
+
   onMessage(message: AccountMessage, link: Pick<WorkerChannel, 'send'>): void {
     switch (message.type) {
       case 'credential.refused':

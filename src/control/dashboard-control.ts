@@ -2,10 +2,16 @@ import { availableCpus, readContainerLimits } from '../config/container.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import { faultOf } from '../dashboard/failures.ts'
-import type { EndedRequest, FleetShown, WorkerFigures } from '../dashboard/feed.ts'
+import type {
+  EndedRequest,
+  FailingRequests,
+  FleetShown,
+  GatewayVerdict,
+  WorkerFigures
+} from '../dashboard/feed.ts'
 import { newSessionSecret } from '../dashboard/session.ts'
 import type { DashboardWish } from '../ipc/dashboard.ts'
-import type { ClusterStatus, CredentialNews } from '../ipc/messages.ts'
+import type { ClusterStatus } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -39,6 +45,8 @@ export interface DashboardControlOptions {
   readonly own: () => Promise<MetricsSnapshot>
   readonly fleet: () => Pick<FleetView, 'status' | 'own'> | null
   readonly cluster: Pick<ClusterMetrics, 'gone' | 'members'>
+  readonly onVerdict: () => void
+  readonly failing: () => FailingRequests | null
   readonly memoryUsed: () => { readonly bytes: number; readonly of: 'container' | 'processes' }
 }
 
@@ -65,8 +73,8 @@ export class DashboardControl {
   /** Deaths by slot. Bounded by the slots. */
   readonly #deaths = new Map<number, number>()
   #publisher: DashboardPublisher | null = null
+  #verdict: GatewayVerdict | null = null
   #isClosed = false
-  #isSignedIn = true
 
   constructor(options: DashboardControlOptions) {
     this.#options = options
@@ -99,12 +107,6 @@ export class DashboardControl {
     this.#publisher.onEnded(rows, (row) => toEnded(row, keys.nameOf(row.key)))
   }
 
-  /** Failures for lack of a sign-in say nothing about the next request. */
-  onSignIn({ snapshot }: CredentialNews): void {
-    if (snapshot !== null && !this.#isSignedIn) this.#publisher?.forgetFailing()
-    this.#isSignedIn = snapshot !== null
-  }
-
   onWish(wish: DashboardWish, member: string): void {
     switch (wish.name) {
       case 'open':
@@ -118,6 +120,15 @@ export class DashboardControl {
           this.#views.onSeen(member, wish.requestId, wish.metrics)
         break
     }
+  }
+
+  /** The last judgement; `null` while nobody judges, as the dashboard is off. */
+  get verdict(): GatewayVerdict | null {
+    return this.#publisher === null ? null : this.#verdict
+  }
+
+  judgeAgain(): void {
+    void this.#publisher?.judgeAgain() // never rejects
   }
 
   /** `null` while the dashboard is off or cannot be loaded. */
@@ -169,7 +180,8 @@ export class DashboardControl {
           pausedUntil: pauseOf(parts().account),
           fleet: this.#fleet(),
           workers: this.#workers(),
-          isCrashLooping: this.#options.status().isCrashLooping
+          isCrashLooping: this.#options.status().isCrashLooping,
+          failing: this.#options.failing()
         }
       },
       account: (quota) => {
@@ -202,7 +214,12 @@ export class DashboardControl {
         return toKeyStatuses(all, keys.book, (key) => keys.creditsOf(key))
       },
       quota: async () => toQuota(await parts().account.usage()),
-      send: this.#send
+      send: this.#send,
+      onVerdict: (verdict) => {
+        const isNews = verdict.code !== this.#verdict?.code || verdict.level !== this.#verdict.level
+        this.#verdict = verdict
+        if (isNews) this.#options.onVerdict()
+      }
     }
   }
 

@@ -1,8 +1,9 @@
 import { readMemoryUsed } from '../config/container.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
+import type { FailingRequests } from '../dashboard/feed.ts'
 import { SHOWN_METRICS } from '../ipc/dashboard.ts'
-import type { ClusterStatus, FromWorker } from '../ipc/messages.ts'
+import type { ClusterStatus, CredentialNews, FromWorker } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Logger } from '../observe/logger.ts'
 import { Metrics } from '../observe/metrics.ts'
@@ -13,6 +14,7 @@ import { CONTROL, type ControlLane } from './budget/control-lane.ts'
 import { MetricReader } from './dashboard/metric-reader.ts'
 import { DashboardControl, type DashboardParts, type FleetView } from './dashboard-control.ts'
 import { ClusterMetrics } from './workers/cluster-metrics.ts'
+import { FailingStreak } from './usage/failing-streak.ts'
 import { TurnCounts } from './usage/turn-counts.ts'
 import type { WorkerChannel } from './workers/worker-channel.ts'
 
@@ -30,6 +32,8 @@ export interface FiguresControlOptions {
   readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
   readonly isSimulated: boolean
   readonly log: Pick<Logger, 'error'>
+  /** The judgement of the gateway has changed. */
+  readonly onVerdict: () => void
 }
 
 interface MemoryUsed {
@@ -47,6 +51,8 @@ export class FiguresControl {
   readonly #options: FiguresControlOptions
   readonly #metrics: ClusterMetrics
   readonly #turns = new TurnCounts(this.own)
+  readonly #streak = new FailingStreak()
+  #isSignedIn = true
   #fleet: FleetView | null = null
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 
@@ -70,9 +76,22 @@ export class FiguresControl {
       own: () => this.#some(),
       fleet: () => this.#fleet,
       cluster: this.#metrics,
+      failing: () => this.#streak.current,
+      onVerdict: () => options.onVerdict(),
       memoryUsed: () => this.#memoryUsed()
     })
     void this.dashboard.adapt() // never rejects
+  }
+
+  /** `null` unless the last request failed. */
+  get failing(): FailingRequests | null {
+    return this.#streak.current
+  }
+
+  /** Failures for lack of a sign-in say nothing about the next request. */
+  onSignIn({ snapshot }: CredentialNews): void {
+    if (snapshot !== null && !this.#isSignedIn && this.#streak.forget()) this.#tellFailing()
+    this.#isSignedIn = snapshot !== null
   }
 
   showFleet(fleet: FleetView): void {
@@ -107,6 +126,7 @@ export class FiguresControl {
     account.onRows(rows)
     const models = new Set(account.models.map(({ id }) => id))
     for (const row of rows) this.#turns.add(row, models.has(row.model) ? row.model : OTHER)
+    if (this.#streak.add(rows)) this.#tellFailing()
     this.dashboard.onRows(rows)
   }
 
@@ -156,6 +176,11 @@ export class FiguresControl {
     plan.noteMetrics(this.own)
     keys.noteMetrics(this.own)
     noteBudget(this.own, budget(), (member) => this.#nameOf(member))
+  }
+
+  #tellFailing(): void {
+    this.#options.onVerdict()
+    this.dashboard.judgeAgain()
   }
 
   /** The container's figure, or the processes' own if there is no limit. */

@@ -17,6 +17,7 @@ import { SharedLessons } from './account/shared-lessons.ts'
 import { FiguresControl } from './figures-control.ts'
 import { KeyControl } from './key-control.ts'
 import { PanelControl } from './panel-control.ts'
+import type { SettingsOperations } from './panel/settings-desk.ts'
 import { PlanControl } from './plan-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
@@ -66,6 +67,7 @@ export class Primary {
   readonly #doors: Doors<string>
   /** Replaces workers one by one without refusing a client or cutting a stream. */
   readonly restartWorkers: () => Promise<void>
+  #operations: SettingsOperations | null = null
   #boundPort: number | null = null
   readonly #mayServe = Promise.withResolvers<void>()
   readonly #ready = Promise.withResolvers<number>()
@@ -93,7 +95,8 @@ export class Primary {
         plan: this.plan,
         supervisor: this.#supervisor
       }),
-      status: () => this.#status()
+      status: () => this.#status(),
+      onVerdict: () => this.#tellStatus()
     })
     this.#lane = new ControlLane(this.budget, config, this.figures.own)
     this.account = new AccountControl({
@@ -105,7 +108,7 @@ export class Primary {
       onSignIn: (news) => {
         this.#alerts.onSignIn(news)
         if (news.snapshot !== null) this.plan.onSignIn(news.snapshot.token)
-        this.figures.dashboard.onSignIn(news)
+        this.figures.onSignIn(news)
       },
       onUsage: (aged) => this.plan.onUsage(aged),
       tell: (message) => this.broadcast(message)
@@ -151,6 +154,13 @@ export class Primary {
       captures: () => capturesOf(this.#config),
       state: () => this.figures.dashboard.state(),
       isReadOnly: () => this.#config.observe.dashboard === 'read-only',
+      config: () => this.#config,
+      operations: () => this.#operations,
+      isSimulated: options.isSimulated,
+      signIn: () => this.account.credentials,
+      call: this.#lane.call,
+      lift: (bar) => this.account.lift(bar),
+      replaceWorker: (slot) => this.#replaceWorker(slot),
       keepAudit: (entry) => this.keys.keepAudit(entry),
       log
     })
@@ -206,8 +216,8 @@ export class Primary {
     return this.#ready.promise
   }
 
-  /** Cuts no stream: what exceeds a smaller budget ends first. @throws {GatewayError} GW_CONFIG_INVALID */
-  reload(next: Config): void {
+  /** Cuts no stream: what exceeds a smaller budget ends first. Returns settings that need a restart. @throws {GatewayError} GW_CONFIG_INVALID */
+  reload(next: Config): readonly string[] {
     const { log, memory } = this.#options
     const { config, needRestart } = reload(this.#config, next)
     this.#config = config
@@ -221,6 +231,11 @@ export class Primary {
     void this.figures.dashboard.adapt() // never rejects
     this.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
     log.info('settings reloaded')
+    return needRestart
+  }
+
+  operate(operations: SettingsOperations): void {
+    this.#operations = operations
   }
 
   /** Lets streams end; resolves when all is closed. Kills workers that are stuck some seconds after `DRAIN_TIMEOUT`. */
@@ -364,6 +379,14 @@ export class Primary {
     this.budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
   }
 
+  /** Has a successor take its place; false unless the worker is ready. */
+  #replaceWorker(slot: number): boolean {
+    const found = this.#supervisor.states().find(({ id }) => id === slot)
+    if (found?.state.name !== 'ready') return false
+    void this.#supervisor.replace(slot) // cannot reject
+    return true
+  }
+
   #onExit(link: WorkerChannel): void {
     this.#links.delete(link.member)
     this.keys.onLeft(link.member, link.id)
@@ -393,8 +416,15 @@ export class Primary {
 
   #status(): ClusterStatus {
     const status = this.#supervisor.status((pid) => this.#stalls.isSuspect(pid))
-    const problem = this.keys.bookProblem
-    return problem === null ? status : { ...status, bookProblem: problem }
+    const { bookProblem } = this.keys
+    const { failing, dashboard } = this.figures
+    const { verdict } = dashboard
+    return {
+      ...status,
+      ...(bookProblem !== null && { bookProblem }),
+      ...(failing !== null && { failing }),
+      ...(verdict !== null && { verdict: { level: verdict.level, code: verdict.code } })
+    }
   }
 }
 

@@ -118,6 +118,20 @@ export class CredentialRefresher {
     this.#schedule()
   }
 
+  /** Uses the sign-in no more, until there is a new one. */
+  forget(): void {
+    const { stored } = this.#signIn
+    if (stored === null) return
+    const error = new GatewayError('GW_LOGIN_PENDING', 'signed out', { message: SIGNED_OUT })
+    this.#signIn.fail(error, { stored, refused: stored.accessToken })
+    this.#schedule()
+  }
+
+  /** Reads the sign-in again and adopts a new one at once. Never rejects. */
+  async lookAgain(): Promise<void> {
+    await this.#adoptShared()
+  }
+
   revive(): void {
     if (!this.#signIn.pardon('GW_UPSTREAM_SUSPENDED')) return
     void this.#refresh(null).catch(() => {}) // remembered by the sign-in
@@ -308,6 +322,9 @@ const MAX_TIMER_MS = 60_000
 const MIN_TIMER_MS = 1000
 
 /** Alarm for a point of wall-clock time. Also fires when the clock was set back. Does not keep the process alive. */
+const SIGNED_OUT =
+  'The gateway was signed out. Its operator has to sign in again, in the panel or with "kiro-gateway login".'
+
 export class RenewalTimer {
   readonly #clock: WallClock
   readonly #onDue: () => void

@@ -264,12 +264,11 @@ function failureProblems(
     return [problem('red', 'failures', `The last ${streak} requests failed.`, last)]
   }
   if (failedPerMinute >= 3 && failedPerMinute >= perMinute * 0.1) {
-    const level = failedPerMinute >= perMinute / 2 ? 'red' : 'amber'
     const what = `${Math.round(failedPerMinute)} of ${Math.round(perMinute)} requests failed in the last minute.`
     const most = errors.find(({ fault, lastHour }) => fault !== 'client' && lastHour > 0)
     const code = most === undefined ? '' : `Most are ${most.code}. `
     const how = 'Open a failed request below to see the reason.'
-    return [problem(level, 'failures', what, `${code}${how}`)]
+    return [problem('amber', 'failures', what, `${code}${how}`)]
   }
   if (streak === 0) return []
   const what = streak === 1 ? 'The last request failed.' : `The last ${streak} requests failed.`

@@ -242,6 +242,16 @@ export interface Problem {
   readonly failure?: FailureCode
 }
 
+export type StateLevel = 'green' | 'amber' | 'red'
+
+export interface FailingTold {
+  readonly count: number
+  /** Epoch ms of the last one. */
+  readonly at: number
+  readonly code: string
+  readonly reason: string
+}
+
 export interface ClusterStatus {
   /** `silent` for a worker that seems to hang. */
   readonly workers: readonly { readonly id: number; readonly state: string }[]
@@ -249,6 +259,10 @@ export interface ClusterStatus {
   readonly isCrashLooping: boolean
   /** Problem of the account book; concerns only keys with a limit of credits. */
   readonly bookProblem?: string
+  /** Requests that failed one after the other up to the last one; missing if that was answered. */
+  readonly failing?: FailingTold
+  /** The panel's judgement; missing while DASHBOARD is off. */
+  readonly verdict?: { readonly level: StateLevel; readonly code: string }
   /** Ending, but serving for `DRAIN_DELAY`. */
   readonly isEnding: boolean
 }

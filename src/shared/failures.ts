@@ -20,6 +20,8 @@ export const FailureTable = {
   'fleet-lost': 'The gateway has no connections of its fleet to use.',
   'usage-book':
     'Used credits are unknown or cannot be recorded, so keys with a credit limit are refused.',
+  'requests-failing':
+    'The last requests failed by a fault of the upstream or the gateway. Others are still served.',
   'not-ready': 'Another problem, which may resolve by itself.'
 } as const
 

@@ -189,7 +189,7 @@ t.test('each trouble says what it is and what to do', async (t) => {
     ],
     [
       'failures',
-      'red',
+      'amber',
       {
         ...calm,
         requests: { ...calm.requests, failedPerMinute: 40 },
@@ -406,4 +406,21 @@ t.test('a fleet that is whole is no news, and one that is not says who is missin
   const members = first === undefined ? [] : [first]
   const sentence = '1 gateway of 3 in the fleet is present. x: awaited.'
   t.same(codeOf({ members, awaited: ['x'] }), ['amber', 'fleet-missing', sentence])
+})
+
+t.test('a start and an idle gateway are not late', async (t) => {
+  const [primary] = calm.processes
+  const late = {
+    ...primary,
+    name: 'worker 1',
+    pid: 2,
+    rssBytes: 1,
+    cpu: 0,
+    loopDelayMs: { p50: 1, p99: 350, max: 400 }
+  }
+  const busy = { ...calm, processes: [late], cpu: { cores: 2, limit: 2 } }
+  t.equal(judge(busy, account).code, 'loop cpu')
+  t.equal(judge(busy, { ...account, startedAt: AT - 59_000 }).code, 'well', 'it has just started')
+  const requests = { ...calm.requests, inFlight: 0, perMinute: 0 }
+  t.equal(judge({ ...busy, cpu: calm.cpu, requests }, account).code, 'well', 'nobody is served')
 })

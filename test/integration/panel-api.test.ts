@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { FakeSignInServices } from '../helper/fake-sign-in-services.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { until } from '../helper/fleet-team.ts'
 import { ofPage, PanelClient } from '../helper/panel-client.ts'
@@ -14,7 +15,7 @@ const OPERATOR = 'operator-key-of-the-panel'
 const STATE = '/admin/v1/state'
 const KEYS = '/admin/v1/keys'
 
-const ask = (client: PanelClient, content: string, id: string) =>
+const send = (client: PanelClient, content: string, id: string) =>
   client.post(
     '/v1/chat/completions',
     { model: 'claude-sonet-4.5', messages: [{ role: 'user', content }] },
@@ -141,8 +142,8 @@ t.test('requests, long after they have ended, say why they failed', async (t) =>
   const { secret, key } = (await program.post(KEYS, { name: 'anna' })).json
   const anna = PanelClient.withKey(gateway.url, secret)
   const SECRET_WORDS = 'nobody may read this'
-  for (let n = 1; n <= 3; n++) await ask(anna, SECRET_WORDS, `anna-${n}`)
-  const failed = await ask(program, 'sim:html', 'failed-1')
+  for (let n = 1; n <= 3; n++) await send(anna, SECRET_WORDS, `anna-${n}`)
+  const failed = await send(program, 'sim:html', 'failed-1')
   t.ok(failed.status >= 400, `${failed.status}`)
   const list = async (query: string) => (await program.get(`${REQUESTS}?${query}`)).json
   const all = await list('')
@@ -398,5 +399,183 @@ t.test('a gateway that has started again takes no form of before', async (t) => 
     (await PanelClient.withKey(second.url, OPERATOR).get(KEYS)).json.keys,
     [],
     'nothing half done'
+  )
+})
+
+t.test('settings, reload, limits and workers', async (t) => {
+  const gateway = await startGateway({
+    env: { PROXY_API_KEY: OPERATOR, WORKERS: '2' },
+    envFile: { LOG_LEVEL: 'info', VPN_PROXY_URL: '' }
+  })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  const settingsOf = async () => (await program.get('/admin/v1/settings')).json.settings
+  const setting = async (name: string) =>
+    (await settingsOf()).find((one: { name: string }) => one.name === name)
+  t.match(await setting('PROXY_API_KEY'), { value: 'set', source: 'environment', is_secret: true })
+  t.match(await setting('LOG_LEVEL'), { value: 'info', source: 'file', needs_restart: false })
+  t.match(await setting('HTTP_POOL_TIMEOUT'), { source: 'default', pending: null })
+  t.notMatch(JSON.stringify(await settingsOf()), OPERATOR)
+
+  const write = (values: Readonly<Record<string, string>>) =>
+    writeFileSync(
+      join(gateway.folder, '.env'),
+      Object.entries(values)
+        .map(([name, value]) => `${name}=${value}\n`)
+        .join('')
+    )
+  write({ LOG_LEVEL: 'debug', LOG_FORMAT: 'json' })
+  t.match(await setting('LOG_FORMAT'), { pending: 'json', needs_restart: true })
+  const reloaded = await program.post('/admin/v1/reload')
+  t.match(reloaded.json, { need_restart: ['LOG_FORMAT'], sentence: /1 changed.*LOG_FORMAT waits/ })
+  t.match(await setting('LOG_LEVEL'), { value: 'debug' })
+  write({ LOG_LEVEL: 'loud', HTTP_MAX_CONNECTIONS: 'many' })
+  const wrong = await program.post('/admin/v1/reload')
+  t.equal(wrong.status, 400)
+  t.match(wrong.json.error.message, /HTTP_MAX_CONNECTIONS[^]*LOG_LEVEL[^]*Nothing was changed/)
+  t.match(await setting('LOG_LEVEL'), { value: 'debug' })
+
+  const chat = (content: string) =>
+    program.post('/v1/chat/completions', {
+      model: 'claude-sonnet-5.5',
+      messages: [{ role: 'user', content }]
+    })
+  t.equal((await chat('sim:quota')).status, 429)
+  t.equal((await chat('Hello')).status, 429, 'it is remembered')
+  const { verdict } = (await program.get(STATE)).json
+  t.match(verdict, { level: 'red', sentence: "Kiro's monthly credits are used up." })
+  t.match((await program.get('/readyz')).json, { level: 'red', codes: ['quota-used-up'] })
+  t.same((await program.post('/admin/v1/account/lift', { bar: 'hourly' })).json.lifted, [])
+  t.same((await program.post('/admin/v1/account/lift', { bar: 'monthly' })).json.lifted, [
+    'monthly'
+  ])
+  t.equal((await chat('Hello')).status, 200, 'asked again')
+  t.match((await program.get(STATE)).json.verdict, { level: 'green' })
+
+  const shown = (await program.get('/admin/v1/gateway')).json
+  t.match(shown, { installed: 'clone', fleet: null, connections: { members: Array } })
+  t.same(
+    shown.workers.map(({ slot }: { slot: number }) => slot),
+    [1, 2]
+  )
+  const [{ pid }] = shown.workers
+  const recycled = await program.post('/admin/v1/workers/1/recycle')
+  t.match({ status: recycled.status, ...recycled.json }, { status: 202, slot: 1 })
+  await until(async () => {
+    const { workers } = (await program.get('/admin/v1/gateway')).json
+    return workers[0].pid !== pid && workers[0].state === 'ready'
+  })
+  t.equal((await program.post('/admin/v1/workers/9/recycle')).status, 404)
+  const audit = (await program.get('/admin/v1/audit?limit=2')).json
+  t.match(
+    audit.entries.map(({ action }: { action: string }) => action),
+    ['worker.recycle', 'account.lift']
+  )
+  t.match((await program.get(`/admin/v1/audit?cursor=${audit.next}`)).json.entries, [
+    { action: 'settings.reload', before: { LOG_LEVEL: 'info' }, after: { LOG_LEVEL: 'debug' } }
+  ])
+})
+
+t.test('the last failed request is amber, three are red, everywhere', async (t) => {
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR, WORKERS: '2' } })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  const ask = (content: string) => send(program, content, 'req-1')
+  const levels = async () => {
+    const ready = await program.get('/readyz')
+    return [(await program.get(STATE)).json.verdict.level, ready.json.level, ready.status]
+  }
+  t.same(await levels(), ['green', 'green', 200])
+  await ask('sim:html')
+  await until(async () => (await program.get('/readyz')).json.level !== 'green')
+  t.same(await levels(), ['amber', 'amber', 200])
+  for (let n = 0; n < 2; n++) await ask('sim:html')
+  await until(async () => (await program.get('/readyz')).json.level === 'red')
+  t.same(await levels(), ['red', 'red', 200], 'it can still serve, so a balancer keeps it')
+  t.match((await program.get('/readyz')).json, {
+    codes: ['requests-failing'],
+    problems: [/last 3/]
+  })
+  await ask('Hello')
+  await until(async () => (await program.get('/readyz')).json.level !== 'red')
+  t.same(await levels(), ['amber', 'amber', 200], '3 of 4 in the last minute')
+  t.same((await program.get('/readyz')).json.codes, [])
+})
+
+t.test('signs in to Kiro, cancels, and signs out', async (t) => {
+  const services = await new FakeSignInServices().listen()
+  t.teardown(() => services.close())
+  const env = {
+    PROXY_API_KEY: OPERATOR,
+    KIRO_OIDC_URL: services.url,
+    KIRO_AUTH_URL: services.url,
+    LOGIN_ON_START: 'true'
+  }
+  const gateway = await startGateway({ env })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  const SIGN_IN = '/admin/v1/sign-in'
+  t.match((await program.get(SIGN_IN)).json, {
+    state: 'signed-out',
+    source_is_own: true,
+    flow: null
+  })
+  for (const [param, body] of [
+    ['provider', { provider: 'facebook' }],
+    ['start_url', { provider: 'organisation', start_url: 'http://x' }],
+    ['region', { provider: 'organisation', start_url: 'https://x.awsapps.com/start', region: '/' }]
+  ] as const) {
+    t.match((await program.post(SIGN_IN, body)).json.error, { code: 'GW_FIELD_INVALID', param })
+  }
+  const begun = await program.post(SIGN_IN, { provider: 'builder-id' })
+  t.equal(begun.status, 201, begun.text)
+  t.match(begun.json.flow, {
+    state: 'waiting',
+    url: /^https:/,
+    user_code: /-/,
+    restart_needed: false
+  })
+  const second = await program.post(SIGN_IN, { provider: 'google' })
+  t.match(
+    { status: second.status, ...second.json },
+    { status: 409, error: { code: 'GW_CONFLICT' }, flow: { id: begun.json.flow.id } }
+  )
+  t.match((await program.post(`${SIGN_IN}/cancel`)).json.flow, { state: 'cancelled' })
+  t.equal((await program.post(`${SIGN_IN}/cancel`)).status, 409)
+
+  const social = (await program.post(SIGN_IN, { provider: 'google' })).json.flow
+  t.match(social, { state: 'waiting', needs_paste: true, user_code: null })
+  const foreign = await program.post(`${SIGN_IN}/paste`, {
+    address: 'http://localhost:3128/?state=x'
+  })
+  t.match(foreign.json.error, { code: 'GW_FIELD_INVALID', param: 'address' })
+  const pasted = await program.post(`${SIGN_IN}/paste`, { address: services.browse(social.url) })
+  t.match(pasted.json.flow, { state: 'done', restart_needed: false }, pasted.text)
+  await until(async () => (await program.get(SIGN_IN)).json.state === 'signed-in')
+  t.notMatch(JSON.stringify(gateway.lines), /portal-code-|refresh-token-|-access-\d/)
+
+  const out = await program.post('/admin/v1/sign-out')
+  t.match(out.json, { was_signed_in: true })
+  await until(async () => (await program.get(SIGN_IN)).json.state === 'signed-out')
+  t.equal((await program.post('/admin/v1/sign-out')).json.was_signed_in, false)
+
+  const again = (await program.post(SIGN_IN, { provider: 'builder-id' })).json.flow
+  services.device = 'confirmed'
+  await until(async () => (await program.get(SIGN_IN)).json.flow.state === 'done')
+  t.equal((await program.get(SIGN_IN)).json.flow.id, again.id)
+  await until(async () => (await program.get(SIGN_IN)).json.state === 'signed-in')
+  const actions = (await program.get('/admin/v1/audit')).json.entries
+  t.same(
+    actions.map(({ action }: { action: string }) => action),
+    [
+      'sign-in.done',
+      'sign-in.start',
+      'sign-out',
+      'sign-out',
+      'sign-in.done',
+      'sign-in.start',
+      'sign-in.cancel',
+      'sign-in.start'
+    ]
   )
 })

@@ -224,6 +224,10 @@ const STATE = {
       status: oneOf(['ready', 'not ready']),
       problems: list({ type: 'string' }, 'Why requests cannot be served, for people.'),
       codes: list(oneOf(Object.keys(FailureTable)), 'The same for programs, in the same order.'),
+      level: oneOf(
+        ['green', 'amber', 'red'],
+        'As on the panel: amber if the last request failed, red if the last three did or requests cannot be served.'
+      ),
       version: string('Of the gateway.'),
       workers: list(
         record({ id: amount('Its place.'), state: string('`ready` where it serves.') }),
@@ -233,7 +237,7 @@ const STATE = {
       fleet: refTo('FleetStatus')
     },
     {
-      optional: words('problems codes version workers upstream fleet'),
+      optional: words('problems codes level version workers upstream fleet'),
       description: 'Only `status` without a key. `fleet` where the gateway is one of several.'
     }
   ),

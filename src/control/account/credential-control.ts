@@ -126,6 +126,25 @@ export class CredentialControl {
     this.#refresher?.suspended(token, reason)
   }
 
+  /** The sign-in is the one that `kiro-gateway login` and the panel keep. */
+  get isOwn(): boolean {
+    return this.#source?.isOwn === true
+  }
+
+  /** Name of the source, for people; `null` without one. */
+  get sourceName(): string | null {
+    return this.#source?.name ?? null
+  }
+
+  forget(): void {
+    this.#refresher?.forget()
+  }
+
+  /** Adopts a sign-in that was just saved. Never rejects. */
+  async lookAgain(): Promise<void> {
+    await this.#refresher?.lookAgain()
+  }
+
   revive(): void {
     this.#refresher?.revive()
   }

@@ -102,6 +102,20 @@ export class VerdictMemory {
     this.#tell({ ...this.#status, bars })
   }
 
+  /** On an operator's word, requests are tried again at once. Returns what was lifted; `null` means everything. */
+  lift(bar: string | null): readonly Bar[] {
+    const now = this.#now()
+    const isMeant = (one: AccountBar): boolean => bar === null || one.bar === bar
+    const lifted = this.#status.bars.filter((one) => one.until > now && isMeant(one))
+    if (lifted.length === 0) return []
+    const bars = this.#status.bars.filter((one) => !lifted.includes(one))
+    const isSuspected = bars.some((one) => one.bar === 'suspicion')
+    const suspectedAt = isSuspected ? this.#status.suspectedAt : null
+    this.#options.log.warn({ bars: lifted.map((one) => one.bar) }, 'an operator has lifted limits')
+    this.#tell({ ...this.#status, bars, suspectedAt })
+    return lifted.map((one) => one.bar)
+  }
+
   #countSuspicion(now: number, isKnown: boolean): void {
     const { suspectedAt } = this.#status
     if (isKnown) return

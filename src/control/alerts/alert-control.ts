@@ -1,11 +1,14 @@
 import type { Config } from '../../config/settings.ts'
 import type { ClusterStatus, CredentialNews, UsageNews } from '../../ipc/messages.ts'
+import { MANY_FAILURES } from '../usage/failing-streak.ts'
 import type { Logger } from '../../observe/logger.ts'
 import {
   BOOK_ID,
   bookAlert,
   CRASH_LOOP,
   endingAlert,
+  FAILING_ID,
+  failingAlert,
   SIGN_IN_ALERTS,
   signInAlert,
   type Alert
@@ -247,7 +250,10 @@ export class AlertControl {
     else this.sender.settle(...SIGN_IN_ALERTS)
   }
 
-  onStatus({ isCrashLooping, bookProblem }: ClusterStatus): void {
+  onStatus({ isCrashLooping, bookProblem, failing }: ClusterStatus): void {
+    if (failing !== undefined && failing.count >= MANY_FAILURES)
+      this.sender.raise(failingAlert(failing))
+    else if (failing === undefined) this.sender.settle(FAILING_ID)
     if (bookProblem === undefined) this.sender.settle(BOOK_ID)
     else this.sender.raise(bookAlert(bookProblem))
     if (isCrashLooping) this.sender.raise(CRASH_LOOP)

@@ -1,4 +1,4 @@
-import type { CredentialNews } from '../../ipc/messages.ts'
+import type { CredentialNews, FailingTold } from '../../ipc/messages.ts'
 import type { KeyCredits } from '../../ipc/usage-row.ts'
 import { type CreditPeriod, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
@@ -26,6 +26,7 @@ export type AlertType =
   | 'account-suspended'
   | 'crash-loop'
   | 'usage-book'
+  | 'requests-failing'
 
 const STEPS = [100, 80] as const
 
@@ -186,6 +187,13 @@ export const CRASH_LOOP: Alert = {
   id: 'crash-loop',
   text: 'A worker of the gateway repeatedly dies during start-up. The reason is in the log.',
   facts: {}
+}
+
+export const FAILING_ID = 'requests-failing'
+
+export function failingAlert({ count, code, reason, at }: FailingTold): Alert {
+  const text = `The last ${count} requests failed: ${reason} (${code})`
+  return { type: 'requests-failing', id: FAILING_ID, text, facts: { code, count, at: toIso(at) } }
 }
 
 export const BOOK_ID = 'usage-book'

@@ -1,7 +1,7 @@
 import { Failures } from '../../dashboard/failures.ts'
 import type {
   EndedRequest,
-  FailingRequests,
+  GatewayVerdict,
   KeyStatuses,
   Now,
   Quota,
@@ -20,11 +20,19 @@ export interface DashboardSources {
   readonly read: (isFresh: boolean) => Promise<ProcessReadings>
   readonly moment: () => Pick<
     Moment,
-    'memory' | 'cpuLimit' | 'maxWaiting' | 'pausedUntil' | 'fleet' | 'workers' | 'isCrashLooping'
+    | 'memory'
+    | 'cpuLimit'
+    | 'maxWaiting'
+    | 'pausedUntil'
+    | 'fleet'
+    | 'workers'
+    | 'isCrashLooping'
+    | 'failing'
   >
   readonly account: (quota: Quota | null) => ShownAccount
   readonly keys: (readings: ProcessReadings) => KeyStatuses
   readonly quota: () => Promise<Quota>
+  readonly onVerdict: (verdict: GatewayVerdict) => void
   readonly send: (member: string, news: DashboardNews) => void
 }
 
@@ -55,7 +63,6 @@ export class DashboardPublisher {
   readonly #requests: EndedRequest[] = []
   #untold = 0
   #nextNumber = 1
-  #failing: FailingRequests | null = null
   readonly #points: NodeJS.Timeout
   #ticks: NodeJS.Timeout | null = null
   #requestTimer: NodeJS.Timeout | null = null
@@ -89,7 +96,6 @@ export class DashboardPublisher {
     const now = performance.now()
     for (const one of ended) {
       if (one.firstMs !== null) this.#latencies.add(now, one.firstMs, one.totalMs)
-      this.#failing = failingAfter(this.#failing, one)
     }
     const numbered = ended.map((one) => ({ n: this.#nextNumber++, ...one }))
     this.#requests.push(...numbered)
@@ -97,10 +103,6 @@ export class DashboardPublisher {
     if (this.#pages.size === 0) return
     this.#untold = Math.min(this.#untold + numbered.length, MAX_REQUESTS)
     this.#requestTimer ??= setTimeout(() => this.#tellRequests(), REQUESTS_MS).unref()
-  }
-
-  forgetFailing(): void {
-    this.#failing = null
   }
 
   async open(
@@ -133,6 +135,12 @@ export class DashboardPublisher {
     }
     const { now } = await this.#look(true)
     return { now, account: this.#sources.account(this.#quota) }
+  }
+
+  /** Judges anew what has just changed. Never rejects. */
+  async judgeAgain(): Promise<void> {
+    this.#last = null
+    await this.#look(false)
   }
 
   left(member: string, pages = Infinity): void {
@@ -186,11 +194,11 @@ export class DashboardPublisher {
       rates: this.#history.rates(at, totals),
       latency: this.#latencies.at(at),
       errors: this.#failures.toJson(failures),
-      failing: this.#failing,
       dashboards: this.#size
     })
-    const account = this.#sources.account(this.#quota)
-    this.#last = { at, readings, totals, now: { ...figures, verdict: judge(figures, account) } }
+    const verdict = judge(figures, this.#sources.account(this.#quota))
+    this.#last = { at, readings, totals, now: { ...figures, verdict } }
+    this.#sources.onVerdict(verdict)
     return this.#last
   }
 
@@ -256,15 +264,6 @@ interface Look {
   readonly readings: ProcessReadings
   readonly totals: ReturnType<typeof totalsOf>
   readonly now: Now
-}
-
-function failingAfter(
-  before: FailingRequests | null,
-  { at, code, fault, failure }: Ended
-): FailingRequests | null {
-  if (code === '') return null
-  if (fault === 'client') return before
-  return { count: (before?.count ?? 0) + 1, at, code, reason: failure?.reason ?? '' }
 }
 
 function eventOf(name: string, data: object | null): string {

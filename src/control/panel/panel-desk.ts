@@ -2,6 +2,9 @@ import type { PanelAction, PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { asGatewayError } from '../../shared/errors.ts'
 import { AuditDesk, type AuditOptions } from './audit-desk.ts'
+import { GatewayDesk, type GatewayDeskOptions } from './gateway-desk.ts'
+import { SettingsDesk, type SettingsDeskOptions } from './settings-desk.ts'
+import { SignInDesk, type SignInDeskOptions } from './sign-in-desk.ts'
 import { KeyDesk, type KeyDeskOptions } from './key-desk.ts'
 import { answer, panelError, type PanelHandler, refusal } from './panel-answer.ts'
 import { RequestsDesk, type RequestsDeskOptions } from './requests-desk.ts'
@@ -12,6 +15,9 @@ import { UsageDesk } from './usage-desk.ts'
 export interface PanelDeskOptions
   extends StateDeskOptions,
     Pick<RequestsDeskOptions, 'captures'>,
+    Omit<SettingsDeskOptions, 'audit'>,
+    Pick<SignInDeskOptions, 'isSimulated' | 'signIn' | 'call'>,
+    Pick<GatewayDeskOptions, 'lift' | 'replaceWorker'>,
     Omit<KeyDeskOptions, 'audit' | 'searcher'> {
   readonly keepAudit: AuditOptions['keep']
   readonly usageFile: UsageSearcherOptions['file']
@@ -23,18 +29,23 @@ export class PanelDesk {
   readonly #log: PanelDeskOptions['log']
   readonly #keys: KeyDesk
   readonly #searcher: UsageSearcher
+  readonly #signIn: SignInDesk
   readonly #handlers: Readonly<Record<PanelAction, PanelHandler>>
 
   constructor(options: PanelDeskOptions) {
     const { log, keepAudit } = options
+    const state = new StateDesk(options)
     this.#log = log
     const searcher = new UsageSearcher({ file: options.usageFile })
     const audit = new AuditDesk({ keep: keepAudit, searcher, log })
     const keys = new KeyDesk({ ...options, audit, searcher })
     const requests = new RequestsDesk({ ...options, searcher })
+    const gateway = new GatewayDesk({ ...options, state, audit })
+    const settings = new SettingsDesk({ ...options, audit })
+    const signIn = new SignInDesk({ ...options, state, audit })
+    this.#signIn = signIn
     const usage = new UsageDesk({ searcher, requests })
     this.#searcher = searcher
-    const state = new StateDesk(options)
     this.#keys = keys
     this.#handlers = {
       state: () => state.show(),
@@ -47,6 +58,16 @@ export class PanelDesk {
       requests: (call) => requests.list(call),
       'requests.show': (call) => requests.show(call),
       usage: (call) => usage.show(call),
+      gateway: () => gateway.show(),
+      settings: () => settings.list(),
+      'settings.reload': (call) => settings.reload(call),
+      'account.lift': (call) => gateway.lift(call),
+      'worker.recycle': (call) => gateway.recycle(call),
+      'sign-in': () => signIn.show(),
+      'sign-in.begin': (call) => signIn.begin(call),
+      'sign-in.paste': (call) => signIn.paste(call),
+      'sign-in.cancel': (call) => signIn.cancel(call),
+      'sign-out': (call) => signIn.signOut(call),
       audit: (call) => audit.list(call),
       me: (call) => this.#me(call),
       'me.requests': (call) => requests.list(ofOwn(call)),
@@ -69,6 +90,7 @@ export class PanelDesk {
 
   close(): void {
     this.#searcher.close()
+    this.#signIn.close()
   }
 
   async #me({ user, baseUrl }: PanelCall): Promise<PanelAnswer> {

@@ -1,7 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { monotonicNow } from '../../admission/clock.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
-import type { ClusterStatus, PlanGrowth, PlanOutlook, Problem } from '../../ipc/messages.ts'
+import type {
+  ClusterStatus,
+  FailingTold,
+  PlanGrowth,
+  PlanOutlook,
+  Problem,
+  StateLevel
+} from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
@@ -45,8 +52,11 @@ export function healthRoutes(
     const found = findProblems(plane, current.status)
     if (isPrimarySilent()) found.push(PRIMARY_SILENT)
     const isReady = found.length === 0
-    const { bookProblem } = current.status
+    const { bookProblem, failing } = current.status
     if (bookProblem !== undefined) found.push({ code: 'usage-book', message: bookProblem })
+    if (failing !== undefined) found.push(toObstacle(failing))
+    const isAmber = bookProblem === undefined && (failing?.count ?? 0) < MANY
+    const own = found.length === 0 ? 'green' : isReady && isAmber ? 'amber' : 'red'
     const status = { status: isReady ? 'ready' : 'not ready' }
     if (!hasKey(current.authenticator, routed.request.headers)) {
       return sendJson(routed, isReady ? 200 : 503, status)
@@ -56,6 +66,7 @@ export function healthRoutes(
       ...status,
       problems: found.map(({ message }) => message),
       codes: found.map(({ code }) => code),
+      level: worseOf(own, current.status.verdict?.level ?? 'green'),
       version,
       workers: current.status.workers,
       upstream: plane.isSimulated ? 'simulator' : 'kiro',
@@ -117,6 +128,21 @@ const SHUTTING_DOWN: Obstacle = {
 const WORKERS_DYING: Obstacle = {
   code: 'workers-dying',
   message: 'A worker repeatedly dies during start-up. The reason is in the log.'
+}
+
+function worseOf(one: StateLevel, other: StateLevel): StateLevel {
+  return LEVELS.indexOf(one) > LEVELS.indexOf(other) ? one : other
+}
+
+const LEVELS: readonly StateLevel[] = ['green', 'amber', 'red']
+
+/** Failed requests that make it red; below, it is amber. */
+const MANY = 3
+
+/** Does not make the gateway unready: it can serve, and without requests nobody would see when all is well again. */
+function toObstacle({ count, code, reason }: FailingTold): Obstacle {
+  const what = count === 1 ? 'The last request failed' : `The last ${count} requests failed`
+  return { code: 'requests-failing', message: `${what}: ${reason} (${code})` }
 }
 
 function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterStatus): Obstacle[] {

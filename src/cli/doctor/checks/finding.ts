@@ -184,6 +184,10 @@ export const FindingTable = {
     'The running gateway refuses requests.',
     'Follow the message, which is also at /readyz.'
   ),
+  'gateway-failing': warning(
+    'Each of its last requests failed, by no fault of a client.',
+    'Follow the reason. The panel shows each request, and docs/errors.md what its code means.'
+  ),
   'gateway-usage': problem(
     'The running gateway refuses keys with a credit limit.',
     'Free disk space for STATE_DIR, or follow the message.'

@@ -108,11 +108,17 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
     ...reasons.map((reason, index) => {
       const code: unknown = Array.isArray(codes) ? codes[index] : null
       const known = isFailureCode(code) ? { code } : {}
-      const id = code === 'usage-book' ? 'gateway-usage' : 'gateway-not-ready'
+      const id = FINDINGS.get(code) ?? 'gateway-not-ready'
       return found(id, `The gateway on ${address}: ${reason}`, known)
     })
   ]
 }
+
+/** Problems of a gateway that can serve all the same. */
+const FINDINGS: ReadonlyMap<unknown, 'gateway-usage' | 'gateway-failing'> = new Map([
+  ['usage-book', 'gateway-usage'],
+  ['requests-failing', 'gateway-failing']
+])
 
 function judgeStatus(address: string, ready: JsonObject): readonly DoctorFinding[] {
   const ours = found('port-ours', `kiro-gateway is running on ${address}.`)

@@ -1,0 +1,133 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Connections } from '../../dashboard/feed.ts'
+import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
+import { textMember } from '../../shared/json.ts'
+import { toIso } from '../../shared/dates.ts'
+import type { AuditDesk } from './audit-desk.ts'
+import { answer, panelError } from './panel-answer.ts'
+import type { StateDesk } from './state-desk.ts'
+
+export interface GatewayDeskOptions {
+  readonly state: Pick<StateDesk, 'look'>
+  /** Lifts one limit that the upstream has set, or all; returns which. */
+  readonly lift: (bar: string | null) => readonly string[]
+  /** False unless the worker is ready. */
+  readonly replaceWorker: (slot: number) => boolean
+  readonly audit: Pick<AuditDesk, 'note'>
+}
+
+/** The gateway's processes and connections, and what an operator can do about them. */
+export class GatewayDesk {
+  readonly #options: GatewayDeskOptions
+
+  constructor(options: GatewayDeskOptions) {
+    this.#options = options
+  }
+
+  async show(): Promise<PanelAnswer> {
+    const { now, account } = await this.#options.state.look()
+    const { fleet, memory, workers } = now
+    const installed = installedAs()
+    return answer({
+      version: account.version,
+      node: account.node,
+      started_at: toIso(account.startedAt),
+      pid: process.pid,
+      installed,
+      update: UPDATES[installed],
+      workers: workers.map(({ slot, state, pid, startedAt, restarts }) => ({
+        slot,
+        state,
+        pid,
+        started_at: toIso(startedAt),
+        restarts
+      })),
+      connections: toConnections(now.connections),
+      fleet:
+        fleet === null
+          ? null
+          : {
+              name: fleet.name,
+              member: fleet.member,
+              stage: fleet.stage,
+              phase: fleet.phase,
+              replicas: fleet.replicas,
+              max_connections: fleet.maxConnections,
+              free: fleet.free,
+              sign_in_holder: fleet.holder,
+              problem: fleet.problem,
+              members: fleet.members.map(({ isSilent, ...one }) => ({ ...one, silent: isSilent })),
+              awaited: fleet.awaited
+            },
+      memory: { limit_bytes: memory.limitBytes, used_bytes: memory.usedBytes }
+    })
+  }
+
+  async lift(call: PanelCall): Promise<PanelAnswer> {
+    const bar = textMember(call.body, 'bar')
+    const lifted = this.#options.lift(bar)
+    if (lifted.length === 0) return answer({ lifted, sentence: 'No such limit is in force.' })
+    await this.#options.audit.note(call, {
+      action: 'account.lift',
+      subject: lifted.join(', '),
+      before: { bars: lifted },
+      after: { bars: [] }
+    })
+    const sentence =
+      'The next request is sent to Kiro again. If Kiro refuses it once more, the limit is remembered again.'
+    return answer({ lifted, sentence })
+  }
+
+  async recycle(call: PanelCall): Promise<PanelAnswer> {
+    const slot = Number(call.params['slot'])
+    const { now } = await this.#options.state.look()
+    const worker = now.workers.find((one) => one.slot === slot)
+    if (worker === undefined) throw panelError('GW_NOT_FOUND', 'There is no such worker.')
+    if (!this.#options.replaceWorker(slot)) {
+      const message = `Worker ${slot} is ${worker.state}: only one that is ready can be replaced.`
+      throw panelError('GW_CONFLICT', message)
+    }
+    await this.#options.audit.note(call, {
+      action: 'worker.recycle',
+      subject: `worker ${slot}`,
+      before: { pid: worker.pid }
+    })
+    const sentence = `A new worker starts; worker ${slot} takes no new clients then and ends when its streams have ended.`
+    return answer({ slot, sentence }, 202)
+  }
+}
+
+type Installation = 'npm' | 'clone' | 'image'
+
+function installedAs(): Installation {
+  if (existsSync('/.dockerenv') || existsSync('/run/.containerenv')) return 'image'
+  const here = fileURLToPath(import.meta.url)
+  return /[\\/]node_modules[\\/]/.test(here) ? 'npm' : 'clone'
+}
+
+const UPDATES: Readonly<Record<Installation, string>> = {
+  npm: 'Run "npx kiro-gateway@latest", or "npm install -g kiro-gateway@latest", then restart.',
+  clone: 'Run "git pull && npm ci", then restart.',
+  image: 'Pull or build the new image, then "docker compose up -d".'
+}
+
+function toConnections({ members, inUse, idle, connecting, closing, ...rest }: Connections) {
+  return {
+    budget: rest.budget,
+    unleased: rest.unleased,
+    in_use: inUse,
+    idle,
+    connecting,
+    closing,
+    members: members.map((one) => ({
+      name: one.name,
+      leased: one.leased,
+      waiting: one.waiting,
+      in_use: one.inUse,
+      idle: one.idle,
+      connecting: one.connecting,
+      closing: one.closing
+    }))
+  }
+}
