@@ -579,3 +579,32 @@ t.test('signs in to Kiro, cancels, and signs out', async (t) => {
     ]
   )
 })
+
+t.test('the page tries a prompt with its session, and no other page does', async (t) => {
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
+  t.teardown(() => gateway.destroy())
+  const { url } = gateway
+  const page = await PanelClient.signedIn(url, OPERATOR)
+  const { secret } = (await page.post(KEYS, { name: 'anna', models: ['claude-*'] })).json
+  t.equal((await send(page, 'Hello', 'try-1')).status, 200)
+  t.equal((await page.get('/v1/models')).status, 200)
+  t.equal((await send(page.without('x-csrf-token'), 'Hello', 'try-2')).status, 401)
+  t.equal((await send(page.with({ 'x-csrf-token': 'A'.repeat(43) }), 'Hi', 'try-3')).status, 403)
+  t.equal((await send(page.with({ 'sec-fetch-site': 'cross-site' }), 'Hi', 'try-4')).status, 403)
+  t.equal((await send(page.without('cookie'), 'Hi', 'try-5')).status, 401)
+  const person = await PanelClient.signedIn(url, secret)
+  t.equal((await send(person, 'Hello', 'try-6')).status, 200)
+  const models = (await person.get('/v1/models')).json.data
+  t.ok(
+    models.every(({ id }: { id: string }) => id.startsWith('claude-')),
+    'with its own limits'
+  )
+  const { requests } = (await page.get('/admin/v1/requests')).json
+  t.match(
+    requests.map(({ id, key }: { id: string; key: string }) => [id, key]),
+    [
+      ['try-6', 'anna'],
+      ['try-1', 'operator']
+    ]
+  )
+})

@@ -17,6 +17,7 @@ import type { ClientConnections } from './connections.ts'
 import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
 import { descriptionRoutes } from './description-routes.ts'
 import { modelRoutes } from './model-routes.ts'
+import { PanelUsers } from './panel-users.ts'
 import { panelRoutes } from './panel-routes.ts'
 import type { PanelOptions } from './panel-server.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
@@ -37,6 +38,7 @@ export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
   const keys = new PassthroughKeys(plane, log, (socket) => connections.vouch(socket))
   const sessions = new Sessions(options.dashboard.sessionSecret)
+  const users = new PanelUsers(sessions, current)
   const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, connections, current })
   const { sessionSecret } = options.dashboard
@@ -44,6 +46,8 @@ export function createApp(options: AppOptions): RequestListener {
   const router = new Router([...routesOf(options, keys), ...shown, ...panelRoutes(panel)])
   const isSignedIn = ({ isForSignedIn }: Route, { cookie }: IncomingHttpHeaders): boolean =>
     isForSignedIn === true && sessions.find(cookie, current.authenticator.digestsOf) !== null
+  const pageOf = (route: Route, request: IncomingMessage): ClientKey | null =>
+    route.isOperators === true ? null : users.client(request)
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     let keyName = ''
@@ -60,7 +64,8 @@ export function createApp(options: AppOptions): RequestListener {
       else if (route.isOpen !== true) {
         const { authenticator } = current
         kiroKey = route.isOperators === true ? null : authenticator.kiroKeyOf(request.headers)
-        const own = kiroKey === null ? checkKey(current, route, request) : null
+        const own =
+          kiroKey === null ? (pageOf(route, request) ?? checkKey(current, route, request)) : null
         keyName = kiroKey?.name ?? own?.name ?? ''
         namedKey = own?.named ?? null
         // Any text may look like a Kiro key.

@@ -3,7 +3,7 @@ import type { Config } from '../../config/settings.ts'
 import { isSameToken, OPERATOR, type Session, type Sessions } from '../../dashboard/session.ts'
 import type { PanelUser } from '../../ipc/panel.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { type Authenticator, hasKey } from './auth.ts'
+import { type Authenticator, type ClientKey, hasKey } from './auth.ts'
 import {
   clientAddress,
   isFromPage,
@@ -88,6 +88,25 @@ export class PanelUsers {
     return visitor
   }
 
+  /**
+   * A page that asks a client API with its session and form token, such as for a test prompt; `null` for all others.
+   * Its name is that of no key, so that it finds no stored answers of one.
+   */
+  client(request: IncomingMessage): ClientKey | null {
+    const { headers } = request
+    const token = headers['x-csrf-token']
+    const { authenticator } = this.#current
+    if (token === undefined || hasKey(headers) || authenticator.isOpen) return null
+    if (this.#current.config.observe.dashboard === 'off') return null
+    const session = this.#sessions.find(headers.cookie, authenticator.digestsOf)
+    if (session === null) return null
+    requireOwnPage(headers)
+    if (!isSameToken(token, session.csrf)) throw new GatewayError('GW_CSRF_INVALID')
+    if (session.subject === OPERATOR) return { name: PANEL, named: null }
+    const named = authenticator.namedKey(session.subject)
+    return named === null ? null : { name: named.id, named }
+  }
+
   /** Returns why this user may change nothing now. */
   whyNot(request: IncomingMessage, { user }: Visitor): GatewayError | null {
     const { config } = this.#current
@@ -111,6 +130,8 @@ export class PanelUsers {
     return clientAddress(request, this.#current.config.server)
   }
 }
+
+const PANEL = 'panel'
 
 const SIGN_IN_FIRST = {
   message: 'You are not signed in. Open the page at / and sign in.'

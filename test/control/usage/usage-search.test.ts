@@ -1,0 +1,138 @@
+import { DatabaseSync } from 'node:sqlite'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { BookDatabase } from '../../../src/control/book/book-database.ts'
+import type { BookRow } from '../../../src/control/book/book-messages.ts'
+import { usagePath } from '../../../src/control/book/usage-sums.ts'
+import type { RequestSearch } from '../../../src/control/usage/search-messages.ts'
+import { UsageSearcher } from '../../../src/control/usage/usage-searcher.ts'
+import { searchUsage } from '../../../src/control/usage/usage-search.ts'
+import { markOf } from '../../../src/shared/process-mark.ts'
+import { usageRow } from '../../helper/usage-row.ts'
+
+const NOON = Date.UTC(2026, 10, 26, 12)
+const ALL: RequestSearch = {
+  keys: null,
+  model: null,
+  client: null,
+  status: null,
+  code: null,
+  isFailed: false,
+  id: null,
+  since: 0,
+  until: Number.MAX_SAFE_INTEGER,
+  before: null,
+  limit: 50,
+  timeMs: 10_000
+}
+
+function rowOf(n: number, more: Partial<BookRow> = {}): BookRow {
+  const { turn: _, ...row } = usageRow({ at: NOON + n })
+  return { ...row, turn: { requestId: `req-${n}`, facts: '' }, ...more }
+}
+
+async function book(t: Test, rows: readonly BookRow[]): Promise<string> {
+  const path = usagePath(t.testdir({}))
+  const { book: opened } = await BookDatabase.open({
+    path,
+    now: NOON,
+    run: { id: 'run', mark: markOf(process.pid) },
+    isKept: true,
+    periods: [],
+    damagedFile: null
+  })
+  await opened.commit({
+    seq: 0,
+    now: NOON,
+    isKept: true,
+    rows,
+    sums: [],
+    names: [['k_1', 'anna']],
+    charges: [],
+    asks: [],
+    prices: [],
+    audit: [],
+    pruneBefore: 0
+  })
+  opened.close()
+  return path
+}
+
+function find(path: string, search: Partial<RequestSearch>) {
+  const answered = searchUsage(path, { type: 'requests', search: { ...ALL, ...search } })
+  if (answered.type !== 'requests') throw new Error('another answer')
+  return answered.found
+}
+
+t.test('a look that runs out of time says where to go on, and nothing is lost', async (t) => {
+  const rows = Array.from({ length: 130_000 }, (_, n) =>
+    rowOf(n, n % 60_000 === 0 ? { model: 'rare' } : {})
+  )
+  const path = await book(t, rows)
+  const seen: string[] = []
+  let before: number | null = null
+  let looks = 0
+  do {
+    const found = find(path, { model: 'rare', timeMs: 0, before })
+    seen.push(...found.rows.map(({ requestId }) => requestId))
+    t.equal(found.isComplete, found.next === null)
+    before = found.next
+    looks++
+  } while (before !== null)
+  t.same(seen, ['req-120000', 'req-60000', 'req-0'])
+  t.equal(looks, 3, 'a chunk each')
+  t.match(find(path, { model: 'none', timeMs: 0 }), { rows: [], next: null, isComplete: true })
+  t.match(find(path, { code: 'GW_NONE', timeMs: 0 }), { next: null }, 'no day has failures')
+  t.same(find(path, { keys: ['k_2'] }).rows, [])
+})
+
+t.test(
+  'a book of before gets the new columns, and an earlier program can go on with it',
+  async (t) => {
+    const path = await book(t, [rowOf(1)])
+    const db = new DatabaseSync(path)
+    db.exec(
+      `ALTER TABLE requests DROP COLUMN facts; ALTER TABLE requests DROP COLUMN id; DROP TABLE audit`
+    )
+    const version = db.prepare('PRAGMA user_version').get()
+    db.close()
+    const { book: opened } = await BookDatabase.open({
+      path,
+      now: NOON,
+      run: { id: 'next', mark: markOf(process.pid) },
+      isKept: true,
+      periods: [],
+      damagedFile: null
+    })
+    t.teardown(() => opened.close())
+    t.match(find(path, {}).rows, [{ requestId: '', facts: '', at: NOON + 1 }])
+    const earlier = new DatabaseSync(path)
+    t.teardown(() => earlier.close())
+    t.same(earlier.prepare('PRAGMA user_version').get(), version)
+    earlier.exec(`INSERT INTO requests (at, key, client, dialect, model, status, code, input, output, cached, credits,
+    total_ms, first_ms, repairs, metering) VALUES (${NOON}, 'k_1', 'c', 'd', 'm', 200, '', 1, 1, 0, 1, 1, 1, 0, '')`)
+    t.equal(find(path, {}).rows.length, 2)
+  }
+)
+
+t.test('a searcher answers one after the other, and goes when nobody asks', async (t) => {
+  const path = await book(t, [rowOf(1), rowOf(2)])
+  const files: (string | null)[] = [path]
+  const searcher = new UsageSearcher({ file: async () => files[0] ?? null, idleMs: 1 })
+  t.teardown(() => searcher.close())
+  const answers = await Promise.all(
+    [1, 2].map(() => searcher.ask({ type: 'requests', search: ALL }))
+  )
+  for (const found of answers) t.equal(found?.rows.length, 2)
+  t.match(await searcher.ask({ type: 'names' }), [['k_1', 'anna']], 'a new thread')
+  files[0] = join(t.testdirName, 'nothing.db')
+  await t.rejects(searcher.ask({ type: 'names' }), {
+    code: 'GW_CONFLICT',
+    message: /cannot be read/
+  })
+  files[0] = null
+  t.equal(await searcher.ask({ type: 'names' }), null, 'nothing is recorded')
+  const many = Array.from({ length: 40 }, () => searcher.ask({ type: 'names' }))
+  const outcomes = await Promise.allSettled(many)
+  t.equal(outcomes.filter(({ status }) => status === 'rejected').length, 8)
+})
