@@ -5,6 +5,7 @@ import { ErrorSchemas } from './errors.ts'
 import { AnswerHeaders } from './headers.ts'
 import { anyObject, type JsonSchema, refTo } from './json-schema.ts'
 import { JSON_TYPE, type Operation, type Parameter } from './operation.ts'
+import { panelPaths, PanelSchemas } from './panel.ts'
 import { Operations, RequestHeaders } from './operations.ts'
 import { toResponses } from './responses.ts'
 
@@ -25,7 +26,7 @@ export function describeApi() {
     servers: [{ url: '/', description: 'The gateway that this was read from.' }],
     tags: TAGS,
     security: KEYS,
-    paths: Object.fromEntries(Operations.map(toPath)),
+    paths: withPanel(Object.fromEntries(Operations.map(toPath))),
     components: {
       schemas: Schemas,
       headers: AnswerHeaders,
@@ -47,6 +48,11 @@ export function describeApi() {
   }
 }
 
+/** The panel's answers are described more briefly, so the type is that of the client APIs. */
+function withPanel<Paths extends object>(paths: Paths): Paths {
+  return { ...paths, ...panelPaths() }
+}
+
 const KEYS = [{ bearer: [] }, { apiKey: [] }]
 
 const OVERVIEW = [
@@ -54,7 +60,7 @@ const OVERVIEW = [
   'A key is needed where the operator has set keys. This description, its page and the health checks need none.',
   'Errors are in the shape of the API that was called, and under paths of no API in that of OpenAI, or of Anthropic where `anthropic-version` was sent. Where `x-should-retry` is `false`, the same request will fail again. A stream that breaks ends with an error event and without its end marker, so that half an answer never looks whole.',
   'A path that is not there is answered 404 (`GW_ROUTE_UNKNOWN`), a method that it does not take 405 (`GW_METHOD_NOT_ALLOWED`) with `allow`, headers that are too large 431. WebSocket is refused with 426. `HEAD` is served wherever `GET` is.',
-  'For people there is a dashboard at `/` where the operator has it on; it is not described here.'
+  'For people there is a dashboard at `/` where the operator has it on; its own API is under `/admin/v1`.'
 ].join('\n\n')
 
 const TAGS = [
@@ -65,14 +71,19 @@ const TAGS = [
   },
   { name: 'Models and usage', description: 'See which models there are, and how much is left.' },
   { name: 'Operation', description: 'Health checks and metrics.' },
-  { name: 'Description', description: 'The description of this API.' }
-] as const satisfies readonly { readonly name: Operation['tag']; readonly description: string }[]
+  { name: 'Description', description: 'The description of this API.' },
+  { name: 'Panel', description: 'The API of the panel.' }
+] as const satisfies readonly {
+  readonly name: Operation['tag'] | 'Panel'
+  readonly description: string
+}[]
 
 const Schemas: Readonly<Record<string, JsonSchema>> = {
   LintRequest: anyObject('A request of any of the three APIs; it may be as wrong as it likes.'),
   ...Object.assign({}, ...CLIENT_APIS.map(({ schemas }) => schemas)),
   ...ReadAnswers,
   ...ErrorSchemas,
+  ...PanelSchemas,
   AnyObject: anyObject('An OpenAPI document.')
 }
 

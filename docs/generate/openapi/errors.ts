@@ -6,7 +6,7 @@ import { anyObject, fixed, type JsonSchema, orNull, record, string } from './jso
 /**
  * Place at which a failure is answered: by any route; with a required key; with an operator key; with a body; with a
  * model; with a call to the upstream; with an answer; with counted or waiting requests of a key. `no-route`: by none of
- * the routes described. `dashboard`: where only its page asks. `nowhere`: no client reads it.
+ * the routes described. `dashboard`: where only its page asks. `panel`: by its API. `nowhere`: no client reads it.
  */
 export type ErrorPlace =
   | 'any'
@@ -20,6 +20,7 @@ export type ErrorPlace =
   | 'waiting'
   | 'no-route'
   | 'dashboard'
+  | 'panel'
   | 'nowhere'
 
 const Places: Readonly<Record<ErrorCode, ErrorPlace | readonly ErrorPlace[]>> = {
@@ -36,13 +37,13 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace | readonly ErrorPlace[]>> = 
   GW_OPERATOR_ONLY: 'operator',
   GW_SIGN_IN_OFTEN: 'dashboard',
   GW_OTHER_SITE: 'dashboard',
-  GW_CSRF_INVALID: 'dashboard',
-  GW_READ_ONLY: 'dashboard',
-  GW_TLS_REQUIRED: 'dashboard',
-  GW_FIELD_INVALID: 'dashboard',
-  GW_NOT_FOUND: 'dashboard',
-  GW_CONFLICT: 'dashboard',
-  GW_CHANGED_MEANWHILE: 'dashboard',
+  GW_CSRF_INVALID: 'panel',
+  GW_READ_ONLY: 'panel',
+  GW_TLS_REQUIRED: 'panel',
+  GW_FIELD_INVALID: 'panel',
+  GW_NOT_FOUND: 'panel',
+  GW_CONFLICT: 'panel',
+  GW_CHANGED_MEANWHILE: 'panel',
   GW_MODEL_NOT_ALLOWED: 'model',
   GW_ROUTE_UNKNOWN: 'no-route',
   GW_METHOD_NOT_ALLOWED: 'no-route',
