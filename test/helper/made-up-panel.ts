@@ -15,7 +15,7 @@ interface Answer {
 
 interface MadeUpKey {
   readonly id: string
-  readonly name: string
+  name: string
   state: 'active' | 'expired' | 'revoked'
   version: string
   credits: object | null
@@ -77,6 +77,23 @@ export class MadeUpPanel {
     this.keys = NAMES.map((name, index) =>
       this.#key(name, [200, 50, 50, 25][index] ?? 10, [61.2, 44.1, 18.9, 24.7][index] ?? 0)
     )
+  }
+
+  /** Puts a text wherever a client, a person or the upstream chooses one. */
+  spoil(text: string): void {
+    const spoilt = { ...this.keys[0], name: text, models: [text] }
+    this.keys.splice(0, 1, spoilt as MadeUpKey)
+    this.#audit.push({
+      n: 1,
+      at: this.#iso(0),
+      who: text,
+      via: text,
+      from: text,
+      action: text,
+      subject: text,
+      before: { [text]: text },
+      after: { [text]: 1 }
+    })
   }
 
   answer(method: string, url: URL, body: JsonObject): Answer {

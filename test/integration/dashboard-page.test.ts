@@ -303,17 +303,40 @@ check('a sign-in that has ended is told in one place', async (t, stand, page) =>
   t.notMatch(told, /kiro-gateway login/)
 })
 
+const PLACES = ['', 'requests', 'keys', 'keys/add', 'keys/k_anna', 'usage', 'gateway', 'start']
+const MARKUP = '<img src=x onerror="window.broken=1"><script>window.broken=1</script>'
+
 check('what clients choose is text, never markup', async (t, stand, page) => {
-  const markup = '<img src=x onerror="window.broken=1"><script>window.broken=1</script>'
-  const names = { id: markup, key: markup, client: markup, model: markup, route: markup }
-  const hostile = { ...madeUpRequest(1, AT), ...names, repairs: [markup] }
-  stand.snapshot = { ...stand.snapshot, requests: [hostile] }
+  const names = { id: MARKUP, key: MARKUP, client: MARKUP, model: MARKUP, route: MARKUP }
+  const failure = { reason: MARKUP, detail: MARKUP, upstreamStatus: 400, upstreamId: MARKUP }
+  const more = { code: MARKUP, failure, modelAsked: MARKUP, dialect: MARKUP }
+  const hostile = { ...madeUpRequest(1, AT), ...names, ...more, repairs: [MARKUP] }
+  const { now, account } = stand.snapshot
+  const errors = [{ code: MARKUP, fault: 'client' as const, total: 1, lastHour: 1 }]
+  const problems = [{ code: MARKUP, message: MARKUP, until: null, bar: MARKUP }]
+  stand.snapshot = {
+    ...stand.snapshot,
+    requests: [hostile],
+    now: { ...now, errors },
+    account: { ...account, problems }
+  }
+  stand.panel.spoil(MARKUP)
   await opened(stand, page, 'requests')
   const row = page.locator('tr[data-request-id]')
-  t.equal(await row.getAttribute('data-request-id'), markup)
+  t.equal(await row.getAttribute('data-request-id'), MARKUP)
   await row.click()
-  t.match(await page.locator('#request-details').innerText(), markup)
-  t.equal(await page.locator('#requests img, #requests script').count(), 0)
+  t.match(await page.locator('#request-details').innerText(), MARKUP)
+  for (const place of PLACES) {
+    await page.goto(`${stand.url}#/${place}`)
+    await page.getByText('Loading …').first().waitFor({ state: 'detached' })
+    if (!['keys/add', 'start', 'usage'].includes(place)) {
+      await page.locator('#board').getByText('<img src=x').first().waitFor()
+    }
+    t.equal(await page.locator('#board img, #board script').count(), 0, place)
+  }
+  await page.goto(`${stand.url}#/requests?key=${encodeURIComponent(MARKUP)}`)
+  await page.getByText('No request matches.').waitFor()
+  t.equal(await page.getByLabel('Key', { exact: true }).inputValue(), MARKUP)
   t.equal(await page.evaluate('window.broken'), undefined)
 })
 
@@ -391,8 +414,6 @@ check('days of events leave no more on the page than the first hour', async (t, 
   const after = await count()
   t.ok(after <= before * 1.1, `${before} nodes and listeners became ${after}`)
 })
-
-const PLACES = ['', 'requests', 'keys', 'keys/add', 'keys/k_anna', 'usage', 'gateway', 'start']
 
 check(
   'light and dark, from phone to wall: no barrier, nothing beyond the edge',

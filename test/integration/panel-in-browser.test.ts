@@ -52,10 +52,14 @@ for (const { name, width, hand: handOf } of WAYS) {
     const place = (title: string): Promise<void> =>
       hand.press(page.getByRole('navigation').getByRole('link', { name: title }))
 
+    const signIn = async (key: string): Promise<void> => {
+      await hand.fill(page.getByLabel('Key'), key)
+      await hand.press(page.getByRole('button', { name: 'Sign in' }))
+    }
+
     await t.test('signs in, and tries a prompt', async (t) => {
       await page.goto(gateway.url)
-      await hand.fill(page.getByLabel('Key'), KEY)
-      await hand.press(page.getByRole('button', { name: 'Sign in' }))
+      await signIn(KEY)
       const url = `npx kiro-gateway setup claude --url ${gateway.url}`
       await page.getByText(url).waitFor()
       const form = page.getByRole('form', { name: 'Test prompt' })
@@ -118,6 +122,24 @@ for (const { name, width, hand: handOf } of WAYS) {
       t.same(await findBarriers(page), [])
     })
 
+    await t.test('the person of the key sees their own page only', async (t) => {
+      await hand.press(page.getByRole('button', { name: 'Sign out' }))
+      await signIn(secret)
+      await page.getByRole('heading', { name: 'anna', level: 2 }).waitFor()
+      await page.getByText(/of 5 a week/).waitFor()
+      await page
+        .getByRole('button', { name: /\d\d:\d\d/ })
+        .first()
+        .waitFor()
+      t.equal(await page.getByRole('navigation').count(), 0)
+      t.same(await findBarriers(page), [])
+      const asked = page.waitForResponse(/admin\/v1\/keys/)
+      await page.evaluate('void fetch("admin/v1/keys")')
+      t.equal((await asked).status(), 403)
+      await hand.press(page.getByRole('button', { name: 'Sign out' }))
+      await signIn(KEY)
+    })
+
     await t.test('revokes the key', async () => {
       await place('Keys')
       await hand.press(page.getByRole('link', { name: 'anna' }))
@@ -138,7 +160,7 @@ for (const { name, width, hand: handOf } of WAYS) {
     })
 
     const unexpected = browser.complaints.filter(
-      (text) => !/status of 40[01]|admin\/v1\/(settings|gateway|sign-in)/.test(text)
+      (text) => !/status of 40[013]|admin\/v1\/(settings|gateway|sign-in)/.test(text)
     )
     t.same(unexpected, [])
   })
