@@ -76,7 +76,7 @@ export class GatewayProcess {
     const command = [...launcher, ...(program === undefined ? source : [program])]
     this.folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))
     const pipe = options.output === 'pipe' ? makePipe(this.folder) : null
-    if (envFile !== undefined) this.#writeEnvFile(envFile)
+    if (envFile !== undefined) this.writeEnvFile(envFile)
     this.child = spawn(command[0] ?? '', command.slice(1), {
       cwd: this.folder,
       env: {
@@ -151,7 +151,7 @@ export class GatewayProcess {
   /** Changes `.env` and resolves when it has been read again. */
   async reload(envFile: Readonly<Record<string, string>>): Promise<void> {
     const before = this.lines.length
-    this.#writeEnvFile(envFile)
+    this.writeEnvFile(envFile)
     this.child.kill('SIGHUP')
     await this.logged((line) => line['msg'] === 'settings reloaded', before)
   }
@@ -189,7 +189,8 @@ export class GatewayProcess {
       throw new Error(`memory was handed out that was not written:\n${handedOut.join('\n')}`)
   }
 
-  #writeEnvFile(values: Readonly<Record<string, string>>): void {
+  /** Changes `.env` and tells nobody. */
+  writeEnvFile(values: Readonly<Record<string, string>>): void {
     const lines = Object.entries(values).map(([name, value]) => `${name}=${value}\n`)
     writeFileSync(join(this.folder, '.env'), lines.join(''))
   }

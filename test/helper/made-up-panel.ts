@@ -120,9 +120,7 @@ export class MadeUpPanel {
     const [, id] = /^keys\/([^/]+)$/.exec(path) ?? []
     if (id !== undefined) {
       const key = this.keys.find((one) => one.id === decodeURIComponent(id))
-      return key === undefined
-        ? refused(404, 'GW_NO_SUCH_KEY', 'There is no such key.')
-        : ok({ key })
+      return key === undefined ? refused(404, 'GW_NOT_FOUND', 'There is no such key.') : ok({ key })
     }
     if (path === 'usage' || path === 'me/usage') return this.#usage(query)
     if (path === 'requests' || path === 'me/requests') return this.#requests(query)
@@ -187,7 +185,7 @@ export class MadeUpPanel {
   #add(body: JsonObject): Answer {
     const name = String(body['name'])
     if (this.keys.some((key) => key.name === name)) {
-      return refused(409, 'GW_KEY_EXISTS', `There is a key named ${name} already.`, 'name')
+      return refused(409, 'GW_CONFLICT', `There is a key named ${name} already.`, 'name')
     }
     const limit = /^([\d.]+)\/(\w+)$/.exec(textMember(body, 'credits') ?? '')
     if (body['credits'] !== null && !(Number(limit?.[1]) > 0)) {
@@ -223,7 +221,7 @@ export class MadeUpPanel {
     if (body['version'] !== key.version) {
       return {
         status: 412,
-        body: { ...errorOf('GW_KEY_CHANGED', 'The key was changed meanwhile.', null), key }
+        body: { ...errorOf('GW_CHANGED_MEANWHILE', 'The key was changed meanwhile.', null), key }
       }
     }
     key.version = `${Number(key.version) + 1}`

@@ -36,11 +36,6 @@ async function agreed(page: Page, name: string, count: () => Promise<number>): P
   }
 }
 
-/** Routes of the API that are to come. */
-function isUnexpected(text: string): boolean {
-  return !/admin\/v1\/(settings|gateway|sign-in)/.test(text)
-}
-
 /** How long it takes until the page shows a figure. */
 async function shown(page: Page, name: string, value: number): Promise<number> {
   const from = performance.now()
@@ -86,7 +81,7 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
     await shown(page, 'worker-count', 2)
     await shown(page, 'connections-budget', 20)
     t.match(await page.locator('#simulated').innerText(), 'simulator')
-    t.same(browser.complaints.splice(0).filter(isUnexpected), [])
+    t.same(browser.complaints.splice(0), [])
   })
 
   await t.test('sees streams while they run, and requests when they are over', async (t) => {
@@ -107,7 +102,7 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
     t.match(await page.locator('#request-details').innerText(), /Attempts\s+1[^]*streamed/)
     t.same(await findBarriers(page), [])
     await page.keyboard.press('Space')
-    t.same(browser.complaints.splice(0).filter(isUnexpected), [])
+    t.same(browser.complaints.splice(0), [])
     await visit('gateway')
   })
 
@@ -160,9 +155,7 @@ t.test('a day of an operator', { skip: executable === null ? NO_CHROMIUM : false
   // One may fall into a moment in which the machine does something else; the most of them not.
   const median = delays.toSorted((one, other) => one - other)[Math.floor(delays.length / 2)] ?? 0
   t.ok(median < SOON_MS, `changes are seen after ${delays.map(Math.round).join(', ')} ms`)
-  const unexpected = browser.complaints.filter(
-    (text) => isUnexpected(text) && !/ERR_|status of 503/.test(text)
-  )
+  const unexpected = browser.complaints.filter((text) => !/ERR_|status of 503/.test(text))
   t.same(unexpected, [], 'nothing in the console but that the gateway was away')
   const foreign = browser.requested.filter((url) => !url.startsWith(gateway.url))
   t.same(foreign, [], 'nobody else was asked for anything')

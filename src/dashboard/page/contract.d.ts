@@ -116,7 +116,7 @@ export interface RequestList {
 export interface RequestAnswer {
   readonly request: RequestRow
   readonly about: { readonly code: string; readonly message: string; readonly url: string } | null
-  readonly capture: { readonly file: string; readonly replay: string } | null
+  readonly capture: { readonly folder: string; readonly replay: string } | null
 }
 
 export interface UsageRow extends Sums {

@@ -93,7 +93,7 @@ async function changeLimits(key, values) {
     })
     said = `The limits of ${key.name} are changed. They hold from now on.`
   } catch (cause) {
-    if (!(cause instanceof ApiProblem) || cause.code !== 'GW_KEY_CHANGED') throw cause
+    if (!(cause instanceof ApiProblem) || cause.status !== 412) throw cause
     one.value = { key: cause.body.key }
     const text =
       'Somebody else changed this key meanwhile. The form now shows it as it is: check it, then save again.'

@@ -70,7 +70,7 @@ async function start(values) {
     const { flow } = await post('sign-in', { provider, ...organisation })
     show(flow)
   } catch (cause) {
-    if (!(cause instanceof ApiProblem) || cause.code !== 'GW_SIGN_IN_RUNS') throw cause
+    if (!(cause instanceof ApiProblem) || cause.body?.flow === undefined) throw cause
     show(cause.body.flow)
   }
 }
