@@ -216,13 +216,15 @@ check('a request opens by click, Enter and Space, and the list waits', async (t,
     new RegExp(`${failed?.code}[^]*Attempts\\s+${failed?.attempts}`)
   )
   await row.click()
-  t.equal(await details.count(), 0)
+  await details.waitFor({ state: 'detached' })
   for (const key of ['Enter', 'Space']) {
     await row.locator('button').focus()
     await page.keyboard.press(key)
     await details.waitFor()
     t.equal(await row.locator('button').getAttribute('aria-expanded'), 'true')
-    if (key === 'Enter') await page.keyboard.press('Space')
+    if (key === 'Space') continue
+    await page.keyboard.press('Space')
+    await details.waitFor({ state: 'detached' })
   }
   stand.tell('requests', [madeUpRequest(5_001, AT), madeUpRequest(5_002, AT)])
   await page.getByRole('button', { name: 'Resume (2 new)' }).click()

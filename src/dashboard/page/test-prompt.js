@@ -17,7 +17,8 @@ const MAX_TEXT = 20_000
 const asking = new Change()
 /** @type {readonly string[]} */
 let models = []
-let isAskedForModels = false
+/** State of the sign-in to Kiro when the models were asked for. */
+let askedAs = ''
 let needsKey = false
 let text = ''
 /** @type {AbortController | null} */
@@ -34,7 +35,6 @@ function headersOf(key) {
 
 /** @param {string} key */
 async function loadModels(key) {
-  isAskedForModels = true
   const response = await fetch('v1/models', { headers: headersOf(key) }).catch(() => null)
   if (response?.status === 401) needsKey = true
   if (response?.ok === true) {
@@ -124,7 +124,11 @@ async function tryPrompt(values) {
 }
 
 export function testPrompt() {
-  if (!isAskedForModels && state.session !== null) void loadModels('')
+  const signIn = state.account?.signIn.state ?? ''
+  if (models.length === 0 && state.session !== null && signIn !== askedAs) {
+    askedAs = signIn
+    void loadModels('')
+  }
   return html`<form class="form" aria-label="Test prompt" @submit=${(/** @type {SubmitEvent} */ event) => asking.submit(event, tryPrompt)}>
       ${
         needsKey
