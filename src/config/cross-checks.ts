@@ -28,6 +28,7 @@ export function crossCheck(config: Config): CrossChecked {
       ...noCredentials(config),
       ...noNameServers(config),
       ...wrongProxies(config),
+      ...halfTrusted(config),
       ...fleetProblems(config)
     ],
     warnings: [
@@ -47,6 +48,18 @@ function wrongProxies({ server }: Config): readonly Contradiction[] {
     const sentence = `TRUSTED_PROXIES names ${JSON.stringify(one)}, which is neither an address nor a network such as 172.18.0.0/16.`
     return [{ about: ['TRUSTED_PROXIES'], sentence }]
   })
+}
+
+/** A header that anyone could send would let anyone in. */
+function halfTrusted({ server, observe }: Config): readonly Contradiction[] {
+  if (observe.trustedHeader === null) return []
+  const missing = [
+    ...(server.trustedProxies.length === 0 ? ['TRUSTED_PROXIES'] : []),
+    ...(observe.operators.length === 0 ? ['DASHBOARD_OPERATORS'] : [])
+  ]
+  if (missing.length === 0) return []
+  const sentence = `DASHBOARD_TRUSTED_HEADER needs ${missing.join(' and ')}: the address of the proxy that sends it, and the users who may operate the gateway.`
+  return [{ about: ['DASHBOARD_TRUSTED_HEADER', ...missing], sentence }]
 }
 
 type Corrected = Pick<CrossChecked, 'config' | 'warnings'>

@@ -319,6 +319,27 @@ export const Settings = Type.Object({
       { default: 'on', enum: ['on', 'read-only', 'off'] },
       'Serves the panel at `/` and its API under `/admin/v1`: on; read-only, which shows everything and changes nothing; off.'
     ),
+    trustedHeader: text(
+      'DASHBOARD_TRUSTED_HEADER',
+      {
+        default: null,
+        pattern: '^[A-Za-z0-9-]{1,64}$',
+        allowed: 'the name of a header, such as x-forwarded-user'
+      },
+      'Header in which a proxy of TRUSTED_PROXIES names the user whom it has signed in. Those of DASHBOARD_OPERATORS may use the panel as operators, without a key. The proxy must remove this header from what clients send.'
+    ),
+    operators: setting<string[]>(
+      {
+        env: 'DASHBOARD_OPERATORS',
+        kind: 'list',
+        default: [],
+        allowed:
+          'names or e-mail addresses separated by commas, or * for everyone whom the proxy lets in',
+        description:
+          'Users who may operate the gateway in the panel: names or e-mail addresses, separated by commas; * for everyone whom the proxy lets in.'
+      },
+      { type: 'array', items: { type: 'string', minLength: 1, maxLength: 256 } }
+    ),
     debugMode: choice(
       'DEBUG_MODE',
       { default: 'off', enum: ['off', 'errors', 'all'] },

@@ -73,6 +73,11 @@ export class Sessions {
     return this.#csrfOf(NOBODY)
   }
 
+  /** Form token of a user whom a proxy has signed in. */
+  csrfOfUser(name: string): string {
+    return this.#csrfOf(`user ${name}`)
+  }
+
   #sign(claim: string, digest: Buffer): Buffer {
     return createHmac('sha256', this.#secret).update(claim).update('\0').update(digest).digest()
   }

@@ -89,7 +89,8 @@ function otherText({ setting }: ListedSetting): string {
     FLEET_URL: 'redis://127.0.0.1:9',
     FLEET_SECRET: 'x'.repeat(32),
     FLEET_IDENTITY: 'statefulset',
-    PLAN_LASTS_UNTIL: '2026-12-21'
+    PLAN_LASTS_UNTIL: '2026-12-21',
+    TRUSTED_PROXIES: '192.0.2.1'
   }
   if (texts[env] !== undefined) return texts[env]
   if (kind === 'url' || kind === 'proxy' || kind === 'address') return 'http://127.0.0.1:9'
@@ -107,8 +108,14 @@ function at(config: Config, { group, name }: ListedSetting): unknown {
 }
 
 t.test('takes every setting live or names it: none is ignored silently', async (t) => {
-  // Alone, some settings of a fleet would be wrong.
-  const base = { KIRO_API_KEY: 'ksk_a', FLEET_REPLICAS: '3', FLEET_SECRET: 's'.repeat(32) }
+  // Alone, some settings of a fleet and a trusted header would be wrong.
+  const base = {
+    KIRO_API_KEY: 'ksk_a',
+    FLEET_REPLICAS: '3',
+    FLEET_SECRET: 's'.repeat(32),
+    TRUSTED_PROXIES: '192.0.2.2',
+    DASHBOARD_OPERATORS: 'anna'
+  }
   const running = configOf(base)
   for (const listed of listSettings()) {
     const { env, restart = false } = listed.setting

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -24,6 +26,18 @@ const send = (client: PanelClient, content: string, id: string) =>
 
 const ids = (found: { requests: { id: string }[] }): readonly string[] =>
   found.requests.map(({ id }) => id)
+
+/** Status of an answer to a client with this address. */
+async function statusFrom(
+  localAddress: string,
+  url: string,
+  headers: Readonly<Record<string, string>>
+): Promise<number | undefined> {
+  const call = request(url, { localAddress, agent: false, headers }).end()
+  const [response] = (await once(call, 'response')) as [IncomingMessage]
+  response.resume()
+  return response.statusCode
+}
 
 t.test('keys: made, used, changed, replaced, revoked, and written down', async (t) => {
   const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
@@ -607,4 +621,44 @@ t.test('the page tries a prompt with its session, and no other page does', async
       ['try-1', 'operator']
     ]
   )
+})
+
+t.test('a trusted proxy names who operates the gateway', async (t) => {
+  const gateway = await startGateway({
+    env: {
+      PROXY_API_KEY: OPERATOR,
+      SERVER_HOST: '0.0.0.0',
+      TRUSTED_PROXIES: '127.0.0.1',
+      DASHBOARD_TRUSTED_HEADER: 'X-Forwarded-User',
+      DASHBOARD_OPERATORS: 'anna@example.com,ben'
+    }
+  })
+  t.teardown(() => gateway.destroy())
+  const url = `http://127.0.0.1:${new URL(gateway.url).port}`
+  const proxied = (user: string): PanelClient =>
+    new PanelClient(url, {
+      origin: 'https://panel.example',
+      host: 'panel.example',
+      'sec-fetch-site': 'same-origin',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-for': '203.0.113.9, 198.51.100.7',
+      'x-forwarded-user': user
+    })
+  const anna = proxied('Anna@example.com')
+  const session = (await anna.get('/dashboard/session')).json
+  t.match(session, { role: 'operator', name: 'Anna@example.com', via: 'header', mayChange: true })
+  t.equal((await anna.post(KEYS, { name: 'x' })).json.error.code, 'GW_CSRF_INVALID')
+  const ben = (await proxied('ben').get('/dashboard/session')).json
+  t.not(ben.csrf, session.csrf)
+  const changing = anna.with({ 'x-csrf-token': session.csrf })
+  t.equal((await anna.with({ 'x-csrf-token': ben.csrf }).post(KEYS, { name: 'x' })).status, 403)
+  t.equal((await changing.post(KEYS, { name: 'x' })).status, 201)
+  t.match((await changing.get('/admin/v1/audit')).json.entries, [
+    { who: 'Anna@example.com', via: 'header', from: '198.51.100.7', action: 'key.add' }
+  ])
+  t.equal((await send(changing, 'Hello', 'try-1')).status, 200, 'a test prompt')
+  for (const user of ['mallory', '', 'a\tb'])
+    t.equal((await proxied(user).get(STATE)).status, 401, JSON.stringify(user))
+  t.equal(await statusFrom('127.0.0.9', url + STATE, { 'x-forwarded-user': 'ben' }), 401, 'another')
+  t.equal(await statusFrom('127.0.0.1', url + STATE, { 'x-forwarded-user': 'ben' }), 200)
 })

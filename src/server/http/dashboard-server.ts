@@ -104,7 +104,8 @@ export class DashboardServer {
   }
 
   #toAnswer(request: IncomingMessage, visitor: Visitor | null): object {
-    const { authenticator } = this.#options.current
+    const { authenticator, config } = this.#options.current
+    const { observe } = config
     const whyNot = visitor === null ? null : this.#users.whyNot(request, visitor)
     return {
       isKeyNeeded: !authenticator.isOpen,
@@ -117,7 +118,7 @@ export class DashboardServer {
       csrf: visitor?.csrf ?? null,
       mayChange: visitor !== null && whyNot === null,
       whyNot: whyNot === null ? null : { code: whyNot.code, message: whyNot.message },
-      ways: ['key']
+      ways: ['key', ...(observe.trustedHeader === null ? [] : ['header'])]
     }
   }
 }

@@ -77,6 +77,15 @@ export function baseUrlOf(request: IncomingMessage, settings: ProxySettings): st
   return URL.parse(`${scheme}://${host}`)?.origin ?? `http://127.0.0.1:${request.socket.localPort}`
 }
 
+/** The connection comes from one of TRUSTED_PROXIES, also on this machine: any program here could send a header. */
+export function isFromProxy(
+  { socket }: IncomingMessage,
+  { trustedProxies }: ProxySettings
+): boolean {
+  const list = toAddressList(trustedProxies)
+  return list !== null && isListed(list, socket.remoteAddress ?? '')
+}
+
 function isTrusted(address: string, { trustedProxies }: ProxySettings): boolean {
   if (isLoopback(address)) return true
   if (trustedProxies.length === 0) return false

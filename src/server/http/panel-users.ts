@@ -6,6 +6,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { type Authenticator, type ClientKey, hasKey } from './auth.ts'
 import {
   clientAddress,
+  isFromProxy,
   isFromPage,
   isSafeWay,
   refuseOtherSites,
@@ -48,6 +49,8 @@ export class PanelUsers {
       const user = { role: 'operator', name: OPERATOR, key: null, via: 'open', address } as const
       return { user, csrf: this.#sessions.openCsrf, expiresAt: null }
     }
+    const user = this.#userOfProxy(request)
+    if (user !== null) return user
     const session = this.#sessions.find(request.headers.cookie, authenticator.digestsOf)
     return session === null ? null : this.ofSession(request, session)
   }
@@ -98,12 +101,13 @@ export class PanelUsers {
     const { authenticator } = this.#current
     if (token === undefined || hasKey(headers) || authenticator.isOpen) return null
     if (this.#current.config.observe.dashboard === 'off') return null
-    const session = this.#sessions.find(headers.cookie, authenticator.digestsOf)
-    if (session === null) return null
+    const visitor = this.find(request)
+    if (visitor?.csrf === undefined || visitor.csrf === null) return null
     requireOwnPage(headers)
-    if (!isSameToken(token, session.csrf)) throw new GatewayError('GW_CSRF_INVALID')
-    if (session.subject === OPERATOR) return { name: PANEL, named: null }
-    const named = authenticator.namedKey(session.subject)
+    if (!isSameToken(token, visitor.csrf)) throw new GatewayError('GW_CSRF_INVALID')
+    const { key } = visitor.user
+    if (key === null) return { name: PANEL, named: null }
+    const named = authenticator.namedKey(key)
     return named === null ? null : { name: named.id, named }
   }
 
@@ -126,12 +130,29 @@ export class PanelUsers {
     return { user: { role, name, key, via: 'session', address }, csrf, expiresAt }
   }
 
+  /** A user whom a trusted proxy has signed in, and who may operate the gateway. */
+  #userOfProxy(request: IncomingMessage): Visitor | null {
+    const { observe, server } = this.#current.config
+    const { trustedHeader, operators } = observe
+    if (trustedHeader === null || !isFromProxy(request, server)) return null
+    const name = request.headers[trustedHeader.toLowerCase()]
+    if (typeof name !== 'string' || !USER_NAME.test(name.trim())) return null
+    const given = name.trim()
+    const may = operators.some((one) => one === '*' || one.toLowerCase() === given.toLowerCase())
+    if (!may) return null
+    const address = this.#addressOf(request)
+    const user = { role: 'operator', name: given, key: null, via: 'header', address } as const
+    return { user, csrf: this.#sessions.csrfOfUser(given), expiresAt: null }
+  }
+
   #addressOf(request: IncomingMessage): string {
     return clientAddress(request, this.#current.config.server)
   }
 }
 
 const PANEL = 'panel'
+
+const USER_NAME = /^[\p{L}\p{N}\p{P}\p{S} ]{1,256}$/u
 
 const SIGN_IN_FIRST = {
   message: 'You are not signed in. Open the page at / and sign in.'

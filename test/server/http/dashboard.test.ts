@@ -169,12 +169,24 @@ t.test('no other file', async (t) => {
 
 t.test('signing in, and out', async (t) => {
   const { ask, signIn, primary } = await setUp(t)
-  const nobody = { isKeyNeeded: true, isSignedIn: false, canSignIn: true, expiresAt: null }
+  const nobody = {
+    isKeyNeeded: true,
+    isSignedIn: false,
+    canSignIn: true,
+    expiresAt: null,
+    role: null,
+    name: null,
+    via: null,
+    csrf: null,
+    mayChange: false,
+    whyNot: null,
+    ways: ['key']
+  }
   t.same(await (await ask('/dashboard/session')).json(), nobody)
   const response = await signIn('good-key', { origin: primary.url })
   t.equal(response.status, 200)
   t.equal(response.headers.get('cache-control'), 'no-store')
-  const { expiresAt } = (await response.json()) as { expiresAt: number }
+  const { expiresAt, csrf } = (await response.json()) as { expiresAt: number; csrf: string }
   t.ok(Math.abs(expiresAt - Date.now() - 12 * 3_600_000) < 60_000)
   t.match(
     response.headers.getSetCookie()[0],
@@ -182,7 +194,16 @@ t.test('signing in, and out', async (t) => {
   )
   const cookie = cookieOf(response)
   const mine = await ask('/dashboard/session', { headers: { cookie } })
-  t.same(await mine.json(), { ...nobody, isSignedIn: true, expiresAt })
+  t.same(await mine.json(), {
+    ...nobody,
+    isSignedIn: true,
+    expiresAt,
+    role: 'operator',
+    name: 'operator',
+    via: 'session',
+    csrf,
+    mayChange: true
+  })
   const out = await ask('/dashboard/session', { method: 'DELETE', headers: { cookie } })
   t.equal(out.status, 204)
   t.match(out.headers.getSetCookie()[0], /^kiro_gateway_session=; Path=\/; Max-Age=0; HttpOnly/)
@@ -319,7 +340,10 @@ t.test('who may not sign in', async (t) => {
     401,
     /not one of PROXY_API_KEY|Ask the gateway's operator for a key/
   )
-  await refused(await signIn('anna-key'), 403, /operator key/)
+  const person = await signIn('anna-key')
+  t.match(await person.json(), { role: 'person', name: 'anna', mayChange: false })
+  const feed = await ask('/dashboard/events', { headers: { cookie: cookieOf(person) } })
+  t.equal(feed.status, 403, 'a person is told nothing of all clients')
   const foreign = { origin: 'http://evil.example' }
   await refused(await signIn('good-key', foreign), 403, /own dashboard page/)
   for (const site of ['cross-site', 'same-site', 'none']) {
@@ -405,13 +429,13 @@ t.test('an open gateway asks for no key, but not every page', async (t) => {
   page.call.destroy()
 })
 
-t.test('named keys alone open no dashboard', async (t) => {
+t.test('with named keys alone, persons sign in, and nobody is the operator', async (t) => {
   const { ask } = await setUp(t, {
     env: { PROXY_API_KEY: '' },
     start: { book: { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('anna-key')] })] } }
   })
   const session = await ask('/dashboard/session')
-  t.match(await session.json(), { isKeyNeeded: true, isSignedIn: false, canSignIn: false })
+  t.match(await session.json(), { isKeyNeeded: true, isSignedIn: false, canSignIn: true })
 })
 
 t.test('what the primary tells goes to all pages at once', async (t) => {
