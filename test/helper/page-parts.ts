@@ -27,6 +27,7 @@ export const WHOLE_PAGE: readonly string[] = [
   'dashboard/theme.js 200 text/javascript; charset=utf-8',
   'dashboard/uplot.js 200 text/javascript; charset=utf-8',
   'dashboard/lit/lit-html.js 200 text/javascript; charset=utf-8',
+  'dashboard/lit/directives/guard.js 200 text/javascript; charset=utf-8',
   'dashboard/lit/directives/repeat.js 200 text/javascript; charset=utf-8',
   'dashboard/main.js 200 text/javascript; charset=utf-8'
 ]

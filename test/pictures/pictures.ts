@@ -35,7 +35,7 @@ const PICTURES: readonly Picture[] = [
   { name: 'dashboard-light', place: '', ...WIDE },
   { name: 'dashboard-dark', place: '', ...WIDE, colorScheme: 'dark' },
   { name: 'dashboard-phone', place: '', ...PHONE },
-  { name: 'dashboard-requests', place: 'requests?failed=true', ...WIDE, height: 800, opens: true },
+  { name: 'dashboard-requests', place: 'requests?failed=true', ...WIDE, height: 860, opens: true },
   { name: 'dashboard-keys', place: 'keys', ...WIDE, height: 560 },
   { name: 'dashboard-usage', place: 'usage', ...WIDE, colorScheme: 'dark' },
   { name: 'dashboard-start', place: 'start', ...WIDE, height: 720 }

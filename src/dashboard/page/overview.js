@@ -121,7 +121,7 @@ function requestCard() {
       rows.length === 0
         ? html`<p class="nothing">No requests since the start.</p>`
         : table.view(rows, 'The latest requests, newest first.', (isOpen) => {
-            still = isOpen ? rows : null
+            still = isOpen ? (still ?? live.rows.slice(0, SHOWN_REQUESTS)) : null
             redraw()
           })
     }

@@ -1,6 +1,6 @@
 /* Requests: the last ones as they end, and 90 days back by filter. */
 import { get, Loaded, valuesOf, withQuery } from './api.js'
-import { html, nothing, repeat } from './lit.js'
+import { guard, html, nothing, repeat } from './lit.js'
 import { live } from './live-requests.js'
 import { choice, field, loadState } from './parts.js'
 import { phaseLegend, requestDetails, requestHead, requestRow } from './request-row.js'
@@ -66,7 +66,9 @@ export class RequestTable {
         ({ row, isDetails }) =>
           isDetails
             ? requestDetails(row, this.#more?.value ?? null)
-            : requestRow(row, row.n === this.#open?.n, () => toggle(row))
+            : guard([row, row.n === this.#open?.n], () =>
+                requestRow(row, row.n === this.#open?.n, () => toggle(row))
+              )
       )}</tbody>
     </table>`
   }

@@ -16,6 +16,7 @@ export const PACKAGE_FILES: ReadonlyMap<string, readonly [name: string, file: st
   ['lit/lit-html.js', ['lit-html', 'lit-html.js']],
   ['lit/directive.js', ['lit-html', 'directive.js']],
   ['lit/directive-helpers.js', ['lit-html', 'directive-helpers.js']],
+  ['lit/directives/guard.js', ['lit-html', 'directives/guard.js']],
   ['lit/directives/repeat.js', ['lit-html', 'directives/repeat.js']]
 ])
 
