@@ -662,3 +662,30 @@ t.test('a trusted proxy names who operates the gateway', async (t) => {
   t.equal(await statusFrom('127.0.0.9', url + STATE, { 'x-forwarded-user': 'ben' }), 401, 'another')
   t.equal(await statusFrom('127.0.0.1', url + STATE, { 'x-forwarded-user': 'ben' }), 200)
 })
+
+t.test('a gateway on the simulator keeps the sign-in for its next start', async (t) => {
+  const services = await new FakeSignInServices().listen()
+  t.teardown(() => services.close())
+  const stateDir = t.testdir({})
+  const env = {
+    PROXY_API_KEY: OPERATOR,
+    KIRO_OIDC_URL: services.url,
+    KIRO_AUTH_URL: services.url,
+    STATE_DIR: stateDir
+  }
+  const first = await startGateway({ env })
+  const program = PanelClient.withKey(first.url, OPERATOR)
+  const { flow } = (await program.post('/admin/v1/sign-in', { provider: 'github' })).json
+  const done = await program.post('/admin/v1/sign-in/paste', {
+    address: services.browse(flow.url, 'github')
+  })
+  t.match(done.json.flow, { state: 'done', restart_needed: true, sentence: /Restart the gateway/ })
+  t.equal((await program.get(STATE)).json.upstream, 'simulator')
+  await first.stop()
+  const second = await startGateway({ env })
+  t.teardown(() => second.destroy())
+  const after = PanelClient.withKey(second.url, OPERATOR)
+  t.match((await after.get(STATE)).json, { upstream: 'kiro', sign_in: { state: 'signed-in' } })
+  const [entry] = (await after.get('/admin/v1/audit')).json.entries
+  t.match(entry, { action: 'sign-in.done', subject: 'Github' }, 'the log outlives the gateway')
+})
