@@ -9,18 +9,19 @@ import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import type { PriceLessons } from '../../keys/prices.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { markOf } from '../../shared/process-mark.ts'
-import type {
-  BookBatch,
-  BookCharge,
-  BookFailure,
-  BookLosses,
-  BookOpened,
-  BookOpening,
-  FromBook,
-  LostCredits,
-  PageAsk,
-  PageNews,
-  ToBook
+import {
+  type BookBatch,
+  type BookCharge,
+  type BookFailure,
+  type BookLosses,
+  type BookOpened,
+  type BookOpening,
+  type FromBook,
+  LOCKED,
+  type LostCredits,
+  type PageAsk,
+  type PageNews,
+  type ToBook
 } from './book-messages.ts'
 import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
 import { DAY_MS, type DaySums, sumsOfDays, usagePath } from './usage-sums.ts'
@@ -626,8 +627,6 @@ function compileCacheOnly(): NodeJS.ProcessEnv {
 }
 
 const NO_ANSWER = 'the disk does not respond'
-const LOCKED =
-  'another gateway is making the file or setting a damaged one aside; its lock lapses after 30 s if it was killed'
 
 /** A lock explains silence, and any other reason says more than a lock that was waited for. */
 function isNews(reason: string, before: BookProblem): boolean {
