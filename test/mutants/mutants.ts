@@ -7,15 +7,16 @@ import { type Unit, unitsOf } from './faults.ts'
 import { type Copy, copyOf, judge, type JudgeOptions, testsFor } from './judge.ts'
 
 /**
- * `npm run mutants`: puts faults into a copy of HEAD, one at a time, and runs the tests that may notice each. Which faults is
- * decided by `--seed`, how many by `--count`, over all rooms of `src/` in proportion to their code. With `--before COMMIT` the faults are in code
- * that is the same in both versions, and the tests of both have to notice them. `--record FILE` keeps what was found, so that a
- * run that was ended goes on. `--through "nice -n 19"` starts each test through a command.
+ * `npm run mutants`: puts faults into a copy of `--commit`, one at a time, and runs the tests that may notice each. `--seed` draws
+ * them, `--count` of them, over all rooms of `src/` in proportion to their code. With `--before COMMIT` they are drawn from code
+ * that both versions have, and the tests of both are asked. `--record FILE` keeps what was found, so that a run that was ended
+ * goes on where it was; its commit has to be the same. `--through "nice -n 19"` starts each test through a command.
  */
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '25' },
     count: { type: 'string', default: '100' },
+    commit: { type: 'string', default: 'HEAD' },
     before: { type: 'string' },
     record: { type: 'string' },
     through: { type: 'string', default: '' },
@@ -59,7 +60,7 @@ process.once('SIGTERM', () => process.exit(1)) // and `exit` takes the copies aw
 process.once('SIGINT', () => process.exit(1))
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
 
-const now = copyOf('HEAD', project, join(folder, 'now'))
+const now = copyOf(values.commit, project, join(folder, 'now'))
 const before =
   values.before === undefined ? null : copyOf(values.before, project, join(folder, 'before'))
 const mutants = chosen(Number(values.count), Number(values.seed))

@@ -32,6 +32,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'soak',
     'clients',
     'suites',
+    'mutants',
     'cli',
     'docs',
     'rooms',

@@ -36,7 +36,7 @@ export interface UsageBookOptions {
   readonly periods: () => BookOpening['periods']
   readonly onOpened: (prices: readonly PriceLessons[]) => void
   readonly onPages: (pages: readonly PageNews[]) => void
-  /** Called when the book becomes unwritable or writable, and when another gateway begins or ends to use it. */
+  /** Called when the book becomes unwritable or writable, and when another gateway starts or stops using it. */
   readonly onChange: () => void
   /** Epoch ms. */
   readonly now?: () => number
