@@ -218,7 +218,10 @@ function withFault(copy: Copy, { path, unit }: Place, index: number): string {
 function titleOf({ number, place: { path, unit }, fault: index }: Mutant): string {
   const fault = unit.faults[index]
   if (fault === undefined) throw new Error(`${unit.name} has no fault ${index}`)
-  const line = unit.text.slice(unit.text.lastIndexOf('\n', fault.start) + 1, fault.end + 40)
-  const [shown = ''] = line.trim().split('\n')
-  return `${number}. ${path} ${unit.name}: ${fault.kind} in \`${shown}\``
+  const { kind, start, end, to } = fault
+  const lineStart = unit.text.lastIndexOf('\n', start) + 1
+  const lineEnd = `${unit.text}\n`.indexOf('\n', end)
+  const changed = unit.text.slice(lineStart, start) + to + unit.text.slice(end, lineEnd)
+  const from = unit.text.slice(start, end).replace(/\s+/g, ' ')
+  return `${number}. ${path} ${unit.name}: ${kind}: \`${from}\` → \`${changed.trim()}\``
 }
