@@ -40,7 +40,7 @@ const layers: LayerTable = {
   kiro: ['frames', 'shared'],
   // Of no interest to the upstream, nor to any client's API.
   keys: ['shared'],
-  // Several gateways, of which none knows what the others do: decisions are pure, the engine has a port and an adapter.
+  // Several gateways, of which none knows what the others do: decisions are pure, Valkey has a port and an adapter.
   fleet: ['shared'],
   config: ['shared'],
   observe: ['shared'],

@@ -239,7 +239,7 @@ function toFileText(items: KeptItems): Written | null {
 }
 
 const WHY = {
-  engine: "the fleet's Valkey does not answer",
+  valkey: "the fleet's Valkey does not answer",
   disk: 'their items cannot be written to STATE_DIR',
   busy: 'too many requests are already asking for such items'
 } as const

@@ -195,7 +195,7 @@ t.test(
       isKeyRequired: true,
       keys: [namedKey({ name: 'anna', hashes: [hashOfKey('kg_anna')] })]
     }
-    const { ask, signIn } = await setUp(t, { start: { book } })
+    const { ask, signIn } = await setUp(t, { start: { knownKeys: book } })
     const cookie = cookieOf(await signIn('good-key'))
     for (const path of ['/openapi.json', '/docs']) {
       const refused = await ask(path)
@@ -220,7 +220,7 @@ t.test('the description says to sign in only where somebody can', async (t) => {
   const passthrough = await setUp(t, { env })
   t.match(await (await passthrough.ask('/docs')).text(), /Send your Kiro API key/)
   const book = { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('kg_anna')] })] }
-  const named = await setUp(t, { env: { PROXY_API_KEY: '' }, start: { book } })
+  const named = await setUp(t, { env: { PROXY_API_KEY: '' }, start: { knownKeys: book } })
   t.match(await (await named.ask('/docs')).text(), /Ask the gateway's operator for a key/)
 })
 
@@ -307,7 +307,9 @@ t.test('behind TLS the cookie never leaves it', async (t) => {
 
 t.test('who may not sign in', async (t) => {
   const { ask, signIn, primary } = await setUp(t, {
-    start: { book: { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('anna-key')] })] } }
+    start: {
+      knownKeys: { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('anna-key')] })] }
+    }
   })
   const refused = async (response: Response, status: number, message: RegExp) => {
     t.equal(response.status, status, String(message))
@@ -360,7 +362,9 @@ t.test('tries with wrong keys are limited, and a right key signs in all the same
 
 t.test('events need a session, or a key of the operator', async (t) => {
   const { ask, signIn, admit, primary, wishes } = await setUp(t, {
-    start: { book: { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('anna-key')] })] } }
+    start: {
+      knownKeys: { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('anna-key')] })] }
+    }
   })
   const statusOf = async (headers: Record<string, string>): Promise<number> =>
     (await ask('/dashboard/events', { headers })).status
@@ -408,7 +412,9 @@ t.test('an open gateway asks for no key, but not every page', async (t) => {
 t.test('named keys alone open no dashboard', async (t) => {
   const { ask } = await setUp(t, {
     env: { PROXY_API_KEY: '' },
-    start: { book: { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('anna-key')] })] } }
+    start: {
+      knownKeys: { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('anna-key')] })] }
+    }
   })
   const session = await ask('/dashboard/session')
   t.match(await session.json(), { isKeyNeeded: true, isSignedIn: false, canSignIn: false })
