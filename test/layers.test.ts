@@ -17,10 +17,10 @@ const layers: LayerTable = {
   'main.ts': ['config', 'control', 'credentials', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.
   cli: words(
-    'server control reply credentials admission ipc upstream transform dialects simulator kiro keys fleet config observe frames shared'
+    'server control reply credentials admission ipc upstream transform dialects kiro keys fleet config observe frames shared'
   ),
   server: words(
-    'reply admission upstream transform tracing dialects simulator kiro keys fleet config ipc observe dashboard frames shared'
+    'reply admission upstream transform tracing dialects kiro keys fleet config ipc observe dashboard frames shared'
   ),
   // The primary's own calls hold a lease of the budget like any worker.
   control: words(

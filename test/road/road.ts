@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { startGateway } from '../helper/gateway-process.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 import type { Called } from './coverage-probe.ts'
 
 /**
@@ -26,9 +27,13 @@ const SilenceMs = 5500
 const folder = mkdtempSync(join(tmpdir(), 'road-'))
 const notes = join(folder, 'notes')
 const probes = [probeOf('coverage-probe.ts', { folder }), probeOf('row-probe.ts', { notes })]
+const simulator = new Simulator()
+const { url: upstreamUrl } = await simulator.start()
 const gateway = await startGateway({
   isMeasured: true,
+  upstreamUrl,
   env: {
+    KIRO_AUTH_URL: upstreamUrl,
     WORKERS: '1',
     PROXY_API_KEY: OperatorKey,
     HTTP_KEEPALIVE_EXPIRY: 'none', // on a busy machine, an older connection's end would fall into a request
@@ -112,6 +117,7 @@ try {
   }
 } finally {
   await gateway.destroy()
+  await simulator.close()
   rmSync(folder, { recursive: true, force: true })
 }
 
