@@ -13,7 +13,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { DashboardNews, DashboardWish } from '../../../src/ipc/dashboard.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
-import { heldFor } from '../../chaos/kernel-view.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'
 
 t.setTimeout(120_000)
@@ -230,23 +229,6 @@ t.test('without keys the description is for everybody on this machine', async (t
   t.equal((await ask('/openapi.json')).status, 200)
   const page = { origin: 'https://elsewhere.example' }
   t.equal((await ask('/openapi.json', { headers: page })).status, 401)
-})
-
-t.test('only so many clients at once leave the description unread', async (t) => {
-  const { primary, ask } = await setUp(t)
-  const { hostname, port } = new URL(primary.url)
-  const clients = Array.from({ length: 40 }, () => connect(Number(port), hostname).pause())
-  for (const client of clients) {
-    t.teardown(() => client.destroy())
-    client.on('error', () => {}) // most are reset
-    client.write('GET /docs HTTP/1.1\r\nhost: localhost\r\nx-api-key: good-key\r\n\r\n')
-  }
-  await Promise.all(clients.map((client) => once(client, 'connect')))
-  // The system may have taken all of it for a client, and its connection waits for it all the same.
-  const held = (): number => heldFor(Number(port)).length
-  while (held() > 16) await delay(10) // all 40 until the oldest are reset
-  t.ok((await (await ask('/docs', { headers: withKey })).text()).length > 100_000)
-  t.ok(held() > 0, 'the others wait')
 })
 
 t.test('a key that does not come whole in time is answered with 408', async (t) => {
