@@ -33,7 +33,7 @@ export interface FleetSharesOptions
   readonly log: Logger
 }
 
-/** What a gateway shares with its fleet: stored answers, keys and their limits, verdicts and figures of the account. */
+/** Shares stored answers, keys and their limits, verdicts and figures of the account with the fleet. */
 export class FleetShares {
   readonly #options: FleetSharesOptions
   readonly #items: FleetItems
