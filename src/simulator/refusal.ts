@@ -25,6 +25,8 @@ export function failed(message: string, reason: string | null = null): Refusal {
   return { status: 500, errorType: 'InternalServerException', message, reason }
 }
 
+export const EXPIRED = forbidden('The bearer token included in the request is invalid.')
+
 /** Refusals by the control word that asks for them, with real status and wording (kiro-protocol §8.2). */
 export const FAULTS = {
   quota: {

@@ -7,6 +7,7 @@ import { AnswerEncoder } from './answer.ts'
 import { answerTo, readRequest, type Script } from './generation.ts'
 import { MODELS } from './models.ts'
 import { play } from './player.ts'
+import { PromptMemory } from './prompt-memory.ts'
 import { FAULTS, type Refusal } from './refusal.ts'
 import type { Step } from './script.ts'
 import { searchWeb } from './web-search.ts'
@@ -32,6 +33,7 @@ export const PROFILE_ARN = 'arn:aws:codewhisperer:us-east-1:123456789012:profile
 export class SimulatedUpstream {
   readonly account: SimulatedAccount
   readonly gapMs: number
+  protected readonly memory = new PromptMemory()
   readonly #encoder = new AnswerEncoder()
 
   /** `gapMs`: ms between events unless the prompt sets it. */
@@ -61,10 +63,11 @@ export class SimulatedUpstream {
     else this.refuse(response, answer)
   }
 
-  protected answer({ operation, form, body }: Asked): JsonAnswer | Refusal | Script {
+  protected answer(asked: Asked): JsonAnswer | Refusal | Script {
+    const { operation, body } = asked
     switch (operation) {
       case 'generateAssistantResponse':
-        return this.generate(body, form)
+        return this.generate(asked)
       case 'listAvailableModels':
         return { status: 200, json: { models: MODELS, defaultModel: { modelId: 'auto' } } }
       case 'listAvailableProfiles': {
@@ -81,10 +84,12 @@ export class SimulatedUpstream {
     return { status: 404, json: { message: 'UnknownOperation' } }
   }
 
-  protected generate(body: string, form: RequestForm): Refusal | Script {
+  protected generate({ request, body, form }: Asked): Refusal | Script {
     try {
       const view = readRequest(body, form)
-      const answer = 'status' in view ? view : answerTo(view)
+      if ('status' in view) return view
+      const token = request.headers.authorization ?? ''
+      const answer = this.memory.refuse(view, token) ?? answerTo(view)
       return 'status' in answer ? answer : { ...answer, steps: this.metered(answer.steps) }
     } catch (error) {
       if (!(error instanceof RangeError)) throw error

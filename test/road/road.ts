@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { startGateway } from '../helper/gateway-process.ts'
-import { Simulator } from '../strict-simulator/simulator.ts'
 import type { Called } from './coverage-probe.ts'
 
 /**
@@ -27,13 +26,9 @@ const SilenceMs = 5500
 const folder = mkdtempSync(join(tmpdir(), 'road-'))
 const notes = join(folder, 'notes')
 const probes = [probeOf('coverage-probe.ts', { folder }), probeOf('row-probe.ts', { notes })]
-const simulator = new Simulator()
-const { url: upstreamUrl } = await simulator.start()
 const gateway = await startGateway({
   isMeasured: true,
-  upstreamUrl,
   env: {
-    KIRO_AUTH_URL: upstreamUrl,
     WORKERS: '1',
     PROXY_API_KEY: OperatorKey,
     HTTP_KEEPALIVE_EXPIRY: 'none', // on a busy machine, an older connection's end would fall into a request
@@ -117,7 +112,6 @@ try {
   }
 } finally {
   await gateway.destroy()
-  await simulator.close()
   rmSync(folder, { recursive: true, force: true })
 }
 

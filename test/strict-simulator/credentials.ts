@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { asJsonObject } from '../../src/shared/json.ts'
-import { FAULTS, forbidden } from '../../src/simulator/refusal.ts'
-import { EXPIRED, improper, invalidBody, ODD_FAULTS, type StrictRefusal } from './refusals.ts'
+import { EXPIRED, FAULTS, forbidden } from '../../src/simulator/refusal.ts'
+import { improper, invalidBody, ODD_FAULTS, type StrictRefusal } from './refusals.ts'
 
 export interface Credential {
   readonly token: string

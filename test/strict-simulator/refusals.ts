@@ -1,11 +1,5 @@
 import type { RuleId } from '../../src/kiro/rules/rules.ts'
-import {
-  badRequest,
-  failed,
-  forbidden,
-  type Refusal,
-  throttled
-} from '../../src/simulator/refusal.ts'
+import { badRequest, forbidden, type Refusal, throttled } from '../../src/simulator/refusal.ts'
 import type { ControlWords } from '../../src/simulator/words.ts'
 
 /** A refusal that says more than those which a gateway without credentials shows. */
@@ -89,7 +83,6 @@ export const ODD_FAULTS = {
   }
 } as const satisfies Record<string, StrictRefusal>
 
-export const EXPIRED = forbidden('The bearer token included in the request is invalid.')
 export const WRONG_FORM: StrictRefusal = ODD_FAULTS['invalid-body']
 export const UNKNOWN_OPERATION: StrictRefusal = {
   status: 404,
@@ -97,15 +90,7 @@ export const UNKNOWN_OPERATION: StrictRefusal = {
   message: '',
   reason: null
 }
-const FLAKY = failed(
-  'The request could not be processed due to an internal validation error. Please try again.'
-)
-
-/** `note` is called only if the answer depends on repetition. */
-export function findOddFault(
-  { numbers }: ControlWords,
-  note: () => Repetition
-): StrictRefusal | null {
+export function findOddFault({ numbers }: ControlWords): StrictRefusal | null {
   const named = Object.entries(ODD_FAULTS).find(([word]) => numbers.has(word))
   if (named !== undefined) return named[1]
   const creditWaitS = numbers.get('credit-rate')
@@ -116,15 +101,5 @@ export function findOddFault(
   const userWaitS = numbers.get('user-rate')
   if (userWaitS !== undefined)
     return { ...throttled('USER_REQUEST_RATE_EXCEEDED'), retryAfterS: userWaitS }
-  const failures = numbers.get('flaky')
-  if (failures === undefined && !numbers.has('expired')) return null
-  const { attempt, isFirstToken } = note()
-  if (attempt <= (failures ?? 0)) return FLAKY
-  return numbers.has('expired') && isFirstToken ? EXPIRED : null
-}
-
-/** `isFirstToken`: the token is the one that first sent the prompt. */
-export interface Repetition {
-  readonly attempt: number
-  readonly isFirstToken: boolean
+  return null
 }

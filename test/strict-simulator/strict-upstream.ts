@@ -5,7 +5,7 @@ import { parseJson, parseJsonObject, textMember } from '../../src/shared/json.ts
 import { AnswerEncoder } from '../../src/simulator/answer.ts'
 import { answerTo, promptOf, type Script } from '../../src/simulator/generation.ts'
 import { simulatedModel } from '../../src/simulator/models.ts'
-import { FAULTS, forbidden, type Refusal } from '../../src/simulator/refusal.ts'
+import { EXPIRED, FAULTS, forbidden, type Refusal } from '../../src/simulator/refusal.ts'
 import {
   answerJson,
   type Asked,
@@ -27,9 +27,7 @@ import {
 import { alterAnswer, inPieces, judgeOdd } from './odd-answers.ts'
 import { pageOfModels } from './pages-of-models.ts'
 import { PromptCache } from './prompt-cache.ts'
-import { PromptMemory } from './prompt-memory.ts'
 import {
-  EXPIRED,
   findOddFault,
   improper,
   type StrictRefusal,
@@ -62,7 +60,6 @@ export class StrictUpstream extends SimulatedUpstream {
   readonly #now: () => number
   readonly #issuer: TokenIssuer
   readonly #cache = new PromptCache()
-  readonly #memory = new PromptMemory()
   readonly #encoder = new AnswerEncoder()
 
   constructor(options: SimulatorOptions, census: ConnectionCensus, rate: RequestRate) {
@@ -174,12 +171,13 @@ export class StrictUpstream extends SimulatedUpstream {
       checkWeight(body) ??
       checkRequest(payload, form)
     if ('status' in view) return view
-    const { modelId, content, words } = promptOf(view)
+    const { modelId, words } = promptOf(view)
     const model = simulatedModel(modelId)
     if (model === undefined) return FAULTS['invalid-model']
     const inputTokens = countRequestTokens(view, modelId)
     const refusal =
-      findOddFault(words, () => this.#memory.note(`${content} ${view.modelId}`, token)) ??
+      findOddFault(words) ??
+      this.memory.refuse(view, token) ??
       judgeOdd(view, words.numbers) ??
       checkReplay(view, modelId, accountOf(token)) ??
       checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
