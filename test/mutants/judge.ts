@@ -58,12 +58,15 @@ export function copyOf(commit: string, project: string, root: string): Copy {
 }
 
 /**
- * Lists the tests that may notice a fault in `path`: its own, then those that load it over the fewest files, then
+ * Lists the tests that may notice a fault in `path`: those of its name, then those that load it over the fewest files, then
  * integration tests whose names share a word with its path.
  */
 export function testsFor(copy: Copy, path: string, options: JudgeOptions): string[] {
-  const own = path.replace(/^src\//, 'test/').replace(/\.ts$/, '')
-  const isOwn = (test: string): boolean => test.startsWith(`${own}.`) || test.startsWith(`${own}-`)
+  const own = posix.basename(path, '.ts')
+  const isOwn = (test: string): boolean => {
+    const name = posix.basename(test)
+    return name.startsWith(`${own}.`) || name.startsWith(`${own}-`)
+  }
   const near = (test: string): number =>
     sharedLength(test.slice('test/'.length), path.slice('src/'.length))
   const distances = distancesFrom(copy, path)

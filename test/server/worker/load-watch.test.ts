@@ -1,5 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { LoadWatch, type InUse } from '../../../src/server/worker/load-watch.ts'
+import { Arrivals, type InUse, LoadWatch } from '../../../src/server/worker/load-watch.ts'
 
 function setUp() {
   const facts = {
@@ -101,4 +102,11 @@ t.test('the load of a worker', async (t) => {
     watch.rest()
     t.same(crowds, [true, false])
   })
+})
+
+t.test('arrivals are counted together until a turn without one', async (t) => {
+  const arrivals = new Arrivals()
+  t.same([arrivals.arrived(), arrivals.arrived()], [1, 2])
+  while (arrivals.areWaiting) await nextTurn()
+  t.equal(arrivals.arrived(), 1)
 })
