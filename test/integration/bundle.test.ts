@@ -70,6 +70,7 @@ t.test('the bundle is a few files', async (t) => {
   for (const name of files) {
     const text = readFileSync(join(image, 'dist', name), 'utf8')
     t.notMatch(text, /[^\0-\xff]/, `${name} takes one byte a character`)
+    t.notMatch(text, /\brequire\(["']\./, `${name} has in it what it requires`)
     t.notMatch(text, /^import .* from ["']node:/m, `${name} takes of Node what it names`)
     for (const [, path = ''] of text.matchAll(/new URL\('([^']+)', import\.meta\.url\)/g))
       t.ok(existsSync(join(image, 'dist', dirname(name), path)), `${path} beside ${name}`)
