@@ -91,6 +91,14 @@ t.test('the load of a worker', async (t) => {
     t.equal(crowds.at(-1), false)
   })
 
+  t.test('takes those that come one look after the other for no crowd', async (t) => {
+    const { look, watch, crowds } = setUp()
+    for (let i = 0; i < 31; i++) watch.arrived()
+    look(0)
+    for (let i = 0; i < 31; i++) watch.arrived()
+    t.same(crowds, [])
+  })
+
   t.test('tells of few that have waited together', async (t) => {
     const { watch, facts, crowds } = setUp()
     facts.together = 3
