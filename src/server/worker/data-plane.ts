@@ -31,11 +31,12 @@ import { isKiroKeyName, KeyTrials } from '../primary/key-trials.ts'
 import { KeyLimits, WorkerPrices } from '../primary/key-limits.ts'
 import type { FleetContact } from './fleet-contact.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountClient, RequestRecords, SharedCalibration } from '../primary/primary-clients.ts'
+import { AccountClient, SharedCalibration } from '../primary/primary-clients.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { isPublicAddress } from '../body/public-address.ts'
 import { MeterReadings } from './meter-readings.ts'
 import type { TurnRecorder } from './turn-capture.ts'
+import { RequestRecords } from './usage-rows.ts'
 import { UrlFetcher } from '../body/url-fetcher.ts'
 
 /** Connections to the upstream, and what decides who may use them. */
