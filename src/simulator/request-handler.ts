@@ -47,20 +47,33 @@ export class SimulatedUpstream {
     const client = new AbortController()
     response.on('error', () => {}) // a write to a client that has left; 'close' follows
     response.once('close', () => client.abort())
-    const body = await readWholeBody(request)
-    if (body === null) response.destroy()
-    else await this.serve({ ...toAsked(request), body }, response, client.signal)
+    const script = await this.#receive(request, response, client.signal)
+    if (script !== null) await this.perform(script, response, client.signal)
   }
 
+  /** Apart from `handle()`, which would hold the body while the answer is played: a function that waits keeps its variables. */
+  async #receive(
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal
+  ): Promise<Script | null> {
+    const body = await readWholeBody(request)
+    if (body !== null) return this.serve({ ...toAsked(request), body }, response, signal)
+    response.destroy()
+    return null
+  }
+
+  /** Answers, or resolves with the script to play. */
   protected async serve(
     asked: Asked,
     response: ServerResponse,
-    signal: AbortSignal
-  ): Promise<void> {
+    _signal: AbortSignal
+  ): Promise<Script | null> {
     const answer = this.answer(asked)
+    if ('steps' in answer) return answer
     if ('json' in answer) answerJson(response, answer.status, answer.json)
-    else if ('steps' in answer) await this.perform(answer, response, signal)
     else this.refuse(response, answer)
+    return null
   }
 
   protected answer(asked: Asked): JsonAnswer | Refusal | Script {

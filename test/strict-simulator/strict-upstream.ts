@@ -95,15 +95,16 @@ export class StrictUpstream extends SimulatedUpstream {
     asked: Asked,
     response: ServerResponse,
     signal: AbortSignal
-  ): Promise<void> {
+  ): Promise<Script | null> {
     const { body, request, operation } = asked
     const refusal = HAVE_FORMS.has(operation) ? this.#refuseForm(asked) : null
     this.#options.onBody?.(body)
-    if (this.#options.answers?.(body, request, response) === true) return
-    if (refusal !== null) return this.refuse(response, refusal)
+    if (this.#options.answers?.(body, request, response) === true) return null
     const isSilent = operation === 'mcp' && faultOfSearch(parseJsonObject(body) ?? {}) === 'stall'
-    if (!isSilent) return super.serve(asked, response, signal)
-    if (!signal.aborted) await once(signal, 'abort')
+    if (refusal !== null) this.refuse(response, refusal)
+    else if (!isSilent) return super.serve(asked, response, signal)
+    else if (!signal.aborted) await once(signal, 'abort')
+    return null
   }
 
   #refuseForm({ operation, form }: Asked): StrictRefusal | null {
