@@ -5,7 +5,7 @@ import { offeredTools, type RequestView } from './request-view.ts'
 import { divideText, lastWords, shapeDeltas, spokenAnswer } from './spoken-text.ts'
 import { taggedDeltas, type Thinking, thinkingOf, thoughtDeltas } from './thoughts.ts'
 import { counted, countTokens, TokenCounter } from './tokens.ts'
-import { findWishedCalls, type WishedCall } from './wished-calls.ts'
+import { findWishedCalls } from './wished-calls.ts'
 import type { ControlWords } from './words.ts'
 
 export type FrameStep =
@@ -40,27 +40,40 @@ interface Plan extends ScriptFacts {
   readonly text: string
   readonly thinking: Thinking
   readonly calls: readonly SimulatedCall[]
+  /** Tokens of all calls. */
+  readonly called: number
 }
 
-export interface SimulatedCall extends WishedCall {
+export interface SimulatedCall {
+  readonly name: string
+  /** JSON */
+  readonly input: string
   readonly toolUseId: string
 }
 
-/** Writes the answer, determined by the request alone (kiro-protocol §5.4). Keeps nothing of the request while it is played. */
+/**
+ * Writes the answer, determined by the request alone (kiro-protocol §5.4). Keeps nothing of the request while it is played.
+ * @throws {RangeError} for arguments that are nested too deeply to be written
+ */
 export function writeScript({ view, ...facts }: ScriptInput): Generator<Step> {
   const wished = findWishedCalls(lastWords(view.current.content), offeredTools(view))
-  const calls = wished.map((call, index) => ({ ...call, toolUseId: idOfCall(view, index) }))
+  const calls = wished.map(({ name, input }, index) => ({
+    name,
+    input: JSON.stringify(input),
+    toolUseId: idOfCall(view, index)
+  }))
+  const called = wished.length === 0 ? 0 : countTokens(JSON.stringify(wished))
   const text = facts.words.say ?? announce(calls) ?? spokenAnswer(view.current, view.history.length)
-  return allSteps({ ...facts, text, calls, thinking: thinkingOf(view) })
+  return allSteps({ ...facts, text, calls, called, thinking: thinkingOf(view) })
 }
 
-function announce(calls: readonly WishedCall[]): string | null {
+function announce(calls: readonly SimulatedCall[]): string | null {
   if (calls.length === 0) return null
   return `The simulator calls ${calls.map((call) => call.name).join(' and ')}.`
 }
 
 function* allSteps(plan: Plan): Generator<Step> {
-  const { words, calls, thinking, sign } = plan
+  const { words, calls, called, thinking, sign } = plan
   const { numbers } = words
   const firstMs = numbers.get('first')
   if (firstMs !== undefined) yield { type: 'pause', ms: firstMs }
@@ -71,7 +84,8 @@ function* allSteps(plan: Plan): Generator<Step> {
   const deltas = counted(spokenDeltas(plan), said)
   const fault = MID_FAULTS.find(([word]) => numbers.has(word))
   if (fault !== undefined) {
-    const all = [...deltas] // only then it is known where its middle is
+    const most = MOST_BEFORE_FAULT * 2
+    const all = Array.from(Iterator.from(deltas).take(most)) // only then it is known where its middle is
     yield* textSteps(all.slice(0, Math.ceil(all.length / 2)))
     return yield fault[1]
   }
@@ -84,7 +98,6 @@ function* allSteps(plan: Plan): Generator<Step> {
   if (numbers.has('no-end')) return
   // An interrupted call has no stop reason.
   if (!isCut) yield event('metadataEvent', { stopReason: stopReasonOf(plan) })
-  const called = calls.length === 0 ? 0 : countTokens(JSON.stringify(calls.map(wishOf)))
   yield* endSteps(plan, thought.tokens + said.tokens + called)
 }
 
@@ -128,6 +141,9 @@ function stopReasonOf({ words: { numbers }, calls }: Plan): string {
   return calls.length > 0 ? 'TOOL_USE' : 'END_TURN'
 }
 
+/** Events before a fault in the middle of an answer. */
+const MOST_BEFORE_FAULT = 1_000
+
 const STALL = { type: 'stall' } as const satisfies Step
 
 export const BROKEN = {
@@ -148,8 +164,7 @@ const LONG_FACTOR = 20
 
 /** Events of a tool call (kiro-protocol §5.5). */
 export function* callSteps(call: SimulatedCall, isCut: boolean): Generator<Step> {
-  const { name, toolUseId, input } = call
-  const json = JSON.stringify(input)
+  const { name, toolUseId, input: json } = call
   yield toolEvent({ name, toolUseId })
   // Missing arguments are sent as no fragment, not as `{}`.
   const text = isCut ? json.slice(0, Math.ceil(json.length / 2)) : json === '{}' ? '' : json
@@ -177,10 +192,6 @@ export function fragmentsOf(text: string): string[] {
 function idOfCall(view: RequestView, index: number): string {
   const seed = JSON.stringify([view.history.length, view.current.content, index])
   return `tooluse_${createHash('sha256').update(seed).digest('base64url').slice(0, 22)}`
-}
-
-function wishOf({ name, input }: SimulatedCall): WishedCall {
-  return { name, input }
 }
 
 function toolEvent(payload: object): Step {

@@ -15,7 +15,11 @@ t.test('arguments of any length come in pieces of any size', async (t) => {
   const call = { name: 'write', input: { path: 'a', text: 'x', count: 1 }, toolUseId: 't' }
   for (const piece of [1, 13, 5000]) {
     const words = findControlWords(`sim:arguments=3000 sim:piece=${piece}`)
-    const steps = alterAnswer(callSteps(call, false), words, FACTS)
+    const steps = alterAnswer(
+      callSteps({ ...call, input: JSON.stringify(call.input) }, false),
+      words,
+      FACTS
+    )
     const pieces = [...steps].flatMap((step) => {
       const { input } = (step as { payload: { input?: string } }).payload
       return input === undefined ? [] : [input]

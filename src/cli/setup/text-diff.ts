@@ -2,7 +2,7 @@ import { diff } from 'node:util'
 
 const CONTEXT = 3
 /** Beyond this, everything between is shown as replaced. */
-const MAX_CELLS = 4_000_000
+const MAX_CELLS = 1_000_000
 
 interface DiffLine {
   readonly sign: ' ' | '-' | '+'

@@ -309,6 +309,8 @@ export function isUninvited(request: IncomingMessage): boolean {
  * wanted: the system keeps the rest.
  */
 export abstract class PacedRequest extends PausableRequest {
+  /** The request has a key, which may still turn out to be wrong. */
+  hasKey = false
   #invite: (() => void) | null = null
   #chunks = 0
   #bytes = 0
@@ -376,7 +378,7 @@ export abstract class PacedRequest extends PausableRequest {
 
   get #hasCrumbs(): boolean {
     if (this.#bytes >= this.#chunks * MIN_CHUNK_BYTES) return false
-    return this.#chunks > MIN_COUNTED_CHUNKS || !this.isOfKnown
+    return this.#chunks > MIN_COUNTED_CHUNKS || !(this.isOfKnown || this.hasKey)
   }
 
   /** A small body comes whole, wanted or not: only who reads on hears that the client has left. */
