@@ -45,6 +45,7 @@ const bundle = await rolldown({
   input: Object.fromEntries(ENTRIES.map((name) => [name, `./${DIST}/${name}.js`])),
   platform: 'node',
   external: LEFT_OUT,
+  resolve: { mainFields: ['module', 'main'] }, // jsonc-parser's main form hides what it requires
   plugins: [prepare(), arrange()]
 })
 const { output } = await bundle.generate({

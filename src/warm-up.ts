@@ -8,6 +8,6 @@ await Promise.all([
   import('./credentials/usual-places.ts'),
   import('./server/rehearsal.ts'),
   import('./server/worker.ts'),
-  import('./simulator/simulator.ts'),
+  import('./simulator/request-handler.ts'),
   import('./tracing/tracer.ts')
 ])

@@ -17,10 +17,10 @@ const layers: LayerTable = {
   'main.ts': ['config', 'control', 'credentials', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.
   cli: words(
-    'server control reply credentials admission ipc upstream transform dialects simulator kiro keys fleet config observe frames shared'
+    'server control reply credentials admission ipc upstream transform dialects kiro keys fleet config observe frames shared'
   ),
   server: words(
-    'reply admission upstream transform tracing dialects simulator kiro keys fleet config ipc observe dashboard frames shared'
+    'reply admission upstream transform tracing dialects kiro keys fleet config ipc observe dashboard frames shared'
   ),
   // The primary's own calls hold a lease of the budget like any worker.
   control: words(
@@ -40,7 +40,7 @@ const layers: LayerTable = {
   kiro: ['frames', 'shared'],
   // Of no interest to the upstream, nor to any client's API.
   keys: ['shared'],
-  // Several gateways, of which none knows what the others do: decisions are pure, the engine has a port and an adapter.
+  // Several gateways, of which none knows what the others do: decisions are pure, Valkey has a port and an adapter.
   fleet: ['shared'],
   config: ['shared'],
   observe: ['shared'],

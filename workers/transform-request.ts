@@ -23,8 +23,8 @@ import {
   type ThreadResult
 } from '../src/transform/transform-job.ts'
 
-/** Event loops get three quarters of a busy core, and the next turn. */
-const NICENESS = 5
+/** Event loops get nine tenths of a busy core, and the next turn. */
+const NICENESS = 10
 const MAX_NICENESS = 19
 
 standBack()

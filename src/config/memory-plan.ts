@@ -58,9 +58,9 @@ const MEBIBYTE = 1024 * 1024
 const PROCESS_BASE_MB = 26
 const TRACING_MB = 10
 const THREAD_BASE_MB = 6
-/** A book of some hundred pages takes 20 MB, including the thread's code. */
+/** A document of some hundred pages takes 20 MB, including the thread's code. */
 const PDF_HEAP_MB = 34
-/** Larger PDFs are not read. A book of a thousand pages takes 18 MB, the library alone 14. */
+/** Larger PDFs are not read. A document of a thousand pages takes 18 MB, the library alone 14. */
 const MAX_PDF_BUFFER_MB = 48
 /** With less, starting alone collects garbage all the time. */
 const MIN_HEAP_MB = { primary: 28, worker: 44, thread: 28 } as const

@@ -169,13 +169,13 @@ export class AccountControl {
     return lifted
   }
 
-  onMessage(message: AccountMessage, link: Pick<WorkerChannel, 'send'>): void {
+  onMessage(message: AccountMessage, channel: Pick<WorkerChannel, 'send'>): void {
     switch (message.type) {
       case 'credential.refused':
       case 'credential.wanted':
         void this.credentials // never rejects
           .onMessage(message)
-          .then(() => link.send({ type: 'credential.renewed', requestId: message.requestId }))
+          .then(() => channel.send({ type: 'credential.renewed', requestId: message.requestId }))
         break
       case 'credential.suspended':
         this.credentials.suspended(message.token, message.reason)

@@ -37,7 +37,7 @@ export interface DashboardControlOptions {
   readonly memory: Pick<MemoryPlan, 'limitBytes' | 'workers'>
   readonly isSimulated: boolean
   readonly log: Pick<Logger, 'error'>
-  readonly links: ReadonlyMap<string, Pick<WorkerChannel, 'id' | 'pid' | 'startedAt' | 'send'>>
+  readonly channels: ReadonlyMap<string, Pick<WorkerChannel, 'id' | 'pid' | 'startedAt' | 'send'>>
   readonly budget: () => BudgetState
   readonly nameOf: (member: string) => string
   readonly status: () => ClusterStatus
@@ -79,8 +79,8 @@ export class DashboardControl {
   constructor(options: DashboardControlOptions) {
     this.#options = options
     this.#views = new WorkerViews((requestId) => {
-      for (const member of options.links.keys()) this.#send(member, { name: 'look', requestId })
-      return options.links.keys()
+      for (const member of options.channels.keys()) this.#send(member, { name: 'look', requestId })
+      return options.channels.keys()
     })
   }
 
@@ -116,7 +116,7 @@ export class DashboardControl {
         this.#publisher?.left(member, wish.pages)
         break
       case 'seen':
-        if (this.#options.links.has(member))
+        if (this.#options.channels.has(member))
           this.#views.onSeen(member, wish.requestId, wish.metrics)
         break
     }
@@ -158,13 +158,13 @@ export class DashboardControl {
     member: string
   ): Promise<void> {
     await this.adapt() // it may not be loaded yet
-    const isThere = (): boolean => this.#options.links.has(member)
+    const isThere = (): boolean => this.#options.channels.has(member)
     if (this.#publisher !== null) await this.#publisher.open(member, { requestId, pages }, isThere)
     else this.#send(member, { name: 'opened', requestId, pages: 0, events: '' })
   }
 
   readonly #send: DashboardSources['send'] = (member, news) => {
-    this.#options.links.get(member)?.send({ type: 'dashboard.news', news })
+    this.#options.channels.get(member)?.send({ type: 'dashboard.news', news })
   }
 
   #sources(): DashboardSources {
@@ -211,7 +211,7 @@ export class DashboardControl {
       },
       keys: ({ all }) => {
         const { keys } = parts()
-        return toKeyStatuses(all, keys.book, (key) => keys.creditsOf(key))
+        return toKeyStatuses(all, keys.knownKeys, (key) => keys.creditsOf(key))
       },
       quota: async () => toQuota(await parts().account.usage()),
       send: this.#send,
@@ -224,7 +224,7 @@ export class DashboardControl {
   }
 
   async #read(isFresh: boolean): Promise<ProcessReadings> {
-    const { links, budget, nameOf, parts, own: ownNow, cluster } = this.#options
+    const { channels, budget, nameOf, parts, own: ownNow, cluster } = this.#options
     if (isFresh) await this.#views.look()
     const own = await ownNow()
     const members = isFresh ? this.#views.latest(cluster.members) : cluster.members
@@ -235,7 +235,7 @@ export class DashboardControl {
       const metrics = snapshot === undefined ? null : new MetricReader([snapshot])
       return { name, pid, metrics, cpu: this.#cpu.read(member, metrics, now) }
     }
-    const workers = Array.from(links, ([member, { id, pid }]) => {
+    const workers = Array.from(channels, ([member, { id, pid }]) => {
       const name = `worker ${id}${leaving.has(pid) ? ' (leaving)' : ''}`
       return processOf(member, name, pid, members.get(member))
     })
@@ -253,9 +253,9 @@ export class DashboardControl {
   }
 
   #workers(): readonly WorkerFigures[] {
-    const { status, parts, links } = this.#options
+    const { status, parts, channels } = this.#options
     const states = new Map(status().workers.map(({ id, state }) => [id, state]))
-    const startedAt = new Map(links.values().map((link) => [link.pid, link.startedAt]))
+    const startedAt = new Map(channels.values().map((channel) => [channel.pid, channel.startedAt]))
     return parts()
       .supervisor.states()
       .map(({ id, pid, state }) => ({

@@ -24,7 +24,7 @@ type FigureMessage = Extract<
 >
 
 export interface FiguresControlOptions {
-  readonly links: ReadonlyMap<string, WorkerChannel>
+  readonly channels: ReadonlyMap<string, WorkerChannel>
   readonly budget: () => BudgetState
   readonly parts: () => DashboardParts & { readonly lane: Pick<ControlLane, 'noteMetrics'> }
   readonly status: () => ClusterStatus
@@ -57,7 +57,7 @@ export class FiguresControl {
   #memory: MemoryUsed & { readonly at: number } = { at: -Infinity, bytes: 0, of: 'processes' }
 
   constructor(options: FiguresControlOptions) {
-    const { links, memory } = options
+    const { channels, memory } = options
     this.#options = options
     this.own.memoryLimit.set(memory.limitBytes)
     this.own.workersConfigured.set(memory.workers)
@@ -66,8 +66,8 @@ export class FiguresControl {
       own: this.own,
       onCollected: () => this.#note(),
       ask: () => {
-        for (const link of links.values()) link.send({ type: 'metrics.collect' })
-        return [...links.keys()]
+        for (const channel of channels.values()) channel.send({ type: 'metrics.collect' })
+        return [...channels.keys()]
       }
     })
     this.dashboard = new DashboardControl({
@@ -107,16 +107,16 @@ export class FiguresControl {
     this.dashboard.onLeft(member)
   }
 
-  onMessage(message: FigureMessage, link: Pick<WorkerChannel, 'member' | 'send'>): void {
+  onMessage(message: FigureMessage, channel: Pick<WorkerChannel, 'member' | 'send'>): void {
     switch (message.type) {
       case 'metrics.snapshot':
-        this.#metrics.onSnapshot(link.member, message.metrics)
+        this.#metrics.onSnapshot(channel.member, message.metrics)
         break
       case 'metrics.wanted':
-        void this.#sendMetrics(link, message.requestId) // never rejects
+        void this.#sendMetrics(channel, message.requestId) // never rejects
         break
       case 'dashboard.wish':
-        this.dashboard.onWish(message.wish, link.member)
+        this.dashboard.onWish(message.wish, channel.member)
         break
     }
   }
@@ -154,8 +154,8 @@ export class FiguresControl {
     this.own.close()
   }
 
-  async #sendMetrics(link: Pick<WorkerChannel, 'send'>, requestId: number): Promise<void> {
-    link.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
+  async #sendMetrics(channel: Pick<WorkerChannel, 'send'>, requestId: number): Promise<void> {
+    channel.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
   }
 
   #some(): Promise<MetricsSnapshot> {
@@ -199,6 +199,8 @@ export class FiguresControl {
   }
 
   #nameOf(member: string): string {
-    return member === CONTROL ? CONTROL : String(this.#options.links.get(member)?.id ?? 'leaving')
+    return member === CONTROL
+      ? CONTROL
+      : String(this.#options.channels.get(member)?.id ?? 'leaving')
   }
 }

@@ -24,7 +24,7 @@ type KeyMessage = Extract<
 >
 
 interface Teller {
-  readonly link: Pick<WorkerChannel, 'member' | 'send'>
+  readonly channel: Pick<WorkerChannel, 'member' | 'send'>
   /** It has died, and what it held has been counted. */
   readonly isGone: boolean
 }
@@ -40,7 +40,7 @@ export interface KeyControlOptions {
   readonly onRows: (rows: readonly UsageRow[]) => void
   readonly onLost: (requests: number) => void
   readonly onBook: () => void
-  readonly onChange: (book: KnownKeys) => void
+  readonly onChange: (knownKeys: KnownKeys) => void
   readonly tellPrice: (lessons: PriceLessons) => void
 }
 
@@ -90,16 +90,16 @@ export class KeyControl {
     this.#keyFile = new KeyFileWatch({
       stateDir,
       log,
-      onChange: (book) => {
-        this.#setKeys(book.keys) // before a worker can ask for them
-        onChange(book)
+      onChange: (knownKeys) => {
+        this.#setKeys(knownKeys.keys) // before a worker can ask for them
+        onChange(knownKeys)
         if (options.alerts.isWanted) this.#lookAtLimits(this.#byId.keys())
       }
     })
   }
 
-  get book(): KnownKeys {
-    return this.#keyFile.book
+  get knownKeys(): KnownKeys {
+    return this.#keyFile.knownKeys
   }
 
   get bookProblem(): string | null {
@@ -110,7 +110,7 @@ export class KeyControl {
     if (problem !== null) {
       return `Usage cannot be recorded (usage.db: ${problem.reason}). Keys with a credit limit are refused after a minute; all others are served. Check whether the disk is full or read-only.`
     }
-    const closed = this.book.keys.filter(
+    const closed = this.knownKeys.keys.filter(
       ({ id, credits, revokedAt }) => credits !== null && revokedAt === null && this.#closed.has(id)
     )
     if (closed.length === 0) return null
@@ -122,8 +122,8 @@ export class KeyControl {
   /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file of keys */
   async start(): Promise<void> {
     await this.#keyFile.start()
-    this.#setKeys(this.book.keys)
-    if (this.book.keys.every(({ credits }) => credits === null)) return
+    this.#setKeys(this.knownKeys.keys)
+    if (this.knownKeys.keys.every(({ credits }) => credits === null)) return
     await this.#book.start() // what the keys have used is known before a worker asks
   }
 
@@ -135,8 +135,8 @@ export class KeyControl {
     return this.#prices.all()
   }
 
-  onMessage(message: KeyMessage, { link, isGone }: Teller): void {
-    const { member } = link
+  onMessage(message: KeyMessage, { channel, isGone }: Teller): void {
+    const { member } = channel
     switch (message.type) {
       case 'allowance.reports':
         if (!isGone) this.allowances.onReports(member, message.reports)
@@ -156,7 +156,7 @@ export class KeyControl {
       case 'key-usage.wanted': {
         const { requestId, key } = message
         void this.usage(key) // never rejects
-          .then((keys) => link.send({ type: 'key-usage.told', requestId, keys }))
+          .then((keys) => channel.send({ type: 'key-usage.told', requestId, keys }))
         break
       }
     }
@@ -202,7 +202,7 @@ export class KeyControl {
   }
 
   noteMetrics(metrics: Metrics): void {
-    const { keys, isKeyRequired } = this.book
+    const { keys, isKeyRequired } = this.knownKeys
     if (!isKeyRequired) return
     const names = new Map(keys.map(({ id, name }) => [id, name]))
     this.#counts.note(metrics, (id) => names.get(id) ?? id)
@@ -270,7 +270,7 @@ export class KeyControl {
     const one = this.#byId.get(key ?? '')
     const named =
       key === null
-        ? this.book.keys.filter(({ id, revokedAt }) => revokedAt === null || month?.has(id))
+        ? this.knownKeys.keys.filter(({ id, revokedAt }) => revokedAt === null || month?.has(id))
         : [one].filter((known) => known !== undefined)
     const unnamed = UNNAMED.filter((id) => key === null && month?.has(id) === true)
     return [

@@ -126,10 +126,10 @@ export class PlanControl {
   }
 
   /** Never rejects. */
-  async tellUsage(requestId: number, link: Pick<WorkerChannel, 'send'>): Promise<void> {
+  async tellUsage(requestId: number, channel: Pick<WorkerChannel, 'send'>): Promise<void> {
     const news = await this.#options.usage()
     await this.#comparing
-    link.send({ type: 'usage.told', requestId, news, outlook: this.outlook })
+    channel.send({ type: 'usage.told', requestId, news, outlook: this.outlook })
   }
 
   onRows(rows: readonly Pick<UsageRow, 'key' | 'credits'>[]): void {

@@ -50,7 +50,7 @@ export class Primary {
   readonly #options: PrimaryOptions
   #config: Config
   /** By member. Bounded by WORKERS, twice while they are replaced. */
-  readonly #links = new Map<string, WorkerChannel>()
+  readonly #channels = new Map<string, WorkerChannel>()
   readonly budget: Budget
   readonly #lane: ControlLane
   readonly account: AccountControl
@@ -80,13 +80,13 @@ export class Primary {
       size: { ...config.pool, workers: options.memory.workers },
       send: (member, grant) => {
         if (member === CONTROL) this.#lane.onGrant(grant)
-        else this.#links.get(member)?.send(grant)
+        else this.#channels.get(member)?.send(grant)
       }
     })
     this.figures = new FiguresControl({
       ...options,
       config: () => this.#config,
-      links: this.#links,
+      channels: this.#channels,
       budget: () => this.budget.state(),
       parts: () => ({
         lane: this.#lane,
@@ -142,8 +142,8 @@ export class Primary {
       config: () => this.#config,
       log,
       sendGrants: (member, grants) =>
-        this.#links.get(member)?.send({ type: 'allowance.grants', grants }),
-      onChange: (book) => this.broadcast({ type: 'keys.changed', book }),
+        this.#channels.get(member)?.send({ type: 'allowance.grants', grants }),
+      onChange: (knownKeys) => this.broadcast({ type: 'keys.changed', knownKeys }),
       tellPrice: (lessons) => this.broadcast({ type: 'price.learnt', ...lessons })
     })
     this.#panel = new PanelControl({
@@ -175,14 +175,14 @@ export class Primary {
       onStalled: () => this.figures.own.workerStalls.inc(),
       onChange: () => this.#tellStatus(),
       onBeat: () => {
-        for (const [member, link] of this.#links)
-          this.#doors.onSilence(member, this.#stalls.isLate(link))
+        for (const [member, channel] of this.#channels)
+          this.#doors.onSilence(member, this.#stalls.isLate(channel))
         this.broadcast({ type: 'primary.alive' })
       }
     })
     this.#doors = new Doors(
       (member, isAccepting) =>
-        this.#links.get(member)?.send({ type: 'clients.accept', isAccepting }),
+        this.#channels.get(member)?.send({ type: 'clients.accept', isAccepting }),
       () => this.#config.cluster.spread === 'packed'
     )
     this.#supervisor = new Supervisor({
@@ -269,43 +269,43 @@ export class Primary {
   }
 
   #fork(id: number, events: WorkerEvents): WorkerChannel {
-    const link = new WorkerChannel({
+    const channel = new WorkerChannel({
       id,
       env: childEnvironment(),
       events,
       patienceMs: LEAVING.patienceMs,
-      onMessage: (message) => this.#onMessage(link, message, events),
+      onMessage: (message) => this.#onMessage(channel, message, events),
       onStderr: this.#options.onStderr,
       onRetire: () => {
-        this.#doors.onLeft(link.member)
-        this.budget.record({ type: 'retire', member: link.member })
+        this.#doors.onLeft(channel.member)
+        this.budget.record({ type: 'retire', member: channel.member })
       },
-      onExit: () => this.#onExit(link)
+      onExit: () => this.#onExit(channel)
     })
-    this.#links.set(link.member, link)
-    this.#stalls.add(link)
-    this.figures.onJoined(link.member)
-    return link
+    this.#channels.set(channel.member, channel)
+    this.#stalls.add(channel)
+    this.figures.onJoined(channel.member)
+    return channel
   }
 
-  #onMessage(link: WorkerChannel, message: FromWorker, events: WorkerEvents): void {
-    this.#stalls.heard(link)
+  #onMessage(channel: WorkerChannel, message: FromWorker, events: WorkerEvents): void {
+    this.#stalls.heard(channel)
     switch (message.type) {
       case 'worker.alive':
-        link.isDebugged = message.isDebugged
+        channel.isDebugged = message.isDebugged
         break
       case 'worker.hello':
-        void this.#mayServe.promise.then(() => this.#letServe(link)) // never rejects
+        void this.#mayServe.promise.then(() => this.#letServe(channel)) // never rejects
         break
       case 'worker.ready':
         events.onReady()
-        this.#doors.onReady(link.member)
+        this.#doors.onReady(channel.member)
         this.#boundPort = message.port
         if (this.#supervisor.areAllReady()) this.#ready.resolve(message.port)
         break
       case 'worker.failed':
         this.#options.log.error(
-          { workerId: link.id, reason: message.message },
+          { workerId: channel.id, reason: message.message },
           'worker cannot serve'
         )
         this.#ready.reject(new GatewayError('GW_CONFIG_INVALID', undefined, message))
@@ -313,28 +313,34 @@ export class Primary {
       case 'clients.full':
       case 'clients.load':
       case 'clients.accepting':
-        this.#doors.onMessage(link.member, message)
+        this.#doors.onMessage(channel.member, message)
         break
       case 'lease.report':
-        this.budget.record({ type: 'report', member: link.member, report: message })
+        this.budget.record({ type: 'report', member: channel.member, report: message })
         break
       case 'usage.rows':
-        this.#doors.onAnswers(link.member, message.rows.length)
-        this.keys.onMessage(message, { link, isGone: this.#links.get(link.member) !== link })
+        this.#doors.onAnswers(channel.member, message.rows.length)
+        this.keys.onMessage(message, {
+          channel,
+          isGone: this.#channels.get(channel.member) !== channel
+        })
         break
       case 'allowance.reports':
       case 'price.lessons':
       case 'key-usage.wanted':
-        this.keys.onMessage(message, { link, isGone: this.#links.get(link.member) !== link })
+        this.keys.onMessage(message, {
+          channel,
+          isGone: this.#channels.get(channel.member) !== channel
+        })
         break
       case 'credential.refused':
       case 'credential.wanted':
       case 'credential.suspended':
       case 'account.refused':
-        this.account.onMessage(message, link)
+        this.account.onMessage(message, channel)
         break
       case 'usage.wanted':
-        void this.plan.tellUsage(message.requestId, link) // never rejects
+        void this.plan.tellUsage(message.requestId, channel) // never rejects
         break
       case 'calibration.lesson':
       case 'form.lesson':
@@ -344,39 +350,39 @@ export class Primary {
         break
       case 'kiro-key.try': {
         const { requestId } = message
-        link.send({ type: 'kiro-key.may-try', requestId, waitMs: this.#keyTrials.take() })
+        channel.send({ type: 'kiro-key.may-try', requestId, waitMs: this.#keyTrials.take() })
         break
       }
       case 'metrics.snapshot':
       case 'metrics.wanted':
       case 'dashboard.wish':
-        this.figures.onMessage(message, link)
+        this.figures.onMessage(message, channel)
         break
       case 'panel.call':
-        void this.#panel.onCall(message, link) // never rejects
+        void this.#panel.onCall(message, channel) // never rejects
         break
     }
   }
 
-  #letServe(link: WorkerChannel): void {
-    if (this.#links.get(link.member) !== link) return // it has died: its lease would never come back
+  #letServe(channel: WorkerChannel): void {
+    if (this.#channels.get(channel.member) !== channel) return // it has died: its lease would never come back
     const { isSimulated, memory } = this.#options
-    link.send({
+    channel.send({
       type: 'worker.start',
-      workerId: link.id,
+      workerId: channel.id,
       config: toWorkerConfig(this.#config),
       boundPort: this.#boundPort,
       ...this.account.forWorker(),
       planBar: this.plan.bar,
-      book: this.keys.book,
+      knownKeys: this.keys.knownKeys,
       isSimulated,
       sessionSecret: this.figures.dashboard.sessionSecret,
       memory,
       status: this.#status()
     })
-    for (const learnt of this.lessons.all()) link.send(learnt)
-    for (const price of this.keys.prices()) link.send({ type: 'price.learnt', ...price })
-    this.budget.record({ type: 'join', member: link.member, slot: link.id - 1 })
+    for (const learnt of this.lessons.all()) channel.send(learnt)
+    for (const price of this.keys.prices()) channel.send({ type: 'price.learnt', ...price })
+    this.budget.record({ type: 'join', member: channel.member, slot: channel.id - 1 })
   }
 
   /** Has a successor take its place; false unless the worker is ready. */
@@ -387,15 +393,15 @@ export class Primary {
     return true
   }
 
-  #onExit(link: WorkerChannel): void {
-    this.#links.delete(link.member)
-    this.keys.onLeft(link.member, link.id)
-    this.#doors.onLeft(link.member)
-    this.#stalls.remove(link)
-    this.figures.onLeft(link.member)
-    this.budget.record({ type: 'stopped', member: link.member })
+  #onExit(channel: WorkerChannel): void {
+    this.#channels.delete(channel.member)
+    this.keys.onLeft(channel.member, channel.id)
+    this.#doors.onLeft(channel.member)
+    this.#stalls.remove(channel)
+    this.figures.onLeft(channel.member)
+    this.budget.record({ type: 'stopped', member: channel.member })
     const { log } = this.#options
-    void freePermits(link, { config: this.#config, budget: this.budget, log }) // never rejects
+    void freePermits(channel, { config: this.#config, budget: this.budget, log }) // never rejects
   }
 
   #onSlotChange(change: SlotChange): void {
@@ -405,7 +411,7 @@ export class Primary {
   }
 
   broadcast(message: ToWorker): void {
-    for (const link of this.#links.values()) link.send(message)
+    for (const channel of this.#channels.values()) channel.send(message)
   }
 
   #tellStatus(): void {

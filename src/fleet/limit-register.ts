@@ -115,7 +115,7 @@ export type LimitSelf = Pick<LimitSeat, 'inc' | 'era' | 'rev'>
 
 /** Takes a free seat, or that of an earlier process. `isKnown`: what that one used is known here. */
 export function withSelf(
-  book: LimitRegister,
+  register: LimitRegister,
   name: string,
   {
     self,
@@ -127,46 +127,46 @@ export function withSelf(
     readonly isKnown: (inc: string) => boolean
   }
 ): LimitRegister {
-  const seat = book.seats[name]
-  if (seat?.inc === self.inc || isFullFor(book, name)) return book
-  const no = 1 + Math.max(0, ...Object.values(book.seats).map((one) => one.no))
+  const seat = register.seats[name]
+  if (seat?.inc === self.inc || isFullFor(register, name)) return register
+  const no = 1 + Math.max(0, ...Object.values(register.seats).map((one) => one.no))
   const fresh: LimitSeat = { ...self, no, want: 0, gave: {}, lost: 0 }
-  if (seat === undefined) return { ...book, seats: { ...book.seats, [name]: fresh } }
-  const more = isKnown(seat.inc) ? 0 : Math.max(0, partOf(book, name, size))
+  if (seat === undefined) return { ...register, seats: { ...register.seats, [name]: fresh } }
+  const more = isKnown(seat.inc) ? 0 : Math.max(0, partOf(register, name, size))
   const taken = { ...seat, ...self, want: 0, lost: seat.lost + more }
-  return { ...book, seats: { ...book.seats, [name]: taken } }
+  return { ...register, seats: { ...register.seats, [name]: taken } }
 }
 
-export function withWant(book: LimitRegister, name: string, want: number): LimitRegister {
-  const seat = book.seats[name]
-  if (seat === undefined || seat.want === want) return book
-  return { ...book, seats: { ...book.seats, [name]: { ...seat, want } } }
+export function withWant(register: LimitRegister, name: string, want: number): LimitRegister {
+  const seat = register.seats[name]
+  if (seat === undefined || seat.want === want) return register
+  return { ...register, seats: { ...register.seats, [name]: { ...seat, want } } }
 }
 
 /** The giver has let go of it; wants decrease accordingly. */
 export function withGift(
-  book: LimitRegister,
+  register: LimitRegister,
   { from, to, amount }: { readonly from: string; readonly to: string; readonly amount: number }
 ): LimitRegister {
-  const [giver, receiver] = [book.seats[from], book.seats[to]]
-  if (giver === undefined || receiver === undefined || amount <= 0) return book
+  const [giver, receiver] = [register.seats[from], register.seats[to]]
+  if (giver === undefined || receiver === undefined || amount <= 0) return register
   const isNew = !Object.hasOwn(giver.gave, to)
-  if (isNew && Object.keys(giver.gave).length >= MAX_SEATS) return book
+  if (isNew && Object.keys(giver.gave).length >= MAX_SEATS) return register
   const gave = { ...giver.gave, [to]: (giver.gave[to] ?? 0) + amount }
   const want = Math.max(0, receiver.want - amount)
   return {
-    ...book,
-    seats: { ...book.seats, [from]: { ...giver, gave }, [to]: { ...receiver, want } }
+    ...register,
+    seats: { ...register.seats, [from]: { ...giver, gave }, [to]: { ...receiver, want } }
   }
 }
 
 export function withHeritage(
-  book: LimitRegister,
+  register: LimitRegister,
   heir: string,
   { size, isGone }: { readonly size: LimitSize; readonly isGone: (seat: LimitSeat) => boolean }
 ): LimitRegister {
-  let next = book
-  for (const [from, seat] of Object.entries(book.seats)) {
+  let next = register
+  for (const [from, seat] of Object.entries(register.seats)) {
     if (from === heir || !isGone(seat)) continue
     next = withGift(next, { from, to: heir, amount: partOf(next, from, size) })
   }
@@ -174,12 +174,12 @@ export function withHeritage(
 }
 
 /** Needs of other gateways, the poorest first; a debt is a need. `due`: what they lack of their rightful part. */
-export function wantsIn(book: LimitRegister, but: string, size: LimitSize) {
+export function wantsIn(register: LimitRegister, but: string, size: LimitSize) {
   const right = rightOf(size.replicas - 1, size)
-  return Object.entries(book.seats)
+  return Object.entries(register.seats)
     .filter(([name]) => name !== but)
     .map(([name, seat]) => {
-      const part = partOf(book, name, size)
+      const part = partOf(register, name, size)
       const want = seat.want + Math.max(0, -part)
       return { name, seat, part, want, due: Math.max(0, Math.min(want, right - part)) }
     })

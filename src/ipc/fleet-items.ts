@@ -19,6 +19,6 @@ export interface ItemsTold {
 }
 
 /** Valkey does not answer; this disk cannot be written; too many questions at once. */
-export type ItemProblem = 'engine' | 'disk' | 'busy'
+export type ItemProblem = 'valkey' | 'disk' | 'busy'
 
 export const MAX_ITEMS_WANTED = 512

@@ -80,7 +80,7 @@ export type ToWorker =
   | { readonly type: 'credential.renewed'; readonly requestId: number }
   | { readonly type: 'account.status'; readonly status: AccountStatus }
   | { readonly type: 'plan.status'; readonly bar: PlanBar | null }
-  | { readonly type: 'keys.changed'; readonly book: KnownKeys }
+  | { readonly type: 'keys.changed'; readonly knownKeys: KnownKeys }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   | ({ readonly type: 'calibration.learnt' } & Learnt)
   | ({ readonly type: 'price.learnt' } & PriceLessons)
@@ -159,7 +159,7 @@ export interface WorkerStart {
   readonly accountStatus: AccountStatus
   readonly planBar: PlanBar | null
   readonly catalogue: Catalogue
-  readonly book: KnownKeys
+  readonly knownKeys: KnownKeys
   readonly isSimulated: boolean
   /** Hexadecimal; signs dashboard sessions for the life of the gateway. */
   readonly sessionSecret: string

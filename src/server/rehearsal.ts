@@ -89,7 +89,7 @@ function ownParts(token: string) {
     accountStatus: GOOD_STATUS,
     planBar: null,
     catalogue: BUILT_IN_CATALOGUE,
-    book: NO_KNOWN_KEYS
+    knownKeys: NO_KNOWN_KEYS
   } satisfies Partial<WorkerStart>
 }
 

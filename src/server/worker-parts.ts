@@ -36,19 +36,22 @@ export interface Parts {
 
 export interface Current {
   config: Config
-  book: KnownKeys
+  knownKeys: KnownKeys
   authenticator: Authenticator
   catalogue: Catalogue
   status: ClusterStatus
 }
 
-export function authenticatorOf({ config, book }: Pick<Current, 'config' | 'book'>): Authenticator {
+export function authenticatorOf({
+  config,
+  knownKeys
+}: Pick<Current, 'config' | 'knownKeys'>): Authenticator {
   const { server, credentials } = config
   const { isKeyPassthrough } = credentials
   return new Authenticator(server.apiKeys, server.host, {
     isKeyPassthrough,
     metricsKey: server.metricsKey,
-    book
+    knownKeys
   })
 }
 
@@ -57,10 +60,10 @@ export function createParts(
   surroundings: Omit<Surroundings, 'log' | 'current'> & { readonly logStream: LogStream }
 ): Parts {
   const { channel, logStream, pulse } = surroundings
-  const { config, memory, workerId, catalogue, book, status } = start
+  const { config, memory, workerId, catalogue, knownKeys, status } = start
   const log = createLogger(config.observe.level, { worker: workerId }, logStream)
-  const authenticator = authenticatorOf({ config, book })
-  const current: Current = { config, book, authenticator, catalogue, status }
+  const authenticator = authenticatorOf({ config, knownKeys })
+  const current: Current = { config, knownKeys, authenticator, catalogue, status }
   const plane = createDataPlane(start, { ...surroundings, log, current })
   const metrics = new WorkerMetrics({
     channel,
@@ -68,7 +71,7 @@ export function createParts(
     worker: String(workerId),
     pulse,
     logStream,
-    hasNamedKeys: () => current.book.isKeyRequired
+    hasNamedKeys: () => current.knownKeys.isKeyRequired
   })
   const usage = new UsageReports(channel, pulse)
   const panelCalls = new PanelCalls(channel, pulse)

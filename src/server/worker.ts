@@ -112,7 +112,7 @@ export class GatewayWorker {
         if (parts !== null) parts.current.catalogue = message.catalogue
         return
       case 'keys.changed':
-        if (parts !== null) changeKeys(parts, message.book)
+        if (parts !== null) changeKeys(parts, message.knownKeys)
         return
       case 'calibration.learnt':
         return parts?.plane.calibration.onLearnt(message)
@@ -221,8 +221,11 @@ function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
   return { graceMs: LAST_WORDS_MS, error: new GatewayError('GW_DRAINING') }
 }
 
-function changeKeys({ current, plane }: Pick<Parts, 'current' | 'plane'>, book: KnownKeys): void {
-  current.book = book
+function changeKeys(
+  { current, plane }: Pick<Parts, 'current' | 'plane'>,
+  knownKeys: KnownKeys
+): void {
+  current.knownKeys = knownKeys
   current.authenticator = authenticatorOf(current)
   plane.account.refuseOthers()
 }

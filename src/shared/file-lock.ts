@@ -20,6 +20,8 @@ export interface FileLockOptions {
   readonly note: string
   /** A lock not extended for this long is free. */
   readonly ttlMs?: number
+  /** Called once when another process is seen to have the lock. */
+  readonly onTaken?: () => void
 }
 
 /** Follows links, so all paths to a source share a lock. */
@@ -70,9 +72,10 @@ export class FileLock {
   }
 
   async #acquireAt(path: string, signal: AbortSignal): Promise<HeldLock | null> {
-    const { note, ttlMs = TTL_MS } = this.#options
+    const { note, ttlMs = TTL_MS, onTaken } = this.#options
     const owner = randomUUID()
     let seen = { text: '', since: performance.now() }
+    let isTaken = false
     for (;;) {
       try {
         await createPrivateFile(path, lockText({ owner, note, ttlMs }))
@@ -85,8 +88,13 @@ export class FileLock {
       if (text === null) continue // it was released
       const now = performance.now()
       if (text !== seen.text) seen = { text, since: now }
-      if (isAbandoned(text, now - seen.since, ttlMs)) await takeAway(path, text)
-      else await sleep(POLL_MS)
+      if (isAbandoned(text, now - seen.since, ttlMs)) {
+        await takeAway(path, text)
+        continue
+      }
+      if (!isTaken) onTaken?.()
+      isTaken = true
+      await sleep(POLL_MS)
     }
   }
 }

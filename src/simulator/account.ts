@@ -1,5 +1,3 @@
-import { FAULTS, type Refusal } from './refusal.ts'
-
 /** As `getUsageLimits` reports it (kiro-protocol §9.8). */
 export interface AccountFigures {
   readonly used: number
@@ -17,14 +15,12 @@ const FIGURES: AccountFigures = {
 
 const OVERAGE_RATE = 0.04
 
+/** Counts what answers cost. Never runs out. */
 export class SimulatedAccount {
   #figures: AccountFigures
-  /** Only tests set a limit, so that a long trial does not run out. */
-  readonly #isLimited: boolean
 
   constructor(figures?: Partial<AccountFigures>) {
     this.#figures = { ...FIGURES, ...figures }
-    this.#isLimited = figures !== undefined
   }
 
   get figures(): AccountFigures {
@@ -39,14 +35,22 @@ export class SimulatedAccount {
     this.set({ used: this.#figures.used + credits })
   }
 
-  get refusal(): Refusal | null {
-    const { used, limit, isOverageEnabled, overageCap } = this.#figures
-    if (used < limit || !this.#isLimited) return null
-    if (!isOverageEnabled) return FAULTS.quota
-    return used < limit + overageCap ? null : FAULTS.overage
+  toUsageLimits(nowMs: number) {
+    const now = new Date(nowMs)
+    const resetMs = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1)
+    const overageStatus = this.#figures.isOverageEnabled ? 'ENABLED' : 'DISABLED'
+    return {
+      nextDateReset: resetMs / 1000,
+      daysUntilReset: Math.ceil((resetMs - nowMs) / 86_400_000),
+      limits: [],
+      usageBreakdownList: [this.#toBreakdown()],
+      subscriptionInfo: { type: 'Q_DEVELOPER_STANDALONE_PRO', subscriptionTitle: 'KIRO SIMULATOR' },
+      overageConfiguration: { overageStatus },
+      userInfo: { userId: 'd-simulated', email: 'simulator@example.com' }
+    }
   }
 
-  toBreakdown() {
+  #toBreakdown() {
     const { used, limit, overageCap } = this.#figures
     const overages = Math.max(0, used - limit)
     const current = used - overages

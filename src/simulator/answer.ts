@@ -1,14 +1,7 @@
 import { encodeFrame, FrameEncoder } from '../frames/frame-encoder.ts'
-import type { Step } from './script.ts'
+import type { FrameStep } from './script.ts'
 
 const JSON_TYPE = { ':content-type': 'application/json' }
-
-export type FrameStep = Extract<
-  Step,
-  {
-    readonly type: 'event' | 'exception' | 'error' | 'bytes'
-  }
->
 
 export class AnswerEncoder {
   readonly #events = new Map<string, FrameEncoder>()
@@ -21,11 +14,6 @@ export class AnswerEncoder {
         return encodeFrame(
           { ':message-type': 'exception', ':exception-type': step.name, ...JSON_TYPE },
           JSON.stringify(step.payload)
-        )
-      case 'error':
-        return encodeFrame(
-          { ':message-type': 'error', ':error-code': step.code, ':error-message': step.message },
-          ''
         )
       case 'bytes':
         break

@@ -1,105 +1,72 @@
+import { createHash } from 'node:crypto'
+import { isHeavier, UpstreamLimits } from '../kiro/rules/rules.ts'
 import type { RequestForm } from '../kiro/wire/hosts.ts'
-import { asJsonObject, parseJson } from '../shared/json.ts'
-import { checkProfile, type Credential } from './control-plane.ts'
-import type { Equipment } from './equipment.ts'
+import { parseJson } from '../shared/json.ts'
 import { simulatedModel } from './models.ts'
-import { FAULTS, improper, type Refusal } from './refusal.ts'
-import { checkRequest, checkWeight, checkWindow } from './request-rules.ts'
-import type { RequestView } from './request-view.ts'
-import { type Step, writeScript } from './script.ts'
+import { badRequest, FAULTS, type Refusal, throttled } from './refusal.ts'
+import { type RequestView, viewRequest } from './request-view.ts'
+import { type Signer, type Step, writeScript } from './script.ts'
 import { countRequestTokens } from './tokens.ts'
-import {
-  findControlWords,
-  findFault,
-  type FoundWords,
-  type PromptMemory,
-  splitModelName
-} from './words.ts'
+import { type ControlWords, findControlWords, splitModelName } from './words.ts'
 
 export interface Script {
-  readonly steps: Generator<Step>
-  readonly words: FoundWords
+  readonly steps: Iterable<Step>
+  readonly words: ControlWords
 }
 
-export interface GenerationParts {
-  readonly memory: PromptMemory
-  readonly equipment: Equipment
+export interface Extras {
+  readonly sign: Signer
+  readonly cachedTokens: (inputTokens: number) => number
 }
 
-export function generate(
-  { body, form }: { readonly body: string; readonly form: RequestForm },
-  credential: Credential,
-  parts: GenerationParts
-): Refusal | Script {
-  return refuseTooDeep(() => {
-    const payload = parseJson(body)
-    if (payload === undefined) return NO_JSON
-    const refusal = checkProfile(withBodyProfile(credential, payload)) ?? checkWeight(body)
-    if (refusal !== null) return refusal
-    const view = checkRequest(payload, form)
-    return 'status' in view ? view : answer(view, credential, parts)
-  })
+const PLAIN: Extras = {
+  sign: (text) => createHash('sha512').update(text).digest('base64'),
+  cachedTokens: () => 0
 }
 
-/** Applies the upstream's rules alone, ignoring sender and prompt. */
-export function judgeRequest(body: string, form: RequestForm): Refusal | null {
-  return refuseTooDeep(() => {
-    const payload = parseJson(body)
-    const view =
-      payload === undefined ? NO_JSON : (checkWeight(body) ?? checkRequest(payload, form))
-    if ('status' in view) return view
-    const { modelId } = splitModelName(view.modelId)
-    const maxTokens = simulatedModel(modelId)?.tokenLimits.maxInputTokens ?? Infinity
-    return checkWindow(countRequestTokens(view, modelId), maxTokens)
-  })
+/** Refuses nothing but what weighs too much (kiro-protocol §4.12) or is no JSON. */
+export function readRequest(body: string, form: RequestForm): RequestView | Refusal {
+  if (isHeavier(body, UpstreamLimits.payloadWeight)) return FAULTS['context-overflow']
+  const payload = parseJson(body)
+  return payload === undefined ? FAULTS.improper : viewRequest(payload, form)
 }
 
-const NO_JSON = improper('request-shape', 'the body is no JSON')
-
-function refuseTooDeep<T>(decide: () => T): T | Refusal {
-  try {
-    return decide()
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error
-    return improper('request-shape', 'the body nests too deeply')
-  }
-}
-
-function answer(
-  view: RequestView,
-  { token }: Credential,
-  { memory, equipment }: GenerationParts
-): Refusal | Script {
-  const { modelId, words: modelWords } = splitModelName(view.modelId)
-  const content = promptOf(view)
-  const prompt = `${content}\n${modelWords}`
-  const words = findControlWords(prompt)
+export function answerTo(view: RequestView, extras: Extras = PLAIN): Refusal | Script {
+  const { modelId, content, words } = promptOf(view)
   const model = simulatedModel(modelId)
   if (model === undefined) return FAULTS['invalid-model']
-  const fault = findFault(words, () => memory.note(prompt, token))
-  if (fault !== null) return fault
-  const refusal = equipment.judge(view, { modelId, token, words })
-  if (refusal !== null) return refusal
   const inputTokens = countRequestTokens(view, modelId)
-  const overflow = checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
-  if (overflow !== null) return overflow
-  const cachedTokens = equipment.cachedTokens(view, model, inputTokens)
+  const refusal = faultOf(words) ?? checkWindow(inputTokens, model.tokenLimits.maxInputTokens)
+  if (refusal !== null) return refusal
+  const cachedTokens = extras.cachedTokens(inputTokens)
   const asked = { ...view, current: { ...view.current, content } }
-  const sign = equipment.signerFor(view, token)
+  const { sign } = extras
   const steps = writeScript({ view: asked, words, model, cachedTokens, inputTokens, sign })
   return { steps, words }
 }
 
-/** The body's `profileArn` precedes the header's. */
-function withBodyProfile(credential: Credential, payload: unknown): Credential {
-  const root = asJsonObject(payload) ?? {}
-  return 'profileArn' in root
-    ? { ...credential, profileArn: String(root['profileArn']) }
-    : credential
+function faultOf({ numbers }: ControlWords): Refusal | null {
+  const named = Object.entries(FAULTS).find(([word]) => numbers.has(word))
+  if (named !== undefined) return named[1]
+  const retryAfterS = numbers.get('throttled')
+  return retryAfterS === undefined ? null : { ...throttled(null), retryAfterS }
+}
+
+export function checkWindow(inputTokens: number, maxInputTokens: number): Refusal | null {
+  if (inputTokens <= maxInputTokens) return null
+  const message = `Input is too long for requested model. Maximum input length is ${maxInputTokens} tokens.`
+  return badRequest(message, FAULTS['context-overflow'].reason)
+}
+
+/** The text to answer, with the control words in it and behind the model's name. */
+export function promptOf(view: RequestView) {
+  const { modelId, words } = splitModelName(view.modelId)
+  const content = contentOf(view)
+  return { modelId, content, words: findControlWords(`${content}\n${words}`) }
 }
 
 /** The current message's text, unless an earlier one replaced it by `sim:next`; own control words prevail. */
-export function promptOf({ current, history }: RequestView): string {
+function contentOf({ current, history }: RequestView): string {
   const { content } = current
   if (hasWords(content)) return content
   const earlier = history.filter((turn) => turn.role === 'user').toReversed()
@@ -113,7 +80,6 @@ export function promptOf({ current, history }: RequestView): string {
 }
 
 function hasWords(text: string): boolean {
-  const { flags, numbers, say, next, others } = findControlWords(text)
-  const isAny = flags.size > 0 || Object.keys(numbers).length > 0 || others.size > 0
-  return isAny || say !== null || next !== null
+  const { numbers, say, next } = findControlWords(text)
+  return numbers.size > 0 || say !== null || next !== null
 }

@@ -1,11 +1,9 @@
-import { Simulator } from './simulator.ts'
-
-/** Measured: with what is made of bodies, it takes four times as much of the heap, which the gateway bounds to 64 MB. */
-const MAX_HELD_BYTES = 8 * 1024 * 1024
+import { SimulatedAccount } from './account.ts'
+import { SimulatedUpstream } from './request-handler.ts'
+import { listen } from './simulator.ts'
 
 /** Sends `{type: 'simulator.ready', port}` to its parent and lives as long as the channel to it. */
-const simulator = new Simulator({ maxHeldBytes: MAX_HELD_BYTES })
-const { port } = await simulator.start()
+const { server, port } = await listen(new SimulatedUpstream(new SimulatedAccount()))
 
 // Before the parent learns that it runs: a signal may follow at once.
 process.once('SIGTERM', stop)
@@ -15,6 +13,7 @@ process.once('disconnect', stop)
 process.send?.({ type: 'simulator.ready', port })
 
 function stop(): void {
-  void simulator.close()
+  server.close()
+  server.closeAllConnections()
   if (process.connected) process.disconnect()
 }

@@ -67,17 +67,6 @@ export function simulatedModel(modelId: string): SimulatedModel | undefined {
   return [...MODELS, ...HIDDEN_MODELS].find((one) => one.modelId === modelId)
 }
 
-/** `nextToken` is the index at which the next page begins. */
-export function listModels(query: { readonly maxResults?: number; readonly nextToken?: string }) {
-  const start = Number(query.nextToken ?? 0) || 0
-  const end = start + (query.maxResults ?? MODELS.length)
-  return {
-    models: MODELS.slice(start, end),
-    defaultModel: { modelId: 'auto' },
-    nextToken: end < MODELS.length ? String(end) : null
-  }
-}
-
 interface ModelTraits {
   readonly rate: number
   readonly input?: number

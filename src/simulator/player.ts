@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import type { AnswerEncoder } from './answer.ts'
 import type { Step } from './script.ts'
 
@@ -8,11 +9,8 @@ const BATCH_BYTES = 64 * 1024
 
 export interface Performance {
   readonly steps: Iterable<Step>
-  readonly opening: 'head' | 'stall' | 'reset'
-  readonly headDelayMs: number
-  /** Between two frames; 0 sends everything in one write. */
+  /** Ms between two frames; 0 sends everything in one write. */
   readonly gapMs: number
-  readonly chunkBytes: number | undefined
 }
 
 export interface Stage {
@@ -23,143 +21,66 @@ export interface Stage {
 
 /** Plays a script at the client's pace. Resolves when the answer has ended as the script wants, or the client left. */
 export async function play(performance: Performance, stage: Stage): Promise<void> {
-  const player = new Player(performance, stage)
   try {
-    await player.open()
-    for (const step of performance.steps) {
-      const pending = player.act(step)
-      if (pending !== undefined) await pending
-    }
-    await player.end()
+    await perform(performance, stage)
   } catch (error) {
     if (!stage.signal.aborted) throw error
   }
 }
 
-class Player {
-  readonly #performance: Performance
-  readonly #stage: Stage
-  #onGone: (() => void) | null = null
-  #batch: Buffer[] = []
-  #batchBytes = 0
-
-  constructor(performance: Performance, stage: Stage) {
-    this.#performance = performance
-    this.#stage = stage
-    stage.signal.addEventListener('abort', () => this.#onGone?.(), { once: true })
+async function perform(
+  { steps, gapMs }: Performance,
+  { response, encoder, signal }: Stage
+): Promise<void> {
+  let batch: Buffer[] = []
+  let batchBytes = 0
+  const pause = async (ms: number): Promise<void> => {
+    const [first, ...others] = batch
+    batch = []
+    batchBytes = 0
+    if (first === undefined) response.flushHeaders()
+    // One frame is not copied.
+    else
+      await write(response, others.length === 0 ? first : Buffer.concat([first, ...others]), signal)
+    if (ms > 0) await delay(ms, undefined, { signal })
   }
-
-  async open(): Promise<void> {
-    const { opening, headDelayMs } = this.#performance
-    if (headDelayMs > 0) await this.#sleep(headDelayMs)
-    if (opening === 'reset') this.#stage.response.socket?.resetAndDestroy()
-    if (opening !== 'head') await this.#untilGone()
-  }
-
-  act(step: Step): Promise<void> | undefined {
+  for (const step of steps) {
     switch (step.type) {
       case 'pause':
-        return this.#pause(step.ms)
+        await pause(step.ms)
+        continue
       case 'stall':
       case 'reset':
       case 'fin':
-        return this.#breakOff(step.type)
+        await pause(0)
+        if (step.type === 'reset') response.socket?.resetAndDestroy()
+        if (step.type === 'fin') response.socket?.end()
+        await once(signal, 'abort')
+        return
       case 'event':
       case 'exception':
-      case 'error':
       case 'bytes':
         break
     }
-    return this.#send(this.#stage.encoder.encode(step))
-  }
-
-  async end(): Promise<void> {
-    if (this.#performance.chunkBytes !== undefined) await this.#flush()
-    const bytes = this.#takeBatch()
-    if (bytes.length > 0) this.#stage.response.end(bytes)
-    else this.#stage.response.end()
-  }
-
-  #send(bytes: Buffer): Promise<void> | undefined {
-    this.#batch.push(bytes)
-    this.#batchBytes += bytes.length
-    if (this.#performance.gapMs > 0) return this.#pause(this.#performance.gapMs)
-    return this.#batchBytes >= BATCH_BYTES ? this.#giveWay() : undefined
-  }
-
-  /** A fast client takes every write at once and would leave no turn to others. */
-  async #giveWay(): Promise<void> {
-    await this.#flush()
-    await nextTurn()
-  }
-
-  async #pause(ms: number): Promise<void> {
-    await this.#flush()
-    if (ms > 0) await this.#sleep(ms)
-  }
-
-  /** Sends what there is, then never resolves: see `#untilGone`. */
-  async #breakOff(how: 'stall' | 'reset' | 'fin'): Promise<void> {
-    await this.#flush()
-    const { socket } = this.#stage.response
-    if (how === 'reset') socket?.resetAndDestroy()
-    if (how === 'fin') socket?.end()
-    await this.#untilGone()
-  }
-
-  async #flush(): Promise<void> {
-    const bytes = this.#takeBatch()
-    const { response } = this.#stage
-    if (bytes.length === 0) response.flushHeaders()
-    for (const piece of piecesOf(bytes, this.#performance.chunkBytes)) {
-      await this.#wait((resolve) => {
-        // Fails only with the connection, perhaps before the signal fires.
-        response.write(piece, (error) => {
-          if (!error) resolve()
-        })
-      })
+    const bytes = encoder.encode(step)
+    batch.push(bytes)
+    batchBytes += bytes.length
+    if (gapMs > 0) await pause(gapMs)
+    else if (batchBytes >= BATCH_BYTES) {
+      await pause(0)
+      await nextTurn() // a fast client takes every write at once and would leave no turn to others
     }
   }
-
-  #takeBatch(): Buffer {
-    const [first] = this.#batch
-    const bytes = this.#batch.length === 1 && first ? first : Buffer.concat(this.#batch)
-    this.#batch = []
-    this.#batchBytes = 0
-    return bytes
-  }
-
-  async #sleep(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    try {
-      await this.#wait((resolve) => {
-        timer = setTimeout(resolve, ms)
-      })
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  /** Never resolves; rejects when the connection is gone. */
-  #untilGone(): Promise<void> {
-    return this.#wait(() => {})
-  }
-
-  async #wait(start: (resolve: () => void) => void) {
-    const { signal } = this.#stage
-    signal.throwIfAborted()
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#onGone = () => reject(signal.reason)
-    start(resolve)
-    await promise
-    this.#onGone = null
-  }
+  response.end(Buffer.concat(batch))
 }
 
-function piecesOf(bytes: Buffer, size: number | undefined): readonly Buffer[] {
-  if (bytes.length === 0) return []
-  if (size === undefined || size < 1) return [bytes]
-  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
-    bytes.subarray(i * size, (i + 1) * size)
-  )
+/** Resolves when the socket has taken the bytes. Rejects when the client has left. */
+async function write(response: ServerResponse, bytes: Buffer, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  response.write(bytes, (error) => resolve(!error))
+  const isWritten = await promise
+  // A write fails only with the connection, perhaps before the signal fires.
+  if (!isWritten && !signal.aborted) await once(signal, 'abort')
+  signal.throwIfAborted()
 }

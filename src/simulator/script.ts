@@ -1,153 +1,160 @@
 import { createHash } from 'node:crypto'
-import { encodeFrame } from '../frames/frame-encoder.ts'
-import type { SimulatedModel } from './models.ts'
 import { creditsOf } from './credits.ts'
-import type { RequestView } from './request-view.ts'
+import type { SimulatedModel } from './models.ts'
+import { offeredTools, type RequestView } from './request-view.ts'
 import { divideText, lastWords, shapeDeltas, spokenAnswer } from './spoken-text.ts'
-import type { Signer } from './reasoning.ts'
-import { opaqueSteps, reasoningSteps, thinkingDeltas } from './thoughts.ts'
+import { taggedDeltas, type Thinking, thinkingOf, thoughtDeltas } from './thoughts.ts'
 import { counted, countTokens, TokenCounter } from './tokens.ts'
-import { offeredTools } from './tool-rules.ts'
-import { findWishedCalls, type WishedCall } from './wished-calls.ts'
-import type { FoundWords } from './words.ts'
+import { findWishedCalls } from './wished-calls.ts'
+import type { ControlWords } from './words.ts'
 
-export type Step =
+export type FrameStep =
   | { readonly type: 'event'; readonly name: string; readonly payload: object }
   | { readonly type: 'exception'; readonly name: string; readonly payload: object }
-  | { readonly type: 'error'; readonly code: string; readonly message: string }
   /** Sent as they are. */
   | { readonly type: 'bytes'; readonly bytes: Buffer }
+
+export type Step =
+  | FrameStep
   | { readonly type: 'pause'; readonly ms: number }
   | { readonly type: 'stall' }
   | { readonly type: 'reset' }
   | { readonly type: 'fin' }
 
-export interface ScriptInput {
-  readonly view: RequestView
-  readonly words: FoundWords
+export type Signer = (text: string) => string
+
+interface ScriptFacts {
+  readonly words: ControlWords
   readonly model: SimulatedModel
-  /** Part of `inputTokens` known from earlier requests; default 0. */
-  readonly cachedTokens?: number
   readonly inputTokens: number
+  /** Part of `inputTokens` known from earlier requests. */
+  readonly cachedTokens: number
   readonly sign: Signer
 }
 
-const LAST_STEPS: readonly Step['type'][] = ['exception', 'error', 'stall', 'reset', 'fin']
-
-const CUT_FRAME = encodeFrame({ ':message-type': 'event' }, '.'.repeat(60)).subarray(0, 60)
-
-/** Writes the answer, determined by the request alone (kiro-protocol §5.4). */
-export function* writeScript(input: ScriptInput): Generator<Step> {
-  for (const step of allSteps(input)) {
-    yield step
-    if (LAST_STEPS.includes(step.type)) return
-  }
+export interface ScriptInput extends ScriptFacts {
+  readonly view: RequestView
 }
 
-function* allSteps(input: ScriptInput): Generator<Step> {
-  const { view, words } = input
-  const { flags, numbers } = words
-  if (numbers.first !== undefined) yield { type: 'pause', ms: numbers.first }
-  if (flags.has('stall-first')) yield STALL
-  if (flags.has('throttled-frame')) yield THROTTLED
-  const calls = findWishedCalls(lastWords(view.current.content), offeredTools(view))
-  const thought = new TokenCounter()
-  const said = new TokenCounter()
-  yield* reasoningSteps(input, thought)
-  yield* textSteps(counted(spokenDeltas(input, calls), said), words)
-  yield* toolSteps(calls, input)
-  yield* opaqueSteps(input)
-  if (flags.has('cut-frame')) yield { type: 'bytes', bytes: CUT_FRAME }
-  if (flags.has('cut-frame') || flags.has('no-end')) return
-  if (numbers.trailer !== undefined) yield { type: 'pause', ms: numbers.trailer }
-  const called = calls.length === 0 ? 0 : countTokens(JSON.stringify(calls))
-  yield* endSteps(input, { calls, outputTokens: thought.tokens + said.tokens + called })
+interface Plan extends ScriptFacts {
+  readonly text: string
+  readonly thinking: Thinking
+  readonly calls: readonly SimulatedCall[]
+  /** Tokens of all calls. */
+  readonly called: number
 }
 
-function* spokenDeltas(input: ScriptInput, calls: readonly WishedCall[]): Generator<string> {
-  yield* thinkingDeltas(input.view.current.content, input.words)
-  yield* textDeltas(input, calls)
+export interface SimulatedCall {
+  readonly name: string
+  /** JSON */
+  readonly input: string
+  readonly toolUseId: string
 }
 
-function textDeltas({ view, words }: ScriptInput, calls: readonly WishedCall[]): Iterable<string> {
-  const { events, size } = words.numbers
-  if (words.say !== null && events !== undefined) return divideText(words.say, events)
-  const text = words.say ?? announce(calls) ?? spokenAnswer(view.current, view.history.length)
-  return shapeDeltas(text, { events, size })
+/**
+ * Writes the answer, determined by the request alone (kiro-protocol §5.4). Keeps nothing of the request while it is played.
+ * @throws {RangeError} for arguments that are nested too deeply to be written
+ */
+export function writeScript({ view, ...facts }: ScriptInput): Generator<Step> {
+  const wished = findWishedCalls(lastWords(view.current.content), offeredTools(view))
+  const calls = wished.map(({ name, input }, index) => ({
+    name,
+    input: JSON.stringify(input),
+    toolUseId: idOfCall(view, index)
+  }))
+  const called = wished.length === 0 ? 0 : countTokens(JSON.stringify(wished))
+  const text = facts.words.say ?? announce(calls) ?? spokenAnswer(view.current, view.history.length)
+  return allSteps({ ...facts, text, calls, called, thinking: thinkingOf(view) })
 }
 
-function announce(calls: readonly WishedCall[]): string | null {
+function announce(calls: readonly SimulatedCall[]): string | null {
   if (calls.length === 0) return null
   return `The simulator calls ${calls.map((call) => call.name).join(' and ')}.`
 }
 
-function* textSteps(deltas: Iterable<string>, words: FoundWords): Generator<Step> {
-  const fault = MID_FAULTS.find(([word]) => words.flags.has(word))
-  if (fault === undefined) return yield* toTextSteps(deltas)
-  const all = [...deltas] // only then it is known where its middle is
-  const half = Math.ceil(all.length / 2)
-  yield* toTextSteps(all.slice(0, half))
-  yield fault[1] // after it nothing follows
+function* allSteps(plan: Plan): Generator<Step> {
+  const { words, calls, called, thinking, sign } = plan
+  const { numbers } = words
+  const firstMs = numbers.get('first')
+  if (firstMs !== undefined) yield { type: 'pause', ms: firstMs }
+  if (numbers.has('stall-first')) return yield STALL
+  const thought = new TokenCounter()
+  const said = new TokenCounter()
+  yield* reasoningSteps(plan, thought)
+  const deltas = counted(spokenDeltas(plan), said)
+  const fault = MID_FAULTS.find(([word]) => numbers.has(word))
+  if (fault !== undefined) {
+    const most = MOST_BEFORE_FAULT * 2
+    const all = Array.from(Iterator.from(deltas).take(most)) // only then it is known where its middle is
+    yield* textSteps(all.slice(0, Math.ceil(all.length / 2)))
+    return yield fault[1]
+  }
+  yield* textSteps(deltas)
+  const isCut = numbers.has('truncated-tool') && calls.length > 0
+  for (const [index, call] of calls.entries())
+    yield* callSteps(call, isCut && index === calls.length - 1)
+  // GPT's opaque reasoning, after everything else (§5.3).
+  if (thinking.family === 'gpt') yield reasoning({ text: '...', signature: sign('...') })
+  if (numbers.has('no-end')) return
+  // An interrupted call has no stop reason.
+  if (!isCut) yield event('metadataEvent', { stopReason: stopReasonOf(plan) })
+  yield* endSteps(plan, thought.tokens + said.tokens + called)
 }
 
-function* toTextSteps(deltas: Iterable<string>): Generator<Step> {
+function* reasoningSteps(plan: Plan, counter: TokenCounter): Generator<Step> {
+  const { thinking, words, sign } = plan
+  if (thinking.family === 'none') return
+  let thought = ''
+  if (thinking.isShown) {
+    for (const text of counted(thoughtDeltas(thinking.thought, words), counter)) {
+      thought += text
+      yield reasoning({ text })
+    }
+  }
+  if (thinking.family === 'claude') yield reasoning({ signature: sign(thought) })
+}
+
+function* spokenDeltas({ text, thinking, words }: Plan): Generator<string> {
+  yield* taggedDeltas(thinking, words)
+  const [events, size] = [words.numbers.get('events'), words.numbers.get('size')]
+  if (words.say !== null && events !== undefined) yield* divideText(text, events)
+  else yield* shapeDeltas(text, { events, size })
+}
+
+function* textSteps(deltas: Iterable<string>): Generator<Step> {
   for (const content of deltas) yield event('assistantResponseEvent', { content })
 }
 
-interface AnswerFacts {
-  readonly calls: readonly WishedCall[]
-  readonly outputTokens: number
-}
-
-function* endSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
-  const { words, model, inputTokens, cachedTokens: cached = 0 } = input
-  const totalTokens = inputTokens + facts.outputTokens
-  const percentage = (totalTokens / model.tokenLimits.maxInputTokens) * 100
+function* endSteps(plan: Plan, outputTokens: number): Generator<Step> {
+  const { model, inputTokens, cachedTokens: cached } = plan
+  const percentage = ((inputTokens + outputTokens) / model.tokenLimits.maxInputTokens) * 100
   const contextUsagePercentage = Math.round(percentage * 1e6) / 1e6
-  const isCut = words.flags.has('truncated-tool') && facts.calls.length > 0
-  // An interrupted call has no stop reason either.
-  if (!isCut) yield* metadataSteps(input, facts)
   yield event('contextUsageEvent', { contextUsagePercentage })
-  const usage = creditsOf(model, { input: inputTokens, cached, output: facts.outputTokens })
+  const usage = creditsOf(model, { input: inputTokens, cached, output: outputTokens })
   yield event('meteringEvent', { unit: 'credit', unitPlural: 'credits', usage })
 }
 
-function* metadataSteps(input: ScriptInput, facts: AnswerFacts): Generator<Step> {
-  const stopReason = stopReasonOf(input.words, facts.calls)
-  if (!input.words.flags.has('token-usage')) return yield event('metadataEvent', { stopReason })
-  const { inputTokens } = input
-  const { outputTokens } = facts
-  const cacheReadInputTokens = input.view.history.length === 0 ? 0 : Math.floor(inputTokens * 0.9)
-  const uncachedInputTokens = inputTokens - cacheReadInputTokens
-  yield event('metadataEvent', { tokenUsage: { uncachedInputTokens, cacheReadInputTokens } })
-  const written = { outputTokens, totalTokens: inputTokens + outputTokens }
-  yield event('metadataEvent', { tokenUsage: written, stopReason })
-}
-
-function stopReasonOf({ flags }: FoundWords, calls: readonly WishedCall[]): string {
-  if (flags.has('context-full')) return 'MODEL_CONTEXT_WINDOW_EXCEEDED'
-  if (flags.has('max-tokens')) return 'MAX_TOKENS'
-  if (flags.has('filtered')) return 'CONTENT_FILTERED'
+function stopReasonOf({ words: { numbers }, calls }: Plan): string {
+  if (numbers.has('context-full')) return 'MODEL_CONTEXT_WINDOW_EXCEEDED'
+  if (numbers.has('max-tokens')) return 'MAX_TOKENS'
+  if (numbers.has('filtered')) return 'CONTENT_FILTERED'
   return calls.length > 0 ? 'TOOL_USE' : 'END_TURN'
 }
 
-const INTERNAL = 'InternalServerException'
-const BROKEN = 'Encountered an unexpected error when processing the request, please try again.'
-
-const THROTTLED: Step = {
-  type: 'exception',
-  name: 'ThrottlingException',
-  payload: { message: 'Too many requests, please wait before trying again.', reason: null }
-}
+/** Events before a fault in the middle of an answer. */
+const MOST_BEFORE_FAULT = 1_000
 
 const STALL = { type: 'stall' } as const satisfies Step
 
+export const BROKEN = {
+  name: 'InternalServerException',
+  message: 'Encountered an unexpected error when processing the request, please try again.'
+}
+
 const MID_FAULTS = [
-  ['exception-mid', { type: 'exception', name: INTERNAL, payload: { message: BROKEN } }],
-  ['error-mid', { type: 'error', code: INTERNAL, message: BROKEN }],
+  ['exception-mid', { type: 'exception', name: BROKEN.name, payload: { message: BROKEN.message } }],
   ['stall', STALL],
-  ['reset', { type: 'reset' }],
-  ['fin', { type: 'fin' }]
+  ['reset', { type: 'reset' }]
 ] as const satisfies readonly (readonly [string, Step])[]
 
 /** Fragment lengths in rotation: some end inside a key, a number or an escape. */
@@ -155,21 +162,14 @@ const FRAGMENT_CHARS = [3, 1, 7, 2, 5, 11]
 const LONG_ARGUMENTS = 400
 const LONG_FACTOR = 20
 
-/** Events of all tool calls in order (kiro-protocol §5.5). */
-export function* toolSteps(
-  calls: readonly WishedCall[],
-  { view, words }: Pick<ScriptInput, 'view' | 'words'>
-): Generator<Step> {
-  for (const [index, call] of calls.entries()) {
-    const head = { name: call.name, toolUseId: toolUseId(view, index) }
-    const isCut = index === calls.length - 1 && words.flags.has('truncated-tool')
-    const json = JSON.stringify(call.input)
-    yield toolEvent(head)
-    // Missing arguments are sent as no fragment, not as `{}`.
-    const text = isCut ? firstHalf(json) : json === '{}' ? '' : json
-    for (const input of fragmentsOf(text)) yield toolEvent({ ...head, input })
-    if (!isCut) yield toolEvent({ ...head, stop: true })
-  }
+/** Events of a tool call (kiro-protocol §5.5). */
+export function* callSteps(call: SimulatedCall, isCut: boolean): Generator<Step> {
+  const { name, toolUseId, input: json } = call
+  yield toolEvent({ name, toolUseId })
+  // Missing arguments are sent as no fragment, not as `{}`.
+  const text = isCut ? json.slice(0, Math.ceil(json.length / 2)) : json === '{}' ? '' : json
+  for (const fragment of fragmentsOf(text)) yield toolEvent({ name, toolUseId, input: fragment })
+  if (!isCut) yield toolEvent({ name, toolUseId, stop: true })
 }
 
 /** Cuts anywhere but inside a character, and always after the first backslash. */
@@ -188,18 +188,18 @@ export function fragmentsOf(text: string): string[] {
   return fragments
 }
 
-function firstHalf(text: string): string {
-  return text.slice(0, Math.ceil(text.length / 2))
-}
-
 /** Id of a call: equal for equal requests, another in each turn. */
-function toolUseId(view: RequestView, index: number): string {
+function idOfCall(view: RequestView, index: number): string {
   const seed = JSON.stringify([view.history.length, view.current.content, index])
   return `tooluse_${createHash('sha256').update(seed).digest('base64url').slice(0, 22)}`
 }
 
 function toolEvent(payload: object): Step {
   return event('toolUseEvent', payload)
+}
+
+function reasoning(payload: object): Step {
+  return event('reasoningContentEvent', payload)
 }
 
 function event(name: string, payload: object): Step {

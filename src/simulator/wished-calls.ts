@@ -1,6 +1,6 @@
 import { toWireToolName } from '../kiro/conversation/tools.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../shared/json.ts'
-import type { OfferedTool } from './tool-rules.ts'
+import type { OfferedTool } from './request-view.ts'
 
 export interface WishedCall {
   readonly name: string

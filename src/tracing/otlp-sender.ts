@@ -34,11 +34,13 @@ export class OtlpSender {
 
   /** Never rejects. */
   async send(body: Uint8Array, signal: AbortSignal): Promise<SendOutcome> {
-    const { timeoutMs } = this.#options
+    const limit = AbortSignal.timeout(this.#options.timeoutMs)
     try {
-      return await this.#post(body, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]))
+      return await this.#post(body, AbortSignal.any([signal, limit]))
     } catch (cause) {
-      const why = signal.aborted ? 'given up' : whyOf(cause)
+      if (signal.aborted) return { type: 'later', why: 'given up', afterMs: null }
+      // A word: messages of others may have addresses and more.
+      const why = limit.aborted ? 'no answer in time' : codeOf(cause) || 'no connection'
       return { type: 'later', why, afterMs: null }
     }
   }
@@ -83,10 +85,4 @@ function outcomeOf({ statusCode: status = 0, headers }: IncomingMessage): SendOu
   const afterMs = Number(headers['retry-after'] ?? Number.NaN) * 1000
   const isUsable = Number.isFinite(afterMs) && afterMs >= 0
   return { type: 'later', why, afterMs: isUsable ? Math.min(afterMs, MAX_AFTER_MS) : null }
-}
-
-/** Returns a word: foreign errors may contain addresses and more. */
-function whyOf(cause: unknown): string {
-  if (cause instanceof Error && cause.name === 'TimeoutError') return 'no answer in time'
-  return codeOf(cause) || 'no connection'
 }

@@ -39,14 +39,7 @@ function millisecondsOf({ user, system }: NodeJS.CpuUsage): number {
   return Math.floor((user + system) / 1000)
 }
 
-export type ThreadJob =
-  | ConvertJob
-  | LintJob
-  | CheckJob
-  | PdfJob
-  | OutlineJob
-  | RewriteJob
-  | DocumentsJob
+export type ThreadJob = ConvertJob | LintJob | CheckJob | RewriteJob | ReadJob
 
 export type MarkedJob = ThreadJob & { readonly mark: JobMark }
 
@@ -77,24 +70,15 @@ export interface CheckJob {
   readonly form: JsonForm
 }
 
-export interface OutlineJob {
-  readonly type: 'outline'
-  readonly body: Uint8Array
-}
-
 export interface RewriteJob {
   readonly type: 'rewrite'
   readonly body: Uint8Array
   readonly rewrite: PayloadRewrite
 }
 
-export interface DocumentsJob {
-  readonly type: 'documents'
-  readonly body: Uint8Array
-}
-
-export interface PdfJob {
-  readonly type: 'pdf'
+/** Reads the text of a PDF, the outline of a payload, or its documents. */
+export interface ReadJob {
+  readonly type: 'pdf' | 'outline' | 'documents'
   readonly body: Uint8Array
 }
 

@@ -280,6 +280,19 @@ t.test('a pace', (t) => {
     clock.turn()
     t.equal(sent.length, before, 'nothing new')
   })
+
+  t.test('is what requests wait for while there are permits', async (t) => {
+    const { lease, tell, ask } = stand()
+    t.equal(lease.isPacing, false, 'without a pace')
+    tell({ granted: 1, ...pace(0) })
+    t.equal(lease.isPacing, true)
+    const waiting = ask()
+    tell(pace(1, 'a'))
+    const permit = await waiting
+    t.equal(lease.isPacing, false, 'all are in use')
+    permit.release()
+    t.equal(lease.isPacing, true)
+  })
   t.test('serves the key whose turn the primary says it is', async (t) => {
     const { tell, ask } = stand()
     tell({ granted: 3, ...pace(0) })

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { freePort } from '../helper/free-port.ts'
 import { MemoryGroup } from './memory-group.ts'
 import { gatewayAnswer, progress, Stand } from './stand.ts'
 import { signIn } from './target.ts'
@@ -110,17 +110,4 @@ function tell(what: string, value: number, most?: number): void {
 
 function docker(...args: readonly string[]): string {
   return execFileSync('docker', args, { encoding: 'utf8' }).trim()
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        resolve(address !== null && typeof address === 'object' ? address.port : 0)
-      )
-    })
-  })
 }

@@ -162,6 +162,17 @@ t.test('words of another form, model or size stay out', async (t) => {
 const word = (members: object) =>
   `kgr1.${Buffer.from(JSON.stringify(members)).toString('base64url')}`
 
+function wordOf(bytes: number): string {
+  const members = { m: 'gpt-5.6-sol', s: SIG, t: '' }
+  return word({ ...members, t: 'x'.repeat(bytes - JSON.stringify(members).length) })
+}
+
+t.test('a word of 262,144 characters goes back, a longer one stays out', async (t) => {
+  t.equal(wordOf(196_604).length, 262_144)
+  t.not(openReasoning(wordOf(196_604)), null)
+  t.equal(openReasoning(wordOf(196_605)), null)
+})
+
 t.test('half of a pair stays out, and one without words goes back', async (t) => {
   const m = 'gpt-5.6-sol'
   for (const half of [

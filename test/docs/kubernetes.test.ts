@@ -143,7 +143,7 @@ t.test('docker/kubernetes', { skip: whyNoKustomize() }, async (t) => {
     }
   })
 
-  t.test('has an engine that is one, and keeps nothing', async (t) => {
+  t.test('has one Valkey, which keeps nothing', async (t) => {
     const { spec } = find(whole, 'Deployment', 'kiro-engine')
     t.match(spec, { replicas: 1, strategy: { type: 'Recreate' } })
     const volumes = at(spec, 'template', 'spec', 'volumes')
@@ -155,7 +155,7 @@ t.test('docker/kubernetes', { skip: whyNoKustomize() }, async (t) => {
   })
 
   const skip = whyNoEngine('valkey-server')
-  t.test('an engine with these settings and that user will do', { skip }, async (t) => {
+  t.test('a Valkey with these settings and that user will do', { skip }, async (t) => {
     const config = String(at(find(whole, 'ConfigMap', 'kiro-engine'), 'data', 'valkey.conf'))
     const page = readFileSync(join(KUBERNETES_FOLDER, 'README.md'), 'utf8')
     t.match(page, VALKEY_RIGHTS)

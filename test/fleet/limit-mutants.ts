@@ -75,29 +75,33 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     'no: Math.max(known.no, found.no)'
   ],
   ['who was first is as it was found', 'no: Math.min(known.no, found.no)', 'no: found.no'],
-  ['a book may have one seat too many', '>= MAX_SEATS\n}', '> MAX_SEATS\n}'],
-  ['a book may have one seat too few', '>= MAX_SEATS\n}', '>= MAX_SEATS - 1\n}'],
-  ['a name that has a seat is turned away from a full book', '!Object.hasOwn(seats, name) && ', ''],
-  ['books that are joined are longer than may be read', 'seats: firstOf(seats)', 'seats'],
-  ['the first of joined books lose their seats', '? -1 : 1', '? 1 : -1'],
+  ['a register may have one seat too many', '>= MAX_SEATS\n}', '> MAX_SEATS\n}'],
+  ['a register may have one seat too few', '>= MAX_SEATS\n}', '>= MAX_SEATS - 1\n}'],
+  [
+    'a name that has a seat is turned away from a full register',
+    '!Object.hasOwn(seats, name) && ',
+    ''
+  ],
+  ['registers that are joined are longer than may be read', 'seats: firstOf(seats)', 'seats'],
+  ['the first of joined registers lose their seats', '? -1 : 1', '? 1 : -1'],
   [
     'more is given than may be read',
-    'if (isNew && Object.keys(giver.gave).length >= MAX_SEATS) return book',
+    'if (isNew && Object.keys(giver.gave).length >= MAX_SEATS) return register',
     ''
   ],
   [
-    'a book of a period that is over knows all',
+    'a register of a period that is over knows all',
     'if (found.period !== known.period) return found.period > known.period',
     'if (found.period !== known.period) return true'
   ],
-  ['a book that knows less of a gift knows all', '(seat.gave[to] ?? 0) >= total', 'total >= 0'],
+  ['a register that knows less of a gift knows all', '(seat.gave[to] ?? 0) >= total', 'total >= 0'],
   [
-    'a book that knows less of a loss knows all',
+    'a register that knows less of a loss knows all',
     'seat === undefined || seat.lost < lost',
     'seat === undefined'
   ],
   [
-    'a book that lacks a seat knows all',
+    'a register that lacks a seat knows all',
     'if (seat === undefined || seat.lost < lost) return false',
     'if (seat === undefined) return true'
   ],
@@ -110,8 +114,8 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
   ['who comes after a process that is known has nothing', 'isKnown(seat.inc) ? 0 :', ''],
   [
     'a debt of an earlier process is forgiven',
-    'Math.max(0, partOf(book, name, size))',
-    'partOf(book, name, size)'
+    'Math.max(0, partOf(register, name, size))',
+    'partOf(register, name, size)'
   ],
   ['the next process loses what was lost before', 'lost: seat.lost + more', 'lost: more'],
   [
@@ -120,7 +124,7 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
     '{ ...seat, ...self, lost'
   ],
   ['what is given is wanted still', 'Math.max(0, receiver.want - amount)', 'receiver.want'],
-  ['a gift of less than nothing takes', '|| amount <= 0) return book', ') return book'],
+  ['a gift of less than nothing takes', '|| amount <= 0) return register', ') return register'],
   ['a second gift replaces the first', '[to]: (giver.gave[to] ?? 0) + amount', '[to]: amount'],
   ['the heir inherits of those who live', 'from === heir || !isGone(seat)', 'from === heir'],
   ['a debt is no need', 'seat.want + Math.max(0, -part)', 'seat.want'],
@@ -128,9 +132,9 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
   ['of a part by right the odd one is due', 'rightOf(size.replicas - 1, size)', 'rightOf(0, size)'],
   ['who has most is first', 'a.part - b.part', 'b.part - a.part'],
   ['one gives to itself', '.filter(([name]) => name !== but)', ''],
-  ['a full book is not read', 'if (seats.length > MAX_SEATS', 'if (seats.length >= MAX_SEATS'],
+  ['a full register is not read', 'if (seats.length > MAX_SEATS', 'if (seats.length >= MAX_SEATS'],
   [
-    'a book with one seat too many is read',
+    'a register with one seat too many is read',
     'if (seats.length > MAX_SEATS',
     'if (seats.length > MAX_SEATS + 1'
   ],

@@ -148,6 +148,9 @@ t.test('a register that is not ours', async (t) => {
   t.same(readState(text, ['another']), { type: 'foreign' })
   t.same(readState(JSON.stringify({ ...good, v: 3 }), ['check']), { type: 'newer' })
   const entry = good.members['a1']
+  const open = nextFleet(good, [enter('c1'), { type: 'forget', name: 'x' }])
+  t.same(readState(JSON.stringify(open), ['check']), { type: 'state', state: open })
+  const lease = open.members['a1']
   for (const wrong of [
     null,
     '',
@@ -155,6 +158,12 @@ t.test('a register that is not ours', async (t) => {
     '[]',
     '7',
     'x'.repeat(2_000_000),
+    `${'{"members":'.repeat(40_000)}1${'}'.repeat(40_000)}`,
+    text.slice(0, 200),
+    JSON.stringify({ ...good, members: JSON.parse('{"__proto__": 7}') }),
+    JSON.stringify({ ...open, members: { ...open.members, a1: { ...lease, granted: '20' } } }),
+    JSON.stringify({ ...open, members: { ...open.members, a1: { ...lease, granted: 1e300 } } }),
+    JSON.stringify({ ...open, members: { ...open.members, a1: { ...lease, granted: 2 ** 50 } } }),
     text.replace('"learning"', '"closed"'),
     JSON.stringify({ ...good, v: 1 }),
     JSON.stringify({ ...good, cap: -1 }),

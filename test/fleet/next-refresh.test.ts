@@ -25,9 +25,9 @@ function gateway({ core: rules }: RefreshRules, facts: SignInFacts, self = 'a'):
 
 function seen(
   facts: SignInFacts | null,
-  { rev = 1, run = 'run', at: when = at(0), isForeign = false } = {}
+  { rev = 1, run = 'run', at: when = at(0), isNewer = false, isForeign = false } = {}
 ): RefreshEvent {
-  return { type: 'seen', run, rev, facts, isNewer: false, isForeign, at: when }
+  return { type: 'seen', run, rev, facts, isNewer, isForeign, at: when }
 }
 
 function told(rules: typeof core, state: RefreshState, events: readonly RefreshEvent[]) {
@@ -222,6 +222,18 @@ const RULES: Readonly<Record<string, (rules: RefreshRules) => void>> = {
       seen(null, { isForeign: true })
     ])
     equal(rules.core.newSignIn(fresh, proof('r1')), null)
+  },
+  'nothing begins before the record was read, nor where a newer version has written it': (
+    rules
+  ) => {
+    const { core: one } = rules
+    const unread = one.newRefreshState('c')
+    equal(one.newSignIn(unread, proof('r1')), null)
+    const newer = told(one, unread, [seen(null, { isNewer: true })])
+    equal(one.newSignIn(newer, proof('r1')), null)
+    const empty = told(one, unread, [seen(null)])
+    equal(one.newSignIn(empty, ''), null, 'without a token')
+    notEqual(one.newSignIn(empty, proof('r1')), null)
   }
 }
 

@@ -110,6 +110,15 @@ t.test('Valkey', async (t) => {
     }
     t.equal(world.service.revocations, 0)
   })
+  t.test('restarts, and a token that is needed meanwhile is waited for', async (t) => {
+    const world = await started(seededRandom(5))
+    const before = world.service.valid
+    world.engine.restart()
+    world.alive[0]?.want(true)
+    await world.clock.until(() => world.service.valid !== before, MINUTE)
+    t.not(world.service.valid, before)
+    t.same(world.refusals, [])
+  })
   t.test('restarts with what it knew long ago', async (t) => {
     const world = await started(seededRandom(2))
     const old = world.engine.value

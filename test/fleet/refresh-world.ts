@@ -191,6 +191,8 @@ export class RefreshWorld {
   /** What must never happen. */
   readonly violations: string[] = []
   readonly said: string[] = []
+  /** Why gateways did not get a token when they needed one. */
+  readonly refusals: string[] = []
 
   constructor(options: WorldOptions) {
     this.options = options
@@ -372,6 +374,7 @@ export class Replica {
     } catch (cause) {
       if (this.#life !== life) return
       const error = cause as GatewayError
+      this.#world.refusals.push(error.message)
       if (error.code === 'GW_UPSTREAM_AUTH') this.isAsking = true
       waitMs = (error.retryAfterS ?? 5) * 1000
     }

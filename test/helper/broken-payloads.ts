@@ -1,7 +1,7 @@
 import type { RuleId } from '../../src/kiro/rules/rules.ts'
-import { checkProfile } from '../../src/simulator/control-plane.ts'
-import type { Refusal } from '../../src/simulator/refusal.ts'
-import { checkRequest, checkWeight, checkWindow } from '../../src/simulator/request-rules.ts'
+import { checkProfile } from '../strict-simulator/credentials.ts'
+import type { StrictRefusal as Refusal } from '../strict-simulator/refusals.ts'
+import { checkRequest, checkWeight, checkWindow } from '../strict-simulator/request-rules.ts'
 import type { RequestView } from '../../src/simulator/request-view.ts'
 import { upstreamRequest, upstreamTool } from './simulator-request.ts'
 

@@ -1,16 +1,14 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-
-const ENTRY = join(import.meta.dirname, '../../src/start.js')
+import { programForTests } from './program.ts'
 
 export interface CliOptions {
   /** The working folder. */
   readonly cwd: string
   /** All of it but PATH; HOME is the working folder. */
   readonly env?: Readonly<Record<string, string>>
-  /** Another program than this project's source. */
+  /** Another program than this project's. */
   readonly entry?: string
   /** Program and arguments that start it, where it is not started directly. */
   readonly launcher?: readonly string[]
@@ -33,11 +31,17 @@ export class CliProcess {
   readonly #watchers = new Set<() => void>()
 
   constructor(args: readonly string[], options: CliOptions) {
-    const { cwd, env = {}, entry = ENTRY, launcher = [], input } = options
-    const [program = '', ...rest] = [...launcher, process.execPath, entry, ...args]
-    this.child = spawn(program, rest, {
+    const program = programForTests()
+    const { cwd, env = {}, entry = program.entry, launcher = [], input } = options
+    const [command = '', ...rest] = [...launcher, process.execPath, entry, ...args]
+    this.child = spawn(command, rest, {
       cwd,
-      env: { PATH: process.env['PATH'] ?? '', HOME: cwd, ...env }
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        HOME: cwd,
+        NODE_COMPILE_CACHE: program.compiled,
+        ...env
+      }
     })
     if (input !== undefined) this.child.stdin.end(input)
     this.child.stdin.on('error', () => {}) // it may have ended without reading

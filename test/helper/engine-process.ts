@@ -119,7 +119,7 @@ function answers(port: number): Promise<boolean> {
   socket.setTimeout(500, () => socket.destroy())
   socket
     .on('data', (chunk) => {
-      resolve(!chunk.includes('LOADING'))
+      resolve(/^(\+|-(?!LOADING)[A-Z]+ )/.test(chunk.toString())) // nobody else may have the port
       socket.destroy()
     })
     .on('error', () => {})

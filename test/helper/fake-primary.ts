@@ -104,7 +104,7 @@ export class FakePrimary {
       accountStatus: GOOD_STATUS,
       planBar: null,
       catalogue: BUILT_IN_CATALOGUE,
-      book: NO_KNOWN_KEYS,
+      knownKeys: NO_KNOWN_KEYS,
       isSimulated: false,
       sessionSecret: '00'.repeat(32),
       memory: {

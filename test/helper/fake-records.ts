@@ -5,7 +5,7 @@ import type {
   RecordChange
 } from '../../src/fleet/fleet-records.ts'
 
-/** An engine's records in memory, for several members at once; it can be away, slow, or forget. */
+/** Valkey's records in memory, for several members at once; it can be away, slow, or forget. */
 export class FakeRecords implements FleetRecords {
   readonly #values = new Map<string, { rev: number; value: string; at: number; endsAt: number }>()
   readonly #listeners = new Set<(name: string | null) => void>()
@@ -83,8 +83,8 @@ export class FakeRecords implements FleetRecords {
   async #command(text: string): Promise<void> {
     this.commands.push(text)
     await new Promise((resolve) => setImmediate(resolve))
-    if (this.broken.has(text.replace(/^\w+ /, ''))) throw new Error('the engine refuses that')
+    if (this.broken.has(text.replace(/^\w+ /, ''))) throw new Error('Valkey refuses that')
     if (this.failing === 'yes' || (this.failing === 'late' && text.startsWith('cas')))
-      throw new Error('the engine does not answer')
+      throw new Error('Valkey does not answer')
   }
 }

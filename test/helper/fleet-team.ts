@@ -24,7 +24,7 @@ export interface Teardowns {
 
 export const FLEET_TEST_SECRET = 'secret-of-the-fleet-for-all-tests'
 
-/** Real gateways with one worker each, a real engine, and the simulator as their upstream. */
+/** Real gateways with one worker each, a real Valkey, and the simulator as their upstream. */
 export class FleetTeam {
   readonly engine: EngineProcess
   readonly simulator: Simulator

@@ -1,13 +1,20 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** A port of this machine that nobody listens at; somebody else may take it before it is used. */
+/** Below the ports that systems give to programs which ask for any, so that it stays free until it is used, also again. */
+const PORTS = [20_000, 32_768] as const
+
+/** A port of loopback that nobody listens at. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
+  for (;;) {
+    const port = randomInt(...PORTS)
+    const server = createServer()
+    const taken = once(server, 'error').then(() => true)
+    server.listen(port, '127.0.0.1')
+    if (await Promise.race([taken, once(server, 'listening').then(() => false)])) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }

@@ -17,18 +17,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { NOBODY, ownersIn } from './own-words.ts'
+import { programForTests, SOURCE_PROGRAM } from './program.ts'
 
 /** Those of `npm start`. */
 const START_FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
-const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
 /** Memory that nobody has written is recognised wherever it is handed out. */
 const FILLS_MEMORY = `--import=${new URL('unwritten-memory.ts', import.meta.url).href}`
-/** Used from the first module on: without it each process strips that module's types anew. */
-const COMPILED = fileURLToPath(
-  new URL('../../node_modules/.cache/kiro-gateway-test', import.meta.url)
-)
 
 export type LogLine = Readonly<Record<string, unknown>>
 
@@ -45,11 +40,13 @@ export interface GatewayOptions {
   readonly launcher?: readonly string[]
   /** Which log lines are kept; by default all. */
   readonly keeps?: (line: LogLine) => boolean
-  /** Another program than this project's source, which is started by its name alone. */
+  /** Another program than this project's, which is started by its name alone. */
   readonly program?: string
   /** What its output is: a socket, as of a service manager, or a pipe, as in a container. */
   readonly output?: 'socket' | 'pipe'
-  /** For figures: memory is left as it is (`unwritten-memory.ts`). */
+  /** Starts the sources, one module at a time, instead of their bundle. */
+  readonly fromSources?: boolean
+  /** For figures: from the sources, as in a clone, and memory is left as it is (`unwritten-memory.ts`). */
   readonly isMeasured?: boolean
 }
 
@@ -71,9 +68,10 @@ export class GatewayProcess {
 
   constructor(options: GatewayOptions) {
     const { env = {}, upstreamUrl, envFile, tokenLifeMs = 3_600_000, keeps = () => true } = options
-    const { program, launcher = [] } = options
-    const source = [process.execPath, ...START_FLAGS, ENTRY]
-    const command = [...launcher, ...(program === undefined ? source : [program])]
+    const { program, launcher = [], isMeasured = false, fromSources = isMeasured } = options
+    const { entry, compiled } = fromSources ? SOURCE_PROGRAM : programForTests()
+    const own = [process.execPath, ...START_FLAGS, entry]
+    const command = [...launcher, ...(program === undefined ? own : [program])]
     this.folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))
     const pipe = options.output === 'pipe' ? makePipe(this.folder) : null
     if (envFile !== undefined) this.writeEnvFile(envFile)
@@ -83,10 +81,10 @@ export class GatewayProcess {
         PATH: process.env['PATH'] ?? '',
         HOME: this.folder,
         SERVER_PORT: '0',
-        NODE_COMPILE_CACHE: COMPILED,
+        NODE_COMPILE_CACHE: compiled,
         ...(upstreamUrl === undefined ? {} : this.#upstream(upstreamUrl, tokenLifeMs)),
         ...env,
-        ...(options.isMeasured !== true && {
+        ...(!isMeasured && {
           NODE_OPTIONS: `${env['NODE_OPTIONS'] ?? ''} ${FILLS_MEMORY}`
         })
       },

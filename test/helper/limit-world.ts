@@ -18,12 +18,12 @@ import type { AllowanceName } from '../../src/ipc/allowance.ts'
 
 const SEAL = new FleetSeal(['secret-of-the-fleet-for-all-tests'], 'test')
 
-/** Of the engine, as one gateway sees it. */
+/** Contact with Valkey, as one gateway sees it. */
 export type Contact = 'good' | 'none' | 'bad'
 
 export type Random = () => number
 
-/** An engine in memory, far away: answers come late, or not at all, and what was not answered may happen later. */
+/** A Valkey in memory, far away: answers come late, or not at all, and what was not answered may happen later. */
 export class FarEngine {
   readonly #store = new Map<string, { rev: number; value: string }>()
   #rev = 1

@@ -6,7 +6,7 @@ import type { ReplyPlan } from '../../src/dialects/plan/plan.ts'
 import { RepairTable } from '../../src/kiro/rules/repair-table.ts'
 import type { RequestForm } from '../../src/kiro/wire/hosts.ts'
 import type { UpstreamPayload } from '../../src/kiro/wire/payload.ts'
-import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { checkRequest } from '../strict-simulator/request-rules.ts'
 import * as fc from './fast-check.ts'
 import { simulatorOptions, toAnswer } from './request-options.ts'
 

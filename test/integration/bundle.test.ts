@@ -1,19 +1,12 @@
 import { execFile } from 'node:child_process'
-import {
-  existsSync,
-  copyFileSync,
-  cpSync,
-  globSync,
-  mkdirSync,
-  readFileSync,
-  symlinkSync
-} from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { OtlpReceiver } from '../helper/otlp-receiver.ts'
 import { askForPage, WHOLE_PAGE } from '../helper/page-parts.ts'
+import { bundledProgram } from '../helper/program.ts'
 import { smallPdf } from '../helper/small-pdf.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
@@ -22,32 +15,10 @@ const run = promisify(execFile)
 const ROOT = join(import.meta.dirname, '../..')
 const KEY = 'the-key-of-this-test'
 const folder = t.testdir()
-/** Where the image is laid out. */
-const image = join(folder, 'app')
-const program = join(image, 'src/start.js')
+/** Laid out as in the image. */
+const { entry } = bundledProgram()
+const image = join(dirname(entry), '..')
 const env = { PATH: [dirname(process.execPath), process.env['PATH'] ?? ''].join(':'), HOME: folder }
-
-await bundle()
-layOut()
-
-/** As the Dockerfile does, in a folder of its own. */
-async function bundle(): Promise<void> {
-  for (const name of ['package.json', 'build.ts', 'bundle.ts'])
-    copyFileSync(join(ROOT, name), join(folder, name))
-  for (const name of ['src', 'workers'])
-    cpSync(join(ROOT, name), join(folder, name), { recursive: true })
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
-  for (const file of ['build.ts', 'bundle.ts'])
-    await run(process.execPath, [join(folder, file)], { cwd: folder, env })
-}
-
-function layOut(): void {
-  for (const name of ['src', 'docs']) mkdirSync(join(image, name), { recursive: true })
-  for (const name of ['package.json', 'src/start.js', 'docs/openapi.json', 'docs/openapi.html'])
-    copyFileSync(join(ROOT, name), join(image, name))
-  cpSync(join(folder, 'dist'), join(image, 'dist'), { recursive: true })
-  symlinkSync(join(ROOT, 'node_modules'), join(image, 'node_modules'))
-}
 
 function pageFiles(root: string): readonly string[] {
   return globSync('**/*.{html,css,svg}', { cwd: root }).toSorted()
@@ -61,7 +32,7 @@ async function loadedWith(file: string): Promise<string> {
 }
 
 async function type(...words: readonly string[]): Promise<string> {
-  return (await run(process.execPath, [program, ...words], { cwd: folder, env })).stdout
+  return (await run(process.execPath, [entry, ...words], { cwd: folder, env })).stdout
 }
 
 t.test('the bundle is a few files', async (t) => {
@@ -70,6 +41,7 @@ t.test('the bundle is a few files', async (t) => {
   for (const name of files) {
     const text = readFileSync(join(image, 'dist', name), 'utf8')
     t.notMatch(text, /[^\0-\xff]/, `${name} takes one byte a character`)
+    t.notMatch(text, /\brequire\(["']\./, `${name} has in it what it requires`)
     t.notMatch(text, /^import .* from ["']node:/m, `${name} takes of Node what it names`)
     for (const [, path = ''] of text.matchAll(/new URL\('([^']+)', import\.meta\.url\)/g))
       t.ok(existsSync(join(image, 'dist', dirname(name), path)), `${path} beside ${name}`)
@@ -85,15 +57,12 @@ t.test('the bundle is a few files', async (t) => {
 
 t.test('the whole program loads neither a second undici nor HTTP/2', async (t) => {
   const heavy = /internal\/deps\/undici|internal\/http2\/core/
-  t.match(await loadedWith(join(folder, 'src/warm-up.ts')), heavy, 'unlike its modules')
+  t.match(await loadedWith(join(ROOT, 'src/warm-up.ts')), heavy, 'unlike its modules')
   t.notMatch(await loadedWith(join(image, 'dist/warm-up.js')), heavy)
 })
 
 t.test('the bundle serves', async (t) => {
   const gateway = new GatewayProcess({
-    launcher: [process.execPath, '--max-old-space-size=48', '--max-semi-space-size=2'],
-    program,
-    env,
     envFile: { PROXY_API_KEY: KEY, NATIVE_DOCUMENTS: 'false', TRANSFORM_TIMEOUT: '60' }
   })
   t.teardown(() => gateway.destroy())
@@ -125,9 +94,6 @@ t.test('the bundle serves', async (t) => {
 t.test('the bundle describes itself, and traces', async (t) => {
   const otlp = await new OtlpReceiver().start(t)
   const gateway = new GatewayProcess({
-    launcher: [process.execPath, '--max-old-space-size=48', '--max-semi-space-size=2'],
-    program,
-    env,
     envFile: { OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url }
   })
   t.teardown(() => gateway.destroy())

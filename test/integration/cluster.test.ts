@@ -63,12 +63,15 @@ t.test('a cluster of two workers', { jobs: 2 }, async (t) => {
     t.ok(simulator.stats().connections.max <= 300)
     await eventually(() => simulator.stats().connections.open <= 150)
     t.ok(simulator.stats().connections.open <= 150, 'no more idle ones than allowed')
+    // On a busy machine one worker may have had nearly all streams, and the other is who takes the next clients.
+    t.equal(await runStreams(gateway.url, 37, 'sim:events=10 sim:gap=5'), 37)
     simulator.resetStats()
     for (let round = 0; round < 5; round++) {
       t.equal(await runStreams(gateway.url, 37, 'sim:events=10 sim:gap=5'), 37)
     }
     const { requests, requestsOnReusedConnections } = simulator.stats()
-    t.ok(requestsOnReusedConnections / requests.total > 0.95)
+    const part = requestsOnReusedConnections / requests.total
+    t.ok(part > 0.95, `${requestsOnReusedConnections} of ${requests.total}`)
   })
 
   t.test('loses only its own streams when a worker is killed, and has it replaced', async (t) => {

@@ -259,7 +259,7 @@ t.test('docker/docker-compose.fleet.yml', async (t) => {
   t.match(command.replaceAll('"', ''), VALKEY_RIGHTS)
   t.match(command, '--maxmemory-policy noeviction')
   t.match(command, '"&{kiro:*"', 'quoted: what is not ends at its sign')
-  t.notOk(at('services', 'engine', 'ports'), 'nobody else reaches the engine')
+  t.notOk(at('services', 'engine', 'ports'), 'nobody else reaches Valkey')
   t.match(read('docker/Caddyfile'), '{$GATEWAYS:gateway-a:8000 gateway-b:8000}')
   const page = read('docker/README.md')
   for (const word of ['ENGINE_PASSWORD=', 'FLEET_SECRET=', 'docker-compose.fleet.yml up -d --wait'])

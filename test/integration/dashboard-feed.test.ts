@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type ChatCall, startChat } from '../helper/chat-client.ts'
 import { DashboardReader } from '../helper/dashboard-reader.ts'
+import { startSimulator } from '../helper/run-simulator.ts'
 import { FakeAuthServer } from '../helper/fake-auth-server.ts'
 import {
   type GatewayOptions,
@@ -192,7 +193,8 @@ function verdictOf({ now }: DashboardReader) {
 }
 
 t.test('requests that fail are not well, and say why', async (t) => {
-  const gateway = await setUp(t, { env: { UPSTREAM_MAX_ATTEMPTS: '1' } })
+  const { url: upstreamUrl } = await startSimulator(t)
+  const gateway = await setUp(t, { upstreamUrl, env: { UPSTREAM_MAX_ATTEMPTS: '1' } })
   const page = await watchOn(t, gateway)
   await page.until(allReady)
   const failed = (count: number) => page.until(({ now }) => now?.requests.failing?.count === count)

@@ -49,6 +49,7 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
     const [first] = Operations
+    await page.waitForURL(({ hash }) => hash !== '')
     t.equal(new URL(page.url()).hash, `#${first?.id}`, 'the first link leads to what it says')
     const details = page.locator('article details').first()
     await details.locator('summary').focus()

@@ -5,6 +5,7 @@ import { examplesOf, Operations } from '../../docs/generate/openapi/operations.t
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { DescribedAnswers } from '../helper/described-answers.ts'
 import { startGateway } from '../helper/gateway-process.ts'
+import { startSimulator } from '../helper/run-simulator.ts'
 import { readSse } from '../helper/sse-messages.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
@@ -12,7 +13,9 @@ t.setTimeout(300_000) // real processes, on a machine that may be busy
 const OPERATOR = 'the-key-of-the-operator'
 const ANTHROPIC = { 'anthropic-version': '2023-06-01' }
 
+const { url: upstreamUrl } = await startSimulator(t)
 const gateway = await startGateway({
+  upstreamUrl,
   env: { PROXY_API_KEY: OPERATOR, STATE_DIR: 'state', FAKE_REASONING: 'true' }
 })
 t.teardown(() => gateway.destroy())

@@ -23,7 +23,7 @@ import { startGateway } from '../helper/gateway-process.ts'
 import { NameServer } from '../helper/name-server.ts'
 import { openBook } from '../helper/open-book.ts'
 import type { CliOutcome } from '../helper/cli-process.ts'
-import { DoctorRoom, reportOf, runDoctor, SECRETS } from '../helper/run-doctor.ts'
+import { DoctorRoom, reportOf, runDoctor, runDoctorHere, SECRETS } from '../helper/run-doctor.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { selfSignedCertificate } from '../helper/self-signed-certificate.ts'
 import { serverUrl } from '../helper/server-url.ts'
@@ -48,6 +48,8 @@ interface BrokenSetUp {
   readonly what: RegExp
   readonly change: RegExp
   readonly level?: 'warning'
+  /** It shows in a process of its own alone: what is in `.env`, of Node's variables, or what starts it. */
+  readonly needsProcess?: true
   /** What the account has used. */
   readonly account?: Partial<AccountFigures>
 }
@@ -72,6 +74,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'names in .env that nobody reads, or too late',
+    needsProcess: true,
     async breakIt(_t, room) {
       room.write('.env', 'TUNNEL_TOKEN=x\nNODE_EXTRA_CA_CERTS=/x.pem\n')
       return {}
@@ -83,6 +86,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'a misspelt setting in .env, where two letters may be wrong',
+    needsProcess: true,
     async breakIt(_t, room) {
       room.write('.env', 'SERVR_PROT=9000\n')
       return {}
@@ -101,6 +105,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'secrets in a file that everybody can read',
+    needsProcess: true,
     async breakIt(_t, room) {
       const path = room.write('.env', `PROXY_API_KEY=${SECRETS.apiKey}\n`)
       chmodSync(path, 0o644)
@@ -113,6 +118,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'a file of settings that is not where ENV_FILE says',
+    needsProcess: true,
     breakIt: async () => ({ env: { ENV_FILE: '/nowhere/.env' } }),
     id: 'settings-odd',
     level: 'warning',
@@ -168,6 +174,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'open files for less than the connections to the upstream',
+    needsProcess: true,
     breakIt: async () => ({ launcher: ['sh', '-c', 'ulimit -n 150; exec "$@"', 'sh'] }),
     id: 'files-too-few',
     what: /^150 open files/,
@@ -234,6 +241,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'a certificate that has expired',
+    needsProcess: true,
     async breakIt(t, room) {
       const { url, cert } = await listenTls(t, -2 * DAY_MS)
       const file = room.write('ca.pem', cert)
@@ -245,6 +253,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'a certificate of tomorrow',
+    needsProcess: true,
     async breakIt(t, room) {
       const { url, cert } = await listenTls(t, DAY_MS)
       const file = room.write('ca.pem', cert)
@@ -266,6 +275,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'a certificate of another host',
+    needsProcess: true,
     async breakIt(t, room) {
       const { url, cert } = await listenTls(t, undefined, 'elsewhere.test')
       const file = room.write('ca.pem', cert)
@@ -284,6 +294,7 @@ const broken: readonly BrokenSetUp[] = [
   },
   {
     name: 'certificates that are not checked',
+    needsProcess: true,
     breakIt: async () => ({ env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' } }),
     id: 'tls-unchecked',
     what: /certificates are not checked/,
@@ -450,16 +461,14 @@ async function recordDrift(stateDir: string): Promise<void> {
 t.test('doctor names cause and cure of', { jobs: 3 }, async (t) => {
   for (const setUp of broken) {
     t.test(setUp.name, async (t) => {
-      const { account } = setUp
+      const { account, needsProcess = false } = setUp
       const { url } = await startSimulator(t, account === undefined ? {} : { account })
       const room = new DoctorRoom(t)
       const { env = {}, launcher = [] } = await setUp.breakIt(t, room, url)
-      const run = await runDoctor({
-        folder: room.folder,
-        env: { ...room.settings(url), ...env },
-        args: ['--json'],
-        launcher
-      })
+      const options = { folder: room.folder, env: { ...room.settings(url), ...env } }
+      const run = needsProcess
+        ? await runDoctor({ ...options, args: ['--json'], launcher })
+        : await runDoctorHere(options)
       const { findings, level } = reportOf(run)
       const finding = findings.find(({ id }) => id === setUp.id)
       const { level: expected = 'problem' } = setUp

@@ -131,7 +131,7 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     t.equal((await ask(b, refer(other))).status, 200, 'and so is what it had before')
   })
 
-  t.test('a frozen engine holds nobody up for long', async (t) => {
+  t.test('a frozen Valkey holds nobody up for long', async (t) => {
     const id = await make(a, 'before the frost')
     await delay(300)
     team.engine.pause()

@@ -48,7 +48,7 @@ t.test('FLEET_LEASE=none', { skip }, async (t) => {
   await stream.firstBytes
   team.engine.pause()
   await delay(14_000) // longer than the lease of the test above
-  t.ok(await isReady(a), 'without its engine it serves for ever')
+  t.ok(await isReady(a), 'without its Valkey it serves for ever')
   t.ok(isComplete(await startChat(a.url, 'hi').answer))
   team.engine.goOn()
 

@@ -87,7 +87,7 @@ t.test('three gateways and one budget', { skip }, async (t) => {
   })
 })
 
-t.test('without its engine for too long', { skip }, async (t) => {
+t.test('without its Valkey for too long', { skip }, async (t) => {
   const team = await FleetTeam.start(t, { names: ['a'], max: 10 })
   await team.allServe()
   const gateway = team.get('a')

@@ -9,6 +9,7 @@ import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { type GatewayProcess, type LogLine, startGateway } from '../helper/gateway-process.ts'
 import { PinnedClients } from '../helper/pinned-clients.ts'
 import { namedKey } from '../helper/named-key.ts'
+import { startSimulator } from '../helper/run-simulator.ts'
 import { stateFolder } from '../helper/state-folder.ts'
 import { endFrame, eventFrame, textFrame } from '../helper/upstream-frames.ts'
 
@@ -456,7 +457,9 @@ t.test('thinking before a stop sequence is paid for, too', async (t) => {
 })
 
 t.test('an answer of the simulator costs the same, cut or whole', async (t) => {
+  const { url: upstreamUrl } = await startSimulator(t)
   const gateway = await startGateway({
+    upstreamUrl,
     env: { STATE_DIR: stateFolder(t), WORKERS: '1', PROXY_API_KEY: 'operator-key' }
   })
   t.teardown(() => gateway.destroy())

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import { judgeCapture } from '../strict-simulator/judge-capture.ts'
 import { Simulator } from '../strict-simulator/simulator.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
 import { doctoredProgram } from '../helper/doctored-program.ts'
@@ -345,43 +346,40 @@ t.test('--against a gateway that runs', async (t) => {
   t.match(gone.stderr, /No gateway answers at http:\/\/127\.0\.0\.1:9/)
 })
 
-t.test('--simulate says what the upstream would', async (t) => {
+t.test('npm run simulator -- --judge FOLDER says what the upstream would', async (t) => {
   const gateway = await startGateway({ upstreamUrl, env: DEBUG })
   t.teardown(() => gateway.destroy())
   const folder = keep(await capture(gateway, messages('Hello', stream)), 'simulated')
-  t.match(await replay('--simulate', folder), {
-    code: 0,
-    stdout: 'request 1 to the upstream (generation): taken\n'
+  t.same(await judgeCapture(folder), {
+    isOk: true,
+    lines: ['request 1 to the upstream (generation): taken']
   })
   const path = join(folder, 'upstream-request-1')
   const payload = JSON.parse(readFileSync(path, 'utf8'))
   payload.conversationState.currentMessage.userInputMessage.content = ''
   writeFileSync(path, JSON.stringify(payload))
-  const refused = await replay('--simulate', '--json', folder)
-  t.equal(refused.code, 1)
-  t.match(JSON.parse(refused.stdout), { ok: false, calls: [{ status: 400, rule: /^turn-text: / }] })
+  t.match(await judgeCapture(folder), {
+    isOk: false,
+    lines: [/^request 1 .*: refused with 400: Improperly formed request\. It breaks turn-text: /]
+  })
 })
 
-t.test(
-  '--simulate takes reasoning that the upstream signed, and prompts as they are',
-  async (t) => {
-    const gateway = await startGateway({ upstreamUrl, env: DEBUG })
-    t.teardown(() => gateway.destroy())
-    const folder = keep(await capture(gateway, messages('Hello', stream)), 'signed')
-    const path = join(folder, 'upstream-request-1')
-    const payload = JSON.parse(readFileSync(path, 'utf8'))
-    const reasoningText = {
-      text: 'Hm.',
-      signature: Buffer.from('of the upstream').toString('base64')
-    }
-    payload.conversationState.history = [
-      { userInputMessage: { content: 'Hi', modelId: MODEL, origin: 'AI_EDITOR' } },
-      { assistantResponseMessage: { content: 'Yes?', reasoningContent: { reasoningText } } }
-    ]
-    payload.conversationState.currentMessage.userInputMessage.content = 'What does sim:quota do?'
-    writeFileSync(path, JSON.stringify(payload))
-    const { code, stdout } = await replay('--simulate', folder)
-    t.equal(stdout, 'request 1 to the upstream (generation): taken\n')
-    t.equal(code, 0)
-  }
-)
+t.test('--judge takes reasoning that the upstream signed, and prompts as they are', async (t) => {
+  const gateway = await startGateway({ upstreamUrl, env: DEBUG })
+  t.teardown(() => gateway.destroy())
+  const folder = keep(await capture(gateway, messages('Hello', stream)), 'signed')
+  const path = join(folder, 'upstream-request-1')
+  const payload = JSON.parse(readFileSync(path, 'utf8'))
+  const signature = Buffer.from('of the upstream').toString('base64')
+  const reasoningText = { text: 'Hm.', signature }
+  payload.conversationState.history = [
+    { userInputMessage: { content: 'Hi', modelId: MODEL, origin: 'AI_EDITOR' } },
+    { assistantResponseMessage: { content: 'Yes?', reasoningContent: { reasoningText } } }
+  ]
+  payload.conversationState.currentMessage.userInputMessage.content = 'What does sim:quota do?'
+  writeFileSync(path, JSON.stringify(payload))
+  t.same(await judgeCapture(folder), {
+    isOk: true,
+    lines: ['request 1 to the upstream (generation): taken']
+  })
+})

@@ -105,7 +105,7 @@ t.test('a gateway whose simulator is gone ends, and says so', async (t) => {
   const { pid } = gateway.child
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
   const simulatorPid = children.find((child) =>
-    readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('simulator/main.ts')
+    readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('/simulator/main.')
   )
   process.kill(Number(simulatorPid), 'SIGKILL')
   t.equal(await gateway.exited, 1)

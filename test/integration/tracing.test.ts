@@ -294,6 +294,7 @@ t.test('without the setting not a module of it is loaded, with it only in worker
     const folder = t.testdir({})
     probe.searchParams.set('folder', folder)
     const gateway = await startGateway({
+      fromSources: true,
       env: {
         WORKERS: '2',
         NODE_OPTIONS: `--import=${probe.href}`,

@@ -50,7 +50,7 @@ t.test('PrettyLog', (t) => {
       log.info({ ...REQUEST, status: 502 }, 'request failed')
       log.error({ err: new Error('it broke') }, 'unexpected error')
     }
-    t.match(coloured.text(), '\u001b[31m502\u001b[0m')
+    t.match(coloured.text(), '\u001b[31m502\u001b[0m \u001b[36mclaude-sonnet-4.6\u001b[0m')
     const [, ...rest] = stripVTControlCharacters(coloured.text()).split(' ')
     const [, ...plain] = shown.text().split(' ')
     t.same(

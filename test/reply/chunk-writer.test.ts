@@ -73,6 +73,30 @@ t.test('ChunkWriter', async (t) => {
     })
   }
 
+  t.test('hands the pieces of a chunk to the system together', async (t) => {
+    const calls: string[] = []
+    const got = await bytesOf(t, last, [
+      async (writer, response) => {
+        writer.write('head')
+        await nextTask()
+        const { socket } = response
+        for (const name of ['_write', '_writev'] as const) {
+          const real = socket?.[name]?.bind(socket) as (...args: readonly unknown[]) => void
+          Object.assign(socket ?? {}, {
+            [name]: (...args: readonly unknown[]) => {
+              calls.push(name)
+              real(...args)
+            }
+          })
+        }
+        writer.write([Buffer.from('a'), Buffer.from('b'), Buffer.from('c')])
+        t.same(calls, ['_writev'])
+        response.end()
+      }
+    ])
+    t.match(got, '\r\n3\r\nabc\r\n')
+  })
+
   t.test('leaves a body without framing to clients that know none', async (t) => {
     const got = await bytesOf(t, 'GET / HTTP/1.0\r\n\r\n', [
       (writer, response) => {

@@ -40,6 +40,7 @@ t.test('what measures or changes its process is alone', (t) => {
 t.test('coverage is counted where it tells something', (t) => {
   t.same(coveredBy('test/integration/signals.test.ts'), ['nothing'], 'not of many gateways')
   t.equal(coveredBy('test/dialects/answer-cost.test.ts'), null, 'not of what measures')
+  t.equal(coveredBy('test/integration/soak.test.ts'), null, 'nor of what has to start first')
   t.same(coveredBy('test/integration/doctor.test.ts'), [], 'of commands')
   t.same(coveredBy('test/rooms/control.ts'), [], 'of all that a room reaches')
   t.end()

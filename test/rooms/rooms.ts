@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join, posix, sep } from 'node:path'
+import { bundledProgram } from '../helper/program.ts'
 
 /**
  * Which process of `npm test` runs which test file. To start one, with tap's loaders and coverage, costs more CPU time
@@ -32,6 +33,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'soak',
     'clients',
     'suites',
+    'mutants',
     'cli',
     'docs',
     'rooms',
@@ -99,6 +101,7 @@ function folderOf(path: string): string {
 }
 
 if (import.meta.main) {
+  bundledProgram() // so that no test waits for it
   const files = process.argv.includes('--nightly') ? nightlyFiles() : entries()
   process.stdout.write(files.join('\n'))
 }

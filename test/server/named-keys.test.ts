@@ -21,7 +21,7 @@ async function rig(t: Test, catalogue: Catalogue = LIVE) {
   })
   const primary = await FakePrimary.start(t, upstream.url, {
     env: { MODEL_ALIASES: 'mine=claude-opus-4.6,claude-haiku-big=claude-opus-4.6' },
-    start: { book: { isKeyRequired: true, keys: [anna] }, catalogue }
+    start: { knownKeys: { isKeyRequired: true, keys: [anna] }, catalogue }
   })
   const post = async (path: string, body: object, key = 'annas') => {
     const response = await fetch(primary.url + path, {
@@ -151,12 +151,12 @@ t.test('a key that is changed or revoked', async (t) => {
   t.match(await ask(), { status: 403 })
   primary.tell({
     type: 'keys.changed',
-    book: { isKeyRequired: true, keys: [{ ...anna, models: null }] }
+    knownKeys: { isKeyRequired: true, keys: [{ ...anna, models: null }] }
   })
   t.match(await ask(), { status: 200 })
   const revoked = { ...anna, revokedAt: Date.parse('2026-09-09') }
-  primary.tell({ type: 'keys.changed', book: { isKeyRequired: true, keys: [revoked] } })
+  primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys: [revoked] } })
   t.match(await ask(), { status: 401, text: /was revoked on 2026-09-09/ })
-  primary.tell({ type: 'keys.changed', book: { isKeyRequired: true, keys: [] } })
+  primary.tell({ type: 'keys.changed', knownKeys: { isKeyRequired: true, keys: [] } })
   t.match(await ask(), { status: 401, text: /invalid_api_key/ })
 })

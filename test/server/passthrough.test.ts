@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { GOOD_STATUS } from '../../src/ipc/messages.ts'
 import { startChat } from '../helper/chat-client.ts'
@@ -85,6 +87,22 @@ t.test('a client’s own Kiro key is what the upstream is asked with', async (t)
     { token: 'ksk_two', type: 'API_KEY', arn: undefined }
   ])
   t.notMatch(JSON.stringify(primary.messages), /ksk_/, 'the primary hears nothing of it')
+})
+
+t.test('a new Kiro key may send its first request in small pieces, as any key may', async (t) => {
+  const { primary } = await rig(t)
+  const content = 'word '.repeat(800)
+  const body = JSON.stringify({ model: 'auto', messages: [{ role: 'user', content }] })
+  const { port } = new URL(primary.url)
+  const client = connect(Number(port), '127.0.0.1')
+  t.teardown(() => client.destroy())
+  const chunks = body.match(/.{1,9}/gs)?.map((part) => `${part.length}\r\n${part}\r\n`) ?? []
+  t.ok(chunks.length > 400)
+  client.write(
+    `POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ksk_new\r\ntransfer-encoding: chunked\r\n\r\n${chunks.join('')}0\r\n\r\n`
+  )
+  const [answer] = await once(client, 'data')
+  t.match(String(answer), /^HTTP\/1.1 200 /)
 })
 
 t.test('keys of the gateway use its own sign-in, if it has one', async (t) => {

@@ -93,6 +93,18 @@ t.test('FileLock', (t) => {
     t.match(JSON.parse(readFileSync(path, 'utf8')), { pid: process.pid })
     await lock?.release()
   })
+  t.test('is told as taken once, and only while another process has it', async (t) => {
+    const { path, fallbackPath } = rig(t)
+    let told = 0
+    const onTaken = (): number => told++
+    const options = { path, fallbackPath, note: 'test', ttlMs: 300, onTaken }
+    const first = await new FileLock(options).acquire(never)
+    await first?.release()
+    writeFileSync(path, JSON.stringify({ owner: 'x', place: 'elsewhere', pid: 1 }))
+    t.equal(told, 0)
+    await (await new FileLock(options).acquire(never))?.release()
+    t.equal(told, 1)
+  })
   t.test('can be extended, but not once it was taken over', async (t) => {
     const { create, path } = rig(t, 300)
     const lock = await create().acquire(never)

@@ -1,19 +1,26 @@
 import t from 'tap'
 import { simulatedModel } from '../../src/simulator/models.ts'
-import { checkRequest } from '../../src/simulator/request-rules.ts'
-import { type Step, toolSteps, writeScript } from '../../src/simulator/script.ts'
+import { checkRequest } from '../strict-simulator/request-rules.ts'
+import { callSteps, type Step, writeScript } from '../../src/simulator/script.ts'
 import { piecesOf } from '../../src/simulator/spoken-text.ts'
 import { countTokens, TokenCounter } from '../../src/simulator/tokens.ts'
 import { findControlWords } from '../../src/simulator/words.ts'
 import { upstreamRequest, upstreamTool } from '../helper/simulator-request.ts'
 import { alterAnswer, fillerText } from '../strict-simulator/odd-answers.ts'
 
+const sign = (text: string) => text
+const FACTS = { inputTokens: 1, isFirst: true }
+
 t.test('arguments of any length come in pieces of any size', async (t) => {
-  const calls = [{ name: 'write', input: { path: 'a', text: 'x', count: 1 } }]
+  const call = { name: 'write', input: { path: 'a', text: 'x', count: 1 }, toolUseId: 't' }
   for (const piece of [1, 13, 5000]) {
     const words = findControlWords(`sim:arguments=3000 sim:piece=${piece}`)
-    const view = { history: [], current: { content: '' } } as never
-    const pieces = [...alterAnswer(toolSteps(calls, { view, words }), words)].flatMap((step) => {
+    const steps = alterAnswer(
+      callSteps({ ...call, input: JSON.stringify(call.input) }, false),
+      words,
+      FACTS
+    )
+    const pieces = [...steps].flatMap((step) => {
       const { input } = (step as { payload: { input?: string } }).payload
       return input === undefined ? [] : [input]
     })
@@ -37,8 +44,8 @@ t.test('an answer is made while it is read, however long it is', async (t) => {
     const model = simulatedModel(view.modelId)
     if (model === undefined) throw new Error('no such model')
     const words = findControlWords(prompt)
-    const input = { view, words, model, inputTokens: 1, sign: (text: string) => text }
-    const script = alterAnswer(writeScript(input), words)
+    const input = { view, words, model, inputTokens: 1, cachedTokens: 0, sign }
+    const script = alterAnswer(writeScript(input), words, FACTS)
     let last: Step | undefined
     for (let index = 0; index < 100; index++) last = script.next().value ?? undefined
     t.ok(JSON.stringify(last).length > 1000, prompt)

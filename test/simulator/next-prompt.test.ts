@@ -1,6 +1,6 @@
 import t from 'tap'
 import { promptOf } from '../../src/simulator/generation.ts'
-import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { checkRequest } from '../strict-simulator/request-rules.ts'
 import { next } from '../helper/simulated-words.ts'
 import { upstreamRequest } from '../helper/simulator-request.ts'
 
@@ -17,7 +17,7 @@ function promptAfter(...turns: string[]): string {
     upstreamRequest(current, { state: history.length > 0 ? { history } : {} })
   )
   if ('status' in view) throw new Error(JSON.stringify(view))
-  return promptOf(view)
+  return promptOf(view).content
 }
 
 t.test('promptOf()', async (t) => {

@@ -26,10 +26,7 @@ t.test(
           { type: 'event', name: 'assistantResponseEvent', payload: { content: 'hi' } },
           { type: 'pause', ms: 0 }
         ],
-        opening: 'head',
-        headDelayMs: 0,
-        gapMs: 0,
-        chunkBytes: undefined
+        gapMs: 0
       },
       { response, encoder: new AnswerEncoder(), signal: client.signal }
     )
@@ -50,7 +47,7 @@ t.test('others have their turn although a fast client takes every write at once'
     () => ({ type: 'event', name: 'assistantResponseEvent', payload }) as const
   )
   const played = play(
-    { steps, opening: 'head', headDelayMs: 0, gapMs: 0, chunkBytes: undefined },
+    { steps, gapMs: 0 },
     { response, encoder: new AnswerEncoder(), signal: new AbortController().signal }
   )
   let isOver = false

@@ -2,7 +2,7 @@ import t from 'tap'
 import { simulatedModel } from '../../src/simulator/models.ts'
 import { creditsOf } from '../../src/simulator/credits.ts'
 import { PromptCache } from '../strict-simulator/prompt-cache.ts'
-import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { checkRequest } from '../strict-simulator/request-rules.ts'
 import { fastestMs } from '../helper/cost.ts'
 import { upstreamRequest } from '../helper/simulator-request.ts'
 

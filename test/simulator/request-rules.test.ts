@@ -1,6 +1,6 @@
 import t from 'tap'
 import { isRuleId, RuleTable, type RuleId } from '../../src/kiro/rules/rules.ts'
-import { checkRequest, checkWeight, checkWindow } from '../../src/simulator/request-rules.ts'
+import { checkRequest, checkWeight, checkWindow } from '../strict-simulator/request-rules.ts'
 import { refusalOfBroken } from '../helper/broken-payloads.ts'
 import { upstreamRequest, upstreamTool } from '../helper/simulator-request.ts'
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { simulatedModel } from '../../src/simulator/models.ts'
-import { checkRequest } from '../../src/simulator/request-rules.ts'
+import { checkRequest } from '../strict-simulator/request-rules.ts'
 import { type Step, writeScript } from '../../src/simulator/script.ts'
 import { findControlWords } from '../../src/simulator/words.ts'
 import { alterAnswer } from '../strict-simulator/odd-answers.ts'
@@ -166,7 +166,7 @@ t.test('writeScript() with reasoning', async (t) => {
 t.test('writeScript() with faults', async (t) => {
   const MID: [word: string, step: unknown][] = [
     ['exception-mid', { type: 'exception', name: 'InternalServerException' }],
-    ['error-mid', { type: 'error', code: 'InternalServerException' }],
+    ['error-mid', { type: 'bytes', bytes: Buffer }],
     ['stall', { type: 'stall' }],
     ['reset', { type: 'reset' }],
     ['fin', { type: 'fin' }]
@@ -228,8 +228,9 @@ function script(
   if ('status' in view) throw new Error(`refused: ${view.rule}`)
   const model = simulatedModel(view.modelId)!
   const words = findControlWords(content)
-  const input = { view, words, model, inputTokens: content.length, sign }
-  return [...alterAnswer(writeScript(input), words)]
+  const inputTokens = content.length
+  const input = { view, words, model, inputTokens, cachedTokens: 0, sign }
+  return [...alterAnswer(writeScript(input), words, { inputTokens, isFirst: true })]
 }
 
 function faulty(word: string): Step[] {

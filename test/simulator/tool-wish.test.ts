@@ -72,6 +72,7 @@ t.test('sampleArguments()', async (t) => {
     const properties = {
       text: { type: 'string', minLength: 8 },
       short: { type: 'string', maxLength: 3 },
+      empty: { type: 'string', maxLength: 0 },
       choice: { enum: ['b', 'a'] },
       fixed: { const: 5 },
       given: { type: 'string', default: 'd' },
@@ -87,6 +88,7 @@ t.test('sampleArguments()', async (t) => {
     t.same(sampleArguments({ type: 'object', properties }), {
       text: 'sample s',
       short: 'sam',
+      empty: '',
       choice: 'b',
       fixed: 5,
       given: 'd',

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { SEARCH_FAULTS, searchWeb } from '../../src/simulator/web-search.ts'
+import { SEARCH_FAULTS, searchStrictly } from '../strict-simulator/search-faults.ts'
 import { startSimulator } from '../helper/run-simulator.ts'
 import { call, jsonOf, TEST_PROFILE_ARN } from '../helper/simulator-request.ts'
 
@@ -20,10 +20,10 @@ t.test('searches are refused unless they are proper JSON-RPC', async (t) => {
     [{ params: { name: 'other', arguments: { query: 'x' } } }, -32602],
     [{ params: {} }, -32602]
   ] as const) {
-    t.match(searchWeb(request('x', changes)), { error: { code } })
+    t.match(searchStrictly(request('x', changes)), { error: { code } })
   }
-  t.match(searchWeb(request('')), { error: { code: -32602 } })
-  t.match(searchWeb(request('x', { method: 'tools/list' })), {
+  t.match(searchStrictly(request('')), { error: { code: -32602 } })
+  t.match(searchStrictly(request('x', { method: 'tools/list' })), {
     result: { tools: [{ name: 'web_search' }] }
   })
 })

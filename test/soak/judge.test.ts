@@ -1,5 +1,6 @@
 import t from 'tap'
-import { complaintsOf, type Sample, slopeOf } from './judge.ts'
+import { parseMetrics } from '../chaos/metrics-text.ts'
+import { complaintsOf, type Sample, slopeOf, unbalanced } from './judge.ts'
 
 const MIB = 2 ** 20
 const HOUR_MS = 3_600_000
@@ -113,4 +114,45 @@ t.test('a loop that stood still once', async (t) => {
   ])
   t.same(complaintsOf(stalledOnce(180)), [], 'so did the machine')
   t.equal(complaintsOf(stalledOnce(180, 251)).length, 1, 'but it worked all the time')
+})
+
+/** Metrics of a gateway that is at rest after 30 requests, with some lines changed. */
+function ledger(changes: Readonly<Record<string, number>> = {}, open = 4) {
+  const figures: Readonly<Record<string, number>> = {
+    'requests_total{route="/v1/messages"}': 20,
+    'requests_total{route="/v1/responses"}': 9,
+    'requests_total{route="/metrics"}': 5,
+    upstream_connection_budget: 300,
+    pool_permits_leased: 300,
+    upstream_connections: 4,
+    ...changes
+  }
+  const lines = Object.entries(figures).map(([name, value]) => `kiro_gateway_${name} ${value}`)
+  return {
+    scrape: parseMetrics(`${lines.join('\n')}\n`),
+    upstream: { inFlight: 0, connections: { open, max: 280 } },
+    asked: { sent: 30, withoutHead: 1 }
+  }
+}
+
+t.test('what is not back once everything is answered', async (t) => {
+  t.same(unbalanced(ledger()), [])
+  const cases = [
+    [{ 'requests_total{route="/v1/messages"}': 19 }, 'requests counted: 28, not 29'],
+    [{ requests_lost_total: 1 }, 'requests lost: 1, not 0'],
+    [{ requests_in_flight: 2 }, 'requests in flight: 2, not 0'],
+    [{ pool_permits_in_use: 3 }, 'permits in use: 3, not 0'],
+    [{ pool_permits_leased: 299 }, 'permits leased: 299, not 300'],
+    [{ pool_waiters: 1 }, 'requests that wait for a permit: 1, not 0'],
+    [{ admitted_bytes: 9 }, 'bytes admitted: 9, not 0'],
+    [{ worker_restarts_total: 1 }, 'restarts: 1, not 0']
+  ] as const
+  for (const [changes, said] of cases) t.same(unbalanced(ledger(changes)), [said])
+  t.same(unbalanced(ledger({}, 5)), ['connections, as the upstream counts them: 5, not 4'])
+  const { upstream, ...rest } = ledger()
+  t.same(unbalanced({ ...rest, upstream: { ...upstream, inFlight: 1 } }), [
+    'requests that the upstream answers: 1, not 0'
+  ])
+  const few = { upstream_connection_budget: 200, pool_permits_leased: 200 }
+  t.same(unbalanced(ledger(few)), ['280 connections, of 200'])
 })

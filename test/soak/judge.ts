@@ -1,3 +1,4 @@
+import type { Scrape } from '../chaos/metrics-text.ts'
 import type { ProcessState } from './probe.ts'
 
 /** One process at one moment. */
@@ -44,6 +45,7 @@ const LEAST_SPAN_MS = 10 * 60_000
 const FREE_COUNTS = 80
 const FREE_PART = 0.25
 const HOUR_MS = 3_600_000
+const POST_ROUTES = ['/v1/chat/completions', '/v1/messages', '/v1/responses']
 
 /** What is wrong with a process, in words; empty if nothing is. */
 export function complaintsOf({ name, samples }: ProcessRecord): readonly string[] {
@@ -68,6 +70,44 @@ export function complaintsOf({ name, samples }: ProcessRecord): readonly string[
     return `${name}: stood still for ${still} ms, of which it worked for ${worked} ms`
   })
   return [...memory, ...counts, ...stalls]
+}
+
+/** What gateway, upstream and clients have counted once everything is answered. */
+export interface Ledger {
+  readonly scrape: Scrape
+  readonly upstream: {
+    readonly inFlight: number
+    readonly connections: { readonly open: number; readonly max: number }
+  }
+  readonly asked: { readonly sent: number; readonly withoutHead: number }
+}
+
+/** What is not back, and what does not add up, in words. */
+export function unbalanced({ scrape, upstream, asked }: Ledger): readonly string[] {
+  const { connections, inFlight } = upstream
+  const counted = POST_ROUTES.reduce(
+    (sum, route) => sum + scrape.sum('requests_total', { route }),
+    0
+  )
+  const budget = scrape.sum('upstream_connection_budget')
+  const held = scrape.sum('upstream_connections')
+  return [
+    ...equal('requests counted', counted, asked.sent - asked.withoutHead),
+    ...equal('requests lost', scrape.sum('requests_lost_total'), 0),
+    ...equal('requests in flight', scrape.sum('requests_in_flight'), 0),
+    ...equal('permits in use', scrape.sum('pool_permits_in_use'), 0),
+    ...equal('permits leased', scrape.sum('pool_permits_leased'), budget),
+    ...equal('requests that wait for a permit', scrape.sum('pool_waiters'), 0),
+    ...equal('bytes admitted', scrape.sum('admitted_bytes'), 0),
+    ...equal('restarts', scrape.sum('worker_restarts_total'), 0),
+    ...equal('requests that the upstream answers', inFlight, 0),
+    ...equal('connections, as the upstream counts them', connections.open, held),
+    ...(connections.max > budget ? [`${connections.max} connections, of ${budget}`] : [])
+  ]
+}
+
+function equal(what: string, is: number, must: number): readonly string[] {
+  return is === must ? [] : [`${what}: ${is}, not ${must}`]
 }
 
 /** What it worked is never the machine's. */

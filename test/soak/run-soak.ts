@@ -10,7 +10,7 @@ import { parseMetrics, type Scrape } from '../chaos/metrics-text.ts'
 import { Random } from '../chaos/random.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { ownersIn } from '../helper/own-words.ts'
-import { complaintsOf, type ProcessRecord, type Sample } from './judge.ts'
+import { complaintsOf, type ProcessRecord, type Sample, unbalanced } from './judge.ts'
 import type { ProcessState } from './probe.ts'
 import { Starvation } from './starvation.ts'
 import { Traffic } from './traffic.ts'
@@ -47,7 +47,6 @@ const MOST_MIXED = 20
 const THINK_MS = 400
 /** How long counters may take to come to rest once nothing is asked. */
 const REST_MS = 20_000
-const POST_ROUTES = ['/v1/chat/completions', '/v1/messages', '/v1/responses']
 
 /** Lets people ask a gateway for a time, looks at its processes meanwhile, and at its counters afterwards. */
 export async function runSoak(options: SoakOptions): Promise<SoakFindings> {
@@ -63,6 +62,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakFindings> {
   const gateway = new GatewayProcess({
     upstreamUrl: url,
     tokenLifeMs: 12 * 3_600_000,
+    fromSources: (options.leaks ?? []).length > 0, // whose modules they change
     env: {
       NODE_OPTIONS: probesOf(folder, options.leaks ?? []),
       WORKERS: '2',
@@ -186,44 +186,19 @@ class Soak {
   async #unbalanced(): Promise<readonly string[]> {
     const deadline = performance.now() + REST_MS
     for (;;) {
-      const problems = this.#problemsIn(await scrape(this.#parts.gateway.url))
+      const problems = unbalanced({
+        scrape: await scrape(this.#parts.gateway.url),
+        upstream: this.#parts.simulator.stats(),
+        asked: this.#traffic.counts
+      })
       if (problems.length === 0 || performance.now() > deadline) return problems
       await delay(250)
     }
   }
 
-  #problemsIn(scrape: Scrape): readonly string[] {
-    const { connections, inFlight } = this.#parts.simulator.stats()
-    const { sent, withoutHead } = this.#traffic.counts
-    const counted = POST_ROUTES.reduce(
-      (sum, route) => sum + scrape.sum('requests_total', { route }),
-      0
-    )
-    const lost = scrape.sum('requests_lost_total')
-    const budget = scrape.sum('upstream_connection_budget')
-    const held = scrape.sum('upstream_connections')
-    return [
-      ...equal('requests counted', counted, sent - withoutHead),
-      ...equal('requests lost', lost, 0),
-      ...equal('requests in flight', scrape.sum('requests_in_flight'), 0),
-      ...equal('permits in use', scrape.sum('pool_permits_in_use'), 0),
-      ...equal('permits leased', scrape.sum('pool_permits_leased'), budget),
-      ...equal('requests that wait for a permit', scrape.sum('pool_waiters'), 0),
-      ...equal('bytes admitted', scrape.sum('admitted_bytes'), 0),
-      ...equal('restarts', scrape.sum('worker_restarts_total'), 0),
-      ...equal('requests that the upstream answers', inFlight, 0),
-      ...equal('connections, as the upstream counts them', connections.open, held),
-      ...(connections.max > budget ? [`${connections.max} connections, of ${budget}`] : [])
-    ]
-  }
-
   #elapsedMs(): number {
     return performance.now() - this.#startedAt
   }
-}
-
-function equal(what: string, is: number, must: number): readonly string[] {
-  return is === must ? [] : [`${what}: ${is}, not ${must}`]
 }
 
 function probesOf(folder: string, leaks: readonly string[]): string {

@@ -1,48 +1,26 @@
 import { encodeFrame, FrameEncoder } from '../../src/frames/frame-encoder.ts'
-import { asJsonObject, type JsonObject, parseJsonObject } from '../../src/shared/json.ts'
-import { badRequest, FAULTS, type Refusal } from '../../src/simulator/refusal.ts'
+import {
+  asJsonObject,
+  type JsonObject,
+  parseJsonObject,
+  textMember
+} from '../../src/shared/json.ts'
+import type { AnswerEncoder } from '../../src/simulator/answer.ts'
+import { badRequest, FAULTS } from '../../src/simulator/refusal.ts'
 import type { RequestView } from '../../src/simulator/request-view.ts'
-import { fragmentsOf, type Step } from '../../src/simulator/script.ts'
+import { BROKEN, fragmentsOf, type FrameStep, type Step } from '../../src/simulator/script.ts'
 import { piecesOf } from '../../src/simulator/spoken-text.ts'
-import type { FoundWords } from '../../src/simulator/words.ts'
+import { TokenCounter } from '../../src/simulator/tokens.ts'
+import type { ControlWords } from '../../src/simulator/words.ts'
+import { type StrictRefusal, WRONG_FORM } from './refusals.ts'
 import { refuseReplay } from './signatures.ts'
 
-/** Control words of tests alone: answers that are odd, broken or of any length. */
-export const ODD_WORDS = {
-  arguments: number(
-    'Characters that the last text among the arguments of every call is filled up to.'
-  ),
-  piece: number('Characters in each fragment of arguments.'),
-  'refuse-path': flag('400 `REQUEST_BODY_INVALID` for a request in the path form.'),
-  'refuse-target': flag('400 `REQUEST_BODY_INVALID` for a request in the target form.'),
-  corrupt: flag('A frame with a wrong checksum after half of the text.'),
-  'half-frame': number(
-    'So many bytes of a longer frame after half of the text, then silence for ever.'
-  ),
-  'header-names': number(
-    'A frame with so many headers, all with other names, after half of the text.'
-  ),
-  'empty-frames': number('So many frames without headers and payload after half of the text.'),
-  'capacity-mid': flag('The model loses its capacity after the text, inside the last tool call.'),
-  'signature-refused': flag('400 for reasoning that is sent back, as after a change of account.'),
-  'documents-refused': flag('400 for documents that are sent as they are.'),
-  'fields-refused': flag(
-    '400 for `additionalModelRequestFields`, as from an account that has none.'
-  ),
-  'split-signature': flag('The signature of the reasoning comes in three frames.'),
-  'ghost-tool': flag('Every finished tool call is announced again without arguments.'),
-  'tool-object': flag('Arguments arrive as one object instead of JSON fragments.'),
-  'tool-no-stop': flag('Tool calls are never marked as finished.'),
-  'unknown-event': flag('Unknown events, headers and members between the known ones.'),
-  wrapped: flag('Payloads are wrapped in the name of their event.')
-} as const
-
-type Odd = FoundWords['others']
+type Odd = ControlWords['numbers']
 type EventStep = Extract<Step, { readonly type: 'event' }>
 
 /** Refuses what the words say, as an account or a host would that lacks something. */
-export function judgeOdd(view: RequestView, odd: Odd): Refusal | null {
-  if (odd.has(`refuse-${view.form}`)) return FAULTS['wrong-form']
+export function judgeOdd(view: RequestView, odd: Odd): StrictRefusal | null {
+  if (odd.has(`refuse-${view.form}`)) return WRONG_FORM
   if (odd.has('signature-refused')) {
     const refusal = refuseReplay(view)
     if (refusal !== null) return refusal
@@ -57,15 +35,82 @@ function hasDocuments({ history, current }: RequestView): boolean {
   return [...history, current].some((turn) => turn.role === 'user' && turn.documents.length > 0)
 }
 
+export interface AskedFacts {
+  readonly inputTokens: number
+  readonly isFirst: boolean
+}
+
 /** Changes an answer as its words say. */
-export function* alterAnswer(steps: Iterable<Step>, { others: odd }: FoundWords): Generator<Step> {
-  if (odd.size === 0) return yield* steps
-  const called = withOddCalls(withMidFaults(withUnknownEvents(steps, odd), odd), odd)
+export function* alterAnswer(
+  steps: Iterable<Step>,
+  { numbers: odd }: ControlWords,
+  facts: AskedFacts
+): Generator<Step> {
+  if (odd.has('throttled-frame')) return yield THROTTLED
+  const ended = withOddEnd(withTokenUsage(steps, odd, facts), odd)
+  const called = withOddCalls(withMidFaults(withUnknownEvents(ended, odd), odd), odd)
   for (const step of untilCapacity(called, odd)) {
     for (const part of odd.has('split-signature') ? withSplitSignature(step) : [step])
       yield odd.has('wrapped') ? wrapPayload(part) : part
-    if (step.type === 'stall') return
+    if (step.type === 'stall' || step.type === 'fin' || step === BROKEN_FRAME) return
   }
+}
+
+const THROTTLED: Step = {
+  type: 'exception',
+  name: 'ThrottlingException',
+  payload: { message: 'Too many requests, please wait before trying again.', reason: null }
+}
+
+const BROKEN_FRAME = bytesStep(
+  encodeFrame(
+    { ':message-type': 'error', ':error-code': BROKEN.name, ':error-message': BROKEN.message },
+    ''
+  )
+)
+
+const CUT_FRAME = encodeFrame({ ':message-type': 'event' }, '.'.repeat(60)).subarray(0, 60)
+
+/** Has what closes the answer come later, or cuts it off. */
+function* withOddEnd(steps: Iterable<Step>, odd: Odd): Generator<Step> {
+  let isEnd = false
+  const trailerMs = odd.get('trailer')
+  for (const step of steps) {
+    if (!isEnd && (isEvent(step, 'metadataEvent') || isEvent(step, 'contextUsageEvent'))) {
+      isEnd = true
+      if (odd.has('cut-frame')) return yield bytesStep(CUT_FRAME)
+      if (trailerMs !== undefined) yield { type: 'pause', ms: trailerMs }
+    }
+    yield step
+  }
+}
+
+/** Tells tokens in the metadata, split over two frames. */
+function* withTokenUsage(
+  steps: Iterable<Step>,
+  odd: Odd,
+  { inputTokens, isFirst }: AskedFacts
+): Generator<Step> {
+  if (!odd.has('token-usage')) return yield* steps
+  const output = new TokenCounter()
+  for (const step of steps) {
+    if (step.type === 'event' && step.name === 'metadataEvent') {
+      const cacheReadInputTokens = isFirst ? 0 : Math.floor(inputTokens * 0.9)
+      const uncachedInputTokens = inputTokens - cacheReadInputTokens
+      yield event('metadataEvent', { tokenUsage: { uncachedInputTokens, cacheReadInputTokens } })
+      const outputTokens = output.tokens
+      const tokenUsage = { outputTokens, totalTokens: inputTokens + outputTokens }
+      yield event('metadataEvent', { tokenUsage, ...step.payload })
+      continue
+    }
+    if (step.type === 'event') output.add(textIn(step.payload))
+    yield step
+  }
+}
+
+function textIn(payload: object): string {
+  const members = asJsonObject(payload) ?? {}
+  return ['content', 'text', 'input'].map((name) => textMember(members, name) ?? '').join('')
 }
 
 /** Events that clients must ignore (kiro-protocol §5.3). */
@@ -95,6 +140,8 @@ function midFaults(odd: Odd): readonly Step[] {
     odd.get(word)
   )
   return [
+    ...(odd.has('error-mid') ? [BROKEN_FRAME] : []),
+    ...(odd.has('fin') ? [{ type: 'fin' } as const] : []),
     ...(odd.has('corrupt') ? [bytesStep(corruptFrame())] : []),
     ...(names === undefined ? [] : [bytesStep(namesFrame(names))]),
     ...(frames === undefined ? [] : [bytesStep(emptyFrames(frames))]),
@@ -135,7 +182,17 @@ interface Call {
   isStopped: boolean
 }
 
+const CALL_WORDS = [
+  'arguments',
+  'piece',
+  'capacity-mid',
+  'tool-object',
+  'tool-no-stop',
+  'ghost-tool'
+]
+
 function* withOddCalls(steps: Iterable<Step>, odd: Odd): Generator<Step> {
+  if (!CALL_WORDS.some((word) => odd.has(word))) return yield* steps
   let call: Call | null = null
   for (const step of steps) {
     const { input, stop, ...head } = isEvent(step, 'toolUseEvent')
@@ -304,10 +361,26 @@ export function* piecesOfParts(parts: Iterable<string>, size: number): Generator
   yield* piecesOf(rest, size)
 }
 
-function flag(meaning: string) {
-  return { value: 'none', meaning } as const
+/** Sends frames in pieces of so many bytes, cut anywhere. */
+export function* inPieces(
+  steps: Iterable<Step>,
+  {
+    size,
+    gapMs,
+    encoder
+  }: { readonly size: number; readonly gapMs: number; readonly encoder: AnswerEncoder }
+): Generator<Step> {
+  for (const step of steps) {
+    if (!isFrame(step)) yield step
+    else {
+      const bytes = encoder.encode(step)
+      for (let at = 0; at < bytes.length; at += size)
+        yield* [bytesStep(bytes.subarray(at, at + size)), { type: 'pause', ms: 0 } as const]
+      if (gapMs > 0) yield { type: 'pause', ms: gapMs }
+    }
+  }
 }
 
-function number(meaning: string) {
-  return { value: 'number', meaning } as const
+function isFrame(step: Step): step is FrameStep {
+  return step.type === 'event' || step.type === 'exception' || step.type === 'bytes'
 }

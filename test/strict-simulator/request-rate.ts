@@ -1,4 +1,4 @@
-import { FAULTS, type Refusal } from '../../src/simulator/refusal.ts'
+import { type Refusal, throttled } from '../../src/simulator/refusal.ts'
 
 export interface RateLimit {
   /** Requests that are taken within any window. */
@@ -40,7 +40,7 @@ export class RequestRate {
     if (this.#taken.length >= requests) {
       this.#refused += 1
       const freeAt = (this.#taken[0] ?? now) + windowMs
-      return { ...FAULTS.throttled, retryAfterS: Math.max(1, Math.ceil((freeAt - now) / 1000)) }
+      return { ...throttled(null), retryAfterS: Math.max(1, Math.ceil((freeAt - now) / 1000)) }
     }
     this.#taken.push(now)
     this.#most = Math.max(this.#most, this.#taken.length)

@@ -1,8 +1,10 @@
 import { createHash, createHmac } from 'node:crypto'
 import type { JsonObject } from '../../src/shared/json.ts'
-import { readReasoning, type Signer } from '../../src/simulator/reasoning.ts'
-import { badRequest, firstRefusal, improper, type Refusal } from '../../src/simulator/refusal.ts'
+import { badRequest } from '../../src/simulator/refusal.ts'
 import type { ConversationTurn, RequestView } from '../../src/simulator/request-view.ts'
+import type { Signer } from '../../src/simulator/script.ts'
+import { readReasoning } from './reasoning.ts'
+import { firstRefusal, improper, type StrictRefusal } from './refusals.ts'
 
 const SIGNATURE_REASON = 'THINKING_SIGNATURE_INVALID'
 const INVALID_SIGNATURE = 'Invalid `signature` in `thinking` block'
@@ -27,7 +29,11 @@ export function signerFor({ history, current }: RequestView, account: string): S
 }
 
 /** Refuses reasoning that is not sent back as it came; that of other families is not looked at. */
-export function checkReplay(view: RequestView, modelId: string, account: string): Refusal | null {
+export function checkReplay(
+  view: RequestView,
+  modelId: string,
+  account: string
+): StrictRefusal | null {
   if (!modelId.startsWith('claude')) return null
   const said = new SaidBefore()
   return firstRefusal(view.history, (turn, index) => {
@@ -45,7 +51,7 @@ export function checkReplay(view: RequestView, modelId: string, account: string)
 }
 
 /** Refuses a request that sends any reasoning back. */
-export function refuseReplay({ history }: RequestView): Refusal | null {
+export function refuseReplay({ history }: RequestView): StrictRefusal | null {
   const index = history.findIndex(({ message }) => message['reasoningContent'] !== undefined)
   if (index === -1) return null
   return badRequest(`messages.${index}.content.0: ${INVALID_SIGNATURE}`, SIGNATURE_REASON)

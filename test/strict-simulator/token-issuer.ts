@@ -1,5 +1,5 @@
 import { type JsonObject, parseJsonObject, textMember } from '../../src/shared/json.ts'
-import { type JsonAnswer, PROFILE_ARN } from '../../src/simulator/control-plane.ts'
+import { type JsonAnswer, PROFILE_ARN } from '../../src/simulator/request-handler.ts'
 
 /** Desktop refresh (kiro-protocol §3.5): a used refresh token is 401. */
 export function refreshDesktop(body: string, issuer: TokenIssuer): JsonAnswer {

@@ -4,7 +4,7 @@ import { CostQueue } from '../../src/admission/fair-queue.ts'
 import { InlineLane, TOO_LONG } from '../../src/transform/inline-lane.ts'
 import { SharedHeap } from '../../src/transform/shared-heap.ts'
 import { type JobOptions, ThreadLane } from '../../src/transform/thread-lane.ts'
-import type { PdfJob, ConvertJob } from '../../src/transform/transform-job.ts'
+import type { ReadJob, ConvertJob } from '../../src/transform/transform-job.ts'
 import { chatBody } from '../helper/agent-request.ts'
 import { endlessPdf } from '../helper/endless-pdf.ts'
 import { requestOptions } from '../helper/request-options.ts'
@@ -175,7 +175,7 @@ function makeLane(t: { teardown(tearDown: () => unknown): void }): ThreadLane {
 }
 
 /** The reading of a PDF that nobody ends but who waits for it. */
-function endlessJob(): PdfJob {
+function endlessJob(): ReadJob {
   return { type: 'pdf', body: endlessPdf() }
 }
 

@@ -98,7 +98,7 @@ t.test('run()', async (t) => {
     async (t) => {
       const pool = makePool(t, { inlineMaxBytes: 0 })
       await pool.run(largeJob(), idle())
-      t.ok(nicenessOfThreads().includes(Math.min(19, getPriority() + 5)))
+      t.ok(nicenessOfThreads().includes(Math.min(19, getPriority() + 10)))
     }
   )
 

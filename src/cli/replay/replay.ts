@@ -7,7 +7,6 @@ import { readCapture, type RecordedTurn } from './capture-reader.ts'
 import { compareAnswers, compareRequests, countEvents, type Difference } from './compare.ts'
 import { OwnGateway } from './own-gateway.ts'
 import { ask, CLIENT_LEFT, type NewAnswer } from './replay-client.ts'
-import { simulate, type SimulatedVerdict } from './simulate.ts'
 import { isUnconnected, mendChecksums, UpstreamPlayer } from './upstream-player.ts'
 
 const EXIT_DIFFERS = 1
@@ -17,14 +16,12 @@ const MAX_SHOWN_CHARS = 400
 export const replay: Command = {
   name: 'replay',
   summary: 'Replays a captured request, and shows where the answer differs.',
-  usage:
-    'kiro-gateway replay [--fast] [--against URL [--key KEY] [--listen PORT]] FOLDER\nkiro-gateway replay --simulate FOLDER',
+  usage: 'kiro-gateway replay [--fast] [--against URL [--key KEY] [--listen PORT]] FOLDER',
   options: {
     against: { type: 'string' },
     fast: { type: 'boolean' },
     key: { type: 'string' },
-    listen: { type: 'string' },
-    simulate: { type: 'boolean' }
+    listen: { type: 'string' }
   },
   help: `Sends the request of a capture (DEBUG_CONTENT, in DEBUG_DIR/captures) to a gateway of this version again, with the
 recorded settings and models. A recorded upstream answers, in the same pieces and pauses. Shows the first
@@ -35,17 +32,12 @@ Exit codes: 0 no difference, 1 a difference, 2 the capture could not be replayed
   --against URL      Sends the request to a running gateway instead. Start that gateway with
                      KIRO_API_URL=http://127.0.0.1:${PLAYER_PORT}; otherwise it calls the real upstream.
   --key KEY          Key of that gateway; by default the first of PROXY_API_KEY. Prefer the setting: it is safer.
-  --listen PORT      Port of the recorded upstream, instead of ${PLAYER_PORT}.
-  --simulate         Checks each recorded upstream request with the simulator, which knows the upstream's rules.`,
+  --listen PORT      Port of the recorded upstream, instead of ${PLAYER_PORT}.`,
   async run(call) {
     const [folder, ...more] = call.positionals
     if (folder === undefined || more.length > 0) throw new UsageError('expected one folder')
     const against = textOption(call, 'against')
-    if (call.values['simulate'] === true && against !== null) {
-      throw new UsageError('--simulate cannot be combined with options for a gateway')
-    }
     const turn = await readCapture(folder)
-    if (call.values['simulate'] === true) return showVerdicts(call, turn)
     const report = await play(call, turn, against)
     if (call.isJson) call.terminal.write(JSON.stringify(report, null, 2))
     else for (const line of linesOf(report)) call.terminal.write(line)
@@ -207,20 +199,4 @@ function shown(text: string | null): string {
 
 function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
-}
-
-function showVerdicts(call: CommandCall, turn: RecordedTurn): number {
-  const verdicts = simulate(turn)
-  const isOk = verdicts.every(({ isTaken }) => isTaken)
-  if (call.isJson) call.terminal.write(JSON.stringify({ ok: isOk, calls: verdicts }, null, 2))
-  else if (verdicts.length === 0) call.terminal.write('The upstream was not called.')
-  else for (const verdict of verdicts) call.terminal.write(lineOf(verdict))
-  return isOk ? EXIT_OK : EXIT_DIFFERS
-}
-
-function lineOf({ call, kind, status, isTaken, message, rule }: SimulatedVerdict): string {
-  const what = `request ${call} to the upstream (${kind === 'mcp' ? 'web search' : 'generation'})`
-  if (isTaken) return `${what}: taken`
-  const broken = rule === null ? '' : ` It breaks ${rule}.`
-  return `${what}: refused with ${status}: ${message ?? 'no message'}.${broken}`
 }

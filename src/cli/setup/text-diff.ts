@@ -1,6 +1,8 @@
+import { diff } from 'node:util'
+
 const CONTEXT = 3
 /** Beyond this, everything between is shown as replaced. */
-const MAX_CELLS = 4_000_000
+const MAX_CELLS = 1_000_000
 
 interface DiffLine {
   readonly sign: ' ' | '-' | '+'
@@ -53,37 +55,12 @@ function compare(before: readonly string[], after: readonly string[]): readonly 
   ]
 }
 
+const SIGNS = { '0': ' ', '1': '-', '-1': '+' } as const
+
 function compareMiddle(before: readonly string[], after: readonly string[]): readonly DiffLine[] {
-  if (before.length * after.length > MAX_CELLS)
-    return [...signed('-', before), ...signed('+', after)]
-  const width = after.length + 1
-  const lengths = new Uint32Array((before.length + 1) * width)
-  const lengthAt = (i: number, j: number): number => lengths[i * width + j] ?? 0
-  for (let i = before.length - 1; i >= 0; i -= 1) {
-    for (let j = after.length - 1; j >= 0; j -= 1) {
-      lengths[i * width + j] =
-        before[i] === after[j]
-          ? lengthAt(i + 1, j + 1) + 1
-          : Math.max(lengthAt(i + 1, j), lengthAt(i, j + 1))
-    }
-  }
-  const lines: DiffLine[] = []
-  let [i, j] = [0, 0]
-  while (i < before.length || j < after.length) {
-    const [old, young] = [before[i], after[j]]
-    if (old !== undefined && old === young) {
-      lines.push({ sign: ' ', text: old })
-      i += 1
-      j += 1
-    } else if (old !== undefined && lengthAt(i + 1, j) >= lengthAt(i, j + 1)) {
-      lines.push({ sign: '-', text: old })
-      i += 1
-    } else {
-      lines.push({ sign: '+', text: young ?? '' })
-      j += 1
-    }
-  }
-  return lines
+  const cells = before.length * after.length
+  if (cells === 0 || cells > MAX_CELLS) return [...signed('-', before), ...signed('+', after)]
+  return diff(before, after).map(([operation, text]) => ({ sign: SIGNS[operation], text }))
 }
 
 function signed(sign: DiffLine['sign'], lines: readonly string[]): readonly DiffLine[] {

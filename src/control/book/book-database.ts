@@ -1,5 +1,5 @@
 import type { BigIntStats } from 'node:fs'
-import { lstat, readFile, rename, rm, stat } from 'node:fs/promises'
+import { link, lstat, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
@@ -20,16 +20,17 @@ import {
   syncFolder
 } from '../../shared/private-files.ts'
 import { fateOf, type ProcessMark } from '../../shared/process-mark.ts'
-import type {
-  BookAnswer,
-  BookBatch,
-  BookLosses,
-  BookOpening,
-  BookRow,
-  BookRun,
-  LostCredits,
-  PageAsk,
-  PageNews
+import {
+  type BookRow,
+  type BookAnswer,
+  type BookBatch,
+  type BookLosses,
+  type BookOpening,
+  type BookRun,
+  LOCKED,
+  type LostCredits,
+  type PageAsk,
+  type PageNews
 } from './book-messages.ts'
 import { inCommon, RefusedRows, type SharedRow } from './refused-rows.ts'
 import { type EarlierCredits, readEarlier, removeEarlier, usedIn } from './earlier-credits.ts'
@@ -624,7 +625,7 @@ async function isThere(path: string): Promise<boolean> {
 
 /**
  * Makes a book that has its name only when it is complete: an empty file with that name is a damaged book.
- * @throws a TimeoutError while another process makes it or sets a damaged one aside
+ * @throws an error that says LOCKED while another process makes it or sets a damaged one aside
  */
 async function makeFile(path: string, begin: Begin, onWait: () => void): Promise<void> {
   await inLock(path, onWait, async (lock) => {
@@ -636,14 +637,26 @@ async function makeFile(path: string, begin: Begin, onWait: () => void): Promise
       writeNew(draft, (db) => begin(db, isDamaged))
       if (lock === null) throw new Error('its lock cannot be made')
       await lock.extend() // another gateway may have taken it while the disk stood still
-      for (const end of COMPANIONS) await rm(path + end, { force: true }) // SQLite would apply those of a deleted book
-      await rename(draft, path)
+      await putInPlace(draft, path)
     } catch (error) {
       await rm(draft, { force: true }).catch(() => {}) // then it stays until a later start
       throw error
     }
     await syncFolder(dirname(path))
   })
+}
+
+/** Keeps a book that somebody has restored meanwhile. */
+async function putInPlace(draft: string, path: string): Promise<void> {
+  if (!(await isThere(path))) {
+    for (const end of COMPANIONS) await rm(path + end, { force: true }) // SQLite would apply those of a deleted book
+    try {
+      await link(draft, path)
+    } catch (cause) {
+      if (codeOf(cause) !== 'EEXIST') await rename(draft, path) // some file systems have no links
+    }
+  }
+  await rm(draft, { force: true })
 }
 
 function writeNew(path: string, begin: (db: DatabaseSync) => void): void {
@@ -753,7 +766,7 @@ async function readAside(path: string): Promise<Aside | null> {
 /**
  * Returns the new path of the damaged book, or `null` if another one is in its place. Of several that
  * find the damage at once, one renames and the others wait.
- * @throws a TimeoutError while another process does it
+ * @throws an error that says LOCKED while another process does it
  */
 async function putAside(
   path: string,
@@ -775,7 +788,7 @@ async function putAside(
   })
 }
 
-/** Wait for the lock that is told: shorter than a disk may stand still. */
+/** Wait for a lock that another gateway has, from which on it is told: shorter than a disk may stand still. */
 const LONG_WAIT_MS = 1_000
 /** Files that SQLite keeps beside its database. */
 const COMPANIONS = ['-wal', '-shm', '-journal']
@@ -788,9 +801,15 @@ async function inLock<T>(
 ): Promise<T> {
   const lockPath = `${asidePath(path)}.lock`
   const note = 'kiro-gateway makes usage.db, or sets a damaged one aside'
-  const waiting = setTimeout(onWait, LONG_WAIT_MS)
-  const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note })
+  let waiting: NodeJS.Timeout | undefined
+  const onTaken = (): void => {
+    waiting = setTimeout(onWait, LONG_WAIT_MS)
+  }
+  const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note, onTaken })
     .acquire(AbortSignal.timeout(LOCK_PATIENCE_MS))
+    .catch((cause: unknown) => {
+      throw new Error(LOCKED, { cause })
+    })
     .finally(() => clearTimeout(waiting))
   try {
     await removeDrafts(lockPath)

@@ -161,6 +161,9 @@ export type FromBook =
   | { readonly type: 'closed'; readonly id: number }
   | { readonly type: 'failed'; readonly id: number; readonly reason: BookFailure }
 
+export const LOCKED =
+  'another gateway is making the file or setting a damaged one aside; its lock lapses after 30 s if it was killed'
+
 export interface BookFailure {
   /** SQLite's extended result code, or 0. */
   readonly errcode: number

@@ -9,20 +9,21 @@ import { MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import type { PriceLessons } from '../../keys/prices.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { markOf } from '../../shared/process-mark.ts'
-import type {
-  AuditEntry,
-  BookBatch,
-  BookRow,
-  BookCharge,
-  BookFailure,
-  BookLosses,
-  BookOpened,
-  BookOpening,
-  FromBook,
-  LostCredits,
-  PageAsk,
-  PageNews,
-  ToBook
+import {
+  type AuditEntry,
+  type BookRow,
+  type BookBatch,
+  type BookCharge,
+  type BookFailure,
+  type BookLosses,
+  type BookOpened,
+  type BookOpening,
+  type FromBook,
+  LOCKED,
+  type LostCredits,
+  type PageAsk,
+  type PageNews,
+  type ToBook
 } from './book-messages.ts'
 import { factsText } from './row-facts.ts'
 import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
@@ -38,7 +39,7 @@ export interface UsageBookOptions {
   readonly periods: () => BookOpening['periods']
   readonly onOpened: (prices: readonly PriceLessons[]) => void
   readonly onPages: (pages: readonly PageNews[]) => void
-  /** Called when the book becomes unwritable or writable, and when another gateway begins or ends to use it. */
+  /** Called when the book becomes unwritable or writable, and when another gateway starts or stops using it. */
   readonly onChange: () => void
   /** Epoch ms. */
   readonly now?: () => number
@@ -667,8 +668,6 @@ export function compileCacheOnly(): NodeJS.ProcessEnv {
 }
 
 const NO_ANSWER = 'the disk does not respond'
-const LOCKED =
-  'another gateway is making the file or setting a damaged one aside; its lock lapses after 30 s if it was killed'
 
 /** A lock explains silence, and any other reason says more than a lock that was waited for. */
 function isNews(reason: string, before: BookProblem): boolean {

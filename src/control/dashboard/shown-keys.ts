@@ -10,12 +10,12 @@ const UNNAMED: readonly UnnamedKey[] = ['operator', 'kiro', 'anyone']
 /** Metrics count by name, which old keys may share. */
 export function toKeyStatuses(
   all: MetricReader,
-  book: Pick<KnownKeys, 'keys'>,
+  knownKeys: Pick<KnownKeys, 'keys'>,
   creditsOf: (key: NamedKey) => KeyCredits | null
 ): KeyStatuses {
   const figures = keyFigures(all)
   const now = Date.now()
-  const named = book.keys
+  const named = knownKeys.keys
     .filter(({ name, revokedAt }) => revokedAt === null || figures.requests.has(name))
     .map((key) => ({ ...toStatus(key, now, creditsOf(key)), ...figures.of(key.name) }))
   const unnamed = UNNAMED.filter((name) => figures.requests.has(name)).map((name) => ({

@@ -22,9 +22,8 @@ import { FleetFigures } from './fleet-figures.ts'
 import { FleetLedger } from './fleet-ledger.ts'
 import { FleetNotices } from './fleet-notices.ts'
 import { fleetProblem, REFUSALS } from './fleet-problem.ts'
-import { FleetShares } from './fleet-shares.ts'
+import { FleetShares, type UpstreamKnowledge } from './fleet-shares.ts'
 import { FleetSignIn } from './fleet-sign-in.ts'
-import { SharedUpstream, type UpstreamKnowledge } from './shared-upstream.ts'
 import { WatchedRecords } from './watched-records.ts'
 
 export interface FleetControlOptions {
@@ -64,7 +63,6 @@ export class FleetControl {
   #folder: FleetFolder | null = null
   #signIn: FleetSignIn | null = null
   #shares: FleetShares | null = null
-  #upstream: SharedUpstream | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
   #refusal: FleetRefusal | null = null
@@ -163,6 +161,8 @@ export class FleetControl {
       records,
       seal,
       keys,
+      knows,
+      times: this.#times,
       member: this.#name,
       replicas: this.#replicas,
       status: () => ({ inc: this.#core?.inc ?? '', state: this.#core?.state ?? null }),
@@ -171,14 +171,6 @@ export class FleetControl {
       log
     })
     await this.#shares.start()
-    this.#upstream = new SharedUpstream({
-      knows,
-      records,
-      seal,
-      times: this.#times,
-      name: this.#name,
-      log
-    })
   }
 
   async #join(folder: FleetFolder, seal: FleetSeal): Promise<void> {
@@ -235,8 +227,7 @@ export class FleetControl {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#core = null
     this.#signIn?.close()
-    await this.#upstream?.close(leftMs())
-    await this.#shares?.close(leftMs())
+    await this.#shares?.close(leftMs)
     await this.#store?.close()
     this.#folder?.close()
   }

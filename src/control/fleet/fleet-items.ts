@@ -150,7 +150,7 @@ export class FleetItems {
     try {
       found = await records.read(recordOf(name))
     } catch {
-      return 'engine'
+      return 'valkey'
     }
     if (found.value === null) return null
     const text = seal.open(found.value, sealedFor(name))

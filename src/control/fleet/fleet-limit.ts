@@ -56,7 +56,7 @@ export class FleetLimit {
   }
 
   awayOf({ limit, period }: Pick<AllowanceState, 'limit' | 'period'>) {
-    if (period !== this.#state.book.period) this.#note({ type: 'period', period })
+    if (period !== this.#state.register.period) this.#note({ type: 'period', period })
     return withheldIn(this.#state, limit, this.#view())
   }
 
@@ -108,7 +108,7 @@ export class FleetLimit {
         break
       case 'write':
         allowances.setAway(name, this.awayOf(command.ledger)) // what it gives is ours no longer
-        void this.#exchange(() => this.#write(command.book)) // never rejects
+        void this.#exchange(() => this.#write(command.register)) // never rejects
         break
       case 'wait':
         if (this.#timer !== null) clearTimeout(this.#timer)
@@ -131,11 +131,11 @@ export class FleetLimit {
     this.look()
   }
 
-  async #write(book: LimitRegister): Promise<LimitEvent> {
+  async #write(register: LimitRegister): Promise<LimitEvent> {
     const { records, seal, name } = this.#options
     const { isWritten, record } = await records.cas(this.#record, {
       rev: this.#state.rev,
-      value: seal.seal(JSON.stringify(book), this.#aad),
+      value: seal.seal(JSON.stringify(register), this.#aad),
       ttlMs: isShort(name) ? MINUTE_TTL_MS : TTL_MS
     })
     return isWritten ? { type: 'written', rev: record.rev } : this.#found(record)
@@ -143,6 +143,6 @@ export class FleetLimit {
 
   #found({ rev, value }: FleetRecord): LimitEvent {
     const text = this.#options.seal.open(value ?? '', this.#aad) ?? ''
-    return { type: 'found', rev, book: parseLimitRegister(text) }
+    return { type: 'found', rev, register: parseLimitRegister(text) }
   }
 }

@@ -1,12 +1,25 @@
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { Config } from '../../config/settings.ts'
 import type { FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { Logger } from '../../observe/logger.ts'
+import type { FleetTimes } from '../../shared/elapsed.ts'
+import type { AccountControl } from '../account-control.ts'
 import type { KeyControl } from '../key-control.ts'
+import type { PlanControl } from '../plan-control.ts'
 import { FleetItems } from './fleet-items.ts'
 import { FleetKeys } from './fleet-keys.ts'
 import { FleetLimits, type FleetLimitsOptions } from './fleet-limits.ts'
+import { SharedAccount } from './shared-account.ts'
+import { SharedRecords } from './shared-records.ts'
+import { SharedSums } from './shared-sums.ts'
+import { shareUsage } from './shared-usage.ts'
+
+export interface UpstreamKnowledge {
+  readonly account: AccountControl
+  readonly plan: PlanControl
+}
 
 export interface FleetSharesOptions
   extends Pick<FleetLimitsOptions, 'member' | 'replicas' | 'status' | 'incs'> {
@@ -14,17 +27,23 @@ export interface FleetSharesOptions
   readonly records: FleetRecords
   readonly seal: FleetSeal
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
+  readonly knows: UpstreamKnowledge
+  readonly times: FleetTimes
   readonly onChange: () => void
   readonly log: Logger
 }
 
+/** Shares stored answers, keys and their limits, verdicts and figures of the account with the fleet. */
 export class FleetShares {
+  readonly #options: FleetSharesOptions
   readonly #items: FleetItems
   readonly #keys: FleetKeys
   readonly #limits: FleetLimits
+  readonly #hub: SharedRecords
 
   constructor(options: FleetSharesOptions) {
-    const { config, records, seal, member, replicas, keys, log } = options
+    this.#options = options
+    const { config, records, seal, member, replicas, keys, times, log } = options
     const { stateDir } = config.credentials
     const { storeMaxBytes, storeMaxAgeMs } = config.responses
     this.#items = new FleetItems({
@@ -45,20 +64,28 @@ export class FleetShares {
       log
     })
     this.#limits = new FleetLimits({ ...options, allowances: keys.allowances })
+    this.#hub = new SharedRecords({ records, seal, log, paceMs: times.beatMs / 2 })
   }
 
   async start(): Promise<void> {
     this.#items.listen()
     await this.#keys.start()
+    const { records, seal, member, knows } = this.#options
+    const { account, plan } = knows
+    const [id, hub] = [randomUUID(), this.#hub]
+    account.share(new SharedAccount({ id, account, hub }), shareUsage({ records, seal }))
+    new SharedSums({ name: member, id, plan, hub }).start()
   }
 
   get problem(): string | null {
     return this.#keys.problem
   }
 
-  /** Shares the last answers as far as Valkey takes them in time. */
-  async close(patienceMs: number): Promise<void> {
-    await this.#items.settle(patienceMs)
+  /** Shares the last verdicts and answers as far as Valkey takes them in time. */
+  async close(leftMs: () => number): Promise<void> {
+    await this.#hub.settle(leftMs())
+    this.#hub.close()
+    await this.#items.settle(leftMs())
     this.#items.close()
     this.#keys.close()
     this.#limits.close()

@@ -46,7 +46,7 @@ const LONGEST_WAIT_S = 30
 /** The fleet's sign-in: does what `next-refresh.ts` allows. */
 export class FleetSignIn implements SharedSignIn {
   readonly #options: FleetSignInOptions
-  readonly #book: FleetSignInState
+  readonly #known: FleetSignInState
   readonly #bell: NewsBell
   #queue: Promise<unknown> = Promise.resolve()
   #cancelRetry: (() => void) | null = null
@@ -55,9 +55,9 @@ export class FleetSignIn implements SharedSignIn {
   #onNews: () => void = () => {}
   #isClosed = false
 
-  private constructor(options: FleetSignInOptions, book: FleetSignInState) {
+  private constructor(options: FleetSignInOptions, known: FleetSignInState) {
     this.#options = options
-    this.#book = book
+    this.#known = known
     this.#bell = new NewsBell(options.clock)
   }
 
@@ -77,14 +77,14 @@ export class FleetSignIn implements SharedSignIn {
   }
 
   static async open(options: FleetSignInOptions): Promise<FleetSignIn> {
-    const book = await FleetSignInState.open({ ...options, now: () => options.clock.instant() })
-    const signIn = new FleetSignIn(options, book)
+    const known = await FleetSignInState.open({ ...options, now: () => options.clock.instant() })
+    const signIn = new FleetSignIn(options, known)
     signIn.#listen()
     return signIn
   }
 
   get facts(): SignInFacts | null {
-    return this.#book.state.own
+    return this.#known.state.own
   }
 
   /** Gateway that renews, or did last; `null` before the first. */
@@ -99,9 +99,9 @@ export class FleetSignIn implements SharedSignIn {
 
   newest(own: StoredCredential): Promise<SharedTokens> {
     return this.#alone(async () => {
-      this.#book.setFiles(own)
+      this.#known.setFiles(own)
       await this.#sync()
-      return this.#book.shared() ?? { stored: own, isOfFiles: true }
+      return this.#known.shared() ?? { stored: own, isOfFiles: true }
     })
   }
 
@@ -138,40 +138,40 @@ export class FleetSignIn implements SharedSignIn {
   async #look(): Promise<void> {
     if (this.#isLookDue) return
     this.#isLookDue = true
-    const before = this.#book.tokens?.accessToken
+    const before = this.#known.tokens?.accessToken
     await this.#alone(() => {
       this.#isLookDue = false
       return this.#sync()
     })
     this.#bell.ring()
-    if (this.#book.tokens?.accessToken !== before) this.#onNews()
+    if (this.#known.tokens?.accessToken !== before) this.#onNews()
   }
 
   /** Takes the turn to renew `stored` if allowed and not renewed yet. */
   async #step(isUseless: boolean, stored: StoredCredential) {
     const { times, log } = this.#options
     if (!(await this.#sync())) return UNREAD
-    const shared = this.#book.shared()
+    const shared = this.#known.shared()
     if (shared !== null && shared.stored.accessToken !== stored.accessToken) {
       return { type: 'done', shared } as const
     }
-    const step = turnFor(this.#book.state, { now: this.#now(), isUseless, times })
+    const step = turnFor(this.#known.state, { now: this.#now(), isUseless, times })
     if (step.type !== 'take') return step
     const { facts, isSecond } = step
     if (isSecond) log.error({ gen: facts.gen, after: this.facts?.holder }, SECOND)
-    this.#book.tell({ type: 'asked', facts, at: this.#now() })
-    const isTaken = await this.#book.write(facts).catch(() => null)
+    this.#known.tell({ type: 'asked', facts, at: this.#now() })
+    const isTaken = await this.#known.write(facts).catch(() => null)
     if (isTaken === null) return UNREAD
     if (!isTaken) return { type: 'wait', ms: 0, why: 'holder' } as const // another gateway was faster
-    this.#book.tell({ type: 'granted' })
-    await this.#book.save()
+    this.#known.tell({ type: 'granted' })
+    await this.#known.save()
     return 'granted'
   }
 
   async #present({ present }: SharedRenewal): Promise<OurTokens> {
-    const limitMs = presentableMs(this.#book.state, this.#now(), this.#options.times)
+    const limitMs = presentableMs(this.#known.state, this.#now(), this.#options.times)
     if (limitMs === 0) throw this.#notNow({ type: 'wait', ms: 0, why: 'settling' })
-    this.#book.tell({ type: 'presented' })
+    this.#known.tell({ type: 'presented' })
     const outcome = await present(limitMs)
     return this.#alone(async () => {
       if (outcome.type !== 'renewed') throw await this.#onFailure(outcome)
@@ -181,23 +181,23 @@ export class FleetSignIn implements SharedSignIn {
 
   /** Own overlay first, then Valkey; resolves when both have it, or Valkey does not answer. */
   async #keep(got: RenewedTokens): Promise<OurTokens> {
-    const before = this.#book.tokens
+    const before = this.#known.tokens
     if (before === null) throw new Error('sign-in not renewed')
-    const isTaken = this.#book.take({
+    const isTaken = this.#known.take({
       ...before,
       refreshToken: got.refreshToken ?? before.refreshToken,
       accessToken: got.accessToken,
       expiresAt: expiryOf(got.expiresInS, this.#now().wall),
       profileArn: got.profileArn ?? before.profileArn
     })
-    await this.#book.save()
+    await this.#known.save()
     const isTold = await this.#sync()
     const { log } = this.#options
     const gen = this.facts?.gen
     if (!isTaken) log.info({ gen }, 'a newer sign-in appeared and is used')
     else if (isTold) log.info({ gen }, 'sign-in renewed for the fleet')
     else log.warn({ gen }, "sign-in renewed; it will be shared once the fleet's Valkey answers")
-    return { ...(this.#book.shared() ?? { stored: before, isOfFiles: true }), isOurs: isTaken }
+    return { ...(this.#known.shared() ?? { stored: before, isOfFiles: true }), isOurs: isTaken }
   }
 
   async #onFailure(
@@ -206,18 +206,18 @@ export class FleetSignIn implements SharedSignIn {
     const { type, error } = outcome
     if (type === 'unknown') {
       this.#options.log.error({ gen: this.facts?.gen, err: error }, LOST)
-      this.#book.tell({ type: 'lost' })
+      this.#known.tell({ type: 'lost' })
       return error
     }
-    this.#book.tell({ type })
-    await this.#book.save()
+    this.#known.tell({ type })
+    await this.#known.save()
     await this.#sync()
     return error
   }
 
   async #sync(): Promise<boolean> {
-    const isHeard = await this.#book.sync()
-    if (this.#book.isUntold && !this.#isClosed) {
+    const isHeard = await this.#known.sync()
+    if (this.#known.isUntold && !this.#isClosed) {
       this.#cancelRetry ??= this.#options.clock.after(AGAIN_MS, () => {
         this.#cancelRetry = null
         void this.#look()
@@ -228,13 +228,13 @@ export class FleetSignIn implements SharedSignIn {
 
   #notNow({ why, ms }: Wait): GatewayError {
     const { log } = this.#options
-    const { state } = this.#book
+    const { state } = this.#known
     const { holder = '', fence } = this.facts ?? {}
     const isLost = this.facts !== null && isTurnOfMine(state, this.facts)
-    const usableMs = (this.#book.tokens?.expiresAt ?? 0) - this.#now().wall
+    const usableMs = (this.#known.tokens?.expiresAt ?? 0) - this.#now().wall
     const waitS = Math.max(1, Math.ceil((Number.isFinite(ms) ? ms : usableMs) / 1000))
     if (why === 'doubt' && !isLost) {
-      this.#book.sayOnce(`doubt ${fence}`, () => log.error({ holder, usableMs }, DOUBT))
+      this.#known.sayOnce(`doubt ${fence}`, () => log.error({ holder, usableMs }, DOUBT))
     }
     const retryAfterS = {
       unread: 2,

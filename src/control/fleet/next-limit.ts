@@ -50,14 +50,14 @@ export type LimitContact =
   | { readonly name: 'away' }
   /** `isAway`: after a command without an answer. `isOvertaken`: there have been news since. */
   | { readonly name: 'reading'; readonly isAway: boolean; readonly isOvertaken: boolean }
-  | { readonly name: 'writing'; readonly book: LimitRegister; readonly isOvertaken: boolean }
+  | { readonly name: 'writing'; readonly register: LimitRegister; readonly isOvertaken: boolean }
 
 export interface LimitState {
-  readonly link: LimitContact
+  readonly contact: LimitContact
   /** `told`: has all that is known here; `untold`: Valkey lost something; `ahead`: of a period not begun here. */
   readonly record: 'unread' | 'told' | 'untold' | 'ahead'
   /** Record, and the knowledge before it. */
-  readonly book: LimitRegister
+  readonly register: LimitRegister
   /** Book that is being written, or may have been written: what it gives is given. */
   readonly doubt: LimitRegister | null
   readonly inc: string
@@ -96,14 +96,14 @@ export type LimitEvent =
   /** Another gateway, or this one, may have written. */
   | { readonly type: 'news' }
   /** Answer to a read, or to a write for which another gateway was faster. */
-  | { readonly type: 'found'; readonly rev: number; readonly book: LimitRegister | null }
+  | { readonly type: 'found'; readonly rev: number; readonly register: LimitRegister | null }
   | { readonly type: 'written'; readonly rev: number }
   | { readonly type: 'failed' }
 
 export type LimitCommand =
   | { readonly type: 'read' }
   /** `ledger`: the one on which the register rests. */
-  | { readonly type: 'write'; readonly book: LimitRegister; readonly ledger: AllowanceState }
+  | { readonly type: 'write'; readonly register: LimitRegister; readonly ledger: AllowanceState }
   /** Look again after this time, and not at the one that was set before. */
   | { readonly type: 'wait'; readonly ms: number }
   /** Too many gateways of other names hold a share, so that none is left for this one. */
@@ -125,9 +125,9 @@ const RETRY_MS = 500
 const CHUNK = 1 / 8
 
 export const NEW_LIMIT: LimitState = {
-  link: { name: 'known' },
+  contact: { name: 'known' },
   record: 'unread',
-  book: { period: 0, seats: {} },
+  register: { period: 0, seats: {} },
   doubt: null,
   inc: '',
   rev: 0,
@@ -150,13 +150,13 @@ export function nextLimit(before: LimitState, event: LimitEvent, view: LimitView
     case 'look':
       return look(state, event.ledger, view)
     case 'news':
-      return silent({ ...state, link: staleLink(state.link) })
+      return silent({ ...state, contact: staleContact(state.contact) })
     case 'found':
       return silent(withFound(answered(state, view), event))
     case 'written':
-      return silent(withWritten(answered(state, view), state.link, event.rev))
+      return silent(withWritten(answered(state, view), state.contact, event.rev))
     case 'failed':
-      return silent({ ...state, link: { name: 'away' }, nextAt: view.now + RETRY_MS })
+      return silent({ ...state, contact: { name: 'away' }, nextAt: view.now + RETRY_MS })
   }
 }
 
@@ -181,36 +181,36 @@ function mustRead({ record }: LimitState, { name, isSettled }: LimitView): boole
 
 /** True if the seat is ours: other gateways take over what an ended process held, except what is used up. */
 function isSeated(state: LimitState, view: LimitView): boolean {
-  const inc = state.book.seats[view.member]?.inc
+  const inc = state.register.seats[view.member]?.inc
   if (inc === undefined) return false
   return inc === incOf(state, view) || (isUsedUp(view.name) && view.isOurs(inc))
 }
 
-function incOf({ book, inc }: LimitState, { self, member }: LimitView): string {
-  return self === null || book.seats[member] === undefined ? inc : self.inc
+function incOf({ register, inc }: LimitState, { self, member }: LimitView): string {
+  return self === null || register.seats[member] === undefined ? inc : self.inc
 }
 
-function isAway({ link }: LimitState): boolean {
-  return link.name === 'away' || (link.name === 'reading' && link.isAway)
+function isAway({ contact }: LimitState): boolean {
+  return contact.name === 'away' || (contact.name === 'reading' && contact.isAway)
 }
 
 function mayCome(state: LimitState, view: LimitView): boolean {
-  if (isAway(state) || isFullFor(state.book, view.member)) return false
+  if (isAway(state) || isFullFor(state.register, view.member)) return false
   if (mustRead(state, view) || !(isSeated(state, view) || isShort(view.name))) return true
   return wantOf(state, view) === 0 || view.now - state.askedAt < ASKING_MS
 }
 
-function wantOf({ book }: LimitState, { member }: LimitView): number {
-  return book.seats[member]?.want ?? 0
+function wantOf({ register }: LimitState, { member }: LimitView): number {
+  return register.seats[member]?.want ?? 0
 }
 
 /** Without Valkey the rightful share, unless more is known, or an earlier process may have given it away. */
 function shareOf(state: LimitState, limit: number, view: LimitView): number {
-  const { book, doubt } = state
+  const { register, doubt } = state
   const { member, replicas, isFirst } = view
   const size = { limit, replicas }
   if (isSeated(state, view)) {
-    const part = partOf(book, member, size)
+    const part = partOf(register, member, size)
     return doubt === null ? part : Math.min(part, partOf(doubt, member, size))
   }
   const isKnown = isShort(view.name) ? !mustRead(state, view) : isAway(state) && isFirst
@@ -218,11 +218,11 @@ function shareOf(state: LimitState, limit: number, view: LimitView): number {
 }
 
 function begin(state: LimitState, period: number): LimitState {
-  if (period < state.book.period) return state // a clock that was set back
+  if (period < state.register.period) return state // a clock that was set back
   return {
     ...state,
     record: 'unread',
-    book: { period, seats: {} },
+    register: { period, seats: {} },
     doubt: null,
     hold: 0,
     askedAt: -Infinity
@@ -258,55 +258,59 @@ function probeFor({ probe }: LimitState, wanted: number, now: number): LimitStat
 }
 
 /** Receivers of gifts. If all lack credits, the first by name gets everything. */
-function receiversIn({ book }: LimitState, ledger: AllowanceState, view: LimitView) {
+function receiversIn({ register }: LimitState, ledger: AllowanceState, view: LimitView) {
   const { member, replicas, isGone } = view
   const isLacking = isUsedUp(ledger.name) && needOf(ledger) > 0
-  return wantsIn(book, member, { limit: ledger.limit, replicas }).filter(
+  return wantsIn(register, member, { limit: ledger.limit, replicas }).filter(
     ({ name, seat }) => !isGone(seat) && (!isLacking || name < member)
   )
 }
 
 function look(state: LimitState, ledger: AllowanceState, view: LimitView): LimitStep {
-  const { link, nextAt } = state
-  const isBusy = link.name === 'reading' || link.name === 'writing'
+  const { contact, nextAt } = state
+  const isBusy = contact.name === 'reading' || contact.name === 'writing'
   if (isBusy || view.self === null) return silent(state)
   if (view.now < nextAt) return { state, commands: [{ type: 'wait', ms: nextAt - view.now }] }
-  if (link.name !== 'known' || mustRead(state, view)) {
-    const reading = { name: 'reading', isAway: link.name === 'away', isOvertaken: false } as const
-    return { state: { ...state, link: reading }, commands: [{ type: 'read' }] }
+  if (contact.name !== 'known' || mustRead(state, view)) {
+    const reading = {
+      name: 'reading',
+      isAway: contact.name === 'away',
+      isOvertaken: false
+    } as const
+    return { state: { ...state, contact: reading }, commands: [{ type: 'read' }] }
   }
-  const before = state.doubt ?? state.book
+  const before = state.doubt ?? state.register
   const isConcerned = hasAnyHolding(state, ledger, view)
   const warning: LimitCommand[] =
     isConcerned && isFullFor(before, view.member) ? [{ type: 'warn' }] : []
-  const book = isConcerned ? bookToTell(state, ledger, view) : null
-  if (book === null) {
+  const register = isConcerned ? registerToTell(state, ledger, view) : null
+  if (register === null) {
     const isAsking = wantOf(state, view) > 0
     return {
       state,
       commands: isAsking ? [...warning, { type: 'wait', ms: ASKING_MS / 2 }] : warning
     }
   }
-  const asksForMore = wantOf({ ...state, book }, view) > wantOf(state, view)
+  const asksForMore = wantOf({ ...state, register }, view) > wantOf(state, view)
   return {
     state: {
       ...state,
-      link: { name: 'writing', book, isOvertaken: false },
-      doubt: book,
+      contact: { name: 'writing', register, isOvertaken: false },
+      doubt: register,
       askedAt: asksForMore ? view.now : state.askedAt
     },
-    commands: [...warning, { type: 'write', book, ledger }]
+    commands: [...warning, { type: 'write', register, ledger }]
   }
 }
 
 /** False if this gateway has no seat and needs none, or cannot say anything about the record's period. */
 function hasAnyHolding(state: LimitState, ledger: AllowanceState, view: LimitView): boolean {
-  if (state.record === 'ahead' || ledger.period !== state.book.period) return false
+  if (state.record === 'ahead' || ledger.period !== state.register.period) return false
   return !isShort(view.name) || needOf(ledger) > 0 || state.hold > 0 || isSeated(state, view)
 }
 
 /** Returns the record as it should be, or `null` if it is like that. */
-function bookToTell(
+function registerToTell(
   state: LimitState,
   ledger: AllowanceState,
   view: LimitView
@@ -315,7 +319,7 @@ function bookToTell(
   if (self === null) return null
   const size = { limit: ledger.limit, replicas }
   const need = needOf(ledger)
-  const before = state.doubt ?? state.book
+  const before = state.doubt ?? state.register
   let next = withSelf(before, member, { self, size, isKnown: isOurs })
   if (need > 0 && !isUsedUp(name)) next = withHeritage(next, member, { size, isGone })
   if (state.doubt === null) next = withGifts(next, { state, ledger, view })
@@ -326,14 +330,14 @@ function bookToTell(
 
 /** First what is due to others, then what is idle here. */
 function withGifts(
-  book: LimitRegister,
+  register: LimitRegister,
   {
     state,
     ledger,
     view
   }: { readonly state: LimitState; readonly ledger: AllowanceState; readonly view: LimitView }
 ): LimitRegister {
-  let next = book
+  let next = register
   let left = state.hold + Math.min(0, freeIn(ledger))
   let { idle } = state
   const give = (to: string, most: number): void => {
@@ -357,32 +361,33 @@ function wishFor(state: LimitState, ledger: AllowanceState, view: LimitView): nu
   return asked >= need ? asked : Math.min(limit, Math.max(need, chunk))
 }
 
-function staleLink(link: LimitContact): LimitContact {
-  if (link.name === 'reading' || link.name === 'writing') return { ...link, isOvertaken: true }
-  return link.name === 'away' ? link : { name: 'stale' }
+function staleContact(contact: LimitContact): LimitContact {
+  if (contact.name === 'reading' || contact.name === 'writing')
+    return { ...contact, isOvertaken: true }
+  return contact.name === 'away' ? contact : { name: 'stale' }
 }
 
 function answered(state: LimitState, { now }: LimitView): LimitState {
-  const { link } = state
-  const isOvertaken = 'isOvertaken' in link && link.isOvertaken
+  const { contact } = state
+  const isOvertaken = 'isOvertaken' in contact && contact.isOvertaken
   return {
     ...state,
-    link: { name: isOvertaken ? 'stale' : 'known' },
+    contact: { name: isOvertaken ? 'stale' : 'known' },
     nextAt: Math.max(state.nextAt, now + GAP_MS)
   }
 }
 
 function withFound(
   state: LimitState,
-  { rev, book: found }: { readonly rev: number; readonly book: LimitRegister | null }
+  { rev, register: found }: { readonly rev: number; readonly register: LimitRegister | null }
 ): LimitState {
-  const { book, doubt } = state
+  const { register, doubt } = state
   return {
     ...state,
     rev,
     doubt: rev === state.rev ? doubt : null, // what was under way can't be written any more
-    record: isAhead(found, book) ? 'ahead' : isToldIn(book, found) ? 'told' : 'untold',
-    book: found?.period === book.period ? joinRegisters(book, found) : book
+    record: isAhead(found, register) ? 'ahead' : isToldIn(register, found) ? 'told' : 'untold',
+    register: found?.period === register.period ? joinRegisters(register, found) : register
   }
 }
 
@@ -390,8 +395,8 @@ function isAhead(found: LimitRegister | null, { period }: LimitRegister): boolea
   return found !== null && found.period > period
 }
 
-function withWritten(state: LimitState, link: LimitContact, rev: number): LimitState {
-  const written = link.name === 'writing' ? link.book : state.book
-  const book = written.period === state.book.period ? written : state.book // or another has begun
-  return { ...state, rev, doubt: null, record: 'told', book }
+function withWritten(state: LimitState, contact: LimitContact, rev: number): LimitState {
+  const written = contact.name === 'writing' ? contact.register : state.register
+  const register = written.period === state.register.period ? written : state.register // or another has begun
+  return { ...state, rev, doubt: null, record: 'told', register }
 }

@@ -6,7 +6,7 @@ export interface KeyFileWatchOptions {
   readonly stateDir: string
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   /** Not called at the start. */
-  readonly onChange: (book: KnownKeys) => void
+  readonly onChange: (knownKeys: KnownKeys) => void
   readonly pollMs?: number
   readonly read?: typeof readKeys
 }
@@ -17,7 +17,7 @@ const POLL_MS = 500
 export class KeyFileWatch {
   readonly #path: string
   readonly #options: KeyFileWatchOptions
-  #book = NO_KNOWN_KEYS
+  #knownKeys = NO_KNOWN_KEYS
   #version: string | null = null
   #failedVersion: string | null | undefined
   /** Bounded by the keys that it may hold. */
@@ -30,15 +30,15 @@ export class KeyFileWatch {
     this.#path = keysPath(options.stateDir)
   }
 
-  get book(): KnownKeys {
-    return this.#book
+  get knownKeys(): KnownKeys {
+    return this.#knownKeys
   }
 
   /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file, since all limits would be unknown */
   async start(): Promise<void> {
     this.#version = await keysVersion(this.#path)
     await this.#read()
-    const { keys } = this.#book
+    const { keys } = this.#knownKeys
     if (keys.length > 0) this.#options.log.info({ keys: keys.length }, 'named keys read')
     this.#timer = setInterval(() => void this.#lookOnce(), this.#options.pollMs ?? POLL_MS) // cannot reject
     this.#timer.unref()
@@ -69,8 +69,8 @@ export class KeyFileWatch {
       await this.#read()
       this.#version = version // of before it was read: what was written meanwhile is seen the next time
       this.#failedVersion = undefined
-      this.#options.onChange(this.#book)
-      this.#options.log.info({ keys: this.#book.keys.length }, 'named keys reloaded')
+      this.#options.onChange(this.#knownKeys)
+      this.#options.log.info({ keys: this.#knownKeys.keys.length }, 'named keys reloaded')
     } catch (err) {
       if (version !== this.#failedVersion) {
         this.#options.log.error(
@@ -88,13 +88,13 @@ export class KeyFileWatch {
     const warnings = found?.warnings ?? []
     for (const one of warnings) if (!this.#warnings.includes(one)) this.#options.log.warn(one)
     this.#warnings = warnings
-    if (found === null && this.#book.isKeyRequired) {
+    if (found === null && this.#knownKeys.isKeyRequired) {
       this.#options.log.warn(
         { path: this.#path },
         'the file of named keys is missing: they are no longer valid, and requests still need a key'
       )
     }
     const keys = found?.keys ?? []
-    this.#book = { isKeyRequired: keys.length > 0 || this.#book.isKeyRequired, keys }
+    this.#knownKeys = { isKeyRequired: keys.length > 0 || this.#knownKeys.isKeyRequired, keys }
   }
 }

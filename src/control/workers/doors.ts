@@ -48,7 +48,7 @@ export class Doors<Member> {
   #isSpread = false
 
   /**
-   * `tell` tells a worker whether to accept; it confirms. `isPacked` is asked at each decision. `now` is in
+   * `tell` tells a worker whether to accept new connections; the worker confirms. `isPacked` is asked at each decision. `now` is in
    * monotonic milliseconds.
    */
   constructor(

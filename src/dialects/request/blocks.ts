@@ -3,7 +3,7 @@ import { callText } from '../../kiro/conversation/tool-turns.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
 import { asJsonObject, isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
-import { imageOfBase64, imageOfUrl, readDocument, readFile } from './documents.ts'
+import { readDocument, readFile } from './documents.ts'
 import {
   type Block,
   type BlockContext,
@@ -13,6 +13,7 @@ import {
   placedDocumentOf,
   toToolInput
 } from './draft.ts'
+import { imageOfBase64, imageOfUrl } from './images.ts'
 import { Blocks, checkShape } from './shape.ts'
 
 /** Deeper text is read in one pass, since every level would copy it; clients nest no deeper. */

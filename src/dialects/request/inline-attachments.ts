@@ -16,7 +16,7 @@ import {
   type CarriedDocument,
   toBlock
 } from './attachments.ts'
-import { isBase64, toCanonical } from './documents.ts'
+import { isBase64, toCanonical } from './images.ts'
 import { toPlacedBlock } from './draft.ts'
 
 /** Stands for content that is named again: memory was reserved once, and the first place must stay as it was. */

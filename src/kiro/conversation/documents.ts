@@ -52,10 +52,6 @@ export function formatOf(mediaType: string, name: string): DocumentFormat | null
   return (named ?? KINDS.find(({ extensions }) => extensions.includes(extension)))?.format ?? null
 }
 
-export function isDocumentFormat(value: unknown): value is DocumentFormat {
-  return KINDS.some(({ format }) => format === value)
-}
-
 export function isTextFormat(format: DocumentFormat): boolean {
   return KINDS.find((one) => one.format === format)?.magic === undefined
 }

@@ -173,7 +173,7 @@ function heedFailure(
   noteReason(plane, question, fault)
   const request = { plan, payloadBytes: payload.byteLength }
   const explained = explainRefusal(outcome.error, fault, request)
-  const error = plane.account.heed(explained, fault)
+  const error = way.heed(explained, fault)
   if (error.code === 'GW_UPSTREAM_SUSPENDED') {
     plane.credentials.reportSuspended(way.snapshot.token, error.message)
   }

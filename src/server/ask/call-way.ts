@@ -8,6 +8,8 @@ import {
   type RuntimeOperation,
   type UpstreamHost
 } from '../../kiro/wire/hosts.ts'
+import { provesCredential, type UpstreamFault } from '../../kiro/wire/fault.ts'
+import type { GatewayError } from '../../shared/errors.ts'
 import {
   type Approach,
   type ApproachFailure,
@@ -76,8 +78,10 @@ export async function acquireFor(
   }
 }
 
+type CallPlane = Pick<DataPlane, 'credentials' | 'account' | 'config' | 'forms'>
+
 export class CallWay {
-  readonly #plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>
+  readonly #plane: CallPlane
   readonly #operation: RuntimeOperation
   #snapshot: CredentialSnapshot
   #approach = PLAIN_APPROACH
@@ -86,10 +90,7 @@ export class CallWay {
   #firstFailure: ApproachFailure | null = null
 
   /** @throws {GatewayError} why there is no credential */
-  constructor(
-    plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>,
-    operation: RuntimeOperation
-  ) {
+  constructor(plane: CallPlane, operation: RuntimeOperation) {
     this.#plane = plane
     this.#operation = operation
     this.#snapshot = plane.credentials.current()
@@ -97,7 +98,7 @@ export class CallWay {
 
   /** Like the constructor, but waits for a token that is being renewed. */
   static async open(
-    plane: Pick<DataPlane, 'credentials' | 'config' | 'forms'>,
+    plane: CallPlane,
     operation: RuntimeOperation,
     signal: AbortSignal
   ): Promise<CallWay> {
@@ -144,6 +145,13 @@ export class CallWay {
   accepted(): void {
     this.#plane.credentials.accepted(this.#snapshot)
     this.#plane.forms.accepted(this.#party, this.form, this.#approach.isOtherForm)
+  }
+
+  /** Notes what a refusal says of the sign-in and its account, and returns the client's error. */
+  heed(error: GatewayError, fault: UpstreamFault | null): GatewayError {
+    const { credentials, account } = this.#plane
+    if (fault !== null && provesCredential(fault)) credentials.accepted(this.#snapshot)
+    return account.heed(error, fault)
   }
 
   /** The failure to report: if both forms were refused, that of the first. */

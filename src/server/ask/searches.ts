@@ -192,7 +192,7 @@ async function ask(
     }
     const { token } = snapshot
     const fault = faultOfResponse({ status, headers, body: text, token, now: Date.now() })
-    const error = plane.account.heed(toGatewayError(fault), fault)
+    const error = way.heed(toGatewayError(fault), fault)
     return toApproachFailure(error, fault)
   } catch (cause) {
     signal.throwIfAborted()

@@ -282,7 +282,12 @@ export function unreadBytesOf(request: IncomingMessage): number {
 const MAX_CHUNKS_A_TURN = 256
 /** Number of chunks beyond which their average size is bounded. Real clients send kilobytes. */
 const MIN_COUNTED_CHUNKS = 4_096
+/** The same for a client without a key, which pays with nothing for the time that it takes. */
+const MIN_COUNTED_OF_STRANGER = 256
 const MIN_CHUNK_BYTES = 16
+
+/** Smaller chunks of a body without a length are put together: each would take hundreds of bytes beside its own. */
+const WHOLE_CHUNK_BYTES = 4 * 1024
 
 /** Chunks are so small that reading would cost others more than the body is worth. */
 export class BodyInCrumbs extends Error {
@@ -304,6 +309,8 @@ export function isUninvited(request: IncomingMessage): boolean {
  * wanted: the system keeps the rest.
  */
 export abstract class PacedRequest extends PausableRequest {
+  /** The request has a key, which may still turn out to be wrong. */
+  hasKey = false
   #invite: (() => void) | null = null
   #chunks = 0
   #bytes = 0
@@ -313,6 +320,8 @@ export abstract class PacedRequest extends PausableRequest {
   /** More was asked for while held; it is not asked for twice. */
   #isReadDue = false
   #hasReader = false
+  /** Small chunks of this turn. Bounded by what is read before `onChunk()` says to stop. */
+  #gathered: ByteBlocks | null = null
 
   get isInCrumbs(): boolean {
     return this.#state === 'refused'
@@ -328,12 +337,17 @@ export abstract class PacedRequest extends PausableRequest {
 
   abstract onCrumbs(): void
 
+  /** A request on the connection was let in. */
+  abstract get isOfKnown(): boolean
+
   protected override onChunk(chunk: Buffer): boolean {
     if (this.#state === 'refused') return false
     this.#chunks += 1
     this.#bytes += chunk.byteLength
-    if (this.#chunks > MIN_COUNTED_CHUNKS && this.#bytes < this.#chunks * MIN_CHUNK_BYTES) {
+    if (this.#chunks > MIN_COUNTED_OF_STRANGER && this.#hasCrumbs) {
       this.#state = 'refused'
+      this.#gathered?.clear()
+      this.skipRead()
       this.onCrumbs()
       return false
     }
@@ -342,7 +356,29 @@ export abstract class PacedRequest extends PausableRequest {
     if (this.#chunksInTurn === 2) setImmediate(() => this.#onNextTurn())
     if (this.#chunksInTurn > MAX_CHUNKS_A_TURN) this.#state = 'held'
     const isSteady = this.#state === 'steady'
-    return this.pass(chunk) && isSteady && this.#mayComeNow
+    return this.#pass(chunk) && isSteady && this.#mayComeNow
+  }
+
+  #pass(chunk: Buffer): boolean {
+    const isWhole = chunk.byteLength >= WHOLE_CHUNK_BYTES || declaredLength(this) !== null
+    if (isWhole) {
+      this.onLast()
+      return this.pass(chunk)
+    }
+    this.#gathered ??= new ByteBlocks()
+    if (this.#gathered.bytes === 0) setImmediate(() => this.onLast())
+    this.#gathered.append(chunk)
+    return this.readableLength + this.#gathered.bytes < this.readableHighWaterMark
+  }
+
+  /** Passes small chunks on. */
+  protected override onLast(): void {
+    if (this.#gathered !== null && this.#gathered.bytes > 0) this.pass(this.#gathered.take())
+  }
+
+  get #hasCrumbs(): boolean {
+    if (this.#bytes >= this.#chunks * MIN_CHUNK_BYTES) return false
+    return this.#chunks > MIN_COUNTED_CHUNKS || !(this.isOfKnown || this.hasKey)
   }
 
   /** A small body comes whole, wanted or not: only who reads on hears that the client has left. */
@@ -359,9 +395,11 @@ export abstract class PacedRequest extends PausableRequest {
     return isSteady
   }
 
+  /** A read may bring the chunks of many turns. */
   #onNextTurn(): void {
-    this.#chunksInTurn = 0
-    if (this.#state !== 'held') return
+    this.#chunksInTurn = Math.max(0, this.#chunksInTurn - MAX_CHUNKS_A_TURN)
+    if (this.#chunksInTurn > 0) setImmediate(() => this.#onNextTurn())
+    if (this.#state !== 'held' || this.#chunksInTurn > 0) return
     this.#state = 'steady'
     const isWanted = this.#isReadDue || this.readableLength < this.readableHighWaterMark
     this.#isReadDue = false

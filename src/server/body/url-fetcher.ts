@@ -1,7 +1,7 @@
 import { type IncomingMessage, request as sendRequest } from 'node:http'
 import { isIP, type Socket } from 'node:net'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
-import { sniffFormat } from '../../dialects/request/documents.ts'
+import { sniffFormat } from '../../dialects/request/images.ts'
 import { ByteBlocks } from '../../shared/own-memory.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
 import { openSocket } from '../../upstream/connections/open-socket.ts'

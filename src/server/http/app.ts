@@ -9,6 +9,7 @@ import { Sessions } from '../../dashboard/session.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
+import { PacedRequest } from '../body/request-body.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import { PassthroughKeys } from './passthrough-keys.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
@@ -72,6 +73,8 @@ export function createApp(options: AppOptions): RequestListener {
         if (kiroKey === null || keys.isAccepted(kiroKey)) connections.vouch(request.socket)
         else if (route.isForSignedIn === true)
           throw new GatewayError('GW_KEY_INVALID', undefined, ACCEPTED_FIRST)
+        // A Kiro key that the upstream has not seen yet comes with its first request.
+        else if (request instanceof PacedRequest) request.hasKey = true
         if (namedKey !== null && route.isOperators === true)
           throw new GatewayError('GW_OPERATOR_ONLY')
       }

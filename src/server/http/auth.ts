@@ -40,7 +40,7 @@ export interface AuthenticatorOptions {
   readonly isKeyPassthrough: boolean
   /** Opens the metrics besides the operator's keys. */
   readonly metricsKey?: string | null
-  readonly book?: KnownKeys
+  readonly knownKeys?: KnownKeys
   /** Epoch ms. */
   readonly now?: () => number
 }
@@ -52,7 +52,7 @@ export interface AuthenticatorOptions {
 export class Authenticator {
   readonly #known: ReadonlyMap<string, KnownKey>
   readonly operatorDigests: readonly Buffer[]
-  readonly #book: KnownKeys
+  readonly #knownKeys: KnownKeys
   readonly #now: () => number
   readonly #ownName: string
   readonly #isKeyPassthrough: boolean
@@ -64,12 +64,17 @@ export class Authenticator {
     ownName = 'localhost',
     options: AuthenticatorOptions = { isKeyPassthrough: false }
   ) {
-    const { isKeyPassthrough, metricsKey = null, book = NO_KNOWN_KEYS, now = Date.now } = options
+    const {
+      isKeyPassthrough,
+      metricsKey = null,
+      knownKeys = NO_KNOWN_KEYS,
+      now = Date.now
+    } = options
     this.operatorDigests = apiKeys.map(digestOf)
     const own = this.operatorDigests.map((digest) => ({ digest, of: null }))
-    const known: readonly KnownKey[] = [...own, ...book.keys.flatMap(knownKeysOf)]
+    const known: readonly KnownKey[] = [...own, ...knownKeys.keys.flatMap(knownKeysOf)]
     this.#known = new Map(known.map((key) => [key.digest.toString('hex'), key]))
-    this.#book = book
+    this.#knownKeys = knownKeys
     this.#now = now
     this.#ownName = ownName.toLowerCase()
     this.#isKeyPassthrough = isKeyPassthrough
@@ -141,7 +146,7 @@ export class Authenticator {
   }
 
   get isOpen(): boolean {
-    return this.#known.size === 0 && !this.#isKeyPassthrough && !this.#book.isKeyRequired
+    return this.#known.size === 0 && !this.#isKeyPassthrough && !this.#knownKeys.isKeyRequired
   }
 
   /** There are keys to sign in with. */
@@ -174,7 +179,7 @@ export class Authenticator {
 
   get #advice(): Advice | undefined {
     if (this.#isKeyPassthrough) return KIRO_KEYS_WANTED
-    return this.#book.isKeyRequired ? OWN_KEYS_WANTED : undefined
+    return this.#knownKeys.isKeyRequired ? OWN_KEYS_WANTED : undefined
   }
 
   #find(digest: Buffer): KnownKey | null {

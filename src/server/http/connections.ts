@@ -8,7 +8,7 @@ import {
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LoadWatch } from '../worker/load-watch.ts'
-import { cutOffBehind, stopAtUpgrades } from '../body/node-insides.ts'
+import { cutOffBehind, stopAtUpgrades, takeChunks } from '../body/node-insides.ts'
 import { BodyInCrumbs, PacedRequest } from '../body/request-body.ts'
 import {
   type ArrivedRequest,
@@ -131,6 +131,7 @@ export class ClientConnections {
     const connection = this.#census.add(socket)
     this.#options.load?.arrived()
     stopAtUpgrades(socket)
+    takeChunks(socket)
     socket.once('close', () => this.#forget(connection))
     // Node calls this after the last answer. A closed socket would live on in the system with what is unread.
     socket.destroySoon = () => this.#end(socket, this.#patienceMs(connection))
@@ -249,11 +250,16 @@ export class ClientConnections {
   /** Cuts off surplus requests: thousands fit into one read. */
   #requestClass(): typeof IncomingMessage {
     const isTooMany = (socket: Socket): boolean => this.#isTooMany(socket)
+    const isKnown = (socket: Socket): boolean => this.#census.get(socket)?.isKnown === true
     const refuseCrumbs = (request: IncomingMessage): void => this.#refuseCrumbs(request)
     return class ClientRequest extends PacedRequest {
       constructor(socket: Socket) {
         super(socket)
         if (isTooMany(socket)) cutOffBehind(this)
+      }
+
+      override get isOfKnown(): boolean {
+        return isKnown(this.socket)
       }
 
       override onCrumbs(): void {

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Route, RoutedRequest } from './router.ts'
 
@@ -11,9 +10,6 @@ const PAGE_FILE = new URL('../../../docs/openapi.html', import.meta.url)
 const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
 const KEPT = { 'cache-control': 'no-cache' } as const
-
-/** Bounds what the system holds for slow readers to some 5 MB. */
-const MAX_READERS = 16
 
 /**
  * The description has 200 to 300 KB, which the system holds until they are read: it needs a key, if there
@@ -28,15 +24,12 @@ export function descriptionRoutes(): readonly Route[] {
     })
     return made
   }
-  const readers = new DescriptionReaders()
   const serveJson = async (routed: RoutedRequest): Promise<void> => {
     const { json } = await files()
-    readers.add(routed)
     send(routed, json, { 'content-type': 'application/json; charset=utf-8' })
   }
   const servePage = async (routed: RoutedRequest): Promise<void> => {
     const { page, pagePolicy } = await files()
-    readers.add(routed)
     const body = page.replaceAll(USUAL_ADDRESS, addressOf(routed.request))
     send(routed, Buffer.from(body), {
       'content-type': 'text/html; charset=utf-8',
@@ -49,22 +42,6 @@ export function descriptionRoutes(): readonly Route[] {
     { method: 'GET', path: '/openapi.json', isForSignedIn: true, serve: serveJson },
     { method: 'GET', path: '/docs', isForSignedIn: true, serve: servePage }
   ]
-}
-
-/** Clients that are reading. Each connection ends with its answer; the oldest is reset if there are too many. */
-class DescriptionReaders {
-  /** Bounded by MAX_READERS. */
-  readonly #sockets = new Set<Socket>()
-
-  add({ request, response }: RoutedRequest): void {
-    const { socket } = request
-    if (socket.destroyed) return // while the description was loaded; its `close` has been told
-    response.setHeader('connection', 'close')
-    this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
-    const [oldest] = this.#sockets
-    if (this.#sockets.size > MAX_READERS) oldest?.resetAndDestroy()
-  }
 }
 
 interface DescriptionFiles {

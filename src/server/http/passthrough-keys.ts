@@ -93,24 +93,7 @@ export class PassthroughKeys {
       vouch: this.#vouch,
       response
     })
-    const watched: DataPlane['account'] = {
-      get problem() {
-        return account.problem
-      },
-      get planProblem() {
-        return account.planProblem
-      },
-      get hasOverageKeys() {
-        return account.hasOverageKeys
-      },
-      problemOf: (client) => account.problemOf(client),
-      check: (client) => account.check(client),
-      heed: (error, fault) => {
-        if (fault !== null && provesCredential(fault)) credentials.accepted()
-        return account.heed(error, fault)
-      }
-    }
-    return { ...this.#plane, credentials, account: watched, catalogue: () => known.catalogue }
+    return { ...this.#plane, credentials, account, catalogue: () => known.catalogue }
   }
 
   /**

@@ -24,7 +24,7 @@ const LOOK_MS = 250
 const PAUSE_AFTER_LOOK = 4
 /** A client that reads less than this part of its unread bytes in this time is reset first. */
 const READ_PART = 1 / 16
-const STALLED_MS = 2_000
+const STALLED_MS = 5_000
 /** Part of `stallMs` after which a client that reads is given what waits. */
 const HELD_PART = 1 / 4
 

@@ -43,7 +43,7 @@ const MAX_ITEM_BYTES = 3 * 1024 * 1024
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 /** Answers being written; more are not stored while the disk is slow. */
 const MAX_WRITING_BYTES = 8 * 1024 * 1024
-/** One owner's answers being written, beyond a first of any size. */
+/** Bytes of one owner's answers being written. The first of them may be larger. */
 const MAX_OWN_WRITING_BYTES = 2 * 1024 * 1024
 const MAX_MEMORY_BYTES = 4 * 1024 * 1024
 /** Answers of one request; a conversation of a few thousand turns fits no model. */
@@ -239,7 +239,7 @@ function toFileText(items: KeptItems): Written | null {
 }
 
 const WHY = {
-  engine: "the fleet's Valkey does not answer",
+  valkey: "the fleet's Valkey does not answer",
   disk: 'their items cannot be written to STATE_DIR',
   busy: 'too many requests are already asking for such items'
 } as const

@@ -64,7 +64,7 @@ export class ItemsElsewhere {
         ends
       )
     } catch {
-      return 'engine'
+      return 'valkey'
     }
   }
 }

@@ -1,4 +1,3 @@
-import type { Allowances } from '../../admission/allowances.ts'
 import type { ToPrimary } from '../../ipc/channel.ts'
 import {
   type AccountBar,
@@ -7,13 +6,11 @@ import {
   type PlanBar
 } from '../../ipc/messages.ts'
 import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
-import type { UsageRow } from '../../ipc/usage-row.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 import { inContext, wordBar } from './account-advice.ts'
-import type { WorkerPrices } from './key-limits.ts'
 
 const DAY_MS = 86_400_000
 
@@ -143,73 +140,6 @@ export class AccountClient {
   get #isSuspect(): boolean {
     const { suspectedAt } = this.#status
     return suspectedAt !== null && this.#now() - suspectedAt < DAY_MS
-  }
-}
-
-export interface RequestRecordsOptions {
-  readonly channel: ToPrimary
-  /** Sent before the rows: what is used up and reserved. */
-  readonly allowances: Pick<Allowances, 'tell'>
-  readonly prices: Pick<WorkerPrices, 'tell'>
-  readonly isPrimarySilent: () => boolean
-}
-
-/** A message per request would cost the primary more than all else it does for one. */
-const RECORDS_DELAY_MS = 150
-/** Keeps messages small. */
-const MAX_ROWS = 200
-/** While the primary hangs; older ones are lost, as the primary and its workers are replaced soon. */
-const MAX_ROWS_KEPT = 5_000
-
-/** Usage rows on their way to the primary: a few messages a second, however many requests. */
-export class RequestRecords {
-  readonly #options: RequestRecordsOptions
-  /** The newest. Bounded by MAX_ROWS_KEPT. */
-  #rows: UsageRow[] = []
-  #begun = 0
-  #timer: NodeJS.Timeout | null = null
-
-  constructor(options: RequestRecordsOptions) {
-    this.#options = options
-  }
-
-  begin(): void {
-    this.#begun++
-    this.#wake()
-  }
-
-  note(row: UsageRow): void {
-    if (this.#rows.length >= MAX_ROWS_KEPT) this.#rows.shift()
-    this.#rows.push(row)
-    if (this.#rows.length >= MAX_ROWS) this.flush()
-    this.#wake()
-  }
-
-  flush(): void {
-    const { channel, allowances, prices, isPrimarySilent } = this.#options
-    if (isPrimarySilent()) return
-    prices.tell()
-    allowances.tell() // before the rows, by which it looks whether a limit is near
-    const rows = this.#rows
-    let begun = this.#begun
-    this.#rows = []
-    this.#begun = 0
-    for (let at = 0; at < rows.length || begun > 0; at += MAX_ROWS) {
-      channel.send({ type: 'usage.rows', begun, rows: rows.slice(at, at + MAX_ROWS) })
-      begun = 0
-    }
-  }
-
-  #wake(): void {
-    if (this.#timer !== null) return
-    this.#timer = setTimeout(() => this.#onTime(), RECORDS_DELAY_MS)
-    this.#timer.unref()
-  }
-
-  #onTime(): void {
-    this.#timer = null
-    this.flush()
-    if (this.#rows.length > 0) this.#wake()
   }
 }
 

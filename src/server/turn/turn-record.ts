@@ -1,9 +1,6 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { outlineMember } from '../../dialects/request/payload-bytes.ts'
-import { priceFactorOf } from '../../kiro/models/models.ts'
-import { cut } from '../../kiro/wire/fault.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
-import type { FailureFacts, TurnFacts, UsageRow } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import type { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -13,25 +10,17 @@ import type { RequestPayload } from '../../upstream/call/requests.ts'
 import type { TracedTurn } from '../../tracing/turn-trace.ts'
 import type { TransformPool } from '../../transform/transform-pool.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
-import type { Progress } from '../worker/open-turns.ts'
 import type { TurnCapture } from '../worker/turn-capture.ts'
+import { type EndedTurn, priceFactor } from '../worker/usage-rows.ts'
 
-export interface TurnRecord {
-  readonly requestId: string
-  readonly route: string
+export interface TurnRecord extends EndedTurn {
   /** `null` for other kinds of keys. */
   readonly keyName: string | null
-  /** 499 if the client left. */
-  readonly status: number
-  readonly error: GatewayError | null
-  readonly plan: ReplyPlan | null
-  /** Bytes received and sent. */
-  readonly bodyBytes: number
+  /** Bytes sent; `bodyBytes` were received. */
   readonly bytesOut: number
   readonly method: string
   /** Tells keys apart in the log without revealing them; `null` without keys. */
   readonly keyHash: string | null
-  readonly progress: Progress
   /** Answered without the upstream: counted here; the primary counts others from their rows. */
   readonly isLocal?: boolean
   readonly traceId?: string | undefined
@@ -74,13 +63,6 @@ function isCheap({ error, progress }: TurnRecord): boolean {
 function countLocal(metrics: Metrics, { route, status, error, progress }: TurnRecord): void {
   metrics.requests.inc({ route, status, code: error?.code ?? 'none' })
   metrics.requestSeconds.observe({ route }, progress.totalMs() / 1000)
-}
-
-/** Factor on the usual price for the whole request. */
-function priceFactor({ plan, progress: { usage } }: TurnRecord): number {
-  if (plan === null || usage === null) return 1
-  const { inputTokens, cacheReadTokens = 0, cacheWriteTokens = 0 } = usage
-  return priceFactorOf(plan.upstreamModel, inputTokens + cacheReadTokens + cacheWriteTokens)
 }
 
 /** OpenTelemetry's names, as other gateways write. Undefined members are left out. */
@@ -136,69 +118,6 @@ function toErrorFacts({ progress }: TurnRecord, error: GatewayError): object {
   }
 }
 
-export function toUsageRow(
-  record: TurnRecord,
-  { worker, ...who }: Pick<UsageRow, 'key' | 'client' | 'dialect'> & Pick<TurnFacts, 'worker'>
-): UsageRow {
-  const { requestId, route, status, error, plan, bodyBytes, progress } = record
-  const { usage, charged, charges, metered, metering, attempts, lastCall } = progress
-  const totalMs = progress.totalMs()
-  return {
-    ...who,
-    at: Date.now(),
-    model: plan?.upstreamModel.slice(0, MAX_MODEL_CHARS) ?? '',
-    status,
-    code: error?.code ?? '',
-    inputTokens: usage?.inputTokens ?? 0,
-    outputTokens: usage?.outputTokens ?? 0,
-    cachedTokens: (usage?.cacheReadTokens ?? 0) + (usage?.cacheWriteTokens ?? 0),
-    credits: charged > 0 ? charged : metered,
-    ...(metering !== null && { metering }),
-    ...(charges.length > 0 && {
-      charges: charges.map(({ cost, period }) => ({ credits: cost, period }))
-    }),
-    totalMs: Math.round(totalMs),
-    firstMs: usage === null ? null : Math.round(totalMs - progress.spentMs('stream')),
-    repairs: plan?.repairs.length ?? 0,
-    turn: {
-      requestId,
-      route,
-      isStream: plan?.asked.isStream ?? false,
-      phaseMs: progress.toJson(),
-      attempts,
-      chunks: lastCall?.chunks ?? 0,
-      isAbovePriceStep: priceFactor(record) > 1,
-      worker,
-      bodyBytes,
-      repairs: plan?.repairs.slice(0, MAX_REPAIRS_TOLD) ?? [],
-      ...(progress.lostCalls > 0 && { lostCalls: progress.lostCalls }),
-      ...askedFor(plan),
-      ...(error !== null && { failure: toFailure(error, progress) })
-    }
-  }
-}
-
-/** The client's model, if another one answers. */
-function askedFor(plan: ReplyPlan | null): Pick<TurnFacts, 'modelAsked'> {
-  if (plan === null || plan.asked.model === plan.upstreamModel) return {}
-  return { modelAsked: cut(plan.asked.model, MAX_MODEL_CHARS) }
-}
-
-const MAX_REASON_CHARS = 600
-const MAX_DETAIL_CHARS = 300
-
-function toFailure({ message, detail }: GatewayError, { lastCall }: Progress): FailureFacts {
-  const status = lastCall?.status ?? 0
-  return {
-    reason: cut(message, MAX_REASON_CHARS),
-    detail: cut(detail ?? '', MAX_DETAIL_CHARS),
-    upstreamStatus: status === 0 ? null : status,
-    upstreamId: lastCall?.upstreamId ?? null
-  }
-}
-
-const MAX_REPAIRS_TOLD = 8
-
 export function toTracedTurn(
   record: TurnRecord,
   who: Pick<TracedTurn, 'client' | 'dialect'>
@@ -228,9 +147,6 @@ export function toTracedTurn(
     credits: (charged > 0 ? charged : metered) / MICROS_PER_CREDIT
   }
 }
-
-/** Limit for names that clients choose when there is no list of models. */
-const MAX_MODEL_CHARS = 256
 
 /** Families by user agent; the first match decides. */
 const FAMILIES: readonly (readonly [sign: RegExp, family: string])[] = [

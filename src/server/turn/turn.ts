@@ -24,6 +24,7 @@ import { type BodyMemory, bodyMemoryOf } from './body-memory.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { KeyStream, TurnLimits } from '../primary/key-limits.ts'
 import { type OpenTurn, Progress } from '../worker/open-turns.ts'
+import { toUsageRow } from '../worker/usage-rows.ts'
 import { readBody, unreadBytesOf } from '../body/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
 import { type ClientBody, convertClientBody } from './body.ts'
@@ -33,7 +34,6 @@ import {
   keyHashOf,
   recordTurn,
   toTracedTurn,
-  toUsageRow,
   TurnDebug
 } from './turn-record.ts'
 

@@ -31,11 +31,12 @@ import { isKiroKeyName, KeyTrials } from '../primary/key-trials.ts'
 import { KeyLimits, WorkerPrices } from '../primary/key-limits.ts'
 import type { FleetContact } from './fleet-contact.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountClient, RequestRecords, SharedCalibration } from '../primary/primary-clients.ts'
+import { AccountClient, SharedCalibration } from '../primary/primary-clients.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { isPublicAddress } from '../body/public-address.ts'
 import { MeterReadings } from './meter-readings.ts'
 import type { TurnRecorder } from './turn-capture.ts'
+import { RequestRecords } from './usage-rows.ts'
 import { UrlFetcher } from '../body/url-fetcher.ts'
 
 /** Connections to the upstream, and what decides who may use them. */
@@ -135,7 +136,7 @@ export interface Surroundings {
   readonly current: {
     readonly config: Config
     readonly catalogue: Catalogue
-    readonly book: KnownKeys
+    readonly knownKeys: KnownKeys
     readonly status: ClusterStatus
   }
   readonly life: WorkerLife
@@ -284,7 +285,7 @@ function createAccount(
     status: start.accountStatus,
     pause: (ms) => lease.pause(ms),
     planBar: start.planBar,
-    overageKeys: overageKeysOf(() => current.book),
+    overageKeys: overageKeysOf(() => current.knownKeys),
     refuseWaiting: (error, isMeant) => {
       const isOurs = (key: string): boolean => hasNoKiroKey(key) && isMeant(key)
       lease.refuseWaiting(error, isOurs)
@@ -350,17 +351,17 @@ function createFleet(
   { turns, log }: Surroundings,
   { lease, pool, readings }: UpstreamAccess
 ): Pick<OwnPlane, 'fleet' | 'onFleet'> {
-  let link: Promise<FleetContact> | null = null
+  let contact: Promise<FleetContact> | null = null
   let latest: FleetTold | null = null
   const { stateDir } = config.credentials
   return {
     fleet: () => latest,
     onFleet: (told) => {
       latest = told
-      link ??= import('./fleet-contact.ts').then(
+      contact ??= import('./fleet-contact.ts').then(
         (room) => new room.FleetContact({ stateDir, lease, pool, turns, readings, log })
       )
-      void link.then((one) => one.onTold(told)) // rejects only by a bug
+      void contact.then((one) => one.onTold(told)) // rejects only by a bug
     }
   }
 }
@@ -370,12 +371,12 @@ function hasNoKiroKey(name: string): boolean {
 }
 
 /** Caches the keys that may cost extra: all keys are searched once after each change. */
-function overageKeysOf(book: () => KnownKeys): () => ReadonlySet<string> {
+function overageKeysOf(knownKeys: () => KnownKeys): () => ReadonlySet<string> {
   let known: KnownKeys | null = null
   let ids: ReadonlySet<string> = new Set()
   return () => {
-    if (known !== book()) {
-      known = book()
+    if (known !== knownKeys()) {
+      known = knownKeys()
       const keys = known.keys.filter(
         ({ mayOverage, revokedAt }) => mayOverage && revokedAt === null
       )

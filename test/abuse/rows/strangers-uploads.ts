@@ -9,13 +9,14 @@ const Head =
 /** What a connection sends again and again. */
 const Pieces = {
   'of 16 KB': `4000\r\n${'x'.repeat(16_384)}\r\n`,
+  'of 17 bytes': `11\r\n${'x'.repeat(17)}\r\n`.repeat(2_500),
   'of a byte': '1\r\nx\r\n'.repeat(10_000)
 }
 
 /** What nobody with a key wants read must not be read as fast as it comes. */
 export const row: AbuseRow = {
   name: 'strangers-uploads',
-  what: `${Connections} uploads without a key that never end, in chunks of 16 KB and then of a byte each, again and again`,
+  what: `${Connections} uploads without a key that never end, in chunks of 16 KB, then of 17 bytes, then of a byte, again and again`,
   async attack({ host, port }) {
     const seen: string[] = []
     for (const [name, text] of Object.entries(Pieces)) {

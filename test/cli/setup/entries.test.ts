@@ -44,5 +44,19 @@ t.test('writeEntries()', (t) => {
     t.end()
   })
 
+  t.test('writes into YAML collections of one line', (t) => {
+    for (const [before, after] of [
+      ['kiro: {a: 1}\nlast: 2\n', 'kiro: {a: 1, "b": x}\nlast: 2\n'],
+      ['kiro: { a: 1, }\n', 'kiro: { a: 1, "b": x }\n'],
+      ['kiro: {}\n', 'kiro: {"b": x}\n']
+    ] as const) {
+      t.equal(writeEntries(YamlText, before, [{ path: ['kiro', 'b'], value: 'x' }]), after)
+    }
+    const path = ['models', { member: 'name', is: 'b' }, 'model']
+    const written = writeEntries(YamlText, 'models: [{name: a}]\n', [{ path, value: 'x' }])
+    t.same(YamlText.read(written), { models: [{ name: 'a' }, { name: 'b', model: 'x' }] })
+    t.end()
+  })
+
   t.end()
 })

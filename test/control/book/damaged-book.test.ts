@@ -193,7 +193,7 @@ t.test('an emptied book put in the place of one in use closes limits', async (t)
   t.match(await ask({ want: CREDIT }), { share: 0, isClosed: true })
 })
 
-const STEPS = ['open', 'rename', 'rm', 'unlink', 'exec']
+const STEPS = ['open', 'link', 'rename', 'rm', 'unlink', 'exec']
 
 t.test('a new book is no damaged one, wherever its gateway is killed', async (t) => {
   for (let calls = 1; ; calls++) {
@@ -360,6 +360,89 @@ t.test('a book that another gateway has put in place of a damaged one stays', as
     t.equal(aside.length, 1)
     t.equal(statSync(join(dirname(path), aside[0] ?? '')).ino, damaged)
   }
+})
+
+t.test('blames another gateway only for a lock that it was seen to have', async (t) => {
+  const path = await damagedBook(t)
+  const { open: original } = fs.promises
+  t.teardown(() => setFunctions({ open: original }))
+  let stalls = 0
+  setFunctions({
+    open: async (...args) => {
+      if (String(args[0]).endsWith('.lock') && stalls++ === 0) await sleep(1_500) // the disk
+      return original(...args)
+    }
+  })
+  let waits = 0
+  const { book } = await BookDatabase.open(openingOf(path, 'one'), () => waits++)
+  book.destroy()
+  t.ok(stalls > 0)
+  t.equal(waits, 0)
+})
+
+t.test('says whose lock it has waited for in vain', async (t) => {
+  const path = await damagedBook(t)
+  const held = { owner: 'x', place: 'elsewhere', pid: 1, expiresAt: '2100-01-01T00:00:00Z' }
+  writeFileSync(`${path}.damaged.lock`, JSON.stringify(held))
+  const timeout = AbortSignal.timeout.bind(AbortSignal)
+  t.teardown(() => Object.assign(AbortSignal, { timeout }))
+  Object.assign(AbortSignal, { timeout: () => timeout(200) })
+  await t.rejects(BookDatabase.open(openingOf(path, 'one')), /^another gateway is making the file/)
+})
+
+t.test(
+  'a book that is restored while a new one is made stays, with what lies beside it',
+  async (t) => {
+    for (const moment of ['written', 'named'] as const) {
+      const folders = t.testdir({ kept: {}, new: {} })
+      const [kept, path] = [usagePath(join(folders, 'kept')), usagePath(join(folders, 'new'))]
+      const { book } = await BookDatabase.open(openingOf(kept, 'first'))
+      await book.commit(batchOf(0, { want: 9 * CREDIT }))
+      let isRestored = false
+      const restore = (): void => {
+        if (isRestored) return
+        isRestored = true
+        for (const end of ['', '-wal']) cpSync(kept + end, path + end)
+      }
+      const { open: opened, link, rename } = fs.promises
+      t.teardown(() => setFunctions({ open: opened, link, rename }))
+      const at = (name: string, file: unknown): void => {
+        if (name === moment && /\.usage\.db\..*\.tmp$/.test(String(file))) restore()
+      }
+      setFunctions({
+        open: (...args) => {
+          at('written', args[0])
+          return opened(...args)
+        },
+        link: (...args) => {
+          at('named', args[0])
+          return link(...args)
+        },
+        rename: (...args) => {
+          at('named', args[0])
+          return rename(...args)
+        }
+      })
+      const ask = await open(t, path, 'next')
+      setFunctions({ open: opened, link, rename })
+      t.ok(isRestored)
+      t.match(await ask({}), { heldElsewhere: 9 * CREDIT }, moment)
+      t.same(
+        readdirSync(dirname(path)).filter((name) => name.endsWith('.tmp')),
+        []
+      )
+      book.destroy()
+    }
+  }
+)
+
+t.test('a book is made where files cannot be linked', async (t) => {
+  const path = usagePath(t.testdir({}))
+  const { link } = fs.promises
+  t.teardown(() => setFunctions({ link }))
+  setFunctions({ link: () => Promise.reject(Object.assign(new Error(), { code: 'EPERM' })) })
+  const ask = await open(t, path, 'one')
+  t.match(await ask({ want: CREDIT }), { share: CREDIT })
 })
 
 function setRename(rename: typeof fs.promises.rename): void {

@@ -37,8 +37,8 @@ const VIEW: LimitView = {
 
 /** Each gateway has its seat, and nothing was given. */
 const BOTH = ['a', 'b'].reduce<LimitRegister>(
-  (book, name) =>
-    withSelf(book, name, {
+  (register, name) =>
+    withSelf(register, name, {
       self: { inc: `${name}1`, era: 'era', rev: 1 },
       size: SIZE,
       isKnown: () => false
@@ -46,7 +46,7 @@ const BOTH = ['a', 'b'].reduce<LimitRegister>(
   { period: 1, seats: {} }
 )
 const LATER: LimitRegister = { period: 2, seats: {} }
-const REST: LimitState = { ...NEW_LIMIT, record: 'told', book: BOTH, inc: 'a1', rev: 7 }
+const REST: LimitState = { ...NEW_LIMIT, record: 'told', register: BOTH, inc: 'a1', rev: 7 }
 const EMPTY = { period: 1, seats: {} }
 
 function ledgerOf(wanted: number, name: AllowanceName = 'k/credits', away = 5): AllowanceState {
@@ -60,17 +60,17 @@ function ledgerOf(wanted: number, name: AllowanceName = 'k/credits', away = 5): 
     : nextAllowance(state, { type: 'report', member: 'w', report: told }).state
 }
 
-const LINKS: Readonly<Record<string, LimitContact>> = {
+const CONTACTS: Readonly<Record<string, LimitContact>> = {
   known: { name: 'known' },
   stale: { name: 'stale' },
   away: { name: 'away' },
   reading: { name: 'reading', isAway: false, isOvertaken: false },
   readingAgain: { name: 'reading', isAway: true, isOvertaken: false },
   overtaken: { name: 'reading', isAway: false, isOvertaken: true },
-  writing: { name: 'writing', book: BOTH, isOvertaken: false }
+  writing: { name: 'writing', register: BOTH, isOvertaken: false }
 }
 
-/** Each event of the picture, in each state of the link; `-` where nothing changes. */
+/** Each event of the picture, in each state of the contact; `-` where nothing changes. */
 const PICTURE: readonly (readonly [
   from: string,
   event: LimitEvent,
@@ -86,21 +86,21 @@ const PICTURE: readonly (readonly [
   ['away', { type: 'look', ledger: ledgerOf(0) }, 'readingAgain', 'read'],
   ['reading', { type: 'look', ledger: ledgerOf(9) }, 'reading', ''],
   ['writing', { type: 'look', ledger: ledgerOf(9) }, 'writing', ''],
-  ['reading', { type: 'found', rev: 7, book: BOTH }, 'known', ''],
-  ['overtaken', { type: 'found', rev: 7, book: BOTH }, 'stale', ''],
+  ['reading', { type: 'found', rev: 7, register: BOTH }, 'known', ''],
+  ['overtaken', { type: 'found', rev: 7, register: BOTH }, 'stale', ''],
   ['reading', { type: 'failed' }, 'away', ''],
   ['overtaken', { type: 'failed' }, 'away', ''],
   ['writing', { type: 'failed' }, 'away', ''],
   ['writing', { type: 'written', rev: 8 }, 'known', ''],
-  ['writing', { type: 'found', rev: 9, book: BOTH }, 'known', ''],
+  ['writing', { type: 'found', rev: 9, register: BOTH }, 'known', ''],
   ['reading', { type: 'period', period: 2 }, 'reading', ''],
   ['writing', { type: 'period', period: 2 }, 'writing', '']
 ]
 
 t.test('the picture', async (t) => {
   for (const [from, event, to, command] of PICTURE) {
-    const { state, commands } = nextLimit({ ...REST, link: linkOf(from) }, event, VIEW)
-    t.same(state.link, linkOf(to), `${from}, ${event.type} > ${to}`)
+    const { state, commands } = nextLimit({ ...REST, contact: contactOf(from) }, event, VIEW)
+    t.same(state.contact, contactOf(to), `${from}, ${event.type} > ${to}`)
     t.equal(typesOf(commands), command, `${from}, ${event.type}: commands`)
   }
 })
@@ -117,9 +117,9 @@ const RECORDS: readonly (readonly [LimitRegister | null, LimitRegister, LimitSta
 ]
 
 t.test('what a record says of what is known', async (t) => {
-  for (const [found, book, record] of RECORDS) {
-    const event = { type: 'found', rev: 8, book: found } as const
-    t.equal(nextLimit({ ...REST, book, record: 'unread' }, event, VIEW).state.record, record)
+  for (const [found, register, record] of RECORDS) {
+    const event = { type: 'found', rev: 8, register: found } as const
+    t.equal(nextLimit({ ...REST, register, record: 'unread' }, event, VIEW).state.record, record)
   }
 })
 
@@ -131,24 +131,24 @@ t.test('a look', async (t) => {
     wanted: number,
     commands: string
   ])[] = [
-    ['is no member: says nothing', { link: { name: 'stale' } }, { self: null }, 9, ''],
+    ['is no member: says nothing', { contact: { name: 'stale' } }, { self: null }, 9, ''],
     ['too early: waits', { nextAt: VIEW.now + 10 }, {}, 9, 'wait'],
-    ['unread: reads first', { record: 'unread', book: EMPTY }, {}, 0, 'read'],
+    ['unread: reads first', { record: 'unread', register: EMPTY }, {}, 0, 'read'],
     ['has all it needs', {}, {}, 0, ''],
     ['needs more: asks', {}, {}, 9, 'write'],
-    ['has asked: waits for it', { book: withWant(BOTH, 'a', 9) }, {}, 9, 'wait'],
+    ['has asked: waits for it', { register: withWant(BOTH, 'a', 9) }, {}, 9, 'wait'],
     ['a record of a later period', { record: 'ahead' }, {}, 9, ''],
     ['Valkey has lost it: says it again', { record: 'untold' }, {}, 0, 'write'],
     ['may have written: writes again', { doubt: BOTH }, {}, 0, 'write'],
-    ['takes its seat', { book: EMPTY, inc: '' }, {}, 0, 'write'],
+    ['takes its seat', { register: EMPTY, inc: '' }, {}, 0, 'write'],
     [
       'keeps for another: gives',
-      { book: withWant(BOTH, 'b', 3), hold: 3, idle: 3 },
+      { register: withWant(BOTH, 'b', 3), hold: 3, idle: 3 },
       {},
       0,
       'write'
     ],
-    ['a process of another name may hold all', { book: fullBook(), inc: '' }, {}, 0, 'warn']
+    ['a process of another name may hold all', { register: fullRegister(), inc: '' }, {}, 0, 'warn']
   ]
   for (const [what, state, view, wanted, commands] of rows) {
     const event = { type: 'look', ledger: ledgerOf(wanted) } as const
@@ -161,7 +161,7 @@ t.test('a limit of requests is silent while nobody needs anything', async (t) =>
   const name = 'k/requests'
   const quiet = { type: 'look', ledger: ledgerOf(0, name) } as const
   const busy = { type: 'look', ledger: ledgerOf(9, name) } as const
-  const fresh = { ...NEW_LIMIT, book: EMPTY }
+  const fresh = { ...NEW_LIMIT, register: EMPTY }
   const settled = { ...VIEW, name, isSettled: true } as const
   t.equal(typesOf(nextLimit(fresh, quiet, settled).commands), '')
   t.equal(typesOf(nextLimit(fresh, busy, settled).commands), 'write')
@@ -169,18 +169,18 @@ t.test('a limit of requests is silent while nobody needs anything', async (t) =>
 })
 
 t.test('what is written, or may be, is kept from the workers before it is sent', async (t) => {
-  const state = { ...REST, book: withWant(BOTH, 'b', 2), hold: 2, idle: 2 }
+  const state = { ...REST, register: withWant(BOTH, 'b', 2), hold: 2, idle: 2 }
   const { state: writing, commands } = nextLimit(state, { type: 'look', ledger: ledgerOf(0) }, VIEW)
   const [command] = commands
   if (command?.type !== 'write') throw new Error('it gives nothing')
-  t.equal(command.book.seats['a']?.gave['b'], 2)
+  t.equal(command.register.seats['a']?.gave['b'], 2)
   t.equal(awayOf(state), 7)
   for (const hold of [0, 2]) {
     const lent = { ...writing, hold }
     t.equal(awayOf(lent), 7 + hold, 'while it is written')
     const lost = nextLimit(lent, { type: 'failed' }, VIEW).state
     t.equal(awayOf(lost), 7 + hold, 'and while nobody knows whether it was')
-    const found = { type: 'found', rev: 7, book: state.book } as const
+    const found = { type: 'found', rev: 7, register: state.register } as const
     t.equal(awayOf(nextLimit(lost, found, VIEW).state), 7 + hold, 'it may be written still')
     const other = nextLimit(lost, { ...found, rev: 8 }, VIEW).state
     t.equal(awayOf(other), 5 + hold, 'never again, as another was faster')
@@ -190,8 +190,8 @@ t.test('what is written, or may be, is kept from the workers before it is sent',
 })
 
 t.test('nothing is used before it is known what earlier processes gave', async (t) => {
-  const unread = { ...NEW_LIMIT, book: EMPTY }
-  const away = { ...unread, link: { name: 'away' } } as const
+  const unread = { ...NEW_LIMIT, register: EMPTY }
+  const away = { ...unread, contact: { name: 'away' } } as const
   t.same(withheldIn(unread, 10, VIEW), { away: 10, mayCome: true })
   t.same(withheldIn(away, 10, VIEW), { away: 5, mayCome: false }, 'the first process of all')
   t.same(withheldIn(away, 10, { ...VIEW, isFirst: false }), { away: 10, mayCome: false })
@@ -201,34 +201,34 @@ t.test('nothing is used before it is known what earlier processes gave', async (
 })
 
 t.test('more may come until it was asked for in vain', async (t) => {
-  const asking = { ...REST, book: withWant(BOTH, 'a', 3), askedAt: VIEW.now - 299 }
+  const asking = { ...REST, register: withWant(BOTH, 'a', 3), askedAt: VIEW.now - 299 }
   t.equal(withheldIn(REST, 10, VIEW).mayCome, true)
   t.equal(withheldIn(asking, 10, VIEW).mayCome, true)
   t.equal(withheldIn({ ...asking, askedAt: VIEW.now - 300 }, 10, VIEW).mayCome, false)
   const again = { type: 'look', ledger: ledgerOf(9) } as const
   t.equal(nextLimit(asking, again, VIEW).state.askedAt, VIEW.now, 'asks for more')
-  const told = { ...asking, book: withWant(BOTH, 'a', 9) }
+  const told = { ...asking, register: withWant(BOTH, 'a', 9) }
   t.equal(
     nextLimit(told, { type: 'look', ledger: { ...ledgerOf(0), settled: 6 } }, VIEW).state.askedAt,
     told.askedAt
   )
-  t.equal(withheldIn({ ...REST, link: { name: 'away' } }, 10, VIEW).mayCome, false)
-  t.equal(withheldIn({ ...REST, book: fullBook() }, 10, VIEW).mayCome, false)
+  t.equal(withheldIn({ ...REST, contact: { name: 'away' } }, 10, VIEW).mayCome, false)
+  t.equal(withheldIn({ ...REST, register: fullRegister() }, 10, VIEW).mayCome, false)
 })
 
 t.test('a period', async (t) => {
   const doubtful = { ...REST, doubt: BOTH, hold: 3, askedAt: 1, record: 'untold' } as const
   const next = nextLimit(doubtful, { type: 'period', period: 2 }, VIEW).state
-  const expected = { ...REST, book: LATER, record: 'unread', askedAt: -Infinity }
+  const expected = { ...REST, register: LATER, record: 'unread', askedAt: -Infinity }
   t.same(next, expected, 'starts from zero')
   t.same(nextLimit(doubtful, { type: 'period', period: 0 }, VIEW).state, doubtful, 'set back')
-  const link = { name: 'writing', book: BOTH, isOvertaken: false } as const
-  const late = nextLimit({ ...next, link }, { type: 'written', rev: 9 }, VIEW).state
-  t.same([late.book, late.record, late.rev], [LATER, 'told', 9], 'a book of the one before')
+  const contact = { name: 'writing', register: BOTH, isOvertaken: false } as const
+  const late = nextLimit({ ...next, contact }, { type: 'written', rev: 9 }, VIEW).state
+  t.same([late.register, late.record, late.rev], [LATER, 'told', 9], 'a register of the one before')
 })
 
 t.test('what others need is kept from the workers, which are asked now and then', async (t) => {
-  const state = { ...REST, book: withWant(BOTH, 'b', 9) }
+  const state = { ...REST, register: withWant(BOTH, 'b', 9) }
   const ledger = ledgerOf(0)
   const first = nextLimit(state, { type: 'ledger', ledger }, VIEW)
   t.same([first.state.hold, first.commands], [5, [{ type: 'wait', ms: 50 }]])
@@ -241,7 +241,7 @@ t.test('what others need is kept from the workers, which are asked now and then'
   t.same([calm.state.hold, calm.commands], [5, [{ type: 'wait', ms: 500 }]])
   const again = nextLimit(calm.state, { type: 'ledger', ledger }, at(501))
   t.equal(again.state.probe.at, at(501).now)
-  const more = { ...calm.state, book: withWant(BOTH, 'b', 10) }
+  const more = { ...calm.state, register: withWant(BOTH, 'b', 10) }
   t.equal(nextLimit(more, { type: 'ledger', ledger }, at(60)).state.probe.at, at(60).now)
   const lacking = nextLimit(state, { type: 'ledger', ledger: ledgerOf(9) }, VIEW)
   t.same([lacking.state.hold, lacking.commands], [0, []], 'not while it lacks some itself')
@@ -249,11 +249,11 @@ t.test('what others need is kept from the workers, which are asked now and then'
 })
 
 t.test('a demand is withdrawn some time after the last need', async (t) => {
-  const state = { ...REST, book: withWant(BOTH, 'a', 4), neededAt: VIEW.now - 999 }
+  const state = { ...REST, register: withWant(BOTH, 'a', 4), neededAt: VIEW.now - 999 }
   const event = { type: 'look', ledger: ledgerOf(0) } as const
   t.equal(typesOf(nextLimit(state, event, VIEW).commands), 'wait')
   const [command] = nextLimit(state, event, { ...VIEW, now: VIEW.now + 1 }).commands
-  t.equal(command?.type === 'write' && command.book.seats['a']?.want, 0)
+  t.equal(command?.type === 'write' && command.register.seats['a']?.want, 0)
 })
 
 t.test('a seat counts while this process, or one whose use is known, has it', async (t) => {
@@ -269,7 +269,7 @@ t.test('a seat counts while this process, or one whose use is known, has it', as
 t.test('commands keep a distance, and a longer one after no answer', async (t) => {
   const nextAtAfter = (event: LimitEvent, state: LimitState = REST) =>
     nextLimit(state, event, VIEW).state.nextAt - VIEW.now
-  t.equal(nextAtAfter({ type: 'found', rev: 7, book: BOTH }), 20)
+  t.equal(nextAtAfter({ type: 'found', rev: 7, register: BOTH }), 20)
   t.equal(nextAtAfter({ type: 'failed' }), 500)
   t.equal(nextAtAfter({ type: 'written', rev: 8 }, { ...REST, nextAt: VIEW.now + 500 }), 500)
 })
@@ -278,19 +278,19 @@ t.test('a gift', async (t) => {
   const giveOf = (state: Partial<LimitState>, view: Partial<LimitView> = {}, wanted = 0) => {
     const event = { type: 'look', ledger: ledgerOf(wanted) } as const
     const [command] = nextLimit({ ...REST, ...state }, event, { ...VIEW, ...view }).commands
-    return command?.type === 'write' ? (command.book.seats[VIEW.member]?.gave ?? {}) : null
+    return command?.type === 'write' ? (command.register.seats[VIEW.member]?.gave ?? {}) : null
   }
-  const book = withWant(BOTH, 'b', 9)
-  t.same(giveOf({ book, hold: 2, idle: 9 }), { b: 2 }, 'is no more than was kept for it')
-  t.same(giveOf({ book, doubt: book, hold: 2, idle: 9 }), {}, 'is not given twice')
+  const register = withWant(BOTH, 'b', 9)
+  t.same(giveOf({ register, hold: 2, idle: 9 }), { b: 2 }, 'is no more than was kept for it')
+  t.same(giveOf({ register, doubt: register, hold: 2, idle: 9 }), {}, 'is not given twice')
   t.same(
-    giveOf({ book, hold: 2, idle: 9 }, { isGone: () => true }),
+    giveOf({ register, hold: 2, idle: 9 }, { isGone: () => true }),
     null,
     'not to an ended process'
   )
-  const all = { book, hold: 2, idle: 9 }
+  const all = { register, hold: 2, idle: 9 }
   t.same(giveOf(all, {}, 9), {}, 'not of credits that it lacks itself')
-  const last = { ...all, book: withWant(book, 'a', 4) }
+  const last = { ...all, register: withWant(register, 'a', 4) }
   const asB = { ...VIEW, member: 'b', self: { inc: 'b1', era: 'era', rev: 1 } }
   const command = nextLimit(
     { ...REST, ...last },
@@ -298,7 +298,7 @@ t.test('a gift', async (t) => {
     asB
   ).commands[0]
   t.same(
-    command?.type === 'write' && command.book.seats['b']?.gave,
+    command?.type === 'write' && command.register.seats['b']?.gave,
     { a: 2 },
     'but to the first by name'
   )
@@ -315,10 +315,10 @@ t.test('a demand for credits is worth a message', async (t) => {
     { type: 'look', ledger: ledgerOf(60, 'k/credits', 0) },
     { ...VIEW, replicas: 1 }
   ).commands
-  t.equal(command?.type === 'write' && command.book.seats['a']?.want, 10, 'at most the limit')
+  t.equal(command?.type === 'write' && command.register.seats['a']?.want, 10, 'at most the limit')
   const big = { ...ledgerOf(9), limit: 1000, away: 1000 }
   const [asks] = nextLimit(REST, { type: 'look', ledger: big }, VIEW).commands
-  t.equal(asks?.type === 'write' && asks.book.seats['a']?.want, 63, 'an eighth of its share')
+  t.equal(asks?.type === 'write' && asks.register.seats['a']?.want, 63, 'an eighth of its share')
 })
 
 t.test('what it has beyond its share goes to the one that lacks of its own', async (t) => {
@@ -326,7 +326,7 @@ t.test('what it has beyond its share goes to the one that lacks of its own', asy
   const streams = ledgerOf(9, 'k/streams', 10)
   const hold = (name: AllowanceName) => {
     const event = { type: 'ledger', ledger: { ...streams, name } } as const
-    return nextLimit({ ...REST, book: rich }, event, { ...VIEW, name }).state.hold
+    return nextLimit({ ...REST, register: rich }, event, { ...VIEW, name }).state.hold
   }
   t.equal(hold('k/streams'), 4)
   t.equal(hold('k/credits'), 0)
@@ -337,13 +337,13 @@ function heirOf(name: AllowanceName) {
   const event = { type: 'look', ledger: ledgerOf(9, name) } as const
   const view: LimitView = { ...VIEW, name, isGone: ({ inc }) => inc === 'b1' }
   const [command] = nextLimit(REST, event, view).commands
-  return command?.type === 'write' && command.book.seats['b']?.gave
+  return command?.type === 'write' && command.register.seats['b']?.gave
 }
 
-function linkOf(name: string): LimitContact {
-  const link = LINKS[name]
-  if (link === undefined) throw new Error(name)
-  return link
+function contactOf(name: string): LimitContact {
+  const contact = CONTACTS[name]
+  if (contact === undefined) throw new Error(name)
+  return contact
 }
 
 function typesOf(commands: readonly LimitCommand[]): string {
@@ -355,11 +355,11 @@ function awayOf(state: LimitState, view: LimitView = VIEW): number {
 }
 
 /** All seats are of other names. */
-function fullBook(): LimitRegister {
-  let book: LimitRegister = EMPTY
+function fullRegister(): LimitRegister {
+  let register: LimitRegister = EMPTY
   for (let at = 0; at < 128; at += 1) {
     const self = { inc: `i${at}`, era: 'era', rev: 1 }
-    book = withSelf(book, `n${at}`, { self, size: SIZE, isKnown: () => false })
+    register = withSelf(register, `n${at}`, { self, size: SIZE, isKnown: () => false })
   }
-  return book
+  return register
 }

@@ -45,7 +45,7 @@ t.test('KeyFileWatch', (t) => {
   t.test('has no keys, asks for none, and makes no file without one', async (t) => {
     const { keyFile, text } = rig(t)
     await keyFile.start()
-    t.same(keyFile.book, { isKeyRequired: false, keys: [] })
+    t.same(keyFile.knownKeys, { isKeyRequired: false, keys: [] })
     t.equal(text(), '')
   })
 
@@ -59,7 +59,7 @@ t.test('KeyFileWatch', (t) => {
     })
     const revoked = { ...ben, revokedAt: 1 }
     t.same((await after(() => put(revoked))).keys, [revoked])
-    t.same(keyFile.book.keys, [revoked])
+    t.same(keyFile.knownKeys.keys, [revoked])
   })
 
   t.test('keeps the keys that it has while the file is damaged', async (t) => {
@@ -68,10 +68,10 @@ t.test('KeyFileWatch', (t) => {
     await keyFile.start()
     writeFileSync(path, '{"version": 1, "keys": [')
     await says(/named keys cannot be reloaded/)
-    t.same(keyFile.book.keys, [namedKey()])
+    t.same(keyFile.knownKeys.keys, [namedKey()])
     await after(() => rmSync(path))
     await after(() => put(ben))
-    t.same(keyFile.book.keys, [ben])
+    t.same(keyFile.knownKeys.keys, [ben])
   })
 
   t.test('reads a file again that could not be read, although it has not changed', async (t) => {

@@ -111,6 +111,14 @@ t.test('TextCalls', async (t) => {
     for (const text of kept) t.equal(read([text]).passed, text)
   })
 
+  t.test('passes a call behind words of its line, though they came before it', async (t) => {
+    const stage = new TextCalls(forms, ENDLESS_ROOM)
+    const call = '[Called run with args: {"cmd":"ls"}]'
+    t.equal(stage.push('I said: '), 'I said: ')
+    t.equal(stage.push(call), call)
+    t.same(stage.takeCalls(), [])
+  })
+
   t.test('gives up a text that grows too long for a call', async (t) => {
     const calls = new TextCalls(forms, ENDLESS_ROOM)
     t.equal(calls.push('[Called run with args: {"cmd":"'), '')

@@ -48,6 +48,11 @@ t.test('gives the text whatever the arguments are cut into', async (t) => {
   }
 })
 
+t.test('leaves out an escape that was cut off', async (t) => {
+  t.equal(read(['{"input":"a\\']).whole, 'a')
+  t.equal(read(['{"input":"a', '\\u00e']).whole, 'a')
+})
+
 t.test('gives text as soon as it is certain', async (t) => {
   const raw = new RawInput(ENDLESS_ROOM)
   t.equal(raw.push('{"in'), '')

@@ -2,7 +2,7 @@ import t from 'tap'
 import { rewritePayload } from '../../../src/dialects/request/rewrite-payload.ts'
 import type { FollowUp } from '../../../src/kiro/conversation/change.ts'
 import type { UpstreamPayload } from '../../../src/kiro/wire/payload.ts'
-import { checkRequest } from '../../../src/simulator/request-rules.ts'
+import { checkRequest } from '../../strict-simulator/request-rules.ts'
 import { convert } from '../../helper/convert.ts'
 import {
   array,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { formatOf, toDocumentName } from '../../../src/kiro/conversation/documents.ts'
 import { convertBody, convertRequest, type DialectName } from '../../../src/dialects/dialect.ts'
-import { checkRequest } from '../../../src/simulator/request-rules.ts'
+import { checkRequest } from '../../strict-simulator/request-rules.ts'
 import { requestOptions } from '../../helper/request-options.ts'
 import { smallPdf } from '../../helper/small-pdf.ts'
 

@@ -17,10 +17,10 @@ const ON_GATEWAY = {
 /** What happens to Valkey, or to all. */
 const ON_ALL = {
   wipe: 3,
-  'engine restarts empty': 2,
-  'engine restarts with its state': 2,
-  'engine restarts with an old state': 2,
-  'engine stands still': 2,
+  'Valkey restarts empty': 2,
+  'Valkey restarts with its state': 2,
+  'Valkey restarts with an old state': 2,
+  'Valkey stands still': 2,
   resize: 3
 } as const
 
@@ -48,7 +48,7 @@ const LASTING: readonly Trouble['kind'][] = [
   'stop tree',
   'cut',
   'hold',
-  'engine stands still'
+  'Valkey stands still'
 ]
 /** With FLEET_LEASE=12 a gateway takes nothing new after 10 s without Valkey, and has cut everything after 11 s. */
 const SAFE_MS = 6_500

@@ -95,13 +95,13 @@ async function happen(fleet: ChaosFleet, trouble: Trouble): Promise<void> {
   switch (trouble.kind) {
     case 'wipe':
       return fleet.wipe()
-    case 'engine restarts empty':
+    case 'Valkey restarts empty':
       return fleet.restartEngine('none')
-    case 'engine restarts with its state':
+    case 'Valkey restarts with its state':
       return fleet.restartEngine('present')
-    case 'engine restarts with an old state':
+    case 'Valkey restarts with an old state':
       return fleet.restartEngine('old')
-    case 'engine stands still':
+    case 'Valkey stands still':
       fleet.team.engine.pause()
       await delay(trouble.forMs)
       fleet.team.engine.goOn()

@@ -17,7 +17,7 @@ const { before } = values
 const PARTS: Readonly<Record<string, (row: (text: string) => void) => Promise<void>>> = {
   lending: borrowing,
   killed,
-  'engine down': engineDown,
+  'Valkey down': engineDown,
   commands: engineCommands,
   ...(before !== undefined && { memory: (row) => singleMemory(before, row) })
 }

@@ -18,9 +18,9 @@ const TURNS = [
   'start',
   'start a twin',
   'resize',
-  'engine restarts',
-  'engine is flushed',
-  'engine is away',
+  'Valkey restarts',
+  'Valkey is flushed',
+  'Valkey is away',
   'forget',
   'open'
 ] as const

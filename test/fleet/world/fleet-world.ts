@@ -155,13 +155,13 @@ export class FleetWorld {
       case 'start a twin':
         this.#startTwin()
         break
-      case 'engine restarts':
+      case 'Valkey restarts':
         if (this.#isRemembered()) this.#engine.restart()
         break
-      case 'engine is flushed':
+      case 'Valkey is flushed':
         if (this.#isRemembered()) this.#engine.flush()
         break
-      case 'engine is away':
+      case 'Valkey is away':
         this.#engine.upAt = this.#later()
         break
       case 'resize':

@@ -5,7 +5,7 @@ import type {
   UpstreamPayload,
   UserInputMessage
 } from '../../../src/kiro/wire/payload.ts'
-import { checkRequest } from '../../../src/simulator/request-rules.ts'
+import { checkRequest } from '../../strict-simulator/request-rules.ts'
 import {
   array,
   assert,

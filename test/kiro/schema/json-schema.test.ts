@@ -61,6 +61,12 @@ t.test('cleanSchema()', async (t) => {
     })
   })
 
+  t.test('writes properties that are booleans as schemas', async (t) => {
+    const schema = objectOf({ any: true, none: false })
+    t.same(clean(schema), objectOf({ any: {}, none: { not: {} } }))
+    t.same(codesOf(schema), ['tool-schema-cleaned'])
+  })
+
   t.test('keeps only required names that are strings, known and not repeated', async (t) => {
     const schema = { ...objectOf({ a: {}, b: {} }), required: ['a', 'c', 7, null, 'a', 'toString'] }
     t.same(clean(schema)['required'], ['a'])

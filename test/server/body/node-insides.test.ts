@@ -7,7 +7,8 @@ import {
   cutOffBehind,
   holdListening,
   PausableRequest,
-  stopAtUpgrades
+  stopAtUpgrades,
+  takeChunks
 } from '../../../src/server/body/node-insides.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -55,6 +56,7 @@ t.test('nothing is parsed behind a request that is cut off, not even its body', 
     protected override onWanted(): boolean {
       return true
     }
+    protected override onLast(): void {}
   }
   const server = createServer(
     { IncomingMessage: Request, shouldUpgradeCallback: () => false },
@@ -91,6 +93,7 @@ t.test('a body is read no further than its request allows', async (t) => {
     protected override onWanted(): boolean {
       return isOpen
     }
+    protected override onLast(): void {}
     open(): void {
       isOpen = true
       this.readOn()
@@ -115,4 +118,77 @@ t.test('a body is read no further than its request allows', async (t) => {
   request?.open()
   if (request !== undefined) await once(request, 'end')
   t.equal(got, 8 * MEBIBYTE)
+})
+
+t.test('chunks of one read can be skipped, and of the next ones are taken again', async (t) => {
+  const chunks: string[] = []
+  let isSkipped = false
+  class Request extends PausableRequest {
+    protected override onChunk(chunk: Buffer): boolean {
+      chunks.push(chunk.toString())
+      if (chunks.length === 2 && !isSkipped) this.skipRead()
+      return this.pass(chunk)
+    }
+    protected override onWanted(): boolean {
+      return true
+    }
+    protected override onLast(): void {}
+  }
+  const ends: boolean[] = []
+  const server = createServer({ IncomingMessage: Request }, (request, response) => {
+    request.resume().once('end', () => {
+      ends.push(request.complete)
+      response.end('ok')
+    })
+  })
+  const taken: boolean[] = []
+  server.on('connection', (socket) => taken.push(takeChunks(socket)))
+  const client = await listening(t, server)
+  const head = 'POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n'
+  client.write(`${head}${'1\r\nx\r\n'.repeat(1_000)}0\r\n\r\n`)
+  await once(client, 'data')
+  t.equal(chunks.length, 2, 'the rest was skipped')
+  t.same(ends, [true], 'its end was seen nevertheless')
+  isSkipped = true
+  client.write(`${head}1\r\ny\r\n0\r\n\r\n`)
+  await once(client, 'data')
+  t.same(chunks.slice(2), ['y'], 'the next request on the connection has its body')
+  t.same(taken, [true])
+})
+
+t.test('a parser that another connection gets in the same turn takes chunks', async (t) => {
+  const bodies: string[] = []
+  let isFirst = true
+  class Request extends PausableRequest {
+    protected override onChunk(chunk: Buffer): boolean {
+      if (isFirst) {
+        isFirst = false
+        this.skipRead()
+        this.socket.destroy()
+        // The next connection has the parser before the skipped one's turn is over.
+        const parser: unknown = Reflect.get(this.socket, 'parser')
+        const slot = Number(
+          Reflect.get(Object(Reflect.get(Object(parser), 'constructor')), 'kOnBody')
+        )
+        t.equal(Reflect.get(Object(parser), slot), null)
+        t.ok(takeChunks(this.socket))
+        t.type(Reflect.get(Object(parser), slot), 'function')
+      }
+      bodies.push(chunk.toString())
+      return this.pass(chunk)
+    }
+    protected override onWanted(): boolean {
+      return true
+    }
+    protected override onLast(): void {}
+  }
+  const server = createServer({ IncomingMessage: Request }, (request) => void request.resume())
+  server.on('connection', (socket) => takeChunks(socket))
+  const client = await listening(t, server)
+  const gone = once(client, 'close')
+  client
+    .resume()
+    .write('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n')
+  await gone
+  t.same(bodies, ['x'])
 })

@@ -202,7 +202,11 @@ t.test('Authenticator with named keys', (t) => {
     namedKey({ id: 'k_2', name: 'ben', hashes: [hashOfKey('bens')], expiresAt: now }),
     namedKey({ id: 'k_3', name: 'cleo', hashes: [hashOfKey('cleos')], revokedAt: now - 86_400_000 })
   ]
-  const options = { isKeyPassthrough: false, book: { isKeyRequired: true, keys }, now: () => now }
+  const options = {
+    isKeyPassthrough: false,
+    knownKeys: { isKeyRequired: true, keys },
+    now: () => now
+  }
   const gateway = new Authenticator(['operators'], 'localhost', options)
 
   t.test('knows whose key it is, also in grace', async (t) => {
@@ -240,7 +244,7 @@ t.test('Authenticator with named keys', (t) => {
   t.test('lets nobody in without a key once there was one', async (t) => {
     for (const left of [[anna], []]) {
       const book = { isKeyRequired: true, keys: left }
-      const alone = new Authenticator([], 'localhost', { isKeyPassthrough: false, book })
+      const alone = new Authenticator([], 'localhost', { isKeyPassthrough: false, knownKeys: book })
       t.throws(() => alone.check({ host: 'localhost' }), { code: 'GW_KEY_MISSING' })
       t.throws(() => alone.check(bearer('x')), { code: 'GW_KEY_INVALID' })
     }
@@ -248,7 +252,7 @@ t.test('Authenticator with named keys', (t) => {
 
   t.test('is not taken for a Kiro key', async (t) => {
     const book = { isKeyRequired: true, keys: [namedKey({ hashes: [hashOfKey('ksk_named')] })] }
-    const both = new Authenticator([], 'localhost', { isKeyPassthrough: true, book })
+    const both = new Authenticator([], 'localhost', { isKeyPassthrough: true, knownKeys: book })
     t.equal(both.kiroKeyOf(bearer('ksk_named')), null)
     t.match(both.kiroKeyOf(bearer('ksk_other')), { key: 'ksk_other' })
   })
@@ -328,7 +332,7 @@ function keyWithHashes(key: number) {
 
 function gatewayOf(count: number): Authenticator {
   const keys = Array.from({ length: count }, (_, key) => keyWithHashes(key))
-  const options = { isKeyPassthrough: true, book: { isKeyRequired: true, keys } }
+  const options = { isKeyPassthrough: true, knownKeys: { isKeyRequired: true, keys } }
   return new Authenticator(['operators'], 'localhost', options)
 }
 

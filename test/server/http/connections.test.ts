@@ -550,6 +550,72 @@ t.test('bodies in chunks', (t) => {
       t.equal(errors.length, 1)
     }
   )
+  t.test('of any sizes arrive in order and to the byte, small ones put together', async (t) => {
+    const bodies: Buffer[] = []
+    let events = 0
+    const stand = await setUp(t, (request, response) => {
+      const parts: Buffer[] = []
+      request.on('data', (part: Buffer) => {
+        events += 1
+        parts.push(part)
+        if (events % 5 !== 0) return
+        request.pause()
+        setTimeout(() => request.resume(), 1)
+      })
+      request.once('end', () => {
+        bodies.push(Buffer.concat(parts))
+        response.end('ok')
+      })
+    })
+    const client = await stand.client()
+    let seed = 2311
+    const next = (below: number): number => {
+      seed = (seed * 48_271) % 2_147_483_647
+      return seed % below
+    }
+    for (const sizes of [[17], [1, 200], [40, 9_000, 3, 70_000]]) {
+      let sent = ''
+      client.write(CHUNKED)
+      for (let at = 0; at < 3_000 && sent.length < 2_000_000; at++) {
+        const length = 16 + next(sizes[next(sizes.length)] ?? 1)
+        const text = String.fromCodePoint(97 + (at % 26)).repeat(length)
+        sent += text
+        client.write(`${length.toString(16)}\r\n${text}\r\n`)
+        if (next(200) === 0) await new Promise(setImmediate)
+      }
+      client.write('0\r\n\r\n')
+      await once(client, 'data')
+      t.ok(bodies.pop()?.toString() === sent, `${sent.length} bytes`)
+    }
+    t.ok(events < 2_000, `${events} parts of some 9,000 chunks`)
+  })
+  t.test('of a few bytes each wait in little memory', async (t) => {
+    const stand = await setUp(t, () => {}) // it does not want the body
+    const client = await stand.client()
+    client.write(`${CHUNKED}${`11\r\n${'x'.repeat(17)}\r\n`.repeat(10_000)}`)
+    const waiting = (): IncomingMessage | undefined => stand.requests[0]?.request
+    while ((waiting()?.readableLength ?? 0) < 10_000) await turn()
+    const part: unknown = waiting()?.read(10_000)
+    t.ok(part instanceof Buffer)
+    const parts: Buffer[] = []
+    for (let more = waiting()?.read(); more !== null; more = waiting()?.read()) parts.push(more)
+    t.ok(parts.length < 10, `${parts.length} parts`)
+  })
+  t.test('of a byte each are refused sooner without a key', async (t) => {
+    const answers: string[] = []
+    for (const hasKey of [true, false]) {
+      const stand = await setUp(t, (request, response) => {
+        if (hasKey) stand.connections.vouch(request.socket)
+        request.resume().once('end', () => response.end('whole'))
+        request.once('error', () => response.end('in crumbs'))
+      })
+      const client = await stand.client()
+      client.write(`${CHUNKED}${'1\r\nx\r\n'.repeat(3_000)}0\r\n\r\n`)
+      const [answer] = (await once(client, 'data')) as [Buffer]
+      answers.push(answer.toString().split('\r\n').at(-1) ?? '')
+    }
+    t.same(answers, ['whole', 'in crumbs'])
+  })
   t.test('of many connections leave the event loop to others', async (t) => {
     const stand = await setUp(t, (request, response) => {
       request.resume().once('end', () => response.end('ok'))

@@ -92,7 +92,9 @@ t.test('a model in the shape of Anthropic has every member of its type in the SD
 
 t.test('a name that leads to no known model has no capabilities and no figures', async (t) => {
   const own = { id: 'mine', name: 'mine', ownedBy: 'kiro' }
-  const [model] = toAnthropicList([own], { searches: true }).data
+  const list = toAnthropicList([own], { searches: true })
+  t.match(list, { has_more: false, first_id: 'mine', last_id: 'mine' })
+  const [model] = list.data
   t.same(missingIn(model, MODEL), [])
   t.match(model, { capabilities: null, max_input_tokens: null, max_tokens: null, line: null })
   t.same(missingIn(toOpenAiList([own]).data[0], OPENAI), [])

@@ -13,7 +13,7 @@ function setUp() {
   const refused: GatewayError[] = []
   const told: ((key: string) => boolean)[] = []
   const mayOverage = new Set<string>()
-  const link = new AccountClient({
+  const client = new AccountClient({
     channel: { send: (message) => void sent.push(message) },
     status: GOOD_STATUS,
     pause: () => {},
@@ -27,9 +27,9 @@ function setUp() {
   const hear = (reason: string) => {
     const body = JSON.stringify({ message: 'You have reached the limit.', reason })
     const fault = faultOfResponse({ status: 402, headers: {}, body, now: clock.now })
-    return link.heed(toGatewayError(fault), fault)
+    return client.heed(toGatewayError(fault), fault)
   }
-  return { link, clock, sent, refused, told, mayOverage, hear }
+  return { client, clock, sent, refused, told, mayOverage, hear }
 }
 
 const untilReset: AccountStatus = {
@@ -38,64 +38,64 @@ const untilReset: AccountStatus = {
 }
 
 t.test('a refusal bars the account at once, until the primary knows better', async (t) => {
-  const { link, clock, sent, refused, hear } = setUp()
+  const { client, clock, sent, refused, hear } = setUp()
   t.match(hear('MONTHLY_REQUEST_COUNT'), { message: /reached the limit/, retryAfterS: 3600 })
   t.match(sent, [{ type: 'account.refused', refusal: { bar: 'monthly' } }])
   t.match(refused, [{ code: 'GW_UPSTREAM_QUOTA' }], 'whoever waits is told')
-  t.match(link.problem, {
+  t.match(client.problem, {
     retryAfterS: 3600,
     message: /^The quota of the upstream account is used up/
   })
-  link.onStatus(untilReset)
-  t.match(link.problem, { retryAfterS: 300 })
+  client.onStatus(untilReset)
+  t.match(client.problem, { retryAfterS: 300 })
   clock.now += 5 * MINUTE_MS
-  t.equal(link.problem, null)
+  t.equal(client.problem, null)
 })
 
 t.test('calls that were under way do not bar it for longer than is known', async (t) => {
-  const { link, clock, sent, hear } = setUp()
-  link.onStatus(untilReset)
+  const { client, clock, sent, hear } = setUp()
+  client.onStatus(untilReset)
   hear('MONTHLY_REQUEST_COUNT')
   t.same(sent, [], 'nor are they news')
   clock.now += 5 * MINUTE_MS
-  t.equal(link.problem, null, 'the quota was reset')
+  t.equal(client.problem, null, 'the quota was reset')
   hear('MONTHLY_REQUEST_COUNT')
   t.equal(sent.length, 1, 'it is used up again')
-  t.match(link.problem, { code: 'GW_UPSTREAM_QUOTA' })
+  t.match(client.problem, { code: 'GW_UPSTREAM_QUOTA' })
 })
 
 t.test('a plan that would cost extra bars all keys but those that may', async (t) => {
-  const { link, clock, refused, told, mayOverage } = setUp()
+  const { client, clock, refused, told, mayOverage } = setUp()
   const bar = { code: 'GW_PLAN_LIMIT', message: 'Used up.', until: NOW + MINUTE_MS } as const
   mayOverage.add('anna')
-  link.onPlan(bar)
+  client.onPlan(bar)
   t.match(refused, [{ code: 'GW_PLAN_LIMIT', message: 'Used up.' }])
   t.same(
     ['anna', 'ben'].map((key) => told[0]?.(key)),
     [false, true],
     'those who wait, too'
   )
-  t.equal(link.problem, null, 'the account is well')
-  t.equal(link.problemOf('anna'), null)
-  t.match(link.problemOf('ben'), { code: 'GW_PLAN_LIMIT', details: { failure: 'quota-used-up' } })
-  t.throws(() => link.check('ben'), { code: 'GW_PLAN_LIMIT' })
-  t.ok(link.hasOverageKeys)
+  t.equal(client.problem, null, 'the account is well')
+  t.equal(client.problemOf('anna'), null)
+  t.match(client.problemOf('ben'), { code: 'GW_PLAN_LIMIT', details: { failure: 'quota-used-up' } })
+  t.throws(() => client.check('ben'), { code: 'GW_PLAN_LIMIT' })
+  t.ok(client.hasOverageKeys)
 
   mayOverage.clear()
-  link.refuseOthers()
+  client.refuseOthers()
   t.equal(refused.length, 2, 'a key has lost the right while its request waits')
   t.equal(told[1]?.('anna'), true)
-  t.match(link.problemOf('anna'), { code: 'GW_PLAN_LIMIT' })
+  t.match(client.problemOf('anna'), { code: 'GW_PLAN_LIMIT' })
 
-  link.onStatus(untilReset)
-  t.match(link.problemOf('anna'), { code: 'GW_UPSTREAM_QUOTA' }, "the upstream's own word first")
-  link.onStatus(GOOD_STATUS)
+  client.onStatus(untilReset)
+  t.match(client.problemOf('anna'), { code: 'GW_UPSTREAM_QUOTA' }, "the upstream's own word first")
+  client.onStatus(GOOD_STATUS)
   clock.now += MINUTE_MS
-  t.equal(link.problemOf('ben'), null, 'the plan is reset')
+  t.equal(client.problemOf('ben'), null, 'the plan is reset')
   clock.now -= MINUTE_MS
-  link.onPlan({ ...bar, until: null })
+  client.onPlan({ ...bar, until: null })
   clock.now += 400 * 86_400_000
-  t.match(link.problemOf('ben'), { code: 'GW_PLAN_LIMIT' }, 'nobody knows when it is reset')
-  link.onPlan(null)
-  t.equal(link.problemOf('ben'), null)
+  t.match(client.problemOf('ben'), { code: 'GW_PLAN_LIMIT' }, 'nobody knows when it is reset')
+  client.onPlan(null)
+  t.equal(client.problemOf('ben'), null)
 })

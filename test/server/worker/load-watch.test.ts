@@ -1,5 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { LoadWatch, type InUse } from '../../../src/server/worker/load-watch.ts'
+import { Arrivals, type InUse, LoadWatch } from '../../../src/server/worker/load-watch.ts'
 
 function setUp() {
   const facts = {
@@ -90,6 +91,14 @@ t.test('the load of a worker', async (t) => {
     t.equal(crowds.at(-1), false)
   })
 
+  t.test('takes those that come one look after the other for no crowd', async (t) => {
+    const { look, watch, crowds } = setUp()
+    for (let i = 0; i < 31; i++) watch.arrived()
+    look(0)
+    for (let i = 0; i < 31; i++) watch.arrived()
+    t.same(crowds, [])
+  })
+
   t.test('tells of few that have waited together', async (t) => {
     const { watch, facts, crowds } = setUp()
     facts.together = 3
@@ -101,4 +110,11 @@ t.test('the load of a worker', async (t) => {
     watch.rest()
     t.same(crowds, [true, false])
   })
+})
+
+t.test('arrivals are counted together until a turn without one', async (t) => {
+  const arrivals = new Arrivals()
+  t.same([arrivals.arrived(), arrivals.arrived()], [1, 2])
+  while (arrivals.areWaiting) await nextTurn()
+  t.equal(arrivals.arrived(), 1)
 })

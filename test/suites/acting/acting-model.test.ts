@@ -21,7 +21,6 @@ function act(asked: Asked, documents: readonly string[] = []): string | null {
   const currentMessage = { userInputMessage }
   const conversationState = { currentMessage, ...(history !== undefined && { history }) }
   const view = viewRequest({ conversationState }, 'path')
-  if ('status' in view) throw new Error(view.violation)
   return actOn(view, documents)
 }
 

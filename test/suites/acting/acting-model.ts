@@ -1,6 +1,6 @@
 import type { AssistantTurn, RequestView, UserTurn } from '../../../src/simulator/request-view.ts'
 import { asJsonObject, type JsonObject, parseJsonObject } from '../../../src/shared/json.ts'
-import { offeredTools } from '../../../src/simulator/tool-rules.ts'
+import { offeredTools } from '../../../src/simulator/request-view.ts'
 import { findWishedCalls } from '../../../src/simulator/wished-calls.ts'
 import { findControlWords } from '../../../src/simulator/words.ts'
 import { say } from '../../helper/simulated-words.ts'
@@ -26,9 +26,8 @@ export function actOn(view: RequestView, documentTexts: readonly string[]): stri
 
 function hasOwnWords(view: RequestView): boolean {
   const { content } = view.current
-  const { flags, numbers, say, next } = findControlWords(content)
-  if (flags.size > 0 || Object.keys(numbers).length > 0 || say !== null || next !== null)
-    return true
+  const { numbers, say, next } = findControlWords(content)
+  if (numbers.size > 0 || say !== null || next !== null) return true
   // Without arguments they are words of a suite: "use the calculator tool" means what a model would do.
   const hasArguments = /\bwith\s*\{/.test(content)
   if (hasArguments && findWishedCalls(content, offeredTools(view)).length > 0) return true

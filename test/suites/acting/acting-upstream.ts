@@ -43,7 +43,6 @@ export class ActingUpstream {
 /** Adds what the model does to the end of the prompt, where the simulator looks for it. */
 async function act(payload: UpstreamPayload): Promise<UpstreamPayload> {
   const view = viewRequest(payload, 'path')
-  if ('status' in view) return payload
   const words = actOn(view, await textsOf(view.current))
   if (words === null) return payload
   const altered = structuredClone(payload) as { conversationState: AlteredState }

@@ -156,7 +156,10 @@ t.test('the hosts file', (t) => {
   })
 
   t.test('is only read to a limit, and what is no address is passed over', async (t) => {
-    const { hosts } = hostsFile(t, `${'# \n'.repeat(200_000)}192.0.2.5 late\n`)
+    const early = '192.0.2.5 early\n'
+    const filler = `#${'-'.repeat(256 * 1024 - early.length - 2)}\n`
+    const { hosts } = hostsFile(t, `${filler}${early}192.0.2.6 late\n`)
+    t.match(hosts.find('early'), [{ address: '192.0.2.5' }])
     t.equal(hosts.find('late'), null)
     t.same([...parseHosts('nonsense name\n\n  \n127.0.0.1\n').keys()], [])
   })

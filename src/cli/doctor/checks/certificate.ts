@@ -18,7 +18,7 @@ export interface CertificateOptions {
   readonly timeoutMs: number
 }
 
-/** Reads an untrusted certificate, whose signer shows who opens TLS on the way. Sends nothing. */
+/** Reads an untrusted certificate, whose issuer shows what inspects TLS in between. Sends nothing. */
 export async function readCertificate(options: CertificateOptions): Promise<Certificate | null> {
   const { origin, proxy, nameServers, timeoutMs } = options
   const target = addressOf(origin)

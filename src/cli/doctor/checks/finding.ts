@@ -72,7 +72,7 @@ export const FindingTable = {
 
   'settings-valid': OK,
   'settings-invalid': problem(
-    'The gateway does not start with this.',
+    'The gateway cannot start with these settings.',
     'Correct it in .env or in the environment; docs/settings.md has every setting.'
   ),
   'settings-odd': warning(

@@ -72,13 +72,7 @@ export function shownPath(path: Path): string {
 
 /** Sets a value; checks that nothing else changed. @throws {GatewayError} GW_CLIENT_FILE if that is not safe */
 export function setValue(format: TextFormat, text: string, path: Path, value: unknown): string {
-  const before = format.read(text)
-  const there = valueOnPath(before, path)
-  if (isDeepStrictEqual(plain(there), value)) return text
-  ensureReplaceable(there, { path, value })
-  const after = format.set(text, path, value)
-  ensureSame(format, after, { expected: withValue(before, path, value), path })
-  return after
+  return setTogether(format, text, [{ path, value }])
 }
 
 function ensureReplaceable(there: unknown, { path, value }: PlacedValue): void {

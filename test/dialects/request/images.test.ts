@@ -1,5 +1,5 @@
 import t from 'tap'
-import { imageOfBase64, imageOfUrl } from '../../../src/dialects/request/documents.ts'
+import { imageOfBase64, imageOfUrl } from '../../../src/dialects/request/images.ts'
 import { PlacedRepairs } from '../../../src/kiro/rules/repairs.ts'
 import { convert, refusalOf } from '../../helper/convert.ts'
 

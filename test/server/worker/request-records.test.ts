@@ -1,6 +1,10 @@
+import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
-import { RequestRecords } from '../../../src/server/primary/primary-clients.ts'
+import { RequestRecords } from '../../../src/server/worker/usage-rows.ts'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { FakePrimary } from '../../helper/fake-primary.ts'
+import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
 import { usageRow } from '../../helper/usage-row.ts'
 
 function rig() {
@@ -84,3 +88,30 @@ t.test('RequestRecords', (t) => {
   })
   t.end()
 })
+
+t.test(
+  'the primary hears of a request before its answer, and gets its row after that',
+  async (t) => {
+    const asked = Promise.withResolvers<ServerResponse>()
+    const upstream = await CountingUpstream.start(t, (_request, response) =>
+      asked.resolve(response)
+    )
+    const primary = await FakePrimary.start(t, upstream.url)
+    const begun = primary.heard('usage.rows')
+    const answer = fetch(`${primary.url}/v1/messages`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer good-key' },
+      body: JSON.stringify({
+        model: 'claude-haiku-4.5',
+        max_tokens: 10,
+        messages: [{ role: 'user', content: 'hi' }]
+      })
+    })
+    const upstreamAnswer = await asked.promise
+    t.match(await begun, { begun: 1, rows: [] })
+    const ended = primary.heard('usage.rows')
+    upstreamAnswer.end(Buffer.concat([textFrame('hello'), endFrame]))
+    t.equal((await answer).status, 200)
+    t.match(await ended, { begun: 0, rows: [{ status: 200 }] })
+  }
+)

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Progress } from '../../../src/server/worker/open-turns.ts'
-import { clientFamilyOf, toUsageRow } from '../../../src/server/turn/turn-record.ts'
+import { clientFamilyOf } from '../../../src/server/turn/turn-record.ts'
+import { toUsageRow } from '../../../src/server/worker/usage-rows.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { replyPlan } from '../../helper/reply-plan.ts'
 

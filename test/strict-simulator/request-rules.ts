@@ -1,10 +1,13 @@
-import { isHeavier, type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
-import type { RequestForm } from '../kiro/wire/hosts.ts'
-import { asJsonObject, type JsonObject } from '../shared/json.ts'
-import { simulatedModel } from './models.ts'
-import { FAULTS, improper, invalidBody, type Refusal } from './refusal.ts'
-import { type RequestView, viewRequest } from './request-view.ts'
+import { isHeavier, type RuleId, UpstreamLimits } from '../../src/kiro/rules/rules.ts'
+import type { RequestForm } from '../../src/kiro/wire/hosts.ts'
+import { asJsonObject, type JsonObject } from '../../src/shared/json.ts'
+import { simulatedModel } from '../../src/simulator/models.ts'
+import { FAULTS } from '../../src/simulator/refusal.ts'
+import { type RequestView, viewRequest } from '../../src/simulator/request-view.ts'
+import { splitModelName } from '../../src/simulator/words.ts'
 import { checkReasoning } from './reasoning.ts'
+import { improper, invalidBody, type StrictRefusal } from './refusals.ts'
+import { checkShape } from './request-shape.ts'
 import { checkTools } from './tool-rules.ts'
 import {
   checkContent,
@@ -17,7 +20,6 @@ import {
   checkToolsPresent,
   checkToolTurns
 } from './turn-rules.ts'
-import { splitModelName } from './words.ts'
 
 const ROOT_MEMBERS: readonly string[] = [
   'conversationState',
@@ -31,7 +33,7 @@ const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const SESSION_ID = /^sess_[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const AGENT_MODES: readonly unknown[] = ['vibe', 'spec', 'general-task-execution']
 
-const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
+const RULES: readonly ((view: RequestView) => StrictRefusal | null)[] = [
   checkRoot,
   checkForm,
   checkState,
@@ -51,9 +53,13 @@ const RULES: readonly ((view: RequestView) => Refusal | null)[] = [
 ]
 
 /** Checks a generation except its credentials (kiro-protocol §4.13). If reports differ, the strictest counts. */
-export function checkRequest(payload: unknown, form: RequestForm = 'path'): RequestView | Refusal {
+export function checkRequest(
+  payload: unknown,
+  form: RequestForm = 'path'
+): RequestView | StrictRefusal {
+  const misshapen = checkShape(payload)
+  if (misshapen !== null) return misshapen
   const view = viewRequest(payload, form)
-  if ('status' in view) return view
   for (const rule of RULES) {
     const refusal = rule(view)
     if (refusal !== null) return refusal
@@ -61,7 +67,7 @@ export function checkRequest(payload: unknown, form: RequestForm = 'path'): Requ
   return view
 }
 
-function checkRoot(view: RequestView): Refusal | null {
+function checkRoot(view: RequestView): StrictRefusal | null {
   const foreign = Object.keys(view.root).find((name) => !ROOT_MEMBERS.includes(name))
   return foreign === undefined
     ? null
@@ -69,7 +75,7 @@ function checkRoot(view: RequestView): Refusal | null {
 }
 
 /** Members that only one request form may have (kiro-protocol §4.16). */
-function checkForm({ form, root, state }: RequestView): Refusal | null {
+function checkForm({ form, root, state }: RequestView): StrictRefusal | null {
   const { conversationId, rootConversationId, agentContinuationId, agentTaskType } = state
   const { agentMode } = root
   const own = { agentMode, rootConversationId, agentContinuationId, agentTaskType }
@@ -90,7 +96,7 @@ function checkForm({ form, root, state }: RequestView): Refusal | null {
   return null
 }
 
-function wrongForm(violation: string): Refusal {
+function wrongForm(violation: string): StrictRefusal {
   return invalidBody('root-members', violation)
 }
 
@@ -98,7 +104,7 @@ function isText(value: unknown, pattern: RegExp): boolean {
   return typeof value === 'string' && pattern.test(value)
 }
 
-function checkState(view: RequestView): Refusal | null {
+function checkState(view: RequestView): StrictRefusal | null {
   const { conversationId, chatTriggerType } = view.state
   if (!TRIGGERS.includes(chatTriggerType))
     return improper('trigger-type', 'chatTriggerType must be MANUAL')
@@ -114,14 +120,14 @@ function checkState(view: RequestView): Refusal | null {
   )
 }
 
-function checkModel(view: RequestView): Refusal | null {
+function checkModel(view: RequestView): StrictRefusal | null {
   const { modelId } = splitModelName(view.modelId)
   if (simulatedModel(modelId) !== undefined) return null
   const { message, reason } = FAULTS['invalid-model']
   return improper('model-known', `there is no model ${modelId}`, message, reason)
 }
 
-function checkAdditionalFields(view: RequestView): Refusal | null {
+function checkAdditionalFields(view: RequestView): StrictRefusal | null {
   const value = view.root['additionalModelRequestFields']
   if (value === undefined) return null
   const fields = asJsonObject(value)
@@ -132,12 +138,12 @@ function checkAdditionalFields(view: RequestView): Refusal | null {
 }
 
 /** Weight of a body's text (kiro-protocol §4.12). */
-export function checkWeight(bodyText: string): Refusal | null {
+export function checkWeight(bodyText: string): StrictRefusal | null {
   const isTooHeavy = isHeavier(bodyText, UpstreamLimits.payloadWeight)
   return isTooHeavy ? tooLong('payload-weight', 'Input is too long.') : null
 }
 
-export function checkWindow(inputTokens: number, maxInputTokens: number): Refusal | null {
+export function checkWindow(inputTokens: number, maxInputTokens: number): StrictRefusal | null {
   if (inputTokens <= maxInputTokens) return null
   return tooLong(
     'context-window',
@@ -145,12 +151,12 @@ export function checkWindow(inputTokens: number, maxInputTokens: number): Refusa
   )
 }
 
-function tooLong(rule: RuleId, message: string): Refusal {
+function tooLong(rule: RuleId, message: string): StrictRefusal {
   return improper(rule, 'the request is too large', message, 'CONTENT_LENGTH_EXCEEDS_THRESHOLD')
 }
 
 /** Checks against the model's schema (kiro-protocol §9.2), if any. Knows only the keywords of `models.ts`. */
-function checkFields(fields: JsonObject, schema: JsonObject | undefined): Refusal | null {
+function checkFields(fields: JsonObject, schema: JsonObject | undefined): StrictRefusal | null {
   const problem = problemOf(fields, schema ?? { type: 'object', properties: {} }, '')
   if (problem === null) return null
   return improper('model-fields', problem, `Invalid additionalModelRequestFields: ${problem}`)

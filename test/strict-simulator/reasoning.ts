@@ -1,10 +1,8 @@
-import { asJsonObject, type JsonObject } from '../shared/json.ts'
-import { firstRefusal, invalidBody, type Refusal } from './refusal.ts'
-import type { RequestView } from './request-view.ts'
+import { asJsonObject, type JsonObject } from '../../src/shared/json.ts'
+import type { RequestView } from '../../src/simulator/request-view.ts'
+import { firstRefusal, invalidBody, type StrictRefusal } from './refusals.ts'
 
-export type Signer = (text: string) => string
-
-export function checkReasoning({ history }: RequestView): Refusal | null {
+export function checkReasoning({ history }: RequestView): StrictRefusal | null {
   return firstRefusal(history, ({ message }, index) => {
     const content = message['reasoningContent']
     if (content === undefined || readReasoning(content) !== null) return null

@@ -1,9 +1,9 @@
-import { isDocumentFormat, isOfFormat } from '../kiro/conversation/documents.ts'
-import { UpstreamLimits } from '../kiro/rules/rules.ts'
-import { asJsonObject, isJsonObject, type JsonObject } from '../shared/json.ts'
-import { simulatedModel } from './models.ts'
-import { firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
-import type { RequestView, ConversationTurn } from './request-view.ts'
+import { isOfFormat } from '../../src/kiro/conversation/documents.ts'
+import { UpstreamLimits } from '../../src/kiro/rules/rules.ts'
+import { asJsonObject, isJsonObject, type JsonObject } from '../../src/shared/json.ts'
+import { simulatedModel } from '../../src/simulator/models.ts'
+import type { ConversationTurn, RequestView } from '../../src/simulator/request-view.ts'
+import { firstRefusal, improper, invalidBody, type StrictRefusal } from './refusals.ts'
 import { isToolName, toolNamesOf } from './tool-rules.ts'
 
 const {
@@ -22,7 +22,7 @@ const ORIGINS: readonly unknown[] = (
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/
 
 /** Blank texts (kiro-protocol §4.9): refused in the current message; empty ones everywhere. */
-export function checkContent(view: RequestView): Refusal | null {
+export function checkContent(view: RequestView): StrictRefusal | null {
   const { current } = view
   if (current.content.trim() === '' && current.toolResults.length === 0) {
     return invalidBody('turn-text', 'the current message is blank')
@@ -46,7 +46,7 @@ function hasTools(turn: ConversationTurn): boolean {
 }
 
 /** Origins and cache points (§4.2, §9.7). */
-export function checkMessages(view: RequestView): Refusal | null {
+export function checkMessages(view: RequestView): StrictRefusal | null {
   let cachePoints = 0
   for (const { message } of [...view.history, view.current]) {
     const { origin, cachePoint } = message
@@ -64,7 +64,7 @@ export function checkMessages(view: RequestView): Refusal | null {
 }
 
 /** Images (§4.6). The model, by its plain id, must take them. */
-export function checkImages(view: RequestView, modelId: string): Refusal | null {
+export function checkImages(view: RequestView, modelId: string): StrictRefusal | null {
   const turns = [...view.history, view.current]
   if (turns.some((turn) => turn.role === 'user' && 'images' in turn.context)) {
     return improper('image-place', 'images belong to the message, not to its context')
@@ -82,7 +82,7 @@ export function checkImages(view: RequestView, modelId: string): Refusal | null 
   return firstRefusal(images, checkImage)
 }
 
-function checkImage(value: unknown): Refusal | null {
+function checkImage(value: unknown): StrictRefusal | null {
   const image = asJsonObject(value)
   const bytes = asJsonObject(image?.['source'])?.['bytes']
   if (!IMAGE_FORMATS.includes(image?.['format'])) {
@@ -95,10 +95,11 @@ function checkImage(value: unknown): Refusal | null {
   return decodedBytes > imageBytes ? improper('image-size', 'an image is larger than 10 MiB') : null
 }
 
+const DOCUMENT_FORMATS = ['pdf', 'csv', 'doc', 'docx', 'xls', 'xlsx', 'html', 'txt', 'md'] as const
 const DOCUMENT_NAME = /^[A-Za-z0-9\-_()[\]](?:[A-Za-z0-9\-_()[\]]| (?! )){0,199}$/
 
 /** Documents (§4.15), checked as the vendor's client does. */
-export function checkDocuments(view: RequestView): Refusal | null {
+export function checkDocuments(view: RequestView): StrictRefusal | null {
   const turns = [...view.history, view.current]
   const isMisplaced = turns.some((turn) =>
     turn.role === 'user' ? 'documents' in turn.context : 'documents' in turn.message
@@ -111,7 +112,7 @@ export function checkDocuments(view: RequestView): Refusal | null {
   return firstRefusal(documents, checkDocument)
 }
 
-function checkDocument(value: unknown): Refusal | null {
+function checkDocument(value: unknown): StrictRefusal | null {
   const document = asJsonObject(value)
   const { name, format } = document ?? {}
   const bytes = asJsonObject(document?.['source'])?.['bytes']
@@ -121,14 +122,15 @@ function checkDocument(value: unknown): Refusal | null {
   if (typeof bytes !== 'string' || !BASE64.test(bytes)) {
     return improper('document-bytes', 'the bytes of a document must be plain base64')
   }
-  if (!isDocumentFormat(format) || !isOfFormat(Buffer.from(bytes, 'base64'), format)) {
+  const known = DOCUMENT_FORMATS.find((one) => one === format)
+  if (known === undefined || !isOfFormat(Buffer.from(bytes, 'base64'), known)) {
     return improper('document-format', 'a document is not what its format says')
   }
   return null
 }
 
 /** Tool results (§4.5); whom they answer is checked with the history. */
-function checkToolResult(result: JsonObject): Refusal | null {
+function checkToolResult(result: JsonObject): StrictRefusal | null {
   const { content, status } = result
   if (status !== undefined && status !== 'success' && status !== 'error') {
     return improper('result-shape', 'the status of a tool result is success or error')
@@ -139,7 +141,7 @@ function checkToolResult(result: JsonObject): Refusal | null {
   return firstRefusal(content, checkResultPart)
 }
 
-function checkResultPart(value: unknown): Refusal | null {
+function checkResultPart(value: unknown): StrictRefusal | null {
   const part = asJsonObject(value)
   const keys = Object.keys(part ?? {})
   if (part !== null && keys.length === 1 && keys[0] === 'json') return null
@@ -154,7 +156,7 @@ const FORMAT = 'Invalid tool use format.'
 const TOOL_USE_ID = /^[A-Za-z0-9_-]+$/
 
 /** Order of turns: H1-H3 and H9 (kiro-protocol §4.7). */
-export function checkOrder(view: RequestView): Refusal | null {
+export function checkOrder(view: RequestView): StrictRefusal | null {
   const { history } = view
   if (history.length === 0) return null
   const { historyEntries } = UpstreamLimits
@@ -173,7 +175,7 @@ export function checkOrder(view: RequestView): Refusal | null {
 }
 
 /** Tool uses and results (§4.5), including H8. */
-export function checkToolTurns(view: RequestView): Refusal | null {
+export function checkToolTurns(view: RequestView): StrictRefusal | null {
   return firstRefusal([...view.history, view.current], (turn) =>
     turn.role === 'user'
       ? (checkIds(turn.toolResults) ?? firstRefusal(objectsOf(turn.toolResults), checkToolResult))
@@ -182,7 +184,7 @@ export function checkToolTurns(view: RequestView): Refusal | null {
 }
 
 /** H4 and H5: each result answers a call right before it, and each call is answered. */
-export function checkPairs(view: RequestView): Refusal | null {
+export function checkPairs(view: RequestView): StrictRefusal | null {
   const turns: readonly ConversationTurn[] = [...view.history, view.current]
   return firstRefusal(turns, (turn, index) => {
     if (turn.role === 'assistant') return null
@@ -199,7 +201,7 @@ export function checkPairs(view: RequestView): Refusal | null {
 }
 
 /** H6 and H7: tool turns need tools, and used names must be among them. */
-export function checkToolsPresent(view: RequestView): Refusal | null {
+export function checkToolsPresent(view: RequestView): StrictRefusal | null {
   const turns: readonly ConversationTurn[] = [...view.history, view.current]
   const hasToolTurns = turns.some((turn) =>
     turn.role === 'user' ? turn.toolResults.length > 0 : turn.toolUses.length > 0
@@ -219,12 +221,12 @@ export function checkToolsPresent(view: RequestView): Refusal | null {
 }
 
 /** Only the current message may offer tools (§4.4). */
-export function checkHistoryTools(view: RequestView): Refusal | null {
+export function checkHistoryTools(view: RequestView): StrictRefusal | null {
   const index = view.history.findIndex((turn) => turn.role === 'user' && turn.tools.length > 0)
   return index === -1 ? null : improper('tool-place', `history[${index}] carries tools`)
 }
 
-function checkIds(list: readonly unknown[]): Refusal | null {
+function checkIds(list: readonly unknown[]): StrictRefusal | null {
   const ids = new Set<unknown>()
   return firstRefusal(list, (value) => {
     const id = asJsonObject(value)?.['toolUseId']
@@ -240,7 +242,7 @@ function checkIds(list: readonly unknown[]): Refusal | null {
   })
 }
 
-function checkToolUse(use: JsonObject): Refusal | null {
+function checkToolUse(use: JsonObject): StrictRefusal | null {
   if (!isToolName(use['name'])) {
     return invalidBody('tool-name', 'a call has a name that is not allowed', FORMAT)
   }

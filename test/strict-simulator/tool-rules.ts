@@ -1,28 +1,14 @@
-import { type RuleId, UpstreamLimits } from '../kiro/rules/rules.ts'
-import { COMBINATORS, SCHEMA_MAPS, VALUES } from '../kiro/schema/keywords.ts'
-import { asJsonObject, isJsonObject, type JsonObject } from '../shared/json.ts'
-import { firstRefusal, improper, invalidBody, type Refusal } from './refusal.ts'
-import type { RequestView } from './request-view.ts'
+import { type RuleId, UpstreamLimits } from '../../src/kiro/rules/rules.ts'
+import { COMBINATORS, SCHEMA_MAPS, VALUES } from '../../src/kiro/schema/keywords.ts'
+import { asJsonObject, isJsonObject, type JsonObject } from '../../src/shared/json.ts'
+import { offeredTools, type RequestView } from '../../src/simulator/request-view.ts'
+import { firstRefusal, improper, invalidBody, type StrictRefusal } from './refusals.ts'
 
 const KEYWORDS = 'tool-schema-keywords' satisfies RuleId
 const TOOL_NAME = /^[a-zA-Z][a-zA-Z0-9_-]*$/
 const { toolNameChars, tools: maxTools, descriptionChars, schemaDepth } = UpstreamLimits
 
 type SchemaProblem = readonly [rule: RuleId, violation: string]
-
-export interface OfferedTool {
-  readonly name: string
-  readonly schema: JsonObject
-}
-
-export function offeredTools(view: RequestView): OfferedTool[] {
-  return view.current.tools.flatMap((element) => {
-    const tool = asJsonObject(asJsonObject(element)?.['toolSpecification'])
-    const schema = asJsonObject(asJsonObject(tool?.['inputSchema'])?.['json'])
-    const name = tool?.['name']
-    return typeof name === 'string' && schema !== null ? [{ name, schema }] : []
-  })
-}
 
 export function toolNamesOf(view: RequestView): string[] {
   return offeredTools(view).map((tool) => tool.name)
@@ -33,7 +19,7 @@ export function isToolName(value: unknown): boolean {
 }
 
 /** Names, descriptions and schemas (kiro-protocol §4.4, §4.10 and §4.11). */
-export function checkTools(view: RequestView): Refusal | null {
+export function checkTools(view: RequestView): StrictRefusal | null {
   const { tools } = view.current
   if (tools.length > maxTools) return improper('tool-count', `more than ${maxTools} tools`)
   const names = new Set<unknown>()
@@ -64,7 +50,7 @@ export function checkTools(view: RequestView): Refusal | null {
   })
 }
 
-function checkSchema(value: unknown, index: number): Refusal | null {
+function checkSchema(value: unknown, index: number): StrictRefusal | null {
   const schema = asJsonObject(value)
   if (schema === null || schema['type'] !== 'object') {
     return schemaRefusal(index, ['tool-schema-type', "input_schema must have type 'object'"])
@@ -113,7 +99,7 @@ function isNameList(value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string')
 }
 
-function schemaRefusal(index: number, [rule, violation]: SchemaProblem): Refusal {
+function schemaRefusal(index: number, [rule, violation]: SchemaProblem): StrictRefusal {
   const message = `tools.${index}.custom.input_schema: ${violation}`
   return improper(rule, violation, message, 'TOOL_SCHEMA_INVALID')
 }

@@ -17,7 +17,7 @@ export const SIZE: BudgetSize = {
 }
 
 /** A ledger with the primary and two workers, and what each was told last. */
-export class LedgerBook {
+export class ToldLedger {
   state: LedgerState
   readonly told = new Map<string, LeaseGrant>()
   now = 1000
