@@ -31,7 +31,7 @@ import { answer, ofField, panelError, refusal } from './panel-answer.ts'
 
 /** Named keys, as the primary knows them. */
 export interface PanelKeys {
-  readonly book: KnownKeys
+  readonly knownKeys: KnownKeys
   readonly bookProblem: string | null
   /** Figures of one key, or of all. */
   readonly usage: (key: string | null) => Promise<readonly KeyUsage[]>
@@ -64,7 +64,7 @@ export class KeyDesk {
     const { keys, operatorKeys } = this.#options
     const [usage, days] = await Promise.all([keys.usage(null), this.#lastDays()])
     const byId = new Map(usage.map((one) => [one.id, one]))
-    const shown = keys.book.keys.map((key) => this.#toJson(key, byId.get(key.id), days))
+    const shown = keys.knownKeys.keys.map((key) => this.#toJson(key, byId.get(key.id), days))
     return answer({
       keys: shown.toSorted(
         (one, other) => Number(one.state === 'revoked') - Number(other.state === 'revoked')
@@ -85,7 +85,7 @@ export class KeyDesk {
 
   /** The key of a person, for their own page. */
   async own(id: string): Promise<object | null> {
-    const key = this.#options.keys.book.keys.find((one) => one.id === id)
+    const key = this.#options.keys.knownKeys.keys.find((one) => one.id === id)
     return key === undefined ? null : this.toJson(key)
   }
 
@@ -105,7 +105,7 @@ export class KeyDesk {
       createdAt: now,
       reopened: null
     }
-    const isFirst = !this.#options.keys.book.isKeyRequired && this.#options.operatorKeys() === 0
+    const isFirst = !this.#options.keys.knownKeys.isKeyRequired && this.#options.operatorKeys() === 0
     await this.#change((keys) => {
       requireFree(keys, name)
       const next = withNewKey(keys, added)
@@ -248,7 +248,7 @@ export class KeyDesk {
   }
 
   #find(id: string | undefined): NamedKey {
-    const key = this.#options.keys.book.keys.find((one) => one.id === id)
+    const key = this.#options.keys.knownKeys.keys.find((one) => one.id === id)
     if (key === undefined) throw noSuchKey()
     return key
   }

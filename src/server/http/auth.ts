@@ -174,7 +174,7 @@ export class Authenticator {
   }
 
   namedKey(id: string): NamedKey | null {
-    return this.#book.keys.find((key) => key.id === id) ?? null
+    return this.#knownKeys.keys.find((key) => key.id === id) ?? null
   }
 
   get #advice(): Advice | undefined {
