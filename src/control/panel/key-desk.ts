@@ -105,7 +105,8 @@ export class KeyDesk {
       createdAt: now,
       reopened: null
     }
-    const isFirst = !this.#options.keys.knownKeys.isKeyRequired && this.#options.operatorKeys() === 0
+    const isFirst =
+      !this.#options.keys.knownKeys.isKeyRequired && this.#options.operatorKeys() === 0
     await this.#change((keys) => {
       requireFree(keys, name)
       const next = withNewKey(keys, added)
