@@ -282,7 +282,7 @@ export function unreadBytesOf(request: IncomingMessage): number {
 const MAX_CHUNKS_A_TURN = 256
 /** Number of chunks beyond which their average size is bounded. Real clients send kilobytes. */
 const MIN_COUNTED_CHUNKS = 4_096
-/** The same for a client without a key, which pays with nothing for the time that it takes. */
+/** Number of such chunks of a client without a key. */
 const MIN_COUNTED_OF_STRANGER = 256
 const MIN_CHUNK_BYTES = 16
 
@@ -362,17 +362,20 @@ export abstract class PacedRequest extends PausableRequest {
   #pass(chunk: Buffer): boolean {
     const isWhole = chunk.byteLength >= WHOLE_CHUNK_BYTES || declaredLength(this) !== null
     if (isWhole) {
-      this.onLast()
+      this.#passGathered()
       return this.pass(chunk)
     }
     this.#gathered ??= new ByteBlocks()
-    if (this.#gathered.bytes === 0) setImmediate(() => this.onLast())
+    if (this.#gathered.bytes === 0) setImmediate(() => this.#passGathered())
     this.#gathered.append(chunk)
     return this.readableLength + this.#gathered.bytes < this.readableHighWaterMark
   }
 
-  /** Passes small chunks on. */
   protected override onLast(): void {
+    this.#passGathered()
+  }
+
+  #passGathered(): void {
     if (this.#gathered !== null && this.#gathered.bytes > 0) this.pass(this.#gathered.take())
   }
 
