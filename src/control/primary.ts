@@ -22,6 +22,7 @@ import { PlanControl } from './plan-control.ts'
 import { Doors } from './workers/doors.ts'
 import { freePermits } from './workers/orphans.ts'
 import { StallWatch } from './workers/stall-watch.ts'
+import { ToldMarks } from './workers/told-marks.ts'
 import {
   hasDied,
   logSlotChange,
@@ -51,6 +52,7 @@ export class Primary {
   #config: Config
   /** By member. Bounded by WORKERS, twice while they are replaced. */
   readonly #channels = new Map<string, WorkerChannel>()
+  readonly #marks = new ToldMarks(() => this.#channels.values())
   readonly budget: Budget
   readonly #lane: ControlLane
   readonly account: AccountControl
@@ -162,6 +164,7 @@ export class Primary {
       lift: (bar) => this.account.lift(bar),
       replaceWorker: (slot) => this.#replaceWorker(slot),
       keepAudit: (entry) => this.keys.keepAudit(entry),
+      settled: () => this.#marks.settled(),
       log
     })
     this.#watch = watchQueue({
@@ -358,6 +361,9 @@ export class Primary {
       case 'dashboard.wish':
         this.figures.onMessage(message, channel)
         break
+      case 'told.marked':
+        this.#marks.onMarked(channel.member, message.mark)
+        break
       case 'panel.call':
         void this.#panel.onCall(message, channel) // never rejects
         break
@@ -395,6 +401,7 @@ export class Primary {
 
   #onExit(channel: WorkerChannel): void {
     this.#channels.delete(channel.member)
+    this.#marks.onLeft(channel.member)
     this.keys.onLeft(channel.member, channel.id)
     this.#doors.onLeft(channel.member)
     this.#stalls.remove(channel)

@@ -67,6 +67,8 @@ export type FromWorker =
   /** Answered by `usage.told`. */
   | { readonly type: 'usage.wanted'; readonly requestId: number }
   | { readonly type: 'dashboard.wish'; readonly wish: DashboardWish }
+  /** Everything that was sent before the mark is in force. */
+  | { readonly type: 'told.marked'; readonly mark: number }
   /** Answered by `panel.answer`. */
   | { readonly type: 'panel.call'; readonly requestId: number; readonly call: PanelCall }
 
@@ -105,6 +107,8 @@ export type ToWorker =
       readonly outlook: PlanOutlook | null
     }
   | { readonly type: 'dashboard.news'; readonly news: DashboardNews }
+  /** Answered by `told.marked`. */
+  | { readonly type: 'told.mark'; readonly mark: number }
   | { readonly type: 'panel.answer'; readonly requestId: number; readonly answer: PanelAnswer }
   /** A successor serves: accept no new connections, finish, exit. `patienceMs` is added to `DRAIN_TIMEOUT`. */
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
@@ -132,6 +136,8 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
   'calibration.lesson',
   'calibration.learnt',
   'keys.changed',
+  'told.mark',
+  'told.marked',
   'cluster.status',
   'fleet.told'
 ])

@@ -139,6 +139,8 @@ export class GatewayWorker {
         return parts?.usage.onKeysTold(message.requestId, message.keys)
       case 'dashboard.news':
         return parts?.pages.onNews(message.news)
+      case 'told.mark':
+        return this.#channel.send({ type: 'told.marked', mark: message.mark })
       case 'panel.answer':
         return parts?.panelCalls.onAnswer(message.requestId, message.answer)
       case 'cluster.status':

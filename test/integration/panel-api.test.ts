@@ -2,11 +2,12 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { FakeSignInServices } from '../helper/fake-sign-in-services.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { until } from '../helper/fleet-team.ts'
 import { ofPage, PanelClient } from '../helper/panel-client.ts'
+import { Simulator } from '../strict-simulator/simulator.ts'
 
 /* The panel's API over real sockets: who may, who may not, and that each change is done once and written down. */
 
@@ -26,6 +27,13 @@ const send = (client: PanelClient, content: string, id: string) =>
 
 const ids = (found: { requests: { id: string }[] }): readonly string[] =>
   found.requests.map(({ id }) => id)
+
+/** An upstream that knows more failures than the gateway's own simulator. */
+async function startUpstream(t: Test): Promise<string> {
+  const simulator = new Simulator()
+  t.teardown(() => simulator.close())
+  return (await simulator.start()).url
+}
 
 /** Status of an answer to a client with this address. */
 async function statusFrom(
@@ -142,6 +150,7 @@ t.test('keys: made, used, changed, replaced, revoked, and written down', async (
 
 t.test('requests, long after they have ended, say why they failed', async (t) => {
   const gateway = await startGateway({
+    upstreamUrl: await startUpstream(t),
     env: { PROXY_API_KEY: OPERATOR, DEBUG_MODE: 'all', DEBUG_CONTENT: 'true' }
   })
   t.teardown(() => gateway.destroy())
@@ -467,7 +476,7 @@ t.test('settings, reload, limits and workers', async (t) => {
   t.match((await program.get(STATE)).json.verdict, { level: 'green' })
 
   const shown = (await program.get('/admin/v1/gateway')).json
-  t.match(shown, { installed: 'clone', fleet: null, connections: { members: Array } })
+  t.match(shown, { installed: /^(?:clone|npm)$/, fleet: null, connections: { members: Array } })
   t.same(
     shown.workers.map(({ slot }: { slot: number }) => slot),
     [1, 2]
@@ -491,7 +500,10 @@ t.test('settings, reload, limits and workers', async (t) => {
 })
 
 t.test('the last failed request is amber, three are red, everywhere', async (t) => {
-  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR, WORKERS: '2' } })
+  const gateway = await startGateway({
+    upstreamUrl: await startUpstream(t),
+    env: { PROXY_API_KEY: OPERATOR, WORKERS: '2' }
+  })
   t.teardown(() => gateway.destroy())
   const program = PanelClient.withKey(gateway.url, OPERATOR)
   const ask = (content: string) => send(program, content, 'req-1')

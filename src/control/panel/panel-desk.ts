@@ -1,6 +1,12 @@
-import type { PanelAction, PanelAnswer, PanelCall } from '../../ipc/panel.ts'
+import {
+  PANEL_ACTIONS,
+  type PanelAction,
+  type PanelAnswer,
+  type PanelCall
+} from '../../ipc/panel.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { asGatewayError } from '../../shared/errors.ts'
+import { parseJsonObject } from '../../shared/json.ts'
 import { AuditDesk, type AuditOptions } from './audit-desk.ts'
 import { GatewayDesk, type GatewayDeskOptions } from './gateway-desk.ts'
 import { SettingsDesk, type SettingsDeskOptions } from './settings-desk.ts'
@@ -21,12 +27,15 @@ export interface PanelDeskOptions
     Omit<KeyDeskOptions, 'audit' | 'searcher'> {
   readonly keepAudit: AuditOptions['keep']
   readonly usageFile: UsageSearcherOptions['file']
+  /** Resolves when all workers go by what has changed, with the slots of those that do not answer. */
+  readonly settled: () => Promise<readonly number[]>
   readonly log: Pick<Logger, 'info' | 'error'>
 }
 
 /** Does what users of the panel ask for. Who may is known by then. */
 export class PanelDesk {
   readonly #log: PanelDeskOptions['log']
+  readonly #settled: PanelDeskOptions['settled']
   readonly #keys: KeyDesk
   readonly #searcher: UsageSearcher
   readonly #signIn: SignInDesk
@@ -36,6 +45,7 @@ export class PanelDesk {
     const { log, keepAudit } = options
     const state = new StateDesk(options)
     this.#log = log
+    this.#settled = options.settled
     const searcher = new UsageSearcher({ file: options.usageFile })
     const audit = new AuditDesk({ keep: keepAudit, searcher, log })
     const keys = new KeyDesk({ ...options, audit, searcher })
@@ -79,7 +89,9 @@ export class PanelDesk {
   /** Never rejects. */
   async act(call: PanelCall): Promise<PanelAnswer> {
     try {
-      return await this.#handlers[call.action](call)
+      const done = await this.#handlers[call.action](call)
+      if (PANEL_ACTIONS[call.action][0] !== 'POST') return done
+      return withSilent(done, await this.#settled())
     } catch (cause) {
       const error = asGatewayError(cause)
       if (error.code === 'GW_INTERNAL')
@@ -107,4 +119,13 @@ function ofOwn(call: PanelCall): PanelCall {
     'GW_FIELD_INVALID',
     'An operator key has no page of its own: ask /admin/v1/requests.'
   )
+}
+
+/** Says that a change may not be in force everywhere yet. */
+function withSilent(done: PanelAnswer, silent: readonly number[]): PanelAnswer {
+  if (silent.length === 0 || done.name !== 'answer') return done
+  const who = silent.length === 1 ? `Worker ${silent[0]} does` : `Workers ${silent.join(', ')} do`
+  const warning = `${who} not answer: requests there may still be served as before the change. A worker that stays silent is replaced.`
+  const body = { ...parseJsonObject(done.body), silent_workers: silent, warning }
+  return { ...done, body: JSON.stringify(body) }
 }

@@ -56,6 +56,10 @@ export class WorkerChannel implements WorkerProcess {
     this.#channel?.onMessage(options.onMessage)
   }
 
+  get isServing(): boolean {
+    return this.#mayServe
+  }
+
   send(message: ToWorker): void {
     if (message.type === 'worker.start') this.#mayServe = true
     this.#channel?.send(message)

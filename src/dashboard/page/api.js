@@ -50,9 +50,12 @@ export function get(path) {
  * @param {string} path below `admin/v1/`
  * @param {object} value
  */
-export function post(path, value = {}) {
+export async function post(path, value = {}) {
   const headers = { 'content-type': 'application/json', 'x-csrf-token': state.session?.csrf ?? '' }
-  return call(`admin/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(value) })
+  const init = { method: 'POST', headers, body: JSON.stringify(value) }
+  const body = await call(`admin/v1/${path}`, init)
+  change({ warning: body?.warning ?? '' })
+  return body
 }
 
 /**

@@ -114,6 +114,7 @@ function page() {
           ? nothing
           : html`<div id="board" ?data-stale=${feed.state === 'lost'}>
         ${verdict !== null && (place === overview || verdict.level !== 'green') ? banner(verdict) : nothing}
+        ${state.warning === '' ? nothing : html`<p class="problem" role="alert" id="change-warning">${state.warning}</p>`}
         ${place.view()}
       </div>`
       }

@@ -10,7 +10,7 @@ import { History } from './history.js'
 /**
  * @type {{
  *   now: Now | null, account: Account | null, keys: KeyStatuses | null, session: Session | null,
- *   route: Route, copied: string, isSelected: boolean, announcement: string
+ *   route: Route, copied: string, isSelected: boolean, announcement: string, warning: string
  * }}
  */
 export const state = {
@@ -22,7 +22,9 @@ export const state = {
   /** Text that was copied a moment ago. */
   copied: '',
   isSelected: false,
-  announcement: ''
+  announcement: '',
+  /** Of the last change: which worker may not know of it. */
+  warning: ''
 }
 
 export const history = new History()
