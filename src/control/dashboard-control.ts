@@ -9,6 +9,7 @@ import type {
   GatewayVerdict,
   WorkerFigures
 } from '../dashboard/feed.ts'
+import { EndedSessions } from '../dashboard/ended-sessions.ts'
 import { newSessionSecret } from '../dashboard/session.ts'
 import type { DashboardWish } from '../ipc/dashboard.ts'
 import type { ClusterStatus } from '../ipc/messages.ts'
@@ -66,6 +67,7 @@ export interface DashboardParts {
 /** The dashboard's part in the primary. Its publisher exists only while `DASHBOARD` is on. */
 export class DashboardControl {
   readonly sessionSecret = newSessionSecret()
+  readonly endedSessions = new EndedSessions()
   readonly #options: DashboardControlOptions
   readonly #cpuLimit = availableCpus(readContainerLimits())
   readonly #cpu = new CpuClock()

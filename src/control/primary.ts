@@ -364,6 +364,10 @@ export class Primary {
       case 'told.marked':
         this.#marks.onMarked(channel.member, message.mark)
         break
+      case 'session.end':
+        this.figures.dashboard.endedSessions.add(message.ended)
+        this.broadcast({ type: 'session.ended', ended: message.ended })
+        break
       case 'panel.call':
         void this.#panel.onCall(message, channel) // never rejects
         break
@@ -383,6 +387,7 @@ export class Primary {
       knownKeys: this.keys.knownKeys,
       isSimulated,
       sessionSecret: this.figures.dashboard.sessionSecret,
+      endedSessions: this.figures.dashboard.endedSessions.list(),
       memory,
       status: this.#status()
     })

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { EndedSessions } from './ended-sessions.ts'
 
 const COOKIE = 'kiro_gateway_session'
 const SESSION_MS = 12 * 3_600_000
@@ -9,6 +10,7 @@ const NOBODY = 'open'
 const MAX_LOOKED_AT = 4
 
 export interface Session {
+  readonly id: string
   /** Epoch ms. */
   readonly expiresAt: number
   /** `operator`, or the id of a named key. */
@@ -27,6 +29,7 @@ export type DigestsOf = (subject: string) => readonly Buffer[]
  * subject's key.
  */
 export class Sessions {
+  readonly ended = new EndedSessions()
   readonly #secret: Buffer
   readonly #now: () => number
 
@@ -42,6 +45,7 @@ export class Sessions {
     const claim = `2.${expiresAt.toString(36)}.${nonce}.${subject}`
     const value = `${claim}.${this.#sign(claim, digest).toString('base64url')}`
     return {
+      id: nonce,
       expiresAt,
       subject,
       csrf: this.#csrfOf(value),
@@ -55,7 +59,7 @@ export class Sessions {
       const expiresAt = Number.parseInt(until, 36)
       const now = this.#now()
       // A longer one was not made here.
-      if (!(expiresAt > now && expiresAt <= now + SESSION_MS)) continue
+      if (!(expiresAt > now && expiresAt <= now + SESSION_MS) || this.ended.has(nonce)) continue
       const given = Buffer.from(signature, 'base64url')
       const claim = `2.${until}.${nonce}.${subject}`
       let isGood = false
@@ -63,7 +67,7 @@ export class Sessions {
         const wanted = this.#sign(claim, digest)
         if (given.byteLength === wanted.byteLength && timingSafeEqual(given, wanted)) isGood = true
       }
-      if (isGood) return { expiresAt, subject, csrf: this.#csrfOf(value) }
+      if (isGood) return { id: nonce, expiresAt, subject, csrf: this.#csrfOf(value) }
     }
     return null
   }

@@ -42,3 +42,10 @@ export type DashboardNews =
   /** Answered by `seen`, after everything that happened before. */
   | { readonly name: 'look'; readonly requestId: number }
   | { readonly name: 'events'; readonly events: string }
+
+/** A session whose user has signed out before it expired. */
+export interface EndedSession {
+  readonly id: string
+  /** Epoch ms. */
+  readonly expiresAt: number
+}

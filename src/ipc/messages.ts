@@ -14,7 +14,7 @@ import type { ErrorCode } from '../shared/errors.ts'
 import type { FailureCode } from '../shared/failures.ts'
 import type { FleetTold } from './life-signs.ts'
 import type { AllowanceReport, AllowanceGrant } from './allowance.ts'
-import type { DashboardNews, DashboardWish } from './dashboard.ts'
+import type { DashboardNews, DashboardWish, EndedSession } from './dashboard.ts'
 import type { PanelAnswer, PanelCall } from './panel.ts'
 import type { KeyUsage, UsageRow } from './usage-row.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
@@ -71,6 +71,8 @@ export type FromWorker =
   | { readonly type: 'told.marked'; readonly mark: number }
   /** Answered by `panel.answer`. */
   | { readonly type: 'panel.call'; readonly requestId: number; readonly call: PanelCall }
+  /** A user has signed out; told to all as `session.ended`. */
+  | { readonly type: 'session.end'; readonly ended: EndedSession }
 
 /** Primary → worker. */
 export type ToWorker =
@@ -110,6 +112,7 @@ export type ToWorker =
   /** Answered by `told.marked`. */
   | { readonly type: 'told.mark'; readonly mark: number }
   | { readonly type: 'panel.answer'; readonly requestId: number; readonly answer: PanelAnswer }
+  | { readonly type: 'session.ended'; readonly ended: EndedSession }
   /** A successor serves: accept no new connections, finish, exit. `patienceMs` is added to `DRAIN_TIMEOUT`. */
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, finish streams, exit. */
@@ -169,6 +172,8 @@ export interface WorkerStart {
   readonly isSimulated: boolean
   /** Hexadecimal; signs dashboard sessions for the life of the gateway. */
   readonly sessionSecret: string
+  /** Sessions that have ended before they expired. */
+  readonly endedSessions: readonly EndedSession[]
   /** For the whole container; a worker takes its share. */
   readonly memory: MemoryPlan
   readonly status: ClusterStatus

@@ -1,6 +1,8 @@
 import type { RequestListener } from 'node:http'
 import { followOpenFiles } from '../config/container.ts'
 import type { Config } from '../config/settings.ts'
+import { Sessions } from '../dashboard/session.ts'
+import type { EndedSession } from '../ipc/dashboard.ts'
 import type { ClusterStatus, WorkerStart } from '../ipc/messages.ts'
 import type { KnownKeys } from '../keys/key.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
@@ -28,6 +30,7 @@ export interface Parts {
   readonly usage: UsageReports
   readonly pages: DashboardPages
   readonly panelCalls: PanelCalls
+  readonly sessions: Sessions
   readonly log: Logger
   readonly refusals: RefusalLog
   readonly current: Current
@@ -75,6 +78,12 @@ export function createParts(
   })
   const usage = new UsageReports(channel, pulse)
   const panelCalls = new PanelCalls(channel, pulse)
+  const sessions = new Sessions(start.sessionSecret)
+  for (const ended of start.endedSessions) sessions.ended.add(ended)
+  const endSession = ({ id, expiresAt }: EndedSession): void => {
+    sessions.ended.add({ id, expiresAt })
+    channel.send({ type: 'session.end', ended: { id, expiresAt } })
+  }
   const isLeaving = (): boolean => surroundings.life.state !== 'open'
   const pages = new DashboardPages({ channel, pulse, isLeaving, metrics })
   const refusals = new RefusalLog(log)
@@ -104,7 +113,7 @@ export function createParts(
     refusals,
     connections,
     current,
-    dashboard: { pages, sessionSecret: start.sessionSecret },
+    dashboard: { pages, sessions, endSession },
     panelCalls,
     isPrimarySilent: () => pulse.isSilent,
     metricsText: () => metrics.clusterText(),
@@ -128,6 +137,7 @@ export function createParts(
     usage,
     pages,
     panelCalls,
+    sessions,
     log,
     refusals,
     current,

@@ -141,6 +141,8 @@ export class GatewayWorker {
         return parts?.pages.onNews(message.news)
       case 'told.mark':
         return this.#channel.send({ type: 'told.marked', mark: message.mark })
+      case 'session.ended':
+        return parts?.sessions.ended.add(message.ended)
       case 'panel.answer':
         return parts?.panelCalls.onAnswer(message.requestId, message.answer)
       case 'cluster.status':

@@ -23,8 +23,8 @@ t.test('a session lasts twelve hours, in every process that has the secret', asy
   let now = 1_700_000_000_000
   const secret = newSessionSecret()
   const [one, two] = [new Sessions(secret, () => now), new Sessions(secret, () => now)]
-  const { cookie, expiresAt, csrf } = one.begin(OPERATOR, key, false)
-  const found = { expiresAt, subject: OPERATOR, csrf }
+  const { id, cookie, expiresAt, csrf } = one.begin(OPERATOR, key, false)
+  const found = { id, expiresAt, subject: OPERATOR, csrf }
   t.equal(expiresAt, now + 12 * HOUR)
   t.match(
     cookie,
@@ -64,6 +64,29 @@ t.test('a session is nothing without its key and its secret', async (t) => {
     null,
     'of another gateway'
   )
+})
+
+t.test('a session that has been ended is over, and others are not', async (t) => {
+  let now = 1_700_000_000_000
+  const sessions = new Sessions(newSessionSecret(), () => now)
+  const [own, other] = [1, 2].map(() => sessions.begin(OPERATOR, key, false))
+  if (own === undefined || other === undefined) throw new Error('no session')
+  sessions.ended.add(own, now)
+  t.equal(
+    sessions.find(sent(own.cookie), () => [key]),
+    null
+  )
+  t.ok(sessions.find(sent(other.cookie), () => [key]))
+  t.match(sessions.ended.list(), [{ id: own.id, expiresAt: own.expiresAt }])
+  now += 12 * HOUR
+  sessions.ended.add(other, now)
+  t.match(
+    sessions.ended.list().map(({ id }) => id),
+    [other.id],
+    'expired ones are forgotten'
+  )
+  for (let n = 0; n < 10_001; n++) sessions.ended.add({ id: `s${n}`, expiresAt: now + HOUR }, now)
+  t.equal(sessions.ended.list().length, 10_000)
 })
 
 const digestsOf = (subject: string) => (subject === 'k_anna' ? [other] : [key])

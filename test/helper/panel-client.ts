@@ -50,6 +50,10 @@ export class PanelClient {
     return this.#send('POST', path, { 'content-type': 'application/json', ...headers }, body)
   }
 
+  delete(path: string, headers: PanelHeaders = {}): Promise<PanelReply> {
+    return this.#send('DELETE', path, headers)
+  }
+
   #send(method: string, path: string, headers: PanelHeaders, body?: object): Promise<PanelReply> {
     return new Promise((resolve, reject) => {
       const call = request(this.url + path, {

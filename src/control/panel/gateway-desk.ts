@@ -2,10 +2,9 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Connections } from '../../dashboard/feed.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
-import { textMember } from '../../shared/json.ts'
 import { toIso } from '../../shared/dates.ts'
 import type { AuditDesk } from './audit-desk.ts'
-import { answer, panelError } from './panel-answer.ts'
+import { answer, givenText, panelError } from './panel-answer.ts'
 import type { StateDesk } from './state-desk.ts'
 
 export interface GatewayDeskOptions {
@@ -65,7 +64,7 @@ export class GatewayDesk {
   }
 
   async lift(call: PanelCall): Promise<PanelAnswer> {
-    const bar = textMember(call.body, 'bar')
+    const bar = givenText(call.body, 'bar')
     const lifted = this.#options.lift(bar)
     if (lifted.length === 0) return answer({ lifted, sentence: 'No such limit is in force.' })
     await this.#options.audit.note(call, {

@@ -23,11 +23,11 @@ import {
 import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey, whyRefused } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
-import { asJsonObject, type JsonObject, textMember } from '../../shared/json.ts'
+import { asJsonObject, type JsonObject } from '../../shared/json.ts'
 import { toDay, toIso } from '../../shared/dates.ts'
 import type { UsageSearcher } from '../usage/usage-searcher.ts'
 import type { AuditDesk } from './audit-desk.ts'
-import { answer, ofField, panelError, refusal } from './panel-answer.ts'
+import { answer, givenText, ofField, panelError, refusal } from './panel-answer.ts'
 
 /** Named keys, as the primary knows them. */
 export interface PanelKeys {
@@ -92,7 +92,7 @@ export class KeyDesk {
   async add(call: PanelCall): Promise<PanelAnswer> {
     const { body } = call
     const now = Date.now()
-    const name = ofField('name', () => toKeyName(textMember(body, 'name') ?? ''))
+    const name = ofField('name', () => toKeyName(givenText(body, 'name') ?? ''))
     const limits = limitsIn(body, now)
     const { text: secret, sha256 } = makeKey()
     const added: NamedKey = {
@@ -133,7 +133,7 @@ export class KeyDesk {
     const name =
       body['name'] === undefined
         ? {}
-        : { name: ofField('name', () => toKeyName(textMember(body, 'name') ?? '')) }
+        : { name: ofField('name', () => toKeyName(givenText(body, 'name') ?? '')) }
     const changes = { ...limitsIn(body, Date.now()), ...name }
     return this.#changeOne(call, params['id'], {
       action: 'key.change',
@@ -147,7 +147,7 @@ export class KeyDesk {
 
   async rotate(call: PanelCall): Promise<PanelAnswer> {
     const { body, params } = call
-    const graceMs = ofField('grace', () => toGraceMs(textMember(body, 'grace') ?? '0'))
+    const graceMs = ofField('grace', () => toGraceMs(givenText(body, 'grace') ?? '0'))
     const { text: secret, sha256 } = makeKey()
     const until = Date.now() + graceMs
     return this.#changeOne(
@@ -354,7 +354,7 @@ function limitsIn(body: JsonObject, now: number): Partial<NamedKeyLimits> {
 /** `If-Match` is a list of tags in quotes; one is enough here. */
 function versionIn({ body, ifMatch }: PanelCall): string | null {
   const tag = ifMatch?.trim().replace(/^W\//, '').replaceAll('"', '') ?? ''
-  return textMember(body, 'version') ?? (tag === '' ? null : tag)
+  return givenText(body, 'version') ?? (tag === '' ? null : tag)
 }
 
 /** @throws {GatewayError} GW_CONFLICT */

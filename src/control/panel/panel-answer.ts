@@ -21,6 +21,13 @@ export function panelError(code: ErrorCode, message: string, param?: string): Ga
   return new GatewayError(code, undefined, { message, ...(param !== undefined && { param }) })
 }
 
+/** `null` if it is left out. @throws {GatewayError} GW_FIELD_INVALID for anything but a text: it must not count as left out */
+export function givenText(body: JsonObject, name: string): string | null {
+  const value = Object.hasOwn(body, name) ? (body[name] ?? '') : ''
+  if (typeof value !== 'string') throw panelError('GW_FIELD_INVALID', `"${name}" is a text.`, name)
+  return value === '' ? null : value
+}
+
 /** Names the field in errors of a value's own check. @throws {GatewayError} GW_FIELD_INVALID */
 export function ofField<T>(param: string, parse: () => T): T {
   try {

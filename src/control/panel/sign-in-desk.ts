@@ -5,12 +5,12 @@ import { prepareSignIn, saveSignIn } from '../../credentials/own-sign-in.ts'
 import { WALL_CLOCK } from '../../credentials/renew.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { type JsonObject, textMember } from '../../shared/json.ts'
+import type { JsonObject } from '../../shared/json.ts'
 import { toIso } from '../../shared/dates.ts'
 import { withinTime } from '../../shared/within-time.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 import type { AuditDesk } from './audit-desk.ts'
-import { answer, ofField, panelError, refusal } from './panel-answer.ts'
+import { answer, givenText, ofField, panelError, refusal } from './panel-answer.ts'
 import { SignInFlow, type SignInWay } from './sign-in-flow.ts'
 import type { StateDesk } from './state-desk.ts'
 
@@ -92,7 +92,7 @@ export class SignInDesk {
   }
 
   async paste({ body }: PanelCall): Promise<PanelAnswer> {
-    const address = textMember(body, 'address')
+    const address = givenText(body, 'address')
     if (address === null) {
       throw panelError(
         'GW_FIELD_INVALID',
@@ -159,7 +159,7 @@ async function prepared(stateDir: string): Promise<void> {
 
 /** @throws {GatewayError} GW_FIELD_INVALID */
 function wayIn(body: JsonObject, usualRegion: string): SignInWay {
-  const provider = textMember(body, 'provider') ?? 'builder-id'
+  const provider = givenText(body, 'provider') ?? 'builder-id'
   switch (provider) {
     case 'google':
     case 'github':
@@ -167,8 +167,8 @@ function wayIn(body: JsonObject, usualRegion: string): SignInWay {
     case 'builder-id':
       return { provider, ...BUILDER_ID }
     case 'organisation': {
-      const url = textMember(body, 'start_url') ?? ''
-      const region = textMember(body, 'region') ?? usualRegion
+      const url = givenText(body, 'start_url') ?? ''
+      const region = givenText(body, 'region') ?? usualRegion
       return {
         provider,
         startUrl: ofField('start_url', () => readStartUrl(url, 'The start URL')),

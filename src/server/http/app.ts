@@ -5,7 +5,6 @@ import type {
   ServerResponse
 } from 'node:http'
 import type { Logger } from '../../observe/logger.ts'
-import { Sessions } from '../../dashboard/session.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
@@ -31,19 +30,18 @@ export interface AppOptions extends Sources {
   readonly refusals: Pick<RefusalLog, 'note'>
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly current: Sources['current'] & DashboardOptions['current']
-  readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessionSecret'>
+  readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessions' | 'endSession'>
   readonly panelCalls: PanelOptions['calls']
 }
 
 export function createApp(options: AppOptions): RequestListener {
   const { plane, log, connections, current } = options
   const keys = new PassthroughKeys(plane, log, (socket) => connections.vouch(socket))
-  const sessions = new Sessions(options.dashboard.sessionSecret)
+  const { sessions } = options.dashboard
   const users = new PanelUsers(sessions, current)
   const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, connections, current })
-  const { sessionSecret } = options.dashboard
-  const panel = { sessionSecret, calls: options.panelCalls, connections, log, current }
+  const panel = { sessions, calls: options.panelCalls, connections, log, current }
   const router = new Router([...routesOf(options, keys), ...shown, ...panelRoutes(panel)])
   const isSignedIn = ({ isForSignedIn }: Route, { cookie }: IncomingHttpHeaders): boolean =>
     isForSignedIn === true && sessions.find(cookie, current.authenticator.digestsOf) !== null

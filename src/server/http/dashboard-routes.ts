@@ -1,4 +1,6 @@
 import type { Config } from '../../config/settings.ts'
+import type { Sessions } from '../../dashboard/session.ts'
+import type { EndedSession } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DashboardPages } from './dashboard-pages.ts'
 import type { Authenticator } from './auth.ts'
@@ -8,8 +10,9 @@ import type { Route, RoutedRequest } from './router.ts'
 
 export interface DashboardOptions {
   readonly pages: DashboardPages
-  /** Hexadecimal; signs sessions. */
-  readonly sessionSecret: string
+  readonly sessions: Sessions
+  /** Tells all other workers, too. */
+  readonly endSession: (session: EndedSession) => void
   readonly connections: Pick<ClientConnections, 'vouch'>
   /** Latest message of the primary. Changes in place. */
   readonly current: { readonly config: Config; readonly authenticator: Authenticator }

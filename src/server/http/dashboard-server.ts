@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { endOfSession, Sessions } from '../../dashboard/session.ts'
+import { endOfSession, type Sessions } from '../../dashboard/session.ts'
 import { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { textMember } from '../../shared/json.ts'
@@ -29,7 +29,7 @@ export class DashboardServer {
 
   constructor(options: DashboardOptions) {
     this.#options = options
-    this.#sessions = new Sessions(options.sessionSecret)
+    this.#sessions = options.sessions
     this.#users = new PanelUsers(this.#sessions, options.current)
   }
 
@@ -73,6 +73,9 @@ export class DashboardServer {
 
   signOut({ request, response }: RoutedRequest): void {
     requireOwnPage(request.headers)
+    const { current, endSession } = this.#options
+    const session = this.#sessions.find(request.headers.cookie, current.authenticator.digestsOf)
+    if (session !== null) endSession(session)
     response.setHeader('set-cookie', endOfSession(isSecure(request.headers)))
     answerEarly(request, response, { status: 204, headers: NOT_KEPT, body: '' })
   }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { isIPv4 } from 'node:net'
+import { isIP, isIPv4 } from 'node:net'
 import { isListed, plainAddress, toAddressList } from '../../config/address-list.ts'
 import type { Config } from '../../config/settings.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -45,9 +45,16 @@ export function clientAddress(request: IncomingMessage, settings: ProxySettings)
   const address = plainAddress(request.socket.remoteAddress ?? '')
   if (!isTrusted(address, settings)) return address
   const told = [request.headers['x-forwarded-for'] ?? ''].flat().join(',').split(',')
-  const last = told.map((one) => plainAddress(one.trim())).filter((one) => one !== '')
+  const addresses = told.map((one) => plainAddress(withoutPort(one.trim())))
   // A client may have sent some itself: the proxy adds the one that it sees to the end.
-  return last.findLast((one) => !isTrusted(one, settings))?.slice(0, 45) ?? address
+  const last = addresses.findLast((one) => one !== '' && !isTrusted(one, settings)) ?? ''
+  return isIP(last) === 0 ? address : last
+}
+
+/** Some proxies add the port of the client. */
+function withoutPort(text: string): string {
+  const [, bracketed, plain] = /^(?:\[(.+)\](?::\d+)?|([\d.]+):\d+)$/.exec(text) ?? []
+  return bracketed ?? plain ?? text
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Logger } from '../../observe/logger.ts'
-import { Sessions } from '../../dashboard/session.ts'
+import type { Sessions } from '../../dashboard/session.ts'
 import {
   PANEL_ACTIONS,
   type PanelAction,
@@ -18,8 +18,7 @@ import type { RoutedRequest } from './router.ts'
 import { readSmallBody } from './small-body.ts'
 
 export interface PanelOptions {
-  /** Hexadecimal; signs sessions. */
-  readonly sessionSecret: string
+  readonly sessions: Sessions
   readonly calls: Pick<PanelCalls, 'ask'>
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly log: Pick<Logger, 'info' | 'error'>
@@ -37,7 +36,7 @@ export class PanelServer {
 
   constructor(options: PanelOptions) {
     this.#options = options
-    this.#users = new PanelUsers(new Sessions(options.sessionSecret), options.current)
+    this.#users = new PanelUsers(options.sessions, options.current)
   }
 
   async serve(action: PanelAction, routed: RoutedRequest): Promise<void> {

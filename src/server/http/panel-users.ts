@@ -136,13 +136,12 @@ export class PanelUsers {
     const { trustedHeader, operators } = observe
     if (trustedHeader === null || !isFromProxy(request, server)) return null
     const name = request.headers[trustedHeader.toLowerCase()]
-    if (typeof name !== 'string' || !USER_NAME.test(name.trim())) return null
-    const given = name.trim()
-    const may = operators.some((one) => one === '*' || one.toLowerCase() === given.toLowerCase())
+    if (typeof name !== 'string' || !USER_NAME.test(name)) return null
+    const may = operators.some((one) => one === '*' || one.toLowerCase() === name.toLowerCase())
     if (!may) return null
     const address = this.#addressOf(request)
-    const user = { role: 'operator', name: given, key: null, via: 'header', address } as const
-    return { user, csrf: this.#sessions.csrfOfUser(given), expiresAt: null }
+    const user = { role: 'operator', name, key: null, via: 'header', address } as const
+    return { user, csrf: this.#sessions.csrfOfUser(name), expiresAt: null }
   }
 
   #addressOf(request: IncomingMessage): string {

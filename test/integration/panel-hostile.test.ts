@@ -1,0 +1,402 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import t from 'tap'
+import { PANEL_ACTION_NAMES, PANEL_ACTIONS, PERSONAL_ACTIONS } from '../../src/ipc/panel.ts'
+import { until } from '../helper/fleet-team.ts'
+import { startGateway } from '../helper/gateway-process.ts'
+import { ofPage, PanelClient, type PanelReply } from '../helper/panel-client.ts'
+
+/*
+ * What strangers, colleagues and other sites try at the panel, over real sockets. Every action of the table is tried, so a new
+ * one is covered from its first day.
+ */
+
+t.setTimeout(540_000) // processes, on a machine that may be very busy
+t.jobs = 1
+
+const OPERATOR = 'operator-key-of-the-panel'
+const KEYS = '/admin/v1/keys'
+const AUDIT = '/admin/v1/audit'
+
+interface Action {
+  readonly name: (typeof PANEL_ACTION_NAMES)[number]
+  readonly isChange: boolean
+  readonly isPersonal: boolean
+  readonly call: (client: PanelClient) => Promise<PanelReply>
+}
+
+function tokenOf(client: PanelClient) {
+  return { 'x-csrf-token': client.headers['x-csrf-token'] ?? '' }
+}
+
+/** All actions, about this key. */
+function actionsOn(id: string): readonly Action[] {
+  return PANEL_ACTION_NAMES.map((name) => {
+    const [method, pattern] = PANEL_ACTIONS[name]
+    const path = pattern.replace(':id', id).replace(':n', '1').replace(':slot', '1')
+    const body = { name: 'mallory', version: '*', provider: 'builder-id', address: 'x' }
+    return {
+      name,
+      isChange: method === 'POST',
+      isPersonal: PERSONAL_ACTIONS.has(name),
+      call: (client) => (method === 'POST' ? client.post(path, body) : client.get(path))
+    }
+  })
+}
+
+t.test('no action of the table is open to anybody else', async (t) => {
+  const gateway = await startGateway({
+    env: { PROXY_API_KEY: OPERATOR },
+    envFile: { DASHBOARD: 'on' }
+  })
+  t.teardown(() => gateway.destroy())
+  const { url } = gateway
+  const program = PanelClient.withKey(url, OPERATOR)
+  const page = await PanelClient.signedIn(url, OPERATOR)
+  const other = await PanelClient.signedIn(url, OPERATOR)
+  const { secret, key } = (await program.post(KEYS, { name: 'anna' })).json
+  const person = await PanelClient.signedIn(url, secret)
+  const named = PanelClient.withKey(url, secret)
+  const actions = actionsOn(key.id)
+  const changes = actions.filter(({ isChange }) => isChange)
+  const reads = actions.filter(({ isChange }) => !isChange)
+  const before = (await program.get(AUDIT)).json.entries
+
+  const refused = async (
+    some: readonly Action[],
+    client: PanelClient,
+    code: string,
+    about: string
+  ): Promise<void> => {
+    const found = await Promise.all(some.map(({ call }) => call(client)))
+    t.same(
+      found.map(({ json }, at) => [some[at]?.name, json?.error?.code]),
+      some.map(({ name }) => [name, code]),
+      about
+    )
+  }
+  await refused(actions, new PanelClient(url), 'GW_KEY_MISSING', 'a stranger')
+  await refused(
+    actions,
+    new PanelClient(url, ofPage(url)),
+    'GW_KEY_MISSING',
+    'a page, not signed in'
+  )
+  await refused(actions, PanelClient.withKey(url, 'wrong'), 'GW_KEY_INVALID', 'a wrong key')
+  await refused(actions, PanelClient.withKey(url, 'ksk_mine'), 'GW_KEY_INVALID', 'a Kiro key')
+  const operators = actions.filter(({ isPersonal, isChange }) => isChange || !isPersonal)
+  await refused(operators, named, 'GW_OPERATOR_ONLY', 'a named key')
+  await refused(operators, person, 'GW_OPERATOR_ONLY', 'a person who has signed in')
+
+  const forged: readonly (readonly [about: string, client: PanelClient])[] = [
+    ['no token', page.without('x-csrf-token')],
+    ['an empty one', page.with({ 'x-csrf-token': '' })],
+    ['a made-up one', page.with({ 'x-csrf-token': 'A'.repeat(43) })],
+    ['that of another session', page.with(tokenOf(other))],
+    ['that of a person', page.with(tokenOf(person))]
+  ]
+  for (const [about, client] of forged) await refused(changes, client, 'GW_CSRF_INVALID', about)
+  const sites: readonly (readonly [about: string, headers: Record<string, string>])[] = [
+    ['another site', { 'sec-fetch-site': 'cross-site' }],
+    ['another port of this host', { 'sec-fetch-site': 'same-site' }],
+    ['a typed address', { 'sec-fetch-site': 'none' }]
+  ]
+  for (const [about, headers] of sites)
+    await refused(changes, page.with(headers), 'GW_OTHER_SITE', about)
+  const old = page.without('sec-fetch-site')
+  for (const origin of ['https://evil.example', 'null', `${url}.evil.example`, `${url}0`])
+    await refused(changes, old.with({ origin }), 'GW_OTHER_SITE', `origin ${origin}`)
+  for (const site of ['cross-site', 'same-site'])
+    await refused(reads, page.with({ 'sec-fetch-site': site }), 'GW_OTHER_SITE', `reads, ${site}`)
+  for (const type of [
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/jsonp'
+  ]) {
+    const form = await page.post(KEYS, { name: 'mallory' }, { 'content-type': type })
+    t.equal(form.json.error.code, 'GW_BODY_INVALID', type)
+  }
+
+  t.same((await program.get(AUDIT)).json.entries, before, 'nothing was done')
+  for (const { name, call, isChange } of actions.filter(({ isPersonal }) => isPersonal)) {
+    const { status } = await call(named)
+    t.ok(isChange ? status === 403 : [200, 404].includes(status), `${name} is a person's own`)
+  }
+
+  await gateway.reload({ DASHBOARD: 'read-only' })
+  await refused(changes, program, 'GW_READ_ONLY', 'read-only, a program')
+  await refused(changes, page, 'GW_READ_ONLY', 'read-only, the page')
+  for (const { name, call } of reads.filter(({ isPersonal }) => !isPersonal))
+    t.ok([200, 404].includes((await call(program)).status), `${name} is shown`)
+  await gateway.reload({ DASHBOARD: 'off' })
+  await refused(actions, program, 'unknown_url', 'off, as if it did not exist')
+  await refused(actions, page, 'unknown_url', 'off, the page')
+  await gateway.reload({ DASHBOARD: 'on' })
+  t.same((await program.get(AUDIT)).json.entries, before, 'nothing was done')
+
+  const heads = await Promise.all(reads.map(async ({ call }) => (await call(program)).headers))
+  for (const headers of heads)
+    t.match(headers, {
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff'
+    })
+})
+
+/** Status line of an answer to exactly these bytes. */
+async function rawStatus(url: string, path: string, lines: readonly string[]): Promise<number> {
+  const { port, host } = new URL(url)
+  const socket = connect({ port: Number(port), host: '127.0.0.1' })
+  const head = [`GET ${path} HTTP/1.1`, `Host: ${host}`, ...lines, 'Connection: close', '', '']
+  socket.write(Buffer.from(head.join('\r\n'), 'latin1'))
+  const answer = await text(socket)
+  return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1])
+}
+
+t.test('a user in the header of a proxy cannot be smuggled in', async (t) => {
+  const gateway = await startGateway({
+    env: {
+      PROXY_API_KEY: OPERATOR,
+      SERVER_HOST: '0.0.0.0',
+      TRUSTED_PROXIES: '127.0.0.1',
+      DASHBOARD_TRUSTED_HEADER: 'X-Forwarded-User',
+      DASHBOARD_OPERATORS: 'ben'
+    }
+  })
+  t.teardown(() => gateway.destroy())
+  const url = `http://127.0.0.1:${new URL(gateway.url).port}`
+  const cases: readonly (readonly [status: number, lines: readonly string[]])[] = [
+    [200, ['X-Forwarded-User: ben']],
+    [200, ['x-forwarded-user:   BEN  ']],
+    [401, ['X-Forwarded-User: mallory', 'X-Forwarded-User: ben']],
+    [401, ['X-Forwarded-User: ben', 'X-Forwarded-User: mallory']],
+    [401, ['X-Forwarded-User: ben,mallory']],
+    [401, ['X-Forwarded-User: "ben"']],
+    [401, ['X_Forwarded_User: ben']],
+    [401, ['X-Forwarded-User: \xa0ben\xa0']],
+    [401, ['X-Forwarded-User: b\xe9n']],
+    [400, ['X-Forwarded-User : ben']],
+    [400, ['X-Forwarded-User: ben\0']],
+    [400, ['X-Other: a\nX-Forwarded-User: ben']],
+    [400, ['X-Other: a\rX-Forwarded-User: ben']],
+    [400, ['X-Forwarded-User: mallory', ' ben']]
+  ]
+  for (const [status, lines] of cases)
+    t.equal(await rawStatus(url, '/admin/v1/state', lines), status, JSON.stringify(lines))
+})
+
+t.test('addresses that a proxy tells', async (t) => {
+  const gateway = await startGateway({
+    env: { PROXY_API_KEY: OPERATOR, SERVER_HOST: '0.0.0.0', TRUSTED_PROXIES: '10.0.0.0/8' }
+  })
+  t.teardown(() => gateway.destroy())
+  const url = `http://127.0.0.1:${new URL(gateway.url).port}`
+  const program = PanelClient.withKey(url, OPERATOR)
+  const cases: readonly (readonly [told: string, kept: string])[] = [
+    ['203.0.113.9', '203.0.113.9'],
+    ['192.0.2.66, 203.0.113.9', '203.0.113.9'],
+    ['192.0.2.66, 203.0.113.9, 10.0.0.2, 127.0.0.1', '203.0.113.9'],
+    ['::ffff:203.0.113.9', '203.0.113.9'],
+    ['203.0.113.9:50123', '203.0.113.9'],
+    ['[2001:db8::7]:443', '2001:db8::7'],
+    ['2001:db8::7', '2001:db8::7'],
+    ['192.0.2.66, unknown', '127.0.0.1'],
+    ['<img src=x onerror=alert(1)>', '127.0.0.1'],
+    ['=cmd|calc', '127.0.0.1'],
+    ['', '127.0.0.1']
+  ]
+  for (const [at, [told]] of cases.entries())
+    t.equal((await program.post(KEYS, { name: `k${at}` }, { 'x-forwarded-for': told })).status, 201)
+  const { entries } = (await program.get(AUDIT)).json
+  t.same(
+    entries.map(({ from }: { from: string }) => from).toReversed(),
+    cases.map(([, kept]) => kept)
+  )
+})
+
+function guess(client: PanelClient, key: string): Promise<PanelReply> {
+  return client.post('/dashboard/session', { key })
+}
+
+t.test('guessing is slowed down, and nobody is locked out', async (t) => {
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR, WORKERS: '1' } })
+  t.teardown(() => gateway.destroy())
+  const { url } = gateway
+  const at = (address: string) =>
+    new PanelClient(url, { ...ofPage(url), 'x-forwarded-for': address })
+  const began = performance.now()
+  const guesses = await Promise.all(
+    Array.from({ length: 100 }, (_, n) => guess(at('192.0.2.1'), `guess-${n}`))
+  )
+  const found = Map.groupBy(guesses, ({ status }) => status)
+  t.equal(found.get(401)?.length, 5, 'each is answered')
+  t.equal(found.get(429)?.length, 95, 'too many')
+  t.ok(performance.now() - began >= 1_000, 'each beyond them takes a second')
+  t.ok(found.get(429)?.every(({ headers }) => Number(headers['retry-after']) > 0))
+  t.equal(
+    (await guess(at('192.0.2.1'), OPERATOR)).status,
+    200,
+    'the operator behind the same proxy'
+  )
+  const spread = await Promise.all(
+    Array.from({ length: 200 }, (_, n) => guess(at(`198.51.100.${n}`), `guess-${n}`))
+  )
+  t.ok(
+    spread.filter(({ status }) => status === 401).length <= 60,
+    'many addresses have a limit in all'
+  )
+  t.equal((await guess(at('203.0.113.9'), OPERATOR)).status, 200, 'the operator from elsewhere')
+})
+
+t.test('the cookie of a session', async (t) => {
+  const gateway = await startGateway({
+    env: { PROXY_API_KEY: OPERATOR, SERVER_HOST: '0.0.0.0', WORKERS: '2' }
+  })
+  t.teardown(() => gateway.destroy())
+  const url = `http://127.0.0.1:${new URL(gateway.url).port}`
+  const cookieOf = async (headers: Record<string, string>): Promise<string> => {
+    const reply = await new PanelClient(url, headers).post('/dashboard/session', { key: OPERATOR })
+    return String(reply.headers['set-cookie'])
+  }
+  const FLAGS = /; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict(; Secure)?$/
+  const plain = await cookieOf(ofPage(url))
+  t.match(plain, FLAGS)
+  t.notMatch(plain, /Secure/)
+  const byTls = await cookieOf({
+    ...ofPage('https://panel.example'),
+    host: 'panel.example',
+    'x-forwarded-proto': 'https'
+  })
+  t.match(byTls, /; SameSite=Strict; Secure$/)
+  const planted = 'kiro_gateway_session=2.zzzzzzzz.planted'
+  const fresh = await cookieOf({ ...ofPage(url), cookie: planted })
+  t.notMatch(fresh, 'planted', 'a sign-in takes no session that was there before')
+
+  const page = await PanelClient.signedIn(url, OPERATOR)
+  t.equal((await page.get('/admin/v1/state')).status, 200)
+  const left = await page.delete('/dashboard/session')
+  t.equal(left.status, 204)
+  t.match(String(left.headers['set-cookie']), /kiro_gateway_session=; Path=\/; Max-Age=0/)
+  // The other worker is told.
+  await until(async () => (await page.get('/admin/v1/state')).status === 401)
+  t.equal((await page.post(KEYS, { name: 'late' })).status, 401, 'a copy of the cookie ends, too')
+  const program = PanelClient.withKey(url, OPERATOR)
+  for (const slot of [1, 2]) {
+    const began = gateway.lines.length
+    await program.post(`/admin/v1/workers/${slot}/recycle`)
+    await gateway.logged(
+      ({ msg, state, workerId }) =>
+        msg === 'worker changed state' && state === 'ready' && workerId === slot,
+      began
+    )
+  }
+  t.equal((await page.get('/admin/v1/state')).status, 401, 'also for workers that start later')
+})
+
+/** Everything that is in the files of a folder. */
+function filesIn(folder: string): readonly (readonly [name: string, bytes: Buffer])[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => [name, readFileSync(join(parentPath, name))] as const)
+}
+
+t.test('a secret is shown once and is nowhere afterwards', async (t) => {
+  const gateway = await startGateway({
+    env: {
+      PROXY_API_KEY: OPERATOR,
+      DEBUG_MODE: 'all',
+      DEBUG_CONTENT: 'true',
+      LOG_LEVEL: 'debug',
+      WORKERS: '2'
+    }
+  })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  const page = await PanelClient.signedIn(gateway.url, OPERATOR)
+  const made = await page.post(KEYS, { name: 'anna', credits: '5/day' })
+  const { key } = made.json
+  const rotated = await page.post(`${KEYS}/${key.id}/rotate`, { grace: '24h' })
+  const secrets = [made.json.secret, rotated.json.secret].map(String)
+  const { cookie = '', 'x-csrf-token': token = '' } = page.headers
+  for (const secret of secrets) {
+    const client = PanelClient.withKey(gateway.url, secret)
+    for (const content of ['Hello', 'sim:html']) {
+      await client.post('/v1/chat/completions', {
+        model: 'claude-sonnet-4.5',
+        messages: [{ role: 'user', content }]
+      })
+    }
+    await PanelClient.signedIn(gateway.url, secret)
+  }
+  const feed = await firstOfFeed(gateway.url, page.headers)
+  await until(async () => (await program.get('/admin/v1/requests')).json.requests.length === 4)
+  const pages = await Promise.all(
+    [
+      ...actionsOn(key.id).filter(({ isChange }) => !isChange),
+      ...['/metrics', '/readyz', '/v1/usage', '/openapi.json', '/dashboard/session'].map(
+        (path) => ({ name: path, call: (client: PanelClient) => client.get(path) })
+      )
+    ].map(async ({ name, call }) => [name, (await call(program)).text] as const)
+  )
+  const places: readonly (readonly [string, string | Buffer])[] = [
+    ...pages,
+    ['feed', feed],
+    ['log', JSON.stringify(gateway.lines)],
+    ['stderr', gateway.stderr],
+    ...filesIn(gateway.folder)
+  ]
+  t.ok(places.some(([name]) => name === 'usage.db'))
+  const hidden = [...secrets, OPERATOR, cookie.split('=')[1] ?? '', token]
+  for (const [name, place] of places)
+    t.same(
+      hidden.filter((secret) => secret === '' || place.includes(secret)),
+      [],
+      name
+    )
+})
+
+async function firstOfFeed(
+  url: string,
+  headers: Readonly<Record<string, string>>
+): Promise<string> {
+  const gone = new AbortController()
+  const answer = await fetch(`${url}/dashboard/events`, { headers, signal: gone.signal })
+  const reader = answer.body?.getReader()
+  let told = ''
+  while (!told.includes('event: snapshot')) {
+    const { value, done } = (await reader?.read()) ?? { done: true, value: undefined }
+    told += Buffer.from(value ?? []).toString()
+    if (done) break
+  }
+  gone.abort()
+  return told
+}
+
+t.test('a field of another type is refused, not taken for one that was left out', async (t) => {
+  const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR } })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  const { key } = (await program.post(KEYS, { name: 'anna' })).json
+  const own = `${KEYS}/${key.id}`
+  const cases: readonly (readonly [path: string, param: string, body: object])[] = [
+    [KEYS, 'name', { name: ['anna'] }],
+    [`${own}/rotate`, 'grace', { grace: 24 }],
+    [`${own}/rotate`, 'version', { version: 1, grace: '24h' }],
+    [`${own}/revoke`, 'version', { version: {} }],
+    ['/admin/v1/account/lift', 'bar', { bar: ['daily'] }],
+    ['/admin/v1/sign-in', 'provider', { provider: ['organisation'] }],
+    ['/admin/v1/sign-in', 'start_url', { provider: 'organisation', start_url: {} }]
+  ]
+  for (const [path, param, body] of cases) {
+    const reply = await program.post(path, body)
+    t.match(
+      { status: reply.status, ...reply.json.error },
+      { status: 400, code: 'GW_FIELD_INVALID', param },
+      `${path} ${JSON.stringify(body)}`
+    )
+  }
+  t.equal((await program.get(own)).json.key.version, key.version, 'nothing has changed')
+})
