@@ -6,6 +6,7 @@ import { describeApi } from '../../docs/generate/openapi/document.ts'
 import { codesIn } from '../../docs/generate/openapi/errors.ts'
 import { Operations } from '../../docs/generate/openapi/operations.ts'
 import { describeMembers } from '../../docs/generate/openapi/json-schema.ts'
+import { loadConfig } from '../../src/config/load.ts'
 import type { DataPlane } from '../../src/server/worker/data-plane.ts'
 import { PassthroughKeys } from '../../src/server/http/passthrough-keys.ts'
 import { routesOf } from '../../src/server/http/app.ts'
@@ -44,12 +45,15 @@ t.test('every reference leads somewhere, and every schema is used', async (t) =>
 t.test('every route is described, and every described route is there', async (t) => {
   const plane: Partial<DataPlane> = {}
   const { log } = recordedLog()
+  const loaded = loadConfig({}, [])
+  if (loaded.name !== 'config') throw new Error('no config')
   const options = {
     plane: plane as DataPlane,
     log,
     current: {
       status: { workers: [], isCrashLooping: false, isEnding: false },
-      authenticator: new Authenticator([])
+      authenticator: new Authenticator([]),
+      config: loaded.config
     },
     isPrimarySilent: () => false,
     metricsText: async () => '',

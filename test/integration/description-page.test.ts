@@ -33,7 +33,8 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
       t.same(await findBarriers(page), [])
       t.same(browser.complaints, [])
       const asked = browser.requested.filter((one) => !one.startsWith('data:'))
-      t.same(asked, [url], 'it asks for nothing else')
+      const own = ['run-examples.js', 'feed.js'].map((name) => `${gateway.url}/dashboard/${name}`)
+      t.same(asked, [url, ...own], 'it asks for nothing else')
     })
   }
 
@@ -69,7 +70,18 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
     t.ok(await example.isVisible())
     const { port } = new URL(url)
     t.match(await example.innerText(), `curl http://localhost:${port}/v1/chat/completions`)
+    await page.getByRole('button', { name: 'Run /v1/chat/completions' }).first().click()
+    await page.getByRole('status').filter({ hasText: 'HTTP 200' }).waitFor()
+    await page.getByText('"object":"chat.completion"').waitFor()
     await page.getByRole('link', { name: 'ChatRequest' }).first().click()
     await page.locator('#ChatRequest').getByText('messages', { exact: true }).waitFor()
   })
+})
+
+t.test('without the dashboard, the page of the description has no script', async (t) => {
+  const gateway = await startGateway({ env: { DASHBOARD: 'off' } })
+  t.teardown(() => gateway.destroy())
+  const response = await fetch(`${gateway.url}/docs`)
+  t.notMatch(response.headers.get('content-security-policy'), /script-src|connect-src/)
+  t.notMatch(await response.text(), /<script/)
 })

@@ -111,7 +111,7 @@ const ACCEPTED_FIRST = {
 }
 
 export function routesOf(
-  options: Sources & Pick<AppOptions, 'plane' | 'log'>,
+  options: Sources & Pick<AppOptions, 'plane' | 'log' | 'current'>,
   keys: PassthroughKeys
 ): readonly Route[] {
   const { plane, log } = options
@@ -121,7 +121,7 @@ export function routesOf(
     ...healthRoutes(plane, options),
     metricsRoute(options),
     ...usageRoutes(plane, options, keys),
-    ...descriptionRoutes()
+    ...descriptionRoutes(options.current)
   ]
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
+import type { Config } from '../../config/settings.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Route, RoutedRequest } from './router.ts'
 
@@ -9,13 +10,18 @@ const JSON_FILE = new URL('../../../docs/openapi.json', import.meta.url)
 const PAGE_FILE = new URL('../../../docs/openapi.html', import.meta.url)
 const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
+const SCRIPT = '<script src="dashboard/run-examples.js" type="module"></script>\n'
+const RUNS = "script-src 'self'; connect-src 'self'"
+
 const KEPT = { 'cache-control': 'no-cache' } as const
 
 /**
  * The description has 200 to 300 KB, which the system holds until they are read: it needs a key, if there
- * are any, or a dashboard session.
+ * are any, or a dashboard session. The script of the page is the dashboard's.
  */
-export function descriptionRoutes(): readonly Route[] {
+export function descriptionRoutes(current: {
+  readonly config: Config
+}): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null
   const files = (): Promise<DescriptionFiles> => {
     made ??= readDescription().catch((cause: unknown) => {
@@ -30,10 +36,12 @@ export function descriptionRoutes(): readonly Route[] {
   }
   const servePage = async (routed: RoutedRequest): Promise<void> => {
     const { page, pagePolicy } = await files()
-    const body = page.replaceAll(USUAL_ADDRESS, addressOf(routed.request))
+    const hasScript = current.config.observe.dashboard !== 'off'
+    const whole = hasScript ? page : page.replace(SCRIPT, '')
+    const body = whole.replaceAll(USUAL_ADDRESS, addressOf(routed.request))
     send(routed, Buffer.from(body), {
       'content-type': 'text/html; charset=utf-8',
-      'content-security-policy': pagePolicy,
+      'content-security-policy': hasScript ? `${pagePolicy}; ${RUNS}` : pagePolicy,
       'x-content-type-options': 'nosniff',
       'referrer-policy': 'no-referrer'
     })
@@ -63,7 +71,7 @@ function addressOf({ headers, socket }: IncomingMessage): string {
   return isHost ? `${scheme}://${host}` : `http://127.0.0.1:${socket.localPort ?? 8000}`
 }
 
-/** The page may load its own style, named by its hash, and nothing else. */
+/** The page may use its own style, named by its hash, and with the dashboard that one's files. */
 function policyOf(page: string): string {
   const [, style = ''] = /<style>(.*?)<\/style>/s.exec(page) ?? []
   return [

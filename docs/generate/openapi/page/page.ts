@@ -10,7 +10,7 @@ import { STYLE } from './style.ts'
 /** Where the examples call; a gateway puts its own port in its place. */
 const USUAL_ADDRESS = 'http://127.0.0.1:8000'
 
-/** The description as one page of HTML, without scripts. */
+/** The description as one page of HTML. Its script only adds buttons that run the examples. */
 export function describeOnPage(): string {
   const api = describeApi()
   const { title, version } = api.info
@@ -23,13 +23,14 @@ export function describeOnPage(): string {
 <title>${title} API</title>
 <link rel="icon" href="data:,">
 <style>${new Markup(STYLE)}</style>
+<script src="dashboard/run-examples.js" type="module"></script>
 </head>
 <body>
 <a class="skip" href="#content">Skip to the description</a>
 <header><h1>${title} API <small>${version}</small></h1><p><a href="./">Dashboard</a></p></header>
 <nav aria-label="Contents">${navView(api)}</nav>
 <main id="content">
-<section><h2>Overview</h2>${prose(api.info.description)}<p>Base URL of OpenAI clients: <code>${USUAL_ADDRESS}/v1</code>. Of Anthropic clients: <code>${USUAL_ADDRESS}</code>. The examples send <code>$PROXY_API_KEY</code>: put your key there with <code>export PROXY_API_KEY=…</code></p><p><a href="openapi.json">OpenAPI 3.1 document</a>, for programs.</p></section>
+<section><h2>Overview</h2>${prose(api.info.description)}<p>Base URL of OpenAI clients: <code>${USUAL_ADDRESS}/v1</code>. Of Anthropic clients: <code>${USUAL_ADDRESS}</code>. The examples send <code>$PROXY_API_KEY</code>: put your key there with <code>export PROXY_API_KEY=…</code> Or press Run: the request is then made by this page, as the one who is signed in to the dashboard.</p><p><a href="openapi.json">OpenAPI 3.1 document</a>, for programs.</p></section>
 ${api.tags.map((tag) => tagView(api, tag))}
 <section><details><summary><h2 id="schemas">Schemas</h2></summary>${Object.entries(
     api.components.schemas
@@ -92,25 +93,33 @@ function parametersView({ parameters = [] }: Operation): Markup {
 
 function requestView(operation: Operation): Markup {
   const { request } = operation
-  if (request === undefined) return commandView(toReadCommand(operation))
+  if (request === undefined) return commandView(operation, toReadCommand(operation))
   const [first, ...others] = Object.values(examplesOf(operation))
   const folded = others.map(
     ({ summary, value }) =>
-      html`<details><summary>${phrase(summary)}</summary>${commandView(toCommand(operation, value))}</details>`
+      html`<details><summary>${phrase(summary)}</summary>${commandView(operation, toCommand(operation, value))}</details>`
   )
-  const shown = first === undefined ? html`` : commandView(toCommand(operation, first.value))
+  const shown =
+    first === undefined ? html`` : commandView(operation, toCommand(operation, first.value))
   const { schema } = request
   return html`${shown}${folded}<p>Body: <a href="#${schema}">${schema}</a></p>`
 }
 
-function commandView(command: string): Markup {
-  return html`<pre tabindex="0"><code>${command}</code></pre>`
+function commandView(operation: Operation, command: string): Markup {
+  const code = html`<code>${command}</code>`
+  // Other routes answer pages of their own, or nothing that a page may read with its session.
+  return operation.access === 'key' && operation.tag !== 'Description'
+    ? html`<pre tabindex="0" data-path="${pathOf(operation)}">${code}</pre>`
+    : html`<pre tabindex="0">${code}</pre>`
 }
 
-function toReadCommand({ path, access, parameters = [] }: Operation): string {
-  const id = parameters.find(({ name }) => name === 'id')?.example ?? ''
-  const key = access === 'open' ? '' : ' \\\n  -H "authorization: Bearer $PROXY_API_KEY"'
-  return `curl ${USUAL_ADDRESS}${path.replace('{id}', id)}${key}`
+function pathOf({ path, parameters = [] }: Operation): string {
+  return path.replace('{id}', parameters.find(({ name }) => name === 'id')?.example ?? '')
+}
+
+function toReadCommand(operation: Operation): string {
+  const key = operation.access === 'open' ? '' : ' \\\n  -H "authorization: Bearer $PROXY_API_KEY"'
+  return `curl ${USUAL_ADDRESS}${pathOf(operation)}${key}`
 }
 
 /** As typed into a shell; a quote in JSON text is written so that it ends none of the shell's. */

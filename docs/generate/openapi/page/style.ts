@@ -35,6 +35,8 @@ main { max-width: 60rem; min-width: 0 }
 article { border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; margin: 1rem 0 }
 code, pre { font: .875rem/1.5 ui-monospace, monospace }
 pre { background: var(--panel); padding: .75rem; overflow-x: auto; white-space: pre; border-radius: .25rem }
+button { font: inherit; padding: .2rem .9rem; border: 1px solid var(--soft); border-radius: .4rem; background: none; color: var(--ink); cursor: pointer }
+button + pre { max-height: 20rem; overflow-y: auto; white-space: pre-wrap }
 .route { background: var(--panel); padding: .5rem .75rem; border-radius: .25rem }
 dl { margin: .5rem 0 } dt { margin-top: .5rem } dd { margin: 0 0 0 1rem } dd p { margin: 0 }
 summary { cursor: pointer; padding: .35rem 0 }
