@@ -62,12 +62,17 @@ export class MadeUpPanel {
   readonly changes: string[] = []
   /** Milliseconds until a change is answered, so that a test can press twice. */
   delayMs = 0
+  /** As where no request was ever made. */
+  isUnused = false
   /** Bounded by the test. */
   readonly keys: MadeUpKey[]
   readonly #at: number
   readonly #snapshot: () => Snapshot
   /** Bounded by the test. */
   readonly #audit: object[] = []
+  #names: readonly string[] = NAMES
+  #models: readonly string[] = MODELS
+  #clients: readonly string[] = CLIENTS
   #flow: Record<string, unknown> | null = null
   #looks = 0
 
@@ -96,6 +101,14 @@ export class MadeUpPanel {
     })
   }
 
+  /** Gives the first of each the longest name that it may have, and a bar that tells little beside it. */
+  lengthen(name: string, model: string): void {
+    Object.assign(this.keys[0] ?? {}, { name, models: [model, model], credits: null })
+    this.#names = [name, ...NAMES.slice(1)]
+    this.#models = [model, ...MODELS.slice(1)]
+    this.#clients = [name, ...CLIENTS.slice(1)]
+  }
+
   answer(method: string, url: URL, body: JsonObject): Answer {
     const path = url.pathname.replace('/admin/v1/', '')
     if (method === 'POST') {
@@ -122,8 +135,11 @@ export class MadeUpPanel {
       const key = this.keys.find((one) => one.id === decodeURIComponent(id))
       return key === undefined ? refused(404, 'GW_NOT_FOUND', 'There is no such key.') : ok({ key })
     }
-    if (path === 'usage' || path === 'me/usage') return this.#usage(query)
-    if (path === 'requests' || path === 'me/requests') return this.#requests(query)
+    if (path === 'usage') return this.#usage(query)
+    if (path === 'requests') return this.#requests(query)
+    const own = new URLSearchParams([...query, ['key', 'anna']])
+    if (path === 'me/usage') return this.#usage(own)
+    if (path === 'me/requests') return this.#requests(own)
     if (path.startsWith('requests/')) return this.#request(path.slice('requests/'.length))
     if (path === 'me') {
       return ok({
@@ -137,7 +153,7 @@ export class MadeUpPanel {
     if (path === 'audit') return ok({ entries: this.#audit.toReversed(), next: null })
     if (path === 'gateway') {
       const { version, node, startedAt } = this.#snapshot().account
-      const update = 'docker compose pull && docker compose up -d'
+      const update = 'Pull or build the new image, then "docker compose up -d".'
       return ok({
         version,
         node,
@@ -303,7 +319,13 @@ export class MadeUpPanel {
     const by = query.get('by') ?? 'day'
     const split = query.get('split') ?? (by === 'day' ? '' : by)
     const names =
-      split === 'key' ? NAMES : split === 'model' ? MODELS : split === 'client' ? CLIENTS : ['']
+      split === 'key'
+        ? this.#names
+        : split === 'model'
+          ? this.#models
+          : split === 'client'
+            ? this.#clients
+            : ['']
     const share = query.has('key') ? 0.4 : 1
     const daily = Array.from({ length: days }, (_, index) => {
       const date = new Date(Date.parse(since) + index * DAY_MS)
@@ -314,6 +336,9 @@ export class MadeUpPanel {
         return { day: date.toISOString().slice(0, 10), split: name, ...sumsOf(credits) }
       })
     }).flat()
+    if (this.isUnused) {
+      return ok({ by, split: null, since, until, rows: [], total: sumsOf(0), truncated: false })
+    }
     const rows =
       by === 'day'
         ? daily
@@ -332,7 +357,9 @@ export class MadeUpPanel {
   }
 
   #requests(query: URLSearchParams): Answer {
-    const rows = Array.from({ length: 400 }, (_, index) => this.#row(index)).filter(
+    const rows = Array.from({ length: this.isUnused ? 0 : 400 }, (_, index) =>
+      this.#row(index)
+    ).filter(
       (row) =>
         (!query.has('key') || row.key === query.get('key')) &&
         (!query.has('model') || row.model === query.get('model')) &&
@@ -366,17 +393,18 @@ export class MadeUpPanel {
     const at = this.#at - 90_000 - index * 61_000
     const item = madeUpRequest(90_000 - index, at)
     const { failure } = item
+    const place = NAMES.findIndex((name) => name === item.key)
     return {
       n: String(index),
       id: item.id,
       at: new Date(at).toISOString(),
       times: 1,
-      key: item.key,
+      key: this.#names[place] ?? item.key,
       key_id: `k_${item.key}`,
-      client: item.client,
+      client: place === 0 ? this.#clients[0] : item.client,
       dialect: item.dialect,
       route: item.route,
-      model: item.model,
+      model: place === 0 ? this.#models[0] : item.model,
       model_asked: null,
       stream: true,
       status: item.status,

@@ -546,7 +546,7 @@ check('requests are found by filter, and older ones page by page', async (t, sta
   await page.keyboard.press('Enter')
   await page.getByText('No request matches.').waitFor()
   await page.getByRole('button', { name: 'Show the latest' }).click()
-  await page.getByRole('heading', { name: 'As they end' }).waitFor()
+  await page.getByRole('heading', { name: 'Latest requests' }).waitFor()
   t.equal(await page.getByLabel('Key', { exact: true }).inputValue(), '')
 })
 

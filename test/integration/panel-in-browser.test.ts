@@ -97,6 +97,15 @@ for (const { name, width, hand: handOf } of WAYS) {
       t.match(await page.locator('[data-metric="test-first-ms"]').innerText(), /^[\d.]+ m?s$/)
     })
 
+    await t.test('runs an example of the API as the one who is signed in', async (t) => {
+      await page.goto(`${gateway.url}/docs`)
+      await hand.press(page.getByRole('button', { name: 'Run /v1/chat/completions' }).first())
+      const answer = page.getByRole('status').filter({ hasText: 'HTTP 200' })
+      await answer.getByText('"object":"chat.completion"').waitFor()
+      t.same(await findBarriers(page), [])
+      await hand.press(page.getByRole('link', { name: 'Dashboard' }))
+    })
+
     let secret = ''
     await t.test('adds a key with a limit', async (t) => {
       await place('Keys')
@@ -131,6 +140,8 @@ for (const { name, width, hand: handOf } of WAYS) {
 
     await t.test('finds out why a request failed', async (t) => {
       await place('Requests')
+      const filter = page.getByText('Filter', { exact: true })
+      if (await filter.isVisible()) await hand.press(filter) // folded on a phone
       await hand.fill(page.getByLabel('Key', { exact: true }), 'anna')
       await hand.press(page.getByRole('button', { name: 'Search' }))
       await page.getByRole('heading', { name: 'Matching requests' }).waitFor()

@@ -6,6 +6,7 @@ const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const tenths = new Intl.NumberFormat('en', { maximumFractionDigits: 1 })
 const hundredths = new Intl.NumberFormat('en', { maximumFractionDigits: 2 })
 const thousandths = new Intl.NumberFormat('en', { maximumFractionDigits: 3 })
+const money = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
 
 /**
@@ -27,6 +28,33 @@ export function amount(value) {
 export function short(value) {
   if (value === null) return UNKNOWN
   return Math.abs(value) < 1000 ? amount(value) : compact.format(value)
+}
+
+const compactColumn = new Intl.NumberFormat('en', {
+  notation: 'compact',
+  minimumSignificantDigits: 3,
+  maximumSignificantDigits: 3
+})
+
+/** Formats figures that stand below one another, so that their digits line up. */
+export const column = {
+  /** 950, 20.0K, 1.00M @param {number} value */
+  tokens(value) {
+    return value < 1000 ? whole.format(value) : compactColumn.format(value)
+  },
+  /** 0.130, 12.500 @param {number} value */
+  requestCredits(value) {
+    return value.toFixed(3)
+  },
+  /** 6.40, 355.00, <0.01 @param {number | null | undefined} value */
+  credits(value) {
+    if (value === null || value === undefined) return UNKNOWN
+    return value > 0 && value < 0.005 ? '<0.01' : money.format(value)
+  },
+  /** 840 ms, 18.0 s, 3 min 20 s @param {number} ms */
+  duration(ms) {
+    return ms >= 999.5 && ms < 59_950 ? `${(ms / 1000).toFixed(1)} s` : duration(ms)
+  }
 }
 
 /**

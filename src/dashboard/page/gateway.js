@@ -163,7 +163,7 @@ function accountCard({ signIn, problems }) {
       ${actButton(lifting, 'Call Kiro again now', () => lift(bar))}</div>`
     )}
     ${formProblem(lifting)}
-    ${signIn.state === 'client-keys' ? nothing : html`<h3>Sign-in to Kiro</h3>${kiroSignIn()}`}
+    ${signIn.state === 'client-keys' ? nothing : kiroSignIn()}
   </section>`
 }
 
@@ -185,7 +185,7 @@ function processCard(now) {
   return html`<section class="card" aria-labelledby="processes-title">
     <div class="card-head"><h3 id="processes-title">Processes</h3>
       <p class="note"><b>${figure('worker-count', ready, amount(ready))}</b> of <b>${figure('worker-target', workers.length, amount(workers.length))}</b> workers running</p></div>
-    <div class="scroll" tabindex="0" role="region" aria-label="Table of processes"><table id="processes"><thead><tr><th scope="col">Process</th><th scope="col">State</th><th scope="col" class="number">Memory</th><th scope="col" class="number from-s">CPU</th><th scope="col" class="number from-s">Delay</th><th scope="col"><span class="for-ears">Actions</span></th></tr></thead>
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of processes"><table id="processes"><thead><tr><th scope="col">Process</th><th scope="col">State</th><th scope="col" class="number">Memory</th><th scope="col" class="number from-s">CPU</th><th scope="col" class="number from-s">Loop delay</th><th scope="col"><span class="for-ears">Actions</span></th></tr></thead>
       <tbody>${processesOf(now).map(
         ({
           name,
@@ -350,7 +350,7 @@ function sinceCard(
   { version, node, startedAt }
 ) {
   return html`<section class="card" aria-labelledby="since-title"><h3 id="since-title">Version ${version}</h3>
-    ${about.value === null ? nothing : html`<p class="note">Update: ${about.value.update}</p>`}
+    ${about.value === null ? nothing : html`<p class="note">To update: ${about.value.update}</p>`}
     ${facts(
       [
         [

@@ -2,7 +2,7 @@
 import { ApiProblem, Change, get, Loaded, post } from './api.js'
 import { clientSnippets } from './clients.js'
 import { html, nothing } from './lit.js'
-import { amount, UNKNOWN } from './format.js'
+import { amount, column, plural } from './format.js'
 import {
   actButton,
   copyable,
@@ -11,6 +11,7 @@ import {
   field,
   figure,
   formProblem,
+  leftUntil,
   loadState,
   meter,
   readOnlyNote,
@@ -18,7 +19,7 @@ import {
   until,
   when
 } from './parts.js'
-import { redraw, state } from './state.js'
+import { redraw, state, whyReadOnly } from './state.js'
 import { UsageView } from './usage.js'
 
 /** @typedef {import('./contract.d.ts').Key} Key */
@@ -163,14 +164,14 @@ function listView() {
     ${readOnlyNote()}
     ${value?.book_problem ? html`<p class="problem" role="alert">${value.book_problem}</p>` : nothing}
     <section class="card" aria-labelledby="keys-title">
-      <div class="card-head"><h3 id="keys-title">Named keys</h3><p class="note">${active} active${value === null ? '' : `, ${amount(value.operator_keys)} of the operator in PROXY_API_KEY`}</p></div>
+      <div class="card-head"><h3 id="keys-title">Named keys</h3>${value === null ? nothing : html`<p class="note"><b>${active}</b> active, and <b>${plural(value.operator_keys, 'operator key')}</b> in <code>PROXY_API_KEY</code></p>`}</div>
       ${loadState(list)}
       ${value !== null && value.keys.length === 0 ? html`<p class="nothing" id="no-keys">No named keys yet. Give each person one of their own: you see who uses how much, and a limit holds.</p>` : nothing}
       ${
         value === null || value.keys.length === 0
           ? nothing
           : html`<div class="scroll" tabindex="0" role="region" aria-label="Table of named keys"><table id="keys">
-        <thead><tr><th scope="col">Key</th><th scope="col">Credits</th><th scope="col" class="number">Streams</th><th scope="col" class="from-m">Resets</th><th scope="col" class="number from-s">Today</th><th scope="col" class="number from-m">30 days</th><th scope="col" class="from-m">Last seen</th></tr></thead>
+        <thead><tr><th scope="col">Key</th><th scope="col">Credits</th><th scope="col" class="number from-s">Streams</th><th scope="col" class="from-m">Resets</th><th scope="col" class="number from-s">Today</th><th scope="col" class="number from-m">30 days</th><th scope="col" class="from-m">Last seen</th></tr></thead>
         <tbody>${value.keys.map(keyRow)}</tbody></table></div>`
       }
     </section>
@@ -179,7 +180,7 @@ function listView() {
         ? nothing
         : html`<section class="card" aria-labelledby="unnamed-title"><h3 id="unnamed-title">Other use</h3>
       <table><thead><tr><th scope="col">By</th><th scope="col" class="number">Today</th><th scope="col" class="number">30 days</th><th scope="col" class="from-s">Last seen</th></tr></thead>
-      <tbody>${value.unnamed.map(({ id, today, last_30_days, last_seen }) => html`<tr><th scope="row">${UNNAMED[id] ?? id}</th><td class="number">${credits(today?.credits)}</td><td class="number">${credits(last_30_days?.credits)}</td><td class="from-s">${when(last_seen)}</td></tr>`)}</tbody></table></section>`
+      <tbody>${value.unnamed.map(({ id, today, last_30_days, last_seen }) => html`<tr><th scope="row">${UNNAMED[id] ?? id}</th><td class="number">${column.credits(today?.credits)}</td><td class="number">${column.credits(last_30_days?.credits)}</td><td class="from-s">${when(last_seen)}</td></tr>`)}</tbody></table></section>`
     }`
 }
 
@@ -188,12 +189,12 @@ function keyRow(key) {
   const streams = state.keys?.list.find(({ id }) => id === key.id)?.streams ?? 0
   const most = key.max_streams === null ? '' : ` of ${amount(key.max_streams)}`
   return html`<tr data-key-id=${key.id}>
-    <th scope="row"><a href=${`#/keys/${encodeURIComponent(key.id)}`}>${key.name}</a>${key.state === 'active' ? nothing : html` <span class="state note" data-level="fair">${key.state}</span>`}</th>
+    <th scope="row" class="name" title=${key.name}><a href=${`#/keys/${encodeURIComponent(key.id)}`}>${key.name}</a>${key.state === 'active' ? nothing : html` <span class="state note" data-level="fair">${key.state}</span>`}</th>
     <td><div class="bar-cell">${creditBar(key)}</div></td>
-    <td class="number">${figure('key-streams', streams, `${amount(streams)}${most}`)}</td>
-    <td class="from-m">${until(key.credits?.resets_at, UNKNOWN)}</td>
-    <td class="number from-s">${credits(key.today?.credits)}</td>
-    <td class="number from-m">${credits(key.last_30_days?.credits)}</td>
+    <td class="number from-s">${figure('key-streams', streams, `${amount(streams)}${most}`)}</td>
+    <td class="from-m">${leftUntil(key.credits?.resets_at)}</td>
+    <td class="number from-s">${column.credits(key.today?.credits)}</td>
+    <td class="number from-m">${column.credits(key.last_30_days?.credits)}</td>
     <td class="from-m">${when(key.last_seen)}</td></tr>`
 }
 
@@ -268,7 +269,7 @@ function keyView() {
     ${readOnlyNote()}
     <p class="said" role="status">${said}</p>
     ${issued !== null && issued.key.id === key.id ? secretView(issued) : nothing}
-    <div class="columns even">
+    <div class=${`columns even ${key.state === 'revoked' ? '' : 'around'}`}>
       <section class="card" aria-labelledby="key-title"><h3 id="key-title">Use</h3>
         <div class="bar-cell large">${creditBar(key)}</div>
         ${facts([
@@ -296,20 +297,24 @@ function keyView() {
         ])}
         <p><a href=${`#/requests?${new URLSearchParams({ since: '7d', key: key.name })}`}>Requests of ${key.name}</a></p>
       </section>
-      ${key.state === 'revoked' ? nothing : changeView(key)}
+      ${key.state === 'revoked' ? nothing : html`${limitView(key)}${endView(key)}`}
     </div>
     ${ownUsage.view()}`
 }
 
 /** @param {Key} key */
-function changeView(key) {
+function limitView(key) {
   return html`<section class="card" aria-labelledby="limits-title"><h3 id="limits-title">Limits</h3>
     <form class="form" aria-label="Limits" @submit=${(/** @type {SubmitEvent} */ event) => changing.submit(event, (values) => changeLimits(key, values))}>
       ${limitFields(changing, key)}
       ${formProblem(changing, FIELDS)}
       <div class="tools">${submitButton(changing, 'Save the limits')}</div>
-    </form>
-    <h3>New key</h3>
+    </form></section>`
+}
+
+/** The ends of a key: another one in its place, or none. @param {Key} key */
+function endView(key) {
+  return html`<section class="card" aria-labelledby="rotate-title"><h3 id="rotate-title">New key</h3>
     <form class="form" aria-label="New key" @submit=${(/** @type {SubmitEvent} */ event) => rotating.submit(event, (values) => rotate(key, values))}>
       <p class="note">Gives ${key.name} a new key. The old one keeps working for a while, so that nothing stops.</p>
       <div class="field"><label for="f-grace">The old key works for</label><select id="f-grace" name="grace">
@@ -317,14 +322,15 @@ function changeView(key) {
       ${formProblem(rotating)}
       <div class="tools">${submitButton(rotating, 'Make a new key', 'quiet')}</div>
     </form>
-    <h3>Revoke</h3>
+    </section>
+    <section class="card" aria-labelledby="revoke-title"><h3 id="revoke-title">Revoke</h3>
     <p class="note">${key.name} can no longer get in, at once and for good. Answers that are running end normally; what was used stays in the records.</p>
     ${formProblem(revoking)}
     <div class="tools">${
       isRevoking
         ? html`${actButton(revoking, `Yes, revoke ${key.name}`, () => revoke(key), 'danger')}
           <button type="button" class="quiet" @click=${() => setRevoking(false)}>Keep it</button>`
-        : html`<button type="button" class="quiet" @click=${() => setRevoking(true)}>Revoke …</button>`
+        : html`<button type="button" class="quiet" ?disabled=${whyReadOnly() !== ''} @click=${() => setRevoking(true)}>Revoke …</button>`
     }</div>
   </section>`
 }

@@ -11,7 +11,7 @@ import {
   submitButton,
   until
 } from './parts.js'
-import { redraw, state } from './state.js'
+import { redraw, state, whyReadOnly } from './state.js'
 
 /** @typedef {import('./contract.d.ts').Flow} Flow */
 /** @typedef {import('./contract.d.ts').SignInState} SignInState */
@@ -93,8 +93,11 @@ export function leaveKiroSignIn() {
   said = ''
 }
 
-/** The card of the sign-in to Kiro. */
-export function kiroSignIn() {
+/**
+ * The card of the sign-in to Kiro.
+ * @param {{ canEnd?: boolean }} [options]
+ */
+export function kiroSignIn({ canEnd = true } = {}) {
   if (current.value === null && !current.isLoading && current.problem === '')
     void current.refresh().then(poll)
   const flow = current.value?.flow ?? null
@@ -105,7 +108,7 @@ export function kiroSignIn() {
       isUnderWay(flow) && flow !== null
         ? flowView(flow)
         : html`${flow === null ? nothing : html`<p class=${flow.state === 'done' ? 'good' : 'problem'} role="status">${flow.sentence}</p>`}
-      ${state.account?.signIn.state === 'signed-in' ? signedIn() : startView()}`
+      ${state.account?.signIn.state === 'signed-in' ? signedIn(canEnd) : startView()}`
     }
   </div>`
 }
@@ -154,15 +157,19 @@ function flowView(flow) {
   <div class="tools">${actButton(ending, 'Cancel', cancel)}</div>`
 }
 
-function signedIn() {
-  return html`<p>Signed in to Kiro${state.account?.signIn.method ? ` (${state.account.signIn.method})` : ''}.</p>
-    ${formProblem(ending)}
+/** @param {boolean} canEnd */
+function signedIn(canEnd) {
+  if (!canEnd) {
+    const { method = null } = state.account?.signIn ?? {}
+    return html`<p>Signed in to Kiro${method === null ? '' : ` (${method})`}.</p>`
+  }
+  return html`${formProblem(ending)}
     <div class="tools">${
       isEnding
         ? html`${actButton(ending, 'Yes, sign out of Kiro', signOut, 'danger')}
         <button type="button" class="quiet" @click=${() => setEnding(false)}>Stay signed in</button>
         <p class="note">Requests are refused until somebody signs in again.</p>`
-        : html`<button type="button" class="quiet" @click=${() => setEnding(true)}>Sign out of Kiro …</button>`
+        : html`<button type="button" class="quiet" ?disabled=${whyReadOnly() !== ''} @click=${() => setEnding(true)}>Sign out of Kiro …</button>`
     }</div>`
 }
 

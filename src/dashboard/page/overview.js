@@ -46,8 +46,8 @@ export const overview = {
       now.requests.total === 0 && live.rows.length === 0 && (byDay.value?.total.requests ?? 0) === 0
     const isOut = account.signIn.state === 'signed-out'
     return html`<h2 class="for-ears">Overview</h2>
-      ${creditCard(now, account)}
       ${isOut && !isNew ? signInCard() : nothing}
+      ${isNew && account.quota === null ? nothing : creditCard(now, account)}
       ${isNew ? startSteps() : html`${requestCard()}${tiles(now)}${lastHour(now)}`}`
   }
 }
@@ -135,7 +135,7 @@ function tiles(now) {
   const waitLevel = waiting.permits === 0 ? 'good' : waiting.longestMs > 10_000 ? 'bad' : 'fair'
   const share = (cpu.cores / cpu.limit) * 100
   return html`<section aria-labelledby="now-title"><h3 class="for-ears" id="now-title">Now</h3><dl class="tiles">
-    ${tile('Streams', figure('streams', requests.streams, amount(requests.streams)), html`${figure('requests-in-flight', requests.inFlight, amount(requests.inFlight))} requests under way`)}
+    ${tile('Streams', figure('streams', requests.streams, amount(requests.streams)), html`${figure('requests-in-flight', requests.inFlight, amount(requests.inFlight))} in progress`)}
     ${tile('Waiting', figure('permits-waiting', waiting.permits, amount(waiting.permits)), paused ? 'pause requested by Kiro' : html`longest ${time('longest-wait-ms', waiting.longestMs)}`, waitLevel)}
     ${tile('Requests a minute', rate('requests-per-minute', requests.perMinute), html`${rate('errors-per-minute', requests.failedPerMinute)} of them failed`)}
     ${tile('Tokens a minute', rate('tokens-per-minute', tokens.perMinute), html`${rate('input-tokens-per-minute', tokens.inputPerMinute)} in, ${rate('output-tokens-per-minute', tokens.outputPerMinute)} out`)}

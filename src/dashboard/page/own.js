@@ -53,7 +53,7 @@ export const own = {
     return html`<h2 class="place-title">${key.name}</h2>
       <div class="columns even">
         <section class="card" aria-labelledby="own-title"><h3 id="own-title">${key.credits === null ? 'Credits' : 'Credits left'}</h3>
-          ${key.credits === null ? nothing : html`<p class="big">${credits(key.credits.left)}</p>`}
+          ${key.credits === null ? nothing : html`<p class="big">${credits(key.credits.left)} <small>of ${amount(key.credits.limit)}</small></p>`}
           <div class="bar-cell large">${creditBar(key)}</div>
           ${facts([
             ['Resets', until(key.credits?.resets_at, 'never')],
@@ -63,14 +63,14 @@ export const own = {
             ['Expires', key.expires_at === null ? 'never' : when(key.expires_at)]
           ])}</section>
         <section class="card" aria-labelledby="clients-title"><h3 id="clients-title">Use it</h3>
-          ${baseUrls()}${clientSnippets({ key: 'YOUR-KEY', model: 'claude-sonnet-4.5' })}</section>
+          ${clientSnippets({ key: 'YOUR-KEY', model: 'claude-sonnet-4.5' })}${baseUrls()}</section>
       </div>
       <section class="card" aria-labelledby="own-requests-title"><div class="card-head"><h3 id="own-requests-title">Your requests</h3>
         <button type="button" class="quiet" @click=${() => {
           table.close()
           past = newest()
         }}>Look for new ones</button></div>
-        ${past.rows.length === 0 ? nothing : table.view(past.rows, 'Your requests, newest first.')}
+        ${past.rows.length === 0 ? nothing : table.view(past.rows, 'Your requests, newest first.', undefined, 'own')}
         ${past.foot()}</section>
       ${used.view()}`
   }

@@ -1,6 +1,6 @@
 /* Pieces that several places use: figures, meters, facts, fields, text to copy. */
 import { html, nothing } from './lit.js'
-import { amount, date, day, fullTime, moment, timeOfDay, UNKNOWN } from './format.js'
+import { amount, date, day, duration, fullTime, moment, timeOfDay, UNKNOWN } from './format.js'
 import { change, state, whyReadOnly } from './state.js'
 
 /** @typedef {import('./lit.js').View} View */
@@ -213,6 +213,17 @@ export function when(iso) {
 export function until(iso, otherwise) {
   const time = at(iso)
   return time === null ? otherwise : moment(time, Date.now())
+}
+
+/**
+ * The same for a table, where the day is a title.
+ * @param {string | null | undefined} iso
+ */
+export function leftUntil(iso) {
+  const time = at(iso)
+  if (time === null) return UNKNOWN
+  const left = time - Date.now()
+  return html`<span title=${fullTime(time)}>${left > 0 ? `in ${duration(left)}` : 'now'}</span>`
 }
 
 /** @param {number | null | undefined} value */

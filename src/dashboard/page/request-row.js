@@ -1,6 +1,6 @@
 /* One request as a row of a table, and all facts about it, whether the feed or the history told of it. */
 import { html, nothing } from './lit.js'
-import { amount, bytes, duration, fullTime, short, timeOfDay, UNKNOWN } from './format.js'
+import { amount, bytes, column, duration, fullTime, timeOfDay, UNKNOWN } from './format.js'
 import { copyButton, credits, figure } from './parts.js'
 
 /** @typedef {import('../feed.ts').EndedRequest} Ended */
@@ -110,42 +110,51 @@ export function requestRow(row, isOpen, toggle) {
   return html`<tr data-request-id=${id} data-n=${n} data-code=${code} ?data-open=${isOpen} @click=${toggle}>
     <td><button type="button" class="opener" aria-expanded=${String(isOpen)} aria-controls=${isOpen ? 'request-details' : nothing}
       title=${fullTime(Date.parse(row.at))}>${timeOf(row)}</button><span class="under until-s">${code === '' ? model : code}</span></td>
-    <td class="from-m cut" title=${key}>${key}</td>
+    <td class="from-m cut key-column" title=${key}>${key}</td>
     <td class="from-l cut" title=${client}>${client}</td>
-    <td class="from-s">${model === '' ? UNKNOWN : model} <span class="note">${code}${times > 1 ? ` × ${times}` : ''}</span></td>
+    <td class="from-s model-column"><span class="cut" title=${model}>${model === '' ? UNKNOWN : model}</span> ${code === '' ? nothing : html`<span class="note">${code}${times > 1 ? ` × ${times}` : ''}</span>`}</td>
     <td><span class="status" data-level=${levelOf(row)} data-metric="request-status" data-value=${row.status}
       title=${`HTTP ${row.status}`}>${outcomeOf(row)}</span></td>
     <td class="from-m phases-column">${phases(row)}</td>
-    <td class="number">${figure('request-total-ms', row.total_ms, duration(row.total_ms))}</td>
-    <td class="number from-m">${figure('request-input-tokens', row.input_tokens, short(row.input_tokens), amount(row.input_tokens))}</td>
-    <td class="number from-m">${figure('request-output-tokens', row.output_tokens, short(row.output_tokens), amount(row.output_tokens))}</td>
-    <td class="number from-s">${figure('request-credits', row.credits, credits(row.credits))}</td>
+    <td class="number">${figure('request-total-ms', row.total_ms, column.duration(row.total_ms))}</td>
+    <td class="number from-m">${figure('request-input-tokens', row.input_tokens, column.tokens(row.input_tokens), amount(row.input_tokens))}</td>
+    <td class="number from-m">${figure('request-output-tokens', row.output_tokens, column.tokens(row.output_tokens), amount(row.output_tokens))}</td>
+    <td class="number from-s">${figure('request-credits', row.credits, row.credits === null ? UNKNOWN : column.requestCredits(row.credits))}</td>
   </tr>`
 }
 
 export const requestHead = html`<thead><tr>
-  <th scope="col">Time</th><th scope="col" class="from-m">Key</th><th scope="col" class="from-l">Client</th>
+  <th scope="col">Time</th><th scope="col" class="from-m key-column">Key</th><th scope="col" class="from-l">Client</th>
   <th scope="col" class="from-s">Model</th><th scope="col">Status</th>
   <th scope="col" class="from-m phases-column">Phases</th><th scope="col" class="number">Total time</th>
-  <th scope="col" class="number from-m">Tokens in</th><th scope="col" class="number from-m">out</th>
+  <th scope="col" class="number from-m">Tokens in</th><th scope="col" class="number from-m">Tokens out</th>
   <th scope="col" class="number from-s">Credits</th>
 </tr></thead>`
 
 /** @param {Row} row */
-function phases({ phases_ms: took }) {
-  const parts = PHASES.flatMap(([phase, words]) => {
+function partsOf({ phases_ms: took }) {
+  return PHASES.flatMap(([phase, words]) => {
     const ms = took?.[phase] ?? 0
     return ms > 0 ? [{ phase, words, ms }] : []
   })
+}
+
+/** The phases with their names, as far as there were any. @param {Row} row */
+function phaseList(row) {
+  return html`<ul class="legend">${partsOf(row).map(({ phase, words, ms }) => html`<li><i class="swatch" data-phase=${phase}></i>${words} <b>${duration(ms)}</b></li>`)}</ul>`
+}
+
+/** @param {Row} row */
+function phases(row) {
+  const parts = partsOf(row)
   const text = parts.map(({ words, ms }) => `${words} ${duration(ms)}`).join(', ')
   return html`<div class="phases" role="img" aria-label=${text === '' ? 'no phases' : text} title=${text}>
     ${parts.map(({ phase, ms }) => html`<i data-phase=${phase} data-value=${ms} .style=${`flex-grow: ${ms}`}></i>`)}
   </div>`
 }
 
-export const phaseLegend = html`<ul class="legend from-m-block" aria-hidden="true">
-  ${PHASES.map(([phase, words]) => html`<li><i class="swatch" data-phase=${phase}></i>${words}</li>`)}
-</ul>`
+/** Facts that take a line of their own. */
+const WHOLE = ['Reason', 'Detail', 'Meaning', 'Phases']
 
 /**
  * @param {Row} row
@@ -157,11 +166,8 @@ export function requestDetails(row, answer) {
   const { about = null, capture = null } = answer ?? {}
   return html`<tr class="details" id="request-details"><td colspan="10">
     <dl>${known.map(
-      ([
-        name,
-        value
-      ]) => html`<div class=${name === 'Reason' || name === 'Detail' || name === 'Meaning' ? 'whole' : ''}>
-      <dt>${name}</dt><dd data-detail=${name.toLowerCase().replaceAll(' ', '-')}>${value}</dd></div>`
+      ([name, value]) => html`<div class=${WHOLE.includes(name) ? 'whole' : ''}>
+      <dt>${name}</dt><dd data-detail=${name.toLowerCase().replaceAll(' ', '-')}>${name === 'Phases' && value !== UNKNOWN ? html`${phases(row)}${phaseList(row)}` : value}</dd></div>`
     )}
     </dl>
     <div class="tools">
@@ -191,6 +197,7 @@ function factsOf(row, answer) {
   return [
     ...failureOf(row),
     ...(about === '' || about === row.failure?.reason ? [] : [pair('Meaning', about)]),
+    ['Phases', spans(row) || UNKNOWN],
     ['Request id', row.id === '' ? UNKNOWN : row.id],
     ['Ended', fullTime(Date.parse(row.at))],
     ['Status', String(row.status)],
@@ -199,7 +206,6 @@ function factsOf(row, answer) {
     ['Repairs', row.repairs === null ? UNKNOWN : row.repairs.join(', ') || 'none'],
     ['Waits', spans(row, WAITS) || 'none'],
     ['First token', first_ms === null ? 'none' : `after ${duration(first_ms)}`],
-    ['Phases', spans(row) || UNKNOWN],
     ['Key', row.key],
     ['Client', row.client],
     ['Model', model_asked === null ? answered : `${answered} (asked for ${model_asked})`],

@@ -3,7 +3,7 @@ import { get, Loaded, valuesOf, withQuery } from './api.js'
 import { guard, html, nothing, repeat } from './lit.js'
 import { live } from './live-requests.js'
 import { choice, field, loadState } from './parts.js'
-import { phaseLegend, requestDetails, requestHead, requestRow } from './request-row.js'
+import { requestDetails, requestHead, requestRow } from './request-row.js'
 import { redraw, state } from './state.js'
 
 /** @typedef {import('./contract.d.ts').RequestRow} Row */
@@ -11,7 +11,7 @@ import { redraw, state } from './state.js'
 /** @typedef {import('./contract.d.ts').RequestAnswer} Answer */
 
 const SPANS = /** @type {const} */ ([
-  ['', 'Latest'],
+  ['', 'Any time'],
   ['1h', 'Last hour'],
   ['24h', 'Last 24 hours'],
   ['7d', 'Last 7 days'],
@@ -42,15 +42,16 @@ export class RequestTable {
    * @param {readonly Row[]} rows
    * @param {string} caption
    * @param {(isOpen: boolean) => void} [onToggle]
+   * @param {string} [className]
    */
-  view(rows, caption, onToggle) {
+  view(rows, caption, onToggle, className = '') {
     const toggle = (/** @type {Row} */ row) => {
       this.#open = this.#open?.n === row.n ? null : row
       this.#more = this.#open !== null && row.code !== '' ? answerOf(row) : null
       onToggle?.(this.#open !== null)
       redraw()
     }
-    return html`<table class="requests">
+    return html`<table class=${`requests ${className}`}>
       <caption class="for-ears">${caption} The button in the first column shows details.</caption>
       ${requestHead}
       <tbody id="requests">${repeat(
@@ -183,9 +184,11 @@ export const requests = {
       past = now === '' ? null : new RequestHistory('requests', { since: '90d', ...filter })
     }
     const keys = state.keys?.list.map(({ name }) => name) ?? []
+    const isWide = matchMedia('(min-width: 640px)').matches
     return html`
       <h2 class="place-title">Requests</h2>
-      <form class="card filter" @submit=${onFilter} @change=${(
+      <details class="card filter-box" ?open=${isWide || now !== ''}><summary>Filter</summary>
+      <form class="filter" @submit=${onFilter} @change=${(
         /** @type {Event} */ { currentTarget }
       ) => {
         if (currentTarget instanceof HTMLFormElement) currentTarget.requestSubmit()
@@ -200,13 +203,12 @@ export const requests = {
           <label class="check"><input type="checkbox" name="failed" value="true" .checked=${filter['failed'] === 'true'}> only failed</label>
           <div class="tools"><button class="quiet">Search</button>
           ${now === '' ? nothing : html`<button type="button" class="quiet" @click=${toLatest}>Show the latest</button>`}</div>
-      </form>
+      </form></details>
       <section class="card" aria-labelledby="requests-title">
         <div class="card-head">
-          <h3 id="requests-title">${past === null ? 'As they end' : 'Matching requests'}</h3>
+          <h3 id="requests-title">${past === null ? 'Latest requests' : 'Matching requests'}</h3>
           ${past === null ? pauseButton() : nothing}
         </div>
-        ${phaseLegend}
         ${list()}
       </section>`
   }

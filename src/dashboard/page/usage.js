@@ -2,8 +2,8 @@
 import { get, Loaded, withQuery } from './api.js'
 import { bars, daysOf } from './bars.js'
 import { html, nothing } from './lit.js'
-import { amount, short, shortDay } from './format.js'
-import { choice, credits, loadState } from './parts.js'
+import { amount, column, short, shortDay } from './format.js'
+import { choice, credits, loadState, meter } from './parts.js'
 import { redraw, state } from './state.js'
 
 /** @typedef {import('./contract.d.ts').Usage} Usage */
@@ -37,8 +37,8 @@ export class UsageView {
   #figure = 'credits'
   #path
   #key
-  #byDay
-  #inAll
+  /** @type {Loaded<{ split: Split, days: Usage, inAll: readonly UsageRow[] }>} */
+  #used
 
   /**
    * @param {string} path `usage`, or `me/usage`
@@ -48,18 +48,27 @@ export class UsageView {
     this.#path = path
     this.#key = key
     this.#split = split
-    const ask = (/** @type {Record<string, string>} */ query) =>
-      get(withQuery(path, { ...this.#common(), ...query }))
-    this.#byDay = new Loaded(
-      /** @returns {Promise<Usage>} */ () => ask({ by: 'day', split: this.#split })
-    )
-    this.#inAll = new Loaded(/** @returns {Promise<Usage>} */ () => ask({ by: this.#split }))
+    this.#used = new Loaded(async () => {
+      const asked = this.#split
+      const days = await this.#ask({ by: 'day', split: asked })
+      // The days have all that the sums need, unless there are too many of them.
+      if (!days.truncated) return { split: asked, days, inAll: sumsBy(days.rows, 'split', asked) }
+      const { rows, total } = await this.#ask({ by: asked })
+      return { split: asked, days: { ...days, total }, inAll: rows }
+    })
     this.refresh()
   }
 
   refresh() {
-    void this.#byDay.refresh()
-    void this.#inAll.refresh()
+    void this.#used.refresh()
+  }
+
+  /**
+   * @param {Record<string, string>} query
+   * @returns {Promise<Usage>}
+   */
+  #ask(query) {
+    return get(withQuery(this.#path, { ...this.#common(), ...query }))
   }
 
   #common() {
@@ -70,7 +79,8 @@ export class UsageView {
     const splits = SPLITS.filter(([name]) =>
       this.#key === '' && this.#path === 'usage' ? true : name !== 'key'
     )
-    const total = this.#inAll.value?.total
+    const used = this.#used.value
+    const total = used?.days.total
     return html`
       <div class="card filter">
         ${choice('span', 'Time', SPANS, this.#span, (value) => {
@@ -90,23 +100,31 @@ export class UsageView {
       <section class="card" aria-labelledby="usage-chart-title">
         <div class="card-head"><h3 id="usage-chart-title">${this.#label()} by day</h3>
         ${total === undefined ? nothing : html`<p class="note"><b data-metric="usage-credits" data-value=${total.credits}>${credits(total.credits)}</b> credits, <b>${amount(total.requests)}</b> requests, <b>${short(total.input_tokens)}</b> tokens in, <b>${short(total.output_tokens)}</b> out</p>`}</div>
-        ${loadState(this.#byDay)}
-        ${this.#byDay.value === null ? nothing : this.#chart(this.#byDay.value)}
+        ${loadState(this.#used)}
+        ${used === null ? nothing : this.#chart(used.days)}
       </section>
-      <div class="columns even">
-        <section class="card" aria-labelledby="usage-split-title"><h3 id="usage-split-title">By ${this.#splitWord()}</h3>
-          ${loadState(this.#inAll)}
-          ${this.#inAll.value === null ? nothing : this.#table(this.#inAll.value.rows, this.#splitWord(), (row) => this.#nameOf(row[this.#split] ?? ''))}</section>
-        <section class="card" aria-labelledby="usage-day-title"><h3 id="usage-day-title">By day</h3>
-          ${this.#byDay.value === null ? nothing : this.#table(sumsByDay(this.#byDay.value.rows), 'day', (row) => shortDay(row.day ?? ''))}
-          ${this.#byDay.value?.truncated === true ? html`<p class="note">There is more than fits here. The CSV has all of it.</p>` : nothing}</section>
-      </div>`
+      ${
+        used === null
+          ? nothing
+          : html`<section class="card" aria-labelledby="usage-split-title"><h3 id="usage-split-title">By ${wordOf(used.split)}</h3>
+        ${this.#table(used.inAll, wordOf(used.split), (row) => this.#nameOf(used.split, row[used.split] ?? ''))}</section>`
+      }
+      ${
+        used === null || used.days.rows.length === 0
+          ? nothing
+          : html`<details class="card"><summary>By day, as a table</summary>
+        ${this.#table(sumsBy(used.days.rows, 'day', 'day').toReversed(), 'day', (row) => shortDay(row.day ?? ''))}
+        ${used.days.truncated ? html`<p class="note">There are more days than fit here. Choose a shorter time.</p>` : nothing}</details>`
+      }`
   }
 
-  /** @param {string} name */
-  #nameOf(name) {
+  /**
+   * @param {Split} split
+   * @param {string} name
+   */
+  #nameOf(split, name) {
     const text = name === '' ? 'unknown' : name
-    const isLink = this.#split === 'key' && this.#key === '' && state.session?.role !== 'person'
+    const isLink = split === 'key' && this.#key === '' && state.session?.role !== 'person'
     return isLink
       ? html`<a href=${`#/requests?${new URLSearchParams({ since: this.#span, key: name })}`}>${text}</a>`
       : text
@@ -114,10 +132,6 @@ export class UsageView {
 
   #label() {
     return FIGURES.find(([name]) => name === this.#figure)?.[1] ?? ''
-  }
-
-  #splitWord() {
-    return (SPLITS.find(([name]) => name === this.#split)?.[1] ?? '').toLowerCase()
   }
 
   /** @param {Usage} usage */
@@ -156,23 +170,27 @@ export class UsageView {
    */
   #table(rows, word, name) {
     if (rows.length === 0) return html`<p class="nothing">Nothing was used in this time.</p>`
-    return html`<div class="scroll" tabindex="0" role="region" aria-label=${`Usage by ${word}`}><table>
-      <thead><tr><th scope="col">${word.replace(/^./, (letter) => letter.toUpperCase())}</th><th scope="col" class="number">Credits</th><th scope="col" class="number">Requests</th><th scope="col" class="number from-s">Failed</th><th scope="col" class="number from-s">Tokens in</th><th scope="col" class="number from-s">out</th></tr></thead>
-      <tbody>${rows.map((row) => html`<tr><th scope="row">${name(row)}</th><td class="number">${credits(row.credits)}</td><td class="number">${amount(row.requests)}</td><td class="number from-s">${amount(row.failed)}</td><td class="number from-s">${short(row.input_tokens)}</td><td class="number from-s">${short(row.output_tokens)}</td></tr>`)}</tbody>
+    const most = Math.max(Number.MIN_VALUE, ...rows.map((row) => row[this.#figure]))
+    return html`<div class="scroll" tabindex="0" role="region" aria-label=${`Usage by ${word}`}><table class="usage">
+      <thead><tr><th scope="col">${word.replace(/^./, (letter) => letter.toUpperCase())}</th><th class="from-m share" scope="col"><span class="for-ears">Share</span></th><th scope="col" class="number">Credits</th><th scope="col" class="number">Requests</th><th scope="col" class="number from-s">Failed</th><th scope="col" class="number from-s">Tokens in</th><th scope="col" class="number from-s">Tokens out</th></tr></thead>
+      <tbody>${rows.map((row) => html`<tr><th scope="row" class="name" title=${row.key ?? row.model ?? row.client ?? nothing}>${name(row)}</th><td class="from-m share">${meter(row[this.#figure] / most, 'plain')}</td><td class="number" title=${Number(row.credits.toFixed(6))}>${column.credits(row.credits)}</td><td class="number">${amount(row.requests)}</td><td class="number from-s">${amount(row.failed)}</td><td class="number from-s">${column.tokens(row.input_tokens)}</td><td class="number from-s">${column.tokens(row.output_tokens)}</td></tr>`)}</tbody>
     </table></div>`
   }
 }
 
 /**
+ * Adds up the rows of a day, or of a person, model or client: days as they come, others with the most credits first.
  * @param {readonly UsageRow[]} rows by day and split
- * @returns {readonly UsageRow[]} newest first
+ * @param {'day' | 'split'} by
+ * @param {'day' | Split} name that the sums have it under
+ * @returns {UsageRow[]}
  */
-function sumsByDay(rows) {
-  const days = [...Map.groupBy(rows, ({ day }) => day ?? '')].map(([day, of]) => {
-    const sum = (/** @type {keyof import('./contract.d.ts').Sums} */ name) =>
-      of.reduce((total, row) => total + row[name], 0)
+function sumsBy(rows, by, name) {
+  const sums = [...Map.groupBy(rows, (row) => row[by] ?? '')].map(([one, of]) => {
+    const sum = (/** @type {keyof import('./contract.d.ts').Sums} */ figure) =>
+      of.reduce((total, row) => total + row[figure], 0)
     return {
-      day,
+      [name]: one,
       requests: sum('requests'),
       failed: sum('failed'),
       input_tokens: sum('input_tokens'),
@@ -181,7 +199,14 @@ function sumsByDay(rows) {
       credits: sum('credits')
     }
   })
-  return days.toSorted((one, other) => other.day.localeCompare(one.day))
+  return by === 'day'
+    ? sums.toSorted((first, second) => String(first['day']).localeCompare(String(second['day'])))
+    : sums.toSorted((first, second) => second.credits - first.credits)
+}
+
+/** @param {Split} split */
+function wordOf(split) {
+  return (SPLITS.find(([name]) => name === split)?.[1] ?? '').toLowerCase()
 }
 
 /** @type {UsageView | null} */
