@@ -19,9 +19,7 @@ const KEPT = { 'cache-control': 'no-cache' } as const
  * The description has 200 to 300 KB, which the system holds until they are read: it needs a key, if there
  * are any, or a dashboard session. The script of the page is the dashboard's.
  */
-export function descriptionRoutes(current: {
-  readonly config: Config
-}): readonly Route[] {
+export function descriptionRoutes(current: { readonly config: Config }): readonly Route[] {
   let made: Promise<DescriptionFiles> | null = null
   const files = (): Promise<DescriptionFiles> => {
     made ??= readDescription().catch((cause: unknown) => {
