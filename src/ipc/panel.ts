@@ -72,6 +72,8 @@ export type PanelAnswer =
       readonly status: number
       readonly headers: Readonly<Record<string, string>>
       readonly body: string
+      /** Cursor of what follows this part of a long answer; `null` after the last. */
+      readonly next?: string | null
     }
   | {
       readonly name: 'refusal'

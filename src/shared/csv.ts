@@ -1,5 +1,5 @@
 /** Keeps spreadsheets from reading a formula. */
 export function csvText(text: string): string {
-  const plain = /^[=+@-]/.test(text) ? `'${text}` : text
-  return /[",\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain
+  const plain = /^[=+@\t\r-]/.test(text) ? `'${text}` : text
+  return /[",\n\r]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain
 }

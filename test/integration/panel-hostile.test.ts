@@ -3,7 +3,10 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
+import { BookDatabase } from '../../src/control/book/book-database.ts'
+import { NOTHING_USED, usagePath } from '../../src/control/book/usage-sums.ts'
 import { PANEL_ACTION_NAMES, PANEL_ACTIONS, PERSONAL_ACTIONS } from '../../src/ipc/panel.ts'
+import { markOf } from '../../src/shared/process-mark.ts'
 import { until } from '../helper/fleet-team.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { ofPage, PanelClient, type PanelReply } from '../helper/panel-client.ts'
@@ -400,3 +403,89 @@ t.test('a field of another type is refused, not taken for one that was left out'
   }
   t.equal((await program.get(own)).json.key.version, key.version, 'nothing has changed')
 })
+
+const DAY_MS = 86_400_000
+const DAYS = 90
+const PEOPLE = 300
+const FORMULA = '=cmd|calc'
+
+/** A record of 90 days of a company, as an earlier gateway has left it. */
+async function companyRecord(stateDir: string): Promise<void> {
+  const now = Date.now()
+  const today = Math.floor(now / DAY_MS)
+  const { book } = await BookDatabase.open({
+    path: usagePath(stateDir),
+    now,
+    run: { id: 'earlier', mark: markOf(process.pid) },
+    isKept: true,
+    periods: [],
+    damagedFile: null
+  })
+  const people = Array.from({ length: PEOPLE }, (_, n) => `k_${String(n).padStart(4, '0')}`)
+  await book.commit({
+    seq: 0,
+    now,
+    isKept: true,
+    rows: [],
+    sums: people.flatMap((key) =>
+      Array.from({ length: DAYS }, (_, back) => ({
+        day: today - back,
+        key,
+        client: 'claude-code',
+        model: FORMULA,
+        sums: { ...NOTHING_USED, requests: 1, credits: 1_000_000 }
+      }))
+    ),
+    names: people.map((key) => [key, `person ${key.slice(2)}`] as const),
+    charges: [],
+    asks: [],
+    prices: [],
+    audit: [],
+    pruneBefore: 0
+  })
+  book.close()
+}
+
+t.test(
+  '90 days of 300 people: all of it as CSV, and nobody keeps the operator waiting',
+  async (t) => {
+    const stateDir = t.testdir({})
+    await companyRecord(stateDir)
+    const gateway = await startGateway({ env: { PROXY_API_KEY: OPERATOR, STATE_DIR: stateDir } })
+    t.teardown(() => gateway.destroy())
+    const program = PanelClient.withKey(gateway.url, OPERATOR)
+    const csv = await program.get('/admin/v1/usage?by=day&split=key&format=csv')
+    const lines = csv.text.trimEnd().split('\r\n')
+    t.equal(lines.length, 1 + DAYS * PEOPLE, 'each row')
+    t.equal(new Set(lines).size, lines.length, 'once')
+    t.match(lines[0], /^day,key,requests,/)
+    t.match(csv.headers, { 'content-disposition': /attachment/, 'cache-control': 'no-store' })
+    const byModel = await program.get('/admin/v1/usage?by=model&format=csv')
+    t.match(byModel.text, /\r\n'=cmd\|calc,27000,/, 'no cell is a formula')
+
+    const { json } = await program.get('/admin/v1/usage?by=day&split=key')
+    const today = new Date().toISOString().slice(0, 10)
+    const perDay = Map.groupBy(json.rows, ({ day }: { day: string }) => day)
+    t.match(json, { truncated: true, total: { requests: DAYS * PEOPLE, credits: DAYS * PEOPLE } })
+    t.equal(perDay.get(today)?.length, PEOPLE, 'the newest days are there')
+    t.same(
+      [...perDay.values()].filter((of) => of.length !== PEOPLE),
+      [],
+      'and each is whole'
+    )
+    t.same([...perDay.keys()], [...perDay.keys()].toSorted(), 'in their order')
+
+    const { secret } = (await program.post(KEYS, { name: 'anna' })).json
+    const anna = PanelClient.withKey(gateway.url, secret)
+    const flood = Array.from({ length: 100 }, () => anna.get('/admin/v1/me/requests?id=nothing'))
+    const own = await Promise.all(
+      Array.from({ length: 20 }, () => program.get('/admin/v1/requests?limit=1'))
+    )
+    t.same([...new Set(own.map(({ status }) => status))], [200], 'the operator is answered')
+    const answered = await Promise.all(flood)
+    t.match(
+      answered.find(({ status }) => status !== 200)?.json ?? { error: { code: 'GW_CONFLICT' } },
+      { error: { code: 'GW_CONFLICT' } }
+    )
+  }
+)

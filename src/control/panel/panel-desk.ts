@@ -36,8 +36,9 @@ export interface PanelDeskOptions
 export class PanelDesk {
   readonly #log: PanelDeskOptions['log']
   readonly #settled: PanelDeskOptions['settled']
-  readonly #keys: KeyDesk
+  readonly #ownKeys: KeyDesk
   readonly #searcher: UsageSearcher
+  readonly #ownSearcher: UsageSearcher
   readonly #signIn: SignInDesk
   readonly #handlers: Readonly<Record<PanelAction, PanelHandler>>
 
@@ -47,6 +48,8 @@ export class PanelDesk {
     this.#log = log
     this.#settled = options.settled
     const searcher = new UsageSearcher({ file: options.usageFile })
+    // What people ask for their own pages never waits before an operator.
+    const ownSearcher = new UsageSearcher({ file: options.usageFile })
     const audit = new AuditDesk({ keep: keepAudit, searcher, log })
     const keys = new KeyDesk({ ...options, audit, searcher })
     const requests = new RequestsDesk({ ...options, searcher })
@@ -55,8 +58,11 @@ export class PanelDesk {
     const signIn = new SignInDesk({ ...options, state, audit })
     this.#signIn = signIn
     const usage = new UsageDesk({ searcher, requests })
+    const ownRequests = new RequestsDesk({ ...options, searcher: ownSearcher })
+    const ownUsage = new UsageDesk({ searcher: ownSearcher, requests: ownRequests })
     this.#searcher = searcher
-    this.#keys = keys
+    this.#ownSearcher = ownSearcher
+    this.#ownKeys = new KeyDesk({ ...options, audit, searcher: ownSearcher })
     this.#handlers = {
       state: () => state.show(),
       'keys.list': () => keys.list(),
@@ -80,9 +86,9 @@ export class PanelDesk {
       'sign-out': (call) => signIn.signOut(call),
       audit: (call) => audit.list(call),
       me: (call) => this.#me(call),
-      'me.requests': (call) => requests.list(ofOwn(call)),
-      'me.requests.show': (call) => requests.show(ofOwn(call)),
-      'me.usage': (call) => usage.show(ofOwn(call))
+      'me.requests': (call) => ownRequests.list(ofOwn(call)),
+      'me.requests.show': (call) => ownRequests.show(ofOwn(call)),
+      'me.usage': (call) => ownUsage.show(ofOwn(call))
     }
   }
 
@@ -102,12 +108,13 @@ export class PanelDesk {
 
   close(): void {
     this.#searcher.close()
+    this.#ownSearcher.close()
     this.#signIn.close()
   }
 
   async #me({ user, baseUrl }: PanelCall): Promise<PanelAnswer> {
     const { role, name, key } = user
-    const own = key === null ? null : await this.#keys.own(key)
+    const own = key === null ? null : await this.#ownKeys.own(key)
     return answer({ role, name, key: own, base_url: baseUrl })
   }
 }

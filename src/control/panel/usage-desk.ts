@@ -1,12 +1,12 @@
-import { namedSums, type UsageSums } from '../../ipc/usage-row.ts'
+import { namedSums } from '../../ipc/usage-row.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { csvText } from '../../shared/csv.ts'
 import { toDay } from '../../shared/dates.ts'
-import { addSums, DAY_MS, NOTHING_USED } from '../book/usage-sums.ts'
+import { DAY_MS, NOTHING_USED } from '../book/usage-sums.ts'
 import type { FoundSum, SumGroup } from '../usage/search-messages.ts'
 import type { UsageSearcher } from '../usage/usage-searcher.ts'
 import { answer, panelError } from './panel-answer.ts'
-import { type RequestsDesk, textIn, timeIn } from './requests-desk.ts'
+import { countIn, type RequestsDesk, textIn, timeIn } from './requests-desk.ts'
 
 export interface UsageDeskOptions {
   readonly searcher: Pick<UsageSearcher, 'ask'>
@@ -34,6 +34,8 @@ export class UsageDesk {
     }
     const since = dayOf(timeIn(query, 'since', now) ?? now - (USUAL_DAYS - 1) * DAY_MS)
     const until = dayOf(timeIn(query, 'until', now) ?? now)
+    const isCsv = query['format'] === 'csv'
+    const offset = isCsv ? (countIn(query, 'cursor', Number.MAX_SAFE_INTEGER) ?? 0) : null
     const found = await this.#options.searcher.ask({
       type: 'sums',
       search: {
@@ -44,20 +46,22 @@ export class UsageDesk {
         client: textIn(query, 'client'),
         since,
         until,
+        offset,
         limit: MAX_ROWS + 1
       }
     })
-    const rows = (found ?? []).slice(0, MAX_ROWS)
+    const { rows, total } = found ?? { rows: [], total: NOTHING_USED }
     const report = { by, split, rows, since: toDay(since * DAY_MS), until: toDay(until * DAY_MS) }
-    if (query['format'] === 'csv') return toCsv(report)
+    if (offset !== null) return toCsv(report, offset)
+    const shown = shownOf(report)
     return answer({
       by,
       split,
       since: report.since,
       until: report.until,
-      rows: rows.map((row) => ({ ...labelsOf(row, report), ...namedSums(row) })),
-      total: namedSums(rows.reduce<UsageSums>(addSums, NOTHING_USED)),
-      truncated: (found ?? []).length > MAX_ROWS
+      rows: shown.map((row) => ({ ...labelsOf(row, report), ...namedSums(row) })),
+      total: namedSums(total),
+      truncated: shown.length < rows.length
     })
   }
 }
@@ -70,6 +74,15 @@ interface UsageReport {
   readonly until: string
 }
 
+/** Days in their order, as far back as whole days fit; all else as it was found. */
+function shownOf({ by, rows }: UsageReport): readonly FoundSum[] {
+  const cut = rows[MAX_ROWS]
+  const fitting = rows.slice(0, MAX_ROWS)
+  if (by !== 'day') return fitting
+  const whole = cut === undefined ? fitting : fitting.filter(({ group }) => group !== cut.group)
+  return whole.toSorted((one, other) => Number(one.group) - Number(other.group))
+}
+
 function labelsOf(
   { group, split: part }: FoundSum,
   { by, split }: Pick<UsageReport, 'by' | 'split'>
@@ -78,15 +91,19 @@ function labelsOf(
   return { [by]: name, ...(split !== null && { split: part ?? '' }) }
 }
 
-function toCsv(report: UsageReport): PanelAnswer {
+/** Part by part, as one answer of all rows would not fit the primary. */
+function toCsv(report: UsageReport, offset: number): PanelAnswer {
   const { by, split, rows, since, until } = report
   const columns = Object.keys(namedSums(NOTHING_USED))
   const heading = [by, ...(split === null ? [] : [split]), ...columns].join(',')
-  const lines = rows.map((row) =>
-    [...Object.values(labelsOf(row, report)).map(csvText), ...Object.values(namedSums(row))].join(
-      ','
+  const lines = rows
+    .slice(0, MAX_ROWS)
+    .map((row) =>
+      [...Object.values(labelsOf(row, report)).map(csvText), ...Object.values(namedSums(row))].join(
+        ','
+      )
     )
-  )
+  const isFirst = offset === 0
   return {
     name: 'answer',
     status: 200,
@@ -94,7 +111,8 @@ function toCsv(report: UsageReport): PanelAnswer {
       'content-type': 'text/csv; charset=utf-8',
       'content-disposition': `attachment; filename="kiro-gateway-usage-${since}-${until}.csv"`
     },
-    body: `${[heading, ...lines].join('\r\n')}\r\n`
+    body: [...(isFirst ? [heading] : []), ...lines].map((line) => `${line}\r\n`).join(''),
+    next: rows.length > MAX_ROWS ? String(offset + MAX_ROWS) : null
   }
 }
 

@@ -53,7 +53,15 @@ export interface SumSearch {
   /** Days since the epoch, both included. */
   readonly since: number
   readonly until: number
+  /** Skips so many rows, which are in the order of their names then; `null` for the usual order. */
+  readonly offset: number | null
   readonly limit: number
+}
+
+export interface FoundSums {
+  readonly rows: readonly FoundSum[]
+  /** Of all rows, also of those beyond the limit. */
+  readonly total: UsageSums
 }
 
 export interface FoundSum extends UsageSums {
@@ -84,7 +92,7 @@ export type UsageSearch =
 export type UsageFindings =
   | { readonly type: 'requests'; readonly found: FoundRequests }
   | { readonly type: 'request'; readonly found: FoundRow | null }
-  | { readonly type: 'sums'; readonly found: readonly FoundSum[] }
+  | { readonly type: 'sums'; readonly found: FoundSums }
   | { readonly type: 'audit'; readonly found: readonly FoundAudit[] }
   | { readonly type: 'last-days'; readonly found: readonly (readonly [key: string, day: number])[] }
   | { readonly type: 'names'; readonly found: readonly (readonly [id: string, name: string])[] }

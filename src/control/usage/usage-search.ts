@@ -1,4 +1,4 @@
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import type { Metering } from '../../ipc/usage-row.ts'
 import { DAY_MS, SUM_COLUMNS, toSums } from '../book/usage-sums.ts'
 import type {
@@ -7,6 +7,7 @@ import type {
   FoundRequests,
   FoundRow,
   FoundSum,
+  FoundSums,
   RequestSearch,
   SumGroup,
   SumSearch,
@@ -204,31 +205,38 @@ const GROUPS: Readonly<Record<SumGroup, string>> = {
   client: 'client'
 }
 
-/** Days in their order, all else by credits. */
-function findSums(db: DatabaseSync, search: SumSearch): readonly FoundSum[] {
-  const { by, split, keys, model, client, since, until, limit } = search
+/** The newest days first, all else by credits. */
+function findSums(db: DatabaseSync, search: SumSearch): FoundSums {
+  const { by, split, keys, model, client, since, until, offset, limit } = search
   const part = split === null ? 'NULL' : GROUPS[split]
-  const order = by === 'day' ? 'grp, credits DESC' : 'credits DESC, requests DESC, grp'
+  const usual = by === 'day' ? 'grp DESC, credits DESC' : 'credits DESC, requests DESC, grp'
+  const from = `FROM days LEFT JOIN keys ON keys.id = key
+    WHERE day BETWEEN :since AND :until AND (:keys IS NULL OR key IN (SELECT value FROM json_each(:keys)))
+      AND (:model IS NULL OR model = :model) AND (:client IS NULL OR client = :client)`
+  const values = {
+    since,
+    until,
+    keys: keys === null ? null : JSON.stringify(keys),
+    model,
+    client
+  }
   const rows = db
     .prepare(
-      `SELECT ${GROUPS[by]} AS grp, ${part} AS part, ${SUM_COLUMNS} FROM days LEFT JOIN keys ON keys.id = key
-       WHERE day BETWEEN :since AND :until AND (:keys IS NULL OR key IN (SELECT value FROM json_each(:keys)))
-         AND (:model IS NULL OR model = :model) AND (:client IS NULL OR client = :client)
-       GROUP BY grp, part ORDER BY ${order} LIMIT :limit`
+      `SELECT ${GROUPS[by]} AS grp, ${part} AS part, ${SUM_COLUMNS} ${from}
+       GROUP BY grp, part ORDER BY ${offset === null ? usual : 'grp, part'} LIMIT :limit OFFSET :offset`
     )
-    .all({
-      since,
-      until,
-      keys: keys === null ? null : JSON.stringify(keys),
-      model,
-      client,
-      limit
-    })
-  return rows.map((row) => ({
-    group: typeof row['grp'] === 'number' ? row['grp'] : String(row['grp']),
-    split: row['part'] === null ? null : String(row['part']),
+    .all({ ...values, limit, offset: offset ?? 0 })
+  const total = db.prepare(`SELECT ${SUM_COLUMNS} ${from}`).get(values)
+  return { rows: rows.map(toSum), total: toSums(total ?? {}) }
+}
+
+function toSum(row: Record<string, SQLOutputValue>): FoundSum {
+  const { grp, part } = row
+  return {
+    group: typeof grp === 'number' ? grp : String(grp),
+    split: typeof part === 'string' ? part : null,
     ...toSums(row)
-  }))
+  }
 }
 
 function findAudit(db: DatabaseSync, { before, limit }: AuditSearch): readonly FoundAudit[] {

@@ -45,8 +45,11 @@ export class PanelServer {
       const { user } = this.#admit(action, routed)
       isKnown = true
       this.#options.connections.vouch(routed.request.socket)
-      const answer = await this.#options.calls.ask(await this.#callOf(action, user, routed))
-      send(routed, answer)
+      const call = await this.#callOf(action, user, routed)
+      const answer = await this.#options.calls.ask(call)
+      if (hasMore(answer) && routed.request.method !== 'HEAD')
+        await this.#sendAll(routed, call, answer)
+      else send(routed, answer)
     } catch (cause) {
       this.#refuse(routed, cause, isKnown)
     }
@@ -80,6 +83,20 @@ export class PanelServer {
     }
   }
 
+  /** Asks for each part when the client has taken the one before. A broken answer has no end. */
+  async #sendAll({ response }: RoutedRequest, call: PanelCall, first: LongAnswer): Promise<void> {
+    response.writeHead(first.status, { ...NOT_KEPT, ...first.headers })
+    for (let part = first; ; ) {
+      if (!response.write(part.body)) await drained(response)
+      if (response.destroyed) return
+      if (!hasMore(part)) return void response.end()
+      const query = { ...call.query, cursor: part.next }
+      const next = await this.#options.calls.ask({ ...call, query })
+      if (next.name === 'refusal') throw GatewayError.ofData(next.error)
+      part = next
+    }
+  }
+
   #refuse(routed: RoutedRequest, cause: unknown, isKnown: boolean): void {
     const { request, response, requestId } = routed
     const error = asGatewayError(cause)
@@ -101,6 +118,20 @@ function queryOf(url: string): Readonly<Record<string, string>> {
   const at = url.indexOf('?')
   if (at < 0) return {}
   return Object.fromEntries(new URLSearchParams(url.slice(at, at + MAX_QUERY_CHARS)))
+}
+
+type LongAnswer = Extract<PanelAnswer, { readonly name: 'answer' }>
+
+function hasMore(answer: PanelAnswer): answer is LongAnswer & { readonly next: string } {
+  return answer.name === 'answer' && typeof answer.next === 'string'
+}
+
+/** Resolves when the client has read on, or is gone. */
+async function drained(response: RoutedRequest['response']): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  response.once('drain', resolve).once('close', resolve)
+  if (!response.destroyed) await promise
+  response.off('drain', resolve).off('close', resolve)
 }
 
 const NOT_KEPT = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const

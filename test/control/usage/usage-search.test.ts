@@ -115,6 +115,29 @@ t.test(
   }
 )
 
+t.test('sums of days are whole, with the newest first, or part by part', async (t) => {
+  const day = 20_000
+  const rows = [0, 1, 2].flatMap((back) =>
+    ['a', 'b'].map((model) => rowOf(back, { at: (day - back) * 86_400_000, model }))
+  )
+  const path = await book(t, rows)
+  const sums = (offset: number | null, limit: number) => {
+    const bounds = { keys: null, model: null, client: null, since: day - 1, until: day }
+    const search = { by: 'day', split: 'model', ...bounds, offset, limit } as const
+    const findings = searchUsage(path, { type: 'sums', search })
+    if (findings.type !== 'sums') throw new Error(findings.type)
+    const { rows: found, total } = findings.found
+    return {
+      rows: found.map((one) => `${one.group} ${one.split}`).toSorted(),
+      total: total.requests
+    }
+  }
+  t.same(sums(null, 2), { rows: [`${day} a`, `${day} b`], total: 4 }, 'the newest, and all counted')
+  t.same(sums(0, 3).rows, [`${day - 1} a`, `${day - 1} b`, `${day} a`], 'by name')
+  t.same(sums(3, 3).rows, [`${day} b`])
+  t.same(sums(9, 3).rows, [])
+})
+
 t.test('a searcher answers one after the other, and goes when nobody asks', async (t) => {
   const path = await book(t, [rowOf(1), rowOf(2)])
   const files: (string | null)[] = [path]
