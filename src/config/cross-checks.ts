@@ -29,6 +29,7 @@ export function crossCheck(config: Config): CrossChecked {
       ...noNameServers(config),
       ...wrongProxies(config),
       ...halfTrusted(config),
+      ...halfOidc(config),
       ...fleetProblems(config)
     ],
     warnings: [
@@ -60,6 +61,42 @@ function halfTrusted({ server, observe }: Config): readonly Contradiction[] {
   if (missing.length === 0) return []
   const sentence = `DASHBOARD_TRUSTED_HEADER needs ${missing.join(' and ')}: the address of the proxy that sends it, and the users who may operate the gateway.`
   return [{ about: ['DASHBOARD_TRUSTED_HEADER', ...missing], sentence }]
+}
+
+/** Anybody can have an account of a public provider, so users have to be named. */
+function halfOidc({ observe }: Config): readonly Contradiction[] {
+  const { oidcIssuer, oidcClientId, oidcClientSecret, oidcGroups, operators } = observe
+  const isIssuerMissing =
+    oidcIssuer === null &&
+    (oidcClientId !== null || oidcClientSecret !== null || oidcGroups.length > 0)
+  const isNamed = oidcGroups.length > 0 || operators.some((one) => one.includes('@'))
+  const missing = [
+    ...(isIssuerMissing ? ['DASHBOARD_OIDC_ISSUER'] : []),
+    ...(oidcIssuer !== null && oidcClientId === null ? ['DASHBOARD_OIDC_CLIENT_ID'] : []),
+    ...(oidcIssuer !== null && !isNamed ? ['DASHBOARD_OPERATORS or DASHBOARD_OIDC_GROUPS'] : [])
+  ]
+  if (missing.length > 0) {
+    const sentence = `Signing in by OpenID Connect needs ${missing.join(' and ')}: the provider, the client that it knows, and the e-mail addresses or groups that may operate the gateway.`
+    return [{ about: OIDC_SETTINGS, sentence }]
+  }
+  const url = oidcIssuer === null ? null : URL.parse(oidcIssuer)
+  const isSafe = url === null || url.protocol === 'https:' || isLoopback(unbracketed(url.hostname))
+  if (isSafe && (oidcIssuer === null || url !== null)) return []
+  const sentence =
+    'DASHBOARD_OIDC_ISSUER has to be an https:// URL: over http:// anybody on the way could sign in. Only a provider on this machine may use http://.'
+  return [{ about: ['DASHBOARD_OIDC_ISSUER'], sentence }]
+}
+
+const OIDC_SETTINGS = [
+  'DASHBOARD_OIDC_ISSUER',
+  'DASHBOARD_OIDC_CLIENT_ID',
+  'DASHBOARD_OIDC_CLIENT_SECRET',
+  'DASHBOARD_OIDC_GROUPS',
+  'DASHBOARD_OPERATORS'
+]
+
+function unbracketed(host: string): string {
+  return host.replace(/^\[(.*)\]$/, '$1')
 }
 
 type Corrected = Pick<CrossChecked, 'config' | 'warnings'>

@@ -334,11 +334,42 @@ export const Settings = Type.Object({
         kind: 'list',
         default: [],
         allowed:
-          'names or e-mail addresses separated by commas, or * for everyone whom the proxy lets in',
+          'names or e-mail addresses separated by commas, *@example.com for all of a domain, or * for everyone whom the proxy lets in',
         description:
-          'Users who may operate the gateway in the panel: names or e-mail addresses, separated by commas; * for everyone whom the proxy lets in.'
+          'Users who may operate the gateway in the panel: names or e-mail addresses, separated by commas; *@example.com for all users of DASHBOARD_OIDC_ISSUER with such an address; * for everyone whom the proxy of DASHBOARD_TRUSTED_HEADER lets in.'
       },
       { type: 'array', items: { type: 'string', minLength: 1, maxLength: 256 } }
+    ),
+    oidcIssuer: text(
+      'DASHBOARD_OIDC_ISSUER',
+      {
+        default: null,
+        kind: 'address',
+        pattern: '^https?://[^\\s?#@]+$',
+        allowed: 'an https:// URL, or http:// on this machine'
+      },
+      'OpenID Connect provider with which operators sign in to the panel, such as https://accounts.google.com. Users of DASHBOARD_OPERATORS and DASHBOARD_OIDC_GROUPS may operate the gateway. Register https://your-gateway/dashboard/oidc/callback there.'
+    ),
+    oidcClientId: text(
+      'DASHBOARD_OIDC_CLIENT_ID',
+      { default: null },
+      'Client ID that the provider has given for this gateway.'
+    ),
+    oidcClientSecret: text(
+      'DASHBOARD_OIDC_CLIENT_SECRET',
+      { default: null, isSecret: true },
+      'Client secret that the provider has given; none for a public client. PKCE is always used.'
+    ),
+    oidcGroups: setting<string[]>(
+      {
+        env: 'DASHBOARD_OIDC_GROUPS',
+        kind: 'list',
+        default: [],
+        allowed: 'names of groups separated by commas',
+        description:
+          'Groups of the provider (claim groups) whose members may operate the gateway in the panel, separated by commas.'
+      },
+      { type: 'array', items: { type: 'string', minLength: 1, maxLength: 128 } }
     ),
     debugMode: choice(
       'DEBUG_MODE',

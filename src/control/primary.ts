@@ -16,6 +16,7 @@ import { KeyTrialPace } from './keys/key-trial-pace.ts'
 import { SharedLessons } from './account/shared-lessons.ts'
 import { FiguresControl } from './figures-control.ts'
 import { KeyControl } from './key-control.ts'
+import { OidcControl } from './oidc-control.ts'
 import { PanelControl } from './panel-control.ts'
 import type { SettingsOperations } from './panel/settings-desk.ts'
 import { PlanControl } from './plan-control.ts'
@@ -64,6 +65,7 @@ export class Primary {
   readonly #supervisor: Supervisor
   readonly figures: FiguresControl
   readonly #panel: PanelControl
+  readonly #oidc: OidcControl
   readonly #watch: NodeJS.Timeout
   readonly #stalls: StallWatch<WorkerChannel>
   readonly #doors: Doors<string>
@@ -167,6 +169,7 @@ export class Primary {
       settled: () => this.#marks.settled(),
       log
     })
+    this.#oidc = new OidcControl({ config: () => this.#config, log })
     this.#watch = watchQueue({
       state: () => this.budget.state(),
       poolTimeoutMs: () => this.#config.pool.poolTimeoutMs,
@@ -254,6 +257,7 @@ export class Primary {
     this.#panel.close()
     await this.keys.close()
     await this.#alerts.close()
+    await this.#oidc.close()
     await this.account.close()
     await this.#lane.close()
     clearInterval(this.#watch)
@@ -370,6 +374,9 @@ export class Primary {
         break
       case 'panel.call':
         void this.#panel.onCall(message, channel) // never rejects
+        break
+      case 'oidc.call':
+        void this.#oidc.onCall(message, channel) // never rejects
         break
     }
   }

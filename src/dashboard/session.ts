@@ -3,7 +3,7 @@ import { EndedSessions } from './ended-sessions.ts'
 
 const COOKIE = 'kiro_gateway_session'
 const SESSION_MS = 12 * 3_600_000
-const VALUE = /^2\.([0-9a-z]{6,12})\.([\w-]{22})\.([\w-]{1,128})\.([\w-]{43})$/
+const VALUE = /^2\.([0-9a-z]{6,12})\.([\w-]{22})\.([\w-]{1,600})\.([\w-]{43})$/
 /** Subject of a page that is open without keys, for its form token. */
 const NOBODY = 'open'
 /** Further cookies of this name are ignored: another path or domain may have set some. */
@@ -13,7 +13,7 @@ export interface Session {
   readonly id: string
   /** Epoch ms. */
   readonly expiresAt: number
-  /** `operator`, or the id of a named key. */
+  /** `operator`, the id of a named key, or a user whom a provider has signed in (`oidcSubject()`). */
   readonly subject: string
   /** Form token: each change that the page asks for carries it. */
   readonly csrf: string
@@ -54,7 +54,7 @@ export class Sessions {
   }
 
   find(cookies: string | undefined, digestsOf: DigestsOf): Session | null {
-    for (const value of valuesIn(cookies ?? '')) {
+    for (const value of cookieValues(cookies, COOKIE)) {
       const [, until = '', nonce = '', subject = '', signature = ''] = VALUE.exec(value) ?? []
       const expiresAt = Number.parseInt(until, 36)
       const now = this.#now()
@@ -82,6 +82,11 @@ export class Sessions {
     return this.#csrfOf(`user ${name}`)
   }
 
+  /** Signature of a text that another cookie holds. */
+  sealOf(text: string): Buffer {
+    return createHmac('sha256', this.#secret).update('seal\0').update(text).digest()
+  }
+
   #sign(claim: string, digest: Buffer): Buffer {
     return createHmac('sha256', this.#secret).update(claim).update('\0').update(digest).digest()
   }
@@ -107,14 +112,29 @@ export function newSessionSecret(): string {
 }
 
 function cookieOf(value: string, maxAgeS: number, isSecure: boolean): string {
-  const secure = isSecure ? '; Secure' : ''
-  return `${COOKIE}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=Strict${secure}`
+  return cookieText({ name: COOKIE, value, path: '/', maxAgeS, sameSite: 'Strict', isSecure })
 }
 
-function valuesIn(cookies: string): readonly string[] {
-  const own = cookies.split(';').map((one) => one.trim())
+export interface CookieFacts {
+  readonly name: string
+  readonly value: string
+  readonly path: string
+  readonly maxAgeS: number
+  readonly sameSite: 'Strict' | 'Lax'
+  readonly isSecure: boolean
+}
+
+/** A cookie that no script of a page can read. */
+export function cookieText(facts: CookieFacts): string {
+  const { name, value, path, maxAgeS, sameSite, isSecure } = facts
+  const secure = isSecure ? '; Secure' : ''
+  return `${name}=${value}; Path=${path}; Max-Age=${maxAgeS}; HttpOnly; SameSite=${sameSite}${secure}`
+}
+
+export function cookieValues(cookies: string | undefined, name: string): readonly string[] {
+  const own = (cookies ?? '').split(';').map((one) => one.trim())
   return own
-    .filter((one) => one.startsWith(`${COOKIE}=`))
+    .filter((one) => one.startsWith(`${name}=`))
     .slice(0, MAX_LOOKED_AT)
-    .map((one) => one.slice(COOKIE.length + 1))
+    .map((one) => one.slice(name.length + 1))
 }

@@ -15,6 +15,7 @@ import type { FailureCode } from '../shared/failures.ts'
 import type { FleetTold } from './life-signs.ts'
 import type { AllowanceReport, AllowanceGrant } from './allowance.ts'
 import type { DashboardNews, DashboardWish, EndedSession } from './dashboard.ts'
+import type { OidcAnswer, OidcCall } from './oidc.ts'
 import type { PanelAnswer, PanelCall } from './panel.ts'
 import type { KeyUsage, UsageRow } from './usage-row.ts'
 import type { RankedHead, WaiterHead } from './service-order.ts'
@@ -73,6 +74,8 @@ export type FromWorker =
   | { readonly type: 'panel.call'; readonly requestId: number; readonly call: PanelCall }
   /** A user has signed out; told to all as `session.ended`. */
   | { readonly type: 'session.end'; readonly ended: EndedSession }
+  /** Answered by `oidc.answer`. */
+  | { readonly type: 'oidc.call'; readonly requestId: number; readonly call: OidcCall }
 
 /** Primary → worker. */
 export type ToWorker =
@@ -113,6 +116,7 @@ export type ToWorker =
   | { readonly type: 'told.mark'; readonly mark: number }
   | { readonly type: 'panel.answer'; readonly requestId: number; readonly answer: PanelAnswer }
   | { readonly type: 'session.ended'; readonly ended: EndedSession }
+  | { readonly type: 'oidc.answer'; readonly requestId: number; readonly answer: OidcAnswer }
   /** A successor serves: accept no new connections, finish, exit. `patienceMs` is added to `DRAIN_TIMEOUT`. */
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, finish streams, exit. */

@@ -46,11 +46,11 @@ export const PANEL_ACTION_NAMES = Object.keys(PANEL_ACTIONS).filter(
 
 export interface PanelUser {
   readonly role: 'operator' | 'person'
-  /** `operator`, the name of a key, or that of a user whom a proxy has signed in. */
+  /** `operator`, the name of a key, or that of a user whom a proxy or a provider has signed in. */
   readonly name: string
   /** Id of a person's named key. */
   readonly key: string | null
-  readonly via: 'key' | 'session' | 'header' | 'open'
+  readonly via: 'key' | 'session' | 'header' | 'oidc' | 'open'
   readonly address: string
 }
 

@@ -145,6 +145,8 @@ export class GatewayWorker {
         return parts?.sessions.ended.add(message.ended)
       case 'panel.answer':
         return parts?.panelCalls.onAnswer(message.requestId, message.answer)
+      case 'oidc.answer':
+        return parts?.panelCalls.onOidc(message.requestId, message.answer)
       case 'cluster.status':
         if (parts !== null) this.#onStatus(parts, message.status)
         return

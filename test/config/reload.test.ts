@@ -108,13 +108,16 @@ function at(config: Config, { group, name }: ListedSetting): unknown {
 }
 
 t.test('takes every setting live or names it: none is ignored silently', async (t) => {
-  // Alone, some settings of a fleet and a trusted header would be wrong.
+  // Alone, some settings of a fleet, a trusted header and OIDC would be wrong.
   const base = {
     KIRO_API_KEY: 'ksk_a',
     FLEET_REPLICAS: '3',
     FLEET_SECRET: 's'.repeat(32),
     TRUSTED_PROXIES: '192.0.2.2',
-    DASHBOARD_OPERATORS: 'anna'
+    DASHBOARD_OPERATORS: 'anna',
+    DASHBOARD_OIDC_ISSUER: 'https://id.example.com',
+    DASHBOARD_OIDC_CLIENT_ID: 'panel',
+    DASHBOARD_OIDC_GROUPS: 'staff'
   }
   const running = configOf(base)
   for (const listed of listSettings()) {

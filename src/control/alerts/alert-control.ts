@@ -13,10 +13,8 @@ import {
   signInAlert,
   type Alert
 } from './alert.ts'
-import { exchangeJson, type JsonCall } from '../../upstream/call/json-exchange.ts'
-import { ConnectionPool } from '../../upstream/connections/pool.ts'
-import { upstreamNames } from '../../upstream/names/host-names.ts'
-import { chooseProxy } from '../../upstream/proxy/proxy.ts'
+import type { JsonCall } from '../../upstream/call/json-exchange.ts'
+import { SideLane } from '../../upstream/call/side-lane.ts'
 import { createHmac } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -181,38 +179,6 @@ function signatureOf(body: string, secret: string): string {
   return `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`
 }
 
-/** One connection to the webhook at a time, outside the upstream's budget. */
-export class AlertLane {
-  readonly #config: Config
-  #pool: ConnectionPool | null = null
-
-  constructor(config: Config) {
-    this.#config = config
-  }
-
-  readonly call: JsonCall = (request, signal) => {
-    this.#pool ??= this.#createPool()
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
-    const permit = { release: () => {} } // there is one call at a time
-    return exchangeJson({ pool: this.#pool, request, signal: deadline, permit })
-  }
-
-  async close(): Promise<void> {
-    await this.#pool?.close()
-  }
-
-  #createPool(): ConnectionPool {
-    const { proxy, names, upstream } = this.#config
-    return new ConnectionPool({
-      limits: { maxSockets: () => 2, maxIdle: () => 0 }, // one may still be closing
-      chooseProxy: chooseProxy(proxy),
-      names: upstreamNames(names.servers),
-      connectTimeoutMs: upstream.connectTimeoutMs,
-      keepaliveExpiryMs: 0
-    })
-  }
-}
-
 export interface AlertControlOptions {
   readonly config: () => Config
   readonly usage: () => Promise<UsageNews>
@@ -227,14 +193,14 @@ const FIRST_LOOK_MS = 30_000
 export class AlertControl {
   readonly sender: AlertSender
   readonly #options: AlertControlOptions
-  readonly #lane: AlertLane
+  readonly #lane: SideLane
   #timer: NodeJS.Timeout | null = null
   #isClosed = false
 
   constructor(options: AlertControlOptions) {
     const { config, log } = options
     this.#options = options
-    this.#lane = new AlertLane(config())
+    this.#lane = new SideLane(config(), 1)
     const { stateDir } = config().credentials
     const settings = () => config().alerts
     this.sender = new AlertSender({ stateDir, settings, call: this.#lane.call, log })

@@ -156,5 +156,6 @@ export function toWorkerConfig(config: Config): Config {
   const secrets = { credsFile: null, refreshToken: null, apiKey: null, profileArn: null }
   const alerts = { webhookUrl: null, webhookSecret: null }
   const fleet = { ...config.fleet, url: config.fleet.url && '', secrets: [], secretFile: null }
-  return { ...config, alerts, fleet, credentials: { ...config.credentials, ...secrets } }
+  const observe = { ...config.observe, oidcClientSecret: null }
+  return { ...config, alerts, fleet, observe, credentials: { ...config.credentials, ...secrets } }
 }

@@ -9,6 +9,26 @@ import { state } from './state.js'
 
 const signing = new Change()
 
+/** Why a sign-in with an organisation has failed, by the word in the address. */
+const REASONS = new Map([
+  [
+    'unavailable',
+    "Your organisation's sign-in does not answer. Try again in a minute, or use a key. The gateway's log says why."
+  ],
+  ['denied', 'The sign-in was refused or cancelled at your organisation.'],
+  [
+    'not-allowed',
+    'Your account may not operate this gateway. Ask its operator to add your e-mail address to DASHBOARD_OPERATORS, or use your own key.'
+  ],
+  [
+    'unverified',
+    'Your organisation has not verified your e-mail address, so it does not count. Ask the operator to admit a group of yours (DASHBOARD_OIDC_GROUPS).'
+  ],
+  ['stale', 'This sign-in took too long or was begun in another window. Start it again.']
+])
+
+const OTHER_REASON = "The sign-in did not succeed. Try again. The gateway's log says why."
+
 /** @param {(session: Session) => void} onSignedIn */
 export function signInForm(onSignedIn) {
   const { session } = state
@@ -19,7 +39,7 @@ export function signInForm(onSignedIn) {
   ) => signing.submit(event, async ({ key = '' }) => onSignedIn(await signIn(key)))}>
     <h2>Sign in</h2>
     <p class="note">With an operator key (<code>PROXY_API_KEY</code>), or with your own key to see what you have used. You stay signed in for 12 hours.</p>
-    ${failed === null ? nothing : html`<p class="problem" role="alert">${failed === 'denied' ? 'This account may not operate the gateway.' : 'The sign-in did not succeed. Try again.'}</p>`}
+    ${failed === null ? nothing : html`<p class="problem" role="alert">${REASONS.get(failed) ?? OTHER_REASON}</p>`}
     <input type="text" name="username" autocomplete="username" value="operator" hidden>
     ${field(signing, { name: 'key', label: 'Key', type: 'password', isRequired: true, autocomplete: 'current-password' })}
     ${formProblem(signing, ['key'])}
@@ -50,7 +70,9 @@ async function signIn(key) {
   throw new ApiProblem(response.status, '', said + wait, 'key')
 }
 
-/** Ends the session. */
+/** Ends the session, and goes on to the provider that had begun it. */
 export async function signOut() {
+  const url = state.session?.signOutUrl ?? null
   await fetch('dashboard/session', { method: 'DELETE' })
+  if (url !== null) location.assign(url)
 }

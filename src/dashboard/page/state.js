@@ -23,7 +23,7 @@ export const state = {
   copied: '',
   isSelected: false,
   announcement: '',
-  /** Of the last change: which worker may not know of it. */
+  /** Says after a change which worker may not know of it. */
   warning: ''
 }
 

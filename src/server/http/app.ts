@@ -1,9 +1,4 @@
-import type {
-  IncomingHttpHeaders,
-  IncomingMessage,
-  RequestListener,
-  ServerResponse
-} from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Logger } from '../../observe/logger.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { RefusalLog } from '../../observe/refusal-log.ts'
@@ -31,7 +26,7 @@ export interface AppOptions extends Sources {
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly current: Sources['current'] & DashboardOptions['current']
   readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessions' | 'endSession'>
-  readonly panelCalls: PanelOptions['calls']
+  readonly panelCalls: PanelOptions['calls'] & DashboardOptions['calls']
 }
 
 export function createApp(options: AppOptions): RequestListener {
@@ -40,11 +35,12 @@ export function createApp(options: AppOptions): RequestListener {
   const { sessions } = options.dashboard
   const users = new PanelUsers(sessions, current)
   const logs = { log, unknown: options.refusals, known: plane.refusals }
-  const shown = dashboardRoutes({ ...options.dashboard, connections, current })
-  const panel = { sessions, calls: options.panelCalls, connections, log, current }
+  const calls = options.panelCalls
+  const shown = dashboardRoutes({ ...options.dashboard, calls, connections, current })
+  const panel = { sessions, calls, connections, log, current }
   const router = new Router([...routesOf(options, keys), ...shown, ...panelRoutes(panel)])
-  const isSignedIn = ({ isForSignedIn }: Route, { cookie }: IncomingHttpHeaders): boolean =>
-    isForSignedIn === true && sessions.find(cookie, current.authenticator.digestsOf) !== null
+  const isSignedIn = ({ isForSignedIn }: Route, request: IncomingMessage): boolean =>
+    isForSignedIn === true && users.isKnown(request)
   const pageOf = (route: Route, request: IncomingMessage): ClientKey | null =>
     route.isOperators === true ? null : users.client(request)
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -59,7 +55,7 @@ export function createApp(options: AppOptions): RequestListener {
       const match = router.find(request, response)
       if (match === null) throw noSuchRoute(router, request, response)
       const { route, params } = match
-      if (isSignedIn(route, request.headers)) connections.vouch(request.socket)
+      if (isSignedIn(route, request)) connections.vouch(request.socket)
       else if (route.isOpen !== true) {
         const { authenticator } = current
         kiroKey = route.isOperators === true ? null : authenticator.kiroKeyOf(request.headers)

@@ -4,6 +4,7 @@ import type { EndedSession } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DashboardPages } from './dashboard-pages.ts'
 import type { Authenticator } from './auth.ts'
+import type { PanelCalls } from '../primary/panel-calls.ts'
 import type { ClientConnections } from './connections.ts'
 import type { DashboardServer } from './dashboard-server.ts'
 import type { Route, RoutedRequest } from './router.ts'
@@ -14,6 +15,7 @@ export interface DashboardOptions {
   /** Tells all other workers, too. */
   readonly endSession: (session: EndedSession) => void
   readonly connections: Pick<ClientConnections, 'vouch'>
+  readonly calls: Pick<PanelCalls, 'askOidc'>
   /** Latest message of the primary. Changes in place. */
   readonly current: { readonly config: Config; readonly authenticator: Authenticator }
 }
@@ -48,6 +50,9 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
     route('POST', '/dashboard/session', (server, routed) => server.signIn(routed)),
     route('DELETE', '/dashboard/session', (server, routed) => server.signOut(routed)),
     route('GET', '/dashboard/events', (server, routed) => server.events(routed)),
+    route('GET', '/dashboard/oidc', (server, routed) => server.oidc.begin(routed)),
+    route('GET', '/dashboard/oidc/callback', (server, routed) => server.oidc.finish(routed)),
+    route('GET', '/dashboard/oidc/sign-out', (server, routed) => server.oidc.signOut(routed)),
     route('GET', '/dashboard/*', (server, routed) => server.file(routed, routed.params['*'] ?? ''))
   ]
 }
@@ -57,8 +62,8 @@ async function loadServer(options: DashboardOptions): Promise<DashboardServer> {
   return new DashboardServer(options)
 }
 
-export function turnedOff({ request }: RoutedRequest): GatewayError {
+export function turnedOff({ request }: RoutedRequest, why = 'DASHBOARD=off'): GatewayError {
   const [path = ''] = (request.url ?? '').split('?', 1)
   const message = `The route ${request.method} ${path.slice(0, 200)} does not exist.`
-  return new GatewayError('GW_ROUTE_UNKNOWN', 'DASHBOARD=off', { message })
+  return new GatewayError('GW_ROUTE_UNKNOWN', why, { message })
 }

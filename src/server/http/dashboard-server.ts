@@ -6,6 +6,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { textMember } from '../../shared/json.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { DashboardOptions } from './dashboard-routes.ts'
+import { OidcPages } from './oidc-pages.ts'
 import { clientAddress, isSecure, refuseOtherSites, requireOwnPage } from './own-page.ts'
 import { PageFiles } from './page-files.ts'
 import { PanelUsers, type Visitor } from './panel-users.ts'
@@ -26,11 +27,13 @@ export class DashboardServer {
   readonly #users: PanelUsers
   readonly #tries = new SignInTries()
   readonly #files = new PageFiles()
+  readonly oidc: OidcPages
 
   constructor(options: DashboardOptions) {
     this.#options = options
     this.#sessions = options.sessions
     this.#users = new PanelUsers(this.#sessions, options.current)
+    this.oidc = new OidcPages({ ...options, sessions: this.#sessions, tries: this.#tries })
   }
 
   file(routed: RoutedRequest, name: string): Promise<void> {
@@ -73,9 +76,8 @@ export class DashboardServer {
 
   signOut({ request, response }: RoutedRequest): void {
     requireOwnPage(request.headers)
-    const { current, endSession } = this.#options
-    const session = this.#sessions.find(request.headers.cookie, current.authenticator.digestsOf)
-    if (session !== null) endSession(session)
+    const session = this.#users.sessionOf(request)
+    if (session !== null) this.#options.endSession(session)
     response.setHeader('set-cookie', endOfSession(isSecure(request.headers)))
     answerEarly(request, response, { status: 204, headers: NOT_KEPT, body: '' })
   }
@@ -113,7 +115,7 @@ export class DashboardServer {
     return {
       isKeyNeeded: !authenticator.isOpen,
       isSignedIn: visitor !== null,
-      canSignIn: authenticator.hasKeys,
+      canSignIn: authenticator.hasKeys || observe.oidcIssuer !== null,
       expiresAt: visitor?.expiresAt ?? null,
       role: visitor?.user.role ?? null,
       name: visitor?.user.name ?? null,
@@ -121,7 +123,12 @@ export class DashboardServer {
       csrf: visitor?.csrf ?? null,
       mayChange: visitor !== null && whyNot === null,
       whyNot: whyNot === null ? null : { code: whyNot.code, message: whyNot.message },
-      ways: ['key', ...(observe.trustedHeader === null ? [] : ['header'])]
+      ways: [
+        'key',
+        ...(observe.trustedHeader === null ? [] : ['header']),
+        ...(observe.oidcIssuer === null ? [] : ['oidc'])
+      ],
+      signOutUrl: visitor?.user.via === 'oidc' ? 'dashboard/oidc/sign-out' : null
     }
   }
 }

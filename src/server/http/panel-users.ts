@@ -1,6 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../../config/settings.ts'
-import { isSameToken, OPERATOR, type Session, type Sessions } from '../../dashboard/session.ts'
+import { oidcDigests, oidcUserOf } from '../../dashboard/oidc-users.ts'
+import {
+  type DigestsOf,
+  isSameToken,
+  OPERATOR,
+  type Session,
+  type Sessions
+} from '../../dashboard/session.ts'
 import type { PanelUser } from '../../ipc/panel.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type Authenticator, type ClientKey, hasKey } from './auth.ts'
@@ -51,8 +58,17 @@ export class PanelUsers {
     }
     const user = this.#userOfProxy(request)
     if (user !== null) return user
-    const session = this.#sessions.find(request.headers.cookie, authenticator.digestsOf)
+    const session = this.sessionOf(request)
     return session === null ? null : this.ofSession(request, session)
+  }
+
+  sessionOf(request: IncomingMessage): Session | null {
+    return this.#sessions.find(request.headers.cookie, this.#digestsOf)
+  }
+
+  /** A browser that has signed in, also by a proxy. On a gateway without keys nobody has. */
+  isKnown(request: IncomingMessage): boolean {
+    return !this.#current.authenticator.isOpen && this.find(request) !== null
   }
 
   /** @throws {GatewayError} as `find()` and `Authenticator.check()` */
@@ -122,12 +138,31 @@ export class PanelUsers {
 
   ofSession(request: IncomingMessage, { subject, csrf, expiresAt }: Session): Visitor {
     const address = this.#addressOf(request)
+    const signedIn = oidcUserOf(subject)
+    if (signedIn !== null) {
+      const user = {
+        role: 'operator',
+        name: signedIn.user,
+        key: null,
+        via: 'oidc',
+        address
+      } as const
+      return { user, csrf, expiresAt }
+    }
     const isOperator = subject === OPERATOR
     const name = isOperator
       ? OPERATOR
       : (this.#current.authenticator.namedKey(subject)?.name ?? subject)
     const [role, key] = isOperator ? (['operator', null] as const) : (['person', subject] as const)
     return { user: { role, name, key, via: 'session', address }, csrf, expiresAt }
+  }
+
+  readonly #digestsOf: DigestsOf = (subject) => {
+    const { authenticator, config } = this.#current
+    const signedIn = oidcUserOf(subject)
+    return signedIn === null
+      ? authenticator.digestsOf(subject)
+      : oidcDigests(signedIn, config.observe)
   }
 
   /** A user whom a trusted proxy has signed in, and who may operate the gateway. */

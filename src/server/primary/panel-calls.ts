@@ -1,4 +1,5 @@
 import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { OidcAnswer, OidcCall } from '../../ipc/oidc.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
 
@@ -7,6 +8,7 @@ export class PanelCalls {
   readonly #channel: ToPrimary
   readonly #pulse: Pick<PrimaryPulse, 'silence'>
   readonly #calls = new Pending<PanelAnswer>()
+  readonly #oidc = new Pending<OidcAnswer>()
 
   constructor(channel: ToPrimary, pulse: Pick<PrimaryPulse, 'silence'>) {
     this.#channel = channel
@@ -22,5 +24,16 @@ export class PanelCalls {
 
   onAnswer(requestId: number, answer: PanelAnswer): void {
     this.#calls.answer(requestId, answer)
+  }
+
+  /** @throws {GatewayError} GW_PRIMARY_SILENT */
+  askOidc(call: OidcCall): Promise<OidcAnswer> {
+    return this.#oidc.ask((requestId) => {
+      this.#channel.send({ type: 'oidc.call', requestId, call })
+    }, this.#pulse.silence)
+  }
+
+  onOidc(requestId: number, answer: OidcAnswer): void {
+    this.#oidc.answer(requestId, answer)
   }
 }

@@ -2,7 +2,8 @@ import { createHmac } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
-import { AlertSender, AlertLane } from '../../../src/control/alerts/alert-control.ts'
+import { AlertSender } from '../../../src/control/alerts/alert-control.ts'
+import { SideLane } from '../../../src/upstream/call/side-lane.ts'
 import { CRASH_LOOP } from '../../../src/control/alerts/alert.ts'
 import { AlertReceiver, UNSENT } from '../../helper/alert-receiver.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
@@ -20,7 +21,7 @@ async function rig(
   })
   const loaded = loadConfig({ KIRO_API_KEY: 'ksk_x' }, [])
   if (loaded.name !== 'config') throw new Error('there is no config')
-  const lane = new AlertLane(loaded.config)
+  const lane = new SideLane(loaded.config, 1)
   const { log, text } = recordedLog()
   const stateDir = t.testdir({})
   const settings = { webhookUrl: `${receiver.url}hook/of-mine`, webhookSecret: secret }

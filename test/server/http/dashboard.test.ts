@@ -179,7 +179,8 @@ t.test('signing in, and out', async (t) => {
     csrf: null,
     mayChange: false,
     whyNot: null,
-    ways: ['key']
+    ways: ['key'],
+    signOutUrl: null
   }
   t.same(await (await ask('/dashboard/session')).json(), nobody)
   const response = await signIn('good-key', { origin: primary.url })

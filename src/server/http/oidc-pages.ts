@@ -1,0 +1,107 @@
+import type { IncomingMessage } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { endOfTrip, OidcTrips } from '../../dashboard/oidc-trip.ts'
+import { oidcDigests, oidcSubject } from '../../dashboard/oidc-users.ts'
+import type { Sessions } from '../../dashboard/session.ts'
+import type { SignInTries } from '../../dashboard/sign-in-tries.ts'
+import type { OidcRefusal } from '../../ipc/oidc.ts'
+import type { PanelCalls } from '../primary/panel-calls.ts'
+import { answerEarly } from '../turn/answer-early.ts'
+import { turnedOff } from './dashboard-routes.ts'
+import { baseUrlOf, clientAddress } from './own-page.ts'
+import type { PanelSettings } from './panel-users.ts'
+import type { RoutedRequest } from './router.ts'
+
+export interface OidcPagesOptions {
+  readonly sessions: Pick<Sessions, 'begin' | 'sealOf'>
+  readonly tries: Pick<SignInTries, 'take' | 'succeeded'>
+  readonly calls: Pick<PanelCalls, 'askOidc'>
+  readonly current: PanelSettings
+}
+
+/** Delay of each try beyond an address's limit. */
+const HOLD_MS = 1_000
+const CALLBACK = '/dashboard/oidc/callback'
+
+/**
+ * Sends browsers to the identity provider and takes them back. They only ever go on to the provider that the
+ * operator has set, and to the panel.
+ */
+export class OidcPages {
+  readonly #options: OidcPagesOptions
+  readonly #trips: OidcTrips
+
+  constructor(options: OidcPagesOptions) {
+    this.#options = options
+    this.#trips = new OidcTrips(options.sessions)
+  }
+
+  /** @throws {GatewayError} GW_ROUTE_UNKNOWN without a provider, GW_PRIMARY_SILENT */
+  async begin(routed: RoutedRequest): Promise<void> {
+    const { base, isSecure } = this.#placeOf(routed)
+    const answer = await this.#options.calls.askOidc({
+      name: 'begin',
+      redirectUri: base + CALLBACK
+    })
+    if (answer.name !== 'begun')
+      return goBack(routed, answer.name === 'refused' ? answer.reason : 'failed')
+    routed.response.setHeader('set-cookie', this.#trips.begin(answer.checks, isSecure))
+    goTo(routed, answer.url)
+  }
+
+  /** @throws {GatewayError} as `begin()` */
+  async finish(routed: RoutedRequest): Promise<void> {
+    const { request, response } = routed
+    const { base, isSecure } = this.#placeOf(routed)
+    const { tries, calls, current, sessions } = this.#options
+    response.setHeader('set-cookie', endOfTrip(isSecure))
+    const checks = this.#trips.find(request.headers.cookie)
+    const query = queryIn(request)
+    if (checks === null || query.get('state') !== checks.state) return goBack(routed, 'stale')
+    const address = clientAddress(request, current.config.server)
+    const waitMs = tries.take(address)
+    if (waitMs > 0) await delay(HOLD_MS)
+    const url = `${base}${CALLBACK}?${query.toString()}`
+    const answer = await calls.askOidc({ name: 'finish', url, checks, address })
+    if (answer.name !== 'signed-in')
+      return goBack(routed, answer.name === 'refused' ? answer.reason : 'failed')
+    const subject = oidcSubject(answer)
+    const [digest] = oidcDigests(answer, current.config.observe)
+    if (subject === null || digest === undefined) return goBack(routed, 'failed')
+    if (waitMs === 0) tries.succeeded(address)
+    const { cookie } = sessions.begin(subject, digest, isSecure)
+    response.setHeader('set-cookie', [endOfTrip(isSecure), cookie])
+    goTo(routed, PANEL_PATH)
+  }
+
+  /** Goes on to the provider's page for signing out, if it has one. @throws {GatewayError} as `begin()` */
+  async signOut(routed: RoutedRequest): Promise<void> {
+    const { base } = this.#placeOf(routed)
+    const answer = await this.#options.calls.askOidc({ name: 'end', returnTo: base + PANEL_PATH })
+    goTo(routed, answer.name === 'ended' && answer.url !== null ? answer.url : PANEL_PATH)
+  }
+
+  #placeOf(routed: RoutedRequest): { readonly base: string; readonly isSecure: boolean } {
+    const { config } = this.#options.current
+    if (config.observe.oidcIssuer === null) throw turnedOff(routed, 'no DASHBOARD_OIDC_ISSUER')
+    const base = baseUrlOf(routed.request, config.server)
+    return { base, isSecure: base.startsWith('https://') }
+  }
+}
+
+const PANEL_PATH = '/'
+
+function queryIn({ url = '' }: IncomingMessage): URLSearchParams {
+  const at = url.indexOf('?')
+  return new URLSearchParams(at < 0 ? '' : url.slice(at))
+}
+
+function goBack(routed: RoutedRequest, reason: OidcRefusal): void {
+  goTo(routed, `${PANEL_PATH}?sign-in=${reason}`)
+}
+
+/** The browser forgets the address that it comes from, which may have a code. */
+function goTo({ request, response }: RoutedRequest, location: string): void {
+  const headers = { location, 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' }
+  answerEarly(request, response, { status: 303, headers, body: '' })
+}
