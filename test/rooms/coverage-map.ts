@@ -10,6 +10,7 @@ const MEASURING = [
 
 /** Start real gateways by the hundred. Counting there takes half as much CPU time again and adds little to what other tests reach. */
 const GATEWAYS = 'test/integration/'
+const RACE = 'test/chaos/sign-in-race.test.ts'
 
 /** Take a minute and longer, most of it waiting: they start first, so that none of them runs alone at the end. */
 const LONGEST = [
@@ -22,9 +23,7 @@ const LONGEST = [
 ].map((name) => `${GATEWAYS}${name}.test.ts`)
 
 /** Run commands as processes, and reach code that no other test does. */
-const COMMANDS = ['doctor', 'fleet-command', 'replay', 'terminal'].map(
-  (name) => `${GATEWAYS}${name}.test.ts`
-)
+const COMMANDS = ['doctor', 'fleet-command'].map((name) => `${GATEWAYS}${name}.test.ts`)
 
 /** No file has this name. tap starts files in this order: those that are `null` here, then those whose list is empty, then the others. */
 const NOTHING = ['nothing']
@@ -32,5 +31,6 @@ const NOTHING = ['nothing']
 /** For tap: the files whose coverage is counted, all where the list is empty. Rooms wait much, so they start before the gateways. */
 export default function coveredBy(path: string): readonly string[] | null {
   if (MEASURING.includes(path) || LONGEST.includes(path)) return null
-  return path.startsWith(GATEWAYS) && !COMMANDS.includes(path) ? NOTHING : []
+  const isOfGateways = path.startsWith(GATEWAYS) || path === RACE
+  return isOfGateways && !COMMANDS.includes(path) ? NOTHING : []
 }
