@@ -14,7 +14,6 @@ import { ClientConnections } from './http/connections.ts'
 import { DashboardPages } from './http/dashboard-pages.ts'
 import { Listener } from './http/listener.ts'
 import { WorkerMetrics } from './http/worker-metrics.ts'
-import { UsageReports } from './primary/usage-reports.ts'
 import { createDataPlane, type OwnPlane, type Surroundings } from './worker/data-plane.ts'
 import { LoadWatch } from './worker/load-watch.ts'
 
@@ -24,7 +23,6 @@ export interface Parts {
   readonly listener: Listener
   readonly connections: ClientConnections
   readonly metrics: WorkerMetrics
-  readonly usage: UsageReports
   readonly pages: DashboardPages
   readonly log: Logger
   readonly refusals: RefusalLog
@@ -71,7 +69,6 @@ export function createParts(
     logStream,
     hasNamedKeys: () => current.knownKeys.isKeyRequired
   })
-  const usage = new UsageReports(channel, pulse)
   const isLeaving = (): boolean => surroundings.life.state !== 'open'
   const pages = new DashboardPages({ channel, pulse, isLeaving, metrics })
   const refusals = new RefusalLog(log)
@@ -103,11 +100,11 @@ export function createParts(
     current,
     dashboard: { pages, sessionSecret: start.sessionSecret },
     isPrimarySilent: () => pulse.isSilent,
-    metricsText: () => metrics.clusterText(),
-    accountUsage: () => usage.current(),
+    metricsText: () => pulse.ask({ type: 'metrics.wanted' }), // a part alone would make counters go back
+    accountUsage: () => pulse.ask({ type: 'usage.wanted' }),
     keyUsage: (key) => {
       plane.records.flush()
-      return usage.keys(key)
+      return pulse.ask({ type: 'key-usage.wanted', key })
     }
   })
   const listener = new Listener({
@@ -116,7 +113,7 @@ export function createParts(
     boundPort: start.boundPort,
     createServer: () => connections.createServer(app)
   })
-  return { plane, listener, connections, metrics, usage, pages, log, refusals, current, app }
+  return { plane, listener, connections, metrics, pages, log, refusals, current, app }
 }
 
 /** Clients send headers at once; only a body may take its time. */

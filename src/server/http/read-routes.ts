@@ -1,7 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { monotonicNow } from '../../admission/clock.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
-import type { ClusterStatus, PlanGrowth, PlanOutlook, Problem } from '../../ipc/messages.ts'
+import type {
+  Answers,
+  ClusterStatus,
+  PlanGrowth,
+  PlanOutlook,
+  Problem
+} from '../../ipc/messages.ts'
 import { type KeyUsage, namedSums, type UsageSums } from '../../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { type AccountUsage, planTotals } from '../../kiro/wire/account-usage.ts'
@@ -12,7 +18,6 @@ import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { Wish } from '../primary/key-limits.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
-import type { AccountReport } from '../primary/usage-reports.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
@@ -28,7 +33,7 @@ export interface Sources {
   }
   readonly isPrimarySilent: () => boolean
   readonly metricsText: () => Promise<string>
-  readonly accountUsage: () => Promise<AccountReport>
+  readonly accountUsage: () => Promise<Answers['usage.wanted']>
   readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
 }
 
@@ -187,7 +192,10 @@ export function usageRoutes(
       return sendJson(routed, 200, toAnswer(await planes.usageOf(kiroKey, response)))
     }
     const [account, keys] = await Promise.all([accountUsage(), keyUsage(null)])
-    const { usage, outlook } = account
+    const { news, outlook } = account
+    const { usage, problem } = news
+    if (usage === null)
+      throw new GatewayError(problem.code, undefined, { message: problem.message })
     const answer = { ...toAnswer(usage), ...toOutlookAnswer(outlook), keys: keys.map(toKeyAnswer) }
     sendJson(routed, 200, answer)
   }

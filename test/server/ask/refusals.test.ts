@@ -54,10 +54,10 @@ async function setUp(t: Test, { status, headers, body }: Refusing) {
 
 /** Has another token for the first that is refused. */
 async function renewOnce(primary: FakePrimary): Promise<void> {
-  const { requestId } = await primary.heard('credential.refused')
+  const requestId = await primary.asked('credential.refused')
   const snapshot = credentialSnapshot({ token: 'token-2' })
   primary.tell({ type: 'credential.changed', news: { snapshot, problem: null } })
-  primary.tell({ type: 'credential.renewed', requestId })
+  primary.tell({ type: 'answered', requestId, answer: null })
 }
 
 for (const [name, refusal] of Object.entries(UPSTREAM_REFUSALS)) {
