@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
-import { programForTests } from './program.ts'
+import { bundledProgram } from './program.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -31,7 +31,7 @@ export class ShownGateway {
   url = ''
 
   constructor(options: ShownGatewayOptions) {
-    const { entry, compiled } = programForTests()
+    const { entry, compiled } = bundledProgram()
     const { place, env = {}, command = `exec ${process.execPath} ${entry}` } = options
     writeFileSync(join(this.folder, '.env'), '')
     const shell = `echo $$ > ${this.folder}/pid; ${command}`

@@ -146,11 +146,8 @@ const PLAYED = isNightly
   ? Object.keys(CASES)
   : [
       'a stream of Messages',
-      'one piece of Chat Completions',
       'a call of Responses',
-      'a reset',
       'a corrupt frame',
-      'an exception in the middle',
       'another attempt',
       'a refusal',
       'searches of the web'

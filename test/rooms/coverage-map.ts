@@ -10,7 +10,6 @@ const MEASURING = [
 
 /** Start real gateways by the hundred. Counting there takes half as much CPU time again and adds little to what other tests reach. */
 const GATEWAYS = 'test/integration/'
-const RACE = 'test/chaos/sign-in-race.test.ts'
 
 /** Take a minute and longer, most of it waiting: they start first, so that none of them runs alone at the end. */
 const LONGEST = [
@@ -22,7 +21,7 @@ const LONGEST = [
   'usage-after-deaths'
 ].map((name) => `${GATEWAYS}${name}.test.ts`)
 
-/** Run commands as processes, and reach code that no other test does. */
+/** Run commands, and a gateway of a fleet from its sources, as processes, and reach code that no other test does. */
 const COMMANDS = ['doctor', 'fleet-command'].map((name) => `${GATEWAYS}${name}.test.ts`)
 
 /** No file has this name. tap starts files in this order: those that are `null` here, then those whose list is empty, then the others. */
@@ -31,6 +30,5 @@ const NOTHING = ['nothing']
 /** For tap: the files whose coverage is counted, all where the list is empty. Rooms wait much, so they start before the gateways. */
 export default function coveredBy(path: string): readonly string[] | null {
   if (MEASURING.includes(path) || LONGEST.includes(path)) return null
-  const isOfGateways = path.startsWith(GATEWAYS) || path === RACE
-  return isOfGateways && !COMMANDS.includes(path) ? NOTHING : []
+  return path.startsWith(GATEWAYS) && !COMMANDS.includes(path) ? NOTHING : []
 }

@@ -44,7 +44,6 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
 /** Real gateways, and many processes one after another: each file has its own time, and what goes wrong must not reach the next. */
 const APART = [
   'test/integration/',
-  'test/chaos/sign-in-race.test.ts',
   'test/transform/',
   'test/fuzz/',
   'test/credentials/killed-renewal.test.ts',
