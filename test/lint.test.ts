@@ -1,36 +1,24 @@
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { runKiroGateway } from './helper/cli-process.ts'
+import { runCommandHere } from './helper/command-here.ts'
 
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
-interface Outcome {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-const entry = join(import.meta.dirname, '../src/start.js')
 const good = { model: 'auto', messages: [{ role: 'user', content: 'hi' }] }
 const repairable = { ...good, messages: [...good.messages, { role: 'assistant', content: 'Well' }] }
 const refused = { ...good, messages: [{ role: 'user', content: [{ type: 'input_audio' }] }] }
 
-/** Runs it in an empty folder, so that no `.env` has a say. */
-function lint(t: Test, args: readonly string[], input = '', files: object = {}): Promise<Outcome> {
-  const cwd = t.testdir({ ...files })
-  return new Promise((resolve) => {
-    const command = [entry, 'lint', ...args]
-    const child = execFile(process.execPath, command, { cwd, env: {} }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
-    })
-    child.stdin?.end(input)
-  })
+/** Looks at a request, or a text, in a file. */
+function lint(t: Test, request: object | string, ...options: readonly string[]) {
+  const text = typeof request === 'string' ? request : JSON.stringify(request)
+  const cwd = t.testdir({ 'request.json': text })
+  return runCommandHere(['lint', ...options, join(cwd, 'request.json')], { cwd })
 }
 
 t.test('kiro-gateway lint', async (t) => {
   t.test('ends with 0 for a request that is taken as it is', async (t) => {
-    const files = { 'request.json': JSON.stringify(good) }
-    t.same(await lint(t, ['request.json'], '', files), {
+    t.same(await lint(t, good), {
       code: 0,
       stdout: 'openai-chat: nothing to say\n',
       stderr: ''
@@ -38,7 +26,8 @@ t.test('kiro-gateway lint', async (t) => {
   })
 
   t.test('ends with 0 for one that is repaired, and says how', async (t) => {
-    const { code, stdout } = await lint(t, ['-'], JSON.stringify(repairable))
+    const options = { cwd: t.testdir({}), input: JSON.stringify(repairable) }
+    const { code, stdout } = await runKiroGateway(['lint', '-'], options)
     t.equal(code, 0)
     t.match(stdout, /^repaired {4}\/messages\/1 {2}last-turn: A user turn "Continue." was put last/)
     t.match(stdout, /\n {12}Fix: End with a user message/)
@@ -46,15 +35,15 @@ t.test('kiro-gateway lint', async (t) => {
   })
 
   t.test('ends with 1 for one that is refused', async (t) => {
-    const { code, stdout, stderr } = await lint(t, ['-'], JSON.stringify(refused))
+    const { code, stdout, stderr } = await lint(t, refused)
     t.equal(code, 1)
     t.equal(stderr, '')
     t.match(stdout, /^refused {5}\/messages\/0\/content\/0 {2}content-text: /)
-    t.equal((await lint(t, ['-'], '{"model":')).code, 1, 'no JSON')
+    t.equal((await lint(t, '{"model":')).code, 1, 'no JSON')
   })
 
   t.test('prints the report as JSON', async (t) => {
-    const { code, stdout } = await lint(t, ['--json', '-'], JSON.stringify(refused))
+    const { code, stdout } = await lint(t, refused, '--json')
     t.equal(code, 1)
     t.match(JSON.parse(stdout), {
       ok: false,
@@ -64,27 +53,34 @@ t.test('kiro-gateway lint', async (t) => {
   })
 
   t.test('takes the dialect and the settings of the folder', async (t) => {
-    const asked = ['--dialect=anthropic-messages', '-']
-    t.match(await lint(t, asked, JSON.stringify(good)), { stdout: /^anthropic-messages: / })
+    const asked = await lint(t, good, '--dialect=anthropic-messages')
+    t.match(asked, { stdout: /^anthropic-messages: / })
     const tools = ['a', 'b'].map((name) => ({ function: { name, description: name } }))
-    const files = { '.env': 'TOOL_MAX_COUNT=1' }
-    const { stdout } = await lint(t, ['-'], JSON.stringify({ ...good, tools }), files)
+    const files = {
+      '.env': 'TOOL_MAX_COUNT=1',
+      'request.json': JSON.stringify({ ...good, tools })
+    }
+    const { stdout } = await runKiroGateway(['lint', 'request.json'], { cwd: t.testdir(files) })
     t.match(stdout, /repaired {4}\/tools\/1\/function {2}tool-count: /)
   })
 
   t.test('lets no request write to the terminal', async (t) => {
     const tool = { name: '\u001b[31mred', description: 'x'.repeat(9) }
     const body = { ...good, tools: [{ function: tool }], tool_choice: { type: '\u001b[2J' } }
-    t.notMatch((await lint(t, ['-'], JSON.stringify(body))).stdout, '\u001b')
+    t.notMatch((await lint(t, body)).stdout, '\u001b')
   })
 
   t.test('ends with 2 when there is nothing to look at', async (t) => {
+    const cwd = t.testdir({})
     for (const args of [[], ['a', 'b'], ['missing.json'], ['--dialect=klingon', '-'], ['--nope']]) {
-      const { code, stdout, stderr } = await lint(t, args)
+      const { code, stdout, stderr } = await runCommandHere(['lint', ...args], { cwd })
       t.equal(code, 2, args.join(' '))
       t.equal(stdout, '')
       t.match(stderr, /^kiro-gateway lint: .+\n\nUsage: kiro-gateway lint/)
     }
-    t.match(await lint(t, ['--help']), { code: 0, stdout: /^Usage: kiro-gateway lint/ })
+    t.match(await runCommandHere(['lint', '--help'], { cwd }), {
+      code: 0,
+      stdout: /^Usage: kiro-gateway lint/
+    })
   })
 })

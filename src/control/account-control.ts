@@ -16,17 +16,10 @@ import { VerdictMemory } from './account/verdict-memory.ts'
 import { CredentialControl } from './account/credential-control.ts'
 import { ModelCatalogue } from './account/model-catalogue.ts'
 import { type AgedUsage, PlanUsage, type UsageSharing } from './account/plan-usage.ts'
-import type { WorkerChannel } from './workers/worker-channel.ts'
 
 type AccountMessage = Extract<
   FromWorker,
-  {
-    readonly type:
-      | 'credential.refused'
-      | 'credential.wanted'
-      | 'credential.suspended'
-      | 'account.refused'
-  }
+  { readonly type: 'credential.suspended' | 'account.refused' }
 >
 
 /** The upstream is asked no more often than this for metrics. */
@@ -169,14 +162,8 @@ export class AccountControl {
     return lifted
   }
 
-  onMessage(message: AccountMessage, channel: Pick<WorkerChannel, 'send'>): void {
+  onMessage(message: AccountMessage): void {
     switch (message.type) {
-      case 'credential.refused':
-      case 'credential.wanted':
-        void this.credentials // never rejects
-          .onMessage(message)
-          .then(() => channel.send({ type: 'credential.renewed', requestId: message.requestId }))
-        break
       case 'credential.suspended':
         this.credentials.suspended(message.token, message.reason)
         this.#listener?.onSuspended(message.token)

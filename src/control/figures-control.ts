@@ -18,10 +18,7 @@ import { FailingStreak } from './usage/failing-streak.ts'
 import { TurnCounts } from './usage/turn-counts.ts'
 import type { WorkerChannel } from './workers/worker-channel.ts'
 
-type FigureMessage = Extract<
-  FromWorker,
-  { readonly type: 'metrics.snapshot' | 'metrics.wanted' | 'dashboard.wish' }
->
+type FigureMessage = Extract<FromWorker, { readonly type: 'metrics.snapshot' | 'dashboard.wish' }>
 
 export interface FiguresControlOptions {
   readonly channels: ReadonlyMap<string, WorkerChannel>
@@ -107,13 +104,10 @@ export class FiguresControl {
     this.dashboard.onLeft(member)
   }
 
-  onMessage(message: FigureMessage, channel: Pick<WorkerChannel, 'member' | 'send'>): void {
+  onMessage(message: FigureMessage, channel: Pick<WorkerChannel, 'member'>): void {
     switch (message.type) {
       case 'metrics.snapshot':
         this.#metrics.onSnapshot(channel.member, message.metrics)
-        break
-      case 'metrics.wanted':
-        void this.#sendMetrics(channel, message.requestId) // never rejects
         break
       case 'dashboard.wish':
         this.dashboard.onWish(message.wish, channel.member)
@@ -140,6 +134,11 @@ export class FiguresControl {
     return new MetricReader(this.#metrics.members.values()).sum('kiro_gateway_requests_in_flight')
   }
 
+  /** Prometheus' text format. Never rejects. */
+  text(): Promise<string> {
+    return this.#metrics.toText()
+  }
+
   collect(): Promise<void> {
     return this.#metrics.collect()
   }
@@ -152,10 +151,6 @@ export class FiguresControl {
   close(): void {
     this.dashboard.close()
     this.own.close()
-  }
-
-  async #sendMetrics(channel: Pick<WorkerChannel, 'send'>, requestId: number): Promise<void> {
-    channel.send({ type: 'metrics.text', requestId, text: await this.#metrics.toText() })
   }
 
   #some(): Promise<MetricsSnapshot> {

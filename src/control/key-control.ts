@@ -20,11 +20,11 @@ import type { WorkerChannel } from './workers/worker-channel.ts'
 
 type KeyMessage = Extract<
   FromWorker,
-  { readonly type: 'allowance.reports' | 'usage.rows' | 'price.lessons' | 'key-usage.wanted' }
+  { readonly type: 'allowance.reports' | 'usage.rows' | 'price.lessons' }
 >
 
 interface Teller {
-  readonly channel: Pick<WorkerChannel, 'member' | 'send'>
+  readonly channel: Pick<WorkerChannel, 'member'>
   /** It has died, and what it held has been counted. */
   readonly isGone: boolean
 }
@@ -153,12 +153,6 @@ export class KeyControl {
       case 'price.lessons':
         this.#prices.onLessons(message.lessons)
         break
-      case 'key-usage.wanted': {
-        const { requestId, key } = message
-        void this.usage(key) // never rejects
-          .then((keys) => channel.send({ type: 'key-usage.told', requestId, keys }))
-        break
-      }
     }
   }
 
@@ -177,12 +171,6 @@ export class KeyControl {
     if (requests <= 0) return
     this.#options.log.warn({ workerId: worker, requests }, 'requests lost with their worker')
     this.#options.onLost(requests)
-  }
-
-  /** Figures of one key, or of all, with what workers have not told yet. Never rejects. */
-  async usage(key: string | null): Promise<readonly KeyUsage[]> {
-    await this.#hearWorkers()
-    return this.#usageOf(key)
   }
 
   /** Epoch ms of a key's last request since the start; `null` without one. */
@@ -265,7 +253,9 @@ export class KeyControl {
     return this.#heard
   }
 
-  async #usageOf(key: string | null): Promise<readonly KeyUsage[]> {
+  /** Resolves with the usage of one key, or of all, with what workers have not told yet. Never rejects. */
+  async usageOf(key: string | null): Promise<readonly KeyUsage[]> {
+    await this.#hearWorkers()
     const { today, month } = await this.#recentSums()
     const one = this.#byId.get(key ?? '')
     const named =

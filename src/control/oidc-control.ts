@@ -3,7 +3,6 @@ import type { OidcAnswer, OidcCall } from '../ipc/oidc.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { OidcFlow } from './oidc/oidc-flow.ts'
 import { SideLane } from '../upstream/call/side-lane.ts'
-import type { WorkerChannel } from './workers/worker-channel.ts'
 
 export interface OidcControlOptions {
   readonly config: () => Config
@@ -25,19 +24,12 @@ export class OidcControl {
     this.#lane = new SideLane(options.config(), MAX_AT_ONCE)
   }
 
-  /** Never rejects. */
-  async onCall(
-    { requestId, call }: { readonly requestId: number; readonly call: OidcCall },
-    link: Pick<WorkerChannel, 'send'>
-  ): Promise<void> {
-    link.send({ type: 'oidc.answer', requestId, answer: await this.#answer(call) })
-  }
-
   async close(): Promise<void> {
     await this.#lane.close()
   }
 
-  async #answer(call: OidcCall): Promise<OidcAnswer> {
+  /** Never rejects. */
+  async answer(call: OidcCall): Promise<OidcAnswer> {
     if (this.#underWay >= MAX_AT_ONCE) return { name: 'refused', reason: 'unavailable' }
     this.#underWay++
     try {

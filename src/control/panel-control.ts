@@ -1,7 +1,6 @@
 import type { PanelAnswer, PanelCall } from '../ipc/panel.ts'
 import { asGatewayError } from '../shared/errors.ts'
 import type { PanelDesk, PanelDeskOptions } from './panel/panel-desk.ts'
-import type { WorkerChannel } from './workers/worker-channel.ts'
 
 /** The panel's part in the primary. Its code is loaded with the first call. */
 export class PanelControl {
@@ -12,19 +11,12 @@ export class PanelControl {
     this.#options = options
   }
 
-  /** Never rejects. */
-  async onCall(
-    { requestId, call }: { readonly requestId: number; readonly call: PanelCall },
-    link: Pick<WorkerChannel, 'send'>
-  ): Promise<void> {
-    link.send({ type: 'panel.answer', requestId, answer: await this.#answer(call) })
-  }
-
   close(): void {
     void this.#loading?.then((desk) => desk.close()).catch(() => {})
   }
 
-  async #answer(call: PanelCall): Promise<PanelAnswer> {
+  /** Never rejects. */
+  async answer(call: PanelCall): Promise<PanelAnswer> {
     try {
       this.#loading ??= this.#load()
       const desk = await this.#loading

@@ -1,5 +1,12 @@
 import type { Config } from '../config/settings.ts'
-import type { PlanBar, PlanGrowth, PlanOutlook, ToWorker, UsageNews } from '../ipc/messages.ts'
+import type {
+  Answers,
+  PlanBar,
+  PlanGrowth,
+  PlanOutlook,
+  ToWorker,
+  UsageNews
+} from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import { type AccountUsage, planTotals } from '../kiro/wire/account-usage.ts'
@@ -21,7 +28,6 @@ import {
   type PlanStory,
   toLook
 } from './plan/plan-record.ts'
-import type { WorkerChannel } from './workers/worker-channel.ts'
 
 export interface PlanControlOptions {
   readonly config: () => Pick<Config, 'plan'>
@@ -126,10 +132,10 @@ export class PlanControl {
   }
 
   /** Never rejects. */
-  async tellUsage(requestId: number, channel: Pick<WorkerChannel, 'send'>): Promise<void> {
+  async usage(): Promise<Answers['usage.wanted']> {
     const news = await this.#options.usage()
     await this.#comparing
-    channel.send({ type: 'usage.told', requestId, news, outlook: this.outlook })
+    return { news, outlook: this.outlook }
   }
 
   onRows(rows: readonly Pick<UsageRow, 'key' | 'credits'>[]): void {

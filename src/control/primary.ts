@@ -4,7 +4,13 @@ import { reload } from '../config/load.ts'
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { CredentialSource } from '../credentials/stored-credential.ts'
-import type { ClusterStatus, FromWorker, ToWorker } from '../ipc/messages.ts'
+import type {
+  Answers,
+  ClusterStatus,
+  FromWorker,
+  WorkerQuestion,
+  ToWorker
+} from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
 import { GatewayError } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
@@ -334,34 +340,28 @@ export class Primary {
         break
       case 'allowance.reports':
       case 'price.lessons':
-      case 'key-usage.wanted':
         this.keys.onMessage(message, {
           channel,
           isGone: this.#channels.get(channel.member) !== channel
         })
         break
-      case 'credential.refused':
-      case 'credential.wanted':
       case 'credential.suspended':
       case 'account.refused':
-        this.account.onMessage(message, channel)
+        this.account.onMessage(message)
         break
-      case 'usage.wanted':
-        void this.plan.tellUsage(message.requestId, channel) // never rejects
+      case 'asked': {
+        const { requestId, question } = message
+        void this.#answerTo(question) // never rejects
+          .then((answer) => channel.send({ type: 'answered', requestId, answer }))
         break
+      }
       case 'calibration.lesson':
       case 'form.lesson':
       case 'conversation.lesson':
       case 'kiro-key.lesson':
         this.lessons.onLesson(message)
         break
-      case 'kiro-key.try': {
-        const { requestId } = message
-        channel.send({ type: 'kiro-key.may-try', requestId, waitMs: this.#keyTrials.take() })
-        break
-      }
       case 'metrics.snapshot':
-      case 'metrics.wanted':
       case 'dashboard.wish':
         this.figures.onMessage(message, channel)
         break
@@ -372,12 +372,29 @@ export class Primary {
         this.figures.dashboard.endedSessions.add(message.ended)
         this.broadcast({ type: 'session.ended', ended: message.ended })
         break
+    }
+  }
+
+  async #answerTo(question: WorkerQuestion): Promise<Answers[keyof Answers]> {
+    switch (question.type) {
+      case 'credential.refused':
+        await this.account.credentials.refused(question.token)
+        return null
+      case 'credential.wanted':
+        await this.account.credentials.wanted()
+        return null
+      case 'kiro-key.try':
+        return this.#keyTrials.take()
+      case 'metrics.wanted':
+        return this.figures.text()
+      case 'key-usage.wanted':
+        return this.keys.usageOf(question.key)
+      case 'usage.wanted':
+        return this.plan.usage()
       case 'panel.call':
-        void this.#panel.onCall(message, channel) // never rejects
-        break
+        return this.#panel.answer(question.call)
       case 'oidc.call':
-        void this.#oidc.onCall(message, channel) // never rejects
-        break
+        return this.#oidc.answer(question.call)
     }
   }
 

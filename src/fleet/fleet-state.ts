@@ -1,4 +1,6 @@
-import { isCount, isJsonObject } from '../shared/json.ts'
+import { Compile } from 'typebox/schema'
+import { parseJsonObject } from '../shared/json.ts'
+import { type Checked, mapOf, Type } from '../shared/schema-type.ts'
 
 /*
  * Register of a fleet: its members and their permits. Changed by compare-and-set only, so each change is made by a
@@ -11,41 +13,57 @@ import { isCount, isJsonObject } from '../shared/json.ts'
  * lease = granted − returned; both only grow.
  */
 
-export interface FleetEntry {
+const VERSION = 2
+export const MAX_MEMBERS = 64
+/** Per member; only a fault causes more starts. */
+export const MAX_ENDED = 16
+export const MAX_NAME_CHARS = 63
+export const MAX_STATE_CHARS = 1_048_576
+
+const Amount = Type.Integer({ minimum: 0, maximum: 2 ** 48 })
+const Word = Type.String({ minLength: 1, maxLength: 128 })
+const Incarnation = Type.String({ minLength: 1, maxLength: 80 })
+const Name = Type.String({ minLength: 1, maxLength: MAX_NAME_CHARS })
+
+const Entry = Type.Object({
   /** `FLEET_MEMBER`. Incarnations may share it. */
-  readonly name: string
+  name: Name,
   /** `HTTP_MAX_CONNECTIONS`; the smallest of all counts. */
-  readonly max: number
+  max: Amount,
   /** `FLEET_REPLICAS`; the largest of all counts. */
-  readonly replicas: number
-  readonly granted: number
+  replicas: Amount,
+  granted: Amount,
   /** Their sockets are gone. */
-  readonly returned: number
-  readonly want: number
-  readonly waitedMs: number
+  returned: Amount,
+  want: Amount,
+  waitedMs: Amount,
   /** Leaving, or silent for a while: gets no grants until it reports. */
-  readonly isQuiet: boolean
-  readonly ended: readonly string[]
-}
+  isQuiet: Type.Boolean(),
+  ended: Type.Array(Incarnation, { maxItems: MAX_ENDED })
+})
 
-export type FleetMembers = Readonly<Record<string, FleetEntry>>
-
-export interface FleetState {
-  readonly v: 2
+const State = Type.Object({
+  v: Type.Enum([VERSION]),
   /** Identifies the signing secret without revealing it. */
-  readonly check: string
-  readonly run: string
-  readonly era: string
-  readonly rev: number
-  readonly phase: 'open' | 'learning'
+  check: Word,
+  run: Word,
+  era: Word,
+  rev: Amount,
+  phase: Type.Enum(['open', 'learning']),
   /** While learning: sum of all claims. */
-  readonly cap: number
-  readonly max: number
-  readonly replicas: number
+  cap: Amount,
+  max: Amount,
+  replicas: Amount,
   /** Names by incarnation: had permits in an earlier era, not heard of in this one. */
-  readonly awaited: Readonly<Record<string, string>>
-  readonly members: FleetMembers
-}
+  awaited: mapOf(Name, { propertyNames: Incarnation, maxProperties: MAX_MEMBERS ** 2 }),
+  members: mapOf(Entry, { propertyNames: Incarnation, maxProperties: MAX_MEMBERS })
+})
+
+export type FleetEntry = Checked<typeof Entry>
+export type FleetState = Checked<typeof State>
+export type FleetMembers = FleetState['members']
+
+const StateShape = Compile(State)
 
 export type StateReading =
   | { readonly type: 'state'; readonly state: FleetState }
@@ -53,43 +71,16 @@ export type StateReading =
   /** Written by a newer version of this program, or by a fleet with another secret: not ours to write. */
   | { readonly type: 'newer' | 'foreign' }
 
-const VERSION = 2
-export const MAX_MEMBERS = 64
-/** Per member; only a fault causes more starts. */
-export const MAX_ENDED = 16
-export const MAX_NAME_CHARS = 63
-export const MAX_STATE_CHARS = 1_048_576
-const MAX_COUNT = 2 ** 48
-
 /** `checks` are of all accepted secrets. Never throws: the register may contain anything. */
 export function readState(text: string | null, checks: readonly string[]): StateReading {
-  if (text === null || text.length > MAX_STATE_CHARS) return { type: 'none' }
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return { type: 'none' }
-  }
-  if (!isJsonObject(value)) return { type: 'none' }
-  const { v } = value
+  const value = text === null || text.length > MAX_STATE_CHARS ? null : parseJsonObject(text)
+  const { v, check } = value ?? {}
   if (typeof v === 'number' && v > VERSION) return { type: 'newer' }
-  if (v === VERSION && isText(value['check'], 128) && !checks.includes(value['check']))
+  if (v === VERSION && typeof check === 'string' && !checks.includes(check))
     return { type: 'foreign' }
-  return isState(value) && isSettled(value) ? { type: 'state', state: value } : { type: 'none' }
-}
-
-function isState(value: Readonly<Record<string, unknown>>): value is KnownState {
-  const { v, check, run, era, rev, phase, cap, max, replicas, awaited, members } = value
-  if (v !== VERSION || !isText(check, 128) || !isText(run, 128) || !isText(era, 128)) return false
-  if (phase !== 'open' && phase !== 'learning') return false
-  if (![rev, cap, max, replicas].every(isAmount)) return false
-  if (!isJsonObject(awaited) || !isJsonObject(members)) return false
-  const names = Object.entries(awaited)
-  if (names.length > MAX_MEMBERS ** 2 || !names.every(isName)) return false
-  const entries = Object.entries(members)
-  return (
-    entries.length <= MAX_MEMBERS && entries.every(([inc, one]) => isText(inc, 80) && isEntry(one))
-  )
+  return StateShape.Check(value) && isSettled(value)
+    ? { type: 'state', state: value }
+    : { type: 'none' }
 }
 
 /** True if everything that follows from the members is as `nextFleet()` leaves it; other writers would differ. */
@@ -97,32 +88,10 @@ function isSettled(state: FleetState): boolean {
   const { members, max, replicas, phase, cap } = state
   const entries = Object.values(members)
   if (phase === 'learning' ? sumOfLeases(members) > cap : cap !== 0) return false
+  if (entries.some(({ returned, granted }) => returned > granted)) return false
   if (entries.length === 0) return true
   const isLeast = max === Math.min(...entries.map((one) => one.max))
   return isLeast && replicas === Math.max(...entries.map((one) => one.replicas))
-}
-
-type KnownState = FleetState & Readonly<Record<string, unknown>>
-
-function isEntry(value: unknown): boolean {
-  if (!isJsonObject(value)) return false
-  const { name, max, replicas, granted, returned, want, waitedMs, isQuiet, ended } = value
-  if (!isText(name, MAX_NAME_CHARS) || typeof isQuiet !== 'boolean') return false
-  if (![max, replicas, granted, returned, want, waitedMs].every(isAmount)) return false
-  if (Number(returned) > Number(granted)) return false
-  return Array.isArray(ended) && ended.length <= MAX_ENDED && ended.every((inc) => isText(inc, 80))
-}
-
-function isName([inc, name]: [string, unknown]): boolean {
-  return isText(inc, 80) && isText(name, MAX_NAME_CHARS)
-}
-
-function isText(value: unknown, maxChars: number): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= maxChars
-}
-
-function isAmount(value: unknown): boolean {
-  return isCount(value) && value <= MAX_COUNT
 }
 
 export function eraNumber(era: string): number {

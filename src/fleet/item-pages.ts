@@ -1,6 +1,6 @@
 import { ITEM_NAME_DIGITS, ownerPartOf } from '../shared/item-name.ts'
-import { isCount, isJsonObject, parseJsonObject } from '../shared/json.ts'
 import { OwnerSums } from '../shared/owner-sums.ts'
+import { jsonReader, Type } from '../shared/schema-type.ts'
 
 /** Answer of the Responses API that this gateway has shared. */
 export interface SharedItem {
@@ -15,7 +15,22 @@ export const ITEMS_PER_PAGE = 64
 /** Together they name everything that the gateway has put there. */
 export const ITEM_PAGES = 64
 const MAX_ITEMS = ITEM_PAGES * ITEMS_PER_PAGE
-const NAME = new RegExp(`^[0-9a-f]{${ITEM_NAME_DIGITS}}$`)
+
+const Count = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
+const Item = Type.Unsafe<readonly [name: string, bytes: number, until: number]>({
+  type: 'array',
+  prefixItems: [{ type: 'string', pattern: `^[0-9a-f]{${ITEM_NAME_DIGITS}}$` }, Count, Count],
+  minItems: 3
+})
+
+/** `null` for other text: anyone with access may write to Valkey. */
+const parsePage = jsonReader(
+  Type.Object({
+    v: Type.Enum([1]),
+    page: Type.Integer({ minimum: 0 }),
+    items: Type.Array(Item, { maxItems: ITEMS_PER_PAGE })
+  })
+)
 
 export interface ItemStep {
   readonly doomed: readonly SharedItem[]
@@ -49,7 +64,7 @@ export class ItemPages {
     const found = pages.slice(0, ITEM_PAGES).flatMap((text, place) => {
       const page = parsePage(text)
       return page !== null && page.page % ITEM_PAGES === place
-        ? page.items.map((item) => ({ item, place }))
+        ? page.items.map(([name, bytes, until]) => ({ item: { name, bytes, until }, place }))
         : []
     })
     const made = new ItemPages()
@@ -130,28 +145,4 @@ export interface ItemLimits {
   readonly maxBytes: number
   /** Epoch ms. */
   readonly now: number
-}
-
-interface ItemPage {
-  readonly page: number
-  readonly items: readonly SharedItem[]
-}
-
-/** `null` for other text: anyone with access may write to Valkey. */
-function parsePage(text: string | null): ItemPage | null {
-  const raw = text === null ? null : parseJsonObject(text)
-  if (!isJsonObject(raw)) return null
-  const { v, page, items } = raw
-  if (v !== 1 || !isCount(page) || !Array.isArray(items) || items.length > ITEMS_PER_PAGE) {
-    return null
-  }
-  const read: SharedItem[] = []
-  for (const item of items as readonly unknown[]) {
-    const [name, bytes, until] = Array.isArray(item) ? (item as readonly unknown[]) : []
-    if (typeof name !== 'string' || !NAME.test(name) || !isCount(bytes) || !isCount(until)) {
-      return null
-    }
-    read.push({ name, bytes, until })
-  }
-  return { page, items: read }
 }

@@ -1,4 +1,4 @@
-import { isCount, isJsonObject, parseJsonObject } from '../shared/json.ts'
+import { type Checked, jsonReader, mapOf, Type } from '../shared/schema-type.ts'
 
 /*
  * A limit of a named key shared by several gateways. Each has a rightful part, the R-th, and gives others what it does
@@ -9,34 +9,44 @@ import { isCount, isJsonObject, parseJsonObject } from '../shared/json.ts'
  *   part of a gateway = rightful part − gifts given + gifts received − losses of its earlier processes
  */
 
-export interface LimitSeat {
-  /** Order of arrival: the first R have a rightful part. */
-  readonly no: number
-  readonly inc: string
-  /** Era of the register when the process was known to be alive. */
-  readonly era: string
-  readonly rev: number
-  /** Needed beyond its part. */
-  readonly want: number
-  readonly gave: Readonly<Record<string, number>>
-  /** Held by an earlier process whose use is unknown. */
-  readonly lost: number
+/** Gateways of other names may have been there. */
+const MAX_SEATS = 128
+
+const Amount = Type.Integer({ minimum: 0, maximum: 2 ** 50 })
+const ByName = {
+  propertyNames: Type.String({ pattern: '^(?!__proto__$)[A-Za-z0-9._-]{1,63}$' }),
+  maxProperties: MAX_SEATS
 }
 
-export interface LimitRegister {
+const Seat = Type.Object({
+  /** Order of arrival: the first R have a rightful part. */
+  no: Amount,
+  inc: Type.String({ maxLength: 128 }),
+  /** Era of the register when the process was known to be alive. */
+  era: Type.String({ maxLength: 256 }),
+  rev: Amount,
+  /** Needed beyond its part. */
+  want: Amount,
+  gave: mapOf(Amount, ByName),
+  /** Held by an earlier process whose use is unknown. */
+  lost: Amount
+})
+
+const Register = Type.Object({
   /** Another period starts from zero. */
-  readonly period: number
-  readonly seats: Readonly<Record<string, LimitSeat>>
-}
+  period: Amount,
+  seats: mapOf(Seat, ByName)
+})
+
+export type LimitSeat = Checked<typeof Seat>
+export type LimitRegister = Checked<typeof Register>
+
+export const parseLimitRegister = jsonReader(Register)
 
 export interface LimitSize {
   readonly limit: number
   readonly replicas: number
 }
-
-/** Gateways of other names may have been there. */
-const MAX_SEATS = 128
-const MAX_AMOUNT = 2 ** 50
 
 export function rightOf(rank: number, { limit, replicas }: LimitSize): number {
   if (rank >= replicas) return 0
@@ -187,37 +197,6 @@ export function wantsIn(register: LimitRegister, but: string, size: LimitSize) {
     .toSorted((a, b) => a.part - b.part)
 }
 
-export function parseLimitRegister(text: string): LimitRegister | null {
-  const raw = parseJsonObject(text)
-  if (raw === null || !isAmount(raw['period']) || !isJsonObject(raw['seats'])) return null
-  const seats = Object.entries(raw['seats'])
-  if (seats.length > MAX_SEATS || !seats.every(([name, seat]) => isName(name) && isSeat(seat))) {
-    return null
-  }
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it was looked at
-  return raw as unknown as LimitRegister
-}
-
 export function limitRecordOf(name: string): { readonly record: string; readonly aad: string } {
   return { record: `limit.${name.replaceAll('/', '.')}`, aad: `v1|limit|${name}` }
-}
-
-function isSeat(value: unknown): boolean {
-  if (!isJsonObject(value)) return false
-  const { no, inc, era, rev, want, gave, lost } = value
-  if (typeof inc !== 'string' || typeof era !== 'string') return false
-  if (inc.length > 128 || era.length > 256 || !isJsonObject(gave)) return false
-  const given = Object.entries(gave)
-  if (given.length > MAX_SEATS || !given.every(([name, one]) => isName(name) && isAmount(one))) {
-    return false
-  }
-  return [no, rev, want, lost].every(isAmount)
-}
-
-function isName(name: string): boolean {
-  return /^[A-Za-z0-9._-]{1,63}$/.test(name) && name !== '__proto__'
-}
-
-function isAmount(value: unknown): boolean {
-  return isCount(value) && value <= MAX_AMOUNT
 }

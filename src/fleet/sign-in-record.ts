@@ -1,26 +1,43 @@
 import { createHmac } from 'node:crypto'
-import { isCount, isJsonObject } from '../shared/json.ts'
+import { Check } from 'typebox/schema'
+import { asJsonObject, parseJson } from '../shared/json.ts'
+import { type Checked, Type } from '../shared/schema-type.ts'
 
-export type SignInPhase =
-  | 'idle'
-  /** The holder may have presented the token: no other gateway may until the new tokens are there. */
-  | 'presenting'
-  /** Refused for good: only a new sign-in helps. */
-  | 'refused'
+const SPENT_CHARS = 16
+/** Renewals of at least a day and a half; a sign-in's first token is remembered for ever. */
+const MAX_SPENT = 64
+const MAX_SEALED_CHARS = 524_288
+const MAX_RECORD_CHARS = MAX_SEALED_CHARS + 4_096
 
-export interface SignInFacts {
+const Proof = Type.String({ pattern: '^[0-9a-f]{64}$' })
+
+const Facts = {
   /** Grows for ever with each renewal and new sign-in. */
-  readonly gen: number
+  gen: Type.Integer({ minimum: 1, maximum: 2 ** 48 }),
   /** Gateway that renews, or did last; '' before the first. */
-  readonly holder: string
-  readonly phase: SignInPhase
-  readonly fence: number
+  holder: Type.String({ pattern: '^[A-Za-z0-9_.-]{0,63}$' }),
+  /**
+   * `presenting`: the holder may have presented the token, and no other gateway may until the new tokens are there.
+   * `refused` for good: only a new sign-in helps.
+   */
+  phase: Type.Enum(['idle', 'presenting', 'refused']),
+  fence: Type.Integer({ minimum: 0, maximum: 2 ** 48 }),
   /** Identifies this generation's refresh token without revealing it. */
-  readonly proof: string
+  proof: Proof,
   /** Proof of the sign-in that this generation descends from. */
-  readonly lineage: string
-  readonly spent: readonly string[]
+  lineage: Proof,
+  spent: Type.Array(Type.String({ pattern: '^[0-9a-f]{16}$' }), { maxItems: MAX_SPENT })
 }
+
+export const FactsSchema = Type.Object(Facts)
+const RecordSchema = Type.Object({
+  v: Type.Enum([1]),
+  ...Facts,
+  sealed: Type.String({ maxLength: MAX_SEALED_CHARS })
+})
+
+export type SignInFacts = Checked<typeof FactsSchema>
+export type SignInPhase = SignInFacts['phase']
 
 /** Unverified: anyone with access to Valkey may have written it. */
 export interface SignInRecord extends SignInFacts {
@@ -33,33 +50,13 @@ export type SignInReading =
   | { readonly type: 'newer' }
   | { readonly type: 'record'; readonly record: SignInRecord }
 
-const PHASES: readonly unknown[] = ['idle', 'presenting', 'refused'] satisfies SignInPhase[]
-const PROOF = /^[0-9a-f]{64}$/
-const SPENT = /^[0-9a-f]{16}$/
-const SPENT_CHARS = 16
-/** Renewals of at least a day and a half; a sign-in's first token is remembered for ever. */
-const MAX_SPENT = 64
-const HOLDER = /^[\w.-]{0,63}$/
-const MAX_SEALED_CHARS = 524_288
-const MAX_RECORD_CHARS = MAX_SEALED_CHARS + 4_096
-
 /** Never throws. */
 export function readSignInRecord(text: string | null): SignInReading {
   if (text === null) return { type: 'none' }
-  if (text.length > MAX_RECORD_CHARS) return { type: 'damaged' }
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return { type: 'damaged' }
-  }
-  if (!isJsonObject(value)) return { type: 'damaged' }
-  const { v, sealed } = value
+  const value = text.length > MAX_RECORD_CHARS ? undefined : parseJson(text)
+  const { v } = asJsonObject(value) ?? {}
   if (typeof v === 'number' && v > 1) return { type: 'newer' }
-  const facts = readSignInFacts(value)
-  if (v !== 1 || facts === null || typeof sealed !== 'string') return { type: 'damaged' }
-  if (sealed.length > MAX_SEALED_CHARS) return { type: 'damaged' }
-  return { type: 'record', record: { ...facts, sealed } }
+  return Check(RecordSchema, value) ? { type: 'record', record: value } : { type: 'damaged' }
 }
 
 export function writeSignInRecord(record: SignInRecord): string {
@@ -70,15 +67,6 @@ export function writeSignInRecord(record: SignInRecord): string {
 export function aadOf(facts: SignInFacts, fleet: string, source: string): string {
   const { gen, holder, phase, fence, proof, lineage, spent } = facts
   return ['v1', fleet, source, gen, holder, phase, fence, proof, lineage, ...spent].join('|')
-}
-
-export function readSignInFacts(value: Readonly<Record<string, unknown>>): SignInFacts | null {
-  const { gen, holder, phase, fence, proof, lineage, spent } = value
-  if (!isCounter(gen) || gen === 0 || !isCounter(fence) || !isPhase(phase)) return null
-  if (typeof holder !== 'string' || !HOLDER.test(holder)) return null
-  if (!isProof(proof) || !isProof(lineage)) return null
-  if (!Array.isArray(spent) || spent.length > MAX_SPENT || !spent.every(isSpent)) return null
-  return { gen, holder, phase, fence, proof, lineage, spent }
 }
 
 /** Identifies a refresh token, independent of the secret, which gateways may replace at different times. */
@@ -109,20 +97,4 @@ export function newSignInFacts(facts: SignInFacts | null, proof: string): SignIn
 function withSpent(spent: readonly string[], proof: string): readonly string[] {
   const short = proof.slice(0, SPENT_CHARS)
   return [...spent.filter((one) => one !== short), short].slice(-MAX_SPENT)
-}
-
-function isCounter(value: unknown): value is number {
-  return isCount(value) && value <= 2 ** 48
-}
-
-function isPhase(value: unknown): value is SignInPhase {
-  return PHASES.includes(value)
-}
-
-function isProof(value: unknown): value is string {
-  return typeof value === 'string' && PROOF.test(value)
-}
-
-function isSpent(value: unknown): value is string {
-  return typeof value === 'string' && SPENT.test(value)
 }

@@ -38,10 +38,8 @@ export type FromWorker =
   | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
   | LeaseReport
   | { readonly type: 'allowance.reports'; readonly reports: readonly AllowanceReport[] }
-  /** The upstream refused this token. Answered by `credential.renewed`, after `credential.changed`. */
-  | { readonly type: 'credential.refused'; readonly requestId: number; readonly token: string }
-  /** The token has expired. Answered by `credential.renewed`, after `credential.changed`. */
-  | { readonly type: 'credential.wanted'; readonly requestId: number }
+  /** Answered by `answered`. */
+  | { readonly type: 'asked'; readonly requestId: number; readonly question: WorkerQuestion }
   | { readonly type: 'credential.suspended'; readonly token: string; readonly reason: string }
   /** A refusal about the whole account. Answered by `account.status` to all. */
   | { readonly type: 'account.refused'; readonly refusal: AccountRefusal }
@@ -51,31 +49,48 @@ export type FromWorker =
   | ({ readonly type: 'form.lesson' } & LearntForm)
   | ({ readonly type: 'conversation.lesson' } & ConversationParts)
   | ({ readonly type: 'kiro-key.lesson' } & KiroKeyVerdict)
-  /** Answered by `kiro-key.may-try`. */
-  | { readonly type: 'kiro-key.try'; readonly requestId: number }
   | { readonly type: 'price.lessons'; readonly lessons: readonly PriceTold[] }
   | { readonly type: 'metrics.snapshot'; readonly metrics: MetricsSnapshot }
-  /** Metrics of the cluster; answered by `metrics.text`. */
-  | { readonly type: 'metrics.wanted'; readonly requestId: number }
   | {
       readonly type: 'usage.rows'
       /** Requests begun since the last such message. */
       readonly begun: number
       readonly rows: readonly UsageRow[]
     }
-  /** One key, or all; answered by `key-usage.told`. */
-  | { readonly type: 'key-usage.wanted'; readonly requestId: number; readonly key: string | null }
-  /** Answered by `usage.told`. */
-  | { readonly type: 'usage.wanted'; readonly requestId: number }
   | { readonly type: 'dashboard.wish'; readonly wish: DashboardWish }
   /** Everything that was sent before the mark is in force. */
   | { readonly type: 'told.marked'; readonly mark: number }
-  /** Answered by `panel.answer`. */
-  | { readonly type: 'panel.call'; readonly requestId: number; readonly call: PanelCall }
   /** A user has signed out; told to all as `session.ended`. */
   | { readonly type: 'session.end'; readonly ended: EndedSession }
-  /** Answered by `oidc.answer`. */
-  | { readonly type: 'oidc.call'; readonly requestId: number; readonly call: OidcCall }
+
+/** Questions of a worker to the primary. */
+export type WorkerQuestion =
+  /** The upstream refused this token. */
+  | { readonly type: 'credential.refused'; readonly token: string }
+  /** The token has expired. */
+  | { readonly type: 'credential.wanted' }
+  | { readonly type: 'kiro-key.try' }
+  /** Metrics of the cluster. */
+  | { readonly type: 'metrics.wanted' }
+  /** One key, or all. */
+  | { readonly type: 'key-usage.wanted'; readonly key: string | null }
+  | { readonly type: 'usage.wanted' }
+  | { readonly type: 'panel.call'; readonly call: PanelCall }
+  | { readonly type: 'oidc.call'; readonly call: OidcCall }
+
+/** Answers by question. */
+export interface Answers {
+  /** Comes after `credential.changed`. */
+  readonly 'credential.refused': null
+  readonly 'credential.wanted': null
+  /** 0, or the wait in ms. */
+  readonly 'kiro-key.try': number
+  readonly 'metrics.wanted': string
+  readonly 'key-usage.wanted': readonly KeyUsage[]
+  readonly 'panel.call': PanelAnswer
+  readonly 'oidc.call': OidcAnswer
+  readonly 'usage.wanted': { readonly news: UsageNews; readonly outlook: PlanOutlook | null }
+}
 
 /** Primary → worker. */
 export type ToWorker =
@@ -84,7 +99,11 @@ export type ToWorker =
   | { readonly type: 'allowance.grants'; readonly grants: readonly AllowanceGrant[] }
   | { readonly type: 'primary.alive' }
   | { readonly type: 'credential.changed'; readonly news: CredentialNews }
-  | { readonly type: 'credential.renewed'; readonly requestId: number }
+  | {
+      readonly type: 'answered'
+      readonly requestId: number
+      readonly answer: Answers[keyof Answers]
+    }
   | { readonly type: 'account.status'; readonly status: AccountStatus }
   | { readonly type: 'plan.status'; readonly bar: PlanBar | null }
   | { readonly type: 'keys.changed'; readonly knownKeys: KnownKeys }
@@ -94,29 +113,13 @@ export type ToWorker =
   | ({ readonly type: 'form.learnt' } & LearntForm)
   | ({ readonly type: 'conversation.learnt' } & ConversationParts)
   | ({ readonly type: 'kiro-key.learnt' } & KiroKeyVerdict)
-  /** 0, or the wait in ms. */
-  | { readonly type: 'kiro-key.may-try'; readonly requestId: number; readonly waitMs: number }
   | { readonly type: 'config.changed'; readonly config: Config }
   /** Asks for the state of allowances, then a `metrics.snapshot`. */
   | { readonly type: 'metrics.collect' }
-  | { readonly type: 'metrics.text'; readonly requestId: number; readonly text: string }
-  | {
-      readonly type: 'key-usage.told'
-      readonly requestId: number
-      readonly keys: readonly KeyUsage[]
-    }
-  | {
-      readonly type: 'usage.told'
-      readonly requestId: number
-      readonly news: UsageNews
-      readonly outlook: PlanOutlook | null
-    }
   | { readonly type: 'dashboard.news'; readonly news: DashboardNews }
   /** Answered by `told.marked`. */
   | { readonly type: 'told.mark'; readonly mark: number }
-  | { readonly type: 'panel.answer'; readonly requestId: number; readonly answer: PanelAnswer }
   | { readonly type: 'session.ended'; readonly ended: EndedSession }
-  | { readonly type: 'oidc.answer'; readonly requestId: number; readonly answer: OidcAnswer }
   /** A successor serves: accept no new connections, finish, exit. `patienceMs` is added to `DRAIN_TIMEOUT`. */
   | { readonly type: 'worker.retire'; readonly patienceMs: number }
   /** Accept nothing new, finish streams, exit. */

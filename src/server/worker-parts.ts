@@ -16,8 +16,6 @@ import { ClientConnections } from './http/connections.ts'
 import { DashboardPages } from './http/dashboard-pages.ts'
 import { Listener } from './http/listener.ts'
 import { WorkerMetrics } from './http/worker-metrics.ts'
-import { PanelCalls } from './primary/panel-calls.ts'
-import { UsageReports } from './primary/usage-reports.ts'
 import { createDataPlane, type OwnPlane, type Surroundings } from './worker/data-plane.ts'
 import { LoadWatch } from './worker/load-watch.ts'
 
@@ -27,9 +25,7 @@ export interface Parts {
   readonly listener: Listener
   readonly connections: ClientConnections
   readonly metrics: WorkerMetrics
-  readonly usage: UsageReports
   readonly pages: DashboardPages
-  readonly panelCalls: PanelCalls
   readonly sessions: Sessions
   readonly log: Logger
   readonly refusals: RefusalLog
@@ -76,8 +72,6 @@ export function createParts(
     logStream,
     hasNamedKeys: () => current.knownKeys.isKeyRequired
   })
-  const usage = new UsageReports(channel, pulse)
-  const panelCalls = new PanelCalls(channel, pulse)
   const sessions = new Sessions(start.sessionSecret)
   for (const ended of start.endedSessions) sessions.ended.add(ended)
   const endSession = ({ id, expiresAt }: EndedSession): void => {
@@ -114,13 +108,13 @@ export function createParts(
     connections,
     current,
     dashboard: { pages, sessions, endSession },
-    panelCalls,
+    primary: pulse,
     isPrimarySilent: () => pulse.isSilent,
-    metricsText: () => metrics.clusterText(),
-    accountUsage: () => usage.current(),
+    metricsText: () => pulse.ask({ type: 'metrics.wanted' }), // a part alone would make counters go back
+    accountUsage: () => pulse.ask({ type: 'usage.wanted' }),
     keyUsage: (key) => {
       plane.records.flush()
-      return usage.keys(key)
+      return pulse.ask({ type: 'key-usage.wanted', key })
     }
   })
   const listener = new Listener({
@@ -134,9 +128,7 @@ export function createParts(
     listener,
     connections,
     metrics,
-    usage,
     pages,
-    panelCalls,
     sessions,
     log,
     refusals,

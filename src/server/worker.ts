@@ -89,6 +89,8 @@ export class GatewayWorker {
     switch (message.type) {
       case 'primary.alive':
         return // has been heard
+      case 'answered':
+        return this.#pulse.onAnswer(message)
       case 'worker.start':
         if (this.#life.state === 'open') this.#serve(message)
         return
@@ -102,8 +104,6 @@ export class GatewayWorker {
         return parts?.plane.allowances.onGrants(message.grants)
       case 'credential.changed':
         return parts?.plane.credentials.onNews(message.news)
-      case 'credential.renewed':
-        return parts?.plane.credentials.onRenewed(message.requestId)
       case 'account.status':
         return parts?.plane.account.onStatus(message.status)
       case 'plan.status':
@@ -124,29 +124,17 @@ export class GatewayWorker {
         return parts?.plane.conversations.onLearnt(message)
       case 'kiro-key.learnt':
         return parts?.plane.keyTrials.onVerdict(message)
-      case 'kiro-key.may-try':
-        return parts?.plane.keyTrials.onMayTry(message.requestId, message.waitMs)
       case 'config.changed':
         if (parts !== null) changeConfig(parts, message.config)
         return
       case 'metrics.collect':
         return parts === null ? undefined : this.#tellAll(parts)
-      case 'metrics.text':
-        return parts?.metrics.onText(message.requestId, message.text)
-      case 'usage.told':
-        return parts?.usage.onTold(message.requestId, message.news, message.outlook)
-      case 'key-usage.told':
-        return parts?.usage.onKeysTold(message.requestId, message.keys)
       case 'dashboard.news':
         return parts?.pages.onNews(message.news)
       case 'told.mark':
         return this.#channel.send({ type: 'told.marked', mark: message.mark })
       case 'session.ended':
         return parts?.sessions.ended.add(message.ended)
-      case 'panel.answer':
-        return parts?.panelCalls.onAnswer(message.requestId, message.answer)
-      case 'oidc.answer':
-        return parts?.panelCalls.onOidc(message.requestId, message.answer)
       case 'cluster.status':
         if (parts !== null) this.#onStatus(parts, message.status)
         return

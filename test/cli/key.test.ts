@@ -9,31 +9,32 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type CliOutcome, runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const KEY = /^sk-[\w-]{43}\n$/
 
-/** Runs `key new --write` beside a `.env` of that content; what the file holds then. */
+/** Runs `key new --write` for a file of that content; returns also what the file holds then. */
 async function write(
   t: Test,
-  content: string | Buffer | null
+  content: string | Buffer
 ): Promise<CliOutcome & { readonly text: string; readonly path: string }> {
   const cwd = t.testdir({})
   const path = join(cwd, '.env')
-  if (content !== null) writeFileSync(path, content)
-  const outcome = await runKiroGateway(['key', 'new', '--write'], { cwd })
+  writeFileSync(path, content)
+  const outcome = await runCommandHere(['key', 'new', '--write'], { cwd, env: { ENV_FILE: path } })
   return { ...outcome, text: readFileSync(path, 'latin1'), path }
 }
 
 t.test('kiro-gateway key new', async (t) => {
   await t.test('prints another key each time', async (t) => {
     const cwd = t.testdir({})
-    const made = [1, 2].map(() => runKiroGateway(['key', 'new'], { cwd }))
+    const made = [1, 2].map(() => runCommandHere(['key', 'new'], { cwd }))
     const outcomes = await Promise.all(made)
     for (const outcome of outcomes) t.match(outcome, { code: 0, stdout: KEY, stderr: '' })
     t.not(outcomes[0]?.stdout, outcomes[1]?.stdout)
-    const { stdout } = await runKiroGateway(['key', 'new', '--json'], { cwd })
+    const { stdout } = await runCommandHere(['key', 'new', '--json'], { cwd })
     t.match(JSON.parse(stdout), { key: /^sk-/, path: null })
   })
 
@@ -55,8 +56,10 @@ t.test('kiro-gateway key new', async (t) => {
   })
 
   await t.test('makes a file that only its owner can read', async (t) => {
-    const { stdout, text, path } = await write(t, null)
-    t.equal(text, `PROXY_API_KEY=${stdout}`)
+    const cwd = t.testdir({})
+    const { stdout } = await runKiroGateway(['key', 'new', '--write'], { cwd })
+    const path = join(cwd, '.env')
+    t.equal(readFileSync(path, 'latin1'), `PROXY_API_KEY=${stdout}`)
     t.equal(statSync(path).mode & 0o777, 0o600)
   })
 

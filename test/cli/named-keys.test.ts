@@ -7,6 +7,7 @@ import { usagePath } from '../../src/control/book/usage-sums.ts'
 import { periodAt } from '../../src/keys/period.ts'
 import { markOf } from '../../src/shared/process-mark.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { hashOfKey } from '../helper/named-key.ts'
 import { isNightly } from '../helper/nightly.ts'
 
@@ -18,11 +19,12 @@ const KEY = /^kgw_[\w-]{43}\n$/
 function rig(t: Test) {
   const cwd = t.testdir({})
   const path = join(cwd, 'state', 'keys.json')
-  const env = { STATE_DIR: 'state' }
-  const run = (...args: readonly string[]) => runKiroGateway(['key', ...args], { cwd, env })
+  const place = { cwd, env: { STATE_DIR: join(cwd, 'state') } }
+  const run = (...args: readonly string[]) => runCommandHere(['key', ...args], place)
+  const runAlone = (...args: readonly string[]) => runKiroGateway(['key', ...args], place)
   const json = async (...args: readonly string[]) =>
     JSON.parse((await run(...args, '--json')).stdout)
-  return { path, run, json, text: () => readFileSync(path, 'utf8') }
+  return { path, run, runAlone, json, text: () => readFileSync(path, 'utf8') }
 }
 
 t.test('kiro-gateway key reopen says which keys were not closed', async (t) => {
@@ -68,8 +70,8 @@ async function commitTo(path: string, now: number, asks: readonly PageAsk[]): Pr
 
 t.test('kiro-gateway key add', async (t) => {
   await t.test('prints the key once and keeps its hash', async (t) => {
-    const { path, run, text } = rig(t)
-    const { code, stdout, stderr } = await run('add', 'anna', '--credits', '200/month')
+    const { path, run, runAlone, text } = rig(t)
+    const { code, stdout, stderr } = await runAlone('add', 'anna', '--credits', '200/month')
     t.match(
       { code, stdout, stderr },
       { code: 0, stdout: KEY, stderr: /From now on every request needs a key/ }
@@ -155,8 +157,8 @@ t.test('kiro-gateway key add', async (t) => {
   })
 
   await t.test('loses none of two at once', async (t) => {
-    const { run, json } = rig(t)
-    const outcomes = await Promise.all([run('add', 'anna'), run('add', 'ben')])
+    const { runAlone, json } = rig(t)
+    const outcomes = await Promise.all([runAlone('add', 'anna'), runAlone('add', 'ben')])
     t.same(
       outcomes.map(({ code }) => code),
       [0, 0]

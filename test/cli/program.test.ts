@@ -3,12 +3,14 @@ import { listSettings } from '../../src/config/setting-text.ts'
 import { commandNames, loadCommand } from '../../src/cli/program/commands.ts'
 import { version } from '../../src/shared/version.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 t.test('kiro-gateway', async (t) => {
   const cwd = t.testdir({})
   const run = (...args: readonly string[]) => runKiroGateway(args, { cwd })
+  const runHere = (...args: readonly string[]) => runCommandHere(args, { cwd })
 
   await t.test('lists commands, options and settings with --help', async (t) => {
     for (const args of [['--help'], ['-h'], ['help'], ['--port', '1', '--help']]) {
@@ -31,7 +33,7 @@ t.test('kiro-gateway', async (t) => {
         [name, '-h', '--json'],
         ['help', name]
       ]) {
-        const { code, stdout, stderr } = await run(...args)
+        const { code, stdout, stderr } = await runHere(...args)
         t.same([code, stderr], [0, ''], args.join(' '))
         t.match(stdout, `Usage: kiro-gateway ${name}`)
         for (const option of Object.keys((await loadCommand(name))?.options ?? {})) {
@@ -50,18 +52,18 @@ t.test('kiro-gateway', async (t) => {
       stdout: '',
       stderr: /^kiro-gateway: unknown command "lgoin"\. Was "login" meant\? .*login, logout/
     })
-    t.match(await run('launch'), {
+    t.match(await runHere('launch'), {
       code: 2,
       stderr: /unknown command "launch"\. The commands are /
     })
-    t.match(await run('x'.repeat(100_000)), { code: 2, stderr: /unknown command "x{32}…"/ })
-    t.match(await run('__proto__'), { code: 2, stderr: /unknown command/ })
-    t.notMatch((await run('\u001b[31m')).stderr, '\u001b')
+    t.match(await runHere('x'.repeat(100_000)), { code: 2, stderr: /unknown command "x{32}…"/ })
+    t.match(await runHere('__proto__'), { code: 2, stderr: /unknown command/ })
+    t.notMatch((await runHere('\u001b[31m')).stderr, '\u001b')
   })
 
   await t.test('says what is wrong with the options', async (t) => {
     for (const args of [['login', '--nope'], ['logout', 'now'], ['key'], ['login', '--region']]) {
-      const { code, stdout, stderr } = await run(...args)
+      const { code, stdout, stderr } = await runHere(...args)
       t.same([code, stdout], [2, ''], args.join(' '))
       t.match(stderr, new RegExp(`^kiro-gateway ${args[0]}: .+\n\nUsage: kiro-gateway ${args[0]}`))
     }

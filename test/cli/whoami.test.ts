@@ -5,11 +5,9 @@ import { awaitedSignIn, saveSignIn } from '../../src/credentials/own-sign-in.ts'
 import { SignInOverlay } from '../../src/control/fleet/shared-tokens.ts'
 import { OverlayStore } from '../../src/credentials/vault.ts'
 import { newSignInFacts, proofOf } from '../../src/fleet/sign-in-record.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 import { storedCredential } from '../helper/stored-credential.ts'
-
-t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const ARN = 'arn:aws:codewhisperer:eu-central-1:123456789012:profile/MINE'
 const TOKENS = {
@@ -22,7 +20,7 @@ t.test('kiro-gateway whoami and logout', async (t) => {
   const cwd = t.testdir({})
   const env = { STATE_DIR: join(cwd, 'state') }
   const run = (args: readonly string[], more: Readonly<Record<string, string>> = {}) =>
-    runKiroGateway(args, { cwd, env: { ...env, ...more } })
+    runCommandHere(args, { cwd, env: { ...env, ...more } })
 
   await t.test('say that nobody is signed in', async (t) => {
     t.match(await run(['whoami']), {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { FleetCore } from '../../src/fleet/fleet-core.ts'
 import { FLEET_MUTANTS, mutateRules, WORLD_FAULTS } from './fleet-mutants.ts'
+import { isNightly } from '../helper/nightly.ts'
 import { playScenario, SCENARIO_NAMES } from './fleet-scenarios.ts'
 import { walkFleet } from './walk-fleet.ts'
 
@@ -8,6 +9,7 @@ import { walkFleet } from './walk-fleet.ts'
 const STEPS = 90_000
 /** Faults that show within this many steps. */
 const QUICK_STEPS = 30_000
+/** By day the first two: the model of the rules as they are is walked all the same. */
 const QUICK = [
   'a register of another process',
   'an empty register',
@@ -16,7 +18,7 @@ const QUICK = [
   'others take what a silent member has',
   'an era counts as watched too early',
   'another of our name that says nothing'
-]
+].slice(0, isNightly ? undefined : 2)
 
 t.test('a fleet in which everything goes wrong', async (t) => {
   const { violation, walks } = walkFleet({ machines: { FleetCore }, seed: 1, steps: STEPS })

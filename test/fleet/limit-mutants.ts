@@ -132,11 +132,11 @@ export const LIMIT_MUTANTS: readonly Mutant[] = [
   ['of a part by right the odd one is due', 'rightOf(size.replicas - 1, size)', 'rightOf(0, size)'],
   ['who has most is first', 'a.part - b.part', 'b.part - a.part'],
   ['one gives to itself', '.filter(([name]) => name !== but)', ''],
-  ['a full register is not read', 'if (seats.length > MAX_SEATS', 'if (seats.length >= MAX_SEATS'],
+  ['a full register is not read', 'maxProperties: MAX_SEATS', 'maxProperties: MAX_SEATS - 1'],
   [
     'a register with one seat too many is read',
-    'if (seats.length > MAX_SEATS',
-    'if (seats.length > MAX_SEATS + 1'
+    'maxProperties: MAX_SEATS',
+    'maxProperties: MAX_SEATS + 1'
   ],
-  ['amounts may be of any size', ' && value <= MAX_AMOUNT', '']
+  ['amounts may be of any size', ', maximum: 2 ** 50', '']
 ].map(([story = '', from = '', to = '']) => ({ story, file, from, to }))

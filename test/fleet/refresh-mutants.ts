@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type * as Core from '../../src/fleet/next-refresh.ts'
@@ -150,8 +150,10 @@ export async function mutateRefresh(mutant: Mutant): Promise<RefreshRules> {
 
 /** Loads files of `src/fleet` with one fault. */
 export function mutateFleet(mutant: Mutant, files: readonly string[]): Promise<unknown> {
+  const folder = mkdtempSync(join(tmpdir(), 'fleet-mutant-'))
+  symlinkSync(join(import.meta.dirname, '../../node_modules'), join(folder, 'node_modules'))
   return mutate(
-    mkdtempSync(join(tmpdir(), 'fleet-mutant-')),
+    folder,
     { ...mutant, file: `fleet/${mutant.file}` },
     { parts: ['fleet', 'shared'], files: files.map((file) => `fleet/${file}`) }
   )

@@ -61,8 +61,9 @@ t.test('a property that fails', async (t) => {
 })
 
 t.test('a file that hangs or fails outside of its properties', async (t) => {
-  const loops = `fc.assert(fc.property(fc.nat(), () => { for (;;); }))`
-  const hung = await fuzzFile({ file: fileOf(t, loops), seed: 3, ...limits, hangsAfterMs: 10_000 })
+  const waits = 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)' // for ever, without a CPU
+  const hangs = `fc.assert(fc.property(fc.nat(), () => { ${waits} }))`
+  const hung = await fuzzFile({ file: fileOf(t, hangs), seed: 3, ...limits, hangsAfterMs: 10_000 })
   t.match(hung.failure, /seed 3, hung or killed by SIGKILL, last begun property 1/)
   const exits = await fuzzFile({ file: fileOf(t, `process.exitCode = 3`), seed: 3, ...limits })
   t.match(exits.failure, /exit code 3/)

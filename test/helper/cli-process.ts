@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { programForTests } from './program.ts'
+import { programForCommands } from './program.ts'
 
 export interface CliOptions {
   /** The working folder. */
@@ -31,7 +31,7 @@ export class CliProcess {
   readonly #watchers = new Set<() => void>()
 
   constructor(args: readonly string[], options: CliOptions) {
-    const program = programForTests()
+    const program = programForCommands()
     const { cwd, env = {}, entry = program.entry, launcher = [], input } = options
     const [command = '', ...rest] = [...launcher, process.execPath, entry, ...args]
     this.child = spawn(command, rest, {

@@ -11,6 +11,7 @@ import {
   GOOD_STATUS,
   type LeaseGrant,
   NO_GRANT,
+  type WorkerQuestion,
   type ToWorker,
   type WorkerStart
 } from '../../src/ipc/messages.ts'
@@ -89,9 +90,9 @@ export class FakePrimary {
     const { newKeysPerMinute } = result.config.credentials
     const pace = new KeyTrialPace(() => newKeysPerMinute)
     primary.#endpoint.on('said', (message: FromWorker) => {
-      if (message.type !== 'kiro-key.try') return
+      if (message.type !== 'asked' || message.question.type !== 'kiro-key.try') return
       const { requestId } = message
-      primary.tell({ type: 'kiro-key.may-try', requestId, waitMs: pace.take() })
+      primary.tell({ type: 'answered', requestId, answer: pace.take() })
     })
     const beat = setInterval(() => primary.tell({ type: 'primary.alive' }), BEAT_MS)
     t.teardown(() => clearInterval(beat))
@@ -142,6 +143,14 @@ export class FakePrimary {
   grant(grant: Partial<LeaseGrant>): void {
     const all = { budget: 10, keepAlive: 10, maxWaiting: 10, ...grant }
     this.tell({ ...NO_GRANT, seq: this.messages.length + 1, ...all })
+  }
+
+  /** The next question of a type. */
+  async asked(type: WorkerQuestion['type']): Promise<number> {
+    for (;;) {
+      const { requestId, question } = await this.heard('asked')
+      if (question.type === type) return requestId
+    }
   }
 
   /** The next message of a type. */

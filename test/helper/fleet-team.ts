@@ -13,6 +13,8 @@ export interface FleetTeamOptions {
   readonly engineConfig?: readonly string[]
   /** Which log lines are kept; by default all. */
   readonly keeps?: (line: LogLine) => boolean
+  /** For coverage, which is counted of the sources. */
+  readonly fromSources?: boolean
   /** Of the upstream; its requests a minute are counted where they are limited. */
   readonly upstream?: SimulatorOptions
 }
@@ -67,9 +69,10 @@ export class FleetTeam {
    * limit, in a file that can be read again.
    */
   add(name: string, env: Readonly<Record<string, string>> = {}, max?: number): GatewayProcess {
-    const { keeps } = this.#options
+    const { keeps, fromSources = false } = this.#options
     const gateway = new GatewayProcess({
       upstreamUrl: this.upstreamUrl,
+      fromSources,
       ...(keeps !== undefined && { keeps }),
       ...(max !== undefined && { envFile: sizeFile(max) }),
       env: {

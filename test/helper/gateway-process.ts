@@ -18,7 +18,7 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { NOBODY, ownersIn } from './own-words.ts'
-import { programForTests, SOURCE_PROGRAM } from './program.ts'
+import { bundledProgram, SOURCE_PROGRAM } from './program.ts'
 
 /** Those of `npm start`. */
 const START_FLAGS = ['--max-old-space-size=48', '--max-semi-space-size=2']
@@ -69,7 +69,7 @@ export class GatewayProcess {
   constructor(options: GatewayOptions) {
     const { env = {}, upstreamUrl, envFile, tokenLifeMs = 3_600_000, keeps = () => true } = options
     const { program, launcher = [], isMeasured = false, fromSources = isMeasured } = options
-    const { entry, compiled } = fromSources ? SOURCE_PROGRAM : programForTests()
+    const { entry, compiled } = fromSources ? SOURCE_PROGRAM : bundledProgram()
     const own = [process.execPath, ...START_FLAGS, entry]
     const command = [...launcher, ...(program === undefined ? own : [program])]
     this.folder = mkdtempSync(join(tmpdir(), 'gateway-test-'))

@@ -130,13 +130,16 @@ export class LimitGateway {
           this.#pump()
         }
       },
-      member: name,
-      replicas,
-      self: () => ({ inc, era: 'era', rev: 1 }),
-      isOurs: (other) => ours.includes(other),
-      isFirst: () => ours.length === 0,
-      isGone: ({ inc: other }) => gone.has(other),
-      isSettled: () => false,
+      view: () => ({
+        member: name,
+        replicas,
+        self: { inc, era: 'era', rev: 1 },
+        isOurs: (other) => ours.includes(other),
+        isFirst: ours.length === 0,
+        isGone: ({ inc: other }) => gone.has(other),
+        isSettled: false,
+        now: performance.now()
+      }),
       onFull: () => {
         this.isTurnedAway = true
       }

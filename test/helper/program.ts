@@ -42,12 +42,12 @@ export const SOURCE_PROGRAM: Program = {
 
 let bundled: Program | undefined
 
-/** The bundle, or the sources where tap counts the coverage of what a test starts. */
-export function programForTests(): Program {
+/** For commands: the bundle, or the sources where tap counts the coverage of what a test starts. */
+export function programForCommands(): Program {
   return process.env['_TAPJS_PROCESSINFO_COVERAGE_'] === '1' ? SOURCE_PROGRAM : bundledProgram()
 }
 
-/** The bundle of the sources, laid out as in the image. */
+/** The bundle of the sources, laid out as in the image. Gateways reach hardly a line that nothing else does, so their coverage is not counted. */
 export function bundledProgram(): Program {
   bundled ??= findOrBundle()
   return bundled

@@ -1,12 +1,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Terminal } from '../../src/cli/command.ts'
-import { doctor } from '../../src/cli/doctor/doctor.ts'
 import type { Report } from '../../src/cli/doctor/report.ts'
 import type { ProbeRun } from '../../src/cli/doctor/probe/ask-probes.ts'
-import { withoutEmpty } from '../../src/config/load.ts'
 import { type CliOptions, type CliOutcome, runKiroGateway } from './cli-process.ts'
+import { runCommandHere } from './command-here.ts'
 
 /** What it must never show. */
 export const SECRETS = {
@@ -80,32 +78,13 @@ export function runDoctor({ folder, args = [], ...options }: DoctorOptions): Pro
   return runKiroGateway(['doctor', ...args], { cwd: folder, ...options })
 }
 
-/** Runs `doctor --json` in this process, for what depends on its settings alone: that takes a fiftieth of the CPU time. */
-export async function runDoctorHere({
+/** Runs `doctor` in this process, for what depends on its settings alone. */
+export function runDoctorHere({
   folder,
+  args = [],
   env
-}: Pick<DoctorOptions, 'folder' | 'env'>): Promise<CliOutcome> {
-  const stdout: string[] = []
-  const stderr: string[] = []
-  const terminal: Terminal = {
-    write: (line) => void stdout.push(line),
-    note: (line) => void stderr.push(line),
-    progress: () => {},
-    redraw: () => {},
-    isRedrawn: false,
-    ask: () => Promise.reject(new Error('nobody is there to answer')),
-    confirm: async () => false,
-    isInteractive: false
-  }
-  const code = await doctor.run({
-    values: { json: true },
-    positionals: [],
-    isJson: true,
-    env: withoutEmpty({ HOME: folder, ...env }),
-    terminal,
-    signal: new AbortController().signal
-  })
-  return { code, stdout: stdout.join('\n'), stderr: stderr.join('\n') }
+}: Pick<DoctorOptions, 'folder' | 'args' | 'env'>): Promise<CliOutcome> {
+  return runCommandHere(['doctor', ...args], { cwd: folder, env })
 }
 
 export type DoctorJson = Report & { readonly probes?: ProbeRun }

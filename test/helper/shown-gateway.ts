@@ -6,10 +6,9 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
+import { bundledProgram } from './program.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const ENTRY = fileURLToPath(new URL('../../src/start.js', import.meta.url))
-const GATEWAY = `exec ${process.execPath} ${ENTRY}`
 
 interface Teardowns {
   teardown(close: () => unknown): void
@@ -31,7 +30,9 @@ export class ShownGateway {
   output = ''
   url = ''
 
-  constructor({ place, env = {}, command = GATEWAY }: ShownGatewayOptions) {
+  constructor(options: ShownGatewayOptions) {
+    const { entry, compiled } = bundledProgram()
+    const { place, env = {}, command = `exec ${process.execPath} ${entry}` } = options
     writeFileSync(join(this.folder, '.env'), '')
     const shell = `echo $$ > ${this.folder}/pid; ${command}`
     const [program, ...args] =
@@ -46,6 +47,7 @@ export class ShownGateway {
         SERVER_PORT: '0',
         ENV_FILE: join(this.folder, '.env'),
         STATE_DIR: join(this.folder, 'state'),
+        NODE_COMPILE_CACHE: compiled,
         ...env
       },
       stdio: ['pipe', 'pipe', 'pipe']

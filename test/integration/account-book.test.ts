@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { AlertReceiver } from '../helper/alert-receiver.ts'
 import { type ChatAnswer, isComplete, startChat } from '../helper/chat-client.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { DashboardReader } from '../helper/dashboard-reader.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { isNightly } from '../helper/nightly.ts'
@@ -45,7 +45,7 @@ class Rig {
   }
 
   command(...args: readonly string[]) {
-    return runKiroGateway(args, { cwd: this.stateDir, env: { STATE_DIR: this.stateDir } })
+    return runCommandHere(args, { cwd: this.stateDir, env: { STATE_DIR: this.stateDir } })
   }
 
   /** Makes a key; returns what its client has to send. */
@@ -116,7 +116,7 @@ async function checkTold(t: Test, gateway: GatewayProcess, said: RegExp): Promis
     ({ account }) => account?.problems.some(({ code }) => code === 'GW_KEY_BOOK') === true
   )
   page.close()
-  const { stdout } = await runKiroGateway(['doctor', '--json'], {
+  const { stdout } = await runCommandHere(['doctor', '--json'], {
     cwd: gateway.folder,
     env: {
       SERVER_PORT: new URL(gateway.url).port,

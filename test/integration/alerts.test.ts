@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { AlertReceiver, UNSENT } from '../helper/alert-receiver.ts'
 import { startChat } from '../helper/chat-client.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { isNightly } from '../helper/nightly.ts'
 import { serverUrl } from '../helper/server-url.ts'
@@ -30,7 +30,7 @@ t.test(
     t.teardown(() => gateway.destroy())
     await gateway.ready()
     const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
-    const made = await runKiroGateway(['key', 'add', 'anna', '--credits=2/total'], cwd)
+    const made = await runCommandHere(['key', 'add', 'anna', '--credits=2/total'], cwd)
     await known(gateway, made.stdout.trim())
     const ask = () =>
       startChat(gateway.url, 'hi', { headers: { 'x-api-key': made.stdout.trim() } }).answer
@@ -57,11 +57,11 @@ t.test('a receiver of alerts hears of a limit that is lowered to what was used',
   t.teardown(() => gateway.destroy())
   await gateway.ready()
   const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
-  const made = await runKiroGateway(['key', 'add', 'anna', '--credits=10/total'], cwd)
+  const made = await runCommandHere(['key', 'add', 'anna', '--credits=10/total'], cwd)
   const headers = { 'x-api-key': made.stdout.trim() }
   await known(gateway, headers['x-api-key'])
   t.equal((await startChat(gateway.url, 'hi', { headers }).answer).status, 200)
-  await runKiroGateway(['key', 'set', 'anna', '--credits=2.5/total'], cwd)
+  await runCommandHere(['key', 'set', 'anna', '--credits=2.5/total'], cwd)
   await receiver.count(1)
   t.match(receiver.received[0]?.json, { key: 'anna', percent: 80, used: 2, limit: 2.5 })
 })
@@ -150,7 +150,7 @@ async function checkReceiver(
   t.teardown(() => gateway.destroy())
   await gateway.ready()
   const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
-  const made = await runKiroGateway(['key', 'add', 'anna', '--credits=2/total'], cwd)
+  const made = await runCommandHere(['key', 'add', 'anna', '--credits=2/total'], cwd)
   await known(gateway, made.stdout.trim())
   const ask = (key: string) =>
     startChat(gateway.url, 'hi', { headers: { 'x-api-key': key } }).answer

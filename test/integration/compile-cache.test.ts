@@ -23,29 +23,28 @@ const simulator = new Simulator()
 t.teardown(() => simulator.close())
 const { url: upstreamUrl } = await simulator.start()
 
+const warm = t.testdir()
+run([ENTRY, '--warm-up'], warm)
+const warmed = compiledIn(warm)
+
 t.test(
   'a gateway finds its code compiled by the warm-up, in every process and thread',
   async (t) => {
-    const folder = t.testdir()
-    run([ENTRY, '--warm-up'], folder)
-    const warmed = compiledIn(folder)
-    const kinds = readdirSync(folder)
-    await serve(t, folder, [SHORT, LARGE])
-    const added = [...compiledIn(folder)].filter((name) => !warmed.has(name))
+    const kinds = readdirSync(warm)
+    await serve(t, warm, [SHORT, LARGE])
+    const added = [...compiledIn(warm)].filter((name) => !warmed.has(name))
     t.ok(added.length <= MOST_LEFT, `compiled anew: ${added.length} of ${warmed.size}`)
-    t.same(readdirSync(folder), kinds)
+    t.same(readdirSync(warm), kinds)
   }
 )
 
 t.test('so does each thread for conversions after the first of a worker', (t) => {
-  const folder = t.testdir()
-  run([ENTRY, '--warm-up'], folder)
-  const warmed = compiledIn(folder)
+  const before = compiledIn(warm)
   const start = `new Worker(${JSON.stringify(CONVERSION_THREAD)})`
   const script = `const { Worker } = require('node:worker_threads'); ${start}.once('exit', () => ${start})`
-  run(['-e', script], folder)
-  const added = [...compiledIn(folder)].filter((name) => !warmed.has(name))
-  t.ok(added.length <= 2, `compiled anew: ${added.length} of ${warmed.size}`)
+  run(['-e', script], warm)
+  const added = [...compiledIn(warm)].filter((name) => !before.has(name))
+  t.ok(added.length <= 2, `compiled anew: ${added.length} of ${before.size}`)
   t.end()
 })
 

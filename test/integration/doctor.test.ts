@@ -465,9 +465,13 @@ t.test('doctor names cause and cure of', { jobs: 3 }, async (t) => {
       const { url } = await startSimulator(t, account === undefined ? {} : { account })
       const room = new DoctorRoom(t)
       const { env = {}, launcher = [] } = await setUp.breakIt(t, room, url)
-      const options = { folder: room.folder, env: { ...room.settings(url), ...env } }
+      const options = {
+        folder: room.folder,
+        env: { ...room.settings(url), ...env },
+        args: ['--json']
+      }
       const run = needsProcess
-        ? await runDoctor({ ...options, args: ['--json'], launcher })
+        ? await runDoctor({ ...options, launcher })
         : await runDoctorHere(options)
       const { findings, level } = reportOf(run)
       const finding = findings.find(({ id }) => id === setUp.id)
@@ -499,7 +503,11 @@ t.test('a state folder that another user has linked', { skip: !isRoot }, async (
   rmSync(room.stateDir, { recursive: true })
   symlinkSync('/tmp', room.stateDir)
   lchownSync(room.stateDir, 12_345, 12_345)
-  const run = await runDoctor({ folder: room.folder, env: room.settings(url), args: ['--json'] })
+  const run = await runDoctorHere({
+    folder: room.folder,
+    env: room.settings(url),
+    args: ['--json']
+  })
   const finding = reportOf(run).findings.find(({ id }) => id === 'state-link')
   t.match(finding, { what: /symbolic link created by another user \(uid 12345\)/ })
 })
@@ -546,7 +554,11 @@ t.test('a set-up that is well', async (t) => {
   t.test('leaves nothing behind and renews nothing', async (t) => {
     const before = statSync(room.credsFile).mtimeMs
     room.signIn({ expiresAt: new Date(Date.now() - 1000).toISOString() })
-    const run = await runDoctor({ folder: room.folder, env: room.settings(url), args: ['--json'] })
+    const run = await runDoctorHere({
+      folder: room.folder,
+      env: room.settings(url),
+      args: ['--json']
+    })
     const { findings } = reportOf(run)
     t.match(
       findings.find(({ id }) => id === 'credentials-expired'),
@@ -571,7 +583,9 @@ t.test('a gateway that runs already', async (t) => {
   const env = { ...room.settings(url), SERVER_PORT: new URL(gateway.url).port }
 
   t.test('is known as one of ours', async (t) => {
-    const { findings } = reportOf(await runDoctor({ folder: room.folder, env, args: ['--json'] }))
+    const { findings } = reportOf(
+      await runDoctorHere({ folder: room.folder, env, args: ['--json'] })
+    )
     t.match(
       findings.find(({ id }) => id === 'port-ours'),
       { what: /^kiro-gateway \d/ }
@@ -590,7 +604,7 @@ t.test('a gateway that runs already', async (t) => {
       response.writeHead(503, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
     })
     const { findings } = reportOf(
-      await runDoctor({
+      await runDoctorHere({
         folder: room.folder,
         env: { ...env, SERVER_PORT: new URL(other).port },
         args: ['--json']
@@ -616,7 +630,7 @@ t.test('a gateway that runs already', async (t) => {
         response.end(JSON.stringify(answerTo(key)))
       })
       const place = { ...env, SERVER_PORT: new URL(port).port }
-      const run = await runDoctor({ folder: room.folder, env: place, args: ['--json'] })
+      const run = await runDoctorHere({ folder: room.folder, env: place, args: ['--json'] })
       return reportOf(run).findings.filter(({ id }) => /^(port|gateway)-/.test(id))
     }
     const brief = { status: 'not ready' }
@@ -687,7 +701,11 @@ t.test('--probe', async (t) => {
   const { url } = await startSimulator(t)
   const room = new DoctorRoom(t)
   const probe = (args: readonly string[]) =>
-    runDoctor({ folder: room.folder, env: room.settings(url), args: ['--probe', '--yes', ...args] })
+    runDoctorHere({
+      folder: room.folder,
+      env: room.settings(url),
+      args: ['--probe', '--yes', ...args]
+    })
 
   t.test('stops at the first suspicion', async (t) => {
     room.signIn({ accessToken: 'suspicious-token' })
@@ -722,7 +740,11 @@ t.test('--probe', async (t) => {
   t.test('asks nothing without a sign-in', async (t) => {
     const { KIRO_CREDS_FILE: _, ...env } = room.settings(url)
     const args = ['--probe', '--yes', '--json']
-    const run = await runDoctor({ folder: room.folder, env: { ...env, KIRO_OIDC_URL: url }, args })
+    const run = await runDoctorHere({
+      folder: room.folder,
+      env: { ...env, KIRO_OIDC_URL: url },
+      args
+    })
     t.match(reportOf(run).probes, { results: [], stopped: { after: /no sign-in/ } })
     t.equal(run.code, 1)
   })
@@ -737,7 +759,7 @@ t.test('a command line that makes no sense ends with 2', async (t) => {
     ['--probe', '--idle', '1000', '--yes'],
     ['--probe']
   ]) {
-    const { code, stderr } = await runDoctor({ folder: room.folder, env: {}, args })
+    const { code, stderr } = await runDoctorHere({ folder: room.folder, env: {}, args })
     t.equal(code, 2, args.join(' '))
     t.match(stderr, /Usage: kiro-gateway doctor/)
   }

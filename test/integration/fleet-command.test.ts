@@ -8,7 +8,7 @@ t.setTimeout(240_000) // real processes, on a machine that may be busy
 t.test('kiro-gateway fleet', { skip: whyNoEngine() }, async (t) => {
   // Once the lease has run out, nobody is waited for any more.
   const settings = { FLEET_REPLICAS: '2', FLEET_LEASE: '90' }
-  const team = await FleetTeam.start(t, { names: ['a'], max: 10, env: settings })
+  const team = await FleetTeam.start(t, { names: ['a'], max: 10, env: settings, fromSources: true })
   const env = {
     ...settings,
     FLEET_URL: team.engine.url,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { startChat } from '../helper/chat-client.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, isReady, until } from '../helper/fleet-team.ts'
 import type { GatewayProcess } from '../helper/gateway-process.ts'
@@ -16,7 +16,7 @@ const STATE = '.local/state/kiro-gateway'
 /** `kiro-gateway key …` beside a gateway. Gives what it says, and when it had written. */
 async function change(gateway: GatewayProcess, ...args: readonly string[]) {
   const options = { cwd: gateway.folder, env: { STATE_DIR: join(gateway.folder, STATE) } }
-  const { code, stdout, stderr } = await runKiroGateway(['key', ...args, '--json'], options)
+  const { code, stdout, stderr } = await runCommandHere(['key', ...args, '--json'], options)
   if (code !== 0) throw new Error(stderr)
   return { ...JSON.parse(stdout), at: performance.now() } as { key: string; at: number }
 }

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { type ChatAnswer, type ChatCall, startChat } from '../helper/chat-client.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { FleetTeam, until } from '../helper/fleet-team.ts'
 import type { GatewayProcess } from '../helper/gateway-process.ts'
@@ -21,7 +21,7 @@ async function addKey(team: FleetTeam, ...limits: readonly string[]): Promise<st
   if (first === undefined) throw new Error('no gateway')
   const options = { cwd: first.folder, env: { STATE_DIR: join(first.folder, STATE) } }
   const name = `key-${randomUUID().slice(0, 8)}`
-  const made = await runKiroGateway(['key', 'add', name, ...limits, '--json'], options)
+  const made = await runCommandHere(['key', 'add', name, ...limits, '--json'], options)
   if (made.code !== 0) throw new Error(made.stderr)
   const { key }: { readonly key: string } = JSON.parse(made.stdout)
   for (const one of team.gateways.values()) {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { farFromMidnight } from '../helper/far-from-midnight.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
@@ -20,7 +20,7 @@ async function rig(t: Test, env: Readonly<Record<string, string>> = {}) {
   t.teardown(() => gateway.destroy())
   await gateway.ready()
   const run = (...args: readonly string[]) =>
-    runKiroGateway(args, { cwd: gateway.folder, env: { STATE_DIR: 'state' } })
+    runCommandHere(args, { cwd: gateway.folder, env: { STATE_DIR: 'state' } })
   const json = async (...args: readonly string[]) => {
     const { code, stdout, stderr } = await run(...args, '--json')
     if (code !== 0) throw new Error(stderr)

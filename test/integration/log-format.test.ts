@@ -8,6 +8,8 @@ import { inTerminal, ShownGateway } from '../helper/shown-gateway.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
+/** More than a terminal, what shows it and all processes together keep the lines of. */
+const REQUESTS = 2000
 const COLOUR = '\u001b['
 
 t.test('in a terminal the log is for people', inTerminal, async (t) => {
@@ -31,8 +33,7 @@ t.test('in a terminal the log is for people', inTerminal, async (t) => {
   t.comment('a terminal that nobody reads holds up no request')
   gateway.child.stdout?.pause()
   const before = gateway.output.length
-  /** More than the terminal, what shows it and all processes together keep the lines of. */
-  let left = 3000
+  let left = REQUESTS
   const messages = [{ role: 'user', content: 'sim:events=1 sim:gap=0' }]
   let answered = 0
   const ask = async (): Promise<void> => {
@@ -46,7 +47,7 @@ t.test('in a terminal the log is for people', inTerminal, async (t) => {
     }
   }
   await Promise.all(Array.from({ length: 20 }, ask))
-  t.equal(answered, 3000)
+  t.equal(answered, REQUESTS)
   t.ok(gateway.output.length - before < 100_000, 'nobody has read')
   gateway.child.stdout?.resume()
   await gateway.shows(/log lines dropped/)

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { startChat } from '../helper/chat-client.ts'
 import { GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 
@@ -16,7 +16,7 @@ t.test('a running gateway takes keys as they are made and revoked', async (t) =>
   await gateway.ready()
   const key = async (...args: readonly string[]) => {
     const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
-    const { code, stdout, stderr } = await runKiroGateway(['key', ...args, '--json'], options)
+    const { code, stdout, stderr } = await runCommandHere(['key', ...args, '--json'], options)
     t.equal(code, 0, stderr)
     return JSON.parse(stdout)
   }
@@ -55,7 +55,7 @@ t.test('a wait for a stream of its key is told as that', async (t) => {
   t.teardown(() => gateway.destroy())
   const from = gateway.lines.length
   const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
-  const made = await runKiroGateway(['key', 'add', 'ci', '--max-streams', '1', '--json'], options)
+  const made = await runCommandHere(['key', 'add', 'ci', '--max-streams', '1', '--json'], options)
   await gateway.logged((line) => String(line['msg']).startsWith('named keys reloaded'), from)
   const headers = { authorization: `Bearer ${JSON.parse(made.stdout).key}` }
   const first = startChat(gateway.url, 'sim:events=10 sim:gap=100', { headers })
@@ -83,7 +83,7 @@ t.test('the keys of docs/keys.md can do what the page says', async (t) => {
   const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
   const texts = new Map<string, string>()
   for (const command of commands) {
-    const { code, stdout, stderr } = await runKiroGateway([...command, '--json'], options)
+    const { code, stdout, stderr } = await runCommandHere([...command, '--json'], options)
     t.equal(code, 0, stderr)
     texts.set(command[2] ?? '', JSON.parse(stdout).key)
   }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { AlertReceiver } from '../helper/alert-receiver.ts'
 import { startChat } from '../helper/chat-client.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { whyNoEngine } from '../helper/engine-process.ts'
 import { farFromMidnight } from '../helper/far-from-midnight.ts'
 import { FleetTeam } from '../helper/fleet-team.ts'
@@ -40,7 +40,7 @@ t.test('requests that would cost extra are refused, but those of keys that may',
   })
   t.teardown(() => gateway.destroy())
   const cwd = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
-  const made = await runKiroGateway(['key', 'add', 'anna'], cwd)
+  const made = await runCommandHere(['key', 'add', 'anna'], cwd)
   const anna = made.stdout.trim()
   const ask = (key: string, prompt = 'hi') =>
     startChat(gateway.url, prompt, { headers: { 'x-api-key': key } })
@@ -76,11 +76,11 @@ t.test('requests that would cost extra are refused, but those of keys that may',
   t.match(await metricsOf(gateway.url), /kiro_gateway_account_bars\{bar="overage"\} 1/)
   for (const { request } of streams) request.destroy()
 
-  await runKiroGateway(['key', 'set', 'anna', '--overage'], cwd)
+  await runCommandHere(['key', 'set', 'anna', '--overage'], cwd)
   while ((await ask(anna).answer).status !== 200) await delay(20)
   t.ok(await isReady(), 'there is a key that it serves')
   t.equal((await ask('my-key').answer).status, 429, 'the others are refused as before')
-  await runKiroGateway(['key', 'set', 'anna', '--no-overage'], cwd)
+  await runCommandHere(['key', 'set', 'anna', '--no-overage'], cwd)
   while ((await ask(anna).answer).status !== 429) await delay(20)
   await gateway.reload({ ALLOW_OVERAGE: 'true' })
   while ((await ask('my-key').answer).status !== 200) await delay(20)
@@ -123,15 +123,15 @@ t.test('what is used elsewhere is shown everywhere, and how long the plan lasts'
   t.match(await receiver.told('plan-forecast', SOON_MS), { per_day: 5_000 })
 
   const cwd = { cwd: gateway.folder, env: { STATE_DIR: stateDir } }
-  const shown = await runKiroGateway(['usage'], cwd)
+  const shown = await runCommandHere(['usage'], cwd)
   t.match(shown.stderr, /3\.1 credits used today did not go through this gateway/)
   t.match(
     shown.stderr,
     /At the rate of the last weeks, 5003.1 credits a day, the plan lasts until 2/
   )
-  const json = JSON.parse((await runKiroGateway(['usage', '--json'], cwd)).stdout)
+  const json = JSON.parse((await runCommandHere(['usage', '--json'], cwd)).stdout)
   t.match(json, { plan: { plan: 'KIRO SIMULATOR', limit: 1_000, today: { outside: 3.1 } } })
-  t.equal(JSON.parse((await runKiroGateway(['usage', '--json', '--key=a'], cwd)).stdout).plan, null)
+  t.equal(JSON.parse((await runCommandHere(['usage', '--json', '--key=a'], cwd)).stdout).plan, null)
 })
 
 t.test(

@@ -6,7 +6,7 @@ import { FleetTeam } from '../helper/fleet-team.ts'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
 import { startChat } from '../helper/chat-client.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { documentedMetrics } from '../helper/documented-metrics.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import {
@@ -107,7 +107,7 @@ async function rig(t: Test) {
   const key = async (...terms: readonly string[]): Promise<string> => {
     const from = gateway.lines.length
     const options = { cwd: gateway.folder, env: { STATE_DIR: 'state' } }
-    const made = await runKiroGateway(['key', 'add', ...terms], options)
+    const made = await runCommandHere(['key', 'add', ...terms], options)
     await gateway.logged((line) => line['msg'] === 'named keys reloaded', from)
     return made.stdout.trim()
   }

@@ -21,7 +21,6 @@ import { isNightly } from '../helper/nightly.ts'
 import { next, say, searchFor } from '../helper/simulated-words.ts'
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
-t.jobs = 3 // each starts several gateways, which work as they start
 
 const ROOT = join(import.meta.dirname, '../..')
 const KEY = 'secret-client-key-of-the-gateway'
@@ -32,6 +31,8 @@ const DEBUG = { DEBUG_MODE: 'all', DEBUG_CONTENT: 'true', PROXY_API_KEY: KEY, WO
 const simulator = new Simulator({ gapMs: 1 })
 const { url: upstreamUrl } = await simulator.start()
 t.teardown(() => simulator.close())
+const gateway = await startGateway({ upstreamUrl, env: DEBUG })
+t.teardown(() => gateway.destroy())
 const work = mkdtempSync(join(tmpdir(), 'replay-test-'))
 t.teardown(() => rmSync(work, { recursive: true, force: true }))
 
@@ -145,11 +146,8 @@ const PLAYED = isNightly
   ? Object.keys(CASES)
   : [
       'a stream of Messages',
-      'one piece of Chat Completions',
       'a call of Responses',
-      'a reset',
       'a corrupt frame',
-      'an exception in the middle',
       'another attempt',
       'a refusal',
       'searches of the web'
@@ -165,8 +163,6 @@ const FAULT = {
 }
 
 t.test('what is captured is played again to the same answer', async (t) => {
-  const gateway = await startGateway({ upstreamUrl, env: DEBUG })
-  t.teardown(() => gateway.destroy())
   t.match(
     gateway.lines.filter(({ warning }) => /DEBUG_CONTENT is on/.test(String(warning))),
     [{ level: 'warn' }]
@@ -203,10 +199,10 @@ t.test('what is captured is played again to the same answer', async (t) => {
 })
 
 t.test('DEBUG_MODE=errors keeps what has failed alone', async (t) => {
-  const gateway = await startGateway({ upstreamUrl, env: { ...DEBUG, DEBUG_MODE: 'errors' } })
-  t.teardown(() => gateway.destroy())
+  const careful = await startGateway({ upstreamUrl, env: { ...DEBUG, DEBUG_MODE: 'errors' } })
+  t.teardown(() => careful.destroy())
   for (let n = 0; n < 3; n++) {
-    const response = await fetch(`${gateway.url}/v1/chat/completions`, {
+    const response = await fetch(`${careful.url}/v1/chat/completions`, {
       method: 'POST',
       headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
       body: JSON.stringify(chat('Hello').body)
@@ -214,9 +210,9 @@ t.test('DEBUG_MODE=errors keeps what has failed alone', async (t) => {
     t.equal(response.status, 200)
     await response.text()
   }
-  const failed = await capture(gateway, chat('Hello sim:reset sim:events=8', stream))
-  const cut = await capture(gateway, chat('Hello sim:cut-frame sim:events=8', stream))
-  t.same(capturesOf(gateway).toSorted(), [failed, cut].toSorted())
+  const failed = await capture(careful, chat('Hello sim:reset sim:events=8', stream))
+  const cut = await capture(careful, chat('Hello sim:cut-frame sim:events=8', stream))
+  t.same(capturesOf(careful).toSorted(), [failed, cut].toSorted())
 })
 
 t.test(
@@ -246,9 +242,7 @@ t.test(
     const again = await replayBroken('--fast', captured)
     t.equal(again.code, 0, 'the version that is broken breaks it again')
 
-    const sound = await startGateway({ upstreamUrl, env: DEBUG })
-    t.teardown(() => sound.destroy())
-    const good = keep(await capture(sound, asked), 'sound')
+    const good = keep(await capture(gateway, asked), 'sound')
     const mirrored = await replayBroken('--json', '--fast', good)
     t.equal(mirrored.code, 1)
     const { was, is, pointer, number } = JSON.parse(mirrored.stdout).difference
@@ -270,11 +264,11 @@ t.test(
 
 t.test('a client that has left, and an upstream that says nothing more', async (t) => {
   const env = { ...DEBUG, STREAMING_READ_TIMEOUT: '1', FIRST_TOKEN_TIMEOUT: '1' }
-  const gateway = await startGateway({ upstreamUrl, env })
-  t.teardown(() => gateway.destroy())
-  const before = new Set(capturesOf(gateway))
+  const hasty = await startGateway({ upstreamUrl, env })
+  t.teardown(() => hasty.destroy())
+  const before = new Set(capturesOf(hasty))
   const leaving = new AbortController()
-  const response = await fetch(`${gateway.url}/v1/messages`, {
+  const response = await fetch(`${hasty.url}/v1/messages`, {
     method: 'POST',
     signal: leaving.signal,
     headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}` },
@@ -283,13 +277,13 @@ t.test('a client that has left, and an upstream that says nothing more', async (
   await response.body?.getReader().read()
   leaving.abort()
   const isWhole = (one: string) => !before.has(one) && !one.endsWith('.open')
-  while (!capturesOf(gateway).some(isWhole)) await delay(20)
-  const left = capturesOf(gateway).find(isWhole) ?? ''
+  while (!capturesOf(hasty).some(isWhole)) await delay(20)
+  const left = capturesOf(hasty).find(isWhole) ?? ''
   t.match(JSON.parse(readFileSync(join(left, 'capture.json'), 'utf8')), { status: 499 })
   const cases = [
     left,
-    await capture(gateway, messages('Hello sim:stall sim:events=8', stream)),
-    await capture(gateway, messages('Hello sim:stall-first', stream))
+    await capture(hasty, messages('Hello sim:stall sim:events=8', stream)),
+    await capture(hasty, messages('Hello sim:stall-first', stream))
   ]
   for (const { code, stdout, stderr } of await Promise.all(
     cases.map((folder) => replay('--fast', folder))
@@ -299,8 +293,6 @@ t.test('a client that has left, and an upstream that says nothing more', async (
 })
 
 t.test('pauses are played, too, and left out with --fast', async (t) => {
-  const gateway = await startGateway({ upstreamUrl, env: DEBUG })
-  t.teardown(() => gateway.destroy())
   const folder = keep(
     await capture(gateway, chat('Hello sim:events=4 sim:gap=500', stream)),
     'paced'
@@ -321,8 +313,6 @@ t.test('pauses are played, too, and left out with --fast', async (t) => {
 
 t.test('--against a gateway that runs', async (t) => {
   const port = await freePort()
-  const gateway = await startGateway({ upstreamUrl, env: DEBUG })
-  t.teardown(() => gateway.destroy())
   const folder = keep(await capture(gateway, messages('Hello', stream)), 'against')
   const other = await startGateway({
     env: {
@@ -347,8 +337,6 @@ t.test('--against a gateway that runs', async (t) => {
 })
 
 t.test('npm run simulator -- --judge FOLDER says what the upstream would', async (t) => {
-  const gateway = await startGateway({ upstreamUrl, env: DEBUG })
-  t.teardown(() => gateway.destroy())
   const folder = keep(await capture(gateway, messages('Hello', stream)), 'simulated')
   t.same(await judgeCapture(folder), {
     isOk: true,
@@ -365,8 +353,6 @@ t.test('npm run simulator -- --judge FOLDER says what the upstream would', async
 })
 
 t.test('--judge takes reasoning that the upstream signed, and prompts as they are', async (t) => {
-  const gateway = await startGateway({ upstreamUrl, env: DEBUG })
-  t.teardown(() => gateway.destroy())
   const folder = keep(await capture(gateway, messages('Hello', stream)), 'signed')
   const path = join(folder, 'upstream-request-1')
   const payload = JSON.parse(readFileSync(path, 'utf8'))

@@ -5,7 +5,7 @@ import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 /** More than a pipe and all processes together keep the lines of. */
-const REQUESTS = 2400
+const REQUESTS = 1600
 /** More than a pipe alone does. */
 const FEWER = 600
 /** With a name as long as this their lines are longer. */

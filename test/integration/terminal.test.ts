@@ -22,7 +22,7 @@ function start(t: Test, command?: string): Promise<ShownGateway> {
 t.test('one Ctrl-C under npm start', inTerminal, async (t) => {
   t.test('lets a running stream end whole, and says what still runs', async (t) => {
     const gateway = await start(t, 'exec npm start')
-    const call = startChat(gateway.url, STREAM)
+    const call = startChat(gateway.url, 'sim:events=100 sim:gap=50') // a busy machine takes long to say so
     await call.firstBytes
     gateway.interrupt()
     await gateway.shows(/1 request is still running, for up to 30 s\. Press Ctrl-C again/)

@@ -12,6 +12,7 @@ import { serverUrl } from '../helper/server-url.ts'
 t.setTimeout(300_000) // real processes, on a machine that may be busy
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736'
+const UNWANTED_TRACE = '0af7651916cd43dd8448eb211c80319c'
 const PARENT = '00f067aa0ba902b7'
 const SECRET = 'a-word-of-the-prompt'
 /** One that is not reached, one that keeps its caller, and one that refuses. */
@@ -28,14 +29,32 @@ interface Asked {
   readonly path?: string
 }
 
-async function rig(t: Test, endpoint: string, env: Readonly<Record<string, string>> = {}) {
+/** A simulator, and the headers of all that it is asked. */
+async function heardUpstream(t: Test) {
   const { url } = await startSimulator(t)
+  const heard: IncomingHttpHeaders[] = []
+  const between = createServer((request, response) => {
+    heard.push(request.headers)
+    const { method, headers } = request
+    const call = requestHttp(url + request.url, { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers)
+      answer.pipe(response)
+    })
+    request.pipe(call)
+  })
+  const { origin } = await serverUrl(between)
+  t.teardown(() => between.close())
+  return { url: origin, heard }
+}
+
+async function rig(t: Test, endpoint: string, env: Readonly<Record<string, string>> = {}) {
+  const { url, heard } = await heardUpstream(t)
   const gateway = await startGateway({
     upstreamUrl: url,
     env: { WORKERS: '1', OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, ...env }
   })
   t.teardown(() => gateway.destroy())
-  return { gateway, ask: asker(gateway) }
+  return { gateway, heard, ask: asker(gateway) }
 }
 
 function asker({ url }: GatewayProcess): Rig['ask'] {
@@ -68,7 +87,7 @@ function rootOf(spans: readonly ReceivedSpan[]): ReceivedSpan {
 for (const protocol of ['http/protobuf', 'http/json']) {
   t.test(`a request is a span, its phases events, its calls children: ${protocol}`, async (t) => {
     const otlp = await receiver(t)
-    const { gateway, ask } = await rig(t, `${otlp.url}/`, {
+    const { gateway, heard, ask } = await rig(t, `${otlp.url}/`, {
       OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
       OTEL_EXPORTER_OTLP_HEADERS: 'api-key=the%20key',
       OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test,service.name=other',
@@ -76,7 +95,12 @@ for (const protocol of ['http/protobuf', 'http/json']) {
     })
     const from = Date.now()
     const response = await ask(`${SECRET} sim:flaky=1`, {
-      headers: { traceparent: `00-${TRACE}-${PARENT}-01`, 'user-agent': 'claude-cli/2.0' },
+      headers: {
+        traceparent: `00-${TRACE}-${PARENT}-01`,
+        tracestate: 'a=b',
+        baggage: 'c=d',
+        'user-agent': 'claude-cli/2.0'
+      },
       body: { stream: true }
     })
     t.equal(response.status, 200)
@@ -84,10 +108,22 @@ for (const protocol of ['http/protobuf', 'http/json']) {
     t.equal(refused.status, 400)
     const counted = await ask(SECRET, { path: '/v1/messages/count_tokens' })
     t.equal(counted.status, 200)
+    const unwanted = { traceparent: `00-${UNWANTED_TRACE}-${PARENT}-00` }
+    const untraced = await ask('hi', { headers: unwanted })
+    t.match(
+      untraced.headers.get('traceparent'),
+      new RegExp(`^00-${UNWANTED_TRACE}-[0-9a-f]{16}-00$`),
+      'also where nobody wants a trace'
+    )
     const line = await gateway.logged((one) => one['status'] === 200 && one['trace_id'] === TRACE)
     t.equal(await gateway.stop(), 0)
     t.same(otlp.problems, [])
     t.equal(otlp.maxConnections, 1)
+    t.notOk(otlp.spans.some(({ traceId }) => traceId === UNWANTED_TRACE))
+    t.ok(heard.length > 0)
+    for (const headers of heard)
+      for (const name of ['traceparent', 'tracestate', 'baggage'])
+        t.notOk(name in headers, `the upstream is sent no ${name}`)
     const { headers, url } = otlp.requests[0] ?? {}
     t.equal(url, '/v1/traces')
     t.equal(headers?.['api-key'], 'the key')
@@ -148,42 +184,6 @@ for (const protocol of ['http/protobuf', 'http/json']) {
     t.notMatch(all, SECRET, 'no word of content')
   })
 }
-
-t.test('the upstream is sent nothing of a trace', async (t) => {
-  const { url } = await startSimulator(t)
-  const seen: IncomingHttpHeaders[] = []
-  const between = createServer((request, response) => {
-    seen.push(request.headers)
-    const { method, headers } = request
-    const call = requestHttp(url + request.url, { method, headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 500, answer.headers)
-      answer.pipe(response)
-    })
-    request.pipe(call)
-  })
-  const upstreamUrl = (await serverUrl(between)).origin
-  t.teardown(() => between.close())
-  const otlp = await receiver(t)
-  const gateway = await startGateway({
-    upstreamUrl,
-    env: { WORKERS: '1', OTEL_EXPORTER_OTLP_ENDPOINT: otlp.url }
-  })
-  t.teardown(() => gateway.destroy())
-  const headers = { traceparent: `00-${TRACE}-${PARENT}-01`, tracestate: 'a=b', baggage: 'c=d' }
-  t.equal((await asker(gateway)('hi', { headers })).status, 200)
-  t.ok(seen.length > 0)
-  for (const sent of seen)
-    for (const name of ['traceparent', 'tracestate', 'baggage']) t.notOk(name in sent, name)
-})
-
-t.test('who is not to be traced is not, and has a traceparent all the same', async (t) => {
-  const otlp = await receiver(t)
-  const { gateway, ask } = await rig(t, otlp.url)
-  const response = await ask('hi', { headers: { traceparent: `00-${TRACE}-${PARENT}-00` } })
-  t.match(response.headers.get('traceparent'), new RegExp(`^00-${TRACE}-[0-9a-f]{16}-00$`))
-  t.equal(await gateway.stop(), 0)
-  t.same(otlp.spans, [])
-})
 
 t.test('a large request and a large call are small spans', async (t) => {
   const otlp = await receiver(t)

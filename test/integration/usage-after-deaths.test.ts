@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { changeKeys, keysPath, makeKey, makeKeyId } from '../../src/keys/key-store.ts'
 import type { NamedKey } from '../../src/keys/key.ts'
 import { isComplete, startChat } from '../helper/chat-client.ts'
-import { runKiroGateway } from '../helper/cli-process.ts'
+import { runCommandHere } from '../helper/command-here.ts'
 import { CountingUpstream } from '../helper/counting-upstream.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { namedKey } from '../helper/named-key.ts'
@@ -160,7 +160,7 @@ class Team {
     const lines = (await this.#get('/metrics', OPERATOR)).split('\n')
     const line = lines.find((one) => one.startsWith('kiro_gateway_key_credits_total{key="anna"}'))
     const own = JSON.parse(await this.#get('/v1/usage', this.#keys.anna))
-    const { code, stdout } = await runKiroGateway(['usage', '--json'], {
+    const { code, stdout } = await runCommandHere(['usage', '--json'], {
       cwd: this.stateDir,
       env: { STATE_DIR: this.stateDir }
     })
@@ -312,7 +312,7 @@ t.test(
     team.checkRecorded(t, Number(ben?.requests))
     t.ok(Number(ben?.credits) <= Math.round(team.metered.ben * COST * 1e6) / 1e6, 'and none twice')
     t.equal(await gateway.stop(), 0)
-    const command = await runKiroGateway(['usage', '--json'], {
+    const command = await runCommandHere(['usage', '--json'], {
       cwd: team.stateDir,
       env: { STATE_DIR: team.stateDir }
     })

@@ -1,6 +1,6 @@
 import { inspect, parseArgs } from 'node:util'
 import { usageText } from '../../config/load.ts'
-import { readEnvironment } from '../../config/load-process.ts'
+import { type ReadEnvironment, readEnvironment } from '../../config/load-process.ts'
 import { editDistance } from '../../shared/edit-distance.ts'
 import { onInterrupt } from '../../shared/deferred-signals.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -30,17 +30,26 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const stop = onInterrupt(process, () => interruption.abort(new Error('interrupted')))
   using terminal = new ProcessTerminal(process, interruption.signal)
   try {
-    return await runCommand(argv, terminal, interruption.signal)
+    return await runCommand(argv, { terminal, signal: interruption.signal, readSettings })
   } finally {
     stop()
   }
 }
 
-async function runCommand(
-  argv: readonly string[],
-  terminal: Terminal,
-  signal: AbortSignal
-): Promise<number> {
+function readSettings(): ReadEnvironment {
+  return readEnvironment('.env')
+}
+
+/** The parts of a process that a command uses. */
+export interface CommandPlace {
+  readonly terminal: Terminal
+  readonly signal: AbortSignal
+  readonly readSettings: () => Pick<ReadEnvironment, 'env' | 'warnings'>
+}
+
+/** Resolves with the exit code. */
+export async function runCommand(argv: readonly string[], place: CommandPlace): Promise<number> {
+  const { terminal, signal } = place
   const isHelp = argv[0] === 'help'
   const [name = '', ...rest] = isHelp ? [...argv.slice(1), '--help'] : argv
   if (name === '' || name.startsWith('-')) {
@@ -63,7 +72,7 @@ async function runCommand(
       terminal.write(usageOf(command))
       return EXIT_OK
     }
-    const { env, warnings } = readEnvironment('.env')
+    const { env, warnings } = place.readSettings()
     for (const warning of warnings) terminal.note(warning)
     return await command.run({ values, positionals, isJson, env, terminal, signal })
   } catch (cause) {

@@ -1,70 +1,36 @@
-import { diff } from 'node:util'
+import { structuredPatch } from 'diff'
 
 const CONTEXT = 3
-/** Beyond this, everything between is shown as replaced. */
-const MAX_CELLS = 1_000_000
-
-interface DiffLine {
-  readonly sign: ' ' | '-' | '+'
-  readonly text: string
-}
+/** Longer differences are shown as one replacement. */
+const MAX_CHANGED_LINES = 1_000
 
 export function textDiff(
   before: string,
   after: string,
   secrets: readonly string[]
 ): readonly string[] {
-  const lines = compare(linesOf(before), linesOf(after))
-  const changed = new Set(lines.flatMap(({ sign }, index) => (sign === ' ' ? [] : index)))
-  const shown = lines.map((_, index) => isNear(index, changed))
-  return lines.flatMap(({ sign, text }, index) => {
-    if (shown[index] !== true) return []
-    const gap = index > 0 && shown[index - 1] === false ? ['@@'] : []
-    return [...gap, `${sign} ${maskSecrets(text, secrets)}`]
-  })
-}
-
-function isNear(index: number, changed: ReadonlySet<number>): boolean {
-  for (let near = index - CONTEXT; near <= index + CONTEXT; near += 1) {
-    if (changed.has(near)) return true
+  const [was, is] = [plain(before), plain(after)]
+  const options = { context: CONTEXT, maxEditLength: MAX_CHANGED_LINES }
+  const patch = structuredPatch('', '', was, is, '', '', options)
+  const shown = (line: string): string =>
+    `${line.slice(0, 1)} ${maskSecrets(line.slice(1), secrets)}`
+  if (patch === undefined) {
+    const [gone, come] = [was, is].map((text) => text.trimEnd().split('\n'))
+    return [
+      ...(gone ?? []).map((line) => shown(`-${line}`)),
+      ...(come ?? []).map((line) => shown(`+${line}`))
+    ]
   }
-  return false
+  return patch.hunks.flatMap(({ oldStart, lines }) => [
+    ...(oldStart > 1 ? ['@@'] : []),
+    ...lines.filter((line) => !line.startsWith('\\')).map(shown)
+  ])
 }
 
-function linesOf(text: string): readonly string[] {
-  const lines = text
-    .replace(/^\ufeff/, '')
-    .split('\n')
-    .map((line) => line.replace(/\r$/, ''))
-  return lines.at(-1) === '' ? lines.slice(0, -1) : lines
-}
-
-function compare(before: readonly string[], after: readonly string[]): readonly DiffLine[] {
-  const most = Math.min(before.length, after.length)
-  let head = 0
-  while (head < most && before[head] === after[head]) head += 1
-  let tail = 0
-  while (tail < most - head && before.at(-1 - tail) === after.at(-1 - tail)) tail += 1
-  return [
-    ...signed(' ', before.slice(0, head)),
-    ...compareMiddle(
-      before.slice(head, before.length - tail),
-      after.slice(head, after.length - tail)
-    ),
-    ...signed(' ', before.slice(before.length - tail))
-  ]
-}
-
-const SIGNS = { '0': ' ', '1': '-', '-1': '+' } as const
-
-function compareMiddle(before: readonly string[], after: readonly string[]): readonly DiffLine[] {
-  const cells = before.length * after.length
-  if (cells === 0 || cells > MAX_CELLS) return [...signed('-', before), ...signed('+', after)]
-  return diff(before, after).map(([operation, text]) => ({ sign: SIGNS[operation], text }))
-}
-
-function signed(sign: DiffLine['sign'], lines: readonly string[]): readonly DiffLine[] {
-  return lines.map((text) => ({ sign, text }))
+/** Without what only programs see: byte order mark, line breaks of other systems, and a missing one at the end. */
+function plain(text: string): string {
+  const unix = text.replace(/^\ufeff/, '').replaceAll('\r\n', '\n')
+  return unix === '' || unix.endsWith('\n') ? unix : `${unix}\n`
 }
 
 const MASK = '***'

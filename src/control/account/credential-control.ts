@@ -4,7 +4,7 @@ import { CredentialRefresher } from '../../credentials/refresher.ts'
 import type { SharedSignIn } from '../../credentials/shared-sign-in.ts'
 import type { CredentialState } from '../../credentials/sign-in.ts'
 import type { CredentialSource } from '../../credentials/stored-credential.ts'
-import type { CredentialNews, FromWorker, Problem } from '../../ipc/messages.ts'
+import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { type ErrorCode, GatewayError } from '../../shared/errors.ts'
@@ -23,11 +23,6 @@ export interface CredentialControlOptions {
   /** Called if the source proves unusable after `start()` has resolved. */
   readonly onUnusable: (cause: unknown) => void
 }
-
-type CredentialQuestion = Extract<
-  FromWorker,
-  { readonly type: 'credential.refused' | 'credential.wanted' }
->
 
 const START_PATIENCE_MS = 1000
 
@@ -110,10 +105,6 @@ export class CredentialControl {
       const news = this.news() // when it is renewed again is news, too
       if (news.snapshot === null) this.#onNews(news)
     }
-  }
-
-  onMessage(message: CredentialQuestion): Promise<void> {
-    return message.type === 'credential.refused' ? this.refused(message.token) : this.wanted()
   }
 
   /** `null` without a valid token: see `news()`. */

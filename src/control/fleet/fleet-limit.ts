@@ -2,8 +2,6 @@ import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import {
   type LimitRegister,
-  type LimitSeat,
-  type LimitSelf,
   limitRecordOf,
   parseLimitRegister
 } from '../../fleet/limit-register.ts'
@@ -24,15 +22,7 @@ export interface FleetLimitOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
   readonly allowances: Pick<AllowanceControl, 'stateOf' | 'setAway'>
-  readonly member: string
-  readonly replicas: number
-  readonly self: () => LimitSelf | null
-  /** True for an earlier process of this folder, whose use is known here. */
-  readonly isOurs: (inc: string) => boolean
-  readonly isFirst: () => boolean
-  readonly isGone: (seat: LimitSeat) => boolean
-  /** No earlier process can have given anything away in this minute. */
-  readonly isSettled: () => boolean
+  readonly view: () => Omit<LimitView, 'name'>
   /** Called when gateways of other names hold all shares. */
   readonly onFull: () => void
 }
@@ -86,18 +76,8 @@ export class FleetLimit {
   }
 
   #view(): LimitView {
-    const { name, member, replicas, self, isOurs, isFirst, isGone, isSettled } = this.#options
-    return {
-      name,
-      member,
-      replicas,
-      self: self(),
-      isOurs,
-      isFirst: isFirst(),
-      isGone,
-      isSettled: isSettled(),
-      now: performance.now()
-    }
+    const { name, view } = this.#options
+    return { name, ...view() }
   }
 
   #do(command: LimitCommand): void {

@@ -11,6 +11,7 @@ import {
 } from '../allowances/allowance-control.ts'
 import type { AllowanceState } from '../allowances/allowance-ledger.ts'
 import { FleetLimit } from './fleet-limit.ts'
+import type { LimitView } from './next-limit.ts'
 
 export interface FleetLimitsOptions {
   readonly records: FleetRecords
@@ -84,23 +85,32 @@ export class FleetLimits implements LimitGovernor {
   #limit(name: AllowanceName): FleetLimit {
     const known = this.#limits.get(name)
     if (known !== undefined) return known
-    const { records, seal, allowances, member, replicas, incs } = this.#options
+    const { records, seal, allowances } = this.#options
     const limit = new FleetLimit({
       name,
       records,
       seal,
       allowances,
-      member,
-      replicas,
-      self: () => this.#self(),
-      isOurs: (inc) => incs().includes(inc),
-      isFirst: () => incs().every((inc) => inc === this.#options.status().inc),
-      isGone: (seat) => this.#isGone(seat),
-      isSettled: () => performance.now() - this.#startedAt > SETTLED_MS,
+      view: () => this.#view(),
       onFull: () => this.#warnFull(name)
     })
     this.#limits.set(name, limit)
     return limit
+  }
+
+  #view(): Omit<LimitView, 'name'> {
+    const { member, replicas, incs, status } = this.#options
+    const now = performance.now()
+    return {
+      member,
+      replicas,
+      self: this.#self(),
+      isOurs: (inc) => incs().includes(inc),
+      isFirst: incs().every((inc) => inc === status().inc),
+      isGone: (seat) => this.#isGone(seat),
+      isSettled: now - this.#startedAt > SETTLED_MS,
+      now
+    }
   }
 
   #warnFull(limit: AllowanceName): void {

@@ -1,15 +1,26 @@
-import { isCount, isJsonObject, parseJsonObject } from '../../shared/json.ts'
+import { type Checked, jsonReader, mapOf, Type } from '../../shared/schema-type.ts'
 import type { PlanControl } from '../plan-control.ts'
 import type { OtherSum } from '../plan/plan-record.ts'
 import type { FoundValue, SharedRecords, SharedValue } from './shared-records.ts'
 
-interface RecordedSum extends OtherSum {
-  /** Epoch ms by its own clock: the oldest are dropped first. */
-  readonly at: number
-}
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const MAX_PROCESSES = 64
+
+const Sums = mapOf(
+  Type.Object({
+    sum: Count,
+    from: Count,
+    /** Epoch ms by its own clock: the oldest are dropped first. */
+    at: Count
+  }),
+  { maxProperties: MAX_PROCESSES, propertyNames: Type.String({ maxLength: 128 }) }
+)
 
 /** By `gateway/process`; earlier processes' sums are in the gateway's own book. */
-export type RecordedSums = Readonly<Record<string, RecordedSum>>
+export type RecordedSums = Checked<typeof Sums>
+
+/** `null` for anything else: the record may contain anything. */
+export const parseSums = jsonReader(Sums)
 
 export interface SharedSumsOptions {
   readonly name: string
@@ -20,8 +31,6 @@ export interface SharedSumsOptions {
   readonly now?: () => number
 }
 
-const MAX_PROCESSES = 64
-const MAX_NAME_CHARS = 128
 const GAP_MS = 5_000
 
 /** Sums recorded by the gateways of a fleet: each compares the account's figure with their total. */
@@ -70,20 +79,4 @@ function bounded(sums: RecordedSums): RecordedSums {
   if (all.length <= MAX_PROCESSES) return sums
   const newest = all.toSorted(([, a], [, b]) => b.at - a.at).slice(0, MAX_PROCESSES)
   return Object.fromEntries(newest)
-}
-
-/** `null` for anything else: the record may contain anything. */
-export function parseSums(text: string): RecordedSums | null {
-  const found = parseJsonObject(text)
-  if (found === null) return null
-  const all = Object.entries(found)
-  if (all.length > MAX_PROCESSES) return null
-  const sums: Record<string, RecordedSum> = {}
-  for (const [name, value] of all) {
-    if (!isJsonObject(value) || name.length > MAX_NAME_CHARS) return null
-    const { sum, from, at } = value
-    if (!isCount(sum) || !isCount(from) || !isCount(at)) return null
-    sums[name] = { sum, from, at }
-  }
-  return sums
 }

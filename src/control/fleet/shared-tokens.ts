@@ -1,20 +1,17 @@
 import { join } from 'node:path'
-import {
-  type IdpClient,
-  isTokenText,
-  type OidcClient,
-  type StoredCredential
-} from '../../credentials/stored-credential.ts'
-import { readSignInFacts, type SignInFacts } from '../../fleet/sign-in-record.ts'
+import { Check } from 'typebox/schema'
+import { isTokenText, type StoredCredential } from '../../credentials/stored-credential.ts'
+import { FactsSchema, type SignInFacts } from '../../fleet/sign-in-record.ts'
 import type { AuthType } from '../../kiro/wire/credential-snapshot.ts'
 import { isProfileArn, isRegion } from '../../kiro/wire/hosts.ts'
-import { asJsonObject, type JsonObject, parseJsonObject } from '../../shared/json.ts'
+import { parseJsonObject } from '../../shared/json.ts'
 import {
   makeInnerFolder,
   readPrivateFile,
   removeDrafts,
   replaceFile
 } from '../../shared/private-files.ts'
+import { Type } from '../../shared/schema-type.ts'
 
 export type SignInTokens = StoredCredential & { readonly refreshToken: string }
 
@@ -27,77 +24,40 @@ export function toSharedText(tokens: SignInTokens, now: number): string {
 
 /** `ageMs` after it was written; `null` if invalid. `now` is epoch ms. */
 export function readSharedText(text: string, now: number, ageMs: number): SignInTokens | null {
-  const file = parseJsonObject(text)
-  const tokens = file === null ? null : readTokens(file)
-  if (file === null || tokens === null || tokens.expiresAt === null) return tokens
-  const leftMs = file['leftMs']
-  return isTime(leftMs) ? { ...tokens, expiresAt: now + leftMs - ageMs } : null
+  const { leftMs, ...file } = parseJsonObject(text) ?? {}
+  const tokens = readTokens(file)
+  if (tokens === null || tokens.expiresAt === null) return tokens
+  return Check(Time, leftMs) ? { ...tokens, expiresAt: now + leftMs - ageMs } : null
 }
 
-const AUTH_TYPES: readonly unknown[] = [
-  'social',
-  'idc',
-  'builder-id',
-  'external-idp'
-] satisfies AuthType[]
-const MAX_CHARS = 65_536
+const Text = Type.String({ minLength: 1, maxLength: 65_536 })
+const MaybeText = Type.Union([Text, Type.Null()])
+const Time = Type.Number({ minimum: 0, exclusiveMaximum: 1e14 })
 
-function readTokens(file: JsonObject): SignInTokens | null {
-  const { authType, accessToken, refreshToken, expiresAt, profileArn, ssoRegion, apiRegion } = file
-  if (!isAuthType(authType) || !isToken(refreshToken)) return null
-  if (accessToken !== null && !isToken(accessToken)) return null
-  if (expiresAt !== null && !isTime(expiresAt)) return null
-  if (profileArn !== null && !(isText(profileArn) && isProfileArn(profileArn))) return null
-  if (!isText(ssoRegion) || !isRegion(ssoRegion)) return null
-  if (apiRegion !== null && !(isText(apiRegion) && isRegion(apiRegion))) return null
-  const client = readClient(file['client'])
-  const idp = readIdp(file['idp'])
-  if (client === undefined || idp === undefined) return null
-  return {
-    authType,
-    accessToken,
-    refreshToken,
-    expiresAt,
-    profileArn,
-    ssoRegion,
-    apiRegion,
-    client,
-    ...(idp !== null && { idp }),
-    renewalProblem: null
-  }
-}
+const Tokens = Type.Object({
+  authType: Type.Enum(['social', 'idc', 'builder-id', 'external-idp'] satisfies AuthType[]),
+  accessToken: MaybeText,
+  refreshToken: Text,
+  expiresAt: Type.Union([Time, Type.Null()]),
+  profileArn: MaybeText,
+  ssoRegion: Text,
+  apiRegion: MaybeText,
+  client: Type.Union([
+    Type.Object({ clientId: Text, clientSecret: Text, expiresAt: Type.Optional(Time) }),
+    Type.Null()
+  ]),
+  idp: Type.Optional(
+    Type.Object({ tokenEndpoint: Text, clientId: Text, issuerUrl: MaybeText, scopes: MaybeText })
+  ),
+  renewalProblem: Type.Null()
+})
 
-function readClient(value: unknown): OidcClient | null | undefined {
-  if (value === null) return null
-  const { clientId, clientSecret, expiresAt } = asJsonObject(value) ?? {}
-  if (!isText(clientId) || !isText(clientSecret)) return undefined
-  if (expiresAt !== undefined && !isTime(expiresAt)) return undefined
-  return { clientId, clientSecret, ...(expiresAt !== undefined && { expiresAt }) }
-}
-
-function readIdp(value: unknown): IdpClient | null | undefined {
-  if (value === undefined) return null
-  const { tokenEndpoint, clientId, issuerUrl, scopes } = asJsonObject(value) ?? {}
-  if (!isText(tokenEndpoint) || !isText(clientId)) return undefined
-  if (issuerUrl !== null && !isText(issuerUrl)) return undefined
-  if (scopes !== null && !isText(scopes)) return undefined
-  return { tokenEndpoint, clientId, issuerUrl, scopes }
-}
-
-function isAuthType(value: unknown): value is AuthType {
-  return AUTH_TYPES.includes(value)
-}
-
-function isToken(value: unknown): value is string {
-  return typeof value === 'string' && isTokenText(value)
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_CHARS
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e14
+function readTokens(file: unknown): SignInTokens | null {
+  if (!Check(Tokens, file)) return null
+  const { accessToken, refreshToken, profileArn, ssoRegion, apiRegion } = file
+  const areTokens = isTokenText(refreshToken) && isTokenText(accessToken ?? refreshToken)
+  const areRegions = isRegion(ssoRegion) && isRegion(apiRegion ?? ssoRegion)
+  return areTokens && areRegions && (profileArn === null || isProfileArn(profileArn)) ? file : null
 }
 
 /** A gateway's copy, so that Valkey may lose everything. */
@@ -122,10 +82,10 @@ export class SignInOverlay {
   async load(): Promise<KeptSignIn | null> {
     const bytes = await readPrivateFile(this.path, MAX_FILE_BYTES).catch(() => null)
     const file = bytes === null ? null : parseJsonObject(bytes.toString())
-    const facts = readSignInFacts(asJsonObject(file?.['facts']) ?? {})
-    const tokens = readTokens(asJsonObject(file?.['tokens']) ?? {})
+    const facts = file?.['facts']
+    const tokens = readTokens(file?.['tokens'])
     const filed = file?.['filed']
-    if (facts === null || tokens === null || typeof filed !== 'string') return null
+    if (!Check(FactsSchema, facts) || tokens === null || typeof filed !== 'string') return null
     return { facts, tokens, filed }
   }
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
-import type { AccountUsage, Allowance } from '../../kiro/wire/account-usage.ts'
-import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
+import { type AccountUsage, AccountUsageSchema } from '../../kiro/wire/account-usage.ts'
+import { type Checked, jsonReader, Type } from '../../shared/schema-type.ts'
 import { type AgedUsage, FRESH_MS, type UsageSharing } from '../account/plan-usage.ts'
 
 export interface SharedUsageOptions {
@@ -14,10 +14,15 @@ const RECORD = 'usage'
 const AAD = `v1|record|${RECORD}`
 const ASK_MS = 5_000
 const LOOK_MS = 250
-const MAX_ALLOWANCES = 64
-const MAX_WORD_CHARS = 256
 
-type Shared = { readonly isAsked: true } | { readonly usage: AccountUsage }
+const SharedSchema = Type.Union([
+  Type.Object({ isAsked: Type.Unsafe<true>({ const: true }) }),
+  Type.Object({ usage: AccountUsageSchema })
+])
+
+type Shared = Checked<typeof SharedSchema>
+
+const parseShared = jsonReader(SharedSchema)
 
 /** One gateway reads the account's usage for all; without Valkey, or after a long wait, each for itself. */
 export function shareUsage(options: SharedUsageOptions): UsageSharing {
@@ -79,37 +84,5 @@ async function write(
 }
 
 function readShared({ seal }: SharedUsageOptions, { value }: FleetRecord): Shared | null {
-  const text = value === null ? null : seal.open(value, AAD)
-  const shared = text === null ? null : parseJsonObject(text)
-  if (shared?.['isAsked'] === true) return { isAsked: true }
-  const usage = shared?.['usage']
-  return isUsage(usage) ? { usage } : null
-}
-
-function isUsage(value: unknown): value is AccountUsage {
-  if (!isJsonObject(value)) return false
-  const { plan, resetsAt, allowances, overage } = value
-  if (!(plan === null || isWord(plan)) || !(resetsAt === null || isAmount(resetsAt))) return false
-  if (!Array.isArray(allowances) || allowances.length > MAX_ALLOWANCES) return false
-  if (!allowances.every(isAllowance) || !isJsonObject(overage)) return false
-  const { isEnabled, used, charges, currency, rate, cap } = overage
-  const areKnown = isAmount(used) && isAmount(charges)
-  const areAmounts = areKnown && [rate, cap].every((one) => one === null || isAmount(one))
-  return typeof isEnabled === 'boolean' && areAmounts && (currency === null || isWord(currency))
-}
-
-const KINDS: readonly unknown[] = ['plan', 'free_trial', 'bonus'] satisfies Allowance['kind'][]
-
-function isAllowance(value: unknown): boolean {
-  if (!isJsonObject(value)) return false
-  const { kind, name, unit, used, limit } = value
-  return KINDS.includes(kind) && isWord(name) && isWord(unit) && isAmount(used) && isAmount(limit)
-}
-
-function isWord(value: unknown): boolean {
-  return typeof value === 'string' && value.length <= MAX_WORD_CHARS
-}
-
-function isAmount(value: unknown): boolean {
-  return typeof value === 'number' && Number.isFinite(value)
+  return parseShared(value === null ? null : seal.open(value, AAD))
 }

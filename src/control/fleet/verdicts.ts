@@ -1,7 +1,7 @@
 import type { Bar } from '../../kiro/wire/fault-table.ts'
 import { ErrorTable } from '../../shared/error-table.ts'
 import type { ErrorCode } from '../../shared/errors.ts'
-import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
+import { type Checked, jsonReader, Type } from '../../shared/schema-type.ts'
 
 /*
  * Verdicts on the account as codes: the upstream's words may quote a client. The largest number counts, so order and
@@ -11,17 +11,23 @@ import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 /** `pause`: requests wait briefly; `suspended`: until there is another sign-in. */
 export type Subject = Bar | 'pause' | 'suspended'
 
-export interface AccountVerdict {
-  readonly n: number
+/** No quota is reset later than in a year. */
+const LONGEST_MS = 366 * 86_400_000
+
+const Verdict = Type.Object({
+  n: Type.Number({ minimum: 0, maximum: 2 ** 48 }),
   /** Gateway; decides between two at once. */
-  readonly by: string
-  readonly leftMs: number
-  readonly code: ErrorCode
+  by: Type.String({ maxLength: 64 }),
+  leftMs: Type.Number({ minimum: 0, maximum: LONGEST_MS }),
+  code: Type.Unsafe<ErrorCode>({ enum: Object.keys(ErrorTable) }),
+  /** Hash of the sign-in; '' if it is about the account. */
+  of: Type.String({ maxLength: 64 }),
+  times: Type.Number({ minimum: 0, maximum: 1_000 })
+})
+
+export interface AccountVerdict extends Checked<typeof Verdict> {
   /** Always empty. Earlier versions reject a record without it. */
   readonly message: ''
-  /** Hash of the sign-in; '' if it is about the account. */
-  readonly of: string
-  readonly times: number
 }
 
 export type AccountVerdicts = Readonly<Partial<Record<Subject, AccountVerdict>>>
@@ -40,11 +46,20 @@ export const BARS: readonly Bar[] = [
 
 export const SUBJECTS: readonly Subject[] = [...BARS, 'pause', 'suspended']
 
-/** No quota is reset later than in a year. */
-const LONGEST_MS = 366 * 86_400_000
-const MAX_N = 2 ** 48
-const MAX_TIMES = 1_000
-const MAX_ID_CHARS = 64
+type ReadVerdicts = Readonly<Partial<Record<Subject, Checked<typeof Verdict>>>>
+
+const readVerdicts = jsonReader(
+  Type.Unsafe<ReadVerdicts>({
+    type: 'object',
+    properties: Object.fromEntries(SUBJECTS.map((subject) => [subject, Verdict]))
+  })
+)
+
+/** `null` for anything else: the record may contain anything. */
+export function parseVerdicts(text: string): AccountVerdicts | null {
+  const found = readVerdicts(text)
+  return found === null ? null : laterBy(found, 0)
+}
 
 /** Commutative, associative, idempotent. */
 export function mergeVerdicts(a: AccountVerdicts, b: AccountVerdicts): AccountVerdicts {
@@ -63,43 +78,18 @@ export function isNewer(
   return b === undefined || a.n > b.n || (a.n === b.n && a.by > b.by)
 }
 
-export function laterBy(verdicts: AccountVerdicts, ms: number): AccountVerdicts {
+export function laterBy(verdicts: ReadVerdicts, ms: number): AccountVerdicts {
   const later: Partial<Record<Subject, AccountVerdict>> = {}
   for (const subject of SUBJECTS) {
     const verdict = verdicts[subject]
     if (verdict === undefined) continue
-    later[subject] = { ...verdict, leftMs: Math.max(0, verdict.leftMs - Math.max(0, ms)) }
+    later[subject] = toVerdict({ ...verdict, leftMs: verdict.leftMs - Math.max(0, ms) })
   }
   return later
 }
 
 export function toVerdict(verdict: Omit<AccountVerdict, 'message'>): AccountVerdict {
   return { ...verdict, message: '', leftMs: Math.min(LONGEST_MS, Math.max(0, verdict.leftMs)) }
-}
-
-/** `null` for anything else: the record may contain anything. */
-export function parseVerdicts(text: string): AccountVerdicts | null {
-  const found = parseJsonObject(text)
-  if (found === null) return null
-  const verdicts: Partial<Record<Subject, AccountVerdict>> = {}
-  for (const subject of SUBJECTS) {
-    const value = found[subject]
-    if (value === undefined) continue
-    const verdict = readVerdict(value)
-    if (verdict === null) return null
-    verdicts[subject] = verdict
-  }
-  return verdicts
-}
-
-function readVerdict(value: unknown): AccountVerdict | null {
-  if (!isJsonObject(value)) return null
-  const { n, by, leftMs, code, of, times } = value
-  if (!isWithin(n, MAX_N) || !isWithin(leftMs, LONGEST_MS) || !isWithin(times, MAX_TIMES))
-    return null
-  if (!isText(by, MAX_ID_CHARS) || !isText(of, MAX_ID_CHARS)) return null
-  if (typeof code !== 'string' || !isErrorCode(code)) return null
-  return { n, by, leftMs, code, message: '', of, times }
 }
 
 function newestOf(
@@ -110,16 +100,4 @@ function newestOf(
   if (isNewer(a, b)) return a
   if (isNewer(b, a)) return b
   return a.leftMs <= b.leftMs ? a : b
-}
-
-function isWithin(value: unknown, most: number): value is number {
-  return typeof value === 'number' && value >= 0 && value <= most
-}
-
-function isText(value: unknown, maxChars: number): value is string {
-  return typeof value === 'string' && value.length <= maxChars
-}
-
-function isErrorCode(text: string): text is ErrorCode {
-  return Object.hasOwn(ErrorTable, text)
 }

@@ -34,7 +34,7 @@ export interface PanelKeys {
   readonly knownKeys: KnownKeys
   readonly bookProblem: string | null
   /** Figures of one key, or of all. */
-  readonly usage: (key: string | null) => Promise<readonly KeyUsage[]>
+  readonly usageOf: (key: string | null) => Promise<readonly KeyUsage[]>
   /** Epoch ms of a key's last request since the start. */
   readonly seenAt: (key: string) => number | null
   /** Puts what the file of keys says in force. */
@@ -62,7 +62,7 @@ export class KeyDesk {
 
   async list(): Promise<PanelAnswer> {
     const { keys, operatorKeys } = this.#options
-    const [usage, days] = await Promise.all([keys.usage(null), this.#lastDays()])
+    const [usage, days] = await Promise.all([keys.usageOf(null), this.#lastDays()])
     const byId = new Map(usage.map((one) => [one.id, one]))
     const shown = keys.knownKeys.keys.map((key) => this.#toJson(key, byId.get(key.id), days))
     return answer({
@@ -186,7 +186,7 @@ export class KeyDesk {
 
   async toJson(key: NamedKey) {
     const { keys } = this.#options
-    const [[usage], days] = await Promise.all([keys.usage(key.id), this.#lastDays()])
+    const [[usage], days] = await Promise.all([keys.usageOf(key.id), this.#lastDays()])
     return this.#toJson(key, usage, days)
   }
 

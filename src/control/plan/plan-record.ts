@@ -1,6 +1,6 @@
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
 import { type AccountUsage, creditsCounted, planTotals } from '../../kiro/wire/account-usage.ts'
-import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
+import { type Checked, jsonReader, mapOf, Type } from '../../shared/schema-type.ts'
 
 /*
  * The account's own figure beside the book's, look by look. Credits are micro-credits, days are counted since the epoch in UTC.
@@ -11,42 +11,52 @@ import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
  * a figure that lags, an answer that is under way.
  */
 
-export interface PlanLook {
-  /** Epoch ms. */
-  readonly at: number
-  readonly plan: string | null
-  /** Kiro's count in this period, overages included. */
-  readonly used: number
-  readonly limit: number
-  /** Epoch ms; `null` if unknown. */
-  readonly resetsAt: number | null
-  readonly others: Readonly<Record<string, OtherSum>>
-}
+/** Any finite number. */
+const Amount = Type.Number()
+const MaybeAmount = Type.Union([Amount, Type.Null()])
 
-export interface OtherSum {
-  readonly sum: number
+const OtherSumSchema = Type.Object({
+  sum: Amount,
   /** Epoch ms since when it counts. */
-  readonly from: number
+  from: Amount
+})
+
+const Look = {
+  /** Epoch ms. */
+  at: Amount,
+  plan: Type.Union([Type.String(), Type.Null()]),
+  /** Kiro's count in this period, overages included. */
+  used: Amount,
+  limit: Amount,
+  /** Epoch ms; `null` if unknown. */
+  resetsAt: MaybeAmount,
+  others: mapOf(OtherSumSchema)
 }
 
-/** Growth of Kiro's figure, and the recorded part of it. */
-export interface Growth {
-  readonly used: number
-  readonly booked: number
-}
+const GrowthShape = { used: Amount, booked: Amount }
+const LookSchema = Type.Object(Look)
+const GrowthSchema = Type.Object(GrowthShape)
+const DayGrowthSchema = Type.Object({ ...GrowthShape, day: Amount })
 
-export interface DayGrowth extends Growth {
-  readonly day: number
-}
-
-export interface PlanRecord extends PlanLook {
+const RecordSchema = Type.Object({
+  ...Look,
   /** Total of this book at the last look. */
-  readonly booked: number
+  booked: Amount,
   /** Growth since the first look at this period. */
-  readonly since: Growth & { readonly at: number }
+  since: Type.Object({ ...GrowthShape, at: Amount }),
   /** Oldest first; the last MAX_DAYS. */
-  readonly days: readonly DayGrowth[]
-}
+  days: Type.Array(DayGrowthSchema)
+})
+
+export type OtherSum = Checked<typeof OtherSumSchema>
+export type PlanLook = Checked<typeof LookSchema>
+/** Growth of Kiro's figure, and the recorded part of it. */
+export type Growth = Checked<typeof GrowthSchema>
+export type DayGrowth = Checked<typeof DayGrowthSchema>
+export type PlanRecord = Checked<typeof RecordSchema>
+
+/** `null` for a damaged record, which is started anew. */
+export const parsePlan = jsonReader(RecordSchema)
 
 export interface PlanStory {
   readonly record: PlanRecord
@@ -153,24 +163,4 @@ export function isDrifting(record: PlanRecord, day: number): boolean {
   const today = growthOn(record, day)
   const most = Math.max(today.used, growthOn(record, day - 1).used)
   return outsideOf(today) > Math.max(DRIFT_LEAST, most * DRIFT_PART)
-}
-
-/** `null` for a damaged record, which is started anew. */
-export function parsePlan(text: string): PlanRecord | null {
-  const found = parseJsonObject(text)
-  if (found === null || !isGrowth(found['since']) || !Array.isArray(found['days'])) return null
-  const { at, used, limit, booked, others, resetsAt } = found
-  if (![at, used, limit, booked].every(Number.isFinite) || !isJsonObject(others)) return null
-  if (resetsAt !== null && !Number.isFinite(resetsAt)) return null
-  if (!found['days'].every(isGrowth) || !Object.values(others).every(isOtherSum)) return null
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as it was written
-  return found as unknown as PlanRecord
-}
-
-function isOtherSum(value: unknown): boolean {
-  return isJsonObject(value) && Number.isFinite(value['sum']) && Number.isFinite(value['from'])
-}
-
-function isGrowth(value: unknown): boolean {
-  return isJsonObject(value) && Number.isFinite(value['used']) && Number.isFinite(value['booked'])
 }

@@ -5,32 +5,43 @@ import {
   shortTextMember,
   textMember
 } from '../../shared/json.ts'
+import { type Checked, Type } from '../../shared/schema-type.ts'
 
-export interface Allowance {
-  readonly kind: 'plan' | 'free_trial' | 'bonus'
-  readonly name: string
-  readonly unit: string
-  readonly used: number
-  readonly limit: number
-}
+const MAX_ALLOWANCES = 100
+const MAX_TEXT_CHARS = 200
+
+const Text = Type.String({ maxLength: MAX_TEXT_CHARS })
+const MaybeText = Type.Union([Text, Type.Null()])
+const MaybeNumber = Type.Union([Type.Number(), Type.Null()])
+
+const AllowanceSchema = Type.Object({
+  kind: Type.Enum(['plan', 'free_trial', 'bonus']),
+  name: Text,
+  unit: Text,
+  used: Type.Number(),
+  limit: Type.Number()
+})
 
 /** Usage and limits (kiro-protocol §9.8), without anything that identifies the account. */
-export interface AccountUsage {
-  readonly plan: string | null
+export const AccountUsageSchema = Type.Object({
+  plan: MaybeText,
   /** Epoch ms. */
-  readonly resetsAt: number | null
-  readonly allowances: readonly Allowance[]
-  readonly overage: {
-    readonly isEnabled: boolean
-    readonly used: number
-    readonly charges: number
-    readonly currency: string | null
+  resetsAt: MaybeNumber,
+  allowances: Type.Array(AllowanceSchema, { maxItems: MAX_ALLOWANCES }),
+  overage: Type.Object({
+    isEnabled: Type.Boolean(),
+    used: Type.Number(),
+    charges: Type.Number(),
+    currency: MaybeText,
     /** Price of a credit beyond the limit; `null` if unknown. */
-    readonly rate: number | null
+    rate: MaybeNumber,
     /** Credits beyond the limit at which requests are refused; `null` if unknown. */
-    readonly cap: number | null
-  }
-}
+    cap: MaybeNumber
+  })
+})
+
+export type Allowance = Checked<typeof AllowanceSchema>
+export type AccountUsage = Checked<typeof AccountUsageSchema>
 
 function totalOf(allowances: readonly Allowance[], member: 'used' | 'limit'): number {
   return allowances.reduce((sum, allowance) => sum + allowance[member], 0)
@@ -58,9 +69,6 @@ export function creditsCounted({ allowances, overage }: AccountUsage): number | 
   const within = credits.reduce((sum, one) => sum + Math.min(one.used, one.limit), 0)
   return Math.max(used, within + overage.used)
 }
-
-const MAX_ALLOWANCES = 100
-const MAX_TEXT_CHARS = 200
 
 export function parseAccountUsage(answer: JsonObject): AccountUsage {
   const breakdowns = objectsIn(answer['usageBreakdownList'] ?? answer['usageBreakdown'])

@@ -19,7 +19,7 @@ import type { TurnCapture } from '../worker/turn-capture.ts'
 import { Attempt, type AttemptOutcome } from './attempt.ts'
 import { Bill } from './bill.ts'
 import { acquireFor, CallWay, type PermitWait } from './call-way.ts'
-import { reformPayload } from './change-payload.ts'
+import { CHANGES, changePayload, reformPayload, writeOutRefused } from './change-payload.ts'
 import { explainRefusal } from './explain-refusal.ts'
 import {
   type FailedTry,
@@ -30,7 +30,6 @@ import {
   type TryMeans,
   type TryState
 } from './next-try.ts'
-import { CHANGES, changePayload, writeOutRefused } from './refused-parts.ts'
 
 export interface UpstreamQuestion extends PermitWait {
   /** `null` without limits. */

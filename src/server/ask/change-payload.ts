@@ -3,9 +3,12 @@ import type { PayloadDocument, PayloadRewrite } from '../../dialects/request/rew
 import type { EncodedPayload } from '../../dialects/request/payload-bytes.ts'
 import type { FollowUp } from '../../kiro/conversation/change.ts'
 import { documentNote, isTextFormat } from '../../kiro/conversation/documents.ts'
-import type { RequestForm } from '../../kiro/wire/hosts.ts'
+import type { RequestForm, UpstreamHost } from '../../kiro/wire/hosts.ts'
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import type { PayloadChange, RequestPayload } from '../../upstream/call/requests.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import type { PermitWait } from './call-way.ts'
+import type { PayloadStep } from './next-try.ts'
 
 /*
  * Changes a request after a refusal or for another round. It is read and written anew, like a conversion:
@@ -25,31 +28,67 @@ export async function reformPayload(
   if (written !== null) payload.replace(written.bytes)
 }
 
-/** @throws as `reformPayload()` */
-export async function stripReasoning(
-  transforms: Rewriter,
-  payload: RequestPayload,
-  owner: JobOwner
-): Promise<void> {
-  await change(transforms, payload, 'reasoning-refused', { kind: 'reasoning' }, owner)
+export interface ChangeableRequest extends Pick<PermitWait, 'waiter' | 'signal'> {
+  readonly payload: RequestPayload
+  readonly plan: ReplyPlan
 }
 
-/** @throws as `reformPayload()` */
-export async function dropFields(
-  transforms: Rewriter,
-  payload: RequestPayload,
-  refused: readonly string[],
-  owner: JobOwner
-): Promise<void> {
-  await change(transforms, payload, 'fields-refused', { kind: 'fields', refused }, owner)
-  payload.noteDropped(refused)
-}
+export const CHANGES = {
+  'reasoning-refused': 'reasoning of earlier answers left out',
+  'document-refused': 'documents sent as text',
+  'fields-refused': 'reasoning or length fields left out',
+  'history-trimmed': 'conversation trimmed'
+} as const satisfies Record<PayloadChange, string>
 
 /**
- * Uses a note for documents without text.
- * @throws as `reformPayload()` and `TransformPool.readPdf()`
+ * False if no turns can be dropped.
+ * @throws {GatewayError} as `reformPayload()` and `TransformPool.readPdf()`
  */
-export async function writeOutDocuments(
+export async function changePayload(
+  { conversations, transforms }: Pick<DataPlane, 'conversations' | 'transforms'>,
+  request: ChangeableRequest,
+  step: PayloadStep
+): Promise<boolean> {
+  const { payload, plan } = request
+  const owner = ownerOf(request)
+  switch (step.name) {
+    case 'reasoning-refused':
+      if (plan.replay !== undefined) conversations.learn(plan.replay)
+      await change(transforms, payload, step.name, { kind: 'reasoning' }, owner)
+      return true
+    case 'document-refused':
+      await writeOutDocuments(transforms, payload, owner)
+      return true
+    case 'fields-refused': {
+      const { refused } = step
+      await change(transforms, payload, step.name, { kind: 'fields', refused }, owner)
+      payload.noteDropped(refused)
+      return true
+    }
+    case 'history-trimmed':
+      return change(transforms, payload, step.name, { kind: 'trim', share: keptShare(plan) }, owner)
+  }
+}
+
+function ownerOf({ waiter, signal }: ChangeableRequest): JobOwner {
+  return { key: waiter.key, signal }
+}
+
+/** Replaces documents that were refused before, or that this host does not take, by their text. */
+export async function writeOutRefused(
+  { conversations, transforms }: Pick<DataPlane, 'conversations' | 'transforms'>,
+  request: ChangeableRequest,
+  host: UpstreamHost
+): Promise<void> {
+  const { documents } = request.plan
+  if (documents === undefined) return
+  // None were seen on older hosts (kiro-protocol §4.15).
+  if (host.kind !== 'q' && !conversations.has(documents)) return
+  await writeOutDocuments(transforms, request.payload, ownerOf(request))
+}
+
+/** Uses a note for documents without text. */
+async function writeOutDocuments(
   transforms: Pick<TransformPool, 'rewrite' | 'documents' | 'readPdf'>,
   payload: RequestPayload,
   owner: JobOwner
@@ -81,18 +120,8 @@ const KEPT_SHARE = 0.6
 /** Fraction of the window to fill: the estimate may be off, and the answer needs space. */
 const FILLED_SHARE = 0.8
 
-/**
- * False if the conversation cannot be shortened.
- * @throws as `reformPayload()`
- */
-export async function trimPayload(
-  transforms: Rewriter,
-  payload: RequestPayload,
-  { inputTokens, contextWindow }: Pick<ReplyPlan, 'inputTokens' | 'contextWindow'>,
-  owner: JobOwner
-): Promise<boolean> {
-  const share = Math.min(KEPT_SHARE, (FILLED_SHARE * contextWindow) / inputTokens)
-  return change(transforms, payload, 'history-trimmed', { kind: 'trim', share }, owner)
+function keptShare({ inputTokens, contextWindow }: ReplyPlan): number {
+  return Math.min(KEPT_SHARE, (FILLED_SHARE * contextWindow) / inputTokens)
 }
 
 /**

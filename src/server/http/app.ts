@@ -26,18 +26,17 @@ export interface AppOptions extends Sources {
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly current: Sources['current'] & DashboardOptions['current']
   readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessions' | 'endSession'>
-  readonly panelCalls: PanelOptions['calls'] & DashboardOptions['calls']
+  readonly primary: PanelOptions['primary']
 }
 
 export function createApp(options: AppOptions): RequestListener {
-  const { plane, log, connections, current } = options
+  const { plane, log, connections, current, primary } = options
   const keys = new PassthroughKeys(plane, log, (socket) => connections.vouch(socket))
   const { sessions } = options.dashboard
   const users = new PanelUsers(sessions, current)
   const logs = { log, unknown: options.refusals, known: plane.refusals }
-  const calls = options.panelCalls
-  const shown = dashboardRoutes({ ...options.dashboard, calls, connections, current })
-  const panel = { sessions, calls, connections, log, current }
+  const shown = dashboardRoutes({ ...options.dashboard, primary, connections, current })
+  const panel = { sessions, primary, connections, log, current }
   const router = new Router([...routesOf(options, keys), ...shown, ...panelRoutes(panel)])
   const isSignedIn = ({ isForSignedIn }: Route, request: IncomingMessage): boolean =>
     isForSignedIn === true && users.isKnown(request)

@@ -4,7 +4,7 @@ import type { EndedSession } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DashboardPages } from './dashboard-pages.ts'
 import type { Authenticator } from './auth.ts'
-import type { PanelCalls } from '../primary/panel-calls.ts'
+import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { ClientConnections } from './connections.ts'
 import type { DashboardServer } from './dashboard-server.ts'
 import type { Route, RoutedRequest } from './router.ts'
@@ -15,7 +15,7 @@ export interface DashboardOptions {
   /** Tells all other workers, too. */
   readonly endSession: (session: EndedSession) => void
   readonly connections: Pick<ClientConnections, 'vouch'>
-  readonly calls: Pick<PanelCalls, 'askOidc'>
+  readonly primary: Pick<PrimaryPulse, 'ask'>
   /** Latest message of the primary. Changes in place. */
   readonly current: { readonly config: Config; readonly authenticator: Authenticator }
 }

@@ -4,8 +4,8 @@ import { endOfTrip, OidcTrips } from '../../dashboard/oidc-trip.ts'
 import { oidcDigests, oidcSubject } from '../../dashboard/oidc-users.ts'
 import type { Sessions } from '../../dashboard/session.ts'
 import type { SignInTries } from '../../dashboard/sign-in-tries.ts'
-import type { OidcRefusal } from '../../ipc/oidc.ts'
-import type { PanelCalls } from '../primary/panel-calls.ts'
+import type { OidcAnswer, OidcCall, OidcRefusal } from '../../ipc/oidc.ts'
+import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { turnedOff } from './dashboard-routes.ts'
 import { baseUrlOf, clientAddress } from './own-page.ts'
@@ -15,7 +15,7 @@ import type { RoutedRequest } from './router.ts'
 export interface OidcPagesOptions {
   readonly sessions: Pick<Sessions, 'begin' | 'sealOf'>
   readonly tries: Pick<SignInTries, 'take' | 'succeeded'>
-  readonly calls: Pick<PanelCalls, 'askOidc'>
+  readonly primary: Pick<PrimaryPulse, 'ask'>
   readonly current: PanelSettings
 }
 
@@ -39,10 +39,7 @@ export class OidcPages {
   /** @throws {GatewayError} GW_ROUTE_UNKNOWN without a provider, GW_PRIMARY_SILENT */
   async begin(routed: RoutedRequest): Promise<void> {
     const { base, isSecure } = this.#placeOf(routed)
-    const answer = await this.#options.calls.askOidc({
-      name: 'begin',
-      redirectUri: base + CALLBACK
-    })
+    const answer = await this.#ask({ name: 'begin', redirectUri: base + CALLBACK })
     if (answer.name !== 'begun')
       return goBack(routed, answer.name === 'refused' ? answer.reason : 'failed')
     routed.response.setHeader('set-cookie', this.#trips.begin(answer.checks, isSecure))
@@ -53,7 +50,7 @@ export class OidcPages {
   async finish(routed: RoutedRequest): Promise<void> {
     const { request, response } = routed
     const { base, isSecure } = this.#placeOf(routed)
-    const { tries, calls, current, sessions } = this.#options
+    const { tries, current, sessions } = this.#options
     response.setHeader('set-cookie', endOfTrip(isSecure))
     const checks = this.#trips.find(request.headers.cookie)
     const query = queryIn(request)
@@ -62,7 +59,7 @@ export class OidcPages {
     const waitMs = tries.take(address)
     if (waitMs > 0) await delay(HOLD_MS)
     const url = `${base}${CALLBACK}?${query.toString()}`
-    const answer = await calls.askOidc({ name: 'finish', url, checks, address })
+    const answer = await this.#ask({ name: 'finish', url, checks, address })
     if (answer.name !== 'signed-in')
       return goBack(routed, answer.name === 'refused' ? answer.reason : 'failed')
     const subject = oidcSubject(answer)
@@ -77,8 +74,12 @@ export class OidcPages {
   /** Goes on to the provider's page for signing out, if it has one. @throws {GatewayError} as `begin()` */
   async signOut(routed: RoutedRequest): Promise<void> {
     const { base } = this.#placeOf(routed)
-    const answer = await this.#options.calls.askOidc({ name: 'end', returnTo: base + PANEL_PATH })
+    const answer = await this.#ask({ name: 'end', returnTo: base + PANEL_PATH })
     goTo(routed, answer.name === 'ended' && answer.url !== null ? answer.url : PANEL_PATH)
+  }
+
+  #ask(call: OidcCall): Promise<OidcAnswer> {
+    return this.#options.primary.ask({ type: 'oidc.call', call })
   }
 
   #placeOf(routed: RoutedRequest): { readonly base: string; readonly isSecure: boolean } {

@@ -9,7 +9,7 @@ import {
 } from '../../ipc/panel.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import type { JsonObject } from '../../shared/json.ts'
-import type { PanelCalls } from '../primary/panel-calls.ts'
+import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
 import type { ClientConnections } from './connections.ts'
 import { baseUrlOf } from './own-page.ts'
@@ -19,7 +19,7 @@ import { readSmallBody } from './small-body.ts'
 
 export interface PanelOptions {
   readonly sessions: Sessions
-  readonly calls: Pick<PanelCalls, 'ask'>
+  readonly primary: Pick<PrimaryPulse, 'ask'>
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly log: Pick<Logger, 'info' | 'error'>
   readonly current: PanelSettings
@@ -46,7 +46,7 @@ export class PanelServer {
       isKnown = true
       this.#options.connections.vouch(routed.request.socket)
       const call = await this.#callOf(action, user, routed)
-      const answer = await this.#options.calls.ask(call)
+      const answer = await this.#options.primary.ask({ type: 'panel.call', call })
       if (hasMore(answer) && routed.request.method !== 'HEAD')
         await this.#sendAll(routed, call, answer)
       else send(routed, answer)
@@ -91,7 +91,10 @@ export class PanelServer {
       if (response.destroyed) return
       if (!hasMore(part)) return void response.end()
       const query = { ...call.query, cursor: part.next }
-      const next = await this.#options.calls.ask({ ...call, query })
+      const next = await this.#options.primary.ask({
+        type: 'panel.call',
+        call: { ...call, query }
+      })
       if (next.name === 'refusal') throw GatewayError.ofData(next.error)
       part = next
     }

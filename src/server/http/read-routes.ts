@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { monotonicNow } from '../../admission/clock.ts'
 import type { FleetTold } from '../../ipc/life-signs.ts'
 import type {
+  Answers,
   ClusterStatus,
   FailingTold,
   PlanGrowth,
@@ -19,7 +20,6 @@ import { version } from '../../shared/version.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { Wish } from '../primary/key-limits.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
-import type { AccountReport } from '../primary/usage-reports.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Authenticator } from './auth.ts'
 import { type Route, type RoutedRequest, sendJson } from './router.ts'
@@ -35,7 +35,7 @@ export interface Sources {
   }
   readonly isPrimarySilent: () => boolean
   readonly metricsText: () => Promise<string>
-  readonly accountUsage: () => Promise<AccountReport>
+  readonly accountUsage: () => Promise<Answers['usage.wanted']>
   readonly keyUsage: (key: string | null) => Promise<readonly KeyUsage[]>
 }
 
@@ -213,7 +213,10 @@ export function usageRoutes(
       return sendJson(routed, 200, toAnswer(await planes.usageOf(kiroKey, response)))
     }
     const [account, keys] = await Promise.all([accountUsage(), keyUsage(null)])
-    const { usage, outlook } = account
+    const { news, outlook } = account
+    const { usage, problem } = news
+    if (usage === null)
+      throw new GatewayError(problem.code, undefined, { message: problem.message })
     const answer = { ...toAnswer(usage), ...toOutlookAnswer(outlook), keys: keys.map(toKeyAnswer) }
     sendJson(routed, 200, answer)
   }

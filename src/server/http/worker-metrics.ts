@@ -1,4 +1,4 @@
-import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { ToPrimary } from '../../ipc/channel.ts'
 import type { LogStream } from '../../observe/logger.ts'
 import type { MetricsSnapshot } from '../../observe/snapshots.ts'
 import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
@@ -13,7 +13,7 @@ export interface WorkerMetricsOptions {
   readonly plane: DataPlane
   /** The worker's slot. */
   readonly worker: string
-  readonly pulse: Pick<PrimaryPulse, 'silence' | 'isSilent'>
+  readonly pulse: Pick<PrimaryPulse, 'isSilent'>
   readonly logStream: LogStream
   readonly hasNamedKeys: () => boolean
 }
@@ -21,7 +21,6 @@ export interface WorkerMetricsOptions {
 export class WorkerMetrics {
   readonly #options: WorkerMetricsOptions
   #linesLost = 0
-  readonly #texts = new Pending<string>()
   readonly #poolMetrics: PoolMetrics
   readonly #timer: NodeJS.Timeout
 
@@ -46,21 +45,6 @@ export class WorkerMetrics {
     records.flush()
     this.#noteGauges()
     return metrics.some(names)
-  }
-
-  /**
-   * Prometheus' text format.
-   * @throws {GatewayError} GW_PRIMARY_SILENT: a part alone would make counters go back
-   */
-  clusterText(): Promise<string> {
-    const { channel, pulse } = this.#options
-    return this.#texts.ask((requestId) => {
-      channel.send({ type: 'metrics.wanted', requestId })
-    }, pulse.silence)
-  }
-
-  onText(requestId: number, text: string): void {
-    this.#texts.answer(requestId, text)
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { ToPrimary } from '../../ipc/channel.ts'
 import type { CredentialNews, Problem } from '../../ipc/messages.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
@@ -36,14 +36,13 @@ const MIN_PAUSE_MS = 50
 export interface CredentialOptions {
   readonly channel: ToPrimary
   readonly news: CredentialNews
-  readonly pulse: Pick<PrimaryPulse, 'silence'>
+  readonly pulse: Pick<PrimaryPulse, 'ask' | 'silence'>
   readonly waitTimeoutMs: () => number
 }
 
 /** The credential that the primary last sent. Only the primary reads and refreshes it. */
 export class Credentials implements CredentialClient {
   readonly #options: CredentialOptions
-  readonly #renewals = new Pending<void>()
   #news: CredentialNews
   readonly #askOnce = singleFlight(() => this.#ask())
 
@@ -104,10 +103,6 @@ export class Credentials implements CredentialClient {
     this.#news = news
   }
 
-  onRenewed(requestId: number): void {
-    this.#renewals.answer(requestId, undefined)
-  }
-
   /**
    * The primary refreshes once for all reports of a token.
    * @throws {GatewayError} GW_UPSTREAM_AUTH if there is no other; GW_PRIMARY_SILENT; GW_NOT_READY if none
@@ -116,16 +111,11 @@ export class Credentials implements CredentialClient {
   async renew(refused: CredentialSnapshot, signal: AbortSignal): Promise<CredentialSnapshot> {
     // Another request was first, or the token has expired meanwhile.
     if (this.#news.snapshot?.token !== refused.token) return this.ready(signal)
-    const { channel, pulse, waitTimeoutMs } = this.#options
+    const { pulse, waitTimeoutMs } = this.#options
     const { token } = refused
     const bound = AbortSignal.any([signal, AbortSignal.timeout(waitTimeoutMs())])
     try {
-      await this.#renewals.ask(
-        (requestId) => {
-          channel.send({ type: 'credential.refused', requestId, token })
-        },
-        AbortSignal.any([bound, pulse.silence])
-      )
+      await pulse.ask({ type: 'credential.refused', token }, bound)
     } catch (cause) {
       signal.throwIfAborted()
       throw bound.aborted ? stillRenewing(this.#news) : cause
@@ -155,11 +145,8 @@ export class Credentials implements CredentialClient {
   }
 
   async #ask(): Promise<void> {
-    const { channel, pulse } = this.#options
     try {
-      await this.#renewals.ask((requestId) => {
-        channel.send({ type: 'credential.wanted', requestId })
-      }, pulse.silence)
+      await this.#options.pulse.ask({ type: 'credential.wanted' })
     } catch {
       // the primary is silent, which those who wait hear themselves
     }

@@ -1,5 +1,5 @@
 import { type KiroKeyVerdict, MAX_ACCEPTED_KEYS } from '../../ipc/messages.ts'
-import { Pending, type ToPrimary } from '../../ipc/channel.ts'
+import type { ToPrimary } from '../../ipc/channel.ts'
 import { GatewayError, unlessAborted } from '../../shared/errors.ts'
 import { addNewest, setNewest } from '../../shared/newest.ts'
 import type { PrimaryPulse } from './primary-pulse.ts'
@@ -17,7 +17,7 @@ export function isKiroKeyName(name: string): boolean {
 export interface KeyTrialsOptions {
   /** The primary limits the rate of trials and spreads verdicts to all workers. */
   readonly channel: ToPrimary
-  readonly pulse: Pick<PrimaryPulse, 'silence'>
+  readonly pulse: Pick<PrimaryPulse, 'ask'>
   readonly now?: () => number
 }
 
@@ -52,7 +52,6 @@ export class KeyTrials {
   /** Settles at the end of the trial. Bounded by the requests under way. */
   readonly #running = new Map<string, PromiseWithResolvers<void>>()
   #waiting = 0
-  readonly #questions = new Pending<number>()
   #often = { askAgainAt: -Infinity, until: -Infinity }
 
   constructor(options: KeyTrialsOptions) {
@@ -95,10 +94,6 @@ export class KeyTrials {
   onVerdict({ name, isAccepted }: KiroKeyVerdict): void {
     if (isAccepted) this.#accept(name)
     else this.#accepted.delete(name)
-  }
-
-  onMayTry(requestId: number, waitMs: number): void {
-    this.#questions.answer(requestId, waitMs)
   }
 
   #tell(verdict: KiroKeyVerdict): void {
@@ -155,11 +150,8 @@ export class KeyTrials {
 
   /** Serves all who wait, as the first may leave. */
   async #takeOne(): Promise<void> {
-    const { channel, pulse } = this.#options
     if (this.#now() >= this.#often.askAgainAt) {
-      const waitMs = await this.#questions.ask((requestId) => {
-        channel.send({ type: 'kiro-key.try', requestId })
-      }, pulse.silence)
+      const waitMs = await this.#options.pulse.ask({ type: 'kiro-key.try' })
       if (waitMs === 0) return
       const now = this.#now()
       this.#often = { askAgainAt: now + Math.min(waitMs, ASK_AGAIN_MS), until: now + waitMs }

@@ -1,6 +1,7 @@
 import inspector from 'node:inspector'
-import type { ToPrimary } from '../../ipc/channel.ts'
+import { Pending, type ToPrimary } from '../../ipc/channel.ts'
 import { BEAT_MS, LifeSigns } from '../../ipc/life-signs.ts'
+import type { Answers, WorkerQuestion, ToWorker } from '../../ipc/messages.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
 const PATIENCE = { ms: 5_000, firstMs: 0 } as const
@@ -13,6 +14,7 @@ export class PrimaryPulse {
   readonly #channel: ToPrimary
   readonly #signs = new LifeSigns<'primary'>()
   readonly #timer: NodeJS.Timeout
+  readonly #questions = new Pending<Answers[keyof Answers]>()
   #silence = new AbortController()
 
   constructor(channel: ToPrimary) {
@@ -34,6 +36,19 @@ export class PrimaryPulse {
   heard(): void {
     this.#signs.add('primary')
     if (this.isSilent) this.#silence = new AbortController()
+  }
+
+  /** @throws {GatewayError} GW_PRIMARY_SILENT; the signal's reason */
+  ask<Q extends WorkerQuestion>(question: Q, signal?: AbortSignal): Promise<Answers[Q['type']]>
+  ask(question: WorkerQuestion, signal?: AbortSignal): Promise<Answers[keyof Answers]> {
+    const ends = signal === undefined ? this.silence : AbortSignal.any([signal, this.silence])
+    return this.#questions.ask((requestId) => {
+      this.#channel.send({ type: 'asked', requestId, question })
+    }, ends)
+  }
+
+  onAnswer({ requestId, answer }: Extract<ToWorker, { readonly type: 'answered' }>): void {
+    this.#questions.answer(requestId, answer)
   }
 
   close(): void {

@@ -1,5 +1,7 @@
 import { type LeaseState, Permit, type Lease as RealLease } from '../../../src/admission/lease.ts'
 
+export { Permit } from '../../../src/admission/lease.ts'
+
 type Public<Class> = { readonly [Member in keyof Class]: Class[Member] }
 
 /** In place of the lease: whoever asks may, nobody counts. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { runKiroGateway } from '../../helper/cli-process.ts'
+import { runCommandHere } from '../../helper/command-here.ts'
 import { type GatewayProcess, startGateway } from '../../helper/gateway-process.ts'
 import { OwnDisk } from '../../helper/own-disk.ts'
 import { stateFolder } from '../../helper/state-folder.ts'
@@ -305,7 +305,7 @@ async function hasProblem({ url }: GatewayProcess): Promise<boolean> {
 }
 
 function command(stateDir: string, ...args: readonly string[]) {
-  return runKiroGateway(args, { cwd: stateDir, env: { STATE_DIR: stateDir } })
+  return runCommandHere(args, { cwd: stateDir, env: { STATE_DIR: stateDir } })
 }
 
 function killIfThere(pid: number): void {

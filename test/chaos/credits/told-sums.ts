@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { runKiroGateway } from '../../helper/cli-process.ts'
+import { runCommandHere } from '../../helper/command-here.ts'
 import { DashboardReader } from '../../helper/dashboard-reader.ts'
 import { parseMetrics } from '../metrics-text.ts'
 import { type Person, TEAM } from './credit-clients.ts'
@@ -46,7 +46,7 @@ export async function readTold(gateway: TellingGateway): Promise<Told> {
   const { url, stateDir, operatorKey } = gateway
   const get = async (path: string, key: string): Promise<string> =>
     (await fetch(url + path, { headers: { 'x-api-key': key } })).text()
-  const { stdout } = await runKiroGateway(['usage', '--since', '30d', '--json'], {
+  const { stdout } = await runCommandHere(['usage', '--since', '30d', '--json'], {
     cwd: stateDir,
     env: { STATE_DIR: stateDir }
   })

@@ -11,6 +11,7 @@ import { YamlText } from '../../../src/cli/setup/text/yaml-text.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { type ConfigText, jsonTexts, tomlTexts, yamlTexts } from '../../helper/config-texts.ts'
 import * as fc from '../../helper/fast-check.ts'
+import { isNightly } from '../../helper/nightly.ts'
 
 const Formats: Readonly<Record<string, readonly [TextFormat, fc.Arbitrary<ConfigText>, string]>> = {
   json: [JsonText, jsonTexts, 'json'],
@@ -54,7 +55,7 @@ for (const { name, format, entries } of FILES) {
       all += 1
       if (passes(text, config, entries)) done += 1
     })
-    fc.assert(property, { numRuns: 100 })
+    fc.assert(property, { numRuns: isNightly ? 400 : 40 })
     assert.ok(done > all / 2, `${done} of ${all} texts could be changed`)
   })
 }

@@ -6,6 +6,7 @@ import { CredentialControl } from '../../../src/control/account/credential-contr
 import { createCredentialSource } from '../../../src/credentials/sources.ts'
 import type { CredentialNews } from '../../../src/ipc/messages.ts'
 import { Credentials } from '../../../src/server/primary/credentials.ts'
+import { FakePulse } from '../../helper/fake-pulse.ts'
 import { FakeAuthServer } from '../../helper/fake-auth-server.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
@@ -68,22 +69,17 @@ async function controlRig(
 
 /** What a worker makes of CredentialControl's news and answers. */
 function workerOf(control: CredentialControl): Credentials {
-  const credentials = new Credentials({
-    channel: {
-      send: (message) => {
-        if (message.type === 'credential.wanted') {
-          void control.wanted().then(() => credentials.onRenewed(message.requestId))
-        }
-        if (message.type !== 'credential.refused') return
-        const { requestId, token } = message
-        void control.refused(token).then(() => credentials.onRenewed(requestId))
-      }
-    },
+  const pulse = new FakePulse(({ requestId, question }) => {
+    const answered =
+      question.type === 'credential.refused' ? control.refused(question.token) : control.wanted()
+    void answered.then(() => pulse.answer(requestId))
+  })
+  return new Credentials({
+    channel: { send: () => {} },
     news: control.news(),
-    pulse: { silence: new AbortController().signal },
+    pulse,
     waitTimeoutMs: () => 30_000
   })
-  return credentials
 }
 
 const { signal } = new AbortController()

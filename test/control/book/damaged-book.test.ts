@@ -22,6 +22,7 @@ import { usagePath } from '../../../src/control/book/usage-sums.ts'
 import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
 import { periodAt } from '../../../src/keys/period.ts'
 import { markOf } from '../../../src/shared/process-mark.ts'
+import { SOURCE_PROGRAM } from '../../helper/program.ts'
 import { scribble } from '../../helper/scribble.ts'
 
 const NOON = Date.parse('2026-09-10T12:00:00Z')
@@ -87,7 +88,7 @@ async function openAndDie(
 ): Promise<boolean> {
   const script = `
     import fs from 'node:fs'
-    import { syncBuiltinESMExports } from 'node:module'
+    import { flushCompileCache, syncBuiltinESMExports } from 'node:module'
     import { DatabaseSync } from 'node:sqlite'
     let left = ${calls}
     const count = () => {
@@ -109,10 +110,12 @@ async function openAndDie(
       if (${names.includes('exec')}) count()
     }
     const { BookDatabase } = await import(${JSON.stringify(DATABASE)})
+    flushCompileCache()
     const { book } = await BookDatabase.open(${JSON.stringify(openingOf(path, 'killed'))})
     book.destroy()`
   const args = ['--input-type=module', '--eval', script]
-  return promisify(execFile)(process.execPath, args, { env: {} }).then(
+  const env = { NODE_COMPILE_CACHE: SOURCE_PROGRAM.compiled }
+  return promisify(execFile)(process.execPath, args, { env }).then(
     () => false,
     (cause: { signal?: string; stderr?: string }) => {
       if (cause.signal !== 'SIGKILL') throw new Error(String(cause.stderr))

@@ -68,7 +68,7 @@ t.test('shareUsage()', async (t) => {
       { usage: { ...USAGE, plan: 'x'.repeat(300) } },
       { usage: { ...USAGE, resetsAt: 'soon' } },
       { usage: { ...USAGE, allowances: [{ ...USAGE.allowances[0], used: null }] } },
-      { usage: { ...USAGE, allowances: Array.from({ length: 65 }, () => USAGE.allowances[0]) } },
+      { usage: { ...USAGE, allowances: Array.from({ length: 101 }, () => USAGE.allowances[0]) } },
       { usage: { ...USAGE, overage: null } },
       null
     ]

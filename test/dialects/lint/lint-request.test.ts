@@ -5,6 +5,7 @@ import { lintRequest } from '../../../src/dialects/lint/lint-request.ts'
 import { resolvePointer } from '../../../src/shared/json.ts'
 import * as fc from '../../helper/fast-check.ts'
 import { hostileRequests } from '../../helper/hostile-requests.ts'
+import { isNightly } from '../../helper/nightly.ts'
 import { requestOptions, simulatorOptions } from '../../helper/request-options.ts'
 
 t.setTimeout(300_000) // thousands of cases, on a machine that may be busy
@@ -173,7 +174,7 @@ for (const [dialect, body] of hostileRequests) {
           if (!isOfAll) assert.notEqual(pointer, '', rule)
         }
       }),
-      { numRuns: 500 }
+      { numRuns: isNightly ? 2000 : 200 }
     )
   })
 }

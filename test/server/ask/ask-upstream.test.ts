@@ -183,7 +183,7 @@ t.test('a request that waited goes out with the credential of now', async (t) =>
   holding.end(answer)
   t.same([await holder, await waiting], [200, 200])
   t.same(tokens, ['Bearer token-1', 'Bearer token-2'], 'no refusal, no second call')
-  t.notOk(primary.messages.some(({ type }) => type === 'credential.refused'))
+  t.notOk(primary.messages.some(({ type }) => type === 'asked'))
 
   const again = Promise.withResolvers<ServerResponse>()
   upstream.onRequest = (_request, response) => again.resolve(response)

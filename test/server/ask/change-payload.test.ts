@@ -3,11 +3,9 @@ import { MemoryBudget } from '../../../src/admission/memory-budget.ts'
 import { encodePayload } from '../../../src/dialects/request/payload-bytes.ts'
 import { Repairs } from '../../../src/kiro/rules/repairs.ts'
 import {
-  dropFields,
+  changePayload,
   extendPayload,
-  reformPayload,
-  stripReasoning,
-  trimPayload
+  reformPayload
 } from '../../../src/server/ask/change-payload.ts'
 import { BodyMemory } from '../../../src/server/turn/body-memory.ts'
 import { GatewayError } from '../../../src/shared/errors.ts'
@@ -50,28 +48,34 @@ function setUp(memory: { readonly isFull: boolean }) {
       return { bytes: new Uint8Array(bytes), tokens: 1, weight: 1 }
     }
   }
-  return { payload, transforms, rewrites }
+  const change = (step: Readonly<Record<string, unknown>>) =>
+    changePayload(
+      { transforms } as never,
+      { payload, plan, signal: owner.signal, waiter: { key: owner.key, arrivedAt: 0 } },
+      step as never
+    )
+  return { payload, transforms, change, rewrites }
 }
 
 const plan = { inputTokens: 10, contextWindow: 100, ids: {} } as never
 
 t.test('changes of a request that was refused', async (t) => {
   t.test('have their memory set aside before it is read', async (t) => {
-    const { payload, transforms, rewrites } = setUp({ isFull: false })
-    await stripReasoning(transforms, payload, owner)
-    await stripReasoning(transforms, payload, owner)
-    await dropFields(transforms, payload, ['thinking'], owner)
-    await dropFields(transforms, payload, ['max_tokens'], owner)
-    await trimPayload(transforms, payload, plan, owner)
+    const { payload, transforms, change, rewrites } = setUp({ isFull: false })
+    await change({ name: 'reasoning-refused' })
+    await change({ name: 'reasoning-refused' })
+    await change({ name: 'fields-refused', refused: ['thinking'] })
+    await change({ name: 'fields-refused', refused: ['max_tokens'] })
+    await change({ name: 'history-trimmed' })
     await reformPayload(transforms, payload, plan, { form: 'target', owner })
     t.same(rewrites, ['reasoning', 'fields', 'fields', 'trim', 'form'])
     t.same([...payload.droppedFields], ['thinking', 'max_tokens'])
   })
 
   t.test('are refused where there is none, and nothing is read', async (t) => {
-    const { payload, transforms, rewrites } = setUp({ isFull: true })
-    await t.rejects(stripReasoning(transforms, payload, owner), { code: 'GW_MEMORY_FULL' })
-    await t.rejects(dropFields(transforms, payload, ['thinking'], owner), {
+    const { payload, change, rewrites } = setUp({ isFull: true })
+    await t.rejects(change({ name: 'reasoning-refused' }), { code: 'GW_MEMORY_FULL' })
+    await t.rejects(change({ name: 'fields-refused', refused: ['thinking'] }), {
       code: 'GW_MEMORY_FULL'
     })
     t.same(rewrites, [])

@@ -6,6 +6,7 @@ import { GOOD_STATUS } from '../../../src/ipc/messages.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 import { FakePrimary } from '../../helper/fake-primary.ts'
+import { isNightly } from '../../helper/nightly.ts'
 import {
   FOREIGN_PROGRAM,
   reasonOf,
@@ -54,15 +55,18 @@ async function setUp(t: Test, { status, headers, body }: Refusing) {
 
 /** Has another token for the first that is refused. */
 async function renewOnce(primary: FakePrimary): Promise<void> {
-  const { requestId } = await primary.heard('credential.refused')
+  const requestId = await primary.asked('credential.refused')
   const snapshot = credentialSnapshot({ token: 'token-2' })
   primary.tell({ type: 'credential.changed', news: { snapshot, problem: null } })
-  primary.tell({ type: 'credential.renewed', requestId })
+  primary.tell({ type: 'answered', requestId, answer: null })
 }
 
-for (const [name, refusal] of Object.entries(UPSTREAM_REFUSALS)) {
-  t.test(name, { jobs: 3 }, async (t) => {
+for (const [index, [name, refusal]] of Object.entries(UPSTREAM_REFUSALS).entries()) {
+  t.test(name, { jobs: 2 }, async (t) => {
+    // By day the two APIs of one shape take turns; test/dialects/error-body.test.ts has each error in all shapes.
+    const isSkipped = index % 2 === 0 ? '/v1/chat/completions' : '/v1/responses'
     for (const path of Object.keys(bodies) as (keyof typeof bodies)[]) {
+      if (path === isSkipped && !isNightly) continue
       t.test(path, async (t) => {
         const { upstream, post, barsTold } = await setUp(t, refusal)
         const { status, headers, text } = await post(path)

@@ -68,10 +68,10 @@ t.test('the routes for answers', async (t) => {
 
 t.test('/metrics answers with the text of the primary', async (t) => {
   const { ask, primary } = await setUp(t)
-  const wanted = primary.heard('metrics.wanted')
+  const wanted = primary.asked('metrics.wanted')
   const answer = ask('/metrics', { headers: key })
-  const { requestId } = await wanted
-  primary.tell({ type: 'metrics.text', requestId, text: 'up 1\n' })
+  const requestId = await wanted
+  primary.tell({ type: 'answered', requestId, answer: 'up 1\n' })
   const response = await answer
   t.equal(response.status, 200)
   t.match(response.headers.get('content-type'), /^text\/plain; version=/)

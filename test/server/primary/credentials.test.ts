@@ -2,23 +2,24 @@ import t from 'tap'
 import type { CredentialNews, FromWorker } from '../../../src/ipc/messages.ts'
 import { Credentials } from '../../../src/server/primary/credentials.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
+import { FakePulse } from '../../helper/fake-pulse.ts'
 
 const old = credentialSnapshot({ token: 'old' })
 const fresh = credentialSnapshot({ token: 'fresh' })
 const problem = { code: 'GW_NOT_READY', message: 'sign in again' } as const
 const usable = (snapshot = old) => ({ snapshot, problem: null })
-const pulse = { silence: new AbortController().signal }
 const never = new AbortController().signal
 
 function setUp(news: CredentialNews = usable(), waitTimeoutMs = 30_000) {
   const sent: FromWorker[] = []
+  const pulse = new FakePulse((asked) => void sent.push(asked))
   const credentials = new Credentials({
     channel: { send: (message) => void sent.push(message) },
     news,
     pulse,
     waitTimeoutMs: () => waitTimeoutMs
   })
-  return { credentials, sent }
+  return { credentials, sent, pulse }
 }
 
 t.test('current()', async (t) => {
@@ -34,16 +35,16 @@ t.test('current()', async (t) => {
 
 t.test('renew()', (t) => {
   t.test('reports the refused token and waits for the answer to this report', async (t) => {
-    const { credentials, sent } = setUp()
+    const { credentials, sent, pulse } = setUp()
     const [first, second] = [credentials.renew(old, never), credentials.renew(old, never)]
     t.same(sent, [
-      { type: 'credential.refused', requestId: 1, token: 'old' },
-      { type: 'credential.refused', requestId: 2, token: 'old' }
+      { type: 'asked', requestId: 1, question: { type: 'credential.refused', token: 'old' } },
+      { type: 'asked', requestId: 2, question: { type: 'credential.refused', token: 'old' } }
     ])
     credentials.onNews(usable(fresh))
-    credentials.onRenewed(2)
+    pulse.answer(2)
     t.equal(await second, fresh)
-    credentials.onRenewed(1)
+    pulse.answer(1)
     t.equal(await first, fresh)
     t.equal(credentials.current(), fresh)
   })
@@ -53,18 +54,18 @@ t.test('renew()', (t) => {
     t.same(sent, [])
   })
   t.test('fails when there is no other token', async (t) => {
-    const { credentials } = setUp()
+    const { credentials, pulse } = setUp()
     const same = t.rejects(credentials.renew(old, never), { code: 'GW_UPSTREAM_AUTH' })
-    credentials.onRenewed(1)
+    pulse.answer(1)
     await same
     const none = t.rejects(credentials.renew(old, never), problem)
     credentials.onNews({ snapshot: null, problem })
-    credentials.onRenewed(2)
+    pulse.answer(2)
     await none
     await t.rejects(credentials.renew(old, never), problem, 'nor is it asked for then')
   })
   t.test('ends with the signal, and forgets the report', async (t) => {
-    const { credentials, sent } = setUp()
+    const { credentials, sent, pulse } = setUp()
     const abort = new AbortController()
     const reason = new Error('left')
     const renewal = t.rejects(credentials.renew(old, abort.signal), reason)
@@ -72,7 +73,7 @@ t.test('renew()', (t) => {
     await renewal
     await t.rejects(credentials.renew(old, abort.signal), reason)
     t.equal(sent.length <= 2, true)
-    credentials.onRenewed(1)
+    pulse.answer(1)
     credentials.onNews(usable(fresh))
     t.equal(credentials.current(), fresh, 'late news are news')
   })
@@ -90,7 +91,8 @@ const waiting = (retryAt = 0) => ({ snapshot: null, problem, retryAt }) as const
 
 /** How often the primary was asked. */
 function wanted(sent: readonly FromWorker[]): number {
-  return sent.filter(({ type }) => type === 'credential.wanted').length
+  return sent.filter((one) => one.type === 'asked' && one.question.type === 'credential.wanted')
+    .length
 }
 
 t.test('ready()', (t) => {
@@ -103,24 +105,24 @@ t.test('ready()', (t) => {
   })
   t.test('waits while one is being renewed, with one question for all', async (t) => {
     for (const news of [usable(over()), waiting()]) {
-      const { credentials, sent } = setUp(news)
+      const { credentials, sent, pulse } = setUp(news)
       const both = Promise.all([credentials.ready(never), credentials.ready(never)])
       await new Promise(setImmediate)
       t.equal(wanted(sent), 1)
       credentials.onNews(usable(fresh))
-      credentials.onRenewed(1)
+      pulse.answer(1)
       t.same(await both, [fresh, fresh])
     }
   })
   t.test('asks again when the primary tries again', async (t) => {
-    const { credentials, sent } = setUp(waiting())
+    const { credentials, sent, pulse } = setUp(waiting())
     const token = credentials.ready(never)
     await new Promise(setImmediate)
     credentials.onNews(waiting(Date.now() + 60))
-    credentials.onRenewed(1)
+    pulse.answer(1)
     while (wanted(sent) < 2) await new Promise((resolve) => setTimeout(resolve, 5))
     credentials.onNews(usable(fresh))
-    credentials.onRenewed(2)
+    pulse.answer(2)
     t.equal(await token, fresh)
   })
   t.test('does not wait for what cannot come', async (t) => {
@@ -128,11 +130,11 @@ t.test('ready()', (t) => {
     await t.rejects(setUp(dead).credentials.ready(never), problem)
     const late = waiting(Date.now() + 60_000)
     await t.rejects(setUp(late).credentials.ready(never), problem)
-    const { credentials } = setUp(waiting())
+    const { credentials, pulse } = setUp(waiting())
     const token = t.rejects(credentials.ready(never), problem)
     await new Promise(setImmediate)
     credentials.onNews(dead)
-    credentials.onRenewed(1)
+    pulse.answer(1)
     await token
   })
   t.test('waits no longer than it may', async (t) => {
@@ -159,7 +161,7 @@ t.test('ready()', (t) => {
     const credentials = new Credentials({
       channel: { send: () => {} },
       news: usable(last),
-      pulse: { silence: silence.signal },
+      pulse: new FakePulse(() => {}, silence.signal),
       waitTimeoutMs: () => 30_000
     })
     const token = credentials.ready(never)

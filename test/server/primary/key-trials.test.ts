@@ -2,6 +2,7 @@ import t from 'tap'
 import { KeyTrialPace } from '../../../src/control/keys/key-trial-pace.ts'
 import type { FromWorker, KiroKeyVerdict } from '../../../src/ipc/messages.ts'
 import { KeyTrials } from '../../../src/server/primary/key-trials.ts'
+import { FakePulse } from '../../helper/fake-pulse.ts'
 
 /** Trials of one worker, or of a second one with the `pace` of the first. */
 function setUp(
@@ -16,14 +17,15 @@ function setUp(
       const { name, isAccepted } = message
       verdicts.push({ name, isAccepted })
     }
-    if (message.type !== 'kiro-key.try') return
+  }
+  const pulse = new FakePulse(({ requestId }) => {
     questions++
     const waitMs = pace.take()
-    setImmediate(() => trials.onMayTry(message.requestId, waitMs))
-  }
+    setImmediate(() => pulse.answer(requestId, waitMs))
+  }, silence.signal)
   const trials = new KeyTrials({
     channel: { send },
-    pulse: { silence: silence.signal },
+    pulse,
     now: () => clock.now
   })
   const abort = new AbortController()
