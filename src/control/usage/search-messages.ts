@@ -60,7 +60,7 @@ export interface SumSearch {
 
 export interface FoundSums {
   readonly rows: readonly FoundSum[]
-  /** Of all rows, also of those beyond the limit. */
+  /** Sums of all rows, also of those beyond the limit. */
   readonly total: UsageSums
 }
 

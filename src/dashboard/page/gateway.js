@@ -53,6 +53,7 @@ const audit = new Loaded(async () => {
   return page
 })
 const reloading = new Change()
+const restarting = new Change()
 const lifting = new Change()
 const recycling = new Change()
 let said = ''
@@ -76,6 +77,11 @@ async function reload() {
   const { sentence } = await post('reload')
   void settings.refresh()
   told(sentence)
+}
+
+async function restart() {
+  const { sentence } = await post('restart')
+  said = sentence
 }
 
 /** @param {string | null} bar */
@@ -255,10 +261,11 @@ function settingsCard() {
     ({ name, source }) =>
       (!isSetOnly || source !== 'default') && name.includes(wanted.trim().toUpperCase())
   )
+  const waiting = value?.settings.filter(({ pending }) => pending !== null).length ?? 0
   return html`<section class="card" aria-labelledby="settings-title">
     <div class="card-head"><h3 id="settings-title">Settings in force</h3>
-      <div class="tools">${actButton(reloading, 'Reload the settings', reload)}</div></div>
-    ${formProblem(reloading)}
+      <div class="tools">${actButton(reloading, 'Reload the settings', reload)}${waiting === 0 ? nothing : actButton(restarting, 'Restart the gateway', restart)}</div></div>
+    ${formProblem(reloading)}${formProblem(restarting)}
     <p class="note">${value?.file ? html`The file is <code>${value.file}</code>. ` : ''}Edit it, then reload: no stream is cut.</p>
     <div class="tools">
       <label class="check"><input type="checkbox" .checked=${isSetOnly} @change=${() => {
@@ -299,6 +306,7 @@ const ACTIONS = {
   'settings.reload': 'reloaded the settings',
   'account.lift': 'lifted',
   'worker.recycle': 'recycled worker',
+  'gateway.restart': 'restarted',
   'sign-in.start': 'began a sign-in to Kiro',
   'sign-in.done': 'signed in to Kiro',
   'sign-in.cancel': 'cancelled a sign-in to Kiro',

@@ -33,6 +33,7 @@ const ending = new Change()
 let provider = 'builder-id'
 let isPolling = false
 let isEnding = false
+const restarting = new Change()
 let said = ''
 
 /** @param {Flow | null} flow */
@@ -75,6 +76,11 @@ async function start(values) {
   }
 }
 
+async function restart() {
+  const { sentence } = await post('restart')
+  said = sentence
+}
+
 async function cancel() {
   const { flow } = await post('sign-in/cancel')
   show(flow)
@@ -108,6 +114,7 @@ export function kiroSignIn({ canEnd = true } = {}) {
       isUnderWay(flow) && flow !== null
         ? flowView(flow)
         : html`${flow === null ? nothing : html`<p class=${flow.state === 'done' ? 'good' : 'problem'} role="status">${flow.sentence}</p>`}
+      ${flow?.restart_needed === true ? html`${formProblem(restarting)}<div class="tools">${actButton(restarting, 'Restart the gateway now', restart)}</div>` : nothing}
       ${state.account?.signIn.state === 'signed-in' ? signedIn(canEnd) : startView()}`
     }
   </div>`
