@@ -11,6 +11,7 @@ import {
   moment,
   percent,
   short,
+  shortTime,
   timeOfDay,
   UNKNOWN
 } from './format.js'
@@ -146,7 +147,11 @@ function accountCard({ signIn, problems }) {
     ${facts([
       [
         'Sign-in',
-        figure('sign-in', isUsable ? 1 : 0, method === null ? words : `${words} (${method})`)
+        figure(
+          'sign-in',
+          isUsable ? 1 : 0,
+          method === null || signIn.state === 'simulator' ? words : `${words} (${method})`
+        )
       ],
       [
         'Token expires',
@@ -289,7 +294,7 @@ function settingsCard() {
         ({ name, value: is, source, meaning, needs_restart, pending }) => html`<tr>
         <th scope="row"><code>${name}</code></th>
         <td>${is ?? UNKNOWN}${pending === null ? nothing : html` <span class="state" data-level="fair">${pending} after a restart</span>`}</td>
-        <td>${SOURCES[source]}</td>
+        <td class="whole-words">${SOURCES[source]}</td>
         <td class="from-m note">${meaning}${needs_restart ? ' Needs a restart.' : ''}</td></tr>`
       )}</tbody></table></div>
       ${shown.length === 0 ? html`<p class="nothing">No setting matches.</p>` : nothing}`
@@ -339,14 +344,24 @@ function changesOf({ before, after }) {
   return names
     .map((name) => ({ name, was: textOf(before?.[name]), is: textOf(after?.[name]) }))
     .filter(({ was, is }) => was !== is)
-    .map(({ name, was, is }) => (before === null ? `${name} ${is}` : `${name} ${was} → ${is}`))
+    .map(({ name, was, is }) => {
+      const words = name.replaceAll('_', ' ')
+      return before === null ? `${words} ${is}` : `${words} ${was} → ${is}`
+    })
     .join('; ')
 }
+
+const ISO_TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
 
 /** @param {unknown} value */
 function textOf(value) {
   if (value === undefined || value === null) return 'none'
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  if (typeof value === 'string') return ISO_TIME.test(value) ? shortTime(Date.parse(value)) : value
+  if (typeof value === 'boolean') return value ? 'yes' : 'no'
+  if (Array.isArray(value)) return value.join(', ')
+  const { limit = null, period = '' } = Object(value)
+  if (limit !== null) return `${amount(limit)} ${period === 'total' ? 'in all' : `a ${period}`}`
+  return JSON.stringify(value)
 }
 
 /**
