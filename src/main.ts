@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process'
 import cluster from 'node:cluster'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import path from 'node:path'
@@ -66,15 +67,20 @@ async function runPrimary(): Promise<void> {
   const { config } = loaded
   const output = await openLog(loaded)
   const { log } = output
-  const shutdown: Shutdown = { begunAt: null }
-  const { primary, fleet, simulatorUrl } = await createGateway(config, output, shutdown)
-  const end = onShutdown({ primary, fleet, shutdown, log })
+  const shutdown: Shutdown = { begunAt: null, isRestart: false }
+  const { primary, fleet, simulator } = await createGateway(config, output, shutdown)
+  const simulatorUrl = simulator?.url ?? null
+  const end = onShutdown({ primary, fleet, simulator, shutdown, log })
   const { reload, operations } = reloadOf({
     readSettings,
     sources: () => settingSources(process.argv.slice(2), '.env'),
     file: loaded.file,
     primary,
     simulatorUrl,
+    restart: () => {
+      shutdown.isRestart = true
+      end('SIGTERM')
+    },
     log
   })
   primary.operate(operations)
@@ -118,7 +124,13 @@ interface Gateway {
   /** `null` outside a fleet. */
   readonly fleet: FleetControl | null
   /** `null` if answers come from Kiro. */
-  readonly simulatorUrl: string | null
+  readonly simulator: RunningSimulator | null
+}
+
+interface RunningSimulator {
+  readonly url: string
+  /** Resolves when its process is gone. */
+  readonly stop: () => Promise<void>
 }
 
 async function createGateway(
@@ -133,13 +145,13 @@ async function createGateway(
     config.fleet.url === null ? null : import('./control/fleet/fleet-control.ts')
   ])
   const isSimulated = found === null && !config.credentials.isKeyPassthrough
-  const simulatorUrl = isSimulated ? await startSimulator(log, shutdown) : null
+  const simulator = isSimulated ? await startSimulator(log, shutdown) : null
   const limits = readContainerLimits()
   const memory = planFor(config, limits, log)
   logStart(log, { config, limits, memory })
   await logLinks(log, config)
   const primary = new Primary({
-    config: withUpstream(config, simulatorUrl),
+    config: withUpstream(config, simulator?.url ?? null),
     source: isSimulated ? await simulatedSource() : found,
     memory,
     isSimulated,
@@ -152,7 +164,7 @@ async function createGateway(
       fail(cause)
     }
   })
-  if (room === null) return { primary, fleet: null, simulatorUrl }
+  if (room === null) return { primary, fleet: null, simulator }
   const fleet = new room.FleetControl({
     config,
     budget: primary.budget,
@@ -165,7 +177,7 @@ async function createGateway(
     onRefused: fail
   })
   primary.figures.showFleet(fleet.figures)
-  return { primary, fleet, simulatorUrl }
+  return { primary, fleet, simulator }
 }
 
 /** Returns what reads the settings again. A file with a mistake, or none, changes nothing but the log. */
@@ -175,6 +187,7 @@ function reloadOf({
   file,
   primary,
   simulatorUrl,
+  restart,
   log
 }: {
   readonly readSettings: SettingsReader
@@ -182,6 +195,7 @@ function reloadOf({
   readonly file: string | null
   readonly primary: Primary
   readonly simulatorUrl: string | null
+  readonly restart: () => void
   readonly log: Logger
 }): { readonly reload: () => void; readonly operations: SettingsOperations } {
   let lastFile = file
@@ -209,7 +223,8 @@ function reloadOf({
     operations: {
       reload: reloadNow,
       next: () => next().config,
-      sources
+      sources,
+      restart: canStartAgain() ? restart : null
     }
   }
 }
@@ -262,9 +277,9 @@ function planFor(config: Config, limits: ContainerLimits, log: Logger): MemoryPl
 }
 
 /** Rejects if the simulator ends before serving; later its end stops the gateway. Its process ends with us. */
-async function startSimulator(log: Logger, shutdown: Shutdown): Promise<string> {
+async function startSimulator(log: Logger, shutdown: Shutdown): Promise<RunningSimulator> {
   const { childEnvironment } = await import('./config/load-process.ts')
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const { promise, resolve, reject } = Promise.withResolvers<RunningSimulator>()
   const simulator = fork(SIMULATOR, [], {
     env: childEnvironment(),
     execArgv: ['--max-old-space-size=64', '--max-semi-space-size=2'],
@@ -282,7 +297,12 @@ async function startSimulator(log: Logger, shutdown: Shutdown): Promise<string> 
     simulator.off('exit', onFailed).once('exit', onGone)
     const port: unknown = Reflect.get(Object(message), 'port')
     log.warn(SIMULATOR_BANNER)
-    resolve(`http://127.0.0.1:${String(port)}`)
+    const stop = async (): Promise<void> => {
+      if (simulator.exitCode !== null || simulator.signalCode !== null) return
+      simulator.kill()
+      await once(simulator, 'exit')
+    }
+    resolve({ url: `http://127.0.0.1:${String(port)}`, stop })
   })
   simulator.once('exit', onFailed)
   return promise
@@ -317,17 +337,21 @@ function withUpstream(config: Config, url: string | null): Config {
 interface Shutdown {
   /** `performance.now()` of the first signal; `null` before. */
   begunAt: number | null
+  /** The gateway starts again when it has ended. */
+  isRestart: boolean
 }
 
 /** Returns the handler of signals: the first lets streams end, the second ends everything. */
 function onShutdown({
   primary,
   fleet,
+  simulator,
   shutdown,
   log
 }: {
   readonly primary: Primary
   readonly fleet: FleetControl | null
+  readonly simulator: RunningSimulator | null
   readonly shutdown: Shutdown
   readonly log: Logger
 }): (signal: NodeJS.Signals) => void {
@@ -344,10 +368,16 @@ function onShutdown({
     log.info({ signal }, 'draining')
     if (process.stderr.isTTY) setTimeout(() => void tellRunning(primary), SAME_SIGNAL_MS).unref()
     const drained = fleet === null ? drain() : fleet.drain(drain)
-    drained.then(() => {
+    const ended = async (): Promise<void> => {
+      await drained
       log.info('drained')
+      if (shutdown.isRestart) {
+        await simulator?.stop() // nobody would wait for its process later
+        process.off('exit', leaveLookUps).on('exit', startAgain)
+      }
       process.exit(0)
-    }, fail)
+    }
+    void ended().catch(fail)
   }
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
   // Not earlier: removing the last listener loses a signal that has arrived but was not delivered.
@@ -391,6 +421,17 @@ function leaveLookUps(code: number): void {
   } catch {
     // Not on this system: it takes its time.
   }
+}
+
+function canStartAgain(): boolean {
+  const canBeReplaced = typeof process.execve === 'function' && process.platform !== 'win32'
+  return canBeReplaced && process.send === undefined // a channel would be lost to the next program
+}
+
+/** Runs the same program with the same words in our place, after the last lines of the log. */
+function startAgain(): void {
+  const words = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
+  process.execve?.(process.execPath, words)
 }
 
 /** Node would write them to a stream that may block. */

@@ -267,7 +267,7 @@ function failureProblems(
     const what = `${Math.round(failedPerMinute)} of ${Math.round(perMinute)} requests failed in the last minute.`
     const most = errors.find(({ fault, lastHour }) => fault !== 'client' && lastHour > 0)
     const code = most === undefined ? '' : `Most are ${most.code}. `
-    const how = 'Open a failed request below to see the reason.'
+    const how = 'Open a failed request to see the reason.'
     return [problem('amber', 'failures', what, `${code}${how}`)]
   }
   if (streak === 0) return []

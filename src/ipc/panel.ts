@@ -18,6 +18,7 @@ export const PANEL_ACTIONS = {
   'settings.reload': ['POST', '/admin/v1/reload'],
   'account.lift': ['POST', '/admin/v1/account/lift'],
   'worker.recycle': ['POST', '/admin/v1/workers/:slot/recycle'],
+  'gateway.restart': ['POST', '/admin/v1/restart'],
   'sign-in': ['GET', '/admin/v1/sign-in'],
   'sign-in.begin': ['POST', '/admin/v1/sign-in'],
   'sign-in.paste': ['POST', '/admin/v1/sign-in/paste'],

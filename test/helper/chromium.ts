@@ -24,6 +24,8 @@ const FLAGS = [
   '--disable-sync'
 ]
 
+const EXAMPLES = '--host-resolver-rules=MAP *.example 127.0.0.1'
+
 /**
  * The Chromium of this machine; `null` where there is none, and why its tests are skipped.
  * With `CHROMIUM_REQUIRED`, as in CI, its absence is an error: tests that nobody runs prove nothing.
@@ -45,6 +47,8 @@ export interface BrowserOptions {
   readonly colorScheme?: 'light' | 'dark'
   readonly deviceScaleFactor?: number
   readonly timezoneId?: string
+  /** Every name below `.example` is this machine. */
+  readonly knowsExamples?: boolean
 }
 
 /** A browser with a profile of its own, and what went wrong on its pages. */
@@ -71,13 +75,14 @@ export class Browser {
   }
 
   static async start(options: BrowserOptions): Promise<Browser> {
-    const { executable, width = 1280, height = 900, colorScheme = 'light', ...rest } = options
+    const { executable, width = 1280, height = 900, colorScheme = 'light', ...more } = options
+    const { knowsExamples = false, ...rest } = more
     const profile = mkdtempSync(join(tmpdir(), 'kiro-gateway-chromium-'))
     const context = await chromium.launchPersistentContext(profile, {
       ...rest,
       executablePath: executable,
       headless: true,
-      args: FLAGS,
+      args: knowsExamples ? [...FLAGS, EXAMPLES] : FLAGS,
       viewport: { width, height },
       colorScheme,
       locale: 'en-GB',

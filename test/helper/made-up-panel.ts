@@ -70,6 +70,7 @@ export class MadeUpPanel {
   readonly #snapshot: () => Snapshot
   /** Bounded by the test. */
   readonly #audit: object[] = []
+  #settings = SETTINGS
   #names: readonly string[] = NAMES
   #models: readonly string[] = MODELS
   #clients: readonly string[] = CLIENTS
@@ -86,8 +87,8 @@ export class MadeUpPanel {
 
   /** Puts a text wherever a client, a person or the upstream chooses one. */
   spoil(text: string): void {
-    const spoilt = { ...this.keys[0], name: text, models: [text] }
-    this.keys.splice(0, 1, spoilt as MadeUpKey)
+    this.lengthen(text, text)
+    this.#settings = [...SETTINGS, setting(text, text, 'file', text)]
     this.#audit.push({
       n: 1,
       at: this.#iso(0),
@@ -137,7 +138,7 @@ export class MadeUpPanel {
     }
     if (path === 'usage') return this.#usage(query)
     if (path === 'requests') return this.#requests(query)
-    const own = new URLSearchParams([...query, ['key', 'anna']])
+    const own = new URLSearchParams([...query, ['key', this.#names[0] ?? '']])
     if (path === 'me/usage') return this.#usage(own)
     if (path === 'me/requests') return this.#requests(own)
     if (path.startsWith('requests/')) return this.#request(path.slice('requests/'.length))
@@ -149,7 +150,7 @@ export class MadeUpPanel {
         base_url: 'http://127.0.0.1:8000'
       })
     }
-    if (path === 'settings') return ok({ settings: SETTINGS, file: '/srv/kiro/.env' })
+    if (path === 'settings') return ok({ settings: this.#settings, file: '/srv/kiro/.env' })
     if (path === 'audit') return ok({ entries: this.#audit.toReversed(), next: null })
     if (path === 'gateway') {
       const { version, node, startedAt } = this.#snapshot().account

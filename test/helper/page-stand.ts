@@ -36,6 +36,8 @@ export class PageStand {
   snapshot: Snapshot
   /** What it takes to sign in; `null` where nothing is needed. */
   key: string | null = null
+  /** As a gateway without any key. */
+  isOpen = false
   /** Who signs in with `key`. */
   role: 'operator' | 'person' = 'operator'
   /** Why nothing may be changed, else `null`. */
@@ -139,7 +141,7 @@ export class PageStand {
 
   #sessionOf(isSignedIn: boolean): object {
     return {
-      isKeyNeeded: this.key !== null,
+      isKeyNeeded: !this.isOpen,
       isSignedIn,
       canSignIn: true,
       expiresAt: null,

@@ -38,6 +38,7 @@ function check(name: string, run: (t: Test, stand: PageStand, page: Page) => Pro
     stands.push(stand.url)
     const page = await browser.open()
     t.teardown(() => page.close())
+    await page.context().clearCookies() // which have no ports
     await run(t, stand, page)
     t.same(browser.complaints.splice(0), [], 'nothing in the console')
     const foreign = browser.requested
@@ -315,11 +316,19 @@ check('what clients choose is text, never markup', async (t, stand, page) => {
   const hostile = { ...madeUpRequest(1, AT), ...names, ...more, repairs: [MARKUP] }
   const { now, account } = stand.snapshot
   const errors = [{ code: MARKUP, fault: 'client' as const, total: 1, lastHour: 1 }]
+  const failing = { count: 1, at: AT, code: MARKUP, reason: MARKUP }
+  const fleet = {
+    ...madeUpFleet(),
+    name: MARKUP,
+    member: MARKUP,
+    holder: MARKUP,
+    awaited: [MARKUP]
+  }
   const problems = [{ code: MARKUP, message: MARKUP, until: null, bar: MARKUP }]
   stand.snapshot = {
     ...stand.snapshot,
     requests: [hostile],
-    now: { ...now, errors },
+    now: { ...now, errors, fleet, requests: { ...now.requests, failing } },
     account: { ...account, problems }
   }
   stand.panel.spoil(MARKUP)
@@ -331,14 +340,28 @@ check('what clients choose is text, never markup', async (t, stand, page) => {
   for (const place of PLACES) {
     await page.goto(`${stand.url}#/${place}`)
     await page.getByText('Loading …').first().waitFor({ state: 'detached' })
-    if (!['keys/add', 'start', 'usage'].includes(place)) {
-      await page.locator('#board').getByText('<img src=x').first().waitFor()
-    }
+    await page.locator('#board').getByText('<img src=x').first().waitFor()
     t.equal(await page.locator('#board img, #board script').count(), 0, place)
   }
   await page.goto(`${stand.url}#/requests?key=${encodeURIComponent(MARKUP)}`)
-  await page.getByText('No request matches.').waitFor()
+  await page.locator('tr[data-request-id]').first().waitFor()
   t.equal(await page.getByLabel('Key', { exact: true }).inputValue(), MARKUP)
+  await page.goto(`${stand.url}#/usage`)
+  for (const split of ['key', 'model', 'client']) {
+    await page.getByLabel('By', { exact: true }).selectOption(split)
+    await page.getByRole('table').getByText('<img src=x').waitFor()
+    await page.locator('.legend').getByText('<img src=x').waitFor()
+    t.equal(await page.locator('#board img, #board script').count(), 0, split)
+  }
+  stand.key = 'kgw_of_anna'
+  stand.role = 'person'
+  await page.reload()
+  await page.getByLabel('Key').fill('kgw_of_anna')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: MARKUP }).waitFor()
+  await page.locator('tr[data-request-id] button').first().click()
+  t.match(await page.locator('#request-details').innerText(), MARKUP)
+  t.equal(await page.locator('#board img, #board script').count(), 0, 'on the page of a person')
   t.equal(await page.evaluate('window.broken'), undefined)
 })
 
@@ -425,7 +448,7 @@ check(
     await opened(stand, page)
     const ticking = setInterval(() => stand.tick(stand.snapshot.now), 1_000)
     t.teardown(() => clearInterval(ticking))
-    const views = [320, 640, 1280, 1920].flatMap((width) =>
+    const views = [320, 390, 640, 768, 1280, 1920].flatMap((width) =>
       (['light', 'dark'] as const).map((colorScheme) => ({ width, colorScheme }))
     )
     for (const [index, { width, colorScheme }] of views.entries()) {
@@ -440,11 +463,20 @@ check(
         )
         t.ok(whole <= inner, `${place}: ${whole} of ${inner} pixels`)
         // By day the ends: a look takes seconds on a busy machine.
-        const isLookedAt = isNightly || [0, 7].includes(index)
+        const isLookedAt = isNightly || [0, views.length - 1].includes(index)
         if (isLookedAt)
           t.same(await findBarriers(page), [], `${place}, ${colorScheme}, ${width} px`)
       }
     }
+    await page.setViewportSize({ width: 1280, height: 900 })
+    await page.evaluate('void (document.documentElement.style.fontSize = "187.5%")')
+    for (const place of PLACES) {
+      await page.goto(`${stand.url}#/${place}`)
+      await page.locator('#board').getByText('Loading …').first().waitFor({ state: 'detached' })
+      const whole = await page.evaluate<number>('document.documentElement.scrollWidth')
+      t.ok(whole <= 1280, `${place} in letters of twice the size: ${whole} pixels`)
+    }
+    await page.evaluate('void (document.documentElement.style.fontSize = "")')
     await page.goto(`${stand.url}#/gateway`)
     await page.locator('.cell').first().waitFor()
     t.equal(
@@ -526,6 +558,37 @@ check('a key is added once, shown once, changed, rotated and revoked', async (t,
   await page.getByRole('button', { name: 'Yes, revoke <b>eve</b>' }).click()
   await page.getByText('"<b>eve</b>" can no longer get in.').waitFor()
   t.equal(await page.getByRole('form', { name: 'Limits' }).count(), 0)
+})
+
+check('a gateway without keys gets an operator key before all others', async (t, stand, page) => {
+  stand.isOpen = true
+  await opened(stand, page, 'keys/add')
+  await page.getByText('npx kiro-gateway key new --write').waitFor()
+  t.equal(await page.getByLabel('Name').count(), 0, 'the first key would sign this page out')
+  t.same(await findBarriers(page), [])
+  await page.getByRole('button', { name: 'Reload the settings' }).click()
+  await page.getByText('The settings were read again.').waitFor()
+  t.same(stand.panel.changes, ['reload {}'])
+})
+
+check('the answer to the first prompt stays when its request has ended', async (t, stand, page) => {
+  const { now } = stand.snapshot
+  stand.panel.isUnused = true
+  stand.snapshot = {
+    ...stand.snapshot,
+    now: { ...now, requests: { ...now.requests, total: 0 } },
+    requests: []
+  }
+  await page.goto(stand.url)
+  await page.getByRole('button', { name: 'Send the prompt' }).click()
+  await page.getByText('Hello from Kiro.').waitFor()
+  stand.tick({ ...now, requests: { ...now.requests, total: 1 } })
+  stand.tell('requests', [madeUpRequest(1, AT)])
+  await page.locator('tr[data-request-id]').waitFor()
+  t.ok(await page.getByText('Hello from Kiro.').isVisible())
+  await page.getByRole('button', { name: 'Show the overview' }).click()
+  await metricIs(page, 'requests-per-minute', now.requests.perMinute)
+  t.equal(await page.getByText('Hello from Kiro.').count(), 0)
 })
 
 check('requests are found by filter, and older ones page by page', async (t, stand, page) => {

@@ -657,6 +657,8 @@ t.test('a trusted proxy names who operates the gateway', async (t) => {
       'x-forwarded-user': user
     })
   const anna = proxied('Anna@example.com')
+  t.equal((await anna.get('/docs')).status, 200, 'the description is for them, too')
+  t.equal((await proxied('eve').get('/docs')).status, 401)
   const session = (await anna.get('/dashboard/session')).json
   t.match(session, { role: 'operator', name: 'Anna@example.com', via: 'header', mayChange: true })
   t.equal((await anna.post(KEYS, { name: 'x' })).json.error.code, 'GW_CSRF_INVALID')
@@ -675,17 +677,19 @@ t.test('a trusted proxy names who operates the gateway', async (t) => {
   t.equal(await statusFrom('127.0.0.1', url + STATE, { 'x-forwarded-user': 'ben' }), 200)
 })
 
-t.test('a gateway on the simulator keeps the sign-in for its next start', async (t) => {
+t.test('a gateway on the simulator starts again to use a new sign-in', async (t) => {
   const services = await new FakeSignInServices().listen()
   t.teardown(() => services.close())
   const stateDir = t.testdir({})
   const env = {
     PROXY_API_KEY: OPERATOR,
+    WORKERS: '2',
     KIRO_OIDC_URL: services.url,
     KIRO_AUTH_URL: services.url,
     STATE_DIR: stateDir
   }
   const first = await startGateway({ env })
+  t.teardown(() => first.destroy())
   const program = PanelClient.withKey(first.url, OPERATOR)
   const { flow } = (await program.post('/admin/v1/sign-in', { provider: 'github' })).json
   const done = await program.post('/admin/v1/sign-in/paste', {
@@ -693,11 +697,16 @@ t.test('a gateway on the simulator keeps the sign-in for its next start', async 
   })
   t.match(done.json.flow, { state: 'done', restart_needed: true, sentence: /Restart the gateway/ })
   t.equal((await program.get(STATE)).json.upstream, 'simulator')
-  await first.stop()
-  const second = await startGateway({ env })
-  t.teardown(() => second.destroy())
-  const after = PanelClient.withKey(second.url, OPERATOR)
+  const before = first.lines.length
+  const restarted = await program.post('/admin/v1/restart')
+  t.equal(restarted.status, 202, restarted.text)
+  const again = await first.logged(({ msg }) => msg === 'gateway ready', before)
+  t.equal(first.child.exitCode, null, 'in the same process')
+  const children = readFileSync(`/proc/${first.child.pid}/task/${first.child.pid}/children`, 'utf8')
+  t.equal(children.trim().split(' ').length, 2, 'with its two workers and nothing of before')
+  const after = PanelClient.withKey(String(again['url']), OPERATOR)
   t.match((await after.get(STATE)).json, { upstream: 'kiro', sign_in: { state: 'signed-in' } })
-  const [entry] = (await after.get('/admin/v1/audit')).json.entries
+  const [last, entry] = (await after.get('/admin/v1/audit')).json.entries
+  t.match(last, { action: 'gateway.restart', who: 'operator' })
   t.match(entry, { action: 'sign-in.done', subject: 'Github' }, 'the log outlives the gateway')
 })

@@ -145,6 +145,7 @@ t.test('no action of the table is open to anybody else', async (t) => {
     t.match(headers, {
       'content-type': 'application/json; charset=utf-8',
       'cache-control': 'no-store',
+      'content-security-policy': /frame-ancestors 'none'/,
       'x-content-type-options': 'nosniff'
     })
 })

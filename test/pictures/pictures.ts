@@ -69,6 +69,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
   'signed-out': { place: '', prepare: isSignedOut },
   failed: { place: 'requests?failed=true', act: openFailed },
   secret: { place: 'keys/add', act: addKey },
+  'operator-first': { place: 'keys/add', prepare: (stand) => void (stand.isOpen = true) },
   revoke: { place: 'keys/k_ben', act: (page) => press(page, 'Revoke …') },
   revoked: { place: 'keys/k_ben', act: revoke },
   'no-keys': { place: 'keys', prepare: ({ panel }) => void panel.keys.splice(0) },
@@ -201,6 +202,7 @@ function isNew(stand: PageStand): void {
   const signIn = { ...account.signIn, state: 'simulator', method: null, expiresAt: null } as const
   const requests = { ...now.requests, inFlight: 0, streams: 0, total: 0, failed: 0 }
   stand.panel.isUnused = true
+  stand.isOpen = true
   stand.snapshot = {
     ...snapshot,
     account: { ...account, isSimulated: true, quota: null, outlook: null, signIn, startedAt: AT },

@@ -90,6 +90,11 @@ const Words: Readonly<Record<PanelAction, PanelWords>> = {
     body: {},
     status: 202
   },
+  'gateway.restart': {
+    summary: 'Starts the gateway again once its running answers have ended',
+    body: {},
+    status: 202
+  },
   'sign-in': { summary: 'The sign-in to Kiro, and one that is under way' },
   'sign-in.begin': {
     summary: 'Begins to sign in to Kiro',

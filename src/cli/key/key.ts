@@ -54,7 +54,8 @@ kiro-gateway key new [--write]`,
     write: { type: 'boolean' }
   },
   help: `"add" creates a key for a person or program and prints it once: only its hash is stored, in STATE_DIR. A running
-gateway picks it up within a second. Once there is such a key, every request needs one, or an operator key
+gateway picks it up within a second. If it runs on this machine with the settings of this folder and a PROXY_API_KEY, it
+makes the change itself: all its workers use it when the command ends, and its audit log has it. Once there is such a key, every request needs one, or an operator key
 (PROXY_API_KEY), which has no limits.
 
 Limits ("set" changes only those given; "none" removes one):

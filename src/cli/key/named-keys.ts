@@ -1,7 +1,13 @@
 import { inspectConfig } from '../../config/load.ts'
 import { usagePath } from '../../control/book/usage-sums.ts'
 import { readClosed } from '../../control/usage/usage-report.ts'
-import { findInForce, type NamedKeyLimits, NO_LIMITS, withNewKey } from '../../keys/key-changes.ts'
+import {
+  findInForce,
+  keyVersion,
+  type NamedKeyLimits,
+  NO_LIMITS,
+  withNewKey
+} from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
 import { changeKeys, keysPath, makeKey, makeKeyId, readKeys } from '../../keys/key-store.ts'
 import {
@@ -18,22 +24,30 @@ import {
 } from '../../keys/key-text.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import type { JsonObject } from '../../shared/json.ts'
 import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { keyDetails, keyTable, toKeyJson } from './key-view.ts'
+import { changeAtGateway, toApiLimits } from './running-gateway.ts'
 
 export async function addKey(call: CommandCall, text: string): Promise<number> {
   const name = toKeyName(text)
+  const limits = givenLimits(call, Date.now())
+  requireFree(await read(call), name)
+  const done = await changeAtGateway(call, 'keys', { name, ...toApiLimits(limits) })
+  if (done !== null) {
+    tellMade(call, done.secret ?? '', await keyOf(call, done.id))
+    return EXIT_OK
+  }
   const { text: made, sha256 } = makeKey()
-  const now = Date.now()
   const added: NamedKey = {
     ...NO_LIMITS,
-    ...givenLimits(call, now),
+    ...limits,
     id: makeKeyId(),
     name,
     hashes: [{ sha256, until: null }],
     revokedAt: null,
-    createdAt: now,
+    createdAt: Date.now(),
     reopened: null
   }
   const keys = await change(call, (before) => {
@@ -53,28 +67,37 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
 
 export async function setKey(call: CommandCall, name: string): Promise<number> {
   const newName = textOption(call, 'name')
-  const changes = {
-    ...givenLimits(call, Date.now()),
-    ...(newName !== null && { name: toKeyName(newName) })
-  }
+  const limits = givenLimits(call, Date.now())
+  const changes = { ...limits, ...(newName !== null && { name: toKeyName(newName) }) }
   if (Object.keys(changes).length === 0)
     throw new UsageError('"set" needs at least one option to change')
-  const changed = await changeOne(call, name, (found, others) => {
+  const makeChanged = (found: NamedKey, others: readonly NamedKey[]): NamedKey => {
     if (changes.name !== undefined) requireFree(others, changes.name)
     return { ...found, ...changes }
-  })
+  }
+  const body = {
+    ...toApiLimits(limits),
+    ...(changes.name !== undefined && { name: changes.name })
+  }
+  const changed =
+    (await changeOneAtGateway(call, name, { verb: '', body, check: makeChanged }))?.key ??
+    (await changeOne(call, name, makeChanged))
   return tellChanged(call, changed)
 }
 
 export async function rotateKey(call: CommandCall, name: string): Promise<number> {
-  const graceMs = toGraceMs(textOption(call, 'grace') ?? '0')
-  const { text, sha256 } = makeKey()
+  const grace = textOption(call, 'grace') ?? '0'
+  const graceMs = toGraceMs(grace)
   const until = Date.now() + graceMs
-  const changed = await changeOne(call, name, (found) => ({
-    ...found,
-    hashes: rotateHashes(found.hashes, { sha256, until })
-  }))
-  tellMade(call, text, changed)
+  const done = await changeOneAtGateway(call, name, { verb: '/rotate', body: { grace } })
+  if (done === null) {
+    const { text, sha256 } = makeKey()
+    const changed = await changeOne(call, name, (found) => ({
+      ...found,
+      hashes: rotateHashes(found.hashes, { sha256, until })
+    }))
+    tellMade(call, text, changed)
+  } else tellMade(call, done.secret ?? '', done.key)
   if (!call.isJson && graceMs > 0) {
     call.terminal.note(`The old key is valid until ${new Date(until).toISOString()}.`)
   }
@@ -82,8 +105,43 @@ export async function rotateKey(call: CommandCall, name: string): Promise<number
 }
 
 export async function revokeKey(call: CommandCall, name: string): Promise<number> {
-  const changed = await changeOne(call, name, (found) => ({ ...found, revokedAt: Date.now() }))
+  const changed =
+    (await changeOneAtGateway(call, name, { verb: '/revoke', body: {} }))?.key ??
+    (await changeOne(call, name, (found) => ({ ...found, revokedAt: Date.now() })))
   return tellChanged(call, changed)
+}
+
+interface GatewayChange {
+  /** Behind the id of the key in the path. */
+  readonly verb: string
+  readonly body: JsonObject
+  readonly check?: (found: NamedKey, others: readonly NamedKey[]) => NamedKey
+}
+
+/** `null` if no gateway of these settings runs here. */
+async function changeOneAtGateway(
+  call: CommandCall,
+  name: string,
+  { verb, body, check }: GatewayChange
+): Promise<{ readonly key: NamedKey; readonly secret: string | null } | null> {
+  const keys = await read(call)
+  const found = findInForce(keys, name)
+  if (found === undefined) throw noSuchKey(keys, name)
+  check?.(
+    found,
+    keys.filter((one) => one !== found)
+  )
+  const versioned = { ...body, version: keyVersion(found) }
+  const done = await changeAtGateway(call, `keys/${found.id}${verb}`, versioned)
+  return done === null ? null : { key: await keyOf(call, found.id), secret: done.secret }
+}
+
+/** The key as the gateway has written it. */
+async function keyOf(call: CommandCall, id: string): Promise<NamedKey> {
+  const found = (await read(call)).find((one) => one.id === id)
+  if (found === undefined)
+    throw refused('The key was changed, and has been taken out of the file meanwhile.')
+  return found
 }
 
 /** `key reopen NAME`, or `--all`: states what was used before the account book was damaged. */

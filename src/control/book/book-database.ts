@@ -78,7 +78,8 @@ const TABLES = `
     times INTEGER NOT NULL DEFAULT 1, metering TEXT NOT NULL DEFAULT '',
     id TEXT NOT NULL DEFAULT '', facts TEXT NOT NULL DEFAULT ''
   );
-  CREATE INDEX IF NOT EXISTS requests_at ON requests (at);
+  DROP INDEX IF EXISTS requests_at;
+  CREATE INDEX IF NOT EXISTS requests_at_id ON requests (at, id);
   CREATE TABLE IF NOT EXISTS days (
     day INTEGER NOT NULL, key TEXT NOT NULL, client TEXT NOT NULL, model TEXT NOT NULL,
     requests INTEGER NOT NULL, failed INTEGER NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
@@ -596,7 +597,7 @@ async function openFile(path: string, begin: Begin, onWait: () => void): Promise
     if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
     if (version === 0) throw new DamagedText('it is empty')
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = -512')
-    if (version < USAGE_SCHEMA || !hasFacts(db)) inTransaction(db, () => upgrade(db, begin))
+    if (version < USAGE_SCHEMA || !isComplete(db)) inTransaction(db, () => upgrade(db, begin))
     for (const row of db.prepare(SQL.pages).all()) parsePage(String(row['key']), row)
     return { db, identity }
   } catch (error) {
@@ -676,7 +677,7 @@ function writeNew(path: string, begin: (db: DatabaseSync) => void): void {
 function upgrade(db: DatabaseSync, begin: Begin): void {
   const version = versionOf(db)
   const isWithFacts = hasFacts(db)
-  if (version >= USAGE_SCHEMA && isWithFacts) return // another gateway was first
+  if (version >= USAGE_SCHEMA && isComplete(db)) return // another gateway was first
   const columns = [
     isWithFacts ? '' : ADD_FACTS,
     version === 1 ? ADD_TIMES : '',
@@ -687,7 +688,12 @@ function upgrade(db: DatabaseSync, begin: Begin): void {
   if (version < 3) begin(db, false)
 }
 
-/** Programs of version 4 without these columns go on with a file that has them, so the version stays. */
+/** Programs of version 4 without these columns and this index go on with a file that has them, so the version stays. */
+function isComplete(db: DatabaseSync): boolean {
+  const indexes = db.prepare('PRAGMA index_list(requests)').all()
+  return hasFacts(db) && indexes.some(({ name }) => name === 'requests_at_id')
+}
+
 function hasFacts(db: DatabaseSync): boolean {
   const columns = db.prepare('PRAGMA table_info(requests)').all()
   return columns.some(({ name }) => name === 'facts')

@@ -3,8 +3,10 @@ import { fileURLToPath } from 'node:url'
 import type { Connections } from '../../dashboard/feed.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { toIso } from '../../shared/dates.ts'
+import { realFolder } from '../../shared/real-folder.ts'
 import type { AuditDesk } from './audit-desk.ts'
 import { answer, givenText, panelError } from './panel-answer.ts'
+import type { SettingsOperations } from './settings-desk.ts'
 import type { StateDesk } from './state-desk.ts'
 
 export interface GatewayDeskOptions {
@@ -13,6 +15,9 @@ export interface GatewayDeskOptions {
   readonly lift: (bar: string | null) => readonly string[]
   /** False unless the worker is ready. */
   readonly replaceWorker: (slot: number) => boolean
+  readonly stateDir: () => string
+  /** `null` before the gateway has started. */
+  readonly operations: () => Pick<SettingsOperations, 'restart'> | null
   readonly audit: Pick<AuditDesk, 'note'>
 }
 
@@ -33,6 +38,7 @@ export class GatewayDesk {
       node: account.node,
       started_at: toIso(account.startedAt),
       pid: process.pid,
+      state_dir: await realFolder(this.#options.stateDir()),
       installed,
       update: UPDATES[installed],
       workers: workers.map(({ slot, state, pid, startedAt, restarts }) => ({
@@ -95,7 +101,23 @@ export class GatewayDesk {
     const sentence = `A new worker starts; worker ${slot} takes no new clients then and ends when its streams have ended.`
     return answer({ slot, sentence }, 202)
   }
+
+  async restart(call: PanelCall): Promise<PanelAnswer> {
+    const act = this.#options.operations()?.restart ?? null
+    if (act === null) {
+      const message = 'This gateway cannot start itself again. Restart it where it was started.'
+      throw panelError('GW_CONFLICT', message)
+    }
+    await this.#options.audit.note(call, { action: 'gateway.restart', subject: 'gateway' })
+    setTimeout(act, RESTART_MS)
+    const sentence =
+      'The gateway ends its running answers and starts again. The page reconnects; sign in again then.'
+    return answer({ sentence }, 202)
+  }
 }
+
+/** Time for the answer to reach its user. */
+const RESTART_MS = 500
 
 type Installation = 'npm' | 'clone' | 'image'
 

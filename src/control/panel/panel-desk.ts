@@ -79,6 +79,7 @@ export class PanelDesk {
       'settings.reload': (call) => settings.reload(call),
       'account.lift': (call) => gateway.lift(call),
       'worker.recycle': (call) => gateway.recycle(call),
+      'gateway.restart': (call) => gateway.restart(call),
       'sign-in': () => signIn.show(),
       'sign-in.begin': (call) => signIn.begin(call),
       'sign-in.paste': (call) => signIn.paste(call),

@@ -23,6 +23,8 @@ export interface SettingsOperations {
     readonly of: (name: string, option?: string) => SettingSource
     readonly file: string | null
   }
+  /** Ends as on SIGTERM, then starts again in the same process; `null` where the system cannot do that. */
+  readonly restart: (() => void) | null
 }
 
 export interface SettingsDeskOptions {

@@ -169,7 +169,7 @@ export class SignInFlow {
           : 'Open the link and sign in. At the end the browser shows a page that cannot be opened: paste its address here.'
       case 'done':
         return this.#options.isRestartNeeded
-          ? 'Signed in. Restart the gateway to use it.'
+          ? 'Signed in. Restart the gateway to use it: until then the simulator, or another sign-in, is used.'
           : 'Signed in. Requests use it from now on.'
       case 'cancelled':
         return 'The sign-in was cancelled.'

@@ -56,7 +56,9 @@ function findRequests(db: DatabaseSync, search: RequestSearch): FoundRequests {
   const deadline = performance.now() + search.timeMs
   const span = spanOf(db, search)
   if (span === null) return { rows: [], next: null, isComplete: true, searchedTo: null }
-  const { where, values } = conditionsOf(search)
+  const matches = matchesIn(db, search)
+  const { where, values } = conditionsOf(search, matches)
+  const chunk = matches === null ? CHUNK_ROWS : Infinity
   const statement = db.prepare(
     `SELECT ${COLUMNS} ${FROM} WHERE requests.rowid BETWEEN :low AND :high AND ${where}
      ORDER BY requests.rowid DESC LIMIT :limit`
@@ -64,7 +66,7 @@ function findRequests(db: DatabaseSync, search: RequestSearch): FoundRequests {
   const rows: FoundRow[] = []
   let high = span.high
   while (high >= span.low) {
-    const low = Math.max(span.low, high - CHUNK_ROWS + 1)
+    const low = Math.max(span.low, high - chunk + 1)
     const limit = search.limit + 1 - rows.length
     rows.push(...statement.all({ ...values, low, high, limit }).map(toRow))
     high = low - 1
@@ -134,7 +136,25 @@ function daysOf(db: DatabaseSync, search: RequestSearch) {
   return { first, last }
 }
 
-function conditionsOf(search: RequestSearch) {
+/** A text in more ids than that fills pages without a list of them. */
+const MAX_MATCHES = 1_000
+
+/** Rows whose id has the text, found in the index alone: a fifth of the time that the rows take. `null` if there are too many. */
+function matchesIn(
+  db: DatabaseSync,
+  { id, since, until }: RequestSearch
+): readonly number[] | null {
+  if (id === null) return null
+  const found = db
+    .prepare(
+      `SELECT rowid AS n FROM requests WHERE at >= :since AND at < :until AND instr(id, :id) > 0
+       LIMIT :limit`
+    )
+    .all({ since, until, id, limit: MAX_MATCHES + 1 })
+  return found.length > MAX_MATCHES ? null : found.map(({ n }) => Number(n))
+}
+
+function conditionsOf(search: RequestSearch, matches: readonly number[] | null) {
   const { keys, model, client, status, code, isFailed, id, since, until } = search
   const conditions = ['at >= :since', 'at < :until']
   const values: Record<string, string | number> = { since, until }
@@ -152,7 +172,13 @@ function conditionsOf(search: RequestSearch) {
   add('client = :client', 'client', client)
   add('status = :status', 'status', status)
   add('code = :code', 'code', code)
-  add('instr(requests.id, :id) > 0', 'id', id)
+  if (matches === null) add('instr(requests.id, :id) > 0', 'id', id)
+  else
+    add(
+      'requests.rowid IN (SELECT value FROM json_each(:matches))',
+      'matches',
+      JSON.stringify(matches)
+    )
   if (isFailed) conditions.push(`code <> ''`)
   return { where: conditions.join(' AND '), values }
 }

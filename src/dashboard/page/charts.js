@@ -254,7 +254,13 @@ class Chart {
         scales: { y: { range: (_plot, _min, max) => [0, Math.max(least, (max ?? 0) * 1.08)] } },
         series: [{}, ...lines.map((line, index) => seriesOf(line, index, ink(line.colour)))],
         axes: [
-          { ...axis, size: 24, space: 70, values: (_plot, at) => at.map(minuteOfDay) },
+          {
+            ...axis,
+            size: 24,
+            space: 70,
+            values: (_plot, at, _axis, _space, step) =>
+              at.map(step < 60_000 ? timeOfDay : minuteOfDay)
+          },
           {
             ...axis,
             ...(steps !== undefined && { incrs: steps }),

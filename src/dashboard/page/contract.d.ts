@@ -89,7 +89,8 @@ export interface RequestRow {
   readonly fault: 'client' | 'upstream' | 'gateway' | null
   readonly failure: {
     readonly reason: string
-    readonly detail: string
+    /** Told by the feed alone. */
+    readonly detail?: string
     readonly upstream_status: number | null
     readonly upstream_request_id: string | null
   } | null

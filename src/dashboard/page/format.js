@@ -132,6 +132,11 @@ export function date(at) {
   return at === null ? UNKNOWN : dayOnly.format(at)
 }
 
+/** `1 Dec 2026, 02:08` @param {number} at epoch ms */
+export function shortTime(at) {
+  return dayAndTime.format(at)
+}
+
 /** A day of the books, which are kept in UTC. @param {number} at epoch ms */
 export function day(at) {
   return utcDay.format(at)

@@ -11,6 +11,7 @@ import {
   moment,
   percent,
   short,
+  shortTime,
   timeOfDay,
   UNKNOWN
 } from './format.js'
@@ -53,6 +54,7 @@ const audit = new Loaded(async () => {
   return page
 })
 const reloading = new Change()
+const restarting = new Change()
 const lifting = new Change()
 const recycling = new Change()
 let said = ''
@@ -76,6 +78,11 @@ async function reload() {
   const { sentence } = await post('reload')
   void settings.refresh()
   told(sentence)
+}
+
+async function restart() {
+  const { sentence } = await post('restart')
+  said = sentence
 }
 
 /** @param {string | null} bar */
@@ -140,7 +147,11 @@ function accountCard({ signIn, problems }) {
     ${facts([
       [
         'Sign-in',
-        figure('sign-in', isUsable ? 1 : 0, method === null ? words : `${words} (${method})`)
+        figure(
+          'sign-in',
+          isUsable ? 1 : 0,
+          method === null || signIn.state === 'simulator' ? words : `${words} (${method})`
+        )
       ],
       [
         'Token expires',
@@ -255,10 +266,11 @@ function settingsCard() {
     ({ name, source }) =>
       (!isSetOnly || source !== 'default') && name.includes(wanted.trim().toUpperCase())
   )
+  const waiting = value?.settings.filter(({ pending }) => pending !== null).length ?? 0
   return html`<section class="card" aria-labelledby="settings-title">
     <div class="card-head"><h3 id="settings-title">Settings in force</h3>
-      <div class="tools">${actButton(reloading, 'Reload the settings', reload)}</div></div>
-    ${formProblem(reloading)}
+      <div class="tools">${actButton(reloading, 'Reload the settings', reload)}${waiting === 0 ? nothing : actButton(restarting, 'Restart the gateway', restart)}</div></div>
+    ${formProblem(reloading)}${formProblem(restarting)}
     <p class="note">${value?.file ? html`The file is <code>${value.file}</code>. ` : ''}Edit it, then reload: no stream is cut.</p>
     <div class="tools">
       <label class="check"><input type="checkbox" .checked=${isSetOnly} @change=${() => {
@@ -282,7 +294,7 @@ function settingsCard() {
         ({ name, value: is, source, meaning, needs_restart, pending }) => html`<tr>
         <th scope="row"><code>${name}</code></th>
         <td>${is ?? UNKNOWN}${pending === null ? nothing : html` <span class="state" data-level="fair">${pending} after a restart</span>`}</td>
-        <td>${SOURCES[source]}</td>
+        <td class="whole-words">${SOURCES[source]}</td>
         <td class="from-m note">${meaning}${needs_restart ? ' Needs a restart.' : ''}</td></tr>`
       )}</tbody></table></div>
       ${shown.length === 0 ? html`<p class="nothing">No setting matches.</p>` : nothing}`
@@ -299,6 +311,7 @@ const ACTIONS = {
   'settings.reload': 'reloaded the settings',
   'account.lift': 'lifted',
   'worker.recycle': 'recycled worker',
+  'gateway.restart': 'restarted',
   'sign-in.start': 'began a sign-in to Kiro',
   'sign-in.done': 'signed in to Kiro',
   'sign-in.cancel': 'cancelled a sign-in to Kiro',
@@ -331,14 +344,24 @@ function changesOf({ before, after }) {
   return names
     .map((name) => ({ name, was: textOf(before?.[name]), is: textOf(after?.[name]) }))
     .filter(({ was, is }) => was !== is)
-    .map(({ name, was, is }) => (before === null ? `${name} ${is}` : `${name} ${was} → ${is}`))
+    .map(({ name, was, is }) => {
+      const words = name.replaceAll('_', ' ')
+      return before === null ? `${words} ${is}` : `${words} ${was} → ${is}`
+    })
     .join('; ')
 }
+
+const ISO_TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
 
 /** @param {unknown} value */
 function textOf(value) {
   if (value === undefined || value === null) return 'none'
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  if (typeof value === 'string') return ISO_TIME.test(value) ? shortTime(Date.parse(value)) : value
+  if (typeof value === 'boolean') return value ? 'yes' : 'no'
+  if (Array.isArray(value)) return value.join(', ')
+  const { limit = null, period = '' } = Object(value)
+  if (limit !== null) return `${amount(limit)} ${period === 'total' ? 'in all' : `a ${period}`}`
+  return JSON.stringify(value)
 }
 
 /**

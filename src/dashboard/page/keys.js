@@ -19,6 +19,7 @@ import {
   until,
   when
 } from './parts.js'
+import { NEW_OPERATOR_KEY } from './sign-in.js'
 import { redraw, state, whyReadOnly } from './state.js'
 import { UsageView } from './usage.js'
 
@@ -50,6 +51,7 @@ const adding = new Change()
 const changing = new Change()
 const rotating = new Change()
 const revoking = new Change()
+const reloading = new Change()
 
 /**
  * @param {string | undefined} text
@@ -129,7 +131,7 @@ function load() {
   said = ''
   isRevoking = false
   ownUsage = null
-  for (const act of [adding, changing, rotating, revoking]) act.problem = act.param = ''
+  for (const act of [adding, changing, rotating, revoking, reloading]) act.problem = act.param = ''
   if (issued?.key.id !== state.route.id) issued = null
   one.clear()
   if (state.route.id === '' || state.route.id === 'add') void list.refresh()
@@ -164,7 +166,7 @@ function listView() {
     ${readOnlyNote()}
     ${value?.book_problem ? html`<p class="problem" role="alert">${value.book_problem}</p>` : nothing}
     <section class="card" aria-labelledby="keys-title">
-      <div class="card-head"><h3 id="keys-title">Named keys</h3>${value === null ? nothing : html`<p class="note"><b>${active}</b> active, and <b>${plural(value.operator_keys, 'operator key')}</b> in <code>PROXY_API_KEY</code></p>`}</div>
+      <div class="card-head"><h3 id="keys-title">Named keys</h3>${value === null ? nothing : html`<p class="note"><b>${active}</b> active, ${value.operator_keys === 0 ? 'none of the operator:' : html`and <b>${plural(value.operator_keys, 'operator key')}</b> in`} <code>PROXY_API_KEY</code>${value.operator_keys === 0 ? ' is not set' : nothing}</p>`}</div>
       ${loadState(list)}
       ${value !== null && value.keys.length === 0 ? html`<p class="nothing" id="no-keys">No named keys yet. Give each person one of their own: you see who uses how much, and a limit holds.</p>` : nothing}
       ${
@@ -208,7 +210,28 @@ export function creditBar({ credits: limit }) {
     ${meter(limit.used / of, undefined, limit.reserved / of)}`
 }
 
+/** A gateway without keys asks everybody for one from its first key on: that one has to be the operator's. */
+function operatorFirst() {
+  return html`<div class="place-head"><h2 class="place-title">Add a key</h2><a href="#/keys">All keys</a></div>
+    ${readOnlyNote()}
+    <section class="card form" aria-labelledby="first-title"><h3 id="first-title">First, an operator key</h3>
+      <p>This gateway serves everybody on this machine without a key. As soon as one person has a key, it asks for a key each time: also on this page. Make yours first.</p>
+      <p>In the folder of the gateway, run:</p>
+      ${copyable(NEW_OPERATOR_KEY, 'the command')}
+      <p>Then reload the settings. This page asks for the key that the command has printed.</p>
+      <div class="tools">${actButton(reloading, 'Reload the settings', reload, 'primary')}</div>
+      ${formProblem(reloading)}
+      <p class="said" role="status">${said}</p>
+    </section>`
+}
+
+async function reload() {
+  const { sentence } = await post('reload')
+  said = sentence
+}
+
 function addView() {
+  if (state.session?.isKeyNeeded === false) return operatorFirst()
   return html`<div class="place-head"><h2 class="place-title">Add a key</h2><a href="#/keys">All keys</a></div>
     ${readOnlyNote()}
     <form class="card form" aria-label="Add a key" @submit=${(/** @type {SubmitEvent} */ event) => adding.submit(event, add)}>

@@ -33,6 +33,7 @@ const ending = new Change()
 let provider = 'builder-id'
 let isPolling = false
 let isEnding = false
+const restarting = new Change()
 let said = ''
 
 /** @param {Flow | null} flow */
@@ -75,6 +76,11 @@ async function start(values) {
   }
 }
 
+async function restart() {
+  const { sentence } = await post('restart')
+  said = sentence
+}
+
 async function cancel() {
   const { flow } = await post('sign-in/cancel')
   show(flow)
@@ -108,7 +114,8 @@ export function kiroSignIn({ canEnd = true } = {}) {
       isUnderWay(flow) && flow !== null
         ? flowView(flow)
         : html`${flow === null ? nothing : html`<p class=${flow.state === 'done' ? 'good' : 'problem'} role="status">${flow.sentence}</p>`}
-      ${state.account?.signIn.state === 'signed-in' ? signedIn(canEnd) : startView()}`
+      ${flow?.restart_needed === true ? html`${formProblem(restarting)}<div class="tools">${actButton(restarting, 'Restart the gateway now', restart)}</div>` : nothing}
+      ${state.account?.signIn.state === 'signed-in' ? signedIn(canEnd) : flow?.state === 'done' && flow.restart_needed ? nothing : startView()}`
     }
   </div>`
 }
@@ -134,10 +141,10 @@ function startView() {
 function flowView(flow) {
   return html`<div class="flow" role="status">
     <p>${flow.sentence}</p>
-    ${flow.user_code === null ? nothing : html`<p>Code, which the page shows too:</p>${copyable(flow.user_code, 'the code')}`}
+    ${flow.user_code === null ? nothing : html`<p>Check that the page shows this code:</p>${copyable(flow.user_code, 'the code')}`}
     ${flow.url === null ? nothing : html`<p><a class="primary" href=${flow.url} target="_blank" rel="noreferrer">Open the sign-in page</a></p>`}
     ${flow.problem === null ? nothing : html`<p class="problem">${flow.problem}</p>`}
-    ${flow.expires_at === null ? nothing : html`<p class="note">It waits until ${until(flow.expires_at, '')}.</p>`}
+    ${flow.expires_at === null ? nothing : html`<p class="note">The code expires ${until(flow.expires_at, '')}.</p>`}
   </div>
   ${
     flow.needs_paste

@@ -185,11 +185,13 @@ function verdictNow() {
 
 /** @param {Verdict} verdict */
 function banner({ level, sentence, facts, problems }) {
+  // Elsewhere than on the overview it leads there, and leaves the room to the place.
+  const isWhole = place === overview || level === 'unknown'
   return html`<section class="verdict" id="verdict" aria-labelledby="verdict-sentence" data-level=${LEVELS[level]}>
     <span class="verdict-sign" aria-hidden="true"></span>
     <div><h2 id="verdict-sentence" data-metric="status" data-value=${feed.state === 'lost' ? 'lost' : level}>${sentence}</h2>
-      ${problems.length === 0 ? nothing : html`<ul id="problems">${problems.map(({ code, what, remedy }, index) => html`<li data-problem=${code}>${index === 0 ? nothing : html`<b>${what}</b> `}${remedy}${code === 'failures' ? html` <a href="#/requests?since=1h&failed=true">Show failed requests</a>` : nothing}</li>`)}</ul>`}
-      <p class="note" id="verdict-facts">${facts}</p></div>
+      ${problems.length === 0 ? nothing : html`<ul id="problems">${(isWhole ? problems : problems.slice(0, 1)).map(({ code, what, remedy }, index) => html`<li data-problem=${code}>${index === 0 ? nothing : html`<b>${what}</b> `}${remedy}${code === 'failures' ? html` <a href="#/requests?since=1h&failed=true">Show failed requests</a>` : nothing}</li>`)}</ul>`}
+      ${isWhole ? html`<p class="note" id="verdict-facts">${facts}</p>` : nothing}</div>
   </section>`
 }
 

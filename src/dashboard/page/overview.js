@@ -25,6 +25,8 @@ let still = null
 /** @type {Loaded<Usage>} */
 const byDay = new Loaded(() => get('usage?by=day&since=30d'))
 let askedAt = -Infinity
+/** Stays until the reader goes on: the answer to a test prompt must not vanish with its end. */
+let isFirstVisit = false
 
 export const overview = {
   title: 'Overview',
@@ -32,6 +34,7 @@ export const overview = {
     table.close()
     still = null
     askedAt = -Infinity
+    isFirstVisit = false
     leaveKiroSignIn()
   },
   view() {
@@ -44,11 +47,17 @@ export const overview = {
     // Also without a request ever: the days of the books tell.
     const isNew =
       now.requests.total === 0 && live.rows.length === 0 && (byDay.value?.total.requests ?? 0) === 0
+    isFirstVisit ||= isNew && byDay.value !== null
     const isOut = account.signIn.state === 'signed-out'
+    const hasPlan = account.quota !== null && !account.isSimulated
     return html`<h2 class="for-ears">Overview</h2>
-      ${isOut && !isNew ? signInCard() : nothing}
-      ${isNew && account.quota === null ? nothing : creditCard(now, account)}
-      ${isNew ? startSteps() : html`${requestCard()}${tiles(now)}${lastHour(now)}`}`
+      ${isOut && !isFirstVisit ? signInCard() : nothing}
+      ${isFirstVisit && !hasPlan ? nothing : creditCard(now, account)}
+      ${
+        isFirstVisit
+          ? html`${startSteps()}${live.rows.length === 0 ? nothing : html`${requestCard()}<p><button type="button" class="primary" @click=${goOn}>Show the overview</button></p>`}`
+          : html`${requestCard()}${tiles(now)}${lastHour(now)}`
+      }`
   }
 }
 
@@ -106,6 +115,12 @@ function forecastOf(perDay, usedUpAt) {
   if (perDay === null) return ''
   const lasts = usedUpAt === null ? 'they last until then' : `they last until ${date(usedUpAt)}`
   return html`At the usual ${amount(perDay)} a day, ${figure('plan-lasts', usedUpAt ?? perDay, lasts)}.`
+}
+
+function goOn() {
+  isFirstVisit = false
+  leaveKiroSignIn()
+  redraw()
 }
 
 function signInCard() {

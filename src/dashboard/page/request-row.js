@@ -196,7 +196,7 @@ function factsOf(row, answer) {
   const about = answer?.about?.message ?? ''
   return [
     ...failureOf(row),
-    ...(about === '' || about === row.failure?.reason ? [] : [pair('Meaning', about)]),
+    ...(isSaid(about, row) ? [] : [pair('Meaning', about)]),
     ['Phases', spans(row) || UNKNOWN],
     ['Request id', row.id === '' ? UNKNOWN : row.id],
     ['Ended', fullTime(Date.parse(row.at))],
@@ -221,6 +221,15 @@ function factsOf(row, answer) {
     ['Body', bytes(row.body_bytes)],
     ['Worker', row.worker === null ? UNKNOWN : String(row.worker)]
   ]
+}
+
+/**
+ * True if the reason says the same, perhaps with more behind it.
+ * @param {string} about
+ * @param {Row} row
+ */
+function isSaid(about, { failure }) {
+  return failure?.reason.startsWith(about.replace(/\.$/, '')) ?? about === ''
 }
 
 /**
@@ -249,7 +258,7 @@ function spans({ phases_ms: took }, only) {
  */
 function failureOf({ failure, attempts }) {
   if (failure === null) return []
-  const { reason, detail, upstream_status, upstream_request_id } = failure
+  const { reason, detail = '', upstream_status, upstream_request_id } = failure
   const silent = attempts === 0 ? 'was not asked' : 'did not answer'
   return [
     ['Reason', reason],

@@ -51,7 +51,7 @@ export class RequestTable {
       onToggle?.(this.#open !== null)
       redraw()
     }
-    return html`<table class=${`requests ${className}`}>
+    return html`<div class="scroll" tabindex="0" role="region" aria-label="Table of requests"><table class=${`requests ${className}`}>
       <caption class="for-ears">${caption} The button in the first column shows details.</caption>
       ${requestHead}
       <tbody id="requests">${repeat(
@@ -71,7 +71,7 @@ export class RequestTable {
                 requestRow(row, row.n === this.#open?.n, () => toggle(row))
               )
       )}</tbody>
-    </table>`
+    </table></div>`
   }
 }
 
@@ -184,7 +184,7 @@ export const requests = {
       past = now === '' ? null : new RequestHistory('requests', { since: '90d', ...filter })
     }
     const keys = state.keys?.list.map(({ name }) => name) ?? []
-    const isWide = matchMedia('(min-width: 640px)').matches
+    const isWide = matchMedia('(min-width: 40em)').matches
     return html`
       <h2 class="place-title">Requests</h2>
       <details class="card filter-box" ?open=${isWide || now !== ''}><summary>Filter</summary>

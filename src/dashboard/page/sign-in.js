@@ -2,10 +2,12 @@
 import { ApiProblem, Change } from './api.js'
 import { html, nothing } from './lit.js'
 import { duration } from './format.js'
-import { field, formProblem } from './parts.js'
+import { copyable, field, formProblem } from './parts.js'
 import { state } from './state.js'
 
 /** @typedef {import('./contract.d.ts').Session} Session */
+
+export const NEW_OPERATOR_KEY = 'npx kiro-gateway key new --write'
 
 const signing = new Change()
 
@@ -45,6 +47,9 @@ export function signInForm(onSignedIn) {
     ${formProblem(signing, ['key'])}
     ${session?.canSignIn === false ? html`<p class="note">${none}</p>` : nothing}
     <button class="primary" ?disabled=${signing.isBusy}>Sign in</button>
+    <details><summary>No key?</summary>
+      <p class="note">Ask the operator for one. If that is you, run this in the folder of the gateway, then restart it:</p>
+      ${copyable(NEW_OPERATOR_KEY, 'the command')}</details>
     ${session?.ways?.includes('oidc') === true ? html`<a class="quiet" href="dashboard/oidc">Sign in with your organisation</a>` : nothing}
   </form>`
 }

@@ -114,7 +114,7 @@ export class UsageView {
           ? nothing
           : html`<details class="card"><summary>By day, as a table</summary>
         ${this.#table(sumsBy(used.days.rows, 'day', 'day').toReversed(), 'day', (row) => shortDay(row.day ?? ''))}
-        ${used.days.truncated ? html`<p class="note">There are more days than fit here. Choose a shorter time.</p>` : nothing}</details>`
+        ${used.days.truncated ? html`<p class="note">There are more rows than fit here. The CSV has all of them.</p>` : nothing}</details>`
       }`
   }
 

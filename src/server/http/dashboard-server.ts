@@ -7,7 +7,7 @@ import { textMember } from '../../shared/json.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { DashboardOptions } from './dashboard-routes.ts'
 import { OidcPages } from './oidc-pages.ts'
-import { clientAddress, isSecure, refuseOtherSites, requireOwnPage } from './own-page.ts'
+import { clientAddress, isSecure, NOT_KEPT, refuseOtherSites, requireOwnPage } from './own-page.ts'
 import { PageFiles } from './page-files.ts'
 import { PanelUsers, type Visitor } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
@@ -132,8 +132,6 @@ export class DashboardServer {
     }
   }
 }
-
-const NOT_KEPT = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const
 
 function sendSession(request: IncomingMessage, response: ServerResponse, answer: object): void {
   const headers = { 'content-type': 'application/json; charset=utf-8', ...NOT_KEPT }

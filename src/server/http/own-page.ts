@@ -4,6 +4,13 @@ import { isListed, plainAddress, toAddressList } from '../../config/address-list
 import type { Config } from '../../config/settings.ts'
 import { GatewayError } from '../../shared/errors.ts'
 
+/** Headers of answers that are for the page alone: no cache keeps them, and no other page shows them in a frame. */
+export const NOT_KEPT = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff'
+} as const
+
 /**
  * Accepts our page, typed addresses, and programs, which do not say where they come from.
  * @throws {GatewayError} GW_OTHER_SITE

@@ -12,7 +12,7 @@ import type { JsonObject } from '../../shared/json.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
 import type { ClientConnections } from './connections.ts'
-import { baseUrlOf } from './own-page.ts'
+import { baseUrlOf, NOT_KEPT } from './own-page.ts'
 import { type PanelSettings, PanelUsers, type Visitor } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
 import { readSmallBody } from './small-body.ts'
@@ -136,8 +136,6 @@ async function drained(response: RoutedRequest['response']): Promise<void> {
   if (!response.destroyed) await promise
   response.off('drain', resolve).off('close', resolve)
 }
-
-const NOT_KEPT = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const
 
 function send(routed: RoutedRequest, answer: PanelAnswer): void {
   if (answer.name === 'refusal')

@@ -540,7 +540,7 @@ t.test('UsageBook', (t) => {
   )
 
   t.test('sets a book aside whichever of its tables is damaged', async (t) => {
-    const places = ['requests', 'requests_at', 'days', 'keys', 'pages', 'prices', 'runs']
+    const places = ['requests', 'requests_at_id', 'days', 'keys', 'pages', 'prices', 'runs']
     for (const name of [...places, 'sqlite_schema']) {
       const { recorder, create, path, text } = rig(t)
       recorder.keepPrices({ model: 'auto', size: 3, lessons: [[NOON, 5]] })

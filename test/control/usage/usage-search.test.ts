@@ -86,13 +86,41 @@ t.test('a look that runs out of time says where to go on, and nothing is lost', 
   t.same(find(path, { keys: ['k_2'] }).rows, [])
 })
 
+t.test('a text of an id is found at once, however far back', async (t) => {
+  const rows = Array.from({ length: 110_000 }, (_, n) => rowOf(n, { key: n % 2 ? 'k_1' : 'k_2' }))
+  const path = await book(t, rows)
+  const ids = (search: Partial<RequestSearch>) => {
+    const { rows: found, next, isComplete } = find(path, { timeMs: 0, ...search })
+    t.ok(isComplete)
+    return { ids: found.map(({ requestId }) => requestId), next }
+  }
+  t.same(ids({ id: 'req-7', until: NOON + 8 }), { ids: ['req-7'], next: null })
+  t.same(ids({ id: '-1234' }).ids.length, 11, '1234 and 12340 to 12349')
+  t.same(ids({ id: '-1234', keys: ['k_1'] }).ids.length, 5)
+  t.same(ids({ id: 'nowhere' }), { ids: [], next: null })
+  t.same(ids({ id: '-1234', limit: 2 }), {
+    ids: ['req-12349', 'req-12348'],
+    next: rowNumber(12348)
+  })
+  t.same(ids({ id: '-1234', limit: 2, before: rowNumber(12341) }), {
+    ids: ['req-12340', 'req-1234'],
+    next: null
+  })
+  t.same(ids({ id: 'req', limit: 2 }).ids, ['req-109999', 'req-109998'], 'of which there are many')
+})
+
+/** SQLite numbers rows from 1. */
+function rowNumber(n: number): number {
+  return n + 1
+}
+
 t.test(
   'a book of before gets the new columns, and an earlier program can go on with it',
   async (t) => {
     const path = await book(t, [rowOf(1)])
     const db = new DatabaseSync(path)
     db.exec(
-      `ALTER TABLE requests DROP COLUMN facts; ALTER TABLE requests DROP COLUMN id; DROP TABLE audit`
+      `DROP INDEX requests_at_id; ALTER TABLE requests DROP COLUMN facts; ALTER TABLE requests DROP COLUMN id; DROP TABLE audit`
     )
     const version = db.prepare('PRAGMA user_version').get()
     db.close()
