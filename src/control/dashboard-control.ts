@@ -7,6 +7,7 @@ import type {
   FailingRequests,
   FleetShown,
   GatewayVerdict,
+  RunningRequest,
   WorkerFigures
 } from '../dashboard/feed.ts'
 import { EndedSessions } from '../dashboard/ended-sessions.ts'
@@ -118,8 +119,7 @@ export class DashboardControl {
         this.#publisher?.left(member, wish.pages)
         break
       case 'seen':
-        if (this.#options.channels.has(member))
-          this.#views.onSeen(member, wish.requestId, wish.metrics)
+        if (this.#options.channels.has(member)) this.#views.onSeen(member, wish)
         break
     }
   }
@@ -183,7 +183,8 @@ export class DashboardControl {
           fleet: this.#fleet(),
           workers: this.#workers(),
           isCrashLooping: this.#options.status().isCrashLooping,
-          failing: this.#options.failing()
+          failing: this.#options.failing(),
+          running: this.#running()
         }
       },
       account: (quota) => {
@@ -223,6 +224,16 @@ export class DashboardControl {
         if (isNews) this.#options.onVerdict()
       }
     }
+  }
+
+  /** Oldest first. */
+  #running(): readonly RunningRequest[] {
+    const { channels } = this.#options
+    const all = [...this.#views.running].flatMap(([member, turns]) => {
+      const worker = channels.get(member)?.id ?? 0
+      return turns.map((turn) => ({ ...turn, worker }))
+    })
+    return all.toSorted((one, other) => one.at - other.at)
   }
 
   async #read(isFresh: boolean): Promise<ProcessReadings> {

@@ -91,6 +91,8 @@ export interface NowFigures {
   readonly workers: readonly WorkerFigures[]
   readonly workerRestarts: number
   readonly isCrashLooping: boolean
+  /** The oldest of each worker, oldest first. */
+  readonly running: readonly RunningRequest[]
   readonly dashboards: number
 }
 
@@ -286,6 +288,18 @@ export interface Failure {
   /** From the upstream's last answer; `null` without one. */
   readonly upstreamStatus: number | null
   readonly upstreamId: string | null
+}
+
+/** A request under way. */
+export interface RunningRequest {
+  readonly id: string
+  readonly at: number
+  readonly key: string
+  readonly client: string
+  /** Empty while it is not known. */
+  readonly model: string
+  readonly step: 'reading' | 'waiting' | 'asking' | 'answering'
+  readonly worker: number
 }
 
 export interface EndedRequest {

@@ -23,13 +23,35 @@ export const SHOWN_METRICS: readonly string[] = [
   'process_resident_memory_bytes'
 ]
 
+/** A turn under way. */
+export interface RunningTurn {
+  readonly id: string
+  /** Epoch ms of its arrival. */
+  readonly at: number
+  /** Name of a named key, else `operator`, `kiro` or `anyone`. */
+  readonly key: string
+  readonly client: string
+  /** Empty while it is not known. */
+  readonly model: string
+  /** `asking`: the upstream has the request and has not answered yet. */
+  readonly step: 'reading' | 'waiting' | 'asking' | 'answering'
+}
+
+/** Limit for each worker, which names its oldest. */
+export const MAX_SHOWN_TURNS = 20
+
 /** Worker → primary. */
 export type DashboardWish =
   /** Answered by `opened`. */
   | { readonly name: 'open'; readonly requestId: number; readonly pages: number }
   | { readonly name: 'left'; readonly pages: number }
   /** The worker's SHOWN_METRICS; answers `look`. */
-  | { readonly name: 'seen'; readonly requestId: number; readonly metrics: MetricsSnapshot }
+  | {
+      readonly name: 'seen'
+      readonly requestId: number
+      readonly metrics: MetricsSnapshot
+      readonly running: readonly RunningTurn[]
+    }
 
 /** Primary → worker. `events` are server-sent events as text. */
 export type DashboardNews =

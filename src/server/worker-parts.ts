@@ -79,7 +79,7 @@ export function createParts(
     channel.send({ type: 'session.end', ended: { id, expiresAt } })
   }
   const isLeaving = (): boolean => surroundings.life.state !== 'open'
-  const pages = new DashboardPages({ channel, pulse, isLeaving, metrics })
+  const pages = new DashboardPages({ channel, pulse, isLeaving, metrics, turns: plane.turns })
   const refusals = new RefusalLog(log)
   const maxUpstream = () => current.config.pool.maxConnections
   const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)

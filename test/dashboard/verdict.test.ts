@@ -51,6 +51,7 @@ const calm: Now = {
   ],
   workerRestarts: 0,
   isCrashLooping: false,
+  running: [],
   dashboards: 1
 }
 

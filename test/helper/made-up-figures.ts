@@ -160,6 +160,7 @@ export function madeUpNow(at: number): Now {
     workers: [worker(1, 20), worker(2, 31)],
     workerRestarts: 0,
     isCrashLooping: false,
+    running: [],
     dashboards: 1
   }
   return { ...figures, verdict: judge(figures, madeUpAccount(at)) }

@@ -81,6 +81,9 @@ t.test('what happens is shown within two seconds, to the digit', async (t) => {
   await page.until(({ now }) => now?.requests.streams === 1)
   t.ok(performance.now() - since < SOON_MS + 1_000, 'a stream is shown')
   t.match(page.now?.connections, { inUse: 1, budget: 300 })
+  await page.until(({ now }) => now?.running[0]?.step === 'answering')
+  t.match(page.now?.running, [{ id: /^req_/, key: 'operator', model: /claude/, worker: Number }])
+  t.ok(Math.abs(Date.now() - (page.now?.running[0]?.at ?? 0)) < 600_000)
 
   since = performance.now()
   const answers = await Promise.all(Array.from({ length: 5 }, () => chat(gateway, 'hi').answer))
@@ -113,6 +116,7 @@ t.test('what happens is shown within two seconds, to the digit', async (t) => {
   open.request.destroy()
   await page.until(({ now }) => now?.requests.total === 6)
   t.match(page.now?.errors, [{ code: 'GW_CLIENT_CLOSED', total: 1, lastHour: 1 }])
+  await page.until(({ now }) => now?.running.length === 0)
   const sum = await metricsOf(gateway)
   const { now } = await page.until(({ events }) => events.at(-1) === 'tick')
   t.equal(now?.requests.total, sum('kiro_gateway_requests_total'))

@@ -28,6 +28,7 @@ export interface DashboardSources {
     | 'workers'
     | 'isCrashLooping'
     | 'failing'
+    | 'running'
   >
   readonly account: (quota: Quota | null) => ShownAccount
   readonly keys: (readings: ProcessReadings) => KeyStatuses

@@ -1,5 +1,6 @@
 import { faultOf } from '../../dashboard/failures.ts'
 import type {
+  RunningRequest,
   Connections,
   ErrorCount,
   FailingRequests,
@@ -67,6 +68,7 @@ export interface Moment {
   readonly fleet: FleetShown | null
   readonly workers: readonly WorkerFigures[]
   readonly isCrashLooping: boolean
+  readonly running: readonly RunningRequest[]
   readonly dashboards: number
 }
 
@@ -117,6 +119,7 @@ export function toNow(readings: ProcessReadings, moment: Moment): NowFigures {
     workers: moment.workers,
     workerRestarts: all.sum('kiro_gateway_worker_restarts_total'),
     isCrashLooping: moment.isCrashLooping,
+    running: moment.running,
     dashboards: moment.dashboards
   }
 }

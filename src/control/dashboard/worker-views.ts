@@ -1,3 +1,4 @@
+import type { DashboardWish, RunningTurn } from '../../ipc/dashboard.ts'
 import type { MetricsSnapshot } from '../../observe/snapshots.ts'
 import { withinTime } from '../../shared/within-time.ts'
 
@@ -8,6 +9,8 @@ export class WorkerViews {
   readonly #ask: (requestId: number) => Iterable<string>
   /** Bounded by the workers that run. */
   readonly #seen = new Map<string, MetricsSnapshot>()
+  /** Bounded by the workers that run. */
+  readonly #running = new Map<string, readonly RunningTurn[]>()
   /** Bounded by the workers that run. */
   #awaited = new Set<string>()
   #requestId = 0
@@ -27,19 +30,29 @@ export class WorkerViews {
     await withinTime(promise, PATIENCE_MS)
   }
 
-  onSeen(member: string, requestId: number, metrics: MetricsSnapshot): void {
+  onSeen(
+    member: string,
+    { requestId, metrics, running }: Extract<DashboardWish, { readonly name: 'seen' }>
+  ): void {
     this.#seen.set(member, metrics)
+    this.#running.set(member, running)
     if (requestId === this.#requestId) this.#noLongerAwaited(member)
   }
 
   onLeft(member: string): void {
     this.#seen.delete(member)
+    this.#running.delete(member)
     this.#noLongerAwaited(member)
   }
 
   /** Before a worker's first report, uses `others`. */
   latest(others: ReadonlyMap<string, MetricsSnapshot>): ReadonlyMap<string, MetricsSnapshot> {
     return new Map([...others, ...this.#seen])
+  }
+
+  /** By member, each oldest first. */
+  get running(): ReadonlyMap<string, readonly RunningTurn[]> {
+    return this.#running
   }
 
   #noLongerAwaited(member: string): void {

@@ -1,6 +1,7 @@
 /* Requests: the last ones as they end, and 90 days back by filter. */
 import { get, Loaded, valuesOf, withQuery } from './api.js'
 import { guard, html, nothing, repeat } from './lit.js'
+import { amount, duration, timeOfDay, UNKNOWN } from './format.js'
 import { live } from './live-requests.js'
 import { choice, field, loadState } from './parts.js'
 import { requestDetails, requestHead, requestRow } from './request-row.js'
@@ -204,6 +205,7 @@ export const requests = {
           <div class="tools"><button class="quiet">Search</button>
           ${now === '' ? nothing : html`<button type="button" class="quiet" @click=${toLatest}>Show the latest</button>`}</div>
       </form></details>
+      ${past === null ? running() : nothing}
       <section class="card" aria-labelledby="requests-title">
         <div class="card-head">
           <h3 id="requests-title">${past === null ? 'Latest requests' : 'Matching requests'}</h3>
@@ -212,6 +214,35 @@ export const requests = {
         ${list()}
       </section>`
   }
+}
+
+/** @type {Readonly<Record<import('../feed.ts').RunningRequest['step'], string>>} */
+const STEPS = {
+  reading: 'reading the request',
+  waiting: 'waiting for a connection',
+  asking: 'waiting for Kiro',
+  answering: 'answering'
+}
+
+/** Requests under way, the oldest first. */
+function running() {
+  const { now } = state
+  if (now === null || now.running.length === 0) return nothing
+  const more = Math.max(0, now.requests.inFlight - now.running.length)
+  return html`<section class="card" aria-labelledby="running-title">
+    <div class="card-head"><h3 id="running-title">Running now</h3>${more === 0 ? nothing : html`<p class="note">and ${amount(more)} more</p>`}</div>
+    <table id="running"><thead><tr>
+      <th scope="col">Since</th><th scope="col" class="from-s">Key</th><th scope="col" class="from-l">Client</th><th scope="col" class="from-s">Model</th><th scope="col">Step</th><th scope="col" class="number">Time</th>
+    </tr></thead><tbody>${now.running.map(
+      ({ id, at, key, client, model, step }) => html`<tr data-request-id=${id} title=${id}>
+      <td>${timeOfDay(at)}</td>
+      <td class="from-s cut">${key}</td>
+      <td class="from-l cut">${client}</td>
+      <td class="from-s cut">${model === '' ? UNKNOWN : model}</td>
+      <td>${STEPS[step]}</td>
+      <td class="number">${duration(Math.max(0, now.at - at))}</td></tr>`
+    )}</tbody></table>
+  </section>`
 }
 
 /** @param {readonly string[]} all */

@@ -3,6 +3,7 @@ import type { ToPrimary } from '../../ipc/channel.ts'
 import { type DashboardNews, type DashboardWish, SHOWN_METRICS } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
+import type { OpenTurns } from '../worker/open-turns.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 
 type Opened = Extract<DashboardNews, { readonly name: 'opened' }>
@@ -11,6 +12,7 @@ export interface DashboardPagesOptions {
   readonly channel: ToPrimary
   readonly pulse: Pick<PrimaryPulse, 'silence'>
   readonly metrics: Pick<WorkerMetrics, 'some'>
+  readonly turns: Pick<OpenTurns, 'shown'>
   readonly isLeaving: () => boolean
   readonly checkMs?: number
 }
@@ -91,7 +93,7 @@ export class DashboardPages {
 
   async #tellHowWeStand(requestId: number): Promise<void> {
     const metrics = await this.#options.metrics.some(SHOWN_METRICS)
-    this.#wish({ name: 'seen', requestId, metrics })
+    this.#wish({ name: 'seen', requestId, metrics, running: this.#options.turns.shown() })
   }
 
   /** New pages begin here, as the primary's next events build on these. */

@@ -12,6 +12,7 @@ import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
+import type { RunningTurn } from '../../ipc/dashboard.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
 import { StallTimer, StreamReply, whenSent } from '../../reply/stream-reply.ts'
@@ -148,6 +149,24 @@ export class Turn implements OpenTurn {
 
   get isWaiting(): boolean {
     return this.#progress.isWaiting
+  }
+
+  shown(): RunningTurn {
+    const { requestId, request } = this.#options
+    return {
+      id: requestId,
+      at: Math.round(performance.timeOrigin + this.#progress.startedAt),
+      key: this.keyLabel,
+      client: clientFamilyOf(request.headers['user-agent']),
+      model: this.#plan?.upstreamModel ?? '',
+      step: this.#step
+    }
+  }
+
+  get #step(): RunningTurn['step'] {
+    if (this.isWaiting) return 'waiting'
+    if (this.#options.response.headersSent) return 'answering'
+    return this.#plan === null ? 'reading' : 'asking'
   }
 
   abort(error: GatewayError): void {

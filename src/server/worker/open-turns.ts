@@ -1,5 +1,6 @@
 import type { EndReason, Usage } from '../../dialects/answer/stream-part.ts'
 import { addUsage } from '../../dialects/answer/usage.ts'
+import { MAX_SHOWN_TURNS, type RunningTurn } from '../../ipc/dashboard.ts'
 import type { Metering } from '../../ipc/usage-row.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import type { TracedCall, TurnTrace } from '../../tracing/turn-trace.ts'
@@ -15,6 +16,8 @@ export interface OpenTurn {
   readonly isWaiting: boolean
   /** The client has its answer, or is gone, but the cost is not known yet. */
   readonly isOver?: boolean
+  /** Facts for the panel. */
+  shown?(): RunningTurn
 }
 
 export interface KeyTurns {
@@ -46,6 +49,12 @@ export class OpenTurns {
       counts.set(keyLabel, next)
     }
     return counts
+  }
+
+  /** The oldest turns that clients still wait for. */
+  shown(): readonly RunningTurn[] {
+    const running = this.#turns.values().filter(({ isOver }) => isOver !== true)
+    return Array.from(running.take(MAX_SHOWN_TURNS), (turn) => turn.shown?.() ?? []).flat()
   }
 
   add(turn: OpenTurn): void {

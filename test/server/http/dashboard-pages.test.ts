@@ -35,6 +35,7 @@ async function setUp(t: Test, options: Partial<DashboardPagesOptions> = {}) {
     channel,
     pulse: { silence: silence.signal },
     metrics: { some: () => Promise.resolve([]) },
+    turns: { shown: () => [] },
     isLeaving: () => false,
     ...options
   })
