@@ -327,7 +327,7 @@ t.test('a secret is shown once and is nowhere afterwards', async (t) => {
   const { cookie = '', 'x-csrf-token': token = '' } = page.headers
   for (const secret of secrets) {
     const client = PanelClient.withKey(gateway.url, secret)
-    for (const content of ['Hello', 'sim:html']) {
+    for (const content of ['Hello', 'sim:reset']) {
       await client.post('/v1/chat/completions', {
         model: 'claude-sonnet-4.5',
         messages: [{ role: 'user', content }]

@@ -228,6 +228,11 @@ const STATE = {
         ['green', 'amber', 'red'],
         'As on the panel: amber if the last request failed, red if the last three did or requests cannot be served.'
       ),
+      verdict: orNull(
+        string(
+          'Codes of all that the panel finds wrong, separated by spaces, such as `failures memory`; `well` if nothing is. `null` while the panel is off.'
+        )
+      ),
       version: string('Of the gateway.'),
       workers: list(
         record({ id: amount('Its place.'), state: string('`ready` where it serves.') }),
@@ -237,7 +242,7 @@ const STATE = {
       fleet: refTo('FleetStatus')
     },
     {
-      optional: words('problems codes level version workers upstream fleet'),
+      optional: words('problems codes level verdict version workers upstream fleet'),
       description: 'Only `status` without a key. `fleet` where the gateway is one of several.'
     }
   ),

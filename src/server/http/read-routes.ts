@@ -67,6 +67,7 @@ export function healthRoutes(
       problems: found.map(({ message }) => message),
       codes: found.map(({ code }) => code),
       level: worseOf(own, current.status.verdict?.level ?? 'green'),
+      verdict: current.status.verdict?.code ?? null,
       version,
       workers: current.status.workers,
       upstream: plane.isSimulated ? 'simulator' : 'kiro',

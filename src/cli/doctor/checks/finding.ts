@@ -188,6 +188,10 @@ export const FindingTable = {
     'Each of its last requests failed, by no fault of a client.',
     'Follow the reason. The panel shows each request, and docs/errors.md what its code means.'
   ),
+  'gateway-unwell': warning(
+    'It serves, but its panel finds something wrong.',
+    'Open the panel, or ask GET /admin/v1/state: it says what and why.'
+  ),
   'gateway-usage': problem(
     'The running gateway refuses keys with a credit limit.',
     'Free disk space for STATE_DIR, or follow the message.'

@@ -103,6 +103,11 @@ function judgeGateway(address: string, ready: JsonObject): readonly DoctorFindin
   }
   const { problems, codes } = ready
   const reasons = Array.isArray(problems) ? problems.filter((one) => typeof one === 'string') : []
+  const level = textMember(ready, 'level') ?? 'green'
+  if (reasons.length === 0 && level !== 'green') {
+    const what = `The gateway on ${address} is ${level}: ${textMember(ready, 'verdict') ?? 'no reason is given'}.`
+    return [...findings, found('gateway-unwell', what)]
+  }
   return [
     ...findings,
     ...reasons.map((reason, index) => {
