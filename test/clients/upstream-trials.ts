@@ -76,8 +76,8 @@ async function tryQuota(session: Session): Promise<string | null> {
 
 const EXHAUSTED = 'GW_UPSTREAM_QUOTA'
 
-function hasReasoned({ usage }: LogLine): boolean {
-  return typeof usage === 'object' && usage !== null && 'reasoningTokens' in usage
+function hasReasoned({ reasoning_tokens: tokens }: LogLine): boolean {
+  return Number(tokens) > 0
 }
 
 /** Requests that the upstream has answered. */

@@ -173,31 +173,6 @@ t.test('what was used is told at once: at 80 %, and why a request was refused', 
 })
 
 t.test(
-  'two streams at once of answers that cost a hundredth, with the key of the page on keys',
-  async (t) => {
-    const rig = await Rig.create(t)
-    rig.upstream.cost = 0.01
-    const ci = await rig.addKey(
-      'ci',
-      '--credits',
-      '2/day',
-      '--requests-per-minute',
-      '30',
-      '--max-streams',
-      '2'
-    )
-    const gateway = await rig.start()
-    t.ok(isComplete(await ask(gateway, ci)))
-    rig.upstream.events = 20
-    rig.upstream.paceMs = 20
-    for (let round = 0; round < 5; round++) {
-      const answers = await Promise.all([ask(gateway, ci), ask(gateway, ci)])
-      t.equal(answers.filter(isComplete).length, 2, `round ${round}`)
-    }
-  }
-)
-
-t.test(
   'a disk that is full: keys with a limit wait, all others are served, and it heals',
   NO_TMPFS,
   async (t) => {
