@@ -368,10 +368,6 @@ export class Primary {
       case 'told.marked':
         this.#marks.onMarked(channel.member, message.mark)
         break
-      case 'session.end':
-        this.figures.dashboard.endedSessions.add(message.ended)
-        this.broadcast({ type: 'session.ended', ended: message.ended })
-        break
     }
   }
 
@@ -395,6 +391,11 @@ export class Primary {
         return this.#panel.answer(question.call)
       case 'oidc.call':
         return this.#oidc.answer(question.call)
+      case 'session.end':
+        this.figures.dashboard.endedSessions.add(question.ended)
+        this.broadcast({ type: 'session.ended', ended: question.ended })
+        await this.#marks.settled()
+        return null
     }
   }
 

@@ -60,8 +60,6 @@ export type FromWorker =
   | { readonly type: 'dashboard.wish'; readonly wish: DashboardWish }
   /** Everything that was sent before the mark is in force. */
   | { readonly type: 'told.marked'; readonly mark: number }
-  /** A user has signed out; told to all as `session.ended`. */
-  | { readonly type: 'session.end'; readonly ended: EndedSession }
 
 /** Questions of a worker to the primary. */
 export type WorkerQuestion =
@@ -77,6 +75,8 @@ export type WorkerQuestion =
   | { readonly type: 'usage.wanted' }
   | { readonly type: 'panel.call'; readonly call: PanelCall }
   | { readonly type: 'oidc.call'; readonly call: OidcCall }
+  /** A user has signed out; told to all as `session.ended`. */
+  | { readonly type: 'session.end'; readonly ended: EndedSession }
 
 /** Answers by question. */
 export interface Answers {
@@ -89,6 +89,8 @@ export interface Answers {
   readonly 'key-usage.wanted': readonly KeyUsage[]
   readonly 'panel.call': PanelAnswer
   readonly 'oidc.call': OidcAnswer
+  /** All workers know, or do not answer. */
+  readonly 'session.end': null
   readonly 'usage.wanted': { readonly news: UsageNews; readonly outlook: PlanOutlook | null }
 }
 

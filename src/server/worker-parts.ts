@@ -74,9 +74,9 @@ export function createParts(
   })
   const sessions = new Sessions(start.sessionSecret)
   for (const ended of start.endedSessions) sessions.ended.add(ended)
-  const endSession = ({ id, expiresAt }: EndedSession): void => {
+  const endSession = async ({ id, expiresAt }: EndedSession): Promise<void> => {
     sessions.ended.add({ id, expiresAt })
-    channel.send({ type: 'session.end', ended: { id, expiresAt } })
+    await pulse.ask({ type: 'session.end', ended: { id, expiresAt } })
   }
   const isLeaving = (): boolean => surroundings.life.state !== 'open'
   const pages = new DashboardPages({ channel, pulse, isLeaving, metrics, turns: plane.turns })

@@ -90,9 +90,12 @@ export class FakePrimary {
     const { newKeysPerMinute } = result.config.credentials
     const pace = new KeyTrialPace(() => newKeysPerMinute)
     primary.#endpoint.on('said', (message: FromWorker) => {
-      if (message.type !== 'asked' || message.question.type !== 'kiro-key.try') return
-      const { requestId } = message
-      primary.tell({ type: 'answered', requestId, answer: pace.take() })
+      if (message.type !== 'asked') return
+      const { requestId, question } = message
+      if (question.type === 'kiro-key.try')
+        primary.tell({ type: 'answered', requestId, answer: pace.take() })
+      if (question.type === 'session.end')
+        primary.tell({ type: 'answered', requestId, answer: null })
     })
     const beat = setInterval(() => primary.tell({ type: 'primary.alive' }), BEAT_MS)
     t.teardown(() => clearInterval(beat))

@@ -228,10 +228,10 @@ t.test('in a browser', { skip: executable === null ? NO_CHROMIUM : false }, asyn
   await page.context().clearCookies() // the provider would take the same account again
   provider.account = ANNA
   await link.click()
-  await page.getByRole('link', { name: 'Requests' }).waitFor()
+  await page.getByRole('link', { name: 'Requests', exact: true }).waitFor()
   t.notMatch(page.url(), 'sign-in', 'the address says nothing of it')
   await page.reload()
-  await page.getByRole('link', { name: 'Requests' }).waitFor()
+  await page.getByRole('link', { name: 'Requests', exact: true }).waitFor()
 
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.waitForURL(`${provider.issuer}/session/end?**`)

@@ -55,4 +55,16 @@ t.test('a revoked key is let in by no worker once that is answered', async (t) =
   t.notOk('warning' in (await revoking).json, 'which has confirmed it in time')
   for (let times = 0; times < 8; times++)
     t.equal((await PanelClient.withKey(gateway.url, ben.secret).get('/v1/models')).status, 401)
+
+  const page = await PanelClient.signedIn(gateway.url, OPERATOR)
+  stop()
+  let isSignedOut = false
+  const leaving = page.delete('/dashboard/session').finally(() => {
+    isSignedOut = true
+  })
+  await operator.get('/livez')
+  t.notOk(isSignedOut, 'signing out waits, too')
+  resume(pid)
+  t.equal((await leaving).status, 204)
+  for (let times = 0; times < 8; times++) t.equal((await page.get('/admin/v1/state')).status, 401)
 })

@@ -12,8 +12,8 @@ import type { Route, RoutedRequest } from './router.ts'
 export interface DashboardOptions {
   readonly pages: DashboardPages
   readonly sessions: Sessions
-  /** Tells all other workers, too. */
-  readonly endSession: (session: EndedSession) => void
+  /** Resolves when all other workers know, too. @throws {GatewayError} GW_PRIMARY_SILENT */
+  readonly endSession: (session: EndedSession) => Promise<void>
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly primary: Pick<PrimaryPulse, 'ask'>
   /** Latest message of the primary. Changes in place. */

@@ -74,11 +74,12 @@ export class DashboardServer {
     sendSession(request, response, this.#toAnswer(request, this.#users.ofSession(request, session)))
   }
 
-  signOut({ request, response }: RoutedRequest): void {
+  /** @throws {GatewayError} GW_OTHER_SITE, GW_PRIMARY_SILENT */
+  async signOut({ request, response }: RoutedRequest): Promise<void> {
     requireOwnPage(request.headers)
     const session = this.#users.sessionOf(request)
-    if (session !== null) this.#options.endSession(session)
     response.setHeader('set-cookie', endOfSession(isSecure(request.headers)))
+    if (session !== null) await this.#options.endSession(session)
     answerEarly(request, response, { status: 204, headers: NOT_KEPT, body: '' })
   }
 
