@@ -54,6 +54,11 @@ function wrongProxies({ server }: Config): readonly Contradiction[] {
 /** A header that anyone could send would let anyone in. */
 function halfTrusted({ server, observe }: Config): readonly Contradiction[] {
   if (observe.trustedHeader === null) return []
+  const all = server.trustedProxies.find((one) => /\/0+$/.test(one))
+  if (all !== undefined) {
+    const sentence = `TRUSTED_PROXIES has ${all}, which is every address: anyone could name an operator in DASHBOARD_TRUSTED_HEADER. List the addresses of your proxies.`
+    return [{ about: ['DASHBOARD_TRUSTED_HEADER', 'TRUSTED_PROXIES'], sentence }]
+  }
   const missing = [
     ...(server.trustedProxies.length === 0 ? ['TRUSTED_PROXIES'] : []),
     ...(observe.operators.length === 0 ? ['DASHBOARD_OPERATORS'] : [])

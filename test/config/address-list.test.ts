@@ -30,4 +30,15 @@ t.test('settings of proxies say what is wrong or missing', async (t) => {
   )
   const env = { TRUSTED_PROXIES: '10.0.0.1', DASHBOARD_OPERATORS: 'a@b.c' }
   t.doesNotThrow(load({ ...env, DASHBOARD_TRUSTED_HEADER: 'x-user' }))
+  for (const all of ['0.0.0.0/0', '::/0', '10.0.0.1,1.2.3.4/00']) {
+    t.throws(
+      load({ ...env, DASHBOARD_TRUSTED_HEADER: 'x-user', TRUSTED_PROXIES: all }),
+      /anyone could name an operator/,
+      all
+    )
+    t.doesNotThrow(
+      load({ ...env, TRUSTED_PROXIES: all }),
+      'without a header it tells addresses only'
+    )
+  }
 })
