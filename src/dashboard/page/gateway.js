@@ -47,10 +47,14 @@ let entries = []
 let nextEntries = null
 /** @type {Loaded<Audit>} */
 const audit = new Loaded(async () => {
+  const before = entries
   /** @type {Audit} */
   const page = await get(withQuery('audit', { limit: '20', cursor: nextEntries ?? '' }))
-  entries = [...entries, ...page.entries]
-  nextEntries = page.next
+  // The list may have been begun anew meanwhile: it would show a change twice.
+  if (before === entries) {
+    entries = [...before, ...page.entries]
+    nextEntries = page.next
+  }
   return page
 })
 const reloading = new Change()
