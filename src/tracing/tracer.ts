@@ -6,16 +6,25 @@ import {
   type Tracer,
   trace
 } from '@opentelemetry/api'
+import { JsonTraceSerializer, ProtobufTraceSerializer } from '@opentelemetry/otlp-transformer'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { TracerProvider } from '@opentelemetry/sdk-trace'
+import type { Config } from '../config/settings.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { Metrics } from '../observe/metrics.ts'
 import { version } from '../shared/version.ts'
+import { OtlpSender } from './otlp-sender.ts'
 import { callAttributes, MAX_VALUE_CHARS, shown, turnAttributes } from './span-attributes.ts'
-import { SpanSender, type SpanSenderOptions } from './span-sender.ts'
-import { contextOf, decodedPairs, samplerOf, toTraceparent } from './trace-sampling.ts'
+import { SpanQueue } from './span-queue.ts'
+import { contextOf, decodedPairs, samplerOf, toTraceparent, tracesUrl } from './trace-sampling.ts'
 import type { ArrivedTurn, TracedCall, TracedTurn, TurnTrace, TurnTracer } from './turn-trace.ts'
 
-export interface TracerOptions extends SpanSenderOptions {
+export interface TracerOptions {
+  readonly settings: Config['traces']
+  readonly endpoint: string
   readonly workerId: number
+  readonly log: Logger
+  readonly metrics: Pick<Metrics, 'spansSent' | 'spansDropped'>
 }
 
 const MAX_EVENTS = 64
@@ -24,7 +33,8 @@ const SCOPE = 'kiro-gateway'
 
 export function createTurnTracer(options: TracerOptions): TurnTracer {
   const { settings, workerId } = options
-  const sender = new SpanSender(options)
+  const sender = createSender(options)
+  const queue = createQueue(options, sender)
   const given = decodedPairs(settings.resourceAttributes)
   const provider = new TracerProvider({
     sampler: samplerOf(settings),
@@ -37,13 +47,40 @@ export function createTurnTracer(options: TracerOptions): TurnTracer {
       ...(settings.serviceName !== null && { 'service.name': settings.serviceName })
     }),
     spanLimits: { attributeValueLengthLimit: MAX_VALUE_CHARS, eventCountLimit: MAX_EVENTS },
-    spanProcessors: [sender]
+    spanProcessors: [queue]
   })
   const tracer = provider.getTracer(SCOPE, version)
   return {
     begin: (arrived) => new TurnSpan(tracer, arrived),
-    close: () => sender.shutdown()
+    close: async () => {
+      await queue.shutdown()
+      sender.close()
+    }
   }
+}
+
+function createSender({ settings, endpoint }: TracerOptions): OtlpSender {
+  const isJson = settings.protocol === 'http/json'
+  return new OtlpSender({
+    url: tracesUrl(endpoint),
+    headers: decodedPairs(settings.headers),
+    contentType: isJson ? 'application/json' : 'application/x-protobuf',
+    timeoutMs: settings.timeoutMs
+  })
+}
+
+function createQueue({ settings, log, metrics }: TracerOptions, sender: OtlpSender): SpanQueue {
+  const serializer =
+    settings.protocol === 'http/json' ? JsonTraceSerializer : ProtobufTraceSerializer
+  return new SpanQueue({
+    send: (body, signal) => sender.send(body, signal),
+    toBody: (spans) => serializer.serializeRequest([...spans]) ?? new Uint8Array(),
+    onSent: (count) => metrics.spansSent.inc(count),
+    onDropped: (count, why) => metrics.spansDropped.inc({ reason: why }, count),
+    onTrouble: (why) =>
+      log.warn({ why }, 'OTEL_EXPORTER_OTLP_ENDPOINT does not accept traces: spans may be lost'),
+    onMended: () => log.info('traces are accepted again')
+  })
 }
 
 class TurnSpan implements TurnTrace {
