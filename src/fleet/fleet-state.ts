@@ -1,4 +1,4 @@
-import { Compile } from 'typebox/schema'
+import { Check, Compile } from 'typebox/schema'
 import { parseJsonObject } from '../shared/json.ts'
 import { type Checked, mapOf, Type } from '../shared/schema-type.ts'
 
@@ -76,8 +76,7 @@ export function readState(text: string | null, checks: readonly string[]): State
   const value = text === null || text.length > MAX_STATE_CHARS ? null : parseJsonObject(text)
   const { v, check } = value ?? {}
   if (typeof v === 'number' && v > VERSION) return { type: 'newer' }
-  if (v === VERSION && typeof check === 'string' && !checks.includes(check))
-    return { type: 'foreign' }
+  if (v === VERSION && Check(Word, check) && !checks.includes(check)) return { type: 'foreign' }
   return StateShape.Check(value) && isSettled(value)
     ? { type: 'state', state: value }
     : { type: 'none' }

@@ -1,10 +1,15 @@
-import { resolve } from 'node:path'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { runCommand } from '../../src/cli/program/cli.ts'
 import { ProcessTerminal } from '../../src/cli/terminal.ts'
 import { withoutEmpty } from '../../src/config/load.ts'
 import type { CliOptions, CliOutcome } from './cli-process.ts'
+
+// `homedir()` follows it: a sign-in of whoever runs the tests must be neither found nor used.
+process.env['HOME'] = mkdtempSync(join(tmpdir(), 'kiro-gateway-home-'))
 
 /**
  * Runs `kiro-gateway …` in this process, with nothing to read: that takes a fiftieth of the CPU time of a process. The working

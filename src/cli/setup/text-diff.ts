@@ -15,7 +15,7 @@ export function textDiff(
   const shown = (line: string): string =>
     `${line.slice(0, 1)} ${maskSecrets(line.slice(1), secrets)}`
   if (patch === undefined) {
-    const [gone, come] = [was, is].map((text) => text.trimEnd().split('\n'))
+    const [gone, come] = [was, is].map((text) => (text === '' ? [] : text.trimEnd().split('\n')))
     return [
       ...(gone ?? []).map((line) => shown(`-${line}`)),
       ...(come ?? []).map((line) => shown(`+${line}`))

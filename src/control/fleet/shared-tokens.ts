@@ -24,7 +24,8 @@ export function toSharedText(tokens: SignInTokens, now: number): string {
 
 /** `ageMs` after it was written; `null` if invalid. `now` is epoch ms. */
 export function readSharedText(text: string, now: number, ageMs: number): SignInTokens | null {
-  const { leftMs, ...file } = parseJsonObject(text) ?? {}
+  // `isAwaited` is about this gateway's own sign-in.
+  const { leftMs, isAwaited: _, ...file } = parseJsonObject(text) ?? {}
   const tokens = readTokens(file)
   if (tokens === null || tokens.expiresAt === null) return tokens
   return Check(Time, leftMs) ? { ...tokens, expiresAt: now + leftMs - ageMs } : null

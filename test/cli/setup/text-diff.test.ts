@@ -38,6 +38,8 @@ t.test('textDiff()', async (t) => {
   t.test('shows a file that is made, or goes', async (t) => {
     t.same(textDiff('', '\ufeffa\r\nb', []), ['+ a', '+ b'])
     t.same(textDiff('a\n', '', []), ['- a'])
+    const long = textDiff('', numbered(1, 1_500), [])
+    t.same([long.length, long[0]], [1_500, '+ line 1'])
   })
 
   t.test('keeps two texts that have nothing in common short', async (t) => {
