@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { GatewayError } from '../../shared/errors.ts'
 import { compileCacheOnly } from '../book/usage-book.ts'
@@ -8,13 +9,20 @@ export interface UsageSearcherOptions {
   readonly file: () => Promise<string | null>
   readonly idleMs?: number
   readonly timeoutMs?: number
+  readonly startThread?: () => SearchThread
 }
+
+export type SearchThread = Pick<Worker, 'postMessage' | 'ref' | 'unref' | 'terminate'> &
+  Pick<EventEmitter, 'on' | 'once' | 'off'>
 
 /** A thread holds some 10 MB: it stays only while somebody uses the panel. */
 const IDLE_MS = 30_000
 /** A longer search means that the disk stands still. */
 const TIMEOUT_MS = 10_000
 const MAX_WAITING = 32
+/** Threads that have been ended and still run: a call of SQLite on a standing disk cannot be interrupted. */
+const MAX_ENDING = 2
+const NO_ANSWER = 'the disk does not respond'
 /** MiB */
 const HEAP_MB = 32
 
@@ -26,7 +34,9 @@ type Found<Type extends UsageSearch['type']> = Extract<
 /** Has questions about `usage.db` answered one after the other, by a thread that lives while there are some. */
 export class UsageSearcher {
   readonly #options: UsageSearcherOptions
-  #thread: Worker | null = null
+  #thread: SearchThread | null = null
+  /** Bounded by MAX_ENDING. */
+  readonly #ending = new Set<SearchThread>()
   #idle: NodeJS.Timeout | null = null
   #turn: Promise<unknown> = Promise.resolve()
   #waiting = 0
@@ -75,7 +85,7 @@ export class UsageSearcher {
   }
 
   #askThread(path: string, question: UsageSearch): Promise<UsageFindings> {
-    const thread = (this.#thread ??= startThread())
+    const thread = (this.#thread ??= this.#startThread())
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       const fail = (reason: string): void => {
@@ -92,7 +102,7 @@ export class UsageSearcher {
       const onError = (cause: Error): void => fail(cause.message)
       const onExit = (): void => fail('its thread has ended')
       const timeoutMs = this.#options.timeoutMs ?? TIMEOUT_MS
-      const timer = setTimeout(() => fail('the disk does not respond'), timeoutMs)
+      const timer = setTimeout(() => fail(NO_ANSWER), timeoutMs)
       const stop = (): void => {
         clearTimeout(timer)
         thread.off('message', onMessage).off('error', onError).off('exit', onExit)
@@ -103,6 +113,17 @@ export class UsageSearcher {
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
       thread.postMessage({ id, path, question })
     })
+  }
+
+  /** @throws {GatewayError} GW_CONFLICT while ended threads have not exited: the disk stands still for them, too */
+  #startThread(): SearchThread {
+    if (this.#ending.size >= MAX_ENDING) throw unreadable(NO_ANSWER)
+    const thread = (this.#options.startThread ?? startThread)()
+    thread.on('exit', () => {
+      if (this.#thread === thread) this.#thread = null // it died by itself
+      this.#ending.delete(thread)
+    })
+    return thread
   }
 
   #stayAwake(): void {
@@ -118,8 +139,10 @@ export class UsageSearcher {
   #end(): void {
     this.#stayAwake()
     const thread = this.#thread
+    if (thread === null) return
     this.#thread = null
-    void thread?.terminate() // cannot reject
+    this.#ending.add(thread)
+    void thread.terminate() // cannot reject
   }
 }
 

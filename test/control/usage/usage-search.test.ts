@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
+import { EventEmitter } from 'node:events'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { BookDatabase } from '../../../src/control/book/book-database.ts'
@@ -187,3 +188,54 @@ t.test('a searcher answers one after the other, and goes when nobody asks', asyn
   const outcomes = await Promise.allSettled(many)
   t.equal(outcomes.filter(({ status }) => status === 'rejected').length, 8)
 })
+
+t.test('threads that a standing disk keeps from ending are bounded', async (t) => {
+  const started: StandingThread[] = []
+  const searcher = new UsageSearcher({
+    file: async () => 'usage.db',
+    timeoutMs: 1,
+    startThread: () => {
+      const thread = new StandingThread()
+      started.push(thread)
+      return thread
+    }
+  })
+  t.teardown(() => searcher.close())
+  for (let n = 0; n < 5; n++) {
+    await t.rejects(searcher.ask({ type: 'names' }), {
+      code: 'GW_CONFLICT',
+      message: /the disk does not respond/
+    })
+  }
+  t.equal(started.length, 2, 'no thread is started for the others')
+  started[0]?.emit('exit', 1)
+  await t.rejects(searcher.ask({ type: 'names' }), { code: 'GW_CONFLICT' })
+  t.equal(started.length, 3, 'one has gone')
+})
+
+t.test('a thread that dies by itself is replaced, however often', async (t) => {
+  let started = 0
+  const searcher = new UsageSearcher({
+    file: async () => 'usage.db',
+    startThread: () => {
+      started++
+      const thread = new StandingThread()
+      thread.postMessage = () => void setImmediate(() => thread.emit('exit', 1))
+      return thread
+    }
+  })
+  t.teardown(() => searcher.close())
+  for (let n = 0; n < 5; n++)
+    await t.rejects(searcher.ask({ type: 'names' }), { message: /its thread has ended/ })
+  t.equal(started, 5)
+})
+
+/** Does not answer or end, as if in a call of SQLite that does not return. */
+class StandingThread extends EventEmitter {
+  postMessage(): void {}
+  ref(): void {}
+  unref(): void {}
+  async terminate(): Promise<number> {
+    return new Promise(() => {})
+  }
+}
