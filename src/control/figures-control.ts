@@ -73,16 +73,28 @@ export class FiguresControl {
       own: () => this.#some(),
       fleet: () => this.#fleet,
       cluster: this.#metrics,
-      failing: () => this.#streak.current,
+      failing: () => this.failing,
       onVerdict: () => options.onVerdict(),
       memoryUsed: () => this.#memoryUsed()
     })
     void this.dashboard.adapt() // never rejects
   }
 
-  /** `null` unless the last request failed. */
+  /** `null` unless the last request failed for a reason that no problem of the account tells. */
   get failing(): FailingRequests | null {
-    return this.#streak.current
+    const { account, plan } = this.#options.parts()
+    const { news, accountStatus } = account.forWorker()
+    const bars = accountStatus.bars.filter(({ until }) => until > Date.now())
+    return this.#streak.besides([
+      news.problem?.code,
+      plan.bar?.code,
+      ...bars.map(({ code }) => code)
+    ])
+  }
+
+  /** A limit of the account has begun or ended. */
+  onAccount(): void {
+    if (this.#streak.isGoing) this.#tellFailing()
   }
 
   /** Failures for lack of a sign-in say nothing about the next request. */

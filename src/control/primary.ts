@@ -121,7 +121,7 @@ export class Primary {
         this.figures.onSignIn(news)
       },
       onUsage: (aged) => this.plan.onUsage(aged),
-      tell: (message) => this.broadcast(message)
+      tell: (message) => this.#tellAccount(message)
     })
     this.lessons = new SharedLessons({ log, tell: (learnt) => this.broadcast(learnt) })
     this.#alerts = new AlertControl({
@@ -137,7 +137,7 @@ export class Primary {
       look: (account, look) => this.keys.lookAtPlan(account, look),
       alerts: this.#alerts.sender,
       log,
-      tell: (message) => this.broadcast(message)
+      tell: (message) => this.#tellAccount(message)
     })
     this.keys = new KeyControl({
       alerts: this.#alerts.sender,
@@ -449,6 +449,11 @@ export class Primary {
 
   broadcast(message: ToWorker): void {
     for (const channel of this.#channels.values()) channel.send(message)
+  }
+
+  #tellAccount(message: ToWorker): void {
+    this.broadcast(message)
+    if (message.type !== 'catalogue.changed') this.figures.onAccount()
   }
 
   #tellStatus(): void {

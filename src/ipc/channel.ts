@@ -26,8 +26,9 @@ export class Channel<In extends { type: string }, Out extends { type: string }> 
 
   send(message: Out): void {
     const subject = this.#undelivered < MAX_UNDELIVERED ? null : subjectOf(message)
-    if (subject === null) this.#post(message)
-    else this.#latest.set(subject, message)
+    if (subject === null) return this.#post(message)
+    this.#latest.delete(subject) // a later message must not overtake those between: `told.mark` says that they are in force
+    this.#latest.set(subject, message)
   }
 
   #post(message: Out): void {

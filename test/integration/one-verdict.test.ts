@@ -98,8 +98,8 @@ t.test('the same everywhere, whatever requests come to', async (t) => {
       times: 1,
       ask: () => chat(program, 'sim:reset'),
       level: 'amber',
-      codes: [FAILING],
-      finding: 'gateway-failing'
+      codes: [],
+      finding: 'gateway-unwell'
     },
     {
       ...well,
@@ -107,8 +107,8 @@ t.test('the same everywhere, whatever requests come to', async (t) => {
       times: 1,
       ask: () => chat(stranger, 'Hello'),
       level: 'amber',
-      codes: [FAILING],
-      finding: 'gateway-failing'
+      codes: [],
+      finding: 'gateway-unwell'
     },
     {
       ...well,
@@ -131,6 +131,30 @@ t.test('the same everywhere, whatever requests come to', async (t) => {
       alerts: 1
     }
   ]
+  const quota = {
+    ...well,
+    times: 1,
+    level: 'red',
+    finding: 'gateway-not-ready',
+    alerts: 1
+  } as const
+  const LIMITED: readonly Case[] = [
+    {
+      ...quota,
+      about: 'a quota that is used up is told once',
+      times: 5,
+      codes: ['quota-used-up'],
+      ask: () => chat(program, 'sim:quota')
+    },
+    {
+      ...quota,
+      about: 'an operator lifts it, and nobody asks since',
+      level: 'amber',
+      codes: [],
+      finding: 'gateway-unwell',
+      ask: () => program.post('/admin/v1/account/lift', {})
+    }
+  ]
   const env = { PROXY_API_KEY: OPERATOR, SERVER_PORT: port, SERVER_HOST: '127.0.0.1' }
   const { signal } = new AbortController()
   const doctor = new Checkup({ ...inspectConfig(env), env, signal })
@@ -150,7 +174,7 @@ t.test('the same everywhere, whatever requests come to', async (t) => {
       alerts: alerts.filter((type) => type === FAILING).length
     }
   }
-  for (const { about, ask, times, level, codes, finding, alerts: told } of CASES) {
+  for (const { about, ask, times, level, codes, finding, alerts: told } of [...CASES, ...LIMITED]) {
     for (let n = 0; n < times; n++) await ask()
     // What has ended is counted in a moment.
     const wanted = { panel: level, page: true, ready: level, codes, finding, alerts: told }

@@ -46,6 +46,28 @@ t.test('Channel', (t) => {
   t.end()
 })
 
+t.test('news that wait are delivered in the order of their latest', async (t) => {
+  const sent: Message[] = []
+  const waiting: ((error: null) => void)[] = []
+  const endpoint = Object.assign(new EventEmitter(), {
+    send(message: Message, callback: (error: null) => void) {
+      sent.push(message)
+      waiting.push(callback)
+      return true
+    }
+  })
+  const channel = new Channel<Message, Message>(endpoint)
+  for (let n = 0; n < 64; n++) channel.send({ type: 'a' })
+  channel.send({ type: 'told.mark', value: 1 })
+  channel.send({ type: 'keys.changed', value: 1 })
+  channel.send({ type: 'told.mark', value: 2 })
+  for (const delivered of waiting.splice(0)) delivered(null)
+  t.same(sent.slice(64), [
+    { type: 'keys.changed', value: 1 },
+    { type: 'told.mark', value: 2 }
+  ])
+})
+
 interface Told {
   readonly type: string
   readonly seq: number

@@ -8,9 +8,22 @@ export const MANY_FAILURES = 3
 /** Requests that failed one after the other by a fault of the upstream or the gateway. A client's own mistake changes nothing. */
 export class FailingStreak {
   #failing: FailingRequests | null = null
+  #isTold = false
 
-  get current(): FailingRequests | null {
-    return this.#failing
+  get isGoing(): boolean {
+    return this.#failing !== null
+  }
+
+  /**
+   * Returns the streak unless `told`, the codes of the account's problems, has its code. Once such a problem has ended,
+   * the streak is forgotten: it says nothing about the next request.
+   */
+  besides(told: readonly (string | undefined)[]): FailingRequests | null {
+    if (this.#failing === null) return null
+    const isTold = told.includes(this.#failing.code)
+    if (!isTold && this.#isTold) this.forget()
+    this.#isTold = isTold
+    return isTold ? null : this.#failing
   }
 
   /** Returns true if the level is another one now: none, some, many. */

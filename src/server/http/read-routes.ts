@@ -54,9 +54,8 @@ export function healthRoutes(
     const isReady = found.length === 0
     const { bookProblem, failing } = current.status
     if (bookProblem !== undefined) found.push({ code: 'usage-book', message: bookProblem })
-    if (failing !== undefined) found.push(toObstacle(failing))
-    const isAmber = bookProblem === undefined && (failing?.count ?? 0) < MANY
-    const own = found.length === 0 ? 'green' : isReady && isAmber ? 'amber' : 'red'
+    if (failing !== undefined && failing.count >= MANY) found.push(toObstacle(failing))
+    const own = found.length > 0 ? 'red' : failing !== undefined ? 'amber' : 'green'
     const status = { status: isReady ? 'ready' : 'not ready' }
     if (!hasKey(current.authenticator, routed.request.headers)) {
       return sendJson(routed, isReady ? 200 : 503, status)
@@ -67,7 +66,7 @@ export function healthRoutes(
       problems: found.map(({ message }) => message),
       codes: found.map(({ code }) => code),
       level: worseOf(own, current.status.verdict?.level ?? 'green'),
-      verdict: current.status.verdict?.code ?? null,
+      verdict: current.status.verdict?.code ?? (failing === undefined ? null : 'failures'),
       version,
       workers: current.status.workers,
       upstream: plane.isSimulated ? 'simulator' : 'kiro',
@@ -137,13 +136,13 @@ function worseOf(one: StateLevel, other: StateLevel): StateLevel {
 
 const LEVELS: readonly StateLevel[] = ['green', 'amber', 'red']
 
-/** Failed requests that make it red; below, it is amber. */
+/** Failed requests in a row that make it red. Fewer make it amber without a code, so that a monitor of codes stays calm. */
 const MANY = 3
 
 /** Does not make the gateway unready: it can serve, and without requests nobody would see when all is well again. */
 function toObstacle({ count, code, reason }: FailingTold): Obstacle {
-  const what = count === 1 ? 'The last request failed' : `The last ${count} requests failed`
-  return { code: 'requests-failing', message: `${what}: ${reason} (${code})` }
+  const message = `The last ${count} requests failed: ${reason} (${code})`
+  return { code: 'requests-failing', message }
 }
 
 function findProblems(plane: DataPlane, { isCrashLooping, isEnding }: ClusterStatus): Obstacle[] {

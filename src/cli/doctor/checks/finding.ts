@@ -185,7 +185,7 @@ export const FindingTable = {
     'Follow the message, which is also at /readyz.'
   ),
   'gateway-failing': warning(
-    'Each of its last requests failed, by no fault of a client.',
+    'At least three requests in a row failed, by no fault of a client.',
     'Follow the reason. The panel shows each request, and docs/errors.md what its code means.'
   ),
   'gateway-unwell': warning(
