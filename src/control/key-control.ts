@@ -127,7 +127,7 @@ export class KeyControl {
     await this.#book.start() // what the keys have used is known before a worker asks
   }
 
-  look(): Promise<void> {
+  look(): Promise<boolean> {
     return this.#keyFile.look()
   }
 

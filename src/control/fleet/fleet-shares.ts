@@ -59,7 +59,9 @@ export class FleetShares {
       records,
       seal,
       stateDir,
-      onWritten: () => keys.look(),
+      onWritten: async () => {
+        await keys.look() // reports its own failures
+      },
       onChange: options.onChange,
       log
     })

@@ -48,10 +48,11 @@ export class KeyFileWatch {
     if (this.#timer !== null) clearInterval(this.#timer)
   }
 
-  /** Resolves when what the file says now is in force, or cannot be. */
-  async look(): Promise<void> {
+  /** Returns true once what the file says now is in force, false if it cannot be read. */
+  async look(): Promise<boolean> {
     while (this.#looking !== null) await this.#looking
     await this.#lookOnce()
+    return this.#failedVersion === undefined
   }
 
   #lookOnce(): Promise<void> {
@@ -65,7 +66,10 @@ export class KeyFileWatch {
   async #lookNow(): Promise<void> {
     const version = await keysVersion(this.#path)
     try {
-      if (version === this.#version) return
+      if (version === this.#version) {
+        this.#failedVersion = undefined
+        return
+      }
       await this.#read()
       this.#version = version // of before it was read: what was written meanwhile is seen the next time
       this.#failedVersion = undefined

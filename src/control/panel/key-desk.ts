@@ -37,8 +37,8 @@ export interface PanelKeys {
   readonly usageOf: (key: string | null) => Promise<readonly KeyUsage[]>
   /** Epoch ms of a key's last request since the start. */
   readonly seenAt: (key: string) => number | null
-  /** Puts what the file of keys says in force. */
-  readonly look: () => Promise<void>
+  /** Puts what the file of keys says in force. Returns false if it cannot be read. */
+  readonly look: () => Promise<boolean>
 }
 
 export interface KeyDeskOptions {
@@ -107,7 +107,7 @@ export class KeyDesk {
     }
     const isFirst =
       !this.#options.keys.knownKeys.isKeyRequired && this.#options.operatorKeys() === 0
-    await this.#change((keys) => {
+    const more = await this.#change((keys) => {
       requireFree(keys, name)
       const next = withNewKey(keys, added)
       if (next === null) throw panelError('GW_CONFLICT', `There are already ${MAX_KEYS} keys.`)
@@ -120,7 +120,7 @@ export class KeyDesk {
     })
     const key = await this.toJson(added)
     const note = isFirst ? FIRST_KEY : null
-    return answer({ key, secret, command: commandOf(call, secret), note }, 201)
+    return answer({ key, secret, command: commandOf(call, secret), note, ...more }, 201)
   }
 
   async change(call: PanelCall): Promise<PanelAnswer> {
@@ -202,9 +202,9 @@ export class KeyDesk {
     { action, wanted, make }: KeyChange,
     more: JsonObject = {}
   ): Promise<PanelAnswer> {
-    const done: { before?: NamedKey; after?: NamedKey } = {}
+    const done: { before?: NamedKey; after?: NamedKey; warned?: JsonObject } = {}
     try {
-      await this.#change((keys) => {
+      done.warned = await this.#change((keys) => {
         const found = keys.find((one) => one.id === id)
         if (found === undefined) throw noSuchKey()
         if (wanted !== null && wanted !== '*' && wanted !== keyVersion(found))
@@ -232,11 +232,11 @@ export class KeyDesk {
       after: factsOf(after)
     })
     const key = await this.toJson(after)
-    return answer({ key, ...more }, 200, { etag: `"${key.version}"` })
+    return answer({ key, ...more, ...done.warned }, 200, { etag: `"${key.version}"` })
   }
 
-  /** Resolves when the change is in the file and in force. */
-  async #change(make: (keys: readonly NamedKey[]) => readonly NamedKey[]): Promise<void> {
+  /** Resolves when the change is in the file and in force. Returns a warning for the answer if it is only in the file. */
+  async #change(make: (keys: readonly NamedKey[]) => readonly NamedKey[]): Promise<JsonObject> {
     const path = keysPath(this.#options.stateDir())
     const timeout = AbortSignal.timeout(LOCK_PATIENCE_MS)
     try {
@@ -245,7 +245,7 @@ export class KeyDesk {
       if (!timeout.aborted || cause instanceof GatewayError) throw cause
       throw panelError('GW_CONFLICT', 'Another program is changing the keys. Try again.')
     }
-    await this.#options.keys.look()
+    return (await this.#options.keys.look()) ? {} : { warning: NOT_IN_FORCE }
   }
 
   #find(id: string | undefined): NamedKey {
@@ -312,6 +312,9 @@ class ChangedMeanwhile extends Error {
     this.key = key
   }
 }
+
+const NOT_IN_FORCE =
+  'The change is saved but not in force yet: the gateway cannot read keys.json at the moment. It tries again twice a second; the log has the reason.'
 
 const FIRST_KEY =
   'From now on every request needs a key, also yours. Create an operator key without limits: kiro-gateway key new --write'

@@ -6,7 +6,7 @@ import {
 } from '../../ipc/panel.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { asGatewayError } from '../../shared/errors.ts'
-import { parseJsonObject } from '../../shared/json.ts'
+import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { AuditDesk, type AuditOptions } from './audit-desk.ts'
 import { GatewayDesk, type GatewayDeskOptions } from './gateway-desk.ts'
 import { SettingsDesk, type SettingsDeskOptions } from './settings-desk.ts'
@@ -134,6 +134,8 @@ function withSilent(done: PanelAnswer, silent: readonly number[]): PanelAnswer {
   if (silent.length === 0 || done.name !== 'answer') return done
   const who = silent.length === 1 ? `Worker ${silent[0]} does` : `Workers ${silent.join(', ')} do`
   const warning = `${who} not answer: requests there may still be served as before the change. A worker that stays silent is replaced.`
-  const body = { ...parseJsonObject(done.body), silent_workers: silent, warning }
+  const before = parseJsonObject(done.body)
+  const warnings = [textMember(before ?? {}, 'warning'), warning].filter((one) => one !== null)
+  const body = { ...before, silent_workers: silent, warning: warnings.join(' ') }
   return { ...done, body: JSON.stringify(body) }
 }

@@ -89,6 +89,23 @@ t.test('KeyFileWatch', (t) => {
     t.equal(text().match(/named keys cannot be reloaded/g)?.length, 1)
   })
 
+  t.test('says whether what the file says is in force', async (t) => {
+    const outcome = { isReadable: true }
+    const { keyFile, put } = rig(t, async (path) => {
+      if (outcome.isReadable) return readKeys(path)
+      throw new Error('EIO')
+    })
+    await keyFile.start()
+    await put(namedKey())
+    t.equal(await keyFile.look(), true)
+    outcome.isReadable = false
+    await put(namedKey(), ben)
+    t.equal(await keyFile.look(), false)
+    outcome.isReadable = true
+    t.equal(await keyFile.look(), true)
+    t.same(keyFile.knownKeys.keys, [namedKey(), ben])
+  })
+
   t.test('opens nothing where the file vanishes', async (t) => {
     const { keyFile, path, put, after, text } = rig(t)
     await put(namedKey())
