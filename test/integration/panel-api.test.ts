@@ -673,6 +673,14 @@ t.test('a trusted proxy names who operates the gateway', async (t) => {
   t.equal((await send(changing, 'Hello', 'try-1')).status, 200, 'a test prompt')
   for (const user of ['mallory', '', 'a\tb'])
     t.equal((await proxied(user).get(STATE)).status, 401, JSON.stringify(user))
+  const passedOn = { authorization: 'Bearer token-of-the-proxy' } // as oauth2-proxy sends it
+  t.equal((await anna.with(passedOn).get(STATE)).status, 200, 'a token of the provider is no key')
+  t.equal((await anna.with(passedOn).post(KEYS, { name: 'y' })).json.error.code, 'GW_CSRF_INVALID')
+  t.equal((await changing.with(passedOn).post(KEYS, { name: 'y' })).status, 201)
+  t.equal((await send(changing.with(passedOn), 'Hello', 'try-2')).status, 200)
+  t.equal((await proxied('mallory').with(passedOn).get(STATE)).status, 401)
+  const ownKey = { authorization: `Bearer ${OPERATOR}` }
+  t.equal((await proxied('mallory').with(ownKey).get(STATE)).status, 200, 'a key is a key')
   t.equal(await statusFrom('127.0.0.9', url + STATE, { 'x-forwarded-user': 'ben' }), 401, 'another')
   t.equal(await statusFrom('127.0.0.1', url + STATE, { 'x-forwarded-user': 'ben' }), 200)
 })

@@ -74,7 +74,7 @@ export class PanelUsers {
   /** @throws {GatewayError} as `find()` and `Authenticator.check()` */
   identify(request: IncomingMessage): Visitor {
     const { authenticator } = this.#current
-    if (authenticator.isOpen || !hasKey(request.headers)) {
+    if (authenticator.isOpen || !this.#hasOwnKey(request)) {
       const visitor = this.find(request)
       if (visitor === null) throw new GatewayError('GW_KEY_MISSING', undefined, SIGN_IN_FIRST)
       return visitor
@@ -115,7 +115,7 @@ export class PanelUsers {
     const { headers } = request
     const token = headers['x-csrf-token']
     const { authenticator } = this.#current
-    if (token === undefined || hasKey(headers) || authenticator.isOpen) return null
+    if (token === undefined || authenticator.isOpen || this.#hasOwnKey(request)) return null
     if (this.#current.config.observe.dashboard === 'off') return null
     const visitor = this.find(request)
     if (visitor?.csrf === undefined || visitor.csrf === null) return null
@@ -177,6 +177,18 @@ export class PanelUsers {
     const address = this.#addressOf(request)
     const user = { role: 'operator', name, key: null, via: 'header', address } as const
     return { user, csrf: this.#sessions.csrfOfUser(name), expiresAt: null }
+  }
+
+  /** A proxy that names the user may pass on its provider's token, as oauth2-proxy does: no key of this gateway. */
+  #hasOwnKey(request: IncomingMessage): boolean {
+    if (!hasKey(request.headers)) return false
+    if (this.#userOfProxy(request) === null) return true
+    try {
+      this.#current.authenticator.check(request.headers)
+      return true
+    } catch (cause) {
+      return !(cause instanceof GatewayError && cause.code === 'GW_KEY_INVALID')
+    }
   }
 
   #addressOf(request: IncomingMessage): string {
