@@ -9,7 +9,7 @@ export interface OidcControlOptions {
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
 }
 
-/** Steps under way; a further one is refused. */
+/** Codes that the provider is asked about; a further one is refused. All other steps share one question to it. */
 const MAX_AT_ONCE = 16
 
 /** The sign-in of operators by OpenID Connect. Its library is loaded with the first step. */
@@ -30,8 +30,9 @@ export class OidcControl {
 
   /** Never rejects. */
   async answer(call: OidcCall): Promise<OidcAnswer> {
-    if (this.#underWay >= MAX_AT_ONCE) return { name: 'refused', reason: 'unavailable' }
-    this.#underWay++
+    const isCode = call.name === 'finish'
+    if (isCode && this.#underWay >= MAX_AT_ONCE) return { name: 'refused', reason: 'unavailable' }
+    if (isCode) this.#underWay++
     try {
       this.#loading ??= this.#load()
       const client = await this.#loading
@@ -41,7 +42,7 @@ export class OidcControl {
       this.#options.log.error({ err }, 'the sign-in by OIDC cannot be loaded')
       return { name: 'refused', reason: 'failed' }
     } finally {
-      this.#underWay--
+      if (isCode) this.#underWay--
     }
   }
 
