@@ -78,9 +78,11 @@ async function runPrimary(): Promise<void> {
     primary,
     simulatorUrl,
     restart: () => {
+      if (shutdown.begunAt !== null) return // it would count as the second signal
       shutdown.isRestart = true
       end('SIGTERM')
     },
+    isEnding: () => shutdown.begunAt !== null,
     log
   })
   primary.operate(operations)
@@ -188,6 +190,7 @@ function reloadOf({
   primary,
   simulatorUrl,
   restart,
+  isEnding,
   log
 }: {
   readonly readSettings: SettingsReader
@@ -196,6 +199,7 @@ function reloadOf({
   readonly primary: Primary
   readonly simulatorUrl: string | null
   readonly restart: () => void
+  readonly isEnding: () => boolean
   readonly log: Logger
 }): { readonly reload: () => void; readonly operations: SettingsOperations } {
   let lastFile = file
@@ -224,7 +228,9 @@ function reloadOf({
       reload: reloadNow,
       next: () => next().config,
       sources,
-      restart: canStartAgain() ? restart : null
+      restart,
+      canRestart: canStartAgain,
+      isEnding
     }
   }
 }
@@ -327,11 +333,18 @@ function firstSteps(): string {
 `
 }
 
-/** The simulator is on this machine: no proxy. */
+/** Reaches the simulator, which is on this machine, without the proxy. Sign-ins and webhooks still use it. */
 function withUpstream(config: Config, url: string | null): Config {
   if (url === null) return config
   const upstream = { ...config.upstream, apiUrl: url, managementUrl: url }
-  return { ...config, upstream, proxy: { url: null, httpsUrl: null, exceptions: null } }
+  if (config.proxy.url === null) return { ...config, upstream } // HTTPS_PROXY is not for http://
+  const { exceptions } = config.proxy
+  const { host } = new URL(url)
+  const proxy = {
+    ...config.proxy,
+    exceptions: exceptions === null ? host : `${exceptions},${host}`
+  }
+  return { ...config, upstream, proxy }
 }
 
 interface Shutdown {
@@ -425,7 +438,8 @@ function leaveLookUps(code: number): void {
 
 function canStartAgain(): boolean {
   const canBeReplaced = typeof process.execve === 'function' && process.platform !== 'win32'
-  return canBeReplaced && process.send === undefined // a channel would be lost to the next program
+  const isThere = existsSync(process.execPath) // an update may have removed it
+  return canBeReplaced && isThere && process.send === undefined // a channel would be lost to the next program
 }
 
 /** Runs the same program with the same words in our place, after the last lines of the log. */

@@ -154,7 +154,7 @@ function describeGiven(setting: Setting<unknown>, text: string): string {
     const beginning = scheme === null ? '' : ` that begins with ${scheme[0]}`
     return `a secret of ${text.length} characters${beginning}`
   }
-  const shown = setting.kind === 'url' ? text.replace(/\/\/.*@/, '//***@') : text
+  const shown = text.replace(/\/\/.*@/, '//***@')
   return JSON.stringify(shown.length > 100 ? `${shown.slice(0, 100)}…` : shown)
 }
 

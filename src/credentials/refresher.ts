@@ -118,13 +118,26 @@ export class CredentialRefresher {
     this.#schedule()
   }
 
-  /** Uses the sign-in no more, until there is a new one. */
-  forget(): void {
-    const { stored } = this.#signIn
-    if (stored === null) return
-    const error = new GatewayError('GW_LOGIN_PENDING', 'signed out', { message: SIGNED_OUT })
-    this.#signIn.fail(error, { stored, refused: stored.accessToken })
-    this.#schedule()
+  /**
+   * Removes the sign-in by `remove` and uses it no more, until there is a new one. Waits for a renewal under way and
+   * holds its lock meanwhile: a renewal would write the sign-in again.
+   */
+  async forget(remove: () => Promise<boolean>): Promise<boolean> {
+    await this.#attemptOnce.running?.catch(() => {}) // its callers hear of it
+    await this.#publishing
+    await this.#released
+    const lock = await this.#lock.acquire(this.#leaving.signal)
+    try {
+      const wasThere = await remove()
+      const { stored } = this.#signIn
+      if (stored === null) return wasThere
+      const error = new GatewayError('GW_LOGIN_PENDING', 'signed out', { message: SIGNED_OUT })
+      this.#signIn.fail(error, { stored, refused: stored.accessToken })
+      this.#schedule()
+      return wasThere
+    } finally {
+      this.#released = lock?.release() ?? Promise.resolve()
+    }
   }
 
   /** Reads the sign-in again and adopts a new one at once. Never rejects. */

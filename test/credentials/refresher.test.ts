@@ -463,6 +463,37 @@ t.test('a clock that is put back by a day makes nobody wait for a day', async (t
   })
 })
 
+t.test('CredentialRefresher.forget()', (t) => {
+  t.test('waits for a renewal, which would write the sign-in again', async (t) => {
+    const { refresher, path } = await credentialRig(t)
+    await refresher.start()
+    const renewed = refresher.refused('a1')
+    const wasThere = await refresher.forget(async () => {
+      rmSync(path)
+      return true
+    })
+    t.ok(wasThere)
+    t.match(await renewed, { token: 'a2' })
+    t.notOk(existsSync(path))
+    t.equal(refresher.current(), null)
+  })
+  t.test('lets no renewal begin meanwhile', async (t) => {
+    const { refresher, server, path } = await credentialRig(t)
+    await refresher.start()
+    let late: Promise<unknown> = Promise.resolve()
+    await refresher.forget(async () => {
+      late = t.rejects(refresher.refused('a1'), { code: 'GW_LOGIN_PENDING' })
+      await new Promise((resolve) => setTimeout(resolve, 100)) // as long as a renewal takes
+      rmSync(path)
+      return true
+    })
+    await late
+    t.notOk(existsSync(path))
+    t.equal(server.calls.length, 0)
+  })
+  t.end()
+})
+
 t.test('CredentialRefresher.close()', (t) => {
   t.test('lets a renewal end, then refuses', async (t) => {
     const { refresher, server, readFile } = await credentialRig(t)

@@ -1,7 +1,24 @@
 import t from 'tap'
-import { amount, bytes, duration, percent, plural, short } from '../../src/dashboard/page/format.js'
+import {
+  amount,
+  bytes,
+  duration,
+  lastDay,
+  percent,
+  plural,
+  short
+} from '../../src/dashboard/page/format.js'
+import { toExpiry } from '../../src/keys/key-text.ts'
 import { History } from '../../src/dashboard/page/history.js'
 import { HISTORY_COLUMNS, type HistoryPoint } from '../../src/dashboard/feed.ts'
+
+t.test('the last day of a key is the one that was chosen', (t) => {
+  const expiresAt = new Date(toExpiry('2099-12-31', Date.now())).toISOString()
+  t.equal(lastDay(expiresAt), '2099-12-31')
+  t.equal(lastDay('2099-12-31T18:00:00.000Z'), '2099-12-31')
+  t.same([null, undefined].map(lastDay), ['', ''])
+  t.end()
+})
 
 t.test('figures read as people say them', async (t) => {
   t.same([0, 7, 0.0421, 4.256, 42.56, 420.4, 42_000, null].map(amount), [

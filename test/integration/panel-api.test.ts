@@ -3,6 +3,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { CountingProxy } from '../helper/counting-proxy.ts'
 import { FakeSignInServices } from '../helper/fake-sign-in-services.ts'
 import { startGateway } from '../helper/gateway-process.ts'
 import { until } from '../helper/fleet-team.ts'
@@ -688,10 +689,12 @@ t.test('a trusted proxy names who operates the gateway', async (t) => {
 t.test('a gateway on the simulator starts again to use a new sign-in', async (t) => {
   const services = await new FakeSignInServices().listen()
   t.teardown(() => services.close())
+  const proxy = await CountingProxy.start(t, 'http')
   const stateDir = t.testdir({})
   const env = {
     PROXY_API_KEY: OPERATOR,
     WORKERS: '2',
+    VPN_PROXY_URL: proxy.url,
     KIRO_OIDC_URL: services.url,
     KIRO_AUTH_URL: services.url,
     STATE_DIR: stateDir
@@ -699,12 +702,26 @@ t.test('a gateway on the simulator starts again to use a new sign-in', async (t)
   const first = await startGateway({ env })
   t.teardown(() => first.destroy())
   const program = PanelClient.withKey(first.url, OPERATOR)
+  t.equal((await send(program, 'Hello', 'simulated-1')).status, 200)
+  t.same(proxy.targets, [], 'the simulator is on this machine')
   const { flow } = (await program.post('/admin/v1/sign-in', { provider: 'github' })).json
   const done = await program.post('/admin/v1/sign-in/paste', {
     address: services.browse(flow.url, 'github')
   })
   t.match(done.json.flow, { state: 'done', restart_needed: true, sentence: /Restart the gateway/ })
   t.equal((await program.get(STATE)).json.upstream, 'simulator')
+  t.same(proxy.targets, [new URL(services.url).host], 'the sign-in goes through the proxy')
+  const { settings } = (await program.get('/admin/v1/settings')).json
+  const ofProxy = settings.find(({ name }: { name: string }) => name === 'VPN_PROXY_URL')
+  t.match(ofProxy, { value: 'set', pending: null })
+  const file = join(first.folder, '.env')
+  writeFileSync(file, 'LOG_LEVEL=loud\n')
+  const refused = await program.post('/admin/v1/restart')
+  t.match(
+    { status: refused.status, ...refused.json.error },
+    { status: 409, message: /LOG_LEVEL[^]*The gateway was not restarted/ }
+  )
+  writeFileSync(file, '')
   const before = first.lines.length
   const restarted = await program.post('/admin/v1/restart')
   t.equal(restarted.status, 202, restarted.text)

@@ -1,5 +1,7 @@
 import OpenAI from 'openai'
 import t from 'tap'
+import { until } from '../helper/fleet-team.ts'
+import { PanelClient } from '../helper/panel-client.ts'
 import { Browser, findBarriers, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { FakeSignInServices } from '../helper/fake-sign-in-services.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
@@ -67,7 +69,7 @@ for (const { name, width, hand: handOf } of WAYS) {
       hand.press(page.getByRole('navigation').getByRole('link', { name: title }))
 
     const signIn = async (key: string): Promise<void> => {
-      await hand.fill(page.getByLabel('Key'), key)
+      await hand.fill(page.getByLabel('Key', { exact: true }), key)
       await hand.press(page.getByRole('button', { name: 'Sign in' }))
     }
 
@@ -122,6 +124,23 @@ for (const { name, width, hand: handOf } of WAYS) {
       await shown.getByText(command).first().waitFor()
       t.same(await findBarriers(page), [])
       await hand.press(shown.getByRole('button', { name: 'I have copied it' }))
+    })
+
+    await t.test('saves its limits: the last day stays the same', async (t) => {
+      const form = page.getByRole('form', { name: 'Limits' })
+      const operator = PanelClient.withKey(gateway.url, KEY)
+      const endOf = async () => (await operator.get('/admin/v1/keys')).json.keys[0].expires_at
+      await form.getByLabel('Last day').fill('2099-12-31')
+      for (const streams of ['3', '4']) {
+        await hand.fill(form.getByLabel('Streams'), streams)
+        await hand.press(form.getByRole('button', { name: 'Save the limits' }))
+        await until(async () => {
+          const { keys } = (await operator.get('/admin/v1/keys')).json
+          return keys[0].max_streams === Number(streams)
+        })
+        t.equal(await endOf(), '2100-01-01T00:00:00.000Z')
+        t.equal(await form.getByLabel('Last day').inputValue(), '2099-12-31')
+      }
     })
 
     const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: secret, maxRetries: 0 })

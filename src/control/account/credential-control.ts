@@ -127,8 +127,9 @@ export class CredentialControl {
     return this.#source?.name ?? null
   }
 
-  forget(): void {
-    this.#refresher?.forget()
+  /** Removes the sign-in by `remove` and uses it no more, until there is a new one. */
+  forget(remove: () => Promise<boolean>): Promise<boolean> {
+    return this.#refresher?.forget(remove) ?? remove()
   }
 
   /** Adopts a sign-in that was just saved. Never rejects. */

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { Connections } from '../../dashboard/feed.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { toIso } from '../../shared/dates.ts'
+import { GatewayError } from '../../shared/errors.ts'
 import { realFolder } from '../../shared/real-folder.ts'
 import type { AuditDesk } from './audit-desk.ts'
 import { answer, givenText, panelError } from './panel-answer.ts'
@@ -17,7 +18,10 @@ export interface GatewayDeskOptions {
   readonly replaceWorker: (slot: number) => boolean
   readonly stateDir: () => string
   /** `null` before the gateway has started. */
-  readonly operations: () => Pick<SettingsOperations, 'restart'> | null
+  readonly operations: () => Pick<
+    SettingsOperations,
+    'restart' | 'canRestart' | 'isEnding' | 'next'
+  > | null
   readonly audit: Pick<AuditDesk, 'note'>
 }
 
@@ -103,13 +107,15 @@ export class GatewayDesk {
   }
 
   async restart(call: PanelCall): Promise<PanelAnswer> {
-    const act = this.#options.operations()?.restart ?? null
-    if (act === null) {
+    const operations = this.#options.operations()
+    if (operations?.canRestart() !== true) {
       const message = 'This gateway cannot start itself again. Restart it where it was started.'
       throw panelError('GW_CONFLICT', message)
     }
+    if (operations.isEnding()) throw panelError('GW_CONFLICT', 'The gateway is already ending.')
+    checkNext(operations)
     await this.#options.audit.note(call, { action: 'gateway.restart', subject: 'gateway' })
-    setTimeout(act, RESTART_MS)
+    setTimeout(operations.restart, RESTART_MS)
     const sentence =
       'The gateway ends its running answers and starts again. The page reconnects; sign in again then.'
     return answer({ sentence }, 202)
@@ -118,6 +124,16 @@ export class GatewayDesk {
 
 /** Time for the answer to reach its user. */
 const RESTART_MS = 500
+
+/** @throws {GatewayError} GW_CONFLICT if the gateway could not start with its settings */
+function checkNext({ next }: Pick<SettingsOperations, 'next'>): void {
+  try {
+    next()
+  } catch (cause) {
+    if (!(cause instanceof GatewayError)) throw cause
+    throw panelError('GW_CONFLICT', `${cause.message}\nThe gateway was not restarted.`)
+  }
+}
 
 type Installation = 'npm' | 'clone' | 'image'
 

@@ -23,8 +23,11 @@ export interface SettingsOperations {
     readonly of: (name: string, option?: string) => SettingSource
     readonly file: string | null
   }
-  /** Ends as on SIGTERM, then starts again in the same process; `null` where the system cannot do that. */
-  readonly restart: (() => void) | null
+  /** Ends as on SIGTERM, then starts again in the same process. Does nothing once the gateway is ending. */
+  readonly restart: () => void
+  /** False where the system cannot do that, or the program is gone. */
+  readonly canRestart: () => boolean
+  readonly isEnding: () => boolean
 }
 
 export interface SettingsDeskOptions {
@@ -134,5 +137,5 @@ function shownValue(setting: Setting<unknown>, value: unknown): string | null {
   const text = writeSetting(setting, value)
   if (text === '') return null
   if (setting.isSecret === true) return 'set'
-  return text.replace(/\/\/[^/@\s]*@/g, '//***@')
+  return text.replace(/\/\/[^/]*@/g, '//***@') // a password may contain @
 }

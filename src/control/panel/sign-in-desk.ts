@@ -19,7 +19,8 @@ export interface PanelAccount {
   /** It is the one that `kiro-gateway login` and the panel keep. */
   readonly isOwn: boolean
   readonly sourceName: string | null
-  forget(): void
+  /** Removes the sign-in by `remove` and uses it no more. */
+  forget(remove: () => Promise<boolean>): Promise<boolean>
   lookAgain(): Promise<void>
 }
 
@@ -63,13 +64,13 @@ export class SignInDesk {
     const { config, isSimulated } = this.#options
     const { credentials, upstream } = config()
     const way = wayIn(call.body, credentials.region)
-    const running = this.#flow
+    const { stateDir } = credentials
+    await prepared(stateDir) // a sign-in that cannot be kept would be lost
+    const running = this.#flow // nothing may be awaited from here until there is a new one
     if (running?.isRunning === true) {
       const message = 'A sign-in is already running. Finish or cancel it first.'
       return refusal(panelError('GW_CONFLICT', message), { flow: running.toJson() })
     }
-    const { stateDir } = credentials
-    await prepared(stateDir) // a sign-in that cannot be kept would be lost
     const source = this.#options.signIn()
     const flow = new SignInFlow({
       way,
@@ -107,7 +108,10 @@ export class SignInDesk {
 
   async cancel(call: PanelCall): Promise<PanelAnswer> {
     const flow = this.#running()
-    flow.cancel()
+    if (!flow.cancel()) {
+      const message = 'The sign-in is confirmed and is being saved. Sign out to undo it.'
+      throw panelError('GW_CONFLICT', message)
+    }
     await this.#options.audit.note(call, {
       action: 'sign-in.cancel',
       subject: flow.toJson().provider
@@ -124,8 +128,9 @@ export class SignInDesk {
       const message = `The sign-in is not the panel's: it comes from ${source.sourceName ?? 'the clients'}. Remove it there.`
       throw panelError('GW_CONFLICT', message)
     }
-    const wasSignedIn = await forgetSignIn(credentials.stateDir, credentials.region)
-    source.forget()
+    const wasSignedIn = await source.forget(() =>
+      forgetSignIn(credentials.stateDir, credentials.region)
+    )
     await this.#options.audit.note(call, { action: 'sign-out', subject: 'Kiro' })
     const sentence = wasSignedIn
       ? 'Signed out. Requests are refused until somebody signs in again.'

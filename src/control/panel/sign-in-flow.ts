@@ -29,7 +29,7 @@ export interface SignInFlowOptions {
   readonly isRestartNeeded: boolean
 }
 
-type FlowState = 'starting' | 'waiting' | 'done' | 'failed' | 'cancelled' | 'expired'
+type FlowState = 'starting' | 'waiting' | 'saving' | 'done' | 'failed' | 'cancelled' | 'expired'
 
 /** One sign-in to Kiro that somebody has begun in the panel: shown until the next one begins. */
 export class SignInFlow {
@@ -59,6 +59,10 @@ export class SignInFlow {
   }
 
   get isRunning(): boolean {
+    return this.#state === 'saving' || this.#canEndEarly
+  }
+
+  get #canEndEarly(): boolean {
     return this.#state === 'starting' || this.#state === 'waiting'
   }
 
@@ -67,16 +71,18 @@ export class SignInFlow {
     return this.#shown.promise
   }
 
-  cancel(): void {
-    if (!this.isRunning) return
+  /** Returns false if it is too late: the sign-in is over or being saved. */
+  cancel(): boolean {
+    if (!this.#canEndEarly) return false
     this.#end('cancelled', null)
     this.#abort.abort(new GatewayError('GW_LOGIN_DENIED'))
+    return true
   }
 
   /** Takes the address at which a browser has ended. @throws {GatewayError} GW_FIELD_INVALID, GW_CONFLICT */
   async paste(address: string): Promise<void> {
     const browser = this.#browser
-    if (browser === null || !this.isRunning || this.#isRedeeming)
+    if (browser === null || !this.#canEndEarly || this.#isRedeeming)
       throw panelError('GW_CONFLICT', 'No sign-in waits for an address.')
     const callback = browser.readCallback(address)
     if (callback.name === 'foreign')
@@ -102,7 +108,7 @@ export class SignInFlow {
       user_code: this.#userCode,
       expires_at: toIso(this.#expiresAt),
       problem: this.#problem,
-      needs_paste: this.#browser !== null && this.isRunning,
+      needs_paste: this.#browser !== null && this.#canEndEarly,
       restart_needed: this.#state === 'done' && isRestartNeeded,
       sentence: this.#sentence()
     }
@@ -141,9 +147,11 @@ export class SignInFlow {
   }
 
   async #keep(signIn: NewSignIn): Promise<void> {
-    if (!this.isRunning) return // cancelled meanwhile
+    if (!this.#canEndEarly) return // cancelled meanwhile
+    this.#state = 'saving'
+    if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#options.save(signIn)
-    if (this.isRunning) this.#end('done', null)
+    this.#end('done', null)
   }
 
   #fail(cause: unknown): void {
@@ -167,6 +175,8 @@ export class SignInFlow {
         return this.#browser === null
           ? 'Open the link and confirm the code.'
           : 'Open the link and sign in. At the end the browser shows a page that cannot be opened: paste its address here.'
+      case 'saving':
+        return 'The sign-in is confirmed and is being saved.'
       case 'done':
         return this.#options.isRestartNeeded
           ? 'Signed in. Restart the gateway to use it: until then the simulator, or another sign-in, is used.'

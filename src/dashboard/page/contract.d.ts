@@ -192,7 +192,7 @@ export interface Audit {
 export interface Flow {
   readonly id: string
   readonly provider: string
-  readonly state: 'starting' | 'waiting' | 'done' | 'failed' | 'cancelled' | 'expired'
+  readonly state: 'starting' | 'waiting' | 'saving' | 'done' | 'failed' | 'cancelled' | 'expired'
   readonly url: string | null
   readonly user_code: string | null
   readonly expires_at: string | null

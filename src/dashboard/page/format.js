@@ -171,3 +171,12 @@ export function fullTime(at) {
 export function plural(count, thing) {
   return `${whole.format(count)} ${thing}${count === 1 ? '' : 's'}`
 }
+
+/**
+ * Returns the last day, in UTC, on which a key works: 2026-12-31 if it expires at 2027-01-01T00:00Z. Empty if never.
+ * @param {string | null | undefined} expiresAt
+ */
+export function lastDay(expiresAt) {
+  if (expiresAt === null || expiresAt === undefined) return ''
+  return new Date(Date.parse(expiresAt) - 1).toISOString().slice(0, 10)
+}

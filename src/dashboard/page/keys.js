@@ -2,7 +2,7 @@
 import { ApiProblem, Change, get, Loaded, post } from './api.js'
 import { clientSnippets } from './clients.js'
 import { html, nothing } from './lit.js'
-import { amount, column, plural } from './format.js'
+import { amount, column, lastDay, plural } from './format.js'
 import {
   actButton,
   copyable,
@@ -62,24 +62,26 @@ function numberOf(text) {
 }
 
 /**
- * The fields of a form as the API takes them: empty is no limit.
+ * The fields of a form as the API takes them: empty is no limit. An unchanged last day is left out: the key may end at
+ * a time of that day, or may have ended.
  * @param {Values} values
+ * @param {Key | null} key
  */
-function limitsOf(values) {
+function limitsOf(values, key) {
   const { credits: limit = '', period = 'month', models = '', expires = '' } = values
   return {
     credits: limit === '' ? null : `${limit}/${period}`,
     requests_per_minute: numberOf(values['requests_per_minute']),
     max_streams: numberOf(values['max_streams']),
     models: models === '' ? null : models.split(',').map((model) => model.trim()),
-    expires: expires === '' ? null : expires,
+    ...(expires !== lastDay(key?.expires_at) && { expires: expires === '' ? null : expires }),
     overage: values['overage'] === 'true'
   }
 }
 
 /** @param {Values} values */
 async function add(values) {
-  issued = await post('keys', { name: values['name'], ...limitsOf(values) })
+  issued = await post('keys', { name: values['name'], ...limitsOf(values, null) })
   location.hash = `#/keys/${encodeURIComponent(issued?.key.id ?? '')}`
 }
 
@@ -92,7 +94,7 @@ async function changeLimits(key, values) {
   try {
     one.value = await post(`keys/${encodeURIComponent(key.id)}`, {
       version: key.version,
-      ...limitsOf(values)
+      ...limitsOf(values, key)
     })
     said = `The limits of ${key.name} are changed. They hold from now on.`
   } catch (cause) {
@@ -257,7 +259,7 @@ function limitFields(form, key) {
       <div class="field"><label for="f-period">Per</label><select id="f-period" name="period">${PERIODS.map((name) => html`<option value=${name} .selected=${name === period}>${name === 'total' ? 'in all' : name}</option>`)}</select></div>
     </div>
     ${field(form, { name: 'models', label: 'Models', value: key?.models?.join(', ') ?? '', list: models, hint: 'Separated by commas; * stands for any text, as in claude-sonnet-*. Empty: all.' })}
-    ${field(form, { name: 'expires', label: 'Last day', type: 'date', value: key?.expires_at?.slice(0, 10) ?? '', hint: 'Empty: it does not expire.' })}
+    ${field(form, { name: 'expires', label: 'Last day', type: 'date', value: lastDay(key?.expires_at), hint: 'Empty: it does not expire.' })}
     <div class="pair">
       ${field(form, { name: 'requests_per_minute', label: 'Requests a minute', mode: 'numeric', value: String(key?.requests_per_minute ?? ''), hint: 'Empty: no limit.' })}
       ${field(form, { name: 'max_streams', label: 'Streams at the same time', mode: 'numeric', value: String(key?.max_streams ?? ''), hint: 'Empty: no limit.' })}

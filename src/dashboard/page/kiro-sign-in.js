@@ -38,7 +38,7 @@ let said = ''
 
 /** @param {Flow | null} flow */
 function isUnderWay(flow) {
-  return flow !== null && (flow.state === 'starting' || flow.state === 'waiting')
+  return flow !== null && ['starting', 'waiting', 'saving'].includes(flow.state)
 }
 
 /** @param {Flow} flow */
@@ -161,7 +161,7 @@ function flowView(flow) {
       : nothing
   }
   ${formProblem(ending)}
-  <div class="tools">${actButton(ending, 'Cancel', cancel)}</div>`
+  ${flow.state === 'saving' ? nothing : html`<div class="tools">${actButton(ending, 'Cancel', cancel)}</div>`}`
 }
 
 /** @param {boolean} canEnd */

@@ -1,0 +1,84 @@
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../../src/config/load.ts'
+import { SignInDesk, type PanelAccount } from '../../../src/control/panel/sign-in-desk.ts'
+import type { PanelAnswer } from '../../../src/ipc/panel.ts'
+import { parseJsonObject } from '../../../src/shared/json.ts'
+import { FakeSignInServices } from '../../helper/fake-sign-in-services.ts'
+import { panelCall } from '../../helper/panel-call.ts'
+import { undiciJsonCall } from '../../helper/undici-json-call.ts'
+
+async function signInDesk(t: Test, account: Partial<PanelAccount> = {}) {
+  const services = await new FakeSignInServices().listen()
+  const { call, close } = undiciJsonCall()
+  const { url } = services
+  const env = { STATE_DIR: t.testdir({}), KIRO_OIDC_URL: url, KIRO_AUTH_URL: url }
+  const loaded = loadConfig(env, [])
+  if (loaded.name !== 'config') throw new Error('no config')
+  const { config } = loaded
+  const desk = new SignInDesk({
+    config: () => config,
+    isSimulated: false,
+    signIn: () => ({
+      isOwn: true,
+      sourceName: null,
+      forget: (remove) => remove(),
+      lookAgain: async () => {},
+      ...account
+    }),
+    call,
+    state: {
+      look: () => {
+        throw new Error('not wanted')
+      }
+    },
+    audit: { note: async () => {} }
+  })
+  t.teardown(async () => {
+    desk.close()
+    services.close()
+    await close()
+  })
+  return { desk, services }
+}
+
+// oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of many shapes
+function jsonOf(answer: PanelAnswer): any {
+  return answer.name === 'answer' ? parseJsonObject(answer.body) : answer
+}
+
+t.test('two operators begin a sign-in at once: there is one', async (t) => {
+  const { desk } = await signInDesk(t)
+  const [one, other] = await Promise.all([
+    desk.begin(panelCall({ provider: 'google' })),
+    desk.begin(panelCall({ provider: 'github' }))
+  ])
+  t.match(jsonOf(one), { flow: { provider: 'google', state: 'waiting' } })
+  t.match(jsonOf(other), {
+    name: 'refusal',
+    error: { code: 'GW_CONFLICT' },
+    more: { flow: { id: jsonOf(one).flow.id } }
+  })
+})
+
+t.test('a sign-in that is being saved cannot be cancelled', async (t) => {
+  const looking = Promise.withResolvers<void>()
+  const saved = Promise.withResolvers<void>()
+  const lookAgain = async (): Promise<void> => {
+    looking.resolve()
+    await saved.promise
+  }
+  const { desk, services } = await signInDesk(t, { lookAgain })
+  const { flow } = jsonOf(await desk.begin(panelCall({ provider: 'google' })))
+  const paste = panelCall({ address: services.browse(flow.url) })
+  const pasted = desk.paste(paste)
+  await looking.promise
+  await t.rejects(desk.cancel(panelCall()), { code: 'GW_CONFLICT', message: /being saved/ })
+  await t.rejects(desk.paste(paste), { code: 'GW_CONFLICT' })
+  t.match(jsonOf(await desk.begin(panelCall({ provider: 'google' }))), {
+    error: { code: 'GW_CONFLICT' },
+    more: { flow: { state: 'saving', needs_paste: false, sentence: /being saved/ } }
+  })
+  saved.resolve()
+  t.match(jsonOf(await pasted), { flow: { state: 'done' } })
+  await t.rejects(desk.cancel(panelCall()), { message: 'No sign-in is running.' })
+})
