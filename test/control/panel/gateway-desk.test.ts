@@ -6,11 +6,16 @@ import { panelCall } from '../../helper/panel-call.ts'
 
 type Operations = Pick<SettingsOperations, 'restart' | 'canRestart' | 'isEnding' | 'next'>
 
+function unused(): never {
+  throw new Error('not wanted')
+}
+
+function next(): never {
+  throw operatorError('LOG_LEVEL is "loud".')
+}
+
 function deskWith(operations: Partial<Operations>) {
   const actions: string[] = []
-  const unused = (): never => {
-    throw new Error('not wanted')
-  }
   const all: Operations = {
     restart: () => {},
     canRestart: () => true,
@@ -35,9 +40,6 @@ t.test('GatewayDesk.restart()', async (t) => {
     const { desk, actions } = deskWith({ restart, ...operations })
     await t.rejects(desk.restart(panelCall()), { code: 'GW_CONFLICT', message })
     t.same(actions, [])
-  }
-  const next = (): never => {
-    throw operatorError('LOG_LEVEL is "loud".')
   }
   await refused({ next }, /^LOG_LEVEL is "loud"\.\nThe gateway was not restarted\.$/)
   await refused({ isEnding: () => true }, /already ending/)

@@ -2,6 +2,10 @@ import t from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
 import { SettingsDesk } from '../../../src/control/panel/settings-desk.ts'
 
+function isWanted({ name }: { readonly name: string }): boolean {
+  return name === 'NO_PROXY'
+}
+
 t.test('a password in an address is hidden, also one that contains @ or a space', (t) => {
   for (const [address, shown] of [
     ['http://user:p@ss@host:8080/x', 'http://***@host:8080/x'],
@@ -26,7 +30,6 @@ t.test('a password in an address is hidden, also one that contains @ or a space'
     })
     const listed = desk.list()
     const { settings } = JSON.parse(listed.name === 'answer' ? listed.body : '{}')
-    const isWanted = ({ name }: { name: string }): boolean => name === 'NO_PROXY'
     t.equal(settings.find(isWanted).value, shown)
   }
   t.end()
