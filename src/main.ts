@@ -20,7 +20,7 @@ import type { Config } from './config/settings.ts'
 import type { ProcessLoadResult } from './config/load-process.ts'
 import { isTracing } from './config/trace-settings.ts'
 import type { FleetControl } from './control/fleet/fleet-control.ts'
-import type { ReloadNews, SettingsOperations } from './control/panel/settings-desk.ts'
+import type { ReloadNews, SettingsOperations } from './control/panel/settings-actions.ts'
 import type { Primary } from './control/primary.ts'
 import type { CredentialSource } from './credentials/stored-credential.ts'
 import {

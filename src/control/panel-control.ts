@@ -1,26 +1,26 @@
 import type { PanelAnswer, PanelCall } from '../ipc/panel.ts'
 import { asGatewayError } from '../shared/errors.ts'
-import type { PanelDesk, PanelDeskOptions } from './panel/panel-desk.ts'
+import type { PanelActions, PanelActionsOptions } from './panel/panel-actions.ts'
 
 /** The panel's part in the primary. Its code is loaded with the first call. */
 export class PanelControl {
-  readonly #options: PanelDeskOptions
-  #loading: Promise<PanelDesk> | null = null
+  readonly #options: PanelActionsOptions
+  #loading: Promise<PanelActions> | null = null
 
-  constructor(options: PanelDeskOptions) {
+  constructor(options: PanelActionsOptions) {
     this.#options = options
   }
 
   close(): void {
-    void this.#loading?.then((desk) => desk.close()).catch(() => {})
+    void this.#loading?.then((panel) => panel.close()).catch(() => {})
   }
 
   /** Never rejects. */
   async answer(call: PanelCall): Promise<PanelAnswer> {
     try {
       this.#loading ??= this.#load()
-      const desk = await this.#loading
-      return await desk.act(call)
+      const panel = await this.#loading
+      return await panel.act(call)
     } catch (cause) {
       this.#loading = null
       this.#options.log.error({ err: cause }, 'the panel cannot be loaded')
@@ -28,8 +28,8 @@ export class PanelControl {
     }
   }
 
-  async #load(): Promise<PanelDesk> {
-    const { PanelDesk } = await import('./panel/panel-desk.ts')
-    return new PanelDesk(this.#options)
+  async #load(): Promise<PanelActions> {
+    const { PanelActions } = await import('./panel/panel-actions.ts')
+    return new PanelActions(this.#options)
   }
 }

@@ -9,10 +9,10 @@ import type { JsonObject } from '../../shared/json.ts'
 import { toIso } from '../../shared/dates.ts'
 import { withinTime } from '../../shared/within-time.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
-import type { AuditDesk } from './audit-desk.ts'
+import type { AuditActions } from './audit-actions.ts'
 import { answer, givenText, ofField, panelError, refusal } from './panel-answer.ts'
 import { SignInFlow, type SignInWay } from './sign-in-flow.ts'
-import type { StateDesk } from './state-desk.ts'
+import type { StateActions } from './state-actions.ts'
 
 /** The sign-in that the gateway uses. */
 export interface PanelAccount {
@@ -24,24 +24,24 @@ export interface PanelAccount {
   lookAgain(): Promise<void>
 }
 
-export interface SignInDeskOptions {
+export interface SignInActionsOptions {
   readonly config: () => Config
   readonly isSimulated: boolean
   readonly signIn: () => PanelAccount
   readonly call: JsonCall
-  readonly state: Pick<StateDesk, 'look'>
-  readonly audit: Pick<AuditDesk, 'note'>
+  readonly state: Pick<StateActions, 'look'>
+  readonly audit: Pick<AuditActions, 'note'>
 }
 
 /** A code is there within a second or two; the page asks again for a late one. */
 const SHOWN_MS = 8_000
 
 /** Signs the gateway in to Kiro, and out. */
-export class SignInDesk {
-  readonly #options: SignInDeskOptions
+export class SignInActions {
+  readonly #options: SignInActionsOptions
   #flow: SignInFlow | null = null
 
-  constructor(options: SignInDeskOptions) {
+  constructor(options: SignInActionsOptions) {
     this.#options = options
   }
 

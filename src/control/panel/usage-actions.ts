@@ -6,11 +6,11 @@ import { DAY_MS, NOTHING_USED } from '../book/usage-sums.ts'
 import type { FoundSum, SumGroup } from '../usage/search-messages.ts'
 import type { UsageSearcher } from '../usage/usage-searcher.ts'
 import { answer, panelError } from './panel-answer.ts'
-import { countIn, type RequestsDesk, textIn, timeIn } from './requests-desk.ts'
+import { countIn, type RequestsActions, textIn, timeIn } from './requests-actions.ts'
 
-export interface UsageDeskOptions {
+export interface UsageActionsOptions {
   readonly searcher: Pick<UsageSearcher, 'ask'>
-  readonly requests: Pick<RequestsDesk, 'keysIn'>
+  readonly requests: Pick<RequestsActions, 'keysIn'>
 }
 
 const GROUPS = ['day', 'key', 'model', 'client'] as const satisfies readonly SumGroup[]
@@ -18,10 +18,10 @@ const USUAL_DAYS = 90
 const MAX_ROWS = 10_000
 
 /** Sums of days by key, model and client. */
-export class UsageDesk {
-  readonly #options: UsageDeskOptions
+export class UsageActions {
+  readonly #options: UsageActionsOptions
 
-  constructor(options: UsageDeskOptions) {
+  constructor(options: UsageActionsOptions) {
     this.#options = options
   }
 

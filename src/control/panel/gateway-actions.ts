@@ -5,13 +5,13 @@ import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { toIso } from '../../shared/dates.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { realFolder } from '../../shared/real-folder.ts'
-import type { AuditDesk } from './audit-desk.ts'
+import type { AuditActions } from './audit-actions.ts'
 import { answer, givenText, panelError } from './panel-answer.ts'
-import type { SettingsOperations } from './settings-desk.ts'
-import type { StateDesk } from './state-desk.ts'
+import type { SettingsOperations } from './settings-actions.ts'
+import type { StateActions } from './state-actions.ts'
 
-export interface GatewayDeskOptions {
-  readonly state: Pick<StateDesk, 'look'>
+export interface GatewayActionsOptions {
+  readonly state: Pick<StateActions, 'look'>
   /** Lifts one limit that the upstream has set, or all; returns which. */
   readonly lift: (bar: string | null) => readonly string[]
   /** False unless the worker is ready. */
@@ -22,14 +22,14 @@ export interface GatewayDeskOptions {
     SettingsOperations,
     'restart' | 'canRestart' | 'isEnding' | 'next'
   > | null
-  readonly audit: Pick<AuditDesk, 'note'>
+  readonly audit: Pick<AuditActions, 'note'>
 }
 
 /** The gateway's processes and connections, and what an operator can do about them. */
-export class GatewayDesk {
-  readonly #options: GatewayDeskOptions
+export class GatewayActions {
+  readonly #options: GatewayActionsOptions
 
-  constructor(options: GatewayDeskOptions) {
+  constructor(options: GatewayActionsOptions) {
     this.#options = options
   }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { GatewayDesk } from '../../../src/control/panel/gateway-desk.ts'
-import type { SettingsOperations } from '../../../src/control/panel/settings-desk.ts'
+import { GatewayActions } from '../../../src/control/panel/gateway-actions.ts'
+import type { SettingsOperations } from '../../../src/control/panel/settings-actions.ts'
 import { operatorError } from '../../../src/shared/errors.ts'
 import { panelCall } from '../../helper/panel-call.ts'
 
@@ -14,7 +14,7 @@ function next(): never {
   throw operatorError('LOG_LEVEL is "loud".')
 }
 
-function deskWith(operations: Partial<Operations>) {
+function gatewayWith(operations: Partial<Operations>) {
   const actions: string[] = []
   const all: Operations = {
     restart: () => {},
@@ -23,7 +23,7 @@ function deskWith(operations: Partial<Operations>) {
     next: unused,
     ...operations
   }
-  const desk = new GatewayDesk({
+  const panel = new GatewayActions({
     state: { look: unused },
     lift: unused,
     replaceWorker: unused,
@@ -31,14 +31,14 @@ function deskWith(operations: Partial<Operations>) {
     operations: () => all,
     audit: { note: async (_call, { action }) => void actions.push(action) }
   })
-  return { desk, actions }
+  return { panel, actions }
 }
 
-t.test('GatewayDesk.restart()', async (t) => {
+t.test('GatewayActions.restart()', async (t) => {
   const refused = async (operations: Partial<Operations>, message: RegExp): Promise<void> => {
     const restart = (): void => void t.fail('restarted')
-    const { desk, actions } = deskWith({ restart, ...operations })
-    await t.rejects(desk.restart(panelCall()), { code: 'GW_CONFLICT', message })
+    const { panel, actions } = gatewayWith({ restart, ...operations })
+    await t.rejects(panel.restart(panelCall()), { code: 'GW_CONFLICT', message })
     t.same(actions, [])
   }
   await refused({ next }, /^LOG_LEVEL is "loud"\.\nThe gateway was not restarted\.$/)

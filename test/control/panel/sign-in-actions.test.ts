@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
-import { SignInDesk, type PanelAccount } from '../../../src/control/panel/sign-in-desk.ts'
+import { SignInActions, type PanelAccount } from '../../../src/control/panel/sign-in-actions.ts'
 import type { PanelAnswer } from '../../../src/ipc/panel.ts'
 import { parseJsonObject } from '../../../src/shared/json.ts'
 import { FakeSignInServices } from '../../helper/fake-sign-in-services.ts'
 import { panelCall } from '../../helper/panel-call.ts'
 import { undiciJsonCall } from '../../helper/undici-json-call.ts'
 
-async function signInDesk(t: Test, account: Partial<PanelAccount> = {}) {
+async function signInActions(t: Test, account: Partial<PanelAccount> = {}) {
   const services = await new FakeSignInServices().listen()
   const { call, close } = undiciJsonCall()
   const { url } = services
@@ -15,7 +15,7 @@ async function signInDesk(t: Test, account: Partial<PanelAccount> = {}) {
   const loaded = loadConfig(env, [])
   if (loaded.name !== 'config') throw new Error('no config')
   const { config } = loaded
-  const desk = new SignInDesk({
+  const panel = new SignInActions({
     config: () => config,
     isSimulated: false,
     signIn: () => ({
@@ -34,11 +34,11 @@ async function signInDesk(t: Test, account: Partial<PanelAccount> = {}) {
     audit: { note: async () => {} }
   })
   t.teardown(async () => {
-    desk.close()
+    panel.close()
     services.close()
     await close()
   })
-  return { desk, services }
+  return { panel, services }
 }
 
 // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of many shapes
@@ -47,10 +47,10 @@ function jsonOf(answer: PanelAnswer): any {
 }
 
 t.test('two operators begin a sign-in at once: there is one', async (t) => {
-  const { desk } = await signInDesk(t)
+  const { panel } = await signInActions(t)
   const [one, other] = await Promise.all([
-    desk.begin(panelCall({ provider: 'google' })),
-    desk.begin(panelCall({ provider: 'github' }))
+    panel.begin(panelCall({ provider: 'google' })),
+    panel.begin(panelCall({ provider: 'github' }))
   ])
   t.match(jsonOf(one), { flow: { provider: 'google', state: 'waiting' } })
   t.match(jsonOf(other), {
@@ -67,18 +67,18 @@ t.test('a sign-in that is being saved cannot be cancelled', async (t) => {
     looking.resolve()
     await saved.promise
   }
-  const { desk, services } = await signInDesk(t, { lookAgain })
-  const { flow } = jsonOf(await desk.begin(panelCall({ provider: 'google' })))
+  const { panel, services } = await signInActions(t, { lookAgain })
+  const { flow } = jsonOf(await panel.begin(panelCall({ provider: 'google' })))
   const paste = panelCall({ address: services.browse(flow.url) })
-  const pasted = desk.paste(paste)
+  const pasted = panel.paste(paste)
   await looking.promise
-  await t.rejects(desk.cancel(panelCall()), { code: 'GW_CONFLICT', message: /being saved/ })
-  await t.rejects(desk.paste(paste), { code: 'GW_CONFLICT' })
-  t.match(jsonOf(await desk.begin(panelCall({ provider: 'google' }))), {
+  await t.rejects(panel.cancel(panelCall()), { code: 'GW_CONFLICT', message: /being saved/ })
+  await t.rejects(panel.paste(paste), { code: 'GW_CONFLICT' })
+  t.match(jsonOf(await panel.begin(panelCall({ provider: 'google' }))), {
     error: { code: 'GW_CONFLICT' },
     more: { flow: { state: 'saving', needs_paste: false, sentence: /being saved/ } }
   })
   saved.resolve()
   t.match(jsonOf(await pasted), { flow: { state: 'done' } })
-  await t.rejects(desk.cancel(panelCall()), { message: 'No sign-in is running.' })
+  await t.rejects(panel.cancel(panelCall()), { message: 'No sign-in is running.' })
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { loadConfig } from '../../../src/config/load.ts'
-import { SettingsDesk } from '../../../src/control/panel/settings-desk.ts'
+import { SettingsActions } from '../../../src/control/panel/settings-actions.ts'
 
 function isWanted({ name }: { readonly name: string }): boolean {
   return name === 'NO_PROXY'
@@ -23,12 +23,12 @@ t.test('a password in an address is hidden, also one that contains @ or a space'
       canRestart: () => true,
       isEnding: () => false
     }
-    const desk = new SettingsDesk({
+    const panel = new SettingsActions({
       config: () => config,
       operations: () => operations,
       audit: { note: async () => {} }
     })
-    const listed = desk.list()
+    const listed = panel.list()
     const { settings } = JSON.parse(listed.name === 'answer' ? listed.body : '{}')
     t.equal(settings.find(isWanted).value, shown)
   }

@@ -4,7 +4,7 @@ import type { Setting } from '../../config/setting.ts'
 import type { Config } from '../../config/settings.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import type { AuditDesk } from './audit-desk.ts'
+import type { AuditActions } from './audit-actions.ts'
 import { answer, panelError } from './panel-answer.ts'
 
 export interface ReloadNews {
@@ -30,18 +30,18 @@ export interface SettingsOperations {
   readonly isEnding: () => boolean
 }
 
-export interface SettingsDeskOptions {
+export interface SettingsActionsOptions {
   readonly config: () => Config
   /** `null` before the gateway has started. */
   readonly operations: () => SettingsOperations | null
-  readonly audit: Pick<AuditDesk, 'note'>
+  readonly audit: Pick<AuditActions, 'note'>
 }
 
 /** Settings in force, where each comes from, and their reload. */
-export class SettingsDesk {
-  readonly #options: SettingsDeskOptions
+export class SettingsActions {
+  readonly #options: SettingsActionsOptions
 
-  constructor(options: SettingsDeskOptions) {
+  constructor(options: SettingsActionsOptions) {
     this.#options = options
   }
 

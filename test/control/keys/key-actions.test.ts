@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { AuditDesk } from '../../../src/control/panel/audit-desk.ts'
-import { KeyDesk } from '../../../src/control/panel/key-desk.ts'
+import type { AuditActions } from '../../../src/control/panel/audit-actions.ts'
+import { KeyActions } from '../../../src/control/panel/key-actions.ts'
 import type { PanelAnswer, PanelCall } from '../../../src/ipc/panel.ts'
 import { keysPath, readKeys } from '../../../src/keys/key-store.ts'
 import { NO_KNOWN_KEYS } from '../../../src/keys/key.ts'
@@ -27,8 +27,8 @@ t.test('a change of keys that the gateway cannot read is answered with a warning
   const outcome = { isRead: true }
   const read = async () => (await readKeys(keysPath(stateDir)))?.keys ?? []
   const known = { isKeyRequired: true, keys: await read() }
-  const audit: Pick<AuditDesk, 'note'> = { note: async () => {} }
-  const desk = new KeyDesk({
+  const audit: Pick<AuditActions, 'note'> = { note: async () => {} }
+  const panel = new KeyActions({
     keys: {
       get knownKeys() {
         return { ...NO_KNOWN_KEYS, ...known }
@@ -46,11 +46,11 @@ t.test('a change of keys that the gateway cannot read is answered with a warning
     audit,
     searcher: { ask: async () => null }
   })
-  const added = bodyOf(await desk.add(callOf({ body: { name: 'anna' } })))
+  const added = bodyOf(await panel.add(callOf({ body: { name: 'anna' } })))
   t.equal(added.warning, undefined)
   outcome.isRead = false
-  const revoked = bodyOf(await desk.revoke(callOf({ params: { id: added.key.id } })))
+  const revoked = bodyOf(await panel.revoke(callOf({ params: { id: added.key.id } })))
   t.equal(revoked.key.state, 'revoked')
   t.match(revoked.warning, /saved but not in force yet/)
-  t.match(bodyOf(await desk.add(callOf({ body: { name: 'ben' } }))).warning, /keys\.json/)
+  t.match(bodyOf(await panel.add(callOf({ body: { name: 'ben' } }))).warning, /keys\.json/)
 })

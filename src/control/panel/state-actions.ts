@@ -8,17 +8,17 @@ export interface GatewayState {
   readonly account: ShownAccount
 }
 
-export interface StateDeskOptions {
+export interface StateActionsOptions {
   /** `null` while the dashboard is off. */
   readonly state: () => Promise<GatewayState | null>
   readonly isReadOnly: () => boolean
 }
 
 /** Tells how the gateway stands, all of one instant. */
-export class StateDesk {
-  readonly #options: StateDeskOptions
+export class StateActions {
+  readonly #options: StateActionsOptions
 
-  constructor(options: StateDeskOptions) {
+  constructor(options: StateActionsOptions) {
     this.#options = options
   }
 

@@ -7,24 +7,24 @@ import {
 import type { Logger } from '../../observe/logger.ts'
 import { asGatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
-import { AuditDesk, type AuditOptions } from './audit-desk.ts'
-import { GatewayDesk, type GatewayDeskOptions } from './gateway-desk.ts'
-import { SettingsDesk, type SettingsDeskOptions } from './settings-desk.ts'
-import { SignInDesk, type SignInDeskOptions } from './sign-in-desk.ts'
-import { KeyDesk, type KeyDeskOptions } from './key-desk.ts'
+import { AuditActions, type AuditOptions } from './audit-actions.ts'
+import { GatewayActions, type GatewayActionsOptions } from './gateway-actions.ts'
+import { SettingsActions, type SettingsActionsOptions } from './settings-actions.ts'
+import { SignInActions, type SignInActionsOptions } from './sign-in-actions.ts'
+import { KeyActions, type KeyActionsOptions } from './key-actions.ts'
 import { answer, panelError, type PanelHandler, refusal } from './panel-answer.ts'
-import { RequestsDesk, type RequestsDeskOptions } from './requests-desk.ts'
+import { RequestsActions, type RequestsActionsOptions } from './requests-actions.ts'
 import { UsageSearcher, type UsageSearcherOptions } from '../usage/usage-searcher.ts'
-import { StateDesk, type StateDeskOptions } from './state-desk.ts'
-import { UsageDesk } from './usage-desk.ts'
+import { StateActions, type StateActionsOptions } from './state-actions.ts'
+import { UsageActions } from './usage-actions.ts'
 
-export interface PanelDeskOptions
-  extends StateDeskOptions,
-    Pick<RequestsDeskOptions, 'captures'>,
-    Omit<SettingsDeskOptions, 'audit'>,
-    Pick<SignInDeskOptions, 'isSimulated' | 'signIn' | 'call'>,
-    Pick<GatewayDeskOptions, 'lift' | 'replaceWorker'>,
-    Omit<KeyDeskOptions, 'audit' | 'searcher'> {
+export interface PanelActionsOptions
+  extends StateActionsOptions,
+    Pick<RequestsActionsOptions, 'captures'>,
+    Omit<SettingsActionsOptions, 'audit'>,
+    Pick<SignInActionsOptions, 'isSimulated' | 'signIn' | 'call'>,
+    Pick<GatewayActionsOptions, 'lift' | 'replaceWorker'>,
+    Omit<KeyActionsOptions, 'audit' | 'searcher'> {
   readonly keepAudit: AuditOptions['keep']
   readonly usageFile: UsageSearcherOptions['file']
   /** Resolves when all workers go by what has changed, with the slots of those that do not answer. */
@@ -33,36 +33,36 @@ export interface PanelDeskOptions
 }
 
 /** Does what users of the panel ask for. Who may is known by then. */
-export class PanelDesk {
-  readonly #log: PanelDeskOptions['log']
-  readonly #settled: PanelDeskOptions['settled']
-  readonly #ownKeys: KeyDesk
+export class PanelActions {
+  readonly #log: PanelActionsOptions['log']
+  readonly #settled: PanelActionsOptions['settled']
+  readonly #ownKeys: KeyActions
   readonly #searcher: UsageSearcher
   readonly #ownSearcher: UsageSearcher
-  readonly #signIn: SignInDesk
+  readonly #signIn: SignInActions
   readonly #handlers: Readonly<Record<PanelAction, PanelHandler>>
 
-  constructor(options: PanelDeskOptions) {
+  constructor(options: PanelActionsOptions) {
     const { log, keepAudit } = options
-    const state = new StateDesk(options)
+    const state = new StateActions(options)
     this.#log = log
     this.#settled = options.settled
     const searcher = new UsageSearcher({ file: options.usageFile })
     // What people ask for their own pages never waits before an operator.
     const ownSearcher = new UsageSearcher({ file: options.usageFile })
-    const audit = new AuditDesk({ keep: keepAudit, searcher, log })
-    const keys = new KeyDesk({ ...options, audit, searcher })
-    const requests = new RequestsDesk({ ...options, searcher })
-    const gateway = new GatewayDesk({ ...options, state, audit })
-    const settings = new SettingsDesk({ ...options, audit })
-    const signIn = new SignInDesk({ ...options, state, audit })
+    const audit = new AuditActions({ keep: keepAudit, searcher, log })
+    const keys = new KeyActions({ ...options, audit, searcher })
+    const requests = new RequestsActions({ ...options, searcher })
+    const gateway = new GatewayActions({ ...options, state, audit })
+    const settings = new SettingsActions({ ...options, audit })
+    const signIn = new SignInActions({ ...options, state, audit })
     this.#signIn = signIn
-    const usage = new UsageDesk({ searcher, requests })
-    const ownRequests = new RequestsDesk({ ...options, searcher: ownSearcher })
-    const ownUsage = new UsageDesk({ searcher: ownSearcher, requests: ownRequests })
+    const usage = new UsageActions({ searcher, requests })
+    const ownRequests = new RequestsActions({ ...options, searcher: ownSearcher })
+    const ownUsage = new UsageActions({ searcher: ownSearcher, requests: ownRequests })
     this.#searcher = searcher
     this.#ownSearcher = ownSearcher
-    this.#ownKeys = new KeyDesk({ ...options, audit, searcher: ownSearcher })
+    this.#ownKeys = new KeyActions({ ...options, audit, searcher: ownSearcher })
     this.#handlers = {
       state: () => state.show(),
       'keys.list': () => keys.list(),

@@ -12,7 +12,7 @@ import type { FoundRow } from '../usage/search-messages.ts'
 import type { UsageSearcher } from '../usage/usage-searcher.ts'
 import { answer, panelError } from './panel-answer.ts'
 
-export interface RequestsDeskOptions {
+export interface RequestsActionsOptions {
   readonly searcher: Pick<UsageSearcher, 'ask'>
   /** Folder of captures; `null` unless DEBUG_CONTENT is on. */
   readonly captures: () => string | null
@@ -26,10 +26,10 @@ const SEARCH_MS = 700
 const ERRORS_PAGE = 'https://github.com/kiro-gateway/kiro-gateway/blob/main/docs/errors.md'
 
 /** Requests that have ended, as far back as they are kept. */
-export class RequestsDesk {
-  readonly #options: RequestsDeskOptions
+export class RequestsActions {
+  readonly #options: RequestsActionsOptions
 
-  constructor(options: RequestsDeskOptions) {
+  constructor(options: RequestsActionsOptions) {
     this.#options = options
   }
 

@@ -26,7 +26,7 @@ import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { asJsonObject, type JsonObject } from '../../shared/json.ts'
 import { toDay, toIso } from '../../shared/dates.ts'
 import type { UsageSearcher } from '../usage/usage-searcher.ts'
-import type { AuditDesk } from './audit-desk.ts'
+import type { AuditActions } from './audit-actions.ts'
 import { answer, givenText, ofField, panelError, refusal } from './panel-answer.ts'
 
 /** Named keys, as the primary knows them. */
@@ -41,11 +41,11 @@ export interface PanelKeys {
   readonly look: () => Promise<boolean>
 }
 
-export interface KeyDeskOptions {
+export interface KeyActionsOptions {
   readonly keys: PanelKeys
   readonly stateDir: () => string
   readonly operatorKeys: () => number
-  readonly audit: Pick<AuditDesk, 'note'>
+  readonly audit: Pick<AuditActions, 'note'>
   readonly searcher: Pick<UsageSearcher, 'ask'>
 }
 
@@ -53,10 +53,10 @@ const UNNAMED: ReadonlySet<string> = new Set<UnnamedKey>(['operator', 'kiro', 'a
 const DAY_MS = 86_400_000
 
 /** Named keys: shown with what they have used, made, changed, replaced and revoked. */
-export class KeyDesk {
-  readonly #options: KeyDeskOptions
+export class KeyActions {
+  readonly #options: KeyActionsOptions
 
-  constructor(options: KeyDeskOptions) {
+  constructor(options: KeyActionsOptions) {
     this.#options = options
   }
 

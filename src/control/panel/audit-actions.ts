@@ -5,7 +5,7 @@ import { type JsonObject, parseJson } from '../../shared/json.ts'
 import type { AuditEntry } from '../book/book-messages.ts'
 import type { UsageSearcher } from '../usage/usage-searcher.ts'
 import { answer } from './panel-answer.ts'
-import { countIn } from './requests-desk.ts'
+import { countIn } from './requests-actions.ts'
 
 export interface AuditOptions {
   readonly searcher: Pick<UsageSearcher, 'ask'>
@@ -24,7 +24,7 @@ const MAX_CHARS = 4_000
 const MAX_SUBJECT_CHARS = 200
 
 /** Writes down who changed what: a row of `usage.db` and a line of the log. */
-export class AuditDesk {
+export class AuditActions {
   readonly #options: AuditOptions
 
   constructor(options: AuditOptions) {
