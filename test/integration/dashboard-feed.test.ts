@@ -268,7 +268,7 @@ t.test('a dead sign-in is told once, and not as what comes of it', async (t) => 
   await page.until(({ account }) => account?.signIn.state === 'signed-out')
   const refused = await chat(gateway, 'hi').answer
   t.equal(refused.status, 401)
-  await page.until(({ now }) => now?.requests.failing?.count === 1)
+  await page.until(({ requests }) => requests.length === 1)
   const { problems, level } = verdictOf(page)
   t.equal(level, 'red')
   t.match(

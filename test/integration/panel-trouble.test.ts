@@ -153,7 +153,7 @@ const damages: readonly (readonly [about: string, damage: (db: DatabaseSync) => 
   ['a version before the panel has written it', (db) => db.exec(EARLIER)]
 ]
 const EARLIER =
-  'ALTER TABLE requests DROP COLUMN facts; ALTER TABLE requests DROP COLUMN id; DROP TABLE audit'
+  'DROP INDEX requests_at_id; ALTER TABLE requests DROP COLUMN facts; ALTER TABLE requests DROP COLUMN id; DROP TABLE audit'
 
 for (const [about, damage] of damages) {
   t.test(`usage.db: ${about}`, async (t) => {

@@ -1,8 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { changeKeys, keysPath } from '../../src/keys/key-store.ts'
+import { parseJsonObject } from '../../src/shared/json.ts'
 import { peopleIn, REPLIES, startEchoUpstream } from '../helper/echo-upstream.ts'
 import * as fc from '../helper/fast-check.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
@@ -188,7 +190,8 @@ class Rig {
     const responses = filesIn(join(stateDir, 'responses'))
     for (const path of responses) this.#look(readFileSync(path, 'latin1'), path)
     for (const path of filesIn(stateDir).filter((one) => one.includes('usage'))) {
-      if (peopleIn(readFileSync(path)).length > 0) this.mixed.push(`${path} has words`)
+      if (path.endsWith('.db')) this.#lookAtRows(path)
+      else if (peopleIn(readFileSync(path)).length > 0) this.mixed.push(`${path} has words`)
     }
     return {
       asked: this.asked,
@@ -197,6 +200,22 @@ class Rig {
       responses: responses.length,
       ...Object.fromEntries(ANSWERED_WAYS.map((way) => [`whole, ${way}`, this.whole.get(way) ?? 0]))
     }
+  }
+
+  /** A row has no word of a conversation, but why its request failed, as the operator is told it. */
+  #lookAtRows(path: string): void {
+    const db = new DatabaseSync(path, { readOnly: true })
+    const tables = db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'table'`).all()
+    for (const { name } of tables) {
+      for (const row of db.prepare(`SELECT * FROM "${String(name)}"`).all()) {
+        const { facts, ...rest } = row
+        const { f: why, ...others } = parseJsonObject(String(facts ?? '')) ?? {}
+        const left = JSON.stringify([rest, others])
+        if (peopleIn(left).length > 0) this.mixed.push(`words in a row of ${path}: ${left}`)
+        this.#look(`${String(row['id'])} ${JSON.stringify(why)}`, `a row of ${path}`)
+      }
+    }
+    db.close()
   }
 
   async #lookAtPages(): Promise<void> {
