@@ -6,6 +6,7 @@ import { codeOf, GatewayError } from '../shared/errors.ts'
 import { FileLock } from '../shared/file-lock.ts'
 import { isOwnFile, makeFolder, openPrivateFile, replaceFile } from '../shared/private-files.ts'
 import type { NamedKey } from './key.ts'
+import { NO_LIMITS, type NamedKeyLimits } from './key-changes.ts'
 import { formatKeysFile, type KeysFile, NO_KEYS, parseKeysFile } from './key-file.ts'
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -106,6 +107,26 @@ export interface MadeKey {
 export function makeKey(): MadeKey {
   const text = `kgw_${randomBytes(32).toString('base64url')}`
   return { text, sha256: createHash('sha256').update(text).digest('hex') }
+}
+
+/** Makes a named key that is in force; its text is not stored. */
+export function makeNamedKey(
+  name: string,
+  limits: Partial<NamedKeyLimits>,
+  now: number
+): { readonly key: NamedKey; readonly text: string } {
+  const { text, sha256 } = makeKey()
+  const key = {
+    ...NO_LIMITS,
+    ...limits,
+    id: makeKeyId(),
+    name,
+    hashes: [{ sha256, until: null }],
+    revokedAt: null,
+    createdAt: now,
+    reopened: null
+  }
+  return { key, text }
 }
 
 export function makeKeyId(): string {

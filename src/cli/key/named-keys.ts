@@ -1,15 +1,9 @@
 import { inspectConfig } from '../../config/load.ts'
 import { usagePath } from '../../control/book/usage-sums.ts'
 import { readClosed } from '../../control/usage/usage-report.ts'
-import {
-  findInForce,
-  keyVersion,
-  type NamedKeyLimits,
-  NO_LIMITS,
-  withNewKey
-} from '../../keys/key-changes.ts'
+import { findInForce, keyVersion, type NamedKeyLimits, withNewKey } from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
-import { changeKeys, keysPath, makeKey, makeKeyId, readKeys } from '../../keys/key-store.ts'
+import { changeKeys, keysPath, makeKey, makeNamedKey, readKeys } from '../../keys/key-store.ts'
 import {
   isMeant,
   NO_LIMIT,
@@ -39,17 +33,7 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
     tellMade(call, done.secret ?? '', await keyOf(call, done.id))
     return EXIT_OK
   }
-  const { text: made, sha256 } = makeKey()
-  const added: NamedKey = {
-    ...NO_LIMITS,
-    ...limits,
-    id: makeKeyId(),
-    name,
-    hashes: [{ sha256, until: null }],
-    revokedAt: null,
-    createdAt: Date.now(),
-    reopened: null
-  }
+  const { key: added, text: made } = makeNamedKey(name, limits, Date.now())
   const keys = await change(call, (before) => {
     requireFree(before, name)
     const next = withNewKey(before, added)

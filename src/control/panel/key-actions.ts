@@ -1,14 +1,8 @@
 import { namedSums, type KeyUsage, type UnnamedKey } from '../../ipc/usage-row.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
-import {
-  findInForce,
-  type NamedKeyLimits,
-  keyVersion,
-  NO_LIMITS,
-  withNewKey
-} from '../../keys/key-changes.ts'
+import { findInForce, type NamedKeyLimits, keyVersion, withNewKey } from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
-import { changeKeys, keysPath, makeKey, makeKeyId } from '../../keys/key-store.ts'
+import { changeKeys, keysPath, makeKey, makeNamedKey } from '../../keys/key-store.ts'
 import {
   checkCredits,
   checkModels,
@@ -94,17 +88,7 @@ export class KeyActions {
     const now = Date.now()
     const name = ofField('name', () => toKeyName(givenText(body, 'name') ?? ''))
     const limits = limitsIn(body, now)
-    const { text: secret, sha256 } = makeKey()
-    const added: NamedKey = {
-      ...NO_LIMITS,
-      ...limits,
-      id: makeKeyId(),
-      name,
-      hashes: [{ sha256, until: null }],
-      revokedAt: null,
-      createdAt: now,
-      reopened: null
-    }
+    const { key: added, text: secret } = makeNamedKey(name, limits, now)
     const isFirst =
       !this.#options.keys.knownKeys.isKeyRequired && this.#options.operatorKeys() === 0
     const more = await this.#change((keys) => {
