@@ -13,12 +13,39 @@ export interface SmallBodyLimits {
  */
 export async function readSmallBody(
   request: IncomingMessage,
-  { maxBytes, timeoutMs }: SmallBodyLimits
+  limits: SmallBodyLimits
 ): Promise<JsonObject> {
-  const { 'content-type': type = '', 'content-encoding': encoding } = request.headers
   // Forms of other sites cannot send this type without asking first.
-  if (!/^application\/json\s*(;|$)/i.test(type)) throw badBody('Send it as application/json.')
-  if (encoding !== undefined) throw new GatewayError('GW_BODY_ENCODED')
+  if (!isOfType(request, 'application/json')) throw badBody('Send it as application/json.')
+  const body = parseJsonObject(await readText(request, limits))
+  if (body === null) throw badBody('The body is not a JSON object.')
+  return body
+}
+
+/**
+ * Reads the fields of a form. Pages of other sites can send this type: check where it comes from.
+ * @throws {GatewayError} as `readSmallBody()`
+ */
+export async function readSmallForm(
+  request: IncomingMessage,
+  limits: SmallBodyLimits
+): Promise<URLSearchParams> {
+  if (!isOfType(request, FORM_TYPE)) throw badBody(`Send it as ${FORM_TYPE}.`)
+  return new URLSearchParams(await readText(request, limits))
+}
+
+const FORM_TYPE = 'application/x-www-form-urlencoded'
+
+function isOfType({ headers }: IncomingMessage, type: string): boolean {
+  const [given = ''] = (headers['content-type'] ?? '').split(';', 1)
+  return given.trim().toLowerCase() === type
+}
+
+async function readText(
+  request: IncomingMessage,
+  { maxBytes, timeoutMs }: SmallBodyLimits
+): Promise<string> {
+  if (request.headers['content-encoding'] !== undefined) throw new GatewayError('GW_BODY_ENCODED')
   const chunks: Buffer[] = []
   let bytes = 0
   const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -37,9 +64,7 @@ export async function readSmallBody(
     clearTimeout(timer)
     request.off('data', onData).off('end', resolve).off('error', onGone).off('close', onGone)
   }
-  const body = parseJsonObject(Buffer.concat(chunks).toString())
-  if (body === null) throw badBody('The body is not a JSON object.')
-  return body
+  return Buffer.concat(chunks).toString()
 }
 
 export function badBody(message: string): GatewayError {
