@@ -129,8 +129,9 @@ export class DashboardControl {
     return this.#publisher === null ? null : this.#verdict
   }
 
-  judgeAgain(): void {
-    void this.#publisher?.judgeAgain() // never rejects
+  /** Resolves when all who tell of the gateway have the new judgement. Never rejects. */
+  async judgeAgain(): Promise<void> {
+    await this.#publisher?.judgeAgain()
   }
 
   /** `null` while the dashboard is off or cannot be loaded. */

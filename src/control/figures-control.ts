@@ -92,14 +92,14 @@ export class FiguresControl {
     ])
   }
 
-  /** A limit of the account has begun or ended. */
+  /** A limit of the account has begun or ended: all who tell of it do so at once. */
   onAccount(): void {
-    if (this.#streak.isGoing) this.#tellFailing()
+    this.#tellVerdict()
   }
 
   /** Failures for lack of a sign-in say nothing about the next request. */
   onSignIn({ snapshot }: CredentialNews): void {
-    if (snapshot !== null && !this.#isSignedIn && this.#streak.forget()) this.#tellFailing()
+    if (snapshot !== null && !this.#isSignedIn && this.#streak.forget()) this.#tellVerdict()
     this.#isSignedIn = snapshot !== null
   }
 
@@ -132,7 +132,7 @@ export class FiguresControl {
     account.onRows(rows)
     const models = new Set(account.models.map(({ id }) => id))
     for (const row of rows) this.#turns.add(row, models.has(row.model) ? row.model : OTHER)
-    if (this.#streak.add(rows)) this.#tellFailing()
+    if (this.#streak.add(rows)) this.#tellVerdict()
     this.dashboard.onRows(rows)
   }
 
@@ -185,9 +185,9 @@ export class FiguresControl {
     noteBudget(this.own, budget(), (member) => this.#nameOf(member))
   }
 
-  #tellFailing(): void {
+  #tellVerdict(): void {
     this.#options.onVerdict()
-    this.dashboard.judgeAgain()
+    void this.dashboard.judgeAgain() // never rejects
   }
 
   /** The container's figure, or the processes' own if there is no limit. */

@@ -170,6 +170,7 @@ export class Primary {
       signIn: () => this.account.credentials,
       call: this.#lane.call,
       lift: (bar) => this.account.lift(bar),
+      judgeAgain: () => this.figures.dashboard.judgeAgain(),
       replaceWorker: (slot) => this.#replaceWorker(slot),
       keepAudit: (entry) => this.keys.keepAudit(entry),
       settled: () => this.#marks.settled(),

@@ -34,6 +34,15 @@ export interface GatewayVerdict {
   readonly facts: string
   /** The worst first. */
   readonly problems: readonly VerdictProblem[]
+  /** Action for the worst problem. */
+  readonly action: VerdictAction | null
+}
+
+/** Remedy that an operator finds on the page. */
+export interface VerdictAction {
+  readonly label: string
+  /** Address within the page, behind `#/`. */
+  readonly place: string
 }
 
 export interface VerdictProblem {
@@ -43,6 +52,7 @@ export interface VerdictProblem {
   readonly remedy: string
   /** Known end of the problem. */
   readonly until: number | null
+  readonly action: VerdictAction | null
 }
 
 export interface NowFigures {

@@ -8,7 +8,13 @@ import {
   plural,
   timeOfDay
 } from './figures-text.ts'
-import type { GatewayVerdict, NowFigures, ShownAccount, VerdictProblem } from './feed.ts'
+import type {
+  GatewayVerdict,
+  NowFigures,
+  ShownAccount,
+  VerdictAction,
+  VerdictProblem
+} from './feed.ts'
 
 /*
  * Judges whether all is well: one sentence, and what each problem is and needs. The one judgement of the page, the
@@ -41,10 +47,12 @@ function toVerdict(found: readonly VerdictProblem[], facts: string): GatewayVerd
   const problems = found.toSorted((one, other) => rank(other) - rank(one))
   const [worst] = problems
   if (worst === undefined) {
-    return { level: 'green', code: 'well', sentence: 'All is well.', facts, problems }
+    const sentence = 'All is well.'
+    return { level: 'green', code: 'well', sentence, facts, problems, action: null }
   }
   const code = problems.map((one) => one.code).join(' ')
-  return { level: worst.level, code, sentence: worst.what, facts, problems }
+  const { level, what, action } = worst
+  return { level, code, sentence: what, facts, problems, action }
 }
 
 function rank({ level }: VerdictProblem): number {
@@ -78,12 +86,22 @@ function accountProblems(
   return problems.map(({ code, message, until, bar }) => {
     const again = until === null ? '' : `The gateway calls Kiro again ${moment(until, at)}.`
     if (code === PLAN) return problem('red', code, PLAN_USED_UP, planRemedy(until, at), until)
-    if (code !== QUOTA) return problem('red', code, message, again, until)
+    const action = bar === null ? null : CALL_AGAIN
+    if (code !== QUOTA) return { ...problem('red', code, message, again, until), action }
     const what = QUOTAS[bar ?? ''] ?? "The Kiro account's quota is used up."
     const isReset = until !== null && until === quota?.resetsAt
     const remedy = isReset ? `It resets ${moment(until, at)}.` : again
-    return problem('red', code, what, `${remedy} Kiro says: ${message}`.trim(), until)
+    const said = `${remedy} Kiro says: ${message}`.trim()
+    return { ...problem('red', code, what, said, until), action }
   })
+}
+
+/** Lifts what the gateway remembers of the account. */
+const CALL_AGAIN: VerdictAction = { label: 'Call Kiro again now', place: 'gateway' }
+const SIGN_IN: VerdictAction = { label: 'Sign in to Kiro', place: 'gateway' }
+const FAILED: VerdictAction = {
+  label: 'Show failed requests',
+  place: 'requests?since=1h&failed=true'
 }
 
 const QUOTA = 'GW_UPSTREAM_QUOTA'
@@ -110,7 +128,7 @@ function signInProblems({ at }: NowFigures, { signIn }: ShownAccount): readonly 
   const { code = '', message: cause = '' } = signIn.problem ?? {}
   if (state === 'signed-out') {
     const what = ENDED.includes(code) ? 'The sign-in has ended.' : 'There is no usable sign-in.'
-    return [problem('red', 'signed-out', what, cause)]
+    return [{ ...problem('red', 'signed-out', what, cause), action: SIGN_IN }]
   }
   if (state === 'failing') {
     const what = isUsable
@@ -261,18 +279,22 @@ function failureProblems(
   const last =
     failing === null ? '' : `${failing.reason} (${failing.code}, ${moment(failing.at, at)})`
   if (streak >= MANY_FAILURES) {
-    return [problem('red', 'failures', `The last ${streak} requests failed.`, last)]
+    return [failures('red', `The last ${streak} requests failed.`, last)]
   }
   if (failedPerMinute >= 3 && failedPerMinute >= perMinute * 0.1) {
     const what = `${Math.round(failedPerMinute)} of ${Math.round(perMinute)} requests failed in the last minute.`
     const most = errors.find(({ fault, lastHour }) => fault !== 'client' && lastHour > 0)
     const code = most === undefined ? '' : `Most are ${most.code}. `
     const how = 'Open a failed request to see the reason.'
-    return [problem('amber', 'failures', what, `${code}${how}`)]
+    return [failures('amber', what, `${code}${how}`)]
   }
   if (streak === 0) return []
   const what = streak === 1 ? 'The last request failed.' : `The last ${streak} requests failed.`
-  return [problem('amber', 'failures', what, last)]
+  return [failures('amber', what, last)]
+}
+
+function failures(level: 'amber' | 'red', what: string, remedy: string): VerdictProblem {
+  return { ...problem(level, 'failures', what, remedy), action: FAILED }
 }
 
 function loadProblems(
@@ -314,5 +336,5 @@ function problem(
   remedy: string,
   until: number | null = null
 ): VerdictProblem {
-  return { level, code, what: what.trim(), remedy, until }
+  return { level, code, what: what.trim(), remedy, until, action: null }
 }

@@ -15,7 +15,7 @@ const DEAD = {
 }
 
 const calm: Now = {
-  verdict: { level: 'green', code: 'well', sentence: '', facts: '', problems: [] },
+  verdict: { level: 'green', code: 'well', sentence: '', facts: '', problems: [], action: null },
   at: AT,
   connections: {
     budget: 300,
@@ -257,6 +257,31 @@ t.test(
     )
   }
 )
+
+t.test('what an operator can do about the worst problem is named, with its place', async (t) => {
+  const quota = {
+    code: 'GW_UPSTREAM_QUOTA',
+    message: 'You have reached the limit.',
+    until: AT + 60_000,
+    bar: 'monthly'
+  }
+  const again = { label: 'Call Kiro again now', place: 'gateway' }
+  const verdict = judge({ ...calm, cpu: { cores: 2, limit: 2 } }, { ...account, problems: [quota] })
+  t.same(verdict.action, again)
+  t.same(
+    verdict.problems.map(({ action }) => action),
+    [again, null],
+    'a busy CPU is not mended on the page'
+  )
+  const book = { code: 'GW_KEY_BOOK', message: 'The disk is full.', until: null, bar: null }
+  t.equal(judge(calm, { ...account, problems: [book] }).action, null)
+  const out = signedIn({ isUsable: false, state: 'signed-out', problem: DEAD })
+  t.same(judge(calm, out).action, { label: 'Sign in to Kiro', place: 'gateway' })
+  t.match(judge(failing(1), account).action, { place: 'requests?since=1h&failed=true' })
+  const steady = new SteadyVerdict()
+  steady.next(verdict, 0)
+  t.same(steady.next(judge(calm, account), 100).action, again, 'as long as it is told')
+})
 
 t.test('a death is told for a minute', async (t) => {
   const workers = calm.workers.map((one) => ({ ...one, restarts: 2, startedAt: AT - 61_000 }))

@@ -467,12 +467,19 @@ t.test('settings, reload, limits and workers', async (t) => {
   t.equal((await chat('sim:quota')).status, 429)
   t.equal((await chat('Hello')).status, 429, 'it is remembered')
   const { verdict } = (await program.get(STATE)).json
-  t.match(verdict, { level: 'red', sentence: "Kiro's monthly credits are used up." })
+  t.match(verdict, {
+    level: 'red',
+    sentence: "Kiro's monthly credits are used up.",
+    action: { label: 'Call Kiro again now', place: 'gateway' }
+  })
   t.match((await program.get('/readyz')).json, { level: 'red', codes: ['quota-used-up'] })
   t.same((await program.post('/admin/v1/account/lift', { bar: 'hourly' })).json.lifted, [])
   t.same((await program.post('/admin/v1/account/lift', { bar: 'monthly' })).json.lifted, [
     'monthly'
   ])
+  const [state, ready] = await Promise.all([program.get(STATE), program.get('/readyz')])
+  t.not(state.json.verdict.sentence, verdict.sentence, 'the judgement is another one at once')
+  t.match(ready.json, { codes: [], verdict: state.json.verdict.code }, 'at /readyz, too')
   t.equal((await chat('Hello')).status, 200, 'asked again')
   t.match((await program.get(STATE)).json.verdict, { level: 'green' })
 

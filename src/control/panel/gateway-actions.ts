@@ -14,6 +14,8 @@ export interface GatewayActionsOptions {
   readonly state: Pick<StateActions, 'look'>
   /** Lifts one limit that the upstream has set, or all; returns which. */
   readonly lift: (bar: string | null) => readonly string[]
+  /** Resolves when the judgement is that of now. Never rejects. */
+  readonly judgeAgain: () => Promise<void>
   /** False unless the worker is ready. */
   readonly replaceWorker: (slot: number) => boolean
   readonly stateDir: () => string
@@ -77,6 +79,7 @@ export class GatewayActions {
     const bar = givenText(call.body, 'bar')
     const lifted = this.#options.lift(bar)
     if (lifted.length === 0) return answer({ lifted, sentence: 'No such limit is in force.' })
+    await this.#options.judgeAgain()
     await this.#options.audit.note(call, {
       action: 'account.lift',
       subject: lifted.join(', '),

@@ -23,7 +23,7 @@ export interface PanelActionsOptions
     Pick<RequestsActionsOptions, 'captures'>,
     Omit<SettingsActionsOptions, 'audit'>,
     Pick<SignInActionsOptions, 'isSimulated' | 'signIn' | 'call'>,
-    Pick<GatewayActionsOptions, 'lift' | 'replaceWorker'>,
+    Pick<GatewayActionsOptions, 'lift' | 'judgeAgain' | 'replaceWorker'>,
     Omit<KeyActionsOptions, 'audit' | 'searcher'> {
   readonly keepAudit: AuditOptions['keep']
   readonly usageFile: UsageSearcherOptions['file']

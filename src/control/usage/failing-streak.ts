@@ -10,10 +10,6 @@ export class FailingStreak {
   #failing: FailingRequests | null = null
   #isTold = false
 
-  get isGoing(): boolean {
-    return this.#failing !== null
-  }
-
   /**
    * Returns the streak unless `told`, the codes of the account's problems, has its code. Once such a problem has ended,
    * the streak is forgotten: it says nothing about the next request.

@@ -178,7 +178,7 @@ function verdictNow() {
       'The gateway sends no data: it is shutting down, or too many dashboards are open.'
     const facts = `This data is from ${timeOfDay(now.at)}. The page reconnects automatically. The gateway's log shows what happened.`
     const sentence = feed.isRefused ? refused : 'The gateway does not answer.'
-    return spoke({ level: 'unknown', code: 'lost', sentence, facts, problems: [] })
+    return spoke({ level: 'unknown', code: 'lost', sentence, facts, problems: [], action: null })
   }
   return spoke(steady.next(now.verdict, performance.now()))
 }

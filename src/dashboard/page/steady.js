@@ -29,7 +29,8 @@ export class SteadyVerdict {
     const [worst] = problems
     if (worst === undefined) return verdict
     const code = problems.map((one) => one.code).join(' ')
-    return { ...verdict, level: worst.level, code, sentence: worst.what, problems }
+    const { level, what, action } = worst
+    return { ...verdict, level, code, sentence: what, problems, action }
   }
 
   forget() {

@@ -26,6 +26,7 @@ function gatewayWith(operations: Partial<Operations>) {
   const panel = new GatewayActions({
     state: { look: unused },
     lift: unused,
+    judgeAgain: unused,
     replaceWorker: unused,
     stateDir: unused,
     operations: () => all,
