@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   amount,
+  balance,
   bytes,
   duration,
   lastDay,
@@ -8,6 +9,7 @@ import {
   plural,
   short
 } from '../../src/dashboard/page/format.js'
+import { actionOf, changesOf } from '../../src/dashboard/page/audit-words.js'
 import { toExpiry } from '../../src/keys/key-text.ts'
 import { History } from '../../src/dashboard/page/history.js'
 import { HISTORY_COLUMNS, type HistoryPoint } from '../../src/dashboard/feed.ts'
@@ -63,6 +65,42 @@ t.test('figures read as people say them', async (t) => {
     ]
   )
   t.same([plural(1, 'worker'), plural(2, 'worker')], ['1 worker', '2 workers'])
+})
+
+t.test('a balance never reads as whole once a part of it is used', async (t) => {
+  t.same([200, 199.99, 199.999_9, 1_000.5, 957.136, 0, 0.004, null].map(balance), [
+    '200',
+    '199.99',
+    '199.99',
+    '1,000.5',
+    '957.13',
+    '0',
+    '0.004',
+    '–'
+  ])
+})
+
+t.test('the log of changes says what was done in plain words', async (t) => {
+  const entry = { n: 1, at: '2026-11-26T12:00:00Z', who: 'operator', via: 'session', from: '::1' }
+  const reload = {
+    ...entry,
+    action: 'settings.reload',
+    subject: 'LOG_LEVEL, PROXY_API_KEY',
+    before: { LOG_LEVEL: 'info', PROXY_API_KEY: null },
+    after: { LOG_LEVEL: 'debug', PROXY_API_KEY: 'set' }
+  }
+  t.equal(actionOf(reload), 'reloaded the settings')
+  t.equal(changesOf(reload), 'LOG_LEVEL info → debug; PROXY_API_KEY none → set')
+  const nothing = { ...reload, subject: '', before: {}, after: {} }
+  t.equal(changesOf(nothing), 'nothing has changed')
+  const limits = {
+    ...entry,
+    action: 'key.change',
+    subject: 'a_b',
+    before: { requests_per_minute: 5, models: ['auto'] },
+    after: { requests_per_minute: null, models: [] }
+  }
+  t.equal(changesOf(limits), 'requests a minute 5 → none; models auto → none')
 })
 
 const pointAt = (at: number, value: number | null): HistoryPoint => {

@@ -567,8 +567,35 @@ check('a gateway without keys gets an operator key before all others', async (t,
   t.equal(await page.getByLabel('Name').count(), 0, 'the first key would sign this page out')
   t.same(await findBarriers(page), [])
   await page.getByRole('button', { name: 'Reload the settings' }).click()
-  await page.getByText('The settings were read again.').waitFor()
+  await page.getByText('There is still no operator key.').waitFor()
   t.same(stand.panel.changes, ['reload {}'])
+  Object.assign(stand, { isOpen: false, key: 'a-key-of-the-operator' })
+  await page.getByRole('button', { name: 'Reload the settings' }).click()
+  await page.getByRole('heading', { name: 'Sign in', level: 2 }).waitFor({ timeout: 3_000 })
+  t.equal(await page.locator('#board').count(), 0, 'the key is asked for at once')
+  await page.getByLabel('Key').fill('a-key-of-the-operator')
+  await page.keyboard.press('Enter')
+  await page.getByRole('form', { name: 'Add a key' }).waitFor()
+})
+
+check('a wrong limit is said in the words of its field', async (t, stand, page) => {
+  await opened(stand, page, 'keys/add')
+  const form = page.getByRole('form', { name: 'Add a key' })
+  const cases = [
+    ['Credits', 'abc', 'A number of credits, such as 200 or 12.5.'],
+    ['Requests a minute', '1.5', 'A whole number from 1 on, such as 60.'],
+    ['Streams at the same time', 'many', 'A whole number from 1 on, such as 60.']
+  ] as const
+  await form.getByLabel('Name').fill('eve')
+  for (const [label, wrong, words] of cases) {
+    await form.getByLabel(label).fill(wrong)
+    await form.getByRole('button', { name: 'Add the key' }).click()
+    await form.getByText(words).waitFor()
+    await page.locator('input:focus[aria-invalid="true"]').waitFor()
+    t.equal(await form.locator('input:focus').inputValue(), wrong, label)
+    await form.getByLabel(label).fill('')
+  }
+  t.same(stand.panel.changes, [], 'nothing is sent: an odd number would mean no limit')
 })
 
 check('the answer to the first prompt stays when its request has ended', async (t, stand, page) => {
@@ -698,6 +725,40 @@ check('what may not be changed says why, once', async (t, stand, page) => {
   await page.getByText(message).waitFor()
   t.ok(await page.getByRole('button', { name: 'Save the limits' }).isDisabled())
   t.same(await findBarriers(page), [])
+})
+
+check('a read-only page says so wherever it has a control', async (t, stand, page) => {
+  const message = 'Changes are turned off here (DASHBOARD=read-only).'
+  stand.whyNot = { code: 'GW_READ_ONLY', message }
+  await opened(stand, page)
+  await page.locator('header').getByText('read-only', { exact: true }).waitFor()
+  for (const place of ['keys', 'keys/add', 'keys/k_anna', 'gateway', 'start']) {
+    await page.goto(`${stand.url}#/${place}`)
+    await page.locator('#board').getByText(message).waitFor()
+    t.equal(await page.locator('#board').getByText(message).count(), 1, place)
+    t.equal(await page.getByRole('link', { name: /^add (one|a key)$/i }).count(), 0, place)
+    t.same(await findBarriers(page), [], place)
+  }
+  await page.getByText('A test prompt works all the same').waitFor()
+  await page.getByRole('button', { name: 'Send the prompt' }).click()
+  await page.getByText('Hello from Kiro.').waitFor()
+})
+
+check('a problem leads to what can be done, and passes at once then', async (t, stand, page) => {
+  const { account } = stand.snapshot
+  const message = 'You have reached the limit.'
+  const problems = [{ code: 'GW_UPSTREAM_QUOTA', message, until: AT + 3_600_000, bar: 'monthly' }]
+  const snapshot = stand.snapshot
+  stand.snapshot = { ...snapshot, account: { ...account, problems } }
+  await opened(stand, page)
+  await page.locator('#verdict').getByRole('link', { name: 'Call Kiro again now' }).click()
+  await page.getByRole('button', { name: 'Call Kiro again now' }).click()
+  await page.getByText('Lifted. The next request').waitFor()
+  stand.snapshot = snapshot
+  stand.tell('account', account)
+  stand.tick(snapshot.now)
+  await page.locator('#verdict').waitFor({ state: 'detached', timeout: 2_000 })
+  t.equal(await page.title(), 'Gateway – kiro-gateway')
 })
 
 check('a gateway that was restarted asks to press again', async (t, stand, page) => {

@@ -1,6 +1,6 @@
 /* Calls of `/admin/v1`: one way to ask, one to change something, and forms that do it once. */
 import { askSession } from './feed.js'
-import { change, redraw, state } from './state.js'
+import { change, changed, redraw, state } from './state.js'
 
 /** A refusal, with the sentence that people are shown. */
 export class ApiProblem extends Error {
@@ -38,6 +38,7 @@ async function call(path, init) {
   } = body?.error ?? {}
   // A restarted gateway knows no earlier token.
   if (code === 'GW_CSRF_INVALID') change({ session: await askSession() })
+  if (response.status === 401) await changed()
   throw new ApiProblem(response.status, code, message, param ?? '', body)
 }
 
@@ -55,6 +56,7 @@ export async function post(path, value = {}) {
   const init = { method: 'POST', headers, body: JSON.stringify(value) }
   const body = await call(`admin/v1/${path}`, init)
   change({ warning: body?.warning ?? '' })
+  await changed()
   return body
 }
 

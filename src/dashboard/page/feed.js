@@ -74,6 +74,16 @@ export class Feed {
     this.#enter('asleep')
   }
 
+  /** Asks whether this browser is still let in, beside the stream. Never rejects. */
+  async renew() {
+    const attempt = this.#attempt
+    const session = await askSession().catch(() => null)
+    if (session === null || attempt !== this.#attempt) return
+    if (!isOut(session)) return this.#onState(this.state, session)
+    this.#close()
+    this.#enter('signed-out', session)
+  }
+
   async #connect() {
     this.#close()
     // `lost` stays until it is live again, so that the page does not flicker.
@@ -82,7 +92,7 @@ export class Feed {
     try {
       const session = await askSession()
       if (attempt !== this.#attempt) return
-      if (session.isKeyNeeded && !session.isSignedIn) this.#enter('signed-out', session)
+      if (isOut(session)) this.#enter('signed-out', session)
       else if (session.role === 'person')
         this.#enter('asleep', session) // the feed tells of all clients
       else this.#listen(session)
@@ -173,4 +183,9 @@ export class Feed {
     this.state = state
     this.#onState(state, session)
   }
+}
+
+/** @param {Session} session */
+function isOut({ isKeyNeeded, isSignedIn }) {
+  return isKeyNeeded && !isSignedIn
 }

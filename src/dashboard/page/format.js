@@ -22,6 +22,15 @@ export function amount(value) {
 }
 
 /**
+ * Formats credits that are left: 1,000.5, 199.99. Rounds down, so that they never read as whole once a part is used.
+ * @param {number | null | undefined} value
+ */
+export function balance(value) {
+  if (value === null || value === undefined) return UNKNOWN
+  return value < 1 ? amount(value) : hundredths.format(Math.floor(value * 100) / 100)
+}
+
+/**
  * 950, 12.3K, 4.56M
  * @param {number | null} value
  */

@@ -1,5 +1,6 @@
 /* The gateway itself: account, connections, processes, fleet, settings, and who changed what. */
 import { Change, get, Loaded, post, withQuery } from './api.js'
+import { actionOf, changesOf } from './audit-words.js'
 import { connectionPlots } from './connections.js'
 import { html, nothing } from './lit.js'
 import {
@@ -11,7 +12,6 @@ import {
   moment,
   percent,
   short,
-  shortTime,
   timeOfDay,
   UNKNOWN
 } from './format.js'
@@ -306,22 +306,6 @@ function settingsCard() {
   </section>`
 }
 
-/** @type {Readonly<Record<string, string>>} */
-const ACTIONS = {
-  'key.add': 'added the key',
-  'key.change': 'changed the key',
-  'key.rotate': 'made a new key for',
-  'key.revoke': 'revoked the key',
-  'settings.reload': 'reloaded the settings',
-  'account.lift': 'lifted',
-  'worker.recycle': 'recycled worker',
-  'gateway.restart': 'restarted',
-  'sign-in.start': 'began a sign-in to Kiro',
-  'sign-in.done': 'signed in to Kiro',
-  'sign-in.cancel': 'cancelled a sign-in to Kiro',
-  'sign-out': 'signed out of Kiro'
-}
-
 function auditCard() {
   return html`<section class="card" aria-labelledby="audit-title"><h3 id="audit-title">Audit log</h3>
     ${loadState(audit)}
@@ -334,38 +318,12 @@ function auditCard() {
       <tbody>${entries.map(
         (entry) => html`<tr data-action=${entry.action}>
         <td>${when(entry.at)}</td><td>${entry.who} <span class="note">${entry.via}, ${entry.from}</span></td>
-        <td>${ACTIONS[entry.action] ?? entry.action} <b>${entry.subject ?? ''}</b></td>
+        <td>${actionOf(entry)} <b>${entry.subject ?? ''}</b></td>
         <td class="from-m note">${changesOf(entry)}</td></tr>`
       )}</tbody></table></div>`
     }
     ${nextEntries === null ? nothing : html`<p><button type="button" class="quiet" ?disabled=${audit.isLoading} @click=${() => void audit.refresh()}>Show older changes</button></p>`}
   </section>`
-}
-
-/** @param {AuditEntry} entry */
-function changesOf({ before, after }) {
-  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])]
-  return names
-    .map((name) => ({ name, was: textOf(before?.[name]), is: textOf(after?.[name]) }))
-    .filter(({ was, is }) => was !== is)
-    .map(({ name, was, is }) => {
-      const words = name.replaceAll('_', ' ')
-      return before === null ? `${words} ${is}` : `${words} ${was} → ${is}`
-    })
-    .join('; ')
-}
-
-const ISO_TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
-
-/** @param {unknown} value */
-function textOf(value) {
-  if (value === undefined || value === null) return 'none'
-  if (typeof value === 'string') return ISO_TIME.test(value) ? shortTime(Date.parse(value)) : value
-  if (typeof value === 'boolean') return value ? 'yes' : 'no'
-  if (Array.isArray(value)) return value.join(', ')
-  const { limit = null, period = '' } = Object(value)
-  if (limit !== null) return `${amount(limit)} ${period === 'total' ? 'in all' : `a ${period}`}`
-  return JSON.stringify(value)
 }
 
 /**

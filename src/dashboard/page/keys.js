@@ -2,7 +2,7 @@
 import { ApiProblem, Change, get, Loaded, post } from './api.js'
 import { clientSnippets } from './clients.js'
 import { html, nothing } from './lit.js'
-import { amount, column, lastDay, plural } from './format.js'
+import { amount, balance, column, lastDay, plural } from './format.js'
 import {
   actButton,
   copyable,
@@ -53,26 +53,34 @@ const rotating = new Change()
 const revoking = new Change()
 const reloading = new Change()
 
-/**
- * @param {string | undefined} text
- * @returns {number | null}
- */
-function numberOf(text) {
-  return text === undefined || text === '' ? null : Number(text)
+/** Empty is no limit. @param {Values} values @param {string} name */
+function countIn(values, name) {
+  const text = values[name] ?? ''
+  if (text === '') return null
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new ApiProblem(0, '', 'A whole number from 1 on, such as 60. Empty: no limit.', name)
+}
+
+/** @param {Values} values */
+function creditsIn({ credits: text = '', period = 'month' }) {
+  if (text === '') return null
+  if (/^\d{1,9}(?:\.\d{1,6})?$/.test(text) && Number(text) > 0) return `${text}/${period}`
+  const message = 'A number of credits, such as 200 or 12.5. Empty: no limit.'
+  throw new ApiProblem(0, '', message, 'credits')
 }
 
 /**
  * The fields of a form as the API takes them: empty is no limit. An unchanged last day is left out: the key may end at
- * a time of that day, or may have ended.
+ * a time of that day, or may have ended. Throws ApiProblem with the field that is wrong.
  * @param {Values} values
  * @param {Key | null} key
  */
 function limitsOf(values, key) {
-  const { credits: limit = '', period = 'month', models = '', expires = '' } = values
+  const { models = '', expires = '' } = values
   return {
-    credits: limit === '' ? null : `${limit}/${period}`,
-    requests_per_minute: numberOf(values['requests_per_minute']),
-    max_streams: numberOf(values['max_streams']),
+    credits: creditsIn(values),
+    requests_per_minute: countIn(values, 'requests_per_minute'),
+    max_streams: countIn(values, 'max_streams'),
     models: models === '' ? null : models.split(',').map((model) => model.trim()),
     ...(expires !== lastDay(key?.expires_at) && { expires: expires === '' ? null : expires }),
     overage: values['overage'] === 'true'
@@ -164,7 +172,7 @@ function listView() {
   const { value } = list
   const active = value?.keys.filter((key) => key.state === 'active').length ?? 0
   return html`<div class="place-head"><h2 class="place-title">Keys</h2>
-      <a class="primary" href="#/keys/add">Add a key</a></div>
+      ${whyReadOnly() === '' ? html`<a class="primary" href="#/keys/add">Add a key</a>` : nothing}</div>
     ${readOnlyNote()}
     ${value?.book_problem ? html`<p class="problem" role="alert">${value.book_problem}</p>` : nothing}
     <section class="card" aria-labelledby="keys-title">
@@ -208,7 +216,7 @@ export function creditBar({ credits: limit }) {
   if (limit.problem !== null) return html`<span>${limit.problem}</span>`
   const held = limit.reserved > 0 ? `, ${amount(limit.reserved)} reserved` : ''
   const of = Math.max(limit.limit, Number.MIN_VALUE)
-  return html`${figure('key-credits-used', limit.used, `${credits(limit.used)} of ${amount(limit.limit)} ${limit.period === 'total' ? 'in all' : `a ${limit.period}`}${held}`, `${amount(limit.left)} left`)}
+  return html`${figure('key-credits-used', limit.used, `${credits(limit.used)} of ${amount(limit.limit)} ${limit.period === 'total' ? 'in all' : `a ${limit.period}`}${held}`, `${balance(limit.left)} left`)}
     ${meter(limit.used / of, undefined, limit.reserved / of)}`
 }
 
@@ -228,8 +236,10 @@ function operatorFirst() {
 }
 
 async function reload() {
-  const { sentence } = await post('reload')
-  said = sentence
+  said = ''
+  await post('reload')
+  if (state.session?.isKeyNeeded === false)
+    said = 'There is still no operator key. Run the command in the folder of the gateway first.'
 }
 
 function addView() {
@@ -302,7 +312,7 @@ function keyView() {
           ...(key.credits === null
             ? []
             : /** @type {const} */ ([
-                ['Left', credits(key.credits.left)],
+                ['Left', balance(key.credits.left)],
                 ['Resets', until(key.credits.resets_at, 'never')]
               ])),
           ['Credits today', credits(key.today?.credits)],

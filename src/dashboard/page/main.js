@@ -10,7 +10,7 @@ import { own } from './own.js'
 import { requests } from './requests.js'
 import { signInForm, signOut } from './sign-in.js'
 import { start } from './start.js'
-import { change, history, redraw, setDraw, state } from './state.js'
+import { change, history, redraw, setAfterChange, setDraw, state, whyReadOnly } from './state.js'
 import { usage } from './usage.js'
 import { SteadyVerdict } from './steady.js'
 
@@ -138,6 +138,7 @@ function header(isSignedOut) {
     <h1 class="brand"><img src="dashboard/icon.svg" alt="" width="28" height="28">kiro-gateway</h1>
     ${account === null ? nothing : html`<span class="chip" id="version" data-metric="version" data-value=${account.version}>v${account.version}</span>`}
     ${account?.isSimulated === true ? html`<span class="chip chip-fair" id="simulated">simulator</span>` : nothing}
+    ${isSignedOut || isPerson() || whyReadOnly() === '' ? nothing : html`<span class="chip" title=${whyReadOnly()}>read-only</span>`}
     ${
       isSignedOut || isPerson()
         ? nothing
@@ -259,6 +260,10 @@ function onSignOut() {
 }
 
 setDraw(draw)
+setAfterChange(() => {
+  steady.changed(performance.now())
+  return feed.renew()
+})
 addEventListener('hashchange', route)
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => charts.recolour())
 // Age grows without events; a hidden page has no age.

@@ -5,8 +5,18 @@ import { Charts } from './charts.js'
 import { html, nothing } from './lit.js'
 import { live } from './live-requests.js'
 import { kiroSignIn, leaveKiroSignIn } from './kiro-sign-in.js'
-import { amount, bytes, date, duration, fullTime, plural, short, UNKNOWN } from './format.js'
-import { credits, figure, meter } from './parts.js'
+import {
+  amount,
+  balance,
+  bytes,
+  date,
+  duration,
+  fullTime,
+  plural,
+  short,
+  UNKNOWN
+} from './format.js'
+import { credits, figure, meter, readOnlyNote } from './parts.js'
 import { RequestTable } from './requests.js'
 import { startSteps } from './start.js'
 import { history, redraw, state } from './state.js'
@@ -82,7 +92,7 @@ function creditCard(now, { quota, outlook, isSimulated, signIn }) {
   return html`<section class="card credits" aria-labelledby="credits-title">
     <div>
       <h3 id="credits-title">Credits left</h3>
-      <p class="big">${figure('quota-remaining', remaining, remaining === null ? UNKNOWN : amount(remaining))}${limit === null ? nothing : html` <small>of ${amount(limit)} ${unit}</small>`}</p>
+      <p class="big">${figure('quota-remaining', remaining, balance(remaining))}${limit === null ? nothing : html` <small>of ${amount(limit)} ${unit}</small>`}</p>
       ${used !== null && limit !== null && limit > 0 ? meter(used / limit) : nothing}
       <p class="note">${remaining === null ? unknown : html`${resetsAt === null ? '' : html`Resets ${figure('quota-resets', resetsAt, date(resetsAt), fullTime(resetsAt))}. `}${forecastOf(perDay, usedUpAt)}`}</p>
     </div>
@@ -125,7 +135,7 @@ function goOn() {
 
 function signInCard() {
   return html`<section class="card" aria-labelledby="out-title">
-    <h3 id="out-title">Sign in to Kiro</h3>${kiroSignIn()}</section>`
+    <h3 id="out-title">Sign in to Kiro</h3>${readOnlyNote()}${kiroSignIn()}</section>`
 }
 
 function requestCard() {

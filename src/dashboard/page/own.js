@@ -3,7 +3,7 @@ import { get, Loaded } from './api.js'
 import { baseUrls, clientSnippets } from './clients.js'
 import { creditBar } from './keys.js'
 import { html, nothing } from './lit.js'
-import { amount } from './format.js'
+import { amount, balance } from './format.js'
 import { credits, facts, loadState, until, when } from './parts.js'
 import { RequestHistory, RequestTable } from './requests.js'
 import { UsageView } from './usage.js'
@@ -53,7 +53,7 @@ export const own = {
     return html`<h2 class="place-title">${key.name}</h2>
       <div class="columns even">
         <section class="card" aria-labelledby="own-title"><h3 id="own-title">${key.credits === null ? 'Credits' : 'Credits left'}</h3>
-          ${key.credits === null ? nothing : html`<p class="big">${credits(key.credits.left)} <small>of ${amount(key.credits.limit)}</small></p>`}
+          ${key.credits === null ? nothing : html`<p class="big">${balance(key.credits.left)} <small>of ${amount(key.credits.limit)}</small></p>`}
           <div class="bar-cell large">${creditBar(key)}</div>
           ${facts([
             ['Resets', until(key.credits?.resets_at, 'never')],

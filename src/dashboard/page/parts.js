@@ -170,10 +170,14 @@ export function actButton(act, label, run, className = 'quiet') {
     @click=${() => void act.run(run)}>${label}</button>`
 }
 
-/** Says once why nothing can be changed here. @returns {Optional} */
-export function readOnlyNote() {
+/**
+ * Says once why nothing can be changed here.
+ * @param {string} [more] what can be done all the same
+ * @returns {Optional}
+ */
+export function readOnlyNote(more = '') {
   const why = whyReadOnly()
-  return why === '' ? nothing : html`<p class="note read-only">${why}</p>`
+  return why === '' ? nothing : html`<p class="note read-only">${why}${more}</p>`
 }
 
 /**

@@ -52,6 +52,18 @@ export function change(values) {
   redraw()
 }
 
+let afterChange = async () => {}
+
+/** @param {() => Promise<void>} act runs after each change that the gateway has made for this page; never rejects */
+export function setAfterChange(act) {
+  afterChange = act
+}
+
+/** Takes up what a change may have done to this page, such as that it needs a key now. */
+export function changed() {
+  return afterChange()
+}
+
 /** Says why this session may change nothing; empty if it may. */
 export function whyReadOnly() {
   const { session } = state

@@ -4,10 +4,13 @@
 /** @typedef {import('../feed.ts').VerdictProblem} Problem */
 
 const LINGER_MS = 5_000
+/** The gateway judges anew after a change, and tells within a second. */
+const PROMPT_MS = 3_000
 
 export class SteadyVerdict {
   /** @type {Map<string, { problem: Problem, trueAt: number }>} By code. Bounded by the codes that there are. */
   #seen = new Map()
+  #promptUntil = -Infinity
 
   /**
    * @param {Verdict} verdict
@@ -17,7 +20,8 @@ export class SteadyVerdict {
   next(verdict, at) {
     for (const one of verdict.problems) this.#seen.set(one.code, { problem: one, trueAt: at })
     for (const [code, { trueAt }] of this.#seen) {
-      if (at - trueAt >= LINGER_MS) this.#seen.delete(code)
+      const isOver = at - trueAt >= LINGER_MS || at < this.#promptUntil
+      if (isOver && trueAt !== at) this.#seen.delete(code)
     }
     const passed = [...this.#seen.values()].flatMap(({ problem, trueAt }) =>
       trueAt === at ? [] : [{ ...problem, what: `A moment ago: ${problem.what}` }]
@@ -31,6 +35,11 @@ export class SteadyVerdict {
     const code = problems.map((one) => one.code).join(' ')
     const { level, what, action } = worst
     return { ...verdict, level, code, sentence: what, problems, action }
+  }
+
+  /** Problems that pass soon do so at once: the reader has just done something about them. @param {number} at */
+  changed(at) {
+    this.#promptUntil = at + PROMPT_MS
   }
 
   forget() {
