@@ -53,6 +53,15 @@ export interface VerdictProblem {
   /** Known end of the problem. */
   readonly until: number | null
   readonly action: VerdictAction | null
+  /** Times that `what` and `remedy` name. */
+  readonly times: readonly NamedTime[]
+}
+
+/** A time within a sentence: how it stands there, in UTC, and what it is, for a page that writes it in its reader's zone. */
+export interface NamedTime {
+  readonly text: string
+  /** Epoch ms. */
+  readonly at: number
 }
 
 export interface NowFigures {

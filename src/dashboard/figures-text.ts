@@ -47,18 +47,22 @@ const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium', timeZone: 
 const date = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' })
 
 /** Times are epoch ms. */
-export function timeOfDay(at: number): string {
+function timeOfDay(at: number): string {
   return `${clock.format(at)} UTC`
 }
 
-export function day(at: number): string {
+function day(at: number): string {
   return date.format(at)
 }
 
-/** `at 17:13:20 UTC`, `on 1 Dec 2026, 00:00:00 UTC`; with what is left until then. */
+/** `at 17:13:20 UTC`, `on 1 Dec 2026, 00:00:00 UTC` */
+export function pointInTime(time: number, now: number): string {
+  return day(time) === day(now) ? `at ${timeOfDay(time)}` : `on ${day(time)}, ${timeOfDay(time)}`
+}
+
+/** The same with what is left until then. */
 export function moment(time: number, now: number): string {
-  const isToday = day(time) === day(now)
-  const when = isToday ? `at ${timeOfDay(time)}` : `on ${day(time)}, ${timeOfDay(time)}`
+  const when = pointInTime(time, now)
   return time > now ? `${when} (in ${duration(time - now)})` : when
 }
 

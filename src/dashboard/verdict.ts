@@ -1,15 +1,15 @@
 import {
   amount,
-  day,
   duration,
   memorySize,
   moment,
   percent,
   plural,
-  timeOfDay
+  pointInTime
 } from './figures-text.ts'
 import type {
   GatewayVerdict,
+  NamedTime,
   NowFigures,
   ShownAccount,
   VerdictAction,
@@ -85,14 +85,16 @@ function accountProblems(
 ): readonly VerdictProblem[] {
   return problems.map(({ code, message, until, bar }) => {
     const again = until === null ? '' : `The gateway calls Kiro again ${moment(until, at)}.`
-    if (code === PLAN) return problem('red', code, PLAN_USED_UP, planRemedy(until, at), until)
+    const more = { until, times: named(at, until) }
+    if (code === PLAN)
+      return { ...problem('red', code, PLAN_USED_UP, planRemedy(until, at)), ...more }
     const action = bar === null ? null : CALL_AGAIN
-    if (code !== QUOTA) return { ...problem('red', code, message, again, until), action }
+    if (code !== QUOTA) return { ...problem('red', code, message, again), ...more, action }
     const what = QUOTAS[bar ?? ''] ?? "The Kiro account's quota is used up."
     const isReset = until !== null && until === quota?.resetsAt
-    const remedy = isReset ? `It resets ${moment(until, at)}.` : again
+    const remedy = isReset ? `The quota resets ${moment(until, at)}.` : again
     const said = `${remedy} Kiro says: ${message}`.trim()
-    return { ...problem('red', code, what, said, until), action }
+    return { ...problem('red', code, what, said), ...more, action }
   })
 }
 
@@ -109,7 +111,7 @@ const PLAN = 'GW_PLAN_LIMIT'
 const PLAN_USED_UP = "The plan's credits are used up; requests that would cost extra are refused."
 
 function planRemedy(until: number | null, at: number): string {
-  const resets = until === null ? '' : `It resets ${moment(until, at)}. `
+  const resets = until === null ? '' : `The plan resets ${moment(until, at)}. `
   return `${resets}To continue at extra cost: ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage for one key.`
 }
 
@@ -143,8 +145,9 @@ function signInProblems({ at }: NowFigures, { signIn }: ShownAccount): readonly 
     return [problem('amber', 'sign-in-waiting', what, 'This resolves in a moment.')]
   }
   if (endsAt !== null && endsAt - at < 3 * DAY_MS) {
-    const what = `The sign-in ends ${endsAt <= at ? 'now' : `on ${day(endsAt)}`}.`
-    return [problem('amber', 'sign-in-ends', what, signIn.remedy ?? '')]
+    const what = `The sign-in ends ${endsAt <= at ? 'now' : moment(endsAt, at)}.`
+    const times = named(at, endsAt)
+    return [{ ...problem('amber', 'sign-in-ends', what, signIn.remedy ?? ''), times }]
   }
   return []
 }
@@ -156,16 +159,16 @@ function quotaProblems(
   if (quota === null || problems.some(({ code }) => code === QUOTA || code === PLAN)) return []
   const { remaining, limit, unit, resetsAt, overage } = quota
   if (remaining === null || limit === null || limit <= 0) return []
-  const until = resetsAt === null ? '' : `It resets ${moment(resetsAt, at)}.`
+  const resets = resetsAt === null ? '' : `The plan resets ${moment(resetsAt, at)}.`
+  const more = { until: resetsAt, times: named(at, resetsAt) }
   const share = remaining / limit
   if (remaining <= 0 && overage?.isEnabled !== true) {
-    return [
-      problem('red', 'quota-out', `All ${limit} ${unit} of the plan are used.`, until, resetsAt)
-    ]
+    const what = `All ${limit} ${unit} of the plan are used.`
+    return [{ ...problem('red', 'quota-out', what, resets), ...more }]
   }
   if (share > 0.1 || remaining <= 0) return []
   const what = `${percent(share)} of the plan's ${unit} are left.`
-  return [problem('amber', 'quota-low', what, until, resetsAt)]
+  return [{ ...problem('amber', 'quota-low', what, resets), ...more }]
 }
 
 function driftProblems({ outlook }: ShownAccount): readonly VerdictProblem[] {
@@ -222,9 +225,10 @@ function fleetProblems({ fleet }: NowFigures): readonly VerdictProblem[] {
 function deaths(at: number, workers: NowFigures['workers']): readonly VerdictProblem[] {
   return workers.flatMap(({ slot, restarts, startedAt }) => {
     if (restarts === 0 || startedAt === null || at - startedAt > TOLD_MS) return []
-    const what = `Worker ${slot} has died, and was replaced at ${timeOfDay(startedAt)}.`
+    const what = `Worker ${slot} has died, and was replaced ${pointInTime(startedAt, at)}.`
     const remedy = 'Its streams were cut. The log line "worker died" has the reason.'
-    return [problem('amber', 'worker-replaced', what, remedy)]
+    const times = named(at, startedAt)
+    return [{ ...problem('amber', 'worker-replaced', what, remedy), times }]
   })
 }
 
@@ -236,8 +240,9 @@ function waitProblems(
   const { permits, gated, longestMs, max, pausedUntil } = waiting
   const { budget, inUse } = connections
   if (pausedUntil !== null && pausedUntil > at) {
-    const what = `The upstream asked for a pause; requests continue at ${timeOfDay(pausedUntil)}.`
-    found.push(problem('amber', 'paused', what, 'No action is needed.'))
+    const what = `The upstream asked for a pause; requests continue ${moment(pausedUntil, at)}.`
+    const times = named(at, pausedUntil)
+    found.push({ ...problem('amber', 'paused', what, 'No action is needed.'), times })
   } else if (gated > 0 && pace === null) {
     const what = 'Requests resume one by one after a pause requested by the upstream.'
     found.push(problem('amber', 'paused', what, 'No action is needed.'))
@@ -278,8 +283,9 @@ function failureProblems(
   const streak = failing === null || told.includes(failing.code) ? 0 : failing.count
   const last =
     failing === null ? '' : `${failing.reason} (${failing.code}, ${moment(failing.at, at)})`
+  const times = named(at, failing?.at ?? null)
   if (streak >= MANY_FAILURES) {
-    return [failures('red', `The last ${streak} requests failed.`, last)]
+    return [{ ...failures('red', `The last ${streak} requests failed.`, last), times }]
   }
   if (failedPerMinute >= 3 && failedPerMinute >= perMinute * 0.1) {
     const what = `${Math.round(failedPerMinute)} of ${Math.round(perMinute)} requests failed in the last minute.`
@@ -290,7 +296,7 @@ function failureProblems(
   }
   if (streak === 0) return []
   const what = streak === 1 ? 'The last request failed.' : `The last ${streak} requests failed.`
-  return [failures('amber', what, last)]
+  return [{ ...failures('amber', what, last), times }]
 }
 
 function failures(level: 'amber' | 'red', what: string, remedy: string): VerdictProblem {
@@ -333,8 +339,12 @@ function problem(
   level: 'amber' | 'red',
   code: string,
   what: string,
-  remedy: string,
-  until: number | null = null
+  remedy: string
 ): VerdictProblem {
-  return { level, code, what: what.trim(), remedy, until, action: null }
+  return { level, code, what: what.trim(), remedy, until: null, action: null, times: [] }
+}
+
+/** Names the time of a sentence, as `moment()` writes it. */
+function named(now: number, time: number | null): readonly NamedTime[] {
+  return time === null ? [] : [{ text: pointInTime(time, now), at: time }]
 }

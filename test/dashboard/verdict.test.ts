@@ -1,6 +1,7 @@
 import t from 'tap'
 import { madeUpFleet } from '../helper/made-up-figures.ts'
 import type { Now, ShownAccount } from '../../src/dashboard/feed.ts'
+import { inLocalTime } from '../../src/dashboard/page/format.js'
 import { SteadyVerdict } from '../../src/dashboard/page/steady.js'
 import { judge } from '../../src/dashboard/verdict.ts'
 
@@ -283,6 +284,26 @@ t.test('what an operator can do about the worst problem is named, with its place
   t.same(steady.next(judge(calm, account), 100).action, again, 'as long as it is told')
 })
 
+t.test('a sentence names its times, and a page writes them in its own zone', async (t) => {
+  const until = AT + 36 * 3_600_000
+  const [quota] = barred('monthly', until)
+  t.match(quota?.remedy, /calls Kiro again on 28 Nov 2026, 00:00:00 UTC \(in 36 h\)\./)
+  t.same(quota?.times, [{ text: 'on 28 Nov 2026, 00:00:00 UTC', at: until }])
+  const paused = { ...calm.waiting, pausedUntil: AT + 20_000 }
+  const replaced = calm.workers.map((one) => ({ ...one, restarts: 1, startedAt: AT - 9_000 }))
+  const said = [
+    ...judge({ ...calm, waiting: paused, workers: replaced }, account).problems,
+    ...judge(failing(1), signedIn({ endsAt: AT + 3_600_000 })).problems,
+    ...judge(calm, withQuota(0)).problems,
+    ...barred('unnamed', AT + 3_600_000)
+  ]
+  for (const { code, what, remedy, times } of said) {
+    t.ok(times.length > 0, code)
+    const text = times.reduce((text, time) => inLocalTime(text, [time], AT), `${what} ${remedy}`)
+    t.notMatch(text, 'UTC', code)
+  }
+})
+
 t.test('a death is told for a minute', async (t) => {
   const workers = calm.workers.map((one) => ({ ...one, restarts: 2, startedAt: AT - 61_000 }))
   t.equal(judge({ ...calm, workers }, account).level, 'green')
@@ -342,7 +363,7 @@ t.test('a quota that is used up says of which time, and on which day it resets',
   const [monthly, ...more] = barred('monthly', resetsAt)
   t.same(more, [], 'once')
   t.equal(monthly?.what, "Kiro's monthly credits are used up.")
-  t.match(monthly?.remedy, /^It resets on .*2026.* \(in 5 days\)\. Kiro says: You have/)
+  t.match(monthly?.remedy, /^The quota resets on .*2026.* UTC \(in 5 days\)\. Kiro says: You have/)
   const [unnamed] = barred('unnamed', AT + 3_600_000)
   t.equal(unnamed?.what, "The Kiro account's quota is used up.")
   t.match(unnamed?.remedy, /^The gateway calls Kiro again (at|on) .* \(in 1 h\)\./)
@@ -357,7 +378,10 @@ t.test('a plan that would cost extra says what to do about it', async (t) => {
   }).problems
   t.same(more, [], 'once')
   t.match(one, { level: 'red', code: 'GW_PLAN_LIMIT', what: /credits are used up/ })
-  t.match(one?.remedy, /^It resets on .*ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage/)
+  t.match(
+    one?.remedy,
+    /^The plan resets on .*ALLOW_OVERAGE=true, or kiro-gateway key set NAME --overage/
+  )
 })
 
 t.test('credits that were used elsewhere are told of where they are many', async (t) => {

@@ -35,7 +35,9 @@ export class StateActions {
       read_only: this.#options.isReadOnly(),
       verdict: {
         ...verdict,
-        problems: verdict.problems.map((one) => ({ ...one, until: toIso(one.until) }))
+        problems: verdict.problems.map(({ level, code, what, remedy, until, action }) => {
+          return { level, code, what, remedy, until: toIso(until), action }
+        })
       },
       credits:
         quota === null

@@ -157,14 +157,36 @@ export function shortDay(iso) {
 }
 
 /**
- * `at 5:13:20 PM`, `on Dec 1, 2026, 12:00 AM`; with what is left until then.
+ * `at 5:13:20 PM`, `on Dec 1, 2026, 12:00 AM`
+ * @param {number} time epoch ms, like the next
+ * @param {number} now
+ */
+function pointInTime(time, now) {
+  const isToday = new Date(time).toDateString() === new Date(now).toDateString()
+  return isToday ? `at ${clock.format(time)}` : `on ${dayAndTime.format(time)}`
+}
+
+/**
+ * The same with what is left until then.
  * @param {number} time epoch ms, like the next
  * @param {number} now
  */
 export function moment(time, now) {
-  const isToday = new Date(time).toDateString() === new Date(now).toDateString()
-  const when = isToday ? `at ${clock.format(time)}` : `on ${dayAndTime.format(time)}`
+  const when = pointInTime(time, now)
   return time > now ? `${when} (in ${duration(time - now)})` : when
+}
+
+/**
+ * Writes the times of a sentence, which are in UTC, in the reader's zone.
+ * @param {string} sentence
+ * @param {readonly import('../feed.ts').NamedTime[]} times
+ * @param {number} now epoch ms
+ */
+export function inLocalTime(sentence, times, now) {
+  return times.reduce(
+    (text, { text: inUtc, at }) => text.replaceAll(inUtc, () => pointInTime(at, now)),
+    sentence
+  )
 }
 
 /** @param {number | null} at epoch ms; for titles */

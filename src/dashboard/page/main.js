@@ -1,6 +1,6 @@
 /* Wires the page: events and answers change the state; it is drawn at most once a frame, by one function of the state. */
 import { Feed, LATE_MS } from './feed.js'
-import { duration, timeOfDay } from './format.js'
+import { duration, inLocalTime, timeOfDay } from './format.js'
 import { gateway } from './gateway.js'
 import { keys } from './keys.js'
 import { html, nothing, render } from './lit.js'
@@ -181,7 +181,17 @@ function verdictNow() {
     const sentence = feed.isRefused ? refused : 'The gateway does not answer.'
     return spoke({ level: 'unknown', code: 'lost', sentence, facts, problems: [], action: null })
   }
-  return spoke(steady.next(now.verdict, performance.now()))
+  return spoke(steady.next(localVerdict(now), performance.now()))
+}
+
+/** @param {import('../feed.ts').Now} now */
+function localVerdict({ at, verdict }) {
+  const problems = verdict.problems.map((one) => ({
+    ...one,
+    what: inLocalTime(one.what, one.times, at),
+    remedy: inLocalTime(one.remedy, one.times, at)
+  }))
+  return { ...verdict, problems, sentence: problems[0]?.what ?? verdict.sentence }
 }
 
 /** @param {Verdict} verdict */
@@ -191,9 +201,26 @@ function banner({ level, sentence, facts, problems }) {
   return html`<section class="verdict" id="verdict" aria-labelledby="verdict-sentence" data-level=${LEVELS[level]}>
     <span class="verdict-sign" aria-hidden="true"></span>
     <div><h2 id="verdict-sentence" data-metric="status" data-value=${feed.state === 'lost' ? 'lost' : level}>${sentence}</h2>
-      ${problems.length === 0 ? nothing : html`<ul id="problems">${(isWhole ? problems : problems.slice(0, 1)).map(({ code, what, remedy }, index) => html`<li data-problem=${code}>${index === 0 ? nothing : html`<b>${what}</b> `}${remedy}${code === 'failures' ? html` <a href="#/requests?since=1h&failed=true">Show failed requests</a>` : nothing}</li>`)}</ul>`}
+      ${
+        problems.length === 0
+          ? nothing
+          : html`<ul id="problems">${(isWhole ? problems : problems.slice(0, 1)).map(
+              ({ code, what, remedy, action }, index) =>
+                html`<li data-problem=${code}>${index === 0 ? nothing : html`<b>${what}</b> `}${remedy}${action === null ? nothing : actionLink(action)}</li>`
+            )}</ul>`
+      }
       ${isWhole ? html`<p class="note" id="verdict-facts">${facts}</p>` : nothing}</div>
   </section>`
+}
+
+/**
+ * Leads to where something can be done about a problem, unless the reader is there or may do nothing.
+ * @param {import('../feed.ts').VerdictAction} action
+ */
+function actionLink({ label, place: to }) {
+  const [name = ''] = to.split('?', 1)
+  const isOfUse = name !== state.route.name && (name === 'requests' || whyReadOnly() === '')
+  return isOfUse ? html` <a href=${`#/${to}`}>${label}</a>` : nothing
 }
 
 /**
