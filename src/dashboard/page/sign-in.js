@@ -48,8 +48,9 @@ export function signInForm(onSignedIn) {
     ${session?.canSignIn === false ? html`<p class="note">${none}</p>` : nothing}
     <button class="primary" ?disabled=${signing.isBusy}>Sign in</button>
     <details><summary>No key?</summary>
-      <p class="note">Ask the operator for one. If that is you, run this in the folder of the gateway, then restart it:</p>
-      ${copyable(NEW_OPERATOR_KEY, 'the command')}</details>
+      <p class="note">Ask the operator for one. If that is you, run this in the folder of the gateway:</p>
+      ${copyable(NEW_OPERATOR_KEY, 'the command')}
+      <p class="note">It prints the key. Then send the gateway SIGHUP, by <code>kill -HUP</code> or <code>docker kill -s HUP</code>: it reads its settings again, without a restart.</p></details>
     ${session?.ways?.includes('oidc') === true ? html`<a class="quiet" href="dashboard/oidc">Sign in with your organisation</a>` : nothing}
   </form>`
 }
