@@ -268,6 +268,11 @@ export const Settings = Type.Object({
       false,
       "Continues to serve requests when the plan's credits are used up and Kiro charges extra. Otherwise they are refused until the plan is reset, except for keys with --overage (kiro-gateway key set NAME --overage)."
     ),
+    isShown: flag(
+      'PLAN_STANDING',
+      false,
+      'Shows Claude Code how much of the Kiro plan is used, if its key has no credit limit. Its users then know what all clients together have used.'
+    ),
     lastsUntil: text(
       'PLAN_LASTS_UNTIL',
       {

@@ -12,6 +12,7 @@ import { MICROS_PER_CREDIT } from '../keys/key.ts'
 import { type AccountUsage, planTotals } from '../kiro/wire/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
+import type { Standing } from '../shared/standing.ts'
 import { driftAlert, forecastAlert, planAlert } from './alerts/alert.ts'
 import type { AlertSender } from './alerts/alert-control.ts'
 import type { AgedUsage } from './account/plan-usage.ts'
@@ -71,6 +72,7 @@ export class PlanControl {
   /** One at a time; never rejects. */
   #comparing: Promise<void> = Promise.resolve()
   #bar: PlanBar | null = null
+  #standing: Standing | null = null
   #timer: NodeJS.Timeout | null = null
   /** `performance.now()` of the last question asked from here. */
   #askedAt = -Infinity
@@ -85,6 +87,11 @@ export class PlanControl {
 
   get bar(): PlanBar | null {
     return this.#bar
+  }
+
+  /** `null` unless clients are to see it (`PLAN_STANDING`) and it is known. */
+  get standing(): Standing | null {
+    return this.#standing
   }
 
   start(): void {
@@ -226,8 +233,23 @@ export class PlanControl {
     })
   }
 
+  #showStanding(): void {
+    const { config, tell } = this.#options
+    const { usage, left, isDoubted } = this.#gauge
+    const isShown = config().plan.isShown && usage !== null && !isDoubted
+    const standing = isShown && planTotals(usage).limit > 0 ? toStanding(left, usage) : null
+    if (
+      standing?.utilization === this.#standing?.utilization &&
+      standing?.resetsAt === this.#standing?.resetsAt
+    )
+      return
+    this.#standing = standing
+    tell({ type: 'plan.standing', standing })
+  }
+
   #judge(): void {
     const { config, tell, log } = this.#options
+    this.#showStanding()
     const { usage } = this.#gauge
     const isBarred = !config().plan.allowsOverage && this.#gauge.isBeyondPlan(this.#now())
     if (isBarred === (this.#bar !== null) || usage === null) return
@@ -242,6 +264,11 @@ export class PlanControl {
       log.warn(facts, message)
     } else log.info(facts, 'requests are no longer refused because of the plan')
   }
+}
+
+/** In hundredths: workers need not hear of less. */
+function toStanding(left: number, { resetsAt }: AccountUsage): Standing {
+  return { utilization: Math.round((1 - left) * 100) / 100, resetsAt }
 }
 
 function toOutlook(story: PlanStory, now: number): PlanOutlook {

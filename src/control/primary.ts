@@ -410,6 +410,7 @@ export class Primary {
       boundPort: this.#boundPort,
       ...this.account.forWorker(),
       planBar: this.plan.bar,
+      planStanding: this.plan.standing,
       knownKeys: this.keys.knownKeys,
       isSimulated,
       sessionSecret: this.figures.dashboard.sessionSecret,

@@ -3,6 +3,7 @@ import type { ErrorKind } from '../shared/error-table.ts'
 import type { GatewayError } from '../shared/errors.ts'
 import { isBlank } from '../kiro/wire/message.ts'
 import type { JsonObject } from '../shared/json.ts'
+import type { Standing } from '../shared/standing.ts'
 import type { AnswerWriter, ErrorFormat, WriterOptions } from './answer/answer-writer.ts'
 import { ENDLESS_ROOM } from './answer/output-text.ts'
 import { AnthropicMessages } from './anthropic-messages/request.ts'
@@ -29,10 +30,14 @@ import {
 interface Dialect {
   /** Several, because some clients drop the `/v1` of a base URL. */
   readonly paths: readonly string[]
+  /** Other paths that only its clients ask for. */
+  readonly clientPaths?: readonly string[]
   /** Header that identifies its clients on paths of no client API. */
   readonly header?: string
   readonly counter?: { readonly path: string; readonly toAnswer: (tokens: number) => object }
   readonly errors: ErrorFormat
+  /** Headers of its answers for clients that show how much of a limit is used. */
+  toStandingHeaders?(standing: Standing): Readonly<Record<string, string>>
   /** @throws {GatewayError} GW_BODY_INVALID */
   read(body: JsonObject, repairs: Repairs, answers: readonly Uint8Array[]): ClientRequest
   likeness(body: JsonObject): number
@@ -218,7 +223,10 @@ export function toErrorReply(
 ): ErrorReply {
   const format = Dialects[dialect].errors
   const status = format.toStatus(error)
-  const headers: Record<string, string> = { 'content-type': 'application/json; charset=utf-8' }
+  const headers: Record<string, string> = {
+    'content-type': 'application/json; charset=utf-8',
+    ...format.toHeaders?.(error)
+  }
   if (requestId !== '') for (const name of format.requestIdHeaders) headers[name] = requestId
   const retryAfterS = toRetryAfter(error, status)
   if (retryAfterS !== null) headers['retry-after'] = String(retryAfterS)

@@ -12,6 +12,7 @@ import type { LearntForm } from '../kiro/wire/hosts.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { FailureCode } from '../shared/failures.ts'
+import type { Standing } from '../shared/standing.ts'
 import type { FleetTold } from './life-signs.ts'
 import type { AllowanceReport, AllowanceGrant } from './allowance.ts'
 import type { DashboardNews, DashboardWish, EndedSession } from './dashboard.ts'
@@ -108,6 +109,7 @@ export type ToWorker =
     }
   | { readonly type: 'account.status'; readonly status: AccountStatus }
   | { readonly type: 'plan.status'; readonly bar: PlanBar | null }
+  | { readonly type: 'plan.standing'; readonly standing: Standing | null }
   | { readonly type: 'keys.changed'; readonly knownKeys: KnownKeys }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   | ({ readonly type: 'calibration.learnt' } & Learnt)
@@ -176,6 +178,8 @@ export interface WorkerStart {
   readonly news: CredentialNews
   readonly accountStatus: AccountStatus
   readonly planBar: PlanBar | null
+  /** `null` unless clients are to see it. */
+  readonly planStanding: Standing | null
   readonly catalogue: Catalogue
   readonly knownKeys: KnownKeys
   readonly isSimulated: boolean

@@ -88,6 +88,7 @@ function ownParts(token: string) {
     news: { snapshot, problem: null },
     accountStatus: GOOD_STATUS,
     planBar: null,
+    planStanding: null,
     catalogue: BUILT_IN_CATALOGUE,
     knownKeys: NO_KNOWN_KEYS
   } satisfies Partial<WorkerStart>

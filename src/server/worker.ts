@@ -108,6 +108,8 @@ export class GatewayWorker {
         return parts?.plane.account.onStatus(message.status)
       case 'plan.status':
         return parts?.plane.account.onPlan(message.bar)
+      case 'plan.standing':
+        return parts?.plane.account.onPlanStanding(message.standing)
       case 'catalogue.changed':
         if (parts !== null) parts.current.catalogue = message.catalogue
         return

@@ -1,4 +1,5 @@
 import { type ErrorKind, type ErrorSource, ErrorTable, type RetryRule } from './error-table.ts'
+import type { ReachedLimit } from './standing.ts'
 
 export type ErrorCode = keyof typeof ErrorTable
 
@@ -15,6 +16,8 @@ export interface GatewayErrorOptions {
   /** Id in `kiro/rules/rules.ts` of the broken rule; for lint. */
   readonly rule?: string
   readonly overflow?: TokenOverflow
+  /** The limit of a key that refused the request. */
+  readonly reached?: ReachedLimit
 }
 
 export interface TokenOverflow {
@@ -39,6 +42,7 @@ export class GatewayError extends Error {
   readonly details: Readonly<Record<string, unknown>> | undefined
   readonly rule: string | undefined
   readonly overflow: TokenOverflow | undefined
+  readonly reached: ReachedLimit | undefined
 
   constructor(code: ErrorCode, detail?: string, options: GatewayErrorOptions = {}) {
     const message = options.message ?? ErrorTable[code].message
@@ -51,6 +55,7 @@ export class GatewayError extends Error {
     this.details = options.details
     this.rule = options.rule
     this.overflow = options.overflow
+    this.reached = options.reached
     this.#options = options
   }
 

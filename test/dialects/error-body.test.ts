@@ -216,7 +216,7 @@ t.test('toErrorReply()', async (t) => {
         const { status, headers, body } = toErrorReply(dialect, near, '')
         t.equal(status, 429)
         t.match(headers, { 'retry-after': '3600', 'x-should-retry': 'false' })
-        t.match(body, dialect === 'anthropic-messages' ? 'rate_limit_error' : 'insufficient_quota')
+        t.match(body, dialect === 'anthropic-messages' ? 'billing_error' : 'insufficient_quota')
         const far = toErrorReply(dialect, new GatewayError('GW_KEY_LIMIT'), '')
         t.notOk('retry-after' in far.headers)
       }

@@ -107,6 +107,7 @@ export class FakePrimary {
       news: { snapshot: credentialSnapshot(), problem: null },
       accountStatus: GOOD_STATUS,
       planBar: null,
+      planStanding: null,
       catalogue: BUILT_IN_CATALOGUE,
       knownKeys: NO_KNOWN_KEYS,
       isSimulated: false,

@@ -1,4 +1,5 @@
 import { type DialectName, Dialects } from '../../../src/dialects/dialect.ts'
+import { STANDING_HEADERS } from './headers.ts'
 import type { JsonSchema } from './json-schema.ts'
 import { type Answer, JSON_TYPE, type Operation, type Parameter, STREAM_TYPE } from './operation.ts'
 
@@ -47,7 +48,8 @@ export function conversationOf(
           'x-kiro-gateway-model',
           'server-timing',
           'cache-control',
-          'x-accel-buffering'
+          'x-accel-buffering',
+          ...(Dialects[dialect].toStandingHeaders === undefined ? [] : STANDING_HEADERS)
         ]
       }
     ]

@@ -1,5 +1,6 @@
 import { version } from '../../../src/shared/version.ts'
 import { ReadAnswers } from './read-answers.ts'
+import { ClaudeSchemas } from './claude-operations.ts'
 import { CLIENT_APIS } from './client-apis.ts'
 import { ErrorSchemas } from './errors.ts'
 import { AnswerHeaders } from './headers.ts'
@@ -71,6 +72,7 @@ const TAGS = [
   },
   { name: 'Models and usage', description: 'See which models there are, and how much is left.' },
   { name: 'Operation', description: 'Health checks and metrics.' },
+  { name: 'Claude Code', description: 'Paths for a Claude Code that is signed in here.' },
   { name: 'Description', description: 'The description of this API.' },
   { name: 'Panel', description: 'The API of the panel.' }
 ] as const satisfies readonly {
@@ -82,6 +84,7 @@ const Schemas: Readonly<Record<string, JsonSchema>> = {
   LintRequest: anyObject('A request of any of the three APIs; it may be as wrong as it likes.'),
   ...Object.assign({}, ...CLIENT_APIS.map(({ schemas }) => schemas)),
   ...ReadAnswers,
+  ...ClaudeSchemas,
   ...ErrorSchemas,
   ...PanelSchemas,
   AnyObject: anyObject('An OpenAPI document.')

@@ -33,6 +33,19 @@ export const AnswerHeaders = {
     description: '`false`: the same request will fail again.',
     schema: oneOf(['false'])
   },
+  'anthropic-ratelimit-unified-status': header(
+    '`allowed`, `allowed_warning` above 75 % of the credit limit, or `rejected`.'
+  ),
+  'anthropic-ratelimit-unified-representative-claim': header('`overage`.'),
+  'anthropic-ratelimit-unified-overage-status': header('The same as the status.'),
+  'anthropic-ratelimit-unified-overage-utilization': header(
+    'Used part of the credit limit, such as `0.82`.'
+  ),
+  'anthropic-ratelimit-unified-overage-surpassed-threshold': header(
+    '`0.75` or `0.95` above it, `1` at the limit.'
+  ),
+  'anthropic-ratelimit-unified-reset': header('When the limit resets, in Unix seconds.'),
+  'anthropic-ratelimit-unified-overage-reset': header('The same.'),
   upgrade: header('What is spoken instead: HTTP/1.1.'),
   'cache-control': header('Whether the answer may be kept.'),
   'x-accel-buffering': header('`no`: proxies are to pass a stream on as it comes.'),
@@ -49,6 +62,11 @@ export const EVERY_ANSWER: readonly HeaderName[] = [
   'request-id',
   'x-kiro-gateway-upstream'
 ]
+
+/** Headers that tell a client how much of its limit is used. */
+export const STANDING_HEADERS: readonly string[] = Object.keys(AnswerHeaders).filter((name) =>
+  name.startsWith('anthropic-ratelimit-')
+)
 
 function header(description: string): Header {
   return { description, schema: { type: 'string' } }

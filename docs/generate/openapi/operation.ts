@@ -23,7 +23,13 @@ export interface Operation {
   readonly answers: readonly Answer[]
 }
 
-export type Tag = 'Conversations' | 'Requests' | 'Models and usage' | 'Operation' | 'Description'
+export type Tag =
+  | 'Conversations'
+  | 'Requests'
+  | 'Models and usage'
+  | 'Operation'
+  | 'Claude Code'
+  | 'Description'
 
 export interface Parameter {
   readonly name: string

@@ -1,5 +1,6 @@
 import { DIALECT_NAMES } from '../../../src/dialects/dialect.ts'
 import { inJson, LOCAL, pathsOf, VERSION } from './client-api.ts'
+import { ClaudeOperations } from './claude-operations.ts'
 import { CLIENT_APIS } from './client-apis.ts'
 import { MODEL, QUESTION } from './examples.ts'
 import { oneOf, string } from './json-schema.ts'
@@ -203,6 +204,7 @@ export const Operations: readonly Operation[] = [
   LINT,
   ...READS,
   ...STATE,
+  ...ClaudeOperations,
   ...DESCRIPTION
 ]
 

@@ -2,6 +2,7 @@ import {
   type AllowanceName,
   type AllowanceReport,
   type AllowanceGrant,
+  type AllowanceStatus,
   type BookTrouble,
   isUsedUp,
   noReport
@@ -363,5 +364,21 @@ function isNews({ grant: before, isBehind }: Holding, grant: AllowanceGrant): bo
     return true
   if (before.returned + before.recalled !== grant.returned + grant.recalled && grant.recalled > 0)
     return true
+  if (isShownOtherwise(grant.name, before.status, status)) return true
   return ahead * 2 < before.ahead || before.ahead * 2 < ahead
+}
+
+/** Part of a limit of credits that workers may show too much or too little of what others have used. */
+const SHOWN_PART = 1 / 100
+
+/** Clients are shown how much is used. New reservations of others alone are not told, as there may be many. */
+function isShownOtherwise(
+  name: AllowanceName,
+  before: AllowanceStatus,
+  { limit, used, reserved, away = 0 }: AllowanceStatus
+): boolean {
+  if (!name.endsWith('/credits')) return false
+  const step = limit * SHOWN_PART
+  const heldBefore = before.reserved + (before.away ?? 0)
+  return used - before.used >= step || before.used + heldBefore - used - reserved - away >= step
 }

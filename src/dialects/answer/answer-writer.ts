@@ -248,6 +248,8 @@ export function toSseEvent(name: string, json: string): string {
 export interface ErrorFormat {
   readonly requestIdHeaders: readonly string[]
   toStatus(error: GatewayError): number
+  /** Headers beyond the usual ones. */
+  toHeaders?(error: GatewayError): Readonly<Record<string, string>>
   toBody(error: GatewayError, requestId: string): string
   /** Writes the error as one SSE message. The stream's end marker must not follow it. */
   toEvent(error: GatewayError): string

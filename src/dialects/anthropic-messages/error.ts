@@ -1,6 +1,7 @@
 import type { ErrorKind } from '../../shared/error-table.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import { type ErrorFormat, toSseEvent } from '../answer/answer-writer.ts'
+import { toLimitHeaders, toLimitMessage } from './standing.ts'
 
 /** Anthropic's status for an overloaded model: its clients wait and retry. */
 const OverloadedStatus = 529
@@ -11,7 +12,7 @@ const OverflowPrefix = 'prompt is too long: '
 /** Anthropic's `type` of every kind of error (kiro-protocol §8.6). */
 const Types: Readonly<Record<ErrorKind, string>> = {
   key: 'authentication_error',
-  limit: 'rate_limit_error',
+  limit: 'billing_error',
   often: 'rate_limit_error',
   route: 'not_found_error',
   method: 'invalid_request_error',
@@ -47,6 +48,7 @@ const Types: Readonly<Record<ErrorKind, string>> = {
 export const AnthropicErrors: ErrorFormat = {
   requestIdHeaders: ['x-request-id', 'request-id'],
   toStatus: (error) => (error.kind === 'overloaded' ? OverloadedStatus : error.status),
+  toHeaders: ({ reached }) => (reached === undefined ? {} : toLimitHeaders(reached)),
   toBody: (error, requestId) =>
     JSON.stringify({
       ...toError(error),
@@ -68,7 +70,8 @@ function toError(error: GatewayError): object {
 }
 
 /** `prompt is too long: N tokens > M maximum. {the upstream's words}` */
-function toMessage({ kind, message, overflow }: GatewayError): string {
+function toMessage({ kind, message, overflow, reached }: GatewayError): string {
+  if (reached !== undefined) return toLimitMessage(reached)
   const isPrefixed = message.startsWith(OverflowPrefix)
   if (kind !== 'overflow' || isPrefixed) return message
   if (overflow === undefined) return OverflowPrefix + message

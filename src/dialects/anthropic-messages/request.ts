@@ -19,15 +19,19 @@ import {
   MessagesSigns,
   ToolCheck
 } from './schema.ts'
+import { toStandingHeaders } from './standing.ts'
 
 export const AnthropicMessages = {
   paths: ['/v1/messages', '/messages', '/anthropic/v1/messages'],
+  // Claude Code, when it is signed in to a gateway.
+  clientPaths: ['/api/oauth/usage', '/managed/settings', '/v1/metrics', '/v1/logs', '/v1/traces'],
   header: 'anthropic-version',
   counter: {
     path: '/count_tokens',
     toAnswer: (tokens: number) => ({ input_tokens: tokens })
   },
   errors: AnthropicErrors,
+  toStandingHeaders,
   read: readRequest,
   // Only this API requires `max_tokens`, which decides where nothing else does.
   likeness: (body: JsonObject) =>

@@ -17,6 +17,7 @@ import { panelRoutes } from './panel-routes.ts'
 import type { PanelOptions } from './panel-server.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
 import { type Route, Router } from './router.ts'
+import { standingRoute } from './standing-route.ts'
 import { turnRoutes } from './turn-routes.ts'
 
 export interface AppOptions extends Sources {
@@ -116,6 +117,7 @@ export function routesOf(
     ...healthRoutes(plane, options),
     metricsRoute(options),
     ...usageRoutes(plane, options, keys),
+    standingRoute(plane, options),
     ...descriptionRoutes(options.current)
   ]
 }

@@ -223,7 +223,7 @@ export function usageRoutes(
   return ['/v1/usage', '/usage'].map((path) => ({ method: 'GET', path, serve }))
 }
 
-function wishOf({ response }: RoutedRequest): Wish {
+export function wishOf({ response }: RoutedRequest): Wish {
   const gone = new AbortController()
   response.once('close', () => gone.abort(new GatewayError('GW_CLIENT_CLOSED')))
   return { arrivedAt: monotonicNow(), signal: gone.signal }

@@ -25,7 +25,7 @@ export function dialectOfPath(path: string): DialectName | null {
   for (const [prefix, dialect] of AnswerPaths) {
     if (path === prefix || path.startsWith(`${prefix}/`)) return dialect
   }
-  return null
+  return DIALECT_NAMES.find((name) => Dialects[name].clientPaths?.includes(path) === true) ?? null
 }
 
 export function turnRoutes(parts: TurnParts): readonly Route[] {

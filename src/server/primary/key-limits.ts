@@ -5,7 +5,7 @@ import type { MemoryBudget } from '../../admission/memory-budget.ts'
 import type { Config } from '../../config/settings.ts'
 import type { AllowanceName, AllowanceStatus, BookTrouble } from '../../ipc/allowance.ts'
 import type { PriceTold } from '../../ipc/messages.ts'
-import { type CreditLimit, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
+import { type CreditLimit, MAX_CREDITS, MICROS_PER_CREDIT, type NamedKey } from '../../keys/key.ts'
 import {
   type Estimate,
   type PricedAnswer,
@@ -17,6 +17,10 @@ import { findModel, type ModelFacts, priceFactorOf } from '../../kiro/models/mod
 import { GatewayError } from '../../shared/errors.ts'
 import { toIso } from '../../shared/dates.ts'
 import { setNewest } from '../../shared/newest.ts'
+import type { Standing } from '../../shared/standing.ts'
+
+/** An allowance beyond the highest limit is that of a key whose limit was taken away meanwhile. */
+const MOST_MICROS = MAX_CREDITS * MICROS_PER_CREDIT
 
 export interface KeyLimitsOptions {
   readonly allowances: Allowances
@@ -172,6 +176,17 @@ export class TurnLimits {
     } finally {
       unwatch()
     }
+  }
+
+  /** Used part of its credits as this worker knows it; `null` without a limit of credits. */
+  standing(): Standing | null {
+    const { id, credits } = this.#key
+    const { allowances, now = Date.now } = this.#options
+    const status = credits === null ? null : allowances.statusOf(`${id}/credits`)
+    if (status === null || status.limit <= 0) return null
+    const { limit, used, reserved, away = 0, endsAt } = status
+    const isCurrent = (endsAt === null || endsAt > now()) && limit <= MOST_MICROS
+    return isCurrent ? { utilization: (used + reserved + away) / limit, resetsAt: endsAt } : null
   }
 
   get hasStreams(): boolean {
@@ -460,6 +475,13 @@ function usedUp({ key, credits, status, amount }: Shortage): GatewayError {
       reserved: toCredits(reserved),
       needed: toCredits(amount),
       resets_at: resetsAt
+    },
+    reached: {
+      key: key.name,
+      limit: toCredits(limit),
+      period: credits.period,
+      left: amount > 0 ? toCredits(left) : 0,
+      resetsAt: endsAt
     },
     ...(retryAfterS <= DAY_S && { retryAfterS: Math.max(1, retryAfterS) })
   })

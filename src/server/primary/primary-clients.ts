@@ -9,6 +9,7 @@ import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'
+import type { Standing } from '../../shared/standing.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 import { inContext, wordBar } from './account-advice.ts'
 
@@ -25,6 +26,7 @@ export interface AccountClientOptions {
   readonly refuseWaiting: (error: GatewayError, isMeant: (key: string) => boolean) => void
   /** The plan's state at the start; left out for accounts whose plan does not matter here. */
   readonly planBar?: PlanBar | null
+  readonly planStanding?: Standing | null
   readonly overageKeys?: () => ReadonlySet<string>
   /** Epoch ms. */
   readonly now?: () => number
@@ -39,6 +41,7 @@ export class AccountClient {
   readonly #now: () => number
   #status = GOOD_STATUS
   #planBar: PlanBar | null
+  #planStanding: Standing | null
   #heard: AccountBar | null = null
 
   constructor(options: AccountClientOptions) {
@@ -48,6 +51,7 @@ export class AccountClient {
     this.#refuseWaiting = refuseWaiting
     this.#overageKeys = options.overageKeys ?? (() => NO_KEYS)
     this.#planBar = options.planBar ?? null
+    this.#planStanding = options.planStanding ?? null
     this.#now = now
     this.onStatus(status)
   }
@@ -65,6 +69,17 @@ export class AccountClient {
     const { code, message, until } = this.#planBar
     if (until !== null && until <= this.#now()) return null
     return new GatewayError(code, undefined, { message, details: { failure: failureOf(code) } })
+  }
+
+  /** Used part of the plan, for clients without a limit of their own; `null` unless an operator wants it shown. */
+  get planStanding(): Standing | null {
+    const standing = this.#planStanding
+    const isOver = standing?.resetsAt != null && standing.resetsAt <= this.#now()
+    return isOver ? null : standing
+  }
+
+  onPlanStanding(standing: Standing | null): void {
+    this.#planStanding = standing
   }
 
   get problem(): GatewayError | null {

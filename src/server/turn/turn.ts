@@ -4,6 +4,7 @@ import { monotonicNow, WaitClock } from '../../admission/clock.ts'
 import {
   createWriter,
   type DialectName,
+  Dialects,
   dialectOf,
   marksOf,
   toErrorReply
@@ -90,6 +91,8 @@ export class Turn implements OpenTurn {
   /** Held until the client, which may be slow, has the answer. */
   #room: AnswerMemory | null = null
   #bodyBytes = 0
+  /** `null` for a key without limits. */
+  #limits: TurnLimits | null = null
   readonly #writtenBefore: number
 
   constructor(options: TurnOptions) {
@@ -212,6 +215,7 @@ export class Turn implements OpenTurn {
     const { plane, place, namedKey, log, requestId } = this.#options
     const { signal } = this.#gone
     const limits = namedKey === null ? null : plane.limits.of(namedKey)
+    this.#limits = limits
     const waiter = { key: place, arrivedAt: this.#arrivedAt }
     plane.account.check(place) // a request that can't be served is not worth reading
     await plane.credentials.ready(signal)
@@ -300,6 +304,7 @@ export class Turn implements OpenTurn {
     // Known only when the answer begins.
     const headers = (): Readonly<Record<string, string>> => ({
       'server-timing': this.#progress.toServerTiming(),
+      ...this.#standingHeaders,
       ...this.#usualHeaders
     })
     const common = { response, writer, stallTimeoutMs, headers, gone: this.#gone }
@@ -323,6 +328,15 @@ export class Turn implements OpenTurn {
       ...(isOther && { 'x-kiro-gateway-model': upstreamModel }),
       ...(this.#options.plane.isLeaving() && { connection: 'close' })
     }
+  }
+
+  /** Read when the answer begins, so that its own reservation counts. */
+  get #standingHeaders(): Readonly<Record<string, string>> {
+    const { plane, dialect } = this.#options
+    const api = Dialects[dialect]
+    if (api.toStandingHeaders === undefined) return {}
+    const standing = this.#limits?.standing() ?? plane.account.planStanding
+    return standing === null ? {} : api.toStandingHeaders(standing)
   }
 
   #answerError(error: GatewayError): void {

@@ -63,7 +63,7 @@ export interface AccountAccess {
   readonly credentials: CredentialClient
   readonly account: Pick<
     AccountClient,
-    'problem' | 'problemOf' | 'planProblem' | 'hasOverageKeys' | 'check' | 'heed'
+    'problem' | 'problemOf' | 'planProblem' | 'planStanding' | 'hasOverageKeys' | 'check' | 'heed'
   >
   /** For clients' own Kiro keys. */
   readonly keyTrials: KeyTrials
@@ -285,6 +285,7 @@ function createAccount(
     status: start.accountStatus,
     pause: (ms) => lease.pause(ms),
     planBar: start.planBar,
+    planStanding: start.planStanding,
     overageKeys: overageKeysOf(() => current.knownKeys),
     refuseWaiting: (error, isMeant) => {
       const isOurs = (key: string): boolean => hasNoKiroKey(key) && isMeant(key)

@@ -11,7 +11,8 @@ const NOW = Date.parse('2026-12-15T12:00:00Z')
 const RESET = Date.parse('2027-01-01T00:00:00Z')
 
 function setUp(allowsOverage = false) {
-  const settings = { allowsOverage, lastsUntil: 'reset' }
+  const settings = { allowsOverage, isShown: false, lastsUntil: 'reset' }
+  const standings: (number | null)[] = []
   const clock = { now: NOW }
   const told: (boolean | string)[] = []
   const alerts: string[] = []
@@ -45,6 +46,7 @@ function setUp(allowsOverage = false) {
     },
     tell: (message: ToWorker) => {
       if (message.type === 'plan.status') told.push(message.bar?.code ?? false)
+      if (message.type === 'plan.standing') standings.push(message.standing?.utilization ?? null)
     },
     now: () => clock.now
   })
@@ -54,7 +56,7 @@ function setUp(allowsOverage = false) {
     asked.shift()?.resolve({ usage, problem: null })
     await tick()
   }
-  return { plan, settings, clock, told, alerts, texts, logged, asked, book, answer }
+  return { plan, settings, clock, told, standings, alerts, texts, logged, asked, book, answer }
 }
 
 function usageOf(used: number, isEnabled = true) {
@@ -83,6 +85,25 @@ t.test('PlanControl', (t) => {
     t.equal(told.length, 1)
     t.equal(logged.length, 1)
   })
+
+  t.test(
+    'tells workers how much of the plan is used, only where clients are to see it',
+    async (t) => {
+      const { plan, settings, standings, answer } = setUp()
+      plan.start()
+      await answer(usageOf(500, false))
+      t.same(standings, [])
+      settings.isShown = true
+      plan.reload()
+      t.same([standings, plan.standing], [[0.5], { utilization: 0.5, resetsAt: RESET }])
+      plan.onRows([rowOf(1)])
+      t.equal(standings.length, 1, 'nothing that could be seen')
+      plan.onRows([rowOf(19)])
+      settings.isShown = false
+      plan.reload()
+      t.same([standings, plan.standing], [[0.5, 0.52, null], null])
+    }
+  )
 
   t.test('asks the upstream at once when the plan comes to 80 % and to its end', async (t) => {
     const { plan, asked, answer } = setUp()

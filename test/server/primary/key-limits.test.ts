@@ -98,6 +98,40 @@ t.test('KeyLimits', (t) => {
     t.not(all.of(credits), null)
   })
 
+  t.test('knows the used part of a limit, with what other workers have used', async (t) => {
+    const key = namedKey('anna', { credits: perDay(100) })
+    const { team, limits } = await limitsFor(t, key)
+    t.equal(limits.standing(), null, 'nothing is known before the first request')
+    const spend = async (credits: number): Promise<void> => {
+      const charge = await reserve(limits)
+      charge?.add({ credits, isAnswered: true, isLeft: false })
+      charge?.settle()
+    }
+    await spend(7)
+    t.match(limits.standing(), { utilization: 0.07 })
+    const running = await reserve(limits)
+    t.match(limits.standing(), { utilization: 0.08 }, 'what is reserved counts')
+    running?.settle()
+    const other = team.join().allowances
+    for (let count = 1; count <= 10; count += 1) {
+      const share = await other.take(
+        {
+          name: 'anna/credits',
+          amount: 6 * CREDIT,
+          arrivedAt: monotonicNow(),
+          refusal: () => new GatewayError('GW_INTERNAL')
+        },
+        new AbortController().signal
+      )
+      share.settle(6 * CREDIT)
+      other.tell()
+      for (let wait = 0; wait < 5; wait += 1) await turn()
+      const utilization = limits.standing()?.utilization ?? 0
+      t.ok(Math.abs(utilization - (0.07 + 0.06 * count)) <= 0.011, `${utilization} of ${count}`)
+    }
+    t.equal(new Date(limits.standing()?.resetsAt ?? 0).getUTCHours(), 0)
+  })
+
   t.test('has none for a key without limits', async (t) => {
     const team = new Team([], 1)
     const [worker] = team.workers
