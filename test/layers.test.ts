@@ -17,20 +17,20 @@ const layers: LayerTable = {
   'main.ts': ['config', 'control', 'credentials', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.
   cli: words(
-    'server control reply credentials admission ipc upstream transform dialects kiro keys fleet config observe frames shared'
+    'server control reply credentials admission ipc upstream transform dialects kiro keys devices fleet config observe frames shared'
   ),
   server: words(
-    'reply admission upstream transform tracing dialects kiro keys fleet config ipc observe dashboard frames shared'
+    'reply admission upstream transform tracing dialects kiro keys devices fleet config ipc observe dashboard frames shared'
   ),
   // The primary's own calls hold a lease of the budget like any worker.
   control: words(
-    'admission credentials upstream kiro keys fleet dashboard ipc config observe shared'
+    'admission credentials upstream kiro keys devices fleet dashboard ipc config observe shared'
   ),
   reply: ['admission', 'dialects', 'frames', 'kiro', 'shared'],
   credentials: ['kiro', 'upstream', 'config', 'observe', 'shared'],
   admission: ['ipc', 'keys', 'shared'],
   // What goes between primary and worker is named by the types of those who make it.
-  ipc: ['kiro', 'keys', 'config', 'observe', 'shared'],
+  ipc: ['kiro', 'keys', 'devices', 'config', 'observe', 'shared'],
   upstream: ['kiro', 'config', 'observe', 'shared'],
   transform: ['dialects', 'config', 'shared'],
   // Loaded only where traces are on; all others know of it is what it is told.
@@ -40,6 +40,8 @@ const layers: LayerTable = {
   kiro: ['frames', 'shared'],
   // Of no interest to the upstream, nor to any client's API.
   keys: ['shared'],
+  // Workers and the primary take the same steps with it; only the primary keeps what comes of them.
+  devices: ['shared'],
   // Several gateways, of which none knows what the others do: decisions are pure, Valkey has a port and an adapter.
   fleet: ['shared'],
   config: ['shared'],

@@ -20,6 +20,7 @@ const TITLES: Readonly<Record<string, string>> = {
   transform: 'Conversion of large requests',
   memory: 'Memory',
   usage: 'Usage',
+  devices: 'Sign-in of devices',
   plan: 'Plan',
   alerts: 'Alerts',
   fleet: 'Fleet',

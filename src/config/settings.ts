@@ -262,6 +262,13 @@ export const Settings = Type.Object({
       'Days to keep single requests there. Daily sums are kept forever.'
     )
   }),
+  devices: Type.Object({
+    signIn: choice(
+      'DEVICE_SIGN_IN',
+      { default: 'approve', enum: ['off', 'approve', 'self'] },
+      'Sign-in of clients without a key, by a code on the page /device. approve: an operator approves each device. self: a person with a named key may approve devices for that key, too. off: there is no such sign-in, and devices that have signed in are refused.'
+    )
+  }),
   plan: Type.Object({
     allowsOverage: flag(
       'ALLOW_OVERAGE',

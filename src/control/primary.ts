@@ -20,6 +20,7 @@ import { Budget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { KeyTrialPace } from './keys/key-trial-pace.ts'
 import { SharedLessons } from './account/shared-lessons.ts'
+import { DeviceControl } from './device-control.ts'
 import { FiguresControl } from './figures-control.ts'
 import { KeyControl } from './key-control.ts'
 import { OidcControl } from './oidc-control.ts'
@@ -66,6 +67,7 @@ export class Primary {
   readonly lessons: SharedLessons
   readonly #keyTrials = new KeyTrialPace(() => this.#config.credentials.newKeysPerMinute)
   readonly keys: KeyControl
+  readonly devices: DeviceControl
   readonly plan: PlanControl
   readonly #alerts: AlertControl
   readonly #supervisor: Supervisor
@@ -153,8 +155,19 @@ export class Primary {
       log,
       sendGrants: (member, grants) =>
         this.#channels.get(member)?.send({ type: 'allowance.grants', grants }),
-      onChange: (knownKeys) => this.broadcast({ type: 'keys.changed', knownKeys }),
+      onChange: (knownKeys) => {
+        this.broadcast({ type: 'keys.changed', knownKeys })
+        void this.devices.onKeys() // never rejects
+      },
       tellPrice: (lessons) => this.broadcast({ type: 'price.learnt', ...lessons })
+    })
+    this.devices = new DeviceControl({
+      config: () => this.#config,
+      knownKeys: () => this.keys.knownKeys,
+      tell: (devices) => this.broadcast({ type: 'devices.changed', devices }),
+      settled: () => this.#marks.settled(),
+      keepAudit: (entry) => this.keys.keepAudit(entry),
+      log
     })
     this.#panel = new PanelControl({
       keys: this.keys,
@@ -218,6 +231,7 @@ export class Primary {
     try {
       await this.#alerts.start()
       await this.keys.start()
+      await this.devices.start()
       await this.account.credentials.start()
     } catch (error) {
       this.destroy()
@@ -243,6 +257,7 @@ export class Primary {
     this.plan.reload()
     void this.figures.dashboard.adapt() // never rejects
     this.broadcast({ type: 'config.changed', config: toWorkerConfig(config) })
+    void this.devices.onKeys() // never rejects
     log.info('settings reloaded')
     return needRestart
   }
@@ -262,6 +277,7 @@ export class Primary {
     await this.#supervisor.drain()
     clearTimeout(timer)
     this.#panel.close()
+    this.devices.close()
     await this.keys.close()
     await this.#alerts.close()
     await this.#oidc.close()
@@ -392,6 +408,8 @@ export class Primary {
         return this.#panel.answer(question.call)
       case 'oidc.call':
         return this.#oidc.answer(question.call)
+      case 'device.call':
+        return this.devices.answer(question.call)
       case 'session.end':
         this.figures.dashboard.endedSessions.add(question.ended)
         this.broadcast({ type: 'session.ended', ended: question.ended })
@@ -412,6 +430,7 @@ export class Primary {
       planBar: this.plan.bar,
       planStanding: this.plan.standing,
       knownKeys: this.keys.knownKeys,
+      devices: this.devices.news,
       isSimulated,
       sessionSecret: this.figures.dashboard.sessionSecret,
       endedSessions: this.figures.dashboard.endedSessions.list(),

@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net'
+import { networkOf } from '../shared/network.ts'
 import { setNewest } from '../shared/newest.ts'
 
 /** An address may try `burst` times at once, then once every `everyMs`. */
@@ -52,17 +52,4 @@ function waitOf(
   bucket.at = bucket.tries <= free ? now : bucket.at + free * everyMs
   bucket.tries = Math.max(0, bucket.tries - free)
   return bucket.tries < burst ? 0 : bucket.at + everyMs - now
-}
-
-/** Network of an address: the IPv6 prefix of one household or server, or IPv4, also if mapped into IPv6. */
-function networkOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (mapped !== undefined) return mapped
-  if (!isIPv6(address)) return address.slice(0, 45)
-  const [head = '', tail] = address.split('%', 1)[0]?.split('::') ?? []
-  const groups = head.split(':').filter((group) => group !== '')
-  const after = tail === undefined ? [] : tail.split(':').filter((group) => group !== '')
-  const missing = tail === undefined ? 0 : 8 - groups.length - after.length
-  const all = [...groups, ...Array.from({ length: Math.max(0, missing) }, () => '0'), ...after]
-  return all.slice(0, 4).join(':')
 }

@@ -1,6 +1,7 @@
 import type { MemoryPlan } from '../config/memory-plan.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConversationParts } from '../kiro/conversation/conversation-memory.ts'
+import type { DeviceNews } from '../devices/access-check.ts'
 import type { KnownKeys } from '../keys/key.ts'
 import type { PricedAnswer, PriceLessons } from '../keys/prices.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
@@ -16,6 +17,7 @@ import type { Standing } from '../shared/standing.ts'
 import type { FleetTold } from './life-signs.ts'
 import type { AllowanceReport, AllowanceGrant } from './allowance.ts'
 import type { DashboardNews, DashboardWish, EndedSession } from './dashboard.ts'
+import type { DeviceAnswer, DeviceCall } from './devices.ts'
 import type { OidcAnswer, OidcCall } from './oidc.ts'
 import type { PanelAnswer, PanelCall } from './panel.ts'
 import type { KeyUsage, UsageRow } from './usage-row.ts'
@@ -76,6 +78,7 @@ export type WorkerQuestion =
   | { readonly type: 'usage.wanted' }
   | { readonly type: 'panel.call'; readonly call: PanelCall }
   | { readonly type: 'oidc.call'; readonly call: OidcCall }
+  | { readonly type: 'device.call'; readonly call: DeviceCall }
   /** A user has signed out; told to all as `session.ended`. */
   | { readonly type: 'session.end'; readonly ended: EndedSession }
 
@@ -90,6 +93,7 @@ export interface Answers {
   readonly 'key-usage.wanted': readonly KeyUsage[]
   readonly 'panel.call': PanelAnswer
   readonly 'oidc.call': OidcAnswer
+  readonly 'device.call': DeviceAnswer
   /** All workers know, or do not answer. */
   readonly 'session.end': null
   readonly 'usage.wanted': { readonly news: UsageNews; readonly outlook: PlanOutlook | null }
@@ -111,6 +115,7 @@ export type ToWorker =
   | { readonly type: 'plan.status'; readonly bar: PlanBar | null }
   | { readonly type: 'plan.standing'; readonly standing: Standing | null }
   | { readonly type: 'keys.changed'; readonly knownKeys: KnownKeys }
+  | { readonly type: 'devices.changed'; readonly devices: DeviceNews }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
   | ({ readonly type: 'calibration.learnt' } & Learnt)
   | ({ readonly type: 'price.learnt' } & PriceLessons)
@@ -150,6 +155,7 @@ const LATEST_COUNTS: ReadonlySet<string> = new Set<(FromWorker | ToWorker)['type
   'calibration.lesson',
   'calibration.learnt',
   'keys.changed',
+  'devices.changed',
   'told.mark',
   'told.marked',
   'cluster.status',
@@ -182,6 +188,7 @@ export interface WorkerStart {
   readonly planStanding: Standing | null
   readonly catalogue: Catalogue
   readonly knownKeys: KnownKeys
+  readonly devices: DeviceNews
   readonly isSimulated: boolean
   /** Hexadecimal; signs dashboard sessions for the life of the gateway. */
   readonly sessionSecret: string

@@ -48,16 +48,6 @@ export async function readKeys(path: string): Promise<FoundKeys | null> {
   }
 }
 
-/** Differs after every change, even to a file of the same size within a moment. */
-export async function keysVersion(path: string): Promise<string | null> {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
-    return [ino, size, mtimeNs, ctimeNs].join(' ')
-  } catch (cause) {
-    return codeOf(cause) === 'ENOENT' ? null : codeOf(cause)
-  }
-}
-
 /**
  * Writes what `change` makes of the keys; resolves once the disk has it. If `change` throws, the file stays
  * as it was.

@@ -1,5 +1,5 @@
 /** Tokens of the upstream and this gateway: keys, access and refresh tokens, JWTs, and whatever follows `Bearer`. */
-const TOKEN = /\b[Bb]earer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|kgw_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/g
+const TOKEN = /\b[Bb]earer\s+[\w~+/.=:-]{16,}|\b(?:ksk_|kg[drtw]_|aoa|aor|eyJ)[\w~+/.=:-]{12,}/g
 const TOKEN_REST = /^[\w~+/.=:-]*/
 const ARN_ACCOUNT = /(?<=\barn:aws[\w-]*:codewhisperer:[a-z0-9-]{0,32}:)\d{12}(?=:)/g
 

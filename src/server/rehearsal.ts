@@ -7,6 +7,7 @@ import { createSecureContext } from 'node:tls'
 import type { Config } from '../config/settings.ts'
 import { FrameEncoder } from '../frames/frame-encoder.ts'
 import { GOOD_STATUS, NO_GRANT, type WorkerStart } from '../ipc/messages.ts'
+import { NO_DEVICES } from '../devices/access-check.ts'
 import { NO_KNOWN_KEYS } from '../keys/key.ts'
 import { AUTO_MODEL, BUILT_IN_CATALOGUE } from '../kiro/models/models.ts'
 import { PrimaryPulse } from './primary/primary-pulse.ts'
@@ -90,7 +91,8 @@ function ownParts(token: string) {
     planBar: null,
     planStanding: null,
     catalogue: BUILT_IN_CATALOGUE,
-    knownKeys: NO_KNOWN_KEYS
+    knownKeys: NO_KNOWN_KEYS,
+    devices: NO_DEVICES
   } satisfies Partial<WorkerStart>
 }
 

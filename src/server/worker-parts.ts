@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http'
 import { followOpenFiles } from '../config/container.ts'
 import type { Config } from '../config/settings.ts'
 import { Sessions } from '../dashboard/session.ts'
+import { AccessCheck } from '../devices/access-check.ts'
 import type { EndedSession } from '../ipc/dashboard.ts'
 import type { ClusterStatus, WorkerStart } from '../ipc/messages.ts'
 import type { KnownKeys } from '../keys/key.ts'
@@ -36,6 +37,8 @@ export interface Parts {
 export interface Current {
   config: Config
   knownKeys: KnownKeys
+  /** Changes in place. */
+  readonly devices: AccessCheck
   authenticator: Authenticator
   catalogue: Catalogue
   status: ClusterStatus
@@ -43,14 +46,16 @@ export interface Current {
 
 export function authenticatorOf({
   config,
-  knownKeys
-}: Pick<Current, 'config' | 'knownKeys'>): Authenticator {
+  knownKeys,
+  devices
+}: Pick<Current, 'config' | 'knownKeys' | 'devices'>): Authenticator {
   const { server, credentials } = config
   const { isKeyPassthrough } = credentials
   return new Authenticator(server.apiKeys, server.host, {
     isKeyPassthrough,
     metricsKey: server.metricsKey,
-    knownKeys
+    knownKeys,
+    devices: config.devices.signIn === 'off' ? null : devices
   })
 }
 
@@ -61,8 +66,9 @@ export function createParts(
   const { channel, logStream, pulse } = surroundings
   const { config, memory, workerId, catalogue, knownKeys, status } = start
   const log = createLogger(config.observe.level, { worker: workerId }, logStream)
-  const authenticator = authenticatorOf({ config, knownKeys })
-  const current: Current = { config, knownKeys, authenticator, catalogue, status }
+  const devices = new AccessCheck(start.devices)
+  const authenticator = authenticatorOf({ config, knownKeys, devices })
+  const current: Current = { config, knownKeys, devices, authenticator, catalogue, status }
   const plane = createDataPlane(start, { ...surroundings, log, current })
   const metrics = new WorkerMetrics({
     channel,

@@ -116,6 +116,8 @@ export class GatewayWorker {
       case 'keys.changed':
         if (parts !== null) changeKeys(parts, message.knownKeys)
         return
+      case 'devices.changed':
+        return parts?.current.devices.onNews(message.devices)
       case 'calibration.learnt':
         return parts?.plane.calibration.onLearnt(message)
       case 'price.learnt':

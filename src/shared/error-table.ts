@@ -66,6 +66,11 @@ export const ErrorTable = {
   ),
   GW_KEY_EXPIRED: entry('key', 'The API key has expired.'),
   GW_KEY_REVOKED: entry('key', 'The API key was revoked.'),
+  GW_TOKEN_EXPIRED: entry(
+    'key',
+    'The access token has expired. Renew it with the refresh token, or sign in again.'
+  ),
+  GW_TOKEN_ENDED: entry('key', 'The sign-in of this device has ended. Sign in again.'),
   GW_OPERATOR_ONLY: entry(
     'denied',
     'This page needs an operator key (PROXY_API_KEY). Your own usage is at GET /v1/usage.'

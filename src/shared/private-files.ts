@@ -147,6 +147,16 @@ export async function readPrivateFile(path: string, maxBytes: number): Promise<B
   return await file.readFile()
 }
 
+/** Differs after every change, even to a file of the same size within a moment. */
+export async function fileVersion(path: string): Promise<string | null> {
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
+    return [ino, size, mtimeNs, ctimeNs].join(' ')
+  } catch (cause) {
+    return codeOf(cause) === 'ENOENT' ? null : codeOf(cause)
+  }
+}
+
 async function made(folder: string): Promise<Stats> {
   await makeWithParents(folder)
   const facts = await lstat(folder)

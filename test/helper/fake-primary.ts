@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../../src/config/load.ts'
 import { planMemory } from '../../src/config/memory-plan.ts'
+import { NO_DEVICES } from '../../src/devices/access-check.ts'
 import { KeyTrialPace } from '../../src/control/keys/key-trial-pace.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import {
@@ -108,6 +109,7 @@ export class FakePrimary {
       accountStatus: GOOD_STATUS,
       planBar: null,
       planStanding: null,
+      devices: NO_DEVICES,
       catalogue: BUILT_IN_CATALOGUE,
       knownKeys: NO_KNOWN_KEYS,
       isSimulated: false,

@@ -21,6 +21,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'observe',
     'shared',
     'keys',
+    'devices',
     'dashboard',
     'fleet',
     'tracing'

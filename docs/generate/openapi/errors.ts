@@ -34,6 +34,8 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace | readonly ErrorPlace[]>> = 
   GW_NEW_KEYS_OFTEN: 'account',
   GW_KEY_EXPIRED: 'key',
   GW_KEY_REVOKED: 'key',
+  GW_TOKEN_EXPIRED: 'key',
+  GW_TOKEN_ENDED: 'key',
   GW_OPERATOR_ONLY: 'operator',
   GW_SIGN_IN_OFTEN: 'dashboard',
   GW_OTHER_SITE: 'dashboard',

@@ -3,7 +3,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import { MAX_RECORD_LENGTH } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
-import { changeKeys, keysPath, keysVersion, readKeys } from '../../keys/key-store.ts'
+import { changeKeys, keysPath, readKeys } from '../../keys/key-store.ts'
 import {
   formatShared,
   isInFile,
@@ -19,7 +19,12 @@ import {
 import type { Logger } from '../../observe/logger.ts'
 import { messageOf } from '../../shared/errors.ts'
 import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
-import { makePrivateFolder, readPrivateFile, replaceFile } from '../../shared/private-files.ts'
+import {
+  fileVersion,
+  makePrivateFolder,
+  readPrivateFile,
+  replaceFile
+} from '../../shared/private-files.ts'
 
 export interface FleetKeysOptions {
   readonly records: FleetRecords
@@ -87,7 +92,7 @@ export class FleetKeys {
 
   async #look(): Promise<void> {
     if (this.#version === undefined || this.#isMeeting) return
-    if ((await keysVersion(this.#path)) !== this.#version) this.#meetSoon()
+    if ((await fileVersion(this.#path)) !== this.#version) this.#meetSoon()
   }
 
   #meetSoon(): void {
@@ -154,7 +159,7 @@ export class FleetKeys {
 
   /** Applies changes of the file; restores a missing one from its last content. */
   async #takeFile(): Promise<void> {
-    this.#version = await keysVersion(this.#path)
+    this.#version = await fileVersion(this.#path)
     const file = await readKeys(this.#path)
     if (file === null) return this.#write(this.#known)
     const known = withFile(this.#known, file.keys, Date.now())
@@ -176,7 +181,7 @@ export class FleetKeys {
         return keysOf(next)
       }
       await changeKeys(this.#path, change, AbortSignal.timeout(LOCK_PATIENCE_MS))
-      this.#version = await keysVersion(this.#path)
+      this.#version = await fileVersion(this.#path)
       this.#isDue = true // another gateway may have written in between
       await this.#options.onWritten()
     }

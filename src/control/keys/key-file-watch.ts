@@ -1,6 +1,7 @@
-import { keysPath, keysVersion, readKeys } from '../../keys/key-store.ts'
+import { keysPath, readKeys } from '../../keys/key-store.ts'
 import { type KnownKeys, NO_KNOWN_KEYS } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
+import { fileVersion } from '../../shared/private-files.ts'
 
 export interface KeyFileWatchOptions {
   readonly stateDir: string
@@ -36,7 +37,7 @@ export class KeyFileWatch {
 
   /** @throws {GatewayError} GW_CONFIG_INVALID for an unusable file, since all limits would be unknown */
   async start(): Promise<void> {
-    this.#version = await keysVersion(this.#path)
+    this.#version = await fileVersion(this.#path)
     await this.#read()
     const { keys } = this.#knownKeys
     if (keys.length > 0) this.#options.log.info({ keys: keys.length }, 'named keys read')
@@ -64,7 +65,7 @@ export class KeyFileWatch {
 
   /** An unusable file changes nothing and is read again: it may be half written, and may revoke a key. */
   async #lookNow(): Promise<void> {
-    const version = await keysVersion(this.#path)
+    const version = await fileVersion(this.#path)
     try {
       if (version === this.#version) {
         this.#failedVersion = undefined

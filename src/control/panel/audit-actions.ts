@@ -23,7 +23,29 @@ export interface PanelChange {
 const MAX_CHARS = 4_000
 const MAX_SUBJECT_CHARS = 200
 
-/** Writes down who changed what: a row of `usage.db` and a line of the log. */
+/** Writes down who changed what: a row of `usage.db` and a line of the log. Resolves like `AuditActions.note()`. */
+export async function noteChange(
+  { log, keep }: Pick<AuditOptions, 'log' | 'keep'>,
+  user: PanelCall['user'],
+  change: PanelChange
+): Promise<void> {
+  const { action, before = null, after = null } = change
+  const subject = change.subject.slice(0, MAX_SUBJECT_CHARS)
+  const { name: who, via, address } = user
+  log.info({ action, subject, who, via, address, before, after }, 'changed in the panel')
+  await keep({
+    at: Date.now(),
+    who,
+    via,
+    address,
+    action,
+    subject,
+    before: textOf(before),
+    after: textOf(after)
+  })
+}
+
+/** The log of changes: writes it and shows it. */
 export class AuditActions {
   readonly #options: AuditOptions
 
@@ -32,22 +54,8 @@ export class AuditActions {
   }
 
   /** Resolves when it is written, or cannot be now. */
-  async note({ user }: Pick<PanelCall, 'user'>, change: PanelChange): Promise<void> {
-    const { action, before = null, after = null } = change
-    const subject = change.subject.slice(0, MAX_SUBJECT_CHARS)
-    const { name: who, via, address } = user
-    const { log, keep } = this.#options
-    log.info({ action, subject, who, via, address, before, after }, 'changed in the panel')
-    await keep({
-      at: Date.now(),
-      who,
-      via,
-      address,
-      action,
-      subject,
-      before: textOf(before),
-      after: textOf(after)
-    })
+  note({ user }: Pick<PanelCall, 'user'>, change: PanelChange): Promise<void> {
+    return noteChange(this.#options, user, change)
   }
 
   async list({ query }: PanelCall): Promise<PanelAnswer> {

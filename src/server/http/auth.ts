@@ -2,6 +2,7 @@ import { hash as hashOf, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { isIPv4 } from 'node:net'
 import { type DigestsOf, OPERATOR } from '../../dashboard/session.ts'
+import type { AccessCheck } from '../../devices/access-check.ts'
 import {
   type KnownKeys,
   type KeyHash,
@@ -41,6 +42,8 @@ export interface AuthenticatorOptions {
   /** Opens the metrics besides the operator's keys. */
   readonly metricsKey?: string | null
   readonly knownKeys?: KnownKeys
+  /** Checks access tokens of devices; `null` if they cannot sign in. */
+  readonly devices?: Pick<AccessCheck, 'check'> | null
   /** Epoch ms. */
   readonly now?: () => number
 }
@@ -53,6 +56,7 @@ export class Authenticator {
   readonly #known: ReadonlyMap<string, KnownKey>
   readonly operatorDigests: readonly Buffer[]
   readonly #knownKeys: KnownKeys
+  readonly #devices: AuthenticatorOptions['devices']
   readonly #now: () => number
   readonly #ownName: string
   readonly #isKeyPassthrough: boolean
@@ -68,6 +72,7 @@ export class Authenticator {
       isKeyPassthrough,
       metricsKey = null,
       knownKeys = NO_KNOWN_KEYS,
+      devices = null,
       now = Date.now
     } = options
     this.operatorDigests = apiKeys.map(digestOf)
@@ -75,6 +80,7 @@ export class Authenticator {
     const known: readonly KnownKey[] = [...own, ...knownKeys.keys.flatMap(knownKeysOf)]
     this.#known = new Map(known.map((key) => [key.digest.toString('hex'), key]))
     this.#knownKeys = knownKeys
+    this.#devices = devices
     this.#now = now
     this.#ownName = ownName.toLowerCase()
     this.#isKeyPassthrough = isKeyPassthrough
@@ -85,7 +91,7 @@ export class Authenticator {
   kiroKeyOf(headers: IncomingHttpHeaders): KiroKey | null {
     if (!this.#isKeyPassthrough) return null
     const given = keysOf(headers)
-    if (given.some((key) => this.#find(digestOf(key)) !== null)) return null
+    if (given.some((key) => this.#find(digestOf(key)) !== null || this.#isToken(key))) return null
     const key = given.find((one) => KIRO_KEY.test(one))
     return key === undefined ? null : { key, name: kiroKeyName(nameOf(digestOf(key))) }
   }
@@ -94,7 +100,8 @@ export class Authenticator {
    * One good key of `x-api-key` and `authorization: Bearer` is enough, as clients send both when both are
    * configured.
    * @throws {GatewayError} GW_KEY_MISSING, without keys also for foreign web pages and host names;
-   * GW_KEY_INVALID; GW_KEY_EXPIRED and GW_KEY_REVOKED for a former key
+   * GW_KEY_INVALID; GW_KEY_EXPIRED and GW_KEY_REVOKED for a former key; GW_TOKEN_EXPIRED and GW_TOKEN_ENDED
+   * for an access token
    */
   check(headers: IncomingHttpHeaders): ClientKey {
     return this.#check(headers, this.#advice)
@@ -136,13 +143,42 @@ export class Authenticator {
     for (const text of given) {
       const digest = digestOf(text)
       const known = this.#find(digest)
-      if (known === null) continue
+      if (known === null) {
+        const client = this.#ofToken(text)
+        if (client === null) continue
+        if (!(client instanceof GatewayError)) return client
+        refusal = client
+        continue
+      }
       if (known.of === null) return { name: nameOf(digest), named: null }
       const { key, hash } = known.of
       refusal = refusalOf(key, hash, this.#now())
       if (refusal === null) return { name: key.id, named: key }
     }
     throw refusal ?? new GatewayError('GW_KEY_INVALID', undefined, advice)
+  }
+
+  #isToken(text: string): boolean {
+    const verdict = this.#devices?.check(text)
+    return verdict !== undefined && verdict.name !== 'unknown'
+  }
+
+  /** Returns the client of an access token, or why it is refused; `null` for other texts. */
+  #ofToken(text: string): ClientKey | GatewayError | null {
+    const verdict = this.#devices?.check(text) ?? UNKNOWN
+    switch (verdict.name) {
+      case 'unknown':
+        return null
+      case 'expired':
+        return new GatewayError('GW_TOKEN_EXPIRED')
+      case 'ended':
+        return new GatewayError('GW_TOKEN_ENDED')
+      case 'good': {
+        const named = this.namedKey(verdict.key)
+        if (named === null) return new GatewayError('GW_TOKEN_ENDED')
+        return refusalOf(named, CURRENT, this.#now()) ?? { name: named.id, named }
+      }
+    }
   }
 
   get isOpen(): boolean {
@@ -281,8 +317,17 @@ function knownKeysOf(key: NamedKey): readonly KnownKey[] {
   }))
 }
 
+const UNKNOWN = { name: 'unknown' } as const
+
+/** An access token names the key, whichever secret it has. */
+const CURRENT = { until: null } as const
+
 /** Reasons that only holders of the key are told. */
-function refusalOf(key: NamedKey, { until }: KeyHash, now: number): GatewayError | null {
+function refusalOf(
+  key: NamedKey,
+  { until }: Pick<KeyHash, 'until'>,
+  now: number
+): GatewayError | null {
   const { name, expiresAt, revokedAt } = key
   const detail = `key ${name}`
   const why = whyRefused(key, now)
