@@ -71,7 +71,7 @@ async function runPrimary(): Promise<void> {
   const { primary, fleet, simulator } = await createGateway(config, output, shutdown)
   const simulatorUrl = simulator?.url ?? null
   const end = onShutdown({ primary, fleet, simulator, shutdown, log })
-  const { reload, operations } = reloadOf({
+  const operations = operationsOf({
     readSettings,
     sources: () => settingSources(process.argv.slice(2), '.env'),
     file: loaded.file,
@@ -92,7 +92,7 @@ async function runPrimary(): Promise<void> {
     if (signal === 'SIGUSR2')
       void primary.restartWorkers() // never rejects
     else if (hasTerminal && ![0, 1, 2].some((fd) => isatty(fd))) end('SIGHUP')
-    else reload()
+    else void primary.reloadOnSignal(operations) // never rejects
   })
   const { logReady } = await import('./control/start-report.ts')
   logReady(log, config, port)
@@ -182,8 +182,8 @@ async function createGateway(
   return { primary, fleet, simulator }
 }
 
-/** Returns what reads the settings again. A file with a mistake, or none, changes nothing but the log. */
-function reloadOf({
+/** Returns what reads the settings again. A file with a mistake, or none, changes nothing. */
+function operationsOf({
   readSettings,
   sources,
   file,
@@ -201,8 +201,9 @@ function reloadOf({
   readonly restart: () => void
   readonly isEnding: () => boolean
   readonly log: Logger
-}): { readonly reload: () => void; readonly operations: SettingsOperations } {
+}): SettingsOperations {
   let lastFile = file
+  let lastSources = sources()
   const next = (): LoadedSettings => {
     const loaded = readSettings(lastFile)
     if (loaded.name === 'print') throw operatorError('The program was started to print a text.')
@@ -215,23 +216,20 @@ function reloadOf({
     lastFile = read
     return { needRestart, warnings }
   }
-  const reload = (): void => {
-    try {
-      reloadNow()
-    } catch (err) {
-      log.error({ err }, 'settings cannot be reloaded, nothing was changed')
-    }
-  }
   return {
-    reload,
-    operations: {
-      reload: reloadNow,
-      next: () => next().config,
-      sources,
-      restart,
-      canRestart: canStartAgain,
-      isEnding
-    }
+    reload: reloadNow,
+    next: () => next().config,
+    sources: () => {
+      try {
+        lastSources = sources()
+      } catch {
+        // A file that cannot be read now has set what is in force.
+      }
+      return lastSources
+    },
+    restart,
+    canRestart: canStartAgain,
+    isEnding
   }
 }
 

@@ -86,11 +86,18 @@ function withOldState(env: Environment, workingFolder: string): Environment {
 /** Returns `null` if the file does not exist. @throws {GatewayError} GW_CONFIG_INVALID if it cannot be read */
 export function readEnvFile(path: string): Environment | null {
   try {
-    return parse(readFileSync(path))
+    return parse(readText(path))
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT') return null
     throw configInvalid([`${path} cannot be read: ${String(cause)}`], cause)
   }
+}
+
+/** Throws for UTF-16 and the like, which would count as a file without a single setting, and so without keys. */
+function readText(path: string): string {
+  const bytes = readFileSync(path)
+  if (!bytes.includes(0)) return bytes.toString()
+  throw new Error('it is not UTF-8 text')
 }
 
 /** Variables of Node and system libraries, no secrets. Others have no value: Node would add missing ones. */
@@ -117,7 +124,7 @@ function isForChildren(name: string): boolean {
 /** An unreadable file does not stop the gateway: it may be readable by its owner only, and the environment is there. */
 function readRulingFile(path: string, warnings: string[]): Environment | null {
   try {
-    return parse(readFileSync(path))
+    return parse(readText(path))
   } catch (cause) {
     warnings.push(`ENV_FILE cannot be read, so only the environment applies: ${String(cause)}`)
     return null

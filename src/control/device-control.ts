@@ -46,7 +46,8 @@ import type { Logger } from '../observe/logger.ts'
 import { DeviceBook } from './devices/device-book.ts'
 import { DeviceFile } from './devices/device-file.ts'
 import { type DeviceStore, DeviceStoreError } from './devices/device-store.ts'
-import { type AuditOptions, noteChange, type PanelChange } from './panel/audit-actions.ts'
+import type { AuditOptions } from './panel/audit-actions.ts'
+import { noteChange, type PanelChange } from './panel/audit-note.ts'
 
 export interface DeviceControlOptions {
   readonly config: () => Config

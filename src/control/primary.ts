@@ -12,7 +12,7 @@ import type {
   ToWorker
 } from '../ipc/messages.ts'
 import type { Logger } from '../observe/logger.ts'
-import { GatewayError } from '../shared/errors.ts'
+import { GatewayError, messageOf } from '../shared/errors.ts'
 import { logProxy } from '../upstream/proxy/proxy.ts'
 import { AccountControl } from './account-control.ts'
 import { AlertControl } from './alerts/alert-control.ts'
@@ -260,6 +260,28 @@ export class Primary {
     void this.devices.onKeys() // never rejects
     log.info('settings reloaded')
     return needRestart
+  }
+
+  /** Reads the settings again as SIGHUP asks, and writes down what came of it. Resolves with that; never rejects. */
+  async reloadOnSignal(operations: Pick<SettingsOperations, 'reload'>): Promise<void> {
+    const { log } = this.#options
+    const before = this.#config
+    let reason: string | null = null
+    try {
+      operations.reload()
+    } catch (err) {
+      reason = messageOf(err)
+      log.error({ err }, 'settings cannot be reloaded, nothing was changed')
+    }
+    const after = this.#config
+    try {
+      const { failedReload, reloadChange, SIGNAL } = await import('./panel/reload-change.ts')
+      const { noteChange } = await import('./panel/audit-note.ts')
+      const change = reason === null ? reloadChange(before, after) : failedReload(reason)
+      await noteChange({ keep: (entry) => this.keys.keepAudit(entry), log }, SIGNAL, change)
+    } catch (err) {
+      log.error({ err }, 'the reload cannot be written into the audit log')
+    }
   }
 
   operate(operations: SettingsOperations): void {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { CountingProxy } from '../helper/counting-proxy.ts'
@@ -298,6 +298,11 @@ t.test('nobody else gets in', async (t) => {
   }
   await refused(new PanelClient(url), 'GW_KEY_MISSING', 'a stranger')
   await refused(PanelClient.withKey(url, 'wrong-key'), 'GW_KEY_INVALID', 'a wrong key')
+  const told = async (client: PanelClient) => (await client.get(STATE)).json.error.message
+  const header = /"Authorization: Bearer OPERATOR_KEY" with a key of PROXY_API_KEY/
+  t.match(await told(new PanelClient(url)), header, 'a program is told how to send its key')
+  t.match(await told(PanelClient.withKey(url, 'wrong-key')), header)
+  t.match(await told(new PanelClient(url, ofPage(url))), /Open the page at \/ and sign in/)
   await refused(PanelClient.withKey(url, secret), 'GW_OPERATOR_ONLY', 'a named key')
   await refused(
     await PanelClient.signedIn(url, secret),
@@ -341,6 +346,10 @@ t.test('nobody else gets in', async (t) => {
   t.equal((await person.get('/dashboard/events')).status, 403, 'the feed is the operator’s')
   t.equal((await page.with({ 'sec-fetch-site': 'cross-site' }).get(KEYS)).status, 403)
   t.equal((await program.get('/admin/v1/nothing')).status, 404)
+  const passedOn = page.with({ authorization: "Bearer a-token-of-the-proxy's-provider" })
+  t.equal((await passedOn.get(STATE)).status, 200, 'who has signed in stays who they are')
+  await refused(passedOn.without('x-csrf-token'), 'GW_CSRF_INVALID', 'with their form token')
+  await refused(page.with({ authorization: `Bearer ${secret}` }), 'GW_OPERATOR_ONLY', 'a known key')
 
   t.equal((await page.post(`${KEYS}/${key.id}/revoke`)).status, 200)
   t.equal((await person.get('/admin/v1/me')).status, 401, 'a session ends with its key')
@@ -404,10 +413,34 @@ t.test('a gateway without keys: this machine may, foreign pages may not', async 
     verdict: { level: 'green', sentence: 'All is well.' },
     sign_in: { state: 'simulator' }
   })
-  const made = await page.post(KEYS, { name: 'first' })
+  const program = new PanelClient(url)
+  for (const client of [page, program]) {
+    const early = await client.post(KEYS, { name: 'first' })
+    t.match(
+      { status: early.status, ...early.json.error },
+      { status: 409, code: 'GW_CONFLICT', message: /"kiro-gateway key new --write".*HUP/ },
+      'nobody locks themselves out by the way'
+    )
+  }
+  const unclear = await program.post(KEYS, { name: 'first', without_operator_key: 'yes' })
+  t.equal(unclear.json.error.param, 'without_operator_key')
+  t.same((await program.get(KEYS)).json.keys, [])
+
+  writeFileSync(join(gateway.folder, '.env'), `PROXY_API_KEY=${OPERATOR}\n`)
+  t.equal((await program.post('/admin/v1/reload')).status, 200)
+  t.equal((await program.get(STATE)).status, 401, 'a reload is enough')
+  const operator = PanelClient.withKey(url, OPERATOR)
+  t.equal((await operator.post(KEYS, { name: 'first' })).status, 201)
+})
+
+t.test('the first named key of a gateway without keys, for whoever insists', async (t) => {
+  const gateway = await startGateway()
+  t.teardown(() => gateway.destroy())
+  const program = new PanelClient(gateway.url)
+  const made = await program.post(KEYS, { name: 'first', without_operator_key: true })
   t.equal(made.status, 201, made.text)
   t.match(made.json.note, /every request needs a key/)
-  t.equal((await page.get(STATE)).status, 401, 'from now on')
+  t.equal((await program.get(STATE)).status, 401, 'from now on')
 })
 
 t.test('a gateway that has started again takes no form of before', async (t) => {
@@ -458,6 +491,26 @@ t.test('settings, reload, limits and workers', async (t) => {
   t.equal(wrong.status, 400)
   t.match(wrong.json.error.message, /HTTP_MAX_CONNECTIONS[^]*LOG_LEVEL[^]*Nothing was changed/)
   t.match(await setting('LOG_LEVEL'), { value: 'debug' })
+  const latest = async () => (await program.get('/admin/v1/audit?limit=1')).json.entries[0]
+  const failed = { action: 'settings.reload.failed', before: null }
+  t.match(await latest(), { ...failed, who: 'operator', after: { reason: /LOG_LEVEL/ } })
+  const bySignal = { who: 'signal', via: 'SIGHUP' }
+  gateway.child.kill('SIGHUP')
+  await until(async () => (await latest()).who === 'signal')
+  t.match(await latest(), { ...failed, ...bySignal, after: { reason: /LOG_LEVEL/ } })
+  rmSync(join(gateway.folder, '.env'))
+  const gone = await program.post('/admin/v1/reload')
+  t.match(gone.json.error, { message: /\.env cannot be read[^]*Nothing was changed/ })
+  writeFileSync(join(gateway.folder, '.env'), Buffer.from('LOG_LEVEL=warn\n', 'utf16le'))
+  const foreign = await program.post('/admin/v1/reload')
+  t.match(foreign.json.error, { message: /\.env cannot be read: .*UTF-8[^]*Nothing was changed/ })
+  const shownBroken = (await program.get('/admin/v1/settings')).json
+  t.match(shownBroken, { file: '.env', problem: /UTF-8/ }, 'settings are shown all the same')
+  t.match(await setting('LOG_LEVEL'), { value: 'debug' })
+  write({ LOG_LEVEL: 'warn', LOG_FORMAT: 'json' })
+  gateway.child.kill('SIGHUP')
+  await until(async () => (await latest()).action === 'settings.reload')
+  t.match(await latest(), { ...bySignal, before: { LOG_LEVEL: 'debug' } })
 
   const chat = (content: string) =>
     program.post('/v1/chat/completions', {
@@ -502,9 +555,17 @@ t.test('settings, reload, limits and workers', async (t) => {
     audit.entries.map(({ action }: { action: string }) => action),
     ['worker.recycle', 'account.lift']
   )
-  t.match((await program.get(`/admin/v1/audit?cursor=${audit.next}`)).json.entries, [
-    { action: 'settings.reload', before: { LOG_LEVEL: 'info' }, after: { LOG_LEVEL: 'debug' } }
-  ])
+  t.match(audit.entries[1], {
+    subject: 'monthly quota',
+    before: { in_force: true },
+    after: { in_force: false }
+  })
+  const before = (await program.get(`/admin/v1/audit?cursor=${audit.next}`)).json.entries
+  t.match(before.at(-1), {
+    action: 'settings.reload',
+    before: { LOG_LEVEL: 'info' },
+    after: { LOG_LEVEL: 'debug' }
+  })
 })
 
 t.test('the last failed request is amber, three are red, everywhere', async (t) => {

@@ -60,7 +60,12 @@ const Words: Readonly<Record<PanelAction, PanelWords>> = {
   'keys.show': { summary: 'One named key' },
   'keys.add': {
     summary: 'Creates a key; its secret is shown once',
-    body: { name: 'The name of a person or program.', ...LIMITS },
+    body: {
+      name: 'The name of a person or program.',
+      ...LIMITS,
+      without_operator_key:
+        '`true`: also as the first key of a gateway without an operator key, which refuses it with 409 otherwise.'
+    },
     status: 201
   },
   'keys.change': {

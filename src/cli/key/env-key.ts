@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { parse } from 'dotenv'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
 import { replaceFile } from '../../shared/private-files.ts'
+import { RELOAD } from '../../keys/advice.ts'
 import { type CommandCall, EXIT_OK } from '../command.ts'
 
 const SETTING = 'PROXY_API_KEY'
@@ -15,8 +16,7 @@ export async function makeOperatorKey(call: CommandCall): Promise<number> {
   const path = call.values['write'] === true ? await addToEnvFile(made, call) : null
   if (call.isJson) call.terminal.write(JSON.stringify({ key: made, path }))
   else call.terminal.write(made)
-  if (path !== null)
-    call.terminal.note(`Added to ${path}. Send SIGHUP to a running gateway to load it.`)
+  if (path !== null) call.terminal.note(`Added to ${path}. ${RELOAD}`)
   return EXIT_OK
 }
 

@@ -1,6 +1,7 @@
 import { inspectConfig } from '../../config/load.ts'
 import { usagePath } from '../../control/book/usage-sums.ts'
 import { readClosed } from '../../control/usage/usage-report.ts'
+import { MAKE_OPERATOR_KEY } from '../../keys/advice.ts'
 import { findInForce, keyVersion, type NamedKeyLimits, withNewKey } from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
 import { changeKeys, keysPath, makeKey, makeNamedKey, readKeys } from '../../keys/key-store.ts'
@@ -42,9 +43,7 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   })
   tellMade(call, made, added)
   if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {
-    call.terminal.note(
-      'From now on every request needs a key. Create an operator key without limits for yourself: kiro-gateway key new --write'
-    )
+    call.terminal.note(`From now on every request needs a key. For yourself: ${MAKE_OPERATOR_KEY}`)
   }
   return EXIT_OK
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Connections } from '../../dashboard/feed.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
+import type { Bar } from '../../kiro/wire/fault-table.ts'
 import { toIso } from '../../shared/dates.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { realFolder } from '../../shared/real-folder.ts'
@@ -82,9 +83,9 @@ export class GatewayActions {
     await this.#options.judgeAgain()
     await this.#options.audit.note(call, {
       action: 'account.lift',
-      subject: lifted.join(', '),
-      before: { bars: lifted },
-      after: { bars: [] }
+      subject: lifted.map((one) => LIMITS[one] ?? one).join(', '),
+      before: { in_force: true },
+      after: { in_force: false }
     })
     const sentence =
       'The next request is sent to Kiro again. If Kiro refuses it once more, the limit is remembered again.'
@@ -124,6 +125,19 @@ export class GatewayActions {
     return answer({ sentence }, 202)
   }
 }
+
+/** Limits of the account in the words of the audit log. */
+const LIMITS: Readonly<Record<string, string>> = {
+  suspicion: 'suspicion of abuse',
+  'not-admitted': 'refusal of this program',
+  monthly: 'monthly quota',
+  unnamed: 'quota',
+  daily: 'daily quota',
+  hourly: 'hourly quota',
+  'credit-rate': 'limit of credits a minute',
+  'user-rate': 'limit of requests for this user',
+  rate: 'limit of requests'
+} satisfies Readonly<Record<Bar, string>>
 
 /** Time for the answer to reach its user. */
 const RESTART_MS = 500

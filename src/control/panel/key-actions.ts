@@ -2,6 +2,7 @@ import { namedSums, type KeyUsage, type UnnamedKey } from '../../ipc/usage-row.t
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { findInForce, type NamedKeyLimits, keyVersion, withNewKey } from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
+import { MAKE_OPERATOR_KEY } from '../../keys/advice.ts'
 import { changeKeys, keysPath, makeKey, makeNamedKey } from '../../keys/key-store.ts'
 import {
   checkCredits,
@@ -89,8 +90,8 @@ export class KeyActions {
     const name = ofField('name', () => toKeyName(givenText(body, 'name') ?? ''))
     const limits = limitsIn(body, now)
     const { key: added, text: secret } = makeNamedKey(name, limits, now)
-    const isFirst =
-      !this.#options.keys.knownKeys.isKeyRequired && this.#options.operatorKeys() === 0
+    const isFirst = this.#isFirst
+    if (isFirst && !isMeantWithout(body)) throw panelError('GW_CONFLICT', OPERATOR_KEY_FIRST)
     const more = await this.#change((keys) => {
       requireFree(keys, name)
       const next = withNewKey(keys, added)
@@ -105,6 +106,12 @@ export class KeyActions {
     const key = await this.toJson(added)
     const note = isFirst ? FIRST_KEY : null
     return answer({ key, secret, command: commandOf(call, secret), note, ...more }, 201)
+  }
+
+  /** A named key would be the first key of all, and lock its maker out of the panel. */
+  get #isFirst(): boolean {
+    const { keys, operatorKeys } = this.#options
+    return !keys.knownKeys.isKeyRequired && operatorKeys() === 0
   }
 
   async change(call: PanelCall): Promise<PanelAnswer> {
@@ -300,8 +307,17 @@ class ChangedMeanwhile extends Error {
 const NOT_IN_FORCE =
   'The change is saved but not in force yet: the gateway cannot read keys.json at the moment. It tries again twice a second; the log has the reason.'
 
-const FIRST_KEY =
-  'From now on every request needs a key, also yours. Create an operator key without limits: kiro-gateway key new --write'
+/** Before the first key of a gateway without keys. */
+const OPERATOR_KEY_FIRST = `This gateway has no operator key in force. With a first named key it asks for a key each time, and nobody could operate it any more. ${MAKE_OPERATOR_KEY} Then repeat this. To make the key all the same, send "without_operator_key": true.`
+
+const FIRST_KEY = `From now on every request needs a key, also yours. ${MAKE_OPERATOR_KEY}`
+
+/** @throws {GatewayError} GW_FIELD_INVALID */
+function isMeantWithout({ without_operator_key: given = false }: JsonObject): boolean {
+  if (typeof given === 'boolean') return given
+  const message = '"without_operator_key" is true or false.'
+  throw panelError('GW_FIELD_INVALID', message, 'without_operator_key')
+}
 
 function commandOf({ baseUrl }: PanelCall, secret: string): string {
   return `npx kiro-gateway setup claude --url ${baseUrl} --key ${secret}`

@@ -1,11 +1,18 @@
 import type { SettingSource } from '../../config/load-process.ts'
-import { listSettings, writeSetting } from '../../config/setting-text.ts'
-import type { Setting } from '../../config/setting.ts'
+import { listSettings } from '../../config/setting-text.ts'
 import type { Config } from '../../config/settings.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { GatewayError, messageOf } from '../../shared/errors.ts'
 import type { AuditActions } from './audit-actions.ts'
 import { answer, panelError } from './panel-answer.ts'
+import {
+  changedSettings,
+  failedReload,
+  isSame,
+  reloadChange,
+  shownValue,
+  valueAt
+} from './reload-change.ts'
 
 export interface ReloadNews {
   /** Changed settings that need a restart. */
@@ -48,7 +55,7 @@ export class SettingsActions {
   list(): PanelAnswer {
     const operations = this.#operations()
     const config = this.#options.config()
-    const next = nextOf(operations)
+    const { config: next, problem } = nextOf(operations)
     const { of, file } = operations.sources()
     const settings = listSettings().map(({ group, name, setting }) => {
       const value = shownValue(setting, valueAt(config, group, name))
@@ -66,37 +73,21 @@ export class SettingsActions {
         pending: isChanged ? later : null
       }
     })
-    return answer({ settings, file })
+    return answer({ settings, file, problem })
   }
 
   async reload(call: PanelCall): Promise<PanelAnswer> {
-    const before = this.#options.config()
+    const { audit, config } = this.#options
+    const before = config()
     try {
       const { needRestart, warnings } = this.#operations().reload()
-      const after = this.#options.config()
-      const changed = listSettings().filter(
-        ({ group, name }) => !isSame(valueAt(before, group, name), valueAt(after, group, name))
-      )
-      const valuesOf = (config: Config) =>
-        Object.fromEntries(
-          changed.map(({ group, name, setting }) => [
-            setting.env,
-            shownValue(setting, valueAt(config, group, name))
-          ])
-        )
-      await this.#options.audit.note(call, {
-        action: 'settings.reload',
-        subject: changed.map(({ setting }) => setting.env).join(', '),
-        before: valuesOf(before),
-        after: valuesOf(after)
-      })
-      return answer({
-        need_restart: needRestart,
-        warnings,
-        sentence: sentenceOf(changed.length, needRestart)
-      })
+      const after = config()
+      await audit.note(call, reloadChange(before, after))
+      const sentence = sentenceOf(changedSettings(before, after).length, needRestart)
+      return answer({ need_restart: needRestart, warnings, sentence })
     } catch (cause) {
-      if (!(cause instanceof GatewayError)) throw cause
+      if (!(cause instanceof GatewayError) || cause.code !== 'GW_CONFIG_INVALID') throw cause
+      await audit.note(call, failedReload(cause.message))
       throw panelError('GW_FIELD_INVALID', `${cause.message}\nNothing was changed.`)
     }
   }
@@ -108,12 +99,16 @@ export class SettingsActions {
   }
 }
 
-/** `null` where the file has a mistake: nothing of it waits for a restart then. */
-function nextOf(operations: SettingsOperations): Config | null {
+/** Without a config where the file has a mistake: nothing of it waits for a restart then. */
+function nextOf(operations: SettingsOperations): {
+  readonly config: Config | null
+  /** Reason for which a reload would be refused. */
+  readonly problem: string | null
+} {
   try {
-    return operations.next()
-  } catch {
-    return null
+    return { config: operations.next(), problem: null }
+  } catch (cause) {
+    return { config: null, problem: messageOf(cause) }
   }
 }
 
@@ -122,20 +117,4 @@ function sentenceOf(changed: number, needRestart: readonly string[]): string {
   if (needRestart.length === 0) return done
   const [wait, them] = needRestart.length === 1 ? ['waits', 'it'] : ['wait', 'them']
   return `${done} ${needRestart.join(', ')} ${wait} for a restart: restart the gateway to apply ${them}.`
-}
-
-function valueAt(config: Config, group: string, name: string): unknown {
-  return Reflect.get(Reflect.get(config, group), name)
-}
-
-function isSame(one: unknown, other: unknown): boolean {
-  return JSON.stringify(one) === JSON.stringify(other)
-}
-
-/** Never a secret: these are only `set`, and users and passwords in addresses are hidden. */
-function shownValue(setting: Setting<unknown>, value: unknown): string | null {
-  const text = writeSetting(setting, value)
-  if (text === '') return null
-  if (setting.isSecret === true) return 'set'
-  return text.replace(/\/\/[^/]*@/g, '//***@') // a password may contain @
 }

@@ -10,6 +10,7 @@ const ACTIONS = {
   'key.rotate': 'made a new key for',
   'key.revoke': 'revoked the key',
   'settings.reload': 'reloaded the settings',
+  'settings.reload.failed': 'could not reload the settings',
   'account.lift': 'lifted',
   'worker.recycle': 'recycled',
   'gateway.restart': 'restarted the',

@@ -103,8 +103,8 @@ export class Authenticator {
    * GW_KEY_INVALID; GW_KEY_EXPIRED and GW_KEY_REVOKED for a former key; GW_TOKEN_EXPIRED and GW_TOKEN_ENDED
    * for an access token
    */
-  check(headers: IncomingHttpHeaders): ClientKey {
-    return this.#check(headers, this.#advice)
+  check(headers: IncomingHttpHeaders, advice = this.#advice): ClientKey {
+    return this.#check(headers, advice)
   }
 
   /** @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key */
@@ -255,7 +255,7 @@ export interface KiroKey {
 
 const KIRO_KEY = /^ksk_[\x21-\x7e]{1,1024}$/
 
-interface Advice {
+export interface Advice {
   readonly message: string
 }
 

@@ -76,10 +76,11 @@ export class PanelUsers {
     const { authenticator } = this.#current
     if (authenticator.isOpen || !this.#hasOwnKey(request)) {
       const visitor = this.find(request)
-      if (visitor === null) throw new GatewayError('GW_KEY_MISSING', undefined, SIGN_IN_FIRST)
-      return visitor
+      if (visitor !== null) return visitor
+      const advice = isFromBrowser(request.headers) ? SIGN_IN_FIRST : KEY_WANTED
+      throw new GatewayError('GW_KEY_MISSING', undefined, advice)
     }
-    const { named } = authenticator.check(request.headers)
+    const { named } = authenticator.check(request.headers, OTHER_KEY_WANTED)
     const role = named === null ? 'operator' : 'person'
     const [name, key] = [named?.name ?? OPERATOR, named?.id ?? null]
     const user = { role, name, key, via: 'key', address: this.#addressOf(request) } as const
@@ -179,10 +180,13 @@ export class PanelUsers {
     return { user, csrf: this.#sessions.csrfOfUser(name), expiresAt: null }
   }
 
-  /** A proxy that names the user may pass on its provider's token, as oauth2-proxy does: no key of this gateway. */
+  /**
+   * A proxy may add its provider's token to what a browser sends, as oauth2-proxy does. That is no key of this gateway,
+   * so whoever has signed in stays who they are, with the form token that their changes need.
+   */
   #hasOwnKey(request: IncomingMessage): boolean {
     if (!hasKey(request.headers)) return false
-    if (this.#userOfProxy(request) === null) return true
+    if (this.find(request) === null) return true
     try {
       this.#current.authenticator.check(request.headers)
       return true
@@ -202,4 +206,17 @@ const USER_NAME = /^[\p{L}\p{N}\p{P}\p{S} ]{1,256}$/u
 
 const SIGN_IN_FIRST = {
   message: 'You are not signed in. Open the page at / and sign in.'
+}
+
+const WHICH_KEY =
+  'Send "Authorization: Bearer OPERATOR_KEY" with a key of PROXY_API_KEY. A named key opens only /admin/v1/me and what is below it.'
+
+const KEY_WANTED = { message: `This needs a key. ${WHICH_KEY}` }
+
+const OTHER_KEY_WANTED = {
+  message: `This gateway does not know the key that was sent. ${WHICH_KEY}`
+}
+
+function isFromBrowser(headers: IncomingMessage['headers']): boolean {
+  return headers.cookie !== undefined || isFromPage(headers)
 }
