@@ -23,6 +23,7 @@ const TITLES: Readonly<Record<string, string>> = {
   devices: 'Sign-in of devices',
   plan: 'Plan',
   alerts: 'Alerts',
+  clients: 'Claude Code',
   fleet: 'Fleet',
   traces: 'Traces',
   observe: 'Log'

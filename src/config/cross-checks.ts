@@ -30,6 +30,7 @@ export function crossCheck(config: Config): CrossChecked {
       ...wrongProxies(config),
       ...halfTrusted(config),
       ...halfOidc(config),
+      ...nowhereToForward(config),
       ...fleetProblems(config)
     ],
     warnings: [
@@ -90,6 +91,14 @@ function halfOidc({ observe }: Config): readonly Contradiction[] {
   const sentence =
     'DASHBOARD_OIDC_ISSUER has to be an https:// URL: over http:// anybody on the way could sign in. Only a provider on this machine may use http://.'
   return [{ about: ['DASHBOARD_OIDC_ISSUER'], sentence }]
+}
+
+function nowhereToForward({ clients, traces }: Config): readonly Contradiction[] {
+  if (clients.telemetry !== 'forward' || traces.endpoint !== null) return []
+  const about = ['CLIENT_TELEMETRY', 'OTEL_EXPORTER_OTLP_ENDPOINT']
+  const sentence =
+    'CLIENT_TELEMETRY=forward needs OTEL_EXPORTER_OTLP_ENDPOINT, the collector that gets what clients send.'
+  return [{ about, sentence }]
 }
 
 const OIDC_SETTINGS = [

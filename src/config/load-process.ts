@@ -9,11 +9,15 @@ import {
   withoutEmpty,
   withOwnNames
 } from './load.ts'
+import { readManagedSettings } from './managed-settings.ts'
+import type { Config } from './settings.ts'
 import { codeOf } from '../shared/errors.ts'
+
+type ConfigLoaded = Extract<LoadResult, { name: 'config' }>
 
 export type ProcessLoadResult =
   | Exclude<LoadResult, { name: 'config' }>
-  | (Extract<LoadResult, { name: 'config' }> & { readonly file: string | null })
+  | (ConfigLoaded & { readonly file: string | null })
 
 /**
  * Reads the command line, then the environment, then `envFile`; `ENV_FILE` names a file that precedes the environment,
@@ -30,7 +34,17 @@ export function loadProcessConfig(
   if (file === null && lastFile !== null) throw configInvalid([`${lastFile} cannot be read.`])
   const loaded = loadConfig(env, argv, fileNames)
   if (loaded.name === 'print') return loaded
-  return { ...loaded, warnings: [...warnings, ...loaded.warnings], file }
+  const { config, warnings: more } = withManagedSettings(loaded.config)
+  return { ...loaded, config, warnings: [...warnings, ...loaded.warnings, ...more], file }
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID */
+function withManagedSettings(config: Config): Pick<ConfigLoaded, 'config' | 'warnings'> {
+  const path = config.clients.managedSettingsFile
+  if (path === null) return { config, warnings: [] }
+  const { managed, problems, warnings } = readManagedSettings(path)
+  if (problems.length > 0) throw configInvalid(problems)
+  return { config: Object.freeze({ ...config, managed: Object.freeze(managed) }), warnings }
 }
 
 export interface ReadEnvironment {

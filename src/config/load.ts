@@ -65,7 +65,7 @@ function examine(
   const own = withOwnNames(withoutEmpty(env))
   const values = readValues(own, options)
   const isProduction = env['NODE_ENV'] === 'production'
-  const checked = crossCheck({ ...toSettings(values.tree), isProduction })
+  const checked = crossCheck({ ...toSettings(values.tree), isProduction, managed: null })
   const isUndisputed = (contradiction: Contradiction) =>
     !contradiction.about.some((name) => values.wrong.has(name))
   const moreProblems = checked.problems.filter(isUndisputed).map(({ sentence }) => sentence)
@@ -193,7 +193,8 @@ export function reload(running: Config, next: Config) {
     const values = (tree[group] ??= {})
     values[name] = isFixed ? before : after
   }
-  const config: Config = { ...toSettings(tree), isProduction: running.isProduction }
+  const { isProduction } = running
+  const config: Config = { ...toSettings(tree), isProduction, managed: next.managed }
   const problems = crossCheck(config).problems.map(({ sentence }) => sentence)
   if (problems.length > 0) throw configInvalid(problems)
   return { config, needRestart }

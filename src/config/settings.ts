@@ -1,5 +1,7 @@
 import { type Static, Type } from '../shared/schema-type.ts'
+import { ClientSettings } from './client-settings.ts'
 import { FleetSettings } from './fleet-settings.ts'
+import type { ManagedSettings } from './managed-settings.ts'
 import { MIN_MEMORY_BYTES } from './memory-plan.ts'
 import { bytes, choice, count, DAY, flag, seconds, setting, text } from './setting.ts'
 import { TraceSettings } from './trace-settings.ts'
@@ -308,6 +310,7 @@ export const Settings = Type.Object({
       'Secret that signs these messages: their header x-kiro-gateway-signature is sha256= followed by the HMAC-SHA256 of the body in hex.'
     )
   }),
+  ...ClientSettings,
   ...FleetSettings,
   ...TraceSettings,
   observe: Type.Object({
@@ -423,4 +426,6 @@ type DeepReadonly<T> = T extends object ? { readonly [Key in keyof T]: DeepReado
 export type Config = DeepReadonly<Static<typeof Settings>> & {
   /** `NODE_ENV=production`: missing credentials are an error instead of a reason to simulate. */
   readonly isProduction: boolean
+  /** Content of `MANAGED_SETTINGS_FILE`; `null` without one, and for commands. */
+  readonly managed: ManagedSettings | null
 }

@@ -181,6 +181,11 @@ export class Metrics {
   readonly keyRequests = this.counter('kiro_gateway_key_requests_total', 'Requests of a key.', [
     'key'
   ])
+  readonly clientTelemetry = this.counter(
+    'kiro_gateway_client_telemetry_total',
+    "Exports of clients' own telemetry: `forwarded`, `failed`, or `dropped` for want of room.",
+    ['outcome']
+  )
   readonly keyRefusals = this.counter(
     'kiro_gateway_key_refusals_total',
     'Requests refused for a limit of the key.',

@@ -161,7 +161,7 @@ export async function closeParts(
   await drainTurns()
   connections.closeIdle()
   plane.fetcher.close()
-  await Promise.all([plane.pool.close(), plane.transforms.close()])
+  await Promise.all([plane.pool.close(), plane.transforms.close(), plane.relay.close()])
   plane.records.flush()
   plane.allowances.giveBack()
   await plane.tracing.tracer?.close()

@@ -1,6 +1,7 @@
 import { chmodSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { reload } from '../../src/config/load.ts'
 import { loadProcessConfig, readEnvFile } from '../../src/config/load-process.ts'
 
 t.test('readEnvFile()', (t) => {
@@ -150,4 +151,24 @@ t.test('loadProcessConfig() goes on with the state of a working folder', async (
   t.not(stateOf(folder), join(folder, 'state'), 'not with any folder of that name')
   const chosen = t.testdir({ state: { credentials: {} }, '.env': 'STATE_DIR=/elsewhere\n' })
   t.equal(stateOf(chosen), '/elsewhere')
+})
+
+t.test('loadProcessConfig() with settings for Claude Code', async (t) => {
+  const folder = t.testdir({ 'managed.json': '{"env":{}}' })
+  const managed = join(folder, 'managed.json')
+  const envFile = join(folder, '.env')
+  writeFileSync(envFile, `KIRO_CREDS=none\nMANAGED_SETTINGS_FILE=${managed}\n`)
+  const load = () => {
+    const loaded = loadProcessConfig([], envFile)
+    if (loaded.name !== 'config') throw new Error('expected a config')
+    return loaded
+  }
+  const first = load()
+  t.match(first.config.managed?.body, '"settings":{"env":{}}')
+  t.match(first.warnings.join('\n'), /asks each person to approve/)
+  writeFileSync(managed, '{"model":"opus"}')
+  const { config } = reload(first.config, load().config)
+  t.match(config.managed?.body, '"model":"opus"')
+  writeFileSync(managed, '{"model":')
+  t.throws(load, { code: 'GW_CONFIG_INVALID', message: /MANAGED_SETTINGS_FILE.*not a JSON object/ })
 })

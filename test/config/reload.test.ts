@@ -90,6 +90,7 @@ function otherText({ setting }: ListedSetting): string {
     FLEET_SECRET: 'x'.repeat(32),
     FLEET_IDENTITY: 'statefulset',
     PLAN_LASTS_UNTIL: '2026-12-21',
+    CLIENT_TELEMETRY: 'forward',
     TRUSTED_PROXIES: '192.0.2.1'
   }
   if (texts[env] !== undefined) return texts[env]
@@ -108,7 +109,7 @@ function at(config: Config, { group, name }: ListedSetting): unknown {
 }
 
 t.test('takes every setting live or names it: none is ignored silently', async (t) => {
-  // Alone, some settings of a fleet, a trusted header and OIDC would be wrong.
+  // Alone, some settings of a fleet, a trusted header, OIDC and telemetry would be wrong.
   const base = {
     KIRO_API_KEY: 'ksk_a',
     FLEET_REPLICAS: '3',
@@ -117,7 +118,8 @@ t.test('takes every setting live or names it: none is ignored silently', async (
     DASHBOARD_OPERATORS: 'anna',
     DASHBOARD_OIDC_ISSUER: 'https://id.example.com',
     DASHBOARD_OIDC_CLIENT_ID: 'panel',
-    DASHBOARD_OIDC_GROUPS: 'staff'
+    DASHBOARD_OIDC_GROUPS: 'staff',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:8'
   }
   const running = configOf(base)
   for (const listed of listSettings()) {

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import t from 'tap'
 import type { Operation } from '../../docs/generate/openapi/operation.ts'
 import { describeApi } from '../../docs/generate/openapi/document.ts'
@@ -14,9 +15,15 @@ const OPERATOR = 'the-key-of-the-operator'
 const ANTHROPIC = { 'anthropic-version': '2023-06-01' }
 
 const { url: upstreamUrl } = await startSimulator(t)
+const folder = t.testdir({ 'managed.json': '{"model":"claude-sonnet-5"}' })
 const gateway = await startGateway({
   upstreamUrl,
-  env: { PROXY_API_KEY: OPERATOR, STATE_DIR: 'state', FAKE_REASONING: 'true' }
+  env: {
+    PROXY_API_KEY: OPERATOR,
+    STATE_DIR: 'state',
+    FAKE_REASONING: 'true',
+    MANAGED_SETTINGS_FILE: join(folder, 'managed.json')
+  }
 })
 t.teardown(() => gateway.destroy())
 const withKey = { headers: { authorization: `Bearer ${OPERATOR}` } }

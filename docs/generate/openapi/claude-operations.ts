@@ -1,6 +1,7 @@
-import { VERSION } from './client-api.ts'
+import { pathsOf, VERSION } from './client-api.ts'
 import {
   amount,
+  anyObject,
   boolean,
   figure,
   fixed,
@@ -9,7 +10,8 @@ import {
   moment,
   oneOf,
   orNull,
-  record
+  record,
+  string
 } from './json-schema.ts'
 import { JSON_TYPE, type Operation } from './operation.ts'
 
@@ -30,7 +32,7 @@ export const ClaudeOperations: readonly Operation[] = [
     summary: 'Amounts for /usage and the status line',
     description:
       'Used credits of the key in hundredths, with the currency code `CRD`. It belongs to the `anthropic-ratelimit-unified-*` headers of answers. A key without a credit limit gets no amounts.',
-    errorPlaces: ['any', 'key', 'account', 'counted'],
+    errorPlaces: ['any', 'key', 'counted'],
     answers: [
       {
         status: 200,
@@ -39,11 +41,60 @@ export const ClaudeOperations: readonly Operation[] = [
         headers: ['cache-control']
       }
     ]
+  },
+  {
+    ...FOR_CLAUDE,
+    id: 'getManagedSettings',
+    tag: 'Claude Code',
+    method: 'get',
+    path: '/managed/settings',
+    summary: 'Settings that an operator gives to everyone',
+    description:
+      'The content of `MANAGED_SETTINGS_FILE`. With the checksum of these settings in `if-none-match` they are not sent again.',
+    errorPlaces: ['any', 'key'],
+    answers: [
+      {
+        status: 200,
+        description: 'The settings.',
+        content: { [JSON_TYPE]: ['ManagedSettings'] },
+        headers: ['etag']
+      },
+      { status: 304, description: 'The client has them.', content: {}, headers: ['etag'] },
+      {
+        status: 404,
+        description: 'There are none.',
+        content: { [JSON_TYPE]: ['AnthropicError'] }
+      }
+    ]
+  },
+  {
+    ...FOR_CLAUDE,
+    id: 'takeTelemetry',
+    tag: 'Claude Code',
+    method: 'post',
+    ...pathsOf(['/v1/metrics', '/v1/logs', '/v1/traces']),
+    summary: "Take the client's own telemetry",
+    description:
+      'OTLP over HTTP, as JSON or protobuf. It is dropped, or with `CLIENT_TELEMETRY=forward` sent to the collector of the operator.',
+    errorPlaces: ['any', 'key'],
+    answers: [
+      {
+        status: 200,
+        description: 'Taken, whatever becomes of it.',
+        content: { [JSON_TYPE]: ['Taken'], 'application/x-protobuf': 'text' }
+      }
+    ]
   }
 ]
 
 /** Schemas of their answers. */
 export const ClaudeSchemas: Readonly<Record<string, JsonSchema>> = {
+  ManagedSettings: record({
+    uuid: string('The same for the same settings.'),
+    checksum: string('`sha256:` and the SHA-256 of the settings as JSON with sorted keys.'),
+    settings: anyObject('As in managed-settings.json of Claude Code.')
+  }),
+  Taken: record({}, { description: 'Nothing was refused.' }),
   Standing: record(
     {
       extra_usage: record({

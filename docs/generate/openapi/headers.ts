@@ -47,6 +47,7 @@ export const AnswerHeaders = {
   'anthropic-ratelimit-unified-reset': header('When the limit resets, in Unix seconds.'),
   'anthropic-ratelimit-unified-overage-reset': header('The same.'),
   upgrade: header('What is spoken instead: HTTP/1.1.'),
+  etag: header('Names the content of the answer.'),
   'cache-control': header('Whether the answer may be kept.'),
   'x-accel-buffering': header('`no`: proxies are to pass a stream on as it comes.'),
   'content-security-policy': header('What the page may load: nothing.'),

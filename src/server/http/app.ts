@@ -10,6 +10,7 @@ import { noSuchRoute, refuse } from './app-errors.ts'
 import { type ClientKey, type KiroKey, refuseWebSocket, requestIdOf } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
+import { clientRoutes } from './client-routes.ts'
 import { descriptionRoutes } from './description-routes.ts'
 import { modelRoutes } from './model-routes.ts'
 import { PanelUsers } from './panel-users.ts'
@@ -118,6 +119,7 @@ export function routesOf(
     metricsRoute(options),
     ...usageRoutes(plane, options, keys),
     standingRoute(plane, options),
+    ...clientRoutes({ plane, keys }),
     ...descriptionRoutes(options.current)
   ]
 }

@@ -19,6 +19,7 @@ import { Metrics } from '../../observe/metrics.ts'
 import { AnswerBudget } from '../../reply/answer-memory.ts'
 import type { TurnTracer } from '../../tracing/turn-trace.ts'
 import { TransformPool } from '../../transform/transform-pool.ts'
+import { SideLane } from '../../upstream/call/side-lane.ts'
 import { RetryBudget } from '../../upstream/call/retry.ts'
 import { ConnectionPool } from '../../upstream/connections/pool.ts'
 import { upstreamNames } from '../../upstream/names/host-names.ts'
@@ -35,6 +36,7 @@ import { AccountClient, SharedCalibration } from '../primary/primary-clients.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { isPublicAddress } from '../body/public-address.ts'
 import { MeterReadings } from './meter-readings.ts'
+import { MAX_CALLS, TelemetryRelay } from './telemetry-relay.ts'
 import type { TurnRecorder } from './turn-capture.ts'
 import { RequestRecords } from './usage-rows.ts'
 import { UrlFetcher } from '../body/url-fetcher.ts'
@@ -109,6 +111,7 @@ export interface DataPlane
   /** Fetches images and documents that requests name by URL. */
   readonly fetcher: UrlFetcher
   readonly items: ItemStore
+  readonly relay: TelemetryRelay
   readonly isSimulated: boolean
   config(): Config
   catalogue(): Catalogue
@@ -197,6 +200,13 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
       chooseProxy: chooseProxy(config.proxy)
     }),
     items: createItems(start, surroundings),
+    relay: new TelemetryRelay({
+      config: () => current.config,
+      lane: new SideLane(config, MAX_CALLS),
+      memory: shares.memory,
+      metrics,
+      log
+    }),
     metrics,
     debug: new DebugCapture({ folder: config.observe.debugDir, maxFiles: DEBUG_FILES_MAX, log }),
     refusals: new KeyRefusals(log),

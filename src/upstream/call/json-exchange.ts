@@ -6,7 +6,7 @@ import { Exchange, type Releasable, type ResponseHeaders, type ResponseReader } 
 
 export interface JsonExchangeOptions {
   readonly pool: ConnectionPool
-  readonly request: JsonRequest
+  readonly request: BytesRequest
   readonly signal: AbortSignal
   readonly onSent?: () => void
   readonly permit: Releasable
@@ -90,6 +90,11 @@ export interface JsonRequest {
   readonly maxBytes?: number
 }
 
+/** Bytes are freed once they are sent. */
+export interface BytesRequest extends Omit<JsonRequest, 'body'> {
+  readonly body?: string | Uint8Array
+}
+
 export interface JsonResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -97,6 +102,9 @@ export interface JsonResponse {
 }
 
 /** One call without retries; resolves with any status, rejects without an answer. */
+export type BytesCall = (request: BytesRequest, signal: AbortSignal) => Promise<JsonResponse>
+
+/** As `BytesCall`, with text. */
 export type JsonCall = (request: JsonRequest, signal: AbortSignal) => Promise<JsonResponse>
 
 /** `null` if the answer is something else, or was cut. */

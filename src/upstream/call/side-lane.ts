@@ -1,5 +1,5 @@
 import type { Config } from '../../config/settings.ts'
-import { exchangeJson, type JsonCall } from './json-exchange.ts'
+import { type BytesCall, exchangeJson } from './json-exchange.ts'
 import { ConnectionPool } from '../connections/pool.ts'
 import { upstreamNames } from '../names/host-names.ts'
 import { chooseProxy } from '../proxy/proxy.ts'
@@ -16,7 +16,7 @@ export class SideLane {
     this.#maxCalls = maxCalls
   }
 
-  readonly call: JsonCall = (request, signal) => {
+  readonly call: BytesCall = (request, signal) => {
     this.#pool ??= this.#createPool()
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(request.timeoutMs)])
     const permit = { release: () => {} } // the caller limits its calls
