@@ -4,12 +4,15 @@ import { cookieText, cookieValues, type Sessions } from './session.ts'
 const COOKIE = 'kiro_gateway_oidc'
 /** Time for signing in at the provider. */
 const TRIP_MS = 600_000
-const VALUE = /^1\.([0-9a-z]{6,12})\.([\w-]{20,64})\.([\w-]{20,64})\.([\w-]{20,128})\.([\w-]{43})$/
+const VALUE =
+  /^2\.([0-9a-z]{6,12})\.([\w-]{20,64})\.([\w-]{20,64})\.([\w-]{20,128})\.([A-Z]{0,16})\.([\w-]{43})$/
 
-interface TripChecks {
+interface TripFacts {
   readonly state: string
   readonly nonce: string
   readonly verifier: string
+  /** User code of the device that the sign-in was begun for; empty if it was begun for the panel. */
+  readonly device: string
 }
 
 /** Sign-ins under way at the provider, each stored only in a signed cookie of its browser. */
@@ -24,20 +27,20 @@ export class OidcTrips {
   }
 
   /** Returns the cookie. */
-  begin({ state, nonce, verifier }: TripChecks, isSecure: boolean): string {
-    const claim = `1.${(this.#now() + TRIP_MS).toString(36)}.${state}.${nonce}.${verifier}`
+  begin({ state, nonce, verifier, device }: TripFacts, isSecure: boolean): string {
+    const claim = `2.${(this.#now() + TRIP_MS).toString(36)}.${state}.${nonce}.${verifier}.${device}`
     const value = `${claim}.${this.#sessions.sealOf(claim).toString('base64url')}`
     return tripCookie(value, TRIP_MS / 1000, isSecure)
   }
 
-  find(cookies: string | undefined): TripChecks | null {
+  find(cookies: string | undefined): TripFacts | null {
     for (const value of cookieValues(cookies, COOKIE)) {
-      const [, until = '', state = '', nonce = '', verifier = '', signature = ''] =
+      const [, until = '', state = '', nonce = '', verifier = '', device = '', signature = ''] =
         VALUE.exec(value) ?? []
-      const wanted = this.#sessions.sealOf(`1.${until}.${state}.${nonce}.${verifier}`)
+      const wanted = this.#sessions.sealOf(`2.${until}.${state}.${nonce}.${verifier}.${device}`)
       const given = Buffer.from(signature, 'base64url')
       if (given.byteLength !== wanted.byteLength || !timingSafeEqual(given, wanted)) continue
-      if (Number.parseInt(until, 36) > this.#now()) return { state, nonce, verifier }
+      if (Number.parseInt(until, 36) > this.#now()) return { state, nonce, verifier, device }
     }
     return null
   }

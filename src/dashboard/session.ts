@@ -15,6 +15,8 @@ export interface Session {
   readonly expiresAt: number
   /** `operator`, the id of a named key, or a user whom a provider has signed in (`oidcSubject()`). */
   readonly subject: string
+  /** Digest of the key that has begun it. */
+  readonly digest: Buffer
   /** Form token: each change that the page asks for carries it. */
   readonly csrf: string
 }
@@ -48,6 +50,7 @@ export class Sessions {
       id: nonce,
       expiresAt,
       subject,
+      digest,
       csrf: this.#csrfOf(value),
       cookie: cookieOf(value, SESSION_MS / 1000, isSecure)
     }
@@ -62,12 +65,13 @@ export class Sessions {
       if (!(expiresAt > now && expiresAt <= now + SESSION_MS) || this.ended.has(nonce)) continue
       const given = Buffer.from(signature, 'base64url')
       const claim = `2.${until}.${nonce}.${subject}`
-      let isGood = false
+      let own: Buffer | null = null
       for (const digest of digestsOf(subject)) {
         const wanted = this.#sign(claim, digest)
-        if (given.byteLength === wanted.byteLength && timingSafeEqual(given, wanted)) isGood = true
+        if (given.byteLength === wanted.byteLength && timingSafeEqual(given, wanted)) own = digest
       }
-      if (isGood) return { id: nonce, expiresAt, subject, csrf: this.#csrfOf(value) }
+      if (own !== null)
+        return { id: nonce, expiresAt, subject, digest: own, csrf: this.#csrfOf(value) }
     }
     return null
   }

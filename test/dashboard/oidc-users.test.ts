@@ -83,7 +83,12 @@ t.test('a session ends with the rule that let its user in', async (t) => {
 t.test('a sign-in under way is a signed cookie of ten minutes', async (t) => {
   let now = 1_800_000_000_000
   const trips = new OidcTrips(new Sessions('ab'.repeat(32)), () => now)
-  const checks = { state: 's'.repeat(43), nonce: 'n'.repeat(43), verifier: 'v'.repeat(43) }
+  const checks = {
+    state: 's'.repeat(43),
+    nonce: 'n'.repeat(43),
+    verifier: 'v'.repeat(43),
+    device: 'BCDFGHJK'
+  }
   const cookie = trips.begin(checks, true)
   t.match(cookie, /; Path=\/dashboard\/oidc; Max-Age=600; HttpOnly; SameSite=Lax; Secure$/)
   t.notMatch(trips.begin(checks, false), /Secure/)

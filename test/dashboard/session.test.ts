@@ -24,7 +24,7 @@ t.test('a session lasts twelve hours, in every process that has the secret', asy
   const secret = newSessionSecret()
   const [one, two] = [new Sessions(secret, () => now), new Sessions(secret, () => now)]
   const { id, cookie, expiresAt, csrf } = one.begin(OPERATOR, key, false)
-  const found = { id, expiresAt, subject: OPERATOR, csrf }
+  const found = { id, expiresAt, subject: OPERATOR, digest: key, csrf }
   t.equal(expiresAt, now + 12 * HOUR)
   t.match(
     cookie,

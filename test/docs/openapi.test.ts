@@ -1,3 +1,4 @@
+import { NO_KNOWN_KEYS } from '../../src/keys/key.ts'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Validator } from '@seriousme/openapi-schema-validator'
@@ -53,7 +54,8 @@ t.test('every route is described, and every described route is there', async (t)
     current: {
       status: { workers: [], isCrashLooping: false, isEnding: false },
       authenticator: new Authenticator([]),
-      config: loaded.config
+      config: loaded.config,
+      knownKeys: NO_KNOWN_KEYS
     },
     isPrimarySilent: () => false,
     metricsText: async () => '',

@@ -8,6 +8,7 @@ import { NO_DEVICES } from '../../src/devices/access-check.ts'
 import { KeyTrialPace } from '../../src/control/keys/key-trial-pace.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import {
+  type Answers,
   type FromWorker,
   GOOD_STATUS,
   type LeaseGrant,
@@ -51,6 +52,7 @@ export class FakePrimary {
   readonly messages: FromWorker[] = []
   url = ''
   #told: WorkerStart | null = null
+  #beat: NodeJS.Timeout | undefined
   readonly #endpoint: EventEmitter
 
   private constructor(lines: LineWriter) {
@@ -98,8 +100,8 @@ export class FakePrimary {
       if (question.type === 'session.end')
         primary.tell({ type: 'answered', requestId, answer: null })
     })
-    const beat = setInterval(() => primary.tell({ type: 'primary.alive' }), BEAT_MS)
-    t.teardown(() => clearInterval(beat))
+    primary.#beat = setInterval(() => primary.tell({ type: 'primary.alive' }), BEAT_MS)
+    t.teardown(() => primary.fallSilent())
     primary.#told = {
       type: 'worker.start',
       workerId: 1,
@@ -149,6 +151,22 @@ export class FakePrimary {
   grant(grant: Partial<LeaseGrant>): void {
     const all = { budget: 10, keepAlive: 10, maxWaiting: 10, ...grant }
     this.tell({ ...NO_GRANT, seq: this.messages.length + 1, ...all })
+  }
+
+  /** Stops to show signs of life. */
+  fallSilent(): void {
+    clearInterval(this.#beat)
+  }
+
+  /** Lets the test answer questions. */
+  onQuestion(
+    act: (question: WorkerQuestion, answer: (answer: Answers[keyof Answers]) => void) => void
+  ): void {
+    this.#endpoint.on('said', (message: FromWorker) => {
+      if (message.type !== 'asked') return
+      const { requestId, question } = message
+      act(question, (answer) => this.tell({ type: 'answered', requestId, answer }))
+    })
   }
 
   /** The next question of a type. */

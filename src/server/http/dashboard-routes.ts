@@ -1,12 +1,14 @@
 import type { Config } from '../../config/settings.ts'
 import type { Sessions } from '../../dashboard/session.ts'
 import type { EndedSession } from '../../ipc/dashboard.ts'
+import type { KnownKeys } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { DashboardPages } from './dashboard-pages.ts'
 import type { Authenticator } from './auth.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { ClientConnections } from './connections.ts'
 import type { DashboardServer } from './dashboard-server.ts'
+import type { DevicePages } from './device-pages.ts'
 import type { Route, RoutedRequest } from './router.ts'
 
 export interface DashboardOptions {
@@ -17,7 +19,11 @@ export interface DashboardOptions {
   readonly connections: Pick<ClientConnections, 'vouch'>
   readonly primary: Pick<PrimaryPulse, 'ask'>
   /** Latest message of the primary. Changes in place. */
-  readonly current: { readonly config: Config; readonly authenticator: Authenticator }
+  readonly current: {
+    readonly config: Config
+    readonly authenticator: Authenticator
+    readonly knownKeys: KnownKeys
+  }
 }
 
 /** Files are public, as they contain no data. The dashboard's code is loaded on first use. */
@@ -44,7 +50,23 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
       await act(await load(), routed)
     }
   })
+  const devices = (
+    method: Route['method'],
+    act: (pages: DevicePages, routed: RoutedRequest) => Promise<void>
+  ): Route => ({
+    method,
+    path: '/device',
+    isOpen: true, // finds out itself who asks
+    serve: async (routed) => {
+      if (options.current.config.devices.signIn === 'off')
+        throw turnedOff(routed, 'DEVICE_SIGN_IN=off')
+      const { devices: pages } = await load()
+      await act(pages, routed)
+    }
+  })
   return [
+    devices('GET', (pages, routed) => pages.show(routed)),
+    devices('POST', (pages, routed) => pages.act(routed)),
     route('GET', '/', (server, routed) => server.file(routed, 'index.html')),
     route('GET', '/dashboard/session', (server, routed) => server.session(routed)),
     route('POST', '/dashboard/session', (server, routed) => server.signIn(routed)),

@@ -1,13 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
 import { endOfSession, type Sessions } from '../../dashboard/session.ts'
 import { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { textMember } from '../../shared/json.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { DashboardOptions } from './dashboard-routes.ts'
+import { DevicePages } from './device-pages.ts'
+import { KeySignIn } from './key-sign-in.ts'
 import { OidcPages } from './oidc-pages.ts'
-import { clientAddress, isSecure, NOT_KEPT, refuseOtherSites, requireOwnPage } from './own-page.ts'
+import { isSecure, NOT_KEPT, refuseOtherSites, requireOwnPage } from './own-page.ts'
 import { PageFiles } from './page-files.ts'
 import { PanelUsers, type Visitor } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
@@ -15,25 +16,24 @@ import { badBody, readSmallBody } from './small-body.ts'
 
 const MAX_BODY_BYTES = 4_096
 const BODY_TIMEOUT_MS = 10_000
-/**
- * Delay of each try beyond an address's limit, right key or wrong. All people behind a proxy share an
- * address, so a right key is accepted anyway; a connection can try one key a second.
- */
-const HOLD_MS = 1_000
 
 export class DashboardServer {
   readonly #options: DashboardOptions
   readonly #sessions: Sessions
   readonly #users: PanelUsers
-  readonly #tries = new SignInTries()
+  readonly #keys: KeySignIn
   readonly #files = new PageFiles()
   readonly oidc: OidcPages
+  readonly devices: DevicePages
 
   constructor(options: DashboardOptions) {
     this.#options = options
     this.#sessions = options.sessions
     this.#users = new PanelUsers(this.#sessions, options.current)
-    this.oidc = new OidcPages({ ...options, sessions: this.#sessions, tries: this.#tries })
+    const tries = new SignInTries()
+    this.#keys = new KeySignIn({ ...options, tries })
+    this.oidc = new OidcPages({ ...options, tries })
+    this.devices = new DevicePages({ ...options, keys: this.#keys })
   }
 
   file(routed: RoutedRequest, name: string): Promise<void> {
@@ -59,17 +59,7 @@ export class DashboardServer {
       'key'
     )
     if (key === null) throw badBody('Send {"key": "<a key of this gateway>"}.')
-    const address = clientAddress(request, current.config.server)
-    const waitMs = this.#tries.take(address)
-    if (waitMs > 0) await delay(HOLD_MS)
-    const own = current.authenticator.sessionKeyOf(key) // which may have changed meanwhile
-    if (own === null) {
-      if (waitMs > 0) throw tooOften(address, waitMs)
-      current.authenticator.check({ 'x-api-key': key }) // says what is wrong with it
-      throw new GatewayError('GW_KEY_INVALID')
-    }
-    if (waitMs === 0) this.#tries.succeeded(address)
-    const session = this.#sessions.begin(own.subject, own.digest, isSecure(request.headers))
+    const session = await this.#keys.begin(request, key)
     response.setHeader('set-cookie', session.cookie)
     sendSession(request, response, this.#toAnswer(request, this.#users.ofSession(request, session)))
   }
@@ -137,8 +127,4 @@ export class DashboardServer {
 function sendSession(request: IncomingMessage, response: ServerResponse, answer: object): void {
   const headers = { 'content-type': 'application/json; charset=utf-8', ...NOT_KEPT }
   answerEarly(request, response, { status: 200, headers, body: JSON.stringify(answer) })
-}
-
-function tooOften(address: string, waitMs: number): GatewayError {
-  return new GatewayError('GW_SIGN_IN_OFTEN', address, { retryAfterS: Math.ceil(waitMs / 1000) })
 }

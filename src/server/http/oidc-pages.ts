@@ -4,6 +4,7 @@ import { endOfTrip, OidcTrips } from '../../dashboard/oidc-trip.ts'
 import { oidcDigests, oidcSubject } from '../../dashboard/oidc-users.ts'
 import type { Sessions } from '../../dashboard/session.ts'
 import type { SignInTries } from '../../dashboard/sign-in-tries.ts'
+import { readUserCode } from '../../devices/user-code.ts'
 import type { OidcAnswer, OidcCall, OidcRefusal } from '../../ipc/oidc.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly } from '../turn/answer-early.ts'
@@ -25,7 +26,7 @@ const CALLBACK = '/dashboard/oidc/callback'
 
 /**
  * Sends browsers to the identity provider and takes them back. They only ever go on to the provider that the
- * operator has set, and to the panel.
+ * operator has set, to the panel, and to `/device`.
  */
 export class OidcPages {
   readonly #options: OidcPagesOptions
@@ -39,10 +40,12 @@ export class OidcPages {
   /** @throws {GatewayError} GW_ROUTE_UNKNOWN without a provider, GW_PRIMARY_SILENT */
   async begin(routed: RoutedRequest): Promise<void> {
     const { base, isSecure } = this.#placeOf(routed)
+    const device = readUserCode(queryIn(routed.request).get('device') ?? '') ?? ''
     const answer = await this.#ask({ name: 'begin', redirectUri: base + CALLBACK })
     if (answer.name !== 'begun')
-      return goBack(routed, answer.name === 'refused' ? answer.reason : 'failed')
-    routed.response.setHeader('set-cookie', this.#trips.begin(answer.checks, isSecure))
+      return goBack(routed, device, answer.name === 'refused' ? answer.reason : 'failed')
+    const trip = { ...answer.checks, device }
+    routed.response.setHeader('set-cookie', this.#trips.begin(trip, isSecure))
     goTo(routed, answer.url)
   }
 
@@ -52,23 +55,25 @@ export class OidcPages {
     const { base, isSecure } = this.#placeOf(routed)
     const { tries, current, sessions } = this.#options
     response.setHeader('set-cookie', endOfTrip(isSecure))
-    const checks = this.#trips.find(request.headers.cookie)
+    const trip = this.#trips.find(request.headers.cookie)
     const query = queryIn(request)
-    if (checks === null || query.get('state') !== checks.state) return goBack(routed, 'stale')
+    if (trip === null || query.get('state') !== trip.state)
+      return goBack(routed, trip?.device ?? '', 'stale')
+    const { device, ...checks } = trip
     const address = clientAddress(request, current.config.server)
     const waitMs = tries.take(address)
     if (waitMs > 0) await delay(HOLD_MS)
     const url = `${base}${CALLBACK}?${query.toString()}`
     const answer = await this.#ask({ name: 'finish', url, checks, address })
     if (answer.name !== 'signed-in')
-      return goBack(routed, answer.name === 'refused' ? answer.reason : 'failed')
+      return goBack(routed, device, answer.name === 'refused' ? answer.reason : 'failed')
     const subject = oidcSubject(answer)
     const [digest] = oidcDigests(answer, current.config.observe)
-    if (subject === null || digest === undefined) return goBack(routed, 'failed')
+    if (subject === null || digest === undefined) return goBack(routed, device, 'failed')
     if (waitMs === 0) tries.succeeded(address)
     const { cookie } = sessions.begin(subject, digest, isSecure)
     response.setHeader('set-cookie', [endOfTrip(isSecure), cookie])
-    goTo(routed, PANEL_PATH)
+    goTo(routed, backTo(device, {}))
   }
 
   /** Goes on to the provider's page for signing out, if it has one. @throws {GatewayError} as `begin()` */
@@ -97,8 +102,15 @@ function queryIn({ url = '' }: IncomingMessage): URLSearchParams {
   return new URLSearchParams(at < 0 ? '' : url.slice(at))
 }
 
-function goBack(routed: RoutedRequest, reason: OidcRefusal): void {
-  goTo(routed, `${PANEL_PATH}?sign-in=${reason}`)
+function goBack(routed: RoutedRequest, device: string, reason: OidcRefusal): void {
+  goTo(routed, backTo(device, { 'sign-in': reason }))
+}
+
+/** The panel or, for a sign-in that was begun there, the page of a device. */
+function backTo(device: string, query: Readonly<Record<string, string>>): string {
+  const all = new URLSearchParams({ ...(device !== '' && { user_code: device }), ...query })
+  const path = device === '' ? PANEL_PATH : '/device'
+  return all.size === 0 ? path : `${path}?${all.toString()}`
 }
 
 /** The browser forgets the address that it comes from, which may have a code. */

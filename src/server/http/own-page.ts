@@ -3,6 +3,7 @@ import { isIP, isIPv4 } from 'node:net'
 import { isListed, plainAddress, toAddressList } from '../../config/address-list.ts'
 import type { Config } from '../../config/settings.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { isOnThisMachine } from '../../shared/loopback.ts'
 
 /** Headers of answers that are for the page alone: no cache keeps them, and no other page shows them in a frame. */
 export const NOT_KEPT = {
@@ -72,13 +73,13 @@ export function isSafeWay(request: IncomingMessage, settings: ProxySettings): bo
   const { origin, host = '', 'x-forwarded-proto': forwarded } = request.headers
   if (origin !== undefined && origin !== 'null') {
     const page = URL.parse(origin)
-    return page !== null && (page.protocol === 'https:' || isLoopbackName(page.hostname))
+    return page !== null && (page.protocol === 'https:' || isOnThisMachine(page.hostname))
   }
   const address = plainAddress(request.socket.remoteAddress ?? '')
   if (isTrusted(address, settings) && forwarded !== undefined) {
     return [forwarded].flat().every((one) => one.trim().toLowerCase() === 'https')
   }
-  return isLoopback(address) || isLoopbackName(URL.parse(`http://${host}`)?.hostname ?? '')
+  return isLoopback(address) || isOnThisMachine(URL.parse(`http://${host}`)?.hostname ?? '')
 }
 
 /** Address at which the client reaches the gateway, for examples and commands. */
@@ -109,8 +110,4 @@ function isTrusted(address: string, { trustedProxies }: ProxySettings): boolean 
 
 function isLoopback(address: string): boolean {
   return address === '::1' || (isIPv4(address) && address.startsWith('127.'))
-}
-
-function isLoopbackName(name: string): boolean {
-  return name === '[::1]' || /(^|\.)localhost\.?$/.test(name) || isLoopback(name)
 }

@@ -104,6 +104,11 @@ export class PageFiles {
   }
 }
 
+/** Text of a style sheet for a page that is made here. Rejects if it is missing. */
+export function pageFileText(name: 'theme.css' | 'device.css'): Promise<string> {
+  return readFile(join(FOLDER, name), 'utf8')
+}
+
 function pathOf(name: string): string {
   const inPackage = PACKAGE_FILES.get(name)
   return inPackage === undefined ? join(FOLDER, name) : packageFile(...inPackage)
