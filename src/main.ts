@@ -35,6 +35,7 @@ import {
 } from './observe/logger.ts'
 import { DeferredSignals, SAME_SIGNAL_MS } from './shared/deferred-signals.ts'
 import { operatorError, GatewayError } from './shared/errors.ts'
+import { programName, toShownText } from './shared/program-name.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
@@ -96,7 +97,8 @@ async function runPrimary(): Promise<void> {
   })
   const { logReady } = await import('./control/start-report.ts')
   logReady(log, config, port)
-  if (simulatorUrl !== null && process.stderr.isTTY) stderr.write(firstSteps())
+  if (simulatorUrl !== null && (output.style !== 'json' || process.stderr.isTTY))
+    stderr.write(firstSteps())
   flushCompileCache()
 }
 
@@ -112,7 +114,7 @@ interface LogOutput {
 
 async function openLog({ config, warnings }: LoadedSettings): Promise<LogOutput> {
   const fd = openOutput(STDOUT)
-  const style = styleOf(config.observe, isatty(STDOUT))
+  const style = styleOf(config.observe)
   const stdout = await styled(lastWritten(new LineWriter(fd)), style)
   const log = createLogger(config.observe.level, { worker: 'primary' }, stdout)
   logWarnings(log)
@@ -317,18 +319,15 @@ function simulatorEnded(code: number | string | null): GatewayError {
   return new GatewayError('GW_INTERNAL', undefined, { message })
 }
 
-/** Text for people at a terminal. A clone has no `kiro-gateway` on the path. */
+/** Text for people at a terminal. */
 function firstSteps(): string {
-  const isInstalled = ENTRY.includes(`${path.sep}node_modules${path.sep}`)
-  const program = isInstalled ? 'npx kiro-gateway' : `node ${path.relative('', ENTRY)}`
-  return `
-  The gateway is not signed in, so a simulator answers. Three steps to Claude Code on your Kiro subscription:
+  const program = ownName()
+  const login = `${program} login && ${program} setup claude && ${program}`
+  return `  Not signed in, so a simulator answers. For Claude Code on your Kiro subscription, stop this and run:\n    ${login}\n`
+}
 
-    ${program} login
-    ${program} setup claude      or codex, opencode, qwen, cline, continue, pi
-    ${program}
-
-`
+function ownName(): string {
+  return programName({ entry: path.resolve(process.argv[1] ?? ENTRY), cwd: process.cwd() })
 }
 
 /** Reaches the simulator, which is on this machine, without the proxy. Sign-ins and webhooks still use it. */
@@ -405,17 +404,28 @@ async function tellRunning(primary: Primary): Promise<void> {
   )
 }
 
-type LogStyle = 'json' | 'plain' | 'coloured'
+/** `json`, or what makes lines for people: words as in `coloured 100`, since workers cannot ask the terminal. */
+type LogStyle = string
 
-function styleOf({ logFormat, noColor }: Config['observe'], isTerminal: boolean): LogStyle {
+function styleOf({ level, logFormat, noColor }: Config['observe']): LogStyle {
+  const isTerminal = isatty(STDOUT)
   if (logFormat === 'json' || (logFormat === 'auto' && !isTerminal)) return 'json'
-  return isTerminal && noColor === null ? 'coloured' : 'plain'
+  const colour = isTerminal && noColor === null ? 'coloured' : 'plain'
+  const extent = level === 'debug' || level === 'trace' ? 'verbose' : 'short'
+  return `${colour} ${extent} ${isTerminal ? process.stdout.columns : 0}`
 }
 
-async function styled(lines: LineWriter, style = 'json'): Promise<LogStream> {
+async function styled(lines: LineWriter, style: LogStyle = 'json'): Promise<LogStream> {
   if (style === 'json') return lines
-  const { PrettyLog } = await import('./observe/pretty-log.ts')
-  return new PrettyLog(lines, style === 'coloured')
+  const { prettyLog } = await import('./observe/pretty-log.ts')
+  const [colour, extent, columns] = style.split(' ')
+  const pretty = prettyLog(lines, {
+    isColoured: colour === 'coloured',
+    isVerbose: extent === 'verbose',
+    terminalColumns: Number(columns)
+  })
+  process.prependListener('exit', () => pretty.flush())
+  return pretty
 }
 
 function lastWritten(output: LineWriter): LineWriter {
@@ -463,7 +473,8 @@ function leave(): void {
 /** Explains on stderr; an error other than ours is a bug, and shown whole. */
 function fail(cause: unknown): never {
   const isKnown = cause instanceof GatewayError
-  stderr.write(`${isKnown ? cause.message : inspect(cause)}\n`)
+  const text = isKnown ? toShownText(cause.message, ownName()) : inspect(cause)
+  stderr.write(`${text}\n`)
   process.exit(isKnown && cause.code === 'GW_CONFIG_INVALID' ? EXIT_CONFIG : EXIT_CRASH)
 }
 

@@ -1,19 +1,43 @@
+import { clockOf, type Fields, isFields } from './log-fields.ts'
+import { type LineKind, type RowOptions, rowsOf, type ShownLine } from './log-rows.ts'
 import type { LogStream } from './logger.ts'
+import { renderRows, type Row } from './terminal-rows.ts'
+
+export interface PrettyOptions extends RowOptions {
+  readonly isColoured: boolean
+}
+
+/** Rows are no longer, however wide the terminal is: the eye has to find their end. */
+const MAX_COLUMNS = 100
+/** Narrower terminals wrap rows. */
+const MIN_COLUMNS = 60
+
+/** As for other lines: processes must not mix their lines. */
+const MAX_BYTES = 4096
+const WINDOW_MS = 60_000
+const MAX_KINDS = 64
 
 /**
- * Formats log lines for people; loaded on demand. JSON lines go one by one to the stream below.
+ * Formats the log's JSON lines for people; loaded on demand. A request is one row, a failed one has its reason below.
+ * Failures of one kind are counted after the third in a minute. Facts that are missing here are in the JSON log.
  *
  * ```
- *   14:41:11.123 INFO  2        request completed  POST /v1/messages 200 claude-sonnet-4.6 in 1.24 s, first byte 0.80 s …
+ *   14:41:11 ✓ 200 claude-sonnet-5.5   0.51 s (first 0.06)      6→34 tok 0.005 cr anna · claude-code
+ *   14:41:12 ✗ 502 claude-sonnet-5.5   0.18 s                                    anna · claude-code
+ *              The upstream closed the connection … GW_UPSTREAM_RESET · req_03fb0937
+ *   14:42:12 ✗ 502 GW_UPSTREAM_RESET × 14 in a minute
  * ```
  */
 export class PrettyLog implements LogStream {
   readonly #stream: LogStream
-  readonly #paint: Paint
+  readonly #options: PrettyOptions
+  /** Kinds of this minute. Bounded by MAX_KINDS. */
+  readonly #kinds = new Map<string, LineKind & { times: number }>()
+  #timer: NodeJS.Timeout | null = null
 
-  constructor(stream: LogStream, isColoured: boolean) {
+  constructor(stream: LogStream, options: PrettyOptions) {
     this.#stream = stream
-    this.#paint = isColoured ? coloured : plain
+    this.#options = options
   }
 
   get lost(): number {
@@ -25,151 +49,69 @@ export class PrettyLog implements LogStream {
   }
 
   write(line: string): void {
-    this.#stream.write(toPretty(line, this.#paint))
+    const fields = parsed(line)
+    if (fields === null) return this.#stream.write(line)
+    const shown = rowsOf(fields, this.#options)
+    if (shown !== null) this.#show(shown)
+  }
+
+  /** Writes what was counted, as at the end of the process. */
+  flush(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    for (const { times, shown, title } of this.#kinds.values()) {
+      if (times <= shown) continue
+      const [, ...rest] = title
+      const clock = { text: clockOf(new Date().toISOString()), style: 'dim' } as const
+      this.#put([[clock, ...rest, { text: ` × ${times} in a minute`, style: 'bold' }]])
+    }
+    this.#kinds.clear()
+  }
+
+  #show({ rows, kind }: ShownLine): void {
+    const times = kind === null || this.#options.isVerbose ? 1 : this.#count(kind)
+    if (times === 1) this.#put(rows)
+    else if (times <= (kind?.shown ?? 1)) this.#put(rows.slice(0, 1))
+  }
+
+  #count(kind: LineKind): number {
+    const known = this.#kinds.get(kind.name)
+    if (known !== undefined) return ++known.times
+    if (this.#kinds.size >= MAX_KINDS) return 1
+    this.#timer ??= setTimeout(() => this.flush(), WINDOW_MS).unref()
+    this.#kinds.set(kind.name, { ...kind, times: 1 })
+    return 1
+  }
+
+  #put(rows: readonly Row[]): void {
+    this.#stream.write(within(renderRows(rows, this.#options)))
   }
 }
 
-type Style = 'dim' | 'bold' | 'red' | 'green' | 'yellow' | 'blue' | 'magenta' | 'cyan'
-type Paint = (text: string, style: Style) => string
-
-const CODES: Readonly<Record<Style, number>> = {
-  bold: 1,
-  dim: 2,
-  red: 31,
-  green: 32,
-  yellow: 33,
-  blue: 34,
-  magenta: 35,
-  cyan: 36
-}
-
-const plain: Paint = (text) => text
-const RESET = '\u001b[0m'
-const coloured: Paint = (text, style) => `\u001b[${CODES[style]}m${text}${RESET}`
-
-const LEVELS: Readonly<Record<string, Style>> = {
-  fatal: 'magenta',
-  error: 'red',
-  warn: 'yellow',
-  info: 'green',
-  debug: 'blue',
-  trace: 'dim'
-}
-
-/** As for other lines: processes must not mix their lines. */
-const MAX_BYTES = 4096
-
-type Fields = Readonly<Record<string, unknown>>
-
-function toPretty(line: string, paint: Paint): string {
-  const fields = parsed(line)
-  if (fields === null) return line
-  const { time, level, msg, worker, pid: _pid, err, ...rest } = fields
-  const name = String(level)
-  const head = [
-    paint(clockOf(time), 'dim'),
-    paint(name.toUpperCase().padEnd(5), LEVELS[name] ?? 'bold'),
-    paint(shown(worker ?? '').padEnd(7), 'dim'),
-    paint(shown(msg), name === 'error' || name === 'fatal' ? 'red' : 'bold')
-  ].join(' ')
-  const body =
-    rest['event'] === 'request.completed' ? ofRequest(rest, paint) : ofFields(rest, paint)
-  return within(`${head}${body}${ofError(err, paint)}\n`)
+/** Fits rows to the terminal as wide as it was at the start; `terminalColumns` is 0 without one. */
+export function prettyLog(
+  stream: LogStream,
+  { terminalColumns, ...look }: Omit<PrettyOptions, 'columns'> & { terminalColumns: number }
+): PrettyLog {
+  const columns =
+    terminalColumns > 0
+      ? Math.max(MIN_COLUMNS, Math.min(MAX_COLUMNS, terminalColumns))
+      : MAX_COLUMNS
+  return new PrettyLog(stream, { ...look, columns })
 }
 
 function parsed(line: string): Fields | null {
   try {
     const fields: unknown = JSON.parse(line)
-    return typeof fields === 'object' && fields !== null ? { ...fields } : null
+    return isFields(fields) ? fields : null
   } catch {
     return null
   }
 }
 
-function clockOf(time: unknown): string {
-  const at = new Date(String(time))
-  if (Number.isNaN(at.getTime())) return ''.padEnd(12)
-  const [hours, minutes, seconds] = [at.getHours(), at.getMinutes(), at.getSeconds()].map(twoDigits)
-  return `${hours}:${minutes}:${seconds}.${String(at.getMilliseconds()).padStart(3, '0')}`
-}
-
-function twoDigits(value: number): string {
-  return String(value).padStart(2, '0')
-}
-
-function ofRequest(fields: Fields, paint: Paint): string {
-  const { event: _event, method, route, status, model_requested: model, phase_ms: phases } = fields
-  const {
-    input_tokens: input,
-    output_tokens: output,
-    ...others
-  } = omit(fields, ['event', 'method', 'route', 'status', 'model_requested', 'phase_ms'])
-  const code = Number(status)
-  const style: Style = code < 400 ? 'green' : code < 500 ? 'yellow' : 'red'
-  const ms: Fields = typeof phases === 'object' && phases !== null ? { ...phases } : {}
-  const total = Number(ms['total'] ?? 0)
-  const told = [
-    `${shown(method)} ${shown(route)}`,
-    paint(shown(status), style),
-    ...(model === undefined ? [] : [paint(shown(model), 'cyan')]),
-    `in ${secondsOf(total)}${ms['ttfb'] === undefined ? '' : `, first byte ${secondsOf(total - Number(ms['stream'] ?? 0))}`}`,
-    ...(input === undefined ? [] : [`${shown(input)}→${shown(output)} tokens`])
-  ]
-  return `  ${told.join(' ')}${ofFields(others, paint)}`
-}
-
-function secondsOf(ms: number): string {
-  return `${(ms / 1000).toFixed(2)} s`
-}
-
-function omit(fields: Fields, names: readonly string[]): Fields {
-  return Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
-}
-
-function ofFields(fields: Fields, paint: Paint): string {
-  let inLine = ''
-  let below = ''
-  for (const [name, value] of Object.entries(fields)) {
-    if (isTable(value)) {
-      below += `\n      ${paint(shown(name), 'dim')}`
-      for (const [key, one] of Object.entries(value))
-        below += `\n        ${paint(shown(key).padEnd(32), 'dim')} ${shown(one)}`
-    } else inLine += ` ${paint(`${shown(name)}=`, 'dim')}${shown(value)}`
-  }
-  return (inLine === '' ? '' : ` ${inLine}`) + below
-}
-
-const TABLES: ReadonlySet<number> = new Set([0, 1])
-
-function isTable(value: unknown): value is Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  return !TABLES.has(Object.keys(value).length)
-}
-
-function ofError(err: unknown, paint: Paint): string {
-  if (typeof err !== 'object' || err === null) return ''
-  const { stack, ...facts }: Fields = { ...err }
-  const lines =
-    typeof stack === 'string' ? stack.split('\n').map((one) => `\n      ${shown(one)}`) : []
-  return `\n      ${paint(shown(facts), 'red')}${paint(lines.join(''), 'dim')}`
-}
-
-/** Escapes control characters, since clients choose some values. */
-function shown(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
-  return text.replace(UNSAFE, (character) => {
-    const code = character.codePointAt(0) ?? 0
-    return `\\u${code.toString(16).padStart(4, '0')}`
-  })
-}
-
-/** Control characters of terminals, and those that change the direction of writing. */
-const UNSAFE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
-
+/** Cuts at the end of a row. */
 function within(text: string): string {
   if (Buffer.byteLength(text) <= MAX_BYTES) return text
-  const cut = Buffer.from(text)
-    .subarray(0, MAX_BYTES - 16)
-    .toString()
-  return `${cut.slice(0, cut.lastIndexOf(' '))} …${text.includes(RESET) ? RESET : ''}\n`
+  const cut = Buffer.from(text).subarray(0, MAX_BYTES).toString()
+  return cut.slice(0, cut.lastIndexOf('\n') + 1)
 }

@@ -111,6 +111,7 @@ function answered(): TurnRecord {
     bytesOut: 0,
     method: 'POST',
     keyHash: null,
+    client: 'claude-code',
     progress
   }
 }

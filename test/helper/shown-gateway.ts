@@ -64,7 +64,7 @@ export class ShownGateway {
     const gateway = new ShownGateway({ ...options, env: { WORKERS: '2', ...options.env } })
     t.teardown(() => gateway.stop())
     const [url = ''] = await gateway.shows(
-      /http:\/\/127[\d.]+:\d+(?=.*"gateway ready")|(?<=gateway ready .*url=)http:\S+/
+      /http:\/\/127[\d.]+:\d+(?=.*"gateway ready")|(?<= ready at )http:\S+(?=[^]*Anthropic base URL [^\n]*\n)/
     )
     gateway.url = url
     return gateway

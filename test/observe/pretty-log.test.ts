@@ -1,112 +1,307 @@
 import { stripVTControlCharacters } from 'node:util'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createLogger } from '../../src/observe/logger.ts'
-import { PrettyLog } from '../../src/observe/pretty-log.ts'
+import { PrettyLog, prettyLog, type PrettyOptions } from '../../src/observe/pretty-log.ts'
+import { GatewayError } from '../../src/shared/errors.ts'
 
 /** A logger whose lines are shown to people. */
-function rig(isColoured = false) {
-  const lines: string[] = []
-  const stream = { write: (line: string) => void lines.push(line), lost: 3 }
-  const log = createLogger('trace', { worker: 2 }, new PrettyLog(stream, isColoured))
-  return { log, lines, text: () => lines.join('') }
+function rig(t: Test, options: Partial<PrettyOptions> = {}) {
+  const written: string[] = []
+  const stream = { write: (text: string) => void written.push(text) }
+  const look = { isColoured: false, isVerbose: false, columns: 100, ...options }
+  const pretty = new PrettyLog(stream, look)
+  t.teardown(() => pretty.flush())
+  const log = createLogger('trace', { worker: 2 }, pretty)
+  const rows = (): readonly string[] => written.join('').split('\n').slice(0, -1)
+  return { log, pretty, written, rows }
 }
 
 const REQUEST = {
   event: 'request.completed',
-  request_id: 'req_1',
+  request_id: 'req_0123456789abcdef',
   method: 'POST',
   route: '/v1/messages',
   status: 200,
-  model_requested: 'claude-sonnet-4.6',
-  phase_ms: { queue: 0.1, connect: 12, ttfb: 800, stream: 400, total: 1240 },
-  input_tokens: 1500,
-  output_tokens: 300
+  key: 'anna',
+  client: 'claude-code',
+  account_hash: '608c5951ca67',
+  model_requested: 'claude-sonnet-5.5',
+  model_upstream: 'claude-sonnet-5.5',
+  phase_ms: { queue: 0.1, connect: 12, ttfb: 48, stream: 450, total: 510 },
+  input_tokens: 6,
+  output_tokens: 34,
+  credits: 0.004969
+}
+
+const RESET = {
+  ...REQUEST,
+  status: 502,
+  input_tokens: undefined,
+  output_tokens: undefined,
+  credits: undefined,
+  error: { type: 'upstream', code: 'GW_UPSTREAM_RESET', phase: 'answering' },
+  code: 'GW_UPSTREAM_RESET',
+  reason:
+    'The upstream closed the connection before its answer was complete (ECONNRESET, while reading the answer). If it happens often, a proxy, VPN or firewall on the way may be cutting connections.',
+  detail: 'reset ECONNRESET http://127.0.0.1:1',
+  err: Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET', syscall: 'read' })
 }
 
 t.test('PrettyLog', (t) => {
-  t.test('says when, how bad, which process, what, and the facts', async (t) => {
-    const { log, text } = rig()
-    log.warn({ code: 'GW_X', attempt: 2, detail: 'two words' }, 'retrying upstream')
+  t.test('a request is one row', async (t) => {
+    const { log, rows } = rig(t)
+    log.info(REQUEST, 'request completed')
+    t.equal(rows().length, 1)
     t.match(
-      text(),
-      /^\d\d:\d\d:\d\d\.\d{3} WARN {2}2 {6} {1}retrying upstream {2}code=GW_X attempt=2 detail=two words\n$/
+      rows()[0],
+      /^\d\d:\d\d:\d\d ✓ 200 claude-sonnet-5\.5 {2}0\.51 s \(first 0\.06\) +6→34 tok 0\.005 cr anna · claude-code$/
     )
   })
 
-  t.test('begins a request’s line with what most people look for', async (t) => {
-    const { log, text } = rig()
-    log.info(REQUEST, 'request completed')
-    t.match(
-      text(),
-      'POST /v1/messages 200 claude-sonnet-4.6 in 1.24 s, first byte 0.84 s 1500→300 tokens  request_id=req_1\n'
+  t.test('its columns stand below each other, and no row is wider than the terminal', async (t) => {
+    for (const columns of [60, 80, 100]) {
+      const { log, rows } = rig(t, { columns })
+      log.info(REQUEST, 'request completed')
+      log.info(
+        {
+          ...REQUEST,
+          model_requested: 'auto',
+          phase_ms: { stream: 60_000, ttfb: 1, total: 123_456 },
+          input_tokens: 124_000,
+          output_tokens: 12_345,
+          credits: 12.34
+        },
+        'request completed'
+      )
+      log.warn(RESET, 'request failed')
+      log.info({ ...REQUEST, client: 'x'.repeat(80) }, 'request completed')
+      for (const row of rows()) t.ok(row.length <= columns, row)
+      if (columns === 60) continue // a row that is too long gives up its columns
+      const [first = '', second = '', third = ''] = rows()
+      t.equal(second.indexOf('anna'), first.indexOf('anna'))
+      t.equal(third.indexOf('anna'), first.indexOf('anna'))
+      t.match(first, /anna · claude-code$/, 'the client is named whole')
+      t.match(second, /123 s .*124k→12k.* 12\.3 cr anna/)
+    }
+  })
+
+  t.test('says which model answered for another', async (t) => {
+    const { log, rows } = rig(t)
+    log.info(
+      { ...REQUEST, model_requested: 'claude-sonet-4.5', repairs: ['model-substituted'] },
+      'request completed'
     )
-    t.notMatch(text(), 'event')
+    t.match(rows()[0], '200 claude-sonnet-5.5 (asked claude-sonet-4.5) 0.51 s')
+  })
+
+  t.test('a failure says below what happened, what to do, and its id; no stack', async (t) => {
+    const { log, rows } = rig(t)
+    log.warn({ ...RESET, attempt: 3 }, 'request failed')
+    const [row = '', ...more] = rows()
+    t.match(row, /✗ 502 claude-sonnet-5\.5 +0\.51 s +anna · claude-code$/)
+    t.match(
+      more.map((one) => one.trim()).join(' '),
+      /^The upstream closed .* cutting connections\. GW_UPSTREAM_RESET · 3 tries · req_01234567$/
+    )
+    t.notMatch(rows().join(''), /\bat |stack|phase|127\.0\.0\.1/)
+  })
+
+  t.test('a refusal, a client that left and a cut tool call look different', async (t) => {
+    const { log, rows } = rig(t)
+    log.info({ ...REQUEST, status: 400, code: 'GW_BODY_INVALID', reason: 'No.' }, 'request refused')
+    log.info(
+      { ...REQUEST, status: 499, code: 'GW_CLIENT_CLOSED', reason: 'Left.' },
+      'request refused'
+    )
+    log.warn({ ...REQUEST, lost_calls: 1 }, 'tool call lost')
+    log.info(
+      {
+        request_id: 'req_2',
+        method: 'GET',
+        path: '/nowhere',
+        status: 404,
+        code: 'GW_ROUTE_UNKNOWN'
+      },
+      'request refused'
+    )
+    const text = rows().join('\n')
+    t.match(text, /! 400 .*\n +No\. GW_BODY_INVALID · req_/)
+    t.match(text, /– 499 /)
+    t.match(text, /! 200 .*\n +A tool call was cut: its arguments did not arrive whole\. /)
+    t.match(text, /! 404 GET \/nowhere/)
+  })
+
+  t.test('failures of one kind are counted after the third', async (t) => {
+    const { log, pretty, rows } = rig(t)
+    for (let times = 0; times < 14; times++) log.warn(RESET, 'request failed')
+    log.warn({ ...RESET, code: 'GW_UPSTREAM_CONNECT' }, 'request failed')
+    for (let times = 0; times < 3; times++) log.info(REQUEST, 'request completed')
+    const shown = rows()
+    t.equal(shown.filter((row) => row.includes('✗ 502')).length, 3 + 1)
+    t.equal(shown.filter((row) => row.includes('The upstream closed')).length, 2, 'once a kind')
+    t.equal(shown.filter((row) => row.includes('✓')).length, 3, 'what went well is all there')
+    pretty.flush()
+    t.match(rows().at(-1), /^\d\d:\d\d:\d\d ✗ 502 GW_UPSTREAM_RESET × 14 in a minute$/)
+    const before = rows().length
+    log.warn(RESET, 'request failed')
+    t.ok(rows().length > before + 1, 'the next minute begins with the reason')
+  })
+
+  t.test('counts after a minute by itself', async (t) => {
+    const { log, rows } = rig(t)
+    const { setTimeout: real } = globalThis
+    let onMinute: (() => void) | null = null
+    t.intercept(globalThis, 'setTimeout', {
+      value: (then: () => void, ms: number) => {
+        t.equal(ms, 60_000)
+        onMinute = then
+        return real(() => {}, 0)
+      }
+    })
+    for (let times = 0; times < 5; times++) log.warn(RESET, 'request failed')
+    ;(onMinute as unknown as () => void)()
+    t.match(rows().at(-1), '× 5 in a minute')
+  })
+
+  t.test('other lines say what happened first; ids are left out', async (t) => {
+    const { log, rows } = rig(t)
+    const until = '2026-12-01T05:00:18.694Z'
+    for (let times = 0; times < 3; times++)
+      log.warn({ code: 'GW_X', reason: 'Too many.', until }, 'upstream asked for a pause')
+    log.error({ err: new GatewayError('GW_UPSTREAM_CONNECT', undefined) }, 'not signed in')
+    log.info({ workerPid: 7, delayMs: 1229.7435001, list: ['a', 'b'] }, 'something')
+    t.equal(rows().length, 3)
+    t.match(
+      rows()[0],
+      /^[\d:]{8} ! upstream asked for a pause: Too many\. code=GW_X until=\d\d:\d\d:18$/
+    )
+    t.match(rows()[1], /✗ not signed in: .*\(GW_UPSTREAM_CONNECT\)$/)
+    t.match(rows()[2], /· something delayMs=1229\.744 list=a, b$/)
+  })
+
+  t.test('a bug is shown with its place', async (t) => {
+    const { log, rows } = rig(t)
+    log.error(
+      { ...REQUEST, status: 500, code: 'GW_INTERNAL', err: new Error('it broke') },
+      'request failed'
+    )
+    log.error({ err: new Error('it broke') }, 'unexpected error')
+    t.equal(rows().filter((row) => /^ +at .*pretty-log\.test/.test(row)).length, 2)
+    t.match(rows().join('\n'), /✗ unexpected error: it broke\n/)
+  })
+
+  t.test('a start is few rows; all of it with LOG_LEVEL=debug', async (t) => {
+    const start = (log: ReturnType<typeof rig>['log']): void => {
+      log.warn('NO CREDENTIALS ARE CONFIGURED: answers come from the built-in simulator')
+      const shares = { memory: '512 MB', workers: 2 }
+      log.info({ version: '1.0.0', node: '26.10.0', state: '/s', shares }, 'gateway starting')
+      const settings = { WORKERS: '2', PROXY_API_KEY: '***' }
+      log.info({ settings }, 'settings that differ from the defaults')
+      log.info('HTTP connection pool configured: max_connections=300')
+      for (const state of ['starting', 'ready'])
+        log.info({ workerId: 1, state }, 'worker changed state')
+      const open = {
+        dashboard: 'http://127.0.0.1:8000/',
+        'base URL, OpenAI': 'http://127.0.0.1:8000/v1',
+        'base URL, Anthropic': 'http://127.0.0.1:8000'
+      }
+      log.info({ url: 'http://0.0.0.0:8000', open }, 'gateway ready')
+    }
+    const short = rig(t)
+    start(short.log)
+    t.same(
+      short.rows().map((row) => row.replace(/^\d\d:\d\d:\d\d/, '00:00:00')),
+      [
+        '00:00:00 · kiro-gateway 1.0.0 · Node 26.10.0 · 2 workers · 512 MB of memory',
+        '           WORKERS=2 PROXY_API_KEY=[redacted]',
+        '00:00:00 ✓ ready at http://127.0.0.1:8000 (dashboard; API at /docs), listening on http://0.0.0.0:8000',
+        '           OpenAI base URL    http://127.0.0.1:8000/v1',
+        '           Anthropic base URL http://127.0.0.1:8000'
+      ].map((row) => (row.length > 100 ? `${row.slice(0, 99)}…` : row))
+    )
+    const verbose = rig(t, { isVerbose: true })
+    start(verbose.log)
+    t.match(verbose.rows().join('\n'), /NO CREDENTIALS[^]*max_connections=300[^]*state=ready/)
+    verbose.log.info(REQUEST, 'request completed')
+    t.match(verbose.rows().join('\n'), /account_hash=608c5951ca67/)
   })
 
   t.test('has colours where they are wanted, and says the same with and without', async (t) => {
-    const shown = rig()
-    const coloured = rig(true)
-    for (const { log } of [shown, coloured]) {
-      log.info({ ...REQUEST, status: 502 }, 'request failed')
+    const plain = rig(t)
+    const coloured = rig(t, { isColoured: true })
+    for (const { log } of [plain, coloured]) {
+      log.warn(RESET, 'request failed')
       log.error({ err: new Error('it broke') }, 'unexpected error')
     }
-    t.match(coloured.text(), '\u001b[31m502\u001b[0m \u001b[36mclaude-sonnet-4.6\u001b[0m')
-    const [, ...rest] = stripVTControlCharacters(coloured.text()).split(' ')
-    const [, ...plain] = shown.text().split(' ')
-    t.same(
-      rest.map((word) => word.replace(/[\d:.]{12}/, '')),
-      plain.map((word) => word.replace(/[\d:.]{12}/, ''))
-    )
-    t.notMatch(shown.text(), '\u001b')
-    t.match(shown.text(), 'it broke')
-    t.match(shown.text(), /\n {6}Error: it broke\n {6} {4}at /, 'and where')
-  })
-
-  t.test('gives tables lines of their own', async (t) => {
-    const { log, text } = rig()
-    log.info({ version: '1', settings: { WORKERS: '4', PROXY_API_KEY: 'secret' } }, 'starting')
-    t.match(
-      text(),
-      /starting {2}version=1\n {6}settings\n {8}WORKERS +4\n {8}PROXY_API_KEY +\[redacted\]\n$/
-    )
+    t.match(coloured.written.join(''), '\u001b[31m502\u001b[0m')
+    t.same(coloured.rows().map(stripVTControlCharacters), plain.rows())
+    t.notMatch(plain.written.join(''), '\u001b')
   })
 
   t.test('lets no client move the cursor, colour the screen or end the line', async (t) => {
-    const { log, lines } = rig()
+    const { log, written } = rig(t, { isVerbose: true })
     const hostile = 'a\u001b[2J\r\nINFO all is well\u009b31m\u202e'
     log.info(
-      { ...REQUEST, model_requested: hostile, [hostile]: { [hostile]: 1, b: hostile } },
+      {
+        ...REQUEST,
+        model_requested: hostile,
+        client: hostile,
+        reason: hostile,
+        code: hostile,
+        [hostile]: { [hostile]: 1, b: hostile }
+      },
       hostile
     )
-    const shown = lines.join('')
+    log.info({ settings: { [hostile]: hostile } }, hostile)
+    const shown = written.join('')
     // oxlint-disable-next-line no-control-regex -- these are what must not be there
     t.notMatch(shown, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/)
-    t.equal(lines.length, 1)
     t.notMatch(shown, /^INFO all is well/m)
   })
 
   t.test('keeps lines short, and shows what is no line of this log as it is', async (t) => {
-    const { log, lines } = rig(true)
-    log.info({ list: Array.from({ length: 20 }, () => '€'.repeat(500)) }, 'long')
-    t.ok(Buffer.byteLength(lines[0] ?? '') <= 4096)
-    t.match(lines[0], /\n$/)
-    const written: string[] = []
-    new PrettyLog({ write: (line) => void written.push(line) }, true).write('not JSON\n')
-    t.same(written, ['not JSON\n'])
+    const { log, written, pretty } = rig(t, { isColoured: true, isVerbose: true })
+    log.info({ list: Array.from({ length: 20 }, () => '€ '.repeat(250)) }, 'long')
+    t.ok(Buffer.byteLength(written[0] ?? '') <= 4096)
+    t.match(written[0], /\n$/)
+    pretty.write('not JSON\n')
+    t.equal(written.at(-1), 'not JSON\n')
+  })
+
+  t.test('takes the width of the terminal, between 60 and 100 columns', async (t) => {
+    for (const [terminalColumns, most] of [
+      [0, 100],
+      [40, 60],
+      [80, 80],
+      [200, 100]
+    ] as const) {
+      const written: string[] = []
+      const stream = { write: (text: string) => void written.push(text) }
+      const pretty = prettyLog(stream, { isColoured: false, isVerbose: false, terminalColumns })
+      pretty.write(`${JSON.stringify({ level: 'info', msg: 'word '.repeat(60) })}\n`)
+      const longest = Math.max(
+        ...written
+          .join('')
+          .split('\n')
+          .map((row) => row.length)
+      )
+      t.ok(longest <= most && longest > most - 6, `${longest} of ${most}`)
+    }
   })
 
   t.test('counts what the stream below has lost', async (t) => {
     const told: ((lines: number) => void)[] = []
+    const look = { isColoured: false, isVerbose: false, columns: 100 }
     const stream = {
       write: () => {},
       lost: 3,
       onLoss: (tell: (lines: number) => void) => void told.push(tell)
     }
-    const pretty = new PrettyLog(stream, false)
+    const pretty = new PrettyLog(stream, look)
     t.equal(pretty.lost, 3)
     pretty.onLoss(() => {})
     t.equal(told.length, 1)
-    t.equal(new PrettyLog({ write: () => {} }, false).lost, 0)
+    t.equal(new PrettyLog({ write: () => {} }, look).lost, 0)
   })
   t.end()
 })

@@ -154,7 +154,10 @@ async function prepareNext(
       const { delayMs } = next
       plane.retryBudget.spend()
       plane.metrics.upstreamRetries.inc({ code })
-      log.warn({ request_id, code, detail, attempt, delayMs }, 'retrying upstream')
+      log.warn(
+        { request_id, code, detail, attempt, delayMs: Math.round(delayMs) },
+        'retrying upstream'
+      )
       await plane.retryWaits.wait({ ms: delayMs, key: question.waiter.key }, signal)
       progress.end('retry')
       return next

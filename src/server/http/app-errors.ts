@@ -11,7 +11,7 @@ import type { RefusalLog } from '../../observe/refusal-log.ts'
 import { asGatewayError, codeOf, GatewayError } from '../../shared/errors.ts'
 import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
 import { dialectOfPath } from './turn-routes.ts'
-import { keyHashOf } from '../turn/turn-record.ts'
+import { clientFamilyOf, keyHashOf } from '../turn/turn-record.ts'
 import { ANYONE, requestIdOf } from './auth.ts'
 import { HEALTH_PATHS } from './read-routes.ts'
 import type { RoutedRequest, Router } from './router.ts'
@@ -29,7 +29,14 @@ export function refuse(
 ): void {
   const error = asGatewayError(cause)
   const path = pathOf(request)
-  const facts = { request_id: requestId, method: request.method, path, code: error.code }
+  const facts = {
+    request_id: requestId,
+    method: request.method,
+    path,
+    client: clientFamilyOf(request.headers['user-agent']),
+    code: error.code,
+    reason: error.message
+  }
   if (error.code === 'GW_INTERNAL') log.error({ ...facts, err: cause }, 'request failed')
   else if (keyName === '') unknown.note({ ...facts, status: error.status })
   else {

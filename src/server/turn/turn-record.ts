@@ -21,6 +21,8 @@ export interface TurnRecord extends EndedTurn {
   readonly method: string
   /** Tells keys apart in the log without revealing them; `null` without keys. */
   readonly keyHash: string | null
+  /** Family of the client's program. */
+  readonly client: string
   /** Answered without the upstream: counted here; the primary counts others from their rows. */
   readonly isLocal?: boolean
   readonly traceId?: string | undefined
@@ -81,6 +83,7 @@ function toFacts(record: TurnRecord): Readonly<Record<string, unknown>> {
     status: record.status,
     key: record.keyName ?? undefined,
     client_key_hash: record.keyHash ?? undefined,
+    client: record.client,
     account_hash: account ?? undefined,
     model_requested: plan?.asked.model,
     model_upstream: plan?.upstreamModel,

@@ -367,9 +367,11 @@ export class Turn implements OpenTurn {
   #record(error: GatewayError | null, status: number): void {
     const { plane, request, route, dialect, log, requestId } = this.#options
     const { namedKey, keyName, usageKey, answerHere } = this.#options
+    const client = clientFamilyOf(request.headers['user-agent'])
     const record = {
       requestId,
       route,
+      client,
       keyName: namedKey?.name ?? null,
       status,
       error,
@@ -383,7 +385,6 @@ export class Turn implements OpenTurn {
       traceId: this.#trace?.traceId
     }
     recordTurn({ metrics: plane.metrics, log, refusals: plane.refusals }, record)
-    const client = clientFamilyOf(request.headers['user-agent'])
     if (answerHere === undefined) {
       const row = toUsageRow(record, { key: usageKey, client, dialect, worker: plane.slot })
       plane.records.note(row)

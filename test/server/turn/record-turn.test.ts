@@ -30,6 +30,7 @@ function record(
       bytesOut: 0,
       method: 'POST',
       keyHash: null,
+      client: 'claude-code',
       progress,
       ...changes
     }

@@ -1,0 +1,42 @@
+import path from 'node:path'
+
+export interface ProgramPlace {
+  /** Absolute path of `start.js`. */
+  readonly entry: string
+  readonly cwd: string
+}
+
+/**
+ * Returns what to type to call this program again: `npx kiro-gateway` from npx or a project's packages, `kiro-gateway`
+ * if it is installed globally, `node src/start.js` in a clone or in the image.
+ */
+export function programName({ entry, cwd }: ProgramPlace): string {
+  const folders = entry.split(path.sep)
+  if (folders.includes('node_modules')) {
+    const isLocal = isWithin(cwd, entry)
+    return isLocal || folders.includes('_npx') ? 'npx kiro-gateway' : 'kiro-gateway'
+  }
+  const shown = isWithin(cwd, entry) ? path.relative(cwd, entry) : entry
+  return `node ${shown.includes(' ') ? JSON.stringify(shown) : shown}`
+}
+
+function isWithin(folder: string, file: string): boolean {
+  return !path.relative(folder, file).startsWith('..')
+}
+
+/** The project's pages, which packages do not have. */
+const PAGES = 'https://github.com/kiro-gateway/kiro-gateway/blob/main/'
+
+/** Commands in the text are named as the program was called, and its pages by their addresses. */
+export function toShownText(text: string, program: string): string {
+  const named =
+    program === 'kiro-gateway'
+      ? text
+      : text.replaceAll(COMMAND, (_match, end: string) => program + end)
+  return named.replaceAll(PAGE, (page) => PAGES + page)
+}
+
+/** A command behind it, or the end of what is quoted or the line: the service, the package and folders keep their name. */
+const COMMAND =
+  /(?<![\w/.@-]|npx )kiro-gateway( (?:login|logout|whoami|setup|doctor|usage|top|key|fleet|lint|replay|service|update|completion|help|--help)\b)/g
+const PAGE = /(?<![\w/.-])docs\/[a-z-]+\.md/g
