@@ -44,16 +44,48 @@ export class Failures {
   }
 }
 
-/** An overlong conversation is the client's fault, whichever side refuses it, like problems of the client's account. */
-export function faultOf(code: string, account: 'gateway' | 'client' = 'gateway'): Fault {
-  if (!isErrorCode(code)) return 'gateway'
-  const { kind, source } = ErrorTable[code]
-  if (kind === 'overflow' || (account === 'client' && OF_ACCOUNTS.has(kind))) return 'client'
-  return FAULTS[source]
+/** Requests that a failure says something about: `none` where the client made the mistake. */
+export type Reach = 'none' | 'one' | 'all'
+
+/**
+ * The one table of who is at fault, and whom it concerns: what is wrong with the content of one request, or the answer
+ * to it, says nothing about the next. An overlong conversation is the client's fault, whichever side refuses it.
+ */
+const JUDGED: Readonly<Record<ErrorKind, readonly [Fault, Reach]>> = {
+  key: ['client', 'none'],
+  limit: ['client', 'none'],
+  often: ['client', 'none'],
+  denied: ['client', 'none'],
+  route: ['client', 'none'],
+  method: ['client', 'none'],
+  conflict: ['client', 'none'],
+  stale: ['client', 'none'],
+  upgrade: ['client', 'none'],
+  request: ['client', 'none'],
+  size: ['client', 'none'],
+  encoding: ['client', 'none'],
+  late: ['client', 'none'],
+  costly: ['client', 'none'],
+  model: ['client', 'none'],
+  gone: ['client', 'none'],
+  overflow: ['client', 'none'],
+  refused: ['upstream', 'one'],
+  answer: ['upstream', 'one'],
+  failed: ['gateway', 'one'],
+  busy: ['gateway', 'all'],
+  internal: ['gateway', 'all'],
+  upstream: ['upstream', 'all'],
+  silent: ['upstream', 'all'],
+  rate: ['upstream', 'all'],
+  quota: ['upstream', 'all'],
+  restricted: ['upstream', 'all'],
+  overloaded: ['upstream', 'all'],
+  account: ['upstream', 'all'],
+  forbidden: ['upstream', 'all'],
+  barred: ['upstream', 'all']
 }
 
-const FAULTS = { downstream: 'client', upstream: 'upstream', internal: 'gateway' } as const
-
+/** Problems of an account that are the client's if it has brought that account. */
 const OF_ACCOUNTS: ReadonlySet<ErrorKind> = new Set([
   'account',
   'forbidden',
@@ -62,6 +94,22 @@ const OF_ACCOUNTS: ReadonlySet<ErrorKind> = new Set([
   'rate',
   'restricted'
 ])
+
+type Account = 'gateway' | 'client'
+
+export function faultOf(code: string, account: Account = 'gateway'): Fault {
+  return judged(code, account)[0]
+}
+
+export function reachOf(code: string, account: Account = 'gateway'): Reach {
+  return judged(code, account)[1]
+}
+
+function judged(code: string, account: Account): readonly [Fault, Reach] {
+  if (!isErrorCode(code)) return ['gateway', 'all']
+  const { kind } = ErrorTable[code]
+  return account === 'client' && OF_ACCOUNTS.has(kind) ? ['client', 'none'] : JUDGED[kind]
+}
 
 function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ErrorTable, code)

@@ -147,6 +147,8 @@ export interface Latency {
 }
 
 export interface FailingRequests {
+  /** Red once so many have failed that the next one is likely to fail, too. */
+  readonly level: 'amber' | 'red'
   readonly count: number
   readonly at: number
   readonly code: string

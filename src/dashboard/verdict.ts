@@ -270,9 +270,6 @@ function waitProblems(
   return found
 }
 
-/** For one person three requests are the service. */
-const MANY_FAILURES = 3
-
 /** Requests that failed one after the other, or many of a minute. Where the account is the reason, that has been said. */
 function failureProblems(
   { at, requests, errors }: NowFigures,
@@ -284,7 +281,7 @@ function failureProblems(
   const last =
     failing === null ? '' : `${failing.reason} (${failing.code}, ${moment(failing.at, at)})`
   const times = named(at, failing?.at ?? null)
-  if (streak >= MANY_FAILURES) {
+  if (streak > 0 && failing?.level === 'red') {
     return [{ ...failures('red', `The last ${streak} requests failed.`, last), times }]
   }
   if (failedPerMinute >= 3 && failedPerMinute >= perMinute * 0.1) {

@@ -276,6 +276,7 @@ export interface Problem {
 export type StateLevel = 'green' | 'amber' | 'red'
 
 export interface FailingTold {
+  readonly level: 'amber' | 'red'
   readonly count: number
   /** Epoch ms of the last one. */
   readonly at: number

@@ -317,7 +317,8 @@ t.test('a wait of a moment, and a few failures among many answers, are no troubl
 
 const failing = (count: number, code = 'GW_UPSTREAM_CONNECT'): Now => {
   const reason = 'The upstream refused the connection (ECONNREFUSED, while connecting).'
-  const last = { count, at: AT - 2_000, code, reason }
+  const level = count < 3 ? ('amber' as const) : ('red' as const)
+  const last = { level, count, at: AT - 2_000, code, reason }
   return { ...calm, requests: { ...calm.requests, perMinute: 2, failing: last } }
 }
 

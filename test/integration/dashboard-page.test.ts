@@ -316,7 +316,7 @@ check('what clients choose is text, never markup', async (t, stand, page) => {
   const hostile = { ...madeUpRequest(1, AT), ...names, ...more, repairs: [MARKUP] }
   const { now, account } = stand.snapshot
   const errors = [{ code: MARKUP, fault: 'client' as const, total: 1, lastHour: 1 }]
-  const failing = { count: 1, at: AT, code: MARKUP, reason: MARKUP }
+  const failing = { level: 'red' as const, count: 1, at: AT, code: MARKUP, reason: MARKUP }
   const fleet = {
     ...madeUpFleet(),
     name: MARKUP,

@@ -94,6 +94,15 @@ t.test('the same everywhere, whatever requests come to', async (t) => {
     { ...well, about: 'a client that leaves', ask: leave },
     {
       ...well,
+      about: 'a conversation that Kiro refuses, again and again, says nothing about others',
+      times: 4,
+      ask: () => chat(program, 'sim:improper'),
+      level: 'amber',
+      codes: [],
+      finding: 'gateway-unwell'
+    },
+    {
+      ...well,
       about: 'one failure of the upstream',
       times: 1,
       ask: () => chat(program, 'sim:reset'),

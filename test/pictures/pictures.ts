@@ -229,6 +229,7 @@ function isSignedOut(stand: PageStand): void {
 function fails(stand: PageStand, count: number): void {
   const { snapshot } = stand
   const failing = {
+    level: count < 3 ? 'amber' : 'red',
     count,
     code: 'GW_UPSTREAM_UNREACHABLE',
     reason: 'The upstream refused the connection (ECONNREFUSED).',

@@ -1,6 +1,5 @@
 import type { Config } from '../../config/settings.ts'
 import type { ClusterStatus, CredentialNews, UsageNews } from '../../ipc/messages.ts'
-import { MANY_FAILURES } from '../usage/failing-streak.ts'
 import type { Logger } from '../../observe/logger.ts'
 import {
   BOOK_ID,
@@ -217,8 +216,7 @@ export class AlertControl {
   }
 
   onStatus({ isCrashLooping, bookProblem, failing }: ClusterStatus): void {
-    if (failing !== undefined && failing.count >= MANY_FAILURES)
-      this.sender.raise(failingAlert(failing))
+    if (failing?.level === 'red') this.sender.raise(failingAlert(failing))
     else if (failing === undefined) this.sender.settle(FAILING_ID)
     if (bookProblem === undefined) this.sender.settle(BOOK_ID)
     else this.sender.raise(bookAlert(bookProblem))

@@ -1,13 +1,18 @@
-import { faultOf } from '../../dashboard/failures.ts'
+import { reachOf } from '../../dashboard/failures.ts'
 import type { FailingRequests } from '../../dashboard/feed.ts'
 import type { UsageRow } from '../../ipc/usage-row.ts'
 
 /** For one person three requests are the service. */
-export const MANY_FAILURES = 3
+const MANY_FAILURES = 3
+
+interface Streak extends FailingRequests {
+  /** Failures that would meet any request. Those of one request's content make the level amber, never red. */
+  readonly general: number
+}
 
 /** Requests that failed one after the other by a fault of the upstream or the gateway. A client's own mistake changes nothing. */
 export class FailingStreak {
-  #failing: FailingRequests | null = null
+  #failing: Streak | null = null
   #isTold = false
 
   /**
@@ -19,14 +24,16 @@ export class FailingStreak {
     const isTold = told.includes(this.#failing.code)
     if (!isTold && this.#isTold) this.forget()
     this.#isTold = isTold
-    return isTold ? null : this.#failing
+    if (isTold || this.#failing === null) return null
+    const { level, count, at, code, reason } = this.#failing
+    return { level, count, at, code, reason }
   }
 
-  /** Returns true if the level is another one now: none, some, many. */
+  /** Returns true if the streak has begun, ended or reached another level. */
   add(rows: readonly UsageRow[]): boolean {
-    const before = levelOf(this.#failing)
+    const before = this.#failing
     for (const row of rows) if (row.turn !== undefined) this.#failing = after(this.#failing, row)
-    return levelOf(this.#failing) !== before
+    return stepOf(this.#failing) !== stepOf(before)
   }
 
   /** Returns true if there was one. */
@@ -37,13 +44,25 @@ export class FailingStreak {
   }
 }
 
-function after(before: FailingRequests | null, row: UsageRow): FailingRequests | null {
+function after(before: Streak | null, row: UsageRow): Streak | null {
   const { at, key, code, turn } = row
   if (code === '') return null
-  if (faultOf(code, key === 'kiro' ? 'client' : 'gateway') === 'client') return before
-  return { count: (before?.count ?? 0) + 1, at, code, reason: turn?.failure?.reason ?? '' }
+  const reach = reachOf(code, key === 'kiro' ? 'client' : 'gateway')
+  if (reach === 'none') return before
+  const general = (before?.general ?? 0) + (reach === 'all' ? 1 : 0)
+  const isMoot = reach === 'one' && before !== null && general > 0 // the other reason is the graver one
+  const last = isMoot ? before : { at, code, reason: turn?.failure?.reason ?? '' }
+  return {
+    level: general >= MANY_FAILURES ? 'red' : 'amber',
+    count: (before?.count ?? 0) + 1,
+    at: last.at,
+    code: last.code,
+    reason: last.reason,
+    general
+  }
 }
 
-function levelOf(failing: FailingRequests | null): number {
-  return Math.min(failing?.count ?? 0, MANY_FAILURES)
+/** Levels, and the second failure, which the sentence tells. */
+function stepOf(failing: Streak | null): string {
+  return failing === null ? '' : `${failing.level} ${Math.min(failing.count, MANY_FAILURES)}`
 }

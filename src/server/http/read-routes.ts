@@ -54,7 +54,7 @@ export function healthRoutes(
     const isReady = found.length === 0
     const { bookProblem, failing } = current.status
     if (bookProblem !== undefined) found.push({ code: 'usage-book', message: bookProblem })
-    if (failing !== undefined && failing.count >= MANY) found.push(toObstacle(failing))
+    if (failing?.level === 'red') found.push(toObstacle(failing))
     const own = found.length > 0 ? 'red' : failing !== undefined ? 'amber' : 'green'
     const status = { status: isReady ? 'ready' : 'not ready' }
     if (!hasKey(current.authenticator, routed.request.headers)) {
@@ -136,10 +136,7 @@ function worseOf(one: StateLevel, other: StateLevel): StateLevel {
 
 const LEVELS: readonly StateLevel[] = ['green', 'amber', 'red']
 
-/** Failed requests in a row that make it red. Fewer make it amber without a code, so that a monitor of codes stays calm. */
-const MANY = 3
-
-/** Does not make the gateway unready: it can serve, and without requests nobody would see when all is well again. */
+/** For red alone: amber has no code, so that a monitor of codes stays calm. Does not make the gateway unready: it can serve, and without requests nobody would see when all is well again. */
 function toObstacle({ count, code, reason }: FailingTold): Obstacle {
   const message = `The last ${count} requests failed: ${reason} (${code})`
   return { code: 'requests-failing', message }

@@ -40,3 +40,21 @@ t.test('another failure is told beside a limit', async (t) => {
   t.equal(streak.forget(), true)
   t.equal(streak.besides([]), null)
 })
+
+t.test("the content of one request says nothing about others' requests", async (t) => {
+  const REFUSED = 'GW_UPSTREAM_REFUSED'
+  const RESET = 'GW_UPSTREAM_RESET'
+  const streak = new FailingStreak()
+  for (let n = 0; n < 9; n++) streak.add([failed(REFUSED)])
+  t.match(streak.besides([]), { level: 'amber', count: 9, code: REFUSED }, 'amber, as it failed')
+  streak.add([failed(RESET), failed(RESET)])
+  t.match(streak.besides([]), { level: 'amber', code: RESET })
+  t.equal(streak.add([failed(REFUSED)]), false)
+  t.match(streak.besides([]), { level: 'amber', count: 12, code: RESET }, 'the graver reason stays')
+  t.equal(streak.add([failed(RESET)]), true)
+  t.match(streak.besides([]), { level: 'red', count: 13, code: RESET })
+  streak.add([failed('GW_BODY_INVALID'), failed('GW_CONTEXT_OVERFLOW')])
+  t.match(streak.besides([]), { level: 'red', count: 13 }, "a client's mistake changes nothing")
+  t.equal(streak.add([failed('')]), true)
+  t.equal(streak.besides([]), null)
+})
