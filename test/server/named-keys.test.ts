@@ -82,7 +82,11 @@ t.test('a key with a list of models', (t) => {
       return json.data.map(({ id }) => id)
     }
     t.same((await list()).toSorted(), ['claude-haiku-4.5', 'claude-haiku-big', 'mine'])
-    t.equal((await list({ 'anthropic-version': '2023-06-01' })).length, 3)
+    const anthropic = { 'anthropic-version': '2023-06-01' }
+    t.equal((await list(anthropic)).length, 3)
+    const seen = await list({ ...anthropic, 'user-agent': 'claude-code/2.1.332' })
+    t.same(seen.toSorted(), ['claude-haiku-4-5', 'claude-haiku-big', 'mine'], 'as Claude Code does')
+    t.match(await get('/v1/models/claude-haiku-4-5'), { status: 200 })
     t.match(await get('/v1/models/mine'), { status: 200, json: { id: 'mine' } })
     t.match(await get('/v1/models/claude-opus-4.6'), { status: 403 })
   })

@@ -15,6 +15,7 @@ import type { NamedKey } from '../../keys/key.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
 import { requestOptionsOf } from '../turn/body.ts'
+import { clientFamilyOf } from '../turn/turn-record.ts'
 import {
   type ListedModel,
   type ShapeOptions,
@@ -32,11 +33,13 @@ export function modelRoutes(own: DataPlane, keys: PassthroughKeys): readonly Rou
   const planeOf = async ({ kiroKey, response }: RoutedRequest): Promise<ModelPlane> =>
     kiroKey === null ? own : keys.planeWithModels(kiroKey, response)
   const serveList: Route['serve'] = async (routed) => {
-    const toList = isAnthropic(routed.request) ? toAnthropicList : toOpenAiList
+    const { request } = routed
+    const toList = isAnthropic(request) ? toAnthropicList : toOpenAiList
     const { namedKey } = routed
     const plane = await planeOf(routed)
     const models = listOf(plane).filter((model) => isAllowed(namedKey, model))
-    sendJson(routed, 200, toList(models, shapeOptionsOf(plane)))
+    const hasDashes = clientFamilyOf(request.headers['user-agent']) === 'claude-code'
+    sendJson(routed, 200, toList(models, { ...shapeOptionsOf(plane), hasDashes }))
   }
   const serveModel: Route['serve'] = async (routed) => {
     const { id = '' } = routed.params

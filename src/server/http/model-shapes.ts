@@ -19,6 +19,8 @@ export interface ListedModel {
 
 export interface ShapeOptions {
   readonly searches: boolean
+  /** Claude Code knows windows and abilities of models by such names alone. */
+  readonly hasDashes?: boolean
 }
 
 export function toOpenAiList(models: readonly ListedModel[]) {
@@ -69,13 +71,20 @@ function inThousands(tokens: number): string {
 }
 
 export function toAnthropicList(models: readonly ListedModel[], options: ShapeOptions) {
-  const data = models.map((model) => toAnthropicModel(model, options))
+  const named = options.hasDashes === true ? models.map(withDashes) : models
+  const data = named.map((model) => toAnthropicModel(model, options))
   return {
     data,
     has_more: false,
     first_id: data[0]?.id ?? null,
     last_id: data.at(-1)?.id ?? null
   }
+}
+
+/** `claude-opus-4-6`, as the vendor writes it. Both names may be asked for. */
+function withDashes(model: ListedModel): ListedModel {
+  const [, before, minor] = /^(claude-[a-z]+-[0-9]+)\.([0-9]+)$/.exec(model.id) ?? []
+  return before === undefined ? model : { ...model, id: `${before}-${minor}` }
 }
 
 /** Has every member that Anthropic's SDK expects; unknown ones are `null`. */
