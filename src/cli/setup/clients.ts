@@ -3,6 +3,7 @@ import type { Environment } from '../../config/load.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import type { Entry } from './entries.ts'
 import { type GatewayFacts, modelFor, type OfferedModel } from './gateway.ts'
+import { signInSettings } from './sign-in.ts'
 import { type Leaf, type Path, valueOnPath } from './text/text-format.ts'
 
 const PROVIDER = 'kiro-gateway'
@@ -33,6 +34,13 @@ export interface ClientSetup {
   readonly files: (home: Home) => readonly FileChoice[]
   /** `current`: content of its files in the same order. */
   readonly plan: (gateway: GatewayFacts, current: readonly CurrentFile[]) => ClientPlan
+  /** Missing for a client that cannot sign in to a gateway by itself. */
+  readonly planSignIn?: (wish: SignInWish, current: readonly CurrentFile[]) => ClientPlan
+}
+
+export interface SignInWish extends Pick<GatewayFacts, 'url'> {
+  /** `null`: the client's own. */
+  readonly model: string | null
 }
 
 export interface CurrentFile {
@@ -75,16 +83,41 @@ const claude: ClientSetup = {
         }
       ],
       start: 'claude',
-      notes: CLAUDE_CONFLICTS.flatMap(([name, why]) =>
-        valueOnPath(file?.values, ['env', name]) === undefined
-          ? []
-          : `env.${name} is set in ${file?.path}: ${why}`
-      )
+      notes: conflictsIn(file, CLAUDE_CONFLICTS)
+    }
+  },
+  planSignIn({ url, model }, [file]) {
+    const settings = Object.entries(signInSettings(url)).map(([name, value]) =>
+      entry([name], value)
+    )
+    const models = model === null ? [] : [entry(['model'], model)]
+    return {
+      files: [{ entries: [...models, ...settings], holdsKey: false }],
+      start: 'claude, and type /login',
+      notes: conflictsIn(file, [...CLAUDE_CONFLICTS, ...SIGN_IN_CONFLICTS])
     }
   }
 }
 
-const CLAUDE_CONFLICTS: readonly (readonly [string, string])[] = [
+type Conflict = readonly [name: string, why: string]
+
+function conflictsIn(
+  file: CurrentFile | undefined,
+  conflicts: readonly Conflict[]
+): readonly string[] {
+  return conflicts.flatMap(([name, why]) =>
+    valueOnPath(file?.values, ['env', name]) === undefined
+      ? []
+      : `env.${name} is set in ${file?.path}: ${why}`
+  )
+}
+
+const SIGN_IN_CONFLICTS: readonly Conflict[] = [
+  ['ANTHROPIC_BASE_URL', 'Claude Code goes there instead of signing in. Remove it.'],
+  ['ANTHROPIC_AUTH_TOKEN', 'Claude Code uses it instead of signing in. Remove it.']
+]
+
+const CLAUDE_CONFLICTS: readonly Conflict[] = [
   ['ANTHROPIC_API_KEY', 'Claude Code also sends it to the gateway. Remove it.'],
   ['CLAUDE_CODE_USE_BEDROCK', 'Claude Code does not use the gateway while it is set.'],
   ['CLAUDE_CODE_USE_VERTEX', 'Claude Code does not use the gateway while it is set.'],

@@ -6,7 +6,7 @@ import type { Config } from '../../config/settings.ts'
 import { operatorError, GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { type ClientFile, readClientFile } from './client-files.ts'
-import { Clients, type ClientSetup } from './clients.ts'
+import { type ClientPlan, Clients, type ClientSetup, type CurrentFile } from './clients.ts'
 import { readValues } from './entries.ts'
 import { applyChange, type FileChange, type FileInHand } from './file-change.ts'
 import { textFormatOf, planSetup, planUndo } from './file-plan.ts'
@@ -20,11 +20,21 @@ import {
   offeredModel
 } from './gateway.ts'
 import { SetupMemory } from './setup-memory.ts'
+import {
+  askForSignIn,
+  canSignIn,
+  installedClaude,
+  MANAGED_PATHS,
+  OLDEST_CLAUDE,
+  signInSettings,
+  whyNoSignIn
+} from './sign-in.ts'
 import { clientFile, shownPath } from './text/text-format.ts'
 import { textDiff } from './text-diff.ts'
 
 export async function runSetup(call: CommandCall): Promise<number> {
   const client = clientOf(call.positionals)
+  if (call.values['server'] === true) return printForMachines(call, client)
   const isUndo = call.values['undo'] === true
   const config = isUndo ? inspectConfig(call.env).config : settingsOf(call) // what is wrong in others hinders no undo
   const memory = new SetupMemory(resolve(config.credentials.stateDir))
@@ -64,14 +74,14 @@ interface Means {
 }
 
 async function planToSetUp(call: CommandCall, client: NamedClient, means: Means): Promise<Todo> {
-  const { gateway, notes } = await learnGateway(call, means.config)
+  const learnt = await learnWay(call, client, means.config)
   const paths = await Promise.all(filesOf(client, call).map(choose))
   const files = await Promise.all(paths.map((path) => takeInHand(path, means.memory)))
   const current = files.map(({ file, format }) => ({
     path: file.path,
     values: inFile(file, () => readValues(format, file.text ?? ''))
   }))
-  const plan = client.plan(gateway, current)
+  const plan = learnt.plan(current)
   const changes = files.map((inHand, index): FileChange => {
     const { entries = [], holdsKey = false } = plan.files[index] ?? {}
     const { after, record } = inFile(inHand.file, () => planSetup(stateOf(inHand), entries))
@@ -79,10 +89,10 @@ async function planToSetUp(call: CommandCall, client: NamedClient, means: Means)
   })
   return {
     changes,
-    notes: [...notes, ...plan.notes],
-    done: `${client.title} now uses ${gateway.url}. Start it with: ${plan.start}\nTo undo this: kiro-gateway setup ${client.word} --undo`,
+    notes: [...learnt.notes, ...plan.notes],
+    done: `${client.title} now uses ${learnt.url}. Start it with: ${plan.start}\nTo undo this: kiro-gateway setup ${client.word} --undo`,
     alreadyDone: `${client.title} is already set up like this.`,
-    secrets: [gateway.key, ...means.config.server.apiKeys].filter((key) => key !== NO_KEY)
+    secrets: [...learnt.secrets, ...means.config.server.apiKeys].filter((key) => key !== NO_KEY)
   }
 }
 
@@ -91,7 +101,7 @@ async function planToUndo(
   client: NamedClient,
   { config, memory }: Means
 ): Promise<Todo> {
-  for (const name of ['url', 'key', 'model']) {
+  for (const name of ['url', 'key', 'model', 'sign-in']) {
     if (call.values[name] !== undefined) throw new UsageError(`--undo does not take --${name}`)
   }
   // Any of a client's possible files: which of them exist may have changed.
@@ -117,6 +127,88 @@ async function planToUndo(
     alreadyDone: `There is nothing to undo: ${memory.folder} has no record of a change for ${client.title}.`,
     secrets: config.server.apiKeys
   }
+}
+
+/** A way to the gateway: with a key, or by the sign-in of the client. */
+interface Way {
+  readonly url: string
+  readonly secrets: readonly string[]
+  readonly notes: readonly string[]
+  readonly plan: (current: readonly CurrentFile[]) => ClientPlan
+}
+
+async function learnWay(call: CommandCall, client: NamedClient, config: Config): Promise<Way> {
+  const { planSignIn } = client
+  const isAsked = call.values['sign-in'] === true
+  if (isAsked && planSignIn === undefined)
+    throw new UsageError('--sign-in is for Claude Code alone: other clients need a key')
+  if (isAsked && textOption(call, 'key') !== null)
+    throw new UsageError('--sign-in needs no --key: leave one of them out')
+  const url = gatewayUrl(textOption(call, 'url'), config)
+  const isWanted = isAsked || (planSignIn !== undefined && (await offerSignIn(call, url)))
+  if (planSignIn === undefined || !isWanted) {
+    const { gateway, notes } = await learnGateway(call, config)
+    const plan: Way['plan'] = (current) => client.plan(gateway, current)
+    return { url, secrets: [gateway.key], notes, plan }
+  }
+  const notes = await checkSignIn(call, url)
+  const model = textOption(call, 'model')
+  return { url, secrets: [], notes, plan: (current) => planSignIn({ url, model }, current) }
+}
+
+/** Asks a person; programs and those who give a key are told of it by the help. */
+async function offerSignIn(call: CommandCall, url: string): Promise<boolean> {
+  const { terminal, values, env, signal } = call
+  const isDecided = ['key', 'yes', 'print'].some((name) => values[name] !== undefined)
+  if (!terminal.isInteractive || isDecided || whyNoSignIn(url) !== null) return false
+  const version = await installedClaude(env)
+  if (version === null || !canSignIn(version)) return false
+  if ((await askForSignIn(url, signal)) !== 'offered') return false
+  return terminal.confirm(
+    `Claude Code ${version} can sign in to the gateway by itself, without a key in its settings. Set it up like this?`
+  )
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID if Claude Code could not sign in there */
+async function checkSignIn({ env, signal }: CommandCall, url: string): Promise<readonly string[]> {
+  const why = whyNoSignIn(url)
+  if (why !== null) throw operatorError(why)
+  const [offer, version] = await Promise.all([askForSignIn(url, signal), installedClaude(env)])
+  if (offer === 'off') {
+    const message = `The gateway at ${url} lets no device sign in. Set DEVICE_SIGN_IN=approve there, or give the address of another with --url.`
+    throw operatorError(message)
+  }
+  const isOld = version !== null && !canSignIn(version)
+  return [
+    ...(offer === 'silent'
+      ? [`No gateway answers at ${url} yet. Start it with: kiro-gateway`]
+      : []),
+    ...(isOld
+      ? [
+          `Claude Code ${version} is older than ${OLDEST_CLAUDE}, and may ignore this. Update it: claude update`
+        ]
+      : [])
+  ]
+}
+
+async function printForMachines(call: CommandCall, client: NamedClient): Promise<number> {
+  const { terminal, env, values } = call
+  if (client.planSignIn === undefined)
+    throw new UsageError('--server is for Claude Code alone: other clients have no such file')
+  for (const name of ['key', 'model', 'sign-in', 'undo', 'print', 'yes']) {
+    if (values[name] !== undefined) throw new UsageError(`--server does not take --${name}`)
+  }
+  const url = gatewayUrl(textOption(call, 'url'), inspectConfig(env).config)
+  const why = whyNoSignIn(url)
+  if (why !== null) throw operatorError(why)
+  const settings = signInSettings(url)
+  if (call.isJson) terminal.write(JSON.stringify({ paths: MANAGED_PATHS, settings }))
+  else {
+    for (const [system, path] of Object.entries(MANAGED_PATHS)) terminal.note(`${system}: ${path}`)
+    terminal.note('Put this file there on each machine, writable by administrators alone:')
+    terminal.write(JSON.stringify(settings, null, 2))
+  }
+  return EXIT_OK
 }
 
 async function learnGateway(call: CommandCall, config: Config) {

@@ -7,11 +7,15 @@ export const setup: Command = {
   name: 'setup',
   summary: 'Sets up Claude Code, Codex or another client for this gateway, or undoes it.',
   usage: `kiro-gateway setup ${CLIENT_WORDS} [--url URL] [--key KEY] [--model MODEL] [--print] [--yes]
+kiro-gateway setup claude --sign-in [--url URL] [--model MODEL] [--print] [--yes]
+kiro-gateway setup claude --server [--url URL]
 kiro-gateway setup ${CLIENT_WORDS} --undo [--print] [--yes]`,
   options: {
     url: { type: 'string' },
     key: { type: 'string' },
     model: { type: 'string' },
+    'sign-in': { type: 'boolean' },
+    server: { type: 'boolean' },
     print: { type: 'boolean' },
     undo: { type: 'boolean' },
     yes: { type: 'boolean', short: 'y' }
@@ -22,6 +26,8 @@ A file that receives a key is made private.
   --url URL          Address of the gateway; by default from SERVER_HOST and SERVER_PORT.
   --key KEY          Key that the client sends, or "-" to read it from standard input; by default the first of PROXY_API_KEY.
   --model MODEL      Initial model, one of those listed by GET /v1/models.
+  --sign-in          No key: Claude Code signs in to the gateway with /login. Offered first where it can.
+  --server           Prints the file with which an administrator has Claude Code sign in on all machines.
   --undo             Restores the original files byte for byte, but keeps later changes.
   --print            Only prints what would change.
   --yes              Does not ask.`,

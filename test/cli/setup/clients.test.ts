@@ -74,6 +74,31 @@ t.test('setup claude', async (t) => {
     )
   })
 
+  t.test('has it sign in without a key, instead of what setup wrote before', async (t) => {
+    const before = '{\n  "theme": "dark"\n}\n'
+    const withKey = setUp('claude', before)
+    const { planSignIn } = Clients['claude'] ?? {}
+    const wish = { url: 'https://gateway.internal', model: null }
+    const plan = planSignIn?.(wish, [{ path: 'settings.json', values: { env: {} } }])
+    t.match(plan, { notes: [], start: 'claude, and type /login', files: [{ holdsKey: false }] })
+    const state = {
+      format: textFormatOf('settings.json'),
+      current: withKey.texts[0] ?? null,
+      record: withKey.records[0] ?? null
+    }
+    const { after, record } = planSetup(state, plan?.files[0]?.entries ?? [])
+    t.same(JSON.parse(after ?? ''), {
+      theme: 'dark',
+      forceLoginMethod: 'gateway',
+      forceLoginGatewayUrl: 'https://gateway.internal'
+    })
+    t.equal(planUndo({ ...state, current: after, record }).after, before)
+    const values = { env: { ANTHROPIC_AUTH_TOKEN: 'x' } }
+    t.match(planSignIn?.(wish, [{ path: 'settings.json', values }]).notes, [
+      /instead of signing in/
+    ])
+  })
+
   t.test('says what is in its way', async (t) => {
     const { plan } = setUp(
       'claude',

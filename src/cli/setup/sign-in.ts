@@ -1,0 +1,107 @@
+import { execFile } from 'node:child_process'
+import { BlockList, isIP } from 'node:net'
+import type { Environment } from '../../config/load.ts'
+import { parseJsonObject, textMember } from '../../shared/json.ts'
+import { readText } from '../read-text.ts'
+
+/** The first version that was seen to sign in by the user's own settings. */
+const OLDEST = [2, 1, 331] as const
+
+const VERSION_TIMEOUT_MS = 5_000
+const ASK_TIMEOUT_MS = 10_000
+const MAX_BYTES = 64 * 1024
+
+/** Returns the version of the Claude Code that `claude` starts; `null` if there is none. Never rejects. */
+export function installedClaude(env: Environment): Promise<string | null> {
+  const { promise, resolve } = Promise.withResolvers<string | null>()
+  const options = {
+    timeout: VERSION_TIMEOUT_MS,
+    shell: process.platform === 'win32', // it is a .cmd there
+    env: { ...env }
+  }
+  execFile('claude', ['--version'], options, (error, stdout) => {
+    resolve(error === null ? (/\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? null) : null)
+  })
+  return promise
+}
+
+export function canSignIn(version: string): boolean {
+  const parts = version.split('.').map(Number)
+  for (const [place, least] of OLDEST.entries()) {
+    const part = parts[place] ?? 0
+    if (part !== least) return part > least
+  }
+  return true
+}
+
+export const OLDEST_CLAUDE = OLDEST.join('.')
+
+/** `silent`: nothing answers. `off`: what answers has no sign-in for devices. */
+export type SignInOffer = 'offered' | 'off' | 'silent'
+
+/** Rejects only when `signal` aborts. */
+export async function askForSignIn(url: string, signal: AbortSignal): Promise<SignInOffer> {
+  try {
+    const response = await fetch(`${url}/.well-known/oauth-authorization-server`, {
+      redirect: 'manual',
+      signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_TIMEOUT_MS)])
+    })
+    const text = await readText(response, MAX_BYTES)
+    if (response.status >= 502 && response.status <= 504) return 'silent'
+    const found = parseJsonObject(text) ?? {}
+    const isThere = textMember(found, 'device_authorization_endpoint') !== null
+    return response.status === 200 && isThere ? 'offered' : 'off'
+  } catch {
+    signal.throwIfAborted()
+    return 'silent'
+  }
+}
+
+/** Says why Claude Code does not sign in at this address; `null` if nothing is known against it. */
+export function whyNoSignIn(url: string): string | null {
+  const { protocol, hostname } = new URL(url)
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  const isOwn = host === 'localhost' || /(^|\.)localhost$/.test(host) || isIn(LOOPBACK, host)
+  if (protocol === 'http:' && !isOwn)
+    return `Claude Code signs in over https:// alone, except on this machine. Put a proxy with TLS before ${url}.`
+  if (isIP(host) === 0 || isOwn || isIn(PRIVATE, host)) return null
+  return `${host} is a public address, and Claude Code signs in to gateways at private addresses alone. Use an address of your private network or VPN.`
+}
+
+const LOOPBACK = blocks(['127.0.0.0/8', '::1/128'])
+const PRIVATE = blocks([
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  'fc00::/7'
+])
+
+function blocks(all: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const one of all) {
+    const [address = '', bits] = one.split('/')
+    list.addSubnet(address, Number(bits), familyOf(address))
+  }
+  return list
+}
+
+function isIn(list: BlockList, host: string): boolean {
+  return isIP(host) !== 0 && list.check(host, familyOf(host))
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 4 ? 'ipv4' : 'ipv6'
+}
+
+/** Settings that make Claude Code sign in to a gateway, in a person's own file or in that of a machine. */
+export function signInSettings(url: string) {
+  return { forceLoginMethod: 'gateway', forceLoginGatewayUrl: url } as const
+}
+
+/** Files that an administrator gives to all machines, by system. */
+export const MANAGED_PATHS = {
+  Linux: '/etc/claude-code/managed-settings.json',
+  macOS: '/Library/Application Support/ClaudeCode/managed-settings.json',
+  Windows: String.raw`C:\Program Files\ClaudeCode\managed-settings.json`
+} as const
