@@ -76,7 +76,7 @@ export class AccountControl {
       onUsage
     })
     this.#verdicts = new VerdictMemory({
-      usage: () => this.usage(),
+      usage: () => this.#usage.anew(),
       log,
       onNews: (status) => {
         tell({ type: 'account.status', status })
@@ -102,7 +102,8 @@ export class AccountControl {
     this.credentials.revive()
   }
 
-  onRows(rows: readonly Pick<UsageRow, 'status'>[]): void {
+  onRows(rows: readonly Pick<UsageRow, 'status' | 'key'>[]): void {
+    if (rows.some(({ status, key }) => status === 200 && key !== 'kiro')) this.#usage.onAnswered()
     if (this.#listener !== null && rows.some(({ status }) => status === 200))
       this.#listener.onAnswered()
   }
@@ -158,7 +159,9 @@ export class AccountControl {
   /** On an operator's word; `null` means everything. Returns what was lifted. */
   lift(bar: string | null): readonly string[] {
     const lifted = this.#verdicts.lift(bar)
-    if (lifted.length > 0) this.#listener?.onForgiven()
+    if (lifted.length === 0) return lifted
+    this.#listener?.onForgiven()
+    void this.#usage.anew() // never rejects
     return lifted
   }
 

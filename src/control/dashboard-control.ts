@@ -16,6 +16,7 @@ import type { DashboardWish } from '../ipc/dashboard.ts'
 import type { ClusterStatus } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
+import type { AccountUsage } from '../kiro/wire/account-usage.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
@@ -108,6 +109,11 @@ export class DashboardControl {
     if (this.#publisher === null) return
     const { keys } = this.#options.parts()
     this.#publisher.onEnded(rows, (row) => toEnded(row, keys.nameOf(row.key)))
+  }
+
+  /** Each answer about the plan is shown at once, whoever has asked. */
+  onUsage(usage: AccountUsage): void {
+    this.#publisher?.onQuota(toQuota({ usage, problem: null }))
   }
 
   onWish(wish: DashboardWish, member: string): void {

@@ -6,6 +6,7 @@ import { SHOWN_METRICS } from '../ipc/dashboard.ts'
 import type { ClusterStatus, CredentialNews, FromWorker } from '../ipc/messages.ts'
 import type { UsageRow } from '../ipc/usage-row.ts'
 import type { Logger } from '../observe/logger.ts'
+import type { AccountUsage } from '../kiro/wire/account-usage.ts'
 import { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import { version } from '../shared/version.ts'
@@ -95,6 +96,10 @@ export class FiguresControl {
   /** A limit of the account has begun or ended: all who tell of it do so at once. */
   onAccount(): void {
     this.#tellVerdict()
+  }
+
+  onUsage(usage: AccountUsage): void {
+    this.dashboard.onUsage(usage)
   }
 
   /** Failures for lack of a sign-in say nothing about the next request. */

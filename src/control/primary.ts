@@ -122,7 +122,10 @@ export class Primary {
         if (news.snapshot !== null) this.plan.onSignIn(news.snapshot.token)
         this.figures.onSignIn(news)
       },
-      onUsage: (aged) => this.plan.onUsage(aged),
+      onUsage: (aged) => {
+        this.plan.onUsage(aged)
+        this.figures.onUsage(aged.usage)
+      },
       tell: (message) => this.#tellAccount(message)
     })
     this.lessons = new SharedLessons({ log, tell: (learnt) => this.broadcast(learnt) })

@@ -15,9 +15,10 @@ const FIGURES: AccountFigures = {
 
 const OVERAGE_RATE = 0.04
 
-/** Counts what answers cost. Never runs out. */
+/** Counts what answers cost. Never runs out by itself. */
 export class SimulatedAccount {
   #figures: AccountFigures
+  #isUsedUp = false
 
   constructor(figures?: Partial<AccountFigures>) {
     this.#figures = { ...FIGURES, ...figures }
@@ -31,7 +32,13 @@ export class SimulatedAccount {
     this.#figures = { ...this.#figures, ...figures }
   }
 
+  /** Ends the plan at what has been used, until the next answer is paid. */
+  useUp(): void {
+    this.#isUsedUp = true
+  }
+
   meter(credits: number): void {
+    this.#isUsedUp = false
     this.set({ used: this.#figures.used + credits })
   }
 
@@ -51,7 +58,8 @@ export class SimulatedAccount {
   }
 
   #toBreakdown() {
-    const { used, limit, overageCap } = this.#figures
+    const { used, overageCap } = this.#figures
+    const limit = this.#isUsedUp ? used : this.#figures.limit
     const overages = Math.max(0, used - limit)
     const current = used - overages
     return {

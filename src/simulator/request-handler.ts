@@ -103,6 +103,7 @@ export class SimulatedUpstream {
       if ('status' in view) return view
       const token = request.headers.authorization ?? ''
       const answer = this.memory.refuse(view, token) ?? answerTo(view)
+      if (answer === FAULTS.quota) this.account.useUp()
       return 'status' in answer ? answer : { ...answer, steps: this.metered(answer.steps) }
     } catch (error) {
       if (!(error instanceof RangeError)) throw error

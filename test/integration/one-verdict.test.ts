@@ -157,11 +157,18 @@ t.test('the same everywhere, whatever requests come to', async (t) => {
     },
     {
       ...quota,
-      about: 'an operator lifts it, and nobody asks since',
-      level: 'amber',
+      about: 'an operator lifts it, and the figures of the plan still say so',
       codes: [],
       finding: 'gateway-unwell',
       ask: () => program.post('/admin/v1/account/lift', {})
+    },
+    {
+      ...quota,
+      about: 'Kiro answers again, so the figures are asked for again',
+      level: 'amber',
+      codes: [],
+      finding: 'gateway-unwell',
+      ask: () => chat(program, 'Hello')
     }
   ]
   const env = { PROXY_API_KEY: OPERATOR, SERVER_PORT: port, SERVER_HOST: '127.0.0.1' }

@@ -26,6 +26,15 @@ const send = (client: PanelClient, content: string, id: string) =>
     { 'x-request-id': id, 'user-agent': 'claude-cli/2.1' }
   )
 
+/** Fails soon, as what is awaited takes moments. */
+const inTime = async (isSo: () => Promise<boolean>, about: string): Promise<void> => {
+  const deadline = performance.now() + 10_000
+  await until(async () => {
+    if (performance.now() > deadline) throw new Error(`not in time: ${about}`)
+    return isSo()
+  })
+}
+
 const ids = (found: { requests: { id: string }[] }): readonly string[] =>
   found.requests.map(({ id }) => id)
 
@@ -526,6 +535,8 @@ t.test('settings, reload, limits and workers', async (t) => {
     action: { label: 'Call Kiro again now', place: 'gateway' }
   })
   t.match((await program.get('/readyz')).json, { level: 'red', codes: ['quota-used-up'] })
+  const left = async () => (await program.get(STATE)).json.credits.remaining
+  await inTime(async () => (await left()) === 0, 'no credits are left in the figures either')
   t.same((await program.post('/admin/v1/account/lift', { bar: 'hourly' })).json.lifted, [])
   t.same((await program.post('/admin/v1/account/lift', { bar: 'monthly' })).json.lifted, [
     'monthly'
@@ -534,6 +545,7 @@ t.test('settings, reload, limits and workers', async (t) => {
   t.not(state.json.verdict.sentence, verdict.sentence, 'the judgement is another one at once')
   t.match(ready.json, { codes: [], verdict: state.json.verdict.code }, 'at /readyz, too')
   t.equal((await chat('Hello')).status, 200, 'asked again')
+  await inTime(async () => (await left()) > 0, 'the figures are asked for again')
   t.match((await program.get(STATE)).json.verdict, { level: 'green' })
 
   const shown = (await program.get('/admin/v1/gateway')).json

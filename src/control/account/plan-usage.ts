@@ -42,10 +42,25 @@ export class PlanUsage {
   #token: string | null = null
   readonly #askOnce = singleFlight(() => this.#ask())
   #nextAskAt = 0
+  #isDoubted = false
   #sharing: UsageSharing = async (ask) => ({ usage: await ask(), ageMs: 0 })
 
   constructor(options: PlanUsageOptions) {
     this.#options = options
+  }
+
+  /** Asks again although the last answer may be fresh: something has happened that it cannot know. */
+  async anew(): Promise<UsageNews> {
+    this.#isDoubted = false
+    await this.#askOnce.running // a question of before may have an answer of before
+    return this.#askOnce()
+  }
+
+  /** A request was answered. If the plan was used up by the last figures, they are asked for again, once. */
+  onAnswered(): void {
+    if (this.#isDoubted || this.#last === null || !isUsedUp(this.#last.usage)) return
+    this.#isDoubted = true
+    void this.#askOnce() // never rejects
   }
 
   share(sharing: UsageSharing): void {
@@ -86,6 +101,7 @@ export class PlanUsage {
       if (this.#isOther(this.#token)) return await this.#ask()
       const { usage, ageMs } = aged
       this.#last = { usage, at: this.#options.now() - ageMs, token: this.#token }
+      if (!isUsedUp(usage)) this.#isDoubted = false
       this.#options.onUsage?.(aged)
       return { usage, problem: null }
     } catch (cause) {
@@ -117,6 +133,11 @@ export class PlanUsage {
     this.#token = snapshot.token
     return askUsage({ call, upstream, snapshot, signal: this.#abort.signal })
   }
+}
+
+function isUsedUp(usage: AccountUsage): boolean {
+  const { used, limit } = planTotals(usage)
+  return limit > 0 && used >= limit && !usage.overage.isEnabled
 }
 
 function snapshotOf({ snapshot, problem }: CredentialNews): CredentialSnapshot {

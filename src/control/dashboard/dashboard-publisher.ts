@@ -138,6 +138,13 @@ export class DashboardPublisher {
     return { now, account: this.#sources.account(this.#quota) }
   }
 
+  onQuota(quota: Quota): void {
+    const isNews = quota.remaining !== this.#quota?.remaining || this.#quota.problem !== null
+    this.#quota = quota
+    this.#quotaDueAt = performance.now() + QUOTA_MS
+    if (isNews) void this.judgeAgain() // never rejects
+  }
+
   /** Judges anew what has just changed. Never rejects. */
   async judgeAgain(): Promise<void> {
     this.#last = null

@@ -50,6 +50,26 @@ function setUp(replies: readonly (JsonResponse | Error)[], news?: CredentialNews
 }
 
 t.test('PlanUsage', (t) => {
+  t.test(
+    'asks anew, however fresh its figures are, when they cannot be true any more',
+    async (t) => {
+      const text = '{"usageBreakdownList":[{"currentUsage":7,"usageLimit":7}]}'
+      const { planUsage, requests } = setUp([used, { ...used, text }, { ...used, text }, used])
+      await planUsage.current()
+      planUsage.onAnswered()
+      t.equal(requests.length, 1, 'something is left')
+      await planUsage.anew()
+      t.equal(requests.length, 2, 'a quota was met')
+      for (let n = 0; n < 3; n++) {
+        planUsage.onAnswered()
+        await planUsage.current()
+      }
+      t.equal(requests.length, 3, 'once: the figures of Kiro may lag')
+      await planUsage.anew()
+      t.equal(requests.length, 4)
+    }
+  )
+
   t.test('asks the upstream once for all who ask, and again after 15 s', async (t) => {
     const { planUsage, requests, clock } = setUp([used, used])
     const [one, other] = await Promise.all([planUsage.current(), planUsage.current()])
