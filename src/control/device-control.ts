@@ -222,6 +222,15 @@ export class DeviceControl {
     return decided
   }
 
+  /** Says whether an operator may make a key for the device with this code: before it is made. */
+  async whyNoNewKey(typed: string, by: PanelUser): Promise<DeviceRefusal | null> {
+    if (by.role !== 'operator') return 'not-allowed'
+    if (this.#isOpen) return 'open'
+    const code = readUserCode(typed)
+    const device = code === null ? null : findWaiting(await this.#current(), code, this.#now())
+    return device === null ? 'unknown' : (device.decision?.name ?? null)
+  }
+
   async deny(typed: string, by: DeviceUser): Promise<AnswerNamed<'decided' | 'refused'>> {
     if (by.role !== 'operator' && this.#options.config().devices.signIn !== 'self')
       return { name: 'refused', why: 'not-allowed' }

@@ -174,6 +174,7 @@ export class Primary {
     })
     this.#panel = new PanelControl({
       keys: this.keys,
+      devices: this.devices,
       stateDir: () => this.#config.credentials.stateDir,
       operatorKeys: () => this.#config.server.apiKeys.length,
       usageFile: () => this.keys.usageFile(),

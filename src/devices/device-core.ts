@@ -113,7 +113,7 @@ export function askStep(
   const hash = secretHash(asked.deviceCode)
   const known = state.waiting.get(hash)
   if (known !== undefined) return { state, outcome: { name: 'asked', expiresAt: known.expiresAt } }
-  const { deviceCode, userCode, ...facts } = asked
+  const { deviceCode: _, userCode, ...facts } = asked
   const all = [...state.waiting.values()]
   if (all.length >= DEVICE_LIMITS.pending) return { state, outcome: fullOf(all, false, now) }
   const network = networkOf(facts.address)
@@ -121,7 +121,7 @@ export function askStep(
   if (own.length >= DEVICE_LIMITS.pendingPerNetwork)
     return { state, outcome: fullOf(own, true, now) }
   if (all.some(({ code }) => code === userCode)) return { state, outcome: { name: 'taken' } }
-  const expiresAt = readDeviceCode(state.secret, deviceCode) ?? now
+  const expiresAt = now + DEVICE_LIMITS.codeMs
   const device = { ...facts, code: userCode, askedAt: now, expiresAt, decision: null }
   const waiting = new Map(state.waiting).set(hash, device)
   return { state: { ...state, waiting }, outcome: { name: 'asked', expiresAt } }

@@ -37,9 +37,9 @@ export function makeDeviceId(): string {
   return randomBytes(DEVICE_ID_BYTES).toString('base64url')
 }
 
-/** `expiresAt` is epoch ms. */
+/** `expiresAt` is epoch ms; the code tells it in whole seconds, rounded down. */
 export function makeDeviceCode(secret: string, expiresAt: number): string {
-  return signed(secret, `kgd_${secondsOf(expiresAt)}.${randomText()}`)
+  return signed(secret, `kgd_${textOf(expiresAt)}.${randomText()}`)
 }
 
 /** Returns the expiry of a device code of this gateway in epoch ms; `null` for any other text. */
@@ -58,8 +58,9 @@ export function readRefreshToken(secret: string, text: string): string | null {
   return device ?? null
 }
 
+/** Rounds the expiry down, so that `issuedAt()` is never later than it was. */
 export function makeAccessToken(secret: string, { key, device, expiresAt }: AccessFacts): string {
-  return signed(secret, `${ACCESS_PREFIX}${secondsOf(expiresAt)}.${device}.${key}`)
+  return signed(secret, `${ACCESS_PREFIX}${textOf(expiresAt)}.${device}.${key}`)
 }
 
 /** Returns what an access token of this gateway says, also after its expiry; `null` for any other text. */
@@ -103,7 +104,7 @@ function signatureOf(secret: string, text: string): string {
   return createHmac('sha256', secret).update(text).digest('base64url')
 }
 
-function secondsOf(at: number): string {
+function textOf(at: number): string {
   return Math.floor(at / 1000).toString(BASE)
 }
 

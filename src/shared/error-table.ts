@@ -99,6 +99,7 @@ export const ErrorTable = {
     'stale',
     'It has been changed meanwhile. Look at it again, then repeat your change.'
   ),
+  GW_DEVICES_UNSAVED: entry('busy', 'The sign-ins of devices cannot be read or saved now.'),
   GW_MODEL_NOT_ALLOWED: entry('denied', 'The API key does not allow this model.'),
   GW_ROUTE_UNKNOWN: entry('route', 'This route does not exist.'),
   GW_METHOD_NOT_ALLOWED: entry('method', 'This route does not support this method.'),

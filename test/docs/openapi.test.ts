@@ -6,14 +6,17 @@ import t from 'tap'
 import { describeApi } from '../../docs/generate/openapi/document.ts'
 import { codesIn } from '../../docs/generate/openapi/errors.ts'
 import { Operations } from '../../docs/generate/openapi/operations.ts'
+import { DeviceOperations } from '../../docs/generate/openapi/devices.ts'
 import { describeMembers } from '../../docs/generate/openapi/json-schema.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { AccessCheck } from '../../src/devices/access-check.ts'
 import type { DataPlane } from '../../src/server/worker/data-plane.ts'
 import { PassthroughKeys } from '../../src/server/http/passthrough-keys.ts'
 import { routesOf } from '../../src/server/http/app.ts'
 import { ErrorTable } from '../../src/shared/error-table.ts'
 import { DescribedAnswers } from '../helper/described-answers.ts'
 import { Authenticator } from '../../src/server/http/auth.ts'
+import { oauthRoutes } from '../../src/server/http/oauth-routes.ts'
 import { recordedLog } from '../helper/recorded-log.ts'
 
 const api = describeApi()
@@ -54,6 +57,7 @@ t.test('every route is described, and every described route is there', async (t)
     current: {
       status: { workers: [], isCrashLooping: false, isEnding: false },
       authenticator: new Authenticator([]),
+      devices: new AccessCheck(),
       config: loaded.config,
       knownKeys: NO_KNOWN_KEYS
     },
@@ -74,6 +78,19 @@ t.test('every route is described, and every described route is there', async (t)
   )
   t.same(described.toSorted(byRoute), served.toSorted(byRoute))
   t.ok(served.length > 15)
+})
+
+t.test('the sign-in of devices is described as it is served', async (t) => {
+  const loaded = loadConfig({}, [])
+  if (loaded.name !== 'config') throw new Error('no config')
+  const { config } = loaded
+  const current = { config, authenticator: new Authenticator([]), devices: new AccessCheck() }
+  const primary = { ask: () => Promise.reject(new Error('not asked')) }
+  const served = oauthRoutes({ primary, current })
+  t.same(
+    DeviceOperations.map(({ method, path }) => `${method.toUpperCase()} ${path}`),
+    served.map(({ method, path }) => `${method} ${path}`)
+  )
 })
 
 function byRoute(a: { route: string }, b: { route: string }): number {
@@ -108,7 +125,7 @@ t.test('what is shown of requests and errors is as the schemas beside it say', a
   for (const [path, methods] of Object.entries(api.paths)) {
     for (const [method, { requestBody, responses }] of Object.entries(methods)) {
       const at = ['paths', path, method]
-      const examples = requestBody?.content['application/json'].examples ?? {}
+      const examples = requestBody?.content['application/json']?.examples ?? {} // forms have none
       for (const [name, { value }] of Object.entries(examples)) {
         const place = [...at, 'requestBody', 'content', 'application/json', 'schema']
         // The one that lint is to refuse.

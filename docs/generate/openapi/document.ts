@@ -6,6 +6,7 @@ import { ErrorSchemas } from './errors.ts'
 import { AnswerHeaders } from './headers.ts'
 import { anyObject, type JsonSchema, refTo } from './json-schema.ts'
 import { JSON_TYPE, type Operation, type Parameter } from './operation.ts'
+import { devicePaths, DeviceSchemas } from './devices.ts'
 import { panelPaths, PanelSchemas } from './panel.ts'
 import { Operations, RequestHeaders } from './operations.ts'
 import { toResponses } from './responses.ts'
@@ -27,7 +28,7 @@ export function describeApi() {
     servers: [{ url: '/', description: 'The gateway that this was read from.' }],
     tags: TAGS,
     security: KEYS,
-    paths: withPanel(Object.fromEntries(Operations.map(toPath))),
+    paths: withOwn(Object.fromEntries(Operations.map(toPath))),
     components: {
       schemas: Schemas,
       headers: AnswerHeaders,
@@ -49,9 +50,9 @@ export function describeApi() {
   }
 }
 
-/** The panel's answers are described more briefly, so the type is that of the client APIs. */
-function withPanel<Paths extends object>(paths: Paths): Paths {
-  return { ...paths, ...panelPaths() }
+/** The panel and the sign-in of devices are described more briefly, so the type is that of the client APIs. */
+function withOwn<Paths extends object>(paths: Paths): Paths {
+  return { ...paths, ...devicePaths(), ...panelPaths() }
 }
 
 const KEYS = [{ bearer: [] }, { apiKey: [] }]
@@ -73,10 +74,11 @@ const TAGS = [
   { name: 'Models and usage', description: 'See which models there are, and how much is left.' },
   { name: 'Operation', description: 'Health checks and metrics.' },
   { name: 'Claude Code', description: 'Paths for a Claude Code that is signed in here.' },
+  { name: 'Sign-in of devices', description: 'For clients without a key.' },
   { name: 'Description', description: 'The description of this API.' },
   { name: 'Panel', description: 'The API of the panel.' }
 ] as const satisfies readonly {
-  readonly name: Operation['tag'] | 'Panel'
+  readonly name: Operation['tag'] | 'Panel' | 'Sign-in of devices'
   readonly description: string
 }[]
 
@@ -86,6 +88,7 @@ const Schemas: Readonly<Record<string, JsonSchema>> = {
   ...ReadAnswers,
   ...ClaudeSchemas,
   ...ErrorSchemas,
+  ...DeviceSchemas,
   ...PanelSchemas,
   AnyObject: anyObject('An OpenAPI document.')
 }

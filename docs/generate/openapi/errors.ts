@@ -45,6 +45,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace | readonly ErrorPlace[]>> = 
   GW_FIELD_INVALID: 'panel',
   GW_NOT_FOUND: 'panel',
   GW_CONFLICT: 'panel',
+  GW_DEVICES_UNSAVED: 'panel',
   GW_CHANGED_MEANWHILE: 'panel',
   GW_MODEL_NOT_ALLOWED: 'model',
   GW_ROUTE_UNKNOWN: 'no-route',

@@ -80,6 +80,17 @@ const Words: Readonly<Record<PanelAction, PanelWords>> = {
     }
   },
   'keys.revoke': { summary: 'Revokes a key for good', body: VERSION },
+  devices: { summary: 'Devices that wait for approval, and those that have signed in' },
+  'devices.approve': {
+    summary: 'Approves a device that waits; without `key` and `new` only on a gateway without keys',
+    body: {
+      code: 'As the device shows it; case, dashes and spaces do not matter.',
+      key: 'Id or name of the key that the device uses.',
+      new: 'A new key instead: the members that `POST /admin/v1/keys` takes. Its secret is told to nobody.'
+    }
+  },
+  'devices.deny': { summary: 'Denies a device that waits', body: { code: 'Its code.' } },
+  'devices.end': { summary: 'Ends the sign-in of a device, and its tokens at once', body: {} },
   requests: { summary: 'Requests that have ended, the newest first', query: REQUESTS },
   'requests.show': { summary: 'One request, and why it failed' },
   usage: { summary: 'Usage by day, key, model or client', query: USAGE },

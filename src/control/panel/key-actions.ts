@@ -85,27 +85,44 @@ export class KeyActions {
   }
 
   async add(call: PanelCall): Promise<PanelAnswer> {
-    const { body } = call
+    const isFirst = this.#isFirst
+    const { key: added, text: secret, more } = await this.make(call, call.body)
+    const key = await this.toJson(added)
+    const note = isFirst ? FIRST_KEY : null
+    return answer({ key, secret, command: commandOf(call, secret), note, ...more }, 201)
+  }
+
+  /** Makes a key of the members that `keys.add` takes. `more`: a warning for the answer. */
+  async make(
+    call: PanelCall,
+    body: JsonObject
+  ): Promise<{ readonly key: NamedKey; readonly text: string; readonly more: JsonObject }> {
     const now = Date.now()
     const name = ofField('name', () => toKeyName(givenText(body, 'name') ?? ''))
-    const limits = limitsIn(body, now)
-    const { key: added, text: secret } = makeNamedKey(name, limits, now)
-    const isFirst = this.#isFirst
-    if (isFirst && !isMeantWithout(body)) throw panelError('GW_CONFLICT', OPERATOR_KEY_FIRST)
+    const made = makeNamedKey(name, limitsIn(body, now), now)
+    if (this.#isFirst && !isMeantWithout(body)) throw panelError('GW_CONFLICT', OPERATOR_KEY_FIRST)
     const more = await this.#change((keys) => {
       requireFree(keys, name)
-      const next = withNewKey(keys, added)
+      const next = withNewKey(keys, made.key)
       if (next === null) throw panelError('GW_CONFLICT', `There are already ${MAX_KEYS} keys.`)
       return next
     })
     await this.#options.audit.note(call, {
       action: 'key.add',
       subject: name,
-      after: factsOf(added)
+      after: factsOf(made.key)
     })
-    const key = await this.toJson(added)
-    const note = isFirst ? FIRST_KEY : null
-    return answer({ key, secret, command: commandOf(call, secret), note, ...more }, 201)
+    return { ...made, more }
+  }
+
+  /** Takes back a key that nobody has used. */
+  async unmake(call: PanelCall, made: NamedKey): Promise<void> {
+    await this.#change((keys) => keys.filter(({ id }) => id !== made.id))
+    await this.#options.audit.note(call, {
+      action: 'key.remove',
+      subject: made.name,
+      before: factsOf(made)
+    })
   }
 
   /** A named key would be the first key of all, and lock its maker out of the panel. */

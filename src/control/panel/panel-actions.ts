@@ -8,6 +8,7 @@ import type { Logger } from '../../observe/logger.ts'
 import { asGatewayError } from '../../shared/errors.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { AuditActions, type AuditOptions } from './audit-actions.ts'
+import { DeviceActions, type DeviceActionsOptions } from './device-actions.ts'
 import { GatewayActions, type GatewayActionsOptions } from './gateway-actions.ts'
 import { SettingsActions, type SettingsActionsOptions } from './settings-actions.ts'
 import { SignInActions, type SignInActionsOptions } from './sign-in-actions.ts'
@@ -24,7 +25,8 @@ export interface PanelActionsOptions
     Omit<SettingsActionsOptions, 'audit'>,
     Pick<SignInActionsOptions, 'isSimulated' | 'signIn' | 'call'>,
     Pick<GatewayActionsOptions, 'lift' | 'judgeAgain' | 'replaceWorker'>,
-    Omit<KeyActionsOptions, 'audit' | 'searcher'> {
+    Omit<KeyActionsOptions, 'audit' | 'searcher'>,
+    Pick<DeviceActionsOptions, 'devices'> {
   readonly keepAudit: AuditOptions['keep']
   readonly usageFile: UsageSearcherOptions['file']
   /** Resolves when all workers go by what has changed, with the slots of those that do not answer. */
@@ -52,6 +54,7 @@ export class PanelActions {
     const ownSearcher = new UsageSearcher({ file: options.usageFile })
     const audit = new AuditActions({ keep: keepAudit, searcher, log })
     const keys = new KeyActions({ ...options, audit, searcher })
+    const devices = new DeviceActions({ ...options, keyActions: keys })
     const requests = new RequestsActions({ ...options, searcher })
     const gateway = new GatewayActions({ ...options, state, audit })
     const settings = new SettingsActions({ ...options, audit })
@@ -71,6 +74,10 @@ export class PanelActions {
       'keys.change': (call) => keys.change(call),
       'keys.rotate': (call) => keys.rotate(call),
       'keys.revoke': (call) => keys.revoke(call),
+      devices: () => devices.list(),
+      'devices.approve': (call) => devices.approve(call),
+      'devices.deny': (call) => devices.deny(call),
+      'devices.end': (call) => devices.end(call),
       requests: (call) => requests.list(call),
       'requests.show': (call) => requests.show(call),
       usage: (call) => usage.show(call),

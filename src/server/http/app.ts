@@ -14,6 +14,7 @@ import { clientRoutes } from './client-routes.ts'
 import { descriptionRoutes } from './description-routes.ts'
 import { modelRoutes } from './model-routes.ts'
 import { PanelUsers } from './panel-users.ts'
+import { type OAuthOptions, oauthRoutes } from './oauth-routes.ts'
 import { panelRoutes } from './panel-routes.ts'
 import type { PanelOptions } from './panel-server.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
@@ -26,7 +27,7 @@ export interface AppOptions extends Sources {
   readonly log: Logger
   readonly refusals: Pick<RefusalLog, 'note'>
   readonly connections: Pick<ClientConnections, 'vouch'>
-  readonly current: Sources['current'] & DashboardOptions['current']
+  readonly current: Sources['current'] & DashboardOptions['current'] & OAuthOptions['current']
   readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessions' | 'endSession'>
   readonly primary: PanelOptions['primary']
 }
@@ -39,7 +40,9 @@ export function createApp(options: AppOptions): RequestListener {
   const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, primary, connections, current })
   const panel = { sessions, primary, connections, log, current }
-  const router = new Router([...routesOf(options, keys), ...shown, ...panelRoutes(panel)])
+  const devices = oauthRoutes({ primary, current })
+  const pages = [...shown, ...panelRoutes(panel), ...devices]
+  const router = new Router([...routesOf(options, keys), ...pages])
   const isSignedIn = ({ isForSignedIn }: Route, request: IncomingMessage): boolean =>
     isForSignedIn === true && users.isKnown(request)
   const pageOf = (route: Route, request: IncomingMessage): ClientKey | null =>

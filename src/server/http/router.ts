@@ -25,6 +25,8 @@ export interface Route {
   readonly isOperators?: boolean
   readonly isForMetrics?: boolean
   readonly isForSignedIn?: boolean
+  /** While it is true, there is no such route. */
+  readonly isOff?: () => boolean
   readonly serve: (routed: RoutedRequest) => Promise<void> | void
 }
 
@@ -72,7 +74,7 @@ export class Router {
     if (found === null) return null
     const { params } = found
     const route: Route = found.handler(request, response, params, null, {}) // or throws for a bad path
-    return { route, params }
+    return route.isOff?.() === true ? null : { route, params }
   }
 }
 
