@@ -171,19 +171,26 @@ export class FiguresControl {
   }
 
   #some(): Promise<MetricsSnapshot> {
-    this.#note()
+    this.#noteShown()
     return this.own.some(SHOWN_METRICS)
+  }
+
+  /** Metrics of SHOWN_METRICS, which are read each second. */
+  #noteShown(): void {
+    const { lane, keys } = this.#options.parts()
+    this.#turns.note()
+    lane.noteMetrics()
+    keys.noteCounts(this.own)
   }
 
   #note(): void {
     const { budget, parts, status } = this.#options
-    const { lane, account, keys, plan } = parts()
+    const { account, keys, plan } = parts()
+    this.#noteShown()
     const ready = status().workers.filter(({ state }) => state === 'ready')
     this.own.workersReady.set(ready.length)
     this.own.memoryUsed.set(this.#memoryUsed().bytes)
-    this.#turns.note()
     this.#fleet?.noteMetrics(this.own)
-    lane.noteMetrics()
     account.noteMetrics(this.own)
     plan.noteMetrics(this.own)
     keys.noteMetrics(this.own)

@@ -189,11 +189,18 @@ export class KeyControl {
     return this.#book.fileToRead()
   }
 
-  noteMetrics(metrics: Metrics): void {
+  /** Sets what keys have used; `noteMetrics()` sets their limits, too. */
+  noteCounts(metrics: Metrics): void {
     const { keys, isKeyRequired } = this.knownKeys
     if (!isKeyRequired) return
     const names = new Map(keys.map(({ id, name }) => [id, name]))
     this.#counts.note(metrics, (id) => names.get(id) ?? id)
+  }
+
+  noteMetrics(metrics: Metrics): void {
+    const { keys, isKeyRequired } = this.knownKeys
+    if (!isKeyRequired) return
+    this.noteCounts(metrics)
     const { keyLimit, keyUsed, keyReserved } = metrics
     for (const gauge of [keyLimit, keyUsed, keyReserved]) gauge.reset()
     for (const one of keys) {

@@ -26,7 +26,7 @@ export interface AppOptions extends Sources {
   readonly plane: DataPlane
   readonly log: Logger
   readonly refusals: Pick<RefusalLog, 'note'>
-  readonly connections: Pick<ClientConnections, 'vouch'>
+  readonly connections: Pick<ClientConnections, 'vouch' | 'vouchPage'>
   readonly current: Sources['current'] & DashboardOptions['current'] & OAuthOptions['current']
   readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessions' | 'endSession'>
   readonly primary: PanelOptions['primary']

@@ -12,6 +12,8 @@ const FIRST_WORDS_MS = 1_000
 /** Minimum of that if strangers open connections faster than silent ones can be closed. */
 const FIRST_WORDS_IN_HASTE_MS = 100
 const MAX_HEADER_BYTES = 4 * 1024 * 1024
+/** Their headers together stay below MAX_HEADER_BYTES, as Node accepts 16 KiB of each. */
+const MAX_QUIET = 256
 /** Fraction of `maxConnections` below which there is room again. */
 const ROOM_AGAIN = 15 / 16
 const REPORT_MS = 10_000
@@ -53,6 +55,8 @@ export class ClientConnection {
   isKnown = false
   /** Accepted without room; is refused, and ends. */
   isGuest = false
+  /** Answered by the dashboard's feed, which writes a few KB a second. */
+  isPage = false
   isCut = false
   isDetached = false
   answering: ServerResponse | null = null
@@ -143,6 +147,14 @@ export class ClientCensus {
     for (const status of statuses) yield* this.#byStatus[status]
   }
 
+  /** Only pages and a few idle clients with a key: nothing can grow fast. */
+  get isQuiet(): boolean {
+    const { 'new': fresh, ending, idle, busy, ...strangers } = this.#byStatus
+    const isOther = (one: ReadonlySet<unknown>): boolean => one.size > 0
+    if ([fresh, ending, ...Object.values(strangers)].some(isOther)) return false
+    return idle.size <= MAX_QUIET && busy.values().every(({ isPage }) => isPage)
+  }
+
   resting(): readonly ClientConnection[] {
     const { 'new': fresh, 'stranger-idle': strangers, idle } = this.#byStatus
     return [...fresh, ...strangers, ...idle]
@@ -202,7 +214,7 @@ export class ClientCensus {
     this.forget(connection)
   }
 
-  /** Call several times a second. */
+  /** Call several times a second, and once while it is quiet. */
   check(now: number): void {
     this.#limitHeaders()
     if (this.size < this.#options.maxConnections * ROOM_AGAIN) this.#setFull(false)

@@ -49,6 +49,9 @@ const MUCH_FOR_STRANGER_BYTES = 16 * 1024
 /** Longer than the minute of proxies in front. */
 const KEEP_ALIVE_MS = 65_000
 const SWEEP_MS = 250
+/** Interval while `ClientCensus.isQuiet`: each wake-up of a process at rest costs more than what is done in it. */
+const QUIET_SWEEP_MS = 1_000
+
 /**
  * Connections of a worker's clients. Whatever clients do, a connection holds little memory and ends in
  * time: few requests are pipelined, an answer that is not read within `stallTimeoutMs` is reset, and the
@@ -60,6 +63,7 @@ export class ClientConnections {
   readonly #unread: UnreadWatch
   #waiting = 0
   #sweep: NodeJS.Timeout | null = null
+  #isSweepingSlowly = false
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
@@ -115,6 +119,14 @@ export class ClientConnections {
     if (connection !== undefined) this.#census.vouch(connection)
   }
 
+  /** The same for an answer that is the dashboard's feed, the last one on its connection. */
+  vouchPage(socket: Socket): void {
+    const connection = this.#census.get(socket)
+    if (connection === undefined) return
+    connection.isPage = true
+    this.#census.vouch(connection)
+  }
+
   closeIdle(): void {
     for (const { socket } of this.#census.resting()) socket.destroy()
   }
@@ -135,14 +147,14 @@ export class ClientConnections {
     socket.once('close', () => this.#forget(connection))
     // Node calls this after the last answer. A closed socket would live on in the system with what is unread.
     socket.destroySoon = () => this.#end(socket, this.#patienceMs(connection))
-    this.#sweep ??= setInterval(() => this.#check(), this.#sweepMs()).unref()
+    this.#hurry()
   }
 
   #forget(connection: ClientConnection): void {
     this.#census.forget(connection)
     this.#dropWaiting(connection)
-    if (this.#census.size > 0 || this.#sweep === null) return
-    clearInterval(this.#sweep)
+    if (this.#census.size > 0) return
+    if (this.#sweep !== null) clearTimeout(this.#sweep)
     this.#sweep = null
     this.#options.load?.rest()
   }
@@ -157,6 +169,7 @@ export class ClientConnections {
 
   #answer(connection: ClientConnection, { request, response, handler }: ArrivedRequest): void {
     const { socket } = connection
+    if (this.#isSweepingSlowly) this.#hurry()
     connection.answering = response
     connection.bytesWritten = socket.bytesWritten
     this.#census.move(connection, connection.isKnown ? 'busy' : 'stranger-busy')
@@ -284,8 +297,25 @@ export class ClientConnections {
     return connection.waiting.length >= MAX_PIPELINED - 1 || this.#waiting >= MAX_PIPELINED_IN_ALL
   }
 
-  #sweepMs(): number {
-    return Math.min(SWEEP_MS, this.#options.stallTimeoutMs() / 4, this.#lingerMs / 4)
+  /** Sweeps often again, from now on. */
+  #hurry(): void {
+    if (this.#sweep !== null && !this.#isSweepingSlowly) return
+    if (this.#sweep !== null) clearTimeout(this.#sweep)
+    this.#isSweepingSlowly = false
+    this.#sweepIn(SWEEP_MS)
+  }
+
+  #sweepIn(ms: number): void {
+    const mostMs = Math.min(this.#options.stallTimeoutMs() / 4, this.#lingerMs / 4)
+    this.#sweep = setTimeout(() => this.#onSweep(), Math.min(ms, mostMs)).unref()
+  }
+
+  #onSweep(): void {
+    this.#sweep = null
+    this.#check()
+    if (this.#census.size === 0) return
+    this.#isSweepingSlowly = this.#census.isQuiet
+    this.#sweepIn(this.#isSweepingSlowly ? QUIET_SWEEP_MS : SWEEP_MS)
   }
 
   #check(): void {

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { ToPrimary } from '../../ipc/channel.ts'
-import { type DashboardNews, type DashboardWish, SHOWN_METRICS } from '../../ipc/dashboard.ts'
+import type { DashboardNews, DashboardWish } from '../../ipc/dashboard.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 import type { OpenTurns } from '../worker/open-turns.ts'
@@ -11,7 +11,7 @@ type Opened = Extract<DashboardNews, { readonly name: 'opened' }>
 export interface DashboardPagesOptions {
   readonly channel: ToPrimary
   readonly pulse: Pick<PrimaryPulse, 'silence'>
-  readonly metrics: Pick<WorkerMetrics, 'some'>
+  readonly metrics: Pick<WorkerMetrics, 'shown'>
   readonly turns: Pick<OpenTurns, 'shown'>
   readonly isLeaving: () => boolean
   readonly checkMs?: number
@@ -92,7 +92,7 @@ export class DashboardPages {
   }
 
   async #tellHowWeStand(requestId: number): Promise<void> {
-    const metrics = await this.#options.metrics.some(SHOWN_METRICS)
+    const metrics = await this.#options.metrics.shown()
     this.#wish({ name: 'seen', requestId, metrics, running: this.#options.turns.shown() })
   }
 

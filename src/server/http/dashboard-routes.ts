@@ -16,7 +16,7 @@ export interface DashboardOptions {
   readonly sessions: Sessions
   /** Resolves when all other workers know, too. @throws {GatewayError} GW_PRIMARY_SILENT */
   readonly endSession: (session: EndedSession) => Promise<void>
-  readonly connections: Pick<ClientConnections, 'vouch'>
+  readonly connections: Pick<ClientConnections, 'vouchPage'>
   readonly primary: Pick<PrimaryPulse, 'ask'>
   /** Latest message of the primary. Changes in place. */
   readonly current: {

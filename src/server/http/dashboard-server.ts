@@ -76,7 +76,7 @@ export class DashboardServer {
   /** @throws {GatewayError} as `PanelUsers.reader()`, GW_OPERATOR_ONLY, GW_DASHBOARD_FULL, GW_PRIMARY_SILENT */
   async events({ request, response }: RoutedRequest): Promise<void> {
     this.#requireOperator(request)
-    this.#options.connections.vouch(request.socket)
+    this.#options.connections.vouchPage(request.socket)
     if (request.method === 'HEAD') {
       const type = { 'content-type': 'text/event-stream; charset=utf-8', ...NOT_KEPT }
       return answerEarly(request, response, { status: 200, headers: type, body: '' })

@@ -1,4 +1,5 @@
 import type { ToPrimary } from '../../ipc/channel.ts'
+import { SHOWN_METRICS } from '../../ipc/dashboard.ts'
 import type { LogStream } from '../../observe/logger.ts'
 import type { MetricsSnapshot } from '../../observe/snapshots.ts'
 import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
@@ -39,27 +40,36 @@ export class WorkerMetrics {
     channel.send({ type: 'metrics.snapshot', metrics: await plane.metrics.snapshot() })
   }
 
-  /** Snapshot of some metrics; the primary already has every request that they count. */
-  some(names: readonly string[]): Promise<MetricsSnapshot> {
+  /** Snapshot of SHOWN_METRICS; the primary already has every request that they count. */
+  shown(): Promise<MetricsSnapshot> {
     const { records, metrics } = this.#options.plane
     records.flush()
-    this.#noteGauges()
-    return metrics.some(names)
+    this.#noteShown()
+    return metrics.some(SHOWN_METRICS)
   }
 
   close(): void {
     clearInterval(this.#timer)
   }
 
-  #noteGauges(): void {
-    const { plane, worker, logStream } = this.#options
-    const { metrics, lease, memory, smallLane, kept, answers, transforms } = plane
+  /** Gauges of SHOWN_METRICS, which are read each second. */
+  #noteShown(): void {
+    const { metrics, lease } = this.#options.plane
     const { held, waiting, gated } = lease.state()
     metrics.permitsInUse.set(held)
-    metrics.workerPermits.set({ worker }, held)
     metrics.waiters.set(waiting)
     metrics.gatedRequests.set(gated)
     metrics.longestWait.set(lease.longestWaitMs / 1000)
+    this.#noteKeys()
+    this.#poolMetrics.note()
+  }
+
+  #noteGauges(): void {
+    this.#noteShown()
+    const { plane, worker, logStream } = this.#options
+    const { metrics, lease, memory, smallLane, kept, answers, transforms } = plane
+    const { held, waiting } = lease.state()
+    metrics.workerPermits.set({ worker }, held)
     metrics.workerWaiters.set({ worker }, waiting)
     metrics.transformJobs.set({ state: 'waiting' }, transforms.waiting)
     metrics.transformJobs.set({ state: 'running' }, transforms.running)
@@ -68,8 +78,6 @@ export class WorkerMetrics {
     metrics.admittedLaneBytes.set({ lane: 'small' }, smallLane.reservedBytes)
     metrics.admittedLaneBytes.set({ lane: 'answer' }, answers.laneBytes)
     metrics.admittedLaneBytes.set({ lane: 'kept' }, kept.reservedBytes)
-    this.#noteKeys()
-    this.#poolMetrics.note()
     const { lost = 0 } = logStream
     metrics.logLinesLost.inc(lost - this.#linesLost)
     this.#linesLost = lost

@@ -816,3 +816,39 @@ t.test('300 streams and 3,000 idle connections are nothing special', async (t) =
   )
   t.equal(stand.connections.size, 3_300)
 })
+
+t.test(
+  'only pages and idle clients are looked at once a second, others at once again',
+  async (t) => {
+    let looks = 0
+    const load = { arrived: () => {}, rest: () => {}, look: () => void looks++ }
+    const stand = await setUp(
+      t,
+      (request, response) => {
+        if (request.url === '/page') stand.connections.vouchPage(request.socket)
+        else stand.connections.vouch(request.socket)
+        if (request.url === '/idle') response.end('ok')
+        else response.write('a part')
+      },
+      { load }
+    )
+    const ask = async (path: string): Promise<void> => {
+      const client = await stand.client()
+      client.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`)
+      await once(client, 'data')
+    }
+    const looksIn = async (ms: number): Promise<number> => {
+      const before = looks
+      await new Promise((resolve) => setTimeout(resolve, ms))
+      return looks - before
+    }
+    await Promise.all(['/page', '/page', '/idle'].map(ask))
+    await looksIn(600)
+    t.ok((await looksIn(3_100)) <= 4, 'a second each')
+    const from = performance.now()
+    await ask('/stream')
+    const before = looks
+    while (looks < before + 12) await turn()
+    t.ok(performance.now() - from < 9_000, 'four in a second')
+  }
+)

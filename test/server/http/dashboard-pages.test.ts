@@ -34,7 +34,7 @@ async function setUp(t: Test, options: Partial<DashboardPagesOptions> = {}) {
   const pages = new DashboardPages({
     channel,
     pulse: { silence: silence.signal },
-    metrics: { some: () => Promise.resolve([]) },
+    metrics: { shown: () => Promise.resolve([]) },
     turns: { shown: () => [] },
     isLeaving: () => false,
     ...options
