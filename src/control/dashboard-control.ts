@@ -82,10 +82,10 @@ export class DashboardControl {
 
   constructor(options: DashboardControlOptions) {
     this.#options = options
-    this.#views = new WorkerViews((requestId) => {
-      for (const member of options.channels.keys()) this.#send(member, { name: 'look', requestId })
-      return options.channels.keys()
-    })
+    this.#views = new WorkerViews(
+      () => options.channels.keys(),
+      (member, requestId) => this.#send(member, { name: 'look', requestId })
+    )
   }
 
   async adapt(): Promise<void> {

@@ -45,7 +45,7 @@ export type DashboardWish =
   /** Answered by `opened`. */
   | { readonly name: 'open'; readonly requestId: number; readonly pages: number }
   | { readonly name: 'left'; readonly pages: number }
-  /** The worker's SHOWN_METRICS; answers `look`. */
+  /** The worker's SHOWN_METRICS; answers `look`, and `events` that ask for it with `requestId` 0. */
   | {
       readonly name: 'seen'
       readonly requestId: number
@@ -63,7 +63,8 @@ export type DashboardNews =
     }
   /** Answered by `seen`, after everything that happened before. */
   | { readonly name: 'look'; readonly requestId: number }
-  | { readonly name: 'events'; readonly events: string }
+  /** `lookInMs`: time until the worker is to tell `seen`, so that the next events need no `look`. */
+  | { readonly name: 'events'; readonly events: string; readonly lookInMs?: number }
 
 /** A session whose user has signed out before it expired. */
 export interface EndedSession {

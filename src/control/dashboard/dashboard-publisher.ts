@@ -14,6 +14,7 @@ import type { DashboardNews } from '../../ipc/dashboard.ts'
 import { judge } from '../../dashboard/verdict.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import { withinTime } from '../../shared/within-time.ts'
+import { FRESH_MS } from './worker-views.ts'
 import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
 
 export interface DashboardSources {
@@ -42,8 +43,9 @@ type Ended = Omit<EndedRequest, 'n'>
 /** Over all workers. A browser opens six to one address. */
 export const MAX_DASHBOARDS = 64
 const TICK_MS = 1_000
+/** Workers tell how they stand this long after a tick, so that the next need not ask. */
+const LOOK_MS = TICK_MS - FRESH_MS / 2
 const REQUESTS_MS = 200
-const FRESH_MS = 200
 const KEYS_MS = 2_000
 const QUOTA_MS = 60_000
 /** A slow upstream keeps nobody from the figures that are there. */
@@ -70,6 +72,7 @@ export class DashboardPublisher {
   readonly #lookOnce = singleFlight((isFresh: boolean) => this.#lookAnew(isFresh))
   #last: Look | null = null
   #isTicking = false
+  #isPointDue = false
   #quota: Quota | null = null
   /** `performance.now()`, like `#keysDueAt`. */
   #quotaDueAt = 0
@@ -83,7 +86,7 @@ export class DashboardPublisher {
     const startedAt = performance.now() - uptimeMs
     this.#history = new DashboardHistory(startedAt)
     this.#failures = new Failures(startedAt)
-    this.#points = setInterval(() => void this.#addPoint(), HISTORY_STEP_MS).unref() // cannot reject
+    this.#points = setInterval(() => this.#onPointDue(), HISTORY_STEP_MS).unref()
   }
 
   get startedAt(): number {
@@ -158,6 +161,9 @@ export class DashboardPublisher {
     if (this.#pages.size > 0 || this.#ticks === null) return
     clearInterval(this.#ticks)
     this.#ticks = null
+    if (!this.#isPointDue) return
+    this.#isPointDue = false
+    this.#onPointDue()
   }
 
   close(): void {
@@ -210,19 +216,32 @@ export class DashboardPublisher {
     return this.#last
   }
 
-  async #addPoint(): Promise<void> {
-    const { at, totals, now } = await this.#look(this.#pages.size > 0)
+  #onPointDue(): void {
+    if (this.#pages.size > 0)
+      this.#isPointDue = true // the next tick adds it
+    else void this.#look(false).then((look) => this.#addPoint(look)) // cannot reject
+  }
+
+  #addPoint({ at, totals, now }: Look): void {
     this.#history.add({ at, shownAt: now.at }, totals, levelsOf(now))
-    if (this.#pages.size > 0) this.#tell(eventOf('point', this.#history.last()))
+  }
+
+  #pointNews(look: Look): string {
+    if (!this.#isPointDue) return ''
+    this.#isPointDue = false
+    this.#addPoint(look)
+    return eventOf('point', this.#history.last())
   }
 
   async #tick(): Promise<void> {
     if (this.#isTicking) return // a worker hangs
     this.#isTicking = true
-    const { at, readings, now } = await this.#look(true)
+    const look = await this.#look(true)
     this.#isTicking = false
+    const { at, readings, now } = look
     this.#askQuota(at)
-    this.#tell(eventOf('tick', now) + this.#accountNews() + this.#keyNews(at, readings))
+    const news = this.#pointNews(look) + this.#accountNews() + this.#keyNews(at, readings)
+    this.#tell(eventOf('tick', now) + news, LOOK_MS)
   }
 
   #accountNews(): string {
@@ -259,9 +278,10 @@ export class DashboardPublisher {
     if (untold > 0) this.#tell(eventOf('requests', this.#requests.slice(-untold)))
   }
 
-  #tell(events: string): void {
+  #tell(events: string, lookInMs?: number): void {
+    const more = lookInMs === undefined ? {} : { lookInMs }
     for (const member of this.#pages.keys()) {
-      this.#sources.send(member, { name: 'events', events })
+      this.#sources.send(member, { name: 'events', events, ...more })
     }
   }
 }

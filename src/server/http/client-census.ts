@@ -150,8 +150,8 @@ export class ClientCensus {
   /** Only pages and a few idle clients with a key: nothing can grow fast. */
   get isQuiet(): boolean {
     const { 'new': fresh, ending, idle, busy, ...strangers } = this.#byStatus
-    const isOther = (one: ReadonlySet<unknown>): boolean => one.size > 0
-    if ([fresh, ending, ...Object.values(strangers)].some(isOther)) return false
+    const others = [fresh, ending, ...Object.values(strangers)]
+    if (others.some(({ size }) => size > 0)) return false
     return idle.size <= MAX_QUIET && busy.values().every(({ isPage }) => isPage)
   }
 

@@ -40,6 +40,7 @@ const HEADERS = {
 
 /** Milliseconds until the browser reconnects. */
 const RETRY = 'retry: 500\n\n'
+const UNASKED = 0
 const LEAVING_EVENT = 'event: leaving\ndata: {}\n\n'
 
 /**
@@ -55,6 +56,7 @@ export class DashboardPages {
   #asked: { readonly requestId: number; readonly newcomers: readonly Newcomer[] } | null = null
   #nextId = 1
   #timer: NodeJS.Timeout | null = null
+  #lookTimer: NodeJS.Timeout | null = null
 
   constructor(options: DashboardPagesOptions) {
     this.#options = options
@@ -85,10 +87,16 @@ export class DashboardPages {
       case 'opened':
         return this.#onOpened(news)
       case 'events':
+        if (news.lookInMs !== undefined) this.#lookIn(news.lookInMs)
         return this.#onEvents(news.events)
       case 'look':
         void this.#tellHowWeStand(news.requestId) // cannot reject
     }
+  }
+
+  #lookIn(ms: number): void {
+    if (this.#lookTimer !== null) clearTimeout(this.#lookTimer)
+    this.#lookTimer = setTimeout(() => void this.#tellHowWeStand(UNASKED), ms).unref() // cannot reject
   }
 
   async #tellHowWeStand(requestId: number): Promise<void> {
