@@ -38,7 +38,8 @@ export function crossCheck(config: Config): CrossChecked {
       ...workers.warnings,
       ...severalSources(config),
       ...keptContent(config),
-      ...shortKeys(config)
+      ...shortKeys(config),
+      ...unusedSignIn(config)
     ]
   }
 }
@@ -91,6 +92,22 @@ function halfOidc({ observe }: Config): readonly Contradiction[] {
   const sentence =
     'DASHBOARD_OIDC_ISSUER has to be an https:// URL: over http:// anybody on the way could sign in. Only a provider on this machine may use http://.'
   return [{ about: ['DASHBOARD_OIDC_ISSUER'], sentence }]
+}
+
+/** A sign-in that nobody has to go through, or operators who cannot sign in. */
+function unusedSignIn({ server, credentials, observe }: Config): readonly Contradiction[] {
+  const ways = [
+    ...(observe.oidcIssuer === null ? [] : ['DASHBOARD_OIDC_ISSUER']),
+    ...(observe.trustedHeader === null ? [] : ['DASHBOARD_TRUSTED_HEADER'])
+  ]
+  if (observe.operators.length > 0 && ways.length === 0) {
+    const sentence =
+      'DASHBOARD_OPERATORS has no effect without DASHBOARD_OIDC_ISSUER or DASHBOARD_TRUSTED_HEADER, by which they would sign in.'
+    return [{ about: ['DASHBOARD_OPERATORS'], sentence }]
+  }
+  if (ways.length === 0 || server.apiKeys.length > 0 || credentials.isKeyPassthrough) return []
+  const sentence = `${ways.join(' and ')} protects nothing while the gateway has no keys: without PROXY_API_KEY and named keys, everyone on this machine operates the panel without signing in. Set PROXY_API_KEY.`
+  return [{ about: [...ways, 'PROXY_API_KEY'], sentence }]
 }
 
 function nowhereToForward({ clients, traces }: Config): readonly Contradiction[] {

@@ -106,8 +106,9 @@ export function isSameToken(given: unknown, wanted: string): boolean {
   return one.byteLength === other.byteLength && timingSafeEqual(one, other)
 }
 
-export function endOfSession(isSecure: boolean): string {
-  return cookieOf('', 0, isSecure)
+/** Ends also a session that began before the name of its cookie had a prefix. */
+export function endOfSession(isSecure: boolean): readonly string[] {
+  return isSecure ? [cookieOf('', 0, true), cookieOf('', 0, false)] : [cookieOf('', 0, false)]
 }
 
 /** Hexadecimal. */
@@ -128,17 +129,25 @@ export interface CookieFacts {
   readonly isSecure: boolean
 }
 
-/** A cookie that no script of a page can read. */
+/** Browsers take a cookie of such a name only over TLS, from this very host and for all of its paths. */
+const HOST_PREFIX = '__Host-'
+
+/** A cookie that no script of a page can read, nor another host of the domain set, where there is TLS. */
 export function cookieText(facts: CookieFacts): string {
   const { name, value, path, maxAgeS, sameSite, isSecure } = facts
-  const secure = isSecure ? '; Secure' : ''
-  return `${name}=${value}; Path=${path}; Max-Age=${maxAgeS}; HttpOnly; SameSite=${sameSite}${secure}`
+  const rest = `Max-Age=${maxAgeS}; HttpOnly; SameSite=${sameSite}`
+  if (isSecure) return `${HOST_PREFIX}${name}=${value}; Path=/; ${rest}; Secure`
+  return `${name}=${value}; Path=${path}; ${rest}`
 }
 
+/** Values of the cookies with that name; those with the prefix alone where there are any, as others may have set the rest. */
 export function cookieValues(cookies: string | undefined, name: string): readonly string[] {
   const own = (cookies ?? '').split(';').map((one) => one.trim())
-  return own
-    .filter((one) => one.startsWith(`${name}=`))
-    .slice(0, MAX_LOOKED_AT)
-    .map((one) => one.slice(name.length + 1))
+  const valuesOf = (full: string): readonly string[] =>
+    own
+      .filter((one) => one.startsWith(`${full}=`))
+      .slice(0, MAX_LOOKED_AT)
+      .map((one) => one.slice(full.length + 1))
+  const sure = valuesOf(HOST_PREFIX + name)
+  return sure.length > 0 ? sure : valuesOf(name)
 }

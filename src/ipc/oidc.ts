@@ -13,6 +13,7 @@ export type OidcRefusal =
   | 'not-allowed'
   | 'unverified'
   | 'stale'
+  | 'often'
   | 'failed'
 
 /** A step of a sign-in by OpenID Connect. The primary has the client's secret and asks the provider. */

@@ -3,6 +3,11 @@ import { loadConfig } from '../../src/config/load.ts'
 
 const load = (env: Readonly<Record<string, string>>) => () => loadConfig(env, [])
 
+function warningsOf(env: Readonly<Record<string, string>>): readonly string[] {
+  const loaded = loadConfig(env, [])
+  return loaded.name === 'config' ? loaded.warnings : []
+}
+
 const GOOD = {
   DASHBOARD_OIDC_ISSUER: 'https://id.example.com/realms/a',
   DASHBOARD_OIDC_CLIENT_ID: 'panel',
@@ -21,6 +26,13 @@ t.test('signing in by OpenID Connect needs a provider, a client and users', asyn
   t.throws(load(noClient), /needs DASHBOARD_OIDC_CLIENT_ID/)
   const { DASHBOARD_OIDC_ISSUER: ___, ...noIssuer } = GOOD
   t.throws(load(noIssuer), /needs DASHBOARD_OIDC_ISSUER/)
+})
+
+t.test('a sign-in without an effect is warned of', async (t) => {
+  t.match(warningsOf(GOOD), [/^DASHBOARD_OIDC_ISSUER protects nothing.*Set PROXY_API_KEY\.$/])
+  t.same(warningsOf({ ...GOOD, PROXY_API_KEY: 'a-key-of-24-characters-00' }), [])
+  t.same(warningsOf({ ...GOOD, KIRO_KEY_PASSTHROUGH: 'true' }), [])
+  t.match(warningsOf({ DASHBOARD_OPERATORS: 'anna@example.com' }), [/^DASHBOARD_OPERATORS has no/])
 })
 
 t.test('the provider is reached by https, or is on this machine', async (t) => {

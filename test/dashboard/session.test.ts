@@ -30,7 +30,16 @@ t.test('a session lasts twelve hours, in every process that has the secret', asy
     cookie,
     /^kiro_gateway_session=[\w.-]+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/
   )
-  t.match(one.begin(OPERATOR, key, true).cookie, /; SameSite=Strict; Secure$/)
+  const { cookie: sure } = one.begin(OPERATOR, key, true)
+  t.match(sure, /^__Host-kiro_gateway_session=[\w.-]+; Path=\/; .*; SameSite=Strict; Secure$/)
+  t.ok(one.find(sent(sure), () => [key]))
+  const planted = `${sent(cookie)}; ${sent(sure).replace(/.$/, '!')}`
+  t.equal(
+    one.find(planted, () => [key]),
+    null,
+    'beside a cookie of this host alone, one that another host may have set counts for nothing'
+  )
+  t.match(endOfSession(true), [/^__Host-kiro_gateway_session=; /, /^kiro_gateway_session=; /])
   t.same(
     two.find(sent(cookie), () => [other, key]),
     found
@@ -143,7 +152,7 @@ t.test('forged cookies', async (t) => {
     'one among others is found'
   )
   t.equal(
-    sessions.find(sent(endOfSession(false)), () => [key]),
+    sessions.find(sent(endOfSession(false).join()), () => [key]),
     null
   )
 })

@@ -202,7 +202,38 @@ t.test('behind a proxy with TLS everything is https', async (t) => {
   const { search } = new URL(back)
   const end = await browser.step(`${gateway.url}/dashboard/oidc/callback${search}`)
   t.equal(end.headers.location, '/')
-  for (const cookie of end.headers['set-cookie'] ?? []) t.match(cookie, /; Secure$/)
+  for (const cookie of end.headers['set-cookie'] ?? [])
+    t.match(cookie, /^__Host-kiro_gateway_\w+=.*; Path=\/; .*; Secure$/)
+
+  const below = new CookieBrowser({ ...proxied, 'x-forwarded-prefix': '/kiro/' })
+  const { headers } = await below.step(`${gateway.url}/dashboard/oidc`)
+  const there = new URL(String(headers.location)).searchParams.get('redirect_uri')
+  t.equal(there, 'https://gateway.example.com/kiro/dashboard/oidc/callback')
+  const stale = await below.step(`${gateway.url}/dashboard/oidc/callback?code=a&state=b`)
+  t.equal(stale.headers.location, '/kiro/?sign-in=stale', 'back below the path of the proxy')
+  const odd = new CookieBrowser({ ...proxied, 'x-forwarded-prefix': '//evil.example' })
+  const { headers: told } = await odd.step(`${gateway.url}/dashboard/oidc/callback`)
+  t.equal(told.location, '/?sign-in=stale')
+})
+
+t.test('one network has a few answers of the provider looked at together', async (t) => {
+  const stand = await setUp(t, {})
+  const { gateway, provider } = stand
+  provider.open(gateway.url)
+  const callback = `${gateway.url}/dashboard/oidc/callback`
+  const ends = await Promise.all(
+    Array.from({ length: 24 }, async () => {
+      const browser = new CookieBrowser()
+      const { url } = await browser.visit(`${gateway.url}/dashboard/oidc`, callback)
+      const guessed = new URL(url)
+      guessed.searchParams.set('code', 'guessed')
+      return (await browser.step(guessed.href)).headers.location
+    })
+  )
+  const often = ends.filter((location) => location === '/?sign-in=often').length
+  t.ok(often >= 1, `${often} of 24 were refused at once`)
+  const { end } = await signIn(stand, ANNA)
+  t.equal(end.url, `${gateway.url}/`, 'and the next one is served')
 })
 
 const executable = findChromium()

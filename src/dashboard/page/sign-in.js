@@ -26,6 +26,7 @@ const REASONS = new Map([
     'unverified',
     'Your organisation has not verified your e-mail address, so it does not count. Ask the operator to admit a group of yours (DASHBOARD_OIDC_GROUPS).'
   ],
+  ['often', 'Too many sign-ins from your network are under way. Wait a moment, then start again.'],
   ['stale', 'This sign-in took too long or was begun in another window. Start it again.']
 ])
 

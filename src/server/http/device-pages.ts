@@ -249,8 +249,8 @@ export class DevicePages {
   async #signOut({ routed, session }: Visit, code: string): Promise<Reply> {
     if (session !== null) await this.#options.endSession(session)
     const query = new URLSearchParams({ user_code: showUserCode(code) })
-    const cookie = endOfSession(isSecure(routed.request.headers))
-    return { location: `?${query.toString()}`, cookies: [cookie] }
+    const cookies = endOfSession(isSecure(routed.request.headers))
+    return { location: `?${query.toString()}`, cookies }
   }
 
   async #approve(visit: Visit, code: string, key: string): Promise<Reply> {

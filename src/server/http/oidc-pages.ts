@@ -6,10 +6,11 @@ import type { Sessions } from '../../dashboard/session.ts'
 import type { SignInTries } from '../../dashboard/sign-in-tries.ts'
 import { readUserCode } from '../../devices/user-code.ts'
 import type { OidcAnswer, OidcCall, OidcRefusal } from '../../ipc/oidc.ts'
+import { networkOf } from '../../shared/network.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { turnedOff } from './dashboard-routes.ts'
-import { baseUrlOf, clientAddress } from './own-page.ts'
+import { baseUrlOf, clientAddress, prefixOf } from './own-page.ts'
 import type { PanelSettings } from './panel-users.ts'
 import type { RoutedRequest } from './router.ts'
 
@@ -22,6 +23,8 @@ export interface OidcPagesOptions {
 
 /** Delay of each try beyond an address's limit. */
 const HOLD_MS = 1_000
+/** Answers of the provider that one network may have looked at together, so that it takes no others' turn. */
+const MAX_UNDER_WAY = 4
 const CALLBACK = '/dashboard/oidc/callback'
 
 /**
@@ -31,6 +34,8 @@ const CALLBACK = '/dashboard/oidc/callback'
 export class OidcPages {
   readonly #options: OidcPagesOptions
   readonly #trips: OidcTrips
+  /** By network. Bounded by the connections of clients. */
+  readonly #underWay = new Map<string, number>()
 
   constructor(options: OidcPagesOptions) {
     this.#options = options
@@ -39,11 +44,12 @@ export class OidcPages {
 
   /** @throws {GatewayError} GW_ROUTE_UNKNOWN without a provider, GW_PRIMARY_SILENT */
   async begin(routed: RoutedRequest): Promise<void> {
-    const { base, isSecure } = this.#placeOf(routed)
+    const { base, panel, isSecure } = this.#placeOf(routed)
     const device = readUserCode(queryIn(routed.request).get('device') ?? '') ?? ''
     const answer = await this.#ask({ name: 'begin', redirectUri: base + CALLBACK })
+    const from = { panel, device }
     if (answer.name !== 'begun')
-      return goBack(routed, device, answer.name === 'refused' ? answer.reason : 'failed')
+      return goBack(routed, from, answer.name === 'refused' ? answer.reason : 'failed')
     const trip = { ...answer.checks, device }
     routed.response.setHeader('set-cookie', this.#trips.begin(trip, isSecure))
     goTo(routed, answer.url)
@@ -52,64 +58,92 @@ export class OidcPages {
   /** @throws {GatewayError} as `begin()` */
   async finish(routed: RoutedRequest): Promise<void> {
     const { request, response } = routed
-    const { base, isSecure } = this.#placeOf(routed)
+    const { base, panel, isSecure } = this.#placeOf(routed)
     const { tries, current, sessions } = this.#options
     response.setHeader('set-cookie', endOfTrip(isSecure))
     const trip = this.#trips.find(request.headers.cookie)
     const query = queryIn(request)
     if (trip === null || query.get('state') !== trip.state)
-      return goBack(routed, trip?.device ?? '', 'stale')
+      return goBack(routed, { panel, device: trip?.device ?? '' }, 'stale')
     const { device, ...checks } = trip
+    const from = { panel, device }
     const address = clientAddress(request, current.config.server)
+    const network = networkOf(address)
+    const underWay = this.#underWay.get(network) ?? 0
+    if (underWay >= MAX_UNDER_WAY) return goBack(routed, from, 'often')
+    this.#underWay.set(network, underWay + 1)
     const waitMs = tries.take(address)
-    if (waitMs > 0) await delay(HOLD_MS)
     const url = `${base}${CALLBACK}?${query.toString()}`
-    const answer = await this.#ask({ name: 'finish', url, checks, address })
+    const call = { name: 'finish', url, checks, address } as const
+    const answer = await this.#finish(call, waitMs > 0).finally(() => this.#leave(network))
     if (answer.name !== 'signed-in')
-      return goBack(routed, device, answer.name === 'refused' ? answer.reason : 'failed')
+      return goBack(routed, from, answer.name === 'refused' ? answer.reason : 'failed')
     const subject = oidcSubject(answer)
     const [digest] = oidcDigests(answer, current.config.observe)
-    if (subject === null || digest === undefined) return goBack(routed, device, 'failed')
+    if (subject === null || digest === undefined) return goBack(routed, from, 'failed')
     if (waitMs === 0) tries.succeeded(address)
     const { cookie } = sessions.begin(subject, digest, isSecure)
     response.setHeader('set-cookie', [endOfTrip(isSecure), cookie])
-    goTo(routed, backTo(device, {}))
+    goTo(routed, backTo(from, {}))
   }
 
   /** Goes on to the provider's page for signing out, if it has one. @throws {GatewayError} as `begin()` */
   async signOut(routed: RoutedRequest): Promise<void> {
-    const { base } = this.#placeOf(routed)
-    const answer = await this.#ask({ name: 'end', returnTo: base + PANEL_PATH })
-    goTo(routed, answer.name === 'ended' && answer.url !== null ? answer.url : PANEL_PATH)
+    const { base, panel } = this.#placeOf(routed)
+    const answer = await this.#ask({ name: 'end', returnTo: `${base}/` })
+    goTo(routed, answer.name === 'ended' && answer.url !== null ? answer.url : panel)
   }
 
   #ask(call: OidcCall): Promise<OidcAnswer> {
     return this.#options.primary.ask({ type: 'oidc.call', call })
   }
 
-  #placeOf(routed: RoutedRequest): { readonly base: string; readonly isSecure: boolean } {
+  async #finish(call: OidcCall, isHeld: boolean): Promise<OidcAnswer> {
+    if (isHeld) await delay(HOLD_MS)
+    return this.#ask(call)
+  }
+
+  #leave(network: string): void {
+    const left = (this.#underWay.get(network) ?? 0) - 1
+    if (left > 0) this.#underWay.set(network, left)
+    else this.#underWay.delete(network)
+  }
+
+  #placeOf(routed: RoutedRequest): Place {
     const { config } = this.#options.current
     if (config.observe.oidcIssuer === null) throw turnedOff(routed, 'no DASHBOARD_OIDC_ISSUER')
     const base = baseUrlOf(routed.request, config.server)
-    return { base, isSecure: base.startsWith('https://') }
+    const panel = `${prefixOf(routed.request, config.server)}/`
+    return { base, panel, isSecure: base.startsWith('https://') }
   }
 }
 
-const PANEL_PATH = '/'
+interface Place {
+  /** Address at which the browser reaches the gateway, without a slash at its end. */
+  readonly base: string
+  /** Path of the panel there. */
+  readonly panel: string
+  readonly isSecure: boolean
+}
 
 function queryIn({ url = '' }: IncomingMessage): URLSearchParams {
   const at = url.indexOf('?')
   return new URLSearchParams(at < 0 ? '' : url.slice(at))
 }
 
-function goBack(routed: RoutedRequest, device: string, reason: OidcRefusal): void {
-  goTo(routed, backTo(device, { 'sign-in': reason }))
+/** Page on which a sign-in was begun: the panel, or that of a device with its code. */
+interface Beginning {
+  readonly panel: string
+  readonly device: string
 }
 
-/** The panel or, for a sign-in that was begun there, the page of a device. */
-function backTo(device: string, query: Readonly<Record<string, string>>): string {
+function goBack(routed: RoutedRequest, from: Beginning, reason: OidcRefusal): void {
+  goTo(routed, backTo(from, { 'sign-in': reason }))
+}
+
+function backTo({ panel, device }: Beginning, query: Readonly<Record<string, string>>): string {
   const all = new URLSearchParams({ ...(device !== '' && { user_code: device }), ...query })
-  const path = device === '' ? PANEL_PATH : '/device'
+  const path = device === '' ? panel : `${panel}device`
   return all.size === 0 ? path : `${path}?${all.toString()}`
 }
 

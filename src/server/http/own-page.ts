@@ -85,11 +85,23 @@ export function isSafeWay(request: IncomingMessage, settings: ProxySettings): bo
 /** Address at which the client reaches the gateway, for examples and commands. */
 export function baseUrlOf(request: IncomingMessage, settings: ProxySettings): string {
   const { origin = '', host = '', 'x-forwarded-proto': forwarded } = request.headers
+  const prefix = prefixOf(request, settings)
   const page = URL.parse(origin)
-  if (page !== null && /^https?:$/.test(page.protocol)) return page.origin
+  if (page !== null && /^https?:$/.test(page.protocol)) return page.origin + prefix
   const isTold = isTrusted(plainAddress(request.socket.remoteAddress ?? ''), settings)
   const scheme = isTold && [forwarded].flat().at(-1)?.trim() === 'https' ? 'https' : 'http'
-  return URL.parse(`${scheme}://${host}`)?.origin ?? `http://127.0.0.1:${request.socket.localPort}`
+  const found = URL.parse(`${scheme}://${host}`)?.origin
+  return (found ?? `http://127.0.0.1:${request.socket.localPort}`) + prefix
+}
+
+const PREFIX = /^(?:\/[\w.~-]{1,64}){1,8}$/
+
+/** Path below which a trusted proxy serves the gateway, such as `/kiro`; empty if it does not say so. */
+export function prefixOf({ headers, socket }: IncomingMessage, settings: ProxySettings): string {
+  const told = [headers['x-forwarded-prefix'] ?? ''].flat().at(-1)?.trim().replace(/\/$/, '') ?? ''
+  return PREFIX.test(told) && isTrusted(plainAddress(socket.remoteAddress ?? ''), settings)
+    ? told
+    : ''
 }
 
 /** The connection comes from one of TRUSTED_PROXIES, also on this machine: any program here could send a header. */
