@@ -63,6 +63,35 @@ export interface KeyList {
   readonly book_problem: string | null
 }
 
+/** A device that waits for a decision. */
+export interface WaitingDevice {
+  readonly code: string
+  readonly client: string
+  readonly host: string
+  readonly address: string
+  readonly asked_at: string
+  readonly expires_at: string
+}
+
+/** A device that has signed in. */
+export interface Device {
+  readonly id: string
+  /** Id of its named key, or `anyone`. */
+  readonly key: string
+  readonly key_name: string
+  readonly client: string
+  readonly host: string
+  readonly address: string
+  readonly approved_by: string
+  readonly since: string
+  readonly last_used_at: string
+}
+
+export interface DeviceList {
+  readonly pending: readonly WaitingDevice[]
+  readonly devices: readonly Device[]
+}
+
 export interface Issued {
   readonly key: Key
   readonly secret: string

@@ -1,8 +1,9 @@
 /* Keys: who has one, what it may use, what it has used; add, change, rotate, revoke. */
 import { ApiProblem, Change, get, Loaded, post } from './api.js'
 import { clientSnippets } from './clients.js'
+import { devicesOf, leaveDevices, waitingDevices } from './devices.js'
 import { html, nothing } from './lit.js'
-import { amount, balance, column, lastDay, plural } from './format.js'
+import { amount, balance, column, plural } from './format.js'
 import {
   actButton,
   copyable,
@@ -19,6 +20,7 @@ import {
   until,
   when
 } from './parts.js'
+import { limitFields, limitsOf } from './limit-fields.js'
 import { NEW_OPERATOR_KEY } from './sign-in.js'
 import { redraw, state, whyReadOnly } from './state.js'
 import { UsageView } from './usage.js'
@@ -52,40 +54,6 @@ const changing = new Change()
 const rotating = new Change()
 const revoking = new Change()
 const reloading = new Change()
-
-/** Empty is no limit. @param {Values} values @param {string} name */
-function countIn(values, name) {
-  const text = values[name] ?? ''
-  if (text === '') return null
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new ApiProblem(0, '', 'A whole number from 1 on, such as 60. Empty: no limit.', name)
-}
-
-/** @param {Values} values */
-function creditsIn({ credits: text = '', period = 'month' }) {
-  if (text === '') return null
-  if (/^\d{1,9}(?:\.\d{1,6})?$/.test(text) && Number(text) > 0) return `${text}/${period}`
-  const message = 'A number of credits, such as 200 or 12.5. Empty: no limit.'
-  throw new ApiProblem(0, '', message, 'credits')
-}
-
-/**
- * The fields of a form as the API takes them: empty is no limit. An unchanged last day is left out: the key may end at
- * a time of that day, or may have ended. Throws ApiProblem with the field that is wrong.
- * @param {Values} values
- * @param {Key | null} key
- */
-function limitsOf(values, key) {
-  const { models = '', expires = '' } = values
-  return {
-    credits: creditsIn(values),
-    requests_per_minute: countIn(values, 'requests_per_minute'),
-    max_streams: countIn(values, 'max_streams'),
-    models: models === '' ? null : models.split(',').map((model) => model.trim()),
-    ...(expires !== lastDay(key?.expires_at) && { expires: expires === '' ? null : expires }),
-    overage: values['overage'] === 'true'
-  }
-}
 
 /** @param {Values} values */
 async function add(values) {
@@ -141,6 +109,7 @@ function load() {
   said = ''
   isRevoking = false
   ownUsage = null
+  leaveDevices()
   for (const act of [adding, changing, rotating, revoking, reloading]) act.problem = act.param = ''
   if (issued?.key.id !== state.route.id) issued = null
   one.clear()
@@ -155,6 +124,7 @@ export const keys = {
     loadedFor = ''
     list.clear()
     one.clear()
+    leaveDevices()
   },
   /** Reloads what other pages and requests have changed. */
   refresh() {
@@ -175,6 +145,7 @@ function listView() {
       ${whyReadOnly() === '' ? html`<a class="primary" href="#/keys/add">Add a key</a>` : nothing}</div>
     ${readOnlyNote()}
     ${value?.book_problem ? html`<p class="problem" role="alert">${value.book_problem}</p>` : nothing}
+    ${waitingDevices(value?.keys ?? [], () => void list.refresh())}
     <section class="card" aria-labelledby="keys-title">
       <div class="card-head"><h3 id="keys-title">Named keys</h3>${value === null ? nothing : html`<p class="note"><b>${active}</b> active, ${value.operator_keys === 0 ? 'none of the operator:' : html`and <b>${plural(value.operator_keys, 'operator key')}</b> in`} <code>PROXY_API_KEY</code>${value.operator_keys === 0 ? ' is not set' : nothing}</p>`}</div>
       ${loadState(list)}
@@ -193,7 +164,8 @@ function listView() {
         : html`<section class="card" aria-labelledby="unnamed-title"><h3 id="unnamed-title">Other use</h3>
       <table><thead><tr><th scope="col">By</th><th scope="col" class="number">Today</th><th scope="col" class="number">30 days</th><th scope="col" class="from-s">Last seen</th></tr></thead>
       <tbody>${value.unnamed.map(({ id, today, last_30_days, last_seen }) => html`<tr><th scope="row">${UNNAMED[id] ?? id}</th><td class="number">${column.credits(today?.credits)}</td><td class="number">${column.credits(last_30_days?.credits)}</td><td class="from-s">${when(last_seen)}</td></tr>`)}</tbody></table></section>`
-    }`
+    }
+    ${devicesOf({ id: 'anyone', name: 'nobody' })}`
 }
 
 /** @param {Key} key */
@@ -254,29 +226,6 @@ function addView() {
     </form>`
 }
 
-const PERIODS = ['day', 'week', 'month', 'total']
-
-/**
- * @param {Change} form
- * @param {Key | null} key
- */
-function limitFields(form, key) {
-  const models =
-    state.keys === null ? [] : [...new Set(state.keys.list.flatMap((known) => known.models ?? []))]
-  const period = key?.credits?.period ?? 'month'
-  return html`<div class="pair">
-      ${field(form, { name: 'credits', label: 'Credits', mode: 'decimal', value: String(key?.credits?.limit ?? ''), hint: 'Empty: no limit.' })}
-      <div class="field"><label for="f-period">Per</label><select id="f-period" name="period">${PERIODS.map((name) => html`<option value=${name} .selected=${name === period}>${name === 'total' ? 'in all' : name}</option>`)}</select></div>
-    </div>
-    ${field(form, { name: 'models', label: 'Models', value: key?.models?.join(', ') ?? '', list: models, hint: 'Separated by commas; * stands for any text, as in claude-sonnet-*. Empty: all.' })}
-    ${field(form, { name: 'expires', label: 'Last day', type: 'date', value: lastDay(key?.expires_at), hint: 'Empty: it does not expire.' })}
-    <div class="pair">
-      ${field(form, { name: 'requests_per_minute', label: 'Requests a minute', mode: 'numeric', value: String(key?.requests_per_minute ?? ''), hint: 'Empty: no limit.' })}
-      ${field(form, { name: 'max_streams', label: 'Streams at the same time', mode: 'numeric', value: String(key?.max_streams ?? ''), hint: 'Empty: no limit.' })}
-    </div>
-    <label class="check"><input type="checkbox" name="overage" value="true" .checked=${key?.overage === true}> Goes on at extra cost when the plan is used up</label>`
-}
-
 /** @param {Issued} value */
 function secretView({ key, secret, command, note = null }) {
   return html`<section class="card secret" aria-labelledby="secret-title">
@@ -334,6 +283,7 @@ function keyView() {
       </section>
       ${key.state === 'revoked' ? nothing : html`${limitView(key)}${endView(key)}`}
     </div>
+    ${devicesOf(key)}
     ${ownUsage.view()}`
 }
 

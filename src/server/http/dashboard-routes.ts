@@ -9,6 +9,7 @@ import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { ClientConnections } from './connections.ts'
 import type { DashboardServer } from './dashboard-server.ts'
 import type { DevicePages } from './device-pages.ts'
+import { DEVICE_PATH, isDeviceSignInOff } from './oauth-routes.ts'
 import type { Route, RoutedRequest } from './router.ts'
 
 export interface DashboardOptions {
@@ -55,14 +56,10 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
     act: (pages: DevicePages, routed: RoutedRequest) => Promise<void>
   ): Route => ({
     method,
-    path: '/device',
+    path: DEVICE_PATH,
     isOpen: true, // finds out itself who asks
-    serve: async (routed) => {
-      if (options.current.config.devices.signIn === 'off')
-        throw turnedOff(routed, 'DEVICE_SIGN_IN=off')
-      const { devices: pages } = await load()
-      await act(pages, routed)
-    }
+    isOff: () => isDeviceSignInOff(options.current.config),
+    serve: async (routed) => act((await load()).devices, routed)
   })
   return [
     devices('GET', (pages, routed) => pages.show(routed)),

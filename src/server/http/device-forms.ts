@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { cookieText, cookieValues, isSameToken, type Sessions } from '../../dashboard/session.ts'
+import { DEVICE_PATH } from './oauth-routes.ts'
 
 const COOKIE = 'kiro_gateway_device'
 const BROWSER = /^[\w-]{22}$/
@@ -24,7 +25,7 @@ export class DeviceForms {
     return cookieText({
       name: COOKIE,
       value: browser,
-      path: '/device',
+      path: DEVICE_PATH,
       maxAgeS: COOKIE_S,
       sameSite: 'Strict',
       isSecure

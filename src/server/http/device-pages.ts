@@ -13,6 +13,7 @@ import {
 import type { EndedSession } from '../../ipc/dashboard.ts'
 import { type KnownKeys, whyRefused } from '../../keys/key.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
+import type { JsonObject } from '../../shared/json.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { DeviceForms, type FormPlace } from './device-forms.ts'
@@ -22,6 +23,8 @@ import {
   type DeviceView,
   enterView,
   type FormProblem,
+  type NewKeyFields,
+  NO_FIELDS,
   oneClickView,
   operatorView,
   type DeviceOutcome,
@@ -159,7 +162,9 @@ export class DevicePages {
       case 'deny':
         return this.#deny(visit, code)
       case 'approve':
-        return this.#approve(visit, code, form.get('key') ?? '')
+        return this.#approve(visit, code, { key: form.get('key') ?? '' })
+      case 'approve-new':
+        return this.#approve(visit, code, { new: newKeyIn(form) })
       default:
         return { status: 400, view: this.#enter(browser, showUserCode(code), problem(STALE)) }
     }
@@ -191,7 +196,12 @@ export class DevicePages {
     return { device }
   }
 
-  #decision(visit: Visit, device: PendingDevice, wrong: FormProblem | null = null): DeviceView {
+  #decision(
+    visit: Visit,
+    device: PendingDevice,
+    wrong: FormProblem | null = null,
+    given: NewKeyFields = NO_FIELDS
+  ): DeviceView {
     const { visitor } = visit
     const { current } = this.#options
     const { authenticator, config, knownKeys } = current
@@ -219,7 +229,7 @@ export class DevicePages {
       const now = Date.now()
       const keys = knownKeys.keys.filter((key) => whyRefused(key, now) === null)
       const sorted = keys.toSorted((one, other) => one.name.localeCompare(other.name))
-      return operatorView(decision, sorted)
+      return operatorView(decision, sorted, given)
     }
     if (config.devices.signIn === 'self') return oneClickView(decision, user.name)
     return waitView(decision)
@@ -253,16 +263,46 @@ export class DevicePages {
     return { location: `?${query.toString()}`, cookies }
   }
 
-  async #approve(visit: Visit, code: string, key: string): Promise<Reply> {
+  async #approve(visit: Visit, code: string, choice: Choice): Promise<Reply> {
     const { visitor, routed } = visit
     if (visitor === null) return this.#look(visit, code)
     const { user } = visitor
-    const isOperator = user.role === 'operator' && user.via !== 'open'
-    const refusal = isOperator ? this.#users.whyNot(routed.request, visitor) : null
+    if (user.role !== 'operator' || user.via === 'open') {
+      const grant: ApprovedKey = user.key === null ? { open: true } : { key: user.key }
+      const by = byOf(visit, visitor)
+      return this.#decided(visit, code, await this.#ask({ name: 'approve', code, grant, by }))
+    }
+    const refusal = this.#users.whyNot(routed.request, visitor)
     if (refusal !== null) throw refusal
-    const grant = isOperator ? { key } : ownGrant(user.key)
-    const by = byOf(visit, visitor)
-    return this.#decided(visit, code, await this.#ask({ name: 'approve', code, grant, by }))
+    const answer = await this.#options.primary.ask({
+      type: 'panel.call',
+      call: {
+        action: 'devices.approve',
+        user,
+        params: {},
+        query: {},
+        body: { code, ...('new' in choice ? { new: toApiKey(choice.new) } : choice) },
+        ifMatch: null,
+        baseUrl: baseUrlOf(routed.request, this.#options.current.config.server)
+      }
+    })
+    if (answer.name === 'answer') return { status: 200, view: outcomeView(APPROVED) }
+    return this.#notApproved(visit, code, GatewayError.ofData(answer.error), choice)
+  }
+
+  /** A wrong choice can be corrected, as long as the code waits. */
+  async #notApproved(
+    visit: Visit,
+    code: string,
+    error: GatewayError,
+    choice: Choice
+  ): Promise<Reply> {
+    if (!CHOICE_PROBLEMS.has(error.code)) throw error
+    const found = await this.#find(visit, code)
+    if ('view' in found) return found
+    const wrong = problem(error.message, error.param)
+    const given = 'new' in choice ? choice.new : NO_FIELDS
+    return { status: error.status, view: this.#decision(visit, found.device, wrong, given) }
   }
 
   async #deny(visit: Visit, code: string): Promise<Reply> {
@@ -362,8 +402,16 @@ async function readStyle(): Promise<Style> {
   return { text, policy: rules.join('; ') }
 }
 
-function ownGrant(key: string | null): ApprovedKey {
-  return key === null ? { open: true } : { key }
+/** Key that an operator has chosen: its id, or what a new one is to be. */
+type Choice = { readonly key: string } | { readonly new: NewKeyFields }
+
+function newKeyIn(form: URLSearchParams): NewKeyFields {
+  const textOf = (name: string): string => (form.get(name) ?? '').trim()
+  return { name: textOf('name'), limit: textOf('limit'), period: textOf('period') }
+}
+
+function toApiKey({ name, limit, period }: NewKeyFields): JsonObject {
+  return { name, credits: limit === '' ? null : `${limit}/${period}` }
 }
 
 function placeOf({ browser, visitor }: Visit, code: string): FormPlace {
@@ -454,4 +502,10 @@ const KEY_PROBLEMS: ReadonlySet<string> = new Set([
   'GW_KEY_EXPIRED',
   'GW_KEY_REVOKED',
   'GW_SIGN_IN_OFTEN'
+])
+
+const CHOICE_PROBLEMS: ReadonlySet<string> = new Set([
+  'GW_FIELD_INVALID',
+  'GW_CONFLICT',
+  'GW_NOT_FOUND'
 ])

@@ -83,26 +83,46 @@ export interface Decision extends FormFacts {
   readonly now: number
 }
 
+/** Fields of a new key, as they were sent. */
+export type NewKeyFields = Readonly<Record<'name' | 'limit' | 'period', string>>
+
+export const NO_FIELDS: NewKeyFields = { name: '', limit: '', period: 'month' }
+
 /** An operator chooses the key whose limits hold for the device. */
 export function operatorView(
   decision: Decision,
-  keys: readonly Pick<NamedKey, 'id' | 'name'>[]
+  keys: readonly Pick<NamedKey, 'id' | 'name'>[],
+  given: NewKeyFields
 ): DeviceView {
   const existing = markup`<section aria-labelledby="existing"><h2 id="existing">With an existing key</h2>
 <form method="post" action="?">${decisionFields(decision, 'approve')}
 <div class="field"><label for="key">Key</label><select id="key" name="key">${keys.map(({ id, name }) => markup`<option value="${id}">${name}</option>`)}</select></div>
 <p class="tools"><button class="primary">Approve</button></p></form></section>`
-  const noKeys = markup`<p>There is no named key yet. Add one in the panel under Keys, or with <code>kiro-gateway key add NAME</code>, and come back.</p>`
   return {
     title: 'Approve this sign-in?',
     body: markup`${factsOf(decision)}
 ${problemOf(decision)}
 <p>The program gets the access of a named key: its limits hold, and its use is counted there. No secret of the key is shown.</p>
-${keys.length === 0 ? noKeys : existing}
+${keys.length === 0 ? null : existing}
+<section aria-labelledby="new"><h2 id="new">With a new key</h2>
+<form method="post" action="?">${decisionFields(decision, 'approve-new')}
+${field({ name: 'name', label: 'Name', value: given.name, hint: 'Of the person or the job, such as anna or ci.', isWrong: isAbout(decision, 'name'), more: markup`required maxlength="64"` })}
+<div class="pair">
+${field({ name: 'limit', label: 'Credits', value: given.limit, hint: 'Empty: no limit.', isWrong: isAbout(decision, 'credits'), more: markup`inputmode="decimal" maxlength="20"` })}
+<div class="field"><label for="period">Per</label><select id="period" name="period">${PERIODS.map(([value, text]) => markup`<option value="${value}"${value === given.period ? markup` selected` : null}>${text}</option>`)}</select></div>
+</div>
+<p class="tools"><button class="primary">Approve with a new key</button></p></form></section>
 ${denyForm(decision)}
 ${signOutForm(decision)}`
   }
 }
+
+const PERIODS = [
+  ['day', 'day'],
+  ['week', 'week'],
+  ['month', 'month'],
+  ['total', 'in all']
+] as const
 
 /** One click: for a person who approves for their own key, and on a gateway without keys. */
 export function oneClickView(decision: Decision, key: string | null): DeviceView {
