@@ -32,8 +32,8 @@ async function obey(message: ToBook): Promise<FromBook> {
     case 'open': {
       book?.destroy()
       book = null
-      const { book: next, opened: news } = await BookDatabase.open(message.opening, () =>
-        tell({ type: 'waiting' })
+      const { book: next, opened: news } = await BookDatabase.open(message.opening, (reason) =>
+        tell({ type: 'waiting', reason })
       )
       book = next
       return { type: 'opened', id, opened: news }

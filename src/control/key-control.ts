@@ -104,7 +104,7 @@ export class KeyControl {
 
   get bookProblem(): string | null {
     const { problem } = this.#book
-    if (problem?.isLocked === true) {
+    if (problem?.isPassing === true) {
       return `Usage cannot be recorded yet (usage.db: ${problem.reason}). Keys with a credit limit may be refused until then; all others are served.`
     }
     if (problem !== null) {

@@ -173,7 +173,7 @@ t.test('AllowanceControl', (t) => {
       const [worker] = team.workers as [TeamWorker]
       endAll(worker, await rush([worker], 2))
       await quiet()
-      team.run.problem = { since: performance.now(), reason: 'the disk is full', isLocked: false }
+      team.run.problem = { since: performance.now(), reason: 'the disk is full', isPassing: false }
       team.allowances.onBook()
       const small = await worker.take('anna/credits', CREDIT / 10)
       t.ok(small, 'it holds enough for that')
@@ -184,7 +184,7 @@ t.test('AllowanceControl', (t) => {
       team.run.problem = {
         since: performance.now() - 61_000,
         reason: 'the disk is full',
-        isLocked: false
+        isPassing: false
       }
       team.allowances.onBook()
       await quiet()

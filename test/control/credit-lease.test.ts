@@ -143,7 +143,7 @@ t.test('a book that cannot be written is given nothing back', (t) => {
   const { lease, asks, pass } = idleRig(10, {
     since: 0,
     reason: 'the disk is full',
-    isLocked: false
+    isPassing: false
   })
   t.teardown(() => lease.close())
   for (let i = 0; i < 50; i++) pass(100)

@@ -178,7 +178,7 @@ const BUSY_MS = 5_000
 export class BookDatabase {
   readonly #path: string
   readonly #run: BookRun
-  readonly #onWait: () => void
+  readonly #onWait: OnWait
   #db: DatabaseSync
   #statements: Statements
   #identity: string
@@ -194,7 +194,7 @@ export class BookDatabase {
   /** The last transaction failed: the next batch shows whether writing works. */
   #hasFailed = false
 
-  private constructor(path: string, run: BookRun, { db, identity }: OpenFile, onWait: () => void) {
+  private constructor(path: string, run: BookRun, { db, identity }: OpenFile, onWait: OnWait) {
     this.#path = path
     this.#onWait = onWait
     this.#run = run
@@ -204,10 +204,10 @@ export class BookDatabase {
   }
 
   /**
-   * Renames a damaged file; the new one says since when nothing is known. Calls `onWait` while another gateway has the lock.
+   * Renames a damaged file; the new one says since when nothing is known. Calls `onWait` while another gateway has the lock, and before a file of an earlier version is changed.
    * @throws the error of SQLite or the file system
    */
-  static async open(opening: BookOpening, onWait = (): void => {}) {
+  static async open(opening: BookOpening, onWait: OnWait = () => {}) {
     const { path, now, damagedFile } = opening
     await removeDrafts(path)
     const identity = await identityOf(path)
@@ -225,7 +225,7 @@ export class BookDatabase {
     }
   }
 
-  static async #openSound(opening: BookOpening, setAside: string | null, onWait: () => void) {
+  static async #openSound(opening: BookOpening, setAside: string | null, onWait: OnWait) {
     const { path, now, run, isKept, periods } = opening
     const earlier = await readEarlier(path)
     const aside = await readAside(path)
@@ -585,7 +585,10 @@ interface OpenFile {
 type Begin = (db: DatabaseSync, isDamaged: boolean) => void
 
 /** Opens a file. A new or earlier one is left as it was, or gets everything that `begin` writes. */
-async function openFile(path: string, begin: Begin, onWait: () => void): Promise<OpenFile> {
+/** Told the reason before a wait that may last longer than a disk's usual answer. */
+type OnWait = (reason: 'locked' | 'upgrading') => void
+
+async function openFile(path: string, begin: Begin, onWait: OnWait): Promise<OpenFile> {
   await makeFolder(dirname(path))
   if (!(await isThere(path))) await makeFile(path, begin, onWait)
   refuseLink(path, await lstat(path)) // SQLite would follow it
@@ -597,7 +600,10 @@ async function openFile(path: string, begin: Begin, onWait: () => void): Promise
     if (version > USAGE_SCHEMA) throw new Error(`it is of a newer version (${version})`)
     if (version === 0) throw new DamagedText('it is empty')
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = -512')
-    if (version < USAGE_SCHEMA || !isComplete(db)) inTransaction(db, () => upgrade(db, begin))
+    if (version < USAGE_SCHEMA || !isComplete(db)) {
+      onWait('upgrading')
+      inTransaction(db, () => upgrade(db, begin))
+    }
     for (const row of db.prepare(SQL.pages).all()) parsePage(String(row['key']), row)
     return { db, identity }
   } catch (error) {
@@ -628,7 +634,7 @@ async function isThere(path: string): Promise<boolean> {
  * Makes a book that has its name only when it is complete: an empty file with that name is a damaged book.
  * @throws an error that says LOCKED while another process makes it or sets a damaged one aside
  */
-async function makeFile(path: string, begin: Begin, onWait: () => void): Promise<void> {
+async function makeFile(path: string, begin: Begin, onWait: OnWait): Promise<void> {
   await inLock(path, onWait, async (lock) => {
     if (await isThere(path)) return // another gateway was first
     const isDamaged = (await readAside(path)) !== null
@@ -777,7 +783,7 @@ async function readAside(path: string): Promise<Aside | null> {
 async function putAside(
   path: string,
   { identity, target }: Aside,
-  onWait: () => void
+  onWait: OnWait
 ): Promise<string | null> {
   return inLock(path, onWait, async () => {
     const now = await identityOf(path)
@@ -802,14 +808,14 @@ const COMPANIONS = ['-wal', '-shm', '-journal']
 /** Lets one gateway at a time make the file or set it aside. The lock is `null` where none can be made. */
 async function inLock<T>(
   path: string,
-  onWait: () => void,
+  onWait: OnWait,
   work: (lock: HeldLock | null) => Promise<T>
 ): Promise<T> {
   const lockPath = `${asidePath(path)}.lock`
   const note = 'kiro-gateway makes usage.db, or sets a damaged one aside'
   let waiting: NodeJS.Timeout | undefined
   const onTaken = (): void => {
-    waiting = setTimeout(onWait, LONG_WAIT_MS)
+    waiting = setTimeout(() => onWait('locked'), LONG_WAIT_MS)
   }
   const lock = await new FileLock({ path: lockPath, fallbackPath: lockPath, note, onTaken })
     .acquire(AbortSignal.timeout(LOCK_PATIENCE_MS))

@@ -148,8 +148,8 @@ export type ToBook =
 
 export type FromBook =
   | { readonly type: 'started' }
-  /** The file is locked by another gateway, which makes it or sets it aside. */
-  | { readonly type: 'waiting' }
+  /** The file is locked by another gateway, which makes it or sets it aside; or it is brought to this version's form. */
+  | { readonly type: 'waiting'; readonly reason: 'locked' | 'upgrading' }
   | { readonly type: 'opened'; readonly id: number; readonly opened: BookOpened }
   | { readonly type: 'committed'; readonly id: number; readonly answer: BookAnswer }
   | {
@@ -163,6 +163,9 @@ export type FromBook =
 
 export const LOCKED =
   'another gateway is making the file or setting a damaged one aside; its lock lapses after 30 s if it was killed'
+
+export const UPGRADING =
+  'the file is being brought to the form of this version, which takes minutes on a slow disk'
 
 export interface BookFailure {
   /** SQLite's extended result code, or 0. */

@@ -20,6 +20,7 @@ import {
   type BookOpening,
   type FromBook,
   LOCKED,
+  UPGRADING,
   type LostCredits,
   type PageAsk,
   type PageNews,
@@ -56,6 +57,8 @@ const TIMING = {
   stallMs: 2_000,
   /** Silence after which a thread is ended. Limited keys are refused by then. */
   hangMs: 60_000,
+  /** The same while a file of an earlier version gets its index: a minute for some million rows on a good disk. */
+  upgradeMs: 4 * 3_600_000,
   /** Longest wait at the gateway's end, whatever the disk does. */
   closeMs: 5_000,
   /** Interval of marks that this gateway lives. */
@@ -83,15 +86,15 @@ export interface BookProblem {
   /** `performance.now()` */
   readonly since: number
   readonly reason: string
-  /** Another gateway has locked the file, for half a minute at most if it is gone. */
-  readonly isLocked: boolean
+  /** It ends by itself: another gateway has locked the file, or it is brought to this version's form. */
+  readonly isPassing: boolean
 }
 
 type Answer = Exclude<FromBook, { readonly type: 'failed' | 'started' | 'waiting' }>
 
 interface Pending {
   readonly thread: BookThread
-  readonly watchdog: NodeJS.Timeout
+  watchdog: NodeJS.Timeout
   readonly resolve: (answer: Answer) => void
   readonly reject: (reason: BookFailed) => void
 }
@@ -129,6 +132,7 @@ export class UsageBook {
   readonly #now: () => number
   #thread: BookThread | null = null
   #isOpen = false
+  #isUpgrading = false
   /** Resolves when the thread runs or is gone. A slow start, seconds on a busy machine, is not the disk's fault. */
   #started = Promise.withResolvers<void>()
   /** By id. Bounded by what is under way: one commit, one look at the sums, one at the plan. */
@@ -481,6 +485,7 @@ export class UsageBook {
     const answer = await this.#call({ type: 'open', opening })
     if (answer.type !== 'opened') throw new Error(`the book answers ${answer.type}`)
     this.#isOpen = true
+    this.#isUpgrading = false
     this.#onOpened(answer.opened)
   }
 
@@ -531,6 +536,7 @@ export class UsageBook {
     if (this.#thread === thread) {
       this.#thread = null
       this.#isOpen = false
+      this.#isUpgrading = false
       this.#started.resolve()
       this.#ending.add(thread)
       void thread.terminate()
@@ -549,7 +555,8 @@ export class UsageBook {
       return
     }
     if (message.type === 'waiting') {
-      this.#setProblem(LOCKED)
+      if (message.reason === 'upgrading') this.#onUpgrade()
+      else this.#setProblem(LOCKED)
       return
     }
     const pending = this.#pending.get(message.id)
@@ -568,6 +575,23 @@ export class UsageBook {
     this.#wake(this.#timing.retryMs) // it is opened anew
   }
 
+  /** Has time: a thread that is ended in between would begin from the start, for ever. */
+  #onUpgrade(): void {
+    this.#isUpgrading = true
+    for (const pending of this.#pending.values()) {
+      clearTimeout(pending.watchdog)
+      pending.watchdog = this.#watch(pending.thread, this.#timing.upgradeMs)
+    }
+  }
+
+  #watch(thread: BookThread, ms: number): NodeJS.Timeout {
+    const end = (): void => {
+      this.#options.log.error({}, 'the thread of the account book does not answer and is ended')
+      this.#leaveThread(thread, NO_ANSWER)
+    }
+    return setTimeout(end, ms).unref()
+  }
+
   #forget(id: number): void {
     clearTimeout(this.#pending.get(id)?.watchdog)
     this.#pending.delete(id)
@@ -578,10 +602,7 @@ export class UsageBook {
     if (thread === null) throw new Error('the book is not open')
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     const id = this.#nextId++
-    const watchdog = setTimeout(() => {
-      this.#options.log.error({}, 'the thread of the account book does not answer and is ended')
-      this.#leaveThread(thread, NO_ANSWER)
-    }, this.#timing.hangMs).unref()
+    const watchdog = this.#watch(thread, this.#timing.hangMs)
     this.#pending.set(id, { thread, watchdog, resolve, reject })
     thread.ref() // the process does not end before it has answered
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
@@ -618,16 +639,17 @@ export class UsageBook {
     this.#setProblem(message)
   }
 
-  #setProblem(reason: string): void {
+  #setProblem(found: string): void {
+    const reason = found === NO_ANSWER && this.#isUpgrading ? UPGRADING : found
     const before = this.#problem
     if (before !== null && !isNews(reason, before)) return
-    const isLocked = reason === LOCKED
-    this.#problem = { since: before?.since ?? performance.now(), reason, isLocked }
+    const isPassing = reason === LOCKED || reason === UPGRADING
+    this.#problem = { since: before?.since ?? performance.now(), reason, isPassing }
     const path = usagePath(this.#options.stateDir)
     this.#options.log.warn(
       { path, reason },
-      isLocked
-        ? 'usage cannot be recorded yet: another gateway has locked the account book'
+      isPassing
+        ? 'usage cannot be recorded yet: another gateway has locked the account book, or it is being upgraded'
         : 'usage cannot be recorded: is the disk full or read-only?'
     )
     this.#options.onChange()
@@ -672,7 +694,7 @@ const NO_ANSWER = 'the disk does not respond'
 /** A lock explains silence, and any other reason says more than a lock that was waited for. */
 function isNews(reason: string, before: BookProblem): boolean {
   if (reason === LOCKED) return before.reason === NO_ANSWER
-  return before.isLocked && reason !== NO_ANSWER
+  return before.isPassing && reason !== NO_ANSWER
 }
 
 async function soon<T>(work: Promise<T>, ms: number): Promise<T> {

@@ -14,6 +14,7 @@ import { SettingsActions, type SettingsActionsOptions } from './settings-actions
 import { SignInActions, type SignInActionsOptions } from './sign-in-actions.ts'
 import { KeyActions, type KeyActionsOptions } from './key-actions.ts'
 import { answer, panelError, type PanelHandler, refusal } from './panel-answer.ts'
+import { PersonalQuestions } from './personal-questions.ts'
 import { RequestsActions, type RequestsActionsOptions } from './requests-actions.ts'
 import { UsageSearcher, type UsageSearcherOptions } from '../usage/usage-searcher.ts'
 import { StateActions, type StateActionsOptions } from './state-actions.ts'
@@ -63,6 +64,7 @@ export class PanelActions {
     const usage = new UsageActions({ searcher, requests })
     const ownRequests = new RequestsActions({ ...options, searcher: ownSearcher })
     const ownUsage = new UsageActions({ searcher: ownSearcher, requests: ownRequests })
+    const people = new PersonalQuestions()
     this.#searcher = searcher
     this.#ownSearcher = ownSearcher
     this.#ownKeys = new KeyActions({ ...options, audit, searcher: ownSearcher })
@@ -93,10 +95,10 @@ export class PanelActions {
       'sign-in.cancel': (call) => signIn.cancel(call),
       'sign-out': (call) => signIn.signOut(call),
       audit: (call) => audit.list(call),
-      me: (call) => this.#me(call),
-      'me.requests': (call) => ownRequests.list(ofOwn(call)),
-      'me.requests.show': (call) => ownRequests.show(ofOwn(call)),
-      'me.usage': (call) => ownUsage.show(ofOwn(call))
+      me: (call) => people.take(call.user.key, () => this.#me(call)),
+      'me.requests': (call) => people.take(call.user.key, () => ownRequests.list(ofOwn(call))),
+      'me.requests.show': (call) => people.take(call.user.key, () => ownRequests.show(ofOwn(call))),
+      'me.usage': (call) => people.take(call.user.key, () => ownUsage.show(ofOwn(call)))
     }
   }
 

@@ -108,9 +108,9 @@ t.test('says that another gateway has locked the book, and blames no disk', asyn
     const book = create({ stallMs: 4_000 })
     const asked = book.ask(askFor(CREDIT))
     while (book.problem === null) await sleep(5)
-    t.match(book.problem, { isLocked: true, reason: /another gateway .* after 30 s/ })
+    t.match(book.problem, { isPassing: true, reason: /another gateway .* after 30 s/ })
     await book.start() // which waits no longer than for a disk
-    t.match(book.problem, { isLocked: true })
+    t.match(book.problem, { isPassing: true })
     t.notMatch(text(), /is the disk full/)
     rmSync(lock)
     await asked
@@ -215,6 +215,31 @@ t.test('does not blame the disk for the start of its thread', async (t) => {
   thread.emit('message', { type: 'started' })
   await started
   t.match(book.problem, { reason: 'the disk does not respond' })
+  await book.close()
+})
+
+t.test('gives a file of an earlier version the time that its new form takes', async (t) => {
+  let ended = 0
+  const asked: { readonly id: number; readonly type: string }[] = []
+  const thread = Object.assign(new EventEmitter(), {
+    postMessage: (message: { readonly id: number; readonly type: string }) => asked.push(message),
+    ref: () => {},
+    unref: () => {},
+    terminate: async () => (ended += 1)
+  })
+  const timing = { writeMs: 1, stallMs: 20, hangMs: 60, upgradeMs: 60_000, closeMs: 20 }
+  const book = openBook(t.testdir({}), { timing, startThread: () => thread })
+  const started = book.start()
+  thread.emit('message', { type: 'started' })
+  thread.emit('message', { type: 'waiting', reason: 'upgrading' })
+  await started
+  t.match(book.problem, { isPassing: true, reason: /form of this version/ })
+  await sleep(200)
+  t.equal(ended, 0, 'ended, it would begin from the start, again and again')
+  t.same(
+    asked.map(({ type }) => type),
+    ['open']
+  )
   await book.close()
 })
 

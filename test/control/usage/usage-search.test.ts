@@ -91,7 +91,7 @@ t.test('a text of an id is found at once, however far back', async (t) => {
   const rows = Array.from({ length: 110_000 }, (_, n) => rowOf(n, { key: n % 2 ? 'k_1' : 'k_2' }))
   const path = await book(t, rows)
   const ids = (search: Partial<RequestSearch>) => {
-    const { rows: found, next, isComplete } = find(path, { timeMs: 0, ...search })
+    const { rows: found, next, isComplete } = find(path, { timeMs: 700, ...search })
     t.ok(isComplete)
     return { ids: found.map(({ requestId }) => requestId), next }
   }
@@ -239,3 +239,31 @@ class StandingThread extends EventEmitter {
     return new Promise(() => {})
   }
 }
+
+t.test('a part of an id is searched for in bounded time, and found all the same', async (t) => {
+  const COUNT = 120_000
+  const path = await book(
+    t,
+    Array.from({ length: COUNT }, (_, n) => rowOf(n))
+  )
+  const pagesOf = (timeMs: number) => {
+    const found: string[] = []
+    let searches = 0
+    for (let before: number | null = null; ; searches++) {
+      const answer = searchUsage(path, {
+        type: 'requests',
+        search: { ...ALL, id: 'q-11999', before, timeMs }
+      })
+      if (answer.type !== 'requests') throw new Error('another answer')
+      found.push(...answer.found.rows.map(({ requestId }) => requestId))
+      before = answer.found.next
+      if (before === null) return { found, searches }
+    }
+  }
+  const whole = pagesOf(10_000)
+  t.equal(whole.found.length, 11)
+  t.equal(whole.searches, 0, 'at once')
+  const inPieces = pagesOf(0)
+  t.same(inPieces.found, whole.found)
+  t.ok(inPieces.searches >= 2, 'no search reads all of the file')
+})
