@@ -15,10 +15,12 @@ import {
   type UsageGroup,
   type UsageLine
 } from '../control/usage/usage-report.ts'
-import { namedSums, type UsageSums } from '../ipc/usage-row.ts'
+import { namedSums, type UnnamedKey, type UsageSums } from '../ipc/usage-row.ts'
+import { keysPath, readKeys } from '../keys/key-store.ts'
+import { isMeant, spanOf } from '../keys/key-text.ts'
 import { MICROS_PER_CREDIT } from '../keys/key.ts'
-import { spanOf } from '../keys/key-text.ts'
 import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
+import { noSuchKey } from './no-such-key.ts'
 import { toColumns } from './terminal.ts'
 import { csvText } from '../shared/csv.ts'
 import { toIso } from '../shared/dates.ts'
@@ -62,10 +64,20 @@ export const usage: Command = {
     const { stateDir } = inspectConfig(call.env).config.credentials
     const path = usagePath(stateDir)
     const lines = await readUsage(path, { by, since, key })
+    if (key !== null && lines.length === 0) await requireKnown(key, stateDir)
     const plan = key === null ? await readPlan(path) : null
     tell(call, lines, { by, since, plan })
     return EXIT_OK
   }
+}
+
+const UNNAMED: readonly string[] = ['operator', 'kiro', 'anyone'] satisfies readonly UnnamedKey[]
+
+/** @throws {GatewayError} GW_CONFIG_INVALID if there never was such a key */
+async function requireKnown(name: string, stateDir: string): Promise<void> {
+  if (UNNAMED.includes(name.trim().toLowerCase())) return
+  const keys = (await readKeys(keysPath(stateDir)))?.keys ?? []
+  if (!keys.some((one) => isMeant(one, name))) throw noSuchKey(keys, name)
 }
 
 function groupOf(text: string): UsageGroup {

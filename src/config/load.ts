@@ -34,7 +34,7 @@ export function loadConfig(
   fileNames: ReadonlySet<string> = new Set()
 ): LoadResult {
   const options = readOptions(argv)
-  if (options.flags.has('help')) return { name: 'print', text: usageText() }
+  if (options.flags.has('help')) return { name: 'print', text: settingsHelp() }
   if (options.flags.has('version')) return { name: 'print', text: `${version}\n` }
 
   const { config, problems, warnings } = examine(env, options.values, fileNames)
@@ -237,7 +237,8 @@ function deepFreeze<T>(value: T): T {
   return value
 }
 
-export function usageText(commands: readonly string[] = []): string {
+/** Returns the command line of the gateway and every setting. */
+export function settingsHelp(): string {
   const settings = listSettings().map(({ setting }) => setting)
   const options = settings.flatMap((setting) =>
     setting.option === undefined
@@ -250,16 +251,12 @@ export function usageText(commands: readonly string[] = []): string {
     return `  ${setting.env}\n      ${setting.description}\n      ${allowed}`
   })
   return [
-    `kiro-gateway ${version}: the models of a Kiro subscription behind OpenAI and Anthropic APIs.`,
+    'Usage: kiro-gateway [options]',
     '',
-    'Usage: kiro-gateway [options]             starts the gateway',
-    '       kiro-gateway COMMAND [options]     runs a command; see COMMAND --help',
-    '',
-    ...(commands.length === 0 ? [] : ['Commands:', '', ...commands, '']),
     'Options:',
     '',
     ...options,
-    '  --help             Prints this text.',
+    '  --help             Prints commands and the most used settings.',
     '  --version          Prints the version.',
     '',
     'Settings, from the environment or from .env in the working folder:',

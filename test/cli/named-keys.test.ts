@@ -76,6 +76,8 @@ t.test('kiro-gateway key add', async (t) => {
       { code, stdout, stderr },
       { code: 0, stdout: KEY, stderr: /From now on every request needs a key/ }
     )
+    t.match(stderr, 'npx --yes kiro-gateway setup claude --url http://127.0.0.1:8000 --key KEY')
+    t.match(stderr, /listens on 127\.0\.0\.1, so this works on this machine only/)
     const made = stdout.trim()
     t.notMatch(text(), made.slice(4, 20))
     t.match(JSON.parse(text()), {
@@ -198,7 +200,10 @@ t.test('kiro-gateway key set, show, rotate, revoke, list', async (t) => {
     [hashOfKey(rotated.key).sha256, hashOfKey(key).sha256]
   )
 
-  t.match(await run('revoke', 'anne'), { code: 0, stdout: /state +revoked/ })
+  t.match(await run('revoke', 'anne'), {
+    code: 0,
+    stdout: /^anne can no longer get in: .* within a second\./
+  })
   t.match(await run('revoke', 'anne'), { code: 2, stderr: /is already revoked/ })
   t.match(await run('show', 'anne'), { code: 0, stdout: /state +revoked/ })
   t.match(await run('add', 'anne'), { code: 0 }, 'its name is free again')

@@ -12,11 +12,28 @@ t.test('kiro-gateway', async (t) => {
   const run = (...args: readonly string[]) => runKiroGateway(args, { cwd })
   const runHere = (...args: readonly string[]) => runCommandHere(args, { cwd })
 
-  await t.test('lists commands, options and settings with --help', async (t) => {
+  await t.test('--help fits a screen', async (t) => {
     for (const args of [['--help'], ['-h'], ['help'], ['--port', '1', '--help']]) {
       const { code, stdout, stderr } = await run(...args)
       t.same([code, stderr], [0, ''], args.join(' '))
-      for (const name of commandNames()) t.match(stdout, new RegExp(`\n  ${name} {2,}[A-Z].*\\.\n`))
+      for (const name of commandNames())
+        t.match(stdout, new RegExp(`\n {2}${name} {2,}[A-Z].*\\.\n`))
+      const rows = stdout.split('\n')
+      t.ok(rows.length <= 40, `${rows.length} rows`)
+      t.equal(Math.max(...rows.map((row) => row.length)) <= 100, true)
+    }
+    const { stdout } = await runHere('--help')
+    const listed = listSettings().filter(({ setting }) => stdout.includes(`\n  ${setting.env} `))
+    t.equal(listed.length, 10, 'ten settings')
+  })
+
+  await t.test('--help settings lists all of them', async (t) => {
+    for (const args of [
+      ['--help', 'settings'],
+      ['help', 'settings']
+    ]) {
+      const { code, stdout } = await runHere(...args)
+      t.equal(code, 0)
       for (const option of ['--host', '--port', '--version']) t.match(stdout, `\n  ${option}`)
       for (const { setting } of listSettings()) t.match(stdout, `\n  ${setting.env}\n`)
     }
@@ -31,7 +48,8 @@ t.test('kiro-gateway', async (t) => {
       for (const args of [
         [name, '--help'],
         [name, '-h', '--json'],
-        ['help', name]
+        ['help', name],
+        ['--help', name]
       ]) {
         const { code, stdout, stderr } = await runHere(...args)
         t.same([code, stderr], [0, ''], args.join(' '))
@@ -59,6 +77,41 @@ t.test('kiro-gateway', async (t) => {
     t.match(await runHere('x'.repeat(100_000)), { code: 2, stderr: /unknown command "x{32}…"/ })
     t.match(await runHere('__proto__'), { code: 2, stderr: /unknown command/ })
     t.notMatch((await runHere('\u001b[31m')).stderr, '\u001b')
+  })
+
+  await t.test(
+    'says what is wrong in one sentence, and the usage of that action alone',
+    async (t) => {
+      const { stderr } = await runHere('key', 'add', 'anna', '--credit', '5')
+      t.equal(
+        stderr,
+        `kiro-gateway key: there is no option --credit. Was --credits meant?
+
+Usage: kiro-gateway key add NAME [LIMITS]
+
+"kiro-gateway key --help" explains it.
+`
+      )
+      t.match(await runHere('setup', 'claud'), {
+        code: 2,
+        stderr: /"claud" is not known. Was "claude" meant\?/
+      })
+      const otto = await runHere('usage', '--key', 'otto')
+      t.match(otto, { code: 2, stderr: /There is no key "otto"|cannot be read/ })
+    }
+  )
+
+  await t.test('names commands as it was called, and pages by their address', async (t) => {
+    const clone = await runCommandHere(['whoami'], { cwd, program: 'node src/start.js' })
+    t.match(clone.stdout, 'Sign in with: node src/start.js login')
+    const help = await runCommandHere(['--help', 'doctor'], { cwd, program: 'npx kiro-gateway' })
+    t.match(help.stdout, 'Usage: npx kiro-gateway doctor')
+    t.match(help.stdout, /https:\/\/github\.com\/.*\/docs\/doctor\.md/)
+    const json = await runCommandHere(['login', '--json', '--nope'], {
+      cwd,
+      program: 'npx kiro-gateway'
+    })
+    t.equal(JSON.parse(json.stdout).error.code, 'usage')
   })
 
   await t.test('says what is wrong with the options', async (t) => {

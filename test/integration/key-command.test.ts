@@ -31,6 +31,25 @@ t.test('a change beside a running gateway is in force, and in its audit log', as
   t.equal(await statusOf(added.stdout), 200)
   t.match(await run('add', 'anna'), { code: 2, stderr: /"key set" changes its limits/ })
 
+  const model = { model: 'auto', messages: [{ role: 'user', content: 'hi' }] }
+  const asked = await fetch(`${gateway.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${added.stdout.trim()}` },
+    body: JSON.stringify(model)
+  })
+  t.equal(asked.status, 200, await asked.text())
+  const listed = await run('list', '--json')
+  const [anna] = JSON.parse(listed.stdout).keys
+  t.ok(anna.used > 0 && anna.left < 200 && Date.parse(anna.lastSeen) > 0, listed.stdout)
+  t.match(
+    (await run('list')).stdout,
+    /^Anna +in force +0\.\d{3} +199\.\d{3} +200\/month +0 min ago /m
+  )
+  t.match(
+    (await run('show', 'anna')).stdout,
+    /^used +0\.\d{3}\nleft +199\.\d{3}\nlast seen +0 min ago$/m
+  )
+
   const set = await run(
     'set',
     'anna',
@@ -51,7 +70,10 @@ t.test('a change beside a running gateway is in force, and in its audit log', as
   const rotated = await run('rotate', 'anna')
   t.equal(await statusOf(rotated.stdout), 200)
   t.equal(await statusOf(added.stdout), 401, 'the old one is good for nothing')
-  t.match(await run('revoke', 'anna'), { code: 0, stdout: /state +revoked/ })
+  t.match(await run('revoke', 'anna'), {
+    code: 0,
+    stdout: /^Anna can no longer get in: .* The gateway refuses it from now on\./
+  })
   t.equal(await statusOf(rotated.stdout), 401)
   t.match(await run('revoke', 'anna'), { code: 2, stderr: /already revoked/ })
 

@@ -68,7 +68,11 @@ t.test('in an empty home, setup makes files that undo takes away with their fold
   const home = join(folder, 'home')
   for (const client of CLIENTS) {
     const done = await run([client, '--url', NOBODY, '--yes'])
-    t.match(done, { code: 0, stdout: /^create .*home\/\./ }, client)
+    t.match(
+      done,
+      { code: 0, stdout: /^.* will use .* models\)\.\n {2}create .*home\/\..*: \d+ lines added\n/ },
+      client
+    )
     t.match(done.stderr, `No gateway answers at ${NOBODY} yet`)
     const made = Object.keys(contentOf(home)).filter((path) => statSync(join(home, path)).isFile())
     t.ok(made.length > 0)
@@ -89,10 +93,16 @@ t.test('asks before it writes', async (t) => {
   t.match(refused, { code: 1, stderr: /Write this\? \[y\/N\] Nothing was changed/ })
   t.match(
     refused.stdout,
-    /^update .*settings.json\n {2}\{\n {2}\t"theme": "dark", \/\/ mine\n\+ \t"env": \{/
+    /\n {2}update .*settings.json: 5 lines added\nEach line that changes is shown with --print\.\n$/
   )
   t.match(await run(call), { code: 2, stderr: /standard input has ended/ })
-  t.match(await run([...call, '--print']), { code: 0, stdout: /"ANTHROPIC_AUTH_TOKEN": "\*\*\*"/ })
+  const { code, stdout } = await run([...call, '--print'])
+  t.equal(code, 0)
+  t.match(
+    stdout,
+    /^update .*settings.json\n {2}\{\n {2}\t"theme": "dark", \/\/ mine\n\+ \t"env": \{/
+  )
+  t.match(stdout, /"ANTHROPIC_AUTH_TOKEN": "\*\*\*"/)
   t.equal(readFileSync(path, 'utf8'), before)
 
   const done = await run(call, 'y\n')

@@ -16,6 +16,8 @@ export async function makeOperatorKey(call: CommandCall): Promise<number> {
   const path = call.values['write'] === true ? await addToEnvFile(made, call) : null
   if (call.isJson) call.terminal.write(JSON.stringify({ key: made, path }))
   else call.terminal.write(made)
+  if (path === null && !call.isJson)
+    call.terminal.note(`Set it as ${SETTING} in .env; "kiro-gateway key new --write" does both.`)
   if (path !== null) call.terminal.note(`Added to ${path}. ${RELOAD}`)
   return EXIT_OK
 }

@@ -3,6 +3,7 @@ import { type NamedKey, whyRefused } from '../../keys/key.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { toColumns } from '../terminal.ts'
 import { toDay, toIso } from '../../shared/dates.ts'
+import type { KeyUse } from './key-use.ts'
 
 /** For `--json`: without hashes; times are ISO 8601. */
 export function toKeyJson(key: NamedKey, now: number): JsonObject {
@@ -23,13 +24,21 @@ export function toKeyJson(key: NamedKey, now: number): JsonObject {
   }
 }
 
-export function keyTable(keys: readonly NamedKey[], now: number): readonly string[] {
+export function keyTable(
+  keys: readonly NamedKey[],
+  use: ReadonlyMap<string, KeyUse>,
+  now: number
+): readonly string[] {
   const rows = keys.map((key) => {
+    const { used = null, left = null, lastSeen = null } = use.get(key.id) ?? {}
     const { name, credits, requestsPerMinute, maxStreams, models } = key
     return [
       name,
       stateOf(key, now),
+      used === null ? '-' : amountText(used),
+      left === null ? '-' : amountText(left),
       credits === null ? '-' : creditsText(credits),
+      lastSeen === null ? '-' : seenText(lastSeen, now),
       requestsPerMinute?.toString() ?? '-',
       maxStreams?.toString() ?? '-',
       key.expiresAt === null ? '-' : toDay(key.expiresAt - 1), // the last on which it is good
@@ -39,9 +48,35 @@ export function keyTable(keys: readonly NamedKey[], now: number): readonly strin
   return toColumns([HEADINGS, ...rows])
 }
 
-const HEADINGS = ['NAME', 'STATE', 'CREDITS', 'PER MINUTE', 'STREAMS', 'EXPIRES', 'MODELS']
+const HEADINGS = [
+  'NAME',
+  'STATE',
+  'USED',
+  'LEFT',
+  'CREDITS',
+  'LAST SEEN',
+  'PER MINUTE',
+  'STREAMS',
+  'EXPIRES',
+  'MODELS'
+]
 
-export function keyDetails(key: NamedKey, now: number): readonly string[] {
+function amountText(credits: number): string {
+  return credits.toFixed(3)
+}
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+
+/** Takes a time or a UTC day. */
+function seenText(at: string, now: number): string {
+  if (!at.includes('T')) return at
+  const ago = Math.max(0, now - Date.parse(at))
+  if (ago < HOUR_MS) return `${Math.floor(ago / MINUTE_MS)} min ago`
+  return ago < 24 * HOUR_MS ? `${Math.floor(ago / HOUR_MS)} h ago` : at.slice(0, 10)
+}
+
+export function keyDetails(key: NamedKey, now: number, use?: KeyUse): readonly string[] {
   const { credits, requestsPerMinute, maxStreams, models, revokedAt, expiresAt } = key
   const grace = graceOf(key, now)
   const rows: readonly (readonly [name: string, value: string])[] = [
@@ -49,6 +84,7 @@ export function keyDetails(key: NamedKey, now: number): readonly string[] {
     ['id', key.id],
     ['state', stateOf(key, now)],
     ['credits', credits === null ? NO_LIMIT : creditsText(credits)],
+    ...useRows(use, now),
     ['per minute', requestsPerMinute === null ? NO_LIMIT : `${requestsPerMinute} requests`],
     ['streams', maxStreams === null ? NO_LIMIT : `${maxStreams} at a time`],
     ['models', models === null ? 'all' : models.join(', ')],
@@ -59,6 +95,19 @@ export function keyDetails(key: NamedKey, now: number): readonly string[] {
     ...(grace === null ? [] : [['old key until', toIso(grace) ?? ''] as const])
   ]
   return toColumns(rows)
+}
+
+function useRows(
+  use: KeyUse | undefined,
+  now: number
+): readonly (readonly [name: string, value: string])[] {
+  if (use === undefined) return []
+  const { used, left, lastSeen } = use
+  return [
+    ...(used === null ? [] : [['used', amountText(used)] as const]),
+    ...(left === null ? [] : [['left', amountText(left)] as const]),
+    ['last seen', lastSeen === null ? 'never' : seenText(lastSeen, now)]
+  ]
 }
 
 const NO_LIMIT = 'no limit'

@@ -22,7 +22,10 @@ import { GatewayError } from '../../shared/errors.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
+import { noSuchKey } from '../no-such-key.ts'
+import { toUseJson, useOfKeys } from './key-use.ts'
 import { keyDetails, keyTable, toKeyJson } from './key-view.ts'
+import { stepsFor } from './next-steps.ts'
 import { changeAtGateway, toApiLimits } from './running-gateway.ts'
 
 export async function addKey(call: CommandCall, text: string): Promise<number> {
@@ -88,10 +91,18 @@ export async function rotateKey(call: CommandCall, name: string): Promise<number
 }
 
 export async function revokeKey(call: CommandCall, name: string): Promise<number> {
+  const done = await changeOneAtGateway(call, name, { verb: '/revoke', body: {} })
   const changed =
-    (await changeOneAtGateway(call, name, { verb: '/revoke', body: {} }))?.key ??
-    (await changeOne(call, name, (found) => ({ ...found, revokedAt: Date.now() })))
-  return tellChanged(call, changed)
+    done?.key ?? (await changeOne(call, name, (found) => ({ ...found, revokedAt: Date.now() })))
+  if (call.isJson) return tellChanged(call, changed)
+  const when =
+    done === null
+      ? 'A running gateway refuses it within a second.'
+      : 'The gateway refuses it from now on.'
+  call.terminal.write(
+    `${changed.name} can no longer get in: the key is revoked, for good. ${when} Running answers end whole.`
+  )
+  return EXIT_OK
 }
 
 interface GatewayChange {
@@ -174,11 +185,13 @@ function wasOpen(keys: readonly NamedKey[]): string {
 export async function listKeys(call: CommandCall): Promise<number> {
   const keys = await read(call)
   const now = Date.now()
-  if (call.isJson)
-    call.terminal.write(JSON.stringify({ keys: keys.map((one) => toKeyJson(one, now)) }))
-  else if (keys.length === 0)
+  const use = await useOfKeys(call, keys)
+  if (call.isJson) {
+    const shown = keys.map((one) => ({ ...toKeyJson(one, now), ...toUseJson(use.get(one.id)) }))
+    call.terminal.write(JSON.stringify({ keys: shown }))
+  } else if (keys.length === 0)
     call.terminal.note('There are no named keys. Create one with: kiro-gateway key add NAME')
-  else for (const line of keyTable(keys, now)) call.terminal.write(line)
+  else for (const line of keyTable(keys, use, now)) call.terminal.write(line)
   return EXIT_OK
 }
 
@@ -187,8 +200,10 @@ export async function showKey(call: CommandCall, name: string): Promise<number> 
   const found = findInForce(keys, name) ?? keys.findLast((one) => isMeant(one, name))
   if (found === undefined) throw noSuchKey(keys, name)
   const now = Date.now()
-  if (call.isJson) call.terminal.write(JSON.stringify(toKeyJson(found, now)))
-  else for (const line of keyDetails(found, now)) call.terminal.write(line)
+  const use = (await useOfKeys(call, [found])).get(found.id)
+  if (call.isJson)
+    call.terminal.write(JSON.stringify({ ...toKeyJson(found, now), ...toUseJson(use) }))
+  else for (const line of keyDetails(found, now, use)) call.terminal.write(line)
   return EXIT_OK
 }
 
@@ -271,27 +286,13 @@ function requireFree(keys: readonly NamedKey[], name: string): void {
   )
 }
 
-const MAX_NAMED = 20
-
-function noSuchKey(keys: readonly NamedKey[], name: string): GatewayError {
-  const isRevoked = keys.some((one) => isMeant(one, name))
-  const known = keys.filter(({ revokedAt }) => revokedAt === null).map((one) => one.name)
-  const list = known.slice(0, MAX_NAMED).join(', ')
-  const hint =
-    known.length === 0
-      ? 'There are none.'
-      : `There are: ${list}${known.length > MAX_NAMED ? ', …' : ''}.`
-  const said = JSON.stringify(name.slice(0, 64))
-  return refused(
-    isRevoked ? `The key ${said} is already revoked.` : `There is no key ${said}. ${hint}`
-  )
-}
-
-function tellMade({ terminal, isJson }: CommandCall, made: string, key: NamedKey): void {
+function tellMade(call: CommandCall, made: string, key: NamedKey): void {
+  const { terminal, isJson } = call
   const now = Date.now()
   if (isJson) return terminal.write(JSON.stringify({ key: made, ...toKeyJson(key, now) }))
   terminal.write(made)
   terminal.note(`The key of ${key.name}. It is shown only once; only its hash is stored.`)
+  for (const line of stepsFor(call, { name: key.name, secret: made })) terminal.note(line)
 }
 
 function tellChanged({ terminal, isJson }: CommandCall, key: NamedKey): number {

@@ -51,6 +51,22 @@ export async function changeAtGateway(
   return { id, secret: textMember(reply.json, 'secret') }
 }
 
+/** Reads from the panel's API. `null` if no gateway of these settings answers here, or it has no operator key. */
+export async function readAtGateway(call: CommandCall, path: string): Promise<JsonObject | null> {
+  const { config } = inspectConfig(call.env)
+  const [key] = config.server.apiKeys
+  if (key === undefined || config.server.port === 0) return null
+  const gateway = { url: gatewayUrl(null, config), key, signal: call.signal }
+  if (!(await isOwnFolder(gateway, config.credentials.stateDir))) return null
+  try {
+    const { status, json } = await ask(gateway, { path, timeoutMs: LOOK_MS })
+    return status === 200 ? json : null
+  } catch {
+    call.signal.throwIfAborted()
+    return null
+  }
+}
+
 /** Limits as the panel's API takes them. */
 export function toApiLimits(limits: Partial<NamedKeyLimits>): JsonObject {
   const { credits, requestsPerMinute, maxStreams, models, mayOverage, expiresAt } = limits

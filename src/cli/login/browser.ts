@@ -10,6 +10,7 @@ import { GatewayError, unlessAborted } from '../../shared/errors.ts'
 import { type CommandCall, UsageError } from '../command.ts'
 import { type CallbackPage, CallbackServer } from './callback-server.ts'
 import { Countdown } from './countdown.ts'
+import { browserHint, openBrowser } from './open-browser.ts'
 
 export interface BrowserWay {
   readonly provider: SocialProvider
@@ -54,7 +55,8 @@ export async function loginByBrowser(
   using countdown = canPaste ? null : new Countdown(terminal, 'Waiting for the browser')
   countdown?.start(until)
   if (canPaste) {
-    void askForAddress(call, { onCallback, isAlone: server === null }).catch(outcome.reject)
+    const { url } = login
+    void askForAddress(call, { onCallback, isAlone: server === null, url }).catch(outcome.reject)
   }
   const signIn = await unlessAborted(outcome.promise, deadline).catch((cause: unknown) => {
     signal.throwIfAborted()
@@ -96,12 +98,16 @@ interface AddressQuestion {
   readonly onCallback: (address: string) => Promise<CallbackPage>
   /** The address cannot arrive otherwise. */
   readonly isAlone: boolean
+  /** Opened by an empty answer. */
+  readonly url: string
 }
 
 /** Repeats until an address fits. @throws {UsageError} without a terminal. */
 async function askForAddress(call: CommandCall, question: AddressQuestion): Promise<void> {
   const { terminal, signal } = call
-  const { onCallback, isAlone } = question
+  const { onCallback, isAlone, url } = question
+  const opens = browserHint(call, url)
+  if (opens !== null) terminal.note(opens)
   const hint = isAlone
     ? 'At the end the browser shows'
     : 'If the browser runs on another machine, it shows at the end'
@@ -111,7 +117,10 @@ async function askForAddress(call: CommandCall, question: AddressQuestion): Prom
   for (;;) {
     const address = await terminal.ask('Address:')
     if (signal.aborted) return
-    if (address === '') continue
+    if (address === '') {
+      if (opens !== null) openBrowser(call, url)
+      continue
+    }
     const { status, text } = await onCallback(address)
     if (status !== 400) return
     terminal.note(`That address does not work. ${text}`)

@@ -20,6 +20,7 @@ import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from 
 import { Network } from '../network.ts'
 import { loginByBrowser } from './browser.ts'
 import { Countdown } from './countdown.ts'
+import { offerBrowser } from './open-browser.ts'
 
 export const login: Command = {
   name: 'login',
@@ -125,10 +126,11 @@ function readPort(call: CommandCall): number {
 }
 
 async function loginByCode(
-  { terminal, isJson }: CommandCall,
+  call: CommandCall,
   { startUrl, region }: Extract<Way, { name: 'device' }>,
   service: SignInServiceOptions
 ): Promise<NewSignIn> {
+  const { terminal, isJson } = call
   using countdown = new Countdown(terminal, 'Waiting for you to confirm the code')
   const signIn = await loginByDeviceCode({
     ...service,
@@ -143,6 +145,7 @@ async function loginByCode(
         terminal.write(
           `Open this link in any browser and confirm the code ${userCode}:\n\n  ${url}\n`
         )
+        void offerBrowser(call, url) // cannot reject
       }
       countdown.start(expiresAt)
     },

@@ -1,9 +1,9 @@
+import { resolve } from 'node:path'
 import { inspect, parseArgs } from 'node:util'
-import { usageText } from '../../config/load.ts'
 import { type ReadEnvironment, readEnvironment } from '../../config/load-process.ts'
-import { editDistance } from '../../shared/edit-distance.ts'
 import { onInterrupt } from '../../shared/deferred-signals.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { programName } from '../../shared/program-name.ts'
 import {
   type Command,
   EXIT_FAILED,
@@ -14,15 +14,22 @@ import {
   UsageError
 } from '../command.ts'
 import { ProcessTerminal } from '../terminal.ts'
-import { commandNames, loadCommand } from './commands.ts'
+import { loadCommand } from './commands.ts'
+import {
+  helpOf,
+  optionProblem,
+  overview,
+  SETTINGS_TOPIC,
+  settingsTopic,
+  unknownCommand,
+  usageAfter
+} from './help.ts'
+import { NamedTerminal } from './named-terminal.ts'
 
 const COMMON_OPTIONS = {
   help: { type: 'boolean', short: 'h' },
   json: { type: 'boolean' }
 } as const
-
-const COMMON_HELP = `  --json             Prints JSON.
-  --help             Prints this text.`
 
 /** Exit codes: 0 done, 1 failed, 2 wrong command line or settings, 130 Ctrl-C; commands may have more. */
 export async function runCli(argv: readonly string[]): Promise<number> {
@@ -30,7 +37,9 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const stop = onInterrupt(process, () => interruption.abort(new Error('interrupted')))
   using terminal = new ProcessTerminal(process, interruption.signal)
   try {
-    return await runCommand(argv, { terminal, signal: interruption.signal, readSettings })
+    const program = programName({ entry: resolve(process.argv[1] ?? ''), cwd: process.cwd() })
+    const { signal } = interruption
+    return await runCommand(argv, { terminal, signal, readSettings, program })
   } finally {
     stop()
   }
@@ -45,13 +54,20 @@ export interface CommandPlace {
   readonly terminal: Terminal
   readonly signal: AbortSignal
   readonly readSettings: () => Pick<ReadEnvironment, 'env' | 'warnings'>
+  /** Words that call this program again. */
+  readonly program: string
 }
 
 /** Resolves with the exit code. */
 export async function runCommand(argv: readonly string[], place: CommandPlace): Promise<number> {
-  const { terminal, signal } = place
-  const isHelp = argv[0] === 'help'
-  const [name = '', ...rest] = isHelp ? [...argv.slice(1), '--help'] : argv
+  const { signal, program } = place
+  const isJson = argv.includes('--json')
+  const terminal = new NamedTerminal(place.terminal, { program, isJson })
+  const [name = '', ...rest] = helpAsCommand(argv)
+  if (name === SETTINGS_TOPIC && rest.includes('--help')) {
+    terminal.write(settingsTopic())
+    return EXIT_OK
+  }
   if (name === '' || name.startsWith('-')) {
     terminal.write(await overview())
     return EXIT_OK
@@ -61,7 +77,6 @@ export async function runCommand(argv: readonly string[], place: CommandPlace): 
     terminal.note(`kiro-gateway: ${unknownCommand(name)}`)
     return EXIT_USAGE
   }
-  const isJson = rest.includes('--json')
   try {
     const { values, positionals } = parseArgs({
       args: rest,
@@ -69,7 +84,7 @@ export async function runCommand(argv: readonly string[], place: CommandPlace): 
       options: { ...command.options, ...COMMON_OPTIONS }
     })
     if (values['help'] === true) {
-      terminal.write(usageOf(command))
+      terminal.write(helpOf(command))
       return EXIT_OK
     }
     const { env, warnings } = place.readSettings()
@@ -77,61 +92,46 @@ export async function runCommand(argv: readonly string[], place: CommandPlace): 
     return await command.run({ values, positionals, isJson, env, terminal, signal })
   } catch (cause) {
     if (signal.aborted) return EXIT_INTERRUPTED
-    return report(cause, { command, isJson, terminal })
+    return report(cause, { command, args: rest, isJson, terminal })
   }
 }
 
-async function overview(): Promise<string> {
-  const commands = await Promise.all(commandNames().map(loadCommand))
-  const rows = commands.flatMap((command) =>
-    command === null ? [] : `  ${command.name.padEnd(18)} ${command.summary}`
-  )
-  return usageText(rows).trimEnd()
-}
-
-function usageOf({ usage, help }: Command): string {
-  const lines = usage
-    .split('\n')
-    .map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}`)
-  const gap = /\n {2}-.*$/.test(help) ? '\n' : '\n\n' // options of its own come last
-  return `${lines.join('\n')}\n\n${help.trimEnd()}${gap}${COMMON_HELP}`
+/** Returns `help NAME` and `--help NAME` as `NAME --help`. */
+function helpAsCommand(argv: readonly string[]): readonly string[] {
+  const [first = '', name] = argv
+  if (!['help', '--help', '-h'].includes(first)) return argv
+  return name === undefined ? ['--help'] : [name, '--help']
 }
 
 interface Failed {
   readonly command: Command
+  readonly args: readonly string[]
   readonly isJson: boolean
   readonly terminal: Terminal
 }
 
 /** A foreign error is a bug and shown whole. */
-function report(cause: unknown, { command, isJson, terminal }: Failed): number {
+function report(cause: unknown, { command, args, isJson, terminal }: Failed): number {
   const isUsage = cause instanceof UsageError || isArgumentError(cause)
-  const isKnown = isUsage || cause instanceof GatewayError
-  const message = isKnown ? cause.message : inspect(cause)
+  const message = messageOf(cause, command)
   if (isJson) {
     const code = cause instanceof GatewayError ? cause.code : isUsage ? 'usage' : 'GW_INTERNAL'
     terminal.write(JSON.stringify({ error: { code, message } }))
   }
-  terminal.note(
-    `kiro-gateway ${command.name}: ${message}${isUsage ? `\n\n${usageOf(command)}` : ''}`
-  )
+  const usage = isUsage ? `\n\n${usageAfter(command, args)}` : ''
+  terminal.note(`kiro-gateway ${command.name}: ${message}${usage}`)
   const isMistake = isUsage || (cause instanceof GatewayError && cause.code === 'GW_CONFIG_INVALID')
   return isMistake ? EXIT_USAGE : EXIT_FAILED
+}
+
+function messageOf(cause: unknown, command: Command): string {
+  if (isArgumentError(cause)) return optionProblem(cause, command)
+  const isKnown = cause instanceof UsageError || cause instanceof GatewayError
+  return isKnown ? cause.message : inspect(cause)
 }
 
 function isArgumentError(cause: unknown): cause is Error {
   return (
     cause instanceof Error && 'code' in cause && String(cause.code).startsWith('ERR_PARSE_ARGS_')
   )
-}
-
-const MAX_GUESSED_CHARS = 32
-
-function unknownCommand(name: string): string {
-  const said = name.length > MAX_GUESSED_CHARS ? `${name.slice(0, MAX_GUESSED_CHARS)}…` : name
-  const meant = commandNames().find(
-    (known) => name.length <= MAX_GUESSED_CHARS && editDistance(name, known) <= 2
-  )
-  const hint = meant === undefined ? '' : ` Was "${meant}" meant?`
-  return `unknown command "${said}".${hint} The commands are ${commandNames().join(', ')}; "kiro-gateway --help" explains them.`
 }

@@ -12,7 +12,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   key: async () => (await import('../key/key.ts')).key,
   fleet: async () => (await import('../fleet.ts')).fleet,
   lint: async () => (await import('../lint.ts')).lint,
-  replay: async () => (await import('../replay/replay.ts')).replay
+  replay: async () => (await import('../replay/replay.ts')).replay,
+  completion: async () => (await import('./completion.ts')).completion
 }
 
 export function commandNames(): readonly string[] {

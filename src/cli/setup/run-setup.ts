@@ -5,6 +5,7 @@ import { inspectConfig, loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/settings.ts'
 import { operatorError, GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '../command.ts'
+import { guess } from '../guess.ts'
 import { type ClientFile, readClientFile } from './client-files.ts'
 import { type ClientPlan, Clients, type ClientSetup, type CurrentFile } from './clients.ts'
 import { readValues } from './entries.ts'
@@ -53,8 +54,16 @@ function settingsOf({ env }: CommandCall): Config {
 function clientOf(positionals: readonly string[]) {
   const [word = '', ...more] = positionals
   const found = Object.hasOwn(Clients, word) ? Clients[word] : undefined
+  const known = Object.keys(Clients)
+  if (word !== '' && found === undefined) {
+    const meant = guess(word, known)
+    const hint = meant === null ? '' : ` Was "${meant}" meant?`
+    throw new UsageError(
+      `the client ${JSON.stringify(word.slice(0, 64))} is not known.${hint} Known are ${known.join(', ')}.`
+    )
+  }
   if (found === undefined || more.length > 0)
-    throw new UsageError(`expected one client: ${Object.keys(Clients).join(', ')}`)
+    throw new UsageError(`expected one client: ${known.join(', ')}`)
   return { ...found, word }
 }
 
@@ -63,6 +72,8 @@ type NamedClient = ReturnType<typeof clientOf>
 interface Todo {
   readonly changes: readonly FileChange[]
   readonly notes: readonly string[]
+  /** Sentence about what the change does. */
+  readonly intent: string
   readonly done: string
   readonly alreadyDone: string
   readonly secrets: readonly string[]
@@ -90,6 +101,7 @@ async function planToSetUp(call: CommandCall, client: NamedClient, means: Means)
   return {
     changes,
     notes: [...learnt.notes, ...plan.notes],
+    intent: `${client.title} will use ${learnt.url} (${learnt.means}).`,
     done: `${client.title} now uses ${learnt.url}. Start it with: ${plan.start}\nTo undo this: kiro-gateway setup ${client.word} --undo`,
     alreadyDone: `${client.title} is already set up like this.`,
     secrets: [...learnt.secrets, ...means.config.server.apiKeys].filter((key) => key !== NO_KEY)
@@ -123,6 +135,7 @@ async function planToUndo(
   return {
     changes,
     notes,
+    intent: `${client.title} will be as it was before setup.`,
     done: `${client.title} is back as it was.`,
     alreadyDone: `There is nothing to undo: ${memory.folder} has no record of a change for ${client.title}.`,
     secrets: config.server.apiKeys
@@ -132,6 +145,8 @@ async function planToUndo(
 /** A way to the gateway: with a key, or by the sign-in of the client. */
 interface Way {
   readonly url: string
+  /** Says in few words how. */
+  readonly means: string
   readonly secrets: readonly string[]
   readonly notes: readonly string[]
   readonly plan: (current: readonly CurrentFile[]) => ClientPlan
@@ -149,11 +164,14 @@ async function learnWay(call: CommandCall, client: NamedClient, config: Config):
   if (planSignIn === undefined || !isWanted) {
     const { gateway, notes } = await learnGateway(call, config)
     const plan: Way['plan'] = (current) => client.plan(gateway, current)
-    return { url, secrets: [gateway.key], notes, plan }
+    const means = `${gateway.models.length} models`
+    return { url, means, secrets: [gateway.key], notes, plan }
   }
   const notes = await checkSignIn(call, url)
   const model = textOption(call, 'model')
-  return { url, secrets: [], notes, plan: (current) => planSignIn({ url, model }, current) }
+  const means = 'by signing in there'
+  const plan: Way['plan'] = (current) => planSignIn({ url, model }, current)
+  return { url, means, secrets: [], notes, plan }
 }
 
 /** Asks a person; programs and those who give a key are told of it by the help. */
@@ -339,13 +357,32 @@ function showChange(
 }
 
 function preview(call: CommandCall, order: Order, shown: readonly ShownChange[]): void {
-  const isAsked = call.values['print'] !== true && call.values['yes'] !== true
-  if (!call.isJson || isAsked) {
+  const isPrinted = call.values['print'] === true
+  const isAsked = !isPrinted && call.values['yes'] !== true
+  if (isPrinted && !call.isJson) {
     for (const { path, change, diff } of shown)
       say(call, [`${change} ${path}`, ...diff, ''].join('\n'))
+  } else if (shown.length > 0 && (!call.isJson || isAsked)) {
+    say(call, order.intent)
+    for (const one of shown) say(call, `  ${summaryOf(one)}`)
+    if (isAsked) say(call, 'Each line that changes is shown with --print.')
   }
   for (const note of order.notes) call.terminal.note(note)
   if (shown.length === 0) say(call, order.alreadyDone)
+}
+
+/** Says which file changes and by how much. */
+function summaryOf({ path, change, diff }: ShownChange): string {
+  const [added, removed] = ['+', '-'].map((sign) => diff.filter((line) => line.startsWith(sign)))
+  const counts = [
+    ...(added?.length ? [`${plural(added.length, 'line')} added`] : []),
+    ...(removed?.length ? [`${plural(removed.length, 'line')} removed`] : [])
+  ]
+  return `${change} ${path}: ${counts.join(', ')}`
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
 /** With JSON output, to standard error. */

@@ -20,7 +20,7 @@ kiro-gateway setup ${CLIENT_WORDS} --undo [--print] [--yes]`,
     undo: { type: 'boolean' },
     yes: { type: 'boolean', short: 'y' }
   },
-  help: `Shows the changes to the client's own configuration, and asks before writing. The rest of the file is not changed.
+  help: `Says which of the client's own files change, and asks before writing. The rest of the file is not changed.
 A file that receives a key is made private.
 
   --url URL          Address of the gateway; by default from SERVER_HOST and SERVER_PORT.
@@ -29,7 +29,7 @@ A file that receives a key is made private.
   --sign-in          No key: Claude Code signs in to the gateway with /login. Offered first where it can.
   --server           Prints the file with which an administrator has Claude Code sign in on all machines.
   --undo             Restores the original files byte for byte, but keeps later changes.
-  --print            Only prints what would change.
+  --print            Only prints each line that would change.
   --yes              Does not ask.`,
   // Imported on demand with three parsers.
   run: async (call) => (await import('./run-setup.ts')).runSetup(call)

@@ -72,6 +72,35 @@ export async function readUsage(
   }
 }
 
+/** Micro-credits of one key on one UTC day, in days since the epoch. */
+export interface KeyDay {
+  readonly key: string
+  readonly day: number
+  readonly credits: number
+}
+
+/** Returns what each key used on each day; `null` without a readable record. */
+export async function readKeyDays(path: string): Promise<readonly KeyDay[] | null> {
+  if (!existsSync(path)) return null
+  const found = await openRecord(path).catch(() => null)
+  if (found === null) return null
+  const { db } = found
+  try {
+    return db
+      .prepare('SELECT key, day, total(credits) AS credits FROM days GROUP BY key, day')
+      .all()
+      .map(({ key, day, credits }) => ({
+        key: String(key),
+        day: Number(day),
+        credits: Number(credits)
+      }))
+  } catch {
+    return null
+  } finally {
+    db.close()
+  }
+}
+
 export async function readPlan(path: string): Promise<PlanStory | null> {
   const found = await openRecord(path).catch(() => null)
   if (found === null) return null
