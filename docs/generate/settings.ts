@@ -17,6 +17,7 @@ const TITLES: Readonly<Record<string, string>> = {
   tools: 'Tools',
   fetch: 'Images and documents by URL',
   responses: 'Kept answers',
+  webSocket: 'WebSockets of the Responses API',
   transform: 'Conversion of large requests',
   memory: 'Memory',
   usage: 'Usage',

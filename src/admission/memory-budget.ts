@@ -83,6 +83,13 @@ interface LineLimits {
 
 const NO_KEY = ''
 
+/** Something that lives in memory which nobody has reserved, and makes room at once. */
+export interface SpareMemory {
+  bytes(): number
+  /** Frees at least so many bytes, or all. */
+  giveBack(bytes: number): void
+}
+
 /**
  * Memory for request bodies, never exceeded. Keys take turns. A small request overtakes a large one whose turn it is
  * only if the large one's key has more than its share, or it would not fit beside loose reservations: those of slow or
@@ -113,6 +120,7 @@ export class MemoryBudget {
   #unreadBytes = 0
   #count = 0
   #isDraining = false
+  #spare: SpareMemory | null = null
 
   constructor(totalBytes: number, limits: number | LineLimits, clock: Clock = SYSTEM_CLOCK) {
     this.totalBytes = totalBytes
@@ -123,6 +131,16 @@ export class MemoryBudget {
 
   get reservedBytes(): number {
     return this.#reservedBytes
+  }
+
+  /** Bytes that nobody has reserved, beside those that live there. */
+  get spareBytes(): number {
+    return this.totalBytes - this.#reservedBytes - (this.#spare?.bytes() ?? 0)
+  }
+
+  /** Lets something live in what is not reserved. */
+  lend(spare: SpareMemory): void {
+    this.#spare = spare
   }
 
   get waiting(): number {
@@ -307,6 +325,7 @@ export class MemoryBudget {
   #take(bytes: number, key: string, isLoose = false): Reservation {
     this.#reservedBytes += bytes
     if (isLoose) this.#looseBytes += bytes
+    if (this.#spare !== null && this.spareBytes < 0) this.#spare.giveBack(-this.spareBytes)
     if (bytes > 0) this.#held.set(key, (this.#held.get(key) ?? 0) + bytes)
     return new Reservation({ bytes, isLoose, key }, this.#owner)
   }

@@ -223,6 +223,23 @@ export const Settings = Type.Object({
       'How long these answers are stored.'
     )
   }),
+  webSocket: Type.Object({
+    maxConnections: count(
+      'WEBSOCKET_MAX_CONNECTIONS',
+      { min: 0, max: 1_000_000, default: 1000 },
+      'WebSockets of Responses API clients, an equal part for each worker. Clients beyond it use HTTP. 0 serves no WebSockets.'
+    ),
+    maxAgeMs: seconds(
+      'WEBSOCKET_MAX_AGE',
+      { min: 1, max: 7 * DAY, default: 3600 },
+      'Age at which a WebSocket is closed, after the answer under way. Its client connects again.'
+    ),
+    keptBytes: bytes(
+      'WEBSOCKET_KEPT_BYTES',
+      { min: 0, max: 1024 * 1024 * MEBIBYTE, default: 64 * MEBIBYTE },
+      'Memory for the conversations of all WebSockets, so that clients send only new items. It is used while no request needs it; a client whose conversation was dropped sends it again.'
+    )
+  }),
   transform: Type.Object({
     threads: count(
       'TRANSFORM_THREADS',

@@ -1,9 +1,9 @@
-import type { ServerResponse } from 'node:http'
 import { byteLengthOf } from '../dialects/answer/output-text.ts'
 import type { RoundReader } from '../dialects/answer/round.ts'
 import type { AnswerWriter } from '../dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import type { GatewayError } from '../shared/errors.ts'
+import type { ClientResponse } from './client-response.ts'
 import { StallTimer } from './stream-reply.ts'
 
 export interface AnswerSource {
@@ -36,7 +36,7 @@ export interface AnswerSink {
 }
 
 export interface CollectReplyOptions {
-  readonly response: ServerResponse
+  readonly response: ClientResponse
   readonly writer: Pick<AnswerWriter, 'push' | 'toJson'>
   readonly stallTimeoutMs: number
   readonly headers: () => Readonly<Record<string, string>>
@@ -93,7 +93,7 @@ export class CollectReply implements AnswerSink {
 }
 
 /** Sends held bytes as they are, without a copy, however slow the client is. */
-function endInParts(response: ServerResponse, parts: readonly (string | Uint8Array)[]): void {
+function endInParts(response: ClientResponse, parts: readonly (string | Uint8Array)[]): void {
   response.cork()
   for (const part of parts) response.write(part)
   response.uncork()

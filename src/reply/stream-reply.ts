@@ -1,13 +1,13 @@
-import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { byteLengthOf, glue, type Written } from '../dialects/answer/output-text.ts'
 import { type AnswerWriter, SseHeaders } from '../dialects/answer/answer-writer.ts'
 import type { StreamPart } from '../dialects/answer/stream-part.ts'
 import { GatewayError, unlessAborted } from '../shared/errors.ts'
+import type { ClientResponse } from './client-response.ts'
 import type { AnswerSink, AnswerSource } from './sinks.ts'
 
 export interface StreamReplyOptions {
-  readonly response: ServerResponse
+  readonly response: ClientResponse
   readonly writer: Pick<AnswerWriter, 'push' | 'fail' | 'heartbeat'>
   readonly heartbeatMs: number
   readonly stallTimeoutMs: number
@@ -217,10 +217,10 @@ function withText(piece: Piece, text: string): Piece {
  *   "1f\r\n" text "\r\n"     RFC 9112, section 7.1
  */
 export class ChunkWriter {
-  readonly #response: ServerResponse
+  readonly #response: ClientResponse
   #isHeadWritten = false
 
-  constructor(response: ServerResponse) {
+  constructor(response: ClientResponse) {
     this.#response = response
   }
 
@@ -257,7 +257,7 @@ export class ChunkWriter {
 
 /** Bytes are never copied, however long they wait for the client. */
 function writeAll(
-  stream: Socket | ServerResponse,
+  stream: Socket | ClientResponse,
   parts: readonly (string | Uint8Array)[]
 ): boolean {
   stream.cork()
@@ -268,7 +268,7 @@ function writeAll(
 }
 
 export interface StallTimerOptions {
-  readonly response: ServerResponse
+  readonly response: ClientResponse
   readonly timeoutMs: number
   /** Ends everything that is done for the client. */
   readonly gone: AbortController
@@ -307,13 +307,13 @@ export class StallTimer {
 }
 
 /** True when the system has everything or the client is gone; `finish` follows a moment later. */
-function isTaken(response: ServerResponse): boolean {
+function isTaken(response: ClientResponse): boolean {
   const { destroyed, writableEnded, writableLength } = response
   return destroyed || (writableEnded && writableLength === 0)
 }
 
 /** Resolves when the system has the whole answer or the client is gone. */
-export function whenSent(response: ServerResponse): Promise<void> {
+export function whenSent(response: ClientResponse): Promise<void> {
   if (response.writableFinished || response.destroyed) return Promise.resolve()
   return new Promise((resolve) => {
     response.once('finish', resolve).once('close', resolve)

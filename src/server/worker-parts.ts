@@ -17,6 +17,9 @@ import { ClientConnections } from './http/connections.ts'
 import { DashboardPages } from './http/dashboard-pages.ts'
 import { Listener } from './http/listener.ts'
 import { WorkerMetrics } from './http/worker-metrics.ts'
+import { takesWebSocket } from './http/socket-routes.ts'
+import { KeptConversations } from './socket/kept-conversations.ts'
+import { ResponsesSockets } from './socket/responses-sockets.ts'
 import { createDataPlane, type OwnPlane, type Surroundings } from './worker/data-plane.ts'
 import { LoadWatch } from './worker/load-watch.ts'
 
@@ -25,6 +28,7 @@ export interface Parts {
   readonly plane: OwnPlane
   readonly listener: Listener
   readonly connections: ClientConnections
+  readonly sockets: ResponsesSockets
   readonly metrics: WorkerMetrics
   readonly pages: DashboardPages
   readonly sessions: Sessions
@@ -89,7 +93,17 @@ export function createParts(
   const refusals = new RefusalLog(log)
   const maxUpstream = () => current.config.pool.maxConnections
   const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)
+  const sockets = new ResponsesSockets({
+    plane,
+    kept: new KeptConversations({
+      budget: plane.memory,
+      maxBytes: () => current.config.webSocket.keptBytes / memory.workers
+    }),
+    workers: memory.workers,
+    isEnding: () => current.status.isEnding
+  })
   const connections = new ClientConnections({
+    takesWebSocket: (request) => takesWebSocket(sockets, request),
     get maxConnections() {
       return maxConnections()
     },
@@ -112,6 +126,7 @@ export function createParts(
     log,
     refusals,
     connections,
+    sockets,
     current,
     dashboard: { pages, sessions, endSession },
     primary: pulse,
@@ -133,6 +148,7 @@ export function createParts(
     plane,
     listener,
     connections,
+    sockets,
     metrics,
     pages,
     sessions,
@@ -148,11 +164,12 @@ const HEADERS_TIMEOUT_MS = 20_000
 
 /** Ends the requests under way by `drainTurns`, then closes everything. */
 export async function closeParts(
-  { plane, listener, connections, metrics, refusals, pages }: Parts,
+  { plane, listener, connections, sockets, metrics, refusals, pages }: Parts,
   drainTurns: () => Promise<void>
 ): Promise<void> {
   void listener.close()
   pages.close()
+  sockets.end()
   plane.lease.drain()
   plane.readings.close()
   plane.retryWaits.refuse(new GatewayError('GW_DRAINING'))

@@ -69,8 +69,9 @@ export class GatewayWorker {
     void this.#retire(this.#parts, patienceMs) // cannot reject
   }
 
-  async #retire({ listener, current, pages }: Parts, patienceMs: number): Promise<void> {
+  async #retire({ listener, current, pages, sockets }: Parts, patienceMs: number): Promise<void> {
     pages.close()
+    sockets.end()
     await withinTime(listener.close(), current.config.cluster.drainTimeoutMs)
     if (this.#life.state !== 'retiring') return
     await this.#turns.drain({ timeoutMs: patienceMs, ...lastWords() })
@@ -220,18 +221,20 @@ function lastWords(): Pick<DrainOptions, 'graceMs' | 'error'> {
 }
 
 function changeKeys(
-  { current, plane }: Pick<Parts, 'current' | 'plane'>,
+  { current, plane, sockets }: Pick<Parts, 'current' | 'plane' | 'sockets'>,
   knownKeys: KnownKeys
 ): void {
   current.knownKeys = knownKeys
   current.authenticator = authenticatorOf(current)
   plane.account.refuseOthers()
+  sockets.checkKeys()
 }
 
 /** Applies reloaded settings; streams go on unchanged. */
-function changeConfig({ plane, log, current }: Parts, config: Config): void {
+function changeConfig({ plane, log, current, sockets }: Parts, config: Config): void {
   current.config = config
   current.authenticator = authenticatorOf(current)
+  sockets.checkKeys()
   log.level = config.observe.level
   plane.pool.setKeepaliveExpiry(config.pool.keepaliveExpiryMs)
   plane.lease.setLimits(config.pool)

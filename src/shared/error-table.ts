@@ -103,7 +103,10 @@ export const ErrorTable = {
   GW_MODEL_NOT_ALLOWED: entry('denied', 'The API key does not allow this model.'),
   GW_ROUTE_UNKNOWN: entry('route', 'This route does not exist.'),
   GW_METHOD_NOT_ALLOWED: entry('method', 'This route does not support this method.'),
-  GW_UPGRADE_REFUSED: entry('upgrade', 'WebSocket is not supported. Send the request over HTTP.'),
+  GW_UPGRADE_REFUSED: entry(
+    'upgrade',
+    'WebSocket is not available here now. Send the request over HTTP.'
+  ),
   GW_BODY_INVALID: entry('request', 'The request body is not valid.'),
   GW_BODY_TOO_LARGE: entry('size', 'The request body is larger than MAX_BODY_BYTES.'),
   GW_BODY_ENCODED: entry(

@@ -14,7 +14,7 @@ const REQUIREMENTS = {
   '07-tools': 'tools of every kind, with any schema, description and name',
   '08-deferred-tools': 'deferred tools, and no stand-in for them upstream',
   '09-codex': 'the dialects of Codex: namespaces, custom tools, tool_search, additional_tools',
-  '10-websocket': 'a WebSocket upgrade is answered with 426, at once',
+  '10-websocket': 'a WebSocket is served; where it is not, 426 comes at once',
   '11-item-references': 'item_reference from any worker; what is not kept is refused clearly',
   '12-threads': 'thread is refused so that its client goes on without',
   '13-forced-answers': 'forced tools and JSON by schema',

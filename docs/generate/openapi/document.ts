@@ -61,7 +61,7 @@ const OVERVIEW = [
   'Three APIs lead to the same models: OpenAI Chat Completions, OpenAI Responses and Anthropic Messages. Point a client of any of them to this gateway.',
   'A key is needed where the operator has set keys. This description, its page and the health checks need none.',
   'Errors are in the shape of the API that was called, and under paths of no API in that of OpenAI, or of Anthropic where `anthropic-version` was sent. Where `x-should-retry` is `false`, the same request will fail again. A stream that breaks ends with an error event and without its end marker, so that half an answer never looks whole.',
-  'A path that is not there is answered 404 (`GW_ROUTE_UNKNOWN`), a method that it does not take 405 (`GW_METHOD_NOT_ALLOWED`) with `allow`, headers that are too large 431. WebSocket is refused with 426. `HEAD` is served wherever `GET` is.',
+  'A path that is not there is answered 404 (`GW_ROUTE_UNKNOWN`), a method that it does not take 405 (`GW_METHOD_NOT_ALLOWED`) with `allow`, headers that are too large 431. WebSocket is served at `/v1/responses` and refused with 426 elsewhere. `HEAD` is served wherever `GET` is.',
   'For people there is a dashboard at `/` where the operator has it on; its own API is under `/admin/v1`.'
 ].join('\n\n')
 

@@ -2,6 +2,7 @@ import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import type { ResponsesBody } from './schema.ts'
 
 const ECHOED = [
+  'previous_response_id',
   'instructions',
   'tools',
   'tool_choice',

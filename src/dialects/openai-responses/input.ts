@@ -1,7 +1,7 @@
 import { isJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import { checkShape } from '../request/shape.ts'
-import { Items, type ResponsesBody } from './schema.ts'
+import { Items } from './schema.ts'
 
 export interface InputItem {
   readonly type: string
@@ -14,7 +14,7 @@ export interface InputItem {
  * @throws {GatewayError} GW_BODY_INVALID
  */
 export function listItems(
-  input: ResponsesBody['input'],
+  input: string | readonly (string | JsonObject)[],
   stored: Readonly<Record<string, unknown>>
 ): readonly InputItem[] {
   if (typeof input === 'string') return [toUserMessage(input, 'input')]

@@ -2,7 +2,6 @@ import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import { AUTO_MODEL } from '../../kiro/models/models.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { type Conversation, isBlank } from '../../kiro/wire/message.ts'
-import { GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
@@ -12,6 +11,7 @@ import { type ClientRequest, effortWish } from '../request/to-upstream.ts'
 import { echoOf } from './echo.ts'
 import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
+import { earlierItems } from './earlier-items.ts'
 import { type InputItem, itemReferencesOf, itemsOf, listItems } from './input.ts'
 import { ItemReader } from './items.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
@@ -33,6 +33,16 @@ export const OpenAiResponses = {
   createWriter: (options: WriterOptions<ResponsesWishes>) => new ResponseWriter(options)
 }
 
+/** The request's own items keep their places in errors; those before it were read once before. */
+function allItems(
+  { input, previous_response_id: previousId }: ResponsesBody,
+  stored: JsonObject
+): readonly InputItem[] {
+  if (!previousId) return listItems(input, stored)
+  const earlier = listItems(earlierItems(previousId, stored), stored)
+  return [...earlier, ...listItems(input, stored)]
+}
+
 /** The answer to a compaction is one item, made of text. */
 const SUMMARY_ALONE = {
   tool_choice: 'none',
@@ -49,7 +59,7 @@ function readRequest(
   const sent = checkShape(ResponsesBodyCheck, json, '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
-  const items = listItems(sent.input, itemsOf(answers))
+  const items = allItems(sent, itemsOf(answers))
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
   return {
@@ -84,7 +94,7 @@ const SEALED = 'reasoning.encrypted_content'
  * @throws {GatewayError} GW_BODY_INVALID
  */
 function refuseStateOnServer(request: ResponsesBody): void {
-  const { background, previous_response_id: previousId, conversation, prompt } = request
+  const { background, conversation, prompt } = request
   if (background === true) {
     throw invalidPart('background', 'must be false: background responses are not supported')
   }
@@ -97,14 +107,6 @@ function refuseStateOnServer(request: ResponsesBody): void {
       'prompts are not stored here; send the text as instructions or input'
     )
   }
-  if (!previousId) return
-  throw new GatewayError('GW_BODY_INVALID', undefined, {
-    message:
-      `Previous response with id '${previousId.slice(0, 100)}' not found: responses are not stored here. ` +
-      'Send the whole conversation as input instead.',
-    param: 'previous_response_id',
-    details: { error_code: 'previous_response_not_found' }
-  })
 }
 
 function readConversation(

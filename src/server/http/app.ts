@@ -20,13 +20,19 @@ import type { PanelOptions } from './panel-server.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
 import { type Route, Router } from './router.ts'
 import { standingRoute } from './standing-route.ts'
+import type { ResponsesSockets } from '../socket/responses-sockets.ts'
+import { socketRouteOf } from './socket-routes.ts'
 import { turnRoutes } from './turn-routes.ts'
 
 export interface AppOptions extends Sources {
   readonly plane: DataPlane
   readonly log: Logger
   readonly refusals: Pick<RefusalLog, 'note'>
-  readonly connections: Pick<ClientConnections, 'vouch' | 'vouchPage'>
+  readonly connections: Pick<
+    ClientConnections,
+    'becomeWebSocket' | 'handshakeOf' | 'vouch' | 'vouchPage'
+  >
+  readonly sockets: ResponsesSockets
   readonly current: Sources['current'] & DashboardOptions['current'] & OAuthOptions['current']
   readonly dashboard: Pick<DashboardOptions, 'pages' | 'sessions' | 'endSession'>
   readonly primary: PanelOptions['primary']
@@ -37,6 +43,8 @@ export function createApp(options: AppOptions): RequestListener {
   const keys = new PassthroughKeys(plane, log, (socket) => connections.vouch(socket))
   const { sessions } = options.dashboard
   const users = new PanelUsers(sessions, current)
+  const { sockets } = options
+  const socketParts = { plane, keys, log, sockets, connections, current }
   const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, primary, connections, current })
   const panel = { sessions, primary, connections, log, current }
@@ -55,8 +63,10 @@ export function createApp(options: AppOptions): RequestListener {
     try {
       setHeaders(response, requestId, plane)
       refuseWithoutHost(request)
-      refuseWebSocket(request, response)
-      const match = router.find(request, response)
+      const socketRoute = socketRouteOf(socketParts, request)
+      if (socketRoute === null) refuseWebSocket(request, response)
+      const match =
+        socketRoute === null ? router.find(request, response) : { route: socketRoute, params: {} }
       if (match === null) throw noSuchRoute(router, request, response)
       const { route, params } = match
       if (isSignedIn(route, request)) connections.vouch(request.socket)

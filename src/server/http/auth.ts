@@ -365,13 +365,17 @@ export function requestIdOf(given: string | readonly string[] | undefined): stri
 
 const WEBSOCKET = /\bwebsocket\b/i
 
+export function wantsWebSocket({ headers }: IncomingMessage): boolean {
+  return WEBSOCKET.test(headers.upgrade ?? '')
+}
+
 /**
  * Precedes any other check: Codex tries WebSocket first, goes on over HTTP at once after 426, and retries
  * for seconds after any other status.
  * @throws {GatewayError} GW_UPGRADE_REFUSED
  */
-export function refuseWebSocket({ headers }: IncomingMessage, response: ServerResponse): void {
-  if (!WEBSOCKET.test(headers.upgrade ?? '')) return
+export function refuseWebSocket(request: IncomingMessage, response: ServerResponse): void {
+  if (!wantsWebSocket(request)) return
   response.setHeader('upgrade', 'HTTP/1.1') // RFC 9110 §15.5.22 wants to know what else is spoken
   response.setHeader('connection', 'upgrade, close')
   throw new GatewayError('GW_UPGRADE_REFUSED')

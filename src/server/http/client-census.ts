@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { ClientResponse } from '../../reply/client-response.ts'
 
 /** Reasons for resetting a connection. `crumbs`: a body of tiny chunks behind another request. */
 export type DropReason = 'unread' | 'lingering' | 'crowded' | 'unfinished-headers' | 'crumbs'
@@ -48,6 +49,11 @@ export interface ArrivedRequest {
   readonly handler: RequestListener
 }
 
+export type Answering = Pick<
+  ClientResponse,
+  'emit' | 'headersSent' | 'writableEnded' | 'writableFinished'
+> & { readonly req: IncomingMessage }
+
 export class ClientConnection {
   readonly socket: Socket
   readonly acceptedAt = performance.now()
@@ -59,7 +65,9 @@ export class ClientConnection {
   isPage = false
   isCut = false
   isDetached = false
-  answering: ServerResponse | null = null
+  /** Carries frames, no requests. */
+  isWebSocket = false
+  answering: Answering | null = null
   answers = 0
   /** Bounded by MAX_PIPELINED. */
   readonly waiting: ArrivedRequest[] = []
@@ -84,6 +92,7 @@ export class ClientConnection {
   }
 
   get unfinishedBytes(): number {
+    if (this.isWebSocket) return 0
     return this.socket.bytesRead - this.bytesRead
   }
 }

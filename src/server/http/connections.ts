@@ -3,20 +3,23 @@ import {
   type IncomingMessage,
   type RequestListener,
   type Server,
-  type ServerResponse
+  ServerResponse
 } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LoadWatch } from '../worker/load-watch.ts'
 import { cutOffBehind, stopAtUpgrades, takeChunks } from '../body/node-insides.ts'
 import { BodyInCrumbs, PacedRequest } from '../body/request-body.ts'
 import {
+  type Answering,
   type ArrivedRequest,
   type CensusOptions,
   ClientCensus,
   type ClientConnection
 } from './client-census.ts'
 import { codeOf } from '../../shared/errors.ts'
+import type { SocketPlace } from '../socket/responses-socket.ts'
+import type { Handshake } from '../socket/responses-sockets.ts'
 import { UnreadWatch } from './unread-watch.ts'
 
 export interface ConnectionsOptions extends CensusOptions {
@@ -28,6 +31,8 @@ export interface ConnectionsOptions extends CensusOptions {
   readonly keepAliveTimeoutMs?: number
   readonly lingerMs?: number
   readonly socketBytes: number
+  /** Requests for a WebSocket to hand out as such; all others are ordinary requests. */
+  readonly takesWebSocket?: (request: IncomingMessage) => boolean
   /** Told of new connections several times a second, and of the end of the last. */
   readonly load?: Pick<LoadWatch, 'arrived' | 'look' | 'rest'>
 }
@@ -61,6 +66,8 @@ export class ClientConnections {
   readonly #options: ConnectionsOptions
   readonly #census: ClientCensus
   readonly #unread: UnreadWatch
+  /** Handshakes that are being answered. */
+  readonly #handshakes = new WeakMap<IncomingMessage, Handshake>()
   #waiting = 0
   #sweep: NodeJS.Timeout | null = null
   #isSweepingSlowly = false
@@ -88,7 +95,8 @@ export class ClientConnections {
       connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs / 4),
       requestTimeout: 0, // bodies have deadlines of their own, which tell the client what happened
       requireHostHeader: false, // Node's own answer would speak no dialect; `app.ts` checks it
-      shouldUpgradeCallback: () => false // only what was cut off is "upgraded", see #requestClass
+      // Besides these, what was cut off is "upgraded", see #requestClass.
+      shouldUpgradeCallback: (request) => this.#options.takesWebSocket?.(request) === true
     })
     const of = (socket: Duplex, act: (connection: ClientConnection) => void): void => {
       const connection = this.#census.get(socket)
@@ -110,7 +118,9 @@ export class ClientConnections {
       .on('checkExpectation', take)
       .on('clientError', (error, socket) => of(socket, (one) => this.#onError(error, one)))
       .on('timeout', (socket) => this.#end(socket, this.#lingerMs))
-      .on('upgrade', (_request, socket) => of(socket, (one) => this.#onDetached(one)))
+      .on('upgrade', (request, socket, head) =>
+        of(socket, (one) => this.#onUpgrade({ request, socket, head }, one, handler))
+      )
       .on('connect', (_request, socket) => of(socket, (one) => this.#onConnect(one)))
   }
 
@@ -125,6 +135,26 @@ export class ClientConnections {
     if (connection === undefined) return
     connection.isPage = true
     this.#census.vouch(connection)
+  }
+
+  /** `null` for a request that does not ask for a WebSocket which may be had. */
+  handshakeOf(request: IncomingMessage): Handshake | null {
+    return this.#handshakes.get(request) ?? null
+  }
+
+  /** Makes the connection of a request a WebSocket's: from here on its owner reads and ends it. */
+  becomeWebSocket({ request, socket }: Handshake, response: ServerResponse): SocketPlace {
+    const connection = this.#census.get(socket)
+    this.#handshakes.delete(request)
+    response.detachSocket(socket)
+    if (connection === undefined) return NOWHERE
+    connection.isWebSocket = true
+    connection.answering = null
+    this.#census.move(connection, restOf(connection))
+    return {
+      begin: (answer) => this.#beginFrames(connection, answer),
+      rest: () => this.#restFrames(connection)
+    }
   }
 
   closeIdle(): void {
@@ -183,6 +213,23 @@ export class ClientConnections {
     handler(request, response)
   }
 
+  #beginFrames(connection: ClientConnection, answer: Answering): void {
+    if (this.#census.get(connection.socket) !== connection) return
+    if (this.#isSweepingSlowly) this.#hurry()
+    connection.answering = answer
+    connection.bytesWritten = connection.socket.bytesWritten
+    this.#census.move(connection, connection.isKnown ? 'busy' : 'stranger-busy')
+  }
+
+  #restFrames(connection: ClientConnection): void {
+    if (this.#census.get(connection.socket) !== connection) return
+    connection.answering = null
+    connection.unreadSince = null
+    connection.answeredAt = performance.now()
+    this.#unread.onWritten(connection)
+    if (connection.status !== 'ending') this.#census.move(connection, restOf(connection))
+  }
+
   #onAnswered(connection: ClientConnection): void {
     const { socket } = connection
     connection.answering = null
@@ -197,7 +244,7 @@ export class ClientConnections {
     } else {
       connection.bytesRead = socket.bytesRead
       connection.answeredAt = performance.now()
-      this.#census.move(connection, connection.isKnown ? 'idle' : 'stranger-idle')
+      this.#census.move(connection, restOf(connection))
     }
   }
 
@@ -233,6 +280,28 @@ export class ClientConnections {
     if (connection.isDetached) discard(connection)
   }
 
+  /** Has a request for a WebSocket answered like any other, so that a refusal has a status and a body. */
+  #onUpgrade(
+    { request, socket, head }: Upgrade,
+    connection: ClientConnection,
+    handler: RequestListener
+  ): void {
+    this.#onDetached(connection)
+    // A request behind others, or beside a body, is only cut off.
+    const isFirst = connection.answering === null && connection.status !== 'ending'
+    if (!isFirst || !(socket instanceof Socket) || this.#options.takesWebSocket?.(request) !== true)
+      return this.#endDetached(connection)
+    const response = new ServerResponse(request)
+    response.shouldKeepAlive = false
+    response.assignSocket(socket)
+    response.once('finish', () => {
+      response.detachSocket(socket)
+      response.emit('close')
+    })
+    this.#handshakes.set(request, { request, socket, head })
+    this.#answer(connection, { request, response, handler })
+  }
+
   /** Bytes are no request, or headers are late. Earlier requests are still answered. */
   #onError(error: Error, connection: ClientConnection): void {
     const { socket, answering, status } = connection
@@ -247,17 +316,23 @@ export class ClientConnections {
   #onDetached(connection: ClientConnection): void {
     const { socket } = connection
     socket.on('error', () => {}) // its close says it all
-    socket.on('drain', () => connection.answering?.emit('drain'))
+    socket.on('drain', () => {
+      if (!connection.isWebSocket) connection.answering?.emit('drain')
+    })
     connection.isCut = true
     connection.isDetached = true
+  }
+
+  #endDetached(connection: ClientConnection): void {
     if (connection.status === 'ending') discard(connection)
-    else if (connection.answering === null) this.#end(socket, this.#lingerMs)
+    else if (connection.answering === null) this.#end(connection.socket, this.#lingerMs)
   }
 
   #onConnect(connection: ClientConnection): void {
     const { socket, answering } = connection
     if (answering === null) this.#end(socket, this.#lingerMs, CONNECT_REFUSED)
     this.#onDetached(connection)
+    this.#endDetached(connection)
   }
 
   /** Cuts off surplus requests: thousands fit into one read. */
@@ -350,6 +425,15 @@ export class ClientConnections {
       this.#census.drop(connection, 'unread')
   }
 }
+
+function restOf({ isKnown }: ClientConnection): 'idle' | 'stranger-idle' {
+  return isKnown ? 'idle' : 'stranger-idle'
+}
+
+/** Place of a connection that has ended meanwhile. */
+const NOWHERE: SocketPlace = { begin: () => {}, rest: () => {} }
+
+type Upgrade = Omit<Handshake, 'socket'> & { readonly socket: Duplex }
 
 function discard(connection: ClientConnection): void {
   connection.socket.on('data', () => stopIfMuch(connection)).resume()

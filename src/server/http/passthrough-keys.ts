@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { monotonicNow } from '../../admission/clock.ts'
 import { GOOD_STATUS } from '../../ipc/messages.ts'
@@ -83,7 +83,7 @@ export class PassthroughKeys {
     return this.isAccepted(key) ? key.name : NEW_KEYS_PLACE
   }
 
-  planeOf(key: BroughtKey, response: ServerResponse): DataPlane {
+  planeOf(key: BroughtKey, response: AskedOn): DataPlane {
     const known = this.#accountOf(key)
     const { account } = known
     const credentials = new KeyCredential(key, {
@@ -300,7 +300,13 @@ interface KeyHome {
   readonly findRegion: (signal: AbortSignal) => Promise<string>
   readonly trials: KeyTrials
   readonly vouch: (socket: Socket) => void
-  readonly response: ServerResponse
+  readonly response: AskedOn
+}
+
+/** The client's end of a request. */
+type AskedOn = Pick<ServerResponse, 'closed'> & {
+  readonly req: Pick<IncomingMessage, 'socket'>
+  once(event: 'close', listener: () => void): unknown
 }
 
 function snapshotOf({ key, name }: BroughtKey, apiRegion: string): CredentialSnapshot {

@@ -63,7 +63,7 @@ function turnRoute(
   }
 }
 
-function unnamedKeyOf(keyName: string, kiroKey: KiroKey | null): UnnamedKey {
+export function unnamedKeyOf(keyName: string, kiroKey: KiroKey | null): UnnamedKey {
   if (kiroKey !== null) return 'kiro'
   return keyName === ANYONE ? 'anyone' : 'operator'
 }

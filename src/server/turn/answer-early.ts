@@ -1,5 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { ErrorReply } from '../../dialects/dialect.ts'
+import type { ClientResponse } from '../../reply/client-response.ts'
 import { isInCrumbs, isUninvited } from '../body/request-body.ts'
 
 /** Bounds of discarding a body: many clients read no answer before they have sent theirs. */
@@ -20,7 +21,7 @@ export const KNOWN: Patience = { maxBytes: 256 * 1024 * 1024, timeoutMs: 10_000 
  */
 export function answerEarly(
   request: IncomingMessage,
-  response: ServerResponse,
+  response: Pick<ClientResponse, 'end' | 'write' | 'writeHead'>,
   { status, headers, body }: Omit<ErrorReply, 'body'> & { readonly body: string | Buffer },
   patience = STRANGER
 ): void {

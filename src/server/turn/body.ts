@@ -29,6 +29,8 @@ export interface ClientBody {
   /** `null` for a key that has no limits. */
   readonly namedKey: NamedKey | null
   readonly marks?: ClientMarks
+  /** Conversation that it goes on from, kept by its connection. Taken, as the body is. */
+  readonly earlier?: Uint8Array | null
 }
 
 /** @throws {GatewayError} what the request deserves, and all of `TransformPool.run()` */
@@ -244,17 +246,23 @@ export async function referencedAnswers(
     dialect,
     body,
     key,
-    memory
+    memory,
+    earlier = null
   }: Omit<ClientBody, 'memory' | 'place' | 'namedKey'> & { readonly memory: BodyRoom }
 ): Promise<readonly Uint8Array[]> {
   const ids = Dialects[dialect].itemReferencesOf?.(body) ?? []
-  if (ids.length === 0) return []
+  if (ids.length === 0 && earlier === null) return []
   const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
-  return plane.items.find(key, ids, async (bytes) => {
-    const wholeBytes = body.byteLength + bytes
+  const earlierBytes = earlier?.byteLength ?? 0
+  const admit = async (bytes: number): Promise<void> => {
+    const wholeBytes = body.byteLength + earlierBytes + bytes
     if (wholeBytes > maxBytes) throw tooLarge(maxBytes)
-    if (bytes > 0) await memory.extend(wholeBytes)
-  })
+    if (earlierBytes + bytes > 0) await memory.extend(wholeBytes)
+  }
+  const stored = ids.length === 0 ? [] : await plane.items.find(key, ids, admit)
+  if (earlier === null) return stored
+  if (ids.length === 0) await admit(0)
+  return [...stored, earlier]
 }
 
 function tooLarge(maxBytes: number): GatewayError {

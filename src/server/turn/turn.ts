@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { monotonicNow, WaitClock } from '../../admission/clock.ts'
 import {
   createWriter,
@@ -9,12 +9,14 @@ import {
   marksOf,
   toErrorReply
 } from '../../dialects/dialect.ts'
+import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { RunningTurn } from '../../ipc/dashboard.ts'
 import type { AnswerMemory } from '../../reply/answer-memory.ts'
+import type { ClientResponse } from '../../reply/client-response.ts'
 import { type AnswerSink, CollectReply, KeptReply } from '../../reply/sinks.ts'
 import { StallTimer, StreamReply, whenSent } from '../../reply/stream-reply.ts'
 import { abortErrorOf, asGatewayError, GatewayError } from '../../shared/errors.ts'
@@ -44,7 +46,7 @@ export interface TurnOptions {
   readonly dialect: DialectName
   readonly route: string
   readonly request: IncomingMessage
-  readonly response: ServerResponse
+  readonly response: ClientResponse
   readonly requestId: string
   readonly keyName: string
   /** Name for taking turns: of the key, or one that several keys share. */
@@ -56,6 +58,19 @@ export interface TurnOptions {
   readonly log: Logger
   /** Answers without the upstream: needs memory and a thread, but no connection and no credential. */
   readonly answerHere?: LocalAnswer
+  /** Request that came as one message of a WebSocket; otherwise its body is read from the connection. */
+  readonly arrived?: ArrivedBody
+}
+
+/** A request that is in memory already. */
+export interface ArrivedBody {
+  readonly body: Uint8Array
+  /** Has room for the body. Taken. */
+  readonly memory: BodyMemory
+  /** Conversation that the request goes on from, as one of its stored answers. Taken. */
+  readonly earlier: Uint8Array | null
+  /** Told of a whole answer before its last event. */
+  readonly onAnswer: (responseId: string, items: KeptItems) => void
 }
 
 export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<object>
@@ -106,6 +121,7 @@ export class Turn implements OpenTurn {
     const content = debugMode === 'off' ? null : (plane.recorder?.open(request, requestId) ?? null)
     this.#debug = debugMode === 'off' ? null : new TurnDebug(plane, debugMode, content)
     this.#writtenBefore = request.socket.bytesWritten
+    if (options.arrived !== undefined) this.#memory = options.arrived.memory
     response.once('close', this.#onClose).once('unread', this.#onUnread)
   }
 
@@ -265,16 +281,17 @@ export class Turn implements OpenTurn {
   }
 
   async #readBody(): Promise<ClientBody> {
-    const { plane, request, dialect, keyName: key, place, namedKey } = this.#options
+    const { plane, request, dialect, keyName: key, place, namedKey, arrived } = this.#options
     const { signal } = this.#gone
-    const memory = bodyMemoryOf(plane, { key: place, signal })
+    const memory = arrived?.memory ?? bodyMemoryOf(plane, { key: place, signal })
     this.#memory = memory
     const { maxBodyBytes: maxBytes, bodyTimeoutMs: timeoutMs } = plane.config().server
-    const body = await readBody(request, { maxBytes, timeoutMs }, memory, signal)
+    const body = arrived?.body ?? (await readBody(request, { maxBytes, timeoutMs }, memory, signal))
     this.#bodyBytes = body.byteLength
     this.#progress.end('read')
     if (this.#debug !== null) await this.#debug.content?.body(body)
-    return { dialect, body, memory, key, place, namedKey, marks: marksOf(request.headers) }
+    const earlier = arrived?.earlier ?? null
+    return { dialect, body, memory, key, place, namedKey, earlier, marks: marksOf(request.headers) }
   }
 
   /** When this returns, the body is not referenced any more. */
@@ -311,10 +328,15 @@ export class Turn implements OpenTurn {
     const sink = plan.asked.isStream
       ? new StreamReply({ ...common, heartbeatMs })
       : new CollectReply(common)
-    if (!plan.asked.keepsItems) return sink
+    const { arrived } = this.#options
+    if (!plan.asked.keepsItems && arrived === undefined) return sink
     return new KeptReply({
       sink,
-      save: () => plane.items.save({ owner, responseId: id, items: writer.keptItems }),
+      save: async () => {
+        arrived?.onAnswer(id, writer.keptItems)
+        if (plan.asked.keepsItems)
+          await plane.items.save({ owner, responseId: id, items: writer.keptItems })
+      },
       isGone: () => response.destroyed
     })
   }

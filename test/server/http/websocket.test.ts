@@ -5,12 +5,12 @@ import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { FakePrimary } from '../../helper/fake-primary.ts'
 import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
 
-async function setUp(t: Test): Promise<URL> {
+async function setUp(t: Test, env: Readonly<Record<string, string>> = {}): Promise<URL> {
   const upstream = await CountingUpstream.start(t, (_request, response) => {
     response.write(textFrame('hello'))
     response.end(endFrame)
   })
-  const { url } = await FakePrimary.start(t, upstream.url)
+  const { url } = await FakePrimary.start(t, upstream.url, { env })
   return new URL(url)
 }
 
@@ -32,15 +32,16 @@ function upgrade(path: string, headers = ''): string {
   )
 }
 
-t.test('an upgrade to WebSocket is refused with 426 at once', async (t) => {
+t.test('an upgrade to WebSocket that is not served is refused with 426 at once', async (t) => {
   const url = await setUp(t)
+  const off = await setUp(t, { WEBSOCKET_MAX_CONNECTIONS: '0' })
   const good = 'authorization: Bearer good-key\r\n'
   const beta = 'openai-beta: responses_websockets=2026-02-06\r\n'
-  for (const [path, headers] of [
-    ['/v1/responses', good + beta],
-    ['/v1/responses', ''],
-    ['/v1/responses', 'authorization: Bearer wrong\r\n'],
-    ['/responses', good],
+  for (const [path, headers, at = url] of [
+    ['/v1/responses', good + beta, off],
+    ['/v1/responses', '', off],
+    ['/v1/responses', 'authorization: Bearer wrong\r\n', off],
+    ['/responses', good, off],
     ['/v1/chat/completions', good],
     ['/v1/messages', good],
     ['/v1/realtime?model=x', good],
@@ -49,20 +50,40 @@ t.test('an upgrade to WebSocket is refused with 426 at once', async (t) => {
     ['/health', '']
   ] as const) {
     t.test(`on ${path}, with ${headers || 'no key'}`, async (t) => {
-      const received = await send(t, url, upgrade(path, headers))
+      const received = await send(t, at, upgrade(path, headers))
       t.match(received, /^HTTP\/1\.1 426 Upgrade Required\r\n/)
       t.match(received, /\r\nconnection: upgrade, close\r\n/i)
       t.match(received, /\r\nupgrade: HTTP\/1\.1\r\n/i)
       t.match(received, /\r\nx-should-retry: false\r\n/)
-      t.match(received, /WebSocket is not supported/)
+      t.match(received, /WebSocket is not available here/)
     })
   }
 })
 
+t.test(
+  'an upgrade that is refused for its key or its head gets the status and the words of HTTP',
+  async (t) => {
+    const url = await setUp(t)
+    const good = 'authorization: Bearer good-key\r\n'
+    const noSocket = upgrade('/v1/responses', good).replace(/sec-websocket-key: .*\r\n/, '')
+    for (const [text, status, words] of [
+      [upgrade('/v1/responses'), 401, /No API key was sent/],
+      [upgrade('/v1/responses', 'authorization: Bearer wrong\r\n'), 401, /invalid_api_key/],
+      [noSocket, 400, /sec-websocket-key/]
+    ] as const) {
+      const received = await send(t, url, text)
+      t.match(received, new RegExp(`^HTTP/1\\.1 ${status} `))
+      t.match(received, words)
+      t.match(received, /\r\nx-request-id: /i)
+      t.match(received, /\r\nx-should-retry: false\r\n/)
+    }
+  }
+)
+
 t.test('frames sent before the answer do no harm', async (t) => {
   const url = await setUp(t)
   const received = await send(t, url, `${upgrade('/v1/responses')}\u0081\u0005hello`)
-  t.match(received, /^HTTP\/1\.1 426 /)
+  t.match(received, /^HTTP\/1\.1 401 /)
   t.equal((await fetch(new URL('/health', url))).status, 200)
 })
 

@@ -170,7 +170,7 @@ const ECHO = {
   max_tool_calls: orNull(amount('As sent.')),
   parallel_tool_calls: boolean('As sent.'),
   presence_penalty: { type: 'number', description: 'As sent.' },
-  previous_response_id: { type: 'null' },
+  previous_response_id: orNull(string('As sent.')),
   prompt_cache_key: orNull(string('As sent.')),
   reasoning: anyObject('As sent, always with `effort` and `summary`.'),
   safety_identifier: orNull(string('As sent.')),

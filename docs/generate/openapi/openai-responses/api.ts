@@ -19,7 +19,8 @@ const WORDS = {
   store: 'Keeps the items of the answer for a time, so that an `item_reference` may name them.',
   include: '`reasoning.encrypted_content`: reasoning that can be sent back.',
   background: 'Only `false`.',
-  previous_response_id: 'Refused: send the whole conversation.',
+  previous_response_id:
+    'Refused: send the whole conversation. On a WebSocket, goes on from its last response.',
   conversation: 'Refused: send the whole conversation.',
   prompt: 'Refused: prompts are not kept here.',
   max_output_tokens: 'The answer is cut there.',

@@ -1,0 +1,143 @@
+import type { IncomingMessage } from 'node:http'
+import { randomUUID } from 'node:crypto'
+import { createWriter, Dialects, dialectOf } from '../../dialects/dialect.ts'
+import { toText } from '../../dialects/answer/output-text.ts'
+import type { Logger } from '../../observe/logger.ts'
+import { GatewayError } from '../../shared/errors.ts'
+import { parseJsonObject } from '../../shared/json.ts'
+import type { AskedTurn, RunningAnswer } from '../socket/responses-socket.ts'
+import type { ResponsesSockets, SocketClient } from '../socket/responses-sockets.ts'
+import { bodyMemoryOf } from '../turn/body-memory.ts'
+import { convertClientBody } from '../turn/body.ts'
+import { type LocalAnswer, Turn } from '../turn/turn.ts'
+import type { DataPlane } from '../worker/data-plane.ts'
+import {
+  type Authenticator,
+  type ClientKey,
+  type KiroKey,
+  requestIdOf,
+  wantsWebSocket
+} from './auth.ts'
+import type { ClientConnections } from './connections.ts'
+import type { PassthroughKeys } from './passthrough-keys.ts'
+import type { Route, RoutedRequest } from './router.ts'
+import { unnamedKeyOf } from './turn-routes.ts'
+
+const DIALECT = 'openai-responses'
+const PATHS: ReadonlySet<string> = new Set(Dialects[DIALECT].paths)
+
+/** True for a request that is handed out with its socket; only its key and the room may still refuse it. */
+export function takesWebSocket(sockets: ResponsesSockets, request: IncomingMessage): boolean {
+  const [path = ''] = (request.url ?? '').split('?', 1)
+  const isGet = request.method === 'GET' && PATHS.has(path.replace(/\/+$/, ''))
+  return isGet && wantsWebSocket(request) && sockets.hasRoom
+}
+
+export interface SocketRouteParts {
+  readonly plane: DataPlane
+  readonly keys: PassthroughKeys
+  readonly log: Logger
+  readonly sockets: ResponsesSockets
+  readonly connections: Pick<ClientConnections, 'handshakeOf' | 'becomeWebSocket'>
+  readonly current: { readonly authenticator: Authenticator }
+}
+
+/** Route of a WebSocket; `null` for all other requests. */
+export function socketRouteOf(parts: SocketRouteParts, request: IncomingMessage): Route | null {
+  const handshake = parts.connections.handshakeOf(request)
+  if (handshake === null) return null
+  const serve = async ({ response }: RoutedRequest): Promise<void> => {
+    const { plane, sockets, connections } = parts
+    if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
+    refuseOthers(request)
+    const place = connections.becomeWebSocket(handshake, response)
+    await sockets.accept(handshake, { ...clientOf(parts, request), place })
+  }
+  return { method: 'GET', path: '/v1/responses', serve }
+}
+
+const SOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/
+
+/** `ws` would refuse these without a dialect. @throws {GatewayError} GW_BODY_INVALID */
+function refuseOthers({ headers }: IncomingMessage): void {
+  const hasKey = SOCKET_KEY.test(headers['sec-websocket-key'] ?? '')
+  if (hasKey && headers['sec-websocket-version'] === '13') return
+  throw new GatewayError('GW_BODY_INVALID', undefined, {
+    message:
+      'This is no WebSocket handshake of version 13. It needs the headers sec-websocket-key and sec-websocket-version: 13.'
+  })
+}
+
+interface Caller {
+  readonly key: ClientKey
+  readonly kiroKey: KiroKey | null
+}
+
+/** The client's key is looked up for each request, since it may be changed or revoked meanwhile. */
+function clientOf(parts: SocketRouteParts, request: IncomingMessage): Omit<SocketClient, 'place'> {
+  const { plane, keys, log, current } = parts
+  const { headers } = request
+  const caller = (): Caller => {
+    const kiroKey = current.authenticator.kiroKeyOf(headers)
+    if (kiroKey !== null) return { key: { name: kiroKey.name, named: null }, kiroKey }
+    return { key: current.authenticator.check(headers), kiroKey: null }
+  }
+  const placeOf = ({ key, kiroKey }: Caller): string =>
+    kiroKey === null ? key.name : keys.placeOf(kiroKey)
+  return {
+    makeId: () => requestIdOf(undefined),
+    isGood: () => isGood(caller),
+    memoryFor: (signal) => bodyMemoryOf(plane, { key: placeOf(caller()), signal }),
+    answer: ({ requestId, response, arrived, isWarmUp }: AskedTurn): RunningAnswer => {
+      const one = caller()
+      const { key, kiroKey } = one
+      const own = kiroKey === null ? plane : keys.planeOf(kiroKey, response)
+      const turn = new Turn({
+        plane: own,
+        dialect: DIALECT,
+        route: '/v1/responses',
+        request,
+        response,
+        requestId,
+        keyName: key.name,
+        place: placeOf(one),
+        namedKey: key.named,
+        usageKey: key.named?.id ?? unnamedKeyOf(key.name, kiroKey),
+        log,
+        arrived,
+        ...(isWarmUp && { answerHere: warmUp(own, arrived.onAnswer) })
+      })
+      void turn.run() // never rejects
+      return turn
+    }
+  }
+}
+
+function isGood(caller: () => Caller): boolean {
+  try {
+    caller()
+    return true
+  } catch (cause) {
+    if (cause instanceof GatewayError) return false
+    throw cause
+  }
+}
+
+const NO_USAGE = { inputTokens: 0, outputTokens: 0 }
+
+/** Checks the request and keeps its items, without the model: later ones go on from the response that it answers. */
+function warmUp(plane: DataPlane, onAnswer: AskedTurn['arrived']['onAnswer']): LocalAnswer {
+  return async (body, signal) => {
+    const { plan } = await convertClientBody(plane, body, signal)
+    const id = dialectOf(plan).toAnswerId(randomUUID().replaceAll('-', ''))
+    const whole = { ...plan, asked: { ...plan.asked, isStream: false } }
+    const writer = createWriter(whole, { id, created: unixTime(), now: unixTime })
+    writer.push({ type: 'end', reason: 'stop', usage: NO_USAGE })
+    onAnswer(id, writer.keptItems)
+    return parseJsonObject(toText(writer.toJson())) ?? {}
+  }
+}
+
+function unixTime(): number {
+  return Math.floor(Date.now() / 1000)
+}

@@ -1,0 +1,446 @@
+import type { IncomingMessage } from 'node:http'
+import type { WebSocket } from 'ws'
+import { glueWith, toBytes } from '../../dialects/answer/output-text.ts'
+import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
+import { toErrorReply } from '../../dialects/dialect.ts'
+import {
+  type ClientEvent,
+  copyNewItems,
+  newItemBytes,
+  readClientEvent,
+  toRequestBody
+} from '../../dialects/openai-responses/client-event.ts'
+import { toStoredConversation } from '../../dialects/openai-responses/earlier-items.ts'
+import { asGatewayError, GatewayError } from '../../shared/errors.ts'
+import { parseJsonObject, textMember } from '../../shared/json.ts'
+import type { BodyMemory } from '../turn/body-memory.ts'
+import type { ArrivedBody } from '../turn/turn.ts'
+import { FrameMeter } from './frame-meter.ts'
+import { FrameResponse, type FrameTarget } from './frame-response.ts'
+import type { KeptConversations } from './kept-conversations.ts'
+import { type Farewell, nextStep, type SocketEvent, type SocketState } from './next-step.ts'
+
+/** The connection's place among all connections of clients. */
+export interface SocketPlace {
+  /** An answer begins: it is watched whether its client reads. */
+  begin(response: FrameResponse): void
+  /** Nothing is asked on the connection. */
+  rest(): void
+}
+
+export interface AskedTurn {
+  readonly requestId: string
+  readonly response: FrameResponse
+  readonly arrived: ArrivedBody
+  readonly isWarmUp: boolean
+}
+
+export interface RunningAnswer {
+  abort(error: GatewayError): void
+}
+
+export interface ResponsesSocketOptions {
+  readonly webSocket: WebSocket
+  /** The handshake. */
+  readonly request: IncomingMessage
+  readonly place: SocketPlace
+  readonly kept: KeptConversations
+  readonly maxBodyBytes: number
+  readonly bodyTimeoutMs: () => number
+  readonly makeId: () => string
+  /** @throws {GatewayError} if the client's key is good no more */
+  readonly memoryFor: (signal: AbortSignal) => BodyMemory
+  /** Answers a request. @throws {GatewayError} if the client's key is good no more */
+  readonly answer: (asked: AskedTurn) => RunningAnswer
+  readonly onGone: () => void
+}
+
+/** A message whose bytes come in, and the memory that they have. */
+interface Arrival {
+  readonly memory: BodyMemory
+  declaredBytes: number
+  /** Bytes that have room or wait for it. */
+  bytes: number
+  readonly beganAt: number
+  room: Promise<GatewayError | null>
+}
+
+interface Request {
+  readonly event: ClientEvent
+  readonly memory: BodyMemory
+}
+
+/** A message of this size may come before it has room: it is in the system's memory, or in one read of it. */
+const SMALL_MESSAGE_BYTES = 64 * 1024
+/** Messages that may have begun before the first of them was read. */
+const MAX_ARRIVALS = 64
+/** Smaller fragments carry hardly more than their heads. Clients that cut messages send kilobytes. */
+const MIN_FRAGMENT_BYTES = 64
+/** Frames that carry next to nothing (pings, tiny fragments) in a second. */
+const MAX_EMPTY_FRAMES = 100
+const EMPTY_FRAMES_MS = 1_000
+/** Messages that are no request, after which the client is taken for broken. */
+const MAX_MISTAKES = 16
+/** Time for a client to read why its connection ends. */
+const LAST_WORDS_MS = 1_000
+/** Looks without a byte from the client after which it is gone. */
+const MAX_SILENT_LOOKS = 2
+
+const BROKEN: Farewell = { code: 1008, reason: 'Too many messages are no request.' }
+const FLOOD: Farewell = { code: 1008, reason: 'Too many frames carry nothing.' }
+const SLOW: Farewell = { code: 1008, reason: 'A message took longer than BODY_TIMEOUT.' }
+const BINARY: Farewell = { code: 1008, reason: 'Messages must be text.' }
+const TOO_LARGE: Farewell = { code: 1009, reason: 'The message is too large.' }
+const NO_MEMORY: Farewell = { code: 1013, reason: 'There is no memory for a message. Try again.' }
+const NO_KEY: Farewell = { code: 1008, reason: 'The API key is not valid any more.' }
+
+/**
+ * A client of the Responses API on a WebSocket. Each `response.create` is answered by a `Turn` like one over HTTP; between
+ * answers the connection holds no permit and no memory but for its conversation, which may be dropped.
+ */
+export class ResponsesSocket {
+  readonly openedAt = performance.now()
+  readonly #options: ResponsesSocketOptions
+  readonly #gone = new AbortController()
+  readonly #target: FrameTarget
+  #state: SocketState<Request> = { name: 'idle' }
+  /** Messages that have begun, the oldest first. Bounded by MAX_ARRIVALS. */
+  readonly #arrivals: Arrival[] = []
+  /** Messages that were read are taken in their order, each when it has its room. */
+  #taken = Promise.resolve()
+  /** Parts of messages that wait for room. */
+  #roomless = 0
+  #running: RunningAnswer | null = null
+  #response: FrameResponse | null = null
+  #isCancelled = false
+  #emptyFrames = 0
+  #emptySince = 0
+  #mistakes = 0
+  #heardBytes = 0
+  #silentLooks = 0
+  /** Resolves when no answer is under way. */
+  #rest = Promise.withResolvers<void>()
+
+  constructor(options: ResponsesSocketOptions) {
+    this.#options = options
+    const { webSocket, request } = options
+    this.#rest.resolve()
+    this.#target = {
+      send: (json, onSent) => webSocket.send(json, { binary: false }, () => onSent()),
+      beat: () => this.#ping(),
+      cut: () => webSocket.terminate()
+    }
+    const meter = new FrameMeter({
+      onDeclared: (bytes, isFirst) => this.#onDeclared(bytes, isFirst),
+      onControl: () => this.#noteEmpty()
+    })
+    // Before the one of `ws`, so that a message has room before it is read.
+    request.socket.prependListener('data', (chunk: Buffer) => meter.push(chunk))
+    webSocket
+      .on('message', (bytes: Buffer, isBinary: boolean) => this.#onMessage(bytes, isBinary))
+      .on('error', () => {}) // its close follows
+      .once('close', () => this.#onClose())
+  }
+
+  get isIdle(): boolean {
+    return this.#state.name === 'idle'
+  }
+
+  /** Closes the connection: at once if nothing is asked, else after the answer. */
+  leave(farewell: Farewell): void {
+    this.#step({ type: 'leave', farewell })
+  }
+
+  /** Call regularly. Ends a connection whose client is silent, or sends a message too slowly. */
+  look(now: number, isPingDue: boolean): void {
+    const { request, webSocket, bodyTimeoutMs } = this.#options
+    const { bytesRead } = request.socket
+    const [oldest] = this.#arrivals
+    if (oldest !== undefined && now - oldest.beganAt > bodyTimeoutMs() && !webSocket.isPaused)
+      return this.#end(SLOW)
+    if (!isPingDue) return
+    const isSilent = bytesRead === this.#heardBytes && !webSocket.isPaused
+    this.#heardBytes = bytesRead
+    this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0
+    if (this.#silentLooks > MAX_SILENT_LOOKS) webSocket.terminate()
+    else this.#ping()
+  }
+
+  #ping(): void {
+    const { webSocket } = this.#options
+    // A client that does not read would only be given more.
+    if (webSocket.readyState === webSocket.OPEN && webSocket.bufferedAmount === 0) webSocket.ping()
+  }
+
+  #onDeclared(bytes: number, isFirst: boolean): void {
+    const last = this.#arrivals.at(-1)
+    if (this.#state.name === 'closed') return this.#stopReading()
+    if (!isFirst && last !== undefined) {
+      if (bytes - last.declaredBytes < MIN_FRAGMENT_BYTES) this.#noteEmpty()
+      last.declaredBytes = bytes
+      if (bytes <= last.bytes) return
+    }
+    try {
+      if (bytes > this.#options.maxBodyBytes) {
+        this.#refuseSize(new GatewayError('GW_BODY_TOO_LARGE'))
+        return
+      }
+      const arrival = isFirst || last === undefined ? this.#begin(bytes) : last
+      const steps = Math.ceil(bytes / SMALL_MESSAGE_BYTES) * SMALL_MESSAGE_BYTES
+      if (arrival !== null) this.#admit(arrival, isFirst ? bytes : steps)
+    } catch (cause) {
+      this.#refuse(asGatewayError(cause), null)
+      this.#end(NO_KEY)
+    }
+  }
+
+  #begin(declaredBytes: number): Arrival | null {
+    if (this.#arrivals.length >= MAX_ARRIVALS) {
+      this.#end(BROKEN)
+      return null
+    }
+    const arrival: Arrival = {
+      memory: this.#options.memoryFor(this.#gone.signal),
+      declaredBytes,
+      bytes: 0,
+      beganAt: performance.now(),
+      room: Promise.resolve(null)
+    }
+    this.#arrivals.push(arrival)
+    return arrival
+  }
+
+  /** Reads no more until a large message has room, and not before the answer under way has ended. */
+  #admit(arrival: Arrival, bytes: number): void {
+    const { webSocket } = this.#options
+    const isFirst = arrival.bytes === 0
+    const isLarge = bytes > SMALL_MESSAGE_BYTES
+    arrival.bytes = bytes
+    this.#roomless += 1
+    if (isLarge || this.#roomless > 1) webSocket.pause()
+    const { memory, room: before } = arrival
+    const take = async (): Promise<GatewayError | null> => {
+      const failed = await before
+      if (failed !== null) return failed
+      try {
+        if (isLarge) await this.#rest.promise
+        await (isFirst ? memory.reserve(bytes) : memory.extend(bytes))
+        this.#roomless -= 1
+        if (this.#roomless === 0 && webSocket.isPaused) webSocket.resume()
+        return null
+      } catch (cause) {
+        // Its bytes will not be read, so nothing behind them can be.
+        return this.#refuseSize(asGatewayError(cause))
+      }
+    }
+    arrival.room = take()
+  }
+
+  #refuseSize(error: GatewayError): GatewayError {
+    this.#refuse(error, null)
+    this.#end(error.code === 'GW_BODY_TOO_LARGE' ? TOO_LARGE : NO_MEMORY)
+    return error
+  }
+
+  #noteEmpty(): void {
+    const now = performance.now()
+    if (now - this.#emptySince > EMPTY_FRAMES_MS) {
+      this.#emptySince = now
+      this.#emptyFrames = 0
+    }
+    this.#emptyFrames += 1
+    if (this.#emptyFrames === MAX_EMPTY_FRAMES) this.#end(FLOOD)
+  }
+
+  #onMessage(bytes: Buffer, isBinary: boolean): void {
+    const arrival = this.#arrivals.shift()
+    if (arrival !== undefined)
+      this.#taken = this.#taken.then(() => this.#take(arrival, bytes, isBinary))
+  }
+
+  async #take({ memory, room }: Arrival, bytes: Buffer, isBinary: boolean): Promise<void> {
+    if (isBinary) {
+      memory.release()
+      return this.#end(BINARY)
+    }
+    const failed = await room
+    if (failed !== null || this.#state.name === 'closed') return memory.release()
+    const event = readClientEvent(bytes)
+    if (event?.type === 'response.create') {
+      return this.#step({ type: 'create', message: { event, memory } })
+    }
+    memory.release()
+    if (event?.type === 'response.cancel') this.#cancel()
+    else if (event?.type === 'response.steer') this.#refuseSteering(event)
+    else this.#refuseMessage(event)
+  }
+
+  /** Without an answer under way there is nothing to end: it may just have ended. */
+  #cancel(): void {
+    if (this.#running === null) return
+    this.#isCancelled = true
+    this.#running.abort(cancelled())
+  }
+
+  #refuseMessage(event: ClientEvent | null): void {
+    const said = event === null ? 'A message' : `The type '${event.type.slice(0, 100)}'`
+    const message = `${said} is not supported. Send a JSON object of type 'response.create'.`
+    this.#refuse(new GatewayError('GW_BODY_INVALID', undefined, { message, param: 'type' }), event)
+    this.#noteMistake()
+  }
+
+  /** Nothing of the upstream's takes more input while it answers. */
+  #refuseSteering({ bytes }: ClientEvent): void {
+    const steer = parseJsonObject(bytes.toString()) ?? {}
+    const error = {
+      code: 'steering_not_supported',
+      message: 'This model takes no input while it answers. Send it with the next response.create.'
+    }
+    const { input = [] } = steer
+    const previousId = textMember(steer, 'previous_response_id') ?? ''
+    const failed = { input, previous_response_id: previousId }
+    const told = { type: 'response.steer.failed', sequence_number: 0, error, steer: failed }
+    this.#target.send(JSON.stringify(told), () => {})
+    this.#noteMistake()
+  }
+
+  #noteMistake(): void {
+    this.#mistakes += 1
+    if (this.#mistakes >= MAX_MISTAKES) this.#end(BROKEN)
+  }
+
+  #refuse(error: GatewayError, event: Pick<ClientEvent, 'streamId'> | null): void {
+    const { request, makeId } = this.#options
+    const response = new FrameResponse(request, this.#deaf, event?.streamId ?? null)
+    answerError(response, { error, requestId: makeId() })
+  }
+
+  /** Nothing depends on whether an error outside of an answer is read. */
+  get #deaf(): FrameTarget {
+    return { ...this.#target, cut: () => {} }
+  }
+
+  #step(event: SocketEvent<Request>): void {
+    const { state, action } = nextStep(this.#state, event)
+    this.#state = state
+    switch (action.type) {
+      case 'none':
+        return
+      case 'answer':
+        return this.#answer(action.message)
+      case 'close':
+        release(action.dropped)
+        return this.#end(action.farewell)
+      case 'forget':
+        return release(action.dropped)
+    }
+  }
+
+  #answer({ event, memory }: Request): void {
+    const { request, place, kept, answer, makeId } = this.#options
+    const response = new FrameResponse(request, this.#target, event.streamId)
+    const requestId = makeId()
+    const { previousId, isWarmUp } = event
+    const earlier = previousId === null ? null : kept.find(this, previousId)
+    const own = {} // stands for the new items among what is kept
+    kept.keep(own, { responseId: '', items: [copyNewItems(event)], bytes: newItemBytes(event) })
+    let hasAnswer = false
+    const onAnswer = (responseId: string, items: KeptItems): void => {
+      hasAnswer = true
+      this.#keep({ own, previousId, responseId, items })
+    }
+    this.#rest = Promise.withResolvers()
+    this.#response = response
+    place.begin(response)
+    response.once('close', () => {
+      kept.forget(own)
+      // What could not be gone on from is gone (the API's own rule), unless the client ended it.
+      if (earlier !== null && !hasAnswer && !this.#isCancelled) kept.forget(this)
+      this.#onAnswered()
+    })
+    try {
+      const arrived = {
+        body: toRequestBody(event),
+        memory,
+        earlier: earlier === null ? null : toStoredConversation(earlier.responseId, earlier.items),
+        onAnswer
+      }
+      this.#running = answer({ requestId, response, arrived, isWarmUp })
+    } catch (cause) {
+      memory.release()
+      answerError(response, { error: asGatewayError(cause), requestId })
+      this.leave(NO_KEY)
+    }
+  }
+
+  /** Keeps the conversation with its answer, if what it is made of is still there. */
+  #keep(made: {
+    readonly own: object
+    readonly previousId: string | null
+    readonly responseId: string
+    readonly items: KeptItems
+  }): void {
+    const { kept } = this.#options
+    const { own, previousId, responseId, items } = made
+    const news = kept.find(own, '')
+    const earlier = previousId === null ? null : kept.find(this, previousId)
+    kept.forget(own)
+    if (news === null || (previousId !== null && earlier === null)) return kept.forget(this)
+    const output = toBytes(glueWith(',', [...items.values()]))
+    const bytes = (earlier?.bytes ?? 0) + news.bytes + output.byteLength
+    const all = [...(earlier?.items ?? []), ...news.items, output]
+    kept.keep(this, { responseId, items: all, bytes })
+  }
+
+  #onAnswered(): void {
+    this.#running = null
+    this.#response = null
+    this.#isCancelled = false
+    this.#rest.resolve()
+    this.#options.place.rest()
+    if (this.#state.name === 'answering') this.#step({ type: 'answered' })
+  }
+
+  /** Says why and closes. The rest of a message that has begun is not read. */
+  #end({ code, reason }: Farewell): void {
+    this.#step({ type: 'gone' })
+    const { webSocket } = this.#options
+    if (this.#arrivals.length > 0) this.#stopReading()
+    else if (webSocket.isPaused) webSocket.resume() // or the client's own close would not be read
+    webSocket.close(code, reason)
+  }
+
+  #stopReading(): void {
+    const { webSocket } = this.#options
+    webSocket.pause()
+    setTimeout(() => webSocket.terminate(), LAST_WORDS_MS).unref()
+  }
+
+  #onClose(): void {
+    const { kept, onGone } = this.#options
+    this.#step({ type: 'gone' })
+    this.#gone.abort(new GatewayError('GW_CLIENT_CLOSED'))
+    this.#response?.destroy()
+    release(this.#arrivals)
+    this.#arrivals.length = 0
+    kept.forget(this)
+    onGone()
+  }
+}
+
+function release(requests: readonly Pick<Request, 'memory'>[]): void {
+  for (const { memory } of requests) memory.release()
+}
+
+function cancelled(): GatewayError {
+  const message = 'The client cancelled this response.'
+  return new GatewayError('GW_CLIENT_CLOSED', 'response.cancel', { message })
+}
+
+function answerError(
+  response: FrameResponse,
+  { error, requestId }: { readonly error: GatewayError; readonly requestId: string }
+): void {
+  const { status, headers, body } = toErrorReply('openai-responses', error, requestId)
+  response.writeHead(status, headers).end(body)
+}

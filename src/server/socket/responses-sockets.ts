@@ -1,0 +1,163 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { WebSocket } from 'ws'
+import type { DataPlane } from '../worker/data-plane.ts'
+import type { KeptConversations } from './kept-conversations.ts'
+import type { Farewell } from './next-step.ts'
+import { ResponsesSocket, type ResponsesSocketOptions } from './responses-socket.ts'
+
+/** Request for a WebSocket, whose socket Node reads no more. */
+export interface Handshake {
+  readonly request: IncomingMessage
+  readonly socket: Socket
+  /** Bytes that came behind the request. */
+  readonly head: Buffer
+}
+
+export type SocketClient = Pick<
+  ResponsesSocketOptions,
+  'answer' | 'makeId' | 'memoryFor' | 'place'
+> & {
+  /** The client's key is good, and may be used here. */
+  readonly isGood: () => boolean
+}
+
+export interface ResponsesSocketsOptions {
+  readonly plane: Pick<DataPlane, 'config' | 'metrics'>
+  readonly kept: KeptConversations
+  readonly workers: number
+  /** This worker is about to end, and others serve. */
+  readonly isEnding: () => boolean
+}
+
+const LOOK_MS = 1_000
+/** Proxies close a connection without a byte after a minute. */
+const PING_MS = 25_000
+/** Time for a client to answer a close. */
+const CLOSE_MS = 5_000
+/** Fragments of one message: 32 MB in frames of 8 KiB. */
+const MAX_FRAGMENTS = 4_096
+/** Pieces of a message as they came from the network: 32 MB in packets of a kilobyte. */
+const MAX_PIECES = 32_768
+
+/** Options that the types of `ws` 8.18 do not know. */
+const PATIENCE = {
+  maxFragments: MAX_FRAGMENTS,
+  maxBufferedChunks: MAX_PIECES,
+  closeTimeout: CLOSE_MS
+}
+
+const RESTART: Farewell = { code: 1012, reason: 'The gateway restarts. Connect again.' }
+const OLD: Farewell = { code: 1001, reason: 'The connection has reached its age. Connect again.' }
+const NO_KEY: Farewell = { code: 1008, reason: 'The API key is not valid any more.' }
+
+/** The WebSockets of a worker. Loads what speaks their protocol with the first of them. */
+export class ResponsesSockets {
+  readonly #options: ResponsesSocketsOptions
+  /** Bounded by the setting. */
+  readonly #sockets = new Map<ResponsesSocket, SocketClient>()
+  #opening = 0
+  #isEnding = false
+  #looks: NodeJS.Timeout | null = null
+  #pingedAt = 0
+
+  constructor(options: ResponsesSocketsOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#sockets.size
+  }
+
+  /** False: clients are to go on over HTTP. */
+  get hasRoom(): boolean {
+    const { plane, workers } = this.#options
+    const { maxConnections } = plane.config().webSocket
+    return this.#sockets.size + this.#opening < Math.ceil(maxConnections / workers)
+  }
+
+  /** Completes the handshake. The client's key was checked. */
+  async accept(handshake: Handshake, client: SocketClient): Promise<void> {
+    this.#opening += 1
+    try {
+      const webSocket = await this.#open(handshake)
+      if (webSocket !== null) this.#add(webSocket, handshake.request, client)
+    } finally {
+      this.#opening -= 1
+    }
+  }
+
+  /** Closes idle connections now and the others after their answer, so that their clients connect elsewhere. */
+  end(): void {
+    this.#isEnding = true
+    for (const socket of this.#sockets.keys()) socket.leave(RESTART)
+  }
+
+  /** Call when keys have changed: closes connections whose key is good no more. */
+  checkKeys(): void {
+    for (const [socket, { isGood }] of this.#sockets) if (!isGood()) socket.leave(NO_KEY)
+  }
+
+  /** `null` for a client that has left, or whose request `ws` has refused. */
+  async #open({ request, socket, head }: Handshake): Promise<WebSocket | null> {
+    const { WebSocketServer } = await import('ws')
+    if (socket.destroyed) return null
+    const server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: this.#options.plane.config().server.maxBodyBytes,
+      handleProtocols: (offered: ReadonlySet<string>) => chooseProtocol(offered),
+      ...PATIENCE
+    })
+    let opened: WebSocket | null = null
+    server.handleUpgrade(request, socket, head, (webSocket) => {
+      opened = webSocket
+    })
+    return opened
+  }
+
+  #add(webSocket: WebSocket, request: IncomingMessage, client: SocketClient): void {
+    const { plane, kept } = this.#options
+    const { server } = plane.config()
+    const one = new ResponsesSocket({
+      ...client,
+      webSocket,
+      request,
+      kept,
+      maxBodyBytes: server.maxBodyBytes,
+      bodyTimeoutMs: () => plane.config().server.bodyTimeoutMs,
+      onGone: () => this.#forget(one)
+    })
+    this.#sockets.set(one, client)
+    this.#looks ??= setInterval(() => this.#look(), LOOK_MS).unref()
+    if (this.#isEnding) one.leave(RESTART)
+  }
+
+  #forget(socket: ResponsesSocket): void {
+    this.#sockets.delete(socket)
+    if (this.#sockets.size > 0 || this.#looks === null) return
+    clearInterval(this.#looks)
+    this.#looks = null
+  }
+
+  #look(): void {
+    const now = performance.now()
+    const { plane, isEnding } = this.#options
+    if (isEnding() && !this.#isEnding) this.end()
+    const { maxAgeMs } = plane.config().webSocket
+    const isPingDue = now - this.#pingedAt >= PING_MS
+    if (isPingDue) this.#pingedAt = now
+    for (const [socket, { isGood }] of this.#sockets) {
+      socket.look(now, isPingDue)
+      if (now - socket.openedAt >= maxAgeMs) socket.leave(OLD)
+      else if (isPingDue && !isGood()) socket.leave(NO_KEY) // keys expire
+    }
+  }
+}
+
+/** The first that is no key: browsers send theirs so, since they can send no header. */
+function chooseProtocol(offered: ReadonlySet<string>): string | false {
+  const [first = null] = [...offered].filter((one) => !one.startsWith('openai-insecure-api-key.'))
+  return first ?? false
+}

@@ -1,0 +1,154 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import t, { type Test } from 'tap'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
+import { FrameClient, responseIdOf } from '../../helper/frame-client.ts'
+import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
+
+/** A gateway, and the bodies that its upstream was sent. */
+async function setUp(
+  t: Test,
+  {
+    onRequest = (response: ServerResponse) => {
+      response.write(textFrame('hello'))
+      response.end(endFrame)
+    },
+    ...options
+  }: FakePrimaryOptions & { readonly onRequest?: (response: ServerResponse) => void } = {}
+) {
+  const bodies: string[] = []
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    bodies.push(await textOf(request))
+    onRequest(response)
+  }
+  const upstream = await CountingUpstream.start(t, (...call) => void answer(...call))
+  const primary = await FakePrimary.start(t, upstream.url, options)
+  return { bodies, upstream, primary, url: primary.url }
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of request.setEncoding('utf8')) text += String(chunk)
+  return text
+}
+
+t.test('a request is answered with the events of a stream, one in a frame', async (t) => {
+  const { url } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  const events = await client.ask({ input: 'hi', store: false })
+  t.same(
+    events.map(({ type }) => type),
+    [
+      'response.created',
+      'response.in_progress',
+      'response.output_item.added',
+      'response.content_part.added',
+      'response.output_text.delta',
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.output_item.done',
+      'response.completed'
+    ]
+  )
+  t.same(
+    events.map((event) => event['sequence_number']),
+    events.map((_event, index) => index)
+  )
+})
+
+t.test('a conversation goes on from the last response with its new items alone', async (t) => {
+  const { url, bodies } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  const first = await client.ask({ input: 'one', instructions: 'Be terse.', store: false })
+  const previous = { previous_response_id: responseIdOf(first), store: false }
+  const second = await client.ask({ ...previous, input: [{ role: 'user', content: 'two' }] })
+  t.match(second.at(-1), { type: 'response.completed', response: previous })
+  t.match(bodies[1], /one.*hello.*two/s)
+  t.notMatch(bodies[1], /Be terse/, 'instructions are of one request')
+  const third = await client.ask({ previous_response_id: responseIdOf(second), input: 'three' })
+  t.match(third.at(-1), { type: 'response.completed' })
+  t.match(bodies[2], /one.*hello.*two.*hello.*three/s)
+
+  const unknown = await client.ask({ ...previous, input: 'four' })
+  t.match(unknown, [
+    {
+      type: 'error',
+      status: 400,
+      error: { code: 'previous_response_not_found', param: 'previous_response_id' }
+    }
+  ])
+  const other = await FrameClient.open(t, url)
+  const stranger = await other.ask({ previous_response_id: responseIdOf(third), input: 'five' })
+  t.match(stranger, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
+})
+
+t.test('a warm-up keeps its items and asks no model', async (t) => {
+  const { url, bodies } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  const events = await client.ask({ generate: false, input: 'one', store: false })
+  t.match(events, [
+    { type: 'response.created', response: { status: 'in_progress' } },
+    { type: 'response.completed', response: { status: 'completed', output: [] } }
+  ])
+  t.equal(bodies.length, 0)
+  await client.ask({ previous_response_id: responseIdOf(events), input: 'two' })
+  t.match(bodies[0], /one.*two/s)
+})
+
+t.test('requests wait for the answer before them, and each lane hears its own', async (t) => {
+  const { url } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  for (const lane of ['a', 'b', 'c']) client.create({ input: lane, stream_id: lane })
+  for (const lane of ['a', 'b', 'c']) {
+    const events = await client.answer()
+    t.equal(events.at(-1)?.type, 'response.completed')
+    t.ok(
+      events.every((event) => event['stream_id'] === lane),
+      lane
+    )
+  }
+})
+
+t.test(
+  'a failed continuation forgets what it went on from, a cancelled one does not',
+  async (t) => {
+    const answers: ((response: ServerResponse) => void)[] = []
+    const { url, upstream } = await setUp(t, {
+      onRequest: (response) => {
+        const answer = answers.shift()
+        if (answer !== undefined) return answer(response)
+        response.write(textFrame('hello'))
+        response.end(endFrame)
+      }
+    })
+    const client = await FrameClient.open(t, url)
+    const first = await client.ask({ input: 'one' })
+    const previous = { previous_response_id: responseIdOf(first) }
+
+    const begun = Promise.withResolvers<ServerResponse>()
+    answers.push((response) => {
+      response.write(textFrame('half'))
+      begun.resolve(response)
+    })
+    client.create({ ...previous, input: 'two' })
+    const cut = once(await begun.promise, 'close')
+    for (let event = await client.next(); event.type !== 'response.output_text.delta'; ) {
+      event = await client.next()
+    }
+    client.send({ type: 'response.cancel' })
+    t.match((await client.answer()).at(-1), { type: 'response.failed' })
+    await cut
+    t.ok(upstream.requests, 'the upstream is stopped')
+    t.match((await client.ask({ ...previous, input: 'two' })).at(-1), {
+      type: 'response.completed'
+    })
+
+    const second = await client.ask({ input: 'one' })
+    const failing = { previous_response_id: responseIdOf(second) }
+    const bad = await client.ask({ ...failing, input: [{ type: 'item_reference', id: 'msg_no' }] })
+    t.match(bad, [{ type: 'error', status: 400 }])
+    const after = await client.ask({ ...failing, input: 'two' })
+    t.match(after, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
+  }
+)

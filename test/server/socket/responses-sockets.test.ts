@@ -1,0 +1,200 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
+import { FrameClient, responseIdOf } from '../../helper/frame-client.ts'
+import { hashOfKey, namedKey } from '../../helper/named-key.ts'
+import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
+
+async function setUp(t: Test, options: FakePrimaryOptions = {}) {
+  const held: ServerResponse[] = []
+  const waits = { isHeld: false, onHeld: Promise.withResolvers<ServerResponse>() }
+  const upstream = await CountingUpstream.start(t, (request: IncomingMessage, response) => {
+    request.resume()
+    response.write(textFrame('hello'))
+    if (!waits.isHeld) return void response.end(endFrame)
+    held.push(response)
+    waits.onHeld.resolve(response)
+  })
+  const primary = await FakePrimary.start(t, upstream.url, options)
+  return { upstream, primary, waits, url: primary.url }
+}
+
+/** Begins an answer that the upstream does not end, and reads its first words. */
+async function begin(
+  client: FrameClient,
+  waits: { isHeld: boolean; onHeld: PromiseWithResolvers<ServerResponse> }
+): Promise<ServerResponse> {
+  waits.isHeld = true
+  client.create({ input: 'hi' })
+  const response = await waits.onHeld.promise
+  while ((await client.next()).type !== 'response.output_text.delta');
+  return response
+}
+
+t.test('a drain closes idle connections at once, and others after their answer', async (t) => {
+  for (const how of ['retire', 'drain'] as const) {
+    t.test(how, async (t) => {
+      const { primary, url, waits } = await setUp(t, { env: { DRAIN_TIMEOUT: '20' } })
+      const idle = await FrameClient.open(t, url)
+      const busy = await FrameClient.open(t, url)
+      const response = await begin(busy, waits)
+      if (how === 'drain') primary.worker.drain()
+      else primary.worker.retire(20_000)
+      t.match(await idle.closed, { code: 1012 })
+      response.end(endFrame)
+      t.match((await busy.answer()).at(-1), { type: 'response.completed' })
+      t.match(await busy.closed, { code: 1012 })
+      await primary.worker.stopped
+    })
+  }
+})
+
+t.test('a connection ends with its key, after the answer under way', async (t) => {
+  const key = namedKey({ hashes: [hashOfKey('one')] })
+  const knownKeys = { isKeyRequired: true, keys: [key] }
+  const { primary, url, waits } = await setUp(t, { start: { knownKeys } })
+  const idle = await FrameClient.open(t, url, { key: 'one' })
+  const busy = await FrameClient.open(t, url, { key: 'one' })
+  const other = await FrameClient.open(t, url)
+  const response = await begin(busy, waits)
+  const revoked = { ...key, revokedAt: Date.now() - 1 }
+  primary.tell({ type: 'keys.changed', knownKeys: { ...knownKeys, keys: [revoked] } })
+  t.match(await idle.closed, { code: 1008 })
+  response.end(endFrame)
+  t.match((await busy.answer()).at(-1), { type: 'response.completed' })
+  t.match(await busy.closed, { code: 1008 })
+  waits.isHeld = false
+  t.match((await other.ask({ input: 'hi' })).at(-1), { type: 'response.completed' })
+})
+
+t.test('a client that leaves frees its connection to the upstream', async (t) => {
+  const { url, waits } = await setUp(t)
+  for (const how of ['close', 'terminate'] as const) {
+    waits.onHeld = Promise.withResolvers()
+    const client = await FrameClient.open(t, url)
+    const response = await begin(client, waits)
+    const isCut = once(response, 'close')
+    client.socket[how]()
+    await isCut
+  }
+})
+
+t.test('connections are bounded, and the rest use HTTP', async (t) => {
+  const { url } = await setUp(t, { env: { WEBSOCKET_MAX_CONNECTIONS: '2' } })
+  const first = await FrameClient.open(t, url)
+  await FrameClient.open(t, url)
+  const refused = new WebSocket(new URL('/v1/responses', url.replace('http', 'ws')), {
+    headers: { authorization: 'Bearer good-key' }
+  }).on('error', () => {})
+  const [, response] = await once(refused, 'unexpected-response')
+  t.equal(response.statusCode, 426)
+  first.socket.close()
+  await first.closed
+  const next = await FrameClient.open(t, url)
+  t.match((await next.ask({ input: 'hi' })).at(-1), { type: 'response.completed' })
+})
+
+t.test('a connection that is old closes so that its client connects again', async (t) => {
+  const { url, waits } = await setUp(t, { env: { WEBSOCKET_MAX_AGE: '1' } })
+  const client = await FrameClient.open(t, url)
+  const response = await begin(client, waits)
+  const idle = await FrameClient.open(t, url)
+  t.match(await idle.closed, { code: 1001 })
+  response.end(endFrame)
+  t.match((await client.answer()).at(-1), { type: 'response.completed' })
+  t.match(await client.closed, { code: 1001 })
+})
+
+t.test('a conversation makes room when a request needs its memory', async (t) => {
+  const { url, primary } = await setUp(t, { env: { WEBSOCKET_KEPT_BYTES: '1000000' } })
+  const text = 'x'.repeat(400_000)
+  const clients = await Promise.all([1, 2, 3].map(() => FrameClient.open(t, url)))
+  const ids: string[] = []
+  for (const client of clients) ids.push(responseIdOf(await client.ask({ input: text })))
+  const ends: unknown[] = []
+  for (const [index, client] of clients.entries()) {
+    const events = await client.ask({ previous_response_id: ids[index], input: 'more' })
+    ends.push(events.at(-1)?.type)
+  }
+  t.same(ends, ['error', 'response.completed', 'response.completed'])
+  t.ok(primary)
+})
+
+t.test('hostile clients lose their connection, with the code for it', async (t) => {
+  const { url } = await setUp(t, {
+    env: { MAX_BODY_BYTES: '1000000', BODY_TIMEOUT: '1' }
+  })
+  const beside = await FrameClient.open(t, url)
+  const rows: Readonly<Record<string, readonly [number, (client: FrameClient) => void]>> = {
+    garbage: [1008, ({ socket }) => repeat(40, () => socket.send('no request'))],
+    'other types': [1008, (client) => repeat(40, () => client.send({ type: 'response.no' }))],
+    binary: [1008, ({ socket }) => socket.send(Buffer.from('{}'))],
+    'a message that is too large': [1009, ({ socket }) => socket.send('x'.repeat(1_000_001))],
+    'a flood of pings': [1008, ({ socket }) => repeat(1000, () => socket.ping())],
+    'more requests than may wait': [
+      1008,
+      (client) => repeat(30, () => client.create({ input: 'hi' }))
+    ],
+    'fragments of nothing': [
+      1008,
+      ({ socket }) => repeat(1000, () => socket.send('', { fin: false }))
+    ],
+    'fragments of one byte': [
+      1008,
+      ({ socket }) => repeat(10_000, () => socket.send('x', { fin: false }))
+    ],
+    'a message that never ends': [1008, ({ socket }) => socket.send('x', { fin: false })],
+    'text that is no UTF-8': [
+      1007,
+      ({ socket }) => socket.send(Buffer.from([0xc3, 0x28]), { binary: false })
+    ]
+  }
+  for (const [name, [code, act]] of Object.entries(rows)) {
+    t.test(name, async (t) => {
+      const client = await FrameClient.open(t, url)
+      act(client)
+      t.equal((await client.closed).code, code)
+      t.match((await beside.ask({ input: 'hi' })).at(-1), { type: 'response.completed' })
+    })
+  }
+
+  t.test('bytes that are no frames', async (t) => {
+    const socket = await rawSocket(t, url)
+    socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff]))
+    const [last] = await once(socket, 'data')
+    t.same([...last.subarray(0, 4)], [0x88, last[1], 0x03, 0xea], '1002')
+    await once(socket, 'close')
+  })
+
+  t.test('a frame that says it is compressed', async (t) => {
+    const socket = await rawSocket(t, url)
+    socket.write(Buffer.from([0xc1, 0x81, 0, 0, 0, 0, 0x78]))
+    const [last] = await once(socket, 'data')
+    t.same([...last.subarray(0, 4)], [0x88, last[1], 0x03, 0xea], '1002')
+    await once(socket, 'close')
+  })
+})
+
+function repeat(times: number, act: () => void): void {
+  for (let count = 0; count < times; count++) act()
+}
+
+/** A connection after its handshake. */
+async function rawSocket(t: Test, url: string): Promise<Socket> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {})
+  t.teardown(() => socket.destroy())
+  socket.write(
+    'GET /v1/responses HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\n' +
+      'authorization: Bearer good-key\r\nsec-websocket-version: 13\r\n' +
+      'sec-websocket-extensions: permessage-deflate\r\n' +
+      'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+  )
+  const [head] = await once(socket, 'data')
+  t.match(String(head), /^HTTP\/1\.1 101 /)
+  t.notMatch(String(head), /extensions/i)
+  return socket
+}
