@@ -225,6 +225,7 @@ export function toErrorReply(
   const status = format.toStatus(error)
   const headers: Record<string, string> = {
     'content-type': 'application/json; charset=utf-8',
+    'x-kiro-gateway-code': error.code,
     ...format.toHeaders?.(error)
   }
   if (requestId !== '') for (const name of format.requestIdHeaders) headers[name] = requestId

@@ -254,3 +254,12 @@ t.test('toTellable() tells nothing of foreign errors', async (t) => {
   t.equal(toTellable(error), error)
   t.match(toTellable(new Error('secret')), { code: 'GW_INTERNAL', message: /gateway failed/ })
 })
+
+t.test('every error has its code in a header, whatever the shape of its body', async (t) => {
+  for (const code of Object.keys(ErrorTable) as ErrorCode[]) {
+    for (const dialect of ['openai-chat', 'openai-responses', 'anthropic-messages'] as const) {
+      const { headers } = toErrorReply(dialect, new GatewayError(code), 'r1')
+      t.equal(headers['x-kiro-gateway-code'], code)
+    }
+  }
+})

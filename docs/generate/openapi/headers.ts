@@ -19,6 +19,9 @@ export const AnswerHeaders = {
   'x-kiro-gateway-model': header(
     'The model that answers, where the upstream does not list the one that was asked for.'
   ),
+  'x-kiro-gateway-code': header(
+    'The code of the error, as in docs/errors.md and the log: shapes of errors differ between the client APIs.'
+  ),
   'server-timing': header(
     'What the answer has waited for so far, in milliseconds: `read`, `transform`, `key`, `pause`, `pace`, `queue`, `connect`, `ttfb`, `search`, `stream`, `retry`.'
   ),

@@ -73,11 +73,11 @@ export function rowOf(item) {
 }
 
 /**
- * Level of a row: clients' own errors are not the gateway's.
- * @param {Pick<Row, 'fault'>} row
+ * Level of a row: clients' own errors are not the gateway's, and a cut tool call is a warning.
+ * @param {Pick<Row, 'fault' | 'lost_calls'>} row
  */
-function levelOf({ fault }) {
-  if (fault === null) return 'good'
+function levelOf({ fault, lost_calls }) {
+  if (fault === null) return lost_calls > 0 ? 'fair' : 'good'
   return fault === 'client' ? 'fair' : 'bad'
 }
 
@@ -85,8 +85,9 @@ function levelOf({ fault }) {
  * Outcome in a word: a broken stream began as a 200.
  * @param {Row} row
  */
-function outcomeOf({ status, code }) {
+function outcomeOf({ status, code, lost_calls }) {
   if (status === 499) return 'left'
+  if (code === '' && lost_calls > 0) return 'call cut'
   return status < 400 && code !== '' ? 'cut' : String(status)
 }
 
@@ -114,7 +115,7 @@ export function requestRow(row, isOpen, toggle) {
     <td class="from-l cut" title=${client}>${client}</td>
     <td class="from-s model-column"><span class="cut" title=${model}>${model === '' ? UNKNOWN : model}</span> ${code === '' ? nothing : html`<span class="note">${code}${times > 1 ? ` × ${times}` : ''}</span>`}</td>
     <td><span class="status" data-level=${levelOf(row)} data-metric="request-status" data-value=${row.status}
-      title=${`HTTP ${row.status}`}>${outcomeOf(row)}</span></td>
+      title=${`HTTP ${row.status}${row.lost_calls > 0 ? ': a tool call was cut, its arguments did not arrive whole' : ''}`}>${outcomeOf(row)}</span></td>
     <td class="from-m phases-column">${phases(row)}</td>
     <td class="number">${figure('request-total-ms', row.total_ms, column.duration(row.total_ms))}</td>
     <td class="number from-m">${figure('request-input-tokens', row.input_tokens, column.tokens(row.input_tokens), amount(row.input_tokens))}</td>
