@@ -173,6 +173,7 @@ async function createGateway(
     config,
     budget: primary.budget,
     keys: primary.keys,
+    devices: primary.devices,
     knows: primary,
     tell: (message) => primary.broadcast(message),
     source: found,

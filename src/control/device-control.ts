@@ -24,7 +24,6 @@ import {
   makeRefreshToken,
   OPEN_KEY,
   readAccessToken,
-  readDeviceCode,
   readRefreshToken,
   secretHash
 } from '../devices/device-secrets.ts'
@@ -100,13 +99,12 @@ export class DeviceControl {
   async start(): Promise<void> {
     const { config, log } = this.#options
     const { credentials, fleet } = config()
-    if (fleet.url === null) {
-      this.#book.open(new DeviceFile({ stateDir: credentials.stateDir, log }))
-    }
+    if (fleet.url !== null) return
+    this.#book.open(new DeviceFile({ stateDir: credentials.stateDir, log }))
     await this.#book.look()
   }
 
-  /** Keeps the sign-ins with the fleet from now on. */
+  /** Keeps the sign-ins with the fleet. Never rejects. */
   async share(store: DeviceStore): Promise<void> {
     this.#book.open(store)
     await this.#book.look()
@@ -163,19 +161,17 @@ export class DeviceControl {
     const { clientId, client, host, address } = asked
     for (let tries = 0; tries < MAX_CODES; tries += 1) {
       const userCode = makeUserCode()
-      const made = { deviceCode: '' }
+      let deviceCode = ''
+      const codeOf = onceFor((secret) => makeDeviceCode(secret, this.#now() + DEVICE_LIMITS.codeMs))
       const outcome = await this.#book.change((state, now) => {
-        // Another process may have made the secret meanwhile.
-        if (made.deviceCode === '' || !isOf(state, made.deviceCode))
-          made.deviceCode = makeDeviceCode(state.secret, now + DEVICE_LIMITS.codeMs)
-        const { deviceCode } = made
+        deviceCode = codeOf(state)
         return askStep(state, { deviceCode, userCode, clientId, client, host, address }, now)
       })
       if (outcome.name === 'full') return outcome
       if (outcome.name === 'taken') continue
       return {
         name: 'asked',
-        deviceCode: made.deviceCode,
+        deviceCode,
         userCode: showUserCode(userCode),
         expiresInMs: DEVICE_LIMITS.codeMs,
         intervalMs: DEVICE_LIMITS.intervalMs
@@ -186,13 +182,14 @@ export class DeviceControl {
 
   /** Looks for a code that somebody has typed, and counts wrong ones. */
   async find(typed: string, address: string): Promise<AnswerNamed<'found' | 'often'>> {
-    const state = await this.#current()
-    const codes = Math.max(1, state.waiting.size)
+    const codes = Math.max(1, (await this.#current()).waiting.size)
     const waitMs = this.#tries.waitMs(address, codes)
     if (waitMs > 0) return { name: 'often', waitMs }
     const code = readUserCode(typed)
-    const device = code === null ? null : findWaiting(state, code, this.#now())
-    if (code !== null && device === null) this.#tries.onWrong(address, codes)
+    if (code === null) return { name: 'found', device: null }
+    this.#tries.onTry(address, codes) // before its outcome, or tries at the same moment would all count as the first
+    const device = await this.#waiting(code)
+    if (device !== null) this.#tries.onRight(address, codes)
     return { name: 'found', device: device === null ? null : shown(device) }
   }
 
@@ -227,7 +224,7 @@ export class DeviceControl {
     if (by.role !== 'operator') return 'not-allowed'
     if (this.#isOpen) return 'open'
     const code = readUserCode(typed)
-    const device = code === null ? null : findWaiting(await this.#current(), code, this.#now())
+    const device = code === null ? null : await this.#waiting(code)
     return device === null ? 'unknown' : (device.decision?.name ?? null)
   }
 
@@ -251,21 +248,17 @@ export class DeviceControl {
     deviceCode: string,
     clientId: string | null
   ): Promise<AnswerNamed<'pending' | 'slow-down' | 'denied' | 'expired' | 'invalid' | 'tokens'>> {
-    const { secret } = await this.#current()
     const deviceId = makeDeviceId()
-    const request = {
-      deviceCode,
-      clientId,
-      deviceId,
-      refreshToken: makeRefreshToken(secret, deviceId)
+    const tokenOf = onceFor((secret) => makeRefreshToken(secret, deviceId))
+    const step = (state: DeviceState, now: number) => {
+      const request = { deviceCode, clientId, deviceId, refreshToken: tokenOf(state) }
+      return pollStep(state, request, (grant) => this.#standingOf(grant), now)
     }
-    const step = (state: DeviceState, now: number) =>
-      pollStep(state, request, (grant) => this.#standingOf(grant), now)
     const hash = secretHash(deviceCode)
     const seen = step(await this.#current(), this.#now()).outcome
-    if (seen.name === 'pending' && this.#paces.isTooEarly(hash)) return { name: 'slow-down' }
-    if (seen.name !== 'tokens') return seen
-    const outcome = await this.#book.change(step)
+    // What nobody has decided is not written, so that polls cost little.
+    if (seen.name === 'pending') return this.#paces.isTooEarly(hash) ? { name: 'slow-down' } : seen
+    const outcome = await this.#book.changeSurely(step, ({ name }) => name === 'invalid')
     if (outcome.name !== 'tokens') return outcome
     this.#paces.forget(hash)
     const { device, ...tokens } = outcome
@@ -280,12 +273,15 @@ export class DeviceControl {
     token: string,
     clientId: string | null
   ): Promise<AnswerNamed<'invalid' | 'tokens'>> {
-    const { secret } = await this.#current()
-    const id = readRefreshToken(secret, token)
-    if (id === null) return { name: 'invalid' }
-    const request = { token, clientId, nextToken: makeRefreshToken(secret, id) }
-    const outcome = await this.#book.change((state, now) =>
-      refreshStep(state, request, (grant) => this.#standingOf(grant), now)
+    const nextOf = onceFor((secret) =>
+      makeRefreshToken(secret, readRefreshToken(secret, token) ?? makeDeviceId())
+    )
+    const outcome = await this.#book.changeSurely(
+      (state, now) => {
+        const request = { token, clientId, nextToken: nextOf(state) }
+        return refreshStep(state, request, (grant) => this.#standingOf(grant), now)
+      },
+      ({ name }) => name === 'invalid'
     )
     if (outcome.name === 'tokens') {
       const { device: _, ...tokens } = outcome
@@ -306,7 +302,7 @@ export class DeviceControl {
   async revoke(token: string): Promise<AnswerNamed<'revoked'>> {
     const { secret } = await this.#current()
     const id = readRefreshToken(secret, token) ?? readAccessToken(secret, token)?.device ?? null
-    if (id !== null) await this.#end([id])
+    if (id !== null) await this.#end(() => [id])
     return { name: 'revoked' }
   }
 
@@ -322,7 +318,7 @@ export class DeviceControl {
 
   /** Ends a sign-in. Resolves with it once all workers refuse its tokens; with `null` if there is none. */
   async end(id: string, by: PanelUser): Promise<DeviceShown | null> {
-    const [ended] = await this.#end([id])
+    const [ended] = await this.#end(() => [id])
     if (ended === undefined) return null
     const device = this.#toShown(ended)
     const { keyName, client, host, address } = device
@@ -333,14 +329,17 @@ export class DeviceControl {
 
   /** Ends all sign-ins of a key. Resolves with their number once all workers refuse their tokens. */
   async endKey(key: string): Promise<number> {
-    const { devices } = await this.#current()
-    const ids = [...devices.values()].filter((one) => one.key === key).map(({ id }) => id)
-    return (await this.#end(ids)).length
+    const ended = await this.#end(({ devices }) =>
+      [...devices.values()].flatMap((one) => (one.key === key ? one.id : []))
+    )
+    return ended.length
   }
 
-  async #end(ids: readonly string[]): Promise<readonly SignedInDevice[]> {
-    if (ids.length === 0) return []
-    const ended = await this.#book.change((state, now) => endStep(state, ids, now))
+  async #end(idsIn: (state: DeviceState) => readonly string[]): Promise<readonly SignedInDevice[]> {
+    const ended = await this.#book.changeSurely(
+      (state, now) => endStep(state, idsIn(state), now),
+      ({ length }) => length === 0
+    )
     await this.#options.settled()
     return ended
   }
@@ -351,7 +350,10 @@ export class DeviceControl {
   ): Promise<AnswerNamed<'decided' | 'refused'>> {
     const code = readUserCode(typed)
     if (code === null) return { name: 'refused', why: 'unknown' }
-    const outcome = await this.#book.change((state, now) => decideStep(state, code, decision, now))
+    const outcome = await this.#book.changeSurely(
+      (state, now) => decideStep(state, code, decision, now),
+      ({ name }) => name === 'unknown'
+    )
     switch (outcome.name) {
       case 'done':
         return { name: 'decided', device: shown(outcome.device) }
@@ -416,6 +418,13 @@ export class DeviceControl {
     return noteChange({ log, keep: keepAudit }, by, change)
   }
 
+  #waiting(code: string): Promise<WaitingDevice | null> {
+    return this.#book.changeSurely(
+      (state, now) => ({ state, outcome: findWaiting(state, code, now) }),
+      (device) => device === null
+    )
+  }
+
   async #current(): Promise<DeviceState> {
     return this.#book.state ?? this.#book.change((state) => ({ state, outcome: state }))
   }
@@ -432,8 +441,13 @@ export class DeviceControl {
 
 const MAX_NAME_CHARS = 256
 
-function isOf({ secret }: DeviceState, deviceCode: string): boolean {
-  return readDeviceCode(secret, deviceCode) !== null
+/** Makes a secret of a device once, so that a step that is applied again uses the same; again for another secret of the sign-ins. */
+function onceFor(make: (secret: string) => string): (state: DeviceState) => string {
+  let made: { readonly secret: string; readonly text: string } | null = null
+  return ({ secret }) => {
+    if (made?.secret !== secret) made = { secret, text: make(secret) }
+    return made.text
+  }
 }
 
 function isProven({ hashes }: NamedKey, proof: string, now: number): boolean {

@@ -49,14 +49,23 @@ export class CodeTries {
     return Math.ceil(Math.max(ownWait, allWait))
   }
 
-  /** Counts a wrong code while so many wait. */
-  onWrong(address: string, codes: number): void {
+  /** Counts a try while so many codes wait, before its outcome is known. */
+  onTry(address: string, codes: number): void {
+    this.#count(address, 1, codes)
+  }
+
+  /** Gives back a try whose code was right. */
+  onRight(address: string, codes: number): void {
+    this.#count(address, -1, -codes)
+  }
+
+  #count(address: string, tries: number, codes: number): void {
     const now = this.#now()
     const name = networkOf(address)
     const own = left(this.#addresses.get(name), 1 / EVERY_MS, now)
-    setNewest(this.#addresses, MAX_ADDRESSES, name, { spent: own + 1, at: now })
+    setNewest(this.#addresses, MAX_ADDRESSES, name, { spent: Math.max(0, own + tries), at: now })
     const all = left(this.#all, this.#budget / WINDOW_MS, now)
-    this.#all = { spent: all + codes, at: now }
+    this.#all = { spent: Math.max(0, all + codes), at: now }
   }
 }
 

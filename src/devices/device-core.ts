@@ -254,7 +254,7 @@ export function refreshStep(
   }
   if (device.refreshHash !== secretHash(token)) {
     const outcome = { name: 'invalid', why: 'reused', device } as const
-    return { state: withoutDevices(state, [device.id], now), outcome, ends: [device.id] }
+    return { state: withoutDevices(state, [device.id], now), outcome }
   }
   if (isOtherClient(device, clientId)) {
     return { state, outcome: { name: 'invalid', why: 'client' } }

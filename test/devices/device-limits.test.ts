@@ -14,7 +14,7 @@ function chanceOfGuessing(waiting: number, gateways = 1): number {
     let isTried = false
     for (const tries of desks) {
       if (tries.waitMs(`10.0.${address >> 8}.${address & 255}`, waiting) > 0) continue
-      tries.onWrong(`10.0.${address >> 8}.${address & 255}`, waiting)
+      tries.onTry(`10.0.${address >> 8}.${address & 255}`, waiting)
       chance += waiting / CODES
       isTried = true
     }
@@ -43,14 +43,16 @@ t.test(
     const tries = new CodeTries(1, () => now)
     for (let wrong = 0; wrong < 5; wrong += 1) {
       t.equal(tries.waitMs('192.0.2.1', 1), 0)
-      tries.onWrong('192.0.2.1', 1)
+      tries.onTry('192.0.2.1', 1)
     }
     t.equal(tries.waitMs('192.0.2.1', 1), 60_000)
     t.equal(tries.waitMs('192.0.2.2', 1), 0)
     now += 60_000
     t.equal(tries.waitMs('192.0.2.1', 1), 0)
-    tries.onWrong('192.0.2.1', 1)
+    tries.onTry('192.0.2.1', 1)
     t.equal(tries.waitMs('::ffff:192.0.2.1', 1), 60_000)
+    tries.onRight('192.0.2.1', 1)
+    t.equal(tries.waitMs('192.0.2.1', 1), 0, 'a right code is given back')
   }
 )
 

@@ -27,6 +27,11 @@ interface Queued {
   readonly reject: (cause: unknown) => void
 }
 
+interface Taken {
+  readonly one: Queued
+  readonly step: DeviceStep<unknown>
+}
+
 /** Steps that are written together; further ones wait for the next write. */
 const BATCH = 64
 const MAX_QUEUED = 2_000
@@ -45,6 +50,9 @@ export class DeviceBook {
   #state: DeviceState | null = null
   /** The store may have something newer than `#state`. */
   #isStale = true
+  /** The store has lost what it had. */
+  #isLost = false
+  #isLooking = false
   /** Bounded by MAX_QUEUED. */
   #queue: Queued[] = []
   #isRunning = false
@@ -81,7 +89,14 @@ export class DeviceBook {
   /** Reads what others have written. Never rejects. */
   async look(): Promise<void> {
     this.#isStale = true
-    await this.change((state) => ({ state, outcome: null })).catch(() => {}) // a later step says why
+    if (this.#isLooking) return
+    this.#isLooking = true
+    const looked = this.change((state) => {
+      this.#isLooking = false // news from now on need another look
+      return { state, outcome: null }
+    })
+    await looked.catch(() => {}) // the log has the reason
+    this.#isLooking = false
   }
 
   /** @throws {DeviceStoreError} if the state cannot be read or kept: then nothing has changed */
@@ -94,6 +109,14 @@ export class DeviceBook {
     this.#queue.push({ apply, resolve, reject })
     if (!this.#isRunning) void this.#run() // never rejects
     return promise
+  }
+
+  /** Like `change()`, but what is known is read again before a doubtful outcome: another gateway may have written. */
+  async changeSurely<T>(apply: Apply<T>, isDoubtful: (outcome: T) => boolean): Promise<T> {
+    const outcome = await this.change(apply)
+    if (!isDoubtful(outcome)) return outcome
+    this.#isStale = true
+    return this.change(apply)
   }
 
   async #run(): Promise<void> {
@@ -111,24 +134,22 @@ export class DeviceBook {
   }
 
   async #take(batch: readonly Queued[]): Promise<void> {
-    let base = await this.#load()
+    let base: DeviceState
+    try {
+      base = await this.#load()
+    } catch (cause) {
+      if (this.#state === null) throw cause
+      return this.#refuse(this.#apply(batch, this.#state).taken, cause)
+    }
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
-      const now = this.#now()
-      const unsaved = endStep(base, this.#unsavedEnds, now)
-      const taken: { readonly one: Queued; readonly step: DeviceStep<unknown> }[] = []
-      let { state } = unsaved
-      for (const one of batch) {
-        const step = one.apply(state, now)
-        state = step.state
-        taken.push({ one, step })
-      }
-      const kept = state === base ? { isWritten: true as const } : await this.#keep(state, taken)
+      const { state, taken } = this.#apply(batch, base)
+      if (state === base && !this.#isLost) return answerAll(taken)
+      const kept = await this.#keep(state, taken)
       if (kept === null) return
       if (kept.isWritten) {
         this.#set(state)
         this.#unsavedEnds.clear()
-        for (const { one, step } of taken) one.resolve(step.outcome)
-        return
+        return answerAll(taken)
       }
       base = kept.found ?? base
       this.#set(base)
@@ -136,29 +157,47 @@ export class DeviceBook {
     throw new DeviceStoreError('The sign-ins of devices keep changing. Try again.')
   }
 
+  #apply(
+    batch: readonly Queued[],
+    base: DeviceState
+  ): { readonly state: DeviceState; readonly taken: readonly Taken[] } {
+    const now = this.#now()
+    const taken: Taken[] = []
+    let { state } = endStep(base, this.#unsavedEnds, now)
+    for (const one of batch) {
+      const step = one.apply(state, now)
+      state = step.state
+      taken.push({ one, step })
+    }
+    return { state, taken }
+  }
+
   /** Returns `null` if it cannot be written: then all have their answer. */
-  async #keep(
-    state: DeviceState,
-    taken: readonly { readonly one: Queued; readonly step: DeviceStep<unknown> }[]
-  ) {
+  async #keep(state: DeviceState, taken: readonly Taken[]) {
     try {
       const kept = await this.#open().write(state)
+      if (kept.isWritten) this.#isLost = false
       this.#complain(null)
       return kept
     } catch (cause) {
       this.#isStale = true
       this.#complain(cause)
-      for (const { one, step } of taken) {
-        if (step.ends === undefined) {
-          one.reject(cause)
-          continue
-        }
-        for (const id of step.ends) this.#unsavedEnds.add(id)
-        one.resolve(step.outcome)
-      }
-      this.#endAnyway()
+      this.#refuse(taken, cause)
       return null
     }
+  }
+
+  /** Rejects steps that cannot be kept, but for ends, which hold all the same. */
+  #refuse(taken: readonly Taken[], cause: unknown): void {
+    for (const { one, step } of taken) {
+      if (step.ends === undefined) {
+        one.reject(cause)
+        continue
+      }
+      for (const id of step.ends) this.#unsavedEnds.add(id)
+      one.resolve(step.outcome)
+    }
+    this.#endAnyway()
   }
 
   /** Ends sign-ins here, and tries to write it until it is kept. */
@@ -180,6 +219,7 @@ export class DeviceBook {
       const found = await this.#open().read()
       const state = found ?? this.#state ?? newDeviceState(makeDeviceSecret())
       if (found !== null) this.#set(found)
+      this.#isLost = found === null && this.#state !== null
       if (this.#unsavedEnds.size > 0)
         this.#set(endStep(state, this.#unsavedEnds, this.#now()).state)
       return state
@@ -210,4 +250,8 @@ export class DeviceBook {
     if (problem === null) log.info('the sign-ins of devices are saved again')
     else log.error({ err: cause }, 'the sign-ins of devices cannot be saved')
   }
+}
+
+function answerAll(taken: readonly Taken[]): void {
+  for (const { one, step } of taken) one.resolve(step.outcome)
 }

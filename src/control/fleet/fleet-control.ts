@@ -15,6 +15,7 @@ import type { Logger } from '../../observe/logger.ts'
 import { fleetTimes, type FleetTimes, type Instant, instantNow } from '../../shared/elapsed.ts'
 import { operatorError, type GatewayError } from '../../shared/errors.ts'
 import type { Budget } from '../budget/budget.ts'
+import type { DeviceControl } from '../device-control.ts'
 import type { KeyControl } from '../key-control.ts'
 import { orphansGone, portsOf } from '../workers/orphans.ts'
 import { FleetAsker } from './fleet-asker.ts'
@@ -30,6 +31,7 @@ export interface FleetControlOptions {
   readonly config: Config
   readonly budget: Budget
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
+  readonly devices: Pick<DeviceControl, 'share'>
   readonly knows: UpstreamKnowledge
   readonly tell: (message: ToWorker) => void
   readonly log: Logger
@@ -155,12 +157,13 @@ export class FleetControl {
   }
 
   async #share(records: WatchedRecords, seal: FleetSeal): Promise<void> {
-    const { config, log, keys, knows } = this.#options
+    const { config, log, keys, devices, knows } = this.#options
     this.#shares = new FleetShares({
       config,
       records,
       seal,
       keys,
+      devices,
       knows,
       times: this.#times,
       member: this.#name,

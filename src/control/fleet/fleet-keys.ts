@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
 import { MAX_RECORD_LENGTH } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
@@ -25,6 +24,7 @@ import {
   readPrivateFile,
   replaceFile
 } from '../../shared/private-files.ts'
+import { packed, unpacked } from './packed-text.ts'
 
 export interface FleetKeysOptions {
   readonly records: FleetRecords
@@ -148,7 +148,7 @@ export class FleetKeys {
   #read({ value }: FleetRecord): SharedKeys | null {
     if (value === null) return null
     const text = this.#options.seal.open(value, SEALED_FOR)
-    const found = text === null ? null : parseShared(unpacked(text))
+    const found = text === null ? null : parseShared(unpacked(text, MAX_BYTES))
     if (found === null) {
       this.#options.log.warn(
         "the record of named keys in the fleet's Valkey is not trusted and is rewritten"
@@ -209,19 +209,5 @@ export class FleetKeys {
     if (problem === this.#problem) return
     this.#problem = problem
     this.#options.onChange()
-  }
-}
-
-/** A thousand keys with all their settings take a third of a record. */
-function packed(text: string): string {
-  return deflateRawSync(text).toString('base64')
-}
-
-function unpacked(text: string): string {
-  try {
-    const bytes = Buffer.from(text, 'base64')
-    return inflateRawSync(bytes, { maxOutputLength: MAX_BYTES }).toString()
-  } catch {
-    return ''
   }
 }

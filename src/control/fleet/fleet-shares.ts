@@ -6,8 +6,10 @@ import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { FleetTimes } from '../../shared/elapsed.ts'
 import type { AccountControl } from '../account-control.ts'
+import type { DeviceControl } from '../device-control.ts'
 import type { KeyControl } from '../key-control.ts'
 import type { PlanControl } from '../plan-control.ts'
+import { FleetDevices } from './fleet-devices.ts'
 import { FleetItems } from './fleet-items.ts'
 import { FleetKeys } from './fleet-keys.ts'
 import { FleetLimits, type FleetLimitsOptions } from './fleet-limits.ts'
@@ -27,6 +29,7 @@ export interface FleetSharesOptions
   readonly records: FleetRecords
   readonly seal: FleetSeal
   readonly keys: Pick<KeyControl, 'look' | 'allowances'>
+  readonly devices: Pick<DeviceControl, 'share'>
   readonly knows: UpstreamKnowledge
   readonly times: FleetTimes
   readonly onChange: () => void
@@ -72,7 +75,8 @@ export class FleetShares {
   async start(): Promise<void> {
     this.#items.listen()
     await this.#keys.start()
-    const { records, seal, member, knows } = this.#options
+    const { records, seal, member, knows, devices, log } = this.#options
+    void devices.share(new FleetDevices({ records, seal, log })) // never rejects
     const { account, plan } = knows
     const [id, hub] = [randomUUID(), this.#hub]
     account.share(new SharedAccount({ id, account, hub }), shareUsage({ records, seal }))
