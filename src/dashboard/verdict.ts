@@ -163,7 +163,7 @@ function quotaProblems(
   const more = { until: resetsAt, times: named(at, resetsAt) }
   const share = remaining / limit
   if (remaining <= 0 && overage?.isEnabled !== true) {
-    const what = `All ${limit} ${unit} of the plan are used.`
+    const what = `All ${amount(limit)} ${unit} of the plan are used.`
     return [{ ...problem('red', 'quota-out', what, resets), ...more }]
   }
   if (share > 0.1 || remaining <= 0) return []

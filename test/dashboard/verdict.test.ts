@@ -131,7 +131,7 @@ t.test('each trouble says what it is and what to do', async (t) => {
     ['sign-in-failing', 'red', calm, signedIn({ isUsable: false, state: 'failing' }), /doctor/],
     ['sign-in-waiting', 'amber', calm, signedIn({ isUsable: false, state: 'waiting' }), /resolves/],
     ['sign-in-ends', 'amber', calm, signedIn({ endsAt: AT + DAY_MS }), /REFRESH_TOKEN/],
-    ['quota-out', 'red', calm, withQuota(0), /All 1000 credits/],
+    ['quota-out', 'red', calm, withQuota(0), /All 1,000 credits/],
     ['quota-low', 'amber', calm, withQuota(50), /5 % of the plan/],
     [
       'worker-missing',
@@ -425,7 +425,7 @@ t.test(
     t.match(passed, {
       level: 'red',
       code: 'quota-out',
-      sentence: 'A moment ago: All 1000 credits of the plan are used.',
+      sentence: 'A moment ago: All 1,000 credits of the plan are used.',
       facts: /8 streams/
     })
     t.equal(steady.next(bad, 4_000), bad)

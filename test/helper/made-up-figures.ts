@@ -32,10 +32,14 @@ function activityAt(at: number): number {
   return Math.max(0.05, waves + 0.06 * (chance(Math.floor(at / STEP_MS), 1) - 0.5))
 }
 
+/** Part of the requests that fail through the upstream's fault, as FATES has it. */
+const FAILED_PART = 0.03
+
 export function madeUpPoint(at: number): HistoryPoint {
   const activity = activityAt(at)
   const noise = (salt: number): number => chance(Math.floor(at / STEP_MS), salt) - 0.5
   const inUse = Math.round(activity * 84)
+  const requestsPerMinute = Math.max(0, activity * 96 + 4 * noise(2))
   const figures: Partial<Record<(typeof HISTORY_COLUMNS)[number], number>> = {
     inUse,
     idle: Math.round(9 + 4 * Math.sin(at / 300_000)),
@@ -43,11 +47,11 @@ export function madeUpPoint(at: number): HistoryPoint {
     waiting: 0,
     longestWaitMs: 0,
     streams: inUse,
-    requestsPerMinute: Math.max(0, activity * 96 + 4 * noise(2)),
-    failedPerMinute: activity > 0.85 ? 2 : 0,
+    requestsPerMinute,
+    failedPerMinute: Math.round(requestsPerMinute * FAILED_PART),
     inputTokensPerMinute: activity * 310_000 + 9_000 * noise(3),
     outputTokensPerMinute: activity * 62_000 + 3_000 * noise(4),
-    creditsPerHour: 11 + activity * 18,
+    creditsPerHour: 4 + activity * 6.4,
     firstP50Ms: 760 + activity * 210 + 30 * noise(5),
     firstP95Ms: 1_650 + activity * 900 + 140 * noise(6),
     totalP50Ms: 6_400 + activity * 1_800 + 160 * noise(7),
@@ -128,7 +132,7 @@ export function madeUpNow(at: number): Now {
       inFlight: inUse + 1,
       streams: inUse,
       total: 31_207,
-      failed: 148,
+      failed: 936,
       perMinute: of('requestsPerMinute'),
       failedPerMinute: of('failedPerMinute'),
       failing: null
@@ -140,15 +144,15 @@ export function madeUpNow(at: number): Now {
       inputPerMinute: of('inputTokensPerMinute'),
       outputPerMinute: of('outputTokensPerMinute')
     },
-    credits: { total: 186.42, perHour: 20.64 },
+    credits: { total: 58.42, perHour: 8.64 },
     latency: {
       firstMs: { p50: of('firstP50Ms'), p95: of('firstP95Ms') },
       totalMs: { p50: of('totalP50Ms'), p95: of('totalP95Ms') }
     },
     errors: [
-      { code: 'GW_CLIENT_CLOSED', fault: 'client', total: 96, lastHour: 11 },
-      { code: 'GW_UPSTREAM_RATE_LIMITED', fault: 'upstream', total: 31, lastHour: 4 },
-      { code: 'GW_UPSTREAM_IDLE_TIMEOUT', fault: 'upstream', total: 9, lastHour: 1 }
+      { code: 'GW_CLIENT_CLOSED', fault: 'client', total: 921, lastHour: 97 },
+      { code: 'GW_UPSTREAM_RATE_LIMITED', fault: 'upstream', total: 612, lastHour: 64 },
+      { code: 'GW_UPSTREAM_IDLE_TIMEOUT', fault: 'upstream', total: 324, lastHour: 33 }
     ],
     memory: { limitBytes: 512 * MEBIBYTE, usedBytes: of('memoryBytes'), of: 'container' },
     cpu: { cores: of('cpuCores'), limit: 2 },
@@ -186,9 +190,9 @@ export function madeUpAccount(at: number): ShownAccount {
     quota: {
       plan: 'KIRO PRO+',
       unit: 'credits',
-      used: 812,
+      used: 1243.02,
       limit: 2000,
-      remaining: 1188,
+      remaining: 756.98,
       resetsAt: at + 5 * 24 * HOUR_MS,
       overage: null,
       problem: null
@@ -198,7 +202,7 @@ export function madeUpAccount(at: number): ShownAccount {
       outside: 12.4,
       since: at - 9 * 24 * HOUR_MS,
       isDrifting: false,
-      perDay: 90,
+      perDay: 61,
       usedUpAt: null
     },
     problems: [],
@@ -314,10 +318,10 @@ export function madeUpSnapshot(at: number): Snapshot {
     keys: {
       more: 0,
       list: [
-        madeUpKey('anna', 19, 61.2, 200),
-        madeUpKey('ben', 11, 44.1, 50),
-        madeUpKey('chloe', 6, 18.9, 50),
-        madeUpKey('daniel', 3, 24.7, 25),
+        madeUpKey('anna', 19, 457.3, 600),
+        madeUpKey('ben', 11, 357.3, 400),
+        madeUpKey('chloe', 6, 257.3, 300),
+        madeUpKey('daniel', 3, 157.2, 160),
         madeUpKey('operator', 0, 9.4, null)
       ]
     },

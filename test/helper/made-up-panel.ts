@@ -81,7 +81,7 @@ export class MadeUpPanel {
     this.#snapshot = snapshot
     this.#at = snapshot().now.at
     this.keys = NAMES.map((name, index) =>
-      this.#key(name, [200, 50, 50, 25][index] ?? 10, [61.2, 44.1, 18.9, 24.7][index] ?? 0)
+      this.#key(name, [600, 400, 300, 160][index] ?? 10, [457.3, 357.3, 257.3, 157.2][index] ?? 0)
     )
   }
 
@@ -327,13 +327,15 @@ export class MadeUpPanel {
           : split === 'client'
             ? this.#clients
             : ['']
-    const share = query.has('key') ? 0.4 : 1
+    const share = query.has('key') ? 0.37 : 1
+    /** The first uses most; one on average. */
+    const part = (at: number): number => 1 + 0.33 * ((names.length - 1) / 2 - at)
     const daily = Array.from({ length: days }, (_, index) => {
       const date = new Date(Date.parse(since) + index * DAY_MS)
       const isWeekend = [0, 6].includes(date.getUTCDay())
       const height = (isWeekend ? 6 : 30 + 14 * Math.sin(index / 3) + (index % 5) * 3) * share
       return names.map((name, at) => {
-        const credits = Math.round((height / names.length) * (1.6 - at * 0.35) * 100) / 100
+        const credits = Math.round(((height * 1.6 * part(at)) / names.length) * 100) / 100
         return { day: date.toISOString().slice(0, 10), split: name, ...sumsOf(credits) }
       })
     }).flat()
@@ -458,8 +460,8 @@ export class MadeUpPanel {
       revoked_at: null,
       old_key_until: null,
       last_seen: used === 0 ? null : this.#iso(-90_000),
-      today: sumsOf(Math.round(used * 8) / 100),
-      last_30_days: sumsOf(used)
+      today: sumsOf(Math.round(used * 5) / 100),
+      last_30_days: sumsOf(Math.round(used * 115.4) / 100)
     }
   }
 

@@ -8,6 +8,14 @@ export function baseUrl() {
   return new URL('.', location.href).href.replace(/\/$/, '')
 }
 
+/** A model that all plans have. */
+const MODEL = 'claude-sonnet-5.5'
+
+/** True if only this machine reaches the gateway by the page's address. */
+export function isLoopback() {
+  return /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(location.hostname)
+}
+
 /**
  * @typedef {{ url: string, key: string, model: string }} Facts
  * @typedef {{ id: string, title: string, setup: string | null, byHand: (facts: Facts) => string }} Client
@@ -74,9 +82,9 @@ function openAiFields({ url, key, model }) {
 
 let chosen = 'claude'
 
-/** @param {Omit<Facts, 'url'>} facts */
-export function clientSnippets({ key, model }) {
-  const facts = { url: baseUrl(), key, model }
+/** @param {string} key */
+export function clientSnippets(key) {
+  const facts = { url: baseUrl(), key, model: MODEL }
   const client = CLIENTS.find(({ id }) => id === chosen) ?? CLIENTS[0]
   if (client === undefined) return html``
   return html`

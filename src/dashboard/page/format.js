@@ -22,12 +22,15 @@ export function amount(value) {
 }
 
 /**
- * Formats credits that are left: 1,000.5, 199.99. Rounds down, so that they never read as whole once a part is used.
+ * Formats credits that are left: 1,000.5, 4.99. They never read as whole once a part is used.
  * @param {number | null | undefined} value
  */
 export function balance(value) {
   if (value === null || value === undefined) return UNKNOWN
-  return value < 1 ? amount(value) : hundredths.format(Math.floor(value * 100) / 100)
+  if (value < 1) return amount(value)
+  const rounded = Math.round(value * 100) / 100
+  const isTooMuch = Number.isInteger(rounded) && rounded > value
+  return hundredths.format(isTooMuch ? Math.floor(value * 100) / 100 : rounded)
 }
 
 /**

@@ -297,7 +297,7 @@ function settingsCard() {
       <tbody>${shown.map(
         ({ name, value: is, source, meaning, needs_restart, pending }) => html`<tr>
         <th scope="row"><code>${name}</code></th>
-        <td>${is ?? UNKNOWN}${pending === null ? nothing : html` <span class="state" data-level="fair">${pending} after a restart</span>`}</td>
+        <td class="setting-value">${is ?? UNKNOWN}${pending === null ? nothing : html` <span class="state" data-level="fair">${pending} after a restart</span>`}</td>
         <td class="whole-words">${SOURCES[source]}</td>
         <td class="from-m note">${meaning}${needs_restart ? ' Needs a restart.' : ''}</td></tr>`
       )}</tbody></table></div>

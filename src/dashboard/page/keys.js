@@ -1,6 +1,6 @@
 /* Keys: who has one, what it may use, what it has used; add, change, rotate, revoke. */
 import { ApiProblem, Change, get, Loaded, post } from './api.js'
-import { clientSnippets } from './clients.js'
+import { clientSnippets, isLoopback } from './clients.js'
 import { devicesOf, leaveDevices, waitingDevices } from './devices.js'
 import { html, nothing } from './lit.js'
 import { amount, balance, column, plural } from './format.js'
@@ -234,8 +234,9 @@ function secretView({ key, secret, command, note = null }) {
     ${copyable(secret, 'the key')}
     <p>${key.name} runs this command to use it with Claude Code:</p>
     ${copyable(command, 'the command')}
+    ${isLoopback() ? html`<p class="note">This address works on this machine only. For another machine put its own in place, or open this page by that address before you add the key.</p>` : nothing}
     ${note === null ? nothing : html`<p class="note">${note}</p>`}
-    <details><summary>Other clients</summary>${clientSnippets({ key: secret, model: 'claude-sonnet-4.5' })}</details>
+    <details><summary>Other clients</summary>${clientSnippets(secret)}</details>
     <p><button type="button" class="quiet" @click=${() => {
       issued = null
       redraw()

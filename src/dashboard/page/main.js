@@ -133,9 +133,10 @@ function skip(event) {
 function header(isSignedOut) {
   const { account, session } = state
   const age = feed.heardAt === null ? null : performance.now() - feed.heardAt
+  const isNarrow = account?.isSimulated === true || whyReadOnly() !== ''
   const isLate = feed.state === 'live' && age !== null && age > LATE_MS
   return html`<header class="bar">
-    <h1 class="brand"><img src="dashboard/icon.svg" alt="" width="28" height="28">kiro-gateway</h1>
+    <h1 class="brand"><img src="dashboard/icon.svg" alt="" width="28" height="28"><span class=${isNarrow ? 'short-of-room' : nothing}>kiro-gateway</span></h1>
     ${account === null ? nothing : html`<span class="chip" id="version" data-metric="version" data-value=${account.version}>v${account.version}</span>`}
     ${account?.isSimulated === true ? html`<span class="chip chip-fair" id="simulated">simulator</span>` : nothing}
     ${isSignedOut || isPerson() || whyReadOnly() === '' ? nothing : html`<span class="chip" title=${whyReadOnly()}>read-only</span>`}

@@ -129,6 +129,7 @@ function forecastOf(perDay, usedUpAt) {
 
 function goOn() {
   isFirstVisit = false
+  askedAt = -Infinity // the first requests are among the credits of today
   leaveKiroSignIn()
   redraw()
 }

@@ -63,7 +63,7 @@ export const own = {
             ['Expires', key.expires_at === null ? 'never' : when(key.expires_at)]
           ])}</section>
         <section class="card" aria-labelledby="clients-title"><h3 id="clients-title">Use it</h3>
-          ${clientSnippets({ key: 'YOUR-KEY', model: 'claude-sonnet-4.5' })}${baseUrls()}</section>
+          ${clientSnippets('YOUR-KEY')}${baseUrls()}</section>
       </div>
       <section class="card" aria-labelledby="own-requests-title"><div class="card-head"><h3 id="own-requests-title">Your requests</h3>
         <button type="button" class="quiet" @click=${() => {

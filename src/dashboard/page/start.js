@@ -31,7 +31,7 @@ export function startSteps() {
       ${signIn === 'signed-in' ? html`<p class="note">To change the account, go to <a href="#/gateway">Gateway</a>.</p>` : nothing}</li>
     <li class="card"><h3>Point a client here</h3>
       ${state.session?.isKeyNeeded === true ? html`<p class="note">Put a key in place of YOUR-KEY: one of PROXY_API_KEY, or ${whyReadOnly() === '' ? html`<a href="#/keys/add">add one</a> for each person` : 'that of a person'}.</p>` : nothing}
-      ${clientSnippets({ key: keyWord(), model: 'claude-sonnet-4.5' })}
+      ${clientSnippets(keyWord())}
       ${baseUrls()}
       <p class="note">All calls, with examples: <a href="docs">API</a></p></li>
     <li class="card"><h3>Try a prompt</h3>${testPrompt()}</li>
