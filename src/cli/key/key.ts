@@ -1,10 +1,11 @@
 import { type Command, type CommandCall, UsageError } from '../command.ts'
+import { approveDevice, denyDevice, listWaiting } from './devices.ts'
 import { makeOperatorKey } from './env-key.ts'
 import { addKey, listKeys, reopenKey, revokeKey, rotateKey, setKey, showKey } from './named-keys.ts'
 
 const LIMITS = ['credits', 'requests-per-minute', 'max-streams', 'models', 'expires'] as const
 
-/** All but `new` and `list` take one name. */
+/** All but `new`, `list` and `waiting` take one name, or a code. */
 const VERBS: Readonly<Record<string, Verb>> = {
   add: {
     run: addKey,
@@ -19,7 +20,13 @@ const VERBS: Readonly<Record<string, Verb>> = {
   rotate: { run: rotateKey, takes: ['grace'] },
   revoke: { run: revokeKey, takes: [] },
   reopen: { run: reopenKey, takes: ['used', 'all'], isNameless: 'perhaps' },
-  new: { run: makeOperatorKey, takes: ['write'], isNameless: true }
+  new: { run: makeOperatorKey, takes: ['write'], isNameless: true },
+  waiting: { run: listWaiting, takes: [], isNameless: true },
+  approve: {
+    run: approveDevice,
+    takes: ['key', 'new', ...LIMITS, 'overage']
+  },
+  deny: { run: denyDevice, takes: [] }
 }
 
 interface Verb {
@@ -38,7 +45,10 @@ kiro-gateway key set NAME [--name NEW] [LIMITS]
 kiro-gateway key rotate NAME [--grace 24h]
 kiro-gateway key revoke NAME
 kiro-gateway key reopen NAME|--all [--used CREDITS]
-kiro-gateway key new [--write]`,
+kiro-gateway key new [--write]
+kiro-gateway key waiting
+kiro-gateway key approve CODE [--key NAME | --new NAME [LIMITS]]
+kiro-gateway key deny CODE`,
   options: {
     credits: { type: 'string' },
     'requests-per-minute': { type: 'string' },
@@ -51,6 +61,8 @@ kiro-gateway key new [--write]`,
     grace: { type: 'string' },
     used: { type: 'string' },
     all: { type: 'boolean' },
+    key: { type: 'string' },
+    new: { type: 'string' },
     write: { type: 'boolean' }
   },
   help: `"add" creates a key for a person or program and prints it once: only its hash is stored, in STATE_DIR. A running
@@ -81,15 +93,23 @@ period is unknown.
 
 "new" prints an operator key, for PROXY_API_KEY:
   --write            Adds it to .env, or to the file named by ENV_FILE, and makes the file private. Nothing else
-                     in it changes.`,
+                     in it changes.
+
+"waiting" lists devices that wait for an approval to sign in, "approve" gives one the access of a key, and "deny" refuses it.
+They need the running gateway of this folder. Compare the code with the one on the device before you approve it.
+  --key NAME         Key whose limits hold for the device.
+  --new NAME         Creates a key for it, with LIMITS. Its secret is never shown.`,
   async run(call) {
     const [word = '', name = '', ...more] = call.positionals
     const verb = Object.hasOwn(VERBS, word) ? VERBS[word] : undefined
     if (verb === undefined) throw new UsageError(`expected one of ${Object.keys(VERBS).join(', ')}`)
     const wantsName = verb.isNameless === undefined
-    if (wantsName && name === '') throw new UsageError(`"${word}" needs the name of a key`)
+    if (wantsName && name === '')
+      throw new UsageError(
+        `"${word}" needs ${word === 'approve' || word === 'deny' ? 'a code' : 'the name of a key'}`
+      )
     if (more.length > 0 || (verb.isNameless === true && name !== '')) {
-      throw new UsageError(`"${word}" takes ${wantsName ? 'one name' : 'no name'}`)
+      throw new UsageError(`"${word}" takes ${wantsName ? 'one name or code' : 'no name'}`)
     }
     for (const option of Object.keys(key.options)) {
       if (call.values[option] !== undefined && !verb.takes.includes(option)) {

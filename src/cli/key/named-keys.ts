@@ -214,7 +214,7 @@ function givenOverage({ values }: CommandCall): boolean | undefined {
 }
 
 /** @throws {GatewayError} GW_CONFIG_INVALID */
-function givenLimits(call: CommandCall, now: number): Partial<NamedKeyLimits> {
+export function givenLimits(call: CommandCall, now: number): Partial<NamedKeyLimits> {
   const given = <T>(option: string, parse: (text: string) => T): T | null | undefined => {
     const text = textOption(call, option)
     if (text === null) return undefined

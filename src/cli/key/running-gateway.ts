@@ -1,7 +1,7 @@
 import { inspectConfig } from '../../config/load.ts'
 import type { NamedKeyLimits } from '../../keys/key-changes.ts'
 import { toIso } from '../../shared/dates.ts'
-import { operatorError } from '../../shared/errors.ts'
+import { type GatewayError, operatorError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { realFolder } from '../../shared/real-folder.ts'
 import type { CommandCall } from '../command.ts'
@@ -28,36 +28,70 @@ export async function changeAtGateway(
   path: string,
   body: JsonObject
 ): Promise<KeyChanged | null> {
-  const { config } = inspectConfig(call.env)
-  const [key] = config.server.apiKeys
-  if (key === undefined || config.server.port === 0) return null
-  const gateway = { url: gatewayUrl(null, config), key, signal: call.signal }
-  if (!(await isOwnFolder(gateway, config.credentials.stateDir))) return null
+  const gateway = await operatedGateway(call)
+  if (gateway === null) return null
   const reply = await ask(gateway, { path, body, timeoutMs: CHANGE_MS }).catch((cause: unknown) => {
     call.signal.throwIfAborted()
-    const message = `The gateway at ${gateway.url} has not answered. Look with "kiro-gateway key list" whether the change was made.`
-    throw operatorError(message, cause)
+    throw noAnswer(gateway, 'Look with "kiro-gateway key list" whether the change was made.', cause)
   })
-  const { error, key: changed, warning } = reply.json
-  const refusal = asJsonObject(error)
-  if (reply.status >= 400) {
-    if (LEFT_TO_FILES.has(textMember(refusal ?? {}, 'code') ?? '')) return null
-    throw operatorError(
-      textMember(refusal ?? {}, 'message') ?? `${gateway.url} answered with status ${reply.status}.`
-    )
-  }
-  if (typeof warning === 'string') call.terminal.note(warning)
-  const id = textMember(asJsonObject(changed) ?? {}, 'id') ?? ''
-  return { id, secret: textMember(reply.json, 'secret') }
+  if (LEFT_TO_FILES.has(refusalIn(reply.json).code)) return null
+  const changed = answerOf(gateway, reply)
+  tellWarning(call, changed)
+  const id = textMember(asJsonObject(changed['key']) ?? {}, 'id') ?? ''
+  return { id, secret: textMember(changed, 'secret') }
+}
+
+/**
+ * Asks the gateway of these settings about its devices, or has it decide about one: it alone knows them.
+ * @throws {GatewayError} GW_CONFIG_INVALID if none runs here, or it refuses
+ */
+export async function askAboutDevices(
+  call: CommandCall,
+  path: string,
+  body?: JsonObject
+): Promise<JsonObject> {
+  const gateway = await ownGateway(call)
+  if (gateway === null) throw operatorError(NOT_HERE)
+  const asked = { path, timeoutMs: CHANGE_MS, ...(body !== undefined && { body }) }
+  const reply = await ask(gateway, asked).catch((cause: unknown) => {
+    call.signal.throwIfAborted()
+    throw noAnswer(gateway, 'Look with "kiro-gateway key waiting" what has become of it.', cause)
+  })
+  if (reply.status === 404 && body === undefined) throw operatorError(TURNED_OFF)
+  const answer = answerOf(gateway, reply)
+  tellWarning(call, answer)
+  return answer
+}
+
+const NOT_HERE =
+  'No gateway with these settings runs on this machine, or it takes none of their operator keys (PROXY_API_KEY). Run this in the folder of the gateway, or use its panel.'
+const TURNED_OFF =
+  'This gateway lets no devices sign in (DEVICE_SIGN_IN=off), or has no panel (DASHBOARD=off).'
+
+/** @throws {GatewayError} GW_CONFIG_INVALID for a refusal, in the gateway's words */
+function answerOf({ url }: Gateway, { status, json }: Reply): JsonObject {
+  if (status < 400) return json
+  const { message } = refusalIn(json)
+  throw operatorError(message === '' ? `${url} answered with status ${status}.` : message)
+}
+
+function refusalIn({ error }: JsonObject): { readonly code: string; readonly message: string } {
+  const refusal = asJsonObject(error) ?? {}
+  return { code: textMember(refusal, 'code') ?? '', message: textMember(refusal, 'message') ?? '' }
+}
+
+function tellWarning({ terminal }: CommandCall, { warning }: JsonObject): void {
+  if (typeof warning === 'string') terminal.note(warning)
+}
+
+function noAnswer({ url }: Gateway, what: string, cause: unknown): GatewayError {
+  return operatorError(`The gateway at ${url} has not answered. ${what}`, cause)
 }
 
 /** Reads from the panel's API. `null` if no gateway of these settings answers here, or it has no operator key. */
 export async function readAtGateway(call: CommandCall, path: string): Promise<JsonObject | null> {
-  const { config } = inspectConfig(call.env)
-  const [key] = config.server.apiKeys
-  if (key === undefined || config.server.port === 0) return null
-  const gateway = { url: gatewayUrl(null, config), key, signal: call.signal }
-  if (!(await isOwnFolder(gateway, config.credentials.stateDir))) return null
+  const gateway = await operatedGateway(call)
+  if (gateway === null) return null
   try {
     const { status, json } = await ask(gateway, { path, timeoutMs: LOOK_MS })
     return status === 200 ? json : null
@@ -83,18 +117,31 @@ export function toApiLimits(limits: Partial<NamedKeyLimits>): JsonObject {
 
 interface Gateway {
   readonly url: string
-  readonly key: string
+  /** `null` for a gateway without keys. */
+  readonly key: string | null
   readonly signal: AbortSignal
 }
 
+/** `null` also without an operator key. */
+async function operatedGateway(call: CommandCall): Promise<Gateway | null> {
+  const hasKey = inspectConfig(call.env).config.server.apiKeys.length > 0
+  return hasKey ? ownGateway(call) : null
+}
+
 /** Another gateway may have the port, or one in a container that cannot be told from this machine's. */
-async function isOwnFolder(gateway: Gateway, stateDir: string): Promise<boolean> {
+async function ownGateway({ env, signal }: CommandCall): Promise<Gateway | null> {
+  const { config } = inspectConfig(env)
+  if (config.server.port === 0) return null
+  const url = gatewayUrl(null, config)
+  const gateway = { url, key: config.server.apiKeys[0] ?? null, signal }
   try {
     const { status, json } = await ask(gateway, { path: 'gateway', timeoutMs: LOOK_MS })
-    return status === 200 && json['state_dir'] === (await realFolder(stateDir))
+    const { stateDir } = config.credentials
+    const isOwn = status === 200 && json['state_dir'] === (await realFolder(stateDir))
+    return isOwn ? gateway : null
   } catch {
-    gateway.signal.throwIfAborted()
-    return false // nobody is there
+    signal.throwIfAborted()
+    return null // nobody is there
   }
 }
 
@@ -104,12 +151,20 @@ interface Asked {
   readonly timeoutMs: number
 }
 
+interface Reply {
+  readonly status: number
+  readonly json: JsonObject
+}
+
 async function ask(
   { url, key, signal }: Gateway,
   { path, body, timeoutMs }: Asked
-): Promise<{ readonly status: number; readonly json: JsonObject }> {
+): Promise<Reply> {
   const response = await fetch(`${url}/admin/v1/${path}`, {
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    headers: {
+      'content-type': 'application/json',
+      ...(key !== null && { authorization: `Bearer ${key}` })
+    },
     redirect: 'manual',
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) })

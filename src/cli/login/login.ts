@@ -27,8 +27,10 @@ export const login: Command = {
   summary: 'Signs in with Builder ID, an organisation, Google or GitHub.',
   usage: `kiro-gateway login [--provider=builder-id]
 kiro-gateway login --start-url=URL [--region=REGION]
-kiro-gateway login --provider=google|github [--paste]`,
+kiro-gateway login --provider=google|github [--paste]
+kiro-gateway login --gateway=URL`,
   options: {
+    gateway: { type: 'string' },
     provider: { type: 'string' },
     'start-url': { type: 'string' },
     region: { type: 'string' },
@@ -45,9 +47,15 @@ paste the address at which it ends.
   --start-url=URL       Start URL of an organisation's IAM Identity Center: https://d-1234567890.awsapps.com/start.
   --region=REGION       Region of that Identity Center; by default KIRO_REGION.
   --paste               Asks for the address instead of listening for the browser.
+  --gateway=URL         Signs this machine in at another kiro-gateway instead, whose operator approves a code. Clients here
+                        use that gateway then: kiro-gateway setup claude, codex or pi.
   --callback-port=PORT  Port that the browser returns to. The sign-in page is known to accept only ${CALLBACK_PORT}.`,
   async run(call) {
     const way = readWay(call)
+    if (way.name === 'gateway') {
+      const { loginAtGateway } = await import('./gateway-login.ts')
+      return loginAtGateway(call, way.url)
+    }
     const { config } = inspectConfig(call.env)
     const { stateDir } = config.credentials
     await prepareSignIn(stateDir)
@@ -75,6 +83,7 @@ paste the address at which it ends.
 }
 
 type Way =
+  | { readonly name: 'gateway'; readonly url: string }
   | { readonly name: 'device'; readonly startUrl: string; readonly region: string }
   | {
       readonly name: 'browser'
@@ -88,6 +97,12 @@ function readWay(call: CommandCall): Way {
   const provider = textOption(call, 'provider')?.toLowerCase() ?? null
   const [startUrl, region] = [textOption(call, 'start-url'), textOption(call, 'region')]
   if (call.positionals.length > 0) throw new UsageError('login takes only options')
+  const gateway = textOption(call, 'gateway')
+  if (gateway !== null) {
+    if (Object.keys(call.values).some((name) => OWN_OPTIONS.has(name)))
+      throw new UsageError('--gateway signs in at another gateway, so it takes no other option')
+    return { name: 'gateway', url: gateway }
+  }
   if (startUrl !== null && provider !== null) {
     throw new UsageError('--start-url is for organisations, --provider for all others')
   }
@@ -115,6 +130,15 @@ function readWay(call: CommandCall): Way {
     region: readLoginRegion(region ?? call.env['KIRO_REGION'] ?? BUILDER_ID.region, '--region')
   }
 }
+
+/** Options of sign-ins at Kiro. */
+const OWN_OPTIONS: ReadonlySet<string> = new Set([
+  'provider',
+  'start-url',
+  'region',
+  'paste',
+  'callback-port'
+])
 
 function readPort(call: CommandCall): number {
   const text = textOption(call, 'callback-port')

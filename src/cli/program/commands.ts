@@ -3,7 +3,8 @@ import type { Command } from '../command.ts'
 /** Loaded on demand: the gateway needs none of them. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   login: async () => (await import('../login/login.ts')).login,
-  logout: async () => (await import('../logout.ts')).logout,
+  logout: async () => (await import('../login/logout.ts')).logout,
+  token: async () => (await import('../token.ts')).token,
   whoami: async () => (await import('../whoami.ts')).whoami,
   setup: async () => (await import('../setup/setup.ts')).setup,
   doctor: async () => (await import('../doctor/doctor.ts')).doctor,

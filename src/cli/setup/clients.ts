@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path'
 import type { Environment } from '../../config/load.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import type { Entry } from './entries.ts'
-import { type GatewayFacts, modelFor, type OfferedModel } from './gateway.ts'
+import { type GatewayFacts, type KeyCommand, modelFor, type OfferedModel } from './gateway.ts'
 import { signInSettings } from './sign-in.ts'
 import { type Leaf, type Path, valueOnPath } from './text/text-format.ts'
 
@@ -31,6 +31,8 @@ export interface ClientPlan {
 
 export interface ClientSetup {
   readonly title: string
+  /** Runs a command to get its key, and again when that has expired. */
+  readonly runsKeyCommand?: true
   readonly files: (home: Home) => readonly FileChoice[]
   /** `current`: content of its files in the same order. */
   readonly plan: (gateway: GatewayFacts, current: readonly CurrentFile[]) => ClientPlan
@@ -63,23 +65,25 @@ function byDefault(path: Path, value: Leaf): Entry {
 
 const claude: ClientSetup = {
   title: 'Claude Code',
+  runsKeyCommand: true,
   files: ({ folder, env }) => [
     [join(placeIn(env, 'CLAUDE_CONFIG_DIR') ?? join(folder, '.claude'), 'settings.json')]
   ],
-  plan({ url, key, ...gateway }, [file]) {
-    const { wishedModel } = gateway
-    const model =
-      wishedModel === null ? [] : [entry(['model'], modelFor({ url, key, ...gateway }, null).id)]
+  plan(gateway, [file]) {
+    const { url, key, keyCommand, wishedModel } = gateway
+    const model = wishedModel === null ? [] : [entry(['model'], modelFor(gateway, null).id)]
     return {
       files: [
         {
           entries: [
             ...model,
             entry(['env', 'ANTHROPIC_BASE_URL'], url),
-            entry(['env', 'ANTHROPIC_AUTH_TOKEN'], key),
+            keyCommand === undefined
+              ? entry(['env', 'ANTHROPIC_AUTH_TOKEN'], key)
+              : entry(['apiKeyHelper'], shellText(keyCommand)),
             entry(['env', 'CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY'], '1')
           ],
-          holdsKey: true
+          holdsKey: keyCommand === undefined
         }
       ],
       start: 'claude',
@@ -127,12 +131,14 @@ const CLAUDE_CONFLICTS: readonly Conflict[] = [
 /** The key is in the file: desktop application and editor extensions see no variables of a terminal. */
 const codex: ClientSetup = {
   title: 'Codex',
+  runsKeyCommand: true,
   files: ({ folder, env }) => [
     [join(placeIn(env, 'CODEX_HOME') ?? join(folder, '.codex'), 'config.toml')]
   ],
   plan(gateway, [file]) {
     const { id, contextWindow } = modelFor(gateway, file?.values['model'])
     const provider = ['model_providers', PROVIDER]
+    const { key, keyCommand } = gateway
     const entries = [
       entry(['model'], id),
       entry(['model_provider'], PROVIDER),
@@ -143,10 +149,39 @@ const codex: ClientSetup = {
       entry([...provider, 'name'], TITLE),
       entry([...provider, 'base_url'], `${gateway.url}/v1`),
       entry([...provider, 'wire_api'], 'responses'),
-      entry([...provider, 'experimental_bearer_token'], gateway.key)
+      ...(keyCommand === undefined
+        ? [entry([...provider, 'experimental_bearer_token'], key)]
+        : codexKeyCommand([...provider, 'auth'], keyCommand))
     ]
-    return { files: [{ entries, holdsKey: true }], start: 'codex', notes: [] }
+    return {
+      files: [{ entries, holdsKey: keyCommand === undefined }],
+      start: 'codex',
+      notes: []
+    }
   }
+}
+
+/** Codex runs it every five minutes, and after a 401. */
+function codexKeyCommand(place: Path, [program, ...args]: KeyCommand): readonly Entry[] {
+  return [
+    entry([...place, 'command'], program),
+    entry([...place, 'args'], args),
+    entry([...place, 'timeout_ms'], KEY_COMMAND_MS)
+  ]
+}
+
+/** Renewing a token asks the gateway. */
+const KEY_COMMAND_MS = 30_000
+
+/** A command for the shell of a client. */
+function shellText(words: readonly string[]): string {
+  return words.map((word) => (PLAIN_WORD.test(word) ? word : quoted(word))).join(' ')
+}
+
+const PLAIN_WORD = /^[\w@%+=:,./\\-]+$/
+
+function quoted(word: string): string {
+  return process.platform === 'win32' ? `"${word}"` : `'${word.replaceAll("'", "'\\''")}'`
 }
 
 const opencode: ClientSetup = {
@@ -294,6 +329,7 @@ const CONTINUE_HEAD = [
 /** In pi's keys, dollars and a leading exclamation mark are special. */
 const pi: ClientSetup = {
   title: 'pi',
+  runsKeyCommand: true,
   files({ folder, env }) {
     const own = placeIn(env, 'PI_CODING_AGENT_DIR') ?? join(folder, '.pi', 'agent')
     return [[join(own, 'models.json')], [join(own, 'settings.json')]]
@@ -304,7 +340,7 @@ const pi: ClientSetup = {
     const models = [
       entry([...provider, 'api'], 'openai-completions'),
       entry([...provider, 'baseUrl'], `${gateway.url}/v1`),
-      entry([...provider, 'apiKey'], gateway.key.replaceAll('$', '$$$$').replace(/^!/, '$$!')),
+      entry([...provider, 'apiKey'], keyOfPi(gateway)),
       ...withModel(gateway.models, model).flatMap((one) => {
         const place = [...provider, 'models', { member: 'id', is: one.id }]
         return [
@@ -322,7 +358,7 @@ const pi: ClientSetup = {
     ]
     return {
       files: [
-        { entries: models, holdsKey: true },
+        { entries: models, holdsKey: gateway.keyCommand === undefined },
         {
           entries: [entry(['defaultProvider'], PROVIDER), entry(['defaultModel'], model.id)],
           holdsKey: false
@@ -332,6 +368,12 @@ const pi: ClientSetup = {
       notes: []
     }
   }
+}
+
+/** pi runs a command at each request. */
+function keyOfPi({ key, keyCommand }: GatewayFacts): string {
+  if (keyCommand !== undefined) return `!${shellText(keyCommand)}`
+  return key.replaceAll('$', '$$$$').replace(/^!/, '$$!')
 }
 
 function withModel(models: readonly OfferedModel[], chosen: OfferedModel): readonly OfferedModel[] {

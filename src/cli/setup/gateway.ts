@@ -19,10 +19,14 @@ export interface GatewayFacts {
   /** Without `/v1` and trailing slash. */
   readonly url: string
   readonly key: string
+  /** Program and arguments that print a fresh key, for a sign-in at the gateway; missing if `key` stays good. */
+  readonly keyCommand?: KeyCommand
   readonly models: readonly OfferedModel[]
   /** `null`: the client's own, or else the best. */
   readonly wishedModel: string | null
 }
+
+export type KeyCommand = readonly [program: string, ...args: string[]]
 
 /** Some clients need a key even for a gateway without keys. */
 export const NO_KEY = 'no-key-needed'

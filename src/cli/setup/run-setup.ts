@@ -5,6 +5,8 @@ import { inspectConfig, loadConfig } from '../../config/load.ts'
 import type { Config } from '../../config/settings.ts'
 import { operatorError, GatewayError } from '../../shared/errors.ts'
 import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '../command.ts'
+import { freshSignIn } from '../gateway-sign-in/fresh-token.ts'
+import { gatewaySignInPath, readGatewaySignIn } from '../gateway-sign-in/sign-in-file.ts'
 import { guess } from '../guess.ts'
 import { type ClientFile, readClientFile } from './client-files.ts'
 import { type ClientPlan, Clients, type ClientSetup, type CurrentFile } from './clients.ts'
@@ -17,6 +19,7 @@ import {
   FallbackModels,
   type GatewayFacts,
   gatewayUrl,
+  type KeyCommand,
   NO_KEY,
   offeredModel
 } from './gateway.ts'
@@ -159,10 +162,15 @@ async function learnWay(call: CommandCall, client: NamedClient, config: Config):
     throw new UsageError('--sign-in is for Claude Code alone: other clients need a key')
   if (isAsked && textOption(call, 'key') !== null)
     throw new UsageError('--sign-in needs no --key: leave one of them out')
-  const url = gatewayUrl(textOption(call, 'url'), config)
+  const signIn = isAsked ? null : await signInFor(call, config)
+  const url = signIn?.url ?? gatewayUrl(textOption(call, 'url'), config)
   const isWanted = isAsked || (planSignIn !== undefined && (await offerSignIn(call, url)))
   if (planSignIn === undefined || !isWanted) {
-    const { gateway, notes } = await learnGateway(call, config)
+    if (signIn !== null && client.runsKeyCommand !== true)
+      throw operatorError(
+        `${client.title} runs no command to get its key, and a token of the sign-in at ${url} lasts an hour. Ask the operator of that gateway for a key, and give it with --key.`
+      )
+    const { gateway, notes } = await learnGateway(call, config, signIn)
     const plan: Way['plan'] = (current) => client.plan(gateway, current)
     const means = `${gateway.models.length} models`
     return { url, means, secrets: [gateway.key], notes, plan }
@@ -229,12 +237,15 @@ async function printForMachines(call: CommandCall, client: NamedClient): Promise
   return EXIT_OK
 }
 
-async function learnGateway(call: CommandCall, config: Config) {
+async function learnGateway(call: CommandCall, config: Config, signIn: SignInFacts | null) {
   const { signal, terminal } = call
-  const url = gatewayUrl(textOption(call, 'url'), config)
+  const url = signIn?.url ?? gatewayUrl(textOption(call, 'url'), config)
   const given = textOption(call, 'key')
   const key =
-    (given === '-' ? await terminal.ask('Key:') : given) ?? config.server.apiKeys[0] ?? NO_KEY
+    signIn?.key ??
+    (given === '-' ? await terminal.ask('Key:') : given) ??
+    config.server.apiKeys[0] ??
+    NO_KEY
   if (!/^[\x21-\x7e]+$/.test(key))
     throw new UsageError('--key must be printable ASCII without spaces')
   const notes: string[] = []
@@ -261,8 +272,39 @@ async function learnGateway(call: CommandCall, config: Config) {
   if (asked !== null && offered === undefined && list.name === 'listed') {
     await ensureModel({ url, key }, asked, signal)
   }
-  const gateway: GatewayFacts = { url, key, models, wishedModel: offered?.id ?? asked }
+  const gateway: GatewayFacts = {
+    url,
+    key,
+    ...(signIn !== null && { keyCommand: signIn.keyCommand }),
+    models,
+    wishedModel: offered?.id ?? asked
+  }
   return { gateway, notes }
+}
+
+interface SignInFacts extends Pick<GatewayFacts, 'url' | 'key'> {
+  readonly keyCommand: KeyCommand
+}
+
+/** The sign-in of `kiro-gateway login --gateway`; `null` if there is none, or a key or another address is meant. */
+async function signInFor(call: CommandCall, config: Config): Promise<SignInFacts | null> {
+  if (textOption(call, 'key') !== null) return null
+  const address = textOption(call, 'url')
+  if (address === null && config.server.apiKeys.length > 0) return null
+  const path = gatewaySignInPath(config.credentials.stateDir)
+  const known = await readGatewaySignIn(path)
+  if (known === null) return null
+  if (address !== null && gatewayUrl(address, config) !== known.gateway) return null
+  const { gateway: url, accessToken: key } = await freshSignIn(path, call.signal)
+  return { url, key, keyCommand: tokenCommand(path) }
+}
+
+/** Command that prints a token, for clients. A package that npx has fetched for this run may be gone later. */
+function tokenCommand(path: string): KeyCommand {
+  const [, script = ''] = process.argv
+  const what = ['token', '--file', path]
+  if (/[\\/]_npx[\\/]/.test(script)) return ['npx', '--yes', 'kiro-gateway', ...what]
+  return [process.execPath, script, ...what]
 }
 
 function refusedKey(url: string, key: string): string {

@@ -25,6 +25,8 @@ A file that receives a key is made private.
 
   --url URL          Address of the gateway; by default from SERVER_HOST and SERVER_PORT.
   --key KEY          Key that the client sends, or "-" to read it from standard input; by default the first of PROXY_API_KEY.
+                     Without either, a sign-in of "kiro-gateway login --gateway" is used: Claude Code, Codex and pi then
+                     run "kiro-gateway token".
   --model MODEL      Initial model, one of those listed by GET /v1/models.
   --sign-in          No key: Claude Code signs in to the gateway with /login. Offered first where it can.
   --server           Prints the file with which an administrator has Claude Code sign in on all machines.

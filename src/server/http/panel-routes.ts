@@ -1,5 +1,6 @@
-import { PANEL_ACTION_NAMES, PANEL_ACTIONS } from '../../ipc/panel.ts'
+import { PANEL_ACTION_NAMES, PANEL_ACTIONS, type PanelAction } from '../../ipc/panel.ts'
 import { turnedOff } from './dashboard-routes.ts'
+import { isDeviceSignInOff } from './oauth-routes.ts'
 import type { PanelOptions, PanelServer } from './panel-server.ts'
 import type { Route } from './router.ts'
 
@@ -19,6 +20,7 @@ export function panelRoutes(options: PanelOptions): readonly Route[] {
       method,
       path,
       isOpen: true, // finds out itself who asks
+      isOff: () => DEVICE_ACTIONS.has(action) && isDeviceSignInOff(options.current.config),
       serve: async (routed) => {
         if (options.current.config.observe.dashboard === 'off') throw turnedOff(routed)
         const server = await load()
@@ -27,6 +29,13 @@ export function panelRoutes(options: PanelOptions): readonly Route[] {
     }
   })
 }
+
+const DEVICE_ACTIONS: ReadonlySet<PanelAction> = new Set<PanelAction>([
+  'devices',
+  'devices.approve',
+  'devices.deny',
+  'devices.end'
+])
 
 async function loadServer(options: PanelOptions): Promise<PanelServer> {
   const { PanelServer } = await import('./panel-server.ts')
