@@ -243,6 +243,7 @@ export class DeviceBook {
 
   /** Logs each problem once, and its end. */
   #complain(cause: unknown): void {
+    if (cause instanceof DeviceStoreError && cause.isReported) return
     const problem = cause === null ? null : messageOf(cause)
     if (problem === this.#problem) return
     this.#problem = problem

@@ -13,6 +13,7 @@ import {
   fileVersion,
   makeFolder,
   readPrivateFile,
+  removeDrafts,
   replaceFile
 } from '../../shared/private-files.ts'
 import { type DeviceStore, DeviceStoreError, type DeviceWrite } from './device-store.ts'
@@ -77,6 +78,7 @@ export class DeviceFile implements DeviceStore {
 
   /** Moves a damaged file aside, so that nothing of it is overwritten. */
   async #read(): Promise<DeviceState | null> {
+    if (this.#version === undefined) await removeDrafts(this.#path) // of a process that was killed
     const version = await fileVersion(this.#path)
     const text = await this.#text()
     if (text === null) {

@@ -18,7 +18,18 @@ export type DeviceWrite =
   | { readonly isWritten: true }
   | { readonly isWritten: false; readonly found: DeviceState | null }
 
+export interface DeviceStoreErrorOptions extends ErrorOptions {
+  /** Another part of the gateway tells the operator. */
+  readonly isReported?: boolean
+}
+
 /** The sign-ins cannot be read or written now. The message is for clients: it names no path. */
 export class DeviceStoreError extends Error {
   override readonly name = 'DeviceStoreError'
+  readonly isReported: boolean
+
+  constructor(message: string, { isReported = false, ...options }: DeviceStoreErrorOptions = {}) {
+    super(message, options)
+    this.isReported = isReported
+  }
 }

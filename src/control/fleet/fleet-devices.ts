@@ -69,7 +69,7 @@ export class FleetDevices implements DeviceStore {
     try {
       return await this.#options.records.read(RECORD)
     } catch (cause) {
-      throw new DeviceStoreError(AWAY, { cause })
+      throw new DeviceStoreError(AWAY, { cause, isReported: true })
     }
   }
 

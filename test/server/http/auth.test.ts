@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { fastestMs } from '../../helper/cost.ts'
+import { AccessCheck } from '../../../src/devices/access-check.ts'
+import {
+  makeAccessToken,
+  makeDeviceId,
+  makeDeviceSecret
+} from '../../../src/devices/device-secrets.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'
 import { Authenticator } from '../../../src/server/http/auth.ts'
 
@@ -190,6 +196,48 @@ t.test('Authenticator with KIRO_KEY_PASSTHROUGH', (t) => {
     })
   })
   t.end()
+})
+
+t.test('Authenticator with access tokens of devices', async (t) => {
+  const now = Date.parse('2026-09-10T12:00:00Z')
+  const secret = makeDeviceSecret()
+  const keys = [
+    namedKey(),
+    namedKey({ id: 'k_2', name: 'ben', hashes: [hashOfKey('b')], revokedAt: 1 })
+  ]
+  const tokenOf = (key: string, device = makeDeviceId(), expiresAt = now + 1_000) =>
+    makeAccessToken(secret, { key, device, expiresAt })
+  const gone = makeDeviceId()
+  const devices = new AccessCheck({ secret, ended: [gone], refusedUntil: 0 }, () => now)
+  const options = {
+    isKeyPassthrough: true,
+    knownKeys: { isKeyRequired: true, keys },
+    devices,
+    now: () => now
+  }
+  const gateway = new Authenticator(['operators'], 'localhost', options)
+  const good = tokenOf('k_1')
+  t.same(gateway.check(bearer(good)), { name: 'k_1', named: keys[0] })
+  t.equal(gateway.check({ 'x-api-key': good, ...bearer('wrong') }).name, 'k_1')
+  t.equal(gateway.check({ 'x-api-key': tokenOf('k_2'), ...bearer('operators') }).named, null)
+  t.throws(() => gateway.checkOperator(bearer(good)), { code: 'GW_OPERATOR_ONLY' })
+  for (const [token, code] of [
+    [tokenOf('k_2'), 'GW_KEY_REVOKED'],
+    [tokenOf('k_3'), 'GW_TOKEN_ENDED'],
+    [tokenOf('anyone'), 'GW_TOKEN_ENDED'],
+    [tokenOf('k_1', gone), 'GW_TOKEN_ENDED'],
+    [tokenOf('k_1', makeDeviceId(), now), 'GW_TOKEN_EXPIRED'],
+    [good.slice(0, -1), 'GW_KEY_INVALID']
+  ] as const)
+    t.throws(() => gateway.check(bearer(token)), { code, status: 401 })
+  t.equal(
+    gateway.kiroKeyOf({ 'x-api-key': 'ksk_own', ...bearer(good) }),
+    null,
+    'it is a key of the gateway'
+  )
+  t.equal(gateway.sessionKeyOf(good), null, 'nobody signs in to the panel with it')
+  const off = new Authenticator(['operators'], 'localhost', { ...options, devices: null })
+  t.throws(() => off.check(bearer(good)), { code: 'GW_KEY_INVALID' }, 'DEVICE_SIGN_IN=off')
 })
 
 t.test('Authenticator with named keys', (t) => {
