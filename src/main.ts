@@ -68,6 +68,8 @@ async function runPrimary(): Promise<void> {
   const { config } = loaded
   const output = await openLog(loaded)
   const { log } = output
+  const { requireFreePort } = await import('./shared/port-owner.ts')
+  await requireFreePort(config.server)
   const shutdown: Shutdown = { begunAt: null, isRestart: false }
   const { primary, fleet, simulator } = await createGateway(config, output, shutdown)
   const simulatorUrl = simulator?.url ?? null

@@ -96,8 +96,18 @@ t.test('says which address is taken, and by what setting to choose another', asy
   const port = typeof address === 'object' && address !== null ? String(address.port) : ''
   const gateway = new GatewayProcess({ env: { SERVER_PORT: port } })
   t.equal(await gateway.exited, 78)
-  t.match(gateway.stderr, `127.0.0.1:${port}`)
+  t.match(gateway.stderr, `127.0.0.1:${port} is in use by `)
+  t.match(gateway.stderr, process.platform === 'linux' ? `(process ${process.pid})` : '')
   t.match(gateway.stderr, /SERVER_PORT/)
+  t.notOk(
+    gateway.lines.some(({ msg }) => msg === 'worker changed state'),
+    'before anything is started'
+  )
+  const first = await startGateway({ env: { WORKERS: '1' } })
+  t.teardown(() => first.destroy())
+  const second = new GatewayProcess({ env: { SERVER_PORT: new URL(first.url).port } })
+  t.equal(await second.exited, 78)
+  t.match(second.stderr, ' is in use by another kiro-gateway')
 })
 
 t.test('renews a token that the upstream refuses, once for all who were refused', async (t) => {

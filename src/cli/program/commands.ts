@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   fleet: async () => (await import('../fleet.ts')).fleet,
   lint: async () => (await import('../lint.ts')).lint,
   replay: async () => (await import('../replay/replay.ts')).replay,
+  update: async () => (await import('../update.ts')).update,
   completion: async () => (await import('./completion.ts')).completion
 }
 
