@@ -122,11 +122,17 @@ export function toLimitMessage({ key, limit, period, left, resetsAt }: ReachedLi
   const whole = `${limit} credits ${SPANS[period]}`
   const what =
     left > 0
-      ? `The ${left} credits left of the ${whole} for "${key}" may not suffice for this request`
+      ? `The ${shownRest(left)} credits left of the ${whole} for "${key}" may not suffice for this request`
       : `The ${whole} for "${key}" are used up`
   const reset =
     resetsAt === null ? 'the limit does not reset' : `the limit resets ${resetWords(resetsAt)}`
   return `${what} · ${reset} · ask the operator of this gateway for more credits`
+}
+
+/** Two decimals, rounded down; more of an amount that would seem to be nothing. */
+function shownRest(credits: number): string {
+  const shown = Math.floor(credits * 100) / 100
+  return String(shown > 0 ? shown : credits)
 }
 
 /** `Dec 2, 00:00 UTC`, as limits reset in UTC. */

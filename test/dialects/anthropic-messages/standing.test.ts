@@ -103,6 +103,15 @@ t.test('a limit that is reached', async (t) => {
     t.same(periods, ['weekly', 'monthly', undefined])
   })
 
+  t.test('shows a rest in two decimals, unless it is smaller', async (t) => {
+    for (const [left, shown] of [
+      [0.592354, '0.59'],
+      [0.004321, '0.004321'],
+      [12, '12']
+    ] as const)
+      t.match(toLimitMessage({ ...REACHED, left }), `The ${shown} credits left`)
+  })
+
   t.test('is for other APIs what it was', async (t) => {
     for (const dialect of ['openai-chat', 'openai-responses'] as const) {
       const { headers, body } = toErrorReply(dialect, refusal({}), '')
