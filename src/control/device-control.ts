@@ -281,7 +281,7 @@ export class DeviceControl {
         const request = { token, clientId, nextToken: nextOf(state) }
         return refreshStep(state, request, (grant) => this.#standingOf(grant), now)
       },
-      ({ name }) => name === 'invalid'
+      (refused) => refused.name === 'invalid' && refused.why !== 'reused' // which is kept by now
     )
     if (outcome.name === 'tokens') {
       const { device: _, ...tokens } = outcome

@@ -19,7 +19,7 @@ const ANNA: DeviceUser = {
 
 /** Resolves when `holds` does: another gateway's file is looked at once a second. */
 async function until(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000
+  const deadline = performance.now() + 30_000
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error('it never held')
     await delay(20)
@@ -88,12 +88,13 @@ t.test('10,000 asks are bounded, and hold nothing up', async (t) => {
   const stateDir = stateFolder(t)
   const desk = await DeviceDesk.open(t, { stateDir })
   const { userCode } = await desk.ask()
-  let longestMs = 0
-  let at = performance.now()
-  const beat = setInterval(() => {
-    longestMs = Math.max(longestMs, performance.now() - at)
-    at = performance.now()
-  }, 5)
+  let turns = 0
+  let isOver = false
+  const beat = (): void => {
+    turns += 1
+    if (!isOver) setImmediate(beat)
+  }
+  setImmediate(beat)
   const counts = new Map<string, number>()
   for (let burst = 0; burst < 10; burst += 1) {
     const asks = Array.from({ length: 1_000 }, (_, one) => {
@@ -104,10 +105,10 @@ t.test('10,000 asks are bounded, and hold nothing up', async (t) => {
     })
     for (const { name } of await Promise.all(asks)) counts.set(name, (counts.get(name) ?? 0) + 1)
   }
-  clearInterval(beat)
+  isOver = true
   t.equal(counts.get('asked'), DEVICE_LIMITS.pending - 1)
   t.equal(counts.get('full'), 10_000 - DEVICE_LIMITS.pending + 1)
-  t.ok(longestMs < 500, `the event loop stood still for ${Math.round(longestMs)} ms at most`)
+  t.ok(turns >= 10_000 / 64, `others had ${turns} turns of the event loop meanwhile`)
   t.ok(statSync(join(stateDir, 'devices.json')).size < 1024 * 1024)
   t.equal(await desk.approve(userCode), 'decided', 'nobody was pushed out')
 })
