@@ -30,10 +30,12 @@ export interface FleetKeysOptions {
   readonly records: FleetRecords
   readonly seal: Pick<FleetSeal, 'seal' | 'open'>
   readonly stateDir: string
-  readonly onWritten: () => Promise<void>
+  /** Puts in force what the file says now. Resolves with false if that cannot be read; reports why itself. */
+  readonly onWritten: () => Promise<boolean>
   readonly onChange: () => void
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   readonly pollMs?: number
+  readonly retryMs?: number
 }
 
 const RECORD = 'keys'
@@ -54,6 +56,8 @@ export class FleetKeys {
   #known: SharedKeys = NO_SHARED_KEYS
   #version: string | null | undefined
   #problem: string | null = 'This gateway is waiting for the named keys of its fleet.'
+  /** This gateway goes by what was written last. */
+  #isInForce = true
   #isMeeting = false
   #isDue = false
   #isClosed = false
@@ -107,11 +111,14 @@ export class FleetKeys {
       this.#isDue = false
       try {
         await this.#meet()
+        // Otherwise a gateway that has just joined would go by no keys at all.
+        if (!this.#isInForce) this.#isInForce = await this.#options.onWritten()
+        if (!this.#isInForce) throw new Error('keys.json cannot be read back on this gateway')
         this.#said = null
         this.#setProblem(null)
       } catch (err) {
         this.#complain(err)
-        this.#retry = setTimeout(() => this.#meetSoon(), RETRY_MS).unref()
+        this.#retry = setTimeout(() => this.#meetSoon(), this.#options.retryMs ?? RETRY_MS).unref()
       }
     }
     this.#isMeeting = false
@@ -183,7 +190,7 @@ export class FleetKeys {
       await changeKeys(this.#path, change, AbortSignal.timeout(LOCK_PATIENCE_MS))
       this.#version = await fileVersion(this.#path)
       this.#isDue = true // another gateway may have written in between
-      await this.#options.onWritten()
+      this.#isInForce = await this.#options.onWritten()
     }
     if (isSameShared(next, this.#known)) return
     this.#known = next

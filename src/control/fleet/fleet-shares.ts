@@ -62,9 +62,7 @@ export class FleetShares {
       records,
       seal,
       stateDir,
-      onWritten: async () => {
-        await keys.look() // reports its own failures
-      },
+      onWritten: () => keys.look(),
       onChange: options.onChange,
       log
     })
