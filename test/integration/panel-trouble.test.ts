@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { usagePath } from '../../src/control/book/usage-sums.ts'
 import { until } from '../helper/fleet-team.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
+import { OwnDisk } from '../helper/own-disk.ts'
 import { PanelClient, type PanelReply } from '../helper/panel-client.ts'
 
 /* Changes of the panel while processes are killed, and while `usage.db` cannot be used. */
@@ -30,6 +31,15 @@ const addedOf = async (program: PanelClient): Promise<readonly string[]> => {
   return entries
     .filter(({ action }: { action: string }) => action === 'key.add')
     .map(({ subject }: { subject: string }) => subject)
+}
+
+/** Fails after half a minute instead of the whole file's time. */
+async function soon(isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 30_000
+  await until(async () => {
+    if (performance.now() > deadline) throw new Error('not in time')
+    return isSo().catch(() => false)
+  })
 }
 
 /** Adds keys one after the other until the gateway is gone; resolves with those that were confirmed. */
@@ -179,3 +189,101 @@ for (const [about, damage] of damages) {
     t.same((await namesOf(program)).toSorted(), ['after', 'before'])
   })
 }
+
+t.test(
+  'the disk is full while operators change and ask',
+  { skip: OwnDisk.whyNot('tmpfs') },
+  async (t) => {
+    const disk = OwnDisk.mount(t, 'tmpfs', 16)
+    const env = { PROXY_API_KEY: OPERATOR, STATE_DIR: join(disk.folder, 'state') }
+    const gateway = await startGateway({ env })
+    t.teardown(() => gateway.destroy())
+    const program = PanelClient.withKey(gateway.url, OPERATOR)
+    const { secret } = (await program.post(KEYS, { name: 'before' })).json
+    disk.fill()
+    const refused = await program.post(KEYS, { name: 'meanwhile' })
+    t.ok(refused.status >= 400, `a key that cannot be kept is not confirmed: ${refused.status}`)
+    t.equal(refused.json.secret, undefined)
+    t.same(await namesOf(program), ['before'])
+    const reloaded = await program.post('/admin/v1/reload')
+    t.equal(reloaded.status, 200, 'what needs no disk is done')
+    const found = await readAll(program)
+    for (const [at, { status, text }] of found.entries())
+      t.match([200, 409], [status], `${READS[at]}: ${text.slice(0, 200)}`)
+    const anna = PanelClient.withKey(gateway.url, secret)
+    t.equal((await anna.get('/v1/models')).status, 200, 'clients are served')
+    disk.makeRoom()
+    await soon(async () => (await program.post(KEYS, { name: 'after' })).status === 201)
+    await soon(async () => (await addedOf(program)).includes('after'))
+    t.same((await namesOf(program)).toSorted(), ['after', 'before'])
+    const { entries } = (await program.get(AUDIT)).json
+    t.ok(
+      entries.some(({ action }: { action: string }) => action === 'settings.reload'),
+      'a change of the time without room is written down later'
+    )
+  }
+)
+
+t.test('usage.db is damaged while the panel asks', async (t) => {
+  const stateDir = t.testdir({})
+  const env = { PROXY_API_KEY: OPERATOR, STATE_DIR: stateDir }
+  const first = await startGateway({ env })
+  const before = PanelClient.withKey(first.url, OPERATOR)
+  t.equal((await before.post(KEYS, { name: 'before' })).status, 201)
+  await first.stop()
+  const bytes = readFileSync(usagePath(stateDir))
+  writeFileSync(usagePath(stateDir), bytes.fill(0xa5, 4_096))
+  const gateway = await startGateway({ env })
+  t.teardown(() => gateway.destroy())
+  const program = PanelClient.withKey(gateway.url, OPERATOR)
+  for (let n = 0; n < 5; n++) {
+    for (const { status, json } of await readAll(program))
+      if (status !== 200) t.match(json, { error: { code: 'GW_CONFLICT', message: /usage\.db/ } })
+  }
+  t.equal((await program.post(KEYS, { name: 'after' })).status, 201)
+  await soon(async () => (await addedOf(program)).includes('after'))
+  t.same((await namesOf(program)).toSorted(), ['after', 'before'], 'keys are in another file')
+  const aside = readdirSync(stateDir).filter((name) =>
+    /^usage\.db\..*damaged|^usage\.damaged/.test(name)
+  )
+  t.equal(aside.length, 1, `the damaged file is kept: ${readdirSync(stateDir).join(' ')}`)
+})
+
+t.test('two gateways share a state folder, and both are operated', async (t) => {
+  const stateDir = t.testdir({})
+  const env = { PROXY_API_KEY: OPERATOR, STATE_DIR: stateDir, WORKERS: '1' }
+  const gateways = await Promise.all([startGateway({ env }), startGateway({ env })])
+  for (const gateway of gateways) t.teardown(() => gateway.destroy())
+  const programs = gateways.map(({ url }) => PanelClient.withKey(url, OPERATOR))
+  const wanted = programs.flatMap((_, at) => Array.from({ length: 10 }, (__, n) => `k${at}-${n}`))
+  const replies = await Promise.all(
+    programs.flatMap((program, at) =>
+      Array.from({ length: 10 }, async (_, n) => {
+        const [made] = await Promise.all([
+          program.post(KEYS, { name: `k${at}-${n}` }),
+          program.get('/admin/v1/requests')
+        ])
+        return made.status
+      })
+    )
+  )
+  t.same(new Set(replies), new Set([201]))
+  for (const program of programs) {
+    await soon(async () => (await namesOf(program)).length === wanted.length)
+    t.same((await namesOf(program)).toSorted(), wanted.toSorted(), 'each has the keys of both')
+    t.same((await addedOf(program)).toSorted(), wanted.toSorted(), 'and one log of changes')
+  }
+  const [one, other] = programs
+  const { keys } = (await one?.get(KEYS))?.json ?? { keys: [] }
+  const [{ id, version }] = keys
+  const twice = await Promise.all(
+    [one, other].map((program, n) =>
+      program?.post(`${KEYS}/${id}`, { version, max_streams: n + 1 })
+    )
+  )
+  t.same(
+    twice.map((reply) => reply?.status).toSorted(),
+    [200, 412],
+    'of two changes of one key, on two gateways, the second is told'
+  )
+})
