@@ -138,7 +138,9 @@ t.test('no action of the table is open to anybody else', async (t) => {
   await refused(actions, program, 'unknown_url', 'off, as if it did not exist')
   await refused(actions, page, 'unknown_url', 'off, the page')
   await gateway.reload({ DASHBOARD: 'on' })
-  t.same((await program.get(AUDIT)).json.entries, before, 'nothing was done')
+  const { entries } = (await program.get(AUDIT)).json
+  const byPeople = entries.filter(({ who }: { who: string }) => who !== 'signal')
+  t.same(byPeople, before, 'nothing was done, but the reloads of this test')
 
   const heads = await Promise.all(reads.map(async ({ call }) => (await call(program)).headers))
   for (const headers of heads)
