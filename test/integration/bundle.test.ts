@@ -37,7 +37,7 @@ async function type(...words: readonly string[]): Promise<string> {
 
 t.test('the bundle is a few files', async (t) => {
   const files = globSync('**/*.js', { cwd: join(image, 'dist'), exclude: ['dashboard/**'] })
-  t.ok(files.length < 150, `${files.length} files`)
+  t.ok(files.length < 200, `${files.length} files`)
   for (const name of files) {
     const text = readFileSync(join(image, 'dist', name), 'utf8')
     t.notMatch(text, /[^\0-\xff]/, `${name} takes one byte a character`)
