@@ -20,8 +20,13 @@ type Headers = Readonly<Record<string, number | string>>
 const HIGH_WATER_BYTES = 65_536
 /** Errors and warm-ups are short. */
 const MAX_JSON_CHARS = 4 * 1024 * 1024
-/** Headers of an HTTP error that tell a client when to come back. */
-const TOLD_HEADERS: ReadonlySet<string> = new Set(['retry-after', 'x-should-retry', 'x-request-id'])
+/** Headers of an HTTP error that an event repeats. */
+const TOLD_HEADERS: ReadonlySet<string> = new Set([
+  'retry-after',
+  'x-kiro-gateway-code',
+  'x-request-id',
+  'x-should-retry'
+])
 
 /**
  * An answer's end of a WebSocket, with the face of Node's response: what a `Turn` writes as HTTP becomes frames. An event

@@ -198,3 +198,34 @@ async function rawSocket(t: Test, url: string): Promise<Socket> {
   t.notMatch(String(head), /extensions/i)
   return socket
 }
+
+t.test(
+  'a client that reads nothing stops the upstream, and loses its connection in time',
+  async (t) => {
+    const piece = textFrame('x'.repeat(8_000))
+    let written = 0
+    const cut = Promise.withResolvers<void>()
+    const upstream = await CountingUpstream.start(t, (request, response) => {
+      request.resume()
+      response.once('close', () => cut.resolve())
+      const write = (): void => {
+        if (response.destroyed) return
+        written += piece.byteLength
+        if (response.write(piece)) setImmediate(write)
+        else response.once('drain', write)
+      }
+      write()
+    })
+    const { url } = await FakePrimary.start(t, upstream.url, { env: { CLIENT_STALL_TIMEOUT: '2' } })
+    const deaf = await FrameClient.open(t, url)
+    const beside = await FrameClient.open(t, url)
+    deaf.socket.pause()
+    deaf.create({ input: 'hi' })
+    await cut.promise
+    t.ok(written < 40 * 2 ** 20, `${written} bytes`)
+    deaf.socket.resume()
+    t.match(await deaf.closed, { code: 1006 })
+    beside.create({ input: 'hi' })
+    t.match(await beside.next(), { type: 'response.created' })
+  }
+)
