@@ -11,6 +11,8 @@ export interface Session {
   readonly mayChange?: boolean
   readonly whyNot?: { readonly code: string; readonly message: string } | null
   readonly ways?: readonly string[]
+  /** Devices can sign in by a code. */
+  readonly hasDevices?: boolean
   /** Page that signs out at the provider, too. */
   readonly signOutUrl?: string | null
 }

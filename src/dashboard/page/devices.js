@@ -1,5 +1,5 @@
 /* Devices that sign in by a code: those that wait for a decision, and those that have signed in. */
-import { ApiProblem, Change, get, Loaded, post } from './api.js'
+import { Change, get, Loaded, post } from './api.js'
 import { duration } from './format.js'
 import { creditFields, limitsOf } from './limit-fields.js'
 import { html, nothing } from './lit.js'
@@ -27,8 +27,8 @@ const FIELDS = ['key', 'name', 'credits']
 /** Choice of a key that does not exist yet. */
 const NEW = ''
 
-/** `null` without this sign-in (DEVICE_SIGN_IN=off). @type {Loaded<{ known: DeviceList | null }>} */
-const list = new Loaded(async () => ({ known: await get('devices').catch(orNone) }))
+/** @type {Loaded<DeviceList>} */
+const list = new Loaded(() => get('devices'))
 const approving = new Change()
 const denying = new Change()
 const ending = new Change()
@@ -40,12 +40,6 @@ let said = ''
 let ended = ''
 let endedText = ''
 let isPolling = false
-
-/** @param {unknown} cause */
-function orNone(cause) {
-  if (cause instanceof ApiProblem && cause.status === 404) return null
-  throw cause
-}
 
 export function leaveDevices() {
   list.clear()
@@ -63,7 +57,7 @@ async function poll() {
   isPolling = true
   do {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
-    if (list.value?.known !== null && !document.hidden) await list.refresh()
+    if (!document.hidden) await list.refresh()
   } while (document.querySelector('#waiting-title') !== null)
   isPolling = false
 }
@@ -74,11 +68,11 @@ async function poll() {
  * @param {() => void} onNewKey
  */
 export function waitingDevices(keys, onNewKey) {
+  if (state.session?.hasDevices !== true) return nothing
   load()
   void poll()
   const { value } = list
-  if (value !== null && value.known === null) return nothing
-  const pending = value?.known?.pending ?? []
+  const pending = value?.pending ?? []
   return html`<section class="card" aria-labelledby="waiting-title">
     <h3 id="waiting-title">Waiting sign-ins</h3>
     ${loadState(list)}
@@ -192,8 +186,9 @@ async function deny(code) {
  * @param {Pick<Key, 'id' | 'name'>} key `anyone` on a gateway without keys
  */
 export function devicesOf({ id, name }) {
+  if (state.session?.hasDevices !== true) return nothing
   load()
-  const devices = list.value?.known?.devices.filter((device) => device.key === id) ?? []
+  const devices = list.value?.devices.filter((device) => device.key === id) ?? []
   if (devices.length === 0 && ended !== id) return nothing
   return html`<section class="card" aria-labelledby="devices-title"><h3 id="devices-title">Signed-in devices</h3>
     <p class="said" role="status">${ended === id ? endedText : ''}</p>

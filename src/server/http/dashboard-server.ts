@@ -7,6 +7,7 @@ import { answerEarly } from '../turn/answer-early.ts'
 import type { DashboardOptions } from './dashboard-routes.ts'
 import { DevicePages } from './device-pages.ts'
 import { KeySignIn } from './key-sign-in.ts'
+import { isDeviceSignInOff } from './oauth-routes.ts'
 import { OidcPages } from './oidc-pages.ts'
 import { isSecure, NOT_KEPT, refuseOtherSites, requireOwnPage } from './own-page.ts'
 import { PageFiles } from './page-files.ts'
@@ -119,6 +120,7 @@ export class DashboardServer {
         ...(observe.trustedHeader === null ? [] : ['header']),
         ...(observe.oidcIssuer === null ? [] : ['oidc'])
       ],
+      hasDevices: !isDeviceSignInOff(config),
       signOutUrl: visitor?.user.via === 'oidc' ? 'dashboard/oidc/sign-out' : null
     }
   }

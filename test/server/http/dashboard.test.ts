@@ -180,6 +180,7 @@ t.test('signing in, and out', async (t) => {
     mayChange: false,
     whyNot: null,
     ways: ['key'],
+    hasDevices: true,
     signOutUrl: null
   }
   t.same(await (await ask('/dashboard/session')).json(), nobody)
