@@ -15,6 +15,9 @@ export interface Account {
 
 export const CLIENT = { id: 'panel', secret: 'secret-of-the-panel-and-the-provider' } as const
 
+/** This gateway's, and that of the gateway in Claude Code's package. */
+const CALLBACKS = ['/dashboard/oidc/callback', '/oauth/callback']
+
 type Serve = (request: IncomingMessage, response: ServerResponse) => unknown
 
 /** A real OpenID Connect provider on loopback. Whoever comes is `account` and consents, or refuses. */
@@ -57,7 +60,7 @@ export class IdentityProvider {
         {
           client_id: CLIENT.id,
           client_secret: CLIENT.secret,
-          redirect_uris: gateways.map((url) => `${url}/dashboard/oidc/callback`),
+          redirect_uris: gateways.flatMap((url) => CALLBACKS.map((path) => url + path)),
           post_logout_redirect_uris: gateways.map((url) => `${url}/`)
         }
       ],
