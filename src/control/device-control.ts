@@ -203,7 +203,7 @@ export class DeviceControl {
     if (why !== null) return { name: 'refused', why }
     const key = 'open' in grant ? OPEN_KEY : grant.key
     const mark = randomBytes(MARK_BYTES).toString('base64url')
-    const proof = (by.proof ?? '').slice(0, PROOF_CHARS)
+    const proof = this.#proofOf(by).slice(0, PROOF_CHARS)
     const decided = await this.#decide(typed, {
       name: 'approved',
       key,
@@ -375,6 +375,12 @@ export class DeviceControl {
     if (!isOperator && !isSelf) return 'not-allowed'
     const key = this.#keyOf(grant.key)
     return key === null || whyRefused(key, this.#now()) !== null ? 'key' : null
+  }
+
+  /** A person who has not entered a key here stands for the current one. */
+  #proofOf({ role, key: own, proof = '' }: DeviceUser): string {
+    if (role === 'operator' || own === null || proof !== '') return proof
+    return this.#keyOf(own)?.hashes.find(({ until }) => until === null)?.sha256 ?? ''
   }
 
   #standingOf({ key: id, proof }: DeviceGrant): KeyStanding {

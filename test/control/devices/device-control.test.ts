@@ -53,6 +53,7 @@ t.test('a sign-in ends with the key with which a person has approved it', async 
   const desk = await DeviceDesk.open(t, { stateDir: stateFolder(t), env, keys })
   const own = await desk.signIn({ ...ANNA, proof: old.sha256 })
   const operators = await desk.signIn()
+  const unproven = await desk.signIn(ANNA)
   desk.keys = [namedKey({ hashes: [next, { ...old, until: Date.now() + 60_000 }] })]
   await desk.control.onKeys()
   t.equal(desk.verdict(own), 'good', 'while the old key is valid')
@@ -60,6 +61,7 @@ t.test('a sign-in ends with the key with which a person has approved it', async 
   t.equal((await desk.control.refresh(own.refreshToken, null)).name, 'invalid')
   await desk.control.onKeys()
   t.equal(desk.verdict(own), 'ended')
+  t.equal(desk.verdict(unproven), 'ended', 'without a proof it is the key of then')
   t.equal(desk.verdict(operators), 'good')
   desk.keys = [namedKey({ revokedAt: 1 })]
   await desk.control.onKeys()
