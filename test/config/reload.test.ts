@@ -91,6 +91,7 @@ function otherText({ setting }: ListedSetting): string {
     FLEET_IDENTITY: 'statefulset',
     PLAN_LASTS_UNTIL: '2026-12-21',
     CLIENT_TELEMETRY: 'forward',
+    DEVICE_SIGN_IN: 'self',
     TRUSTED_PROXIES: '192.0.2.1'
   }
   if (texts[env] !== undefined) return texts[env]
