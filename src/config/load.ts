@@ -10,6 +10,7 @@ import {
   describeAllowed,
   type ListedSetting,
   listSettings,
+  settingValue,
   readSetting,
   writeSetting
 } from './setting-text.ts'
@@ -187,7 +188,7 @@ export function reload(running: Config, next: Config) {
   const tree: Record<string, Record<string, unknown>> = {}
   const needRestart: string[] = []
   for (const { group, name, setting } of listSettings()) {
-    const [before, after] = [running, next].map((config) => valueAt(config, group, name))
+    const [before, after] = [running, next].map((config) => settingValue(config, group, name))
     const isFixed = setting.restart === true
     if (isFixed && JSON.stringify(before) !== JSON.stringify(after)) needRestart.push(setting.env)
     const values = (tree[group] ??= {})
@@ -198,10 +199,6 @@ export function reload(running: Config, next: Config) {
   const problems = crossCheck(config).problems.map(({ sentence }) => sentence)
   if (problems.length > 0) throw configInvalid(problems)
   return { config, needRestart }
-}
-
-function valueAt(config: Config, group: string, name: string): unknown {
-  return Reflect.get(Reflect.get(config, group), name)
 }
 
 export function withoutEmpty(env: Environment): Environment {

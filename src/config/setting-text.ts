@@ -1,6 +1,6 @@
 import { Check } from 'typebox/schema'
 import type { Setting, SettingKind } from './setting.ts'
-import { Settings } from './settings.ts'
+import { type Config, Settings } from './settings.ts'
 
 export interface ListedSetting {
   readonly group: string
@@ -16,6 +16,11 @@ export function listSettings(): readonly ListedSetting[] {
       setting
     }))
   )
+}
+
+/** Value of a listed setting, in the unit of the config. */
+export function settingValue(config: Config, group: string, name: string): unknown {
+  return Reflect.get(Reflect.get(config, group), name)
 }
 
 /** Value in the unit of the config; `undefined` if not allowed. */

@@ -14,7 +14,7 @@ import type { DashboardNews } from '../../ipc/dashboard.ts'
 import { judge } from '../../dashboard/verdict.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
 import { withinTime } from '../../shared/within-time.ts'
-import { FRESH_MS } from './worker-views.ts'
+import { VIEW_FRESH_MS } from './worker-views.ts'
 import { failuresOf, type Moment, type ProcessReadings, toNow, totalsOf } from './shown-figures.ts'
 
 export interface DashboardSources {
@@ -44,7 +44,7 @@ type Ended = Omit<EndedRequest, 'n'>
 export const MAX_DASHBOARDS = 64
 const TICK_MS = 1_000
 /** Workers tell how they stand this long after a tick, so that the next need not ask. */
-const LOOK_MS = TICK_MS - FRESH_MS / 2
+const LOOK_MS = TICK_MS - VIEW_FRESH_MS / 2
 const REQUESTS_MS = 200
 const KEYS_MS = 2_000
 const QUOTA_MS = 60_000
@@ -191,7 +191,7 @@ export class DashboardPublisher {
 
   #look(isFresh: boolean): Promise<Look> {
     const last = this.#last
-    if (last !== null && performance.now() - last.at < FRESH_MS) return Promise.resolve(last)
+    if (last !== null && performance.now() - last.at < VIEW_FRESH_MS) return Promise.resolve(last)
     return this.#lookOnce(isFresh)
   }
 

@@ -6,7 +6,7 @@ import { withinTime } from '../../shared/within-time.ts'
 const PATIENCE_MS = 500
 
 /** A view is as good as a new one until then. */
-export const FRESH_MS = 200
+export const VIEW_FRESH_MS = 200
 
 export class WorkerViews {
   readonly #members: () => Iterable<string>
@@ -32,7 +32,7 @@ export class WorkerViews {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#requestId++
     this.#onAll = resolve
-    const from = performance.now() - FRESH_MS
+    const from = performance.now() - VIEW_FRESH_MS
     const isOld = (member: string): boolean => (this.#seenAt.get(member) ?? -Infinity) < from
     this.#awaited = new Set(Array.from(this.#members()).filter(isOld))
     for (const member of this.#awaited) this.#ask(member, this.#requestId)

@@ -1,4 +1,4 @@
-import { listSettings, writeSetting } from '../../config/setting-text.ts'
+import { listSettings, settingValue, writeSetting } from '../../config/setting-text.ts'
 import type { Setting } from '../../config/setting.ts'
 import type { Config } from '../../config/settings.ts'
 import type { Changer, PanelChange } from './audit-note.ts'
@@ -15,7 +15,7 @@ export function reloadChange(before: Config, after: Config): PanelChange {
     Object.fromEntries(
       changed.map(({ group, name, setting }) => [
         setting.env,
-        shownValue(setting, valueAt(config, group, name))
+        shownValue(setting, settingValue(config, group, name))
       ])
     )
   return {
@@ -37,12 +37,9 @@ export function failedReload(reason: string): PanelChange {
 
 export function changedSettings(before: Config, after: Config) {
   return listSettings().filter(
-    ({ group, name }) => !isSame(valueAt(before, group, name), valueAt(after, group, name))
+    ({ group, name }) =>
+      !isSame(settingValue(before, group, name), settingValue(after, group, name))
   )
-}
-
-export function valueAt(config: Config, group: string, name: string): unknown {
-  return Reflect.get(Reflect.get(config, group), name)
 }
 
 export function isSame(one: unknown, other: unknown): boolean {

@@ -1,18 +1,11 @@
 import type { SettingSource } from '../../config/load-process.ts'
-import { listSettings } from '../../config/setting-text.ts'
+import { listSettings, settingValue } from '../../config/setting-text.ts'
 import type { Config } from '../../config/settings.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { GatewayError, messageOf } from '../../shared/errors.ts'
 import type { AuditActions } from './audit-actions.ts'
 import { answer, panelError } from './panel-answer.ts'
-import {
-  changedSettings,
-  failedReload,
-  isSame,
-  reloadChange,
-  shownValue,
-  valueAt
-} from './reload-change.ts'
+import { changedSettings, failedReload, isSame, reloadChange, shownValue } from './reload-change.ts'
 
 export interface ReloadNews {
   /** Changed settings that need a restart. */
@@ -58,10 +51,10 @@ export class SettingsActions {
     const { config: next, problem } = nextOf(operations)
     const { of, file } = operations.sources()
     const settings = listSettings().map(({ group, name, setting }) => {
-      const value = shownValue(setting, valueAt(config, group, name))
-      const later = next === null ? value : shownValue(setting, valueAt(next, group, name))
+      const value = shownValue(setting, settingValue(config, group, name))
+      const later = next === null ? value : shownValue(setting, settingValue(next, group, name))
       const isChanged =
-        next !== null && !isSame(valueAt(config, group, name), valueAt(next, group, name))
+        next !== null && !isSame(settingValue(config, group, name), settingValue(next, group, name))
       return {
         name: setting.env,
         value,
