@@ -165,6 +165,7 @@ export class MadeUpPanel {
       })
     }
     if (path === 'sign-in') return ok(this.#signIn())
+    if (path === 'devices') return ok({ pending: [], devices: [] })
     return refused(404, 'GW_ROUTE_UNKNOWN', `The route ${path} does not exist.`)
   }
 

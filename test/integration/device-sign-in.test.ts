@@ -202,7 +202,11 @@ t.test('RFC 7009: revoking', async (t) => {
   t.equal(revoked.headers.get('cache-control'), 'no-store')
   for (let turn = 0; turn < 6; turn += 1) t.equal(await statusWith(gateway.url, one.access), 401)
   t.equal((await device.refresh(one.refresh)).status, 401, 'RFC 7009 §2.1: the refresh token, too')
-  t.equal((await device.revoke(one.access)).status, 200, 'RFC 7009 §2.2: an invalid token is no error')
+  t.equal(
+    (await device.revoke(one.access)).status,
+    200,
+    'RFC 7009 §2.2: an invalid token is no error'
+  )
   t.equal((await device.revoke('junk', { token_type_hint: 'unknown' })).status, 200)
   t.match(await device.post('/oauth/revoke', {}), {
     status: 400,
@@ -210,7 +214,11 @@ t.test('RFC 7009: revoking', async (t) => {
   })
   t.equal(await statusWith(gateway.url, other.access), 200, 'nobody else is signed out')
   await device.revoke(other.refresh, { token_type_hint: 'access_token' })
-  t.equal(await statusWith(gateway.url, other.access), 401, 'RFC 7009 §2.1: a wrong hint does not matter')
+  t.equal(
+    await statusWith(gateway.url, other.access),
+    401,
+    'RFC 7009 §2.1: a wrong hint does not matter'
+  )
 })
 
 t.test('approving twice, denied, unknown codes and keys, and what is written down', async (t) => {
