@@ -13,7 +13,7 @@ import { tokenize } from './helper/source-tokens.ts'
 /** From top to bottom: each row imports only from rows below it, and of these only what stands here. */
 const layers: LayerTable = {
   'start.js': [],
-  'warm-up.ts': words('cli config control credentials server simulator tracing'),
+  'warm-up.ts': words('cli config control credentials server simulator tracing shared'),
   'main.ts': ['config', 'control', 'credentials', 'server', 'simulator', 'observe', 'shared'],
   // A command may use whatever it needs: it is a program of its own.
   cli: words(
