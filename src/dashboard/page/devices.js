@@ -98,7 +98,7 @@ function waitingRow({ code, client, host, address, asked_at }) {
   return html`<tr>
     <th scope="row"><code>${code}</code></th>
     <td>${client === '' ? 'not named' : client}</td><td>${host === '' ? 'not named' : host}</td>
-    <td class="from-s">${address}</td><td class="from-s">${duration(Math.max(1_000, age))} ago</td>
+    <td class="from-s">${address}</td><td class="from-s">${duration(Math.max(1, Math.round(age / 1000)) * 1000)} ago</td>
     <td><div class="tools">${
       isOpen
         ? actButton(
