@@ -97,11 +97,12 @@ async function approve({ browser, url }: Rig, code: string, key: string): Promis
     await signIn.fill(OPERATOR)
     await page.getByRole('button', { name: 'Sign in' }).click()
   }
-  await page.getByRole('button', { name: 'Approve' }).waitFor()
+  const approveIt = page.getByRole('button', { name: 'Approve', exact: true })
+  await approveIt.waitFor()
   const shown = await page.textContent('main')
   if (shown?.includes(code) !== true) throw new Error(`the page does not show ${code}: ${shown}`)
   await page.locator('select#key').selectOption(`k_${key}`)
-  await page.getByRole('button', { name: 'Approve' }).click()
+  await approveIt.click()
   await page.getByRole('status').waitFor()
 }
 
