@@ -34,6 +34,8 @@ export class DeviceDesk {
   readonly control: DeviceControl
   readonly worker: AccessCheck
   readonly audit: string[] = []
+  /** How often it was waited for all workers. */
+  settled = 0
   readonly log = recordedLog()
   keys: readonly NamedKey[]
 
@@ -52,7 +54,7 @@ export class DeviceDesk {
       config: () => loaded.config,
       knownKeys: () => ({ isKeyRequired: this.keys.length > 0, keys: this.keys }),
       tell: (news) => this.worker.onNews(news),
-      settled: async () => {},
+      settled: async () => void (this.settled += 1),
       keepAudit: async ({ action }) => void this.audit.push(action),
       log: this.log.log,
       now

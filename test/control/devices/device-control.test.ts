@@ -46,6 +46,30 @@ t.test('who may approve, and for which key', async (t) => {
   t.equal(await self.approve(code, ANNA), 'decided')
 })
 
+t.test('a gateway without keys gives none, and a click is enough', async (t) => {
+  const env = { PROXY_API_KEY: '' }
+  const desk = await DeviceDesk.open(t, { stateDir: stateFolder(t), env, keys: [] })
+  const { userCode } = await desk.ask()
+  t.equal(await desk.approve(userCode), 'open')
+  t.match(await desk.control.approve(userCode, { open: true }, ANNA), { why: 'not-allowed' })
+  const operator = { ...ANNA, role: 'operator', key: null, via: 'open' } as const
+  t.match(await desk.control.approve(userCode, { open: true }, operator), { name: 'decided' })
+})
+
+t.test('an end is known to all workers before it is answered', async (t) => {
+  const desk = await DeviceDesk.open(t, { stateDir: stateFolder(t) })
+  const [one, other] = [await desk.signIn(), await desk.signIn()]
+  await desk.control.revoke(one.accessToken)
+  t.equal(desk.settled, 1)
+  await desk.control.endKey('k_1')
+  t.equal(desk.settled, 2)
+  t.equal(desk.verdict(other), 'ended')
+  const third = await desk.signIn()
+  await desk.control.refresh(third.refreshToken, null)
+  await desk.control.refresh(third.refreshToken, null)
+  t.equal(desk.settled, 3, 'after a token that was used twice, too')
+})
+
 t.test('a sign-in ends with the key with which a person has approved it', async (t) => {
   const [old, next] = [hashOfKey('old'), hashOfKey('new')]
   const env = { DEVICE_SIGN_IN: 'self' }

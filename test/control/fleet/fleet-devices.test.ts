@@ -37,6 +37,17 @@ t.test('each step at another gateway', async (t) => {
   t.notMatch(text, /claude_code|k_1/, 'sealed')
 })
 
+t.test('a step at a gateway that has not heard of the one before', async (t) => {
+  const { records, a, b } = await pair(t)
+  await a.signIn()
+  await until(async () => (await b.control.list()).devices.length === 1)
+  records.isMute = true
+  const tokens = await a.signIn()
+  t.equal((await b.control.refresh(tokens.refreshToken, null)).name, 'tokens')
+  const { userCode } = await a.ask()
+  t.match(await b.control.find(userCode, '192.0.2.2'), { device: { code: userCode } })
+})
+
 t.test('both change it at the same moment', async (t) => {
   const { a, b } = await pair(t)
   await a.ask()
