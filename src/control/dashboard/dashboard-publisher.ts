@@ -150,6 +150,7 @@ export class DashboardPublisher {
 
   /** Judges anew what has just changed. Never rejects. */
   async judgeAgain(): Promise<void> {
+    await this.#lookOnce.running // it may have begun before the change
     this.#last = null
     await this.#look(false)
   }
