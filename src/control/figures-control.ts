@@ -93,8 +93,8 @@ export class FiguresControl {
     ])
   }
 
-  /** A limit of the account has begun or ended: all who tell of it do so at once. */
-  onAccount(): void {
+  /** A limit of the account or the state of a worker has changed: all who tell of it do so at once. */
+  onChange(): void {
     this.#tellVerdict()
   }
 

@@ -491,7 +491,7 @@ export class Primary {
   #onSlotChange(change: SlotChange): void {
     if (hasDied(change)) this.figures.onDied(change.id)
     logSlotChange(this.#options.log, change)
-    this.#tellStatus()
+    this.figures.onChange()
   }
 
   broadcast(message: ToWorker): void {
@@ -500,7 +500,7 @@ export class Primary {
 
   #tellAccount(message: ToWorker): void {
     this.broadcast(message)
-    if (message.type !== 'catalogue.changed') this.figures.onAccount()
+    if (message.type !== 'catalogue.changed') this.figures.onChange()
   }
 
   #tellStatus(): void {
