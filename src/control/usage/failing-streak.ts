@@ -12,19 +12,30 @@ interface Streak extends FailingRequests {
 
 /** Requests that failed one after the other by a fault of the upstream or the gateway. A client's own mistake changes nothing. */
 export class FailingStreak {
+  readonly #now: () => number
   #failing: Streak | null = null
-  #isTold = false
+  #told: ReadonlySet<string> = new Set()
+  /** Epoch ms at which a problem of the account ended, by its code. Bounded by the codes that there are. */
+  readonly #ended = new Map<string, number>()
+
+  /** `now` returns epoch ms. */
+  constructor(now: () => number = Date.now) {
+    this.#now = now
+  }
 
   /**
    * Returns the streak unless `told`, the codes of the account's problems, has its code. Once such a problem has ended,
    * the streak is forgotten: it says nothing about the next request.
    */
   besides(told: readonly (string | undefined)[]): FailingRequests | null {
-    if (this.#failing === null) return null
-    const isTold = told.includes(this.#failing.code)
-    if (!isTold && this.#isTold) this.forget()
-    this.#isTold = isTold
-    if (isTold || this.#failing === null) return null
+    const now = new Set(told.filter((code) => code !== undefined))
+    for (const code of this.#told) {
+      if (now.has(code)) continue
+      this.#ended.set(code, this.#now())
+      if (this.#failing?.code === code) this.forget()
+    }
+    this.#told = now
+    if (this.#failing === null || now.has(this.#failing.code)) return null
     const { level, count, at, code, reason } = this.#failing
     return { level, count, at, code, reason }
   }
@@ -32,7 +43,10 @@ export class FailingStreak {
   /** Returns true if the streak has begun, ended or reached another level. */
   add(rows: readonly UsageRow[]): boolean {
     const before = this.#failing
-    for (const row of rows) if (row.turn !== undefined) this.#failing = after(this.#failing, row)
+    for (const row of rows) {
+      const isOfBefore = row.at <= (this.#ended.get(row.code) ?? -Infinity) // and comes late
+      if (row.turn !== undefined && !isOfBefore) this.#failing = after(this.#failing, row)
+    }
     return stepOf(this.#failing) !== stepOf(before)
   }
 

@@ -21,7 +21,7 @@ function failed(code: string) {
 }
 
 t.test('requests that fail for a limit of the account are its problem alone', async (t) => {
-  const streak = new FailingStreak()
+  const streak = new FailingStreak(() => 0)
   streak.add([failed(QUOTA), failed(QUOTA), failed(QUOTA)])
   t.match(streak.besides([]), { count: 3, code: QUOTA }, 'the limit is not known yet')
   t.equal(streak.besides([undefined, QUOTA]), null)
@@ -58,3 +58,16 @@ t.test("the content of one request says nothing about others' requests", async (
   t.equal(streak.add([failed('')]), true)
   t.equal(streak.besides([]), null)
 })
+
+t.test(
+  'failures of before a limit has ended, which are told later, count for nothing',
+  async (t) => {
+    const streak = new FailingStreak(() => 1_000)
+    streak.besides([QUOTA])
+    t.equal(streak.besides([]), null, 'lifted')
+    streak.add([1, 2, 3].map(() => ({ ...failed(QUOTA), at: 999 })))
+    t.equal(streak.besides([]), null)
+    streak.add([{ ...failed(QUOTA), at: 1_001 }])
+    t.match(streak.besides([]), { level: 'amber', count: 1 })
+  }
+)
