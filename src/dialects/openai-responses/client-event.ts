@@ -21,19 +21,26 @@ export interface ClientEvent {
 /** A request has a few dozen members; more are no request. */
 const MAX_MEMBERS = 1000
 const MAX_NAME_BYTES = 1024
+/** JSON text of a member that is read here; a lane is repeated in each event of its answer. */
+const MAX_VALUE_BYTES = 1024
 
-/** `null` for anything but an object with a `type` in text. Looks at the first level only. */
+/**
+ * `null` for anything but an object with a `type` in text, and for a lane that is too long to be repeated. Looks at the
+ * first level only.
+ */
 export function readClientEvent(bytes: Buffer): ClientEvent | null {
   const members = membersOf(bytes)
   if (members === null) return null
   const valueOf = (name: string): unknown => {
     const span = members.get(name)
-    return span === undefined ? undefined : parseJson(textOf(bytes, span))
+    if (span === undefined || isLong(span)) return undefined
+    return parseJson(textOf(bytes, span))
   }
   const type = valueOf('type')
   const streamId = valueOf('stream_id')
   const previousId = valueOf('previous_response_id')
-  if (typeof type !== 'string') return null
+  const lane = members.get('stream_id')
+  if (typeof type !== 'string' || (lane !== undefined && isLong(lane))) return null
   return {
     type,
     streamId: typeof streamId === 'string' ? streamId : null,
@@ -42,6 +49,10 @@ export function readClientEvent(bytes: Buffer): ClientEvent | null {
     bytes,
     members
   }
+}
+
+function isLong({ from, to }: Span): boolean {
+  return to - from > MAX_VALUE_BYTES
 }
 
 /** Members that a request over HTTP does not have, or that are written anew. */

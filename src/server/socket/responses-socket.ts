@@ -12,12 +12,13 @@ import {
 } from '../../dialects/openai-responses/client-event.ts'
 import { toStoredConversation } from '../../dialects/openai-responses/earlier-items.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
-import { parseJsonObject, textMember } from '../../shared/json.ts'
+import { parseJsonObject } from '../../shared/json.ts'
 import type { BodyMemory } from '../turn/body-memory.ts'
+import type { EarlierConversation } from '../turn/body.ts'
 import type { ArrivedBody } from '../turn/turn.ts'
 import { FrameMeter } from './frame-meter.ts'
 import { FrameResponse, type FrameTarget } from './frame-response.ts'
-import type { KeptConversations } from './kept-conversations.ts'
+import type { KeptConversation, KeptConversations } from './kept-conversations.ts'
 import { type Farewell, nextStep, type SocketEvent, type SocketState } from './next-step.ts'
 
 /** The connection's place among all connections of clients. */
@@ -61,7 +62,8 @@ interface Arrival {
   declaredBytes: number
   /** Bytes that have room or wait for it. */
   bytes: number
-  readonly beganAt: number
+  /** `performance.now()`, later by what the client was not read. */
+  beganAt: number
   room: Promise<GatewayError | null>
 }
 
@@ -81,6 +83,8 @@ const MAX_EMPTY_FRAMES = 100
 const EMPTY_FRAMES_MS = 1_000
 /** Messages that are no request, after which the client is taken for broken. */
 const MAX_MISTAKES = 16
+/** Input that is told back when it is declined: a client that does not read has no room for more. */
+const MAX_REPEATED_BYTES = 16 * 1024
 /** Time for a client to read why its connection ends. */
 const LAST_WORDS_MS = 1_000
 /** Looks without a byte from the client after which it is gone. */
@@ -159,7 +163,9 @@ export class ResponsesSocket {
     if (oldest !== undefined && now - oldest.beganAt > bodyTimeoutMs() && !webSocket.isPaused)
       return this.#end(SLOW)
     if (!isPingDue) return
-    const isSilent = bytesRead === this.#heardBytes && !webSocket.isPaused
+    // Behind an answer that a slow client still reads, a ping is late; its reading is watched instead.
+    const isJudged = this.#response?.headersSent !== true && !webSocket.isPaused
+    const isSilent = bytesRead === this.#heardBytes && isJudged
     this.#heardBytes = bytesRead
     this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0
     if (this.#silentLooks > MAX_SILENT_LOOKS) webSocket.terminate()
@@ -219,6 +225,7 @@ export class ResponsesSocket {
     this.#roomless += 1
     if (isLarge || this.#roomless > 1) webSocket.pause()
     const { memory, room: before } = arrival
+    const askedAt = performance.now()
     const take = async (): Promise<GatewayError | null> => {
       const failed = await before
       if (failed !== null) return failed
@@ -226,6 +233,7 @@ export class ResponsesSocket {
         if (isLarge) await this.#rest.promise
         await (isFirst ? memory.reserve(bytes) : memory.extend(bytes))
         this.#roomless -= 1
+        arrival.beganAt += performance.now() - askedAt
         if (this.#roomless === 0 && webSocket.isPaused) webSocket.resume()
         return null
       } catch (cause) {
@@ -290,15 +298,14 @@ export class ResponsesSocket {
   }
 
   /** Nothing of the upstream's takes more input while it answers. */
-  #refuseSteering({ bytes }: ClientEvent): void {
-    const steer = parseJsonObject(bytes.toString()) ?? {}
+  #refuseSteering({ bytes, previousId }: ClientEvent): void {
+    const isShort = bytes.byteLength <= MAX_REPEATED_BYTES
+    const { input = [] } = (isShort ? parseJsonObject(bytes.toString()) : null) ?? {}
     const error = {
       code: 'steering_not_supported',
       message: 'This model takes no input while it answers. Send it with the next response.create.'
     }
-    const { input = [] } = steer
-    const previousId = textMember(steer, 'previous_response_id') ?? ''
-    const failed = { input, previous_response_id: previousId }
+    const failed = { input, previous_response_id: previousId ?? '' }
     const told = { type: 'response.steer.failed', sequence_number: 0, error, steer: failed }
     this.#target.send(JSON.stringify(told), () => {})
     this.#noteMistake()
@@ -341,7 +348,9 @@ export class ResponsesSocket {
     const response = new FrameResponse(request, this.#target, event.streamId)
     const requestId = makeId()
     const { previousId, isWarmUp } = event
-    const earlier = previousId === null ? null : kept.find(this, previousId)
+    const earlier = this.#earlier(previousId)
+    // Its items must not live on in the listeners below when they are dropped.
+    const goesOn = earlier !== null
     const own = {} // stands for the new items among what is kept
     kept.keep(own, { responseId: '', items: [copyNewItems(event)], bytes: newItemBytes(event) })
     let hasAnswer = false
@@ -355,14 +364,14 @@ export class ResponsesSocket {
     response.once('close', () => {
       kept.forget(own)
       // What could not be gone on from is gone (the API's own rule), unless the client ended it.
-      if (earlier !== null && !hasAnswer && !this.#isCancelled) kept.forget(this)
+      if (goesOn && !hasAnswer && !this.#isCancelled) kept.forget(this)
       this.#onAnswered()
     })
     try {
       const arrived = {
         body: toRequestBody(event),
         memory,
-        earlier: earlier === null ? null : toStoredConversation(earlier.responseId, earlier.items),
+        earlier,
         onAnswer
       }
       this.#running = answer({ requestId, response, arrived, isWarmUp })
@@ -371,6 +380,15 @@ export class ResponsesSocket {
       answerError(response, { error: asGatewayError(cause), requestId })
       this.leave(NO_KEY)
     }
+  }
+
+  #earlier(previousId: string | null): EarlierConversation | null {
+    if (previousId === null) return null
+    const find = (): KeptConversation | null => this.#options.kept.find(this, previousId)
+    const found = find()
+    if (found === null) return null
+    const { bytes } = found
+    return { bytes, copy: () => toConversation(find()) }
   }
 
   /** Keeps the conversation with its answer, if what it is made of is still there. */
@@ -430,6 +448,10 @@ export class ResponsesSocket {
 
 function release(requests: readonly Pick<Request, 'memory'>[]): void {
   for (const { memory } of requests) memory.release()
+}
+
+function toConversation(kept: KeptConversation | null): Buffer | null {
+  return kept === null ? null : toStoredConversation(kept.responseId, kept.items)
 }
 
 function cancelled(): GatewayError {

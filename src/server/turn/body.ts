@@ -29,8 +29,14 @@ export interface ClientBody {
   /** `null` for a key that has no limits. */
   readonly namedKey: NamedKey | null
   readonly marks?: ClientMarks
-  /** Conversation that it goes on from, kept by its connection. Taken, as the body is. */
-  readonly earlier?: Uint8Array | null
+  readonly earlier?: EarlierConversation | null
+}
+
+/** Conversation that a request goes on from, kept by its connection, as one of its stored answers. */
+export interface EarlierConversation {
+  readonly bytes: number
+  /** Copies it, when there is room; `null` if it was dropped meanwhile. */
+  readonly copy: () => Uint8Array | null
 }
 
 /** @throws {GatewayError} what the request deserves, and all of `TransformPool.run()` */
@@ -253,7 +259,7 @@ export async function referencedAnswers(
   const ids = Dialects[dialect].itemReferencesOf?.(body) ?? []
   if (ids.length === 0 && earlier === null) return []
   const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
-  const earlierBytes = earlier?.byteLength ?? 0
+  const earlierBytes = earlier?.bytes ?? 0
   const admit = async (bytes: number): Promise<void> => {
     const wholeBytes = body.byteLength + earlierBytes + bytes
     if (wholeBytes > maxBytes) throw tooLarge(maxBytes)
@@ -262,7 +268,8 @@ export async function referencedAnswers(
   const stored = ids.length === 0 ? [] : await plane.items.find(key, ids, admit)
   if (earlier === null) return stored
   if (ids.length === 0) await admit(0)
-  return [...stored, earlier]
+  const copy = earlier.copy()
+  return copy === null ? stored : [...stored, copy]
 }
 
 function tooLarge(maxBytes: number): GatewayError {

@@ -31,7 +31,7 @@ import { type OpenTurn, Progress } from '../worker/open-turns.ts'
 import { toUsageRow } from '../worker/usage-rows.ts'
 import { readBody, unreadBytesOf } from '../body/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
-import { type ClientBody, convertClientBody } from './body.ts'
+import { type ClientBody, convertClientBody, type EarlierConversation } from './body.ts'
 import {
   asCarriedOut,
   clientFamilyOf,
@@ -67,8 +67,7 @@ export interface ArrivedBody {
   readonly body: Uint8Array
   /** Has room for the body. Taken. */
   readonly memory: BodyMemory
-  /** Conversation that the request goes on from, as one of its stored answers. Taken. */
-  readonly earlier: Uint8Array | null
+  readonly earlier: EarlierConversation | null
   /** Told of a whole answer before its last event. */
   readonly onAnswer: (responseId: string, items: KeptItems) => void
 }

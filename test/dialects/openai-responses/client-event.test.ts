@@ -31,6 +31,9 @@ t.test('readClientEvent()', async (t) => {
   }
   const many = Array.from({ length: 2000 }, (_, index) => `"m${index}":0`).join(',')
   t.equal(eventOf(`{"type":"a",${many}}`), null, 'members without end')
+  const long = 'x'.repeat(2000)
+  t.equal(eventOf(`{"type":"a","stream_id":"${long}"}`), null, 'it would be in each event')
+  t.equal(eventOf(`{"type":"${long}"}`), null)
 })
 
 t.test('any request is the same as over HTTP, whatever its spaces and names', async () => {

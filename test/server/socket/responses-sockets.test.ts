@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
@@ -177,6 +178,39 @@ t.test('hostile clients lose their connection, with the code for it', async (t) 
     t.same([...last.subarray(0, 4)], [0x88, last[1], 0x03, 0xea], '1002')
     await once(socket, 'close')
   })
+})
+
+t.test('a message that waits for the answer before it has its time from then on', async (t) => {
+  const { url, waits } = await setUp(t, { env: { BODY_TIMEOUT: '3' } })
+  const client = await FrameClient.open(t, url)
+  const response = await begin(client, waits)
+  const message = { type: 'response.create', model: 'auto', input: 'x'.repeat(400_000) }
+  const text = JSON.stringify(message)
+  client.socket.send(text.slice(0, 100_000), { fin: false })
+  await delay(4_000)
+  waits.isHeld = false
+  response.end(endFrame)
+  t.match((await client.answer()).at(-1), { type: 'response.completed' })
+  await delay(1_500)
+  client.socket.send(text.slice(100_000))
+  t.match((await client.answer()).at(-1), { type: 'response.completed' })
+})
+
+t.test('what is declined is told back only if it is short', async (t) => {
+  const { url } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  for (const [input, told] of [
+    [['short'], ['short']],
+    [['x'.repeat(1_000_000)], []]
+  ]) {
+    client.send({ type: 'response.steer', input, previous_response_id: 'resp_1' })
+    t.match(await client.next(), {
+      type: 'response.steer.failed',
+      steer: { input: told, previous_response_id: 'resp_1' }
+    })
+  }
+  client.create({ input: 'hi', stream_id: 'x'.repeat(1_000_000) })
+  t.match(await client.answer(), [{ type: 'error', error: { param: 'type' } }])
 })
 
 function repeat(times: number, act: () => void): void {

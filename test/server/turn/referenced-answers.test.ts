@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Config } from '../../../src/config/settings.ts'
 import type { Admit, ItemStore } from '../../../src/server/items/item-store.ts'
@@ -101,6 +102,33 @@ t.test('answers that a request refers to', async (t) => {
     const { body, answers } = readOf(1000)
     t.equal((await answers).length, 1)
     t.same(sizes, [body.byteLength + 1000])
+  })
+
+  t.test('and a conversation of the connection is copied only then', async (t) => {
+    const steps: string[] = []
+    const room = {
+      ...memory,
+      extend: async (bytes: number) => {
+        await delay(5)
+        steps.push(`room for ${bytes}`)
+      }
+    }
+    const body = Buffer.from('{"input":"hi"}')
+    const copies = [Buffer.from('{}'), null]
+    for (const copy of copies) {
+      const earlier = {
+        bytes: 100,
+        copy: () => {
+          steps.push('copied')
+          return copy
+        }
+      }
+      const read = { dialect: 'openai-responses', body, key: 'one', memory: room, earlier } as const
+      const items = {} as unknown as ItemStore
+      const answers = await referencedAnswers({ items, config: () => settings }, read)
+      t.same(answers, copy === null ? [] : [copy], 'what was dropped meanwhile is not found')
+    }
+    t.same(steps, ['room for 114', 'copied', 'room for 114', 'copied'])
   })
 
   t.test('are refused where they are too large together', async (t) => {
