@@ -1,5 +1,11 @@
 import { clockOf, type Fields, isFields, numberOf, shortId, textOf } from './log-fields.ts'
-import { explainRequest, markOfRequest, requestRow, styleOfRequest } from './request-row.ts'
+import {
+  type Explanation,
+  explainRequest,
+  markOfRequest,
+  requestRow,
+  styleOfRequest
+} from './request-row.ts'
 import { type Row, type Span, type Style, widthOf, wrapSpans } from './terminal-rows.ts'
 
 export interface RowOptions {
@@ -10,10 +16,11 @@ export interface RowOptions {
 
 export interface ShownLine {
   readonly rows: readonly Row[]
-  /** Lines of one kind say the same; `null` for lines that are always shown. */
-  readonly kind: LineKind | null
+  /** Kinds that the line belongs to, the narrowest first; empty for lines that are always shown. */
+  readonly kinds: readonly LineKind[]
 }
 
+/** Lines of one kind say the same. */
 export interface LineKind {
   readonly name: string
   /** Row that stands for all of them. */
@@ -26,10 +33,10 @@ export interface LineKind {
 export function rowsOf(fields: Fields, options: RowOptions): ShownLine | null {
   const message = String(fields['msg'])
   if (isRequest(fields)) return requestLine(fields, options)
-  if (message === 'gateway ready') return { rows: readyRows(fields), kind: null }
+  if (message === 'gateway ready') return { rows: readyRows(fields), kinds: [] }
   if (options.isVerbose) return plainLine(fields, options)
   if (HIDDEN.some((beginning) => message.startsWith(beginning))) return null
-  if (message === 'gateway starting') return { rows: [startRow(fields)], kind: null }
+  if (message === 'gateway starting') return { rows: [startRow(fields)], kinds: [] }
   if (message === 'settings that differ from the defaults') return settingsLine(fields, options)
   return plainLine(fields, options)
 }
@@ -67,14 +74,43 @@ function requestLine(fields: Fields, options: RowOptions): ShownLine {
   const row = [...head, ...requestRow(fields, options.columns - widthOf(head))]
   const explained = explainRequest(fields)
   const rows: Row[] = [row]
-  if (explained !== null) rows.push(...below(explained, { ...options, maxRows: 6 }))
+  if (explained !== null) rows.push(...explanationRows(explained, options))
   rows.push(...stackRows(fields))
   if (options.isVerbose) rows.push(...below(factSpans(fields), { ...options, maxRows: 20 }))
   const code = textOf(fields['code'])
-  if (code === '') return { rows, kind: null }
+  if (code === '') return { rows, kinds: [] }
   const status = textOf(fields['status'])
   const title = [...head, { text: `${status} `, style }, { text: code }]
-  return { rows, kind: { name: `${status} ${code}`, title, shown: SHOWN_REQUESTS } }
+  const kind = { name: `${status} ${code}`, title, shown: SHOWN_REQUESTS }
+  const key = isOwnMistake(fields) ? textOf(fields['key']) : ''
+  const narrow = {
+    ...kind,
+    name: [kind.name, key, withoutFigures(textOf(fields['reason']))].join(' '),
+    title: key === '' ? title : [...title, { text: ` ${key}`, style: 'bold' as const }]
+  }
+  return { rows, kinds: [narrow, kind] }
+}
+
+/** A key's mistakes must not hide those of another; a failure of the upstream is one for all. */
+function isOwnMistake({ status }: Fields): boolean {
+  return (numberOf(status) ?? 0) < 500
+}
+
+function withoutFigures(text: string): string {
+  return text.replaceAll(/\d+/g, '0')
+}
+
+const MAX_REASON_ROWS = 6
+
+/** Code and id are always whole: by them the request is found. */
+function explanationRows({ reason, facts }: Explanation, options: RowOptions): readonly Row[] {
+  const rows = below([reason], { ...options, maxRows: MAX_REASON_ROWS })
+  const last = rows.at(-1) ?? []
+  const joined = [...last, { text: ' ' }, facts]
+  if (reason.text !== '' && widthOf(joined) <= options.columns)
+    return [...rows.slice(0, -1), joined]
+  const more = below([facts], { ...options, maxRows: MAX_REASON_ROWS })
+  return reason.text === '' ? more : [...rows, ...more]
 }
 
 interface Mark {
@@ -119,9 +155,9 @@ function plainLine(fields: Fields, options: RowOptions): ShownLine {
     ...stackRows(fields)
   ]
   const code = textOf(fields['code'])
-  if (level !== 'warn' || code === '') return { rows, kind: null }
+  if (level !== 'warn' || code === '') return { rows, kinds: [] }
   const title = [...head, { ...message, text: `${text} ` }, { text: code }]
-  return { rows, kind: { name: `${text} ${code}`, title, shown: 1 } }
+  return { rows, kinds: [{ name: `${text} ${code}`, title, shown: 1 }] }
 }
 
 function below(
@@ -218,7 +254,7 @@ function settingsLine(fields: Fields, options: RowOptions): ShownLine {
   const pairs = Object.entries(settings).map(([name, value]) => ({
     text: `${textOf(name)}=${textOf(value)}`
   }))
-  return { rows: below(pairs, { ...options, maxRows: 2 }), kind: null }
+  return { rows: below(pairs, { ...options, maxRows: 2 }), kinds: [] }
 }
 
 /** Rows with the addresses to open on this machine, also if the gateway listens on all interfaces. */

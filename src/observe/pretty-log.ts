@@ -19,7 +19,7 @@ const MAX_KINDS = 64
 
 /**
  * Formats the log's JSON lines for people; loaded on demand. A request is one row, a failed one has its reason below.
- * Failures of one kind are counted after the third in a minute. Facts that are missing here are in the JSON log.
+ * Failures of one kind, and of one key if they are its own mistakes, are counted after the third in a minute. Facts that are missing here are in the JSON log.
  *
  * ```
  *   14:41:11 ✓ 200 claude-sonnet-5.5   0.51 s (first 0.06)      6→34 tok 0.005 cr anna · claude-code
@@ -31,7 +31,7 @@ const MAX_KINDS = 64
 export class PrettyLog implements LogStream {
   readonly #stream: LogStream
   readonly #options: PrettyOptions
-  /** Kinds of this minute. Bounded by MAX_KINDS. */
+  /** Kinds of this minute. Bounded by MAX_KINDS, and one for each code beyond it. */
   readonly #kinds = new Map<string, LineKind & { times: number }>()
   #timer: NodeJS.Timeout | null = null
 
@@ -68,16 +68,22 @@ export class PrettyLog implements LogStream {
     this.#kinds.clear()
   }
 
-  #show({ rows, kind }: ShownLine): void {
-    const times = kind === null || this.#options.isVerbose ? 1 : this.#count(kind)
+  #show({ rows, kinds }: ShownLine): void {
+    const kind = this.#options.isVerbose ? undefined : this.#kindOf(kinds)
+    const times = kind === undefined ? 1 : this.#count(kind)
     if (times === 1) this.#put(rows)
     else if (times <= (kind?.shown ?? 1)) this.#put(rows.slice(0, 1))
+  }
+
+  /** The narrowest that is counted or can be; else the widest. */
+  #kindOf(kinds: readonly LineKind[]): LineKind | undefined {
+    const hasRoom = this.#kinds.size < MAX_KINDS
+    return kinds.find(({ name }) => hasRoom || this.#kinds.has(name)) ?? kinds.at(-1)
   }
 
   #count(kind: LineKind): number {
     const known = this.#kinds.get(kind.name)
     if (known !== undefined) return ++known.times
-    if (this.#kinds.size >= MAX_KINDS) return 1
     this.#timer ??= setTimeout(() => this.flush(), WINDOW_MS).unref()
     this.#kinds.set(kind.name, { ...kind, times: 1 })
     return 1

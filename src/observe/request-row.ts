@@ -1,9 +1,9 @@
 import { type Fields, isFields, numberOf, shortId, textOf } from './log-fields.ts'
-import { type Row, type Span, type Style, widthOf } from './terminal-rows.ts'
+import { columnsOf, type Row, shortened, type Span, type Style, widthOf } from './terminal-rows.ts'
 
 /**
  * Formats a request's facts behind its time and mark. Columns stay aligned from line to line; a narrow terminal loses
- * the time of the first byte and the units.
+ * the time of the first byte and the units. A long name of a model is cut, so that the key is seen.
  *
  * ```
  *   200 claude-sonnet-5.5   0.51 s (first 0.06)       6→34 tok  0.005 cr anna · claude-code
@@ -11,17 +11,28 @@ import { type Row, type Span, type Style, widthOf } from './terminal-rows.ts'
  */
 export function requestRow(fields: Fields, columns: number): Row {
   const isWide = columns >= WIDE_COLUMNS
-  const cells: readonly Cell[] = [
+  const model = modelOf(fields)
+  const who = whoOf(fields)
+  const aligned = [...cellsOf(fields, model, isWide).flatMap(padded), ...who]
+  if (widthOf(aligned) <= columns) return aligned
+  const tight = (name: string, hasAll = false): Row => [
+    ...cellsOf(fields, name, hasAll).flatMap(unpadded),
+    ...who
+  ]
+  if (isWide && widthOf(tight(model, true)) <= columns) return tight(model, true)
+  const tooMany = Math.max(0, widthOf(tight(model)) - columns)
+  return tight(shortened(model, Math.max(MODEL_CHARS, columnsOf(model) - tooMany)))
+}
+
+function cellsOf(fields: Fields, model: string, isWide: boolean): readonly Cell[] {
+  return [
     { text: String(numberOf(fields['status']) ?? ''), width: 3, style: styleOfRequest(fields) },
-    { text: modelOf(fields), width: MODEL_CHARS, style: 'cyan' },
+    { text: model, width: MODEL_CHARS, style: 'cyan' },
     { text: timeOf(fields), width: -7 },
     ...(isWide ? [{ text: firstOf(fields), width: 12, style: 'dim' as const }] : []),
     { text: tokensOf(fields, isWide), width: isWide ? -13 : -9 },
     { text: creditsOf(fields), width: -8 }
   ]
-  const who = whoOf(fields)
-  const aligned = [...cells.flatMap(padded), ...who]
-  return widthOf(aligned) <= columns ? aligned : [...cells.flatMap(unpadded), ...who]
 }
 
 /** From here on there is room for the time of the first byte, and for units. */
@@ -34,8 +45,8 @@ interface Cell extends Span {
 }
 
 function padded({ text, width, style }: Cell): Row {
-  const isRight = width < 0
-  return [{ text: isRight ? text.padStart(-width) : text.padEnd(width), style }, { text: ' ' }]
+  const space = ' '.repeat(Math.max(0, Math.abs(width) - columnsOf(text)))
+  return [{ text: width < 0 ? space + text : text + space, style }, { text: ' ' }]
 }
 
 function unpadded({ text, style }: Cell): Row {
@@ -122,15 +133,23 @@ function whoOf(fields: Fields): readonly Span[] {
 
 const UNKNOWN_CLIENT = 'other'
 
-/** Says what happened and what to do, with the code and the beginning of the id. `null` if nothing went wrong. */
-export function explainRequest(fields: Fields): readonly Span[] | null {
+export interface Explanation {
+  /** Sentences that say what happened and what to do. */
+  readonly reason: Span
+  /** Code, number of tries and the beginning of the id. */
+  readonly facts: Span
+}
+
+/** `null` if nothing went wrong. */
+export function explainRequest(fields: Fields): Explanation | null {
   const lost = numberOf(fields['lost_calls']) ?? 0
   const code = textOf(fields['code'])
   if (code === '' && lost === 0) return null
   const reason = code === '' ? lostText(lost) : textOf(fields['reason'])
   const tries = numberOf(fields['attempt']) ?? 0
   const facts = [code, tries > 1 ? `${tries} tries` : '', shortId(fields['request_id'])]
-  return [{ text: reason }, { text: facts.filter((fact) => fact !== '').join(' · '), style: 'dim' }]
+  const shown = facts.filter((fact) => fact !== '').join(' · ')
+  return { reason: { text: reason }, facts: { text: shown, style: 'dim' } }
 }
 
 function lostText(calls: number): string {

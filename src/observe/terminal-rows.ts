@@ -22,7 +22,7 @@ const CODES: Readonly<Record<Style, number>> = {
 
 const RESET = '\u001b[0m'
 
-/** Writes rows of at most `columns` characters; what is longer ends with an ellipsis. */
+/** Writes rows of at most `columns` columns; what is longer ends with an ellipsis. */
 export function renderRows(
   rows: readonly Row[],
   { columns, isColoured }: { readonly columns: number; readonly isColoured: boolean }
@@ -52,7 +52,43 @@ function joined(row: Row): Row {
 }
 
 export function widthOf(row: Row): number {
-  return row.reduce((sum, { text }) => sum + text.length, 0)
+  return row.reduce((sum, { text }) => sum + columnsOf(text), 0)
+}
+
+/** Returns the columns that a terminal needs for a text: two for East Asian characters and emoji, none for accents. */
+export function columnsOf(text: string): number {
+  if (ONE_COLUMN_EACH.test(text)) return text.length
+  let columns = 0
+  for (const character of text) columns += columnsOfOne(character)
+  return columns
+}
+
+const ONE_COLUMN_EACH = /^[\u0020-\u007e]*$/
+const WIDE =
+  /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{1b000}-\u{1b2ff}\u{1f200}-\u{1f265}\u{20000}-\u{3fffd}]/u
+const WITHOUT_WIDTH = /[\p{Mn}\p{Me}]/u
+
+function columnsOfOne(character: string): number {
+  if (WITHOUT_WIDTH.test(character)) return 0
+  return WIDE.test(character) ? 2 : 1
+}
+
+/** Returns the whole characters at the beginning that need at most so many columns. */
+function beginningOf(text: string, columns: number): string {
+  if (columnsOf(text) <= columns) return text
+  let kept = ''
+  let left = columns
+  for (const character of text) {
+    left -= columnsOfOne(character)
+    if (left < 0) break
+    kept += character
+  }
+  return kept
+}
+
+/** Cuts text to so many columns; what is longer ends with an ellipsis. */
+export function shortened(text: string, columns: number): string {
+  return columnsOf(text) <= columns ? text : `${beginningOf(text, columns - 1)}…`
 }
 
 function cutRow(row: Row, columns: number): Row {
@@ -61,8 +97,9 @@ function cutRow(row: Row, columns: number): Row {
   let left = columns - 1
   for (const { text, style } of row) {
     if (left <= 0) break
-    kept.push({ text: text.slice(0, left), style })
-    left -= text.length
+    const beginning = beginningOf(text, left)
+    kept.push({ text: beginning, style })
+    left = beginning === text ? left - columnsOf(text) : 0
   }
   return [...kept, { text: '…' }]
 }
@@ -76,14 +113,18 @@ export interface Paragraph {
   readonly maxRows: number
 }
 
-/** Breaks text between words into at most `maxRows` rows; the last ends with an ellipsis if words are left. */
+/**
+ * Breaks text between words into at most `maxRows` rows; the last ends with an ellipsis if words are left. A word that
+ * is longer than a row, such as a path, goes on in the next.
+ */
 export function wrapSpans(spans: Row, { head, indent, columns, maxRows }: Paragraph): Row[] {
   const rows: Row[] = []
   let row: Span[] = [...head]
   let width = widthOf(head)
   let isFresh = true
-  for (const { text, style } of wordsOf(spans)) {
-    if (!isFresh && width + 1 + text.length > columns) {
+  for (const { text, style } of wordsOf(spans, columns - indent)) {
+    const needed = columnsOf(text)
+    if (!isFresh && width + 1 + needed > columns) {
       if (rows.length + 1 === maxRows) return [...rows, [...row, { text: ' …' }]]
       rows.push(row)
       row = [{ text: ' '.repeat(indent) }]
@@ -91,29 +132,42 @@ export function wrapSpans(spans: Row, { head, indent, columns, maxRows }: Paragr
       isFresh = true
     }
     row.push({ text: isFresh ? text : ` ${text}`, style })
-    width += text.length + (isFresh ? 0 : 1)
+    width += needed + (isFresh ? 0 : 1)
     isFresh = false
   }
   return [...rows, row]
 }
 
-function wordsOf(spans: Row): readonly Span[] {
+function wordsOf(spans: Row, columns: number): readonly Span[] {
   return spans.flatMap(({ text, style }) =>
     text
       .split(' ')
       .filter((word) => word !== '')
+      .flatMap((word) => piecesOf(word, columns))
       .map((word) => ({ text: word, style }))
   )
 }
 
-/** Escapes control characters, since clients choose some values. */
+function piecesOf(word: string, columns: number): readonly string[] {
+  const pieces: string[] = []
+  let rest = word
+  while (columnsOf(rest) > columns) {
+    const piece = beginningOf(rest, columns)
+    if (piece === '') break
+    pieces.push(piece)
+    rest = rest.slice(piece.length)
+  }
+  return [...pieces, rest]
+}
+
+/** Escapes what is not seen but changes what is, since clients choose some values. */
 export function printable(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
-  return text.replace(UNSAFE, (character) => {
+  return text.toWellFormed().replace(UNSAFE, (character) => {
     const code = character.codePointAt(0) ?? 0
     return `\\u${code.toString(16).padStart(4, '0')}`
   })
 }
 
-/** Control characters of terminals, and those that change the direction of writing. */
-const UNSAFE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
+/** Control characters of terminals, marks of direction and other characters without a shape, and ends of lines. */
+const UNSAFE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu

@@ -147,6 +147,72 @@ t.test('PrettyLog', (t) => {
     t.ok(rows().length > before + 1, 'the next minute begins with the reason')
   })
 
+  t.test('another reason, or the mistake of another key, is told, too', async (t) => {
+    const { log, pretty, rows } = rig(t)
+    const refused = { ...REQUEST, status: 404, code: 'GW_MODEL_UNKNOWN' }
+    for (let times = 0; times < 5; times++) {
+      log.info({ ...refused, reason: `No model "a", ${times} near.` }, 'request refused')
+      log.info({ ...refused, reason: 'No model "b".' }, 'request refused')
+      log.info({ ...refused, key: 'bob', reason: 'No model "b".' }, 'request refused')
+      log.warn({ ...RESET, key: `key${times}` }, 'request failed')
+    }
+    const reasons = rows().filter((row) => row.includes('No model'))
+    t.same(
+      reasons.map((row) => row.trim().slice(0, 13)),
+      ['No model "a",', 'No model "b".', 'No model "b".']
+    )
+    const shown = rows().length
+    pretty.flush()
+    t.same(
+      rows()
+        .slice(shown)
+        .map((row) => row.slice(9)),
+      [
+        '! 404 GW_MODEL_UNKNOWN anna × 5 in a minute',
+        '! 404 GW_MODEL_UNKNOWN anna × 5 in a minute',
+        '! 404 GW_MODEL_UNKNOWN bob × 5 in a minute',
+        '✗ 502 GW_UPSTREAM_RESET × 5 in a minute'
+      ]
+    )
+  })
+
+  t.test('a client cannot fill the log by mistakes that differ', async (t) => {
+    const { log, pretty, rows } = rig(t)
+    for (let times = 0; times < 1000; times++) {
+      const word = String.fromCodePoint(0x4e00 + times)
+      const reason = `No model "${word}".`
+      log.info({ ...REQUEST, status: 404, code: 'GW_MODEL_UNKNOWN', reason }, 'request refused')
+    }
+    t.ok(rows().length <= 64 * 2 + 3 + 1, `${rows().length} rows`)
+    pretty.flush()
+    t.match(rows().at(-1), /! 404 GW_MODEL_UNKNOWN × 936 in a minute$/)
+  })
+
+  t.test('no name pushes the key out of sight, and the id of a failure is whole', async (t) => {
+    for (const columns of [60, 80, 100]) {
+      const { log, rows } = rig(t, { columns })
+      for (const model of [
+        'x'.repeat(300),
+        '模型'.repeat(100),
+        '🙂'.repeat(100),
+        'a\u0301'.repeat(300)
+      ])
+        log.info({ ...REQUEST, model_requested: model }, 'request completed')
+      t.equal(rows().filter((row) => row.includes('… 0.51 s') && row.includes('anna')).length, 4)
+      log.info({ ...REQUEST, key: '日本語の鍵', status: 404 }, 'request completed')
+      const reason = `${'模型🙂'.repeat(40)} ${'word '.repeat(70)}`
+      log.warn({ ...RESET, reason }, 'request failed')
+      t.match(rows().at(-1), / GW_UPSTREAM_RESET · req_01234567$/)
+      log.warn({ path: `/home/${'folder/'.repeat(30)}end` }, 'cannot be read')
+      t.match(rows().at(-1), /\/end$/, 'a path is not cut')
+      for (const row of rows()) {
+        const wide = row.match(/[模型日本語鍵の🙂]/gu)?.length ?? 0
+        const shown = row.replaceAll(/[\u0301\ude42]/g, '').length + wide
+        t.ok(shown <= columns, `${shown} columns: ${row}`)
+      }
+    }
+  })
+
   t.test('counts after a minute by itself', async (t) => {
     const { log, rows } = rig(t)
     const { setTimeout: real } = globalThis
@@ -240,7 +306,7 @@ t.test('PrettyLog', (t) => {
 
   t.test('lets no client move the cursor, colour the screen or end the line', async (t) => {
     const { log, written } = rig(t, { isVerbose: true })
-    const hostile = 'a\u001b[2J\r\nINFO all is well\u009b31m\u202e'
+    const hostile = 'a\u001b[2J\r\nINFO all is well\u009b31m\u202e\u200f\u061c\u200b\u2028\u{e0041}'
     log.info(
       {
         ...REQUEST,
@@ -256,6 +322,7 @@ t.test('PrettyLog', (t) => {
     const shown = written.join('')
     // oxlint-disable-next-line no-control-regex -- these are what must not be there
     t.notMatch(shown, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e]/)
+    t.notMatch(shown, /[^\P{C}\n]|[\u2028\u2029]/u)
     t.notMatch(shown, /^INFO all is well/m)
   })
 
