@@ -33,6 +33,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"`
   )
   t.same(complete('key', 'add', '--cr'), ['--credits'])
   t.same(complete('setup', 'cl'), ['claude', 'cline'])
+  t.same(complete('--help', 'se'), ['setup', 'settings'])
   t.same(complete('fleet', 'st'), ['status'])
   t.same(complete('completion', 'z'), ['zsh'])
 })

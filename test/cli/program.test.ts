@@ -70,6 +70,12 @@ t.test('kiro-gateway', async (t) => {
       stdout: '',
       stderr: /^kiro-gateway: unknown command "lgoin"\. Was "login" meant\? .*login, logout/
     })
+    t.match((await runHere('logot')).stderr, 'Was "logout" meant?')
+    t.notMatch((await runHere('nope')).stderr, 'meant')
+    for (const word of ['start', 'serve', 'run'])
+      t.match((await runHere(word)).stderr, 'Without a command, it starts the gateway.')
+    const json = await runHere('launch', '--json')
+    t.equal(JSON.parse(json.stdout).error.code, 'usage')
     t.match(await runHere('launch'), {
       code: 2,
       stderr: /unknown command "launch"\. The commands are /
@@ -106,6 +112,10 @@ Usage: kiro-gateway key add NAME [LIMITS]
     t.match(clone.stdout, 'Sign in with: node src/start.js login')
     const help = await runCommandHere(['--help', 'doctor'], { cwd, program: 'npx kiro-gateway' })
     t.match(help.stdout, 'Usage: npx kiro-gateway doctor')
+    for (const name of commandNames()) {
+      const called = await runCommandHere(['--help', name], { cwd, program: 'npx kiro-gateway' })
+      t.match(called.stdout, `Usage: npx kiro-gateway ${name}`)
+    }
     t.match(help.stdout, /https:\/\/github\.com\/.*\/docs\/doctor\.md/)
     const json = await runCommandHere(['login', '--json', '--nope'], {
       cwd,

@@ -74,7 +74,9 @@ export async function runCommand(argv: readonly string[], place: CommandPlace): 
   }
   const command = await loadCommand(name)
   if (command === null) {
-    terminal.note(`kiro-gateway: ${unknownCommand(name)}`)
+    const message = unknownCommand(name)
+    if (isJson) terminal.write(JSON.stringify({ error: { code: 'usage', message } }))
+    terminal.note(`kiro-gateway: ${message}`)
     return EXIT_USAGE
   }
   try {

@@ -1,4 +1,5 @@
 import { Clients } from '../setup/clients.ts'
+import { SETTINGS_TOPIC } from './help.ts'
 import { type Command, EXIT_OK, UsageError } from '../command.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
@@ -60,6 +61,7 @@ const SCRIPTS: Readonly<Record<Shell, (commands: readonly CommandWords[]) => str
     words='${firstWords(commands)}'
   else
     case "\${COMP_WORDS[1]}" in
+      help|--help) words='${topics(commands)}' ;;
 ${commands.map(({ name, words }) => `      ${name}) words='${words.join(' ')}' ;;`).join('\n')}
     esac
   fi
@@ -77,6 +79,7 @@ ${commands.map(({ name, summary }) => `      ${quoted(`${name}:${summary}`)}`).j
     compadd -- ${GLOBAL_OPTIONS.join(' ')}
   else
     case $words[2] in
+      help|--help) compadd -- ${topics(commands)} ;;
 ${commands.map(({ name, words }) => `      ${name}) compadd -- ${words.join(' ')} ;;`).join('\n')}
     esac
     _files
@@ -103,6 +106,11 @@ compdef _kiro_gateway kiro-gateway
 
 function firstWords(commands: readonly CommandWords[]): string {
   return [...commands.map(({ name }) => name), ...GLOBAL_OPTIONS].join(' ')
+}
+
+/** Words behind `--help`. */
+function topics(commands: readonly CommandWords[]): string {
+  return [...commands.map(({ name }) => name), SETTINGS_TOPIC].join(' ')
 }
 
 /** For a shell; summaries are ours and may hold an apostrophe. */

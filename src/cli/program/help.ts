@@ -90,11 +90,15 @@ function usageLines(lines: readonly string[]): string {
   return lines.map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}`).join('\n')
 }
 
+/** Words by which other programs are started. */
+const STARTS: ReadonlySet<string> = new Set(['start', 'serve', 'run', 'up'])
+
 export function unknownCommand(name: string): string {
   const said = name.length > MAX_GUESSED_CHARS ? `${name.slice(0, MAX_GUESSED_CHARS)}…` : name
   const meant = guess(name, commandNames())
   const hint = meant === null ? '' : ` Was "${meant}" meant?`
-  return `unknown command "${said}".${hint} The commands are ${commandNames().join(', ')}; "kiro-gateway --help" explains them.`
+  const start = STARTS.has(name) ? ' Without a command, it starts the gateway.' : ''
+  return `unknown command "${said}".${hint}${start} The commands are ${commandNames().join(', ')}; "kiro-gateway --help" explains them.`
 }
 
 /** Says in a sentence what is wrong with the options: Node's own text goes on about positional arguments. */
