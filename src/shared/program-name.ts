@@ -38,5 +38,5 @@ export function toShownText(text: string, program: string): string {
 
 /** A command behind it, or the end of what is quoted or the line: the service, the package and folders keep their name. */
 const COMMAND =
-  /(?<![\w/.@-]|npx )kiro-gateway( (?:login|logout|token|whoami|setup|doctor|usage|top|key|fleet|lint|replay|service|update|completion|help|--help|COMMAND)\b| \[--| \[options)/g
+  /(?<![\w/.@-]|npx |npx --yes )kiro-gateway( (?:login|logout|token|whoami|setup|doctor|usage|top|key|fleet|lint|replay|service|update|completion|help|--help|COMMAND)\b| \[--| \[options)/g
 const PAGE = /(?<![\w/.-])docs\/[a-z-]+\.md/g

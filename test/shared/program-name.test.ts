@@ -28,6 +28,7 @@ t.test('toShownText()', async (t) => {
   )
   for (const same of [
     'npx kiro-gateway setup claude',
+    'npx --yes kiro-gateway setup claude', // for another machine
     'the sign-in of kiro-gateway',
     '/home/a/.local/state/kiro-gateway login',
     'docker logs kiro-gateway'
