@@ -2,6 +2,7 @@ import type { Config } from '../../config/settings.ts'
 import { BUILT_IN_MODELS, findModel, versionOf } from '../../kiro/models/models.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject, type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
+import { findKind } from '../../upstream/classify.ts'
 import { UsageError } from '../command.ts'
 import { readText } from '../read-text.ts'
 
@@ -57,6 +58,8 @@ export type ModelList =
   | { readonly name: 'listed'; readonly models: readonly OfferedModel[] }
   /** No answer, or only from a proxy. */
   | { readonly name: 'silent' }
+  /** Nobody whom this machine trusts has signed its certificate. */
+  | { readonly name: 'untrusted' }
   | { readonly name: 'stranger' }
   | { readonly name: 'refused' }
 
@@ -64,7 +67,9 @@ type Address = Pick<GatewayFacts, 'url' | 'key'>
 
 /** Rejects only when `signal` aborts. */
 export async function askForModels(address: Address, signal: AbortSignal): Promise<ModelList> {
-  const { status, body } = await get(address, '/v1/models?limit=1000', signal)
+  const answer = await get(address, '/v1/models?limit=1000', signal)
+  if (answer.isUntrusted) return { name: 'untrusted' }
+  const { status, body } = answer
   if (status === null || (status >= 502 && status <= 504)) return { name: 'silent' }
   if (status === 401 || status === 403) return { name: 'refused' }
   const data: readonly unknown[] =
@@ -88,6 +93,7 @@ export async function ensureModel(
 interface Answer {
   readonly status: number | null
   readonly body: JsonObject | null
+  readonly isUntrusted: boolean
 }
 
 async function get({ url, key }: Address, path: string, signal: AbortSignal): Promise<Answer> {
@@ -97,11 +103,22 @@ async function get({ url, key }: Address, path: string, signal: AbortSignal): Pr
       redirect: 'manual',
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
     })
-    return { status: response.status, body: parseJsonObject(await readText(response, MAX_BYTES)) }
-  } catch {
+    const body = parseJsonObject(await readText(response, MAX_BYTES))
+    return { status: response.status, body, isUntrusted: false }
+  } catch (cause) {
     signal.throwIfAborted()
-    return { status: null, body: null }
+    return { status: null, body: null, isUntrusted: isUntrusted(cause) }
   }
+}
+
+/** Returns true if a call failed because of the certificate that was presented. */
+export function isUntrusted(cause: unknown): boolean {
+  return findKind(cause, 'connecting')?.kind === 'certificate'
+}
+
+/** The program and the client have to be told of a CA alike. */
+export function untrustedNote(url: string): string {
+  return `The certificate of ${url} is not trusted here. If its CA is your own, set NODE_EXTRA_CA_CERTS to the CA's file (PEM), here and for the client.`
 }
 
 function toModel(model: JsonObject): OfferedModel | null {

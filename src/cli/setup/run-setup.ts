@@ -21,7 +21,8 @@ import {
   gatewayUrl,
   type KeyCommand,
   NO_KEY,
-  offeredModel
+  offeredModel,
+  untrustedNote
 } from './gateway.ts'
 import { SetupMemory } from './setup-memory.ts'
 import {
@@ -209,6 +210,7 @@ async function checkSignIn({ env, signal }: CommandCall, url: string): Promise<r
     ...(offer === 'silent'
       ? [`No gateway answers at ${url} yet. Start it with: kiro-gateway`]
       : []),
+    ...(offer === 'untrusted' ? [untrustedNote(url)] : []),
     ...(isOld
       ? [
           `Claude Code ${version} is older than ${OLDEST_CLAUDE}, and may ignore this. Update it: claude update`
@@ -261,6 +263,7 @@ async function learnGateway(call: CommandCall, config: Config, signIn: SignInFac
       `No gateway answers at ${url} yet, so the usual models are used. Start it with: kiro-gateway`
     )
   }
+  if (list.name === 'untrusted') notes.push(untrustedNote(url))
   if (key === NO_KEY) {
     notes.push(
       `PROXY_API_KEY is not set, so the gateway accepts any key, and "${NO_KEY}" is used. Once you set one ("kiro-gateway key new" creates it), run this again.`

@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net'
 import type { Environment } from '../../config/load.ts'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { readText } from '../read-text.ts'
+import { isUntrusted } from './gateway.ts'
 
 /** The first version that was seen to sign in by the user's own settings. */
 const OLDEST = [2, 1, 331] as const
@@ -36,8 +37,8 @@ export function canSignIn(version: string): boolean {
 
 export const OLDEST_CLAUDE = OLDEST.join('.')
 
-/** `silent`: nothing answers. `off`: what answers has no sign-in for devices. */
-export type SignInOffer = 'offered' | 'off' | 'silent'
+/** `silent`: nothing answers. `untrusted`: its certificate is not. `off`: what answers has no sign-in for devices. */
+export type SignInOffer = 'offered' | 'off' | 'silent' | 'untrusted'
 
 /** Rejects only when `signal` aborts. */
 export async function askForSignIn(url: string, signal: AbortSignal): Promise<SignInOffer> {
@@ -51,9 +52,9 @@ export async function askForSignIn(url: string, signal: AbortSignal): Promise<Si
     const found = parseJsonObject(text) ?? {}
     const isThere = textMember(found, 'device_authorization_endpoint') !== null
     return response.status === 200 && isThere ? 'offered' : 'off'
-  } catch {
+  } catch (cause) {
     signal.throwIfAborted()
-    return 'silent'
+    return isUntrusted(cause) ? 'untrusted' : 'silent'
   }
 }
 

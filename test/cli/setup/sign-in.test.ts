@@ -1,9 +1,11 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { canSignIn, installedClaude, whyNoSignIn } from '../../../src/cli/setup/sign-in.ts'
 import { runCommandHere } from '../../helper/command-here.ts'
+import { selfSignedCertificate } from '../../helper/self-signed-certificate.ts'
 import { serverUrl } from '../../helper/server-url.ts'
 
 t.test('whyNoSignIn()', async (t) => {
@@ -92,6 +94,25 @@ t.test('setup claude --sign-in', async (t) => {
     for (const [args, why] of refused) t.match(await run(args), { code: 2, stderr: why })
     t.equal(readFileSync(settings, 'utf8'), '{"theme":"dark"}')
   })
+
+  t.test(
+    'says that the certificate is not trusted, where a gateway answers with its own',
+    async (t) => {
+      const server = createTlsServer(selfSignedCertificate(), (_, response) => response.end())
+      const { port } = await serverUrl(server)
+      t.teardown(() => {
+        server.closeAllConnections()
+        server.close()
+      })
+      const address = `https://127.0.0.1:${port}`
+      for (const way of [['--sign-in'], ['--key', 'x']]) {
+        const { code, stderr } = await run(['claude', ...way, '--url', address, '--print'])
+        t.equal(code, 0)
+        t.match(stderr, /is not trusted here.*NODE_EXTRA_CA_CERTS/)
+        t.notMatch(stderr, /No gateway answers/)
+      }
+    }
+  )
 
   t.test('warns of a version that is too old', async (t) => {
     const PATH = claudeOf(t, '2.1.100')
