@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { openSync, closeSync, fstatSync, readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { codeOf } from '../shared/errors.ts'
 import { parseJsonObject, type JsonObject } from '../shared/json.ts'
 
@@ -46,9 +46,10 @@ function problem(sentence: string): ReadManagedSettings {
   return { managed: null, problems: [sentence], warnings: [] }
 }
 
-/** Reads no more than can be used, also of a device. */
+/** Reads no more than can be used, also of a device, and never waits for the writer of a pipe. */
 function readSmallFile(path: string): string {
-  const file = openSync(path, 'r')
+  const { O_RDONLY, O_NONBLOCK } = constants
+  const file = openSync(path, O_RDONLY | (O_NONBLOCK ?? 0)) // Windows has none
   try {
     const facts = fstatSync(file)
     if (!facts.isFile()) throw new Error('it is not a file')

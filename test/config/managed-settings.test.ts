@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -60,5 +61,8 @@ t.test('readManagedSettings()', async (t) => {
     }
     t.match(readManagedSettings(join(folder, 'none')).problems, [/cannot be read \(ENOENT\)/])
     t.match(readManagedSettings(folder).problems, [/cannot be read/])
+    const pipe = join(folder, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    t.match(readManagedSettings(pipe).problems, [/cannot be read/], 'without waiting for a writer')
   })
 })
