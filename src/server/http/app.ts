@@ -20,6 +20,7 @@ import type { PanelOptions } from './panel-server.ts'
 import { healthRoutes, metricsRoute, type Sources, usageRoutes } from './read-routes.ts'
 import { type Route, Router } from './router.ts'
 import { standingRoute } from './standing-route.ts'
+import { KeyLines } from '../socket/key-lines.ts'
 import type { ResponsesSockets } from '../socket/responses-sockets.ts'
 import { socketRouteOf } from './socket-routes.ts'
 import { turnRoutes } from './turn-routes.ts'
@@ -44,7 +45,8 @@ export function createApp(options: AppOptions): RequestListener {
   const { sessions } = options.dashboard
   const users = new PanelUsers(sessions, current)
   const { sockets } = options
-  const socketParts = { plane, keys, log, sockets, connections, current }
+  const lines = new KeyLines()
+  const socketParts = { plane, keys, log, sockets, lines, connections, current }
   const logs = { log, unknown: options.refusals, known: plane.refusals }
   const shown = dashboardRoutes({ ...options.dashboard, primary, connections, current })
   const panel = { sessions, primary, connections, log, current }

@@ -6,6 +6,7 @@ import type { Logger } from '../../observe/logger.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { AskedTurn, RunningAnswer } from '../socket/responses-socket.ts'
+import type { KeyLines } from '../socket/key-lines.ts'
 import type { ResponsesSockets, SocketClient } from '../socket/responses-sockets.ts'
 import { bodyMemoryOf } from '../turn/body-memory.ts'
 import { convertClientBody } from '../turn/body.ts'
@@ -38,6 +39,7 @@ export interface SocketRouteParts {
   readonly keys: PassthroughKeys
   readonly log: Logger
   readonly sockets: ResponsesSockets
+  readonly lines: KeyLines
   readonly connections: Pick<ClientConnections, 'handshakeOf' | 'becomeWebSocket'>
   readonly current: { readonly authenticator: Authenticator }
 }
@@ -75,7 +77,7 @@ interface Caller {
 
 /** The client's key is looked up for each request, since it may be changed or revoked meanwhile. */
 function clientOf(parts: SocketRouteParts, request: IncomingMessage): Omit<SocketClient, 'place'> {
-  const { plane, keys, log, current } = parts
+  const { plane, keys, log, lines, current } = parts
   const { headers } = request
   const caller = (): Caller => {
     const kiroKey = current.authenticator.kiroKeyOf(headers)
@@ -87,6 +89,10 @@ function clientOf(parts: SocketRouteParts, request: IncomingMessage): Omit<Socke
   return {
     makeId: () => requestIdOf(undefined),
     isGood: () => isGood(caller),
+    waitInLine: async (signal) => {
+      const { named } = caller().key
+      return named === null || named.maxStreams === null ? () => {} : lines.enter(named.id, signal)
+    },
     memoryFor: (signal) => bodyMemoryOf(plane, { key: placeOf(caller()), signal }),
     answer: ({ requestId, response, arrived, isWarmUp }: AskedTurn): RunningAnswer => {
       const one = caller()

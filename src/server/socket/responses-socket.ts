@@ -18,6 +18,7 @@ import type { EarlierConversation } from '../turn/body.ts'
 import type { ArrivedBody } from '../turn/turn.ts'
 import { FrameMeter } from './frame-meter.ts'
 import { FrameResponse, type FrameTarget } from './frame-response.ts'
+import type { LeaveLine } from './key-lines.ts'
 import type { KeptConversation, KeptConversations } from './kept-conversations.ts'
 import { type Farewell, nextStep, type SocketEvent, type SocketState } from './next-step.ts'
 
@@ -51,6 +52,8 @@ export interface ResponsesSocketOptions {
   readonly makeId: () => string
   /** @throws {GatewayError} if the client's key is good no more */
   readonly memoryFor: (signal: AbortSignal) => BodyMemory
+  /** Waits until a large message of the client's key may have memory. Rejects with the signal's reason. */
+  readonly waitInLine: (signal: AbortSignal) => Promise<LeaveLine>
   /** Answers a request. @throws {GatewayError} if the client's key is good no more */
   readonly answer: (asked: AskedTurn) => RunningAnswer
   readonly onGone: () => void
@@ -64,13 +67,16 @@ interface Arrival {
   bytes: number
   /** `performance.now()`, later by what the client was not read. */
   beganAt: number
+  /** `null` before a large message has its turn, and for small ones. */
+  leaveLine: LeaveLine | null
   room: Promise<GatewayError | null>
 }
 
-interface Request {
+interface Request extends Held {
   readonly event: ClientEvent
-  readonly memory: BodyMemory
 }
+
+type Held = Pick<Arrival, 'memory' | 'leaveLine'>
 
 /** A message of this size may come before it has room: it is in the system's memory, or in one read of it. */
 const SMALL_MESSAGE_BYTES = 64 * 1024
@@ -210,6 +216,7 @@ export class ResponsesSocket {
       declaredBytes,
       bytes: 0,
       beganAt: performance.now(),
+      leaveLine: null,
       room: Promise.resolve(null)
     }
     this.#arrivals.push(arrival)
@@ -231,12 +238,14 @@ export class ResponsesSocket {
       if (failed !== null) return failed
       try {
         if (isLarge) await this.#rest.promise
+        if (isLarge) arrival.leaveLine ??= await this.#options.waitInLine(this.#gone.signal)
         await (isFirst ? memory.reserve(bytes) : memory.extend(bytes))
         this.#roomless -= 1
         arrival.beganAt += performance.now() - askedAt
         if (this.#roomless === 0 && webSocket.isPaused) webSocket.resume()
         return null
       } catch (cause) {
+        release([arrival])
         // Its bytes will not be read, so nothing behind them can be.
         return this.#refuseSize(asGatewayError(cause))
       }
@@ -266,18 +275,19 @@ export class ResponsesSocket {
       this.#taken = this.#taken.then(() => this.#take(arrival, bytes, isBinary))
   }
 
-  async #take({ memory, room }: Arrival, bytes: Buffer, isBinary: boolean): Promise<void> {
+  async #take(arrival: Arrival, bytes: Buffer, isBinary: boolean): Promise<void> {
     if (isBinary) {
-      memory.release()
+      release([arrival])
       return this.#end(BINARY)
     }
-    const failed = await room
-    if (failed !== null || this.#state.name === 'closed') return memory.release()
+    const failed = await arrival.room
+    if (failed !== null || this.#state.name === 'closed') return release([arrival])
     const event = readClientEvent(bytes)
     if (event?.type === 'response.create') {
-      return this.#step({ type: 'create', message: { event, memory } })
+      const { memory, leaveLine } = arrival
+      return this.#step({ type: 'create', message: { event, memory, leaveLine } })
     }
-    memory.release()
+    release([arrival])
     if (event?.type === 'response.cancel') this.#cancel()
     else if (event?.type === 'response.steer') this.#refuseSteering(event)
     else this.#refuseMessage(event)
@@ -343,7 +353,7 @@ export class ResponsesSocket {
     }
   }
 
-  #answer({ event, memory }: Request): void {
+  #answer({ event, memory, leaveLine }: Request): void {
     const { request, place, kept, answer, makeId } = this.#options
     const response = new FrameResponse(request, this.#target, event.streamId)
     const requestId = makeId()
@@ -362,6 +372,7 @@ export class ResponsesSocket {
     this.#response = response
     place.begin(response)
     response.once('close', () => {
+      leaveLine?.()
       kept.forget(own)
       // What could not be gone on from is gone (the API's own rule), unless the client ended it.
       if (goesOn && !hasAnswer && !this.#isCancelled) kept.forget(this)
@@ -372,6 +383,7 @@ export class ResponsesSocket {
         body: toRequestBody(event),
         memory,
         earlier,
+        onStream: () => leaveLine?.(),
         onAnswer
       }
       this.#running = answer({ requestId, response, arrived, isWarmUp })
@@ -446,8 +458,11 @@ export class ResponsesSocket {
   }
 }
 
-function release(requests: readonly Pick<Request, 'memory'>[]): void {
-  for (const { memory } of requests) memory.release()
+function release(all: readonly Held[]): void {
+  for (const { memory, leaveLine } of all) {
+    memory.release()
+    leaveLine?.()
+  }
 }
 
 function toConversation(kept: KeptConversation | null): Buffer | null {

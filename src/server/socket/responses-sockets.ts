@@ -16,7 +16,7 @@ export interface Handshake {
 
 export type SocketClient = Pick<
   ResponsesSocketOptions,
-  'answer' | 'makeId' | 'memoryFor' | 'place'
+  'answer' | 'makeId' | 'memoryFor' | 'place' | 'waitInLine'
 > & {
   /** The client's key is good, and may be used here. */
   readonly isGood: () => boolean

@@ -68,6 +68,8 @@ export interface ArrivedBody {
   /** Has room for the body. Taken. */
   readonly memory: BodyMemory
   readonly earlier: EarlierConversation | null
+  /** Told when it waits for its key's streams no more. */
+  readonly onStream: () => void
   /** Told of a whole answer before its last event. */
   readonly onAnswer: (responseId: string, items: KeptItems) => void
 }
@@ -237,6 +239,7 @@ export class Turn implements OpenTurn {
     if (limits !== null) await limits.admit({ ...waiter, signal })
     const waited = new WaitClock(this.#arrivedAt)
     using stream = limits?.hasStreams === true ? await this.#takeStream(limits, waited) : null
+    this.#options.arrived?.onStream()
     // Refuses without a body what the queue would refuse with one.
     if (plane.lease.isFull(place)) (await plane.lease.acquire(waiter, signal)).release()
     const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())

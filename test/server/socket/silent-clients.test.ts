@@ -31,6 +31,7 @@ t.test('a client that is silent is gone, unless it has an answer to read', async
           bodyTimeoutMs: () => 1000,
           makeId: () => 'req_1',
           memoryFor: () => memory,
+          waitInLine: async () => () => {},
           answer: ({ response }) => {
             asked.resolve(response)
             return { abort: () => {} }
