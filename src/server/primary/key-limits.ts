@@ -178,15 +178,18 @@ export class TurnLimits {
     }
   }
 
-  /** Used part of its credits as this worker knows it; `null` without a limit of credits. */
+  /**
+   * Used part of its credits as this worker knows it; `null` without a limit of credits. What other gateways of a fleet
+   * hold is no use of it: they may have used none of theirs.
+   */
   standing(): Standing | null {
     const { id, credits } = this.#key
     const { allowances, now = Date.now } = this.#options
     const status = credits === null ? null : allowances.statusOf(`${id}/credits`)
     if (status === null || status.limit <= 0) return null
-    const { limit, used, reserved, away = 0, endsAt } = status
+    const { limit, used, reserved, endsAt } = status
     const isCurrent = (endsAt === null || endsAt > now()) && limit <= MOST_MICROS
-    return isCurrent ? { utilization: (used + reserved + away) / limit, resetsAt: endsAt } : null
+    return isCurrent ? { utilization: (used + reserved) / limit, resetsAt: endsAt } : null
   }
 
   get hasStreams(): boolean {

@@ -132,6 +132,25 @@ t.test('KeyLimits', (t) => {
     t.equal(new Date(limits.standing()?.resetsAt ?? 0).getUTCHours(), 0)
   })
 
+  t.test('does not count as used what other gateways of a fleet hold', async (t) => {
+    const { team, limits } = await limitsFor(t, namedKey('anna', { credits: perDay(100) }))
+    const spend = async (): Promise<void> => {
+      const charge = await reserve(limits)
+      charge?.add({ credits: 2, isAnswered: true, isLeft: false })
+      charge?.settle()
+      for (let wait = 0; wait < 5; wait += 1) await turn()
+    }
+    await spend()
+    team.allowances.setAway('anna/credits', { away: 90 * CREDIT, mayCome: false })
+    for (let count = 0; count < 3; count += 1) await spend()
+    t.match(limits.standing(), { utilization: 0.08 })
+    await spend()
+    await t.rejects(reserve(limits), {
+      code: 'GW_KEY_LIMIT',
+      message: /90 are used or held by other/
+    })
+  })
+
   t.test('has none for a key without limits', async (t) => {
     const team = new Team([], 1)
     const [worker] = team.workers
