@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import {
   amount,
@@ -101,6 +102,20 @@ t.test('the log of changes says what was done in plain words', async (t) => {
     after: { requests_per_minute: null, models: [] }
   }
   t.equal(changesOf(limits), 'requests a minute 5 → none; models auto → none')
+  const before = { id: 'k_1', name: 'anna', max_streams: 2, revoked_at: null }
+  const unmade = { ...entry, action: 'key.remove', subject: 'anna', before, after: null }
+  t.equal(changesOf(unmade), 'streams at the same time 2 → none')
+})
+
+t.test('each action that is written down has words of its own', async (t) => {
+  const folder = new URL('../../src/control/panel/', import.meta.url)
+  const texts = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), 'utf8'))
+  const actions = texts.flatMap((text) =>
+    [...text.matchAll(/\baction: '([a-z.-]+)'/g)].map(([, action = '']) => action)
+  )
+  t.ok(actions.includes('key.add') && actions.length > 10)
+  const without = actions.filter((action) => actionOf({ action }) === action)
+  t.same(without, [])
 })
 
 const pointAt = (at: number, value: number | null): HistoryPoint => {

@@ -9,6 +9,7 @@ const ACTIONS = {
   'key.change': 'changed the key',
   'key.rotate': 'made a new key for',
   'key.revoke': 'revoked the key',
+  'key.remove': 'took back the unused key',
   'device.approve': 'approved the device with the code',
   'device.deny': 'denied the device with the code',
   'device.end': 'signed out the device',
@@ -35,7 +36,7 @@ export function actionOf({ action }) {
 export function changesOf({ action, before, after }) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])]
   const changes = names
-    .filter((name) => before !== null || !REPEATED.has(name))
+    .filter((name) => (before !== null && after !== null) || !REPEATED.has(name))
     .map((name) => ({ name, was: textOf(before?.[name]), is: textOf(after?.[name]) }))
     .filter(({ was, is }) => was !== is)
     .map(({ name, was, is }) => {
@@ -46,7 +47,7 @@ export function changesOf({ action, before, after }) {
   return changes.join('; ')
 }
 
-/** Facts of something new that its row tells anyway. */
+/** Facts of something new or gone that its row tells anyway. */
 const REPEATED = new Set(['id', 'name'])
 
 /** @type {Readonly<Record<string, string>>} */
