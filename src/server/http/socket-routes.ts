@@ -79,6 +79,7 @@ interface Caller {
 function clientOf(parts: SocketRouteParts, request: IncomingMessage): Omit<SocketClient, 'place'> {
   const { plane, keys, log, lines, current } = parts
   const { headers } = request
+  const brought = current.authenticator.kiroKeyOf(headers)
   const caller = (): Caller => {
     const kiroKey = current.authenticator.kiroKeyOf(headers)
     if (kiroKey !== null) return { key: { name: kiroKey.name, named: null }, kiroKey }
@@ -89,6 +90,7 @@ function clientOf(parts: SocketRouteParts, request: IncomingMessage): Omit<Socke
   return {
     makeId: () => requestIdOf(undefined),
     isGood: () => isGood(caller),
+    isKnown: () => brought === null || keys.isAccepted(brought),
     waitInLine: async (signal) => {
       const { named } = caller().key
       return named === null || named.maxStreams === null ? () => {} : lines.enter(named.id, signal)

@@ -102,6 +102,7 @@ const SLOW: Farewell = { code: 1008, reason: 'A message took longer than BODY_TI
 const BINARY: Farewell = { code: 1008, reason: 'Messages must be text.' }
 const TOO_LARGE: Farewell = { code: 1009, reason: 'The message is too large.' }
 const NO_MEMORY: Farewell = { code: 1013, reason: 'There is no memory for a message. Try again.' }
+const CROWDED: Farewell = { code: 1013, reason: 'Others need the connection. Try again later.' }
 const NO_KEY: Farewell = { code: 1008, reason: 'The API key is not valid any more.' }
 
 /**
@@ -159,6 +160,11 @@ export class ResponsesSocket {
   /** Closes the connection: at once if nothing is asked, else after the answer. */
   leave(farewell: Farewell): void {
     this.#step({ type: 'leave', farewell })
+  }
+
+  /** Ends the connection at once, since another needs its place. */
+  giveWay(): void {
+    this.#end(CROWDED)
   }
 
   /** Call regularly. Ends a connection whose client is silent, or sends a message too slowly. */

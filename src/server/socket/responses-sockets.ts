@@ -20,6 +20,8 @@ export type SocketClient = Pick<
 > & {
   /** The client's key is good, and may be used here. */
   readonly isGood: () => boolean
+  /** False while nobody has vouched for the client's key; it gives way to others. */
+  readonly isKnown: () => boolean
 }
 
 export interface ResponsesSocketsOptions {
@@ -71,13 +73,33 @@ export class ResponsesSockets {
 
   /** False: clients are to go on over HTTP. */
   get hasRoom(): boolean {
+    return !this.#isFull || this.#stranger() !== null
+  }
+
+  get #isFull(): boolean {
     const { plane, workers } = this.#options
     const { maxConnections } = plane.config().webSocket
-    return this.#sockets.size + this.#opening < Math.ceil(maxConnections / workers)
+    return this.#sockets.size + this.#opening >= Math.ceil(maxConnections / workers)
+  }
+
+  /** The oldest that is idle, or else the oldest. */
+  #stranger(): ResponsesSocket | null {
+    let busy: ResponsesSocket | null = null
+    for (const [socket, { isKnown }] of this.#sockets) {
+      if (isKnown()) continue
+      if (socket.isIdle) return socket
+      busy ??= socket
+    }
+    return busy
   }
 
   /** Completes the handshake. The client's key was checked. */
   async accept(handshake: Handshake, client: SocketClient): Promise<void> {
+    const stranger = this.#isFull ? this.#stranger() : null
+    if (stranger !== null) {
+      this.#forget(stranger)
+      stranger.giveWay()
+    }
     this.#opening += 1
     try {
       const webSocket = await this.#open(handshake)

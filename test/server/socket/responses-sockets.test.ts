@@ -99,6 +99,22 @@ t.test('connections are bounded, and the rest use HTTP', async (t) => {
   t.match((await next.ask({ input: 'hi' })).at(-1), { type: 'response.completed' })
 })
 
+t.test('Kiro keys that nobody has accepted give way to other clients', async (t) => {
+  const { url } = await setUp(t, {
+    env: { WEBSOCKET_MAX_CONNECTIONS: '2', KIRO_KEY_PASSTHROUGH: 'true' }
+  })
+  const strangers = [
+    await FrameClient.open(t, url, { key: 'ksk_one' }),
+    await FrameClient.open(t, url, { key: 'ksk_two' })
+  ]
+  for (const stranger of strangers) {
+    const known = await FrameClient.open(t, url)
+    t.match(await stranger.closed, { code: 1013 })
+    t.match((await known.ask({ input: 'hi' })).at(-1), { type: 'response.completed' })
+  }
+  await t.rejects(FrameClient.open(t, url), /426/)
+})
+
 t.test('a connection that is old closes so that its client connects again', async (t) => {
   const { url, waits } = await setUp(t, { env: { WEBSOCKET_MAX_AGE: '1' } })
   const client = await FrameClient.open(t, url)
