@@ -121,7 +121,7 @@ export class DeviceControl {
     )
     if (over.length === 0) return
     const ids = over.map(({ id }) => id)
-    await this.#book.change((state, now) => endStep(state, ids, now)).catch(() => {}) // the book has said it
+    await this.#book.change((state, now) => endStep(state, ids, now), true).catch(() => {}) // the book has said it
     this.#options.log.info({ devices: over.length }, 'sign-ins of devices ended with their keys')
   }
 
@@ -338,7 +338,8 @@ export class DeviceControl {
   async #end(idsIn: (state: DeviceState) => readonly string[]): Promise<readonly SignedInDevice[]> {
     const ended = await this.#book.changeSurely(
       (state, now) => endStep(state, idsIn(state), now),
-      ({ length }) => length === 0
+      ({ length }) => length === 0,
+      true
     )
     await this.#options.settled()
     return ended
@@ -352,7 +353,8 @@ export class DeviceControl {
     if (code === null) return { name: 'refused', why: 'unknown' }
     const outcome = await this.#book.changeSurely(
       (state, now) => decideStep(state, code, decision, now),
-      ({ name }) => name === 'unknown'
+      ({ name }) => name === 'unknown',
+      true
     )
     switch (outcome.name) {
       case 'done':

@@ -35,6 +35,8 @@ interface Taken {
 /** Steps that are written together; further ones wait for the next write. */
 const BATCH = 64
 const MAX_QUEUED = 2_000
+/** Urgent steps have room beside a full queue. */
+const MAX_URGENT = 1_000
 const MAX_TRIES = 20
 const RETRY_MS = 5_000
 
@@ -53,7 +55,7 @@ export class DeviceBook {
   /** The store has lost what it had. */
   #isLost = false
   #isLooking = false
-  /** Bounded by MAX_QUEUED. */
+  /** Bounded by MAX_QUEUED + MAX_URGENT. */
   #queue: Queued[] = []
   #isRunning = false
   /** Ids of sign-ins whose end is not kept yet. Bounded by the sign-ins that there are. */
@@ -99,24 +101,34 @@ export class DeviceBook {
     this.#isLooking = false
   }
 
-  /** @throws {DeviceStoreError} if the state cannot be read or kept: then nothing has changed */
-  change<T>(apply: Apply<T>): Promise<T>
-  change(apply: Apply<unknown>): Promise<unknown> {
-    if (this.#isClosed || this.#queue.length >= MAX_QUEUED) {
+  /**
+   * Urgent steps go before all others: strangers who ask by the thousand keep nobody from ending a sign-in.
+   * @throws {DeviceStoreError} if the state cannot be read or kept: then nothing has changed
+   */
+  change<T>(apply: Apply<T>, isUrgent?: boolean): Promise<T>
+  change(apply: Apply<unknown>, isUrgent = false): Promise<unknown> {
+    const most = isUrgent ? MAX_QUEUED + MAX_URGENT : MAX_QUEUED
+    if (this.#isClosed || this.#queue.length >= most) {
       return Promise.reject(new DeviceStoreError('Too many devices sign in at once. Try again.'))
     }
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    this.#queue.push({ apply, resolve, reject })
+    const queued = { apply, resolve, reject }
+    if (isUrgent) this.#queue.unshift(queued)
+    else this.#queue.push(queued)
     if (!this.#isRunning) void this.#run() // never rejects
     return promise
   }
 
   /** Like `change()`, but what is known is read again before a doubtful outcome: another gateway may have written. */
-  async changeSurely<T>(apply: Apply<T>, isDoubtful: (outcome: T) => boolean): Promise<T> {
-    const outcome = await this.change(apply)
+  async changeSurely<T>(
+    apply: Apply<T>,
+    isDoubtful: (outcome: T) => boolean,
+    isUrgent = false
+  ): Promise<T> {
+    const outcome = await this.change(apply, isUrgent)
     if (!isDoubtful(outcome)) return outcome
     this.#isStale = true
-    return this.change(apply)
+    return this.change(apply, isUrgent)
   }
 
   async #run(): Promise<void> {

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import t from 'tap'
 import { DEVICE_LIMITS } from '../../../src/devices/device-limits.ts'
 import type { DeviceUser } from '../../../src/ipc/devices.ts'
-import { DeviceDesk } from '../../helper/device-desk.ts'
+import { DeviceDesk, OPERATOR_USER } from '../../helper/device-desk.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'
 import { OwnDisk } from '../../helper/own-disk.ts'
 import { stateFolder } from '../../helper/state-folder.ts'
@@ -153,6 +153,27 @@ t.test('more steps at once than can wait are refused', async (t) => {
   const names = new Set((await Promise.all(steps)).map(({ name }) => name))
   t.same([...names].toSorted(), ['asked', 'full', 'unavailable'])
   t.match(await desk.ask('192.0.2.9'), { name: 'asked' }, 'then it goes on')
+})
+
+t.test('a crowd that asks keeps nobody from ending a sign-in', async (t) => {
+  const desk = await DeviceDesk.open(t, { stateDir: stateFolder(t) })
+  const [first, second] = [await desk.signIn(), await desk.signIn()]
+  const { devices } = await desk.control.list()
+  const own = devices.find(({ id }) => first.accessToken.includes(id))
+  const facts = { clientId: null, client: '', host: '' }
+  const asks = Array.from({ length: 3_000 }, (_, at) =>
+    desk.control.answer({ name: 'ask', ...facts, address: `192.0.${at % 200}.1` })
+  )
+  desk.keys = [namedKey({ revokedAt: Date.now() })]
+  const [ended] = await Promise.all([
+    desk.control.end(own?.id ?? '', OPERATOR_USER),
+    desk.control.onKeys()
+  ])
+  t.match(ended, { id: own?.id })
+  t.equal(desk.verdict(first), 'ended')
+  t.equal(desk.verdict(second), 'ended', 'with its key')
+  const names = (await Promise.all(asks)).map(({ name }) => name)
+  t.ok(names.includes('unavailable'), 'more asked than can wait')
 })
 
 t.test('the file: private, whole after a restart, shared by two gateways', async (t) => {
