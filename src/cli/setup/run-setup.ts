@@ -102,9 +102,16 @@ async function planToSetUp(call: CommandCall, client: NamedClient, means: Means)
     const { after, record } = inFile(inHand.file, () => planSetup(stateOf(inHand), entries))
     return { inHand, after, record, holdsKey }
   })
+  // Of what stays: an earlier setup's entries may be in the way now, and are taken back.
+  const { notes } = learnt.plan(
+    changes.map(({ inHand: { file, format }, after }) => ({
+      path: file.path,
+      values: readValues(format, after ?? '')
+    }))
+  )
   return {
     changes,
-    notes: [...learnt.notes, ...plan.notes],
+    notes: [...learnt.notes, ...notes],
     intent: `${client.title} will use ${learnt.url} (${learnt.means}).`,
     done: `${client.title} now uses ${learnt.url}. Start it with: ${plan.start}\nTo undo this: kiro-gateway setup ${client.word} --undo`,
     alreadyDone: `${client.title} is already set up like this.`,

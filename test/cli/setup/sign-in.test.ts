@@ -41,6 +41,9 @@ t.test('installedClaude()', async (t) => {
   t.same(versions.filter(canSignIn), ['2.1.331', '2.1.1000', '2.2.0', '10.0.0'])
 })
 
+/** Nobody listens there. */
+const NOBODY = 'http://127.0.0.1:9'
+
 async function startDoor(t: Test, status: number) {
   const server = createServer((_, response) => {
     const endpoint = 'http://127.0.0.1/oauth/device_authorization'
@@ -78,6 +81,19 @@ t.test('setup claude --sign-in', async (t) => {
     })
     t.match(await run(['claude', '--undo', '--yes']), { code: 0 })
     t.equal(readFileSync(settings, 'utf8'), '{"theme":"dark"}')
+  })
+
+  t.test('warns of a key that stays in its way, and not of one that it takes back', async (t) => {
+    const other = t.testdir()
+    const env = { CLAUDE_CONFIG_DIR: other }
+    const signIn = ['claude', '--sign-in', '--url', url, '--yes']
+    t.match(await run(['claude', '--url', NOBODY, '--key', 'x', '--yes'], env), { code: 0 })
+    const { code, stderr } = await run(signIn, env)
+    t.equal(code, 0)
+    t.notMatch(stderr, /instead of signing in/)
+    t.match(await run(['claude', '--undo', '--yes'], env), { code: 0 })
+    writeFileSync(join(other, 'settings.json'), '{"env":{"ANTHROPIC_AUTH_TOKEN":"x"}}')
+    t.match(await run(signIn, env), { code: 0, stderr: /uses it instead of signing in/ })
   })
 
   t.test('says why it would not work, and writes nothing', async (t) => {
