@@ -80,7 +80,7 @@ t.test('kiro-gateway login, by device code', async (t) => {
     services.device = 'denied'
     const { code, stdout, stderr } = await second.ended
     t.equal(code, 1)
-    t.match(stderr, 'kiro-gateway login: The sign-in was denied in the browser.')
+    t.match(stderr, /login: The sign-in was denied in the browser\./)
     t.match(JSON.parse(stdout.trim().split('\n').at(-1) ?? ''), {
       error: { code: 'GW_LOGIN_DENIED' }
     })
@@ -101,7 +101,7 @@ t.test('kiro-gateway login, by device code', async (t) => {
     services.close()
     const { code, stdout, stderr } = await start([]).ended
     t.same([code, stdout], [1, ''])
-    t.match(stderr, /^kiro-gateway login: .*KIRO_OIDC_URL/)
+    t.match(stderr, /login: .*KIRO_OIDC_URL/)
   })
 
   await t.test('asks nobody where the sign-in could not be kept', async (t) => {

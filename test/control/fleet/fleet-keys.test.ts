@@ -45,4 +45,6 @@ t.test('a gateway that cannot read the keys of its fleet back serves nobody by n
   isReadable = true
   while (joining.problem !== null) await sleep(5)
   t.pass('it is asked for again until they are')
+  for (const keys of [here, joining]) keys.close()
+  await sleep(200) // a write that is under way is finished before the folder goes
 })

@@ -70,6 +70,7 @@ t.test('a limit that is reached', async (t) => {
     t.equal(status, 429)
     t.same(headers, {
       'content-type': 'application/json; charset=utf-8',
+      'x-kiro-gateway-code': 'GW_KEY_LIMIT',
       [unified('status')]: 'rejected',
       [unified('overage-utilization')]: '1',
       [unified('overage-surpassed-threshold')]: '1',
