@@ -3,6 +3,7 @@ import path from 'node:path'
 import { inspectConfig } from '../config/load.ts'
 import { GatewayError, messageOf } from '../shared/errors.ts'
 import { parseJsonObject, textMember } from '../shared/json.ts'
+import { isOfProject } from '../shared/program-name.ts'
 import { version } from '../shared/version.ts'
 import { type Command, EXIT_OK, UsageError } from './command.ts'
 import { Network } from './network.ts'
@@ -102,8 +103,7 @@ export function installationOf({ entry, cwd, exists }: Place): Installation {
   const folders = entry.split(path.sep)
   const root = path.resolve(path.dirname(entry), '..')
   if (folders.includes('_npx')) return 'npx'
-  if (folders.includes('node_modules'))
-    return path.relative(cwd, entry).startsWith('..') ? 'global' : 'project'
+  if (folders.includes('node_modules')) return isOfProject({ entry, cwd }) ? 'project' : 'global'
   if (exists(path.join(root, '.git'))) return 'clone'
   return exists('/.dockerenv') || exists('/run/.containerenv') ? 'image' : 'copy'
 }

@@ -161,12 +161,16 @@ function fileSource(
   })
 }
 
+/** @throws {GatewayError} GW_CONFIG_INVALID if its folder belongs to another user */
 async function isThere(path: string): Promise<boolean> {
   try {
     await lstat(path)
     return true
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'ENOTDIR') return false
-    throw cause
+    throw operatorError(
+      `STATE_DIR: ${path} cannot be read (${codeOf(cause)}). Give its folder to this user, or set STATE_DIR to another.`,
+      cause
+    )
   }
 }

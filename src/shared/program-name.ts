@@ -13,11 +13,19 @@ export interface ProgramPlace {
 export function programName({ entry, cwd }: ProgramPlace): string {
   const folders = entry.split(path.sep)
   if (folders.includes('node_modules')) {
-    const isLocal = isWithin(cwd, entry)
-    return isLocal || folders.includes('_npx') ? 'npx kiro-gateway' : 'kiro-gateway'
+    return isOfProject({ entry, cwd }) || folders.includes('_npx')
+      ? 'npx kiro-gateway'
+      : 'kiro-gateway'
   }
   const shown = isWithin(cwd, entry) ? path.relative(cwd, entry) : entry
   return `node ${shown.includes(' ') ? JSON.stringify(shown) : shown}`
+}
+
+/** Returns whether npm finds the package from this folder: it is in `node_modules` there or above. */
+export function isOfProject({ entry, cwd }: ProgramPlace): boolean {
+  const folders = entry.split(path.sep)
+  const above = folders.slice(0, folders.lastIndexOf('node_modules')).join(path.sep)
+  return folders.includes('node_modules') && isWithin(above === '' ? path.sep : above, cwd)
 }
 
 function isWithin(folder: string, file: string): boolean {
@@ -36,7 +44,10 @@ export function toShownText(text: string, program: string): string {
   return named.replaceAll(PAGE, (page) => PAGES + page)
 }
 
-/** A command behind it, or the end of what is quoted or the line: the service, the package and folders keep their name. */
+/**
+ * A command behind it, or the end of what is quoted or the line: the service, the package and folders keep their name.
+ * The same holds for what is typed on another machine, with npx.
+ */
 const COMMAND =
   /(?<![\w/.@-]|npx |npx --yes )kiro-gateway( (?:login|logout|token|whoami|setup|doctor|usage|top|key|fleet|lint|replay|service|update|completion|help|--help|COMMAND)\b| \[--| \[options)/g
 const PAGE = /(?<![\w/.-])docs\/[a-z-]+\.md/g

@@ -49,6 +49,7 @@ t.test('installationOf()', async (t) => {
   const inside = 'node_modules/kiro-gateway/src/start.js'
   t.equal(kindOf(`/home/a/.npm/_npx/0/${inside}`), 'npx')
   t.equal(kindOf(`/usr/lib/${inside}`), 'global')
+  t.equal(installationOf({ entry: `/usr/lib/${inside}`, cwd: '/', exists: () => false }), 'global')
   t.equal(kindOf(`/home/a/app/${inside}`), 'project')
   t.equal(kindOf('/home/a/kiro/src/start.js', '/home/a/kiro/.git'), 'clone')
   t.equal(kindOf('/app/src/start.js', '/.dockerenv'), 'image')

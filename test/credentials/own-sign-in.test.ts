@@ -105,6 +105,15 @@ t.test('saveSignIn()', (t) => {
     t.equal(await removeSignIn(dir), true)
     t.equal(await ownSignInSource(dir, options), null)
   })
+  t.test('says which folder cannot be read, instead of crashing', async (t) => {
+    const dir = t.testdir()
+    symlinkSync('loop', join(dir, 'loop')) // root may read the folders of others
+    await t.rejects(ownSignInSource(join(dir, 'loop'), options), {
+      code: 'GW_CONFIG_INVALID',
+      message:
+        /^STATE_DIR: .*loop\/sign-in\.json cannot be read \(ELOOP\)\. .* set STATE_DIR to another\.$/
+    })
+  })
   t.test('believes no link and no file of another user', async (t) => {
     const dir = t.testdir({ real: '{"accessToken":"secret","refreshToken":"secret"}' })
     symlinkSync(join(dir, 'real'), signInPath(dir))

@@ -9,7 +9,10 @@ t.test('programName() is what to type to call the program again', async (t) => {
       'npx kiro-gateway'
     ],
     ['/home/a/app/node_modules/kiro-gateway/src/start.js', '/home/a/app', 'npx kiro-gateway'],
+    ['/home/a/app/node_modules/kiro-gateway/src/start.js', '/home/a/app/src', 'npx kiro-gateway'],
     ['/usr/lib/node_modules/kiro-gateway/src/start.js', '/home/a', 'kiro-gateway'],
+    ['/usr/lib/node_modules/kiro-gateway/src/start.js', '/', 'kiro-gateway'],
+    ['/home/a/.nvm/lib/node_modules/kiro-gateway/src/start.js', '/home/a', 'kiro-gateway'],
     ['/home/a/kiro-gateway/src/start.js', '/home/a/kiro-gateway', 'node src/start.js'],
     ['/home/a/kiro-gateway/src/start.js', '/home/a', 'node kiro-gateway/src/start.js'],
     ['/home/a/kiro-gateway/src/start.js', '/home/b', 'node /home/a/kiro-gateway/src/start.js'],
