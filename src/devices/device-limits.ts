@@ -17,6 +17,7 @@ export const DEVICE_LIMITS = {
   devicesPerKey: 50,
   /** Ended sign-ins that are remembered one by one. */
   ended: 2_000,
-  clientChars: 64,
-  hostChars: 64
+  /** Length as UTF-8, like `hostBytes`. */
+  clientBytes: 64,
+  hostBytes: 64
 } as const

@@ -21,9 +21,9 @@ const Grant = {
   proof: Type.String({ pattern: '^([0-9a-f]{16})?$' })
 }
 const Origin = {
-  clientId: Type.Union([Type.Null(), Type.String({ maxLength: DEVICE_LIMITS.clientChars })]),
-  client: Type.String({ maxLength: DEVICE_LIMITS.clientChars }),
-  host: Type.String({ maxLength: DEVICE_LIMITS.hostChars }),
+  clientId: Type.Union([Type.Null(), Type.String({ maxLength: DEVICE_LIMITS.clientBytes })]),
+  client: Type.String({ maxLength: DEVICE_LIMITS.clientBytes }),
+  host: Type.String({ maxLength: DEVICE_LIMITS.hostBytes }),
   address: Type.String({ maxLength: MAX_ADDRESS_CHARS })
 }
 const Decision = Type.Union([

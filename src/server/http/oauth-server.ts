@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { DEVICE_LIMITS } from '../../devices/device-limits.ts'
 import { readDeviceCode, readRefreshToken } from '../../devices/device-secrets.ts'
+import { plainLine } from '../../devices/plain-line.ts'
 import type { DeviceAnswer, DeviceCall } from '../../ipc/devices.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { answerEarly, KNOWN, STRANGER } from '../turn/answer-early.ts'
@@ -73,9 +74,9 @@ export class OAuthServer {
     return this.#serve(routed, async (form) => {
       const { request } = routed
       const { config } = this.#options.current
-      const clientId = textIn(form, 'client_id', DEVICE_LIMITS.clientChars)
-      const surface = textIn(form, 'surface', DEVICE_LIMITS.clientChars)
-      const host = textIn(form, 'host_name', DEVICE_LIMITS.hostChars) ?? ''
+      const clientId = textIn(form, 'client_id', DEVICE_LIMITS.clientBytes)
+      const surface = textIn(form, 'surface', DEVICE_LIMITS.clientBytes)
+      const host = textIn(form, 'host_name', DEVICE_LIMITS.hostBytes) ?? ''
       const client = clientId ?? surface ?? productOf(request)
       const address = clientAddress(request, config.server)
       const answer = await this.#ask({ name: 'ask', clientId, client, host, address })
@@ -122,7 +123,7 @@ export class OAuthServer {
   async #poll(form: URLSearchParams): Promise<object> {
     const deviceCode = textIn(form, 'device_code')
     if (deviceCode === null) throw missing('device_code')
-    const clientId = textIn(form, 'client_id', DEVICE_LIMITS.clientChars)
+    const clientId = textIn(form, 'client_id', DEVICE_LIMITS.clientBytes)
     const { secret } = this.#options.current.devices
     const isJunk = secret !== null && readDeviceCode(secret, deviceCode) === null
     const answer: DeviceAnswer = isJunk
@@ -136,7 +137,7 @@ export class OAuthServer {
   async #refresh(form: URLSearchParams): Promise<object> {
     const token = textIn(form, 'refresh_token')
     if (token === null) throw missing('refresh_token')
-    const clientId = textIn(form, 'client_id', DEVICE_LIMITS.clientChars)
+    const clientId = textIn(form, 'client_id', DEVICE_LIMITS.clientBytes)
     const { secret } = this.#options.current.devices
     const isJunk = secret !== null && readRefreshToken(secret, token) === null
     if (isJunk) throw new OAuthRefusal(REFRESH_ERROR)
@@ -280,19 +281,16 @@ function refuseRepeated(form: URLSearchParams): void {
 }
 
 /** RFC 6749 §3.2: a parameter without a value counts as left out. What is shown to people is one plain line. */
-function textIn(form: URLSearchParams, name: string, maxChars = Infinity): string | null {
+function textIn(form: URLSearchParams, name: string, maxBytes = Infinity): string | null {
   const text = form.get(name) ?? ''
-  const shown = maxChars === Infinity ? text : text.replace(UNSEEN, '').trim().slice(0, maxChars)
+  const shown = maxBytes === Infinity ? text : plainLine(text, maxBytes)
   return shown === '' ? null : shown
 }
-
-/** Control and format characters, such as those that turn the direction of writing, and lone surrogates. */
-const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/gu
 
 /** First product of the user agent, such as `claude-code/2.1.332`; '' without one. */
 function productOf({ headers }: IncomingMessage): string {
   const [product = ''] = (headers['user-agent'] ?? '').trim().split(/\s/, 1)
-  return product.slice(0, DEVICE_LIMITS.clientChars)
+  return plainLine(product, DEVICE_LIMITS.clientBytes)
 }
 
 function toTokens(tokens: Extract<DeviceAnswer, { readonly name: 'tokens' }>): object {
