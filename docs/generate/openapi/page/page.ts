@@ -60,8 +60,16 @@ function operationsOf(tag: string): readonly Operation[] {
 
 function tagView(api: Description, { name, description }: Description['tags'][number]): Markup {
   const operations = operationsOf(name).map((operation) => operationView(api, operation))
-  return html`<section><h2>${name}</h2><p>${phrase(description)}</p>${operations}</section>`
+  // Browsers open it for a link into it, and for a search.
+  const all =
+    operations.length > MOST_OPEN
+      ? html`<details><summary>All ${String(operations.length)} calls</summary>${operations}</details>`
+      : operations
+  return html`<section><h2>${name}</h2><p>${phrase(description)}</p>${all}</section>`
 }
+
+/** A group of more calls is closed at first. */
+const MOST_OPEN = 10
 
 const ACCESS = {
   open: 'No key is needed.',
