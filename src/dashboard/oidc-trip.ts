@@ -55,7 +55,6 @@ function tripCookie(value: string, maxAgeS: number, isSecure: boolean): string {
   return cookieText({
     name: COOKIE,
     value,
-    path: '/dashboard/oidc',
     maxAgeS,
     sameSite: 'Lax',
     isSecure

@@ -117,13 +117,12 @@ export function newSessionSecret(): string {
 }
 
 function cookieOf(value: string, maxAgeS: number, isSecure: boolean): string {
-  return cookieText({ name: COOKIE, value, path: '/', maxAgeS, sameSite: 'Strict', isSecure })
+  return cookieText({ name: COOKIE, value, maxAgeS, sameSite: 'Strict', isSecure })
 }
 
 export interface CookieFacts {
   readonly name: string
   readonly value: string
-  readonly path: string
   readonly maxAgeS: number
   readonly sameSite: 'Strict' | 'Lax'
   readonly isSecure: boolean
@@ -132,12 +131,15 @@ export interface CookieFacts {
 /** Browsers take a cookie of such a name only over TLS, from this very host and for all of its paths. */
 const HOST_PREFIX = '__Host-'
 
-/** A cookie that no script of a page can read, nor another host of the domain set, where there is TLS. */
+/**
+ * A cookie that no script of a page can read, nor another host of the domain set, where there is TLS. For all paths, as
+ * the gateway need not know below which one a proxy serves it.
+ */
 export function cookieText(facts: CookieFacts): string {
-  const { name, value, path, maxAgeS, sameSite, isSecure } = facts
-  const rest = `Max-Age=${maxAgeS}; HttpOnly; SameSite=${sameSite}`
-  if (isSecure) return `${HOST_PREFIX}${name}=${value}; Path=/; ${rest}; Secure`
-  return `${name}=${value}; Path=${path}; ${rest}`
+  const { name, value, maxAgeS, sameSite, isSecure } = facts
+  const rest = `Path=/; Max-Age=${maxAgeS}; HttpOnly; SameSite=${sameSite}`
+  if (isSecure) return `${HOST_PREFIX}${name}=${value}; ${rest}; Secure`
+  return `${name}=${value}; ${rest}`
 }
 
 /** Values of the cookies with that name; those with the prefix alone where there are any, as others may have set the rest. */

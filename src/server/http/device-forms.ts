@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { cookieText, cookieValues, isSameToken, type Sessions } from '../../dashboard/session.ts'
-import { DEVICE_PATH } from './oauth-routes.ts'
 
 const COOKIE = 'kiro_gateway_device'
 const BROWSER = /^[\w-]{22}$/
@@ -25,7 +24,6 @@ export class DeviceForms {
     return cookieText({
       name: COOKIE,
       value: browser,
-      path: DEVICE_PATH,
       maxAgeS: COOKIE_S,
       sameSite: 'Strict',
       isSecure

@@ -140,7 +140,7 @@ t.test('an operator signs in at the page, sees who asks, and approves for a key'
   )
   t.match(policy, /frame-ancestors 'none'/)
   t.equal(page.page.headers['cache-control'], 'no-store')
-  t.match(String(page.page.headers['set-cookie']), /Path=\/device; .*HttpOnly; SameSite=Strict/)
+  t.match(String(page.page.headers['set-cookie']), /Path=\/; .*HttpOnly; SameSite=Strict/)
 
   await page.submit('look')
   t.match(page.page.words, `Sign in to see who asks with the code ${code}`)
