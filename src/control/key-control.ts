@@ -66,6 +66,9 @@ export class KeyControl {
   #heardAt = 0
   #sums: Promise<RecentSums> | null = null
   #sumsDueAt = 0
+  /** The same with rows that the sums lack. */
+  #newSumsDueAt = 0
+  #hasNewRows = false
 
   constructor(options: KeyControlOptions) {
     const { stateDir, config, log, sendGrants, onChange } = options
@@ -241,6 +244,7 @@ export class KeyControl {
   #onRows(rows: readonly UsageRow[]): void {
     if (rows.length === 0) return
     this.#book.record(rows)
+    this.#hasNewRows = true
     this.#options.onRows(rows)
     this.#counts.add(rows)
     if (this.#options.alerts.isWanted)
@@ -280,14 +284,17 @@ export class KeyControl {
     }))
   }
 
-  /** Shared by all callers within a second: reading holds up the event loop. */
+  /** Shared by all callers within a second or until rows arrive, but pauses between readings: they hold up the book's thread. */
   #recentSums(): Promise<RecentSums> {
-    if (this.#sums === null || performance.now() >= this.#sumsDueAt) this.#sums = this.#readSums()
+    const dueAt = this.#hasNewRows ? this.#newSumsDueAt : this.#sumsDueAt
+    if (this.#sums === null || performance.now() >= dueAt) this.#sums = this.#readSums()
     return this.#sums
   }
 
   async #readSums(): Promise<RecentSums> {
     this.#sumsDueAt = Infinity
+    this.#newSumsDueAt = Infinity
+    this.#hasNewRows = false
     const began = performance.now()
     const now = Date.now()
     // Requested together, so nothing is written in between.
@@ -295,7 +302,8 @@ export class KeyControl {
       this.#book.sums(now),
       this.#book.sums(now - 29 * DAY_MS)
     ])
-    this.#sumsDueAt = began + Math.max(FRESH_MS, (performance.now() - began) * REST)
+    this.#newSumsDueAt = began + (performance.now() - began) * REST
+    this.#sumsDueAt = Math.max(began + FRESH_MS, this.#newSumsDueAt)
     return { today, month }
   }
 
@@ -324,7 +332,7 @@ export class KeyControl {
 }
 
 const HEAR_MS = 100
-/** Shortest interval between readings of sums, and as a multiple of the time that reading takes. */
+/** Shortest interval between readings of sums without new rows, and of all as a multiple of the time that reading takes. */
 const FRESH_MS = 1_000
 const REST = 50
 

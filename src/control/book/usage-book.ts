@@ -28,7 +28,7 @@ import {
 } from './book-messages.ts'
 import { factsText } from './row-facts.ts'
 import type { PlanLook, PlanStory } from '../plan/plan-record.ts'
-import { DAY_MS, type DaySums, sumsOfDays, usagePath } from './usage-sums.ts'
+import { addSums, DAY_MS, type DaySums, NOTHING_USED, sumsOfDays, usagePath } from './usage-sums.ts'
 
 export type BookThread = Pick<Worker, 'postMessage' | 'ref' | 'unref' | 'terminate'> &
   Pick<EventEmitter, 'on'>
@@ -162,6 +162,8 @@ export class UsageBook {
   #timer: { readonly handle: NodeJS.Timeout; readonly dueAt: number } | null = null
   #committing: Promise<void> | null = null
   #seq = 0
+  /** Batch that the thread is about to get. */
+  #taken: Pick<BookBatch, 'rows' | 'sums'> | null = null
   /** Batch whose thread ended: it may be written. Sent again first, unchanged. */
   #unsure: Taken | null = null
   #problem: BookProblem | null = null
@@ -255,7 +257,7 @@ export class UsageBook {
     return promise
   }
 
-  /** Sums by key from that day on; `null` if nothing can be read. Never rejects. */
+  /** Sums by key from that day on, with rows that wait to be written; `null` if nothing can be read. Never rejects. */
   async sums(since: number): Promise<ReadonlyMap<string, UsageSums> | null> {
     if (this.#isStalled) return null
     return soon(this.#sumsSince(since), this.#timing.stallMs).catch(() => null) // the next attempt to write says why
@@ -263,11 +265,24 @@ export class UsageBook {
 
   async #sumsSince(since: number): Promise<ReadonlyMap<string, UsageSums> | null> {
     const path = usagePath(this.#options.stateDir)
-    if (this.#thread === null) await access(path)
+    if (this.#thread === null && this.#rows.length === 0) await access(path)
     if (this.#isClosed || !this.#options.settings().isKept) return null
     await this.#open()
+    const waiting = this.#waitingSums()
     const answer = await this.#call({ type: 'sums', since, until: this.#now() })
-    return answer.type === 'summed' ? new Map(answer.sums) : null
+    if (answer.type !== 'summed') return null
+    const sums = new Map(answer.sums)
+    for (const { day, key, sums: more } of waiting) {
+      if (day >= Math.floor(since / DAY_MS))
+        sums.set(key, addSums(sums.get(key) ?? NOTHING_USED, more))
+    }
+    return sums
+  }
+
+  /** Without what the thread has got: it writes that before it reads. */
+  #waitingSums(): readonly DaySums[] {
+    const { rows, sums } = this.#taken ?? { rows: [], sums: [] }
+    return sumsOfDays([...rows, ...this.#rows], [...sums, ...this.#sums])
   }
 
   /** Resolves with the file once it has all that there is to write and this version's form; `null` without a file. */
@@ -378,6 +393,7 @@ export class UsageBook {
     const unsure = this.#unsure
     const taken = unsure ?? this.#take()
     this.#unsure = null
+    if (unsure === null) this.#taken = taken.batch
     let stall: NodeJS.Timeout | undefined
     let isOver = false
     const watch = (): void => {
@@ -391,7 +407,9 @@ export class UsageBook {
       const opening = this.#open()
       void this.#started.promise.then(watch) // never rejects
       await opening // before a look at the sums, which waits for the same
-      const answer = await this.#call({ type: 'commit', batch: taken.batch })
+      const answered = this.#call({ type: 'commit', batch: taken.batch })
+      this.#taken = null
+      const answer = await answered
       if (answer.type !== 'committed') throw new Error(`the book answers ${answer.type}`)
       const { pages, hasOthers } = answer.answer
       this.#setOthers(hasOthers)
@@ -415,6 +433,7 @@ export class UsageBook {
       for (const { reject } of taken.asks.values()) reject(cause)
     } finally {
       isOver = true
+      this.#taken = null
       clearTimeout(stall)
       this.#isStalled = false
     }

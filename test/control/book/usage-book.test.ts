@@ -164,6 +164,20 @@ t.test('UsageBook', (t) => {
     t.equal((await recorder.sums(TODAY - DAY_MS))?.get('k_1')?.requests, 4)
   })
 
+  t.test('counts rows that wait to be written among the sums, each once', async (t) => {
+    const { create, rows } = rig(t)
+    const book = create({ writeMs: 60_000 })
+    book.record([...many(3), usageRow({ at: NOON - DAY_MS })])
+    t.equal((await book.sums(TODAY))?.get('k_1')?.requests, 3)
+    t.equal((await book.sums(TODAY - DAY_MS))?.get('k_1')?.requests, 4)
+    t.equal(rows(), 0, 'none is written yet')
+    const flushed = book.flush()
+    book.record(many(2))
+    t.equal((await book.sums(TODAY))?.get('k_1')?.requests, 5, 'beside a commit under way')
+    await flushed
+    t.equal((await book.sums(TODAY))?.get('k_1')?.requests, 5)
+  })
+
   t.test('keeps each row as it was, however many are written together', async (t) => {
     for (const count of [1, 7, 8, 9, 16, 23]) {
       const { recorder, path } = rig(t)
