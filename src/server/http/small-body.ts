@@ -16,7 +16,7 @@ export async function readSmallBody(
   limits: SmallBodyLimits
 ): Promise<JsonObject> {
   // Forms of other sites cannot send this type without asking first.
-  if (!isOfType(request, 'application/json')) throw badBody('Send it as application/json.')
+  if (!isOfType(request, 'application/json')) throw badBody(JSON_WANTED)
   const body = parseJsonObject(await readText(request, limits))
   if (body === null) throw badBody('The body is not a JSON object.')
   return body
@@ -33,6 +33,9 @@ export async function readSmallForm(
   if (!isOfType(request, FORM_TYPE)) throw badBody(`Send it as ${FORM_TYPE}.`)
   return new URLSearchParams(await readText(request, limits))
 }
+
+const JSON_WANTED =
+  'Send a JSON object with "content-type: application/json", {} if it has nothing to say.'
 
 const FORM_TYPE = 'application/x-www-form-urlencoded'
 
