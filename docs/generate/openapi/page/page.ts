@@ -62,14 +62,14 @@ function tagView(api: Description, { name, description }: Description['tags'][nu
   const operations = operationsOf(name).map((operation) => operationView(api, operation))
   // Browsers open it for a link into it, and for a search.
   const all =
-    operations.length > MOST_OPEN
-      ? html`<details><summary>All ${String(operations.length)} calls</summary>${operations}</details>`
+    name === MADE_BY_CLIENT
+      ? html`<details><summary>${name} makes these calls</summary>${operations}</details>`
       : operations
   return html`<section><h2>${name}</h2><p>${phrase(description)}</p>${all}</section>`
 }
 
-/** A group of more calls is closed at first. */
-const MOST_OPEN = 10
+/** Group of calls that a client makes by itself, so that few read of them. Closed at first. */
+const MADE_BY_CLIENT: Operation['tag'] = 'Claude Code'
 
 const ACCESS = {
   open: 'No key is needed.',
