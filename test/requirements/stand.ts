@@ -13,7 +13,8 @@ export const OTHER_KEY = 'key-two'
 export const MODEL = 'claude-haiku-4.5'
 /** With reasoning of its own, window of 1 000 000. */
 export const THINKING_MODEL = 'claude-sonnet-5'
-export const HEARTBEAT_MS = 60
+/** Long enough for a refusal to come before it on a busy machine. */
+export const HEARTBEAT_MS = 250
 
 /** In a prompt: the upstream takes its time before it says anything. */
 export const LATE = 'stand:late'

@@ -14,8 +14,9 @@ interface Streak extends FailingRequests {
 export class FailingStreak {
   readonly #now: () => number
   #failing: Streak | null = null
+  /** Codes of the account's problems. Bounded by the codes that there are. */
   #told: ReadonlySet<string> = new Set()
-  /** Epoch ms at which a problem of the account ended, by its code. Bounded by the codes that there are. */
+  /** Epoch ms at which a problem of the account ended, by its code. Bounded like `#told`. */
   readonly #ended = new Map<string, number>()
 
   /** `now` returns epoch ms. */

@@ -8,7 +8,7 @@ export type LeaveLine = () => void
  * stream. The others are not read meanwhile, or one key's waiting requests would hold the memory of all others.
  */
 export class KeyLines {
-  /** The end of each line that is not empty. */
+  /** The end of each line that is not empty. Bounded by the keys with a limit of streams. */
   readonly #ends = new Map<string, Promise<void>>()
 
   /** Rejects with the signal's reason. */
