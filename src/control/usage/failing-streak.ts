@@ -16,7 +16,7 @@ export class FailingStreak {
   #failing: Streak | null = null
   /** Codes of the account's problems. Bounded by the codes that there are. */
   #told: ReadonlySet<string> = new Set()
-  /** Epoch ms at which a problem of the account ended, by its code. Bounded like `#told`. */
+  /** Epoch ms at which a problem of the account ended, by its code. Bounded by the codes, too. */
   readonly #ended = new Map<string, number>()
 
   /** `now` returns epoch ms. */
