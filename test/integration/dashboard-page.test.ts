@@ -89,6 +89,25 @@ check('a key signs in, a wrong one does not, and signing out ends it', async (t,
   t.equal(await page.locator('#board').count(), 0)
 })
 
+check('what was used today follows what is used', async (t, stand, page) => {
+  await page.addInitScript(
+    'const real = performance.now.bind(performance); globalThis.aheadMs = 0; performance.now = () => real() + globalThis.aheadMs'
+  )
+  let asked = 0
+  page.on('request', (request) => {
+    if (request.url().includes('usage?by=day')) asked++
+  })
+  await opened(stand, page)
+  const { now } = stand.snapshot
+  await page.evaluate('void (globalThis.aheadMs = 11_000)')
+  stand.tick({ ...now, requests: { ...now.requests, streams: 5 } })
+  await metricIs(page, 'streams', 5)
+  t.equal(asked, 1, 'nothing has been used since')
+  const again = page.waitForRequest(/usage\?by=day/, { timeout: 10_000 })
+  stand.tick({ ...now, credits: { ...now.credits, total: now.credits.total + 1 } })
+  await again
+})
+
 check('figures are exact where tests look, and change as they are told', async (t, stand, page) => {
   await opened(stand, page)
   const { now, account } = stand.snapshot

@@ -27,6 +27,8 @@ import { history, redraw, state } from './state.js'
 
 const SHOWN_REQUESTS = 6
 const USAGE_MS = 60_000
+/** The same once something has been used since. */
+const USED_MS = 10_000
 
 export const charts = new Charts(history)
 const table = new RequestTable()
@@ -35,6 +37,8 @@ let still = null
 /** @type {Loaded<Usage>} */
 const byDay = new Loaded(() => get('usage?by=day&since=30d'))
 let askedAt = -Infinity
+/** Credits since the start, as they were then. */
+let askedTotal = 0
 /** Stays until the reader goes on: the answer to a test prompt must not vanish with its end. */
 let isFirstVisit = false
 
@@ -50,8 +54,10 @@ export const overview = {
   view() {
     const { now, account } = state
     if (now === null || account === null) return html``
-    if (performance.now() - askedAt > USAGE_MS) {
+    const { total } = now.credits
+    if (performance.now() - askedAt > (total === askedTotal ? USAGE_MS : USED_MS)) {
       askedAt = performance.now()
+      askedTotal = total
       void byDay.refresh()
     }
     // Also without a request ever: the days of the books tell.
