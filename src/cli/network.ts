@@ -8,6 +8,8 @@ import { chooseProxy } from '../upstream/proxy/proxy.ts'
 const MAX_SOCKETS = 32
 const KEEPALIVE_MS = 5_000
 
+export type NetworkSettings = Pick<Config, 'proxy' | 'names' | 'upstream'>
+
 export interface NetworkLimits {
   readonly connectTimeoutMs?: number
   /** `null`: connections stay open. */
@@ -19,7 +21,7 @@ export class Network implements AsyncDisposable {
   readonly pool: ConnectionPool
 
   constructor(
-    { proxy, names, upstream }: Pick<Config, 'proxy' | 'names' | 'upstream'>,
+    { proxy, names, upstream }: NetworkSettings,
     { connectTimeoutMs = Infinity, keepaliveExpiryMs = KEEPALIVE_MS }: NetworkLimits = {}
   ) {
     this.pool = new ConnectionPool({

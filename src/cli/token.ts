@@ -19,9 +19,9 @@ writes it into their configuration. Prints an access token of "kiro-gateway logi
   async run(call) {
     if (call.positionals.length > 0) throw new UsageError('token takes only options')
     const given = textOption(call, 'file')
-    const { stateDir } = inspectConfig(call.env).config.credentials
-    const path = given === null ? gatewaySignInPath(stateDir) : resolve(given)
-    const { gateway, accessToken, expiresAt } = await freshSignIn(path, call.signal)
+    const { config } = inspectConfig(call.env)
+    const path = given === null ? gatewaySignInPath(config.credentials.stateDir) : resolve(given)
+    const { gateway, accessToken, expiresAt } = await freshSignIn(path, config, call.signal)
     const facts = { token: accessToken, gateway, expiresAt: toIso(expiresAt) }
     call.terminal.write(call.isJson ? JSON.stringify(facts) : accessToken)
     return EXIT_OK

@@ -1,6 +1,9 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DEVICE_GRANT, DeviceClient, statusWith, tokensOf } from '../helper/device-client.ts'
+import { until } from '../helper/fleet-team.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { PanelClient } from '../helper/panel-client.ts'
 
@@ -332,6 +335,7 @@ t.test('after a restart and a reload; DEVICE_SIGN_IN=off', async (t) => {
   const { refresh: next } = tokensOf(await later.refresh(refresh))
 
   await gateway.reload({ DEVICE_SIGN_IN: 'off' })
+  await until(async () => (await statusWith(url, access)) === 401) // workers hear of it a moment later
   for (const [method, path] of [
     ['GET', '/.well-known/oauth-authorization-server'],
     ['POST', '/oauth/device_authorization'],
@@ -350,8 +354,37 @@ t.test('after a restart and a reload; DEVICE_SIGN_IN=off', async (t) => {
   }
   t.equal(await statusWith(url, access), 401, 'and its tokens are none')
   await gateway.reload({ DEVICE_SIGN_IN: 'approve' })
-  t.equal(await statusWith(url, access), 200)
+  await until(async () => (await statusWith(url, access)) === 200)
   t.equal((await later.refresh(next)).status, 200)
+})
+
+t.test('too many codes, and sign-ins that cannot be read', async (t) => {
+  const { gateway, device, panel } = await setUp(t, { STATE_DIR: 'state' })
+  const { refresh } = await device.signIn(panel, { new: { name: 'anna' } })
+  const { json: asked } = await device.ask()
+  for (let more = 1; more < 20; more += 1) t.equal((await device.ask()).status, 200)
+  const full = await device.ask()
+  t.match(full, { status: 429, json: { error: 'slow_down', error_description: /Too many/ } })
+  t.match(full.headers.get('retry-after'), /^\d+$/)
+
+  const code = asked.user_code
+  t.equal((await panel.post('/admin/v1/devices/approve', { code, key: 'anna' })).status, 200)
+  const path = join(gateway.folder, 'state', 'devices.json')
+  const before = readFileSync(path)
+  writeFileSync(path, JSON.stringify({ version: 2 })) // which this version leaves alone
+  const polled = await device.poll(asked.device_code)
+  t.match(polled, {
+    status: 400,
+    json: { error: 'slow_down', error_description: /newer version.*Wait 5 seconds longer/ }
+  })
+  t.match(await device.refresh(refresh), {
+    status: 503,
+    json: { error: 'temporarily_unavailable' }
+  })
+  t.match(await device.ask(), { status: 503, json: { error: 'temporarily_unavailable' } })
+  writeFileSync(path, before)
+  t.equal((await device.poll(asked.device_code)).status, 200, 'the code was still good')
+  t.equal((await device.refresh(refresh)).status, 200)
 })
 
 t.test('a gateway without keys: a click, no key, and an end when keys are set', async (t) => {

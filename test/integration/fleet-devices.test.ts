@@ -69,12 +69,24 @@ t.test('a device signs in at whichever gateway it reaches', { skip }, async (t) 
   )
   t.match(await b.device.poll(waiting.json.device_code), { json: { error: 'access_denied' } })
 
+  const { json: approvedLast } = await b.device.ask()
+  const { status: isApproved } = await b.panel.post('/admin/v1/devices/approve', {
+    code: approvedLast.user_code,
+    key: 'anna'
+  })
+  t.equal(isApproved, 200)
   await team.engine.stop()
   t.equal(await statusWith(b.url, later.access), 200, 'without Valkey it goes on')
   const refused = await b.device.refresh(later.refresh)
   t.match(refused, { status: 503, json: { error: 'temporarily_unavailable' } })
+  t.match(
+    await b.device.poll(approvedLast.device_code),
+    { status: 400, json: { error: 'slow_down', error_description: /Valkey does not answer/ } },
+    'the code is not lost'
+  )
   await team.engine.start()
   await until(async () => (await b.device.ask()).status === 200)
+  tokensOf(await b.device.poll(approvedLast.device_code))
   const last = tokensOf(await b.device.refresh(later.refresh))
 
   const { json } = await b.panel.get('/admin/v1/keys')

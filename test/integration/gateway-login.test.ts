@@ -1,11 +1,18 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:https'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { CliProcess, type CliOutcome, runKiroGateway } from '../helper/cli-process.ts'
+import { CountingProxy } from '../helper/counting-proxy.ts'
 import { DeviceClient, statusWith } from '../helper/device-client.ts'
 import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { PanelClient } from '../helper/panel-client.ts'
+import {
+  type SelfSignedCertificate,
+  selfSignedCertificate
+} from '../helper/self-signed-certificate.ts'
+import { serverUrl } from '../helper/server-url.ts'
 
 /* One machine signs in at the gateway of another by a code, and its clients get their tokens by a command. */
 
@@ -196,7 +203,7 @@ t.test('signs in, and gives its clients a token that lasts', async (t) => {
     t.match(over, {
       code: 2,
       stdout: '',
-      stderr: /is no longer signed in at .*Sign in again: kiro-gateway login --gateway http/s
+      stderr: /is no longer signed in at .*Sign in again: npx kiro-gateway login --gateway http/s
     })
     t.notMatch(over.stderr, /kg[rt]_/)
   })
@@ -224,6 +231,75 @@ t.test('says why there is no way to sign in', async (t) => {
     env: { SERVER_PORT: '9' }
   })
   t.match(elsewhere, { code: 2, stderr: /No gateway with these settings runs on this machine/ })
+})
+
+/** A gateway that denies every code, and knows no refresh token. */
+async function startDenying(t: Test, name: string, certificate: SelfSignedCertificate) {
+  let url = ''
+  const answers = (path: string): readonly [number, object] => {
+    if (path === '/oauth/device_authorization')
+      return [
+        200,
+        {
+          device_code: 'd',
+          user_code: 'BCDF-GHJK',
+          verification_uri: url,
+          expires_in: 60,
+          interval: 1
+        }
+      ]
+    if (path === '/oauth/token') return [400, { error: 'access_denied' }]
+    const endpoint = (end: string): string => `${url}/oauth/${end}`
+    return [
+      200,
+      {
+        issuer: url,
+        device_authorization_endpoint: endpoint('device_authorization'),
+        token_endpoint: endpoint('token')
+      }
+    ]
+  }
+  const server = createServer(certificate, (request, response) => {
+    const [status, json] = answers(request.url ?? '')
+    request.resume()
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(json))
+  })
+  const { port } = await serverUrl(server, 'https')
+  t.teardown(() => server.close())
+  url = `https://${name}:${port}`
+  return { url, target: `${name}:${port}` }
+}
+
+t.test('goes through the proxy, except on this machine', async (t) => {
+  const certificate = selfSignedCertificate('gateway.test')
+  const { url, target } = await startDenying(t, 'gateway.test', certificate)
+  const proxy = await CountingProxy.start(t, 'http')
+  const cwd = t.testdir({ 'ca.pem': certificate.cert })
+  const stateDir = join(cwd, 'state')
+  const env = { STATE_DIR: stateDir, NODE_EXTRA_CA_CERTS: join(cwd, 'ca.pem') }
+  const run = (args: readonly string[], proxyEnv: Record<string, string>) =>
+    runKiroGateway(args, { cwd, env: { ...env, ...proxyEnv }, input: '' })
+
+  const login = await run(['login', '--gateway', url], { HTTPS_PROXY: proxy.url })
+  t.match(login, { code: 1, stderr: /denied/ }, login.stdout + login.stderr)
+  t.same(new Set(proxy.targets), new Set([target]))
+
+  proxy.targets.length = 0
+  const file = { gateway: url, accessToken: 'a', refreshToken: 'b', expiresAt: new Date(1) }
+  writeFileSync(join(stateDir, 'gateway-sign-in.json'), JSON.stringify(file))
+  const token = await run(['token'], { HTTPS_PROXY: proxy.url })
+  t.match(token, { code: 2, stderr: /access_denied/ })
+  t.same(new Set(proxy.targets), new Set([target]))
+
+  const forbidden = await run(['login', '--gateway', 'https://forbidden.test'], {
+    HTTPS_PROXY: proxy.url
+  })
+  t.match(forbidden, { code: 2, stderr: /does not answer\. The proxy of HTTPS_PROXY refuses/ })
+
+  proxy.targets.length = 0
+  const here = await run(['login', '--gateway', 'http://127.0.0.1:9'], { VPN_PROXY_URL: proxy.url })
+  t.match(here, { code: 2, stderr: /does not answer/ })
+  t.same(proxy.targets, [], 'a tunnel may end there')
 })
 
 t.test('a gateway without keys is approved without one', async (t) => {

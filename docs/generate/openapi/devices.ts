@@ -93,7 +93,7 @@ export const DeviceOperations: readonly OAuthOperation[] = [
     errors: {
       400: '`invalid_request`.',
       ...FOREIGN,
-      429: '`temporarily_unavailable`: too many codes wait.',
+      429: '`slow_down`: too many codes wait.',
       ...UNAVAILABLE
     }
   },
@@ -113,10 +113,10 @@ export const DeviceOperations: readonly OAuthOperation[] = [
     required: ['grant_type'],
     answer: 'DeviceTokens',
     errors: {
-      400: '`authorization_pending`, `slow_down`, `access_denied`, `expired_token`, `invalid_grant`, `invalid_request` or `unsupported_grant_type`.',
+      400: '`authorization_pending`, `slow_down` (also while the sign-ins cannot be read or saved), `access_denied`, `expired_token`, `invalid_grant`, `invalid_request` or `unsupported_grant_type`.',
       401: '`invalid_grant` of a refresh token: sign in again.',
       ...FOREIGN,
-      ...UNAVAILABLE
+      503: `${UNAVAILABLE[503]} Not for polls.`
     }
   },
   {

@@ -1,4 +1,5 @@
 import { operatorError } from '../../shared/errors.ts'
+import type { NetworkSettings } from '../network.ts'
 import {
   type GatewaySignIn,
   lockGatewaySignIn,
@@ -13,21 +14,31 @@ const LEAST_LEFT_MS = 15 * 60_000
  * Returns the sign-in with an access token that lasts a while, renewed if need be.
  * @throws {GatewayError} GW_CONFIG_INVALID if there is no sign-in, or it has ended; the signal's reason
  */
-export async function freshSignIn(path: string, signal: AbortSignal): Promise<GatewaySignIn> {
+export async function freshSignIn(
+  path: string,
+  config: NetworkSettings,
+  signal: AbortSignal
+): Promise<GatewaySignIn> {
   const known = await signInAt(path)
   if (isFresh(known)) return known
   const lock = await lockGatewaySignIn(path, signal)
   try {
     const current = await signInAt(path) // which another process may have renewed meanwhile
-    return isFresh(current) ? current : await renewed(path, current)
+    return isFresh(current) ? current : await renewed(path, current, config)
   } finally {
     await lock.release()
   }
 }
 
-async function renewed(path: string, signIn: GatewaySignIn): Promise<GatewaySignIn> {
+async function renewed(
+  path: string,
+  signIn: GatewaySignIn,
+  config: NetworkSettings
+): Promise<GatewaySignIn> {
   const { GatewayOAuth, SignedOut } = await import('./gateway-oauth.ts')
-  const oauth = await GatewayOAuth.find(signIn.gateway)
+  const { networkTo } = await import('./network-to.ts')
+  await using network = networkTo(signIn.gateway, config)
+  const oauth = await GatewayOAuth.find(signIn.gateway, network.call)
   try {
     const next = { ...signIn, ...(await oauth.refresh(signIn.refreshToken)) }
     await writeGatewaySignIn(path, next)

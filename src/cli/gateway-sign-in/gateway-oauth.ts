@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import {
   allowInsecureRequests,
   type Configuration,
+  customFetch,
   discovery,
   initiateDeviceAuthorization,
   None,
@@ -13,10 +14,14 @@ import {
 } from 'openid-client'
 import { codeOf, GatewayError, operatorError } from '../../shared/errors.ts'
 import { isOnThisMachine } from '../../shared/loopback.ts'
+import type { JsonCall } from '../../upstream/call/json-exchange.ts'
+import { jsonFetch } from '../../upstream/call/json-fetch.ts'
 
 /** Answers of the gateway are small and quick; polls have their own pace. */
 const TIMEOUT_S = 30
 const CLIENT_ID = 'kiro-gateway'
+/** Names the address. */
+const SETTING = '--gateway'
 /** Wait after a poll without an answer, such as while the gateway restarts. */
 const RETRY_MS = 2_000
 
@@ -53,7 +58,7 @@ export class GatewayOAuth {
   }
 
   /** @throws {GatewayError} GW_CONFIG_INVALID if no gateway with this sign-in answers there */
-  static async find(url: string): Promise<GatewayOAuth> {
+  static async find(url: string, call: JsonCall): Promise<GatewayOAuth> {
     const server = new URL(url)
     if (server.protocol !== 'https:' && !isOnThisMachine(server.hostname))
       throw operatorError(
@@ -63,6 +68,7 @@ export class GatewayOAuth {
     try {
       configuration = await discovery(server, CLIENT_ID, undefined, None(), {
         algorithm: 'oauth2',
+        [customFetch]: jsonFetch(call, { setting: SETTING, timeoutMs: TIMEOUT_S * 1000 }),
         timeout: TIMEOUT_S,
         execute: server.protocol === 'https:' ? [] : [allowInsecureRequests]
       })
@@ -164,7 +170,8 @@ function problemOf(url: string, cause: unknown): string {
   if (cause instanceof ResponseBodyError)
     return cause.error_description ?? `${url} says: ${cause.error}.`
   const isAnswered = codeOf(cause).startsWith('OAUTH_') && codeOf(cause) !== 'OAUTH_TIMEOUT'
-  return isAnswered
-    ? `${url} does not answer as a gateway with a sign-in for devices.`
-    : `${url} does not answer.`
+  if (isAnswered) return `${url} does not answer as a gateway with a sign-in for devices.`
+  const failure = cause instanceof Error ? cause.cause : undefined
+  const why = failure instanceof GatewayError ? ` ${failure.message}` : ''
+  return `${url} does not answer.${why}`
 }

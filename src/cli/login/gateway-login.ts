@@ -3,6 +3,7 @@ import { prepareSignIn } from '../../credentials/own-sign-in.ts'
 import { toIso } from '../../shared/dates.ts'
 import { type CommandCall, EXIT_OK } from '../command.ts'
 import { GatewayOAuth, type ShownCode } from '../gateway-sign-in/gateway-oauth.ts'
+import { networkTo } from '../gateway-sign-in/network-to.ts'
 import {
   gatewaySignInPath,
   lockGatewaySignIn,
@@ -21,7 +22,8 @@ export async function loginAtGateway(call: CommandCall, address: string): Promis
   await prepareSignIn(stateDir)
   const path = gatewaySignInPath(stateDir)
   const { terminal, signal, isJson } = call
-  const oauth = await GatewayOAuth.find(url)
+  await using network = networkTo(url, config)
+  const oauth = await GatewayOAuth.find(url, network.call)
   using countdown = new Countdown(terminal, 'Waiting for the code to be approved')
   const onCode = (code: ShownCode): void => {
     if (isJson) {
@@ -56,15 +58,16 @@ export async function logoutAtGateway({
   isJson,
   signal
 }: CommandCall): Promise<number> {
-  const { stateDir } = inspectConfig(env).config.credentials
-  const path = gatewaySignInPath(stateDir)
+  const { config } = inspectConfig(env)
+  const path = gatewaySignInPath(config.credentials.stateDir)
   const signIn = await readGatewaySignIn(path)
   let problem: string | null = null
   if (signIn !== null) {
     const lock = await lockGatewaySignIn(path, signal)
     try {
       const { gateway, refreshToken } = (await readGatewaySignIn(path)) ?? signIn
-      problem = await GatewayOAuth.find(gateway)
+      await using network = networkTo(gateway, config)
+      problem = await GatewayOAuth.find(gateway, network.call)
         .then((oauth) => oauth.revoke(refreshToken))
         .then(
           () => null,

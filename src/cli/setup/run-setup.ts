@@ -305,7 +305,7 @@ async function signInFor(call: CommandCall, config: Config): Promise<SignInFacts
   const known = await readGatewaySignIn(path)
   if (known === null) return null
   if (address !== null && gatewayUrl(address, config) !== known.gateway) return null
-  const { gateway: url, accessToken: key } = await freshSignIn(path, call.signal)
+  const { gateway: url, accessToken: key } = await freshSignIn(path, config, call.signal)
   return { url, key, keyCommand: tokenCommand(path) }
 }
 

@@ -24,6 +24,7 @@ import { admitOidcUser } from '../../dashboard/oidc-users.ts'
 import type { OidcAnswer, OidcCall, OidcRefusal } from '../../ipc/oidc.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { GatewayError, messageOf } from '../../shared/errors.ts'
+import { jsonFetch } from '../../upstream/call/json-fetch.ts'
 import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 
 export interface OidcFlowOptions {
@@ -49,11 +50,13 @@ interface Provider {
 /** Signs operators of the panel in by OpenID Connect: code flow with PKCE, state and nonce. */
 export class OidcFlow {
   readonly #options: OidcFlowOptions
+  readonly #fetch: CustomFetch
   #provider: Provider | null = null
   #discovering: { readonly settings: string; readonly found: Promise<Configuration> } | null = null
 
   constructor(options: OidcFlowOptions) {
     this.#options = options
+    this.#fetch = jsonFetch(options.call, { setting: SETTING, timeoutMs: TIMEOUT_MS })
   }
 
   /** Never rejects. */
@@ -176,32 +179,6 @@ export class OidcFlow {
       execute: issuer.protocol === 'http:' ? [allowInsecureRequests] : []
     })
   }
-
-  readonly #fetch: CustomFetch = async (url, { method, headers, body, signal }) => {
-    const isPost = method === 'POST'
-    const {
-      status,
-      headers: answered,
-      text
-    } = await this.#options.call(
-      {
-        method: isPost ? 'POST' : 'GET',
-        url,
-        headers: Object.fromEntries(new Headers(headers)),
-        ...(isPost && { body: formOf(body) }),
-        isOnce: isPost,
-        setting: SETTING,
-        timeoutMs: TIMEOUT_MS
-      },
-      signal ?? AbortSignal.timeout(TIMEOUT_MS)
-    )
-    return new Response(text === '' ? null : text, { status, headers: answered })
-  }
-}
-
-/** Token requests are forms. */
-function formOf(body: unknown): string {
-  return body instanceof URLSearchParams ? body.toString() : ''
 }
 
 class Undiscovered extends Error {

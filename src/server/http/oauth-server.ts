@@ -128,7 +128,8 @@ export class OAuthServer {
     const isJunk = secret !== null && readDeviceCode(secret, deviceCode) === null
     const answer: DeviceAnswer = isJunk
       ? { name: 'invalid' }
-      : await this.#ask({ name: 'poll', deviceCode, clientId })
+      : await this.#ask({ name: 'poll', deviceCode, clientId }).catch(silentPrimary)
+    if (answer.name === 'unavailable') throw stillWaiting(answer.message)
     if (answer.name === 'tokens') return toTokens(answer)
     if (isPollError(answer.name)) throw new OAuthRefusal(POLL_ERRORS[answer.name])
     throw unexpected(answer)
@@ -227,6 +228,7 @@ const REFRESH_ERROR: OAuthError = {
   headers: { 'x-should-retry': 'false', 'www-authenticate': 'Bearer error="invalid_grant"' }
 }
 
+/** RFC 8628 has no error for this; Claude Code's own gateways answer so. */
 function fullError({
   isOwn,
   waitMs
@@ -235,10 +237,23 @@ function fullError({
   const who = isOwn ? 'your address' : 'this gateway'
   return new OAuthRefusal({
     status: 429,
-    error: 'temporarily_unavailable',
+    error: 'slow_down',
     description: `Too many devices of ${who} wait for approval. Approve or deny some, or try again in ${seconds} s.`,
     headers: { 'retry-after': String(seconds) }
   })
+}
+
+/** A primary that does not answer now is like one that cannot read the sign-ins. */
+function silentPrimary(cause: unknown): DeviceAnswer {
+  if (cause instanceof GatewayError && cause.code === 'GW_PRIMARY_SILENT')
+    return { name: 'unavailable', message: cause.message }
+  throw cause
+}
+
+/** A 503 ends the sign-in in Claude Code. This code of RFC 8628 §3.5 says that the device code is still good. */
+function stillWaiting(why: string): OAuthRefusal {
+  const { description } = POLL_ERRORS['slow-down']
+  return new OAuthRefusal({ status: 400, error: 'slow_down', description: `${why} ${description}` })
 }
 
 /** The state cannot be kept, or an answer that does not belong to its call, which would be a bug. */
