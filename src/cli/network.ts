@@ -1,4 +1,5 @@
 import type { Config } from '../config/settings.ts'
+import { isOnThisMachine } from '../shared/loopback.ts'
 import { exchangeJson, type JsonCall } from '../upstream/call/json-exchange.ts'
 import { classifyFailure } from '../upstream/classify.ts'
 import { ConnectionPool } from '../upstream/connections/pool.ts'
@@ -49,6 +50,14 @@ export class Network implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
+}
+
+const DIRECT = { url: null, httpsUrl: null, exceptions: null } as const
+
+/** The way to another gateway: through the configured proxy, except to this machine, where a tunnel may end. */
+export function networkTo(url: string, config: NetworkSettings): Network {
+  const isHere = isOnThisMachine(new URL(url).hostname)
+  return new Network(isHere ? { ...config, proxy: DIRECT } : config)
 }
 
 export const NO_PERMIT = { release: () => {} }

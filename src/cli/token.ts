@@ -21,7 +21,11 @@ writes it into their configuration. Prints an access token of "kiro-gateway logi
     const given = textOption(call, 'file')
     const { config } = inspectConfig(call.env)
     const path = given === null ? gatewaySignInPath(config.credentials.stateDir) : resolve(given)
-    const { gateway, accessToken, expiresAt } = await freshSignIn(path, config, call.signal)
+    const openWay = async (url: string) => {
+      const { networkTo } = await import('./network.ts') // a token that lasts needs none
+      return networkTo(url, config)
+    }
+    const { gateway, accessToken, expiresAt } = await freshSignIn(path, openWay, call.signal)
     const facts = { token: accessToken, gateway, expiresAt: toIso(expiresAt) }
     call.terminal.write(call.isJson ? JSON.stringify(facts) : accessToken)
     return EXIT_OK

@@ -1,5 +1,5 @@
 import { operatorError } from '../../shared/errors.ts'
-import type { NetworkSettings } from '../network.ts'
+import type { JsonCall } from '../../upstream/call/json-exchange.ts'
 import {
   type GatewaySignIn,
   lockGatewaySignIn,
@@ -10,13 +10,16 @@ import {
 /** Clients keep a token for some minutes before they ask for another: Claude Code and Codex for five. */
 const LEAST_LEFT_MS = 15 * 60_000
 
+/** Opens the way to a gateway. */
+export type OpenWay = (url: string) => Promise<AsyncDisposable & { readonly call: JsonCall }>
+
 /**
  * Returns the sign-in with an access token that lasts a while, renewed if need be.
  * @throws {GatewayError} GW_CONFIG_INVALID if there is no sign-in, or it has ended; the signal's reason
  */
 export async function freshSignIn(
   path: string,
-  config: NetworkSettings,
+  openWay: OpenWay,
   signal: AbortSignal
 ): Promise<GatewaySignIn> {
   const known = await signInAt(path)
@@ -24,7 +27,7 @@ export async function freshSignIn(
   const lock = await lockGatewaySignIn(path, signal)
   try {
     const current = await signInAt(path) // which another process may have renewed meanwhile
-    return isFresh(current) ? current : await renewed(path, current, config)
+    return isFresh(current) ? current : await renewed(path, current, openWay)
   } finally {
     await lock.release()
   }
@@ -33,12 +36,11 @@ export async function freshSignIn(
 async function renewed(
   path: string,
   signIn: GatewaySignIn,
-  config: NetworkSettings
+  openWay: OpenWay
 ): Promise<GatewaySignIn> {
   const { GatewayOAuth, SignedOut } = await import('./gateway-oauth.ts')
-  const { networkTo } = await import('./network-to.ts')
-  await using network = networkTo(signIn.gateway, config)
-  const oauth = await GatewayOAuth.find(signIn.gateway, network.call)
+  await using way = await openWay(signIn.gateway)
+  const oauth = await GatewayOAuth.find(signIn.gateway, way.call)
   try {
     const next = { ...signIn, ...(await oauth.refresh(signIn.refreshToken)) }
     await writeGatewaySignIn(path, next)

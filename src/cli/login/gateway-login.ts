@@ -3,7 +3,6 @@ import { prepareSignIn } from '../../credentials/own-sign-in.ts'
 import { toIso } from '../../shared/dates.ts'
 import { type CommandCall, EXIT_OK } from '../command.ts'
 import { GatewayOAuth, type ShownCode } from '../gateway-sign-in/gateway-oauth.ts'
-import { networkTo } from '../gateway-sign-in/network-to.ts'
 import {
   gatewaySignInPath,
   lockGatewaySignIn,
@@ -11,6 +10,7 @@ import {
   removeGatewaySignIn,
   writeGatewaySignIn
 } from '../gateway-sign-in/sign-in-file.ts'
+import { networkTo } from '../network.ts'
 import { gatewayUrl } from '../setup/gateway.ts'
 import { Countdown } from './countdown.ts'
 

@@ -8,6 +8,7 @@ import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '
 import { freshSignIn } from '../gateway-sign-in/fresh-token.ts'
 import { gatewaySignInPath, readGatewaySignIn } from '../gateway-sign-in/sign-in-file.ts'
 import { guess } from '../guess.ts'
+import { networkTo } from '../network.ts'
 import { type ClientFile, readClientFile } from './client-files.ts'
 import { type ClientPlan, Clients, type ClientSetup, type CurrentFile } from './clients.ts'
 import { readValues } from './entries.ts'
@@ -305,7 +306,8 @@ async function signInFor(call: CommandCall, config: Config): Promise<SignInFacts
   const known = await readGatewaySignIn(path)
   if (known === null) return null
   if (address !== null && gatewayUrl(address, config) !== known.gateway) return null
-  const { gateway: url, accessToken: key } = await freshSignIn(path, config, call.signal)
+  const openWay = async (to: string) => networkTo(to, config)
+  const { gateway: url, accessToken: key } = await freshSignIn(path, openWay, call.signal)
   return { url, key, keyCommand: tokenCommand(path) }
 }
 

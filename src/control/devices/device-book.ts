@@ -55,8 +55,9 @@ export class DeviceBook {
   /** The store has lost what it had. */
   #isLost = false
   #isLooking = false
-  /** Bounded by MAX_QUEUED + MAX_URGENT. */
-  #queue: Queued[] = []
+  /** Both together are bounded by MAX_QUEUED + MAX_URGENT. */
+  readonly #urgent: Queued[] = []
+  readonly #queue: Queued[] = []
   #isRunning = false
   /** Ids of sign-ins whose end is not kept yet. Bounded by the sign-ins that there are. */
   readonly #unsavedEnds = new Set<string>()
@@ -108,13 +109,12 @@ export class DeviceBook {
   change<T>(apply: Apply<T>, isUrgent?: boolean): Promise<T>
   change(apply: Apply<unknown>, isUrgent = false): Promise<unknown> {
     const most = isUrgent ? MAX_QUEUED + MAX_URGENT : MAX_QUEUED
-    if (this.#isClosed || this.#queue.length >= most) {
+    if (this.#isClosed || this.#queued >= most) {
       return Promise.reject(new DeviceStoreError('Too many devices sign in at once. Try again.'))
     }
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    const queued = { apply, resolve, reject }
-    if (isUrgent) this.#queue.unshift(queued)
-    else this.#queue.push(queued)
+    const queue = isUrgent ? this.#urgent : this.#queue
+    queue.push({ apply, resolve, reject })
     if (!this.#isRunning) void this.#run() // never rejects
     return promise
   }
@@ -131,10 +131,15 @@ export class DeviceBook {
     return this.change(apply, isUrgent)
   }
 
+  get #queued(): number {
+    return this.#urgent.length + this.#queue.length
+  }
+
   async #run(): Promise<void> {
     this.#isRunning = true
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, BATCH)
+    while (this.#queued > 0) {
+      const batch = this.#urgent.splice(0, BATCH)
+      batch.push(...this.#queue.splice(0, BATCH - batch.length))
       try {
         await this.#take(batch)
       } catch (cause) {
