@@ -55,8 +55,9 @@ export class DeviceBook {
   /** The store has lost what it had. */
   #isLost = false
   #isLooking = false
-  /** Both together are bounded by MAX_QUEUED + MAX_URGENT. */
+  /** Bounded by MAX_QUEUED + MAX_URGENT, together with the other queue. */
   readonly #urgent: Queued[] = []
+  /** Bounded by MAX_QUEUED. */
   readonly #queue: Queued[] = []
   #isRunning = false
   /** Ids of sign-ins whose end is not kept yet. Bounded by the sign-ins that there are. */
