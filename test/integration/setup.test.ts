@@ -166,7 +166,11 @@ t.test('knows its command line', async (t) => {
     ['claude', '--undo', '--model', 'x'],
     ['claude', '--key', 'a b']
   ]) {
-    t.match(await run(argv), { code: 2, stderr: /Usage: kiro-gateway setup/ }, argv.join(' '))
+    t.match(
+      await run(argv),
+      { code: 2, stderr: /Usage: (?:npx )?kiro-gateway setup/ },
+      argv.join(' ')
+    )
   }
   t.match(await run(['--help']), {
     code: 0,
