@@ -85,7 +85,7 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(inner.map(([name, one]) => [name, sorted(one)]))
 }
 
-/** The same for the same settings, so that all gateways of a fleet tell one (RFC 9562 §5.8). */
+/** Derives a UUID from the settings' digest, so that all gateways of a fleet tell the same one (RFC 9562 §5.8). */
 function uuidOf(digest: string): string {
   const [a, b, c, d, e] = [
     digest.slice(0, 8),

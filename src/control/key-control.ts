@@ -66,7 +66,7 @@ export class KeyControl {
   #heardAt = 0
   #sums: Promise<RecentSums> | null = null
   #sumsDueAt = 0
-  /** The same with rows that the sums lack. */
+  /** When the sums are read again if there are rows that they lack. `performance.now()`. */
   #newSumsDueAt = 0
   #hasNewRows = false
 

@@ -60,7 +60,7 @@ export function pointInTime(time: number, now: number): string {
   return day(time) === day(now) ? `at ${timeOfDay(time)}` : `on ${day(time)}, ${timeOfDay(time)}`
 }
 
-/** The same with what is left until then. */
+/** Names a point in time and how long it is until then. */
 export function moment(time: number, now: number): string {
   const when = pointInTime(time, now)
   return time > now ? `${when} (in ${duration(time - now)})` : when

@@ -76,7 +76,7 @@ export interface DeviceState {
 }
 
 export interface DeviceStep<Outcome> {
-  /** The same object if nothing has changed. */
+  /** State after the step; the same object if nothing has changed. */
   readonly state: DeviceState
   readonly outcome: Outcome
   /** Sign-ins that have to end even if the new state cannot be kept. */

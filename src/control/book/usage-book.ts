@@ -57,7 +57,7 @@ const TIMING = {
   stallMs: 2_000,
   /** Silence after which a thread is ended. Limited keys are refused by then. */
   hangMs: 60_000,
-  /** The same while a file of an earlier version gets its index: a minute for some million rows on a good disk. */
+  /** Silence allowed while a file of an earlier version gets its index: a minute for some million rows on a good disk. */
   upgradeMs: 4 * 3_600_000,
   /** Longest wait at the gateway's end, whatever the disk does. */
   closeMs: 5_000,

@@ -129,7 +129,7 @@ export class ClientConnections {
     if (connection !== undefined) this.#census.vouch(connection)
   }
 
-  /** The same for an answer that is the dashboard's feed, the last one on its connection. */
+  /** Vouches for a connection whose last answer is the dashboard's feed. */
   vouchPage(socket: Socket): void {
     const connection = this.#census.get(socket)
     if (connection === undefined) return
