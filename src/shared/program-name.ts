@@ -8,7 +8,8 @@ export interface ProgramPlace {
 
 /**
  * Returns what to type to call this program again: `npx kiro-gateway` from npx or a project's packages, `kiro-gateway`
- * if it is installed globally, `node src/start.js` in a clone or in the image.
+ * if it is installed globally, `node src/start.js` in a clone or in the image. Of the paths from this folder and from the
+ * root, the shorter one.
  */
 export function programName({ entry, cwd }: ProgramPlace): string {
   const folders = entry.split(path.sep)
@@ -17,7 +18,7 @@ export function programName({ entry, cwd }: ProgramPlace): string {
       ? 'npx kiro-gateway'
       : 'kiro-gateway'
   }
-  const shown = isWithin(cwd, entry) ? path.relative(cwd, entry) : entry
+  const [shown = entry] = [path.relative(cwd, entry), entry].toSorted((a, b) => a.length - b.length)
   return `node ${shown.includes(' ') ? JSON.stringify(shown) : shown}`
 }
 

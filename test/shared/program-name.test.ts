@@ -15,7 +15,8 @@ t.test('programName() is what to type to call the program again', async (t) => {
     ['/home/a/.nvm/lib/node_modules/kiro-gateway/src/start.js', '/home/a', 'kiro-gateway'],
     ['/home/a/kiro-gateway/src/start.js', '/home/a/kiro-gateway', 'node src/start.js'],
     ['/home/a/kiro-gateway/src/start.js', '/home/a', 'node kiro-gateway/src/start.js'],
-    ['/home/a/kiro-gateway/src/start.js', '/home/b', 'node /home/a/kiro-gateway/src/start.js'],
+    ['/home/a/kiro-gateway/src/start.js', '/home/b', 'node ../a/kiro-gateway/src/start.js'],
+    ['/srv/kg/src/start.js', '/home/b/kg/.tap/fixtures', 'node /srv/kg/src/start.js'],
     ['/app/src/start.js', '/app', 'node src/start.js'],
     ['/home/a b/src/start.js', '/home', 'node "a b/src/start.js"']
   ] as const)

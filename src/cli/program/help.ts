@@ -34,8 +34,8 @@ export async function overview(): Promise<string> {
   return [
     `kiro-gateway ${version}: the models of a Kiro subscription behind OpenAI and Anthropic APIs.`,
     '',
-    'Usage: kiro-gateway [--host ADDRESS] [--port PORT] [--workers N]   starts the gateway',
-    '       kiro-gateway COMMAND [options]                              runs a command',
+    'Start it:       kiro-gateway [--host ADDRESS] [--port PORT] [--workers N]',
+    'Run a command:  kiro-gateway COMMAND [options]',
     '',
     'Commands (--help COMMAND explains one):',
     ...rows,
