@@ -410,10 +410,10 @@ async function tellRunning(primary: Primary): Promise<void> {
 /** `json`, or what makes lines for people: words as in `coloured 100`, since workers cannot ask the terminal. */
 type LogStyle = string
 
-function styleOf({ level, logFormat, noColor }: Config['observe']): LogStyle {
+function styleOf({ level, logFormat, noColor, terminalType }: Config['observe']): LogStyle {
   const isTerminal = isatty(STDOUT)
   if (logFormat === 'json' || (logFormat === 'auto' && !isTerminal)) return 'json'
-  const colour = isTerminal && noColor === null ? 'coloured' : 'plain'
+  const colour = isTerminal && noColor === null && terminalType !== 'dumb' ? 'coloured' : 'plain'
   const extent = level === 'debug' || level === 'trace' ? 'verbose' : 'short'
   return `${colour} ${extent} ${isTerminal ? process.stdout.columns : 0}`
 }

@@ -13,7 +13,7 @@ const TIMEOUT_MS = 10_000
 
 export const update: Command = {
   name: 'update',
-  summary: 'Says whether there is a newer version, and how this installation is updated.',
+  summary: 'Says if there is a newer version and how to update.',
   usage: 'kiro-gateway update',
   options: {},
   help: `Asks the npm registry for the newest version (npm_config_registry, or ${REGISTRY}), and says what to run.

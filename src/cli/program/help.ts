@@ -32,7 +32,7 @@ export async function overview(): Promise<string> {
     FIRST_SETTINGS.has(setting.env) ? row(setting.env, shortText(setting)) : []
   )
   return [
-    `kiro-gateway ${version}: the models of a Kiro subscription behind OpenAI and Anthropic APIs.`,
+    `kiro-gateway ${version}: a Kiro subscription behind OpenAI and Anthropic APIs.`,
     '',
     'Start it:       kiro-gateway [--host ADDRESS] [--port PORT] [--workers N]',
     'Run a command:  kiro-gateway COMMAND [options]',
@@ -40,19 +40,24 @@ export async function overview(): Promise<string> {
     'Commands (--help COMMAND explains one):',
     ...rows,
     '',
-    'Settings, from the environment or .env in the working folder (--help settings lists all):',
+    'Settings, from the environment or .env (--help settings lists all):',
     ...settings,
     '',
     'Options: --help [COMMAND | settings], --version',
-    'Exit codes: 0 done, 1 failed, 2 wrong command line or settings, 78 cannot start, 130 Ctrl-C',
-    '            docs/exit-codes.md'
+    'Exit codes: 0 done, 1 failed, 2 wrong usage, 78 cannot start, 130 Ctrl-C',
+    'docs/exit-codes.md'
   ].join('\n')
 }
 
 const NAME_CHARS = 21
 
-function row(name: string, text: string): string {
-  return `  ${name.padEnd(NAME_CHARS)} ${text}`
+/** Columns of a terminal that nobody has made wider. */
+const COLUMNS = 80
+
+function row(name: string, text: string): readonly string[] {
+  const words = new RegExp(`\\S.{0,${COLUMNS - NAME_CHARS - 4}}(?!\\S)`, 'g')
+  const lines = text.match(words) ?? ['']
+  return lines.map((line, index) => `  ${(index === 0 ? name : '').padEnd(NAME_CHARS)} ${line}`)
 }
 
 /** Returns the first sentence and the default. */
