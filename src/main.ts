@@ -3,7 +3,6 @@ import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
-import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isatty } from 'node:tty'
 import { inspect } from 'node:util'
@@ -35,7 +34,7 @@ import {
 } from './observe/logger.ts'
 import { DeferredSignals, SAME_SIGNAL_MS } from './shared/deferred-signals.ts'
 import { operatorError, GatewayError } from './shared/errors.ts'
-import { programName, toShownText } from './shared/program-name.ts'
+import { entryOf, programName, toShownText } from './shared/program-name.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
@@ -330,7 +329,7 @@ function firstSteps(): string {
 }
 
 function ownName(): string {
-  return programName({ entry: path.resolve(process.argv[1] ?? ENTRY), cwd: process.cwd() })
+  return programName({ entry: entryOf(process.argv[1] ?? ENTRY), cwd: process.cwd() })
 }
 
 /** Reaches the simulator, which is on this machine, without the proxy. Sign-ins and webhooks still use it. */

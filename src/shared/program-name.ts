@@ -1,9 +1,19 @@
+import { realpathSync } from 'node:fs'
 import path from 'node:path'
 
 export interface ProgramPlace {
   /** Absolute path of `start.js`. */
   readonly entry: string
   readonly cwd: string
+}
+
+/** Returns the file behind `process.argv[1]`: npm installs a link to it, whose own path says nothing of the installation. */
+export function entryOf(called: string): string {
+  try {
+    return realpathSync(called)
+  } catch {
+    return path.resolve(called)
+  }
 }
 
 /**
@@ -41,14 +51,14 @@ export function toShownText(text: string, program: string): string {
   const named =
     program === 'kiro-gateway'
       ? text
-      : text.replaceAll(COMMAND, (_match, end: string) => program + end)
+      : text.replaceAll(COMMAND, (_match, end = '') => program + end)
   return named.replaceAll(PAGE, (page) => PAGES + page)
 }
 
 /**
- * A command behind it, or the end of what is quoted or the line: the service, the package and folders keep their name.
+ * A command behind it, or the end of "then" and "Start it with:": the service, the package and folders keep their name.
  * The same holds for what is typed on another machine, with npx.
  */
 const COMMAND =
-  /(?<![\w/.@-]|npx |npx --yes )kiro-gateway( (?:login|logout|token|whoami|setup|doctor|usage|top|key|fleet|lint|replay|service|update|completion|help|--help|COMMAND)\b| \[--| \[options)/g
-const PAGE = /(?<![\w/.-])docs\/[a-z-]+\.md/g
+  /(?<![\w/.@-]|npx |npx --yes )kiro-gateway(?:( (?:login|logout|token|whoami|setup|doctor|usage|top|key|fleet|lint|replay|service|update|completion|help|--help|COMMAND)\b| \[--| \[options)|(?<=(?:then "|Start it with: )kiro-gateway)(?=["\n]|$))/g
+const PAGE = /(?<![\w/.-])docs\/(?:[a-z]+\/)?[a-z0-9-]+\.md/g
