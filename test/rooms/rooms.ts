@@ -37,6 +37,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'mutants',
     'cli',
     'docs',
+    'guides',
     'rooms',
     '.'
   ]
@@ -48,7 +49,8 @@ const APART = [
   'test/transform/',
   'test/fuzz/',
   'test/credentials/killed-renewal.test.ts',
-  'test/fleet/fleet-model.test.ts'
+  'test/fleet/fleet-model.test.ts',
+  'test/guides/guides.test.ts'
 ]
 
 /** What concerns the whole process, by what a source says: measured there, or changed for all. */
