@@ -325,7 +325,7 @@ function simulatorEnded(code: number | string | null): GatewayError {
 function firstSteps(): string {
   const program = ownName()
   const login = `${program} login && ${program} setup claude && ${program}`
-  return `  Not signed in, so a simulator answers. For Claude Code on your Kiro subscription, stop this and run:\n    ${login}\n`
+  return `  Not signed in, so a simulator answers. For Claude Code on your Kiro\n  subscription, stop this and run:\n    ${login}\n`
 }
 
 function ownName(): string {
@@ -409,12 +409,12 @@ async function tellRunning(primary: Primary): Promise<void> {
 /** `json`, or what makes lines for people: words as in `coloured 100`, since workers cannot ask the terminal. */
 type LogStyle = string
 
-function styleOf({ level, logFormat, noColor, terminalType }: Config['observe']): LogStyle {
+function styleOf({ level, logFormat, noColor }: Config['observe']): LogStyle {
   const isTerminal = isatty(STDOUT)
   if (logFormat === 'json' || (logFormat === 'auto' && !isTerminal)) return 'json'
-  const colour = isTerminal && noColor === null && terminalType !== 'dumb' ? 'coloured' : 'plain'
+  const isColoured = isTerminal && noColor === null && process.stdout.hasColors()
   const extent = level === 'debug' || level === 'trace' ? 'verbose' : 'short'
-  return `${colour} ${extent} ${isTerminal ? process.stdout.columns : 0}`
+  return `${isColoured ? 'coloured' : 'plain'} ${extent} ${isTerminal ? process.stdout.columns : 0}`
 }
 
 async function styled(lines: LineWriter, style: LogStyle = 'json'): Promise<LogStream> {

@@ -346,11 +346,6 @@ export const Settings = Type.Object({
       { restart: true, default: null },
       'Any value turns colours off in a terminal, as in many programs (no-color.org).'
     ),
-    terminalType: text(
-      'TERM',
-      { restart: true, default: null },
-      'Type of the terminal, which sets it; dumb has no colours.'
-    ),
     dashboard: choice(
       'DASHBOARD',
       { default: 'on', enum: ['on', 'read-only', 'off'] },

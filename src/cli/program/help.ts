@@ -2,6 +2,7 @@ import { settingsHelp } from '../../config/load.ts'
 import { listSettings, writeSetting } from '../../config/setting-text.ts'
 import type { Setting } from '../../config/setting.ts'
 import { version } from '../../shared/version.ts'
+import { wrapText } from '../../shared/wrap-text.ts'
 import type { Command } from '../command.ts'
 import { guess, MAX_GUESSED_CHARS } from '../guess.ts'
 import { commandNames, loadCommand } from './commands.ts'
@@ -49,15 +50,13 @@ export async function overview(): Promise<string> {
   ].join('\n')
 }
 
-const NAME_CHARS = 21
+const NAME_CHARS = 20
 
 /** Columns of a terminal that nobody has made wider. */
 const COLUMNS = 80
 
-function row(name: string, text: string): readonly string[] {
-  const words = new RegExp(`\\S.{0,${COLUMNS - NAME_CHARS - 4}}(?!\\S)`, 'g')
-  const lines = text.match(words) ?? ['']
-  return lines.map((line, index) => `  ${(index === 0 ? name : '').padEnd(NAME_CHARS)} ${line}`)
+function row(name: string, text: string): string {
+  return wrapText(`  ${name.padEnd(NAME_CHARS)}  ${text}`, COLUMNS)
 }
 
 /** Returns the first sentence and the default. */
