@@ -1,11 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { readGuide } from '../guides/guide-page.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
 /** Every page of the project, by its path from the root. */
-const pages = ['.', 'docs', 'docs/design', '.github'].flatMap((folder) =>
+const pages = ['.', 'docs', 'docs/design', 'docs/guides', '.github'].flatMap((folder) =>
   readdirSync(join(ROOT, folder))
     .filter((name) => name.endsWith('.md'))
     .map((name) => join(folder, name))
@@ -81,6 +82,19 @@ t.test('pages call the id of a request as the log does', async (t) => {
 t.test('README is short enough to be read to the end', async (t) => {
   const lines = read('README.md').split('\n').length
   t.ok(lines <= 160, `${lines} lines`)
+})
+
+t.test('a guide has at most 800 words, and its comments can be read', async (t) => {
+  const guides = pages.filter((path) => dirname(path) === 'docs/guides')
+  t.ok(guides.length >= 11, `${guides.length} guides`)
+  for (const path of guides) {
+    const words = read(path).split(/\s+/).filter(Boolean).length
+    t.ok(words <= 800, `${path} has ${words} words`)
+    t.ok(
+      readGuide(read(path)).steps.some(({ notRun }) => notRun === null),
+      `${path} is tried`
+    )
+  }
 })
 
 t.test('linksOf()', async (t) => {

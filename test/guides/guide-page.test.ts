@@ -17,6 +17,8 @@ t.test('readGuide()', async (t) => {
     'npx kiro-gateway',
     '```',
     '<!-- not run here: needs a cluster -->',
+    '<!-- instead: true',
+    'true -->',
     '<!-- types: y -->',
     '<!-- may fail -->',
     '   ```sh',
@@ -26,7 +28,15 @@ t.test('readGuide()', async (t) => {
     '{}',
     '```'
   ].join('\n')
-  const usual = { notRun: null, terminal: null, interrupts: [], answers: '', mayFail: false }
+  const usual = {
+    notRun: null,
+    instead: null,
+    has: '',
+    terminal: null,
+    interrupts: [],
+    answers: '',
+    mayFail: false
+  }
   t.same(readGuide(page), {
     asRoot: false,
     steps: [
@@ -34,10 +44,11 @@ t.test('readGuide()', async (t) => {
       { ...usual, line: 11, commands: 'npx kiro-gateway', shown: null, terminal: 'gateway' },
       {
         ...usual,
-        line: 17,
+        line: 19,
         commands: 'kubectl apply',
         shown: null,
         notRun: 'needs a cluster',
+        instead: 'true\ntrue',
         answers: 'y',
         mayFail: true
       }

@@ -10,6 +10,10 @@ export interface Step {
   readonly notRun: string | null
   /** Name of the terminal that stays busy with it; null if it ends by itself. */
   readonly terminal: string | null
+  /** Runs on the machine of the test where the block cannot; null if nothing has to. */
+  readonly instead: string | null
+  /** Commands for what the page says the reader has already; empty if nothing. */
+  readonly has: string
   /** Terminals that the reader ends with Ctrl-C before. */
   readonly interrupts: readonly string[]
   /** What the reader types into it. */
@@ -27,11 +31,24 @@ export interface Guide {
 const BLOCK = /^( *)```(\w*)[^\n]*\n([^]*?)^\1```$/gm
 const NOTE = /<!-- ([a-zA-Z-][a-zA-Z -]*?)(?:: ([^]*?))? -->/g
 
+const NAMES: ReadonlySet<string> = new Set([
+  'not run here',
+  'instead',
+  'has',
+  'terminal',
+  'ctrl-c',
+  'types',
+  'may fail',
+  'as root'
+])
+
 /**
  * Reads the steps of a page. Comments before a block say what a reader knows and a program does not:
  *
  *   <!-- not run here: needs a cluster -->   the block is left out, for that reason
  *   <!-- terminal: gateway -->               the block keeps a terminal busy; the next ones are typed into another
+ *   <!-- instead: COMMANDS -->               runs in its place where the rest of the page needs what it does
+ *   <!-- has: COMMANDS -->                   makes what the reader has already
  *   <!-- ctrl-c: gateway -->                 ends that terminal first; `all` ends each
  *   <!-- types: y -->                        is typed when the block asks
  *   <!-- may fail -->                        a command of the block is meant to fail
@@ -61,17 +78,18 @@ export function readGuide(page: string): Guide {
   return { steps, asRoot: page.includes('<!-- as root -->') }
 }
 
-type Notes = Pick<Step, 'notRun' | 'terminal' | 'interrupts' | 'answers' | 'mayFail'>
+type Notes = Omit<Step, 'line' | 'commands' | 'shown'>
 
 function readNotes(before: string): Notes {
   const notes = new Map(
     Array.from(before.matchAll(NOTE), ([, name = '', value = '']) => [name, value] as const)
   )
-  const known = new Set(['not run here', 'terminal', 'ctrl-c', 'types', 'may fail', 'as root'])
   for (const name of notes.keys())
-    if (!known.has(name)) throw new Error(`a guide knows no comment "${name}"`)
+    if (!NAMES.has(name)) throw new Error(`a guide knows no comment "${name}"`)
   return {
     notRun: notes.get('not run here') ?? null,
+    instead: notes.get('instead') ?? null,
+    has: notes.get('has') ?? '',
     terminal: notes.get('terminal') ?? null,
     interrupts: notes.get('ctrl-c')?.split(', ') ?? [],
     answers: notes.get('types') ?? '',

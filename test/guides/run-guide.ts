@@ -1,4 +1,12 @@
-import { appendFileSync, chownSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  appendFileSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { FakeSignInServices } from '../helper/fake-sign-in-services.ts'
@@ -12,10 +20,11 @@ import { type BusyTerminal, type Reader, ReaderShell } from './reader-shell.ts'
  * what comes of it, and ends with 1 at the first thing that is not as the page says.
  *
  * In place of Kiro, AWS and npm's registry there are a strict simulator, sign-in services and the packages of this checkout, all
- * told by settings that are documented. `kgw_…` in a command is the key that was printed last, as a reader would copy it.
+ * told by settings that are documented; in place of GitHub its commit, and of a cluster Kubernetes' schemas (`kubectl.ts`). `kgw_…` in a command is the key that was printed last, as a reader would copy it.
  */
 
 const [, , path = '', packages = '', npm = ''] = process.argv
+const ROOT = join(import.meta.dirname, '../..')
 const STEP_MS = 180_000
 const POLL_MS = 100
 const FOLDER = '/tmp/guide'
@@ -57,6 +66,10 @@ async function makeReader(asRoot: boolean): Promise<Reader> {
     rmSync(link, { force: true })
     symlinkSync(target, link)
   }
+  const instead = `[url "${ROOT}"]\n\tinsteadOf = https://github.com/kiro-gateway/kiro-gateway\n`
+  appendFileSync('/etc/gitconfig', `[safe]\n\tdirectory = *\n${instead}`)
+  const kubectl = `exec node --no-warnings ${join(import.meta.dirname, 'kubectl.ts')} "$@"`
+  writeFileSync('/usr/local/bin/kubectl', `#!/bin/sh\n${kubectl}\n`, { mode: 0o755 })
   const { url } = await simulator.start()
   const env = {
     PATH: `${join(own, 'bin')}:/usr/local/bin:/usr/sbin:/usr/bin:/bin`,
@@ -89,9 +102,13 @@ async function follow(step: Step): Promise<string | null> {
     one === 'all' ? [...terminals.keys()] : one
   ))
     await terminals.get(name)?.interrupt()
+  if (step.has !== '') {
+    const problem = await runToItsEnd({ ...step, shown: null, mayFail: false }, told(step.has))
+    if (problem !== null) return problem
+  }
   if (step.notRun !== null) {
     say(`\n# line ${step.line} is not run here: ${step.notRun}`)
-    return null
+    return step.instead === null ? null : runToItsEnd({ ...step, shown: null }, told(step.instead))
   }
   const commands = step.commands.replaceAll('kgw_…', key)
   say(`\n# line ${step.line}\n$ ${commands.replaceAll('\n', '\n$ ')}`)
@@ -99,6 +116,11 @@ async function follow(step: Step): Promise<string | null> {
   return step.terminal === null
     ? runToItsEnd(step, typed)
     : keepOpen(step, { ...typed, name: step.terminal })
+}
+
+function told(commands: string): Typing {
+  say(`\n# what the reader has\n$ ${commands.replaceAll('\n', '\n$ ')}`)
+  return { commands, answers: '' }
 }
 
 interface Typing {
