@@ -3,6 +3,7 @@ import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isatty } from 'node:tty'
 import { inspect } from 'node:util'
@@ -34,7 +35,7 @@ import {
 } from './observe/logger.ts'
 import { DeferredSignals, SAME_SIGNAL_MS } from './shared/deferred-signals.ts'
 import { operatorError, GatewayError } from './shared/errors.ts'
-import { entryOf, programName, toShownText } from './shared/program-name.ts'
+import { programName, toShownText } from './shared/program-name.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
@@ -325,11 +326,11 @@ function simulatorEnded(code: number | string | null): GatewayError {
 function firstSteps(): string {
   const program = ownName()
   const login = `${program} login && ${program} setup claude && ${program}`
-  return `  Not signed in, so a simulator answers. For Claude Code on your Kiro\n  subscription, stop this and run:\n    ${login}\n`
+  return `  Not signed in, so a simulator answers. For Claude Code on your Kiro subscription, stop this and run:\n    ${login}\n`
 }
 
 function ownName(): string {
-  return programName({ entry: entryOf(process.argv[1] ?? ENTRY), cwd: process.cwd() })
+  return programName({ entry: path.resolve(process.argv[1] ?? ENTRY), cwd: process.cwd() })
 }
 
 /** Reaches the simulator, which is on this machine, without the proxy. Sign-ins and webhooks still use it. */
@@ -412,9 +413,9 @@ type LogStyle = string
 function styleOf({ level, logFormat, noColor }: Config['observe']): LogStyle {
   const isTerminal = isatty(STDOUT)
   if (logFormat === 'json' || (logFormat === 'auto' && !isTerminal)) return 'json'
-  const isColoured = isTerminal && noColor === null && process.stdout.hasColors()
+  const colour = isTerminal && noColor === null ? 'coloured' : 'plain'
   const extent = level === 'debug' || level === 'trace' ? 'verbose' : 'short'
-  return `${isColoured ? 'coloured' : 'plain'} ${extent} ${isTerminal ? process.stdout.columns : 0}`
+  return `${colour} ${extent} ${isTerminal ? process.stdout.columns : 0}`
 }
 
 async function styled(lines: LineWriter, style: LogStyle = 'json'): Promise<LogStream> {

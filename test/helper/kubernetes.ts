@@ -28,18 +28,10 @@ export function whyNoKustomize(): string | false {
 
 /** What `kubectl apply -k` would send, of a folder of docker/kubernetes. */
 export function buildManifests(folder: string): readonly Manifest[] {
-  return readManifests(kustomize(join(KUBERNETES_FOLDER, folder)))
-}
-
-/** The text of all objects of a folder. */
-export function kustomize(folder: string): string {
-  return execFileSync('kustomize', ['build', folder], {
+  const text = execFileSync('kustomize', ['build', join(KUBERNETES_FOLDER, folder)], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe']
   })
-}
-
-export function readManifests(text: string): readonly Manifest[] {
   return parseAllDocuments(text).map((document): Manifest => document.toJS())
 }
 

@@ -37,7 +37,6 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'mutants',
     'cli',
     'docs',
-    'guides',
     'rooms',
     '.'
   ]
@@ -48,9 +47,9 @@ const APART = [
   'test/integration/',
   'test/transform/',
   'test/fuzz/',
+  'test/world/',
   'test/credentials/killed-renewal.test.ts',
-  'test/fleet/fleet-model.test.ts',
-  'test/guides/guides.test.ts'
+  'test/fleet/fleet-model.test.ts'
 ]
 
 /** What concerns the whole process, by what a source says: measured there, or changed for all. */

@@ -44,7 +44,7 @@ let isPolling = false
 export function leaveDevices() {
   list.clear()
   chosen = said = ended = ''
-  for (const act of [approving, denying, ending]) act.reset()
+  for (const act of [approving, denying, ending]) act.problem = act.param = ''
 }
 
 function load() {
@@ -116,8 +116,7 @@ function waitingRow({ code, client, host, address, asked_at }) {
 function choose(code) {
   chosen = chosen === code ? '' : code
   key = NEW
-  said = ''
-  approving.reset()
+  said = approving.problem = approving.param = ''
   redraw()
 }
 

@@ -11,7 +11,6 @@ import {
 import { glue, type Written } from '../answer/output-text.ts'
 import type { EndPart, SearchPart } from '../answer/stream-part.ts'
 import { EventWriter, ItemEvents, Output, toEventHead, toSearchEvents } from './item-events.ts'
-import { toStoredResponse } from './stored-response.ts'
 import { ItemMaker, type OutputItem, type ResponsesWishes } from './output-items.ts'
 import {
   IncompleteReasons,
@@ -50,10 +49,6 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
 
   override get keptItems(): KeptItems {
     return this.#output.kept
-  }
-
-  override get keptResponse(): Written {
-    return toStoredResponse(this.#response.toJsonAlone(this.#end), this.#output.references)
   }
 
   protected override start(): Written {

@@ -11,12 +11,11 @@ import { type ClientRequest, effortWish } from '../request/to-upstream.ts'
 import { echoOf } from './echo.ts'
 import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
-import { chainTo, earlierItems } from './earlier-items.ts'
-import { type InputItem, itemReferencesOf, itemsOf, listItems, previousIdsOf } from './input.ts'
+import { earlierItems } from './earlier-items.ts'
+import { type InputItem, itemReferencesOf, itemsOf, listItems } from './input.ts'
 import { ItemReader } from './items.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
-import { toStoredInput } from './stored-response.ts'
 import { ResponseWriter } from './answer.ts'
 
 export const OpenAiResponses = {
@@ -30,8 +29,6 @@ export const OpenAiResponses = {
   likeness: (body: JsonObject) =>
     body['messages'] === undefined && ('input' in body || 'instructions' in body) ? Infinity : 0,
   itemReferencesOf,
-  previousIdsOf,
-  toStoredInput,
   toAnswerId: toResponseId,
   createWriter: (options: WriterOptions<ResponsesWishes>) => new ResponseWriter(options)
 }
@@ -62,8 +59,7 @@ function readRequest(
   const sent = checkShape(ResponsesBodyCheck, json, '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
-  const stored = itemsOf(answers)
-  const items = allItems(sent, stored)
+  const items = allItems(sent, itemsOf(answers))
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
   return {
@@ -74,7 +70,6 @@ function readRequest(
     webSearch: allowedSearch(request.tool_choice, declared),
     sessionKey: sessionKeyOf(request),
     user: request.user || undefined,
-    before: chainTo(sent.previous_response_id, stored),
     answer: {
       model: request.model ?? AUTO_MODEL,
       isStream: request.stream === true,

@@ -36,14 +36,13 @@ export function turnRoutes(parts: TurnParts): readonly Route[] {
   ]
 }
 
-export interface TurnParts {
+interface TurnParts {
   readonly plane: DataPlane
   readonly keys: PassthroughKeys
   readonly log: Logger
 }
 
-/** Route of a request of a client API. `path` is told to logs and metrics. */
-export function turnRoute(
+function turnRoute(
   path: string,
   parts: TurnParts & Pick<TurnOptions, 'dialect' | 'answerHere'>
 ): Route {

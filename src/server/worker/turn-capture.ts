@@ -117,9 +117,6 @@ export class TurnCapture {
       toJson: () => keep(writer.toJson()),
       get keptItems() {
         return writer.keptItems
-      },
-      get keptResponse() {
-        return writer.keptResponse
       }
     }
   }
@@ -222,7 +219,7 @@ export class TurnCapture {
 
 export type WatchedWriter = Pick<
   AnswerWriter,
-  'push' | 'fail' | 'heartbeat' | 'toJson' | 'keptItems' | 'keptResponse'
+  'push' | 'fail' | 'heartbeat' | 'toJson' | 'keptItems'
 >
 
 export interface TurnRecorder {

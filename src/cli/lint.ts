@@ -1,0 +1,62 @@
+import { createReadStream } from 'node:fs'
+import { loadConfig } from '../config/load.ts'
+import { isDialectName } from '../dialects/dialect.ts'
+import { lintRequest, reportText } from '../dialects/lint/lint-request.ts'
+import { BUILT_IN_CATALOGUE } from '../kiro/models/models.ts'
+import { requestOptionsOf } from '../server/turn/body.ts'
+import { codeOf } from '../shared/errors.ts'
+import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from './command.ts'
+
+const EXIT_REFUSED = 1
+const MAX_BYTES = 64 * 1024 * 1024
+
+/** Explains a request like `POST /v1/lint`, without a gateway. */
+export const lint: Command = {
+  name: 'lint',
+  summary: 'Checks a request against the rules of the upstream.',
+  usage: 'kiro-gateway lint [--json] [--dialect=NAME] FILE',
+  options: { dialect: { type: 'string' } },
+  help: `Shows which upstream rules a request breaks, where, and what the gateway does about it.
+FILE holds a request body; "-" reads it from standard input.
+Exit codes: 0 the gateway accepts the request, 1 it refuses it, 2 the request could not be checked.
+
+  --dialect=NAME     openai-chat, openai-responses or anthropic-messages; by default detected from the body.`,
+  async run(call) {
+    const dialect = textOption(call, 'dialect') ?? undefined
+    const [file, ...more] = call.positionals
+    if (file === undefined || more.length > 0) throw new UsageError('expected one file')
+    if (dialect !== undefined && !isDialectName(dialect)) {
+      throw new UsageError(`unknown dialect "${dialect}"`)
+    }
+    const body = await readBody(file)
+    const report = lintRequest(body, { dialect, request: requestOptions(call) })
+    const text = call.isJson ? JSON.stringify(report, null, 2) : reportText(report)
+    call.terminal.write(text.trimEnd())
+    return report.ok ? EXIT_OK : EXIT_REFUSED
+  }
+}
+
+async function readBody(file: string): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    const source: AsyncIterable<Buffer> = file === '-' ? process.stdin : createReadStream(file)
+    for await (const chunk of source) {
+      bytes += chunk.byteLength
+      if (bytes > MAX_BYTES) throw new UsageError(`a request has at most ${MAX_BYTES} bytes`)
+      chunks.push(chunk)
+    }
+  } catch (cause) {
+    if (cause instanceof UsageError) throw cause
+    throw new UsageError(`${file} cannot be read (${codeOf(cause)})`, { cause })
+  }
+  return Buffer.concat(chunks)
+}
+
+/** From settings; only a running gateway knows the upstream's models. */
+function requestOptions({ env }: CommandCall) {
+  const loaded = loadConfig(env, [])
+  if (loaded.name !== 'config') throw new Error('there are no settings')
+  const { config } = loaded
+  return requestOptionsOf({ config: () => config, catalogue: () => BUILT_IN_CATALOGUE }, null)
+}

@@ -1,0 +1,79 @@
+import type { LinkNature } from './network.ts'
+import type { World } from './world.ts'
+
+export type FaultName =
+  | 'cut'
+  | 'vanish'
+  | 'kill'
+  | 'pause'
+  | 'refuse'
+  | 'silence'
+  | 'resize'
+  | 'restart'
+  | 'clock'
+
+const ALL_FAULTS: readonly FaultName[] = [
+  'cut',
+  'vanish',
+  'kill',
+  'pause',
+  'refuse',
+  'silence',
+  'resize',
+  'restart',
+  'clock'
+]
+
+/** What one world is like, all of it drawn from its seed before anything happens. */
+export interface Character {
+  readonly workers: number
+  readonly maxConnections: number
+  readonly env: Readonly<Record<string, string>>
+  readonly agents: number
+  /** Mean pause of an agent between its answers, ms. */
+  readonly thinkMs: number
+  /** Part of the questions that ask the upstream for a fault. */
+  readonly wishedFaults: number
+  /** What goes wrong around the gateway; none in a calm world. */
+  readonly faults: readonly FaultName[]
+  /** Mean pause between two faults, ms. */
+  readonly faultMs: number
+  readonly toUpstream: LinkNature
+  readonly toGateway: LinkNature
+}
+
+export function drawCharacter(world: World): Character {
+  const workers = world.pick([1, 2, 2, 3])
+  const maxConnections = Math.max(workers, world.pick([2, 3, 4, 5, 8, 16, 40]))
+  const isCalm = world.isTrue(0.25)
+  const faults = isCalm ? [] : ALL_FAULTS.filter(() => world.isTrue(0.4))
+  return {
+    workers,
+    maxConnections,
+    env: {
+      HTTP_MAX_CONNECTIONS: String(maxConnections),
+      HTTP_MAX_KEEPALIVE_CONNECTIONS: String(Math.ceil(maxConnections / world.pick([1, 2, 4]))),
+      HTTP_KEEPALIVE_EXPIRY: world.pick(['5', '60', '60', 'none']),
+      HTTP_POOL_TIMEOUT: world.pick(['none', 'none', '20']),
+      FIRST_TOKEN_TIMEOUT: '15',
+      STREAMING_READ_TIMEOUT: '30'
+    },
+    agents: world.pick([1, 2, 4, 8, 12]),
+    thinkMs: world.pick([500, 4_000, 20_000, 60_000]),
+    wishedFaults: world.isTrue(0.3) ? 0 : world.pick([0.05, 0.2]),
+    faults,
+    faultMs: world.pick([10_000, 60_000, 300_000]),
+    toUpstream: drawLink(world, [0.1, 2, 20, 80]),
+    toGateway: drawLink(world, [0.1, 2, 20])
+  }
+}
+
+/** Jitter stays below the 10 ms that the gateway gives a peer to notice a reset: nothing could tell it of more. */
+function drawLink(world: World, latencies: readonly number[]): LinkNature {
+  const latencyMs = world.pick(latencies)
+  return {
+    latencyMs,
+    jitterMs: Math.min(5, latencyMs / 2),
+    pieces: world.pick(['whole', 'whole', 'whole', 'random', 'one'])
+  }
+}

@@ -1,0 +1,198 @@
+import { request as sendRequest, type IncomingMessage } from 'node:http'
+import { CLIENT_KEY, GATEWAY_PORT } from './gateway.ts'
+import type { World } from './world.ts'
+
+export type DialectName = 'chat' | 'messages' | 'responses'
+
+/** One request, and what shall become of it. */
+export interface Ask {
+  readonly id: number
+  readonly dialect: DialectName
+  readonly isStreamed: boolean
+  /** All text of the whole answer. */
+  readonly text: string
+  /** Control words for the simulator. */
+  readonly words: string
+  /** Ms after which the client leaves; `null` if it stays. */
+  readonly leavesAfterMs: number | null
+  /** Ms that the client does not read for, after its first bytes. */
+  readonly restsMs: number
+}
+
+/** What a client can say of its request when it is over. */
+export interface Outcome {
+  /** `null` without an answer. */
+  readonly status: number | null
+  readonly text: string
+  /** How the answer ended: with its end marker, with an error of its dialect, cut off in the middle, or because the client left. */
+  readonly end: 'whole' | 'cut short' | 'error' | 'broken' | 'left'
+  readonly body: string
+}
+
+const PATHS: Readonly<Record<DialectName, string>> = {
+  chat: '/v1/chat/completions',
+  messages: '/v1/messages',
+  responses: '/v1/responses'
+}
+
+/** Asks, reads, and tells how it ended. Resolves once; never rejects. */
+export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
+  const { promise, resolve } = Promise.withResolvers<Outcome>()
+  const seen = { status: null as number | null, body: '', hasLeft: false }
+  const end = (isComplete: boolean): void => {
+    if (seen.hasLeft) resolve({ status: seen.status, text: '', end: 'left', body: seen.body })
+    else resolve(judge(ask, seen, isComplete))
+  }
+  const request = sendRequest({
+    host: '127.0.0.1',
+    port: GATEWAY_PORT,
+    method: 'POST',
+    path: PATHS[ask.dialect],
+    agent: false,
+    headers: { authorization: `Bearer ${CLIENT_KEY}`, 'content-type': 'application/json' }
+  })
+  const onClose = (): void => end(false)
+  request.once('error', onClose).once('close', onClose)
+  request.once('response', (response) => {
+    seen.status = response.statusCode ?? null
+    request.off('close', onClose) // it may close before all is read
+    read(response, ask, (chunk) => (seen.body += chunk)).then(
+      () => end(true),
+      () => end(false)
+    )
+  })
+  request.end(JSON.stringify(bodyOf(ask)))
+  if (ask.leavesAfterMs !== null) {
+    setTimeout(() => {
+      seen.hasLeft = true
+      request.destroy()
+    }, ask.leavesAfterMs).unref()
+  }
+  const outcome = await promise
+  world.note(
+    `ask-${ask.id} ends ${outcome.end} with ${outcome.status}, ${outcome.text.length} characters`
+  )
+  return outcome
+}
+
+async function read(
+  response: IncomingMessage,
+  { restsMs }: Ask,
+  keep: (chunk: string) => void
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  let hasRested = restsMs === 0
+  response.setEncoding('utf8').on('data', (chunk: string) => {
+    keep(chunk)
+    if (hasRested) return
+    hasRested = true
+    response.pause()
+    setTimeout(() => response.resume(), restsMs)
+  })
+  response
+    .once('end', resolve)
+    .once('error', reject)
+    .once('aborted', () => reject(new Error('aborted')))
+  await promise
+}
+
+function bodyOf({ id, dialect, isStreamed, text, words }: Ask): object {
+  const prompt = `ask-${id} sim:say=${JSON.stringify(text)} ${words}`
+  const stream = isStreamed
+  const model = 'claude-sonnet-4.5'
+  switch (dialect) {
+    case 'chat':
+      return { model, stream, messages: [{ role: 'user', content: prompt }] }
+    case 'messages':
+      return { model, stream, max_tokens: 4096, messages: [{ role: 'user', content: prompt }] }
+    case 'responses':
+      return { model, stream, input: prompt, store: false }
+  }
+}
+
+function judge(
+  ask: Ask,
+  { status, body }: { readonly status: number | null; readonly body: string },
+  isComplete: boolean
+): Outcome {
+  if (status === null || !isComplete) return { status, text: '', end: 'broken', body }
+  if (status !== 200) return { status, text: '', end: 'error', body }
+  return ask.isStreamed ? judgeStream(ask, body) : judgeWhole(ask, body)
+}
+
+interface Told {
+  text: string
+  isWhole: boolean
+  isCut: boolean
+  isError: boolean
+}
+
+function judgeStream({ dialect }: Ask, body: string): Outcome {
+  const told: Told = { text: '', isWhole: false, isCut: false, isError: false }
+  for (const block of body.split('\n\n')) {
+    const line = block.split('\n').find((one) => one.startsWith('data: '))
+    if (line === undefined) continue
+    const json = line.slice('data: '.length)
+    if (json === '[DONE]') told.isWhole = true
+    else Tellers[dialect](JSON.parse(json) as Json, told)
+  }
+  const { text, isWhole, isCut, isError } = told
+  const end = isError ? 'error' : !isWhole ? 'broken' : isCut ? 'cut short' : 'whole'
+  if (isError && isWhole && dialect !== 'chat') return { status: 200, text, end: 'whole', body }
+  return { status: 200, text, end, body }
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+const Tellers: Readonly<Record<DialectName, (event: Json, told: Told) => void>> = {
+  chat: (event, told) => {
+    if ('error' in event) told.isError = true
+    const [choice] = (event['choices'] ?? []) as readonly Json[]
+    const { content } = (choice?.['delta'] ?? {}) as Json
+    if (typeof content === 'string') told.text += content
+    if (choice?.['finish_reason'] === 'length') told.isCut = true
+  },
+  messages: (event, told) => {
+    const { type, delta } = event as { readonly type: string; readonly delta?: Json }
+    if (type === 'error') told.isError = true
+    if (type === 'message_stop') told.isWhole = true
+    if (delta?.['stop_reason'] === 'max_tokens') told.isCut = true
+    if (typeof delta?.['text'] === 'string') told.text += delta['text']
+  },
+  responses: (event, told) => {
+    const { type, delta } = event as { readonly type: string; readonly delta?: string }
+    if (type === 'error' || type === 'response.failed') told.isError = true
+    if (type === 'response.completed') told.isWhole = true
+    if (type === 'response.incomplete') told.isWhole = told.isCut = true
+    if (type === 'response.output_text.delta' && delta !== undefined) told.text += delta
+  }
+}
+
+function judgeWhole({ dialect }: Ask, body: string): Outcome {
+  const answer = JSON.parse(body) as Json
+  const { text, isCut } = Readers[dialect](answer)
+  return { status: 200, text, end: isCut ? 'cut short' : 'whole', body }
+}
+
+const Readers: Readonly<Record<DialectName, (answer: Json) => { text: string; isCut: boolean }>> = {
+  chat: (answer) => {
+    const [choice] = answer['choices'] as readonly Json[]
+    const { content } = (choice?.['message'] ?? {}) as Json
+    return { text: textOf(content), isCut: choice?.['finish_reason'] === 'length' }
+  },
+  messages: (answer) => {
+    const blocks = answer['content'] as readonly Json[]
+    const text = blocks.map((block) => textOf(block['text'])).join('')
+    return { text, isCut: answer['stop_reason'] === 'max_tokens' }
+  },
+  responses: (answer) => {
+    const items = answer['output'] as readonly { readonly content?: readonly Json[] }[]
+    const parts = items.flatMap(({ content }) => content ?? [])
+    const text = parts.map((part) => textOf(part['text'])).join('')
+    return { text, isCut: answer['status'] === 'incomplete' }
+  }
+}
+
+function textOf(member: unknown): string {
+  return typeof member === 'string' ? member : ''
+}

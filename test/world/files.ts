@@ -1,0 +1,81 @@
+import fs from 'node:fs'
+import fsPromises from 'node:fs/promises'
+import type { Network } from './network.ts'
+import { replace } from './replace.ts'
+import type { World } from './world.ts'
+
+/** Of the kernel's own files, only the tables of sockets are asked for. */
+const SOCKET_TABLE = '/proc/net/tcp'
+const OTHER_TABLE = '/proc/net/tcp6'
+/** What a disk takes, ms. */
+const DISK_MS = { from: 0.05, to: 3 }
+
+type Act = (...args: readonly unknown[]) => unknown
+
+/** Of a `FileHandle`, what has a function of `node:fs` that takes the number of an open file. */
+const OF_HANDLES: Readonly<Record<string, Act>> = {
+  stat: fs.fstatSync as Act,
+  sync: fs.fsyncSync as Act,
+  datasync: fs.fdatasyncSync as Act,
+  truncate: fs.ftruncateSync as Act,
+  chmod: fs.fchmodSync as Act,
+  utimes: fs.futimesSync as Act,
+  readFile: fs.readFileSync as Act,
+  writeFile: fs.writeFileSync as Act,
+  appendFile: fs.appendFileSync as Act,
+  close: fs.closeSync as Act
+}
+
+/**
+ * Has files read and written at once, in the folder that they are in, and lets whoever asked wait for the world's disk: the
+ * real one would answer whenever it likes.
+ */
+export function installFiles(network: Network): void {
+  const { world } = network
+  const { readFileSync } = fs
+  const read = (...args: readonly unknown[]): unknown => {
+    if (args[0] === SOCKET_TABLE) return network.table()
+    return args[0] === OTHER_TABLE ? '' : Reflect.apply(readFileSync, fs, args)
+  }
+  replace(fs, { readFileSync: read })
+  for (const name of Object.keys(fsPromises)) {
+    const sync: unknown = Reflect.get(fs, `${name}Sync`)
+    if (typeof sync !== 'function') continue
+    const act: Act = (...args) => Reflect.apply(sync, fs, args)
+    const open: Act = (...args) => openFile(world, Number(act(...args)))
+    const done = name === 'readFile' ? read : name === 'open' ? open : act
+    replace(fsPromises, { [name]: onDisk(world, done) })
+  }
+}
+
+function onDisk(world: World, act: Act): (...args: readonly unknown[]) => Promise<unknown> {
+  return (...args) => {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    world.after(world.between(DISK_MS.from, DISK_MS.to), () => {
+      try {
+        resolve(act(...args))
+      } catch (error) {
+        reject(error)
+      }
+    })
+    return promise
+  }
+}
+
+/** What `open()` of `node:fs/promises` returns. */
+function openFile(world: World, fd: number): object {
+  const handle: Record<PropertyKey, unknown> = { fd }
+  for (const [name, act] of Object.entries(OF_HANDLES))
+    handle[name] = onDisk(world, (...args) => act(fd, ...args))
+  handle['read'] = onDisk(world, (...args) => {
+    const [buffer, offset, length, position] = args
+    const bytesRead = Reflect.apply(fs.readSync, fs, [fd, buffer, offset, length, position])
+    return { bytesRead, buffer }
+  })
+  handle['write'] = onDisk(world, (...args) => ({
+    bytesWritten: Reflect.apply(fs.writeSync, fs, [fd, ...args]),
+    buffer: args[0]
+  }))
+  handle[Symbol.asyncDispose] = handle['close']
+  return handle
+}

@@ -1,0 +1,226 @@
+import { reserveOf } from '../../src/control/budget/ledger-entry.ts'
+import { WISHED_FAULTS } from './agents.ts'
+import type { Character } from './character.ts'
+import type { Ask, Outcome } from './client.ts'
+import type { Faults } from './faults.ts'
+import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
+import type { Network } from './network.ts'
+import type { WorldUpstream } from './upstream.ts'
+import { Violation, type World } from './world.ts'
+
+/** How often it is looked for requests that wait beside something free. Virtual ms, as all below. */
+const LOOK_MS = 250
+/** So long something may be free beside a request that waits: for messages, and for a peer that answers a FIN. */
+const FREE_FOR_MS = 1_500
+/** A request that takes longer stands still: every wait of the gateway ends sooner in these worlds. */
+const LONGEST_MS = 30 * 60_000
+/** After a fault, answers may fail for so long: a connection that leads nowhere is found when it is used. */
+const AFTERMATH_MS = 600_000
+/** A budget that shrinks is in force for all workers after so long. */
+const RESIZE_MS = 2_000
+
+interface Open {
+  readonly ask: Ask
+  readonly at: number
+  /** Questions that have come to the upstream. */
+  attempts: number
+}
+
+export interface RuleOptions {
+  readonly world: World
+  readonly network: Network
+  readonly gateway: WorldGateway
+  readonly upstream: WorldUpstream
+  readonly character: Character
+  /** Connections at most, instead of the configured ones. */
+  readonly expected?: number | undefined
+}
+
+/** What must always hold, looked at while the world goes on (`docs/architecture.md` §5). */
+export class Rules {
+  readonly counts: Record<Outcome['end'], number> = {
+    whole: 0,
+    'cut short': 0,
+    error: 0,
+    broken: 0,
+    left: 0
+  }
+  readonly #options: RuleOptions
+  readonly #open = new Map<number, Open>()
+  #faults: Faults | null = null
+  /** Since when something is free beside a request that waits; `null` if it is not so. */
+  #freeSince: number | null = null
+  #budget: { readonly most: number; readonly since: number; readonly before: number }
+
+  constructor(options: RuleOptions) {
+    this.#options = options
+    const most = options.character.maxConnections
+    this.#budget = { most, since: -Infinity, before: most }
+    options.upstream.onConnection = () => this.#onConnection()
+    options.upstream.onAsked = (id) => this.#onAsked(id)
+    this.#look()
+  }
+
+  watch(faults: Faults): void {
+    this.#faults = faults
+  }
+
+  get waiting(): number {
+    return this.#open.size
+  }
+
+  onAsk(ask: Ask): void {
+    this.#open.set(ask.id, { ask, at: this.#options.world.now, attempts: 0 })
+  }
+
+  #onAsked(id: number): void {
+    const open = this.#open.get(id)
+    if (open !== undefined) open.attempts += 1
+  }
+
+  onOutcome(ask: Ask, outcome: Outcome): void {
+    const open = this.#open.get(ask.id)
+    this.#open.delete(ask.id)
+    this.counts[outcome.end] += 1
+    if (open === undefined) return this.#refuse(`ask-${ask.id} ended twice`)
+    const problem = this.#problemOf(open, outcome)
+    if (problem === null) return
+    const { dialect, isStreamed, words } = ask
+    const facts = JSON.stringify({ dialect, isStreamed, words, status: outcome.status })
+    this.#refuse(
+      `ask-${ask.id}: ${problem}\n  ${facts}\n  asked: ${ask.text}\n  got: ${outcome.text}\n  ${outcome.body.slice(-600)}`
+    )
+  }
+
+  #problemOf({ ask, at }: Open, { end, text }: Outcome): string | null {
+    if (end === 'left') return null
+    if (!ask.text.startsWith(text)) return 'the client got something that the upstream has not said'
+    const isWished = WISHED_FAULTS.includes(ask.words)
+    switch (end) {
+      case 'whole':
+        return text === ask.text ? null : 'the answer looks whole, and is not'
+      case 'cut short':
+        return ask.words === 'sim:no-end' || text !== ask.text
+          ? null
+          : 'a whole answer is called cut short'
+      case 'error':
+        return isWished || this.#isDisturbed(at) || this.#mayBeRefused()
+          ? null
+          : 'it failed, and nothing was wrong'
+      case 'broken':
+        return this.#mayBreak(at) ? null : 'the answer broke off without an error'
+    }
+  }
+
+  #isDisturbed(at: number): boolean {
+    return (this.#faults?.lastAt ?? -Infinity) >= at - AFTERMATH_MS
+  }
+
+  /** Waits for a connection may be limited. */
+  #mayBeRefused(): boolean {
+    return this.#options.character.env['HTTP_POOL_TIMEOUT'] !== 'none'
+  }
+
+  #mayBreak(at: number): boolean {
+    const { lastDeathAt = -Infinity, lastClientCutAt = -Infinity } = this.#faults ?? {}
+    return lastDeathAt >= at - 60_000 || lastClientCutAt >= at
+  }
+
+  #onConnection(): void {
+    const { world, upstream, gateway, expected } = this.#options
+    const open = upstream.reachable(upstream.open)
+    const most = expected ?? gateway.config.pool.maxConnections ?? Infinity
+    if (most !== this.#budget.most) {
+      const before = Math.max(open, this.#budget.most)
+      this.#budget = { most, since: world.now, before: expected ?? before }
+    }
+    const { since, before } = this.#budget
+    // What exceeds a smaller budget ends first; until all workers know of it, they may use what they have.
+    const isSettled = world.now - since > RESIZE_MS
+    const leased = isSettled ? Math.min(gateway.primary.budget.leased, before) : before
+    const allowed = Math.max(most, leased)
+    if (open > allowed)
+      this.#refuse(`the upstream has ${open} connections, and ${allowed} are allowed`)
+  }
+
+  #look(): void {
+    const { world } = this.#options
+    world.after(
+      LOOK_MS,
+      () => {
+        if (this.#open.size > 0) this.#lookAtWaiting()
+        this.#look()
+      },
+      { actor: world.nature }
+    )
+  }
+
+  #lookAtWaiting(): void {
+    const { world } = this.#options
+    for (const { ask, at } of this.#open.values())
+      if (world.now - at > LONGEST_MS)
+        this.#refuse(`ask-${ask.id} has not ended since ${at.toFixed(3)}`)
+    const free = this.#freeBesideWaiting()
+    if (free === null) this.#freeSince = null
+    else this.#freeSince ??= world.now
+    if (free !== null && this.#freeSince !== null && world.now - this.#freeSince > FREE_FOR_MS)
+      this.#refuse(`a request waits although ${free}, since ${this.#freeSince.toFixed(3)}`)
+  }
+
+  /** What is free while a request waits for it; `null` if there is no such request, or nothing is free. */
+  #freeBesideWaiting(): string | null {
+    const { gateway, network, upstream } = this.#options
+    const state = gateway.primary.budget.state()
+    if (state.waiting === 0 || state.maxConnections === null) return null
+    const workers = gateway.workers()
+    if (workers.some(({ actor }) => actor.isPaused)) return null
+    const { config } = gateway
+    const reserve = reserveOf({ ...config.pool, workers: workers.length })
+    const control = state.members.find(({ member }) => member === 'control')?.leased ?? 0
+    const free = (state.unleased ?? 0) - Math.max(0, reserve - control)
+    if (free > 0) return `${free} of the budget are leased to nobody`
+    for (const { actor } of workers) {
+      const member = state.members.find((one) => one.member.endsWith(` pid ${actor.pid}`))
+      if (member === undefined) continue
+      let used = 0
+      for (const link of network.links) {
+        const { port, client, server } = link
+        if (port !== UPSTREAM_PORT || client.actor !== actor) continue
+        if (server === null || upstream.busy.has(server) || !link.isQuiet) used += 1
+      }
+      const idle = (member.leased ?? 0) - used
+      if (idle > 0 && member.waiting < state.waiting)
+        return `${member.member} has ${idle} permits without use`
+    }
+    return null
+  }
+
+  /** When all have left: nothing is open, waits or is held. */
+  checkQuiet(): void {
+    const { upstream, gateway } = this.#options
+    const { waiting, members, maxConnections, unleased } = gateway.primary.budget.state()
+    if (this.#open.size > 0) this.#refuse(`${this.#open.size} requests have not ended`)
+    const busy = upstream.reachable(upstream.busy)
+    if (busy > 0) this.#refuse(`the upstream still answers ${busy} requests`)
+    if (waiting > 0) this.#refuse(`${waiting} requests wait in a world without clients`)
+    const leased = members.reduce((sum, one) => sum + (one.leased ?? 0), 0)
+    if (maxConnections !== null && leased + (unleased ?? 0) !== maxConnections)
+      this.#refuse(`${leased} leased and ${unleased} free are not ${maxConnections}`)
+  }
+
+  /** When the gateway has ended: no connection, process or timer is left of it. */
+  checkEnded(): void {
+    const { network, gateway, upstream } = this.#options
+    if (gateway.workers().length > 0) this.#refuse(`${gateway.workers().length} workers are left`)
+    if (upstream.reachable(upstream.open) > 0)
+      this.#refuse(`${upstream.reachable(upstream.open)} connections to the upstream are left`)
+    const links = [...network.links].filter(({ isVanished }) => !isVanished)
+    if (links.length > 0) this.#refuse(`${links.length} connections are left`)
+    const timers = gateway.primaryActor.queue.all().filter(({ isHolding }) => isHolding)
+    if (timers.length > 0) this.#refuse(`${timers.length} timers of the primary are left`)
+  }
+
+  #refuse(problem: string): void {
+    this.#options.world.fail(new Violation(problem))
+  }
+}

@@ -1,0 +1,74 @@
+import { createServer } from 'node:http'
+import type { Socket } from 'node:net'
+import { ConnectionCensus } from '../strict-simulator/connection-census.ts'
+import { RequestRate } from '../strict-simulator/request-rate.ts'
+import { StrictUpstream } from '../strict-simulator/strict-upstream.ts'
+import { UPSTREAM_PORT } from './gateway.ts'
+import { WorldSocket } from './network.ts'
+import type { Actor, World } from './world.ts'
+
+/** Names a request in its prompt, so that it is recognised at the upstream. */
+const ASKED = /ask-(\d+)\b/
+
+/** The strict simulator as a process of the world; counts connections as the real upstream would. */
+export class WorldUpstream {
+  readonly actor: Actor
+  /** Sockets that serve a request now. */
+  readonly busy = new Set<Socket>()
+  readonly open = new Set<Socket>()
+  requests = 0
+  /** Counts all but those whose other end cannot be heard any more: nobody could know of their end. */
+  reachable(sockets: ReadonlySet<Socket>): number {
+    let count = 0
+    for (const socket of sockets)
+      if (!(socket instanceof WorldSocket && socket.isVanished)) count += 1
+    return count
+  }
+
+  /** Called for each connection, after it was counted. */
+  onConnection: () => void = () => {}
+  /** Called with the number in a prompt (`ask-N`) when a question has arrived. */
+  onAsked: (id: number) => void = () => {}
+  readonly #world: World
+
+  constructor(world: World) {
+    this.#world = world
+    this.actor = world.spawn('upstream')
+  }
+
+  start(): void {
+    this.#world.as(this.actor, () => this.#listen())
+  }
+
+  #listen(): void {
+    const onBody = (text: string): void => {
+      const id = ASKED.exec(text)?.[1]
+      if (id === undefined) return
+      this.#world.note(`is asked ask-${id}`)
+      this.onAsked(Number(id))
+    }
+    const census = new ConnectionCensus()
+    const rate = new RequestRate(null, Date.now)
+    const upstream = new StrictUpstream({ onBody }, census, rate)
+    const server = createServer((request, response) => {
+      const { socket } = request
+      this.requests += 1
+      this.busy.add(socket)
+      response.once('close', () => this.busy.delete(socket))
+      void upstream.handle(request, response) // rejects only for a bug, which must be seen
+    })
+    server.keepAliveTimeout = 600_000
+    server.on('connection', (socket) => {
+      census.accept(socket)
+      this.open.add(socket)
+      this.#world.note(`accepts :${socket.remotePort} and has ${this.open.size} connections`)
+      socket.once('close', () => {
+        this.open.delete(socket)
+        this.busy.delete(socket)
+        this.#world.note(`has closed :${socket.remotePort} and has ${this.open.size} connections`)
+      })
+      this.onConnection()
+    })
+    server.listen(UPSTREAM_PORT, '127.0.0.1')
+  }
+}
