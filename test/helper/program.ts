@@ -82,7 +82,7 @@ function bundle(target: string): void {
   for (const part of ['package.json', 'src/start.js', 'dist'])
     cpSync(join(clone, part), join(folder, part), { recursive: true })
   rmSync(clone, { recursive: true })
-  symlinkSync(join(ROOT, 'docs'), join(folder, 'docs'))
+  for (const part of ['docs', 'llms.txt']) symlinkSync(join(ROOT, part), join(folder, part))
   try {
     renameSync(folder, target)
   } catch (error) {

@@ -48,6 +48,8 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
     await page.keyboard.press('Tab')
     t.equal(await page.evaluate(FOCUSED), 'Dashboard')
     await page.keyboard.press('Tab')
+    t.equal(await page.evaluate(FOCUSED), 'Guides and reference')
+    await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
     const [first] = Operations
     await page.waitForURL(({ hash }) => hash !== '')

@@ -9,9 +9,11 @@ import {
   rmSync,
   symlinkSync
 } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { parseAst } from 'rolldown/parseAst'
 import t from 'tap'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { askForPage, WHOLE_PAGE } from '../helper/page-parts.ts'
@@ -22,6 +24,22 @@ t.setTimeout(300_000) // real processes, on a machine that may be busy
 const run = promisify(execFile)
 const ROOT = join(import.meta.dirname, '../..')
 const MEBIBYTE = 1024 ** 2
+/** Pages for users. The others would make the package too large: links to them lead to the repository. */
+const PAGES = [
+  'README',
+  'claude-code',
+  'clients',
+  'commands',
+  'debugging',
+  'doctor',
+  'errors',
+  'exit-codes',
+  'keys',
+  'metrics',
+  'rules',
+  'settings',
+  'sign-in'
+]
 const folder = mkdtempSync(join(tmpdir(), 'gateway-package-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 const PATH = [dirname(process.execPath), process.env['PATH'] ?? ''].join(delimiter)
@@ -98,7 +116,10 @@ t.test('the package holds the program and nothing of the workshop', async (t) =>
     'README.md',
     'docs/openapi.html',
     'docs/openapi.json',
+    ...globSync('docs/guides/*.md', { cwd: ROOT }),
+    ...PAGES.map((name) => `docs/${name}.md`),
     'docs/systemd/kiro-gateway.service',
+    'llms.txt',
     'package.json',
     'src/start.js'
   ]
@@ -137,6 +158,27 @@ t.test('every line of the JavaScript is where it is in the TypeScript', async (t
   }
 })
 
+t.test('what the package leaves out are types and comments', async (t) => {
+  const own = join(dirname(dirname(program)), 'kiro-gateway/dist')
+  for (const path of globSync('src/**/*.ts', { cwd: ROOT, exclude: ['**/*.d.ts'] })) {
+    const source = stripTypeScriptTypes(readFileSync(join(ROOT, path), 'utf8'))
+    const built = readFileSync(
+      join(own, path.replace(/^src\//, '').replace(/\.ts$/, '.js')),
+      'utf8'
+    )
+    if (syntaxOf(source) !== syntaxOf(built)) t.fail(`${path} is another program`)
+  }
+})
+
+/** The syntax tree without places, and without paths, which the build changes. */
+function syntaxOf(code: string): string {
+  return JSON.stringify(parseAst(code), (name, value: unknown) => {
+    if (['start', 'end', 'raw'].includes(name)) return undefined
+    if (typeof value === 'bigint') return String(value)
+    return typeof value === 'string' && /^\.{1,2}\/|\.[tj]s$/.test(value) ? '' : value
+  })
+}
+
 t.test('the program, started by its name', async (t) => {
   const gateway = new GatewayProcess({
     program,
@@ -164,7 +206,11 @@ t.test('the program, started by its name', async (t) => {
     const headers = { authorization: 'Bearer the-key-of-this-test' }
     for (const [path, words] of [
       ['/openapi.json', '"openapi":"3.1.0"'],
-      ['/docs', '</html>']
+      ['/docs', '</html>'],
+      ['/docs/guides', 'Alone on a laptop</a>'],
+      ['/docs/guides/team.md', gateway.url],
+      ['/docs/settings', '<code>SERVER_PORT</code>'],
+      ['/llms.txt', 'docs/guides/team.md']
     ] as const)
       t.match(await (await fetch(gateway.url + path, { headers })).text(), words)
   })

@@ -197,6 +197,78 @@ const DESCRIPTION: readonly Operation[] = [
   }
 ]
 
+const PAGE_HEADERS = [
+  'cache-control',
+  'content-security-policy',
+  'x-content-type-options',
+  'referrer-policy'
+] as const
+
+const PAGES: readonly Operation[] = [
+  {
+    ...FOR_SIGNED_IN,
+    id: 'listPages',
+    tag: 'Description',
+    path: '/docs/guides',
+    summary: 'Guides and reference',
+    description: 'The page that leads to all others, for people.',
+    answers: [
+      {
+        status: 200,
+        description: 'The page.',
+        content: { 'text/html': 'text' },
+        headers: PAGE_HEADERS
+      }
+    ]
+  },
+  {
+    ...FOR_SIGNED_IN,
+    id: 'readLlmsText',
+    tag: 'Description',
+    path: '/llms.txt',
+    summary: 'Pages, for programs',
+    description:
+      'What a program should know of this gateway, and the addresses of all pages in Markdown.',
+    answers: [
+      {
+        status: 200,
+        description: 'The list.',
+        content: { 'text/plain': 'text' },
+        headers: ['cache-control']
+      }
+    ]
+  },
+  ...(['/docs/{page}', '/docs/guides/{page}'] as const).map(
+    (path): Operation => ({
+      ...FOR_SIGNED_IN,
+      id: path === '/docs/{page}' ? 'readPage' : 'readGuide',
+      tag: 'Description',
+      path,
+      summary: path === '/docs/{page}' ? 'A page of the reference' : 'A guide',
+      description:
+        'For people, or Markdown if the name ends with `.md`. Examples have the address at which the gateway was asked.',
+      errorPlaces: ['any', 'key', 'no-route'],
+      parameters: [
+        {
+          name: 'page',
+          in: 'path',
+          description: 'Name of the page.',
+          schema: { type: 'string' },
+          example: path === '/docs/{page}' ? 'settings.md' : 'team.md'
+        }
+      ],
+      answers: [
+        {
+          status: 200,
+          description: 'The page.',
+          content: { 'text/html': 'text', 'text/markdown': 'text' },
+          headers: PAGE_HEADERS
+        }
+      ]
+    })
+  )
+]
+
 /** All that is described, in the order in which it is read. */
 export const Operations: readonly Operation[] = [
   ...CLIENT_APIS.map(({ conversation }) => conversation),
@@ -205,7 +277,8 @@ export const Operations: readonly Operation[] = [
   ...READS,
   ...STATE,
   ...ClaudeOperations,
-  ...DESCRIPTION
+  ...DESCRIPTION,
+  ...PAGES
 ]
 
 /** The headers that any request may have; the second means something to requests with a body. */

@@ -11,7 +11,8 @@ import { type ClientKey, type KiroKey, refuseWebSocket, requestIdOf } from './au
 import type { ClientConnections } from './connections.ts'
 import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
 import { clientRoutes } from './client-routes.ts'
-import { descriptionRoutes } from './description-routes.ts'
+import { DescriptionFiles, descriptionRoutes } from './description-routes.ts'
+import { docRoutes } from './doc-routes.ts'
 import { modelRoutes } from './model-routes.ts'
 import { PanelUsers } from './panel-users.ts'
 import { type OAuthOptions, oauthRoutes } from './oauth-routes.ts'
@@ -127,6 +128,7 @@ export function routesOf(
   keys: PassthroughKeys
 ): readonly Route[] {
   const { plane, log } = options
+  const description = new DescriptionFiles()
   return [
     ...turnRoutes({ plane, keys, log }),
     ...modelRoutes(plane, keys),
@@ -135,7 +137,8 @@ export function routesOf(
     ...usageRoutes(plane, options, keys),
     standingRoute(plane, options),
     ...clientRoutes({ plane, keys }),
-    ...descriptionRoutes(options.current)
+    ...descriptionRoutes(options.current, description),
+    ...docRoutes(description)
   ]
 }
 

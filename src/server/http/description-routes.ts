@@ -19,30 +19,19 @@ const KEPT = { 'cache-control': 'no-cache' } as const
  * The description has 200 to 300 KB, which the system holds until they are read: it needs a key, if there
  * are any, or a dashboard session. The script of the page is the dashboard's.
  */
-export function descriptionRoutes(current: { readonly config: Config }): readonly Route[] {
-  let made: Promise<DescriptionFiles> | null = null
-  const files = (): Promise<DescriptionFiles> => {
-    made ??= readDescription().catch((cause: unknown) => {
-      made = null
-      throw cause
-    })
-    return made
-  }
+export function descriptionRoutes(
+  current: { readonly config: Config },
+  files: DescriptionFiles
+): readonly Route[] {
   const serveJson = async (routed: RoutedRequest): Promise<void> => {
-    const { json } = await files()
+    const { json } = await files.read()
     send(routed, json, { 'content-type': 'application/json; charset=utf-8' })
   }
   const servePage = async (routed: RoutedRequest): Promise<void> => {
-    const { page, pagePolicy } = await files()
+    const { page, pagePolicy } = await files.read()
     const hasScript = current.config.observe.dashboard !== 'off'
     const whole = hasScript ? page : page.replace(SCRIPT, '')
-    const body = whole.replaceAll(USUAL_ADDRESS, addressOf(routed.request))
-    send(routed, Buffer.from(body), {
-      'content-type': 'text/html; charset=utf-8',
-      'content-security-policy': hasScript ? `${pagePolicy}; ${RUNS}` : pagePolicy,
-      'x-content-type-options': 'nosniff',
-      'referrer-policy': 'no-referrer'
-    })
+    sendPage(routed, whole, hasScript ? `${pagePolicy}; ${RUNS}` : pagePolicy)
   }
   return [
     { method: 'GET', path: '/openapi.json', isForSignedIn: true, serve: serveJson },
@@ -50,13 +39,26 @@ export function descriptionRoutes(current: { readonly config: Config }): readonl
   ]
 }
 
-interface DescriptionFiles {
+interface Description {
   readonly json: Buffer
   readonly page: string
   readonly pagePolicy: string
 }
 
-async function readDescription(): Promise<DescriptionFiles> {
+/** The description of the API, read when it is first asked for. */
+export class DescriptionFiles {
+  #made: Promise<Description> | null = null
+
+  read(): Promise<Description> {
+    this.#made ??= readDescription().catch((cause: unknown) => {
+      this.#made = null
+      throw cause
+    })
+    return this.#made
+  }
+}
+
+async function readDescription(): Promise<Description> {
   const [json, page] = await Promise.all([readFile(JSON_FILE), readFile(PAGE_FILE, 'utf8')])
   return { json, page, pagePolicy: policyOf(page) }
 }
@@ -69,8 +71,22 @@ function addressOf({ headers, socket }: IncomingMessage): string {
   return isHost ? `${scheme}://${host}` : `http://127.0.0.1:${socket.localPort ?? 8000}`
 }
 
+/** A page whose examples call the gateway as its reader does. */
+export function sendPage(routed: RoutedRequest, page: string, policy: string): void {
+  send(routed, Buffer.from(withAddress(page, routed)), {
+    'content-type': 'text/html; charset=utf-8',
+    'content-security-policy': policy,
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer'
+  })
+}
+
+export function withAddress(text: string, { request }: RoutedRequest): string {
+  return text.replaceAll(USUAL_ADDRESS, addressOf(request))
+}
+
 /** The page may use its own style, named by its hash, and with the dashboard that one's files. */
-function policyOf(page: string): string {
+export function policyOf(page: string): string {
   const [, style = ''] = /<style>(.*?)<\/style>/s.exec(page) ?? []
   return [
     "default-src 'none'",
@@ -82,7 +98,7 @@ function policyOf(page: string): string {
   ].join('; ')
 }
 
-function send(
+export function send(
   { request, response }: RoutedRequest,
   body: Buffer,
   headers: Readonly<Record<string, string>>

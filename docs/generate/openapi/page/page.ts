@@ -27,7 +27,7 @@ export function describeOnPage(): string {
 </head>
 <body>
 <a class="skip" href="#content">Skip to the description</a>
-<header><h1>${title} API <small>${version}</small></h1><p><a href="./">Dashboard</a></p></header>
+<header><h1>${title} API <small>${version}</small></h1><p><a href="./">Dashboard</a> · <a href="docs/guides">Guides and reference</a></p></header>
 <nav aria-label="Contents">${navView(api)}</nav>
 <main id="content">
 <section><h2>Overview</h2>${prose(api.info.description)}<p>Base URL of OpenAI clients: <code>${USUAL_ADDRESS}/v1</code>. Of Anthropic clients: <code>${USUAL_ADDRESS}</code>. The examples send <code>$PROXY_API_KEY</code>: put your key there with <code>export PROXY_API_KEY=…</code> Or press Run: the request is then made by this page, as the one who is signed in to the dashboard.</p><p><a href="openapi.json">OpenAPI 3.1 document</a>, for programs.</p></section>

@@ -44,8 +44,12 @@ summary :is(h2, h3) { display: inline }
 summary h3 { font-size: 1rem }
 .schema { border-bottom: 1px solid var(--line) }
 details > :not(summary) { margin-left: 1rem }
+.page main { margin: 0 auto }
+table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1rem 0 }
+th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line) }
+td { min-width: 8rem }
 @media (min-width: 60rem) {
-  body { display: grid; grid-template: auto 1fr / 17rem 1fr }
+  body:not(.page) { display: grid; grid-template: auto 1fr / 17rem 1fr }
   header { grid-column: 1 / 3 }
   nav { position: sticky; top: 0; height: 100vh; overflow-y: auto }
 }

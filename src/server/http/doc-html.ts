@@ -1,0 +1,40 @@
+import type { marked } from 'marked'
+import { markup } from './markup.ts'
+
+/** Links of a page, and where they lead at this gateway. */
+export interface PageLinks {
+  to(target: string): string
+}
+
+/** Returns the HTML of a page's Markdown: headings can be linked to as on GitHub, pictures are links, and nothing in it is a script. */
+export function renderPage(library: typeof marked, text: string, links: PageLinks): string {
+  const anchors = new Anchors()
+  const { Renderer } = library
+  const renderer = new Renderer()
+  renderer.html = () => ''
+  renderer.image = ({ href, text: title }) => markup`<a href="${links.to(href)}">${title}</a>`.text
+  renderer.link = function link({ href, tokens }) {
+    return `${markup`<a href="${links.to(href)}">`.text}${this.parser.parseInline(tokens)}</a>`
+  }
+  renderer.heading = function heading({ tokens, depth, text: title }) {
+    const id = markup`${anchors.next(title)}`.text
+    return `<h${depth} id="${id}">${this.parser.parseInline(tokens)}</h${depth}>\n`
+  }
+  return library.parse(text, { async: false, gfm: true, renderer })
+}
+
+/** Names of headings, as GitHub makes them. */
+class Anchors {
+  /** Bounded by the headings of a page. */
+  readonly #seen = new Map<string, number>()
+
+  next(title: string): string {
+    const name = title
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-')
+    const count = this.#seen.get(name) ?? 0
+    this.#seen.set(name, count + 1)
+    return count === 0 ? name : `${name}-${count}`
+  }
+}
