@@ -5,7 +5,7 @@ import { type Plugin, rolldown } from 'rolldown'
 /*
  * Puts what `build.ts` made of the program, and the libraries, into few files for the image: `npm run bundle`. Modules that
  * the same roles load come together, so that each process loads what it needs, once, and no more. That saves a quarter of
- * the memory of an idle gateway (docs/memory.md). The npm package has the modules one by one: its stack traces name their lines.
+ * the memory of an idle gateway (docs/lab/memory.md). The npm package has the modules one by one: its stack traces name their lines.
  *
  *   dist/main.js, dist/workers/transform-request.js, …   the same entries
  *   dist/chunks/*.js                                      what they share, or load later

@@ -3,7 +3,6 @@ import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
-import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isatty } from 'node:tty'
 import { inspect } from 'node:util'
@@ -35,7 +34,7 @@ import {
 } from './observe/logger.ts'
 import { DeferredSignals, SAME_SIGNAL_MS } from './shared/deferred-signals.ts'
 import { operatorError, GatewayError } from './shared/errors.ts'
-import { programName, toShownText } from './shared/program-name.ts'
+import { entryOf, programName, toShownText } from './shared/program-name.ts'
 
 const EXIT_CRASH = 1
 const EXIT_CONFIG = 78
@@ -326,11 +325,11 @@ function simulatorEnded(code: number | string | null): GatewayError {
 function firstSteps(): string {
   const program = ownName()
   const login = `${program} login && ${program} setup claude && ${program}`
-  return `  Not signed in, so a simulator answers. For Claude Code on your Kiro subscription, stop this and run:\n    ${login}\n`
+  return `  Not signed in, so a simulator answers. For Claude Code on your Kiro\n  subscription, stop this and run:\n    ${login}\n`
 }
 
 function ownName(): string {
-  return programName({ entry: path.resolve(process.argv[1] ?? ENTRY), cwd: process.cwd() })
+  return programName({ entry: entryOf(process.argv[1] ?? ENTRY), cwd: process.cwd() })
 }
 
 /** Reaches the simulator, which is on this machine, without the proxy. Sign-ins and webhooks still use it. */
@@ -413,9 +412,9 @@ type LogStyle = string
 function styleOf({ level, logFormat, noColor }: Config['observe']): LogStyle {
   const isTerminal = isatty(STDOUT)
   if (logFormat === 'json' || (logFormat === 'auto' && !isTerminal)) return 'json'
-  const colour = isTerminal && noColor === null ? 'coloured' : 'plain'
+  const isColoured = isTerminal && noColor === null && process.stdout.hasColors()
   const extent = level === 'debug' || level === 'trace' ? 'verbose' : 'short'
-  return `${colour} ${extent} ${isTerminal ? process.stdout.columns : 0}`
+  return `${isColoured ? 'coloured' : 'plain'} ${extent} ${isTerminal ? process.stdout.columns : 0}`
 }
 
 async function styled(lines: LineWriter, style: LogStyle = 'json'): Promise<LogStream> {

@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import t from 'tap'
 
 /** What can be cited of a page of `docs/`. */
 interface Page {
+  /** From `docs/`, without its ending. */
+  readonly path: string
   /** `4`, `4.7`, `10.2.1`. */
   readonly sections: ReadonlySet<string>
   /** `E4` and `H1` begin a row of a table. */
@@ -20,13 +22,14 @@ const JOINING_WORDS: ReadonlySet<string> = new Set('and by in of see to'.split('
 const SECTION = /(?:(?<before>RFC \d+|[\w-]+) )?§(?<number>\d+(?:\.\d+)*)?/g
 const ITEM = /(?<![\w%#-])[EH]\d{1,2}(?![\w%-])/g
 const COMMENT = /\/\*[^]*?\*\/|(?<![:'"`])\/\/.*/g
-const FILE = /(?<![\w/-])docs\/(?<name>[\w-]+)\.md/g
+const FILE = /(?<![\w/-])docs\/(?<path>(?:[a-z]+\/)?(?<name>[\w-]+))\.md/g
 
 const root = join(import.meta.dirname, '..')
 
-function readPage(text: string): Page {
+function readPage(text: string, path: string): Page {
   const rows = [...text.matchAll(/^\| ([A-Z]\d+) \|/gm)].map(([, item = '']) => item)
   return {
+    path,
     sections: new Set(
       [...text.matchAll(/^#{2,6} (\d+(?:\.\d+)*)\.? /gm)].map(([, number = '']) => number)
     ),
@@ -48,7 +51,7 @@ function lostCitations(text: string, pages: Pages): readonly string[] {
     ...[...line.matchAll(ITEM)].filter(([item]) => main?.items.has(item) !== true),
     ...commentsOf(text)
       .flatMap((comment) => [...comment.matchAll(FILE)])
-      .filter(({ groups }) => !pages.has(groups?.['name'] ?? ''))
+      .filter(({ groups }) => pages.get(groups?.['name'] ?? '')?.path !== groups?.['path'])
   ].map(([citation]) => citation)
 }
 
@@ -59,9 +62,14 @@ function commentsOf(text: string): readonly string[] {
 
 function readPages(): Pages {
   const folder = join(root, 'docs')
-  const names = readdirSync(folder).filter((name) => name.endsWith('.md'))
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md') && !path.startsWith('guides/'))
+    .map((path) => path.slice(0, -3))
   return new Map(
-    names.map((name) => [name.slice(0, -3), readPage(readFileSync(join(folder, name), 'utf8'))])
+    paths.map((path) => [
+      basename(path),
+      readPage(readFileSync(join(folder, `${path}.md`), 'utf8'), path)
+    ])
   )
 }
 
@@ -95,10 +103,11 @@ t.test('the checker', (t) => {
       readPage(
         ['# Title\n', '## 1. One\n', '### 1.1 Part', '#### 1.1.2 Part of it', '| H7 | rule |'].join(
           '\n'
-        )
+        ),
+        MAIN_PAGE
       )
     ],
-    ['architecture', readPage('# Title\n\n## 5. Rules\n')]
+    ['architecture', readPage('# Title\n\n## 5. Rules\n', 'design/architecture')]
   ])
 
   t.test('finds what is there', async (t) => {
@@ -108,7 +117,7 @@ t.test('the checker', (t) => {
       '/**\n * As it must be (kiro-protocol\n * §1.1, H7).\n */',
       "source: '§1.1 with more words'",
       '// images of §1.1, see §1 and §1.1.2: RFC 9110 §15.5',
-      '// docs/architecture.md, https://example.com/docs/other.md',
+      '// docs/design/architecture.md, https://example.com/docs/other.md',
       "read('docs/made-up.md')",
       "const colour = '#E99 %E99 xE99 E99B'"
     ]) {

@@ -96,7 +96,7 @@ function clearUp(bodyBytes: number): void {
 function bytesOf(result: ThreadResult): readonly Uint8Array[] {
   switch (result.type) {
     case 'converted':
-      return [result.payload]
+      return result.input === undefined ? [result.payload] : [result.payload, result.input]
     case 'attachments-needed':
       return [result.body, ...result.answers, ...result.needs.pdfs]
     case 'room-needed':

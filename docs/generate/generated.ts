@@ -1,4 +1,6 @@
+import { commandsReference } from './commands.ts'
 import { errorTables } from './errors.ts'
+import { llmsText } from './llms.ts'
 import { metricsPage } from './metrics.ts'
 import { describeApi } from './openapi/document.ts'
 import { describeOnPage } from './openapi/page/page.ts'
@@ -13,6 +15,8 @@ export const Generated: Readonly<Record<string, (before: string) => string>> = {
   'docs/errors.md': (page) =>
     Object.entries(errorTables()).reduce((text, [name, table]) => between(text, name, table), page),
   'docs/metrics.md': metricsPage,
+  'docs/commands.md': (page) => between(page, 'commands', commandsReference()),
+  'llms.txt': () => llmsText(),
   'docs/openapi.json': () => toLines(describeApi()),
   'docs/openapi.html': () => describeOnPage()
 }

@@ -20,7 +20,7 @@ const TRIES = 20
 /** Shows the fleet of FLEET_URL, and changes what only a person can know. */
 export const fleet: Command = {
   name: 'fleet',
-  summary: 'Shows the state of a fleet, and releases what a lost gateway held.',
+  summary: 'Shows a fleet, and frees what a lost gateway held.',
   usage: `kiro-gateway fleet status
 kiro-gateway fleet open
 kiro-gateway fleet forget NAME`,

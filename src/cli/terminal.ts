@@ -1,12 +1,15 @@
 import { createInterface, type Interface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { wrapText } from '../shared/wrap-text.ts'
 import { type Terminal, UsageError } from './command.ts'
 
 export interface TerminalStreams {
   readonly stdin: Readable & { readonly isTTY?: boolean }
-  readonly stdout: Writable & { readonly isTTY?: boolean; readonly rows?: number }
-  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number }
+  readonly stdout: TerminalOutput & { readonly rows?: number }
+  readonly stderr: TerminalOutput
 }
+
+type TerminalOutput = Writable & { readonly isTTY?: boolean; readonly columns?: number }
 
 /** Questions and progress go to standard error, so that standard output holds results only. */
 export class ProcessTerminal implements Terminal, Disposable {
@@ -32,20 +35,19 @@ export class ProcessTerminal implements Terminal, Disposable {
 
   write(line: string): void {
     this.#endProgress()
-    this.#streams.stdout.write(`${printable(line)}\n`)
+    this.#writeLine(this.#streams.stdout, line)
   }
 
   note(line: string): void {
     this.#endProgress()
-    this.#streams.stderr.write(`${printable(line)}\n`)
+    this.#writeLine(this.#streams.stderr, line)
   }
 
   progress(line: string): void {
     const { stderr } = this.#streams
     if (stderr.isTTY !== true) return
     this.#endProgress()
-    const width = stderr.columns === undefined || stderr.columns === 0 ? 80 : stderr.columns
-    stderr.write(printable(line).slice(0, width - 1)) // what wraps is not cleared
+    stderr.write(printable(line).slice(0, columnsOf(stderr) - 1)) // what wraps is not cleared
     this.#hasProgress = true
   }
 
@@ -98,11 +100,21 @@ export class ProcessTerminal implements Terminal, Disposable {
     this.#input?.close()
   }
 
+  #writeLine(output: TerminalOutput, line: string): void {
+    const text = printable(line)
+    output.write(`${output.isTTY === true ? wrapText(text, columnsOf(output)) : text}\n`)
+  }
+
   #endProgress(): void {
     if (!this.#hasProgress) return
     this.#hasProgress = false
     this.#streams.stderr.write(CLEAR_LINE)
   }
+}
+
+/** Width in columns; a terminal that does not know its own says 0. */
+function columnsOf({ columns = 0 }: TerminalOutput): number {
+  return columns === 0 ? 80 : columns
 }
 
 /** The terminal cuts long lines, whose width it knows: wrapped lines would not be replaced. */

@@ -7,7 +7,7 @@ import { gatewaySignInPath } from './gateway-sign-in/sign-in-file.ts'
 
 export const token: Command = {
   name: 'token',
-  summary: 'Prints a fresh access token of a sign-in at another gateway.',
+  summary: 'Prints an access token of a sign-in at a gateway.',
   usage: 'kiro-gateway token [--file PATH]',
   options: { file: { type: 'string' } },
   help: `For clients that run a command to get their key, such as Claude Code (apiKeyHelper), Codex and pi. "kiro-gateway setup"

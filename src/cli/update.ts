@@ -3,7 +3,7 @@ import path from 'node:path'
 import { inspectConfig } from '../config/load.ts'
 import { GatewayError, messageOf } from '../shared/errors.ts'
 import { parseJsonObject, textMember } from '../shared/json.ts'
-import { isOfProject } from '../shared/program-name.ts'
+import { entryOf, isOfProject } from '../shared/program-name.ts'
 import { version } from '../shared/version.ts'
 import { type Command, EXIT_OK, UsageError } from './command.ts'
 import { Network } from './network.ts'
@@ -13,7 +13,7 @@ const TIMEOUT_MS = 10_000
 
 export const update: Command = {
   name: 'update',
-  summary: 'Says whether there is a newer version, and how this installation is updated.',
+  summary: 'Says if there is a newer version and how to update.',
   usage: 'kiro-gateway update',
   options: {},
   help: `Asks the npm registry for the newest version (npm_config_registry, or ${REGISTRY}), and says what to run.
@@ -21,7 +21,7 @@ It changes nothing. The gateway never asks by itself.`,
   async run(call) {
     if (call.positionals.length > 0) throw new UsageError('update takes only options')
     const { terminal, env, isJson, signal } = call
-    const entry = path.resolve(process.argv[1] ?? '')
+    const entry = entryOf(process.argv[1] ?? '')
     const installation = installationOf({ entry, cwd: process.cwd(), exists: existsSync })
     const registry = (env['npm_config_registry'] ?? REGISTRY).replace(/\/+$/, '')
     await using network = new Network(inspectConfig(env).config)

@@ -36,7 +36,7 @@ const GROUPS = [
 
 export const usage: Command = {
   name: 'usage',
-  summary: 'Reports usage by key, model, client, metering, day or hour.',
+  summary: 'Reports usage by key, model, client, day or hour.',
   usage:
     'kiro-gateway usage [--by key|model|client|metering|day|hour] [--since 30d] [--key NAME] [--csv]',
   options: {

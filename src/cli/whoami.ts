@@ -18,7 +18,7 @@ const KINDS = {
 
 export const whoami: Command = {
   name: 'whoami',
-  summary: 'Shows which sign-in is used, its source, and when it expires.',
+  summary: 'Shows the sign-in in use, its source and expiry.',
   usage: 'kiro-gateway whoami',
   options: {},
   help: `Shows the sign-in of a gateway started in this folder: its kind, its source, when its token

@@ -215,7 +215,7 @@ export const Settings = Type.Object({
     storeMaxBytes: bytes(
       'RESPONSE_STORE_MAX_BYTES',
       { min: 0, max: 1024 * 1024 * MEBIBYTE, default: 64 * MEBIBYTE },
-      'Disk space in STATE_DIR for answers that Responses API clients can reference by id. 0 stores none. When it is full, the key with the most stored answers loses its oldest.'
+      'Disk space in STATE_DIR for answers of the Responses API and what was asked: clients can read them, refer to them and go on from them by their ids. 0 stores none. When it is full, the key with the most stored answers loses its oldest.'
     ),
     storeMaxAgeMs: seconds(
       'RESPONSE_STORE_MAX_AGE',

@@ -57,6 +57,7 @@ const JUDGED: Readonly<Record<ErrorKind, readonly [Fault, Reach]>> = {
   often: ['client', 'none'],
   denied: ['client', 'none'],
   route: ['client', 'none'],
+  missing: ['client', 'none'],
   method: ['client', 'none'],
   conflict: ['client', 'none'],
   stale: ['client', 'none'],

@@ -42,6 +42,10 @@ interface Dialect {
   read(body: JsonObject, repairs: Repairs, answers: readonly Uint8Array[]): ClientRequest
   likeness(body: JsonObject): number
   itemReferencesOf?(body: Uint8Array): readonly string[]
+  /** Ids of stored answers that the request may go on from. */
+  previousIdsOf?(body: Uint8Array): readonly string[]
+  /** Copies what is stored of a request with its answer; `before` are the answers that it goes on from. */
+  toStoredInput?(body: Uint8Array, before: readonly string[] | null): Uint8Array | null
   toAnswerId(hex: string): string
   /** Accepts only plans of this dialect. */
   createWriter(options: WriterOptions): AnswerWriter
@@ -145,7 +149,7 @@ export function convertBody(
   const contents = attachments ?? NO_CONTENTS
   const chars = blocks.length === 0 ? 0 : inlineAttachments(blocks, contents, repairs)
   if (chars * ATTACHMENT_COPIES > heapBytes) throw tooCostly()
-  const parsed = { json, bytes: body.byteLength + chars }
+  const parsed = { json, bytes: body.byteLength + chars, sent: body }
   const made = convert(dialect, parsed, { options, repairs })
   return made.type === 'converted' ? made : { ...made, body, answers }
 }
@@ -173,15 +177,25 @@ export function convertRequest(
   return made
 }
 
+interface ParsedBody {
+  readonly json: JsonObject
+  readonly bytes: number
+  /** Body whose input is to be stored with the answer, if the request wants that. */
+  readonly sent?: Uint8Array
+}
+
 function convert(
   dialect: DialectName,
-  { json, bytes }: { readonly json: JsonObject; readonly bytes: number },
+  { json, bytes, sent }: ParsedBody,
   { options, repairs }: { readonly options: RequestOptions; readonly repairs: Repairs }
 ): ConvertedRequest | RoomNeeded {
   const { answers = [] } = options
   const request = withMarks(Dialects[dialect].read(json, repairs, answers), options.marks)
   const bodyBytes = answers.reduce((sum, { byteLength }) => sum + byteLength, bytes)
-  return toUpstream(request, { dialect, bodyBytes, options, repairs })
+  const made = toUpstream(request, { dialect, bodyBytes, options, repairs })
+  if (made.type !== 'converted' || !request.answer.keepsItems || sent === undefined) return made
+  const input = Dialects[dialect].toStoredInput?.(sent, request.before ?? null) ?? null
+  return input === null ? made : { ...made, input }
 }
 
 export function createWriter(

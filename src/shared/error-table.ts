@@ -10,6 +10,7 @@ const ErrorKinds = {
   often: [429, 'downstream'],
   denied: [403, 'downstream'],
   route: [404, 'downstream'],
+  missing: [404, 'downstream'],
   method: [405, 'downstream'],
   conflict: [409, 'downstream'],
   stale: [412, 'downstream'],
@@ -94,6 +95,7 @@ export const ErrorTable = {
   ),
   GW_FIELD_INVALID: entry('request', 'A field of the request is not valid.'),
   GW_NOT_FOUND: entry('route', 'There is no such thing.'),
+  GW_RESPONSE_UNKNOWN: entry('missing', 'There is no stored response with this id.'),
   GW_CONFLICT: entry('conflict', 'This cannot be done now.'),
   GW_CHANGED_MEANWHILE: entry(
     'stale',

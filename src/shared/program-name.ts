@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs'
 import path from 'node:path'
 
 export interface ProgramPlace {
@@ -6,9 +7,19 @@ export interface ProgramPlace {
   readonly cwd: string
 }
 
+/** Returns the file behind `process.argv[1]`: npm installs a link to it, whose own path says nothing of the installation. */
+export function entryOf(called: string): string {
+  try {
+    return realpathSync(called)
+  } catch {
+    return path.resolve(called)
+  }
+}
+
 /**
  * Returns what to type to call this program again: `npx kiro-gateway` from npx or a project's packages, `kiro-gateway`
- * if it is installed globally, `node src/start.js` in a clone or in the image.
+ * if it is installed globally, `node src/start.js` in a clone or in the image. Of the paths from this folder and from the
+ * root, the shorter one.
  */
 export function programName({ entry, cwd }: ProgramPlace): string {
   const folders = entry.split(path.sep)
@@ -17,7 +28,7 @@ export function programName({ entry, cwd }: ProgramPlace): string {
       ? 'npx kiro-gateway'
       : 'kiro-gateway'
   }
-  const shown = isWithin(cwd, entry) ? path.relative(cwd, entry) : entry
+  const [shown = entry] = [path.relative(cwd, entry), entry].toSorted((a, b) => a.length - b.length)
   return `node ${shown.includes(' ') ? JSON.stringify(shown) : shown}`
 }
 
@@ -40,14 +51,14 @@ export function toShownText(text: string, program: string): string {
   const named =
     program === 'kiro-gateway'
       ? text
-      : text.replaceAll(COMMAND, (_match, end: string) => program + end)
+      : text.replaceAll(COMMAND, (_match, end = '') => program + end)
   return named.replaceAll(PAGE, (page) => PAGES + page)
 }
 
 /**
- * A command behind it, or the end of what is quoted or the line: the service, the package and folders keep their name.
+ * A command behind it, or the end of "then" and "Start it with:": the service, the package and folders keep their name.
  * The same holds for what is typed on another machine, with npx.
  */
 const COMMAND =
-  /(?<![\w/.@-]|npx |npx --yes )kiro-gateway( (?:login|logout|token|whoami|setup|doctor|usage|top|key|fleet|lint|replay|service|update|completion|help|--help|COMMAND)\b| \[--| \[options)/g
-const PAGE = /(?<![\w/.-])docs\/[a-z-]+\.md/g
+  /(?<![\w/.@-]|npx |npx --yes )kiro-gateway(?:( (?:login|logout|token|whoami|setup|doctor|usage|top|key|fleet|lint|replay|service|update|completion|help|--help|COMMAND)\b| \[--| \[options)|(?<=(?:then "|Start it with: )kiro-gateway)(?=["\n]|$))/g
+const PAGE = /(?<![\w/.-])docs\/(?:[a-z]+\/)?[a-z0-9-]+\.md/g

@@ -1,7 +1,6 @@
+import { CREDITS_PER_TOKEN } from '../kiro/models/models.ts'
 import type { SimulatedModel } from './models.ts'
 
-/** Credits per uncached token at multiplier 1. */
-const CREDITS_PER_TOKEN = 1.6584e-5
 /** Cost of an output token in input tokens. */
 const OUTPUT_FACTOR = 6.66
 /** Cost of a cached token in input tokens. */

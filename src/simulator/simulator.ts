@@ -12,7 +12,7 @@ const DEFAULT_KEEP_ALIVE_MS = 600_000
 /** A cluster opens its whole budget at once. */
 const LISTEN_BACKLOG = 4_096
 
-/** Serves a fake upstream on loopback (`docs/simulator.md`). */
+/** Serves a fake upstream on loopback (`docs/lab/simulator.md`). */
 export async function listen(
   upstream: SimulatedUpstream,
   { host = '127.0.0.1', port = 0, keepAliveTimeoutMs = DEFAULT_KEEP_ALIVE_MS }: ListenOptions = {}

@@ -8,9 +8,12 @@ const FILLER =
 const FILLER_WORDS = spokenWords(FILLER)
 /** Blocks added by clients, such as `<system-reminder>`. HTML elements have no such names. */
 const TAGGED_BLOCK = /<([a-z]+[_-][\w-]*)>[\s\S]*?<\/\1>/g
+/** Blocks and the line that OpenClaw adds behind the prompt. */
+const MARKED_BLOCK = /<<<BEGIN_([A-Z_]+)>>>[\s\S]*?<<<END_\1>>>|^Runtime: agent=.*$/gm
 
 export function lastWords(content: string): string {
-  const bare = content.replace(TAGGED_BLOCK, '\n\n').trim() // a block ends a paragraph
+  // A block ends a paragraph.
+  const bare = content.replace(TAGGED_BLOCK, '\n\n').replace(MARKED_BLOCK, '\n\n').trim()
   const paragraphs = (bare === '' ? content : bare).split(/\n{2,}/)
   const last = paragraphs.findLast((paragraph) => paragraph.trim() !== '') ?? ''
   return withoutControlWords(last)

@@ -1,4 +1,4 @@
-/** Control words of a prompt (`docs/simulator.md`). */
+/** Control words of a prompt (`docs/lab/simulator.md`). */
 export interface ControlWords {
   /** 1 for a word without a number. Has unknown words, too: tests know more of them. */
   readonly numbers: ReadonlyMap<string, number>

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { type AbuseFindings, type AbuseRow, toTable, violationsOf } from './row.ts'
 import { runRow } from './stand.ts'
 
-/** `npm run abuse -- [--row NAME]...`: tries to end workers and to hold others up; exits with 1 if it can. See docs/abuse.md. */
+/** `npm run abuse -- [--row NAME]...`: tries to end workers and to hold others up; exits with 1 if it can. See docs/lab/abuse.md. */
 
 const { values } = parseArgs({
   options: { row: { type: 'string', multiple: true, default: [] } }

@@ -19,7 +19,7 @@ import { youngRow } from './rows/young.ts'
 import { progress, Stand } from './stand.ts'
 
 /**
- * Measures the gateway's real processes beside a passthrough (docs/benchmarks.md). Run by hand:
+ * Measures the gateway's real processes beside a passthrough (docs/lab/benchmarks.md). Run by hand:
  * `npm run bench`, `npm run bench -- --quick`, `npm run bench -- --row memory`; `--before PROGRAM` measures another version in the same
  * run, and `--against URL` another gateway.
  */

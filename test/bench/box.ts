@@ -14,7 +14,7 @@ import { quantile } from './statistics.ts'
 /**
  * `npm run box -- [--seconds 10] [--load NAME]... [--together] [--program PATH] [--env NAME=VALUE]`: a gateway in 512 MB and 2 CPUs, every load by itself and then all at once, with
  * small requests of another client beside them. Exits with 1 if a process was killed or started again, if heaps and buffers took
- * 80 % of the memory, or if the first byte of a small request came later than it may. See docs/memory.md.
+ * 80 % of the memory, or if the first byte of a small request came later than it may. See docs/lab/memory.md.
  */
 
 const LimitMb = 512

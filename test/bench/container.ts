@@ -10,7 +10,7 @@ import { signIn } from './target.ts'
 
 /**
  * Memory of the image as `docker stats` shows it, in the limits of the compose file: `npm run bench:container`, with
- * `-- --image NAME` for another image and `--env NAME=VALUE` for its settings. See docs/memory.md.
+ * `-- --image NAME` for another image and `--env NAME=VALUE` for its settings. See docs/lab/memory.md.
  */
 
 const Image = 'kiro-gateway_kiro-gateway:latest'

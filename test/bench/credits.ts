@@ -2,7 +2,7 @@ import { creditsOfSessions } from '../helper/session-credits.ts'
 
 /**
  * `npm run credits`: what a session of Claude Code and one of Codex cost at the simulator, with requests that keep their
- * bytes in front and with requests that do not (docs/benchmarks.md).
+ * bytes in front and with requests that do not (docs/lab/benchmarks.md).
  */
 
 const TURNS = 20

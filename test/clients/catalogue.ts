@@ -3,6 +3,9 @@ import type { Client } from './client.ts'
 import { CLINE } from './cline.ts'
 import { CODEX } from './codex.ts'
 import { CONTINUE } from './continue.ts'
+import { COPILOT } from './copilot.ts'
+import { KILO_CODE } from './kilo.ts'
+import { OPENCLAW } from './openclaw.ts'
 import { OPENCODE } from './opencode.ts'
 import { PI } from './pi.ts'
 import { QWEN_CODE } from './qwen-code.ts'
@@ -17,5 +20,8 @@ export const CLIENTS: readonly Client[] = [
   PI,
   CLINE,
   CONTINUE,
+  COPILOT,
+  KILO_CODE,
+  OPENCLAW,
   ...SDK_CLIENTS
 ]

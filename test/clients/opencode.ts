@@ -47,7 +47,7 @@ export const OPENCODE: Client = {
 function providerWay(api: Api, npm: string): Way {
   return {
     api,
-    files: (place) => ({ '.config/opencode/opencode.json': configOf(npm, place) }),
+    files: (place) => ({ '.config/opencode/opencode.json': openCodeConfig(npm, place) }),
     ask: (prompt, place) => opencode([], prompt, place),
     resume: (prompt, place) => opencode(['--continue'], prompt, place),
     tools: SHELL,
@@ -78,7 +78,8 @@ function plainOpencode(argv: readonly string[], prompt: string, place: Place): C
   }
 }
 
-function configOf(npm: string, { url, key, model }: Place): string {
+/** Its configuration, which Kilo Code takes as well. */
+export function openCodeConfig(npm: string, { url, key, model }: Place): string {
   return JSON.stringify({
     $schema: 'https://opencode.ai/config.json',
     autoupdate: false,

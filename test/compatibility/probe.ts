@@ -35,7 +35,13 @@ export interface Probed {
 
 const options = simulatorOptions({
   sendsDocuments: true,
-  answers: [toAnswer({ msg_kept: { type: 'message', role: 'assistant', content: 'KEPT-WORDS' } })]
+  answers: [
+    toAnswer({
+      msg_kept: { type: 'message', role: 'assistant', content: 'KEPT-WORDS' },
+      resp_kept: { output: ['msg_kept'] },
+      'resp_kept.input': { before: [], items: [{ role: 'user', content: 'hi' }] }
+    })
+  ]
 })
 
 /** Checks by what becomes of a request that a field is treated as its row says. */

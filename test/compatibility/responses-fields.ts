@@ -237,7 +237,7 @@ export const RESPONSES_FIELDS: Probed = {
     stream: { with: { stream: true }, plan: { isStream: true } },
     store: { with: { store: false }, plan: { keepsItems: false } },
     background: { with: { background: true } },
-    previous_response_id: { with: { previous_response_id: 'resp_1' } },
+    previous_response_id: { with: { previous_response_id: 'resp_kept' }, sent: 'KEPT-WORDS' },
     conversation: { with: { conversation: 'conv_1' } },
     prompt: { with: { prompt: { id: 'pmpt_1' } } },
     max_output_tokens: { with: { max_output_tokens: 50 }, plan: { maxOutputTokens: 50 } },

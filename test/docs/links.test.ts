@@ -1,15 +1,26 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { readGuide } from '../guides/guide-page.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
+const INDEX = 'docs/README.md'
 
 /** Every page of the project, by its path from the root. */
-const pages = ['.', 'docs', 'docs/design', '.github'].flatMap((folder) =>
-  readdirSync(join(ROOT, folder))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => join(folder, name))
+const pages = ['.', '.github', 'docker', 'docker/kubernetes', ...foldersOf('docs')].flatMap(
+  (folder) =>
+    readdirSync(join(ROOT, folder))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => join(folder, name))
 )
+
+/** A folder and all below it. */
+function foldersOf(folder: string): readonly string[] {
+  const below = readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(ROOT.length + 1))
+  return [folder, ...below]
+}
 
 interface Link {
   /** From the root; the page itself where the link is a mere fragment. */
@@ -63,10 +74,10 @@ t.test('every link of a page leads to a file, and its fragment to a heading', as
   }
 })
 
-t.test('README leads to every page of docs/', async (t) => {
-  const reached = new Set(linksOf('README.md', read('README.md')).map(({ path }) => path))
-  const docs = pages.filter((path) => dirname(path) === 'docs')
-  t.ok(docs.length > 5)
+t.test('the index leads to every page of docs/', async (t) => {
+  const reached = new Set(linksOf(INDEX, read(INDEX)).map(({ path }) => path))
+  const docs = pages.filter((path) => path.startsWith('docs/') && path !== INDEX)
+  t.ok(docs.length > 30)
   t.same(
     docs.filter((path) => !reached.has(path)),
     []
@@ -80,7 +91,20 @@ t.test('pages call the id of a request as the log does', async (t) => {
 
 t.test('README is short enough to be read to the end', async (t) => {
   const lines = read('README.md').split('\n').length
-  t.ok(lines <= 160, `${lines} lines`)
+  t.ok(lines <= 121, `${lines} lines`)
+})
+
+t.test('a guide has at most 800 words, and its comments can be read', async (t) => {
+  const guides = pages.filter((path) => dirname(path) === 'docs/guides')
+  t.ok(guides.length >= 11, `${guides.length} guides`)
+  for (const path of guides) {
+    const words = read(path).split(/\s+/).filter(Boolean).length
+    t.ok(words <= 800, `${path} has ${words} words`)
+    t.ok(
+      readGuide(read(path)).steps.some(({ notRun }) => notRun === null),
+      `${path} is tried`
+    )
+  }
 })
 
 t.test('linksOf()', async (t) => {
@@ -99,9 +123,9 @@ t.test('anchorsOf()', async (t) => {
 })
 
 t.test(
-  'docs/architecture.md leads to files that are there, and to functions that are in them',
+  'docs/design/architecture.md leads to files that are there, and to functions that are in them',
   async (t) => {
-    const rows = read('docs/architecture.md')
+    const rows = read('docs/design/architecture.md')
       .split('\n')
       .filter((line) => line.startsWith('| '))
     let places = 0

@@ -74,7 +74,7 @@ export class FakeSignInServices {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let text = ''
     for await (const chunk of request.setEncoding('utf8')) text += String(chunk)
-    const body = JSON.parse(text) as Record<string, unknown>
+    const body = JSON.parse(text === '' ? '{}' : text) as Record<string, unknown>
     const path = request.url ?? ''
     this.calls.push({ path, headers: request.headers, body })
     const { status, body: said, headers } = this.replies.shift() ?? this.#reply(path, body)

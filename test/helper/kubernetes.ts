@@ -28,10 +28,18 @@ export function whyNoKustomize(): string | false {
 
 /** What `kubectl apply -k` would send, of a folder of docker/kubernetes. */
 export function buildManifests(folder: string): readonly Manifest[] {
-  const text = execFileSync('kustomize', ['build', join(KUBERNETES_FOLDER, folder)], {
+  return readManifests(kustomize(join(KUBERNETES_FOLDER, folder)))
+}
+
+/** The text of all objects of a folder. */
+export function kustomize(folder: string): string {
+  return execFileSync('kustomize', ['build', folder], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe']
   })
+}
+
+export function readManifests(text: string): readonly Manifest[] {
   return parseAllDocuments(text).map((document): Manifest => document.toJS())
 }
 

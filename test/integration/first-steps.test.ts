@@ -51,7 +51,7 @@ function atTerminal(t: Test, command: string, env: Readonly<Record<string, strin
 t.test('at a terminal', { skip: hasTerminals() ? false : 'there is no script(1)' }, async (t) => {
   await t.test('a gateway without credentials says what to type', async (t) => {
     const { child, ended, shows, shown } = atTerminal(t, '')
-    await shows(/so a simulator answers\. For Claude Code on your Kiro subscription/)
+    await shows(/so a simulator answers\. For Claude Code on your Kiro\s+subscription/)
     await shows(/ node .*start\.js login && node .*start\.js setup claude && node .*start\.js\s/)
     t.ok(shown().trim().split('\n').length <= 8, shown())
     child.stdin.write('\u0003') // Ctrl-C

@@ -154,7 +154,7 @@ t.test('signs in, and gives its clients a token that lasts', async (t) => {
     t.match(codex, /\[model_providers\.kiro-gateway\.auth\]\ncommand = /)
     t.match(codex, /args = \[.*"token", "--file", /)
     t.notMatch(codex, /experimental_bearer_token|kgt_/)
-    for (const client of ['opencode', 'qwen', 'cline', 'continue']) {
+    for (const client of ['opencode', 'qwen', 'cline', 'continue', 'copilot', 'kilo', 'openclaw']) {
       const refused = await machine.run('setup', client, '--yes')
       t.match(
         refused,

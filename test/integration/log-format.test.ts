@@ -55,22 +55,29 @@ t.test('a terminal that nobody reads holds up no request', inTerminal, async (t)
   await gateway.shows(/log lines dropped/)
 })
 
-t.test('NO_COLOR takes the colours away, LOG_FORMAT=json the rest', inTerminal, async (t) => {
-  const [plain, json] = await Promise.all([
-    ShownGateway.start(t, { place: 'terminal', env: { NO_COLOR: '1', WORKERS: '1' } }),
-    ShownGateway.start(t, {
-      place: 'terminal',
-      env: { LOG_FORMAT: 'json', WORKERS: '1', PROXY_API_KEY: 'a-key-of-this-test' }
-    })
-  ])
-  t.notMatch(plain.output, COLOUR)
-  t.match(plain.output, / ✓ ready at http/)
-  const lines = json.output.split('\n').filter((line) => line.startsWith('{'))
-  t.ok(lines.length > 3)
-  for (const line of lines) t.type(JSON.parse(line), 'object')
-  t.match(json.output, /"settings":\{.*"PROXY_API_KEY":"\[redacted\]"/)
-  t.notMatch(json.output, 'a-key-of-this-test')
-})
+t.test(
+  'NO_COLOR and TERM=dumb take the colours away, LOG_FORMAT=json the rest',
+  inTerminal,
+  async (t) => {
+    const [plain, dumb, json] = await Promise.all([
+      ShownGateway.start(t, { place: 'terminal', env: { NO_COLOR: '1', WORKERS: '1' } }),
+      ShownGateway.start(t, { place: 'terminal', env: { TERM: 'dumb', WORKERS: '1' } }),
+      ShownGateway.start(t, {
+        place: 'terminal',
+        env: { LOG_FORMAT: 'json', WORKERS: '1', PROXY_API_KEY: 'a-key-of-this-test' }
+      })
+    ])
+    for (const { output } of [plain, dumb]) {
+      t.notMatch(output, COLOUR)
+      t.match(output, / ✓ ready at http/)
+    }
+    const lines = json.output.split('\n').filter((line) => line.startsWith('{'))
+    t.ok(lines.length > 3)
+    for (const line of lines) t.type(JSON.parse(line), 'object')
+    t.match(json.output, /"settings":\{.*"PROXY_API_KEY":"\[redacted\]"/)
+    t.notMatch(json.output, 'a-key-of-this-test')
+  }
+)
 
 t.test('on a pipe it is for people where that is set, without colours', async (t) => {
   const gateway = await ShownGateway.start(t, {

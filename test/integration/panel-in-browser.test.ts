@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import OpenAI from 'openai'
 import t from 'tap'
 import { until } from '../helper/fleet-team.ts'
@@ -131,6 +132,12 @@ for (const { name, width, hand: handOf } of WAYS) {
       const operator = PanelClient.withKey(gateway.url, KEY)
       const endOf = async () => (await operator.get('/admin/v1/keys')).json.keys[0].expires_at
       await form.getByLabel('Last day').fill('2099-12-31')
+      // An answer that takes its time: what is typed meanwhile stays.
+      await page.route('**/admin/v1/keys/*', async (route) => {
+        const response = await route.fetch()
+        await sleep(300)
+        await route.fulfill({ response })
+      })
       for (const streams of ['3', '4']) {
         await hand.fill(form.getByLabel('Streams'), streams)
         await hand.press(form.getByRole('button', { name: 'Save the limits' }))
@@ -141,6 +148,7 @@ for (const { name, width, hand: handOf } of WAYS) {
         t.equal(await endOf(), '2100-01-01T00:00:00.000Z')
         t.equal(await form.getByLabel('Last day').inputValue(), '2099-12-31')
       }
+      await page.unrouteAll({ behavior: 'wait' })
     })
 
     const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: secret, maxRetries: 0 })

@@ -61,7 +61,18 @@ function contentOf(folder: string): Readonly<Record<string, string>> {
 
 t.setTimeout(600_000) // real processes, on a machine that may be busy
 
-const CLIENTS = ['claude', 'codex', 'opencode', 'qwen', 'cline', 'continue', 'pi']
+const CLIENTS = [
+  'claude',
+  'codex',
+  'opencode',
+  'qwen',
+  'cline',
+  'continue',
+  'pi',
+  'copilot',
+  'kilo',
+  'openclaw'
+]
 
 t.test('in an empty home, setup makes files that undo takes away with their folders', async (t) => {
   const { folder, run } = makeHome(t)
@@ -174,7 +185,7 @@ t.test('knows its command line', async (t) => {
   }
   t.match(await run(['--help']), {
     code: 0,
-    stdout: /claude\|codex\|opencode\|qwen\|cline\|continue\|pi/
+    stdout: /claude\|codex\|opencode\|qwen\|cline\|continue\|pi\|copilot\|kilo\|openclaw/
   })
 })
 

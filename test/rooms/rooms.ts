@@ -37,6 +37,7 @@ const FOLDERS: Readonly<Record<RoomName, readonly string[]>> = {
     'mutants',
     'cli',
     'docs',
+    'guides',
     'rooms',
     '.'
   ]
@@ -49,7 +50,8 @@ const APART = [
   'test/fuzz/',
   'test/world/',
   'test/credentials/killed-renewal.test.ts',
-  'test/fleet/fleet-model.test.ts'
+  'test/fleet/fleet-model.test.ts',
+  'test/guides/guides.test.ts'
 ]
 
 /** What concerns the whole process, by what a source says: measured there, or changed for all. */

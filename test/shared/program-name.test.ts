@@ -1,5 +1,7 @@
+import { realpathSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
-import { programName, toShownText } from '../../src/shared/program-name.ts'
+import { entryOf, programName, toShownText } from '../../src/shared/program-name.ts'
 
 t.test('programName() is what to type to call the program again', async (t) => {
   for (const [entry, cwd, name] of [
@@ -15,11 +17,19 @@ t.test('programName() is what to type to call the program again', async (t) => {
     ['/home/a/.nvm/lib/node_modules/kiro-gateway/src/start.js', '/home/a', 'kiro-gateway'],
     ['/home/a/kiro-gateway/src/start.js', '/home/a/kiro-gateway', 'node src/start.js'],
     ['/home/a/kiro-gateway/src/start.js', '/home/a', 'node kiro-gateway/src/start.js'],
-    ['/home/a/kiro-gateway/src/start.js', '/home/b', 'node /home/a/kiro-gateway/src/start.js'],
+    ['/home/a/kiro-gateway/src/start.js', '/home/b', 'node ../a/kiro-gateway/src/start.js'],
+    ['/srv/kg/src/start.js', '/home/b/kg/.tap/fixtures', 'node /srv/kg/src/start.js'],
     ['/app/src/start.js', '/app', 'node src/start.js'],
     ['/home/a b/src/start.js', '/home', 'node "a b/src/start.js"']
   ] as const)
     t.equal(programName({ entry, cwd }), name, entry)
+})
+
+t.test('entryOf() is the file behind the link that npm installs', async (t) => {
+  const folder = realpathSync(t.testdir({ bin: {}, lib: { 'start.js': '' } }))
+  symlinkSync(join(folder, 'lib/start.js'), join(folder, 'bin/kiro-gateway'))
+  t.equal(entryOf(join(folder, 'bin/kiro-gateway')), join(folder, 'lib/start.js'))
+  t.equal(entryOf('/nowhere/start.js'), '/nowhere/start.js')
 })
 
 const shown = (text: string): string => toShownText(text, 'npx kiro-gateway')
@@ -28,6 +38,10 @@ t.test('toShownText()', async (t) => {
   t.equal(
     shown('Sign in with: kiro-gateway login, then "kiro-gateway setup claude".'),
     'Sign in with: npx kiro-gateway login, then "npx kiro-gateway setup claude".'
+  )
+  t.equal(
+    shown('(or another client), then "kiro-gateway".\nStart it with: kiro-gateway'),
+    '(or another client), then "npx kiro-gateway".\nStart it with: npx kiro-gateway'
   )
   for (const same of [
     'npx kiro-gateway setup claude',

@@ -43,8 +43,8 @@ t.test('splitModelName()', async (t) => {
   t.same(splitModelName('sim:gap=0+sim:stall'), { modelId: 'auto', words: 'sim:gap=0+sim:stall' })
 })
 
-t.test('docs/simulator.md lists words that the simulator knows, each in its table', async (t) => {
-  const page = readFileSync(new URL('../../docs/simulator.md', import.meta.url), 'utf8')
+t.test('docs/lab/simulator.md lists words of the simulator, each in its table', async (t) => {
+  const page = readFileSync(new URL('../../docs/lab/simulator.md', import.meta.url), 'utf8')
   const [ofUsers = '', ofTests = ''] = page.split('knows more of them:')
   for (const [table, folder] of [
     [ofUsers, '../../src/simulator/'],

@@ -2,6 +2,13 @@ import t from 'tap'
 import { lastWords } from '../../src/simulator/spoken-text.ts'
 
 t.test('lastWords()', async (t) => {
+  t.test('are not what OpenClaw adds behind the prompt', async (t) => {
+    const added =
+      'Runtime: agent=main | host=vm\n\n<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>\ndata:\n\nnone\n' +
+      '<<<END_OPENCLAW_INTERNAL_CONTEXT>>>'
+    t.equal(lastWords(`call tool f\n\n${added}`), 'call tool f')
+  })
+
   t.test('leaves out what clients and gateways put around a prompt', async (t) => {
     const content =
       'A system prompt that mentions <system-reminder> tags.\n<system-reminder>\nold\n' +

@@ -49,7 +49,7 @@ t.test('faults on demand', async (t) => {
   t.equal((await withoutProfile).status, 400, 'a profile is needed as for a generation')
 })
 
-t.test('docs/simulator.md lists every fault', async (t) => {
-  const docs = readFileSync(new URL('../../docs/simulator.md', import.meta.url), 'utf8')
+t.test('docs/lab/simulator.md lists every fault', async (t) => {
+  const docs = readFileSync(new URL('../../docs/lab/simulator.md', import.meta.url), 'utf8')
   for (const fault of SEARCH_FAULTS) t.ok(docs.includes(`\`fault:${fault}\``), fault)
 })

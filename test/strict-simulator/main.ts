@@ -32,4 +32,4 @@ const { url } = await simulator.start()
 
 process.once('SIGTERM', () => void simulator.close())
 process.once('SIGINT', () => void simulator.close())
-process.stdout.write(`Kiro simulator on ${url}; control words: docs/simulator.md\n`)
+process.stdout.write(`Kiro simulator on ${url}; control words: docs/lab/simulator.md\n`)

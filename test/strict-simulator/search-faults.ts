@@ -7,7 +7,7 @@ const INVALID_PARAMS = -32_602
 const INTERNAL_ERROR = -32_603
 const LONG_QUERY_CHARS = 200
 
-/** Requested by `fault:<name>` in the query (`docs/simulator.md`). */
+/** Requested by `fault:<name>` in the query (`docs/lab/simulator.md`). */
 export const SEARCH_FAULTS = [
   'refused',
   'error',

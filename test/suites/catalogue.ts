@@ -24,11 +24,6 @@ export const SUITES: readonly Suite[] = [
     },
     run: runOpenResponses,
     exclusions: [
-      {
-        cases: /^(?:previous-response-id|function-call-roundtrip)$/,
-        reason:
-          'Over HTTP the gateway keeps no conversations: `previous_response_id` is refused, and clients send the whole input.'
-      },
       { cases: /^file-search$/, reason: 'Kiro has no vector stores. The suite skips it.' },
       {
         cases: /^offline-web-search$/,

@@ -8,6 +8,8 @@ export interface ClientApi {
   readonly conversation: Operation
   /** The operation that counts the tokens of a request, where the API has one. */
   readonly counter?: Operation
+  /** Further operations of the API. */
+  readonly others?: readonly Operation[]
   /** Requests, answers and events, by name. */
   readonly schemas: Readonly<Record<string, JsonSchema>>
   /** The name of the schema of its errors. */

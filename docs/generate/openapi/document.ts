@@ -28,7 +28,7 @@ export function describeApi() {
     servers: [{ url: '/', description: 'The gateway that this was read from.' }],
     tags: TAGS,
     security: KEYS,
-    paths: withOwn(Object.fromEntries(Operations.map(toPath))),
+    paths: withOwn(toPaths(Operations)),
     components: {
       schemas: Schemas,
       headers: AnswerHeaders,
@@ -91,6 +91,15 @@ const Schemas: Readonly<Record<string, JsonSchema>> = {
   ...DeviceSchemas,
   ...PanelSchemas,
   AnyObject: anyObject('An OpenAPI document.')
+}
+
+/** Operations of one path are one member. */
+function toPaths(operations: readonly Operation[]) {
+  const paths: Record<string, ReturnType<typeof toPath>[1]> = {}
+  for (const [path, methods] of operations.map(toPath)) {
+    paths[path] = { ...paths[path], ...methods }
+  }
+  return paths
 }
 
 function toPath(operation: Operation) {

@@ -5,7 +5,7 @@ import { anyObject, fixed, type JsonSchema, orNull, record, string } from './jso
 
 /**
  * Place at which a failure is answered: by any route; with a required key; with an operator key; with a body; with a
- * model; with a call to the upstream; with an answer; with counted or waiting requests of a key. `no-route`: by none of
+ * model; with a call to the upstream; with an answer; with counted or waiting requests of a key; with a stored response. `no-route`: by none of
  * the routes described. `dashboard`: where only its page asks. `panel`: by its API. `nowhere`: no client reads it.
  */
 export type ErrorPlace =
@@ -18,6 +18,7 @@ export type ErrorPlace =
   | 'answer'
   | 'counted'
   | 'waiting'
+  | 'stored'
   | 'no-route'
   | 'dashboard'
   | 'panel'
@@ -44,6 +45,7 @@ const Places: Readonly<Record<ErrorCode, ErrorPlace | readonly ErrorPlace[]>> = 
   GW_TLS_REQUIRED: 'panel',
   GW_FIELD_INVALID: 'panel',
   GW_NOT_FOUND: 'panel',
+  GW_RESPONSE_UNKNOWN: 'stored',
   GW_CONFLICT: 'panel',
   GW_DEVICES_UNSAVED: 'panel',
   GW_CHANGED_MEANWHILE: 'panel',

@@ -7,7 +7,7 @@ export interface Operation {
   /** Names it in programs that are made of the description. */
   readonly id: string
   readonly tag: Tag
-  readonly method: 'get' | 'post'
+  readonly method: 'get' | 'post' | 'delete'
   /** In OpenAPI's form: `/v1/models/{id}`. */
   readonly path: string
   /** Further paths that lead to the same. */

@@ -273,6 +273,7 @@ const PAGES: readonly Operation[] = [
 export const Operations: readonly Operation[] = [
   ...CLIENT_APIS.map(({ conversation }) => conversation),
   ...CLIENT_APIS.flatMap(({ counter }) => counter ?? []),
+  ...CLIENT_APIS.flatMap(({ others = [] }) => others),
   LINT,
   ...READS,
   ...STATE,

@@ -1,5 +1,4 @@
-import { type Environment, inspectConfig } from '../../config/load.ts'
-import { listSettings } from '../../config/setting-text.ts'
+import { inspectConfig } from '../../config/load.ts'
 import {
   type Command,
   type CommandCall,
@@ -18,7 +17,14 @@ import { limitsCheck } from './checks/limits-check.ts'
 import { portCheck } from './checks/port-check.ts'
 import { envFileOf, namesIn, programCheck, settingsCheck } from './checks/settings-check.ts'
 import { askProbes, requireConsent } from './probe/ask-probes.ts'
-import { cleaner, cleanRun, probeLines, reportLines, toReport } from './report.ts'
+import {
+  cleaner,
+  cleanRun,
+  probeLines,
+  reportLines,
+  secretsOfSettings,
+  toReport
+} from './report.ts'
 
 export const CHECKS: readonly Check[] = [
   programCheck,
@@ -62,7 +68,7 @@ Exit codes: 0 no problems (warnings are possible), 1 problems, 2 invalid command
     const checkup = new Checkup({ ...inspectConfig(env, fileNames), env, signal })
     try {
       const results = await runChecks(CHECKS, checkup, (running) => showProgress(call, running))
-      const clean = cleaner([...secretsOf(env), ...secretsOfSignIn(checkup.knownSignIn)])
+      const clean = cleaner([...secretsOfSettings(env), ...secretsOfSignIn(checkup.knownSignIn)])
       const report = toReport(results, clean)
       if (!isJson) writeLines(terminal, reportLines(report))
       const asked = call.values['probe'] === true ? await askProbes(call, checkup) : null
@@ -84,27 +90,4 @@ function writeLines(terminal: Terminal, lines: readonly string[]): void {
 function showProgress({ terminal }: CommandCall, running: readonly Check[]): void {
   const names = running.map(({ id }) => id).join(', ')
   if (running.length > 0) terminal.progress(`Checking ${names} …`)
-}
-
-function secretsOf(env: Environment): readonly string[] {
-  return listSettings()
-    .filter(({ setting }) => setting.isSecret === true)
-    .flatMap(({ setting: { env: name, alias = name, kind } }) => {
-      const texts = [env[name] ?? '', env[alias] ?? '']
-      return texts.flatMap((text) => (kind === 'proxy' ? loginOf(text) : text.split(/[,\s]+/)))
-    })
-}
-
-/** User and password of a proxy, encoded and decoded. */
-function loginOf(address: string): readonly string[] {
-  const [, login = ''] = /^(?:[a-z][a-z0-9+.-]*:\/\/)?(.*)@/i.exec(address) ?? []
-  return login.split(':').flatMap((part) => [part, decoded(part)])
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part)
-  } catch {
-    return part // not percent-encoded after all
-  }
 }

@@ -1,4 +1,6 @@
 import { homedir } from 'node:os'
+import type { Environment } from '../../config/load.ts'
+import { listSettings } from '../../config/setting-text.ts'
 import { redactText } from '../../kiro/wire/fault.ts'
 import { version } from '../../shared/version.ts'
 import type { CheckResult } from './checks/checkup.ts'
@@ -125,4 +127,27 @@ function describeCall({ label, status, type, reason, message, credits }: ProbeCa
   ]
   const told = facts.filter((fact) => fact !== null && fact !== '')
   return told.length === 0 ? label : `${label}: ${told.join(', ')}`
+}
+
+export function secretsOfSettings(env: Environment): readonly string[] {
+  return listSettings()
+    .filter(({ setting }) => setting.isSecret === true)
+    .flatMap(({ setting: { env: name, alias = name, kind } }) => {
+      const texts = [env[name] ?? '', env[alias] ?? '']
+      return texts.flatMap((text) => (kind === 'proxy' ? loginOf(text) : text.split(/[,\s]+/)))
+    })
+}
+
+/** User and password of a proxy, encoded and decoded. */
+function loginOf(address: string): readonly string[] {
+  const [, login = ''] = /^(?:[a-z][a-z0-9+.-]*:\/\/)?(.*)@/i.exec(address) ?? []
+  return login.split(':').flatMap((part) => [part, decoded(part)])
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part // not percent-encoded after all
+  }
 }

@@ -24,7 +24,7 @@ import { offerBrowser } from './open-browser.ts'
 
 export const login: Command = {
   name: 'login',
-  summary: 'Signs in with Builder ID, an organisation, Google or GitHub.',
+  summary: 'Signs in by Builder ID, organisation, Google or GitHub.',
   usage: `kiro-gateway login [--provider=builder-id]
 kiro-gateway login --start-url=URL [--region=REGION]
 kiro-gateway login --provider=google|github [--paste]

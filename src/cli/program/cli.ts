@@ -1,9 +1,8 @@
-import { resolve } from 'node:path'
 import { inspect, parseArgs } from 'node:util'
 import { type ReadEnvironment, readEnvironment } from '../../config/load-process.ts'
 import { onInterrupt } from '../../shared/deferred-signals.ts'
 import { GatewayError } from '../../shared/errors.ts'
-import { programName } from '../../shared/program-name.ts'
+import { entryOf, programName } from '../../shared/program-name.ts'
 import {
   type Command,
   EXIT_FAILED,
@@ -37,7 +36,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const stop = onInterrupt(process, () => interruption.abort(new Error('interrupted')))
   using terminal = new ProcessTerminal(process, interruption.signal)
   try {
-    const program = programName({ entry: resolve(process.argv[1] ?? ''), cwd: process.cwd() })
+    const program = programName({ entry: entryOf(process.argv[1] ?? ''), cwd: process.cwd() })
     const { signal } = interruption
     return await runCommand(argv, { terminal, signal, readSettings, program })
   } finally {

@@ -12,7 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   top: async () => (await import('../top/top.ts')).top,
   key: async () => (await import('../key/key.ts')).key,
   fleet: async () => (await import('../fleet.ts')).fleet,
-  lint: async () => (await import('../lint.ts')).lint,
+  lint: async () => (await import('../lint/lint.ts')).lint,
   replay: async () => (await import('../replay/replay.ts')).replay,
   update: async () => (await import('../update.ts')).update,
   completion: async () => (await import('./completion.ts')).completion

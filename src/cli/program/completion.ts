@@ -7,7 +7,7 @@ type Shell = (typeof SHELLS)[number]
 
 export const completion: Command = {
   name: 'completion',
-  summary: 'Prints a script by which bash, zsh or fish complete commands and options.',
+  summary: 'Prints a completion script for bash, zsh or fish.',
   usage: 'kiro-gateway completion bash|zsh|fish',
   options: {},
   help: `Prints the script; the shell reads it when it starts. It completes "kiro-gateway", which is there after

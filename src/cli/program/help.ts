@@ -2,6 +2,7 @@ import { settingsHelp } from '../../config/load.ts'
 import { listSettings, writeSetting } from '../../config/setting-text.ts'
 import type { Setting } from '../../config/setting.ts'
 import { version } from '../../shared/version.ts'
+import { wrapText } from '../../shared/wrap-text.ts'
 import type { Command } from '../command.ts'
 import { guess, MAX_GUESSED_CHARS } from '../guess.ts'
 import { commandNames, loadCommand } from './commands.ts'
@@ -32,27 +33,30 @@ export async function overview(): Promise<string> {
     FIRST_SETTINGS.has(setting.env) ? row(setting.env, shortText(setting)) : []
   )
   return [
-    `kiro-gateway ${version}: the models of a Kiro subscription behind OpenAI and Anthropic APIs.`,
+    `kiro-gateway ${version}: a Kiro subscription behind OpenAI and Anthropic APIs.`,
     '',
-    'Usage: kiro-gateway [--host ADDRESS] [--port PORT] [--workers N]   starts the gateway',
-    '       kiro-gateway COMMAND [options]                              runs a command',
+    'Start it:       kiro-gateway [--host ADDRESS] [--port PORT] [--workers N]',
+    'Run a command:  kiro-gateway COMMAND [options]',
     '',
     'Commands (--help COMMAND explains one):',
     ...rows,
     '',
-    'Settings, from the environment or .env in the working folder (--help settings lists all):',
+    'Settings, from the environment or .env (--help settings lists all):',
     ...settings,
     '',
     'Options: --help [COMMAND | settings], --version',
-    'Exit codes: 0 done, 1 failed, 2 wrong command line or settings, 78 cannot start, 130 Ctrl-C',
-    '            docs/exit-codes.md'
+    'Exit codes: 0 done, 1 failed, 2 wrong usage, 78 cannot start, 130 Ctrl-C',
+    'docs/exit-codes.md'
   ].join('\n')
 }
 
-const NAME_CHARS = 21
+const NAME_CHARS = 20
+
+/** Columns of a terminal that nobody has made wider. */
+const COLUMNS = 80
 
 function row(name: string, text: string): string {
-  return `  ${name.padEnd(NAME_CHARS)} ${text}`
+  return wrapText(`  ${name.padEnd(NAME_CHARS)}  ${text}`, COLUMNS)
 }
 
 /** Returns the first sentence and the default. */

@@ -15,7 +15,7 @@ const MAX_SHOWN_CHARS = 400
 
 export const replay: Command = {
   name: 'replay',
-  summary: 'Replays a captured request, and shows where the answer differs.',
+  summary: 'Replays a captured request; shows what differs.',
   usage: 'kiro-gateway replay [--fast] [--against URL [--key KEY] [--listen PORT]] FOLDER',
   options: {
     against: { type: 'string' },

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import type { Environment } from '../../config/load.ts'
-import { type JsonObject, textMember } from '../../shared/json.ts'
+import type { JsonObject } from '../../shared/json.ts'
 import type { Entry } from './entries.ts'
 import { type GatewayFacts, type KeyCommand, modelFor, type OfferedModel } from './gateway.ts'
 import { signInSettings } from './sign-in.ts'
@@ -190,36 +190,69 @@ const opencode: ClientSetup = {
     const own = join(placeIn(env, 'XDG_CONFIG_HOME') ?? join(folder, '.config'), 'opencode')
     return [[join(own, 'opencode.jsonc'), join(own, 'opencode.json')]]
   },
-  plan(gateway, [file]) {
-    const current = textMember(file?.values ?? {}, 'model')?.replace(`${PROVIDER}/`, '')
-    const model = modelFor(gateway, current)
-    const provider = ['provider', PROVIDER]
-    const entries = [
-      byDefault(['$schema'], 'https://opencode.ai/config.json'),
-      entry(['model'], `${PROVIDER}/${model.id}`),
-      entry([...provider, 'npm'], '@ai-sdk/openai-compatible'),
-      entry([...provider, 'name'], TITLE),
-      entry([...provider, 'options', 'baseURL'], `${gateway.url}/v1`),
-      entry([...provider, 'options', 'apiKey'], gateway.key),
-      ...withModel(gateway.models, model).flatMap((one) => {
-        const place = [...provider, 'models', one.id]
-        const input = one.takesImages ? ['text', 'image'] : ['text']
-        return [
-          entry([...place, 'name'], one.name),
-          entry([...place, 'attachment'], one.takesImages),
-          entry([...place, 'modalities', 'input'], input),
-          entry([...place, 'modalities', 'output'], ['text']),
-          ...(one.contextWindow === undefined
-            ? []
-            : [
-                entry([...place, 'limit', 'context'], one.contextWindow),
-                entry([...place, 'limit', 'output'], one.maxOutputTokens ?? USUAL_OUTPUT_TOKENS)
-              ])
-        ]
-      })
-    ]
-    return { files: [{ entries, holdsKey: true }], start: 'opencode', notes: [] }
-  }
+  plan: (gateway, [file]) =>
+    openCodePlan(gateway, file, { start: 'opencode', schema: 'https://opencode.ai/config.json' })
+}
+
+/** Kilo Code is made of OpenCode, and configured like it. */
+const kilo: ClientSetup = {
+  title: 'Kilo Code',
+  files({ folder, env }) {
+    const usual = join(placeIn(env, 'XDG_CONFIG_HOME') ?? join(folder, '.config'), 'kilo')
+    const own = placeIn(env, 'KILO_CONFIG_DIR') ?? usual
+    return [[join(own, 'kilo.jsonc'), join(own, 'kilo.json')]]
+  },
+  plan: (gateway, [file]) =>
+    openCodePlan(gateway, file, { start: 'kilo', schema: 'https://app.kilo.ai/config.json' })
+}
+
+interface OpenCodeKind {
+  readonly start: string
+  /** URL of the schema that its configuration follows. */
+  readonly schema: string
+}
+
+function openCodePlan(
+  gateway: GatewayFacts,
+  file: CurrentFile | undefined,
+  { start, schema }: OpenCodeKind
+): ClientPlan {
+  const model = modelFor(gateway, ownModel(file?.values['model']))
+  const provider = ['provider', PROVIDER]
+  const entries = [
+    byDefault(['$schema'], schema),
+    entry(['model'], `${PROVIDER}/${model.id}`),
+    entry([...provider, 'npm'], '@ai-sdk/openai-compatible'),
+    entry([...provider, 'name'], TITLE),
+    entry([...provider, 'options', 'baseURL'], `${gateway.url}/v1`),
+    entry([...provider, 'options', 'apiKey'], gateway.key),
+    ...withModel(gateway.models, model).flatMap((one) => {
+      const place = [...provider, 'models', one.id]
+      const input = one.takesImages ? ['text', 'image'] : ['text']
+      return [
+        entry([...place, 'name'], one.name),
+        entry([...place, 'attachment'], one.takesImages),
+        entry([...place, 'modalities', 'input'], input),
+        entry([...place, 'modalities', 'output'], ['text']),
+        ...(one.contextWindow === undefined
+          ? []
+          : [
+              entry([...place, 'limit', 'context'], one.contextWindow),
+              entry([...place, 'limit', 'output'], outputOf(one))
+            ])
+      ]
+    })
+  ]
+  return { files: [{ entries, holdsKey: true }], start, notes: [] }
+}
+
+function outputOf({ maxOutputTokens = USUAL_OUTPUT_TOKENS }: OfferedModel): number {
+  return maxOutputTokens
+}
+
+/** Name of a model without this provider in front, as clients write the one in use. */
+function ownModel(current: unknown): string | null {
+  return typeof current === 'string' ? current.replace(`${PROVIDER}/`, '') : null
 }
 
 const qwen: ClientSetup = {
@@ -376,6 +409,106 @@ function keyOfPi({ key, keyCommand }: GatewayFacts): string {
   return key.replaceAll('$', '$$$$').replace(/^!/, '$$!')
 }
 
+/** Copilot CLI holds one WebSocket open, and goes on over HTTP where it gets none. */
+const copilot: ClientSetup = {
+  title: 'Copilot CLI',
+  files({ folder, env }) {
+    const own = placeIn(env, 'COPILOT_HOME') ?? join(folder, '.copilot')
+    const providers = placeIn(env, 'COPILOT_PROVIDERS_CONFIG') ?? join(own, 'providers.json')
+    return [[providers], [join(own, 'settings.json')]]
+  },
+  plan(gateway, [, settings]) {
+    const model = modelFor(gateway, ownModel(settings?.values['model']))
+    const provider = ['providers', { member: 'name', is: PROVIDER }]
+    const providers = [
+      entry([...provider, 'type'], 'openai'),
+      entry([...provider, 'wireApi'], 'responses'),
+      entry([...provider, 'transport'], 'websockets'),
+      entry([...provider, 'baseUrl'], `${gateway.url}/v1`),
+      entry([...provider, 'apiKey'], gateway.key),
+      ...withModel(gateway.models, model).flatMap((one) => {
+        // By name: other providers may have models of the same id.
+        const place = ['models', { member: 'name', is: `${TITLE}: ${one.name}` }]
+        return [
+          entry([...place, 'id'], one.id),
+          entry([...place, 'provider'], PROVIDER),
+          entry([...place, 'capabilities', 'supports', 'vision'], one.takesImages),
+          ...(one.contextWindow === undefined
+            ? []
+            : [
+                entry([...place, 'maxContextWindowTokens'], one.contextWindow),
+                entry([...place, 'maxPromptTokens'], one.contextWindow - outputOf(one)),
+                entry([...place, 'maxOutputTokens'], outputOf(one))
+              ])
+        ]
+      })
+    ]
+    return {
+      files: [
+        { entries: providers, holdsKey: true },
+        { entries: [entry(['model'], `${PROVIDER}/${model.id}`)], holdsKey: false }
+      ],
+      start: 'copilot',
+      notes: []
+    }
+  }
+}
+
+const openclaw: ClientSetup = {
+  title: 'OpenClaw',
+  files({ folder, env }) {
+    const home = placeIn(env, 'OPENCLAW_HOME') ?? folder
+    const own = placeIn(env, 'OPENCLAW_STATE_DIR') ?? join(home, '.openclaw')
+    return [[placeIn(env, 'OPENCLAW_CONFIG_PATH') ?? join(own, 'openclaw.json')]]
+  },
+  plan(gateway, [file]) {
+    const place = placeOfModel(file)
+    const model = modelFor(gateway, ownModel(valueOnPath(file?.values, place)))
+    const provider = ['models', 'providers', PROVIDER]
+    const entries = [
+      entry(place, `${PROVIDER}/${model.id}`),
+      entry([...provider, 'api'], 'openai-completions'),
+      entry([...provider, 'baseUrl'], `${gateway.url}/v1`),
+      entry([...provider, 'apiKey'], gateway.key.replaceAll('${', '$$$${')),
+      ...withModel(gateway.models, model).flatMap((one) => {
+        const of = [...provider, 'models', { member: 'id', is: one.id }]
+        return [
+          entry([...of, 'name'], one.name),
+          entry([...of, 'reasoning'], one.thinks),
+          entry([...of, 'input'], one.takesImages ? ['text', 'image'] : ['text']),
+          ...(one.contextWindow === undefined
+            ? []
+            : [
+                entry([...of, 'contextWindow'], one.contextWindow),
+                entry([...of, 'maxTokens'], outputOf(one))
+              ])
+        ]
+      })
+    ]
+    return {
+      files: [{ entries, holdsKey: true }],
+      start: 'openclaw chat',
+      notes: allowlistNotes(file, `${PROVIDER}/*`)
+    }
+  }
+}
+
+const AGENT_DEFAULTS = ['agents', 'defaults']
+
+/** `model` is a name, or an object with the name and those to fall back to. */
+function placeOfModel(file: CurrentFile | undefined): Path {
+  const place = [...AGENT_DEFAULTS, 'model']
+  return typeof valueOnPath(file?.values, place) === 'string' ? place : [...place, 'primary']
+}
+
+function allowlistNotes(file: CurrentFile | undefined, wanted: string): readonly string[] {
+  const allowed = valueOnPath(file?.values, [...AGENT_DEFAULTS, 'modelPolicy', 'allow'])
+  if (!Array.isArray(allowed) || allowed.length === 0 || allowed.includes(wanted)) return []
+  return [
+    `agents.defaults.modelPolicy.allow in ${file?.path} lists the models that OpenClaw may use. Add "${wanted}".`
+  ]
+}
+
 function withModel(models: readonly OfferedModel[], chosen: OfferedModel): readonly OfferedModel[] {
   return models.some(({ id }) => id === chosen.id) ? models : [...models, chosen]
 }
@@ -387,5 +520,8 @@ export const Clients: Readonly<Record<string, ClientSetup>> = {
   qwen,
   cline,
   continue: continueDev,
-  pi
+  pi,
+  copilot,
+  kilo,
+  openclaw
 }

@@ -5,7 +5,7 @@ const CLIENT_WORDS = Object.keys(Clients).join('|')
 
 export const setup: Command = {
   name: 'setup',
-  summary: 'Sets up Claude Code, Codex or another client for this gateway, or undoes it.',
+  summary: 'Sets up Claude Code, Codex or another client; --undo.',
   usage: `kiro-gateway setup ${CLIENT_WORDS} [--url URL] [--key KEY] [--model MODEL] [--print] [--yes]
 kiro-gateway setup claude --sign-in [--url URL] [--model MODEL] [--print] [--yes]
 kiro-gateway setup claude --server [--url URL]

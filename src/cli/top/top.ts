@@ -11,7 +11,7 @@ const TIMEOUT_MS = 10_000
 
 export const top: Command = {
   name: 'top',
-  summary: 'Shows the streams, waiting requests and credits of each key.',
+  summary: 'Shows streams, waiting requests and credits by key.',
   usage: 'kiro-gateway top [--once] [--url URL] [--key KEY]',
   options: { once: { type: 'boolean' }, url: { type: 'string' }, key: { type: 'string' } },
   help: `Shows each key's streams, waiting requests and usage, every two seconds until Ctrl-C.

@@ -1,5 +1,6 @@
 /* Calls of `/admin/v1`: one way to ask, one to change something, and forms that do it once. */
 import { askSession } from './feed.js'
+import { noChange } from './lit.js'
 import { change, changed, redraw, state } from './state.js'
 
 /** A refusal, with the sentence that people are shown. */
@@ -123,12 +124,37 @@ export class Change {
   problem = ''
   /** Name of the field that the problem is about, else empty. */
   param = ''
+  /** Names of the fields that were edited while the form was being saved. */
+  #edited = new Set()
+
+  /**
+   * Returns what a field of the form shows: what was typed while the form was being saved stays as it is.
+   * @template T
+   * @param {string} name
+   * @param {T} value
+   */
+  shown(name, value) {
+    return this.#edited.has(name) ? noChange : value
+  }
+
+  /** @param {Event & { currentTarget: EventTarget | null }} event */
+  edit = ({ currentTarget: field }) => {
+    if (!this.isBusy) return
+    if (field instanceof HTMLInputElement || field instanceof HTMLSelectElement)
+      this.#edited.add(field.name)
+  }
+
+  /** Forgets what was wrong and what was typed. */
+  reset() {
+    this.#edited.clear()
+    this.problem = this.param = ''
+  }
 
   /** @param {() => Promise<void>} act */
   async run(act) {
     if (this.isBusy) return
     this.isBusy = true
-    this.problem = this.param = ''
+    this.reset()
     redraw()
     try {
       await act()

@@ -41,6 +41,15 @@ const CLIENTS = [
   openAi('cline', 'Cline', 'cline'),
   openAi('continue', 'Continue', 'continue'),
   openAi('pi', 'Pi', 'pi'),
+  {
+    id: 'copilot',
+    title: 'Copilot CLI',
+    setup: 'copilot',
+    byHand: ({ url, key, model }) =>
+      `COPILOT_PROVIDER_BASE_URL=${url}/v1 COPILOT_PROVIDER_API_KEY=${key} COPILOT_MODEL=${model} copilot`
+  },
+  openAi('kilo', 'Kilo Code', 'kilo'),
+  openAi('openclaw', 'OpenClaw', 'openclaw'),
   openAi('cursor', 'Cursor and others', null),
   {
     id: 'openai',

@@ -44,7 +44,7 @@ let isPolling = false
 export function leaveDevices() {
   list.clear()
   chosen = said = ended = ''
-  for (const act of [approving, denying, ending]) act.problem = act.param = ''
+  for (const act of [approving, denying, ending]) act.reset()
 }
 
 function load() {
@@ -116,7 +116,8 @@ function waitingRow({ code, client, host, address, asked_at }) {
 function choose(code) {
   chosen = chosen === code ? '' : code
   key = NEW
-  said = approving.problem = approving.param = ''
+  said = ''
+  approving.reset()
   redraw()
 }
 

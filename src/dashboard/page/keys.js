@@ -110,7 +110,7 @@ function load() {
   isRevoking = false
   ownUsage = null
   leaveDevices()
-  for (const act of [adding, changing, rotating, revoking, reloading]) act.problem = act.param = ''
+  for (const act of [adding, changing, rotating, revoking, reloading]) act.reset()
   if (issued?.key.id !== state.route.id) issued = null
   one.clear()
   if (state.route.id === '' || state.route.id === 'add') void list.refresh()

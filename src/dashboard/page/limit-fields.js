@@ -54,7 +54,7 @@ export function creditFields(form, key) {
   const period = key?.credits?.period ?? 'month'
   return html`<div class="pair">
       ${field(form, { name: 'credits', label: 'Credits', mode: 'decimal', value: String(key?.credits?.limit ?? ''), hint: 'Empty: no limit.' })}
-      <div class="field"><label for="f-period">Per</label><select id="f-period" name="period">${PERIODS.map((name) => html`<option value=${name} .selected=${name === period}>${name === 'total' ? 'in all' : name}</option>`)}</select></div>
+      <div class="field"><label for="f-period">Per</label><select id="f-period" name="period" @input=${form.edit}>${PERIODS.map((name) => html`<option value=${name} .selected=${form.shown('period', name === period)}>${name === 'total' ? 'in all' : name}</option>`)}</select></div>
     </div>`
 }
 
@@ -72,5 +72,5 @@ export function limitFields(form, key) {
       ${field(form, { name: 'requests_per_minute', label: 'Requests a minute', mode: 'numeric', value: String(key?.requests_per_minute ?? ''), hint: 'Empty: no limit.' })}
       ${field(form, { name: 'max_streams', label: 'Streams at the same time', mode: 'numeric', value: String(key?.max_streams ?? ''), hint: 'Empty: no limit.' })}
     </div>
-    <label class="check"><input type="checkbox" name="overage" value="true" .checked=${key?.overage === true}> Goes on at extra cost when the plan is used up</label>`
+    <label class="check"><input type="checkbox" name="overage" value="true" .checked=${form.shown('overage', key?.overage === true)} @input=${form.edit}> Goes on at extra cost when the plan is used up</label>`
 }

@@ -1,5 +1,5 @@
 /* The view library: templates of text, never of markup that a client chose. */
-export { html, nothing, render } from './lit/lit-html.js'
+export { html, noChange, nothing, render } from './lit/lit-html.js'
 export { guard } from './lit/directives/guard.js'
 export { repeat } from './lit/directives/repeat.js'
 

@@ -5,7 +5,7 @@ import { change, state, whyReadOnly } from './state.js'
 
 /** @typedef {import('./lit.js').View} View */
 /** @typedef {import('./lit.js').Optional} Optional */
-/** @typedef {Pick<import('./api.js').Change, 'isBusy' | 'problem' | 'param' | 'run'>} Change */
+/** @typedef {import('./api.js').Change} Change */
 
 /**
  * A figure: how it reads, and exactly what it is.
@@ -101,7 +101,7 @@ async function copy(text, { currentTarget }) {
 
 /**
  * A field with its label, its hint and, beside it, what is wrong with it.
- * @param {Pick<Change, 'problem' | 'param'>} form
+ * @param {Change} form
  * @param {Field} field
  */
 export function field(form, { name, label, hint = '', type = 'text', value = '', ...more }) {
@@ -109,7 +109,7 @@ export function field(form, { name, label, hint = '', type = 'text', value = '',
   const { isRequired = false, list = [], mode, autocomplete = 'off' } = more
   return html`<div class="field">
     <label for=${`f-${name}`}>${label}</label>
-    <input id=${`f-${name}`} name=${name} type=${type} .value=${value} ?required=${isRequired}
+    <input id=${`f-${name}`} name=${name} type=${type} .value=${form.shown(name, value)} @input=${form.edit} ?required=${isRequired}
       inputmode=${mode ?? nothing} autocomplete=${autocomplete} spellcheck="false"
       list=${list.length === 0 ? nothing : `l-${name}`}
       aria-invalid=${problem === '' ? nothing : 'true'}

@@ -1,5 +1,5 @@
 /* Requests: the last ones as they end, and 90 days back by filter. */
-import { get, Loaded, valuesOf, withQuery } from './api.js'
+import { Change, get, Loaded, valuesOf, withQuery } from './api.js'
 import { guard, html, nothing, repeat } from './lit.js'
 import { amount, duration, timeOfDay, UNKNOWN } from './format.js'
 import { live } from './live-requests.js'
@@ -22,7 +22,7 @@ const SPANS = /** @type {const} */ ([
 const NAMES = ['since', 'key', 'model', 'client', 'status', 'code', 'id', 'failed']
 const PAGE_ROWS = 50
 /** The filter has nothing that can be refused beside a field. */
-const noForm = { problem: '', param: '' }
+const noForm = new Change()
 
 /** A table of requests of which one can be opened. */
 export class RequestTable {

@@ -101,6 +101,11 @@ export abstract class AnswerWriter<Own = unknown> {
     return NothingKept
   }
 
+  /** JSON text of the answer for storing, without its items; `null` for APIs that store none. */
+  get keptResponse(): Written | null {
+    return null
+  }
+
   protected get ping(): string {
     return SseComment
   }

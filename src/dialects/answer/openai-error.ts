@@ -14,6 +14,7 @@ const Words: Readonly<Record<ErrorKind, readonly [type: string, code: OpenAiCode
   limit: ['insufficient_quota', 'insufficient_quota'],
   often: ['rate_limit_error', 'rate_limit_exceeded'],
   route: ['invalid_request_error', 'unknown_url'],
+  missing: ['invalid_request_error', null],
   method: ['invalid_request_error', BareCode],
   conflict: ['invalid_request_error', BareCode],
   stale: ['invalid_request_error', BareCode],

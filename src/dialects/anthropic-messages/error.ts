@@ -15,6 +15,7 @@ const Types: Readonly<Record<ErrorKind, string>> = {
   limit: 'billing_error',
   often: 'rate_limit_error',
   route: 'not_found_error',
+  missing: 'not_found_error',
   method: 'invalid_request_error',
   conflict: 'invalid_request_error',
   stale: 'invalid_request_error',

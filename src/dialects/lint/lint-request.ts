@@ -78,7 +78,7 @@ function withoutAccess({ access: _access, ...options }: RequestOptions): Request
 }
 
 /** Puts notes in place of attachments: whether they can be fetched shows only in a real request. */
-function leaveOutAttachments(
+export function leaveOutAttachments(
   body: JsonObject,
   { sendsDocuments }: RequestOptions
 ): readonly Finding[] {

@@ -11,6 +11,7 @@ import {
 import { glue, type Written } from '../answer/output-text.ts'
 import type { EndPart, SearchPart } from '../answer/stream-part.ts'
 import { EventWriter, ItemEvents, Output, toEventHead, toSearchEvents } from './item-events.ts'
+import { toStoredResponse } from './stored-response.ts'
 import { ItemMaker, type OutputItem, type ResponsesWishes } from './output-items.ts'
 import {
   IncompleteReasons,
@@ -49,6 +50,10 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
 
   override get keptItems(): KeptItems {
     return this.#output.kept
+  }
+
+  override get keptResponse(): Written {
+    return toStoredResponse(this.#response.toJsonAlone(this.#end), this.#output.references)
   }
 
   protected override start(): Written {

@@ -56,6 +56,25 @@ export function itemReferencesOf(body: Uint8Array): readonly string[] {
   return [...ids]
 }
 
+const PREVIOUS = /^"previous_response_id"\s*:\s*"(?<id>resp_[0-9a-f]{32})"/
+const PREVIOUS_TEXT = '"previous_response_id"'
+const PREVIOUS_REACH = 256
+/** One, and others in schemas of tools or their arguments. */
+const MAX_PREVIOUS = 16
+
+/** Ids that the request may go on from. Reads only the bytes around each. */
+export function previousIdsOf(body: Uint8Array): readonly string[] {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const ids = new Set<string>()
+  let at = bytes.indexOf(PREVIOUS_TEXT)
+  for (let count = 0; at !== -1 && count < MAX_PREVIOUS; count++) {
+    const id = PREVIOUS.exec(bytes.toString('latin1', at, at + PREVIOUS_REACH))?.groups?.['id']
+    if (id !== undefined) ids.add(id)
+    at = bytes.indexOf(PREVIOUS_TEXT, at + PREVIOUS_TEXT.length)
+  }
+  return [...ids]
+}
+
 export function itemsOf(answers: readonly Uint8Array[]): JsonObject {
   const items = answers.flatMap(({ buffer, byteOffset, byteLength }) => {
     const text = Buffer.from(buffer, byteOffset, byteLength).toString('utf8')

@@ -64,10 +64,19 @@ function toPartEvents(name: string, toJson: PartEvents['toJson']): PartEvents {
 export class Output {
   readonly items: Written[] = []
   readonly kept = new Map<string, Written>()
+  /** JSON text of the id of each kept item, and of each item that broke off. */
+  readonly references: Written[] = []
 
   keep(id: string, json: Written): void {
     this.items.push(json)
     this.kept.set(id, json)
+    this.references.push(JSON.stringify(id))
+  }
+
+  /** Adds an item that broke off, which nobody can refer to. */
+  add(json: Written): void {
+    this.items.push(json)
+    this.references.push(json)
   }
 }
 
@@ -139,7 +148,7 @@ export class ItemEvents implements AnswerBlock {
     this.#isBroken ||= this.#rawInput !== null && this.#room.isFull
     const rest = how === 'whole' ? this.#add(this.#rawInput?.end() ?? '') : ''
     if (how === 'whole' && !this.#isBroken) return glue(rest, this.finish('completed'))
-    this.#output.items.push(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
+    this.#output.add(toItemJson(this.#item, 'incomplete', this.#item.text.written()))
     return ''
   }
 

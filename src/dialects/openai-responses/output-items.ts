@@ -182,6 +182,21 @@ export function toItemId(prefix: ItemPrefix, responseId: string, index: number):
   return `${prefix}_${key}${index.toString(16).padStart(4, '0')}`
 }
 
+/** Input items are numbered from here, so that their ids are no output's. */
+const FIRST_INPUT = 0x8000
+
+/** Makes the id of an input item that came without one. */
+export function toInputItemId(type: string, responseId: string, index: number): string {
+  const prefix = Object.hasOwn(INPUT_PREFIXES, type) ? INPUT_PREFIXES[type] : undefined
+  return toItemId(prefix ?? 'msg', responseId, FIRST_INPUT + index)
+}
+
+const INPUT_PREFIXES: Readonly<Record<string, ItemPrefix>> = {
+  ...PREFIXES,
+  function_call_output: PREFIXES.function_call,
+  custom_tool_call_output: PREFIXES.custom_tool_call
+}
+
 /** `null` for other texts. The result is 28 hexadecimal digits, safe as a file name. */
 export function responseKeyOf(id: string): string | null {
   return KNOWN_ID.exec(id)?.[1] ?? null

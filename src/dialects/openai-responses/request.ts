@@ -11,11 +11,12 @@ import { type ClientRequest, effortWish } from '../request/to-upstream.ts'
 import { echoOf } from './echo.ts'
 import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
-import { earlierItems } from './earlier-items.ts'
-import { type InputItem, itemReferencesOf, itemsOf, listItems } from './input.ts'
+import { chainTo, earlierItems } from './earlier-items.ts'
+import { type InputItem, itemReferencesOf, itemsOf, listItems, previousIdsOf } from './input.ts'
 import { ItemReader } from './items.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
+import { toStoredInput } from './stored-response.ts'
 import { ResponseWriter } from './answer.ts'
 
 export const OpenAiResponses = {
@@ -29,6 +30,8 @@ export const OpenAiResponses = {
   likeness: (body: JsonObject) =>
     body['messages'] === undefined && ('input' in body || 'instructions' in body) ? Infinity : 0,
   itemReferencesOf,
+  previousIdsOf,
+  toStoredInput,
   toAnswerId: toResponseId,
   createWriter: (options: WriterOptions<ResponsesWishes>) => new ResponseWriter(options)
 }
@@ -59,7 +62,8 @@ function readRequest(
   const sent = checkShape(ResponsesBodyCheck, json, '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
-  const items = allItems(sent, itemsOf(answers))
+  const stored = itemsOf(answers)
+  const items = allItems(sent, stored)
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
   return {
@@ -70,6 +74,7 @@ function readRequest(
     webSearch: allowedSearch(request.tool_choice, declared),
     sessionKey: sessionKeyOf(request),
     user: request.user || undefined,
+    before: chainTo(sent.previous_response_id, stored),
     answer: {
       model: request.model ?? AUTO_MODEL,
       isStream: request.stream === true,

@@ -53,19 +53,29 @@ export class ResponseObject {
     this.#head = JSON.stringify(said).slice(0, -1)
   }
 
+  /** Time of the end, once it was told. */
+  #completedAt: number | null = null
+
   toJson(state: ResponseState, output: readonly Written[]): Written {
+    return glue(`${this.#head},"output":[`, glueWith(',', output), `],${this.#tailOf(state)}`)
+  }
+
+  /** JSON text without the output. */
+  toJsonAlone(state: ResponseState): string {
+    return `${this.#head},${this.#tailOf(state)}`
+  }
+
+  /** Ends the object. */
+  #tailOf(state: ResponseState): string {
+    if (state.status === 'completed') this.#completedAt ??= this.#now()
     const tail = {
       status: state.status,
-      completed_at: state.status === 'completed' ? this.#now() : null,
+      completed_at: state.status === 'completed' ? this.#completedAt : null,
       error: state.status === 'failed' ? state.error : null,
       incomplete_details: state.status === 'incomplete' ? { reason: state.reason } : null,
       usage: 'usage' in state ? toResponseUsage(state.usage) : null
     }
-    return glue(
-      `${this.#head},"output":[`,
-      glueWith(',', output),
-      `],${JSON.stringify(tail).slice(1)}`
-    )
+    return JSON.stringify(tail).slice(1)
   }
 }
 

@@ -41,10 +41,14 @@ export interface ConvertedRequest {
   readonly plan: ReplyPlan
   readonly borderline: readonly Borderline[]
   readonly leftOut?: LeftOut
+  /** Text to be stored with the answer. */
+  readonly input?: Uint8Array
 }
 
 export interface ClientRequest {
   readonly user?: string | undefined
+  /** Stored answers that the request goes on from; `null` if one of them is not stored. */
+  readonly before?: readonly string[] | null
   readonly conversation: Conversation
   readonly reasoning: ReasoningWish
   /** Tokens. */

@@ -105,6 +105,9 @@ export function priceStepOf(id: string): PriceStep | null {
   return from !== undefined && step !== undefined && rank >= from ? step : null
 }
 
+/** Credits per token of a request, nothing of it cached, at rate 1 (kiro-protocol §7.5). */
+export const CREDITS_PER_TOKEN = 1.6584e-5
+
 export function priceFactorOf(id: string, inputTokens: number): number {
   const step = priceStepOf(id)
   return step !== null && inputTokens > step.aboveTokens ? step.factor : 1

@@ -78,6 +78,16 @@ export function provesCredential(fault: UpstreamFault): boolean {
   return status === 400 && isJudged
 }
 
+/** True for "Improperly formed request." and nothing else: the upstream does not say what is wrong (§4.14). */
+export function isUnexplained({
+  code,
+  reason,
+  message
+}: Pick<UpstreamFault, 'code' | 'reason' | 'message'>): boolean {
+  if (code !== 'GW_UPSTREAM_REFUSED') return false
+  return reason === 'REQUEST_BODY_INVALID' || /^improperly formed request/i.test(message)
+}
+
 export function toGatewayError(fault: UpstreamFault): GatewayError {
   const { status, type, requestId, remedy } = fault
   const parts = [`upstream status ${status}`]

@@ -1,6 +1,6 @@
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import { isRuleId, RuleTable, UpstreamLimits } from '../../kiro/rules/rules.ts'
-import type { UpstreamFault } from '../../kiro/wire/fault.ts'
+import { isUnexplained, type UpstreamFault } from '../../kiro/wire/fault.ts'
 import type { GatewayError, TokenOverflow } from '../../shared/errors.ts'
 
 export interface RefusedRequest {
@@ -26,11 +26,6 @@ export function explainRefusal(
     return nameOverflow(error.with({ code: 'GW_CONTEXT_OVERFLOW', message }), plan)
   }
   return error.with({ message })
-}
-
-function isUnexplained({ code, reason, message }: UpstreamFault): boolean {
-  if (code !== 'GW_UPSTREAM_REFUSED') return false
-  return reason === 'REQUEST_BODY_INVALID' || /^improperly formed request/i.test(message)
 }
 
 function wordBorderline(borderline: readonly string[]): string {

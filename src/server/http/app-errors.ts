@@ -57,7 +57,7 @@ export function noSuchRoute(
   const path = pathOf(request)
   const allowed = router.methodsOf(request, response)
   if (allowed.length === 0) {
-    const message = `The route ${request.method} ${path} does not exist.${hintFor(path)}`
+    const message = `The route ${request.method} ${path} does not exist.`
     return new GatewayError('GW_ROUTE_UNKNOWN', undefined, { message })
   }
   response.setHeader('allow', allowed.join(', '))
@@ -97,12 +97,6 @@ export function refuseCrowd(request: IncomingMessage, response: ServerResponse):
   const requestId = requestIdOf(request.headers['x-request-id'])
   answerEarly(request, response, toErrorReply(dialectOf(request, path), error, requestId))
   return true
-}
-
-function hintFor(path: string): string {
-  return /^(\/v1)?\/responses\//.test(path)
-    ? ' Responses are not stored here, so they cannot be read, changed or cancelled. Send the whole conversation with each request; end it with an item of type "compaction_trigger" to compact it.'
-    : ''
 }
 
 const MAX_PATH_CHARS = 200

@@ -24,6 +24,7 @@ import { standingRoute } from './standing-route.ts'
 import { KeyLines } from '../socket/key-lines.ts'
 import type { ResponsesSockets } from '../socket/responses-sockets.ts'
 import { socketRouteOf } from './socket-routes.ts'
+import { storedRoutes } from './stored-routes.ts'
 import { turnRoutes } from './turn-routes.ts'
 
 export interface AppOptions extends Sources {
@@ -131,6 +132,7 @@ export function routesOf(
   const description = new DescriptionFiles()
   return [
     ...turnRoutes({ plane, keys, log }),
+    ...storedRoutes({ plane, keys, log }),
     ...modelRoutes(plane, keys),
     ...healthRoutes(plane, options),
     metricsRoute(options),

@@ -141,7 +141,7 @@ function warmUp(plane: DataPlane, onAnswer: AskedTurn['arrived']['onAnswer']): L
     const whole = { ...plan, asked: { ...plan.asked, isStream: false } }
     const writer = createWriter(whole, { id, created: unixTime(), now: unixTime })
     writer.push({ type: 'end', reason: 'stop', usage: NO_USAGE })
-    onAnswer(id, writer.keptItems)
+    onAnswer({ responseId: id, items: writer.keptItems, isStored: false })
     return parseJsonObject(toText(writer.toJson())) ?? {}
   }
 }

@@ -36,13 +36,14 @@ export function turnRoutes(parts: TurnParts): readonly Route[] {
   ]
 }
 
-interface TurnParts {
+export interface TurnParts {
   readonly plane: DataPlane
   readonly keys: PassthroughKeys
   readonly log: Logger
 }
 
-function turnRoute(
+/** Route of a request of a client API. `path` is told to logs and metrics. */
+export function turnRoute(
   path: string,
   parts: TurnParts & Pick<TurnOptions, 'dialect' | 'answerHere'>
 ): Route {

@@ -1,4 +1,4 @@
-import { lstat } from 'node:fs/promises'
+import { lstat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   byteLengthOf,
@@ -10,6 +10,12 @@ import {
 } from '../../dialects/answer/output-text.ts'
 import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
 import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
+import {
+  BEFORE_BYTES,
+  inputIdOf,
+  readBefore,
+  responseIdOfInput
+} from '../../dialects/openai-responses/stored-response.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { makeInnerFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { singleFlight } from '../../shared/single-flight.ts'
@@ -46,7 +52,7 @@ const MAX_WRITING_BYTES = 8 * 1024 * 1024
 /** Bytes of one owner's answers being written. The first of them may be larger. */
 const MAX_OWN_WRITING_BYTES = 2 * 1024 * 1024
 const MAX_MEMORY_BYTES = 4 * 1024 * 1024
-/** Answers of one request; a conversation of a few thousand turns fits no model. */
+/** Files of one request: answers that it refers to, and both files of each response that it goes on from. */
 const MAX_ANSWERS = 4096
 /** A slower disk delays no client. */
 const SAVE_TIMEOUT_MS = 2_000
@@ -54,14 +60,20 @@ const SWEEP_INTERVAL_MS = 600_000
 /** Pause after a failed write: a full disk or too many open files may pass. */
 const DISK_RETRY_MS = 60_000
 
-export interface KeptAnswer {
+/** Names a stored response: its owner, and its id. */
+export interface StoredId {
   readonly owner: string
   readonly responseId: string
+}
+
+export interface KeptAnswer extends StoredId {
   readonly items: KeptItems
+  /** JSON text of the rest of the response; `null` stores the items alone. */
+  readonly response?: Written | null
 }
 
 /**
- * Stores items of answers for later reference by id, for all workers: one private file per answer, complete
+ * Stores answers for later reference by id, and what was asked, for all workers: a private file for each, complete
  * or absent.
  * File names come from the owner and the ids: a client that has learnt another's id asks for another file,
  * and cannot tell that one exists.
@@ -86,31 +98,61 @@ export class ItemStore {
     this.#timer = setInterval(() => void this.sweep(), SWEEP_INTERVAL_MS).unref() // cannot reject
   }
 
-  /** Resolves when the items can be found, or storing has failed: an answer does not depend on it. */
-  async save({ owner, responseId, items }: KeptAnswer): Promise<void> {
-    const { maxBytes } = this.#options.limits()
-    const key = responseKeyOf(responseId)
-    const text = toFileText(items)
-    if (key === null || text === null) return
-    const name = toItemName(owner, key)
-    const bytes = byteLengthOf(text)
-    if (bytes > Math.min(maxBytes, MAX_FILE_BYTES)) return
-    const part = ownerPartOf(name)
-    const ownBytes = this.#writing.of(part)
-    if (ownBytes > 0 && ownBytes + bytes > MAX_OWN_WRITING_BYTES) return
-    if (this.#writing.total + bytes > MAX_WRITING_BYTES) return
-    if (this.#retryAt !== null && this.#now() < this.#retryAt) return this.#remember(name, text)
-    try {
-      this.#writing.add(part, bytes)
-      const written = this.#write(name, text).finally(() => this.#writing.add(part, -bytes))
-      await withinTime(written, SAVE_TIMEOUT_MS)
-      this.#retryAt = null
-      this.#noteWritten(bytes)
-      void this.#options.elsewhere?.then((others) => others.share(name)) // rejects only by a bug
-    } catch (cause) {
-      this.#noteFailed(cause)
-      this.#remember(name, text)
+  /** Resolves when the answer can be found, or storing has failed: an answer does not depend on it. */
+  async save({ owner, responseId, items, response = null }: KeptAnswer): Promise<void> {
+    const text = toFileText(responseId, items, response)
+    const name = nameOf(owner, responseId)
+    if (name === null || text === null || !(await this.#store(name, text))) return
+    this.#share(name)
+    const input = nameOf(owner, inputIdOf(responseId))
+    if (response !== null && input !== null) this.#share(input)
+  }
+
+  /** Stores what was asked before it is answered. Call `forget()` if it never is. Resolves as `save()`. */
+  async saveInput({ owner, responseId }: StoredId, input: Uint8Array): Promise<void> {
+    const id = inputIdOf(responseId)
+    const name = nameOf(owner, id)
+    if (name !== null) await this.#store(name, glue(`{${JSON.stringify(id)}:`, [input], '}'))
+  }
+
+  /** Removes what was asked of an answer that was not stored. Never rejects. */
+  async forget({ owner, responseId }: StoredId): Promise<void> {
+    const name = nameOf(owner, inputIdOf(responseId))
+    if (name !== null) await this.#remove(name).catch(() => {}) // then it stays until it is old
+  }
+
+  /**
+   * Removes a response with its input, also for other gateways that have not fetched it. False if there is none.
+   * Rejects with Node's error if it cannot be removed.
+   */
+  async delete(id: StoredId, admit: Admit): Promise<boolean> {
+    if ((await this.read(id.owner, id.responseId, admit)) === null) return false
+    const names = [nameOf(id.owner, id.responseId), nameOf(id.owner, inputIdOf(id.responseId))]
+    for (const name of names) {
+      if (name === null) continue
+      await this.#remove(name)
+      // Valkey's record has to be written over, and is fetched by nobody then.
+      if (this.#options.elsewhere !== undefined && (await this.#store(name, NOTHING)))
+        this.#share(name)
     }
+    return true
+  }
+
+  /** Reads the file with this response, or with this input. Rejects as `find()`. */
+  async read(owner: string, id: string, admit: Admit): Promise<Uint8Array | null> {
+    const [file = null] = await this.find(owner, [id], admit)
+    return file
+  }
+
+  /** Responses that this one went on from, the oldest first; `null` if it cannot be gone on with. Rejects as `find()`. */
+  async beforeOf({ owner, responseId }: StoredId): Promise<readonly string[] | null> {
+    const id = inputIdOf(responseId)
+    const name = nameOf(owner, id)
+    if (name === null || this.#options.limits().maxBytes === 0) return null
+    const [size = 0] = await this.#sizesOf(owner, [name], [id])
+    if (size === 0) return null
+    const beginning = await this.#read(name, MAX_FILE_BYTES, BEFORE_BYTES)
+    return beginning === null ? null : readBefore(Buffer.from(beginning).toString())
   }
 
   /**
@@ -120,8 +162,8 @@ export class ItemStore {
    */
   async find(owner: string, ids: readonly string[], admit: Admit): Promise<readonly Uint8Array[]> {
     if (ids.length === 0 || this.#options.limits().maxBytes === 0) return []
-    const keys = new Set(ids.map(responseKeyOf).filter((key) => key !== null))
-    const names = [...keys].slice(0, MAX_ANSWERS).map((key) => toItemName(owner, key))
+    const all = new Set(ids.map((id) => nameOf(owner, id)).filter((name) => name !== null))
+    const names = [...all].slice(0, MAX_ANSWERS)
     const sizes = await this.#sizesOf(owner, names, ids)
     const kept = names
       .map((name, index) => ({ name, size: sizes[index] ?? 0 }))
@@ -162,13 +204,52 @@ export class ItemStore {
     now = await look()
     const lost = new Set(missing())
     const isLost = (id: string): boolean => {
-      const key = responseKeyOf(id)
+      const name = nameOf(owner, id)
       // Reasoning may be missing.
-      return key !== null && !id.startsWith('rs_') && lost.has(toItemName(owner, key))
+      return name !== null && !id.startsWith('rs_') && lost.has(name)
     }
     const id = problem === null ? undefined : ids.find(isLost)
     if (problem !== null && id !== undefined) throw unreachable(id, problem)
     return now
+  }
+
+  /** False if the text is too large, or the disk too slow. */
+  async #store(name: string, text: Written): Promise<boolean> {
+    const bytes = byteLengthOf(text)
+    if (bytes > Math.min(this.#options.limits().maxBytes, MAX_FILE_BYTES)) return false
+    const part = ownerPartOf(name)
+    const ownBytes = this.#writing.of(part)
+    if (ownBytes > 0 && ownBytes + bytes > MAX_OWN_WRITING_BYTES) return false
+    if (this.#writing.total + bytes > MAX_WRITING_BYTES) return false
+    if (this.#retryAt !== null && this.#now() < this.#retryAt) {
+      this.#remember(name, text)
+      return false
+    }
+    try {
+      this.#writing.add(part, bytes)
+      const written = this.#write(name, text).finally(() => this.#writing.add(part, -bytes))
+      await withinTime(written, SAVE_TIMEOUT_MS)
+      this.#retryAt = null
+      this.#noteWritten(bytes)
+      return true
+    } catch (cause) {
+      this.#noteFailed(cause)
+      this.#remember(name, text)
+      return false
+    }
+  }
+
+  #share(name: string): void {
+    void this.#options.elsewhere?.then((others) => others.share(name)) // rejects only by a bug
+  }
+
+  async #remove(name: string): Promise<void> {
+    this.#memory?.forget(name)
+    try {
+      await unlink(join(this.#options.folder, name))
+    } catch (cause) {
+      if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'ENOTDIR') throw cause
+    }
   }
 
   #noteWritten(bytes: number): void {
@@ -197,15 +278,19 @@ export class ItemStore {
     }
   }
 
-  /** `null` for a file that has gone, or grown beyond `maxBytes`. */
-  async #read(name: string, maxBytes: number): Promise<Uint8Array | null> {
+  /** Reads a file, or the beginning of it. `null` for one that has gone, or grown beyond `maxBytes`. */
+  async #read(name: string, maxBytes: number, firstBytes = Infinity): Promise<Uint8Array | null> {
     const { folder, limits } = this.#options
     const remembered = this.#memory?.get(name, limits()) ?? null
     if (remembered !== null) return Buffer.from(remembered)
     try {
       await using file = await openPrivateFile(join(folder, name))
       const { size } = await file.stat()
-      return size <= maxBytes ? await file.readFile() : null
+      if (size > maxBytes) return null
+      if (size <= firstBytes) return await file.readFile()
+      const beginning = Buffer.alloc(firstBytes)
+      const { bytesRead } = await file.read(beginning, 0, firstBytes, 0)
+      return beginning.subarray(0, bytesRead)
     } catch {
       return null
     }
@@ -231,10 +316,28 @@ export class ItemStore {
   }
 }
 
-function toFileText(items: KeptItems): Written | null {
+/** Tombstone of a deleted response, for other gateways. */
+const NOTHING = '{}'
+
+/** `null` for the id of nothing that is stored. */
+function nameOf(owner: string, id: string): string | null {
+  const responseId = responseIdOfInput(id)
+  const key = responseKeyOf(responseId ?? id)
+  if (key === null) return null
+  return toItemName(owner, responseId === null ? key : inputIdOf(key))
+}
+
+/** Leaves out items that are too long, and then the response, which would not be whole. */
+function toFileText(
+  responseId: string,
+  items: KeptItems,
+  response: Written | null
+): Written | null {
   const members = [...items]
     .filter(([, json]) => byteLengthOf(json) <= MAX_ITEM_BYTES)
     .map(([id, json]) => glue(`"${id}":`, json))
+  if (response !== null && members.length === items.size)
+    members.push(glue(`"${responseId}":`, response))
   return members.length === 0 ? null : glue('{', glueWith(',', members), '}')
 }
 
@@ -269,13 +372,13 @@ export class MemoryItems {
   }
 
   set(key: string, text: string, { maxBytes }: Pick<ItemStoreLimits, 'maxBytes'>): void {
-    this.#forget(key)
+    this.forget(key)
     this.#entries.set(key, { text, savedAt: this.#now() })
     this.#bytes.add(ownerPartOf(key), bytesOf(key, text))
     const level = this.#bytes.levelFor(maxBytes)
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes.total <= maxBytes) break
-      if (this.#bytes.of(ownerPartOf(oldest)) > level) this.#forget(oldest)
+      if (this.#bytes.of(ownerPartOf(oldest)) > level) this.forget(oldest)
     }
   }
 
@@ -283,11 +386,11 @@ export class MemoryItems {
     const entry = this.#entries.get(key)
     if (entry === undefined) return null
     if (this.#now() - entry.savedAt <= maxAgeMs) return entry.text
-    this.#forget(key)
+    this.forget(key)
     return null
   }
 
-  #forget(key: string): void {
+  forget(key: string): void {
     const entry = this.#entries.get(key)
     if (entry === undefined) return
     this.#bytes.add(ownerPartOf(key), -bytesOf(key, entry.text))

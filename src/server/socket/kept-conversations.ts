@@ -5,6 +5,8 @@ export interface KeptConversation {
   readonly responseId: string
   readonly items: readonly Uint8Array[]
   readonly bytes: number
+  /** Its stored responses up to and with this one; `null` if one of them is not stored. */
+  readonly chain: readonly string[] | null
 }
 
 /** Beside its bytes, for its place in maps and lists. */

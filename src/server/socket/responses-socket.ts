@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { WebSocket } from 'ws'
 import { glueWith, toBytes } from '../../dialects/answer/output-text.ts'
-import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
 import { toErrorReply } from '../../dialects/dialect.ts'
 import {
   type ClientEvent,
@@ -11,11 +10,12 @@ import {
   toRequestBody
 } from '../../dialects/openai-responses/client-event.ts'
 import { toStoredConversation } from '../../dialects/openai-responses/earlier-items.ts'
+import { MAX_BEFORE } from '../../dialects/openai-responses/stored-response.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { BodyMemory } from '../turn/body-memory.ts'
 import type { EarlierConversation } from '../turn/body.ts'
-import type { ArrivedBody } from '../turn/turn.ts'
+import type { ArrivedBody, SocketAnswer } from '../turn/turn.ts'
 import { FrameMeter } from './frame-meter.ts'
 import { FrameResponse, type FrameTarget } from './frame-response.ts'
 import type { LeaveLine } from './key-lines.ts'
@@ -368,11 +368,12 @@ export class ResponsesSocket {
     // Its items must not live on in the listeners below when they are dropped.
     const goesOn = earlier !== null
     const own = {} // stands for the new items among what is kept
-    kept.keep(own, { responseId: '', items: [copyNewItems(event)], bytes: newItemBytes(event) })
+    const items = [copyNewItems(event)]
+    kept.keep(own, { responseId: '', items, bytes: newItemBytes(event), chain: [] })
     let hasAnswer = false
-    const onAnswer = (responseId: string, items: KeptItems): void => {
+    const onAnswer = (made: SocketAnswer): void => {
       hasAnswer = true
-      this.#keep({ own, previousId, responseId, items })
+      this.#keep({ own, previousId, made })
     }
     this.#rest = Promise.withResolvers()
     this.#response = response
@@ -410,14 +411,17 @@ export class ResponsesSocket {
   }
 
   /** Keeps the conversation with its answer, if what it is made of is still there. */
-  #keep(made: {
+  #keep({
+    own,
+    previousId,
+    made
+  }: {
     readonly own: object
     readonly previousId: string | null
-    readonly responseId: string
-    readonly items: KeptItems
+    readonly made: SocketAnswer
   }): void {
     const { kept } = this.#options
-    const { own, previousId, responseId, items } = made
+    const { responseId, items, isStored } = made
     const news = kept.find(own, '')
     const earlier = previousId === null ? null : kept.find(this, previousId)
     kept.forget(own)
@@ -425,7 +429,10 @@ export class ResponsesSocket {
     const output = toBytes(glueWith(',', [...items.values()]))
     const bytes = (earlier?.bytes ?? 0) + news.bytes + output.byteLength
     const all = [...(earlier?.items ?? []), ...news.items, output]
-    kept.keep(this, { responseId, items: all, bytes })
+    const before = earlier === null ? [] : earlier.chain
+    const isWhole = isStored && before !== null && before.length < MAX_BEFORE
+    const chain = isWhole ? [...before, responseId] : null
+    kept.keep(this, { responseId, items: all, bytes, chain })
   }
 
   #onAnswered(): void {
@@ -472,7 +479,7 @@ function release(all: readonly Held[]): void {
 }
 
 function toConversation(kept: KeptConversation | null): Buffer | null {
-  return kept === null ? null : toStoredConversation(kept.responseId, kept.items)
+  return kept === null ? null : toStoredConversation(kept.responseId, kept.items, kept.chain)
 }
 
 function cancelled(): GatewayError {

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/settings.ts'
 import { type Conversion, type DialectName, Dialects } from '../../dialects/dialect.ts'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
+import { inputIdOf } from '../../dialects/openai-responses/stored-response.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
 import type {
   ClientMarks,
@@ -257,19 +258,43 @@ export async function referencedAnswers(
   }: Omit<ClientBody, 'memory' | 'place' | 'namedKey'> & { readonly memory: BodyRoom }
 ): Promise<readonly Uint8Array[]> {
   const ids = Dialects[dialect].itemReferencesOf?.(body) ?? []
-  if (ids.length === 0 && earlier === null) return []
+  const previous = earlier === null ? (Dialects[dialect].previousIdsOf?.(body) ?? []) : []
+  if (ids.length + previous.length === 0 && earlier === null) return []
   const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
-  const earlierBytes = earlier?.bytes ?? 0
+  let wholeBytes = body.byteLength + (earlier?.bytes ?? 0)
   const admit = async (bytes: number): Promise<void> => {
-    const wholeBytes = body.byteLength + earlierBytes + bytes
+    wholeBytes += bytes
     if (wholeBytes > maxBytes) throw tooLarge(maxBytes)
-    if (earlierBytes + bytes > 0) await memory.extend(wholeBytes)
+    if (wholeBytes > body.byteLength) await memory.extend(wholeBytes)
   }
-  const stored = ids.length === 0 ? [] : await plane.items.find(key, ids, admit)
+  const wanted = [...ids, ...(await conversationIds(plane, key, previous))]
+  const stored = wanted.length === 0 ? [] : [...(await plane.items.find(key, wanted, admit))]
+  if (previous.length > 0) {
+    // What was asked may refer to items of other answers.
+    const known = new Set(wanted)
+    const referred = stored.flatMap((file) => Dialects[dialect].itemReferencesOf?.(file) ?? [])
+    const more = referred.filter((id) => !known.has(id))
+    stored.push(...(await plane.items.find(key, more, admit)))
+  }
   if (earlier === null) return stored
-  if (ids.length === 0) await admit(0)
+  await admit(0)
   const copy = earlier.copy()
   return copy === null ? stored : [...stored, copy]
+}
+
+/** Ids of all that is stored of the conversations up to these responses. */
+async function conversationIds(
+  plane: Pick<DataPlane, 'items'>,
+  owner: string,
+  previous: readonly string[]
+): Promise<readonly string[]> {
+  const ids = new Set<string>()
+  for (const responseId of previous) {
+    const before = await plane.items.beforeOf({ owner, responseId })
+    if (before === null) continue
+    for (const id of [...before, responseId]) ids.add(id).add(inputIdOf(id))
+  }
+  return [...ids]
 }
 
 function tooLarge(maxBytes: number): GatewayError {

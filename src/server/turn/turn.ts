@@ -5,7 +5,6 @@ import {
   createWriter,
   type DialectName,
   Dialects,
-  dialectOf,
   marksOf,
   toErrorReply
 } from '../../dialects/dialect.ts'
@@ -31,6 +30,7 @@ import { type OpenTurn, Progress } from '../worker/open-turns.ts'
 import { toUsageRow } from '../worker/usage-rows.ts'
 import { readBody, unreadBytesOf } from '../body/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
+import { AnswerKeeper } from './answer-keeper.ts'
 import { type ClientBody, convertClientBody, type EarlierConversation } from './body.ts'
 import {
   asCarriedOut,
@@ -71,10 +71,18 @@ export interface ArrivedBody {
   /** Told when it waits for its key's streams no more. */
   readonly onStream: () => void
   /** Told of a whole answer before its last event. */
-  readonly onAnswer: (responseId: string, items: KeptItems) => void
+  readonly onAnswer: (answer: SocketAnswer) => void
 }
 
-export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<object>
+export interface SocketAnswer {
+  readonly responseId: string
+  readonly items: KeptItems
+  /** It can be found by its id. */
+  readonly isStored: boolean
+}
+
+/** Answers with an object, or with JSON text of one. */
+export type LocalAnswer = (body: ClientBody, signal: AbortSignal) => Promise<object | string>
 
 /**
  * One request, from its first byte to its log line (architecture §2). Frees everything by the time `run()`
@@ -106,6 +114,8 @@ export class Turn implements OpenTurn {
   #sink: AnswerSink | null = null
   /** Held until the client, which may be slow, has the answer. */
   #room: AnswerMemory | null = null
+  /** `null` for an answer that is not stored. */
+  #kept: AnswerKeeper | null = null
   #bodyBytes = 0
   /** `null` for a key without limits. */
   #limits: TurnLimits | null = null
@@ -209,6 +219,7 @@ export class Turn implements OpenTurn {
       return error
     } finally {
       this.#sink?.dispose()
+      void this.#kept?.dispose() // never rejects
     }
   }
 
@@ -225,11 +236,11 @@ export class Turn implements OpenTurn {
     this.#progress.end('transform')
     this.#memory?.release()
     const headers = { 'content-type': 'application/json; charset=utf-8' }
-    this.#send(200, headers, JSON.stringify(answer))
+    this.#send(200, headers, typeof answer === 'string' ? answer : JSON.stringify(answer))
   }
 
   async #serve(): Promise<void> {
-    const { plane, place, namedKey, log, requestId } = this.#options
+    const { plane, place, namedKey, keyName, dialect, log, requestId } = this.#options
     const { signal } = this.#gone
     const limits = namedKey === null ? null : plane.limits.of(namedKey)
     this.#limits = limits
@@ -242,7 +253,12 @@ export class Turn implements OpenTurn {
     this.#options.arrived?.onStream()
     // Refuses without a body what the queue would refuse with one.
     if (plane.lease.isFull(place)) (await plane.lease.acquire(waiter, signal)).release()
-    const { payload, plan, estimatedTokens } = await this.#convert(await this.#readBody())
+    const { payload, plan, estimatedTokens, input } = await this.#convert(await this.#readBody())
+    const answerId = Dialects[dialect].toAnswerId(randomUUID().replaceAll('-', ''))
+    if (plan.asked.keepsItems) {
+      this.#kept = new AnswerKeeper(plane.items, { owner: keyName, responseId: answerId })
+      if (input !== undefined) this.#kept.keepInput(input)
+    }
     this.#plan = plan
     this.#payload = payload
     this.#trace?.asks(plan.upstreamModel)
@@ -251,7 +267,7 @@ export class Turn implements OpenTurn {
     const maxBytes = plane.config().server.maxAnswerBytes
     const room = plane.answers.open({ maxBytes, isStream: plan.asked.isStream })
     this.#room = room
-    const sink = this.#createSink(plan, room)
+    const sink = this.#createSink(plan, answerId, room)
     this.#sink = sink
     const progress = this.#progress
     const wait = { waiter, stream, waited, progress, signal }
@@ -301,7 +317,7 @@ export class Turn implements OpenTurn {
     const { plane } = this.#options
     const { memory } = body
     const converted = await convertClientBody(plane, body, this.#gone.signal)
-    const { payload: bytes, plan, leftOut } = converted
+    const { payload: bytes, plan, leftOut, input } = converted
     this.#progress.end('transform')
     plane.metrics.transformSeconds.observe(this.#progress.spentMs('transform') / 1000)
     memory.shrinkTo(bytes.byteLength, plan.keptBytes)
@@ -311,13 +327,12 @@ export class Turn implements OpenTurn {
     const isCostly = plan.start !== undefined && plane.conversations.hasNewSystemText(plan.start)
     const noted: readonly RepairCode[] = isCostly ? ['system-text-changed'] : []
     const repairs = [...plan.repairs, ...noted]
-    return { payload, plan: { ...plan, inputTokens, repairs }, estimatedTokens }
+    return { payload, plan: { ...plan, inputTokens, repairs }, estimatedTokens, input }
   }
 
-  #createSink(plan: ReplyPlan, room: AnswerMemory): AnswerSink {
-    const { plane, response, keyName: owner } = this.#options
+  #createSink(plan: ReplyPlan, id: string, room: AnswerMemory): AnswerSink {
+    const { plane, response } = this.#options
     const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
-    const id = dialectOf(plan).toAnswerId(randomUUID().replaceAll('-', ''))
     const made = createWriter(plan, { id, created: unixTime(), now: unixTime }, room)
     const writer = this.#debug?.content?.watch(made, plan.asked.isStream) ?? made
     // Known only when the answer begins.
@@ -331,13 +346,14 @@ export class Turn implements OpenTurn {
       ? new StreamReply({ ...common, heartbeatMs })
       : new CollectReply(common)
     const { arrived } = this.#options
-    if (!plan.asked.keepsItems && arrived === undefined) return sink
+    const kept = this.#kept
+    if (kept === null && arrived === undefined) return sink
     return new KeptReply({
       sink,
       save: async () => {
-        arrived?.onAnswer(id, writer.keptItems)
-        if (plan.asked.keepsItems)
-          await plane.items.save({ owner, responseId: id, items: writer.keptItems })
+        const items = writer.keptItems
+        arrived?.onAnswer({ responseId: id, items, isStored: kept !== null })
+        await kept?.save(writer)
       },
       isGone: () => response.destroyed
     })

@@ -117,6 +117,9 @@ export class TurnCapture {
       toJson: () => keep(writer.toJson()),
       get keptItems() {
         return writer.keptItems
+      },
+      get keptResponse() {
+        return writer.keptResponse
       }
     }
   }
@@ -219,7 +222,7 @@ export class TurnCapture {
 
 export type WatchedWriter = Pick<
   AnswerWriter,
-  'push' | 'fail' | 'heartbeat' | 'toJson' | 'keptItems'
+  'push' | 'fail' | 'heartbeat' | 'toJson' | 'keptItems' | 'keptResponse'
 >
 
 export interface TurnRecorder {

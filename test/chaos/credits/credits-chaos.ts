@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { creditsText } from './credits-text.ts'
 import { runCredits } from './run-credits.ts'
 
-/** `npm run chaos:credits -- --minutes 60 --seed 1 --clients 2`: exits with 1 if any two sums differ (docs/chaos.md). */
+/** `npm run chaos:credits -- --minutes 60 --seed 1 --clients 2`: exits with 1 if any two sums differ (docs/lab/chaos.md). */
 
 const { values } = parseArgs({
   options: {

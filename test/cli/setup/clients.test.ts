@@ -320,6 +320,112 @@ t.test('setup pi', async (t) => {
   })
 })
 
+t.test('setup copilot', async (t) => {
+  t.test('adds a provider beside others, and makes its model the one to begin with', async (t) => {
+    const other = { name: 'mine', baseUrl: 'http://other/v1' }
+    const { texts, paths, plan } = setUp('copilot', JSON.stringify({ providers: [other] }))
+    t.same(paths, ['/home/me/.copilot/providers.json', '/home/me/.copilot/settings.json'])
+    t.match(plan.files, [{ holdsKey: true }, { holdsKey: false }])
+    const values = JSON.parse(texts[0] ?? '')
+    t.same(values.providers, [
+      other,
+      {
+        name: 'kiro-gateway',
+        type: 'openai',
+        wireApi: 'responses',
+        transport: 'websockets',
+        baseUrl: 'http://127.0.0.1:8000/v1',
+        apiKey: GATEWAY.key
+      }
+    ])
+    t.match(values.models, [
+      { id: 'claude-sonnet-5.5', provider: 'kiro-gateway', maxPromptTokens: 872_000 },
+      {
+        id: 'claude-haiku-4.5',
+        capabilities: { supports: { vision: true } },
+        maxContextWindowTokens: 200_000,
+        maxPromptTokens: 168_000,
+        maxOutputTokens: 32_000
+      }
+    ])
+    t.same(JSON.parse(texts[1] ?? ''), { model: 'kiro-gateway/claude-sonnet-5.5' })
+  })
+
+  t.test('follows COPILOT_HOME and COPILOT_PROVIDERS_CONFIG', async (t) => {
+    const env = { COPILOT_HOME: '/c', COPILOT_PROVIDERS_CONFIG: '/p.json' }
+    t.same(setUp('copilot', null, GATEWAY, env).paths, ['/p.json', '/c/settings.json'])
+  })
+})
+
+t.test('setup kilo', async (t) => {
+  t.test('adds a provider with all models, in the file that is there', async (t) => {
+    const before = '{ "model": "kiro-gateway/claude-haiku-4.5" }\n'
+    const { texts, paths } = setUp('kilo', before)
+    t.same(paths, ['/home/me/.config/kilo/kilo.jsonc'])
+    t.match(JSON.parse(texts[0] ?? ''), {
+      model: 'kiro-gateway/claude-haiku-4.5',
+      provider: {
+        'kiro-gateway': {
+          npm: '@ai-sdk/openai-compatible',
+          options: { baseURL: 'http://127.0.0.1:8000/v1', apiKey: GATEWAY.key },
+          models: { 'claude-sonnet-5.5': { limit: { context: 1_000_000, output: 128_000 } } }
+        }
+      }
+    })
+  })
+
+  t.test('follows KILO_CONFIG_DIR', async (t) => {
+    t.same(setUp('kilo', null, GATEWAY, { KILO_CONFIG_DIR: '/k' }).paths, ['/k/kilo.jsonc'])
+  })
+})
+
+t.test('setup openclaw', async (t) => {
+  t.test('adds a provider, and makes its model the first', async (t) => {
+    const { texts, paths, plan } = setUp(
+      'openclaw',
+      '{"agents":{"defaults":{"model":{"primary":"a/b","fallbacks":["c/d"]}}}}',
+      { ...GATEWAY, key: 'a${KEY}' }
+    )
+    t.same(paths, ['/home/me/.openclaw/openclaw.json'])
+    t.same(plan.notes, [])
+    t.match(JSON.parse(texts[0] ?? ''), {
+      agents: {
+        defaults: { model: { primary: 'kiro-gateway/claude-sonnet-5.5', fallbacks: ['c/d'] } }
+      },
+      models: {
+        providers: {
+          'kiro-gateway': {
+            api: 'openai-completions',
+            baseUrl: 'http://127.0.0.1:8000/v1',
+            apiKey: 'a$${KEY}',
+            models: [{ id: 'claude-sonnet-5.5' }, { id: 'claude-haiku-4.5', maxTokens: 32_000 }]
+          }
+        }
+      }
+    })
+  })
+
+  t.test(
+    'replaces a model that is a name alone, and says that a list has to allow it',
+    async (t) => {
+      const defaults = { model: 'a/b', modelPolicy: { allow: ['a/*'] } }
+      const { texts, plan } = setUp('openclaw', JSON.stringify({ agents: { defaults } }))
+      t.equal(JSON.parse(texts[0] ?? '').agents.defaults.model, 'kiro-gateway/claude-sonnet-5.5')
+      t.match(plan.notes, [/modelPolicy\.allow .* Add "kiro-gateway\/\*"/])
+    }
+  )
+
+  t.test('finds its file by its variables', async (t) => {
+    for (const [env, path] of [
+      [{ OPENCLAW_HOME: '/h' }, '/h/.openclaw/openclaw.json'],
+      [{ OPENCLAW_HOME: '/h', OPENCLAW_STATE_DIR: '/s' }, '/s/openclaw.json'],
+      [{ OPENCLAW_STATE_DIR: '/s', OPENCLAW_CONFIG_PATH: '/c.json' }, '/c.json']
+    ] as const) {
+      t.same(setUp('openclaw', null, GATEWAY, env).paths, [path])
+    }
+  })
+})
+
 t.test('a configuration that is broken', async (t) => {
   for (const [word, text, place] of [
     [

@@ -31,6 +31,7 @@ t.test(
     socket.on('close', () => ended.resolve())
     const errors: string[] = []
     socket.on('error', ({ message }) => errors.push(message))
+    const store = false
     const ask = (previous_response_id: string | null): Promise<ResponsesServerEvent> => {
       const { promise, resolve } = Promise.withResolvers<ResponsesServerEvent>()
       const onEvent = (event: ResponsesServerEvent): void => {
@@ -39,7 +40,8 @@ t.test(
         resolve(event)
       }
       socket.on('event', onEvent)
-      socket.send({ type: 'response.create', model: 'auto', input: 'hi', previous_response_id })
+      const asked = { model: 'auto', input: 'hi', store, previous_response_id }
+      socket.send({ type: 'response.create', ...asked })
       return promise
     }
     const first = await ask(null)

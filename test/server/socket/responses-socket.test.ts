@@ -66,7 +66,11 @@ t.test('a conversation goes on from the last response with its new items alone',
   t.match(second.at(-1), { type: 'response.completed', response: previous })
   t.match(bodies[1], /one.*hello.*two/s)
   t.notMatch(bodies[1], /Be terse/, 'instructions are of one request')
-  const third = await client.ask({ previous_response_id: responseIdOf(second), input: 'three' })
+  const third = await client.ask({
+    ...previous,
+    previous_response_id: responseIdOf(second),
+    input: 'three'
+  })
   t.match(third.at(-1), { type: 'response.completed' })
   t.match(bodies[2], /one.*hello.*two.*hello.*three/s)
 
@@ -123,8 +127,8 @@ t.test(
       }
     })
     const client = await FrameClient.open(t, url)
-    const first = await client.ask({ input: 'one' })
-    const previous = { previous_response_id: responseIdOf(first) }
+    const first = await client.ask({ input: 'one', store: false })
+    const previous = { previous_response_id: responseIdOf(first), store: false }
 
     const begun = Promise.withResolvers<ServerResponse>()
     answers.push((response) => {
@@ -144,8 +148,8 @@ t.test(
       type: 'response.completed'
     })
 
-    const second = await client.ask({ input: 'one' })
-    const failing = { previous_response_id: responseIdOf(second) }
+    const second = await client.ask({ input: 'one', store: false })
+    const failing = { previous_response_id: responseIdOf(second), store: false }
     const bad = await client.ask({ ...failing, input: [{ type: 'item_reference', id: 'msg_no' }] })
     t.match(bad, [{ type: 'error', status: 400 }])
     const after = await client.ask({ ...failing, input: 'two' })

@@ -48,7 +48,7 @@ t.test('an answer can be referred to with the key alone that asked for it', asyn
   t.teardown(() => rmSync(stateDir, { recursive: true }))
   const post = await setUp(t, 'the-first-key-of-all,the-second-key-of-all', stateDir)
   const id = itemOf((await post('/v1/responses', 'the word?', 'the-first-key-of-all')).text)
-  t.equal(readdirSync(join(stateDir, 'responses')).length, 1)
+  t.equal(readdirSync(join(stateDir, 'responses')).length, 2)
   for (const path of ['/v1/responses', '/v1/responses/input_tokens']) {
     t.equal((await post(path, refer(id), 'the-first-key-of-all')).status, 200, path)
     const foreign = await post(path, refer(id), 'the-second-key-of-all')

@@ -195,7 +195,7 @@ export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
     object: fixed('response'),
     created_at: amount('Seconds since 1970.'),
     model: string('As the request named it.'),
-    store: boolean('Whether its items are kept, so that an `item_reference` may name them.'),
+    store: boolean('Whether it is stored, so that it can be read, referred to and gone on from.'),
     ...ECHO,
     status: oneOf(['in_progress', 'completed', 'incomplete', 'failed']),
     completed_at: orNull(amount('Seconds since 1970, where the status is `completed`.')),
@@ -212,6 +212,18 @@ export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
     usage: orNull(refTo('ResponseUsage'))
   }),
   ...ITEMS,
+  InputItemList: record({
+    object: fixed('list'),
+    data: list(anyObject('An item as it was sent, with its `id` and `type`.')),
+    first_id: orNull(string('Of the first item here.')),
+    last_id: orNull(string('Of the last item here; `after` goes on from it.')),
+    has_more: boolean('Whether there are items behind these.')
+  }),
+  DeletedResponse: record({
+    id: string('As asked.'),
+    object: fixed('response'),
+    deleted: boolean('Always true.')
+  }),
   InputTokenCount: record({
     object: fixed('response.input_tokens'),
     input_tokens: amount('An estimate, since the upstream offers no count.')

@@ -5,6 +5,7 @@ import { describeMembers } from '../json-schema.ts'
 import type { ExampleRequests } from '../operation.ts'
 import { SharedWords } from '../shared-words.ts'
 import { ResponsesAnswers } from './answers.ts'
+import { STORED_OPERATIONS } from './stored.ts'
 
 /** Members of a request, with what each means here. */
 const WORDS = {
@@ -16,11 +17,11 @@ const WORDS = {
   tool_choice: SharedWords.tool_choice,
   parallel_tool_calls: SharedWords.parallel_tool_calls,
   stream: SharedWords.stream,
-  store: 'Keeps the items of the answer for a time, so that an `item_reference` may name them.',
+  store:
+    'Unless `false`, the response and its input are stored for a time, to be read, referred to and gone on from.',
   include: '`reasoning.encrypted_content`: reasoning that can be sent back.',
   background: 'Only `false`.',
-  previous_response_id:
-    'Refused: send the whole conversation. On a WebSocket, goes on from its last response.',
+  previous_response_id: 'Goes on from a stored response, or on a WebSocket from its last one.',
   conversation: 'Refused: send the whole conversation.',
   prompt: 'Refused: prompts are not kept here.',
   max_output_tokens: 'The answer is cut there.',
@@ -103,7 +104,7 @@ export const ResponsesApi: ClientApi = {
     id: 'createResponse',
     summary: "OpenAI's Responses",
     description:
-      'Send the whole conversation with each request: only items of answers with `store` are kept, for a time. An item `{"type":"compaction_trigger"}` at the end has the conversation summed up.',
+      'Send the whole conversation with each request, or go on from a stored response. An item `{"type":"compaction_trigger"}` at the end has the conversation summed up.',
     request: { schema: 'ResponsesRequest', examples: EXAMPLES }
   }),
   counter: counterOf('openai-responses', 'InputTokenCount', {
@@ -111,6 +112,7 @@ export const ResponsesApi: ClientApi = {
     summary: 'Count the tokens of a Responses request',
     request: { schema: 'ResponsesRequest', examples: COUNT_EXAMPLES }
   }),
+  others: STORED_OPERATIONS,
   schemas: {
     ResponsesRequest: describeMembers(ResponsesBodyCheck.Schema(), WORDS),
     ...ResponsesAnswers

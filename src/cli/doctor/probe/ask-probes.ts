@@ -121,7 +121,8 @@ function consentQuestion(): string {
 
 const ANSWER_MS = 2_000
 
-async function snapshotFor(checkup: Checkup): Promise<CredentialSnapshot | GatewayError> {
+/** Renews an expired sign-in. Returns why there is none to ask with. */
+export async function snapshotFor(checkup: Checkup): Promise<CredentialSnapshot | GatewayError> {
   try {
     const renewed = await renewSignIn(checkup)
     if (renewed !== null) return await withProfile(renewed, checkup)

@@ -15,7 +15,7 @@ import { hostsFor, type RequestForm, type UpstreamHost } from '../../../kiro/wir
 import { asGatewayError, type ErrorCode, GatewayError } from '../../../shared/errors.ts'
 import { Exchange, type ExchangeRequest } from '../../../upstream/call/exchange.ts'
 import type { JsonRequest } from '../../../upstream/call/json-exchange.ts'
-import { generationRequest } from '../../../upstream/call/requests.ts'
+import { formOfBytes, generationRequest } from '../../../upstream/call/requests.ts'
 import { type Network, NO_PERMIT } from '../../network.ts'
 import { type Question, writeQuestion } from './question.ts'
 
@@ -98,23 +98,18 @@ export class Asker {
   }
 
   /** @throws {ProbesStopped}; the signal's reason when it aborts. */
-  async generate(label: string, question: Question): Promise<Outcome> {
-    const { config, snapshot, host } = this
-    return this.#ask(
-      label,
-      generationRequest({
-        payload: Buffer.from(JSON.stringify(writeQuestion(question))),
-        snapshot,
-        host,
-        approach: { isWithoutProfile: false, isNewConversation: false },
-        form: question.form,
-        userAgent: config.upstream.userAgent,
-        invocationId: randomUUID(),
-        attempt: 1,
-        maxAttempts: 1,
-        bodyTimeoutMs: ANSWER_TIMEOUT_MS
-      })
-    )
+  generate(label: string, question: Question): Promise<Outcome> {
+    const payload = Buffer.from(JSON.stringify(writeQuestion(question)))
+    return this.#ask(label, this.#generation(payload, question.form))
+  }
+
+  /**
+   * Asks whether a payload is taken, in a conversation of its own. Leaves once an answer begins, since the rest of it would
+   * cost more: its credits then stay unknown. @throws as `generate()`
+   */
+  isTaken(label: string, payload: Uint8Array): Promise<Outcome> {
+    const request = this.#generation(payload, formOfBytes(payload), { isNewConversation: true })
+    return this.#ask(label, request, { isLeftEarly: true })
   }
 
   /** Call with a small JSON answer. @throws as `generate()` */
@@ -129,11 +124,35 @@ export class Asker {
     })
   }
 
-  async #ask(label: string, request: ExchangeRequest): Promise<Outcome> {
+  #generation(
+    payload: Uint8Array,
+    form: RequestForm,
+    { isNewConversation = false } = {}
+  ): ExchangeRequest {
+    const { config, snapshot, host } = this
+    return generationRequest({
+      payload,
+      snapshot,
+      host,
+      approach: { isWithoutProfile: false, isNewConversation },
+      form,
+      userAgent: config.upstream.userAgent,
+      invocationId: randomUUID(),
+      attempt: 1,
+      maxAttempts: 1,
+      bodyTimeoutMs: ANSWER_TIMEOUT_MS
+    })
+  }
+
+  async #ask(
+    label: string,
+    request: ExchangeRequest,
+    { isLeftEarly = false } = {}
+  ): Promise<Outcome> {
     const { signal, pauseMs = PAUSE_MS, onAsk } = this.#options
     await delay(Math.max(0, this.#freeAt - performance.now()), undefined, { signal })
     onAsk(label)
-    const outcome = { label, ...(await this.#exchange(request)) }
+    const outcome = { label, ...(await this.#exchange(request, isLeftEarly)) }
     signal.throwIfAborted()
     this.#freeAt = performance.now() + pauseMs
     this.outcomes.push(outcome)
@@ -142,7 +161,7 @@ export class Asker {
     return outcome
   }
 
-  async #exchange(request: ExchangeRequest): Promise<Omit<Outcome, 'label'>> {
+  async #exchange(request: ExchangeRequest, isLeftEarly: boolean): Promise<Omit<Outcome, 'label'>> {
     const { network, signal } = this.#options
     const { promise, resolve, reject } = Promise.withResolvers<Omit<Outcome, 'label'>>()
     const chunks: Buffer[] = []
@@ -163,6 +182,10 @@ export class Asker {
           chunks.push(Buffer.from(chunk))
           bytes += chunk.byteLength
           if (bytes > MAX_ANSWER_BYTES) exchange.abort(new GatewayError('GW_FRAME_TOO_LARGE'))
+          if (isLeftEarly && status === 200 && hasBegun(chunks)) {
+            resolve({ ...SILENCE, status })
+            exchange.abort(new GatewayError('GW_CLIENT_CLOSED'))
+          }
         },
         onEnd: () => resolve(this.#read(status, headers, Buffer.concat(chunks))),
         onError: reject
@@ -198,6 +221,18 @@ const SILENCE: Omit<Outcome, 'label'> = {
   text: '',
   credits: null,
   body: ''
+}
+
+const WORDS: ReadonlySet<string> = new Set(['text', 'reasoning', 'tool'])
+
+/** True once there is a word of the answer: an exception may come instead. */
+function hasBegun(chunks: readonly Buffer[]): boolean {
+  try {
+    const frames = new FrameDecoder().feed(Buffer.concat(chunks))
+    return [...frames].some((frame) => WORDS.has(parseUpstreamEvent(frame).type))
+  } catch {
+    return false // read as broken when it ends
+  }
 }
 
 function readStream(body: Buffer): Omit<Outcome, 'label'> {

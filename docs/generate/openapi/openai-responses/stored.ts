@@ -1,0 +1,87 @@
+import { Dialects } from '../../../../src/dialects/dialect.ts'
+import { inJson, pathsOf } from '../client-api.ts'
+import { oneOf } from '../json-schema.ts'
+import type { Operation, Parameter } from '../operation.ts'
+
+const ID: Parameter = {
+  name: 'id',
+  in: 'path',
+  description: 'The `id` of a response of the same key.',
+  schema: { type: 'string' },
+  example: 'resp_00000000000000000000000000000000'
+}
+
+const PAGE: readonly Parameter[] = [
+  {
+    name: 'after',
+    in: 'query',
+    description: 'The id of the item behind which the page begins.',
+    schema: { type: 'string' }
+  },
+  {
+    name: 'limit',
+    in: 'query',
+    description: 'How many items, 20 if left out.',
+    schema: { type: 'integer', minimum: 1, maximum: 100 }
+  },
+  {
+    name: 'order',
+    in: 'query',
+    description: 'The newest first (`desc`) if left out.',
+    schema: oneOf(['asc', 'desc'])
+  }
+]
+
+const STORED = {
+  tag: 'Conversations',
+  access: 'key',
+  errors: 'openai-responses',
+  errorPlaces: ['any', 'key', 'body', 'counted', 'waiting', 'stored'],
+  parameters: [ID]
+} as const
+
+/** What can be done with a stored response. */
+export const STORED_OPERATIONS: readonly Operation[] = [
+  {
+    ...STORED,
+    ...pathOf('/{id}'),
+    id: 'getResponse',
+    method: 'get',
+    summary: 'Read a stored response',
+    description: 'In one piece: `stream=true` is refused.',
+    answers: inJson(['Response'], 'The response.')
+  },
+  {
+    ...STORED,
+    ...pathOf('/{id}'),
+    id: 'deleteResponse',
+    method: 'delete',
+    summary: 'Delete a stored response',
+    description: 'With its input. Conversations that went on from it can be gone on with no more.',
+    answers: inJson(['DeletedResponse'], 'It is deleted.')
+  },
+  {
+    ...STORED,
+    ...pathOf('/{id}/input_items'),
+    id: 'listInputItems',
+    method: 'get',
+    summary: "List a stored response's input",
+    description: 'The input of its request, without the responses that it went on from.',
+    parameters: [ID, ...PAGE],
+    answers: inJson(['InputItemList'], 'A page of them.')
+  },
+  {
+    ...STORED,
+    ...pathOf('/{id}/cancel'),
+    id: 'cancelResponse',
+    method: 'post',
+    summary: 'Cancel a background response',
+    description:
+      'Always refused: there are no background responses. Close the connection to end an answer.',
+    answers: []
+  }
+]
+
+function pathOf(rest: string): Pick<Operation, 'path' | 'aliases'> {
+  return pathsOf(Dialects['openai-responses'].paths.map((path) => path + rest))
+}

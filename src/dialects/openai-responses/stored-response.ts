@@ -1,0 +1,178 @@
+import { parseJson, parseJsonObject, type JsonObject } from '../../shared/json.ts'
+import { glue, glueWith, type Written } from '../answer/output-text.ts'
+import { invalidPart } from '../plan/json-body.ts'
+import {
+  elementsOf,
+  membersOf,
+  OPEN_BRACKET,
+  QUOTE,
+  type JsonSpan,
+  skipSpace,
+  spanText
+} from './json-spans.ts'
+import { toInputItemId } from './output-items.ts'
+
+/*
+ * A stored response is two files, whose texts are objects by id:
+ *
+ *   answer   {"msg_…":{…}, … , "resp_…":{"response":{…},"output":["msg_…", …]}}
+ *   input    {"resp_….input":{"before":["resp_…", …],"items":[…]}}
+ *
+ * `before`: the responses that it went on from, the oldest first. `null`: one of them was not stored.
+ */
+
+/** Responses of one conversation; as many turns fit no model. */
+export const MAX_BEFORE = 1024
+/** Items of one answer, or of one request. */
+const MAX_ITEMS = 32_768
+const INPUT = '.input'
+
+/** Names the input of a response among what is stored. */
+export function inputIdOf(responseId: string): string {
+  return responseId + INPUT
+}
+
+/** `null` for the id of anything else. */
+export function responseIdOfInput(id: string): string | null {
+  return id.endsWith(INPUT) ? id.slice(0, -INPUT.length) : null
+}
+
+/** JSON text of the response's entry. `output`: JSON text of items that are stored by an id, or not at all. */
+export function toStoredResponse(response: Written, output: readonly Written[]): Written {
+  return glue('{"response":', response, ',"output":[', glueWith(',', output), ']}')
+}
+
+/** Copies the input of a request; `null` for a request without one. */
+export function toStoredInput(body: Uint8Array, before: readonly string[] | null): Buffer | null {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const input = membersOf(bytes)?.get('input')
+  if (input === undefined) return null
+  const head = Buffer.from(`{"before":${JSON.stringify(before)},"items":[`)
+  return Buffer.concat([head, innerItems(bytes, input), Buffer.from(']}')])
+}
+
+/** Copies an input's items without brackets. A text is a message of the user; anything that is no input stays. */
+export function innerItems(bytes: Buffer, { from, to }: JsonSpan): Buffer {
+  const value = bytes.subarray(from, to)
+  if (value[0] === QUOTE) {
+    return Buffer.concat([Buffer.from('{"role":"user","content":'), value, Buffer.from('}')])
+  }
+  const isList = value[0] === OPEN_BRACKET
+  return Buffer.from(isList ? trimmed(value.subarray(1, -1)) : value)
+}
+
+function trimmed(bytes: Buffer): Buffer {
+  return bytes.subarray(skipSpace(bytes, 0))
+}
+
+/** Bytes at the beginning of an input's file that hold all of `before`. */
+export const BEFORE_BYTES = 64 * 1024
+const BEFORE = /^\{"resp_[0-9a-f]{32}\.input":\{"before":(?<before>\[[^\]]*\]|null),/
+
+/** Reads the beginning of an input's file. `null` if the conversation cannot be gone on with. */
+export function readBefore(beginning: string): readonly string[] | null {
+  const before = parseJson(BEFORE.exec(beginning)?.groups?.['before'] ?? 'null')
+  return Array.isArray(before) ? before.filter((id) => typeof id === 'string') : null
+}
+
+/** Joins the JSON text of a response from its file; `null` if the file has none. */
+export function toResponseJson(responseId: string, file: Uint8Array): string | null {
+  const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength)
+  const items = membersOf(bytes, MAX_ITEMS)
+  const entry = entryOf(bytes, items?.get(responseId))
+  const output = entry?.list('output') ?? null
+  const response = entry?.text('response') ?? null
+  if (items === null || output === null || response === null) return null
+  const texts = output.map((json) => {
+    const id = json.startsWith('"') ? String(parseJson(json)) : null
+    const span = id === null ? undefined : items.get(id)
+    return span === undefined ? json : spanText(bytes, span)
+  })
+  return `${response.slice(0, -1)},"output":[${texts.join(',')}]}`
+}
+
+export interface InputPage {
+  readonly after: string | null
+  readonly limit: number
+  readonly order: 'asc' | 'desc'
+}
+
+const MAX_LIMIT = 100
+const DEFAULT_LIMIT = 20
+
+/** @throws {GatewayError} GW_BODY_INVALID */
+export function readInputPage(query: URLSearchParams): InputPage {
+  const order = query.get('order') ?? 'desc'
+  if (order !== 'asc' && order !== 'desc') throw invalidPart('order', 'must be asc or desc')
+  const limit = Number(query.get('limit') ?? DEFAULT_LIMIT)
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
+    throw invalidPart('limit', `must be a number from 1 to ${MAX_LIMIT}`)
+  }
+  return { after: query.get('after'), limit, order }
+}
+
+/**
+ * Lists a page of a response's own input items; `null` if the file has none.
+ * @throws {GatewayError} GW_BODY_INVALID for an unknown `after`
+ */
+export function listInputItems(
+  responseId: string,
+  file: Uint8Array,
+  { after, limit, order }: InputPage
+): object | null {
+  const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength)
+  const texts = entryOf(bytes, membersOf(bytes)?.get(inputIdOf(responseId)))?.list('items') ?? null
+  if (texts === null) return null
+  const indexes = texts.map((_text, index) => index)
+  if (order === 'desc') indexes.reverse()
+  const itemAt = (index: number): JsonObject => toListedItem(responseId, texts[index] ?? '', index)
+  const at = after === null ? -1 : indexes.findIndex((index) => itemAt(index)['id'] === after)
+  if (after !== null && at === -1)
+    throw invalidPart('after', 'must be the id of an item of this response')
+  const data = indexes.slice(at + 1, at + 1 + limit).map(itemAt)
+  return {
+    object: 'list',
+    data,
+    first_id: data[0]?.['id'] ?? null,
+    last_id: data.at(-1)?.['id'] ?? null,
+    has_more: at + 1 + limit < texts.length
+  }
+}
+
+/** Adds what clients may leave out and SDKs expect: id, type, and a message's parts and status. */
+function toListedItem(responseId: string, json: string, index: number): JsonObject {
+  const text = parseJson(json)
+  const sent = typeof text === 'string' ? { role: 'user', content: text } : parseJsonObject(json)
+  const { type: sentType, id: sentId, ...rest } = sent ?? {}
+  const type = typeof sentType === 'string' ? sentType : 'message'
+  const id = typeof sentId === 'string' ? sentId : toInputItemId(type, responseId, index)
+  if (type !== 'message') return { id, type, ...rest }
+  const { role, content } = rest
+  const part = role === 'assistant' ? 'output_text' : 'input_text'
+  const parts = typeof content === 'string' ? [{ type: part, text: content }] : content
+  return { id, type, status: 'completed', ...rest, content: parts ?? [] }
+}
+
+interface Entry {
+  readonly text: (name: string) => string | null
+  /** JSON texts of an array's values. */
+  readonly list: (name: string) => readonly string[] | null
+}
+
+function entryOf(bytes: Buffer, span: JsonSpan | undefined): Entry | null {
+  if (span === undefined) return null
+  const own = bytes.subarray(span.from, span.to)
+  const members = membersOf(own)
+  const partOf = (name: string): Buffer | null => {
+    const place = members?.get(name)
+    return place === undefined ? null : own.subarray(place.from, place.to)
+  }
+  return {
+    text: (name) => partOf(name)?.toString() ?? null,
+    list: (name) => {
+      const list = partOf(name)
+      const elements = list === null ? null : elementsOf(list, MAX_ITEMS)
+      return elements === null || list === null ? null : elements.map((one) => spanText(list, one))
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import { survivesInterruption } from './cli-trials.ts'
+import {
+  type Api,
+  binaryOf,
+  type Client,
+  type Command,
+  type Place,
+  shellTools,
+  type Way
+} from './client.ts'
+import { setUpWay } from './set-up-way.ts'
+import { THINKING } from './upstream-trials.ts'
+
+const SHELL = shellTools(
+  (command) => `bash with ${JSON.stringify({ command, description: 'runs it' })}`
+)
+
+export const COPILOT: Client = {
+  name: 'Copilot CLI',
+  id: 'copilot',
+  packages: { '@github/copilot': '1.0.102' },
+  ways: [
+    providerWay('Chat Completions', { path: '/v1' }),
+    providerWay('Responses', { path: '/v1', COPILOT_PROVIDER_WIRE_API: 'responses' }),
+    {
+      ...providerWay('Responses', {
+        path: '/v1',
+        COPILOT_PROVIDER_WIRE_API: 'responses',
+        COPILOT_PROVIDER_TRANSPORT: 'websockets'
+      }),
+      note: 'WebSocket'
+    },
+    providerWay('Messages', { path: '', COPILOT_PROVIDER_TYPE: 'anthropic' }),
+    setUpWay('copilot', '.copilot/providers.json', {
+      api: 'Responses',
+      ask: (prompt, place) => copilot(['-p', prompt], place),
+      resume: (prompt, place) => copilot(['--continue', '-p', prompt], place),
+      tools: SHELL
+    })
+  ]
+}
+
+interface Provider {
+  /** Of the base URL. */
+  readonly path: string
+  readonly [variable: `COPILOT_${string}`]: string
+}
+
+function providerWay(api: Api, { path, ...variables }: Provider): Way {
+  const withProvider = (argv: readonly string[], place: Place): Command => {
+    const { env, ...command } = copilot(argv, place)
+    const own = {
+      COPILOT_PROVIDER_BASE_URL: place.url + path,
+      COPILOT_PROVIDER_API_KEY: place.key,
+      COPILOT_MODEL: place.model
+    }
+    return { ...command, env: { ...env, ...own, ...variables } }
+  }
+  return {
+    api,
+    ask: (prompt, place) => withProvider(['-p', prompt], place),
+    resume: (prompt, place) => withProvider(['--continue', '-p', prompt], place),
+    think: (prompt, place) => withProvider(['--reasoning-effort', 'high', '-p', prompt], place),
+    tools: SHELL,
+    more: [survivesInterruption(SHELL), THINKING]
+  }
+}
+
+/** It unpacks itself into a cache, 300 MB, which all homes of a run may share. */
+function copilot(argv: readonly string[], place: Place): Command {
+  const program = binaryOf(place, '@github/copilot', 'copilot')
+  return {
+    argv: [program, '--silent', '--allow-all-tools', '--no-auto-update', ...argv],
+    env: { COPILOT_CACHE_HOME: `${place.installed}/cache` }
+  }
+}
