@@ -36,7 +36,7 @@ export interface RuleOptions {
   readonly expected?: number | undefined
 }
 
-/** What must always hold, looked at while the world goes on (`docs/architecture.md` §5). */
+/** What must always hold, looked at while the world goes on (`docs/design/architecture.md` §5). */
 export class Rules {
   readonly counts: Record<Outcome['end'], number> = {
     whole: 0,
