@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
-import path from 'node:path'
 import { inspectConfig } from '../config/load.ts'
 import { GatewayError, messageOf } from '../shared/errors.ts'
 import { parseJsonObject, textMember } from '../shared/json.ts'
-import { entryOf, isOfProject } from '../shared/program-name.ts'
+import { entryOf } from '../shared/program-name.ts'
 import { version } from '../shared/version.ts'
 import { type Command, EXIT_OK, UsageError } from './command.ts'
+import { type Installation, installationOf } from './installation.ts'
 import { Network } from './network.ts'
 
 const REGISTRY = 'https://registry.npmjs.org'
@@ -26,7 +26,8 @@ It changes nothing. The gateway never asks by itself.`,
     const registry = (env['npm_config_registry'] ?? REGISTRY).replace(/\/+$/, '')
     await using network = new Network(inspectConfig(env).config)
     const newest = await askRegistry(network, registry, signal)
-    const { steps } = Installations[installation]
+    const isUnpublished = 'problem' in newest && newest.problem === null
+    const steps = updateSteps(installation, isUnpublished)
     if (isJson) {
       const found = 'version' in newest ? newest.version : null
       terminal.write(JSON.stringify({ version, newest: found, installation, steps }))
@@ -90,56 +91,63 @@ export function compareVersions(one: string, other: string): number {
   return difference ?? Number(other.includes('-')) - Number(one.includes('-'))
 }
 
-interface Place {
-  readonly entry: string
-  readonly cwd: string
-  readonly exists: (path: string) => boolean
+export function updateSteps(installation: Installation, isUnpublished: boolean): readonly string[] {
+  const { steps, unpublished } = Installations[installation]
+  return (isUnpublished ? unpublished : null) ?? steps
 }
 
-type Installation = keyof typeof Installations
+/** Text about a service, where one may run this program. */
+const RESTART = 'Then restart the gateway. If it is a service: kiro-gateway service restart'
+/** Packages that no registry has come from a clone. */
+const PACK = 'In a clone of the repository: git pull && npm ci && npm pack'
 
-/** Recognises the installation by where its files are. */
-export function installationOf({ entry, cwd, exists }: Place): Installation {
-  const folders = entry.split(path.sep)
-  const root = path.resolve(path.dirname(entry), '..')
-  if (folders.includes('_npx')) return 'npx'
-  if (folders.includes('node_modules')) return isOfProject({ entry, cwd }) ? 'project' : 'global'
-  if (exists(path.join(root, '.git'))) return 'clone'
-  return exists('/.dockerenv') || exists('/run/.containerenv') ? 'image' : 'copy'
+interface Advice {
+  readonly what: string
+  readonly steps: readonly string[]
+  /** Steps while the package is in no registry; `null`: the same. */
+  readonly unpublished: readonly string[] | null
 }
 
-const Installations = {
+const Installations: Readonly<Record<Installation, Advice>> = {
   npx: {
     what: 'run by npx, which keeps the version it once fetched',
     steps: [
       'npx kiro-gateway@latest',
-      'Give client and service commands the same name: kiro-gateway@latest'
-    ]
+      'Give client commands the same name: kiro-gateway@latest. For a service, install it: npm install --global kiro-gateway'
+    ],
+    unpublished: [PACK, 'npx --yes --package ./kiro-gateway-VERSION.tgz kiro-gateway']
   },
   global: {
     what: 'installed globally with npm',
-    steps: [
-      'npm install --global kiro-gateway@latest',
-      'Then restart the gateway: sudo systemctl restart kiro-gateway, if it is a service'
-    ]
+    steps: ['npm install --global kiro-gateway@latest', RESTART],
+    unpublished: [PACK, 'npm install --global ./kiro-gateway-VERSION.tgz', RESTART]
   },
   project: {
     what: 'a dependency of this project',
-    steps: ['npm install kiro-gateway@latest', 'Then restart the gateway.']
+    steps: ['npm install kiro-gateway@latest', RESTART],
+    unpublished: [PACK, 'In this project: npm install ./kiro-gateway-VERSION.tgz', RESTART]
   },
   clone: {
     what: 'a clone of the repository',
-    steps: ['git pull && npm ci', 'Then restart the gateway.']
+    steps: ['git pull && npm ci', RESTART],
+    unpublished: null
   },
   image: {
     what: 'in a container',
     steps: [
-      'Build or pull the new image, then: docker compose up --detach',
+      'docker pull ghcr.io/kiro-gateway/kiro-gateway:latest, or build the image from the new sources',
+      'docker compose -f docker/docker-compose.deploy.yml up --detach',
+      'docker/README.md describes an update without a refused request.'
+    ],
+    unpublished: [
+      'git pull && docker build -f docker/Dockerfile -t kiro-gateway_kiro-gateway:latest .',
+      'docker compose -f docker/docker-compose.deploy.yml up --detach',
       'docker/README.md describes an update without a refused request.'
     ]
   },
   copy: {
     what: 'a copy of the program without git or npm',
-    steps: ['Replace the folder by the new version, then restart the gateway.']
+    steps: ['Replace the folder by the new version.', RESTART],
+    unpublished: null
   }
-} as const satisfies Record<string, { what: string; steps: readonly string[] }>
+}

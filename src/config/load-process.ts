@@ -97,6 +97,11 @@ function withOldState(env: Environment, workingFolder: string): Environment {
   return isUsed ? { ...env, STATE_DIR: folder } : env
 }
 
+/** Reads the settings of a gateway that runs in another folder, without those of this process. @throws {GatewayError} likewise */
+export function readSettingsFile(file: string, folder: string): Environment {
+  return withOldState(withOwnNames(readEnvFile(file) ?? {}), folder)
+}
+
 /** Returns `null` if the file does not exist. @throws {GatewayError} GW_CONFIG_INVALID if it cannot be read */
 export function readEnvFile(path: string): Environment | null {
   try {

@@ -66,7 +66,7 @@ const LISTENING = '0A'
 const MAX_COMMAND_CHARS = 40
 
 /** Finds the process that listens on the port. `null` outside Linux, and for processes of other users. */
-async function ownerOf(port: number): Promise<PortOwner | null> {
+export async function ownerOf(port: number): Promise<PortOwner | null> {
   try {
     const tables = await Promise.all(
       ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => ''))

@@ -33,8 +33,9 @@ printf '%s\\n' "\${COMPREPLY[@]}"`
   )
   t.same(complete('key', 'add', '--cr'), ['--credits'])
   t.same(complete('setup', 'cl'), ['claude', 'cline'])
-  t.same(complete('--help', 'se'), ['setup', 'settings'])
+  t.same(complete('--help', 'se'), ['setup', 'service', 'settings'])
   t.same(complete('fleet', 'st'), ['status'])
+  t.same(complete('service', 'st'), ['start', 'stop', 'status'])
   t.same(complete('completion', 'z'), ['zsh'])
 })
 

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import t, { type Test } from 'tap'
-import { compareVersions, installationOf } from '../../src/cli/update.ts'
+import { installationOf } from '../../src/cli/installation.ts'
+import { compareVersions, updateSteps } from '../../src/cli/update.ts'
 import { version } from '../../src/shared/version.ts'
 import { runCommandHere } from '../helper/command-here.ts'
 
@@ -54,6 +55,16 @@ t.test('installationOf()', async (t) => {
   t.equal(kindOf('/home/a/kiro/src/start.js', '/home/a/kiro/.git'), 'clone')
   t.equal(kindOf('/app/src/start.js', '/.dockerenv'), 'image')
   t.equal(kindOf('/app/src/start.js'), 'copy')
+})
+
+t.test('updateSteps()', async (t) => {
+  for (const kind of ['npx', 'global', 'project'] as const) {
+    t.match(updateSteps(kind, false).join('\n'), /kiro-gateway@latest/)
+    t.match(updateSteps(kind, true).join('\n'), /npm pack/, 'of a package that no registry has')
+    t.notMatch(updateSteps(kind, true).join('\n'), '@latest')
+  }
+  for (const kind of ['global', 'project', 'clone', 'copy'] as const)
+    t.match(updateSteps(kind, true).join('\n'), 'kiro-gateway service restart')
 })
 
 t.test('compareVersions()', async (t) => {

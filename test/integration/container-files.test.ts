@@ -166,29 +166,6 @@ t.test('docker/docker-compose.deploy.yml', (t) => {
   t.end()
 })
 
-t.test('docs/systemd/kiro-gateway.service', async (t) => {
-  const unit = new Map(
-    read('docs/systemd/kiro-gateway.service')
-      .split('\n')
-      .filter((line) => /^[A-Z]/.test(line))
-      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])
-  )
-  const drain = listSettings().find(({ setting }) => setting.env === 'DRAIN_TIMEOUT')
-  const stopMs = Number(unit.get('TimeoutStopSec')) * 1000
-  t.ok(stopMs > Number(drain?.setting.default), 'gives streams longer than DRAIN_TIMEOUT to end')
-  t.equal(unit.get('KillMode'), 'mixed', 'and leaves the workers to the first process')
-  t.equal(unit.get('RestartPreventExitStatus'), '78', 'does not repeat what is configured wrongly')
-  t.equal(unit.get('MemoryMax'), '512M')
-  t.notOk(unit.has('MemoryDenyWriteExecute'), 'V8 writes code while it runs')
-  const steps = read('docs/systemd/kiro-gateway.service')
-    .split('\n')
-    .filter((line) => line.startsWith('#   sudo '))
-  const at = (words: RegExp): number => steps.findIndex((step) => words.test(step))
-  t.ok(at(/install -d .*\/var\/lib\/kiro-gateway$/) < at(/kiro-gateway login$/), 'has a place')
-  t.ok(at(/kiro-gateway login$/) > 0, 'signs in, as production needs it')
-  t.ok(at(/kiro-gateway login$/) < at(/enable --now/), 'before it starts')
-})
-
 t.test('docker/docker-compose.yml', async (t) => {
   const compose = flattenYaml(read('docker/docker-compose.yml'))
   const of = (path: string): unknown => compose.get(`services.kiro-gateway.${path}`)

@@ -118,7 +118,6 @@ t.test('the package holds the program and nothing of the workshop', async (t) =>
     'docs/openapi.json',
     ...globSync('docs/guides/*.md', { cwd: ROOT }),
     ...PAGES.map((name) => `docs/${name}.md`),
-    'docs/systemd/kiro-gateway.service',
     'llms.txt',
     'package.json',
     'src/start.js'

@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   fleet: async () => (await import('../fleet.ts')).fleet,
   lint: async () => (await import('../lint/lint.ts')).lint,
   replay: async () => (await import('../replay/replay.ts')).replay,
+  service: async () => (await import('../service/service.ts')).service,
   update: async () => (await import('../update.ts')).update,
   completion: async () => (await import('./completion.ts')).completion
 }

@@ -1,0 +1,22 @@
+import path from 'node:path'
+import { isOfProject } from '../shared/program-name.ts'
+
+/** `copy`: files without git or npm. */
+export type Installation = 'npx' | 'global' | 'project' | 'clone' | 'image' | 'copy'
+
+export interface InstalledAt {
+  /** Absolute path of `start.js`. */
+  readonly entry: string
+  readonly cwd: string
+  readonly exists: (path: string) => boolean
+}
+
+/** Recognises the installation by where its files are. */
+export function installationOf({ entry, cwd, exists }: InstalledAt): Installation {
+  const folders = entry.split(path.sep)
+  const root = path.resolve(path.dirname(entry), '..')
+  if (folders.includes('_npx')) return 'npx'
+  if (folders.includes('node_modules')) return isOfProject({ entry, cwd }) ? 'project' : 'global'
+  if (exists(path.join(root, '.git'))) return 'clone'
+  return exists('/.dockerenv') || exists('/run/.containerenv') ? 'image' : 'copy'
+}

@@ -1,0 +1,69 @@
+/** Values that a definition is made of. Paths are absolute. */
+export interface ServiceFacts {
+  /** The running Node, which has to stay where it is. */
+  readonly node: string
+  /** `start.js`. */
+  readonly entry: string
+  /** Working folder: `.env` and relative paths of settings are found there. */
+  readonly folder: string
+  /** `null`: `.env` of the working folder. */
+  readonly envFile: string | null
+  /** Installing has enabled lingering, so uninstalling disables it. */
+  readonly lingers: boolean
+}
+
+export interface ServiceState {
+  /** `failed`: ended and not started again. */
+  readonly name: 'running' | 'starting' | 'stopping' | 'stopped' | 'failed'
+  /** `null` if no process runs, or it is not known. */
+  readonly pid: number | null
+  readonly since: Date | null
+  /** By itself, since somebody started it. `null` if not known. */
+  readonly restarts: number | null
+  /** Exit code or signal of the last process; `null` if there was none. */
+  readonly lastExit: string | null
+  /** It ended too often in a short time. */
+  readonly isCrashLoop: boolean
+}
+
+/** One thing that a command does to this machine: said before it is done. */
+export interface ServiceStep {
+  readonly what: string
+  /** Content of a file that is written; `--print` shows it. */
+  readonly text?: string
+  /** Resolves with what a person has to do, if only they can. */
+  run(): Promise<string | null>
+}
+
+export interface LogQuery {
+  readonly follows: boolean
+  /** As typed: `10m`, `today`; `null`: the last lines. */
+  readonly since: string | null
+}
+
+/** systemd or launchd, as far as this program uses them. Methods reject with GW_CONFIG_INVALID if they are refused. */
+export interface InitSystem {
+  readonly title: string
+  /** Unit or property list. */
+  readonly file: string
+  readonly isSystem: boolean
+  define(facts: ServiceFacts): string
+  /** Steps before and after the definition is written; none starts the service. */
+  preparing(facts: ServiceFacts): Promise<readonly ServiceStep[]>
+  enabling(facts: ServiceFacts): Promise<readonly ServiceStep[]>
+  /** Steps that stop it and make the system forget it, around the removal of the definition. */
+  disabling(facts: ServiceFacts | null): Promise<readonly ServiceStep[]>
+  forgetting(): Promise<readonly ServiceStep[]>
+  start(): Promise<void>
+  restart(): Promise<void>
+  stop(): Promise<void>
+  /** Has the gateway read its settings again. */
+  reload(): Promise<void>
+  state(): Promise<ServiceState>
+  /** Says when it starts: at boot or with a sign-in of its user. */
+  whenStarted(): Promise<string>
+  /** Newest lines of the last run, oldest first. */
+  lastLines(count: number): Promise<readonly string[]>
+  /** Calls `onLine` for each; resolves at their end, or when the signal aborts. */
+  logs(query: LogQuery, onLine: (line: string) => void): Promise<void>
+}

@@ -1,0 +1,28 @@
+import { rm } from 'node:fs/promises'
+import path from 'node:path'
+import { makeFolder, replaceFile } from '../../shared/private-files.ts'
+import type { ServiceStep } from './init-system.ts'
+
+/** Writes the unit or the property list. It holds no secrets. */
+export function definitionStep(file: string, text: string): ServiceStep {
+  return {
+    what: `Writes ${file}`,
+    text,
+    run: async () => {
+      await makeFolder(path.dirname(file))
+      await replaceFile(file, { text, mode: 0o644, isDurable: true })
+      return null
+    }
+  }
+}
+
+/** Removes a file, or a folder with all that is in it. */
+export function removalStep(place: string): ServiceStep {
+  return {
+    what: `Removes ${place}`,
+    run: async () => {
+      await rm(place, { recursive: true, force: true })
+      return null
+    }
+  }
+}

@@ -1,0 +1,300 @@
+import { execFile } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import type { CommandCall } from '../../src/cli/command.ts'
+import {
+  launchAgent,
+  readFacts,
+  systemdUnit,
+  type UnitScope
+} from '../../src/cli/service/definition.ts'
+import { requireLastingProgram } from '../../src/cli/service/install-plan.ts'
+import { install, stop, uninstall } from '../../src/cli/service/install.ts'
+import { Launchd } from '../../src/cli/service/launchd.ts'
+import { followLogFile, LOG_FILE, LogFile } from '../../src/cli/service/log-file.ts'
+import { Programs } from '../../src/cli/service/programs.ts'
+import type { ServiceFacts } from '../../src/cli/service/init-system.ts'
+import { sinceOf, toState } from '../../src/cli/service/systemd.ts'
+import { listSettings } from '../../src/config/setting-text.ts'
+import { CliProcess } from '../helper/cli-process.ts'
+import { freePort } from '../helper/free-port.ts'
+
+const run = promisify(execFile)
+
+const FACTS: ServiceFacts = {
+  node: '/opt/node/bin/node',
+  entry: '/opt/kiro-gateway/src/start.js',
+  folder: '/home/anna/kiro',
+  envFile: null,
+  lingers: true
+}
+
+const USER: UnitScope = {
+  isSystem: false,
+  user: 'kiro-gateway',
+  stateDir: '/var/lib/kiro-gateway',
+  cacheDir: '/var/cache/kiro-gateway'
+}
+
+t.test('systemdUnit()', async (t) => {
+  const text = systemdUnit({ ...FACTS, envFile: '/etc/a b/.env' }, { ...USER, isSystem: true })
+  const unit = new Map(
+    text.split('\n').map((line) => [line.split('=', 1)[0] ?? '', line.slice(line.indexOf('=') + 1)])
+  )
+  const drain = listSettings().find(({ setting }) => setting.env === 'DRAIN_TIMEOUT')
+  const stopMs = Number(unit.get('TimeoutStopSec')) * 1000
+  t.ok(stopMs > Number(drain?.setting.default), 'gives streams longer than DRAIN_TIMEOUT to end')
+  t.equal(unit.get('KillMode'), 'mixed', 'and leaves the workers to the first process')
+  t.equal(
+    unit.get('RestartPreventExitStatus'),
+    '2 78',
+    'does not repeat what is configured wrongly'
+  )
+  t.equal(unit.get('MemoryMax'), '512M')
+  t.notOk(unit.has('MemoryDenyWriteExecute'), 'V8 writes code while it runs')
+  t.match(text, 'Environment="ENV_FILE=/etc/a b/.env"')
+})
+
+const hasSystemd = existsSync('/usr/bin/systemd-analyze')
+
+t.test('systemd reads both units', { skip: !hasSystemd }, async (t) => {
+  const folder = join(t.testdir(), 'a b%h$HOME')
+  mkdirSync(folder)
+  const entry = join(folder, `"'\\.js`)
+  const program = join(folder, 'node')
+  writeFileSync(program, '#!/bin/sh\n')
+  chmodSync(program, 0o755)
+  for (const isSystem of [false, true]) {
+    const file = join(t.testdirName, `service-${isSystem}.service`)
+    const scope = { ...USER, isSystem, user: 'root' }
+    writeFileSync(file, systemdUnit({ ...FACTS, node: program, entry, folder }, scope))
+    const mode = isSystem ? '--system' : '--user'
+    const words = ['verify', mode, '--man=no', '--recursive-errors=no', file]
+    const said = await run('systemd-analyze', words, { env: { XDG_RUNTIME_DIR: folder } }).then(
+      ({ stderr }) => stderr,
+      (cause: unknown) => String(cause)
+    )
+    t.notMatch(said, 'service-', 'it finds the program, and knows every line')
+  }
+})
+
+t.test('a definition says what it was made of', async (t) => {
+  const facts = { ...FACTS, folder: '/home/a/--b" <&', envFile: '/x/.env', lingers: false }
+  t.same(readFacts(systemdUnit(facts, USER)), facts)
+  t.same(readFacts(launchAgent(facts, 'label')), facts)
+  t.equal(readFacts('[Unit]\nDescription=of somebody else\n'), null)
+})
+
+t.test('toState()', async (t) => {
+  const running = {
+    ActiveState: 'active',
+    SubState: 'running',
+    MainPID: '12',
+    NRestarts: '1',
+    ActiveEnterTimestamp: 'Tue 2026-12-01 08:10:11 UTC'
+  }
+  t.same(toState(running), {
+    name: 'running',
+    pid: 12,
+    since: new Date('2026-12-01T08:10:11Z'),
+    restarts: 1,
+    lastExit: null,
+    isCrashLoop: false
+  })
+  const failed = { ActiveState: 'failed', SubState: 'failed', MainPID: '0' }
+  const killed = { ...failed, ExecMainCode: '2', ExecMainStatus: '9', NRestarts: '10' }
+  t.match(toState(killed), { name: 'failed', pid: null, lastExit: 'signal 9', isCrashLoop: true })
+  const refused = { ...failed, ExecMainCode: '1', ExecMainStatus: '78', NRestarts: '1' }
+  t.match(toState(refused), { lastExit: 'exit code 78', isCrashLoop: false })
+  t.equal(toState({ ActiveState: 'activating', SubState: 'auto-restart' }).name, 'starting')
+  t.same(['10m', 'today'].map(sinceOf), ['-10m', 'today'])
+})
+
+t.test('requireLastingProgram()', async (t) => {
+  const files = { node: FACTS.node, entry: FACTS.entry, installation: 'global' } as const
+  t.same(requireLastingProgram(files, true), [])
+  const npx = { ...files, installation: 'npx' } as const
+  t.throws(() => requireLastingProgram(npx, false), {
+    message: /npm install --global kiro-gateway/
+  })
+  const nvm = { ...files, node: '/home/a/.nvm/versions/node/v24.12.0/bin/node' }
+  t.match(requireLastingProgram(nvm, false), [
+    /^\/home\/a\/\.nvm\/.* belongs to one version of Node/
+  ])
+  t.throws(() => requireLastingProgram(nvm, true), { message: /system service cannot read \/home/ })
+})
+
+/** Mac with a `launchctl` that writes down how it is called and knows what it was given. */
+async function fakeMac(t: Test) {
+  const home = t.testdir({ bin: {} })
+  const tool = join(home, 'bin/launchctl')
+  writeFileSync(
+    tool,
+    `#!/bin/sh
+echo "$*" >> '${home}/calls'
+case "$1" in
+  bootstrap) touch '${home}/loaded' ;;
+  bootout) rm '${home}/loaded' ;;
+  print) [ -e '${home}/loaded' ] && printf '{\\n\\tpid = 4711\\n\\t\\tpid = 1\\n}\\n' ;;
+esac
+`
+  )
+  chmodSync(tool, 0o755)
+  const { signal } = new AbortController()
+  const programs = new Programs({ PATH: `${join(home, 'bin')}:/usr/bin:/bin` }, signal)
+  const manager = new Launchd({ programs, home, signal })
+  const said: string[] = []
+  const write = (line: string): void => void said.push(line)
+  const terminal = { write, note: write, progress: () => {}, isInteractive: false } as never
+  const port = await freePort()
+  const env = { KIRO_API_KEY: `ksk_${'a'.repeat(32)}`, SERVER_PORT: String(port) }
+  const calls = (): readonly string[] => {
+    const lines = readFileSync(join(home, 'calls'), 'utf8').trim().split('\n')
+    return lines.filter((line) => !line.startsWith('print'))
+  }
+  const call = (...values: readonly string[]): CommandCall => ({
+    values: Object.fromEntries(values.map((name) => [name, true])),
+    positionals: [],
+    isJson: false,
+    env,
+    terminal,
+    signal
+  })
+  return { manager, programs, said, calls, call, env }
+}
+
+t.test('launchd', async (t) => {
+  const { manager, programs, said, calls, call } = await fakeMac(t)
+  const target = `gui/${process.getuid?.()}/io.github.kiro-gateway`
+  await install(call('print'), manager, programs)
+  t.notOk(existsSync(manager.file), 'printing writes nothing')
+  t.match(said.join('\n'), '<key>KeepAlive</key>')
+  const plan = manager.define(FACTS)
+  mkdirSync(join(manager.file, '..'), { recursive: true })
+  writeFileSync(manager.file, plan)
+  const plist = readPlist(readFileSync(manager.file, 'utf8'))
+  t.match(plist, {
+    Label: 'io.github.kiro-gateway',
+    ProgramArguments: [FACTS.node, FACTS.entry, 'service', 'run'],
+    WorkingDirectory: FACTS.folder,
+    EnvironmentVariables: { NODE_ENV: 'production' },
+    KeepAlive: { SuccessfulExit: false },
+    RunAtLoad: true,
+    ExitTimeOut: 45
+  })
+  for (const step of await manager.enabling()) await step.run()
+  await stop(call(), manager)
+  t.match(await manager.state(), { name: 'running', pid: 4711 })
+  for (const step of await manager.enabling()) await step.run()
+  await uninstall(call('yes'), manager)
+  t.notOk(existsSync(manager.file))
+  t.same(calls(), [
+    `enable ${target}`,
+    `bootstrap gui/${process.getuid?.()} ${manager.file}`,
+    `kill SIGTERM ${target}`,
+    `bootout ${target}`,
+    `enable ${target}`,
+    `bootstrap gui/${process.getuid?.()} ${manager.file}`,
+    `bootout ${target}`
+  ])
+})
+
+/** Strict: elements that a property list has, each closed, and in a `dict` a key before each value. */
+function readPlist(text: string): unknown {
+  const body = text.replace(
+    /^<\?xml [^>]*\?>\s*<!DOCTYPE plist [^>]*>\s*<!--(?:(?!--).)*-->\s*/,
+    ''
+  )
+  const tokens = [...body.matchAll(/<(\/?)(\w+)(?: version="1\.0")?(\/?)>|([^<]+)/g)]
+  const read = body.matchAll(/[^]/g)
+  if ([...read].length !== tokens.reduce((sum, [token]) => sum + token.length, 0))
+    throw new Error('there is something else in it')
+  const words = tokens.map(([token]) => token.trim()).filter((token) => token !== '')
+  const next = (): string => words.shift() ?? ''
+  const expect = (word: string): void => {
+    const found = next()
+    if (found !== word) throw new Error(`${found} where ${word} belongs`)
+  }
+  const textOf = (name: string): string => {
+    const found = next()
+    expect(`</${name}>`)
+    return found.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&')
+  }
+  const value = (): unknown => {
+    const tag = next()
+    if (tag === '<string>') return textOf('string')
+    if (tag === '<integer>') return Number(textOf('integer'))
+    if (tag === '<true/>' || tag === '<false/>') return tag === '<true/>'
+    if (tag === '<array>') {
+      const items: unknown[] = []
+      while (words[0] !== '</array>') items.push(value())
+      expect('</array>')
+      return items
+    }
+    if (tag !== '<dict>') throw new Error(`${tag} is no value`)
+    const pairs: [string, unknown][] = []
+    while (words[0] !== '</dict>') {
+      expect('<key>')
+      pairs.push([textOf('key'), value()])
+    }
+    expect('</dict>')
+    return Object.fromEntries(pairs)
+  }
+  expect('<plist version="1.0">')
+  const found = value()
+  expect('</plist>')
+  return found
+}
+
+t.test('what launchd starts', { jobs: 2 }, async (t) => {
+  t.test('keeps the log, passes signals on, and ends with the gateway', async (t) => {
+    const home = t.testdir()
+    const env = { SERVER_PORT: String(await freePort()), KIRO_CREDS: 'none' }
+    const wrapper = new CliProcess(['service', 'run'], { cwd: home, env })
+    t.teardown(() => wrapper.destroy())
+    const log = join(home, LOG_FILE)
+    const enough = new AbortController()
+    const lines: string[] = []
+    while (!existsSync(log)) await new Promise((resolve) => setTimeout(resolve, 50))
+    await followLogFile(
+      log,
+      { follows: true, since: '1h' },
+      {
+        onLine: (line) => {
+          lines.push(line)
+          if (line.includes('"gateway ready"')) wrapper.child.kill('SIGHUP')
+          if (/reload/.test(line)) wrapper.child.kill('SIGTERM')
+          if (line.includes('"drained"')) enough.abort()
+        },
+        signal: enough.signal
+      }
+    ).catch(() => {}) // it has seen enough
+    t.match(await wrapper.ended, { code: 0, stdout: '' })
+    t.equal(statSync(log).mode & 0o777, 0o600)
+  })
+  t.test('ends with 0 where another start would change nothing', async (t) => {
+    const env = { SERVER_PORT: 'many' }
+    const wrapper = new CliProcess(['service', 'run'], { cwd: t.testdir(), env })
+    t.match(await wrapper.ended, { code: 0 })
+    t.match(readFileSync(join(t.testdirName, LOG_FILE), 'utf8'), /SERVER_PORT/)
+  })
+})
+
+t.test('LogFile', async (t) => {
+  const file = join(t.testdir(), 'logs/gateway.log')
+  {
+    using log = new LogFile(file, 10)
+    for (const text of ['one\n', 'two\n', 'three\n', 'four\n']) log.write(Buffer.from(text))
+  }
+  t.equal(readFileSync(`${file}.1`, 'utf8'), 'three\n')
+  t.equal(readFileSync(file, 'utf8'), 'four\n')
+  const lines: string[] = []
+  const { signal } = new AbortController()
+  const onLine = (line: string): void => void lines.push(line)
+  await followLogFile(file, { follows: false, since: null }, { onLine, signal })
+  t.same(lines, ['three', 'four'])
+  const query = { follows: false, since: 'soon' }
+  await t.rejects(followLogFile(file, query, { onLine, signal }), { name: 'UsageError' })
+})
