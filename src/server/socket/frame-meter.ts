@@ -29,6 +29,7 @@ export class FrameMeter {
   #payloadLeft = 0
   #messageBytes = 0
   #isInMessage = false
+  #isStopped = false
 
   constructor(news: FrameNews) {
     this.#news = news
@@ -36,7 +37,7 @@ export class FrameMeter {
 
   push(chunk: Uint8Array): void {
     let at = 0
-    while (at < chunk.byteLength) {
+    while (at < chunk.byteLength && !this.#isStopped) {
       if (this.#payloadLeft > 0) {
         const passed = Math.min(this.#payloadLeft, chunk.byteLength - at)
         this.#payloadLeft -= passed
@@ -47,6 +48,11 @@ export class FrameMeter {
         if (this.#head.length === headBytes(this.#head)) this.#begin()
       }
     }
+  }
+
+  /** Tells nothing more, also of the bytes at hand: one read of a socket may hold ten thousand frames. */
+  stop(): void {
+    this.#isStopped = true
   }
 
   #begin(): void {

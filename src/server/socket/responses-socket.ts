@@ -93,7 +93,7 @@ const MAX_MISTAKES = 16
 const MAX_REPEATED_BYTES = 16 * 1024
 /** Time for a client to read why its connection ends. */
 const LAST_WORDS_MS = 1_000
-/** Looks without a byte from the client after which it is gone. */
+/** Looks without a pong or a message from the client after which it is gone. */
 const MAX_SILENT_LOOKS = 2
 
 const BROKEN: Farewell = { code: 1008, reason: 'Too many messages are no request.' }
@@ -114,6 +114,7 @@ export class ResponsesSocket {
   readonly #options: ResponsesSocketOptions
   readonly #gone = new AbortController()
   readonly #target: FrameTarget
+  readonly #meter: FrameMeter
   #state: SocketState<Request> = { name: 'idle' }
   /** Messages that have begun, the oldest first. Bounded by MAX_ARRIVALS. */
   readonly #arrivals: Arrival[] = []
@@ -128,6 +129,8 @@ export class ResponsesSocket {
   #emptySince = 0
   #mistakes = 0
   #heardBytes = 0
+  /** The client has answered a ping, or begun a message. */
+  #isHeard = false
   #silentLooks = 0
   /** Resolves when no answer is under way. */
   #rest = Promise.withResolvers<void>()
@@ -139,16 +142,19 @@ export class ResponsesSocket {
     this.#target = {
       send: (json, onSent) => webSocket.send(json, { binary: false }, () => onSent()),
       beat: () => this.#ping(),
-      cut: () => webSocket.terminate()
+      cut: () => this.#cut()
     }
-    const meter = new FrameMeter({
+    this.#meter = new FrameMeter({
       onDeclared: (bytes, isFirst) => this.#onDeclared(bytes, isFirst),
       onControl: () => this.#noteEmpty()
     })
     // Before the one of `ws`, so that a message has room before it is read.
-    request.socket.prependListener('data', (chunk: Buffer) => meter.push(chunk))
+    request.socket.prependListener('data', (chunk: Buffer) => this.#meter.push(chunk))
     webSocket
       .on('message', (bytes: Buffer, isBinary: boolean) => this.#onMessage(bytes, isBinary))
+      .on('pong', () => {
+        this.#isHeard = true
+      })
       .on('error', () => {}) // its close follows
       .once('close', () => this.#onClose())
   }
@@ -177,11 +183,18 @@ export class ResponsesSocket {
     if (!isPingDue) return
     // Behind an answer that a slow client still reads, a ping is late; its reading is watched instead.
     const isJudged = this.#response?.headersSent !== true && !webSocket.isPaused
-    const isSilent = bytesRead === this.#heardBytes && isJudged
+    // Pings of its own say nothing: a client that answers none does not read what it is sent.
+    const isHeard = this.#isHeard || (oldest !== undefined && bytesRead !== this.#heardBytes)
     this.#heardBytes = bytesRead
-    this.#silentLooks = isSilent ? this.#silentLooks + 1 : 0
-    if (this.#silentLooks > MAX_SILENT_LOOKS) webSocket.terminate()
+    this.#isHeard = false
+    this.#silentLooks = isHeard || !isJudged ? 0 : this.#silentLooks + 1
+    if (this.#silentLooks > MAX_SILENT_LOOKS) this.#cut()
     else this.#ping()
+  }
+
+  /** With a reset: behind a FIN the system would go on holding what the client does not read. */
+  #cut(): void {
+    this.#options.request.socket.resetAndDestroy()
   }
 
   #ping(): void {
@@ -192,6 +205,7 @@ export class ResponsesSocket {
 
   #onDeclared(bytes: number, isFirst: boolean): void {
     const last = this.#arrivals.at(-1)
+    this.#isHeard = true
     if (this.#state.name === 'closed') return this.#stopReading()
     if (!isFirst && last !== undefined) {
       if (bytes - last.declaredBytes < MIN_FRAGMENT_BYTES) this.#noteEmpty()
@@ -272,7 +286,9 @@ export class ResponsesSocket {
       this.#emptyFrames = 0
     }
     this.#emptyFrames += 1
-    if (this.#emptyFrames === MAX_EMPTY_FRAMES) this.#end(FLOOD)
+    if (this.#emptyFrames < MAX_EMPTY_FRAMES) return
+    this.#end(FLOOD)
+    this.#stopReading() // the flood goes on until its sender has read why it ends
   }
 
   #onMessage(bytes: Buffer, isBinary: boolean): void {
@@ -455,8 +471,9 @@ export class ResponsesSocket {
 
   #stopReading(): void {
     const { webSocket } = this.#options
+    this.#meter.stop()
     webSocket.pause()
-    setTimeout(() => webSocket.terminate(), LAST_WORDS_MS).unref()
+    setTimeout(() => this.#cut(), LAST_WORDS_MS).unref()
   }
 
   #onClose(): void {

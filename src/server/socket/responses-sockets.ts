@@ -46,6 +46,8 @@ const MAX_PIECES = 32_768
 const PATIENCE = {
   maxFragments: MAX_FRAGMENTS,
   maxBufferedChunks: MAX_PIECES,
+  // Ten thousand pings of one read are ten thousand turns of the event loop, between which others have theirs.
+  allowSynchronousEvents: false,
   closeTimeout: CLOSE_MS
 }
 

@@ -50,6 +50,21 @@ t.test('heads of frames are read wherever the bytes are cut', async (t) => {
   }
 })
 
+t.test('nothing more of a read is told once it is stopped', async (t) => {
+  let told = 0
+  const meter = new FrameMeter({
+    onDeclared: () => {},
+    onControl: () => {
+      told += 1
+      if (told === 3) meter.stop()
+    }
+  })
+  const ping = frame(9, true, 0)
+  meter.push(Buffer.concat(Array.from({ length: 10_000 }, () => ping)))
+  meter.push(ping)
+  t.equal(told, 3)
+})
+
 t.test('an event stream is cut into its events wherever its pieces end', async () => {
   fc.assert(
     fc.property(

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { heldFor } from '../../chaos/kernel-view.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
 import { FrameClient, responseIdOf } from '../../helper/frame-client.ts'
 import { hashOfKey, namedKey } from '../../helper/named-key.ts'
@@ -188,6 +189,19 @@ t.test('hostile clients lose their connection, with the code for it', async (t) 
     await once(socket, 'close')
   })
 
+  t.test('a flood is not read until its sender closes', async (t) => {
+    const socket = await rawSocket(t, url)
+    const pings = Buffer.concat(
+      Array.from({ length: 500 }, () => Buffer.from([0x89, 0x80, 0, 0, 0, 0]))
+    )
+    const beganAt = performance.now()
+    const flood = setInterval(() => socket.write(pings), 5)
+    t.teardown(() => clearInterval(flood))
+    socket.on('error', () => {}) // what it still sends is refused
+    await new Promise((resolve) => socket.resume().once('close', resolve))
+    t.ok(performance.now() - beganAt < 4_000, 'it is not given the time to answer a close')
+  })
+
   t.test('a frame that says it is compressed', async (t) => {
     const socket = await rawSocket(t, url)
     socket.write(Buffer.from([0xc1, 0x81, 0, 0, 0, 0, 0x78]))
@@ -274,6 +288,8 @@ t.test(
     deaf.create({ input: 'hi' })
     await cut.promise
     t.ok(written < 40 * 2 ** 20, `${written} bytes`)
+    const port = Number(new URL(url).port)
+    while (heldFor(port).length > 1) await delay(50) // the system holds nothing of its answer
     deaf.socket.resume()
     t.match(await deaf.closed, { code: 1006 })
     beside.create({ input: 'hi' })
