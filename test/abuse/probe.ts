@@ -70,7 +70,7 @@ class OthersWords extends Error {
 }
 
 /** How many there were of each status. */
-export function tally(statuses: readonly number[]): string {
+export function tally(statuses: readonly (number | string)[]): string {
   const counts = Map.groupBy(statuses, (status) => status)
   return [...counts].map(([status, all]) => `${all.length} × ${status || 'left'}`).join(', ')
 }
