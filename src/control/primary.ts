@@ -39,6 +39,7 @@ import {
   Supervisor,
   type WorkerEvents
 } from './workers/supervisor.ts'
+import { compactionKeys } from './compaction-keys.ts'
 import { LEAVING, setUpForks, toWorkerConfig, WorkerChannel } from './workers/worker-channel.ts'
 
 export interface PrimaryOptions {
@@ -61,6 +62,8 @@ export class Primary {
   /** By member. Bounded by WORKERS, twice while they are replaced. */
   readonly #channels = new Map<string, WorkerChannel>()
   readonly #marks = new ToldMarks(() => this.#channels.values())
+  /** Read before the first worker serves. Bounded by the secrets of a fleet, or one. */
+  #compactionKeys: readonly string[] = []
   readonly budget: Budget
   readonly #lane: ControlLane
   readonly account: AccountControl
@@ -234,6 +237,7 @@ export class Primary {
     this.#supervisor.start() // before the credentials are read, as starting a process takes longer
     try {
       await this.#alerts.start()
+      this.#compactionKeys = await compactionKeys(this.#config, log)
       await this.keys.start()
       await this.devices.start()
       await this.account.credentials.start()
@@ -459,6 +463,7 @@ export class Primary {
       devices: this.devices.news,
       isSimulated,
       sessionSecret: this.figures.dashboard.sessionSecret,
+      compactionKeys: this.#compactionKeys,
       endedSessions: this.figures.dashboard.endedSessions.list(),
       memory,
       status: this.#status()

@@ -9,6 +9,7 @@ import { ENDLESS_ROOM } from './answer/output-text.ts'
 import { AnthropicMessages } from './anthropic-messages/request.ts'
 import { OpenAiChat } from './openai-chat/request.ts'
 import { OpenAiResponses } from './openai-responses/request.ts'
+import type { SummaryKeys } from '../shared/sealed-summary.ts'
 import { parseJsonBody, tooCostly } from './plan/json-body.ts'
 import type { ReplyPlan } from './plan/plan.ts'
 import {
@@ -34,12 +35,18 @@ interface Dialect {
   readonly clientPaths?: readonly string[]
   /** Header that identifies its clients on paths of no client API. */
   readonly header?: string
+  /** Path below its paths at which a conversation is compacted. */
+  readonly compactPath?: string
   readonly counter?: { readonly path: string; readonly toAnswer: (tokens: number) => object }
   readonly errors: ErrorFormat
   /** Headers of its answers for clients that show how much of a limit is used. */
   toStandingHeaders?(standing: Standing): Readonly<Record<string, string>>
   /** @throws {GatewayError} GW_BODY_INVALID */
-  read(body: JsonObject, repairs: Repairs, answers: readonly Uint8Array[]): ClientRequest
+  read(
+    body: JsonObject,
+    repairs: Repairs,
+    options: Pick<RequestOptions, 'answers' | 'compaction'>
+  ): ClientRequest
   likeness(body: JsonObject): number
   itemReferencesOf?(body: Uint8Array): readonly string[]
   /** Ids of stored answers that the request may go on from. */
@@ -190,7 +197,7 @@ function convert(
   { options, repairs }: { readonly options: RequestOptions; readonly repairs: Repairs }
 ): ConvertedRequest | RoomNeeded {
   const { answers = [] } = options
-  const request = withMarks(Dialects[dialect].read(json, repairs, answers), options.marks)
+  const request = withMarks(Dialects[dialect].read(json, repairs, options), options.marks)
   const bodyBytes = answers.reduce((sum, { byteLength }) => sum + byteLength, bytes)
   const made = toUpstream(request, { dialect, bodyBytes, options, repairs })
   if (made.type !== 'converted' || !request.answer.keepsItems || sent === undefined) return made
@@ -201,9 +208,11 @@ function convert(
 export function createWriter(
   plan: ReplyPlan,
   identity: WriterOptions['identity'],
-  room = ENDLESS_ROOM
+  room = ENDLESS_ROOM,
+  summaryKeys?: SummaryKeys
 ): AnswerWriter {
-  return dialectOf(plan).createWriter({ plan, identity, room })
+  const keys = summaryKeys === undefined ? {} : { summaryKeys }
+  return dialectOf(plan).createWriter({ plan, identity, room, ...keys })
 }
 
 export function dialectOf({ asked: { dialect } }: ReplyPlan): Dialect {

@@ -13,7 +13,8 @@ export async function sealOf(settings: FleetSecretSettings): Promise<FleetSeal> 
   return new FleetSeal(await fleetSecrets(settings), settings.name)
 }
 
-async function fleetSecrets({
+/** @throws {GatewayError} GW_CONFIG_INVALID for a bad file */
+export async function fleetSecrets({
   secrets,
   secretFile
 }: Pick<FleetSecretSettings, 'secrets' | 'secretFile'>): Promise<readonly string[]> {

@@ -192,6 +192,8 @@ export interface WorkerStart {
   readonly isSimulated: boolean
   /** Hexadecimal; signs dashboard sessions for the life of the gateway. */
   readonly sessionSecret: string
+  /** Keys of compacted conversations, hexadecimal: the first seals, all open. */
+  readonly compactionKeys: readonly string[]
   /** Sessions that have ended before they expired. */
   readonly endedSessions: readonly EndedSession[]
   /** For the whole container; a worker takes its share. */

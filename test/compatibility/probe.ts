@@ -5,6 +5,7 @@ import { convert } from '../helper/convert.ts'
 import { simulatorOptions, toAnswer } from '../helper/request-options.ts'
 import type { FieldRow } from './field-table.ts'
 import { flatPlan } from '../helper/reply-plan.ts'
+import { summaryKeys } from '../helper/reply-plan.ts'
 
 type Json = Record<string, unknown>
 
@@ -35,6 +36,7 @@ export interface Probed {
 
 const options = simulatorOptions({
   sendsDocuments: true,
+  compaction: { ...summaryKeys, isCall: false },
   answers: [
     toAnswer({
       msg_kept: { type: 'message', role: 'assistant', content: 'KEPT-WORDS' },

@@ -1,5 +1,6 @@
 import { sealReasoning } from '../../src/kiro/conversation/signed-reasoning.ts'
-import { sealSummary } from '../../src/dialects/openai-responses/output-items.ts'
+import { sealSummary } from '../../src/shared/sealed-summary.ts'
+import { summaryKeys } from '../helper/reply-plan.ts'
 import { ignored } from './chat-fields.ts'
 import type { Probed } from './probe.ts'
 
@@ -116,7 +117,9 @@ export const RESPONSES_FIELDS: Probed = {
       plan: { isCompaction: true }
     },
     'input[].type: compaction': {
-      with: { input: [{ type: 'compaction', encrypted_content: sealSummary('SUMMED-UP') }] },
+      with: {
+        input: [{ type: 'compaction', encrypted_content: sealSummary('SUMMED-UP', summaryKeys) }]
+      },
       sent: 'SUMMED-UP'
     },
     'input[].type: reasoning': {

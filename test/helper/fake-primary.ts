@@ -116,6 +116,7 @@ export class FakePrimary {
       knownKeys: NO_KNOWN_KEYS,
       isSimulated: false,
       sessionSecret: '00'.repeat(32),
+      compactionKeys: ['11'.repeat(32)],
       endedSessions: [],
       memory: {
         ...planMemory(512 * 2 ** 20, { workers: 1, threads: 1 }),

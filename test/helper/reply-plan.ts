@@ -33,10 +33,11 @@ export function replyPlan(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes>
     toolForms = {},
     echo = '{}',
     isCompaction = false,
+    isCompactCall = false,
     isSealed = dialect === 'openai-responses',
     ...rest
   } = changes
-  const own = { wantsUsage, isLegacyCall, safeguards, toolForms, echo, isCompaction }
+  const own = { wantsUsage, isLegacyCall, safeguards, toolForms, echo, isCompaction, isCompactCall }
   return {
     asked: {
       dialect,
@@ -70,13 +71,16 @@ export function flatPlan<Own extends object>(plan: ReplyPlan<Own>) {
   return { ...plan, ...plan.asked, ...plan.asked.own }
 }
 
+/** Keys of compactions of one client. */
+export const summaryKeys = { keys: ['ab'.repeat(32)], owner: 'one' }
+
 /** Writes the answer as a stream, whatever the plan says. */
 export function createTranslator(
   plan: ReplyPlan,
   identity: AnswerIdentity,
   room?: AnswerRoom
 ): AnswerWriter {
-  return createWriter(asStream(plan, true), identity, room)
+  return createWriter(asStream(plan, true), identity, room, summaryKeys)
 }
 
 /** Writes the answer in one piece, whatever the plan says. */
@@ -85,7 +89,7 @@ export function createCollector(
   identity: AnswerIdentity,
   room?: AnswerRoom
 ): AnswerWriter {
-  return createWriter(asStream(plan, false), identity, room)
+  return createWriter(asStream(plan, false), identity, room, summaryKeys)
 }
 
 function asStream(plan: ReplyPlan, isStream: boolean): ReplyPlan {

@@ -205,12 +205,24 @@ t.test('what else may come in an answer', async (t) => {
 })
 
 t.test('models, usage, state and metrics', async (t) => {
+  const made = await ask(operation('createResponse'), { body: { model: 'auto', input: 'hi' } })
+  const { id: responseId } = JSON.parse(made.text)
+  const idOf = ({ path }: Operation): string =>
+    path.includes('/responses/') ? responseId : 'claude-haiku-4.5'
   for (const one of Operations.filter(({ method }) => method === 'get')) {
     for (const headers of [{}, ANTHROPIC]) {
-      const { status, problems } = await ask(one, { headers, id: 'claude-haiku-4.5' })
+      const { status, problems } = await ask(one, { headers, id: idOf(one) })
       t.equal(status, 200, one.path)
       t.same(problems, [], one.path)
     }
+  }
+  for (const [name, status] of [
+    ['cancelResponse', 400],
+    ['deleteResponse', 200],
+    ['deleteResponse', 404]
+  ] as const) {
+    const told = await ask(operation(name), { id: responseId })
+    t.same([told.status, told.problems], [status, []], name)
   }
   const usage = operation('getUsage')
   t.match(JSON.parse((await ask(usage)).text), { keys: Array })

@@ -1,5 +1,6 @@
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import type { SummaryKeys } from '../../shared/sealed-summary.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import { type AnswerRoom, heapBytesOf, glue, OutputText, type Written } from './output-text.ts'
 import type { EndPart, SearchPart, StreamPart } from './stream-part.ts'
@@ -32,6 +33,8 @@ export interface WriterOptions<Own = unknown> {
   readonly plan: ReplyPlan<Own>
   readonly identity: AnswerIdentity
   readonly room: AnswerRoom
+  /** Needed by answers that are compactions. */
+  readonly summaryKeys?: SummaryKeys
 }
 
 /**

@@ -44,7 +44,7 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
     super(options)
     const { asked } = this.plan
     this.#response = new ResponseObject(asked, this.identity)
-    this.#items = new ItemMaker(this.identity.id, asked.own, this.room)
+    this.#items = new ItemMaker(this.identity.id, asked.own, options)
     this.#events = new EventWriter(asked.isStream)
   }
 
@@ -111,6 +111,8 @@ export class ResponseWriter extends AnswerWriter<ResponsesWishes> {
   }
 
   protected override writeWhole(): Written {
+    if (this.plan.asked.own.isCompactCall)
+      return this.#response.toCompaction(this.#end, this.#output.items)
     return this.#response.toJson(this.#end, this.#output.items)
   }
 

@@ -6,7 +6,13 @@ import { isJsonObject, type JsonObject } from '../../shared/json.ts'
 import { type ContentContext, readContent, readPart, readResultText } from '../request/blocks.ts'
 import { type Block, MessageDraft, SortedMessages, toToolInput } from '../request/draft.ts'
 import { checkShape } from '../request/shape.ts'
-import { COMPACTION_REQUEST, COMPACTION_TRIGGER, readCompaction } from './output-items.ts'
+import {
+  COMPACTION_REQUEST,
+  COMPACTION_TRIGGER,
+  readCompaction,
+  UNREADABLE
+} from './output-items.ts'
+import type { SummaryKeys } from '../../shared/sealed-summary.ts'
 import { type DeclaredTools, SEARCH_NAME } from './declared-tools.ts'
 import type { InputItem } from './input.ts'
 import { Items } from './schema.ts'
@@ -17,12 +23,14 @@ export class ItemReader {
   readonly sorted: SortedMessages
   readonly #declared: DeclaredTools
   readonly #repairs: Repairs
+  readonly #summaryKeys: SummaryKeys | undefined
   readonly #ids = new CallIds()
   /** Waits for the words or calls that follow it. */
   #reasoning: KeptReasoning | null | undefined
 
   /** Needs all tools declared, also those of later items. */
-  constructor(declared: DeclaredTools, repairs: Repairs) {
+  constructor(declared: DeclaredTools, repairs: Repairs, summaryKeys?: SummaryKeys) {
+    this.#summaryKeys = summaryKeys
     this.#declared = declared
     this.#repairs = repairs
     this.sorted = new SortedMessages(repairs)
@@ -71,8 +79,8 @@ export class ItemReader {
         break
       }
       case 'compaction': {
-        const { text, isRead } = readCompaction(item)
-        if (!isRead) this.#repairs.note('block-dropped', path)
+        const text = readCompaction(item, path, this.#summaryKeys)
+        if (text === UNREADABLE) this.#repairs.note('block-dropped', path)
         this.sorted.messages.push({ ...EMPTY, role: 'user', text, source: path })
         break
       }

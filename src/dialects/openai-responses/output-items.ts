@@ -3,13 +3,14 @@ import {
   heapBytesOf,
   glue,
   OutputText,
-  toBytes,
   toText,
   type Written
 } from '../answer/output-text.ts'
 import type { SearchPart } from '../answer/stream-part.ts'
 import type { ToolForm } from './declared-tools.ts'
 import type { JsonObject } from '../../shared/json.ts'
+import { invalidPart } from '../plan/json-body.ts'
+import { openSummary, sealSummary, type SummaryKeys } from '../../shared/sealed-summary.ts'
 
 export interface ResponsesWishes {
   /** Forms of the offered tools by the client's full name, without plain functions. */
@@ -18,6 +19,8 @@ export interface ResponsesWishes {
   readonly echo: string
   /** The text is a summary that will replace the conversation. */
   readonly isCompaction: boolean
+  /** The answer is that of a call to compact. */
+  readonly isCompactCall: boolean
 }
 
 type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
@@ -41,6 +44,8 @@ export interface OutputItem {
   /** Words, summary, arguments or input so far; plain where the item does not have it as a string. */
   readonly text: OutputText
   opaque: string | null
+  /** `null` for items that are not sealed. */
+  readonly summaryKeys: SummaryKeys | null
 }
 
 const PREFIXES = {
@@ -68,11 +73,20 @@ export class ItemMaker {
   readonly #responseId: string
   readonly #forms: ResponsesWishes['toolForms']
   readonly #room: AnswerRoom
+  readonly #summaryKeys: SummaryKeys | null
   #count = 0
   readonly textKind: 'message' | 'compaction'
 
-  constructor(responseId: string, wishes: ResponsesWishes, room: AnswerRoom) {
+  constructor(
+    responseId: string,
+    wishes: ResponsesWishes,
+    {
+      room,
+      summaryKeys = null
+    }: { readonly room: AnswerRoom; readonly summaryKeys?: SummaryKeys | null }
+  ) {
     this.#room = room
+    this.#summaryKeys = summaryKeys
     this.#responseId = responseId
     this.#forms = wishes.toolForms
     this.textKind = wishes.isCompaction ? 'compaction' : 'message'
@@ -84,7 +98,8 @@ export class ItemMaker {
     const head = `"id":"${id}","type":"${kind}"`
     this.#room.hold(ITEM_BYTES)
     const text = new OutputText(this.#room, PLAIN_KINDS.has(kind) ? 'plain' : 'json')
-    return { kind, id, index, head, callMembers, calledName, text, opaque: null }
+    const summaryKeys = kind === 'compaction' ? this.#summaryKeys : null
+    return { kind, id, index, head, callMembers, calledName, text, opaque: null, summaryKeys }
   }
 
   makeCall(callId: string, fullName: string): OutputItem {
@@ -150,7 +165,8 @@ export function toItemJson(item: OutputItem, status: ItemStatus, text: Written):
     }
     case 'compaction': {
       // A compaction has no status; half a summary must not replace the conversation.
-      const sealed = status === 'completed' ? sealSummary(toBytes(text)) : ''
+      const isSealed = status === 'completed' && item.summaryKeys !== null
+      const sealed = isSealed ? sealSummary(toText(text), item.summaryKeys) : ''
       return `{${head},"encrypted_content":"${sealed}"}`
     }
   }
@@ -216,24 +232,33 @@ export const COMPACTION_REQUEST =
   'that matter; what is left to do, and the next step. Answer with the summary alone.'
 
 const SUMMARY_HEADING = '[Summary of the conversation so far]'
-const UNREADABLE =
+export const UNREADABLE =
   '[A part of the conversation stood here in a form that only the service which compacted it can read.]'
 
-/** Marks a summary as this gateway's. It needs no secret: the client has seen all of it. */
-const SEAL = 'kiro-gateway.'
+/** Marked summaries of builds before they were sealed. */
+const OLD_SEAL = 'kiro-gateway.'
 
-export function sealSummary(summary: string | Uint8Array): string {
-  return SEAL + Buffer.from(summary).toString('base64')
+/**
+ * Returns the text of a compaction, for the model. Without keys, what is sealed is unreadable.
+ * @throws {GatewayError} GW_BODY_INVALID for what was made elsewhere or for another key, and for what was changed
+ */
+export function readCompaction(
+  { encrypted_content: content }: JsonObject,
+  path: string,
+  keys: SummaryKeys | undefined
+): string {
+  if (typeof content === 'string' && content.startsWith(OLD_SEAL)) {
+    return withHeading(Buffer.from(content.slice(OLD_SEAL.length), 'base64').toString())
+  }
+  if (keys === undefined) return UNREADABLE
+  const summary = openSummary(content, keys)
+  if (summary !== null) return withHeading(summary)
+  throw invalidPart(
+    `${path}.encrypted_content`,
+    'was not made here for this API key, or was changed: nobody else can read it. Send the conversation itself, or begin a new one'
+  )
 }
 
-/** `isRead` is false for an item that another service made. */
-export function readCompaction({ encrypted_content: content }: JsonObject): {
-  readonly text: string
-  readonly isRead: boolean
-} {
-  if (typeof content !== 'string' || !content.startsWith(SEAL)) {
-    return { text: UNREADABLE, isRead: false }
-  }
-  const summary = Buffer.from(content.slice(SEAL.length), 'base64').toString()
-  return { text: `${SUMMARY_HEADING}\n${summary}`, isRead: true }
+function withHeading(summary: string): string {
+  return `${SUMMARY_HEADING}\n${summary}`
 }

@@ -7,7 +7,7 @@ import type { WriterOptions } from '../answer/answer-writer.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import { checkShape } from '../request/shape.ts'
-import { type ClientRequest, effortWish } from '../request/to-upstream.ts'
+import { type ClientRequest, effortWish, type RequestOptions } from '../request/to-upstream.ts'
 import { echoOf } from './echo.ts'
 import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
@@ -16,11 +16,13 @@ import { type InputItem, itemReferencesOf, itemsOf, listItems, previousIdsOf } f
 import { ItemReader } from './items.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
+import type { SummaryKeys } from '../../shared/sealed-summary.ts'
 import { toStoredInput } from './stored-response.ts'
 import { ResponseWriter } from './answer.ts'
 
 export const OpenAiResponses = {
   paths: ['/v1/responses', '/responses'],
+  compactPath: '/compact',
   counter: {
     path: '/input_tokens',
     toAnswer: (tokens: number) => ({ object: 'response.input_tokens', input_tokens: tokens })
@@ -54,20 +56,27 @@ const SUMMARY_ALONE = {
   response_format: null
 } as const
 
+/** A call to compact has no other wishes. */
+function asCompactCall({ input, ...rest }: JsonObject): JsonObject {
+  return { ...rest, input: input ?? [], stream: false, store: false }
+}
+
 function readRequest(
   json: JsonObject,
   repairs: Repairs,
-  answers: readonly Uint8Array[]
+  { answers = [], compaction }: Pick<RequestOptions, 'answers' | 'compaction'>
 ): ClientRequest {
-  const sent = checkShape(ResponsesBodyCheck, json, '')
+  const isCompactCall = compaction?.isCall === true
+  const sent = checkShape(ResponsesBodyCheck, isCompactCall ? asCompactCall(json) : json, '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
   const stored = itemsOf(answers)
-  const items = allItems(sent, stored)
+  const all = allItems(sent, stored)
+  const items = isCompactCall && all.length > 0 ? [...all, TRIGGER] : all
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
   return {
-    conversation: readConversation(request, items, declared, repairs),
+    conversation: readConversation(request, items, { declared, repairs, compaction }),
     reasoning: readReasoning(request, repairs),
     maxTokens: request.max_output_tokens ?? undefined,
     jsonFormat: formatOf(request),
@@ -87,10 +96,13 @@ function readRequest(
     own: (offered): ResponsesWishes => ({
       toolForms: declared.formsOf(offered),
       echo: echoOf(sent),
-      isCompaction
+      isCompaction,
+      isCompactCall
     })
   }
 }
+
+const TRIGGER: InputItem = { type: COMPACTION_TRIGGER, item: {}, path: 'input' }
 
 const SEALED = 'reasoning.encrypted_content'
 
@@ -117,13 +129,20 @@ function refuseStateOnServer(request: ResponsesBody): void {
 function readConversation(
   request: ResponsesBody,
   items: readonly InputItem[],
-  declared: DeclaredTools,
-  repairs: Repairs
+  {
+    declared,
+    repairs,
+    compaction
+  }: {
+    readonly declared: DeclaredTools
+    readonly repairs: Repairs
+    readonly compaction: SummaryKeys | undefined
+  }
 ): Conversation {
   const instructions = request.instructions ?? ''
   if (items.length === 0 && isBlank(instructions)) throw invalidPart('input', 'must not be empty')
   const namespaceNotes = declareAll(request, items, declared, repairs)
-  const reader = new ItemReader(declared, repairs)
+  const reader = new ItemReader(declared, repairs, compaction)
   for (const item of items) reader.read(item)
   const toolChoice = readToolChoice(request.tool_choice, declared)
   const allowed = allowedNames(request.tool_choice, declared)

@@ -1,5 +1,5 @@
 import type { ErrorKind } from '../../shared/error-table.ts'
-import type { GatewayError } from '../../shared/errors.ts'
+import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import { toOpenAiMessage } from '../answer/openai-error.ts'
 import { glue, glueWith, type Written } from '../answer/output-text.ts'
@@ -43,9 +43,12 @@ const DEFAULTS = {
 export class ResponseObject {
   readonly #head: string
   readonly #now: () => number
+  readonly #identity: AnswerIdentity
 
-  constructor(asked: AskedAnswer<ResponsesWishes>, { id, created, now }: AnswerIdentity) {
+  constructor(asked: AskedAnswer<ResponsesWishes>, identity: AnswerIdentity) {
+    const { id, created, now } = identity
     this.#now = now
+    this.#identity = identity
     const { model, keepsItems, own: wishes } = asked
     const own = { id, object: 'response', created_at: created, model, store: keepsItems }
     const said = { ...own, ...DEFAULTS, ...asJsonObject(JSON.parse(wishes.echo)), ...own }
@@ -58,6 +61,22 @@ export class ResponseObject {
 
   toJson(state: ResponseState, output: readonly Written[]): Written {
     return glue(`${this.#head},"output":[`, glueWith(',', output), `],${this.#tailOf(state)}`)
+  }
+
+  /**
+   * JSON text of the answer to a call to compact.
+   * @throws {GatewayError} GW_ANSWER_INVALID for half a summary, or none: it must not replace the conversation
+   */
+  toCompaction(state: ResponseState, output: readonly Written[]): Written {
+    if (state.status !== 'completed' || output.length === 0) {
+      const message = 'The model gave no whole summary of the conversation. Send it again.'
+      throw new GatewayError('GW_ANSWER_INVALID', state.status, { message })
+    }
+    const { id, created } = this.#identity
+    const head = { id, object: 'response.compaction', created_at: created }
+    const usage = JSON.stringify(toResponseUsage(state.usage))
+    const begun = JSON.stringify(head).slice(0, -1)
+    return glue(`${begun},"output":[`, glueWith(',', output), `],"usage":${usage}}`)
   }
 
   /** JSON text without the output. */

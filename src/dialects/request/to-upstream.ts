@@ -32,6 +32,7 @@ import {
   textCallFormsOf
 } from '../plan/plan.ts'
 import type { WebSearchWish } from '../plan/search-tool.ts'
+import type { SummaryKeys } from '../../shared/sealed-summary.ts'
 import { encodeWithin, type RoomNeeded } from './payload-bytes.ts'
 
 export interface ConvertedRequest {
@@ -214,6 +215,13 @@ export interface RequestOptions {
   /** JSON texts of objects of items by id. Bytes, because they may be large even if the body is small. */
   readonly answers?: readonly Uint8Array[]
   readonly marks?: ClientMarks
+  /** Opens compactions of the client's key; without it they are words that nobody can read. */
+  readonly compaction?: CompactionOptions
+}
+
+export interface CompactionOptions extends SummaryKeys {
+  /** The request is a call to compact its conversation. */
+  readonly isCall: boolean
 }
 
 export interface ClientMarks {

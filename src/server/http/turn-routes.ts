@@ -31,6 +31,7 @@ export function dialectOfPath(path: string): DialectName | null {
 export function turnRoutes(parts: TurnParts): readonly Route[] {
   return [
     ...Array.from(AnswerPaths, ([path, dialect]) => turnRoute(path, { ...parts, dialect })),
+    ...compactRoutes(parts),
     ...countRoutes(parts),
     lintRoute(parts)
   ]
@@ -45,7 +46,7 @@ export interface TurnParts {
 /** Route of a request of a client API. `path` is told to logs and metrics. */
 export function turnRoute(
   path: string,
-  parts: TurnParts & Pick<TurnOptions, 'dialect' | 'answerHere'>
+  parts: TurnParts & Pick<TurnOptions, 'dialect' | 'answerHere' | 'isCompactCall'>
 ): Route {
   return {
     method: 'POST',
@@ -54,12 +55,12 @@ export function turnRoute(
       const { keys, plane: own, log } = parts
       const plane = kiroKey === null ? own : keys.planeOf(kiroKey, response)
       const place = kiroKey === null ? keyName : keys.placeOf(kiroKey)
-      const { dialect, answerHere } = parts
+      const { dialect, answerHere, isCompactCall = false } = parts
       const usageKey = namedKey?.id ?? unnamedKeyOf(keyName, kiroKey)
       const key = { keyName, place, namedKey, usageKey }
       const call = { route: path, request, response, requestId, ...key }
       const here = answerHere === undefined ? {} : { answerHere }
-      return new Turn({ plane, log, dialect, ...here, ...call }).run()
+      return new Turn({ plane, log, dialect, isCompactCall, ...here, ...call }).run()
     }
   }
 }
@@ -67,6 +68,16 @@ export function turnRoute(
 export function unnamedKeyOf(keyName: string, kiroKey: KiroKey | null): UnnamedKey {
   if (kiroKey !== null) return 'kiro'
   return keyName === ANYONE ? 'anyone' : 'operator'
+}
+
+function compactRoutes(parts: TurnParts): readonly Route[] {
+  return DIALECT_NAMES.flatMap((dialect) => {
+    const { paths, compactPath } = Dialects[dialect]
+    if (compactPath === undefined) return []
+    return paths.map((path) =>
+      turnRoute(path + compactPath, { ...parts, dialect, isCompactCall: true })
+    )
+  })
 }
 
 /** Estimates a request's tokens (kiro-protocol §9.6): the upstream offers no count. */
@@ -98,7 +109,8 @@ function lintRoute(parts: TurnParts): Route {
       const answerHere: LocalAnswer = async ({ body, memory, key, place, namedKey }, signal) => {
         const mayRefer = dialect ?? 'openai-responses'
         const answers = await referencedAnswers(plane, { dialect: mayRefer, body, key, memory })
-        const options = { ...requestOptionsOf(plane, namedKey), answers }
+        const compaction = { keys: plane.compactionKeys, owner: key, isCall: false }
+        const options = { ...requestOptionsOf(plane, namedKey), answers, compaction }
         const lint = { dialect: dialect ?? undefined, request: options }
         return plane.transforms.lint(body, lint, { key: place, signal })
       }

@@ -31,6 +31,8 @@ export interface ClientBody {
   readonly namedKey: NamedKey | null
   readonly marks?: ClientMarks
   readonly earlier?: EarlierConversation | null
+  /** The request is a call to compact its conversation. */
+  readonly isCompactCall?: boolean
 }
 
 /** Conversation that a request goes on from, kept by its connection, as one of its stored answers. */
@@ -52,7 +54,13 @@ export async function convertClientBody(
     type: 'convert',
     dialect,
     body,
-    options: { ...requestOptionsOf(plane, namedKey), ...wayNow(plane), owner: key, answers }
+    options: {
+      ...requestOptionsOf(plane, namedKey),
+      ...wayNow(plane),
+      owner: key,
+      answers,
+      compaction: { keys: plane.compactionKeys, owner: key, isCall: client.isCompactCall === true }
+    }
   }
   const { marks } = client
   const marked = marks === undefined ? job : { ...job, options: { ...job.options, marks } }

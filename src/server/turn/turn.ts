@@ -56,6 +56,8 @@ export interface TurnOptions {
   /** Id of a named key, or the other kind of key. */
   readonly usageKey: string
   readonly log: Logger
+  /** The request is a call to compact its conversation. */
+  readonly isCompactCall?: boolean
   /** Answers without the upstream: needs memory and a thread, but no connection and no credential. */
   readonly answerHere?: LocalAnswer
   /** Request that came as one message of a WebSocket; otherwise its body is read from the connection. */
@@ -309,7 +311,9 @@ export class Turn implements OpenTurn {
     this.#progress.end('read')
     if (this.#debug !== null) await this.#debug.content?.body(body)
     const earlier = arrived?.earlier ?? null
-    return { dialect, body, memory, key, place, namedKey, earlier, marks: marksOf(request.headers) }
+    const { isCompactCall = false } = this.#options
+    const marks = marksOf(request.headers)
+    return { dialect, body, memory, key, place, namedKey, earlier, marks, isCompactCall }
   }
 
   /** When this returns, the body is not referenced any more. */
@@ -331,9 +335,11 @@ export class Turn implements OpenTurn {
   }
 
   #createSink(plan: ReplyPlan, id: string, room: AnswerMemory): AnswerSink {
-    const { plane, response } = this.#options
+    const { plane, response, keyName: owner } = this.#options
     const { heartbeatMs, clientStallTimeoutMs: stallTimeoutMs } = plane.config().server
-    const made = createWriter(plan, { id, created: unixTime(), now: unixTime }, room)
+    const summaryKeys = { keys: plane.compactionKeys, owner }
+    const identity = { id, created: unixTime(), now: unixTime }
+    const made = createWriter(plan, identity, room, summaryKeys)
     const writer = this.#debug?.content?.watch(made, plan.asked.isStream) ?? made
     // Known only when the answer begins.
     const headers = (): Readonly<Record<string, string>> => ({

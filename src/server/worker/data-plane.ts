@@ -106,6 +106,8 @@ export interface DataPlane
     Records {
   /** From 1. */
   readonly slot: number
+  /** Keys of compacted conversations, hexadecimal. */
+  readonly compactionKeys: readonly string[]
   readonly limits: KeyLimits
   readonly transforms: TransformPool
   /** Fetches images and documents that requests name by URL. */
@@ -177,6 +179,7 @@ export function createDataPlane(start: WorkerStart, surroundings: Surroundings):
   const { prices } = lessons
   return {
     slot: start.workerId,
+    compactionKeys: start.compactionKeys,
     isSimulated: start.isSimulated,
     ...upstream,
     ...shares,

@@ -1,19 +1,24 @@
 import t from 'tap'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
-import { sealSummary } from '../../../src/dialects/openai-responses/output-items.ts'
+import { openSummary, sealSummary } from '../../../src/shared/sealed-summary.ts'
 import { convert as convertAny } from '../../helper/convert.ts'
+import { requestOptions } from '../../helper/request-options.ts'
 import { translate } from '../../helper/read-answer.ts'
 import {
   createCollector,
   createTranslator,
   replyPlan,
   responsesIdentity,
-  flatPlan
+  flatPlan,
+  summaryKeys
 } from '../../helper/reply-plan.ts'
 import { readResponsesStream } from '../../helper/responses-grammar.ts'
 
-const convert = (request: object) => convertAny('openai-responses', request)
+const OPENS = { compaction: { ...summaryKeys, isCall: false } }
+
+const convert = (request: object, options: object = {}) =>
+  convertAny('openai-responses', request, requestOptions(options))
 
 const TRIGGER = { type: 'compaction_trigger' }
 const HISTORY = [
@@ -67,17 +72,21 @@ t.test('Codex with openai_base_url: "expected exactly one compaction output item
       'response.output_item.done',
       'response.completed'
     ])
-    const sealed = sealSummary('The user wants a list – “all”.')
-    t.match(output, [{ type: 'compaction', id: /^cmp_/, encrypted_content: sealed }])
+    t.match(output, [{ type: 'compaction', id: /^cmp_/ }])
     t.equal(output.length, 1)
+    t.equal(openedOf(output[0]), 'The user wants a list – “all”.')
+    t.notMatch(JSON.stringify(output), /list/)
     const answer = createCollector(plan, responsesIdentity)
     for (const part of answerOf('stop')) answer.push(part)
-    t.same(JSON.parse(toText(answer.toJson())), response)
+    const { output: whole, ...rest } = JSON.parse(toText(answer.toJson()))
+    t.same({ ...rest, output: [] }, { ...response, output: [] })
+    t.equal(openedOf(whole[0]), openedOf(output[0]))
   })
 
   t.test('what comes back is the summary', async (t) => {
-    const item = { type: 'compaction', encrypted_content: sealSummary('A list – “all”.') }
-    const { current, plan } = convert({ model: 'auto', input: [item, 'go on'] })
+    const sealed = sealSummary('A list – “all”.', summaryKeys)
+    const item = { type: 'compaction', encrypted_content: sealed }
+    const { current, plan } = convert({ model: 'auto', input: [item, 'go on'] }, OPENS)
     t.equal(current.content, '[Summary of the conversation so far]\nA list – “all”.\ngo on')
     t.same(plan.repairs, ['turns-merged'])
   })
@@ -90,11 +99,43 @@ t.test('Codex with openai_base_url: "expected exactly one compaction output item
   })
 })
 
-t.test('a conversation that another service compacted is not lost without a word', async (t) => {
-  for (const content of ['gAAAA', '', null, 7]) {
-    const item = { type: 'compaction', id: 'cmp_1', encrypted_content: content }
-    const { current, plan } = convert({ model: 'auto', input: [item, 'go on'] })
-    t.match(current.content, /^\[A part of the conversation .* can read\.\]\ngo on$/)
-    t.same(plan.repairs, ['block-dropped', 'turns-merged'])
+t.test('a compaction of another key or service, or a changed one, is refused', async (t) => {
+  const sealed = sealSummary('secret words', summaryKeys)
+  const rotated = { keys: ['cd'.repeat(32), ...summaryKeys.keys], owner: 'one' }
+  t.equal(openSummary(sealed, rotated), 'secret words', 'a new key opens what the old one sealed')
+  const at = sealed.length - 6
+  const changed = sealed.slice(0, at) + (sealed[at] === 'A' ? 'B' : 'A') + sealed.slice(at + 1)
+  for (const content of [
+    'gAAAA',
+    '',
+    null,
+    7,
+    sealed.slice(0, -8),
+    changed,
+    'kgc1.',
+    `x${sealed}`
+  ]) {
+    const input = [{ type: 'compaction', encrypted_content: content }, 'go on']
+    t.throws(() => convert({ model: 'auto', input }, OPENS), {
+      code: 'GW_BODY_INVALID',
+      message: /^input\[0\]\.encrypted_content: was not made here for this API key/
+    })
   }
+  for (const keys of [
+    { ...summaryKeys, owner: 'two' },
+    { ...summaryKeys, keys: ['cd'.repeat(32)] }
+  ])
+    t.equal(openSummary(sealed, keys), null)
 })
+
+t.test('where nothing is opened, a compaction is not lost without a word', async (t) => {
+  const item = { type: 'compaction', id: 'cmp_1', encrypted_content: 'gAAAA' }
+  const { current, plan } = convert({ model: 'auto', input: [item, 'go on'] })
+  t.match(current.content, /^\[A part of the conversation .* can read\.\]\ngo on$/)
+  t.same(plan.repairs, ['block-dropped', 'turns-merged'])
+})
+
+function openedOf(item: unknown): string | null {
+  const { encrypted_content: content } = item as { readonly encrypted_content?: unknown }
+  return openSummary(content, summaryKeys)
+}

@@ -212,6 +212,13 @@ export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
     usage: orNull(refTo('ResponseUsage'))
   }),
   ...ITEMS,
+  CompactedResponse: record({
+    id: string('Another one for each answer.'),
+    object: fixed('response.compaction'),
+    created_at: amount('Seconds since 1970.'),
+    output: list(refTo('CompactionItem')),
+    usage: refTo('ResponseUsage')
+  }),
   InputItemList: record({
     object: fixed('list'),
     data: list(anyObject('An item as it was sent, with its `id` and `type`.')),

@@ -1,8 +1,9 @@
 import { ResponsesBodyCheck } from '../../../../src/dialects/openai-responses/schema.ts'
-import { type ClientApi, conversationOf, counterOf } from '../client-api.ts'
+import { Dialects } from '../../../../src/dialects/dialect.ts'
+import { type ClientApi, conversationOf, counterOf, inJson, pathsOf } from '../client-api.ts'
 import { ASKED, DESCRIPTION, MODEL, QUESTION, TOLD, WEATHER } from '../examples.ts'
 import { describeMembers } from '../json-schema.ts'
-import type { ExampleRequests } from '../operation.ts'
+import type { ExampleRequests, Operation } from '../operation.ts'
 import { SharedWords } from '../shared-words.ts'
 import { ResponsesAnswers } from './answers.ts'
 import { STORED_OPERATIONS } from './stored.ts'
@@ -99,6 +100,21 @@ const COUNT_EXAMPLES: ExampleRequests = {
   count: { summary: 'How large a request is', value: { model: MODEL, input: QUESTION } }
 }
 
+const COMPACT: Operation = {
+  ...conversationOf('openai-responses', ['CompactedResponse', 'ResponsesStreamEvent'], {
+    id: 'compactResponse',
+    summary: 'Compact a conversation',
+    description:
+      'Has the model sum the conversation up. Send the item of the answer in place of it; only the key that asked can use it.',
+    request: { schema: 'ResponsesRequest', examples: COUNT_EXAMPLES }
+  }),
+  ...pathsOf(Dialects['openai-responses'].paths.map((path) => `${path}/compact`)),
+  answers: inJson(['CompactedResponse'], 'The conversation, as one item.').map((answer) => ({
+    ...answer,
+    headers: ['x-kiro-gateway-repairs', 'x-kiro-gateway-model', 'server-timing']
+  }))
+}
+
 export const ResponsesApi: ClientApi = {
   conversation: conversationOf('openai-responses', ['Response', 'ResponsesStreamEvent'], {
     id: 'createResponse',
@@ -112,7 +128,7 @@ export const ResponsesApi: ClientApi = {
     summary: 'Count the tokens of a Responses request',
     request: { schema: 'ResponsesRequest', examples: COUNT_EXAMPLES }
   }),
-  others: STORED_OPERATIONS,
+  others: [COMPACT, ...STORED_OPERATIONS],
   schemas: {
     ResponsesRequest: describeMembers(ResponsesBodyCheck.Schema(), WORDS),
     ...ResponsesAnswers

@@ -1,0 +1,110 @@
+import { text } from 'node:stream/consumers'
+import OpenAI from 'openai'
+import t, { type Test } from 'tap'
+import { CountingUpstream } from '../../helper/counting-upstream.ts'
+import { FakePrimary } from '../../helper/fake-primary.ts'
+import { endFrame, textFrame } from '../../helper/upstream-frames.ts'
+
+t.setTimeout(60_000)
+
+const model = 'auto'
+const HISTORY = [
+  { role: 'user', content: 'list the files' },
+  { type: 'function_call', call_id: 'c', name: 'ls', arguments: '{}' },
+  { type: 'function_call_output', call_id: 'c', output: 'a.txt' }
+] as OpenAI.Responses.ResponseInput
+
+async function setUp(t: Test, start: { readonly compactionKeys?: readonly string[] } = {}) {
+  const asked: string[] = []
+  const said = ['THE-SUMMARY']
+  const upstream = await CountingUpstream.start(t, (request, response) => {
+    const answer = async (): Promise<void> => {
+      asked.push(await text(request))
+      const words = said.length > 1 ? said.shift() : said[0]
+      if (words !== undefined && words !== '') response.write(textFrame(words))
+      response.end(endFrame)
+    }
+    void answer() // the request is read, or the test has failed
+  })
+  const { url, messages } = await FakePrimary.start(t, upstream.url, {
+    env: { PROXY_API_KEY: 'good-key,other-key' },
+    start
+  })
+  const clientOf = (apiKey: string): OpenAI =>
+    new OpenAI({ apiKey, baseURL: `${url}/v1`, maxRetries: 0 })
+  return {
+    asked,
+    said,
+    upstream,
+    messages,
+    client: clientOf('good-key'),
+    other: clientOf('other-key')
+  }
+}
+
+t.test('a compacted conversation is gone on with, by its key alone', async (t) => {
+  const { client, other, asked } = await setUp(t)
+  const compacted = await client.responses.compact({
+    model: 'auto',
+    instructions: 'be brief',
+    input: HISTORY
+  })
+  t.match(compacted, {
+    id: /^resp_/,
+    object: 'response.compaction',
+    created_at: Number,
+    output: [{ type: 'compaction', id: /^cmp_/, encrypted_content: /^kgc1\./ }],
+    usage: { input_tokens: Number, output_tokens: Number, total_tokens: Number }
+  })
+  t.equal(compacted.output.length, 1)
+  t.match(asked[0], /list the files.*a\.txt.*will be replaced by a summary/s)
+  t.notMatch(JSON.stringify(compacted), 'THE-SUMMARY', 'sealed')
+  t.equal(asked.length, 1, 'one call of the upstream')
+  const input = [...compacted.output, { role: 'user', content: 'go on' }] as typeof HISTORY
+  await client.responses.create({ model, input })
+  t.match(asked[1], /\[Summary of the conversation so far\]\\nTHE-SUMMARY/)
+  t.notMatch(asked[1], 'a.txt')
+  t.match(await refusal(other.responses.create({ model, input })), {
+    status: 400,
+    param: 'input[0].encrypted_content',
+    message: /not made here for this API key/
+  })
+  const restarted = await setUp(t)
+  await restarted.client.responses.create({ model, input })
+  t.match(restarted.asked[0], 'THE-SUMMARY', 'also after a restart')
+  const elsewhere = await setUp(t, { compactionKeys: ['22'.repeat(32)] })
+  t.match(await refusal(elsewhere.client.responses.create({ model, input })), { status: 400 })
+})
+
+t.test('a stored response is compacted by its id', async (t) => {
+  const { client, asked } = await setUp(t)
+  const { id } = await client.responses.create({ model, input: 'first question' })
+  await client.responses.compact({ model: 'auto', previous_response_id: id })
+  t.match(asked[1], /first question.*THE-SUMMARY.*will be replaced by a summary/s)
+})
+
+t.test('a conversation without a whole summary is kept by its client', async (t) => {
+  const { client, said, upstream, messages } = await setUp(t)
+  said[0] = ''
+  t.match(await refusal(client.responses.compact({ model: 'auto', input: HISTORY })), {
+    status: 503
+  })
+  t.match(await refusal(client.responses.compact({ model: 'auto' })), {
+    status: 400,
+    param: 'input'
+  })
+  upstream.onRequest = (_request, response) => response.writeHead(500).end('{}')
+  t.match(await refusal(client.responses.compact({ model: 'auto', input: HISTORY })), {
+    status: 502
+  })
+  const rows = JSON.stringify(messages.filter(({ type }) => type.includes('rows')))
+  t.match(rows, /openai-responses/, 'each is a row of usage')
+})
+
+/** The error that a call is refused with. */
+function refusal(call: Promise<unknown>): Promise<unknown> {
+  return call.then(
+    () => null,
+    (error: unknown) => error
+  )
+}
