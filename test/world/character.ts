@@ -6,6 +6,7 @@ export type FaultName =
   | 'vanish'
   | 'kill'
   | 'pause'
+  | 'slow'
   | 'refuse'
   | 'silence'
   | 'resize'
@@ -17,6 +18,7 @@ const ALL_FAULTS: readonly FaultName[] = [
   'vanish',
   'kill',
   'pause',
+  'slow',
   'refuse',
   'silence',
   'resize',

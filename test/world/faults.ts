@@ -1,6 +1,7 @@
 import { type Character, type FaultName } from './character.ts'
 import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
 import type { Link, Network } from './network.ts'
+import type { WorldUpstream } from './upstream.ts'
 import type { World } from './world.ts'
 
 /** Whether the upstream can be reached. */
@@ -14,6 +15,7 @@ export interface FaultOptions {
   readonly gateway: WorldGateway
   readonly character: Character
   readonly reach: Reach
+  readonly upstream: WorldUpstream
 }
 
 const HOUR_MS = 3_600_000
@@ -38,8 +40,9 @@ export class Faults {
   /** No more faults; those that last have ended by the time that this returns. */
   end(): void {
     this.#isOver = true
-    const { gateway, reach, world } = this.#options
+    const { gateway, reach, world, upstream } = this.#options
     for (const { actor } of gateway.workers()) actor.isPaused = false
+    upstream.actor.isPaused = false
     reach.state = 'open'
     this.lastAt = world.now
   }
@@ -95,6 +98,11 @@ export class Faults {
       actor.isPaused = true
       if (pauseMs > 3_000) this.lastDeathAt = world.now + pauseMs
       this.#later(pauseMs, () => (actor.isPaused = false))
+    },
+    slow: () => {
+      const { world, upstream } = this.#options
+      upstream.actor.isPaused = true
+      this.#later(world.pick([30, 300, 3_000]), () => (upstream.actor.isPaused = false))
     },
     refuse: () => this.#unreachable('refused'),
     silence: () => this.#unreachable(null),

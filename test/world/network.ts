@@ -213,9 +213,9 @@ export class WorldSocket extends Socket {
     })
   }
 
-  /** The two ends do not hear of each other any more. */
-  get isVanished(): boolean {
-    return this.#link?.isVanished === true
+  /** The two ends do not hear of each other any more, or the kernel has no connection any more. */
+  get isCutOff(): boolean {
+    return this.#isReset || this.#link?.isVanished === true
   }
 
   /** Everything that was sent has been read by the peer's process, and this process has read all that has come. */
@@ -486,12 +486,18 @@ export class WorldSocket extends Socket {
 
   // Ends
 
-  /** The peer, or something on the way, has reset the connection. */
+  /** The peer, or something on the way, has reset the connection: the kernel knows at once, the process when it acts again. */
   onReset(): void {
     if (this.isGone || this.#isReset) return
     this.#isReset = true
     this.#arrived.length = 0
-    if (this.#isReading || this.#waiting !== null) this.#fail('read ECONNRESET')
+    this.#network.world.after(
+      0,
+      () => {
+        if (this.#isReading || this.#waiting !== null) this.#fail('read ECONNRESET')
+      },
+      { actor: this.actor }
+    )
   }
 
   #fail(message: string): void {
@@ -542,14 +548,13 @@ export class WorldSocket extends Socket {
 
   #sendReset(link: Link): void {
     const { world } = this.#network
-    const receiver = link.peerOf(this)?.actor ?? world.nature
-    const arriveInMs = Math.max(link.delayMs(), this.#lastArrivalAt - world.now)
+    const arrivesIn = Math.max(link.delayMs(), this.#lastArrivalAt - world.now)
     world.after(
-      arriveInMs,
+      arrivesIn,
       () => {
         if (!link.isVanished) link.peerOf(this)?.onReset()
       },
-      { actor: receiver.isGone ? world.nature : receiver }
+      { actor: world.nature }
     )
   }
 

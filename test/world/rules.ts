@@ -22,8 +22,6 @@ const RESIZE_MS = 2_000
 interface Open {
   readonly ask: Ask
   readonly at: number
-  /** Questions that have come to the upstream. */
-  attempts: number
 }
 
 export interface RuleOptions {
@@ -57,7 +55,6 @@ export class Rules {
     const most = options.character.maxConnections
     this.#budget = { most, since: -Infinity, before: most }
     options.upstream.onConnection = () => this.#onConnection()
-    options.upstream.onAsked = (id) => this.#onAsked(id)
     this.#look()
   }
 
@@ -70,12 +67,7 @@ export class Rules {
   }
 
   onAsk(ask: Ask): void {
-    this.#open.set(ask.id, { ask, at: this.#options.world.now, attempts: 0 })
-  }
-
-  #onAsked(id: number): void {
-    const open = this.#open.get(id)
-    if (open !== undefined) open.attempts += 1
+    this.#open.set(ask.id, { ask, at: this.#options.world.now })
   }
 
   onOutcome(ask: Ask, outcome: Outcome): void {
@@ -173,7 +165,7 @@ export class Rules {
     const state = gateway.primary.budget.state()
     if (state.waiting === 0 || state.maxConnections === null) return null
     const workers = gateway.workers()
-    if (workers.some(({ actor }) => actor.isPaused)) return null
+    if (upstream.actor.isPaused || workers.some(({ actor }) => actor.isPaused)) return null
     const { config } = gateway
     const reserve = reserveOf({ ...config.pool, workers: workers.length })
     const control = state.members.find(({ member }) => member === 'control')?.leased ?? 0

@@ -90,7 +90,7 @@ export async function simulate({
     upstream.start()
     await until(world, gateway.start())
     const agents = new Agents(world, character, rules)
-    const trouble = new Faults({ world, network, gateway, character, reach })
+    const trouble = new Faults({ world, network, gateway, character, reach, upstream })
     rules.watch(trouble)
     await pass(world, hours * HOUR_MS)
     agents.end()

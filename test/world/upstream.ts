@@ -21,14 +21,12 @@ export class WorldUpstream {
   reachable(sockets: ReadonlySet<Socket>): number {
     let count = 0
     for (const socket of sockets)
-      if (!(socket instanceof WorldSocket && socket.isVanished)) count += 1
+      if (!(socket instanceof WorldSocket && socket.isCutOff)) count += 1
     return count
   }
 
   /** Called for each connection, after it was counted. */
   onConnection: () => void = () => {}
-  /** Called with the number in a prompt (`ask-N`) when a question has arrived. */
-  onAsked: (id: number) => void = () => {}
   readonly #world: World
 
   constructor(world: World) {
@@ -43,9 +41,7 @@ export class WorldUpstream {
   #listen(): void {
     const onBody = (text: string): void => {
       const id = ASKED.exec(text)?.[1]
-      if (id === undefined) return
-      this.#world.note(`is asked ask-${id}`)
-      this.onAsked(Number(id))
+      if (id !== undefined) this.#world.note(`is asked ask-${id}`)
     }
     const census = new ConnectionCensus()
     const rate = new RequestRate(null, Date.now)
