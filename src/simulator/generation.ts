@@ -65,18 +65,33 @@ export function promptOf(view: RequestView) {
   return { modelId, content, words: findControlWords(`${content}\n${words}`) }
 }
 
-/** The current message's text, unless an earlier one replaced it by `sim:next`; own control words prevail. */
+/**
+ * The current message's text, unless an earlier one has replaced it by `sim:next`, or speaks for it by `sim:rounds`; own control
+ * words prevail.
+ */
 function contentOf({ current, history }: RequestView): string {
   const { content } = current
   if (hasWords(content)) return content
   const earlier = history.filter((turn) => turn.role === 'user').toReversed()
-  const origin = earlier.findIndex((turn) => findControlWords(turn.content).next !== null)
+  const origin = earlier.findIndex((turn) => hasFollowers(turn.content))
   let prompt: string | null = earlier[origin]?.content ?? null
-  // The origin's turn is the first of the chain; each turn since used one link.
+  // The origin's turn is the first of the chain; each turn since used one round of a link, or the link.
+  let rounds = roundsOf(prompt)
   for (let turn = 0; turn <= origin && prompt !== null; turn++) {
+    rounds -= 1
+    if (rounds > 0) continue
     prompt = findControlWords(prompt).next
+    rounds = roundsOf(prompt)
   }
   return prompt ?? content
+}
+
+function hasFollowers(text: string): boolean {
+  return findControlWords(text).next !== null || roundsOf(text) > 1
+}
+
+function roundsOf(text: string | null): number {
+  return findControlWords(text ?? '').numbers.get('rounds') ?? 1
 }
 
 function hasWords(text: string): boolean {

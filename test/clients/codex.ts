@@ -55,6 +55,11 @@ export const CODEX: Client = {
       takesSingleCalls: true,
       tools: shellTools((cmd) => `functions__exec with ${JSON.stringify({ input: script(cmd) })}`)
     },
+    {
+      ...providerWay({ note: 'WebSocket' }),
+      files: (place) => ({ [CONFIG]: `${providerConfig(place)}supports_websockets = true\n` }),
+      more: [survivesInterruption(SHELL), THINKING]
+    },
     setUpWay('codex', CONFIG, plainWay())
   ]
 }

@@ -59,7 +59,8 @@ function openclaw(argv: readonly string[], prompt: string, place: Place): Comman
 
 function configOf(api: string, { url, key, model }: Place): string {
   const baseUrl = api === 'anthropic-messages' ? url : `${url}/v1`
-  const models = [model, THINKING_MODEL].map((id) => ({ id, name: id, reasoning: true }))
+  const compat = { supportsReasoningEffort: true }
+  const models = [model, THINKING_MODEL].map((id) => ({ id, name: id, reasoning: true, compat }))
   return JSON.stringify({
     models: { providers: { gateway: { api, baseUrl, apiKey: key, models } } }
   })

@@ -72,7 +72,11 @@ export const SDK_CLIENTS: readonly Client[] = [
     name: '@openai/agents',
     id: 'openai-agents',
     packages: { '@openai/agents': '0.20.0' },
-    ways: [agentsWay('Responses', 'responses'), agentsWay('Chat Completions', 'chat')]
+    ways: [
+      agentsWay('Responses', 'responses'),
+      agentsSocketWay(),
+      agentsWay('Chat Completions', 'chat')
+    ]
   }
 ]
 
@@ -88,6 +92,19 @@ function langChainWay(api: Api, name: string, part: keyof typeof LANGCHAIN): Way
 function agentsWay(api: Api, name: string): Way {
   const env = { AGENTS_API: name, OPENAI_AGENTS_DISABLE_TRACING: '1' }
   return sdkWay({ api, program: 'openai-agents.mjs', env })
+}
+
+/** Its conversation is with the gateway: there is nothing that a new process could go on from. */
+function agentsSocketWay(): Way {
+  const env = { AGENTS_API: 'websocket', OPENAI_AGENTS_DISABLE_TRACING: '1' }
+  const { resume: _, ...way } = sdkWay({
+    api: 'Responses',
+    program: 'openai-agents.mjs',
+    note: 'WebSocket',
+    env,
+    modes: ['whole']
+  })
+  return way
 }
 
 interface SdkProgram {

@@ -8,7 +8,7 @@ import type { Session, Trial } from './trial.ts'
 
 /** Characters that are lost first: quotes, escapes, several bytes, an end of line inside. */
 const HARD_TEXT = `{"a":["\\d", 'b', \`c\`]} ü 漢字 🙂 $HOME %s <b> & \\n`
-/** Longest time until a client has told its user that the key is wrong. */
+/** Longest time from the refusal until a client has told its user that the key is wrong, however slowly it starts. */
 const REFUSAL_SECONDS = 45
 
 /** What every client has to do. */
@@ -74,7 +74,9 @@ async function tryWrongKey(session: Session): Promise<string | null> {
   const outcome = await session.run(way.ask('Say something.', wrong), wrong)
   if (outcome.exitCode === null) return 'it did not end'
   if (hasText(outcome.stdout, 'built-in simulator')) return 'it was answered'
-  const { seconds } = outcome
+  const refused = session.logged().find(({ code }) => code === 'GW_KEY_INVALID')
+  const askedAt = refused === undefined ? 0 : Date.parse(String(refused['time']))
+  const seconds = Math.min(outcome.seconds, (Date.now() - askedAt) / 1000)
   return seconds > REFUSAL_SECONDS ? `it took ${seconds.toFixed(1)} s to give up` : null
 }
 

@@ -30,5 +30,9 @@ t.test('promptOf()', async (t) => {
   t.equal(promptAfter(chain, 'x', 'y'), `c ${next('d')}`)
   t.equal(promptAfter(chain, 'x', 'y', 'z'), 'd')
   t.equal(promptAfter(chain, 'x', 'y', 'z', 'end'), 'end')
+  const rounds = `a sim:rounds=3 ${next('b')}`
+  t.equal(promptAfter(rounds, 'x', 'y'), rounds, 'the third round')
+  t.equal(promptAfter(rounds, 'x', 'y', 'z'), 'b')
+  t.equal(promptAfter('a sim:rounds=2', 'x', 'y'), 'y', 'over')
   t.equal(promptAfter(chain, 'sim:gap=0'), 'sim:gap=0', 'words of its own win')
 })

@@ -475,6 +475,7 @@ const openclaw: ClientSetup = {
         return [
           entry([...of, 'name'], one.name),
           entry([...of, 'reasoning'], one.thinks),
+          ...(one.thinks ? [entry([...of, 'compat', 'supportsReasoningEffort'], true)] : []),
           entry([...of, 'input'], one.takesImages ? ['text', 'image'] : ['text']),
           ...(one.contextWindow === undefined
             ? []

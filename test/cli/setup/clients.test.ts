@@ -384,7 +384,11 @@ t.test('setup openclaw', async (t) => {
     const { texts, paths, plan } = setUp(
       'openclaw',
       '{"agents":{"defaults":{"model":{"primary":"a/b","fallbacks":["c/d"]}}}}',
-      { ...GATEWAY, key: 'a${KEY}' }
+      {
+        ...GATEWAY,
+        key: 'a${KEY}',
+        models: GATEWAY.models.map((one) => ({ ...one, thinks: true }))
+      }
     )
     t.same(paths, ['/home/me/.openclaw/openclaw.json'])
     t.same(plan.notes, [])
@@ -398,7 +402,10 @@ t.test('setup openclaw', async (t) => {
             api: 'openai-completions',
             baseUrl: 'http://127.0.0.1:8000/v1',
             apiKey: 'a$${KEY}',
-            models: [{ id: 'claude-sonnet-5.5' }, { id: 'claude-haiku-4.5', maxTokens: 32_000 }]
+            models: [
+              { id: 'claude-sonnet-5.5', compat: { supportsReasoningEffort: true } },
+              { id: 'claude-haiku-4.5', maxTokens: 32_000 }
+            ]
           }
         }
       }

@@ -12,8 +12,14 @@ import {
   url
 } from './session.mjs'
 
-const useResponses = process.env.AGENTS_API === 'responses'
-const modelProvider = new OpenAIProvider({ baseURL: `${url}/v1`, apiKey: key, useResponses })
+const useResponses = process.env.AGENTS_API !== 'chat'
+const useResponsesWebSocket = process.env.AGENTS_API === 'websocket'
+const modelProvider = new OpenAIProvider({
+  baseURL: `${url}/v1`,
+  apiKey: key,
+  useResponses,
+  useResponsesWebSocket
+})
 const runner = new Runner({ modelProvider, tracingDisabled: true })
 const outputType = { type: 'json_schema', name: 'place', strict: true, schema: placeSchema }
 const reasoning = {
@@ -30,15 +36,39 @@ const agent = new Agent({
 })
 const input = [...earlierMessages(), { role: 'user', content: contentOf(prompt) }]
 const isStreamed = mode !== 'whole' && mode !== 'schema'
-const result = await runner.run(agent, input, { stream: isStreamed })
-if (isStreamed) {
+const result = await askAgain()
+const answer = mode === 'schema' ? JSON.stringify(result.finalOutput) : result.finalOutput
+endSession(result.history, answer)
+await modelProvider.close()
+
+/**
+ * Over a WebSocket that is cut, the SDK does not know what became of a request, and leaves it to its user to ask again. A restart
+ * of the gateway cuts once for each of its workers.
+ */
+async function askAgain(cuts = 0) {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error.unsafeToReplay !== true || cuts === 3) throw error
+    return askAgain(cuts + 1)
+  }
+}
+
+async function ask() {
+  // It sends only what is new if it is told what to go on from.
+  const before = useResponsesWebSocket ? await runner.run(agent, 'Hello.') : null
+  const result = await runner.run(agent, input, {
+    stream: isStreamed,
+    maxTurns: 60,
+    ...(before !== null && { previousResponseId: before.lastResponseId })
+  })
+  if (!isStreamed) return result
   let text = ''
   for await (const delta of result.toTextStream()) text += delta
   await result.completed
   if (!text.endsWith(result.finalOutput)) throw new Error('the deltas are not the answer')
+  return result
 }
-const answer = mode === 'schema' ? JSON.stringify(result.finalOutput) : result.finalOutput
-endSession(result.history, answer)
 
 function contentOf(text) {
   if (mode !== 'pdf') return text
