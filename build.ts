@@ -9,7 +9,7 @@ import { dirname, join, posix } from 'node:path'
  *   src/main.ts                    dist/main.js
  *   src/kiro/wire/event.ts         dist/kiro/wire/event.js
  *   workers/transform-request.ts   dist/workers/transform-request.js
- *   src/dashboard/page/*           dist/dashboard/page/*, as it is: browsers read it
+ *   src/dashboard/page/*           dist/dashboard/page/*, without comments: browsers read it
  *   src/start.js, package.json     stay: start.js finds the rest
  *
  * Types become blanks and comments empty lines, so that a stack trace names the line and the column of the TypeScript. Comments
@@ -41,6 +41,15 @@ cpSync(join(ROOT, PAGE), join(ROOT, builtPath(PAGE)), {
   filter: (path) => !/\.d\.ts$|tsconfig\.json$/.test(path)
 })
 
+for (const name of readdirSync(join(ROOT, builtPath(PAGE)), {
+  recursive: true,
+  encoding: 'utf8'
+})) {
+  if (!name.endsWith('.js')) continue
+  const path = join(ROOT, builtPath(PAGE), name)
+  writeFileSync(path, readFileSync(path, 'utf8').replace(COMMENT, emptyLines))
+}
+
 /** Paths from the root, with `/`. */
 function sourcesIn(folder: string): readonly string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
@@ -64,6 +73,10 @@ function toJavaScript(path: string, source: string): string {
   return code
     .replace(IMPORTED, rename)
     .replace(FILE, rename)
-    .replace(COMMENT, (comment) => comment.replaceAll(/[^\n]/g, ''))
+    .replace(COMMENT, emptyLines)
     .replace(/[ \t]+$/gm, '') // of a type that ended a line; the formatter leaves none elsewhere
+}
+
+function emptyLines(comment: string): string {
+  return comment.replaceAll(/[^\n]/g, '')
 }

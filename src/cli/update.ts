@@ -8,6 +8,7 @@ import { type Command, EXIT_OK, UsageError } from './command.ts'
 import { type Installation, installationOf } from './installation.ts'
 import { Network } from './network.ts'
 
+const CHANGES = 'https://github.com/kiro-gateway/kiro-gateway/blob/main/CHANGELOG.md'
 const REGISTRY = 'https://registry.npmjs.org'
 const TIMEOUT_MS = 10_000
 
@@ -48,7 +49,7 @@ function sentenceOn(newest: Newest, registry: string): string {
   const host = URL.parse(registry)?.host ?? registry
   if ('version' in newest) {
     return compareVersions(newest.version, version) > 0
-      ? `Version ${newest.version} is newer. Its changes are in CHANGELOG.md.`
+      ? `Version ${newest.version} is newer. Its changes: ${CHANGES}`
       : `It is the newest: ${host} has ${newest.version}.`
   }
   return newest.problem === null
