@@ -66,6 +66,7 @@ export function answerPings(socket: Socket): void {
       at += 2 + length
     }
   })
+  socket.resume()
 }
 
 /** Opens many, so many at a time as a machine of clients would. */

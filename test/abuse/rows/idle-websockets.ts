@@ -4,8 +4,8 @@ import { answerPings, heldOf, openMany, openRaw } from '../raw-web-socket.ts'
 import type { AbuseRow } from '../row.ts'
 
 const Count = 1_000
-/** Six heartbeats. */
-const Minutes = 2.5
+/** A client that does not answer is gone after a hundred seconds. */
+const Minutes = 1.8
 
 /** Beyond Count, since a worker has its equal part of them, and one gets more clients than the other. */
 const Room = 1_500
