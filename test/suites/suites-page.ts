@@ -45,9 +45,16 @@ function failedCell(failed: number): string {
 function exclusionsOf(results: readonly SuiteResult[]): string {
   const rows = results.flatMap(({ suite, verdict }) =>
     (verdict?.excluded ?? []).map(({ reason, names }) => {
-      return `| ${suite.id} | ${names.length} | ${reason} |`
+      return `| ${suite.id} | ${namesCell(names)} | ${reason} |`
     })
   )
   if (rows.length === 0) return 'Nothing is excluded.'
   return ['| excluded in | tests | because |', '| --- | --- | --- |', ...rows].join('\n')
+}
+
+const MAX_NAMED = 3
+
+/** Few tests are named, many are counted. */
+function namesCell(names: readonly string[]): string {
+  return names.length > MAX_NAMED ? String(names.length) : names.join('; ')
 }
