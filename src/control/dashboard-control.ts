@@ -21,6 +21,7 @@ import type { Logger } from '../observe/logger.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import type { MetricsSnapshot } from '../observe/snapshots.ts'
 import type { FleetStatus, OwnFleetStatus } from '../shared/fleet-status.ts'
+import type { LearntTokens } from './account/learnt-tokens.ts'
 import type { AccountControl } from './account-control.ts'
 import type { BudgetState } from './budget/budget.ts'
 import type { DashboardPublisher, DashboardSources } from './dashboard/dashboard-publisher.ts'
@@ -63,6 +64,7 @@ export interface DashboardParts {
   readonly account: AccountControl
   readonly keys: KeyControl
   readonly plan: PlanControl
+  readonly tokens: Pick<LearntTokens, 'errors' | 'noteMetrics'>
   readonly supervisor: Pick<Supervisor, 'states' | 'leavingPids'>
 }
 

@@ -185,7 +185,7 @@ export class FiguresControl {
 
   #note(): void {
     const { budget, parts, status } = this.#options
-    const { account, keys, plan } = parts()
+    const { account, keys, plan, tokens } = parts()
     this.#noteShown()
     const ready = status().workers.filter(({ state }) => state === 'ready')
     this.own.workersReady.set(ready.length)
@@ -193,6 +193,7 @@ export class FiguresControl {
     this.#fleet?.noteMetrics(this.own)
     account.noteMetrics(this.own)
     plan.noteMetrics(this.own)
+    tokens.noteMetrics(this.own)
     keys.noteMetrics(this.own)
     noteBudget(this.own, budget(), (member) => this.#nameOf(member))
   }

@@ -19,6 +19,7 @@ import { AlertControl } from './alerts/alert-control.ts'
 import { Budget, watchQueue } from './budget/budget.ts'
 import { CONTROL, ControlLane } from './budget/control-lane.ts'
 import { KeyTrialPace } from './keys/key-trial-pace.ts'
+import { LearntTokens } from './account/learnt-tokens.ts'
 import { SharedLessons } from './account/shared-lessons.ts'
 import { DeviceControl } from './device-control.ts'
 import { FiguresControl } from './figures-control.ts'
@@ -68,6 +69,7 @@ export class Primary {
   readonly #lane: ControlLane
   readonly account: AccountControl
   readonly lessons: SharedLessons
+  readonly tokens: LearntTokens
   readonly #keyTrials = new KeyTrialPace(() => this.#config.credentials.newKeysPerMinute)
   readonly keys: KeyControl
   readonly devices: DeviceControl
@@ -108,6 +110,7 @@ export class Primary {
         account: this.account,
         keys: this.keys,
         plan: this.plan,
+        tokens: this.tokens,
         supervisor: this.#supervisor
       }),
       status: () => this.#status(),
@@ -124,6 +127,7 @@ export class Primary {
         this.#alerts.onSignIn(news)
         if (news.snapshot !== null) this.plan.onSignIn(news.snapshot.token)
         this.figures.onSignIn(news)
+        this.tokens.onSignIn()
       },
       onUsage: (aged) => {
         this.plan.onUsage(aged)
@@ -131,7 +135,16 @@ export class Primary {
       },
       tell: (message) => this.#tellAccount(message)
     })
-    this.lessons = new SharedLessons({ log, tell: (learnt) => this.broadcast(learnt) })
+    this.tokens = new LearntTokens({
+      stateDir: config.credentials.stateDir,
+      account: () => this.account.id,
+      tell: (learnt) => this.broadcast({ type: 'calibration.learnt', ...learnt })
+    })
+    this.lessons = new SharedLessons({
+      log,
+      tell: (learnt) => this.broadcast(learnt),
+      tokens: this.tokens
+    })
     this.#alerts = new AlertControl({
       config: () => this.#config,
       usage: () => this.account.usage(),
@@ -240,6 +253,7 @@ export class Primary {
       this.#compactionKeys = await compactionKeys(this.#config, log)
       await this.keys.start()
       await this.devices.start()
+      await this.tokens.start()
       await this.account.credentials.start()
     } catch (error) {
       this.destroy()
@@ -309,6 +323,7 @@ export class Primary {
     this.#panel.close()
     this.devices.close()
     await this.keys.close()
+    await this.tokens.close()
     await this.#alerts.close()
     await this.#oidc.close()
     await this.account.close()

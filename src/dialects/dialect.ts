@@ -1,3 +1,4 @@
+import type { TokenCount } from '../kiro/tokens/token-gauge.ts'
 import { Repairs } from '../kiro/rules/repairs.ts'
 import type { ErrorKind } from '../shared/error-table.ts'
 import type { GatewayError } from '../shared/errors.ts'
@@ -37,7 +38,7 @@ interface Dialect {
   readonly header?: string
   /** Path below its paths at which a conversation is compacted. */
   readonly compactPath?: string
-  readonly counter?: { readonly path: string; readonly toAnswer: (tokens: number) => object }
+  readonly counter?: { readonly path: string; readonly toAnswer: (count: TokenCount) => object }
   readonly errors: ErrorFormat
   /** Headers of its answers for clients that show how much of a limit is used. */
   toStandingHeaders?(standing: Standing): Readonly<Record<string, string>>

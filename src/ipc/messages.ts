@@ -5,7 +5,8 @@ import type { DeviceNews } from '../devices/access-check.ts'
 import type { KnownKeys } from '../keys/key.ts'
 import type { PricedAnswer, PriceLessons } from '../keys/prices.ts'
 import type { Catalogue } from '../kiro/models/models.ts'
-import type { Learnt } from '../kiro/models/tokens.ts'
+import type { TokenLesson } from '../kiro/tokens/token-gauge.ts'
+import type { LearntGauges } from '../kiro/tokens/token-gauges.ts'
 import type { AccountUsage } from '../kiro/wire/account-usage.ts'
 import type { Bar } from '../kiro/wire/fault-table.ts'
 import type { CredentialSnapshot } from '../kiro/wire/credential-snapshot.ts'
@@ -46,8 +47,8 @@ export type FromWorker =
   | { readonly type: 'credential.suspended'; readonly token: string; readonly reason: string }
   /** A refusal about the whole account. Answered by `account.status` to all. */
   | { readonly type: 'account.refused'; readonly refusal: AccountRefusal }
-  /** Actual token count of an estimated request; at most one per model and second. */
-  | ({ readonly type: 'calibration.lesson' } & Learnt)
+  /** Measured tokens of a counted request; after the first ones at most one per model and second. */
+  | ({ readonly type: 'calibration.lesson' } & TokenLesson)
   /** The upstream accepted a request in a form other than the first one tried. */
   | ({ readonly type: 'form.lesson' } & LearntForm)
   | ({ readonly type: 'conversation.lesson' } & ConversationParts)
@@ -117,7 +118,7 @@ export type ToWorker =
   | { readonly type: 'keys.changed'; readonly knownKeys: KnownKeys }
   | { readonly type: 'devices.changed'; readonly devices: DeviceNews }
   | { readonly type: 'catalogue.changed'; readonly catalogue: Catalogue }
-  | ({ readonly type: 'calibration.learnt' } & Learnt)
+  | ({ readonly type: 'calibration.learnt' } & LearntGauges)
   | ({ readonly type: 'price.learnt' } & PriceLessons)
   | ({ readonly type: 'form.learnt' } & LearntForm)
   | ({ readonly type: 'conversation.learnt' } & ConversationParts)

@@ -186,6 +186,16 @@ export class Metrics {
     "Exports of clients' own telemetry: `forwarded`, `failed`, or `dropped` for want of room.",
     ['outcome']
   )
+  readonly tokenCountError = this.gauge(
+    'kiro_gateway_token_count_error_ratio',
+    'Difference between the count of a request and what the upstream measured, as a share of the latter: quantiles of the newest 64 per model.',
+    ['model', 'quantile']
+  )
+  readonly hiddenTokens = this.gauge(
+    'kiro_gateway_hidden_prompt_tokens',
+    "Tokens of the upstream's own prompt, as learnt per model.",
+    ['model']
+  )
   readonly keyRefusals = this.counter(
     'kiro_gateway_key_refusals_total',
     'Requests refused for a limit of the key.',

@@ -120,7 +120,7 @@ export class GatewayWorker {
       case 'devices.changed':
         return parts?.current.devices.onNews(message.devices)
       case 'calibration.learnt':
-        return parts?.plane.calibration.onLearnt(message)
+        return parts?.plane.sharedCalibration.onLearnt(message)
       case 'price.learnt':
         return parts?.plane.prices.onLearnt(message)
       case 'form.learnt':

@@ -55,6 +55,7 @@ export function replyPlan(changes: Partial<PlanChanges> = {}): ReplyPlan<Wishes>
     toolNames: {},
     reasoning: 'none',
     inputTokens: 900,
+    groups: [900, 0, 0, 0, 0, 0, 0, 0],
     isSlow: false,
     contextWindow: 200_000,
     textCallForms: {},

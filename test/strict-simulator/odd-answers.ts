@@ -108,6 +108,33 @@ function* withTokenUsage(
   }
 }
 
+/** Tells the percentage by another count of tokens, with three decimals as the upstream does. */
+export function* withTruePercentage(
+  steps: Iterable<Step>,
+  {
+    inputTokens,
+    window,
+    count
+  }: {
+    readonly inputTokens: number
+    readonly window: number
+    readonly count: (text: string) => number
+  }
+): Generator<Step> {
+  let said = ''
+  for (const step of steps) {
+    if (step.type === 'event' && step.name === 'contextUsageEvent') {
+      const percentage = ((inputTokens + count(said)) / window) * 100
+      yield event('contextUsageEvent', {
+        contextUsagePercentage: Math.round(percentage * 1e3) / 1e3
+      })
+      continue
+    }
+    if (step.type === 'event') said += textIn(step.payload)
+    yield step
+  }
+}
+
 function textIn(payload: object): string {
   const members = asJsonObject(payload) ?? {}
   return ['content', 'text', 'input'].map((name) => textMember(members, name) ?? '').join('')

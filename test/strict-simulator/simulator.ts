@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { RequestForm } from '../../src/kiro/wire/hosts.ts'
 import type { AccountFigures } from '../../src/simulator/account.ts'
 import { listen, type ListenOptions } from '../../src/simulator/simulator.ts'
+import type { TrueTokens } from '../counts/true-tokens.ts'
 import type { StrictAccount } from './account.ts'
 import { ConnectionCensus, type SimulatorStats } from './connection-census.ts'
 import { type RateLimit, type RateStats, RequestRate } from './request-rate.ts'
@@ -19,6 +20,8 @@ export interface SimulatorOptions extends ListenOptions {
   readonly rate?: RateLimit
   /** Seconds after which an access token that it issued is refused. */
   readonly tokenLifetimeS?: number
+  /** Counts tokens in the place of the simulator's simple rule. */
+  readonly tokens?: TrueTokens
   /** Hears the body of each request. */
   readonly onBody?: (text: string) => void
   /** Answers a request in its place; false for all others. */

@@ -24,7 +24,7 @@ import {
   credentialOf,
   withBodyProfile
 } from './credentials.ts'
-import { alterAnswer, inPieces, judgeOdd } from './odd-answers.ts'
+import { alterAnswer, inPieces, judgeOdd, withTruePercentage } from './odd-answers.ts'
 import { pageOfModels } from './pages-of-models.ts'
 import { PromptCache } from './prompt-cache.ts'
 import {
@@ -175,7 +175,8 @@ export class StrictUpstream extends SimulatedUpstream {
     const { modelId, words } = promptOf(view)
     const model = simulatedModel(modelId)
     if (model === undefined) return FAULTS['invalid-model']
-    const inputTokens = countRequestTokens(view, modelId)
+    const { tokens } = this.#options
+    const inputTokens = tokens?.request(view, modelId) ?? countRequestTokens(view, modelId)
     const refusal =
       findOddFault(words) ??
       this.memory.refuse(view, token) ??
@@ -189,7 +190,16 @@ export class StrictUpstream extends SimulatedUpstream {
     })
     if ('status' in script) return script
     const facts = { inputTokens, isFirst: view.history.length === 0 }
-    return { ...script, steps: alterAnswer(this.metered(script.steps), words, facts) }
+    const { maxInputTokens: window } = model.tokenLimits
+    const steps =
+      tokens === undefined
+        ? script.steps
+        : withTruePercentage(script.steps, {
+            inputTokens,
+            window,
+            count: (text) => tokens.text(modelId, text)
+          })
+    return { ...script, steps: alterAnswer(this.metered(steps), words, facts) }
   }
 
   protected override async perform(

@@ -5,10 +5,12 @@ import {
   type ToWorker
 } from '../../ipc/messages.ts'
 import { ConversationMemory } from '../../kiro/conversation/conversation-memory.ts'
-import { TokenCalibration } from '../../kiro/models/tokens.ts'
+import { sumOfGroups } from '../../kiro/tokens/request-tokens.ts'
+import type { TokenLesson } from '../../kiro/tokens/token-gauge.ts'
 import type { LearntForm } from '../../kiro/wire/hosts.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { addNewest, setNewest } from '../../shared/newest.ts'
+import type { LearntTokens } from './learnt-tokens.ts'
 
 type Subject = 'calibration' | 'form' | 'conversation' | 'kiro-key'
 type WorkerLesson = Extract<FromWorker, { type: `${Subject}.lesson` }>
@@ -16,20 +18,22 @@ type Learnt = Extract<ToWorker, { type: `${Subject}.learnt` }>
 
 const MAX_FORMS = 64
 
-/** Estimates are never this wrong, unless the window differs from the upstream's. */
+/** Counts are never this wrong, unless the window differs from the upstream's. */
 const DOUBT_FACTOR = 2.5
+/** In smaller requests the upstream's own prompt may be most of it. */
+const DOUBTED_FROM = 8_000
 const DOUBTED_AFTER = 5
 const MAX_DOUBTS = 64
 
 export interface SharedLessonsOptions {
   readonly log: Logger
   readonly tell: (learnt: Learnt) => void
+  readonly tokens: Pick<LearntTokens, 'learn' | 'all'>
 }
 
 /** Puts the lessons of all workers into one order, so that all, including later ones, know the same. */
 export class SharedLessons {
   readonly #options: SharedLessonsOptions
-  readonly #calibration = new TokenCalibration()
   readonly #conversations = new ConversationMemory((learnt) =>
     this.#options.tell({ type: 'conversation.learnt', ...learnt })
   )
@@ -55,19 +59,17 @@ export class SharedLessons {
       case 'kiro-key.lesson':
         return this.#onKey(lesson)
       case 'calibration.lesson': {
-        const { modelId, estimated, measured } = lesson
-        this.#doubt(modelId, estimated, measured)
-        const learnt = this.#calibration.learn(modelId, estimated, measured)
-        if (learnt !== null) this.#options.tell({ type: 'calibration.learnt', ...learnt })
+        const { type: _, ...measured } = lesson
+        this.#doubt(measured)
+        return this.#options.tokens.learn(measured)
       }
     }
   }
 
   all(): readonly Learnt[] {
+    const tokens = this.#options.tokens.all()
     return [
-      ...[...this.#calibration.learnt()].map(
-        (learnt) => ({ type: 'calibration.learnt', ...learnt }) as const
-      ),
+      ...(tokens.gauges.length === 0 ? [] : [{ type: 'calibration.learnt', ...tokens } as const]),
       ...[...this.#forms.values()].map((learnt) => ({ type: 'form.learnt', ...learnt }) as const),
       ...this.#conversations
         .all()
@@ -85,14 +87,16 @@ export class SharedLessons {
   }
 
   /** The upstream reports percentages of a window whose size may have changed silently (kiro-protocol §6.2). */
-  #doubt(modelId: string, estimated: number, measured: number): void {
+  #doubt({ model, groups, measured }: TokenLesson): void {
+    const estimated = Math.round(sumOfGroups(groups))
+    if (estimated < DOUBTED_FROM) return
     const ratio = measured / estimated
     const isFarOff = ratio > DOUBT_FACTOR || ratio < 1 / DOUBT_FACTOR
-    const inARow = isFarOff ? (this.#doubts.get(modelId) ?? 0) + 1 : 0
-    setNewest(this.#doubts, MAX_DOUBTS, modelId, inARow)
+    const inARow = isFarOff ? (this.#doubts.get(model) ?? 0) + 1 : 0
+    setNewest(this.#doubts, MAX_DOUBTS, model, inARow)
     if (inARow !== DOUBTED_AFTER) return
     this.#options.log.warn(
-      { model: modelId, estimated, measured },
+      { model, estimated, measured },
       'the context window of this model may differ from the list (MODEL_CONTEXT_WINDOWS)'
     )
   }

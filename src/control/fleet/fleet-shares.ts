@@ -5,6 +5,7 @@ import type { FleetRecords } from '../../fleet/fleet-records.ts'
 import type { FleetSeal } from '../../fleet/fleet-seal.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { FleetTimes } from '../../shared/elapsed.ts'
+import type { LearntTokens } from '../account/learnt-tokens.ts'
 import type { AccountControl } from '../account-control.ts'
 import type { DeviceControl } from '../device-control.ts'
 import type { KeyControl } from '../key-control.ts'
@@ -14,6 +15,7 @@ import { FleetItems } from './fleet-items.ts'
 import { FleetKeys } from './fleet-keys.ts'
 import { FleetLimits, type FleetLimitsOptions } from './fleet-limits.ts'
 import { SharedAccount } from './shared-account.ts'
+import { SharedCounts } from './shared-counts.ts'
 import { SharedRecords } from './shared-records.ts'
 import { SharedSums } from './shared-sums.ts'
 import { shareUsage } from './shared-usage.ts'
@@ -21,6 +23,7 @@ import { shareUsage } from './shared-usage.ts'
 export interface UpstreamKnowledge {
   readonly account: AccountControl
   readonly plan: PlanControl
+  readonly tokens: LearntTokens
 }
 
 export interface FleetSharesOptions
@@ -75,10 +78,11 @@ export class FleetShares {
     await this.#keys.start()
     const { records, seal, member, knows, devices, log } = this.#options
     void devices.share(new FleetDevices({ records, seal, log })) // never rejects
-    const { account, plan } = knows
+    const { account, plan, tokens } = knows
     const [id, hub] = [randomUUID(), this.#hub]
     account.share(new SharedAccount({ id, account, hub }), shareUsage({ records, seal }))
     new SharedSums({ name: member, id, plan, hub }).start()
+    new SharedCounts({ tokens, hub }).start()
   }
 
   get problem(): string | null {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { tokensOf } from '../../kiro/models/tokens.ts'
+import { type AnswerCounter, ModelCounter } from '../../kiro/tokens/answer-counter.ts'
 import { MAX_SEALED_CHARS } from '../../kiro/conversation/signed-reasoning.ts'
 import { isSignature, saidBytesOf, type UpstreamEvent } from '../../kiro/wire/event.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
@@ -7,7 +7,7 @@ import type { ReplyPlan } from '../plan/plan.ts'
 import { CallGate, WaitingEvents, ToolCalls, type ToolEvent } from './tool-calls.ts'
 import { type AnswerRoom, ENDLESS_ROOM } from './output-text.ts'
 import type { EndReason, StreamPart } from './stream-part.ts'
-import { AnswerLimit, UsageMeter, type UsageMeterOptions } from './usage.ts'
+import { AnswerLimit, type Measurement, UsageMeter } from './usage.ts'
 import { type TextCall, TextCalls } from './text-calls.ts'
 import {
   JsonFence,
@@ -18,8 +18,8 @@ import {
 } from './text-stages.ts'
 
 export interface PartReaderOptions {
-  /** Tokens of so many UTF-16 units, and of UTF-8 bytes beyond them. Default: the local estimate. */
-  readonly weigh?: UsageMeterOptions['weigh']
+  /** Counts the answer. Default: as the model does, by what was learnt of it. */
+  readonly newCounter?: () => AnswerCounter
   /** Window of an upstream model, undefined if unknown; asked when another model answers than planned. */
   readonly contextWindowOf?: (modelId: string) => number | undefined
   readonly room?: AnswerRoom
@@ -63,8 +63,11 @@ export class PartReader {
 
   constructor(plan: ReplyPlan, options: PartReaderOptions = {}) {
     this.#plan = plan
-    this.#meter = new UsageMeter({ ...plan, weigh: options.weigh ?? tokensOf })
-    this.#limit = new AnswerLimit(plan.maxOutputTokens, () => {
+    const { upstreamModel, gauge, inputTokens, contextWindow } = plan
+    const { newCounter = () => new ModelCounter(upstreamModel, gauge?.scale) } = options
+    const given = gauge === undefined ? {} : { gauge }
+    this.#meter = new UsageMeter({ inputTokens, contextWindow, ...given, newCounter })
+    this.#limit = new AnswerLimit(plan.maxOutputTokens, newCounter(), () => {
       this.#stop = { by: 'limit' }
     })
     const room = options.room ?? ENDLESS_ROOM
@@ -110,6 +113,10 @@ export class PartReader {
   /** Tokens of the request as counted by the upstream; null until it says them. */
   get measuredInputTokens(): number | null {
     return this.#meter.measuredInput()
+  }
+
+  measurement(): Measurement | null {
+    return this.#meter.measurement()
   }
 
   get credits(): number | null {
@@ -218,6 +225,7 @@ export class PartReader {
   #readReasoning(event: Extract<UpstreamEvent, { type: 'reasoning' }>): readonly StreamPart[] {
     if (this.#isInCall) return this.#postpone(event)
     const { text, signature, opaque } = toThought(event)
+    if (text === '') this.#meter.noteUnseenReasoning()
     if (this.#plan.reasoning === 'none') {
       if (this.#plan.asked.isSealed === true) this.#opaque = opaque ?? this.#opaque
       if (text !== '') this.#meter.addReasoning(text)

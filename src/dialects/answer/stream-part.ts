@@ -45,6 +45,10 @@ export interface Usage {
   readonly cacheReadTokens?: number
   readonly cacheWriteTokens?: number
   readonly reasoningTokens?: number
+  /** The upstream's own prompt, which is in none of the others; missing while it cannot be told apart. */
+  readonly hiddenTokens?: number
+  /** Tokens by which the input may be off; missing if nobody has measured the model. */
+  readonly inputWithin?: number
   readonly credits?: number
 }
 

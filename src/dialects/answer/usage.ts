@@ -1,12 +1,22 @@
-import { tokensOf } from '../../kiro/models/tokens.ts'
+import type { AnswerCounter } from '../../kiro/tokens/answer-counter.ts'
+import type { GroupTokens } from '../../kiro/tokens/request-tokens.ts'
 import type { TokenUsage } from '../../kiro/wire/event.ts'
 import type { ReplyPlan } from '../plan/plan.ts'
 import type { Usage } from './stream-part.ts'
 import type { TextStage } from './text-stages.ts'
 
-export interface UsageMeterOptions extends Pick<ReplyPlan, 'inputTokens' | 'contextWindow'> {
-  /** Tokens of a text with so many UTF-16 units, and UTF-8 bytes beyond them. */
-  readonly weigh: (chars: number, extraBytes: number) => number
+export interface UsageMeterOptions
+  extends Pick<ReplyPlan, 'inputTokens' | 'contextWindow' | 'gauge'> {
+  readonly newCounter: () => AnswerCounter
+}
+
+/** Tokens that the upstream has measured of a call. */
+export interface Measurement {
+  readonly tokens: number
+  /** Tokens by which that may be off. */
+  readonly within: number
+  /** The part of the answer that is among them; all 0 if it is not. */
+  readonly answer: GroupTokens
 }
 
 /** Larger figures are errors of the upstream: clients compact by them, and metrics add them up. */
@@ -14,24 +24,33 @@ const MaxTokens = 100_000_000
 const MaxPercentage = 1000
 const MaxCredits = 1_000_000
 
+/** Share of the answer by which the count of it may be off. */
+const ANSWER_WITHIN = 0.1
+/** Share of the reasoning that may be missing in what is shown of it. */
+const SUMMARY_WITHIN = 0.5
+/** Tokens that reasoning which is not shown may have. */
+const UNSEEN_TOKENS = 1500
+const NO_ANSWER: GroupTokens = [0, 0, 0, 0, 0, 0, 0, 0]
+
 /**
  * Adds up the cost of an answer (kiro-protocol §6): the upstream's counts, else its percentage of the
  * window less the local count of the answer, else the local estimate. Never negative, never zero input.
  */
 export class UsageMeter {
   readonly #options: UsageMeterOptions
-  readonly #answer: TokenCount
-  readonly #reasoning: TokenCount
+  readonly #answer: AnswerCounter
+  readonly #reasoning: AnswerCounter
   #contextWindow: number
   #percentage = 0
+  #isReasoningUnseen = false
   #credits: number | undefined
   #counts: TokenUsage = {}
 
   constructor(options: UsageMeterOptions) {
     this.#options = options
     this.#contextWindow = options.contextWindow
-    this.#answer = new TokenCount(options.weigh)
-    this.#reasoning = new TokenCount(options.weigh)
+    this.#answer = options.newCounter()
+    this.#reasoning = options.newCounter()
   }
 
   addText(text: string): void {
@@ -40,6 +59,11 @@ export class UsageMeter {
 
   addReasoning(text: string): void {
     this.#reasoning.add(text)
+  }
+
+  /** The model has thought something that it does not show. */
+  noteUnseenReasoning(): void {
+    this.#isReasoningUnseen = true
   }
 
   addCredits(credits: number): void {
@@ -53,7 +77,7 @@ export class UsageMeter {
   }
 
   get saidTokens(): number {
-    return this.#answer.total() + this.#reasoning.total()
+    return this.#saidTokens()
   }
 
   addCounts(counts: TokenUsage): void {
@@ -74,12 +98,10 @@ export class UsageMeter {
 
   /** `maxOutputTokens`: the answer was cut there, and what the model said beyond is not charged to the client. */
   total(maxOutputTokens = Number.POSITIVE_INFINITY): Usage {
-    const reasoningTokens = this.#reasoning.total()
+    const reasoningTokens = Math.ceil(this.#reasoning.tokens)
     const outputTokens = Math.min(this.#outputTokens(), maxOutputTokens)
-    const told = this.#toldInput()
     return {
-      ...told,
-      inputTokens: this.measuredInput() === null ? this.#options.inputTokens : told.inputTokens,
+      ...this.#input(),
       outputTokens,
       ...(reasoningTokens > 0 && { reasoningTokens: Math.min(reasoningTokens, outputTokens) }),
       ...(this.#credits !== undefined && { credits: this.#credits })
@@ -91,6 +113,67 @@ export class UsageMeter {
     const { inputTokens, cacheReadTokens, cacheWriteTokens } = this.#toldInput()
     const tokens = inputTokens + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
     return tokens > 0 ? tokens : null
+  }
+
+  /** Tokens that the upstream measured, to learn from; `null` until it has. */
+  measurement(): Measurement | null {
+    const input = this.measuredInput()
+    if (input === null) return null
+    if (this.#isInputCounted) return { tokens: input, within: 0, answer: NO_ANSWER }
+    const [answer, reasoning] = [this.#answer.groups, this.#reasoning.groups]
+    return {
+      tokens: input + this.#outputTokens(),
+      within: this.#percentageWithin() + this.#reasoningWithin(),
+      answer: answer.map((tokens, at) => tokens + (reasoning[at] ?? 0))
+    }
+  }
+
+  /** Tells the upstream's own prompt apart from what it measured, where that is known. */
+  #input(): Omit<Usage, 'outputTokens'> {
+    const { inputTokens, gauge } = this.#options
+    const told = this.#toldInput()
+    const isMeasured = this.measuredInput() !== null
+    if (gauge === undefined) return isMeasured ? told : { ...told, inputTokens }
+    const { hidden, hiddenWithin } = gauge
+    if (!isMeasured) {
+      const apart = hidden === null ? {} : { hiddenTokens: hidden }
+      return { ...told, inputTokens, ...apart, inputWithin: gauge.within }
+    }
+    const within = this.#measuredWithin()
+    if (hidden === null) return { ...told, inputWithin: within }
+    const hiddenTokens = Math.max(0, Math.min(hidden, told.inputTokens - 1))
+    return {
+      ...told,
+      inputTokens: told.inputTokens - hiddenTokens,
+      hiddenTokens,
+      inputWithin: within + hiddenWithin
+    }
+  }
+
+  #measuredWithin(): number {
+    if (this.#isInputCounted) return 0
+    const answerWithin = this.#saidTokens() * ANSWER_WITHIN
+    return Math.ceil(this.#percentageWithin() + answerWithin + this.#reasoningWithin())
+  }
+
+  get #isInputCounted(): boolean {
+    const { uncachedInputTokens } = this.#toldCounts()
+    return countOf(uncachedInputTokens) !== undefined
+  }
+
+  /** Tokens of the window in the last digit of the percentage. */
+  #percentageWithin(): number {
+    if (countOf(this.#toldCounts().totalTokens) !== undefined) return 0
+    return Math.max(1, (this.#contextWindow / 100) * lastDigitOf(this.#percentage))
+  }
+
+  #reasoningWithin(): number {
+    const shown = this.#reasoning.tokens
+    return shown > 0 ? shown * SUMMARY_WITHIN : this.#isReasoningUnseen ? UNSEEN_TOKENS : 0
+  }
+
+  #saidTokens(): number {
+    return Math.ceil(this.#answer.tokens) + Math.ceil(this.#reasoning.tokens)
   }
 
   #toldInput(): Omit<Usage, 'outputTokens'> {
@@ -111,7 +194,7 @@ export class UsageMeter {
 
   #outputTokens(): number {
     const told = countOf(this.#toldCounts().outputTokens)
-    return told ?? this.#answer.total() + this.#reasoning.total()
+    return told ?? this.#saidTokens()
   }
 
   #toldCounts(): TokenUsage {
@@ -119,24 +202,17 @@ export class UsageMeter {
   }
 }
 
-/** Counts text that comes in small pieces as if it came whole, without keeping it. */
-class TokenCount {
-  readonly #weigh: UsageMeterOptions['weigh']
-  #chars = 0
-  #extraBytes = 0
+const MAX_DECIMALS = 6
 
-  constructor(weigh: UsageMeterOptions['weigh']) {
-    this.#weigh = weigh
+/** Size of the last digit that a percentage was told with. */
+function lastDigitOf(percentage: number): number {
+  let digit = 1
+  for (let decimals = 0; decimals < MAX_DECIMALS; decimals++) {
+    const scaled = percentage / digit
+    if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * Math.max(1, scaled)) return digit
+    digit /= 10
   }
-
-  add(text: string): void {
-    this.#chars += text.length
-    this.#extraBytes += Buffer.byteLength(text) - text.length
-  }
-
-  total(): number {
-    return this.#chars === 0 ? 0 : Math.ceil(this.#weigh(this.#chars, this.#extraBytes))
-  }
+  return digit
 }
 
 function countOf(tokens: number | undefined): number | undefined {
@@ -150,19 +226,18 @@ function sumOf(counts: TokenUsage): number {
 
 /**
  * Cuts an answer at the client's token limit, which the upstream keeps roughly or not at all. Counts
- * fractions, so that the result does not depend on the pieces.
+ * fractions, so that the result does not depend on the pieces. The last token may have begun.
  */
 export class AnswerLimit implements TextStage {
   readonly #maxTokens: number
+  readonly #counter: AnswerCounter
   readonly #onReached: () => void
-  /** UTF-16 units, and UTF-8 bytes beyond them: whole numbers add up without loss. */
-  #chars = 0
-  #extraBytes = 0
   #isReached = false
 
   /** `onReached`: something did not fit, and the answer ends here. */
-  constructor(maxTokens: number | undefined, onReached: () => void) {
+  constructor(maxTokens: number | undefined, counter: AnswerCounter, onReached: () => void) {
     this.#maxTokens = maxTokens ?? Number.POSITIVE_INFINITY
+    this.#counter = counter
     this.#onReached = onReached
   }
 
@@ -193,12 +268,11 @@ export class AnswerLimit implements TextStage {
   }
 
   #add(text: string): boolean {
-    const chars = this.#chars + text.length
-    const extraBytes = this.#extraBytes + Buffer.byteLength(text) - text.length
-    if (tokensOf(chars, extraBytes) > this.#maxTokens) return false
-    this.#chars = chars
-    this.#extraBytes = extraBytes
-    return true
+    const { state } = this.#counter
+    this.#counter.add(text)
+    if (Math.floor(this.#counter.tokens) <= this.#maxTokens) return true
+    this.#counter.restore(state)
+    return false
   }
 }
 
@@ -208,6 +282,8 @@ const USAGE_MEMBERS = [
   'cacheReadTokens',
   'cacheWriteTokens',
   'reasoningTokens',
+  'hiddenTokens',
+  'inputWithin',
   'credits'
 ] as const satisfies readonly (keyof Usage)[]
 

@@ -1,3 +1,4 @@
+import { toCountMembers } from '../answer/count-members.ts'
 import { sealReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { FoundPage } from '../../kiro/wire/web-search.ts'
@@ -193,6 +194,7 @@ const StopReasons = {
 
 function toDeltaUsage(usage: Usage, searches: number) {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens } = usage
+  const { hiddenTokens: hidden, inputWithin: within } = usage
   return {
     input_tokens: inputTokens,
     output_tokens: outputTokens,
@@ -201,7 +203,8 @@ function toDeltaUsage(usage: Usage, searches: number) {
     output_tokens_details:
       reasoningTokens === undefined ? null : { thinking_tokens: reasoningTokens },
     server_tool_use:
-      searches === 0 ? null : { web_search_requests: searches, web_fetch_requests: 0 }
+      searches === 0 ? null : { web_search_requests: searches, web_fetch_requests: 0 },
+    ...toCountMembers({ hidden, within })
   }
 }
 

@@ -1,10 +1,12 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
+import type { TokenCount } from '../../kiro/tokens/token-gauge.ts'
 import type { Conversation, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
+import { toCountMembers } from '../answer/count-members.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
 import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
 import { MessageDraft, SortedMessages } from '../request/draft.ts'
@@ -28,7 +30,7 @@ export const AnthropicMessages = {
   header: 'anthropic-version',
   counter: {
     path: '/count_tokens',
-    toAnswer: (tokens: number) => ({ input_tokens: tokens })
+    toAnswer: (count: TokenCount) => ({ input_tokens: count.input, ...toCountMembers(count) })
   },
   errors: AnthropicErrors,
   toStandingHeaders,

@@ -1,3 +1,4 @@
+import { toCountMembers } from '../answer/count-members.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import {
   type AnswerBlock,
@@ -165,7 +166,14 @@ function toFinishReason(reason: EndReason, { isLegacyCall }: ChatWishes): string
 
 /** Cached tokens are part of `prompt_tokens` in OpenAI's usage (kiro-protocol §6.3). */
 function toOpenAiUsage(usage: Usage): object {
-  const { cacheReadTokens, cacheWriteTokens, reasoningTokens, credits } = usage
+  const {
+    cacheReadTokens,
+    cacheWriteTokens,
+    reasoningTokens,
+    credits,
+    hiddenTokens: hidden,
+    inputWithin: within
+  } = usage
   const promptTokens = usage.inputTokens + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
   return {
     prompt_tokens: promptTokens,
@@ -177,6 +185,7 @@ function toOpenAiUsage(usage: Usage): object {
     ...(reasoningTokens !== undefined && {
       completion_tokens_details: { reasoning_tokens: reasoningTokens }
     }),
+    ...toCountMembers({ hidden, within }),
     ...(credits !== undefined && { credits_used: credits })
   }
 }

@@ -1,9 +1,11 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import { AUTO_MODEL } from '../../kiro/models/models.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
+import type { TokenCount } from '../../kiro/tokens/token-gauge.ts'
 import { type Conversation, isBlank } from '../../kiro/wire/message.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
+import { toCountMembers } from '../answer/count-members.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import { checkShape } from '../request/shape.ts'
@@ -25,7 +27,11 @@ export const OpenAiResponses = {
   compactPath: '/compact',
   counter: {
     path: '/input_tokens',
-    toAnswer: (tokens: number) => ({ object: 'response.input_tokens', input_tokens: tokens })
+    toAnswer: (count: TokenCount) => ({
+      object: 'response.input_tokens',
+      input_tokens: count.input,
+      ...toCountMembers(count)
+    })
   },
   errors: OpenAiErrors,
   read: readRequest,

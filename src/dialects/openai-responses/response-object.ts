@@ -1,3 +1,4 @@
+import { toCountMembers } from '../answer/count-members.ts'
 import type { ErrorKind } from '../../shared/error-table.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject } from '../../shared/json.ts'
@@ -112,7 +113,14 @@ export const IncompleteReasons = {
 
 /** Cached tokens are part of `input_tokens` here (kiro-protocol §6.3). */
 function toResponseUsage(usage: Usage): object {
-  const { cacheReadTokens = 0, cacheWriteTokens = 0, reasoningTokens = 0, credits } = usage
+  const {
+    cacheReadTokens = 0,
+    cacheWriteTokens = 0,
+    reasoningTokens = 0,
+    credits,
+    hiddenTokens: hidden,
+    inputWithin: within
+  } = usage
   const inputTokens = usage.inputTokens + cacheReadTokens + cacheWriteTokens
   return {
     input_tokens: inputTokens,
@@ -120,6 +128,7 @@ function toResponseUsage(usage: Usage): object {
     output_tokens: usage.outputTokens,
     output_tokens_details: { reasoning_tokens: reasoningTokens },
     total_tokens: inputTokens + usage.outputTokens,
+    ...toCountMembers({ hidden, within }),
     ...(credits !== undefined && { credits_used: credits })
   }
 }

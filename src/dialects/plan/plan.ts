@@ -8,6 +8,8 @@ import {
 import type { ConversationIds } from '../../kiro/conversation/ids.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
+import type { GroupTokens } from '../../kiro/tokens/request-tokens.ts'
+import type { GaugeReading } from '../../kiro/tokens/token-gauge.ts'
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import type { JsonForm } from './json-answer.ts'
@@ -50,6 +52,10 @@ export interface ReplyPlan<Own = unknown> extends RefusableParts {
   readonly textCallForms: Readonly<Record<string, TextCallForm>>
   /** Local estimate, used until the upstream gives a figure. */
   readonly inputTokens: number
+  /** The same by what it is of, before what was learnt of the model. */
+  readonly groups: GroupTokens
+  /** Lessons about the model when the request came. */
+  readonly gauge?: GaugeReading
   /** The first byte may take much longer than usual: the request is large or asks for much thought. */
   readonly isSlow: boolean
   /** Tokens. */

@@ -1,7 +1,7 @@
 import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
-import { tokensOf } from '../../kiro/models/tokens.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { UpstreamLimits, weighJson } from '../../kiro/rules/rules.ts'
+import { countRequest, type GroupTokens } from '../../kiro/tokens/request-tokens.ts'
 import {
   type HistoryEntry,
   outlineOf,
@@ -15,20 +15,10 @@ import { LONE_SURROGATE, type PayloadText, writePieces } from './payload-pieces.
 
 export interface EncodedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>
-  readonly tokens: number
+  readonly tokens: GroupTokens
   /** The upstream's weight of the body, see `weighJson()`; its length while that is far from the limit. */
   readonly weight: number
 }
-
-// kiro-protocol §6.2, but for images
-const TOKENS_PER_MESSAGE = 4
-const TOKENS_PER_TOOL = 4
-/** A screenshot; the upstream scales larger images down. */
-const TOKENS_PER_IMAGE = 1500
-/** Small documents take some more for their pages. */
-const DOCUMENT_CHARS_PER_TOKEN = 30
-const TOKENS_PER_DOCUMENT = 100
-const TOKENS_AT_END = 3
 
 /** A character outside of ASCII has at least one byte more than units, and weighs 7 more. */
 const WIDE_CHAR_EXTRA = 7
@@ -42,9 +32,6 @@ const TOOL_CHARS = '{"toolSpecification":{"name":"","description":"","inputSchem
 const RESULT_CHARS = '{"toolUseId":"","content":[{"text":""}],"status":"success"},'.length
 const IMAGE_CHARS = '{"format":"jpeg","source":{"bytes":""}},'.length
 const DOCUMENT_CHARS = '{"name":"","format":"pdf","source":{"bytes":""}},'.length
-const ROOT_CHARS =
-  '{"conversationState":{"conversationId":"","chatTriggerType":"MANUAL","history":[],"currentMessage":}}'
-    .length + 36
 
 /**
  * Agents' conversations grow to 1.03. Memory is not reserved for the worst case: a million empty messages
@@ -93,26 +80,12 @@ function usualRoom(bodyBytes: number): number {
   return Math.floor(bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)
 }
 
-/** Writes the body once and estimates its tokens from the length of that text, without walking the messages. */
+/** Writes the body once and counts its tokens in that text. */
 function encodeText(payload: UpstreamPayload, text: PayloadText, repairs: Repairs): EncodedPayload {
   const { bytes, replaced } = replaceLoneSurrogates(text)
   if (replaced > 0) repairs.note('surrogate-replaced')
   const chars = text.chars - replaced * (ESCAPE_CHARS - 1)
-  const { currentMessage, history = [] } = payload.conversationState
-  let unseenChars = ROOT_CHARS
-  let tokens = TOKENS_AT_END
-  for (const entry of [...history, currentMessage]) {
-    const overhead = overheadOf(entry)
-    unseenChars += overhead.unseenChars
-    tokens += overhead.tokens
-  }
-  const extraBytes = bytes.length - chars
-  const seenChars = Math.max(0, chars - unseenChars)
-  return {
-    bytes,
-    tokens: tokens + Math.ceil(tokensOf(seenChars, extraBytes)),
-    weight: weigh(bytes, chars)
-  }
+  return { bytes, tokens: countRequest(payload, bytes), weight: weigh(bytes, chars) }
 }
 
 function toText(json: string): PayloadText {
@@ -140,7 +113,7 @@ function leastBytesOf({ conversationState }: UpstreamPayload): number {
   const { currentMessage, history = [] } = conversationState
   let bytes = 0
   for (const entry of [...history, currentMessage]) {
-    bytes += overheadOf(entry).unseenChars
+    bytes += frameCharsOf(entry)
     if ('assistantResponseMessage' in entry) {
       bytes += leastBytesOfText(entry.assistantResponseMessage.content)
       continue
@@ -202,38 +175,24 @@ function isPayload(value: unknown): value is UpstreamPayload {
   return isJsonObject(value) && isJsonObject(value['conversationState'])
 }
 
-interface Overhead {
-  readonly unseenChars: number
-  readonly tokens: number
-}
-
-function overheadOf(entry: HistoryEntry): Overhead {
-  if ('assistantResponseMessage' in entry) {
-    const unseenChars = ASSISTANT_CHARS + signatureCharsOf(entry)
-    return { unseenChars, tokens: TOKENS_PER_MESSAGE }
-  }
+/** Characters of an entry without its texts. */
+function frameCharsOf(entry: HistoryEntry): number {
+  if ('assistantResponseMessage' in entry) return ASSISTANT_CHARS + signatureCharsOf(entry)
   const message: UserInputMessage = entry.userInputMessage
   const { tools = [], toolResults = [] } = message.userInputMessageContext ?? {}
   const images = message.images ?? []
   const imageChars = images.reduce((sum, { source }) => sum + source.bytes.length + IMAGE_CHARS, 0)
   const documents = message.documents ?? []
   const documentChars = documents.reduce((sum, { source }) => sum + source.bytes.length, 0)
-  return {
-    unseenChars:
-      USER_CHARS +
-      message.modelId.length +
-      tools.length * TOOL_CHARS +
-      toolResults.length * RESULT_CHARS +
-      imageChars +
-      documentChars +
-      documents.length * DOCUMENT_CHARS,
-    tokens:
-      TOKENS_PER_MESSAGE +
-      tools.length * TOKENS_PER_TOOL +
-      images.length * TOKENS_PER_IMAGE +
-      documents.length * TOKENS_PER_DOCUMENT +
-      Math.ceil(documentChars / DOCUMENT_CHARS_PER_TOKEN)
-  }
+  return (
+    USER_CHARS +
+    message.modelId.length +
+    tools.length * TOOL_CHARS +
+    toolResults.length * RESULT_CHARS +
+    imageChars +
+    documentChars +
+    documents.length * DOCUMENT_CHARS
+  )
 }
 
 function signatureCharsOf(entry: HistoryEntry): number {

@@ -16,6 +16,7 @@ import {
 import type { ModelAccess } from '../../kiro/models/model-access.ts'
 import { AUTO_MODEL, type ModelFacts, resolveModel } from '../../kiro/models/models.ts'
 import { type Borderline, borderlineSize, type Repairs } from '../../kiro/rules/repairs.ts'
+import { sumOfGroups } from '../../kiro/tokens/request-tokens.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import type { Conversation, Source } from '../../kiro/wire/message.ts'
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
@@ -123,7 +124,8 @@ export function toUpstream(
     roomBytes: options.payloadRoomBytes ?? Infinity
   })
   if ('type' in encoded) return encoded
-  const { bytes, weight, tokens } = encoded
+  const { bytes, weight, tokens: groups } = encoded
+  const tokens = Math.max(1, Math.round(sumOfGroups(groups)))
   const { contextWindow } = model
   const borderline = [
     ...built.borderline,
@@ -149,6 +151,7 @@ export function toUpstream(
       }),
     textCallForms: textCallFormsOf(built.payload),
     inputTokens: tokens,
+    groups,
     isSlow: isSlow(tokens, built.payload.additionalModelRequestFields),
     rounds: planRounds({ jsonForm: jsonForm ?? null, webSearch }, conversation.toolChoice, offered),
     contextWindow,

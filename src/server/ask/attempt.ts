@@ -1,3 +1,4 @@
+import type { Measurement } from '../../dialects/answer/usage.ts'
 import type { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { EndPart, EndReason, StreamPart } from '../../dialects/answer/stream-part.ts'
 import {
@@ -170,6 +171,11 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   /** Tokens of the request as counted by the upstream; null until then, maybe for ever. */
   get measuredInputTokens(): number | null {
     return this.#options.parts.measuredInputTokens
+  }
+
+  /** Tokens that the upstream measured, to learn from; `null` until then, maybe for ever. */
+  get measurement(): Measurement | null {
+    return this.#options.parts.measurement()
   }
 
   get isClosed(): boolean {

@@ -1,3 +1,4 @@
+import type { GroupTokens } from '../../kiro/tokens/request-tokens.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { PayloadDocument, PayloadRewrite } from '../../dialects/request/rewrite-payload.ts'
 import type { EncodedPayload } from '../../dialects/request/payload-bytes.ts'
@@ -125,7 +126,7 @@ function keptShare({ inputTokens, contextWindow }: ReplyPlan): number {
 }
 
 /**
- * Returns the tokens of everything.
+ * Returns the tokens of everything, by group.
  * @throws as `reformPayload()`
  */
 export async function extendPayload(
@@ -133,7 +134,7 @@ export async function extendPayload(
   payload: RequestPayload,
   followUp: FollowUp,
   owner: JobOwner
-): Promise<number> {
+): Promise<GroupTokens> {
   const addedBytes = Buffer.byteLength(JSON.stringify(followUp))
   const how = { kind: 'follow-up', followUp } as const
   const extended = await rewrite(transforms, payload, how, owner, addedBytes)

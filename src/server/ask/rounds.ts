@@ -1,3 +1,4 @@
+import { countPlan } from './counted-plan.ts'
 import { randomUUID } from 'node:crypto'
 import {
   judgeRound,
@@ -9,7 +10,7 @@ import type { EndReason, CompleteCall } from '../../dialects/answer/stream-part.
 import type { JsonForm } from '../../dialects/plan/json-answer.ts'
 import type { ReplyPlan, RoundPlan } from '../../dialects/plan/plan.ts'
 import type { FollowUp } from '../../kiro/conversation/change.ts'
-import { estimateTokens } from '../../kiro/models/tokens.ts'
+import { countTextTokens } from '../../kiro/tokens/answer-counter.ts'
 import type { ToolResult } from '../../kiro/wire/message.ts'
 import { RoundSink } from '../../reply/sinks.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -115,8 +116,9 @@ class AnswerRounds {
     if (opening.isWhole && jsonForm === null) {
       this.#question.payload.drop()
       const text = results.map((result) => result.text).join('\n\n')
-      const { inputTokens } = this.#payload.plan
-      this.#question.progress.spend({ inputTokens, outputTokens: estimateTokens(text) })
+      const { inputTokens, upstreamModel, gauge } = this.#payload.plan
+      const outputTokens = countTextTokens(upstreamModel, text, gauge?.scale)
+      this.#question.progress.spend({ inputTokens, outputTokens })
       this.#question.sink.push({ type: 'text', text })
       this.#finish(null, 'stop')
       return true
@@ -222,11 +224,11 @@ class RoundPayload {
   async extend({ text, calls, reply, deliveredTokens }: RoundWords): Promise<void> {
     const answer = { text, toolCalls: this.#toWireCalls(calls) }
     const { transforms } = this.#plane
-    const tokens = await extendPayload(transforms, this.#payload, { answer, reply }, this.#owner)
+    const groups = await extendPayload(transforms, this.#payload, { answer, reply }, this.#owner)
     const { upstreamModel, maxOutputTokens } = this.#plan
     this.#plan = {
       ...this.#plan,
-      inputTokens: this.#plane.calibration.correct(upstreamModel, tokens),
+      ...countPlan(this.#plane.calibration, { upstreamModel, groups }),
       ...(maxOutputTokens !== undefined && {
         maxOutputTokens: Math.max(1, maxOutputTokens - deliveredTokens)
       })

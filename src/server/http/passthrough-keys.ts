@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { monotonicNow } from '../../admission/clock.ts'
 import { GOOD_STATUS } from '../../ipc/messages.ts'
 import { BUILT_IN_CATALOGUE, type Catalogue } from '../../kiro/models/models.ts'
+import { TokenGauges } from '../../kiro/tokens/token-gauges.ts'
 import type { AccountUsage } from '../../kiro/wire/account-usage.ts'
 import type { CredentialSnapshot } from '../../kiro/wire/credential-snapshot.ts'
 import { provesCredential, toGatewayError, type UpstreamFault } from '../../kiro/wire/fault.ts'
@@ -32,6 +33,7 @@ interface BroughtKey {
 /** State of a key's account, by the key's name; the key itself is not stored. */
 interface KeyAccount {
   readonly account: AccountClient
+  readonly calibration: TokenGauges
   region: string | null
   /** Rejects if the key is refused. */
   readonly askRegion: SingleFlight<[BroughtKey], string | null>
@@ -48,6 +50,8 @@ interface KeyAccount {
 const MAX_ACCOUNTS = 256
 /** Keys that are not accepted yet, which must not displace others. */
 const MAX_NEW_ACCOUNTS = 64
+/** Models whose counting is learnt of each account. */
+const MAX_MODELS = 8
 const MODELS_FRESH_MS = 3_600_000
 /** Pause after an answer that said nothing. */
 const RETRY_MS = 60_000
@@ -85,7 +89,7 @@ export class PassthroughKeys {
 
   planeOf(key: BroughtKey, response: AskedOn): DataPlane {
     const known = this.#accountOf(key)
-    const { account } = known
+    const { account, calibration } = known
     const credentials = new KeyCredential(key, {
       region: () => known.region,
       findRegion: (signal) => this.#regionOf(key, known, signal),
@@ -93,7 +97,8 @@ export class PassthroughKeys {
       vouch: this.#vouch,
       response
     })
-    return { ...this.#plane, credentials, account, catalogue: () => known.catalogue }
+    const own = { credentials, account, calibration, catalogue: () => known.catalogue }
+    return { ...this.#plane, ...own }
   }
 
   /**
@@ -211,6 +216,7 @@ export class PassthroughKeys {
 
   #newAccount(): KeyAccount {
     const known: KeyAccount = {
+      calibration: new TokenGauges(MAX_MODELS),
       account: new AccountClient({
         channel: { send: () => {} }, // the primary has no part in it
         status: GOOD_STATUS,

@@ -88,8 +88,7 @@ function countRoutes(parts: TurnParts): readonly Route[] {
     if (counter === undefined) return []
     const answerHere: LocalAnswer = async (body, signal) => {
       const { plan } = await convertClientBody(plane, body, signal)
-      const { upstreamModel, inputTokens } = plan
-      return counter.toAnswer(plane.calibration.correct(upstreamModel, inputTokens))
+      return counter.toAnswer(plane.calibration.count(plan.upstreamModel, plan.groups))
     }
     return paths.map((path) => turnRoute(path + counter.path, { ...parts, dialect, answerHere }))
   })

@@ -5,10 +5,17 @@ import {
   GOOD_STATUS,
   type PlanBar
 } from '../../ipc/messages.ts'
-import { type Learnt, TokenCalibration } from '../../kiro/models/tokens.ts'
+import type { GroupTokens } from '../../kiro/tokens/request-tokens.ts'
+import { MAX_MODEL_CHARS, type TokenLesson } from '../../kiro/tokens/token-gauge.ts'
+import {
+  type CountedTokens,
+  type LearntGauges,
+  TokenGauges
+} from '../../kiro/tokens/token-gauges.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'
+import { setNewest } from '../../shared/newest.ts'
 import type { Standing } from '../../shared/standing.ts'
 import { barMs, isWaitedFor } from '../../upstream/call/retry.ts'
 import { inContext, wordBar } from './account-advice.ts'
@@ -158,40 +165,44 @@ export class AccountClient {
   }
 }
 
-/** At most one message in this time, however many requests end. */
+/** At most one message in this time about a model, however many requests end. */
 const INTERVAL_MS = 1_000
+/** The first lessons are worth more, and are told at once. */
+const EAGER_LESSONS = 20
+const MAX_TOLD = 64
 
-/**
- * A worker's own lessons count at once; the primary orders everybody's, and its word wins: all workers
- * count alike.
- */
-export class SharedCalibration {
+/** Counts requests and learns from their measurements. */
+export type Calibration = Pick<TokenGauges, 'count'> & { learn(lesson: TokenLesson): unknown }
+
+/** Counts requests by what the primary has learnt from all workers, and tells it what the upstream measures. */
+export class SharedCalibration implements Calibration {
   readonly #channel: ToPrimary
   readonly #now: () => number
-  readonly #calibration = new TokenCalibration()
-  /** When a model's lesson was last told. Bounded by the answers that end within INTERVAL_MS. */
-  readonly #toldAt = new Map<string, number>()
+  readonly #gauges = new TokenGauges()
+  /** Lessons told of a model, and when the last was. Bounded by MAX_TOLD. */
+  readonly #told = new Map<string, { readonly times: number; readonly at: number }>()
 
   constructor(channel: ToPrimary, now = () => performance.now()) {
     this.#channel = channel
     this.#now = now
   }
 
-  /** Learns about a model once a second: lessons that are not told would make workers differ. */
-  learn(modelId: string, estimated: number, measured: number): void {
+  learn(lesson: TokenLesson): void {
+    const { model } = lesson
+    if (model.length > MAX_MODEL_CHARS) return
     const at = this.#now()
-    if (at - (this.#toldAt.get(modelId) ?? -INTERVAL_MS) < INTERVAL_MS) return
-    if (this.#calibration.learn(modelId, estimated, measured) === null) return
-    for (const [id, toldAt] of this.#toldAt) if (at - toldAt >= INTERVAL_MS) this.#toldAt.delete(id)
-    this.#toldAt.set(modelId, at)
-    this.#channel.send({ type: 'calibration.lesson', modelId, estimated, measured })
+    const told = this.#told.get(model) ?? { times: 0, at: -INTERVAL_MS }
+    if (told.times >= EAGER_LESSONS && at - told.at < INTERVAL_MS) return
+    setNewest(this.#told, MAX_TOLD, model, { times: told.times + 1, at })
+    this.#channel.send({ type: 'calibration.lesson', ...lesson })
   }
 
-  correct(modelId: string, estimated: number): number {
-    return this.#calibration.correct(modelId, estimated)
+  count(model: string, groups: GroupTokens): CountedTokens {
+    return this.#gauges.count(model, groups)
   }
 
-  onLearnt(learnt: Learnt): void {
-    this.#calibration.adopt(learnt)
+  onLearnt({ gauges, isAll }: LearntGauges): void {
+    if (isAll) this.#gauges.replace(gauges)
+    else for (const gauge of gauges) this.#gauges.adopt(gauge)
   }
 }

@@ -1,3 +1,4 @@
+import { countPlan, teach } from '../ask/counted-plan.ts'
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { monotonicNow, WaitClock } from '../../admission/clock.ts'
@@ -278,11 +279,10 @@ export class Turn implements OpenTurn {
     if (plan.rounds !== null) {
       await answerInRounds(plane, { ...question, rounds: plan.rounds })
     } else {
-      const { measuredInputTokens: measured } = await askUpstream(plane, question)
+      const { measurement } = await askUpstream(plane, question)
       // Measurements of a changed conversation do not apply to this one.
-      if (measured !== null && payload.changes.length === 0) {
-        plane.calibration.learn(plan.upstreamModel, estimatedTokens, measured)
-      }
+      if (measurement !== null && payload.changes.length === 0)
+        teach(plane.calibration, plan, measurement)
     }
     progress.end('stream')
   }
@@ -326,12 +326,12 @@ export class Turn implements OpenTurn {
     plane.metrics.transformSeconds.observe(this.#progress.spentMs('transform') / 1000)
     memory.shrinkTo(bytes.byteLength, plan.keptBytes)
     const estimatedTokens = plan.inputTokens // before what was learnt corrects it
-    const inputTokens = plane.calibration.correct(plan.upstreamModel, estimatedTokens)
+    const count = countPlan(plane.calibration, plan)
     const payload = new RequestPayload({ bytes, memory, isKept: plan.rounds !== null, leftOut })
     const isCostly = plan.start !== undefined && plane.conversations.hasNewSystemText(plan.start)
     const noted: readonly RepairCode[] = isCostly ? ['system-text-changed'] : []
     const repairs = [...plan.repairs, ...noted]
-    return { payload, plan: { ...plan, inputTokens, repairs }, estimatedTokens, input }
+    return { payload, plan: { ...plan, ...count, repairs }, estimatedTokens, input }
   }
 
   #createSink(plan: ReplyPlan, id: string, room: AnswerMemory): AnswerSink {

@@ -32,7 +32,7 @@ import { isKiroKeyName, KeyTrials } from '../primary/key-trials.ts'
 import { KeyLimits, WorkerPrices } from '../primary/key-limits.ts'
 import type { FleetContact } from './fleet-contact.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountClient, SharedCalibration } from '../primary/primary-clients.ts'
+import { AccountClient, SharedCalibration, type Calibration } from '../primary/primary-clients.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { isPublicAddress } from '../body/public-address.ts'
 import { MeterReadings } from './meter-readings.ts'
@@ -75,8 +75,9 @@ export interface AccountAccess {
 export interface UpstreamLessons {
   readonly conversations: ConversationMemory
   readonly forms: RequestForms
-  /** Learnt by all workers. */
-  readonly calibration: SharedCalibration
+  readonly calibration: Calibration
+  /** Learnt by all workers of the gateway's own account. */
+  readonly sharedCalibration: SharedCalibration
   readonly prices: WorkerPrices
   /** Hosts that were seen to close their answers. Bounded by the hosts that there are. */
   readonly closingHosts: Set<string>
@@ -310,6 +311,7 @@ function createAccount(
 }
 
 function createLessons({ channel, current }: Surroundings): UpstreamLessons {
+  const calibration = new SharedCalibration(channel)
   return {
     conversations: new ConversationMemory((learnt) =>
       channel.send({ type: 'conversation.lesson', ...learnt })
@@ -318,7 +320,8 @@ function createLessons({ channel, current }: Surroundings): UpstreamLessons {
       () => current.config.upstream.requestForm,
       (learnt) => channel.send({ type: 'form.lesson', ...learnt })
     ),
-    calibration: new SharedCalibration(channel),
+    calibration,
+    sharedCalibration: calibration,
     prices: new WorkerPrices((lessons) => channel.send({ type: 'price.lessons', lessons })),
     closingHosts: new Set(),
     strange: new Set()

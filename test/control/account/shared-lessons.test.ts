@@ -1,8 +1,11 @@
 import t from 'tap'
 import { SharedLessons } from '../../../src/control/account/shared-lessons.ts'
 import type { ToWorker } from '../../../src/ipc/messages.ts'
+import { newGauge, type TokenLesson } from '../../../src/kiro/tokens/token-gauge.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 
+/** Knows nothing, and learns nothing. */
+const tokens = { learn: () => {}, all: () => ({ gauges: [], isAll: true }) }
 const host = 'https://runtime.us-east-1.kiro.dev'
 const learntForm = { host, authType: 'social', operation: 'generate', form: 'target' } as const
 const lesson = { type: 'form.lesson', ...learntForm } as const
@@ -10,7 +13,7 @@ const lesson = { type: 'form.lesson', ...learntForm } as const
 t.test('a form is told to all and logged once, and told to whoever comes later', async (t) => {
   const { log, text } = recordedLog()
   const told: ToWorker[] = []
-  const lessons = new SharedLessons({ log, tell: (learnt) => void told.push(learnt) })
+  const lessons = new SharedLessons({ log, tell: (learnt) => void told.push(learnt), tokens })
   lessons.onLesson(lesson)
   lessons.onLesson(lesson)
   const learnt = { type: 'form.learnt', ...learntForm }
@@ -28,28 +31,35 @@ t.test('a form is told to all and logged once, and told to whoever comes later',
 
 t.test('a window that contradicts the estimates is told of once', async (t) => {
   const { log, text } = recordedLog()
-  const lessons = new SharedLessons({ log, tell: () => {} })
-  const learn = (measured: number, times: number, modelId = 'm') => {
+  const lessons = new SharedLessons({ log, tell: () => {}, tokens })
+  const learn = (measured: number, times: number, model = 'm', groups = [10_000]) => {
     for (let count = 0; count < times; count++)
-      lessons.onLesson({ type: 'calibration.lesson', modelId, estimated: 1000, measured })
+      lessons.onLesson({ type: 'calibration.lesson', model, groups, measured, within: 1 })
   }
-  learn(300, 4)
-  learn(1000, 1)
-  learn(3680, 4)
-  learn(3680, 4, 'another')
+  learn(3_000, 4)
+  learn(10_000, 1)
+  learn(36_800, 4)
+  learn(36_800, 4, 'another')
+  learn(2_000, 20, 'hello', [10])
   t.notMatch(text(), 'context window')
-  learn(3680, 20)
-  t.match(text(), /"model":"m","estimated":1000,"measured":3680,.*MODEL_CONTEXT_WINDOWS/)
+  learn(36_800, 20)
+  t.match(text(), /"model":"m","estimated":10000,"measured":36800,.*MODEL_CONTEXT_WINDOWS/)
   t.equal(text().split('context window').length, 2)
 })
 
-t.test('lessons of tokenizers go to all as what was learnt of them', async (t) => {
+t.test('lessons of tokens are learnt, and whoever comes later hears what is known', async (t) => {
   const { log } = recordedLog()
-  const told: ToWorker[] = []
-  const lessons = new SharedLessons({ log, tell: (learnt) => void told.push(learnt) })
-  lessons.onLesson({ type: 'calibration.lesson', modelId: 'm', estimated: 1000, measured: 1500 })
-  t.match(told, [{ type: 'calibration.learnt', modelId: 'm' }])
-  t.equal(lessons.all().length, 1)
+  const taught: TokenLesson[] = []
+  const gauges = [newGauge('m')]
+  const known = {
+    learn: (one: TokenLesson) => void taught.push(one),
+    all: () => ({ gauges, isAll: true })
+  }
+  const lessons = new SharedLessons({ log, tell: () => {}, tokens: known })
+  const measured = { model: 'm', groups: [1000], measured: 1500, within: 10 }
+  lessons.onLesson({ type: 'calibration.lesson', ...measured })
+  t.same(taught, [measured])
+  t.same(lessons.all(), [{ type: 'calibration.learnt', gauges, isAll: true }])
 })
 
 t.test(
@@ -57,7 +67,7 @@ t.test(
   async (t) => {
     const { log } = recordedLog()
     const told: ToWorker[] = []
-    const lessons = new SharedLessons({ log, tell: (learnt) => void told.push(learnt) })
+    const lessons = new SharedLessons({ log, tell: (learnt) => void told.push(learnt), tokens })
     const parts = { conversationId: 'a', hashes: ['1'] }
     lessons.onLesson({ type: 'conversation.lesson', ...parts })
     t.same(told, [{ type: 'conversation.learnt', ...parts }])
@@ -70,7 +80,7 @@ t.test(
   async (t) => {
     const { log } = recordedLog()
     const told: ToWorker[] = []
-    const lessons = new SharedLessons({ log, tell: (learnt) => void told.push(learnt) })
+    const lessons = new SharedLessons({ log, tell: (learnt) => void told.push(learnt), tokens })
     for (let index = 0; index <= 1024; index++)
       lessons.onLesson({ type: 'kiro-key.lesson', name: `k${index}`, isAccepted: true })
     lessons.onLesson({ type: 'kiro-key.lesson', name: 'k7', isAccepted: false })

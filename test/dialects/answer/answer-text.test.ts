@@ -1,4 +1,6 @@
 import t from 'tap'
+import { ModelCounter } from '../../../src/kiro/tokens/answer-counter.ts'
+import { charCounter } from '../../helper/char-counter.ts'
 import { AnswerText } from '../../../src/dialects/answer/part-reader.ts'
 import { ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
 import type { StreamPart } from '../../../src/dialects/answer/stream-part.ts'
@@ -14,8 +16,10 @@ function answerText(changes: Partial<PlanChanges>) {
   const stops: string[] = []
   const text = new AnswerText({
     plan,
-    meter: new UsageMeter({ ...plan, weigh: (chars) => chars }),
-    limit: new AnswerLimit(plan.maxOutputTokens, () => stops.push('limit')),
+    meter: new UsageMeter({ ...plan, newCounter: () => charCounter() }),
+    limit: new AnswerLimit(plan.maxOutputTokens, new ModelCounter(plan.upstreamModel), () =>
+      stops.push('limit')
+    ),
     room: ENDLESS_ROOM,
     onStop: (sequence) => stops.push(sequence)
   })

@@ -1,5 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import t from 'tap'
+import { charCounter } from '../../helper/char-counter.ts'
 import { type AnswerRoom, ENDLESS_ROOM } from '../../../src/dialects/answer/output-text.ts'
 import { PartReader } from '../../../src/dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
@@ -96,7 +97,7 @@ t.test('reasoning', async (t) => {
 
   t.test('goes to nobody else, but counts as output', async (t) => {
     t.same(types(events), ['text', 'end'])
-    const options = { weigh: (chars: number) => chars }
+    const options = { newCounter: () => charCounter() }
     t.match(readParts(plain, events, options).at(-1), { usage: { outputTokens: 3 } })
   })
 
@@ -277,7 +278,7 @@ t.test(
         const events = [text('y'), ...calls, ...closing()]
         const outputTokens = 'y'.length + 'f'.length + json.length
         // 1.5 % of the window: 15,000 tokens in all.
-        t.match(readParts(plan, events, { weigh: (chars) => chars }).at(-1), {
+        t.match(readParts(plan, events, { newCounter: () => charCounter() }).at(-1), {
           reason: 'length',
           usage: { inputTokens: 15_000 - outputTokens, outputTokens }
         })
@@ -287,25 +288,26 @@ t.test(
 )
 
 t.test("the client's limit", async (t) => {
-  const limited = replyPlan({ maxOutputTokens: 10, reasoning: 'native' })
+  const limited = replyPlan({ maxOutputTokens: 36, reasoning: 'native' })
+  const options = { newCounter: () => charCounter() }
 
   t.test('cuts text wherever the upstream cut it', async (t) => {
     const whole = 'abcdefgh'.repeat(20)
     for (let size = 1; size < whole.length; size++) {
-      const parts = readParts(limited, [...sliceBy(whole, size).map(text), ...closing()])
+      const parts = readParts(limited, [...sliceBy(whole, size).map(text), ...closing()], options)
       t.match(summarize(parts), { text: whole.slice(0, 36), reason: 'length' })
     }
   })
 
   t.test('comes before a stop string behind it, wherever the upstream cut the text', async (t) => {
-    const plan = replyPlan({ maxOutputTokens: 10, stopSequences: ['END'] })
+    const plan = replyPlan({ maxOutputTokens: 36, stopSequences: ['END'] })
     for (const [before, end] of [
       [36, { reason: 'stop-sequence', stopSequence: 'END' }],
       [37, { reason: 'length', stopSequence: undefined }]
     ] as const) {
       const whole = `${'x'.repeat(before)}END and more`
       for (let size = 1; size <= whole.length; size++) {
-        const parts = readParts(plan, [...sliceBy(whole, size).map(text), ...closing()])
+        const parts = readParts(plan, [...sliceBy(whole, size).map(text), ...closing()], options)
         t.match(parts.at(-1), end, `${before} characters in slices of ${size}`)
         t.equal(summarize(parts).text, 'x'.repeat(36))
       }
@@ -313,18 +315,22 @@ t.test("the client's limit", async (t) => {
   })
 
   t.test('never halves a character', async (t) => {
-    const parts = readParts(replyPlan({ maxOutputTokens: 2 }), [text('\u{1f600}'.repeat(9))])
+    const parts = readParts(
+      replyPlan({ maxOutputTokens: 3 }),
+      [text('\u{1f600}'.repeat(9))],
+      options
+    )
     t.equal(summarize(parts).text, '\u{1f600}')
   })
 
   t.test('leaves alone what just fits', async (t) => {
-    const parts = readParts(limited, [text('x'.repeat(36)), ...closing()])
+    const parts = readParts(limited, [text('x'.repeat(36)), ...closing()], options)
     t.match(summarize(parts), { text: 'x'.repeat(36), reason: 'stop' })
   })
 
   t.test('counts reasoning', async (t) => {
     const events = [{ type: 'reasoning', text: 'x'.repeat(30) } as const, text('y'.repeat(30))]
-    const { reasoning, text: said, reason } = summarize(readParts(limited, events))
+    const { reasoning, text: said, reason } = summarize(readParts(limited, events, options))
     t.same([reasoning.length, said.length, reason], [30, 6, 'length'])
   })
 
@@ -332,21 +338,21 @@ t.test("the client's limit", async (t) => {
     for (let size = 1; size <= 90; size++) {
       const thought = { type: 'reasoning', text: 'x'.repeat(20) } as const
       const said = sliceBy('y'.repeat(90), size).map(text)
-      const end = readParts(limited, [thought, ...said, ...closing()]).at(-1)
-      t.match(end, { reason: 'length', usage: { outputTokens: 10, reasoningTokens: 6 } })
+      const end = readParts(limited, [thought, ...said, ...closing()], options).at(-1)
+      t.match(end, { reason: 'length', usage: { outputTokens: 36, reasoningTokens: 20 } })
       const thoughts = { type: 'reasoning', text: 'x'.repeat(90) } as const
-      t.match(readParts(limited, [thoughts, ...said]).at(-1), {
-        usage: { outputTokens: 10, reasoningTokens: 10 }
+      t.match(readParts(limited, [thoughts, ...said], options).at(-1), {
+        usage: { outputTokens: 36, reasoningTokens: 36 }
       })
     }
   })
 
   t.test('takes a call as a whole or not at all', async (t) => {
-    t.match(summarize(readParts(limited, textAndCall('{"a":1}'))), {
+    t.match(summarize(readParts(limited, textAndCall('{"a":1}'), options)), {
       calls: [{ id: '1' }],
       reason: 'tool'
     })
-    const tooLong = summarize(readParts(limited, textAndCall(`{"a":"${'x'.repeat(40)}"}`)))
+    const tooLong = summarize(readParts(limited, textAndCall(`{"a":"${'x'.repeat(40)}"}`), options))
     t.same([tooLong.calls, tooLong.reason], [[], 'length'])
   })
 
@@ -397,7 +403,7 @@ t.test('a call written as text', async (t) => {
 
 t.test('the percentage of the window counts wherever it comes', async (t) => {
   const event = { type: 'metadata', contextUsagePercentage: 10 } as const
-  t.match(readParts(plain, [text('a'), event], { weigh: () => 1 }).at(-1), {
+  t.match(readParts(plain, [text('a'), event], { newCounter: () => charCounter(1) }).at(-1), {
     usage: { inputTokens: 19_999 }
   })
 })
@@ -417,7 +423,7 @@ t.test('usage', async (t) => {
   t.test('takes the window of the model that answered', async (t) => {
     const plan = replyPlan({ upstreamModel: 'auto' })
     const answer = { type: 'text', text: 'a', modelId: 'big' } as const
-    const options = { weigh: () => 1, contextWindowOf }
+    const options = { newCounter: () => charCounter(1), contextWindowOf }
     const known = readParts(plan, [answer, percentage], options).at(-1)
     t.match(known, { usage: { inputTokens: 99_999, outputTokens: 1 } })
     const other = readParts(plan, [{ ...answer, modelId: 'new' }, percentage], options).at(-1)
@@ -430,7 +436,7 @@ t.test('usage', async (t) => {
       text('cde'),
       tool('1', 'fn', { input: '{"a":1}', stop: true })
     ]
-    const options = { weigh: (chars: number) => chars }
+    const options = { newCounter: () => charCounter() }
     t.match(readParts(replyPlan({ reasoning: 'native' }), events, options).at(-1), {
       usage: { outputTokens: 14, reasoningTokens: 2 }
     })

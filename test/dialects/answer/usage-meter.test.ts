@@ -1,11 +1,12 @@
 import { ok } from 'node:assert/strict'
 import t from 'tap'
+import { charCounter } from '../../helper/char-counter.ts'
 import { UsageMeter } from '../../../src/dialects/answer/usage.ts'
 import type { TokenUsage } from '../../../src/kiro/wire/event.ts'
 import { assert, double, integer, option, property, record } from '../../helper/fast-check.ts'
 
 function meter(contextWindow = 200_000): UsageMeter {
-  return new UsageMeter({ inputTokens: 900, contextWindow, weigh: (chars) => chars })
+  return new UsageMeter({ inputTokens: 900, contextWindow, newCounter: () => charCounter() })
 }
 
 t.test('without a word from the upstream', async (t) => {

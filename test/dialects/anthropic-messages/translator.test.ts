@@ -1,4 +1,5 @@
 import t from 'tap'
+import { charCounter } from '../../helper/char-counter.ts'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { PartReaderOptions } from '../../../src/dialects/answer/part-reader.ts'
 import type { EndReason } from '../../../src/dialects/answer/stream-part.ts'
@@ -48,7 +49,7 @@ t.test('two parallel calls are exactly these events', async (t) => {
     { type: 'metering', credits: 0.01 } as const
   ]
   t.equal(
-    stream(events, plain, { weigh: () => 12 }),
+    stream(events, plain, { newCounter: () => charCounter(12) }),
     `${opening}event: content_block_start
 data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t1","caller":{"type":"direct"},"name":"a","input":{}}}
 

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { charCounter } from '../../helper/char-counter.ts'
 import type { UpstreamEvent } from '../../../src/kiro/wire/event.ts'
 import { collect, readParts } from '../../helper/read-answer.ts'
 import { createCollector, openAiIdentity, replyPlan } from '../../helper/reply-plan.ts'
@@ -7,7 +8,7 @@ import { closing, text, tool } from '../../helper/upstream-events.ts'
 const plan = replyPlan({ reasoning: 'native', isStream: false })
 
 function answer(events: readonly UpstreamEvent[]): unknown {
-  const parts = readParts(plan, events, { weigh: () => 3 })
+  const parts = readParts(plan, events, { newCounter: () => charCounter(3) })
   return collect(createCollector(plan, openAiIdentity), parts)
 }
 

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { charCounter } from '../../helper/char-counter.ts'
 import { toText } from '../../../src/dialects/answer/output-text.ts'
 import type { PartReaderOptions } from '../../../src/dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../../src/dialects/plan/plan.ts'
@@ -18,14 +19,12 @@ function stream(
   return translate(translator, readParts(plan, events, options))
 }
 
-const charsOf = (chars: number): number => chars
-
 const head =
   'data: {"id":"chatcmpl-1f","object":"chat.completion.chunk","created":1760000000,"model":"claude-haiku-4.5","choices":'
 
 t.test('a text answer is exactly these chunks, a repeated delta included', async (t) => {
   const events = [text('Hel'), text('lo'), text('lo'), ...closing()]
-  const out = stream(events, replyPlan(), { weigh: () => 3 })
+  const out = stream(events, replyPlan(), { newCounter: () => charCounter(3) })
   t.equal(
     out,
     [
@@ -141,7 +140,9 @@ t.test('push()', async (t) => {
 
   t.test('tells reasoning tokens apart', async (t) => {
     const events = [{ type: 'reasoning', text: 'hm' } as const, text('abc'), ...closing()]
-    const out = stream(events, replyPlan({ reasoning: 'native' }), { weigh: charsOf })
+    const out = stream(events, replyPlan({ reasoning: 'native' }), {
+      newCounter: () => charCounter()
+    })
     t.match(readOpenAiStream(out).usage, {
       completion_tokens: 5,
       completion_tokens_details: { reasoning_tokens: 2 }

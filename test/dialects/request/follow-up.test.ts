@@ -1,4 +1,5 @@
 import t from 'tap'
+import { sumOfGroups } from '../../../src/kiro/tokens/request-tokens.ts'
 import { rewritePayload } from '../../../src/dialects/request/rewrite-payload.ts'
 import type { FollowUp } from '../../../src/kiro/conversation/change.ts'
 import type { UpstreamPayload } from '../../../src/kiro/wire/payload.ts'
@@ -95,7 +96,7 @@ t.test('a follow-up keeps every rule of the upstream, whatever the model said', 
           const payload = read(bytes)
           const verdict = checkRequest(payload)
           if ('status' in verdict) throw new Error(JSON.stringify(verdict))
-          if (extended.tokens <= 0) throw new Error('it costs nothing')
+          if (sumOfGroups(extended.tokens) <= 0) throw new Error('it costs nothing')
           const { history = [], currentMessage, conversationId } = payload.conversationState
           if (conversationId !== before.conversationId) throw new Error('another conversation')
           if (history.length !== (before.history?.length ?? 0) + 2)

@@ -495,7 +495,7 @@ t.test('an answer that is over for its client', (t) => {
       (_request, response) => {
         response.write(textFrame('one STOP two'))
         void held.promise.then(() =>
-          response.end(Buffer.concat([textFrame('three'), endFrame, metering]))
+          response.end(Buffer.concat([textFrame(' three four'), endFrame, metering]))
         )
       },
       { ...stops, ...readOnWith(readings) }

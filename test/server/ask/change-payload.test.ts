@@ -45,7 +45,7 @@ function setUp(memory: { readonly isFull: boolean }) {
         (grown.at(-1) ?? 0) >= 2 * bytes.byteLength,
         'there is memory for both before it is read'
       )
-      return { bytes: new Uint8Array(bytes), tokens: 1, weight: 1 }
+      return { bytes: new Uint8Array(bytes), tokens: [1], weight: 1 }
     }
   }
   const change = (step: Readonly<Record<string, unknown>>) =>
@@ -99,7 +99,7 @@ t.test(
     await memory.reserve(4 * MIB)
     const payload = new RequestPayload({ bytes: new Uint8Array(4 * MIB), memory, isKept: true })
     const transforms = {
-      rewrite: async () => ({ bytes: new Uint8Array(5 * MIB), tokens: 1, weight: 1 })
+      rewrite: async () => ({ bytes: new Uint8Array(5 * MIB), tokens: [1], weight: 1 })
     }
     const followUp = {
       answer: { text: 'Let me see.', toolCalls: [] },

@@ -1,6 +1,13 @@
 import t from 'tap'
 import type { FromWorker } from '../../../src/ipc/messages.ts'
+import { learnFrom, newGauge } from '../../../src/kiro/tokens/token-gauge.ts'
 import { SharedCalibration } from '../../../src/server/primary/primary-clients.ts'
+
+const groups = [10_000, 0, 0, 0, 0, 0, 0, 0]
+
+function lesson(model: string) {
+  return { model, groups, measured: 15_000, within: 10 }
+}
 
 function setUp() {
   const sent: FromWorker[] = []
@@ -10,37 +17,33 @@ function setUp() {
   return { sent, clock, calibration }
 }
 
-t.test('what a worker learns counts at once and is told, numbers only', async (t) => {
+t.test('what is measured is told, numbers only', async (t) => {
   const { sent, calibration } = setUp()
-  calibration.learn('a', 1000, 1300)
-  t.equal(calibration.correct('a', 1000), 1300)
-  t.same(sent, [{ type: 'calibration.lesson', modelId: 'a', estimated: 1000, measured: 1300 }])
+  calibration.learn(lesson('a'))
+  t.same(sent, [{ type: 'calibration.lesson', ...lesson('a') }])
 })
 
-t.test('what teaches nothing is not told, and hinders nothing', async (t) => {
-  const { sent, calibration } = setUp()
-  calibration.learn('a', 1000, 9000)
-  t.same(sent, [])
-  calibration.learn('a', 1000, 1300)
-  t.equal(sent.length, 1)
-})
-
-t.test('a model is learnt of once in a second, each by itself', async (t) => {
+t.test('the first lessons of a model are told at once, then one in a second', async (t) => {
   const { sent, clock, calibration } = setUp()
-  calibration.learn('a', 1000, 1300)
+  for (let count = 0; count < 30; count++) calibration.learn(lesson('a'))
+  t.equal(sent.length, 20)
   clock.now = 999
-  calibration.learn('a', 1000, 2000)
-  t.equal(calibration.correct('a', 1000), 1300, 'what is not told is not learnt')
-  calibration.learn('b', 1000, 1100)
+  calibration.learn(lesson('a'))
+  t.equal(sent.length, 20)
+  calibration.learn(lesson('b'))
+  t.equal(sent.length, 21, 'each model by itself')
   clock.now = 1000
-  calibration.learn('a', 1000, 2000)
-  t.equal(sent.length, 3)
-  t.ok(calibration.correct('a', 1000) > 1600)
+  calibration.learn(lesson('a'))
+  t.equal(sent.length, 22)
 })
 
-t.test('what the primary says wins', async (t) => {
+t.test('counts by what the primary says, and forgets another account', async (t) => {
   const { calibration } = setUp()
-  calibration.learn('a', 1000, 1300)
-  calibration.onLearnt({ modelId: 'a', estimated: 2000, measured: 2200 })
-  t.equal(calibration.correct('a', 1000), 1100)
+  const cold = calibration.count('a', groups).input
+  const gauge = learnFrom(newGauge('a'), lesson('a'))
+  if (gauge === null) throw new Error('nothing was learnt')
+  calibration.onLearnt({ gauges: [gauge], isAll: false })
+  t.ok(calibration.count('a', groups).input > cold * 1.1)
+  calibration.onLearnt({ gauges: [], isAll: true })
+  t.equal(calibration.count('a', groups).input, cold)
 })

@@ -1,3 +1,4 @@
+import { COUNTED, COUNT_MEMBERS } from '../count-members.ts'
 import {
   amount,
   anyObject,
@@ -153,8 +154,11 @@ const DELTA_USAGE = {
       web_search_requests: amount('Searches that were made.'),
       web_fetch_requests: amount('Always 0.')
     })
-  )
+  ),
+  ...COUNT_MEMBERS
 }
+
+const OPTIONAL = { optional: ['hidden_tokens', 'tokens_within'] }
 
 /** Answers of the Messages API, and the events of a stream. */
 export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
@@ -172,23 +176,26 @@ export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
     { optional: ['safeguard_results'] }
   ),
   ...BLOCKS,
-  MessageUsage: record({
-    ...DELTA_USAGE,
-    cache_creation: orNull(
-      record({
-        ephemeral_5m_input_tokens: amount('All that was written to the cache.'),
-        ephemeral_1h_input_tokens: amount('Always 0.')
-      })
-    ),
-    inference_geo: { type: 'null' },
-    service_tier: fixed('standard'),
-    speed: { type: 'null' }
-  }),
-  MessageDeltaUsage: record(DELTA_USAGE),
+  MessageUsage: record(
+    {
+      ...DELTA_USAGE,
+      cache_creation: orNull(
+        record({
+          ephemeral_5m_input_tokens: amount('All that was written to the cache.'),
+          ephemeral_1h_input_tokens: amount('Always 0.')
+        })
+      ),
+      inference_geo: { type: 'null' },
+      service_tier: fixed('standard'),
+      speed: { type: 'null' }
+    },
+    OPTIONAL
+  ),
+  MessageDeltaUsage: record(DELTA_USAGE, OPTIONAL),
   ...EVENTS,
   MessagesStreamEvent: anyOf(
     [...Object.keys(EVENTS), 'AnthropicStreamError'].map(refTo),
     'What `data:` of an event has; `event:` has its type. A whole answer ends with `message_stop`, a broken one with `error`.'
   ),
-  TokenCount: record({ input_tokens: amount('An estimate, since the upstream offers no count.') })
+  TokenCount: record({ input_tokens: amount(COUNTED), ...COUNT_MEMBERS }, OPTIONAL)
 }

@@ -1,3 +1,4 @@
+import { COUNT_MEMBERS } from '../count-members.ts'
 import {
   amount,
   anyOf,
@@ -70,9 +71,18 @@ export const ChatAnswers: Readonly<Record<string, JsonSchema>> = {
       total_tokens: amount('Both together.'),
       prompt_tokens_details: record({ cached_tokens: amount('Of these from the cache.') }),
       completion_tokens_details: record({ reasoning_tokens: amount('Of these for thinking.') }),
+      ...COUNT_MEMBERS,
       credits_used: { type: 'number', description: 'Credits, as the upstream metered them.' }
     },
-    { optional: ['prompt_tokens_details', 'completion_tokens_details', 'credits_used'] }
+    {
+      optional: [
+        'prompt_tokens_details',
+        'completion_tokens_details',
+        'hidden_tokens',
+        'tokens_within',
+        'credits_used'
+      ]
+    }
   ),
   ChatChunk: record(
     {

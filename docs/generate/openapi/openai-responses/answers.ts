@@ -1,3 +1,4 @@
+import { COUNTED, COUNT_MEMBERS } from '../count-members.ts'
 import {
   amount,
   anyObject,
@@ -231,10 +232,14 @@ export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
     object: fixed('response'),
     deleted: boolean('Always true.')
   }),
-  InputTokenCount: record({
-    object: fixed('response.input_tokens'),
-    input_tokens: amount('An estimate, since the upstream offers no count.')
-  }),
+  InputTokenCount: record(
+    {
+      object: fixed('response.input_tokens'),
+      input_tokens: amount(COUNTED),
+      ...COUNT_MEMBERS
+    },
+    { optional: ['hidden_tokens', 'tokens_within'] }
+  ),
   ResponseUsage: record(
     {
       input_tokens: amount('Tokens that were read, those of the cache included.'),
@@ -245,9 +250,10 @@ export const ResponsesAnswers: Readonly<Record<string, JsonSchema>> = {
       output_tokens: amount('Tokens that were written.'),
       output_tokens_details: record({ reasoning_tokens: amount('Of these for thinking.') }),
       total_tokens: amount('Both together.'),
+      ...COUNT_MEMBERS,
       credits_used: { type: 'number', description: 'Credits, as the upstream metered them.' }
     },
-    { optional: ['credits_used'] }
+    { optional: ['hidden_tokens', 'tokens_within', 'credits_used'] }
   ),
   ResponsesStreamEvent: anyOf(
     Object.entries(EVENTS).map(([type, members]) => record({ type: fixed(type), ...members })),
