@@ -26,8 +26,8 @@ const IMPORTED = /(?<=\b(?:from|import)\s*\(?\s*')\.[^'\n]+(?=')/g
 /** What is found by its place beside the module. */
 const FILE = /(?<=\bnew URL\(')[^'\n]+(?=', import\.meta\.url\))/g
 
-/** A comment on lines of its own. No string of the program has a line that looks like one: a test compares the syntax. */
-const COMMENT = /^[ \t]*(?:\/\*[^]*?\*\/|\/\/.*)[ \t]*$/gm
+/** A comment on lines of its own, behind which no code stands. No string of the program has a line that looks like one: a test compares the syntax. */
+const COMMENT = /^[ \t]*(?:\/\*(?:(?!\*\/)[^])*\*\/|\/\/.*)[ \t]*$/gm
 
 rmSync(join(ROOT, OUTPUT), { recursive: true, force: true })
 for (const path of ['src', 'workers'].flatMap(sourcesIn)) {
