@@ -91,21 +91,22 @@ t.test('an answer of one gateway is an item of all', { skip }, async (t) => {
     const client = new Redis(team.engine.url)
     t.teardown(() => client.disconnect())
     const known = new Set(await client.keys('*:record:item.*'))
-    const next = async (): Promise<string> => {
-      let fresh: string | undefined
+    /** Both records of an answer: its own, and that of its input. */
+    const next = async (): Promise<readonly string[]> => {
+      let fresh: readonly string[] = []
       await until(async () => {
-        fresh = (await client.keys('*:record:item.*')).find((name) => !known.has(name))
-        return fresh !== undefined
+        fresh = (await client.keys('*:record:item.*')).filter((name) => !known.has(name))
+        return fresh.length === 2
       })
-      known.add(fresh ?? '')
-      return fresh ?? ''
+      for (const name of fresh) known.add(name)
+      return fresh
     }
     const id = await make(a, 'sim:say="not to be changed"')
-    const before = await next()
+    const [before = ''] = await next()
     const other = await make(a, 'sim:say="to be changed"')
     const made = await next()
     for (const value of ['nonsense', (await client.hget(before, 'value')) ?? '']) {
-      await client.hset(made, 'value', value) // also that of another answer
+      for (const name of made) await client.hset(name, 'value', value) // also that of another answer
       const refused = await ask(b, refer(other))
       t.match([refused.status, JSON.stringify(refused.body)], [400, /not found/])
     }
