@@ -7,7 +7,7 @@ import { type Token, tokenize } from './helper/source-tokens.ts'
 /** Where fast-check comes from, with seeds that are the same each time. */
 const HELPER = 'helper/fast-check.ts'
 /** Run by hand for long, with a seed that they print; or against programs that draw for themselves. */
-const BY_HAND = ['bench/', 'clients/', 'chaos/chaos.ts', 'fuzz/fuzz.ts']
+const BY_HAND = ['bench/', 'clients/', 'chaos/chaos.ts', 'fuzz/fuzz.ts', 'world/simulate.ts']
 /** What a test says without throwing: of a property it would fail nothing, and be said for every case. */
 const SAYINGS = words('equal same strictSame not notSame ok notOk match notMatch has hasStrict')
 

@@ -160,6 +160,6 @@ t.test('words for members that are not there, and members without words', async 
 t.test('both files stay small enough to be kept', async (t) => {
   for (const name of ['openapi.json', 'openapi.html']) {
     const { size } = statSync(join(import.meta.dirname, '../../docs', name))
-    t.ok(size < 500_000, `${size} bytes of ${name}`)
+    t.ok(size < 600_000, `${size} bytes of ${name}`)
   }
 })
