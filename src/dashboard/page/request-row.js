@@ -173,7 +173,7 @@ export function requestDetails(row, answer) {
     </dl>
     <div class="tools">
       ${copyButton(text, 'these details')}
-      ${about === null ? nothing : html`<a href=${about.url} target="_blank" rel="noreferrer">What ${about.code} means</a>`}
+      ${about === null ? nothing : html`<a href=${`docs/errors#${about.code.toLowerCase()}`} target="_blank" rel="noreferrer">What ${about.code} means</a>`}
       ${capture === null ? nothing : html`<code>${capture.replay}</code>`}
     </div>
   </td></tr>`

@@ -33,7 +33,7 @@ export function startSteps() {
       ${state.session?.isKeyNeeded === true ? html`<p class="note">Put a key in place of YOUR-KEY: one of PROXY_API_KEY, or ${whyReadOnly() === '' ? html`<a href="#/keys/add">add one</a> for each person` : 'that of a person'}.</p>` : nothing}
       ${clientSnippets(keyWord())}
       ${baseUrls()}
-      <p class="note">All calls, with examples: <a href="docs">API</a></p></li>
+      <p class="note"><a href="docs/guides">Guides and reference</a>, and all calls with examples: <a href="docs">API</a></p></li>
     <li class="card"><h3>Try a prompt</h3>${testPrompt()}</li>
   </ol>`
 }

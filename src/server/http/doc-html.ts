@@ -16,6 +16,11 @@ export function renderPage(library: typeof marked, text: string, links: PageLink
   renderer.link = function link({ href, tokens }) {
     return `${markup`<a href="${links.to(href)}">`.text}${this.parser.parseInline(tokens)}</a>`
   }
+  renderer.codespan = ({ text: code }) => {
+    const id = CODE.test(code) ? anchors.first(code.toLowerCase()) : null
+    return (id === null ? markup`<code>${code}</code>` : markup`<code id="${id}">${code}</code>`)
+      .text
+  }
   renderer.heading = function heading({ tokens, depth, text: title }) {
     const id = markup`${anchors.next(title)}`.text
     return `<h${depth} id="${id}">${this.parser.parseInline(tokens)}</h${depth}>\n`
@@ -23,10 +28,20 @@ export function renderPage(library: typeof marked, text: string, links: PageLink
   return library.parse(text, { async: false, gfm: true, renderer })
 }
 
-/** Names of headings, as GitHub makes them. */
+/** An error's code: the panel leads to the row in which it first stands. */
+const CODE = /^GW_[A-Z_]+$/
+
+/** Names of headings, as GitHub makes them, and of codes. */
 class Anchors {
   /** Bounded by the headings of a page. */
   readonly #seen = new Map<string, number>()
+
+  /** Null if it has been used. */
+  first(name: string): string | null {
+    if (this.#seen.has(name)) return null
+    this.#seen.set(name, 1)
+    return name
+  }
 
   next(title: string): string {
     const name = title

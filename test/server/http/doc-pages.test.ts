@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { ErrorTable } from '../../../src/shared/error-table.ts'
 import { DocPages, INDEX, LLMS } from '../../../src/server/http/doc-pages.ts'
 
 const REPOSITORY = 'https://github.com/kiro-gateway/kiro-gateway/blob/main/'
@@ -85,11 +86,24 @@ t.test('nothing but pages is served', async (t) => {
   )
 })
 
+t.test('the panel leads to the row of each code', async (t) => {
+  const errors = await new DocPages().body('docs/errors.md')
+  for (const code of Object.keys(ErrorTable))
+    t.ok(errors.includes(`<code id="${code.toLowerCase()}">${code}</code>`), code)
+})
+
 t.test('every page of the project is HTML without raw Markdown', async (t) => {
   const pages = new DocPages()
-  for (const page of ['docs/README.md', 'docs/operations.md', 'docs/guides/vps.md']) {
+  for (const page of [
+    'docs/README.md',
+    'docs/errors.md',
+    'docs/operations.md',
+    'docs/guides/vps.md'
+  ]) {
     const body = await pages.body(page)
     t.ok(body.startsWith('<h1 id='), page)
+    const ids = Array.from(body.matchAll(/ id="([^"]*)"/g), ([, id]) => id)
+    t.equal(new Set(ids).size, ids.length, 'no id twice')
     t.notMatch(body.replaceAll(/<(pre|code)[^]*?<\/\1>/g, ''), /\]\(|^\| /m, page)
   }
 })

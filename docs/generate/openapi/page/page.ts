@@ -60,16 +60,20 @@ function operationsOf(tag: string): readonly Operation[] {
 
 function tagView(api: Description, { name, description }: Description['tags'][number]): Markup {
   const operations = operationsOf(name).map((operation) => operationView(api, operation))
+  const reason = CLOSED[name]
   // Browsers open it for a link into it, and for a search.
   const all =
-    name === MADE_BY_CLIENT
-      ? html`<details><summary>${name} makes these calls</summary>${operations}</details>`
-      : operations
+    reason === undefined
+      ? operations
+      : html`<details><summary>${reason}</summary>${operations}</details>`
   return html`<section><h2>${name}</h2><p>${phrase(description)}</p>${all}</section>`
 }
 
-/** Group of calls that a client makes by itself, so that few read of them. Closed at first. */
-const MADE_BY_CLIENT: Operation['tag'] = 'Claude Code'
+/** Groups of calls of which few read, and what is said in their place. Closed at first. */
+const CLOSED: Readonly<Partial<Record<string, string>>> = {
+  'Claude Code': 'Claude Code makes these calls',
+  Description: 'This description, guides and reference'
+} satisfies Partial<Record<Operation['tag'], string>>
 
 const ACCESS = {
   open: 'No key is needed.',
