@@ -67,7 +67,7 @@ t.test('the page of the description in a browser', { skip }, async (t) => {
     const { page } = browser
     await page.goto(url.replace('127.0.0.1', 'localhost'))
     const height = await page.evaluate<number>('document.documentElement.scrollHeight')
-    t.ok(height < 12_500, `${height} pixels`)
+    t.ok(height < 13_500, `${height} pixels`)
     const example = page.locator('article pre').first()
     t.ok(await example.isVisible())
     const { port } = new URL(url)

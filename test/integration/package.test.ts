@@ -250,7 +250,7 @@ t.test('the program, started by its name', async (t) => {
     gateway.child.kill('SIGTERM')
     t.equal(await gateway.exited, 0, 'and ends in peace')
     const state = readdirSync(join(gateway.folder, '.local/state/kiro-gateway'))
-    t.same(state.toSorted(), ['compaction.key', 'responses', 'usage.db'])
+    t.same(state.toSorted(), ['compaction.key', 'responses', 'token-counts.json', 'usage.db'])
     t.same(readdirSync(gateway.folder).toSorted(), ['.env', '.local'])
     t.equal(gateway.stderr, '')
   })

@@ -68,6 +68,10 @@ const OVERVIEW = [
 const TAGS = [
   { name: 'Conversations', description: 'Ask a model. Each API reaches the same models.' },
   {
+    name: 'Stored responses',
+    description: 'Read, continue and delete what the Responses API has stored.'
+  },
+  {
     name: 'Requests',
     description: 'Look at a request without asking a model. These cost nothing.'
   },

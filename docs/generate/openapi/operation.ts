@@ -25,6 +25,7 @@ export interface Operation {
 
 export type Tag =
   | 'Conversations'
+  | 'Stored responses'
   | 'Requests'
   | 'Models and usage'
   | 'Operation'

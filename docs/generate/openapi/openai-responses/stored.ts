@@ -33,7 +33,7 @@ const PAGE: readonly Parameter[] = [
 ]
 
 const STORED = {
-  tag: 'Conversations',
+  tag: 'Stored responses',
   access: 'key',
   errors: 'openai-responses',
   errorPlaces: ['any', 'key', 'body', 'counted', 'waiting', 'stored'],

@@ -71,6 +71,7 @@ function tagView(api: Description, { name, description }: Description['tags'][nu
 
 /** Groups of calls of which few read, and what is said in their place. Closed at first. */
 const CLOSED: Readonly<Partial<Record<string, string>>> = {
+  'Stored responses': 'Calls for stored responses',
   'Claude Code': 'Claude Code makes these calls',
   Description: 'This description, guides and reference'
 } satisfies Partial<Record<Operation['tag'], string>>
