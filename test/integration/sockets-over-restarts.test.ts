@@ -41,7 +41,7 @@ async function setUp(t: Test) {
 
 /** Resolves with the first words of an answer. */
 async function begin(client: FrameClient): Promise<void> {
-  client.create({ input: 'hi' })
+  client.create({ input: 'hi', store: false })
   while ((await client.next()).type !== 'response.output_text.delta');
 }
 
