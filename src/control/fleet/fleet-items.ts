@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import { createHash } from 'node:crypto'
-import { utimes } from 'node:fs/promises'
+import { lstat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FleetRecord, FleetRecords } from '../../fleet/fleet-records.ts'
@@ -15,6 +15,7 @@ import {
 } from '../../ipc/fleet-items.ts'
 import type { Logger } from '../../observe/logger.ts'
 import { codeOf } from '../../shared/errors.ts'
+import { DELETED_ITEM, isItemName } from '../../shared/item-name.ts'
 import { makeInnerFolder, openPrivateFile, replaceFile } from '../../shared/private-files.ts'
 import { ItemLine } from './item-line.ts'
 
@@ -36,6 +37,8 @@ const MAX_READS = 2
 const PATIENCE_MS = 3_000
 const MAX_QUESTIONS = 64
 const RETRY_MS = 1_000
+/** Further deletions at once wait until copies are too old. */
+const MAX_DELETED = 1_024
 
 /** Shares stored answers of a fleet through Valkey: seals workers' files, and fetches missing ones. */
 export class FleetItems {
@@ -51,6 +54,10 @@ export class FleetItems {
   readonly #doomed = new Set<string>()
   /** Revisions written by this process. Bounded by the items in the pages. */
   readonly #revs = new Map<string, number>()
+  /** Deleted by other gateways, and not looked at yet. Bounded by MAX_DELETED. */
+  readonly #deleted = new Set<string>()
+  #isDeleting = false
+  #endNews: () => void = () => {}
   #isSharing = false
   #retry: NodeJS.Timeout | null = null
   #isWarned = false
@@ -69,10 +76,12 @@ export class FleetItems {
 
   listen(): void {
     cluster.on('message', this.#onMessage)
+    this.#endNews = this.#options.records.onNews((record) => this.#hearOfDeleted(record))
   }
 
   close(): void {
     cluster.off('message', this.#onMessage)
+    this.#endNews()
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#waiting.clear()
   }
@@ -126,6 +135,25 @@ export class FleetItems {
     const problem = await this.fetch(names)
     const told: ItemsTold = { type: 'items.told', requestId, problem }
     worker.send(told, () => {}) // it may have gone
+  }
+
+  /** Only deletions are news. */
+  #hearOfDeleted(record: string | null): void {
+    const name = record?.startsWith(ITEM) === true ? record.slice(ITEM.length) : ''
+    if (!isItemName(name) || this.#deleted.size >= MAX_DELETED) return
+    this.#deleted.add(name)
+    if (!this.#isDeleting) void this.#dropDeleted() // never rejects
+  }
+
+  /** Writes what Valkey has over own copies; where it does not answer, they stay until they are too old. */
+  async #dropDeleted(): Promise<void> {
+    this.#isDeleting = true
+    for (const name of this.#deleted) {
+      this.#deleted.delete(name)
+      const facts = await lstat(join(this.#options.folder, name)).catch(() => null)
+      if (facts !== null && facts.size > DELETED_ITEM.length) await this.#fetchOne(name)
+    }
+    this.#isDeleting = false
   }
 
   async #turn(): Promise<void> {
@@ -220,9 +248,10 @@ export class FleetItems {
     }
     const page = this.#pageName(step.page)
     // Valkey executes them in order.
+    const isQuiet = found.text !== DELETED_ITEM
     await Promise.all([
       this.#put(page, seal.seal(pages.textOf(step.page), sealedForPage(page)), maxAgeMs),
-      this.#put(recordOf(name), value, ttlMs)
+      this.#put(recordOf(name), value, ttlMs, isQuiet)
     ])
     this.#begun.delete(name)
   }
@@ -265,11 +294,11 @@ export class FleetItems {
   }
 
   /** Only this gateway writes there, except for an abandoned call of its own. */
-  async #put(name: string, value: string, ttlMs: number): Promise<void> {
+  async #put(name: string, value: string, ttlMs: number, isQuiet = true): Promise<void> {
     const { records } = this.#options
     let rev = this.#revs.get(name) ?? 0
     for (let tries = 0; tries < 3; tries += 1) {
-      const { isWritten, record } = await records.cas(name, { rev, value, ttlMs, isQuiet: true })
+      const { isWritten, record } = await records.cas(name, { rev, value, ttlMs, isQuiet })
       if (record.run !== this.#run) {
         this.#pages = null // it may have lost any of them
         this.#begun.clear()
@@ -315,8 +344,10 @@ const GIVEN_UP = 'a stored answer cannot be shared: only this gateway can find i
 const UNSHARED =
   "stored answers cannot be shared with the other gateways at the moment: they wait for the fleet's Valkey"
 
+const ITEM = 'item.'
+
 function recordOf(name: string): string {
-  return `item.${name}`
+  return ITEM + name
 }
 
 /** Additional data: an answer opens under its own name only. */

@@ -192,6 +192,10 @@ export function toResponseId(hex: string): string {
   return RESPONSE_PREFIX + hex
 }
 
+export function isResponseId(id: string): boolean {
+  return id.startsWith(RESPONSE_PREFIX) && KNOWN_ID.test(id)
+}
+
 /** Makes a unique item id from which its response can be told. */
 export function toItemId(prefix: ItemPrefix, responseId: string, index: number): string {
   const key = responseId.slice(RESPONSE_PREFIX.length, RESPONSE_PREFIX.length + KEY_DIGITS)

@@ -9,7 +9,7 @@ import {
   type Written
 } from '../../dialects/answer/output-text.ts'
 import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
-import { responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
+import { isResponseId, responseKeyOf } from '../../dialects/openai-responses/output-items.ts'
 import {
   BEFORE_BYTES,
   inputIdOf,
@@ -22,7 +22,7 @@ import { singleFlight } from '../../shared/single-flight.ts'
 import { inBatches, sweepItems } from './item-sweeper.ts'
 import type { ItemsElsewhere } from './items-elsewhere.ts'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
-import { ownerPartOf, toItemName } from '../../shared/item-name.ts'
+import { DELETED_ITEM, ownerPartOf, toItemName } from '../../shared/item-name.ts'
 import { OwnerSums } from '../../shared/owner-sums.ts'
 import { withinTime } from '../../shared/within-time.ts'
 
@@ -122,17 +122,18 @@ export class ItemStore {
   }
 
   /**
-   * Removes a response with its input, also for other gateways that have not fetched it. False if there is none.
+   * Removes a response with its input, soon also at the other gateways of the fleet. False if there is none.
    * Rejects with Node's error if it cannot be removed.
    */
   async delete(id: StoredId, admit: Admit): Promise<boolean> {
+    if (!isResponseId(id.responseId)) return false // items share the file of their response
     if ((await this.read(id.owner, id.responseId, admit)) === null) return false
     const names = [nameOf(id.owner, id.responseId), nameOf(id.owner, inputIdOf(id.responseId))]
     for (const name of names) {
       if (name === null) continue
       await this.#remove(name)
-      // Valkey's record has to be written over, and is fetched by nobody then.
-      if (this.#options.elsewhere !== undefined && (await this.#store(name, NOTHING)))
+      // Written over what Valkey and the other gateways have.
+      if (this.#options.elsewhere !== undefined && (await this.#store(name, DELETED_ITEM)))
         this.#share(name)
     }
     return true
@@ -167,7 +168,7 @@ export class ItemStore {
     const sizes = await this.#sizesOf(owner, names, ids)
     const kept = names
       .map((name, index) => ({ name, size: sizes[index] ?? 0 }))
-      .filter(({ size }) => size > 0)
+      .filter(({ size }) => size > DELETED_ITEM.length)
     await admit(kept.reduce((sum, { size }) => sum + size, 0))
     const answers = await inBatches(kept, ({ name, size }) => this.#read(name, size))
     return answers.filter((answer) => answer !== null)
@@ -315,9 +316,6 @@ export class ItemStore {
     )
   }
 }
-
-/** Tombstone of a deleted response, for other gateways. */
-const NOTHING = '{}'
 
 /** `null` for the id of nothing that is stored. */
 function nameOf(owner: string, id: string): string | null {

@@ -75,6 +75,10 @@ t.test('a stored response is read and deleted with the SDK', async (t) => {
     )
   }
   t.equal(stored().length, 4)
+  const [item] = made.output
+  for (const id of [item?.id ?? '', `${made.id}.input`]) {
+    t.match(await refusal(client.delete(`/responses/${id}`)), { status: 404 }, 'no response')
+  }
   t.same(await client.delete(`/responses/${made.id}`), {
     id: made.id,
     object: 'response',
