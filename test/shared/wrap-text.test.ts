@@ -1,6 +1,20 @@
 import t from 'tap'
 import { wrapText } from '../../src/shared/wrap-text.ts'
 
+/** Commands, JSON, and lines of files: a break would make something else of them. */
+const COPIED = [
+  '  sudo -u kiro-gateway env A=b kiro-gateway login',
+  'git pull && docker build -f docker/Dockerfile .',
+  '  npm install --global ./kiro-gateway.tgz',
+  '  /usr/bin/node /srv/gateway/start.js',
+  '{"what":"one two three"}',
+  '  "what": "one two three"',
+  '| `a-rule` | one two three | borderline |',
+  '  ExecStart=/usr/bin/node "/srv/a b/start.js"',
+  '# kiro-gateway service: {"folder":"/srv/a b"}',
+  '    <string>/srv/a b c d e</string>'
+]
+
 t.test('wrapText() breaks between words, below the text of the line', async (t) => {
   for (const [text, wrapped] of [
     ['short', 'short'],
@@ -13,6 +27,7 @@ t.test('wrapText() breaks between words, below the text of the line', async (t) 
     ['aaaaaaaaaaaaaaaaaaaa', 'aaaaaaaaaaaaaaaaaaaa'],
     ['  npx kiro-gateway setup claude', '  npx kiro-gateway setup claude'], // to be copied
     ['name    used    left    seen', 'name    used    left    seen'], // a table
+    ...COPIED.map((line) => [line, line] as const),
     ['a very long first column  b', 'a very long first column  b'],
     ['', '']
   ] as const)
