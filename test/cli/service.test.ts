@@ -16,7 +16,7 @@ import { Launchd } from '../../src/cli/service/launchd.ts'
 import { followLogFile, LOG_FILE, LogFile } from '../../src/cli/service/log-file.ts'
 import { Programs } from '../../src/cli/service/programs.ts'
 import type { ServiceFacts } from '../../src/cli/service/init-system.ts'
-import { sinceOf, toState } from '../../src/cli/service/systemd.ts'
+import { sinceOf, Systemd, toState } from '../../src/cli/service/systemd.ts'
 import { listSettings } from '../../src/config/setting-text.ts'
 import { CliProcess } from '../helper/cli-process.ts'
 import { freePort } from '../helper/free-port.ts'
@@ -162,8 +162,32 @@ esac
     terminal,
     signal
   })
-  return { manager, programs, said, calls, call, env }
+  return { manager, programs, said, calls, call, env, home, tools: join(home, 'bin') }
 }
+
+t.test('lingering that was on before is not the service’s', async (t) => {
+  const { tools, home, programs, said, call } = await fakeMac(t)
+  const tool = (name: string, script: string): void => {
+    writeFileSync(join(tools, name), `#!/bin/sh\n${script}\n`)
+    chmodSync(join(tools, name), 0o755)
+  }
+  tool('systemctl', 'echo ActiveState=inactive')
+  tool('loginctl', 'echo yes')
+  const manager = new Systemd({ programs, isSystem: false, home })
+  const printed = async (...values: readonly string[]): Promise<string> => {
+    said.length = 0
+    await install(call('print', ...values), manager, programs)
+    return said.join('\n')
+  }
+  t.match(await printed(), '"lingers":false', 'so that its removal leaves it on')
+  tool('loginctl', 'echo no')
+  t.match(await printed(), /"lingers":true[^]*loginctl enable-linger/)
+  t.match(await printed('no-linger'), '"lingers":false')
+  mkdirSync(join(manager.file, '..'), { recursive: true })
+  writeFileSync(manager.file, manager.define(FACTS))
+  tool('loginctl', 'echo yes')
+  t.match(await printed(), '"lingers":true', 'an earlier installation has enabled it')
+})
 
 t.test('launchd', async (t) => {
   const { manager, programs, said, calls, call } = await fakeMac(t)
@@ -290,6 +314,10 @@ t.test('LogFile', async (t) => {
   }
   t.equal(readFileSync(`${file}.1`, 'utf8'), 'three\n')
   t.equal(readFileSync(file, 'utf8'), 'four\n')
+  if (existsSync('/dev/full')) {
+    using full = new LogFile('/dev/full')
+    full.write(Buffer.from('one\n')) // on a full disk the gateway goes on, without a log
+  }
   const lines: string[] = []
   const { signal } = new AbortController()
   const onLine = (line: string): void => void lines.push(line)

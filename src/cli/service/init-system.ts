@@ -8,7 +8,7 @@ export interface ServiceFacts {
   readonly folder: string
   /** `null`: `.env` of the working folder. */
   readonly envFile: string | null
-  /** Installing has enabled lingering, so uninstalling disables it. */
+  /** Installing has enabled lingering, so uninstalling disables it. False if it was on before. */
   readonly lingers: boolean
 }
 
@@ -60,6 +60,8 @@ export interface InitSystem {
   /** Has the gateway read its settings again. */
   reload(): Promise<void>
   state(): Promise<ServiceState>
+  /** Returns whether services of this user run without a session. */
+  isLingering(): Promise<boolean>
   /** Says when it starts: at boot or with a sign-in of its user. */
   whenStarted(): Promise<string>
   /** Newest lines of the last run, oldest first. */

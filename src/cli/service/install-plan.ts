@@ -16,6 +16,7 @@ import { type Installation, installationOf } from '../installation.ts'
 import type { Programs } from './programs.ts'
 import { isRoot } from './service-place.ts'
 import type { ServiceFacts, InitSystem, ServiceStep } from './init-system.ts'
+import { readInstalled } from './status.ts'
 import { ACCOUNT, SYSTEM_PLACES } from './systemd.ts'
 
 /** The service reads no shell, but these only shape what a terminal shows. */
@@ -53,7 +54,9 @@ export async function planInstallation(
   const { folder, envFile } = place
   if ([node, entry, folder, envFile].some((one) => one?.includes('\n') === true))
     throw operatorError('A service cannot be set up from a folder with a line break in its name.')
-  const lingers = !manager.isSystem && call.values['no-linger'] !== true
+  const isWanted = !manager.isSystem && call.values['no-linger'] !== true
+  const hasEnabled = readInstalled(manager)?.facts?.lingers === true
+  const lingers = isWanted && (hasEnabled || !(await manager.isLingering()))
   return {
     facts: { node, entry, folder, envFile, lingers },
     config: loaded.config,

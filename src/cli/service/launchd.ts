@@ -95,6 +95,10 @@ export class Launchd implements InitSystem {
     }
   }
 
+  async isLingering(): Promise<boolean> {
+    return false // an agent ends with its user's session
+  }
+
   async whenStarted(): Promise<string> {
     return 'when you sign in to this Mac, and ends when you sign out'
   }

@@ -1,4 +1,13 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  statSync,
+  writeSync
+} from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setInterval } from 'node:timers/promises'
@@ -28,16 +37,21 @@ export class LogFile implements Disposable {
     this.#bytes = fstatSync(this.#fd).size
   }
 
+  /** Never throws: while the disk is full, the log has gaps and the gateway goes on. */
   write(chunk: Uint8Array): void {
-    if (this.#bytes > 0 && this.#bytes + chunk.byteLength > this.#maxBytes) this.#begin()
-    writeSync(this.#fd, chunk)
-    this.#bytes += chunk.byteLength
+    try {
+      if (this.#bytes > 0 && this.#bytes + chunk.byteLength > this.#maxBytes) this.#begin()
+      this.#bytes += writeSync(this.#fd, chunk)
+    } catch {
+      // There is no other place to say so.
+    }
   }
 
   #begin(): void {
+    if (existsSync(this.#path)) renameSync(this.#path, `${this.#path}.1`)
+    const next = openSync(this.#path, 'a', 0o600)
     closeSync(this.#fd)
-    renameSync(this.#path, `${this.#path}.1`)
-    this.#fd = openSync(this.#path, 'a', 0o600)
+    this.#fd = next
     this.#bytes = 0
   }
 

@@ -71,7 +71,7 @@ export class Systemd implements InitSystem {
     return [
       this.#control('daemon-reload'),
       this.#control('enable', '--quiet', UNIT),
-      ...(lingers && !(await this.#isLingering()) ? [this.#linger('enable-linger')] : [])
+      ...(lingers && !(await this.isLingering()) ? [this.#linger('enable-linger')] : [])
     ]
   }
 
@@ -127,7 +127,7 @@ export class Systemd implements InitSystem {
     const isEnabled = (await this.#programs.run(...this.#systemctl('is-enabled', UNIT))).code === 0
     if (!isEnabled) return 'only by hand: it is disabled'
     if (this.isSystem) return 'at boot'
-    return (await this.#isLingering())
+    return (await this.isLingering())
       ? 'at boot (lingering is on)'
       : 'when you sign in to this machine, and ends with your last session'
   }
@@ -166,7 +166,7 @@ export class Systemd implements InitSystem {
     )
   }
 
-  async #isLingering(): Promise<boolean> {
+  async isLingering(): Promise<boolean> {
     if (this.isSystem) return false
     const { username } = userInfo()
     const words = ['show-user', username, '--property=Linger', '--value']
@@ -188,7 +188,7 @@ export class Systemd implements InitSystem {
       run: async () => {
         const words = ['--no-ask-password', verb, username]
         const { code } = await this.#programs.run('loginctl', ...words)
-        return code === 0 ? null : `${left} sudo loginctl ${verb} ${username}`
+        return code === 0 ? null : `${left}\n  sudo loginctl ${verb} ${username}`
       }
     }
   }
