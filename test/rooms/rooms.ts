@@ -48,6 +48,7 @@ const APART = [
   'test/integration/',
   'test/transform/',
   'test/fuzz/',
+  'test/counts/',
   'test/world/',
   'test/credentials/killed-renewal.test.ts',
   'test/fleet/fleet-model.test.ts',

@@ -117,7 +117,7 @@ function signatureOf(entry: HistoryEntry): readonly string[] {
 
 /** Text that is counted whole; of what follows, one block in each stride stands for all of it. */
 const WHOLE_BYTES = 65_536
-const STRIDE_BYTES = 1024
+const STRIDE_BYTES = 2048
 const BLOCK_BYTES = 128
 
 /** Start of an attachment that is looked for. */
