@@ -36,6 +36,8 @@ export class Network {
   /** By port. Several may listen on one: the seed picks who accepts. */
   readonly #listeners = new Map<number, Set<Listening>>()
   readonly links = new Set<Link>()
+  /** Called for each connection that the kernel behind a port gets. */
+  onConnection: (port: number) => void = () => {}
   #nextPort = 40_000
 
   constructor(world: World, options: NetworkOptions) {
@@ -67,10 +69,14 @@ export class Network {
     return this.#nextPort
   }
 
-  /** Links to a port that its side counts as open. */
+  /** Connections that the kernel behind a port has, but for those whose other end cannot be heard any more. */
   openAt(port: number): number {
     let open = 0
-    for (const { server } of this.links) if (server?.localPort === port && !server.isGone) open += 1
+    for (const link of this.links) {
+      const { server, isAtServer, isVanished, hasNobody } = link
+      const isOver = isVanished || hasNobody || server?.isGone === true || server?.isCutOff === true
+      if (link.port === port && isAtServer && !isOver) open += 1
+    }
     return open
   }
 
@@ -108,6 +114,8 @@ export class Link {
   isVanished = false
   /** The client has seen the server's answer to its first packet. */
   isEstablished = false
+  /** The server's kernel has it, whether its process has accepted it or not. */
+  isAtServer = false
   /** Nobody listens any more: it will never be accepted. */
   hasNobody = false
   /** What has come before the server accepted. */
@@ -273,8 +281,15 @@ export class WorldSocket extends Socket {
     link.isEstablished = true
     const arrivesIn = link.delayMs()
     this.#lastArrivalAt = world.now + arrivesIn
-    world.after(arrivesIn, () => this.#queueForAccept(link), { actor: world.nature })
+    world.after(arrivesIn, () => this.#onAck(link), { actor: world.nature })
     world.after(0, () => this.#onConnected(), { actor: this.actor })
+  }
+
+  #onAck(link: Link): void {
+    if (link.isVanished) return
+    link.isAtServer = true
+    this.#network.onConnection(link.port)
+    this.#queueForAccept(link)
   }
 
   /** The listening socket is shared: whoever of those that listen is awake takes what waits there. */

@@ -54,7 +54,9 @@ export class Rules {
     this.#options = options
     const most = options.character.maxConnections
     this.#budget = { most, since: -Infinity, before: most }
-    options.upstream.onConnection = () => this.#onConnection()
+    options.network.onConnection = (port) => {
+      if (port === UPSTREAM_PORT) this.#onConnection()
+    }
     this.#look()
   }
 
@@ -119,8 +121,8 @@ export class Rules {
   }
 
   #onConnection(): void {
-    const { world, upstream, gateway, expected } = this.#options
-    const open = upstream.reachable(upstream.open)
+    const { world, network, gateway, expected } = this.#options
+    const open = network.openAt(UPSTREAM_PORT)
     const most = expected ?? gateway.config.pool.maxConnections ?? Infinity
     if (most !== this.#budget.most) {
       const before = Math.max(open, this.#budget.most)

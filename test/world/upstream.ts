@@ -25,8 +25,6 @@ export class WorldUpstream {
     return count
   }
 
-  /** Called for each connection, after it was counted. */
-  onConnection: () => void = () => {}
   readonly #world: World
 
   constructor(world: World) {
@@ -63,7 +61,6 @@ export class WorldUpstream {
         this.busy.delete(socket)
         this.#world.note(`has closed :${socket.remotePort} and has ${this.open.size} connections`)
       })
-      this.onConnection()
     })
     server.listen(UPSTREAM_PORT, '127.0.0.1')
   }
