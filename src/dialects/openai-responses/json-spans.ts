@@ -86,9 +86,19 @@ function isSpace(byte: number | undefined): boolean {
 
 /** Returns the place behind the closing quote, or -1. */
 function endOfString(bytes: Buffer, from: number): number {
-  let at = bytes.indexOf(QUOTE, from + 1)
-  while (at !== -1 && isEscaped(bytes, at)) at = bytes.indexOf(QUOTE, at + 1)
-  return at === -1 ? -1 : at + 1
+  const at = bytes.indexOf(QUOTE, from + 1)
+  if (at === -1) return -1
+  return isEscaped(bytes, at) ? endFrom(bytes, at + 1) : at + 1
+}
+
+/** A text with one escaped quote has many: a search for each takes twenty times as long. */
+function endFrom(bytes: Buffer, from: number): number {
+  for (let at = from; at < bytes.byteLength; at++) {
+    const byte = bytes[at]
+    if (byte === QUOTE) return at + 1
+    if (byte === BACKSLASH) at++
+  }
+  return -1
 }
 
 function isEscaped(bytes: Buffer, at: number): boolean {

@@ -126,7 +126,8 @@ export function listInputItems(
   const indexes = texts.map((_text, index) => index)
   if (order === 'desc') indexes.reverse()
   const itemAt = (index: number): JsonObject => toListedItem(responseId, texts[index] ?? '', index)
-  const at = after === null ? -1 : indexes.findIndex((index) => itemAt(index)['id'] === after)
+  // The last of its id: where a client has used one twice, its pages must end.
+  const at = after === null ? -1 : indexes.findLastIndex((index) => itemAt(index)['id'] === after)
   if (after !== null && at === -1)
     throw invalidPart('after', 'must be the id of an item of this response')
   const data = indexes.slice(at + 1, at + 1 + limit).map(itemAt)

@@ -108,11 +108,20 @@ export class ItemStore {
     if (response !== null && input !== null) this.#share(input)
   }
 
-  /** Stores what was asked before it is answered. Call `forget()` if it never is. Resolves as `save()`. */
-  async saveInput({ owner, responseId }: StoredId, input: Uint8Array): Promise<void> {
+  /**
+   * Stores what was asked before it is answered. Call `forget()` if it never is. Resolves as `save()`; false if
+   * there is no file of it.
+   */
+  async saveInput({ owner, responseId }: StoredId, input: Uint8Array): Promise<boolean> {
     const id = inputIdOf(responseId)
     const name = nameOf(owner, id)
-    if (name !== null) await this.#store(name, glue(`{${JSON.stringify(id)}:`, [input], '}'))
+    return name !== null && this.#store(name, glue(`{${JSON.stringify(id)}:`, [input], '}'))
+  }
+
+  /** False once a stored input was deleted. */
+  async hasInput({ owner, responseId }: StoredId): Promise<boolean> {
+    const name = nameOf(owner, inputIdOf(responseId))
+    return name !== null && (await this.#sizeOf(name)) > DELETED_ITEM.length
   }
 
   /** Removes what was asked of an answer that was not stored. Never rejects. */
@@ -127,8 +136,9 @@ export class ItemStore {
    */
   async delete(id: StoredId, admit: Admit): Promise<boolean> {
     if (!isResponseId(id.responseId)) return false // items share the file of their response
-    if ((await this.read(id.owner, id.responseId, admit)) === null) return false
-    const names = [nameOf(id.owner, id.responseId), nameOf(id.owner, inputIdOf(id.responseId))]
+    const both = [id.responseId, inputIdOf(id.responseId)] // a worker may have died between them
+    if ((await this.find(id.owner, both, admit)).length === 0) return false
+    const names = both.map((one) => nameOf(id.owner, one))
     for (const name of names) {
       if (name === null) continue
       await this.#remove(name)

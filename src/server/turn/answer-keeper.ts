@@ -1,14 +1,16 @@
 import type { AnswerWriter } from '../../dialects/answer/answer-writer.ts'
 import type { ItemStore, StoredId } from '../items/item-store.ts'
 
+type AnswerStore = Pick<ItemStore, 'save' | 'saveInput' | 'hasInput' | 'forget'>
+
 /** Stores a response with what was asked. Nothing stays of one that is not answered. */
 export class AnswerKeeper {
-  readonly #items: Pick<ItemStore, 'save' | 'saveInput' | 'forget'>
+  readonly #items: AnswerStore
   readonly #id: StoredId
-  #input: Promise<void> | null = null
+  #input: Promise<boolean> | null = null
   #isSaved = false
 
-  constructor(items: Pick<ItemStore, 'save' | 'saveInput' | 'forget'>, id: StoredId) {
+  constructor(items: AnswerStore, id: StoredId) {
     this.#items = items
     this.#id = id
   }
@@ -20,7 +22,8 @@ export class AnswerKeeper {
   /** Resolves when the response can be found, or storing has failed. */
   async save({ keptItems, keptResponse }: Pick<AnswerWriter, 'keptItems' | 'keptResponse'>) {
     this.#isSaved = true
-    await this.#input
+    const isInputStored = (await this.#input) === true
+    if (isInputStored && !(await this.#items.hasInput(this.#id))) return // deleted while it was answered
     await this.#items.save({ ...this.#id, items: keptItems, response: keptResponse })
   }
 

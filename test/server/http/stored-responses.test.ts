@@ -125,6 +125,37 @@ t.test('input items come in pages, each with an id', async (t) => {
   }
 })
 
+t.test('pages end where a client has used an id twice', async (t) => {
+  const { client } = await setUp(t)
+  const item = { type: 'message', id: 'msg_same', role: 'user', content: 'again' }
+  const input = [item, item, item] as OpenAI.Responses.ResponseInput
+  const { id } = await client.responses.create({ model, input })
+  const pages = client.responses.inputItems.list(id, { limit: 1 })
+  const all: unknown[] = []
+  for await (const one of pages) if (all.push(one) > 3) break
+  t.ok(all.length <= 3, `${all.length} items`)
+})
+
+t.test('a response is deleted while it is answered', async (t) => {
+  const { client, stored, upstream } = await setUp(t)
+  const deleted = Promise.withResolvers<void>()
+  upstream.onRequest = (_request, response) => {
+    response.write(textFrame('begun'))
+    void deleted.promise.then(() => response.end(endFrame)) // cannot reject
+  }
+  const stream = await client.responses.create({ model, input: 'hi', stream: true })
+  let id = ''
+  for await (const event of stream) {
+    if (event.type === 'response.created') id = event.response.id
+    if (event.type !== 'response.output_text.delta') continue
+    while (stored().length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    t.match(await client.delete(`/responses/${id}`), { deleted: true })
+    deleted.resolve()
+  }
+  t.match(await refusal(client.responses.retrieve(id)), { status: 404 })
+  t.same(stored(), [])
+})
+
 t.test('a conversation goes on from a stored response, in every worker', async (t) => {
   const stateDir = folderOf(t)
   const { client, asked } = await setUp(t, { stateDir })
