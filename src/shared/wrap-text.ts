@@ -13,7 +13,8 @@ export function wrapText(text: string, columns: number): string {
 /** Beginning of a line: blanks, and a word or an option with its value that a column follows. */
 const HEAD = /^ *(?:\S+(?: \S+)* {2,})?(?=\S)/
 /** Begins a command, JSON, a row of Markdown, or a line of a unit or a property list. */
-const COPIED = /^(?:(?:npx|npm|node|kiro-gateway|docker|curl|git|sudo) |[/{["|#<]|[A-Z]\w*=)/
+const COPIED =
+  /^(?:(?:npx|npm|node|kiro-gateway|docker|curl|git|sudo|runuser) |[/{["|#<]|[A-Z]\w*=)/
 
 function wrapLine(line: string, columns: number): readonly string[] {
   const head = HEAD.exec(line)?.[0] ?? ''

@@ -132,8 +132,12 @@ t.test('kiro-gateway service on systemd', { skip, timeout: 600_000 }, async (t) 
     const files = 'find /etc /var/lib/kiro-gateway /var/cache/kiro-gateway 2>/dev/null | sort'
     const system = await ask(files, null)
     t.match(await ask(`${IN_FOLDER} install --system`, 'anna', 2), /is set up by root/)
+    const key = 'mkdir -p /etc/kiro-gateway && cd /etc/kiro-gateway && kiro-gateway key new --write'
+    await ask(key, null) // closed to all but root
     const first = await ask('cd / && kiro-gateway service install --system --yes', null)
     t.match(first, /not started, as it has no Kiro sign-in/)
+    const [, asItsUser = ''] = /^ +(runuser .*) login$/m.exec(first) ?? []
+    t.match(await ask(`${asItsUser} key list --json`, null), '{"keys":[]}', 'its user can sign in')
     await ask(`printf '${SETTINGS}' > /etc/kiro-gateway/.env`, null)
     t.match(await ask('stat --format "%U %a" /etc/kiro-gateway/.env', null), 'kiro-gateway 600')
     t.match(await ask('kiro-gateway service start', null), `The service runs at ${URL}.`)

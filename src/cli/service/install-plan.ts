@@ -60,7 +60,7 @@ export async function planInstallation(
   return {
     facts: { node, entry, folder, envFile, lingers },
     config: loaded.config,
-    settingSteps: manager.isSystem ? systemSettings(programs) : closedFile(place.file),
+    settingSteps: manager.isSystem ? await systemSettings(programs) : closedFile(place.file),
     notes: [...notes, ...loaded.warnings],
     isSignedIn
   }
@@ -165,28 +165,57 @@ function closedFile(file: string | null): readonly ServiceStep[] {
   ]
 }
 
-/** Gives the account settings of its own, which it alone can read. */
-function systemSettings(programs: Programs): readonly ServiceStep[] {
+/** Gives the account settings of its own, which it alone can read, or those that root has written. */
+async function systemSettings(programs: Programs): Promise<readonly ServiceStep[]> {
   const { settings } = SYSTEM_PLACES
-  if (existsSync(settings)) return []
+  const folder = path.dirname(settings)
+  if (existsSync(settings)) {
+    if (await canRead(programs, [folder, settings])) return []
+    return [
+      {
+        what: `chown ${ACCOUNT} ${folder} ${settings}   (the service reads it as this user)`,
+        run: async () => {
+          const { uid, gid } = await accountIds(programs)
+          for (const one of [folder, settings]) await chown(one, uid, gid)
+          await chmod(settings, 0o600)
+          return null
+        }
+      }
+    ]
+  }
   const isCopied = existsSync('.env')
   const text = isCopied ? readFileSync('.env') : FIRST_SETTINGS
   return [
     {
       what: `Writes ${settings}, which only ${ACCOUNT} can read${isCopied ? `, as a copy of ${path.resolve('.env')}` : ''}`,
       run: async () => {
-        const ids = await Promise.all(
-          ['-u', '-g'].map((flag) => programs.require('id', flag, ACCOUNT))
-        )
-        const [uid = 0, gid = 0] = ids.map(Number)
-        const folder = path.dirname(settings)
+        const owner = await accountIds(programs)
         await makeFolder(folder)
-        await chown(folder, uid, gid)
-        await replaceFile(settings, { text, mode: 0o600, isDurable: true, owner: { uid, gid } })
+        await chown(folder, owner.uid, owner.gid)
+        await replaceFile(settings, { text, mode: 0o600, isDurable: true, owner })
         return null
       }
     }
   ]
+}
+
+async function accountIds(programs: Programs) {
+  const words = await Promise.all(['-u', '-g'].map((flag) => programs.require('id', flag, ACCOUNT)))
+  const [uid = 0, gid = 0] = words.map(Number)
+  return { uid, gid }
+}
+
+/** False before there is an account. */
+async function canRead(programs: Programs, places: readonly string[]): Promise<boolean> {
+  const { code } = await programs.run('id', ACCOUNT)
+  if (code !== 0) return false
+  const { uid, gid } = await accountIds(programs)
+  return places.every((place) => {
+    const facts = statSync(place)
+    const needed = facts.isDirectory() ? 0o111 : 0o444
+    const given = facts.uid === uid ? 0o700 : facts.gid === gid ? 0o070 : 0o007
+    return (facts.mode & needed & given) !== 0
+  })
 }
 
 const FIRST_SETTINGS = `# Settings of the service. "kiro-gateway --help settings" lists them; "systemctl reload kiro-gateway" reads them again.

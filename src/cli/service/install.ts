@@ -57,8 +57,8 @@ export async function install(
 }
 
 const SIGN_IN_FIRST = [
-  `Installed, but not started, as it has no Kiro sign-in. Put KIRO_API_KEY into ${SYSTEM_PLACES.settings}, or sign in as its user:`,
-  `  sudo -u ${ACCOUNT} env --chdir=${SYSTEM_PLACES.state} STATE_DIR=${SYSTEM_PLACES.state} ENV_FILE=${SYSTEM_PLACES.settings} kiro-gateway login`,
+  `Installed, but not started, as it has no Kiro sign-in. Put KIRO_API_KEY into ${SYSTEM_PLACES.settings}, or let root sign in as its user:`,
+  `  runuser -u ${ACCOUNT} -- env --chdir=${SYSTEM_PLACES.state} STATE_DIR=${SYSTEM_PLACES.state} ENV_FILE=${SYSTEM_PLACES.settings} kiro-gateway login`,
   'Then start it: sudo kiro-gateway service start'
 ]
 

@@ -62,9 +62,14 @@ export class Systemd implements InitSystem {
       return []
     }
     const { code } = await this.#programs.run('getent', 'passwd', ACCOUNT)
-    if (code === 0) return []
     const words = ['--system', '--user-group', '--home-dir', '/nonexistent', '--shell', NO_SHELL]
-    return [this.#step('useradd', ...words, ACCOUNT)]
+    const owner = ['--owner', ACCOUNT, '--group', ACCOUNT, '--mode', '700']
+    const { state } = SYSTEM_PLACES
+    return [
+      ...(code === 0 ? [] : [this.#step('useradd', ...words, ACCOUNT)]),
+      // systemd makes it with the first start, which is after the sign-in.
+      ...(existsSync(state) ? [] : [this.#step('install', '--directory', ...owner, state)])
+    ]
   }
 
   async enabling({ lingers }: ServiceFacts): Promise<readonly ServiceStep[]> {
