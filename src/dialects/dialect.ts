@@ -29,6 +29,12 @@ import {
   toUpstream
 } from './request/to-upstream.ts'
 
+interface TokenCounter {
+  readonly path: string
+  /** Accepts only plans of its dialect. */
+  toAnswer(count: TokenCount, plan: ReplyPlan): object
+}
+
 interface Dialect {
   /** Several, because some clients drop the `/v1` of a base URL. */
   readonly paths: readonly string[]
@@ -38,7 +44,7 @@ interface Dialect {
   readonly header?: string
   /** Path below its paths at which a conversation is compacted. */
   readonly compactPath?: string
-  readonly counter?: { readonly path: string; readonly toAnswer: (count: TokenCount) => object }
+  readonly counter?: TokenCounter
   readonly errors: ErrorFormat
   /** Headers of its answers for clients that show how much of a limit is used. */
   toStandingHeaders?(standing: Standing): Readonly<Record<string, string>>

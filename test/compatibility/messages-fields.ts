@@ -119,6 +119,14 @@ export const MESSAGES_FIELDS: Probed = {
     'output_format.type': { with: oldSchema(undefined), plan: { isJsonAnswer: true } },
     'output_format.schema': { with: oldSchema(CITY), without: oldSchema(undefined), sent: 'city' },
     'metadata.user_id': { with: { metadata: { user_id: 'u' } } },
+    'context_management.edits': {
+      with: { context_management: { edits: [{ type: 'clear_thinking_20251015' }] } },
+      plan: { edits: [] }
+    },
+    'context_management.edits[].type: compact_20260112 and others': {
+      with: { context_management: { edits: [{ type: 'compact_20260112' }] } },
+      refusedAt: 'context_management.edits[0].type'
+    },
     thread: { with: { thread: { type: 'create' } } },
     safeguards: {
       with: { safeguards: [{ type: 'dangerous_tool_use' }] },
@@ -129,7 +137,6 @@ export const MESSAGES_FIELDS: Probed = {
       top_p: 0.5,
       top_k: 5,
       service_tier: 'auto',
-      context_management: { edits: [{ type: 'clear_thinking_20251015', keep: 'all' }] },
       cache_control: { type: 'ephemeral' },
       container: 'c',
       mcp_servers: [{ type: 'url', url: 'https://m.example', name: 'm' }],

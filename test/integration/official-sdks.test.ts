@@ -134,3 +134,55 @@ t.test('an SDK that tries again asks the upstream once about a used-up quota', a
   }
   t.equal(calls() - before, 1, 'the quota is remembered')
 })
+
+t.test('Messages: old results are cleared, and the SDK is told', async (t) => {
+  const words = 'Sunny with some wind. '.repeat(200)
+  const messages = Array.from({ length: 6 }, (_, at) => [
+    { role: 'user' as const, content: `Weather ${at}?` },
+    {
+      role: 'assistant' as const,
+      content: [{ type: 'tool_use' as const, id: `toolu_${at}`, name: 'get_weather', input: {} }]
+    },
+    {
+      role: 'user' as const,
+      content: [{ type: 'tool_result' as const, tool_use_id: `toolu_${at}`, content: words }]
+    },
+    { role: 'assistant' as const, content: 'It is sunny.' }
+  ]).flat()
+  const tools = [{ name: 'get_weather', input_schema: parameters }]
+  const counted = { model, messages: [...messages, ...user('hello')], tools }
+  const request = { ...counted, max_tokens: 100 }
+  const trigger = { type: 'input_tokens' as const, value: 2000 }
+  const edits = [{ type: 'clear_tool_uses_20250919' as const, trigger }]
+  const edited = { ...request, context_management: { edits } }
+  const whole = await anthropic.beta.messages.countTokens(counted)
+  const told = await anthropic.beta.messages.countTokens({
+    ...counted,
+    context_management: { edits }
+  })
+  const original = told.context_management?.original_input_tokens ?? 0
+  t.ok(Math.abs(original / whole.input_tokens - 1) < 0.05, `${original} of ${whole.input_tokens}`)
+  t.ok(told.input_tokens < 0.6 * whole.input_tokens, `${told.input_tokens} are left`)
+
+  const answer = await anthropic.beta.messages.create(edited)
+  const streamed = await anthropic.beta.messages.stream(edited).finalMessage()
+  for (const { context_management: done, usage } of [answer, streamed]) {
+    const [edit] = done?.applied_edits ?? []
+    t.match(edit, { type: 'clear_tool_uses_20250919', cleared_tool_uses: 3 })
+    const cleared = edit?.cleared_input_tokens ?? 0
+    t.ok(
+      cleared > 0.25 * whole.input_tokens && cleared < whole.input_tokens,
+      `${cleared} of ${whole.input_tokens}`
+    )
+    t.ok(usage.input_tokens > 0)
+  }
+
+  const declined = {
+    ...request,
+    context_management: { edits: [{ type: 'compact_20260112' as const }] }
+  }
+  await t.rejects(anthropic.beta.messages.create(declined), {
+    status: 400,
+    message: /"claude-haiku-4.5 does not support the 'compact_20260112' context management strategy/
+  })
+})

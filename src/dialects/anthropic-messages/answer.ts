@@ -1,5 +1,6 @@
 import { toCountMembers } from '../answer/count-members.ts'
 import { sealReasoning } from '../../kiro/conversation/signed-reasoning.ts'
+import { sumOfGroups } from '../../kiro/tokens/request-tokens.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'
 import type { FoundPage } from '../../kiro/wire/web-search.ts'
 import type { GatewayError } from '../../shared/errors.ts'
@@ -12,10 +13,13 @@ import {
 } from '../answer/answer-writer.ts'
 import { glue, glueWith, heapBytesOf, type Written } from '../answer/output-text.ts'
 import type { EndPart, EndReason, SearchPart, Usage } from '../answer/stream-part.ts'
+import { type AppliedEdit, toAppliedEdits } from './context-edits.ts'
 import { AnthropicErrors } from './error.ts'
 
 export interface MessagesWishes {
   readonly safeguards: readonly string[]
+  /** Edits that were applied; left out if the request asks for none. */
+  readonly edits?: readonly AppliedEdit[]
 }
 
 const BlockBytes = 1024
@@ -102,7 +106,7 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     if (!this.plan.asked.isStream) return ''
     const usage = toDeltaUsage(end.usage, this.#searches)
     const delta = { ...this.#reasons(end), container: null }
-    const message = { type: 'message_delta', delta, usage }
+    const message = { type: 'message_delta', delta, usage, ...this.#edits() }
     const told = toSseEvent('message_delta', JSON.stringify(message)) + MessageStop
     return glue(last?.end('whole') ?? '', told)
   }
@@ -112,7 +116,11 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
   }
 
   protected override writeWhole(end: EndPart): Written {
-    const tail = { ...this.#reasons(end), usage: toMessageUsage(end.usage, this.#searches) }
+    const tail = {
+      ...this.#reasons(end),
+      usage: toMessageUsage(end.usage, this.#searches),
+      ...this.#edits()
+    }
     return glue(
       `${JSON.stringify(this.#head()).slice(0, -1)},"content":[`,
       glueWith(',', this.#blocks.map(toBlockJson)),
@@ -125,6 +133,14 @@ export class MessageWriter extends AnswerWriter<MessagesWishes> {
     const { model } = this.plan.asked
     const { id } = this.identity
     return { id, type: 'message', role: 'assistant', model, container: null, diagnostics: null }
+  }
+
+  #edits(): object {
+    const { asked, inputTokens, groups } = this.plan
+    const { edits } = asked.own
+    if (edits === undefined) return {}
+    const applied = toAppliedEdits(edits, inputTokens / sumOfGroups(groups))
+    return { context_management: { applied_edits: applied } }
   }
 
   #reasons({ reason, stopSequence }: EndPart): object {

@@ -1,5 +1,7 @@
 import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
+import { countTextTokens } from '../../kiro/tokens/answer-counter.ts'
+import { sumOfGroups } from '../../kiro/tokens/request-tokens.ts'
 import type { TokenCount } from '../../kiro/tokens/token-gauge.ts'
 import type { Conversation, ToolChoice, ToolDefinition } from '../../kiro/wire/message.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -10,9 +12,11 @@ import { toCountMembers } from '../answer/count-members.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
 import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
 import { MessageDraft, SortedMessages } from '../request/draft.ts'
+import type { ReplyPlan } from '../plan/plan.ts'
 import { checkShape, countSigns } from '../request/shape.ts'
 import { type ClientRequest, knownEffort, readStops } from '../request/to-upstream.ts'
 import { MessageWriter, type MessagesWishes, safeguardTypesOf } from './answer.ts'
+import { editContext, toAppliedEdits } from './context-edits.ts'
 import { AnthropicErrors } from './error.ts'
 import {
   type MessagesBody,
@@ -30,7 +34,11 @@ export const AnthropicMessages = {
   header: 'anthropic-version',
   counter: {
     path: '/count_tokens',
-    toAnswer: (count: TokenCount) => ({ input_tokens: count.input, ...toCountMembers(count) })
+    toAnswer: (count: TokenCount, plan: ReplyPlan<MessagesWishes>) => ({
+      input_tokens: count.input,
+      ...toCountMembers(count),
+      ...originalCount(count.input, plan)
+    })
   },
   errors: AnthropicErrors,
   toStandingHeaders,
@@ -43,8 +51,10 @@ export const AnthropicMessages = {
 }
 
 function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
-  const messages = checkShape(MessagesBodyCheck, json, '')
-  refuseThread(messages)
+  const body = checkShape(MessagesBodyCheck, json, '')
+  refuseThread(body)
+  const edited = editContext(body, (text) => countTextTokens(body.model, text))
+  const messages = { ...body, messages: edited.messages }
   return {
     conversation: readConversation(messages, repairs),
     reasoning: readReasoning(messages, repairs),
@@ -59,8 +69,22 @@ function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
       isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,
       keepsItems: false
     },
-    own: (): MessagesWishes => ({ safeguards: safeguardTypesOf(messages.safeguards) })
+    own: (): MessagesWishes => ({
+      safeguards: safeguardTypesOf(messages.safeguards),
+      ...(edited.applied !== null && { edits: edited.applied })
+    })
   }
+}
+
+/** Count of the conversation before edits, for requests that ask for some. */
+function originalCount(input: number, { asked, groups }: ReplyPlan<MessagesWishes>): object {
+  const { edits } = asked.own
+  if (edits === undefined) return {}
+  const cleared = toAppliedEdits(edits, input / sumOfGroups(groups)).reduce(
+    (sum, { cleared_input_tokens: tokens }) => sum + tokens,
+    0
+  )
+  return { context_management: { original_input_tokens: input + cleared } }
 }
 
 /** A thread's later requests come without history; ignoring the member would lose it. */

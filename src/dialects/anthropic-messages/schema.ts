@@ -22,6 +22,29 @@ const OutputFormat = Type.Object({
   schema: Type.Optional(Type.Unknown())
 })
 
+/** More kinds than exist; bounds what a client repeats. */
+const MAX_EDITS = 16
+
+const TokenTrigger = Type.Object({ type: Type.Enum(['input_tokens']), value: Tokens })
+
+const ClearThinkingEdit = Type.Object({
+  keep: optional(
+    Type.Union([
+      Type.Enum(['all']),
+      Type.Object({ type: Type.Enum(['all']) }),
+      Type.Object({ type: Type.Enum(['thinking_turns']), value: Type.Integer({ minimum: 1 }) })
+    ])
+  )
+})
+
+const ClearToolUsesEdit = Type.Object({
+  trigger: optional(Type.Object({ type: Type.Enum(['input_tokens', 'tool_uses']), value: Tokens })),
+  keep: optional(Type.Object({ type: Type.Enum(['tool_uses']), value: Tokens })),
+  clear_at_least: optional(TokenTrigger),
+  exclude_tools: optional(Type.Array(Type.String())),
+  clear_tool_inputs: optional(Type.Union([Type.Boolean(), Type.Array(Type.String())]))
+})
+
 /** Members that mean something here; all others are ignored. */
 const Body = Type.Object({
   model: Type.String({ minLength: 1 }),
@@ -50,15 +73,22 @@ const Body = Type.Object({
   ),
   output_format: optional(OutputFormat),
   metadata: optional(Type.Object({ user_id: optional(Type.String()) })),
+  context_management: optional(
+    Type.Object({ edits: optional(Type.Array(OpenObject, { maxItems: MAX_EDITS })) })
+  ),
   thread: Type.Optional(Type.Unknown()),
   safeguards: Type.Optional(Type.Unknown())
 })
 
 export type MessagesBody = Static<typeof Body>
 export type MessagesMessage = Static<typeof Message>
+export type ClearThinking = Static<typeof ClearThinkingEdit>
+export type ClearToolUses = Static<typeof ClearToolUsesEdit>
 
 export const MessagesBodyCheck = Compile(Body)
 export const ToolCheck = Compile(Tool)
+export const ClearThinkingCheck = Compile(ClearThinkingEdit)
+export const ClearToolUsesCheck = Compile(ClearToolUsesEdit)
 
 const OWN_BLOCKS: readonly unknown[] =
   'tool_use tool_result thinking redacted_thinking image document'.split(' ')

@@ -121,9 +121,9 @@ function capabilitiesOf(facts: ModelFacts, searches: boolean) {
     citations: NO,
     code_execution: NO,
     context_management: {
-      ...NO,
-      clear_thinking_20251015: NO,
-      clear_tool_uses_20250919: NO,
+      ...YES,
+      clear_thinking_20251015: YES,
+      clear_tool_uses_20250919: YES,
       compact_20260112: NO
     },
     effort: {

@@ -88,7 +88,7 @@ function countRoutes(parts: TurnParts): readonly Route[] {
     if (counter === undefined) return []
     const answerHere: LocalAnswer = async (body, signal) => {
       const { plan } = await convertClientBody(plane, body, signal)
-      return counter.toAnswer(plane.calibration.count(plan.upstreamModel, plan.groups))
+      return counter.toAnswer(plane.calibration.count(plan.upstreamModel, plan.groups), plan)
     }
     return paths.map((path) => turnRoute(path + counter.path, { ...parts, dialect, answerHere }))
   })

@@ -108,7 +108,7 @@ t.test('capabilities are what this gateway does', async (t) => {
     batch: no,
     citations: no,
     code_execution: no,
-    context_management: { supported: false, compact_20260112: no },
+    context_management: { supported: true, clear_tool_uses_20250919: yes, compact_20260112: no },
     effort: { supported: true, low: yes, medium: yes, high: yes, xhigh: yes, max: yes },
     image_input: yes,
     pdf_input: yes,

@@ -39,6 +39,31 @@ const REASONS = {
   )
 }
 
+const CLEARED = { cleared_input_tokens: amount('Tokens that were cleared.') }
+
+const CONTEXT_EDITS = record(
+  {
+    applied_edits: list(
+      anyOf([
+        record({
+          type: fixed('clear_tool_uses_20250919'),
+          cleared_tool_uses: amount('Calls whose results were cleared.'),
+          ...CLEARED
+        }),
+        record({
+          type: fixed('clear_thinking_20251015'),
+          cleared_thinking_turns: amount('Turns whose thinking was cleared.'),
+          ...CLEARED
+        })
+      ]),
+      'Edits that changed the conversation.'
+    )
+  },
+  { description: 'Where the request asked for edits.' }
+)
+
+const EDITS = { context_management: refTo('ContextEdits') }
+
 const INDEX = amount('Which block of the answer, from 0.')
 
 const SEARCH_RESULT = record({
@@ -132,14 +157,18 @@ const EVENTS = {
   }),
   BlockDeltaEvent: record({ type: fixed('content_block_delta'), index: INDEX, delta: DELTA }),
   BlockStopEvent: record({ type: fixed('content_block_stop'), index: INDEX }),
-  MessageDeltaEvent: record({
-    type: fixed('message_delta'),
-    delta: record(
-      { ...REASONS, container: NEVER_HERE.container },
-      { optional: ['safeguard_results'] }
-    ),
-    usage: refTo('MessageDeltaUsage')
-  }),
+  MessageDeltaEvent: record(
+    {
+      type: fixed('message_delta'),
+      delta: record(
+        { ...REASONS, container: NEVER_HERE.container },
+        { optional: ['safeguard_results'] }
+      ),
+      usage: refTo('MessageDeltaUsage'),
+      ...EDITS
+    },
+    { optional: ['context_management'] }
+  ),
   MessageStopEvent: record({ type: fixed('message_stop') }, { description: 'The end.' })
 } as const
 
@@ -171,11 +200,13 @@ export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
       ...NEVER_HERE,
       content: list(BLOCK),
       ...REASONS,
-      usage: refTo('MessageUsage')
+      usage: refTo('MessageUsage'),
+      ...EDITS
     },
-    { optional: ['safeguard_results'] }
+    { optional: ['safeguard_results', 'context_management'] }
   ),
   ...BLOCKS,
+  ContextEdits: CONTEXT_EDITS,
   MessageUsage: record(
     {
       ...DELTA_USAGE,
@@ -197,5 +228,15 @@ export const MessagesAnswers: Readonly<Record<string, JsonSchema>> = {
     [...Object.keys(EVENTS), 'AnthropicStreamError'].map(refTo),
     'What `data:` of an event has; `event:` has its type. A whole answer ends with `message_stop`, a broken one with `error`.'
   ),
-  TokenCount: record({ input_tokens: amount(COUNTED), ...COUNT_MEMBERS }, OPTIONAL)
+  TokenCount: record(
+    {
+      input_tokens: amount(COUNTED),
+      ...COUNT_MEMBERS,
+      context_management: record(
+        { original_input_tokens: amount('Tokens before the edits that the request asks for.') },
+        { description: 'Where the request asked for edits.' }
+      )
+    },
+    { optional: [...OPTIONAL.optional, 'context_management'] }
+  )
 }

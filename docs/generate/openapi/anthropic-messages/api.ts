@@ -21,6 +21,8 @@ const WORDS = {
   output_config: 'How much the model thinks (`effort`), and the `format` of its answer.',
   output_format: 'A JSON schema for the answer, which is checked.',
   metadata: '`user_id`: requests of one session share a cache.',
+  context_management:
+    'Edits that clear old results of tools and old thinking. `compact_20260112` is refused.',
   thread: 'Refused: send the whole conversation.',
   safeguards: 'Verdicts that are asked for; all are answered as unsupported.'
 } as const
