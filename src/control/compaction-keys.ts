@@ -1,9 +1,15 @@
 import { hkdfSync, randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/settings.ts'
 import type { Logger } from '../observe/logger.ts'
 import { codeOf } from '../shared/errors.ts'
-import { createPrivateFile, makeFolder, readPrivateFile } from '../shared/private-files.ts'
+import {
+  createPrivateFile,
+  makeFolder,
+  readPrivateFile,
+  replaceFile
+} from '../shared/private-files.ts'
 
 const KEY_BYTES = 32
 const KEY = /^[0-9a-f]{64}$/
@@ -40,10 +46,11 @@ function keyOf(secret: string, name: string): string {
   return Buffer.from(made).toString('hex')
 }
 
-/** `null` without a file. Rejects with Node's error, and for a file of anything else. */
+/** `null` without a file, and for an empty one. Rejects with Node's error, and for a file of anything else. */
 async function keyIn(path: string): Promise<string | null> {
   try {
     const text = (await readPrivateFile(path, MAX_FILE_BYTES)).toString().trim()
+    if (text === '') return null
     if (KEY.test(text)) return text
     throw Object.assign(new Error('it is no key'), { code: 'EINVAL' })
   } catch (cause) {
@@ -52,17 +59,23 @@ async function keyIn(path: string): Promise<string | null> {
   }
 }
 
-/** Another gateway with this folder may be first. */
+/** Time for another gateway with this folder, which may be first, to write its key. */
+const WRITING_MS = 100
+
 async function makeKey(path: string): Promise<string> {
   const key = newKey()
   try {
     await createPrivateFile(path, `${key}\n`)
     return key
   } catch (cause) {
-    const made = codeOf(cause) === 'EEXIST' ? await keyIn(path) : null
-    if (made === null) throw cause
-    return made
+    if (codeOf(cause) !== 'EEXIST') throw cause
   }
+  await sleep(WRITING_MS)
+  const made = await keyIn(path)
+  if (made !== null) return made
+  // A crash has left it empty.
+  await replaceFile(path, { text: `${key}\n`, mode: 0o600, isDurable: true })
+  return key
 }
 
 function newKey(): string {
