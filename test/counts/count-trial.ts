@@ -9,6 +9,15 @@ import { simulatorOptions } from '../helper/request-options.ts'
 import { type Kind, KINDS, type Random, requestOf } from './kinds.ts'
 import { type TrueTokens, trueTokens } from './true-tokens.ts'
 
+/** Families that count differently, each by one model or two. */
+export const MODELS = [
+  'claude-sonnet-4.6',
+  'claude-opus-5',
+  'claude-haiku-5.5',
+  'gpt-5.6-luna',
+  'kimi-k3'
+] as const
+
 export interface CountRow {
   readonly model: string
   readonly kind: Kind

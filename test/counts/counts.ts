@@ -1,20 +1,17 @@
-import { tryCounts } from './count-trial.ts'
+import { parseArgs } from 'node:util'
+import { writeSection } from '../clients/compatibility-page.ts'
+import { MODELS, tryCounts } from './count-trial.ts'
+import { countsSection } from './counts-page.ts'
 
-/**
- * `npm run counts`: how far the counts of requests are off, by model and kind of text, beside real vocabularies: before
- * anything was learnt, and after 20 answers of all kinds. `-- --model NAME` tries one model.
- */
+/** `npm run counts [-- --model NAME] [--write]`: how far counts of requests are off, by model and kind of text, beside real vocabularies. */
 
-const MODELS = ['claude-sonnet-4.6', 'claude-opus-5', 'claude-haiku-5.5', 'gpt-5.6-luna', 'kimi-k3']
-const at = process.argv.indexOf('--model')
-const named = at === -1 ? undefined : process.argv[at + 1]
-
-process.stdout.write(
-  '| model | kind of text | cold | after 20 answers | the client’s part alone |\n| --- | --- | --- | --- | --- |\n'
+const { values } = parseArgs({
+  options: { model: { type: 'string' }, write: { type: 'boolean', default: false } }
+})
+if (values.write && values.model !== undefined)
+  throw new Error('--write needs all models, without --model')
+const section = countsSection(
+  tryCounts({ models: values.model === undefined ? MODELS : [values.model] })
 )
-for (const model of named === undefined ? MODELS : [named]) {
-  for (const { kind, cold, learnt, ownLearnt } of tryCounts({ models: [model] })) {
-    const cells = [cold, learnt, ownLearnt].map((error) => `${(error * 100).toFixed(1)} %`)
-    process.stdout.write(`| ${model} | ${kind} | ${cells.join(' | ')} |\n`)
-  }
-}
+process.stdout.write(section)
+if (values.write) writeSection(section)

@@ -14,7 +14,7 @@ export interface TrueTokens {
 }
 
 interface Family {
-  readonly encoder: Tiktoken
+  readonly vocabulary: Vocabulary
   readonly ratio: number
   readonly hidden: number
   readonly imageTokens: (width: number, height: number) => number
@@ -27,47 +27,55 @@ const TOKENS_PER_MESSAGE = 3
 /** What a model is told once it has tools. */
 const TOOL_PROMPT_TOKENS = 346
 
+type Vocabulary = 'gpt' | 'other'
+
+const RANKS = { gpt: o200k, other: cl100k } as const
+/** Made when they are needed: each takes half a second. Bounded by the vocabularies. */
+const encoders = new Map<Vocabulary, Tiktoken>()
+/** Counts by vocabulary and text, which conversations repeat. Bounded by MAX_KNOWN. */
+const known = new Map<string, number>()
+
+function raw(vocabulary: Vocabulary, text: string): number {
+  const name = `${vocabulary} ${text}`
+  const found = known.get(name)
+  if (found !== undefined) return found
+  const encoder = encoders.get(vocabulary) ?? new Tiktoken(RANKS[vocabulary])
+  encoders.set(vocabulary, encoder)
+  let tokens = 0
+  for (let at = 0; at < text.length; at += MAX_PIECE_CHARS)
+    tokens += encoder.encode(text.slice(at, at + MAX_PIECE_CHARS), [], []).length
+  if (known.size < MAX_KNOWN) known.set(name, tokens)
+  return tokens
+}
+
 export function trueTokens(hiddenTokens = 2_050): TrueTokens {
-  const encoders = { gpt: new Tiktoken(o200k), other: new Tiktoken(cl100k) }
-  /** Counts by text, which conversations repeat. Bounded by MAX_KNOWN. */
-  const known = new Map<string, number>()
   const familyOf = (modelId: string): Family => {
     const isClaude = modelId.startsWith('claude')
     if (isClaude) {
-      const [encoder, hidden] = [encoders.other, hiddenTokens]
-      return { encoder, ratio: claudeRatio(modelId), hidden, imageTokens: byPatchesOf28 }
+      const ratio = claudeRatio(modelId)
+      return { vocabulary: 'other', ratio, hidden: hiddenTokens, imageTokens: byPatchesOf28 }
     }
     const isGpt = modelId.startsWith('gpt')
     return isGpt
-      ? { encoder: encoders.gpt, ratio: 1, hidden: hiddenTokens * 0.9, imageTokens: byPatchesOf32 }
+      ? { vocabulary: 'gpt', ratio: 1, hidden: hiddenTokens * 0.9, imageTokens: byPatchesOf32 }
       : {
-          encoder: encoders.gpt,
+          vocabulary: 'gpt',
           ratio: 1.07,
           hidden: hiddenTokens * 1.1,
           imageTokens: byPatchesOf28
         }
   }
-  const raw = (encoder: Tiktoken, text: string): number => {
-    const name = `${encoder === encoders.gpt ? 'g' : 'o'}${text}`
-    const found = known.get(name)
-    if (found !== undefined) return found
-    let tokens = 0
-    for (let at = 0; at < text.length; at += MAX_PIECE_CHARS)
-      tokens += encoder.encode(text.slice(at, at + MAX_PIECE_CHARS), [], []).length
-    if (known.size < MAX_KNOWN) known.set(name, tokens)
-    return tokens
-  }
   return {
     text: (modelId, text) => {
-      const { encoder, ratio } = familyOf(modelId)
-      return Math.round(raw(encoder, text) * ratio)
+      const { vocabulary, ratio } = familyOf(modelId)
+      return Math.round(raw(vocabulary, text) * ratio)
     },
     request: (view, modelId) => {
-      const { encoder, ratio, hidden, imageTokens } = familyOf(modelId)
+      const { vocabulary, ratio, hidden, imageTokens } = familyOf(modelId)
       let [texts, images] = [0, 0]
       for (const turn of [...view.history, view.current]) {
         texts += TOKENS_PER_MESSAGE
-        for (const text of textsOf(turn)) texts += raw(encoder, text)
+        for (const text of textsOf(turn)) texts += raw(vocabulary, text)
         if (turn.role === 'user')
           for (const image of turn.images) images += imageTokens(...sizeOf(image))
       }
