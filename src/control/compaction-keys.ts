@@ -24,11 +24,13 @@ export async function compactionKeys(
   { fleet, credentials }: Pick<Config, 'fleet' | 'credentials'>,
   log: Pick<Logger, 'warn'>
 ): Promise<readonly string[]> {
+  const path = join(credentials.stateDir, FILE)
   if (fleet.url !== null) {
     const { fleetSecrets } = await import('../fleet/fleet-secrets.ts')
-    return (await fleetSecrets(fleet)).map((secret) => keyOf(secret, fleet.name))
+    const keys = (await fleetSecrets(fleet)).map((secret) => keyOf(secret, fleet.name))
+    const alone = await keyIn(path).catch(() => null) // opens here what was sealed before there was a fleet
+    return alone === null ? keys : [...keys, alone]
   }
-  const path = join(credentials.stateDir, FILE)
   try {
     await makeFolder(credentials.stateDir)
     return [(await keyIn(path)) ?? (await makeKey(path))]

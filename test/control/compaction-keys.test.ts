@@ -6,8 +6,10 @@ import type { Config } from '../../src/config/settings.ts'
 
 const log = { warn: (facts: unknown) => t.fail('a warning', { facts }) }
 
-function configOf(stateDir: string): Pick<Config, 'fleet' | 'credentials'> {
-  return { fleet: { url: null }, credentials: { stateDir } } as Config
+const ALONE = { url: null }
+
+function configOf(stateDir: string, fleet: object = ALONE): Pick<Config, 'fleet' | 'credentials'> {
+  return { fleet, credentials: { stateDir } } as Config
 }
 
 t.test('a key is made once, also by gateways that start together', async (t) => {
@@ -25,4 +27,15 @@ t.test('a file that a crash has left empty is filled', async (t) => {
   t.same([readFileSync(path, 'utf8').trim()], made)
   t.equal(statSync(path).mode & 0o777, 0o600)
   t.same(await compactionKeys(configOf(folder), log), made)
+})
+
+t.test('a fleet seals under its secret, and opens what its replica had sealed alone', async (t) => {
+  const folder = t.testdir()
+  const secrets = ['s'.repeat(32), 'r'.repeat(32)]
+  const fleet = { url: 'redis://127.0.0.1:1', name: 'fleet', secrets, secretFile: null }
+  const alone = await compactionKeys(configOf(folder), log)
+  const joined = await compactionKeys(configOf(folder, fleet), log)
+  const other = await compactionKeys(configOf(t.testdir(), fleet), log)
+  t.equal(other.length, 2)
+  t.same(joined, [...other, ...alone])
 })
