@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -132,6 +132,29 @@ t.test('names the part, goes on after Ctrl-C, and keeps what it knows to itself'
   }
   const third = await runKiroGateway(args, options)
   t.match(reportOf(third), { end: 'complete', requests: { sent: 0 } })
+})
+
+t.test('a greeting that was refused is asked again', async (t) => {
+  let isWell = false
+  const rules: Rule[] = [(payload) => (isWell ? refuses('"pattern"')(payload, 0) : REFUSED)]
+  const { options, args } = await setUp(t, rules, request({ pattern: '^a$' }))
+  t.match(reportOf(await runKiroGateway([...args, '--requests=3'], options)), {
+    end: 'greeting-refused'
+  })
+  isWell = true
+  t.match(reportOf(await runKiroGateway([...args, '--requests=3'], options)), { end: 'unfinished' })
+})
+
+t.test('goes on where its answers cannot be kept', async (t) => {
+  const { room, options, args } = await setUp(
+    t,
+    [refuses('"pattern"')],
+    request({ pattern: '^a$' })
+  )
+  mkdirSync(join(room.stateDir, 'lint-probes.json'), { recursive: true })
+  const outcome = await runKiroGateway([...args, '--requests=3'], options)
+  t.match(reportOf(outcome), { end: 'unfinished' })
+  t.equal(outcome.stderr.match(/cannot be kept/g)?.length, 1, 'and says so once')
 })
 
 t.test('two rules at once, in words for people', async (t) => {

@@ -18,7 +18,7 @@ import {
 import { isUnexplained } from '../../kiro/wire/fault.ts'
 import type { RequestForm } from '../../kiro/wire/hosts.ts'
 import { requestOptionsOf } from '../../server/turn/body.ts'
-import { GatewayError } from '../../shared/errors.ts'
+import { codeOf, GatewayError } from '../../shared/errors.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { type CommandCall, EXIT_FAILED, EXIT_OK, textOption, UsageError } from '../command.ts'
 import { Checkup } from '../doctor/checks/checkup.ts'
@@ -83,6 +83,8 @@ class Probe {
   readonly #limit: number
   #sent = 0
   #said: string | null = null
+  /** Answers are there after an interruption. */
+  #isKept = true
 
   constructor(call: CommandCall, checkup: Checkup, limit: number) {
     this.#call = call
@@ -105,7 +107,7 @@ class Probe {
     const form = config.upstream.requestForm === 'target' ? 'target' : 'path'
     const { credits, tokens } = costOf(body, dialect, options)
     const memory = await ProbeMemory.open(config.credentials.stateDir, [bytes, snapshot.id])
-    if (values['again'] === true) await memory.forget()
+    if (values['again'] === true) await this.#keep(memory.forget())
     if (!(await this.#isAllowed(credits, memory.size))) return EXIT_OK
     const asker = new Asker({
       network: this.#checkup.network,
@@ -129,7 +131,7 @@ class Probe {
         return this.#tell(body, { ...facts, end: 'stopped', advice: { means, change } })
       }
       if (cause instanceof UpstreamUnwell) return this.#tell(body, { ...facts, end: 'unwell' })
-      if (signal.aborted) terminal.note(INTERRUPTED)
+      if (signal.aborted && this.#isKept) terminal.note(INTERRUPTED)
       throw cause
     }
   }
@@ -170,7 +172,9 @@ class Probe {
       ask: async (candidate) => {
         const known = memory.get(candidate.id)
         greeting ??= candidate // the search begins with it
-        if (known !== undefined) return known
+        // What refused even a greeting may be over.
+        const isOver = candidate === greeting && known !== 'taken'
+        if (known !== undefined && !isOver) return known
         // An outage since the last run must not be taken for a refusal.
         if (this.#sent === 0 && greeting !== candidate) await this.#ask(greeting, asker, memory)
         return this.#ask(candidate, asker, memory)
@@ -181,8 +185,18 @@ class Probe {
   async #ask(candidate: Candidate, asker: Asker, memory: ProbeMemory): Promise<CandidateVerdict> {
     const verdict = (await this.#send(candidate, asker)) ?? (await this.#send(candidate, asker))
     if (verdict === null) throw new UpstreamUnwell()
-    await memory.add(candidate.id, verdict)
+    await this.#keep(memory.add(candidate.id, verdict))
     return verdict
+  }
+
+  /** Says once that the state folder takes nothing: what was paid for is still told. */
+  async #keep(written: Promise<void>): Promise<void> {
+    try {
+      await written
+    } catch (cause) {
+      if (this.#isKept) this.#call.terminal.note(`${UNKEPT} (${codeOf(cause)})`)
+      this.#isKept = false
+    }
   }
 
   /** `null` for a failure that says nothing of the request. @throws {RequestsSpent} {ProbesStopped} */
@@ -220,6 +234,8 @@ class Probe {
 
 const INTERRUPTED =
   'Interrupted. What the upstream has answered is kept: the same command goes on from there.'
+
+const UNKEPT = 'The answers cannot be kept in STATE_DIR, so an interrupted run would begin anew.'
 
 /** The upstream fails twice in a way that says nothing of the request. */
 class UpstreamUnwell extends Error {}
