@@ -64,7 +64,7 @@ const SUMMARY_ALONE = {
 
 /** A call to compact has no other wishes. */
 function asCompactCall({ input, ...rest }: JsonObject): JsonObject {
-  return { ...rest, input: input ?? [], stream: false, store: false }
+  return { ...rest, input: input ?? [], max_output_tokens: null, stream: false, store: false }
 }
 
 function readRequest(

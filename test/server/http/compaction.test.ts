@@ -76,6 +76,14 @@ t.test('a compacted conversation is gone on with, by its key alone', async (t) =
   t.match(await refusal(elsewhere.client.responses.create({ model, input })), { status: 400 })
 })
 
+t.test('a limit of the answer does not cut a summary off', async (t) => {
+  const { client, said } = await setUp(t)
+  said[0] =
+    'a summary of more than one token, with everything that is needed to go on with the work'
+  const body = { model: 'auto', input: HISTORY, max_output_tokens: 1 } as const
+  t.match(await client.responses.compact(body), { output: [{ type: 'compaction' }] })
+})
+
 t.test('a stored response is compacted by its id', async (t) => {
   const { client, asked } = await setUp(t)
   const { id } = await client.responses.create({ model, input: 'first question' })
