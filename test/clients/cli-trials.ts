@@ -113,3 +113,35 @@ export function compacts(
   }
   return { name: 'compaction', attempt }
 }
+
+/** Lines of a file of some 7,000 tokens, of which clients tell the model a part. */
+const FILE_LINES = 600
+/** Reads of the file that do not fit in the window together. */
+const READS = 10
+
+/** A session that reads more than fits in its window is compacted by the client, and goes on. */
+export function outgrowsWindow(
+  { read }: ShellTools,
+  { sign, limit }: { readonly sign: string; readonly limit: (command: Command) => Command }
+): Trial {
+  const attempt = async (session: Session): Promise<string | null> => {
+    const { way, place } = session
+    const { resume = way.ask } = way
+    const lines = Array.from({ length: FILE_LINES }, (_, at) => `${at}: ${'some words '.repeat(4)}`)
+    writeFileSync(join(place.project, 'long.txt'), lines.join('\n'))
+    let compactions = 0
+    for (let at = 0; at < READS; at++) {
+      const ask = at === 0 ? way.ask : resume
+      const outcome = await session.run(limit(ask(`use tool ${read('long.txt')}`, place)))
+      const failure = failureOf(outcome) ?? missing(outcome, 'The simulator received 1 tool result')
+      if (failure !== null) return `read ${at + 1}: ${failure}`
+      if (hasText(outcome.stdout + outcome.stderr, sign)) compactions++
+    }
+    if (compactions === 0) return 'it did not compact the conversation'
+    const word = secretWord()
+    const last = await session.run(limit(resume(`Go on. sim:say=${hiddenString(word)}`, place)))
+    session.note(`${compactions} compactions`)
+    return failureOf(last) ?? missing(last, word)
+  }
+  return { name: 'window outgrown', attempt }
+}

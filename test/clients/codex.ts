@@ -2,6 +2,7 @@ import {
   answersBySchema,
   compacts,
   looksAtImage,
+  outgrowsWindow,
   survivesInterruption,
   toolCallTrial
 } from './cli-trials.ts'
@@ -40,7 +41,7 @@ export const CODEX: Client = {
       setUp: (place) => [
         { argv: [programOf(place, 'codex'), 'login', '--with-api-key'], stdin: place.key }
       ],
-      more: [compaction()]
+      more: [compaction(), outgrown()]
     },
     {
       ...providerWay({ note: 'as gpt-5.5', model: 'gpt-5.5' }),
@@ -100,6 +101,16 @@ function compaction() {
     (prompt, place) => codex(['exec', 'resume', '--last', ...limit, ...FREE, '--', prompt], place),
     'And what comes next?'
   )
+}
+
+function outgrown() {
+  return outgrowsWindow(SHELL, {
+    sign: 'context compacted',
+    limit: ({ argv: [program = '', ...argv], ...command }) => ({
+      ...command,
+      argv: [program, '-c', 'model_context_window=32000', ...argv]
+    })
+  })
 }
 
 /** What the model writes for Codex to run where its only tool is JavaScript. */
