@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { inspectConfig } from '../config/load.ts'
-import { GatewayError, messageOf } from '../shared/errors.ts'
+import { GatewayError, messageOf, operatorError } from '../shared/errors.ts'
 import { parseJsonObject, textMember } from '../shared/json.ts'
 import { entryOf } from '../shared/program-name.ts'
 import { version } from '../shared/version.ts'
@@ -25,6 +25,8 @@ It changes nothing. The gateway never asks by itself.`,
     const entry = entryOf(process.argv[1] ?? '')
     const installation = installationOf({ entry, cwd: process.cwd(), exists: existsSync })
     const registry = (env['npm_config_registry'] ?? REGISTRY).replace(/\/+$/, '')
+    if (!/^https?:$/.test(URL.parse(registry)?.protocol ?? ''))
+      throw operatorError('npm_config_registry is no address that begins with https:// or http://.')
     await using network = new Network(inspectConfig(env).config)
     const newest = await askRegistry(network, registry, signal)
     const isUnpublished = 'problem' in newest && newest.problem === null

@@ -44,6 +44,8 @@ t.test('kiro-gateway update', async (t) => {
     code: 0,
     stdout: /not known: 127\.0\.0\.1:9 cannot be asked\. It refused the connection/
   })
+  for (const registry of ['registry.example.com', 'file:///srv/packages'])
+    t.match(await update(registry), { code: 2, stderr: /npm_config_registry is no address/ })
 })
 
 t.test('installationOf()', async (t) => {
