@@ -68,7 +68,7 @@ t.test('kiro-gateway', async (t) => {
     t.match(await run('lgoin'), {
       code: 2,
       stdout: '',
-      stderr: /^kiro-gateway: unknown command "lgoin"\. Was "login" meant\? .*login, logout/
+      stderr: /^npx kiro-gateway: unknown command "lgoin"\. Was "login" meant\? .*login, logout/
     })
     t.match((await runHere('logot')).stderr, 'Was "logout" meant?')
     t.notMatch((await runHere('nope')).stderr, 'meant')

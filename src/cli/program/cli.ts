@@ -75,7 +75,7 @@ export async function runCommand(argv: readonly string[], place: CommandPlace): 
   if (command === null) {
     const message = unknownCommand(name)
     if (isJson) terminal.write(JSON.stringify({ error: { code: 'usage', message } }))
-    terminal.note(`kiro-gateway: ${message}`)
+    terminal.note(`${program}: ${message}`)
     return EXIT_USAGE
   }
   try {
