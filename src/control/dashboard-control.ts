@@ -68,6 +68,9 @@ export interface DashboardParts {
   readonly supervisor: Pick<Supervisor, 'states' | 'leavingPids'>
 }
 
+/** Most models whose errors of counts are shown. */
+const MAX_COUNTS = 12
+
 /** The dashboard's part in the primary. Its publisher exists only while `DASHBOARD` is on. */
 export class DashboardControl {
   readonly sessionSecret = newSessionSecret()
@@ -185,6 +188,7 @@ export class DashboardControl {
       moment: () => {
         const { bytes, of } = this.#options.memoryUsed()
         return {
+          counts: parts().tokens.errors().slice(-MAX_COUNTS),
           memory: { limitBytes: memory.limitBytes, usedBytes: bytes, of },
           cpuLimit: this.#cpuLimit,
           maxWaiting: config().pool.maxWaiting,

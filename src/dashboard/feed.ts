@@ -97,6 +97,8 @@ export interface NowFigures {
     readonly outputPerMinute: number
   }
   readonly credits: { readonly total: number; readonly perHour: number }
+  /** Models that were measured last. */
+  readonly counts: readonly CountErrors[]
   readonly latency: Latency
   readonly errors: readonly ErrorCount[]
   readonly memory: {
@@ -113,6 +115,14 @@ export interface NowFigures {
   /** The oldest of each worker, oldest first. */
   readonly running: readonly RunningRequest[]
   readonly dashboards: number
+}
+
+/** Shares by which the newest counts of a model were off what the upstream measured. */
+export interface CountErrors extends Quantiles {
+  readonly model: string
+  readonly counts: number
+  /** Tokens of the upstream's own prompt; `null` while unknown. */
+  readonly hidden: number | null
 }
 
 export interface FleetShown extends FleetStatus, OwnFleetStatus {}

@@ -40,6 +40,7 @@ const calm: Now = {
     failing: null
   },
   tokens: { input: 0, output: 0, perMinute: 0, inputPerMinute: 0, outputPerMinute: 0 },
+  counts: [],
   credits: { total: 0, perHour: 0 },
   latency: { firstMs: null, totalMs: null },
   errors: [],

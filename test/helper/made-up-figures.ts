@@ -145,6 +145,10 @@ export function madeUpNow(at: number): Now {
       outputPerMinute: of('outputTokensPerMinute')
     },
     credits: { total: 58.42, perHour: 8.64 },
+    counts: [
+      { model: 'claude-haiku-5.5', p50: 0.011, p95: 0.034, counts: 64, hidden: 2_048 },
+      { model: 'gpt-5.6-luna', p50: 0.016, p95: 0.041, counts: 12, hidden: null }
+    ],
     latency: {
       firstMs: { p50: of('firstP50Ms'), p95: of('firstP95Ms') },
       totalMs: { p50: of('totalP50Ms'), p95: of('totalP95Ms') }

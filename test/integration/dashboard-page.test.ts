@@ -144,6 +144,16 @@ check('figures are exact where tests look, and change as they are told', async (
     'credits-total': now.credits.total
   })
   t.equal(await page.locator('[data-metric="tokens-input"]').textContent(), '104M')
+  const counts = page.locator('tr[data-model="gpt-5.6-luna"] [data-metric]')
+  const figures = await counts.evaluateAll((cells) =>
+    cells.map((cell) => [cell.getAttribute('data-metric'), cell.getAttribute('data-value')])
+  )
+  t.same(figures, [
+    ['count-error-p50', '0.016'],
+    ['count-error-p95', '0.041'],
+    ['hidden-tokens', null],
+    ['counts-measured', '12']
+  ])
   const first = page.locator('tr[data-process="primary"] [data-metric="process-memory-bytes"]')
   t.equal(await first.getAttribute('data-value'), String(now.processes[0]?.rssBytes))
   t.equal(await page.locator('.plot').count(), 3, 'two workers and the gateway itself')

@@ -21,6 +21,7 @@ export interface DashboardSources {
   readonly read: (isFresh: boolean) => Promise<ProcessReadings>
   readonly moment: () => Pick<
     Moment,
+    | 'counts'
     | 'memory'
     | 'cpuLimit'
     | 'maxWaiting'

@@ -2,6 +2,7 @@ import { faultOf } from '../../dashboard/failures.ts'
 import type {
   RunningRequest,
   Connections,
+  CountErrors,
   ErrorCount,
   FailingRequests,
   FleetShown,
@@ -58,6 +59,7 @@ export interface Moment {
   readonly at: number
   readonly totals: Totals
   readonly rates: Rates
+  readonly counts: readonly CountErrors[]
   readonly latency: Latency
   readonly errors: readonly ErrorCount[]
   readonly failing: FailingRequests | null
@@ -108,6 +110,7 @@ export function toNow(readings: ProcessReadings, moment: Moment): NowFigures {
       outputPerMinute: toThousandths(rates.outputTokensPerMinute)
     },
     credits: { total: totals.credits, perHour: toSixDecimals(rates.creditsLastHour) },
+    counts: moment.counts,
     latency: moment.latency,
     errors: moment.errors,
     memory: moment.memory,

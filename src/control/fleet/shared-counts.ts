@@ -40,7 +40,8 @@ export class SharedCounts implements SharedValue<CountsRecord> {
     const there = new Map((found?.value.gauges ?? []).map((gauge) => [gauge.model, gauge]))
     const better = this.#options.tokens
       .all()
-      .gauges.filter(({ model, lessons }) => lessons > (there.get(model)?.lessons ?? 0))
+      .gauges.slice(-MAX_SHARED) // older ones would take the place of newer ones, in turn without end
+      .filter(({ model, lessons }) => lessons > (there.get(model)?.lessons ?? 0))
     if (better.length === 0) return null
     for (const gauge of better) {
       there.delete(gauge.model)

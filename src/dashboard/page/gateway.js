@@ -125,6 +125,7 @@ export const gateway = {
       <p class="said" role="status">${said}</p>
       <div class="columns even">${accountCard(account)}${processCard(now)}</div>
       ${connectionCard(now)}
+      ${now.counts.length === 0 ? nothing : countsCard(now)}
       ${now.fleet === null ? nothing : fleetCard(now.fleet)}
       ${settingsCard()}
       ${auditCard()}
@@ -190,6 +191,23 @@ function connectionCard(now) {
     <div class="card-head"><h3 id="connections-title">Connections to Kiro</h3>
       <p class="note"><b>${figure('connections-in-use', inUse, amount(inUse))}</b> in use, <b>${figure('connections-idle', idle, amount(idle))}</b> idle, <b>${figure('connections-free', free, free === null ? 'any number' : amount(free))}</b> free of <b>${figure('connections-budget', budget, budget === null ? 'no limit' : amount(budget))}</b></p></div>
     ${connectionPlots(now)}
+  </section>`
+}
+
+/** @param {Now} now */
+function countsCard({ counts }) {
+  return html`<section class="card" aria-labelledby="counts-title">
+    <h3 id="counts-title">Counts of tokens</h3>
+    <div class="scroll" tabindex="0" role="region" aria-label="Errors of counts by model"><table id="counts"><thead><tr><th scope="col">Model</th><th scope="col" class="number">Median error</th><th scope="col" class="number">95 % within</th><th scope="col" class="number from-s">Hidden prompt</th><th scope="col" class="number from-s">Answers</th></tr></thead>
+      <tbody>${counts.map(
+        ({ model, p50, p95, hidden, counts: answers }) => html`<tr data-model=${model}>
+        <th scope="row" class="cut" title=${model}>${model}</th>
+        <td class="number">${figure('count-error-p50', p50, percent(p50))}</td>
+        <td class="number">${figure('count-error-p95', p95, percent(p95))}</td>
+        <td class="number from-s">${figure('hidden-tokens', hidden, amount(hidden))}</td>
+        <td class="number from-s">${figure('counts-measured', answers, amount(answers))}</td></tr>`
+      )}</tbody></table></div>
+    <p class="note">How far counts were off what Kiro then measured, by the newest answers of each model.</p>
   </section>`
 }
 
