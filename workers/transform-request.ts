@@ -100,6 +100,7 @@ function bytesOf(result: ThreadResult): readonly Uint8Array[] {
     case 'attachments-needed':
       return [result.body, ...result.answers, ...result.needs.pdfs]
     case 'room-needed':
+    case 'whole-needed':
       return [result.body, ...result.answers]
     case 'rewritten':
       return result.payload === null ? [] : [result.payload.bytes]

@@ -21,6 +21,7 @@ import {
 } from './request/attachments.ts'
 import { inlineAttachments } from './request/inline-attachments.ts'
 import type { RoomNeeded } from './request/payload-bytes.ts'
+import type { WholeNeeded } from './request/settling.ts'
 import {
   type ClientMarks,
   type ClientRequest,
@@ -133,6 +134,7 @@ export type Conversion =
   | ConvertedRequest
   /** Memory for what the body becomes must be reserved first. */
   | (TakenBytes & RoomNeeded)
+  | (TakenBytes & WholeNeeded)
   /** These attachments must be fetched and read first. */
   | (TakenBytes & { readonly type: 'attachments-needed'; readonly needs: AttachmentNeeds })
 
@@ -187,7 +189,7 @@ export function convertRequest(
   const parsed = { json, bytes: body.byteLength }
   const unbounded = { ...options, payloadRoomBytes: Infinity }
   const made = convert(dialect, parsed, { options: unbounded, repairs })
-  if (made.type === 'room-needed') throw new Error('its room was not bounded')
+  if (made.type !== 'converted') throw new Error('its room was not bounded')
   return made
 }
 
@@ -202,7 +204,7 @@ function convert(
   dialect: DialectName,
   { json, bytes, sent }: ParsedBody,
   { options, repairs }: { readonly options: RequestOptions; readonly repairs: Repairs }
-): ConvertedRequest | RoomNeeded {
+): ConvertedRequest | RoomNeeded | WholeNeeded {
   const { answers = [] } = options
   const request = withMarks(Dialects[dialect].read(json, repairs, options), options.marks)
   const bodyBytes = answers.reduce((sum, { byteLength }) => sum + byteLength, bytes)

@@ -132,7 +132,7 @@ export class TransformPool {
   }
 
   /**
-   * Returns body and answers if it first needs attachments or `payloadRoomBytes`. Takes their bytes.
+   * Returns body and answers if it first needs attachments, `payloadRoomBytes` or the whole conversation. Takes their bytes.
    * @throws {GatewayError} what the request deserves (GW_BODY_INVALID, GW_BODY_TOO_LARGE, GW_MODEL_UNKNOWN,
    * GW_TRANSFORM_TIMEOUT); `signal`'s own error as soon as it aborts (`abortErrorOf`);
    * GW_TRANSFORM_QUEUE_FULL if `maxQueue` jobs wait, at once or for one of a key with fewer;
@@ -153,7 +153,7 @@ export class TransformPool {
       bytes + (attachments === undefined ? 0 : bytesOf(attachments))
     )
     const result = await this.#conversions.run(job, jobOptions, owner)
-    return resultOf(result, 'converted', 'attachments-needed', 'room-needed')
+    return resultOf(result, 'converted', 'attachments-needed', 'room-needed', 'whole-needed')
   }
 
   /** @throws {GatewayError} as `run()`, but reports what is wrong with the request */

@@ -12,6 +12,7 @@ import { memoryRow } from './rows/memory.ts'
 import { pauseRow } from './rows/pause.ts'
 import { recordingRow } from './rows/recording.ts'
 import { reuseRow } from './rows/reuse.ts'
+import { socketRow } from './rows/socket.ts'
 import { stallsRow } from './rows/stalls.ts'
 import { startRow } from './rows/start.ts'
 import { usageRow } from './rows/usage.ts'
@@ -37,7 +38,8 @@ const rows = [
   reuseRow,
   startRow,
   usageRow,
-  youngRow
+  youngRow,
+  socketRow
 ]
 const { values } = parseArgs({
   options: {

@@ -23,6 +23,37 @@ export function writeConversation(
   return Buffer.from(JSON.stringify(wording.dialect === 'chat' ? body : toMessages(body)))
 }
 
+/** The same session for the Responses API, of this size, in items and what goes with each request. */
+export function writeResponsesConversation(bytes: number): {
+  readonly settings: object
+  readonly items: readonly object[]
+} {
+  const { model, messages = [], tools = [] } = long(bytes)
+  const [system, ...turns] = messages
+  const settings = {
+    model,
+    instructions: system?.content,
+    tools: tools.map(({ function: one }) => ({ type: 'function', ...one })),
+    store: false
+  }
+  return { settings, items: turns.flatMap(toItems) }
+}
+
+function toItems({
+  role,
+  content,
+  tool_call_id: id,
+  tool_calls: calls = []
+}: ChatMessage): readonly object[] {
+  if (role === 'tool') return [{ type: 'function_call_output', call_id: id, output: content }]
+  const asked = calls.map((call) => ({
+    type: 'function_call',
+    call_id: call.id,
+    ...call.function
+  }))
+  return [{ type: 'message', role, content }, ...asked]
+}
+
 interface ChatBody {
   readonly model: string
   readonly messages?: readonly ChatMessage[]
@@ -41,6 +72,7 @@ interface ChatMessage {
   readonly tool_call_id?: string
   readonly tool_calls?: readonly {
     readonly id: string
+    readonly type: 'function'
     readonly function: { readonly name: string; readonly arguments: string }
   }[]
 }
@@ -92,8 +124,8 @@ function short(): object {
 }
 
 /** Turns of a question, a tool call and its result, until the body has its size. */
-function long(): object {
-  const messages: object[] = [{ role: 'system', content: Prose.repeat(80) }]
+function long(size = LongBytes): ChatBody {
+  const messages: ChatMessage[] = [{ role: 'system', content: Prose.repeat(80) }]
   const body = {
     model: Model,
     stream: true,
@@ -101,7 +133,7 @@ function long(): object {
     messages
   }
   let bytes = Buffer.byteLength(JSON.stringify(body))
-  for (let index = 0; bytes < LongBytes; index++) {
+  for (let index = 0; bytes < size; index++) {
     const turn = turnOf(index)
     messages.push(...turn)
     bytes += Buffer.byteLength(JSON.stringify(turn))
@@ -110,7 +142,7 @@ function long(): object {
   return body
 }
 
-function turnOf(index: number): object[] {
+function turnOf(index: number): ChatMessage[] {
   const id = `call_${String(index).padStart(20, '0')}`
   const fn = {
     name: `tool_${index % Tools}`,
@@ -128,7 +160,7 @@ function turnOf(index: number): object[] {
   ]
 }
 
-function tool(index: number): object {
+function tool(index: number) {
   const option = (name: string) => ({ type: 'string', description: `${name}: ${Prose}` })
   const properties = {
     path: option('path'),

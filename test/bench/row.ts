@@ -14,7 +14,7 @@ export interface Row {
 /** One line of the table. */
 export interface Line {
   readonly what: string
-  readonly unit: 'ms' | 'µs' | 'MB' | '%' | 's'
+  readonly unit: 'ms' | 'µs' | 'KB' | 'MB' | '%' | 's'
   /** One value for each round. */
   readonly gateway: readonly number[]
   /** Empty where there is nothing to compare with. */

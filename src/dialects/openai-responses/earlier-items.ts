@@ -3,36 +3,37 @@ import { asJsonObject, getOwn, type JsonObject, objectsIn } from '../../shared/j
 import { inputIdOf, MAX_BEFORE } from './stored-response.ts'
 
 /**
- * Writes a connection's conversation as one of the stored answers that a request comes with. `items` is JSON text of its
- * items, in parts without brackets; empty ones are left out. `chain`: its stored responses up to and with this one, or
- * `null` if one of them is not stored.
+ * Writes a connection's conversation as one of the stored answers that a request comes with. Each part is JSON text of
+ * items, without brackets. `chain`: its stored responses up to and with this one, or `null` if one of them is not stored.
  */
 export function toStoredConversation(
   responseId: string,
-  items: readonly Uint8Array[],
+  parts: readonly Uint8Array[],
   chain: readonly string[] | null = null
 ): Buffer {
-  const filled = items.filter(({ byteLength }) => byteLength > 0)
-  const parts = filled.flatMap((item, index) => (index === 0 ? [item] : [COMMA, item]))
+  const lists = parts.flatMap((part, index) => (index === 0 ? [part] : [BETWEEN, part]))
   const head = Buffer.from(
-    `{${JSON.stringify(responseId)}:{"chain":${JSON.stringify(chain)},"items":[`
+    `{${JSON.stringify(responseId)}:{"chain":${JSON.stringify(chain)},"parts":[[`
   )
-  return Buffer.concat([head, ...parts, Buffer.from(']}}')])
+  return Buffer.concat([head, ...lists, Buffer.from(']]}}')])
 }
 
-const COMMA = Buffer.from(',')
+const BETWEEN = Buffer.from('],[')
 
 /** @throws {GatewayError} GW_BODY_INVALID if any of that conversation is not stored */
-export function earlierItems(previousId: string, stored: JsonObject): readonly JsonObject[] {
-  const ofConnection = asJsonObject(getOwn(stored, previousId))?.['items']
-  if (ofConnection !== undefined) return objectsIn(ofConnection)
+export function earlierParts(
+  previousId: string,
+  stored: JsonObject
+): readonly (readonly JsonObject[])[] {
+  const ofConnection = asJsonObject(getOwn(stored, previousId))?.['parts']
+  if (Array.isArray(ofConnection)) return ofConnection.map(objectsIn)
   const before = storedBefore(previousId, stored)
   if (before === null) throw notFound(previousId)
   return [...before, previousId].flatMap((id) => {
     const input = asJsonObject(getOwn(stored, inputIdOf(id)))
     const answer = asJsonObject(getOwn(stored, id))
     if (input === null || answer === null) throw notFound(previousId)
-    return [...inputItems(input), ...outputItems(answer, stored)]
+    return [inputItems(input), outputItems(answer, stored)]
   })
 }
 
@@ -43,7 +44,7 @@ export function chainTo(
 ): readonly string[] | null {
   if (!previousId) return []
   const kept = asJsonObject(getOwn(stored, previousId))
-  if (kept?.['items'] !== undefined) return idsIn(kept['chain'])
+  if (kept?.['parts'] !== undefined) return idsIn(kept['chain'])
   const before = storedBefore(previousId, stored)
   return before === null || before.length >= MAX_BEFORE ? null : [...before, previousId]
 }

@@ -7,18 +7,20 @@ export interface InputItem {
   readonly type: string
   readonly item: JsonObject
   readonly path: string
+  /** It stands elsewhere. */
+  readonly isReferred?: true
 }
 
 /**
- * Replaces references by the items in `stored`, the first time each occurs.
+ * Replaces references by the items in `stored`, the first time each occurs: `referred` has those before.
  * @throws {GatewayError} GW_BODY_INVALID
  */
 export function listItems(
   input: string | readonly (string | JsonObject)[],
-  stored: Readonly<Record<string, unknown>>
+  stored: Readonly<Record<string, unknown>>,
+  referred = new Set<JsonObject>()
 ): readonly InputItem[] {
   if (typeof input === 'string') return [toUserMessage(input, 'input')]
-  const referred = new Set<JsonObject>()
   return input.flatMap((one, index): InputItem | readonly InputItem[] => {
     const path = `input[${index}]`
     if (typeof one === 'string') return toUserMessage(one, path)
@@ -28,7 +30,9 @@ export function listItems(
       if (referred.has(item)) return []
       referred.add(item)
     }
-    return { type: checkShape(Items.any, item, path).type ?? 'message', item, path }
+    const { type } = checkShape(Items.any, item, path)
+    const isReferred = item !== one && { isReferred: true as const }
+    return { type: type ?? 'message', item, path, ...isReferred }
   })
 }
 

@@ -36,6 +36,16 @@ export class ItemReader {
     this.sorted = new SortedMessages(repairs)
   }
 
+  /** Some result belongs to a call only by a name that is not the call's own. */
+  get hasDistantIds(): boolean {
+    return this.#ids.hasDistant
+  }
+
+  /** False while reasoning waits. */
+  get isBetweenMessages(): boolean {
+    return this.#reasoning === undefined
+  }
+
   /** @throws {GatewayError} GW_BODY_INVALID */
   read(one: InputItem): void {
     const { messages } = this.sorted
@@ -256,6 +266,11 @@ const JOINED = 2
 class CallIds {
   readonly #calls = new Set<string>()
   readonly #others = new Map<string, string>()
+  #hasDistant = false
+
+  get hasDistant(): boolean {
+    return this.#hasDistant
+  }
 
   ofCall(callId: string | null | undefined, itemId: string | null | undefined): string {
     const id = callId || itemId || ''
@@ -271,6 +286,7 @@ class CallIds {
   ofOutput(callId: string | null | undefined): string {
     const id = callId ?? ''
     if (this.#calls.has(id)) return id
+    this.#hasDistant = true
     for (const word of [id, ...id.split(JOINT, JOINED)]) {
       const call = this.#calls.has(word) ? word : this.#others.get(word)
       if (call !== undefined) return call

@@ -2,18 +2,19 @@ import type { ReasoningWish } from '../../kiro/conversation/reasoning.ts'
 import { AUTO_MODEL } from '../../kiro/models/models.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { TokenCount } from '../../kiro/tokens/token-gauge.ts'
-import { type Conversation, isBlank } from '../../kiro/wire/message.ts'
+import { type Conversation, isBlank, type Message } from '../../kiro/wire/message.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
 import { toCountMembers } from '../answer/count-members.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import { invalidPart } from '../plan/json-body.ts'
+import type { PartedConversation } from '../request/settling.ts'
 import { checkShape } from '../request/shape.ts'
 import { type ClientRequest, effortWish, type RequestOptions } from '../request/to-upstream.ts'
 import { echoOf } from './echo.ts'
 import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
-import { chainTo, earlierItems } from './earlier-items.ts'
+import { chainTo, earlierParts } from './earlier-items.ts'
 import { type InputItem, itemReferencesOf, itemsOf, listItems, previousIdsOf } from './input.ts'
 import { ItemReader } from './items.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
@@ -44,14 +45,14 @@ export const OpenAiResponses = {
   createWriter: (options: WriterOptions<ResponsesWishes>) => new ResponseWriter(options)
 }
 
-/** The request's own items keep their places in errors; those before it were read once before. */
-function allItems(
+/** Items by the part in which they came. The request's own, the last, keep their places in errors; others were read before. */
+function allParts(
   { input, previous_response_id: previousId }: ResponsesBody,
   stored: JsonObject
-): readonly InputItem[] {
-  if (!previousId) return listItems(input, stored)
-  const earlier = listItems(earlierItems(previousId, stored), stored)
-  return [...earlier, ...listItems(input, stored)]
+): readonly (readonly InputItem[])[] {
+  const earlier = previousId ? earlierParts(previousId, stored) : []
+  const referred = new Set<JsonObject>()
+  return [...earlier.map((items) => listItems(items, stored, referred)), listItems(input, stored)]
 }
 
 /** The answer to a compaction is one item, made of text. */
@@ -77,12 +78,20 @@ function readRequest(
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
   const stored = itemsOf(answers)
-  const all = allItems(sent, stored)
-  const items = isCompactCall && all.length > 0 ? [...all, TRIGGER] : all
+  const sentParts = allParts(sent, stored)
+  const isSummed = isCompactCall && sentParts.some((part) => part.length > 0)
+  const parts = isSummed ? [...sentParts, [TRIGGER]] : sentParts
+  const items = parts.flat()
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
+  const { conversation, growth } = readConversation(request, parts, {
+    declared,
+    repairs,
+    compaction
+  })
   return {
-    conversation: readConversation(request, items, { declared, repairs, compaction }),
+    conversation,
+    growth,
     reasoning: readReasoning(request, repairs),
     maxTokens: request.max_output_tokens ?? undefined,
     jsonFormat: formatOf(request),
@@ -134,7 +143,7 @@ function refuseStateOnServer(request: ResponsesBody): void {
 
 function readConversation(
   request: ResponsesBody,
-  items: readonly InputItem[],
+  parts: readonly (readonly InputItem[])[],
   {
     declared,
     repairs,
@@ -144,21 +153,50 @@ function readConversation(
     readonly repairs: Repairs
     readonly compaction: SummaryKeys | undefined
   }
-): Conversation {
+): { readonly conversation: Conversation; readonly growth: PartedConversation } {
+  const items = parts.flat()
   const instructions = request.instructions ?? ''
   if (items.length === 0 && isBlank(instructions)) throw invalidPart('input', 'must not be empty')
   const namespaceNotes = declareAll(request, items, declared, repairs)
   const reader = new ItemReader(declared, repairs, compaction)
-  for (const item of items) reader.read(item)
+  const begins: number[] = []
+  for (const part of parts) {
+    // Reasoning at the end of a part waits for the next one.
+    begins.push(reader.isBetweenMessages ? reader.sorted.messages.length : 0)
+    for (const item of part) reader.read(item)
+  }
   const toolChoice = readToolChoice(request.tool_choice, declared)
   const allowed = allowedNames(request.tool_choice, declared)
-  return {
+  const { messages } = reader.sorted
+  const conversation = {
     systemParts: [instructions, ...reader.sorted.systemParts],
-    messages: reader.sorted.messages,
+    messages,
     instructions: toolChoice.type === 'none' ? [] : namespaceNotes,
     tools: declared.definitions.filter(({ name }) => allowed?.has(name) ?? true),
     toolChoice
   }
+  const isPlain = !reader.hasDistantIds && items.every(isPlainItem)
+  const settled = begins.findLastIndex((begin) => isAnswerAt(messages, begin))
+  return {
+    conversation,
+    growth: { isPlain, parts: Math.max(0, settled), messages: begins[settled] ?? 0 }
+  }
+}
+
+/** Items that change what others mean, or ask for another kind of answer. */
+const OF_OTHERS: ReadonlySet<string> = new Set([
+  'additional_tools',
+  'tool_search_output',
+  COMPACTION_TRIGGER
+])
+
+function isPlainItem({ type, isReferred }: InputItem): boolean {
+  return !OF_OTHERS.has(type) && isReferred !== true
+}
+
+/** An answer begins there: what precedes it cannot change any more. */
+function isAnswerAt(messages: readonly Message[], at: number): boolean {
+  return messages[at - 1]?.role === 'user' && messages[at]?.role === 'assistant'
 }
 
 /** Newer models of Codex list tools in the input, and found tools stay callable for the rest of the conversation. */

@@ -8,9 +8,10 @@ import {
 import type { ConversationIds } from '../../kiro/conversation/ids.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { Conversation, ToolChoice } from '../../kiro/wire/message.ts'
+import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
 import type { GroupTokens } from '../../kiro/tokens/request-tokens.ts'
 import type { GaugeReading } from '../../kiro/tokens/token-gauge.ts'
-import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
+import type { HistoryEntry, UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { asJsonObject } from '../../shared/json.ts'
 import type { JsonForm } from './json-answer.ts'
 import {
@@ -181,33 +182,41 @@ function dueCallOf(choice: ToolChoice, offered: readonly string[]): DueCall | nu
 /** The first lasts while a conversation only grows, the newest where a client drops the oldest. */
 const MAX_SIGNATURES = 64
 
-function signaturesThatTell(signatures: readonly string[]): readonly string[] {
+export function signaturesThatTell(signatures: readonly string[]): readonly string[] {
   if (signatures.length <= MAX_SIGNATURES) return signatures
   return [...signatures.slice(0, 1), ...signatures.slice(1 - MAX_SIGNATURES)]
 }
 
-export function refusablePartsOf(payload: UpstreamPayload, conversationId: string): RefusableParts {
+/** `earlier`: hashes of the signatures in entries before those of the payload. */
+export function refusablePartsOf(
+  payload: UpstreamPayload,
+  conversationId: string,
+  earlier: readonly string[] = []
+): RefusableParts {
   const { history = [], currentMessage } = payload.conversationState
-  const signatures: string[] = []
+  const own = signatureHashesOf(history)
+  const hashes = earlier.length === 0 ? own : signaturesThatTell([...earlier, ...own])
   const documents: string[] = []
   for (const entry of [...history, currentMessage]) {
-    if ('userInputMessage' in entry) {
-      for (const { source } of entry.userInputMessage.documents ?? [])
-        documents.push(hashOfPart(source.bytes))
-      continue
-    }
-    const { reasoningContent: content } = entry.assistantResponseMessage
-    if (content === undefined) continue
-    const isOpaque = 'redactedContent' in content
-    signatures.push(isOpaque ? content.redactedContent : content.reasoningText.signature)
+    if (!('userInputMessage' in entry)) continue
+    for (const { source } of entry.userInputMessage.documents ?? [])
+      documents.push(hashOfPart(source.bytes))
   }
-  const hashes = signaturesThatTell(signatures).map((signature) => hashOfPart(signature))
   const fields = payload.additionalModelRequestFields && requestFieldsOf(payload)
   return {
     ...(hashes.length > 0 && { replay: { conversationId, hashes } }),
     ...(documents.length > 0 && { documents: { conversationId, hashes: documents } }),
     ...(fields !== undefined && { fields })
   }
+}
+
+export function signatureHashesOf(history: readonly HistoryEntry[]): readonly string[] {
+  const signatures = history.flatMap((entry) => {
+    const content = reasoningOf(entry)
+    if (content === undefined) return []
+    return 'redactedContent' in content ? content.redactedContent : content.reasoningText.signature
+  })
+  return signaturesThatTell(signatures).map((signature) => hashOfPart(signature))
 }
 
 /** Parameters of a tool, to tell whether a text is exactly a call of it. */

@@ -1,7 +1,12 @@
 import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { UpstreamLimits, weighJson } from '../../kiro/rules/rules.ts'
-import { countRequest, type GroupTokens } from '../../kiro/tokens/request-tokens.ts'
+import {
+  countEntries,
+  countRequest,
+  type EntryCounts,
+  type GroupTokens
+} from '../../kiro/tokens/request-tokens.ts'
 import {
   type HistoryEntry,
   outlineOf,
@@ -11,13 +16,30 @@ import {
 import { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 import { allocateWithHeadroom, shorten } from '../../shared/own-memory.ts'
-import { LONE_SURROGATE, type PayloadText, writePieces } from './payload-pieces.ts'
+import { LONE_SURROGATE, type PayloadText, type TextPlace, writePieces } from './payload-pieces.ts'
 
 export interface EncodedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly tokens: GroupTokens
   /** The upstream's weight of the body, see `weighJson()`; its length while that is far from the limit. */
   readonly weight: number
+  /** Left out where the text has none, or was written in one piece. */
+  readonly history?: HistoryPlace
+}
+
+/** JSON text of the first entries of a history. */
+export interface SettledText {
+  readonly bytes: number
+  readonly chars: number
+  readonly counts: EntryCounts
+}
+
+/** First entries of a payload's own history in its bytes; the text is that of all entries up to their end. */
+export interface HistoryPlace {
+  readonly from: number
+  readonly to: number
+  readonly entries: number
+  readonly text: SettledText
 }
 
 /** A character outside of ASCII has at least one byte more than units, and weighs 7 more. */
@@ -56,7 +78,16 @@ export interface RoomNeeded {
 export function encodeWithin(
   payload: UpstreamPayload,
   repairs: Repairs,
-  { bodyBytes, roomBytes }: { readonly bodyBytes: number; readonly roomBytes: number }
+  {
+    bodyBytes,
+    roomBytes,
+    settling = 0
+  }: {
+    readonly bodyBytes: number
+    readonly roomBytes: number
+    /** Entries whose place is wanted. */
+    readonly settling?: number
+  }
 ): EncodedPayload | RoomNeeded {
   const maxBytes = bodyBytes * MAX_GROWTH + FREE_BYTES
   const freeBytes = Math.max(roomBytes, usualRoom(bodyBytes))
@@ -66,10 +97,108 @@ export function encodeWithin(
   }
   const room = roomFor(leastBytesOf(payload))
   if (room !== null) return room
-  const text = bodyBytes < MIN_HEADROOM_CHARS ? null : writePieces(payload, usualRoom(bodyBytes))
-  if (text !== null) return encodeText(payload, text, repairs)
+  const places = new HistoryPlaces(settling)
+  const text =
+    bodyBytes < MIN_HEADROOM_CHARS
+      ? null
+      : writePieces(payload, usualRoom(bodyBytes), places.onEntries)
+  if (text !== null) {
+    const encoded = encodeText(payload, text, repairs)
+    return { ...encoded, ...places.of(payload) }
+  }
   const json = JSON.stringify(payload)
   return roomFor(Buffer.byteLength(json)) ?? encodeText(payload, toText(json), repairs)
+}
+
+export interface SettledBefore {
+  readonly settled: SettledText
+  /** The settled entries, with commas between them but not between pieces. */
+  readonly pieces: readonly Uint8Array[]
+  /** Size of the request, with and without what has become the settled entries. */
+  readonly bodyBytes: number
+  readonly newBytes: number
+  readonly settling: number
+}
+
+/**
+ * Writes a payload with the entries that precede its history. `null` if it is large or costly enough for the whole to be
+ * looked at.
+ */
+export function encodeBehind(
+  payload: UpstreamPayload,
+  repairs: Repairs,
+  { settled, pieces, bodyBytes, newBytes, settling }: SettledBefore
+): EncodedPayload | null {
+  const places = new HistoryPlaces(settling)
+  const text = writePieces(payload, usualRoom(newBytes), places.onEntries)
+  const { from } = places
+  if (text === null || from === null || text.maySplit) return null
+  const bytes = insertPieces(text.bytes, from.bytes, pieces)
+  if (bytes.length !== text.bytes.length + settled.bytes + 1)
+    throw new Error('the pieces are not the text that has settled')
+  const chars = text.chars + settled.chars + 1
+  if (bytes.length > usualRoom(bodyBytes) || !isFar(chars, bytes.length - chars)) return null
+  const encoded = encodeText(payload, { bytes, chars, maySplit: false }, repairs, settled.counts)
+  return { ...encoded, ...places.of(payload, settled) }
+}
+
+const COMMA = 0x2c
+
+function insertPieces(
+  bytes: Buffer,
+  from: number,
+  pieces: readonly Uint8Array[]
+): Buffer<ArrayBuffer> {
+  const added = pieces.reduce((sum, { byteLength }) => sum + byteLength + 1, 0)
+  const whole = allocateWithHeadroom(bytes.byteLength + added)
+  whole.set(bytes.subarray(0, from))
+  let at = from
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.byteLength
+    whole[at++] = COMMA
+  }
+  whole.set(bytes.subarray(from), at)
+  return whole
+}
+
+class HistoryPlaces {
+  readonly #settling: number
+  #from: TextPlace | null = null
+  #to: TextPlace | null = null
+
+  constructor(settling: number) {
+    this.#settling = settling
+  }
+
+  readonly onEntries = (entries: number, place: TextPlace): void => {
+    if (entries === 0) this.#from = place
+    if (entries === this.#settling) this.#to = place
+  }
+
+  get from(): TextPlace | null {
+    return this.#from
+  }
+
+  /** `settled` stands in front. */
+  of(
+    { conversationState }: UpstreamPayload,
+    settled?: SettledText
+  ): Pick<EncodedPayload, 'history'> {
+    const [from, to] = [this.#from, this.#to]
+    if (from === null || to === null || this.#settling === 0) return {}
+    const { currentMessage, history = [] } = conversationState
+    const { modelId } = currentMessage.userInputMessage
+    const entries = history.slice(0, this.#settling)
+    const shift = settled === undefined ? 0 : settled.bytes + 1
+    const text = {
+      bytes: to.bytes - from.bytes + shift,
+      chars: to.chars - from.chars + (settled === undefined ? 0 : settled.chars + 1),
+      counts: countEntries(entries, modelId, settled?.counts)
+    }
+    const place = { from: from.bytes + shift, to: to.bytes + shift, entries: entries.length, text }
+    return { history: place }
+  }
 }
 
 export function encodePayload(payload: UpstreamPayload, repairs: Repairs): EncodedPayload {
@@ -80,12 +209,18 @@ function usualRoom(bodyBytes: number): number {
   return Math.floor(bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)
 }
 
-/** Writes the body once and counts its tokens in that text. */
-function encodeText(payload: UpstreamPayload, text: PayloadText, repairs: Repairs): EncodedPayload {
+/** Counts the tokens of a payload in its text. `before`: entries that stand in it in front of the payload's own. */
+function encodeText(
+  payload: UpstreamPayload,
+  text: PayloadText,
+  repairs: Repairs,
+  before?: EntryCounts
+): EncodedPayload {
   const { bytes, replaced } = replaceLoneSurrogates(text)
   if (replaced > 0) repairs.note('surrogate-replaced')
   const chars = text.chars - replaced * (ESCAPE_CHARS - 1)
-  return { bytes, tokens: countRequest(payload, bytes), weight: weigh(bytes, chars) }
+  const weight = isFar(chars, bytes.length - chars) ? chars : weighJson(bytes.toString())
+  return { bytes, tokens: countRequest(payload, bytes, before), weight }
 }
 
 function toText(json: string): PayloadText {
@@ -101,11 +236,9 @@ function toBytes(json: string): Buffer<ArrayBuffer> {
 }
 
 /** The lengths alone nearly always show that a body is far from the limit. */
-function weigh(bytes: Buffer, chars: number): number {
-  const extraBytes = bytes.length - chars
+function isFar(chars: number, extraBytes: number): boolean {
   const most = chars + extraBytes * WIDE_CHAR_EXTRA
-  const isFar = extraBytes === 0 || most < UpstreamLimits.payloadWeight / 2
-  return isFar ? chars : weighJson(bytes.toString())
+  return extraBytes === 0 || most < UpstreamLimits.payloadWeight / 2
 }
 
 /** Lower bound of a payload's bytes: its frame and texts, of which only long ones are scanned. */

@@ -1,5 +1,6 @@
 import { buildPayload, composeSystemText } from '../../kiro/conversation/build.ts'
 import { type IdSource, startOf } from '../../kiro/conversation/ids.ts'
+import { goesOnFrom, groundOf } from '../../kiro/conversation/settled-history.ts'
 import {
   leaveOutRefused,
   type LeftOut,
@@ -34,7 +35,15 @@ import {
 } from '../plan/plan.ts'
 import type { WebSearchWish } from '../plan/search-tool.ts'
 import type { SummaryKeys } from '../../shared/sealed-summary.ts'
-import { encodeWithin, type RoomNeeded } from './payload-bytes.ts'
+import { encodeBehind, encodeWithin, type RoomNeeded } from './payload-bytes.ts'
+import {
+  type PartedConversation,
+  settlingOf,
+  type SettledTurns,
+  type SettlingHistory,
+  WHOLE_NEEDED,
+  type WholeNeeded
+} from './settling.ts'
 
 export interface ConvertedRequest {
   readonly type: 'converted'
@@ -45,6 +54,8 @@ export interface ConvertedRequest {
   readonly leftOut?: LeftOut
   /** Text to be stored with the answer. */
   readonly input?: Uint8Array
+  /** Turns that later requests may go on from; left out where there are none. */
+  readonly settling?: SettlingHistory
 }
 
 export interface ClientRequest {
@@ -59,6 +70,8 @@ export interface ClientRequest {
   readonly webSearch?: WebSearchWish | undefined
   readonly sessionKey: string | undefined
   readonly agentKey?: string | undefined
+  /** Left out for client APIs whose requests repeat all turns. */
+  readonly growth?: PartedConversation
   readonly answer: Omit<AskedAnswer, 'dialect' | 'isJsonAnswer' | 'own'>
   /** Makes the writer's facts from the client's names of the tools that are finally offered. */
   readonly own: (offered: readonly string[]) => unknown
@@ -78,8 +91,11 @@ interface ConvertOptions {
 export function toUpstream(
   request: ClientRequest,
   { dialect, bodyBytes, options, repairs }: ConvertOptions
-): ConvertedRequest | RoomNeeded {
-  const { maxTokens, jsonFormat } = request
+): ConvertedRequest | RoomNeeded | WholeNeeded {
+  const { maxTokens, jsonFormat, growth } = request
+  const { before } = options
+  const settled = before?.settled
+  if (settled !== undefined && growth?.isPlain !== true) return WHOLE_NEEDED
   const jsonForm = jsonFormat && readJsonForm(jsonFormat, jsonFormat.path)
   refuseLongNames(request)
   const model = resolveModel(request.answer.model, options)
@@ -112,17 +128,39 @@ export function toUpstream(
     toolDescriptionMaxLength: options.toolDescriptionMaxLength,
     maxTools: options.toolMaxCount,
     form: options.form,
-    repairs
+    repairs,
+    settled,
+    settling: growth?.messages
   })
-  const parts = refusablePartsOf(built.payload, built.ids.conversation)
+  const isSettling = settled !== undefined || (growth?.messages ?? 0) > 0
+  const ground = isSettling ? groundOf(built.shapedBy) : ''
+  const { messages } = conversation
+  if (settled !== undefined) {
+    const news = { ground, messages, reasoning: built.reasoning, codes: repairs.codes }
+    if (!goesOnFrom(settled, news)) return WHOLE_NEEDED
+    for (const code of settled.repairs) repairs.note(code)
+  }
+  const parts = refusablePartsOf(built.payload, built.ids.conversation, settled?.signatures)
   const { payload, leftOut } =
     options.refused === undefined
       ? { payload: built.payload, leftOut: undefined }
       : leaveOutRefused(built.payload, parts, { ...options.refused, model: model.id })
-  const encoded = encodeWithin(payload, repairs, {
-    bodyBytes,
-    roomBytes: options.payloadRoomBytes ?? Infinity
-  })
+  if (leftOut?.reasoning === true && settled !== undefined) return WHOLE_NEEDED
+  const { entries } = built.settling
+  const encoded =
+    before === undefined
+      ? encodeWithin(payload, repairs, {
+          bodyBytes,
+          roomBytes: options.payloadRoomBytes ?? Infinity,
+          settling: entries
+        })
+      : (encodeBehind(payload, repairs, {
+          settled: before.text,
+          pieces: before.pieces,
+          bodyBytes: bodyBytes + before.bytes,
+          newBytes: bodyBytes,
+          settling: entries
+        }) ?? WHOLE_NEEDED)
   if ('type' in encoded) return encoded
   const { bytes, weight, tokens: groups } = encoded
   const tokens = Math.max(1, Math.round(sumOfGroups(groups)))
@@ -133,7 +171,8 @@ export function toUpstream(
     ...(model.facts === undefined && model.id !== AUTO_MODEL ? [unknownModel(model.id)] : [])
   ]
   const offered = offeredNames(built.payload, built.toolNames)
-  const start = startOf(source, composeSystemText(conversation.systemParts, instructions))
+  const start =
+    settled?.start ?? startOf(source, composeSystemText(conversation.systemParts, instructions))
   const plan: Omit<ReplyPlan, 'keptBytes'> = {
     asked: {
       ...request.answer,
@@ -160,12 +199,16 @@ export function toUpstream(
     repairs: repairs.codes,
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }
+  const { history } = encoded
+  const told = { messages, built, ground, payload, history, start, repairs }
+  const settling = settlingOf({ growth, before: settled, ...told })
   return {
     type: 'converted',
     payload: bytes,
     plan: { ...plan, keptBytes: keptBytesOf(plan) },
     borderline,
-    ...(leftOut !== undefined && { leftOut })
+    ...(leftOut !== undefined && { leftOut }),
+    ...(settling !== undefined && leftOut?.reasoning !== true && { settling })
   }
 }
 
@@ -218,6 +261,8 @@ export interface RequestOptions {
   /** JSON texts of objects of items by id. Bytes, because they may be large even if the body is small. */
   readonly answers?: readonly Uint8Array[]
   readonly marks?: ClientMarks
+  /** The request has only what follows these turns, of a conversation that comes in parts. */
+  readonly before?: SettledTurns
   /** Opens compactions of the client's key; without it they are words that nobody can read. */
   readonly compaction?: CompactionOptions
 }

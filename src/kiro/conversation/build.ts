@@ -24,6 +24,7 @@ import {
 } from './ids.ts'
 import type { ReasoningPlan } from './reasoning.ts'
 import { chooseReplay } from './signed-reasoning.ts'
+import { type Replay, type SettledHistory, turnsOf } from './settled-history.ts'
 import {
   assignToolIds,
   EMPTY_RESULT,
@@ -41,6 +42,10 @@ export interface PayloadOptions extends IdSource {
   readonly toolDescriptionMaxLength: number
   readonly maxTools: number
   readonly repairs: Repairs
+  /** Turns before these. */
+  readonly settled?: SettledHistory | undefined
+  /** Messages after which later requests may go on. */
+  readonly settling?: number | undefined
 }
 
 export interface BuiltPayload {
@@ -49,6 +54,11 @@ export interface BuiltPayload {
   /** Upstream tool names → the client's, where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
   readonly borderline: readonly Borderline[]
+  /** All that shapes a turn besides its messages, see `groundOf()`. */
+  readonly shapedBy: readonly unknown[]
+  readonly reasoning: Replay
+  /** The first entries, which `settling` messages have become, and what becomes of their reasoning. */
+  readonly settling: { readonly entries: number; readonly reasoning: Replay }
 }
 
 const FIRST_TURN: Message = textMessage('user', '')
@@ -57,7 +67,7 @@ const ECHOED = new Set(['(empty)', '(empty placeholder)'])
 
 /** Follows the pipeline of kiro-protocol §4.8. The result satisfies the invariants H1–H8 of §4.7. */
 export function buildPayload(options: PayloadOptions): BuiltPayload {
-  const { conversation, reasoning, repairs } = options
+  const { conversation, reasoning, repairs, settled } = options
   const offered = offerTools({
     tools: conversation.tools,
     choice: conversation.toolChoice,
@@ -66,17 +76,21 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     descriptionMaxLength: options.toolDescriptionMaxLength,
     repairs
   })
-  const turns = repairTurns(conversation.messages, offered, options).map((turn, index, all) =>
+  const paired = repairTurns(conversation.messages, offered, options)
+  const replayed = replay(paired, options)
+  const turns = replayed.turns.map((turn, index, all) =>
     fillBlank(turn, index === all.length - 1, repairs)
   )
   const current = turns.pop() ?? unreachable()
   const budget = reasoning.budgetTokens
   const text = budget === undefined ? current.text : `${thinkingPrefix(budget)}\n\n${current.text}`
-  const systemText = composeSystemText(conversation.systemParts, [
+  const additions = [
     ...offered.notes,
     ...conversation.instructions,
     ...(budget === undefined ? [] : [THINKING_NOTE])
-  ])
+  ]
+  const systemText =
+    settled === undefined ? composeSystemText(conversation.systemParts, additions) : ''
   const [history, content] = placeSystemText(systemText, turns, text)
   const userInputMessage = toUserInput(
     { ...current, text: content },
@@ -85,7 +99,8 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
   )
   // The text as sent: one of the client's lines may differ in each request.
   const systemParts = [composeSystemText(conversation.systemParts, [])]
-  const ids = conversationIdsOf({ ...options, conversation: { ...conversation, systemParts } })
+  const source = { ...options, conversation: { ...conversation, systemParts } }
+  const ids = conversationIdsOf(source, settled)
   const payload: UpstreamPayload = {
     conversationState: {
       conversationId: ids.conversation,
@@ -99,34 +114,68 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     ...borderlineTurns([...history, { ...current, text: content }]),
     ...borderlineTools(offered)
   ]
+  const entries = turnsOf(conversation.messages, options.settling ?? 0, settled !== undefined)
   return {
     payload: inForm(payload, options.form ?? 'path', ids),
     ids,
     toolNames: offered.clientNames,
-    borderline
+    borderline,
+    shapedBy: [
+      [options.modelId, options.sessionKey, options.agentKey, options.owner, options.form],
+      [options.takesImages, options.canReplay, conversation.tools.length > 0],
+      offered.tools.map(({ toolSpecification: { name } }) => name),
+      offered.clientNames,
+      // What the client says beside its messages; others of its system text stand before the first turn.
+      conversation.systemParts[0],
+      additions
+    ],
+    reasoning: replayOf(paired, replayed.isKept),
+    settling: { entries, reasoning: replayOf(paired.slice(0, entries), replayed.isKept) }
   }
+}
+
+/** Leaves reasoning out where turns before these have lost theirs. */
+function replay(
+  turns: readonly Message[],
+  { modelId, canReplay = false, settled }: PayloadOptions
+): { readonly turns: readonly Message[]; readonly isKept: boolean } {
+  if (!turns.some(hasReasoning)) return { turns, isKept: true }
+  const may = canReplay && settled?.reasoning !== 'left-out'
+  const chosen = chooseReplay(turns, { modelId, canReplay: may })
+  return { turns: chosen, isKept: chosen.some(hasReasoning) }
+}
+
+function replayOf(turns: readonly Message[], isKept: boolean): Replay {
+  if (!turns.some(hasReasoning)) return 'none'
+  return isKept ? 'kept' : 'left-out'
+}
+
+function hasReasoning({ reasoning }: Message): boolean {
+  return reasoning !== undefined
 }
 
 function repairTurns(
   messages: readonly Message[],
   offered: OfferedTools,
-  { takesImages, modelId, canReplay = false, repairs }: PayloadOptions
+  { takesImages, settled, repairs }: PayloadOptions
 ): readonly Message[] {
   const identified = assignToolIds(limitImages(messages, takesImages, repairs), repairs)
   const named =
     offered.tools.length === 0
       ? toolTurnsToText(identified, repairs)
       : nameToolCalls(identified, offered.wireNameOf, repairs)
-  const turns = moveAssistantImages(alternateTurns(named, repairs), repairs)
-  const paired = pairToolTurns(turns, repairs)
-  const hasReasoning = paired.some(({ reasoning }) => reasoning !== undefined)
-  return hasReasoning ? chooseReplay(paired, { modelId, canReplay }) : paired
+  const alternating = alternateTurns(named, settled !== undefined, repairs)
+  return pairToolTurns(moveAssistantImages(alternating, repairs), repairs)
 }
 
-/** Makes turns alternate, and begin and end with the user (kiro-protocol §4.8 steps 7–9). */
-function alternateTurns(messages: readonly Message[], repairs: Repairs): Message[] {
+/** Makes turns alternate, and begin and end with the user (kiro-protocol §4.8 steps 7–9). `isLater`: others precede them. */
+function alternateTurns(
+  messages: readonly Message[],
+  isLater: boolean,
+  repairs: Repairs
+): Message[] {
   const turns = mergeAdjacent(messages, repairs)
-  if (turns[0]?.role === 'assistant') {
+  if (turns[0]?.role === 'assistant' && !isLater) {
     repairs.note('first-turn-added', turns[0].source)
     turns.unshift(FIRST_TURN)
   }

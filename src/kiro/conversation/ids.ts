@@ -26,14 +26,29 @@ export interface IdSource {
 
 const TOLD_APART_CHARS = 8192
 
+/** Number of turns that the user has typed, and the beginning of the last one. */
+export interface TypedTurn {
+  readonly number: number
+  readonly text: string
+}
+
+/** Ids of a conversation that goes on, of which only the new messages are known. */
+export interface BegunIds {
+  readonly ids: Pick<ConversationIds, 'conversation' | 'root'>
+  readonly turn: TypedTurn
+}
+
 /** Makes the ids of kiro-protocol §4.16. A client's own id never goes upstream, only its hash. */
-export function conversationIdsOf(source: IdSource): ConversationIds {
+export function conversationIdsOf(source: IdSource, begun?: BegunIds): ConversationIds {
   const { conversation, agentKey, owner = '' } = source
+  const { number, text } = typedTurn(conversation.messages, begun?.turn)
+  const turn = (own: string): string => hashOf('turn', own, String(number), text)
+  if (begun !== undefined) return { ...begun.ids, turn: turn(begun.ids.conversation) }
   const session = sessionOf(source)
   const root = session === null ? randomUUID() : hashOf('session', owner, session)
   const own =
     agentKey === undefined || session === null ? root : hashOf('agent', owner, session, agentKey)
-  return { conversation: own, root, turn: hashOf('turn', own, ...turnOf(conversation.messages)) }
+  return { conversation: own, root, turn: turn(own) }
 }
 
 function sessionOf({ sessionKey, conversation, modelId }: IdSource): string | null {
@@ -50,9 +65,11 @@ function beginOf({ text, images, documents = [] }: Message): string {
   return shown?.source.bytes ?? ''
 }
 
-function turnOf(messages: readonly Message[]): readonly [number: string, text: string] {
-  let number = 0
-  let typed = ''
+export function typedTurn(
+  messages: readonly Message[],
+  begun: TypedTurn = { number: 0, text: '' }
+): TypedTurn {
+  let { number, text: typed } = begun
   for (const [index, message] of messages.entries()) {
     if (!isTyped(message, messages[index - 1])) continue
     const before = messages[index - 1]
@@ -61,7 +78,7 @@ function turnOf(messages: readonly Message[]): readonly [number: string, text: s
     typed = isSameTurn ? `${typed}\n${message.text}` : message.text
     typed = typed.slice(0, TOLD_APART_CHARS)
   }
-  return [String(number), typed]
+  return { number, text: typed }
 }
 
 /** Codex tells the model like this that a sub-agent has ended: the user typed nothing. */

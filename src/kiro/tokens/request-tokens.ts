@@ -45,35 +45,96 @@ const BINARY_CHARS_PER_TOKEN = 30
 const TEXT_CHARS_PER_TOKEN = 4.8
 const TEXT_FORMATS: readonly string[] = ['csv', 'html', 'txt', 'md']
 
-/** Counts a request by its JSON text, in time that is bounded for each byte and a tenth of that for most of a large one. */
-export function countRequest(payload: UpstreamPayload, bytes: Buffer): GroupTokens {
+/** Everything in history entries that is counted by itself, or not at all. Plain data: it crosses threads. */
+export interface EntryCounts {
+  readonly entries: number
+  readonly users: number
+  readonly tools: number
+  readonly results: number
+  readonly images: number
+  readonly documents: number
+  readonly imageTokens: number
+  readonly documentTokens: number
+  readonly attachments: readonly UncountedText[]
+}
+
+/** Base64 that is no text of the request: its beginning, and its length. */
+export interface UncountedText {
+  readonly start: string
+  readonly chars: number
+}
+
+export const NO_ENTRIES: EntryCounts = {
+  entries: 0,
+  users: 0,
+  tools: 0,
+  results: 0,
+  images: 0,
+  documents: 0,
+  imageTokens: 0,
+  documentTokens: 0,
+  attachments: []
+}
+
+/** Adds entries to those before them. */
+export function countEntries(
+  entries: readonly HistoryEntry[],
+  modelId: string,
+  before = NO_ENTRIES
+): EntryCounts {
+  const [imageTokens, documentTokens] = countMedia(entries, familyOf(modelId), before)
+  const own = framesIn(entries)
+  return {
+    entries: before.entries + entries.length,
+    users: before.users + own.users,
+    tools: before.tools + own.tools,
+    results: before.results + own.results,
+    images: before.images + own.images,
+    documents: before.documents + own.documents,
+    imageTokens,
+    documentTokens,
+    attachments: [...before.attachments, ...attachmentsIn(entries)]
+  }
+}
+
+/**
+ * Counts a request by its JSON text, in time that is bounded for each byte and a tenth of that for most of a large one.
+ * `before`: entries in the text that the payload lacks, in front of its own.
+ */
+export function countRequest(
+  payload: UpstreamPayload,
+  bytes: Buffer,
+  before = NO_ENTRIES
+): GroupTokens {
   const { currentMessage, history = [] } = payload.conversationState
-  const family = familyOf(currentMessage.userInputMessage.modelId)
-  const entries = [...history, currentMessage]
-  const text = countText(bytes, attachmentsIn(entries), family)
-  const frames = countFrames(payload, entries, family)
+  const { modelId } = currentMessage.userInputMessage
+  const family = familyOf(modelId)
+  const counts = countEntries([...history, currentMessage], modelId, before)
+  const text = countText(bytes, counts.attachments, family)
+  const frames = countFrames(payload, counts, family)
   const { ratio } = family
   return [
     Math.max(0, text.words - frames.words) * ratio,
     Math.max(0, text.symbols - frames.symbols) * ratio,
     text.space * ratio,
     text.wide * ratio,
-    ...countMedia(entries, family),
-    toolsOf(entries),
-    TOKENS_AT_END + entries.length * TOKENS_PER_MESSAGE
+    counts.imageTokens,
+    counts.documentTokens,
+    toolsOf(counts),
+    TOKENS_AT_END + counts.entries * TOKENS_PER_MESSAGE
   ]
 }
 
-function toolsOf(entries: readonly HistoryEntry[]): number {
-  const tools = entries.reduce((sum, entry) => sum + (contextOf(entry).tools?.length ?? 0), 0)
+function toolsOf({ tools }: EntryCounts): number {
   return tools === 0 ? 0 : TOOL_PROMPT_TOKENS + tools * TOKENS_PER_TOOL
 }
 
 function countMedia(
   entries: readonly HistoryEntry[],
-  { imageTokens }: TokenFamily
+  { imageTokens }: TokenFamily,
+  before: EntryCounts
 ): readonly [images: number, documents: number] {
-  let [ofImages, ofDocuments] = [0, 0]
+  let [ofImages, ofDocuments] = [before.imageTokens, before.documentTokens]
   for (const entry of entries) {
     if (!('userInputMessage' in entry)) continue
     const { images = [], documents = [] } = entry.userInputMessage
@@ -96,8 +157,15 @@ function contextOf(entry: HistoryEntry) {
   return 'userInputMessage' in entry ? (entry.userInputMessage.userInputMessageContext ?? {}) : {}
 }
 
-/** Base64 that is no text of the request, in the order of its JSON. */
-function attachmentsIn(entries: readonly HistoryEntry[]): readonly string[] {
+/** Attachments in the order of the request's JSON. */
+function attachmentsIn(entries: readonly HistoryEntry[]): readonly UncountedText[] {
+  const toUncounted = (base64: string): UncountedText => {
+    return { start: base64.slice(0, SOUGHT_CHARS), chars: base64.length }
+  }
+  return textsIn(entries).map(toUncounted)
+}
+
+function textsIn(entries: readonly HistoryEntry[]): readonly string[] {
   return entries.flatMap((entry) => {
     if (!('userInputMessage' in entry)) return signatureOf(entry)
     const { images, documents } = entry.userInputMessage
@@ -128,7 +196,7 @@ const MAX_MISSED = 4
 /** Adds up the texts between the attachments. The same beginning always has the same count. */
 function countText(
   bytes: Buffer,
-  attachments: readonly string[],
+  attachments: readonly UncountedText[],
   { table }: TokenFamily
 ): TextTokens {
   const sum = { words: 0, symbols: 0, space: 0, wide: 0 }
@@ -160,14 +228,14 @@ function countText(
     }
   }
   let [from, missed] = [0, 0]
-  for (const attachment of attachments) {
-    const found = bytes.indexOf(`"${attachment.slice(0, SOUGHT_CHARS)}`, from, 'latin1')
+  for (const { start, chars } of attachments) {
+    const found = bytes.indexOf(`"${start}`, from, 'latin1')
     if (found === -1) {
       if (++missed === MAX_MISSED) break
       continue
     }
     addText(from, found + 1)
-    from = found + 1 + attachment.length
+    from = found + 1 + chars
   }
   addText(from, bytes.length)
   return sum
@@ -182,7 +250,7 @@ const DOCUMENT_FRAME = '{"name":"","format":"pdf","source":{"bytes":""}},'
 /** Counts what is the upstream's form of a request and no text in it, as `countText()` has counted it. */
 function countFrames(
   payload: UpstreamPayload,
-  entries: readonly HistoryEntry[],
+  counts: EntryCounts,
   { table }: TokenFamily
 ): TextTokens {
   const sum = { words: 0, symbols: 0, space: 0, wide: 0 }
@@ -197,12 +265,11 @@ function countFrames(
   const { modelId, origin } = currentMessage.userInputMessage
   const root = { ...payload, conversationState: { ...state, history: [], currentMessage: 0 } }
   add(JSON.stringify(root), 1)
-  const counts = framesIn(entries)
   add(
     `{"userInputMessage":{"content":"","modelId":${JSON.stringify(modelId)},"origin":"${origin}"}},`,
     counts.users
   )
-  add(ASSISTANT_FRAME, entries.length - counts.users)
+  add(ASSISTANT_FRAME, counts.entries - counts.users)
   add(TOOL_FRAME, counts.tools)
   add(RESULT_FRAME, counts.results)
   add(IMAGE_FRAME, counts.images)

@@ -8,6 +8,8 @@ import { SseLines } from './sse-lines.ts'
 export interface FrameTarget {
   /** `onSent` is called when the system has the frame, or the connection is gone. */
   send(json: string | Buffer, onSent: () => void): void
+  /** Sends all that `send` sends at once. */
+  gather(send: () => void): void
   /** Keeps the connection alive while there are no words. */
   beat(): void
   /** The answer cannot go on: ends the connection at once. */
@@ -82,13 +84,15 @@ export class FrameResponse extends Writable implements ClientResponse {
       left -= 1
       if (left === 0) done()
     }
-    for (const line of this.#lines.push(chunk)) {
-      if (line.type === 'heartbeat') this.#target.beat()
-      else {
-        left += 1
-        this.#send(line.json, onSent)
+    this.#target.gather(() => {
+      for (const line of this.#lines.push(chunk)) {
+        if (line.type === 'heartbeat') this.#target.beat()
+        else {
+          left += 1
+          this.#send(line.json, onSent)
+        }
       }
-    }
+    })
     onSent()
   }
 

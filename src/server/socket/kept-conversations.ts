@@ -1,12 +1,16 @@
+import { bytesOfTurns, type KeptTurns } from '../turn/kept-turns.ts'
 import type { MemoryBudget } from '../../admission/memory-budget.ts'
 
 /** JSON text of a conversation's items up to and with an answer, in parts that later ones share. */
 export interface KeptConversation {
   readonly responseId: string
   readonly items: readonly Uint8Array[]
+  /** Size of the items. */
   readonly bytes: number
   /** Its stored responses up to and with this one; `null` if one of them is not stored. */
   readonly chain: readonly string[] | null
+  /** Beginning of the conversation as the upstream gets it; `null` where it has to be converted again. */
+  readonly turns: KeptTurns | null
 }
 
 /** Beside its bytes, for its place in maps and lists. */
@@ -21,13 +25,15 @@ export interface KeptConversationsOptions {
 /**
  * The last conversation of each connection, so that its client sends only what is new. It lives in memory that no request
  * needs: the one that was used longest ago is dropped when a request does, or when all of them are larger than `maxBytes`.
- * Its client is told to send the whole conversation.
+ * Its client is told to send the whole conversation. Before that, conversations lose what only saves time.
  */
 export class KeptConversations {
   readonly #options: KeptConversationsOptions
   /** By connection, least recently used first. Bounded by `maxBytes`. */
   readonly #kept = new Map<object, KeptConversation>()
   #bytes = 0
+  /** Among them, those of turns. */
+  #turnBytes = 0
   #dropped = 0
 
   constructor(options: KeptConversationsOptions) {
@@ -55,12 +61,21 @@ export class KeptConversations {
   keep(connection: object, conversation: KeptConversation): void {
     this.forget(connection)
     const { budget, maxBytes } = this.#options
-    const bytes = conversation.bytes + ENTRY_BYTES
     const most = Math.min(maxBytes(), this.#bytes + budget.spareBytes)
+    const isWhole = bytesOf(conversation) <= most - this.#leastBytes
+    const kept = isWhole ? conversation : { ...conversation, turns: null }
+    const bytes = bytesOf(kept)
     if (bytes > most) return
     this.#dropDownTo(most - bytes)
-    this.#kept.set(connection, conversation)
+    this.#kept.set(connection, kept)
     this.#bytes += bytes
+    this.#turnBytes += turnBytesOf(kept)
+  }
+
+  /** Keeps turns of the connection's conversation, if it is still there and no other has to go for them. */
+  keepTurns(connection: object, responseId: string, turns: KeptTurns): void {
+    const kept = this.find(connection, responseId)
+    if (kept !== null && kept.turns !== turns) this.keep(connection, { ...kept, turns })
   }
 
   /** `null` if it was dropped, or is another's. Counts as a use. */
@@ -76,14 +91,38 @@ export class KeptConversations {
     const kept = this.#kept.get(connection)
     if (kept === undefined) return
     this.#kept.delete(connection)
-    this.#bytes -= kept.bytes + ENTRY_BYTES
+    this.#bytes -= bytesOf(kept)
+    this.#turnBytes -= turnBytesOf(kept)
+  }
+
+  /** Without turns. */
+  get #leastBytes(): number {
+    return this.#bytes - this.#turnBytes
   }
 
   #dropDownTo(bytes: number): void {
+    this.#dropTurns(bytes)
     for (const connection of this.#kept.keys()) {
       if (this.#bytes <= bytes) return
       this.forget(connection)
       this.#dropped += 1
     }
   }
+
+  #dropTurns(bytes: number): void {
+    for (const [connection, kept] of this.#kept) {
+      if (this.#bytes <= bytes || this.#turnBytes === 0) return
+      this.#bytes -= turnBytesOf(kept)
+      this.#turnBytes -= turnBytesOf(kept)
+      this.#kept.set(connection, { ...kept, turns: null })
+    }
+  }
+}
+
+function bytesOf(kept: KeptConversation): number {
+  return kept.bytes + ENTRY_BYTES + turnBytesOf(kept)
+}
+
+function turnBytesOf({ turns }: KeptConversation): number {
+  return turns === null ? 0 : bytesOfTurns(turns)
 }

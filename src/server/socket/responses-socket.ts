@@ -15,6 +15,7 @@ import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import { parseJsonObject } from '../../shared/json.ts'
 import type { BodyMemory } from '../turn/body-memory.ts'
 import type { EarlierConversation } from '../turn/body.ts'
+import type { KeptTurns } from '../turn/kept-turns.ts'
 import type { ArrivedBody, SocketAnswer } from '../turn/turn.ts'
 import { FrameMeter } from './frame-meter.ts'
 import { FrameResponse, type FrameTarget } from './frame-response.ts'
@@ -141,6 +142,11 @@ export class ResponsesSocket {
     this.#rest.resolve()
     this.#target = {
       send: (json, onSent) => webSocket.send(json, { binary: false }, () => onSent()),
+      gather: (send) => {
+        request.socket.cork()
+        send()
+        request.socket.uncork()
+      },
       beat: () => this.#ping(),
       cut: () => this.#cut()
     }
@@ -385,7 +391,7 @@ export class ResponsesSocket {
     const goesOn = earlier !== null
     const own = {} // stands for the new items among what is kept
     const items = [copyNewItems(event)]
-    kept.keep(own, { responseId: '', items, bytes: newItemBytes(event), chain: [] })
+    kept.keep(own, { responseId: '', items, bytes: newItemBytes(event), chain: [], turns: null })
     let hasAnswer = false
     const onAnswer = (made: SocketAnswer): void => {
       hasAnswer = true
@@ -407,6 +413,7 @@ export class ResponsesSocket {
         memory,
         earlier,
         onStream: () => leaveLine?.(),
+        onTurns: (turns: KeptTurns) => kept.keepTurns(this, previousId ?? '', turns),
         onAnswer
       }
       this.#running = answer({ requestId, response, arrived, isWarmUp })
@@ -423,7 +430,8 @@ export class ResponsesSocket {
     const found = find()
     if (found === null) return null
     const { bytes } = found
-    return { bytes, copy: () => toConversation(find()) }
+    const turns = (): KeptTurns | null => find()?.turns ?? null
+    return { bytes, turns, copy: (parts = 0) => toConversation(find(), parts) }
   }
 
   /** Keeps the conversation with its answer, if what it is made of is still there. */
@@ -448,7 +456,8 @@ export class ResponsesSocket {
     const before = earlier === null ? [] : earlier.chain
     const isWhole = isStored && before !== null && before.length < MAX_BEFORE
     const chain = isWhole ? [...before, responseId] : null
-    kept.keep(this, { responseId, items: all, bytes, chain })
+    const turns = earlier?.turns ?? null
+    kept.keep(this, { responseId, items: all, bytes, chain, turns })
   }
 
   #onAnswered(): void {
@@ -495,8 +504,9 @@ function release(all: readonly Held[]): void {
   }
 }
 
-function toConversation(kept: KeptConversation | null): Buffer | null {
-  return kept === null ? null : toStoredConversation(kept.responseId, kept.items, kept.chain)
+function toConversation(kept: KeptConversation | null, parts: number): Buffer | null {
+  if (kept === null) return null
+  return toStoredConversation(kept.responseId, kept.items.slice(parts), kept.chain)
 }
 
 function cancelled(): GatewayError {

@@ -9,6 +9,7 @@ import type {
   ConvertedRequest
 } from '../../dialects/request/to-upstream.ts'
 import { isEncryptedPdf } from '../../kiro/conversation/documents.ts'
+import type { SettledTurns } from '../../dialects/request/settling.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import { UpstreamLimits } from '../../kiro/rules/rules.ts'
 import { GatewayError } from '../../shared/errors.ts'
@@ -16,6 +17,7 @@ import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transf
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import { CallWay } from '../ask/call-way.ts'
 import type { BodyMemory } from './body-memory.ts'
+import { type KeptTurns, nextTurns } from './kept-turns.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { BodyRoom } from '../body/request-body.ts'
 import type { FetchCall, UrlFetcher } from '../body/url-fetcher.ts'
@@ -38,8 +40,15 @@ export interface ClientBody {
 /** Conversation that a request goes on from, kept by its connection, as one of its stored answers. */
 export interface EarlierConversation {
   readonly bytes: number
-  /** Copies it, when there is room; `null` if it was dropped meanwhile. */
-  readonly copy: () => Uint8Array | null
+  /** Copies it, when there is room, without the first `parts`; `null` if it was dropped meanwhile. */
+  readonly copy: (parts?: number) => Uint8Array | null
+  /** Finds the turns that need not be converted again; `null` if there are none any more. */
+  readonly turns?: () => KeptTurns | null
+}
+
+export interface ConvertedBody extends ConvertedRequest {
+  /** Turns that later requests may go on from; of conversations that a connection keeps. */
+  readonly turns: KeptTurns | null
 }
 
 /** @throws {GatewayError} what the request deserves, and all of `TransformPool.run()` */
@@ -47,24 +56,58 @@ export async function convertClientBody(
   plane: DataPlane,
   client: ClientBody,
   signal: AbortSignal
-): Promise<ConvertedRequest> {
-  const { dialect, body, memory, key, place, namedKey } = client
-  const answers = await referencedAnswers(plane, client)
-  const job: ConvertJob = {
-    type: 'convert',
-    dialect,
-    body,
-    options: {
-      ...requestOptionsOf(plane, namedKey),
-      ...wayNow(plane),
-      owner: key,
-      answers,
-      compaction: { keys: plane.compactionKeys, owner: key, isCall: client.isCompactCall === true }
-    }
+): Promise<ConvertedBody> {
+  const { dialect, memory, key, place, namedKey, marks } = client
+  const common = {
+    ...requestOptionsOf(plane, namedKey),
+    ...wayNow(plane),
+    owner: key,
+    compaction: { keys: plane.compactionKeys, owner: key, isCall: client.isCompactCall === true }
   }
-  const { marks } = client
-  const marked = marks === undefined ? job : { ...job, options: { ...job.options, marks } }
-  return convertWithAttachments(plane, marked, memory, { key: place, signal })
+  const marked = marks === undefined ? common : { ...common, marks }
+  const owner = { key: place, signal }
+  const jobOf = (body: Uint8Array, options: Partial<RequestOptions>): ConvertJob => {
+    return { type: 'convert', dialect, body, options: { ...marked, ...options } }
+  }
+  let { body } = client
+  const known = await findTurns(plane, client)
+  if (known !== null) {
+    const { turns, news, before } = known
+    const made = await convertNews(plane, jobOf(body, { answers: [news], before }), memory, owner)
+    if (made.type === 'converted') {
+      return { ...made, turns: nextTurns(made, turns) }
+    }
+    ;({ body } = made)
+  }
+  const job = jobOf(body, { answers: await referencedAnswers(plane, { ...client, body }) })
+  const made = await convertWithAttachments(plane, job, memory, owner)
+  return { ...made, turns: client.earlier ? nextTurns(made, null) : null }
+}
+
+interface KnownTurns {
+  readonly turns: KeptTurns
+  /** Copy of what follows them. */
+  readonly news: Uint8Array
+  readonly before: SettledTurns
+}
+
+/**
+ * Waits for memory for the whole conversation, which covers the turns if they are dropped from now on. `null` if nothing is
+ * known, or the request refers to other answers.
+ */
+async function findTurns(
+  plane: Pick<DataPlane, 'config'>,
+  { dialect, body, memory, earlier }: ClientBody
+): Promise<KnownTurns | null> {
+  if (!earlier?.turns?.()) return null
+  if ((Dialects[dialect].itemReferencesOf?.(body) ?? []).length > 0) return null
+  await admitWith(plane, { body, memory }, earlier.bytes)
+  const turns = earlier.turns()
+  const news = turns === null ? null : earlier.copy(turns.parts)
+  if (turns === null || news === null) return null
+  const bytes = Math.max(0, earlier.bytes - news.byteLength)
+  const { settled, text, pieces } = turns
+  return { turns, news, before: { settled, text, pieces, bytes } }
 }
 
 /** Hosts that were never seen to take documents (kiro-protocol §4.15). */
@@ -113,8 +156,20 @@ export async function convertWithAttachments(
   room: BodyRoom,
   owner: JobOwner
 ): Promise<ConvertedRequest> {
+  const made = await convertNews(plane, job, room, owner)
+  if (made.type !== 'converted') throw new Error('it was the whole conversation')
+  return made
+}
+
+/** Like `convertWithAttachments()`, but of a job that goes on from other turns, which may need the whole conversation. */
+async function convertNews(
+  plane: AttachmentPlane,
+  job: ConvertJob,
+  room: BodyRoom,
+  owner: JobOwner
+): Promise<Exclude<Conversion, { type: 'room-needed' | 'attachments-needed' }>> {
   const first = await runInRoom(plane, job, room, owner)
-  if (first.type === 'converted') return first
+  if (first.type !== 'attachments-needed') return first
   const { body, answers, needs } = first
   const admit = admitInto(room, body.byteLength)
   const { key, signal } = owner
@@ -123,7 +178,7 @@ export async function convertWithAttachments(
   const attachments = await readPdfs(plane, { fetched, pdfs, documentUrls }, { owner, admit })
   const options = { ...job.options, answers }
   const second = await runInRoom(plane, { ...job, body, options, attachments }, room, owner)
-  if (second.type !== 'converted') throw new Error('attachments are needed again')
+  if (second.type === 'attachments-needed') throw new Error('attachments are needed again')
   return second
 }
 
@@ -268,12 +323,10 @@ export async function referencedAnswers(
   const ids = Dialects[dialect].itemReferencesOf?.(body) ?? []
   const previous = earlier === null ? (Dialects[dialect].previousIdsOf?.(body) ?? []) : []
   if (ids.length + previous.length === 0 && earlier === null) return []
-  const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
-  let wholeBytes = body.byteLength + (earlier?.bytes ?? 0)
-  const admit = async (bytes: number): Promise<void> => {
-    wholeBytes += bytes
-    if (wholeBytes > maxBytes) throw tooLarge(maxBytes)
-    if (wholeBytes > body.byteLength) await memory.extend(wholeBytes)
+  let moreBytes = earlier?.bytes ?? 0
+  const admit = (bytes: number): Promise<void> => {
+    moreBytes += bytes
+    return admitWith(plane, { body, memory }, moreBytes)
   }
   const wanted = [...ids, ...(await conversationIds(plane, key, previous))]
   const stored = wanted.length === 0 ? [] : [...(await plane.items.find(key, wanted, admit))]
@@ -303,6 +356,18 @@ async function conversationIds(
     for (const id of [...before, responseId]) ids.add(id).add(inputIdOf(id))
   }
   return [...ids]
+}
+
+/** Waits for memory for what a body comes with. */
+async function admitWith(
+  plane: Pick<DataPlane, 'config'>,
+  { body, memory }: { readonly body: Uint8Array; readonly memory: BodyRoom },
+  bytes: number
+): Promise<void> {
+  const maxBytes = Math.min(plane.config().server.maxBodyBytes, memory.largestBytes)
+  const wholeBytes = body.byteLength + bytes
+  if (wholeBytes > maxBytes) throw tooLarge(maxBytes)
+  if (bytes > 0) await memory.extend(wholeBytes)
 }
 
 function tooLarge(maxBytes: number): GatewayError {

@@ -33,6 +33,7 @@ import { readBody, unreadBytesOf } from '../body/request-body.ts'
 import { answerEarly, KNOWN } from './answer-early.ts'
 import { AnswerKeeper } from './answer-keeper.ts'
 import { type ClientBody, convertClientBody, type EarlierConversation } from './body.ts'
+import type { KeptTurns } from './kept-turns.ts'
 import {
   asCarriedOut,
   clientFamilyOf,
@@ -73,6 +74,8 @@ export interface ArrivedBody {
   readonly earlier: EarlierConversation | null
   /** Told when it waits for its key's streams no more. */
   readonly onStream: () => void
+  /** Told of the turns that need not be converted again, if the conversation goes on. */
+  readonly onTurns: (turns: KeptTurns) => void
   /** Told of a whole answer before its last event. */
   readonly onAnswer: (answer: SocketAnswer) => void
 }
@@ -321,7 +324,8 @@ export class Turn implements OpenTurn {
     const { plane } = this.#options
     const { memory } = body
     const converted = await convertClientBody(plane, body, this.#gone.signal)
-    const { payload: bytes, plan, leftOut, input } = converted
+    const { payload: bytes, plan, leftOut, input, turns } = converted
+    if (turns !== null) this.#options.arrived?.onTurns(turns)
     this.#progress.end('transform')
     plane.metrics.transformSeconds.observe(this.#progress.spentMs('transform') / 1000)
     memory.shrinkTo(bytes.byteLength, plan.keptBytes)

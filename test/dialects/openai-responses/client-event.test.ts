@@ -6,7 +6,7 @@ import {
   toRequestBody
 } from '../../../src/dialects/openai-responses/client-event.ts'
 import {
-  earlierItems,
+  earlierParts,
   toStoredConversation
 } from '../../../src/dialects/openai-responses/earlier-items.ts'
 import * as fc from '../../helper/fast-check.ts'
@@ -65,10 +65,10 @@ t.test('a text is a message of the user', async (t) => {
 t.test('a stored conversation is found by its response alone', async (t) => {
   const parts = ['', '{"a":1},{"b":2}', '', '{"c":3}'].map((text) => Buffer.from(text))
   const stored = JSON.parse(toStoredConversation('resp_1', parts).toString())
-  t.same(earlierItems('resp_1', stored), [{ a: 1 }, { b: 2 }, { c: 3 }])
+  t.same(earlierParts('resp_1', stored), [[], [{ a: 1 }, { b: 2 }], [], [{ c: 3 }]])
   for (const id of ['resp_2', '__proto__', 'toString']) {
     assert.throws(
-      () => earlierItems(id, stored),
+      () => earlierParts(id, stored),
       (error) => {
         t.match(error, { details: { error_code: 'previous_response_not_found' } })
         return true

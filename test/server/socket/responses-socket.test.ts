@@ -87,6 +87,39 @@ t.test('a conversation goes on from the last response with its new items alone',
   t.match(stranger, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
 })
 
+t.test('the upstream gets the bytes of the same conversation over HTTP', async (t) => {
+  const { url, bodies } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  const settings = {
+    model: 'auto',
+    store: false,
+    instructions: 'Be terse. '.repeat(2_000),
+    prompt_cache_key: 'session',
+    tools: [{ type: 'function', name: 'read', parameters: { type: 'object' } }]
+  }
+  const items: unknown[] = []
+  let previous: string | undefined
+  for (const number of Array.from({ length: 5 }).keys()) {
+    const call = { call_id: `call_${number}`, name: 'read', arguments: '{}' }
+    const news = [
+      { role: 'user', content: `question ${number} ${'words '.repeat(5_000)}` },
+      { type: 'function_call', ...call },
+      { type: 'function_call_output', call_id: call.call_id, output: 'a file' }
+    ]
+    items.push(...news)
+    const own = previous === undefined ? {} : { previous_response_id: previous }
+    const events = await client.ask({ ...settings, ...own, input: news })
+    const body = JSON.stringify({ ...settings, input: items })
+    const headers = { authorization: 'Bearer good-key', 'content-type': 'application/json' }
+    const answer = await fetch(`${url}/v1/responses`, { method: 'POST', headers, body })
+    t.equal(answer.status, 200)
+    const { output }: { output: unknown[] } = JSON.parse(await answer.text())
+    items.push(...output)
+    t.equal(bodies.at(-2), bodies.at(-1), `turn ${number}`)
+    previous = responseIdOf(events)
+  }
+})
+
 t.test('a warm-up keeps its items and asks no model', async (t) => {
   const { url, bodies } = await setUp(t)
   const client = await FrameClient.open(t, url)

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict'
+import t from 'tap'
+import { convertBody } from '../../../src/dialects/dialect.ts'
+import { toStoredConversation } from '../../../src/dialects/openai-responses/earlier-items.ts'
+import type { ConvertedRequest, RequestOptions } from '../../../src/dialects/request/to-upstream.ts'
+import { sealReasoning } from '../../../src/kiro/conversation/signed-reasoning.ts'
+import { type KeptTurns, nextTurns } from '../../../src/server/turn/kept-turns.ts'
+import * as fc from '../../helper/fast-check.ts'
+import {
+  type GrownConversation,
+  grownConversations,
+  requestAt
+} from '../../helper/grown-conversations.ts'
+import { simulatorOptions } from '../../helper/request-options.ts'
+
+/**
+ * A connection's conversation is converted from where it has settled. What comes of it is, byte for byte, what the whole
+ * conversation becomes.
+ */
+
+t.setTimeout(600_000)
+
+const PREVIOUS = 'resp_before'
+/** Shorter payloads are written in one piece, and nothing of them is kept. */
+const INSTRUCTIONS = 'Be terse. '.repeat(2_000)
+const SIGNATURE = 'QUJD'.repeat(20)
+
+interface Changes {
+  /** In these turns reasoning can go back, of this model or another one. */
+  readonly sealed: { readonly model: string; readonly from: number; readonly to: number } | null
+  /** From this turn on the request has other settings. */
+  readonly other: { readonly from: number; readonly settings: object } | null
+}
+
+const changes: fc.Arbitrary<Changes> = fc.record({
+  sealed: fc.option(
+    fc.record({
+      model: fc.constantFrom('claude-opus-4.8', 'gpt-5.6-sol'),
+      from: fc.constantFrom(0, 0, 3),
+      to: fc.constantFrom(4, 8, 99)
+    })
+  ),
+  other: fc.option(
+    fc.record({
+      from: fc.nat({ max: 12 }),
+      settings: fc.constantFrom(
+        { instructions: `${INSTRUCTIONS} And kind.` },
+        { tools: [] },
+        { model: 'claude-haiku-4.5' },
+        { prompt_cache_key: 'another' },
+        { reasoning: { effort: 'low' } },
+        { tool_choice: 'required' },
+        { text: { format: { type: 'json_object' } } }
+      )
+    })
+  )
+})
+
+/** Most are as agents have them, with ids of their own for each call. */
+const conversations = fc
+  .tuple(grownConversations, fc.nat({ max: 5 }), fc.nat({ max: 3 }), fc.nat({ max: 4 }))
+  .map(([conversation, wild, more, images]) => {
+    const turns = conversation.turns.map((turn) => {
+      return images === 0 ? { ...turn, hasImage: true } : turn
+    })
+    const longer = { ...conversation, turns: Array.from({ length: more + 1 }, () => turns).flat() }
+    return wild === 0 ? longer : tame(longer)
+  })
+
+function tame(conversation: GrownConversation): GrownConversation {
+  const turns = conversation.turns.map(({ answer, words, note, ...turn }, number) => {
+    const calls = answer.calls.map((call, index) => {
+      return { ...call, arg: call.arg.toWellFormed(), id: `call_${number}_${index}` }
+    })
+    const told = note === null ? null : { ...note, text: note.text.toWellFormed() }
+    const said = { ...answer, text: answer.text.toWellFormed(), calls }
+    return { ...turn, words: words.map((one) => one.toWellFormed()), note: told, answer: said }
+  })
+  return { ...conversation, turns }
+}
+
+let wentOn = 0
+let askedForWhole = 0
+
+for (const form of ['path', 'target'] as const) {
+  t.test(`new turns come to the bytes of the whole conversation, ${form} form`, async (t) => {
+    const options = simulatorOptions({ form, owner: 'someone' })
+    const property = fc.property(conversations, changes, (conversation, changed) => {
+      assertSame(conversation, changed, options)
+    })
+    ;[wentOn, askedForWhole] = [0, 0]
+    fc.assert(property, { numRuns: 150 })
+    t.comment(`${wentOn} turns went on, ${askedForWhole} needed the whole`)
+    t.ok(wentOn > 500, 'enough turns have gone on from others')
+  })
+}
+
+function assertSame(
+  conversation: GrownConversation,
+  changed: Changes,
+  options: RequestOptions
+): void {
+  const parts: Buffer[] = []
+  let turns: KeptTurns | null = null
+  for (const number of conversation.turns.keys()) {
+    const { answer, news, body } = requestOf(conversation, number, changed)
+    if (number > 0) parts.push(partOf(answer))
+    const bytes = Buffer.from(JSON.stringify(body))
+    const whole = convertBody('openai-responses', bytes, {
+      ...options,
+      answers: number === 0 ? [] : [toStoredConversation(PREVIOUS, parts)]
+    })
+    if (whole.type !== 'converted') throw new Error(whole.type)
+    const next: KeptTurns | null = turns === null ? null : goOn(bytes, parts, turns, options, whole)
+    turns = next ?? nextTurns(whole, null)
+    parts.push(partOf(news))
+  }
+}
+
+/** The turns that the next request goes on from; `null` if the whole was needed. */
+function goOn(
+  body: Buffer,
+  parts: readonly Buffer[],
+  turns: KeptTurns,
+  options: RequestOptions,
+  whole: ConvertedRequest
+): KeptTurns | null {
+  const made = convertBody('openai-responses', body, {
+    ...options,
+    answers: [toStoredConversation(PREVIOUS, parts.slice(turns.parts))],
+    before: { ...turns, bytes: parts.reduce((sum, part) => sum + part.length, 0) }
+  })
+  if (made.type !== 'converted') {
+    askedForWhole += 1
+    return null
+  }
+  wentOn += 1
+  assert.equal(Buffer.from(made.payload).toString(), Buffer.from(whole.payload).toString())
+  assert.deepEqual(planOf(made), planOf(whole))
+  return nextTurns(made, turns)
+}
+
+/** Repairs and rules are sets. */
+function planOf({ plan }: ConvertedRequest): object {
+  const { repairs, borderline, ...rest } = plan
+  return { ...rest, repairs: repairs.toSorted(), borderline: borderline.toSorted() }
+}
+
+function partOf(items: readonly object[]): Buffer {
+  return Buffer.from(JSON.stringify(items).slice(1, -1))
+}
+
+/** The answer before a request, its own items, and all that it is sent with. */
+function requestOf(conversation: GrownConversation, number: number, changed: Changes) {
+  const { input, ...settings } = asked(conversation, number)
+  const before = number === 0 ? [] : asked(conversation, number - 1).input
+  const added = input.slice(before.length)
+  const { answer: said } = conversation.turns[number - 1] ?? {}
+  const count = said === undefined ? 0 : Number(said.isThought) + 1 + said.calls.length
+  const { sealed, other } = changed
+  const isSealed = sealed !== null && number > sealed.from && number <= sealed.to
+  const answer = added.slice(0, count).map((item) => {
+    return isSealed && item.type === 'reasoning' ? { ...item, ...seal(sealed.model) } : item
+  })
+  const news = added.slice(count)
+  const body = {
+    ...settings,
+    instructions: INSTRUCTIONS + settings.instructions,
+    ...(other !== null && number >= other.from && other.settings),
+    stream: true,
+    ...(number > 0 && { previous_response_id: PREVIOUS }),
+    input: news
+  }
+  return { answer, news, body }
+}
+
+function seal(model: string): object {
+  const content = { reasoningText: { text: 'hm', signature: SIGNATURE } }
+  return { encrypted_content: sealReasoning(model, content) }
+}
+
+interface Asked {
+  readonly instructions: string
+  readonly input: readonly { readonly type?: string }[]
+}
+
+function asked(conversation: GrownConversation, number: number): Asked {
+  const request: object = requestAt('openai-responses', conversation, number)
+  return request as Asked
+}

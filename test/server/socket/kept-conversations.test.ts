@@ -1,0 +1,64 @@
+import t from 'tap'
+import {
+  type KeptConversation,
+  KeptConversations
+} from '../../../src/server/socket/kept-conversations.ts'
+import { NO_ENTRIES } from '../../../src/kiro/tokens/request-tokens.ts'
+import type { KeptTurns } from '../../../src/server/turn/kept-turns.ts'
+
+const KB = 1024
+
+function setUp(maxKb: number) {
+  const spare = { bytes: (): number => 0, giveBack: (_bytes: number): void => {} }
+  const budget = {
+    lend: (given: typeof spare) => Object.assign(spare, given),
+    spareBytes: Infinity
+  }
+  return { kept: new KeptConversations({ budget, maxBytes: () => maxKb * KB }), spare }
+}
+
+function conversation(responseId: string, kb: number): KeptConversation {
+  return { responseId, items: [], bytes: kb * KB, chain: null, turns: null }
+}
+
+/** Turns of so many bytes, and what is known of them. */
+function turnsOf(kb: number): KeptTurns {
+  const text = { bytes: kb * KB, chars: kb * KB, counts: NO_ENTRIES }
+  const settled = {
+    entries: 2,
+    ground: '',
+    images: 0,
+    reasoning: 'none' as const,
+    signatures: [],
+    repairs: [],
+    ids: { conversation: 'c', root: 'c' },
+    turn: { number: 1, text: '' },
+    start: { conversationId: 'c', systemText: '', isGrown: true }
+  }
+  return { settled, text, pieces: [], parts: 2 }
+}
+
+t.test('conversations lose what saves time before one of them has to go', async (t) => {
+  const { kept, spare } = setUp(1_000)
+  const [one, two, three] = [{}, {}, {}]
+  kept.keep(one, conversation('1', 200))
+  kept.keepTurns(one, '1', turnsOf(200))
+  kept.keep(two, conversation('2', 200))
+  kept.keepTurns(two, '2', turnsOf(200))
+  t.ok(kept.find(one, '1')?.turns, 'there is room for turns')
+  kept.keep(three, conversation('3', 300))
+  t.equal(kept.dropped, 0)
+  t.equal(kept.find(two, '2')?.turns, null, 'what was used longest ago goes first')
+  t.ok(kept.find(one, '1')?.turns)
+  spare.giveBack(100 * KB)
+  t.equal(kept.find(one, '1')?.turns, null, 'a request needs memory')
+  t.equal(kept.dropped, 0)
+  t.equal(spare.bytes(), kept.bytes)
+  kept.keepTurns(three, '3', turnsOf(400))
+  t.equal(kept.find(three, '3')?.turns, null, 'nothing goes for turns')
+  t.equal(kept.size, 3)
+  kept.keepTurns(three, 'another', turnsOf(1))
+  t.equal(kept.find(three, '3')?.turns, null, 'turns of another conversation are not kept')
+  for (const connection of [one, two, three]) kept.forget(connection)
+  t.equal(kept.bytes, 0)
+})
