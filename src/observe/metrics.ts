@@ -155,6 +155,15 @@ export class Metrics {
     'How long a new connection waited at most to be accepted, since another was.',
     ACCEPT_BUCKETS
   )
+  readonly webSockets = this.gauge(
+    'kiro_gateway_websockets',
+    'Open WebSockets of clients: `busy` with an answer, or `idle`.',
+    ['state']
+  )
+  readonly webSocketBytes = this.gauge(
+    'kiro_gateway_websocket_kept_bytes',
+    'Memory of the conversations that WebSockets go on from.'
+  )
   readonly transformSeconds = this.histogram(
     'kiro_gateway_transform_seconds',
     'Conversion of a request, its wait for a thread included.',

@@ -74,13 +74,23 @@ export function createParts(
   const authenticator = authenticatorOf({ config, knownKeys, devices })
   const current: Current = { config, knownKeys, devices, authenticator, catalogue, status }
   const plane = createDataPlane(start, { ...surroundings, log, current })
+  const sockets = new ResponsesSockets({
+    plane,
+    kept: new KeptConversations({
+      budget: plane.memory,
+      maxBytes: () => current.config.webSocket.keptBytes / memory.workers
+    }),
+    workers: memory.workers,
+    isEnding: () => current.status.isEnding
+  })
   const metrics = new WorkerMetrics({
     channel,
     plane,
     worker: String(workerId),
     pulse,
     logStream,
-    hasNamedKeys: () => current.knownKeys.isKeyRequired
+    hasNamedKeys: () => current.knownKeys.isKeyRequired,
+    sockets
   })
   const sessions = new Sessions(start.sessionSecret)
   for (const ended of start.endedSessions) sessions.ended.add(ended)
@@ -93,15 +103,6 @@ export function createParts(
   const refusals = new RefusalLog(log)
   const maxUpstream = () => current.config.pool.maxConnections
   const maxConnections = followOpenFiles(memory.connectionsPerWorker, maxUpstream)
-  const sockets = new ResponsesSockets({
-    plane,
-    kept: new KeptConversations({
-      budget: plane.memory,
-      maxBytes: () => current.config.webSocket.keptBytes / memory.workers
-    }),
-    workers: memory.workers,
-    isEnding: () => current.status.isEnding
-  })
   const connections = new ClientConnections({
     takesWebSocket: (request) => takesWebSocket(sockets, request),
     get maxConnections() {

@@ -1,5 +1,5 @@
 import { parseJson } from '../../shared/json.ts'
-import { membersOf, type JsonSpan, spanText } from './json-spans.ts'
+import { membersInTurns, membersOf, type JsonSpan, spanText } from './json-spans.ts'
 import { innerItems } from './stored-response.ts'
 
 /** Message that a client of the Responses API sends over a WebSocket: one JSON object with a `type`. */
@@ -22,7 +22,15 @@ const MAX_VALUE_BYTES = 1024
  * first level only.
  */
 export function readClientEvent(bytes: Buffer): ClientEvent | null {
-  const members = membersOf(bytes)
+  return toEvent(bytes, membersOf(bytes))
+}
+
+/** Like `readClientEvent()`, without holding up others while it looks at a large message. */
+export async function readLargeEvent(bytes: Buffer): Promise<ClientEvent | null> {
+  return toEvent(bytes, await membersInTurns(bytes))
+}
+
+function toEvent(bytes: Buffer, members: ClientEvent['members'] | null): ClientEvent | null {
   if (members === null) return null
   const valueOf = (name: string): unknown => {
     const span = members.get(name)

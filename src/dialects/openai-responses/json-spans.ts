@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { parseJson } from '../../shared/json.ts'
 
 /** Place of a value's JSON text in bytes. */
@@ -27,6 +28,32 @@ export function membersOf(
   bytes: Buffer,
   maxMembers = MAX_MEMBERS
 ): ReadonlyMap<string, JsonSpan> | null {
+  return atOnce(scanMembers(bytes, maxMembers))
+}
+
+/** Like `membersOf()`, with a turn of the event loop for others after each part of a large text. */
+export async function membersInTurns(bytes: Buffer): Promise<ReadonlyMap<string, JsonSpan> | null> {
+  const scan = scanMembers(bytes, MAX_MEMBERS)
+  for (let step = scan.next(); ; step = scan.next()) {
+    if (step.done === true) return step.value
+    await setImmediate()
+  }
+}
+
+/** Pauses after each part of a text. */
+type Scan<T> = Generator<void, T, void>
+
+/** Bytes that are looked at without a pause: a millisecond or two of short strings. */
+const STEP_BYTES = 64 * 1024
+
+function atOnce<T>(scan: Scan<T>): T {
+  for (let step = scan.next(); ; step = scan.next()) if (step.done === true) return step.value
+}
+
+function* scanMembers(
+  bytes: Buffer,
+  maxMembers: number
+): Scan<ReadonlyMap<string, JsonSpan> | null> {
   const members = new Map<string, JsonSpan>()
   let at = skipSpace(bytes, 0)
   if (bytes[at] !== OPEN_BRACE) return null
@@ -34,13 +61,13 @@ export function membersOf(
   if (bytes[at] === CLOSE_BRACE) return isEnd(bytes, at + 1) ? members : null
   for (let count = 0; count < maxMembers; count++) {
     if (bytes[at] !== QUOTE) return null
-    const nameEnd = endOfString(bytes, at)
+    const nameEnd = yield* endOfString(bytes, at)
     if (nameEnd === -1 || nameEnd - at > MAX_NAME_BYTES) return null
     const name = parseJson(spanText(bytes, { from: at, to: nameEnd }))
     at = skipSpace(bytes, nameEnd)
     if (typeof name !== 'string' || bytes[at] !== COLON) return null
     const from = skipSpace(bytes, at + 1)
-    const to = endOfValue(bytes, from)
+    const to = yield* endOfValue(bytes, from)
     if (to === -1) return null
     members.set(name, { from, to })
     at = skipSpace(bytes, to)
@@ -59,7 +86,7 @@ export function elementsOf(bytes: Buffer, maxElements: number): readonly JsonSpa
   at = skipSpace(bytes, at + 1)
   if (bytes[at] === CLOSE_BRACKET) return isEnd(bytes, at + 1) ? elements : null
   while (elements.length < maxElements) {
-    const to = endOfValue(bytes, at)
+    const to = atOnce(endOfValue(bytes, at))
     if (to === -1) return null
     elements.push({ from: at, to })
     at = skipSpace(bytes, to)
@@ -84,16 +111,19 @@ function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
-/** Returns the place behind the closing quote, or -1. */
-function endOfString(bytes: Buffer, from: number): number {
-  const at = bytes.indexOf(QUOTE, from + 1)
-  if (at === -1) return -1
-  return isEscaped(bytes, at) ? endFrom(bytes, at + 1) : at + 1
-}
-
-/** A text with one escaped quote has many: a search for each takes twenty times as long. */
-function endFrom(bytes: Buffer, from: number): number {
-  for (let at = from; at < bytes.byteLength; at++) {
+/**
+ * Returns the place behind the closing quote, or -1. Goes on byte by byte behind an escaped quote: where there is one
+ * there are many, and a search for each takes twenty times as long.
+ */
+function* endOfString(bytes: Buffer, from: number): Scan<number> {
+  const first = bytes.indexOf(QUOTE, from + 1)
+  if (first === -1 || !isEscaped(bytes, first)) return first === -1 ? -1 : first + 1
+  let pauseAt = first + STEP_BYTES
+  for (let at = first + 1; at < bytes.byteLength; at++) {
+    if (at >= pauseAt) {
+      pauseAt = at + STEP_BYTES
+      yield
+    }
     const byte = bytes[at]
     if (byte === QUOTE) return at + 1
     if (byte === BACKSLASH) at++
@@ -108,10 +138,10 @@ function isEscaped(bytes: Buffer, at: number): boolean {
 }
 
 /** Returns the place behind a value, or -1 for none. Looks at no more of it than where it ends. */
-function endOfValue(bytes: Buffer, from: number): number {
+function* endOfValue(bytes: Buffer, from: number): Scan<number> {
   const first = bytes[from]
-  if (first === QUOTE) return endOfString(bytes, from)
-  if (first === OPEN_BRACE || first === OPEN_BRACKET) return endOfNested(bytes, from)
+  if (first === QUOTE) return yield* endOfString(bytes, from)
+  if (first === OPEN_BRACE || first === OPEN_BRACKET) return yield* endOfNested(bytes, from)
   let at = from
   for (let byte = bytes[at]; byte !== undefined && !isEndOfWord(byte); byte = bytes[at]) at++
   return at === from ? -1 : at
@@ -121,13 +151,18 @@ function isEndOfWord(byte: number): boolean {
   return byte === COMMA_BYTE || byte === CLOSE_BRACE || byte === CLOSE_BRACKET || isSpace(byte)
 }
 
-function endOfNested(bytes: Buffer, from: number): number {
+function* endOfNested(bytes: Buffer, from: number): Scan<number> {
   let depth = 0
   let at = from
+  let pauseAt = from + STEP_BYTES
   while (at < bytes.byteLength) {
+    if (at >= pauseAt) {
+      pauseAt = at + STEP_BYTES
+      yield
+    }
     const byte = bytes[at]
     if (byte === QUOTE) {
-      at = endOfString(bytes, at)
+      at = yield* endOfString(bytes, at)
       if (at === -1) return -1
       continue
     }

@@ -62,12 +62,26 @@ const SOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/
 
 /** `ws` would refuse these without a dialect. @throws {GatewayError} GW_BODY_INVALID */
 function refuseOthers({ headers }: IncomingMessage): void {
+  const protocols = headers['sec-websocket-protocol']
+  if (protocols !== undefined && !arePlainProtocols(protocols)) {
+    throw new GatewayError('GW_BODY_INVALID', undefined, {
+      message: 'The header sec-websocket-protocol is no list of different names.'
+    })
+  }
   const hasKey = SOCKET_KEY.test(headers['sec-websocket-key'] ?? '')
   if (hasKey && headers['sec-websocket-version'] === '13') return
   throw new GatewayError('GW_BODY_INVALID', undefined, {
     message:
       'This is no WebSocket handshake of version 13. It needs the headers sec-websocket-key and sec-websocket-version: 13.'
   })
+}
+
+const PROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
+/** Names as RFC 6455 §4.1 wants them. */
+function arePlainProtocols(list: string): boolean {
+  const names = list.split(',').map((name) => name.replace(/^[ \t]+|[ \t]+$/g, ''))
+  return names.every((name) => PROTOCOL.test(name)) && new Set(names).size === names.length
 }
 
 interface Caller {

@@ -3,6 +3,7 @@ import { SHOWN_METRICS } from '../../ipc/dashboard.ts'
 import type { LogStream } from '../../observe/logger.ts'
 import type { MetricsSnapshot } from '../../observe/snapshots.ts'
 import { PoolMetrics } from '../../upstream/connections/pool-metrics.ts'
+import type { ResponsesSockets } from '../socket/responses-sockets.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 
@@ -17,6 +18,7 @@ export interface WorkerMetricsOptions {
   readonly pulse: Pick<PrimaryPulse, 'isSilent'>
   readonly logStream: LogStream
   readonly hasNamedKeys: () => boolean
+  readonly sockets: Pick<ResponsesSockets, 'busy' | 'keptBytes' | 'size'>
 }
 
 export class WorkerMetrics {
@@ -66,13 +68,16 @@ export class WorkerMetrics {
 
   #noteGauges(): void {
     this.#noteShown()
-    const { plane, worker, logStream } = this.#options
+    const { plane, worker, logStream, sockets } = this.#options
     const { metrics, lease, memory, smallLane, kept, answers, transforms } = plane
     const { held, waiting } = lease.state()
     metrics.workerPermits.set({ worker }, held)
     metrics.workerWaiters.set({ worker }, waiting)
     metrics.transformJobs.set({ state: 'waiting' }, transforms.waiting)
     metrics.transformJobs.set({ state: 'running' }, transforms.running)
+    metrics.webSockets.set({ state: 'busy' }, sockets.busy)
+    metrics.webSockets.set({ state: 'idle' }, sockets.size - sockets.busy)
+    metrics.webSocketBytes.set(sockets.keptBytes)
     metrics.admissibleBytes.set(memory.totalBytes)
     metrics.admittedBytes.set(memory.reservedBytes)
     metrics.admittedLaneBytes.set({ lane: 'small' }, smallLane.reservedBytes)

@@ -7,6 +7,7 @@ import {
   copyNewItems,
   newItemBytes,
   readClientEvent,
+  readLargeEvent,
   toRequestBody
 } from '../../dialects/openai-responses/client-event.ts'
 import { toStoredConversation } from '../../dialects/openai-responses/earlier-items.ts'
@@ -94,6 +95,8 @@ const MAX_MISTAKES = 16
 const MAX_REPEATED_BYTES = 16 * 1024
 /** Time for a client to read why its connection ends. */
 const LAST_WORDS_MS = 1_000
+/** Lanes that have a conversation; the one that was used longest ago loses it to another. */
+const MAX_LANES = 16
 /** Looks without a pong or a message from the client after which it is gone. */
 const MAX_SILENT_LOOKS = 2
 
@@ -123,6 +126,8 @@ export class ResponsesSocket {
   #taken = Promise.resolve()
   /** Parts of messages that wait for room. */
   #roomless = 0
+  /** Conversation of each lane, the least recently used lane first. Bounded by MAX_LANES. */
+  readonly #lanes = new Map<string | null, object>()
   #running: RunningAnswer | null = null
   #response: FrameResponse | null = null
   #isCancelled = false
@@ -167,6 +172,10 @@ export class ResponsesSocket {
 
   get isIdle(): boolean {
     return this.#state.name === 'idle'
+  }
+
+  get #isClosed(): boolean {
+    return this.#state.name === 'closed'
   }
 
   /** Closes the connection: at once if nothing is asked, else after the answer. */
@@ -265,7 +274,9 @@ export class ResponsesSocket {
       try {
         if (isLarge) await this.#rest.promise
         if (isLarge) arrival.leaveLine ??= await this.#options.waitInLine(this.#gone.signal)
-        await (isFirst ? memory.reserve(bytes) : memory.extend(bytes))
+        if (!isFirst) await memory.extend(bytes)
+        else if (isLarge) await memory.reserve(bytes)
+        else await memory.reserveUnread(bytes) // it may wait long for a stream of its key
         this.#roomless -= 1
         arrival.beganAt += performance.now() - askedAt
         if (this.#roomless === 0 && webSocket.isPaused) webSocket.resume()
@@ -309,8 +320,10 @@ export class ResponsesSocket {
       return this.#end(BINARY)
     }
     const failed = await arrival.room
-    if (failed !== null || this.#state.name === 'closed') return release([arrival])
-    const event = readClientEvent(bytes)
+    if (failed !== null || this.#isClosed) return release([arrival])
+    const isLarge = bytes.byteLength > SMALL_MESSAGE_BYTES
+    const event = isLarge ? await readLargeEvent(bytes) : readClientEvent(bytes)
+    if (this.#isClosed) return release([arrival])
     if (event?.type === 'response.create') {
       const { memory, leaveLine } = arrival
       return this.#step({ type: 'create', message: { event, memory, leaveLine } })
@@ -386,7 +399,9 @@ export class ResponsesSocket {
     const response = new FrameResponse(request, this.#target, event.streamId)
     const requestId = makeId()
     const { previousId, isWarmUp } = event
-    const earlier = this.#earlier(previousId)
+    const from = this.#laneOf(previousId)
+    const lane = this.#laneFor(event.streamId)
+    const earlier = from === null ? null : this.#earlier(from, previousId ?? '')
     // Its items must not live on in the listeners below when they are dropped.
     const goesOn = earlier !== null
     const own = {} // stands for the new items among what is kept
@@ -395,7 +410,7 @@ export class ResponsesSocket {
     let hasAnswer = false
     const onAnswer = (made: SocketAnswer): void => {
       hasAnswer = true
-      this.#keep({ own, previousId, made })
+      this.#keep({ own, from, previousId, lane, made })
     }
     this.#rest = Promise.withResolvers()
     this.#response = response
@@ -404,7 +419,7 @@ export class ResponsesSocket {
       leaveLine?.()
       kept.forget(own)
       // What could not be gone on from is gone (the API's own rule), unless the client ended it.
-      if (goesOn && !hasAnswer && !this.#isCancelled) kept.forget(this)
+      if (goesOn && from !== null && !hasAnswer && !this.#isCancelled) kept.forget(from)
       this.#onAnswered()
     })
     try {
@@ -413,7 +428,9 @@ export class ResponsesSocket {
         memory,
         earlier,
         onStream: () => leaveLine?.(),
-        onTurns: (turns: KeptTurns) => kept.keepTurns(this, previousId ?? '', turns),
+        onTurns: (turns: KeptTurns) => {
+          if (from !== null) kept.keepTurns(from, previousId ?? '', turns)
+        },
         onAnswer
       }
       this.#running = answer({ requestId, response, arrived, isWarmUp })
@@ -424,9 +441,28 @@ export class ResponsesSocket {
     }
   }
 
-  #earlier(previousId: string | null): EarlierConversation | null {
-    if (previousId === null) return null
-    const find = (): KeptConversation | null => this.#options.kept.find(this, previousId)
+  /** Returns the lane whose last response it is: a conversation may go on in another lane. */
+  #laneOf(responseId: string | null): object | null {
+    if (responseId === null) return null
+    const { kept } = this.#options
+    for (const lane of this.#lanes.values()) if (kept.find(lane, responseId) !== null) return lane
+    return null
+  }
+
+  #laneFor(streamId: string | null): object {
+    const lane = this.#lanes.get(streamId) ?? {}
+    this.#lanes.delete(streamId)
+    this.#lanes.set(streamId, lane)
+    for (const [oldest, unused] of this.#lanes) {
+      if (this.#lanes.size <= MAX_LANES) break
+      this.#lanes.delete(oldest)
+      this.#options.kept.forget(unused)
+    }
+    return lane
+  }
+
+  #earlier(lane: object, previousId: string): EarlierConversation | null {
+    const find = (): KeptConversation | null => this.#options.kept.find(lane, previousId)
     const found = find()
     if (found === null) return null
     const { bytes } = found
@@ -437,19 +473,25 @@ export class ResponsesSocket {
   /** Keeps the conversation with its answer, if what it is made of is still there. */
   #keep({
     own,
+    from,
     previousId,
+    lane,
     made
   }: {
     readonly own: object
+    /** Lane of the conversation that the answer goes on from. */
+    readonly from: object | null
     readonly previousId: string | null
+    /** The answer's own lane. */
+    readonly lane: object
     readonly made: SocketAnswer
   }): void {
     const { kept } = this.#options
     const { responseId, items, isStored } = made
     const news = kept.find(own, '')
-    const earlier = previousId === null ? null : kept.find(this, previousId)
+    const earlier = from === null ? null : kept.find(from, previousId ?? '')
     kept.forget(own)
-    if (news === null || (previousId !== null && earlier === null)) return kept.forget(this)
+    if (news === null || (previousId !== null && earlier === null)) return kept.forget(lane)
     const output = toBytes(glueWith(',', [...items.values()]))
     const bytes = (earlier?.bytes ?? 0) + news.bytes + output.byteLength
     const all = [...(earlier?.items ?? []), ...news.items, output]
@@ -457,7 +499,7 @@ export class ResponsesSocket {
     const isWhole = isStored && before !== null && before.length < MAX_BEFORE
     const chain = isWhole ? [...before, responseId] : null
     const turns = earlier?.turns ?? null
-    kept.keep(this, { responseId, items: all, bytes, chain, turns })
+    kept.keep(lane, { responseId, items: all, bytes, chain, turns })
   }
 
   #onAnswered(): void {
@@ -492,7 +534,8 @@ export class ResponsesSocket {
     this.#response?.destroy()
     release(this.#arrivals)
     this.#arrivals.length = 0
-    kept.forget(this)
+    for (const lane of this.#lanes.values()) kept.forget(lane)
+    this.#lanes.clear()
     onGone()
   }
 }

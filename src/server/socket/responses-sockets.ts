@@ -73,6 +73,14 @@ export class ResponsesSockets {
     return this.#sockets.size
   }
 
+  get busy(): number {
+    return [...this.#sockets.keys()].filter(({ isIdle }) => !isIdle).length
+  }
+
+  get keptBytes(): number {
+    return this.#options.kept.bytes
+  }
+
   /** False: clients are to go on over HTTP. */
   get hasRoom(): boolean {
     return !this.#isFull || this.#stranger() !== null

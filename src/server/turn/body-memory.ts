@@ -55,7 +55,15 @@ export class BodyMemory implements BodyRoom, Disposable {
   }
 
   async reserve(bodyBytes: number): Promise<void> {
-    const bytes = this.#bytesFor(bodyBytes)
+    await this.#reserve(bodyBytes, this.#bytesFor(bodyBytes))
+  }
+
+  /** Reserves the bytes of a body alone, before `extend()` adds what its conversion takes. */
+  async reserveUnread(bodyBytes: number): Promise<void> {
+    await this.#reserve(bodyBytes, bodyBytes)
+  }
+
+  async #reserve(bodyBytes: number, bytes: number): Promise<void> {
     this.#refuseReleased()
     const { budget, smallLane, key, signal, timeoutMs } = this.#options
     const isBudgetFree = budget.isFree(bytes)

@@ -69,7 +69,7 @@ export interface TurnOptions {
 /** A request that is in memory already. */
 export interface ArrivedBody {
   readonly body: Uint8Array
-  /** Has room for the body. Taken. */
+  /** Has room for the body, though not yet for its conversion. Taken. */
   readonly memory: BodyMemory
   readonly earlier: EarlierConversation | null
   /** Told when it waits for its key's streams no more. */
@@ -309,6 +309,7 @@ export class Turn implements OpenTurn {
     const memory = arrived?.memory ?? bodyMemoryOf(plane, { key: place, signal })
     this.#memory = memory
     const { maxBodyBytes: maxBytes, bodyTimeoutMs: timeoutMs } = plane.config().server
+    if (arrived !== undefined) await memory.extend(arrived.body.byteLength)
     const body = arrived?.body ?? (await readBody(request, { maxBytes, timeoutMs }, memory, signal))
     this.#bodyBytes = body.byteLength
     this.#progress.end('read')

@@ -3,6 +3,7 @@ import t from 'tap'
 import {
   copyNewItems,
   readClientEvent,
+  readLargeEvent,
   toRequestBody
 } from '../../../src/dialects/openai-responses/client-event.ts'
 import {
@@ -60,6 +61,26 @@ t.test('a text is a message of the user', async (t) => {
   t.ok(event)
   if (event === null) return
   t.same(JSON.parse(copyNewItems(event).toString()), { role: 'user', content: 'a"]' })
+})
+
+t.test('a large message is looked at in many turns of the event loop', async (t) => {
+  for (const [name, input] of [
+    ['strings', Array.from({ length: 300_000 }, () => 'a')],
+    ['quotes', '"'.repeat(1_000_000)]
+  ] as const) {
+    const bytes = Buffer.from(JSON.stringify({ type: 'response.create', input }))
+    let turns = 0
+    let isOver = false
+    const count = (): void => {
+      turns += 1
+      if (!isOver) setImmediate(count)
+    }
+    setImmediate(count)
+    const event = await readLargeEvent(bytes)
+    isOver = true
+    t.ok(turns >= bytes.byteLength / 65_536 - 2, `${name}: ${turns} turns`)
+    t.same(event, readClientEvent(bytes))
+  }
 })
 
 t.test('a stored conversation is found by its response alone', async (t) => {

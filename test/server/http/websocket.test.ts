@@ -69,7 +69,9 @@ t.test(
     for (const [text, status, words] of [
       [upgrade('/v1/responses'), 401, /No API key was sent/],
       [upgrade('/v1/responses', 'authorization: Bearer wrong\r\n'), 401, /invalid_api_key/],
-      [noSocket, 400, /sec-websocket-key/]
+      [noSocket, 400, /sec-websocket-key/],
+      [upgrade('/v1/responses', `${good}sec-websocket-protocol: a,,b\r\n`), 400, /"message":/],
+      [upgrade('/v1/responses', `${good}sec-websocket-protocol: a, a\r\n`), 400, /"message":/]
     ] as const) {
       const received = await send(t, url, text)
       t.match(received, new RegExp(`^HTTP/1\\.1 ${status} `))

@@ -120,6 +120,33 @@ t.test('the upstream gets the bytes of the same conversation over HTTP', async (
   }
 })
 
+t.test('each lane has a conversation, which may go on in another lane', async (t) => {
+  const { url, bodies } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  const ask = async (lane: string | null, input: string, previous?: string): Promise<string> => {
+    const events = await client.ask({
+      input,
+      store: false,
+      ...(lane !== null && { stream_id: lane }),
+      ...(previous !== undefined && { previous_response_id: previous })
+    })
+    t.equal(events.at(-1)?.type, 'response.completed', input)
+    return responseIdOf(events)
+  }
+  const a = await ask('a', 'one')
+  const b = await ask('b', 'two')
+  await ask(null, 'three')
+  await ask('a', 'four', a)
+  t.match(bodies.at(-1), /one.*four/s)
+  await ask('c', 'five', b)
+  t.match(bodies.at(-1), /two.*five/s)
+  await ask('b', 'six', b)
+  t.match(bodies.at(-1), /two.*six/s)
+  for (const number of Array.from({ length: 16 }).keys()) await ask(`lane ${number}`, 'hi')
+  const late = await client.ask({ input: 'seven', stream_id: 'b', previous_response_id: b })
+  t.match(late, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
+})
+
 t.test('a warm-up keeps its items and asks no model', async (t) => {
   const { url, bodies } = await setUp(t)
   const client = await FrameClient.open(t, url)

@@ -85,6 +85,27 @@ t.test('a client that leaves frees its connection to the upstream', async (t) =>
   }
 })
 
+t.test('open connections are counted in the metrics', async (t) => {
+  const { url, waits, primary } = await setUp(t)
+  const idle = await FrameClient.open(t, url)
+  await idle.ask({ input: 'hi' })
+  const response = await begin(await FrameClient.open(t, url), waits)
+  const snapshot = await primary.heard('metrics.snapshot')
+  const metrics = snapshot.metrics.filter(
+    (one) => Reflect.get(one, 'name') === 'kiro_gateway_websockets'
+  )
+  t.match(metrics, [
+    {
+      name: 'kiro_gateway_websockets',
+      values: [
+        { labels: { state: 'busy' }, value: 1 },
+        { labels: { state: 'idle' }, value: 1 }
+      ]
+    }
+  ])
+  response.end(endFrame)
+})
+
 t.test('connections are bounded, and the rest use HTTP', async (t) => {
   const { url } = await setUp(t, { env: { WEBSOCKET_MAX_CONNECTIONS: '2' } })
   const first = await FrameClient.open(t, url)

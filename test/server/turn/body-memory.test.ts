@@ -30,6 +30,14 @@ t.test('the room of one body', (t) => {
       t.equal(budget.reservedBytes, bytes, `${bodyBytes} bytes`)
     }
   })
+  t.test('is its size alone before its conversion', async (t) => {
+    const budget = new MemoryBudget(BUDGET_BYTES, 10)
+    using memory = makeMemory(budget)
+    await memory.reserveUnread(1_000)
+    t.equal(budget.reservedBytes, 1_000)
+    await memory.extend(1_000)
+    t.equal(budget.reservedBytes, 4_000)
+  })
   t.test('is enough for everyday bodies in a container of 512 MiB', async (t) => {
     const budget = new MemoryBudget(BUDGET_BYTES, 10)
     using memory = makeMemory(budget)
