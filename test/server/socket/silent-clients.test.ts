@@ -18,7 +18,11 @@ t.test('a client that is silent is gone, unless it has an answer to read', async
     budget: { lend: () => {}, spareBytes: 0 },
     maxBytes: () => 0
   })
-  const memory = { reserve: async () => {}, release: () => {} } as unknown as BodyMemory
+  const memory = {
+    reserve: async () => {},
+    reserveUnread: async () => {},
+    release: () => {}
+  } as unknown as BodyMemory
   server.on('upgrade', (request, socket, head) => {
     new WebSocketServer({ noServer: true }).handleUpgrade(request, socket, head, (webSocket) =>
       opened.resolve(
