@@ -82,7 +82,7 @@ export function countEntries(
   modelId: string,
   before = NO_ENTRIES
 ): EntryCounts {
-  const [imageTokens, documentTokens] = countMedia(entries, familyOf(modelId), before)
+  const media = countMedia(entries, familyOf(modelId), before)
   const own = framesIn(entries)
   return {
     entries: before.entries + entries.length,
@@ -91,8 +91,8 @@ export function countEntries(
     results: before.results + own.results,
     images: before.images + own.images,
     documents: before.documents + own.documents,
-    imageTokens,
-    documentTokens,
+    imageTokens: media[0],
+    documentTokens: media[1],
     attachments: [...before.attachments, ...attachmentsIn(entries)]
   }
 }
@@ -159,10 +159,10 @@ function contextOf(entry: HistoryEntry) {
 
 /** Attachments in the order of the request's JSON. */
 function attachmentsIn(entries: readonly HistoryEntry[]): readonly UncountedText[] {
-  const toUncounted = (base64: string): UncountedText => {
-    return { start: base64.slice(0, SOUGHT_CHARS), chars: base64.length }
-  }
-  return textsIn(entries).map(toUncounted)
+  return textsIn(entries).map((base64) => ({
+    start: base64.slice(0, SOUGHT_CHARS),
+    chars: base64.length
+  }))
 }
 
 function textsIn(entries: readonly HistoryEntry[]): readonly string[] {
