@@ -221,6 +221,8 @@ function errorSpans(err: unknown): readonly Span[] {
 }
 
 const MAX_STACK_ROWS = 12
+/** Beginning of a path, which rows of a program deep in a tree have no room for; the JSON log has all of it. */
+const DEEP_PATH = /(?:file:\/\/)?\/\S*(?=(?:\/[^/\s]+){3}:\d)/
 
 /** Shows where a bug is. Failures of networks and systems have a code, and no place in the program. */
 function stackRows({ level, err }: Fields): readonly Row[] {
@@ -231,7 +233,9 @@ function stackRows({ level, err }: Fields): readonly Row[] {
     .split('\n')
     .filter((row) => row.trimStart().startsWith('at '))
     .slice(0, MAX_STACK_ROWS)
-    .map((row) => [{ text: `${' '.repeat(INDENT)}${textOf(row.trim())}`, style: 'dim' }])
+    .map((row) => [
+      { text: `${' '.repeat(INDENT)}${textOf(row.trim().replace(DEEP_PATH, '…'))}`, style: 'dim' }
+    ])
 }
 
 function startRow(fields: Fields): Row {

@@ -254,6 +254,12 @@ t.test('PrettyLog', (t) => {
     log.error({ err: new Error('it broke') }, 'unexpected error')
     t.equal(rows().filter((row) => /^ +at .*pretty-log\.test/.test(row)).length, 2)
     t.match(rows().join('\n'), /✗ unexpected error: it broke\n/)
+    const err = {
+      message: 'it broke',
+      stack: `Error: it broke\n    at f (/a${'/folder'.repeat(20)}/x.js:1:2)`
+    }
+    log.error({ err }, 'deep')
+    t.match(rows().join('\n'), ' at f (…/folder/folder/x.js:1:2)')
   })
 
   t.test('a start is few rows; all of it with LOG_LEVEL=debug', async (t) => {
