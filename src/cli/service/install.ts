@@ -16,7 +16,7 @@ import {
   settingsOfService,
   settingsPath
 } from './status.ts'
-import { ACCOUNT, SYSTEM_PLACES } from './systemd.ts'
+import { ACCOUNT, asService, SYSTEM_PLACES } from './systemd.ts'
 
 export async function install(
   call: CommandCall,
@@ -58,7 +58,7 @@ export async function install(
 
 const SIGN_IN_FIRST = [
   `Installed, but not started, as it has no Kiro sign-in. Put KIRO_API_KEY into ${SYSTEM_PLACES.settings}, or let root sign in as its user:`,
-  `  runuser -u ${ACCOUNT} -- env --chdir=${SYSTEM_PLACES.state} STATE_DIR=${SYSTEM_PLACES.state} ENV_FILE=${SYSTEM_PLACES.settings} kiro-gateway login`,
+  `  ${asService('login')}`,
   'Then start it: sudo kiro-gateway service start'
 ]
 

@@ -16,6 +16,7 @@ import type {
 
 export const ACCOUNT = 'kiro-gateway'
 const UNIT = 'kiro-gateway.service'
+export const SYSTEM_UNIT = `/etc/systemd/system/${UNIT}`
 const SHOWN =
   'ActiveState,SubState,MainPID,ExecMainCode,ExecMainStatus,NRestarts,ActiveEnterTimestamp,InvocationID'
 
@@ -25,6 +26,12 @@ export const SYSTEM_PLACES = {
   state: `/var/lib/${ACCOUNT}`,
   cache: `/var/cache/${ACCOUNT}`
 } as const
+
+/** Returns how root runs a command as the system service's user, with the service's settings and state. */
+export function asService(command: string): string {
+  const { state, settings } = SYSTEM_PLACES
+  return `runuser -u ${ACCOUNT} -- env --chdir=${state} STATE_DIR=${state} ENV_FILE=${settings} kiro-gateway ${command}`
+}
 
 export interface SystemdOptions {
   readonly programs: Programs
@@ -41,9 +48,7 @@ export class Systemd implements InitSystem {
   constructor({ programs, isSystem, home }: SystemdOptions) {
     this.#programs = programs
     this.isSystem = isSystem
-    this.file = isSystem
-      ? path.join('/etc/systemd/system', UNIT)
-      : path.join(home, '.config/systemd/user', UNIT)
+    this.file = isSystem ? SYSTEM_UNIT : path.join(home, '.config/systemd/user', UNIT)
     const { state: stateDir, cache: cacheDir } = SYSTEM_PLACES
     this.#scope = { isSystem, user: ACCOUNT, stateDir, cacheDir }
   }

@@ -1,0 +1,22 @@
+import { existsSync } from 'node:fs'
+import { isRoot } from './service-place.ts'
+import { asService, SYSTEM_PLACES, SYSTEM_UNIT } from './systemd.ts'
+
+/** Who runs a command, and where its keys and sign-in are. */
+export interface StatePlace {
+  readonly isRoot: boolean
+  /** Whether a system service is installed here. */
+  readonly hasService: boolean
+  readonly stateDir: string
+}
+
+/** Returns the sentence for root, whose keys and sign-in a system service does not know. `null` for others. */
+export function otherStateNote(place: StatePlace, command: string): string | null {
+  if (!place.isRoot || !place.hasService || place.stateDir === SYSTEM_PLACES.state) return null
+  return `This is in ${place.stateDir}. The system service has its own in ${SYSTEM_PLACES.state}. For the service, run:\n  ${asService(command)}`
+}
+
+/** Returns what this process and machine are. */
+export function statePlace(stateDir: string): StatePlace {
+  return { isRoot: isRoot(), hasService: existsSync(SYSTEM_UNIT), stateDir }
+}
