@@ -9,7 +9,8 @@ import { parseArgs } from 'node:util'
  */
 
 const ROOT = import.meta.dirname
-const VERSION = /^\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?$/
+/** The workflow publishes no others. */
+const VERSION = /^\d+\.\d+\.\d+$/
 /** Files beside package.json that name the version. */
 const NAMING = ['docker/kubernetes/overlay/kustomization.yaml', 'docker/kubernetes/README.md']
 const UNRELEASED = /^## .*\(not released\)$/m
@@ -75,6 +76,9 @@ function requireClean(): void {
 function requireNewer(version: string): void {
   if (output('git', 'tag', '--list', `v${version}`) !== '')
     throw new Error(`v${version} is released already. Choose a newer version.`)
+  const { version: before } = JSON.parse(read('package.json'))
+  if (version.localeCompare(before, 'en', { numeric: true }) < 0)
+    throw new Error(`${version} is older than ${before}. Choose a newer version.`)
 }
 
 function run(program: string, ...args: readonly string[]): void {

@@ -60,7 +60,11 @@ t.test('npm run release', async (t) => {
 
 t.test('a release is refused', async (t) => {
   const { folder, git, release, read } = await repository(t, 'exit 1')
-  await t.rejects(release(), { message: /Say which version/ })
+  for (const none of [undefined, '1.0.0-rc.1', 'v1.0.0'])
+    await t.rejects(release(...(none === undefined ? [] : [none])), {
+      message: /Say which version/
+    })
+  await t.rejects(release('0.0.9'), { message: /0\.0\.9 is older than/ })
   writeFileSync(join(folder, 'new.txt'), '')
   await t.rejects(release('1.0.0'), { message: /Commit or remove these first:\n\?\? new\.txt/ })
   t.equal(read('CHANGELOG.md'), CHANGELOG, 'before anything is changed')
