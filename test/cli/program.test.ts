@@ -68,7 +68,9 @@ t.test('kiro-gateway', async (t) => {
     t.match(await run('lgoin'), {
       code: 2,
       stdout: '',
-      stderr: /^npx kiro-gateway: unknown command "lgoin"\. Was "login" meant\? .*login, logout/
+      // As it was called: from the sources, or from a folder of packages.
+      stderr:
+        /^(?:npx kiro-gateway|node \S+): unknown command "lgoin"\. Was "login" meant\? .*login, logout/
     })
     t.match((await runHere('logot')).stderr, 'Was "logout" meant?')
     t.notMatch((await runHere('nope')).stderr, 'meant')

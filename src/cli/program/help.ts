@@ -35,7 +35,7 @@ export async function overview(): Promise<string> {
   return [
     `kiro-gateway ${version}: a Kiro subscription behind OpenAI and Anthropic APIs.`,
     '',
-    'Start it:       kiro-gateway [--host ADDRESS] [--port PORT] [--workers N]',
+    'Start it:       kiro-gateway [options]',
     'Run a command:  kiro-gateway COMMAND [options]',
     '',
     'Commands (--help COMMAND explains one):',
@@ -44,7 +44,8 @@ export async function overview(): Promise<string> {
     'Settings, from the environment or .env (--help settings lists all):',
     ...settings,
     '',
-    'Options: --help [COMMAND | settings], --version',
+    'Options: --host ADDRESS, --port PORT, --workers N,',
+    '         --help [COMMAND | settings], --version',
     'Exit codes: 0 done, 1 failed, 2 wrong usage, 78 cannot start, 130 Ctrl-C',
     'docs/exit-codes.md'
   ].join('\n')
