@@ -54,7 +54,7 @@ t.test('rewrite()', async (t) => {
       here !== null && there !== null && Buffer.from(here.bytes).equals(there.bytes),
       rewrite.kind
     )
-    t.equal(here?.tokens, there?.tokens)
+    t.same(here?.tokens, there?.tokens)
     t.equal(
       Buffer.from(payload).toString('latin1'),
       before,

@@ -148,7 +148,9 @@ t.test('a response is deleted while it is answered', async (t) => {
   for await (const event of stream) {
     if (event.type === 'response.created') id = event.response.id
     if (event.type !== 'response.output_text.delta') continue
-    while (stored().length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    // A file that is still being written begins with a dot.
+    while (!stored().some((name) => !name.startsWith('.')))
+      await new Promise((resolve) => setTimeout(resolve, 5))
     t.match(await client.delete(`/responses/${id}`), { deleted: true })
     deleted.resolve()
   }
