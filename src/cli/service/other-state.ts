@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { isRoot } from './service-place.ts'
 import { asService, SYSTEM_PLACES, SYSTEM_UNIT } from './systemd.ts'
 
-/** Who runs a command, and where its keys and sign-in are. */
+/** Runner of a command, and the place of its keys and sign-in. */
 export interface StatePlace {
   readonly isRoot: boolean
-  /** Whether a system service is installed here. */
+  /** True if a system service is installed here. */
   readonly hasService: boolean
   readonly stateDir: string
 }
