@@ -125,6 +125,10 @@ const ID =
 const TIME = /"(created|created_at|completed_at)":\d+(?:\.\d+)?/g
 const COUNT = /"((?:input|prompt|total|cached|cache_read_input|cache_creation_input)_tokens)":\d+/g
 
+/** Members that say what this gateway has learnt, which another one has not. */
+const LEARNT =
+  /"(?:hidden_tokens|tokens_within)":[\d.]+,|,"(?:hidden_tokens|tokens_within)":[\d.]+/g
+
 /** Replaces ids by order of appearance, times, and learnt counts. */
 class Normalizer {
   readonly #hasLearntCounts: boolean
@@ -143,6 +147,7 @@ class Normalizer {
         return known
       })
       .replace(TIME, '"$1":0')
+      .replaceAll(LEARNT, '')
     return this.#hasLearntCounts ? plain.replace(COUNT, '"$1":0') : plain
   }
 }
