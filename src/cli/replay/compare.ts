@@ -15,18 +15,16 @@ export interface Difference {
 export interface CompareOptions {
   /** The client had left: ignores what follows. */
   readonly isPrefix: boolean
-  /** Token counts were corrected by earlier lessons. */
-  readonly hasLearntCounts: boolean
 }
 
 /** `null` if only ids and times differ. */
 export function compareAnswers(
   was: Buffer,
   is: Buffer,
-  { isPrefix, hasLearntCounts }: CompareOptions
+  { isPrefix }: CompareOptions
 ): Difference | null {
   const [then, now] = [was, is].map((answer) => {
-    const normal = new Normalizer(hasLearntCounts)
+    const normal = new Normalizer()
     return joinPieces(eventsOf(masked(answer))).map((event) => ({
       ...event,
       head: normal.text(event.head),
@@ -49,7 +47,7 @@ export function compareAnswers(
 
 export function compareRequests(was: Buffer, is: Buffer, number: number): Difference | null {
   const [then, now] = [was, is].map((body) => {
-    const normal = new Normalizer(false).text(masked(body))
+    const normal = new Normalizer().text(masked(body))
     return normal.replace(/^\{"profileArn":"[^"]*",/, '{')
   })
   const found = compareEvents({ name: '', data: then ?? '' }, { name: '', data: now ?? '' })
@@ -123,7 +121,8 @@ function masked(answer: Buffer): string {
 const ID =
   /\bweb_search_tooluse_\w+|\b(?:msg|chatcmpl|resp|rs|fc|ctc|ws|ig|call|toolu|srvtoolu|req|sess)[_-][A-Za-z0-9]{16,}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g
 const TIME = /"(created|created_at|completed_at)":\d+(?:\.\d+)?/g
-const COUNT = /"((?:input|prompt|total|cached|cache_read_input|cache_creation_input)_tokens)":\d+/g
+const COUNT =
+  /"((?:input|prompt|output|completion|reasoning|total|cached|cache_read_input|cache_creation_input)_tokens)":\d+/g
 
 /** Members that say what this gateway has learnt, which another one has not. */
 const LEARNT =
@@ -131,16 +130,11 @@ const LEARNT =
 
 /** Replaces ids by order of appearance, times, and learnt counts. */
 class Normalizer {
-  readonly #hasLearntCounts: boolean
   /** Bounded by the ids of one answer. */
   readonly #ids = new Map<string, string>()
 
-  constructor(hasLearntCounts: boolean) {
-    this.#hasLearntCounts = hasLearntCounts
-  }
-
   text(text: string): string {
-    const plain = text
+    return text
       .replace(ID, (id) => {
         const known = this.#ids.get(id) ?? `‹id ${this.#ids.size + 1}›`
         this.#ids.set(id, known)
@@ -148,6 +142,6 @@ class Normalizer {
       })
       .replace(TIME, '"$1":0')
       .replaceAll(LEARNT, '')
-    return this.#hasLearntCounts ? plain.replace(COUNT, '"$1":0') : plain
+      .replaceAll(COUNT, '"$1":0')
   }
 }
