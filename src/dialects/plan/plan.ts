@@ -53,7 +53,7 @@ export interface ReplyPlan<Own = unknown> extends RefusableParts {
   readonly textCallForms: Readonly<Record<string, TextCallForm>>
   /** Local estimate, used until the upstream gives a figure. */
   readonly inputTokens: number
-  /** The same by what it is of, before what was learnt of the model. */
+  /** Tokens of each group, before what was learnt of the model. */
   readonly groups: GroupTokens
   /** Lessons about the model when the request came. */
   readonly gauge?: GaugeReading
