@@ -2,10 +2,12 @@ import { reasoningOf } from '../../kiro/conversation/signed-reasoning.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import { UpstreamLimits, weighJson } from '../../kiro/rules/rules.ts'
 import {
+  type CountedEntries,
   countEntries,
   countRequest,
   type EntryCounts,
-  type GroupTokens
+  type GroupTokens,
+  type KnownEntries
 } from '../../kiro/tokens/request-tokens.ts'
 import {
   type HistoryEntry,
@@ -32,6 +34,8 @@ export interface SettledText {
   readonly bytes: number
   readonly chars: number
   readonly counts: EntryCounts
+  /** `null`: it is counted again with each request. */
+  readonly counted: CountedEntries | null
 }
 
 /** First entries of a payload's own history in its bytes; the text is that of all entries up to their end. */
@@ -102,10 +106,7 @@ export function encodeWithin(
     bodyBytes < MIN_HEADROOM_CHARS
       ? null
       : writePieces(payload, usualRoom(bodyBytes), places.onEntries)
-  if (text !== null) {
-    const encoded = encodeText(payload, text, repairs)
-    return { ...encoded, ...places.of(payload) }
-  }
+  if (text !== null) return encodeText(payload, text, repairs, { place: places.of(payload) })
   const json = JSON.stringify(payload)
   return roomFor(Buffer.byteLength(json)) ?? encodeText(payload, toText(json), repairs)
 }
@@ -138,8 +139,12 @@ export function encodeBehind(
     throw new Error('the pieces are not the text that has settled')
   const chars = text.chars + settled.chars + 1
   if (bytes.length > usualRoom(bodyBytes) || !isFar(chars, bytes.length - chars)) return null
-  const encoded = encodeText(payload, { bytes, chars, maySplit: false }, repairs, settled.counts)
-  return { ...encoded, ...places.of(payload, settled) }
+  const isCounted = settled.counted?.place.from === from.bytes
+  const shared = {
+    place: places.of(payload, settled),
+    settled: isCounted ? settled : { ...settled, counted: null }
+  }
+  return encodeText(payload, { bytes, chars, maySplit: false }, repairs, shared)
 }
 
 const COMMA = 0x2c
@@ -181,12 +186,9 @@ class HistoryPlaces {
   }
 
   /** `settled` stands in front. */
-  of(
-    { conversationState }: UpstreamPayload,
-    settled?: SettledText
-  ): Pick<EncodedPayload, 'history'> {
+  of({ conversationState }: UpstreamPayload, settled?: SettledText): HistoryPlace | null {
     const [from, to] = [this.#from, this.#to]
-    if (from === null || to === null || this.#settling === 0) return {}
+    if (from === null || to === null || this.#settling === 0) return null
     const { currentMessage, history = [] } = conversationState
     const { modelId } = currentMessage.userInputMessage
     const entries = history.slice(0, this.#settling)
@@ -194,10 +196,10 @@ class HistoryPlaces {
     const text = {
       bytes: to.bytes - from.bytes + shift,
       chars: to.chars - from.chars + (settled === undefined ? 0 : settled.chars + 1),
-      counts: countEntries(entries, modelId, settled?.counts)
+      counts: countEntries(entries, modelId, settled?.counts),
+      counted: null
     }
-    const place = { from: from.bytes + shift, to: to.bytes + shift, entries: entries.length, text }
-    return { history: place }
+    return { from: from.bytes + shift, to: to.bytes + shift, entries: entries.length, text }
   }
 }
 
@@ -209,18 +211,39 @@ function usualRoom(bodyBytes: number): number {
   return Math.floor(bodyBytes * USUAL_GROWTH + USUAL_FREE_BYTES)
 }
 
-/** Counts the tokens of a payload in its text. `before`: entries that stand in it in front of the payload's own. */
+/** History entries that this payload shares with others of its conversation. */
+interface SharedHistory {
+  /** Entries of the payload whose place is wanted. */
+  readonly place?: HistoryPlace | null
+  /** Entries that stand in the text in front of the payload's own. */
+  readonly settled?: SettledText
+}
+
+/** Counts the tokens of a payload in its text. */
 function encodeText(
   payload: UpstreamPayload,
   text: PayloadText,
   repairs: Repairs,
-  before?: EntryCounts
+  shared: SharedHistory = {}
 ): EncodedPayload {
   const { bytes, replaced } = replaceLoneSurrogates(text)
   if (replaced > 0) repairs.note('surrogate-replaced')
   const chars = text.chars - replaced * (ESCAPE_CHARS - 1)
   const weight = isFar(chars, bytes.length - chars) ? chars : weighJson(bytes.toString())
-  return { bytes, tokens: countRequest(payload, bytes, before), weight }
+  const known = replaced > 0 ? {} : knownEntriesOf(shared)
+  const { tokens, settling } = countRequest(payload, bytes, known)
+  const { place = null } = shared
+  if (place === null) return { bytes, tokens, weight }
+  const history = { ...place, text: { ...place.text, counted: settling } }
+  return { bytes, tokens, weight, history }
+}
+
+function knownEntriesOf({ place = null, settled }: SharedHistory): KnownEntries {
+  const known = { before: settled?.counts, counted: settled?.counted }
+  if (place === null) return known
+  const { to, text } = place
+  const settling = { from: to - text.bytes, to, attachments: text.counts.attachments.length }
+  return { ...known, settling }
 }
 
 function toText(json: string): PayloadText {

@@ -97,23 +97,57 @@ export function countEntries(
   }
 }
 
+/** Entries at the beginning of a history, in the bytes of its request. */
+export interface EntriesPlace {
+  readonly from: number
+  readonly to: number
+  /** Attachments in them. */
+  readonly attachments: number
+}
+
+/** Count of the text of such entries, to go on from in a later request that begins with them. Plain data: it crosses threads. */
+export interface CountedEntries extends TextTokens {
+  /** Blocks are taken by their place, so that the count holds at this one alone. */
+  readonly place: EntriesPlace
+  /** Bytes of text up to their end: all but attachments. */
+  readonly seen: number
+  /** End of the last attachment. */
+  readonly attachedTo: number
+}
+
+export interface RequestCount {
+  readonly tokens: GroupTokens
+  /** `null` where they cannot be counted by themselves, or are not asked for. */
+  readonly settling: CountedEntries | null
+}
+
+export interface KnownEntries {
+  /** Entries that stand in the text in front of the payload's own, and the count of their text. */
+  readonly before?: EntryCounts | undefined
+  readonly counted?: CountedEntries | null | undefined
+  /** Entries whose count is wanted; they begin with those before. */
+  readonly settling?: EntriesPlace | undefined
+}
+
 /**
  * Counts a request by its JSON text, in time that is bounded for each byte and a tenth of that for most of a large one.
- * `before`: entries in the text that the payload lacks, in front of its own.
  */
 export function countRequest(
   payload: UpstreamPayload,
   bytes: Buffer,
-  before = NO_ENTRIES
-): GroupTokens {
+  { before = NO_ENTRIES, counted = null, settling }: KnownEntries = {}
+): RequestCount {
   const { currentMessage, history = [] } = payload.conversationState
   const { modelId } = currentMessage.userInputMessage
   const family = familyOf(modelId)
   const counts = countEntries([...history, currentMessage], modelId, before)
-  const text = countText(bytes, counts.attachments, family)
+  const request = { bytes, attachments: counts.attachments, table: family.table }
+  const text =
+    (counted === null ? null : countBehind(request, counted, settling ?? null)) ??
+    countText(new TextSum(request), request, settling ?? null)
   const frames = countFrames(payload, counts, family)
   const { ratio } = family
-  return [
+  const tokens = [
     Math.max(0, text.words - frames.words) * ratio,
     Math.max(0, text.symbols - frames.symbols) * ratio,
     text.space * ratio,
@@ -123,6 +157,7 @@ export function countRequest(
     toolsOf(counts),
     TOKENS_AT_END + counts.entries * TOKENS_PER_MESSAGE
   ]
+  return { tokens, settling: text.settling }
 }
 
 function toolsOf({ tools }: EntryCounts): number {
@@ -193,52 +228,133 @@ const SOUGHT_CHARS = 64
 /** Attachments that are not found before the search is given up, which would take a second look at all that follows. */
 const MAX_MISSED = 4
 
-/** Adds up the texts between the attachments. The same beginning always has the same count. */
-function countText(
-  bytes: Buffer,
-  attachments: readonly UncountedText[],
-  { table }: TokenFamily
-): TextTokens {
-  const sum = { words: 0, symbols: 0, space: 0, wide: 0 }
+interface CountedRequest {
+  readonly bytes: Buffer
+  readonly attachments: readonly UncountedText[]
+  readonly table: TokenFamily['table']
+}
+
+/** Count of a text so far. */
+class TextSum implements TextTokens {
+  words = 0
+  symbols = 0
+  space = 0
+  wide = 0
   /** Bytes of text so far: where a block begins does not depend on attachments. */
-  let seen = 0
-  const addBlock = (from: number, to: number, times: number): void => {
-    const { words, symbols, space, wide } = countJson(bytes, { from, to }, table)
-    sum.words += words * times
-    sum.symbols += symbols * times
-    sum.space += space * times
-    sum.wide += wide * times
+  seen = 0
+  /** End of what was counted or left out. */
+  at = 0
+  readonly #bytes: Buffer
+  readonly #table: TokenFamily['table']
+
+  constructor({ bytes, table }: Pick<CountedRequest, 'bytes' | 'table'>) {
+    this.#bytes = bytes
+    this.#table = table
   }
-  const addText = (from: number, to: number): void => {
-    let at = from
-    while (at < to && seen < WHOLE_BYTES) {
-      const end = Math.min(to, at + WHOLE_BYTES - seen)
-      addBlock(at, end, 1)
-      seen += end - at
-      at = end
+
+  /** Counts up to there. Comes to the same in parts that end where no word, number or escape goes on. */
+  addTo(to: number): void {
+    while (this.at < to && this.seen < WHOLE_BYTES) {
+      this.#take(Math.min(to - this.at, WHOLE_BYTES - this.seen), 1)
     }
-    while (at < to) {
-      const inStride = seen % STRIDE_BYTES
+    while (this.at < to) {
+      const inStride = this.seen % STRIDE_BYTES
       const isCounted = inStride < BLOCK_BYTES
       const length = (isCounted ? BLOCK_BYTES : STRIDE_BYTES) - inStride
-      const end = Math.min(to, at + length)
-      if (isCounted) addBlock(at, end, STRIDE_BYTES / BLOCK_BYTES)
-      seen += end - at
-      at = end
+      this.#take(Math.min(to - this.at, length), isCounted ? STRIDE_BYTES / BLOCK_BYTES : 0)
     }
   }
-  let [from, missed] = [0, 0]
-  for (const { start, chars } of attachments) {
-    const found = bytes.indexOf(`"${start}`, from, 'latin1')
+
+  add({ words, symbols, space, wide }: TextTokens, times = 1): void {
+    this.words += words * times
+    this.symbols += symbols * times
+    this.space += space * times
+    this.wide += wide * times
+  }
+
+  #take(length: number, times: number): void {
+    const from = this.at
+    this.at += length
+    this.seen += length
+    if (times > 0) this.add(countJson(this.#bytes, { from, to: this.at }, this.#table), times)
+  }
+}
+
+interface TextCount extends TextTokens {
+  readonly settling: CountedEntries | null
+}
+
+/** Counts what follows counted entries. `null` if they have to be counted again. */
+function countBehind(
+  request: CountedRequest,
+  counted: CountedEntries,
+  settling: EntriesPlace | null
+): TextCount | null {
+  const { place, seen, attachedTo } = counted
+  const { bytes, attachments } = request
+  const [next] = attachments.slice(place.attachments)
+  const found = next === undefined ? -1 : indexOfAttachment(bytes, next, attachedTo)
+  if (found !== -1 && found < place.to) return null
+  const sum = new TextSum(request)
+  sum.addTo(place.from)
+  sum.add(counted)
+  sum.seen = seen
+  sum.at = place.to
+  return countText(sum, request, settling, counted)
+}
+
+/** Adds up the texts between the attachments. The same beginning always has the same count. */
+function countText(
+  sum: TextSum,
+  { bytes, attachments }: CountedRequest,
+  settling: EntriesPlace | null,
+  counted: CountedEntries | null = null
+): TextCount {
+  if (counted === null && settling !== null) sum.addTo(settling.from)
+  const begin = counted === null ? tokensOf(sum) : differenceOf(sum, counted)
+  let made: CountedEntries | null = null
+  let [attachedTo, missed] = [counted?.attachedTo ?? 0, 0]
+  /** Counts up to the end of the settling entries, unless the next attachment seems to stand in them. */
+  const settle = (next: number): void => {
+    if (settling === null || missed > 0 || next < settling.to) return
+    sum.addTo(settling.to)
+    made = { ...differenceOf(sum, begin), place: settling, seen: sum.seen, attachedTo }
+  }
+  for (let index = counted?.place.attachments ?? 0; index < attachments.length; index++) {
+    const attachment = attachments[index]
+    if (attachment === undefined) break
+    const found = indexOfAttachment(bytes, attachment, attachedTo)
+    if (index === settling?.attachments) settle(found === -1 ? bytes.length : found)
     if (found === -1) {
       if (++missed === MAX_MISSED) break
       continue
     }
-    addText(from, found + 1)
-    from = found + 1 + chars
+    sum.addTo(found + 1)
+    attachedTo = found + 1 + attachment.chars
+    sum.at = attachedTo
   }
-  addText(from, bytes.length)
-  return sum
+  if (attachments.length === settling?.attachments) settle(bytes.length)
+  sum.addTo(bytes.length)
+  return { ...tokensOf(sum), settling: made }
+}
+
+function tokensOf({ words, symbols, space, wide }: TextTokens): TextTokens {
+  return { words, symbols, space, wide }
+}
+
+/** Exact: all are multiples of the unit of a count. */
+function differenceOf(one: TextTokens, two: TextTokens): TextTokens {
+  return {
+    words: one.words - two.words,
+    symbols: one.symbols - two.symbols,
+    space: one.space - two.space,
+    wide: one.wide - two.wide
+  }
+}
+
+/** Returns the place of its opening quote, or -1. */
+function indexOfAttachment(bytes: Buffer, { start }: UncountedText, from: number): number {
+  return bytes.indexOf(`"${start}`, from, 'latin1')
 }
 
 const ASSISTANT_FRAME = '{"assistantResponseMessage":{"content":""}},'

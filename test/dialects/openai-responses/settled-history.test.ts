@@ -23,9 +23,12 @@ t.setTimeout(600_000)
 const PREVIOUS = 'resp_before'
 /** Shorter payloads are written in one piece, and nothing of them is kept. */
 const INSTRUCTIONS = 'Be terse. '.repeat(2_000)
+/** So long that only samples of what follows are counted. */
+const LONG_INSTRUCTIONS = 'Be terse, Ärger 12.5! '.repeat(3_100)
 const SIGNATURE = 'QUJD'.repeat(20)
 
 interface Changes {
+  readonly isLong: boolean
   /** In these turns reasoning can go back, of this model or another one. */
   readonly sealed: { readonly model: string; readonly from: number; readonly to: number } | null
   /** From this turn on the request has other settings. */
@@ -33,6 +36,7 @@ interface Changes {
 }
 
 const changes: fc.Arbitrary<Changes> = fc.record({
+  isLong: fc.boolean(),
   sealed: fc.option(
     fc.record({
       model: fc.constantFrom('claude-opus-4.8', 'gpt-5.6-sol'),
@@ -157,7 +161,7 @@ function requestOf(conversation: GrownConversation, number: number, changed: Cha
   const added = input.slice(before.length)
   const { answer: said } = conversation.turns[number - 1] ?? {}
   const count = said === undefined ? 0 : Number(said.isThought) + 1 + said.calls.length
-  const { sealed, other } = changed
+  const { isLong, sealed, other } = changed
   const isSealed = sealed !== null && number > sealed.from && number <= sealed.to
   const answer = added.slice(0, count).map((item) => {
     return isSealed && item.type === 'reasoning' ? { ...item, ...seal(sealed.model) } : item
@@ -165,7 +169,7 @@ function requestOf(conversation: GrownConversation, number: number, changed: Cha
   const news = added.slice(count)
   const body = {
     ...settings,
-    instructions: INSTRUCTIONS + settings.instructions,
+    instructions: (isLong ? LONG_INSTRUCTIONS : INSTRUCTIONS) + settings.instructions,
     ...(other !== null && number >= other.from && other.settings),
     stream: true,
     ...(number > 0 && { previous_response_id: PREVIOUS }),
