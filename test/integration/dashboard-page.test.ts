@@ -773,6 +773,42 @@ check('a read-only page says so wherever it has a control', async (t, stand, pag
   await page.getByText('Hello from Kiro.').waitFor()
 })
 
+check('a list that the gateway could not give comes as soon as it can', async (t, stand, page) => {
+  await opened(stand, page)
+  const answers = ['cut', '503', 'given']
+  await page.route('**/admin/v1/keys', async (route) => {
+    const next = answers.shift()
+    if (next === 'cut') await route.abort()
+    else if (next === '503') await route.fulfill({ status: 503, body: '' })
+    else await route.continue()
+  })
+  await visit(page, 'Keys')
+  await page.getByText('The gateway does not answer.').waitFor()
+  await page.getByRole('link', { name: 'anna', exact: true }).waitFor()
+  t.equal(await page.getByRole('alert').count(), 0)
+  t.match(browser?.complaints.splice(0), [/ERR_FAILED/, /status of 503/])
+})
+
+check('the form of whoever has signed out is there once', async (t, stand, page) => {
+  stand.key = 'secret'
+  await page.goto(stand.url)
+  await page.getByLabel('Key', { exact: true }).fill('secret')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.locator('#live[data-state="live"]').waitFor()
+  const ended = Promise.withResolvers<void>()
+  await page.route('**/dashboard/session', async (route) => {
+    if (route.request().method() !== 'DELETE') return route.continue()
+    const response = await route.fetch()
+    stand.leave() // the page looks for another worker while the answer is on its way
+    setTimeout(() => void route.fulfill({ response }).then(ended.resolve), 1_000)
+  })
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByLabel('Key', { exact: true }).fill('sec')
+  await ended.promise
+  await page.locator('#live[data-state="signed-out"]').waitFor()
+  t.equal(await page.getByLabel('Key', { exact: true }).inputValue(), 'sec')
+})
+
 check('a problem leads to what can be done, and passes at once then', async (t, stand, page) => {
   const { account } = stand.snapshot
   const message = 'You have reached the limit.'

@@ -3,6 +3,12 @@ import { askSession } from './feed.js'
 import { noChange } from './lit.js'
 import { change, changed, redraw, state } from './state.js'
 
+const NO_ANSWER = 'The gateway does not answer. Is it running?'
+/** Longest time that a question may take, such as one for 90 days of usage. */
+const ANSWER_MS = 60_000
+/** Delay until a question is asked again that the gateway could not answer, as while it restarts. */
+const RETRY_MS = 2_000
+
 /** A refusal, with the sentence that people are shown. */
 export class ApiProblem extends Error {
   /**
@@ -28,7 +34,7 @@ export class ApiProblem extends Error {
  */
 async function call(path, init) {
   const response = await fetch(path, { cache: 'no-store', ...init }).catch(() => {
-    throw new ApiProblem(0, '', 'The gateway does not answer. Is it running?')
+    throw new ApiProblem(0, '', NO_ANSWER)
   })
   const body = await response.json().catch(() => null)
   if (response.ok) return body
@@ -45,7 +51,7 @@ async function call(path, init) {
 
 /** @param {string} path below `admin/v1/` */
 export function get(path) {
-  return call(`admin/v1/${path}`, {})
+  return call(`admin/v1/${path}`, { signal: AbortSignal.timeout(ANSWER_MS) })
 }
 
 /**
@@ -72,7 +78,8 @@ export function withQuery(path, query) {
 }
 
 /**
- * One answer of the gateway, asked for again when needed. A late answer to an earlier question is dropped.
+ * One answer of the gateway, asked for again when needed. A late answer to an earlier question is dropped. A gateway
+ * that cannot answer is asked again as long as the page shows that (`retry()`).
  * @template Answer
  */
 export class Loaded {
@@ -81,6 +88,7 @@ export class Loaded {
   problem = ''
   isLoading = false
   #turn = 0
+  #retryAt = Infinity
   #ask
 
   /** @param {() => Promise<Answer>} ask */
@@ -97,20 +105,33 @@ export class Loaded {
       if (turn !== this.#turn) return
       this.value = value
       this.problem = ''
+      this.#retryAt = Infinity
     } catch (cause) {
       if (turn !== this.#turn) return
       this.problem = messageOf(cause)
+      this.#retryAt = isPassing(cause) ? performance.now() + RETRY_MS : Infinity
     }
     this.isLoading = false
     redraw()
   }
 
+  /** Asks again where the gateway could not answer, if it is time for that. */
+  retry() {
+    if (!this.isLoading && performance.now() >= this.#retryAt) void this.refresh()
+  }
+
   clear() {
     this.#turn += 1
+    this.#retryAt = Infinity
     this.value = null
     this.problem = ''
     this.isLoading = false
   }
+}
+
+/** @param {unknown} cause */
+function isPassing(cause) {
+  return cause instanceof ApiProblem && (cause.status === 0 || cause.status >= 500)
 }
 
 /** @param {unknown} cause */

@@ -65,7 +65,6 @@ export class Feed {
   /** Connects if there is a session; does nothing while connecting or live. */
   wake() {
     if (!this.#isOver()) return
-    this.#enter('connecting')
     void this.#connect()
   }
 
@@ -86,8 +85,8 @@ export class Feed {
 
   async #connect() {
     this.#close()
-    // `lost` stays until it is live again, so that the page does not flicker.
-    if (this.state !== 'lost') this.#enter('connecting')
+    // `lost` stays until it is live again, and the form to sign in until somebody has, so that the page does not flicker.
+    if (this.state !== 'lost' && this.state !== 'signed-out') this.#enter('connecting')
     const attempt = this.#attempt
     try {
       const session = await askSession()

@@ -247,7 +247,7 @@ function secretView({ key, secret, command, note = null }) {
 function keyView() {
   const { value } = one
   const head = html`<div class="place-head"><h2 class="place-title">${value?.key.name ?? 'Key'}</h2><a href="#/keys">All keys</a></div>`
-  if (value === null) return html`${head}${loadState(one)}`
+  if (value === null) return html`${head}${readOnlyNote()}${loadState(one)}`
   const { key } = value
   ownUsage ??= new UsageView('usage', { key: key.name, split: 'model' })
   return html`${head}

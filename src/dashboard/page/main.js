@@ -279,10 +279,11 @@ function onSignedIn(session) {
 }
 
 function onSignOut() {
+  // Until the gateway has ended the session, nothing asks whether there is one: the form would come and go.
+  feed.stop()
   void signOut().finally(() => {
     place.leave()
     change({ session: null, now: null, account: null, keys: null })
-    feed.stop()
     feed.wake()
   })
 }

@@ -181,10 +181,12 @@ export function readOnlyNote(more = '') {
 }
 
 /**
- * @param {{ problem: string, isLoading: boolean, value: unknown, refresh(): Promise<void> }} loaded
+ * Tells of an answer that is being loaded, or could not be; asks for it again when that is due.
+ * @param {{ problem: string, isLoading: boolean, value: unknown, refresh(): Promise<void>, retry(): void }} loaded
  * @returns {Optional}
  */
 export function loadState(loaded) {
+  loaded.retry()
   const { problem, isLoading, value } = loaded
   if (problem !== '') {
     return html`<p class="problem" role="alert">${problem}
