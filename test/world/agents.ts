@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { Chance } from './chance.ts'
 import type { Character } from './character.ts'
 import { type Ask, askGateway, type DialectName } from './client.ts'
+import { takesPart } from './reproduce.ts'
 import type { Rules } from './rules.ts'
 import type { World } from './world.ts'
 
@@ -36,6 +38,8 @@ export const WISHED_FAULTS = [
   'sim:unavailable'
 ]
 
+type Chosen = readonly number[] | null
+
 /** Clients, each a process of its own, that ask one question after the other or several at once. */
 export class Agents {
   readonly #world: World
@@ -44,13 +48,19 @@ export class Agents {
   #nextId = 0
   #areOver = false
 
-  constructor(world: World, character: Character, rules: Rules) {
+  /** `chosen`: numbers of those that take part, which ask the same whoever else does; `null` for all. */
+  constructor(
+    world: World,
+    { character, rules, chosen }: { character: Character; rules: Rules; chosen: Chosen }
+  ) {
     this.#world = world
     this.#character = character
     this.#rules = rules
     for (let agent = 1; agent <= character.agents; agent += 1) {
+      if (!takesPart(chosen, agent)) continue
       const actor = world.spawn(`client ${agent}`)
-      world.as(actor, () => void this.#live().catch((error: Error) => world.fail(error)))
+      const chance = Chance.for(world.seed, `client ${agent}`)
+      world.as(actor, () => void this.#live(chance).catch((error: Error) => world.fail(error)))
     }
   }
 
@@ -59,37 +69,35 @@ export class Agents {
     this.#areOver = true
   }
 
-  async #live(): Promise<void> {
-    const world = this.#world
+  async #live(chance: Chance): Promise<void> {
     while (!this.#areOver) {
-      await delay(-Math.log(1 - world.random()) * this.#character.thinkMs)
+      await delay(chance.pause(this.#character.thinkMs))
       if (this.#areOver) return
-      const atOnce = world.isTrue(0.15) ? 2 + Math.floor(world.random() * 6) : 1
-      await Promise.all(Array.from({ length: atOnce }, () => this.#ask()))
+      const atOnce = chance.isTrue(0.15) ? 2 + Math.floor(chance.random() * 6) : 1
+      await Promise.all(Array.from({ length: atOnce }, () => this.#ask(chance)))
     }
   }
 
-  async #ask(): Promise<void> {
-    const ask = this.#draw()
+  async #ask(chance: Chance): Promise<void> {
+    const ask = this.#draw(chance)
     this.#rules.onAsk(ask)
     const outcome = await askGateway(this.#world, ask)
     this.#rules.onOutcome(ask, outcome)
   }
 
-  #draw(): Ask {
-    const world = this.#world
+  #draw(chance: Chance): Ask {
     const id = this.#nextId++
-    const count = world.pick([3, 10, 30, 120])
-    const text = Array.from({ length: count }, () => world.pick(WORDS)).join(' ')
-    const isFault = world.isTrue(this.#character.wishedFaults)
+    const count = chance.pick([3, 10, 30, 120])
+    const text = Array.from({ length: count }, () => chance.pick(WORDS)).join(' ')
+    const isFault = chance.isTrue(this.#character.wishedFaults)
     return {
       id,
-      dialect: world.pick(DIALECTS),
-      isStreamed: world.isTrue(0.8),
+      dialect: chance.pick(DIALECTS),
+      isStreamed: chance.isTrue(0.8),
       text: `${id}: ${text}.`,
-      words: isFault ? world.pick(WISHED_FAULTS) : world.pick(PACES),
-      leavesAfterMs: world.isTrue(0.06) ? world.between(0, 8_000) : null,
-      restsMs: world.isTrue(0.04) ? world.between(100, 20_000) : 0
+      words: isFault ? chance.pick(WISHED_FAULTS) : chance.pick(PACES),
+      leavesAfterMs: chance.isTrue(0.06) ? chance.between(0, 8_000) : null,
+      restsMs: chance.isTrue(0.04) ? chance.between(100, 20_000) : 0
     }
   }
 }

@@ -3,26 +3,32 @@ import type { World } from './world.ts'
 
 export type FaultName =
   | 'cut'
+  | 'halve'
   | 'vanish'
   | 'kill'
   | 'pause'
+  | 'pause primary'
   | 'slow'
   | 'refuse'
   | 'silence'
   | 'resize'
   | 'restart'
+  | 'late start'
   | 'clock'
 
 const ALL_FAULTS: readonly FaultName[] = [
   'cut',
+  'halve',
   'vanish',
   'kill',
   'pause',
+  'pause primary',
   'slow',
   'refuse',
   'silence',
   'resize',
   'restart',
+  'late start',
   'clock'
 ]
 

@@ -1,5 +1,6 @@
 import { request as sendRequest, type IncomingMessage } from 'node:http'
 import { CLIENT_KEY, GATEWAY_PORT } from './gateway.ts'
+import { WorldSocket } from './network.ts'
 import type { World } from './world.ts'
 
 export type DialectName = 'chat' | 'messages' | 'responses'
@@ -50,6 +51,9 @@ export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
     path: PATHS[ask.dialect],
     agent: false,
     headers: { authorization: `Bearer ${CLIENT_KEY}`, 'content-type': 'application/json' }
+  })
+  request.once('socket', (socket) => {
+    if (socket instanceof WorldSocket) socket.carries = ask.id
   })
   const onClose = (): void => end(false)
   request.once('error', onClose).once('close', onClose)

@@ -1,8 +1,11 @@
-import { type Character, type FaultName } from './character.ts'
+import { Chance } from './chance.ts'
+import type { Character, FaultName } from './character.ts'
 import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
 import type { Link, Network } from './network.ts'
+import type { PlannedFault } from './plan.ts'
+import type { Touches } from './touches.ts'
 import type { WorldUpstream } from './upstream.ts'
-import type { World } from './world.ts'
+import type { Actor, World } from './world.ts'
 
 /** Whether the upstream can be reached. */
 export interface Reach {
@@ -16,131 +19,137 @@ export interface FaultOptions {
   readonly character: Character
   readonly reach: Reach
   readonly upstream: WorldUpstream
+  readonly touches: Touches
+  /** Those of the plan that shall happen. */
+  readonly plan: readonly PlannedFault[]
 }
 
 const HOUR_MS = 3_600_000
 
-/** What goes wrong around the gateway, at times that the seed draws. */
+/** Carries out what goes wrong around the gateway, as planned. */
 export class Faults {
-  /** Virtual ms of the last one, and of the last end of one; -Infinity before. */
-  lastAt = -Infinity
-  /** Virtual ms at which a worker was last killed, or stood still for so long that it may be. */
-  lastDeathAt = -Infinity
-  /** Virtual ms at which a client's connection was last cut. */
-  lastClientCutAt = -Infinity
-  count = 0
+  /** Numbers of those that have happened. */
+  readonly happened: number[] = []
   readonly #options: FaultOptions
+  /** Virtual ms. */
+  readonly #pausedUntil = new Map<Actor, number>()
   #isOver = false
 
   constructor(options: FaultOptions) {
     this.#options = options
-    if (options.character.faults.length > 0) this.#next()
+    const { world, plan } = options
+    for (const fault of plan)
+      world.after(fault.at, () => this.#happen(fault), { actor: world.nature })
   }
 
   /** No more faults; those that last have ended by the time that this returns. */
   end(): void {
     this.#isOver = true
-    const { gateway, reach, world, upstream } = this.#options
+    const { gateway, reach, upstream } = this.#options
     for (const { actor } of gateway.workers()) actor.isPaused = false
+    gateway.primaryActor.isPaused = false
+    gateway.startsLateMs = 0
     upstream.actor.isPaused = false
     reach.state = 'open'
-    this.lastAt = world.now
   }
 
-  #next(): void {
-    const { world, character } = this.#options
-    const waitMs = -Math.log(1 - world.random()) * character.faultMs
-    world.after(
-      waitMs,
-      () => {
-        if (this.#isOver) return
-        this.#happen(world.pick(character.faults))
-        this.#next()
-      },
-      { actor: world.nature }
-    )
+  #happen({ number, name, seed }: PlannedFault): void {
+    if (this.#isOver) return
+    this.happened.push(number)
+    this.#options.world.note(`fault ${number}: ${name}`)
+    this.#acts[name](new Chance(seed))
   }
 
-  #happen(name: FaultName): void {
-    const { world } = this.#options
-    this.count += 1
-    this.lastAt = world.now
-    world.note(`fault: ${name}`)
-    this.#acts[name]()
-  }
-
-  readonly #acts: Readonly<Record<FaultName, () => void>> = {
-    cut: () => {
-      const { world, network } = this.#options
-      const links = [...network.links]
-      if (links.length === 0) return
-      const link = world.pick(links)
-      if (link.port !== UPSTREAM_PORT) this.lastClientCutAt = world.now
+  readonly #acts: Readonly<Record<FaultName, (chance: Chance) => void>> = {
+    cut: (chance) => {
+      const link = this.#pickLink(chance)
+      if (link === null) return
+      this.#options.touches.onLink(link, 'a connection of it was cut')
       link.cut()
     },
-    vanish: () => {
-      const links = this.#upstreamLinks()
-      if (links.length > 0) this.#options.world.pick(links).vanish()
+    halve: (chance) => {
+      const link = this.#pickLink(chance, UPSTREAM_PORT)
+      if (link === null) return
+      this.#options.touches.onLink(link, 'the upstream lost its connection')
+      link.halve()
     },
-    kill: () => {
-      const { world, gateway } = this.#options
+    vanish: (chance) => {
+      const link = this.#pickLink(chance, UPSTREAM_PORT)
+      if (link === null) return
+      this.#options.touches.onLink(link, 'its connection vanished')
+      link.vanish()
+    },
+    kill: (chance) => {
+      const { gateway, touches } = this.#options
       const workers = gateway.workers()
       if (workers.length === 0) return
-      this.lastDeathAt = world.now
-      world.pick(workers).kill()
+      const worker = chance.pick(workers)
+      touches.onKill(worker.actor)
+      worker.kill()
     },
-    pause: () => {
-      const { world, gateway } = this.#options
+    pause: (chance) => {
+      const { gateway, touches } = this.#options
       const workers = gateway.workers()
       if (workers.length === 0) return
-      const { actor } = world.pick(workers)
-      const pauseMs = world.pick([50, 500, 3_000, 40_000])
-      actor.isPaused = true
-      if (pauseMs > 3_000) this.lastDeathAt = world.now + pauseMs
-      this.#later(pauseMs, () => (actor.isPaused = false))
+      const { actor } = chance.pick(workers)
+      const pauseMs = chance.pick([50, 500, 3_000, 40_000])
+      touches.onPause(actor, pauseMs)
+      this.#pause(actor, pauseMs)
     },
-    slow: () => {
-      const { world, upstream } = this.#options
-      upstream.actor.isPaused = true
-      this.#later(world.pick([30, 300, 3_000]), () => (upstream.actor.isPaused = false))
+    'pause primary': (chance) => {
+      this.#pause(this.#options.gateway.primaryActor, chance.pick([50, 500, 3_000]))
     },
-    refuse: () => this.#unreachable('refused'),
-    silence: () => this.#unreachable(null),
-    resize: () => {
-      const { world, gateway, character } = this.#options
-      const most = Math.max(character.workers, world.pick([2, 3, 5, 8, 20]))
+    slow: (chance) => this.#pause(this.#options.upstream.actor, chance.pick([30, 300, 3_000])),
+    refuse: (chance) => this.#unreachable('refused', chance),
+    silence: (chance) => this.#unreachable(null, chance),
+    resize: (chance) => {
+      const { gateway, character } = this.#options
+      const most = Math.max(character.workers, chance.pick([2, 3, 5, 8, 20]))
       gateway.reload({
         HTTP_MAX_CONNECTIONS: String(most),
         HTTP_MAX_KEEPALIVE_CONNECTIONS: String(Math.ceil(most / 2))
       })
     },
     restart: () => this.#options.gateway.restartWorkers(),
-    clock: () => {
-      const { world, gateway } = this.#options
+    'late start': (chance) => {
+      const { gateway } = this.#options
+      gateway.startsLateMs = chance.pick([1_000, 8_000])
+      this.#later(60_000, () => (gateway.startsLateMs = 0))
+    },
+    clock: (chance) => {
+      const { gateway } = this.#options
       const actors = [gateway.primaryActor, ...gateway.workers().map(({ actor }) => actor)]
-      world.pick(actors).wallOffsetMs = world.between(-HOUR_MS, HOUR_MS)
+      chance.pick(actors).wallOffsetMs = chance.between(-HOUR_MS, HOUR_MS)
     }
   }
 
-  #unreachable(state: 'refused' | null): void {
-    const { world, reach } = this.#options
+  /** A pause that begins within another one ends with the longer of them. */
+  #pause(actor: Actor, pauseMs: number): void {
+    const { world } = this.#options
+    const until = Math.max(this.#pausedUntil.get(actor) ?? 0, world.now + pauseMs)
+    this.#pausedUntil.set(actor, until)
+    actor.isPaused = true
+    this.#later(pauseMs, () => {
+      if ((this.#pausedUntil.get(actor) ?? 0) <= world.now) actor.isPaused = false
+    })
+  }
+
+  /** Any connection, or one to this port; `null` if there is none. */
+  #pickLink(chance: Chance, to?: number): Link | null {
+    const links = [...this.#options.network.links].filter(
+      ({ port }) => to === undefined || port === to
+    )
+    return links.length === 0 ? null : chance.pick(links)
+  }
+
+  #unreachable(state: 'refused' | null, chance: Chance): void {
+    const { reach } = this.#options
     reach.state = state
-    this.#later(world.between(500, 20_000), () => (reach.state = 'open'))
+    this.#later(chance.between(500, 20_000), () => (reach.state = 'open'))
   }
 
   #later(delayMs: number, end: () => void): void {
     const { world } = this.#options
-    world.after(
-      delayMs,
-      () => {
-        end()
-        this.lastAt = Math.max(this.lastAt, world.now)
-      },
-      { actor: world.nature }
-    )
-  }
-
-  #upstreamLinks(): readonly Link[] {
-    return [...this.#options.network.links].filter(({ port }) => port === UPSTREAM_PORT)
+    world.after(delayMs, end, { actor: world.nature })
   }
 }

@@ -34,6 +34,10 @@ export class WorldGateway {
   readonly #workers = new Set<WorldProcess>()
   /** Forks since the start. */
   forks = 0
+  /** So much longer than usual a process takes to start now. */
+  startsLateMs = 0
+  /** Called for each worker that is killed. */
+  onKilled: (worker: Actor) => void = () => {}
 
   constructor(options: GatewayOptions) {
     this.#options = options
@@ -84,7 +88,8 @@ export class WorldGateway {
   fork(): WorldProcess {
     const { world } = this.#options
     this.forks += 1
-    const child = new WorldProcess(world, `worker ${this.forks}`, ({ endpoint, exit }) => {
+    const birth = { name: `worker ${this.forks}`, lateMs: this.startsLateMs }
+    const child = new WorldProcess(world, birth, ({ endpoint, exit }) => {
       // What `main.ts` does in a worker.
       const worker = new GatewayWorker(endpoint, this.#stream())
       endpoint.once('disconnect', () => worker.drain())
@@ -92,6 +97,7 @@ export class WorldGateway {
     })
     this.#workers.add(child)
     child.actor.onGone.add(() => this.#workers.delete(child))
+    child.onKilled = () => this.onKilled(child.actor)
     return child
   }
 

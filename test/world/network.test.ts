@@ -94,6 +94,20 @@ t.test('a reset reaches a peer that reads', async (t) => {
   t.strictSame(errors, ['ECONNRESET'])
 })
 
+t.test('a client hears of a connection that its server has lost when it writes', async (t) => {
+  const { network, client, peer, pass } = rig()
+  await pass(100)
+  const errors: unknown[] = []
+  peer().on('error', () => {}) // it knows
+  client.on('error', (error) => errors.push(Reflect.get(error, 'code'))).resume()
+  for (const link of network.links) link.halve()
+  await pass(1_000)
+  t.strictSame([errors, client.destroyed], [[], false])
+  client.write('is anybody there?')
+  await pass(100)
+  t.strictSame(errors, ['ECONNRESET'])
+})
+
 t.test('a link that has vanished says nothing to anybody', async (t) => {
   const { network, client, peer, pass } = rig()
   await pass(100)

@@ -38,6 +38,10 @@ export class Network {
   readonly links = new Set<Link>()
   /** Called for each connection that the kernel behind a port gets. */
   onConnection: (port: number) => void = () => {}
+  /** Called for what a client writes, before it travels. */
+  onSent: (link: Link, bytes: Buffer) => void = () => {}
+  /** Called for a connection that is refused, or whose first packet is lost. */
+  onUnreachable: (link: Link) => void = () => {}
   #nextPort = 40_000
 
   constructor(world: World, options: NetworkOptions) {
@@ -144,6 +148,12 @@ export class Link {
       if (end !== null) world.after(0, () => end.onReset(), { actor: end.actor })
   }
 
+  /** The server's end is lost without a word, as when a router forgets it: the client hears of it when it writes. */
+  halve(): void {
+    const { server, network } = this
+    if (server !== null) network.world.after(0, () => server.onReset(), { actor: server.actor })
+  }
+
   /** Open at both ends, and nothing of either is under way. */
   get isQuiet(): boolean {
     const { client, server, isVanished } = this
@@ -203,6 +213,8 @@ export class WorldSocket extends Socket {
   #idle: { readonly timer: NodeJS.Timeout; readonly ms: number } | null = null
   /** The kernel has nothing of it any more. */
   isGone = false
+  /** Number of the question that it is for, at the end of whoever asks; `null` while none is known. */
+  carries: number | null = null
 
   constructor(network: Network, { allowHalfOpen = false, localPort = network.nextPort() } = {}) {
     super({ allowHalfOpen })
@@ -265,6 +277,8 @@ export class WorldSocket extends Socket {
       link.delayMs(),
       () => {
         const [listeners, reach] = [this.#network.listenersAt(port), options.reach(port)]
+        if (reach === null || listeners.length === 0 || reach === 'refused')
+          this.#network.onUnreachable(link)
         if (reach === null || link.isVanished) return
         const backMs = link.delayMs()
         if (reach === 'refused' || listeners.length === 0)
@@ -306,6 +320,7 @@ export class WorldSocket extends Socket {
 
   #onNobody(link: Link): void {
     link.hasNobody = true
+    this.#network.onUnreachable(link)
     this.#network.world.after(link.delayMs(), () => this.onReset(), { actor: this.actor })
     link.forgetIfOver()
   }
@@ -457,6 +472,7 @@ export class WorldSocket extends Socket {
 
   #send(bytes: Buffer): void {
     this.#unread += bytes.length
+    if (this.#link?.client === this) this.#network.onSent(this.#link, bytes)
     for (const piece of this.#piecesOf(bytes)) this.#travel({ type: 'bytes', bytes: piece })
   }
 
@@ -551,7 +567,7 @@ export class WorldSocket extends Socket {
     const link = this.#link
     const hasUnread = this.#arrived.some(({ type }) => type === 'bytes')
     const isReset = this.#willReset || hasUnread
-    if (!isReset && (link?.isEstablished ?? false)) this.#sendFin()
+    if (!isReset && !this.#isReset && (link?.isEstablished ?? false)) this.#sendFin()
     this.isGone = true
     if (link?.client === this)
       this.#network.world.note(`:${this.localPort} is ${isReset ? 'reset' : 'closed'}`, this.actor)

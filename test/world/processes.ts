@@ -19,8 +19,15 @@ export class WorldProcess extends EventEmitter {
   #lastDown = 0
   #lastUp = 0
   #isConnected = true
+  /** Called when a signal ends it, while its connections are still there. */
+  onKilled: () => void = () => {}
 
-  constructor(world: World, name: string, begin: (started: StartedProcess) => void) {
+  /** `lateMs`: so much later than usual it begins to run. */
+  constructor(
+    world: World,
+    { name, lateMs }: { readonly name: string; readonly lateMs: number },
+    begin: (started: StartedProcess) => void
+  ) {
     super()
     this.#world = world
     this.#parent = world.actor
@@ -31,7 +38,7 @@ export class WorldProcess extends EventEmitter {
     })
     const exit = (code: number): void => this.#exit(code, null)
     world.after(
-      world.between(150, 400),
+      world.between(150, 400) + lateMs,
       () => {
         world.note('started')
         begin({ endpoint: this.#endpoint, exit })
@@ -82,6 +89,7 @@ export class WorldProcess extends EventEmitter {
   #exit(code: number | null, signal: string | null): void {
     if (this.actor.isGone) return
     const world = this.#world
+    if (signal !== null) this.onKilled()
     world.note(signal === null ? `exits with ${code}` : `is killed by ${signal}`, this.actor)
     world.end(this.actor)
     const [exitMs, closeMs] = [world.between(0.5, 8), world.between(0.5, 8)]

@@ -2,11 +2,11 @@ import { reserveOf } from '../../src/control/budget/ledger-entry.ts'
 import { WISHED_FAULTS } from './agents.ts'
 import type { Character } from './character.ts'
 import type { Ask, Outcome } from './client.ts'
-import type { Faults } from './faults.ts'
 import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
 import type { Network } from './network.ts'
+import { Touches } from './touches.ts'
 import type { WorldUpstream } from './upstream.ts'
-import { Violation, type World } from './world.ts'
+import { type Actor, Violation, type World } from './world.ts'
 
 /** How often it is looked for requests that wait beside something free. Virtual ms, as all below. */
 const LOOK_MS = 250
@@ -14,10 +14,25 @@ const LOOK_MS = 250
 const FREE_FOR_MS = 1_500
 /** A request that takes longer stands still: every wait of the gateway ends sooner in these worlds. */
 const LONGEST_MS = 30 * 60_000
-/** After a fault, answers may fail for so long: a connection that leads nowhere is found when it is used. */
-const AFTERMATH_MS = 600_000
 /** A budget that shrinks is in force for all workers after so long. */
 const RESIZE_MS = 2_000
+
+/** Gauges of `GET /metrics`, without the prefix of their names, that say what is under way. */
+const ZERO_IN_QUIET = [
+  'requests_in_flight',
+  'worker_permits_in_use',
+  'pool_permits_in_use',
+  'pool_waiters',
+  'gated_requests',
+  'transform_jobs',
+  'admitted_bytes',
+  'admitted_lane_bytes'
+]
+/** For what is set up with the first request and stays. */
+const MORE_TIMERS = 2
+
+/** In the words of each dialect. */
+const POOL_TIMEOUT = /PoolTimeout/
 
 interface Open {
   readonly ask: Ask
@@ -45,23 +60,25 @@ export class Rules {
   }
   readonly #options: RuleOptions
   readonly #open = new Map<number, Open>()
-  #faults: Faults | null = null
+  readonly touches: Touches
   /** Since when something is free beside a request that waits; `null` if it is not so. */
   #freeSince: number | null = null
+  #freshTimers = { primary: 0, worker: 0 }
   #budget: { readonly most: number; readonly since: number; readonly before: number }
 
   constructor(options: RuleOptions) {
     this.#options = options
     const most = options.character.maxConnections
     this.#budget = { most, since: -Infinity, before: most }
+    this.touches = new Touches({ ...options, isOpen: (ask) => this.#open.has(ask) })
+    options.gateway.onKilled = (worker) => {
+      if (!this.touches.onDeath(worker))
+        this.#refuse(`${worker.name} is killed, and it did nothing wrong`)
+    }
     options.network.onConnection = (port) => {
       if (port === UPSTREAM_PORT) this.#onConnection()
     }
     this.#look()
-  }
-
-  watch(faults: Faults): void {
-    this.#faults = faults
   }
 
   get waiting(): number {
@@ -73,23 +90,24 @@ export class Rules {
   }
 
   onOutcome(ask: Ask, outcome: Outcome): void {
-    const open = this.#open.get(ask.id)
-    this.#open.delete(ask.id)
+    const isOpen = this.#open.delete(ask.id)
     this.counts[outcome.end] += 1
-    if (open === undefined) return this.#refuse(`ask-${ask.id} ended twice`)
-    const problem = this.#problemOf(open, outcome)
+    if (!isOpen) return this.#refuse(`ask-${ask.id} ended twice`)
+    const problem = this.#problemOf(ask, outcome)
+    const causes = this.touches.causesOf(ask.id)
+    this.touches.forget(ask.id)
     if (problem === null) return
     const { dialect, isStreamed, words } = ask
-    const facts = JSON.stringify({ dialect, isStreamed, words, status: outcome.status })
+    const facts = JSON.stringify({ dialect, isStreamed, words, status: outcome.status, causes })
     this.#refuse(
       `ask-${ask.id}: ${problem}\n  ${facts}\n  asked: ${ask.text}\n  got: ${outcome.text}\n  ${outcome.body.slice(-600)}`
     )
   }
 
-  #problemOf({ ask, at }: Open, { end, text }: Outcome): string | null {
+  #problemOf(ask: Ask, { end, text, body }: Outcome): string | null {
     if (end === 'left') return null
     if (!ask.text.startsWith(text)) return 'the client got something that the upstream has not said'
-    const isWished = WISHED_FAULTS.includes(ask.words)
+    const harm = this.touches.harmOf(ask.id)
     switch (end) {
       case 'whole':
         return text === ask.text ? null : 'the answer looks whole, and is not'
@@ -98,26 +116,17 @@ export class Rules {
           ? null
           : 'a whole answer is called cut short'
       case 'error':
-        return isWished || this.#isDisturbed(at) || this.#mayBeRefused()
+        return harm !== 'none' || WISHED_FAULTS.includes(ask.words) || this.#mayBeLate(body)
           ? null
           : 'it failed, and nothing was wrong'
       case 'broken':
-        return this.#mayBreak(at) ? null : 'the answer broke off without an error'
+        return harm === 'broken' ? null : 'the answer broke off without an error'
     }
   }
 
-  #isDisturbed(at: number): boolean {
-    return (this.#faults?.lastAt ?? -Infinity) >= at - AFTERMATH_MS
-  }
-
   /** Waits for a connection may be limited. */
-  #mayBeRefused(): boolean {
-    return this.#options.character.env['HTTP_POOL_TIMEOUT'] !== 'none'
-  }
-
-  #mayBreak(at: number): boolean {
-    const { lastDeathAt = -Infinity, lastClientCutAt = -Infinity } = this.#faults ?? {}
-    return lastDeathAt >= at - 60_000 || lastClientCutAt >= at
+  #mayBeLate(body: string): boolean {
+    return this.#options.character.env['HTTP_POOL_TIMEOUT'] !== 'none' && POOL_TIMEOUT.test(body)
   }
 
   #onConnection(): void {
@@ -197,9 +206,46 @@ export class Rules {
     const busy = upstream.reachable(upstream.busy)
     if (busy > 0) this.#refuse(`the upstream still answers ${busy} requests`)
     if (waiting > 0) this.#refuse(`${waiting} requests wait in a world without clients`)
+    this.#checkIdle()
     const leased = members.reduce((sum, one) => sum + (one.leased ?? 0), 0)
     if (maxConnections !== null && leased + (unleased ?? 0) !== maxConnections)
       this.#refuse(`${leased} leased and ${unleased} free are not ${maxConnections}`)
+  }
+
+  /** No connection and no timer more than at first. */
+  #checkIdle(): void {
+    const { network, character } = this.#options
+    const links = [...network.links].filter(({ isVanished }) => !isVanished)
+    const ofClients = links.filter(({ port }) => port !== UPSTREAM_PORT)
+    if (ofClients.length > 0) this.#refuse(`${ofClients.length} connections of clients are left`)
+    const idle = links.length - ofClients.length
+    if (character.env['HTTP_KEEPALIVE_EXPIRY'] !== 'none' && idle > 0)
+      this.#refuse(`${idle} connections to the upstream never expire`)
+    const timers = this.#timers()
+    for (const kind of ['primary', 'worker'] as const)
+      if (timers[kind] > this.#freshTimers[kind] + MORE_TIMERS)
+        this.#refuse(
+          `the ${kind} has ${timers[kind]} timers, and had ${this.#freshTimers[kind]} at first`
+        )
+  }
+
+  #timers(): { readonly primary: number; readonly worker: number } {
+    const { gateway } = this.#options
+    const ofWorkers = gateway.workers().map(({ actor }) => timersOf(actor))
+    return { primary: timersOf(gateway.primaryActor), worker: Math.max(0, ...ofWorkers) }
+  }
+
+  /** What a gateway has that nobody has asked yet, as the measure of one that is idle again. */
+  noteFresh(): void {
+    this.#freshTimers = this.#timers()
+  }
+
+  /** What the gateway itself says that is under way in it, when all have left. */
+  checkGauges(gauges: ReadonlyMap<string, number>): void {
+    for (const name of ZERO_IN_QUIET) {
+      const value = gauges.get(`kiro_gateway_${name}`)
+      if (value !== 0) this.#refuse(`${name} is ${value} in a world without clients`)
+    }
   }
 
   /** When the gateway has ended: no connection, process or timer is left of it. */
@@ -217,4 +263,8 @@ export class Rules {
   #refuse(problem: string): void {
     this.#options.world.fail(new Violation(problem))
   }
+}
+
+function timersOf({ queue }: Actor): number {
+  return queue.all().filter(({ kind }) => kind === 'timer').length
 }

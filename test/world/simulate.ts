@@ -1,54 +1,84 @@
-import { execFile, execFileSync } from 'node:child_process'
-import { parseArgs, promisify } from 'node:util'
+import { execFileSync } from 'node:child_process'
+import { parseArgs } from 'node:util'
+import { argumentsOf, numbersIn, type Recipe } from './reproduce.ts'
+import { runElsewhere } from './run-elsewhere.ts'
+import { shrink, type Verdict } from './shrink.ts'
 import { simulate, type SimulationResult } from './simulation.ts'
 
 /**
  * Runs the gateway in a simulated world: `npm run simulate -- --seed 7 --hours 2`, and the same again if it fails;
  * `--log` prints all that happened. `--minutes 30` goes through fresh seeds, each in a process of its own, and stops at the first
- * that fails (docs/design/simulation.md).
+ * that fails. A world that fails is made smaller for up to a minute, unless `--whole` (docs/design/simulation.md).
  */
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     hours: { type: 'string', default: '1' },
     minutes: { type: 'string' },
+    agents: { type: 'string' },
+    faults: { type: 'string' },
     expected: { type: 'string' },
-    log: { type: 'boolean', default: false }
+    log: { type: 'boolean', default: false },
+    whole: { type: 'boolean', default: false }
   }
 })
 
 /** Longest line of the log that a failure prints. */
 const MOST_CHARS = 400
+/** For making a failing world smaller. */
+const SHRINK_MS = 55_000
 
-if (values.minutes === undefined) await runOne(Number(values.seed ?? 1))
+const now = performance.now.bind(performance) // the world has its own, and so below
+const cpuUsage = process.cpuUsage.bind(process)
+if (values.minutes === undefined) await runOne(recipeOf(Number(values.seed ?? 1)))
 else await runMany(Number(values.minutes) * 60_000)
 
-async function runOne(seed: number): Promise<void> {
-  const cpuUsage = process.cpuUsage.bind(process) // the world has its own
-  const expected = values.expected === undefined ? {} : { expected: Number(values.expected) }
-  const write = values.log ? { write: print } : {}
-  const result = await simulate({ seed, hours: Number(values.hours), ...expected, ...write })
+function recipeOf(seed: number): Recipe {
+  const { hours, agents, faults, expected } = values
+  return {
+    seed,
+    hours: Number(hours),
+    agents: numbersIn(agents),
+    faults: numbersIn(faults),
+    expected: expected === undefined ? null : Number(expected)
+  }
+}
+
+async function runOne(recipe: Recipe): Promise<void> {
+  const result = await simulate(recipe, values.log ? print : null)
   const { user, system } = cpuUsage()
   print(summaryOf(result, (user + system) / 1e6))
-  if (result.violation !== null) tellFailure(result, result.violation)
+  if (result.violation !== null) tellFailure(recipe, result, result.violation)
   process.exit(result.violation === null ? 0 : 1)
 }
 
 function summaryOf(result: SimulationResult, cpuS: number): string {
-  const { seed, virtualMs, requests, faults, events, ends, digest } = result
+  const { seed, virtualMs, begunAt, requests, events, ends, digest, agents, happened } = result
   const hours = virtualMs / 3_600_000
   const hoursPerHour = Math.round((hours / cpuS) * 3_600)
-  const facts = { seed, hours: Number(hours.toFixed(3)), requests, faults, events, ends }
-  return JSON.stringify({ ...facts, cpuS: Number(cpuS.toFixed(1)), hoursPerHour, digest })
+  const verdict: Verdict = {
+    violation: result.violation?.message.split('\n')[0] ?? null,
+    at: Math.ceil(virtualMs - begunAt),
+    agents,
+    faults: happened
+  }
+  const facts = { seed, hours: Number(hours.toFixed(3)), requests, events, ends }
+  const cost = { cpuS: Number(cpuS.toFixed(1)), hoursPerHour }
+  return JSON.stringify({ ...facts, ...cost, digest, ...verdict })
 }
 
-function tellFailure({ seed, last }: SimulationResult, violation: Error): void {
+function tellFailure(recipe: Recipe, { last }: SimulationResult, violation: Error): void {
   print(`\nVIOLATED: ${violation.message}`)
-  print(`seed ${seed}, --hours ${values.hours}, commit ${commit()}, Node ${process.version}`)
+  print(`seed ${recipe.seed}, --hours ${recipe.hours}, commit ${commit()}, Node ${process.version}`)
+  print(`again: ${commandOf(recipe)}`)
   for (const [actor, lines] of last) {
     print(`\nlast events of ${actor}:`)
     for (const line of lines) print(line.slice(0, MOST_CHARS))
   }
+}
+
+function commandOf(recipe: Recipe): string {
+  return `npm run simulate -- ${argumentsOf(recipe).join(' ')}`
 }
 
 function commit(): string {
@@ -59,19 +89,29 @@ function commit(): string {
   }
 }
 
+/** Stops at the first world that fails, and makes it smaller. */
 async function runMany(ms: number): Promise<void> {
-  const run = promisify(execFile)
-  const until = Date.now() + ms
-  for (let seed = Number(values.seed ?? Date.now() % 1e9); Date.now() < until; seed += 1) {
-    const args = [import.meta.filename, '--seed', String(seed), '--hours', values.hours]
-    try {
-      const { stdout } = await run(process.execPath, args)
-      print(stdout.trimEnd())
-    } catch (error) {
-      print(String(Reflect.get(Object(error), 'stdout')))
-      process.exit(1)
-    }
+  const until = now() + ms
+  for (let seed = Number(values.seed ?? Date.now() % 1e9); now() < until; seed += 1) {
+    const recipe = recipeOf(seed)
+    const { text, verdict } = await runElsewhere(recipe)
+    print(text.trimEnd())
+    if (verdict?.violation === null) continue
+    if (verdict !== null && !values.whole) await tellSmaller(recipe, verdict)
+    process.exit(1)
   }
+}
+
+async function tellSmaller(recipe: Recipe, verdict: Verdict): Promise<void> {
+  const until = now() + SHRINK_MS
+  const smallest = await shrink(recipe, verdict, {
+    run: async (smaller) => {
+      const leftMs = until - now()
+      return leftMs <= 0 ? null : (await runElsewhere(smaller, leftMs)).verdict
+    },
+    onSmaller: () => {}
+  })
+  print(`\nsmallest that fails in the same way: ${commandOf(smallest)}`)
 }
 
 function print(line: string): void {

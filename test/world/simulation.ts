@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Reach } from './faults.ts'
 import type { WorldGateway as GatewayOfWorld } from './gateway.ts'
+import { readGauges } from './gauges.ts'
 import { Network } from './network.ts'
 import { installPlatform } from './platform.ts'
+import { planFaults } from './plan.ts'
+import { happening, type Recipe, takesPart } from './reproduce.ts'
 import { World } from './world.ts'
 
 const HOUR_MS = 3_600_000
@@ -13,25 +16,21 @@ const HOUR_MS = 3_600_000
 const CLOSING_MS = 40 * 60_000
 /** Without requests; connections are kept ready for 30 minutes. */
 const QUIET_MS = 35 * 60_000
+/** For all that a gateway does at its start. */
+const FRESH_MS = 30_000
 const DRAIN_MS = 10 * 60_000
 const UPSTREAM_PORT = 9000
 
-export interface SimulationOptions {
-  readonly seed: number
-  /** Virtual hours of load. */
-  readonly hours: number
-  /** Gets each line of the log. */
-  readonly write?: (line: string) => void
-  /** Connections that the upstream expects at most; by default as many as are configured. Fewer make a world that fails. */
-  readonly expected?: number
-}
-
 export interface SimulationResult {
   readonly seed: number
+  /** Virtual ms when the clients began. */
+  readonly begunAt: number
+  /** Agents and faults that took part, by number. */
+  readonly agents: readonly number[]
+  readonly happened: readonly number[]
   readonly virtualMs: number
   readonly events: number
   readonly requests: number
-  readonly faults: number
   /** How answers have ended. */
   readonly ends: Readonly<Record<string, number>>
   readonly digest: string
@@ -43,16 +42,16 @@ export interface SimulationResult {
 
 /**
  * Lives through one world: load and faults for some hours, then quiet, then the end of the gateway. Once in a process, which it
- * takes over. Everything follows from the seed.
+ * takes over. Everything follows from the recipe; `write` gets each line of the log.
  */
-export async function simulate({
-  seed,
-  hours,
-  write,
-  expected
-}: SimulationOptions): Promise<SimulationResult> {
+export async function simulate(
+  recipe: Recipe,
+  write: ((line: string) => void) | null = null
+): Promise<SimulationResult> {
+  const { seed, hours } = recipe
+  const expected = recipe.expected ?? undefined
   const stateDir = mkdtempSync(join(tmpdir(), 'gateway-world-'))
-  const world = new World(seed, write ?? null)
+  const world = new World(seed, write)
   const { drawCharacter } = await import('./character.ts')
   const character = drawCharacter(world)
   const reach: Reach = { state: 'open' }
@@ -85,21 +84,34 @@ export async function simulate({
   const rules = new Rules({ world, network, gateway, upstream, character, expected })
   world.note(JSON.stringify(character))
   let violation: Error | null = null
-  let faults = 0
+  let begunAt = 0
+  let happened: readonly number[] = []
+  let agents: readonly number[] = []
   try {
     upstream.start()
     await until(world, gateway.start())
-    const agents = new Agents(world, character, rules)
-    const trouble = new Faults({ world, network, gateway, character, reach, upstream })
-    rules.watch(trouble)
+    await pass(world, FRESH_MS)
+    rules.noteFresh()
+    begunAt = world.now
+    agents = numbersTo(character.agents).filter((one) => takesPart(recipe.agents, one))
+    const clients = new Agents(world, { character, rules, chosen: recipe.agents })
+    const { touches } = rules
+    const plan = happening(planFaults({ seed, hours }, character), recipe)
+    const surroundings = { world, network, gateway, character, reach, upstream, touches }
+    const trouble = new Faults({ ...surroundings, plan })
+    happened = trouble.happened
     await pass(world, hours * HOUR_MS)
-    agents.end()
+    clients.end()
     trouble.end()
-    faults = trouble.count
     const closedBy = world.now + CLOSING_MS
     await world.run(() => rules.waiting === 0 || world.now > closedBy)
     await pass(world, QUIET_MS)
     rules.checkQuiet()
+    const operator = world.spawn('operator')
+    await until(
+      world,
+      world.as(operator, async () => rules.checkGauges(await readGauges()))
+    )
     await until(world, gateway.drain())
     await pass(world, DRAIN_MS)
     rules.checkEnded()
@@ -111,10 +123,12 @@ export async function simulate({
   }
   return {
     seed,
+    begunAt,
+    agents,
+    happened,
     virtualMs: world.now,
     events: world.events,
     requests: upstream.requests,
-    faults,
     ends: rules.counts,
     digest: world.log.digest(),
     violation,
@@ -135,4 +149,8 @@ async function until(world: World, done: Promise<void>): Promise<void> {
     (error: Error) => world.fail(error)
   )
   await world.run(() => isOver)
+}
+
+function numbersTo(most: number): readonly number[] {
+  return Array.from({ length: most }, (_, index) => index + 1)
 }

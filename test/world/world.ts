@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { seededRandom } from '../helper/seeded-random.ts'
+import { Chance } from './chance.ts'
 import { type Due, EventQueue } from './event-queue.ts'
 import { EventLog } from './event-log.ts'
 
@@ -44,9 +44,8 @@ export class Violation extends Error {}
  * the same time, the seed picks one. Between two events Node runs all ticks and promises, so that an event ends before the
  * next begins. Nothing else may happen in the process: no real timer, socket or thread.
  */
-export class World {
+export class World extends Chance {
   readonly seed: number
-  readonly random: () => number
   readonly log: EventLog
   /** Virtual ms since the world began; monotonic, and the same for all actors. */
   now = 0
@@ -64,8 +63,8 @@ export class World {
   #failure: Error | null = null
 
   constructor(seed: number, write: ((line: string) => void) | null = null) {
+    super(seed)
     this.seed = seed
-    this.random = seededRandom(seed)
     this.log = new EventLog(write)
     this.nature = this.spawn('world')
   }
@@ -123,21 +122,6 @@ export class World {
 
   note(text: string, actor = this.actor): void {
     this.log.add(this.now, actor.name, text)
-  }
-
-  /** A number from `from` to below `to`. */
-  between(from: number, to: number): number {
-    return from + this.random() * (to - from)
-  }
-
-  isTrue(probability: number): boolean {
-    return this.random() < probability
-  }
-
-  pick<T>(values: readonly T[]): T {
-    const value = values[Math.floor(this.random() * values.length)]
-    if (value === undefined) throw new Error('nothing to pick from')
-    return value
   }
 
   /** The world ends with this. */

@@ -1,0 +1,132 @@
+import { GATEWAY_PORT, UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
+import type { Link, Network } from './network.ts'
+import type { WorldUpstream } from './upstream.ts'
+import type { Actor, World } from './world.ts'
+
+/** What a request may suffer from the faults that it has met. */
+export type Harm = 'none' | 'error' | 'broken'
+
+const ASKED = /ask-(\d+)\b/
+/** So long after the end of a pause, or after a death, its consequences may come. */
+const CONSEQUENCE_MS = 60_000
+/** A worker that stands still for longer may be taken for one that hangs, and requests in it may time out. */
+export const LONG_PAUSE_MS = 10_000
+
+export interface TouchOptions {
+  readonly world: World
+  readonly network: Network
+  readonly gateway: WorldGateway
+  readonly upstream: WorldUpstream
+  /** Whether a question has not ended. */
+  readonly isOpen: (ask: number) => boolean
+}
+
+/**
+ * Knows which faults have met which request: the world sees which connection carries it, and in which worker it is. A
+ * request that no fault has met has to be answered, whatever happens beside it.
+ */
+export class Touches {
+  readonly #options: TouchOptions
+  /** Of requests that are open. */
+  readonly #harms = new Map<number, { harm: Harm; causes: string[] }>()
+  /** Virtual ms until which a worker may be killed because it stood still. */
+  readonly #suspects = new Map<Actor, number>()
+  /** Virtual ms of the last death that was no fault of the gateway's. */
+  #lastDeathAt = -Infinity
+
+  constructor(options: TouchOptions) {
+    this.#options = options
+    options.network.onSent = (link, bytes) => this.#onSent(link, bytes)
+    options.network.onUnreachable = (link) => this.#onUnreachable(link)
+  }
+
+  harmOf(ask: number): Harm {
+    return this.#harms.get(ask)?.harm ?? 'none'
+  }
+
+  causesOf(ask: number): readonly string[] {
+    return this.#harms.get(ask)?.causes ?? []
+  }
+
+  forget(ask: number): void {
+    this.#harms.delete(ask)
+  }
+
+  /** A connection is hit. */
+  onLink(link: Link, cause: string): void {
+    const { port, client } = link
+    const isOfClient = port === GATEWAY_PORT
+    if (client.carries !== null) this.#touch(client.carries, isOfClient ? 'broken' : 'error', cause)
+    else if (!isOfClient) this.#touchWaitingIn(client.actor, cause)
+  }
+
+  /** A worker will stand still from now on. */
+  onPause(worker: Actor, pauseMs: number): void {
+    if (pauseMs <= LONG_PAUSE_MS) return
+    this.#suspects.set(worker, this.#options.world.now + pauseMs + CONSEQUENCE_MS)
+    this.#touchAllIn(worker, 'its worker stood still')
+  }
+
+  /** A worker is to be killed by a fault. */
+  onKill(worker: Actor): void {
+    this.#suspects.set(worker, Infinity)
+  }
+
+  /** Whether this death is the world's doing. */
+  onDeath(worker: Actor): boolean {
+    const { world } = this.#options
+    const isExpected = (this.#suspects.get(worker) ?? -Infinity) >= world.now
+    this.#suspects.delete(worker)
+    if (!isExpected) return false
+    this.#lastDeathAt = world.now
+    this.#touchAllIn(worker, 'its worker died')
+    return true
+  }
+
+  #onSent(link: Link, bytes: Buffer): void {
+    const { port, client, isVanished } = link
+    const found = bytes.includes('ask-') ? ASKED.exec(bytes.toString('latin1'))?.[1] : undefined
+    if (found !== undefined) client.carries = Number(found)
+    if (isVanished && port === UPSTREAM_PORT && client.carries !== null)
+      this.#touch(client.carries, 'error', 'it was sent to where nobody hears it')
+  }
+
+  /** Whoever waits for a connection there may be the one that it was opened for. */
+  #onUnreachable({ port, client }: Link): void {
+    const { world } = this.#options
+    if (port === UPSTREAM_PORT)
+      return this.#touchWaitingIn(client.actor, 'the upstream could not be reached')
+    if (client.carries !== null && world.now - this.#lastDeathAt <= CONSEQUENCE_MS)
+      this.#touch(client.carries, 'broken', 'no worker was left')
+  }
+
+  #touchAllIn(worker: Actor, cause: string): void {
+    for (const ask of this.#asksIn(worker)) this.#touch(ask, 'broken', cause)
+  }
+
+  #touchWaitingIn(worker: Actor, cause: string): void {
+    const { network, upstream } = this.#options
+    const answered = new Set<number>()
+    for (const { port, client, server } of network.links)
+      if (port === UPSTREAM_PORT && client.carries !== null && server !== null)
+        if (upstream.busy.has(server)) answered.add(client.carries)
+    for (const ask of this.#asksIn(worker)) if (!answered.has(ask)) this.#touch(ask, 'error', cause)
+  }
+
+  #asksIn(worker: Actor): readonly number[] {
+    const { network } = this.#options
+    const inIt = new Set<number>()
+    for (const { port, client, server } of network.links)
+      if (port === GATEWAY_PORT && server?.actor === worker && client.carries !== null)
+        inIt.add(client.carries)
+    return [...inIt]
+  }
+
+  #touch(ask: number, harm: Harm, cause: string): void {
+    if (!this.#options.isOpen(ask)) return
+    const known = this.#harms.get(ask) ?? { harm, causes: [] }
+    if (harm === 'broken') known.harm = harm
+    if (!known.causes.includes(cause)) known.causes.push(cause)
+    this.#harms.set(ask, known)
+  }
+}
