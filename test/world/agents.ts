@@ -9,6 +9,9 @@ import type { World } from './world.ts'
 const DIALECTS: readonly DialectName[] = ['chat', 'messages', 'responses']
 const WORDS = 'one two three four five six seven eight nine ten eleven twelve'.split(' ')
 
+/** Characters of long conversations: below and above what is converted in a thread. */
+const HISTORIES = [20_000, 60_000, 140_000, 300_000]
+
 /** Control words that change when an answer comes, and not what it says. */
 const PACES = [
   '',
@@ -96,6 +99,7 @@ export class Agents {
       isStreamed: chance.isTrue(0.8),
       text: `${id}: ${text}.`,
       words: isFault ? chance.pick(WISHED_FAULTS) : chance.pick(PACES),
+      history: chance.isTrue(this.#character.longTalks) ? chance.pick(HISTORIES) : 0,
       leavesAfterMs: chance.isTrue(0.06) ? chance.between(0, 8_000) : null,
       restsMs: chance.isTrue(0.04) ? chance.between(100, 20_000) : 0
     }

@@ -42,6 +42,8 @@ export interface Character {
   readonly thinkMs: number
   /** Part of the questions that ask the upstream for a fault. */
   readonly wishedFaults: number
+  /** Part of the questions that end a long conversation. */
+  readonly longTalks: number
   /** What goes wrong around the gateway; none in a calm world. */
   readonly faults: readonly FaultName[]
   /** Mean pause between two faults, ms. */
@@ -69,6 +71,7 @@ export function drawCharacter(world: World): Character {
     agents: world.pick([1, 2, 4, 8, 12]),
     thinkMs: world.pick([500, 4_000, 20_000, 60_000]),
     wishedFaults: world.isTrue(0.3) ? 0 : world.pick([0.05, 0.2]),
+    longTalks: world.pick([0, 0.02, 0.06]),
     faults,
     faultMs: world.pick([10_000, 60_000, 300_000]),
     toUpstream: drawLink(world, [0.1, 2, 20, 80]),

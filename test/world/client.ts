@@ -14,6 +14,8 @@ export interface Ask {
   readonly text: string
   /** Control words for the simulator. */
   readonly words: string
+  /** Characters of conversation before the question. */
+  readonly history: number
   /** Ms after which the client leaves; `null` if it stays. */
   readonly leavesAfterMs: number | null
   /** Ms that the client does not read for, after its first bytes. */
@@ -100,17 +102,30 @@ async function read(
   await promise
 }
 
-function bodyOf({ id, dialect, isStreamed, text, words }: Ask): object {
+/** Neither question nor answer is in it, nor any control word. */
+const HISTORY = 'What was said before, and is of no matter now. '
+
+function bodyOf({ id, dialect, isStreamed, text, words, history }: Ask): object {
+  const said = HISTORY.repeat(Math.ceil(history / HISTORY.length))
+  const before = [
+    { role: 'user', content: said },
+    { role: 'assistant', content: 'Yes.' }
+  ].slice(0, history)
   const prompt = `ask-${id} sim:say=${JSON.stringify(text)} ${words}`
   const stream = isStreamed
   const model = 'claude-sonnet-4.5'
   switch (dialect) {
     case 'chat':
-      return { model, stream, messages: [{ role: 'user', content: prompt }] }
+      return { model, stream, messages: [...before, { role: 'user', content: prompt }] }
     case 'messages':
-      return { model, stream, max_tokens: 4096, messages: [{ role: 'user', content: prompt }] }
+      return {
+        model,
+        stream,
+        max_tokens: 4096,
+        messages: [...before, { role: 'user', content: prompt }]
+      }
     case 'responses':
-      return { model, stream, input: prompt, store: false }
+      return { model, stream, input: [...before, { role: 'user', content: prompt }], store: false }
   }
 }
 

@@ -3,10 +3,13 @@ import cluster from 'node:cluster'
 import crypto from 'node:crypto'
 import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
+import os from 'node:os'
+import { type Context, Script } from 'node:vm'
 import net, { Server, type TcpNetConnectOpts } from 'node:net'
 import { installFiles } from './files.ts'
 import { type Network, WorldSocket } from './network.ts'
 import { replace } from './replace.ts'
+import { installThreads, type Threads } from './threads.ts'
 import { TIMER_MODULES, virtualTimers } from './virtual-timers.ts'
 import type { World } from './world.ts'
 
@@ -16,6 +19,7 @@ const BEGINNING = Date.UTC(2026, 0, 5, 9)
 export interface PlatformOptions {
   readonly world: World
   readonly network: Network
+  readonly threads: Threads
   /** Starts a process of the primary's. */
   readonly fork: () => Worker
 }
@@ -25,13 +29,15 @@ export interface PlatformOptions {
  * them gets the world's, the gateway's own code as well as libraries, so that none of it knows. Has to come before the first
  * import of what it shall hold for, and holds to the end of the process.
  */
-export function installPlatform({ world, network, fork }: PlatformOptions): void {
+export function installPlatform({ world, network, threads, fork }: PlatformOptions): void {
   installClock(world)
   installMeters(world)
   installTimers(world)
   installRandomness(world)
   installNetwork(network)
   installFiles(network)
+  installThreads(threads)
+  installMachine()
   replace(cluster, { fork, setupPrimary: () => {} })
   Object.defineProperty(process, 'pid', { get: () => world.actor.pid, configurable: true })
   syncBuiltinESMExports()
@@ -39,7 +45,7 @@ export function installPlatform({ world, network, fork }: PlatformOptions): void
 
 function installClock(world: World): void {
   const RealDate = Date
-  const now = (): number => Math.floor(BEGINNING + world.now + world.actor.wallOffsetMs)
+  const now = (): number => Math.floor(BEGINNING + world.now + world.actor.host.wallOffsetMs)
   const VirtualDate = new Proxy(RealDate, {
     construct: (target, args: unknown[], newTarget) =>
       Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget) as object,
@@ -58,12 +64,16 @@ function installClock(world: World): void {
 const CPU_PART = 0.05
 const HELD_BYTES = 64 * 2 ** 20
 
+function usageOf(ms: number, before?: { readonly user: number }): NodeJS.CpuUsage {
+  return { user: Math.round(ms * 1e3) - (before?.user ?? 0), system: 0 }
+}
+
 /** The gateway decides by what it needs of the machine, so that has to be the same in each run. */
 function installMeters(world: World): void {
-  const cpuUsage = (before?: { readonly user: number }): NodeJS.CpuUsage => ({
-    user: Math.round(world.now * 1e3 * CPU_PART) - (before?.user ?? 0),
-    system: 0
-  })
+  const cpuUsage = (before?: { readonly user: number }): NodeJS.CpuUsage =>
+    usageOf(world.now * CPU_PART, before)
+  const threadCpuUsage = (before?: { readonly user: number }): NodeJS.CpuUsage =>
+    usageOf(world.actor.cpuMs?.() ?? world.now * CPU_PART, before)
   const held = {
     rss: 2 * HELD_BYTES,
     heapTotal: HELD_BYTES,
@@ -73,7 +83,7 @@ function installMeters(world: World): void {
   }
   const memoryUsage = Object.assign(() => held, { rss: () => held.rss })
   const active = (): number => world.now * CPU_PART
-  replace(process, { cpuUsage, threadCpuUsage: cpuUsage, memoryUsage })
+  replace(process, { cpuUsage, threadCpuUsage, memoryUsage })
   replace(performance, {
     eventLoopUtilization: () => ({
       idle: world.now - active(),
@@ -81,6 +91,17 @@ function installMeters(world: World): void {
       utilization: CPU_PART
     })
   })
+}
+
+/** Nothing is interrupted after real time, and the world's process keeps its priority. */
+function installMachine(): void {
+  const runInContext = Reflect.get(Script.prototype, 'runInContext') as (context: Context) => void
+  replace(Script.prototype, {
+    runInContext(this: Script, context: Context): unknown {
+      return Reflect.apply(runInContext, this, [context])
+    }
+  })
+  replace(os, { setPriority: () => {} })
 }
 
 function installTimers(world: World): void {

@@ -9,6 +9,7 @@ import { Network } from './network.ts'
 import { installPlatform } from './platform.ts'
 import { planFaults } from './plan.ts'
 import { happening, type Recipe, takesPart } from './reproduce.ts'
+import { Threads } from './threads.ts'
 import { World } from './world.ts'
 
 const HOUR_MS = 3_600_000
@@ -64,20 +65,23 @@ export async function simulate(
     if (gateway === null) throw new Error('there is no gateway yet')
     return gateway.fork().asWorker()
   }
-  installPlatform({ world, network, fork })
+  const threads = new Threads(world)
+  installPlatform({ world, network, threads, fork })
   // What follows may be loaded only now: it takes its clock and its sockets from the world.
-  const [{ WorldGateway }, { WorldUpstream }, { Rules }, { Agents }, { Faults }] =
+  const [{ WorldGateway }, { WorldUpstream }, { Rules }, { Agents }, { Faults }, { threadBodies }] =
     await Promise.all([
       import('./gateway.ts'),
       import('./upstream.ts'),
       import('./rules.ts'),
       import('./agents.ts'),
       import('./faults.ts'),
+      import('./thread-bodies.ts'),
       // A gateway loads these when it first needs them, which takes real time.
       import('../../src/server/rehearsal.ts'),
       import('../../src/control/panel/audit-note.ts'),
       import('../../src/control/panel/reload-change.ts')
     ])
+  threads.bodies = threadBodies(threads)
   const { workers, env } = character
   gateway = new WorldGateway({ world, network, stateDir, workers, env })
   const upstream = new WorldUpstream(world)

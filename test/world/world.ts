@@ -23,10 +23,20 @@ export class Actor {
   wallOffsetMs = 0
   /** Called once, when it is gone. */
   readonly onGone = new Set<() => void>()
+  /** Process that it is a thread of; itself, if it is a process. */
+  readonly host: Actor
+  /** CPU time of a thread, virtual ms; `null` for a process. */
+  cpuMs: (() => number) | null = null
 
-  constructor(name: string, pid: number) {
+  constructor(name: string, pid: number, host: Actor | null = null) {
     this.name = name
     this.pid = pid
+    this.host = host ?? this
+  }
+
+  /** A thread stands still with its process. */
+  get standsStill(): boolean {
+    return this.isPaused || this.host.isPaused
   }
 }
 
@@ -77,6 +87,16 @@ export class World extends Chance {
   spawn(name: string): Actor {
     const actor = new Actor(name, this.#nextPid++)
     this.#actors.add(actor)
+    return actor
+  }
+
+  /** A thread, which ends with its process. */
+  spawnThread(name: string, host: Actor): Actor {
+    const actor = new Actor(name, host.pid, host)
+    this.#actors.add(actor)
+    const end = (): void => this.end(actor)
+    host.onGone.add(end)
+    actor.onGone.add(() => host.onGone.delete(end))
     return actor
   }
 
@@ -190,7 +210,7 @@ export class World extends Chance {
     let ready: Actor[] = []
     for (const actor of this.#actors) {
       const { first } = actor.queue
-      if (first === undefined || actor.isPaused) continue
+      if (first === undefined || actor.standsStill) continue
       const due = Math.max(first.at, this.now) // of one that stood still
       if (due > at) continue
       if (due < at) ready = []
