@@ -15,21 +15,15 @@ const NO_AUDIO: Exclusion = { cases: /audio/, reason: 'Kiro has no audio.' }
 export const SUITES: readonly Suite[] = [
   {
     id: 'open-responses',
-    name: 'Open Responses: compliance tests over HTTP',
+    name: 'Open Responses: compliance tests over HTTP and WebSocket, and of compaction',
     packages: { zod: '3.25.76', tsx: '4.23.15' },
     source: {
       repository: 'openresponses/openresponses',
-      commit: '18e565604fdf7a08ad3a06bbc30d1ddaee999ea4',
+      commit: '1e33c10fb3c19480751658eae966dad8e9c91514',
       paths: ['bin', 'src/lib', 'src/generated']
     },
     run: runOpenResponses,
-    exclusions: [
-      { cases: /^file-search$/, reason: 'Kiro has no vector stores. The suite skips it.' },
-      {
-        cases: /^offline-web-search$/,
-        reason: 'Kiro has no search without the web. The suite skips it.'
-      }
-    ]
+    exclusions: []
   },
   {
     id: 'openai-types',

@@ -11,7 +11,7 @@ suite has no result yet.
 A copy of a repository's tests may lack comments and have smaller pictures than the original, which the workflow fetches.
 
 The rows about types compare every answer, whole and streamed, with the types that the vendor's SDK declares: nothing that
-they require may be missing. Beyond them the gateway tells a few things on purpose: \`usage.credits_used\`, \`reasoning_content\` in Chat
+they require may be missing. Beyond them the gateway tells a few things on purpose: \`usage.credits_used\`, \`usage.hidden_tokens\` and \`usage.tokens_within\`, \`reasoning_content\` in Chat
 Completions, and in lists of models their windows, descriptions and efforts.`
 
 /** The section of the page of compatibility that says how each suite ended. */

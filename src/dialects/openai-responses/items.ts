@@ -18,9 +18,21 @@ import type { InputItem } from './input.ts'
 import { Items } from './schema.ts'
 import { wordFoundTools } from './tools.ts'
 
+/** Output of a function or custom tool whose call is not among the items before it. */
+export interface StrayOutput {
+  readonly path: string
+  readonly callId: string
+}
+
+const FUNCTION_OUTPUTS: ReadonlySet<string> = new Set([
+  'function_call_output',
+  'custom_tool_call_output'
+])
+
 /** Reads input items. Adjacent messages of one role are joined later, so that words and calls become one turn. */
 export class ItemReader {
   readonly sorted: SortedMessages
+  readonly strayOutputs: StrayOutput[] = []
   readonly #declared: DeclaredTools
   readonly #repairs: Repairs
   readonly #summaryKeys: SummaryKeys | undefined
@@ -193,12 +205,15 @@ export class ItemReader {
   }
 
   #addResult(
-    { path }: InputItem,
+    { path, type }: InputItem,
     ids: ItemIds,
     said: Pick<ToolResult, 'text' | 'isError'>,
     { images = [], documents = [] }: Partial<Pick<MessageDraft, 'images' | 'documents'>> = {}
   ): void {
-    const result: ToolResult = { ...said, id: this.#ids.ofOutput(ids.call_id), source: path }
+    const id = this.#ids.ofOutput(ids.call_id)
+    if (ids.call_id && FUNCTION_OUTPUTS.has(type) && !this.#ids.isCall(id))
+      this.strayOutputs.push({ path, callId: ids.call_id })
+    const result: ToolResult = { ...said, id, source: path }
     this.sorted.messages.push({
       ...EMPTY,
       role: 'user',
@@ -270,6 +285,10 @@ class CallIds {
 
   get hasDistant(): boolean {
     return this.#hasDistant
+  }
+
+  isCall(id: string): boolean {
+    return this.#calls.has(id)
   }
 
   ofCall(callId: string | null | undefined, itemId: string | null | undefined): string {

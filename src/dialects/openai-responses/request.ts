@@ -3,6 +3,7 @@ import { AUTO_MODEL } from '../../kiro/models/models.ts'
 import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { TokenCount } from '../../kiro/tokens/token-gauge.ts'
 import { type Conversation, isBlank, type Message } from '../../kiro/wire/message.ts'
+import { GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
 import { toCountMembers } from '../answer/count-members.ts'
@@ -16,7 +17,7 @@ import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output
 import { DeclaredTools } from './declared-tools.ts'
 import { chainTo, earlierParts } from './earlier-items.ts'
 import { type InputItem, itemReferencesOf, itemsOf, listItems, previousIdsOf } from './input.ts'
-import { ItemReader } from './items.ts'
+import { ItemReader, type StrayOutput } from './items.ts'
 import { Items, type ResponsesBody, ResponsesBodyCheck } from './schema.ts'
 import { allowedNames, allowedSearch, declareTools, readToolChoice } from './tools.ts'
 import type { SummaryKeys } from '../../shared/sealed-summary.ts'
@@ -63,8 +64,14 @@ const SUMMARY_ALONE = {
   response_format: null
 } as const
 
-/** A call to compact has no other wishes. */
+/**
+ * A call to compact has no other wishes, and must name its model: the specification requires it there.
+ * @throws {GatewayError} GW_BODY_INVALID
+ */
 function asCompactCall({ input, ...rest }: JsonObject): JsonObject {
+  if (!isGiven(rest['model'])) {
+    throw invalidPart('model', 'is missing; name the model that is to compact the conversation')
+  }
   return { ...rest, input: input ?? [], max_output_tokens: null, stream: false, store: false }
 }
 
@@ -87,7 +94,8 @@ function readRequest(
   const { conversation, growth } = readConversation(request, parts, {
     declared,
     repairs,
-    compaction
+    compaction,
+    firstKnown: sent.previous_response_id ? sentParts.length - 1 : Infinity
   })
   return {
     conversation,
@@ -141,17 +149,31 @@ function refuseStateOnServer(request: ResponsesBody): void {
   }
 }
 
+/**
+ * Returns the refusal of an output without its call. A request with `previous_response_id` goes on from a conversation that is
+ * known as a whole. Clients that send the conversation themselves may have cut the call off; such an output becomes words.
+ */
+function strayOutput({ path, callId }: StrayOutput): GatewayError {
+  const message =
+    `No tool call found for function call output with call_id '${callId.slice(0, 100)}' in the conversation that the request ` +
+    'goes on from. Send the output together with the call that it answers.'
+  return new GatewayError('GW_BODY_INVALID', undefined, { message, param: `${path}.call_id` })
+}
+
 function readConversation(
   request: ResponsesBody,
   parts: readonly (readonly InputItem[])[],
   {
     declared,
     repairs,
-    compaction
+    compaction,
+    firstKnown
   }: {
     readonly declared: DeclaredTools
     readonly repairs: Repairs
     readonly compaction: SummaryKeys | undefined
+    /** Index of the first part of which everything that precedes it is known; Infinity where there is none. */
+    readonly firstKnown: number
   }
 ): { readonly conversation: Conversation; readonly growth: PartedConversation } {
   const items = parts.flat()
@@ -160,10 +182,13 @@ function readConversation(
   const namespaceNotes = declareAll(request, items, declared, repairs)
   const reader = new ItemReader(declared, repairs, compaction)
   const begins: number[] = []
-  for (const part of parts) {
+  for (const [index, part] of parts.entries()) {
     // Reasoning at the end of a part waits for the next one.
     begins.push(reader.isBetweenMessages ? reader.sorted.messages.length : 0)
+    const strays = reader.strayOutputs.length
     for (const item of part) reader.read(item)
+    const stray = reader.strayOutputs[strays]
+    if (stray !== undefined && index >= firstKnown) throw strayOutput(stray)
   }
   const toolChoice = readToolChoice(request.tool_choice, declared)
   const allowed = allowedNames(request.tool_choice, declared)

@@ -91,6 +91,17 @@ t.test('a stored response is compacted by its id', async (t) => {
   t.match(asked[1], /first question.*THE-SUMMARY.*will be replaced by a summary/s)
 })
 
+t.test('a call that names no model is refused', async (t) => {
+  const { client, asked } = await setUp(t)
+  for (const model of [undefined, null, '']) {
+    const body = { model, input: HISTORY } as unknown as Parameters<
+      typeof client.responses.compact
+    >[0]
+    t.match(await refusal(client.responses.compact(body)), { status: 400, param: 'model' })
+  }
+  t.same(asked, [])
+})
+
 t.test('a conversation without a whole summary is kept by its client', async (t) => {
   const { client, said, upstream, messages } = await setUp(t)
   said[0] = ''

@@ -87,6 +87,34 @@ t.test('a conversation goes on from the last response with its new items alone',
   t.match(stranger, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
 })
 
+t.test(
+  'an output whose call the conversation lacks is refused, and its basis forgotten',
+  async (t) => {
+    const { url, bodies } = await setUp(t)
+    const client = await FrameClient.open(t, url)
+    const first = await client.ask({ input: 'one', store: false })
+    const previous = { previous_response_id: responseIdOf(first), store: false }
+    const output = { type: 'function_call_output', call_id: 'call_unknown', output: '4' }
+    const stray = await client.ask({ ...previous, input: [output] })
+    t.match(stray, [
+      {
+        type: 'error',
+        status: 400,
+        error: { message: /No tool call found.*'call_unknown'/, param: 'input[0].call_id' }
+      }
+    ])
+    const again = await client.ask({ ...previous, input: 'two' })
+    t.match(again, [{ type: 'error', error: { code: 'previous_response_not_found' } }])
+    const call = { type: 'function_call', call_id: 'call_unknown', name: 'add', arguments: '{}' }
+    const whole = await client.ask({ input: ['one', output], store: false })
+    t.match(whole.at(-1), { type: 'response.completed' }, 'the client may have cut its call off')
+    const goesOn = { previous_response_id: responseIdOf(whole), store: false }
+    const both = await client.ask({ ...goesOn, input: [call, output] })
+    t.match(both.at(-1), { type: 'response.completed' }, 'the call may come with its output')
+    t.equal(bodies.length, 3)
+  }
+)
+
 t.test('the upstream gets the bytes of the same conversation over HTTP', async (t) => {
   const { url, bodies } = await setUp(t)
   const client = await FrameClient.open(t, url)
