@@ -53,7 +53,7 @@ interface Dialect {
   read(
     body: JsonObject,
     repairs: Repairs,
-    options: Pick<RequestOptions, 'answers' | 'compaction'>
+    options: Pick<RequestOptions, 'answers' | 'compaction' | 'before'>
   ): ClientRequest
   likeness(body: JsonObject): number
   itemReferencesOf?(body: Uint8Array): readonly string[]

@@ -59,15 +59,30 @@ function isLong({ from, to }: JsonSpan): boolean {
 /** Members that a request over HTTP does not have, or that are written anew. */
 const ENVELOPE: ReadonlySet<string> = new Set(['type', 'generate', 'stream_id', 'stream'])
 
+/** Body of a request over HTTP, and where the value of its tools stands in it; `null` if it has none. */
+export interface RequestBody {
+  readonly body: Buffer
+  readonly tools: JsonSpan | null
+}
+
 /** Returns the body of the same request over HTTP, streamed. */
-export function toRequestBody({ bytes, members }: ClientEvent): Buffer {
-  const parts: Uint8Array[] = [Buffer.from('{"stream":true')]
+export function toRequestBody({ bytes, members }: ClientEvent): RequestBody {
+  const parts: Uint8Array[] = []
+  let length = 0
+  let tools: JsonSpan | null = null
+  const add = (part: Uint8Array): void => {
+    parts.push(part)
+    length += part.byteLength
+  }
+  add(Buffer.from('{"stream":true'))
   for (const [name, span] of members) {
     if (ENVELOPE.has(name)) continue
-    parts.push(Buffer.from(`,${JSON.stringify(name)}:`), bytes.subarray(span.from, span.to))
+    add(Buffer.from(`,${JSON.stringify(name)}:`))
+    if (name === 'tools') tools = { from: length, to: length + span.to - span.from }
+    add(bytes.subarray(span.from, span.to))
   }
-  parts.push(Buffer.from(members.has('input') ? '}' : ',"input":[]}'))
-  return Buffer.concat(parts)
+  add(Buffer.from(members.has('input') ? '}' : ',"input":[]}'))
+  return { body: Buffer.concat(parts), tools }
 }
 
 /** Returns a copy of the JSON text of the event's own items, without brackets; empty if there are none. */

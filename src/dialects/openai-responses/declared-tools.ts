@@ -2,13 +2,7 @@ import type { Repairs } from '../../kiro/rules/repairs.ts'
 import type { ToolDefinition } from '../../kiro/wire/message.ts'
 import { setOwn } from '../../shared/json.ts'
 import type { WebSearchWish } from '../plan/search-tool.ts'
-
-export interface ToolForm {
-  /** `text`: takes one raw text, sent upstream as `{"input": "…"}`; `search`: looks for more tools. */
-  readonly kind: 'function' | 'text' | 'search'
-  readonly name: string
-  readonly namespace?: string
-}
+import type { ToolForm } from '../request/settled-tools.ts'
 
 export const SEARCH_NAME = 'tool_search'
 
@@ -30,6 +24,10 @@ export class DeclaredTools {
 
   get definitions(): readonly ToolDefinition[] {
     return this.#definitions
+  }
+
+  get forms(): readonly ToolForm[] {
+    return [...this.#forms.values()]
   }
 
   get webSearch(): WebSearchWish | undefined {

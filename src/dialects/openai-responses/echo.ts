@@ -27,17 +27,29 @@ const ECHOED = [
 /** Characters of JSON: a stream repeats a member three times, and agents, which send the largest, never read it. */
 const MAX_ECHO_CHARS = 16_384
 
-/** Repeats the request's members. Clients with generated validators refuse tools or formats that lack a member. */
-export function echoOf(body: ResponsesBody): string {
+/** JSON text of tools that the answer repeats; `null` if it does not. */
+export function echoOfTools({ tools }: Pick<ResponsesBody, 'tools'>): string | null {
+  const json = tools ? JSON.stringify(tools.map(toTool)) : ''
+  return json !== '' && json.length <= MAX_ECHO_CHARS ? json : null
+}
+
+/**
+ * Repeats the request's members. Clients with generated validators refuse tools or formats that lack a member. `tools`: see
+ * `echoOfTools()`.
+ */
+export function echoOf(body: ResponsesBody, tools: string | null): string {
   const said: Readonly<Record<string, unknown>> = {
     ...body,
-    tools: body.tools?.map(toTool),
     tool_choice: toChoice(body.tool_choice),
     text: toText(body),
     reasoning: body.reasoning && { effort: null, summary: null, ...body.reasoning }
   }
   const echo: string[] = []
   for (const name of ECHOED) {
+    if (name === 'tools') {
+      if (tools !== null) echo.push(`"tools":${tools}`)
+      continue
+    }
     const value = said[name]
     if (value === undefined || value === null) continue
     if (typeof value === 'string' && value.length > MAX_ECHO_CHARS) continue

@@ -7,7 +7,7 @@ import {
   type Written
 } from '../answer/output-text.ts'
 import type { SearchPart } from '../answer/stream-part.ts'
-import type { ToolForm } from './declared-tools.ts'
+import type { ToolForm } from '../request/settled-tools.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import { openSummary, sealSummary, type SummaryKeys } from '../../shared/sealed-summary.ts'

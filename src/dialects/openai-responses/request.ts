@@ -9,10 +9,11 @@ import type { WriterOptions } from '../answer/answer-writer.ts'
 import { toCountMembers } from '../answer/count-members.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import { invalidPart } from '../plan/json-body.ts'
+import type { ReadTools } from '../request/settled-tools.ts'
 import type { PartedConversation } from '../request/settling.ts'
 import { checkShape } from '../request/shape.ts'
 import { type ClientRequest, effortWish, type RequestOptions } from '../request/to-upstream.ts'
-import { echoOf } from './echo.ts'
+import { echoOf, echoOfTools } from './echo.ts'
 import { COMPACTION_TRIGGER, type ResponsesWishes, toResponseId } from './output-items.ts'
 import { DeclaredTools } from './declared-tools.ts'
 import { chainTo, earlierParts } from './earlier-items.ts'
@@ -78,7 +79,7 @@ function asCompactCall({ input, ...rest }: JsonObject): JsonObject {
 function readRequest(
   json: JsonObject,
   repairs: Repairs,
-  { answers = [], compaction }: Pick<RequestOptions, 'answers' | 'compaction'>
+  { answers = [], compaction, before }: Pick<RequestOptions, 'answers' | 'compaction' | 'before'>
 ): ClientRequest {
   const isCompactCall = compaction?.isCall === true
   const sent = checkShape(ResponsesBodyCheck, isCompactCall ? asCompactCall(json) : json, '')
@@ -91,8 +92,18 @@ function readRequest(
   const items = parts.flat()
   const isCompaction = items.some(({ type }) => type === COMPACTION_TRIGGER)
   const request = isCompaction ? { ...sent, ...SUMMARY_ALONE } : sent
+  const toolNotes =
+    declareAgain(before?.tools?.read, declared) ??
+    declareTools(request.tools, { path: 'tools', declared, repairs })
+  const readTools = before?.tools?.read ?? {
+    forms: declared.forms,
+    webSearch: declared.webSearch,
+    notes: toolNotes,
+    echo: echoOfTools(sent)
+  }
   const { conversation, growth } = readConversation(request, parts, {
     declared,
+    toolNotes,
     repairs,
     compaction,
     firstKnown: sent.previous_response_id ? sentParts.length - 1 : Infinity
@@ -100,6 +111,7 @@ function readRequest(
   return {
     conversation,
     growth,
+    readTools,
     reasoning: readReasoning(request, repairs),
     maxTokens: request.max_output_tokens ?? undefined,
     jsonFormat: formatOf(request),
@@ -118,7 +130,7 @@ function readRequest(
     },
     own: (offered): ResponsesWishes => ({
       toolForms: declared.formsOf(offered),
-      echo: echoOf(sent),
+      echo: echoOf(sent, readTools.echo),
       isCompaction,
       isCompactCall
     })
@@ -165,11 +177,13 @@ function readConversation(
   parts: readonly (readonly InputItem[])[],
   {
     declared,
+    toolNotes,
     repairs,
     compaction,
     firstKnown
   }: {
     readonly declared: DeclaredTools
+    readonly toolNotes: readonly string[]
     readonly repairs: Repairs
     readonly compaction: SummaryKeys | undefined
     /** Index of the first part of which everything that precedes it is known; Infinity where there is none. */
@@ -179,7 +193,7 @@ function readConversation(
   const items = parts.flat()
   const instructions = request.instructions ?? ''
   if (items.length === 0 && isBlank(instructions)) throw invalidPart('input', 'must not be empty')
-  const namespaceNotes = declareAll(request, items, declared, repairs)
+  const namespaceNotes = [...toolNotes, ...declareListed(items, declared, repairs)]
   const reader = new ItemReader(declared, repairs, compaction)
   const begins: number[] = []
   for (const [index, part] of parts.entries()) {
@@ -224,14 +238,24 @@ function isAnswerAt(messages: readonly Message[], at: number): boolean {
   return messages[at - 1]?.role === 'user' && messages[at]?.role === 'assistant'
 }
 
+/** Declares tools that were read before, and returns their notes. `null` if there are none. */
+function declareAgain(
+  read: ReadTools | undefined,
+  declared: DeclaredTools
+): readonly string[] | null {
+  if (read === undefined) return null
+  for (const form of read.forms) declared.declare(form, { description: '', schema: null })
+  if (read.webSearch !== undefined) declared.declareSearch(read.webSearch)
+  return read.notes
+}
+
 /** Newer models of Codex list tools in the input, and found tools stay callable for the rest of the conversation. */
-function declareAll(
-  request: ResponsesBody,
+function declareListed(
   items: readonly InputItem[],
   declared: DeclaredTools,
   repairs: Repairs
 ): readonly string[] {
-  const notes = [...declareTools(request.tools, { path: 'tools', declared, repairs })]
+  const notes: string[] = []
   for (const { type, item, path } of items) {
     if (type !== 'additional_tools' && type !== 'tool_search_output') continue
     const { tools } = checkShape(Items.toolList, item, path)

@@ -18,7 +18,13 @@ import {
 import { GatewayError } from '../../shared/errors.ts'
 import { isJsonObject, parseJsonObject } from '../../shared/json.ts'
 import { allocateWithHeadroom, shorten } from '../../shared/own-memory.ts'
-import { LONE_SURROGATE, type PayloadText, type TextPlace, writePieces } from './payload-pieces.ts'
+import {
+  LONE_SURROGATE,
+  type PayloadText,
+  type TextPlace,
+  type ToolsText,
+  writePieces
+} from './payload-pieces.ts'
 
 export interface EncodedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>
@@ -119,6 +125,8 @@ export interface SettledBefore {
   readonly bodyBytes: number
   readonly newBytes: number
   readonly settling: number
+  /** Text of the payload's tools, if it was written before. */
+  readonly tools?: ToolsText | undefined
 }
 
 /**
@@ -128,10 +136,10 @@ export interface SettledBefore {
 export function encodeBehind(
   payload: UpstreamPayload,
   repairs: Repairs,
-  { settled, pieces, bodyBytes, newBytes, settling }: SettledBefore
+  { settled, pieces, bodyBytes, newBytes, settling, tools }: SettledBefore
 ): EncodedPayload | null {
   const places = new HistoryPlaces(settling)
-  const text = writePieces(payload, usualRoom(newBytes), places.onEntries)
+  const text = writePieces(payload, usualRoom(newBytes), places.onEntries, tools)
   const { from } = places
   if (text === null || from === null || text.maySplit) return null
   const bytes = insertPieces(text.bytes, from.bytes, pieces)

@@ -13,6 +13,7 @@ import { isBlank, type Message } from '../../kiro/wire/message.ts'
 import type { UpstreamPayload } from '../../kiro/wire/payload.ts'
 import { signatureHashesOf, signaturesThatTell } from '../plan/plan.ts'
 import type { HistoryPlace, SettledText } from './payload-bytes.ts'
+import type { SettledTools } from './settled-tools.ts'
 
 /** Conversation that comes in parts: earlier requests and answers, and the new items. */
 export interface PartedConversation {
@@ -29,6 +30,14 @@ export interface SettledTurns extends SettledPart {
   readonly pieces: readonly Uint8Array[]
   /** Size of the items that they were made of. */
   readonly bytes: number
+  /** Tools of the request, which has none itself. Left out if it has them. */
+  readonly tools?: GivenTools | undefined
+}
+
+/** Tools that were taken out of a request. */
+export interface GivenTools extends SettledTools {
+  /** Size of the client's JSON text. */
+  readonly bytes: number
 }
 
 export interface SettledPart {
@@ -42,6 +51,8 @@ export interface SettlingHistory extends SettledPart {
   readonly to: number
   /** Parts of the request's conversation that they were made of. */
   readonly parts: number
+  /** Tools of the request, if they were not among what it came with. */
+  readonly tools?: SettledTools
 }
 
 /** The whole conversation is needed: new turns alone would not come to the same. */
@@ -62,6 +73,8 @@ export function settlingOf(made: {
   readonly history: HistoryPlace | undefined
   readonly start: ConversationStart | undefined
   readonly repairs: Repairs
+  /** Told if asked for. */
+  readonly tools: () => SettledTools | undefined
 }): SettlingHistory | undefined {
   const { growth, before, messages, built, ground, payload, history, start, repairs } = made
   const isGrown = growth?.isPlain === true && growth.messages > 0
@@ -83,7 +96,8 @@ export function settlingOf(made: {
     repairs: repairsOfTurns(repairs.codes)
   }
   const { from, to, text } = history
-  return { from, to, parts: growth.parts, settled, text }
+  const tools = made.tools()
+  return { from, to, parts: growth.parts, settled, text, ...(tools !== undefined && { tools }) }
 }
 
 /** The conversation is told apart by its first exchange, see `startOf()`. */

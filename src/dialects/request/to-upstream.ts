@@ -36,6 +36,7 @@ import {
 import type { WebSearchWish } from '../plan/search-tool.ts'
 import type { SummaryKeys } from '../../shared/sealed-summary.ts'
 import { encodeBehind, encodeWithin, type RoomNeeded } from './payload-bytes.ts'
+import { groundOfTools, type ReadTools, type SettledTools, settleTools } from './settled-tools.ts'
 import {
   type PartedConversation,
   settlingOf,
@@ -72,6 +73,8 @@ export interface ClientRequest {
   readonly agentKey?: string | undefined
   /** Left out for client APIs whose requests repeat all turns. */
   readonly growth?: PartedConversation
+  /** Left out for the same. */
+  readonly readTools?: ReadTools
   readonly answer: Omit<AskedAnswer, 'dialect' | 'isJsonAnswer' | 'own'>
   /** Makes the writer's facts from the client's names of the tools that are finally offered. */
   readonly own: (offered: readonly string[]) => unknown
@@ -109,6 +112,9 @@ export function toUpstream(
   })
   const { servesWebSearch: isServed } = options
   const { conversation, webSearch } = planSearch(request, { isServed, repairs })
+  const toolsBefore = before?.tools
+  const groundTools = growth === undefined ? '' : groundOfTools(conversation, options)
+  if (toolsBefore !== undefined && toolsBefore.ground !== groundTools) return WHOLE_NEEDED
   const instructions = [
     ...conversation.instructions,
     ...(jsonForm === undefined ? [] : [jsonInstruction(jsonFormat?.schema)])
@@ -130,6 +136,7 @@ export function toUpstream(
     form: options.form,
     repairs,
     settled,
+    offer: toolsBefore?.offer,
     settling: growth?.messages
   })
   const isSettling = settled !== undefined || (growth?.messages ?? 0) > 0
@@ -138,7 +145,7 @@ export function toUpstream(
   if (settled !== undefined) {
     const news = { ground, messages, reasoning: built.reasoning, codes: repairs.codes }
     if (!goesOnFrom(settled, news)) return WHOLE_NEEDED
-    for (const code of settled.repairs) repairs.note(code)
+    for (const code of [...settled.repairs, ...(toolsBefore?.repairs ?? [])]) repairs.note(code)
   }
   const parts = refusablePartsOf(built.payload, built.ids.conversation, settled?.signatures)
   const { payload, leftOut } =
@@ -157,9 +164,10 @@ export function toUpstream(
       : (encodeBehind(payload, repairs, {
           settled: before.text,
           pieces: before.pieces,
-          bodyBytes: bodyBytes + before.bytes,
-          newBytes: bodyBytes,
-          settling: entries
+          bodyBytes: bodyBytes + before.bytes + (toolsBefore?.bytes ?? 0),
+          newBytes: bodyBytes + (toolsBefore?.bytes ?? 0),
+          settling: entries,
+          tools: toolsBefore?.text
         }) ?? WHOLE_NEEDED)
   if ('type' in encoded) return encoded
   const { bytes, weight, tokens: groups } = encoded
@@ -167,12 +175,14 @@ export function toUpstream(
   const { contextWindow } = model
   const borderline = [
     ...built.borderline,
+    ...(toolsBefore?.borderline ?? []),
     ...borderlineSize({ bytes: bytes.byteLength, weight, tokens, contextWindow }),
     ...(model.facts === undefined && model.id !== AUTO_MODEL ? [unknownModel(model.id)] : [])
   ]
   const offered = offeredNames(built.payload, built.toolNames)
   const start =
     settled?.start ?? startOf(source, composeSystemText(conversation.systemParts, instructions))
+  const textCallForms = toolsBefore?.textCallForms ?? textCallFormsOf(built.payload)
   const plan: Omit<ReplyPlan, 'keptBytes'> = {
     asked: {
       ...request.answer,
@@ -188,7 +198,7 @@ export function toUpstream(
       built.payload.additionalModelRequestFields?.['max_tokens'] !== maxTokens && {
         maxOutputTokens: maxTokens
       }),
-    textCallForms: textCallFormsOf(built.payload),
+    textCallForms,
     inputTokens: tokens,
     groups,
     isSlow: isSlow(tokens, built.payload.additionalModelRequestFields),
@@ -200,7 +210,17 @@ export function toUpstream(
     borderline: [...new Set(borderline.map(({ rule }) => rule))]
   }
   const { history } = encoded
-  const told = { messages, built, ground, payload, history, start, repairs }
+  const tools = (): SettledTools | undefined => {
+    if (toolsBefore !== undefined) return undefined
+    return settleTools({
+      ground: groundTools,
+      read: request.readTools,
+      offered: built.offered,
+      textCallForms,
+      repairs
+    })
+  }
+  const told = { messages, built, ground, payload, history, start, repairs, tools }
   const settling = settlingOf({ growth, before: settled, ...told })
   return {
     type: 'converted',

@@ -32,7 +32,7 @@ import {
   pairToolTurns,
   toolTurnsToText
 } from './tool-turns.ts'
-import { type OfferedTools, offerTools } from './tools.ts'
+import { offerAgain, type OfferedTools, offerTools, type SettledOffer } from './tools.ts'
 
 export interface PayloadOptions extends IdSource {
   readonly form?: RequestForm | undefined
@@ -44,6 +44,8 @@ export interface PayloadOptions extends IdSource {
   readonly repairs: Repairs
   /** Turns before these. */
   readonly settled?: SettledHistory | undefined
+  /** Offer of the same tools with an earlier request. Its text and what is borderline in it are known. */
+  readonly offer?: SettledOffer | undefined
   /** Messages after which later requests may go on. */
   readonly settling?: number | undefined
 }
@@ -53,6 +55,7 @@ export interface BuiltPayload {
   readonly ids: ConversationIds
   /** Upstream tool names → the client's, where they differ. */
   readonly toolNames: Readonly<Record<string, string>>
+  readonly offered: OfferedTools
   readonly borderline: readonly Borderline[]
   /** All that shapes a turn besides its messages, see `groundOf()`. */
   readonly shapedBy: readonly unknown[]
@@ -68,14 +71,7 @@ const ECHOED = new Set(['(empty)', '(empty placeholder)'])
 /** Follows the pipeline of kiro-protocol §4.8. The result satisfies the invariants H1–H8 of §4.7. */
 export function buildPayload(options: PayloadOptions): BuiltPayload {
   const { conversation, reasoning, repairs, settled } = options
-  const offered = offerTools({
-    tools: conversation.tools,
-    choice: conversation.toolChoice,
-    messages: conversation.messages,
-    maxTools: options.maxTools,
-    descriptionMaxLength: options.toolDescriptionMaxLength,
-    repairs
-  })
+  const offered = offer(options)
   const paired = repairTurns(conversation.messages, offered, options)
   const replayed = replay(paired, options)
   const turns = replayed.turns.map((turn, index, all) =>
@@ -119,6 +115,7 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     payload: inForm(payload, options.form ?? 'path', ids),
     ids,
     toolNames: offered.clientNames,
+    offered,
     borderline,
     shapedBy: [
       [options.modelId, options.sessionKey, options.agentKey, options.owner, options.form],
@@ -132,6 +129,19 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     reasoning: replayOf(paired, replayed.isKept),
     settling: { entries, reasoning: replayOf(paired.slice(0, entries), replayed.isKept) }
   }
+}
+
+function offer(options: PayloadOptions): OfferedTools {
+  const { conversation, offer: before, repairs } = options
+  if (before !== undefined) return offerAgain(before)
+  return offerTools({
+    tools: conversation.tools,
+    choice: conversation.toolChoice,
+    messages: conversation.messages,
+    maxTools: options.maxTools,
+    descriptionMaxLength: options.toolDescriptionMaxLength,
+    repairs
+  })
 }
 
 /** Leaves reasoning out where turns before these have lost theirs. */

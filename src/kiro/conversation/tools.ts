@@ -6,11 +6,17 @@ import { InlineBudget } from '../schema/references.ts'
 import { isBlank, type Message, type ToolChoice, type ToolDefinition } from '../wire/message.ts'
 import type { UpstreamTool } from '../wire/payload.ts'
 
-export interface OfferedTools {
+/** Names and notes of tools that were offered before. Plain data: it crosses threads. */
+export interface SettledOffer {
+  /** Pairs of the client's name and the upstream's, in the order of the tools. */
+  readonly names: readonly (readonly [name: string, wireName: string])[]
+  readonly notes: readonly string[]
+}
+
+export interface OfferedTools extends SettledOffer {
   readonly tools: readonly UpstreamTool[]
   /** Upstream names → the client's, where they differ. */
   readonly clientNames: Readonly<Record<string, string>>
-  readonly notes: readonly string[]
   /** Upstream name by the client's name in any letter case. */
   readonly wireNameOf: (name: string) => string | undefined
   readonly deepestSchema: InlineBudget['deepest']
@@ -18,6 +24,7 @@ export interface OfferedTools {
 
 const NO_TOOLS: OfferedTools = {
   tools: [],
+  names: [],
   clientNames: {},
   notes: [],
   wireNameOf: () => undefined,
@@ -44,24 +51,16 @@ export function offerTools(options: OfferToolsOptions): OfferedTools {
     if (isInsisting) repairs.note('tool-choice-dropped', 'tool_choice')
     return NO_TOOLS
   }
-  const wireNames = new Map<string, string>()
-  const anyCase = new Map<string, string>()
-  const wireNameOf = (name: string): string | undefined =>
-    wireNames.get(name) ?? anyCase.get(name.toLowerCase())
   const budget = new InlineBudget()
   const tools: UpstreamTool[] = []
-  const clientNames: Record<string, string> = {}
+  const names: (readonly [name: string, wireName: string])[] = []
   const notes: string[] = []
   const taken = new Set<string>()
   for (const tool of kept) {
     const { name, source } = tool
     const wireName = nameTool(name, taken)
-    wireNames.set(name, wireName)
-    if (!anyCase.has(name.toLowerCase())) anyCase.set(name.toLowerCase(), wireName)
-    if (wireName !== name) {
-      repairs.note('tool-name-changed', source)
-      clientNames[wireName] = name
-    }
+    names.push([name, wireName])
+    if (wireName !== name) repairs.note('tool-name-changed', source)
     const told = describeTool(wireName, tool, options)
     if (told.note !== undefined) notes.push(told.note)
     const json = cleanSchema(tool.schema, budget, repairs, tool.schemaSource)
@@ -70,15 +69,44 @@ export function offerTools(options: OfferToolsOptions): OfferedTools {
     })
   }
   if (left.length > 0) {
-    const names = left.map(({ name }) => name).join(', ')
+    const leftNames = left.map(({ name }) => name).join(', ')
     notes.push(
-      `Only ${tools.length} tools can be offered. These are left out and cannot be called: ${names}.`
+      `Only ${tools.length} tools can be offered. These are left out and cannot be called: ${leftNames}.`
     )
   }
+  const { clientNames, wireNameOf } = namesOf(names)
   const instruction = wordChoice(choice, wireNameOf)
   if (instruction !== undefined) notes.push(instruction)
   else if (choice.type === 'named') repairs.note('tool-choice-dropped', 'tool_choice')
-  return { tools, clientNames, notes, wireNameOf, deepestSchema: budget.deepest }
+  return { tools, names, clientNames, notes, wireNameOf, deepestSchema: budget.deepest }
+}
+
+function namesOf(
+  names: SettledOffer['names']
+): Pick<OfferedTools, 'names' | 'clientNames' | 'wireNameOf'> {
+  const wireNames = new Map(names)
+  const anyCase = new Map<string, string>()
+  for (const [name, wireName] of names) {
+    if (!anyCase.has(name.toLowerCase())) anyCase.set(name.toLowerCase(), wireName)
+  }
+  const changed = names.filter(([name, wireName]) => wireName !== name)
+  return {
+    names,
+    clientNames: Object.fromEntries(changed.map(([name, wireName]) => [wireName, name])),
+    wireNameOf: (name) => wireNames.get(name) ?? anyCase.get(name.toLowerCase())
+  }
+}
+
+export function offerOf({ names, notes }: OfferedTools): SettledOffer {
+  return { names, notes }
+}
+
+/** Offers tools again. They have only their names: their text was written before. */
+export function offerAgain({ names, notes }: SettledOffer): OfferedTools {
+  const tools = names.map(([, name]) => ({
+    toolSpecification: { name, description: '', inputSchema: { json: {} } }
+  }))
+  return { ...namesOf(names), tools, notes, deepestSchema: NO_TOOLS.deepestSchema }
 }
 
 function withoutDuplicates(

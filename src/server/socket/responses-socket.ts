@@ -424,7 +424,7 @@ export class ResponsesSocket {
     })
     try {
       const arrived = {
-        body: toRequestBody(event),
+        ...toRequestBody(event),
         memory,
         earlier,
         onStream: () => leaveLine?.(),

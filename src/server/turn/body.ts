@@ -1,6 +1,7 @@
 import type { Config } from '../../config/settings.ts'
 import { type Conversion, type DialectName, Dialects } from '../../dialects/dialect.ts'
 import type { FetchedContent } from '../../dialects/request/attachments.ts'
+import type { JsonSpan } from '../../dialects/openai-responses/json-spans.ts'
 import { inputIdOf } from '../../dialects/openai-responses/stored-response.ts'
 import { PDF_TOO_COSTLY } from '../../dialects/request/pdf.ts'
 import type {
@@ -17,7 +18,7 @@ import type { ConvertJob, GotAttachments, PdfText } from '../../transform/transf
 import type { JobOwner, TransformPool } from '../../transform/transform-pool.ts'
 import { CallWay } from '../ask/call-way.ts'
 import type { BodyMemory } from './body-memory.ts'
-import { type KeptTurns, nextTurns } from './kept-turns.ts'
+import { copyTools, type KeptTurns, nextTurns, withoutTools } from './kept-turns.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import type { BodyRoom } from '../body/request-body.ts'
 import type { FetchCall, UrlFetcher } from '../body/url-fetcher.ts'
@@ -26,6 +27,8 @@ export interface ClientBody {
   readonly dialect: DialectName
   /** Taken: a thread may get its bytes. */
   readonly body: Uint8Array
+  /** Place of the value of its tools; `null` if it has none or that is not known. */
+  readonly tools?: JsonSpan | null
   readonly memory: BodyMemory
   readonly key: string
   readonly place: string
@@ -73,15 +76,17 @@ export async function convertClientBody(
   const known = await findTurns(plane, client)
   if (known !== null) {
     const { turns, news, before } = known
-    const made = await convertNews(plane, jobOf(body, { answers: [news], before }), memory, owner)
-    if (made.type === 'converted') {
-      return { ...made, turns: nextTurns(made, turns) }
-    }
-    ;({ body } = made)
+    const light = withoutTools(client, turns)
+    const job = { answers: [news], before: { ...before, tools: light?.tools } }
+    const tools = light === null ? copyTools(client) : null // before a thread may get its bytes
+    const made = await convertNews(plane, jobOf(light?.body ?? body, job), memory, owner)
+    if (made.type === 'converted') return { ...made, turns: nextTurns(made, turns, tools) }
+    if (light === null) ({ body } = made)
   }
   const job = jobOf(body, { answers: await referencedAnswers(plane, { ...client, body }) })
+  const tools = copyTools({ ...client, body })
   const made = await convertWithAttachments(plane, job, memory, owner)
-  return { ...made, turns: client.earlier ? nextTurns(made, null) : null }
+  return { ...made, turns: client.earlier ? nextTurns(made, null, tools) : null }
 }
 
 interface KnownTurns {

@@ -10,6 +10,7 @@ import {
   toErrorReply
 } from '../../dialects/dialect.ts'
 import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
+import type { JsonSpan } from '../../dialects/openai-responses/json-spans.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
 import type { NamedKey } from '../../keys/key.ts'
@@ -69,6 +70,8 @@ export interface TurnOptions {
 /** A request that is in memory already. */
 export interface ArrivedBody {
   readonly body: Uint8Array
+  /** Place of the value of its tools; `null` if it has none. */
+  readonly tools: JsonSpan | null
   /** Has room for the body, though not yet for its conversion. Taken. */
   readonly memory: BodyMemory
   readonly earlier: EarlierConversation | null
@@ -315,9 +318,10 @@ export class Turn implements OpenTurn {
     this.#progress.end('read')
     if (this.#debug !== null) await this.#debug.content?.body(body)
     const earlier = arrived?.earlier ?? null
+    const tools = arrived?.tools ?? null
     const { isCompactCall = false } = this.#options
     const marks = marksOf(request.headers)
-    return { dialect, body, memory, key, place, namedKey, earlier, marks, isCompactCall }
+    return { dialect, body, tools, memory, key, place, namedKey, earlier, marks, isCompactCall }
   }
 
   /** When this returns, the body is not referenced any more. */

@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
 import { convertBody } from '../../../src/dialects/dialect.ts'
+import {
+  readClientEvent,
+  toRequestBody
+} from '../../../src/dialects/openai-responses/client-event.ts'
 import { toStoredConversation } from '../../../src/dialects/openai-responses/earlier-items.ts'
 import type { ConvertedRequest, RequestOptions } from '../../../src/dialects/request/to-upstream.ts'
 import { sealReasoning } from '../../../src/kiro/conversation/signed-reasoning.ts'
-import { type KeptTurns, nextTurns } from '../../../src/server/turn/kept-turns.ts'
+import {
+  copyTools,
+  type KeptTurns,
+  nextTurns,
+  withoutTools
+} from '../../../src/server/turn/kept-turns.ts'
 import * as fc from '../../helper/fast-check.ts'
 import {
   type GrownConversation,
@@ -33,7 +42,43 @@ interface Changes {
   readonly sealed: { readonly model: string; readonly from: number; readonly to: number } | null
   /** From this turn on the request has other settings. */
   readonly other: { readonly from: number; readonly settings: object } | null
+  /** From this turn on its tools are others. */
+  readonly tools: { readonly from: number; readonly change: (tools: Tools) => Tools } | null
+  /** From this turn on the gateway has other settings. */
+  readonly gateway: { readonly from: number; readonly options: Partial<RequestOptions> } | null
 }
+
+type Tools = readonly { readonly type: string; readonly name: string }[]
+
+const DESCRIPTION = 'Does "this" and that.\n'.repeat(20)
+const MORE: Tools = [
+  { type: 'web_search', name: 'web_search' },
+  custom('patch'),
+  namespace('ns', [tool('f'), tool('h')])
+]
+
+function custom(name: string) {
+  return { type: 'custom', name, description: DESCRIPTION }
+}
+
+function namespace(name: string, tools: Tools) {
+  return { type: 'namespace', name, description: 'N.', tools }
+}
+
+function tool(name: string) {
+  const size = { type: 'number', default: 1 }
+  const parameters = { type: 'object', properties: { 'größe "1"': size }, title: 'T' }
+  return { type: 'function', name, description: DESCRIPTION, parameters }
+}
+
+const toolChanges = fc.constantFrom<((tools: Tools) => Tools)[]>(
+  (tools) => tools.map((one) => ({ ...one, description: DESCRIPTION })),
+  (tools) => tools.toReversed(),
+  (tools) => [...tools, ...MORE],
+  (tools) => [...tools, ...tools],
+  (tools) => tools.slice(1),
+  () => []
+)
 
 const changes: fc.Arbitrary<Changes> = fc.record({
   isLong: fc.boolean(),
@@ -43,6 +88,21 @@ const changes: fc.Arbitrary<Changes> = fc.record({
       from: fc.constantFrom(0, 0, 3),
       to: fc.constantFrom(4, 8, 99)
     })
+  ),
+  tools: fc.option(fc.record({ from: fc.constantFrom(0, 0, 3, 7), change: toolChanges })),
+  gateway: fc.option(
+    fc.record({
+      from: fc.nat({ max: 12 }),
+      options: fc.constantFrom<Partial<RequestOptions>[]>(
+        { toolDescriptionMaxLength: 100 },
+        { toolMaxCount: 2 },
+        { servesWebSearch: false },
+        { fakeReasoning: { isEnabled: false, maxTokens: 4000, budgetCap: 10_000 } },
+        { owner: 'another' },
+        { aliases: { 'claude-opus-4.8': 'claude-haiku-4.5' } }
+      )
+    }),
+    { freq: 3 }
   ),
   other: fc.option(
     fc.record({
@@ -85,6 +145,7 @@ function tame(conversation: GrownConversation): GrownConversation {
 
 let wentOn = 0
 let askedForWhole = 0
+let wentOnWithTools = 0
 
 for (const form of ['path', 'target'] as const) {
   t.test(`new turns come to the bytes of the whole conversation, ${form} form`, async (t) => {
@@ -92,56 +153,73 @@ for (const form of ['path', 'target'] as const) {
     const property = fc.property(conversations, changes, (conversation, changed) => {
       assertSame(conversation, changed, options)
     })
-    ;[wentOn, askedForWhole] = [0, 0]
-    fc.assert(property, { numRuns: 150 })
+    ;[wentOn, askedForWhole, wentOnWithTools] = [0, 0, 0]
+    fc.assert(property, { numRuns: 200 })
     t.comment(`${wentOn} turns went on, ${askedForWhole} needed the whole`)
+    t.comment(`${wentOnWithTools} had their tools converted before`)
     t.ok(wentOn > 500, 'enough turns have gone on from others')
+    t.ok(wentOnWithTools > 250, 'enough of them with tools that were converted before')
   })
 }
 
 function assertSame(
   conversation: GrownConversation,
   changed: Changes,
-  options: RequestOptions
+  settings: RequestOptions
 ): void {
   const parts: Buffer[] = []
   let turns: KeptTurns | null = null
   for (const number of conversation.turns.keys()) {
     const { answer, news, body } = requestOf(conversation, number, changed)
+    const { gateway } = changed
+    const isChanged = gateway !== null && number >= gateway.from
+    const options = { ...settings, ...(isChanged && gateway.options) }
     if (number > 0) parts.push(partOf(answer))
-    const bytes = Buffer.from(JSON.stringify(body))
-    const whole = convertBody('openai-responses', bytes, {
+    const request = toBody(body)
+    const whole = convertBody('openai-responses', request.body, {
       ...options,
       answers: number === 0 ? [] : [toStoredConversation(PREVIOUS, parts)]
     })
     if (whole.type !== 'converted') throw new Error(whole.type)
-    const next: KeptTurns | null = turns === null ? null : goOn(bytes, parts, turns, options, whole)
-    turns = next ?? nextTurns(whole, null)
+    const next: KeptTurns | null =
+      turns === null ? null : goOn(request, parts, turns, options, whole)
+    turns = next ?? nextTurns(whole, null, copyTools(request))
     parts.push(partOf(news))
   }
 }
 
 /** The turns that the next request goes on from; `null` if the whole was needed. */
 function goOn(
-  body: Buffer,
+  request: ReturnType<typeof toBody>,
   parts: readonly Buffer[],
   turns: KeptTurns,
   options: RequestOptions,
   whole: ConvertedRequest
 ): KeptTurns | null {
-  const made = convertBody('openai-responses', body, {
+  const { settled, text, pieces } = turns
+  const light = withoutTools(request, turns)
+  const bytes = parts.reduce((sum, part) => sum + part.length, 0)
+  const made = convertBody('openai-responses', light?.body ?? request.body, {
     ...options,
     answers: [toStoredConversation(PREVIOUS, parts.slice(turns.parts))],
-    before: { ...turns, bytes: parts.reduce((sum, part) => sum + part.length, 0) }
+    before: { settled, text, pieces, bytes, tools: light?.tools }
   })
   if (made.type !== 'converted') {
     askedForWhole += 1
     return null
   }
   wentOn += 1
+  if (light !== null) wentOnWithTools += 1
   assert.equal(Buffer.from(made.payload).toString(), Buffer.from(whole.payload).toString())
   assert.deepEqual(planOf(made), planOf(whole))
-  return nextTurns(made, turns)
+  return nextTurns(made, turns, light === null ? copyTools(request) : null)
+}
+
+/** Body as a connection makes it of a client's message. */
+function toBody(body: object) {
+  const event = readClientEvent(Buffer.from(JSON.stringify({ type: 'response.create', ...body })))
+  if (event === null) throw new Error('it was no event')
+  return toRequestBody(event)
 }
 
 /** Repairs and rules are sets. */
@@ -161,7 +239,7 @@ function requestOf(conversation: GrownConversation, number: number, changed: Cha
   const added = input.slice(before.length)
   const { answer: said } = conversation.turns[number - 1] ?? {}
   const count = said === undefined ? 0 : Number(said.isThought) + 1 + said.calls.length
-  const { isLong, sealed, other } = changed
+  const { isLong, sealed, other, tools } = changed
   const isSealed = sealed !== null && number > sealed.from && number <= sealed.to
   const answer = added.slice(0, count).map((item) => {
     return isSealed && item.type === 'reasoning' ? { ...item, ...seal(sealed.model) } : item
@@ -169,6 +247,7 @@ function requestOf(conversation: GrownConversation, number: number, changed: Cha
   const news = added.slice(count)
   const body = {
     ...settings,
+    tools: tools !== null && number >= tools.from ? tools.change(settings.tools) : settings.tools,
     instructions: (isLong ? LONG_INSTRUCTIONS : INSTRUCTIONS) + settings.instructions,
     ...(other !== null && number >= other.from && other.settings),
     stream: true,
@@ -185,6 +264,7 @@ function seal(model: string): object {
 
 interface Asked {
   readonly instructions: string
+  readonly tools: Tools
   readonly input: readonly { readonly type?: string }[]
 }
 

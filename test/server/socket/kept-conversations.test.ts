@@ -35,7 +35,7 @@ function turnsOf(kb: number): KeptTurns {
     turn: { number: 1, text: '' },
     start: { conversationId: 'c', systemText: '', isGrown: true }
   }
-  return { settled, text, pieces: [], parts: 2 }
+  return { settled, text, pieces: [], parts: 2, tools: null }
 }
 
 t.test('conversations lose what saves time before one of them has to go', async (t) => {
