@@ -227,7 +227,7 @@ export const Settings = Type.Object({
     maxConnections: count(
       'WEBSOCKET_MAX_CONNECTIONS',
       { min: 0, max: 1_000_000, default: 1000 },
-      'WebSockets of Responses API clients, an equal part for each worker. Clients beyond it use HTTP. 0 serves no WebSockets.'
+      'WebSockets of Responses API clients, of all workers together. Clients beyond it use HTTP. 0 serves no WebSockets.'
     ),
     maxAgeMs: seconds(
       'WEBSOCKET_MAX_AGE',

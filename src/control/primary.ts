@@ -41,6 +41,7 @@ import {
   type WorkerEvents
 } from './workers/supervisor.ts'
 import { compactionKeys } from './compaction-keys.ts'
+import { SocketPlaces } from './workers/socket-places.ts'
 import { LEAVING, setUpForks, toWorkerConfig, WorkerChannel } from './workers/worker-channel.ts'
 
 export interface PrimaryOptions {
@@ -82,6 +83,7 @@ export class Primary {
   readonly #watch: NodeJS.Timeout
   readonly #stalls: StallWatch<WorkerChannel>
   readonly #doors: Doors<string>
+  readonly #sockets = new SocketPlaces(() => this.#config.webSocket.maxConnections)
   /** Replaces workers one by one without refusing a client or cutting a stream. */
   readonly restartWorkers: () => Promise<void>
   #operations: SettingsOperations | null = null
@@ -385,6 +387,9 @@ export class Primary {
         )
         this.#ready.reject(new GatewayError('GW_CONFIG_INVALID', undefined, message))
         break
+      case 'sockets.open':
+        if (this.#isServing(channel)) this.#sockets.note(channel.member, message.open)
+        break
       case 'clients.full':
       case 'clients.load':
       case 'clients.accepting':
@@ -397,14 +402,14 @@ export class Primary {
         this.#doors.onAnswers(channel.member, message.rows.length)
         this.keys.onMessage(message, {
           channel,
-          isGone: this.#channels.get(channel.member) !== channel
+          isGone: !this.#isServing(channel)
         })
         break
       case 'allowance.reports':
       case 'price.lessons':
         this.keys.onMessage(message, {
           channel,
-          isGone: this.#channels.get(channel.member) !== channel
+          isGone: !this.#isServing(channel)
         })
         break
       case 'credential.suspended':
@@ -413,7 +418,7 @@ export class Primary {
         break
       case 'asked': {
         const { requestId, question } = message
-        void this.#answerTo(question) // never rejects
+        void this.#answerTo(question, channel) // never rejects
           .then((answer) => channel.send({ type: 'answered', requestId, answer }))
         break
       }
@@ -433,7 +438,10 @@ export class Primary {
     }
   }
 
-  async #answerTo(question: WorkerQuestion): Promise<Answers[keyof Answers]> {
+  async #answerTo(
+    question: WorkerQuestion,
+    channel: WorkerChannel
+  ): Promise<Answers[keyof Answers]> {
     switch (question.type) {
       case 'credential.refused':
         await this.account.credentials.refused(question.token)
@@ -443,6 +451,8 @@ export class Primary {
         return null
       case 'kiro-key.try':
         return this.#keyTrials.take()
+      case 'socket-place.wanted':
+        return this.#isServing(channel) && this.#sockets.take(channel.member, question.open)
       case 'metrics.wanted':
         return this.figures.text()
       case 'key-usage.wanted':
@@ -463,8 +473,13 @@ export class Primary {
     }
   }
 
+  /** False for a worker that has died: nobody would take back what it is given. */
+  #isServing(channel: WorkerChannel): boolean {
+    return this.#channels.get(channel.member) === channel
+  }
+
   #letServe(channel: WorkerChannel): void {
-    if (this.#channels.get(channel.member) !== channel) return // it has died: its lease would never come back
+    if (!this.#isServing(channel)) return // its lease would never come back
     const { isSimulated, memory } = this.#options
     channel.send({
       type: 'worker.start',
@@ -501,6 +516,7 @@ export class Primary {
     this.#marks.onLeft(channel.member)
     this.keys.onLeft(channel.member, channel.id)
     this.#doors.onLeft(channel.member)
+    this.#sockets.onLeft(channel.member)
     this.#stalls.remove(channel)
     this.figures.onLeft(channel.member)
     this.budget.record({ type: 'stopped', member: channel.member })

@@ -37,6 +37,8 @@ export type FromWorker =
   | { readonly type: 'worker.failed'; readonly message: string }
   /** Its client connections have reached their limit, or are below it again. May be answered by `clients.accept`. */
   | { readonly type: 'clients.full'; readonly isFull: boolean }
+  /** WebSockets, with those that are being opened. Sent when one has ended. */
+  | { readonly type: 'sockets.open'; readonly open: number }
   | { readonly type: 'clients.load'; readonly load: number; readonly isCrowded: boolean }
   /** Confirms `clients.accept`. */
   | { readonly type: 'clients.accepting'; readonly isAccepting: boolean }
@@ -72,6 +74,8 @@ export type WorkerQuestion =
   /** The token has expired. */
   | { readonly type: 'credential.wanted' }
   | { readonly type: 'kiro-key.try' }
+  /** `open` has the WebSocket that it is about to open. */
+  | { readonly type: 'socket-place.wanted'; readonly open: number }
   /** Metrics of the cluster. */
   | { readonly type: 'metrics.wanted' }
   /** One key, or all. */
@@ -90,6 +94,8 @@ export interface Answers {
   readonly 'credential.wanted': null
   /** 0, or the wait in ms. */
   readonly 'kiro-key.try': number
+  /** False: the client is to go on over HTTP. */
+  readonly 'socket-place.wanted': boolean
   readonly 'metrics.wanted': string
   readonly 'key-usage.wanted': readonly KeyUsage[]
   readonly 'panel.call': PanelAnswer

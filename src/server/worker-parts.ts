@@ -80,7 +80,10 @@ export function createParts(
       budget: plane.memory,
       maxBytes: () => current.config.webSocket.keptBytes / memory.workers
     }),
-    workers: memory.workers,
+    places: {
+      ask: (open) => pulse.ask({ type: 'socket-place.wanted', open }).catch(() => false), // it is silent
+      tell: (open) => channel.send({ type: 'sockets.open', open })
+    },
     isEnding: () => current.status.isEnding
   })
   const metrics = new WorkerMetrics({

@@ -6,6 +6,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import { planMemory } from '../../src/config/memory-plan.ts'
 import { NO_DEVICES } from '../../src/devices/access-check.ts'
 import { KeyTrialPace } from '../../src/control/keys/key-trial-pace.ts'
+import { SocketPlaces } from '../../src/control/workers/socket-places.ts'
 import { BEAT_MS } from '../../src/ipc/life-signs.ts'
 import {
   type Answers,
@@ -92,11 +93,17 @@ export class FakePrimary {
     const ready = primary.heard('worker.ready')
     const { newKeysPerMinute } = result.config.credentials
     const pace = new KeyTrialPace(() => newKeysPerMinute)
+    const { maxConnections } = result.config.webSocket
+    const places = new SocketPlaces(() => maxConnections)
     primary.#endpoint.on('said', (message: FromWorker) => {
       if (message.type !== 'asked') return
       const { requestId, question } = message
       if (question.type === 'kiro-key.try')
         primary.tell({ type: 'answered', requestId, answer: pace.take() })
+      if (question.type === 'socket-place.wanted') {
+        const answer = places.take('the worker', question.open)
+        primary.tell({ type: 'answered', requestId, answer })
+      }
       if (question.type === 'session.end')
         primary.tell({ type: 'answered', requestId, answer: null })
     })

@@ -16,6 +16,7 @@ import {
   type Authenticator,
   type ClientKey,
   type KiroKey,
+  refuseWebSocket,
   requestIdOf,
   wantsWebSocket
 } from './auth.ts'
@@ -27,11 +28,11 @@ import { unnamedKeyOf } from './turn-routes.ts'
 const DIALECT = 'openai-responses'
 const PATHS: ReadonlySet<string> = new Set(Dialects[DIALECT].paths)
 
-/** True for a request that is handed out with its socket; only its key and the room may still refuse it. */
+/** True for a request that is handed out with its socket; its key and the number of WebSockets may still refuse it. */
 export function takesWebSocket(sockets: ResponsesSockets, request: IncomingMessage): boolean {
   const [path = ''] = (request.url ?? '').split('?', 1)
   const isGet = request.method === 'GET' && PATHS.has(path.replace(/\/+$/, ''))
-  return isGet && wantsWebSocket(request) && sockets.hasRoom
+  return isGet && wantsWebSocket(request) && sockets.isServed
 }
 
 export interface SocketRouteParts {
@@ -52,6 +53,7 @@ export function socketRouteOf(parts: SocketRouteParts, request: IncomingMessage)
     const { plane, sockets, connections } = parts
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
     refuseOthers(request)
+    if (!(await sockets.takePlace())) refuseWebSocket(request, response)
     const place = connections.becomeWebSocket(handshake, response)
     await sockets.accept(handshake, { ...clientOf(parts, request), place })
   }

@@ -24,10 +24,18 @@ export type SocketClient = Pick<
   readonly isKnown: () => boolean
 }
 
+/** Places of the WebSockets of all workers, which the primary counts. */
+export interface SocketPlacesOfAll {
+  /** Resolves with false if there is none, or the primary does not answer. `open`: ours, with the one to be opened. */
+  ask(open: number): Promise<boolean>
+  /** Tells how many are left when one has ended. */
+  tell(open: number): void
+}
+
 export interface ResponsesSocketsOptions {
   readonly plane: Pick<DataPlane, 'config' | 'metrics'>
   readonly kept: KeptConversations
-  readonly workers: number
+  readonly places: SocketPlacesOfAll
   /** This worker is about to end, and others serve. */
   readonly isEnding: () => boolean
 }
@@ -58,9 +66,11 @@ const NO_KEY: Farewell = { code: 1008, reason: 'The API key is not valid any mor
 /** The WebSockets of a worker. Loads what speaks their protocol with the first of them. */
 export class ResponsesSockets {
   readonly #options: ResponsesSocketsOptions
-  /** Bounded by the setting. */
+  /** Bounded by the setting, for all workers together. */
   readonly #sockets = new Map<ResponsesSocket, SocketClient>()
   #opening = 0
+  /** Handshakes ask for a place one after the other, so that each question has the right number. */
+  #asked = Promise.resolve(true)
   #isEnding = false
   #looks: NodeJS.Timeout | null = null
   #pingedAt = 0
@@ -81,15 +91,36 @@ export class ResponsesSockets {
     return this.#options.kept.bytes
   }
 
-  /** False: clients are to go on over HTTP. */
-  get hasRoom(): boolean {
-    return !this.#isFull || this.#stranger() !== null
+  get isServed(): boolean {
+    return this.#options.plane.config().webSocket.maxConnections > 0
   }
 
-  get #isFull(): boolean {
-    const { plane, workers } = this.#options
-    const { maxConnections } = plane.config().webSocket
-    return this.#sockets.size + this.#opening >= Math.ceil(maxConnections / workers)
+  get #open(): number {
+    return this.#sockets.size + this.#opening
+  }
+
+  /**
+   * Takes a place for a handshake, which `accept()` must follow. False: its client is to go on over HTTP. A client that is
+   * not known gives way.
+   */
+  takePlace(): Promise<boolean> {
+    this.#asked = this.#asked.then(() => this.#takePlace())
+    return this.#asked
+  }
+
+  async #takePlace(): Promise<boolean> {
+    const { places } = this.#options
+    this.#opening += 1
+    if (await places.ask(this.#open)) return true
+    const stranger = this.#stranger()
+    if (stranger === null) {
+      this.#opening -= 1
+      places.tell(this.#open)
+      return false
+    }
+    this.#forget(stranger)
+    stranger.giveWay()
+    return true
   }
 
   /** The oldest that is idle, or else the oldest. */
@@ -103,19 +134,15 @@ export class ResponsesSockets {
     return busy
   }
 
-  /** Completes the handshake. The client's key was checked. */
+  /** Completes the handshake, for which a place was taken. The client's key was checked. */
   async accept(handshake: Handshake, client: SocketClient): Promise<void> {
-    const stranger = this.#isFull ? this.#stranger() : null
-    if (stranger !== null) {
-      this.#forget(stranger)
-      stranger.giveWay()
-    }
-    this.#opening += 1
+    const before = this.#open
     try {
-      const webSocket = await this.#open(handshake)
+      const webSocket = await this.#shake(handshake)
       if (webSocket !== null) this.#add(webSocket, handshake.request, client)
     } finally {
       this.#opening -= 1
+      if (this.#open < before) this.#options.places.tell(this.#open)
     }
   }
 
@@ -131,7 +158,7 @@ export class ResponsesSockets {
   }
 
   /** `null` for a client that has left, or whose request `ws` has refused. */
-  async #open({ request, socket, head }: Handshake): Promise<WebSocket | null> {
+  async #shake({ request, socket, head }: Handshake): Promise<WebSocket | null> {
     const { WebSocketServer } = await import('ws')
     if (socket.destroyed) return null
     const server = new WebSocketServer({
@@ -167,7 +194,7 @@ export class ResponsesSockets {
   }
 
   #forget(socket: ResponsesSocket): void {
-    this.#sockets.delete(socket)
+    if (this.#sockets.delete(socket)) this.#options.places.tell(this.#open)
     if (this.#sockets.size > 0 || this.#looks === null) return
     clearInterval(this.#looks)
     this.#looks = null
