@@ -1,6 +1,9 @@
 import { UsageBook, type UsageBookOptions } from '../../src/control/book/usage-book.ts'
 import { recordedLog } from './recorded-log.ts'
 
+/** Longer than a busy machine keeps the thread waiting: only tests of a disk that stands still say less. */
+export const PATIENT = { stallMs: 120_000, closeMs: 120_000 }
+
 /** Has an account book in a folder, in which all requests are recorded. Whoever opens it closes it. */
 export function openBook(stateDir: string, options: Partial<UsageBookOptions> = {}): UsageBook {
   return new UsageBook({
@@ -11,6 +14,7 @@ export function openBook(stateDir: string, options: Partial<UsageBookOptions> = 
     onOpened: () => {},
     onPages: () => {},
     onChange: () => {},
-    ...options
+    ...options,
+    timing: { ...PATIENT, ...options.timing }
   })
 }

@@ -24,6 +24,7 @@ import type { UsageRow } from '../../../src/ipc/usage-row.ts'
 import { MICROS_PER_CREDIT as CREDIT } from '../../../src/keys/key.ts'
 import { type Period, periodAt } from '../../../src/keys/period.ts'
 import type { PriceLessons } from '../../../src/keys/prices.ts'
+import { PATIENT } from '../../helper/open-book.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
 import { scribble } from '../../helper/scribble.ts'
 import { seededRandom } from '../../helper/seeded-random.ts'
@@ -49,7 +50,7 @@ function rig(t: Test, settings: { isKept?: boolean; retentionDays?: number } = {
       onPages: (news) => pages.push(...news),
       onChange: () => {},
       now: () => NOON,
-      timing: { writeMs: 1, retryMs: 20, noticeMs: 1, ...timing }
+      timing: { ...PATIENT, writeMs: 1, retryMs: 20, noticeMs: 1, ...timing }
     })
     t.teardown(() => book.close())
     return book
