@@ -9,6 +9,7 @@ import {
   type GatewayProcess,
   startGateway
 } from '../helper/gateway-process.ts'
+import { ownTimeOf } from '../helper/in-time.ts'
 
 /*
  * What the dashboard's page is told by a real gateway; in a browser: dashboard-in-browser.test.ts.
@@ -75,27 +76,24 @@ t.test('what happens is shown within two seconds, to the digit', async (t) => {
   t.match(page.now, { requests: { total: 0, inFlight: 0 }, workers: [{ restarts: 0 }, {}] })
   t.match(page.account?.signIn, { isUsable: true, state: 'simulator' })
 
-  const open = chat(gateway, 'sim:events=200 sim:gap=200')
+  const timed = ownTimeOf(t, [gateway.child.pid ?? 0, ...gateway.workerPids()])
+  const open = chat(gateway, 'sim:events=2000 sim:gap=200')
   await open.firstBytes
-  let since = performance.now()
-  await page.until(({ now }) => now?.requests.streams === 1)
-  t.ok(performance.now() - since < SOON_MS + 1_000, 'a stream is shown')
-  t.match(page.now?.connections, { inUse: 1, budget: 300 })
+  const openMs = await timed(() => page.until(({ now }) => now?.requests.streams === 1))
+  t.ok(openMs < SOON_MS + 1_000, `a stream is shown after ${Math.round(openMs)} ms`)
+  // What workers have leased and what they serve is told at different moments.
+  await page.until(({ now }) => now?.connections.inUse === 1 && now.connections.budget === 300)
   await page.until(({ now }) => now?.running[0]?.step === 'answering')
   t.match(page.now?.running, [{ id: /^req_/, key: 'operator', model: /claude/, worker: Number }])
   t.ok(Math.abs(Date.now() - (page.now?.running[0]?.at ?? 0)) < 600_000)
 
-  since = performance.now()
   const answers = await Promise.all(Array.from({ length: 5 }, () => chat(gateway, 'hi').answer))
   t.ok(answers.every(({ status }) => status === 200))
-  since = performance.now()
-  await page.until(({ requests }) => requests.length === 5)
-  await page.until(({ now }) => now?.requests.total === 5)
-  const shownAfter = performance.now() - since
-  t.ok(
-    shownAfter < SOON_MS,
-    `requests that have ended are shown after ${Math.round(shownAfter)} ms`
-  )
+  const endedMs = await timed(async () => {
+    await page.until(({ requests }) => requests.length === 5)
+    await page.until(({ now }) => now?.requests.total === 5)
+  })
+  t.ok(endedMs < SOON_MS, `requests that have ended are shown after ${Math.round(endedMs)} ms`)
   for (const one of page.requests) {
     t.match(one, {
       key: 'operator',
@@ -186,7 +184,7 @@ t.test(
     t.equal(last.now?.tokens.output, sum('kiro_gateway_tokens_total', 'type="output"'))
     t.equal(last.now?.tokens.input, sum('kiro_gateway_tokens_total', 'type="input"'))
     t.equal(last.now?.credits.total, Number(sum('kiro_gateway_credits_total').toFixed(6)))
-    t.equal(last.requests.length, 100 - lost)
+    await last.until(({ requests }) => requests.length === 100 - lost)
   }
 )
 

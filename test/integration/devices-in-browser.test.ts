@@ -142,6 +142,7 @@ for (const { name, width, colorScheme, hand: handOf } of WAYS) {
         .getByRole('row', { name: /test-client laptop-7/ })
         .first()
         .waitFor()
+      await devices.getByRole('button', { name: 'Sign out' }).nth(1).waitFor()
       t.equal(await devices.getByRole('button', { name: 'Sign out' }).count(), 2)
       t.same(await findBarriers(page), [])
       t.ok(await fits(page, width))
