@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import { writeFileSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
@@ -9,6 +10,7 @@ import { EngineProcess, TEST_ENGINE, whyNoEngine } from '../helper/engine-proces
 import { FleetTeam, isMessage, isReady, problemsOf, until } from '../helper/fleet-team.ts'
 import { GatewayProcess } from '../helper/gateway-process.ts'
 import { isNightly } from '../helper/nightly.ts'
+import { endFrame, textFrame } from '../helper/upstream-frames.ts'
 
 /* What operators, strangers and clocks do to a fleet: one sentence each, and exit code 78 where waiting would not help. */
 
@@ -23,6 +25,8 @@ const BY_DAY: ReadonlySet<string> = new Set([
   'more than there is',
   'a revision that is none'
 ])
+/** Longer than any test: its client leaves. */
+const LONG = 'sim:events=8000 sim:gap=50'
 const isWhole = ({ text }: { readonly text: string }) => text.endsWith('[DONE]\n\n')
 
 const isNews = ({ msg }: { readonly msg?: unknown }) =>
@@ -176,16 +180,16 @@ t.test('clocks a day apart', { skip }, async (t) => {
   await team.allServe()
   const [{ time } = {}] = late.lines
   t.ok(Math.abs(Date.parse(String(time)) - Date.now() - day) < day / 2, 'its clock is')
-  const load = Array.from({ length: 30 }, () => startChat(late.url, 'sim:events=60 sim:gap=50'))
+  const load = Array.from({ length: 30 }, () => startChat(late.url, LONG))
   await until(() => team.simulator.stats().inFlight >= 14) // beyond its half: the other lends to it
-  t.ok((await Promise.all(load.map(({ answer }) => answer))).every(isWhole))
+  for (const { request } of load) request.destroy()
+  const short = Array.from({ length: 30 }, () => startChat(late.url, 'sim:events=3'))
+  t.ok((await Promise.all(short.map(({ answer }) => answer))).every(isWhole))
   t.ok(team.census <= 20, `${team.census} connections`)
   const left = team.get('a').lines.length
   t.equal(await late.stop(), 0)
   team.gateways.delete('b')
-  const alone = Array.from({ length: 30 }, () =>
-    startChat(team.get('a').url, 'sim:events=60 sim:gap=50')
-  )
+  const alone = Array.from({ length: 30 }, () => startChat(team.get('a').url, LONG))
   await until(() => team.simulator.stats().inFlight >= 17)
   for (const { request } of alone) request.destroy()
   t.notOk(team.get('a').lines.slice(left).some(isMessage('not serving in the fleet')))
@@ -211,7 +215,14 @@ t.test(
 )
 
 t.test('SIGHUP with another maximum', { skip }, async (t) => {
-  const team = await FleetTeam.start(t, { names: [], max: 20, env: { FLEET_REPLICAS: '2' } })
+  const held: ServerResponse[] = []
+  const answers = (text: string, _request: unknown, response: ServerResponse): boolean => {
+    const isHeld = text.includes('held until the limit is lower')
+    if (isHeld) held.push(response)
+    return isHeld
+  }
+  const env = { FLEET_REPLICAS: '2', FIRST_TOKEN_TIMEOUT: '300' }
+  const team = await FleetTeam.start(t, { names: [], max: 20, env, upstream: { answers } })
   const [a, b] = [team.add('a', {}, 20), team.add('b', {}, 20)]
   await Promise.all([a.ready(), b.ready()])
   await team.allServe()
@@ -225,9 +236,12 @@ t.test('SIGHUP with another maximum', { skip }, async (t) => {
     })
   }
   await stateIs(20, 20)
-  const streams = Array.from({ length: 12 }, () => startChat(a.url, 'sim:events=100 sim:gap=30'))
-  await until(() => team.simulator.stats().inFlight >= 12)
+  const streams = Array.from({ length: 12 }, () =>
+    startChat(a.url, 'held until the limit is lower')
+  )
+  await until(() => held.length === 12)
   await a.reload({ HTTP_MAX_CONNECTIONS: '8' })
+  for (const response of held) response.end(Buffer.concat([textFrame('x'), endFrame]))
   t.ok((await Promise.all(streams.map(({ answer }) => answer))).every(isWhole), 'no stream is cut')
   await stateIs(8, 8)
   team.simulator.resetStats()
@@ -251,7 +265,7 @@ t.test('a pod of the same name proves that the one before has ended', { skip }, 
   const second = team.add('b', pod('uid-2')) // in another STATE_DIR: the volume may be gone, too
   await second.ready()
   await team.allServe()
-  const load = Array.from({ length: 30 }, () => startChat(second.url, 'sim:events=60 sim:gap=50'))
+  const load = Array.from({ length: 30 }, () => startChat(second.url, LONG))
   await until(() => team.simulator.stats().inFlight >= 14)
   t.comment(`${Math.round(performance.now() - began)} ms from the kill to more than its part`)
   t.ok(team.census <= 20, `${team.census} connections`)
