@@ -88,12 +88,11 @@ export class Faults {
       worker.kill()
     },
     pause: (chance) => {
-      const { gateway, touches } = this.#options
+      const { gateway } = this.#options
       const workers = gateway.workers()
       if (workers.length === 0) return
       const { actor } = chance.pick(workers)
       const pauseMs = chance.pick([50, 500, 3_000, 40_000])
-      touches.onPause(actor, pauseMs)
       this.#pause(actor, pauseMs)
     },
     'pause primary': (chance) => {
@@ -125,7 +124,8 @@ export class Faults {
 
   /** A pause that begins within another one ends with the longer of them. */
   #pause(actor: Actor, pauseMs: number): void {
-    const { world } = this.#options
+    const { world, touches } = this.#options
+    touches.onPause(actor, pauseMs)
     const until = Math.max(this.#pausedUntil.get(actor) ?? 0, world.now + pauseMs)
     this.#pausedUntil.set(actor, until)
     actor.isPaused = true

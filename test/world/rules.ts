@@ -17,6 +17,17 @@ const LONGEST_MS = 30 * 60_000
 /** A budget that shrinks is in force for all workers after so long. */
 const RESIZE_MS = 2_000
 
+const MINUTE_MS = 60_000
+/** After a client has left, its call is over within so long, which is a long way there and back. */
+const LET_GO_MS = 3_000
+/** Wished faults that another attempt may mend, and the attempts that are made. */
+const ATTEMPTS_OF: Readonly<Record<string, number>> = {
+  'sim:flaky=1': 2,
+  'sim:reset-first': 3,
+  'sim:overloaded': 3,
+  'sim:unavailable': 3
+}
+
 /** Gauges of `GET /metrics`, without the prefix of their names, that say what is under way. */
 const ZERO_IN_QUIET = [
   'requests_in_flight',
@@ -93,6 +104,7 @@ export class Rules {
     const isOpen = this.#open.delete(ask.id)
     this.counts[outcome.end] += 1
     if (!isOpen) return this.#refuse(`ask-${ask.id} ended twice`)
+    if (outcome.end === 'left') this.#lookWhetherItIsLetGo(ask)
     const problem = this.#problemOf(ask, outcome)
     const causes = this.touches.causesOf(ask.id)
     this.touches.forget(ask.id)
@@ -104,7 +116,8 @@ export class Rules {
     )
   }
 
-  #problemOf(ask: Ask, { end, text, body }: Outcome): string | null {
+  #problemOf(ask: Ask, outcome: Outcome): string | null {
+    const { end, text, body } = outcome
     if (end === 'left') return null
     if (!ask.text.startsWith(text)) return 'the client got something that the upstream has not said'
     const harm = this.touches.harmOf(ask.id)
@@ -116,12 +129,36 @@ export class Rules {
           ? null
           : 'a whole answer is called cut short'
       case 'error':
+        if (this.#wasGivenUp(ask, outcome)) return 'it was given up although it could be sent again'
         return harm !== 'none' || WISHED_FAULTS.includes(ask.words) || this.#mayBeLate(body)
           ? null
           : 'it failed, and nothing was wrong'
       case 'broken':
         return harm === 'broken' ? null : 'the answer broke off without an error'
     }
+  }
+
+  /** A failure that another attempt mends gets one, unless many were made lately. */
+  #wasGivenUp({ id, words }: Ask, { status, text }: Outcome): boolean {
+    const attempts = ATTEMPTS_OF[words]
+    if (attempts === undefined || text !== '' || status === 200) return false
+    if (this.touches.harmOf(id) !== 'none') return false
+    const { workers } = this.#options.character
+    const mayBeSpent = this.touches.sentAgainWithin(MINUTE_MS) + 1 > 10 / workers
+    return this.touches.timesSent(id) < attempts && !mayBeSpent
+  }
+
+  /** The call of a client that has left ends at once, unless something stands still. */
+  #lookWhetherItIsLetGo({ id }: Ask): void {
+    const { world, network, upstream } = this.#options
+    const look = (): void => {
+      if (this.touches.pausedUntil > world.now - LET_GO_MS) return
+      for (const { port, client, server, isVanished } of network.links)
+        if (port === UPSTREAM_PORT && client.carries === id && server !== null && !isVanished)
+          if (upstream.busy.has(server) && !client.isGone)
+            this.#refuse(`ask-${id} has left, and the upstream still answers it`)
+    }
+    world.after(LET_GO_MS, look, { actor: world.nature })
   }
 
   /** Waits for a connection may be limited. */

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
+import { join } from 'node:path'
 import { argumentsOf, type Recipe } from './reproduce.ts'
 import type { Verdict } from './shrink.ts'
 
-const PROGRAM = new URL('simulate.ts', import.meta.url).pathname
+const PROGRAM = 'test/world/simulate.ts'
 const MOST_OUTPUT_BYTES = 2 ** 26
 
 export interface Elsewhere {
@@ -10,21 +11,36 @@ export interface Elsewhere {
   readonly text: string
   /** `null` if it could not say, as when its time was over. */
   readonly verdict: Verdict | null
+  /** CPU time, in seconds; what passed on the wall if it could not say. */
+  readonly cpuS: number
 }
 
-/** Lives through a world in a process of its own: time stands still there for all who wait for it. `root`: of another copy of the project. */
-export function runElsewhere(recipe: Recipe, timeoutMs = 0): Promise<Elsewhere> {
+/**
+ * Lives through a world in a process of its own: time stands still there for all who wait for it. `root`: another copy of
+ * the project.
+ */
+export function runElsewhere(
+  recipe: Recipe,
+  { root = join(import.meta.dirname, '../..'), timeoutMs = 0 } = {}
+): Promise<Elsewhere> {
   const { promise, resolve } = Promise.withResolvers<Elsewhere>()
-  const args = ['--disable-warning=ExperimentalWarning', PROGRAM, ...argumentsOf(recipe), '--whole']
-  const options = { timeout: Math.ceil(timeoutMs), maxBuffer: MOST_OUTPUT_BYTES }
-  execFile(process.execPath, args, options, (_error, stdout, stderr) =>
-    resolve({ text: stdout + stderr, verdict: verdictIn(stdout) })
+  const args = ['--disable-warning=ExperimentalWarning', join(root, PROGRAM)]
+  const begunAt = performance.now()
+  execFile(
+    process.execPath,
+    [...args, ...argumentsOf(recipe), '--whole'],
+    { timeout: Math.ceil(timeoutMs), maxBuffer: MOST_OUTPUT_BYTES },
+    (_error, stdout, stderr) => {
+      const summary = summaryIn(stdout)
+      const cpuS = summary?.cpuS ?? (performance.now() - begunAt) / 1e3
+      resolve({ text: stdout + stderr, verdict: summary, cpuS })
+    }
   )
   return promise
 }
 
 /** Reads the summary, which is the first line unless there is a log. */
-function verdictIn(text: string): Verdict | null {
+function summaryIn(text: string): (Verdict & { readonly cpuS: number }) | null {
   const line = text.split('\n').find((one) => one.startsWith('{"seed":'))
-  return line === undefined ? null : (JSON.parse(line) as Verdict)
+  return line === undefined ? null : (JSON.parse(line) as Verdict & { readonly cpuS: number })
 }

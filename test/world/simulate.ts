@@ -8,7 +8,7 @@ import { simulate, type SimulationResult } from './simulation.ts'
 /**
  * Runs the gateway in a simulated world: `npm run simulate -- --seed 7 --hours 2`, and the same again if it fails;
  * `--log` prints all that happened. `--minutes 30` goes through fresh seeds, each in a process of its own, and stops at the first
- * that fails. A world that fails is made smaller for up to a minute, unless `--whole` (docs/design/simulation.md).
+ * that fails. A world that fails is made smaller for up to a minute, unless `--whole` or `--log` (docs/design/failing-seed.md).
  */
 const { values } = parseArgs({
   options: {
@@ -30,8 +30,10 @@ const SHRINK_MS = 55_000
 
 const now = performance.now.bind(performance) // the world has its own, and so below
 const cpuUsage = process.cpuUsage.bind(process)
-if (values.minutes === undefined) await runOne(recipeOf(Number(values.seed ?? 1)))
-else await runMany(Number(values.minutes) * 60_000)
+const firstSeed = Number(values.seed ?? (values.minutes === undefined ? 1 : Date.now() % 1e9))
+if (values.minutes !== undefined) await runMany(Number(values.minutes) * 60_000)
+else if (values.log || values.whole) await runHere(recipeOf(firstSeed))
+else await runOne(recipeOf(firstSeed))
 
 function recipeOf(seed: number): Recipe {
   const { hours, agents, faults, expected } = values
@@ -44,7 +46,7 @@ function recipeOf(seed: number): Recipe {
   }
 }
 
-async function runOne(recipe: Recipe): Promise<void> {
+async function runHere(recipe: Recipe): Promise<void> {
   const result = await simulate(recipe, values.log ? print : null)
   const { user, system } = cpuUsage()
   print(summaryOf(result, (user + system) / 1e6))
@@ -89,29 +91,32 @@ function commit(): string {
   }
 }
 
-/** Stops at the first world that fails, and makes it smaller. */
+/** Ends with the first world that fails. */
 async function runMany(ms: number): Promise<void> {
   const until = now() + ms
-  for (let seed = Number(values.seed ?? Date.now() % 1e9); now() < until; seed += 1) {
-    const recipe = recipeOf(seed)
-    const { text, verdict } = await runElsewhere(recipe)
-    print(text.trimEnd())
-    if (verdict?.violation === null) continue
-    if (verdict !== null && !values.whole) await tellSmaller(recipe, verdict)
-    process.exit(1)
-  }
+  for (let seed = firstSeed; now() < until; seed += 1) await runOne(recipeOf(seed))
+}
+
+/** If the world fails, makes it smaller and ends. */
+async function runOne(recipe: Recipe): Promise<void> {
+  const { text, verdict } = await runElsewhere(recipe)
+  print(text.trimEnd())
+  if (verdict?.violation === null) return
+  if (verdict !== null) await tellSmaller(recipe, verdict)
+  process.exit(1)
 }
 
 async function tellSmaller(recipe: Recipe, verdict: Verdict): Promise<void> {
   const until = now() + SHRINK_MS
+  print('\nlooking for a smaller world that fails in the same way …')
   const smallest = await shrink(recipe, verdict, {
     run: async (smaller) => {
       const leftMs = until - now()
-      return leftMs <= 0 ? null : (await runElsewhere(smaller, leftMs)).verdict
+      return leftMs <= 0 ? null : (await runElsewhere(smaller, { timeoutMs: leftMs })).verdict
     },
     onSmaller: () => {}
   })
-  print(`\nsmallest that fails in the same way: ${commandOf(smallest)}`)
+  print(`smallest that fails in the same way: ${commandOf(smallest)}`)
 }
 
 function print(line: string): void {

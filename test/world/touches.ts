@@ -9,6 +9,8 @@ export type Harm = 'none' | 'error' | 'broken'
 const ASKED = /ask-(\d+)\b/
 /** So long after the end of a pause, or after a death, its consequences may come. */
 const CONSEQUENCE_MS = 60_000
+/** For times that are kept. */
+const KEPT_MS = 600_000
 /** A worker that stands still for longer may be taken for one that hangs, and requests in it may time out. */
 export const LONG_PAUSE_MS = 10_000
 
@@ -31,6 +33,12 @@ export class Touches {
   readonly #harms = new Map<number, { harm: Harm; causes: string[] }>()
   /** Virtual ms until which a worker may be killed because it stood still. */
   readonly #suspects = new Map<Actor, number>()
+  /** How often each request that is open was sent to the upstream. */
+  readonly #sent = new Map<number, number>()
+  /** Virtual ms at which requests were sent again; older ones are dropped. */
+  #sentAgainAt: number[] = []
+  /** Virtual ms until which something stood still last. */
+  pausedUntil = -Infinity
   /** Virtual ms of the last death that was no fault of the gateway's. */
   #lastDeathAt = -Infinity
 
@@ -50,6 +58,18 @@ export class Touches {
 
   forget(ask: number): void {
     this.#harms.delete(ask)
+    this.#sent.delete(ask)
+  }
+
+  timesSent(ask: number): number {
+    return this.#sent.get(ask) ?? 0
+  }
+
+  /** How often any request was sent again within the last so many ms. */
+  sentAgainWithin(ms: number): number {
+    const { now } = this.#options.world
+    this.#sentAgainAt = this.#sentAgainAt.filter((at) => now - at < KEPT_MS)
+    return this.#sentAgainAt.filter((at) => now - at < ms).length
   }
 
   /** A connection is hit. */
@@ -60,8 +80,9 @@ export class Touches {
     else if (!isOfClient) this.#touchWaitingIn(client.actor, cause)
   }
 
-  /** A worker will stand still from now on. */
+  /** Something will stand still from now on. */
   onPause(worker: Actor, pauseMs: number): void {
+    this.pausedUntil = Math.max(this.pausedUntil, this.#options.world.now + pauseMs)
     if (pauseMs <= LONG_PAUSE_MS) return
     this.#suspects.set(worker, this.#options.world.now + pauseMs + CONSEQUENCE_MS)
     this.#touchAllIn(worker, 'its worker stood still')
@@ -87,8 +108,15 @@ export class Touches {
     const { port, client, isVanished } = link
     const found = bytes.includes('ask-') ? ASKED.exec(bytes.toString('latin1'))?.[1] : undefined
     if (found !== undefined) client.carries = Number(found)
+    if (found !== undefined && port === UPSTREAM_PORT) this.#noteSent(Number(found))
     if (isVanished && port === UPSTREAM_PORT && client.carries !== null)
       this.#touch(client.carries, 'error', 'it was sent to where nobody hears it')
+  }
+
+  #noteSent(ask: number): void {
+    const times = this.timesSent(ask) + 1
+    this.#sent.set(ask, times)
+    if (times > 1) this.#sentAgainAt.push(this.#options.world.now)
   }
 
   /** Whoever waits for a connection there may be the one that it was opened for. */

@@ -1,0 +1,465 @@
+/** A mistake in the real code, for the simulation to find. */
+export interface Mutant {
+  readonly name: string
+  readonly room:
+    | 'budget'
+    | 'lease'
+    | 'pool'
+    | 'retry'
+    | 'drain'
+    | 'reload'
+    | 'reply'
+    | 'turn'
+    | 'workers'
+  readonly path: string
+  readonly from: string
+  readonly to: string
+  /** Commit that mended this mistake, or one of its kind, once. */
+  readonly mended?: string
+}
+
+const LEDGER = 'src/control/budget/ledger.ts'
+const VIEW = 'src/control/budget/ledger-view.ts'
+const CORE = 'src/admission/lease-core.ts'
+const LEASE = 'src/admission/lease.ts'
+const POOL = 'src/upstream/connections/pool.ts'
+const CONNECTION = 'src/upstream/connections/connection.ts'
+const EXCHANGE = 'src/upstream/call/exchange.ts'
+const RETRY = 'src/upstream/call/retry.ts'
+const ASK = 'src/server/ask/ask-upstream.ts'
+const NEXT = 'src/server/ask/next-try.ts'
+const ATTEMPT = 'src/server/ask/attempt.ts'
+const STREAM = 'src/reply/stream-reply.ts'
+const READER = 'src/reply/answer-reader.ts'
+const SUPERVISOR = 'src/control/workers/supervisor.ts'
+const ORPHANS = 'src/control/workers/orphans.ts'
+const WORKER = 'src/server/worker.ts'
+
+/** Each is put in alone. `from` stands once in its file. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'permits of a dead worker are free at once',
+    room: 'budget',
+    path: LEDGER,
+    from: 'next.set(event.member, { ...entry, starts: gone.starts, hasStopped: true })',
+    to: 'next.delete(event.member)',
+    mended: 'a7a010f7'
+  },
+  {
+    name: 'a shrunk budget is not asked back to the last permit',
+    room: 'budget',
+    path: VIEW,
+    from: 'if (this.free >= 0) return 0',
+    to: 'if (this.free >= -2) return 0'
+  },
+  {
+    name: 'a worker that is leaving is asked for nothing',
+    room: 'budget',
+    path: VIEW,
+    from: 'if (entry.isRetiring) return Math.max(0, lease)',
+    to: 'if (entry.isRetiring) return 0'
+  },
+  {
+    name: 'idle permits elsewhere are not asked for',
+    room: 'budget',
+    path: VIEW,
+    from: 'return Math.max(0, Math.min(lease, wanted))',
+    to: 'return 0'
+  },
+  {
+    name: 'one permit too many is granted to those who wait',
+    room: 'budget',
+    path: LEDGER,
+    from: 'const rest = Math.min(left, wantOf(entry) - (grants.get(member) ?? 0))',
+    to: 'const rest = wantOf(entry) - (grants.get(member) ?? 0)'
+  },
+  {
+    name: 'late reports of a member overtake newer ones',
+    room: 'budget',
+    path: LEDGER,
+    from: 'if (entry !== undefined && event.report.seq > entry.report.seq) {',
+    to: 'if (entry !== undefined && event.report.seq > entry.report.seq + 1) {'
+  },
+  {
+    name: 'what a dead worker left behind is not looked for',
+    room: 'budget',
+    path: ORPHANS,
+    from: "if (left === 0) return 'gone'",
+    to: "if (left >= 0) return 'gone'",
+    mended: 'a7a010f7'
+  },
+  {
+    name: 'a dead worker keeps its permits for ever',
+    room: 'budget',
+    path: ORPHANS,
+    from: "budget.record({ type: 'left', member })",
+    to: 'void member'
+  },
+  {
+    name: 'grants that were overtaken are taken',
+    room: 'lease',
+    path: CORE,
+    from: 'if (grant.seq <= this.#grant.seq) return NOTHING',
+    to: 'if (grant.seq < 0) return NOTHING'
+  },
+  {
+    name: 'requests that wait are not reported',
+    room: 'lease',
+    path: CORE,
+    from: 'if (isFarFrom(this.#lacking, told.waiting - served)) return true',
+    to: 'if (told.seq < 0 && served > 0) return true'
+  },
+  {
+    name: 'idle permits are never given to others',
+    room: 'lease',
+    path: CORE,
+    from: 'if (done >= wanted) return false',
+    to: 'if (done >= 0) return false'
+  },
+  {
+    name: 'a request that has left is still in the queue',
+    room: 'lease',
+    path: CORE,
+    from: 'return this.#queue.remove(id)',
+    to: 'return this.#queue.remove(id - 1)'
+  },
+  {
+    name: 'a client that leaves the queue is not noticed',
+    room: 'lease',
+    path: LEASE,
+    from: "signal.addEventListener('abort', onAbort, { once: true })",
+    to: 'void onAbort',
+    mended: 'bc2b5684'
+  },
+  {
+    name: 'HTTP_POOL_TIMEOUT ends no wait',
+    room: 'lease',
+    path: LEASE,
+    from: 'if (oldest === null || timeoutMs === null || oldest.at + timeoutMs > now) break',
+    to: 'if (oldest === null || timeoutMs === null || oldest.at + 1000 * timeoutMs > now) break',
+    mended: 'd54047c4'
+  },
+  {
+    name: 'permits are returned before their connections are gone',
+    room: 'lease',
+    path: LEASE,
+    from: 'await this.#options.trimSockets(max)',
+    to: 'void this.#options.trimSockets(max)',
+    mended: '3a691f01'
+  },
+  {
+    name: 'what is returned is not reported',
+    room: 'lease',
+    path: LEASE,
+    from: 'this.#core.trimmed(permits)\n',
+    to: 'this.#core.trimmed(0 * permits)\n'
+  },
+  {
+    name: 'a released permit is issued to nobody',
+    room: 'lease',
+    path: LEASE,
+    from: 'this.#apply(this.#core.release(now, isUnsent))',
+    to: 'this.#core.release(now, isUnsent)'
+  },
+  {
+    name: 'a permit is released before its connection is closed',
+    room: 'pool',
+    path: EXCHANGE,
+    from: '    await settled\n    this.#options.permit.release()',
+    to: '    this.#options.permit.release()\n    await settled',
+    mended: '3a691f01'
+  },
+  {
+    name: 'connections that are closing are not waited for',
+    room: 'pool',
+    path: POOL,
+    from: 'await Promise.all(gone.map(({ promise }) => promise))',
+    to: 'void gone',
+    mended: '3a691f01'
+  },
+  {
+    name: 'a failed connect keeps its permit',
+    room: 'pool',
+    path: EXCHANGE,
+    from: '      this.#fail(cause)\n      this.#options.permit.release()',
+    to: '      this.#fail(cause)'
+  },
+  {
+    name: 'one of the expired connections stays',
+    room: 'pool',
+    path: POOL,
+    from: "for (const connection of expired) void this.#close(connection, 'expired') // not awaited",
+    to: "for (const connection of expired.slice(1)) void this.#close(connection, 'expired')"
+  },
+  {
+    name: 'a failed connect is counted as under way',
+    room: 'pool',
+    path: POOL,
+    from: '      this.#connecting -= 1\n      this.#wakeRoomWaiter()\n      throw cause',
+    to: '      throw cause'
+  },
+  {
+    name: 'a closed connection is counted as open',
+    room: 'pool',
+    path: POOL,
+    from: '    this.#open.delete(connection)\n',
+    to: ''
+  },
+  {
+    name: 'more connections are opened than there are permits',
+    room: 'pool',
+    path: POOL,
+    from: 'while (this.#sockets() >= this.#options.limits.maxSockets()) {',
+    to: 'while (this.#sockets() > this.#options.limits.maxSockets()) {'
+  },
+  {
+    name: 'a connection that the peer has ended is used again',
+    room: 'pool',
+    path: CONNECTION,
+    from: "      if (this.#state === 'idle') this.close('peer_fin')\n",
+    to: '',
+    mended: '6f350ef3'
+  },
+  {
+    name: 'the pool hands out connections that are not idle',
+    room: 'pool',
+    path: CONNECTION,
+    from: "return this.#state === 'idle' && !this.socket.destroyed",
+    to: 'return !this.socket.destroyed',
+    mended: '7d3bb175'
+  },
+  {
+    name: 'a connection that does not answer a FIN is never reset',
+    room: 'pool',
+    path: CONNECTION,
+    from: 'const timer = setTimeout(() => this.reset(reason), patienceMs)',
+    to: 'const timer = setTimeout(() => this.reset(reason), patienceMs * 1e5)',
+    mended: 'd3962d6f'
+  },
+  {
+    name: 'a peer has no time to notice a reset',
+    room: 'pool',
+    path: CONNECTION,
+    from: 'else setTimeout(() => this.#onClosed(this, reason), NOTICE_GRACE_MS)',
+    to: 'else this.#onClosed(this, reason)',
+    mended: '3a691f01'
+  },
+  {
+    name: 'a path that has vanished is noticed by timeouts alone',
+    room: 'pool',
+    path: 'src/upstream/connections/open-socket.ts',
+    from: 'setKeepAlive(true',
+    to: 'setKeepAlive(false',
+    mended: '44879cda'
+  },
+  {
+    name: 'a request is sent again after the first byte',
+    room: 'retry',
+    path: ASK,
+    from: "isFinal: phase === 'answering' || sink.hasBegun || signal.aborted",
+    to: 'isFinal: signal.aborted'
+  },
+  {
+    name: 'a connection that was closed meanwhile fails its request',
+    room: 'retry',
+    path: EXCHANGE,
+    from: "const isUnseen = this.#phase === 'sent' && connection.isUnanswered && isPeerClose(cause)",
+    to: "const isUnseen = connection.isUnanswered && isPeerClose(cause) && this.#phase !== 'sent'",
+    mended: '6f350ef3'
+  },
+  {
+    name: 'nothing is sent again',
+    room: 'retry',
+    path: RETRY,
+    from: 'if (!limits.hasBudget || attempt >= maxAttemptsFor(cause, situation, limits)) return null',
+    to: 'if (attempt >= 0 || !limits.hasBudget || attempt >= maxAttemptsFor(cause, situation, limits)) return null'
+  },
+  {
+    name: 'the budget of retries is not refilled',
+    room: 'retry',
+    path: RETRY,
+    from: 'this.#left = Math.min(this.#minimum, this.#left + back)',
+    to: 'this.#left = Math.min(this.#minimum, this.#left + 0 * back)'
+  },
+  {
+    name: 'a request is sent again for ever',
+    room: 'retry',
+    path: NEXT,
+    from: 'const attempt = state.attempt + 1',
+    to: 'const attempt = state.attempt + 0',
+    mended: 'c98d8c8c'
+  },
+  {
+    name: 'a request that waits to be sent again does not hear of its client',
+    room: 'retry',
+    path: 'src/admission/retry-waits.ts',
+    from: 'await delay(ms, undefined, { signal: ended })',
+    to: 'await delay(ms)',
+    mended: 'ca7bf460'
+  },
+  {
+    name: 'an answer that was cut in a frame looks whole',
+    room: 'reply',
+    path: READER,
+    from: 'if (!this.#isStopped) this.#decoder.end()',
+    to: 'void this.#isStopped',
+    mended: 'bf957317'
+  },
+  {
+    name: 'an answer that ends early is not called cut off',
+    room: 'reply',
+    path: READER,
+    from: "const parts = this.#parts.isClosed ? this.#parts.end() : this.#parts.cutOff('lost')",
+    to: 'const parts = this.#parts.end()',
+    mended: 'bf957317'
+  },
+  {
+    name: 'an exception in the middle is the end',
+    room: 'reply',
+    path: READER,
+    from: 'if (end === null) return faultOfException(event)',
+    to: "if (end === null) return (this.#phase = 'stopped')"
+  },
+  {
+    name: 'the last joined piece is lost',
+    room: 'reply',
+    path: STREAM,
+    from: '    this.#writeJoined()\n    const text = this.#parts',
+    to: '    const text = this.#parts',
+    mended: 'fb7422a9'
+  },
+  {
+    name: 'a joined piece comes twice',
+    room: 'reply',
+    path: STREAM,
+    from: '    this.#joined = null\n    this.#add(this.#options.writer.push(part))',
+    to: '    this.#joined = this.#pieces % 7 === 0 ? part : null\n    this.#add(this.#options.writer.push(part))'
+  },
+  {
+    name: 'a slow client is never sent the rest',
+    room: 'reply',
+    path: STREAM,
+    from: '    this.#drain = null\n    this.#source?.resume()',
+    to: '    this.#drain = null',
+    mended: '4cba3e56'
+  },
+  {
+    name: 'what came before a failure is not sent',
+    room: 'reply',
+    path: ATTEMPT,
+    from: "if (phase === 'answering' && !this.#isUnwritable) this.#options.sink.flush()",
+    to: "if (phase === 'connecting' && !this.#isUnwritable) this.#options.sink.flush()"
+  },
+  {
+    name: 'heartbeats go on after the end',
+    room: 'reply',
+    path: STREAM,
+    from: '    const waitMs = isDue ? heartbeatMs : heartbeatMs - silentMs\n',
+    to: '    const waitMs = isDue ? 1 : heartbeatMs - silentMs\n',
+    mended: '3ecac9ed'
+  },
+  {
+    name: 'held chunks are lost at the end of their connection',
+    room: 'reply',
+    path: ATTEMPT,
+    from: '    this.#readRest()\n    this.#isReadOut = true',
+    to: '    this.#isReadOut = true',
+    mended: '0afbd9fb'
+  },
+  {
+    name: 'an answer of no bytes is an answer',
+    room: 'reply',
+    path: READER,
+    from: "    if (this.#phase === 'empty')\n      throw",
+    to: "    if (this.#phase !== 'empty' && this.#phase === 'lost')\n      throw",
+    mended: '728d76d3'
+  },
+  {
+    name: 'an upstream that does not begin is waited for',
+    room: 'turn',
+    path: ATTEMPT,
+    from: "else this.#exchange.abort(new GatewayError('GW_UPSTREAM_HEADERS_TIMEOUT'))",
+    to: 'else this.#firstToken?.refresh()'
+  },
+  {
+    name: 'a silent answer is waited for',
+    room: 'turn',
+    path: EXCHANGE,
+    from: 'if (this.#isPaused) this.#silence?.refresh()',
+    to: 'if (bodyTimeoutMs > 0) this.#silence?.refresh()'
+  },
+  {
+    name: 'a client that leaves keeps its call',
+    room: 'turn',
+    path: EXCHANGE,
+    from: "signal.addEventListener('abort', this.#onAbort)",
+    to: "if (request.method === 'GET') signal.addEventListener('abort', this.#onAbort)"
+  },
+  {
+    name: 'an answer after a pause is not read on',
+    room: 'turn',
+    path: EXCHANGE,
+    from: "    this.#isPaused = false\n    if (this.#phase === 'headers') this.#silence?.refresh()\n    this.#flow?.resume()",
+    to: '    this.#isPaused = false'
+  },
+  {
+    name: 'workers that leave are cut off',
+    room: 'drain',
+    path: WORKER,
+    from: 'await this.#turns.drain({ timeoutMs: patienceMs, ...lastWords() })',
+    to: 'await this.#turns.drain({ timeoutMs: 0 * patienceMs, ...lastWords() })',
+    mended: '2735a3db'
+  },
+  {
+    name: 'workers that leave do not wait for their clients',
+    room: 'drain',
+    path: WORKER,
+    from: 'await withinTime(listener.close(), current.config.cluster.drainTimeoutMs)\n    if',
+    to: 'void withinTime(listener.close(), current.config.cluster.drainTimeoutMs)\n    if',
+    mended: '6986790f'
+  },
+  {
+    name: 'a successor is killed with its predecessor',
+    room: 'workers',
+    path: SUPERVISOR,
+    from: 'this.#letGo(predecessor, onGone)?.retire()',
+    to: 'this.#letGo(predecessor, onGone)?.kill()',
+    mended: '2735a3db'
+  },
+  {
+    name: 'a dead worker is not replaced',
+    room: 'workers',
+    path: SUPERVISOR,
+    from: "this.#after(slot, state.delayMs, () => this.#on(slot, 'retry', null))",
+    to: "this.#after(slot, state.delayMs * 1e5, () => this.#on(slot, 'retry', null))"
+  },
+  {
+    name: 'the timer of a worker that has left stays',
+    room: 'workers',
+    path: SUPERVISOR,
+    from: '      clearTimeout(leaving.timer)\n',
+    to: ''
+  },
+  {
+    name: 'a worker that hangs is not killed',
+    room: 'workers',
+    path: 'src/control/workers/stall-watch.ts',
+    from: 'worker.kill(`gave no sign of life for ${silentMs / 1000} s`)',
+    to: 'void silentMs',
+    mended: '7248eeda'
+  },
+  {
+    name: 'a reload does not resize the budget',
+    room: 'reload',
+    path: 'src/control/budget/budget.ts',
+    from: '    this.#size = { ...config.pool, workers }\n    this.adapt()',
+    to: '    this.#size = { ...config.pool, workers }'
+  },
+  {
+    name: 'a reload cuts the streams of a worker',
+    room: 'reload',
+    path: WORKER,
+    from: '  plane.lease.setLimits(config.pool)',
+    to: '  plane.lease.setLimits(config.pool)\n  plane.lease.drain()'
+  }
+]

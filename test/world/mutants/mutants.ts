@@ -1,0 +1,83 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import type { Recipe } from '../reproduce.ts'
+import { runElsewhere } from '../run-elsewhere.ts'
+import { type Mutant, MUTANTS } from './list.ts'
+
+/**
+ * `npm run simulate:mutants`: puts each mistake of `list.ts` into a copy of the project and lets fresh seeds look for it,
+ * up to `--minutes` of CPU time each. `--only WORD` takes those whose name or room has the word; `--part 1/2` takes
+ * every second one from the first on.
+ */
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    hours: { type: 'string', default: '0.05' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string', default: '' },
+    part: { type: 'string', default: '1/1' }
+  }
+})
+
+interface Found {
+  readonly seed: number
+  readonly violation: string
+}
+
+const project = join(import.meta.dirname, '../../..')
+const root = mkdtempSync(join(tmpdir(), 'world-mutants-'))
+process.once('SIGTERM', () => process.exit(1)) // and `exit` takes the copy away
+process.once('SIGINT', () => process.exit(1))
+process.once('exit', () => rmSync(root, { recursive: true, force: true }))
+for (const part of ['src', 'test', 'workers', 'package.json', 'tsconfig.json'])
+  cpSync(join(project, part), join(root, part), { recursive: true })
+symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'))
+
+const [first = 1, step = 1] = values.part.split('/').map(Number)
+const chosen = MUTANTS.filter((_, index) => index % step === first - 1).filter(({ name, room }) =>
+  `${room} ${name}`.includes(values.only)
+)
+console.log('| room | mistake | mended once in | found by | CPU s |')
+console.log('| --- | --- | --- | --- | --- |')
+for (const mutant of chosen) console.log(await rowOf(mutant))
+
+async function rowOf(mutant: Mutant): Promise<string> {
+  const file = join(root, mutant.path)
+  const original = readFileSync(file, 'utf8')
+  if (original.split(mutant.from).length !== 2)
+    throw new Error(`"${mutant.name}" does not stand once in ${mutant.path}`)
+  writeFileSync(
+    file,
+    original.replace(mutant.from, () => mutant.to)
+  )
+  try {
+    const { found, cpuS } = await lookFor()
+    const by = found === null ? '**not found**' : `seed ${found.seed}: ${found.violation}`
+    const { room, name, mended = '' } = mutant
+    return `| ${room} | ${name} | ${mended} | ${by} | ${Math.round(cpuS)} |`
+  } finally {
+    writeFileSync(file, original)
+  }
+}
+
+/** Seeds one after the other, as an hour of the night has them. */
+async function lookFor(): Promise<{ readonly found: Found | null; readonly cpuS: number }> {
+  let cpuS = 0
+  for (let seed = Number(values.seed); cpuS < Number(values.minutes) * 60; seed += 1) {
+    const recipe: Recipe = {
+      seed,
+      hours: Number(values.hours),
+      agents: null,
+      faults: null,
+      expected: null
+    }
+    const elsewhere = await runElsewhere(recipe, { root })
+    cpuS += elsewhere.cpuS
+    const { verdict } = elsewhere
+    const violation = verdict === null ? 'it crashed' : verdict.violation
+    if (violation !== null) return { found: { seed, violation: violation.slice(0, 120) }, cpuS }
+  }
+  return { found: null, cpuS }
+}
