@@ -33,6 +33,8 @@ export interface ClientSetup {
   readonly title: string
   /** Runs a command to get its key, and again when that has expired. */
   readonly runsKeyCommand?: true
+  /** Its files are JSON5. */
+  readonly readsJson5?: true
   readonly files: (home: Home) => readonly FileChoice[]
   /** `current`: content of its files in the same order. */
   readonly plan: (gateway: GatewayFacts, current: readonly CurrentFile[]) => ClientPlan
@@ -456,6 +458,7 @@ const copilot: ClientSetup = {
 
 const openclaw: ClientSetup = {
   title: 'OpenClaw',
+  readsJson5: true,
   files({ folder, env }) {
     const home = placeIn(env, 'OPENCLAW_HOME') ?? folder
     const own = placeIn(env, 'OPENCLAW_STATE_DIR') ?? join(home, '.openclaw')

@@ -8,7 +8,7 @@ import {
   writeEntries,
   type WrittenEntry
 } from './entries.ts'
-import { JsonText } from './text/json-text.ts'
+import { Json5Text, JsonText } from './text/json-text.ts'
 import { textHash, type Path, type TextFormat, valueOnPath } from './text/text-format.ts'
 import { TomlText } from './text/toml-text.ts'
 import { YamlText } from './text/yaml-text.ts'
@@ -33,7 +33,8 @@ export interface FileState {
   readonly record: FileRecord | null
 }
 
-export function textFormatOf(path: string): TextFormat {
+export function textFormatOf(path: string, isJson5 = false): TextFormat {
+  if (isJson5) return Json5Text
   if (path.endsWith('.toml')) return TomlText
   return path.endsWith('.yaml') ? YamlText : JsonText
 }

@@ -92,7 +92,7 @@ interface Means {
 async function planToSetUp(call: CommandCall, client: NamedClient, means: Means): Promise<Todo> {
   const learnt = await learnWay(call, client, means.config)
   const paths = await Promise.all(filesOf(client, call).map(choose))
-  const files = await Promise.all(paths.map((path) => takeInHand(path, means.memory)))
+  const files = await Promise.all(paths.map((path) => takeInHand(path, client, means.memory)))
   const current = files.map(({ file, format }) => ({
     path: file.path,
     values: inFile(file, () => readValues(format, file.text ?? ''))
@@ -133,7 +133,7 @@ async function planToUndo(
   const known = await Promise.all(
     paths.map(async (path) => ((await memory.recall(path)) === null ? [] : path))
   )
-  const files = await Promise.all(known.flat().map((path) => takeInHand(path, memory)))
+  const files = await Promise.all(known.flat().map((path) => takeInHand(path, client, memory)))
   const notes: string[] = []
   const changes = files.map((inHand): FileChange => {
     const { file } = inHand
@@ -340,10 +340,14 @@ async function choose(paths: readonly string[]): Promise<string> {
   return paths.at(-1) ?? ''
 }
 
-async function takeInHand(path: string, memory: SetupMemory): Promise<FileInHand> {
+async function takeInHand(
+  path: string,
+  { readsJson5 }: Pick<ClientSetup, 'readsJson5'>,
+  memory: SetupMemory
+): Promise<FileInHand> {
   return {
     file: await readClientFile(path),
-    format: textFormatOf(path),
+    format: textFormatOf(path, readsJson5),
     remembered: await memory.recall(path)
   }
 }

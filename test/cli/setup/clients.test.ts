@@ -21,11 +21,15 @@ function setUp(word: string, text: string | null, gateway = GATEWAY, env = {}) {
   const texts = paths.map((_, index) => (index === 0 ? text : null))
   const current = paths.map((path, index) => ({
     path,
-    values: readValues(textFormatOf(path), texts[index] ?? '')
+    values: readValues(textFormatOf(path, client.readsJson5), texts[index] ?? '')
   }))
   const plan = client.plan(gateway, current)
   const files = paths.map((path, index) => {
-    const state = { format: textFormatOf(path), current: texts[index] ?? null, record: null }
+    const state = {
+      format: textFormatOf(path, client.readsJson5),
+      current: texts[index] ?? null,
+      record: null
+    }
     return planSetup(state, plan.files[index]?.entries ?? [])
   })
   return {
@@ -433,6 +437,34 @@ t.test('setup openclaw', async (t) => {
   })
 })
 
+t.test('a configuration in JSON5 stays as it is written', async (t) => {
+  const before = `// mine
+{
+  gateway: { port: 0x4965, mode: 'local', },
+  agents: {
+    defaults: { workspace: '~/claw', /* a note */ },
+  },
+  models: { mode: "merge" },
+}
+`
+  const [after = ''] = setUp('openclaw', before).texts
+  const added = after ?? ''
+  for (const line of ['// mine', "gateway: { port: 0x4965, mode: 'local', },", '/* a note */'])
+    t.match(added, line)
+  const values = readValues(textFormatOf('openclaw.json', true), added)
+  t.match(values, {
+    gateway: { port: 0x4965, mode: 'local' },
+    agents: { defaults: { workspace: '~/claw', model: { primary: /^kiro-gateway\// } } },
+    models: { mode: 'merge', providers: { 'kiro-gateway': { baseUrl: /\/v1$/ } } }
+  })
+  const [record = null] = setUp('openclaw', before).records
+  t.equal(
+    planUndo({ format: textFormatOf('openclaw.json', true), current: added, record }).after,
+    before
+  )
+  t.throws(() => setUp('claude', before), { code: 'GW_CLIENT_FILE' }, 'of a client that reads JSON')
+})
+
 t.test('a configuration that is broken', async (t) => {
   for (const [word, text, place] of [
     [
@@ -440,6 +472,10 @@ t.test('a configuration that is broken', async (t) => {
       '{\n  "env": {\n    "A": "1"\n    "B": "2"\n  }\n}\n',
       /^line 4, column 5: comma expected$/
     ],
+    ['openclaw', "{\n  gateway: { mode 'local' }\n}\n", /^line 2, column 19: unexpected token/],
+    ['openclaw', '{ gateway: ?', /^line 1, column 12: unexpected character/],
+    ['openclaw', "{ gateway: 'a", /^line 1, column /],
+    ['openclaw', '// nothing\n[]', /^line 2, column 1: object expected$/],
     ['claude', '[]', /^line 1, column 1: object expected$/],
     ['claude', '{"env": "none"}', /^line 1, column 9: env is not an object$/],
     ['codex', 'model = "a"\nmodel = ]\n', /^line 2, column /],

@@ -4,7 +4,7 @@ import { Clients } from '../../../src/cli/setup/clients.ts'
 import { type Entry, readValues } from '../../../src/cli/setup/entries.ts'
 import { planSetup, planUndo } from '../../../src/cli/setup/file-plan.ts'
 import { FallbackModels, type GatewayFacts } from '../../../src/cli/setup/gateway.ts'
-import { JsonText } from '../../../src/cli/setup/text/json-text.ts'
+import { Json5Text, JsonText } from '../../../src/cli/setup/text/json-text.ts'
 import type { TextFormat } from '../../../src/cli/setup/text/text-format.ts'
 import { TomlText } from '../../../src/cli/setup/text/toml-text.ts'
 import { YamlText } from '../../../src/cli/setup/text/yaml-text.ts'
@@ -15,6 +15,7 @@ import { isNightly } from '../../helper/nightly.ts'
 
 const Formats: Readonly<Record<string, readonly [TextFormat, fc.Arbitrary<ConfigText>, string]>> = {
   json: [JsonText, jsonTexts, 'json'],
+  json5: [Json5Text, jsonTexts, 'json'],
   toml: [TomlText, tomlTexts, 'toml'],
   yaml: [YamlText, yamlTexts, 'yaml']
 }
@@ -35,7 +36,7 @@ const ELSEWHERE: GatewayFacts = {
 const FILES = Object.entries(Clients).flatMap(([word, client]) =>
   client.files({ folder: '/home/user', env: {} }).map((paths, index) => ({
     name: `${word} ${paths[0].split('/').at(-1)}`,
-    format: /[^.]*$/.exec(paths[0])?.[0] ?? '',
+    format: client.readsJson5 ? 'json5' : (/[^.]*$/.exec(paths[0])?.[0] ?? ''),
     entries: (gateway: GatewayFacts): readonly Entry[] =>
       client.plan(
         gateway,
@@ -93,7 +94,7 @@ function passes(
   )
 
   // Somebody adds a comment: what setup wrote is taken out, the comment stays.
-  const remark = format === JsonText ? '// mine' : '# mine'
+  const remark = format === JsonText || format === Json5Text ? '// mine' : '# mine'
   const touched = `${after}${after.endsWith('\n') ? '' : '\n'}${remark}\n`
   const undone = planUndo({
     format,

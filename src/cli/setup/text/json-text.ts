@@ -1,5 +1,6 @@
 import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
 import { type JsonDraft, type JsonObject, setOwn } from '../../../shared/json.ts'
+import { parseJson5 } from './json5-tree.ts'
 import {
   brokenAt,
   elementOf,
@@ -14,14 +15,34 @@ import {
   wrap
 } from './text-format.ts'
 
-export const JsonText: TextFormat = { read, set, remove }
+/** JSON with comments and trailing commas. */
+export const JsonText = formatOf(parseJson)
+/** Names may stand without quotes, too. What is written is JSON. */
+export const Json5Text = formatOf(parseJson5)
 
-function read(text: string): JsonObject {
-  const root = parseRoot(text)
-  return root === null ? {} : objectOf(root)
+function formatOf(parse: (text: string) => Node | null): TextFormat {
+  const parseRoot = (text: string): Node | null => {
+    const root = parse(text)
+    if (root === null || root.type === 'object') return root
+    throw brokenAt(text, root.offset, 'object expected')
+  }
+  return {
+    read: (text) => {
+      const root = parseRoot(text)
+      return root === null ? {} : objectOf(root)
+    },
+    set: (text, path, value) => set({ text, root: parseRoot(text) }, path, value),
+    remove: (text, path) => remove({ text, root: parseRoot(text) }, path)
+  }
 }
 
-function parseRoot(text: string): Node | null {
+/** A text, and what is in it: `null` for an empty one. */
+interface Parsed {
+  readonly text: string
+  readonly root: Node | null
+}
+
+function parseJson(text: string): Node | null {
   const errors: ParseError[] = []
   const root = parseTree(text, errors, { allowTrailingComma: true, allowEmptyContent: true })
   const [first] = errors
@@ -29,9 +50,7 @@ function parseRoot(text: string): Node | null {
     const words = printParseErrorCode(first.error).replaceAll(/(?<=[a-z])[A-Z]/g, ' $&')
     throw brokenAt(text, first.offset, words.toLowerCase())
   }
-  if (root === undefined) return null
-  if (root.type !== 'object') throw brokenAt(text, root.offset, 'object expected')
-  return root
+  return root ?? null
 }
 
 function objectOf(node: Node): JsonObject {
@@ -72,8 +91,7 @@ function locate(root: Node, path: Path) {
   return { node, depth: path.length }
 }
 
-function set(text: string, path: Path, value: unknown): string {
-  const root = parseRoot(text)
+function set({ text, root }: Parsed, path: Path, value: unknown): string {
   const layout = layoutOf(text, root)
   if (root === null) {
     const isClosed = text === '' || text.endsWith('\n')
@@ -180,8 +198,7 @@ function endOfComment(text: string, start: number): number | null {
   return close === -1 ? text.length : close + 2
 }
 
-function remove(text: string, path: Path): string {
-  const root = parseRoot(text)
+function remove({ text, root }: Parsed, path: Path): string {
   const found = root === null ? undefined : locate(root, path).node
   const child = found?.parent?.type === 'property' ? found.parent : found
   const siblings = child?.parent?.children ?? []
