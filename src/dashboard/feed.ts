@@ -67,6 +67,7 @@ export interface NamedTime {
 export interface NowFigures {
   readonly at: number
   readonly connections: Connections
+  readonly webSockets: WebSocketFigures
   readonly waiting: {
     readonly permits: number
     readonly gated: number
@@ -132,6 +133,14 @@ export interface SocketCounts {
   readonly idle: number
   readonly connecting: number
   readonly closing: number
+}
+
+/** WebSockets of clients, and the memory of what they go on from. */
+export interface WebSocketFigures {
+  readonly open: number
+  /** With an answer under way. */
+  readonly busy: number
+  readonly keptBytes: number
 }
 
 export interface Connections extends SocketCounts {

@@ -18,6 +18,7 @@ const DEAD = {
 const calm: Now = {
   verdict: { level: 'green', code: 'well', sentence: '', facts: '', problems: [], action: null },
   at: AT,
+  webSockets: { open: 0, busy: 0, keptBytes: 0 },
   connections: {
     budget: 300,
     unleased: 0,

@@ -125,6 +125,7 @@ export function madeUpNow(at: number): Now {
         { ...quiet, name: 'control', leased: 4, inUse: 0, idle: 0 }
       ]
     },
+    webSockets: { open: 12, busy: 5, keptBytes: 4_718_592 },
     waiting: { permits: 0, gated: 0, longestMs: 0, max: 1000, pausedUntil: null },
     fleet: null,
     pace: null,

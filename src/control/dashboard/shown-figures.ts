@@ -10,6 +10,7 @@ import type {
   NowFigures,
   ProcessFigures,
   SocketCounts,
+  WebSocketFigures,
   WorkerFigures
 } from '../../dashboard/feed.ts'
 import type { Rates, Totals } from '../../dashboard/history.ts'
@@ -81,6 +82,7 @@ export function toNow(readings: ProcessReadings, moment: Moment): NowFigures {
   return {
     at,
     connections: connectionsOf(readings),
+    webSockets: webSocketsOf(readings),
     waiting: {
       permits: all.sum('kiro_gateway_pool_waiters'),
       gated: all.sum('kiro_gateway_gated_requests'),
@@ -124,6 +126,14 @@ export function toNow(readings: ProcessReadings, moment: Moment): NowFigures {
     isCrashLooping: moment.isCrashLooping,
     running: moment.running,
     dashboards: moment.dashboards
+  }
+}
+
+function webSocketsOf({ all }: Pick<ProcessReadings, 'all'>): WebSocketFigures {
+  return {
+    open: all.sum('kiro_gateway_websockets'),
+    busy: all.sum('kiro_gateway_websockets', withLabel('state', 'busy')),
+    keptBytes: all.sum('kiro_gateway_websocket_kept_bytes')
   }
 }
 

@@ -191,7 +191,13 @@ function connectionCard(now) {
     <div class="card-head"><h3 id="connections-title">Connections to Kiro</h3>
       <p class="note"><b>${figure('connections-in-use', inUse, amount(inUse))}</b> in use, <b>${figure('connections-idle', idle, amount(idle))}</b> idle, <b>${figure('connections-free', free, free === null ? 'any number' : amount(free))}</b> free of <b>${figure('connections-budget', budget, budget === null ? 'no limit' : amount(budget))}</b></p></div>
     ${connectionPlots(now)}
+    ${webSocketNote(now)}
   </section>`
+}
+
+/** @param {Now} now */
+function webSocketNote({ webSockets: { open, busy, keptBytes } }) {
+  return html`<p class="note" id="web-sockets">WebSockets of clients: <b>${figure('web-sockets-open', open, amount(open))}</b> open, <b>${figure('web-sockets-busy', busy, amount(busy))}</b> with an answer under way, <b>${figure('web-sockets-kept', keptBytes, bytes(keptBytes))}</b> of conversations kept</p>`
 }
 
 /** @param {Now} now */
