@@ -107,10 +107,7 @@ export interface EntriesPlace {
 
 /** Count of the text of such entries, to go on from in a later request that begins with them. Plain data: it crosses threads. */
 export interface CountedEntries extends TextTokens {
-  /** Blocks are taken by their place, so that the count holds at this one alone. */
   readonly place: EntriesPlace
-  /** Bytes of text up to their end: all but attachments. */
-  readonly seen: number
   /** End of the last attachment. */
   readonly attachedTo: number
 }
@@ -130,7 +127,7 @@ export interface KnownEntries {
 }
 
 /**
- * Counts a request by its JSON text, in time that is bounded for each byte and a tenth of that for most of a large one.
+ * Counts a request by its JSON text, in time that is bounded for each byte.
  */
 export function countRequest(
   payload: UpstreamPayload,
@@ -218,11 +215,6 @@ function signatureOf(entry: HistoryEntry): readonly string[] {
   return ['redactedContent' in content ? content.redactedContent : content.reasoningText.signature]
 }
 
-/** Text that is counted whole; of what follows, one block in each stride stands for all of it. */
-const WHOLE_BYTES = 65_536
-const STRIDE_BYTES = 2048
-const BLOCK_BYTES = 128
-
 /** Start of an attachment that is looked for. */
 const SOUGHT_CHARS = 64
 /** Attachments that are not found before the search is given up, which would take a second look at all that follows. */
@@ -240,8 +232,6 @@ class TextSum implements TextTokens {
   symbols = 0
   space = 0
   wide = 0
-  /** Bytes of text so far: where a block begins does not depend on attachments. */
-  seen = 0
   /** End of what was counted or left out. */
   at = 0
   readonly #bytes: Buffer
@@ -254,29 +244,15 @@ class TextSum implements TextTokens {
 
   /** Counts up to there. Comes to the same in parts that end where no word, number or escape goes on. */
   addTo(to: number): void {
-    while (this.at < to && this.seen < WHOLE_BYTES) {
-      this.#take(Math.min(to - this.at, WHOLE_BYTES - this.seen), 1)
-    }
-    while (this.at < to) {
-      const inStride = this.seen % STRIDE_BYTES
-      const isCounted = inStride < BLOCK_BYTES
-      const length = (isCounted ? BLOCK_BYTES : STRIDE_BYTES) - inStride
-      this.#take(Math.min(to - this.at, length), isCounted ? STRIDE_BYTES / BLOCK_BYTES : 0)
-    }
+    if (to > this.at) this.add(countJson(this.#bytes, { from: this.at, to }, this.#table))
+    this.at = Math.max(this.at, to)
   }
 
-  add({ words, symbols, space, wide }: TextTokens, times = 1): void {
-    this.words += words * times
-    this.symbols += symbols * times
-    this.space += space * times
-    this.wide += wide * times
-  }
-
-  #take(length: number, times: number): void {
-    const from = this.at
-    this.at += length
-    this.seen += length
-    if (times > 0) this.add(countJson(this.#bytes, { from, to: this.at }, this.#table), times)
+  add({ words, symbols, space, wide }: TextTokens): void {
+    this.words += words
+    this.symbols += symbols
+    this.space += space
+    this.wide += wide
   }
 }
 
@@ -290,7 +266,7 @@ function countBehind(
   counted: CountedEntries,
   settling: EntriesPlace | null
 ): TextCount | null {
-  const { place, seen, attachedTo } = counted
+  const { place, attachedTo } = counted
   const { bytes, attachments } = request
   const [next] = attachments.slice(place.attachments)
   const found = next === undefined ? -1 : indexOfAttachment(bytes, next, attachedTo)
@@ -298,7 +274,6 @@ function countBehind(
   const sum = new TextSum(request)
   sum.addTo(place.from)
   sum.add(counted)
-  sum.seen = seen
   sum.at = place.to
   return countText(sum, request, settling, counted)
 }
@@ -318,7 +293,7 @@ function countText(
   const settle = (next: number): void => {
     if (settling === null || missed > 0 || next < settling.to) return
     sum.addTo(settling.to)
-    made = { ...differenceOf(sum, begin), place: settling, seen: sum.seen, attachedTo }
+    made = { ...differenceOf(sum, begin), place: settling, attachedTo }
   }
   for (let index = counted?.place.attachments ?? 0; index < attachments.length; index++) {
     const attachment = attachments[index]

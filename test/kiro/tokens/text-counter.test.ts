@@ -1,4 +1,4 @@
-import { ok } from 'node:assert/strict'
+import { deepEqual, ok } from 'node:assert/strict'
 import t from 'tap'
 import { countTextTokens, ModelCounter } from '../../../src/kiro/tokens/answer-counter.ts'
 import { familyOf } from '../../../src/kiro/tokens/families.ts'
@@ -105,6 +105,38 @@ t.test('JSON has the tokens of the texts in it', async () => {
       ok(Math.abs(counted.symbols - (counter.symbols - symbols)) < 1e-6)
       ok(Math.abs(counted.space - (counter.space - space)) < 1e-6)
       ok(Math.abs(counted.wide - (counter.wide - wide)) < 1e-6)
+    })
+  )
+})
+
+t.test('JSON has the same tokens in short parts as whole', async () => {
+  const part = fc.constantFrom(
+    'word ',
+    'internationalization ',
+    '\n',
+    '\\n',
+    '\u0001',
+    '漢字',
+    '🙂 ',
+    ' {"a":1} '
+  )
+  fc.assert(
+    fc.property(fc.array(part, { minLength: 1, maxLength: 20 }), fc.nat(), (parts, chance) => {
+      const json = JSON.stringify(`some words ${parts.join('')}`.repeat(10_000 / parts.length))
+      const bytes = Buffer.from(json)
+      const whole = countJson(bytes, { from: 0, to: bytes.length }, table)
+      const sum = { words: 0, symbols: 0, space: 0, wide: 0 }
+      for (let from = 0; from < bytes.length; ) {
+        const border = bytes.indexOf('some words ', from + 500 + (chance % 3_000))
+        const to = border === -1 ? bytes.length : border + 'some words '.length
+        const { words, symbols, space, wide } = countJson(bytes, { from, to }, table)
+        sum.words += words
+        sum.symbols += symbols
+        sum.space += space
+        sum.wide += wide
+        from = to
+      }
+      deepEqual(sum, whole)
     })
   )
 })
