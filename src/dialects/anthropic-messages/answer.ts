@@ -1,4 +1,4 @@
-import { toCountMembers } from '../answer/count-members.ts'
+import { toCountMembers } from '../answer/usage.ts'
 import { sealReasoning } from '../../kiro/conversation/signed-reasoning.ts'
 import { sumOfGroups } from '../../kiro/tokens/request-tokens.ts'
 import type { ReasoningContent } from '../../kiro/wire/payload.ts'

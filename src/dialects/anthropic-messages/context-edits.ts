@@ -26,9 +26,10 @@ export type AppliedEdit =
 
 export interface EditedMessages {
   readonly messages: MessagesBody['messages']
-  /** `null` if the request asks for no edits. */
-  readonly applied: readonly AppliedEdit[] | null
+  readonly applied: readonly AppliedEdit[]
 }
+
+export type ContextEdits = NonNullable<NonNullable<MessagesBody['context_management']>['edits']>
 
 /** Counts the tokens of a text. */
 export type CountText = (text: string) => number
@@ -37,10 +38,12 @@ export type CountText = (text: string) => number
 export const CLEARED_RESULT = '[The result of this tool was cleared to save context.]'
 
 /** Applies the context edits of a request, each to what the one before has left. Results and thinking stay in their places. */
-export function editContext(body: MessagesBody, countText: CountText): EditedMessages {
-  const edits = body.context_management?.edits
+export function editContext(
+  body: MessagesBody,
+  edits: ContextEdits,
+  countText: CountText
+): EditedMessages {
   let { messages } = body
-  if (edits === undefined || edits === null) return { messages, applied: null }
   const applied: AppliedEdit[] = []
   const seen = new Set<unknown>()
   for (const [index, edit] of edits.entries()) {

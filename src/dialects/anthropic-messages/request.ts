@@ -8,7 +8,7 @@ import { GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, parseJsonObject, textMember } from '../../shared/json.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
-import { toCountMembers } from '../answer/count-members.ts'
+import { toCountMembers } from '../answer/usage.ts'
 import { findSearchTool, isSearchTool } from '../plan/search-tool.ts'
 import { readContent, readPart, readToolChanges } from '../request/blocks.ts'
 import { MessageDraft, SortedMessages } from '../request/draft.ts'
@@ -53,25 +53,26 @@ export const AnthropicMessages = {
 function readRequest(json: JsonObject, repairs: Repairs): ClientRequest {
   const body = checkShape(MessagesBodyCheck, json, '')
   refuseThread(body)
-  const edited = editContext(body, (text) => countTextTokens(body.model, text))
-  const messages = { ...body, messages: edited.messages }
+  const { edits } = body.context_management ?? {}
+  const edited = edits && editContext(body, edits, (text) => countTextTokens(body.model, text))
+  const messages = edited?.messages ?? body.messages
   return {
-    conversation: readConversation(messages, repairs),
-    reasoning: readReasoning(messages, repairs),
-    maxTokens: messages.max_tokens ?? undefined,
-    jsonFormat: formatOf(messages),
-    webSearch: messages.tools ? findSearchTool(messages.tools, 'tools') : undefined,
-    sessionKey: sessionKeyOf(messages.metadata?.user_id),
+    conversation: readConversation({ ...body, messages }, repairs),
+    reasoning: readReasoning(body, repairs),
+    maxTokens: body.max_tokens ?? undefined,
+    jsonFormat: formatOf(body),
+    webSearch: body.tools ? findSearchTool(body.tools, 'tools') : undefined,
+    sessionKey: sessionKeyOf(body.metadata?.user_id),
     answer: {
-      model: messages.model,
-      isStream: messages.stream === true,
-      stopSequences: readStops(messages.stop_sequences, 'stop_sequences'),
-      isSingleToolCall: messages.tool_choice?.disable_parallel_tool_use === true,
+      model: body.model,
+      isStream: body.stream === true,
+      stopSequences: readStops(body.stop_sequences, 'stop_sequences'),
+      isSingleToolCall: body.tool_choice?.disable_parallel_tool_use === true,
       keepsItems: false
     },
     own: (): MessagesWishes => ({
-      safeguards: safeguardTypesOf(messages.safeguards),
-      ...(edited.applied !== null && { edits: edited.applied })
+      safeguards: safeguardTypesOf(body.safeguards),
+      ...(edited && { edits: edited.applied })
     })
   }
 }

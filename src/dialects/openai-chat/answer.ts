@@ -1,4 +1,4 @@
-import { toCountMembers } from '../answer/count-members.ts'
+import { toCountMembers } from '../answer/usage.ts'
 import type { GatewayError } from '../../shared/errors.ts'
 import {
   type AnswerBlock,

@@ -6,7 +6,7 @@ import { type Conversation, isBlank, type Message } from '../../kiro/wire/messag
 import { GatewayError } from '../../shared/errors.ts'
 import { type JsonObject, textMember } from '../../shared/json.ts'
 import type { WriterOptions } from '../answer/answer-writer.ts'
-import { toCountMembers } from '../answer/count-members.ts'
+import { toCountMembers } from '../answer/usage.ts'
 import { OpenAiErrors } from '../answer/openai-error.ts'
 import { invalidPart } from '../plan/json-body.ts'
 import type { ReadTools } from '../request/settled-tools.ts'

@@ -1,4 +1,4 @@
-import { toCountMembers } from '../answer/count-members.ts'
+import { toCountMembers } from '../answer/usage.ts'
 import type { ErrorKind } from '../../shared/error-table.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { asJsonObject } from '../../shared/json.ts'

@@ -64,7 +64,7 @@ export const WHOLE_NEEDED: WholeNeeded = { type: 'whole-needed' }
 
 /** Returns the turns that later requests may go on from; `undefined` for none. */
 export function settlingOf(made: {
-  readonly growth: PartedConversation | undefined
+  readonly growth: PartedConversation
   readonly before: SettledHistory | undefined
   readonly messages: readonly Message[]
   readonly built: BuiltPayload
@@ -77,7 +77,7 @@ export function settlingOf(made: {
   readonly tools: () => SettledTools | undefined
 }): SettlingHistory | undefined {
   const { growth, before, messages, built, ground, payload, history, start, repairs } = made
-  const isGrown = growth?.isPlain === true && growth.messages > 0
+  const isGrown = growth.isPlain && growth.messages > 0
   if (!isGrown || history === undefined || start === undefined) return undefined
   const settling = messages.slice(0, growth.messages)
   if (before === undefined && !isExchange(settling)) return undefined

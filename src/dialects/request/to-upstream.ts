@@ -221,7 +221,7 @@ export function toUpstream(
     })
   }
   const told = { messages, built, ground, payload, history, start, repairs, tools }
-  const settling = settlingOf({ growth, before: settled, ...told })
+  const settling = growth && settlingOf({ growth, before: settled, ...told })
   return {
     type: 'converted',
     payload: bytes,

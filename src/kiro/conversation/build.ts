@@ -110,7 +110,9 @@ export function buildPayload(options: PayloadOptions): BuiltPayload {
     ...borderlineTurns([...history, { ...current, text: content }]),
     ...borderlineTools(offered)
   ]
-  const entries = turnsOf(conversation.messages, options.settling ?? 0, settled !== undefined)
+  const { settling = 0 } = options
+  const entries =
+    settling === 0 ? 0 : turnsOf(conversation.messages, settling, settled !== undefined)
   return {
     payload: inForm(payload, options.form ?? 'path', ids),
     ids,

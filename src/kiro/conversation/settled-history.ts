@@ -127,7 +127,6 @@ export function imagesIn(messages: readonly Message[]): number {
 
 /** Number of turns that the first `count` messages become, if the next one is of another role. */
 export function turnsOf(messages: readonly Message[], count: number, isLater: boolean): number {
-  if (count === 0) return 0
   let turns = 0
   for (let at = 0; at < count; at++) {
     if (at === 0 || messages[at]?.role !== messages[at - 1]?.role) turns++

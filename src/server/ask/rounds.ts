@@ -1,4 +1,3 @@
-import { countPlan } from './counted-plan.ts'
 import { randomUUID } from 'node:crypto'
 import {
   judgeRound,
@@ -226,9 +225,12 @@ class RoundPayload {
     const { transforms } = this.#plane
     const groups = await extendPayload(transforms, this.#payload, { answer, reply }, this.#owner)
     const { upstreamModel, maxOutputTokens } = this.#plan
+    const { input, reading } = this.#plane.calibration.count(upstreamModel, groups)
     this.#plan = {
       ...this.#plan,
-      ...countPlan(this.#plane.calibration, { upstreamModel, groups }),
+      inputTokens: input,
+      groups,
+      gauge: reading,
       ...(maxOutputTokens !== undefined && {
         maxOutputTokens: Math.max(1, maxOutputTokens - deliveredTokens)
       })

@@ -7,7 +7,7 @@ import { PacedRequest } from '../body/request-body.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import { PassthroughKeys } from './passthrough-keys.ts'
 import { noSuchRoute, refuse } from './app-errors.ts'
-import { type ClientKey, type KiroKey, refuseWebSocket, requestIdOf } from './auth.ts'
+import { type ClientKey, type KiroKey, requestIdOf, wantsWebSocket } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import { type DashboardOptions, dashboardRoutes } from './dashboard-routes.ts'
 import { clientRoutes } from './client-routes.ts'
@@ -55,10 +55,6 @@ export function createApp(options: AppOptions): RequestListener {
   const devices = oauthRoutes({ primary, current })
   const pages = [...shown, ...panelRoutes(panel), ...devices]
   const router = new Router([...routesOf(options, keys), ...pages])
-  const isSignedIn = ({ isForSignedIn }: Route, request: IncomingMessage): boolean =>
-    isForSignedIn === true && users.isKnown(request)
-  const pageOf = (route: Route, request: IncomingMessage): ClientKey | null =>
-    route.isOperators === true ? null : users.client(request)
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     let keyName = ''
@@ -67,18 +63,19 @@ export function createApp(options: AppOptions): RequestListener {
     try {
       setHeaders(response, requestId, plane)
       refuseWithoutHost(request)
-      const socketRoute = socketRouteOf(socketParts, request)
-      if (socketRoute === null) refuseWebSocket(request, response)
-      const match =
-        socketRoute === null ? router.find(request, response) : { route: socketRoute, params: {} }
+      const match = wantsWebSocket(request)
+        ? { route: socketRouteOf(socketParts, request, response), params: {} }
+        : router.find(request, response)
       if (match === null) throw noSuchRoute(router, request, response)
       const { route, params } = match
-      if (isSignedIn(route, request)) connections.vouch(request.socket)
+      if (route.isForSignedIn === true && users.isKnown(request)) connections.vouch(request.socket)
       else if (route.isOpen !== true) {
-        const { authenticator } = current
-        kiroKey = route.isOperators === true ? null : authenticator.kiroKeyOf(request.headers)
-        const own =
-          kiroKey === null ? (pageOf(route, request) ?? checkKey(current, route, request)) : null
+        const { headers } = request
+        const isOperators = route.isOperators === true
+        kiroKey = isOperators ? null : current.authenticator.kiroKeyOf(headers)
+        const isPage = headers['x-csrf-token'] !== undefined && !isOperators && kiroKey === null
+        const page = isPage ? users.client(request) : null
+        const own = kiroKey === null ? (page ?? checkKey(current, route, request)) : null
         keyName = kiroKey?.name ?? own?.name ?? ''
         namedKey = own?.named ?? null
         // Any text may look like a Kiro key.

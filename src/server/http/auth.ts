@@ -1,5 +1,5 @@
 import { hash as hashOf, randomUUID, timingSafeEqual } from 'node:crypto'
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isIPv4 } from 'node:net'
 import { type DigestsOf, OPERATOR } from '../../dashboard/session.ts'
 import type { AccessCheck } from '../../devices/access-check.ts'
@@ -61,6 +61,9 @@ export class Authenticator {
   readonly #ownName: string
   readonly #isKeyPassthrough: boolean
   readonly #metricsKey: Buffer | null
+  /** Everybody may use the gateway. */
+  readonly isOpen: boolean
+  readonly #advice: Advice | null
 
   /** `ownName`: `SERVER_HOST`, accepted besides the usual names of this machine. */
   constructor(
@@ -85,6 +88,9 @@ export class Authenticator {
     this.#ownName = ownName.toLowerCase()
     this.#isKeyPassthrough = isKeyPassthrough
     this.#metricsKey = metricsKey === null ? null : digestOf(metricsKey)
+    this.isOpen = this.#known.size === 0 && !isKeyPassthrough && !knownKeys.isKeyRequired
+    const advice = knownKeys.isKeyRequired ? OWN_KEYS_WANTED : null
+    this.#advice = isKeyPassthrough ? KIRO_KEYS_WANTED : advice
   }
 
   /** `null` if the client sends none, or a key of the gateway's. Only the upstream knows whether it is good. */
@@ -103,13 +109,37 @@ export class Authenticator {
    * GW_KEY_INVALID; GW_KEY_EXPIRED and GW_KEY_REVOKED for a former key; GW_TOKEN_EXPIRED and GW_TOKEN_ENDED
    * for an access token
    */
-  check(headers: IncomingHttpHeaders, advice = this.#advice): ClientKey {
-    return this.#check(headers, advice)
+  check(headers: IncomingHttpHeaders, advice: Advice | null = this.#advice): ClientKey {
+    if (this.isOpen) {
+      if (this.#isForeignPage(headers))
+        throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
+      if (this.#isForeignName(headers))
+        throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_NAME)
+      return { name: ANYONE, named: null }
+    }
+    const given = keysOf(headers)
+    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING', undefined, advice ?? {})
+    let refusal: GatewayError | null = null
+    for (const text of given) {
+      const digest = digestOf(text)
+      const known = this.#find(digest)
+      if (known === null) {
+        const client = this.#ofToken(text)
+        if (client === null) continue
+        if (!(client instanceof GatewayError)) return client
+        refusal = client
+        continue
+      }
+      if (known.of === null) return { name: nameOf(digest), named: null }
+      const { key, hash } = known.of
+      refusal = refusalOf(key, hash, this.#now())
+      if (refusal === null) return { name: key.id, named: key }
+    }
+    throw refusal ?? new GatewayError('GW_KEY_INVALID', undefined, advice ?? {})
   }
-
   /** @throws {GatewayError} as `check()`; GW_OPERATOR_ONLY for a named key */
-  checkOperator(headers: IncomingHttpHeaders, advice?: Advice): ClientKey {
-    const client = this.#check(headers, advice)
+  checkOperator(headers: IncomingHttpHeaders, advice: Advice | null = null): ClientKey {
+    const client = this.check(headers, advice)
     if (client.named !== null) throw new GatewayError('GW_OPERATOR_ONLY')
     return client
   }
@@ -127,35 +157,6 @@ export class Authenticator {
       undefined,
       advice
     )
-  }
-
-  #check(headers: IncomingHttpHeaders, advice: Advice | undefined): ClientKey {
-    if (this.isOpen) {
-      if (this.#isForeignPage(headers))
-        throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_PAGE)
-      if (this.#isForeignName(headers))
-        throw new GatewayError('GW_KEY_MISSING', undefined, FOREIGN_NAME)
-      return { name: ANYONE, named: null }
-    }
-    const given = keysOf(headers)
-    if (given.length === 0) throw new GatewayError('GW_KEY_MISSING', undefined, advice)
-    let refusal: GatewayError | null = null
-    for (const text of given) {
-      const digest = digestOf(text)
-      const known = this.#find(digest)
-      if (known === null) {
-        const client = this.#ofToken(text)
-        if (client === null) continue
-        if (!(client instanceof GatewayError)) return client
-        refusal = client
-        continue
-      }
-      if (known.of === null) return { name: nameOf(digest), named: null }
-      const { key, hash } = known.of
-      refusal = refusalOf(key, hash, this.#now())
-      if (refusal === null) return { name: key.id, named: key }
-    }
-    throw refusal ?? new GatewayError('GW_KEY_INVALID', undefined, advice)
   }
 
   #isToken(text: string): boolean {
@@ -179,10 +180,6 @@ export class Authenticator {
         return refusalOf(named, CURRENT, this.#now()) ?? { name: named.id, named }
       }
     }
-  }
-
-  get isOpen(): boolean {
-    return this.#known.size === 0 && !this.#isKeyPassthrough && !this.#knownKeys.isKeyRequired
   }
 
   /** There are keys to sign in with. */
@@ -211,11 +208,6 @@ export class Authenticator {
 
   namedKey(id: string): NamedKey | null {
     return this.#knownKeys.keys.find((key) => key.id === id) ?? null
-  }
-
-  get #advice(): Advice | undefined {
-    if (this.#isKeyPassthrough) return KIRO_KEYS_WANTED
-    return this.#knownKeys.isKeyRequired ? OWN_KEYS_WANTED : undefined
   }
 
   #find(digest: Buffer): KnownKey | null {
@@ -367,16 +359,4 @@ const WEBSOCKET = /\bwebsocket\b/i
 
 export function wantsWebSocket({ headers }: IncomingMessage): boolean {
   return WEBSOCKET.test(headers.upgrade ?? '')
-}
-
-/**
- * Precedes any other check: Codex tries WebSocket first, goes on over HTTP at once after 426, and retries
- * for seconds after any other status.
- * @throws {GatewayError} GW_UPGRADE_REFUSED
- */
-export function refuseWebSocket(request: IncomingMessage, response: ServerResponse): void {
-  if (!wantsWebSocket(request)) return
-  response.setHeader('upgrade', 'HTTP/1.1') // RFC 9110 §15.5.22 wants to know what else is spoken
-  response.setHeader('connection', 'upgrade, close')
-  throw new GatewayError('GW_UPGRADE_REFUSED')
 }

@@ -109,14 +109,14 @@ export class PanelUsers {
   }
 
   /**
-   * A page that asks a client API with its session and form token, such as for a test prompt; `null` for all others.
-   * Its name is that of no key, so that it finds no stored answers of one.
+   * A page that asks a client API with its session and the form token that the request has, such as for a test prompt;
+   * `null` for all others. Its name is that of no key, so that it finds no stored answers of one.
    */
   client(request: IncomingMessage): ClientKey | null {
     const { headers } = request
     const token = headers['x-csrf-token']
     const { authenticator } = this.#current
-    if (token === undefined || authenticator.isOpen || this.#hasOwnKey(request)) return null
+    if (authenticator.isOpen || this.#hasOwnKey(request)) return null
     if (this.#current.config.observe.dashboard === 'off') return null
     const visitor = this.find(request)
     if (visitor?.csrf === undefined || visitor.csrf === null) return null

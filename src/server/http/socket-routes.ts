@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { randomUUID } from 'node:crypto'
 import { createWriter, Dialects, dialectOf } from '../../dialects/dialect.ts'
 import { toText } from '../../dialects/answer/output-text.ts'
@@ -22,7 +22,7 @@ import {
 } from './auth.ts'
 import type { ClientConnections } from './connections.ts'
 import type { PassthroughKeys } from './passthrough-keys.ts'
-import type { Route, RoutedRequest } from './router.ts'
+import type { Route } from './router.ts'
 import { unnamedKeyOf } from './turn-routes.ts'
 
 const DIALECT = 'openai-responses'
@@ -45,11 +45,23 @@ export interface SocketRouteParts {
   readonly current: { readonly authenticator: Authenticator }
 }
 
-/** Route of a WebSocket; `null` for all other requests. */
-export function socketRouteOf(parts: SocketRouteParts, request: IncomingMessage): Route | null {
+/**
+ * Returns the route of a request for a WebSocket. A refusal precedes any other check: Codex tries WebSocket first, goes on
+ * over HTTP at once after 426, and retries for seconds after any other status.
+ * @throws {GatewayError} GW_UPGRADE_REFUSED
+ */
+export function socketRouteOf(
+  parts: SocketRouteParts,
+  request: IncomingMessage,
+  response: ServerResponse
+): Route {
   const handshake = parts.connections.handshakeOf(request)
-  if (handshake === null) return null
-  const serve = async ({ response }: RoutedRequest): Promise<void> => {
+  if (handshake === null) {
+    response.setHeader('upgrade', 'HTTP/1.1') // RFC 9110 §15.5.22 wants to know what else is spoken
+    response.setHeader('connection', 'upgrade, close')
+    throw new GatewayError('GW_UPGRADE_REFUSED')
+  }
+  const serve = async (): Promise<void> => {
     const { plane, sockets, connections } = parts
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
     refuseOthers(request)

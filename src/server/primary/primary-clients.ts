@@ -5,13 +5,8 @@ import {
   GOOD_STATUS,
   type PlanBar
 } from '../../ipc/messages.ts'
-import type { GroupTokens } from '../../kiro/tokens/request-tokens.ts'
 import { MAX_MODEL_CHARS, type TokenLesson } from '../../kiro/tokens/token-gauge.ts'
-import {
-  type CountedTokens,
-  type LearntGauges,
-  TokenGauges
-} from '../../kiro/tokens/token-gauges.ts'
+import { type LearntGauges, TokenGauges } from '../../kiro/tokens/token-gauges.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { failureOf } from '../../shared/failures.ts'
@@ -171,38 +166,33 @@ const INTERVAL_MS = 1_000
 const EAGER_LESSONS = 20
 const MAX_TOLD = 64
 
-/** Counts requests and learns from their measurements. */
-export type Calibration = Pick<TokenGauges, 'count'> & { learn(lesson: TokenLesson): unknown }
-
 /** Counts requests by what the primary has learnt from all workers, and tells it what the upstream measures. */
-export class SharedCalibration implements Calibration {
+export class SharedCalibration extends TokenGauges {
   readonly #channel: ToPrimary
   readonly #now: () => number
-  readonly #gauges = new TokenGauges()
   /** Lessons told of a model, and when the last was. Bounded by MAX_TOLD. */
   readonly #told = new Map<string, { readonly times: number; readonly at: number }>()
 
   constructor(channel: ToPrimary, now = () => performance.now()) {
+    super()
     this.#channel = channel
     this.#now = now
   }
 
-  learn(lesson: TokenLesson): void {
+  /** Leaves learning to the primary: nothing is learnt here. */
+  override learn(lesson: TokenLesson): null {
     const { model } = lesson
-    if (model.length > MAX_MODEL_CHARS) return
+    if (model.length > MAX_MODEL_CHARS) return null
     const at = this.#now()
     const told = this.#told.get(model) ?? { times: 0, at: -INTERVAL_MS }
-    if (told.times >= EAGER_LESSONS && at - told.at < INTERVAL_MS) return
+    if (told.times >= EAGER_LESSONS && at - told.at < INTERVAL_MS) return null
     setNewest(this.#told, MAX_TOLD, model, { times: told.times + 1, at })
     this.#channel.send({ type: 'calibration.lesson', ...lesson })
-  }
-
-  count(model: string, groups: GroupTokens): CountedTokens {
-    return this.#gauges.count(model, groups)
+    return null
   }
 
   onLearnt({ gauges, isAll }: LearntGauges): void {
-    if (isAll) this.#gauges.replace(gauges)
-    else for (const gauge of gauges) this.#gauges.adopt(gauge)
+    if (isAll) this.replace(gauges)
+    else for (const gauge of gauges) this.adopt(gauge)
   }
 }

@@ -1,4 +1,3 @@
-import { countPlan, teach } from '../ask/counted-plan.ts'
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { monotonicNow, WaitClock } from '../../admission/clock.ts'
@@ -11,8 +10,10 @@ import {
 } from '../../dialects/dialect.ts'
 import type { KeptItems } from '../../dialects/answer/answer-writer.ts'
 import type { JsonSpan } from '../../dialects/openai-responses/json-spans.ts'
+import type { Measurement } from '../../dialects/answer/usage.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { RepairCode } from '../../kiro/rules/repair-table.ts'
+import type { TokenLesson } from '../../kiro/tokens/token-gauge.ts'
 import type { NamedKey } from '../../keys/key.ts'
 import type { Logger } from '../../observe/logger.ts'
 import type { RunningTurn } from '../../ipc/dashboard.ts'
@@ -288,7 +289,7 @@ export class Turn implements OpenTurn {
       const { measurement } = await askUpstream(plane, question)
       // Measurements of a changed conversation do not apply to this one.
       if (measurement !== null && payload.changes.length === 0)
-        teach(plane.calibration, plan, measurement)
+        plane.calibration.learn(lessonOf(plan, measurement))
     }
     progress.end('stream')
   }
@@ -335,12 +336,15 @@ export class Turn implements OpenTurn {
     plane.metrics.transformSeconds.observe(this.#progress.spentMs('transform') / 1000)
     memory.shrinkTo(bytes.byteLength, plan.keptBytes)
     const estimatedTokens = plan.inputTokens // before what was learnt corrects it
-    const count = countPlan(plane.calibration, plan)
+    const { input: inputTokens, reading: gauge } = plane.calibration.count(
+      plan.upstreamModel,
+      plan.groups
+    )
     const payload = new RequestPayload({ bytes, memory, isKept: plan.rounds !== null, leftOut })
     const isCostly = plan.start !== undefined && plane.conversations.hasNewSystemText(plan.start)
     const noted: readonly RepairCode[] = isCostly ? ['system-text-changed'] : []
     const repairs = [...plan.repairs, ...noted]
-    return { payload, plan: { ...plan, ...count, repairs }, estimatedTokens, input }
+    return { payload, plan: { ...plan, inputTokens, gauge, repairs }, estimatedTokens, input }
   }
 
   #createSink(plan: ReplyPlan, id: string, room: AnswerMemory): AnswerSink {
@@ -451,6 +455,15 @@ export class Turn implements OpenTurn {
   get #toldPlan(): ReplyPlan | null {
     return this.#plan === null ? null : asCarriedOut(this.#plan, this.#payload)
   }
+}
+
+/** Returns what a measurement of an answer teaches of its model. */
+function lessonOf(
+  { upstreamModel: model, groups }: Pick<ReplyPlan, 'upstreamModel' | 'groups'>,
+  { tokens: measured, within, answer }: Measurement
+): TokenLesson {
+  const all = groups.map((tokens, at) => tokens + (answer[at] ?? 0))
+  return { model, groups: all, measured, within }
 }
 
 /** The upstream's model names may hold anything. */

@@ -12,6 +12,7 @@ import { ConversationMemory } from '../../kiro/conversation/conversation-memory.
 import type { KnownKeys } from '../../keys/key.ts'
 import type { Catalogue } from '../../kiro/models/models.ts'
 import { CONTENT_BUFFER_BYTES, DebugCapture } from '../../observe/debug-capture.ts'
+import type { TokenGauges } from '../../kiro/tokens/token-gauges.ts'
 import { RequestForms } from '../../kiro/wire/hosts.ts'
 import { KeyRefusals } from '../../observe/key-refusals.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -32,7 +33,7 @@ import { isKiroKeyName, KeyTrials } from '../primary/key-trials.ts'
 import { KeyLimits, WorkerPrices } from '../primary/key-limits.ts'
 import type { FleetContact } from './fleet-contact.ts'
 import type { OpenTurns } from './open-turns.ts'
-import { AccountClient, SharedCalibration, type Calibration } from '../primary/primary-clients.ts'
+import { AccountClient, SharedCalibration } from '../primary/primary-clients.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { isPublicAddress } from '../body/public-address.ts'
 import { MeterReadings } from './meter-readings.ts'
@@ -75,7 +76,7 @@ export interface AccountAccess {
 export interface UpstreamLessons {
   readonly conversations: ConversationMemory
   readonly forms: RequestForms
-  readonly calibration: Calibration
+  readonly calibration: TokenGauges
   /** Learnt by all workers of the gateway's own account. */
   readonly sharedCalibration: SharedCalibration
   readonly prices: WorkerPrices

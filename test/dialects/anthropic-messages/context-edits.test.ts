@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   CLEARED_RESULT,
+  type ContextEdits,
   editContext
 } from '../../../src/dialects/anthropic-messages/context-edits.ts'
 import { MessagesBodyCheck } from '../../../src/dialects/anthropic-messages/schema.ts'
@@ -40,14 +41,10 @@ function conversation(turns: number) {
 /** Counts a word as a token, which shows what is counted. */
 const countWords = (text: string): number => text.split(/\s+/).filter((word) => word !== '').length
 
-function edit(edits: unknown, turns = 5) {
-  const body = {
-    model: 'auto',
-    messages: conversation(turns),
-    ...(edits !== undefined && { context_management: { edits } })
-  }
+function edit(edits: ContextEdits, turns = 5) {
+  const body = { model: 'auto', messages: conversation(turns), context_management: { edits } }
   const before = JSON.stringify(body)
-  const edited = editContext(checkShape(MessagesBodyCheck, body, ''), countWords)
+  const edited = editContext(checkShape(MessagesBodyCheck, body, ''), edits, countWords)
   t.equal(JSON.stringify(body), before, 'what the client sent is not changed')
   const text = JSON.stringify(edited.messages)
   const namesOf = (pattern: RegExp): string =>
@@ -122,7 +119,7 @@ t.test('results of the oldest calls are cleared', async (t) => {
 })
 
 t.test('thinking of older turns is cleared, and its places stay', async (t) => {
-  const { lengths } = edit(undefined)
+  const { lengths } = edit([])
   const rows: readonly (readonly [name: string, keep: unknown, expected: object])[] = [
     [
       'all but the last turn, with all of its messages',
@@ -153,15 +150,24 @@ t.test('edits come one after the other', async (t) => {
   ])
   t.hasStrict(both, { thinking: 2, results: '0,1,2,3,4' })
   t.same(
-    both.applied?.map(({ type }) => type),
+    both.applied.map(({ type }) => type),
     [THINKING]
   )
   t.match(edit([{ type: THINKING }, { type: TOOLS, trigger: USES }]).applied, [
     { type: THINKING },
     { type: TOOLS }
   ])
-  t.same(edit(undefined).applied, null)
   t.same(edit([]).applied, [])
+  for (const [management, told] of [
+    [undefined, undefined],
+    [null, undefined],
+    [{ edits: null }, undefined],
+    [{ edits: [] }, []]
+  ] as const) {
+    const body = { model: 'auto', messages: conversation(1), context_management: management }
+    const { own } = convert('anthropic-messages', body).plan.asked
+    t.same((own as { readonly edits?: unknown }).edits, told, JSON.stringify(management))
+  }
 })
 
 function refused(model: string, edits: unknown): unknown {
@@ -215,9 +221,10 @@ t.test('time grows with the conversation alone', async (t) => {
     }
     const checked = checkShape(MessagesBodyCheck, body, '')
     const from = process.cpuUsage()
-    const { applied } = editContext(checked, (text) => text.length)
+    const { edits = null } = checked.context_management ?? {}
+    const { applied } = editContext(checked, edits ?? [], (text) => text.length)
     const { user } = process.cpuUsage(from)
-    t.equal(applied?.length, 2)
+    t.equal(applied.length, 2)
     return user / 1e6
   }
   secondsFor(1000)
