@@ -148,10 +148,6 @@ export class AnswerReader {
     for (const part of parts) onPart(part)
   }
 
-  get isClosed(): boolean {
-    return this.#parts.isClosed
-  }
-
   /** Ends an answer whose rest was lost as cut off, unless only what follows an answer is missing. */
   lose(onPart: (part: StreamPart) => void): void {
     const parts = this.#parts.isClosed ? this.#parts.end() : this.#parts.cutOff('lost')

@@ -7,7 +7,7 @@ import type { ReplyPlan } from '../plan/plan.ts'
 import { CallGate, WaitingEvents, ToolCalls, type ToolEvent } from './tool-calls.ts'
 import { type AnswerRoom, ENDLESS_ROOM } from './output-text.ts'
 import type { EndReason, StreamPart } from './stream-part.ts'
-import { AnswerLimit, type Measurement, UsageMeter } from './usage.ts'
+import { AnswerLimit, UsageMeter } from './usage.ts'
 import { type TextCall, TextCalls } from './text-calls.ts'
 import {
   JsonFence,
@@ -40,7 +40,8 @@ const NoParts: readonly StreamPart[] = []
  */
 export class PartReader {
   readonly #plan: ReplyPlan
-  readonly #meter: UsageMeter
+  /** Cost of the answer. */
+  readonly meter: UsageMeter
   readonly #text: AnswerText
   readonly #limit: AnswerLimit
   readonly #tools: ToolCalls
@@ -66,7 +67,7 @@ export class PartReader {
     const { upstreamModel, gauge, inputTokens, contextWindow } = plan
     const { newCounter = () => new ModelCounter(upstreamModel, gauge?.scale) } = options
     const given = gauge === undefined ? {} : { gauge }
-    this.#meter = new UsageMeter({ inputTokens, contextWindow, ...given, newCounter })
+    this.meter = new UsageMeter({ inputTokens, contextWindow, ...given, newCounter })
     this.#limit = new AnswerLimit(plan.maxOutputTokens, newCounter(), () => {
       this.#stop = { by: 'limit' }
     })
@@ -75,7 +76,7 @@ export class PartReader {
     this.#waiting = new WaitingEvents(room)
     this.#text = new AnswerText({
       plan,
-      meter: this.#meter,
+      meter: this.meter,
       limit: this.#limit,
       room,
       onStop: (sequence) => {
@@ -85,7 +86,7 @@ export class PartReader {
     this.#tools = new ToolCalls({
       toolNames: plan.toolNames,
       room,
-      onLost: (text) => this.#meter.addText(text)
+      onLost: (text) => this.meter.addText(text)
     })
     this.#calls = new CallGate(this.#limit, plan.asked.isSingleToolCall)
     this.#contextWindowOf = options.contextWindowOf ?? (() => undefined)
@@ -110,27 +111,9 @@ export class PartReader {
     return this.#stop !== null || this.#room.isFull
   }
 
-  /** Tokens of the request as counted by the upstream; null until it says them. */
-  get measuredInputTokens(): number | null {
-    return this.#meter.measuredInput()
-  }
-
-  measurement(): Measurement | null {
-    return this.#meter.measurement()
-  }
-
-  get credits(): number | null {
-    return this.#meter.credits
-  }
-
   /** Metering has come behind the last content; no more of it will come. */
   get isMetered(): boolean {
     return this.#closing.isMetered
-  }
-
-  /** Local estimate of all that the model said, whether or not the client heard it. */
-  get saidTokens(): number {
-    return this.#meter.saidTokens
   }
 
   get lostCalls(): number {
@@ -147,11 +130,11 @@ export class PartReader {
 
   overhear(event: UpstreamEvent): void {
     this.#closing.note(event, saidBytesOf(event))
-    if (event.type === 'metering') this.#meter.addCredits(event.credits)
-    else if (event.type === 'text') this.#meter.addText(event.text)
-    else if (event.type === 'reasoning') this.#meter.addReasoning(event.text ?? '')
+    if (event.type === 'metering') this.meter.addCredits(event.credits)
+    else if (event.type === 'text') this.meter.addText(event.text)
+    else if (event.type === 'reasoning') this.meter.addReasoning(event.text ?? '')
     else if (event.type === 'tool' && event.input !== undefined)
-      this.#meter.addText(
+      this.meter.addText(
         typeof event.input === 'string' ? event.input : JSON.stringify(event.input)
       )
   }
@@ -172,16 +155,16 @@ export class PartReader {
       case 'tool':
         return this.#readTool(event)
       case 'metadata':
-        if (event.tokenUsage !== undefined) this.#meter.addCounts(event.tokenUsage)
+        if (event.tokenUsage !== undefined) this.meter.addCounts(event.tokenUsage)
         if (event.contextUsagePercentage !== undefined) {
-          this.#meter.setPercentage(event.contextUsagePercentage)
+          this.meter.setPercentage(event.contextUsagePercentage)
         }
         break
       case 'context-usage':
-        this.#meter.setPercentage(event.percentage)
+        this.meter.setPercentage(event.percentage)
         break
       case 'metering':
-        this.#meter.addCredits(event.credits)
+        this.meter.addCredits(event.credits)
         break
       case 'exception':
       case 'ignored':
@@ -203,7 +186,7 @@ export class PartReader {
     if (this.#stop?.by === 'sequence') this.#text.release(parts)
     if (this.#opaque !== null) parts.push({ type: 'redacted', content: this.#opaque })
     const stop = this.#stop
-    const usage = this.#meter.total(stop?.by === 'limit' ? this.#plan.maxOutputTokens : undefined)
+    const usage = this.meter.total(stop?.by === 'limit' ? this.#plan.maxOutputTokens : undefined)
     const reason = this.#reason()
     const stopSequence = stop?.by === 'sequence' && { stopSequence: stop.sequence }
     parts.push({ type: 'end', reason, ...stopSequence, usage })
@@ -225,10 +208,10 @@ export class PartReader {
   #readReasoning(event: Extract<UpstreamEvent, { type: 'reasoning' }>): readonly StreamPart[] {
     if (this.#isInCall) return this.#postpone(event)
     const { text, signature, opaque } = toThought(event)
-    if (text === '') this.#meter.noteUnseenReasoning()
+    if (text === '') this.meter.noteUnseenReasoning()
     if (this.#plan.reasoning === 'none') {
       if (this.#plan.asked.isSealed === true) this.#opaque = opaque ?? this.#opaque
-      if (text !== '') this.#meter.addReasoning(text)
+      if (text !== '') this.meter.addReasoning(text)
       return NoParts
     }
     const parts: StreamPart[] = []
@@ -293,10 +276,10 @@ export class PartReader {
       if (part.type === 'tool-start') {
         this.#text.release(out)
         if (this.isStopped) return
-        this.#meter.addText(part.name)
+        this.meter.addText(part.name)
         this.#calls.start(made, index, out)
       } else if (part.type === 'tool-delta') {
-        this.#meter.addText(part.json)
+        this.meter.addText(part.json)
         this.#calls.delta(part.json, out)
       } else if (part.type === 'tool-end') this.#calls.end(part, out)
     }
@@ -312,7 +295,7 @@ export class PartReader {
   #noteModel(modelId: string): void {
     if (modelId === this.#modelId) return
     this.#modelId = modelId
-    this.#meter.setContextWindow(this.#contextWindowOf(modelId) ?? this.#plan.contextWindow)
+    this.meter.setContextWindow(this.#contextWindowOf(modelId) ?? this.#plan.contextWindow)
   }
 
   #reason(): EndReason {
@@ -328,7 +311,7 @@ export class PartReader {
         this.#tools.broken > 0 ||
         this.#stop?.by === 'limit' ||
         this.#room.isFull,
-      isWindowFull: this.#meter.isWindowFull,
+      isWindowFull: this.meter.isWindowFull,
       stopReason: this.#closing.stopReason
     })
   }
@@ -453,10 +436,11 @@ const FINAL: ReadonlySet<string> = new Set([
 /** Tells whether the upstream closed its answer (kiro-protocol §5.11). Metadata without a reason comes in pieces. */
 class Closing {
   readonly #isDue: boolean
-  #hasContent = false
+  hasContent = false
   #isClosed = false
-  #isMetered = false
-  #stopReason = ''
+  /** Metering has come behind the last content. */
+  isMetered = false
+  stopReason = ''
 
   /** `isDue`: the upstream closes whole answers. */
   constructor(isDue: boolean) {
@@ -466,39 +450,27 @@ class Closing {
   note(event: UpstreamEvent, bytes: number): void {
     if (event.type === 'metadata') {
       this.#isClosed = true
-      this.#stopReason = event.stopReason ?? this.#stopReason
-    } else if (event.type === 'metering') this.#isMetered = true
+      this.stopReason = event.stopReason ?? this.stopReason
+    } else if (event.type === 'metering') this.isMetered = true
     else if (event.type === 'tool' || bytes > 0) {
-      this.#hasContent = true
-      this.#isMetered = false
-      this.#isClosed &&= this.#stopReason !== ''
+      this.hasContent = true
+      this.isMetered = false
+      this.#isClosed &&= this.stopReason !== ''
     }
   }
 
   get isSeen(): boolean {
-    return this.#isClosed || this.#isMetered
-  }
-
-  get isMetered(): boolean {
-    return this.#isMetered
+    return this.#isClosed || this.isMetered
   }
 
   get isMissing(): boolean {
     return this.#isDue && !this.isSeen
   }
 
-  get hasContent(): boolean {
-    return this.#hasContent
-  }
-
   /** Nothing usable has come, and no reason that asking again would repeat. */
   get isVoid(): boolean {
-    if (this.#hasContent) return false
-    return this.isSeen ? !FINAL.has(this.#stopReason.toUpperCase()) : this.#isDue
-  }
-
-  get stopReason(): string {
-    return this.#stopReason
+    if (this.hasContent) return false
+    return this.isSeen ? !FINAL.has(this.stopReason.toUpperCase()) : this.#isDue
   }
 }
 

@@ -76,8 +76,9 @@ export class UsageMeter {
     return this.#credits ?? null
   }
 
+  /** Local estimate of all that the model said, whether or not the client heard it. */
   get saidTokens(): number {
-    return this.#saidTokens()
+    return Math.ceil(this.#answer.tokens) + Math.ceil(this.#reasoning.tokens)
   }
 
   addCounts(counts: TokenUsage): void {
@@ -152,7 +153,7 @@ export class UsageMeter {
 
   #measuredWithin(): number {
     if (this.#isInputCounted) return 0
-    const answerWithin = this.#saidTokens() * ANSWER_WITHIN
+    const answerWithin = this.saidTokens * ANSWER_WITHIN
     return Math.ceil(this.#percentageWithin() + answerWithin + this.#reasoningWithin())
   }
 
@@ -170,10 +171,6 @@ export class UsageMeter {
   #reasoningWithin(): number {
     const shown = this.#reasoning.tokens
     return shown > 0 ? shown * SUMMARY_WITHIN : this.#isReasoningUnseen ? UNSEEN_TOKENS : 0
-  }
-
-  #saidTokens(): number {
-    return Math.ceil(this.#answer.tokens) + Math.ceil(this.#reasoning.tokens)
   }
 
   #toldInput(): Omit<Usage, 'outputTokens'> {
@@ -194,7 +191,7 @@ export class UsageMeter {
 
   #outputTokens(): number {
     const told = countOf(this.#toldCounts().outputTokens)
-    return told ?? this.#saidTokens()
+    return told ?? this.saidTokens
   }
 
   #toldCounts(): TokenUsage {

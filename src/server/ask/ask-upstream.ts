@@ -43,7 +43,7 @@ export interface UpstreamQuestion extends PermitWait {
   readonly capture: TurnCapture | null
 }
 
-export type AnsweredCall = Pick<Attempt, 'measurement'>
+export type AnsweredCall = Pick<Attempt, 'meter'>
 
 interface FailedCall {
   readonly way: CallWay

@@ -1,6 +1,6 @@
-import type { Measurement } from '../../dialects/answer/usage.ts'
 import type { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { EndPart, EndReason, StreamPart } from '../../dialects/answer/stream-part.ts'
+import type { UsageMeter } from '../../dialects/answer/usage.ts'
 import {
   faultOfResponse,
   MAX_FAULT_BODY_BYTES,
@@ -89,6 +89,10 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
   readonly #options: AttemptOptions
   readonly #reader: AnswerReader
   readonly #outcome = Promise.withResolvers<AttemptOutcome>()
+  /** Never rejects. */
+  readonly outcome = this.#outcome.promise
+  /** Cost as the upstream has told it so far. */
+  readonly meter: UsageMeter
   readonly #exchange: Exchange
   #phase: CallPhase | 'over' = 'connecting'
   #status = 0
@@ -134,6 +138,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     this.#options = options
     const { pool, request, parts, room, signal, sink, tap } = options
     this.#reader = new AnswerReader(parts, room)
+    this.meter = parts.meter
     this.#exchange = new Exchange({
       pool,
       permit: this,
@@ -143,11 +148,6 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
       outlives: () => this.#outlives()
     })
     sink.attach(this)
-  }
-
-  /** Never rejects. */
-  get outcome(): Promise<AttemptOutcome> {
-    return this.#outcome.promise
   }
 
   /** Resolves when the metering was read; `null` if it is not read. */
@@ -164,30 +164,12 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
     return this.#isRefused
   }
 
-  get saidTokens(): number {
-    return this.#options.parts.saidTokens
-  }
-
-  /** Tokens of the request as counted by the upstream; null until then, maybe for ever. */
-  get measuredInputTokens(): number | null {
-    return this.#options.parts.measuredInputTokens
-  }
-
-  /** Tokens that the upstream measured, to learn from; `null` until then, maybe for ever. */
-  get measurement(): Measurement | null {
-    return this.#options.parts.measurement()
-  }
-
   get isClosed(): boolean {
     return this.#options.parts.isClosed
   }
 
   get strangeEvents(): StrangeEvents {
     return this.#reader.strangeEvents
-  }
-
-  get credits(): number | null {
-    return this.#options.parts.credits
   }
 
   sent(): void {
@@ -415,14 +397,14 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
 
   /** True if the body ended inside a frame, or lost only what follows a whole answer (kiro-protocol §5.11). */
   #isEndOf(error: GatewayError): boolean {
-    return error.code === 'GW_STREAM_TRUNCATED' || (this.#reader.isClosed && isLoss(error))
+    return error.code === 'GW_STREAM_TRUNCATED' || (this.isClosed && isLoss(error))
   }
 
   #cutAnswer(error: GatewayError): void {
     try {
       this.#reader.lose(this.#onPart)
       this.#options.sink.end()
-      this.#end(this.#reader.isClosed ? { name: 'answered' } : { name: 'answered', lostBy: error })
+      this.#end(this.isClosed ? { name: 'answered' } : { name: 'answered', lostBy: error })
     } catch (cause) {
       this.#fail(asGatewayError(cause), null)
     }
@@ -462,7 +444,7 @@ export class Attempt implements ResponseReader, AnswerSource, Releasable {
       phase,
       stopReason: this.#stopReason,
       upstreamId: typeof upstreamId === 'string' ? upstreamId : null,
-      isMeasured: this.measuredInputTokens !== null,
+      isMeasured: this.meter.measuredInput() !== null,
       lostCalls: outcome.name === 'answered' ? this.#options.parts.lostCalls : 0
     })
   }

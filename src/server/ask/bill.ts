@@ -1,4 +1,5 @@
 import { MICROS_PER_CREDIT } from '../../keys/key.ts'
+import type { UsageMeter } from '../../dialects/answer/usage.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
 import type { Metering } from '../../ipc/usage-row.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
@@ -14,7 +15,9 @@ export interface BillOptions {
   readonly charge: Charge | null
 }
 
-type BilledCall = Pick<Attempt, 'credits' | 'reading' | 'isReadOut' | 'isRefused' | 'saidTokens'>
+interface BilledCall extends Pick<Attempt, 'reading' | 'isReadOut' | 'isRefused'> {
+  readonly meter: Pick<UsageMeter, 'credits' | 'saidTokens'>
+}
 
 /** Adds up metered costs, or tokens at the learnt price. A call that is read on may end long after the answer. */
 export class Bill {
@@ -33,7 +36,7 @@ export class Bill {
 
   add(call: BilledCall, outcome: AttemptOutcome): void {
     const { signal, progress } = this.#options
-    const facts = { outcome, isGone: signal.aborted, creditsBefore: call.credits }
+    const facts = { outcome, isGone: signal.aborted, creditsBefore: call.meter.credits }
     const { reading } = call
     if (reading === null) return this.#enter(call, facts)
     this.#unmetered += 1
@@ -61,12 +64,13 @@ export class Bill {
 
   #enter(call: BilledCall, { outcome, isGone, creditsBefore }: CallFacts): void {
     const { plane, plan, charge, progress } = this.#options
-    const { credits, isReadOut } = call
+    const { isReadOut } = call
+    const { credits, saidTokens: outputTokens } = call.meter
     const isAnswered = outcome.name === 'answered'
     const isLeft = !isAnswered && !call.isRefused && wasAtWork(outcome, isGone)
     const isMeant = isAnswered || isLeft
     const { upstreamModel: model, inputTokens } = plan
-    const answer = { model, inputTokens, outputTokens: call.saidTokens }
+    const answer = { model, inputTokens, outputTokens }
     const isWhole = credits !== null && isReadOut
     const listed = listedPrice(answer, plane.catalogue().models)
     const measured = isMeant && !isWhole ? plane.prices.measure(answer, listed) : null

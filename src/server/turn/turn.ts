@@ -286,7 +286,8 @@ export class Turn implements OpenTurn {
     if (plan.rounds !== null) {
       await answerInRounds(plane, { ...question, rounds: plan.rounds })
     } else {
-      const { measurement } = await askUpstream(plane, question)
+      const { meter } = await askUpstream(plane, question)
+      const measurement = meter.measurement()
       // Measurements of a changed conversation do not apply to this one.
       if (measurement !== null && payload.changes.length === 0)
         plane.calibration.learn(lessonOf(plan, measurement))

@@ -503,14 +503,14 @@ t.test('an answer that is over for its client', (t) => {
     t.same(await call.outcome, { name: 'answered' })
     t.match(summarize(sink.parts), { text: 'one ', reason: 'stop-sequence' })
     t.equal(sink.calls.at(-1), 'ended')
-    t.same([call.credits, call.isReadOut, seen.settlements, readings.size], [null, false, 0, 1])
-    const said = call.saidTokens
+    t.same([call.meter.credits, call.isReadOut, seen.settlements, readings.size], [null, false, 0, 1])
+    const said = call.meter.saidTokens
     const { length } = sink.calls
     held.resolve()
     await call.reading
     await over()
-    t.same([call.credits, call.isReadOut, seen.settlements, readings.size], [8, true, 1, 0])
-    t.ok(call.saidTokens > said, 'what came since is counted')
+    t.same([call.meter.credits, call.isReadOut, seen.settlements, readings.size], [8, true, 1, 0])
+    t.ok(call.meter.saidTokens > said, 'what came since is counted')
     t.equal(sink.calls.length, length, 'and nothing of it came out')
     t.match(pool.stats(), { idle: 1, busy: 0 }, 'its connection lives on')
   })
@@ -523,7 +523,7 @@ t.test('an answer that is over for its client', (t) => {
       ...readOnWith(readings)
     })
     await call.outcome
-    t.same([call.credits, call.isReadOut], [8, true])
+    t.same([call.meter.credits, call.isReadOut], [8, true])
     await over()
     await call.reading
     t.equal(readings.size, 0)
@@ -543,7 +543,7 @@ t.test('an answer that is over for its client', (t) => {
     t.match(await call.outcome, { name: 'failed', phase: 'answering' })
     await call.reading
     await over()
-    t.equal(call.credits, 8)
+    t.equal(call.meter.credits, 8)
   })
 
   for (const [how, bounds] of [
@@ -563,7 +563,7 @@ t.test('an answer that is over for its client', (t) => {
       await call.outcome
       await call.reading
       await over()
-      t.same([call.credits, call.isReadOut, readings.size], [null, false, 0])
+      t.same([call.meter.credits, call.isReadOut, readings.size], [null, false, 0])
       await upstream.empty()
     })
   }
@@ -584,7 +584,7 @@ t.test('an answer that is over for its client', (t) => {
       t.same(await call.outcome, { name: 'answered' })
       await call.reading
       await over()
-      t.equal(call.credits, null)
+      t.equal(call.meter.credits, null)
       await upstream.empty()
     }
   })
@@ -627,7 +627,7 @@ t.test('an answer that is over for its client', (t) => {
     sink.source?.pause()
     await call.reading
     await over()
-    t.equal(call.credits, 8)
+    t.equal(call.meter.credits, 8)
   })
 
   t.test('because that has left, is read on while nobody knows the price', async (t) => {
@@ -654,7 +654,7 @@ t.test('an answer that is over for its client', (t) => {
       left.resolve()
       await call.reading
       await over()
-      t.same([call.credits, call.isReadOut], [8, true])
+      t.same([call.meter.credits, call.isReadOut], [8, true])
       t.equal(sink.calls.length, length)
       t.equal(body.byteLength, 0, 'the memory of the request is free')
     }

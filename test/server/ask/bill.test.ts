@@ -19,10 +19,11 @@ function failed(
 }
 
 type Call = Parameters<Bill['add']>[0]
+type Members = Partial<Omit<Call, 'meter'> & Pick<Call['meter'], 'credits'>>
 
-function call(members: Partial<Call> = {}): Call {
-  const whole = { credits: 4, reading: null, isReadOut: true, isRefused: false, saidTokens: 100 }
-  return { ...whole, ...members }
+function call({ credits = 4, ...members }: Members = {}): Call {
+  const meter = { credits, saidTokens: 100 }
+  return { reading: null, isReadOut: true, isRefused: false, ...members, meter }
 }
 
 const UNMETERED = { credits: null, isReadOut: false }
@@ -115,7 +116,7 @@ t.test('Bill', (t) => {
     own.add(one, failed('GW_CLIENT_CLOSED'))
     own.close()
     t.same([settled, progress.charged], [[], 0])
-    Object.assign(one, { credits: 8, isReadOut: true })
+    Object.assign(one, call({ credits: 8 }))
     t.equal(estimate().isUnknown, true)
     metered.resolve()
     await progress.owed
