@@ -55,7 +55,7 @@ async function run(requests: number, { hasLimit }: RecordCostQuestion): Promise<
     records.begin()
     const record = answered()
     const charge = limits === null ? null : await reserve(limits, n)
-    if (charge !== null) record.progress.charge(charge)
+    if (charge !== null) record.progress.charges.push(charge)
     prices.learn({ model: 'claude-sonnet-4.5', inputTokens: 21_500 }, 250_000)
     records.note(toUsageRow(record, who))
     if (n % TOGETHER !== 0) continue

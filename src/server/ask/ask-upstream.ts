@@ -102,7 +102,7 @@ async function askUntilAnswered(
     const call = await startAttempt(plane, question, { way, state, invocationId, bill })
     const outcome = await call.outcome
     bill.add(call, outcome)
-    progress.noteAccount(way.snapshot.id)
+    progress.account = way.snapshot.id
     if (call.isClosed) plane.closingHosts.add(way.host.url)
     noteStrange(plane, question, call.strangeEvents)
     if (outcome.name === 'answered') {

@@ -59,7 +59,7 @@ export class Bill {
     const { charge, progress } = this.#options
     if (!this.#isClosed || this.#unmetered > 0 || charge === null) return
     charge.settle()
-    progress.charge(charge)
+    progress.charges.push(charge)
   }
 
   #enter(call: BilledCall, { outcome, isGone, creditsBefore }: CallFacts): void {

@@ -129,108 +129,60 @@ export class Progress {
   readonly #trace: TurnTrace | null
   readonly #spentMs: Partial<Record<PhaseName, number>> = {}
   #markedAt = this.startedAt
-  #usage: Usage | null = null
+  /** Usage of calls that were answered whole; `null` before the first. */
+  usage: Usage | null = null
   /** Bounded by the questions that a turn may ask. */
-  readonly #charges: Charged[] = []
-  #metered = 0
-  #metering: Metering | null = null
-  #owed: Promise<void> | null = null
+  readonly charges: Charged[] = []
+  /** Micro-credits of all calls, failed ones included, metered or measured. */
+  metered = 0
+  /** The least exact of its calls; `null` if none cost anything. */
+  metering: Metering | null = null
+  /** Resolves when all costs are known; `null` if they are. */
+  owed: Promise<void> | null = null
   #endedAt: number | null = null // see `over()`
-  #attempts = 0
-  #lastCall: CallFacts | null = null
-  #lostCalls = 0
-  #account: string | null = null
-  #isWaiting = false
+  attempts = 0
+  lastCall: CallFacts | null = null
+  /** Calls that clients did not get, because their arguments did not come whole. */
+  lostCalls = 0
+  /** Sign-in in use; `null` before the first call. */
+  account: string | null = null
+  /** True until `endWait()`. */
+  isWaiting = false
 
   constructor(trace: TurnTrace | null = null) {
     this.#trace = trace
   }
 
-  /** Usage of calls that were answered whole; `null` before the first. */
-  get usage(): Usage | null {
-    return this.#usage
-  }
-
   spend(usage: Usage): void {
-    this.#usage = addUsage(this.#usage, usage)
+    this.usage = addUsage(this.usage, usage)
   }
 
   /** Micro-credits charged to the key; 0 without a limit. */
   get charged(): number {
-    return this.#charges.reduce((sum, { cost }) => sum + cost, 0)
-  }
-
-  get charges(): readonly Charged[] {
-    return this.#charges
-  }
-
-  charge(charged: Charged): void {
-    this.#charges.push(charged)
-  }
-
-  /** Micro-credits of all calls, failed ones included, metered or measured. */
-  get metered(): number {
-    return this.#metered
-  }
-
-  /** The least exact of its calls; `null` if none cost anything. */
-  get metering(): Metering | null {
-    return this.#metering
+    return this.charges.reduce((sum, { cost }) => sum + cost, 0)
   }
 
   meter(credits: number, how: Metering): void {
-    this.#metered += credits
-    if (this.#metering === null || EXACTNESS.indexOf(how) > EXACTNESS.indexOf(this.#metering))
-      this.#metering = how
+    this.metered += credits
+    if (this.metering === null || EXACTNESS.indexOf(how) > EXACTNESS.indexOf(this.metering))
+      this.metering = how
   }
 
   /** A call is read on for its metering: the cost is known only then. */
   owe(metered: Promise<void>): void {
-    const before = this.#owed
-    this.#owed = before === null ? metered : before.then(() => metered)
-  }
-
-  /** Resolves when all costs are known; `null` if they are. */
-  get owed(): Promise<void> | null {
-    return this.#owed
-  }
-
-  get attempts(): number {
-    return this.#attempts
-  }
-
-  get lastCall(): CallFacts | null {
-    return this.#lastCall
-  }
-
-  /** Calls that clients did not get, because their arguments did not come whole. */
-  get lostCalls(): number {
-    return this.#lostCalls
+    const before = this.owed
+    this.owed = before === null ? metered : before.then(() => metered)
   }
 
   noteCall(facts: CallFacts): void {
-    this.#attempts++
-    this.#lastCall = facts
-    this.#lostCalls += facts.lostCalls
+    this.attempts++
+    this.lastCall = facts
+    this.lostCalls += facts.lostCalls
     this.#trace?.call(facts)
   }
 
-  /** Sign-in in use; `null` before the first call. */
-  get account(): string | null {
-    return this.#account
-  }
-
-  noteAccount(id: string): void {
-    this.#account = id
-  }
-
-  /** True until `endWait()`. */
-  get isWaiting(): boolean {
-    return this.#isWaiting
-  }
-
   beginWait(): void {
-    this.#isWaiting = true
+    this.isWaiting = true
   }
 
   end(name: PhaseName, at = performance.now()): void {
@@ -245,7 +197,7 @@ export class Progress {
     const now = performance.now()
     if (pausedMs > 0) this.end('pause', Math.min(now, this.#markedAt + pausedMs))
     this.end(name, now)
-    this.#isWaiting = false
+    this.isWaiting = false
   }
 
   /** Ends the client's part: it has its answer or has left. */

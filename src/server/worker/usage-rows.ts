@@ -16,7 +16,7 @@ export interface EndedTurn {
   readonly error: GatewayError | null
   readonly plan: ReplyPlan | null
   readonly bodyBytes: number
-  readonly progress: Progress
+  readonly progress: Readonly<Progress>
 }
 
 /** Limit for names that clients choose when there is no list of models. */
@@ -73,7 +73,7 @@ function askedFor(plan: ReplyPlan | null): Pick<TurnFacts, 'modelAsked'> {
 const MAX_REASON_CHARS = 600
 const MAX_DETAIL_CHARS = 300
 
-function toFailure({ message, detail }: GatewayError, { lastCall }: Progress): FailureFacts {
+function toFailure({ message, detail }: GatewayError, { lastCall }: EndedTurn['progress']): FailureFacts {
   const status = lastCall?.status ?? 0
   return {
     reason: cut(message, MAX_REASON_CHARS),

@@ -82,7 +82,7 @@ t.test('recordTurn()', (t) => {
     progress.end('queue', progress.startedAt + 3)
     progress.spend({ inputTokens: 5, outputTokens: 7 })
     progress.meter(250_000, 'metered')
-    progress.noteAccount('a1')
+    progress.account = 'a1'
     progress.noteCall({ ...call, stopReason: null, upstreamId: null })
     progress.noteCall({ ...call, stopReason: 'stop', upstreamId: 'up-1' })
     const changes = { progress, keyHash: '0123456789abcdef', bytesOut: 22 }

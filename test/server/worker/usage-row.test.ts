@@ -99,7 +99,7 @@ t.test('toUsageRow()', async (t) => {
   })
   const { totalMs, firstMs } = toUsageRow(answered, who)
   t.ok([totalMs, firstMs].every(Number.isInteger), 'as the record keeps them')
-  progress.charge({ cost: 1_000_000, period: 7 })
+  progress.charges.push({ cost: 1_000_000, period: 7 })
   t.match(
     toUsageRow(answered, who),
     { credits: 1_000_000, charges: [{ credits: 1_000_000, period: 7 }] },
