@@ -18,3 +18,15 @@ export function singleFlight<Args extends readonly unknown[], Result>(
   join.running = null as Promise<Result> | null
   return join
 }
+
+/** Wraps a function: its result is kept for all later calls. After a failure the next call tries again. */
+export function loadOnce<Result>(load: () => Promise<Result>): () => Promise<Result> {
+  let loading: Promise<Result> | null = null
+  return () => {
+    loading ??= load().catch((cause: unknown) => {
+      loading = null
+      throw cause
+    })
+    return loading
+  }
+}

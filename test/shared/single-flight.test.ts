@@ -1,5 +1,5 @@
 import t from 'tap'
-import { singleFlight } from '../../src/shared/single-flight.ts'
+import { loadOnce, singleFlight } from '../../src/shared/single-flight.ts'
 
 t.test('whoever hears that one is over may begin the next', async (t) => {
   const words = ['second', 'third']
@@ -37,4 +37,16 @@ t.test('calls while one is under way share its result, and a later one begins an
   asked[1]?.reject(new Error('no answer'))
   await t.rejects(third, /no answer/)
   t.equal(ask.running, null, 'a failure ends it as well')
+})
+
+t.test('a result is kept once there is one, and a failure is not', async (t) => {
+  const results = [Promise.reject(new Error('not yet')), Promise.resolve('loaded')]
+  let asked = 0
+  const load = loadOnce(() => results[asked++] ?? Promise.resolve('again'))
+  const failing = load()
+  t.equal(load(), failing, 'shared while it is under way')
+  await t.rejects(failing, /not yet/)
+  t.equal(await load(), 'loaded')
+  t.equal(await load(), 'loaded')
+  t.equal(asked, 2)
 })

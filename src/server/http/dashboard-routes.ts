@@ -3,6 +3,7 @@ import type { Sessions } from '../../dashboard/session.ts'
 import type { EndedSession } from '../../ipc/dashboard.ts'
 import type { KnownKeys } from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
+import { loadOnce } from '../../shared/single-flight.ts'
 import type { DashboardPages } from './dashboard-pages.ts'
 import type { Authenticator } from './auth.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
@@ -29,14 +30,10 @@ export interface DashboardOptions {
 
 /** Files are public, as they contain no data. The dashboard's code is loaded on first use. */
 export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
-  let loading: Promise<DashboardServer> | null = null
-  const load = (): Promise<DashboardServer> => {
-    loading ??= loadServer(options).catch((cause: unknown) => {
-      loading = null
-      throw cause
-    })
-    return loading
-  }
+  const load = loadOnce(async () => {
+    const { DashboardServer } = await import('./dashboard-server.ts')
+    return new DashboardServer(options)
+  })
   const route = (
     method: Route['method'],
     path: string,
@@ -74,11 +71,6 @@ export function dashboardRoutes(options: DashboardOptions): readonly Route[] {
     route('GET', '/dashboard/oidc/sign-out', (server, routed) => server.oidc.signOut(routed)),
     route('GET', '/dashboard/*', (server, routed) => server.file(routed, routed.params['*'] ?? ''))
   ]
-}
-
-async function loadServer(options: DashboardOptions): Promise<DashboardServer> {
-  const { DashboardServer } = await import('./dashboard-server.ts')
-  return new DashboardServer(options)
 }
 
 export function turnedOff({ request }: RoutedRequest, why = 'DASHBOARD=off'): GatewayError {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../../config/settings.ts'
+import { loadOnce } from '../../shared/single-flight.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import type { Route, RoutedRequest } from './router.ts'
 
@@ -47,15 +48,7 @@ interface Description {
 
 /** The description of the API, read when it is first asked for. */
 export class DescriptionFiles {
-  #made: Promise<Description> | null = null
-
-  read(): Promise<Description> {
-    this.#made ??= readDescription().catch((cause: unknown) => {
-      this.#made = null
-      throw cause
-    })
-    return this.#made
-  }
+  readonly read = loadOnce(readDescription)
 }
 
 async function readDescription(): Promise<Description> {

@@ -14,6 +14,7 @@ import type { EndedSession } from '../../ipc/dashboard.ts'
 import { type KnownKeys, whyRefused } from '../../keys/key.ts'
 import { asGatewayError, GatewayError } from '../../shared/errors.ts'
 import type { JsonObject } from '../../shared/json.ts'
+import { loadOnce } from '../../shared/single-flight.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import { answerEarly } from '../turn/answer-early.ts'
 import { DeviceForms, type FormPlace } from './device-forms.ts'
@@ -84,7 +85,7 @@ export class DevicePages {
   readonly #options: DevicePagesOptions
   readonly #forms: DeviceForms
   readonly #users: PanelUsers
-  #style: Promise<Style> | null = null
+  readonly #style = loadOnce(readStyle)
 
   constructor(options: DevicePagesOptions) {
     this.#options = options
@@ -357,11 +358,7 @@ export class DevicePages {
       const headers = { ...HEADERS, location: reply.location }
       return answerEarly(request, response, { status: 303, headers, body: '' })
     }
-    this.#style ??= readStyle().catch((cause: unknown) => {
-      this.#style = null
-      throw cause
-    })
-    const { text, policy } = await this.#style
+    const { text, policy } = await this.#style()
     const headers = {
       ...HEADERS,
       'content-type': 'text/html; charset=utf-8',

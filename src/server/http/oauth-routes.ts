@@ -1,5 +1,6 @@
 import type { Config } from '../../config/settings.ts'
 import type { AccessCheck } from '../../devices/access-check.ts'
+import { loadOnce } from '../../shared/single-flight.ts'
 import type { PrimaryPulse } from '../primary/primary-pulse.ts'
 import type { Authenticator } from './auth.ts'
 import type { OAuthServer } from './oauth-server.ts'
@@ -31,14 +32,10 @@ export function isDeviceSignInOff({ devices }: Config): boolean {
 
 /** The sign-in of devices: RFC 8414, 8628 and 7009. Its code is loaded on first use. */
 export function oauthRoutes(options: OAuthOptions): readonly Route[] {
-  let loading: Promise<OAuthServer> | null = null
-  const load = (): Promise<OAuthServer> => {
-    loading ??= loadServer(options).catch((cause: unknown) => {
-      loading = null
-      throw cause
-    })
-    return loading
-  }
+  const load = loadOnce(async () => {
+    const { OAuthServer } = await import('./oauth-server.ts')
+    return new OAuthServer(options)
+  })
   const route = (
     method: Route['method'],
     path: string,
@@ -57,9 +54,4 @@ export function oauthRoutes(options: OAuthOptions): readonly Route[] {
     route('POST', token, (server, routed) => server.token(routed)),
     route('POST', revoke, (server, routed) => server.revoke(routed))
   ]
-}
-
-async function loadServer(options: OAuthOptions): Promise<OAuthServer> {
-  const { OAuthServer } = await import('./oauth-server.ts')
-  return new OAuthServer(options)
 }

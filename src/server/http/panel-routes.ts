@@ -1,19 +1,16 @@
 import { PANEL_ACTION_NAMES, PANEL_ACTIONS, type PanelAction } from '../../ipc/panel.ts'
+import { loadOnce } from '../../shared/single-flight.ts'
 import { turnedOff } from './dashboard-routes.ts'
 import { isDeviceSignInOff } from './oauth-routes.ts'
-import type { PanelOptions, PanelServer } from './panel-server.ts'
+import type { PanelOptions } from './panel-server.ts'
 import type { Route } from './router.ts'
 
 /** Routes of the panel's API. Its code is loaded on first use. */
 export function panelRoutes(options: PanelOptions): readonly Route[] {
-  let loading: Promise<PanelServer> | null = null
-  const load = (): Promise<PanelServer> => {
-    loading ??= loadServer(options).catch((cause: unknown) => {
-      loading = null
-      throw cause
-    })
-    return loading
-  }
+  const load = loadOnce(async () => {
+    const { PanelServer } = await import('./panel-server.ts')
+    return new PanelServer(options)
+  })
   return PANEL_ACTION_NAMES.map((action) => {
     const [method, path] = PANEL_ACTIONS[action]
     return {
@@ -36,8 +33,3 @@ const DEVICE_ACTIONS: ReadonlySet<PanelAction> = new Set<PanelAction>([
   'devices.deny',
   'devices.end'
 ])
-
-async function loadServer(options: PanelOptions): Promise<PanelServer> {
-  const { PanelServer } = await import('./panel-server.ts')
-  return new PanelServer(options)
-}

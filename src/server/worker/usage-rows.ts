@@ -73,7 +73,10 @@ function askedFor(plan: ReplyPlan | null): Pick<TurnFacts, 'modelAsked'> {
 const MAX_REASON_CHARS = 600
 const MAX_DETAIL_CHARS = 300
 
-function toFailure({ message, detail }: GatewayError, { lastCall }: EndedTurn['progress']): FailureFacts {
+function toFailure(
+  { message, detail }: GatewayError,
+  { lastCall }: EndedTurn['progress']
+): FailureFacts {
   const status = lastCall?.status ?? 0
   return {
     reason: cut(message, MAX_REASON_CHARS),

@@ -503,7 +503,10 @@ t.test('an answer that is over for its client', (t) => {
     t.same(await call.outcome, { name: 'answered' })
     t.match(summarize(sink.parts), { text: 'one ', reason: 'stop-sequence' })
     t.equal(sink.calls.at(-1), 'ended')
-    t.same([call.meter.credits, call.isReadOut, seen.settlements, readings.size], [null, false, 0, 1])
+    t.same(
+      [call.meter.credits, call.isReadOut, seen.settlements, readings.size],
+      [null, false, 0, 1]
+    )
     const said = call.meter.saidTokens
     const { length } = sink.calls
     held.resolve()
