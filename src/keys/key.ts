@@ -63,3 +63,9 @@ export function whyRefused(
   if (revokedAt !== null) return 'revoked'
   return expiresAt !== null && expiresAt <= now ? 'expired' : null
 }
+
+/** End of the last grace period of a former secret; `null` if none is accepted any more. */
+export function graceOf({ hashes }: Pick<NamedKey, 'hashes'>, now: number): number | null {
+  const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
+  return ends.length === 0 ? null : Math.max(...ends)
+}

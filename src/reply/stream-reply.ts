@@ -234,13 +234,14 @@ export class ChunkWriter {
     const isFlushed = this.#isHeadWritten && response.writableCorked === 0
     const isOurs = isFlushed && response.chunkedEncoding && socket !== null
     this.#isHeadWritten = true
-    const size = isOurs ? `${byteLengthOf(text).toString(16)}\r\n` : ''
-    if (typeof text !== 'string') {
-      if (isOurs) return writeAll(socket, [size, ...text, '\r\n'])
-      // Node 24 has reported the drain by now if the system took all at once.
-      return writeAll(response, text) || !response.writableNeedDrain
+    if (typeof text === 'string') {
+      if (!isOurs) return response.write(text)
+      return socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)
     }
-    return isOurs ? socket.write(`${size}${text}\r\n`) : response.write(text)
+    const size = byteLengthOf(text).toString(16)
+    if (isOurs) return writeAll(socket, [`${size}\r\n`, ...text, '\r\n'])
+    // Node 24 has reported the drain by now if the system took all at once.
+    return writeAll(response, text) || !response.writableNeedDrain
   }
 
   onceDrained(listener: () => void): void {

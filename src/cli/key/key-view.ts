@@ -1,5 +1,5 @@
 import { creditsText } from '../../keys/key-text.ts'
-import { type NamedKey, whyRefused } from '../../keys/key.ts'
+import { graceOf, type NamedKey, whyRefused } from '../../keys/key.ts'
 import type { JsonObject } from '../../shared/json.ts'
 import { toColumns } from '../terminal.ts'
 import { toDay, toIso } from '../../shared/dates.ts'
@@ -114,9 +114,4 @@ const NO_LIMIT = 'no limit'
 
 function stateOf(key: NamedKey, now: number): 'in force' | 'revoked' | 'expired' {
   return whyRefused(key, now) ?? 'in force'
-}
-
-function graceOf({ hashes }: NamedKey, now: number): number | null {
-  const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
-  return ends.length === 0 ? null : Math.max(...ends)
 }

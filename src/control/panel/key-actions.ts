@@ -15,7 +15,13 @@ import {
   toModels,
   toRequestsPerMinute
 } from '../../keys/key-text.ts'
-import { type KnownKeys, MICROS_PER_CREDIT, type NamedKey, whyRefused } from '../../keys/key.ts'
+import {
+  graceOf,
+  type KnownKeys,
+  MICROS_PER_CREDIT,
+  type NamedKey,
+  whyRefused
+} from '../../keys/key.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { LOCK_PATIENCE_MS } from '../../shared/file-lock.ts'
 import { asJsonObject, type JsonObject } from '../../shared/json.ts'
@@ -390,11 +396,6 @@ function requireFree(keys: readonly NamedKey[], name: string): void {
 
 function noSuchKey(): GatewayError {
   return panelError('GW_NOT_FOUND', 'There is no such key.')
-}
-
-function graceOf({ hashes }: NamedKey, now: number): number | null {
-  const ends = hashes.flatMap(({ until }) => (until !== null && until > now ? [until] : []))
-  return ends.length === 0 ? null : Math.max(...ends)
 }
 
 function sumsOf({ today, last30Days }: KeyUsage) {

@@ -3,6 +3,7 @@ import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { csvText } from '../../shared/csv.ts'
 import { toDay } from '../../shared/dates.ts'
 import { DAY_MS, NOTHING_USED } from '../book/usage-sums.ts'
+import { dayOf } from '../plan/plan-record.ts'
 import type { FoundSum, SumGroup } from '../usage/search-messages.ts'
 import type { UsageSearcher } from '../usage/usage-searcher.ts'
 import { answer, panelError } from './panel-answer.ts'
@@ -120,8 +121,4 @@ function groupIn(text: string, name: string): SumGroup {
   const group = GROUPS.find((one) => one === text)
   if (group !== undefined) return group
   throw panelError('GW_FIELD_INVALID', `"${name}" is one of ${GROUPS.join(', ')}.`, name)
-}
-
-function dayOf(at: number): number {
-  return Math.floor(at / DAY_MS)
 }

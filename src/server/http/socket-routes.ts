@@ -10,7 +10,7 @@ import type { KeyLines } from '../socket/key-lines.ts'
 import type { ResponsesSockets, SocketClient } from '../socket/responses-sockets.ts'
 import { bodyMemoryOf } from '../turn/body-memory.ts'
 import { convertClientBody } from '../turn/body.ts'
-import { type LocalAnswer, Turn } from '../turn/turn.ts'
+import { type LocalAnswer, Turn, unixTime } from '../turn/turn.ts'
 import type { DataPlane } from '../worker/data-plane.ts'
 import {
   type Authenticator,
@@ -172,8 +172,4 @@ function warmUp(plane: DataPlane, onAnswer: AskedTurn['arrived']['onAnswer']): L
     onAnswer({ responseId: id, items: writer.keptItems, isStored: false })
     return parseJsonObject(toText(writer.toJson())) ?? {}
   }
-}
-
-function unixTime(): number {
-  return Math.floor(Date.now() / 1000)
 }

@@ -182,7 +182,8 @@ export class BodyMemory implements BodyRoom, Disposable {
   }
 
   #bytesFor(bodyBytes: number): number {
-    return bytesFor(bodyBytes, this.#options.inlineMaxBytes)
+    const inlineBytes = Math.min(bodyBytes, this.#options.inlineMaxBytes)
+    return Math.max(bodyBytes * FACTOR_IN_THREAD, inlineBytes * FACTOR_INLINE)
   }
 
   #own(reservation: Reservation): void {
@@ -206,10 +207,6 @@ export function bodyMemoryOf(
 }
 
 type BodyMemoryPlane = Pick<DataPlane, 'memory' | 'smallLane' | 'kept' | 'transforms' | 'config'>
-
-function bytesFor(bodyBytes: number, inlineMaxBytes: number): number {
-  return Math.max(bodyBytes * FACTOR_IN_THREAD, Math.min(bodyBytes, inlineMaxBytes) * FACTOR_INLINE)
-}
 
 function largestThatFits(totalBytes: number, inlineMaxBytes: number): number {
   const factor = totalBytes < inlineMaxBytes * FACTOR_INLINE ? FACTOR_INLINE : FACTOR_IN_THREAD

@@ -470,6 +470,7 @@ function lessonOf(
 /** The upstream's model names may hold anything. */
 const HEADER_TEXT = /^[\x21-\x7e]+$/
 
-function unixTime(): number {
+/** Seconds. */
+export function unixTime(): number {
   return Math.floor(Date.now() / 1000)
 }
