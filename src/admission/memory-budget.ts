@@ -83,11 +83,10 @@ interface LineLimits {
 
 const NO_KEY = ''
 
-/** Something that lives in memory which nobody has reserved, and makes room at once. */
+/** Memory which nobody has reserved, and in which something lives that makes room at once. */
 export interface SpareMemory {
-  bytes(): number
-  /** Frees at least so many bytes, or all. */
-  giveBack(bytes: number): void
+  /** Bytes in use, kept up to date by the user. */
+  bytes: number
 }
 
 /**
@@ -120,7 +119,8 @@ export class MemoryBudget {
   #unreadBytes = 0
   #count = 0
   #isDraining = false
-  #spare: SpareMemory | null = null
+  readonly #spare: SpareMemory = { bytes: 0 }
+  #giveBack: ((bytes: number) => void) | null = null
 
   constructor(totalBytes: number, limits: number | LineLimits, clock: Clock = SYSTEM_CLOCK) {
     this.totalBytes = totalBytes
@@ -135,12 +135,13 @@ export class MemoryBudget {
 
   /** Bytes that nobody has reserved, beside those that live there. */
   get spareBytes(): number {
-    return this.totalBytes - this.#reservedBytes - (this.#spare?.bytes() ?? 0)
+    return this.totalBytes - this.#reservedBytes - this.#spare.bytes
   }
 
-  /** Lets something live in what is not reserved. */
-  lend(spare: SpareMemory): void {
-    this.#spare = spare
+  /** Lets something live in what is not reserved. `giveBack` frees at least so many bytes, or all. */
+  lend(giveBack: (bytes: number) => void): SpareMemory {
+    this.#giveBack = giveBack
+    return this.#spare
   }
 
   get waiting(): number {
@@ -325,7 +326,7 @@ export class MemoryBudget {
   #take(bytes: number, key: string, isLoose = false): Reservation {
     this.#reservedBytes += bytes
     if (isLoose) this.#looseBytes += bytes
-    if (this.#spare !== null && this.spareBytes < 0) this.#spare.giveBack(-this.spareBytes)
+    if (this.spareBytes < 0) this.#giveBack?.(-this.spareBytes)
     if (bytes > 0) this.#held.set(key, (this.#held.get(key) ?? 0) + bytes)
     return new Reservation({ bytes, isLoose, key }, this.#owner)
   }

@@ -1,5 +1,5 @@
 import { bytesOfTurns, type KeptTurns } from '../turn/kept-turns.ts'
-import type { MemoryBudget } from '../../admission/memory-budget.ts'
+import type { MemoryBudget, SpareMemory } from '../../admission/memory-budget.ts'
 
 /** JSON text of a conversation's items up to and with an answer, in parts that later ones share. */
 export interface KeptConversation {
@@ -31,17 +31,14 @@ export class KeptConversations {
   readonly #options: KeptConversationsOptions
   /** By connection, least recently used first. Bounded by `maxBytes`. */
   readonly #kept = new Map<object, KeptConversation>()
-  #bytes = 0
-  /** Among them, those of turns. */
+  readonly #spare: SpareMemory
+  /** Bytes of turns, among all. */
   #turnBytes = 0
   #dropped = 0
 
   constructor(options: KeptConversationsOptions) {
     this.#options = options
-    options.budget.lend({
-      bytes: () => this.#bytes,
-      giveBack: (bytes) => this.#dropDownTo(this.#bytes - bytes)
-    })
+    this.#spare = options.budget.lend((bytes) => this.#dropDownTo(this.bytes - bytes))
   }
 
   get size(): number {
@@ -49,7 +46,7 @@ export class KeptConversations {
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#spare.bytes
   }
 
   /** Conversations that made room for others. */
@@ -61,14 +58,14 @@ export class KeptConversations {
   keep(connection: object, conversation: KeptConversation): void {
     this.forget(connection)
     const { budget, maxBytes } = this.#options
-    const most = Math.min(maxBytes(), this.#bytes + budget.spareBytes)
+    const most = Math.min(maxBytes(), this.bytes + budget.spareBytes)
     const isWhole = bytesOf(conversation) <= most - this.#leastBytes
     const kept = isWhole ? conversation : { ...conversation, turns: null }
     const bytes = bytesOf(kept)
     if (bytes > most) return
     this.#dropDownTo(most - bytes)
     this.#kept.set(connection, kept)
-    this.#bytes += bytes
+    this.#spare.bytes += bytes
     this.#turnBytes += turnBytesOf(kept)
   }
 
@@ -91,19 +88,19 @@ export class KeptConversations {
     const kept = this.#kept.get(connection)
     if (kept === undefined) return
     this.#kept.delete(connection)
-    this.#bytes -= bytesOf(kept)
+    this.#spare.bytes -= bytesOf(kept)
     this.#turnBytes -= turnBytesOf(kept)
   }
 
   /** Without turns. */
   get #leastBytes(): number {
-    return this.#bytes - this.#turnBytes
+    return this.bytes - this.#turnBytes
   }
 
   #dropDownTo(bytes: number): void {
     this.#dropTurns(bytes)
     for (const connection of this.#kept.keys()) {
-      if (this.#bytes <= bytes) return
+      if (this.bytes <= bytes) return
       this.forget(connection)
       this.#dropped += 1
     }
@@ -111,8 +108,8 @@ export class KeptConversations {
 
   #dropTurns(bytes: number): void {
     for (const [connection, kept] of this.#kept) {
-      if (this.#bytes <= bytes || this.#turnBytes === 0) return
-      this.#bytes -= turnBytesOf(kept)
+      if (this.bytes <= bytes || this.#turnBytes === 0) return
+      this.#spare.bytes -= turnBytesOf(kept)
       this.#turnBytes -= turnBytesOf(kept)
       this.#kept.set(connection, { ...kept, turns: null })
     }

@@ -1,13 +1,7 @@
 import { freeMemory, lendMemory } from '../../shared/own-memory.ts'
 import type { CallPhase } from '../classify.ts'
 import type { Connection } from '../connections/connection.ts'
-import {
-  afterMessage,
-  type EngineFlow,
-  type EngineHandler,
-  isPeerClose,
-  outsideEngine
-} from '../connections/engine.ts'
+import { type EngineFlow, type EngineHandler, isPeerClose } from '../connections/engine.ts'
 import type { ConnectionPool } from '../connections/pool.ts'
 
 export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
@@ -183,7 +177,8 @@ export class Exchange {
       onResponseEnd: () => {
         if (!isMine()) return
         this.#end()
-        afterMessage(() => {
+        // By then the engine has processed the end of the message, and knows whether the connection lives on.
+        queueMicrotask(() => {
           void this.#settle(pool.giveBack(connection)) // cannot reject
         })
         try {
@@ -208,7 +203,8 @@ export class Exchange {
     this.#phase = 'connecting'
     this.#connection = null
     this.#flow = null
-    outsideEngine(() => {
+    // The engine must not be re-entered from its error handler.
+    setImmediate(() => {
       void this.#options.pool.discard(connection).then(() => this.#start(null)) // as above
     })
   }

@@ -62,16 +62,6 @@ export function endEngine(engine: Engine): void {
   void engine.destroy(new ConnectionGone('closed'))
 }
 
-/** Runs when the engine has processed the end of a message, and knows whether the connection lives on. */
-export function afterMessage(run: () => void): void {
-  queueMicrotask(run)
-}
-
-/** Runs in its own task: the engine must not be re-entered from its error handler. */
-export function outsideEngine(run: () => void): void {
-  setImmediate(run)
-}
-
 export function isPeerClose(cause: unknown): boolean {
   return [PEER_CLOSED, 'ECONNRESET', 'EPIPE'].includes(codeOf(cause))
 }

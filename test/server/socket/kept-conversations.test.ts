@@ -9,9 +9,9 @@ import type { KeptTurns } from '../../../src/server/turn/kept-turns.ts'
 const KB = 1024
 
 function setUp(maxKb: number) {
-  const spare = { bytes: (): number => 0, giveBack: (_bytes: number): void => {} }
+  const spare = { bytes: 0, giveBack: (_bytes: number): void => {} }
   const budget = {
-    lend: (given: typeof spare) => Object.assign(spare, given),
+    lend: (giveBack: typeof spare.giveBack) => Object.assign(spare, { giveBack }),
     spareBytes: Infinity
   }
   return { kept: new KeptConversations({ budget, maxBytes: () => maxKb * KB }), spare }
@@ -53,7 +53,7 @@ t.test('conversations lose what saves time before one of them has to go', async 
   spare.giveBack(100 * KB)
   t.equal(kept.find(one, '1')?.turns, null, 'a request needs memory')
   t.equal(kept.dropped, 0)
-  t.equal(spare.bytes(), kept.bytes)
+  t.equal(spare.bytes, kept.bytes)
   kept.keepTurns(three, '3', turnsOf(400))
   t.equal(kept.find(three, '3')?.turns, null, 'nothing goes for turns')
   t.equal(kept.size, 3)

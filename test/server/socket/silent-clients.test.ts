@@ -15,7 +15,7 @@ t.test('a client that is silent is gone, unless it has an answer to read', async
   const opened = Promise.withResolvers<ResponsesSocket>()
   const asked = Promise.withResolvers<FrameResponse>()
   const kept = new KeptConversations({
-    budget: { lend: () => {}, spareBytes: 0 },
+    budget: { lend: () => ({ bytes: 0 }), spareBytes: 0 },
     maxBytes: () => 0
   })
   const memory = {
