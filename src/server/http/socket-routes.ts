@@ -16,7 +16,6 @@ import {
   type Authenticator,
   type ClientKey,
   type KiroKey,
-  refuseWebSocket,
   requestIdOf,
   wantsWebSocket
 } from './auth.ts'
@@ -46,8 +45,7 @@ export interface SocketRouteParts {
 }
 
 /**
- * Returns the route of a request for a WebSocket. A refusal precedes any other check: Codex tries WebSocket first, goes on
- * over HTTP at once after 426, and retries for seconds after any other status.
+ * Returns the route of a request for a WebSocket. A refusal precedes any other check.
  * @throws {GatewayError} GW_UPGRADE_REFUSED
  */
 export function socketRouteOf(
@@ -56,20 +54,26 @@ export function socketRouteOf(
   response: ServerResponse
 ): Route {
   const handshake = parts.connections.handshakeOf(request)
-  if (handshake === null) {
-    response.setHeader('upgrade', 'HTTP/1.1') // RFC 9110 §15.5.22 wants to know what else is spoken
-    response.setHeader('connection', 'upgrade, close')
-    throw new GatewayError('GW_UPGRADE_REFUSED')
-  }
+  if (handshake === null) return refuseWebSocket(response)
   const serve = async (): Promise<void> => {
     const { plane, sockets, connections } = parts
     if (plane.isDraining()) throw new GatewayError('GW_DRAINING')
     refuseOthers(request)
-    if (!(await sockets.takePlace())) refuseWebSocket(request, response)
+    if (!(await sockets.takePlace())) refuseWebSocket(response)
     const place = connections.becomeWebSocket(handshake, response)
     await sockets.accept(handshake, { ...clientOf(parts, request), place })
   }
   return { method: 'GET', path: '/v1/responses', serve }
+}
+
+/**
+ * Codex tries WebSocket first, goes on over HTTP at once after 426, and retries for seconds after any other status.
+ * @throws {GatewayError} GW_UPGRADE_REFUSED
+ */
+function refuseWebSocket(response: ServerResponse): never {
+  response.setHeader('upgrade', 'HTTP/1.1') // RFC 9110 §15.5.22 wants to know what else is spoken
+  response.setHeader('connection', 'upgrade, close')
+  throw new GatewayError('GW_UPGRADE_REFUSED')
 }
 
 const SOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/
