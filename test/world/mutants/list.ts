@@ -74,7 +74,7 @@ export const MUTANTS: readonly Mutant[] = [
     to: 'const rest = wantOf(entry) - (grants.get(member) ?? 0)'
   },
   {
-    name: 'late reports of a member overtake newer ones',
+    name: 'a report that directly follows another is dropped',
     room: 'budget',
     path: LEDGER,
     from: 'if (entry !== undefined && event.report.seq > entry.report.seq) {',

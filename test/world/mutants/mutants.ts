@@ -2,12 +2,14 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { drawCharacter } from '../character.ts'
 import type { Recipe } from '../reproduce.ts'
 import { runElsewhere } from '../run-elsewhere.ts'
+import { World } from '../world.ts'
 import { type Mutant, MUTANTS } from './list.ts'
 
 /**
- * `npm run simulate:mutants`: puts each mistake of `list.ts` into a copy of the project and lets fresh seeds look for it,
+ * `npm run simulate:mutants`: puts each mistake of `list.ts` into a copy of the project and lets seeds of busy worlds look for it,
  * up to `--minutes` of CPU time each. `--only WORD` takes those whose name or room has the word; `--part 1/2` takes
  * every second one from the first on.
  */
@@ -62,10 +64,19 @@ async function rowOf(mutant: Mutant): Promise<string> {
   }
 }
 
-/** Seeds one after the other, as an hour of the night has them. */
+/** Whether much happens in a world: most of the others are quiet for minutes, and cost as much. */
+function isBusy(seed: number): boolean {
+  const { agents, thinkMs, faults, faultMs, toUpstream, toGateway } = drawCharacter(new World(seed))
+  const asksPerS = (agents * 1000) / thinkMs
+  const isCheap = toUpstream.pieces !== 'one' && toGateway.pieces !== 'one'
+  return isCheap && asksPerS >= 1 && faults.length >= 2 && faultMs <= 60_000
+}
+
+/** Goes through seeds, one after the other. */
 async function lookFor(): Promise<{ readonly found: Found | null; readonly cpuS: number }> {
   let cpuS = 0
   for (let seed = Number(values.seed); cpuS < Number(values.minutes) * 60; seed += 1) {
+    if (!isBusy(seed)) continue
     const recipe: Recipe = {
       seed,
       hours: Number(values.hours),
