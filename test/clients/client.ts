@@ -35,11 +35,26 @@ export interface Way {
   readonly thinkingModel?: string
   /** It sends no reasoning back. */
   readonly dropsReasoning?: true
+  /** How it is used by a person; programs of SDKs have none. */
+  readonly chat?: Chat
+  /** Asks three prompts in one session, the second of which it gives up when its answer begins, and tells both other answers. */
+  readonly giveUp?: (prompts: readonly string[], place: Place) => Command
   readonly tools: FileTools
   /** It says that it takes one call in a turn. */
   readonly takesSingleCalls?: true
   /** What else this client can do. */
   readonly more?: readonly Trial[]
+}
+
+/** How a person speaks with the client in a terminal. */
+export interface Chat {
+  readonly command: (place: Place) => Command
+  /** Files that its user has when the client has been started before, by their path in the home folder. */
+  readonly files: (place: Place) => Readonly<Record<string, string>>
+  /** What is on the screen when it takes a prompt. */
+  readonly ready: RegExp
+  /** Keys that end the answer under way, and what is on the screen before each. */
+  readonly interrupt: readonly { readonly after?: RegExp; readonly key: string }[]
 }
 
 /** The client's own tools, as the simulator is told to call them: `Write with {…}`. */

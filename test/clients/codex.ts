@@ -6,7 +6,15 @@ import {
   survivesInterruption,
   toolCallTrial
 } from './cli-trials.ts'
-import { type Client, type Command, type Place, programOf, shellTools, type Way } from './client.ts'
+import {
+  type Chat,
+  type Client,
+  type Command,
+  type Place,
+  programOf,
+  shellTools,
+  type Way
+} from './client.ts'
 import { type PlainWay, setUpWay } from './set-up-way.ts'
 import { THINKING } from './upstream-trials.ts'
 
@@ -31,6 +39,7 @@ export const CODEX: Client = {
   ways: [
     {
       ...providerWay({ note: 'model_provider' }),
+      chat: chatWith(''),
       more: [outputSchema(), viewImage(), compaction(), survivesInterruption(SHELL), THINKING]
     },
     {
@@ -59,6 +68,7 @@ export const CODEX: Client = {
     {
       ...providerWay({ note: 'WebSocket' }),
       files: (place) => ({ [CONFIG]: `${providerConfig(place)}supports_websockets = true\n` }),
+      chat: chatWith('supports_websockets = true\n'),
       more: [survivesInterruption(SHELL), THINKING]
     },
     setUpWay('codex', CONFIG, plainWay())
@@ -81,6 +91,19 @@ function plainWay() {
     think: (prompt, place) => codex(['exec', ...EFFORT, ...FREE, '--', prompt], place),
     tools: SHELL
   } satisfies PlainWay
+}
+
+/** Ctrl-C asks what is to become of the answer. */
+function chatWith(more: string): Chat {
+  return {
+    command: (place) => codex(['--dangerously-bypass-approvals-and-sandbox'], place),
+    files: (place) => {
+      const trusted = `[projects."${place.project}"]\ntrust_level = "trusted"\n`
+      return { [CONFIG]: `${providerConfig(place)}${more}\n${trusted}` }
+    },
+    ready: /Ask Codex to do anything/,
+    interrupt: [{ key: 'C-c' }, { after: /1\. Cancel task/, key: 'Enter' }]
+  }
 }
 
 function outputSchema() {

@@ -33,8 +33,8 @@ export const COPILOT: Client = {
     providerWay('Messages', { path: '', COPILOT_PROVIDER_TYPE: 'anthropic' }),
     setUpWay('copilot', '.copilot/providers.json', {
       api: 'Responses',
-      ask: (prompt, place) => copilot(['-p', prompt], place),
-      resume: (prompt, place) => copilot(['--continue', '-p', prompt], place),
+      ask: (prompt, place) => copilot([...QUIET, '-p', prompt], place),
+      resume: (prompt, place) => copilot([...QUIET, '--continue', '-p', prompt], place),
       tools: SHELL
     })
   ]
@@ -47,8 +47,8 @@ interface Provider {
 }
 
 function providerWay(api: Api, { path, ...variables }: Provider): Way {
-  const withProvider = (argv: readonly string[], place: Place): Command => {
-    const { env, ...command } = copilot(argv, place)
+  const withProvider = (argv: readonly string[], place: Place, quiet = QUIET): Command => {
+    const { env, ...command } = copilot([...quiet, ...argv], place)
     const own = {
       COPILOT_PROVIDER_BASE_URL: place.url + path,
       COPILOT_PROVIDER_API_KEY: place.key,
@@ -61,16 +61,26 @@ function providerWay(api: Api, { path, ...variables }: Provider): Way {
     ask: (prompt, place) => withProvider(['-p', prompt], place),
     resume: (prompt, place) => withProvider(['--continue', '-p', prompt], place),
     think: (prompt, place) => withProvider(['--reasoning-effort', 'high', '-p', prompt], place),
+    chat: {
+      command: (place) => withProvider([], place, []),
+      files: ({ project }) => ({
+        '.copilot/config.json': JSON.stringify({ trusted_folders: [project], banner: 'never' })
+      }),
+      ready: /❯/,
+      interrupt: [{ key: 'C-c' }]
+    },
     tools: SHELL,
     more: [survivesInterruption(SHELL), THINKING]
   }
 }
 
+const QUIET: readonly string[] = ['--silent']
+
 /** It unpacks itself into a cache, 300 MB, which all homes of a run may share. */
 function copilot(argv: readonly string[], place: Place): Command {
   const program = binaryOf(place, '@github/copilot', 'copilot')
   return {
-    argv: [program, '--silent', '--allow-all-tools', '--no-auto-update', ...argv],
+    argv: [program, '--allow-all-tools', '--no-auto-update', ...argv],
     env: { COPILOT_CACHE_HOME: `${place.installed}/cache` }
   }
 }

@@ -15,7 +15,7 @@ import { failureOf, missing } from './usual-trials.ts'
 
 /** Rounds of tools in a session, each of which adds `ROUND_BYTES` to the conversation. */
 export const ROUNDS = 40
-const ROUND_BYTES = 9_000
+export const ROUND_BYTES = 9_000
 const SESSION_TIMEOUT_MS = 600_000
 const DISTURBED_ROUND = 10
 const MODEL = 'claude-sonnet-5'
@@ -96,7 +96,7 @@ export async function runLongSession(options: SessionOptions): Promise<SessionFi
 }
 
 /** A key that may have one stream at once. */
-async function limitedKey(stateDir: string): Promise<string> {
+export async function limitedKey(stateDir: string): Promise<string> {
   const { text, sha256 } = makeKey()
   const key = namedKey({ id: makeKeyId(), hashes: [{ sha256, until: null }], maxStreams: 1 })
   await changeKeys(keysPath(stateDir), () => [key], new AbortController().signal)

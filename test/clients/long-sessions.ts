@@ -6,8 +6,9 @@ import { CODEX } from './codex.ts'
 import { writeSection } from './compatibility-page.ts'
 import { COPILOT } from './copilot.ts'
 import { installClient } from './install-client.ts'
+import { type InterruptionFigures, runInterruptedSession } from './interrupted-session.ts'
 import { type Disturbance, runLongSession, type SessionFigures } from './long-session.ts'
-import { figuresRow, sessionsSection } from './long-sessions-page.ts'
+import { figuresRow, interruptionCell, sessionsSection } from './long-sessions-page.ts'
 import { SDK_CLIENTS } from './sdk-clients.ts'
 
 /** `npm run sessions [-- --only codex] [--write]`: exits with 1 if a session failed. */
@@ -54,7 +55,16 @@ for (const client of wanted) {
     const { problem } = await run(overSocket, disturbance)
     disturbed.push(problem === null ? 'ok' : '**failed**')
   }
-  rows.push(figuresRow(client, { socket, http }, disturbed))
+  const interrupted: InterruptionFigures[] = []
+  for (const way of [overSocket, overHttp]) {
+    const folder = join(ROOT, 'sessions', `${client.id}-interrupted-${interrupted.length + 1}`)
+    const figures = await runInterruptedSession({ way, installed, folder, signal: ended.signal })
+    hasFailed ||= figures.problem !== null
+    const outcome = figures.problem ?? `ok, ${figures.freeMs.toFixed(0)} ms`
+    process.stderr.write(`${client.id} ${way.note ?? 'HTTP'}, interrupted: ${outcome}\n`)
+    interrupted.push(figures)
+  }
+  rows.push(figuresRow(client, { socket, http }, [...disturbed, interruptionCell(interrupted)]))
 }
 const section = sessionsSection(DISTURBANCES, rows)
 process.stdout.write(section)

@@ -7,8 +7,8 @@ import { endLeftovers } from './leftovers.ts'
 import { type Outcome, runCommand } from './run-command.ts'
 import type { Session, Trial } from './trial.ts'
 
-/** Longest time that one command of a client may take. */
-const COMMAND_TIMEOUT_MS = 150_000
+/** Longest time that one command of a client may take: OpenClaw needs a minute to start on a busy machine. */
+const COMMAND_TIMEOUT_MS = 400_000
 
 export interface RecordedSessionOptions {
   readonly way: Way

@@ -84,7 +84,7 @@ function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
 }
 
 /** What a client sees: nothing of the user's environment, no network but loopback, no telemetry. */
-function quietEnvironment(place: Place): Record<string, string> {
+export function quietEnvironment(place: Place): Record<string, string> {
   return {
     PATH: [dirname(process.execPath), process.env['PATH'] ?? ''].join(delimiter),
     HOME: place.home,

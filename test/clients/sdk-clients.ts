@@ -2,9 +2,9 @@ import { cpSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Api, Client, Command, Place, Way } from './client.ts'
-import { hiddenString } from './hidden-words.ts'
+import { hiddenString, secretWord } from './hidden-words.ts'
 import type { Session, Trial } from './trial.ts'
-import { sendsPdf, THINKING } from './upstream-trials.ts'
+import { sendsPdf, THINKING, THINKING_GPT } from './upstream-trials.ts'
 import { failureOf, missing, toolLoopBy } from './usual-trials.ts'
 
 const PROGRAMS = fileURLToPath(new URL('./sdk', import.meta.url))
@@ -91,7 +91,8 @@ function langChainWay(api: Api, name: string, part: keyof typeof LANGCHAIN): Way
 
 function agentsWay(api: Api, name: string): Way {
   const env = { AGENTS_API: name, OPENAI_AGENTS_DISABLE_TRACING: '1' }
-  return sdkWay({ api, program: 'openai-agents.mjs', env })
+  const modes = api === 'Responses' ? [...MODES, 'compact'] : MODES
+  return sdkWay({ api, program: 'openai-agents.mjs', env, modes, givesUp: true })
 }
 
 /** Its conversation is with the gateway: there is nothing that a new process could go on from. */
@@ -102,7 +103,8 @@ function agentsSocketWay(): Way {
     program: 'openai-agents.mjs',
     note: 'WebSocket',
     env,
-    modes: ['whole']
+    modes: ['whole'],
+    givesUp: true
   })
   return way
 }
@@ -113,9 +115,12 @@ interface SdkProgram {
   readonly note?: string
   readonly env?: Readonly<Record<string, string>>
   readonly modes?: readonly string[]
+  /** It has the mode `give-up`, too. */
+  readonly givesUp?: boolean
 }
 
-function sdkWay({ api, program, note, env = {}, modes = MODES }: SdkProgram): Way {
+function sdkWay(options: SdkProgram): Way {
+  const { api, program, note, env = {}, modes = MODES, givesUp = false } = options
   const start = (mode: string, prompt: string, place: Place): Command => ({
     argv: [process.execPath, installProgram(program, place), mode, prompt],
     env: {
@@ -131,6 +136,9 @@ function sdkWay({ api, program, note, env = {}, modes = MODES }: SdkProgram): Wa
     ask: (prompt, place) => start('ask', prompt, place),
     resume: (prompt, place) => start('resume', prompt, place),
     think: (prompt, place) => start('think', prompt, place),
+    ...(givesUp && {
+      giveUp: (prompts, place) => start('give-up', JSON.stringify(prompts), place)
+    }),
     tools: {
       write: (path, text) => `write_file with ${JSON.stringify({ path, text })}`,
       read: (path) => `read_file with ${JSON.stringify({ path })}`
@@ -153,6 +161,8 @@ function modeTrial(mode: string, start: Start): Trial {
     return { name: 'JSON schema', attempt: (session) => askForPlace(session, start) }
   }
   if (mode === 'think') return THINKING
+  if (mode === 'compact')
+    return { name: 'compaction', attempt: (session) => compactSession(session, start) }
   if (mode === 'pdf') return sendsPdf((prompt, place) => start('pdf', prompt, place))
   const name = mode === 'whole' ? 'not streamed' : 'tool runner'
   return toolLoopBy(name, (prompt, place) => start(mode, prompt, place))
@@ -163,4 +173,18 @@ async function askForPlace(session: Session, start: Start): Promise<string | nul
   const text = JSON.stringify({ city: 'Tromsø', country: 'Norway' })
   const outcome = await session.run(start('schema', `Which? sim:say=${hiddenString(text)}`, place))
   return failureOf(outcome) ?? missing(outcome, text)
+}
+
+/** The SDK takes names of OpenAI's models alone for this. */
+async function compactSession(session: Session, start: Start): Promise<string | null> {
+  const place = { ...session.place, model: THINKING_GPT }
+  const word = secretWord()
+  const command = start('compact', `Go on. sim:say=${hiddenString(word)}`, place)
+  const outcome = await session.run(command, place)
+  const failure = failureOf(outcome)
+  if (failure !== null) return failure
+  return (
+    missing(outcome, `input: compaction; ${word}`) ??
+    missing(outcome, `previous_response_id: compaction; ${word}`)
+  )
 }

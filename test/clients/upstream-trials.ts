@@ -16,7 +16,7 @@ export const THINKING_GPT = 'gpt-5.4'
 const ROUNDS = 3
 /** Requests that a client may send after its quota is used up: Continue tries ten times more, OpenCode and Cline five times. */
 const MOST_REFUSED = 11
-/** Longest time until a client has told its user so; all of these double their waits. */
+/** Longest time from the first refusal until a client has told its user so; all of these double their waits. */
 const REFUSAL_SECONDS = 140
 export const PDF_NAME = 'report.pdf'
 
@@ -58,10 +58,13 @@ async function tryQuota(session: Session): Promise<string | null> {
   const { way, place } = session
   const first = `use tools ${way.tools.write('before.txt', 'x')}`
   try {
-    const { exitCode, seconds } = await session.run(way.ask(`${first} ${next('sim:quota')}`, place))
+    const { exitCode } = await session.run(way.ask(`${first} ${next('sim:quota')}`, place))
     if (!existsSync(join(place.project, 'before.txt'))) return 'the loop did not begin'
     const requests = session.logged().filter(({ event }) => event === 'request.completed')
-    const refused = requests.filter(({ code }) => code === EXHAUSTED).length
+    const refusals = requests.filter(({ code }) => code === EXHAUSTED)
+    const refused = refusals.length
+    // However slowly it starts and works.
+    const seconds = (Date.now() - Date.parse(String(refusals[0]?.['time']))) / 1000
     const left = requests.filter(({ code }) => code === 'GW_CLIENT_CLOSED').length
     const calls = session.upstreamCalls() - answersIn(requests) - left
     const told = `${refused} requests and ${calls} calls were refused`

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { changeKeys, keysPath } from '../../src/keys/key-store.ts'
 import type { CreditLimit, NamedKey } from '../../src/keys/key.ts'
 import { claudeProgram } from '../claude-gateway/claude-program.ts'
-import { ClaudeTerminal, whyNoTerminal } from '../claude-gateway/claude-terminal.ts'
+import { ClaudeTerminal } from '../claude-gateway/claude-terminal.ts'
 import { ObligingModel } from '../claude-gateway/obliging-model.ts'
 import { Browser, findChromium, NO_CHROMIUM } from '../helper/chromium.ts'
 import { runKiroGateway } from '../helper/cli-process.ts'
@@ -14,6 +14,7 @@ import { type GatewayProcess, startGateway } from '../helper/gateway-process.ts'
 import { hashOfKey, namedKey } from '../helper/named-key.ts'
 import { isNightly } from '../helper/nightly.ts'
 import { stateFolder } from '../helper/state-folder.ts'
+import { whyNoTerminal } from '../helper/tmux-terminal.ts'
 
 /** The real Claude Code in an empty home, which is told an address and nothing else. */
 

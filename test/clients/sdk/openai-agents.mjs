@@ -1,4 +1,11 @@
-import { Agent, OpenAIProvider, Runner, tool } from '@openai/agents'
+import {
+  Agent,
+  OpenAIProvider,
+  OpenAIResponsesCompactionSession,
+  Runner,
+  tool
+} from '@openai/agents'
+import OpenAI from 'openai'
 import {
   earlierMessages,
   endSession,
@@ -34,12 +41,68 @@ const agent = new Agent({
   ...(mode === 'think' && { modelSettings: reasoning }),
   ...(mode === 'schema' ? { outputType } : { tools: functions.map(toTool) })
 })
-const input = [...earlierMessages(), { role: 'user', content: contentOf(prompt) }]
-const isStreamed = mode !== 'whole' && mode !== 'schema'
-const result = await askAgain()
-const answer = mode === 'schema' ? JSON.stringify(result.finalOutput) : result.finalOutput
-endSession(result.history, answer)
+if (mode === 'give-up') await giveUp(JSON.parse(prompt))
+else if (mode === 'compact') await compact()
+else await answer()
 await modelProvider.close()
+
+async function answer() {
+  const result = await askAgain()
+  const answer = mode === 'schema' ? JSON.stringify(result.finalOutput) : result.finalOutput
+  endSession(result.history, answer)
+}
+
+/** Asks three prompts in one session, and gives the second up by a signal at its first words. */
+async function giveUp([first, second, third]) {
+  const before = await runner.run(agent, first, { maxTurns: 60 })
+  const stop = new AbortController()
+  const options = { ...goingOnFrom(before), maxTurns: 60 }
+  const input = (text) => (useResponsesWebSocket ? text : [...before.history, userMessage(text)])
+  const left = await runner.run(agent, input(second), {
+    ...options,
+    stream: true,
+    signal: stop.signal
+  })
+  try {
+    for await (const delta of left.toTextStream()) {
+      if (delta === '' || stop.signal.aborted) continue
+      process.stdout.write(`given up at ${Date.now()}\n`)
+      stop.abort()
+    }
+    await left.completed
+  } catch (error) {
+    if (!stop.signal.aborted) throw error
+  }
+  const after = await runner.run(agent, input(third), options)
+  process.stdout.write(`${before.finalOutput}\n${after.finalOutput}\n`)
+}
+
+function hasTwoTurns({ sessionItems }) {
+  return sessionItems.length >= 4
+}
+
+/** Has the SDK's session replaced by a compaction of it, in both ways that the SDK has, and goes on. */
+async function compact() {
+  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key })
+  for (const compactionMode of ['input', 'previous_response_id']) {
+    const options = { client, model, compactionMode, shouldTriggerCompaction: hasTwoTurns }
+    const session = new OpenAIResponsesCompactionSession(options)
+    await runner.run(agent, 'Say something.', { session })
+    await runner.run(agent, 'Say something else.', { session })
+    const types = (await session.getItems()).map(({ type }) => type)
+    const { finalOutput } = await runner.run(agent, prompt, { session })
+    process.stdout.write(`${compactionMode}: ${types.join(' ')}; ${finalOutput}\n`)
+  }
+}
+
+function userMessage(content) {
+  return { role: 'user', content }
+}
+
+/** Over a WebSocket only what is new is sent, if it is told what to go on from. */
+function goingOnFrom(result) {
+  return useResponsesWebSocket ? { previousResponseId: result.lastResponseId } : {}
+}
 
 /**
  * Over a WebSocket that is cut, the SDK does not know what became of a request, and leaves it to its user to ask again. A restart
@@ -55,12 +118,13 @@ async function askAgain(cuts = 0) {
 }
 
 async function ask() {
-  // It sends only what is new if it is told what to go on from.
+  const input = [...earlierMessages(), userMessage(contentOf(prompt))]
+  const isStreamed = mode !== 'whole' && mode !== 'schema'
   const before = useResponsesWebSocket ? await runner.run(agent, 'Hello.') : null
   const result = await runner.run(agent, input, {
     stream: isStreamed,
     maxTurns: 60,
-    ...(before !== null && { previousResponseId: before.lastResponseId })
+    ...(before !== null && goingOnFrom(before))
   })
   if (!isStreamed) return result
   let text = ''
