@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { isInContainer } from '../shared/container-marks.ts'
 import { isOfProject } from '../shared/program-name.ts'
 
 /** `copy`: files without git or npm. */
@@ -18,5 +19,5 @@ export function installationOf({ entry, cwd, exists }: InstalledAt): Installatio
   if (folders.includes('_npx')) return 'npx'
   if (folders.includes('node_modules')) return isOfProject({ entry, cwd }) ? 'project' : 'global'
   if (exists(path.join(root, '.git'))) return 'clone'
-  return exists('/.dockerenv') || exists('/run/.containerenv') ? 'image' : 'copy'
+  return isInContainer(exists) ? 'image' : 'copy'
 }

@@ -64,21 +64,24 @@ t.test('kiro-gateway key new', async (t) => {
     t.equal(statSync(path).mode & 0o777, 0o600)
   })
 
-  await t.test('keeps mode and link', async (t) => {
+  await t.test('keeps a link', async (t) => {
     const cwd = t.testdir({ real: '' })
     chmodSync(join(cwd, 'real'), 0o640)
     symlinkSync('real', join(cwd, '.env'))
-    t.equal((await runKiroGateway(['key', 'new', '--write'], { cwd })).code, 0)
+    const { code, stderr } = await runKiroGateway(['key', 'new', '--write'], { cwd })
+    t.match({ code, stderr }, { code: 0, stderr: /only you can read now \(mode 600; it was 640\)/ })
     t.equal(readlinkSync(join(cwd, '.env')), 'real')
     t.match(readFileSync(join(cwd, 'real'), 'utf8'), /^PROXY_API_KEY=sk-/)
-    t.equal(statSync(join(cwd, 'real')).mode & 0o777, 0o640)
+    t.equal(statSync(join(cwd, 'real')).mode & 0o777, 0o600)
   })
 
-  await t.test('closes a file that everybody could read', async (t) => {
+  await t.test('closes a file that everybody could read, so that doctor is content', async (t) => {
     const cwd = t.testdir({ '.env': 'A=1\n' })
     chmodSync(join(cwd, '.env'), 0o644)
-    t.equal((await runKiroGateway(['key', 'new', '--write'], { cwd })).code, 0)
-    t.equal(statSync(join(cwd, '.env')).mode & 0o777, 0o640)
+    const { code, stderr } = await runKiroGateway(['key', 'new', '--write'], { cwd })
+    t.match({ code, stderr }, { code: 0, stderr: /only you can read now \(mode 600; it was 644\)/ })
+    t.match(stderr, 'Clients that were set up without a key are refused until')
+    t.equal(statSync(join(cwd, '.env')).mode & 0o777, 0o600)
   })
 
   await t.test('writes to the file that ENV_FILE names', async (t) => {

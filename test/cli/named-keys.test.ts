@@ -1,6 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
+import { stepsFor } from '../../src/cli/key/next-steps.ts'
 import { BookDatabase } from '../../src/control/book/book-database.ts'
 import type { PageAsk } from '../../src/control/book/book-messages.ts'
 import { usagePath } from '../../src/control/book/usage-sums.ts'
@@ -77,6 +78,7 @@ t.test('kiro-gateway key add', async (t) => {
       { code: 0, stdout: KEY, stderr: /From now on every request needs a key/ }
     )
     t.match(stderr, 'npx --yes kiro-gateway setup claude --url http://127.0.0.1:8000 --key KEY')
+    t.match(stderr, /set up without a key are refused until.* "\S.* setup claude"/)
     t.match(stderr, /listens on 127\.0\.0\.1, so this works on this machine only/)
     const made = stdout.trim()
     t.notMatch(text(), made.slice(4, 20))
@@ -229,4 +231,21 @@ t.test('kiro-gateway key, called wrongly', async (t) => {
   ] as const) {
     t.match(await run(...args), { code: 2, stdout: '', stderr: problem })
   }
+})
+
+t.test('stepsFor() gives the address by which others reach the gateway', async (t) => {
+  const steps = (SERVER_HOST: string, isInContainer: boolean): string => {
+    const call = {
+      env: { SERVER_HOST, PROXY_API_KEY: 'sk-0123456789abcdef' },
+      terminal: {}
+    } as never
+    const place = { isInContainer, address: '172.17.0.2' }
+    return stepsFor(call, { name: 'anna', secret: 'kgw_x' }, place).join('\n')
+  }
+  t.match(steps('0.0.0.0', false), 'setup claude --url http://172.17.0.2:8000 --key KEY')
+  const contained = steps('0.0.0.0', true)
+  t.match(contained, 'setup claude --url http://ADDRESS:8000 --key KEY')
+  t.match(contained, 'ADDRESS:8000 is the address at which you reach this gateway')
+  t.notMatch(contained, '172.17.0.2', 'which is that of the container alone')
+  t.notMatch(steps('127.0.0.1', true), 'ADDRESS')
 })

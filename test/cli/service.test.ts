@@ -16,6 +16,7 @@ import { Launchd } from '../../src/cli/service/launchd.ts'
 import { followLogFile, LOG_FILE, LogFile } from '../../src/cli/service/log-file.ts'
 import { Programs } from '../../src/cli/service/programs.ts'
 import type { ServiceFacts } from '../../src/cli/service/init-system.ts'
+import { elsewhere } from '../../src/cli/service/service-place.ts'
 import { sinceOf, Systemd, toState } from '../../src/cli/service/systemd.ts'
 import { listSettings } from '../../src/config/setting-text.ts'
 import { CliProcess } from '../helper/cli-process.ts'
@@ -124,6 +125,14 @@ t.test('requireLastingProgram()', async (t) => {
     /^\/home\/a\/\.nvm\/.* belongs to one version of Node/
   ])
   t.throws(() => requireLastingProgram(nvm, true), { message: /system service cannot read \/home/ })
+})
+
+t.test('without systemd a supervisor is told a program that stays', async (t) => {
+  const entry = '/home/a/.npm/_npx/0/node_modules/kiro-gateway/src/start.js'
+  const npx = elsewhere({ entry, installation: 'npx' })
+  t.notMatch(npx, '_npx', 'not one in a cache that npm may empty')
+  t.match(npx, /npm install --global kiro-gateway[^]*run this command[^]*\n {2}kiro-gateway\n/)
+  t.match(elsewhere({ entry: '/srv/src/start.js', installation: 'clone' }), ' /srv/src/start.js\n')
 })
 
 /** Mac with a `launchctl` that writes down how it is called and knows what it was given. */

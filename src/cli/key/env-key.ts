@@ -4,28 +4,40 @@ import { resolve } from 'node:path'
 import { parse } from 'dotenv'
 import { codeOf, GatewayError } from '../../shared/errors.ts'
 import { replaceFile } from '../../shared/private-files.ts'
-import { RELOAD } from '../../keys/advice.ts'
+import { RELOAD, SET_UP_AGAIN } from '../../keys/advice.ts'
 import { type CommandCall, EXIT_OK } from '../command.ts'
 
 const SETTING = 'PROXY_API_KEY'
 const MAX_ENV_BYTES = 1024 * 1024
+/** The file holds secrets: doctor warns of any other reader. */
+const PRIVATE = 0o600
 
 export async function makeOperatorKey(call: CommandCall): Promise<number> {
   // Secret scanners know this prefix, and so does our log.
   const made = `sk-${randomBytes(32).toString('base64url')}`
-  const path = call.values['write'] === true ? await addToEnvFile(made, call) : null
+  const written = call.values['write'] === true ? await addToEnvFile(made, call) : null
+  const path = written?.path ?? null
   if (call.isJson) call.terminal.write(JSON.stringify({ key: made, path }))
   else call.terminal.write(made)
   if (path === null && !call.isJson)
     call.terminal.note(`Set it as ${SETTING} in .env; "kiro-gateway key new --write" does both.`)
-  if (path !== null) call.terminal.note(`Added to ${path}. ${RELOAD}`)
+  if (written !== null) {
+    call.terminal.note(`Added to ${written.path}${closedText(written)}. ${RELOAD}`)
+    call.terminal.note(SET_UP_AGAIN)
+  }
   return EXIT_OK
 }
 
-/** Returns the file's path. @throws {GatewayError} GW_CONFIG_INVALID if no line can be added safely. */
-async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promise<string> {
+function closedText({ mode }: FoundEnvFile): string {
+  const isClosed = mode === null || mode === PRIVATE
+  return isClosed ? '' : `, which only you can read now (mode 600; it was ${mode.toString(8)})`
+}
+
+/** @throws {GatewayError} GW_CONFIG_INVALID if no line can be added safely. */
+async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promise<FoundEnvFile> {
   const name = resolve(env['ENV_FILE'] ?? '.env')
-  const { path, text, mode } = await readEnvFile(name)
+  const found = await readEnvFile(name)
+  const { path, text } = found
   const eol = text.includes('\r\n') ? '\r\n' : '\n'
   const before = text === '' || text.endsWith('\n') ? text : `${text}${eol}`
   const after = `${before}${SETTING}=${made}${eol}`
@@ -33,19 +45,19 @@ async function addToEnvFile(made: string, { env, terminal }: CommandCall): Promi
     throw refused(path, `already has a ${SETTING}. It may hold several keys, separated by commas.`)
   }
   try {
-    await replaceFile(path, { text: after, mode, isDurable: true })
+    await replaceFile(path, { text: after, mode: PRIVATE, isDurable: true })
   } catch (cause) {
     throw refused(path, `cannot be written (${codeOf(cause)}).`, cause)
   }
   if (env[SETTING] !== undefined) terminal.note(`${SETTING} in the environment overrides the file.`)
-  return path
+  return found
 }
 
 interface FoundEnvFile {
   readonly path: string
   readonly text: string
-  /** Mode to write with: closed to others; a chosen group stays. */
-  readonly mode: number
+  /** Permission bits; `null` for a missing file. */
+  readonly mode: number | null
 }
 
 /** A missing file counts as empty and private. */
@@ -59,10 +71,10 @@ async function readEnvFile(name: string): Promise<FoundEnvFile> {
     if (size > MAX_ENV_BYTES) throw refused(path, 'is too large for a settings file.')
     const text = await readFile(path, 'utf8')
     if (text.includes('\ufffd')) throw refused(path, 'is not UTF-8 text.') // would not be the same when written
-    return { path, text, mode: mode & 0o770 }
+    return { path, text, mode: mode & 0o777 }
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause
-    if (codeOf(cause) === 'ENOENT') return { path: name, text: '', mode: 0o600 }
+    if (codeOf(cause) === 'ENOENT') return { path: name, text: '', mode: null }
     throw refused(name, `cannot be read (${codeOf(cause)}).`, cause)
   }
 }

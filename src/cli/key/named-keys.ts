@@ -1,7 +1,7 @@
 import { inspectConfig } from '../../config/load.ts'
 import { usagePath } from '../../control/book/usage-sums.ts'
 import { readClosed } from '../../control/usage/usage-report.ts'
-import { MAKE_OPERATOR_KEY } from '../../keys/advice.ts'
+import { MAKE_OPERATOR_KEY, SET_UP_AGAIN } from '../../keys/advice.ts'
 import { findInForce, keyVersion, type NamedKeyLimits, withNewKey } from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
 import { changeKeys, keysPath, makeKey, makeNamedKey, readKeys } from '../../keys/key-store.ts'
@@ -51,6 +51,7 @@ export async function addKey(call: CommandCall, text: string): Promise<number> {
   if (other !== null) call.terminal.note(other)
   if (!call.isJson && keys.length === 1 && !hasOperatorKey(call)) {
     call.terminal.note(`From now on every request needs a key. For yourself: ${MAKE_OPERATOR_KEY}`)
+    call.terminal.note(SET_UP_AGAIN)
   }
   return EXIT_OK
 }

@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { entryOf } from '../../shared/program-name.ts'
 import { operatorError } from '../../shared/errors.ts'
 import { type CommandCall, UsageError } from '../command.ts'
-import { installationOf } from '../installation.ts'
+import { type Installation, installationOf } from '../installation.ts'
 import { Launchd } from './launchd.ts'
 import { Programs } from './programs.ts'
 import type { InitSystem } from './init-system.ts'
@@ -25,7 +25,8 @@ export function initSystem(call: CommandCall): ServicePlace {
       throw new UsageError('--system is for Linux: on macOS it is an agent of the user')
     return { programs, manager: new Launchd({ programs, home, signal }) }
   }
-  if (process.platform !== 'linux' || !isSystemdRunning()) throw operatorError(elsewhere())
+  if (process.platform !== 'linux' || !isSystemdRunning())
+    throw operatorError(elsewhere(programHere()))
   const user = new Systemd({ programs, isSystem: false, home })
   const system = new Systemd({ programs, isSystem: true, home })
   if (wantsSystem || isRoot()) return { programs, manager: system }
@@ -48,16 +49,30 @@ function busOf({ XDG_RUNTIME_DIR, DBUS_SESSION_BUS_ADDRESS }: CommandCall['env']
   }
 }
 
-/** Says what another supervisor has to do. */
-function elsewhere(): string {
+export interface RunningProgram {
+  readonly entry: string
+  readonly installation: Installation
+}
+
+function programHere(): RunningProgram {
   const entry = entryOf(process.argv[1] ?? '')
-  if (installationOf({ entry, cwd: process.cwd(), exists: existsSync }) === 'image') {
+  return { entry, installation: installationOf({ entry, cwd: process.cwd(), exists: existsSync }) }
+}
+
+/** Says what another supervisor has to do. */
+export function elsewhere({ entry, installation }: RunningProgram): string {
+  if (installation === 'image') {
     return 'A container is kept running by its engine: start it with "docker run --restart unless-stopped", or with docker/docker-compose.deploy.yml.'
   }
   const system =
     process.platform === 'win32' ? 'On Windows' : 'On this system, which does not run systemd,'
-  return `${system} no service is set up. Have its own supervisor run this command in this folder, as your user:
-  ${process.execPath} ${entry}
+  return `${system} no service is set up. ${installation === 'npx' ? NPX_FIRST : 'Have'} its own supervisor run this command in this folder, as your user:
+  ${installation === 'npx' ? 'kiro-gateway' : `${process.execPath} ${entry}`}
   in ${process.cwd()}, with NODE_ENV=production in its environment
 SIGTERM ends it after its streams, at most DRAIN_TIMEOUT; SIGHUP reads the settings again. Start it again after every exit code but 0, 2 and 78.`
 }
+
+/** The cache of npx may be empty tomorrow. */
+const NPX_FIRST = `npx keeps this program in a cache that npm may empty, so install it first:
+  npm install --global kiro-gateway
+Then have`

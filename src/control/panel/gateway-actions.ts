@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Connections } from '../../dashboard/feed.ts'
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import type { Bar } from '../../kiro/wire/fault-table.ts'
+import { isInContainer } from '../../shared/container-marks.ts'
 import { toIso } from '../../shared/dates.ts'
 import { GatewayError } from '../../shared/errors.ts'
 import { realFolder } from '../../shared/real-folder.ts'
@@ -155,7 +155,7 @@ function checkNext({ next }: Pick<SettingsOperations, 'next'>): void {
 type Installation = 'npm' | 'clone' | 'image'
 
 function installedAs(): Installation {
-  if (existsSync('/.dockerenv') || existsSync('/run/.containerenv')) return 'image'
+  if (isInContainer()) return 'image'
   const here = fileURLToPath(import.meta.url)
   return /[\\/]node_modules[\\/]/.test(here) ? 'npm' : 'clone'
 }

@@ -2,7 +2,7 @@ import { namedSums, type KeyUsage, type UnnamedKey } from '../../ipc/usage-row.t
 import type { PanelAnswer, PanelCall } from '../../ipc/panel.ts'
 import { findInForce, type NamedKeyLimits, keyVersion, withNewKey } from '../../keys/key-changes.ts'
 import { MAX_KEYS, rotateHashes } from '../../keys/key-file.ts'
-import { MAKE_OPERATOR_KEY } from '../../keys/advice.ts'
+import { MAKE_OPERATOR_KEY, SET_UP_AGAIN } from '../../keys/advice.ts'
 import { changeKeys, keysPath, makeKey, makeNamedKey } from '../../keys/key-store.ts'
 import {
   checkCredits,
@@ -333,7 +333,7 @@ const NOT_IN_FORCE =
 /** Before the first key of a gateway without keys. */
 const OPERATOR_KEY_FIRST = `This gateway has no operator key in force. With a first named key it asks for a key each time, and nobody could operate it any more. ${MAKE_OPERATOR_KEY} Then repeat this. To make the key all the same, send "without_operator_key": true.`
 
-const FIRST_KEY = `From now on every request needs a key, also yours. ${MAKE_OPERATOR_KEY}`
+const FIRST_KEY = `From now on every request needs a key, also yours. ${MAKE_OPERATOR_KEY} ${SET_UP_AGAIN}`
 
 /** @throws {GatewayError} GW_FIELD_INVALID */
 function isMeantWithout({ without_operator_key: given = false }: JsonObject): boolean {
