@@ -3,6 +3,7 @@ import {
   type Explanation,
   explainRequest,
   markOfRequest,
+  outcomeOf,
   requestRow,
   styleOfRequest
 } from './request-row.ts'
@@ -79,7 +80,7 @@ function requestLine(fields: Fields, options: RowOptions): ShownLine {
   if (options.isVerbose) rows.push(...below(factSpans(fields), { ...options, maxRows: 20 }))
   const code = textOf(fields['code'])
   if (code === '') return { rows, kinds: [] }
-  const status = textOf(fields['status'])
+  const status = outcomeOf(fields)
   const title = [...head, { text: `${status} `, style }, { text: code }]
   const kind = { name: `${status} ${code}`, title, shown: SHOWN_REQUESTS }
   const key = isOwnMistake(fields) ? textOf(fields['key']) : ''

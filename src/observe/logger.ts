@@ -331,7 +331,7 @@ function toErrorFields(error: Error, depth = 1): Record<string, unknown> {
   if (error instanceof GatewayError && error.detail !== undefined) {
     facts['detail'] = cleanText(error.detail)
   }
-  if (depth === 1) {
+  if (depth === 1 && !isOfOthers(error)) {
     const stack = error.stack?.replace(error.message, () => message) ?? ''
     facts['stack'] = cleanText(stack, MAX_STACK_LENGTH)
   }
@@ -339,6 +339,12 @@ function toErrorFields(error: Error, depth = 1): Record<string, unknown> {
     facts['cause'] = toErrorFields(error.cause, depth + 1)
   }
   return facts
+}
+
+/** Returns whether a network, the system or the upstream has failed: the place in the program says nothing of that. */
+function isOfOthers(error: Error): boolean {
+  if (error instanceof GatewayError) return error.source !== 'internal'
+  return 'syscall' in error || codeOf(error).startsWith('UND_ERR_')
 }
 
 /** `Unexpected token 'x', ..."some text"... is not valid JSON`: a parser quotes its input. */

@@ -26,7 +26,7 @@ export function requestRow(fields: Fields, columns: number): Row {
 
 function cellsOf(fields: Fields, model: string, isWide: boolean): readonly Cell[] {
   return [
-    { text: String(numberOf(fields['status']) ?? ''), width: 3, style: styleOfRequest(fields) },
+    { text: outcomeOf(fields), width: 3, style: styleOfRequest(fields) },
     { text: model, width: MODEL_CHARS, style: 'cyan' },
     { text: timeOf(fields), width: -7 },
     ...(isWide ? [{ text: firstOf(fields), width: 12, style: 'dim' as const }] : []),
@@ -52,6 +52,18 @@ function padded({ text, width, style }: Cell): Row {
 function unpadded({ text, style }: Cell): Row {
   return text === '' ? [] : [{ text, style }, { text: ' ' }]
 }
+
+/** The status, or `cut` for an answer that broke after its status was sent: that says nothing of the end. */
+export function outcomeOf(fields: Fields): string {
+  const status = numberOf(fields['status'])
+  return isCut(fields) ? 'cut' : String(status ?? '')
+}
+
+function isCut({ status, code }: Fields): boolean {
+  return textOf(code) !== '' && (numberOf(status) ?? ERRORS_FROM) < ERRORS_FROM
+}
+
+const ERRORS_FROM = 400
 
 /** Green: answered. Yellow: the client's mistake, or something was lost. Red: the upstream's or our failure. */
 export function styleOfRequest(fields: Fields): Style {
@@ -147,7 +159,8 @@ export function explainRequest(fields: Fields): Explanation | null {
   if (code === '' && lost === 0) return null
   const reason = code === '' ? lostText(lost) : textOf(fields['reason'])
   const tries = numberOf(fields['attempt']) ?? 0
-  const facts = [code, tries > 1 ? `${tries} tries` : '', shortId(fields['request_id'])]
+  const sent = isCut(fields) ? `cut after status ${textOf(fields['status'])}` : ''
+  const facts = [code, sent, tries > 1 ? `${tries} tries` : '', shortId(fields['request_id'])]
   const shown = facts.filter((fact) => fact !== '').join(' · ')
   return { reason: { text: reason }, facts: { text: shown, style: 'dim' } }
 }

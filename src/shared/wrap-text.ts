@@ -16,15 +16,40 @@ const HEAD = /^ *(?:\S+(?: \S+)* {2,})?(?=\S)/
 const COPIED =
   /^(?:(?:npx|npm|node|kiro-gateway|docker|curl|git|sudo|runuser) |[/{["|#<]|[A-Z]\w*=)/
 
+/** Beginning of a line of usage: it is read, not copied. */
+const USAGE = /^(?:Usage:| {6}) (?=(?:npx|node|kiro-gateway) )/
+const USAGE_INDENT = ' '.repeat(11)
+/** A word of usage, or an option with its value; brackets may stand in brackets. */
+const USAGE_WORD = /\[(?:[^[\]]|\[[^\]]*\])*\]|\S+/g
+
 function wrapLine(line: string, columns: number): readonly string[] {
+  const usage = USAGE.exec(line)?.[0] ?? null
+  if (usage !== null) {
+    const words = line.slice(usage.length).match(USAGE_WORD) ?? []
+    return wrapWords(words, { head: usage, indent: USAGE_INDENT, columns })
+  }
   const head = HEAD.exec(line)?.[0] ?? ''
   const rest = line.slice(head.length)
   if (head.length > columns / 2 || COPIED.test(rest) || / {2,}\S/.test(rest)) return [line]
-  const indent = ' '.repeat(head.length)
+  return wrapWords(rest.split(' '), { head, indent: ' '.repeat(head.length), columns })
+}
+
+interface Hanging {
+  /** Stands before the first line. */
+  readonly head: string
+  /** Stands before the lines that follow. */
+  readonly indent: string
+  readonly columns: number
+}
+
+function wrapWords(
+  words: readonly string[],
+  { head, indent, columns }: Hanging
+): readonly string[] {
   const lines: string[] = []
   let last = head
-  for (const word of rest.split(' ')) {
-    const isFirst = last.length === head.length
+  for (const word of words) {
+    const isFirst = last === head
     if (!isFirst && last.length + 1 + word.length > columns) {
       lines.push(last)
       last = indent + word

@@ -17,10 +17,13 @@ import { followLogFile, LOG_FILE, LogFile } from '../../src/cli/service/log-file
 import { Programs } from '../../src/cli/service/programs.ts'
 import type { ServiceFacts } from '../../src/cli/service/init-system.ts'
 import { elsewhere } from '../../src/cli/service/service-place.ts'
+import { showStatus } from '../../src/cli/service/status.ts'
 import { sinceOf, Systemd, toState } from '../../src/cli/service/systemd.ts'
 import { listSettings } from '../../src/config/setting-text.ts'
 import { CliProcess } from '../helper/cli-process.ts'
 import { freePort } from '../helper/free-port.ts'
+
+t.setTimeout(600_000) // real processes, on a machine that may be busy
 
 const run = promisify(execFile)
 
@@ -135,6 +138,30 @@ t.test('without systemd a supervisor is told a program that stays', async (t) =>
   t.match(elsewhere({ entry: '/srv/src/start.js', installation: 'clone' }), ' /srv/src/start.js\n')
 })
 
+t.test(
+  'service status shows the last lines of a stopped service as people read them',
+  async (t) => {
+    const { manager, said, call } = await fakeMac(t)
+    mkdirSync(join(manager.file, '..'), { recursive: true })
+    writeFileSync(manager.file, manager.define(FACTS))
+    const log = join(t.testdirName, LOG_FILE)
+    mkdirSync(join(log, '..'), { recursive: true })
+    const err = { type: 'GatewayError', msg: 'It did not answer.', code: 'GW_UPSTREAM_CONNECT' }
+    const line = {
+      level: 'warn',
+      time: '2026-12-01T11:00:00.000Z',
+      err,
+      msg: 'model list unavailable'
+    }
+    writeFileSync(log, `${JSON.stringify(line)}\nSERVER_PORT is "many".\n`)
+    t.equal(await showStatus(call(), manager), 1)
+    const shown = said.join('\n')
+    t.match(shown, /! model list unavailable: It did not answer\. \(GW_UPSTREAM_CONNECT\)/)
+    t.match(shown, '  SERVER_PORT is "many".')
+    t.notMatch(shown, '{"')
+  }
+)
+
 /** Mac with a `launchctl` that writes down how it is called and knows what it was given. */
 async function fakeMac(t: Test) {
   const home = t.testdir({ bin: {} })
@@ -153,7 +180,7 @@ esac
   chmodSync(tool, 0o755)
   const { signal } = new AbortController()
   const programs = new Programs({ PATH: `${join(home, 'bin')}:/usr/bin:/bin` }, signal)
-  const manager = new Launchd({ programs, home, signal })
+  const manager = new Launchd({ programs, home })
   const said: string[] = []
   const write = (line: string): void => void said.push(line)
   const terminal = { write, note: write, progress: () => {}, isInteractive: false } as never
@@ -313,6 +340,34 @@ t.test('what launchd starts', { jobs: 2 }, async (t) => {
     t.match(await wrapper.ended, { code: 0 })
     t.match(readFileSync(join(t.testdirName, LOG_FILE), 'utf8'), /SERVER_PORT/)
   })
+})
+
+t.test('service logs --follow ends when its reader leaves', async (t) => {
+  const { home } = await fakeMac(t)
+  const log = join(home, LOG_FILE)
+  mkdirSync(join(log, '..'), { recursive: true })
+  writeFileSync(log, 'one\ntwo\n')
+  const from = (file: string): string =>
+    JSON.stringify(new URL(`../../src/cli/service/${file}`, import.meta.url))
+  const script = join(home, 'logs.ts')
+  writeFileSync(
+    script,
+    `import { showLogs } from ${from('logs.ts')}
+import { Launchd } from ${from('launchd.ts')}
+import { writeFileSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+const manager = new Launchd({ programs: null, home: ${JSON.stringify(home)} })
+mkdirSync(dirname(manager.file), { recursive: true })
+writeFileSync(manager.file, '')
+const write = (line) => process.stdout.write(line + '\\n')
+const { signal } = new AbortController()
+const code = await showLogs({ values: { follow: true }, terminal: { write }, signal }, manager)
+process.stderr.write('ended with ' + code)
+`
+  )
+  const command = `'${process.execPath}' --no-warnings '${script}' | head -1`
+  const { stdout, stderr } = await run('bash', ['-c', command])
+  t.same([stdout, stderr], ['one\n', 'ended with 0'], 'also if nothing more is written')
 })
 
 t.test('LogFile', async (t) => {

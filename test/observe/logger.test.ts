@@ -106,6 +106,23 @@ t.test('createLogger()', (t) => {
     t.match(read()[0], { err: { stack: /logger\.test/ } })
   })
 
+  t.test('shows the place in the program for bugs alone', async (t) => {
+    const { logger, read } = recording()
+    const reset = Object.assign(new Error('read ECONNRESET'), {
+      code: 'ECONNRESET',
+      syscall: 'read'
+    })
+    const closed = Object.assign(new Error('other side closed'), { code: 'UND_ERR_SOCKET' })
+    const upstream = new GatewayError('GW_UPSTREAM_CONNECT', undefined, { cause: reset })
+    for (const err of [reset, closed, upstream]) logger.warn({ err }, 'failed')
+    logger.error({ err: new GatewayError('GW_INTERNAL') }, 'failed')
+    t.same(
+      read().map(({ err }) => typeof Reflect.get(Object(err), 'stack')),
+      ['undefined', 'undefined', 'undefined', 'string'],
+      'what a network or the upstream did has none here'
+    )
+  })
+
   t.test('does not repeat what a parser was given', async (t) => {
     const { logger, lines, read } = recording()
     for (const text of ['my secret', '{"a": "my secret" x', '{"a": my secret', '["my secret']) {

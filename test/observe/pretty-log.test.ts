@@ -131,6 +131,14 @@ t.test('PrettyLog', (t) => {
     t.match(text, /! 404 GET \/nowhere/)
   })
 
+  t.test('an answer that broke off is cut, whatever status had been sent', async (t) => {
+    const { log, rows } = rig(t)
+    for (let i = 0; i < 4; i++) log.warn({ ...RESET, status: 200 }, 'request failed')
+    t.match(rows()[0], /✗ cut claude-sonnet-5\.5 /)
+    t.match(rows().join(' '), / GW_UPSTREAM_RESET · cut after status 200 · req_/)
+    t.notMatch(rows().join('\n'), /✗ 200/)
+  })
+
   t.test('failures of one kind are counted after the third', async (t) => {
     const { log, pretty, rows } = rig(t)
     for (let times = 0; times < 14; times++) log.warn(RESET, 'request failed')

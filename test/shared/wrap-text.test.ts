@@ -34,6 +34,17 @@ t.test('wrapText() breaks between words, below the text of the line', async (t) 
     t.equal(wrapText(text, 14), wrapped, text)
 })
 
+t.test('wrapText() hangs usage behind its first word, and breaks no option', async (t) => {
+  const usage = 'Usage: kiro-gateway a [--url URL] [--key KEY | --new NAME [LIMITS]] [--print]'
+  for (const line of [usage, usage.replace('Usage:', '      ')])
+    t.equal(
+      wrapText(line, 40),
+      `${line.slice(0, 7)}kiro-gateway a [--url URL]
+           [--key KEY | --new NAME [LIMITS]]
+           [--print]`
+    )
+})
+
 t.test('wrapText() takes time in proportion', async (t) => {
   const began = performance.now()
   const text = `${'word '.repeat(200_000)}\n${'x'.repeat(1_000_000)}\n${' '.repeat(100_000)}`

@@ -41,6 +41,12 @@ export interface LogQuery {
   readonly since: string | null
 }
 
+/** Takes lines until its signal aborts. */
+export interface LineReader {
+  readonly onLine: (line: string) => void
+  readonly signal: AbortSignal
+}
+
 /** systemd or launchd, as far as this program uses them. Methods reject with GW_CONFIG_INVALID if they are refused. */
 export interface InitSystem {
   readonly title: string
@@ -66,6 +72,6 @@ export interface InitSystem {
   whenStarted(): Promise<string>
   /** Newest lines of the last run, oldest first. */
   lastLines(count: number): Promise<readonly string[]>
-  /** Calls `onLine` for each; resolves at their end, or when the signal aborts. */
-  logs(query: LogQuery, onLine: (line: string) => void): Promise<void>
+  /** Resolves at the end of the lines. Resolves or rejects when the signal aborts. */
+  logs(query: LogQuery, reader: LineReader): Promise<void>
 }

@@ -6,8 +6,9 @@ import { textDiff } from '../setup/text-diff.ts'
 import { requirePort, waitForStart } from './health.ts'
 import { planInstallation } from './install-plan.ts'
 import type { Programs } from './programs.ts'
+import { lastRows } from './shown-log.ts'
 import { definitionStep, removalStep } from './steps.ts'
-import type { InitSystem, ServiceStep } from './init-system.ts'
+import type { InitSystem, ServiceFacts, ServiceStep } from './init-system.ts'
 import {
   describe,
   type InstalledService,
@@ -49,18 +50,20 @@ export async function install(
   for (const note of plan.notes) terminal.note(note)
   await take(terminal, steps)
   if (!plan.isSignedIn) {
-    for (const line of SIGN_IN_FIRST) terminal.write(line)
+    for (const line of signInFirst(plan.facts)) terminal.write(line)
     return EXIT_OK
   }
   await (isRunning ? manager.restart() : manager.start())
   return tellStart(call, manager, plan.config)
 }
 
-const SIGN_IN_FIRST = [
-  `Installed, but not started, as it has no Kiro sign-in. Put KIRO_API_KEY into ${SYSTEM_PLACES.settings}, or let root sign in as its user:`,
-  `  ${asService('login')}`,
-  'Then start it: sudo kiro-gateway service start'
-]
+function signInFirst({ entry }: ServiceFacts): readonly string[] {
+  return [
+    `Installed, but not started, as it has no Kiro sign-in. Put KIRO_API_KEY into ${SYSTEM_PLACES.settings}, or let root sign in as its user:`,
+    `  ${asService('login', entry)}`,
+    'Then start it: sudo kiro-gateway service start'
+  ]
+}
 
 function print(terminal: Terminal, steps: readonly ServiceStep[]): number {
   if (steps.length === 0) terminal.write('The service is already installed like this.')
@@ -134,7 +137,7 @@ async function tellStart(
     terminal.write(`The service runs${where}${how}. It starts ${await manager.whenStarted()}.`)
     return EXIT_OK
   }
-  const lines = await manager.lastLines(LINES)
+  const rows = await lastRows(manager, LAST_ROWS)
   if (outcome.name === 'silent') {
     terminal.note(`The service does not answer yet (${describe(outcome.state)}). Its last lines:`)
   } else {
@@ -143,12 +146,12 @@ async function tellStart(
       `The service does not start (${describe(outcome.state)}), so it is stopped. Its last lines:`
     )
   }
-  for (const line of lines) terminal.note(`  ${line}`)
+  for (const row of rows) terminal.note(`  ${row}`)
   terminal.note('Correct this, then run: kiro-gateway service start')
   return EXIT_FAILED
 }
 
-const LINES = 12
+const LAST_ROWS = 12
 
 export async function stop(call: CommandCall, manager: InitSystem): Promise<number> {
   requireInstalled(manager)

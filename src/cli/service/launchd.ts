@@ -5,6 +5,7 @@ import { launchAgent } from './definition.ts'
 import { followLogFile, lastLinesOf, LOG_FILE } from './log-file.ts'
 import type { Programs } from './programs.ts'
 import type {
+  LineReader,
   LogQuery,
   ServiceFacts,
   InitSystem,
@@ -17,7 +18,6 @@ const LABEL = 'io.github.kiro-gateway'
 export interface LaunchdOptions {
   readonly programs: Programs
   readonly home: string
-  readonly signal: AbortSignal
 }
 
 /** An agent of the user on macOS: it runs while the user is signed in. */
@@ -27,12 +27,10 @@ export class Launchd implements InitSystem {
   readonly file: string
   readonly #programs: Programs
   readonly #log: string
-  readonly #signal: AbortSignal
   readonly #domain = `gui/${userInfo().uid}`
 
-  constructor({ programs, home, signal }: LaunchdOptions) {
+  constructor({ programs, home }: LaunchdOptions) {
     this.#programs = programs
-    this.#signal = signal
     this.file = path.join(home, 'Library/LaunchAgents', `${LABEL}.plist`)
     this.#log = path.join(home, LOG_FILE)
   }
@@ -107,8 +105,8 @@ export class Launchd implements InitSystem {
     return lastLinesOf(this.#log, count)
   }
 
-  logs(query: LogQuery, onLine: (line: string) => void): Promise<void> {
-    return followLogFile(this.#log, query, { onLine, signal: this.#signal })
+  logs(query: LogQuery, reader: LineReader): Promise<void> {
+    return followLogFile(this.#log, query, reader)
   }
 
   get #target(): string {

@@ -13,7 +13,7 @@ import path from 'node:path'
 import { setInterval } from 'node:timers/promises'
 import { parseJsonObject, textMember } from '../../shared/json.ts'
 import { UsageError } from '../command.ts'
-import type { LogQuery } from './init-system.ts'
+import type { LineReader, LogQuery } from './init-system.ts'
 
 /** In the home of the user. */
 export const LOG_FILE = 'Library/Logs/kiro-gateway/gateway.log'
@@ -62,11 +62,6 @@ export class LogFile implements Disposable {
 
 export async function lastLinesOf(file: string, count: number): Promise<readonly string[]> {
   return (await linesOf(file)).slice(-count)
-}
-
-interface LineReader {
-  readonly onLine: (line: string) => void
-  readonly signal: AbortSignal
 }
 
 /** Reads both files and, if asked, what is written later. */

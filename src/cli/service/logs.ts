@@ -1,20 +1,27 @@
-import { prettyLog } from '../../observe/pretty-log.ts'
 import { type CommandCall, EXIT_OK, textOption } from '../command.ts'
 import type { InitSystem } from './init-system.ts'
+import { ReaderWatch } from './reader-watch.ts'
+import { rowsFor } from './shown-log.ts'
 import { requireInstalled } from './status.ts'
 
-/** Prints rows for people on a terminal, and the log as it is for programs. */
+/** Prints rows for people on a terminal, and the log as it is for programs. Ends when its reader leaves. */
 export async function showLogs(call: CommandCall, manager: InitSystem): Promise<number> {
   requireInstalled(manager)
   const { terminal, isJson, values } = call
   const query = { follows: values['follow'] === true, since: textOption(call, 'since') }
-  if (isJson || !terminal.isRedrawn) {
-    await manager.logs(query, (line) => terminal.write(line))
-    return EXIT_OK
+  using watch = new ReaderWatch(process.stdout)
+  const signal = AbortSignal.any([call.signal, watch.signal])
+  const rows = rowsFor({ write: (text) => terminal.write(text.trimEnd()) })
+  const isPlain = isJson || !terminal.isRedrawn
+  const onLine = (line: string): void => {
+    if (isPlain) terminal.write(line)
+    else rows.write(`${line}\n`)
   }
-  const rows = { write: (text: string) => terminal.write(text.trimEnd()) }
-  const pretty = prettyLog(rows, { isColoured: false, isVerbose: false, terminalColumns: 0 })
-  await manager.logs(query, (line) => pretty.write(`${line}\n`))
-  pretty.flush()
+  try {
+    await manager.logs(query, { onLine, signal })
+  } catch (cause) {
+    if (!watch.signal.aborted) throw cause
+  }
+  rows.flush()
   return EXIT_OK
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { childEnvironment } from '../../config/load-process.ts'
+import type { LineReader } from './init-system.ts'
 import { operatorError } from '../../shared/errors.ts'
 
 export interface Ended {
@@ -54,21 +55,21 @@ export class Programs {
     throw operatorError(`${[program, ...args].join(' ')}: ${said}`)
   }
 
-  /** Calls `onLine` for each line that it prints; resolves at its end. */
+  /** Passes on each line that it prints; resolves at its end, or when the signal aborts. */
   async follow(
     [program, ...args]: readonly [string, ...string[]],
-    onLine: (line: string) => void
+    { onLine, signal }: LineReader
   ): Promise<void> {
     const child = spawn(program, args, { env: this.#env(), stdio: ['ignore', 'pipe', 'inherit'] })
     const stop = (): void => void child.kill()
-    this.#signal.addEventListener('abort', stop)
+    signal.addEventListener('abort', stop)
     try {
       createInterface({ input: child.stdout }).on('line', onLine)
       await once(child, 'close')
     } catch (cause) {
       throw operatorError(`${program} cannot be run: ${String(cause)}`, cause)
     } finally {
-      this.#signal.removeEventListener('abort', stop)
+      signal.removeEventListener('abort', stop)
     }
   }
 

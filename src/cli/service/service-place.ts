@@ -23,7 +23,7 @@ export function initSystem(call: CommandCall): ServicePlace {
   if (process.platform === 'darwin') {
     if (wantsSystem)
       throw new UsageError('--system is for Linux: on macOS it is an agent of the user')
-    return { programs, manager: new Launchd({ programs, home, signal }) }
+    return { programs, manager: new Launchd({ programs, home }) }
   }
   if (process.platform !== 'linux' || !isSystemdRunning())
     throw operatorError(elsewhere(programHere()))

@@ -8,6 +8,7 @@ import { type CommandCall, EXIT_FAILED, EXIT_OK } from '../command.ts'
 import { gatewayUrl } from '../setup/gateway.ts'
 import { readFacts } from './definition.ts'
 import { verdictOf } from './health.ts'
+import { lastRows } from './shown-log.ts'
 import type { ServiceFacts, InitSystem, ServiceState } from './init-system.ts'
 
 export interface InstalledService {
@@ -57,7 +58,7 @@ export async function showStatus(call: CommandCall, manager: InitSystem): Promis
     config === null || state.name !== 'running' ? null : await verdictOf(config, signal)
   const url = config === null || config.server.port === 0 ? null : gatewayUrl(null, config)
   const isRunning = state.name === 'running'
-  const lines = isRunning ? [] : await manager.lastLines(LINES)
+  const lastLines = isRunning || isJson ? [] : await lastRows(manager, LAST_ROWS)
   if (isJson) {
     const { facts } = found
     const { name, ...rest } = state
@@ -79,14 +80,14 @@ export async function showStatus(call: CommandCall, manager: InitSystem): Promis
   for (const [name, value] of rows) {
     if (value !== null) terminal.write(`${name.padEnd(12)}${value}`)
   }
-  if (!isRunning && lines.length > 0) {
+  if (lastLines.length > 0) {
     terminal.write('Its last lines:')
-    for (const line of lines) terminal.write(`  ${line}`)
+    for (const row of lastLines) terminal.write(`  ${row}`)
   }
   return isRunning ? EXIT_OK : EXIT_FAILED
 }
 
-const LINES = 8
+const LAST_ROWS = 8
 
 export function settingsPath({ envFile, folder }: ServiceFacts): string {
   return envFile ?? path.join(folder, '.env')

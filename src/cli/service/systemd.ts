@@ -3,10 +3,12 @@ import { readdir, rmdir } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import path from 'node:path'
 import { operatorError } from '../../shared/errors.ts'
+import { programName } from '../../shared/program-name.ts'
 import { FINAL_EXITS, systemdUnit, type UnitScope } from './definition.ts'
 import type { Programs } from './programs.ts'
 import { removalStep } from './steps.ts'
 import type {
+  LineReader,
   LogQuery,
   ServiceFacts,
   InitSystem,
@@ -27,10 +29,14 @@ export const SYSTEM_PLACES = {
   cache: `/var/cache/${ACCOUNT}`
 } as const
 
-/** Returns how root runs a command as the system service's user, with the service's settings and state. */
-export function asService(command: string): string {
+/**
+ * Returns how root runs a command as the system service's user, with the service's settings and state. The program is named
+ * from the service's folder: from there, the path of a clone is another one.
+ */
+export function asService(command: string, entry: string): string {
   const { state, settings } = SYSTEM_PLACES
-  return `runuser -u ${ACCOUNT} -- env --chdir=${state} STATE_DIR=${state} ENV_FILE=${settings} kiro-gateway ${command}`
+  const program = programName({ entry, cwd: state })
+  return `runuser -u ${ACCOUNT} -- env --chdir=${state} STATE_DIR=${state} ENV_FILE=${settings} ${program} ${command}`
 }
 
 export interface SystemdOptions {
@@ -150,10 +156,10 @@ export class Systemd implements InitSystem {
     return stdout.split('\n').filter((line) => line !== '')
   }
 
-  logs({ follows, since }: LogQuery, onLine: (line: string) => void): Promise<void> {
+  logs({ follows, since }: LogQuery, reader: LineReader): Promise<void> {
     const shown = since === null ? '--lines=100' : `--since=${sinceOf(since)}`
     const words = [...this.#ofUnit(), '--output=cat', '--no-pager', shown]
-    return this.#programs.follow(['journalctl', ...words, ...(follows ? ['--follow'] : [])], onLine)
+    return this.#programs.follow(['journalctl', ...words, ...(follows ? ['--follow'] : [])], reader)
   }
 
   async #show(): Promise<Readonly<Record<string, string>>> {
