@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /*
  * Prepares a release: `npm run release -- 1.0.0`. Sets the version, gives the topmost section of CHANGELOG.md its version and date,
- * writes generated files again, checks, tests, commits, and tags. Pushes nothing. `--print` shows what the notes are.
+ * pins the image's base to the digest that its tag has today, writes generated files again, checks, tests, commits, and tags.
+ * Pushes nothing. `--print` shows what the notes are.
  */
 
 const ROOT = import.meta.dirname
@@ -13,24 +15,32 @@ const ROOT = import.meta.dirname
 const VERSION = /^\d+\.\d+\.\d+$/
 /** Files beside package.json that name the version. */
 const NAMING = ['docker/kubernetes/overlay/kustomization.yaml', 'docker/kubernetes/README.md']
+const DOCKERFILE = 'docker/Dockerfile'
+/** Image of Node and its digest, which a new version of Node has not yet. */
+const BASE = /^ARG NODE_IMAGE=(?<name>[a-z]+):(?<tag>[\w.-]+)(?:@sha256:[0-9a-f]{64})?$/m
+const INDEXES =
+  'application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json'
+const PLATFORMS = ['amd64', 'arm64']
+const TIMEOUT_MS = 30_000
 const UNRELEASED = /^## .*\(not released\)$/m
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     print: { type: 'boolean', default: false },
-    'no-tests': { type: 'boolean', default: false }
+    'no-tests': { type: 'boolean', default: false },
+    registry: { type: 'string', default: 'https://registry-1.docker.io' }
   }
 })
 
 try {
-  release()
+  await release()
 } catch (cause) {
   process.stderr.write(`${cause instanceof Error ? cause.message : String(cause)}\n`)
   process.exitCode = 1
 }
 
-function release(): void {
+async function release(): Promise<void> {
   const version = positionals[0] ?? ''
   if (!VERSION.test(version)) throw new Error('Say which version: npm run release -- 1.0.0')
   const changelog = read('CHANGELOG.md')
@@ -41,9 +51,11 @@ function release(): void {
   }
   requireClean()
   requireNewer(version)
+  const base = await baseByDigest(read(DOCKERFILE))
   const date = new Date().toISOString().slice(0, 10)
   write('CHANGELOG.md', changelog.replace(UNRELEASED, `## ${version} (${date})`))
   const { version: before } = JSON.parse(read('package.json'))
+  write(DOCKERFILE, read(DOCKERFILE).replace(BASE, base))
   for (const path of NAMING) write(path, read(path).replaceAll(before, version))
   run('npm', 'version', version, '--no-git-tag-version', '--allow-same-version')
   run('npm', 'run', '--silent', 'generate')
@@ -56,6 +68,64 @@ function release(): void {
     `Prepared ${version}: committed, and tagged v${version} with the notes below. Nothing is pushed; this publishes it:`
   )
   say(`  git push --follow-tags\n\n${notes}`)
+}
+
+/** The line of the Dockerfile, with the digest of the index that the tag names now, as computed from its bytes. */
+async function baseByDigest(dockerfile: string): Promise<string> {
+  const { name = '', tag = '' } = BASE.exec(dockerfile)?.groups ?? {}
+  if (name === '') throw new Error(`${DOCKERFILE} names no base: ARG NODE_IMAGE=node:…`)
+  const url = `${values.registry}/v2/library/${name}/manifests/${tag}`
+  try {
+    const index = await readIndex(url)
+    const { manifests = [] } = JSON.parse(index.toString())
+    const has = (architecture: string): boolean =>
+      manifests.some(({ platform }: Manifest) => platform?.architecture === architecture)
+    if (!PLATFORMS.every(has)) throw new Error(`It is not there for ${PLATFORMS.join(' and ')}.`)
+    const digest = createHash('sha256').update(index).digest('hex')
+    return `ARG NODE_IMAGE=${name}:${tag}@sha256:${digest}`
+  } catch (cause) {
+    const { message } = cause instanceof Error ? ownCause(cause) : new Error(String(cause))
+    throw new Error(
+      `The digest of ${name}:${tag} is not known: ${url} cannot be read. ${message}`,
+      { cause }
+    )
+  }
+}
+
+/** Returns why a call failed: fetch() itself says only that. */
+function ownCause(error: Error): Error {
+  return error.cause instanceof Error ? error.cause : error
+}
+
+interface Manifest {
+  readonly platform?: { readonly architecture?: string }
+}
+
+/** Signs in as nobody, as the registry asks for in its first answer. */
+async function readIndex(url: string): Promise<Buffer> {
+  const first = await ask(url, {})
+  const { realm, service, scope } = challengeIn(first.headers.get('www-authenticate') ?? '')
+  if (first.status !== 401 || realm === undefined) return bodyOf(first)
+  const query = new URLSearchParams({ service: service ?? '', scope: scope ?? '' })
+  const signIn = JSON.parse(
+    (await bodyOf(await ask(`${realm}?${query.toString()}`, {}))).toString()
+  )
+  return bodyOf(await ask(url, { authorization: `Bearer ${signIn.token}` }))
+}
+
+function ask(url: string, headers: Readonly<Record<string, string>>): Promise<Response> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS)
+  return fetch(url, { headers: { accept: INDEXES, ...headers }, signal })
+}
+
+function challengeIn(header: string): Readonly<Record<string, string | undefined>> {
+  const pairs = header.matchAll(/(\w+)="([^"]*)"/g)
+  return Object.fromEntries([...pairs].map(([, name = '', value = '']) => [name, value]))
+}
+
+async function bodyOf(response: Response): Promise<Buffer> {
+  if (response.status !== 200) throw new Error(`It answered with status ${response.status}.`)
+  return Buffer.from(await response.arrayBuffer())
 }
 
 /** The topmost section, without its heading. */

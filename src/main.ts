@@ -34,10 +34,9 @@ import {
 } from './observe/logger.ts'
 import { DeferredSignals, SAME_SIGNAL_MS } from './shared/deferred-signals.ts'
 import { operatorError, GatewayError } from './shared/errors.ts'
+import { EXIT_CONFIG, EXIT_CRASH } from './shared/exit-codes.ts'
 import { entryOf, programName, toShownText } from './shared/program-name.ts'
 
-const EXIT_CRASH = 1
-const EXIT_CONFIG = 78
 /** Longest wait of an ending process for the reader of its log. */
 const LAST_LINES_MS = 500
 const STYLE_OPTION = '--log-style='

@@ -1,5 +1,6 @@
 import { commandsReference } from './commands.ts'
 import { errorTables } from './errors.ts'
+import { exitCodesTable } from './exit-codes.ts'
 import { llmsText } from './llms.ts'
 import { metricsPage } from './metrics.ts'
 import { describeApi } from './openapi/document.ts'
@@ -16,6 +17,7 @@ export const Generated: Readonly<Record<string, (before: string) => string>> = {
     Object.entries(errorTables()).reduce((text, [name, table]) => between(text, name, table), page),
   'docs/metrics.md': metricsPage,
   'docs/commands.md': (page) => between(page, 'commands', commandsReference()),
+  'docs/exit-codes.md': (page) => between(page, 'exit codes', exitCodesTable()),
   'llms.txt': () => llmsText(),
   'docs/openapi.json': () => toLines(describeApi()),
   'docs/openapi.html': () => describeOnPage()

@@ -1,5 +1,6 @@
 import type { ParseArgsConfig } from 'node:util'
 import type { Environment } from '../config/load.ts'
+import type { ExitMeaning } from '../shared/exit-codes.ts'
 
 export interface Command {
   readonly name: string
@@ -8,12 +9,19 @@ export interface Command {
   readonly usage: string
   readonly options: NonNullable<ParseArgsConfig['options']>
   readonly help: string
+  /** Codes that mean more than CommandExits say. */
+  readonly exitCodes?: readonly CommandExit[]
   /**
    * Resolves with the exit code.
    * @throws {UsageError} for a wrong command line (`EXIT_USAGE`)
    * @throws {GatewayError} if it fails (`EXIT_FAILED`, or `EXIT_USAGE` for GW_CONFIG_INVALID)
    */
   run(call: CommandCall): Promise<number>
+}
+
+/** `action`: only of this one, such as `status` of `service`. */
+export interface CommandExit extends ExitMeaning {
+  readonly action?: string
 }
 
 export interface CommandCall {
@@ -50,6 +58,14 @@ export const EXIT_OK = 0
 export const EXIT_FAILED = 1
 export const EXIT_USAGE = 2
 export const EXIT_INTERRUPTED = 130
+
+/** Codes of every command. */
+export const CommandExits: readonly ExitMeaning[] = [
+  { code: EXIT_OK, meaning: 'done' },
+  { code: EXIT_FAILED, meaning: 'failed: the sentence on standard error says why' },
+  { code: EXIT_USAGE, meaning: 'wrong command line, or settings that it cannot use' },
+  { code: EXIT_INTERRUPTED, meaning: 'Ctrl-C' }
+]
 
 export class UsageError extends Error {
   override readonly name = 'UsageError'

@@ -22,9 +22,11 @@ export const whoami: Command = {
   usage: 'kiro-gateway whoami',
   options: {},
   help: `Shows the sign-in of a gateway started in this folder: its kind, its source, when its token
-expires, its regions and profile (--json has the full profile). It changes nothing and calls no host; "kiro-gateway doctor" does.
-Exit codes: 0 there is a usable sign-in, 1 there is none.
-`,
+expires, its regions and profile (--json has the full profile). It changes nothing and calls no host; "kiro-gateway doctor" does.`,
+  exitCodes: [
+    { code: EXIT_OK, meaning: 'there is a usable sign-in' },
+    { code: EXIT_FAILED, meaning: 'there is no usable sign-in' }
+  ],
   async run({ env, terminal, isJson, positionals }) {
     if (positionals.length > 0) throw new UsageError('whoami takes no arguments')
     const { config } = inspectConfig(env)

@@ -233,19 +233,17 @@ t.test('kiro-gateway key, called wrongly', async (t) => {
   }
 })
 
+function stepsIn(SERVER_HOST: string, isInContainer: boolean): string {
+  const call = { env: { SERVER_HOST, PROXY_API_KEY: 'sk-0123456789abcdef' }, terminal: {} } as never
+  const place = { isInContainer, address: '172.17.0.2' }
+  return stepsFor(call, { name: 'anna', secret: 'kgw_x' }, place).join('\n')
+}
+
 t.test('stepsFor() gives the address by which others reach the gateway', async (t) => {
-  const steps = (SERVER_HOST: string, isInContainer: boolean): string => {
-    const call = {
-      env: { SERVER_HOST, PROXY_API_KEY: 'sk-0123456789abcdef' },
-      terminal: {}
-    } as never
-    const place = { isInContainer, address: '172.17.0.2' }
-    return stepsFor(call, { name: 'anna', secret: 'kgw_x' }, place).join('\n')
-  }
-  t.match(steps('0.0.0.0', false), 'setup claude --url http://172.17.0.2:8000 --key KEY')
-  const contained = steps('0.0.0.0', true)
+  t.match(stepsIn('0.0.0.0', false), 'setup claude --url http://172.17.0.2:8000 --key KEY')
+  const contained = stepsIn('0.0.0.0', true)
   t.match(contained, 'setup claude --url http://ADDRESS:8000 --key KEY')
   t.match(contained, 'ADDRESS:8000 is the address at which you reach this gateway')
   t.notMatch(contained, '172.17.0.2', 'which is that of the container alone')
-  t.notMatch(steps('127.0.0.1', true), 'ADDRESS')
+  t.notMatch(stepsIn('127.0.0.1', true), 'ADDRESS')
 })

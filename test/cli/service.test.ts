@@ -342,18 +342,18 @@ t.test('what launchd starts', { jobs: 2 }, async (t) => {
   })
 })
 
+const SOURCES = `'${new URL('../../src/cli/service', import.meta.url).href}`
+
 t.test('service logs --follow ends when its reader leaves', async (t) => {
   const { home } = await fakeMac(t)
   const log = join(home, LOG_FILE)
   mkdirSync(join(log, '..'), { recursive: true })
   writeFileSync(log, 'one\ntwo\n')
-  const from = (file: string): string =>
-    JSON.stringify(new URL(`../../src/cli/service/${file}`, import.meta.url))
   const script = join(home, 'logs.ts')
   writeFileSync(
     script,
-    `import { showLogs } from ${from('logs.ts')}
-import { Launchd } from ${from('launchd.ts')}
+    `import { showLogs } from ${SOURCES}/logs.ts'
+import { Launchd } from ${SOURCES}/launchd.ts'
 import { writeFileSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 const manager = new Launchd({ programs: null, home: ${JSON.stringify(home)} })

@@ -42,7 +42,7 @@ t.test('docker/Dockerfile', (t) => {
     ])
     t.match(
       instructions.filter((line) => line.startsWith('ARG ')),
-      [new RegExp(`^ARG NODE_IMAGE=node:${version}-[a-z]+-slim$`)]
+      [new RegExp(`^ARG NODE_IMAGE=node:${version}-[a-z]+-slim(?:@sha256:[0-9a-f]{64})?$`)]
     )
   })
 

@@ -53,12 +53,15 @@ export const doctor: Command = {
   help: `Checks settings, files, limits, the port, proxies, hosts, the clock, the sign-in and the account, all at once and
 for 20 seconds at most. It changes nothing, and costs no credits without --probe.
 The output contains no secrets and is safe to put into a bug report. docs/doctor.md explains each finding.
-Exit codes: 0 no problems (warnings are possible), 1 problems, 2 invalid command line.
 
   --probe            Also tests how the upstream treats this account, with about 10 small requests two seconds apart that
                      cost a few credits. Stops at the first sign that the upstream suspects abuse.
   --yes              Does not ask for confirmation first.
   --idle SECONDS     Also tests how long an idle connection stays open, up to this limit (1 to 300).`,
+  exitCodes: [
+    { code: EXIT_OK, meaning: 'no problem; warnings are possible' },
+    { code: EXIT_FAILED, meaning: 'at least one problem, or `--probe` was stopped' }
+  ],
   async run(call) {
     const { terminal, signal, env, isJson, positionals } = call
     if (positionals.length > 0) throw new UsageError(`"${positionals[0]}" is not an option`)

@@ -5,7 +5,14 @@ import { lintRequest, reportText } from '../../dialects/lint/lint-request.ts'
 import { BUILT_IN_CATALOGUE } from '../../kiro/models/models.ts'
 import { requestOptionsOf } from '../../server/turn/body.ts'
 import { codeOf } from '../../shared/errors.ts'
-import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
+import {
+  type Command,
+  type CommandCall,
+  EXIT_OK,
+  EXIT_USAGE,
+  textOption,
+  UsageError
+} from '../command.ts'
 import { DEFAULT_REQUESTS, probeRequest } from './probe.ts'
 
 const EXIT_REFUSED = 1
@@ -26,7 +33,6 @@ export const lint: Command = {
   },
   help: `Shows which upstream rules a request breaks, where, and what the gateway does about it.
 FILE holds a request body; "-" reads it from standard input.
-Exit codes: 0 the gateway accepts the request, 1 it refuses it, 2 the request could not be checked.
 
   --dialect=NAME     openai-chat, openai-responses or anthropic-messages; by default detected from the body.
   --probe            For a request that the upstream calls improperly formed: sends smaller and smaller parts of it with
@@ -35,6 +41,15 @@ Exit codes: 0 the gateway accepts the request, 1 it refuses it, 2 the request co
   --requests N       The most that --probe may send, ${DEFAULT_REQUESTS} by default.
   --again            Forgets what an earlier probe of the same request has found.
   --yes              Does not ask for confirmation first.`,
+  exitCodes: [
+    { code: EXIT_OK, meaning: 'the gateway accepts the request' },
+    {
+      code: EXIT_REFUSED,
+      meaning:
+        'the gateway refuses the request; with `--probe`, the upstream refuses it, or the probe has not ended'
+    },
+    { code: EXIT_USAGE, meaning: 'the request could not be checked' }
+  ],
   async run(call) {
     const dialect = textOption(call, 'dialect') ?? undefined
     const [file, ...more] = call.positionals

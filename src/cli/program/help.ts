@@ -3,7 +3,7 @@ import { listSettings, writeSetting } from '../../config/setting-text.ts'
 import type { Setting } from '../../config/setting.ts'
 import { version } from '../../shared/version.ts'
 import { wrapText } from '../../shared/wrap-text.ts'
-import type { Command } from '../command.ts'
+import type { Command, CommandExit } from '../command.ts'
 import { guess, MAX_GUESSED_CHARS } from '../guess.ts'
 import { commandNames, loadCommand } from './commands.ts'
 
@@ -77,9 +77,18 @@ const COMMON_HELP = `  --json             Prints JSON.
   --help             Prints this text.`
 
 /** Returns the text of `--help COMMAND`. */
-export function helpOf({ usage, help }: Command): string {
+export function helpOf({ usage, help, exitCodes = [] }: Command): string {
   const gap = /\n {2}-.*$/.test(help) ? '\n' : '\n\n' // options of its own come last
-  return `${usageLines(usage.split('\n'))}\n\n${help.trimEnd()}${gap}${COMMON_HELP}`
+  return `${usageLines(usage.split('\n'))}\n\n${help.trimEnd()}${gap}${COMMON_HELP}${exitText(exitCodes)}`
+}
+
+function exitText(exits: readonly CommandExit[]): string {
+  if (exits.length === 0) return ''
+  const rows = exits.map(({ action, code, meaning }) => {
+    const which = action === undefined ? '' : `${action}: `
+    return `  ${String(code).padEnd(NAME_CHARS - 3)}  ${which}${meaning.replaceAll('`', '')}.`
+  })
+  return ['\n\nExit codes that mean more than usual:', ...rows].join('\n')
 }
 
 /** Returns the usage after a mistake: of the command's action, if that is known, and where the rest is explained. */

@@ -1,7 +1,14 @@
 import { inspectConfig } from '../../config/load.ts'
 import { operatorError } from '../../shared/errors.ts'
 import { version } from '../../shared/version.ts'
-import { type Command, type CommandCall, EXIT_OK, textOption, UsageError } from '../command.ts'
+import {
+  type Command,
+  type CommandCall,
+  EXIT_OK,
+  EXIT_USAGE,
+  textOption,
+  UsageError
+} from '../command.ts'
 import { gatewayUrl } from '../setup/gateway.ts'
 import { readCapture, type RecordedTurn } from './capture-reader.ts'
 import { compareAnswers, compareRequests, countEvents, type Difference } from './compare.ts'
@@ -26,13 +33,17 @@ export const replay: Command = {
   help: `Sends the request of a capture (DEBUG_CONTENT, in DEBUG_DIR/captures) to a gateway of this version again, with the
 recorded settings and models. A recorded upstream answers, in the same pieces and pauses. Shows the first
 difference to the recorded answer, ignoring ids and times. No other host is called, and no credits are used.
-Exit codes: 0 no difference, 1 a difference, 2 the capture could not be replayed.
 
   --fast             Skips the pauses.
   --against URL      Sends the request to a running gateway instead. Start that gateway with
                      KIRO_API_URL=http://127.0.0.1:${PLAYER_PORT}; otherwise it calls the real upstream.
   --key KEY          Key of that gateway; by default the first of PROXY_API_KEY. Prefer the setting: it is safer.
   --listen PORT      Port of the recorded upstream, instead of ${PLAYER_PORT}.`,
+  exitCodes: [
+    { code: EXIT_OK, meaning: 'the answer is the recorded one' },
+    { code: EXIT_DIFFERS, meaning: 'the answer differs from the recorded one' },
+    { code: EXIT_USAGE, meaning: 'the capture could not be replayed' }
+  ],
   async run(call) {
     const [folder, ...more] = call.positionals
     if (folder === undefined || more.length > 0) throw new UsageError('expected one folder')

@@ -1,3 +1,5 @@
+import { EXIT_CONFIG } from '../../shared/exit-codes.ts'
+import { EXIT_USAGE } from '../command.ts'
 import { asJsonObject, parseJsonObject } from '../../shared/json.ts'
 import type { ServiceFacts } from './init-system.ts'
 
@@ -29,7 +31,7 @@ export function readFacts(definition: string): ServiceFacts | null {
 /** Longer than DRAIN_TIMEOUT: streams end first. */
 const STOP_SECONDS = 45
 /** Settings or the sign-in cannot be used, which another start does not change. */
-export const FINAL_EXITS: ReadonlySet<number> = new Set([2, 78])
+export const FINAL_EXITS: ReadonlySet<number> = new Set([EXIT_USAGE, EXIT_CONFIG])
 
 /** Runs as a user with a folder of its own and nothing else. V8 writes code while it runs: MemoryDenyWriteExecute=yes would end it. */
 const SYSTEM_LIMITS = `# The gateway plans for the memory that it finds here.

@@ -1,6 +1,6 @@
 import { homedir } from 'node:os'
 import { entryOf } from '../../shared/program-name.ts'
-import { type Command, type CommandCall, UsageError } from '../command.ts'
+import { type Command, type CommandCall, EXIT_FAILED, UsageError } from '../command.ts'
 import type { Programs } from './programs.ts'
 import { install, reloadService, restart, start, stop, uninstall } from './install.ts'
 import { showLogs } from './logs.ts'
@@ -45,7 +45,7 @@ A user service runs as you. It starts at boot because lingering is enabled for y
 services run without a session. With --no-linger it runs only while you are signed in to this machine.
 A system service (--system, or as root) runs as the user kiro-gateway, with settings in /etc/kiro-gateway/.env.
 
-  status     State, process, restarts, address, and what the gateway says of itself. Exit code 0: it runs.
+  status     State, process, restarts, address, and what the gateway says of itself.
   logs       The last 100 lines; rows for people on a terminal, else JSON.
   reload     Reads .env again without cutting a stream. docs/operations.md has how to replace the workers one by one.
   restart    After an update. Streams end first.
@@ -59,6 +59,18 @@ A crash is followed by another start, at most ten times in five minutes. Exit co
   --yes              Does not ask.
   --follow, -f       Goes on with new lines until Ctrl-C.
   --since TIME       Lines of the last 10m, 2h or 3d, or since a time that journalctl knows, such as today.`,
+  exitCodes: [
+    {
+      action: 'status',
+      code: EXIT_FAILED,
+      meaning: 'the service does not run, or is not installed'
+    },
+    ...['install', 'start', 'restart'].map((action) => ({
+      action,
+      code: EXIT_FAILED,
+      meaning: 'it was started and has failed; its last lines are shown'
+    }))
+  ],
   run(call) {
     const [word = '', ...more] = call.positionals
     if (word === 'run') return runGateway(entryOf(process.argv[1] ?? ''), homedir())

@@ -1,4 +1,4 @@
-import type { Command } from '../command.ts'
+import { type Command, EXIT_FAILED } from '../command.ts'
 import { Clients } from './clients.ts'
 
 const CLIENT_WORDS = Object.keys(Clients).join('|')
@@ -33,6 +33,9 @@ A file that receives a key is made private.
   --undo             Restores the original files byte for byte, but keeps later changes.
   --print            Only prints each line that would change.
   --yes              Does not ask.`,
+  exitCodes: [
+    { code: EXIT_FAILED, meaning: 'the question was not answered with yes, so nothing was changed' }
+  ],
   // Imported on demand with three parsers.
   run: async (call) => (await import('./run-setup.ts')).runSetup(call)
 }

@@ -113,7 +113,7 @@ function checkKey(
 
 const SIGN_IN_FIRST = {
   message:
-    'This page needs an API key. In a browser, sign in to the dashboard at / first. Programs send "Authorization: Bearer <key>" or "x-api-key: <key>".'
+    'This page needs an API key. In a browser, sign in to the dashboard at / first. Programs send "Authorization: Bearer <key>" or "x-api-key: <key>". Its text is also public: https://github.com/kiro-gateway/kiro-gateway/blob/main/docs/README.md'
 }
 
 const ACCEPTED_FIRST = {
