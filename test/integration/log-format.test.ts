@@ -102,7 +102,7 @@ t.test('what shows lines to people is loaded for that alone', async (t) => {
   const files = globSync('**/*.ts', { cwd: root }).filter((file) =>
     readFileSync(join(root, file), 'utf8').includes('pretty-log.ts')
   )
-  t.same(files.toSorted(), ['cli/service/logs.ts', 'main.ts'])
+  t.same(files.toSorted(), ['cli/service/shown-log.ts', 'main.ts'])
   const main = readFileSync(join(root, 'main.ts'), 'utf8')
   t.match(main, "await import('./observe/pretty-log.ts')")
   t.notMatch(main, /^import .*pretty-log/m)
