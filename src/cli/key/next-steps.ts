@@ -10,7 +10,7 @@ export interface NewKey {
 }
 
 /** Parts of this machine that decide by which address others reach the gateway. */
-export interface Surroundings {
+export interface OutsideView {
   readonly isInContainer: boolean
   /** Address of a network interface; `null` without a network. */
   readonly address: string | null
@@ -23,7 +23,7 @@ export interface Surroundings {
 export function stepsFor(
   { env, terminal }: CommandCall,
   { name, secret }: NewKey,
-  { isInContainer: isContained, address }: Surroundings = surroundings()
+  { isInContainer: isContained, address }: OutsideView = outsideView()
 ): readonly string[] {
   const { config } = inspectConfig(env)
   if (config.server.port === 0) return []
@@ -53,7 +53,7 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.')
 }
 
-function surroundings(): Surroundings {
+function outsideView(): OutsideView {
   return { isInContainer: isInContainer(), address: outsideAddress() }
 }
 
