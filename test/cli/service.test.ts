@@ -146,7 +146,8 @@ t.test(
     writeFileSync(manager.file, manager.define(FACTS))
     const log = join(t.testdirName, LOG_FILE)
     mkdirSync(join(log, '..'), { recursive: true })
-    const err = { type: 'GatewayError', msg: 'It did not answer.', code: 'GW_UPSTREAM_CONNECT' }
+    const text = 'It did not answer.'
+  const err = { type: 'GatewayError', msg: text, code: 'GW_UPSTREAM_CONNECT' }
     const line = {
       level: 'warn',
       time: '2026-12-01T11:00:00.000Z',
