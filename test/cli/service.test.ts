@@ -147,7 +147,7 @@ t.test(
     const log = join(t.testdirName, LOG_FILE)
     mkdirSync(join(log, '..'), { recursive: true })
     const text = 'It did not answer.'
-  const err = { type: 'GatewayError', msg: text, code: 'GW_UPSTREAM_CONNECT' }
+    const err = { type: 'GatewayError', msg: text, code: 'GW_UPSTREAM_CONNECT' }
     const line = {
       level: 'warn',
       time: '2026-12-01T11:00:00.000Z',
