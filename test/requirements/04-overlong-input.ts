@@ -50,7 +50,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
   t.test('inside a stream that has begun', async (t) => {
     const prompt = `${LATE} ${OVERFLOW}`
     const ask = async (path: string, body: unknown): Promise<string> => {
-      const answer = await stand.call(path, { body })
+      const answer = await stand.talkative.call(path, { body })
       t.equal(answer.status, 200, 'a heartbeat was sent before the upstream refused')
       return answer.text
     }

@@ -3,7 +3,7 @@ import { readResponsesStream } from '../helper/responses-grammar.ts'
 import { say } from '../helper/simulated-words.ts'
 import { readSse } from '../helper/sse-messages.ts'
 import { RESPONSES, responses } from './dialects.ts'
-import { MODEL, type Stand, THINKING_MODEL } from './stand.ts'
+import { LATE, MODEL, type Stand, THINKING_MODEL } from './stand.ts'
 
 type Json = Record<string, unknown>
 
@@ -77,9 +77,11 @@ export async function check(t: Test, stand: Stand): Promise<void> {
       ['sim:error-mid', 'server_error'],
       ['sim:reset', 'server_error'],
       ['sim:fin', 'server_error'],
-      ['stand:late sim:throttled=2', 'rate_limit_exceeded']
+      [`${LATE} sim:throttled=2`, 'rate_limit_exceeded']
     ] as const) {
-      const { response, types } = readResponsesStream(await streamOf(prompt))
+      const body = responses.ask(prompt, { stream: true })
+      const { text } = await stand.talkative.call(RESPONSES, { body })
+      const { response, types } = readResponsesStream(text)
       t.equal(types.at(-1), 'response.failed', prompt)
       t.match(response, { status: 'failed', error: { code, message: /\w/ } })
       if (code === 'rate_limit_exceeded') t.match(response['error'], { message: /try again in 2s/ })

@@ -46,7 +46,7 @@ export async function check(t: Test, stand: Stand): Promise<void> {
         const amid = `sim:gap=${HEARTBEAT_MS * 3} sim:say="one two" sim:events=2`
         for (const prompt of [before, between, amid]) {
           const arrivals: string[] = []
-          const { text } = await stand.call(api.path, {
+          const { text } = await stand.talkative.call(api.path, {
             body: api.ask(prompt, { stream: true }),
             onText: (chunk) => arrivals.push(chunk)
           })

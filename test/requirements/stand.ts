@@ -13,8 +13,10 @@ export const OTHER_KEY = 'key-two'
 export const MODEL = 'claude-haiku-4.5'
 /** With reasoning of its own, window of 1 000 000. */
 export const THINKING_MODEL = 'claude-sonnet-5'
-/** Long enough for a refusal to come before it on a busy machine. */
+/** Of the gateway that says something in each silence. */
 export const HEARTBEAT_MS = 250
+/** Of the other one: a refusal comes before it, also on a busy machine, and is no event of a stream that has begun. */
+const RARE_HEARTBEAT_MS = 240_000
 
 /** In a prompt: the upstream takes its time before it says anything. */
 export const LATE = 'stand:late'
@@ -43,11 +45,14 @@ export interface Answer {
 /** A gateway of two workers, and the simulator behind an ear that hears what is sent upstream. */
 export class Stand {
   readonly url: string
+  /** The same with a gateway whose streams say something in each silence of `HEARTBEAT_MS`. */
+  readonly talkative: Stand
   readonly #sent: UpstreamPayload[]
 
-  private constructor(url: string, sent: UpstreamPayload[]) {
+  private constructor(url: string, sent: UpstreamPayload[], talkative: Stand | null) {
     this.url = url
     this.#sent = sent
+    this.talkative = talkative ?? this
   }
 
   static async start(t: Test): Promise<Stand> {
@@ -64,18 +69,22 @@ export class Stand {
       ear.close()
       ear.closeAllConnections()
     })
-    const gateway = await startGateway({
-      upstreamUrl: upstreamUrl.replace(/\/$/, ''),
-      env: {
-        PROXY_API_KEY: `${KEY},${OTHER_KEY}`,
-        WORKERS: '2',
-        MEMORY_LIMIT: '2G',
-        HEARTBEAT_INTERVAL: String(HEARTBEAT_MS / 1000),
-        UPSTREAM_MAX_ATTEMPTS: '1'
-      }
-    })
-    t.teardown(() => gateway.destroy())
-    return new Stand(gateway.url, sent)
+    const start = async (heartbeatMs: number): Promise<string> => {
+      const gateway = await startGateway({
+        upstreamUrl: upstreamUrl.replace(/\/$/, ''),
+        env: {
+          PROXY_API_KEY: `${KEY},${OTHER_KEY}`,
+          WORKERS: '2',
+          MEMORY_LIMIT: '2G',
+          HEARTBEAT_INTERVAL: String(heartbeatMs / 1000),
+          UPSTREAM_MAX_ATTEMPTS: '1'
+        }
+      })
+      t.teardown(() => gateway.destroy())
+      return gateway.url
+    }
+    const [own, talkative] = await Promise.all([start(RARE_HEARTBEAT_MS), start(HEARTBEAT_MS)])
+    return new Stand(own, sent, new Stand(talkative, sent, null))
   }
 
   /** The request that the upstream got last. */
