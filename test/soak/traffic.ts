@@ -13,6 +13,8 @@ interface Kind {
   readonly weight: number
   readonly path: string
   readonly must: Outcome
+  /** Answered at the second attempt. */
+  readonly isSentTwice?: true
   /** Full of its owner's words. */
   body(random: Random, owner: string): object
 }
@@ -62,7 +64,7 @@ const KINDS: readonly Kind[] = [
   messages('messages that think', 4, 'sim:thoughts=20 sim:events=10'),
   { ...responses('responses', 'sim:events=30 sim:gap=15'), weight: 8 },
   { ...chat('chat that is left', 5, 'sim:events=400 sim:gap=20'), must: 'left' },
-  chat('flaky', 2, 'sim:flaky=1 sim:events=5'),
+  { ...chat('flaky', 2, 'sim:flaky=1 sim:events=5'), isSentTwice: true },
   { ...chat('reset', 1, 'sim:reset sim:events=20'), must: 'broken' },
   messages('cut', 1, 'sim:cut-frame sim:events=20'), // which ends as one that had too few tokens
   { ...chat('corrupt', 1, 'sim:corrupt sim:events=20'), must: 'broken' },
@@ -152,8 +154,9 @@ export class Traffic {
     if (WITHOUT_HEAD.test(outcome)) this.counts.withoutHead += 1
     if (outcome.startsWith(kind.must)) return
     const tookMs = performance.now() - startedAt
-    // The first heartbeat has the status with it, and what follows can only be said in the stream.
-    if (kind.must === 'refused' && outcome === 'broken' && tookMs >= HEARTBEAT_MS) return
+    // The first heartbeat has the status with it: what follows can only be said in the stream, and nothing is sent again.
+    const isBound = kind.must === 'refused' || kind.isSentTwice === true
+    if (isBound && outcome === 'broken' && tookMs >= HEARTBEAT_MS) return
     const waitedMs = starvation.totalMs() - starvedMs
     if (LATE.test(outcome) && waitedMs > tookMs * STARVED_PART) this.counts.starved += 1
     else this.#note(`${kind.name}: ${outcome}, not ${kind.must}; ${said(tookMs, waitedMs)}`)
