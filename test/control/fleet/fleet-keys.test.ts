@@ -1,9 +1,12 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { FleetKeys } from '../../../src/control/fleet/fleet-keys.ts'
 import { changeKeys, keysPath, makeNamedKey } from '../../../src/keys/key-store.ts'
 import { FakeRecords } from '../../helper/fake-records.ts'
 import { recordedLog } from '../../helper/recorded-log.ts'
+import { stateFolder } from '../../helper/state-folder.ts'
 
 const onChange = (): void => {}
 const PLAIN = { seal: (text: string) => text, open: (text: string) => text }
@@ -11,8 +14,9 @@ const PLAIN = { seal: (text: string) => text, open: (text: string) => text }
 t.test('a gateway that cannot read the keys of its fleet back serves nobody by none', async (t) => {
   const records = new FakeRecords()
   const { key } = makeNamedKey('anna', {}, Date.now())
-  const first = t.testdir({ one: {}, two: {} })
-  const [one, two] = [`${first}/one`, `${first}/two`]
+  const folder = stateFolder(t) // which waits for a write that is under way
+  const [one, two] = [join(folder, 'one'), join(folder, 'two')]
+  for (const path of [one, two]) mkdirSync(path)
   await changeKeys(keysPath(one), () => [key], AbortSignal.timeout(5_000))
   const { log, text } = recordedLog()
   let isReadable = false
@@ -45,6 +49,4 @@ t.test('a gateway that cannot read the keys of its fleet back serves nobody by n
   isReadable = true
   while (joining.problem !== null) await sleep(5)
   t.pass('it is asked for again until they are')
-  for (const keys of [here, joining]) keys.close()
-  await sleep(200) // a write that is under way is finished before the folder goes
 })
