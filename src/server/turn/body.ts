@@ -84,9 +84,10 @@ export async function convertClientBody(
     if (light === null) ({ body } = made)
   }
   const job = jobOf(body, { answers: await referencedAnswers(plane, { ...client, body }) })
-  const tools = copyTools({ ...client, body })
+  const { earlier } = client
+  const tools = earlier ? copyTools({ ...client, body }) : null
   const made = await convertWithAttachments(plane, job, memory, owner)
-  return { ...made, turns: client.earlier ? nextTurns(made, null, tools) : null }
+  return { ...made, turns: earlier ? nextTurns(made, null, tools) : null }
 }
 
 interface KnownTurns {
