@@ -111,6 +111,7 @@ async function findTurns(
   const turns = earlier.turns()
   const news = turns === null ? null : earlier.copy(turns.parts)
   if (turns === null || news === null) return null
+  if ((Dialects[dialect].itemReferencesOf?.(news) ?? []).length > 0) return null
   const bytes = Math.max(0, earlier.bytes - news.byteLength)
   const { settled, text, pieces } = turns
   return { turns, news, before: { settled, text, pieces, bytes } }
@@ -346,7 +347,11 @@ export async function referencedAnswers(
   if (earlier === null) return stored
   await admit(0)
   const copy = earlier.copy()
-  return copy === null ? stored : [...stored, copy]
+  if (copy === null) return stored
+  const before = Dialects[dialect].itemReferencesOf?.(copy) ?? []
+  const missing = before.filter((id) => !wanted.includes(id))
+  if (missing.length > 0) stored.push(...(await plane.items.find(key, missing, admit)))
+  return [...stored, copy]
 }
 
 /** Ids of all that is stored of the conversations up to these responses. */

@@ -57,6 +57,25 @@ t.test('a request is answered with the events of a stream, one in a frame', asyn
   )
 })
 
+t.test('a conversation goes on from requests that refer to stored items', async (t) => {
+  const { url, bodies } = await setUp(t)
+  const client = await FrameClient.open(t, url)
+  const stored = await client.ask({ input: 'to be kept', store: true })
+  const item = stored.find(({ type }) => type === 'response.output_item.done')?.['item']
+  const reference = [
+    { type: 'item_reference', id: Reflect.get(Object(item), 'id') },
+    { role: 'user', content: 'it' }
+  ]
+  let previous = {}
+  // Long enough for its beginning to be kept as the upstream gets it.
+  for (const input of ['one '.repeat(6_000), 'two', 'three', reference, 'five', 'six']) {
+    const events = await client.ask({ ...previous, input, store: false })
+    t.match(events.at(-1), { type: 'response.completed' })
+    previous = { previous_response_id: responseIdOf(events) }
+  }
+  t.match(bodies.at(-1), /three.*hello.*hello.*it.*hello.*five.*hello.*six/s)
+})
+
 t.test('a conversation goes on from the last response with its new items alone', async (t) => {
   const { url, bodies } = await setUp(t)
   const client = await FrameClient.open(t, url)
