@@ -140,7 +140,7 @@ export function toUpstream(
     settling: growth?.messages
   })
   const isSettling = settled !== undefined || (growth?.messages ?? 0) > 0
-  const ground = isSettling ? groundOf(built.shapedBy) : ''
+  const ground = isSettling ? groundOf([built.shapedBy, options.sendsDocuments]) : ''
   const { messages } = conversation
   if (settled !== undefined) {
     const news = { ground, messages, reasoning: built.reasoning, codes: repairs.codes }

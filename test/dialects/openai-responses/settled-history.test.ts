@@ -162,6 +162,43 @@ for (const form of ['path', 'target'] as const) {
   })
 }
 
+t.test('documents that went as text are converted again once they may be sent', async (t) => {
+  const options = simulatorOptions({ owner: 'someone', sendsDocuments: false })
+  const table = Buffer.from('a,b\n1,2\n').toString('base64')
+  const file = { filename: 'a.csv', file_data: `data:text/csv;base64,${table}` }
+  const look = [
+    { type: 'input_text', text: 'Look.' },
+    { type: 'input_file', ...file }
+  ]
+  const answer = { role: 'assistant', content: 'Seen.' }
+  const one = { role: 'user', content: 'One.' }
+  const parts = [[{ role: 'user', content: look }], [answer], [one], [answer]].map(partOf)
+  const ask = (settings: Partial<RequestOptions>, before: Partial<RequestOptions> = {}) => {
+    const input = [{ role: 'user', content: 'And now?' }]
+    const settled = { previous_response_id: PREVIOUS, instructions: INSTRUCTIONS, input }
+    const request = toBody({ model: 'claude-opus-4.8', ...settled })
+    const answers = [toStoredConversation(PREVIOUS, parts)]
+    return convertBody('openai-responses', request.body, {
+      ...options,
+      answers,
+      ...before,
+      ...settings
+    })
+  }
+  const first = ask({})
+  if (first.type !== 'converted') throw new Error(first.type)
+  const turns = nextTurns(first, null, null)
+  if (turns === null) throw new Error('nothing has settled')
+  parts.push(partOf([{ role: 'user', content: 'And now?' }]), partOf([answer]))
+  const { settled, text, pieces } = turns
+  const news = {
+    answers: [toStoredConversation(PREVIOUS, parts.slice(turns.parts))],
+    before: { settled, text, pieces, bytes: 1_000 }
+  }
+  t.equal(ask({}, news).type, 'converted')
+  t.equal(ask({ sendsDocuments: true }, news).type, 'whole-needed')
+})
+
 function assertSame(
   conversation: GrownConversation,
   changed: Changes,
