@@ -7,14 +7,11 @@ const Count = 1_000
 /** A client that does not answer is gone after a hundred seconds. */
 const Minutes = 1.8
 
-/** Beyond Count, since a worker has its equal part of them, and one gets more clients than the other. */
-const Room = 1_500
-
 /** As many as the gateway takes by default stay open as long as their clients live. */
 export const row: AbuseRow = {
   name: 'idle-websockets',
   what: `${Count} WebSockets that only answer heartbeats, for ${Minutes} minutes`,
-  settings: { WEBSOCKET_MAX_CONNECTIONS: String(Room) },
+  settings: { WEBSOCKET_MAX_CONNECTIONS: String(Count) },
   async attack(stand) {
     const { gateway, port } = stand
     const tree = new ProcessTree(gateway.child.pid ?? 0)
