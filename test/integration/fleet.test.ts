@@ -9,7 +9,7 @@ const skip = whyNoEngine()
 /** Of 60: what the other two keep, and the lane that streams never get. */
 const KEPT = 2 + 3
 /** Long enough to hold a connection until the test has seen it. */
-const LONG = 'sim:events=400 sim:gap=50'
+const LONG = 'sim:events=8000 sim:gap=50'
 const isWhole = ({ text }: { readonly text: string }) => text.endsWith('[DONE]\n\n')
 
 t.test('three gateways and one budget', { skip }, async (t) => {
@@ -30,14 +30,18 @@ t.test('three gateways and one budget', { skip }, async (t) => {
   })
 
   t.test('the others get theirs back when they want it', async (t) => {
-    const first = Array.from({ length: 70 }, () => startChat(url, 'sim:events=40 sim:gap=50'))
+    const long = Array.from({ length: 58 }, () => startChat(url, LONG))
+    const first = Array.from({ length: 12 }, () => startChat(url, 'sim:events=20 sim:gap=50'))
     await until(() => simulator.stats().inFlight >= max - KEPT)
     const others = ['b', 'c'].flatMap((name) =>
       Array.from({ length: 10 }, () => startChat(team.get(name).url, 'sim:events=2'))
     )
+    for (const { request } of long.slice(0, 40)) request.destroy()
     const answers = await Promise.all([...first, ...others].map(({ answer }) => answer))
     t.equal(answers.filter(isWhole).length, answers.length)
     t.ok(team.census <= max, `${team.census} connections`)
+    for (const { request } of long) request.destroy()
+    await until(() => simulator.stats().inFlight === 0)
   })
 
   t.test('Valkey is away for a while: nobody notices', async (t) => {
