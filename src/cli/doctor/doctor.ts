@@ -54,7 +54,7 @@ export const doctor: Command = {
 for 20 seconds at most. It changes nothing, and costs no credits without --probe.
 The output contains no secrets and is safe to put into a bug report. docs/doctor.md explains each finding.
 
-  --probe            Also tests how the upstream treats this account, with about 10 small requests two seconds apart that
+  --probe            Also tests how the upstream treats this account, with about 14 small requests two seconds apart that
                      cost a few credits. Stops at the first sign that the upstream suspects abuse.
   --yes              Does not ask for confirmation first.
   --idle SECONDS     Also tests how long an idle connection stays open, up to this limit (1 to 300).`,

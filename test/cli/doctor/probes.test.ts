@@ -11,9 +11,12 @@ import {
   STOPS
 } from '../../../src/cli/doctor/probe/ask-probes.ts'
 import { Asker, PAUSE_MS } from '../../../src/cli/doctor/probe/asker.ts'
+import { COUNTED_REQUESTS } from '../../../src/cli/doctor/probe/count-probe.ts'
 import { idleProbe } from '../../../src/cli/doctor/probe/idle-probe.ts'
 import type { Probe } from '../../../src/cli/doctor/probe/probe.ts'
 import { inspectConfig } from '../../../src/config/load.ts'
+import { countRequest, sumOfGroups } from '../../../src/kiro/tokens/request-tokens.ts'
+import type { UpstreamPayload } from '../../../src/kiro/wire/payload.ts'
 import type { CredentialSnapshot } from '../../../src/kiro/wire/credential-snapshot.ts'
 import { credentialSnapshot } from '../../helper/credential-snapshot.ts'
 import {
@@ -24,6 +27,7 @@ import {
   REFUSED,
   type SeenRequest
 } from '../../helper/probe-upstream.ts'
+import { endFrame, eventFrame, textFrame } from '../../helper/upstream-frames.ts'
 import { startSimulator } from '../../helper/run-simulator.ts'
 
 t.setTimeout(300_000)
@@ -106,7 +110,9 @@ const isEarlier = ({ text }: SeenRequest): boolean => text.includes('"history"')
 
 t.test('of the simulator', async (t) => {
   const { answers, run, upstream } = await interview(t, {})
-  t.same(answers, {
+  const { P11: counts, ...others } = answers
+  t.ok(counts === 'near' || counts === 'fair', `its counts are ${counts}`)
+  t.same(others, {
     P1: 'both',
     P2: 'admitted',
     P10: 'large',
@@ -115,7 +121,7 @@ t.test('of the simulator', async (t) => {
   })
   t.equal(run.stopped, null)
   t.ok(run.credits > 0, 'credits are added up')
-  t.ok(upstream.requests.length < 14, `${upstream.requests.length} requests`)
+  t.ok(upstream.requests.length < 18, `${upstream.requests.length} requests`)
   t.notOk(JSON.stringify(run).includes(TOKEN), 'no token')
 })
 
@@ -165,6 +171,40 @@ t.test('documents', async (t) => {
   }
   for (const [answer, rules] of Object.entries(cases)) {
     t.equal((await interview(t, { probes: only('P4'), rules })).answers['P4'], answer)
+  }
+})
+
+/** Measures as many tokens as are counted times a factor, and a prompt of its own, in a window of a million. */
+function measure(factorOf: (request: SeenRequest) => number): ProbeRule {
+  return (request) => {
+    if (request.operation !== 'generate') return null
+    const payload = JSON.parse(request.text) as UpstreamPayload
+    const { tokens } = countRequest(payload, Buffer.from(JSON.stringify(payload)))
+    const measured = sumOfGroups(tokens) * factorOf(request) + 1_900
+    const told = eventFrame('contextUsageEvent', { contextUsagePercentage: measured / 10_000 })
+    return { frames: [textFrame('OK'), told, endFrame] }
+  }
+}
+
+const hasBoth = ({ text }: SeenRequest): boolean =>
+  text.includes('GW_UPSTREAM') && !text.includes('GW_CONFIG_INVALID')
+
+t.test('how far counts of tokens are off', async (t) => {
+  const cases: Readonly<Record<string, ProbeRule>> = {
+    near: measure(() => 1.2),
+    fair: measure((request) => (hasBoth(request) ? 1.35 : 1.2)),
+    far: measure((request) => (hasBoth(request) ? 2 : 1.2)),
+    unmeasured: ({ operation }) => (operation === 'generate' ? answerOf('OK') : null),
+    refused: refuse(({ text }) => text.length > 5_000),
+    unclear: refuse(({ text }) => text.length > 5_000, BROKEN)
+  }
+  for (const [answer, rule] of Object.entries(cases)) {
+    const { answers, run } = await interview(t, { probes: only('P11'), rules: [rule] })
+    t.equal(answers['P11'], answer)
+    const calls = run.results.at(-1)?.calls.map(({ label }) => label) ?? []
+    const errors = calls.filter((label) => / counted, \d+ measured .* % off$/.test(label))
+    if (answer === 'near') t.equal(errors.length, COUNTED_REQUESTS, calls.join('; '))
+    t.ok(calls.length <= 2 * COUNTED_REQUESTS)
   }
 })
 

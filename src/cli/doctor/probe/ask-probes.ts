@@ -6,13 +6,21 @@ import { listModelsOf } from '../checks/known-models.ts'
 import { renewSignIn, withProfile } from '../checks/known-sign-in.ts'
 import { gptWindow, webSearch } from './account-probes.ts'
 import { Asker, type Outcome, PAUSE_MS, ProbesStopped } from './asker.ts'
+import { COUNTED_REQUESTS, tokenCounts } from './count-probe.ts'
 import { documents } from './document-probe.ts'
 import { ownName, requestForms } from './form-probes.ts'
 import { idleProbe } from './idle-probe.ts'
 import { type AnswerClass, type Probe, type ProbeResult, toCall } from './probe.ts'
 
 /** In order: dependencies first, then the most informative. */
-export const PROBES: readonly Probe[] = [requestForms, ownName, gptWindow, webSearch, documents]
+export const PROBES: readonly Probe[] = [
+  requestForms,
+  ownName,
+  gptWindow,
+  webSearch,
+  documents,
+  tokenCounts
+]
 
 export const STOPS: Readonly<Partial<Record<ErrorCode, AnswerClass>>> = {
   GW_UPSTREAM_RESTRICTED: {
@@ -114,7 +122,7 @@ export async function askProbes(call: CommandCall, checkup: Checkup): Promise<Pr
 }
 
 function consentQuestion(): string {
-  const requests = 2 * PROBES.length
+  const requests = 2 * (PROBES.length - 1) + COUNTED_REQUESTS
   const minutes = Math.ceil((requests * (PAUSE_MS + ANSWER_MS)) / 60_000)
   return `About ${requests} small requests will be sent for this account, over ${minutes === 1 ? 'a minute' : `${minutes} minutes`} or so, at a cost of a few credits. Continue?`
 }

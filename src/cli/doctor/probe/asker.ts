@@ -4,7 +4,11 @@ import type { Config } from '../../../config/settings.ts'
 import { FrameDecoder } from '../../../frames/frame-decoder.ts'
 import type { ModelFacts } from '../../../kiro/models/models.ts'
 import type { CredentialSnapshot } from '../../../kiro/wire/credential-snapshot.ts'
-import { parseUpstreamEvent, type UpstreamEvent } from '../../../kiro/wire/event.ts'
+import {
+  parseUpstreamEvent,
+  type TokenUsage,
+  type UpstreamEvent
+} from '../../../kiro/wire/event.ts'
 import {
   faultOfException,
   faultOfResponse,
@@ -27,6 +31,9 @@ export interface Outcome {
   readonly fault: Pick<UpstreamFault, 'code' | 'type' | 'message' | 'reason'> | null
   readonly text: string
   readonly credits: number | null
+  /** Percentage of the context window that is used with the answer; `null` if it is not told. */
+  readonly percentage: number | null
+  readonly counts: TokenUsage
   /** Body of an answer that is not a stream. */
   readonly body: string
 }
@@ -220,6 +227,8 @@ const SILENCE: Omit<Outcome, 'label'> = {
   fault: null,
   text: '',
   credits: null,
+  percentage: null,
+  counts: {},
   body: ''
 }
 
@@ -236,11 +245,16 @@ function hasBegun(chunks: readonly Buffer[]): boolean {
 }
 
 function readStream(body: Buffer): Omit<Outcome, 'label'> {
-  let { fault, text, credits } = SILENCE
+  let { fault, text, credits, percentage, counts } = SILENCE
   const take = (event: UpstreamEvent): void => {
     if (event.type === 'text') text += event.text
     if (event.type === 'metering') credits = (credits ?? 0) + event.credits
     if (event.type === 'exception') fault = faultOfException(event)
+    if (event.type === 'context-usage') ({ percentage } = event)
+    if (event.type === 'metadata') {
+      counts = { ...counts, ...event.tokenUsage }
+      percentage = event.contextUsagePercentage ?? percentage
+    }
   }
   try {
     const decoder = new FrameDecoder()
@@ -250,7 +264,7 @@ function readStream(body: Buffer): Omit<Outcome, 'label'> {
     const { code, message } = asGatewayError(cause)
     fault = { code, type: '', message, reason: null }
   }
-  return { ...SILENCE, status: 200, fault, text, credits }
+  return { ...SILENCE, status: 200, fault, text, credits, percentage, counts }
 }
 
 export function isAnswered({ status, fault }: Outcome): boolean {
