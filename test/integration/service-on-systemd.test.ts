@@ -30,7 +30,7 @@ const skip = !isNightly
   ? 'it takes minutes: every night'
   : !isPossible && 'it needs root and Debian’s systemd'
 
-t.test('kiro-gateway service on systemd', { skip, timeout: 600_000 }, async (t) => {
+t.test('kiro-gateway service on systemd', { skip, timeout: 1_800_000 }, async (t) => {
   const lab = await labWithPackage(t)
   /** Its standard output; everything else that it says is shown where it fails. */
   const ask = async (line: string, user: string | null, code = 0): Promise<string> => {
