@@ -74,7 +74,7 @@ t.test('violationsOf()', (t) => {
     const bad: readonly Partial<Findings>[] = [
       { upstream: { ...upstream, overBudget: excess } },
       { upstream: { ...upstream, longestIdleExcessMs: 1013 } },
-      { upstream: { ...upstream, slowestFinMs: 5001 } },
+      { upstream: { ...upstream, slowestFinMs: 5013 } },
       { rest: { ...rest, permitsOut: 1 } },
       { restAfterLeavers: { ...rest, permitsOut: 1 } },
       { rest: { ...rest, waiting: 1 } },
