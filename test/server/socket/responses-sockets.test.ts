@@ -233,17 +233,16 @@ t.test('hostile clients lose their connection, with the code for it', async (t) 
 })
 
 t.test('a message that waits for the answer before it has its time from then on', async (t) => {
-  const { url, waits } = await setUp(t, { env: { BODY_TIMEOUT: '3' } })
+  const { url, waits } = await setUp(t, { env: { BODY_TIMEOUT: '6' } })
   const client = await FrameClient.open(t, url)
   const response = await begin(client, waits)
   const message = { type: 'response.create', model: 'auto', input: 'x'.repeat(400_000) }
   const text = JSON.stringify(message)
   client.socket.send(text.slice(0, 100_000), { fin: false })
-  await delay(4_000)
+  await delay(7_000)
   waits.isHeld = false
   response.end(endFrame)
   t.match((await client.answer()).at(-1), { type: 'response.completed' })
-  await delay(1_500)
   client.socket.send(text.slice(100_000))
   t.match((await client.answer()).at(-1), { type: 'response.completed' })
 })
