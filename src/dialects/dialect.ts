@@ -36,6 +36,13 @@ interface TokenCounter {
   toAnswer(count: TokenCount, plan: ReplyPlan): object
 }
 
+/** Items of other requests and their answers. */
+interface KnownAnswers {
+  readonly stored: JsonObject
+  /** Items that the request goes on from; they are among the stored ones. */
+  readonly earlier: readonly JsonObject[]
+}
+
 interface Dialect {
   /** Several, because some clients drop the `/v1` of a base URL. */
   readonly paths: readonly string[]
@@ -49,11 +56,15 @@ interface Dialect {
   readonly errors: ErrorFormat
   /** Headers of its answers for clients that show how much of a limit is used. */
   toStandingHeaders?(standing: Standing): Readonly<Record<string, string>>
-  /** @throws {GatewayError} GW_BODY_INVALID */
+  /** Parses the answers that a request comes with. @throws {GatewayError} GW_BODY_INVALID if what it goes on from is not there */
+  readAnswers?(body: JsonObject, answers: readonly Uint8Array[]): KnownAnswers
+  /** `stored`: what `readAnswers()` has told. @throws {GatewayError} GW_BODY_INVALID */
   read(
     body: JsonObject,
     repairs: Repairs,
-    options: Pick<RequestOptions, 'answers' | 'compaction' | 'before'>
+    options: Pick<RequestOptions, 'compaction' | 'before'> & {
+      readonly stored?: JsonObject | undefined
+    }
   ): ClientRequest
   likeness(body: JsonObject): number
   itemReferencesOf?(body: Uint8Array): readonly string[]
@@ -157,7 +168,8 @@ export function convertBody(
   const { heapBytes = Infinity, answers = [] } = options
   const json = parseJsonBody(body, heapBytes)
   const repairs = new Repairs()
-  const blocks = findAttachments(json, options.sendsDocuments)
+  const known = Dialects[dialect].readAnswers?.(json, answers)
+  const blocks = findAttachments(json, options.sendsDocuments, known?.earlier)
   const needs = attachmentNeedsOf(blocks)
   if (needs.urls.length + needs.pdfs.length > 0 && attachments === undefined) {
     return { type: 'attachments-needed', needs, body, answers }
@@ -165,7 +177,7 @@ export function convertBody(
   const contents = attachments ?? NO_CONTENTS
   const chars = blocks.length === 0 ? 0 : inlineAttachments(blocks, contents, repairs)
   if (chars * ATTACHMENT_COPIES > heapBytes) throw tooCostly()
-  const parsed = { json, bytes: body.byteLength + chars, sent: body }
+  const parsed = { json, bytes: body.byteLength + chars, sent: body, stored: known?.stored }
   const made = convert(dialect, parsed, { options, repairs })
   return made.type === 'converted' ? made : { ...made, body, answers }
 }
@@ -183,10 +195,11 @@ export function convertRequest(
   repairs = new Repairs()
 ): ConvertedRequest {
   const json = parseJsonBody(body, options.heapBytes)
-  const blocks = findAttachments(json, options.sendsDocuments)
+  const known = Dialects[dialect].readAnswers?.(json, options.answers ?? [])
+  const blocks = findAttachments(json, options.sendsDocuments, known?.earlier)
   const carried = blocks.filter(({ attachment }) => attachment.kind === 'document')
   if (carried.length > 0) inlineAttachments(carried, NO_CONTENTS, repairs)
-  const parsed = { json, bytes: body.byteLength }
+  const parsed = { json, bytes: body.byteLength, stored: known?.stored }
   const unbounded = { ...options, payloadRoomBytes: Infinity }
   const made = convert(dialect, parsed, { options: unbounded, repairs })
   if (made.type !== 'converted') throw new Error('its room was not bounded')
@@ -198,15 +211,18 @@ interface ParsedBody {
   readonly bytes: number
   /** Body whose input is to be stored with the answer, if the request wants that. */
   readonly sent?: Uint8Array
+  /** Items of the answers, their attachments replaced. */
+  readonly stored?: JsonObject | undefined
 }
 
 function convert(
   dialect: DialectName,
-  { json, bytes, sent }: ParsedBody,
+  { json, bytes, sent, stored }: ParsedBody,
   { options, repairs }: { readonly options: RequestOptions; readonly repairs: Repairs }
 ): ConvertedRequest | RoomNeeded | WholeNeeded {
   const { answers = [] } = options
-  const request = withMarks(Dialects[dialect].read(json, repairs, options), options.marks)
+  const read = Dialects[dialect].read(json, repairs, { ...options, stored })
+  const request = withMarks(read, options.marks)
   const bodyBytes = answers.reduce((sum, { byteLength }) => sum + byteLength, bytes)
   const made = toUpstream(request, { dialect, bodyBytes, options, repairs })
   if (made.type !== 'converted' || !request.answer.keepsItems || sent === undefined) return made

@@ -40,11 +40,19 @@ export const OpenAiResponses = {
   read: readRequest,
   likeness: (body: JsonObject) =>
     body['messages'] === undefined && ('input' in body || 'instructions' in body) ? Infinity : 0,
+  readAnswers,
   itemReferencesOf,
   previousIdsOf,
   toStoredInput,
   toAnswerId: toResponseId,
   createWriter: (options: WriterOptions<ResponsesWishes>) => new ResponseWriter(options)
+}
+
+function readAnswers(json: JsonObject, answers: readonly Uint8Array[]) {
+  const stored = itemsOf(answers)
+  const previousId = textMember(json, 'previous_response_id')
+  const earlier = previousId === null ? [] : earlierParts(previousId, stored).flat()
+  return { stored, earlier }
 }
 
 /** Items by the part in which they came. The request's own, the last, keep their places in errors; others were read before. */
@@ -79,13 +87,16 @@ function asCompactCall({ input, ...rest }: JsonObject): JsonObject {
 function readRequest(
   json: JsonObject,
   repairs: Repairs,
-  { answers = [], compaction, before }: Pick<RequestOptions, 'answers' | 'compaction' | 'before'>
+  {
+    compaction,
+    before,
+    stored = {}
+  }: Pick<RequestOptions, 'compaction' | 'before'> & { readonly stored?: JsonObject | undefined }
 ): ClientRequest {
   const isCompactCall = compaction?.isCall === true
   const sent = checkShape(ResponsesBodyCheck, isCompactCall ? asCompactCall(json) : json, '')
   refuseStateOnServer(sent)
   const declared = new DeclaredTools(repairs)
-  const stored = itemsOf(answers)
   const sentParts = allParts(sent, stored)
   const isSummed = isCompactCall && sentParts.some((part) => part.length > 0)
   const parts = isSummed ? [...sentParts, [TRIGGER]] : sentParts

@@ -49,6 +49,8 @@ export interface AttachmentBlock {
   replaceWith(block: JsonObject): void
 }
 
+/** Place of what is not in the body. */
+const EARLIER = '/previous_response_id'
 const MESSAGE_MEMBERS = ['messages', 'input'] as const
 
 /** Members that hold blocks; a tool's arguments are data, whatever they look like. */
@@ -57,12 +59,18 @@ const NESTED_MEMBERS = ['content', 'output', 'source'] as const
 const PDF_DATA_URL = /^data:application\/pdf;base64,/i
 const WEB_URL = /^https?:\/\//i
 
-/** Includes the documents that may be sent natively. */
+/** Includes the documents that may be sent natively. `earlier`: items before those of the body, whose blocks are replaced in place. */
 export function findAttachments(
   body: JsonObject,
-  sendsDocuments = false
+  sendsDocuments = false,
+  earlier: readonly JsonObject[] = []
 ): readonly AttachmentBlock[] {
   const found: FoundBlock[] = []
+  for (const item of earlier) {
+    const isUsers = item['role'] === 'user'
+    const place = { pointer: EARLIER, sendsDocuments, isUsers, isNew: false, replace: ignore }
+    visit(item, place, found)
+  }
   for (const member of MESSAGE_MEMBERS) {
     const messages = body[member]
     if (!Array.isArray(messages)) continue
