@@ -117,7 +117,8 @@ function readRequest(
     toolNotes,
     repairs,
     compaction,
-    firstKnown: sent.previous_response_id ? sentParts.length - 1 : Infinity
+    // Calls among turns that were converted before are not known here.
+    firstKnown: sent.previous_response_id && !before ? sentParts.length - 1 : Infinity
   })
   return {
     conversation,

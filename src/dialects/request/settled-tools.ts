@@ -90,7 +90,7 @@ export function settleTools(made: {
     read,
     offer: offerOf(offered),
     borderline: borderlineTools(offered),
-    text: { bytes: Buffer.from(json), chars: json.length },
+    text: { bytes: new TextEncoder().encode(json), chars: json.length },
     textCallForms,
     repairs: repairs.codes.filter((code) => OF_TOOLS.has(code))
   }

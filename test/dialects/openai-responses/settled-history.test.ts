@@ -71,6 +71,14 @@ function tool(name: string) {
   return { type: 'function', name, description: DESCRIPTION, parameters }
 }
 
+function callOf(id: string) {
+  return { type: 'function_call', call_id: id, name: 'f', arguments: '{}' }
+}
+
+function outputOf(id: string) {
+  return { type: 'function_call_output', call_id: id, output: 'Done.' }
+}
+
 const toolChanges = fc.constantFrom<((tools: Tools) => Tools)[]>(
   (tools) => tools.map((one) => ({ ...one, description: DESCRIPTION })),
   (tools) => tools.toReversed(),
@@ -199,6 +207,37 @@ t.test('documents that went as text are converted again once they may be sent', 
   t.equal(ask({ sendsDocuments: true }, news).type, 'whole-needed')
 })
 
+t.test('an output whose call has settled is looked at with the whole conversation', async (t) => {
+  const options = simulatorOptions({ owner: 'someone' })
+  const answer = { role: 'assistant', content: 'Seen.' }
+  const one = { role: 'user', content: 'One.' }
+  const parts = [[one], [callOf('call_1'), callOf('call_2')], [outputOf('call_1')], [answer]].map(
+    partOf
+  )
+  const ask = (input: readonly object[], before: Partial<RequestOptions> = {}) => {
+    const settings = { instructions: INSTRUCTIONS, tools: [tool('f')] }
+    const said = { model: 'claude-opus-4.8', previous_response_id: PREVIOUS, ...settings, input }
+    const answers = [toStoredConversation(PREVIOUS, parts)]
+    return convertBody('openai-responses', toBody(said).body, { ...options, answers, ...before })
+  }
+  const first = ask([one])
+  if (first.type !== 'converted') throw new Error(first.type)
+  const turns = nextTurns(first, null, null)
+  if (turns === null) throw new Error('nothing has settled')
+  parts.push(partOf([one]), partOf([answer]))
+  const { settled, text, pieces } = turns
+  const news = {
+    answers: [toStoredConversation(PREVIOUS, parts.slice(turns.parts))],
+    before: { settled, text, pieces, bytes: 1_000 }
+  }
+  t.equal(ask([one], news).type, 'converted')
+  for (const id of ['call_1', 'call_2']) {
+    t.equal(ask([outputOf(id)]).type, 'converted')
+    t.equal(ask([outputOf(id)], news).type, 'whole-needed')
+  }
+  t.throws(() => ask([outputOf('call_3')]), /No tool call found/)
+})
+
 function assertSame(
   conversation: GrownConversation,
   changed: Changes,
@@ -221,8 +260,14 @@ function assertSame(
     const next: KeptTurns | null =
       turns === null ? null : goOn(request, parts, turns, options, whole)
     turns = next ?? nextTurns(whole, null, copyTools(request))
+    assertOwnMemory(turns)
     parts.push(partOf(news))
   }
+}
+
+function assertOwnMemory(turns: KeptTurns | null): void {
+  const bytes = turns?.tools?.settled.text.bytes
+  assert.equal(bytes?.buffer.byteLength, bytes?.byteLength, 'kept tools hold memory of others')
 }
 
 /** The turns that the next request goes on from; `null` if the whole was needed. */
