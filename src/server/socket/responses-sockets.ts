@@ -136,14 +136,14 @@ export class ResponsesSockets {
 
   /** Completes the handshake, for which a place was taken. The client's key was checked. */
   async accept(handshake: Handshake, client: SocketClient): Promise<void> {
-    const before = this.#open
+    let webSocket: WebSocket | null = null
     try {
-      const webSocket = await this.#shake(handshake)
-      if (webSocket !== null) this.#add(webSocket, handshake.request, client)
+      webSocket = await this.#shake(handshake)
     } finally {
       this.#opening -= 1
-      if (this.#open < before) this.#options.places.tell(this.#open)
+      if (webSocket === null) this.#options.places.tell(this.#open)
     }
+    if (webSocket !== null) this.#add(webSocket, handshake.request, client)
   }
 
   /** Closes idle connections now and the others after their answer, so that their clients connect elsewhere. */

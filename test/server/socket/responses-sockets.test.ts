@@ -1,9 +1,11 @@
+import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
+import { ResponsesSockets } from '../../../src/server/socket/responses-sockets.ts'
 import { CountingUpstream } from '../../helper/counting-upstream.ts'
 import { heldFor } from '../../chaos/kernel-view.ts'
 import { FakePrimary, type FakePrimaryOptions } from '../../helper/fake-primary.ts'
@@ -119,6 +121,23 @@ t.test('connections are bounded, and the rest use HTTP', async (t) => {
   await first.closed
   const next = await FrameClient.open(t, url)
   t.match((await next.ask({ input: 'hi' })).at(-1), { type: 'response.completed' })
+})
+
+t.test('the place of a client that has left is told while another asks for one', async (t) => {
+  const told: number[] = []
+  const places = {
+    ask: async (open: number) => {
+      told.push(open)
+      return true
+    },
+    tell: (open: number) => void told.push(open)
+  }
+  const plane = { config: () => assert.fail('nothing is opened') }
+  const sockets = new ResponsesSockets({ plane, kept: {}, places } as never)
+  await sockets.takePlace()
+  const left = sockets.accept({ socket: { destroyed: true } } as never, {} as never)
+  await Promise.all([left, sockets.takePlace()])
+  t.match(told.at(-1), 1)
 })
 
 t.test('Kiro keys that nobody has accepted give way to other clients', async (t) => {
