@@ -53,8 +53,7 @@ const layers: LayerTable = {
   workers: [
     'dialects',
     'transform/transform-job.ts',
-    'control/book/book-database.ts',
-    'control/book/book-messages.ts',
+    'control/book/book-service.ts',
     'control/usage/search-messages.ts',
     'control/usage/usage-search.ts',
     'shared'

@@ -90,6 +90,7 @@ export class Agents {
 
   #draw(chance: Chance): Ask {
     const id = this.#nextId++
+    const { keys } = this.#character
     const count = chance.pick([3, 10, 30, 120])
     const text = Array.from({ length: count }, () => chance.pick(WORDS)).join(' ')
     const isFault = chance.isTrue(this.#character.wishedFaults)
@@ -99,6 +100,7 @@ export class Agents {
       isStreamed: chance.isTrue(0.8),
       text: `${id}: ${text}.`,
       words: isFault ? chance.pick(WISHED_FAULTS) : chance.pick(PACES),
+      key: keys.length === 0 ? null : Math.floor(chance.random() * keys.length),
       history: chance.isTrue(this.#character.longTalks) ? chance.pick(HISTORIES) : 0,
       leavesAfterMs: chance.isTrue(0.06) ? chance.between(0, 8_000) : null,
       restsMs: chance.isTrue(0.04) ? chance.between(100, 20_000) : 0

@@ -1,3 +1,4 @@
+import type { KeyPlan } from './keys.ts'
 import type { LinkNature } from './network.ts'
 import type { World } from './world.ts'
 
@@ -44,6 +45,8 @@ export interface Character {
   readonly wishedFaults: number
   /** Part of the questions that end a long conversation. */
   readonly longTalks: number
+  /** Limits of its named keys; without any, all clients have the operator's. */
+  readonly keys: readonly KeyPlan[]
   /** What goes wrong around the gateway; none in a calm world. */
   readonly faults: readonly FaultName[]
   /** Mean pause between two faults, ms. */
@@ -72,10 +75,21 @@ export function drawCharacter(world: World): Character {
     thinkMs: world.pick([500, 4_000, 20_000, 60_000]),
     wishedFaults: world.isTrue(0.3) ? 0 : world.pick([0.05, 0.2]),
     longTalks: world.pick([0, 0.02, 0.06]),
+    keys: world.isTrue(0.6)
+      ? Array.from({ length: world.pick([1, 2, 4]) }, () => drawKey(world))
+      : [],
     faults,
     faultMs: world.pick([10_000, 60_000, 300_000]),
     toUpstream: drawLink(world, [0.1, 2, 20, 80]),
     toGateway: drawLink(world, [0.1, 2, 20])
+  }
+}
+
+function drawKey(world: World): KeyPlan {
+  return {
+    credits: world.pick([null, 1.2, 3, 50]),
+    requestsPerMinute: world.pick([null, null, 3, 10]),
+    maxStreams: world.pick([null, null, 1, 3])
   }
 }
 

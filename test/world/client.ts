@@ -1,5 +1,6 @@
 import { request as sendRequest, type IncomingMessage } from 'node:http'
 import { CLIENT_KEY, GATEWAY_PORT } from './gateway.ts'
+import { textOfKey } from './keys.ts'
 import { WorldSocket } from './network.ts'
 import type { World } from './world.ts'
 
@@ -14,6 +15,8 @@ export interface Ask {
   readonly text: string
   /** Control words for the simulator. */
   readonly words: string
+  /** Number of its named key; `null` for the operator's. */
+  readonly key: number | null
   /** Characters of conversation before the question. */
   readonly history: number
   /** Ms after which the client leaves; `null` if it stays. */
@@ -52,7 +55,10 @@ export async function askGateway(world: World, ask: Ask): Promise<Outcome> {
     method: 'POST',
     path: PATHS[ask.dialect],
     agent: false,
-    headers: { authorization: `Bearer ${CLIENT_KEY}`, 'content-type': 'application/json' }
+    headers: {
+      authorization: `Bearer ${ask.key === null ? CLIENT_KEY : textOfKey(ask.key)}`,
+      'content-type': 'application/json'
+    }
   })
   request.once('socket', (socket) => {
     if (socket instanceof WorldSocket) socket.carries = ask.id

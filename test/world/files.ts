@@ -6,6 +6,12 @@ import type { World } from './world.ts'
 
 /** Of the kernel's own files, only the tables of sockets are asked for. */
 const SOCKET_TABLE = '/proc/net/tcp'
+/** What tells one start of a machine, and one process, from another. */
+const MACHINE: ReadonlyMap<unknown, string> = new Map([
+  ['/proc/sys/kernel/random/boot_id', 'boot-of-the-world'],
+  ['/proc/self/ns/pid', 'pid:[1]']
+])
+const PROCESS = /^\/proc\/(\d+)\/stat$/
 const OTHER_TABLE = '/proc/net/tcp6'
 /** What a disk takes, ms. */
 const DISK_MS = { from: 0.05, to: 3 }
@@ -32,12 +38,18 @@ const OF_HANDLES: Readonly<Record<string, Act>> = {
  */
 export function installFiles(network: Network): void {
   const { world } = network
-  const { readFileSync } = fs
+  const { readFileSync, readlinkSync } = fs
   const read = (...args: readonly unknown[]): unknown => {
     if (args[0] === SOCKET_TABLE) return network.table()
+    const known = MACHINE.get(args[0])
+    if (known !== undefined) return known
+    const pid = PROCESS.exec(String(args[0]))?.[1]
+    if (pid !== undefined) return statOf(world, Number(pid))
     return args[0] === OTHER_TABLE ? '' : Reflect.apply(readFileSync, fs, args)
   }
-  replace(fs, { readFileSync: read })
+  const readLink = (...args: readonly unknown[]): unknown =>
+    MACHINE.get(args[0]) ?? Reflect.apply(readlinkSync, fs, args)
+  replace(fs, { readFileSync: read, readlinkSync: readLink })
   for (const name of Object.keys(fsPromises)) {
     const sync: unknown = Reflect.get(fs, `${name}Sync`)
     if (typeof sync !== 'function') continue
@@ -46,6 +58,12 @@ export function installFiles(network: Network): void {
     const done = name === 'readFile' ? read : name === 'open' ? open : act
     replace(fsPromises, { [name]: onDisk(world, done) })
   }
+}
+
+/** As the kernel tells of a process: its number is also when it started. */
+function statOf(world: World, pid: number): string {
+  if (!world.hasProcess(pid)) throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
+  return `${pid} (gateway) S ${'0 '.repeat(18)}${pid} 0`
 }
 
 function onDisk(world: World, act: Act): (...args: readonly unknown[]) => Promise<unknown> {

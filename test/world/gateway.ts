@@ -131,7 +131,6 @@ export class WorldGateway {
       KIRO_API_URL: `http://127.0.0.1:${UPSTREAM_PORT}`,
       WORKERS: String(workers),
       STATE_DIR: stateDir,
-      USAGE_LOG: 'false', // its thread would be a real one
       DASHBOARD: 'off',
       LOG_LEVEL: 'info',
       ...this.#options.env,

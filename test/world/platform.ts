@@ -37,7 +37,7 @@ export function installPlatform({ world, network, threads, fork }: PlatformOptio
   installNetwork(network)
   installFiles(network)
   installThreads(threads)
-  installMachine()
+  installMachine(world)
   replace(cluster, { fork, setupPrimary: () => {} })
   Object.defineProperty(process, 'pid', { get: () => world.actor.pid, configurable: true })
   syncBuiltinESMExports()
@@ -94,14 +94,20 @@ function installMeters(world: World): void {
 }
 
 /** Nothing is interrupted after real time, and the world's process keeps its priority. */
-function installMachine(): void {
+function installMachine(world: World): void {
   const runInContext = Reflect.get(Script.prototype, 'runInContext') as (context: Context) => void
   replace(Script.prototype, {
     runInContext(this: Script, context: Context): unknown {
       return Reflect.apply(runInContext, this, [context])
     }
   })
-  replace(os, { setPriority: () => {} })
+  const kill = (pid: number, signal: unknown): boolean => {
+    if (signal !== 0) throw new Error('processes of the world are ended by the world')
+    if (world.hasProcess(pid)) return true
+    throw Object.assign(new Error('kill ESRCH'), { code: 'ESRCH', syscall: 'kill' })
+  }
+  replace(process, { kill })
+  replace(os, { setPriority: () => {}, hostname: () => 'world' })
 }
 
 function installTimers(world: World): void {

@@ -2,6 +2,7 @@ import { reserveOf } from '../../src/control/budget/ledger-entry.ts'
 import { WISHED_FAULTS } from './agents.ts'
 import type { Character } from './character.ts'
 import type { Ask, Outcome } from './client.ts'
+import { WorldKeys } from './keys.ts'
 import { UPSTREAM_PORT, type WorldGateway } from './gateway.ts'
 import type { Network } from './network.ts'
 import { Touches } from './touches.ts'
@@ -72,6 +73,7 @@ export class Rules {
   readonly #options: RuleOptions
   readonly #open = new Map<number, Open>()
   readonly touches: Touches
+  readonly keys: WorldKeys
   /** Since when something is free beside a request that waits; `null` if it is not so. */
   #freeSince: number | null = null
   #freshTimers = { primary: 0, worker: 0 }
@@ -81,6 +83,9 @@ export class Rules {
     this.#options = options
     const most = options.character.maxConnections
     this.#budget = { most, since: -Infinity, before: most }
+    this.keys = new WorldKeys(options.world, options.character)
+    options.upstream.onAsked = (ask) => this.keys.onAsked(ask)
+    options.upstream.onMetered = (ask, credits) => this.keys.onMetered(ask, credits)
     this.touches = new Touches({ ...options, isOpen: (ask) => this.#open.has(ask) })
     options.gateway.onKilled = (worker) => {
       if (!this.touches.onDeath(worker))
@@ -97,6 +102,7 @@ export class Rules {
   }
 
   onAsk(ask: Ask): void {
+    this.keys.onAsk(ask)
     this.#open.set(ask.id, { ask, at: this.#options.world.now })
   }
 
@@ -105,6 +111,7 @@ export class Rules {
     this.counts[outcome.end] += 1
     if (!isOpen) return this.#refuse(`ask-${ask.id} ended twice`)
     if (outcome.end === 'left') this.#lookWhetherItIsLetGo(ask)
+    this.keys.onOutcome(ask, outcome)
     const problem = this.#problemOf(ask, outcome)
     const causes = this.touches.causesOf(ask.id)
     this.touches.forget(ask.id)
@@ -117,7 +124,7 @@ export class Rules {
   }
 
   #problemOf(ask: Ask, outcome: Outcome): string | null {
-    const { end, text, body } = outcome
+    const { end, status, text, body } = outcome
     if (end === 'left') return null
     if (!ask.text.startsWith(text)) return 'the client got something that the upstream has not said'
     const harm = this.touches.harmOf(ask.id)
@@ -129,6 +136,7 @@ export class Rules {
           ? null
           : 'a whole answer is called cut short'
       case 'error':
+        if (this.keys.mayRefuse(ask, status)) return null
         if (this.#wasGivenUp(ask, outcome)) return 'it was given up although it could be sent again'
         return harm !== 'none' || WISHED_FAULTS.includes(ask.words) || this.#mayBeLate(body)
           ? null

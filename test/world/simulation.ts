@@ -92,6 +92,7 @@ export async function simulate(
   let happened: readonly number[] = []
   let agents: readonly number[] = []
   try {
+    rules.keys.write(stateDir)
     upstream.start()
     await until(world, gateway.start())
     await pass(world, FRESH_MS)
@@ -119,6 +120,7 @@ export async function simulate(
     await until(world, gateway.drain())
     await pass(world, DRAIN_MS)
     rules.checkEnded()
+    rules.keys.checkBook(stateDir)
     await pass(world, 1)
   } catch (error) {
     violation = error as Error

@@ -1,6 +1,8 @@
 import { syncBuiltinESMExports } from 'node:module'
 import workerThreads from 'node:worker_threads'
 import { transferableSymbol, valueSymbol } from 'piscina'
+import { serveBook } from '../../src/control/book/book-service.ts'
+import type { FromBook, ToBook } from '../../src/control/book/book-messages.ts'
 import type { MarkedJob } from '../../src/transform/transform-job.ts'
 import transformRequest from '../../workers/transform-request.ts'
 import { replace } from './replace.ts'
@@ -8,6 +10,8 @@ import type { Threads, WorldPort, WorldThread } from './threads.ts'
 
 /** Virtual ms of a conversion, and of each MiB of its body. */
 const JOB_MS = { least: 0.3, perMiB: 12 }
+/** Virtual ms of a transaction of the account book. */
+const BOOK_MS = { from: 0.2, to: 6 }
 /** Machines are busy at times. */
 const SLOWEST = 8
 const MEBIBYTE = 2 ** 20
@@ -44,6 +48,18 @@ export function threadBodies({ world }: Threads): Threads['bodies'] {
           )
         })
         port.postMessage({ _WORKER_READY: true })
+      })
+    },
+    'usage-book.ts': (port, thread) => {
+      let turn = Promise.resolve()
+      serveBook({
+        postMessage: (message: FromBook) => port.postMessage(message),
+        on: (event, listener: (message: ToBook) => void) =>
+          port.on(event, (message: ToBook) => {
+            turn = turn
+              .then(() => thread.work(world.between(BOOK_MS.from, BOOK_MS.to)))
+              .then(() => listener(message))
+          })
       })
     }
   }

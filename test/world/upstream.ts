@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Socket } from 'node:net'
 import { ConnectionCensus } from '../strict-simulator/connection-census.ts'
 import { RequestRate } from '../strict-simulator/request-rate.ts'
@@ -17,6 +18,10 @@ export class WorldUpstream {
   readonly busy = new Set<Socket>()
   readonly open = new Set<Socket>()
   requests = 0
+  /** Called with the number of each question. */
+  onAsked: (ask: number) => void = () => {}
+  /** Called with the credits of each answer that was metered. */
+  onMetered: (ask: number, credits: number) => void = () => {}
   /** Counts all but those whose other end cannot be heard any more: nobody could know of their end. */
   reachable(sockets: ReadonlySet<Socket>): number {
     let count = 0
@@ -39,17 +44,28 @@ export class WorldUpstream {
   #listen(): void {
     const onBody = (text: string): void => {
       const id = ASKED.exec(text)?.[1]
-      if (id !== undefined) this.#world.note(`is asked ask-${id}`)
+      if (id === undefined) return
+      this.#world.note(`is asked ask-${id}`)
+      const asked = current.getStore()
+      if (asked !== undefined) asked.id = Number(id)
+      this.onAsked(Number(id))
     }
+    const current = new AsyncLocalStorage<{ id: number | null }>()
     const census = new ConnectionCensus()
     const rate = new RequestRate(null, Date.now)
     const upstream = new StrictUpstream({ onBody }, census, rate)
+    const meter = upstream.account.meter.bind(upstream.account)
+    upstream.account.meter = (credits) => {
+      const id = current.getStore()?.id ?? null
+      if (id !== null) this.onMetered(id, credits)
+      meter(credits)
+    }
     const server = createServer((request, response) => {
       const { socket } = request
       this.requests += 1
       this.busy.add(socket)
       response.once('close', () => this.busy.delete(socket))
-      void upstream.handle(request, response) // rejects only for a bug, which must be seen
+      void current.run({ id: null }, () => upstream.handle(request, response)) // rejects only for a bug, which must be seen
     })
     server.keepAliveTimeout = 600_000
     server.on('connection', (socket) => {

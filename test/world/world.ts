@@ -90,6 +90,12 @@ export class World extends Chance {
     return actor
   }
 
+  /** Whether a process has this number. */
+  hasProcess(pid: number): boolean {
+    for (const actor of this.#actors) if (actor.pid === pid) return true
+    return false
+  }
+
   /** A thread, which ends with its process. */
   spawnThread(name: string, host: Actor): Actor {
     const actor = new Actor(name, host.pid, host)

@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { formatKeysFile, NO_KEYS } from '../../src/keys/key-file.ts'
+import { NO_LIMITS } from '../../src/keys/key-changes.ts'
+import { MICROS_PER_CREDIT, type NamedKey } from '../../src/keys/key.ts'
+import type { Character, FaultName } from './character.ts'
+import type { Ask, Outcome } from './client.ts'
+import { Violation, type World } from './world.ts'
+
+/** Limits of a named key; `null` for none. */
+export interface KeyPlan {
+  readonly credits: number | null
+  readonly requestsPerMinute: number | null
+  readonly maxStreams: number | null
+}
+
+/** Status of refusals by the limits of a key; nothing else is refused with it in these worlds. */
+const LIMITED = 429
+/** By then the credits of an answer that its client has seen to its end are settled everywhere. Virtual ms. */
+const SETTLED_MS = 5_000
+/** With these, a minute of the gateway is not one of its clients. */
+const UNEVEN: readonly FaultName[] = ['clock', 'pause', 'pause primary']
+const MINUTE_MS = 60_000
+/** A request may reach its worker so much later than its client sent it. */
+const LATE_MS = 1_000
+
+interface Booked {
+  /** Micro-credits that the upstream metered for questions that ended whole, and by when they count. */
+  readonly paid: { readonly at: number; readonly micros: number }[]
+  /** Micro-credits metered by question, until it ends. */
+  readonly metered: Map<number, number>
+  /** When the questions that were not refused were asked. */
+  readonly askedAt: number[]
+  /** What an answer that did not end whole has cost is estimated. */
+  isEstimated: boolean
+}
+
+/** Named keys of a world, and what must hold of each: nobody gets more than its limits, and every place tells the same credits. */
+export class WorldKeys {
+  readonly #world: World
+  readonly #plans: readonly KeyPlan[]
+  readonly #areMinutesEven: boolean
+  readonly #booked: readonly Booked[]
+  /** Virtual ms of each question, and its key. */
+  readonly #asks = new Map<number, { readonly key: number; readonly at: number }>()
+
+  constructor(world: World, { keys, faults }: Pick<Character, 'keys' | 'faults'>) {
+    this.#world = world
+    this.#plans = keys
+    this.#areMinutesEven = !faults.some((name) => UNEVEN.includes(name))
+    this.#booked = keys.map(() => ({
+      paid: [],
+      metered: new Map(),
+      askedAt: [],
+      isEstimated: false
+    }))
+  }
+
+  /** Writes the file of keys, as an operator would before the gateway starts. */
+  write(stateDir: string): void {
+    if (this.#plans.length === 0) return
+    const keys = this.#plans.map((plan, index) => toNamedKey(plan, index))
+    writeFileSync(join(stateDir, 'keys.json'), formatKeysFile(NO_KEYS, keys), { mode: 0o600 })
+  }
+
+  onAsk({ id, key }: Ask): void {
+    if (key !== null) this.#asks.set(id, { key, at: this.#world.now })
+  }
+
+  /** The upstream is asked: by then the key must have had credits left. */
+  onAsked(id: number): void {
+    const found = this.#of(id)
+    if (found === null || found.plan.credits === null) return
+    const limit = toMicros(found.plan.credits)
+    const since = this.#world.now - SETTLED_MS
+    let used = 0
+    for (const { at, micros } of found.booked.paid) if (at <= since) used += micros
+    if (used >= limit)
+      this.#refuse(
+        `key ${found.key} has used ${used} of ${limit} micro-credits, and asks ask-${id}`
+      )
+  }
+
+  onMetered(id: number, credits: number): void {
+    const found = this.#of(id)
+    const before = found?.booked.metered.get(id) ?? 0
+    found?.booked.metered.set(id, before + toMicros(credits))
+  }
+
+  onOutcome({ id }: Ask, { end, status }: Outcome): void {
+    const found = this.#of(id)
+    if (found === null) return
+    const { booked, plan } = found
+    const micros = booked.metered.get(id) ?? 0
+    booked.metered.delete(id)
+    if (end === 'whole') booked.paid.push({ at: this.#world.now, micros })
+    const isRefused = status === LIMITED
+    if (end !== 'whole' && !isRefused) booked.isEstimated = true
+    if (!isRefused) booked.askedAt.push(found.at)
+    if (plan.requestsPerMinute !== null && !isRefused && this.#areMinutesEven)
+      this.#checkRate(found.key, found.at)
+    this.#asks.delete(id)
+  }
+
+  /** Whether the limits of its key may be why a question was refused. */
+  mayRefuse({ key }: Ask, status: number | null): boolean {
+    const plan = key === null ? undefined : this.#plans[key]
+    const { credits = null, requestsPerMinute = null } = plan ?? {}
+    return status === LIMITED && (credits ?? requestsPerMinute) !== null
+  }
+
+  /** Any minute touches two of the clock's, and each has the whole limit. */
+  #checkRate(key: number, at: number): void {
+    const most = this.#plans[key]?.requestsPerMinute ?? Infinity
+    const { askedAt } = this.#bookedOf(key)
+    const last = askedAt.filter((one) => one > at - MINUTE_MS + LATE_MS && one <= at)
+    if (last.length > 2 * most)
+      this.#refuse(`key ${key} has asked ${last.length} times in a minute, and may ${most} times`)
+  }
+
+  /** Reads the book once its gateway has ended: its sums are equal, and nothing is held any more. */
+  checkBook(stateDir: string): void {
+    if (this.#plans.every(({ credits }) => credits === null)) return
+    const db = new DatabaseSync(join(stateDir, 'usage.db'), { readOnly: true })
+    try {
+      for (const [key, plan] of this.#plans.entries())
+        if (plan.credits !== null) this.#checkPage(db, key)
+    } finally {
+      db.close()
+    }
+  }
+
+  #checkPage(db: DatabaseSync, key: number): void {
+    const id = idOf(key)
+    const written = db.prepare('SELECT page FROM pages WHERE key = ?').get(id)
+    if (written === undefined) return // it was never asked with
+    const { used, leases } = JSON.parse(String(written['page'])) as {
+      readonly used: number
+      readonly leases: Readonly<Record<string, object>>
+    }
+    const sums = db.prepare('SELECT total(credits) AS credits FROM days WHERE key = ?').get(id)
+    const rows = db.prepare('SELECT total(credits) AS credits FROM requests WHERE key = ?').get(id)
+    const { paid, isEstimated } = this.#bookedOf(key)
+    const metered = paid.reduce((sum, { micros }) => sum + micros, 0)
+    const told = { used, days: Number(sums?.['credits']), requests: Number(rows?.['credits']) }
+    this.#world.note(`the book says of key ${key}: ${JSON.stringify({ ...told, metered })}`)
+    if (told.days !== used || told.requests !== used)
+      this.#refuse(`the sums of key ${key} are not equal: ${JSON.stringify(told)}`)
+    if (metered > used)
+      this.#refuse(`key ${key} was metered ${metered}, and ${used} of it is in the book`)
+    if (!isEstimated && metered !== used)
+      this.#refuse(`key ${key} was metered ${metered}, and the book says ${used}`)
+    if (Object.keys(leases).length > 0)
+      this.#refuse(`key ${key} has credits held by nobody: ${JSON.stringify(leases)}`)
+  }
+
+  #of(id: number) {
+    const ask = this.#asks.get(id)
+    if (ask === undefined) return null
+    const plan = this.#plans[ask.key]
+    return plan === undefined ? null : { ...ask, plan, booked: this.#bookedOf(ask.key) }
+  }
+
+  #bookedOf(key: number): Booked {
+    const booked = this.#booked[key]
+    if (booked === undefined) throw new Error(`there is no key ${key}`)
+    return booked
+  }
+
+  #refuse(problem: string): void {
+    this.#world.fail(new Violation(problem))
+  }
+}
+
+function toNamedKey({ credits, requestsPerMinute, maxStreams }: KeyPlan, index: number): NamedKey {
+  return {
+    ...NO_LIMITS,
+    id: idOf(index),
+    name: `key-${index}`,
+    hashes: [{ sha256: createHash('sha256').update(textOfKey(index)).digest('hex'), until: null }],
+    credits: credits === null ? null : { limit: credits, period: 'total' },
+    requestsPerMinute,
+    maxStreams,
+    revokedAt: null,
+    createdAt: Date.now(),
+    reopened: null
+  }
+}
+
+function idOf(index: number): string {
+  return `k_world${index}`
+}
+
+/** Text of a key, as its clients send it. */
+export function textOfKey(index: number): string {
+  return `kgw_${String(index).repeat(43)}`
+}
+
+function toMicros(credits: number): number {
+  return Math.round(credits * MICROS_PER_CREDIT)
+}
