@@ -86,8 +86,10 @@ async function lookFor(): Promise<{ readonly found: Found | null; readonly cpuS:
     }
     const elsewhere = await runElsewhere(recipe, { root })
     cpuS += elsewhere.cpuS
-    const { verdict } = elsewhere
-    const violation = verdict === null ? 'it crashed' : verdict.violation
+    const { verdict, text } = elsewhere
+    // Something is wrong with the machine or the mistake, which says nothing about the rules.
+    if (verdict === null) throw new Error(`seed ${seed} gave no verdict: ${text.slice(-500)}`)
+    const { violation } = verdict
     if (violation !== null) return { found: { seed, violation: violation.slice(0, 120) }, cpuS }
   }
   return { found: null, cpuS }
