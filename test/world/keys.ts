@@ -54,7 +54,7 @@ export class WorldKeys {
       paid: [],
       metered: new Map(),
       askedAt: [],
-      isEstimated: false
+      isEstimated: faults.includes('kill') // what a dead worker held counts as used
     }))
   }
 
