@@ -321,7 +321,7 @@ function toLoggable(entries: readonly [string, unknown][], depth: number): Recor
 }
 
 /** Takes only known facts: errors of others carry whole requests with headers. */
-function toErrorFields(error: Error, depth = 1): Record<string, unknown> {
+function toErrorFields(error: Error, depth = 1, isStackDue = true): Record<string, unknown> {
   const message = messageOf(error)
   const facts: Record<string, unknown> = { type: error.name, msg: cleanText(message) }
   for (const name of ['code', 'errno', 'syscall', 'hostname', 'address', 'port'] as const) {
@@ -331,12 +331,13 @@ function toErrorFields(error: Error, depth = 1): Record<string, unknown> {
   if (error instanceof GatewayError && error.detail !== undefined) {
     facts['detail'] = cleanText(error.detail)
   }
-  if (depth === 1 && !isOfOthers(error)) {
+  const isForBug = isWrapped(error)
+  if (isStackDue && !isForBug && !isOfOthers(error)) {
     const stack = error.stack?.replace(error.message, () => message) ?? ''
     facts['stack'] = cleanText(stack, MAX_STACK_LENGTH)
   }
   if (error.cause instanceof Error && depth < MAX_CAUSES) {
-    facts['cause'] = toErrorFields(error.cause, depth + 1)
+    facts['cause'] = toErrorFields(error.cause, depth + 1, isStackDue && isForBug)
   }
   return facts
 }
@@ -344,7 +345,22 @@ function toErrorFields(error: Error, depth = 1): Record<string, unknown> {
 /** Returns whether a network, the system or the upstream has failed: the place in the program says nothing of that. */
 function isOfOthers(error: Error): boolean {
   if (error instanceof GatewayError) return error.source !== 'internal'
-  return 'syscall' in error || codeOf(error).startsWith('UND_ERR_')
+  const code = codeOf(error)
+  return 'syscall' in error || (code.startsWith('UND_ERR_') && !MISUSES.has(code))
+}
+
+/** Codes by which undici refuses how the program calls it. */
+const MISUSES: ReadonlySet<string> = new Set([
+  'UND_ERR_INVALID_ARG',
+  'UND_ERR_INVALID_RETURN_VALUE',
+  'UND_ERR_NOT_SUPPORTED',
+  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH'
+])
+
+/** Returns whether it only wraps a mistake of the program, whose own stack tells the place. */
+function isWrapped(error: Error): boolean {
+  const { cause } = error
+  return codeOf(error) === 'GW_INTERNAL' && cause instanceof Error && !isOfOthers(cause)
 }
 
 /** `Unexpected token 'x', ..."some text"... is not valid JSON`: a parser quotes its input. */

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import type { LevelWithSilent } from 'pino'
 import t from 'tap'
 import { createLogger } from '../../src/observe/logger.ts'
-import { GatewayError } from '../../src/shared/errors.ts'
+import { asGatewayError, GatewayError } from '../../src/shared/errors.ts'
 
 interface Line {
   readonly [name: string]: unknown
@@ -18,6 +18,10 @@ function recording(level: LevelWithSilent = 'info', bindings: Record<string, unk
   const logger = createLogger(level, bindings, { write: (line) => void lines.push(line) })
   const read = () => lines.map((line) => JSON.parse(line) as Line)
   return { logger, lines, read }
+}
+
+function mistake(): TypeError {
+  return new TypeError('no such member')
 }
 
 const secrets = [
@@ -121,6 +125,20 @@ t.test('createLogger()', (t) => {
       ['undefined', 'undefined', 'undefined', 'string'],
       'what a network or the upstream did has none here'
     )
+  })
+
+  t.test('shows the place of a mistake that an error of ours wraps', async (t) => {
+    const { logger, read } = recording()
+    const reset = Object.assign(new Error('read ECONNRESET'), { syscall: 'read' })
+    const misuse = Object.assign(new Error('invalid header'), { code: 'UND_ERR_INVALID_ARG' })
+    for (const cause of [mistake(), reset]) logger.error({ err: asGatewayError(cause) }, 'failed')
+    logger.error({ err: misuse }, 'failed')
+    const [wrapped, network, call] = read().map(({ err }) => err)
+    t.match(wrapped, { cause: { stack: /at mistake / } }, 'where it was made')
+    t.notOk(Object.hasOwn(Object(wrapped), 'stack'), 'not where it was wrapped')
+    t.match(network, { stack: /logger\.test/ })
+    t.notMatch(network, { cause: { stack: String } })
+    t.match(call, { stack: /logger\.test/ }, 'the network is not what failed')
   })
 
   t.test('does not repeat what a parser was given', async (t) => {
