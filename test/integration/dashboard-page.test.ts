@@ -778,10 +778,11 @@ check('a read-only page says so wherever it has a control', async (t, stand, pag
 
 check('a list that the gateway could not give comes as soon as it can', async (t, stand, page) => {
   await opened(stand, page)
-  const answers = ['cut', '503', 'given']
+  const answers = ['cut', 'half', '503', 'given']
   await page.route('**/admin/v1/keys', async (route) => {
     const next = answers.shift()
     if (next === 'cut') await route.abort()
+    else if (next === 'half') await route.fulfill({ status: 200, body: '{"keys":[' })
     else if (next === '503') await route.fulfill({ status: 503, body: '' })
     else await route.continue()
   })

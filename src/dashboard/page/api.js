@@ -37,6 +37,8 @@ async function call(path, init) {
     throw new ApiProblem(0, '', NO_ANSWER)
   })
   const body = await response.json().catch(() => null)
+  // Each answer has a body: one that does not come whole is none, as when its worker ends.
+  if (response.ok && body === null) throw new ApiProblem(0, '', NO_ANSWER)
   if (response.ok) return body
   const {
     code = '',
