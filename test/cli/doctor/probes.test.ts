@@ -42,17 +42,18 @@ interface Interview {
   readonly rules?: readonly ProbeRule[]
   readonly snapshot?: Partial<CredentialSnapshot>
   readonly pauseMs?: number
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Asks an upstream that answers by rules, and by the simulator where they say nothing. */
 async function interview(
   t: Test,
-  { probes = PROBES, rules = [], snapshot, pauseMs = 0 }: Interview
+  { probes = PROBES, rules = [], snapshot, pauseMs = 0, env = {} }: Interview
 ) {
   const { url } = await startSimulator(t)
   const upstream = await ProbeUpstream.start(t, url)
   upstream.rules = rules
-  const { config } = inspectConfig({ KIRO_API_URL: upstream.url })
+  const { config } = inspectConfig({ ...env, KIRO_API_URL: upstream.url })
   const network = new Network(config)
   t.teardown(() => network.close())
   const account = credentialSnapshot({
@@ -174,14 +175,16 @@ t.test('documents', async (t) => {
   }
 })
 
-/** Measures as many tokens as are counted times a factor, and a prompt of its own, in a window of a million. */
-function measure(factorOf: (request: SeenRequest) => number): ProbeRule {
+/** Measures as many tokens as are counted times a factor, and a prompt of its own, in a window. */
+function measure(factorOf: (request: SeenRequest) => number, windowTokens = 1_000_000): ProbeRule {
   return (request) => {
     if (request.operation !== 'generate') return null
     const payload = JSON.parse(request.text) as UpstreamPayload
     const { tokens } = countRequest(payload, Buffer.from(JSON.stringify(payload)))
     const measured = sumOfGroups(tokens) * factorOf(request) + 1_900
-    const told = eventFrame('contextUsageEvent', { contextUsagePercentage: measured / 10_000 })
+    const told = eventFrame('contextUsageEvent', {
+      contextUsagePercentage: (measured * 100) / windowTokens
+    })
     return { frames: [textFrame('OK'), told, endFrame] }
   }
 }
@@ -206,6 +209,14 @@ t.test('how far counts of tokens are off', async (t) => {
     if (answer === 'near') t.equal(errors.length, COUNTED_REQUESTS, calls.join('; '))
     t.ok(calls.length <= 2 * COUNTED_REQUESTS)
   }
+})
+
+t.test('counts in a window that a setting corrects', async (t) => {
+  const probes = only('P11')
+  const rules = [measure(() => 1.2, 3_000_000)]
+  const env = { MODEL_CONTEXT_WINDOWS: 'claude-haiku-5.5=3000000' }
+  const { answers } = await interview(t, { probes, rules, env })
+  t.equal(answers['P11'], 'near')
 })
 
 t.test('what an account gets', async (t) => {

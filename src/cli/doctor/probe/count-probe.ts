@@ -96,15 +96,16 @@ interface Asked {
 
 /** Compares a count with what the upstream has measured, and learns from it. `null` without a measurement. */
 function compare(
-  { models }: Asker,
+  { models, config }: Asker,
   gauge: GaugeState,
   { question, outcome }: Asked
 ): Comparison | null {
   const { modelId } = question
-  const facts = models.find(({ id }) => id === modelId)
+  const corrected = config.models.windows[modelId]
+  const listed = models.find(({ id }) => id === modelId)?.maxInputTokens
   const meter = new UsageMeter({
     inputTokens: 0,
-    contextWindow: facts?.maxInputTokens ?? USUAL_WINDOW,
+    contextWindow: corrected === undefined ? (listed ?? USUAL_WINDOW) : Number(corrected),
     newCounter: () => new ModelCounter(modelId)
   })
   meter.addText(outcome.text)
