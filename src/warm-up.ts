@@ -8,6 +8,7 @@ await Promise.all([
   import('./credentials/usual-places.ts'),
   import('./server/rehearsal.ts'),
   import('./server/worker.ts'),
+  import('./shared/exit-codes.ts'),
   import('./shared/port-owner.ts'),
   import('./simulator/request-handler.ts'),
   import('./tracing/tracer.ts')
