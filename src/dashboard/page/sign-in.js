@@ -9,6 +9,8 @@ import { state } from './state.js'
 
 export const NEW_OPERATOR_KEY = 'npx kiro-gateway key new --write'
 
+const SIGN_OUT_MS = 10_000
+
 const signing = new Change()
 
 /** Why a sign-in with an organisation has failed, by the word in the address. */
@@ -77,9 +79,14 @@ async function signIn(key) {
   throw new ApiProblem(response.status, '', said + wait, 'key')
 }
 
-/** Ends the session, and goes on to the provider that had begun it. */
+/** Ends the session, and goes on to the provider that had begun it. A gateway that does not answer has not ended it. */
 export async function signOut() {
   const url = state.session?.signOutUrl ?? null
-  await fetch('dashboard/session', { method: 'DELETE' })
+  const signal = AbortSignal.timeout(SIGN_OUT_MS)
+  const isOut = await fetch('dashboard/session', { method: 'DELETE', signal }).then(
+    ({ ok }) => ok,
+    () => false
+  )
+  if (!isOut) return
   if (url !== null) location.assign(url)
 }
