@@ -22,7 +22,9 @@ const LONGEST = [
 ].map((name) => `${GATEWAYS}${name}.test.ts`)
 
 /** Run commands, and a gateway of a fleet from its sources, as processes, and reach code that no other test does. */
-const COMMANDS = ['doctor', 'fleet-command'].map((name) => `${GATEWAYS}${name}.test.ts`)
+const COMMANDS = ['doctor', 'fleet-command', 'lint-probe', 'replay'].map(
+  (name) => `${GATEWAYS}${name}.test.ts`
+)
 
 /** No file has this name. tap starts files in this order: those that are `null` here, then those whose list is empty, then the others. */
 const NOTHING = ['nothing']
