@@ -124,6 +124,23 @@ export function findModel(models: readonly ModelFacts[], id: string): ModelFacts
   )
 }
 
+/** Operator's windows by upstream name: tokens as digits. */
+export type OwnWindows = Readonly<Record<string, string>>
+
+/** Returns the tokens that a model's window has: the operator's figure, else the list's; `undefined` if neither knows it. */
+export function contextWindowOf(
+  id: string,
+  { models, windows }: { readonly models: readonly ModelFacts[]; readonly windows: OwnWindows }
+): number | undefined {
+  const listed = findModel(models, id)
+  return ownWindow(windows, listed?.id ?? id) ?? listed?.maxInputTokens
+}
+
+/** Ids come from clients and the upstream, and may be the name of something that every object has. */
+function ownWindow(windows: OwnWindows, id: string): number | undefined {
+  return Object.hasOwn(windows, id) ? Number(windows[id]) : undefined
+}
+
 /** Assumes images until the upstream's list denies them: a refusal upstream is readable, a wrong guess is not. */
 function builtIn(
   id: string,
@@ -272,8 +289,7 @@ interface ModelResolutionOptions {
   readonly aliases: Readonly<Record<string, string>>
   readonly models: readonly ModelFacts[]
   readonly isCatalogueLive: boolean
-  /** Operator's input windows by upstream name: tokens as digits. */
-  readonly windows?: Readonly<Record<string, string>>
+  readonly windows?: OwnWindows
   /** Models that the client's key may use; all if left out. Errors name no others. */
   readonly access?: ModelAccess
 }
@@ -304,8 +320,8 @@ export function resolveModel(name: string, options: ModelResolutionOptions): Res
   const names = Object.hasOwn(aliases, alias) ? [model.id, alias] : [model.id]
   if (access !== undefined && !mayAskModel(access.patterns, names))
     throw modelNotAllowed(access, name, listedNames(options))
-  const own = options.windows?.[model.id]
-  return own === undefined ? model : { ...model, contextWindow: Number(own) }
+  const own = ownWindow(options.windows ?? {}, model.id)
+  return own === undefined ? model : { ...model, contextWindow: own }
 }
 
 function resolveListed(name: string, options: ModelResolutionOptions): ResolvedModel {

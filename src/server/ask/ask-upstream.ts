@@ -3,7 +3,7 @@ import { monotonicNow } from '../../admission/clock.ts'
 import type { Permit } from '../../admission/lease.ts'
 import { PartReader } from '../../dialects/answer/part-reader.ts'
 import type { ReplyPlan } from '../../dialects/plan/plan.ts'
-import { findModel } from '../../kiro/models/models.ts'
+import { contextWindowOf, findModel } from '../../kiro/models/models.ts'
 import type { UpstreamFault } from '../../kiro/wire/fault.ts'
 import { isKnownReason } from '../../kiro/wire/fault-table.ts'
 import type { Logger } from '../../observe/logger.ts'
@@ -298,7 +298,7 @@ function makeAttempt(
   { way, state, invocationId, bill, permit }: AttemptPlan & { readonly permit: Permit }
 ): Attempt {
   const { plan, payload, room, waiter } = question
-  const { upstream } = plane.config()
+  const { upstream, models } = plane.config()
   const { snapshot, host, approach, form } = way
   const request = generationRequest({
     payload: payload.bytes,
@@ -312,8 +312,7 @@ function makeAttempt(
     maxAttempts: upstream.maxAttempts,
     bodyTimeoutMs: upstream.readTimeoutMs
   })
-  const { models } = plane.catalogue()
-  const contextWindowOf = (id: string) => findModel(models, id)?.maxInputTokens
+  const known = { models: plane.catalogue().models, windows: models.windows }
   return new Attempt({
     ...question,
     pool: plane.pool,
@@ -328,7 +327,7 @@ function makeAttempt(
       token: snapshot.token
     }),
     parts: new PartReader(boundedPlan(question), {
-      contextWindowOf,
+      contextWindowOf: (id) => contextWindowOf(id, known),
       room,
       // Older hosts may never close an answer (kiro-protocol §5.11).
       needsClosing: host.kind !== 'q' || plane.closingHosts.has(host.url)

@@ -92,6 +92,7 @@ t.test('resolveModel()', async (t) => {
     const windows = { 'gpt-5.6-sol': '272000' }
     t.equal(resolveModel('gpt-5-6-sol', { ...offline, windows }).contextWindow, 272_000)
     t.equal(resolveModel('gpt-5.6-luna', { ...offline, windows }).contextWindow, 1_000_000)
+    t.equal(resolveModel('constructor', { ...offline, windows }).contextWindow, 200_000)
   })
 
   t.test('follows aliases in chains and ends in cycles', async (t) => {

@@ -251,3 +251,34 @@ function countOf(metrics: unknown, name: string): number | undefined {
   }[]
   return all.find((metric) => metric.name === name)?.values[0]?.value
 }
+
+t.test(
+  'a percentage is one of the window that a setting gives to the model that answers',
+  async (t) => {
+    const model = 'claude-haiku-4.5'
+    const upstream = await CountingUpstream.start(t, (_request, response) =>
+      response.end(
+        Buffer.concat([
+          eventFrame('assistantResponseEvent', { content: 'hello', modelId: model }),
+          eventFrame('contextUsageEvent', { contextUsagePercentage: 1 }),
+          endFrame
+        ])
+      )
+    )
+    const env = { MODEL_CONTEXT_WINDOWS: `${model}=3000000` }
+    const primary = await FakePrimary.start(t, upstream.url, { env })
+    for (const asked of ['auto', model]) {
+      const response = await fetch(`${primary.url}/v1/messages`, {
+        method: 'POST',
+        headers: { authorization: 'Bearer good-key' },
+        body: JSON.stringify({
+          model: asked,
+          max_tokens: 10,
+          messages: [{ role: 'user', content: 'hi' }]
+        })
+      })
+      const { usage } = (await response.json()) as { usage: { input_tokens: number } }
+      t.ok(usage.input_tokens > 29_900, `${asked}: ${usage.input_tokens}`)
+    }
+  }
+)

@@ -1,5 +1,6 @@
 import { UsageMeter } from '../../../dialects/answer/usage.ts'
 import { ModelCounter } from '../../../kiro/tokens/answer-counter.ts'
+import { contextWindowOf, DEFAULT_CONTEXT_WINDOW } from '../../../kiro/models/models.ts'
 import { countRequest } from '../../../kiro/tokens/request-tokens.ts'
 import { type GaugeState, learnFrom, newGauge } from '../../../kiro/tokens/token-gauge.ts'
 import { ErrorTable } from '../../../shared/error-table.ts'
@@ -101,11 +102,10 @@ function compare(
   { question, outcome }: Asked
 ): Comparison | null {
   const { modelId } = question
-  const corrected = config.models.windows[modelId]
-  const listed = models.find(({ id }) => id === modelId)?.maxInputTokens
+  const { windows } = config.models
   const meter = new UsageMeter({
     inputTokens: 0,
-    contextWindow: corrected === undefined ? (listed ?? USUAL_WINDOW) : Number(corrected),
+    contextWindow: contextWindowOf(modelId, { models, windows }) ?? DEFAULT_CONTEXT_WINDOW,
     newCounter: () => new ModelCounter(modelId)
   })
   meter.addText(outcome.text)
@@ -129,5 +129,3 @@ function compare(
 
 /** The last factor of a gauge is the upstream's own prompt, in thousands. */
 const HIDDEN_UNIT = 1000
-/** Window of a model that is in no list. */
-const USUAL_WINDOW = 200_000
