@@ -1,5 +1,4 @@
-import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
@@ -353,39 +352,58 @@ t.test('what launchd starts', { jobs: 2 }, async (t) => {
 })
 
 const SOURCES = `'${new URL('../../src/cli/service', import.meta.url).href}`
+const LAUNCHD = `import { Launchd } from ${SOURCES}/launchd.ts'
+const managerIn = (home) => new Launchd({ programs: null, home })
+`
+const SYSTEMD = `import { Programs } from ${SOURCES}/programs.ts'
+import { Systemd } from ${SOURCES}/systemd.ts'
+const managerIn = (home) =>
+  new Systemd({ programs: new Programs({}, new AbortController().signal), isSystem: false, home })
+`
 
-t.test('service logs --follow ends with the next line after its reader has left', async (t) => {
+/** Resolves with what `service logs --follow | head -n 1` shows, and the exit code of the former. */
+async function followIntoHead(home: string, manager: string, path = '/usr/bin:/bin') {
+  const script = join(home, 'logs.ts')
+  writeFileSync(
+    script,
+    `${manager}
+import { showLogs } from ${SOURCES}/logs.ts'
+import { writeFileSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+const manager = managerIn(${JSON.stringify(home)})
+mkdirSync(dirname(manager.file), { recursive: true })
+writeFileSync(manager.file, '')
+process.stdout.on('error', () => {}) // as a terminal of commands has it
+const terminal = { isRedrawn: false, write: (line) => process.stdout.write(line + '\\n') }
+const { signal } = new AbortController()
+process.exitCode = 10 + (await showLogs({ values: { follow: true }, terminal, signal }, manager))
+`
+  )
+  const command = '{ "$0" --no-warnings "$1"; echo $? >&2; } | head -n 1' // a pipe, as shells make them
+  const env = { ...process.env, PATH: path }
+  const { stdout, stderr } = await run('sh', ['-c', command, process.execPath, script], { env })
+  return [stdout, stderr]
+}
+
+t.test('service logs --follow ends at once when its reader has left', async (t) => {
+  const home = t.testdir({ 'a.log': 'one\n' })
+  const bin = join(home, 'bin')
+  mkdirSync(bin)
+  // tail watches the reader of its output as journalctl does.
+  const journalctl = `#!/bin/sh\nexec tail -f '${join(home, 'a.log')}'\n`
+  writeFileSync(join(bin, 'journalctl'), journalctl, { mode: 0o755 })
+  const said = await followIntoHead(home, SYSTEMD, `${bin}:/usr/bin:/bin`)
+  t.same(said, ['one\n', '10\n'], 'although no other line comes')
+})
+
+t.test('at launchd it ends with the next line', async (t) => {
   const { home } = await fakeMac(t)
   const log = join(home, LOG_FILE)
   mkdirSync(join(log, '..'), { recursive: true })
   writeFileSync(log, 'one\n')
-  const script = join(home, 'logs.ts')
-  writeFileSync(
-    script,
-    `import { showLogs } from ${SOURCES}/logs.ts'
-import { Launchd } from ${SOURCES}/launchd.ts'
-import { writeFileSync, mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
-const manager = new Launchd({ programs: null, home: ${JSON.stringify(home)} })
-mkdirSync(dirname(manager.file), { recursive: true })
-writeFileSync(manager.file, '')
-process.stdout.on('error', () => {}) // as a terminal of commands has it
-const write = (line) => process.stdout.write(line + '\\n')
-const { signal } = new AbortController()
-process.exitCode = 10 + (await showLogs({ values: { follow: true }, terminal: { write }, signal }, manager))
-`
-  )
-  const child = spawn(process.execPath, ['--no-warnings', script], {
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  const [line] = await once(child.stdout, 'data')
-  t.equal(String(line), 'one\n')
-  const closed = once(child, 'exit')
-  child.stdout.destroy()
   const writing = setInterval(() => appendFileSync(log, 'more\n'), 100)
-  const how = await closed.finally(() => clearInterval(writing))
-  t.same(how, [10, null], 'it has ended by itself')
+  t.teardown(() => clearInterval(writing))
+  t.same(await followIntoHead(home, LAUNCHD), ['one\n', '10\n'])
 })
 
 t.test('LogFile', async (t) => {

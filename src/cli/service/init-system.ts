@@ -44,6 +44,11 @@ export interface LogQuery {
 /** Takes lines until its signal aborts. */
 export interface LineReader {
   readonly onLine: (line: string) => void
+  /**
+   * Standard output gets the lines as they are, so a program that has them may write there itself instead of calling onLine().
+   * Such as journalctl, which ends at once when the reader of a pipe leaves.
+   */
+  readonly isCopied: boolean
   readonly signal: AbortSignal
 }
 

@@ -68,7 +68,7 @@ export async function lastLinesOf(file: string, count: number): Promise<readonly
 export async function followLogFile(
   file: string,
   { follows, since }: LogQuery,
-  { onLine, signal }: LineReader
+  { onLine, signal }: Pick<LineReader, 'onLine' | 'signal'>
 ): Promise<void> {
   const from = since === null ? null : ageOf(since)
   let { text: seen, ino } = await wholeLinesOf(file)

@@ -12,13 +12,14 @@ export async function showLogs(call: CommandCall, manager: InitSystem): Promise<
   using watch = new ReaderWatch(process.stdout)
   const signal = AbortSignal.any([call.signal, watch.signal])
   const rows = rowsFor({ write: (text) => terminal.write(text.trimEnd()) })
-  const isPlain = isJson || !terminal.isRedrawn
+  const isCopied = !terminal.isRedrawn
+  const isPlain = isJson || isCopied
   const onLine = (line: string): void => {
     if (isPlain) terminal.write(line)
     else rows.write(`${line}\n`)
   }
   try {
-    await manager.logs(query, { onLine, signal })
+    await manager.logs(query, { onLine, isCopied, signal })
   } catch (cause) {
     if (!watch.signal.aborted) throw cause
   }

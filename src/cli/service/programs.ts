@@ -58,13 +58,14 @@ export class Programs {
   /** Passes on each line that it prints; resolves at its end, or when the signal aborts. */
   async follow(
     [program, ...args]: readonly [string, ...string[]],
-    { onLine, signal }: LineReader
+    { onLine, isCopied, signal }: LineReader
   ): Promise<void> {
-    const child = spawn(program, args, { env: this.#env(), stdio: ['ignore', 'pipe', 'inherit'] })
+    const stdio = ['ignore', isCopied ? 'inherit' : 'pipe', 'inherit'] as const
+    const child = spawn(program, args, { env: this.#env(), stdio: [...stdio] })
     const stop = (): void => void child.kill()
     signal.addEventListener('abort', stop)
     try {
-      createInterface({ input: child.stdout }).on('line', onLine)
+      if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', onLine)
       await once(child, 'close')
     } catch (cause) {
       throw operatorError(`${program} cannot be run: ${String(cause)}`, cause)
