@@ -26,17 +26,25 @@ function sectionOf(page: string, name: string): string {
   return section.split('\n## ')[0] ?? ''
 }
 
-/** A line for each page that a row of the section links to, with the rest of the row. */
+/** A line for each page that a row of the section links to, with what the row says of it. */
 function entriesOf(section: string): string {
   const rows = section.split('\n').filter((line) => line.startsWith('| ') && line.includes(']('))
   const lines = rows.flatMap((row) => {
     const cells = row.split('|').map((cell) => cell.trim())
     const linked = cells.find((cell) => cell.includes('](')) ?? ''
     const about = cells.find((cell) => cell !== '' && cell !== linked) ?? ''
-    return [...linked.matchAll(/\[([^\]]+)\]\(([^)]+)\)/g)].map(
-      ([, title = '', path = '']) =>
-        `- [${title.replaceAll('`', '')}](${posix.join('docs', path)}): ${about}\n`
-    )
+    const links = [...linked.matchAll(/\[([^\]]+)\]\(([^)]+)\)/g)]
+    const parts = about.split('; ')
+    return links.map(([, title = '', path = ''], index) => {
+      const own = parts.length === links.length ? parts[index] : about // else the row speaks of all its pages
+      return `- [${titleOf(title)}](${posix.join('docs', path)}): ${own}\n`
+    })
   })
   return lines.join('')
+}
+
+/** Later pages of a row are written in lower case, as in a sentence. */
+function titleOf(text: string): string {
+  const plain = text.replaceAll('`', '')
+  return plain.includes('.') ? plain : plain.replace(/^./, (letter) => letter.toUpperCase())
 }

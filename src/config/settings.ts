@@ -349,7 +349,7 @@ export const Settings = Type.Object({
     dashboard: choice(
       'DASHBOARD',
       { default: 'on', enum: ['on', 'read-only', 'off'] },
-      'Serves the panel at `/` and its API under `/admin/v1`: on; read-only, which shows everything and changes nothing; off.'
+      'Serves the panel at `/`: on; read-only, which shows everything and changes nothing; off. Its API is under `/admin/v1`.'
     ),
     trustedHeader: text(
       'DASHBOARD_TRUSTED_HEADER',

@@ -14,7 +14,7 @@ export const UpstreamSettings = {
     maxConnections: count(
       'HTTP_MAX_CONNECTIONS',
       { nullWord: 'none', min: 1, max: 65_535, default: 300 },
-      'Upstream connections of all workers together, busy and idle. none means no limit.'
+      'Upstream connections, all workers together: busy and idle. none means no limit.'
     ),
     maxKeepalive: count(
       'HTTP_MAX_KEEPALIVE_CONNECTIONS',
@@ -128,7 +128,7 @@ export const UpstreamSettings = {
     httpsUrl: proxy(
       'HTTPS_PROXY',
       'https_proxy',
-      'Proxy for calls to https:// hosts if VPN_PROXY_URL is not set.'
+      'Proxy for https:// hosts if VPN_PROXY_URL is not set.'
     ),
     exceptions: text(
       'NO_PROXY',
@@ -227,7 +227,7 @@ export const UpstreamSettings = {
     region: text(
       'KIRO_REGION',
       { default: 'us-east-1', ...REGION },
-      'Region of the sign-in if the credentials do not name one.'
+      'Region of the sign-in: used if the credentials do not name one.'
     ),
     apiRegion: text(
       'KIRO_API_REGION',
