@@ -58,6 +58,10 @@ try {
   if (!usage.ok) throw new Error(`no usage: ${await usage.text()}`)
   await delay(SettledMs)
   const look = both(without(await take(), still), without(await takePrimary(), stillPrimary))
+  await stream(Short, { key: keys.plain }) // over a new connection: the silence outlasted the client's last one
+  await delay(SettledMs)
+  await take()
+  await takePrimary()
   await stream(Short, { key: keys.plain })
   await delay(SettledMs)
   const request = without(await take(), still)
